@@ -1,0 +1,76 @@
+// The graph's tables; see graph.h. Appending is the only change made here.
+#include "compiler/ir/graph.h"
+
+#include <string.h>
+
+#include "compiler/ir/op.h"
+
+static const char *const phase_names[XLM_PHASES] = {"fwd", "bwd", "wgt", "step"};
+
+const char *xlm_phase_name(xlm_phase p) { return phase_names[p]; }
+
+xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *model) {
+  xlm_graph *g = XLM_NEW(a, xlm_graph);
+  g->arena = a;
+  g->source = source;
+  g->model = model;
+  XLM_PUSH(a, g->dims, g->n_dims, g->cap_dims, (xlm_dim_info){.name = ""});
+  XLM_PUSH(a, g->values, g->n_values, g->cap_values, (xlm_value){.def = 0});
+  XLM_PUSH(a, g->nodes, g->n_nodes, g->cap_nodes, (xlm_node_info){.scope = ""});
+  return g;
+}
+
+xlm_graph *xlm_graph_like(const xlm_graph *from) {
+  xlm_graph *g = xlm_graph_new(from->arena, from->source, from->model);
+  g->preset = from->preset;
+  for (uint32_t i = 1; i < from->n_dims; i++) XLM_PUSH(g->arena, g->dims, g->n_dims, g->cap_dims, from->dims[i]);
+  g->weights = from->weights;
+  g->n_weights = from->n_weights;
+  g->rules = from->rules;
+  g->n_rules = from->n_rules;
+  g->config = from->config;
+  g->n_config = from->n_config;
+  return g;
+}
+
+xlm_dim xlm_graph_dim_find(const xlm_graph *g, const char *name, uint32_t axes) {
+  for (uint32_t i = 1; i < g->n_dims; i++)
+    if (g->dims[i].axes == axes && !strcmp(g->dims[i].name, name)) return i;
+  return 0;
+}
+
+xlm_dim xlm_graph_dim_add(xlm_graph *g, xlm_dim_info info) {
+  XLM_ASSERT(!xlm_graph_dim_find(g, info.name, info.axes), "dim %s exists already", info.name);
+  info.name = xlm_arena_strdup(g->arena, info.name);
+  XLM_PUSH(g->arena, g->dims, g->n_dims, g->cap_dims, info);
+  return g->n_dims - 1;
+}
+
+xlm_dim xlm_graph_dim(xlm_graph *g, const char *name, int64_t size) {
+  xlm_dim d = xlm_graph_dim_find(g, name, 0);
+  if (!d) return xlm_graph_dim_add(g, (xlm_dim_info){.name = name, .size = size, .full = size});
+  XLM_ASSERT(g->dims[d].size == size, "dim %s has size %lld, not %lld", name, (long long)g->dims[d].size,
+             (long long)size);
+  return d;
+}
+
+void xlm_vals_add(xlm_graph *g, xlm_vals *list, const char *name, xlm_val val, xlm_span span) {
+  xlm_named_val v = {.name = name, .val = val, .span = span};
+  XLM_PUSH(g->arena, list->at, list->n, list->cap, v);
+}
+
+void xlm_graph_update(xlm_graph *g, xlm_val state, xlm_val val) {
+  xlm_update u = {state, val};
+  XLM_PUSH(g->arena, g->updates, g->n_updates, g->cap_updates, u);
+}
+
+uint32_t *xlm_graph_uses(const xlm_graph *g, xlm_arena *a) {
+  uint32_t *uses = XLM_NEW_N(a, uint32_t, g->n_values);
+  for (uint32_t n = 1; n < g->n_nodes; n++)
+    for (int i = 0; i < g->nodes[n].n_in; i++) uses[g->nodes[n].in[i]]++;
+  const xlm_vals *lists[] = {&g->outputs, &g->metrics, &g->losses};
+  for (int l = 0; l < 3; l++)
+    for (uint32_t i = 0; i < lists[l]->n; i++) uses[lists[l]->at[i].val]++;
+  for (uint32_t i = 0; i < g->n_updates; i++) uses[g->updates[i].val]++;
+  return uses;
+}

@@ -1,0 +1,180 @@
+// Values that outlive a microbatch: sums over the microbatches of a step, and the model's own states.
+//
+// A language statement `update state = expr` is evaluated once per step, but expr speaks of values that exist
+// once per microbatch (the experts' token counts, say). The expression is cut: values that depend on the data
+// and come from an operation that is not elementwise are summed over the microbatches; what stands above the
+// cut is evaluated in the STEP phase from the sums. Reductions stand above the cut too when their operand no
+// longer has the data's dimensions, so that amax(count, over experts) is that of the whole count. Means over
+// the data are averaged instead of summed.
+#include <string.h>
+
+#include "compiler/pass/differentiate_priv.h"
+
+void xlm_diff_name(xlm_differentiation *d, xlm_val v, const char *prefix, const char *name) {
+  xlm_value *at = xlm_val_at(d->out, v);
+  if (!at->name && v >= d->n_forward_values) at->name = xlm_arena_printf(d->out->arena, "%s%s", prefix, name);
+}
+
+xlm_val xlm_diff_widen(xlm_differentiation *d, xlm_val v) {
+  xlm_dtype t = xlm_val_type(d->out, v)->dtype;
+  return t == XLM_F64 ? v : xlm_cast_to(&d->b, v, XLM_F32);
+}
+
+xlm_val xlm_diff_scalar_input(xlm_differentiation *d, const char *name) {
+  xlm_attr_list l = xlm_attr_list_new(d->out->arena);
+  xlm_attr_put_text(&l, XLM_A_name, name);
+  xlm_attr_put_text(&l, XLM_A_dtype, "f32");
+  xlm_attr_put_text(&l, XLM_A_role, "scalar");
+  xlm_val v = xlm_emit(&d->b, XLM_OP_INPUT, NULL, 0, &l);
+  xlm_val_at(d->out, v)->name = name;
+  return v;
+}
+
+xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, const char *role, xlm_val like) {
+  xlm_type t = *xlm_val_type(d->out, like);
+  xlm_attr_list l = xlm_attr_list_new(d->out->arena);
+  xlm_attr_put_text(&l, XLM_A_name, name);
+  xlm_attr_put_text(&l, XLM_A_role, role);
+  xlm_attr_put_text(&l, XLM_A_init, "zeros");
+  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(t.dtype == XLM_F64 ? XLM_F64 : XLM_F32));
+  xlm_attr_put_dims(&l, XLM_A_dims, t.dim, t.rank);
+  xlm_val v = xlm_emit(&d->b, XLM_OP_STATE, NULL, 0, &l);
+  xlm_val_at(d->out, v)->name = name;
+  return v;
+}
+
+static bool is_state(const xlm_graph *g, xlm_val v) {
+  xlm_op_id op = xlm_val_node(g, v)->op;
+  return op == XLM_OP_STATE || op == XLM_OP_PARAM;
+}
+
+xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, double factor) {
+  v = xlm_scale(&d->b, xlm_diff_widen(d, v), factor);
+  if (d->o->microbatches == 1 && !is_state(d->out, xlm_view_root(d->out, v))) return v;
+  xlm_val state = xlm_diff_state(d, name, "gradient", v);
+  xlm_val sum = xlm_op2(&d->b, XLM_OP_ACCUMULATE, state, v);
+  xlm_graph_update(d->out, state, sum);
+  return sum;
+}
+
+// ---- the model's own updates ----
+
+// Dimensions along which samples, positions or chosen tokens lie: those of inputs, and what views make of
+// them.
+static bool *data_dims(xlm_differentiation *d) {
+  xlm_graph *g = d->out;
+  bool *data = XLM_NEW_N(d->a, bool, g->n_dims);
+  for (xlm_dim i = 1; i < g->n_dims; i++) data[i] = g->dims[i].ragged;
+  for (xlm_node id = 1; id < d->n_forward; id++) {
+    const xlm_node_info *n = &g->nodes[id];
+    xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+    int n_from = xlm_attr_dims(&n->attrs, XLM_A_from, from), n_to = xlm_attr_dims(&n->attrs, XLM_A_to, to);
+    bool any = false;
+    for (int i = 0; i < n_from; i++) any |= data[from[i]];
+    for (int i = 0; any && i < n_to; i++) data[to[i]] = true;
+    const xlm_type *t = n->op == XLM_OP_INPUT ? xlm_val_type(g, n->out) : NULL;
+    for (int i = 0; t && i < t->rank; i++) data[t->dim[i]] = true;
+  }
+  return data;
+}
+
+static bool has_any(const xlm_type *t, const bool *flag) {
+  for (int i = 0; i < t->rank; i++)
+    if (flag[t->dim[i]]) return true;
+  return false;
+}
+
+static const xlm_op_id reductions[] = {XLM_OP_SUM,     XLM_OP_MEAN,    XLM_OP_AMAX,     XLM_OP_BROADCAST,
+                                       XLM_OP_PERMUTE, XLM_OP_SOFTMAX, XLM_OP_LOGSUMEXP};
+static const xlm_op_id means[] = {XLM_OP_MEAN, XLM_OP_CROSS_ENTROPY, XLM_OP_LOAD_BALANCE};
+
+static bool is_one_of(xlm_op_id op, const xlm_op_id *ops, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (ops[i] == op) return true;
+  return false;
+}
+
+// May this node be evaluated from sums over the microbatches?
+static bool above_cut(xlm_differentiation *d, const xlm_node_info *n, const bool *data) {
+  uint32_t flags = xlm_op_at(n->op)->flags;
+  if (n->op == XLM_OP_INPUT) return false;
+  if (flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_LEAF)) return true;
+  bool may = (flags & XLM_OPF_VIEW) || is_one_of(n->op, reductions, sizeof reductions / sizeof *reductions);
+  return may && !has_any(xlm_val_type(d->out, n->in[0]), data);
+}
+
+static void carry_value(xlm_differentiation *d, xlm_val v, uint32_t number) {
+  xlm_node_info n = *xlm_val_node(d->out, v);
+  xlm_build_context(&d->b, &n);
+  bool mean = is_one_of(n.op, means, sizeof means / sizeof *means);
+  const char *name = xlm_arena_printf(d->out->arena, "sum/update/%u", number);
+  d->carried[v] = xlm_diff_carry(d, name, v, mean ? 1.0 / (double)d->o->microbatches : 1);
+}
+
+// Marks what is evaluated again for v, and carries what it is evaluated from. With one microbatch, and for
+// what does not depend on the data, the forward value serves as it is.
+static void cut(xlm_differentiation *d, xlm_val v, const bool *data, uint32_t *carried) {
+  xlm_val *stack = NULL;
+  uint32_t n_stack = 0, cap_stack = 0;
+  XLM_PUSH(d->a, stack, n_stack, cap_stack, v);
+  while (n_stack) {
+    v = stack[--n_stack];
+    xlm_node def = xlm_val_at(d->out, v)->def;
+    if (!d->sampled[v] || d->carried[v] || d->again[def]) continue;
+    const xlm_node_info *n = &d->out->nodes[def];
+    if (!above_cut(d, n, data)) {
+      carry_value(d, v, (*carried)++);
+      continue;
+    }
+    d->again[def] = true;
+    for (int i = n->n_in; i-- > 0;) XLM_PUSH(d->a, stack, n_stack, cap_stack, n->in[i]);
+  }
+}
+
+void xlm_diff_carry_updates(xlm_differentiation *d) {
+  d->carried = XLM_NEW_N(d->a, xlm_val, d->n_forward_values);
+  d->again = XLM_NEW_N(d->a, bool, d->n_forward);
+  if (d->o->microbatches == 1 || !d->g->n_updates) return;
+  const bool *data = data_dims(d);
+  uint32_t carried = 0;
+  for (uint32_t i = 0; i < d->g->n_updates; i++) cut(d, d->map[d->g->updates[i].val], data, &carried);
+}
+
+// The marked nodes once more, in order; afterwards carried[v] is v's value over the whole step.
+static void evaluate_again(xlm_differentiation *d) {
+  for (xlm_node id = 1; id < d->n_forward; id++) {
+    if (!d->again[id]) continue;
+    xlm_node_info n = d->out->nodes[id];
+    xlm_val *in = XLM_NEW_N(d->a, xlm_val, n.n_in);
+    for (int i = 0; i < n.n_in; i++) in[i] = d->carried[n.in[i]] ? d->carried[n.in[i]] : n.in[i];
+    xlm_build_context(&d->b, &n);
+    d->b.recompute = false;
+    xlm_attr_list l = xlm_attr_list_from(d->out->arena, &n.attrs);
+    xlm_val first = xlm_emit(&d->b, n.op, in, n.n_in, &l);
+    for (int i = 0; i < n.n_out; i++) d->carried[n.out + (xlm_val)i] = first + (xlm_val)i;
+  }
+}
+
+// The value must not be another state's memory: that one may be given its own new value first.
+static xlm_val own_memory(xlm_differentiation *d, xlm_val v) {
+  bool copy =
+      is_state(d->out, xlm_view_root(d->out, v)) && xlm_dtype_is_float(xlm_val_type(d->out, v)->dtype);
+  return copy ? xlm_op2(&d->b, XLM_OP_MAX, v, v) : v;
+}
+
+void xlm_diff_updates(xlm_differentiation *d) {
+  xlm_val *next = XLM_NEW_N(d->a, xlm_val, d->g->n_updates);
+  evaluate_again(d);
+  for (uint32_t i = 0; i < d->g->n_updates; i++) {
+    xlm_val state = d->map[d->g->updates[i].state], v = d->map[d->g->updates[i].val];
+    if (d->carried[v]) v = d->carried[v];
+    xlm_type like = *xlm_val_type(d->out, state);
+    xlm_build_context(&d->b, xlm_val_node(d->out, state));
+    next[i] = own_memory(d, xlm_order_to(&d->b, xlm_cast_to(&d->b, v, like.dtype), &like));
+  }
+  for (uint32_t i = 0; i < d->g->n_updates; i++) {
+    xlm_val state = d->map[d->g->updates[i].state];
+    xlm_build_context(&d->b, xlm_val_node(d->out, state));
+    xlm_graph_update(d->out, state, xlm_op2(&d->b, XLM_OP_ASSIGN, state, next[i]));
+  }
+}

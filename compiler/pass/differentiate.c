@@ -1,0 +1,243 @@
+// Differentiate: the model graph becomes the graph of a training step.
+//
+// Order of the result: the model's nodes; then, swept in reverse, the gradients (BWD), with what only leads
+// to a weight's gradient (WGT) and its accumulation where it arises, so that activations die early; then the
+// optimizer (STEP).
+//
+// One reverse sweep. Each node's rule turns the gradients of its results into contributions to its operands,
+// added up as they come: in the order of the sweep, hence the same in every run. What depends on parameters
+// alone (a cast weight) is swept as soon as its last user was, wherever it stands, so that the weight's
+// gradient is finished at once.
+//
+// The loss is divided by the number of microbatches at the root; cross-entropy divides by `valid`, the number
+// of valid targets per microbatch averaged over the global batch. So the sum over microbatches is the mean
+// over valid tokens.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/pass/differentiate_priv.h"
+
+// ---- the forward nodes ----
+
+typedef struct valid_input {
+  xlm_val targets, valid; // model's, out's
+} valid_input;
+
+// The input that a value is a view of; 0 when it is computed.
+static xlm_val input_of(const xlm_graph *g, xlm_val v) {
+  v = xlm_view_root(g, v);
+  return xlm_val_node(g, v)->op == XLM_OP_INPUT ? v : 0;
+}
+
+// "valid/targets": one per input of targets; 0 when the targets are computed (the op then counts what it
+// sees).
+static xlm_val valid_of(xlm_differentiation *d, xlm_val targets) {
+  xlm_val input = input_of(d->g, targets);
+  if (!input) return 0;
+  const char *name = xlm_arena_printf(
+      d->out->arena, "valid/%s", xlm_attr_text(&xlm_val_node(d->g, input)->attrs, XLM_A_name, "targets"));
+  for (xlm_node n = 1; n < d->out->n_nodes; n++) {
+    const xlm_node_info *old = &d->out->nodes[n];
+    if (old->op == XLM_OP_INPUT && !strcmp(xlm_attr_text(&old->attrs, XLM_A_name, ""), name)) return old->out;
+  }
+  return xlm_diff_scalar_input(d, name);
+}
+
+static void copy_cross_entropy(xlm_differentiation *d, xlm_node n) {
+  const xlm_node_info *old = &d->g->nodes[n];
+  xlm_build_context(&d->b, old);
+  xlm_val in[] = {d->map[old->in[0]], d->map[old->in[1]], valid_of(d, old->in[1])};
+  xlm_attr_list l = xlm_attr_list_from(d->out->arena, &old->attrs);
+  xlm_val first = xlm_emit(&d->b, old->op, in, in[2] ? 3 : 2, &l);
+  for (xlm_val i = 0; i < old->n_out; i++) {
+    d->map[old->out + i] = first + i;
+    xlm_val_at(d->out, first + i)->name = d->g->values[old->out + i].name;
+  }
+}
+
+static void copy_forward(xlm_differentiation *d) {
+  for (xlm_node n = 1; n < d->g->n_nodes; n++) {
+    if (d->g->nodes[n].op == XLM_OP_CROSS_ENTROPY && d->g->nodes[n].n_in == 2)
+      copy_cross_entropy(d, n);
+    else
+      xlm_copy_node(d->out, d->g, n, d->map, d->map);
+  }
+  d->n_forward = d->out->n_nodes;
+  d->n_forward_values = d->out->n_values;
+}
+
+// ---- what the sweep needs to know ----
+
+static bool any_operand(const xlm_node_info *n, const bool *flag) {
+  for (int i = 0; i < n->n_in; i++)
+    if (flag[n->in[i]]) return true;
+  return false;
+}
+
+static void survey(xlm_differentiation *d) {
+  xlm_graph *g = d->out;
+  d->active = XLM_NEW_N(d->a, bool, d->n_forward_values);
+  d->sampled = XLM_NEW_N(d->a, bool, d->n_forward_values);
+  d->pending = XLM_NEW_N(d->a, uint32_t, d->n_forward_values);
+  d->grad = XLM_NEW_N(d->a, xlm_val, d->n_forward_values);
+  d->done = XLM_NEW_N(d->a, bool, d->n_forward);
+  for (xlm_node id = 1; id < d->n_forward; id++) {
+    const xlm_node_info *n = &g->nodes[id];
+    bool flows = n->op == XLM_OP_PARAM || (xlm_op_at(n->op)->grad && any_operand(n, d->active));
+    bool sampled = n->op == XLM_OP_INPUT || any_operand(n, d->sampled);
+    for (xlm_val v = n->out; v < n->out + n->n_out; v++) {
+      d->active[v] = flows && xlm_dtype_is_float(xlm_val_type(g, v)->dtype);
+      d->sampled[v] = sampled;
+    }
+    for (int i = 0; i < n->n_in; i++) d->pending[n->in[i]]++;
+  }
+}
+
+// ---- the sweep ----
+
+// A contribution comes with the value's dims in any order, and with the value's element type or f32. An
+// activation's gradient takes the activation's type; a weight's stays f32.
+static void contribute(xlm_differentiation *d, xlm_val v, xlm_val g) {
+  xlm_type like = *xlm_val_type(d->out, v);
+  XLM_ASSERT(xlm_val_type(d->out, g)->rank == like.rank, "gradient of %%%u has other dimensions", v);
+  if (xlm_val_node(d->out, g)->op != XLM_OP_CONST)
+    g = d->sampled[v] ? xlm_cast_to(&d->b, g, like.dtype) : xlm_diff_widen(d, g);
+  g = xlm_order_to(&d->b, g, &like);
+  d->grad[v] = d->grad[v] ? xlm_op2(&d->b, XLM_OP_ADD, d->grad[v], g) : g;
+  if (xlm_val_at(d->out, v)->name) xlm_diff_name(d, d->grad[v], "d/", xlm_val_at(d->out, v)->name);
+}
+
+static void apply_rule(xlm_differentiation *d, xlm_node id) {
+  xlm_node_info n = d->out->nodes[id];
+  xlm_val out[8], dout[8], *din = XLM_NEW_N(d->a, xlm_val, n.n_in);
+  bool *need = XLM_NEW_N(d->a, bool, n.n_in), flows = false;
+  for (int i = 0; i < n.n_out; i++) {
+    out[i] = n.out + (xlm_val)i;
+    dout[i] = d->grad[out[i]];
+    flows |= dout[i] != 0;
+  }
+  if (!flows || !any_operand(&n, d->active)) return;
+  for (int i = 0; i < n.n_in; i++) need[i] = d->active[n.in[i]];
+  xlm_build_context(&d->b, &n);
+  d->b.recompute = false;
+  xlm_grad x = {.b = &d->b, .node = id, .in = n.in, .out = out, .dout = dout, .need = need, .din = din};
+  xlm_op_at(n.op)->grad(&x);
+  for (int i = 0; i < n.n_in; i++)
+    if (need[i] && din[i]) contribute(d, n.in[i], din[i]);
+}
+
+static void finish_parameter(xlm_differentiation *d, xlm_node id) {
+  xlm_node_info n = d->out->nodes[id];
+  if (!d->grad[n.out]) return;
+  xlm_build_context(&d->b, &n);
+  d->b.recompute = false;
+  const char *name = xlm_attr_text(&n.attrs, XLM_A_name, "");
+  xlm_val g = d->grad[n.out];
+  xlm_type like = *xlm_val_type(d->out, n.out);
+  if (xlm_val_type(d->out, g)->dtype != like.dtype) g = xlm_cast_to(&d->b, g, like.dtype);
+  xlm_trained t = {.param = n.out, .grad = g};
+  if (d->o->microbatches > 1)
+    t.grad = xlm_diff_carry(d, xlm_arena_printf(d->out->arena, "grad/%s", name), g, 1);
+  XLM_PUSH(d->a, d->trained, d->n_trained, d->cap_trained, t);
+}
+
+// Sweeps node id, and with it the weight-only nodes whose results have no other users left.
+static void sweep_from(xlm_differentiation *d, xlm_node id) {
+  xlm_node *stack = NULL;
+  uint32_t n_stack = 0, cap_stack = 0;
+  XLM_PUSH(d->a, stack, n_stack, cap_stack, id);
+  while (n_stack) {
+    id = stack[--n_stack];
+    if (d->done[id]) continue;
+    d->done[id] = true;
+    xlm_node_info n = d->out->nodes[id];
+    if (n.op == XLM_OP_PARAM)
+      finish_parameter(d, id);
+    else if (xlm_op_at(n.op)->grad)
+      apply_rule(d, id);
+    for (int i = 0; i < n.n_in; i++) {
+      bool last = --d->pending[n.in[i]] == 0;
+      xlm_node def = xlm_val_at(d->out, n.in[i])->def;
+      if (last && !d->sampled[n.in[i]] && d->out->nodes[def].n_out == 1)
+        XLM_PUSH(d->a, stack, n_stack, cap_stack, def);
+    }
+  }
+}
+
+// Values that are gradients of activations, and what they are made of, stay BWD; the rest leads to weights
+// only.
+static void split_phases(xlm_differentiation *d, xlm_node first) {
+  xlm_graph *g = d->out;
+  bool *bwd = XLM_NEW_N(d->a, bool, g->n_values);
+  for (xlm_val v = 1; v < d->n_forward_values; v++)
+    if (d->sampled[v] && d->grad[v]) bwd[d->grad[v]] = true;
+  for (xlm_node id = g->n_nodes; id-- > first;) {
+    xlm_node_info *n = &g->nodes[id];
+    bool leads = false;
+    for (xlm_val v = n->out; v < n->out + n->n_out; v++) leads |= bwd[v];
+    n->phase = leads ? XLM_PHASE_BWD : XLM_PHASE_WGT;
+    for (int i = 0; leads && i < n->n_in; i++) bwd[n->in[i]] = true;
+  }
+}
+
+static int by_parameter(const void *a, const void *b) {
+  const xlm_trained *x = a, *y = b;
+  return (x->param > y->param) - (x->param < y->param);
+}
+
+static void differentiate(xlm_differentiation *d) {
+  xlm_node first = d->out->n_nodes;
+  d->b = xlm_build_new(d->out);
+  d->b.phase = XLM_PHASE_BWD;
+  xlm_val seed = xlm_scalar(&d->b, 1.0 / (double)d->o->microbatches);
+  for (uint32_t i = 0; i < d->g->losses.n; i++) {
+    xlm_val loss = d->map[d->g->losses.at[i].val];
+    if (d->active[loss]) contribute(d, loss, seed);
+  }
+  for (xlm_node id = d->n_forward; id-- > 1;) sweep_from(d, id);
+  split_phases(d, first);
+  if (d->n_trained) qsort(d->trained, d->n_trained, sizeof *d->trained, by_parameter);
+}
+
+// ---- loss and metrics ----
+
+static void total_loss(xlm_differentiation *d) {
+  xlm_val sum = 0;
+  xlm_span span = {0, 0};
+  for (uint32_t i = 0; i < d->g->losses.n; i++) {
+    xlm_val loss = xlm_diff_widen(d, d->map[d->g->losses.at[i].val]);
+    if (!sum) span = d->g->losses.at[i].span;
+    sum = sum ? xlm_op2(&d->b, XLM_OP_ADD, sum, loss) : loss;
+  }
+  xlm_val total = xlm_diff_carry(d, "sum/loss", sum, 1.0 / (double)d->o->microbatches);
+  xlm_vals_add(d->out, &d->out->outputs, "loss", total, span);
+}
+
+static void mean_metrics(xlm_differentiation *d) {
+  for (uint32_t i = 0; i < d->g->metrics.n; i++) {
+    const xlm_named_val *m = &d->g->metrics.at[i];
+    const char *name = xlm_arena_printf(d->out->arena, "sum/metric/%s", m->name);
+    xlm_val v = xlm_diff_carry(d, name, d->map[m->val], 1.0 / (double)d->o->microbatches);
+    xlm_vals_add(d->out, &d->out->outputs, m->name, v, m->span);
+  }
+}
+
+xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_train_options *o) {
+  XLM_ASSERT(g->losses.n, "a model without a loss cannot be trained");
+  XLM_ASSERT(o->microbatches >= 1, "%lld microbatches", (long long)o->microbatches);
+  xlm_differentiation d = {.g = g, .out = xlm_graph_like(g), .a = a, .o = o};
+  d.b = xlm_build_new(d.out);
+  d.map = XLM_NEW_N(a, xlm_val, g->n_values);
+  copy_forward(&d);
+  survey(&d);
+  d.b = xlm_build_new(d.out);
+  total_loss(&d);
+  mean_metrics(&d);
+  xlm_diff_carry_updates(&d);
+  differentiate(&d);
+  d.b = xlm_build_new(d.out);
+  d.b.phase = XLM_PHASE_STEP;
+  xlm_diff_updates(&d);
+  xlm_diff_optimize(&d);
+  return xlm_drop_dead(d.out, a);
+}

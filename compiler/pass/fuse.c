@@ -1,0 +1,371 @@
+// Fuse: every elementwise node becomes part of a `fused` node, one pass over memory per cluster.
+//
+// Walking in execution order, a node joins the open clusters of its operands when they iterate over the same dimensions in
+// the same phase. A cluster runs where its last member stood, so it is sealed as soon as somebody outside reads one of its
+// values: from then on nothing may join. That rule alone excludes cycles. A member with a bf16 result rounds inside the
+// program too, so the bits do not depend on what was fused with what.
+#include <string.h>
+
+#include "compiler/ir/op.h"
+#include "compiler/pass/pass.h"
+#include "runtime/plan/code.h"
+
+typedef struct cluster {
+  bool sealed;
+  xlm_phase phase;
+  int16_t stage;
+  xlm_type space;         // dims; dtype unused
+  xlm_node last;
+  uint32_t parent;        // union-find
+  uint32_t n, n_external; // members; upper bound on operands from outside
+} cluster;
+
+typedef struct fuse {
+  const xlm_graph *g;
+  xlm_graph *out;
+  xlm_arena *a;
+  xlm_build b;
+  cluster *clusters; // index 0 unused
+  uint32_t n_clusters, cap_clusters;
+  uint32_t *of;      // cluster of each node, 0 = none
+  xlm_val *map;      // old value -> new value
+  xlm_val *constants[XLM_PHASES]; // old const value -> tensor made of it in that phase
+  xlm_node *next_member, *first_member; // members of a cluster in order: by node; by cluster
+  uint32_t *uses;
+  xlm_node *contract_into; // contract node -> the accumulate that swallows it, 0 = none
+} fuse;
+
+static bool is_elementwise(const xlm_node_info *n) { return xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE; }
+
+static uint32_t root(fuse *f, uint32_t c) {
+  while (f->clusters[c].parent != c) c = f->clusters[c].parent;
+  return c;
+}
+
+static uint32_t cluster_of(fuse *f, xlm_val v) {
+  uint32_t c = f->of[f->g->values[v].def];
+  return c ? root(f, c) : 0;
+}
+
+static bool same_space(const xlm_type *a, const xlm_type *b) {
+  return a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
+}
+
+static bool can_join(fuse *f, uint32_t c, const xlm_node_info *n, uint32_t members, uint32_t external) {
+  cluster *k = &f->clusters[c];
+  return !k->sealed && k->phase == n->phase && k->stage == n->stage &&
+         same_space(&k->space, xlm_val_type(f->g, n->out)) && k->n + members <= XLM_CODE_MAX / 3 &&
+         k->n_external + external <= XLM_CODE_MAX_IN;
+}
+
+static uint32_t new_cluster(fuse *f, const xlm_node_info *n) {
+  cluster c = {.phase = n->phase, .stage = n->stage, .space = *xlm_val_type(f->g, n->out), .parent = f->n_clusters};
+  XLM_PUSH(f->a, f->clusters, f->n_clusters, f->cap_clusters, c);
+  return f->n_clusters - 1;
+}
+
+static void unite(fuse *f, uint32_t into, uint32_t c) {
+  if (into == c) return;
+  f->clusters[c].parent = into;
+  f->clusters[into].n += f->clusters[c].n;
+  f->clusters[into].n_external += f->clusters[c].n_external;
+}
+
+// Seals the clusters whose values node n reads from outside; an in-place update also seals whoever may read the state.
+static void seal_operands(fuse *f, const xlm_node_info *n, uint32_t own) {
+  for (int i = 0; i < n->n_in; i++) {
+    uint32_t c = cluster_of(f, n->in[i]);
+    if (c && c != own) f->clusters[c].sealed = true;
+  }
+  if (xlm_op_at(n->op)->n_alias)
+    for (uint32_t c = 1; c < f->n_clusters; c++)
+      if (f->clusters[c].phase == n->phase) f->clusters[c].sealed = true;
+}
+
+static void assign_elementwise(fuse *f, xlm_node id) {
+  const xlm_node_info *n = &f->g->nodes[id];
+  uint32_t own = 0;
+  for (int i = 0; i < n->n_in; i++) {
+    uint32_t c = cluster_of(f, n->in[i]);
+    if (!c || c == own) continue;
+    uint32_t members = own ? f->clusters[own].n : 1, external = own ? f->clusters[own].n_external : n->n_in;
+    if (!can_join(f, c, n, members, external)) continue;
+    if (own) unite(f, own, c);
+    else own = c;
+  }
+  if (!own) own = new_cluster(f, n);
+  f->of[id] = own;
+  f->clusters[own].n++;
+  f->clusters[own].n_external += n->n_in;
+  f->clusters[own].last = id;
+  seal_operands(f, n, own);
+}
+
+static void assign_clusters(fuse *f) {
+  for (xlm_node id = 1; id < f->g->n_nodes; id++) {
+    const xlm_node_info *n = &f->g->nodes[id];
+    if (is_elementwise(n)) assign_elementwise(f, id);
+    else seal_operands(f, n, 0);
+  }
+}
+
+static void list_members(fuse *f) {
+  f->next_member = XLM_NEW_N(f->a, xlm_node, f->g->n_nodes);
+  f->first_member = XLM_NEW_N(f->a, xlm_node, f->n_clusters);
+  for (xlm_node id = f->g->n_nodes - 1; id >= 1; id--) {
+    if (!f->of[id]) continue;
+    uint32_t c = root(f, f->of[id]);
+    if (!f->first_member[c]) f->clusters[c].last = id;
+    f->next_member[id] = f->first_member[c];
+    f->first_member[c] = id;
+  }
+}
+
+// ---- emission ----
+
+typedef struct program {
+  fuse *f;
+  xlm_val in[XLM_CODE_MAX_IN]; // old values
+  int n_in;
+  xlm_val done[XLM_CODE_MAX]; // old value each register holds
+  uint16_t reg[XLM_CODE_MAX];
+  int n_done;
+  xlm_code_instr at[XLM_CODE_MAX];
+  int n;
+} program;
+
+static bool is_const(const xlm_graph *g, xlm_val v, double *value) {
+  const xlm_node_info *n = &g->nodes[g->values[v].def];
+  if (n->op != XLM_OP_CONST) return false;
+  *value = xlm_attr_float(&n->attrs, XLM_A_value, 0);
+  return true;
+}
+
+static void load(program *p, xlm_val v) {
+  double unused;
+  if (is_const(p->f->g, v, &unused)) return;
+  for (int i = 0; i < p->n_in; i++)
+    if (p->in[i] == v) return;
+  XLM_ASSERT(p->n_in < XLM_CODE_MAX_IN, "fused program with too many operands");
+  p->in[p->n_in++] = v;
+}
+
+static uint16_t push(program *p, xlm_code_instr i) {
+  XLM_ASSERT(p->n < XLM_CODE_MAX, "fused program too long");
+  p->at[p->n++] = i;
+  return (uint16_t)(p->n_in + p->n - 1);
+}
+
+static uint16_t register_of(program *p, xlm_val v) {
+  for (int i = 0; i < p->n_done; i++)
+    if (p->done[i] == v) return p->reg[i];
+  for (int i = 0; i < p->n_in; i++)
+    if (p->in[i] == v) return (uint16_t)i;
+  XLM_ASSERT(false, "value %u is not in the program", v);
+  return 0;
+}
+
+// A constant operand: the instruction's immediate when it is free, else a register of its own (neg of the immediate).
+static uint16_t operand(program *p, xlm_val v, xlm_code_instr *into, bool *used_imm) {
+  double c;
+  if (!is_const(p->f->g, v, &c)) return register_of(p, v);
+  if (!*used_imm) {
+    *used_imm = true;
+    into->imm = c;
+    return XLM_CODE_IMM;
+  }
+  return push(p, (xlm_code_instr){.fn = XLM_FN_NEG, .a = {XLM_CODE_IMM}, .imm = -c});
+}
+
+// The elementwise op ids are contiguous in ops.def and in the order of elementwise.def.
+static uint16_t fn_of(xlm_op_id op) { return (uint16_t)(op - XLM_OP_ADD); }
+
+static void add_member(program *p, xlm_node id) {
+  const xlm_node_info *n = &p->f->g->nodes[id];
+  xlm_dtype dtype = xlm_val_type(p->f->g, n->out)->dtype;
+  xlm_code_instr i = {.fn = fn_of(n->op)};
+  bool used_imm = n->op == XLM_OP_CAST; // the immediate of a cast is its type
+  for (int k = 0; k < n->n_in; k++) i.a[k] = operand(p, n->in[k], &i, &used_imm);
+  if (n->op == XLM_OP_CAST) i.imm = dtype;
+  uint16_t r = push(p, i);
+  if (dtype == XLM_BF16 && n->op != XLM_OP_CAST)
+    r = push(p, (xlm_code_instr){.fn = XLM_FN_CAST, .a = {r}, .imm = XLM_BF16});
+  p->done[p->n_done] = n->out;
+  p->reg[p->n_done++] = r;
+}
+
+static xlm_val emit_fused(fuse *f, program *p, const xlm_val *outs, int n_out, const xlm_type *space) {
+  xlm_code *code = XLM_NEW(f->a, xlm_code);
+  xlm_code_instr *at = XLM_NEW_N(f->a, xlm_code_instr, p->n);
+  memcpy(at, p->at, (size_t)p->n * sizeof *at);
+  *code = (xlm_code){.n_in = (uint16_t)p->n_in, .n = (uint16_t)p->n, .n_out = (uint16_t)n_out, .at = at};
+  xlm_text dtypes = xlm_text_new(f->a);
+  for (int i = 0; i < n_out; i++) {
+    code->out[i] = register_of(p, outs[i]);
+    xlm_text_printf(&dtypes, "%s%s", i ? "," : "", xlm_dtype_name(xlm_val_type(f->g, outs[i])->dtype));
+  }
+  xlm_attr_list l = xlm_attr_list_new(f->a);
+  xlm_attr_put(&l, (xlm_attr){.key = XLM_A_code, .code = code});
+  xlm_attr_put_dims(&l, XLM_A_dims, space->dim, space->rank);
+  xlm_attr_put_text(&l, XLM_A_dtype, dtypes.data);
+  xlm_val in[XLM_CODE_MAX_IN];
+  for (int i = 0; i < p->n_in; i++) in[i] = f->map[p->in[i]];
+  xlm_val first = xlm_emit(&f->b, XLM_OP_FUSED, in, p->n_in, &l);
+  for (int i = 0; i < n_out; i++) {
+    xlm_val_at(f->out, first + (xlm_val)i)->name = f->g->values[outs[i]].name;
+    xlm_val_at(f->out, first + (xlm_val)i)->partial = f->g->values[outs[i]].partial;
+    f->map[outs[i]] = first + (xlm_val)i;
+  }
+  return first;
+}
+
+// Context of the new node: the last member's, which is where the cluster runs.
+static void context(fuse *f, const xlm_node_info *like) {
+  xlm_build_context(&f->b, like);
+  f->b.phase = like->phase;
+}
+
+static void emit_cluster(fuse *f, uint32_t c, const xlm_node *members, uint32_t n, const uint32_t *inner_uses) {
+  program *p = XLM_NEW(f->a, program);
+  p->f = f;
+  for (uint32_t m = 0; m < n; m++) { // operands from outside first: registers are numbered before instructions
+    const xlm_node_info *node = &f->g->nodes[members[m]];
+    for (int i = 0; i < node->n_in; i++)
+      if (cluster_of(f, node->in[i]) != c) load(p, node->in[i]);
+  }
+  xlm_val outs[XLM_CODE_MAX];
+  int n_out = 0;
+  for (uint32_t m = 0; m < n; m++) {
+    add_member(p, members[m]);
+    xlm_val v = f->g->nodes[members[m]].out;
+    if (f->uses[v] > inner_uses[v]) outs[n_out++] = v;
+  }
+  context(f, &f->g->nodes[members[n - 1]]);
+  if (n_out == 0) return; // nobody reads it
+  XLM_ASSERT(n_out <= XLM_CODE_MAX_OUT, "fused program with %d results", n_out);
+  emit_fused(f, p, outs, n_out, &f->clusters[c].space);
+  f->out->nodes[f->out->n_nodes - 1].stage = f->clusters[c].stage;
+}
+
+// A cluster with more results than a program may have is emitted member by member.
+static void emit_members(fuse *f, uint32_t c, const uint32_t *inner_uses) {
+  xlm_node *members = NULL;
+  uint32_t n = 0, cap = 0, results = 0;
+  for (xlm_node id = f->first_member[c]; id; id = f->next_member[id]) {
+    xlm_val v = f->g->nodes[id].out;
+    results += f->uses[v] > inner_uses[v];
+    XLM_PUSH(f->a, members, n, cap, id);
+  }
+  if (results <= XLM_CODE_MAX_OUT) {
+    emit_cluster(f, c, members, n, inner_uses);
+    return;
+  }
+  uint32_t *none = XLM_NEW_N(f->a, uint32_t, f->g->n_values);
+  for (uint32_t m = 0; m < n; m++) {
+    uint32_t own = new_cluster(f, &f->g->nodes[members[m]]);
+    f->of[members[m]] = own;
+    emit_cluster(f, own, &members[m], 1, none);
+  }
+}
+
+// A constant read by an op that is not elementwise becomes a tensor.
+static xlm_val materialise(fuse *f, xlm_val v) {
+  double c;
+  if (!is_const(f->g, v, &c)) return f->map[v];
+  xlm_val *made = &f->constants[f->b.phase][v];
+  if (*made) return *made;
+  program *p = XLM_NEW(f->a, program);
+  p->f = f;
+  p->done[p->n_done] = v;
+  p->reg[p->n_done++] = push(p, (xlm_code_instr){.fn = XLM_FN_NEG, .a = {XLM_CODE_IMM}, .imm = -c});
+  return *made = emit_fused(f, p, &v, 1, xlm_val_type(f->g, v));
+}
+
+static void emit_other(fuse *f, xlm_node id) {
+  const xlm_node_info *n = &f->g->nodes[id];
+  xlm_val *in = XLM_NEW_N(f->a, xlm_val, n->n_in);
+  context(f, n);
+  for (int i = 0; i < n->n_in; i++) {
+    in[i] = materialise(f, n->in[i]);
+    XLM_ASSERT(in[i], "operand %d of node %u was dropped", i, id);
+  }
+  xlm_val first = xlm_emit_copy(&f->b, f->g, id, in);
+  for (int i = 0; i < n->n_out; i++) f->map[n->out + (xlm_val)i] = first + (xlm_val)i;
+}
+
+// accumulate(acc, contract(x, y)) -> contract_acc(acc, x, y), when nobody else reads the product.
+static void find_accumulated_products(fuse *f) {
+  for (xlm_node id = 1; id < f->g->n_nodes; id++) {
+    const xlm_node_info *n = &f->g->nodes[id];
+    if (n->op != XLM_OP_ACCUMULATE) continue;
+    xlm_node def = f->g->values[n->in[1]].def;
+    const xlm_type *acc = xlm_val_type(f->g, n->in[0]), *product = xlm_val_type(f->g, n->in[1]);
+    if (f->g->nodes[def].op == XLM_OP_CONTRACT && f->uses[n->in[1]] == 1 && f->g->nodes[def].phase == n->phase &&
+        acc->dtype == product->dtype && same_space(acc, product))
+      f->contract_into[def] = id;
+  }
+}
+
+static void emit_accumulated(fuse *f, xlm_node id, xlm_node product) {
+  const xlm_node_info *n = &f->g->nodes[id], *c = &f->g->nodes[product];
+  xlm_val *in = XLM_NEW_N(f->a, xlm_val, c->n_in + 1);
+  context(f, n);
+  in[0] = f->map[n->in[0]];
+  for (int i = 0; i < c->n_in; i++) in[i + 1] = materialise(f, c->in[i]);
+  xlm_attr_list l = xlm_attr_list_from(f->a, &c->attrs);
+  f->map[n->out] = xlm_emit(&f->b, XLM_OP_CONTRACT_ACC, in, c->n_in + 1, &l);
+  xlm_val_at(f->out, f->map[n->out])->name = f->g->values[n->out].name;
+  f->out->nodes[f->out->n_nodes - 1].stage = n->stage;
+}
+
+static uint32_t *count_inner_uses(fuse *f) {
+  uint32_t *inner = XLM_NEW_N(f->a, uint32_t, f->g->n_values);
+  for (xlm_node id = 1; id < f->g->n_nodes; id++) {
+    const xlm_node_info *n = &f->g->nodes[id];
+    for (int i = 0; f->of[id] && i < n->n_in; i++)
+      if (cluster_of(f, n->in[i]) == root(f, f->of[id])) inner[n->in[i]]++;
+  }
+  return inner;
+}
+
+static void emit_all(fuse *f) {
+  uint32_t *inner = count_inner_uses(f);
+  for (xlm_node id = 1; id < f->g->n_nodes; id++) {
+    const xlm_node_info *n = &f->g->nodes[id];
+    uint32_t c = f->of[id] ? root(f, f->of[id]) : 0;
+    if (c && f->clusters[c].last == id) emit_members(f, c, inner);
+    if (c || n->op == XLM_OP_CONST || f->contract_into[id]) continue;
+    xlm_node product = n->op == XLM_OP_ACCUMULATE ? f->g->values[n->in[1]].def : 0;
+    if (product && f->contract_into[product] == id) emit_accumulated(f, id, product);
+    else emit_other(f, id);
+  }
+}
+
+static void copy_list(fuse *f, const xlm_vals *from, xlm_vals *to) {
+  for (uint32_t i = 0; i < from->n; i++) {
+    f->b = xlm_build_new(f->out);
+    f->b.phase = xlm_val_node(f->g, from->at[i].val)->phase;
+    xlm_vals_add(f->out, to, from->at[i].name, materialise(f, from->at[i].val), from->at[i].span);
+  }
+}
+
+xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a) {
+  fuse f = {.g = g, .out = xlm_graph_like(g), .a = a};
+  f.b = xlm_build_new(f.out);
+  XLM_PUSH(a, f.clusters, f.n_clusters, f.cap_clusters, (cluster){0});
+  f.of = XLM_NEW_N(a, uint32_t, g->n_nodes);
+  f.map = XLM_NEW_N(a, xlm_val, g->n_values);
+  f.contract_into = XLM_NEW_N(a, xlm_node, g->n_nodes);
+  f.uses = xlm_graph_uses(g, a);
+  for (int p = 0; p < XLM_PHASES; p++) f.constants[p] = XLM_NEW_N(a, xlm_val, g->n_values);
+  assign_clusters(&f);
+  list_members(&f);
+  find_accumulated_products(&f);
+  emit_all(&f);
+  copy_list(&f, &g->outputs, &f.out->outputs);
+  copy_list(&f, &g->metrics, &f.out->metrics);
+  copy_list(&f, &g->losses, &f.out->losses);
+  for (uint32_t i = 0; i < g->n_updates; i++)
+    xlm_graph_update(f.out, f.map[g->updates[i].state], f.map[g->updates[i].val]);
+  return f.out;
+}

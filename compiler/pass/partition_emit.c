@@ -1,0 +1,341 @@
+// Partition, part 2: the graph of one rank. Nodes are emitted in order with local dimensions; operands are converted where
+// what a value has differs from what the node needs. A conversion is made once per value and layout: reductions for good,
+// gathers again in each phase, so that gathered copies need not be kept from forward to backward.
+#include <string.h>
+
+#include "compiler/pass/partition_priv.h"
+
+typedef struct converted {
+  xlm_layout layout;
+  xlm_phase phase;
+  xlm_val val; // in the new graph
+  struct converted *next;
+} converted;
+
+typedef struct emit {
+  const xlm_partitioning *p;
+  const int32_t *coord;
+  xlm_graph *out;
+  xlm_build b;
+  xlm_val *map;        // old value -> new, in layout have[old]
+  converted **ready;   // old value -> other layouts of it
+  xlm_val *norm_groups; // parts of the global norm, by old norm value (chain in the graph's arena)
+  int n_norm_groups;
+} emit;
+
+// ---- local dimensions ----
+
+static xlm_dim local_dim(emit *e, xlm_dim d, uint32_t axes) {
+  const xlm_dim_info *info = &e->p->g->dims[d];
+  if (!axes) return d;
+  xlm_dim have = xlm_graph_dim_find(e->out, info->name, axes);
+  if (have) return have;
+  xlm_piece piece = xlm_mesh_local(&e->p->o.mesh, info->full, e->p->grain[d], axes, e->coord);
+  return xlm_graph_dim_add(e->out, (xlm_dim_info){.name = info->name, .size = piece.size, .full = info->full,
+                                                  .offset = piece.offset, .axes = axes});
+}
+
+// A ragged dimension split over `axes`: room for every row that may come, whatever the router says.
+static xlm_dim ragged_dim(emit *e, xlm_dim d, uint32_t axes) {
+  const xlm_dim_info *info = &e->p->g->dims[d];
+  int64_t parts = xlm_mesh_group(&e->p->o.mesh, axes), rows = (info->full + parts - 1) / parts;
+  for (int i = 0;; i++) {
+    const char *name = xlm_arena_printf(e->out->arena, i ? "%s.%lld.%d" : "%s.%lld", info->name, (long long)rows, i);
+    xlm_dim have = xlm_graph_dim_find(e->out, name, 0);
+    if (!have) return xlm_graph_dim_add(e->out, (xlm_dim_info){.name = name, .size = rows, .full = info->full, .ragged = true});
+    if (e->out->dims[have].size == rows && e->out->dims[have].full == info->full) return have;
+  }
+}
+
+static xlm_dim split_dim(emit *e, xlm_dim d, uint32_t axes) {
+  return e->p->g->dims[d].ragged ? ragged_dim(e, d, axes) : local_dim(e, d, axes);
+}
+
+// ---- conversions ----
+
+typedef struct conversion {
+  emit *e;
+  xlm_val old;     // logical value
+  xlm_val now;     // in the new graph
+  xlm_layout have; // of now
+} conversion;
+
+static const xlm_type *logical(const conversion *c) { return xlm_val_type(c->e->p->g, c->old); }
+
+// Sizes of every member's piece of dimension position i when it goes from `whole` axes to `whole | axes`.
+static const char *piece_sizes(const conversion *c, int i, uint32_t whole, uint32_t axes) {
+  const emit *e = c->e;
+  const xlm_mesh *m = &e->p->o.mesh;
+  xlm_dim d = logical(c)->dim[i];
+  xlm_text t = xlm_text_new(e->out->arena);
+  int64_t n = xlm_mesh_group(m, axes);
+  for (int64_t k = 0; k < n; k++) {
+    int32_t at[XLM_MAX_AXES];
+    xlm_mesh_coord(m, xlm_mesh_member_rank(m, axes, e->coord, k), at);
+    xlm_piece piece = xlm_mesh_local(m, e->p->g->dims[d].full, e->p->grain[d], whole | axes, at);
+    xlm_text_printf(&t, "%s%lld", k ? "," : "", (long long)piece.size);
+  }
+  return t.data;
+}
+
+static void collective(conversion *c, xlm_op_id op, uint32_t axes, const int *at, const uint32_t *to_axes, int n, const char *sizes,
+                       const xlm_val *more, int n_more) {
+  emit *e = c->e;
+  xlm_dim from[2], to[2];
+  xlm_attr_list l = xlm_attr_list_new(e->out->arena);
+  for (int i = 0; i < n; i++) {
+    from[i] = xlm_val_type(e->out, c->now)->dim[at[i]];
+    to[i] = split_dim(e, logical(c)->dim[at[i]], to_axes[i]);
+    c->have.axes[at[i]] = to_axes[i];
+  }
+  if (n) xlm_attr_put_dims(&l, XLM_A_from, from, n);
+  if (n) xlm_attr_put_dims(&l, XLM_A_to, to, n);
+  if (sizes) xlm_attr_put_text(&l, XLM_A_sizes, sizes);
+  xlm_attr_put_int(&l, XLM_A_axes, axes);
+  xlm_val in[3] = {c->now};
+  for (int i = 0; i < n_more; i++) in[i + 1] = more[i];
+  uint32_t partial = xlm_val_at(e->out, c->now)->partial;
+  const char *name = xlm_val_at(e->out, c->now)->name;
+  c->now = xlm_emit(&e->b, op, in, 1 + n_more, &l);
+  bool reduces = op == XLM_OP_ALL_REDUCE || op == XLM_OP_REDUCE_SCATTER;
+  xlm_val_at(e->out, c->now)->partial = reduces ? partial & ~axes : partial;
+  xlm_val_at(e->out, c->now)->name = name;
+  if (reduces) c->have.partial &= ~axes;
+}
+
+// Local slices first: they only make what follows smaller.
+static void slice(conversion *c, const xlm_layout *want) {
+  for (int i = 0; i < logical(c)->rank; i++) {
+    uint32_t add = want->axes[i] & ~c->have.axes[i] & ~xlm_layout_axes(&c->have, logical(c)->rank) & ~c->have.partial;
+    if (c->have.axes[i] && add && add < c->have.axes[i]) continue; // an outer axis cannot be added inside an inner split
+    if (add) collective(c, XLM_OP_TAKE, add, &i, (uint32_t[]){c->have.axes[i] | add}, 1, NULL, NULL, 0);
+  }
+}
+
+static void scatter(conversion *c, const xlm_layout *want) {
+  for (int i = 0; i < logical(c)->rank; i++) {
+    uint32_t axes = want->axes[i] & ~c->have.axes[i] & c->have.partial & ~want->partial;
+    if (axes)
+      collective(c, XLM_OP_REDUCE_SCATTER, axes, &i, (uint32_t[]){c->have.axes[i] | axes}, 1,
+                 piece_sizes(c, i, c->have.axes[i], axes), NULL, 0);
+  }
+}
+
+// The offsets of the rows of a packed tensor after its experts were exchanged.
+static xlm_val ragged_offsets(conversion *c) { return xlm_val_at(c->e->out, c->now)->ragged_by; }
+
+static bool is_ragged(const conversion *c, int i) { return c->e->p->g->dims[logical(c)->dim[i]].ragged; }
+
+static void exchange(conversion *c, const xlm_layout *want) {
+  int rank = logical(c)->rank;
+  for (int i = 0; i < rank; i++)
+    for (int j = 0; j < rank; j++) {
+      uint32_t move = c->have.axes[i] & ~want->axes[i] & want->axes[j] & ~c->have.axes[j];
+      if (i == j || !move) continue;
+      int at[] = {i, j};
+      uint32_t to[] = {c->have.axes[i] & ~move, c->have.axes[j] | move};
+      if (is_ragged(c, i) || is_ragged(c, j)) {
+        int experts = is_ragged(c, i) ? j : i;
+        const char *sizes = piece_sizes(c, experts, 0, move);
+        // Back to the tokens: the rows return to where they were sent from.
+        bool back = !is_ragged(c, i);
+        xlm_val home = c->e->map[c->e->p->g->values[c->old].ragged_by];
+        collective(c, back ? XLM_OP_COLLECT_ROWS : XLM_OP_SEND_ROWS, move, at, to, 2, sizes,
+                   back ? (xlm_val[]){ragged_offsets(c), home} : (xlm_val[]){ragged_offsets(c)}, back ? 2 : 1);
+      } else {
+        const char *sizes = xlm_arena_printf(c->e->out->arena, "%s;%s", piece_sizes(c, i, c->have.axes[i] & ~move, move),
+                                             piece_sizes(c, j, c->have.axes[j], move));
+        collective(c, XLM_OP_ALL_TO_ALL, move, at, to, 2, sizes, NULL, 0);
+      }
+    }
+}
+
+static void gather(conversion *c, const xlm_layout *want) {
+  for (int i = 0; i < logical(c)->rank; i++) {
+    uint32_t axes = c->have.axes[i] & ~want->axes[i];
+    if (axes && axes < c->have.axes[i] && (c->have.axes[i] & ~axes) > axes) axes = c->have.axes[i]; // outer axis: gather all
+    if (axes)
+      collective(c, XLM_OP_ALL_GATHER, axes, &i, (uint32_t[]){c->have.axes[i] & ~axes}, 1,
+                 piece_sizes(c, i, c->have.axes[i] & ~axes, axes), NULL, 0);
+  }
+}
+
+static void reduce(conversion *c, const xlm_layout *want) {
+  uint32_t axes = c->have.partial & ~want->partial;
+  if (axes) collective(c, XLM_OP_ALL_REDUCE, axes, NULL, NULL, 0, NULL, NULL, 0);
+}
+
+static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
+  int rank = xlm_val_rank(e->p, old);
+  conversion c = {.e = e, .old = old, .now = e->map[old], .have = e->p->have[old]};
+  if (xlm_layout_equal(&c.have, want, rank)) return c.now;
+  bool reduces = c.have.partial & ~want->partial;
+  for (converted *k = e->ready[old]; k; k = k->next)
+    if (xlm_layout_equal(&k->layout, want, rank) && (reduces || k->phase == e->b.phase)) return k->val;
+  slice(&c, want);
+  scatter(&c, want);
+  exchange(&c, want);
+  gather(&c, want);
+  slice(&c, want);
+  reduce(&c, want);
+  XLM_ASSERT(xlm_layout_equal(&c.have, want, rank), "layout of value %u was not reached", old);
+  converted *k = XLM_NEW(e->out->arena, converted);
+  *k = (converted){*want, e->b.phase, c.now, e->ready[old]};
+  e->ready[old] = k;
+  return c.now;
+}
+
+// ---- nodes ----
+
+// The local dimension that stands for logical dimension d in this node: as the operands that the key is about have it.
+static xlm_dim map_dim(emit *e, const xlm_node_info *n, const xlm_val *in, const xlm_node_layouts *l, xlm_attr_key key, xlm_dim d) {
+  const xlm_layout_rule *r = &e->p->op_rules[n->op];
+  for (int pass = 0; pass < 2; pass++) // operands that name the key first
+    for (int i = 0; i < n->n_in; i++) {
+      int at = xlm_type_find(xlm_val_type(e->p->g, n->in[i]), d);
+      if (at >= 0 && (pass == 1 || xlm_layout_mentions(r, false, i, key))) return xlm_val_type(e->out, in[i])->dim[at];
+    }
+  for (int i = 0; i < n->n_out; i++) {
+    int at = xlm_type_find(xlm_val_type(e->p->g, n->out + (xlm_val)i), d);
+    if (at >= 0) return e->p->g->dims[d].ragged ? 0 : local_dim(e, d, l->out[i].axes[at]);
+  }
+  return e->p->g->dims[d].ragged ? 0 : d;
+}
+
+static xlm_attr_list map_attrs(emit *e, xlm_node id, const xlm_val *in) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  xlm_attr_list l = xlm_attr_list_from(e->out->arena, &n->attrs);
+  for (int i = 0; i < l.n; i++) {
+    xlm_attr *a = &l.at[i];
+    if (xlm_attr_kind_of(a->key) != XLM_ATTR_DIMS) continue;
+    bool known = true;
+    for (int k = 0; k < a->n; k++) known &= (a->dims[k] = map_dim(e, n, in, &e->p->nodes[id], a->key, a->dims[k])) != 0;
+    if (!known) xlm_attr_drop(&l, l.at[i--].key); // a ragged dimension that the op will make
+  }
+  return l;
+}
+
+static void bind_results(emit *e, xlm_node id, xlm_val first) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  for (int i = 0; i < n->n_out; i++) {
+    e->map[n->out + (xlm_val)i] = first + (xlm_val)i;
+    xlm_value *v = xlm_val_at(e->out, first + (xlm_val)i);
+    v->name = e->p->g->values[n->out + (xlm_val)i].name;
+    v->partial = e->p->have[n->out + (xlm_val)i].partial;
+  }
+}
+
+static void context(emit *e, const xlm_node_info *n) {
+  xlm_build_context(&e->b, n);
+  e->b.phase = n->phase;
+}
+
+static void emit_leaf(emit *e, xlm_node id) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  const xlm_type *t = xlm_val_type(e->p->g, n->out);
+  xlm_attr_list l = xlm_attr_list_from(e->out->arena, &n->attrs);
+  xlm_dim dims[XLM_MAX_RANK];
+  for (int i = 0; i < t->rank; i++) dims[i] = local_dim(e, t->dim[i], e->p->have[n->out].axes[i]);
+  if (xlm_attr_find(&n->attrs, XLM_A_dims)) xlm_attr_put_dims(&l, XLM_A_dims, dims, t->rank);
+  context(e, n);
+  bind_results(e, id, xlm_emit(&e->b, n->op, NULL, 0, &l));
+}
+
+// norm_sq: one sum per way of being split, each reduced over its own axes; clip_scale adds them up.
+static void emit_norm(emit *e, xlm_node id) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  const xlm_node_layouts *l = &e->p->nodes[id];
+  bool *done = XLM_NEW_N(e->out->arena, bool, n->n_in);
+  xlm_val *in = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
+  e->norm_groups = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
+  context(e, n);
+  for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &l->in[i]);
+  for (int i = 0; i < n->n_in; i++) {
+    if (done[i]) continue;
+    uint32_t axes = xlm_layout_axes(&l->in[i], xlm_val_rank(e->p, n->in[i]));
+    xlm_val *group = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
+    int count = 0;
+    for (int j = i; j < n->n_in; j++) {
+      if (xlm_layout_axes(&l->in[j], xlm_val_rank(e->p, n->in[j])) != axes) continue;
+      group[count++] = in[j];
+      done[j] = true;
+    }
+    xlm_val sum = xlm_emit(&e->b, XLM_OP_NORM_SQ, group, count, NULL);
+    xlm_val_at(e->out, sum)->partial = axes;
+    conversion c = {.e = e, .old = n->out, .now = sum, .have = {.partial = axes}};
+    reduce(&c, &(xlm_layout){0});
+    e->norm_groups[e->n_norm_groups++] = c.now;
+  }
+  e->map[n->out] = e->norm_groups[0];
+}
+
+static void emit_clip(emit *e, xlm_node id) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  context(e, n);
+  xlm_attr_list l = xlm_attr_list_from(e->out->arena, &n->attrs);
+  bind_results(e, id, xlm_emit(&e->b, n->op, e->norm_groups, e->n_norm_groups, &l));
+}
+
+// A state that several ops would update in place keeps its own layout; an op in another layout updates a copy.
+static void emit_node(emit *e, xlm_node id) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  xlm_val *in = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
+  context(e, n);
+  for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &e->p->nodes[id].in[i]);
+  xlm_attr_list l = map_attrs(e, id, in);
+  int n_in = n->n_in;
+  if ((xlm_op_at(n->op)->flags & XLM_OPF_OFFSETS) && n_in > 1) { // the offsets may have changed with the layout: derive them again
+    xlm_val last = n->in[n_in - 1];
+    for (int i = 0; i < n->n_in - 1; i++)
+      if (e->p->g->values[n->in[i]].ragged_by == last) {
+        n_in--;
+        break;
+      }
+  }
+  bind_results(e, id, xlm_emit(&e->b, n->op, in, n_in, &l));
+}
+
+static void emit_updates(emit *e) {
+  const xlm_graph *g = e->p->g;
+  for (uint32_t i = 0; i < g->n_updates; i++) {
+    xlm_val state = g->updates[i].state, val = g->updates[i].val;
+    context(e, xlm_val_node(g, val));
+    xlm_val now = convert(e, val, &e->p->have[state]);
+    bool in_place = xlm_layout_equal(&e->p->have[state], &e->p->have[val], xlm_val_rank(e->p, state));
+    if (!in_place) now = xlm_op2(&e->b, XLM_OP_ASSIGN, e->map[state], now);
+    xlm_graph_update(e->out, e->map[state], now);
+  }
+}
+
+static void emit_list(emit *e, const xlm_vals *from, xlm_vals *to) {
+  for (uint32_t i = 0; i < from->n; i++) {
+    context(e, xlm_val_node(e->p->g, from->at[i].val));
+    xlm_vals_add(e->out, to, from->at[i].name, convert(e, from->at[i].val, &(xlm_layout){0}), from->at[i].span);
+  }
+}
+
+xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]) {
+  emit e = {.p = p, .coord = coord, .out = xlm_graph_like(p->g)};
+  e.b = xlm_build_new(e.out);
+  e.map = XLM_NEW_N(p->a, xlm_val, p->g->n_values);
+  e.ready = XLM_NEW_N(p->a, converted *, p->g->n_values);
+  for (xlm_node id = 1; id < p->g->n_nodes; id++) {
+    const xlm_node_info *n = &p->g->nodes[id];
+    if (xlm_is_leaf(n)) emit_leaf(&e, id);
+    else if (n->op == XLM_OP_NORM_SQ) emit_norm(&e, id);
+    else if (n->op == XLM_OP_CLIP_SCALE) emit_clip(&e, id);
+    else emit_node(&e, id);
+  }
+  emit_updates(&e);
+  emit_list(&e, &p->g->outputs, &e.out->outputs);
+  emit_list(&e, &p->g->metrics, &e.out->metrics);
+  emit_list(&e, &p->g->losses, &e.out->losses);
+  return e.out;
+}
+
+uint32_t xlm_partition_uneven_axes(const xlm_partitioning *p) {
+  uint32_t axes = 0;
+  for (xlm_dim d = 1; d < p->g->n_dims; d++)
+    if (!p->g->dims[d].ragged && p->rule[d]) axes |= p->rule[d];
+  return axes;
+}

@@ -1,0 +1,38 @@
+// Passes: one file each, one entry each. graph in, new graph out (same arena); never an error of the user's making unless
+// the header says so. compiler/planner/compile.c is the whole pipeline in one function; between passes it runs
+// xlm_graph_verify in checked builds.
+#ifndef XLM_PASS_PASS_H
+#define XLM_PASS_PASS_H
+
+#include "compiler/ir/build.h"
+#include "compiler/ir/graph.h"
+
+// Folds constants (arithmetic of consts, x*1, x+0, cast to the same type, permute to the same order, chains of views), merges
+// equal nodes (same op, operands, attributes, not RANDOM, not aliasing), drops nodes nobody uses. needs: any graph.
+xlm_graph *xlm_pass_simplify(const xlm_graph *g, xlm_arena *a);
+
+typedef enum xlm_optimizer { XLM_ADAMW, XLM_SGD } xlm_optimizer;
+
+typedef struct xlm_train_options {
+  xlm_optimizer optimizer;
+  double beta1, beta2, eps, weight_decay, grad_clip; // grad_clip 0 = none; weight_decay on parameters with >= 2 dims whose
+                                                     // initialiser is random; beta1 = momentum for SGD
+  int64_t microbatches;
+} xlm_train_options;
+
+// Model graph -> train graph: forward nodes copied, then backward (BWD; nodes that only lead to weight gradients: WGT), gradient
+// accumulation over microbatches, loss and metric accumulation, clipping and the optimizer (STEP). See differentiate.c.
+// needs: losses not empty. gives: updates; outputs: "loss", "grad_norm" and the metrics.
+xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_train_options *o);
+
+typedef enum xlm_recompute { XLM_RECOMPUTE_MARKED, XLM_RECOMPUTE_NONE, XLM_RECOMPUTE_FULL } xlm_recompute;
+
+// Train graph -> train graph: forward values of marked nodes (FULL: of every repeat round) that the backward needs are
+// computed again just before their first backward use, from values that are kept.
+xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode);
+
+// Elementwise nodes -> `fused` nodes (every one, also alone); accumulate(contract) -> contract_acc. gives: no
+// ELEMENTWISE ops, no scalar consts as operands of fused.
+xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a);
+
+#endif

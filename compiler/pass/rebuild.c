@@ -1,0 +1,83 @@
+// Copying from graph to graph; see pass_priv.h.
+#include <string.h>
+
+#include "compiler/pass/pass_priv.h"
+
+bool xlm_same_type(const xlm_type *a, const xlm_type *b) {
+  return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
+}
+
+xlm_val xlm_view_root(const xlm_graph *g, xlm_val v) {
+  while (xlm_is_view(xlm_val_node(g, v))) v = xlm_val_node(g, v)->in[0];
+  return v;
+}
+
+xlm_node xlm_copy_node(xlm_graph *to, const xlm_graph *from, xlm_node n, const xlm_val *read,
+                       xlm_val *write) {
+  const xlm_node_info *old = &from->nodes[n];
+  xlm_node_info copy = *old;
+  xlm_val *in = XLM_NEW_N(to->arena, xlm_val, old->n_in);
+  for (int i = 0; i < old->n_in; i++) {
+    in[i] = read[old->in[i]];
+    XLM_ASSERT(in[i], "operand %d of node %u (%s) was dropped", i, n, xlm_op_at(old->op)->name);
+  }
+  copy.in = in;
+  copy.out = old->n_out ? to->n_values : 0;
+  for (int i = 0; i < old->n_out; i++) {
+    xlm_value v = from->values[old->out + (xlm_val)i];
+    v.def = to->n_nodes;
+    bool own = v.ragged_by && from->values[v.ragged_by].def == n; // offsets that this node makes itself
+    if (v.ragged_by) v.ragged_by = own ? copy.out + (v.ragged_by - old->out) : read[v.ragged_by];
+    XLM_PUSH(to->arena, to->values, to->n_values, to->cap_values, v);
+  }
+  for (int i = 0; i < old->n_out; i++) write[old->out + (xlm_val)i] = copy.out + (xlm_val)i;
+  XLM_PUSH(to->arena, to->nodes, to->n_nodes, to->cap_nodes, copy);
+  return to->n_nodes - 1;
+}
+
+void xlm_copy_list(xlm_graph *to, xlm_vals *into, const xlm_vals *list, const xlm_val *map) {
+  for (uint32_t i = 0; i < list->n; i++)
+    xlm_vals_add(to, into, list->at[i].name, map[list->at[i].val], list->at[i].span);
+}
+
+void xlm_copy_updates(xlm_graph *to, const xlm_graph *from, const xlm_val *map) {
+  for (uint32_t i = 0; i < from->n_updates; i++)
+    xlm_graph_update(to, map[from->updates[i].state], map[from->updates[i].val]);
+}
+
+static void mark(const xlm_graph *g, bool *live, xlm_val v) {
+  live[g->values[v].def] = true;
+}
+
+static bool *live_nodes(const xlm_graph *g, xlm_arena *a) {
+  bool *live = XLM_NEW_N(a, bool, g->n_nodes);
+  const xlm_vals *lists[] = {&g->outputs, &g->metrics, &g->losses};
+  for (int l = 0; l < 3; l++)
+    for (uint32_t i = 0; i < lists[l]->n; i++) mark(g, live, lists[l]->at[i].val);
+  for (uint32_t i = 0; i < g->n_updates; i++) {
+    mark(g, live, g->updates[i].state);
+    mark(g, live, g->updates[i].val);
+  }
+  for (xlm_node n = g->n_nodes; n-- > 1;) {
+    const xlm_node_info *node = &g->nodes[n];
+    for (int i = 0; live[n] && i < node->n_in; i++) mark(g, live, node->in[i]);
+    for (int i = 0; live[n] && i < node->n_out; i++) {
+      xlm_val offsets = g->values[node->out + (xlm_val)i].ragged_by;
+      if (offsets) mark(g, live, offsets);
+    }
+  }
+  return live;
+}
+
+xlm_graph *xlm_drop_dead(const xlm_graph *g, xlm_arena *a) {
+  xlm_graph *out = xlm_graph_like(g);
+  bool *live = live_nodes(g, a);
+  xlm_val *map = XLM_NEW_N(a, xlm_val, g->n_values);
+  for (xlm_node n = 1; n < g->n_nodes; n++)
+    if (live[n]) xlm_copy_node(out, g, n, map, map);
+  xlm_copy_list(out, &out->outputs, &g->outputs, map);
+  xlm_copy_list(out, &out->metrics, &g->metrics, map);
+  xlm_copy_list(out, &out->losses, &g->losses, map);
+  xlm_copy_updates(out, g, map);
+  return out;
+}

@@ -1,0 +1,169 @@
+// Recompute: forward values of chosen regions are not kept for the backward pass but computed again just
+// before it.
+//
+// A region is one pipeline round (FULL), or one run of marked nodes of one instance (MARKED). What leaves its
+// region, to any forward node outside, is kept: the next region needs it. Of the rest, what the backward pass
+// reads, and what that is made of, is cloned in front of the region's first backward use. Clones are the same
+// ops on the same operands, and random ones draw by name, so a step gives the same bits with and without.
+#include <string.h>
+
+#include "compiler/pass/pass_priv.h"
+
+typedef struct recomputer {
+  const xlm_graph *g;
+  xlm_graph *out;
+  uint32_t *region; // by node; 0 = none
+  uint32_t n_regions;
+  xlm_node *begin, *end; // by region: its nodes lie in [begin, end)
+  bool *leaves;          // by value: read by a forward node outside its region
+  bool *needed;          // by value: the backward pass needs it again
+  bool *emitted;         // by region
+  xlm_val *forward;      // old values -> new
+  xlm_val *backward;     // the same, as the backward pass sees it
+} recomputer;
+
+static bool eligible(const xlm_node_info *n, xlm_recompute mode) {
+  if (n->phase != XLM_PHASE_FWD || xlm_is_leaf(n) || xlm_op_at(n->op)->n_alias) return false;
+  return mode == XLM_RECOMPUTE_FULL ? n->round >= 0 : mode == XLM_RECOMPUTE_MARKED && n->recompute;
+}
+
+// How much of a scope names the instance: up to the first number ("layers.3"), else the first word.
+static size_t instance_length(const char *scope) {
+  size_t first = strcspn(scope, ".");
+  for (const char *s = scope; *s;) {
+    size_t n = strcspn(s, ".");
+    if (n && strspn(s, "0123456789") == n) return (size_t)(s - scope) + n;
+    s += n + (s[n] == '.');
+  }
+  return first;
+}
+
+static bool same_instance(const xlm_node_info *a, const xlm_node_info *b) {
+  size_t n = instance_length(a->scope);
+  return a->round == b->round && n == instance_length(b->scope) && !strncmp(a->scope, b->scope, n);
+}
+
+// Leaves between two nodes of a region do not end it. FULL: nor does anything else before the next round.
+static uint32_t region_of(const recomputer *r, const xlm_node_info *n, xlm_recompute mode, xlm_node last,
+                          bool adjacent) {
+  const xlm_node_info *before = &r->g->nodes[last];
+  bool same =
+      last && (mode == XLM_RECOMPUTE_FULL ? before->round == n->round : adjacent && same_instance(before, n));
+  return same ? r->region[last] : 0;
+}
+
+static void find_regions(recomputer *r, xlm_arena *a, xlm_recompute mode) {
+  uint32_t cap_begin = 0, n_begin = 0;
+  xlm_node last = 0;
+  bool adjacent = true;
+  XLM_PUSH(a, r->begin, n_begin, cap_begin, 0);
+  for (xlm_node id = 1; id < r->g->n_nodes; id++) {
+    const xlm_node_info *n = &r->g->nodes[id];
+    if (!eligible(n, mode)) {
+      adjacent &= xlm_is_leaf(n);
+      continue;
+    }
+    r->region[id] = region_of(r, n, mode, last, adjacent);
+    if (!r->region[id]) {
+      r->region[id] = n_begin;
+      XLM_PUSH(a, r->begin, n_begin, cap_begin, id);
+    }
+    last = id;
+    adjacent = true;
+  }
+  r->n_regions = n_begin;
+  r->end = XLM_NEW_N(a, xlm_node, n_begin);
+  for (xlm_node id = 1; id < r->g->n_nodes; id++)
+    if (r->region[id]) r->end[r->region[id]] = id + 1;
+}
+
+static uint32_t value_region(const recomputer *r, xlm_val v) {
+  return r->region[r->g->values[v].def];
+}
+
+static bool is_backward(const xlm_node_info *n) {
+  return n->phase == XLM_PHASE_BWD || n->phase == XLM_PHASE_WGT;
+}
+
+static void find_leaving(recomputer *r) {
+  for (xlm_node id = 1; id < r->g->n_nodes; id++) {
+    const xlm_node_info *n = &r->g->nodes[id];
+    for (int i = 0; n->phase == XLM_PHASE_FWD && i < n->n_in; i++)
+      if (r->region[id] != value_region(r, n->in[i])) r->leaves[n->in[i]] = true;
+  }
+}
+
+static void need(recomputer *r, xlm_val v) {
+  r->needed[v] |= v && value_region(r, v) && !r->leaves[v];
+}
+
+static void need_operands(recomputer *r, const xlm_node_info *n) {
+  for (int i = 0; i < n->n_in; i++) need(r, n->in[i]);
+  for (xlm_val v = n->out; v < n->out + n->n_out; v++) need(r, r->g->values[v].ragged_by);
+}
+
+static bool is_needed(const recomputer *r, const xlm_node_info *n) {
+  for (xlm_val v = n->out; v < n->out + n->n_out; v++)
+    if (r->needed[v]) return true;
+  return false;
+}
+
+static void
+find_needed(recomputer *r) { // users come after definitions, so one sweep from the end closes the set
+  for (xlm_node id = r->g->n_nodes; id-- > 1;) {
+    const xlm_node_info *n = &r->g->nodes[id];
+    if (is_backward(n) || (r->region[id] && is_needed(r, n))) need_operands(r, n);
+  }
+}
+
+static void clone_node(recomputer *r, xlm_node id) {
+  const xlm_node_info *old = &r->g->nodes[id];
+  xlm_val kept[8];
+  for (xlm_val i = 0; i < old->n_out; i++) kept[i] = r->backward[old->out + i];
+  xlm_node made = xlm_copy_node(r->out, r->g, id, r->backward, r->backward); // may move the table
+  xlm_node_info *n = &r->out->nodes[made];
+  n->phase = XLM_PHASE_BWD;
+  n->recompute = true;
+  for (xlm_val i = 0; i < old->n_out; i++)
+    if (r->leaves[old->out + i]) r->backward[old->out + i] = kept[i];
+}
+
+static void clone_region(recomputer *r, uint32_t region) {
+  if (r->emitted[region]) return;
+  r->emitted[region] = true;
+  for (xlm_node id = r->begin[region]; id < r->end[region]; id++)
+    if (r->region[id] == region && is_needed(r, &r->g->nodes[id])) clone_node(r, id);
+}
+
+static void clone_operands(recomputer *r, const xlm_node_info *n) {
+  for (int i = 0; i < n->n_in; i++)
+    if (r->needed[n->in[i]]) clone_region(r, value_region(r, n->in[i]));
+  for (xlm_val v = n->out; v < n->out + n->n_out; v++)
+    if (r->needed[r->g->values[v].ragged_by]) clone_region(r, value_region(r, r->g->values[v].ragged_by));
+}
+
+static void copy_node(recomputer *r, xlm_node id) {
+  const xlm_node_info *n = &r->g->nodes[id];
+  if (is_backward(n)) clone_operands(r, n);
+  xlm_copy_node(r->out, r->g, id, is_backward(n) ? r->backward : r->forward, r->forward);
+  for (xlm_val v = n->out; v < n->out + n->n_out; v++) r->backward[v] = r->forward[v];
+}
+
+xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode) {
+  recomputer r = {.g = g, .out = xlm_graph_like(g)};
+  r.region = XLM_NEW_N(a, uint32_t, g->n_nodes);
+  r.leaves = XLM_NEW_N(a, bool, g->n_values);
+  r.needed = XLM_NEW_N(a, bool, g->n_values);
+  r.forward = XLM_NEW_N(a, xlm_val, g->n_values);
+  r.backward = XLM_NEW_N(a, xlm_val, g->n_values);
+  find_regions(&r, a, mode);
+  r.emitted = XLM_NEW_N(a, bool, r.n_regions);
+  find_leaving(&r);
+  find_needed(&r);
+  for (xlm_node id = 1; id < g->n_nodes; id++) copy_node(&r, id);
+  xlm_copy_list(r.out, &r.out->outputs, &g->outputs, r.forward);
+  xlm_copy_list(r.out, &r.out->metrics, &g->metrics, r.forward);
+  xlm_copy_list(r.out, &r.out->losses, &g->losses, r.forward);
+  xlm_copy_updates(r.out, g, r.forward);
+  return r.out;
+}

@@ -1,0 +1,301 @@
+// Simplify: constants folded, identities removed, equal nodes merged, dead nodes dropped; in one sweep and
+// linear time.
+//
+// Each node is looked at once, when its operands are final. Either it folds to a value that exists, or an
+// equal node is found in the table of nodes so far (hash-consing), or it is appended. Nodes of different
+// phases or pipeline rounds are never merged: that would keep an activation alive to save a little
+// arithmetic, undo a recomputation, or make a stage wait for another. Every replacement has the type of what
+// it replaces, so nothing is inferred again.
+#include <math.h>
+#include <string.h>
+
+#include "compiler/pass/pass_priv.h"
+#include "runtime/base/philox.h"
+
+enum { VIEW_CHAIN = 4 }; // views looked back through: bounded, so that the pass stays linear
+
+typedef struct simplifier {
+  const xlm_graph *g;
+  xlm_graph *out;
+  xlm_val *map;    // g's values -> out's
+  xlm_node *table; // open addressing, by hash of the node
+  uint32_t slots;  // a power of two
+} simplifier;
+
+// ---- constants ----
+
+static double fn_add(const double *x) {
+  return x[0] + x[1];
+}
+static double fn_sub(const double *x) {
+  return x[0] - x[1];
+}
+static double fn_mul(const double *x) {
+  return x[0] * x[1];
+}
+static double fn_div(const double *x) {
+  return x[0] / x[1];
+}
+static double fn_min(const double *x) {
+  return x[0] <= x[1] ? x[0] : x[1];
+}
+static double fn_max(const double *x) {
+  return x[0] >= x[1] ? x[0] : x[1];
+}
+static double fn_neg(const double *x) {
+  return -x[0];
+}
+static double fn_abs(const double *x) {
+  return fabs(x[0]);
+}
+static double fn_square(const double *x) {
+  return x[0] * x[0];
+}
+static double fn_sqrt(const double *x) {
+  return sqrt(x[0]);
+}
+static double fn_rsqrt(const double *x) {
+  return 1 / sqrt(x[0]);
+}
+static double fn_recip(const double *x) {
+  return 1 / x[0];
+}
+static double fn_exp(const double *x) {
+  return exp(x[0]);
+}
+static double fn_log(const double *x) {
+  return log(x[0]);
+}
+static double fn_pow(const double *x) {
+  return pow(x[0], x[1]);
+}
+
+// Functions of constants; what is not here is left to the run.
+static double (*const functions[XLM_OP_COUNT])(const double *) = {
+    [XLM_OP_ADD] = fn_add,   [XLM_OP_SUB] = fn_sub,       [XLM_OP_MUL] = fn_mul,     [XLM_OP_DIV] = fn_div,
+    [XLM_OP_MIN] = fn_min,   [XLM_OP_MAX] = fn_max,       [XLM_OP_NEG] = fn_neg,     [XLM_OP_ABS] = fn_abs,
+    [XLM_OP_SQRT] = fn_sqrt, [XLM_OP_SQUARE] = fn_square, [XLM_OP_EXP] = fn_exp,     [XLM_OP_LOG] = fn_log,
+    [XLM_OP_POW] = fn_pow,   [XLM_OP_RSQRT] = fn_rsqrt,   [XLM_OP_RECIP] = fn_recip,
+};
+
+static bool is_const(const xlm_graph *g, xlm_val v, double *value) {
+  const xlm_node_info *n = xlm_val_node(g, v);
+  if (n->op != XLM_OP_CONST || xlm_val_type(g, v)->rank) return false;
+  *value = xlm_attr_float(&n->attrs, XLM_A_value, 0);
+  return true;
+}
+
+static xlm_val constant(simplifier *s, const xlm_node_info *like, double value, xlm_dtype t) {
+  xlm_build b = xlm_build_new(s->out);
+  xlm_build_context(&b, like);
+  b.phase = like->phase;
+  xlm_attr_list l = xlm_attr_list_new(s->out->arena);
+  xlm_attr_put_float(&l, XLM_A_value, value);
+  if (t != XLM_F32) xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(t));
+  return xlm_emit(&b, XLM_OP_CONST, NULL, 0, &l);
+}
+
+static xlm_val fold_constant(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
+  double x[3];
+  const xlm_type *t = xlm_val_type(s->g, n->out);
+  if (!functions[n->op] || t->rank || !xlm_dtype_is_float(t->dtype) || n->n_in > 3) return 0;
+  for (int i = 0; i < n->n_in; i++)
+    if (!is_const(s->out, in[i], &x[i])) return 0;
+  double y = functions[n->op](x);
+  return isfinite(y) ? constant(s, n, y, t->dtype) : 0;
+}
+
+// ---- identities ----
+
+static const struct { // op(.., value as operand `at`, ..) is its other operand
+  xlm_op_id op;
+  int at;
+  double value;
+} neutral[] = {{XLM_OP_MUL, 0, 1}, {XLM_OP_MUL, 1, 1}, {XLM_OP_DIV, 1, 1}, {XLM_OP_ADD, 0, 0},
+               {XLM_OP_ADD, 1, 0}, {XLM_OP_SUB, 1, 0}, {XLM_OP_POW, 1, 1}};
+
+static bool same_value_type(const simplifier *s, const xlm_node_info *n, xlm_val candidate) {
+  return xlm_same_type(xlm_val_type(s->g, n->out), xlm_val_type(s->out, candidate));
+}
+
+static xlm_val fold_neutral(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
+  for (size_t i = 0; i < sizeof neutral / sizeof *neutral; i++) {
+    double c;
+    if (n->op != neutral[i].op || !is_const(s->out, in[neutral[i].at], &c) || c != neutral[i].value) continue;
+    if (same_value_type(s, n, in[1 - neutral[i].at])) return in[1 - neutral[i].at];
+  }
+  return 0;
+}
+
+// A cast, reordering or broadcast that changes nothing.
+static xlm_val fold_unchanged(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
+  bool may = n->op == XLM_OP_CAST || n->op == XLM_OP_PERMUTE || n->op == XLM_OP_BROADCAST;
+  return may && same_value_type(s, n, in[0]) ? in[0] : 0;
+}
+
+// A view that brings back what an earlier view in its chain changed. stop_gradient changes no bits but means
+// something until gradients are made, so it stays, and nothing is looked for behind it.
+static xlm_val fold_view(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
+  if (!xlm_is_view(n) || n->op == XLM_OP_STOP_GRADIENT) return 0;
+  xlm_val offsets = xlm_val_at(s->g, n->out)->ragged_by, v = in[0];
+  for (int i = 0; i < VIEW_CHAIN; i++) {
+    if (same_value_type(s, n, v) && xlm_val_at(s->out, v)->ragged_by == (offsets ? s->map[offsets] : 0))
+      return v;
+    const xlm_node_info *def = xlm_val_node(s->out, v);
+    if (!xlm_is_view(def) || def->op == XLM_OP_STOP_GRADIENT) return 0;
+    v = def->in[0];
+  }
+  return 0;
+}
+
+// ---- nodes written differently ----
+
+static const struct {
+  double exponent;
+  xlm_op_id op;
+} powers[] = {{2, XLM_OP_SQUARE}, {0.5, XLM_OP_SQRT}, {-0.5, XLM_OP_RSQRT}, {-1, XLM_OP_RECIP}};
+
+static void rewrite_power(simplifier *s, xlm_node_info *n, const xlm_val *in) {
+  double e;
+  if (n->op != XLM_OP_POW || !is_const(s->out, in[1], &e) || !same_value_type(s, n, in[0])) return;
+  for (size_t i = 0; i < sizeof powers / sizeof *powers; i++)
+    if (powers[i].exponent == e) n->op = powers[i].op, n->n_in = 1;
+}
+
+static void rewrite_permute(simplifier *s, const xlm_node_info *n, xlm_val *in) {
+  const xlm_node_info *def = n->op == XLM_OP_PERMUTE ? xlm_val_node(s->out, in[0]) : NULL;
+  if (def && def->op == XLM_OP_PERMUTE) in[0] = def->in[0];
+}
+
+// A number of the model text does not raise the precision of what it meets, a computed one does. So where an
+// operand has folded to a number, the others take over the precision it demanded.
+static void keep_precision(simplifier *s, const xlm_node_info *n, xlm_val *in) {
+  bool folded = false;
+  double unused;
+  if (!(xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE) || n->op == XLM_OP_CAST) return;
+  for (int i = 0; i < n->n_in; i++)
+    folded |= is_const(s->out, in[i], &unused) && !is_const(s->g, n->in[i], &unused);
+  xlm_dtype wanted = xlm_val_type(s->g, n->out)->dtype;
+  xlm_build b = xlm_build_new(s->out);
+  xlm_build_context(&b, n);
+  b.phase = n->phase;
+  for (int i = 0; folded && i < n->n_in; i++)
+    if (xlm_val_type(s->out, in[i])->dtype == XLM_BF16) in[i] = xlm_cast_to(&b, in[i], wanted);
+}
+
+// ---- equal nodes ----
+
+static uint64_t hash_bytes(uint64_t h, const void *p, size_t n) {
+  const unsigned char *c = p;
+  for (size_t i = 0; i < n; i++) h = (h ^ c[i]) * 1099511628211u;
+  return h;
+}
+
+static uint64_t hash_attr(uint64_t h, const xlm_attr *a) {
+  xlm_attr_kind kind = xlm_attr_kind_of(a->key);
+  h = hash_bytes(h, &a->key, sizeof a->key);
+  if (kind == XLM_ATTR_DIMS) return hash_bytes(h, a->dims, a->n * sizeof *a->dims);
+  if (kind == XLM_ATTR_TEXT) return h ^ xlm_hash_text(a->text);
+  if (kind == XLM_ATTR_CODE) return h;      // programs are equal when they are the same one
+  return hash_bytes(h, &a->i, sizeof a->i); // INT, FLOAT: the bits
+}
+
+static bool same_attr(const xlm_attr *a, const xlm_attr *b) {
+  xlm_attr_kind kind = xlm_attr_kind_of(a->key);
+  if (a->key != b->key) return false;
+  if (kind == XLM_ATTR_DIMS) return a->n == b->n && !memcmp(a->dims, b->dims, a->n * sizeof *a->dims);
+  if (kind == XLM_ATTR_TEXT) return !strcmp(a->text, b->text);
+  if (kind == XLM_ATTR_CODE) return a->code == b->code;
+  return a->i == b->i;
+}
+
+static uint64_t hash_node(const xlm_node_info *n, const xlm_val *in) {
+  int32_t key[] = {(int32_t)n->op, xlm_is_leaf(n) ? 0 : (int32_t)n->phase, xlm_is_leaf(n) ? 0 : n->round,
+                   n->stage};
+  uint64_t h = hash_bytes(1469598103934665603u, key, sizeof key);
+  h = hash_bytes(h, in, n->n_in * sizeof *in);
+  for (int i = 0; i < n->attrs.n; i++) h = hash_attr(h, &n->attrs.at[i]);
+  return xlm_hash_mix(h);
+}
+
+static bool same_node(const xlm_node_info *a, const xlm_node_info *n, const xlm_val *in) {
+  if (a->op != n->op || a->stage != n->stage || a->n_in != n->n_in || a->n_out != n->n_out) return false;
+  if (!xlm_is_leaf(n) && (a->phase != n->phase || a->round != n->round)) return false;
+  if (n->n_in && memcmp(a->in, in, n->n_in * sizeof *in)) return false;
+  if (a->attrs.n != n->attrs.n) return false;
+  for (int i = 0; i < n->attrs.n; i++)
+    if (!same_attr(&a->attrs.at[i], &n->attrs.at[i])) return false;
+  return true;
+}
+
+// The equal node of the new graph, or the table's free slot for this one.
+static xlm_node *find(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
+  uint32_t at = (uint32_t)hash_node(n, in) & (s->slots - 1);
+  while (s->table[at] && !same_node(&s->out->nodes[s->table[at]], n, in)) at = (at + 1) & (s->slots - 1);
+  return &s->table[at];
+}
+
+static bool mergeable(const xlm_node_info *n) {
+  const xlm_op *op = xlm_op_at(n->op);
+  return n->n_out && !op->n_alias && !(op->flags & (XLM_OPF_RANDOM | XLM_OPF_COLLECTIVE));
+}
+
+static void merge(simplifier *s, const xlm_node_info *n, xlm_node into) {
+  xlm_node_info *same = &s->out->nodes[into];
+  same->recompute &= n->recompute;
+  for (xlm_val i = 0; i < n->n_out; i++) {
+    s->map[n->out + i] = same->out + i;
+    xlm_value *v = &s->out->values[same->out + i];
+    if (!v->name) v->name = s->g->values[n->out + i].name;
+  }
+}
+
+// ---- the sweep ----
+
+static void append(simplifier *s, xlm_node id, const xlm_node_info *n, const xlm_val *in) {
+  static const xlm_val none[1];
+  xlm_node made = xlm_copy_node(s->out, s->g, id, s->map, s->map);
+  xlm_node_info *copy = &s->out->nodes[made];
+  copy->op = n->op;
+  copy->n_in = n->n_in;
+  copy->in = n->n_in ? in : none;
+}
+
+static void simplify_node(simplifier *s, xlm_node id) {
+  xlm_node_info n = s->g->nodes[id];
+  xlm_val *in = XLM_NEW_N(s->out->arena, xlm_val, n.n_in), same = 0;
+  for (int i = 0; i < n.n_in; i++) in[i] = s->map[n.in[i]];
+  if (n.n_in && n.n_out) {
+    rewrite_permute(s, &n, in);
+    same = fold_constant(s, &n, in);
+    if (!same) same = fold_neutral(s, &n, in);
+    if (!same) same = fold_unchanged(s, &n, in);
+    if (!same) same = fold_view(s, &n, in);
+    rewrite_power(s, &n, in);
+  }
+  if (same) {
+    s->map[n.out] = same;
+    return;
+  }
+  keep_precision(s, &n, in);
+  xlm_node *slot = mergeable(&n) ? find(s, &n, in) : NULL;
+  if (slot && *slot) {
+    merge(s, &n, *slot);
+    return;
+  }
+  append(s, id, &n, in);
+  if (slot) *slot = s->out->n_nodes - 1;
+}
+
+xlm_graph *xlm_pass_simplify(const xlm_graph *g, xlm_arena *a) {
+  simplifier s = {.g = g, .out = xlm_graph_like(g), .slots = 64};
+  while (s.slots < 2 * g->n_nodes) s.slots *= 2;
+  s.map = XLM_NEW_N(a, xlm_val, g->n_values);
+  s.table = XLM_NEW_N(a, xlm_node, s.slots);
+  for (xlm_node n = 1; n < g->n_nodes; n++) simplify_node(&s, n);
+  xlm_copy_list(s.out, &s.out->outputs, &g->outputs, s.map);
+  xlm_copy_list(s.out, &s.out->metrics, &g->metrics, s.map);
+  xlm_copy_list(s.out, &s.out->losses, &g->losses, s.map);
+  xlm_copy_updates(s.out, g, s.map);
+  return xlm_drop_dead(s.out, a);
+}

@@ -1,0 +1,171 @@
+// The pipeline: parse, elaborate, simplify, differentiate, recompute, fuse, lower. One screen, nothing hidden.
+#include "compiler/planner/compile.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/ir/op.h"
+#include "compiler/planner/lower.h"
+#include "runtime/base/philox.h"
+
+static const char *const passes[] = {"elaborate", "simplify", "differentiate", "recompute", "fuse"};
+
+const char *const *xlm_compile_passes(int *n) {
+  *n = (int)(sizeof passes / sizeof *passes);
+  return passes;
+}
+
+xlm_compile_options xlm_compile_defaults(void) {
+  return (xlm_compile_options){
+      .settings = {.dtype = XLM_F32, .training = true},
+      .train = {.optimizer = XLM_ADAMW, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.01, .grad_clip = 1.0,
+                .microbatches = 1},
+      .recompute = XLM_RECOMPUTE_MARKED, .with_train = true, .with_eval = true, .threads = 1, .seed = 1};
+}
+
+typedef struct pipeline {
+  xlm_arena *a;
+  const char *stop_after;
+  const xlm_graph **dump;
+  bool stopped;
+} pipeline;
+
+// Every pass hands its graph through here: verified in checked builds, kept when it is the one asked for.
+static xlm_graph *after(pipeline *p, const char *pass, xlm_graph *g) {
+#ifdef XLM_CHECKED
+  const char *broken = xlm_graph_verify(g, p->a);
+  XLM_ASSERT(!broken, "after %s: %s", pass, broken);
+#endif
+  if (p->stop_after && !strcmp(p->stop_after, pass)) {
+    *p->dump = g;
+    p->stopped = true;
+  }
+  return g;
+}
+
+static xlm_graph *forward_graph(pipeline *p, const xlm_ast *ast, const xlm_compile_options *o, bool training,
+                                xlm_diags *d) {
+  xlm_settings s = o->settings;
+  s.training = training;
+  xlm_graph *g = xlm_elaborate(p->a, ast, &s, d);
+  if (!g || d->errors) return NULL;
+  g = after(p, "elaborate", g);
+  return p->stopped ? NULL : after(p, "simplify", xlm_pass_simplify(g, p->a));
+}
+
+static xlm_graph *train_graph(pipeline *p, const xlm_graph *model, const xlm_compile_options *o) {
+  xlm_graph *g = xlm_pass_simplify(xlm_pass_differentiate(model, p->a, &o->train), p->a);
+  g = after(p, "differentiate", g);
+  if (p->stopped) return NULL;
+  g = after(p, "recompute", xlm_pass_recompute(g, p->a, o->recompute));
+  return p->stopped ? NULL : after(p, "fuse", xlm_pass_fuse(g, p->a));
+}
+
+// ---- the plan around the rank plan ----
+
+static double count_parameters(const xlm_rank_plan *r) {
+  double n = 0;
+  for (uint32_t i = 0; i < r->n_states; i++) {
+    if (strcmp(r->states[i].role, "parameter")) continue;
+    const xlm_type *t = &r->tensors[r->states[i].tensor].type;
+    double size = 1;
+    for (int k = 0; k < t->rank; k++) size *= (double)r->dims[t->dim[k]].full;
+    n += size;
+  }
+  return n;
+}
+
+static double flops_per_token(const xlm_rank_plan *r, int64_t tokens, bool train) {
+  double flops = 0;
+  for (uint32_t s = 0; s < r->n_segments; s++) {
+    bool counts = train ? r->segments[s].kind != XLM_SEG_EVAL && r->segments[s].kind != XLM_SEG_STEP
+                        : r->segments[s].kind == XLM_SEG_EVAL;
+    for (uint32_t i = 0; counts && i < r->segments[s].n; i++) flops += r->instrs[r->segments[s].first + i].model_flops;
+  }
+  return tokens ? flops / (double)tokens : 0;
+}
+
+static const char *hash_text(xlm_arena *a, const xlm_source *s, const xlm_graph *g) {
+  uint64_t h = xlm_hash_text(s->text);
+  for (uint32_t i = 0; i < g->n_config; i++)
+    h = xlm_hash_mix(h ^ xlm_hash_text(g->config[i].name) ^ (uint64_t)(int64_t)(g->config[i].value * 4096));
+  return xlm_arena_printf(a, "%016llx", (unsigned long long)h);
+}
+
+static void copy_weights(xlm_plan *p, const xlm_graph *g, const xlm_rank_plan *r, xlm_arena *a) {
+  xlm_plan_weight *w = XLM_NEW_N(a, xlm_plan_weight, g->n_weights);
+  for (uint32_t i = 0; i < g->n_weights; i++) {
+    const xlm_weight_map *m = &g->weights[i];
+    w[i] = (xlm_plan_weight){.param = m->param, .external = m->external, .each = m->each, .n_groups = m->n_groups};
+    for (int k = 0; k < m->n_groups; k++) {
+      w[i].group[k] = (xlm_plan_weight_group){.n = m->group[k].n, .part = m->group[k].part, .parts = m->group[k].parts};
+      memcpy(w[i].group[k].dim, m->group[k].dim, sizeof m->group[k].dim);
+    }
+  }
+  p->weights = w;
+  p->n_weights = g->n_weights;
+  p->weights_name = g->n_weights ? "huggingface" : NULL;
+  (void)r;
+}
+
+static void copy_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
+  xlm_plan_config *c = XLM_NEW_N(a, xlm_plan_config, g->n_config);
+  for (uint32_t i = 0; i < g->n_config; i++) {
+    c[i] = (xlm_plan_config){.name = g->config[i].name, .n_aliases = g->config[i].n_aliases,
+                             .value = g->config[i].value, .integer = g->config[i].integer};
+    memcpy(c[i].alias, g->config[i].alias, sizeof c[i].alias);
+  }
+  p->config = c;
+  p->n_config = g->n_config;
+}
+
+static int64_t dim_size(const xlm_graph *g, const char *name) {
+  xlm_dim d = xlm_graph_dim_find(g, name, 0);
+  return d ? g->dims[d].full : 1;
+}
+
+static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *g, xlm_rank_plan *r,
+                      const xlm_compile_options *o) {
+  xlm_plan *p = XLM_NEW(a, xlm_plan);
+  uint32_t *class_of = XLM_NEW_N(a, uint32_t, 1);
+  xlm_rank_plan **classes = XLM_NEW_N(a, xlm_rank_plan *, 1);
+  classes[0] = r;
+  *p = (xlm_plan){.model = g->model, .preset = g->preset, .source_path = source->path,
+                  .text_hash = hash_text(a, source, g), .dtype = o->settings.dtype, .batch = dim_size(g, "batch"),
+                  .seq = dim_size(g, "seq"), .microbatches = o->train.microbatches, .threads = o->threads,
+                  .seed = o->seed, .n_ranks = 1, .n_classes = 1, .class_of = class_of, .classes = classes,
+                  .parameters = count_parameters(r)};
+  p->model_flops_per_token = flops_per_token(r, p->batch * p->seq, o->with_train);
+  copy_weights(p, g, r, a);
+  copy_config(p, g, a);
+  return p;
+}
+
+xlm_compiled xlm_compile(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o, xlm_diags *d,
+                         const char *stop_after, const xlm_graph **dump) {
+  xlm_compiled c = {.source = source};
+  pipeline p = {.a = a, .stop_after = stop_after, .dump = dump};
+  const xlm_ast *ast = xlm_parse(a, source, d);
+  if (d->errors) return c; // what does not parse is not worth more messages
+  xlm_graph *model = forward_graph(&p, ast, o, o->with_train, d);
+  if (!model) return c;
+  c.model = model;
+  if (p.stopped || d->errors) return c;
+  if (o->with_train) c.train = train_graph(&p, model, o);
+  if (p.stopped) return c;
+  if (o->with_eval) {
+    xlm_diags again; // the same text was just found right; its warnings were given once
+    xlm_diags_init(&again, a, source);
+    xlm_graph *eval = o->with_train ? forward_graph(&p, ast, o, false, &again) : model;
+    if (eval) c.eval = after(&p, "fuse", xlm_pass_fuse(eval, a));
+  }
+  if (p.stopped || !o->backend) return c;
+  xlm_lower_options lo = {.microbatches = o->train.microbatches, .threads = o->threads,
+                          .wide = o->settings.dtype == XLM_F64, .backend = o->backend};
+  xlm_rank_plan *r = NULL;
+  xlm_error err;
+  xlm_status s = xlm_lower(a, c.train, c.eval, &lo, &r, &err);
+  XLM_ASSERT(s == XLM_OK, "%s", err.text);
+  c.plan = wrap(a, source, model, r, o);
+  return c;
+}

@@ -1,0 +1,378 @@
+// Lower: every node that has a kernel becomes an instruction; every value a tensor. Views and in-place results share their
+// operand's memory (view_of). States and inputs of the train and the eval graph with the same name are the same tensor.
+#include "compiler/planner/lower.h"
+
+#include <string.h>
+
+#include "compiler/front/ast.h"
+#include "compiler/ir/op.h"
+#include "compiler/planner/schedule.h"
+
+typedef struct lower {
+  xlm_lowering l;
+  const xlm_graph *g; // the graph being lowered
+  uint8_t program;
+  xlm_dim *dim_map;   // g's dims -> plan's
+  uint32_t *tensor;   // g's values -> plan's tensors
+  xlm_val *view_root; // value -> the value whose memory it views; itself when it is no view
+  uint32_t *last_use; // view root -> node of the last use of it or of a view of it
+  uint32_t first_instr;
+  uint32_t chunk_begin; // position where the chunk being lowered begins
+  int16_t chunk;
+} lower;
+
+// Are several microbatches in flight, so that activations have slots?
+static bool in_slots(const lower *w) { return w->program == 0 && w->l.options.schedule; }
+
+static uint32_t line_of(const lower *w, xlm_span span) {
+  if (!w->g->source || span.begin == span.end) return 0;
+  uint32_t line, column;
+  xlm_source_place(w->g->source, span.begin, &line, &column);
+  return line;
+}
+
+static bool same_dim(const xlm_dim_info *a, const xlm_dim_info *b) {
+  return a->axes == b->axes && a->size == b->size && a->full == b->full && a->offset == b->offset &&
+         a->ragged == b->ragged && !strcmp(a->name, b->name);
+}
+
+static void map_dims(lower *w) {
+  xlm_lowering *l = &w->l;
+  w->dim_map = XLM_NEW_N(l->arena, xlm_dim, w->g->n_dims);
+  for (uint32_t i = 1; i < w->g->n_dims; i++) {
+    uint32_t j = 1;
+    while (j < l->n_dims && !same_dim(&l->dims[j], &w->g->dims[i])) j++;
+    if (j >= l->n_dims) XLM_PUSH(l->arena, l->dims, l->n_dims, l->cap_dims, w->g->dims[i]);
+    w->dim_map[i] = j;
+  }
+}
+
+static xlm_type map_type(const lower *w, const xlm_type *t) {
+  xlm_type out = *t;
+  for (int i = 0; i < t->rank; i++) out.dim[i] = w->dim_map[t->dim[i]];
+  if (w->l.options.wide && xlm_dtype_is_float(out.dtype)) out.dtype = XLM_F64;
+  return out;
+}
+
+static xlm_attrs map_attrs(lower *w, const xlm_attrs *as) {
+  xlm_attr *at = as->n ? XLM_NEW_N(w->l.arena, xlm_attr, as->n) : NULL;
+  for (int i = 0; i < as->n; i++) {
+    at[i] = as->at[i];
+    if (xlm_attr_kind_of(at[i].key) != XLM_ATTR_DIMS) continue;
+    for (int k = 0; k < at[i].n; k++) at[i].dims[k] = w->dim_map[at[i].dims[k]];
+  }
+  return (xlm_attrs){.n = as->n, .at = at};
+}
+
+static uint32_t add_tensor(lower *w, xlm_tensor t, xlm_lifetime life) {
+  xlm_lowering *l = &w->l;
+  t.bytes = xlm_type_bytes(&t.type, l->dims);
+  XLM_PUSH(l->arena, l->tensors, l->n_tensors, l->cap_tensors, t);
+  XLM_PUSH(l->arena, l->life, l->n_life, l->cap_life, life);
+  return l->n_tensors - 1;
+}
+
+static uint32_t root_tensor(const xlm_lowering *l, uint32_t t) {
+  while (l->tensors[t].view_of) t = l->tensors[t].view_of;
+  return t;
+}
+
+// ---- leaves ----
+
+static const struct {
+  const char *role;
+  xlm_class class;
+} role_class[] = {{"parameter", XLM_CLASS_PARAMETER}, {"gradient", XLM_CLASS_GRADIENT},
+                  {"optimizer", XLM_CLASS_OPTIMIZER}, {"state", XLM_CLASS_STATE}};
+
+static xlm_class class_of_role(const char *role) {
+  for (size_t i = 0; i < sizeof role_class / sizeof *role_class; i++)
+    if (!strcmp(role, role_class[i].role)) return role_class[i].class;
+  return XLM_CLASS_STATE;
+}
+
+static void lower_state(lower *w, const xlm_node_info *n) {
+  xlm_lowering *l = &w->l;
+  const char *name = xlm_attr_text(&n->attrs, XLM_A_name, "");
+  const char *role = n->op == XLM_OP_PARAM ? "parameter" : xlm_attr_text(&n->attrs, XLM_A_role, "state");
+  for (uint32_t i = 0; i < l->n_states; i++)
+    if (!strcmp(l->states[i].name, name)) {
+      w->tensor[n->out] = l->states[i].tensor;
+      return;
+    }
+  xlm_tensor t = {.name = name, .type = map_type(w, xlm_val_type(w->g, n->out)), .class = class_of_role(role),
+                  .area = XLM_AREA_STATE, .line = line_of(w, n->span)};
+  w->tensor[n->out] = add_tensor(w, t, (xlm_lifetime){0});
+  xlm_plan_state s = {.name = name, .role = role, .init = xlm_attr_text(&n->attrs, XLM_A_init, "zeros"),
+                      .tensor = w->tensor[n->out], .saved = strcmp(role, "gradient") != 0};
+  XLM_PUSH(l->arena, l->states, l->n_states, l->cap_states, s);
+}
+
+static int64_t ignored_target(const xlm_graph *g, xlm_val v) {
+  for (uint32_t i = 1; i < g->n_nodes; i++)
+    if (g->nodes[i].op == XLM_OP_CROSS_ENTROPY && g->nodes[i].in[1] == v)
+      return xlm_attr_int(&g->nodes[i].attrs, XLM_A_ignore, -1);
+  return -1;
+}
+
+static void lower_input(lower *w, const xlm_node_info *n) {
+  xlm_lowering *l = &w->l;
+  const char *name = xlm_attr_text(&n->attrs, XLM_A_name, ""), *role = xlm_attr_text(&n->attrs, XLM_A_role, "tokens");
+  xlm_tensor t = {.name = name, .type = map_type(w, xlm_val_type(w->g, n->out)), .class = XLM_CLASS_IO,
+                  .area = XLM_AREA_IO, .line = line_of(w, n->span)};
+  // Tokens belong to a microbatch: with several in flight they live in its slot, from the beginning of its chunk's forward.
+  xlm_lifetime life = {0};
+  if (in_slots(w) && !strcmp(role, "tokens")) life = (xlm_lifetime){w->chunk_begin, w->chunk_begin, 0, true};
+  uint32_t id = w->tensor[n->out] = add_tensor(w, t, life);
+  for (uint32_t i = 0; i < l->n_inputs; i++)
+    if (!strcmp(l->inputs[i].name, name)) {
+      l->inputs[i].eval_tensor = id;
+      return;
+    }
+  xlm_dim vocab[XLM_MAX_RANK];
+  int64_t bound = xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab) ? w->g->dims[vocab[0]].full : 0;
+  xlm_plan_input in = {.name = name, .role = role, .vocab = bound, .ignore = ignored_target(w->g, n->out),
+                       .chunk = life.placed ? w->chunk : -1};
+  *(w->program ? &in.eval_tensor : &in.tensor) = id;
+  XLM_PUSH(l->arena, l->inputs, l->n_inputs, l->cap_inputs, in);
+}
+
+// ---- instructions ----
+
+static xlm_class class_of_value(const lower *w, const xlm_node_info *n, xlm_val v) {
+  if (xlm_op_at(n->op)->flags & XLM_OPF_COLLECTIVE) return XLM_CLASS_COMM;
+  bool gradient = n->phase == XLM_PHASE_WGT && w->last_use[v] < w->g->n_nodes && w->last_use[v] &&
+                  w->g->nodes[w->last_use[v]].phase == XLM_PHASE_STEP;
+  return gradient ? XLM_CLASS_GRADIENT : XLM_CLASS_ACTIVATION;
+}
+
+static bool same_storage(const xlm_type *a, const xlm_type *b) {
+  return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
+}
+
+// The operand whose memory result k takes over; 0 = none. It must die here, and not be read twice under other names.
+static uint32_t in_place_operand(lower *w, const xlm_node_info *n, xlm_node id, int k) {
+  xlm_lowering *l = &w->l;
+  const xlm_op *op = xlm_op_at(n->op);
+  for (int i = 0; i < n->n_in && i < 32 && !l->options.wide; i++) { // reference kernels do not work in place
+    if (!(op->in_place >> i & 1)) continue;
+    uint32_t t = w->tensor[n->in[i]], r = root_tensor(l, t);
+    if (!l->life[r].placed || l->life[r].program != w->program || w->last_use[w->view_root[n->in[i]]] != id) continue;
+    if (!same_storage(xlm_val_type(w->g, n->in[i]), xlm_val_type(w->g, n->out + (xlm_val)k))) continue;
+    bool taken = false; // by an earlier result of this node, or read through another view
+    for (int j = 0; j < k; j++) taken |= root_tensor(l, w->tensor[n->out + (xlm_val)j]) == r;
+    for (int j = 0; j < n->n_in; j++) taken |= j != i && n->in[j] != n->in[i] && root_tensor(l, w->tensor[n->in[j]]) == r;
+    if (!taken) return t;
+  }
+  return 0;
+}
+
+static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_t position) {
+  const xlm_op *op = xlm_op_at(n->op);
+  for (int k = 0; k < n->n_out; k++) {
+    xlm_val v = n->out + (xlm_val)k;
+    uint32_t shares = 0;
+    if (k < op->n_alias || (op->flags & XLM_OPF_VIEW)) shares = w->tensor[n->in[k]];
+    else shares = in_place_operand(w, n, id, k);
+    xlm_tensor t = {.name = w->g->values[v].name, .type = map_type(w, &w->g->values[v].type), .view_of = shares,
+                    .area = XLM_AREA_TEMP, .partial = w->g->values[v].partial, .line = line_of(w, n->span)};
+    t.class = shares ? w->l.tensors[root_tensor(&w->l, shares)].class : class_of_value(w, n, v);
+    w->tensor[v] = add_tensor(w, t, (xlm_lifetime){position, position, w->program, !shares});
+  }
+}
+
+static void extend_life(lower *w, xlm_val v, uint32_t position) {
+  xlm_lifetime *life = &w->l.life[root_tensor(&w->l, w->tensor[v])];
+  if (life->end < position) life->end = position;
+}
+
+static const uint32_t *tensor_list(lower *w, const xlm_val *vals, xlm_val first, int n) {
+  uint32_t *list = XLM_NEW_N(w->l.arena, uint32_t, n);
+  for (int i = 0; i < n; i++) list[i] = w->tensor[vals ? vals[i] : first + (xlm_val)i];
+  return list;
+}
+
+static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
+  xlm_lowering *l = &w->l;
+  const xlm_node_info *n = &w->g->nodes[id];
+  xlm_cost cost;
+  xlm_op_cost(w->g, id, &cost);
+  xlm_instr in = {.op = xlm_op_at(n->op)->name, .n_in = n->n_in, .n_out = n->n_out, .in = tensor_list(w, n->in, 0, n->n_in),
+                  .out = tensor_list(w, NULL, n->out, n->n_out), .attrs = map_attrs(w, &n->attrs), .flops = cost.flops,
+                  .model_flops = cost.model_flops, .bytes = cost.bytes, .line = line_of(w, n->span), .scope = n->scope};
+  if (!l->options.backend->workspace(&in, l->tensors, l->dims, l->options.threads, &in.workspace))
+    return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", l->options.backend->name, in.op);
+  XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
+  return XLM_OK;
+}
+
+static xlm_status lower_node(lower *w, xlm_node id, xlm_error *err) {
+  const xlm_node_info *n = &w->g->nodes[id];
+  const xlm_op *op = xlm_op_at(n->op);
+  uint32_t position = w->l.n_instrs - w->first_instr;
+  if (n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE) lower_state(w, n);
+  if (n->op == XLM_OP_INPUT) lower_input(w, n);
+  if (op->flags & XLM_OPF_LEAF) return XLM_OK;
+  lower_results(w, n, id, position);
+  if (op->flags & XLM_OPF_VIEW) return XLM_OK;
+  for (int i = 0; i < n->n_in; i++) extend_life(w, n->in[i], position);
+  for (int i = 0; i < n->n_out; i++) extend_life(w, n->out + (xlm_val)i, position);
+  return lower_kernel(w, id, err);
+}
+
+// ---- segments ----
+
+static void find_view_roots(lower *w) {
+  w->view_root = XLM_NEW_N(w->l.arena, xlm_val, w->g->n_values);
+  for (xlm_val v = 1; v < w->g->n_values; v++) {
+    const xlm_node_info *n = xlm_val_node(w->g, v);
+    w->view_root[v] = xlm_op_at(n->op)->flags & XLM_OPF_VIEW ? w->view_root[n->in[0]] : v;
+  }
+}
+
+static void find_last_uses(lower *w) {
+  const xlm_graph *g = w->g;
+  w->last_use = XLM_NEW_N(w->l.arena, uint32_t, g->n_values);
+  for (xlm_node n = 1; n < g->n_nodes; n++)
+    for (int i = 0; i < g->nodes[n].n_in; i++) w->last_use[w->view_root[g->nodes[n].in[i]]] = n;
+  const xlm_vals *lists[] = {&g->outputs, &g->metrics, &g->losses};
+  for (int k = 0; k < 3; k++)
+    for (uint32_t i = 0; i < lists[k]->n; i++) w->last_use[w->view_root[lists[k]->at[i].val]] = UINT32_MAX;
+}
+
+static void open_segment(lower *w, xlm_segment_kind kind, int16_t chunk) {
+  xlm_lowering *l = &w->l;
+  xlm_segment s = {.kind = kind, .chunk = chunk, .stage = (int16_t)l->options.stage, .first = l->n_instrs};
+  XLM_PUSH(l->arena, l->segments, l->n_segments, l->cap_segments, s);
+}
+
+static void close_segment(lower *w) {
+  xlm_segment *s = &w->l.segments[w->l.n_segments - 1];
+  s->n = w->l.n_instrs - s->first;
+}
+
+static bool belongs(const lower *w, const xlm_node_info *n, uint32_t phases, int16_t chunk) {
+  if (!(phases >> n->phase & 1)) return false;
+  return n->phase == XLM_PHASE_STEP || (n->stage < 0 ? 0 : n->stage) == chunk || (xlm_op_at(n->op)->flags & XLM_OPF_LEAF && !w->tensor[n->out]);
+}
+
+// All nodes of these phases (a bit set) and this chunk, as one segment. Leaves are lowered where they are first read.
+static xlm_status lower_nodes(lower *w, xlm_segment_kind kind, uint32_t phases, int16_t chunk, xlm_error *err) {
+  open_segment(w, kind, chunk);
+  for (xlm_node n = 1; n < w->g->n_nodes; n++)
+    if (belongs(w, &w->g->nodes[n], phases, chunk)) XLM_TRY(lower_node(w, n, err));
+  close_segment(w);
+  return XLM_OK;
+}
+
+static void lower_outputs(lower *w, const xlm_vals *list, const char *role, const char *prefix) {
+  xlm_lowering *l = &w->l;
+  for (uint32_t i = 0; i < list->n; i++) {
+    uint32_t t = w->tensor[list->at[i].val];
+    l->life[root_tensor(l, t)].end = UINT32_MAX;
+    bool is_loss = !strcmp(list->at[i].name, "loss");
+    xlm_plan_output o = {.name = xlm_arena_printf(l->arena, "%s%s", prefix, list->at[i].name), .role = is_loss ? "loss" : role,
+                         .eval = w->program == 1, .tensor = t};
+    XLM_PUSH(l->arena, l->outputs, l->n_outputs, l->cap_outputs, o);
+  }
+}
+
+static void begin_graph(lower *w, const xlm_graph *g, uint8_t program) {
+  w->g = g;
+  w->program = program;
+  map_dims(w);
+  w->tensor = XLM_NEW_N(w->l.arena, uint32_t, g->n_values);
+  find_view_roots(w);
+  find_last_uses(w);
+  w->first_instr = w->l.n_instrs;
+}
+
+enum { FWD = 1 << XLM_PHASE_FWD, BWD = 1 << XLM_PHASE_BWD, WGT = 1 << XLM_PHASE_WGT, STEP = 1 << XLM_PHASE_STEP };
+
+static xlm_status lower_chunk(lower *w, int16_t chunk, bool split_weights, xlm_error *err) {
+  w->chunk = chunk;
+  w->chunk_begin = w->l.n_instrs - w->first_instr;
+  XLM_TRY(lower_nodes(w, XLM_SEG_F, FWD, chunk, err));
+  XLM_TRY(lower_nodes(w, XLM_SEG_B, split_weights ? BWD : BWD | WGT, chunk, err));
+  return split_weights ? lower_nodes(w, XLM_SEG_W, WGT, chunk, err) : XLM_OK;
+}
+
+static uint32_t segment_of(const lower *w, xlm_segment_kind kind, int16_t chunk) {
+  for (uint32_t i = 0; i < w->l.n_segments; i++)
+    if (w->l.segments[i].kind == kind && (kind == XLM_SEG_STEP || w->l.segments[i].chunk == chunk)) return i;
+  XLM_ASSERT(false, "no segment %s of chunk %d", xlm_segment_name(kind), chunk);
+  return 0;
+}
+
+// One stage: forward and backward of each microbatch in turn, one slot.
+static void plain_schedule(lower *w) {
+  xlm_slot_run *runs = XLM_NEW_N(w->l.arena, xlm_slot_run, 2 * w->l.options.microbatches + 1);
+  uint32_t n = 0;
+  for (int32_t m = 0; m < w->l.options.microbatches; m++)
+    for (uint32_t s = 0; s < 2; s++) runs[n++] = (xlm_slot_run){s, m, 0};
+  runs[n++] = (xlm_slot_run){2, -1, 0};
+  w->l.plan->schedule = runs;
+  w->l.plan->n_schedule = n;
+  w->l.plan->n_slots = 1;
+}
+
+static void pipeline_schedule(lower *w) {
+  const xlm_schedule_plan *sp = w->l.options.schedule;
+  const xlm_stage_schedule *s = &sp->stage[w->l.options.stage];
+  xlm_slot_run *runs = XLM_NEW_N(w->l.arena, xlm_slot_run, s->n);
+  const int32_t *slots = w->l.options.slots;
+  w->l.plan->n_slots = w->l.options.n_slots;
+  for (uint32_t i = 0; i < s->n; i++)
+    runs[i] = (xlm_slot_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch, slots[i] < 0 ? 0 : slots[i]};
+  w->l.plan->schedule = runs;
+  w->l.plan->n_schedule = s->n;
+}
+
+static xlm_status lower_train(lower *w, const xlm_graph *g, xlm_error *err) {
+  const xlm_schedule_plan *s = w->l.options.schedule;
+  begin_graph(w, g, 0);
+  for (int16_t c = 0; c < (s ? s->chunks : 1); c++) XLM_TRY(lower_chunk(w, c, s && s->split_weights, err));
+  XLM_TRY(lower_nodes(w, XLM_SEG_STEP, STEP, 0, err));
+  lower_outputs(w, &g->outputs, "metric", "");
+  (s ? pipeline_schedule : plain_schedule)(w);
+  return XLM_OK;
+}
+
+static xlm_status lower_eval(lower *w, const xlm_graph *g, xlm_error *err) {
+  begin_graph(w, g, 1);
+  w->l.plan->eval_segment = (int32_t)w->l.n_segments;
+  XLM_TRY(lower_nodes(w, XLM_SEG_EVAL, FWD | BWD | WGT | STEP, 0, err));
+  lower_outputs(w, &g->losses, "loss", "eval.");
+  lower_outputs(w, &g->metrics, "metric", "eval.");
+  lower_outputs(w, &g->outputs, "output", "");
+  return XLM_OK;
+}
+
+static void finish(lower *w) {
+  xlm_lowering *l = &w->l;
+  xlm_rank_plan *p = l->plan;
+  p->dims = l->dims, p->n_dims = l->n_dims;
+  p->tensors = l->tensors, p->n_tensors = l->n_tensors;
+  p->instrs = l->instrs, p->n_instrs = l->n_instrs;
+  p->segments = l->segments, p->n_segments = l->n_segments;
+  p->states = l->states, p->n_states = l->n_states;
+  p->inputs = l->inputs, p->n_inputs = l->n_inputs;
+  p->outputs = l->outputs, p->n_outputs = l->n_outputs;
+  xlm_place(l);
+}
+
+xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
+                     xlm_rank_plan **out, xlm_error *err) {
+  lower *w = XLM_NEW(a, lower);
+  w->l = (xlm_lowering){.arena = a, .options = *o, .plan = XLM_NEW(a, xlm_rank_plan)};
+  xlm_lowering *l = &w->l;
+  l->plan->eval_segment = -1;
+  XLM_PUSH(a, l->dims, l->n_dims, l->cap_dims, (xlm_dim_info){.name = ""});
+  XLM_PUSH(a, l->tensors, l->n_tensors, l->cap_tensors, (xlm_tensor){.name = ""});
+  XLM_PUSH(a, l->life, l->n_life, l->cap_life, (xlm_lifetime){0});
+  if (train) XLM_TRY(lower_train(w, train, err));
+  if (eval) XLM_TRY(lower_eval(w, eval, err));
+  finish(w);
+  *out = l->plan;
+  return XLM_OK;
+}

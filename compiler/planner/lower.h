@@ -1,0 +1,50 @@
+// Lower: graphs -> instruction lists over tensors. Place: tensors -> offsets in one arena. Together they make a rank plan.
+#ifndef XLM_PLANNER_LOWER_H
+#define XLM_PLANNER_LOWER_H
+
+#include "compiler/ir/graph.h"
+#include "runtime/plan/plan.h"
+
+typedef struct xlm_lower_options {
+  int64_t microbatches;
+  int threads;
+  bool wide; // every floating tensor is f64, whatever the graph says: the reference backend knows no other
+  const xlm_backend_info *backend;
+  const struct xlm_schedule_plan *schedule; // of the pipeline; NULL: one stage, F and B of each microbatch in turn
+  const int32_t *slots;                     // of its entries on this stage; see xlm_schedule_slots
+  int32_t n_slots;
+  int stage;
+} xlm_lower_options;
+
+// A rank plan under construction: growing tables, and what placing needs to know.
+typedef struct xlm_lifetime {
+  uint32_t begin, end; // positions on its program's timeline, both included; end = UINT32_MAX: for good
+  uint8_t program;     // 0 = train, 1 = eval
+  bool placed;         // has a lifetime (otherwise: STATE, IO, or a view)
+} xlm_lifetime;
+
+typedef struct xlm_lowering {
+  xlm_arena *arena;
+  xlm_lower_options options;
+  xlm_rank_plan *plan;
+  xlm_dim_info *dims;
+  xlm_tensor *tensors;
+  xlm_lifetime *life; // parallel to tensors
+  xlm_instr *instrs;
+  xlm_plan_state *states;
+  xlm_plan_input *inputs;
+  xlm_plan_output *outputs;
+  xlm_segment *segments;
+  uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_instrs, cap_instrs, n_states, cap_states, n_inputs, cap_inputs,
+      n_outputs, cap_outputs, n_segments, cap_segments;
+} xlm_lowering;
+
+// train and eval: fused graphs, either may be NULL. Fails (XLM_ENV is impossible; our bugs assert) with XLM_USER only when
+// the backend lacks a kernel.
+xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
+                     xlm_rank_plan **out, xlm_error *err) XLM_MUST_CHECK;
+
+// Gives every tensor its area and offset and fills the plan's memory figures.
+void xlm_place(xlm_lowering *l);
+
+#endif

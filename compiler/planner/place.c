@@ -1,0 +1,266 @@
+// Place: one arena per device. States and IO stand for good; everything else lives from its definition to its last use on
+// its program's timeline and is placed by offline first fit, largest first: each tensor takes the lowest gap free over its
+// whole life. Train and eval never run at the same time, so their temporaries share one area. Kernel scratch is a tensor
+// that lives for one instruction.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/planner/lower.h"
+
+enum { ALIGN = 64 };
+
+typedef struct item {
+  uint32_t tensor; // or, with scratch, the instruction
+  bool scratch;
+  uint32_t begin, end;
+  uint64_t bytes, offset;
+  xlm_class class;
+  uint32_t order;
+} item;
+
+static uint64_t aligned(uint64_t n) { return (n + ALIGN - 1) & ~(uint64_t)(ALIGN - 1); }
+
+static int larger_first(const void *pa, const void *pb) {
+  const item *a = pa, *b = pb;
+  if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
+  return a->order < b->order ? -1 : 1;
+}
+
+typedef struct gaps { // placed items that overlap the one in hand, sorted by offset
+  const item **at;
+  uint32_t n;
+} gaps;
+
+static void insert_sorted(gaps *g, const item *it) {
+  uint32_t i = g->n++;
+  for (; i > 0 && g->at[i - 1]->offset > it->offset; i--) g->at[i] = g->at[i - 1];
+  g->at[i] = it;
+}
+
+// `placed` is kept sorted by offset, so the lowest gap is found in one sweep.
+static uint64_t lowest_gap(const gaps *placed, const item *it) {
+  uint64_t at = 0;
+  for (uint32_t i = 0; i < placed->n; i++) {
+    const item *p = placed->at[i];
+    if (p->end < it->begin || p->begin > it->end) continue;
+    if (p->offset >= at + it->bytes) return at;
+    if (p->offset + p->bytes > at) at = p->offset + p->bytes;
+  }
+  return at;
+}
+
+static uint64_t place_items(xlm_lowering *l, item *items, uint32_t n) {
+  gaps placed = {.at = XLM_NEW_N(l->arena, const item *, n)};
+  uint64_t top = 0;
+  qsort(items, n, sizeof *items, larger_first);
+  for (uint32_t i = 0; i < n; i++) {
+    items[i].offset = lowest_gap(&placed, &items[i]);
+    insert_sorted(&placed, &items[i]);
+    if (items[i].offset + items[i].bytes > top) top = items[i].offset + items[i].bytes;
+  }
+  return top;
+}
+
+// What is placed together: a run of positions on a program's timeline.
+typedef struct timeline {
+  int program;
+  xlm_area area;          // TEMP or SLOT
+  uint32_t first, end;    // positions [first, end)
+  uint32_t first_instr;   // instruction at position 0 of the program
+} timeline;
+
+static bool is_eval(const xlm_segment *s) { return s->kind == XLM_SEG_EVAL; }
+
+static uint32_t first_instr(const xlm_lowering *l, int program) {
+  for (uint32_t s = 0; s < l->n_segments; s++)
+    if (is_eval(&l->segments[s]) == (program == 1)) return l->segments[s].first;
+  return 0;
+}
+
+static uint32_t program_end(const xlm_lowering *l, int program) {
+  uint32_t end = 0, first = first_instr(l, program);
+  for (uint32_t s = 0; s < l->n_segments; s++)
+    if (is_eval(&l->segments[s]) == (program == 1)) end = l->segments[s].first + l->segments[s].n - first;
+  return end;
+}
+
+static item *collect(xlm_lowering *l, const timeline *line, uint32_t *n) {
+  item *items = XLM_NEW_N(l->arena, item, l->n_tensors + (line->end - line->first));
+  for (uint32_t t = 1; t < l->n_tensors; t++) {
+    const xlm_lifetime *life = &l->life[t];
+    if (!life->placed || life->program != line->program || l->tensors[t].area != line->area) continue;
+    if (life->begin < line->first || life->begin >= line->end) continue;
+    items[*n] = (item){.tensor = t, .begin = life->begin, .end = life->end, .bytes = aligned(l->tensors[t].bytes),
+                       .class = l->tensors[t].class, .order = *n};
+    (*n)++;
+  }
+  for (uint32_t i = line->first; line->area == XLM_AREA_TEMP && i < line->end; i++) {
+    uint64_t bytes = aligned(l->instrs[line->first_instr + i].workspace);
+    if (!bytes) continue;
+    items[*n] = (item){.tensor = line->first_instr + i, .scratch = true, .begin = i, .end = i, .bytes = bytes,
+                       .class = XLM_CLASS_WORKSPACE, .order = *n};
+    (*n)++;
+  }
+  return items;
+}
+
+static void write_back(xlm_lowering *l, const item *items, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++)
+    if (items[i].scratch) l->instrs[items[i].tensor].workspace_at = items[i].offset;
+    else l->tensors[items[i].tensor].offset = items[i].offset;
+}
+
+typedef struct peak {
+  uint64_t bytes, by_class[XLM_CLASSES];
+  uint32_t instr;
+} peak;
+
+// The moment with the most live bytes, and what they are.
+static peak find_peak(xlm_lowering *l, const item *items, uint32_t n, const timeline *line) {
+  uint32_t length = line->end - line->first;
+  int64_t *delta = XLM_NEW_N(l->arena, int64_t, length + 1);
+  for (uint32_t i = 0; i < n; i++) {
+    delta[items[i].begin - line->first] += (int64_t)items[i].bytes;
+    if (items[i].end < line->end) delta[items[i].end + 1 - line->first] -= (int64_t)items[i].bytes;
+  }
+  peak p = {0};
+  int64_t live = 0;
+  uint32_t at = line->first;
+  for (uint32_t i = 0; i < length; i++) {
+    live += delta[i];
+    if ((uint64_t)live > p.bytes) p.bytes = (uint64_t)live, at = line->first + i;
+  }
+  p.instr = line->first_instr + at;
+  for (uint32_t i = 0; i < n; i++)
+    if (items[i].begin <= at && at <= items[i].end) p.by_class[items[i].class] += items[i].bytes;
+  return p;
+}
+
+// Places one timeline; *most keeps the highest peak of those that share memory. Returns the bytes used.
+static uint64_t place_line(xlm_lowering *l, const timeline *line, peak *most) {
+  uint32_t n = 0;
+  item *items = collect(l, line, &n);
+  uint64_t top = place_items(l, items, n);
+  write_back(l, items, n);
+  peak p = find_peak(l, items, n, line);
+  if (p.bytes > most->bytes) *most = p;
+  return top;
+}
+
+// With several microbatches in flight: what stays within a segment is temporary, what lives from a microbatch's forward to
+// its backward stands in its slot, what the step still reads stands for good.
+static void sort_into_areas(xlm_lowering *l) {
+  uint32_t step_begin = program_end(l, 0);
+  for (uint32_t s = 0; s < l->n_segments; s++)
+    if (l->segments[s].kind == XLM_SEG_STEP) step_begin = l->segments[s].first - first_instr(l, 0);
+  for (uint32_t t = 1; t < l->n_tensors; t++) {
+    xlm_lifetime *life = &l->life[t];
+    if (!life->placed || life->program != 0) continue;
+    bool in_one = false;
+    for (uint32_t s = 0; s < l->n_segments && !in_one; s++) {
+      uint32_t first = l->segments[s].first - first_instr(l, 0), end = first + l->segments[s].n;
+      in_one = !is_eval(&l->segments[s]) && life->begin >= first && life->begin < end && life->end < end;
+    }
+    bool is_input = l->tensors[t].class == XLM_CLASS_IO;
+    if (life->begin < step_begin && life->end >= step_begin) l->tensors[t].area = XLM_AREA_STATE, life->placed = false;
+    else if (life->begin < step_begin) l->tensors[t].area = in_one && !is_input ? XLM_AREA_TEMP : XLM_AREA_SLOT;
+  }
+}
+
+// The positions of one chunk's F, B and W.
+static timeline chunk_line(const xlm_lowering *l, int16_t chunk) {
+  timeline line = {.area = XLM_AREA_SLOT, .first = UINT32_MAX, .first_instr = first_instr(l, 0)};
+  for (uint32_t s = 0; s < l->n_segments; s++) {
+    const xlm_segment *g = &l->segments[s];
+    if (g->chunk != chunk || g->kind == XLM_SEG_STEP || is_eval(g)) continue;
+    uint32_t first = g->first - line.first_instr;
+    if (first < line.first) line.first = first;
+    if (first + g->n > line.end) line.end = first + g->n;
+  }
+  return line;
+}
+
+static uint64_t place_slots(xlm_lowering *l, peak *most) {
+  uint64_t top = 0;
+  int chunks = 0;
+  for (uint32_t s = 0; s < l->n_segments; s++)
+    if (l->segments[s].chunk >= chunks) chunks = l->segments[s].chunk + 1;
+  for (int c = 0; c < chunks; c++) {
+    timeline line = chunk_line(l, (int16_t)c);
+    if (line.first == UINT32_MAX) continue;
+    line.end += line.end == line.first; // an input may live in an empty chunk
+    uint64_t bytes = place_line(l, &line, most);
+    if (bytes > top) top = bytes;
+  }
+  return top;
+}
+
+static uint64_t place_segments(xlm_lowering *l, peak *most) {
+  uint64_t top = 0;
+  for (uint32_t s = 0; s < l->n_segments; s++) {
+    const xlm_segment *g = &l->segments[s];
+    if (is_eval(g)) continue;
+    uint32_t base = first_instr(l, 0);
+    timeline line = {0, XLM_AREA_TEMP, g->first - base, g->first - base + g->n, base};
+    uint64_t bytes = place_line(l, &line, most);
+    if (bytes > top) top = bytes;
+  }
+  return top;
+}
+
+static uint64_t place_program(xlm_lowering *l, int program, peak *most) {
+  timeline line = {program, XLM_AREA_TEMP, 0, program_end(l, program), first_instr(l, program)};
+  return place_line(l, &line, most);
+}
+
+static void place_permanent(xlm_lowering *l, xlm_area area) {
+  uint64_t at = 0;
+  for (uint32_t t = 1; t < l->n_tensors; t++) {
+    xlm_tensor *x = &l->tensors[t];
+    if (x->view_of || l->life[t].placed || x->area != area) continue;
+    x->offset = at;
+    at += aligned(x->bytes);
+  }
+  l->plan->area_bytes[area] = at;
+}
+
+static void resolve_views(xlm_lowering *l) {
+  for (uint32_t t = 1; t < l->n_tensors; t++) { // a view comes after what it views
+    xlm_tensor *x = &l->tensors[t];
+    if (!x->view_of) continue;
+    x->area = l->tensors[x->view_of].area;
+    x->offset = l->tensors[x->view_of].offset;
+  }
+}
+
+static void add_classes(xlm_lowering *l, const peak *p, uint64_t times) {
+  for (int c = 0; c < XLM_CLASSES; c++) l->plan->class_bytes[c] += p->by_class[c] * times;
+}
+
+void xlm_place(xlm_lowering *l) {
+  xlm_rank_plan *p = l->plan;
+  peak slot = {0}, temp = {0};
+  uint64_t top = 0;
+  if (p->n_slots < 1) p->n_slots = 1;
+  if (l->options.schedule) {
+    sort_into_areas(l);
+    p->slot_bytes = place_slots(l, &slot);
+    top = place_segments(l, &temp);
+  } else top = place_program(l, 0, &temp);
+  place_permanent(l, XLM_AREA_STATE);
+  place_permanent(l, XLM_AREA_IO);
+  uint64_t eval = place_program(l, 1, &temp);
+  p->area_bytes[XLM_AREA_TEMP] = top > eval ? top : eval;
+  p->area_bytes[XLM_AREA_SLOT] = p->slot_bytes * (uint64_t)p->n_slots;
+  resolve_views(l);
+  for (uint32_t t = 1; t < l->n_tensors; t++)
+    if (!l->tensors[t].view_of && !l->life[t].placed) p->class_bytes[l->tensors[t].class] += aligned(l->tensors[t].bytes);
+  add_classes(l, &slot, (uint64_t)p->n_slots);
+  add_classes(l, &temp, 1);
+  p->peak_instr = temp.instr;
+  for (int a = 0; a < XLM_AREAS; a++) {
+    p->area_begin[a] = p->arena_bytes;
+    p->arena_bytes += p->area_bytes[a];
+  }
+  p->free_bytes = p->area_bytes[XLM_AREA_TEMP] - temp.bytes + (p->slot_bytes - slot.bytes) * (uint64_t)p->n_slots;
+}

@@ -1,0 +1,106 @@
+// Folding: a node belongs to the box of its scope, cut at the wanted depth; parameters count towards the box that reads
+// them and are not drawn. Boxes and edges come out in execution order.
+#include "compiler/report/graph_view.h"
+
+#include <string.h>
+
+#include "compiler/ir/op.h"
+
+const char *xlm_view_type(const xlm_graph *g, xlm_val v, xlm_arena *a) {
+  const xlm_type *t = xlm_val_type(g, v);
+  xlm_text s = xlm_text_new(a);
+  xlm_text_printf(&s, "%s[", xlm_dtype_name(t->dtype));
+  for (int i = 0; i < t->rank; i++)
+    xlm_text_printf(&s, "%s%s %lld", i ? ", " : "", g->dims[t->dim[i]].name, (long long)g->dims[t->dim[i]].size);
+  xlm_text_add(&s, "]");
+  return s.data;
+}
+
+// The first `depth` block names of a scope; the index of a repeat belongs to the name before it.
+static size_t cut(const char *scope, int depth) {
+  const char *p = scope;
+  for (int kept = 0; *p; kept++) {
+    if (kept == depth) return (size_t)(p > scope ? p - scope - 1 : 0);
+    p += strcspn(p, ".");
+    while (*p == '.' && p[1] >= '0' && p[1] <= '9') p += 1 + strcspn(p + 1, ".");
+    if (*p == '.') p++;
+  }
+  return strlen(scope);
+}
+
+static bool is_state(const xlm_node_info *n) { return n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE || n->op == XLM_OP_CONST; }
+
+static uint32_t line_of(const xlm_graph *g, xlm_span s) {
+  uint32_t line = 0;
+  if (!g->source || s.begin == s.end) return 0;
+  while (line < g->source->lines && g->source->line_start[line] <= s.begin) line++;
+  return line;
+}
+
+static uint32_t new_box(xlm_folded *f, xlm_arena *a, xlm_view_box b) {
+  XLM_PUSH(a, f->boxes, f->n_boxes, f->cap_boxes, b);
+  return f->n_boxes - 1;
+}
+
+static uint32_t box_of(xlm_folded *f, const xlm_graph *g, xlm_node id, const xlm_graph_view *view, xlm_arena *a) {
+  const xlm_node_info *n = &g->nodes[id];
+  xlm_view_box b = {.scope = n->scope, .label = xlm_op_at(n->op)->name, .phase = n->phase, .line = line_of(g, n->span),
+                    .leaf = n->op == XLM_OP_INPUT};
+  if (b.leaf) b.label = xlm_attr_text(&n->attrs, XLM_A_name, "input");
+  if (b.leaf || view->depth < 0 || !*n->scope) return new_box(f, a, b);
+  size_t keep = cut(n->scope, view->depth + 1);
+  for (uint32_t i = f->n_boxes; i-- > 0;) // the latest box of this scope and phase
+    if (f->boxes[i].phase == n->phase && strlen(f->boxes[i].scope) == keep && !strncmp(f->boxes[i].scope, n->scope, keep) &&
+        !f->boxes[i].leaf && keep)
+      return i;
+  b.scope = b.label = xlm_arena_strndup(a, n->scope, keep);
+  return new_box(f, a, b);
+}
+
+static void add_edge(xlm_folded *f, xlm_arena *a, uint32_t from, uint32_t to, xlm_val v) {
+  enum { RECENT = 4096 }; // edges into a box come close together; an older twin is only drawn twice
+  if (from == to) return;
+  for (uint32_t i = f->n_edges; i-- > 0 && f->n_edges - i < RECENT;)
+    if (f->edges[i].from == from && f->edges[i].to == to) return;
+  xlm_view_edge e = {from, to, v};
+  XLM_PUSH(a, f->edges, f->n_edges, f->cap_edges, e);
+}
+
+static bool drawn(const xlm_node_info *n, const xlm_graph_view *view) {
+  return !is_state(n) && (!view->only || !strncmp(n->scope, view->only, strlen(view->only)));
+}
+
+static void add_inputs(xlm_folded *f, const xlm_graph *g, const uint32_t *box, xlm_node id, xlm_arena *a) {
+  const xlm_node_info *n = &g->nodes[id];
+  for (int i = 0; i < n->n_in; i++) {
+    xlm_node def = g->values[n->in[i]].def;
+    if (g->nodes[def].op == XLM_OP_PARAM)
+      f->boxes[box[id]].parameters += (double)xlm_type_elements(xlm_val_type(g, n->in[i]), g->dims);
+    if (box[def] != UINT32_MAX) add_edge(f, a, box[def], box[id], n->in[i]);
+  }
+}
+
+xlm_folded xlm_view_fold(const xlm_graph *g, const xlm_graph_view *view, xlm_arena *a) {
+  xlm_folded f = {0};
+  uint32_t *box = XLM_NEW_N(a, uint32_t, g->n_nodes);
+  for (xlm_node id = 0; id < g->n_nodes; id++) {
+    box[id] = UINT32_MAX;
+    if (id == 0 || !drawn(&g->nodes[id], view)) continue;
+    box[id] = box_of(&f, g, id, view, a);
+    xlm_cost c;
+    xlm_op_cost(g, id, &c);
+    f.boxes[box[id]].nodes++;
+    f.boxes[box[id]].model_flops += c.model_flops;
+    add_inputs(&f, g, box, id, a);
+  }
+  const xlm_vals *lists[] = {&g->losses, &g->outputs};
+  for (int l = 0; l < 2; l++)
+    for (uint32_t i = 0; i < lists[l]->n; i++) {
+      uint32_t from = box[g->values[lists[l]->at[i].val].def];
+      const char *name = lists[l]->at[i].name;
+      if (from == UINT32_MAX) continue;
+      uint32_t to = new_box(&f, a, (xlm_view_box){.scope = "", .label = name ? name : "loss", .leaf = true});
+      add_edge(&f, a, from, to, lists[l]->at[i].val);
+    }
+  return f;
+}

@@ -1,0 +1,141 @@
+// `xlmc plan` as text: a table of bytes per class, the tensors alive at the peak, and where the FLOPs are.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/report/report.h"
+
+typedef struct page {
+  const xlm_plan *p;
+  const xlm_rank_plan *r;
+  const xlm_report_options *o;
+  xlm_text *t;
+  xlm_arena *a;
+} page;
+
+static const char *where(page *g, uint32_t line, const char *scope) {
+  const char *s = scope && *scope ? scope : "model";
+  return line ? xlm_arena_printf(g->a, "%s, %s:%u", s, g->p->source_path, line) : s;
+}
+
+static void header(page *g) {
+  const xlm_plan *p = g->p;
+  xlm_text_printf(g->t, "%s%s%s  %s parameters  %s   %u rank%s", p->model, p->preset ? " " : "", p->preset ? p->preset : "",
+                  xlm_text_count(g->a, p->parameters), xlm_dtype_name(p->dtype), p->n_ranks, p->n_ranks == 1 ? "" : "s");
+  for (int i = 0; i < p->mesh.n; i++)
+    xlm_text_printf(g->t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
+  if (g->o->with_train)
+    xlm_text_printf(g->t, "   %lld x %lld tokens per step, %lld microbatch%s", (long long)(p->batch * p->microbatches),
+                    (long long)p->seq, (long long)p->microbatches, p->microbatches == 1 ? "" : "es");
+  else xlm_text_printf(g->t, "   %lld x %lld tokens", (long long)p->batch, (long long)p->seq);
+  xlm_text_add(g->t, "\n\n");
+}
+
+static void memory_table(page *g) {
+  const xlm_rank_plan *r = g->r;
+  xlm_text_add(g->t, "memory of one rank, at its peak\n");
+  for (int c = 0; c < XLM_CLASSES; c++) {
+    if (!r->class_bytes[c]) continue;
+    xlm_text_printf(g->t, "  %s", xlm_class_name((xlm_class)c));
+    xlm_text_pad(g->t, 16);
+    xlm_text_printf(g->t, "%12s\n", xlm_text_bytes(g->a, r->class_bytes[c]));
+  }
+  if (r->free_bytes) xlm_text_printf(g->t, "  between         %10s\n", xlm_text_bytes(g->a, r->free_bytes));
+  xlm_text_printf(g->t, "  arena           %12s   %s bytes\n", xlm_text_bytes(g->a, r->arena_bytes),
+                  xlm_text_thousands(g->a, (int64_t)r->arena_bytes));
+  if (r->n_instrs) {
+    const xlm_instr *i = &r->instrs[r->peak_instr];
+    xlm_text_printf(g->t, "  the peak is at `%s` of %s\n", i->op, where(g, i->line, i->scope));
+  }
+}
+
+static void fits(page *g) {
+  uint64_t limit = g->o->memory_limit, need = g->r->arena_bytes;
+  if (!limit) return;
+  if (need <= limit)
+    xlm_text_printf(g->t, "FITS  %s, %s free\n", xlm_text_bytes(g->a, limit), xlm_text_bytes(g->a, limit - need));
+  else
+    xlm_text_printf(g->t, "DOES NOT FIT  %s over the limit of %s\n", xlm_text_bytes(g->a, need - limit),
+                    xlm_text_bytes(g->a, limit));
+}
+
+typedef struct row {
+  const char *name;
+  double key, flops, bytes;
+  int64_t count;
+  const xlm_tensor *tensor;
+} row;
+
+static int descending(const void *a, const void *b) {
+  const row *x = a, *y = b;
+  return x->key != y->key ? (x->key < y->key ? 1 : -1) : strcmp(x->name, y->name);
+}
+
+static void largest_tensors(page *g) {
+  const xlm_rank_plan *r = g->r;
+  row *rows = XLM_NEW_N(g->a, row, r->n_tensors);
+  uint32_t n = 0;
+  for (uint32_t i = 1; i < r->n_tensors; i++) {
+    const xlm_tensor *t = &r->tensors[i];
+    if (t->view_of || t->class != XLM_CLASS_ACTIVATION) continue;
+    rows[n++] = (row){.name = t->name ? t->name : "", .key = (double)t->bytes, .tensor = t};
+  }
+  qsort(rows, n, sizeof *rows, descending);
+  int top = g->o->top ? g->o->top : 8;
+  if (n) xlm_text_add(g->t, "\nlargest activations\n");
+  for (uint32_t i = 0; i < n && (int)i < top; i++) {
+    const xlm_tensor *t = rows[i].tensor;
+    xlm_text_printf(g->t, "  %12s  %s[", xlm_text_bytes(g->a, t->bytes), xlm_dtype_name(t->type.dtype));
+    for (int k = 0; k < t->type.rank; k++) {
+      const xlm_dim_info *d = &r->dims[t->type.dim[k]];
+      xlm_text_printf(g->t, "%s%s %lld", k ? ", " : "", d->name, (long long)d->size);
+    }
+    xlm_text_printf(g->t, "]  %s  %s:%u\n", rows[i].name, g->p->source_path, t->line);
+  }
+}
+
+static bool counts(const page *g, const xlm_segment *s) { return g->o->with_train != (s->kind == XLM_SEG_EVAL); }
+
+static uint32_t rows_by_op(page *g, row *rows, double *flops, double *bytes) {
+  uint32_t n = 0;
+  for (uint32_t s = 0; s < g->r->n_segments; s++) {
+    const xlm_segment *seg = &g->r->segments[s];
+    double times = seg->kind == XLM_SEG_STEP || seg->kind == XLM_SEG_EVAL ? 1 : (double)g->p->microbatches;
+    for (uint32_t i = seg->first; counts(g, seg) && i < seg->first + seg->n; i++) {
+      const xlm_instr *in = &g->r->instrs[i];
+      uint32_t k = 0;
+      while (k < n && strcmp(rows[k].name, in->op)) k++;
+      if (k == n) rows[n++] = (row){.name = in->op};
+      rows[k].count += (int64_t)times;
+      rows[k].flops += times * in->flops;
+      rows[k].bytes += times * in->bytes;
+      *flops += times * in->flops;
+      *bytes += times * in->bytes;
+    }
+  }
+  for (uint32_t k = 0; k < n; k++) rows[k].key = rows[k].flops + rows[k].bytes;
+  return n;
+}
+
+static void op_table(page *g) {
+  row *rows = XLM_NEW_N(g->a, row, g->r->n_instrs + 1);
+  double flops = 0, bytes = 0;
+  uint32_t n = rows_by_op(g, rows, &flops, &bytes);
+  qsort(rows, n, sizeof *rows, descending);
+  xlm_text_printf(g->t, "\nkernels of one %s\n  op                    calls      FLOPs  share      bytes  share\n",
+                  g->o->with_train ? "step" : "pass");
+  for (uint32_t i = 0; i < n; i++)
+    xlm_text_printf(g->t, "  %-18s %8lld %10s %5.1f%% %10s %5.1f%%\n", rows[i].name, (long long)rows[i].count,
+                    xlm_text_count(g->a, rows[i].flops), flops > 0 ? 100 * rows[i].flops / flops : 0.0,
+                    xlm_text_bytes(g->a, (uint64_t)rows[i].bytes), bytes > 0 ? 100 * rows[i].bytes / bytes : 0.0);
+}
+
+void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out) {
+  page g = {.p = p, .r = p->classes[0], .o = o, .t = out, .a = out->arena};
+  header(&g);
+  memory_table(&g);
+  fits(&g);
+  xlm_text_printf(out, "\nmodel FLOPs     %s per token%s\n", xlm_text_count(out->arena, p->model_flops_per_token),
+                  o->with_train ? ", forward and backward" : ", forward");
+  op_table(&g);
+  largest_tensors(&g);
+}

@@ -1,0 +1,234 @@
+// The collectives, one file for the family: made by the partitioner where a producer's layout differs from a consumer's,
+// after differentiation, so none has a gradient; and never written in the language.
+//
+// `axes` is the group: the ranks that differ along those mesh axes only. `from` and `to` pair the dimensions that change:
+// a whole one and the split one of the same name, both in the graph already. `sizes` says what every member holds of it,
+// in the order of the members.
+#include "ops/moe_priv.h"
+#include "ops/rules_priv.h"
+#include "runtime/plan/traffic.h"
+
+#define NO_GRAD "made after differentiation"
+
+static bool sizes_fit(xlm_infer *x, int list, xlm_dim whole, xlm_dim piece) {
+  const char *text = xlm_attr_text(&x->attrs, XLM_A_sizes, "");
+  int64_t size, sum = 0;
+  bool has = false;
+  for (const char *at = xlm_sizes_list(text, list); (at = xlm_sizes_next(at, &size));) {
+    sum += size;
+    has |= size == shape_size(x, piece);
+  }
+  if (sum == shape_size(x, whole) && has) return true;
+  return xlm_infer_fail(x, XLM_FAULT_SIZE, -1, "the pieces of `%s` are \"%s\" but it has %lld elements, here %lld",
+                        shape_name(x, whole), text, (long long)shape_size(x, whole), (long long)shape_size(x, piece));
+}
+
+static bool pairs(xlm_infer *x, int n, xlm_dim from[XLM_MAX_RANK], xlm_dim to[XLM_MAX_RANK]) {
+  int have_from = xlm_attr_dims(&x->attrs, XLM_A_from, from), have_to = xlm_attr_dims(&x->attrs, XLM_A_to, to);
+  if (have_from != n || have_to != n)
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`%s` replaces %d dimensions, not %d by %d", x->op->name, n, have_from,
+                          have_to);
+  for (int i = 0; i < n; i++)
+    if (!xlm_infer_has(x, 0, from[i], "to replace it")) return false;
+  return true;
+}
+
+// Output 0: the operand with every from[i] as to[i], in the same storage order.
+static bool replace(xlm_infer *x, const xlm_dim *from, const xlm_dim *to, int n) {
+  const xlm_type *t = xlm_infer_type(x, 0);
+  x->out[0].dtype = t->dtype;
+  for (int i = 0; i < t->rank; i++) {
+    xlm_dim d = t->dim[i];
+    for (int k = 0; k < n; k++)
+      if (t->dim[i] == from[k]) d = to[k];
+    if (!shape_append(x, &x->out[0], d)) return false;
+  }
+  return true;
+}
+
+// ---- regular
+
+static bool kind_is_known(xlm_infer *x) {
+  const char *kind = xlm_attr_text(&x->attrs, XLM_A_kind, "sum");
+  if (strcmp(kind, "sum") && strcmp(kind, "max") && strcmp(kind, "lse"))
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`%s` cannot reduce by `%s`", x->op->name, kind);
+  return strcmp(kind, "lse") || xlm_infer_is_float(x, 0);
+}
+
+static bool infer_reduce(xlm_infer *x) {
+  x->out[0] = *xlm_infer_type(x, 0);
+  return kind_is_known(x);
+}
+
+const xlm_op xlm_op_all_reduce = {
+    .name = "all_reduce",
+    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .in_place = 1,
+    .layout = "[*] -> [*]",
+    .infer = infer_reduce,
+    .no_grad = NO_GRAD,
+    .doc = "The sum (`kind`: or maximum, or `lse`: log of the sum of exponentials) over the members of the group, on each "
+           "of them. Added in the order of the members, bf16 in f32 and rounded once, so that every member has the same "
+           "bits, whatever the backend."};
+
+static bool infer_scatter(xlm_infer *x) {
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  return kind_is_known(x) && pairs(x, 1, from, to) && shape_not_packed(x, 0, from[0]) &&
+         sizes_fit(x, 0, from[0], to[0]) && replace(x, from, to, 1);
+}
+
+const xlm_op xlm_op_reduce_scatter = {
+    .name = "reduce_scatter",
+    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .layout = "[* from] -> [* to] | from: whole, to: whole",
+    .infer = infer_scatter,
+    .no_grad = NO_GRAD,
+    .doc = "The piece of `all_reduce` along one dimension that this member owns, with the same bits."};
+
+static bool infer_gather(xlm_infer *x) {
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  return pairs(x, 1, from, to) && shape_not_packed(x, 0, from[0]) && sizes_fit(x, 0, to[0], from[0]) &&
+         replace(x, from, to, 1);
+}
+
+const xlm_op xlm_op_all_gather = {
+    .name = "all_gather",
+    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .layout = "[* from] -> [* to] | from: whole, to: whole",
+    .infer = infer_gather,
+    .no_grad = NO_GRAD,
+    .doc = "All members' pieces of one dimension, joined in the order of the members."};
+
+static bool infer_exchange(xlm_infer *x) {
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  return pairs(x, 2, from, to) && shape_not_packed(x, 0, from[0]) && shape_not_packed(x, 0, from[1]) &&
+         sizes_fit(x, 0, to[0], from[0]) && sizes_fit(x, 1, from[1], to[1]) && replace(x, from, to, 2);
+}
+
+const xlm_op xlm_op_all_to_all = {
+    .name = "all_to_all",
+    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .layout = "[* from] -> [* to] | from: whole, to: whole",
+    .infer = infer_exchange,
+    .no_grad = NO_GRAD,
+    .doc = "Joins the pieces of one dimension and splits another: `from` and `to` name the joined dimension first, `sizes` "
+           "has a list for each."};
+
+static bool infer_take(xlm_infer *x) {
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  if (!pairs(x, 1, from, to) || !shape_not_packed(x, 0, from[0]) || !replace(x, from, to, 1)) return false;
+  const xlm_dim_info *whole = &x->g->dims[from[0]], *part = &x->g->dims[to[0]];
+  int64_t start = part->offset - whole->offset;
+  return (start >= 0 && start <= whole->size - part->size) ||
+         xlm_infer_fail(x, XLM_FAULT_SIZE, -1, "elements %lld .. of `%s` are not here", (long long)part->offset,
+                        whole->name);
+}
+
+const xlm_op xlm_op_take = {
+    .name = "take",
+    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .layout = "[* from] -> [* to] | from: whole, to: whole",
+    .infer = infer_take,
+    .no_grad = NO_GRAD,
+    .doc = "This member's piece of one dimension, from what it holds already; nothing is sent."};
+
+// ---- rows of experts
+
+static bool rows_pairs(xlm_infer *x, xlm_dim from[XLM_MAX_RANK], xlm_dim to[XLM_MAX_RANK], int *experts) {
+  const xlm_type *t = xlm_infer_type(x, 0);
+  if (!pairs(x, 2, from, to)) return false;
+  bool found = t->rank >= 2 && x->g->dims[t->dim[1]].ragged;
+  *experts = from[0] == t->dim[0] ? 0 : 1;
+  found = found && from[*experts] == t->dim[0] && from[1 - *experts] == t->dim[1] &&
+          x->g->dims[to[1 - *experts]].ragged && !x->g->dims[to[*experts]].ragged;
+  return found || xlm_infer_fail(x, XLM_FAULT_ATTR, 0, "%s are not rows of experts", xlm_infer_dims_text(x, t));
+}
+
+static bool infer_send_rows(xlm_infer *x) {
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  int experts;
+  if (!rows_pairs(x, from, to, &experts) || !sizes_fit(x, 0, from[experts], to[experts]) || !replace(x, from, to, 2))
+    return false;
+  x->out[1] = (xlm_type){.dtype = XLM_I32, .rank = 1, .dim = {moe_offsets_dim(x, to[experts])}};
+  x->ragged_by[0] = x->g->n_values + 1; // the second result of the node being made
+  return true;
+}
+
+const xlm_op xlm_op_send_rows = {
+    .name = "send_rows",
+    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 2,
+    .layout = "[* from], [] -> [* to], [] | from: whole, to: whole",
+    .infer = infer_send_rows,
+    .no_grad = NO_GRAD,
+    .doc = "Rows packed by expert (`dispatch`) go to the members that own the experts: member k owns a block of `sizes[k]` "
+           "experts. There they are packed by expert, within an expert by the member they came from, then in its order. "
+           "Only real rows travel. Second result: where the rows of each expert begin."};
+
+static bool infer_collect_rows(xlm_infer *x) {
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  int experts;
+  if (!rows_pairs(x, from, to, &experts) || !sizes_fit(x, 0, to[experts], from[experts]) || !replace(x, from, to, 2))
+    return false;
+  x->ragged_by[0] = x->in[2];
+  return shape_is_index(x, 1, "the offsets here") && shape_is_index(x, 2, "the offsets at home");
+}
+
+const xlm_op xlm_op_collect_rows = {
+    .name = "collect_rows",
+    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL,
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 1,
+    .layout = "[* from], [], [] -> [* to] | from: whole, to: whole",
+    .infer = infer_collect_rows,
+    .no_grad = NO_GRAD,
+    .doc = "`collect_rows(ys, offsets, home)`: the way back of `send_rows`: every row returns to where it came from. "
+           "`offsets` are those of ys, `home` those of the rows before they were sent."};
+
+// ---- messages between pipeline stages
+
+static bool infer_send(xlm_infer *x) {
+  x->n_out = 0;
+  if (!xlm_val_at(x->g, x->in[0])->ragged_by) return true;
+  return xlm_infer_fail(x, XLM_FAULT_ATTR, 0, "rows of experts cannot be sent to another stage");
+}
+
+const xlm_op xlm_op_send = {
+    .name = "send",
+    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 0,
+    .layout = "[*] ->",
+    .infer = infer_send,
+    .no_grad = NO_GRAD,
+    .doc = "Sends x to the rank with the same coordinates in pipeline stage `peer`; never waits for it."};
+
+const xlm_op xlm_op_recv = {
+    .name = "recv",
+    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL,
+    .min_in = 0,
+    .max_in = 0,
+    .n_out = 1,
+    .layout = "-> [*]",
+    .infer = xlm_rule_leaf,
+    .no_grad = NO_GRAD,
+    .doc = "What stage `peer` sent with `tag`; messages of one tag arrive in order. `dims` and `dtype` give the type."};

@@ -1,0 +1,13 @@
+// const: a number of the model text. Without dims it is a scalar and does not raise the precision of what it
+// meets.
+#include "ops/rules_priv.h"
+
+const xlm_op xlm_op_const = {
+    .name = "const",
+    .flags = XLM_OPF_LEAF | XLM_OPF_INTERNAL,
+    .n_out = 1,
+    .layout = "-> [*]",
+    .infer = xlm_rule_leaf,
+    .no_grad = "a constant",
+    .doc = "A number, or a tensor of equal numbers. In `x * 0.5` with a bf16 `x` the result stays bf16.",
+};

@@ -1,0 +1,37 @@
+// accumulate on CPUs: one pass, bound by memory.
+#include "ops/cpu/kernel_priv.h"
+
+typedef struct job {
+  float *acc;
+  const void *g;
+  xlm_dtype type;
+  int64_t n;
+  bool first;
+} job;
+
+static void part(void *arg, int worker, int workers) {
+  const job *j = arg;
+  int64_t i, end;
+  xlm_pool_range(j->n, worker, workers, &i, &end);
+  const float *f = j->g;
+  const uint16_t *h = j->g;
+  if (j->type == XLM_F32 && j->first)
+    for (; i < end; i++) j->acc[i] = f[i];
+  else if (j->type == XLM_F32)
+    for (; i < end; i++) j->acc[i] += f[i];
+  else if (j->first)
+    for (; i < end; i++) j->acc[i] = xlm_bf16_to_f32(h[i]);
+  else
+    for (; i < end; i++) j->acc[i] += xlm_bf16_to_f32(h[i]);
+}
+
+static void run(const xlm_call *c) {
+  job j = {.acc = c->out[0],
+           .g = c->in[1],
+           .type = c->in_type[1]->dtype,
+           .n = xlm_call_elements(c, c->in_type[1]),
+           .first = c->env->microbatch == 0};
+  xlm_pool_run(j.n > 4096 ? c->pool : NULL, part, &j);
+}
+
+const xlm_kernel XLM_KERNEL(accumulate) = {.op = "accumulate", .run = run};

@@ -1,0 +1,81 @@
+// all_to_all on the CPU: joins the pieces of dimension a (from[0] -> to[0]) and splits dimension b (from[1] -> to[1]). What
+// goes to member k is its part of b, what comes from k its part of a; both are lists in one order, since the storage order
+// of the dimensions stays. In rounds through the workspace.
+#include "ops/cpu/collect_priv.h"
+
+// Elements of the largest piece that any two members exchange: from the sizes, so that all agree on the number of rounds.
+static int64_t largest_piece(const xlm_call *c, bool used) {
+  xlm_type t = *c->out_type[0], rest = {.dtype = t.dtype};
+  for (int i = 0; i < t.rank; i++)
+    if (t.dim[i] != collect_dim(c, XLM_A_to, 0) && t.dim[i] != collect_dim(c, XLM_A_to, 1))
+      rest.dim[rest.rank++] = t.dim[i];
+  return collect_elements(c, &rest, used) * collect_largest(c, 0) * collect_largest(c, 1);
+}
+
+static size_t workspace(const xlm_call *c, int threads) {
+  (void)threads;
+  int64_t n = collect_members(c); // and the tables of the second list of sizes
+  return 2 * collect_tables(n) + collect_room(n, largest_piece(c, false), xlm_dtype_bytes(c->in_type[0]->dtype), 2);
+}
+
+typedef struct job {
+  const xlm_call *c;
+  collect g;
+  collect_piece a, b; // of the result; of the operand
+  const int64_t *a_size, *a_begin, *b_size, *b_begin;
+  size_t elem;
+  int64_t step;
+} job;
+
+static collect_piece cut(collect_piece whole, int64_t begin, int64_t size) {
+  whole.begin = begin, whole.size = size;
+  return whole;
+}
+
+static int64_t left(const job *j, const collect_piece *p, int64_t first) {
+  int64_t n = collect_count(p) - first;
+  return n < 0 ? 0 : n < j->step ? n : j->step;
+}
+
+static bool round_of(job *j, int64_t first) {
+  const xlm_call *c = j->c;
+  for (int64_t k = 0; k < j->g.n; k++) {
+    collect_piece to = cut(j->b, j->b_begin[k], j->b_size[k]), from = cut(j->a, j->a_begin[k], j->a_size[k]);
+    char *packed = j->g.room + (size_t)((j->g.n + k) * j->step) * j->elem;
+    collect_pack(&to, c->in[0], first, left(j, &to, first), j->elem, packed, c->pool);
+    j->g.out[k] = packed, j->g.out_bytes[k] = (size_t)left(j, &to, first) * j->elem;
+    j->g.in[k] = k == j->g.me ? packed : j->g.room + (size_t)(k * j->step) * j->elem;
+    j->g.in_bytes[k] = (size_t)left(j, &from, first) * j->elem;
+  }
+  if (!collect_exchange(&j->g)) return false;
+  for (int64_t k = 0; k < j->g.n; k++) {
+    collect_piece from = cut(j->a, j->a_begin[k], j->a_size[k]);
+    collect_unpack(&from, c->out[0], first, left(j, &from, first), j->elem, j->g.in[k], c->pool);
+  }
+  return true;
+}
+
+static void second_sizes(job *j) { // in the beginning of the room
+  int64_t *size = (int64_t *)(void *)j->g.room;
+  size_t bytes = collect_tables(j->g.n);
+  collect_sizes(j->c, 1, j->g.n, size, size + j->g.n);
+  j->b_size = size, j->b_begin = size + j->g.n;
+  j->g.room += bytes, j->g.room_bytes -= bytes;
+}
+
+static void run(const xlm_call *c) {
+  if (collect_failed(c)) return;
+  job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
+  collect_sizes(c, 0, j.g.n, j.g.size, j.g.begin);
+  j.a_size = j.g.size, j.a_begin = j.g.begin;
+  second_sizes(&j);
+  j.a = collect_piece_of(c, c->out_type[0], collect_dim(c, XLM_A_to, 0), true);
+  j.b = collect_piece_of(c, c->in_type[0], collect_dim(c, XLM_A_from, 1), true);
+  j.step = collect_step(&j.g, j.elem, 2);
+  int64_t most = largest_piece(c, true);
+  for (int64_t first = 0; first < most; first += j.step)
+    if (!round_of(&j, first)) return;
+  collect_clear_tail(c, c->out_type[0], c->out[0]);
+}
+
+const xlm_kernel XLM_KERNEL(all_to_all) = {.op = "all_to_all", .workspace = workspace, .run = run};

@@ -1,0 +1,43 @@
+// amax over named dims, and its gradient, which goes to the first largest element of each row.
+#include "ops/cpu/kernel_priv.h"
+#include "ops/cpu/reduce_priv.h"
+#include "ops/cpu/over_priv.h"
+
+static void merge(float *acc, const float *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++) acc[i] = x[i] > acc[i] ? x[i] : acc[i];
+}
+
+static void run(const xlm_call *c) {
+  static const reduce_kind kind = {.run = vec_max, .merge = merge, .start = -INFINITY};
+  XLM_ISA_NAME(reduce_run)(c, &kind, 1);
+}
+
+static size_t workspace_bwd(const xlm_call *c, int threads) { // a row of x per worker
+  return (size_t)over_of(c, c->in_type[0]).len * sizeof(float) * (size_t)threads;
+}
+
+static void row_bwd(const xlm_call *c, const over_rows *r, int64_t row, float *buffer) {
+  over_read(r, c->in_type[0]->dtype, c->in[0], row, buffer);
+  float largest = vec_max(buffer, r->len), dy = vec_read_one(c->in_type[1]->dtype, c->in[1], row);
+  for (int64_t i = 0; i < r->len; i++) {
+    bool here = buffer[i] == largest;
+    buffer[i] = here ? dy : 0;
+    dy = here ? 0 : dy; // once
+  }
+  over_write(r, c->out_type[0]->dtype, c->out[0], row, buffer);
+}
+
+static void work_bwd(void *arg, int worker, int workers) {
+  const xlm_call *c = arg;
+  over_rows r = over_of(c, c->in_type[0]);
+  int64_t begin, end;
+  xlm_pool_range(r.count, worker, workers, &begin, &end);
+  for (int64_t i = begin; i < end; i++) row_bwd(c, &r, i, (float *)c->workspace + worker * r.len);
+}
+
+static void run_bwd(const xlm_call *c) {
+  xlm_pool_run(c->pool, work_bwd, (void *)c);
+}
+
+const xlm_kernel XLM_KERNEL(amax) = {.op = "amax", .workspace = XLM_ISA_NAME(reduce_workspace), .run = run};
+const xlm_kernel XLM_KERNEL(amax_bwd) = {.op = "amax_bwd", .workspace = workspace_bwd, .run = run_bwd};

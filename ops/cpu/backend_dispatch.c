@@ -1,0 +1,33 @@
+// The CPU backend: the kernel table of the best instruction set this machine has.
+#include <string.h>
+
+#include "ops/cpu/isa.h"
+#include "runtime/device/kernel.h"
+
+typedef const xlm_kernel *const *table_fn(int *n);
+table_fn xlm_cpu_kernels_base;
+#if defined(__x86_64__)
+table_fn xlm_cpu_kernels_avx2, xlm_cpu_kernels_avx512;
+static table_fn *const tables[] = {
+    [XLM_ISA_BASE] = xlm_cpu_kernels_base, [XLM_ISA_AVX2] = xlm_cpu_kernels_avx2, [XLM_ISA_AVX512] = xlm_cpu_kernels_avx512};
+#else
+static table_fn *const tables[] = {[XLM_ISA_BASE] = xlm_cpu_kernels_base};
+#endif
+
+static const xlm_kernel *find(const char *op) {
+  int n;
+  const xlm_kernel *const *kernels = tables[xlm_cpu_isa()](&n);
+  for (int i = 0; i < n; i++)
+    if (!strcmp(kernels[i]->op, op)) return kernels[i];
+  return NULL;
+}
+
+static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims, int threads,
+                      uint64_t *bytes) {
+  return xlm_backend_workspace(find(instr->op), instr, tensors, dims, threads, bytes);
+}
+
+const xlm_backend *xlm_backend_cpu(void) {
+  static const xlm_backend backend = {.info = {.name = "cpu", .workspace = workspace}, .find = find};
+  return &backend;
+}

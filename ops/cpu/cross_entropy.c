@@ -1,0 +1,164 @@
+// cross_entropy on the CPU. Forward reads the logits once, in chunks that stay in the cache, with a running
+// maximum and a running sum scaled to it (Milakov & Gimelshein, "Online normalizer calculation for softmax").
+// Backward turns logits into their gradient element by element and may do so in place. The logits are [a,
+// vocab, b]; b = 1 is the fast case.
+//
+// Losses of single tokens go to the workspace and are added in the order of the tokens in double: the order
+// does not depend on the workers.
+#include <float.h>
+
+#include "ops/cpu/places_priv.h"
+
+enum {
+  CHUNK = VEC_RUN,
+  SMALL = 1 << 12
+}; // elements of a row at a time; elements below which one worker does all
+
+typedef struct job {
+  const void *logits;
+  void *dlogits;
+  xlm_dtype dtype;
+  const int32_t *targets;
+  float *lse, *loss; // like the targets; loss: per token in the logits' order
+  int64_t tokens, vocab, stride, ignore;
+  places at_logits, at_targets; // by token, in the order of the logits
+  float factor;                 // backward: dloss / valid
+} job;
+
+static job job_of(const xlm_call *c) {
+  xlm_dim vocab[XLM_MAX_RANK], dims[XLM_MAX_RANK];
+  const xlm_type *t = c->in_type[0];
+  int n = 0;
+  xlm_attr_dims(&c->instr->attrs, XLM_A_vocab, vocab);
+  for (int i = 0; i < t->rank; i++)
+    if (t->dim[i] != vocab[0]) dims[n++] = t->dim[i];
+  job j = {.logits = c->in[0],
+           .dtype = t->dtype,
+           .targets = c->in[1],
+           .vocab = c->dims[vocab[0]].size,
+           .stride = xlm_call_stride(c, t, vocab[0]),
+           .ignore = xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1)};
+  j.at_logits = places_over(c, t, dims, n);
+  j.at_targets = places_over(c, c->in_type[1], dims, n);
+  j.tokens = j.at_logits.count;
+  return j;
+}
+
+static bool counts(const job *j, int32_t target) {
+  return target >= 0 && target < j->vocab && target != j->ignore;
+}
+
+static double valid_targets(const xlm_call *c, const job *j, int operand) {
+  if (c->instr->n_in > operand) return (double)((const float *)c->in[operand])[0];
+  int64_t n = 0;
+  for (int64_t i = 0; i < j->tokens; i++) n += counts(j, j->targets[i]); // in any order
+  return (double)n;
+}
+
+// Elements [at, at + n) of the row at `base`, as fp32, and -inf up to a whole block; `buffer` is used unless
+// they lie so in memory already.
+static const float *chunk(const job *j, int64_t base, int64_t at, int64_t n, float *buffer) {
+  bool direct = j->dtype == XLM_F32 && j->stride == 1 && n == vec_pad(n);
+  if (direct) return (const float *)j->logits + base + at;
+  read_strided(j->dtype, j->logits, base + at * j->stride, j->stride, n, buffer);
+  for (; n < CHUNK && n % VEC_PAD; n++) buffer[n] = -INFINITY;
+  return buffer;
+}
+
+typedef struct running { // sum of e^(x - max) so far
+  float max;
+  double sum;
+} running;
+
+static void add_chunk(running *r, const float *x, int64_t n) { // n: whole blocks
+  float e[CHUNK], max = vec_max(x, n);
+  if (max < r->max) max = r->max;
+  for (int64_t i = 0; i < vec_lanes(n); i++) e[i] = vec_exp(x[i] - max);
+  r->sum = r->sum * exp((double)r->max - (double)max) + (double)vec_sum(e, n);
+  r->max = max;
+}
+
+static float logsumexp(const job *j, int64_t base) {
+  float buffer[CHUNK];
+  running r = {.max = -FLT_MAX};
+  for (int64_t at = 0; at < j->vocab; at += CHUNK) {
+    int64_t n = j->vocab - at < CHUNK ? j->vocab - at : CHUNK;
+    add_chunk(&r, chunk(j, base, at, n, buffer), vec_pad(n));
+  }
+  return (float)((double)r.max + log(r.sum));
+}
+
+static void forward(void *arg, int worker, int workers) {
+  const job *j = arg;
+  int64_t begin, end;
+  xlm_pool_range(j->tokens, worker, workers, &begin, &end);
+  for (int64_t t = begin; t < end; t++) {
+    int64_t base = places_at(&j->at_logits, t), at = places_at(&j->at_targets, t);
+    int32_t target = j->targets[at];
+    float lse = logsumexp(j, base);
+    j->lse[at] = lse;
+    j->loss[t] = counts(j, target) ? lse - vec_read_one(j->dtype, j->logits, base + target * j->stride) : 0;
+  }
+}
+
+static size_t workspace(const xlm_call *c, int threads) {
+  (void)threads;
+  return (size_t)xlm_call_elements(c, c->in_type[1]) * sizeof(float);
+}
+
+static void run(const xlm_call *c) {
+  job j = job_of(c);
+  j.lse = c->out[1];
+  j.loss = c->workspace;
+  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : c->pool, forward, &j);
+  double sum = 0, valid = valid_targets(c, &j, 2);
+  for (int64_t t = 0; t < j.tokens; t++) sum += (double)j.loss[t];
+  *(float *)c->out[0] = valid > 0 ? (float)(sum / valid) : 0;
+}
+
+const xlm_kernel XLM_KERNEL(cross_entropy) = {.op = "cross_entropy", .workspace = workspace, .run = run};
+
+static void row_gradient(const job *j, int64_t base, float lse, int32_t target) {
+  float buffer[CHUNK], *direct = j->dlogits;
+  float at_target = vec_read_one(j->dtype, j->logits, base + target * j->stride); // before it is overwritten
+  for (int64_t at = 0; at < j->vocab; at += CHUNK) {
+    int64_t n = j->vocab - at < CHUNK ? j->vocab - at : CHUNK;
+    const float *x = chunk(j, base, at, n, buffer);
+    float *y = x == buffer ? buffer : direct + base + at;
+    for (int64_t i = 0; i < vec_lanes(vec_pad(n)); i++) y[i] = vec_exp(x[i] - lse) * j->factor;
+    if (x == buffer) write_strided(j->dtype, j->dlogits, base + at * j->stride, j->stride, n, y);
+  }
+  write_one(j->dtype, j->dlogits, base + target * j->stride, (vec_exp(at_target - lse) - 1) * j->factor);
+}
+
+static void row_zero(const job *j, int64_t base) {
+  if (j->stride == 1)
+    memset((char *)j->dlogits + (size_t)base * xlm_dtype_bytes(j->dtype), 0,
+           (size_t)j->vocab * xlm_dtype_bytes(j->dtype));
+  else
+    for (int64_t v = 0; v < j->vocab; v++) write_one(j->dtype, j->dlogits, base + v * j->stride, 0);
+}
+
+static void backward(void *arg, int worker, int workers) {
+  const job *j = arg;
+  int64_t begin, end;
+  xlm_pool_range(j->tokens, worker, workers, &begin, &end);
+  for (int64_t t = begin; t < end; t++) {
+    int64_t base = places_at(&j->at_logits, t), at = places_at(&j->at_targets, t);
+    if (counts(j, j->targets[at]))
+      row_gradient(j, base, j->lse[at], j->targets[at]);
+    else
+      row_zero(j, base);
+  }
+}
+
+static void run_bwd(const xlm_call *c) { // logits, targets, lse, dloss, valid
+  job j = job_of(c);
+  double valid = valid_targets(c, &j, 4);
+  j.lse = c->in[2];
+  j.dlogits = c->out[0];
+  j.factor = valid > 0 ? (float)((double)((const float *)c->in[3])[0] / valid) : 0;
+  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : c->pool, backward, &j);
+}
+
+const xlm_kernel XLM_KERNEL(cross_entropy_bwd) = {.op = "cross_entropy_bwd", .run = run_bwd};

@@ -1,0 +1,120 @@
+// dropout and its gradient on the CPU: the same function of the same mask. ops/dropout.c defines the counter;
+// here runs of neighbours draw their counters side by side, in lanes that the compiler turns into vector
+// code.
+#include <math.h>
+
+#include "ops/cpu/places_priv.h"
+#include "runtime/base/philox.h"
+
+enum { LANES = 8, DRAWS = 8 * LANES, CHUNK = 4096, SMALL = 1 << 12 };
+
+typedef uint64_t lanes __attribute__((vector_size(8 * LANES)));
+
+typedef struct job {
+  const void *x;
+  void *y;
+  xlm_dtype dtype;
+  xlm_philox key;
+  uint32_t threshold; // bits below it are dropped
+  float scale;
+  int outer; // dims before the run: their sizes, offsets and weights in the index
+  int64_t size[XLM_MAX_RANK], offset[XLM_MAX_RANK], weight[XLM_MAX_RANK]; // weight 0: the samples
+  int64_t run, run_at; // elements of a run of neighbours; what its offset adds to the index
+  int64_t parts, units;
+  int64_t first_row;
+} job;
+
+// xlm_philox_draw at lo .. lo + 15. Words stand in 64-bit lanes, so that a product and its two halves stay in
+// place.
+static void draw(xlm_philox key, uint64_t hi, uint64_t lo, uint32_t out[DRAWS]) {
+  const lanes low = (lanes){} + 0xFFFFFFFFu, zero = {};
+  for (int half = 0; half < 2; half++) {
+    lanes at = zero + (lo + (uint64_t)half * LANES) + (lanes){0, 1, 2, 3, 4, 5, 6, 7};
+    lanes c0 = at & low, c1 = at >> 32, c2 = zero + (hi & 0xFFFFFFFFu), c3 = zero + (hi >> 32);
+    uint32_t k0 = key.key[0], k1 = key.key[1];
+    for (int r = 0; r < 10; r++) {
+      lanes m0 = c0 * 0xD2511F53u, m1 = c2 * 0xCD9E8D57u;
+      c0 = (m1 >> 32) ^ c1 ^ (uint64_t)k0, c2 = (m0 >> 32) ^ c3 ^ (uint64_t)k1;
+      c1 = m1 & low, c3 = m0 & low;
+      k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+    }
+    lanes pair[2] = {c0 | c1 << 32, c2 | c3 << 32}; // little-endian: words 0 and 1, words 2 and 3
+    for (int l = 0; l < LANES; l++) {
+      uint64_t words[2] = {pair[0][l], pair[1][l]};
+      memcpy(out + 4 * (half * LANES + l), words, sizeof words);
+    }
+  }
+}
+
+// Elements [at, at + n) of memory, whose global index begins at `index` of `sample`.
+static void mask(const job *j, int64_t at, int64_t n, uint64_t sample, uint64_t index) {
+  uint32_t bits[DRAWS];
+  float x[DRAWS];
+  while (n > 0) {
+    int64_t skip = (int64_t)(index % 4), m = DRAWS - skip < n ? DRAWS - skip : n;
+    draw(j->key, sample, index / 4, bits);
+    vec_read(j->dtype, j->x, at, m, x);
+    for (int64_t i = 0; i < m; i++) x[i] = bits[i + skip] < j->threshold ? 0 : x[i] * j->scale;
+    vec_write(j->dtype, j->y, at, m, x);
+    at += m, n -= m, index += (uint64_t)m;
+  }
+}
+
+static void work(void *arg, int worker, int workers) {
+  const job *j = arg;
+  int64_t begin, end;
+  xlm_pool_range(j->units, worker, workers, &begin, &end);
+  for (int64_t u = begin; u < end; u++) {
+    int64_t outer = u / j->parts, from = u % j->parts * CHUNK, sample = 0, index = j->run_at + from;
+    int64_t n = j->run - from < CHUNK ? j->run - from : CHUNK, rest = outer;
+    for (int i = j->outer - 1; i >= 0; i--) {
+      int64_t k = rest % j->size[i] + j->offset[i];
+      rest /= j->size[i];
+      if (j->weight[i])
+        index += k * j->weight[i];
+      else
+        sample = k + j->first_row;
+    }
+    mask(j, outer * j->run + from, n, (uint64_t)sample, (uint64_t)index);
+  }
+}
+
+// Splits the dims into the longest run of memory neighbours that are neighbours globally too, and those
+// before it.
+static void set_shape(job *j, const xlm_call *c, const xlm_type *t) {
+  int64_t weight = 1;
+  bool running = true;
+  j->run = 1;
+  j->outer = t->rank;
+  for (int i = t->rank - 1; i >= 0; i--) {
+    const xlm_dim_info *d = &c->dims[t->dim[i]];
+    bool batch = !strcmp(d->name, "batch");
+    running = running && !batch;
+    if (running) j->run *= d->size, j->run_at += d->offset * weight, j->outer = i;
+    running = running && d->size == d->full; // a part of this dim leaves gaps before the next index
+    j->size[i] = d->size, j->offset[i] = d->offset, j->weight[i] = batch ? 0 : weight;
+    if (!batch) weight *= d->full;
+  }
+}
+
+static void run(const xlm_call *c) {
+  double p = xlm_attr_float(&c->instr->attrs, XLM_A_p, 0);
+  uint64_t name = xlm_hash_mix(xlm_hash_text(xlm_attr_text(&c->instr->attrs, XLM_A_name, "")));
+  double threshold = ceil(p * 0x1p32 - 0.5);
+  job j = {.x = c->in[0],
+           .y = c->out[0],
+           .dtype = c->out_type[0]->dtype,
+           .scale = (float)(1 / (1 - p)),
+           .threshold = threshold < 0x1p32 ? (uint32_t)threshold : UINT32_MAX,
+           .first_row = c->env->first_row,
+           .key = xlm_philox_key(c->env->seed, name + (uint64_t)c->env->step)};
+  int64_t n = xlm_call_elements(c, c->out_type[0]);
+  if (n == 0) return;
+  set_shape(&j, c, c->out_type[0]);
+  j.parts = (j.run + CHUNK - 1) / CHUNK;
+  j.units = n / j.run * j.parts;
+  xlm_pool_run(n < SMALL ? NULL : c->pool, work, &j);
+}
+
+const xlm_kernel XLM_KERNEL(dropout) = {.op = "dropout", .run = run};
+const xlm_kernel XLM_KERNEL(dropout_bwd) = {.op = "dropout_bwd", .run = run};

@@ -1,0 +1,17 @@
+// expert_count on the CPU. There are few choices; one worker counts them.
+#include "ops/cpu/places_priv.h"
+
+static void run(const xlm_call *c) {
+  const xlm_dim_info *experts = &c->dims[c->out_type[0]->dim[0]];
+  const int32_t *e = c->in[0];
+  float *counts = c->out[0];
+  int64_t n = xlm_call_elements(c, c->in_type[0]);
+  memset(counts, 0, (size_t)experts->size * sizeof *counts);
+  for (int64_t k = 0; k < n; k++) {
+    int64_t i = e[k] - experts->offset;
+    if (i >= 0 && i < experts->size)
+      counts[i]++; // exact up to 2^24 of one expert, more than fit a microbatch
+  }
+}
+
+const xlm_kernel XLM_KERNEL(expert_count) = {.op = "expert_count", .run = run};

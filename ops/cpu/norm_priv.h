@@ -1,0 +1,82 @@
+// Vector loops of the norms, over one row. Written with explicit vectors: the last part of a row goes through
+// the same arithmetic as the rest, and results may overwrite operands.
+#ifndef XLM_OPS_CPU_NORM_PRIV_H
+#define XLM_OPS_CPU_NORM_PRIV_H
+
+#include "ops/cpu/over_priv.h"
+
+// y = p x + q
+static inline void norm_scale(float *y, const float *x, float p, float q, int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) *(vec_f *)(y + i) = vec_load(x + i) * p + q;
+  if (i == n) return;
+  vec_f v = vec_load_part(x + i, n - i) * p + q;
+  memcpy(y + i, &v, (size_t)(n - i) * sizeof *y);
+}
+
+// dx = a dy + b x + d
+static inline void norm_combine(float *dx, const float *dy, const float *x, float a, float b, float d,
+                                int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) *(vec_f *)(dx + i) = vec_load(dy + i) * a + (vec_load(x + i) * b + d);
+  if (i == n) return;
+  vec_f v = vec_load_part(dy + i, n - i) * a + (vec_load_part(x + i, n - i) * b + d);
+  memcpy(dx + i, &v, (size_t)(n - i) * sizeof *dx);
+}
+
+// sum of (x - m) y over n <= VEC_RUN elements
+static inline float norm_dot_run(const float *x, float m, const float *y, int64_t n) {
+  vec_f a = {0}, b = {0};
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    a += (vec_load(x + i) - m) * vec_load(y + i);
+    b += (vec_load(x + i + 16) - m) * vec_load(y + i + 16);
+  }
+  if (i + 16 <= n) a += (vec_load(x + i) - m) * vec_load(y + i), i += 16;
+  if (i < n) b += (vec_load_part(x + i, n - i) - m) * vec_load_part(y + i, n - i); // y is 0 behind the end
+  return vec_fold(a + b);
+}
+
+static inline float norm_dot(const float *x, float m, const float *y, int64_t n) {
+  vec_tree t = {0};
+  for (int64_t i = 0; i < n; i += VEC_RUN)
+    vec_tree_add(&t, norm_dot_run(x + i, m, y + i, n - i < VEC_RUN ? n - i : VEC_RUN));
+  return vec_tree_total(&t);
+}
+
+// sum of (x - m)^2 over n <= VEC_RUN elements
+static inline float norm_square_run(const float *x, float m, int64_t n) {
+  vec_f a = {0}, b = {0};
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    vec_f u = vec_load(x + i) - m, v = vec_load(x + i + 16) - m;
+    a += u * u, b += v * v;
+  }
+  float rest = 0;
+  for (; i < n; i++) rest += (x[i] - m) * (x[i] - m);
+  return vec_fold(a + b) + rest;
+}
+
+static inline float norm_square(const float *x, float m, int64_t n) {
+  vec_tree t = {0};
+  for (int64_t i = 0; i < n; i += VEC_RUN)
+    vec_tree_add(&t, norm_square_run(x + i, m, n - i < VEC_RUN ? n - i : VEC_RUN));
+  return vec_tree_total(&t);
+}
+
+static inline size_t norm_workspace(const xlm_call *c, int threads) { // rows of x and dy per worker
+  return (size_t)over_of(c, c->in_type[0]).len * 2 * sizeof(float) * (size_t)threads;
+}
+
+typedef void norm_row(const xlm_call *c, const over_rows *r, int64_t row, float *buffer, float eps);
+
+static inline void norm_rows(const xlm_call *c, int worker, int workers, norm_row *each) {
+  over_rows r = over_of(c, c->in_type[0]);
+  float eps = (float)xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5);
+  int64_t begin, end;
+  xlm_pool_range(r.count, worker, workers, &begin, &end);
+  for (int64_t row = begin; row < end; row++)
+    each(c, &r, row, (float *)c->workspace + worker * 2 * r.len, eps);
+}
+
+#endif

@@ -1,0 +1,158 @@
+// Reductions over any dims.
+//
+// An operand is [outer, reduced, inner] after merging dims. Whatever the threads, the order of summation is
+// fixed:
+// - inner = 1 (rows): runs of VEC_RUN elements, their results added pairwise within chunks of CHUNK, chunks
+// pairwise.
+// - inner > 1 (columns: gradients of biases and scales): tiles of TILE_ROWS x TILE_COLUMNS are summed row by
+// row into one
+//   row each (contiguous reads, the accumulator stays in cache), tiles of a column pairwise.
+// Rows and columns that are scattered over several dims are gathered into the first form.
+// First every worker fills its share of the partial results, then its share of the results.
+#include "ops/cpu/reduce_priv.h"
+
+#include "ops/cpu/over_priv.h"
+
+enum { CHUNK = 16 * VEC_RUN, TILE_ROWS = 64, TILE_COLUMNS = 2048, SERIAL = 1 << 14 };
+
+typedef struct task {
+  const xlm_call *c;
+  const reduce_kind *kind;
+  float scale;
+  over_rows r;
+  int64_t outer, reduced, inner; // inner > 1 only for columns
+  int64_t parts, strips;         // partial results per result; column strips
+  float *partial;                // [outer][parts][inner]
+} task;
+
+static bool is_columns(const over_rows *r) { // [outer, reduced, inner], all three one run
+  if (r->inner.n != 1 || r->inner.stride[0] == 1 || r->outer.n > 2) return false;
+  int64_t inner = r->inner.stride[0], last = r->outer.n - 1;
+  if (last < 0 || r->outer.stride[last] != 1 || r->outer.size[last] != inner) return false;
+  return last == 0 || r->outer.stride[0] == inner * r->len;
+}
+
+// Packed rows of experts: the last offset says how many there are; while planning, the bound counts.
+static void limit_rows(const xlm_call *c, over_rows *r) {
+  const xlm_type *t = c->in_type[0];
+  if (c->instr->n_in < 2 || !c->in[1]) return;
+  int64_t rows = ((const int32_t *)c->in[1])[xlm_call_elements(c, c->in_type[1]) - 1], bound = 0;
+  for (int i = 0; i < t->rank; i++)
+    if (c->dims[t->dim[i]].ragged && xlm_attr_has_dim(&c->instr->attrs, XLM_A_over, t->dim[i]))
+      bound = xlm_call_size(c, t, i);
+  if (bound) r->len = r->len / bound * rows; // they are the outermost dim of the row
+}
+
+static task plan(const xlm_call *c) {
+  task t = {.c = c, .r = over_of(c, c->in_type[0])};
+  limit_rows(c, &t.r);
+  bool columns = is_columns(&t.r);
+  t.inner = columns ? t.r.inner.stride[0] : 1;
+  t.outer = t.r.count / (t.inner ? t.inner : 1);
+  t.reduced = t.r.len;
+  int64_t per_part = columns ? TILE_ROWS : CHUNK;
+  t.parts = (t.reduced + per_part - 1) / per_part;
+  t.strips = (t.inner + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  return t;
+}
+
+static float pairwise(const reduce_kind *k, float *x, int64_t n) {
+  for (int64_t step = 1; step < n; step *= 2)
+    for (int64_t i = 0; i + step < n; i += 2 * step) k->merge(&x[i], &x[i + step], 1);
+  return n ? x[0] : k->start;
+}
+
+// Elements [at, at + n) of a row, as floats: where they lie, or in `buffer`.
+static const float *row_part(const task *t, int64_t row, int64_t at, int64_t n, float *buffer) {
+  const xlm_call *c = t->c;
+  xlm_dtype type = c->in_type[0]->dtype;
+  if (t->r.contiguous && type == XLM_F32) return (const float *)c->in[0] + row * t->r.len + at;
+  if (t->r.contiguous) {
+    vec_read(type, c->in[0], row * t->r.len + at, n, buffer);
+    return buffer;
+  }
+  int64_t base = over_offset(&t->r.outer, row);
+  for (int64_t i = 0; i < n; i++)
+    buffer[i] = vec_read_one(type, c->in[0], base + over_offset(&t->r.inner, at + i));
+  return buffer;
+}
+
+static float reduce_chunk(const task *t, int64_t row, int64_t chunk) {
+  float buffer[VEC_RUN], results[CHUNK / VEC_RUN];
+  int64_t begin = chunk * CHUNK, end = begin + CHUNK < t->reduced ? begin + CHUNK : t->reduced, n = 0;
+  for (int64_t at = begin; at < end; at += VEC_RUN) {
+    int64_t run = end - at < VEC_RUN ? end - at : VEC_RUN;
+    results[n++] = t->kind->run(row_part(t, row, at, run, buffer), run);
+  }
+  return pairwise(t->kind, results, n);
+}
+
+static void reduce_tile(const task *t, int64_t outer, int64_t part, int64_t strip) {
+  float buffer[TILE_COLUMNS];
+  int64_t column = strip * TILE_COLUMNS,
+          n = t->inner - column < TILE_COLUMNS ? t->inner - column : TILE_COLUMNS;
+  int64_t begin = part * TILE_ROWS, end = begin + TILE_ROWS < t->reduced ? begin + TILE_ROWS : t->reduced;
+  float *acc = t->partial + (outer * t->parts + part) * t->inner + column;
+  xlm_dtype type = t->c->in_type[0]->dtype;
+  int64_t at = (outer * t->reduced + begin) * t->inner + column;
+  vec_read(type, t->c->in[0], at, n, acc);
+  for (int64_t i = begin + 1; i < end; i++) {
+    at += t->inner;
+    const float *x = (const float *)t->c->in[0] + at;
+    if (type != XLM_F32) vec_read(type, t->c->in[0], at, n, buffer), x = buffer;
+    t->kind->merge(acc, x, n);
+  }
+}
+
+static void make_parts(void *arg, int worker, int workers) {
+  const task *t = arg;
+  int64_t begin, end;
+  xlm_pool_range(t->outer * t->parts * t->strips, worker, workers, &begin, &end);
+  for (int64_t i = begin; i < end; i++) {
+    int64_t part = i / t->strips;
+    if (t->inner > 1)
+      reduce_tile(t, part / t->parts, part % t->parts, i % t->strips);
+    else
+      t->partial[part] = reduce_chunk(t, part / t->parts, part % t->parts);
+  }
+}
+
+static void join_columns(const task *t, int64_t outer, int64_t strip) {
+  int64_t column = strip * TILE_COLUMNS,
+          n = t->inner - column < TILE_COLUMNS ? t->inner - column : TILE_COLUMNS;
+  float *p = t->partial + outer * t->parts * t->inner + column;
+  for (int64_t step = 1; step < t->parts; step *= 2)
+    for (int64_t i = 0; i + step < t->parts; i += 2 * step)
+      t->kind->merge(p + i * t->inner, p + (i + step) * t->inner, n);
+  for (int64_t i = 0; i < n; i++) p[i] *= t->scale;
+  vec_write(t->c->out_type[0]->dtype, t->c->out[0], outer * t->inner + column, n, p);
+}
+
+static void join_parts(void *arg, int worker, int workers) {
+  const task *t = arg;
+  int64_t begin, end;
+  xlm_pool_range(t->outer * t->strips, worker, workers, &begin, &end);
+  for (int64_t i = begin; i < end; i++) {
+    if (t->inner > 1) {
+      join_columns(t, i / t->strips, i % t->strips);
+    } else {
+      float y = t->scale * pairwise(t->kind, t->partial + i * t->parts, t->parts);
+      vec_write(t->c->out_type[0]->dtype, t->c->out[0], i, 1, &y);
+    }
+  }
+}
+
+size_t XLM_ISA_NAME(reduce_workspace)(const xlm_call *c, int threads) {
+  (void)threads;
+  task t = plan(c);
+  return (size_t)(t.outer * t.parts * t.inner) * sizeof(float);
+}
+
+void XLM_ISA_NAME(reduce_run)(const xlm_call *c, const reduce_kind *kind, double scale) {
+  task t = plan(c);
+  t.kind = kind, t.scale = (float)scale, t.partial = c->workspace;
+  if (t.reduced == 0) t.inner = 1, t.outer = t.r.count, t.strips = 1; // every result is `start`
+  xlm_pool *pool = t.r.count * t.r.len < SERIAL ? NULL : c->pool;
+  xlm_pool_run(pool, make_parts, &t);
+  xlm_pool_run(pool, join_parts, &t);
+}

@@ -1,0 +1,263 @@
+// Vector arithmetic for CPU kernels, in plain C that gcc and clang turn into vector code for every
+// instruction set.
+//
+// - Scalar functions without branches (vec_exp, vec_log, ...): a loop that calls them vectorises. Accurate to
+// 1-3 units in
+//   the last place of f32; the polynomials are those of Cephes (S. Moshier) and, for erf, of N. Juffa.
+// - vec_lanes(n): loop bound for such loops over whole blocks. The caller pads blocks to a multiple of
+// VEC_PAD elements, so
+//   that there is never a scalar remainder loop: an element's bits do not depend on where in a block it
+//   stands.
+// - vec_sum and friends reduce an array with a fixed order: 16 lanes, then halves; long arrays in blocks,
+// added pairwise.
+#ifndef XLM_OPS_CPU_VEC_PRIV_H
+#define XLM_OPS_CPU_VEC_PRIV_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "runtime/device/kernel.h"
+
+enum { VEC_PAD = 64 };
+
+static inline int64_t vec_lanes(int64_t n) {
+  return n & ~(int64_t)(VEC_PAD - 1);
+}
+static inline int64_t vec_pad(int64_t n) {
+  return (n + VEC_PAD - 1) & ~(int64_t)(VEC_PAD - 1);
+}
+
+static inline float vec_from_bits(uint32_t u) {
+  float f;
+  memcpy(&f, &u, sizeof f);
+  return f;
+}
+
+static inline uint32_t vec_bits(float f) {
+  uint32_t u;
+  memcpy(&u, &f, sizeof u);
+  return u;
+}
+
+static inline float vec_abs(float x) {
+  return vec_from_bits(vec_bits(x) & 0x7FFFFFFFu);
+}
+static inline float vec_sign_of(float magnitude, float sign) {
+  return vec_from_bits((vec_bits(magnitude) & 0x7FFFFFFFu) | (vec_bits(sign) & 0x80000000u));
+}
+
+static inline float vec_power_of_two(int n) {
+  return vec_from_bits((uint32_t)(n + 127) << 23);
+} // -126 <= n <= 127
+
+static inline float vec_exp(float x) {
+  const float round = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
+  float y = x < -104.0f ? -104.0f : x;
+  y = y > 89.0f ? 89.0f : y;
+  float n = (y * 1.44269504088896341f + round) - round;
+  float r = y - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  int k = (int)n, half = k >> 1; // in two factors: the result may be subnormal or infinite
+  return p * vec_power_of_two(half) * vec_power_of_two(k - half);
+}
+
+static inline float vec_log(float x) {
+  float tiny = x < 1.17549435e-38f ? 8388608.0f : 1.0f; // bring subnormal numbers into range
+  uint32_t u = vec_bits(x * tiny);
+  float e = (float)((int)(u >> 23) - 126) - (x < 1.17549435e-38f ? 23.0f : 0.0f);
+  float m = vec_from_bits((u & 0x007FFFFFu) | 0x3F000000u); // in [0.5, 1)
+  float low = m < 0.707106781186547524f ? 1.0f : 0.0f;
+  e -= low;
+  m = m - 1.0f + low * m;
+  float z = m * m, p = 7.0376836292e-2f;
+  p = p * m - 1.1514610310e-1f;
+  p = p * m + 1.1676998740e-1f;
+  p = p * m - 1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f;
+  p = p * m - 1.6668057665e-1f;
+  p = p * m + 2.0000714765e-1f;
+  p = p * m - 2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  float y = m * z * p + e * -2.12194440e-4f - 0.5f * z;
+  y = m + y + e * 0.693359375f;
+  y = x == INFINITY ? INFINITY : y;
+  y = x == 0.0f ? -INFINITY : y;
+  return x >= 0.0f ? y : NAN; // also for not a number
+}
+
+static inline float vec_sigmoid(float x) {
+  return 1.0f / (1.0f + vec_exp(-x));
+}
+
+static inline float vec_tanh(float x) {
+  float a = vec_abs(x), z = x * x, p = -5.70498872745e-3f;
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  float near = x + x * z * p, far = 1.0f - 2.0f / (vec_exp(2.0f * a) + 1.0f);
+  return a < 0.625f ? near : vec_sign_of(far, x);
+}
+
+static inline float vec_erf(float x) {
+  float t = vec_abs(x), s = x * x;
+  float far = -1.72853470e-5f * t + 3.83197126e-4f;
+  far = far * s + (-3.88396438e-3f * t + 2.42546219e-2f);
+  far = far * t - 1.06777877e-1f;
+  far = far * t - 6.34846687e-1f;
+  far = far * t - 1.28717512e-1f;
+  far = far * t - t;
+  far = t > 4.0f ? 1.0f : 1.0f - vec_exp(far); // the polynomial holds up to where erf is 1
+  float near = -5.96761703e-4f;
+  near = near * s + 4.99119423e-3f;
+  near = near * s - 2.67681349e-2f;
+  near = near * s + 1.12819925e-1f;
+  near = near * s - 3.76125336e-1f;
+  near = near * s + 1.28379166e-1f;
+  near = near * x + x;
+  return t > 0.927734375f ? vec_sign_of(far, x) : near;
+}
+
+static inline float vec_pow(float x, float y) {
+  float r = vec_exp(y * vec_log(vec_abs(x)));
+  float whole = truncf(y), half = y * 0.5f;
+  float negative = whole != y ? NAN : truncf(half) == half ? r : -r; // x < 0
+  r = x < 0.0f ? negative : r;
+  return y == 0.0f ? 1.0f : r;
+}
+
+// ---- reductions
+
+typedef float vec_f __attribute__((vector_size(64), aligned(4), may_alias));
+
+static inline vec_f vec_load(const float *x) {
+  return *(const vec_f *)x;
+}
+static inline vec_f vec_load_part(const float *x, int64_t n) { // n < 16; zeros behind
+  vec_f v = {0};
+  memcpy(&v, x, (size_t)n * sizeof *x);
+  return v;
+}
+
+static inline float vec_fold(vec_f v) {
+  float s[16];
+  memcpy(s, &v, sizeof s);
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) s[i] += s[i + half];
+  return s[0];
+}
+
+enum { VEC_RUN = 1024 }; // elements summed plainly before sums are added pairwise
+
+static inline float vec_sum_run(const float *x, int64_t n) {
+  vec_f a = {0}, b = {0};
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) a += vec_load(x + i), b += vec_load(x + i + 16);
+  if (i + 16 <= n) a += vec_load(x + i), i += 16;
+  if (i < n) b += vec_load_part(x + i, n - i);
+  return vec_fold(a + b);
+}
+
+static inline float vec_dot_run(const float *x, const float *y, int64_t n) {
+  vec_f a = {0}, b = {0};
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    a += vec_load(x + i) * vec_load(y + i);
+    b += vec_load(x + i + 16) * vec_load(y + i + 16);
+  }
+  if (i + 16 <= n) a += vec_load(x + i) * vec_load(y + i), i += 16;
+  if (i < n) b += vec_load_part(x + i, n - i) * vec_load_part(y + i, n - i);
+  return vec_fold(a + b);
+}
+
+// Adds numbers as they come in a binary tree: as exact as a recursive pairwise sum, without recursion.
+typedef struct vec_tree {
+  uint64_t count;
+  float part[48];
+} vec_tree;
+
+static inline void vec_tree_add(vec_tree *t, float x) {
+  int level = 0;
+  for (uint64_t k = t->count++; k & 1; k >>= 1) x += t->part[level++];
+  t->part[level] = x;
+}
+
+static inline float vec_tree_total(const vec_tree *t) {
+  float sum = 0;
+  int level = 0;
+  for (uint64_t k = t->count; k; k >>= 1, level++)
+    if (k & 1) sum += t->part[level];
+  return sum;
+}
+
+static inline float vec_sum(const float *x, int64_t n) {
+  if (n <= VEC_RUN) return vec_sum_run(x, n);
+  vec_tree t = {0};
+  for (int64_t i = 0; i < n; i += VEC_RUN)
+    vec_tree_add(&t, vec_sum_run(x + i, n - i < VEC_RUN ? n - i : VEC_RUN));
+  return vec_tree_total(&t);
+}
+
+static inline float vec_dot(const float *x, const float *y, int64_t n) {
+  if (n <= VEC_RUN) return vec_dot_run(x, y, n);
+  vec_tree t = {0};
+  for (int64_t i = 0; i < n; i += VEC_RUN)
+    vec_tree_add(&t, vec_dot_run(x + i, y + i, n - i < VEC_RUN ? n - i : VEC_RUN));
+  return vec_tree_total(&t);
+}
+
+static inline float vec_max(const float *x, int64_t n) { // -inf for n = 0; not a number is passed over
+  float lane[16], best = -INFINITY;
+  for (int j = 0; j < 16; j++) lane[j] = -INFINITY;
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int j = 0; j < 16; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+  for (; i < n; i++) best = x[i] > best ? x[i] : best;
+  for (int j = 0; j < 16; j++) best = lane[j] > best ? lane[j] : best;
+  return best;
+}
+
+// ---- element types
+
+static inline void vec_read(xlm_dtype t, const void *src, int64_t at, int64_t n,
+                            float *dst) { // n elements from index `at`
+  if (t == XLM_F32) {
+    memcpy(dst, (const float *)src + at, (size_t)n * sizeof *dst);
+  } else if (t == XLM_BF16) {
+    const uint16_t *h = (const uint16_t *)src + at;
+    for (int64_t i = 0; i < n; i++) dst[i] = vec_from_bits((uint32_t)h[i] << 16);
+  } else {
+    const int32_t *k = (const int32_t *)src + at;
+    for (int64_t i = 0; i < n; i++) dst[i] = (float)k[i];
+  }
+}
+
+static inline uint16_t vec_to_bf16(float x) { // xlm_f32_to_bf16 without branches
+  uint32_t u = vec_bits(x), rounded = (u + 0x7FFFu + ((u >> 16) & 1)) >> 16, nan = (u >> 16) | 0x40;
+  return (uint16_t)((u & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded);
+}
+
+static inline void vec_write(xlm_dtype t, void *dst, int64_t at, int64_t n, const float *src) { // f32 or bf16
+  if (t == XLM_F32) {
+    memcpy((float *)dst + at, src, (size_t)n * sizeof *src);
+  } else {
+    uint16_t *h = (uint16_t *)dst + at;
+    for (int64_t i = 0; i < n; i++) h[i] = vec_to_bf16(src[i]);
+  }
+}
+
+static inline float vec_read_one(xlm_dtype t, const void *src, int64_t at) {
+  float x;
+  vec_read(t, src, at, 1, &x);
+  return x;
+}
+
+#endif

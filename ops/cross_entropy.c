@@ -1,0 +1,150 @@
+// cross_entropy: the training loss. Logits are read once per direction: forward keeps one log-sum-exp per
+// token, and the gradient may overwrite the logits, so that a vocabulary of any size never needs a second
+// copy of them.
+//
+// The elaborator gives two operands. The train pipeline adds a third, `valid`: the number of targets that
+// count, per microbatch on average over the global batch, so that the loss is the mean over the global
+// batch's valid tokens however it is cut into microbatches and ranks. Without it the kernel counts the
+// targets it sees.
+#include "ops/shape_priv.h"
+
+static bool find_vocab(xlm_infer *x, const xlm_type *logits, const xlm_type *targets, xlm_dim *vocab) {
+  *vocab = shape_attr_dim(x, XLM_A_vocab);
+  if (*vocab) return xlm_infer_has(x, 0, *vocab, "the targets choose along it");
+  xlm_type extra = shape_minus(logits, targets);
+  if (extra.rank != 1)
+    return xlm_infer_fail(
+        x, XLM_FAULT_DIM_MISMATCH, 1,
+        "the logits %s must have exactly one dimension more than the targets %s: the vocabulary",
+        xlm_infer_dims_text(x, logits), xlm_infer_dims_text(x, targets));
+  *vocab = extra.dim[0];
+  return true;
+}
+
+static bool check_valid(xlm_infer *x, int operand) {
+  if (x->n_in <= operand) return true;
+  const xlm_type *t = xlm_infer_type(x, operand);
+  if (t->rank == 0 && xlm_dtype_is_float(t->dtype)) return true;
+  return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, operand, "the count of valid targets must be a scalar");
+}
+
+static bool infer(xlm_infer *x) {
+  const xlm_type *logits = xlm_infer_type(x, 0), *targets = xlm_infer_type(x, 1);
+  xlm_dim vocab;
+  if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets") || !shape_single(x, XLM_A_vocab))
+    return false;
+  if (!find_vocab(x, logits, targets, &vocab) || !check_valid(x, 2) || !shape_not_packed(x, 0, vocab))
+    return false;
+  xlm_type tokens = shape_without(logits, vocab);
+  if (!shape_match(x, 1, &tokens, "the targets")) return false;
+  xlm_infer_set_dims(x, XLM_A_vocab, &vocab, 1);
+  xlm_infer_set_dims(x, XLM_A_over, targets->dim, targets->rank);
+  x->out[0] = shape_scalar(shape_wide(logits->dtype));
+  x->out[1] = *targets;
+  x->out[1].dtype = x->out[0].dtype;
+  return true;
+}
+
+static xlm_val grad_of_loss(xlm_grad *x) {
+  xlm_attr_list as = xlm_attr_list_from(x->b->g->arena, shape_grad_attrs(x));
+  xlm_attr_drop(&as, XLM_A_over);
+  xlm_val in[] = {x->in[0], x->in[1], x->out[1], x->dout[0], 0};
+  int n = xlm_node_at(x->b->g, x->node)->n_in;
+  if (n > 2) in[4] = x->in[2];
+  return xlm_emit(x->b, XLM_OP_CROSS_ENTROPY_BWD, in, n > 2 ? 5 : 4, &as);
+}
+
+// d lse / d logits = softmax(logits); only a model that uses the second result itself comes here.
+static xlm_val grad_of_lse(xlm_grad *x) {
+  xlm_val wide = xlm_cast_to(x->b, x->in[0], xlm_val_type(x->b->g, x->out[1])->dtype);
+  xlm_val p = xlm_op1(x->b, XLM_OP_EXP, xlm_op2(x->b, XLM_OP_SUB, wide, x->out[1]));
+  return xlm_op2(x->b, XLM_OP_MUL, p, x->dout[1]);
+}
+
+static void grad(xlm_grad *x) {
+  if (!x->need[0]) return;
+  xlm_val loss = x->dout[0] ? grad_of_loss(x) : 0, lse = x->dout[1] ? grad_of_lse(x) : 0;
+  if (loss && lse) {
+    xlm_val wide = xlm_cast_to(x->b, loss, xlm_val_type(x->b->g, lse)->dtype);
+    x->din[0] = xlm_op2(x->b, XLM_OP_ADD, wide, lse);
+  } else {
+    x->din[0] = loss ? loss : lse;
+  }
+}
+
+static void cost_of(const xlm_graph *g, xlm_node n, double passes, xlm_cost *out) {
+  const xlm_type *logits = xlm_val_type(g, xlm_node_at(g, n)->in[0]);
+  out->flops = 4.0 * (double)xlm_type_elements(
+                         logits, g->dims); // subtract, exponential (counted as one), add, compare
+  out->bytes = passes * (double)xlm_type_bytes(logits, g->dims);
+}
+
+static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
+  cost_of(g, n, 1, out);
+}
+static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
+  cost_of(g, n, 2, out);
+}
+
+static const xlm_param params[] = {{"logits", XLM_P_TENSOR, 0, true},
+                                   {"targets", XLM_P_TENSOR, 0, true},
+                                   {"over", XLM_P_OVER, XLM_A_vocab, false},
+                                   {"ignore", XLM_P_INT, XLM_A_ignore, false},
+                                   {0}};
+
+const xlm_op xlm_op_cross_entropy = {
+    .name = "cross_entropy",
+    .min_in = 2,
+    .max_in = 3,
+    .n_out = 2,
+    .params = params,
+    .layout = "[over vocab], [over], [] -> [], [over] | over: sum, vocab: whole",
+    .infer = infer,
+    .grad = grad,
+    .cost = cost,
+    .doc = "`cross_entropy(logits, targets, ignore = -1)`: the mean over the valid targets of "
+           "`logsumexp(logits) - "
+           "logits[target]`, computed in fp32. A target that equals `ignore` or lies outside the vocabulary "
+           "does not "
+           "count. The vocabulary is the dimension the targets lack, or `over D`. The mean is over the valid "
+           "targets of "
+           "the whole global batch. Second result: the log-sum-exp of each token. The gradient overwrites "
+           "the logits "
+           "when nothing else reads them. The vocabulary dimension is kept whole on each rank.",
+};
+
+static bool infer_bwd(xlm_infer *x) {
+  const xlm_type *logits = xlm_infer_type(x, 0);
+  xlm_dim vocab = shape_attr_dim(x, XLM_A_vocab);
+  if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets") || !xlm_infer_is_float(x, 2))
+    return false;
+  if (!vocab) return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "attribute `vocab` is missing");
+  if (!xlm_infer_has(x, 0, vocab, "the targets choose along it")) return false;
+  xlm_type tokens = shape_without(logits, vocab);
+  if (!shape_match(x, 1, &tokens, "the targets") || !check_valid(x, 3) || !check_valid(x, 4)) return false;
+  const xlm_type *targets = xlm_infer_type(x, 1), *lse = xlm_infer_type(x, 2);
+  for (int i = 0; i < targets->rank; i++)
+    if (lse->rank != targets->rank || lse->dim[i] != targets->dim[i])
+      return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, 2,
+                            "the log-sum-exp must lie in memory like the targets");
+  x->out[0] = *logits;
+  return true;
+}
+
+const xlm_op xlm_op_cross_entropy_bwd = {
+    .name = "cross_entropy_bwd",
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 4,
+    .max_in = 5,
+    .n_out = 1,
+    .in_place = 1u << 0,
+    .layout = "[* vocab], [*], [*], [], [] -> [* vocab] | vocab: whole",
+    .infer = infer_bwd,
+    .no_grad = SHAPE_NO_SECOND,
+    .cost = cost_bwd,
+    .doc = "Gradient of `cross_entropy(logits, targets)` from (logits, targets, lse, dloss, valid): `dlogits "
+           "= dloss / valid "
+           "* (exp(logits - lse) - onehot(target))`, zero where the target does not count; in the logits' "
+           "type, and in "
+           "their memory when nothing else reads them.",
+};

@@ -1,0 +1,14 @@
+// input: data of the step.
+#include "ops/rules_priv.h"
+
+const xlm_op xlm_op_input = {
+    .name = "input",
+    .flags = XLM_OPF_LEAF | XLM_OPF_INTERNAL,
+    .n_out = 1,
+    .layout = "-> [*]",
+    .infer = xlm_rule_leaf,
+    .no_grad = "inputs are data",
+    .doc = "Data of the step, declared as `input tokens[batch, seq] of vocab`: token numbers (i32), or one "
+           "of the step's "
+           "scalars such as the learning rate.",
+};

@@ -1,0 +1,75 @@
+// merge: neighbouring dimensions become one, `heads head -> hidden`; no data moves. The inverse of split. A
+// rule cannot insert nodes, so dimensions that do not lie side by side in memory are refused, with the
+// permute that would help.
+#include "ops/shape_priv.h"
+
+static bool check_sizes(xlm_infer *x, const xlm_dim *from, int n, xlm_dim to) {
+  double product = 1; // exact far beyond any size that fits memory
+  for (int i = 0; i < n; i++) product *= (double)shape_size(x, from[i]);
+  if (product == (double)shape_size(x, to)) return true;
+  xlm_text s = xlm_text_new(x->g->arena);
+  for (int i = 0; i < n; i++)
+    xlm_text_printf(&s, "%s%s %lld", i ? " x " : "", shape_name(x, from[i]),
+                    (long long)shape_size(x, from[i]));
+  return xlm_infer_fail(x, XLM_FAULT_SIZE, -1, "%s is not `%s`, which has %lld elements", s.data,
+                        shape_name(x, to), (long long)shape_size(x, to));
+}
+
+static bool check_neighbours(xlm_infer *x, const xlm_type *t, const xlm_dim *from, int n) {
+  for (int i = 0; i < n; i++)
+    if (!xlm_infer_has(x, 0, from[i], "to merge it") || !shape_not_packed(x, 0, from[i])) return false;
+  for (int i = 1; i < n; i++)
+    if (xlm_type_find(t, from[i]) != xlm_type_find(t, from[i - 1]) + 1)
+      return xlm_infer_fail(x, XLM_FAULT_ATTR, 0,
+                            "`%s` does not follow `%s` in %s, so they cannot become one dimension",
+                            shape_name(x, from[i]), shape_name(x, from[i - 1]), xlm_infer_dims_text(x, t)) ||
+             xlm_infer_help(
+                 x,
+                 "bring them together first: `permute(x, over ...)` with all dimensions in the order wanted");
+  return true;
+}
+
+static bool infer(xlm_infer *x) {
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  int n = xlm_attr_dims(&x->attrs, XLM_A_from, from), m = xlm_attr_dims(&x->attrs, XLM_A_to, to);
+  if (n < 1 || m != 1)
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "merge makes one dimension, not %d", m) ||
+           xlm_infer_help(x, "write `merge(x, heads head -> hidden)`");
+  const xlm_type *t = xlm_infer_type(x, 0);
+  if (!check_neighbours(x, t, from, n) || !check_sizes(x, from, n, to[0])) return false;
+  x->out[0].dtype = t->dtype;
+  for (int i = 0; i < t->rank;) {
+    bool here = t->dim[i] == from[0];
+    if (!shape_append(x, &x->out[0], here ? to[0] : t->dim[i])) return false;
+    i += here ? n : 1;
+  }
+  return true;
+}
+
+static void grad(xlm_grad *x) {
+  if (!x->need[0]) return;
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  const xlm_attrs *as = shape_grad_attrs(x);
+  int n = xlm_attr_dims(as, XLM_A_from, from), m = xlm_attr_dims(as, XLM_A_to, to);
+  xlm_attr_list back = xlm_attr_list_new(x->b->g->arena);
+  xlm_attr_put_dims(&back, XLM_A_from, to, m);
+  xlm_attr_put_dims(&back, XLM_A_to, from, n);
+  x->din[0] = xlm_emit(x->b, XLM_OP_SPLIT, &x->dout[0], 1, &back);
+}
+
+static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {"dims", XLM_P_ARROW, 0, true}, {0}};
+
+const xlm_op xlm_op_merge = {
+    .name = "merge",
+    .flags = XLM_OPF_VIEW,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .params = params,
+    .layout = "[* from] -> [* to] | from: whole, to: whole, *: linear",
+    .infer = infer,
+    .grad = grad,
+    .doc = "`merge(x, heads head -> hidden)`: two or more neighbouring dimensions as one, the first the "
+           "outermost; the sizes "
+           "must multiply to that of the new one. No data moves. The inverse of `split`.",
+};

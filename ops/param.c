@@ -1,0 +1,14 @@
+// param: a trained tensor. The leaves' common inference is in rules.c.
+#include "ops/rules_priv.h"
+
+const xlm_op xlm_op_param = {
+    .name = "param",
+    .flags = XLM_OPF_LEAF | XLM_OPF_INTERNAL,
+    .n_out = 1,
+    .layout = "-> [*]",
+    .infer = xlm_rule_leaf,
+    .doc = "A trained tensor, declared as `param w[hidden, ffn] ~ normal(0.02)`. Its first values are drawn "
+           "from a counter-based "
+           "generator keyed by the seed, the parameter's full name and the element's index, so they do not "
+           "depend on the layout.",
+};

@@ -1,0 +1,64 @@
+// The collectives in a group of one, which is all that a reference run has: copies. `take` alone has something to do, since
+// the piece of this rank is given by the dimensions.
+#include <string.h>
+
+#include "ops/ref/ref_priv.h"
+
+static void copy(const xlm_call *c) {
+  size_t n = xlm_type_bytes(c->out_type[0], c->dims);
+  if (c->out[0] != c->in[0]) memcpy(c->out[0], c->in[0], n);
+}
+
+const xlm_kernel xlm_ref_all_reduce = {.op = "all_reduce", .run = copy};
+const xlm_kernel xlm_ref_reduce_scatter = {.op = "reduce_scatter", .run = copy};
+const xlm_kernel xlm_ref_all_gather = {.op = "all_gather", .run = copy};
+const xlm_kernel xlm_ref_all_to_all = {.op = "all_to_all", .run = copy};
+
+static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
+  xlm_dim d[XLM_MAX_RANK];
+  xlm_attr_dims(&c->instr->attrs, key, d);
+  return d[0];
+}
+
+static void run_take(const xlm_call *c) {
+  xlm_dim from = dim_of(c, XLM_A_from), to = dim_of(c, XLM_A_to);
+  const xlm_type *x = c->in_type[0], *y = c->out_type[0];
+  size_t elem = xlm_dtype_bytes(x->dtype);
+  int64_t size = c->dims[to].size, inner = xlm_call_stride(c, y, to), n = xlm_call_elements(c, y);
+  int64_t start = c->dims[to].offset - c->dims[from].offset;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t outer = i / inner / size, at = i / inner % size + start;
+    int64_t source = (outer * c->dims[from].size + at) * inner + i % inner;
+    memcpy((char *)c->out[0] + (size_t)i * elem, (char *)c->in[0] + (size_t)source * elem, elem);
+  }
+}
+
+const xlm_kernel xlm_ref_take = {.op = "take", .run = run_take};
+
+// Rows in use, zeros behind.
+static void copy_rows(const xlm_call *c, const int32_t *offsets, int64_t experts) {
+  size_t row = (size_t)xlm_call_inner(c, c->out_type[0], 1) * xlm_dtype_bytes(c->out_type[0]->dtype);
+  size_t used = (size_t)offsets[experts] * row, all = xlm_type_bytes(c->out_type[0], c->dims);
+  memcpy(c->out[0], c->in[0], used);
+  memset((char *)c->out[0] + used, 0, all - used);
+}
+
+static void run_send_rows(const xlm_call *c) {
+  int64_t experts = xlm_call_size(c, c->in_type[0], 0);
+  copy_rows(c, c->in[1], experts);
+  memcpy(c->out[1], c->in[1], (size_t)(experts + 1) * sizeof(int32_t));
+}
+
+const xlm_kernel xlm_ref_send_rows = {.op = "send_rows", .run = run_send_rows};
+
+static void run_collect_rows(const xlm_call *c) { copy_rows(c, c->in[2], xlm_call_size(c, c->out_type[0], 0)); }
+
+const xlm_kernel xlm_ref_collect_rows = {.op = "collect_rows", .run = run_collect_rows};
+
+static void run_send(const xlm_call *c) { (void)c; } // there is nobody
+
+const xlm_kernel xlm_ref_send = {.op = "send", .run = run_send};
+
+static void run_recv(const xlm_call *c) { memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims)); }
+
+const xlm_kernel xlm_ref_recv = {.op = "recv", .run = run_recv};

@@ -1,0 +1,47 @@
+// lookup in float64: for every element of the result, the table's element of the token's row.
+#include <string.h>
+
+#include "ops/ref/ref_priv.h"
+
+static xlm_dim vocab_of(const xlm_call *c) {
+  xlm_dim d[XLM_MAX_RANK];
+  xlm_attr_dims(&c->instr->attrs, XLM_A_vocab, d);
+  return d[0];
+}
+
+// The local row of the token at this place of the walk; false: outside this table.
+static bool row_of(const xlm_call *c, const ref_walk *w, int64_t *row) {
+  const xlm_dim_info *v = &c->dims[vocab_of(c)];
+  *row = ((const int32_t *)c->in[1])[ref_at(c, c->in_type[1], w)] - v->offset;
+  return *row >= 0 && *row < v->size;
+}
+
+static void run(const xlm_call *c) {
+  const xlm_type *both[] = {c->out_type[0], c->in_type[0]};
+  ref_walk w = ref_walk_type(c, c->out_type[0]),
+           at = ref_walk_union(c, both, 2); // `at` walks the vocabulary too
+  while (ref_walk_next(&w)) {
+    int64_t row;
+    bool inside = row_of(c, &w, &row);
+    for (int i = 0; i < w.n; i++) ref_walk_set(&at, w.dim[i], w.index[i]);
+    ref_walk_set(&at, vocab_of(c), inside ? row : 0);
+    ref_out(c, 0)[ref_at(c, c->out_type[0], &w)] = inside ? ref_in(c, 0)[ref_at(c, c->in_type[0], &at)] : 0;
+  }
+}
+
+const xlm_kernel xlm_ref_lookup = {.op = "lookup", .run = run};
+
+static void run_bwd(const xlm_call *c) {
+  const xlm_type *both[] = {c->in_type[0], c->out_type[0]};
+  ref_walk w = ref_walk_type(c, c->in_type[0]), at = ref_walk_union(c, both, 2);
+  memset(c->out[0], 0, (size_t)xlm_call_elements(c, c->out_type[0]) * sizeof(double));
+  while (ref_walk_next(&w)) {
+    int64_t row;
+    if (!row_of(c, &w, &row)) continue;
+    for (int i = 0; i < w.n; i++) ref_walk_set(&at, w.dim[i], w.index[i]);
+    ref_walk_set(&at, vocab_of(c), row);
+    ref_out(c, 0)[ref_at(c, c->out_type[0], &at)] += ref_in(c, 0)[ref_at(c, c->in_type[0], &w)];
+  }
+}
+
+const xlm_kernel xlm_ref_lookup_bwd = {.op = "lookup_bwd", .run = run_bwd};

@@ -1,0 +1,17 @@
+// sgd, the reference.
+#include "ops/ref/ref_priv.h"
+
+enum { P, M, G, SCALE, LR };
+
+static void run(const xlm_call *c) {
+  double beta = xlm_attr_float(&c->instr->attrs, XLM_A_beta1, 0),
+         decay = xlm_attr_float(&c->instr->attrs, XLM_A_decay, 0);
+  for (int64_t i = 0; i < xlm_call_elements(c, c->in_type[P]); i++) {
+    double p = ref_in(c, P)[i];
+    double m = beta * ref_in(c, M)[i] + *ref_in(c, SCALE) * ref_in(c, G)[i] + decay * p;
+    ref_out(c, M)[i] = m;
+    ref_out(c, P)[i] = p - *ref_in(c, LR) * m;
+  }
+}
+
+const xlm_kernel xlm_ref_sgd = {.op = "sgd", .run = run};

@@ -1,0 +1,89 @@
+// slice: a contiguous part of a dimension, as another (smaller, declared) dimension. pad, its gradient, puts
+// zeros around.
+#include "ops/shape_priv.h"
+
+static bool arrow(xlm_infer *x, xlm_dim *from, xlm_dim *to) {
+  xlm_dim f[XLM_MAX_RANK], t[XLM_MAX_RANK];
+  int n = xlm_attr_dims(&x->attrs, XLM_A_from, f), m = xlm_attr_dims(&x->attrs, XLM_A_to, t);
+  if (n != 1 || m != 1)
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "%s replaces one dimension by one other", x->op->name) ||
+           xlm_infer_help(x, "write `%s(x, long -> short, start = 0)`", x->op->name);
+  *from = f[0], *to = t[0];
+  return xlm_infer_has(x, 0, *from, "to cut it") && shape_not_packed(x, 0, *from);
+}
+
+static bool fits(xlm_infer *x, xlm_dim large, xlm_dim small) {
+  int64_t start = xlm_attr_int(&x->attrs, XLM_A_start, 0), n = shape_size(x, large), m = shape_size(x, small);
+  if (start >= 0 && m <= n && start <= n - m) return true;
+  return xlm_infer_fail(
+      x, XLM_FAULT_SIZE, -1, "%lld elements of `%s` from index %lld do not lie within the %lld of `%s`",
+      (long long)m, shape_name(x, small), (long long)start, (long long)n, shape_name(x, large));
+}
+
+static bool replace(xlm_infer *x, xlm_dim from, xlm_dim to) {
+  const xlm_type *t = xlm_infer_type(x, 0);
+  x->out[0].dtype = t->dtype;
+  for (int i = 0; i < t->rank; i++)
+    if (!shape_append(x, &x->out[0], t->dim[i] == from ? to : t->dim[i])) return false;
+  return true;
+}
+
+static bool infer(xlm_infer *x) {
+  xlm_dim from = 0, to = 0;
+  return arrow(x, &from, &to) && fits(x, from, to) && replace(x, from, to);
+}
+
+static void grad(xlm_grad *x) { // slice and pad are each other's gradient, with the arrow turned
+  if (!x->need[0]) return;
+  const xlm_node_info *node = xlm_node_at(x->b->g, x->node);
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  int n = xlm_attr_dims(&node->attrs, XLM_A_from, from), m = xlm_attr_dims(&node->attrs, XLM_A_to, to);
+  xlm_attr_list back = xlm_attr_list_from(x->b->g->arena, &node->attrs);
+  xlm_attr_put_dims(&back, XLM_A_from, to, m);
+  xlm_attr_put_dims(&back, XLM_A_to, from, n);
+  xlm_op_id inverse = node->op == XLM_OP_SLICE ? XLM_OP_PAD : XLM_OP_SLICE;
+  x->din[0] = xlm_emit(x->b, inverse, &x->dout[0], 1, &back);
+}
+
+static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) { // slice reads only what it keeps
+  out->bytes = 2.0 * (double)xlm_type_bytes(xlm_val_type(g, xlm_node_at(g, n)->out), g->dims);
+}
+
+static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
+                                   {"dims", XLM_P_ARROW, 0, true},
+                                   {"start", XLM_P_INT, XLM_A_start, false},
+                                   {0}};
+
+const xlm_op xlm_op_slice = {
+    .name = "slice",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .params = params,
+    .layout = "[* from] -> [* to] | from: whole, to: whole, *: linear",
+    .infer = infer,
+    .grad = grad,
+    .cost = cost,
+    .doc = "`slice(x, long -> short, start = 0)`: the elements `start .. start + short - 1` of dimension "
+           "`long`, as dimension "
+           "`short`.",
+};
+
+static bool infer_pad(xlm_infer *x) {
+  xlm_dim from = 0, to = 0;
+  return arrow(x, &from, &to) && fits(x, to, from) && replace(x, from, to);
+}
+
+const xlm_op xlm_op_pad = {
+    .name = "pad",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .params = params,
+    .layout = "[* from] -> [* to] | from: whole, to: whole, *: linear",
+    .infer = infer_pad,
+    .grad = grad,
+    .doc = "`pad(x, short -> long, start = 0)`: x at the elements `start .. start + short - 1` of dimension "
+           "`long`, zeros "
+           "elsewhere. The gradient of `slice`.",
+};

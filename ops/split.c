@@ -1,0 +1,61 @@
+// split: one dimension becomes several, `hidden -> heads head`; no data moves. The first of the new
+// dimensions is the outermost: index hidden = heads index * head size + head index.
+#include "ops/shape_priv.h"
+
+static bool check_sizes(xlm_infer *x, xlm_dim from, const xlm_dim *to, int n) {
+  double product = 1; // exact far beyond any size that fits memory
+  for (int i = 0; i < n; i++) product *= (double)shape_size(x, to[i]);
+  if (product == (double)shape_size(x, from)) return true;
+  xlm_text s = xlm_text_new(x->g->arena);
+  for (int i = 0; i < n; i++)
+    xlm_text_printf(&s, "%s%s %lld", i ? " x " : "", shape_name(x, to[i]), (long long)shape_size(x, to[i]));
+  return xlm_infer_fail(x, XLM_FAULT_SIZE, -1, "`%s` has %lld elements, which is not %s", shape_name(x, from),
+                        (long long)shape_size(x, from), s.data);
+}
+
+static bool infer(xlm_infer *x) {
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  int n = xlm_attr_dims(&x->attrs, XLM_A_from, from), m = xlm_attr_dims(&x->attrs, XLM_A_to, to);
+  if (n != 1 || m < 1)
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "split replaces one dimension, not %d", n) ||
+           xlm_infer_help(x, "write `split(x, hidden -> heads head)`");
+  if (!xlm_infer_has(x, 0, from[0], "to split it") || !shape_not_packed(x, 0, from[0])) return false;
+  if (!check_sizes(x, from[0], to, m)) return false;
+  const xlm_type *t = xlm_infer_type(x, 0);
+  x->out[0].dtype = t->dtype;
+  for (int i = 0; i < t->rank; i++) {
+    const xlm_dim *add = t->dim[i] == from[0] ? to : &t->dim[i];
+    for (int j = 0; j < (t->dim[i] == from[0] ? m : 1); j++)
+      if (!shape_append(x, &x->out[0], add[j])) return false;
+  }
+  return true;
+}
+
+static void grad(xlm_grad *x) {
+  if (!x->need[0]) return;
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  const xlm_attrs *as = shape_grad_attrs(x);
+  int n = xlm_attr_dims(as, XLM_A_from, from), m = xlm_attr_dims(as, XLM_A_to, to);
+  xlm_attr_list back = xlm_attr_list_new(x->b->g->arena);
+  xlm_attr_put_dims(&back, XLM_A_from, to, m);
+  xlm_attr_put_dims(&back, XLM_A_to, from, n);
+  xlm_val dy = shape_dout(x, 0); // its parts side by side again
+  x->din[0] = xlm_emit(x->b, XLM_OP_MERGE, &dy, 1, &back);
+}
+
+static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {"dims", XLM_P_ARROW, 0, true}, {0}};
+
+const xlm_op xlm_op_split = {
+    .name = "split",
+    .flags = XLM_OPF_VIEW,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .params = params,
+    .layout = "[* from] -> [* to] | from: whole, to: whole, *: linear",
+    .infer = infer,
+    .grad = grad,
+    .doc = "`split(x, hidden -> heads head)`: dimension `hidden` as two, `heads` the outer one; the sizes "
+           "must multiply to "
+           "that of `hidden`. No data moves.",
+};

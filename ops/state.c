@@ -1,0 +1,14 @@
+// state: what lives between steps and is not a parameter of the model.
+#include "ops/rules_priv.h"
+
+const xlm_op xlm_op_state = {
+    .name = "state",
+    .flags = XLM_OPF_LEAF | XLM_OPF_INTERNAL,
+    .n_out = 1,
+    .layout = "-> [*]",
+    .infer = xlm_rule_leaf,
+    .no_grad = "a state is not trained",
+    .doc = "A tensor that lives between steps: accumulated gradients, optimizer moments, router biases. Ops "
+           "such as "
+           "`accumulate`, `adamw` and `assign` update it in place.",
+};

@@ -1,0 +1,112 @@
+// Arena: a chain of blocks taken from malloc, each at least BLOCK bytes; see arena.h for the contract.
+#include "runtime/base/arena.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK = 64 * 1024, ALIGN = 16 };
+
+typedef struct block {
+  struct block *prev;
+  size_t size;
+  _Alignas(ALIGN) unsigned char data[];
+} block;
+
+struct xlm_arena {
+  block *top;
+  size_t used_in_top, total, limit;
+  jmp_buf recovery;
+  bool has_recovery;
+};
+
+static long fail_countdown;
+
+void xlm_arena_fail_at(long n) { fail_countdown = n; }
+
+static void *system_block(size_t n) {
+  if (fail_countdown > 0 && --fail_countdown == 0) return NULL;
+  return malloc(n);
+}
+
+_Noreturn static void out_of_memory(xlm_arena *a, size_t n) {
+  XLM_ASSERT(a->has_recovery, "arena of %zu bytes wants %zu more and nobody set XLM_ARENA_TRY",
+             a->total, n);
+  longjmp(a->recovery, 1);
+}
+
+xlm_arena *xlm_arena_new(size_t limit) {
+  if (fail_countdown > 0 && --fail_countdown == 0) return NULL;
+  xlm_arena *a = calloc(1, sizeof *a);
+  if (a) a->limit = limit ? limit : (size_t)1 << 30;
+  return a;
+}
+
+void xlm_arena_free(xlm_arena *a) {
+  if (!a) return;
+  for (block *b = a->top; b;) {
+    block *prev = b->prev;
+    free(b);
+    b = prev;
+  }
+  free(a);
+}
+
+jmp_buf *xlm_arena_recovery(xlm_arena *a) {
+  a->has_recovery = true;
+  return &a->recovery;
+}
+
+static void add_block(xlm_arena *a, size_t n) {
+  size_t grown = a->top ? a->top->size * 2 : BLOCK;
+  if (grown > (size_t)4 << 20) grown = (size_t)4 << 20;
+  size_t size = n > grown ? n : grown;
+  if (size > a->limit - a->total || a->total > a->limit) out_of_memory(a, n);
+  block *b = system_block(sizeof(block) + size);
+  if (!b) out_of_memory(a, n);
+  b->prev = a->top;
+  b->size = size;
+  a->top = b;
+  a->used_in_top = 0;
+  a->total += size;
+}
+
+void *xlm_arena_alloc(xlm_arena *a, size_t n) {
+  if (n > SIZE_MAX / 2) out_of_memory(a, n);
+  n = n ? (n + ALIGN - 1) & ~(size_t)(ALIGN - 1) : ALIGN;
+  if (!a->top || n > a->top->size - a->used_in_top) add_block(a, n);
+  void *p = a->top->data + a->used_in_top;
+  a->used_in_top += n;
+  memset(p, 0, n);
+  return p;
+}
+
+void *xlm_arena_grow(xlm_arena *a, void *old, size_t count, size_t cap_new, size_t elem) {
+  if (cap_new > SIZE_MAX / 2 / elem) out_of_memory(a, cap_new);
+  void *p = xlm_arena_alloc(a, cap_new * elem);
+  if (count) memcpy(p, old, count * elem);
+  return p;
+}
+
+char *xlm_arena_strndup(xlm_arena *a, const char *s, size_t n) {
+  char *p = xlm_arena_alloc(a, n + 1);
+  memcpy(p, s, n);
+  return p;
+}
+
+char *xlm_arena_strdup(xlm_arena *a, const char *s) { return xlm_arena_strndup(a, s, strlen(s)); }
+
+char *xlm_arena_printf(xlm_arena *a, const char *fmt, ...) {
+  va_list ap, ap2;
+  va_start(ap, fmt);
+  va_copy(ap2, ap);
+  int n = vsnprintf(NULL, 0, fmt, ap);
+  va_end(ap);
+  char *p = xlm_arena_alloc(a, (size_t)(n > 0 ? n : 0) + 1);
+  vsnprintf(p, (size_t)(n > 0 ? n : 0) + 1, fmt, ap2);
+  va_end(ap2);
+  return p;
+}
+
+size_t xlm_arena_used(const xlm_arena *a) { return a->total; }

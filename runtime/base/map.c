@@ -1,0 +1,40 @@
+// Read-only file mapping; see map.h.
+#include "runtime/base/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const unsigned char nothing[1];
+
+static xlm_status map_descriptor(int fd, const char *path, xlm_map *out, xlm_error *err) {
+  struct stat st;
+  if (fstat(fd, &st)) return xlm_fail(err, XLM_ENV, "cannot inspect '%s': %s", path, strerror(errno));
+  if (!S_ISREG(st.st_mode)) return xlm_fail(err, XLM_USER, "'%s' is not a regular file", path);
+  *out = (xlm_map){nothing, 0};
+  if (st.st_size == 0) return XLM_OK; // mmap refuses length 0
+  void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (p == MAP_FAILED) return xlm_fail(err, XLM_ENV, "cannot map '%s': %s", path, strerror(errno));
+  *out = (xlm_map){p, (size_t)st.st_size};
+  return XLM_OK;
+}
+
+xlm_status xlm_map_open(const char *path, xlm_map *out, xlm_error *err) {
+  *out = (xlm_map){nothing, 0};
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    xlm_status kind = errno == ENOENT || errno == EACCES || errno == ENOTDIR ? XLM_USER : XLM_ENV;
+    return xlm_fail(err, kind, "cannot open '%s': %s", path, strerror(errno));
+  }
+  xlm_status s = map_descriptor(fd, path, out, err);
+  close(fd);
+  return s;
+}
+
+void xlm_map_close(xlm_map *m) {
+  if (m->n) munmap((void *)(uintptr_t)m->data, m->n);
+  *m = (xlm_map){nothing, 0};
+}

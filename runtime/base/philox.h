@@ -1,0 +1,47 @@
+// Philox4x32-10, the counter-based generator of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC11).
+//
+// Draws are a pure function of (key, counter): initial weights and dropout masks are keyed by (seed, name, global
+// index) and so are the same in every layout.
+#ifndef XLM_BASE_PHILOX_H
+#define XLM_BASE_PHILOX_H
+
+#include <stdint.h>
+
+typedef struct xlm_philox {
+  uint32_t key[2];
+} xlm_philox;
+
+static inline uint64_t xlm_hash_text(const char *s) { // FNV-1a, 64 bits
+  uint64_t h = 1469598103934665603u;
+  for (; *s; s++) h = (h ^ (unsigned char)*s) * 1099511628211u;
+  return h;
+}
+
+static inline uint64_t xlm_hash_mix(uint64_t x) { // the splitmix64 finaliser
+  x += 0x9E3779B97F4A7C15u;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
+}
+
+static inline xlm_philox xlm_philox_key(uint64_t seed, uint64_t stream) {
+  uint64_t k = xlm_hash_mix(seed ^ xlm_hash_mix(stream));
+  return (xlm_philox){{(uint32_t)k, (uint32_t)(k >> 32)}};
+}
+
+static inline void xlm_philox_draw(xlm_philox p, uint64_t hi, uint64_t lo, uint32_t out[4]) {
+  uint32_t c0 = (uint32_t)lo, c1 = (uint32_t)(lo >> 32), c2 = (uint32_t)hi, c3 = (uint32_t)(hi >> 32);
+  uint32_t k0 = p.key[0], k1 = p.key[1];
+  for (int r = 0; r < 10; r++) {
+    uint64_t m0 = (uint64_t)0xD2511F53u * c0, m1 = (uint64_t)0xCD9E8D57u * c2;
+    uint32_t n0 = (uint32_t)(m1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(m0 >> 32) ^ c3 ^ k1;
+    c1 = (uint32_t)m1, c3 = (uint32_t)m0, c0 = n0, c2 = n2;
+    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+  }
+  out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+// Uniform in (0, 1): never 0, so its logarithm is finite.
+static inline double xlm_philox_unit(uint32_t bits) { return ((double)bits + 0.5) * 0x1p-32; }
+
+#endif

@@ -1,0 +1,56 @@
+// Checkpoints: folders that hold everything a run needs to go on, and everything another tool needs to use
+// the weights.
+//
+//   DIR/step-00000100/model.safetensors      parameters, under the names of the model's `weights` section
+//                     optimizer.safetensors  all other saved states, under their own names
+//                     config.json            sizes and settings as Hugging Face's readers expect them
+//                     model.xlm              the model text
+//                     manifest.json          position, seed, settings, size and XXH64 of every file, its own
+//                     checksum
+//
+// A checkpoint is written to a temporary sibling, synced and renamed, so a folder of that name is complete; a
+// damaged one is recognised by its checksums and never read. Tensors are logical: any layout resumes any
+// checkpoint.
+#ifndef XLM_CHECKPOINT_CHECKPOINT_H
+#define XLM_CHECKPOINT_CHECKPOINT_H
+
+#include "runtime/checkpoint/store.h"
+
+typedef struct xlm_checkpoint_setting {
+  const char *key, *value;
+} xlm_checkpoint_setting;
+
+typedef struct xlm_checkpoint_info {
+  int64_t step, tokens, samples; // done so far; samples is the position in the data
+  uint64_t seed;
+  const char *model_path, *model_text, *text_hash;
+  const xlm_checkpoint_setting *settings;
+  int n_settings;
+} xlm_checkpoint_info;
+
+// Writes DIR/step-NNNNNNNN, then removes the oldest checkpoints but the last `keep` (0 = all stay). path (may
+// be NULL) receives the folder's name.
+xlm_status xlm_checkpoint_save(const xlm_store *s, const xlm_plan *p, const char *dir,
+                               const xlm_checkpoint_info *info, int keep, char path[4096],
+                               xlm_error *err) XLM_MUST_CHECK;
+
+typedef struct xlm_checkpoint {
+  xlm_arena *arena;
+  const char *path;
+  xlm_checkpoint_info info;
+  const char *notes; // what was skipped and why, one line each; "" when nothing was
+} xlm_checkpoint;
+
+// path: a checkpoint, or a folder of them: then the newest that is whole. XLM_USER when there is none.
+xlm_status xlm_checkpoint_open(const char *path, xlm_checkpoint **out, xlm_error *err) XLM_MUST_CHECK;
+void xlm_checkpoint_close(xlm_checkpoint *c);
+const char *xlm_checkpoint_setting_of(const xlm_checkpoint *c, const char *key); // NULL when absent
+bool xlm_checkpoint_exists(const char *dir); // does the folder hold (what looks like) a checkpoint?
+// Removes all checkpoints in the folder.
+xlm_status xlm_checkpoint_clear(const char *dir, xlm_error *err) XLM_MUST_CHECK;
+
+// Reads all saved states; weights_only: not those of the optimizer.
+xlm_status xlm_checkpoint_load(const xlm_checkpoint *c, const xlm_store *s, const xlm_plan *p,
+                               bool weights_only, xlm_error *err) XLM_MUST_CHECK;
+
+#endif

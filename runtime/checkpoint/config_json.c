@@ -1,0 +1,50 @@
+// config.json, as Hugging Face's readers expect it: the dims and lets with public names, and per architecture
+// what the model text does not say. A model of another kind gets the names alone.
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "runtime/checkpoint/manifest.h"
+
+static const struct {
+  const char *model, *type, *architecture, *activation_key, *activation, *length_key;
+} known[] = {
+    {"llama", "llama", "LlamaForCausalLM", "hidden_act", "silu", "max_position_embeddings"},
+    {"qwen3", "qwen3", "Qwen3ForCausalLM", "hidden_act", "silu", "max_position_embeddings"},
+    {"mixtral", "mixtral", "MixtralForCausalLM", "hidden_act", "silu", "max_position_embeddings"},
+    {"gpt2", "gpt2", "GPT2LMHeadModel", "activation_function", "gelu_new", "n_positions"},
+};
+
+static void add_architecture(json_t *c, const xlm_plan *p) {
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (strcmp(known[i].model, p->model)) continue;
+    json_object_set_new(c, "architectures", json_pack("[s]", known[i].architecture));
+    json_object_set_new(c, "model_type", json_string(known[i].type));
+    json_object_set_new(c, known[i].activation_key, json_string(known[i].activation));
+    json_object_set_new(c, known[i].length_key, json_integer(p->seq));
+    return;
+  }
+  json_object_set_new(c, "model_type", json_string(p->model));
+}
+
+static bool has_head(const xlm_plan *p) {
+  for (uint32_t i = 0; i < p->n_weights; i++)
+    if (!strcmp(p->weights[i].external, "lm_head.weight")) return true;
+  return false;
+}
+
+char *xlm_config_text(const xlm_plan *p) {
+  json_t *c = json_object();
+  add_architecture(c, p);
+  for (uint32_t i = 0; i < p->n_config; i++) {
+    const xlm_plan_config *x = &p->config[i];
+    bool whole = x->integer && fabs(x->value) < 9e15;
+    for (int k = 0; k < x->n_aliases; k++)
+      json_object_set_new(c, x->alias[k], whole ? json_integer((json_int_t)x->value) : json_real(x->value));
+  }
+  if (p->n_weights) json_object_set_new(c, "tie_word_embeddings", json_boolean(!has_head(p)));
+  json_object_set_new(c, "torch_dtype", json_string("float32"));
+  char *text = json_dumps(c, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
+  json_decref(c);
+  return text;
+}

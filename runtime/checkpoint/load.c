@@ -1,0 +1,139 @@
+// Opening and loading checkpoints. In a folder of several, damaged ones are passed over, newest first, with a
+// note each.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/base/map.h"
+#include "runtime/checkpoint/folder.h"
+#include "runtime/checkpoint/manifest.h"
+#include "runtime/checkpoint/weights.h"
+
+static bool is_there(const char *folder, const char *name) {
+  char path[4352];
+  struct stat st;
+  snprintf(path, sizeof path, "%.4095s/%s", folder, name);
+  return !stat(path, &st);
+}
+
+static xlm_status read_model_text(xlm_checkpoint *c, xlm_error *err) {
+  if (!is_there(c->path, "model.xlm")) return XLM_OK;
+  xlm_map m;
+  XLM_TRY(xlm_map_open(xlm_arena_printf(c->arena, "%s/model.xlm", c->path), &m, err));
+  c->info.model_text = xlm_arena_strndup(c->arena, (const char *)m.data, m.n);
+  xlm_map_close(&m);
+  return XLM_OK;
+}
+
+static xlm_status open_one(xlm_checkpoint *c, const char *path, xlm_error *err) {
+  c->path = xlm_arena_strdup(c->arena, path);
+  XLM_TRY(xlm_manifest_read(c->arena, path, &c->info, err));
+  return read_model_text(c, err);
+}
+
+static xlm_status open_newest(xlm_checkpoint *c, const char *dir, const xlm_folder *f, xlm_error *err) {
+  xlm_text notes = xlm_text_new(c->arena);
+  char path[4352];
+  for (int i = 0; i < f->n; i++) {
+    xlm_folder_path(dir, f->step[i], path);
+    xlm_error why = {0};
+    xlm_status s = open_one(c, path, &why);
+    c->notes = notes.data;
+    if (s == XLM_OK) return s;
+    xlm_text_printf(&notes, "skipped %s: %s\n", path, why.text);
+  }
+  if (!f->n) return xlm_fail(err, XLM_USER, "there is no checkpoint in '%s'", dir);
+  return xlm_fail(err, XLM_USER, "no checkpoint in '%s' is whole:\n%s", dir, notes.data);
+}
+
+static xlm_status open_path(xlm_checkpoint *c, const char *path, xlm_error *err) {
+  c->notes = "";
+  if (is_there(path, "manifest.json")) return open_one(c, path, err);
+  xlm_folder f;
+  XLM_TRY(xlm_folder_list(path, &f, err));
+  xlm_status s = open_newest(c, path, &f, err);
+  xlm_folder_free(&f);
+  return s;
+}
+
+xlm_status xlm_checkpoint_open(const char *path, xlm_checkpoint **out, xlm_error *err) {
+  *out = NULL;
+  xlm_checkpoint *c = calloc(1, sizeof *c);
+  if (!c || !(c->arena = xlm_arena_new(0))) {
+    free(c);
+    return xlm_fail(err, XLM_ENV, "no memory to open '%s'", path);
+  }
+  xlm_status s;
+  if (XLM_ARENA_TRY(c->arena))
+    s = open_path(c, path, err);
+  else
+    s = xlm_fail(err, XLM_ENV, "no memory for the manifest of '%s'", path);
+  if (s == XLM_OK)
+    *out = c;
+  else
+    xlm_checkpoint_close(c);
+  return s;
+}
+
+void xlm_checkpoint_close(xlm_checkpoint *c) {
+  if (!c) return;
+  xlm_arena_free(c->arena);
+  free(c);
+}
+
+bool xlm_checkpoint_exists(const char *dir) {
+  xlm_folder f;
+  xlm_error ignored;
+  if (is_there(dir, "manifest.json")) return true;
+  if (xlm_folder_list(dir, &f, &ignored) != XLM_OK) return false;
+  bool any = f.n > 0;
+  xlm_folder_free(&f);
+  return any;
+}
+
+const char *xlm_checkpoint_setting_of(const xlm_checkpoint *c, const char *key) {
+  for (int i = 0; i < c->info.n_settings; i++)
+    if (!strcmp(c->info.settings[i].key, key)) return c->info.settings[i].value;
+  return NULL;
+}
+
+static xlm_status load_state(const xlm_safetensors *f, const xlm_stored *t, xlm_error *err) {
+  const xlm_st_tensor *from = xlm_safetensors_find(f, t->name);
+  if (!from)
+    return xlm_fail(err, XLM_USER, "it has no state '%s': the model or the optimizer has changed", t->name);
+  bool same = from->rank == t->rank && !memcmp(from->shape, t->shape, sizeof(int64_t) * (size_t)t->rank) &&
+              xlm_st_dtype_bytes(from->dtype) == xlm_dtype_bytes(t->dtype);
+  if (!same) return xlm_fail(err, XLM_USER, "its state '%s' has another shape or type", t->name);
+  xlm_store_put(t, 0, t->n, from->data);
+  return XLM_OK;
+}
+
+static bool is_wanted(const xlm_stored *t, bool weights_only) {
+  if (!t->saved || !strcmp(t->role, "parameter")) return false;
+  return !weights_only || strcmp(t->role, "optimizer");
+}
+
+static xlm_status load_rest(const xlm_checkpoint *c, const xlm_store *s, bool weights_only, xlm_error *err) {
+  xlm_safetensors *f;
+  char path[4352];
+  snprintf(path, sizeof path, "%.4095s/optimizer.safetensors", c->path);
+  XLM_TRY(xlm_safetensors_open(path, &f, err));
+  xlm_status status = XLM_OK;
+  for (int i = 0; i < s->n && status == XLM_OK; i++)
+    if (is_wanted(&s->at[i], weights_only)) status = load_state(f, &s->at[i], err);
+  xlm_safetensors_close(f);
+  return status;
+}
+
+xlm_status xlm_checkpoint_load(const xlm_checkpoint *c, const xlm_store *s, const xlm_plan *p,
+                               bool weights_only, xlm_error *err) {
+  xlm_safetensors *f;
+  char path[4352];
+  snprintf(path, sizeof path, "%.4095s/model.safetensors", c->path);
+  XLM_TRY(xlm_safetensors_open(path, &f, err));
+  xlm_status status = xlm_weights_import(s, p, f, err);
+  xlm_safetensors_close(f);
+  if (status == XLM_OK) status = load_rest(c, s, weights_only, err);
+  return status == XLM_OK ? XLM_OK : xlm_fail_in(err, "cannot load '%s'", c->path);
+}

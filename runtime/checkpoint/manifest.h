@@ -1,0 +1,21 @@
+// manifest.json and config.json of a checkpoint.
+#ifndef XLM_CHECKPOINT_MANIFEST_H
+#define XLM_CHECKPOINT_MANIFEST_H
+
+#include "runtime/checkpoint/checkpoint.h"
+
+typedef struct xlm_manifest_file {
+  const char *name;
+  uint64_t size, hash;
+} xlm_manifest_file;
+
+// Malloc'd JSON text; NULL: no memory.
+char *xlm_manifest_text(const xlm_checkpoint_info *info, const xlm_manifest_file *files, int n);
+char *xlm_config_text(const xlm_plan *p);
+
+// Reads and checks the manifest of the checkpoint at `path`: its own checksum, and size and checksum of each
+// file.
+xlm_status xlm_manifest_read(xlm_arena *a, const char *path, xlm_checkpoint_info *out,
+                             xlm_error *err) XLM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,104 @@
+// Which files a path stands for. A folder is walked in name order; hidden entries and links to folders are
+// left out. Token files in a folder win over text (a data folder often holds a README beside its shards);
+// otherwise all text files are taken, where text means no 0 byte among the first 8 KiB.
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/data/data_priv.h"
+
+enum { MAX_DEPTH = 32, MAX_FILES = 1000000, PROBE = 8192 };
+
+typedef struct walk {
+  xlm_data *d;
+  paths text, tokens;
+} walk;
+
+static bool is_text(const char *path) {
+  if (xlm_data_has_suffix(path, ".bin")) return false;
+  char probe[PROBE];
+  FILE *f = fopen(path, "rb");
+  if (!f) return false;
+  size_t n = fread(probe, 1, sizeof probe, f);
+  fclose(f);
+  return n > 0 && !memchr(probe, 0, n);
+}
+
+// A token file by its magic, or a headerless *.bin that is no program.
+static bool is_tokens(const char *path) {
+  unsigned char head[24];
+  if (!xlm_data_peek(path, head)) return false;
+  if (xlm_data_has_suffix(path, ".idx")) return false; // comes with its .bin
+  if (xlm_data_has_token_magic(head)) return true;
+  return xlm_data_has_suffix(path, ".bin") && memcmp(head, "\177ELF", 4) != 0;
+}
+
+static void add_path(xlm_data *d, paths *list, const char *path) {
+  for (uint32_t i = 0; list->n < 64 && i < list->n; i++) // `x.bin x.idx` by a shell glob: one data set
+    if (!strcmp(list->at[i], path)) return;
+  XLM_PUSH(d->arena, list->at, list->n, list->cap, path);
+}
+
+static xlm_status visit(walk *w, const char *folder, int depth, xlm_error *err);
+
+static xlm_status visit_entry(walk *w, const char *folder, const char *name, int depth, xlm_error *err) {
+  const char *path = xlm_arena_printf(w->d->arena, "%s/%s", folder, name);
+  struct stat st, target;
+  if (lstat(path, &st) || stat(path, &target)) return XLM_OK; // vanished, or a dangling link
+  if (S_ISDIR(st.st_mode)) return visit(w, path, depth + 1, err);
+  if (!S_ISREG(target.st_mode)) return XLM_OK;
+  paths *list = is_tokens(path) ? &w->tokens : is_text(path) ? &w->text : NULL;
+  if (list && list->n >= MAX_FILES)
+    return xlm_fail(err, XLM_USER, "'%s' holds more than %d files: join them into fewer", folder, MAX_FILES);
+  if (list) XLM_PUSH(w->d->arena, list->at, list->n, list->cap, path);
+  return XLM_OK;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static xlm_status visit(walk *w, const char *folder, int depth, xlm_error *err) {
+  if (depth > MAX_DEPTH)
+    return xlm_fail(err, XLM_USER, "'%s' is nested deeper than %d folders", folder, MAX_DEPTH);
+  DIR *dir = opendir(folder);
+  if (!dir) return xlm_fail(err, XLM_USER, "cannot read the folder '%s': %s", folder, strerror(errno));
+  paths names = {0};
+  for (struct dirent *e; (e = readdir(dir));)
+    if (e->d_name[0] != '.')
+      XLM_PUSH(w->d->arena, names.at, names.n, names.cap, xlm_arena_strdup(w->d->arena, e->d_name));
+  closedir(dir);
+  if (names.n) qsort(names.at, names.n, sizeof *names.at, by_name);
+  for (uint32_t i = 0; i < names.n; i++) XLM_TRY(visit_entry(w, folder, names.at[i], depth, err));
+  return XLM_OK;
+}
+
+static xlm_status collect_folder(xlm_data *d, const char *path, paths *out, xlm_error *err) {
+  walk w = {.d = d};
+  size_t n = strlen(path);
+  while (n > 1 && path[n - 1] == '/') n--;
+  XLM_TRY(visit(&w, xlm_arena_strndup(d->arena, path, n), 0, err));
+  const paths *found = w.tokens.n ? &w.tokens : &w.text;
+  if (!found->n) return xlm_fail(err, XLM_USER, "the folder '%s' holds no text and no token file", path);
+  for (uint32_t i = 0; i < found->n; i++) XLM_PUSH(d->arena, out->at, out->n, out->cap, found->at[i]);
+  return XLM_OK;
+}
+
+xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error *err) {
+  struct stat st;
+  if (stat(path, &st)) { // a Megatron prefix names no file of its own
+    const char *bin = xlm_arena_printf(d->arena, "%s.bin", path);
+    if (stat(bin, &st)) return xlm_fail(err, XLM_USER, "there is no data file '%s'", path);
+    add_path(d, out, bin);
+    return XLM_OK;
+  }
+  if (S_ISDIR(st.st_mode)) return collect_folder(d, path, out, err);
+  unsigned char head[24];
+  if (xlm_data_has_suffix(path, ".idx") && xlm_data_peek(path, head) && xlm_data_has_token_magic(head))
+    path = xlm_arena_printf(d->arena, "%.*s.bin", (int)strlen(path) - 4, path);
+  add_path(d, out, xlm_arena_strdup(d->arena, path));
+  return XLM_OK;
+}

@@ -1,0 +1,69 @@
+// Training data: files of text or token ids seen as one long stream of tokens, and samples cut from it.
+//
+// Files are memory-mapped and read where they lie; reading a sample allocates nothing. Which sample comes
+// when is a function of (seed, step, index in the batch) alone: there is no shuffle buffer and no cursor, so
+// a run resumes exactly from its step number.
+#ifndef XLM_DATA_DATA_H
+#define XLM_DATA_DATA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/base/arena.h"
+#include "runtime/base/status.h"
+
+typedef struct xlm_data xlm_data;
+
+// Opens files and folders (recursive, sorted by name) as one stream. A file's format shows in its first
+// bytes: PackedDataset (LITPKDS), Megatron (.bin with .idx; any of the two names or the common prefix),
+// llm.c; any other *.bin is flat u16 as nanoGPT writes it; everything else is text, one token per byte. Text
+// files are separated by one 0 byte, which text does not contain, so that a model learns where a document
+// ends. In folders hidden and binary files are skipped. vocab: ids at or above it are refused when read; 0 =
+// no check.
+xlm_status xlm_data_open(const char *const *paths, int n_paths, int64_t vocab, xlm_data **out,
+                         xlm_error *err) XLM_MUST_CHECK;
+
+// A learnable noisy Markov chain over `vocab` tokens: the next token is a fixed function of the last one nine
+// times out of ten. For trying things out without data.
+xlm_status xlm_data_synthetic(int64_t tokens, int64_t vocab, uint64_t seed, xlm_data **out,
+                              xlm_error *err) XLM_MUST_CHECK;
+void xlm_data_close(xlm_data *d);
+
+int64_t xlm_data_tokens(const xlm_data *d);
+int xlm_data_files(const xlm_data *d);
+bool xlm_data_is_text(const xlm_data *d); // one token per byte
+// Tokens [offset, offset + n) of the stream. XLM_USER when an id is not below vocab: names the file and the
+// position.
+xlm_status xlm_data_read(const xlm_data *d, int64_t offset, int64_t n, int32_t *out,
+                         xlm_error *err) XLM_MUST_CHECK;
+
+typedef struct xlm_data_part { // a stretch of a stream: what trains, what validates
+  const xlm_data *data;
+  int64_t begin, end;
+} xlm_data_part;
+
+// The last `fraction` of the stream validates, the rest trains. fraction = 0: valid is empty.
+void xlm_data_split(const xlm_data *d, double fraction, xlm_data_part *train, xlm_data_part *valid);
+
+// Samples: windows of seq + 1 tokens (inputs and, shifted by one, targets) laid side by side over a part.
+typedef struct xlm_samples {
+  xlm_data_part part;
+  int64_t seq, n; // n: samples per epoch
+  uint64_t seed;
+} xlm_samples;
+
+// XLM_USER when the part holds no whole sample. what: "training", "validation".
+xlm_status xlm_samples_open(xlm_data_part part, int64_t seq, uint64_t seed, const char *what,
+                            xlm_samples *out, xlm_error *err) XLM_MUST_CHECK;
+// Sample `index` of an endless sequence: each epoch holds every window once, in an order of its own, and
+// moves the windows' borders. out: seq + 1 tokens.
+xlm_status xlm_samples_shuffled(const xlm_samples *s, int64_t index, int32_t *out,
+                                xlm_error *err) XLM_MUST_CHECK;
+// Window `index` of n in the order of the stream.
+xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out,
+                              xlm_error *err) XLM_MUST_CHECK;
+
+// A keyed permutation of [0, n), n >= 1.
+uint64_t xlm_data_permute(uint64_t n, uint64_t key, uint64_t index);
+
+#endif

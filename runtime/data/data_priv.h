@@ -1,0 +1,56 @@
+// The stream's own structure; for the files of this room.
+#ifndef XLM_DATA_DATA_PRIV_H
+#define XLM_DATA_DATA_PRIV_H
+
+#include "runtime/base/map.h"
+#include "runtime/data/data.h"
+
+typedef struct element { // how one token is stored
+  uint8_t bytes;         // 0: a format code without meaning here
+  bool is_signed;
+} element;
+
+typedef struct segment { // neighbouring tokens of one file
+  const unsigned char *base;
+  int64_t begin, n; // position in the stream, count
+  element element;
+  uint32_t file;
+} segment;
+
+typedef struct file {
+  const char *path;
+  xlm_map map, index; // index: Megatron's .idx
+  bool text;
+} file;
+
+typedef struct paths {
+  const char **at;
+  uint32_t n, cap;
+} paths;
+
+struct xlm_data {
+  xlm_arena *arena;
+  file *files;
+  uint32_t n_files, cap_files;
+  segment *segments;
+  uint32_t n_segments, cap_segments;
+  int64_t tokens, vocab;
+  bool synthetic;
+  uint64_t seed;
+};
+
+bool xlm_data_has_suffix(const char *s, const char *suffix);
+// The first bytes of a file, zero padded; false when it cannot be read.
+bool xlm_data_peek(const char *path, unsigned char head[24]);
+bool xlm_data_has_token_magic(const unsigned char head[24]);
+
+// collect.c: appends the files that `path` (a file, a folder, a Megatron prefix) stands for.
+xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error *err);
+// format.c: maps one file and appends its segments.
+xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err);
+void xlm_data_add_segment(xlm_data *d, segment s);
+
+// synthetic.c
+void xlm_data_synthesize(const xlm_data *d, int64_t offset, int64_t n, int32_t *out);
+
+#endif

@@ -1,0 +1,187 @@
+// File formats of token streams. Each is recognised by its first bytes and becomes one or few segments of the
+// stream; layouts are those of the formats' own writers (lit-gpt's PackedDataset, Megatron-LM's
+// MMapIndexedDataset, llm.c, nanoGPT). Nothing in a file is trusted: counts are checked against its size
+// before use.
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/data/data_priv.h"
+
+enum {
+  U8 = 1,
+  I8,
+  I16,
+  I32,
+  I64,
+  U16 = 8,
+  CODES,
+  LITPKDS_HEADER = 24,
+  LLMC_HEADER = 1024,
+  MEGATRON_HEADER = 34
+};
+
+// Codes 1 .. 8 are common to PackedDataset and Megatron; 6 and 7 are the floating types.
+static const element by_code[CODES] = {[U8] = {1, false}, [I8] = {1, true},  [I16] = {2, true},
+                                       [I32] = {4, true}, [I64] = {8, true}, [U16] = {2, false}};
+
+static uint64_t load(const unsigned char *p, size_t bytes) {
+  uint64_t v = 0;
+  memcpy(&v, p, bytes); // files are little-endian, as are the machines we run on
+  return v;
+}
+
+bool xlm_data_has_suffix(const char *s, const char *suffix) {
+  size_t n = strlen(s), m = strlen(suffix);
+  return n > m && !strcmp(s + n - m, suffix);
+}
+
+bool xlm_data_peek(const char *path, unsigned char head[24]) {
+  memset(head, 0, 24);
+  FILE *f = fopen(path, "rb");
+  if (!f) return false;
+  size_t got = fread(head, 1, 24, f);
+  bool ok = !ferror(f);
+  fclose(f);
+  return ok && got > 0;
+}
+
+static bool is_litpkds(const unsigned char *h) {
+  return !memcmp(h, "LITPKDS", 7);
+}
+static bool is_megatron_index(const unsigned char *h) {
+  return !memcmp(h, "MMIDIDX\0\0", 9);
+}
+
+static element llmc_element(const unsigned char *h) { // bytes = 0: not llm.c's
+  if (load(h, 4) == 20240520 && load(h + 4, 4) == 1) return (element){2, false};
+  if (load(h, 4) == 20240801 && load(h + 4, 4) == 7) return (element){4, false};
+  return (element){0, false};
+}
+
+bool xlm_data_has_token_magic(const unsigned char head[24]) {
+  return is_litpkds(head) || is_megatron_index(head) || llmc_element(head).bytes;
+}
+
+void xlm_data_add_segment(xlm_data *d, segment s) {
+  if (s.n <= 0) return;
+  s.begin = d->tokens;
+  d->tokens += s.n;
+  XLM_PUSH(d->arena, d->segments, d->n_segments, d->cap_segments, s);
+}
+
+static xlm_status add_counted(xlm_data *d, uint32_t f, size_t header, uint64_t count, element e,
+                              xlm_error *err) {
+  const xlm_map *m = &d->files[f].map;
+  if (count > (m->n - header) / e.bytes)
+    return xlm_fail(err, XLM_USER,
+                    "'%s' is cut short: its header promises %llu tokens of %d bytes, it holds %zu bytes",
+                    d->files[f].path, (unsigned long long)count, e.bytes, m->n - header);
+  xlm_data_add_segment(d, (segment){.base = m->data + header, .n = (int64_t)count, .element = e, .file = f});
+  return XLM_OK;
+}
+
+static xlm_status add_litpkds(xlm_data *d, uint32_t f, xlm_error *err) {
+  const unsigned char *h = d->files[f].map.data;
+  uint64_t version = load(h + 7, 8), count = load(h + 16, 8);
+  if (version != 1)
+    return xlm_fail(err, XLM_USER, "'%s' is a PackedDataset of version %llu; only version 1 is known",
+                    d->files[f].path, (unsigned long long)version);
+  element e = h[15] < CODES ? by_code[h[15]] : (element){0, false};
+  if (!e.bytes)
+    return xlm_fail(err, XLM_USER, "'%s' holds elements of type code %d, which are not token ids",
+                    d->files[f].path, h[15]);
+  return add_counted(d, f, LITPKDS_HEADER, count, e, err);
+}
+
+static xlm_status add_llmc(xlm_data *d, uint32_t f, element e, xlm_error *err) {
+  return add_counted(d, f, LLMC_HEADER, load(d->files[f].map.data + 8, 4), e, err);
+}
+
+static xlm_status add_flat(xlm_data *d, uint32_t f, xlm_error *err) {
+  const file *x = &d->files[f];
+  if (x->map.n % 2)
+    return xlm_fail(err, XLM_USER,
+                    "'%s' has %zu bytes: not a whole number of 16-bit token ids (rename it if it is text)",
+                    x->path, x->map.n);
+  xlm_data_add_segment(
+      d, (segment){.base = x->map.data, .n = (int64_t)(x->map.n / 2), .element = {2, false}, .file = f});
+  return XLM_OK;
+}
+
+// Sequences lie anywhere in the .bin; neighbours in the index that are neighbours in the file become one
+// segment, so the usual file is a single one.
+static xlm_status add_megatron(xlm_data *d, uint32_t f, xlm_error *err) {
+  const file *x = &d->files[f];
+  const unsigned char *h = x->index.data;
+  if (x->index.n < MEGATRON_HEADER || load(h + 9, 8) != 1)
+    return xlm_fail(err, XLM_USER, "the index of '%s' is cut short or not of version 1", x->path);
+  element e = h[17] < CODES ? by_code[h[17]] : (element){0, false};
+  if (!e.bytes)
+    return xlm_fail(err, XLM_USER, "the index of '%s' names type code %d, which is no token id", x->path,
+                    h[17]);
+  uint64_t sequences = load(h + 18, 8);
+  if (sequences > (x->index.n - MEGATRON_HEADER) / 12)
+    return xlm_fail(err, XLM_USER, "the index of '%s' is cut short: it promises %llu sequences", x->path,
+                    (unsigned long long)sequences);
+  const unsigned char *length = h + MEGATRON_HEADER, *pointer = length + 4 * sequences;
+  segment run = {.element = e, .file = f};
+  for (uint64_t i = 0; i < sequences; i++) {
+    uint64_t n = load(length + 4 * i, 4), at = load(pointer + 8 * i, 8);
+    if (n > INT32_MAX || at > x->map.n || n > (x->map.n - at) / e.bytes)
+      return xlm_fail(err, XLM_USER, "'%s': sequence %llu lies outside the file", x->path,
+                      (unsigned long long)i);
+    if (run.n && x->map.data + at != run.base + run.n * e.bytes) {
+      xlm_data_add_segment(d, run);
+      run.n = 0;
+    }
+    if (!run.n) run.base = x->map.data + at;
+    run.n += (int64_t)n;
+  }
+  xlm_data_add_segment(d, run);
+  return XLM_OK;
+}
+
+static void add_text(xlm_data *d, uint32_t f) {
+  static const unsigned char end_of_document[1] = {0};
+  const xlm_map *m = &d->files[f].map;
+  d->files[f].text = true;
+  if (d->n_segments && m->n)
+    xlm_data_add_segment(d, (segment){.base = end_of_document, .n = 1, .element = {1, false}, .file = f});
+  xlm_data_add_segment(d, (segment){.base = m->data, .n = (int64_t)m->n, .element = {1, false}, .file = f});
+}
+
+static xlm_status check_one_kind(const xlm_data *d, const file *x, xlm_error *err) {
+  const file *first = &d->files[0];
+  if (first->text == x->text) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "'%s' is text and '%s' holds token ids: give one kind in one run",
+                  first->text ? first->path : x->path, first->text ? x->path : first->path);
+}
+
+// x.bin -> x.idx
+static char *index_path(xlm_data *d, const char *bin) {
+  return xlm_arena_printf(d->arena, "%.*s.idx", (int)strlen(bin) - 4, bin);
+}
+
+static xlm_status add_known(xlm_data *d, uint32_t f, xlm_error *err) {
+  file *x = &d->files[f];
+  unsigned char head[24] = {0}, other[24];
+  memcpy(head, x->map.data, x->map.n < 24 ? x->map.n : 24);
+  if (is_litpkds(head) && x->map.n >= LITPKDS_HEADER) return add_litpkds(d, f, err);
+  if (llmc_element(head).bytes && x->map.n >= LLMC_HEADER) return add_llmc(d, f, llmc_element(head), err);
+  if (!xlm_data_has_suffix(x->path, ".bin")) {
+    add_text(d, f);
+    return XLM_OK;
+  }
+  const char *index = index_path(d, x->path);
+  if (!xlm_data_peek(index, other) || !is_megatron_index(other)) return add_flat(d, f, err);
+  XLM_TRY(xlm_map_open(index, &x->index, err));
+  return add_megatron(d, f, err);
+}
+
+xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err) {
+  file x = {.path = path};
+  XLM_TRY(xlm_map_open(path, &x.map, err));
+  XLM_PUSH(d->arena, d->files, d->n_files, d->cap_files, x); // from here on the stream closes the mapping
+  XLM_TRY(add_known(d, d->n_files - 1, err));
+  return check_one_kind(d, &d->files[d->n_files - 1], err);
+}

@@ -1,0 +1,58 @@
+// Samples of a stream. The order of an epoch is a keyed permutation: a balanced Feistel network over the next
+// power of four, walked along its cycle until the result falls into [0, n) (Black & Rogaway, "Ciphers with
+// Arbitrary Finite Domains", 2002). Position is thus computed, never stored.
+#include <inttypes.h>
+
+#include "runtime/base/philox.h"
+#include "runtime/data/data_priv.h"
+
+enum { ROUNDS = 6 };
+
+static uint64_t feistel(uint64_t x, int half_bits, uint64_t key) {
+  uint64_t mask = ((uint64_t)1 << half_bits) - 1, left = x >> half_bits, right = x & mask;
+  for (uint64_t round = 0; round < ROUNDS; round++) {
+    uint64_t mixed = left ^ (xlm_hash_mix(key + round * 0x9E3779B97F4A7C15u + (right << 8)) & mask);
+    left = right, right = mixed;
+  }
+  return left << half_bits | right;
+}
+
+uint64_t xlm_data_permute(uint64_t n, uint64_t key, uint64_t index) {
+  int half_bits = 1;
+  while (half_bits < 31 && (uint64_t)1 << (2 * half_bits) < n) half_bits++;
+  do index = feistel(index, half_bits, key);
+  while (index >= n);
+  return index;
+}
+
+xlm_status xlm_samples_open(xlm_data_part part, int64_t seq, uint64_t seed, const char *what,
+                            xlm_samples *out, xlm_error *err) {
+  int64_t n = part.end - part.begin;
+  *out = (xlm_samples){part, seq, (n - 1) / seq, seed};
+  if (n > seq) return XLM_OK;
+  return xlm_fail(err, XLM_USER,
+                  "the %s data has %" PRId64 " tokens, but one sample takes %" PRId64
+                  " (the sequence length and one): give more data or a smaller --seq-length",
+                  what, n, seq + 1);
+}
+
+static xlm_status read_window(const xlm_samples *s, int64_t index, int64_t shift, int32_t *out,
+                              xlm_error *err) {
+  return xlm_data_read(s->part.data, s->part.begin + shift + index * s->seq, s->seq + 1, out, err);
+}
+
+xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {
+  XLM_ASSERT(index >= 0 && index < s->n, "window %" PRId64 " of %" PRId64, index, s->n);
+  return read_window(s, index, 0, out, err);
+}
+
+xlm_status xlm_samples_shuffled(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {
+  // One window fewer per epoch leaves room to move all borders by up to a window, so that a small corpus is
+  // not cut at the same places again and again.
+  bool moving = s->n > 16;
+  int64_t n = moving ? s->n - 1 : s->n, epoch = index / n;
+  uint64_t key = xlm_hash_mix(s->seed ^ xlm_hash_mix((uint64_t)epoch + 1));
+  int64_t shift = moving ? (int64_t)(xlm_hash_mix(key) % (uint64_t)s->seq) : 0;
+  int64_t at = (int64_t)xlm_data_permute((uint64_t)n, key, (uint64_t)(index % n));
+  return read_window(s, at, shift, out, err);
+}

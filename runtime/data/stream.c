@@ -1,0 +1,133 @@
+// The stream: opens files, finds the segment of a position, widens token ids to i32 and checks them.
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/data/data_priv.h"
+
+static xlm_status open_paths(xlm_data *d, const char *const *list, int n, xlm_error *err) {
+  paths files = {0};
+  for (int i = 0; i < n; i++) XLM_TRY(xlm_data_collect(d, list[i], &files, err));
+  for (uint32_t i = 0; i < files.n; i++) XLM_TRY(xlm_data_add_file(d, files.at[i], err));
+  if (d->tokens) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "the data is empty%s%s", files.n ? ": " : "", files.n ? files.at[0] : "");
+}
+
+static xlm_data *new_data(int64_t vocab) {
+  xlm_data *d = calloc(1, sizeof *d);
+  if (!d) return NULL;
+  d->vocab = vocab;
+  d->arena = xlm_arena_new(0);
+  if (d->arena) return d;
+  free(d);
+  return NULL;
+}
+
+xlm_status xlm_data_open(const char *const *list, int n, int64_t vocab, xlm_data **out, xlm_error *err) {
+  *out = NULL;
+  xlm_data *d = new_data(vocab);
+  if (!d) return xlm_fail(err, XLM_ENV, "no memory to open the data");
+  xlm_status s;
+  if (XLM_ARENA_TRY(d->arena))
+    s = open_paths(d, list, n, err);
+  else
+    s = xlm_fail(err, XLM_ENV, "no memory for the list of data files");
+  if (s == XLM_OK)
+    *out = d;
+  else
+    xlm_data_close(d);
+  return s;
+}
+
+xlm_status xlm_data_synthetic(int64_t tokens, int64_t vocab, uint64_t seed, xlm_data **out, xlm_error *err) {
+  *out = NULL;
+  xlm_data *d = new_data(vocab);
+  if (!d) return xlm_fail(err, XLM_ENV, "no memory to open the data");
+  d->synthetic = true;
+  d->seed = seed;
+  d->tokens = tokens;
+  *out = d;
+  return XLM_OK;
+}
+
+void xlm_data_close(xlm_data *d) {
+  if (!d) return;
+  for (uint32_t i = 0; i < d->n_files; i++) {
+    xlm_map_close(&d->files[i].map);
+    if (d->files[i].index.data) xlm_map_close(&d->files[i].index);
+  }
+  xlm_arena_free(d->arena);
+  free(d);
+}
+
+int64_t xlm_data_tokens(const xlm_data *d) {
+  return d->tokens;
+}
+int xlm_data_files(const xlm_data *d) {
+  return (int)d->n_files;
+}
+bool xlm_data_is_text(const xlm_data *d) {
+  return d->n_files > 0 && d->files[0].text;
+}
+
+static uint32_t find_segment(const xlm_data *d, int64_t offset) {
+  uint32_t low = 0, high = d->n_segments;
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    if (d->segments[middle].begin <= offset)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static int64_t widen(const unsigned char *p, element e) {
+  uint64_t v = 0;
+  for (int i = 0; i < e.bytes; i++) v |= (uint64_t)p[i] << (8 * i);
+  int unused = 64 - 8 * e.bytes;
+  return e.is_signed ? (int64_t)(v << unused) >> unused : (int64_t)v;
+}
+
+static xlm_status refuse(const xlm_data *d, const segment *s, int64_t i, int64_t id, xlm_error *err) {
+  const file *f = &d->files[s->file];
+  int64_t at = (s->base + i * s->element.bytes) - f->map.data;
+  return xlm_fail(err, XLM_USER,
+                  "'%s' holds token id %" PRId64 " at byte %" PRId64
+                  ", but the model's vocabulary has %" PRId64 ": choose a larger vocabulary or another file",
+                  f->path, id, at, d->vocab);
+}
+
+static xlm_status read_segment(const xlm_data *d, const segment *s, int64_t first, int64_t n, int32_t *out,
+                               xlm_error *err) {
+  const unsigned char *p = s->base + first * s->element.bytes;
+  int64_t limit = d->vocab ? d->vocab : INT32_MAX;
+  for (int64_t i = 0; i < n; i++, p += s->element.bytes) {
+    int64_t id = widen(p, s->element);
+    if (id < 0 || id >= limit) return refuse(d, s, first + i, id, err);
+    out[i] = (int32_t)id;
+  }
+  return XLM_OK;
+}
+
+xlm_status xlm_data_read(const xlm_data *d, int64_t offset, int64_t n, int32_t *out, xlm_error *err) {
+  XLM_ASSERT(offset >= 0 && n >= 0 && n <= d->tokens - offset,
+             "read [%" PRId64 ", +%" PRId64 ") of %" PRId64 " tokens", offset, n, d->tokens);
+  if (d->synthetic) {
+    xlm_data_synthesize(d, offset, n, out);
+    return XLM_OK;
+  }
+  for (uint32_t i = find_segment(d, offset); n > 0; i++) {
+    const segment *s = &d->segments[i];
+    int64_t first = offset - s->begin, take = s->n - first < n ? s->n - first : n;
+    XLM_TRY(read_segment(d, s, first, take, out, err));
+    offset += take, n -= take, out += take;
+  }
+  return XLM_OK;
+}
+
+void xlm_data_split(const xlm_data *d, double fraction, xlm_data_part *train, xlm_data_part *valid) {
+  int64_t cut = d->tokens - (int64_t)((double)d->tokens * fraction);
+  *train = (xlm_data_part){d, 0, cut};
+  *valid = (xlm_data_part){d, cut, d->tokens};
+}

@@ -1,0 +1,278 @@
+// The executor. Everything is resolved at open: per instruction a kernel, operand addresses and types; a step only walks
+// the schedule and calls. Addresses in the SLOT area move with the slot of the running microbatch.
+#include "runtime/exec/exec.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "runtime/comm/comm.h"
+
+typedef struct bound { // one instruction, ready to run
+  xlm_call call;
+  const xlm_kernel *kernel;
+  const uint32_t *slotted; // operand positions (inputs, then outputs) that lie in the SLOT area
+  uint16_t n_slotted;
+  bool communicates;
+} bound;
+
+struct xlm_exec {
+  const xlm_plan *plan;
+  const xlm_rank_plan *rank;
+  xlm_pool *pool;
+  char *arena;        // arena_bytes, 64-byte aligned
+  size_t mapped;
+  xlm_arena *tables;  // bound instructions and what kernels prepared
+  bound *bound;
+  xlm_step_env env;
+  xlm_comm *comm;
+  double *seconds;
+  int16_t chunk;      // of the segment that runs or is fed
+  char where[256];    // see announce
+  bool poison;
+};
+
+const xlm_plan *xlm_exec_plan(const xlm_exec *e) { return e->plan; }
+const xlm_rank_plan *xlm_exec_rank_plan(const xlm_exec *e) { return e->rank; }
+xlm_pool *xlm_exec_pool(xlm_exec *e) { return e->pool; }
+uint64_t xlm_exec_arena_bytes(const xlm_exec *e) { return e->rank->arena_bytes; }
+uint64_t xlm_exec_table_bytes(const xlm_exec *e) { return xlm_arena_used(e->tables); }
+void xlm_exec_profile(xlm_exec *e, double *seconds) { e->seconds = seconds; }
+void xlm_exec_poison(xlm_exec *e, bool on) { e->poison = on; }
+
+static void *address(const xlm_exec *e, uint32_t tensor, int32_t slot) {
+  return xlm_plan_address(e->rank, &e->rank->tensors[tensor], e->arena, slot);
+}
+
+void *xlm_exec_state(xlm_exec *e, uint32_t state) { return address(e, e->rank->states[state].tensor, 0); }
+
+void *xlm_exec_input(xlm_exec *e, uint32_t input, bool eval, int32_t slot) {
+  const xlm_plan_input *in = &e->rank->inputs[input];
+  uint32_t t = eval ? in->eval_tensor : in->tensor;
+  if (!eval && in->chunk >= 0 && in->chunk != e->chunk) return NULL;
+  return t ? address(e, t, slot) : NULL;
+}
+
+const void *xlm_exec_output(xlm_exec *e, uint32_t output) { return address(e, e->rank->outputs[output].tensor, 0); }
+
+// ---- open ----
+
+static void bind_operands(xlm_exec *e, const uint32_t *list, int n, const xlm_type **types, void **data,
+                          uint32_t *slotted, uint16_t *n_slotted, uint32_t first) {
+  for (int i = 0; i < n; i++) {
+    const xlm_tensor *t = &e->rank->tensors[list[i]];
+    types[i] = &t->type;
+    data[i] = address(e, list[i], 0);
+    if (t->area == XLM_AREA_SLOT) slotted[(*n_slotted)++] = first + (uint32_t)i;
+  }
+}
+
+static bool is_communication(const char *op) {
+  static const char *const ops[] = {"all_reduce", "reduce_scatter", "all_gather", "all_to_all", "send_rows", "collect_rows",
+                                    "send", "recv"};
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (!strcmp(op, ops[i])) return true;
+  return false;
+}
+
+static xlm_status bind(xlm_exec *e, uint32_t index, const xlm_backend *backend, xlm_error *err) {
+  const xlm_instr *in = &e->rank->instrs[index];
+  bound *b = &e->bound[index];
+  int n = in->n_in + in->n_out;
+  const xlm_type **types = XLM_NEW_N(e->tables, const xlm_type *, n);
+  void **data = XLM_NEW_N(e->tables, void *, n);
+  uint32_t *slotted = XLM_NEW_N(e->tables, uint32_t, n);
+  bind_operands(e, in->in, in->n_in, types, data, slotted, &b->n_slotted, 0);
+  bind_operands(e, in->out, in->n_out, types + in->n_in, data + in->n_in, slotted, &b->n_slotted, in->n_in);
+  b->slotted = slotted;
+  b->kernel = backend->find(in->op);
+  if (!b->kernel) return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", backend->info.name, in->op);
+  b->call = (xlm_call){.instr = in, .dims = e->rank->dims, .in_type = types, .out_type = types + in->n_in, .in = data,
+                       .out = data + in->n_in, .pool = e->pool, .env = &e->env, .comm = e->comm,
+                       .workspace = e->arena + e->rank->area_begin[XLM_AREA_TEMP] + in->workspace_at};
+  uint64_t needs = b->kernel->workspace ? b->kernel->workspace(&b->call, xlm_pool_size(e->pool)) : 0;
+  if (needs > in->workspace)
+    return xlm_fail(err, XLM_USER, "`%s` (model line %u) needs %llu bytes of workspace here and the plan gives %llu; "
+                    "make the plan anew on this machine", in->op, in->line, (unsigned long long)needs,
+                    (unsigned long long)in->workspace);
+  b->communicates = is_communication(in->op);
+  if (b->communicates && !e->comm)
+    return xlm_fail(err, XLM_USER, "the plan is for %u ranks and this run has one", e->plan->n_ranks);
+  if (b->kernel->prepare) b->call.prepared = b->kernel->prepare(&b->call, e->tables);
+  return XLM_OK;
+}
+
+static xlm_status bind_all(xlm_exec *e, const xlm_backend *backend, xlm_error *err) {
+  if (!XLM_ARENA_TRY(e->tables)) return xlm_fail(err, XLM_ENV, "no memory for the executor's tables");
+  e->bound = XLM_NEW_N(e->tables, bound, e->rank->n_instrs);
+  for (uint32_t i = 0; i < e->rank->n_instrs; i++) XLM_TRY(bind(e, i, backend, err));
+  return XLM_OK;
+}
+
+// Zeroed by the system at first touch; huge pages where the system gives them.
+static xlm_status map_arena(xlm_exec *e, xlm_error *err) {
+  e->mapped = e->rank->arena_bytes ? e->rank->arena_bytes : 1;
+  void *p = mmap(NULL, e->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED)
+    return xlm_fail(err, XLM_ENV, "cannot take an arena of %llu bytes", (unsigned long long)e->rank->arena_bytes);
+  e->arena = p;
+#ifdef MADV_HUGEPAGE
+  (void)madvise(p, e->mapped, MADV_HUGEPAGE);
+#endif
+  return XLM_OK;
+}
+
+void xlm_exec_close(xlm_exec *e) {
+  if (!e) return;
+  if (e->arena) munmap(e->arena, e->mapped);
+  xlm_pool_free(e->pool);
+  xlm_arena_free(e->tables);
+  free(e);
+}
+
+xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend *backend, int threads, xlm_comm *comm,
+                         xlm_exec **out, xlm_error *err) {
+  *out = NULL;
+  if (threads > plan->threads)
+    return xlm_fail(err, XLM_USER, "the plan was made for %d threads and %d are asked for", plan->threads, threads);
+  xlm_exec *e = calloc(1, sizeof *e);
+  if (!e) return xlm_fail(err, XLM_ENV, "no memory for an executor");
+  e->plan = plan;
+  e->comm = comm;
+  e->rank = plan->classes[plan->class_of[rank]];
+  e->tables = xlm_arena_new((size_t)4 << 30);
+  xlm_status s = e->tables ? xlm_pool_new(threads, &e->pool, err) : xlm_fail(err, XLM_ENV, "no memory for an executor");
+  if (s == XLM_OK) s = map_arena(e, err);
+  if (s == XLM_OK) s = bind_all(e, backend, err);
+  if (s != XLM_OK) xlm_exec_close(e);
+  else *out = e;
+  return s;
+}
+
+// ---- run ----
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void move_to_slot(xlm_exec *e, bound *b, int32_t slot) {
+  const xlm_instr *in = b->call.instr;
+  void **data = (void **)(uintptr_t)b->call.in; // inputs and outputs are one array, ours
+  for (int i = 0; i < b->n_slotted; i++) {
+    uint32_t at = b->slotted[i];
+    data[at] = address(e, at < in->n_in ? in->in[at] : in->out[at - in->n_in], slot);
+  }
+}
+
+// Results that do not share an operand's memory get NaN first, so that a kernel that leaves a hole shows.
+static void poison_results(xlm_exec *e, bound *b) {
+  const xlm_instr *in = b->call.instr;
+  for (int i = 0; i < in->n_out; i++) {
+    const xlm_tensor *t = &e->rank->tensors[in->out[i]];
+    if (!t->view_of && t->type.dtype != XLM_I32) memset(b->call.out[i], 0xFF, t->bytes);
+  }
+  memset(b->call.workspace, 0xFF, in->workspace);
+}
+
+// Where this rank stands, for whoever waits for it.
+static void announce(xlm_exec *e, const bound *b) {
+  const xlm_instr *in = b->call.instr;
+  snprintf(e->where, sizeof e->where, "%s of %s (%s:%u)", in->op, *in->scope ? in->scope : "model", e->plan->source_path,
+           in->line);
+  e->comm->where = e->where;
+}
+
+static xlm_status run_segment(xlm_exec *e, uint32_t segment, int32_t slot, xlm_error *err) {
+  const xlm_segment *s = &e->rank->segments[segment];
+  for (uint32_t i = s->first; i < s->first + s->n; i++) {
+    bound *b = &e->bound[i];
+    if (b->n_slotted && e->rank->n_slots > 1) move_to_slot(e, b, slot);
+    if (e->poison) poison_results(e, b);
+    if (b->communicates) announce(e, b);
+    double start = e->seconds ? now() : 0;
+    b->kernel->run(&b->call);
+    if (e->seconds) e->seconds[i] += now() - start;
+    if (b->communicates && e->comm->err.status != XLM_OK) {
+      if (err) *err = e->comm->err;
+      return e->comm->err.status;
+    }
+  }
+  return XLM_OK;
+}
+
+xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, void *feed_arg, xlm_error *err) {
+  e->env = env;
+  for (uint32_t i = 0; i < e->rank->n_schedule; i++) {
+    const xlm_slot_run *run = &e->rank->schedule[i];
+    const xlm_segment *s = &e->rank->segments[run->segment];
+    bool feeds = s->kind == XLM_SEG_F || s->kind == XLM_SEG_STEP;
+    e->env.microbatch = run->microbatch;
+    e->env.first_row = env.first_row + run->microbatch * e->plan->batch;
+    e->chunk = s->chunk;
+    if (feeds && feed) XLM_TRY(feed(feed_arg, e, run->microbatch, run->slot, err));
+    XLM_TRY(run_segment(e, run->segment, run->slot, err));
+  }
+  return XLM_OK;
+}
+
+xlm_status xlm_exec_eval(xlm_exec *e, xlm_step_env env, xlm_error *err) {
+  if (e->rank->eval_segment < 0) return xlm_fail(err, XLM_USER, "the plan has no eval segment");
+  e->env = env;
+  return run_segment(e, (uint32_t)e->rank->eval_segment, 0, err);
+}
+
+// ---- first bad tensor ----
+
+static bool finite_f32(const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!isfinite(x[i])) return false;
+  return true;
+}
+
+static bool finite_bf16(const uint16_t *x, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if ((x[i] & 0x7F80) == 0x7F80) return false;
+  return true;
+}
+
+static bool finite_f64(const double *x, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!isfinite(x[i])) return false;
+  return true;
+}
+
+static bool is_finite(const xlm_exec *e, uint32_t tensor) {
+  const xlm_tensor *t = &e->rank->tensors[tensor];
+  size_t n = (size_t)xlm_type_elements(&t->type, e->rank->dims);
+  const void *p = address(e, tensor, 0);
+  if (t->type.dtype == XLM_F32) return finite_f32(p, n);
+  if (t->type.dtype == XLM_BF16) return finite_bf16(p, n);
+  return t->type.dtype != XLM_F64 || finite_f64(p, n);
+}
+
+static xlm_bad_tensor describe(const xlm_exec *e, uint32_t tensor, const xlm_instr *in) {
+  const char *name = e->rank->tensors[tensor].name;
+  if (!in) return (xlm_bad_tensor){name, "state", "", e->rank->tensors[tensor].line};
+  return (xlm_bad_tensor){name ? name : "(unnamed)", in->op, in->scope, in->line};
+}
+
+xlm_bad_tensor xlm_exec_first_bad(xlm_exec *e, xlm_step_env env) {
+  e->env = env;
+  for (uint32_t i = 0; i < e->rank->n_states; i++)
+    if (!is_finite(e, e->rank->states[i].tensor)) return describe(e, e->rank->states[i].tensor, NULL);
+  for (uint32_t s = 0; s < e->rank->n_segments; s++) {
+    if (e->rank->segments[s].kind != XLM_SEG_F) continue;
+    for (uint32_t i = 0; i < e->rank->segments[s].n; i++) {
+      const xlm_instr *in = &e->rank->instrs[e->rank->segments[s].first + i];
+      e->bound[e->rank->segments[s].first + i].kernel->run(&e->bound[e->rank->segments[s].first + i].call);
+      for (int k = 0; k < in->n_out; k++)
+        if (!is_finite(e, in->out[k])) return describe(e, in->out[k], in);
+    }
+  }
+  return (xlm_bad_tensor){NULL, NULL, NULL, 0};
+}

@@ -1,0 +1,19 @@
+// Where in the model text something comes from. Every node, instruction and buffer keeps one to the end.
+#ifndef XLM_PLAN_SPAN_H
+#define XLM_PLAN_SPAN_H
+
+#include <stdint.h>
+
+typedef struct xlm_span { // byte range [begin, end) of the source; empty = no place
+  uint32_t begin, end;
+} xlm_span;
+
+typedef struct xlm_source {
+  const char *path; // as the user wrote it
+  const char *text; // n bytes, then a NUL
+  uint32_t n;
+  uint32_t lines;
+  const uint32_t *line_start; // [lines]
+} xlm_source;
+
+#endif

@@ -1,0 +1,117 @@
+// See traffic.h.
+#include "runtime/plan/traffic.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *xlm_sizes_list(const char *sizes, int index) {
+  for (; index > 0; index--) {
+    const char *end = strchr(sizes, ';');
+    if (!end) return "";
+    sizes = end + 1;
+  }
+  return sizes;
+}
+
+const char *xlm_sizes_next(const char *at, int64_t *size) {
+  char *end;
+  if (*at == ',') at++;
+  if (*at < '0' || *at > '9') return NULL;
+  *size = strtoll(at, &end, 10);
+  return end;
+}
+
+typedef struct query {
+  const xlm_mesh *mesh;
+  const xlm_instr *instr;
+  const xlm_tensor *tensors;
+  const xlm_dim_info *dims;
+  int64_t n, me; // members of the group; which one this rank is
+} query;
+
+static const xlm_tensor *operand(const query *q) { return &q->tensors[q->instr->in[0]]; }
+static int64_t elements(const query *q, const xlm_tensor *t) { return xlm_type_elements(&t->type, q->dims); }
+static int64_t element_bytes(const query *q) { return (int64_t)xlm_dtype_bytes(operand(q)->type.dtype); }
+
+static int64_t own_size(const query *q, int list) { // this member's entry of the sizes attribute
+  int64_t size = 0, i = 0;
+  const char *at = xlm_sizes_list(xlm_attr_text(&q->instr->attrs, XLM_A_sizes, ""), list);
+  while ((at = xlm_sizes_next(at, &size)))
+    if (i++ == q->me) return size;
+  return 0;
+}
+
+static xlm_dim dim_of(const query *q, xlm_attr_key key, int i) {
+  xlm_dim d[XLM_MAX_RANK];
+  XLM_ASSERT(xlm_attr_dims(&q->instr->attrs, key, d) > i, "`%s` lacks a dimension", q->instr->op);
+  return d[i];
+}
+
+static int64_t all_reduce(const query *q) {
+  int64_t n = elements(q, operand(q)), bytes = element_bytes(q);
+  if (q->n * n * bytes <= XLM_SMALL_ALL_REDUCE) return (q->n - 1) * n * bytes;
+  int64_t mine = xlm_mesh_split((xlm_piece){0, n}, 1, q->n, q->me).size;
+  return (n - mine + (q->n - 1) * mine) * bytes;
+}
+
+static int64_t reduce_scatter(const query *q) { // all but its own piece
+  int64_t whole = q->dims[dim_of(q, XLM_A_from, 0)].size, n = elements(q, operand(q));
+  return whole ? n / whole * (whole - own_size(q, 0)) * element_bytes(q) : 0;
+}
+
+static int64_t all_gather(const query *q) { return (q->n - 1) * elements(q, operand(q)) * element_bytes(q); }
+
+static int64_t all_to_all(const query *q) {
+  int64_t whole = q->dims[dim_of(q, XLM_A_from, 1)].size, n = elements(q, operand(q));
+  return whole ? n / whole * (whole - own_size(q, 1)) * element_bytes(q) : 0;
+}
+
+static int64_t rows_width(const query *q) { // bytes of a row of [experts, routed, ..]
+  const xlm_type *t = &operand(q)->type;
+  int64_t bytes = element_bytes(q);
+  for (int i = 2; i < t->rank; i++) bytes *= q->dims[t->dim[i]].size;
+  return bytes;
+}
+
+// Home sends the rows of the experts it does not own, and the counts of those.
+static int64_t send_rows(const query *q) {
+  int64_t experts = q->dims[operand(q)->type.dim[0]].size, away = experts - own_size(q, 0);
+  int64_t rows = q->dims[operand(q)->type.dim[1]].size;
+  return experts ? (int64_t)((double)rows * (double)away / (double)experts) * rows_width(q) + away * 4 : 0;
+}
+
+// An owner sends the rows of its experts back to all the others; the counts go the other way.
+static int64_t collect_rows(const query *q) {
+  const xlm_type *home = &q->tensors[q->instr->out[0]].type;
+  int64_t experts = q->dims[home->dim[0]].size, own = own_size(q, 0), rows = q->dims[home->dim[1]].size;
+  double share = experts ? (double)rows * (double)own / (double)experts : 0; // of every member
+  return (int64_t)(share * (double)(q->n - 1)) * rows_width(q) + (experts - own) * 4;
+}
+
+static int64_t send(const query *q) { return elements(q, operand(q)) * element_bytes(q); }
+
+static const struct {
+  const char *op;
+  int64_t (*bytes)(const query *);
+} table[] = {{"all_reduce", all_reduce}, {"reduce_scatter", reduce_scatter}, {"all_gather", all_gather},
+             {"all_to_all", all_to_all}, {"send_rows", send_rows},           {"collect_rows", collect_rows},
+             {"send", send}};
+
+static int axis_of(const xlm_mesh *mesh, uint32_t axes) {
+  for (int i = 0; i < mesh->n; i++)
+    if (axes >> i & 1 && mesh->size[i] > 1) return i;
+  return 0;
+}
+
+uint64_t xlm_traffic_bytes(const xlm_mesh *mesh, const int32_t coord[XLM_MAX_AXES], const xlm_instr *instr,
+                           const xlm_tensor *tensors, const xlm_dim_info *dims, int *axis) {
+  bool message = !strcmp(instr->op, "send");
+  uint32_t axes = (uint32_t)xlm_attr_int(&instr->attrs, XLM_A_axes, 0);
+  query q = {mesh, instr, tensors, dims, xlm_mesh_group(mesh, axes), xlm_mesh_member(mesh, axes, coord)};
+  int pp = xlm_mesh_axis(mesh, "pp");
+  *axis = message ? (pp > 0 ? pp : 0) : axis_of(mesh, axes);
+  if (q.n == 1 && !message) return 0;
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    if (!strcmp(instr->op, table[i].op)) return (uint64_t)table[i].bytes(&q);
+  return 0;
+}

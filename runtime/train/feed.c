@@ -1,0 +1,192 @@
+// Feeding. Which input gets what is decided by name: `targets` are the tokens one place further on; the
+// scalars are those that differentiation adds. A rank fills only its part of [batch, seq]; which samples
+// those are depends on step and row.
+#include "runtime/train/feed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool find_dim(const xlm_rank_plan *rp, const xlm_type *t, const char *name, int64_t *size,
+                     int64_t *offset, int64_t *stride) {
+  *stride = 1;
+  for (int i = t->rank - 1; i >= 0; i--) {
+    const xlm_dim_info *d = &rp->dims[t->dim[i]];
+    if (!strcmp(d->name, name)) return *size = d->size, *offset = d->offset, true;
+    *stride *= d->size;
+  }
+  return false;
+}
+
+static xlm_status resolve_tokens(const xlm_rank_plan *rp, const xlm_plan_input *in, const xlm_type *t,
+                                 xlm_feed_input *f, xlm_error *err) {
+  bool targets = !strcmp(in->name, "targets");
+  if (!targets && strcmp(in->name, "tokens"))
+    return xlm_fail(err, XLM_USER, "nothing fills the input `%s`: token data gives `tokens` and `targets`",
+                    in->name);
+  f->what = XLM_FEED_TOKENS;
+  f->shift = targets;
+  f->ignore = in->ignore;
+  bool known = t->rank == 2 && find_dim(rp, t, "batch", &f->rows, &f->first_row, &f->row_stride) &&
+               find_dim(rp, t, "seq", &f->columns, &f->first_column, &f->column_stride);
+  if (known) return XLM_OK;
+  return xlm_fail(err, XLM_USER,
+                  "the input `%s` must have the dimensions [batch, seq] to be filled from token data",
+                  in->name);
+}
+
+static xlm_status resolve(const xlm_rank_plan *rp, uint32_t index, bool eval, xlm_feed_input *f,
+                          xlm_error *err) {
+  const xlm_plan_input *in = &rp->inputs[index];
+  const xlm_type *t = &rp->tensors[eval ? in->eval_tensor : in->tensor].type;
+  *f = (xlm_feed_input){.index = index, .wide = t->dtype == XLM_F64};
+  if (strcmp(in->role, "scalar")) return resolve_tokens(rp, in, t, f, err);
+  if (!strcmp(in->name, "lr"))
+    f->what = XLM_FEED_LR;
+  else if (!strcmp(in->name, "step"))
+    f->what = XLM_FEED_STEP;
+  else if (!strncmp(in->name, "valid", 5))
+    f->what = XLM_FEED_VALID;
+  else
+    return xlm_fail(err, XLM_USER, "nothing fills the input `%s`", in->name);
+  for (uint32_t i = 0; i < rp->n_inputs; i++) // "valid/targets" counts what `targets` ignores
+    if (f->what == XLM_FEED_VALID && !strncmp(in->name, "valid/", 6) &&
+        !strcmp(rp->inputs[i].name, in->name + 6))
+      f->ignore = rp->inputs[i].ignore;
+  return XLM_OK;
+}
+
+xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eval, xlm_feed *out,
+                         xlm_error *err) {
+  const xlm_rank_plan *rp = xlm_exec_rank_plan(e);
+  *out = (xlm_feed){.samples = samples, .plan = xlm_exec_plan(e)};
+  for (uint32_t i = 0; i < rp->n_inputs; i++) {
+    if (!(eval ? rp->inputs[i].eval_tensor : rp->inputs[i].tensor)) continue;
+    if (out->n == XLM_MAX_INPUTS)
+      return xlm_fail(err, XLM_USER, "the model has more than %d inputs", XLM_MAX_INPUTS);
+    XLM_TRY(resolve(rp, i, eval, &out->inputs[out->n++], err));
+  }
+  out->window = malloc(sizeof(int32_t) * (size_t)(samples->seq + 1));
+  return out->window
+             ? XLM_OK
+             : xlm_fail(err, XLM_ENV, "no memory for a sample of %lld tokens", (long long)samples->seq);
+}
+
+void xlm_feed_close(xlm_feed *f) {
+  free(f->window);
+  f->window = NULL;
+}
+
+static void put_scalar(const xlm_feed_input *in, void *at, double value) {
+  if (in->wide)
+    *(double *)at = value;
+  else
+    *(float *)at = (float)value;
+}
+
+// The window in f->window goes into row `row` of every token input.
+static void put_window(const xlm_feed *f, xlm_exec *e, bool eval, int32_t slot, int64_t row) {
+  for (int i = 0; i < f->n; i++) {
+    const xlm_feed_input *in = &f->inputs[i];
+    if (in->what != XLM_FEED_TOKENS || row < in->first_row || row >= in->first_row + in->rows) continue;
+    int32_t *at = xlm_exec_input(e, in->index, eval, slot);
+    if (!at) continue; // another chunk's
+    at += (row - in->first_row) * in->row_stride;
+    const int32_t *from = f->window + in->first_column + in->shift;
+    for (int64_t c = 0; c < in->columns; c++) at[c * in->column_stride] = from[c];
+  }
+}
+
+// Targets of the window that count.
+static int64_t count_valid(const xlm_feed *f, int64_t ignore) {
+  int64_t n = 0;
+  for (int64_t c = 1; c <= f->samples->seq; c++) n += f->window[c] != ignore;
+  return n;
+}
+
+static int64_t sample_index(const xlm_feed *f, int64_t microbatch, int64_t row) {
+  return (f->step * f->plan->microbatches + microbatch) * f->plan->batch + row;
+}
+
+// Valid targets per microbatch, averaged over the global batch.
+static xlm_status mean_valid(xlm_feed *f, int64_t ignore, double *out, xlm_error *err) {
+  *out = (double)(f->plan->batch * f->samples->seq);
+  if (ignore < 0) return XLM_OK;
+  int64_t n = 0;
+  for (int64_t i = 0; i < f->plan->microbatches * f->plan->batch; i++) {
+    XLM_TRY(xlm_samples_shuffled(f->samples, sample_index(f, 0, i), f->window, err));
+    n += count_valid(f, ignore);
+  }
+  *out = (double)n / (double)f->plan->microbatches;
+  return XLM_OK;
+}
+
+static xlm_status feed_scalars(xlm_feed *f, xlm_exec *e, int64_t microbatch, int32_t slot, xlm_error *err) {
+  for (int i = 0; i < f->n; i++) {
+    const xlm_feed_input *in = &f->inputs[i];
+    void *at = xlm_exec_input(e, in->index, false, slot);
+    double valid;
+    if (in->what == XLM_FEED_LR) put_scalar(in, at, f->lr);
+    if (in->what == XLM_FEED_STEP) put_scalar(in, at, (double)(f->step + 1));
+    if (in->what != XLM_FEED_VALID || microbatch > 0) continue;
+    XLM_TRY(mean_valid(f, in->ignore, &valid, err));
+    put_scalar(in, at, valid);
+  }
+  return XLM_OK;
+}
+
+xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, int32_t slot, xlm_error *err) {
+  xlm_feed *f = arg;
+  XLM_TRY(feed_scalars(f, e, microbatch, slot, err));
+  for (int64_t row = 0; microbatch >= 0 && row < f->plan->batch; row++) {
+    XLM_TRY(xlm_samples_shuffled(f->samples, sample_index(f, microbatch, row), f->window, err));
+    put_window(f, e, false, slot, row);
+  }
+  return XLM_OK;
+}
+
+// The model's own loss is the one at top level; a model that has losses in blocks only gives their sum.
+static double read_loss(xlm_exec *e) {
+  const xlm_rank_plan *rp = xlm_exec_rank_plan(e);
+  double top = 0, all = 0;
+  bool has_top = false;
+  for (uint32_t i = 0; i < rp->n_outputs; i++) {
+    const xlm_plan_output *o = &rp->outputs[i];
+    if (!o->eval || strcmp(o->role, "loss")) continue;
+    const void *at = xlm_exec_output(e, i);
+    double x = rp->tensors[o->tensor].type.dtype == XLM_F64 ? *(const double *)at : *(const float *)at;
+    all += x;
+    if (strcmp(o->name, "eval.loss")) continue;
+    top += x;
+    has_top = true;
+  }
+  return has_top ? top : all;
+}
+
+static int64_t ignored_token(const xlm_feed *f) {
+  for (int i = 0; i < f->n; i++)
+    if (f->inputs[i].what == XLM_FEED_TOKENS && f->inputs[i].shift) return f->inputs[i].ignore;
+  return -1;
+}
+
+xlm_status xlm_feed_evaluate(xlm_feed *f, xlm_exec *e, xlm_step_env env, int64_t batches, double *loss,
+                             int64_t *tokens, xlm_error *err) {
+  int64_t rows = f->plan->batch, windows = f->samples->n, most = windows / rows > 0 ? windows / rows : 1;
+  if (batches > most || batches <= 0) batches = most;
+  double sum = 0;
+  int64_t ignore = ignored_token(f);
+  *tokens = 0;
+  for (int64_t b = 0; b < batches; b++) {
+    int64_t valid = 0;
+    for (int64_t row = 0; row < rows; row++) {
+      int64_t at = (b * rows + row) * windows / (batches * rows); // fewer windows than rows: some come twice
+      XLM_TRY(xlm_samples_window(f->samples, at, f->window, err));
+      valid += count_valid(f, ignore);
+      put_window(f, e, true, 0, row);
+    }
+    XLM_TRY(xlm_exec_eval(e, env, err));
+    sum += read_loss(e) * (double)valid;
+    *tokens += valid;
+  }
+  *loss = *tokens ? sum / (double)*tokens : 0;
+  return XLM_OK;
+}

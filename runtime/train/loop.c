@@ -1,0 +1,197 @@
+// The training loop; see loop.h. All memory is taken before the first step.
+#include "runtime/train/loop.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "runtime/train/feed.h"
+
+typedef struct loop {
+  const xlm_loop_options *o;
+  xlm_loop_result *result;
+  const xlm_plan *plan;
+  xlm_feed feed, valid;
+  int loss, grad_norm; // indices of outputs; -1 = none
+  int extra[XLM_MAX_METRICS];
+  xlm_progress p;
+  int64_t tokens_per_step, step, saved;
+  double mark, step_seconds; // mark: when the present interval began; step_seconds: running mean of a step
+  int64_t mark_step;
+} loop;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static uint64_t memory_in_use(void) { // the largest there was, in bytes
+  struct rusage u;
+  return getrusage(RUSAGE_SELF, &u) ? 0 : (uint64_t)u.ru_maxrss * 1024;
+}
+
+static double output(const loop *l, int index) {
+  if (index < 0) return 0;
+  const xlm_rank_plan *rp = xlm_exec_rank_plan(l->o->exec);
+  const void *at = xlm_exec_output(l->o->exec, (uint32_t)index);
+  bool wide = rp->tensors[rp->outputs[index].tensor].type.dtype == XLM_F64;
+  return wide ? *(const double *)at : *(const float *)at;
+}
+
+static void find_outputs(loop *l) {
+  const xlm_rank_plan *rp = xlm_exec_rank_plan(l->o->exec);
+  l->loss = l->grad_norm = -1;
+  for (uint32_t i = 0; i < rp->n_outputs; i++) {
+    const xlm_plan_output *x = &rp->outputs[i];
+    if (x->eval) continue;
+    if (!strcmp(x->name, "loss"))
+      l->loss = (int)i;
+    else if (!strcmp(x->name, "grad_norm"))
+      l->grad_norm = (int)i;
+    else if (l->p.m.n_extra < XLM_MAX_METRICS && !rp->tensors[x->tensor].type.rank) {
+      l->extra[l->p.m.n_extra] = (int)i;
+      l->p.m.extra_name[l->p.m.n_extra++] = x->name;
+    }
+  }
+}
+
+static xlm_step_env env_of(const loop *l) {
+  int64_t batch = l->plan->batch * l->plan->microbatches;
+  return (xlm_step_env){.seed = l->o->info.seed, .step = l->step, .first_row = l->step * batch};
+}
+
+static void report(loop *l, xlm_loop_event event, const char *path) {
+  if (l->o->report) l->o->report(l->o->report_arg, event, &l->p, path);
+}
+
+static xlm_status save(loop *l, xlm_error *err) {
+  if (!l->o->output_dir || l->saved == l->step) return XLM_OK;
+  xlm_checkpoint_info info = l->o->info;
+  info.step = l->step;
+  info.tokens = l->step * l->tokens_per_step;
+  info.samples = l->step * l->plan->batch * l->plan->microbatches;
+  XLM_TRY(xlm_checkpoint_save(l->o->store, l->plan, l->o->output_dir, &info, l->o->keep,
+                              l->result->checkpoint, err));
+  l->saved = l->step;
+  report(l, XLM_LOOP_SAVED, l->result->checkpoint);
+  return XLM_OK;
+}
+
+// The update has used what was not finite, so parameters may be bad by now; the last checkpoint is not.
+static xlm_status diverged(loop *l, xlm_error *err) {
+  xlm_step_env env = env_of(l);
+  env.step--;
+  xlm_bad_tensor bad = xlm_exec_first_bad(l->o->exec, env);
+  char where[512] = "";
+  if (bad.name)
+    snprintf(where, sizeof where, "; the first bad tensor is '%s' (%s%s%s, model line %u)", bad.name, bad.op,
+             bad.scope && *bad.scope ? " in " : "", bad.scope ? bad.scope : "", bad.line);
+  const char *kept = l->result->checkpoint;
+  return xlm_fail(err, XLM_ENV,
+                  "the %s is not finite at step %" PRId64 "%s. Nothing was saved after that%s%s; try a lower "
+                  "--learning-rate, a longer warm-up or a smaller --grad-clip",
+                  isfinite(l->p.m.loss) ? "gradient's norm" : "loss", l->step, where,
+                  *kept ? "; the last good checkpoint is " : "", kept);
+}
+
+static void measure(loop *l) { // loss, norm and metrics of the step just done
+  l->p.m.step = l->step;
+  l->p.m.tokens = l->step * l->tokens_per_step;
+  l->p.m.loss = output(l, l->loss);
+  l->p.m.grad_norm = output(l, l->grad_norm);
+  l->p.m.lr = l->feed.lr;
+  l->p.m.val_loss = NAN;
+  for (int i = 0; i < l->p.m.n_extra; i++) l->p.m.extra[i] = output(l, l->extra[i]);
+  l->result->loss = l->p.m.loss;
+  l->result->step = l->step;
+}
+
+static void measure_speed(loop *l) { // over the present interval
+  double seconds = now() - l->mark, steps = (double)(l->step - l->mark_step);
+  l->step_seconds = seconds / steps;
+  l->p.m.tokens_per_s = steps * (double)l->tokens_per_step / seconds;
+  double flops = l->plan->model_flops_per_token * l->p.m.tokens_per_s;
+  l->p.m.mfu = l->o->peak_flops > 0 ? flops / l->o->peak_flops : 0;
+  l->p.seconds_left = l->step_seconds * (double)(l->o->max_steps - l->step);
+  l->p.memory_bytes = memory_in_use();
+}
+
+static void start_interval(loop *l) { // evaluation and saving do not count as training time
+  l->mark = now();
+  l->mark_step = l->step;
+}
+
+static bool is_due(const loop *l, int64_t interval) {
+  return interval > 0 && l->step % interval == 0;
+}
+
+// A signal may come at any moment: it counts for the step at whose end it is seen, once.
+static bool is_last(loop *l) {
+  l->result->stopped = l->o->stop && *l->o->stop && l->step < l->o->max_steps;
+  return l->result->stopped || l->step >= l->o->max_steps;
+}
+
+static xlm_status evaluate(loop *l, xlm_error *err) {
+  int64_t tokens;
+  XLM_TRY(xlm_feed_evaluate(&l->valid, l->o->exec, env_of(l), l->o->eval_batches, &l->p.m.val_loss, &tokens,
+                            err));
+  l->result->val_loss = l->p.m.val_loss;
+  if (l->o->curve) xlm_series_add(&l->o->curve->valid, l->step, l->p.m.val_loss);
+  report(l, XLM_LOOP_VALID, NULL);
+  return XLM_OK;
+}
+
+static xlm_status one_step(loop *l, xlm_error *err) {
+  l->feed.step = l->step;
+  l->feed.lr = xlm_schedule_rate(&l->o->schedule, l->step);
+  XLM_TRY(xlm_exec_step(l->o->exec, env_of(l), xlm_feed_step, &l->feed, err));
+  l->step++;
+  measure(l);
+  return isfinite(l->p.m.loss) && isfinite(l->p.m.grad_norm) ? XLM_OK : diverged(l, err);
+}
+
+static xlm_status after_step(loop *l, xlm_error *err) {
+  bool last = is_last(l), logs = last || l->step == 1 || is_due(l, l->o->log_interval);
+  bool evaluates = l->o->valid && (is_due(l, l->o->eval_interval) || (last && l->o->eval_interval > 0));
+  bool saves = last || is_due(l, l->o->save_interval);
+  measure_speed(l);
+  report(l, logs ? XLM_LOOP_LOGGED : XLM_LOOP_STEP, NULL);
+  if (evaluates) XLM_TRY(evaluate(l, err));
+  if (logs && l->o->curve) xlm_series_add(&l->o->curve->train, l->step, l->p.m.loss);
+  if ((logs || evaluates) && l->o->metrics >= 0) XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
+  if (saves) XLM_TRY(save(l, err));
+  if (logs || evaluates || saves) start_interval(l);
+  return XLM_OK;
+}
+
+static xlm_status run(loop *l, xlm_error *err) {
+  start_interval(l);
+  while (l->step < l->o->max_steps && !l->result->stopped) {
+    XLM_TRY(one_step(l, err));
+    XLM_TRY(after_step(l, err));
+  }
+  return XLM_OK;
+}
+
+xlm_status xlm_loop_run(const xlm_loop_options *o, xlm_loop_result *out, xlm_error *err) {
+  const xlm_plan *plan = xlm_exec_plan(o->exec);
+  *out = (xlm_loop_result){.step = o->first_step, .loss = NAN, .val_loss = NAN};
+  loop l = {.o = o,
+            .result = out,
+            .plan = plan,
+            .step = o->first_step,
+            .saved = o->first_step ? o->first_step : -1,
+            .tokens_per_step = plan->batch * plan->microbatches * plan->seq};
+  l.p = (xlm_progress){.max_steps = o->max_steps, .seconds_left = -1, .m = {.val_loss = NAN}};
+  find_outputs(&l);
+  xlm_status s = xlm_feed_open(o->exec, o->train, false, &l.feed, err);
+  if (s == XLM_OK && o->valid) s = xlm_feed_open(o->exec, o->valid, true, &l.valid, err);
+  if (s == XLM_OK) s = run(&l, err);
+  xlm_feed_close(&l.feed);
+  xlm_feed_close(&l.valid);
+  return s;
+}

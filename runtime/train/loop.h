@@ -1,0 +1,51 @@
+// The training loop: steps, evaluation, checkpoints, metrics. What a person sees goes through `report`;
+// nothing is printed.
+#ifndef XLM_TRAIN_LOOP_H
+#define XLM_TRAIN_LOOP_H
+
+#include <signal.h>
+
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/data/data.h"
+#include "runtime/exec/exec.h"
+#include "runtime/train/curve.h"
+#include "runtime/train/progress.h"
+#include "runtime/train/schedule.h"
+
+typedef enum xlm_loop_event { // what a report is about
+  XLM_LOOP_STEP,              // a step is done
+  XLM_LOOP_LOGGED,            // ... and it is one to log
+  XLM_LOOP_VALID,             // an evaluation is done: progress.m.val_loss
+  XLM_LOOP_SAVED,             // a checkpoint was written: path
+} xlm_loop_event;
+
+typedef struct xlm_loop_options {
+  xlm_exec *exec;
+  const xlm_store *store;
+  const xlm_samples *train, *valid; // valid: NULL = no evaluation
+  xlm_schedule schedule;
+  int64_t first_step, max_steps;                                    // first_step: done before (resume)
+  int64_t log_interval, save_interval, eval_interval, eval_batches; // 0: never; eval also runs at the end
+  const char *output_dir;
+  int keep;
+  int metrics; // file descriptor; -1 = none
+  xlm_curve *curve;
+  xlm_checkpoint_info info;          // seed, model text, settings; the loop fills in the position
+  double peak_flops;                 // of the machine, for MFU; 0 = unknown
+  const volatile sig_atomic_t *stop; // becomes non-zero: finish the step, save, return
+  void (*report)(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path);
+  void *report_arg;
+} xlm_loop_options;
+
+typedef struct xlm_loop_result {
+  int64_t step;
+  double loss, val_loss; // the last ones; NaN when there is none
+  bool stopped;          // by `stop`
+  char checkpoint[4096]; // the last one written; ""
+} xlm_loop_result;
+
+// XLM_ENV with the step and the first bad tensor when the loss or the gradient's norm is not finite; nothing
+// is saved then.
+xlm_status xlm_loop_run(const xlm_loop_options *o, xlm_loop_result *out, xlm_error *err) XLM_MUST_CHECK;
+
+#endif

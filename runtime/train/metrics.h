@@ -1,0 +1,26 @@
+// Metrics: one JSON object per line and logged step.
+#ifndef XLM_TRAIN_METRICS_H
+#define XLM_TRAIN_METRICS_H
+
+#include <stdint.h>
+
+#include "runtime/base/status.h"
+
+enum { XLM_MAX_METRICS = 16 };
+
+typedef struct xlm_metrics_line {
+  int64_t step, tokens;                          // done so far, this step included
+  double loss, lr, grad_norm, tokens_per_s, mfu; // mfu: share, 0 when the peak is unknown
+  double val_loss;                               // NaN: not evaluated
+  int n_extra;                                   // the model's own metrics
+  const char *extra_name[XLM_MAX_METRICS];
+  double extra[XLM_MAX_METRICS];
+} xlm_metrics_line;
+
+// Opens for appending. Lines of steps after `step` (of a run that went further than the checkpoint it resumes
+// from) and a half-written last line are dropped.
+xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, xlm_error *err) XLM_MUST_CHECK;
+// Written at once; allocates nothing.
+xlm_status xlm_metrics_write(int fd, const xlm_metrics_line *line, xlm_error *err) XLM_MUST_CHECK;
+
+#endif

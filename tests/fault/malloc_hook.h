@@ -1,0 +1,73 @@
+// Counts and refuses requests to the system for memory. To be included by one source file of a program: it defines malloc
+// and its family (and mmap) in front of the C library's. Sanitizers bring their own malloc, so there it is left out and
+// MALLOC_HOOK is 0.
+#ifndef XLM_TESTS_MALLOC_HOOK_H
+#define XLM_TESTS_MALLOC_HOOK_H
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MALLOC_HOOK 0
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#undef MALLOC_HOOK
+#define MALLOC_HOOK 0
+#endif
+#ifndef MALLOC_HOOK
+#define MALLOC_HOOK 1
+#endif
+
+static atomic_long hook_calls;     // malloc, calloc, realloc, free, ... of all threads
+static atomic_long hook_countdown; // the request that makes it 0 fails; 0 = none
+static atomic_ullong hook_mapped;  // bytes asked of mmap by other code than the C library
+
+#if MALLOC_HOOK
+extern void *__libc_malloc(size_t n);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *p, size_t n);
+extern void *__libc_memalign(size_t align, size_t n);
+extern void __libc_free(void *p);
+
+static bool hook_refuses(void) {
+  atomic_fetch_add(&hook_calls, 1);
+  if (atomic_load(&hook_countdown) <= 0 || atomic_fetch_sub(&hook_countdown, 1) != 1) return false;
+  errno = ENOMEM;
+  return true;
+}
+
+void *malloc(size_t n) { return hook_refuses() ? NULL : __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { return hook_refuses() ? NULL : __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { return hook_refuses() ? NULL : __libc_realloc(p, n); }
+void *memalign(size_t align, size_t n) { return hook_refuses() ? NULL : __libc_memalign(align, n); }
+void *aligned_alloc(size_t align, size_t n) { return hook_refuses() ? NULL : __libc_memalign(align, n); }
+
+int posix_memalign(void **out, size_t align, size_t n) {
+  void *p = hook_refuses() ? NULL : __libc_memalign(align, n);
+  if (p) *out = p;
+  return p ? 0 : ENOMEM;
+}
+
+void free(void *p) {
+  atomic_fetch_add(&hook_calls, 1);
+  __libc_free(p);
+}
+
+void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset) {
+  if (hook_refuses()) return MAP_FAILED;
+  atomic_fetch_add(&hook_mapped, n);
+  return (void *)syscall(SYS_mmap, at, n, prot, flags, fd, offset);
+}
+#endif
+
+#endif

@@ -1,0 +1,135 @@
+// Cases of contract and contract_acc: every role a dimension can have, ragged rows, sizes that cross kernel
+// blocks.
+#include "tests/ops/run_op.h"
+
+static void shared_all(op_test *t) {
+  xlm_val x = op_leaf(t, "x[batch 2, seq 3, hidden 5]"), w = op_leaf(t, "w[hidden, ffn 4]");
+  op_out(t, xlm_op2(&t->b, XLM_OP_CONTRACT, x, w));
+}
+
+static void to_heads_and_back(op_test *t) {
+  xlm_val x = op_leaf(t, "x[seq 3, hidden 6]"), wq = op_leaf(t, "wq[hidden, heads 2, head 3]");
+  xlm_val wo = op_leaf(t, "wo[heads, head, hidden]");
+  xlm_val q = xlm_op2(&t->b, XLM_OP_CONTRACT, x, wq);
+  xlm_dim over[] = {op_dim(t, "heads"), op_dim(t, "head")};
+  op_out(t, xlm_contract(&t->b, q, wo, over, 2, NULL, -1));
+}
+
+static void batch_dims(op_test *t) { // scores of attention written by hand: [batch, seq, heads, kv_seq]
+  xlm_val q = op_leaf(t, "q[batch 2, seq 3, heads 2, head 4]"),
+          k = op_leaf(t, "k[batch, kv_seq 5, heads, head]");
+  xlm_dim over = op_dim(t, "head");
+  op_out(t, xlm_contract(&t->b, q, k, &over, 1, NULL, -1));
+}
+
+static void other_order(op_test *t) {
+  xlm_val x = op_leaf(t, "x[hidden 4, batch 2, seq 3]"), w = op_leaf(t, "w[ffn 5, batch, hidden]");
+  xlm_dim over = op_dim(t, "hidden"), dims[] = {op_dim(t, "ffn"), op_dim(t, "seq"), op_dim(t, "batch")};
+  op_out(t, xlm_contract(&t->b, x, w, &over, 1, dims, 3));
+}
+
+static void dot(op_test *t) {
+  xlm_val x = op_leaf(t, "x[hidden 7]"), y = op_leaf(t, "y[hidden]");
+  op_out(t, xlm_op2(&t->b, XLM_OP_CONTRACT, x, y));
+}
+
+static void matrix_vector(op_test *t) {
+  xlm_val x = op_leaf(t, "x[batch 3, hidden 7]"), y = op_leaf(t, "y[hidden]");
+  op_out(t, xlm_op2(&t->b, XLM_OP_CONTRACT, x, y));
+}
+
+static void outer(op_test *t) {
+  xlm_val x = op_leaf(t, "x[batch 3, rows 4]"), y = op_leaf(t, "y[cols 5, batch]");
+  op_out(t, xlm_contract(&t->b, x, y, NULL, 0, NULL, -1));
+}
+
+static void mixed_types(op_test *t) {
+  xlm_val x = op_leaf(t, "x[batch 3, hidden 7]"), w = op_leaf_f32(t, "w[hidden, ffn 4]", -1, 1);
+  op_out(t, xlm_op2(&t->b, XLM_OP_CONTRACT, x, w));
+}
+
+static void wide_result(op_test *t) { // bf16 operands, f32 result: weight gradients
+  xlm_val x = op_leaf(t, "x[batch 9, hidden 7]"), w = op_leaf(t, "w[batch, ffn 4]");
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_text(&l, XLM_A_dtype, "f32");
+  xlm_val y = xlm_emit(&t->b, XLM_OP_CONTRACT, (xlm_val[]){x, w}, 2, &l);
+  XLM_ASSERT(xlm_val_type(t->b.g, y)->dtype == XLM_F32, "the dtype attribute decides");
+  op_out(t, y);
+}
+
+static void large(op_test *t) { // crosses tiles and k blocks
+  xlm_val x = op_leaf(t, "x[batch 2, seq 37, hidden 530]"), w = op_leaf(t, "w[hidden, ffn 71]");
+  op_out_const(t, xlm_op2(&t->b, XLM_OP_CONTRACT, x, w));
+}
+
+// A leaf [experts 3, routed 7, NAME]: expert 0 owns 4 rows, 1 none, 2 the other 3.
+static xlm_val ragged(op_test *t, const char *decl) {
+  xlm_graph *g = t->b.g;
+  if (!xlm_graph_dim_find(g, "routed", 0))
+    xlm_graph_dim_add(g, (xlm_dim_info){.name = "routed", .size = 7, .full = 7, .ragged = true});
+  xlm_val offsets = 0;
+  for (int i = 0; i < t->n_leaves; i++)
+    if (xlm_val_type(g, t->leaf[i].val)->dtype == XLM_I32) offsets = t->leaf[i].val;
+  if (!offsets) offsets = op_int_data(t, "offsets[ends 4]", (int[]){0, 4, 4, 7});
+  xlm_val v = op_leaf(t, decl);
+  xlm_val_at(g, v)->ragged_by = offsets;
+  return v;
+}
+
+static void ragged_rows(op_test *t) { // x @ w per expert, then summed over rows: ragged m, then ragged k
+  xlm_val x = ragged(t, "x[experts 3, routed, hidden 4]"), w = op_leaf(t, "w[experts, hidden, ffn 5]");
+  xlm_val z = ragged(t, "z[experts, routed, out 2]");
+  xlm_dim hidden = op_dim(t, "hidden"), routed = op_dim(t, "routed");
+  xlm_val y = xlm_contract(&t->b, x, w, &hidden, 1, NULL, -1);
+  op_out(t, xlm_contract(&t->b, y, z, &routed, 1, NULL, -1));
+}
+
+static void ragged_columns(op_test *t) { // the weight first: ragged n
+  xlm_val x = ragged(t, "x[experts 3, routed, hidden 4]"), w = op_leaf(t, "w[experts, hidden, ffn 5]");
+  xlm_val z = ragged(t, "z[experts, routed, out 2]");
+  xlm_dim hidden = op_dim(t, "hidden"), routed = op_dim(t, "routed");
+  xlm_dim dims[] = {op_dim(t, "experts"), routed, op_dim(t, "ffn")};
+  xlm_val y = xlm_contract(&t->b, w, x, &hidden, 1, dims, 3);
+  op_out(t, xlm_contract(&t->b, z, y, &routed, 1, NULL, -1));
+}
+
+static void acc_emit(op_test *t, xlm_val acc, xlm_val x, xlm_val y, const char *over) {
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_over, over);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_CONTRACT_ACC, (xlm_val[]){acc, x, y}, 3, &l));
+}
+
+static void acc_first(op_test *t) {
+  xlm_val x = op_leaf(t, "x[batch 2, seq 9, hidden 5]"), dy = op_leaf(t, "dy[batch, seq, ffn 3]");
+  acc_emit(t, op_state(t, "acc[ffn, hidden]", -1, 1), x, dy, "batch seq");
+}
+
+static void acc_next(op_test *t) {
+  t->env.microbatch = 2;
+  acc_first(t);
+}
+
+static void acc_ragged(op_test *t) {
+  t->env.microbatch = 1;
+  xlm_val x = ragged(t, "x[experts 3, routed, hidden 4]"), dy = ragged(t, "dy[experts, routed, ffn 5]");
+  acc_emit(t, op_state(t, "acc[experts, hidden, ffn]", -1, 1), x, dy, "routed");
+}
+
+static const op_case table[] = {
+    {"shared_all", XLM_OP_CONTRACT, shared_all, .bf16 = true},
+    {"heads", XLM_OP_CONTRACT, to_heads_and_back, .bf16 = true},
+    {"batch_dims", XLM_OP_CONTRACT, batch_dims, .bf16 = true},
+    {"other_order", XLM_OP_CONTRACT, other_order, .bf16 = true},
+    {"dot", XLM_OP_CONTRACT, dot, .bf16 = true},
+    {"matrix_vector", XLM_OP_CONTRACT, matrix_vector, .bf16 = true},
+    {"outer", XLM_OP_CONTRACT, outer, .bf16 = true},
+    {"mixed_types", XLM_OP_CONTRACT, mixed_types, .bf16 = true},
+    {"wide_result", XLM_OP_CONTRACT, wide_result, .bf16 = true},
+    {"large", XLM_OP_CONTRACT, large, .bf16 = true, .no_grad = true},
+    {"ragged_rows", XLM_OP_CONTRACT, ragged_rows, .bf16 = true},
+    {"ragged_columns", XLM_OP_CONTRACT, ragged_columns, .bf16 = true},
+    {"first", XLM_OP_CONTRACT_ACC, acc_first, .bf16 = true, .no_grad = true},
+    {"next", XLM_OP_CONTRACT_ACC, acc_next, .bf16 = true, .no_grad = true},
+    {"ragged", XLM_OP_CONTRACT_ACC, acc_ragged, .bf16 = true, .no_grad = true},
+};
+const op_cases cases_products = {table, sizeof table / sizeof *table};

@@ -1,0 +1,188 @@
+// Cases of lookup, cross_entropy and dropout.
+#include "tests/ops/run_op.h"
+
+// ---- lookup
+
+static void lookup_rows(op_test *t) { // repeated tokens, first and last of the table
+  xlm_val table = op_leaf(t, "table[vocab 7, hidden 37]");
+  xlm_val tokens = op_int_data(t, "tokens[batch 2, seq 4]", (int[]){0, 6, 3, 3, 3, 0, 1, 5});
+  op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, tokens));
+}
+
+static void lookup_in_second(op_test *t) { // a table that stores the vocabulary inside; rows of two dims
+  xlm_val table = op_leaf(t, "table[heads 3, vocab 5, head 4]");
+  xlm_val tokens = op_ints(t, "tokens[seq 6]", 0, 5);
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_vocab, "vocab");
+  op_out(t, xlm_emit(&t->b, XLM_OP_LOOKUP, (xlm_val[]){table, tokens}, 2, &l));
+}
+
+static void lookup_outside(op_test *t) { // tokens that no row has give zeros and no gradient
+  xlm_val table = op_leaf(t, "table[vocab 4, hidden 5]");
+  xlm_val tokens = op_int_data(t, "tokens[seq 5]", (int[]){-1, 3, 4, 0, 2147483647});
+  op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, tokens));
+}
+
+static void lookup_part(op_test *t) { // rows 3 .. 6 of a vocabulary of 10: a shard
+  xlm_graph_dim_add(t->b.g, (xlm_dim_info){.name = "vocab", .size = 4, .full = 10, .offset = 3, .axes = 1});
+  xlm_dim d = xlm_graph_dim_find(t->b.g, "vocab", 1);
+  xlm_attr_list l = op_attrs(t), at = op_attrs(t);
+  xlm_val like = op_leaf(t, "table[rows 4, hidden 5]"),
+          tokens = op_int_data(t, "tokens[seq 6]", (int[]){2, 3, 4, 6, 7, 6});
+  xlm_attr_put_dims(&l, XLM_A_from, &xlm_val_type(t->b.g, like)->dim[0], 1);
+  xlm_attr_put_dims(&l, XLM_A_to, &d, 1);
+  xlm_val table = xlm_emit(&t->b, XLM_OP_RENAME, &like, 1, &l);
+  xlm_attr_put_dims(&at, XLM_A_vocab, &d, 1);
+  op_out(t, xlm_emit(&t->b, XLM_OP_LOOKUP, (xlm_val[]){table, tokens}, 2, &at));
+}
+
+static void lookup_large(op_test *t) { // enough for every worker to have a part
+  xlm_val table = op_leaf(t, "table[vocab 300, hidden 100]"), tokens = op_ints(t, "tokens[seq 400]", 0, 300);
+  op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, tokens));
+}
+
+static void lookup_scalar_rows(op_test *t) { // a table of numbers
+  xlm_val table = op_leaf(t, "table[vocab 9]"), tokens = op_ints(t, "tokens[batch 3, seq 3]", 0, 9);
+  op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, tokens));
+}
+
+static void lookup_tied(op_test *t) { // one table read twice: the gradients add
+  xlm_val table = op_leaf(t, "table[vocab 6, hidden 8]");
+  xlm_val a = op_ints(t, "a[seq 5]", 0, 6), b = op_ints(t, "b[seq 5]", 0, 6);
+  op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, a));
+  op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, b));
+}
+
+// ---- cross_entropy
+
+static void loss_of(op_test *t, xlm_val logits, xlm_val targets, xlm_val valid, const xlm_attr_list *l) {
+  xlm_val in[] = {logits, targets, valid};
+  op_out(t, xlm_emit(&t->b, XLM_OP_CROSS_ENTROPY, in, valid ? 3 : 2, l));
+}
+
+static void loss_simple(op_test *t) {
+  xlm_val logits = op_leaf(t, "logits[batch 2, seq 3, vocab 11]");
+  loss_of(t, logits, op_ints(t, "targets[batch, seq]", 0, 11), 0, NULL);
+}
+
+static void loss_valid(op_test *t) { // the count comes from outside
+  xlm_val logits = op_leaf_range(t, "logits[batch 2, seq 3, vocab 5]", -8, 8);
+  xlm_val targets = op_ints(t, "targets[batch, seq]", 0, 5), valid = op_fixed(t, "valid[]", 7, 9);
+  loss_of(t, logits, targets, valid, NULL);
+}
+
+static void loss_ignore(op_test *t) { // ignored, negative and too large targets do not count
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_int(&l, XLM_A_ignore, 2);
+  xlm_val logits = op_leaf(t, "logits[seq 7, vocab 5]");
+  loss_of(t, logits, op_int_data(t, "targets[seq]", (int[]){2, 1, -1, 4, 5, 0, 2}), 0, &l);
+}
+
+static void loss_none(op_test *t) { // nothing counts: zero, and no gradient
+  xlm_val logits = op_leaf(t, "logits[seq 3, vocab 5]");
+  loss_of(t, logits, op_int_data(t, "targets[seq]", (int[]){-1, -1, -1}), 0, NULL);
+}
+
+static void loss_order(op_test *t) { // the vocabulary in the middle, the targets in another order
+  xlm_val logits = op_leaf(t, "logits[seq 3, vocab 70, batch 2]");
+  loss_of(t, logits, op_ints(t, "targets[batch, seq]", 0, 70), 0, NULL);
+}
+
+static void loss_large(op_test *t) { // several chunks per row, a ragged end, large logits
+  xlm_val logits = op_leaf_range(t, "logits[seq 5, vocab 2500]", -60, 60);
+  loss_of(t, logits, op_ints(t, "targets[seq]", 0, 2500), 0, NULL);
+}
+
+static void loss_rising(op_test *t) { // the maximum moves from chunk to chunk
+  enum { V = 3000 };
+  double x[V];
+  for (int i = 0; i < V; i++) x[i] = i / 1000 * 90.0 + i % 7;
+  xlm_val logits = op_data(t, "logits[seq 1, vocab 3000]", x);
+  loss_of(t, logits, op_int_data(t, "targets[seq]", (int[]){1500}), 0, NULL);
+}
+
+static void loss_blocks(op_test *t) { // rows of whole vectors: read and overwritten where they lie
+  xlm_val logits = op_leaf(t, "logits[seq 40, vocab 256]");
+  loss_of(t, logits, op_ints(t, "targets[seq]", 0, 256), 0, NULL);
+}
+
+static void loss_and_lse(op_test *t) { // both results have gradients
+  xlm_val logits = op_leaf(t, "logits[batch 2, seq 3, vocab 6]"),
+          targets = op_ints(t, "targets[batch, seq]", -1, 6);
+  xlm_val loss = xlm_op2(&t->b, XLM_OP_CROSS_ENTROPY, logits, targets);
+  op_out(t, loss);
+  op_out(t, loss + 1);
+}
+
+// ---- dropout
+
+static void drop(op_test *t, const char *decl, double p) {
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_float(&l, XLM_A_p, p);
+  xlm_attr_put_text(&l, XLM_A_name, "layers.0.drop");
+  t->env.first_row = 6;
+  xlm_val x = op_leaf(t, decl);
+  op_out(t, xlm_emit(&t->b, XLM_OP_DROPOUT, &x, 1, &l));
+}
+
+static void drop_some(op_test *t) {
+  drop(t, "x[batch 2, seq 5, hidden 7]", 0.25);
+}
+static void drop_none(op_test *t) {
+  drop(t, "x[batch 2, seq 5]", 0);
+}
+static void drop_most(op_test *t) {
+  drop(t, "x[seq 9, hidden 9]", 0.999);
+}
+static void drop_batch_inside(op_test *t) {
+  drop(t, "x[seq 5, batch 3, hidden 6]", 0.5);
+}
+static void drop_batch_last(op_test *t) {
+  drop(t, "x[seq 5, batch 3]", 0.5);
+}
+static void drop_large(op_test *t) {
+  drop(t, "x[batch 3, seq 50, hidden 101]", 0.1);
+}
+static void drop_scalar(op_test *t) {
+  drop(t, "x[]", 0.5);
+}
+
+static void drop_part(op_test *t) { // one part of a split dimension: rows of memory with gaps between them
+  xlm_graph_dim_add(t->b.g, (xlm_dim_info){.name = "seq", .size = 3, .full = 10, .offset = 4, .axes = 1});
+  xlm_dim d = xlm_graph_dim_find(t->b.g, "seq", 1), part = op_dim(t, "part 3");
+  xlm_val x = op_leaf(t, "x[batch 2, part, hidden 6]");
+  xlm_attr_list l = op_attrs(t), drop_attrs = op_attrs(t);
+  xlm_attr_put_dims(&l, XLM_A_from, &part, 1);
+  xlm_attr_put_dims(&l, XLM_A_to, &d, 1);
+  x = xlm_emit(&t->b, XLM_OP_RENAME, &x, 1, &l);
+  xlm_attr_put_float(&drop_attrs, XLM_A_p, 0.5);
+  op_out(t, xlm_emit(&t->b, XLM_OP_DROPOUT, &x, 1, &drop_attrs));
+}
+
+static const op_case table[] = {
+    {"rows", XLM_OP_LOOKUP, lookup_rows, .bf16 = true},
+    {"in_second", XLM_OP_LOOKUP, lookup_in_second, .bf16 = true},
+    {"outside", XLM_OP_LOOKUP, lookup_outside},
+    {"part", XLM_OP_LOOKUP, lookup_part},
+    {"large", XLM_OP_LOOKUP, lookup_large, .bf16 = true},
+    {"scalar_rows", XLM_OP_LOOKUP, lookup_scalar_rows},
+    {"tied", XLM_OP_LOOKUP, lookup_tied},
+    {"simple", XLM_OP_CROSS_ENTROPY, loss_simple, .bf16 = true},
+    {"valid", XLM_OP_CROSS_ENTROPY, loss_valid, .bf16 = true},
+    {"ignore", XLM_OP_CROSS_ENTROPY, loss_ignore, .bf16 = true},
+    {"none", XLM_OP_CROSS_ENTROPY, loss_none},
+    {"order", XLM_OP_CROSS_ENTROPY, loss_order, .bf16 = true},
+    {"large", XLM_OP_CROSS_ENTROPY, loss_large, .bf16 = true},
+    {"rising", XLM_OP_CROSS_ENTROPY, loss_rising, .no_grad = true},
+    {"blocks", XLM_OP_CROSS_ENTROPY, loss_blocks, .bf16 = true},
+    {"and_lse", XLM_OP_CROSS_ENTROPY, loss_and_lse},
+    {"some", XLM_OP_DROPOUT, drop_some, .bf16 = true},
+    {"none", XLM_OP_DROPOUT, drop_none},
+    {"most", XLM_OP_DROPOUT, drop_most},
+    {"batch_inside", XLM_OP_DROPOUT, drop_batch_inside},
+    {"batch_last", XLM_OP_DROPOUT, drop_batch_last},
+    {"large", XLM_OP_DROPOUT, drop_large, .bf16 = true},
+    {"scalar", XLM_OP_DROPOUT, drop_scalar},
+    {"part", XLM_OP_DROPOUT, drop_part},
+};
+const op_cases cases_tokens = {table, sizeof table / sizeof *table};

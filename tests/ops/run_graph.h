@@ -1,0 +1,35 @@
+// A tiny interpreter of graphs for tests: runs the nodes of an xlm_graph in order on one backend, calling
+// kernels exactly as the executor does (workspace, prepare, run), without passes, plan or arena.
+//
+// It is strict where the executor is fast: every output and workspace is poisoned with NaN before a kernel
+// runs, guard bytes behind every buffer are checked after it, constants must stay untouched, and an op that
+// may run in place runs a second time in place and must give the same bits. On the reference backend every
+// floating value is f64, whatever the graph says.
+#ifndef XLM_TESTS_OPS_RUN_GRAPH_H
+#define XLM_TESTS_OPS_RUN_GRAPH_H
+
+#include "compiler/ir/op.h"
+#include "runtime/device/kernel.h"
+
+typedef struct run_graph run_graph;
+
+// `error` receives a sentence when something is wrong (no kernel, guard overwritten); the caller stops there.
+typedef struct run_options {
+  const xlm_backend *backend;
+  bool f64;      // the reference backend's types
+  bool in_place; // also check in-place execution
+  int threads;
+  xlm_step_env env;
+} run_options;
+
+run_graph *run_graph_new(const xlm_graph *g, run_options o);
+void run_graph_free(run_graph *r);
+const char *run_graph_error(const run_graph *r); // NULL while all is well
+
+void run_graph_set(run_graph *r, xlm_val v, const double *values); // converts to the value's element type
+void run_graph_get(const run_graph *r, xlm_val v, double *values);
+const void *run_graph_bytes(const run_graph *r, xlm_val v, size_t *n);
+int64_t run_graph_elements(const run_graph *r, xlm_val v);
+void run_graph_run(run_graph *r, xlm_node first, xlm_node end); // nodes [first, end)
+
+#endif

@@ -1,0 +1,416 @@
+// The CPU matrix product against a double reference: random shapes, stride patterns, types, ragged groups and thread
+// counts, on every instruction set of this machine (a child process each, since XLM_CPU_ISA is read once). Besides
+// values it checks what gemm.h promises: equal bits however the work is divided, no byte written outside C, and a workspace
+// of exactly the promised size.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ops/cpu/gemm.h"
+#include "ops/cpu/isa.h"
+
+enum { GUARD = 256, CANARY = 0xa5, ENTRIES = 8 };
+
+// ---- random numbers, types ----
+
+static uint32_t draw(uint32_t *seed) {
+  *seed = *seed * 1664525u + 1013904223u;
+  return *seed >> 8;
+}
+
+static int below(uint32_t *seed, int n) { return (int)(draw(seed) % (uint32_t)n); }
+
+static float widen(uint16_t h) {
+  uint32_t w = (uint32_t)h << 16;
+  float f;
+  memcpy(&f, &w, 4);
+  return f;
+}
+
+static double get(const void *p, xlm_dtype t, int64_t i) {
+  return t == XLM_F32 ? ((const float *)p)[i] : widen(((const uint16_t *)p)[i]);
+}
+
+static void fill_random(void *p, xlm_dtype t, int64_t n, uint32_t *seed) {
+  for (int64_t i = 0; i < n; i++) {
+    float f = (float)below(seed, 1 << 20) / (1 << 19) - 1;
+    uint32_t w;
+    memcpy(&w, &f, 4);
+    if (t == XLM_F32) ((float *)p)[i] = f;
+    else ((uint16_t *)p)[i] = (uint16_t)(w >> 16);
+  }
+}
+
+// ---- guarded memory ----
+
+static char *guarded_new(size_t bytes) {
+  size_t all = (bytes + 63) / 64 * 64 + 2 * GUARD;
+  char *p = aligned_alloc(64, all);
+  assert_non_null(p);
+  memset(p, CANARY, all);
+  return p + GUARD;
+}
+
+static void guarded_free(char *p, size_t bytes) {
+  for (size_t i = 0; i < GUARD; i++) {
+    assert_int_equal((unsigned char)p[-1 - (ptrdiff_t)i], CANARY);
+    assert_int_equal((unsigned char)p[bytes + i], CANARY);
+  }
+  free(p - GUARD);
+}
+
+// ---- a problem: sizes, layouts and data ----
+
+typedef struct problem {
+  xlm_gemm g;
+  int64_t a_count, b_count, c_count; // elements spanned
+  void *a, *b, *add;
+  int32_t offsets[ENTRIES + 1];
+  bool ragged;
+} problem;
+
+static xlm_gemm_index *group(xlm_gemm *g, int i) { return i == 0 ? &g->batch : i == 1 ? &g->m : i == 2 ? &g->n : &g->k; }
+
+static int64_t *stride_of(xlm_gemm_index *x, int side) { return side == 0 ? x->a : side == 1 ? x->b : x->c; }
+
+static bool side_has(const xlm_gemm *g, int side, int i) {
+  static const bool has[3][4] = {{1, 1, 0, 1}, {1, 0, 1, 1}, {1, 1, 1, 0}};
+  bool ragged_here = g->ragged && has[side][g->ragged]; // then the batch dimension is folded into the ragged one
+  return has[side][i] && !(i == 0 && ragged_here);
+}
+
+// Lays the dimensions of one operand out in a random order (or as listed), sometimes with a gap; returns the span.
+static int64_t lay_out(xlm_gemm *g, int side, bool permute, uint32_t *seed) {
+  struct { xlm_gemm_index *x; int d; } dim[4 * XLM_GEMM_DIMS];
+  int n = 0;
+  for (int i = 0; i < 4; i++)
+    for (int d = 0; d < group(g, i)->n; d++) {
+      stride_of(group(g, i), side)[d] = 0;
+      if (side_has(g, side, i)) dim[n].x = group(g, i), dim[n++].d = d;
+    }
+  for (int i = n - 1; permute && i > 0; i--) {
+    int j = below(seed, i + 1);
+    xlm_gemm_index *x = dim[i].x;
+    int d = dim[i].d;
+    dim[i] = dim[j];
+    dim[j].x = x, dim[j].d = d;
+  }
+  int64_t stride = 1;
+  for (int i = n - 1; i >= 0; i--) {
+    stride_of(dim[i].x, side)[dim[i].d] = stride;
+    stride *= dim[i].x->size[dim[i].d];
+    if (permute && below(seed, 4) == 0) stride += 1 + below(seed, 5);
+  }
+  return stride > 0 ? stride : 1;
+}
+
+static void set_data(problem *p, bool permute, uint32_t *seed) {
+  p->a_count = lay_out(&p->g, 0, permute, seed);
+  p->b_count = lay_out(&p->g, 1, permute, seed);
+  p->c_count = lay_out(&p->g, 2, permute, seed);
+  p->a = malloc((size_t)p->a_count * 4), p->b = malloc((size_t)p->b_count * 4), p->add = malloc((size_t)p->c_count * 4);
+  assert_true(p->a && p->b && p->add);
+  fill_random(p->a, p->g.a, p->a_count, seed);
+  fill_random(p->b, p->g.b, p->b_count, seed);
+  fill_random(p->add, p->g.c, p->c_count, seed);
+}
+
+static void problem_free(problem *p) { free(p->a), free(p->b), free(p->add); }
+
+static int64_t count(const xlm_gemm_index *x) {
+  int64_t n = 1;
+  for (int d = 0; d < x->n; d++) n *= x->size[d];
+  return n;
+}
+
+// Splits n into up to 3 dimensions.
+static void split(xlm_gemm_index *x, int64_t n, bool permute, uint32_t *seed) {
+  static const int factors[] = {2, 3, 4, 5, 7};
+  *x = (xlm_gemm_index){.n = 1, .size = {n}};
+  for (int tries = 0; permute && tries < 3 && x->n < 3; tries++) {
+    int f = factors[below(seed, 5)];
+    if (x->size[0] % f == 0 && x->size[0] > 0) {
+      x->size[x->n++] = f;
+      x->size[0] /= f;
+    }
+  }
+}
+
+static problem random_problem(uint32_t *seed) {
+  static const int ms[] = {0, 1, 2, 3, 7, 8, 9, 16, 48, 65, 200}, ks[] = {0, 1, 2, 15, 16, 33, 64, 100, 385, 400, 800, 1201};
+  problem p = {0};
+  bool permute = below(seed, 3) > 0;
+  p.g.a = below(seed, 2), p.g.b = below(seed, 2), p.g.c = below(seed, 2);
+  p.g.add = below(seed, 2);
+  p.g.ragged = below(seed, 3) ? XLM_GEMM_DENSE : (xlm_gemm_ragged)below(seed, 4);
+  int64_t n[4] = {below(seed, 40) ? 1 + below(seed, 4) : 0, ms[below(seed, 11)], ms[below(seed, 11)], ks[below(seed, 12)]};
+  if (below(seed, 3) == 0) n[1] = 1 + below(seed, 120), n[2] = 1 + below(seed, 120), n[3] = 1 + below(seed, 450);
+  for (int i = 0; i < 4; i++) {
+    bool whole = p.g.ragged && (i == 0 || i == (int)p.g.ragged);
+    split(group(&p.g, i), n[i], permute && !whole, seed);
+  }
+  if (p.g.ragged)
+    for (int e = 0; e < n[0]; e++) {
+      int left = (int)n[p.g.ragged] - p.offsets[e];
+      p.offsets[e + 1] = p.offsets[e] + (below(seed, 4) ? below(seed, left + 1) : 0);
+    }
+  set_data(&p, permute, seed);
+  return p;
+}
+
+// ---- running and checking ----
+
+static int64_t offset(xlm_gemm_index *x, int side, int64_t i) {
+  int64_t o = 0;
+  for (int d = x->n - 1; d >= 0; d--) {
+    o += (d ? i % x->size[d] : i) * stride_of(x, side)[d];
+    i /= x->size[d];
+  }
+  return o;
+}
+
+static void run(const problem *p, void *c, const void *add, int threads) {
+  xlm_pool *pool;
+  xlm_error err;
+  assert_int_equal(xlm_pool_new(threads, &pool, &err), 0);
+  size_t bytes = xlm_gemm_workspace(&p->g, threads);
+  char *workspace = guarded_new(bytes);
+  xlm_gemm_run(&p->g, p->a, p->b, p->g.add ? add : NULL, c, p->g.ragged ? p->offsets : NULL, workspace,
+               threads > 1 ? pool : NULL);
+  guarded_free(workspace, bytes);
+  xlm_pool_free(pool);
+}
+
+static void check_element(problem *p, const void *c, int64_t e, int64_t i, int64_t j, int64_t k0, int64_t k1) {
+  xlm_gemm *g = &p->g;
+  int64_t a = offset(&g->batch, 0, e) + offset(&g->m, 0, i), b = offset(&g->batch, 1, e) + offset(&g->n, 1, j);
+  int64_t at = offset(&g->batch, 2, e) + offset(&g->m, 2, i) + offset(&g->n, 2, j);
+  double sum = g->add ? get(p->add, g->c, at) : 0, size = fabs(sum);
+  for (int64_t k = k0; k < k1; k++) {
+    double v = get(p->a, g->a, a + offset(&g->k, 0, k)) * get(p->b, g->b, b + offset(&g->k, 1, k));
+    sum += v, size += fabs(v);
+  }
+  // Rounding of a sum of n terms: n * eps * sum of magnitudes, at worst; random signs stay far below.
+  double tolerance = size * 6e-8 * (sqrt((double)(k1 - k0)) + 8) + (g->c == XLM_BF16 ? fabs(sum) * 0.00391 : 0);
+  double got = get(c, g->c, at);
+  if (!(fabs(got - sum) <= tolerance + 1e-30))
+    fail_msg("element %ld %ld %ld of m %ld n %ld k %ld: %.9g, expected %.9g", (long)e, (long)i, (long)j,
+             (long)count(&g->m), (long)count(&g->n), (long)count(&g->k), got, sum);
+}
+
+// Checks a sample of the elements of C and marks all of them in `seen`.
+static void check_all(problem *p, const void *c, bool *seen, uint32_t *seed) {
+  xlm_gemm *g = &p->g;
+  for (int64_t e = 0; e < count(&g->batch); e++) {
+    int64_t from[4] = {0}, to[4] = {0, count(&g->m), count(&g->n), count(&g->k)};
+    if (g->ragged) from[g->ragged] = p->offsets[e], to[g->ragged] = p->offsets[e + 1];
+    int64_t elements = (to[1] - from[1]) * (to[2] - from[2]), every = elements * (to[3] - from[3]) / 20000 + 1;
+    for (int64_t i = from[1]; i < to[1]; i++)
+      for (int64_t j = from[2]; j < to[2]; j++) {
+        seen[offset(&g->batch, 2, e) + offset(&g->m, 2, i) + offset(&g->n, 2, j)] = true;
+        bool corner = (i == from[1] || i == to[1] - 1) && (j == from[2] || j == to[2] - 1);
+        if (corner || below(seed, (int)every) == 0) check_element(p, c, e, i, j, from[3], to[3]);
+      }
+  }
+}
+
+static void check_untouched(const problem *p, const char *c, const bool *seen) {
+  size_t size = p->g.c == XLM_F32 ? 4 : 2;
+  for (int64_t i = 0; i < p->c_count; i++)
+    for (size_t b = 0; !seen[i] && b < size; b++) assert_int_equal((unsigned char)c[(size_t)i * size + b], CANARY);
+}
+
+static void check_problem(problem *p, uint32_t *seed) {
+  size_t bytes = (size_t)p->c_count * (p->g.c == XLM_F32 ? 4 : 2);
+  char *c = guarded_new(bytes), *again = guarded_new(bytes);
+  bool *seen = calloc((size_t)p->c_count, 1);
+  run(p, c, p->add, 1 + below(seed, 2));
+  check_all(p, c, seen, seed);
+  check_untouched(p, c, seen);
+  if (p->g.add) memcpy(again, p->add, bytes); // in place, another number of threads: the same bits
+  run(p, again, p->g.add ? again : NULL, 1 + below(seed, 4));
+  size_t size = p->g.c == XLM_F32 ? 4 : 2;
+  for (int64_t i = 0; i < p->c_count; i++)
+    if (seen[i]) assert_memory_equal(c + (size_t)i * size, again + (size_t)i * size, size);
+  free(seen);
+  guarded_free(c, bytes);
+  guarded_free(again, bytes);
+}
+
+// ---- tests ----
+
+static void random_products(void **state) {
+  (void)state;
+  for (uint32_t i = 0; i < 400; i++) {
+    uint32_t seed = i * 7919 + 1;
+    problem p = random_problem(&seed);
+    check_problem(&p, &seed);
+    problem_free(&p);
+  }
+}
+
+static void large_products(void **state) { // several rounds of each kind
+  (void)state;
+  static const int shapes[][4] = {
+      {1, 40, 4000, 1300}, {1, 300, 2000, 420}, {3, 50, 1700, 390}, {1, 20, 90, 9000}, {1, 9, 20000, 90}};
+  for (uint32_t i = 0; i < 40; i++) {
+    uint32_t seed = i + 99;
+    const int *s = shapes[i % 5];
+    problem p = {.g = {.a = i & 1, .b = i >> 1 & 1, .c = i >> 2 & 1, .add = i & 1}};
+    for (int x = 0; x < 4; x++) split(group(&p.g, x), s[x], false, &seed);
+    set_data(&p, i > 20, &seed);
+    check_problem(&p, &seed);
+    problem_free(&p);
+  }
+}
+
+// A block of a product, computed alone (few rows, few columns, other threads, or C transposed), has the bits it has in
+// the whole.
+static void check_block(const problem *whole, const char *c, int i0, int j0, int m, int n, bool transposed) {
+  problem p = *whole;
+  int64_t size = p.g.c == XLM_F32 ? 4 : 2;
+  p.g.m.size[0] = m, p.g.n.size[0] = n;
+  p.a = (char *)p.a + i0 * p.g.m.a[0] * (p.g.a == XLM_F32 ? 4 : 2);
+  p.b = (char *)p.b + j0 * p.g.n.b[0] * (p.g.b == XLM_F32 ? 4 : 2);
+  int64_t row = whole->g.m.c[0];
+  if (transposed) p.g.m.c[0] = 1, p.g.n.c[0] = m;
+  else p.g.m.c[0] = n;
+  char *part = guarded_new((size_t)(m * n * size)), *add = malloc((size_t)(m * n * size));
+  for (int i = 0; i < m; i++)
+    for (int j = 0; j < n; j++)
+      memcpy(add + (i * p.g.m.c[0] + j * p.g.n.c[0]) * size, (char *)p.add + ((i0 + i) * row + j0 + j) * size,
+             (size_t)size);
+  run(&p, part, add, 1 + (m + n) % 4);
+  for (int i = 0; i < m; i++)
+    for (int j = 0; j < n; j++)
+      assert_memory_equal(part + (i * p.g.m.c[0] + j * p.g.n.c[0]) * size, c + ((i0 + i) * row + j0 + j) * size, size);
+  free(add);
+  guarded_free(part, (size_t)(m * n * size));
+}
+
+static problem plain_problem(int m, int n, int k, int bits, bool ta, bool tb, uint32_t *seed) {
+  problem p = {.g = {.a = bits & 1, .b = bits >> 1 & 1, .c = bits >> 2 & 1, .add = bits >> 3 & 1}};
+  int sizes[4] = {1, m, n, k};
+  for (int x = 0; x < 4; x++) split(group(&p.g, x), sizes[x], false, seed);
+  set_data(&p, false, seed);
+  if (ta) p.g.m.a[0] = 1, p.g.k.a[0] = m;
+  if (tb) p.g.k.b[0] = 1, p.g.n.b[0] = k;
+  return p;
+}
+
+static void same_bits_in_blocks(void **state) {
+  (void)state;
+  uint32_t seed = 5;
+  for (int bits = 0; bits < 16; bits++) {
+    int m = 150, n = 260, k = bits % 3 ? 901 : 333;
+    problem p = plain_problem(m, n, k, bits, bits & 1, bits & 2, &seed);
+    size_t bytes = (size_t)(m * n) * (p.g.c == XLM_F32 ? 4 : 2);
+    char *c = guarded_new(bytes);
+    run(&p, c, p.add, 2);
+    for (int t = 0; t < 12; t++) {
+      int i0 = below(&seed, m), j0 = below(&seed, n);
+      int rows = t % 3 ? 1 + below(&seed, 12) : m, columns = t % 4 ? 1 + below(&seed, 99) : n;
+      if (rows > m - i0) rows = m - i0;
+      if (columns > n - j0) columns = n - j0;
+      check_block(&p, c, i0, j0, rows, columns, t & 1);
+    }
+    guarded_free(c, bytes);
+    problem_free(&p);
+  }
+}
+
+// Each entry of a ragged product has the bits of the dense product of its rows.
+static void same_bits_ragged(void **state) {
+  (void)state;
+  uint32_t seed = 17;
+  int experts = 5, rows = 90, n = 70, k = 500;
+  for (int bits = 0; bits < 8; bits++) {
+    problem p = {.g = {.a = bits & 1, .b = bits >> 1 & 1, .c = bits >> 2 & 1, .ragged = XLM_GEMM_RAGGED_M},
+                 .offsets = {0, 3, 3, 50, 51, 90}};
+    int sizes[4] = {experts, rows, n, k};
+    for (int x = 0; x < 4; x++) split(group(&p.g, x), sizes[x], false, &seed);
+    set_data(&p, false, &seed);
+    int64_t size = p.g.c == XLM_F32 ? 4 : 2;
+    char *c = guarded_new((size_t)(rows * n * size)), *one = guarded_new((size_t)(rows * n * size));
+    run(&p, c, NULL, 3);
+    for (int e = 0; e < experts; e++) {
+      problem q = p;
+      q.g.ragged = XLM_GEMM_DENSE, q.g.batch.n = 0, q.g.m.size[0] = p.offsets[e + 1] - p.offsets[e];
+      q.a = (char *)p.a + p.offsets[e] * p.g.m.a[0] * (p.g.a == XLM_F32 ? 4 : 2);
+      q.b = (char *)p.b + e * p.g.batch.b[0] * (p.g.b == XLM_F32 ? 4 : 2);
+      run(&q, one + p.offsets[e] * n * size, NULL, 1);
+    }
+    assert_memory_equal(c, one, (size_t)(rows * n * size));
+    guarded_free(c, (size_t)(rows * n * size));
+    guarded_free(one, (size_t)(rows * n * size));
+    problem_free(&p);
+  }
+}
+
+// C in bf16 is rounded once, to nearest, ties to even; NaN and infinity survive.
+static void rounds_to_even(void **state) {
+  (void)state;
+  static const float in[] = {1 + 1 / 256.f, 1 + 3 / 256.f, 1 + 1 / 256.f + 1e-6f, -1 - 3 / 256.f, INFINITY, NAN};
+  static const float expected[] = {1, 1 + 4 / 256.f, 1 + 2 / 256.f, -1 - 4 / 256.f, INFINITY, NAN};
+  float one[16];
+  for (int i = 0; i < 16; i++) one[i] = 1;
+  for (int rows = 1; rows <= 16; rows += 15) { // few rows, and a whole tile
+    problem p = {.g = {.c = XLM_BF16, .m = {1, {rows}, {1}, {0}, {6}}, .n = {1, {6}, {0}, {1}, {1}}, .k = {1, {1}, {1}, {6}}}};
+    uint16_t c[16 * 6];
+    p.a = one, p.b = (void *)in;
+    run(&p, c, NULL, 1);
+    for (int i = 0; i < rows * 6; i++)
+      if (isnan(expected[i % 6])) assert_true(isnan(widen(c[i])));
+      else assert_true(widen(c[i]) == expected[i % 6]);
+  }
+}
+
+static void simplify_merges(void **state) {
+  (void)state;
+  xlm_gemm g = {.m = {3, {2, 1, 3}, {12, 7, 4}, {0}, {30, 9, 10}}, .n = {1, {10}, {0}, {1}, {1}},
+                .k = {2, {2, 2}, {2, 1}, {10, 20}, {0}}};
+  xlm_gemm_simplify(&g);
+  assert_int_equal(g.m.n, 1);
+  assert_int_equal(g.m.size[0], 6);
+  assert_int_equal(g.m.a[0], 4);
+  assert_int_equal(g.m.c[0], 10);
+  assert_int_equal(g.k.n, 2);
+  xlm_gemm again = g;
+  xlm_gemm_simplify(&again);
+  assert_memory_equal(&again.m, &g.m, sizeof g.m);
+}
+
+static int run_all(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(simplify_merges), cmocka_unit_test(rounds_to_even),      cmocka_unit_test(random_products),
+      cmocka_unit_test(large_products),  cmocka_unit_test(same_bits_in_blocks), cmocka_unit_test(same_bits_ragged),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+  static const char *const names[] = {"base", "avx2", "avx512"};
+  int failed = 0;
+  for (int i = 0; i < 3; i++) {
+    pid_t child = fork();
+    if (child == 0) {
+      setenv("XLM_CPU_ISA", names[i], 1);
+      if ((int)xlm_cpu_isa() != i) _exit(0); // not on this machine
+      fprintf(stderr, "instruction set %s%s\n", names[i], xlm_cpu_has_bf16() ? " with bf16" : "");
+      exit(run_all() != 0);
+    }
+    int status = 1;
+    if (child < 0 || waitpid(child, &status, 0) < 0) return 1;
+    failed |= status != 0;
+  }
+  return failed;
+}

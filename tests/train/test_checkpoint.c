@@ -1,0 +1,400 @@
+// States, initial values, weights of other tools, checkpoints: on a small hand-made plan, whole and split
+// over two ranks.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/init.h"
+#include "runtime/checkpoint/safetensors.h"
+#include "runtime/checkpoint/store.h"
+#include "runtime/checkpoint/weights.h"
+
+enum { D = 6, H = 4, HD = 3, E = 2, F = 5, STATES = 7, DIMS = 8 };
+enum { DIM_D = 1, DIM_H, DIM_HD, DIM_E, DIM_F, DIM_ONE };
+
+typedef struct world { // a plan for one or two ranks and the memory of its states
+  xlm_plan plan;
+  xlm_rank_plan rank[2], *classes[2];
+  uint32_t class_of[2];
+  xlm_dim_info dims[2][DIMS];
+  xlm_tensor tensors[STATES + 1];
+  xlm_plan_state states[STATES];
+  float memory[2][STATES][512];
+  xlm_store *store;
+} world;
+
+static void *address(void *arg, uint32_t rank, uint32_t state) {
+  return ((world *)arg)->memory[rank][state];
+}
+
+static void add_state(world *w, int i, const char *name, const char *role, const char *init, xlm_type type) {
+  w->tensors[i + 1] = (xlm_tensor){.name = name, .type = type};
+  w->states[i] = (xlm_plan_state){name, role, init, (uint32_t)i + 1, strcmp(role, "gradient") != 0};
+}
+
+static const xlm_plan_weight weights[] = {
+    {"wq", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 0, 3}}},
+    {"wk", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 1, 3}}},
+    {"wv", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 2, 3}}},
+    {"gate", "moe.{experts}.w1", DIM_E, 2, {{1, {DIM_F}, 0, 0}, {1, {DIM_D}, 0, 0}}},
+};
+static const xlm_plan_config config[] = {{"hidden", 1, {"hidden_size"}, 6, true},
+                                         {"eps", 1, {"rms_norm_eps"}, 1e-5, false}};
+
+static world *new_world(int ranks) {
+  world *w = calloc(1, sizeof *w);
+  static const xlm_dim_info base[DIMS] = {{0},
+                                          {"hidden", D, D, 0},
+                                          {"heads", H, H, 0},
+                                          {"head", HD, HD, 0},
+                                          {"experts", E, E, 0},
+                                          {"ffn", F, F, 0}};
+  xlm_type attention = {XLM_F32, 3, {DIM_D, DIM_H, DIM_HD}}, gate = {XLM_F32, 3, {DIM_E, DIM_D, DIM_F}};
+  xlm_type scale = {XLM_F32, 1, {DIM_D}};
+  add_state(w, 0, "wq", "parameter", "normal(0.5)", attention);
+  add_state(w, 1, "wk", "parameter", "normal(0.5)", attention);
+  add_state(w, 2, "wv", "parameter", "uniform(-1, 2)", attention);
+  add_state(w, 3, "gate", "parameter", "normal(1)", gate);
+  add_state(w, 4, "scale", "parameter", "ones", scale);
+  add_state(w, 5, "adam.m/wq", "optimizer", "constant(0.25)", attention);
+  add_state(w, 6, "grad/wq", "gradient", "zeros", attention);
+  for (int r = 0; r < ranks; r++) {
+    memcpy(w->dims[r], base, sizeof base);
+    if (ranks == 2) { // 4 heads = 3 + 1, 5 ffn = 2 + 3
+      w->dims[r][DIM_H] = (xlm_dim_info){"heads", r ? 1 : 3, H, r ? 3 : 0, 1};
+      w->dims[r][DIM_F] = (xlm_dim_info){"ffn", r ? 3 : 2, F, r ? 2 : 0, 1};
+    }
+    w->rank[r] = (xlm_rank_plan){.n_dims = DIMS,
+                                 .dims = w->dims[r],
+                                 .n_tensors = STATES + 1,
+                                 .tensors = w->tensors,
+                                 .n_states = STATES,
+                                 .states = w->states};
+    w->classes[r] = &w->rank[r];
+    w->class_of[r] = (uint32_t)r;
+  }
+  w->plan = (xlm_plan){.model = "llama",
+                       .text_hash = "abc",
+                       .seq = 16,
+                       .n_ranks = (uint32_t)ranks,
+                       .n_classes = (uint32_t)ranks,
+                       .class_of = w->class_of,
+                       .classes = w->classes,
+                       .n_weights = 4,
+                       .weights = weights,
+                       .n_config = 2,
+                       .config = config,
+                       .weights_name = "huggingface"};
+  memset(w->memory, 0xAA, sizeof w->memory);
+  assert_int_equal(xlm_store_new(&w->plan, address, w, &w->store, NULL), XLM_OK);
+  return w;
+}
+
+static void free_world(world *w) {
+  xlm_store_free(w->store);
+  free(w);
+}
+
+static void init_world(world *w, uint64_t seed) {
+  xlm_error err;
+  if (xlm_store_init(w->store, seed, false, NULL, &err)) fail_msg("%s", err.text);
+}
+
+static void get(const world *w, const char *name, float *out) {
+  const xlm_stored *t = xlm_store_find(w->store, name);
+  assert_non_null(t);
+  xlm_store_get(t, 0, t->n, out);
+}
+
+static void expect_same(const world *a, const world *b, bool parameters_only) {
+  for (int i = 0; i < a->store->n; i++) {
+    const xlm_stored *t = &a->store->at[i];
+    if (!t->saved || (parameters_only && strcmp(t->role, "parameter"))) continue;
+    float x[512], y[512];
+    get(a, t->name, x);
+    get(b, t->name, y);
+    if (memcmp(x, y, sizeof(float) * (size_t)t->n)) fail_msg("'%s' differs", t->name);
+  }
+}
+
+static char root[64];
+
+static int make_root(void **state) {
+  (void)state;
+  strcpy(root, "/tmp/xlm-test-ckpt-XXXXXX");
+  return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_root(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf '%s'", root);
+  return system(command);
+}
+
+static const char *in_root(const char *name) {
+  static char paths[64][256];
+  static int next;
+  char *p = paths[next++ % 64];
+  snprintf(p, sizeof paths[0], "%s/%s", root, name);
+  return p;
+}
+
+static void test_init_text(void **state) {
+  (void)state;
+  xlm_init x;
+  xlm_error err;
+  assert_int_equal(xlm_init_parse("normal(0.02)", &x, NULL), XLM_OK);
+  assert_true(x.kind == XLM_INIT_NORMAL && x.b == 0.02f);
+  assert_int_equal(xlm_init_parse("uniform(-0.5, 2e-1)", &x, NULL), XLM_OK);
+  assert_true(x.kind == XLM_INIT_UNIFORM && x.a == -0.5f && x.b == 0.2f);
+  assert_int_equal(xlm_init_parse("ones", &x, NULL), XLM_OK);
+  assert_true(x.kind == XLM_INIT_CONSTANT && x.a == 1);
+  assert_int_equal(xlm_init_parse("constant(-3)", &x, NULL), XLM_OK);
+  assert_true(x.a == -3);
+  static const char *const bad[] = {"",           "normal", "normal()", "normal(1, 2)",
+                                    "uniform(1)", "once",   "ones(1)",  "normal(1"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    assert_int_equal(xlm_init_parse(bad[i], &x, &err), XLM_USER);
+}
+
+// Moments of the normal, range of the uniform, and the same values whatever the range asked for.
+static void test_init_values(void **state) {
+  (void)state;
+  enum { N = 200000 };
+  static float all[N], some[1000];
+  xlm_philox key = xlm_philox_key(1, 2);
+  xlm_init normal = {XLM_INIT_NORMAL, 0, 2}, uniform = {XLM_INIT_UNIFORM, -1, 3};
+  xlm_init_fill(&normal, key, 0, N, all);
+  double m[5] = {0};
+  for (int i = 0; i < N; i++)
+    for (int k = 1; k <= 4; k++) m[k] += __builtin_pow(all[i] / 2, k) / N;
+  assert_true(__builtin_fabs(m[1]) < 0.01 && __builtin_fabs(m[2] - 1) < 0.01);
+  assert_true(__builtin_fabs(m[3]) < 0.03 && __builtin_fabs(m[4] - 3) < 0.06);
+  for (int at = 0; at < 3000; at += 17) {
+    xlm_init_fill(&normal, key, at, 1 + at % 1000, some);
+    assert_memory_equal(some, all + at, sizeof(float) * (size_t)(1 + at % 1000));
+  }
+  double mean = 0;
+  xlm_init_fill(&uniform, key, 0, N, all);
+  for (int i = 0; i < N; i++) {
+    assert_true(all[i] >= -1 && all[i] <= 3);
+    mean += all[i] / N;
+  }
+  assert_true(__builtin_fabs(mean - 1) < 0.02);
+  // Box and Muller in double precision, from the same counters.
+  xlm_init_fill(&normal, key, 4, 4, some);
+  uint32_t w[4];
+  xlm_philox_draw(key, 0, 1, w);
+  for (int k = 0; k < 4; k += 2) {
+    double radius = 2 * __builtin_sqrt(-2 * __builtin_log(((w[k] >> 1) + 0.5) * 0x1p-31));
+    double angle = w[k + 1] * 0x1p-32 * 6.283185307179586;
+    assert_true(__builtin_fabs(some[k] - radius * __builtin_cos(angle)) < 2e-6);
+    assert_true(__builtin_fabs(some[k + 1] - radius * __builtin_sin(angle)) < 2e-6);
+  }
+}
+
+static void test_init_layout(void **state) {
+  (void)state;
+  world *a = new_world(1), *b = new_world(2), *c = new_world(1);
+  init_world(a, 5), init_world(b, 5);
+  expect_same(a, b, false);
+  xlm_pool *pool;
+  assert_int_equal(xlm_pool_new(3, &pool, NULL), XLM_OK);
+  assert_int_equal(xlm_store_init(c->store, 5, false, pool, NULL), XLM_OK);
+  xlm_pool_free(pool);
+  expect_same(a, c, false);
+  assert_true(a->memory[0][4][0] == 1 && a->memory[0][5][3] == 0.25f && a->memory[0][6][71] == 0);
+  init_world(c, 6);
+  assert_memory_not_equal(a->memory[0][0], c->memory[0][0], sizeof(float) * 72);
+  assert_memory_not_equal(a->memory[0][0], a->memory[0][1], sizeof(float) * 72);
+  free_world(a), free_world(b), free_world(c);
+}
+
+static void test_export(void **state) {
+  (void)state;
+  world *w = new_world(2), *back = new_world(1);
+  init_world(w, 9);
+  uint64_t hash, size;
+  assert_int_equal(xlm_weights_export(w->store, &w->plan, in_root("x.safetensors"), &hash, &size, NULL),
+                   XLM_OK);
+  xlm_safetensors *s;
+  xlm_error err = {0};
+  assert_int_equal(xlm_safetensors_open(in_root("x.safetensors"), &s, NULL), XLM_OK);
+  assert_int_equal(xlm_safetensors_count(s), 4);
+  const xlm_st_tensor *packed = xlm_safetensors_find(s, "attn.c.weight"),
+                      *expert = xlm_safetensors_find(s, "moe.1.w1");
+  assert_true(packed && packed->rank == 2 && packed->shape[0] == D && packed->shape[1] == 3 * H * HD);
+  assert_true(expert && expert->rank == 2 && expert->shape[0] == F && expert->shape[1] == D);
+  float external[512], own[512];
+  xlm_safetensors_floats(packed, 0, packed->n, external);
+  get(w, "wk", own);
+  for (int d = 0; d < D; d++)
+    for (int h = 0; h < H * HD; h++)
+      assert_true(external[d * 3 * H * HD + H * HD + h] == own[d * H * HD + h]);
+  xlm_safetensors_floats(expert, 0, expert->n, external);
+  get(w, "gate", own);
+  for (int f = 0; f < F; f++)
+    for (int d = 0; d < D; d++) assert_true(external[f * D + d] == own[(1 * D + d) * F + f]);
+  assert_int_equal(xlm_weights_import(back->store, &back->plan, s, &err), XLM_OK);
+  expect_same(w, back, true);
+  xlm_safetensors_close(s);
+  free_world(w), free_world(back);
+}
+
+static void test_import_faults(void **state) {
+  (void)state;
+  world *w = new_world(1), *other = new_world(1);
+  init_world(w, 9);
+  other->plan.n_weights = 0; // own names
+  xlm_error err = {0};
+  uint64_t hash, size;
+  assert_int_equal(xlm_weights_export(w->store, &w->plan, in_root("x.safetensors"), &hash, &size, NULL),
+                   XLM_OK);
+  xlm_safetensors *s;
+  assert_int_equal(xlm_safetensors_open(in_root("x.safetensors"), &s, NULL), XLM_OK);
+  assert_int_equal(xlm_weights_import(other->store, &other->plan, s, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "lack 4 of the model's 5 tensors, first 'wq'"));
+  xlm_store *wider;
+  w->dims[0][DIM_F].size = w->dims[0][DIM_F].full = 4;
+  assert_int_equal(xlm_store_new(&w->plan, address, w, &wider, NULL), XLM_OK);
+  assert_int_equal(xlm_weights_import(wider, &w->plan, s, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "'moe.0.w1' has shape [5, 6] in the file, but the model wants [4, 6]"));
+  xlm_store_free(wider);
+  xlm_safetensors_close(s);
+  free_world(w), free_world(other);
+}
+
+static xlm_checkpoint_info info_at(int64_t step) {
+  static const xlm_checkpoint_setting settings[] = {{"preset", "nano"}, {"set.hidden", "6"}};
+  return (xlm_checkpoint_info){.step = step,
+                               .tokens = step * 64,
+                               .samples = step * 4,
+                               .seed = UINT64_MAX,
+                               .model_path = "models/llama.xlm",
+                               .model_text = "model llama\n",
+                               .text_hash = "abc",
+                               .settings = settings,
+                               .n_settings = 2};
+}
+
+static void save(const world *w, const char *dir, int64_t step, int keep) {
+  xlm_checkpoint_info info = info_at(step);
+  xlm_error err = {0};
+  char path[4096];
+  if (xlm_checkpoint_save(w->store, &w->plan, dir, &info, keep, path, &err)) fail_msg("%s", err.text);
+  assert_int_equal(access(path, R_OK), 0);
+}
+
+static void test_save_load(void **state) {
+  (void)state;
+  world *w = new_world(1), *split = new_world(2);
+  const char *dir = in_root("new/run");
+  init_world(w, 3), init_world(split, 4);
+  assert_false(xlm_checkpoint_exists(dir));
+  save(w, dir, 100, 3);
+  save(w, dir, 100, 3); // again: replaces
+  assert_true(xlm_checkpoint_exists(dir));
+  xlm_checkpoint *c;
+  xlm_error err = {0};
+  assert_int_equal(xlm_checkpoint_open(dir, &c, &err), XLM_OK);
+  assert_int_equal(c->info.step, 100), assert_int_equal(c->info.samples, 400);
+  assert_true(c->info.seed == UINT64_MAX);
+  assert_string_equal(c->info.model_text, "model llama\n");
+  assert_string_equal(xlm_checkpoint_setting_of(c, "set.hidden"), "6");
+  assert_null(xlm_checkpoint_setting_of(c, "nothing"));
+  assert_string_equal(c->notes, "");
+  assert_int_equal(xlm_checkpoint_load(c, split->store, &split->plan, false, &err), XLM_OK);
+  expect_same(w, split, false);
+  init_world(split, 4);
+  split->memory[0][5][0] = 77;
+  assert_int_equal(xlm_checkpoint_load(c, split->store, &split->plan, true, &err), XLM_OK);
+  expect_same(w, split, true);
+  assert_true(split->memory[0][5][0] == 77); // optimizer untouched
+  json_t *j = json_load_file(in_root("new/run/step-00000100/config.json"), 0, NULL);
+  assert_string_equal(json_string_value(json_array_get(json_object_get(j, "architectures"), 0)),
+                      "LlamaForCausalLM");
+  assert_int_equal(json_integer_value(json_object_get(j, "hidden_size")), 6);
+  assert_int_equal(json_integer_value(json_object_get(j, "max_position_embeddings")), 16);
+  json_decref(j);
+  xlm_checkpoint_close(c);
+  free_world(w), free_world(split);
+}
+
+static void flip(const char *path, long at) {
+  FILE *f = fopen(path, "r+b");
+  assert_non_null(f);
+  fseek(f, at, SEEK_SET);
+  int c = fgetc(f);
+  fseek(f, at, SEEK_SET);
+  fputc(c ^ 1, f);
+  fclose(f);
+}
+
+static void test_keep_and_damage(void **state) {
+  (void)state;
+  world *w = new_world(1);
+  const char *dir = in_root("many");
+  init_world(w, 3);
+  for (int64_t step = 1; step <= 5; step++) save(w, dir, step, 3);
+  assert_int_not_equal(access(in_root("many/step-00000002"), F_OK), 0);
+  assert_int_equal(access(in_root("many/step-00000003"), F_OK), 0);
+  flip(in_root("many/step-00000005/optimizer.safetensors"), 300);
+  assert_int_equal(unlink(in_root("many/step-00000004/manifest.json")), 0);
+  xlm_checkpoint *c;
+  xlm_error err = {0};
+  assert_int_equal(xlm_checkpoint_open(dir, &c, &err), XLM_OK);
+  assert_int_equal(c->info.step, 3);
+  assert_non_null(strstr(c->notes, "step-00000005/optimizer.safetensors' is damaged: its checksum is wrong"));
+  assert_non_null(strstr(c->notes, "skipped"));
+  assert_non_null(strstr(c->notes, "step-00000004"));
+  xlm_checkpoint_close(c);
+  assert_int_equal(xlm_checkpoint_open(in_root("many/step-00000005"), &c, &err),
+                   XLM_USER); // chosen: no fall-back
+  assert_int_equal(truncate(in_root("many/step-00000003/model.safetensors"), 50), 0);
+  assert_int_equal(xlm_checkpoint_open(dir, &c, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "has 50 bytes"));
+  save(w, dir, 6, 3);
+  for (long at = 4; at < 400; at += 40) { // a flipped bit anywhere in the manifest is seen
+    flip(in_root("many/step-00000006/manifest.json"), at);
+    assert_int_equal(xlm_checkpoint_open(in_root("many/step-00000006"), &c, &err), XLM_USER);
+    flip(in_root("many/step-00000006/manifest.json"), at);
+  }
+  assert_int_equal(xlm_checkpoint_open(in_root("many/step-00000006"), &c, &err), XLM_OK);
+  xlm_checkpoint_close(c);
+  assert_int_equal(xlm_checkpoint_open(in_root("nowhere"), &c, &err), XLM_USER);
+  free_world(w);
+}
+
+static void test_killed_writer(void **state) {
+  (void)state;
+  world *w = new_world(1);
+  char command[256];
+  init_world(w, 3);
+  snprintf(command, sizeof command,
+           "mkdir -p %s/killed/.writing-1 && touch %s/killed/.writing-1/model.safetensors", root, root);
+  assert_int_equal(system(command), 0);
+  assert_false(xlm_checkpoint_exists(in_root("killed")));
+  save(w, in_root("killed"), 1, 3);
+  assert_int_not_equal(access(in_root("killed/.writing-1"), F_OK), 0);
+  free_world(w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_init_text),       cmocka_unit_test(test_init_values),
+      cmocka_unit_test(test_init_layout),     cmocka_unit_test(test_export),
+      cmocka_unit_test(test_import_faults),   cmocka_unit_test(test_save_load),
+      cmocka_unit_test(test_keep_and_damage), cmocka_unit_test(test_killed_writer),
+  };
+  return cmocka_run_group_tests(tests, make_root, remove_root);
+}

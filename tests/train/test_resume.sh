@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# A run that was interrupted, however rudely, goes on as if nothing had happened.
+. "$(dirname "$0")/xlmrun_lib.sh"
+
+train=("$run" train "$model" --data corpus.txt "${tiny[@]}" --log-interval 1 --lr-schedule constant --warmup-steps 3
+  --eval-interval 10 --keep-checkpoints 0 --seed 5)
+expect 0 'checkpoint whole/step-00000020' "${train[@]}" --max-steps 20 --save-interval 5 --output-dir whole
+
+# 10 steps and 10 more.
+expect 0 'checkpoint half/step-00000010' "${train[@]}" --max-steps 10 --output-dir half
+same_weights whole/step-00000010 half/step-00000010
+expect 0 'resumed from half/step-00000010 at step 10' "$run" train --resume half --max-steps 20
+same_weights whole/step-00000020 half/step-00000020
+[ "$(column step half/metrics.jsonl | tr '\n' ' ')" = "$(seq -s ' ' 20) " ] || fail "steps in the metrics: $(cat half/metrics.jsonl)"
+for key in step loss lr grad_norm tokens val_loss; do
+  [ "$(column $key whole/metrics.jsonl)" = "$(column $key half/metrics.jsonl)" ] || fail "$key differs after a resume"
+done
+
+# From the middle, with another number of threads and the folder's name left out; what came after step 10 is written again.
+mkdir back && cp -r whole/step-00000010 back/ && cp whole/metrics.jsonl back/
+expect 0 'at step 10' "$run" train --resume --output-dir back --threads 1
+same_weights whole/step-00000020 back/step-00000020
+[ "$(column step back/metrics.jsonl | wc -l)" = 20 ] || fail "repeated steps: $(cat back/metrics.jsonl)"
+expect 0 'resumed from whole/step-00000005 at step 5' "$run" train --resume whole/step-00000005 --output-dir other --max-steps 10
+same_weights whole/step-00000010 other/step-00000010
+
+# Nothing left to do.
+expect 0 'at step 20' "$run" train --resume half
+same_weights whole/step-00000020 half/step-00000020
+
+# Killed again and again, in the middle of steps and of saving (a checkpoint after every step).
+"${train[@]}" --max-steps 20 --save-interval 1 --output-dir killed >log.txt 2>&1 &
+pid=$!
+for step in 02 06 11 15; do
+  wait_for "saved killed/step-000000$step" log.txt
+  kill -9 $pid 2>/dev/null
+  wait $pid 2>/dev/null
+  "$run" train --resume killed --save-interval 1 >log.txt 2>&1 &
+  pid=$!
+done
+wait $pid || fail "no resume after kill -9: $(cat log.txt)"
+same_weights whole/step-00000020 killed/step-00000020
+[ "$(column step killed/metrics.jsonl | tr '\n' ' ')" = "$(seq -s ' ' 20) " ] || fail "metrics after kill -9: $(cat killed/metrics.jsonl)"
+[ -z "$(find killed -name '*tmp*' -o -name '*.part')" ] || fail "leftovers: $(ls -a killed)"
+
+# flip FILE OFFSET: one bit.
+flip() {
+  local byte
+  byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+  printf "\\x$(printf %x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+
+# Damage is found and named, and the checkpoint before is used; chosen by name, the damaged one is refused.
+damage() {
+  expect 0 "$1" "$run" train --resume half --max-steps 20 --threads 1
+  grep -q 'resumed from half/step-00000010' out.txt || fail "not from the checkpoint before: $(cat out.txt)"
+  same_weights whole/step-00000020 half/step-00000020
+}
+flip half/step-00000020/model.safetensors 3000
+expect 1 'step-00000020' "$run" generate half/step-00000020
+expect 1 'model.safetensors' "$run" train --resume half/step-00000020 --output-dir n
+damage 'model.safetensors'
+flip half/step-00000020/optimizer.safetensors 5000
+damage 'optimizer.safetensors'
+flip half/step-00000020/manifest.json 40
+damage 'manifest.json'
+truncate -s 1000 half/step-00000020/model.safetensors
+damage 'model.safetensors'
+rm half/step-00000020/optimizer.safetensors
+damage 'optimizer.safetensors'
+rm -r half/step-00000020/manifest.json
+expect 0 'at step 10' "$run" train --resume half --max-steps 20
+mkdir bad && cp -r half/step-00000010 bad/ && flip bad/step-00000010/model.safetensors 3000
+expect 1 'model.safetensors' "$run" train --resume bad
+expect 1 'nowhere' "$run" train --resume nowhere
+mkdir empty
+expect 1 'empty' "$run" train --resume empty
+
+# Other settings from here on.
+expect 0 'at step 20' "$run" train --resume half --max-steps 25 --learning-rate 2e-3 --output-dir lr
+[ "$(column lr lr/metrics.jsonl | sort -u)" = 0.002 ] || fail "learning rate after a change: $(cat lr/metrics.jsonl)"
+[ "$(column step lr/metrics.jsonl | tr '\n' ' ')" = '21 22 23 24 25 ' ] || fail "steps of the new folder: $(cat lr/metrics.jsonl)"
+mkdir micro && cp -r whole/step-00000010 micro/ && cp whole/metrics.jsonl micro/
+expect 0 '4 microbatches' "$run" train --resume micro --micro-batch-size 1
+paste <(column loss whole/metrics.jsonl) <(column loss micro/metrics.jsonl) |
+  awk '{ d = ($1 - $2) / $1; if (d > 1e-4 || d < -1e-4) bad++ } END { exit bad || NR != 20 }' ||
+  fail "another micro batch size, another curve: $(cat micro/metrics.jsonl)"
+expect 1 'global batch size' "$run" train --resume micro --micro-batch-size 3 --max-steps 30
+expect 1 'hidden' "$run" train --resume whole --max-steps 30 --hidden-size 32 --output-dir n
+exit $failed

@@ -1,0 +1,176 @@
+// See train_util.h.
+#include "tests/train/train_util.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compiler/front/diag.h"
+#include "runtime/base/map.h"
+
+const char *const toy_models[TOY_MODELS] = {"llama", "gpt2", "qwen3", "mixtral", "freestyle"};
+
+// Small sizes that keep what is special about a model: grouped heads, a window shorter than the sequence, an
+// odd number of layers.
+static const struct {
+  const char *model, *sets;
+} toy_sets[] = {
+    {"llama", "kv_heads=2 ffn=96"},         {"gpt2", ""},
+    {"qwen3", "kv_heads=2 head=24 ffn=96"}, {"mixtral", "kv_heads=2 ffn=48 experts=4 active=2"},
+    {"freestyle", "layers=3 window=9"},
+};
+
+toy_options toy_defaults(const char *model) {
+  return (toy_options){.model = model,
+                       .dtype = XLM_F32,
+                       .batch = 2,
+                       .microbatches = 1,
+                       .recompute = XLM_RECOMPUTE_NONE,
+                       .threads = 1};
+}
+
+const xlm_source *toy_source(xlm_arena *a, const char *model) {
+  const char *path = xlm_arena_printf(a, "%s/models/%s.xlm", XLM_SOURCE_DIR, model);
+  xlm_map m;
+  xlm_error err;
+  if (xlm_map_open(path, &m, &err) != XLM_OK) fail_msg("%s", err.text);
+  const char *text = xlm_arena_strndup(a, (const char *)m.data, m.n);
+  const xlm_source *s = xlm_source_new(a, path, text, m.n);
+  xlm_map_close(&m);
+  return s;
+}
+
+typedef struct set_list {
+  xlm_set *at;
+  int n, cap;
+} set_list;
+
+// A later value of a name takes the place of an earlier one.
+static void add_sets(xlm_arena *a, const char *words, set_list *l) {
+  for (const char *p = words ? words : ""; *p; p += strspn(p, " ")) {
+    size_t n = strcspn(p, " "), name = strcspn(p, "=");
+    xlm_set s = {xlm_arena_strndup(a, p, name), xlm_arena_strndup(a, p + name + 1, n - name - 1)};
+    int i = 0;
+    while (i < l->n && strcmp(l->at[i].name, s.name)) i++;
+    if (i < l->n)
+      l->at[i] = s;
+    else
+      XLM_PUSH(a, l->at, l->n, l->cap, s);
+    p += n;
+  }
+}
+
+xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
+  set_list sets = {0};
+  add_sets(a, "vocab=256 hidden=64 layers=2 heads=4", &sets);
+  for (size_t i = 0; i < sizeof toy_sets / sizeof *toy_sets; i++)
+    if (!strcmp(toy_sets[i].model, o->model)) add_sets(a, toy_sets[i].sets, &sets);
+  add_sets(a, o->sets, &sets);
+  xlm_compile_options c = xlm_compile_defaults();
+  c.settings = (xlm_settings){.preset = "nano",
+                              .sets = sets.at,
+                              .n_sets = sets.n,
+                              .batch = o->batch,
+                              .seq = 32,
+                              .dtype = o->dtype,
+                              .training = true};
+  c.train.microbatches = o->microbatches;
+  c.recompute = o->recompute;
+  c.with_eval = o->with_eval;
+  c.threads = o->threads;
+  return c;
+}
+
+static const xlm_backend *backend_for(xlm_dtype t) {
+  return t == XLM_F64 ? xlm_backend_ref() : xlm_backend_cpu();
+}
+
+const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o) {
+  xlm_compile_options with = *o;
+  xlm_diags d;
+  with.backend = &backend_for(o->settings.dtype)->info;
+  xlm_diags_init(&d, a, source);
+  const xlm_plan *plan = xlm_compile(a, source, &with, &d, NULL, NULL).plan;
+  xlm_text t = xlm_text_new(a);
+  xlm_diag_render(&d, false, &t);
+  if (!plan) fail_msg("%s", t.data);
+  return plan;
+}
+
+static void *state_address(void *arg, uint32_t rank, uint32_t state) {
+  (void)rank;
+  return xlm_exec_state(arg, state);
+}
+
+static xlm_status open_all(toy *t, const toy_options *o, xlm_error *err) {
+  xlm_data_part all;
+  XLM_TRY(xlm_exec_open(t->plan, 0, backend_for(o->dtype), o->threads, NULL, &t->exec, err));
+  XLM_TRY(xlm_store_new(t->plan, state_address, t->exec, &t->store, err));
+  XLM_TRY(xlm_store_init(t->store, 7, true, xlm_exec_pool(t->exec), err));
+  XLM_TRY(xlm_data_synthetic(4000, 256, 5, &t->data, err));
+  all = (xlm_data_part){t->data, 0, xlm_data_tokens(t->data)};
+  XLM_TRY(xlm_samples_open(all, t->plan->seq, 3, "synthetic", &t->samples, err));
+  return xlm_feed_open(t->exec, &t->samples, false, &t->feed, err);
+}
+
+toy *toy_open(const toy_options *o) {
+  xlm_error err;
+  xlm_arena *a = xlm_arena_new(0);
+  assert_non_null(a);
+  toy *t = XLM_NEW(a, toy);
+  t->arena = a;
+  xlm_compile_options c = toy_compile_options(a, o);
+  t->plan = toy_plan(a, toy_source(a, o->model), &c);
+  if (open_all(t, o, &err) != XLM_OK) fail_msg("%s: %s", o->model, err.text);
+  return t;
+}
+
+// The samples of step 0 every time, and the true number of the step for the optimizer.
+static xlm_status feed_same_batch(void *arg, xlm_exec *e, int64_t microbatch, int32_t slot, xlm_error *err) {
+  toy *t = arg;
+  XLM_TRY(xlm_feed_step(&t->feed, e, microbatch, slot, err));
+  for (int i = 0; i < t->feed.n; i++) {
+    const xlm_feed_input *in = &t->feed.inputs[i];
+    void *at = xlm_exec_input(e, in->index, false, slot);
+    if (in->what != XLM_FEED_STEP) continue;
+    if (in->wide)
+      *(double *)at = (double)(t->step + 1);
+    else
+      *(float *)at = (float)(t->step + 1);
+  }
+  return XLM_OK;
+}
+
+static double read_output(const toy *t, const char *name) {
+  const xlm_rank_plan *rp = t->plan->classes[0];
+  for (uint32_t i = 0; i < rp->n_outputs; i++) {
+    if (rp->outputs[i].eval || strcmp(rp->outputs[i].name, name)) continue;
+    const void *at = xlm_exec_output(t->exec, i);
+    return rp->tensors[rp->outputs[i].tensor].type.dtype == XLM_F64 ? *(const double *)at
+                                                                    : *(const float *)at;
+  }
+  fail_msg("the plan has no output `%s`", name);
+  return 0;
+}
+
+void toy_step(toy *t, double lr) {
+  xlm_error err;
+  xlm_step_env env = {.seed = 7, .step = t->step};
+  t->feed.lr = lr;
+  if (xlm_exec_step(t->exec, env, feed_same_batch, t, &err) != XLM_OK) fail_msg("%s", err.text);
+  t->step++;
+  t->loss = read_output(t, "loss");
+  t->norm = read_output(t, "grad_norm");
+}
+
+void toy_close(toy *t) {
+  if (!t) return;
+  xlm_feed_close(&t->feed);
+  xlm_store_free(t->store);
+  xlm_exec_close(t->exec);
+  xlm_data_close(t->data);
+  xlm_arena_free(t->arena);
+}

@@ -1,0 +1,51 @@
+// The shipped models made small and trained for a few steps: what the tests of the whole way have in common.
+//
+// A `toy` is a compiled model with its executor, filled states and a feeder of synthetic tokens. Everything of a toy lives
+// in its arena. Failures end the test (cmocka's fail_msg).
+#ifndef XLM_TESTS_TRAIN_UTIL_H
+#define XLM_TESTS_TRAIN_UTIL_H
+
+#include "compiler/planner/compile.h"
+#include "runtime/checkpoint/store.h"
+#include "runtime/exec/exec.h"
+#include "runtime/train/feed.h"
+
+enum { TOY_MODELS = 5 };
+extern const char *const toy_models[TOY_MODELS]; // "llama", "gpt2", ...
+
+typedef struct toy_options {
+  const char *model;
+  const char *sets;    // "balance=0 window=4": on top of the toy sizes
+  xlm_dtype dtype;     // F64: the reference backend
+  int64_t batch, microbatches; // batch: of one microbatch
+  xlm_recompute recompute;
+  int threads;
+  bool with_eval;
+} toy_options;
+
+toy_options toy_defaults(const char *model); // f32, 1 x 2 samples of 32 tokens, recompute none, 1 thread
+
+typedef struct toy {
+  xlm_arena *arena;
+  const xlm_plan *plan;
+  xlm_exec *exec;
+  xlm_store *store;
+  xlm_data *data;
+  xlm_samples samples;
+  xlm_feed feed;
+  int64_t step;      // done
+  double loss, norm; // of the last step
+} toy;
+
+// The model text of models/NAME.xlm.
+const xlm_source *toy_source(xlm_arena *a, const char *model);
+// Compiles with the backend that the dtype asks for; fails the test with the rendered diagnostics.
+const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o);
+xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o);
+
+toy *toy_open(const toy_options *o);
+// One step on always the same batch, at learning rate lr.
+void toy_step(toy *t, double lr);
+void toy_close(toy *t);
+
+#endif

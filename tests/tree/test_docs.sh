@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The documents say what the programs do: generated pages are current, marked blocks work, shown output is real, and no
+# link leads nowhere.
+#   test_docs.sh SOURCE_DIR BINARY_DIR
+set -u
+source_dir=$(cd "$1" && pwd)
+failed=0
+bash "$source_dir/tools/docs.sh" "$2" --check || failed=1
+
+cd "$source_dir" || exit 1
+while IFS=: read -r file link; do
+  target=$(dirname "$file")/${link%%#*}
+  [ -e "$target" ] || { echo "FAILED: $file links to $link, which does not exist"; failed=1; }
+done < <(grep -oE '\]\([^)#: ]+[^): ]*\)' README.md docs/*.md | sed -E 's/\]\((.*)\)$/\1/')
+exit $failed

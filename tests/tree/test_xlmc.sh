@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# Every command of xlmc on every model, its exit codes, and what it answers to the first things a person types wrong.
+#   test_xlmc.sh SOURCE_DIR BINARY_DIR
+set -u
+source_dir=$(cd "$1" && pwd) xlmc=$(cd "$2" && pwd)/xlmc
+export LC_ALL=C NO_COLOR=1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp -r "$source_dir/models" "$work/models"
+cd "$work" || exit 2
+failed=0
+
+# run CODE COMMAND...: runs xlmc; complains unless it exits with CODE. Output: $work/out and $work/err.
+run() {
+  local want=$1 code=0
+  shift
+  "$xlmc" "$@" > "$work/out" 2> "$work/err" < /dev/null || code=$?
+  [ "$code" = "$want" ] && return 0
+  echo "FAILED: xlmc $* exits $code, not $want"
+  head -n 5 "$work/err"
+  failed=1
+}
+
+# says FILE TEXT: the output of the last command holds TEXT
+says() {
+  grep -qF -e "$2" "$work/$1" && return 0
+  echo "FAILED: no '$2' in:"
+  head -n 5 "$work/$1"
+  failed=1
+}
+
+# wrong TEXT COMMAND...: a mistake of the user's, answered with TEXT on stderr and nothing on stdout
+wrong() {
+  local text=$1
+  shift
+  run 1 "$@"
+  says err "$text"
+  [ ! -s "$work/out" ] || { echo "FAILED: xlmc $* writes an error to stdout"; failed=1; }
+}
+
+# presets MODEL
+presets() { sed -n 's/^preset \([a-z0-9_]*\).*/\1/p' "$1"; }
+
+every_command() {
+  local m=$1 pass
+  run 0 check "$m" && says out "parameters"
+  for preset in $(presets "$m"); do
+    run 0 check "$m" --preset "$preset"
+    says out "parameters"
+  done
+  run 0 fmt "$m" --check
+  run 0 fmt "$m"
+  cmp -s "$work/out" "$m" || { echo "FAILED: xlmc fmt $m changes it"; failed=1; }
+  run 0 plan "$m" --preset nano
+  says out "arena"
+  says out "model FLOPs"
+  run 0 plan "$m" --preset nano --format json --output "$work/plan.json"
+  grep -q '^{"xlm_plan": 1' "$work/plan.json" || { echo "FAILED: xlmc plan $m --format json"; failed=1; }
+  run 3 plan "$m" --preset nano --memory-limit 1MiB
+  says out "DOES NOT FIT"
+  says err "--micro-batch-size"
+  for pass in elaborate simplify differentiate recompute fuse; do run 0 dump "$m" --preset nano --after $pass --check; done
+  for level in model train plan; do
+    run 0 graph "$m" --preset nano --level $level
+    says out "digraph"
+    run 0 graph "$m" --preset nano --level $level --format json
+  done
+  run 0 graph "$m" --preset nano --open --only layers.0
+  says out "digraph"
+  command -v dot > /dev/null || return 0
+  run 0 graph "$m" --preset nano --format svg
+  says out "</svg>"
+}
+
+for m in models/*.xlm; do every_command "$m"; done
+
+# the same input gives the same bytes
+"$xlmc" plan models/llama.xlm --preset nano --format json > "$work/again.json"
+"$xlmc" plan models/llama.xlm --preset nano --format json | cmp -s - "$work/again.json" || { echo "FAILED: two plans differ"; failed=1; }
+
+# other commands
+run 0 help && says out "usage: xlmc"
+run 0 --version && says out "xlmc"
+run 0 explain && says out "E0203"
+run 0 explain E0203 && says out "E0203: "
+run 0 explain 203 && says out "E0203: "
+run 0 explain w0701 && says out "W0701: "
+run 0 ops && says out "## "
+for command in check fmt plan graph dump explain ops; do
+  run 0 $command --help
+  says out "usage: xlmc $command"
+done
+
+# fmt: --write makes a file canonical, and keeps comments
+printf 'model  a # why\ndim hidden=4\n' > untidy.xlm
+run 1 fmt untidy.xlm --check
+says err "untidy.xlm"
+run 0 fmt untidy.xlm --write
+run 0 fmt untidy.xlm --check
+grep -q '# why' untidy.xlm || { echo "FAILED: fmt --write lost a comment"; failed=1; }
+
+# exit 2: the environment
+run 2 check models/llama.xlm --output no/such/folder/file
+says err "cannot write"
+
+# what people type wrong
+run 1
+says err "usage: xlmc"
+wrong 'did you mean `check`?' chek models/llama.xlm
+wrong 'as in `xlmc check models/llama.xlm`' models/llama.xlm
+wrong 'which model?' check
+wrong 'did you mean `models/llama.xlm`?' check models/lama.xlm
+wrong 'did you mean `models/llama.xlm`?' check models/llama
+wrong 'is a folder' check models
+wrong 'cannot read' check nowhere/else.xlm
+wrong 'did you mean `nano`?' check models/llama.xlm --preset nanno
+wrong '--preset NAME' check models/llama.xlm nano
+wrong 'wants a value' check models/llama.xlm --preset
+wrong "did you mean '--preset'?" check models/llama.xlm --presset nano
+wrong "did you mean '--preset'?" check models/llama.xlm --pre nano
+wrong "did you mean '--hidden-size'?" check models/llama.xlm --hiden-size 8
+wrong "did you mean '--heads'?" check models/llama.xlm --num-heads 8
+wrong 'did you mean `hidden`?' check models/llama.xlm --set hiden=8
+wrong 'NAME=VALUE' check models/llama.xlm --set hidden
+wrong 'sizes that work' check models/llama.xlm --hidden-size 700
+wrong 'a flag of other commands' check models/llama.xlm --format json
+wrong 'a flag of other commands' check models/llama.xlm --max-tokens 3
+wrong "did you mean '--check'?" fmt models/llama.xlm --chek
+wrong 'text or json' plan models/llama.xlm --format png
+wrong 'dot, svg or json' graph models/llama.xlm --format png
+wrong 'model, train and plan' graph models/llama.xlm --level all
+wrong 'is no size' plan models/llama.xlm --memory-limit lots
+wrong 'did you mean `fuse`?' dump models/llama.xlm --after fusse
+wrong 'lists all' explain E9999
+wrong 'cannot open' plan models/llama.xlm --config none.yaml
+
+exit $failed

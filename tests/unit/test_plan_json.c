@@ -1,0 +1,213 @@
+// The plan as JSON: what is written reads back as the same plan, and a damaged or hostile file is refused
+// with a sentence, never trusted and never fatal.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "compiler/planner/compile.h"
+#include "runtime/base/map.h"
+#include "runtime/device/kernel.h"
+
+static const xlm_plan *make_plan(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets) {
+  const char *path = xlm_arena_printf(a, "%s/models/%s.xlm", XLM_SOURCE_DIR, model);
+  xlm_map text;
+  xlm_error err;
+  assert_int_equal(xlm_map_open(path, &text, &err), XLM_OK);
+  const xlm_source *source =
+      xlm_source_new(a, path, xlm_arena_strndup(a, (const char *)text.data, text.n), text.n);
+  xlm_map_close(&text);
+  xlm_compile_options o = xlm_compile_defaults();
+  o.settings.preset = "nano";
+  o.settings.batch = 2;
+  o.settings.sets = sets;
+  o.settings.n_sets = n_sets;
+  o.train.microbatches = 2;
+  o.backend = &xlm_backend_cpu()->info;
+  xlm_diags d;
+  xlm_diags_init(&d, a, source);
+  const xlm_plan *p = xlm_compile(a, source, &o, &d, NULL, NULL).plan;
+  assert_non_null(p);
+  return p;
+}
+
+static xlm_text print(xlm_arena *a, const xlm_plan *p) {
+  xlm_text t = xlm_text_new(a);
+  xlm_plan_print_json(p, &t);
+  return t;
+}
+
+static void test_round_trip(void **state) {
+  static const char *const models[] = {"llama", "gpt2", "qwen3", "mixtral", "freestyle"};
+  (void)state;
+  for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+    xlm_arena *a = xlm_arena_new(0);
+    const xlm_plan *p = make_plan(a, models[i], NULL, 0), *again = NULL;
+    xlm_text first = print(a, p);
+    xlm_error err = {0};
+    if (xlm_plan_read_json(a, first.data, first.n, &again, &err) != XLM_OK)
+      fail_msg("%s: %s", models[i], err.text);
+    xlm_text second = print(a, again);
+    assert_int_equal(first.n, second.n);
+    assert_memory_equal(first.data, second.data, first.n);
+    assert_true(again->classes[0]->arena_bytes == p->classes[0]->arena_bytes);
+    assert_int_equal(again->classes[0]->n_instrs, p->classes[0]->n_instrs);
+    xlm_arena_free(a);
+  }
+}
+
+// ---- files that lie ----
+
+static const xlm_set small[] = {{"layers", "1"}, {"hidden", "8"}, {"heads", "2"},
+                                {"ffn", "8"},    {"seq", "8"},    {"vocab", "16"}};
+enum { N_SMALL = sizeof small / sizeof *small };
+
+static xlm_status read_text(const char *text, size_t n, xlm_error *err) {
+  xlm_arena *a = xlm_arena_new(0);
+  const xlm_plan *p = NULL;
+  xlm_status s = xlm_plan_read_json(a, text, n, &p, err);
+  xlm_arena_free(a);
+  return s;
+}
+
+static void test_numbers_out_of_range(void **state) {
+  static const char *const keys[] = {
+      "xlm_plan",     "batch",        "threads", "arena_bytes", "slot_bytes", "slots", "peak_instr",
+      "eval_segment", "size",         "tensor",  "eval_tensor", "area",       "bytes", "offset",
+      "workspace",    "workspace_at", "segment", "slot",        "first",      "n",     "view_of"};
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_text t = print(a, make_plan(a, "llama", small, N_SMALL));
+  for (size_t i = 0; i < 2 * sizeof keys / sizeof *keys; i++) {
+    const char *key = xlm_arena_printf(a, "\"%s\": ", keys[i / 2]), *at = strstr(t.data, key);
+    if (!at) fail_msg("the plan has no %s", key);
+    const char *value = at + strlen(key), *rest = value + strspn(value, "-0123456789");
+    const char *lie = xlm_arena_printf(a, "%.*s%s%s", (int)(value - t.data), t.data,
+                                       i % 2 ? "-7" : "9223372036854775807", rest);
+    xlm_error err = {0};
+    if (read_text(lie, strlen(lie), &err) != XLM_USER)
+      fail_msg("%s%s was accepted", key, i % 2 ? "-7" : "2^63 - 1");
+    assert_non_null(strstr(err.text, "not a plan"));
+  }
+  xlm_arena_free(a);
+}
+
+static void test_nonsense(void **state) {
+  static const char *const texts[] = {"",
+                                      "x",
+                                      "null",
+                                      "[]",
+                                      "{}",
+                                      "{\"xlm_plan\": 1}",
+                                      "{\"xlm_plan\": 2}",
+                                      "\xff\xfe",
+                                      "{\"xlm_plan\": 1, \"xlm_plan\": 1}"};
+  (void)state;
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    xlm_error err = {0};
+    assert_int_equal(read_text(texts[i], strlen(texts[i]), &err), XLM_USER);
+    assert_non_null(strstr(err.text, "not a plan"));
+  }
+  enum { DEEP = 100000 };
+  char *deep = malloc(DEEP);
+  xlm_error err = {0};
+  memset(deep, '[', DEEP);
+  assert_int_equal(read_text(deep, DEEP, &err), XLM_USER);
+  free(deep);
+}
+
+static uint32_t draw(uint32_t seed, uint32_t counter, uint32_t below) {
+  uint64_t z = ((uint64_t)seed << 32 | counter) + 0x9E3779B97F4A7C15u;
+  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+  return (uint32_t)((z ^ z >> 31) % below);
+}
+
+static size_t replace(char *text, size_t n, size_t at, size_t length, const char *with) {
+  size_t m = strlen(with);
+  memmove(text + at + m, text + at + length, n - at - length);
+  memcpy(text + at, with, m);
+  return n - length + m;
+}
+
+// Mutant `seed` of text, which has room for a few bytes more: a changed byte, another number, a cut, a part
+// twice.
+static size_t mutate(char *text, size_t n, uint32_t seed) {
+  static const char *const pieces[] = {
+      "0",       "1",    "-1",   "7",  "65535", "4294967296", "9223372036854775807",
+      "1e308",   "null", "true", "{}", "[]",    "\"",         "\"x\"",
+      "\\u0000", ",",    "]",    "}"};
+  uint32_t k = 0, edits = 1 + draw(seed, k++, 2);
+  for (uint32_t e = 0; e < edits; e++) {
+    size_t at = draw(seed, k++, (uint32_t)n), length = 1 + draw(seed, k++, 30);
+    uint32_t action = draw(seed, k++, 8);
+    if (length > n - at) length = n - at;
+    if (action == 0) return at; // truncation
+    if (action == 1)
+      text[at] = (char)draw(seed, k++, 256);
+    else if (action == 2)
+      n = replace(text, n, at, length, "");
+    else if (action == 3)
+      memmove(text + draw(seed, k++, (uint32_t)(n - length + 1)), text + at, length);
+    else { // the next number or word becomes something else
+      while (at < n && !strchr("0123456789", text[at])) at++;
+      for (length = 0; at + length < n && strchr("0123456789.e", text[at + length]);) length++;
+      n = replace(text, n, at, length, pieces[draw(seed, k++, sizeof pieces / sizeof *pieces)]);
+    }
+  }
+  return n;
+}
+
+// What the reader accepts, it understood: written and read again it is the same.
+static void check_accepted(xlm_arena *a, const xlm_plan *p, uint32_t seed) {
+  xlm_text first = print(a, p);
+  const xlm_plan *again = NULL;
+  xlm_error err = {0};
+  if (xlm_plan_read_json(a, first.data, first.n, &again, &err) != XLM_OK)
+    fail_msg("mutant %u: %s", seed, err.text);
+  xlm_text second = print(a, again);
+  if (first.n != second.n || memcmp(first.data, second.data, first.n))
+    fail_msg("mutant %u reads back differently", seed);
+}
+
+static void test_mutants(void **state) {
+  enum { MUTANTS = 4000, SECONDS = 6 };
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_text t = print(a, make_plan(a, "llama", small, N_SMALL));
+  char *mutant = malloc(t.n + 256);
+  uint32_t accepted = 0, refused = 0;
+  clock_t begin = clock();
+  for (uint32_t seed = 0; seed < MUTANTS && (clock() - begin) / CLOCKS_PER_SEC < SECONDS; seed++) {
+    memcpy(mutant, t.data, t.n);
+    size_t n = mutate(mutant, t.n, seed);
+    char *exact = malloc(n + 1); // so that a read behind the end is seen by the sanitizers
+    memcpy(exact, mutant, n);
+    xlm_arena *b = xlm_arena_new(0);
+    const xlm_plan *p = NULL;
+    xlm_error err = {0};
+    xlm_status s = xlm_plan_read_json(b, exact, n, &p, &err);
+    assert_true(s == XLM_OK || (s == XLM_USER && *err.text));
+    if (s == XLM_OK) check_accepted(b, p, seed);
+    if (s == XLM_OK)
+      accepted++;
+    else
+      refused++;
+    xlm_arena_free(b);
+    free(exact);
+  }
+  assert_true(accepted > 0 && refused > 0);
+  free(mutant);
+  xlm_arena_free(a);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
+                                     cmocka_unit_test(test_numbers_out_of_range),
+                                     cmocka_unit_test(test_nonsense), cmocka_unit_test(test_mutants)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,178 @@
+// The command line: --flag value, --flag=value, repeated and several values for lists, bare switches, and
+// flags that are not in the table, which may be public names of the model. `--` ends the flags.
+#include <string.h>
+
+#include "tools/common/settings.h"
+
+typedef struct parser {
+  xlm_run_settings *s;
+  int argc, at;
+  char *const *argv;
+  uint32_t cap_positional, cap_extra;
+} parser;
+
+static bool has_word(const char *words, const char *w, size_t n) {
+  for (const char *p = words; *p; p += strcspn(p, " "), p += *p == ' ')
+    if (strcspn(p, " ") == n && !strncmp(p, w, n)) return true;
+  return false;
+}
+
+static bool find_flag(const xlm_run_settings *s, const char *name, size_t n, xlm_setting_id *out) {
+  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
+    if (!strchr(xlm_setting_table[i].tools, s->tool) || !has_word(xlm_setting_table[i].flags, name, n))
+      continue;
+    *out = (xlm_setting_id)i;
+    return true;
+  }
+  return false;
+}
+
+static bool is_flag(const char *arg) {
+  return arg[0] == '-' && arg[1] == '-';
+}
+static bool is_value(const parser *p, int at) {
+  return at < p->argc && !is_flag(p->argv[at]);
+}
+
+static bool is_model(const char *arg) {
+  size_t n = strlen(arg);
+  return n > 4 && !strcmp(arg + n - 4, ".xlm");
+}
+
+static xlm_status put(parser *p, xlm_setting_id id, const char *flag, const char *value, xlm_error *err) {
+  return xlm_settings_put(p->s, id, value, XLM_FROM_FLAG, flag, err);
+}
+
+// What follows a flag that was written without `=`.
+static xlm_status take_values(parser *p, xlm_setting_id id, const char *flag, xlm_error *err) {
+  xlm_setting_type type = xlm_setting_table[id].type;
+  if (type == XLM_SETTING_BOOL) return put(p, id, flag, "true", err);
+  if (type == XLM_SETTING_OPTIONAL) {
+    bool given = is_value(p, p->at) && !is_model(p->argv[p->at]);
+    return put(p, id, flag, given ? p->argv[p->at++] : "latest", err);
+  }
+  if (!is_value(p, p->at))
+    return xlm_fail(err, XLM_USER, "%s wants a value (%s)", flag, xlm_setting_table[id].help);
+  XLM_TRY(put(p, id, flag, p->argv[p->at++], err));
+  bool paths = id == XLM_SET_data || id == XLM_SET_valid; // as the shell expands `--data corpus/*.txt`
+  while (paths && is_value(p, p->at) && !is_model(p->argv[p->at]))
+    XLM_TRY(put(p, id, flag, p->argv[p->at++], err));
+  return XLM_OK;
+}
+
+static xlm_status take_extra(parser *p, const char *flag, const char *value, xlm_error *err) {
+  if (!value && !is_value(p, p->at)) value = "";
+  if (!value) value = p->argv[p->at++];
+  xlm_extra_flag x = {flag, value};
+  (void)err;
+  XLM_PUSH(p->s->arena, p->s->extra, p->s->n_extra, p->cap_extra, x);
+  return XLM_OK;
+}
+
+static xlm_status take_config(parser *p, const char *value, xlm_error *err) {
+  if (!value && !is_value(p, p->at)) return xlm_fail(err, XLM_USER, "--config wants a YAML file");
+  p->s->config = value ? value : p->argv[p->at++];
+  return XLM_OK;
+}
+
+static xlm_status take_flag(parser *p, xlm_error *err) {
+  const char *arg = p->argv[p->at++], *equals = strchr(arg, '=');
+  size_t n = equals ? (size_t)(equals - arg) : strlen(arg);
+  const char *flag = xlm_arena_strndup(p->s->arena, arg, n), *value = equals ? equals + 1 : NULL;
+  xlm_setting_id id;
+  if (!strcmp(flag, "--config")) return take_config(p, value, err);
+  if (!strcmp(flag, "--print-config")) return p->s->print_config = true, XLM_OK;
+  if (!strcmp(flag, "--help")) return p->s->help = true, XLM_OK;
+  if (!find_flag(p->s, flag + 2, n - 2, &id)) return take_extra(p, flag, value, err);
+  return value ? put(p, id, flag, value, err) : take_values(p, id, flag, err);
+}
+
+xlm_status xlm_settings_flags(xlm_run_settings *s, int argc, char *const *argv, xlm_error *err) {
+  parser p = {.s = s, .argc = argc, .argv = argv};
+  bool flags = true;
+  while (p.at < argc) {
+    const char *arg = argv[p.at];
+    if (flags && !strcmp(arg, "-h"))
+      s->help = true, p.at++;
+    else if (flags && !strcmp(arg, "--"))
+      flags = false, p.at++;
+    else if (flags && is_flag(arg))
+      XLM_TRY(take_flag(&p, err));
+    else if (flags && arg[0] == '-' && arg[1])
+      return xlm_fail(err, XLM_USER, "unknown flag '%s': flags begin with two dashes", arg);
+    else {
+      XLM_PUSH(s->arena, s->positional, s->n_positional, p.cap_positional, arg);
+      p.at++;
+    }
+  }
+  return XLM_OK;
+}
+
+// All flags of the tool and all names of the model, as written on the command line.
+static const char **all_names(const xlm_run_settings *s, const char *const *names, int n, size_t *count) {
+  const char **all = NULL;
+  size_t total = 0, cap = 0;
+  for (int i = 0; i < n; i++) XLM_PUSH(s->arena, all, total, cap, names[i]);
+  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
+    if (!strchr(xlm_setting_table[i].tools, s->tool)) continue;
+    for (const char *p = xlm_setting_table[i].flags; *p; p += strcspn(p, " "), p += *p == ' ')
+      XLM_PUSH(s->arena, all, total, cap, (const char *)xlm_arena_strndup(s->arena, p, strcspn(p, " ")));
+  }
+  static const char *const more[] = {"config", "print-config", "help"};
+  for (int i = 0; i < 3; i++) XLM_PUSH(s->arena, all, total, cap, more[i]);
+  for (int i = 0; i < s->n_own_flags; i++) XLM_PUSH(s->arena, all, total, cap, s->own_flags[i]);
+  *count = total;
+  return all;
+}
+
+// What is no misspelling may be a beginning (--pre) or another tool's name for the same (--num-heads, heads).
+static const char *related(const char *flag, const char *const *all, size_t n) {
+  const char *last = strrchr(flag, '-');
+  for (size_t i = 0; i < n; i++)
+    if (strlen(flag) >= 3 && !strncmp(all[i], flag, strlen(flag))) return all[i];
+  for (size_t i = 0; last && i < n; i++)
+    if (!strcmp(all[i], last + 1)) return all[i];
+  return NULL;
+}
+
+static bool same_name(const char *flag, const char *name) { // dashes and underscores are one
+  for (; *flag && *name; flag++, name++)
+    if (*flag != *name && !(*flag == '-' && *name == '_')) return false;
+  return *flag == *name;
+}
+
+static bool is_of_another_command(const char *flag) {
+  for (int i = 0; i < XLM_SETTING_COUNT; i++)
+    if (has_word(xlm_setting_table[i].flags, flag + 2, strlen(flag + 2))) return true;
+  return false;
+}
+
+static xlm_status unknown(xlm_run_settings *s, const char *flag, const char *const *names, int n,
+                          xlm_error *err) {
+  if (is_of_another_command(flag))
+    return xlm_fail(err, XLM_USER, "'%s' is a flag of other commands, not of this one", flag);
+  size_t count;
+  const char **all = all_names(s, names, n, &count);
+  const char *near = xlm_text_nearest(flag + 2, all, count);
+  if (!near) near = related(flag + 2, all, count);
+  if (!near) return xlm_fail(err, XLM_USER, "unknown flag '%s'; --help lists them all", flag);
+  char *dashed = xlm_arena_strdup(s->arena, near);
+  for (char *c = dashed; *c; c++)
+    if (*c == '_') *c = '-';
+  return xlm_fail(err, XLM_USER, "unknown flag '%s'; did you mean '--%s'?", flag, dashed);
+}
+
+xlm_status xlm_settings_resolve(xlm_run_settings *s, const char *const *names, int n, xlm_error *err) {
+  for (uint32_t i = 0; i < s->n_extra; i++) {
+    const xlm_extra_flag *x = &s->extra[i];
+    const char *found = NULL;
+    for (int k = 0; k < n && !found; k++)
+      if (same_name(x->flag + 2, names[k])) found = names[k];
+    if (!found) return unknown(s, x->flag, names, n, err);
+    if (!*x->value) return xlm_fail(err, XLM_USER, "%s wants a value", x->flag);
+    const char *entry = xlm_arena_printf(s->arena, "%s=%s", found, x->value);
+    XLM_TRY(xlm_settings_put(s, XLM_SET_set, entry, XLM_FROM_FLAG, x->flag, err));
+  }
+  s->n_extra = 0;
+  return XLM_OK;
+}

@@ -1,0 +1,153 @@
+// What a run asks of the compiler; see request.h. Mistakes in the model itself are left to the compiler to report.
+#include "tools/common/request.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compiler/front/ast.h"
+
+static bool is_model(const char *path) {
+  size_t n = strlen(path);
+  return n > 4 && !strcmp(path + n - 4, ".xlm");
+}
+
+const char *xlm_request_model(const xlm_run_settings *s) {
+  if (*xlm_setting_text(s, XLM_SET_model)) return xlm_setting_text(s, XLM_SET_model);
+  for (uint32_t i = 0; i < s->n_positional; i++)
+    if (is_model(s->positional[i])) return s->positional[i];
+  return s->n_positional ? s->positional[0] : NULL;
+}
+
+int xlm_request_threads(const xlm_run_settings *s) {
+  cpu_set_t set;
+  int64_t n = xlm_setting_int(s, XLM_SET_threads);
+  if (n > 0) return (int)n;
+  if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? (int)online : 1;
+}
+
+xlm_status xlm_request_memory(const xlm_run_settings *s, uint64_t *bytes, xlm_error *err) {
+  const char *text = xlm_setting_text(s, XLM_SET_memory_limit);
+  long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+  *bytes = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+  if (*text && !xlm_settings_bytes(text, bytes))
+    return xlm_fail(err, XLM_USER, "--memory-limit: '%s' is no size; write 24GiB or 800MiB", text);
+  return XLM_OK;
+}
+
+// ---- what the model text says before it is compiled ----
+
+static xlm_status resolve_flags(xlm_run_settings *s, const xlm_ast *ast, xlm_error *err) {
+  const char **names = NULL;
+  uint32_t n = 0, cap = 0;
+  if (!s->n_extra) return XLM_OK;
+  for (const xlm_stmt *x = ast->stmts; x; x = x->next) {
+    if (x->kind != XLM_STMT_DIM && x->kind != XLM_STMT_LET) continue;
+    XLM_PUSH(s->arena, names, n, cap, x->name->text);
+    for (const xlm_ast_name *a = x->decl.aliases; a; a = a->next) XLM_PUSH(s->arena, names, n, cap, a->text);
+  }
+  return xlm_settings_resolve(s, names, (int)n, err);
+}
+
+static xlm_status read_sets(const xlm_run_settings *s, const xlm_set **sets, int *n, xlm_error *err) {
+  const xlm_setting_value *v = &s->value[XLM_SET_set];
+  xlm_set *list = XLM_NEW_N(s->arena, xlm_set, v->n);
+  for (int i = 0; i < v->n; i++) {
+    const char *equals = strchr(v->list[i], '=');
+    if (!equals || equals == v->list[i]) return xlm_fail(err, XLM_USER, "--set wants NAME=VALUE, not '%s'", v->list[i]);
+    list[i] = (xlm_set){xlm_arena_strndup(s->arena, v->list[i], (size_t)(equals - v->list[i])), equals + 1};
+  }
+  *sets = list;
+  *n = v->n;
+  return XLM_OK;
+}
+
+static int64_t preset_batch(const xlm_ast *ast, const char *preset) {
+  for (const xlm_stmt *x = ast->stmts; x; x = x->next) {
+    if (x->kind != XLM_STMT_PRESET || strcmp(x->name->text, preset)) continue;
+    for (const xlm_setting *p = x->preset.settings; p; p = p->next)
+      if (!strcmp(p->name->text, "batch") && p->value->kind == XLM_EXPR_NUMBER) return (int64_t)p->value->number.value;
+  }
+  return 0;
+}
+
+static int64_t model_batch(const xlm_run_settings *s, const xlm_ast *ast) {
+  const xlm_setting_value *v = &s->value[XLM_SET_set];
+  const char *preset = xlm_setting_text(s, XLM_SET_preset);
+  int64_t batch = 0;
+  for (int i = 0; i < v->n; i++)
+    if (!strncmp(v->list[i], "batch=", 6)) batch = strtoll(v->list[i] + 6, NULL, 10);
+  return batch > 0 || !*preset ? batch : preset_batch(ast, preset);
+}
+
+// ---- batch ----
+
+static xlm_status refuse_batch(int64_t global, int64_t micro, xlm_error *err) {
+  int64_t below = global / micro > 0 ? global / micro * micro : micro;
+  return xlm_fail(err, XLM_USER,
+                  "the global batch size %lld is no multiple of the micro batch size %lld; %lld and %lld would work",
+                  (long long)global, (long long)micro, (long long)below, (long long)((global / micro + 1) * micro));
+}
+
+xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model, int64_t *micro, int64_t *microbatches, xlm_error *err) {
+  int64_t global = xlm_setting_int(s, XLM_SET_global_batch_size), n = xlm_setting_int(s, XLM_SET_microbatches);
+  *micro = xlm_setting_int(s, XLM_SET_micro_batch_size);
+  if (!*micro && model > 0) *micro = model;
+  else model = 0;
+  if (!global && n && *micro) global = n * *micro;
+  if (!global) global = model > 0 ? model : *micro && 32 % *micro ? *micro : 32;
+  if (!*micro && n) *micro = global / n > 0 ? global / n : 1;
+  for (int64_t k = 4; !*micro; k--)
+    if (global % k == 0) *micro = k;
+  if (global % *micro) return refuse_batch(global, *micro, err);
+  *microbatches = global / *micro;
+  if (!n || n == *microbatches) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "--num-microbatches %lld does not fit: global batch size %lld / micro batch size %lld = %lld",
+                  (long long)n, (long long)global, (long long)*micro, (long long)*microbatches);
+}
+
+// ---- options ----
+
+static const struct {
+  const char *name;
+  xlm_recompute mode;
+} recompute_modes[] = {
+    {"none", XLM_RECOMPUTE_NONE}, {"marked", XLM_RECOMPUTE_MARKED}, {"full", XLM_RECOMPUTE_FULL}};
+
+static xlm_train_options train_options(const xlm_run_settings *s, int64_t microbatches) {
+  return (xlm_train_options){.optimizer = !strcmp(xlm_setting_text(s, XLM_SET_optimizer), "sgd") ? XLM_SGD : XLM_ADAMW,
+                             .beta1 = xlm_setting_float(s, XLM_SET_adam_beta1),
+                             .beta2 = xlm_setting_float(s, XLM_SET_adam_beta2),
+                             .eps = xlm_setting_float(s, XLM_SET_adam_eps),
+                             .weight_decay = xlm_setting_float(s, XLM_SET_weight_decay),
+                             .grad_clip = xlm_setting_float(s, XLM_SET_grad_clip),
+                             .microbatches = microbatches};
+}
+
+xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval, int64_t batch,
+                               xlm_compile_options *o, xlm_error *err) {
+  xlm_diags ignored;
+  xlm_diags_init(&ignored, s->arena, source);
+  const xlm_ast *ast = xlm_parse(s->arena, source, &ignored);
+  int64_t microbatches = 1;
+  *o = xlm_compile_defaults();
+  XLM_TRY(resolve_flags(s, ast, err));
+  if (!batch) XLM_TRY(xlm_request_batch(s, model_batch(s, ast), &batch, &microbatches, err));
+  XLM_TRY(read_sets(s, &o->settings.sets, &o->settings.n_sets, err));
+  o->settings.preset = *xlm_setting_text(s, XLM_SET_preset) ? xlm_setting_text(s, XLM_SET_preset) : NULL;
+  o->settings.batch = batch;
+  o->settings.seq = xlm_setting_int(s, XLM_SET_seq_length);
+  o->settings.dtype = !strcmp(xlm_setting_text(s, XLM_SET_dtype), "bf16") ? XLM_BF16 : XLM_F32;
+  o->settings.training = with_train;
+  o->train = train_options(s, microbatches);
+  for (size_t i = 0; i < sizeof recompute_modes / sizeof *recompute_modes; i++)
+    if (!strcmp(recompute_modes[i].name, xlm_setting_text(s, XLM_SET_recompute))) o->recompute = recompute_modes[i].mode;
+  o->with_train = with_train;
+  o->with_eval = with_eval;
+  o->threads = xlm_request_threads(s);
+  o->seed = (uint64_t)xlm_setting_int(s, XLM_SET_seed);
+  return XLM_OK;
+}

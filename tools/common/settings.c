@@ -1,0 +1,143 @@
+// The table of settings and the checking of values; see settings.h.
+#include "tools/common/settings.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const xlm_setting_info xlm_setting_table[XLM_SETTING_COUNT] = {
+#define XLM_SETTING(id, type, section, key, flags, initial, low, high, choices, tools, help)                 \
+  {#id, XLM_SETTING_##type, section, key, flags, initial, low, high, choices, tools, help},
+#include "tools/common/settings.def"
+#undef XLM_SETTING
+};
+
+static bool parse_number(const char *text, double *out) { // underscores may group digits
+  char clean[64];
+  size_t n = 0;
+  for (const char *p = text; *p; p++) {
+    if (*p == '_') continue;
+    if (n + 1 >= sizeof clean || !strchr("0123456789.eE+-", *p)) return false;
+    clean[n++] = *p;
+  }
+  clean[n] = 0;
+  char *end;
+  *out = strtod(clean, &end);
+  return n && !*end && isfinite(*out);
+}
+
+static xlm_status bad(const xlm_setting_info *k, const char *where, const char *text, const char *want,
+                      xlm_error *err) {
+  return xlm_fail(err, XLM_USER, "%s: '%.100s' is not %s (%s)", where, text, want, k->help);
+}
+
+static xlm_status set_number(const xlm_setting_info *k, xlm_setting_value *v, const char *text,
+                             xlm_error *err) {
+  bool whole = k->type == XLM_SETTING_INT;
+  if (!parse_number(text, &v->f) || (whole && (v->f != floor(v->f) || fabs(v->f) > 9e15)))
+    return bad(k, v->where, text, whole ? "a whole number" : "a number", err);
+  if (v->f < k->low || v->f > k->high)
+    return xlm_fail(err, XLM_USER, "%s: %s is out of range; it must lie between %g and %g", v->where, text,
+                    k->low, k->high);
+  v->i = whole ? (int64_t)v->f : 0;
+  return XLM_OK;
+}
+
+static xlm_status set_bool(const xlm_setting_info *k, xlm_setting_value *v, const char *text,
+                           xlm_error *err) {
+  static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
+  for (int i = 0; i < 4; i++) {
+    if (!strcmp(text, yes[i])) return v->b = true, XLM_OK;
+    if (!strcmp(text, no[i])) return v->b = false, XLM_OK;
+  }
+  return bad(k, v->where, text, "true or false", err);
+}
+
+static xlm_status set_choice(const xlm_setting_info *k, xlm_setting_value *v, const char *text,
+                             xlm_error *err) {
+  size_t n = strlen(text);
+  for (const char *p = k->choices; *p; p += strcspn(p, "|"), p += *p == '|') {
+    if (strcspn(p, "|") == n && !strncmp(p, text, n)) return XLM_OK;
+  }
+  char list[200];
+  size_t at = 0;
+  for (const char *p = k->choices; *p && at < sizeof list - 3; p++) {
+    if (*p == '|')
+      list[at++] = ',', list[at++] = ' ';
+    else
+      list[at++] = *p;
+  }
+  list[at] = 0;
+  return xlm_fail(err, XLM_USER, "%s: '%.100s' is none of %s", v->where, text, list);
+}
+
+static void add_item(xlm_run_settings *s, xlm_setting_value *v, const char *text) {
+  const char **list = XLM_NEW_N(s->arena, const char *, v->n + 1);
+  if (v->n) memcpy(list, v->list, sizeof *list * (size_t)v->n);
+  list[v->n++] = text;
+  v->list = list;
+}
+
+static xlm_status set_value(xlm_run_settings *s, const xlm_setting_info *k, xlm_setting_value *v,
+                            const char *text, xlm_error *err) {
+  bool number = k->type == XLM_SETTING_INT || k->type == XLM_SETTING_FLOAT;
+  v->text = text;
+  if (k->type == XLM_SETTING_LIST) add_item(s, v, text);
+  if (number) return set_number(k, v, text, err);
+  if (k->type == XLM_SETTING_BOOL) return set_bool(k, v, text, err);
+  if (k->type == XLM_SETTING_CHOICE) return set_choice(k, v, text, err);
+  return XLM_OK;
+}
+
+xlm_run_settings *xlm_settings_new(xlm_arena *a, char tool) {
+  xlm_run_settings *s = XLM_NEW(a, xlm_run_settings);
+  s->arena = a;
+  s->tool = tool;
+  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
+    const xlm_setting_info *k = &xlm_setting_table[i];
+    xlm_error err;
+    s->value[i] = (xlm_setting_value){.where = "default", .text = ""};
+    if (!*k->initial || k->type == XLM_SETTING_LIST) continue;
+    xlm_status ok = set_value(s, k, &s->value[i], k->initial, &err);
+    XLM_ASSERT(ok == XLM_OK, "default of %s: %s", k->id, err.text);
+  }
+  return s;
+}
+
+xlm_status xlm_settings_put(xlm_run_settings *s, xlm_setting_id id, const char *text,
+                            xlm_setting_source source, const char *where, xlm_error *err) {
+  xlm_setting_value *v = &s->value[id];
+  if (v->source > source) return XLM_OK;
+  if (v->source < source) v->n = 0; // a stronger source replaces a list
+  v->source = source;
+  v->where = xlm_arena_strdup(s->arena, where);
+  return set_value(s, &xlm_setting_table[id], v, xlm_arena_strdup(s->arena, text), err);
+}
+
+bool xlm_settings_find(const char *section, const char *key, xlm_setting_id *out) {
+  for (int i = 0; i < XLM_SETTING_COUNT; i++)
+    if (!strcmp(xlm_setting_table[i].section, section) && !strcmp(xlm_setting_table[i].key, key)) {
+      *out = (xlm_setting_id)i;
+      return true;
+    }
+  return false;
+}
+
+bool xlm_settings_bytes(const char *text, uint64_t *out) {
+  static const struct {
+    const char *name;
+    double factor;
+  } units[] = {{"", 1},      {"B", 1},      {"KB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
+               {"TB", 1e12}, {"KiB", 1024}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40},
+               {"K", 1024},  {"M", 0x1p20}, {"G", 0x1p30},   {"T", 0x1p40}};
+  char *end;
+  double n = strtod(text, &end);
+  if (end == text || !(n >= 0)) return false;
+  while (*end == ' ') end++;
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (!strcmp(end, units[i].name) && n * units[i].factor < 0x1p63) {
+      *out = (uint64_t)(n * units[i].factor);
+      return true;
+    }
+  return false;
+}

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Installs the Debian packages xlm needs, and only those that are missing. Run by quickstart.sh and test.sh.
+set -eu
+packages=(gcc cmake ninja-build flex bison pkg-config libyaml-dev libjansson-dev libdnnl-dev libcmocka-dev graphviz)
+packages+=("$@")
+missing=()
+for p in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+echo "installing: ${missing[*]}"
+sudo=""
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "deps.sh: not root and no sudo; install by hand: apt-get install ${missing[*]}" >&2; exit 2; }
+  sudo=sudo
+fi
+# oneDNN's development package is libdnnl-dev on Debian and older Ubuntus, libdnnl-dev or libonednn-dev on newer ones.
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null

@@ -1,0 +1,191 @@
+// What every command of xlmc does: flags, the model file, diagnostics, output.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ops/cpu/isa.h"
+#include "runtime/device/kernel.h"
+#include "tools/common/request.h"
+#include "tools/xlmc/xlmc.h"
+
+enum { MOST_BYTES = 5 << 20 }; // the parser refuses more than 4 MiB with a proper message
+
+typedef struct own_flag {
+  const char *name;
+  size_t at;
+  char type; // t text, b switch, i integer
+} own_flag;
+
+static const own_flag own[] = {
+    {"--format", offsetof(xlmc_flags, format), 't'}, {"--level", offsetof(xlmc_flags, level), 't'},
+    {"--after", offsetof(xlmc_flags, after), 't'},   {"--output", offsetof(xlmc_flags, output), 't'},
+    {"--only", offsetof(xlmc_flags, only), 't'},     {"--depth", offsetof(xlmc_flags, depth), 'i'},
+    {"--write", offsetof(xlmc_flags, write), 'b'},   {"--check", offsetof(xlmc_flags, check), 'b'},
+    {"--open", offsetof(xlmc_flags, open), 'b'},     {"--help", offsetof(xlmc_flags, help), 'b'},
+};
+
+static const own_flag *find_own(const char *arg, size_t n) {
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    if (strlen(own[i].name) == n && !strncmp(own[i].name, arg, n)) return &own[i];
+  return NULL;
+}
+
+static bool put_own(xlmc_job *j, const own_flag *f, const char *value) {
+  char *at = (char *)&j->flags + f->at;
+  if (f->type == 'b') *(bool *)at = true;
+  if (f->type == 't') *(const char **)at = value;
+  if (f->type != 'i') return true;
+  char *end;
+  long n = strtol(value, &end, 10);
+  if (*end || end == value || n < -1 || n > 1000) {
+    (void)xlm_fail(&j->err, XLM_USER, "%s wants a small whole number, not `%s`", f->name, value);
+    return false;
+  }
+  *(int *)at = (int)n;
+  return true;
+}
+
+// A command takes the flags that its usage shows, and no others of the table.
+static bool refuse_own(xlmc_job *j, const own_flag *f, const char *usage) {
+  if (strstr(usage, f->name) || f->at == offsetof(xlmc_flags, help)) return false;
+  (void)xlm_fail(&j->err, XLM_USER, "`%s` is a flag of other commands, not of this one", f->name);
+  return true;
+}
+
+// Moves xlmc's own flags from argv into j->flags; the rest stays, in order.
+static bool take_own(xlmc_job *j, int *argc, char **argv, const char *usage) {
+  int kept = 0;
+  for (int i = 0; i < *argc; i++) {
+    size_t n = strcspn(argv[i], "=");
+    const own_flag *f = find_own(argv[i], n);
+    if (!f) {
+      argv[kept++] = argv[i];
+      continue;
+    }
+    if (refuse_own(j, f, usage)) return false;
+    const char *value = argv[i][n] ? argv[i] + n + 1 : NULL;
+    if (f->type != 'b' && !value) value = i + 1 < *argc ? argv[++i] : NULL;
+    if (f->type != 'b' && !value) {
+      (void)xlm_fail(&j->err, XLM_USER, "%s wants a value", f->name);
+      return false;
+    }
+    if (!put_own(j, f, value)) return false;
+  }
+  *argc = kept;
+  return true;
+}
+
+static xlm_status missing_model(xlmc_job *j, const char *path) {
+  int why = errno;
+  const char *near = why == ENOENT ? xlm_near_file(j->arena, path) : NULL;
+  if (near) return xlm_fail(&j->err, XLM_USER, "there is no file `%s`; did you mean `%s`?", path, near);
+  return xlm_fail(&j->err, XLM_USER, "cannot read `%s`: %s", path, strerror(why));
+}
+
+static xlm_status read_model(xlmc_job *j, const char *path) {
+  FILE *f = fopen(path, "rb");
+  if (!f) return missing_model(j, path);
+  char *text = xlm_arena_alloc(j->arena, MOST_BYTES + 1);
+  size_t n = fread(text, 1, MOST_BYTES, f);
+  bool failed = ferror(f);
+  fclose(f);
+  if (failed && errno == EISDIR)
+    return xlm_fail(&j->err, XLM_USER, "`%s` is a folder; name one model in it", path);
+  if (failed) return xlm_fail(&j->err, XLM_USER, "cannot read `%s`: %s", path, strerror(errno));
+  j->source = xlm_source_new(j->arena, path, text, n);
+  return XLM_OK;
+}
+
+static void name_own(xlmc_job *j, const char *usage) {
+  const char **names = NULL;
+  int n = 0, cap = 0;
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    if (strstr(usage, own[i].name)) XLM_PUSH(j->arena, names, n, cap, own[i].name + 2);
+  j->settings->own_flags = names;
+  j->settings->n_own_flags = n;
+}
+
+static xlm_status read_all(xlmc_job *j, int argc, char **argv, const char *usage) {
+  if (!take_own(j, &argc, argv, usage)) return XLM_USER;
+  j->settings = xlm_settings_new(j->arena, 'p');
+  if (j->flags.help) return XLM_OK;
+  name_own(j, usage);
+  XLM_TRY(xlm_settings_flags(j->settings, argc, argv, &j->err));
+  if (j->settings->help) j->flags.help = true;
+  if (j->flags.help) return XLM_OK;
+  if (j->settings->n_positional > 1)
+    return xlm_fail(&j->err, XLM_USER, "one model at a time: what is `%s`? a preset is given as `--preset NAME`",
+                    j->settings->positional[1]);
+  if (j->settings->config) XLM_TRY(xlm_settings_file(j->settings, j->settings->config, &j->err));
+  const char *path = xlm_request_model(j->settings);
+  if (!path) return xlm_fail(&j->err, XLM_USER, "which model? give a file, as in `xlmc check models/llama.xlm`");
+  XLM_TRY(read_model(j, path));
+  xlm_diags_init(&j->diags, j->arena, j->source);
+  return XLM_OK;
+}
+
+static void show_help(xlmc_job *j, const char *usage) {
+  xlm_text t = xlm_text_new(j->arena);
+  xlm_settings_help('p', &t);
+  printf("%s\nsettings of the run\n%s", usage, t.data);
+}
+
+bool xlmc_open(xlmc_job *j, int argc, char **argv, const char *usage, int *code) {
+  *j = (xlmc_job){.arena = xlm_arena_new((size_t)4 << 30)};
+  if (!j->arena || !XLM_ARENA_TRY(j->arena)) {
+    fputs("xlmc: not enough memory for this model\n", stderr);
+    *code = xlmc_close(j, XLMC_ENV);
+    return false;
+  }
+  xlm_status s = read_all(j, argc, argv, usage);
+  if (s == XLM_OK && !j->flags.help) return true;
+  if (s == XLM_OK) show_help(j, usage);
+  *code = xlmc_close(j, s == XLM_OK ? XLMC_OK : xlmc_fail(j, s));
+  return false;
+}
+
+int xlmc_fail(xlmc_job *j, xlm_status s) {
+  fprintf(stderr, "xlmc: %s\n", j->err.text);
+  return (int)s;
+}
+
+int xlmc_tell(xlmc_job *j) {
+  if (!j->diags.n) return XLMC_OK;
+  xlm_text t = xlm_text_new(j->arena);
+  xlm_diag_render(&j->diags, isatty(STDERR_FILENO), &t);
+  fputs(t.data, stderr);
+  return j->diags.errors ? XLMC_USER : XLMC_OK;
+}
+
+int xlmc_close(xlmc_job *j, int code) {
+  xlm_arena_free(j->arena);
+  j->arena = NULL;
+  return code;
+}
+
+bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump, xlm_compiled *out) {
+  xlm_compile_options o;
+  xlm_status s = xlm_request_options(j->settings, j->source, train, eval, 0, &o, &j->err);
+  if (s != XLM_OK) {
+    xlmc_fail(j, s);
+    return false;
+  }
+  o.backend = &xlm_backend_cpu()->info;
+  *out = xlm_compile(j->arena, j->source, &o, &j->diags, dump_after, dump);
+  return xlmc_tell(j) == XLMC_OK;
+}
+
+int xlmc_print(xlmc_job *j, const char *text, size_t n) {
+  FILE *f = j->flags.output ? fopen(j->flags.output, "wb") : stdout;
+  if (!f) {
+    fprintf(stderr, "xlmc: cannot write `%s`: %s\n", j->flags.output, strerror(errno));
+    return XLMC_ENV;
+  }
+  bool ok = fwrite(text, 1, n, f) == n;
+  if (j->flags.output ? fclose(f) : fflush(f)) ok = false;
+  if (ok) return XLMC_OK;
+  fprintf(stderr, "xlmc: cannot write `%s`: %s\n", j->flags.output ? j->flags.output : "standard output", strerror(errno));
+  return XLMC_ENV;
+}

@@ -1,0 +1,44 @@
+// xlmc: check, format, plan and show models. Each command is one file; this is what they share.
+#ifndef XLM_XLMC_XLMC_H
+#define XLM_XLMC_XLMC_H
+
+#include "compiler/planner/compile.h"
+#include "tools/common/settings.h"
+
+enum { XLMC_OK = 0, XLMC_USER = 1, XLMC_ENV = 2, XLMC_DOES_NOT_FIT = 3 };
+
+typedef struct xlmc_flags { // of xlmc itself; everything else is a setting of the run
+  const char *format, *level, *after, *output, *only;
+  int depth;
+  bool write, check, open, help;
+} xlmc_flags;
+
+typedef struct xlmc_job {
+  xlm_arena *arena;
+  xlmc_flags flags;
+  xlm_run_settings *settings;
+  const xlm_source *source;
+  xlm_diags diags;
+  xlm_error err;
+} xlmc_job;
+
+// Takes xlmc's own flags out of argv and the rest as settings; opens the model named there. On failure the message was
+// printed and *code says how to exit.
+bool xlmc_open(xlmc_job *j, int argc, char **argv, const char *usage, int *code);
+// Shows the diagnostics on stderr; the exit code they mean.
+int xlmc_tell(xlmc_job *j);
+int xlmc_fail(xlmc_job *j, xlm_status s); // prints err
+int xlmc_close(xlmc_job *j, int code);
+// Compiles as the settings say. dump_after: see xlm_compile.
+bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump, xlm_compiled *out);
+int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout
+
+int xlmc_check(int argc, char **argv);
+int xlmc_fmt(int argc, char **argv);
+int xlmc_plan(int argc, char **argv);
+int xlmc_graph(int argc, char **argv);
+int xlmc_dump(int argc, char **argv);
+int xlmc_explain(int argc, char **argv);
+int xlmc_ops(int argc, char **argv);
+
+#endif

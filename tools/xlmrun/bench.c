@@ -1,0 +1,144 @@
+// xlmrun bench: speed of training steps on synthetic tokens, against the machine's matrix-product peak, and
+// where the time goes.
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime/data/data.h"
+#include "runtime/train/feed.h"
+#include "tools/xlmrun/session.h"
+
+static const char usage[] = "usage: xlmrun bench MODEL.xlm [flags]";
+
+typedef struct group { // instructions of one op
+  const char *op;
+  double seconds, flops, bytes, count;
+} group;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int slowest(const void *a, const void *b) {
+  const group *x = a, *y = b;
+  return x->seconds != y->seconds ? (x->seconds < y->seconds ? 1 : -1) : strcmp(x->op, y->op);
+}
+
+// How often a segment runs in one step.
+static int runs_of(const xlm_rank_plan *rp, uint32_t segment) {
+  int n = 0;
+  for (uint32_t i = 0; i < rp->n_schedule; i++) n += rp->schedule[i].segment == segment;
+  return n;
+}
+
+static int gather(const xlm_rank_plan *rp, const double *seconds, int64_t steps, group *groups) {
+  int n = 0;
+  for (uint32_t s = 0; s < rp->n_segments; s++) {
+    double runs = (double)runs_of(rp, s) * (double)steps;
+    for (uint32_t i = rp->segments[s].first; runs > 0 && i < rp->segments[s].first + rp->segments[s].n; i++) {
+      const xlm_instr *in = &rp->instrs[i];
+      int k = 0;
+      while (k < n && strcmp(groups[k].op, in->op)) k++;
+      if (k == n) groups[n++] = (group){.op = in->op};
+      groups[k].seconds += seconds[i];
+      groups[k].flops += in->flops * runs;
+      groups[k].bytes += in->bytes * runs;
+      groups[k].count += runs;
+    }
+  }
+  qsort(groups, (size_t)n, sizeof *groups, slowest);
+  return n;
+}
+
+static void show_profile(session *s, const double *seconds, int64_t steps, double total) {
+  const xlm_rank_plan *rp = s->plan->classes[0];
+  group *groups = XLM_NEW_N(s->arena, group, rp->n_instrs);
+  int n = gather(rp, seconds, steps, groups);
+  double rest = total;
+  printf("\n%-20s %8s %7s %12s %10s %10s\n", "op", "per step", "share", "ms per step", "GFLOP/s", "GB/s");
+  for (int i = 0; i < n; i++) {
+    const group *g = &groups[i];
+    rest -= g->seconds;
+    printf("%-20s %8.0f %6.1f%% %12.3f %10.1f %10.1f\n", g->op, g->count / (double)steps,
+           100 * g->seconds / total, 1e3 * g->seconds / (double)steps, g->flops / g->seconds / 1e9,
+           g->bytes / g->seconds / 1e9);
+  }
+  printf("%-20s %8s %6.1f%% %12.3f\n", "(between)", "", 100 * rest / total, 1e3 * rest / (double)steps);
+}
+
+static xlm_status one_step(session *s, xlm_feed *feed) {
+  xlm_step_env env = {.seed = s->options.seed,
+                      .step = feed->step,
+                      .first_row = feed->step * s->plan->batch * s->plan->microbatches};
+  XLM_TRY(xlm_exec_step(s->exec, env, xlm_feed_step, feed, &s->err));
+  feed->step++;
+  return XLM_OK;
+}
+
+static xlm_status measure(session *s, xlm_feed *feed) {
+  int64_t steps = xlm_setting_int(s->settings, XLM_SET_steps),
+          warmup = xlm_setting_int(s->settings, XLM_SET_warmup);
+  const xlm_plan *p = s->plan;
+  double best = INFINITY, *seconds = XLM_NEW_N(s->arena, double, p->classes[0]->n_instrs);
+  double tokens = (double)(p->batch * p->microbatches * p->seq), peak = session_peak_flops(s);
+  feed->lr = 1e-5;
+  for (int64_t i = 0; i < warmup; i++) XLM_TRY(one_step(s, feed));
+  if (xlm_setting_bool(s->settings, XLM_SET_profile)) xlm_exec_profile(s->exec, seconds);
+  double begin = now();
+  for (int64_t i = 0; i < steps; i++) {
+    double start = now();
+    XLM_TRY(one_step(s, feed));
+    best = fmin(best, now() - start);
+  }
+  double total = now() - begin, mean = total / (double)steps;
+  double flops = p->model_flops_per_token * tokens;
+  printf("%s%s%s  %s parameters  %s  %" PRId64 " x %" PRId64 " tokens per step, %" PRId64
+         " microbatches  %d threads\n",
+         p->model, p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
+         xlm_dtype_name(p->dtype), p->batch * p->microbatches, p->seq, p->microbatches, s->options.threads);
+  printf("%.0f tokens/s   %.1f ms/step (best %.1f)   %.1f GFLOP/s of the model   %.1f%% MFU (peak %.0f "
+         "GFLOP/s, measured)\n",
+         tokens / mean, 1e3 * mean, 1e3 * best, flops / mean / 1e9, peak > 0 ? 100 * flops / mean / peak : 0,
+         peak / 1e9);
+  if (xlm_setting_bool(s->settings, XLM_SET_profile)) show_profile(s, seconds, steps, total);
+  return XLM_OK;
+}
+
+static xlm_status run(session *s, const xlm_data *data) {
+  xlm_samples samples;
+  xlm_feed feed;
+  xlm_data_part all = {data, 0, xlm_data_tokens(data)};
+  XLM_TRY(xlm_samples_open(all, s->plan->seq, 1, "synthetic", &samples, &s->err));
+  XLM_TRY(session_open(s));
+  XLM_TRY(session_fill(s, false));
+  XLM_TRY(xlm_feed_open(s->exec, &samples, false, &feed, &s->err));
+  xlm_status status = measure(s, &feed);
+  xlm_feed_close(&feed);
+  return status;
+}
+
+static xlm_status bench(session *s) {
+  const xlm_run_settings *r = s->settings;
+  xlm_data *data;
+  int64_t vocab = 0;
+  if (r->n_positional > 1)
+    return xlm_fail(&s->err, XLM_USER, "one model at a time: what is '%s'?", r->positional[1]);
+  const char *named = xlm_setting_text(r, XLM_SET_model);
+  XLM_TRY(session_read_model(s, r->n_positional ? r->positional[0] : *named ? named : NULL));
+  XLM_TRY(session_compile(s, true, false, 0));
+  for (uint32_t i = 0; i < s->plan->classes[0]->n_inputs; i++)
+    if (s->plan->classes[0]->inputs[i].vocab) vocab = s->plan->classes[0]->inputs[i].vocab;
+  XLM_TRY(xlm_data_synthetic(1000 * s->plan->seq + 1, vocab ? vocab : 256, 1, &data, &s->err));
+  xlm_status status = run(s, data);
+  xlm_data_close(data);
+  return status;
+}
+
+int command_bench(int argc, char *const *argv) {
+  return session_run('b', usage, argc, argv, bench);
+}

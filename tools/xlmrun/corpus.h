@@ -1,0 +1,19 @@
+// The data of a run: opened files (or synthetic tokens) and the samples for training and validation.
+#ifndef XLM_XLMRUN_CORPUS_H
+#define XLM_XLMRUN_CORPUS_H
+
+#include "runtime/data/data.h"
+#include "tools/xlmrun/session.h"
+
+typedef struct corpus {
+  xlm_data *data, *held_out; // held_out: of --valid; else NULL
+  xlm_samples train, valid;
+  bool has_valid;
+} corpus;
+
+// want_train: needs training samples; otherwise only validation samples are made.
+xlm_status corpus_open(session *s, bool want_train, corpus *out);
+void corpus_close(corpus *c);
+int64_t corpus_vocab(const session *s); // 0: the plan has no token input
+
+#endif

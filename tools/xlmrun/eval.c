@@ -1,0 +1,59 @@
+// xlmrun eval: loss, perplexity and bits of a checkpoint on held-out data.
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/train/feed.h"
+#include "tools/xlmrun/corpus.h"
+#include "tools/xlmrun/weights.h"
+
+static const char usage[] = "usage: xlmrun eval [CHECKPOINT] [--data FILE...] [flags]\n"
+                            "       xlmrun eval MODEL.xlm --init-from WEIGHTS --data FILE... [flags]\n\n"
+                            "Without --data: the part of the training data that was held out.";
+
+// Files named now are evaluated whole; those the checkpoint was trained on, only where they were held out.
+static xlm_status use_all_of_data(session *s) {
+  xlm_run_settings *r = s->settings;
+  bool named = r->value[XLM_SET_data].source > XLM_FROM_CHECKPOINT &&
+               r->value[XLM_SET_valid].source <= XLM_FROM_CHECKPOINT;
+  if (!named || r->value[XLM_SET_valid_fraction].source > XLM_FROM_CHECKPOINT) return XLM_OK;
+  r->value[XLM_SET_valid] = r->value[XLM_SET_data];
+  return XLM_OK;
+}
+
+static void show(const session *s, double loss, int64_t tokens) {
+  const char *unit = session_tokens_are_bytes(s) ? "byte" : "token";
+  printf("loss %.9g nats per %s   perplexity %.6g   %.6g bits per %s   %s %ss\n", loss, unit, exp(loss),
+         loss / M_LN2, unit, xlm_text_thousands(s->arena, tokens), unit);
+}
+
+static xlm_status evaluate(session *s, const corpus *c) {
+  xlm_feed feed;
+  double loss;
+  int64_t tokens;
+  xlm_step_env env = {.seed = s->options.seed};
+  XLM_TRY(session_open(s));
+  XLM_TRY(session_fill(s, true));
+  XLM_TRY(xlm_feed_open(s->exec, &c->valid, true, &feed, &s->err));
+  bool asked = s->settings->value[XLM_SET_eval_batches].source > XLM_FROM_CHECKPOINT;
+  int64_t batches = asked ? xlm_setting_int(s->settings, XLM_SET_eval_batches) : 0;
+  xlm_status status = xlm_feed_evaluate(&feed, s->exec, env, batches, &loss, &tokens, &s->err);
+  xlm_feed_close(&feed);
+  if (status == XLM_OK) show(s, loss, tokens);
+  return status;
+}
+
+static xlm_status eval(session *s) {
+  corpus c;
+  XLM_TRY(weights_open(s));
+  XLM_TRY(use_all_of_data(s));
+  XLM_TRY(session_compile(s, false, true, 0));
+  XLM_TRY(corpus_open(s, false, &c));
+  xlm_status status = evaluate(s, &c);
+  corpus_close(&c);
+  return status;
+}
+
+int command_eval(int argc, char *const *argv) {
+  return session_run('e', usage, argc, argv, eval);
+}

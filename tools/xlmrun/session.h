@@ -1,0 +1,51 @@
+// What the commands share: from settings to a plan, an executor and filled states.
+#ifndef XLM_XLMRUN_SESSION_H
+#define XLM_XLMRUN_SESSION_H
+
+#include "compiler/planner/compile.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/exec/exec.h"
+#include "tools/common/settings.h"
+
+enum { EXIT_USER = 1, EXIT_ENVIRONMENT = 2, EXIT_DOES_NOT_FIT = 3 };
+
+typedef struct session {
+  xlm_arena *arena;
+  xlm_run_settings *settings;
+  xlm_checkpoint *checkpoint; // where model, settings and weights come from; NULL = none
+  const char *model_path, *model_text;
+  size_t model_bytes;
+  xlm_compile_options options;
+  const xlm_plan *plan;
+  xlm_exec *exec;
+  xlm_store *store;
+  int exit_code; // of the failure; set where the status alone does not say it
+  bool told;     // the message was shown already (diagnostics)
+  xlm_error err;
+} session;
+
+typedef xlm_status session_body(session *s);
+// A whole command: reads flags and run file, answers --help and --print-config, runs the body, shows its
+// error, cleans up; returns the exit code.
+int session_run(char tool, const char *usage, int argc, char *const *argv, session_body *body);
+
+// The steps, each as the name says; they fill s->err.
+xlm_status session_open_checkpoint(session *s,
+                                   const char *path);        // takes its settings, weaker than file and flags
+xlm_status session_read_model(session *s, const char *path); // path NULL: the checkpoint's copy
+xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch);
+xlm_status session_open(session *s);                    // executor and store; states not yet filled
+xlm_status session_fill(session *s, bool weights_only); // from checkpoint, --init-from, or initialisers
+
+bool session_tokens_are_bytes(const session *s);
+
+// Matrix products per second that this machine reaches (model FLOPs / s of a large fp32 or bf16 product);
+// about 0.2 s.
+double session_peak_flops(const session *s);
+
+int command_train(int argc, char *const *argv);
+int command_eval(int argc, char *const *argv);
+int command_generate(int argc, char *const *argv);
+int command_bench(int argc, char *const *argv);
+
+#endif

@@ -1,0 +1,254 @@
+// xlmrun train: settings, plan, data, states; then the loop, shown to a person or a log.
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/checkpoint/file.h"
+#include "runtime/train/loop.h"
+#include "tools/xlmrun/corpus.h"
+
+static const char usage[] = "usage: xlmrun train MODEL.xlm --data FILE... [flags]\n"
+                            "       xlmrun train --resume [DIR] [flags]";
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number) {
+  (void)number;
+  if (stop) _exit(130);
+  stop = 1;
+  static const char note[] = "\nstopping after this step; once more to stop at once\n";
+  if (write(STDERR_FILENO, note, sizeof note - 1) < 0) _exit(130);
+}
+
+typedef struct screen {
+  bool live;
+  int shown;   // columns of the live line
+  double last; // when it was drawn
+} screen;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int terminal_width(void) {
+  struct winsize w;
+  return !ioctl(STDERR_FILENO, TIOCGWINSZ, &w) && w.ws_col > 1 ? w.ws_col - 1 : 79;
+}
+
+static void clear_line(screen *c) {
+  if (c->shown) fprintf(stderr, "\r%*s\r", c->shown, "");
+  c->shown = 0;
+}
+
+static void show(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path) {
+  screen *c = arg;
+  char line[512];
+  if (event == XLM_LOOP_VALID || event == XLM_LOOP_SAVED) {
+    clear_line(c);
+    if (event == XLM_LOOP_SAVED)
+      printf("saved %s\n", path);
+    else
+      printf("step %" PRId64 "/%" PRId64 "  validation loss %.4f\n", p->m.step, p->max_steps, p->m.val_loss);
+    fflush(stdout);
+    return;
+  }
+  if (!c->live && event != XLM_LOOP_LOGGED) return;
+  xlm_progress_line(p, c->live ? terminal_width() : 200, line, sizeof line);
+  if (!c->live) {
+    printf("%s\n", line);
+    fflush(stdout);
+    return;
+  }
+  if (event == XLM_LOOP_STEP && now() - c->last < 0.1) return; // fast steps would only flicker
+  c->last = now();
+  int n = (int)strlen(line);
+  fprintf(stderr, "\r%s%*s", line, c->shown > n ? c->shown - n : 0, "");
+  c->shown = n;
+}
+
+static void catch_signals(void) {
+  struct sigaction a = {.sa_handler = on_signal};
+  sigaction(SIGINT, &a, NULL);
+  sigaction(SIGTERM, &a, NULL);
+}
+
+static bool is_run_setting(int i) { // what makes a run the same run
+  return strchr(xlm_setting_table[i].tools, 't') && i != XLM_SET_resume && i != XLM_SET_overwrite &&
+         i != XLM_SET_model;
+}
+
+static const char *joined(session *s, const xlm_setting_value *v) {
+  xlm_text t = xlm_text_new(s->arena);
+  for (int i = 0; i < v->n; i++) xlm_text_printf(&t, "%s%s", i ? "\n" : "", v->list[i]);
+  return t.data;
+}
+
+static void fill_info(session *s, xlm_checkpoint_info *info) {
+  xlm_checkpoint_setting *list = XLM_NEW_N(s->arena, xlm_checkpoint_setting, XLM_SETTING_COUNT);
+  *info = (xlm_checkpoint_info){.seed = s->options.seed,
+                                .model_path = s->model_path,
+                                .model_text = s->model_text,
+                                .text_hash = s->plan->text_hash,
+                                .settings = list};
+  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
+    const xlm_setting_info *k = &xlm_setting_table[i];
+    const xlm_setting_value *v = &s->settings->value[i];
+    if (!is_run_setting(i) || (!*v->text && !v->n)) continue;
+    list[info->n_settings++] =
+        (xlm_checkpoint_setting){xlm_arena_printf(s->arena, "%s.%s", k->section, k->key),
+                                 k->type == XLM_SETTING_LIST ? joined(s, v) : v->text};
+  }
+}
+
+static xlm_schedule schedule_of(const session *s) {
+  const xlm_run_settings *r = s->settings;
+  xlm_schedule c = {.peak = xlm_setting_float(r, XLM_SET_learning_rate),
+                    .min = xlm_setting_float(r, XLM_SET_min_lr),
+                    .steps = xlm_setting_int(r, XLM_SET_max_steps)};
+  bool known = xlm_schedule_parse(xlm_setting_text(r, XLM_SET_lr_schedule), &c.kind);
+  XLM_ASSERT(known, "schedule %s", xlm_setting_text(r, XLM_SET_lr_schedule));
+  c.warmup = (int64_t)llround(xlm_setting_float(r, XLM_SET_warmup_ratio) * (double)c.steps);
+  if (xlm_setting_given(r, XLM_SET_warmup_steps)) c.warmup = xlm_setting_int(r, XLM_SET_warmup_steps);
+  c.decay = (int64_t)llround(xlm_setting_float(r, XLM_SET_decay_ratio) * (double)c.steps);
+  if (c.min > c.peak) c.min = c.peak;
+  return c;
+}
+
+// Where checkpoints go: with --resume DIR, to DIR again unless --output-dir says otherwise.
+static const char *output_dir(const session *s) {
+  const char *dir = xlm_setting_text(s->settings, XLM_SET_output_dir),
+             *resume = xlm_setting_text(s->settings, XLM_SET_resume);
+  if (!*resume || !strcmp(resume, "latest") ||
+      s->settings->value[XLM_SET_output_dir].source > XLM_FROM_CHECKPOINT)
+    return dir;
+  const char *slash = strrchr(s->checkpoint->path, '/');
+  if (!slash || slash == s->checkpoint->path) return slash ? "/" : ".";
+  return xlm_arena_strndup(s->arena, s->checkpoint->path, (size_t)(slash - s->checkpoint->path));
+}
+
+static xlm_status open_resumed(session *s) {
+  const char *resume = xlm_setting_text(s->settings, XLM_SET_resume);
+  if (!*resume) return XLM_OK;
+  if (!strcmp(resume, "latest")) resume = xlm_setting_text(s->settings, XLM_SET_output_dir);
+  return session_open_checkpoint(s, resume);
+}
+
+static xlm_status prepare_output(session *s, const char *dir) {
+  if (!s->checkpoint && xlm_checkpoint_exists(dir)) {
+    if (!xlm_setting_bool(s->settings, XLM_SET_overwrite))
+      return xlm_fail(
+          &s->err, XLM_USER,
+          "'%s' holds checkpoints of an earlier run: --resume goes on with it, --overwrite removes it, "
+          "--output-dir puts this run elsewhere",
+          dir);
+    XLM_TRY(xlm_checkpoint_clear(dir, &s->err));
+  }
+  return xlm_file_make_folders(dir, &s->err);
+}
+
+static const char *file_in(session *s, const char *dir, xlm_setting_id id, const char *name) {
+  const char *given = xlm_setting_text(s->settings, id);
+  return *given ? given : xlm_arena_printf(s->arena, "%s/%s", dir, name);
+}
+
+static void introduce(const session *s, const corpus *c, const xlm_loop_options *o) {
+  const xlm_plan *p = s->plan;
+  int64_t batch = p->batch * p->microbatches;
+  printf("%s%s%s  %s parameters  %s  %s tokens%s  %" PRId64 " x %" PRId64 " per step, %" PRId64
+         " microbatches  %s  %d threads\n",
+         p->model, p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
+         xlm_dtype_name(p->dtype), xlm_text_count(s->arena, (double)xlm_data_tokens(c->data)),
+         xlm_data_files(c->data) ? "" : " (synthetic)", batch, p->seq, p->microbatches,
+         xlm_text_bytes(s->arena, xlm_exec_arena_bytes(s->exec)), s->options.threads);
+  if (o->first_step) printf("resumed from %s at step %" PRId64 "\n", s->checkpoint->path, o->first_step);
+  const char *before = s->checkpoint ? s->checkpoint->info.text_hash : NULL;
+  if (before && strcmp(before, p->text_hash))
+    printf("note: the model text or its sizes are not those of the checkpoint\n");
+  if (!c->has_valid && o->eval_interval)
+    printf("the held-out data is shorter than one sample: no validation\n");
+  fflush(stdout);
+}
+
+static void set_intervals(const session *s, const corpus *c, xlm_loop_options *o) {
+  const xlm_run_settings *r = s->settings;
+  o->max_steps = xlm_setting_int(r, XLM_SET_max_steps);
+  o->log_interval = xlm_setting_int(r, XLM_SET_log_interval);
+  o->save_interval = xlm_setting_int(r, XLM_SET_save_interval);
+  o->eval_interval = xlm_setting_int(r, XLM_SET_eval_interval);
+  o->eval_batches = xlm_setting_int(r, XLM_SET_eval_batches);
+  o->keep = (int)xlm_setting_int(r, XLM_SET_keep_checkpoints);
+  o->valid = c->has_valid && o->eval_interval ? &c->valid : NULL;
+}
+
+static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_result *r,
+                         const char *metrics) {
+  const char *curve = file_in(s, o->output_dir, XLM_SET_curve, "loss.svg");
+  const char *title =
+      xlm_arena_printf(s->arena, "%s%s%s, %s parameters", s->plan->model, s->plan->preset ? " " : "",
+                       s->plan->preset ? s->plan->preset : "", xlm_text_count(s->arena, s->plan->parameters));
+  XLM_TRY(xlm_curve_write(o->curve, title, curve, &s->err));
+  if (r->stopped)
+    printf("stopped at step %" PRId64 "; go on with: xlmrun train --resume %s\n", r->step, o->output_dir);
+  printf("checkpoint %s\nmetrics    %s\nloss curve %s\n", *r->checkpoint ? r->checkpoint : o->output_dir,
+         metrics, curve);
+  return XLM_OK;
+}
+
+static xlm_status run(session *s, corpus *c) {
+  static xlm_curve curve;
+  screen view = {.live = isatty(STDERR_FILENO)};
+  const char *dir = output_dir(s), *metrics = file_in(s, dir, XLM_SET_metrics, "metrics.jsonl");
+  xlm_loop_options o = {.exec = s->exec,
+                        .store = s->store,
+                        .train = &c->train,
+                        .schedule = schedule_of(s),
+                        .output_dir = dir,
+                        .curve = &curve,
+                        .stop = &stop,
+                        .report = show,
+                        .report_arg = &view};
+  set_intervals(s, c, &o);
+  o.first_step = s->checkpoint ? s->checkpoint->info.step : 0;
+  fill_info(s, &o.info);
+  XLM_TRY(prepare_output(s, dir));
+  XLM_TRY(session_fill(s, false));
+  XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &s->err));
+  xlm_curve_read(&curve, metrics);
+  o.peak_flops = session_peak_flops(s);
+  introduce(s, c, &o);
+  catch_signals();
+  xlm_loop_result result;
+  xlm_status status = xlm_loop_run(&o, &result, &s->err);
+  clear_line(&view);
+  close(o.metrics);
+  return status == XLM_OK ? finish(s, &o, &result, metrics) : status;
+}
+
+static xlm_status train(session *s) {
+  const xlm_run_settings *r = s->settings;
+  corpus c;
+  XLM_TRY(open_resumed(s));
+  const char *model = r->n_positional ? r->positional[0] : NULL;
+  if (!model && r->value[XLM_SET_model].source > XLM_FROM_CHECKPOINT)
+    model = xlm_setting_text(r, XLM_SET_model);
+  if (r->n_positional > 1)
+    return xlm_fail(&s->err, XLM_USER, "one model at a time: what is '%s'?", r->positional[1]);
+  XLM_TRY(session_read_model(s, model));
+  XLM_TRY(session_compile(s, true, true, 0));
+  XLM_TRY(corpus_open(s, true, &c));
+  xlm_status status = session_open(s);
+  if (status == XLM_OK) status = run(s, &c);
+  corpus_close(&c);
+  return status;
+}
+
+int command_train(int argc, char *const *argv) {
+  return session_run('t', usage, argc, argv, train);
+}

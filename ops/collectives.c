@@ -1,9 +1,9 @@
-// The collectives, one file for the family: made by the partitioner where a producer's layout differs from a consumer's,
-// after differentiation, so none has a gradient; and never written in the language.
+// The collectives, one file for the family: made by the partitioner where a producer's layout differs from a
+// consumer's, after differentiation, so none has a gradient; and never written in the language.
 //
-// `axes` is the group: the ranks that differ along those mesh axes only. `from` and `to` pair the dimensions that change:
-// a whole one and the split one of the same name, both in the graph already. `sizes` says what every member holds of it,
-// in the order of the members.
+// `axes` is the group: the ranks that differ along those mesh axes only. `from` and `to` pair the dimensions
+// that change: a whole one and the split one of the same name, both in the graph already. `sizes` says what
+// every member holds of it, in the order of the members.
 #include "ops/moe_priv.h"
 #include "ops/rules_priv.h"
 #include "runtime/plan/traffic.h"
@@ -19,15 +19,17 @@ static bool sizes_fit(xlm_infer *x, int list, xlm_dim whole, xlm_dim piece) {
     has |= size == shape_size(x, piece);
   }
   if (sum == shape_size(x, whole) && has) return true;
-  return xlm_infer_fail(x, XLM_FAULT_SIZE, -1, "the pieces of `%s` are \"%s\" but it has %lld elements, here %lld",
-                        shape_name(x, whole), text, (long long)shape_size(x, whole), (long long)shape_size(x, piece));
+  return xlm_infer_fail(
+      x, XLM_FAULT_SIZE, -1, "the pieces of `%s` are \"%s\" but it has %lld elements, here %lld",
+      shape_name(x, whole), text, (long long)shape_size(x, whole), (long long)shape_size(x, piece));
 }
 
 static bool pairs(xlm_infer *x, int n, xlm_dim from[XLM_MAX_RANK], xlm_dim to[XLM_MAX_RANK]) {
-  int have_from = xlm_attr_dims(&x->attrs, XLM_A_from, from), have_to = xlm_attr_dims(&x->attrs, XLM_A_to, to);
+  int have_from = xlm_attr_dims(&x->attrs, XLM_A_from, from),
+      have_to = xlm_attr_dims(&x->attrs, XLM_A_to, to);
   if (have_from != n || have_to != n)
-    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`%s` replaces %d dimensions, not %d by %d", x->op->name, n, have_from,
-                          have_to);
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`%s` replaces %d dimensions, not %d by %d", x->op->name, n,
+                          have_from, have_to);
   for (int i = 0; i < n; i++)
     if (!xlm_infer_has(x, 0, from[i], "to replace it")) return false;
   return true;
@@ -60,19 +62,20 @@ static bool infer_reduce(xlm_infer *x) {
   return kind_is_known(x);
 }
 
-const xlm_op xlm_op_all_reduce = {
-    .name = "all_reduce",
-    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
-    .min_in = 1,
-    .max_in = 1,
-    .n_out = 1,
-    .in_place = 1,
-    .layout = "[*] -> [*]",
-    .infer = infer_reduce,
-    .no_grad = NO_GRAD,
-    .doc = "The sum (`kind`: or maximum, or `lse`: log of the sum of exponentials) over the members of the group, on each "
-           "of them. Added in the order of the members, bf16 in f32 and rounded once, so that every member has the same "
-           "bits, whatever the backend."};
+const xlm_op xlm_op_all_reduce = {.name = "all_reduce",
+                                  .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+                                  .min_in = 1,
+                                  .max_in = 1,
+                                  .n_out = 1,
+                                  .in_place = 1,
+                                  .layout = "[*] -> [*]",
+                                  .infer = infer_reduce,
+                                  .no_grad = NO_GRAD,
+                                  .doc = "The sum (`kind`: or maximum, or `lse`: log of the sum of "
+                                         "exponentials) over the members of the group, on each "
+                                         "of them. Added in the order of the members, bf16 in f32 and "
+                                         "rounded once, so that every member has the same "
+                                         "bits, whatever the backend."};
 
 static bool infer_scatter(xlm_infer *x) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
@@ -114,17 +117,17 @@ static bool infer_exchange(xlm_infer *x) {
          sizes_fit(x, 0, to[0], from[0]) && sizes_fit(x, 1, from[1], to[1]) && replace(x, from, to, 2);
 }
 
-const xlm_op xlm_op_all_to_all = {
-    .name = "all_to_all",
-    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
-    .min_in = 1,
-    .max_in = 1,
-    .n_out = 1,
-    .layout = "[* from] -> [* to] | from: whole, to: whole",
-    .infer = infer_exchange,
-    .no_grad = NO_GRAD,
-    .doc = "Joins the pieces of one dimension and splits another: `from` and `to` name the joined dimension first, `sizes` "
-           "has a list for each."};
+const xlm_op xlm_op_all_to_all = {.name = "all_to_all",
+                                  .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+                                  .min_in = 1,
+                                  .max_in = 1,
+                                  .n_out = 1,
+                                  .layout = "[* from] -> [* to] | from: whole, to: whole",
+                                  .infer = infer_exchange,
+                                  .no_grad = NO_GRAD,
+                                  .doc = "Joins the pieces of one dimension and splits another: `from` and "
+                                         "`to` name the joined dimension first, `sizes` "
+                                         "has a list for each."};
 
 static bool infer_take(xlm_infer *x) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
@@ -132,8 +135,8 @@ static bool infer_take(xlm_infer *x) {
   const xlm_dim_info *whole = &x->g->dims[from[0]], *part = &x->g->dims[to[0]];
   int64_t start = part->offset - whole->offset;
   return (start >= 0 && start <= whole->size - part->size) ||
-         xlm_infer_fail(x, XLM_FAULT_SIZE, -1, "elements %lld .. of `%s` are not here", (long long)part->offset,
-                        whole->name);
+         xlm_infer_fail(x, XLM_FAULT_SIZE, -1, "elements %lld .. of `%s` are not here",
+                        (long long)part->offset, whole->name);
 }
 
 const xlm_op xlm_op_take = {
@@ -156,13 +159,15 @@ static bool rows_pairs(xlm_infer *x, xlm_dim from[XLM_MAX_RANK], xlm_dim to[XLM_
   *experts = from[0] == t->dim[0] ? 0 : 1;
   found = found && from[*experts] == t->dim[0] && from[1 - *experts] == t->dim[1] &&
           x->g->dims[to[1 - *experts]].ragged && !x->g->dims[to[*experts]].ragged;
-  return found || xlm_infer_fail(x, XLM_FAULT_ATTR, 0, "%s are not rows of experts", xlm_infer_dims_text(x, t));
+  return found ||
+         xlm_infer_fail(x, XLM_FAULT_ATTR, 0, "%s are not rows of experts", xlm_infer_dims_text(x, t));
 }
 
 static bool infer_send_rows(xlm_infer *x) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
   int experts;
-  if (!rows_pairs(x, from, to, &experts) || !sizes_fit(x, 0, from[experts], to[experts]) || !replace(x, from, to, 2))
+  if (!rows_pairs(x, from, to, &experts) || !sizes_fit(x, 0, from[experts], to[experts]) ||
+      !replace(x, from, to, 2))
     return false;
   x->out[1] = (xlm_type){.dtype = XLM_I32, .rank = 1, .dim = {moe_offsets_dim(x, to[experts])}};
   x->ragged_by[0] = x->g->n_values + 1; // the second result of the node being made
@@ -178,14 +183,17 @@ const xlm_op xlm_op_send_rows = {
     .layout = "[* from], [] -> [* to], [] | from: whole, to: whole",
     .infer = infer_send_rows,
     .no_grad = NO_GRAD,
-    .doc = "Rows packed by expert (`dispatch`) go to the members that own the experts: member k owns a block of `sizes[k]` "
-           "experts. There they are packed by expert, within an expert by the member they came from, then in its order. "
+    .doc = "Rows packed by expert (`dispatch`) go to the members that own the experts: member k owns a block "
+           "of `sizes[k]` "
+           "experts. There they are packed by expert, within an expert by the member they came from, then in "
+           "its order. "
            "Only real rows travel. Second result: where the rows of each expert begin."};
 
 static bool infer_collect_rows(xlm_infer *x) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
   int experts;
-  if (!rows_pairs(x, from, to, &experts) || !sizes_fit(x, 0, to[experts], from[experts]) || !replace(x, from, to, 2))
+  if (!rows_pairs(x, from, to, &experts) || !sizes_fit(x, 0, to[experts], from[experts]) ||
+      !replace(x, from, to, 2))
     return false;
   x->ragged_by[0] = x->in[2];
   return shape_is_index(x, 1, "the offsets here") && shape_is_index(x, 2, "the offsets at home");
@@ -200,7 +208,8 @@ const xlm_op xlm_op_collect_rows = {
     .layout = "[* from], [], [] -> [* to] | from: whole, to: whole",
     .infer = infer_collect_rows,
     .no_grad = NO_GRAD,
-    .doc = "`collect_rows(ys, offsets, home)`: the way back of `send_rows`: every row returns to where it came from. "
+    .doc = "`collect_rows(ys, offsets, home)`: the way back of `send_rows`: every row returns to where it "
+           "came from. "
            "`offsets` are those of ys, `home` those of the rows before they were sent."};
 
 // ---- messages between pipeline stages
@@ -222,13 +231,13 @@ const xlm_op xlm_op_send = {
     .no_grad = NO_GRAD,
     .doc = "Sends x to the rank with the same coordinates in pipeline stage `peer`; never waits for it."};
 
-const xlm_op xlm_op_recv = {
-    .name = "recv",
-    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL,
-    .min_in = 0,
-    .max_in = 0,
-    .n_out = 1,
-    .layout = "-> [*]",
-    .infer = xlm_rule_leaf,
-    .no_grad = NO_GRAD,
-    .doc = "What stage `peer` sent with `tag`; messages of one tag arrive in order. `dims` and `dtype` give the type."};
+const xlm_op xlm_op_recv = {.name = "recv",
+                            .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL,
+                            .min_in = 0,
+                            .max_in = 0,
+                            .n_out = 1,
+                            .layout = "-> [*]",
+                            .infer = xlm_rule_leaf,
+                            .no_grad = NO_GRAD,
+                            .doc = "What stage `peer` sent with `tag`; messages of one tag arrive in order. "
+                                   "`dims` and `dtype` give the type."};

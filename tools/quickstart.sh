@@ -15,11 +15,16 @@ seconds=115
 
 if [ -z "${QUICKSTART_BUILD:-}" ]; then
   tools/deps.sh
-  echo "== building (build/build.log)"
+  echo "== building (a minute or two; log: build/build.log)"
   mkdir -p build
-  if ! { cmake -G Ninja -S . -B build -DCMAKE_BUILD_TYPE=Release && ninja -C build xlmc xlmrun; } > build/build.log 2>&1; then
-    tail -n 30 build/build.log >&2
-    echo "quickstart.sh: the build failed; the whole log is build/build.log" >&2
+  log=build/build.log
+  compile() { # ninja's progress is one line on a terminal
+    cmake -G Ninja -S . -B build -DCMAKE_BUILD_TYPE=Release > $log 2>&1 || return 1
+    if [ -t 1 ]; then ninja -C build xlmc xlmrun; else ninja -C build xlmc xlmrun >> $log 2>&1; fi
+  }
+  if ! compile; then
+    [ -t 1 ] || tail -n 30 $log >&2
+    echo "quickstart.sh: the build failed; see above and $log" >&2
     exit 2
   fi
 fi
@@ -29,7 +34,9 @@ model=(models/llama.xlm --preset nano --hidden-size 256 --num-layers 4 --heads 4
 tokens_per_step=$((16 * 128))
 
 steps=${QUICKSTART_STEPS:-}
+batches=2 length=20
 if [ -z "$steps" ]; then
+  batches=40 length=300
   echo "== measuring this machine"
   speed=$("$build/xlmrun" bench "${model[@]}" --steps 8 --warmup 2 --profile=false | sed -n 's/^\([0-9]*\) tokens\/s.*/\1/p')
   steps=$((${speed:-1000} * seconds / tokens_per_step))
@@ -40,15 +47,15 @@ fi
 
 echo "== training on the text of this repository"
 "$build/xlmrun" train "${model[@]}" --data docs grammar models compiler runtime ops tools tests README.md \
-  --max-steps "$steps" --learning-rate 3e-3 --min-lr 3e-4 --eval-interval $((steps > 4 ? steps / 4 : 1)) --eval-batches 20 \
+  --max-steps "$steps" --learning-rate 3e-3 --min-lr 3e-4 --eval-interval $((steps > 4 ? steps / 4 : 1)) --eval-batches $((batches / 2)) \
   --log-interval $((steps > 20 ? steps / 20 : 1)) --output-dir "$out" --overwrite
 
 echo "== evaluating"
-"$build/xlmrun" eval "$out" --eval-batches 40
+"$build/xlmrun" eval "$out" --eval-batches $batches
 
 prompt='static void '
 echo "== what it writes after \"$prompt\""
-"$build/xlmrun" generate "$out" --prompt "$prompt" --max-tokens 300 --temperature 0.7
+"$build/xlmrun" generate "$out" --prompt "$prompt" --max-tokens $length --temperature 0.7
 
 cat <<END
 

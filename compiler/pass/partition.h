@@ -29,8 +29,7 @@ xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const x
                                        xlm_partition_fault *fault);
 // The graph of the rank at `coord`.
 xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]);
-// Which coordinates have equal graphs: the axes along which some dimension is split unevenly. Ranks whose coordinates agree
-// on these axes (and whose offsets nobody uses) still differ in offsets, so a class is all of the coordinates here.
-uint32_t xlm_partition_uneven_axes(const xlm_partitioning *p);
+// Two coordinates (of one stage) with the same signature have graphs that differ in offsets only: they share a plan.
+uint64_t xlm_partition_signature(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]);
 
 #endif

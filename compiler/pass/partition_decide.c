@@ -276,15 +276,24 @@ static bool is_whole_dim(const xlm_layout_rule *r, const xlm_attrs *as, xlm_dim 
 
 // `where free` dimensions take what the others leave. Tokens on their way to experts and back are not split by such a rule.
 static void give_free(xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r, assign *s) {
-  uint32_t used = 0;
   bool ragged = touches_ragged(p, n, 0);
-  for (int i = 0; i < s->n; i++) used |= s->at[i].axes;
   for (int i = 0; i < s->n; i++) {
     xlm_dim d = s->at[i].dim;
     if (!s->at[i].is_free || is_whole_dim(r, &n->attrs, d) || (ragged && !touches_ragged(p, n, d))) continue;
+    uint32_t used = 0; // packed rows are split as their tokens are: only what stands beside them counts
+    for (int j = 0; j < s->n; j++)
+      if (j != i && (!p->g->dims[d].ragged || touches_ragged(p, n, s->at[j].dim))) used |= s->at[j].axes;
     s->at[i].axes = p->rule[d] & ~used;
-    used |= s->at[i].axes;
   }
+}
+
+// Query heads and their key/value heads are split together, in whole groups (read_grains); packed rows as their tokens.
+static bool split_together(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim a, xlm_dim b) {
+  const xlm_attrs *as = &n->attrs;
+  if (p->g->dims[a].ragged && !touches_ragged(p, n, b)) return true;
+  if (p->g->dims[b].ragged && !touches_ragged(p, n, a)) return true;
+  return (xlm_attr_has_dim(as, XLM_A_heads, a) && xlm_attr_has_dim(as, XLM_A_kv_heads, b)) ||
+         (xlm_attr_has_dim(as, XLM_A_heads, b) && xlm_attr_has_dim(as, XLM_A_kv_heads, a));
 }
 
 static bool compute_layout(xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r, assign *s) {
@@ -294,7 +303,7 @@ static bool compute_layout(xlm_partitioning *p, const xlm_node_info *n, const xl
   give_free(p, n, r, s);
   for (int i = 0; i < s->n; i++)
     for (int j = 0; j < i; j++)
-      if (s->at[i].axes & s->at[j].axes)
+      if (s->at[i].axes & s->at[j].axes && !split_together(p, n, s->at[i].dim, s->at[j].dim))
         return report_conflict(p, n, &(xlm_type){.rank = 2, .dim = {s->at[j].dim, s->at[i].dim}}, s->at[j].dim, s->at[i].dim);
   return true;
 }
@@ -353,6 +362,7 @@ static void decide_general(xlm_partitioning *p, xlm_node id, const xlm_layout_ru
   const xlm_node_info *n = &p->g->nodes[id];
   xlm_node_layouts *l = &p->nodes[id];
   uint32_t through = common_partial(p, n);
+  for (int i = 0; i < s->n; i++) through = s->at[i].axes & through ? 0 : through; // an axis cannot do both
   for (int i = 0; i < n->n_in; i++) {
     l->in[i] = restricted(p, n, r, s, false, i);
     if (through && p->have[n->in[i]].partial == through) l->in[i].partial = through;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
+#include "runtime/base/philox.h"
 
 typedef struct converted {
   xlm_layout layout;
@@ -32,7 +33,7 @@ static xlm_dim local_dim(emit *e, xlm_dim d, uint32_t axes) {
   if (have) return have;
   xlm_piece piece = xlm_mesh_local(&e->p->o.mesh, info->full, e->p->grain[d], axes, e->coord);
   return xlm_graph_dim_add(e->out, (xlm_dim_info){.name = info->name, .size = piece.size, .full = info->full,
-                                                  .offset = piece.offset, .axes = axes});
+                                                  .offset = piece.offset, .axes = axes, .grain = e->p->grain[d]});
 }
 
 // A ragged dimension split over `axes`: room for every row that may come, whatever the router says.
@@ -165,7 +166,22 @@ static void reduce(conversion *c, const xlm_layout *want) {
   if (axes) collective(c, XLM_OP_ALL_REDUCE, axes, NULL, NULL, 0, NULL, NULL, 0);
 }
 
-static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
+static const char *layout_text(const emit *e, xlm_val v, const xlm_layout *l) {
+  xlm_text t = xlm_text_new(e->out->arena);
+  for (int i = 0; i < xlm_val_rank(e->p, v); i++)
+    xlm_text_printf(&t, "%s%s/%x", i ? ", " : "[", e->p->g->dims[xlm_val_type(e->p->g, v)->dim[i]].name, l->axes[i]);
+  xlm_text_printf(&t, "] partial %x", l->partial);
+  return t.data;
+}
+
+// When a conversion runs: with its reader; for gradients of weights already in the backward, which may read the same.
+static xlm_phase conversion_phase(const emit *e, xlm_val old) {
+  xlm_phase made = xlm_val_node(e->p->g, old)->phase;
+  xlm_phase phase = e->b.phase == XLM_PHASE_WGT ? XLM_PHASE_BWD : e->b.phase;
+  return made > phase ? made : phase;
+}
+
+static xlm_val convert_now(emit *e, xlm_val old, const xlm_layout *want) {
   int rank = xlm_val_rank(e->p, old);
   conversion c = {.e = e, .old = old, .now = e->map[old], .have = e->p->have[old]};
   if (xlm_layout_equal(&c.have, want, rank)) return c.now;
@@ -178,11 +194,20 @@ static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
   gather(&c, want);
   slice(&c, want);
   reduce(&c, want);
-  XLM_ASSERT(xlm_layout_equal(&c.have, want, rank), "layout of value %u was not reached", old);
+  XLM_ASSERT(xlm_layout_equal(&c.have, want, rank), "layout of value %u (%s) was not reached: from %s to %s", old,
+             xlm_op_at(xlm_val_node(e->p->g, old)->op)->name, layout_text(e, old, &e->p->have[old]), layout_text(e, old, want));
   converted *k = XLM_NEW(e->out->arena, converted);
   *k = (converted){*want, e->b.phase, c.now, e->ready[old]};
   e->ready[old] = k;
   return c.now;
+}
+
+static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
+  xlm_phase phase = e->b.phase;
+  e->b.phase = conversion_phase(e, old);
+  xlm_val now = convert_now(e, old, want);
+  e->b.phase = phase;
+  return now;
 }
 
 // ---- nodes ----
@@ -295,11 +320,17 @@ static void emit_node(emit *e, xlm_node id) {
   bind_results(e, id, xlm_emit(&e->b, n->op, in, n_in, &l));
 }
 
+// At the end of the graph: in the last phase there is.
+static void context_at_end(emit *e, const xlm_node_info *n) {
+  context(e, n);
+  e->b.phase = e->out->nodes[e->out->n_nodes - 1].phase;
+}
+
 static void emit_updates(emit *e) {
   const xlm_graph *g = e->p->g;
   for (uint32_t i = 0; i < g->n_updates; i++) {
     xlm_val state = g->updates[i].state, val = g->updates[i].val;
-    context(e, xlm_val_node(g, val));
+    context_at_end(e, xlm_val_node(g, val));
     xlm_val now = convert(e, val, &e->p->have[state]);
     bool in_place = xlm_layout_equal(&e->p->have[state], &e->p->have[val], xlm_val_rank(e->p, state));
     if (!in_place) now = xlm_op2(&e->b, XLM_OP_ASSIGN, e->map[state], now);
@@ -309,7 +340,7 @@ static void emit_updates(emit *e) {
 
 static void emit_list(emit *e, const xlm_vals *from, xlm_vals *to) {
   for (uint32_t i = 0; i < from->n; i++) {
-    context(e, xlm_val_node(e->p->g, from->at[i].val));
+    context_at_end(e, xlm_val_node(e->p->g, from->at[i].val));
     xlm_vals_add(e->out, to, from->at[i].name, convert(e, from->at[i].val, &(xlm_layout){0}), from->at[i].span);
   }
 }
@@ -333,9 +364,18 @@ xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM
   return e.out;
 }
 
-uint32_t xlm_partition_uneven_axes(const xlm_partitioning *p) {
-  uint32_t axes = 0;
-  for (xlm_dim d = 1; d < p->g->n_dims; d++)
-    if (!p->g->dims[d].ragged && p->rule[d]) axes |= p->rule[d];
-  return axes;
+static uint64_t add_size(const xlm_partitioning *p, uint64_t h, xlm_dim d, uint32_t axes, const int32_t *coord) {
+  return xlm_hash_mix(h ^ (uint64_t)xlm_mesh_local(&p->o.mesh, p->g->dims[d].full, p->grain[d], axes, coord).size);
+}
+
+uint64_t xlm_partition_signature(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]) {
+  uint64_t h = 0;
+  int dp = p->o.zero ? xlm_mesh_axis(&p->o.mesh, "dp") : -1;
+  for (xlm_dim d = 1; d < p->g->n_dims; d++) {
+    if (p->g->dims[d].ragged) continue;
+    h = add_size(p, h, d, p->rule[d], coord);
+    for (int a = 0; a < p->o.mesh.n; a++) // layouts may use some of a rule's axes only
+      if (p->rule[d] >> a & 1 || a == dp) h = add_size(p, h, d, 1u << a, coord);
+  }
+  return h;
 }

@@ -26,7 +26,7 @@ typedef struct staged {
   xlm_graph *out;
   xlm_build b;
   xlm_val *map;          // values made on this stage
-  xlm_val **received;    // by part on this stage: [chunk][value]
+  xlm_val **received;    // [chunk][value]: what a chunk of this stage received, or repeated for itself
 } staged;
 
 static int part_of_round(const xlm_pipeline *p, int32_t round) {
@@ -215,14 +215,43 @@ static xlm_val emit_recv(staged *s, xlm_val old, int from_stage, int64_t tag) {
   return v;
 }
 
-// Operand v of a node of `part`: made here, or received once per part.
+static xlm_val operand(staged *s, const xlm_node_info *n, xlm_val v, int part);
+
+// What weight gradients read may be read by the backward after them, and they may run later: it comes with the backward.
+static xlm_phase phase_for(const xlm_node_info *reader) {
+  return reader->phase == XLM_PHASE_WGT ? XLM_PHASE_BWD : reader->phase;
+}
+
+// A node that depends on parameters and constants alone, once more for this chunk.
+static void repeat_node(staged *s, const xlm_node_info *reader, xlm_node id, int part) {
+  const xlm_node_info *n = &s->g->nodes[id];
+  xlm_val *in = XLM_NEW_N(s->a, xlm_val, n->n_in);
+  for (int i = 0; i < n->n_in; i++) in[i] = operand(s, reader, n->in[i], part);
+  message_context(s, n, part, phase_for(reader));
+  xlm_attr_list l = xlm_attr_list_from(s->a, &n->attrs);
+  xlm_val first = xlm_emit(&s->b, n->op, in, n->n_in, &l);
+  for (int i = 0; i < n->n_out; i++) {
+    xlm_val old = n->out + (xlm_val)i, now = first + (xlm_val)i;
+    s->received[part < 0 ? 0 : part / s->p->stages][old] = now;
+    xlm_val_at(s->out, now)->name = s->g->values[old].name;
+    xlm_val_at(s->out, now)->partial = s->g->values[old].partial;
+  }
+}
+
+// Operand v of a node of `part`: made here, or received or repeated once per part.
 static xlm_val operand(staged *s, const xlm_node_info *n, xlm_val v, int part) {
+  xlm_node def = s->g->values[v].def;
+  if (!xlm_is_leaf(&s->g->nodes[def]) && s->part[def] == ANY) {
+    xlm_val *made = &s->received[part < 0 ? 0 : part / s->p->stages][v];
+    if (!*made) repeat_node(s, n, def, part);
+    return *made;
+  }
   if (part < 0 || !is_remote(s, v, part)) return s->map[v];
   xlm_val *at = &s->received[part / s->p->stages][v];
   if (*at) return *at;
   int from = s->part[s->g->values[v].def];
   xlm_val rows = s->g->values[v].ragged_by ? operand(s, n, s->g->values[v].ragged_by, part) : 0;
-  message_context(s, n, part, n->phase);
+  message_context(s, n, part, phase_for(n));
   *at = emit_recv(s, v, from % s->p->stages, tag_of(s, v, part));
   xlm_val_at(s->out, *at)->ragged_by = rows;
   return *at;
@@ -351,7 +380,8 @@ xlm_graph *xlm_pass_pipeline(const xlm_graph *g, xlm_arena *a, const xlm_pipelin
   prepare(&s);
   bool **held = find_holders(&s);
   for (xlm_node id = 1; id < g->n_nodes; id++) {
-    if (!s.needed[id]) continue;
+    bool repeated = s.part[id] == ANY && !xlm_is_leaf(&g->nodes[id]); // made by its readers
+    if (!s.needed[id] || repeated) continue;
     if (g->nodes[id].op == XLM_OP_NORM_SQ) emit_norm(&s, id);
     else emit_node(&s, id);
   }

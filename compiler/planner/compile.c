@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "compiler/ir/op.h"
-#include "compiler/planner/lower.h"
+#include "compiler/planner/spread.h"
 #include "runtime/base/philox.h"
 
 static const char *const passes[] = {"elaborate", "simplify", "differentiate", "recompute", "fuse"};
@@ -20,7 +20,7 @@ xlm_compile_options xlm_compile_defaults(void) {
       .settings = {.dtype = XLM_F32, .training = true},
       .train = {.optimizer = XLM_ADAMW, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.01, .grad_clip = 1.0,
                 .microbatches = 1},
-      .recompute = XLM_RECOMPUTE_MARKED, .with_train = true, .with_eval = true, .threads = 1, .seed = 1};
+      .schedule = "1f1b", .recompute = XLM_RECOMPUTE_MARKED, .with_train = true, .with_eval = true, .threads = 1, .seed = 1};
 }
 
 typedef struct pipeline {
@@ -56,31 +56,24 @@ static xlm_graph *forward_graph(pipeline *p, const xlm_ast *ast, const xlm_compi
 static xlm_graph *train_graph(pipeline *p, const xlm_graph *model, const xlm_compile_options *o) {
   xlm_graph *g = xlm_pass_simplify(xlm_pass_differentiate(model, p->a, &o->train), p->a);
   g = after(p, "differentiate", g);
-  if (p->stopped) return NULL;
-  g = after(p, "recompute", xlm_pass_recompute(g, p->a, o->recompute));
-  return p->stopped ? NULL : after(p, "fuse", xlm_pass_fuse(g, p->a));
+  return p->stopped ? NULL : after(p, "recompute", xlm_pass_recompute(g, p->a, o->recompute));
 }
 
 // ---- the plan around the rank plan ----
 
-static double count_parameters(const xlm_rank_plan *r) {
+static double count_parameters(const xlm_graph *g) {
   double n = 0;
-  for (uint32_t i = 0; i < r->n_states; i++) {
-    if (strcmp(r->states[i].role, "parameter")) continue;
-    const xlm_type *t = &r->tensors[r->states[i].tensor].type;
-    double size = 1;
-    for (int k = 0; k < t->rank; k++) size *= (double)r->dims[t->dim[k]].full;
-    n += size;
-  }
+  for (xlm_node id = 1; id < g->n_nodes; id++)
+    if (g->nodes[id].op == XLM_OP_PARAM) n += (double)xlm_type_elements(xlm_val_type(g, g->nodes[id].out), g->dims);
   return n;
 }
 
-static double flops_per_token(const xlm_rank_plan *r, int64_t tokens, bool train) {
+static double flops_per_token(const xlm_graph *g, int64_t tokens) {
   double flops = 0;
-  for (uint32_t s = 0; s < r->n_segments; s++) {
-    bool counts = train ? r->segments[s].kind != XLM_SEG_EVAL && r->segments[s].kind != XLM_SEG_STEP
-                        : r->segments[s].kind == XLM_SEG_EVAL;
-    for (uint32_t i = 0; counts && i < r->segments[s].n; i++) flops += r->instrs[r->segments[s].first + i].model_flops;
+  for (xlm_node id = 1; id < g->n_nodes; id++) {
+    xlm_cost c;
+    xlm_op_cost(g, id, &c);
+    if (g->nodes[id].phase != XLM_PHASE_STEP && !g->nodes[id].recompute) flops += c.model_flops;
   }
   return tokens ? flops / (double)tokens : 0;
 }
@@ -92,7 +85,7 @@ static const char *hash_text(xlm_arena *a, const xlm_source *s, const xlm_graph 
   return xlm_arena_printf(a, "%016llx", (unsigned long long)h);
 }
 
-static void copy_weights(xlm_plan *p, const xlm_graph *g, const xlm_rank_plan *r, xlm_arena *a) {
+static void copy_weights(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
   xlm_plan_weight *w = XLM_NEW_N(a, xlm_plan_weight, g->n_weights);
   for (uint32_t i = 0; i < g->n_weights; i++) {
     const xlm_weight_map *m = &g->weights[i];
@@ -103,9 +96,8 @@ static void copy_weights(xlm_plan *p, const xlm_graph *g, const xlm_rank_plan *r
     }
   }
   p->weights = w;
-  p->n_weights = g->n_weights;
+  p->n_weights = g->n_weights; // dims keep their indices: every rank's table begins with the model's
   p->weights_name = g->n_weights ? "huggingface" : NULL;
-  (void)r;
 }
 
 static void copy_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
@@ -124,21 +116,33 @@ static int64_t dim_size(const xlm_graph *g, const char *name) {
   return d ? g->dims[d].full : 1;
 }
 
-static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *g, xlm_rank_plan *r,
-                      const xlm_compile_options *o) {
+static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *model, const xlm_graph *counted,
+                      const xlm_spread *spread, const xlm_compile_options *o) {
   xlm_plan *p = XLM_NEW(a, xlm_plan);
-  uint32_t *class_of = XLM_NEW_N(a, uint32_t, 1);
-  xlm_rank_plan **classes = XLM_NEW_N(a, xlm_rank_plan *, 1);
-  classes[0] = r;
-  *p = (xlm_plan){.model = g->model, .preset = g->preset, .source_path = source->path,
-                  .text_hash = hash_text(a, source, g), .dtype = o->settings.dtype, .batch = dim_size(g, "batch"),
-                  .seq = dim_size(g, "seq"), .microbatches = o->train.microbatches, .threads = o->threads,
-                  .seed = o->seed, .n_ranks = 1, .n_classes = 1, .class_of = class_of, .classes = classes,
-                  .parameters = count_parameters(r)};
-  p->model_flops_per_token = flops_per_token(r, p->batch * p->seq, o->with_train);
-  copy_weights(p, g, r, a);
-  copy_config(p, g, a);
+  *p = (xlm_plan){.model = model->model, .preset = model->preset, .source_path = source->path,
+                  .text_hash = hash_text(a, source, model), .dtype = o->settings.dtype, .batch = dim_size(model, "batch"),
+                  .seq = dim_size(model, "seq"), .microbatches = o->train.microbatches, .threads = o->threads,
+                  .seed = o->seed, .mesh = o->mesh, .n_ranks = spread->n_ranks, .n_classes = spread->n_classes,
+                  .class_of = spread->class_of, .classes = spread->classes, .parameters = count_parameters(model)};
+  p->model_flops_per_token = flops_per_token(counted, p->batch * p->seq);
+  copy_weights(p, model, a);
+  copy_config(p, model, a);
   return p;
+}
+
+// Fused graphs and plans of all ranks.
+static void plan_ranks(pipeline *p, xlm_compiled *c, const xlm_graph *train, const xlm_graph *eval,
+                       const xlm_compile_options *o, xlm_diags *d) {
+  xlm_spread spread;
+  if (!xlm_spread_plan(p->a, train, eval, o, d, &spread)) return;
+  c->train = spread.first_train;
+  c->eval = spread.first_eval;
+  const xlm_graph *fused = c->train ? c->train : c->eval;
+  if (p->stop_after && !strcmp(p->stop_after, "fuse")) {
+    *p->dump = fused;
+    return;
+  }
+  if (o->backend) c->plan = wrap(p->a, c->source, c->model, train ? train : eval, &spread, o);
 }
 
 xlm_compiled xlm_compile(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o, xlm_diags *d,
@@ -147,25 +151,15 @@ xlm_compiled xlm_compile(xlm_arena *a, const xlm_source *source, const xlm_compi
   pipeline p = {.a = a, .stop_after = stop_after, .dump = dump};
   const xlm_ast *ast = xlm_parse(a, source, d);
   if (d->errors) return c; // what does not parse is not worth more messages
-  xlm_graph *model = forward_graph(&p, ast, o, o->with_train, d);
+  xlm_graph *model = forward_graph(&p, ast, o, o->with_train, d), *train = NULL, *eval = NULL;
   if (!model) return c;
   c.model = model;
   if (p.stopped || d->errors) return c;
-  if (o->with_train) c.train = train_graph(&p, model, o);
+  if (o->with_train) train = train_graph(&p, model, o);
   if (p.stopped) return c;
-  if (o->with_eval) {
-    xlm_diags again; // the same text was just found right; its warnings were given once
-    xlm_diags_init(&again, a, source);
-    xlm_graph *eval = o->with_train ? forward_graph(&p, ast, o, false, &again) : model;
-    if (eval) c.eval = after(&p, "fuse", xlm_pass_fuse(eval, a));
-  }
-  if (p.stopped || !o->backend) return c;
-  xlm_lower_options lo = {.microbatches = o->train.microbatches, .threads = o->threads,
-                          .wide = o->settings.dtype == XLM_F64, .backend = o->backend};
-  xlm_rank_plan *r = NULL;
-  xlm_error err;
-  xlm_status s = xlm_lower(a, c.train, c.eval, &lo, &r, &err);
-  XLM_ASSERT(s == XLM_OK, "%s", err.text);
-  c.plan = wrap(a, source, model, r, o);
+  xlm_diags again; // the same text was just found right; its warnings were given once
+  xlm_diags_init(&again, a, source);
+  if (o->with_eval) eval = o->with_train ? forward_graph(&p, ast, o, false, &again) : model;
+  plan_ranks(&p, &c, train, eval, o, d);
   return c;
 }

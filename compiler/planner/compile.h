@@ -14,6 +14,13 @@ typedef struct xlm_compile_options {
   int threads;               // per rank
   uint64_t seed;
   uint64_t memory_limit;     // bytes per rank; 0 = none
+  xlm_mesh mesh;             // empty = one rank; an axis `pp` makes a pipeline
+  int zero;                  // 0..3, see DESIGN: what data-parallel ranks share
+  const char *schedule;      // of the pipeline: gpipe, 1f1b, interleaved, zb-h1
+  const char *schedule_csv, *schedule_path; // text of a schedule file instead; NULL
+  int chunks;                // parts per stage (interleaved); 0 = 1
+  const int32_t *stage_rounds; // how many rounds each part has; NULL = balanced
+  int n_stage_rounds;
   const xlm_backend_info *backend;
 } xlm_compile_options;
 

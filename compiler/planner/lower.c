@@ -15,7 +15,7 @@ typedef struct lower {
   xlm_dim *dim_map;   // g's dims -> plan's
   uint32_t *tensor;   // g's values -> plan's tensors
   xlm_val *view_root; // value -> the value whose memory it views; itself when it is no view
-  uint32_t *last_use; // view root -> node of the last use of it or of a view of it
+  uint32_t *last_use; // view root -> node of the last use of it or of a view of it, in the order of execution
   uint32_t first_instr;
   uint32_t chunk_begin; // position where the chunk being lowered begins
   int16_t chunk;
@@ -206,13 +206,20 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
   return XLM_OK;
 }
 
+// Leaves become tensors where they are first read: an input belongs to the chunk that reads it.
+static void lower_leaves(lower *w, const xlm_node_info *n) {
+  for (int i = 0; i < n->n_in; i++) {
+    const xlm_node_info *leaf = xlm_val_node(w->g, n->in[i]);
+    if (w->tensor[n->in[i]] || !(xlm_op_at(leaf->op)->flags & XLM_OPF_LEAF)) continue;
+    (leaf->op == XLM_OP_INPUT ? lower_input : lower_state)(w, leaf);
+  }
+}
+
 static xlm_status lower_node(lower *w, xlm_node id, xlm_error *err) {
   const xlm_node_info *n = &w->g->nodes[id];
   const xlm_op *op = xlm_op_at(n->op);
   uint32_t position = w->l.n_instrs - w->first_instr;
-  if (n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE) lower_state(w, n);
-  if (n->op == XLM_OP_INPUT) lower_input(w, n);
-  if (op->flags & XLM_OPF_LEAF) return XLM_OK;
+  lower_leaves(w, n);
   lower_results(w, n, id, position);
   if (op->flags & XLM_OPF_VIEW) return XLM_OK;
   for (int i = 0; i < n->n_in; i++) extend_life(w, n->in[i], position);
@@ -230,11 +237,19 @@ static void find_view_roots(lower *w) {
   }
 }
 
+// The phase a node is ordered by: gradients of weights stand among the backward unless they are split off.
+static int runs_in(const lower *w, const xlm_node_info *n) {
+  bool split = w->l.options.schedule && w->l.options.schedule->split_weights;
+  return n->phase == XLM_PHASE_WGT && !split ? XLM_PHASE_BWD : (int)n->phase;
+}
+
 static void find_last_uses(lower *w) {
   const xlm_graph *g = w->g;
   w->last_use = XLM_NEW_N(w->l.arena, uint32_t, g->n_values);
-  for (xlm_node n = 1; n < g->n_nodes; n++)
-    for (int i = 0; i < g->nodes[n].n_in; i++) w->last_use[w->view_root[g->nodes[n].in[i]]] = n;
+  for (int phase = 0; phase < XLM_PHASES; phase++) // weight gradients may run behind all of the backward
+    for (xlm_node n = 1; n < g->n_nodes; n++)
+      if (runs_in(w, &g->nodes[n]) == phase)
+        for (int i = 0; i < g->nodes[n].n_in; i++) w->last_use[w->view_root[g->nodes[n].in[i]]] = n;
   const xlm_vals *lists[] = {&g->outputs, &g->metrics, &g->losses};
   for (int k = 0; k < 3; k++)
     for (uint32_t i = 0; i < lists[k]->n; i++) w->last_use[w->view_root[lists[k]->at[i].val]] = UINT32_MAX;
@@ -252,11 +267,11 @@ static void close_segment(lower *w) {
 }
 
 static bool belongs(const lower *w, const xlm_node_info *n, uint32_t phases, int16_t chunk) {
-  if (!(phases >> n->phase & 1)) return false;
-  return n->phase == XLM_PHASE_STEP || (n->stage < 0 ? 0 : n->stage) == chunk || (xlm_op_at(n->op)->flags & XLM_OPF_LEAF && !w->tensor[n->out]);
+  if (!(phases >> n->phase & 1) || xlm_op_at(n->op)->flags & XLM_OPF_LEAF) return false;
+  return n->phase == XLM_PHASE_STEP || w->program == 1 || (n->stage < 0 ? 0 : n->stage) == chunk;
 }
 
-// All nodes of these phases (a bit set) and this chunk, as one segment. Leaves are lowered where they are first read.
+// All nodes of these phases (a bit set) and this chunk, as one segment.
 static xlm_status lower_nodes(lower *w, xlm_segment_kind kind, uint32_t phases, int16_t chunk, xlm_error *err) {
   open_segment(w, kind, chunk);
   for (xlm_node n = 1; n < w->g->n_nodes; n++)

@@ -1,5 +1,6 @@
-// Is a schedule sound? Each entry once and in order on its stage; then all stages are run side by side, and where they get
-// stuck the circle of waits is told. Entries are counted from 1 in messages, as people count columns.
+// Is a schedule sound? Each entry once and in order on its stage; then all stages are run side by side, and
+// where they get stuck the circle of waits is told. Entries are counted from 1 in messages, as people count
+// columns.
 #include <stdio.h>
 
 #include "compiler/planner/schedule_priv.h"
@@ -15,9 +16,12 @@ typedef struct check {
 xlm_entry_name xlm_schedule_entry(const xlm_schedule_plan *s, xlm_slot_op e) {
   xlm_entry_name n;
   const char *kind = xlm_segment_name(e.kind);
-  if (e.kind == XLM_SEG_STEP) snprintf(n.text, sizeof n.text, "%s", kind);
-  else if (s->chunks > 1) snprintf(n.text, sizeof n.text, "%s%d.%d", kind, e.microbatch, e.chunk);
-  else snprintf(n.text, sizeof n.text, "%s%d", kind, e.microbatch);
+  if (e.kind == XLM_SEG_STEP)
+    snprintf(n.text, sizeof n.text, "%s", kind);
+  else if (s->chunks > 1)
+    snprintf(n.text, sizeof n.text, "%s%d.%d", kind, e.microbatch, e.chunk);
+  else
+    snprintf(n.text, sizeof n.text, "%s%d", kind, e.microbatch);
   return n;
 }
 
@@ -30,16 +34,21 @@ static xlm_status check_range(const check *c, int stage, uint32_t i) {
   xlm_slot_op e = st->at[i];
   if (e.kind == XLM_SEG_STEP) {
     if (i + 1 == st->n) return XLM_OK;
-    return xlm_fail(c->err, XLM_USER, "stage %d has the optimizer's step as entry %u and %s after it; the step comes last",
+    return xlm_fail(c->err, XLM_USER,
+                    "stage %d has the optimizer's step as entry %u and %s after it; the step comes last",
                     stage, i + 1, xlm_schedule_entry(c->s, st->at[i + 1]).text);
   }
-  if (e.kind > XLM_SEG_STEP || e.chunk < 0 || e.chunk >= c->s->chunks || e.microbatch < 0 || e.microbatch >= c->s->microbatches)
-    return xlm_fail(c->err, XLM_USER, "stage %d, entry %u: there is no microbatch %d of chunk %d; microbatches are 0 to "
-                    "%lld, chunks 0 to %d", stage, i + 1, e.microbatch, e.chunk, (long long)c->s->microbatches - 1,
-                    c->s->chunks - 1);
+  if (e.kind > XLM_SEG_STEP || e.chunk < 0 || e.chunk >= c->s->chunks || e.microbatch < 0 ||
+      e.microbatch >= c->s->microbatches)
+    return xlm_fail(c->err, XLM_USER,
+                    "stage %d, entry %u: there is no microbatch %d of chunk %d; microbatches are 0 to "
+                    "%lld, chunks 0 to %d",
+                    stage, i + 1, e.microbatch, e.chunk, (long long)c->s->microbatches - 1, c->s->chunks - 1);
   if (e.kind == XLM_SEG_W && !c->s->split_weights)
-    return xlm_fail(c->err, XLM_USER, "stage %d, entry %u: %s, but the gradients of weights are not split off in this "
-                    "schedule; leave the W entries out", stage, i + 1, xlm_schedule_entry(c->s, e).text);
+    return xlm_fail(c->err, XLM_USER,
+                    "stage %d, entry %u: %s, but the gradients of weights are not split off in this "
+                    "schedule; leave the W entries out",
+                    stage, i + 1, xlm_schedule_entry(c->s, e).text);
   return XLM_OK;
 }
 
@@ -50,8 +59,8 @@ static xlm_status index_stage(const check *c, int stage) {
     if (st->at[i].kind == XLM_SEG_STEP) continue;
     uint32_t *at = where(c, stage, st->at[i]);
     if (*at)
-      return xlm_fail(c->err, XLM_USER, "stage %d runs %s twice, as entry %u and as entry %u; once is right", stage,
-                      xlm_schedule_entry(c->s, st->at[i]).text, *at, i + 1);
+      return xlm_fail(c->err, XLM_USER, "stage %d runs %s twice, as entry %u and as entry %u; once is right",
+                      stage, xlm_schedule_entry(c->s, st->at[i]).text, *at, i + 1);
     *at = i + 1;
   }
   if (st->n && st->at[st->n - 1].kind == XLM_SEG_STEP) return XLM_OK;
@@ -66,28 +75,34 @@ static xlm_status check_order(const check *c, int stage, int chunk, int64_t micr
     xlm_slot_op e = {(xlm_segment_kind)k, (int16_t)chunk, (int32_t)microbatch};
     uint32_t at = *where(c, stage, e);
     if (!at && k == XLM_SEG_F)
-      return xlm_fail(c->err, XLM_USER, "stage %d never runs %s; every stage runs every microbatch once", stage,
-                      xlm_schedule_entry(c->s, e).text);
+      return xlm_fail(c->err, XLM_USER, "stage %d never runs %s; every stage runs every microbatch once",
+                      stage, xlm_schedule_entry(c->s, e).text);
     if (!at)
-      return xlm_fail(c->err, XLM_USER, "stage %d runs %s (entry %u) but never %s, which has to follow it", stage,
-                      xlm_schedule_entry(c->s, last).text, last_at, xlm_schedule_entry(c->s, e).text);
+      return xlm_fail(c->err, XLM_USER, "stage %d runs %s (entry %u) but never %s, which has to follow it",
+                      stage, xlm_schedule_entry(c->s, last).text, last_at, xlm_schedule_entry(c->s, e).text);
     if (at < last_at)
-      return xlm_fail(c->err, XLM_USER, "stage %d runs %s (entry %u) before %s (entry %u), whose values it needs; put it "
-                      "after", stage, xlm_schedule_entry(c->s, e).text, at, xlm_schedule_entry(c->s, last).text, last_at);
+      return xlm_fail(c->err, XLM_USER,
+                      "stage %d runs %s (entry %u) before %s (entry %u), whose values it needs; put it "
+                      "after",
+                      stage, xlm_schedule_entry(c->s, e).text, at, xlm_schedule_entry(c->s, last).text,
+                      last_at);
     last = e, last_at = at;
   }
   return XLM_OK;
 }
 
-// Microbatch 0 starts the sums over the microbatches (it overwrites what the last step left), so it comes first.
+// Microbatch 0 starts the sums over the microbatches (it overwrites what the last step left), so it comes
+// first.
 static xlm_status check_first(const check *c, int stage, xlm_segment_kind kind, int chunk) {
   xlm_slot_op first = {kind, (int16_t)chunk, 0}, other = first;
   for (int64_t m = 1; m < c->s->microbatches; m++) {
     other.microbatch = (int32_t)m;
     if (*where(c, stage, other) < *where(c, stage, first))
-      return xlm_fail(c->err, XLM_USER, "stage %d runs %s (entry %u) before %s (entry %u); microbatch 0 starts the sums of "
-                      "gradients and losses, so it has to come first", stage, xlm_schedule_entry(c->s, other).text,
-                      *where(c, stage, other), xlm_schedule_entry(c->s, first).text, *where(c, stage, first));
+      return xlm_fail(c->err, XLM_USER,
+                      "stage %d runs %s (entry %u) before %s (entry %u); microbatch 0 starts the sums of "
+                      "gradients and losses, so it has to come first",
+                      stage, xlm_schedule_entry(c->s, other).text, *where(c, stage, other),
+                      xlm_schedule_entry(c->s, first).text, *where(c, stage, first));
   }
   return XLM_OK;
 }
@@ -112,15 +127,16 @@ static int add_link(const check *c, xlm_text *t, int stage, uint32_t at, bool sa
   bool waits = xlm_schedule_need(c->s, stage, e, &need);
   XLM_ASSERT(waits, "stage %d is stuck without a need", stage);
   if (say)
-    xlm_text_printf(t, "%sstage %d cannot run %s (entry %u) before %s of stage %d, which is entry %u there", t->n ? "; " : "",
-                    stage, xlm_schedule_entry(c->s, e).text, at + 1, xlm_schedule_entry(c->s, need.op).text, need.stage,
-                    *where(c, need.stage, need.op));
+    xlm_text_printf(t, "%sstage %d cannot run %s (entry %u) before %s of stage %d, which is entry %u there",
+                    t->n ? "; " : "", stage, xlm_schedule_entry(c->s, e).text, at + 1,
+                    xlm_schedule_entry(c->s, need.op).text, need.stage, *where(c, need.stage, need.op));
   return need.stage;
 }
 
 static xlm_status explain(const check *c, const uint32_t *at, int stage) {
   xlm_text t = xlm_text_new(c->arena);
-  for (int i = 0; i < c->s->stages; i++) stage = add_link(c, &t, stage, at[stage], false); // now on the circle
+  for (int i = 0; i < c->s->stages; i++)
+    stage = add_link(c, &t, stage, at[stage], false); // now on the circle
   int first = stage, links = 0;
   do stage = add_link(c, &t, stage, at[stage], links++ < MOST_LINKS);
   while (stage != first);

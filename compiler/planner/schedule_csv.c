@@ -1,5 +1,6 @@
-// Schedules as CSV: a line per stage, a cell per entry. Empty cells are idle time and mean nothing, so tables drawn on a
-// time axis can be read as they are. Only the writing is checked here; whether the schedule is sound is schedule_check.c's.
+// Schedules as CSV: a line per stage, a cell per entry. Empty cells are idle time and mean nothing, so tables
+// drawn on a time axis can be read as they are. Only the writing is checked here; whether the schedule is
+// sound is schedule_check.c's.
 #include <string.h>
 
 #include "compiler/planner/schedule_priv.h"
@@ -12,7 +13,9 @@ typedef struct reader {
   xlm_error *err;
 } reader;
 
-static int column(const reader *r, const char *at) { return (int)(at - r->line_start) + 1; }
+static int column(const reader *r, const char *at) {
+  return (int)(at - r->line_start) + 1;
+}
 
 static const char *end_of_line(const reader *r) { // without comment and carriage return
   const char *p = r->at;
@@ -20,7 +23,9 @@ static const char *end_of_line(const reader *r) { // without comment and carriag
   return p;
 }
 
-static bool blank(char ch) { return ch == ' ' || ch == '\t' || ch == '\r'; }
+static bool blank(char ch) {
+  return ch == ' ' || ch == '\t' || ch == '\r';
+}
 
 static bool number(const char **at, const char *end, int64_t *out) { // at most 9 digits
   const char *p = *at;
@@ -38,8 +43,10 @@ static bool kind_of(char ch, xlm_segment_kind *out) {
 
 static xlm_status refuse(const reader *r, const char *cell, const char *end) {
   int n = (int)(end - cell > 32 ? 32 : end - cell);
-  return xlm_fail(r->err, XLM_USER, "%s:%d:%d: `%.*s` is no entry of a schedule; write F, B or W and the microbatch, F0, and "
-                  "with several chunks also the chunk, F0.1", r->path, r->line, column(r, cell), n, cell);
+  return xlm_fail(r->err, XLM_USER,
+                  "%s:%d:%d: `%.*s` is no entry of a schedule; write F, B or W and the microbatch, F0, and "
+                  "with several chunks also the chunk, F0.1",
+                  r->path, r->line, column(r, cell), n, cell);
 }
 
 static xlm_status read_cell(reader *r, int stage, const char *cell, const char *end) {
@@ -53,11 +60,11 @@ static xlm_status read_cell(reader *r, int stage, const char *cell, const char *
   }
   if (p < end) return refuse(r, cell, end);
   if (microbatch >= r->s->microbatches)
-    return xlm_fail(r->err, XLM_USER, "%s:%d:%d: microbatch %lld is too large; there are %lld, from 0", r->path, r->line,
-                    column(r, cell), (long long)microbatch, (long long)r->s->microbatches);
+    return xlm_fail(r->err, XLM_USER, "%s:%d:%d: microbatch %lld is too large; there are %lld, from 0",
+                    r->path, r->line, column(r, cell), (long long)microbatch, (long long)r->s->microbatches);
   if (chunk >= r->s->chunks)
-    return xlm_fail(r->err, XLM_USER, "%s:%d:%d: chunk %lld is too large; each stage has %d, from 0", r->path, r->line,
-                    column(r, cell), (long long)chunk, r->s->chunks);
+    return xlm_fail(r->err, XLM_USER, "%s:%d:%d: chunk %lld is too large; each stage has %d, from 0", r->path,
+                    r->line, column(r, cell), (long long)chunk, r->s->chunks);
   r->s->split_weights |= kind == XLM_SEG_W;
   xlm_schedule_push(r->arena, &r->s->stage[stage], kind, (int)chunk, microbatch);
   return XLM_OK;
@@ -85,22 +92,25 @@ static xlm_status read_lines(reader *r) {
   int stage = 0;
   for (; r->at < r->end; r->line++) {
     r->line_start = r->at;
-    const char *end = end_of_line(r), *newline = end < r->end ? memchr(end, '\n', (size_t)(r->end - end)) : NULL;
+    const char *end = end_of_line(r),
+               *newline = end < r->end ? memchr(end, '\n', (size_t)(r->end - end)) : NULL;
     if (!only_blank(r->at, end)) {
       if (stage == r->s->stages)
-        return xlm_fail(r->err, XLM_USER, "%s:%d:1: one line too many: the pipeline has %d stages, each one line", r->path,
+        return xlm_fail(r->err, XLM_USER,
+                        "%s:%d:1: one line too many: the pipeline has %d stages, each one line", r->path,
                         r->line, r->s->stages);
       XLM_TRY(read_cells(r, stage++, end));
     }
     r->at = newline ? newline + 1 : r->end;
   }
   if (stage == r->s->stages) return XLM_OK;
-  return xlm_fail(r->err, XLM_USER, "%s:%d:1: the schedule has %d lines and the pipeline %d stages; write one line for each",
+  return xlm_fail(r->err, XLM_USER,
+                  "%s:%d:1: the schedule has %d lines and the pipeline %d stages; write one line for each",
                   r->path, r->line, stage, r->s->stages);
 }
 
-xlm_status xlm_schedule_read_csv(xlm_arena *a, const char *path, const char *text, size_t n, int stages, int chunks,
-                                 int64_t microbatches, xlm_schedule_plan **out, xlm_error *err) {
+xlm_status xlm_schedule_read_csv(xlm_arena *a, const char *path, const char *text, size_t n, int stages,
+                                 int chunks, int64_t microbatches, xlm_schedule_plan **out, xlm_error *err) {
   XLM_TRY(xlm_schedule_new(a, path, stages, chunks, microbatches, false, out, err));
   reader r = {.path = path, .at = text, .end = text + n, .line = 1, .s = *out, .arena = a, .err = err};
   if (n >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) r.at += 3; // the byte order mark of spreadsheet programs

@@ -7,7 +7,8 @@
 // An empty schedule with room for every entry. XLM_USER when the counts make no sense.
 xlm_status xlm_schedule_new(xlm_arena *a, const char *name, int stages, int chunks, int64_t microbatches,
                             bool split_weights, xlm_schedule_plan **out, xlm_error *err) XLM_MUST_CHECK;
-void xlm_schedule_push(xlm_arena *a, xlm_stage_schedule *st, xlm_segment_kind kind, int chunk, int64_t microbatch);
+void xlm_schedule_push(xlm_arena *a, xlm_stage_schedule *st, xlm_segment_kind kind, int chunk,
+                       int64_t microbatch);
 
 // Writes the entries of one stage, without the step.
 typedef void xlm_schedule_fill(xlm_arena *a, xlm_schedule_plan *s, int stage);
@@ -26,8 +27,9 @@ typedef struct xlm_slot_need {
 } xlm_slot_need;
 bool xlm_schedule_need(const xlm_schedule_plan *s, int stage, xlm_slot_op e, xlm_slot_need *need);
 
-// Runs all stages side by side, each in its order, as far as they get; at[stage] = the first entry that cannot run. With
-// `times` (as in xlm_schedule_simulate, arrays given) notes when. Returns the end of the last entry; linear.
+// Runs all stages side by side, each in its order, as far as they get; at[stage] = the first entry that
+// cannot run. With `times` (as in xlm_schedule_simulate, arrays given) notes when. Returns the end of the
+// last entry; linear.
 double xlm_schedule_walk(const xlm_schedule_plan *s, const xlm_part_cost *cost, xlm_arena *a, uint32_t *at,
                          xlm_slot_time **times);
 

@@ -1,15 +1,15 @@
 // When the entries of a schedule run, and which slots they use.
 //
-// The stages run side by side, each strictly in its order: an entry starts when its stage is free and what it needs has
-// arrived. A stage that must wait is looked at again when a neighbour has finished something, so every entry is looked at
-// a bounded number of times: linear. This is the longest path through the step.
+// The stages run side by side, each strictly in its order: an entry starts when its stage is free and what it
+// needs has arrived. A stage that must wait is looked at again when a neighbour has finished something, so
+// every entry is looked at a bounded number of times: linear. This is the longest path through the step.
 #include "compiler/planner/schedule.h"
 
 #include "compiler/planner/schedule_priv.h"
 
 typedef struct walk {
   const xlm_schedule_plan *s;
-  const xlm_part_cost *cost; // NULL: only the order matters
+  const xlm_part_cost *cost;  // NULL: only the order matters
   double *done[XLM_SEG_STEP]; // by kind: [part * microbatches + microbatch], -1 = not yet
   double *free_at;
   uint32_t *at;
@@ -19,7 +19,9 @@ typedef struct walk {
   bool *listed;
 } walk;
 
-static int part_of(const xlm_schedule_plan *s, int stage, xlm_slot_op e) { return e.chunk * s->stages + stage; }
+static int part_of(const xlm_schedule_plan *s, int stage, xlm_slot_op e) {
+  return e.chunk * s->stages + stage;
+}
 
 bool xlm_schedule_need(const xlm_schedule_plan *s, int stage, xlm_slot_op e, xlm_slot_need *need) {
   int part = part_of(s, stage, e), from = e.kind == XLM_SEG_F ? part - 1 : part + 1;
@@ -83,8 +85,13 @@ static void run_stage(walk *w, int stage) {
 
 double xlm_schedule_walk(const xlm_schedule_plan *s, const xlm_part_cost *cost, xlm_arena *a, uint32_t *at,
                          xlm_slot_time **times) {
-  walk w = {.s = s, .cost = cost, .at = at, .times = times, .free_at = XLM_NEW_N(a, double, s->stages),
-            .waiting = XLM_NEW_N(a, int, s->stages), .listed = XLM_NEW_N(a, bool, s->stages)};
+  walk w = {.s = s,
+            .cost = cost,
+            .at = at,
+            .times = times,
+            .free_at = XLM_NEW_N(a, double, s->stages),
+            .waiting = XLM_NEW_N(a, int, s->stages),
+            .listed = XLM_NEW_N(a, bool, s->stages)};
   int64_t n = s->microbatches * s->stages * s->chunks;
   for (int k = 0; k < XLM_SEG_STEP; k++) {
     w.done[k] = XLM_NEW_N(a, double, n);
@@ -101,12 +108,13 @@ double xlm_schedule_walk(const xlm_schedule_plan *s, const xlm_part_cost *cost, 
   return end;
 }
 
-double xlm_schedule_simulate(const xlm_schedule_plan *s, const xlm_part_cost *cost, xlm_arena *a, xlm_slot_time **times,
-                             double *bubble) {
+double xlm_schedule_simulate(const xlm_schedule_plan *s, const xlm_part_cost *cost, xlm_arena *a,
+                             xlm_slot_time **times, double *bubble) {
   uint32_t *at = XLM_NEW_N(a, uint32_t, s->stages);
   for (int st = 0; times && st < s->stages; st++) times[st] = XLM_NEW_N(a, xlm_slot_time, s->stage[st].n);
   double length = xlm_schedule_walk(s, cost, a, at, times), busy = 0;
-  for (int st = 0; st < s->stages; st++) XLM_ASSERT(at[st] == s->stage[st].n, "stage %d stands still: not checked", st);
+  for (int st = 0; st < s->stages; st++)
+    XLM_ASSERT(at[st] == s->stage[st].n, "stage %d stands still: not checked", st);
   for (int part = 0; part < s->stages * s->chunks; part++) busy += cost[part].f + cost[part].b + cost[part].w;
   busy *= (double)s->microbatches;
   if (bubble) *bubble = length > 0 ? 1 - busy / (length * s->stages) : 0;

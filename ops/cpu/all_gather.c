@@ -1,5 +1,5 @@
-// all_gather on the CPU: along an outermost dimension every piece arrives in its place; along an inner one it goes through
-// the workspace, in rounds.
+// all_gather on the CPU: along an outermost dimension every piece arrives in its place; along an inner one it
+// goes through the workspace, in rounds.
 #include "ops/cpu/collect_priv.h"
 
 static size_t workspace(const xlm_call *c, int threads) {

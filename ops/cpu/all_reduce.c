@@ -1,6 +1,7 @@
-// all_reduce on the CPU. Small values are gathered by everybody and added by everybody (one exchange). Large ones are cut
-// into one piece per member: every member receives all summands of its piece, adds them in the order of the members, and
-// gives the result to all. Either way the bits are those of one loop over the members.
+// all_reduce on the CPU. Small values are gathered by everybody and added by everybody (one exchange). Large
+// ones are cut into one piece per member: every member receives all summands of its piece, adds them in the
+// order of the members, and gives the result to all. Either way the bits are those of one loop over the
+// members.
 #include "ops/cpu/collect_priv.h"
 
 // The number of members is not known here; in rounds, any number fits.
@@ -21,7 +22,8 @@ typedef struct job {
 } job;
 
 static void reduce(const job *j, int64_t count, void *out) { // of g.in
-  collect_reduce(j->kind, j->c->in_type[0]->dtype, (const void *const *)j->g.in, j->g.n, count, out, j->c->pool);
+  collect_reduce(j->kind, j->c->in_type[0]->dtype, (const void *const *)j->g.in, j->g.n, count, out,
+                 j->c->pool);
 }
 
 static void reduce_small(job *j) {
@@ -73,8 +75,13 @@ static void reduce_large(job *j) {
 static void run(const xlm_call *c) {
   if (collect_failed(c)) return;
   const xlm_type *t = c->in_type[0];
-  job j = {.c = c, .g = collect_start(c), .kind = xlm_attr_text(&c->instr->attrs, XLM_A_kind, "sum"),
-           .elem = xlm_dtype_bytes(t->dtype), .count = collect_elements(c, t, true), .x = c->in[0], .out = c->out[0]};
+  job j = {.c = c,
+           .g = collect_start(c),
+           .kind = xlm_attr_text(&c->instr->attrs, XLM_A_kind, "sum"),
+           .elem = xlm_dtype_bytes(t->dtype),
+           .count = collect_elements(c, t, true),
+           .x = c->in[0],
+           .out = c->out[0]};
   int64_t bytes = j.count * (int64_t)j.elem;
   if (j.g.n == 1) {
     if (j.out != j.x) memcpy(j.out, j.x, (size_t)bytes);

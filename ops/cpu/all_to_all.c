@@ -1,9 +1,10 @@
-// all_to_all on the CPU: joins the pieces of dimension a (from[0] -> to[0]) and splits dimension b (from[1] -> to[1]). What
-// goes to member k is its part of b, what comes from k its part of a; both are lists in one order, since the storage order
-// of the dimensions stays. In rounds through the workspace.
+// all_to_all on the CPU: joins the pieces of dimension a (from[0] -> to[0]) and splits dimension b (from[1]
+// -> to[1]). What goes to member k is its part of b, what comes from k its part of a; both are lists in one
+// order, since the storage order of the dimensions stays. In rounds through the workspace.
 #include "ops/cpu/collect_priv.h"
 
-// Elements of the largest piece that any two members exchange: from the sizes, so that all agree on the number of rounds.
+// Elements of the largest piece that any two members exchange: from the sizes, so that all agree on the
+// number of rounds.
 static int64_t largest_piece(const xlm_call *c, bool used) {
   xlm_type t = *c->out_type[0], rest = {.dtype = t.dtype};
   for (int i = 0; i < t.rank; i++)
@@ -15,7 +16,8 @@ static int64_t largest_piece(const xlm_call *c, bool used) {
 static size_t workspace(const xlm_call *c, int threads) {
   (void)threads;
   int64_t n = collect_members(c); // and the tables of the second list of sizes
-  return 2 * collect_tables(n) + collect_room(n, largest_piece(c, false), xlm_dtype_bytes(c->in_type[0]->dtype), 2);
+  return 2 * collect_tables(n) +
+         collect_room(n, largest_piece(c, false), xlm_dtype_bytes(c->in_type[0]->dtype), 2);
 }
 
 typedef struct job {

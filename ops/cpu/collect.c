@@ -5,7 +5,9 @@ enum { SERIAL = 1 << 16 }; // bytes below which one worker copies all
 
 // ---- the group
 
-size_t collect_tables(int64_t n) { return ((size_t)n * 6 * sizeof(int64_t) + 63) / 64 * 64; }
+size_t collect_tables(int64_t n) {
+  return ((size_t)n * 6 * sizeof(int64_t) + 63) / 64 * 64;
+}
 
 collect collect_start(const xlm_call *c) {
   uint32_t axes = (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0);
@@ -40,7 +42,8 @@ int64_t collect_members(const xlm_call *c) {
 
 int64_t collect_largest(const xlm_call *c, int list) {
   int64_t size, most = 0;
-  for (const char *at = sizes_of(c, list); (at = xlm_sizes_next(at, &size));) most = size > most ? size : most;
+  for (const char *at = sizes_of(c, list); (at = xlm_sizes_next(at, &size));)
+    most = size > most ? size : most;
   return most;
 }
 
@@ -57,7 +60,9 @@ void collect_sizes(const xlm_call *c, int list, int64_t n, int64_t *size, int64_
   XLM_ASSERT(i == n, "%s: %lld sizes for %lld members", c->instr->op, (long long)i, (long long)n);
 }
 
-bool collect_failed(const xlm_call *c) { return c->comm && c->comm->err.status != XLM_OK; }
+bool collect_failed(const xlm_call *c) {
+  return c->comm && c->comm->err.status != XLM_OK;
+}
 
 bool collect_exchange(const collect *g) {
   if (g->comm)
@@ -74,7 +79,9 @@ bool collect_gather(const collect *g, const void *mine) {
 
 // ---- pieces
 
-static bool is_ragged(const xlm_call *c, const xlm_type *t) { return t->rank > 1 && c->dims[t->dim[1]].ragged; }
+static bool is_ragged(const xlm_call *c, const xlm_type *t) {
+  return t->rank > 1 && c->dims[t->dim[1]].ragged;
+}
 
 static int64_t rows_in_use(const xlm_call *c) { // the last of the offsets, which are operand 1
   const int32_t *offsets = c->in[1];
@@ -84,7 +91,9 @@ static int64_t rows_in_use(const xlm_call *c) { // the last of the offsets, whic
 collect_piece collect_piece_of(const xlm_call *c, const xlm_type *t, xlm_dim d, bool used) {
   int i = xlm_type_find(t, d);
   XLM_ASSERT(i >= 0, "%s: dimension `%s` is not in its operand", c->instr->op, c->dims[d].name);
-  collect_piece p = {.outer = xlm_call_outer(c, t, i), .whole = c->dims[d].size, .inner = xlm_call_inner(c, t, i),
+  collect_piece p = {.outer = xlm_call_outer(c, t, i),
+                     .whole = c->dims[d].size,
+                     .inner = xlm_call_inner(c, t, i),
                      .size = c->dims[d].size};
   if (used && is_ragged(c, t) && c->dims[t->dim[1]].size)
     p.outer = p.outer / c->dims[t->dim[1]].size * rows_in_use(c);
@@ -132,14 +141,14 @@ static void run_job(job *j, xlm_pool *pool) {
   if (j->n > 0) xlm_pool_run((size_t)j->n * j->elem < SERIAL ? NULL : pool, work, j);
 }
 
-void collect_pack(const collect_piece *p, const void *tensor, int64_t first, int64_t n, size_t elem, void *dense,
-                  xlm_pool *pool) {
+void collect_pack(const collect_piece *p, const void *tensor, int64_t first, int64_t n, size_t elem,
+                  void *dense, xlm_pool *pool) {
   job j = {p, (char *)(uintptr_t)tensor, dense, first, n, elem, true};
   run_job(&j, pool);
 }
 
-void collect_unpack(const collect_piece *p, void *tensor, int64_t first, int64_t n, size_t elem, const void *dense,
-                    xlm_pool *pool) {
+void collect_unpack(const collect_piece *p, void *tensor, int64_t first, int64_t n, size_t elem,
+                    const void *dense, xlm_pool *pool) {
   job j = {p, tensor, (char *)(uintptr_t)dense, first, n, elem, false};
   run_job(&j, pool);
 }

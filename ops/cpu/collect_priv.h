@@ -1,9 +1,10 @@
-// What the collectives' kernels share: the group of a call, exchanges in rounds through a bounded workspace, pieces of a
-// tensor cut along one dimension, and the sum over members in their order.
+// What the collectives' kernels share: the group of a call, exchanges in rounds through a bounded workspace,
+// pieces of a tensor cut along one dimension, and the sum over members in their order.
 //
-// An exchange moves contiguous bytes only (runtime/comm/comm.h). A piece of a tensor along an inner dimension is not
-// contiguous, and what n members send must be kept until it is added; so both go through the workspace, a round at a time:
-// every member's piece is a row-major list of elements, and a round moves the next `step` elements of every piece.
+// An exchange moves contiguous bytes only (runtime/comm/comm.h). A piece of a tensor along an inner dimension
+// is not contiguous, and what n members send must be kept until it is added; so both go through the
+// workspace, a round at a time: every member's piece is a row-major list of elements, and a round moves the
+// next `step` elements of every piece.
 //
 // Without a comm the group is this rank alone. After a failure (comm->err) kernels return at once.
 #ifndef XLM_OPS_CPU_COLLECT_PRIV_H
@@ -15,7 +16,9 @@
 #include "runtime/comm/comm.h"
 #include "runtime/plan/traffic.h"
 
-enum { COLLECT_ROOM = 4 << 20 }; // most bytes of workspace that a round may use; more pieces go in more rounds
+enum {
+  COLLECT_ROOM = 4 << 20
+}; // most bytes of workspace that a round may use; more pieces go in more rounds
 
 typedef struct collect { // the group of one call, and the tables of its exchanges, in the workspace
   xlm_comm *comm;        // NULL: a group of one
@@ -43,10 +46,11 @@ size_t collect_tables(int64_t n); // bytes of the tables; a multiple of 64
 // From the sizes attribute: how many members, and the largest piece of list `list`.
 int64_t collect_members(const xlm_call *c);
 int64_t collect_largest(const xlm_call *c, int list);
-// Room for rounds in which `n` members move pieces of at most `piece` elements, `copies` of each; never less than one
-// element. The same on all members, as `piece` is, so that they agree on the number of rounds.
+// Room for rounds in which `n` members move pieces of at most `piece` elements, `copies` of each; never less
+// than one element. The same on all members, as `piece` is, so that they agree on the number of rounds.
 size_t collect_room(int64_t n, int64_t piece, size_t elem, int copies);
-static inline int64_t collect_step(const collect *g, size_t elem, int copies) { // elements of every piece in a round
+static inline int64_t collect_step(const collect *g, size_t elem,
+                                   int copies) { // elements of every piece in a round
   return (int64_t)(g->room_bytes / elem) / (g->n * copies);
 }
 collect collect_start(const xlm_call *c);
@@ -58,13 +62,20 @@ bool collect_failed(const xlm_call *c);
 
 // ---- pieces
 
-typedef struct collect_piece { // indices [begin, begin + size) of the middle of a tensor [outer, whole, inner]
+typedef struct collect_piece { // indices [begin, begin + size) of the middle of a tensor [outer, whole,
+                               // inner]
   int64_t outer, whole, inner, begin, size;
 } collect_piece;
 
-static inline int64_t collect_count(const collect_piece *p) { return p->outer * p->size * p->inner; }
-static inline bool collect_is_dense(const collect_piece *p) { return p->outer == 1 || p->size == p->whole; }
-static inline int64_t collect_at(const collect_piece *p) { return p->begin * p->inner; } // of a dense one's first element
+static inline int64_t collect_count(const collect_piece *p) {
+  return p->outer * p->size * p->inner;
+}
+static inline bool collect_is_dense(const collect_piece *p) {
+  return p->outer == 1 || p->size == p->whole;
+}
+static inline int64_t collect_at(const collect_piece *p) {
+  return p->begin * p->inner;
+} // of a dense one's first element
 
 #define collect_piece_of XLM_ISA_NAME(xlm_collect_piece_of)
 #define collect_pack XLM_ISA_NAME(xlm_collect_pack)
@@ -75,12 +86,14 @@ static inline int64_t collect_at(const collect_piece *p) { return p->begin * p->
 // All of dimension d of tensor t; outer counts the rows in use only (operand 1: offsets) when `used`.
 collect_piece collect_piece_of(const xlm_call *c, const xlm_type *t, xlm_dim d, bool used);
 // Elements [first, first + n) of the piece's row-major list <-> contiguous memory.
-void collect_pack(const collect_piece *p, const void *tensor, int64_t first, int64_t n, size_t elem, void *dense,
-                  xlm_pool *pool);
-void collect_unpack(const collect_piece *p, void *tensor, int64_t first, int64_t n, size_t elem, const void *dense,
-                    xlm_pool *pool);
-int64_t collect_elements(const xlm_call *c, const xlm_type *t, bool used); // of t; ragged and `used`: of the rows in use
-void collect_clear_tail(const xlm_call *c, const xlm_type *t, void *data); // zeroes the rows of t that are not in use
+void collect_pack(const collect_piece *p, const void *tensor, int64_t first, int64_t n, size_t elem,
+                  void *dense, xlm_pool *pool);
+void collect_unpack(const collect_piece *p, void *tensor, int64_t first, int64_t n, size_t elem,
+                    const void *dense, xlm_pool *pool);
+int64_t collect_elements(const xlm_call *c, const xlm_type *t,
+                         bool used); // of t; ragged and `used`: of the rows in use
+void collect_clear_tail(const xlm_call *c, const xlm_type *t,
+                        void *data); // zeroes the rows of t that are not in use
 
 static inline xlm_dim collect_dim(const xlm_call *c, xlm_attr_key key, int i) {
   xlm_dim d[XLM_MAX_RANK];
@@ -91,8 +104,9 @@ static inline xlm_dim collect_dim(const xlm_call *c, xlm_attr_key key, int i) {
 // ---- reduction
 
 #define collect_reduce XLM_ISA_NAME(xlm_collect_reduce)
-// out[0 .. count) = the reduction `kind` of from[k][0 .. count) over k = 0 .. n - 1, in this order. out may be one of them.
-void collect_reduce(const char *kind, xlm_dtype t, const void *const *from, int64_t n, int64_t count, void *out,
-                    xlm_pool *pool);
+// out[0 .. count) = the reduction `kind` of from[k][0 .. count) over k = 0 .. n - 1, in this order. out may
+// be one of them.
+void collect_reduce(const char *kind, xlm_dtype t, const void *const *from, int64_t n, int64_t count,
+                    void *out, xlm_pool *pool);
 
 #endif

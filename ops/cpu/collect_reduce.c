@@ -1,5 +1,6 @@
-// The reduction over members, in their order: what makes a result the same on every member and in every backend. In f32
-// (bf16 rounded once at the end), f64 or i32; `lse` in f64, whose error vanishes when it is rounded.
+// The reduction over members, in their order: what makes a result the same on every member and in every
+// backend. In f32 (bf16 rounded once at the end), f64 or i32; `lse` in f64, whose error vanishes when it is
+// rounded.
 #include <math.h>
 
 #include "ops/cpu/collect_priv.h"
@@ -100,7 +101,8 @@ static void max_f64(const job *j, int64_t at, int64_t n) {
   write_f64(j, at, n, max);
 }
 
-static void lse_f64(const job *j, int64_t at, int64_t n) { // max + log(sum(exp(x - max))); all -inf stays -inf
+static void lse_f64(const job *j, int64_t at,
+                    int64_t n) { // max + log(sum(exp(x - max))); all -inf stays -inf
   double max[BLOCK], sum[BLOCK] = {0}, x[BLOCK];
   find_max_f64(j, at, n, max);
   for (int64_t k = 0; k < j->n; k++) {
@@ -128,8 +130,8 @@ static void work(void *arg, int worker, int workers) {
     j->block(j, b * BLOCK, j->count - b * BLOCK < BLOCK ? j->count - b * BLOCK : BLOCK);
 }
 
-void collect_reduce(const char *kind, xlm_dtype t, const void *const *from, int64_t n, int64_t count, void *out,
-                    xlm_pool *pool) {
+void collect_reduce(const char *kind, xlm_dtype t, const void *const *from, int64_t n, int64_t count,
+                    void *out, xlm_pool *pool) {
   job j = {.from = from, .n = n, .count = count, .dtype = t, .out = out};
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     if (!strcmp(kind, table[i].kind)) j.block = table[i].block[t];

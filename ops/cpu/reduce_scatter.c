@@ -1,8 +1,11 @@
-// reduce_scatter on the CPU: every member receives all summands of its piece and adds them in the order of the members,
-// which gives the bits of all_reduce. Pieces that are not contiguous are packed first; both in rounds.
+// reduce_scatter on the CPU: every member receives all summands of its piece and adds them in the order of
+// the members, which gives the bits of all_reduce. Pieces that are not contiguous are packed first; both in
+// rounds.
 #include "ops/cpu/collect_priv.h"
 
-static int copies_of(const collect_piece *p) { return p->outer == 1 ? 1 : 2; } // received, and packed to be sent
+static int copies_of(const collect_piece *p) {
+  return p->outer == 1 ? 1 : 2;
+} // received, and packed to be sent
 
 static size_t workspace(const xlm_call *c, int threads) {
   (void)threads;

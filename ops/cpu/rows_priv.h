@@ -1,8 +1,9 @@
 // Rows of experts between their homes and the owners of the experts: what send_rows and collect_rows share.
 //
-// Both begin by telling every owner how many rows each member has for each of its experts. The rows then move one local
-// expert at a time, every member at once: what goes to one member and what comes from one is contiguous then, at home
-// (packed by expert) and at the owner (by expert, then home), so no row is ever copied aside, whatever the worst case is.
+// Both begin by telling every owner how many rows each member has for each of its experts. The rows then move
+// one local expert at a time, every member at once: what goes to one member and what comes from one is
+// contiguous then, at home (packed by expert) and at the owner (by expert, then home), so no row is ever
+// copied aside, whatever the worst case is.
 #ifndef XLM_OPS_CPU_ROWS_PRIV_H
 #define XLM_OPS_CPU_ROWS_PRIV_H
 
@@ -23,11 +24,12 @@ typedef struct rows {
 
 size_t rows_workspace(const xlm_call *c, const xlm_type *home, const xlm_type *here);
 // Exchanges the counts. `home`: type of the rows at home; false: failed.
-bool rows_start(const xlm_call *c, rows *r, const xlm_type *home, const xlm_type *here, const int32_t *offsets);
+bool rows_start(const xlm_call *c, rows *r, const xlm_type *home, const xlm_type *here,
+                const int32_t *offsets);
 // Round i: the rows at home that belong to member k, and their bytes; 0 bytes when k owns fewer experts.
 void *rows_at_home(const rows *r, int64_t i, int64_t k, void *data, size_t *bytes);
-// Round i: the rows of this member's expert i that have their home at member k; the expert's begin at row `first`.
-// Returns how many rows.
+// Round i: the rows of this member's expert i that have their home at member k; the expert's begin at row
+// `first`. Returns how many rows.
 int64_t rows_owned(const rows *r, int64_t i, int64_t k);
 
 #endif

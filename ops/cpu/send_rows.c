@@ -31,7 +31,8 @@ static void run(const xlm_call *c) {
   if (collect_failed(c) || !rows_start(c, &r, c->in_type[0], c->out_type[0], c->in[1])) return;
   set_offsets(&r, offsets);
   int64_t used = offsets[r.here], room = xlm_call_size(c, c->out_type[0], 1);
-  XLM_ASSERT(used <= room, "%lld rows for the experts here, planned are at most %lld", (long long)used, (long long)room);
+  XLM_ASSERT(used <= room, "%lld rows for the experts here, planned are at most %lld", (long long)used,
+             (long long)room);
   for (int64_t i = 0; i < r.rounds; i++)
     if (!move_expert(c, &r, i)) return;
   memset((char *)c->out[0] + (size_t)used * r.bytes, 0, (size_t)(room - used) * r.bytes);

@@ -1,5 +1,5 @@
-// The collectives in a group of one, which is all that a reference run has: copies. `take` alone has something to do, since
-// the piece of this rank is given by the dimensions.
+// The collectives in a group of one, which is all that a reference run has: copies. `take` alone has
+// something to do, since the piece of this rank is given by the dimensions.
 #include <string.h>
 
 #include "ops/ref/ref_priv.h"
@@ -51,14 +51,20 @@ static void run_send_rows(const xlm_call *c) {
 
 const xlm_kernel xlm_ref_send_rows = {.op = "send_rows", .run = run_send_rows};
 
-static void run_collect_rows(const xlm_call *c) { copy_rows(c, c->in[2], xlm_call_size(c, c->out_type[0], 0)); }
+static void run_collect_rows(const xlm_call *c) {
+  copy_rows(c, c->in[2], xlm_call_size(c, c->out_type[0], 0));
+}
 
 const xlm_kernel xlm_ref_collect_rows = {.op = "collect_rows", .run = run_collect_rows};
 
-static void run_send(const xlm_call *c) { (void)c; } // there is nobody
+static void run_send(const xlm_call *c) {
+  (void)c;
+} // there is nobody
 
 const xlm_kernel xlm_ref_send = {.op = "send", .run = run_send};
 
-static void run_recv(const xlm_call *c) { memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims)); }
+static void run_recv(const xlm_call *c) {
+  memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
+}
 
 const xlm_kernel xlm_ref_recv = {.op = "recv", .run = run_recv};

@@ -7,6 +7,7 @@
 
 #include "runtime/checkpoint/init.h"
 #include "runtime/device/kernel.h"
+#include "runtime/plan/mesh.h"
 
 static xlm_view view_of(const xlm_type *t, const xlm_dim_info *dims, void *data) {
   xlm_view v = {.rank = t->rank, .n = 1, .run = 1, .data = data};
@@ -110,10 +111,12 @@ static void collect(xlm_store *s, const xlm_plan *p, xlm_store_address *address,
   s->at = XLM_NEW_N(s->arena, xlm_stored, most);
   for (uint32_t rank = 0; rank < p->n_ranks; rank++) {
     const xlm_rank_plan *rp = p->classes[p->class_of[rank]];
+    xlm_dim_info *dims = XLM_NEW_N(s->arena, xlm_dim_info, rp->n_dims);
+    xlm_mesh_rank_dims(p, rank, dims);
     for (uint32_t i = 0; i < rp->n_states; i++) {
       xlm_stored *t = entry_of(s, p, rp, &rp->states[i]);
-      t->views[t->n_views++] =
-          view_of(&rp->tensors[rp->states[i].tensor].type, rp->dims, address(arg, rank, i));
+      void *at = address(arg, rank, i); // NULL: another process has it
+      if (at) t->views[t->n_views++] = view_of(&rp->tensors[rp->states[i].tensor].type, dims, at);
     }
   }
 }

@@ -10,7 +10,8 @@ enum { SPIN = 2000, MAX_LOCAL = 1024 };
 
 // ---- exchanges
 
-static group *group_of(local *c, const comm_group *g) { // groups of a mask are numbered by the coordinates along the others
+static group *
+group_of(local *c, const comm_group *g) { // groups of a mask are numbered by the coordinates along the others
   return &c->world->groups[g->axes][xlm_mesh_member(&c->base.mesh, ~g->axes, c->base.coord)];
 }
 
@@ -59,10 +60,12 @@ static void copy(void *to, const void *from, size_t n) {
   if (n && to != from) memcpy(to, from, n);
 }
 
-static xlm_status copy_from(local *c, const entry *from, void *to, const void *data, size_t sent, size_t expected) {
+static xlm_status copy_from(local *c, const entry *from, void *to, const void *data, size_t sent,
+                            size_t expected) {
   if (sent != expected)
-    return xlm_local_fail(c, "rank %lld sends %zu bytes and rank %lld expects %zu in %s", (long long)from->rank, sent,
-                          (long long)c->base.rank, expected, xlm_comm_where(&c->base));
+    return xlm_local_fail(c, "rank %lld sends %zu bytes and rank %lld expects %zu in %s",
+                          (long long)from->rank, sent, (long long)c->base.rank, expected,
+                          xlm_comm_where(&c->base));
   copy(to, data, sent);
   return XLM_OK;
 }
@@ -87,7 +90,8 @@ static xlm_status all_to_all(xlm_comm *base, uint32_t axes, const void *const *o
   return leave(c, g, cg.me);
 }
 
-static xlm_status all_gather(xlm_comm *base, uint32_t axes, const void *data, void *const *in, const size_t *bytes) {
+static xlm_status all_gather(xlm_comm *base, uint32_t axes, const void *data, void *const *in,
+                             const size_t *bytes) {
   static const char what[] = "all-gather";
   local *c = (local *)base;
   comm_group cg = xlm_comm_group(base, axes);

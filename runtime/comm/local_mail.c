@@ -1,6 +1,6 @@
-// Messages among threads: a copy in the receiver's inbox, so that sending never waits and two stages may send to each other
-// at once. Buffers are kept and used again; a schedule has a bounded number in flight, so after the first step nothing is
-// allocated.
+// Messages among threads: a copy in the receiver's inbox, so that sending never waits and two stages may send
+// to each other at once. Buffers are kept and used again; a schedule has a bounded number in flight, so after
+// the first step nothing is allocated.
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,13 +28,14 @@ static message *new_message(inbox *box, size_t bytes) {
 
 xlm_status xlm_local_send(xlm_comm *base, int64_t peer, int32_t tag, const void *data, size_t bytes) {
   local *c = (local *)base;
-  XLM_ASSERT(peer >= 0 && peer < c->world->n, "send to rank %lld of %lld", (long long)peer, (long long)c->world->n);
+  XLM_ASSERT(peer >= 0 && peer < c->world->n, "send to rank %lld of %lld", (long long)peer,
+             (long long)c->world->n);
   XLM_TRY(xlm_local_check(c));
   inbox *box = &c->world->inboxes[peer];
   message *m = new_message(box, bytes);
   if (!m)
-    return xlm_local_fail(c, "rank %lld has no memory for a message of %zu bytes in %s", (long long)base->rank, bytes,
-                          xlm_comm_where(base));
+    return xlm_local_fail(c, "rank %lld has no memory for a message of %zu bytes in %s",
+                          (long long)base->rank, bytes, xlm_comm_where(base));
   m->next = NULL, m->src = base->rank, m->tag = tag, m->bytes = bytes;
   memcpy(m->data, data, bytes);
   pthread_mutex_lock(&box->lock);
@@ -66,7 +67,8 @@ static void give_back(inbox *box, message *m) {
 
 xlm_status xlm_local_recv(xlm_comm *base, int64_t peer, int32_t tag, void *data, size_t bytes) {
   local *c = (local *)base;
-  XLM_ASSERT(peer >= 0 && peer < c->world->n, "receive from rank %lld of %lld", (long long)peer, (long long)c->world->n);
+  XLM_ASSERT(peer >= 0 && peer < c->world->n, "receive from rank %lld of %lld", (long long)peer,
+             (long long)c->world->n);
   inbox *box = &c->world->inboxes[base->rank];
   for (;;) {
     XLM_TRY(xlm_local_check(c));
@@ -80,8 +82,8 @@ xlm_status xlm_local_recv(xlm_comm *base, int64_t peer, int32_t tag, void *data,
     if (got == bytes) memcpy(data, m->data, bytes);
     give_back(box, m);
     if (got == bytes) return XLM_OK;
-    return xlm_local_fail(c, "rank %lld sent %zu bytes with tag %d and rank %lld expects %zu in %s", (long long)peer, got,
-                          tag, (long long)base->rank, bytes, xlm_comm_where(base));
+    return xlm_local_fail(c, "rank %lld sent %zu bytes with tag %d and rank %lld expects %zu in %s",
+                          (long long)peer, got, tag, (long long)base->rank, bytes, xlm_comm_where(base));
   }
 }
 

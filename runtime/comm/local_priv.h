@@ -1,12 +1,14 @@
-// The ranks of one process: what local.c (life and exchanges), local_wait.c (waiting and giving up) and local_mail.c
-// (messages) share.
+// The ranks of one process: what local.c (life and exchanges), local_wait.c (waiting and giving up) and
+// local_mail.c (messages) share.
 //
-// Every axis mask cuts the ranks into groups; a group is a barrier and one entry per member, where it lays open what it
-// brings to an exchange. An exchange is: publish, barrier, copy what is mine from everybody's memory, barrier.
+// Every axis mask cuts the ranks into groups; a group is a barrier and one entry per member, where it lays
+// open what it brings to an exchange. An exchange is: publish, barrier, copy what is mine from everybody's
+// memory, barrier.
 //
-// Giving up: the first failure sets `failed`, and every wait looks at it. A rank must not hand its memory back to its caller
-// while another still copies from it, so a rank that gives an exchange up first waits until no member is `copying`; every
-// member sets that before it looks at `failed` and clears it before it waits for the others.
+// Giving up: the first failure sets `failed`, and every wait looks at it. A rank must not hand its memory
+// back to its caller while another still copies from it, so a rank that gives an exchange up first waits
+// until no member is `copying`; every member sets that before it looks at `failed` and clears it before it
+// waits for the others.
 #ifndef XLM_COMM_LOCAL_PRIV_H
 #define XLM_COMM_LOCAL_PRIV_H
 
@@ -65,11 +67,11 @@ typedef struct local {
 typedef struct world {
   xlm_mesh mesh;
   int64_t n;
-  int spin; // looks before a waiting rank sleeps; 0 when there are more ranks than processors
-  local *ranks;               // [n]
+  int spin;     // looks before a waiting rank sleeps; 0 when there are more ranks than processors
+  local *ranks; // [n]
   group *groups[1 << XLM_MAX_AXES]; // by normalised mask; NULL where the mask has none
   entry *entries[1 << XLM_MAX_AXES];
-  inbox *inboxes; // [n]
+  inbox *inboxes;       // [n]
   pthread_mutex_t lock; // of `error`
   atomic_bool failed;
   char error[2048];
@@ -84,8 +86,8 @@ xlm_status xlm_local_fail(local *c, const char *fmt, ...) XLM_PRINTF(2, 3);
 xlm_status xlm_local_check(local *c);
 void xlm_local_set(word *w, unsigned value); // and wakes who sleeps on it
 void xlm_local_wake(word *w);
-// Waits until w differs from `seen`, for the members of g that have not entered as often as `me`, or (g NULL) for rank
-// `peer`. Fails when the run does, when who is waited for has closed, and after the timeout.
+// Waits until w differs from `seen`, for the members of g that have not entered as often as `me`, or (g NULL)
+// for rank `peer`. Fails when the run does, when who is waited for has closed, and after the timeout.
 xlm_status xlm_local_wait(local *c, word *w, unsigned seen, const group *g, int64_t me, int64_t peer);
 
 // ---- local_mail.c

@@ -1,6 +1,6 @@
-// Waiting among threads: look a few times, then sleep in the kernel (futex), a tenth of a second at most before looking
-// around again. So a wake-up that is missed costs a tenth of a second, never a hang, and a waiting rank uses no processor:
-// sixteen ranks on two cores are normal here.
+// Waiting among threads: look a few times, then sleep in the kernel (futex), a tenth of a second at most
+// before looking around again. So a wake-up that is missed costs a tenth of a second, never a hang, and a
+// waiting rank uses no processor: sixteen ranks on two cores are normal here.
 #include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,11 +21,14 @@ static void relax(void) {
 static void nap(word *w, unsigned seen) {
   struct timespec most = {.tv_nsec = NAP_NS};
   atomic_fetch_add(&w->sleepers, 1);
-  syscall(SYS_futex, &w->value, FUTEX_WAIT_PRIVATE, seen, &most, NULL, 0); // returns at once when the value differs
+  syscall(SYS_futex, &w->value, FUTEX_WAIT_PRIVATE, seen, &most, NULL,
+          0); // returns at once when the value differs
   atomic_fetch_sub(&w->sleepers, 1);
 }
 
-void xlm_local_wake(word *w) { syscall(SYS_futex, &w->value, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
+void xlm_local_wake(word *w) {
+  syscall(SYS_futex, &w->value, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
 
 void xlm_local_set(word *w, unsigned value) {
   atomic_store(&w->value, value);
@@ -71,7 +74,8 @@ static int64_t missing(const group *g, int64_t me, int64_t peer) {
   return -1;
 }
 
-static xlm_status look_around(local *c, word *w, unsigned seen, const group *g, int64_t me, int64_t peer, double start) {
+static xlm_status look_around(local *c, word *w, unsigned seen, const group *g, int64_t me, int64_t peer,
+                              double start) {
   XLM_TRY(xlm_local_check(c));
   int64_t who = missing(g, me, peer);
   if (who < 0) return XLM_OK;
@@ -82,8 +86,9 @@ static xlm_status look_around(local *c, word *w, unsigned seen, const group *g, 
                           (long long)c->base.rank, xlm_comm_where(&c->base));
   double waited = xlm_comm_now() - start;
   if (c->base.timeout_s <= 0 || waited < c->base.timeout_s) return XLM_OK;
-  return xlm_local_fail(c, "rank %lld waited %.1f s in %s for rank %lld, which is at %s", (long long)c->base.rank, waited,
-                        xlm_comm_where(&c->base), (long long)who, xlm_comm_where(&other->base));
+  return xlm_local_fail(c, "rank %lld waited %.1f s in %s for rank %lld, which is at %s",
+                        (long long)c->base.rank, waited, xlm_comm_where(&c->base), (long long)who,
+                        xlm_comm_where(&other->base));
 }
 
 xlm_status xlm_local_wait(local *c, word *w, unsigned seen, const group *g, int64_t me, int64_t peer) {

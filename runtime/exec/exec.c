@@ -21,7 +21,8 @@ typedef struct bound { // one instruction, ready to run
 
 struct xlm_exec {
   const xlm_plan *plan;
-  const xlm_rank_plan *rank;
+  const xlm_rank_plan *rank; // own
+  xlm_rank_plan own;         // the class's plan with this rank's offsets
   xlm_pool *pool;
   char *arena;        // arena_bytes, 64-byte aligned
   size_t mapped;
@@ -105,8 +106,11 @@ static xlm_status bind(xlm_exec *e, uint32_t index, const xlm_backend *backend, 
   return XLM_OK;
 }
 
-static xlm_status bind_all(xlm_exec *e, const xlm_backend *backend, xlm_error *err) {
+static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backend, xlm_error *err) {
   if (!XLM_ARENA_TRY(e->tables)) return xlm_fail(err, XLM_ENV, "no memory for the executor's tables");
+  xlm_dim_info *dims = XLM_NEW_N(e->tables, xlm_dim_info, e->rank->n_dims);
+  xlm_mesh_rank_dims(e->plan, rank, dims);
+  e->own.dims = dims;
   e->bound = XLM_NEW_N(e->tables, bound, e->rank->n_instrs);
   for (uint32_t i = 0; i < e->rank->n_instrs; i++) XLM_TRY(bind(e, i, backend, err));
   return XLM_OK;
@@ -142,11 +146,12 @@ xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend 
   if (!e) return xlm_fail(err, XLM_ENV, "no memory for an executor");
   e->plan = plan;
   e->comm = comm;
-  e->rank = plan->classes[plan->class_of[rank]];
+  e->own = *plan->classes[plan->class_of[rank]];
+  e->rank = &e->own;
   e->tables = xlm_arena_new((size_t)4 << 30);
   xlm_status s = e->tables ? xlm_pool_new(threads, &e->pool, err) : xlm_fail(err, XLM_ENV, "no memory for an executor");
   if (s == XLM_OK) s = map_arena(e, err);
-  if (s == XLM_OK) s = bind_all(e, backend, err);
+  if (s == XLM_OK) s = bind_all(e, rank, backend, err);
   if (s != XLM_OK) xlm_exec_close(e);
   else *out = e;
   return s;

@@ -82,7 +82,11 @@ static void get_longs(reader *r, const json_t *o, const char *key, uint64_t *at,
   uint32_t have;
   const json_t *v = get_list(r, o, key, n, &have);
   if (have != n) fail(r, "bad list", key);
-  for (uint32_t i = 0; i < have; i++) at[i] = (uint64_t)json_integer_value(json_array_get(v, i));
+  for (uint32_t i = 0; i < have; i++) {
+    const json_t *x = json_array_get(v, i);
+    if (!json_is_integer(x) || json_integer_value(x) < 0) fail(r, "bad number in", key);
+    else at[i] = (uint64_t)json_integer_value(x);
+  }
 }
 
 static int parse_name(reader *r, const json_t *o, const char *key, const char *(*name)(int), int n) {
@@ -180,7 +184,8 @@ static xlm_dim_info read_dim(reader *r, const json_t *o) {
   const int64_t most = (int64_t)1 << 40;
   return (xlm_dim_info){.name = get_text(r, o, "name"), .size = get_int(r, o, "size", 0, most),
                         .full = get_int(r, o, "full", 0, most), .offset = get_int(r, o, "offset", 0, most),
-                        .axes = (uint32_t)get_int(r, o, "axes", 0, 255), .ragged = get_bool(o, "ragged")};
+                        .axes = (uint32_t)get_int(r, o, "axes", 0, 255), .ragged = get_bool(o, "ragged"),
+                        .grain = get_int_or(r, o, "grain", 1, most, 0)};
 }
 
 static xlm_tensor read_tensor(reader *r, const json_t *o, const xlm_rank_plan *p, uint32_t index) {

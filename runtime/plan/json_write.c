@@ -96,6 +96,7 @@ static void dim(xlm_text *t, const xlm_dim_info *d) {
   int_field(t, "full", d->full, false);
   int_field(t, "offset", d->offset, false);
   int_field(t, "axes", d->axes, false);
+  if (d->grain > 1) int_field(t, "grain", d->grain, false);
   if (d->ragged) xlm_text_add(t, ", \"ragged\": true");
 }
 

@@ -60,3 +60,16 @@ xlm_piece xlm_mesh_local(const xlm_mesh *m, int64_t full, int64_t grain, uint32_
     if (axes >> i & 1) p = xlm_mesh_split(p, grain, m->size[i], coord[i]);
   return p;
 }
+
+void xlm_mesh_rank_dims(const xlm_plan *p, int64_t rank, xlm_dim_info *out) {
+  const xlm_rank_plan *r = p->classes[p->class_of[rank]];
+  int32_t coord[XLM_MAX_AXES];
+  xlm_mesh_coord(&p->mesh, rank, coord);
+  for (uint32_t i = 0; i < r->n_dims; i++) {
+    out[i] = r->dims[i];
+    if (!out[i].axes || out[i].ragged) continue;
+    xlm_piece piece = xlm_mesh_local(&p->mesh, out[i].full, out[i].grain > 1 ? out[i].grain : 1, out[i].axes, coord);
+    XLM_ASSERT(piece.size == out[i].size, "rank %lld does not fit the plan of its class", (long long)rank);
+    out[i].offset = piece.offset;
+  }
+}

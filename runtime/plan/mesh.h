@@ -28,4 +28,8 @@ xlm_piece xlm_mesh_split(xlm_piece whole, int64_t grain, int64_t parts, int64_t 
 // What `coord` holds of a dimension of `full` elements split over `axes`.
 xlm_piece xlm_mesh_local(const xlm_mesh *m, int64_t full, int64_t grain, uint32_t axes, const int32_t coord[XLM_MAX_AXES]);
 
+// The dimensions of the plan of `rank`, with this rank's offsets: ranks that share a plan differ in nothing else. out: n_dims
+// entries of the rank's class.
+void xlm_mesh_rank_dims(const xlm_plan *p, int64_t rank, xlm_dim_info *out);
+
 #endif

@@ -29,9 +29,15 @@ typedef struct query {
   int64_t n, me; // members of the group; which one this rank is
 } query;
 
-static const xlm_tensor *operand(const query *q) { return &q->tensors[q->instr->in[0]]; }
-static int64_t elements(const query *q, const xlm_tensor *t) { return xlm_type_elements(&t->type, q->dims); }
-static int64_t element_bytes(const query *q) { return (int64_t)xlm_dtype_bytes(operand(q)->type.dtype); }
+static const xlm_tensor *operand(const query *q) {
+  return &q->tensors[q->instr->in[0]];
+}
+static int64_t elements(const query *q, const xlm_tensor *t) {
+  return xlm_type_elements(&t->type, q->dims);
+}
+static int64_t element_bytes(const query *q) {
+  return (int64_t)xlm_dtype_bytes(operand(q)->type.dtype);
+}
 
 static int64_t own_size(const query *q, int list) { // this member's entry of the sizes attribute
   int64_t size = 0, i = 0;
@@ -59,7 +65,9 @@ static int64_t reduce_scatter(const query *q) { // all but its own piece
   return whole ? n / whole * (whole - own_size(q, 0)) * element_bytes(q) : 0;
 }
 
-static int64_t all_gather(const query *q) { return (q->n - 1) * elements(q, operand(q)) * element_bytes(q); }
+static int64_t all_gather(const query *q) {
+  return (q->n - 1) * elements(q, operand(q)) * element_bytes(q);
+}
 
 static int64_t all_to_all(const query *q) {
   int64_t whole = q->dims[dim_of(q, XLM_A_from, 1)].size, n = elements(q, operand(q));
@@ -88,13 +96,19 @@ static int64_t collect_rows(const query *q) {
   return (int64_t)(share * (double)(q->n - 1)) * rows_width(q) + (experts - own) * 4;
 }
 
-static int64_t send(const query *q) { return elements(q, operand(q)) * element_bytes(q); }
+static int64_t send(const query *q) {
+  return elements(q, operand(q)) * element_bytes(q);
+}
 
 static const struct {
   const char *op;
   int64_t (*bytes)(const query *);
-} table[] = {{"all_reduce", all_reduce}, {"reduce_scatter", reduce_scatter}, {"all_gather", all_gather},
-             {"all_to_all", all_to_all}, {"send_rows", send_rows},           {"collect_rows", collect_rows},
+} table[] = {{"all_reduce", all_reduce},
+             {"reduce_scatter", reduce_scatter},
+             {"all_gather", all_gather},
+             {"all_to_all", all_to_all},
+             {"send_rows", send_rows},
+             {"collect_rows", collect_rows},
              {"send", send}};
 
 static int axis_of(const xlm_mesh *mesh, uint32_t axes) {

@@ -1,12 +1,13 @@
-// What the collectives put on the wire, to the byte: the planner's figures and the kernels' pieces come from here, so that
-// bytes counted at run time are those planned.
+// What the collectives put on the wire, to the byte: the planner's figures and the kernels' pieces come from
+// here, so that bytes counted at run time are those planned.
 #ifndef XLM_PLAN_TRAFFIC_H
 #define XLM_PLAN_TRAFFIC_H
 
 #include "runtime/plan/mesh.h"
 
-// Up to this many bytes over all members an all-reduce is one all-gather, and everybody adds: half the waiting. Above it
-// the elements are cut into one piece per member, as by xlm_mesh_split: exchanged, added by their owner, gathered.
+// Up to this many bytes over all members an all-reduce is one all-gather, and everybody adds: half the
+// waiting. Above it the elements are cut into one piece per member, as by xlm_mesh_split: exchanged, added by
+// their owner, gathered.
 enum { XLM_SMALL_ALL_REDUCE = 32 * 1024 };
 
 // The sizes attribute of a collective: lists separated by `;` of numbers separated by `,`.
@@ -15,10 +16,10 @@ enum { XLM_SMALL_ALL_REDUCE = 32 * 1024 };
 const char *xlm_sizes_list(const char *sizes, int index);  // "" when there is no such list
 const char *xlm_sizes_next(const char *at, int64_t *size); // NULL behind the last
 
-// Bytes that the rank at `coord` sends to other ranks when it runs `instr` once; 0 for anything but a collective or `send`.
-// *axis: the mesh axis they are counted to (the outermost of the group with more than one member; send: pp). The ragged
-// ones depend on the routing: send_rows and collect_rows count as if every expert got equally many rows, and collectives
-// of ragged tensors as if all rows were in use.
+// Bytes that the rank at `coord` sends to other ranks when it runs `instr` once; 0 for anything but a
+// collective or `send`. *axis: the mesh axis they are counted to (the outermost of the group with more than
+// one member; send: pp). The ragged ones depend on the routing: send_rows and collect_rows count as if every
+// expert got equally many rows, and collectives of ragged tensors as if all rows were in use.
 uint64_t xlm_traffic_bytes(const xlm_mesh *mesh, const int32_t coord[XLM_MAX_AXES], const xlm_instr *instr,
                            const xlm_tensor *tensors, const xlm_dim_info *dims, int *axis);
 

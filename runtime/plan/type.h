@@ -32,6 +32,7 @@ typedef struct xlm_dim_info {
   const char *name;     // as in the model text; unique together with axes
   int64_t size, full, offset;
   uint32_t axes;        // mesh axes this (copy of the) dimension is split over
+  int64_t grain;        // it is split in multiples of this (query heads: in whole groups); 0 = 1
   // Ragged: the rows of the dimension before it in a tensor (experts) are packed back to back, and `size` bounds their
   // total. A tensor [experts, routed, hidden] stores size(routed) * size(hidden) elements; where each expert's
   // rows begin stands in an i32 tensor [experts + 1] of offsets (see ops/dispatch.c).

@@ -1,5 +1,10 @@
-// A rank that fails, disagrees, leaves or never comes ends the run on all ranks, with one sentence that says which and why,
-// and one rank that tells it. ranks_run's alarm makes a hang a failure.
+// A rank that fails, disagrees, leaves or never comes ends the run on all ranks, with one sentence that says
+// which and why, and one rank that tells it. ranks_run's alarm makes a hang a failure.
+//
+// `test_comm_fault SCENARIO` under mpirun (tests/layouts/test_mpi.sh) does one of them to the processes of a
+// job.
+#include <signal.h>
+
 #include "tests/layouts/ranks.h"
 
 static atomic_int reporting;
@@ -163,10 +168,65 @@ static void a_rank_never_comes(void **state) {
   run_and_count("dp 3", 0.3, never_come, NULL);
 }
 
-int main(void) {
+// ---- processes
+
+static void fails(xlm_comm *c) {
+  c->backend->fail(c, "the disk is full");
+}
+static void dies(xlm_comm *c) {
+  (void)c;
+  raise(SIGKILL);
+}
+static void leaves(xlm_comm *c) {
+  (void)c;
+  exit(1);
+}
+static void sleeps(xlm_comm *c) {
+  (void)c;
+  for (;;) sleep(1);
+}
+static void sends_more(xlm_comm *c) {
+  (void)gather(c, 0xFF, 200);
+}
+static void sends_less(xlm_comm *c) {
+  (void)gather(c, 0xFF, 1);
+}
+
+static const struct {
+  const char *name;
+  void (*act)(xlm_comm *);
+} scenarios[] = {{"fails", fails},           {"dies", dies},
+                 {"leaves", leaves},         {"sleeps", sleeps},
+                 {"sends_more", sends_more}, {"sends_less", sends_less}};
+
+// Rank 1 works for a while and then does what the scenario says; the others go on until they hear of it.
+static int run_scenario(const char *name) {
+  char mesh_text[32];
+  snprintf(mesh_text, sizeof mesh_text, "dp %lld", (long long)xlm_comm_mpi_size());
+  xlm_mesh mesh = ranks_mesh(mesh_text);
+  xlm_error err;
+  xlm_comm *c;
+  if (xlm_comm_mpi(&mesh, 2, &c, &err) != XLM_OK) return fprintf(stderr, "%s\n", err.text), 1;
+  xlm_comm_at(c, "layer 3");
+  xlm_status s = XLM_OK;
+  for (int i = 0; s == XLM_OK && i < 1000000; i++) {
+    for (size_t k = 0; k < sizeof scenarios / sizeof *scenarios; k++)
+      if (i == 100 && c->rank == 1 && !strcmp(name, scenarios[k].name)) scenarios[k].act(c);
+    s = i % 2 ? gather(c, 0xFF, 64) : exchange(c, 0xFF, 64);
+  }
+  if (c->reports) fprintf(stderr, "REPORT %s\n", c->err.text);
+  fprintf(stderr, "rank %lld knows: %s\n", (long long)c->rank, c->err.text);
+  c->backend->close(c);
+  xlm_comm_mpi_end();
+  return s;
+}
+
+int main(int argc, char **argv) {
+  if (argc > 1) return run_scenario(argv[1]);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_rank_fails), cmocka_unit_test(it_fails_at_any_moment), cmocka_unit_test(they_disagree),
-      cmocka_unit_test(sizes_differ), cmocka_unit_test(a_rank_leaves),          cmocka_unit_test(a_rank_never_comes),
+      cmocka_unit_test(a_rank_fails),  cmocka_unit_test(it_fails_at_any_moment),
+      cmocka_unit_test(they_disagree), cmocka_unit_test(sizes_differ),
+      cmocka_unit_test(a_rank_leaves), cmocka_unit_test(a_rank_never_comes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-// Runs a function on every rank of a mesh: in threads, or, when mpirun started this program, on this process's rank. Ranks
-// must not use cmocka's assertions (they are threads); they say what is wrong with RANK_CHECK, and ranks_run fails then.
+// Runs a function on every rank of a mesh: in threads, or, when mpirun started this program, on this
+// process's rank. Ranks must not use cmocka's assertions (they are threads); they say what is wrong with
+// RANK_CHECK, and ranks_run fails then.
 #ifndef XLM_TESTS_LAYOUTS_RANKS_H
 #define XLM_TESTS_LAYOUTS_RANKS_H
 
@@ -24,10 +25,11 @@ typedef void ranks_fn(xlm_comm *c, void *arg);
 
 static atomic_int ranks_wrong;
 
-#define RANK_CHECK(c, cond)                                                                                            \
-  do {                                                                                                                 \
-    if (!(cond) && atomic_fetch_add(&ranks_wrong, 1) < 5)                                                              \
-      fprintf(stderr, "rank %lld, %s:%d: %s (%s)\n", (long long)(c)->rank, __FILE__, __LINE__, #cond, (c)->err.text);  \
+#define RANK_CHECK(c, cond)                                                                                  \
+  do {                                                                                                       \
+    if (!(cond) && atomic_fetch_add(&ranks_wrong, 1) < 5)                                                    \
+      fprintf(stderr, "rank %lld, %s:%d: %s (%s)\n", (long long)(c)->rank, __FILE__, __LINE__, #cond,        \
+              (c)->err.text);                                                                                \
   } while (0)
 
 typedef struct ranks_thread {

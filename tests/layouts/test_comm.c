@@ -1,9 +1,9 @@
-// The exchanges and messages of the comm backends: every group of several meshes, sizes that differ by pair (zero too), and
-// the count of bytes sent. Under mpirun (test_mpi.sh) the same on processes.
+// The exchanges and messages of the comm backends: every group of several meshes, sizes that differ by pair
+// (zero too), and the count of bytes sent. Under mpirun (test_mpi.sh) the same on processes.
 #include "tests/layouts/ranks.h"
 
-static const char *const meshes[] = {"tp 1", "tp 2", "dp 2 tp 2", "pp 2 dp 1 tp 2", "pp 3 tp 2", "pp 2 dp 2 tp 2", "dp 7",
-                                     "pp 2 dp 2 ep 1 cp 2 tp 2"};
+static const char *const meshes[] = {"tp 1",      "tp 2",           "dp 2 tp 2", "pp 2 dp 1 tp 2",
+                                     "pp 3 tp 2", "pp 2 dp 2 tp 2", "dp 7",      "pp 2 dp 2 ep 1 cp 2 tp 2"};
 enum { MESHES = sizeof meshes / sizeof *meshes, MAX_BYTES = 5000 };
 
 typedef struct buffers {
@@ -75,12 +75,14 @@ static void one_all_gather(xlm_comm *c, uint32_t axes, uint64_t round) {
   int64_t n = xlm_mesh_group(&c->mesh, axes), me = xlm_mesh_member(&c->mesh, axes, c->coord);
   buffers *b = new_buffers(n);
   uint64_t before = sent_in_all(c);
-  for (int64_t k = 0; k < n; k++) b->in_bytes[k] = size_of(round, xlm_mesh_member_rank(&c->mesh, axes, c->coord, k), 99);
+  for (int64_t k = 0; k < n; k++)
+    b->in_bytes[k] = size_of(round, xlm_mesh_member_rank(&c->mesh, axes, c->coord, k), 99);
   void *mine = round % 2 ? b->in[me] : b->sent; // in place too
   fill(mine, b->in_bytes[me], round, c->rank, 99);
   RANK_CHECK(c, c->backend->all_gather(c, axes, mine, b->in, b->in_bytes) == XLM_OK);
   for (int64_t k = 0; k < n; k++)
-    RANK_CHECK(c, holds(b->in[k], b->in_bytes[k], round, xlm_mesh_member_rank(&c->mesh, axes, c->coord, k), 99));
+    RANK_CHECK(c,
+               holds(b->in[k], b->in_bytes[k], round, xlm_mesh_member_rank(&c->mesh, axes, c->coord, k), 99));
   RANK_CHECK(c, sent_in_all(c) - before == b->in_bytes[me] * (size_t)(n - 1));
   free_buffers(b);
 }
@@ -109,7 +111,8 @@ static void count_bytes(xlm_comm *c, void *arg) {
   char data[100] = {0}, got[4][100];
   void *in[] = {got[0], got[1], got[2], got[3]};
   size_t bytes[] = {100, 100, 100, 100};
-  int dp = xlm_mesh_axis(&c->mesh, "dp"), tp = xlm_mesh_axis(&c->mesh, "tp"), pp = xlm_mesh_axis(&c->mesh, "pp");
+  int dp = xlm_mesh_axis(&c->mesh, "dp"), tp = xlm_mesh_axis(&c->mesh, "tp"),
+      pp = xlm_mesh_axis(&c->mesh, "pp");
   RANK_CHECK(c, c->backend->all_gather(c, 1u << pp | 1u << tp, data, in, bytes) == XLM_OK);
   RANK_CHECK(c, c->bytes_sent[tp] == 100 && c->bytes_sent[dp] == 0 && c->bytes_sent[pp] == 0);
   RANK_CHECK(c, c->backend->all_gather(c, 1u << dp | 1u << tp, data, in, bytes) == XLM_OK);
@@ -125,7 +128,8 @@ static void counts(void **state) {
   ranks_run(&m, 30, count_bytes, NULL);
 }
 
-// Everybody sends to everybody before anybody receives; then takes the messages in another order, each tag in its own.
+// Everybody sends to everybody before anybody receives; then takes the messages in another order, each tag in
+// its own.
 static void all_send_first(xlm_comm *c, void *arg) {
   size_t large = *(size_t *)arg;
   unsigned char *p = malloc(large), *got = malloc(large);

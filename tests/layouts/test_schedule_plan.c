@@ -1,5 +1,5 @@
-// Pipeline schedules: the promises of each built-in one over many sizes (sound, memory, bubble), broken ones refused with
-// the two entries named, CSV in both directions.
+// Pipeline schedules: the promises of each built-in one over many sizes (sound, memory, bubble), broken ones
+// refused with the two entries named, CSV in both directions.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,15 +36,16 @@ static void renew(void) { // between cases, so that sweeps stay small
 static xlm_schedule_plan *make(const char *name, int stages, int chunks, int64_t microbatches) {
   xlm_schedule_plan *s = NULL;
   xlm_error err = {0};
-  if (xlm_schedule_make(arena, name, stages, chunks, microbatches, &s, &err) != XLM_OK) fail_msg("%s", err.text);
+  if (xlm_schedule_make(arena, name, stages, chunks, microbatches, &s, &err) != XLM_OK)
+    fail_msg("%s", err.text);
   return s;
 }
 
 static void assert_sound(const xlm_schedule_plan *s) {
   xlm_error err = {0};
   if (xlm_schedule_check(s, arena, &err) != XLM_OK)
-    fail_msg("%s, %d stages, %d chunks, %lld microbatches: %s", s->name, s->stages, s->chunks, (long long)s->microbatches,
-             err.text);
+    fail_msg("%s, %d stages, %d chunks, %lld microbatches: %s", s->name, s->stages, s->chunks,
+             (long long)s->microbatches, err.text);
 }
 
 static int32_t slots_of(const xlm_schedule_plan *s, int stage) {
@@ -78,7 +79,9 @@ static double simulate(const xlm_schedule_plan *s, xlm_part_cost each, double *b
   return xlm_schedule_simulate(s, cost, arena, NULL, bubble);
 }
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t min64(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
 
 // ---- properties over many sizes ----
 
@@ -101,8 +104,8 @@ static void assert_length(const xlm_schedule_plan *s, xlm_part_cost c, double ex
   double bubble, length = simulate(s, c, &bubble);
   double work = (double)s->microbatches * s->chunks * (c.f + c.b + c.w);
   if (fabs(length - expected) > 1e-9 * expected)
-    fail_msg("%s, %d stages, %d chunks, %lld microbatches: length %g, expected %g", s->name, s->stages, s->chunks,
-             (long long)s->microbatches, length, expected);
+    fail_msg("%s, %d stages, %d chunks, %lld microbatches: length %g, expected %g", s->name, s->stages,
+             s->chunks, (long long)s->microbatches, length, expected);
   assert_true(fabs(bubble - (1 - work / expected)) < 1e-9);
 }
 
@@ -117,7 +120,8 @@ static void test_gpipe(void **state) {
 }
 
 static void visit_1f1b(const xlm_schedule_plan *s) {
-  for (int st = 0; st < s->stages; st++) assert_int_equal(slots_of(s, st), min64(s->stages - st, s->microbatches));
+  for (int st = 0; st < s->stages; st++)
+    assert_int_equal(slots_of(s, st), min64(s->stages - st, s->microbatches));
   assert_length(s, (xlm_part_cost){.f = 2, .b = 3}, (double)(s->microbatches + s->stages - 1) * 5);
 }
 
@@ -126,7 +130,8 @@ static void test_1f1b(void **state) {
   sweep("1f1b", 1, visit_1f1b);
 }
 
-// With the model's work the same, a chunk takes 1 / chunks of the time, so this is the bubble of 1f1b divided by them.
+// With the model's work the same, a chunk takes 1 / chunks of the time, so this is the bubble of 1f1b divided
+// by them.
 static void visit_interleaved(const xlm_schedule_plan *s) {
   int64_t most = 0;
   for (int st = 0; st < s->stages; st++) {
@@ -135,7 +140,8 @@ static void visit_interleaved(const xlm_schedule_plan *s) {
     assert_true(n <= min64(ahead, s->microbatches * s->chunks));
     most = n > most ? n : most;
   }
-  assert_int_equal(most, min64(2 * (s->stages - 1) + (s->chunks - 1) * s->stages + 1, s->microbatches * s->chunks));
+  assert_int_equal(most,
+                   min64(2 * (s->stages - 1) + (s->chunks - 1) * s->stages + 1, s->microbatches * s->chunks));
   double m = (double)s->microbatches, chunks = s->chunks;
   assert_length(s, (xlm_part_cost){.f = 1 / chunks, .b = 1 / chunks}, 2 * m + 2 * (s->stages - 1) / chunks);
   assert_length(s, (xlm_part_cost){.f = 1 / chunks, .b = 2 / chunks}, 3 * m + 3 * (s->stages - 1) / chunks);
@@ -150,7 +156,8 @@ static void visit_zero_bubble(const xlm_schedule_plan *s) {
   assert_true(s->split_weights);
   for (int st = 0; st < s->stages; st++) assert_true(slots_of(s, st) <= min64(s->stages, s->microbatches));
   if (s->microbatches < s->stages) return; // too few to fill the pipeline
-  assert_length(s, (xlm_part_cost){.f = 2, .b = 2, .w = 2}, 6 * (double)s->microbatches + 2 * (s->stages - 1));
+  assert_length(s, (xlm_part_cost){.f = 2, .b = 2, .w = 2},
+                6 * (double)s->microbatches + 2 * (s->stages - 1));
 }
 
 static void test_zero_bubble(void **state) {
@@ -162,7 +169,8 @@ static void test_zero_bubble(void **state) {
 // Whatever the costs: not slower than 1f1b with the same work.
 static void test_zero_bubble_not_slower(void **state) {
   (void)state;
-  static const xlm_part_cost costs[] = {{1, 1, 1, 0}, {2, 3, 1, 0}, {2, 2, 1, 0}, {1, 2, 0.5, 0}, {3, 2, 2, 0}};
+  static const xlm_part_cost costs[] = {
+      {1, 1, 1, 0}, {2, 3, 1, 0}, {2, 2, 1, 0}, {1, 2, 0.5, 0}, {3, 2, 2, 0}};
   for (size_t k = 0; k < sizeof costs / sizeof *costs; k++)
     for (int stages = 2; stages <= 8; stages++) {
       renew();
@@ -210,7 +218,8 @@ static void assert_said(xlm_status status, const xlm_error *err, const char *con
     if (!strstr(err->text, *words)) fail_msg("`%s` is not in: %s", *words, err->text);
 }
 
-static void refuse_make(const char *name, int stages, int chunks, int64_t microbatches, const char *const *words) {
+static void refuse_make(const char *name, int stages, int chunks, int64_t microbatches,
+                        const char *const *words) {
   xlm_schedule_plan *s;
   xlm_error err = {0};
   assert_said(xlm_schedule_make(arena, name, stages, chunks, microbatches, &s, &err), &err, words);
@@ -234,36 +243,47 @@ static void test_refused_requests(void **state) {
 static xlm_schedule_plan *read_csv(const char *text, int stages, int chunks, int64_t microbatches) {
   xlm_schedule_plan *s = NULL;
   xlm_error err = {0};
-  if (xlm_schedule_read_csv(arena, "s.csv", text, strlen(text), stages, chunks, microbatches, &s, &err) != XLM_OK)
+  if (xlm_schedule_read_csv(arena, "s.csv", text, strlen(text), stages, chunks, microbatches, &s, &err) !=
+      XLM_OK)
     fail_msg("%s", err.text);
   return s;
 }
 
-static void refuse_check(const char *text, int stages, int chunks, int64_t microbatches, const char *const *words) {
+static void refuse_check(const char *text, int stages, int chunks, int64_t microbatches,
+                         const char *const *words) {
   xlm_error err = {0};
   assert_said(xlm_schedule_check(read_csv(text, stages, chunks, microbatches), arena, &err), &err, words);
 }
 
 static void test_broken_schedules(void **state) {
   (void)state;
-  refuse_check("F0,F1,B0\nF0,B0,F1,B1\n", 2, 1, 2, (const char *[]){"stage 0 runs F1 (entry 2) but never B1", NULL});
+  refuse_check("F0,F1,B0\nF0,B0,F1,B1\n", 2, 1, 2,
+               (const char *[]){"stage 0 runs F1 (entry 2) but never B1", NULL});
   refuse_check("F0,F1,B0,B1\nF0,B0\n", 2, 1, 2, (const char *[]){"stage 1 never runs F1", NULL});
-  refuse_check("F0,B0\nB0,F0\n", 2, 1, 1, (const char *[]){"stage 1 runs B0 (entry 1) before F0 (entry 2)", NULL});
-  refuse_check("F0,B0,F0\nF0,B0\n", 2, 1, 1, (const char *[]){"stage 0 runs F0 twice", "entry 1", "entry 3", NULL});
-  refuse_check("F0,W0,B0\nF0,B0,W0\n", 2, 1, 1, (const char *[]){"stage 0 runs W0 (entry 2) before B0 (entry 3)", NULL});
-  refuse_check("F0,B0,W0\nF0,B0\n", 2, 1, 1, (const char *[]){"stage 1 runs B0 (entry 2) but never W0", NULL});
+  refuse_check("F0,B0\nB0,F0\n", 2, 1, 1,
+               (const char *[]){"stage 1 runs B0 (entry 1) before F0 (entry 2)", NULL});
+  refuse_check("F0,B0,F0\nF0,B0\n", 2, 1, 1,
+               (const char *[]){"stage 0 runs F0 twice", "entry 1", "entry 3", NULL});
+  refuse_check("F0,W0,B0\nF0,B0,W0\n", 2, 1, 1,
+               (const char *[]){"stage 0 runs W0 (entry 2) before B0 (entry 3)", NULL});
+  refuse_check("F0,B0,W0\nF0,B0\n", 2, 1, 1,
+               (const char *[]){"stage 1 runs B0 (entry 2) but never W0", NULL});
   refuse_check("F0,F1,B0,B1\nF0,F1,B1,B0\n", 2, 1, 2,
-               (const char *[]){"stage 1 runs B1 (entry 3) before B0 (entry 4)", "microbatch 0 starts the sums", NULL});
+               (const char *[]){"stage 1 runs B1 (entry 3) before B0 (entry 4)",
+                                "microbatch 0 starts the sums", NULL});
 }
 
 static void test_waits_on_itself(void **state) {
   (void)state;
   refuse_check("F0,B0,F1,B1\nF0,F1,B0,B1\n", 2, 1, 2,
-               (const char *[]){"waits on itself", "stage 0 cannot run B0 (entry 2) before B0 of stage 1, which is entry 3",
-                                "stage 1 cannot run F1 (entry 2) before F1 of stage 0, which is entry 3", NULL});
+               (const char *[]){"waits on itself",
+                                "stage 0 cannot run B0 (entry 2) before B0 of stage 1, which is entry 3",
+                                "stage 1 cannot run F1 (entry 2) before F1 of stage 0, which is entry 3",
+                                NULL});
   // one stage that puts its second chunk first
-  refuse_check("F0.1,F0.0,B0.1,B0.0\n", 1, 2, 1,
-               (const char *[]){"stage 0 cannot run F0.1 (entry 1) before F0.0 of stage 0, which is entry 2", NULL});
+  refuse_check(
+      "F0.1,F0.0,B0.1,B0.0\n", 1, 2, 1,
+      (const char *[]){"stage 0 cannot run F0.1 (entry 1) before F0.0 of stage 0, which is entry 2", NULL});
   // a circle through three stages that leaves the first entries out
   refuse_check("F0,F1,B0,B1,F2,B2\nF0,F1,F2,B0,B1,B2\nF0,F1,F2,B0,B1,B2\n", 3, 1, 3,
                (const char *[]){"stage 0 cannot run B0 (entry 3)", "stage 1 cannot run F2 (entry 3)", NULL});
@@ -277,7 +297,8 @@ static void test_broken_by_hand(void **state) {
   assert_said(xlm_schedule_check(s, arena, &err), &err, (const char *[]){"stage 1 does not end with", NULL});
   s = make("1f1b", 2, 1, 2);
   s->stage[0].at[1] = s->stage[0].at[4];
-  assert_said(xlm_schedule_check(s, arena, &err), &err, (const char *[]){"step as entry 2 and B0 after it", NULL});
+  assert_said(xlm_schedule_check(s, arena, &err), &err,
+              (const char *[]){"step as entry 2 and B0 after it", NULL});
   s = make("1f1b", 2, 1, 2);
   s->stage[0].at[1].microbatch = 7;
   assert_said(xlm_schedule_check(s, arena, &err), &err, (const char *[]){"there is no microbatch 7", NULL});
@@ -286,7 +307,8 @@ static void test_broken_by_hand(void **state) {
   assert_said(xlm_schedule_check(s, arena, &err), &err, (const char *[]){"leave the W entries out", NULL});
 }
 
-// Swapping two entries of a stage gives a schedule that either passes and can be timed, or is refused; never a hang.
+// Swapping two entries of a stage gives a schedule that either passes and can be timed, or is refused; never
+// a hang.
 static void test_random_swaps(void **state) {
   (void)state;
   int refused = 0;
@@ -302,8 +324,10 @@ static void test_random_swaps(void **state) {
       st->at[a] = st->at[b], st->at[b] = t;
     }
     xlm_error err = {0};
-    if (xlm_schedule_check(s, arena, &err) == XLM_OK) assert_true(simulate(s, (xlm_part_cost){1, 1, 1, 1}, NULL) > 0);
-    else refused++;
+    if (xlm_schedule_check(s, arena, &err) == XLM_OK)
+      assert_true(simulate(s, (xlm_part_cost){1, 1, 1, 1}, NULL) > 0);
+    else
+      refused++;
   }
   assert_true(refused > 200 && refused < 1950);
 }
@@ -338,7 +362,8 @@ static void test_csv_round_trip(void **state) {
 
 static void test_csv_by_hand(void **state) {
   (void)state;
-  const xlm_schedule_plan *s = read_csv("\xEF\xBB\xBF# drawn on a time axis\r\n\r\nF0, F1, ,, B0,B1 # stage 0\r\n,F0,B0 ,F1,B1,", 2, 1, 2);
+  const xlm_schedule_plan *s = read_csv(
+      "\xEF\xBB\xBF# drawn on a time axis\r\n\r\nF0, F1, ,, B0,B1 # stage 0\r\n,F0,B0 ,F1,B1,", 2, 1, 2);
   assert_same(s, make("1f1b", 2, 1, 2));
   xlm_text t = xlm_text_new(arena);
   xlm_schedule_print_csv(make("1f1b", 2, 1, 2), &t);

@@ -1,5 +1,5 @@
-// Cases of the collectives in a group of one: types, attributes, strides. What they do among ranks is tested in
-// tests/layouts/test_collectives.c.
+// Cases of the collectives in a group of one: types, attributes, strides. What they do among ranks is tested
+// in tests/layouts/test_collectives.c.
 #include "tests/ops/run_op.h"
 
 // The piece of dimension `name` that one rank of a group holds.
@@ -21,9 +21,15 @@ static void reduce(op_test *t, const char *decl, const char *kind) {
   op_out_const(t, xlm_emit(&t->b, XLM_OP_ALL_REDUCE, &x, 1, &l));
 }
 
-static void reduce_sum(op_test *t) { reduce(t, "x[batch 3, hidden 70]", NULL); }
-static void reduce_max(op_test *t) { reduce(t, "x[]", "max"); }
-static void reduce_lse(op_test *t) { reduce(t, "x[seq 5]", "lse"); }
+static void reduce_sum(op_test *t) {
+  reduce(t, "x[batch 3, hidden 70]", NULL);
+}
+static void reduce_max(op_test *t) {
+  reduce(t, "x[]", "max");
+}
+static void reduce_lse(op_test *t) {
+  reduce(t, "x[seq 5]", "lse");
+}
 
 static void along(op_test *t, xlm_op_id op, const char *decl, xlm_dim from, xlm_dim to, const char *sizes) {
   xlm_attr_list l = op_attrs(t);
@@ -84,9 +90,15 @@ static void take(op_test *t, const char *decl, int64_t size, int64_t offset) {
   along(t, XLM_OP_TAKE, decl, whole, piece(t, "heads", size, 25, offset), NULL);
 }
 
-static void take_first(op_test *t) { take(t, "x[heads, hidden 30]", 7, 0); }
-static void take_middle(op_test *t) { take(t, "x[batch 2, heads, hidden 3]", 6, 13); }
-static void take_last(op_test *t) { take(t, "x[batch 3, heads]", 6, 19); }
+static void take_first(op_test *t) {
+  take(t, "x[heads, hidden 30]", 7, 0);
+}
+static void take_middle(op_test *t) {
+  take(t, "x[batch 2, heads, hidden 3]", 6, 13);
+}
+static void take_last(op_test *t) {
+  take(t, "x[batch 3, heads]", 6, 19);
+}
 
 // dispatch, to the owners and back; expert 2 has no rows.
 static void there_and_back(op_test *t) {

@@ -2,17 +2,17 @@
 # Signals: the first finishes the step, saves and ends the run in good order; the second ends it at once.
 . "$(dirname "$0")/xlmrun_lib.sh"
 
-# start DIR STEPS ACCUMULATION: a run in the background that is past its first step.
+# start DIR MICRO GLOBAL: a run in the background that is past its first step.
 start() {
-  "$run" train "$model" --data corpus.txt "${sizes[@]}" --global-batch-size "$3" --max-steps "$2" --log-interval 1 \
-    --eval-interval 0 --output-dir "$1" >log.txt 2>&1 &
+  "$run" train "$model" --data corpus.txt "${sizes[@]}" --micro-batch-size "$2" --global-batch-size "$3" --threads 1 \
+    --max-steps 1000000 --log-interval 1 --eval-interval 0 --output-dir "$1" >log.txt 2>&1 &
   pid=$!
   wait_for 'step 1/' log.txt
 }
 
 # What is typed at a keyboard and what a scheduler sends.
 for signal in INT TERM; do
-  start "on$signal" 1000000 4
+  start "on$signal" 2 4
   kill -$signal $pid
   wait $pid
   code=$?
@@ -29,7 +29,7 @@ done
 
 # Twice: at once, with the code a shell gives to what was interrupted. The steps are long enough to be in one.
 for signal in INT TERM; do
-  start "twice$signal" 1000000 20000
+  start "twice$signal" 60 1200
   kill -$signal $pid
   wait_for 'once more to stop at once' log.txt
   kill -$signal $pid

@@ -1,112 +1,182 @@
 #!/usr/bin/env bash
-# The tool as a person uses it: train, stop, resume, evaluate, generate, and every exit code.
-set -u
-source_dir=$1
-run=$2/xlmrun
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failed=0
+# The tool as a person uses it: train, evaluate, generate, bench, run files, and every exit code. (Resuming and signals have
+# tests of their own.)
+. "$(dirname "$0")/xlmrun_lib.sh"
 
-fail() {
-  echo "FAILED: $*"
-  failed=1
-}
+# ---- train: from a run file, and the same from flags ----
 
-# expect CODE TEXT COMMAND...: the command ends with CODE and its output holds TEXT.
-expect() {
-  local code=$1 text=$2 got
-  shift 2
-  "$@" >out.txt 2>&1
-  got=$?
-  [ $got -eq "$code" ] || fail "exit code $got, not $code: $*: $(cat out.txt)"
-  grep -qF -- "$text" out.txt || fail "no '$text' from: $*: $(cat out.txt)"
-}
-
-cat "$source_dir"/grammar/xlm.y "$source_dir"/grammar/xlm.l >corpus.txt
-model=$source_dir/models/llama.xlm
-sizes=(--hidden-size 16 --set layers=2 --set heads=2 --intermediate-size 32 --vocab-size 256 --seq-length 32 --micro-batch-size 2)
-tiny=("${sizes[@]}" --global-batch-size 4 --learning-rate 1e-2 --log-interval 5 --eval-batches 2)
-
-# A run file, with a flag on top.
-cat >run.yaml <<EOF
+cat >run.yaml <<EOF2
 model: $model
 set: { hidden_size: 16, layers: 2, heads: 2, intermediate_size: 32, vocab_size: 256 }
-data: { train: [corpus.txt] }
-train: { seq_length: 32, micro_batch_size: 2, global_batch_size: 4, max_steps: 99, learning_rate: 1.0e-2 }
+data: { train: [corpus.txt], valid_fraction: 0.2 }
+train:
+  seq_length: 32
+  micro_batch_size: 2
+  global_batch_size: 4
+  max_steps: 99
+  learning_rate: 1.0e-2
+  lr_schedule: linear
+  recompute: full
+  seed: 3
 output: { dir: whole, save_interval: 10, eval_interval: 10, eval_batches: 2, log_interval: 5 }
-EOF
+EOF2
 expect 0 'loss curve whole/loss.svg' "$run" train --config run.yaml --max-steps 20
+expect 0 'checkpoint flags/step-00000020' "$run" train "$model" --data corpus.txt --valid-fraction 0.2 "${tiny[@]}" \
+  --max-steps 20 --lr-schedule linear --seed 3 --eval-interval 10 --output-dir flags --metrics flags.jsonl --curve flags.svg
+same_weights whole/step-00000020 flags/step-00000020
+for key in step loss lr grad_norm tokens val_loss; do
+  [ "$(column $key whole/metrics.jsonl)" = "$(column $key flags.jsonl)" ] || fail "$key differs between run file and flags"
+done
+[ ! -e flags/metrics.jsonl ] && [ ! -e flags/loss.svg ] || fail '--metrics and --curve name other files'
+
+# ---- metrics and the curve ----
+
+[ "$(column step whole/metrics.jsonl | tr '\n' ' ')" = '1 5 10 15 20 ' ] || fail "steps: $(cat whole/metrics.jsonl)"
+[ "$(column val_loss whole/metrics.jsonl | wc -l)" = 2 ] || fail "validation losses: $(cat whole/metrics.jsonl)"
+number='(-?[0-9]+(\.[0-9]+)?(e[-+][0-9]+)?)'
 for key in step loss lr grad_norm tokens tokens_per_s mfu; do
-  grep -q "\"$key\": " whole/metrics.jsonl || fail "no $key in the metrics"
+  [ "$(grep -cE "\"$key\": $number[,}]" whole/metrics.jsonl)" = 5 ] || fail "$key is not in every line: $(cat whole/metrics.jsonl)"
 done
-[ "$(grep -c val_loss whole/metrics.jsonl)" = 2 ] || fail "validation losses: $(cat whole/metrics.jsonl)"
-grep -q '</svg>' whole/loss.svg || fail 'no loss curve'
+grep -qvE "^\{\"[a-z_]+\": $number(, \"[a-z_]+\": $number)*\}$" whole/metrics.jsonl && fail "no JSON: $(cat whole/metrics.jsonl)"
+column loss whole/metrics.jsonl | grep -qE '^[0-9]\.[0-9]{8}$' || fail 'losses have fewer than 9 digits'
+[ "$(column tokens whole/metrics.jsonl | tail -n 1)" = $((20 * 4 * 32)) ] || fail 'the number of tokens is wrong'
+column loss whole/metrics.jsonl | awk 'NR == 1 { first = $1 } END { exit !($1 < first - 0.2) }' || fail 'nothing was learnt'
 
-# Resume from the middle, with another number of threads: the same bits.
-mkdir half && cp -r whole/step-00000010 half/ && cp whole/metrics.jsonl half/
-expect 0 'resumed from half/step-00000010 at step 10' "$run" train --resume half --threads 1
-for file in model optimizer; do
-  cmp -s whole/step-00000020/$file.safetensors half/step-00000020/$file.safetensors || fail "$file differs after a resume"
+# Elements of the curve close in the order they open, and both lines have their points.
+awk '
+  BEGIN { RS = "<" }
+  NR > 1 {
+    name = $1; sub(/[\/>].*/, "", name)
+    if ($0 ~ /^\//) { name = $0; gsub(/^\/|>.*/, "", name); if (open[depth--] != name) bad = 1 }
+    else if ($0 !~ /\/>/) open[++depth] = name
+  }
+  END { exit bad || depth || NR < 20 }' whole/loss.svg || fail 'the curve is not well-formed'
+[ "$(sed -n "s/.*class='train' points='\([^']*\)'.*/\1/p" whole/loss.svg | wc -w)" = 5 ] || fail 'training losses in the curve'
+[ "$(sed -n "s/.*class='valid' points='\([^']*\)'.*/\1/p" whole/loss.svg | wc -w)" = 2 ] || fail 'validation losses in the curve'
+
+# ---- every model, both element types, other optimizers and data ----
+
+train() {
+  expect 0 "checkpoint $1/step-00000003" "$run" train "${@:2}" --hidden-size 16 --set layers=2 --set heads=2 --vocab-size 256 \
+    --seq-length 16 --micro-batch-size 2 --global-batch-size 4 --max-steps 3 --log-interval 1 --output-dir "$1"
+}
+for name in gpt2 qwen3 mixtral freestyle; do
+  shrink=(--intermediate-size 32)
+  case $name in
+    qwen3) shrink+=(--num-key-value-heads 1 --head-dim 8) ;;
+    mixtral) shrink+=(--num-key-value-heads 1 --num-local-experts 4) ;;
+    freestyle) shrink+=(--sliding-window 5) ;;
+  esac
+  train $name "$source_dir/models/$name.xlm" "${shrink[@]}" --data corpus.txt --dtype bf16
 done
-cut -d, -f1-4 whole/metrics.jsonl >a.txt
-cut -d, -f1-4 half/metrics.jsonl >b.txt
-cmp -s a.txt b.txt || fail 'metrics differ after a resume'
+train sgd "$model" --intermediate-size 32 --optimizer sgd --lr-schedule wsd --grad-clip 0
+grep -q '(synthetic)' out.txt || fail "no word about synthetic tokens: $(cat out.txt)"
 
-# A damaged checkpoint is passed over, with a note; chosen by name it is refused.
-printf 'x' | dd of=half/step-00000020/model.safetensors bs=1 seek=2000 conv=notrunc 2>/dev/null
-expect 0 'is damaged: its checksum is wrong' "$run" train --resume half --threads 1
-cmp -s whole/step-00000020/model.safetensors half/step-00000020/model.safetensors || fail 'no recovery from damage'
-printf 'x' | dd of=half/step-00000020/model.safetensors bs=1 seek=2000 conv=notrunc 2>/dev/null
-expect 1 'is damaged' "$run" generate half/step-00000020
+# Tokens of two bytes, as other tools write them: the same text, the same losses.
+iconv -f latin1 -t utf-16le corpus.txt >corpus.bin
+train text "$model" --intermediate-size 32 --data corpus.txt
+train ids "$model" --intermediate-size 32 --data corpus.bin
+[ "$(column loss text/metrics.jsonl)" = "$(column loss ids/metrics.jsonl)" ] || fail 'u16 tokens train differently'
+mkdir folder && cp corpus.txt folder/a.txt && cp run.yaml folder/b.txt
+train folder "$model" --intermediate-size 32 --data folder
 
-# A signal: the step is finished and saved, and the run can go on.
-"$run" train "$model" --data corpus.txt "${tiny[@]}" --max-steps 1000000 --output-dir stopped >log.txt 2>&1 &
-pid=$!
-for _ in $(seq 200); do
-  grep -qs '^step 1/' log.txt && break
-  sleep 0.05
-done
-kill -INT $pid
-wait $pid
-code=$?
-[ $code -eq 0 ] || fail "exit code $code after SIGINT: $(cat log.txt)"
-grep -q 'go on with: xlmrun train --resume stopped' log.txt || fail "no hint how to resume: $(cat log.txt)"
-ls stopped/step-*/manifest.json >/dev/null 2>&1 || fail 'nothing saved after SIGINT'
+# ---- eval ----
 
-# Evaluate and generate from a checkpoint; weights as other tools name them.
 expect 0 'bits per byte' "$run" eval whole
 expect 0 'nats per byte' "$run" eval whole --data run.yaml
+expect 0 "loss $(column val_loss whole/metrics.jsonl | tail -n 1) nats" "$run" eval whole --eval-batches 2
 "$run" eval whole >a.txt
-"$run" eval "$model" "${sizes[@]}" --data corpus.txt --valid-fraction 0.1 \
-  --init-from whole/step-00000020/model.safetensors >b.txt 2>&1
-cmp -s a.txt b.txt || fail "imported weights evaluate differently: $(cat a.txt b.txt)"
-expect 0 "$(cat a.txt)" "$run" eval "$model" "${sizes[@]}" --data corpus.txt --valid-fraction 0.1 --init-from whole
-"$run" generate whole --prompt 'xlm' --max-tokens 20 --seed 3 >a.txt || fail 'generate'
-"$run" generate whole --prompt 'xlm' --max-tokens 20 --seed 3 >b.txt
-cmp -s a.txt b.txt || fail 'one seed, two texts'
-[ "$(head -c 3 a.txt)" = xlm ] || fail 'the prompt is missing'
-"$run" generate whole --prompt 'xlm' --max-tokens 20 --temperature 0 >a.txt
-letter=$(head -c 4 a.txt | tail -c 1)
-"$run" generate whole --prompt 'xlm' --max-tokens 20 --temperature 0 --stop "$letter" >b.txt
-[ "$(cat b.txt)" = xlm ] || fail "--stop '$letter' did not stop: $(cat b.txt)"
-expect 0 'MFU' "$run" bench "$model" "${sizes[@]}" --steps 2 --warmup 1
+evaluate=("$run" eval "$model" "${sizes[@]}" --data corpus.txt --valid-fraction 0.2)
+expect 0 "$(cat a.txt)" "${evaluate[@]}" --init-from whole/step-00000020/model.safetensors
+expect 0 "$(cat a.txt)" "${evaluate[@]}" --init-from whole
+expect 0 'loss' "${evaluate[@]}" --init-from whole/step-00000010
+grep -qF "$(cat a.txt)" out.txt && fail 'other weights evaluate the same'
+expect 0 'checkpoint start/step-00000001' "$run" train "$model" --data corpus.txt "${tiny[@]}" --max-steps 1 \
+  --init-from whole/step-00000020/model.safetensors --learning-rate 0 --output-dir start
+cmp -s whole/step-00000020/model.safetensors start/step-00000001/model.safetensors || fail '--init-from does not start from there'
 
-# Mistakes.
+# ---- generate ----
+
+generate() {
+  "$run" generate whole --prompt 'xlm' --max-tokens 20 "$@"
+}
+generate --seed 3 >a.txt || fail 'generate'
+generate --seed 3 >b.txt
+cmp -s a.txt b.txt || fail 'one seed, two texts'
+generate --seed 4 >b.txt
+cmp -s a.txt b.txt && fail 'two seeds, one text'
+[ "$(head -c 3 a.txt)" = xlm ] || fail 'the prompt is missing'
+generate --temperature 0 >a.txt
+for same in '--temperature 0 --seed 9' '--temperature 5 --top-k 1' '--top-p 1e-9' '--temperature 0 --threads 1'; do
+  # shellcheck disable=SC2086
+  generate $same >b.txt
+  cmp -s a.txt b.txt || fail "'$same' is not the likeliest text"
+done
+letter=$(head -c 4 a.txt | tail -c 1)
+[ "$(generate --temperature 0 --stop "$letter")" = xlm ] || fail "--stop '$letter' did not stop"
+[ "$(generate --temperature 0 --stop nowhere --stop "$letter")" = xlm ] || fail "the second --stop '$letter' did not stop"
+"$run" generate whole --prompt "$(head -c 100 corpus.txt)" --max-tokens 5 --temperature 0 >b.txt || fail 'a prompt longer than seq'
+[ "$(wc -c <b.txt)" -ge 102 ] || fail "a long prompt: $(cat b.txt)"
+
+# ---- bench ----
+
+expect 0 'MFU' "$run" bench "$model" "${sizes[@]}" --steps 2 --warmup 1
+for op in contract attend_bwd fused adamw '(between)'; do
+  grep -qF -- "$op" out.txt || fail "no $op in the profile: $(cat out.txt)"
+done
+
+# ---- a loss that is no number ----
+
+expect 2 'is not finite at step' "$run" train "$model" --data corpus.txt "${tiny[@]}" --learning-rate 1e6 --warmup-steps 5 \
+  --grad-clip 0 --optimizer sgd --max-steps 50 --save-interval 1 --output-dir wild
+grep -q "first bad tensor is '[^']*' (.*model line [0-9]" out.txt || fail "no bad tensor is named: $(cat out.txt)"
+kept=$(sed -n 's/.*the last good checkpoint is \([^;]*\);.*/\1/p' out.txt)
+[ -n "$kept" ] && [ "$(ls -d wild/step-* | tail -n 1)" = "$kept" ] || fail "the last good checkpoint: $(cat out.txt; ls wild)"
+expect 0 'nats' "$run" eval "$kept"
+grep -q nan wild/metrics.jsonl && fail 'NaN in the metrics'
+
+# ---- mistakes ----
+
 expect 1 '--resume goes on with it' "$run" train --config run.yaml
+expect 0 'checkpoint whole/step-00000001' "$run" train --config run.yaml --overwrite --max-steps 1
 expect 1 "did you mean '--max-steps'?" "$run" train "$model" --max-step 5
 expect 1 "did you mean '--hidden-size'?" "$run" train "$model" --hiden-size 5
 expect 1 "did you mean 'train'?" "$run" trian
+expect 1 "--max-steps" "$run" train "$model" --max-steps many
+expect 1 'cosine' "$run" train "$model" --lr-schedule cosin
 expect 1 'which model?' "$run" train
+expect 1 'nothing.xlm' "$run" train nothing.xlm
 expect 1 'there is no data file' "$run" train "$model" "${tiny[@]}" --data nothing.txt --output-dir n
 expect 1 'no multiple of the micro batch size' "$run" train "$model" "${tiny[@]}" --micro-batch-size 3 --output-dir n
-expect 1 'runs on one rank' "$run" train "$model" --tp 2 --output-dir n
 expect 1 'without weights' "$run" generate "$model"
 expect 1 'cannot read the folder' "$run" generate nowhere
+expect 1 'is a flag of other commands' "$run" generate whole --max-steps 3
 expect 3 'there are 1.00 MiB' "$run" train "$model" "${tiny[@]}" --memory-limit 1MiB --output-dir n
 expect 2 'cannot create the folder' "$run" train "$model" "${tiny[@]}" --output-dir /proc/none
 head -c 2000 /dev/zero | tr '\0' '\377' >ids.bin
-expect 1 "ids.bin' holds token id 65535 at byte" "$run" train "$model" "${tiny[@]}" --data ids.bin --output-dir n
+expect 1 "ids.bin' holds token id 65535 at byte" "$run" train "$model" "${tiny[@]}" --data ids.bin --output-dir ids65535
+head -c 20 corpus.txt >short.txt
+expect 1 'has 18 tokens, but one sample takes 33' "$run" train "$model" "${tiny[@]}" --data short.txt --output-dir n
+sed 's/@ unembed/@ unembd/' "$model" >typo.xlm
+expect 1 '`unembed`' "$run" train typo.xlm "${tiny[@]}" --output-dir n
+
+# yaml TEXT LINE...: a run file of these lines is refused with the text.
+yaml() {
+  printf '%s\n' "${@:2}" >wrong.yaml
+  expect 1 "$1" "$run" train "$model" --config wrong.yaml --output-dir n
+}
+yaml "wrong.yaml:2: unknown key 'max_step' in \`train\`; did you mean 'max_steps'?" 'train:' '  max_step: 5'
+yaml "did you mean 'train'?" 'trian: { max_steps: 5 }'
+yaml 'it belongs into the section `train:`' 'max_steps: 5'
+yaml "is given twice" 'train:' '  seed: 5' '  seed: 6'
+yaml 'wrong.yaml:2' 'train: [1, 2'
+yaml "wrong.yaml:1: 'soon' is not a whole number" 'train: { max_steps: soon }'
+yaml 'wants keys and values' 'train: 5'
+expect 1 'nowhere.yaml' "$run" train --config nowhere.yaml
 expect 0 'max_steps: 10000' "$run" train --print-config
+"$run" train --config run.yaml --max-steps 7 --print-config >printed.yaml
+expect 0 'max_steps: 7' "$run" train --config printed.yaml --print-config
+cmp -s out.txt printed.yaml || fail "--print-config does not read back: $(diff out.txt printed.yaml)"
 expect 0 '--top-p' "$run" generate --help
+[ ! -e n ] || fail 'a refused run left a folder'
 exit $failed

@@ -12,4 +12,9 @@ while IFS=: read -r file link; do
   target=$(dirname "$file")/${link%%#*}
   [ -e "$target" ] || { echo "FAILED: $file links to $link, which does not exist"; failed=1; }
 done < <(grep -oE '\]\([^)#: ]+[^): ]*\)' README.md docs/*.md | sed -E 's/\]\((.*)\)$/\1/')
+
+# every field that the plan's JSON has is explained
+while read -r field; do
+  grep -qF "\`$field\`" docs/plan.md || { echo "FAILED: docs/plan.md does not explain the field $field"; failed=1; }
+done < <(grep -oE '(_field|longs|ints|key|LIST)\((t, )?"[a-z_]+"' runtime/plan/json_write.c | sed -E 's/.*"(.*)"/\1/' | sort -u)
 exit $failed

@@ -1,0 +1,141 @@
+// Spread, see spread.h. Ranks whose graphs differ in offsets only share a class, so the work grows with distinct stages and
+// uneven pieces, not with ranks.
+#include "compiler/planner/spread.h"
+
+#include <string.h>
+
+#include "compiler/pass/partition.h"
+#include "compiler/pass/pipeline.h"
+#include "compiler/planner/lower.h"
+#include "compiler/planner/schedule.h"
+#include "runtime/base/philox.h"
+
+typedef struct spread {
+  const xlm_graph *logical_train, *logical_eval;
+  xlm_arena *a;
+  const xlm_compile_options *o;
+  xlm_diags *d;
+  xlm_partitioning *train, *eval; // decided
+  xlm_pipeline pipeline;          // stages 1 = none
+  xlm_schedule_plan *schedule;
+  xlm_spread *out;
+} spread;
+
+static bool fail(spread *s, xlm_diag_id id, xlm_span at, const char *text) {
+  xlm_diag_push(s->d, id, at, "%s", text);
+  return false;
+}
+
+static bool decide(spread *s, const xlm_graph *g, xlm_partitioning **out) {
+  xlm_partition_options po = {.mesh = s->o->mesh, .zero = s->o->zero};
+  xlm_partition_fault f;
+  *out = xlm_partition_decide(g, s->a, &po, &f);
+  if (*out) return true;
+  xlm_diag *diag = xlm_diag_push(s->d, f.conflict ? XLM_E_MESH_CONFLICT : XLM_E_MESH_SIZE, f.span, "%s", f.text);
+  if (f.other.end > f.other.begin) xlm_diag_label(s->d, diag, f.other, "split by this rule");
+  if (f.help) xlm_diag_help(s->d, diag, "%s", f.help);
+  return false;
+}
+
+// ---- the pipeline ----
+
+static bool make_schedule(spread *s, int stages, int chunks) {
+  const xlm_compile_options *o = s->o;
+  xlm_error err;
+  xlm_status status;
+  if (o->schedule_csv)
+    status = xlm_schedule_read_csv(s->a, o->schedule_path, o->schedule_csv, strlen(o->schedule_csv), stages, chunks,
+                                   o->train.microbatches, &s->schedule, &err);
+  else status = xlm_schedule_make(s->a, o->schedule, stages, chunks, o->train.microbatches, &s->schedule, &err);
+  if (status == XLM_OK) status = xlm_schedule_check(s->schedule, s->a, &err);
+  return status == XLM_OK || fail(s, XLM_E_MESH_PIPELINE, (xlm_span){0, 0}, err.text);
+}
+
+static bool plan_pipeline(spread *s, const xlm_graph *g) {
+  int axis = xlm_mesh_axis(&s->o->mesh, "pp"), stages = axis < 0 ? 1 : s->o->mesh.size[axis];
+  int chunks = s->o->chunks > 0 ? s->o->chunks : 1;
+  s->pipeline = (xlm_pipeline){.stages = 1, .chunks = 1, .pp_axis = axis};
+  if (stages == 1) return true;
+  xlm_error err;
+  if (xlm_pipeline_cut(g, s->a, stages, chunks, s->o->stage_rounds, s->o->n_stage_rounds, &s->pipeline, &err) != XLM_OK)
+    return fail(s, XLM_E_MESH_PIPELINE, (xlm_span){0, 0}, err.text);
+  s->pipeline.pp_axis = axis;
+  return !s->train || make_schedule(s, stages, chunks);
+}
+
+// ---- one class ----
+
+static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xlm_partitioning *p, const int32_t *coord) {
+  if (!logical) return NULL;
+  if (!p) return xlm_pass_fuse(logical, s->a);
+  xlm_graph *g = xlm_partition_emit(p, coord);
+  if (s->pipeline.stages > 1) g = xlm_pass_pipeline(g, s->a, &s->pipeline, coord[s->pipeline.pp_axis]);
+#ifdef XLM_CHECKED
+  const char *broken = xlm_graph_verify(g, s->a);
+  XLM_ASSERT(!broken, "after partition: %s", broken);
+#endif
+  return xlm_pass_fuse(g, s->a);
+}
+
+static xlm_rank_plan *plan_class(spread *s, const int32_t *coord) {
+  const xlm_graph *train = rank_graph(s, s->logical_train, s->train, coord),
+                  *eval = rank_graph(s, s->logical_eval, s->eval, coord);
+  int stage = s->pipeline.stages > 1 ? coord[s->pipeline.pp_axis] : 0;
+  xlm_lower_options lo = {.microbatches = s->o->train.microbatches, .threads = s->o->threads, .backend = s->o->backend,
+                          .wide = s->o->settings.dtype == XLM_F64, .schedule = s->train ? s->schedule : NULL, .stage = stage};
+  if (lo.schedule) {
+    int32_t *slots = XLM_NEW_N(s->a, int32_t, s->schedule->stage[stage].n);
+    lo.n_slots = xlm_schedule_slots(s->schedule, stage, s->a, slots);
+    lo.slots = slots;
+  }
+  xlm_rank_plan *r = NULL;
+  xlm_error err;
+  if (!s->out->first_train && !s->out->first_eval) s->out->first_train = train, s->out->first_eval = eval;
+  if (!lo.backend) return NULL; // only the graphs are wanted
+  xlm_status status = xlm_lower(s->a, train, eval, &lo, &r, &err);
+  XLM_ASSERT(status == XLM_OK, "%s", err.text);
+  r->stage = (int16_t)stage;
+  memcpy(r->coord, coord, sizeof r->coord);
+  return r;
+}
+
+static uint64_t signature(const spread *s, const int32_t *coord) {
+  uint64_t h = s->pipeline.stages > 1 ? xlm_hash_mix((uint64_t)coord[s->pipeline.pp_axis]) : 0;
+  if (s->train) h = xlm_hash_mix(h ^ xlm_partition_signature(s->train, coord));
+  if (s->eval) h = xlm_hash_mix(h ^ xlm_partition_signature(s->eval, coord));
+  return h;
+}
+
+static void plan_classes(spread *s) {
+  xlm_spread *out = s->out;
+  uint64_t *known = NULL;
+  uint32_t n_known = 0, cap_known = 0, cap = 0;
+  for (uint32_t rank = 0; rank < out->n_ranks; rank++) {
+    int32_t coord[XLM_MAX_AXES];
+    xlm_mesh_coord(&s->o->mesh, rank, coord);
+    uint64_t h = signature(s, coord);
+    uint32_t c = 0;
+    while (c < n_known && known[c] != h) c++;
+    if (c == n_known) {
+      XLM_PUSH(s->a, known, n_known, cap_known, h);
+      xlm_rank_plan *r = plan_class(s, coord);
+      XLM_PUSH(s->a, out->classes, out->n_classes, cap, r);
+    }
+    out->class_of[rank] = c;
+  }
+}
+
+bool xlm_spread_plan(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_compile_options *o, xlm_diags *d,
+                     xlm_spread *out) {
+  *out = (xlm_spread){.n_ranks = (uint32_t)xlm_mesh_ranks(&o->mesh)};
+  out->class_of = XLM_NEW_N(a, uint32_t, out->n_ranks);
+  spread s = {.a = a, .o = o, .d = d, .out = out};
+  s.logical_train = train;
+  s.logical_eval = eval;
+  bool alone = out->n_ranks == 1; // nothing to partition
+  if (!alone && train && !decide(&s, train, &s.train)) return false;
+  if (!alone && eval && !decide(&s, eval, &s.eval)) return false;
+  if (!plan_pipeline(&s, train ? train : eval)) return false;
+  plan_classes(&s);
+  return true;
+}

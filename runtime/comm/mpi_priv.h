@@ -1,0 +1,72 @@
+// The MPI backend: what mpi.c (life), mpi_wait.c (progress, failures) and mpi_exchange.c (exchanges,
+// messages) share.
+//
+// Everything is MPI_Isend and MPI_Irecv of bytes and one loop that polls them. That loop is why no rank ever
+// hangs: between polls it looks for an alarm that another rank has sent, and at the clock. Blocking
+// collectives could do neither. Only one thread of a process calls MPI (MPI_THREAD_FUNNELED).
+//
+// Pairs of ranks enter the exchanges of one group in one order, and MPI keeps the order of messages between
+// two ranks with one tag; so the tag of an exchange is its axis mask, and no communicator per group is
+// needed.
+#ifndef XLM_COMM_MPI_PRIV_H
+#define XLM_COMM_MPI_PRIV_H
+
+#include <mpi.h>
+
+#include "runtime/comm/comm_priv.h"
+
+enum { MPI_PIECE = 1 << 30, MPI_ALARM = 1024 }; // bytes of one MPI message (its counts are ints); of an alarm
+
+typedef struct pending { // one piece on its way
+  int64_t peer;
+  int bytes;
+  bool receives;
+} pending;
+
+typedef struct outgoing { // a message that left its sender's memory and is not yet received
+  struct outgoing *next;
+  int n;       // requests in flight; 0 = the buffer is free
+  size_t room; // bytes of data
+  MPI_Request *requests;
+  char *data;
+} outgoing;
+
+typedef struct mpi_comm {
+  xlm_comm base;
+  MPI_Comm exchanges, messages, alarms;
+  int n, room; // requests of the running call
+  MPI_Request *requests;
+  MPI_Status *statuses;
+  pending *pending;
+  outgoing *out;
+  int tag_limit;
+  char alarm[MPI_ALARM]; // what this rank tells the others
+  bool closing;          // failures are no news any more
+} mpi_comm;
+
+// ---- mpi_wait.c
+
+// Ends the run from here: tells every rank, once. Returns XLM_ENV with err set.
+xlm_status xlm_mpi_fail(mpi_comm *c, const char *fmt, ...) XLM_PRINTF(2, 3);
+xlm_status xlm_mpi_check(mpi_comm *c); // XLM_OK, or this rank's failure; takes alarms from others
+xlm_status xlm_mpi_call(mpi_comm *c, int rc, const char *what); // an MPI return code
+// Adds the pieces of a message to the running call.
+xlm_status xlm_mpi_post_send(mpi_comm *c, MPI_Comm comm, int64_t peer, int tag, const void *data,
+                             size_t bytes);
+xlm_status xlm_mpi_post_recv(mpi_comm *c, MPI_Comm comm, int64_t peer, int tag, void *data, size_t bytes);
+xlm_status xlm_mpi_finish(mpi_comm *c); // waits for all of them
+// Waits for one request with a deadline of its own (0: the comm's); false when it passed or the run failed.
+bool xlm_mpi_wait_one(mpi_comm *c, MPI_Request *r, double seconds);
+
+// ---- mpi_exchange.c
+
+xlm_status xlm_mpi_all_to_all(xlm_comm *base, uint32_t axes, const void *const *out, const size_t *out_bytes,
+                              void *const *in, const size_t *in_bytes);
+xlm_status xlm_mpi_all_gather(xlm_comm *base, uint32_t axes, const void *mine, void *const *in,
+                              const size_t *bytes);
+xlm_status xlm_mpi_send(xlm_comm *base, int64_t peer, int32_t tag, const void *data, size_t bytes);
+xlm_status xlm_mpi_recv(xlm_comm *base, int64_t peer, int32_t tag, void *data, size_t bytes);
+bool xlm_mpi_drain(mpi_comm *c, double seconds); // waits until all messages have left; false: not in time
+void xlm_mpi_free_outgoing(mpi_comm *c);
+
+#endif

@@ -1,0 +1,237 @@
+// Out of memory, everywhere: the n-th request to the system fails, for n = 1, 2, ... until all are granted. Nothing may
+// crash, everything that fails says so, and (under sanitizers) nothing leaks.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "runtime/checkpoint/checkpoint.h"
+#include "tests/fault/malloc_hook.h"
+#include "tests/train/train_util.h"
+
+// ---- arenas: the compiler ----
+
+enum { FILLERS = 12, FILLER = 5557 }; // what comes first shifts the places where blocks end
+
+// false: out of memory.
+static bool compile(const char *model, const toy_options *o, size_t filler) {
+  xlm_arena *volatile a = xlm_arena_new(0);
+  if (!a) return false;
+  volatile bool done = false;
+  if (XLM_ARENA_TRY(a)) {
+    xlm_arena_alloc(a, filler);
+    const xlm_source *source = xlm_source_new(a, "model.xlm", model, strlen(model));
+    xlm_compile_options c = toy_compile_options(a, o);
+    xlm_diags d;
+    c.backend = &xlm_backend_cpu()->info;
+    xlm_diags_init(&d, a, source);
+    const xlm_plan *plan = xlm_compile(a, source, &c, &d, NULL, NULL).plan;
+    xlm_text t = xlm_text_new(a);
+    xlm_diag_render(&d, true, &t);
+    if (plan) xlm_plan_print_json(plan, &t);
+    assert_true((plan != NULL) == (d.errors == 0) && t.n > 0);
+    done = true;
+  }
+  xlm_arena_free(a);
+  return done;
+}
+
+static const char *read_model(xlm_arena *a, const char *name, bool broken) {
+  const xlm_source *s = toy_source(a, name);
+  char *text = xlm_arena_strdup(a, s->text);
+  if (!broken) return text;
+  char *at = strstr(text, "cross_entropy("); // a mistake at the end, and some elsewhere
+  assert_non_null(at);
+  memcpy(at, "kross_entropy(", 14);
+  return xlm_arena_printf(a, "%s\nx = hidden @ @ 3\nparam w[hiden] ~ nomal(1)\n", text);
+}
+
+static void walk_blocks(const char *model, const toy_options *o, size_t filler) {
+  for (long n = 1;; n++) {
+    assert_true(n < 100);
+    xlm_arena_fail_at(n);
+    bool done = compile(model, o, filler);
+    xlm_arena_fail_at(0);
+    if (!done) continue;
+    assert_true(n > 3);
+    return;
+  }
+}
+
+static void test_compile(void **state) {
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  for (int i = 0; i < TOY_MODELS * 2; i++) {
+    toy_options o = toy_defaults(toy_models[i / 2]);
+    o.with_eval = true;
+    o.recompute = XLM_RECOMPUTE_FULL;
+    const char *text = read_model(a, o.model, i & 1);
+    for (size_t f = 0; f < FILLERS; f++) walk_blocks(text, &o, f * FILLER);
+  }
+  xlm_arena_free(a);
+}
+
+// ---- malloc: everything that is opened, read and written at run time ----
+
+typedef struct world {
+  toy *t;
+  char root[64], text[96], tokens[96], checkpoints[96];
+  xlm_checkpoint_info info;
+} world;
+
+static xlm_data *data;
+
+static xlm_status open_data(const world *w, xlm_error *err) {
+  const char *paths[] = {w->text, w->root, w->tokens};
+  xlm_status s = xlm_data_open(paths, 2, 256, &data, err);
+  xlm_data_close(s == XLM_OK ? data : NULL);
+  if (s != XLM_OK) return s;
+  s = xlm_data_open(paths + 2, 1, 0, &data, err);
+  xlm_data_close(s == XLM_OK ? data : NULL);
+  return s;
+}
+
+static xlm_status open_synthetic(const world *w, xlm_error *err) {
+  (void)w;
+  xlm_status s = xlm_data_synthetic(1000, 256, 1, &data, err);
+  xlm_data_close(s == XLM_OK ? data : NULL);
+  return s;
+}
+
+static xlm_status open_exec(const world *w, xlm_error *err) {
+  xlm_exec *e;
+  XLM_TRY(xlm_exec_open(w->t->plan, 0, xlm_backend_cpu(), 3, NULL, &e, err));
+  xlm_exec_close(e);
+  return XLM_OK;
+}
+
+static void *address(void *arg, uint32_t rank, uint32_t state) {
+  (void)rank;
+  return xlm_exec_state(arg, state);
+}
+
+static xlm_status open_store(const world *w, xlm_error *err) {
+  xlm_store *s;
+  XLM_TRY(xlm_store_new(w->t->plan, address, w->t->exec, &s, err));
+  xlm_status status = xlm_store_init(s, 1, false, NULL, err);
+  xlm_store_free(s);
+  return status;
+}
+
+static xlm_status open_feed(const world *w, xlm_error *err) {
+  xlm_feed f;
+  xlm_status s = xlm_feed_open(w->t->exec, &w->t->samples, false, &f, err);
+  xlm_feed_close(&f);
+  return s;
+}
+
+static xlm_status save(const world *w, xlm_error *err) {
+  char path[4096];
+  return xlm_checkpoint_save(w->t->store, w->t->plan, w->checkpoints, &w->info, 2, path, err);
+}
+
+static xlm_status load(const world *w, xlm_error *err) {
+  xlm_checkpoint *c;
+  XLM_TRY(xlm_checkpoint_open(w->checkpoints, &c, err));
+  xlm_status s = xlm_checkpoint_load(c, w->t->store, w->t->plan, false, err);
+  xlm_checkpoint_close(c);
+  return s;
+}
+
+static const struct {
+  const char *name;
+  xlm_status (*run)(const world *, xlm_error *);
+  int at_least; // requests for memory that must be among them, or the hook does not work
+} scenes[] = {{"open data", open_data, 3},   {"synthetic data", open_synthetic, 1}, {"open an executor", open_exec, 4},
+              {"open a store", open_store, 2}, {"open a feed", open_feed, 1},         {"save", save, 5},
+              {"load", load, 5}};
+
+static void walk_scene(const world *w, size_t i) {
+  for (long n = 1;; n++) {
+    xlm_error err = {.text = ""};
+    atomic_store(&hook_countdown, n);
+    xlm_status s = scenes[i].run(w, &err);
+    bool all_granted = atomic_exchange(&hook_countdown, 0) > 0;
+    if (s != XLM_OK && !err.text[0]) fail_msg("%s fails without a word when request %ld fails", scenes[i].name, n);
+    if (all_granted && s != XLM_OK) fail_msg("%s, with all the memory it wants: %s", scenes[i].name, err.text);
+    assert_true(n < 100000);
+    if (!all_granted) continue;
+    if (n <= scenes[i].at_least) fail_msg("%s: only %ld requests", scenes[i].name, n - 1);
+    return;
+  }
+}
+
+static void test_runtime(void **state) {
+  const world *w = *state;
+  xlm_error err;
+  if (!MALLOC_HOOK) skip();
+  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) walk_scene(w, i);
+  if (load(w, &err) != XLM_OK) fail_msg("after all those failures: %s", err.text);
+}
+
+// A save that fails leaves the checkpoint before it as it was.
+static void test_failed_saves(void **state) {
+  world *w = *state;
+  xlm_error err = {.text = ""};
+  if (!MALLOC_HOOK) skip();
+  w->info.step = 10;
+  assert_int_equal(save(w, &err), XLM_OK);
+  for (long n = 1, granted = 0; !granted; n++) {
+    w->info.step = 11;
+    atomic_store(&hook_countdown, n);
+    xlm_status s = save(w, &err);
+    granted = atomic_exchange(&hook_countdown, 0) > 0;
+    xlm_checkpoint *c;
+    if (xlm_checkpoint_open(w->checkpoints, &c, &err) != XLM_OK) fail_msg("request %ld: %s", n, err.text);
+    if (s == XLM_OK) assert_int_equal(c->info.step, 11);
+    else assert_in_range(c->info.step, 10, 11); // 11: written, but an old one could not be removed
+    xlm_checkpoint_close(c);
+  }
+}
+
+static void write_file(const char *path, const char *text, size_t n) {
+  FILE *f = fopen(path, "w");
+  assert_non_null(f);
+  assert_int_equal(fwrite(text, 1, n, f), n);
+  assert_int_equal(fclose(f), 0);
+}
+
+static int setup(void **state) {
+  world *w = calloc(1, sizeof *w);
+  toy_options o = toy_defaults("gpt2"); // packed weights: saving splits and merges
+  o.threads = 3;
+  strcpy(w->root, "/tmp/xlm-test-alloc-XXXXXX");
+  if (!mkdtemp(w->root)) return -1;
+  snprintf(w->text, sizeof w->text, "%s/a.txt", w->root);
+  snprintf(w->tokens, sizeof w->tokens, "%s/a.bin", w->root);
+  snprintf(w->checkpoints, sizeof w->checkpoints, "%s/checkpoints", w->root);
+  write_file(w->text, "some text to read, longer than a sample", 39);
+  write_file(w->tokens, "a\0b\0c\0d\0e", 10);
+  w->t = toy_open(&o);
+  toy_step(w->t, 1e-3);
+  w->info = (xlm_checkpoint_info){.step = 1, .tokens = 64, .samples = 2, .seed = 7, .model_path = "gpt2.xlm",
+                                  .model_text = "model gpt2\n", .text_hash = w->t->plan->text_hash};
+  *state = w;
+  return 0;
+}
+
+static int teardown(void **state) {
+  world *w = *state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf '%s'", w->root);
+  toy_close(w->t);
+  free(w);
+  return system(command);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_compile), cmocka_unit_test(test_runtime),
+                                     cmocka_unit_test(test_failed_saves)};
+  return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,228 @@
+// Any plan equals the one-rank plan: random legal layouts of the shipped models, made small, train 5 steps on local ranks
+// and are compared with one rank. Losses agree within rounding; bit for bit where no sum is split differently.
+//
+//   test_any_plan                 a fixed list of seeds, and some fresh ones
+//   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)
+//   test_any_plan "llama dp=2 tp=2 pp=2 mb=4 zero=1 schedule=1f1b ..."   one layout, as a failure prints it
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "runtime/base/philox.h"
+#include "runtime/exec/team.h"
+#include "tests/train/train_util.h"
+
+enum { STEPS = 5, FIXED = 60, FRESH = 10, MOST_RANKS = 16 };
+
+typedef struct layout {
+  char model[16];
+  int pp, dp, ep, cp, tp, microbatches, zero, chunks;
+  char schedule[16];
+  int recompute; // 0 none, 1 full
+} layout;
+
+typedef struct curve {
+  double loss[STEPS], norm[STEPS];
+} curve;
+
+static const char *text_of(const layout *l) {
+  static char text[256];
+  snprintf(text, sizeof text, "%s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%s recompute=%d", l->model, l->pp,
+           l->dp, l->ep, l->cp, l->tp, l->microbatches, l->zero, l->chunks, l->schedule, l->recompute);
+  return text;
+}
+
+static bool parse_layout(const char *text, layout *l) {
+  return sscanf(text, "%15s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%15s recompute=%d", l->model, &l->pp,
+                &l->dp, &l->ep, &l->cp, &l->tp, &l->microbatches, &l->zero, &l->chunks, l->schedule, &l->recompute) == 11;
+}
+
+static xlm_mesh mesh_of(const layout *l) {
+  const char *names[] = {"pp", "dp", "ep", "cp", "tp"};
+  int sizes[] = {l->pp, l->dp, l->ep, l->cp, l->tp};
+  xlm_mesh m = {0};
+  for (int i = 0; i < 5; i++) {
+    if (sizes[i] < 2) continue;
+    m.axis[m.n] = names[i];
+    m.size[m.n++] = sizes[i];
+  }
+  return m;
+}
+
+// The whole team of a layout.
+typedef struct run {
+  xlm_arena *arena;
+  const xlm_plan *plan;
+  xlm_team *team;
+  xlm_store *store;
+  xlm_data *data;
+  xlm_samples samples;
+  xlm_feed feeds[MOST_RANKS];
+  void *feed_args[MOST_RANKS];
+} run;
+
+static void *state_address(void *arg, uint32_t rank, uint32_t state) { return xlm_exec_state(xlm_team_exec(arg, (int)rank), state); }
+
+// Four rounds, and sizes that do not divide by what they are split over: 6 heads over 4, 3 groups over 2.
+static const char *sets_of(const char *model) {
+  if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle")) return "layers=4 heads=6 hidden=96 ffn=100";
+  return "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100";
+}
+
+static xlm_status open_run(run *r, const layout *l, bool alone, xlm_error *err) {
+  toy_options o = toy_defaults(l->model);
+  o.batch = 8 / l->microbatches;
+  o.microbatches = l->microbatches;
+  o.recompute = l->recompute && !alone ? XLM_RECOMPUTE_FULL : XLM_RECOMPUTE_NONE;
+  o.sets = sets_of(l->model);
+  xlm_compile_options c = toy_compile_options(r->arena, &o);
+  if (!alone) {
+    c.mesh = mesh_of(l);
+    c.zero = l->zero;
+    c.schedule = l->schedule;
+    c.chunks = l->chunks;
+  }
+  r->plan = toy_plan(r->arena, toy_source(r->arena, l->model), &c);
+  XLM_TRY(xlm_team_open(r->plan, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &r->team, err));
+  XLM_TRY(xlm_store_new(r->plan, state_address, r->team, &r->store, err));
+  XLM_TRY(xlm_store_init(r->store, 7, true, NULL, err));
+  XLM_TRY(xlm_data_synthetic(4000, 256, 5, &r->data, err));
+  xlm_data_part all = {r->data, 0, xlm_data_tokens(r->data)};
+  XLM_TRY(xlm_samples_open(all, r->plan->seq, 3, "synthetic", &r->samples, err));
+  for (int i = 0; i < xlm_team_size(r->team); i++) {
+    XLM_TRY(xlm_feed_open(xlm_team_exec(r->team, i), &r->samples, false, &r->feeds[i], err));
+    r->feed_args[i] = &r->feeds[i];
+  }
+  return XLM_OK;
+}
+
+static void close_run(run *r) {
+  for (int i = 0; r->team && i < xlm_team_size(r->team); i++) xlm_feed_close(&r->feeds[i]);
+  xlm_data_close(r->data);
+  xlm_store_free(r->store);
+  xlm_team_close(r->team);
+  xlm_arena_free(r->arena);
+}
+
+static double read_output(const run *r, const char *name) {
+  int i;
+  uint32_t output;
+  if (!xlm_team_output(r->team, name, &i, &output)) fail_msg("no rank has the output %s", name);
+  xlm_exec *e = xlm_team_exec(r->team, i);
+  return *(const float *)xlm_exec_output(e, output);
+}
+
+static void check_memory(const run *r) {
+  for (int i = 0; i < xlm_team_size(r->team); i++)
+    assert_true(xlm_exec_arena_bytes(xlm_team_exec(r->team, i)) == r->plan->classes[r->plan->class_of[i]]->arena_bytes);
+}
+
+static curve train(const layout *l, bool alone) {
+  run r = {.arena = xlm_arena_new(0)};
+  curve c;
+  xlm_error err = {0};
+  if (open_run(&r, l, alone, &err) != XLM_OK) fail_msg("%s: %s", text_of(l), err.text);
+  check_memory(&r);
+  for (int s = 0; s < STEPS; s++) {
+    for (int i = 0; i < xlm_team_size(r.team); i++) r.feeds[i].step = s, r.feeds[i].lr = 1e-3;
+    xlm_step_env env = {.seed = 7, .step = s, .first_row = s * r.plan->batch * r.plan->microbatches};
+    if (xlm_team_step(r.team, env, xlm_feed_step, r.feed_args, &err) != XLM_OK) fail_msg("%s: %s", text_of(l), err.text);
+    c.loss[s] = read_output(&r, "loss");
+    c.norm[s] = read_output(&r, "grad_norm");
+  }
+  close_run(&r);
+  return c;
+}
+
+// Sums are split differently over dp, ep, cp and tp; pipeline, schedule, recompute and ZeRO change no bit.
+static bool keeps_bits(const layout *l) { return l->dp * l->ep * l->cp * l->tp == 1; }
+
+static void compare(const layout *l) {
+  curve one = train(l, true), many = train(l, false);
+  for (int s = 0; s < STEPS; s++) {
+    double off = fabs(many.loss[s] - one.loss[s]) / fabs(one.loss[s]);
+    if (!(keeps_bits(l) ? many.loss[s] == one.loss[s] : off < 1e-5))
+      fail_msg("%s: step %d: loss %.9g, on one rank %.9g (off by %.2g); norm %.9g and %.9g", text_of(l), s, many.loss[s], one.loss[s],
+               off, many.norm[s], one.norm[s]);
+  }
+}
+
+// ---- random layouts ----
+
+static uint64_t draw(uint64_t *state, uint64_t n) { return (*state = xlm_hash_mix(*state)) % n; }
+
+static int pick(uint64_t *s, const int *from, int n) { return from[draw(s, (uint64_t)n)]; }
+
+static layout random_layout(uint64_t seed) {
+  static const int small[] = {1, 1, 2}, dps[] = {1, 2, 4}, tps[] = {1, 2, 3, 4}, pps[] = {1, 2, 4};
+  uint64_t s = xlm_hash_mix(seed + 17);
+  layout l = {.chunks = 1};
+  snprintf(l.model, sizeof l.model, "%s", toy_models[draw(&s, TOY_MODELS)]);
+  bool moe = !strcmp(l.model, "mixtral");
+  do {
+    l.pp = pick(&s, pps, 3), l.dp = pick(&s, dps, 3), l.tp = pick(&s, tps, 4);
+    l.ep = moe ? pick(&s, small, 3) : 1, l.cp = 1;
+  } while (l.pp * l.dp * l.tp * l.ep > MOST_RANKS || l.pp * l.dp * l.tp * l.ep < 2);
+  l.microbatches = l.dp * l.ep == 4 ? 2 : (int)(1u << draw(&s, 3));
+  if (8 / l.microbatches % (l.dp * l.ep)) l.microbatches = 1;
+  l.zero = l.dp > 1 ? (int)draw(&s, 4) : 0;
+  l.recompute = (int)draw(&s, 2);
+  static const char *const schedules[] = {"gpipe", "1f1b", "zb-h1", "interleaved"};
+  snprintf(l.schedule, sizeof l.schedule, "%s", schedules[draw(&s, 4)]);
+  if (!strcmp(l.schedule, "interleaved")) {
+    l.chunks = l.pp == 2 ? 2 : 1;
+    if (l.microbatches % l.pp || l.chunks == 1) snprintf(l.schedule, sizeof l.schedule, "1f1b"), l.chunks = 1;
+  }
+  return l;
+}
+
+static void try_seed(uint64_t seed) {
+  layout l = random_layout(seed);
+  compare(&l);
+}
+
+static void fixed_layouts(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= FIXED; seed++) try_seed(seed);
+}
+
+static void fresh_layouts(void **state) {
+  (void)state;
+  uint64_t seed = (uint64_t)time(NULL) * 1000;
+  for (int i = 0; i < FRESH; i++) try_seed(seed + (uint64_t)i);
+}
+
+static uint64_t given_seed, given_count;
+static layout given;
+
+static void given_layouts(void **state) {
+  (void)state;
+  for (uint64_t i = 0; i < given_count; i++) {
+    layout l = random_layout(given_seed + i);
+    printf("%llu: %s\n", (unsigned long long)(given_seed + i), text_of(&l));
+    fflush(stdout);
+    compare(&l);
+  }
+}
+
+static void given_layout(void **state) {
+  (void)state;
+  compare(&given);
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest all[] = {cmocka_unit_test(fixed_layouts), cmocka_unit_test(fresh_layouts)};
+  const struct CMUnitTest some[] = {cmocka_unit_test(given_layouts)}, one[] = {cmocka_unit_test(given_layout)};
+  if (argc == 3) {
+    given_seed = strtoull(argv[1], NULL, 10), given_count = strtoull(argv[2], NULL, 10);
+    return cmocka_run_group_tests(some, NULL, NULL);
+  }
+  if (argc == 2 && parse_layout(argv[1], &given)) return cmocka_run_group_tests(one, NULL, NULL);
+  return cmocka_run_group_tests(all, NULL, NULL);
+}

@@ -98,7 +98,7 @@ const xlm_op xlm_op_cross_entropy = {
     .max_in = 3,
     .n_out = 2,
     .params = params,
-    .layout = "[over vocab], [over], [] -> [], [over] | over: sum, vocab: whole",
+    .layout = "[over vocab], [over], [] -> [], [over] | over: sum, vocab: place",
     .infer = infer,
     .grad = grad,
     .cost = cost,
@@ -110,7 +110,8 @@ const xlm_op xlm_op_cross_entropy = {
            "targets of "
            "the whole global batch. Second result: the log-sum-exp of each token. The gradient overwrites "
            "the logits "
-           "when nothing else reads them. The vocabulary dimension is kept whole on each rank.",
+           "when nothing else reads them. Where the vocabulary is split over ranks, it becomes `token_stats`, two small "
+           "all-reduces of one number per token, and `token_loss`.",
 };
 
 static bool infer_bwd(xlm_infer *x) {
@@ -138,7 +139,7 @@ const xlm_op xlm_op_cross_entropy_bwd = {
     .max_in = 5,
     .n_out = 1,
     .in_place = 1u << 0,
-    .layout = "[* vocab], [*], [*], [], [] -> [* vocab] | vocab: whole",
+    .layout = "[* vocab], [*], [*], [], [] -> [* vocab] | vocab: place",
     .infer = infer_bwd,
     .no_grad = SHAPE_NO_SECOND,
     .cost = cost_bwd,
@@ -147,4 +148,57 @@ const xlm_op xlm_op_cross_entropy_bwd = {
            "* (exp(logits - lse) - onehot(target))`, zero where the target does not count; in the logits' "
            "type, and in "
            "their memory when nothing else reads them.",
+};
+
+// ---- the loss over a split vocabulary: what each rank knows of its part, and the loss from all parts
+
+static bool infer_stats(xlm_infer *x) {
+  const xlm_type *logits = xlm_infer_type(x, 0), *targets = xlm_infer_type(x, 1);
+  xlm_dim vocab = shape_attr_dim(x, XLM_A_vocab);
+  if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets")) return false;
+  if (!xlm_infer_has(x, 0, vocab, "the targets choose along it")) return false;
+  xlm_type tokens = shape_without(logits, vocab);
+  if (!shape_match(x, 1, &tokens, "the targets")) return false;
+  x->out[0] = *targets;
+  x->out[0].dtype = shape_wide(logits->dtype);
+  x->out[1] = x->out[0];
+  return true;
+}
+
+const xlm_op xlm_op_token_stats = {
+    .name = "token_stats",
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 2,
+    .layout = "[* vocab], [*] -> [*], [*] | vocab: place",
+    .infer = infer_stats,
+    .no_grad = "made after differentiation",
+    .cost = cost,
+    .doc = "Per token, of the part of the vocabulary that is here: the log-sum-exp of the logits, and the logit of the "
+           "target (0 when the target lies in another part). The first is combined over ranks by a log-sum-exp reduction, "
+           "the second by a sum.",
+};
+
+static bool infer_token_loss(xlm_infer *x) {
+  const xlm_type *lse = xlm_infer_type(x, 0);
+  if (!xlm_infer_is_float(x, 0) || !xlm_infer_is_float(x, 1) || !shape_is_index(x, 2, "the targets")) return false;
+  if (!shape_match(x, 1, lse, "the targets' logits") || !shape_match(x, 2, lse, "the targets") || !check_valid(x, 3))
+    return false;
+  xlm_infer_set_dims(x, XLM_A_over, lse->dim, lse->rank);
+  x->out[0] = shape_scalar(lse->dtype);
+  return true;
+}
+
+const xlm_op xlm_op_token_loss = {
+    .name = "token_loss",
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 3,
+    .max_in = 4,
+    .n_out = 1,
+    .layout = "[over], [over], [over], [] -> [] | over: sum",
+    .infer = infer_token_loss,
+    .no_grad = "made after differentiation",
+    .doc = "The sum over the valid targets of `lse - logit`, divided by `valid` (fourth operand; else by how many there are). "
+           "`k` is the size of the vocabulary: targets beyond it do not count.",
 };

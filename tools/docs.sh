@@ -10,7 +10,7 @@
 #
 #   <!-- file NAME -->    the block becomes file NAME
 #   <!-- parse -->        the block must be accepted by `xlmc fmt` (a part of a model)
-#   <!-- run -->          the block is a shell script and must succeed; `run short`: with --max-steps 2
+#   <!-- run -->          the block is a shell script and must succeed; `run short`: with 2 steps
 #   <!-- exact -->        the block holds `$ command` lines, each followed by its output, which is kept up to date
 set -u
 source_dir=$(cd "$(dirname "$0")/.." && pwd)
@@ -73,8 +73,8 @@ block() {
       (cd "$work/dir" && xlmc fmt part.xlm) > "$work/log" 2>&1 || { complain "$3: not accepted by xlmc fmt"; cat "$work/log" >&2; }
       ;;
     run)
-      [ "$2" = short ] && sed -i 's/--max-steps [0-9]*/--max-steps 2/' "$work/block"
-      (cd "$work/dir" && timeout 300 bash -e "$work/block") > "$work/log" 2>&1 < /dev/null ||
+      [ "$2" = short ] && sed -i 's/--max-steps [0-9]*/--max-steps 2 --eval-batches 1/' "$work/block"
+      (cd "$work/dir" && timeout 300 env -u XLM_CPU_ISA bash -e "$work/block") > "$work/log" 2>&1 < /dev/null ||
         { complain "$3: the commands fail"; tail -n 20 "$work/log" >&2; }
       ;;
     exact) run_exact ;;

@@ -266,6 +266,41 @@ static void emit_leaf(emit *e, xlm_node id) {
   bind_results(e, id, xlm_emit(&e->b, n->op, NULL, 0, &l));
 }
 
+static xlm_val all_reduce(emit *e, xlm_val v, uint32_t axes, const char *kind) {
+  xlm_attr_list l = xlm_attr_list_new(e->out->arena);
+  xlm_attr_put_int(&l, XLM_A_axes, axes);
+  xlm_attr_put_text(&l, XLM_A_kind, kind);
+  return xlm_emit(&e->b, XLM_OP_ALL_REDUCE, &v, 1, &l);
+}
+
+static uint32_t vocabulary_axes(const emit *e, xlm_node id) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  xlm_dim vocab[XLM_MAX_RANK];
+  if (n->op != XLM_OP_CROSS_ENTROPY || !xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab)) return 0;
+  return e->p->nodes[id].in[0].axes[xlm_type_find(xlm_val_type(e->p->g, n->in[0]), vocab[0])];
+}
+
+// cross_entropy over a split vocabulary: two numbers per token are combined, never the logits.
+static void emit_split_loss(emit *e, xlm_node id, uint32_t axes) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  xlm_val in[3] = {0};
+  context(e, n);
+  for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &e->p->nodes[id].in[i]);
+  xlm_attr_list l = map_attrs(e, id, in), tl = xlm_attr_list_from(e->out->arena, &n->attrs);
+  xlm_dim vocab[XLM_MAX_RANK];
+  xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab);
+  xlm_val stats = xlm_emit(&e->b, XLM_OP_TOKEN_STATS, in, 2, &l);
+  xlm_val lse = all_reduce(e, stats, axes, "lse"), logit = all_reduce(e, stats + 1, axes, "sum");
+  xlm_attr_drop(&tl, XLM_A_vocab);
+  xlm_attr_drop(&tl, XLM_A_over);
+  xlm_attr_put_int(&tl, XLM_A_k, e->p->g->dims[vocab[0]].full);
+  xlm_val loss = xlm_emit(&e->b, XLM_OP_TOKEN_LOSS, (xlm_val[]){lse, logit, in[1], in[2]}, in[2] ? 4 : 3, &tl);
+  e->map[n->out] = loss;
+  e->map[n->out + 1] = lse;
+  xlm_val_at(e->out, loss)->partial = e->p->have[n->out].partial;
+  xlm_val_at(e->out, loss)->name = e->p->g->values[n->out].name;
+}
+
 // norm_sq: one sum per way of being split, each reduced over its own axes; clip_scale adds them up.
 static void emit_norm(emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
@@ -355,6 +390,7 @@ xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM
     if (xlm_is_leaf(n)) emit_leaf(&e, id);
     else if (n->op == XLM_OP_NORM_SQ) emit_norm(&e, id);
     else if (n->op == XLM_OP_CLIP_SCALE) emit_clip(&e, id);
+    else if (vocabulary_axes(&e, id)) emit_split_loss(&e, id, vocabulary_axes(&e, id));
     else emit_node(&e, id);
   }
   emit_updates(&e);

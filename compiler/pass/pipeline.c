@@ -6,7 +6,8 @@
 
 #include "compiler/pass/pass_priv.h"
 
-enum { ANY = -1, EVERYWHERE = -2 }; // ANY: repeated where used; EVERYWHERE: on every stage
+// ANY: repeated where used. EVERYWHERE: on every stage. LATER: where the first reader is, not known yet.
+enum { ANY = -1, EVERYWHERE = -2, LATER = INT32_MAX };
 
 typedef struct crossing { // value `val` is needed by part `to`
   xlm_val val;
@@ -58,7 +59,7 @@ static operand_parts look_at_operands(const staged *s, const xlm_node_info *n) {
   for (int i = 0; i < n->n_in; i++) {
     xlm_node def = s->g->values[n->in[i]].def;
     int part = s->part[def];
-    if (xlm_is_leaf(&s->g->nodes[def]) || part < 0) continue;
+    if (xlm_is_leaf(&s->g->nodes[def]) || part < 0 || part == LATER) continue;
     if (part < o.low) o.low = part;
     if (part > o.high) o.high = part;
     if (s->g->nodes[def].phase != XLM_PHASE_FWD && part < o.backward_low) o.backward_low = part;
@@ -96,21 +97,24 @@ static int part_of_node(const staged *s, xlm_node id) {
   if (pure(s, n)) return ANY;
   if (n->round >= 0) return part_of_round(s->p, n->round);
   operand_parts o = look_at_operands(s, n);
-  if (n->phase == XLM_PHASE_FWD) return o.high >= 0 ? o.high : INT32_MAX; // INT32_MAX: as its first reader
-  return o.backward_low != INT32_MAX ? o.backward_low : o.high >= 0 ? o.high : 0;
+  if (n->phase == XLM_PHASE_FWD) return o.high >= 0 ? o.high : LATER;
+  return o.backward_low != INT32_MAX ? o.backward_low : o.high >= 0 ? o.high : LATER;
 }
 
-// Forward nodes before the first round belong to the first part that reads them.
-static void pull_forward(staged *s) {
-  int *first = XLM_NEW_N(s->a, int, s->g->n_nodes);
-  for (xlm_node id = 0; id < s->g->n_nodes; id++) first[id] = INT32_MAX;
+// What depends on inputs alone belongs to its readers: in the forward to the first part that reads it, in the backward, which
+// runs the other way, to the last.
+static void pull_to_readers(staged *s) {
+  int *first = XLM_NEW_N(s->a, int, s->g->n_nodes), *last = XLM_NEW_N(s->a, int, s->g->n_nodes);
+  for (xlm_node id = 0; id < s->g->n_nodes; id++) first[id] = LATER, last[id] = 0;
   for (xlm_node id = s->g->n_nodes - 1; id > 0; id--) {
     const xlm_node_info *n = &s->g->nodes[id];
-    if (n->phase != XLM_PHASE_FWD) continue;
-    if (s->part[id] == INT32_MAX) s->part[id] = first[id] == INT32_MAX ? 0 : first[id];
+    if (n->phase == XLM_PHASE_STEP) continue;
+    if (s->part[id] == LATER) s->part[id] = n->phase != XLM_PHASE_FWD ? last[id] : first[id] == LATER ? 0 : first[id];
     for (int i = 0; i < n->n_in; i++) {
-      int *at = &first[s->g->values[n->in[i]].def];
-      if (s->part[id] >= 0 && s->part[id] < *at) *at = s->part[id];
+      xlm_node def = s->g->values[n->in[i]].def;
+      if (s->part[id] < 0) continue;
+      if (s->part[id] < first[def]) first[def] = s->part[id];
+      if (s->part[id] > last[def]) last[def] = s->part[id];
     }
   }
 }
@@ -162,8 +166,16 @@ static void find_crossings(staged *s) {
   for (xlm_node id = 1; id < s->g->n_nodes; id++) {
     const xlm_node_info *n = &s->g->nodes[id];
     if (s->part[id] < 0) continue; // repeated nodes read leaves; the norm reads what is here
-    for (int i = 0; i < n->n_in; i++)
-      if (is_remote(s, n->in[i], s->part[id])) note_crossing(s, n->in[i], s->part[id]);
+    for (int i = 0; i < n->n_in; i++) {
+      if (!is_remote(s, n->in[i], s->part[id])) continue;
+      const xlm_node_info *def = xlm_val_node(s->g, n->in[i]);
+      bool backwards = def->phase == XLM_PHASE_FWD ? s->part[id] < s->part[s->g->values[n->in[i]].def] && n->phase == XLM_PHASE_FWD
+                                                   : s->part[id] > s->part[s->g->values[n->in[i]].def] && def->phase < XLM_PHASE_STEP;
+      XLM_ASSERT(!backwards, "%s of %s in part %d reads %s of %s from part %d: against the direction of the pipeline",
+                 xlm_op_at(n->op)->name, n->scope, s->part[id], xlm_op_at(def->op)->name, def->scope,
+                 s->part[s->g->values[n->in[i]].def]);
+      note_crossing(s, n->in[i], s->part[id]);
+    }
   }
 }
 
@@ -368,7 +380,7 @@ static void prepare(staged *s) {
   s->received = XLM_NEW_N(s->a, xlm_val *, s->p->chunks);
   for (int c = 0; c < s->p->chunks; c++) s->received[c] = XLM_NEW_N(s->a, xlm_val, v);
   assign_parts(s, false);
-  pull_forward(s);
+  pull_to_readers(s);
   find_homes(s);
   assign_parts(s, true);
   find_crossings(s);

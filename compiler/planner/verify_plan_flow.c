@@ -47,7 +47,7 @@ typedef struct painting { // what one run of a segment does
 typedef struct flow {
   verifier *v;
   const xlm_rank_plan *r;
-  int64_t rank;
+  uint32_t class;
   uint32_t *def;       // of every tensor
   bool *always;        // definition can always be read
   uint32_t *needed;    // segment + 1 that noted this need last
@@ -119,7 +119,7 @@ static const char *reader_text(const flow *f, uint32_t instr) {
 static bool written_over(const flow *f, uint32_t instr, uint32_t tensor, const paint *by) {
   const char *what = by->owner ? xlm_verify_tensor(f->v, f->r, by->owner) : "its workspace";
   return xlm_verify_fail(f->v, "%s: %s reads %s, but %s has written %s over it",
-                         xlm_verify_rank(f->v, f->rank), reader_text(f, instr),
+                         xlm_verify_owner(f->v, f->class), reader_text(f, instr),
                          xlm_verify_tensor(f->v, f->r, tensor),
                          xlm_verify_instr(f->v, &f->r->instrs[by->instr]), what);
 }
@@ -158,14 +158,14 @@ static bool check_places(const flow *f, const xlm_instr *in) {
   for (int i = 0; i < in->n_in + in->n_out; i++) {
     uint32_t t = i < in->n_in ? in->in[i] : in->out[i - in->n_in];
     if (overlap(f, t, XLM_AREA_TEMP, scratch, scratch_end))
-      return xlm_verify_fail(f->v, "%s: the workspace of %s lies over %s", xlm_verify_rank(f->v, f->rank),
+      return xlm_verify_fail(f->v, "%s: the workspace of %s lies over %s", xlm_verify_owner(f->v, f->class),
                              xlm_verify_instr(f->v, in), xlm_verify_tensor(f->v, f->r, t));
     for (int k = 0; i < in->n_in && k < in->n_out; k++) {
       const xlm_tensor *o = &f->r->tensors[in->out[k]];
       if (root(f, t) == root(f, in->out[k]) || !overlap(f, t, o->area, o->offset, o->offset + o->bytes))
         continue;
       return xlm_verify_fail(f->v, "%s: the result %s of %s lies over its operand %s",
-                             xlm_verify_rank(f->v, f->rank), xlm_verify_tensor(f->v, f->r, in->out[k]),
+                             xlm_verify_owner(f->v, f->class), xlm_verify_tensor(f->v, f->r, in->out[k]),
                              xlm_verify_instr(f->v, in), xlm_verify_tensor(f->v, f->r, t));
     }
   }
@@ -222,12 +222,12 @@ static bool find(const flow *f, const entries *e, int64_t i, int32_t microbatch,
     if (s == NOTHING) continue;
     if (s == FOREIGN) return written_over(f, d.instr, d.tensor, other);
     if (microbatch < 0 || e->at[j].microbatch == microbatch) return true;
-    return xlm_verify_fail(f->v, "%s: in %s %s reads %s, which %s wrote last", xlm_verify_rank(f->v, f->rank),
-                           when(f, e, i), reader_text(f, d.instr), xlm_verify_tensor(f->v, f->r, d.tensor),
-                           when(f, e, j));
+    return xlm_verify_fail(f->v, "%s: in %s %s reads %s, which %s wrote last",
+                           xlm_verify_owner(f->v, f->class), when(f, e, i), reader_text(f, d.instr),
+                           xlm_verify_tensor(f->v, f->r, d.tensor), when(f, e, j));
   }
   return xlm_verify_fail(f->v, "%s: in %s %s reads %s, which nothing wrote before",
-                         xlm_verify_rank(f->v, f->rank), when(f, e, i), reader_text(f, d.instr),
+                         xlm_verify_owner(f->v, f->class), when(f, e, i), reader_text(f, d.instr),
                          xlm_verify_tensor(f->v, f->r, d.tensor));
 }
 
@@ -252,7 +252,7 @@ static bool check_entry(flow *f, const entries *e, int64_t i) {
   painting *p = &f->paintings[e->at[i].segment];
   if (e->at[i].slot < 0 && p->area[XLM_AREA_SLOT].n)
     return xlm_verify_fail(f->v, "%s: %s writes values of a slot and has none",
-                           xlm_verify_rank(f->v, f->rank), when(f, e, i));
+                           xlm_verify_owner(f->v, f->class), when(f, e, i));
   if (p->known && same_way(e, i, XLM_AREA_SLOT, &p->slot_way) && same_way(e, i, XLM_AREA_TEMP, &p->temp_way))
     return true;
   uint32_t slot_steps = 0, temp_steps = 0;
@@ -315,7 +315,7 @@ bool xlm_verify_flow(verifier *v, uint32_t class) {
   xlm_arena *a = v->arena;
   flow f = {.v = v,
             .r = r,
-            .rank = xlm_verify_first_rank(v, class),
+            .class = class,
             .def = XLM_NEW_N(a, uint32_t, r->n_tensors),
             .always = XLM_NEW_N(a, bool, r->n_tensors + 1),
             .needed = XLM_NEW_N(a, uint32_t, r->n_tensors),

@@ -190,8 +190,12 @@ static bool alike(const comm_entry *a, const comm_entry *b) {
 static bool read_sizes(meeting *m, int lists) {
   const char *text = xlm_attr_text(&m->e[0].instr->attrs, XLM_A_sizes, "");
   if (!*text || !lists) return true;
+  if (m->v->room_n < 2 * m->n) {
+    m->v->room_n = 2 * m->n;
+    m->v->room = XLM_NEW_N(m->v->arena, int64_t, m->v->room_n);
+  }
   for (int k = 0; k < lists; k++) {
-    m->size[k] = XLM_NEW_N(m->v->arena, int64_t, m->n);
+    m->size[k] = m->v->room + k * m->n;
     int64_t n = 0, size;
     for (const char *at = xlm_sizes_list(text, k); (at = xlm_sizes_next(at, &size)); n++)
       if (n < m->n) m->whole[k] += m->size[k][n] = size;

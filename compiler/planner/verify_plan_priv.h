@@ -11,6 +11,8 @@ typedef struct verifier {
   int pp;            // the mesh axis along which messages go; -1 = none
   const char *wrong; // the first finding
   int64_t operations;
+  int64_t *room; // scratch that grows and is used again
+  int64_t room_n;
 } verifier;
 
 // Notes what is wrong, if nothing was noted before; returns false.
@@ -23,7 +25,7 @@ const char *xlm_verify_instr(const verifier *v, const xlm_instr *in);
 const char *xlm_verify_tensor(const verifier *v, const xlm_rank_plan *r, uint32_t tensor);
 const char *xlm_verify_run(const verifier *v, const xlm_rank_plan *r, const xlm_slot_run *run);
 const char *xlm_verify_axes(const verifier *v, uint32_t axes);
-int64_t xlm_verify_first_rank(const verifier *v, uint32_t class);
+const char *xlm_verify_owner(const verifier *v, uint32_t class); // the first rank of a class
 
 // ---- one class at a time
 bool xlm_verify_tables(verifier *v); // everything refers to what exists and lies where memory is

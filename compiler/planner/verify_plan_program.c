@@ -159,7 +159,11 @@ static bool check_group(program *p, const shared_group *g) { // all of its kinds
   int64_t n = xlm_mesh_group(mesh, g->axes), rank = p->kinds->at[g->kinds[0]].rank;
   int32_t coord[XLM_MAX_AXES];
   xlm_mesh_coord(mesh, rank, coord);
-  comm_entry *e = XLM_NEW_N(p->v->arena, comm_entry, n);
+  if (p->room_n < n) {
+    p->room_n = n;
+    p->room = XLM_NEW_N(p->v->arena, comm_entry, n);
+  }
+  comm_entry *e = p->room;
   for (int64_t i = 0; i < n; i++) {
     int64_t member = xlm_mesh_member_rank(mesh, g->axes, coord, i);
     e[i] = xlm_verify_entry(p, p->kinds->of[member], member);

@@ -42,6 +42,8 @@ typedef struct program {
   uint32_t n_groups, cap_groups, n_channels, cap_channels;
   uint32_t *group_of[1 << XLM_MAX_AXES]; // by axes: [kinds] group + 1
   uint32_t *ready, n_ready;              // kinds that may go on
+  comm_entry *room;                      // of the largest group yet
+  int64_t room_n;
 } program;
 
 // The communication an actor is at; NULL = it has ended.

@@ -7,7 +7,7 @@
 typedef struct tables {
   verifier *v;
   const xlm_rank_plan *r;
-  int64_t rank; // first of the class, for messages
+  uint32_t class;
 } tables;
 
 static bool fits(uint64_t offset, uint64_t bytes, uint64_t limit) {
@@ -23,11 +23,11 @@ static bool check_areas(tables *t) {
   for (int a = 0; a < XLM_AREAS; a++)
     if (!fits(r->area_begin[a], r->area_bytes[a], r->arena_bytes))
       return xlm_verify_fail(t->v, "%s: area %d of the arena reaches beyond its %llu bytes",
-                             xlm_verify_rank(t->v, t->rank), a, (unsigned long long)r->arena_bytes);
+                             xlm_verify_owner(t->v, t->class), a, (unsigned long long)r->arena_bytes);
   if (r->n_slots < 0 ||
       (r->slot_bytes && r->area_bytes[XLM_AREA_SLOT] / r->slot_bytes < (uint64_t)r->n_slots))
     return xlm_verify_fail(t->v, "%s: %d slots of %llu bytes do not fit into their area of %llu",
-                           xlm_verify_rank(t->v, t->rank), r->n_slots, (unsigned long long)r->slot_bytes,
+                           xlm_verify_owner(t->v, t->class), r->n_slots, (unsigned long long)r->slot_bytes,
                            (unsigned long long)r->area_bytes[XLM_AREA_SLOT]);
   return true;
 }
@@ -37,10 +37,11 @@ static bool check_tensor(tables *t, uint32_t i) {
   bool dims = x->type.rank <= XLM_MAX_RANK;
   for (int k = 0; dims && k < x->type.rank; k++) dims = x->type.dim[k] && x->type.dim[k] < t->r->n_dims;
   if (x->area >= XLM_AREAS || x->view_of >= i || !dims || x->type.dtype >= XLM_DTYPE_COUNT)
-    return xlm_verify_fail(t->v, "%s: tensor %u of the plan is malformed", xlm_verify_rank(t->v, t->rank), i);
+    return xlm_verify_fail(t->v, "%s: tensor %u of the plan is malformed", xlm_verify_owner(t->v, t->class),
+                           i);
   if (fits(x->offset, x->bytes, area_limit(t->r, x->area))) return true;
   return xlm_verify_fail(t->v, "%s: %s (%llu bytes at %llu) reaches beyond its area of %llu bytes",
-                         xlm_verify_rank(t->v, t->rank), xlm_verify_tensor(t->v, t->r, i),
+                         xlm_verify_owner(t->v, t->class), xlm_verify_tensor(t->v, t->r, i),
                          (unsigned long long)x->bytes, (unsigned long long)x->offset,
                          (unsigned long long)area_limit(t->r, x->area));
 }
@@ -57,22 +58,22 @@ static bool check_partners(tables *t, const xlm_instr *in) {
   comm_form form;
   if (!xlm_verify_form(in->op, &form)) return true;
   if ((form != COMM_RECV && !in->n_in) || (form != COMM_SEND && !in->n_out))
-    return xlm_verify_fail(v, "%s: %s lacks its operand or result", xlm_verify_rank(v, t->rank),
+    return xlm_verify_fail(v, "%s: %s lacks its operand or result", xlm_verify_owner(v, t->class),
                            xlm_verify_instr(v, in));
   if (form == COMM_COLLECTIVE) {
     int64_t axes = xlm_attr_int(&in->attrs, XLM_A_axes, 0);
     if (axes >= 0 && axes >> v->plan->mesh.n == 0) return true;
     return xlm_verify_fail(v, "%s: %s: axes %lld are not all in the mesh, which has %d",
-                           xlm_verify_rank(v, t->rank), xlm_verify_instr(v, in), (long long)axes,
+                           xlm_verify_owner(v, t->class), xlm_verify_instr(v, in), (long long)axes,
                            v->plan->mesh.n);
   }
   int64_t peer = xlm_attr_int(&in->attrs, XLM_A_peer, -1);
   if (v->pp < 0)
     return xlm_verify_fail(v, "%s: %s goes to stage %lld, but the mesh has no axis pp",
-                           xlm_verify_rank(v, t->rank), xlm_verify_instr(v, in), (long long)peer);
+                           xlm_verify_owner(v, t->class), xlm_verify_instr(v, in), (long long)peer);
   if (peer >= 0 && peer < v->plan->mesh.size[v->pp]) return true;
   return xlm_verify_fail(v, "%s: %s names stage %lld as its partner; there are %d stages",
-                         xlm_verify_rank(v, t->rank), xlm_verify_instr(v, in), (long long)peer,
+                         xlm_verify_owner(v, t->class), xlm_verify_instr(v, in), (long long)peer,
                          v->plan->mesh.size[v->pp]);
 }
 
@@ -80,10 +81,10 @@ static bool check_instr(tables *t, uint32_t i) {
   const xlm_instr *in = &t->r->instrs[i];
   if (!in->op || !operands_exist(t, in->in, in->n_in) || !operands_exist(t, in->out, in->n_out))
     return xlm_verify_fail(t->v, "%s: instruction %u refers to tensors that do not exist",
-                           xlm_verify_rank(t->v, t->rank), i);
+                           xlm_verify_owner(t->v, t->class), i);
   if (in->workspace && !fits(in->workspace_at, in->workspace, t->r->area_bytes[XLM_AREA_TEMP]))
     return xlm_verify_fail(t->v, "%s: the workspace of %s reaches beyond its area",
-                           xlm_verify_rank(t->v, t->rank), xlm_verify_instr(t->v, in));
+                           xlm_verify_owner(t->v, t->class), xlm_verify_instr(t->v, in));
   return check_partners(t, in);
 }
 
@@ -91,8 +92,8 @@ static bool check_schedule(tables *t) {
   const xlm_rank_plan *r = t->r;
   for (uint32_t i = 0; i < r->n_segments; i++)
     if (!fits(r->segments[i].first, r->segments[i].n, r->n_instrs) || r->segments[i].kind >= XLM_SEG_KINDS)
-      return xlm_verify_fail(t->v, "%s: segment %u of the plan is malformed", xlm_verify_rank(t->v, t->rank),
-                             i);
+      return xlm_verify_fail(t->v, "%s: segment %u of the plan is malformed",
+                             xlm_verify_owner(t->v, t->class), i);
   for (uint32_t i = 0; i < r->n_schedule; i++) {
     const xlm_slot_run *run = &r->schedule[i];
     bool slot = run->slot >= -1 && run->slot < (r->n_slots > 1 ? r->n_slots : 1);
@@ -100,10 +101,10 @@ static bool check_schedule(tables *t) {
         run->microbatch >= t->v->plan->microbatches)
       return xlm_verify_fail(
           t->v, "%s: entry %u of the schedule names a segment, slot or microbatch that does not exist",
-          xlm_verify_rank(t->v, t->rank), i + 1);
+          xlm_verify_owner(t->v, t->class), i + 1);
   }
   if (r->eval_segment < (int64_t)r->n_segments) return true;
-  return xlm_verify_fail(t->v, "%s: there is no segment %d to evaluate", xlm_verify_rank(t->v, t->rank),
+  return xlm_verify_fail(t->v, "%s: there is no segment %d to evaluate", xlm_verify_owner(t->v, t->class),
                          r->eval_segment);
 }
 
@@ -119,7 +120,7 @@ static bool check_ids(tables *t) { // of states, inputs, outputs
     most = r->outputs[i].tensor > most ? r->outputs[i].tensor : most;
   if (!most || most < r->n_tensors) return true;
   return xlm_verify_fail(t->v, "%s: a state, input or output is tensor %u, which does not exist",
-                         xlm_verify_rank(t->v, t->rank), most);
+                         xlm_verify_owner(t->v, t->class), most);
 }
 
 // ---- what stands for good must not overlap ----
@@ -140,14 +141,14 @@ static bool check_permanent(tables *t, xlm_area area) {
   qsort(list, n, sizeof *list, by_offset);
   for (uint32_t i = 1; i < n; i++)
     if (list[i - 1]->offset + list[i - 1]->bytes > list[i]->offset)
-      return xlm_verify_fail(t->v, "%s: %s and %s lie over each other", xlm_verify_rank(t->v, t->rank),
+      return xlm_verify_fail(t->v, "%s: %s and %s lie over each other", xlm_verify_owner(t->v, t->class),
                              xlm_verify_tensor(t->v, r, (uint32_t)(list[i - 1] - r->tensors)),
                              xlm_verify_tensor(t->v, r, (uint32_t)(list[i] - r->tensors)));
   return true;
 }
 
 static bool check_class(verifier *v, uint32_t class) {
-  tables t = {.v = v, .r = v->plan->classes[class], .rank = xlm_verify_first_rank(v, class)};
+  tables t = {.v = v, .r = v->plan->classes[class], .class = class};
   if (!check_areas(&t)) return false;
   for (uint32_t i = 1; i < t.r->n_tensors; i++)
     if (!check_tensor(&t, i)) return false;

@@ -71,8 +71,8 @@ const char *xlm_verify_run(const verifier *v, const xlm_rank_plan *r, const xlm_
   return xlm_arena_printf(v->arena, "%s of microbatch %d", xlm_segment_name(s->kind), run->microbatch);
 }
 
-int64_t xlm_verify_first_rank(const verifier *v, uint32_t class) {
-  for (uint32_t r = 0; r < v->plan->n_ranks; r++)
-    if (v->plan->class_of[r] == class) return r;
-  return 0;
+const char *xlm_verify_owner(const verifier *v, uint32_t class) {
+  uint32_t rank = 0;
+  while (rank + 1 < v->plan->n_ranks && v->plan->class_of[rank] != class) rank++;
+  return xlm_verify_rank(v, rank);
 }

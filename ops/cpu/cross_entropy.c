@@ -21,9 +21,18 @@ typedef struct job {
   const int32_t *targets;
   float *lse, *loss; // like the targets; loss: per token in the logits' order
   int64_t tokens, vocab, stride, ignore;
+  int64_t first, full;          // the vocabulary's part that is here begins at `first` of `full`
+  double share;                 // tokens of all ranks to those here
   places at_logits, at_targets; // by token, in the order of the logits
   float factor;                 // backward: dloss / valid
 } job;
+
+static double token_share(const xlm_call *c, const xlm_dim *dims, int n) {
+  double share = 1;
+  for (int i = 0; i < n; i++)
+    if (c->dims[dims[i]].size) share *= (double)c->dims[dims[i]].full / (double)c->dims[dims[i]].size;
+  return share;
+}
 
 static job job_of(const xlm_call *c) {
   xlm_dim vocab[XLM_MAX_RANK], dims[XLM_MAX_RANK];
@@ -37,6 +46,9 @@ static job job_of(const xlm_call *c) {
            .targets = c->in[1],
            .vocab = c->dims[vocab[0]].size,
            .stride = xlm_call_stride(c, t, vocab[0]),
+           .first = c->dims[vocab[0]].offset,
+           .full = c->dims[vocab[0]].full,
+           .share = token_share(c, dims, n),
            .ignore = xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1)};
   j.at_logits = places_over(c, t, dims, n);
   j.at_targets = places_over(c, c->in_type[1], dims, n);
@@ -45,14 +57,24 @@ static job job_of(const xlm_call *c) {
 }
 
 static bool counts(const job *j, int32_t target) {
-  return target >= 0 && target < j->vocab && target != j->ignore;
+  return target >= 0 && target < j->full && target != j->ignore;
 }
+
+static bool is_here(const job *j, int32_t target) {
+  return counts(j, target) && target >= j->first && target < j->first + j->vocab;
+}
+
+static float logit_at(const job *j, int64_t base, int32_t target) {
+  return vec_read_one(j->dtype, j->logits, base + (target - j->first) * j->stride);
+}
+
+// Where nobody gives the count for the global batch: what is counted here, as if the other ranks had as many.
 
 static double valid_targets(const xlm_call *c, const job *j, int operand) {
   if (c->instr->n_in > operand) return (double)((const float *)c->in[operand])[0];
   int64_t n = 0;
   for (int64_t i = 0; i < j->tokens; i++) n += counts(j, j->targets[i]); // in any order
-  return (double)n;
+  return (double)n * j->share;
 }
 
 // Elements [at, at + n) of the row at `base`, as fp32, and -inf up to a whole block; `buffer` is used unless
@@ -97,7 +119,7 @@ static void forward(void *arg, int worker, int workers) {
     int32_t target = j->targets[at];
     float lse = logsumexp(j, base);
     j->lse[at] = lse;
-    j->loss[t] = counts(j, target) ? lse - vec_read_one(j->dtype, j->logits, base + target * j->stride) : 0;
+    j->loss[t] = is_here(j, target) ? lse - logit_at(j, base, target) : 0;
   }
 }
 
@@ -120,7 +142,8 @@ const xlm_kernel XLM_KERNEL(cross_entropy) = {.op = "cross_entropy", .workspace 
 
 static void row_gradient(const job *j, int64_t base, float lse, int32_t target) {
   float buffer[CHUNK], *direct = j->dlogits;
-  float at_target = vec_read_one(j->dtype, j->logits, base + target * j->stride); // before it is overwritten
+  bool here = is_here(j, target);
+  float at_target = here ? logit_at(j, base, target) : 0; // before it is overwritten
   for (int64_t at = 0; at < j->vocab; at += CHUNK) {
     int64_t n = j->vocab - at < CHUNK ? j->vocab - at : CHUNK;
     const float *x = chunk(j, base, at, n, buffer);
@@ -128,7 +151,8 @@ static void row_gradient(const job *j, int64_t base, float lse, int32_t target) 
     for (int64_t i = 0; i < vec_lanes(vec_pad(n)); i++) y[i] = vec_exp(x[i] - lse) * j->factor;
     if (x == buffer) write_strided(j->dtype, j->dlogits, base + at * j->stride, j->stride, n, y);
   }
-  write_one(j->dtype, j->dlogits, base + target * j->stride, (vec_exp(at_target - lse) - 1) * j->factor);
+  if (here)
+    write_one(j->dtype, j->dlogits, base + (target - j->first) * j->stride, (vec_exp(at_target - lse) - 1) * j->factor);
 }
 
 static void row_zero(const job *j, int64_t base) {
@@ -162,3 +186,43 @@ static void run_bwd(const xlm_call *c) { // logits, targets, lse, dloss, valid
 }
 
 const xlm_kernel XLM_KERNEL(cross_entropy_bwd) = {.op = "cross_entropy_bwd", .run = run_bwd};
+
+// ---- a split vocabulary
+
+static void stats(void *arg, int worker, int workers) { // loss: the targets' logits
+  const job *j = arg;
+  int64_t begin, end;
+  xlm_pool_range(j->tokens, worker, workers, &begin, &end);
+  for (int64_t t = begin; t < end; t++) {
+    int64_t base = places_at(&j->at_logits, t), at = places_at(&j->at_targets, t);
+    j->lse[at] = logsumexp(j, base);
+    j->loss[at] = is_here(j, j->targets[at]) ? logit_at(j, base, j->targets[at]) : 0;
+  }
+}
+
+static void run_stats(const xlm_call *c) { // logits, targets -> lse, logit of the target
+  job j = job_of(c);
+  j.lse = c->out[0];
+  j.loss = c->out[1];
+  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : c->pool, stats, &j);
+}
+
+const xlm_kernel XLM_KERNEL(token_stats) = {.op = "token_stats", .run = run_stats};
+
+static void run_token_loss(const xlm_call *c) { // lse, logit of the target, targets, valid
+  const xlm_type *t = c->in_type[2];
+  const int32_t *targets = c->in[2];
+  job j = {.targets = targets,
+           .tokens = xlm_call_elements(c, t),
+           .full = xlm_attr_int(&c->instr->attrs, XLM_A_k, INT32_MAX),
+           .ignore = xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1),
+           .share = token_share(c, t->dim, t->rank)};
+  places lse = places_over(c, c->in_type[0], t->dim, t->rank), logit = places_over(c, c->in_type[1], t->dim, t->rank);
+  double sum = 0, valid = valid_targets(c, &j, 3);
+  for (int64_t i = 0; i < j.tokens; i++)
+    if (counts(&j, targets[i]))
+      sum += (double)(((const float *)c->in[0])[places_at(&lse, i)] - ((const float *)c->in[1])[places_at(&logit, i)]);
+  *(float *)c->out[0] = valid > 0 ? (float)(sum / valid) : 0;
+}
+
+const xlm_kernel XLM_KERNEL(token_loss) = {.op = "token_loss", .run = run_token_loss};

@@ -75,3 +75,34 @@ static void run_bwd(const xlm_call *c) {
 }
 
 const xlm_kernel xlm_ref_cross_entropy_bwd = {.op = "cross_entropy_bwd", .run = run_bwd};
+
+static void run_stats(const xlm_call *c) {
+  const xlm_dim_info *vocab = &c->dims[vocab_of(c)];
+  ref_walk t = ref_walk_type(c, c->in_type[1]);
+  while (ref_walk_next(&t)) {
+    ref_walk w = at_logits(c, &t);
+    int64_t target = target_at(c, &t), here = target - vocab->offset;
+    bool counted = target >= 0 && target != xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1) && here >= 0 && here < vocab->size;
+    ref_out(c, 0)[ref_at(c, c->out_type[0], &t)] = logsumexp(c, &w);
+    ref_out(c, 1)[ref_at(c, c->out_type[1], &t)] = counted ? logit_at(c, &w, here) : 0;
+  }
+}
+
+const xlm_kernel xlm_ref_token_stats = {.op = "token_stats", .run = run_stats};
+
+static void run_token_loss(const xlm_call *c) {
+  double sum = 0, n = 0;
+  ref_walk t = ref_walk_type(c, c->in_type[2]);
+  while (ref_walk_next(&t)) {
+    int64_t target = ((const int32_t *)c->in[2])[ref_at(c, c->in_type[2], &t)];
+    if (target < 0 || target >= xlm_attr_int(&c->instr->attrs, XLM_A_k, INT32_MAX) ||
+        target == xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1))
+      continue;
+    sum += ref_in(c, 0)[ref_at(c, c->in_type[0], &t)] - ref_in(c, 1)[ref_at(c, c->in_type[1], &t)];
+    n++;
+  }
+  double valid = c->instr->n_in > 3 ? ref_in(c, 3)[0] : n;
+  ref_out(c, 0)[0] = valid > 0 ? sum / valid : 0;
+}
+
+const xlm_kernel xlm_ref_token_loss = {.op = "token_loss", .run = run_token_loss};

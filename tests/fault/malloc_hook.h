@@ -1,6 +1,6 @@
-// Counts and refuses requests to the system for memory. To be included by one source file of a program: it defines malloc
-// and its family (and mmap) in front of the C library's. Sanitizers bring their own malloc, so there it is left out and
-// MALLOC_HOOK is 0.
+// Counts and refuses requests to the system for memory. To be included by one source file of a program: it
+// defines malloc and its family (and mmap) in front of the C library's. Sanitizers bring their own malloc, so
+// there it is left out and MALLOC_HOOK is 0.
 #ifndef XLM_TESTS_MALLOC_HOOK_H
 #define XLM_TESTS_MALLOC_HOOK_H
 
@@ -46,11 +46,21 @@ static bool hook_refuses(void) {
   return true;
 }
 
-void *malloc(size_t n) { return hook_refuses() ? NULL : __libc_malloc(n); }
-void *calloc(size_t n, size_t size) { return hook_refuses() ? NULL : __libc_calloc(n, size); }
-void *realloc(void *p, size_t n) { return hook_refuses() ? NULL : __libc_realloc(p, n); }
-void *memalign(size_t align, size_t n) { return hook_refuses() ? NULL : __libc_memalign(align, n); }
-void *aligned_alloc(size_t align, size_t n) { return hook_refuses() ? NULL : __libc_memalign(align, n); }
+void *malloc(size_t n) {
+  return hook_refuses() ? NULL : __libc_malloc(n);
+}
+void *calloc(size_t n, size_t size) {
+  return hook_refuses() ? NULL : __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t n) {
+  return hook_refuses() ? NULL : __libc_realloc(p, n);
+}
+void *memalign(size_t align, size_t n) {
+  return hook_refuses() ? NULL : __libc_memalign(align, n);
+}
+void *aligned_alloc(size_t align, size_t n) {
+  return hook_refuses() ? NULL : __libc_memalign(align, n);
+}
 
 int posix_memalign(void **out, size_t align, size_t n) {
   void *p = hook_refuses() ? NULL : __libc_memalign(align, n);

@@ -2,8 +2,15 @@
 #ifndef XLM_TESTS_HAND_PLAN_H
 #define XLM_TESTS_HAND_PLAN_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
+#include <cmocka.h>
+
+#include "compiler/planner/verify_plan.h"
 #include "runtime/plan/mesh.h"
 
 enum { HAND_MOST = 512 };
@@ -152,6 +159,39 @@ static inline hand_class *hand_add(hand_plan *h) {
 
 static inline void hand_finish_all(hand_plan *h) {
   for (uint32_t c = 0; c < h->p.n_classes; c++) hand_finish(h->class[c]);
+}
+
+// ---- the frame of a test
+
+static xlm_arena *arena;
+
+static inline int setup(void **state) {
+  (void)state;
+  arena = xlm_arena_new(0);
+  return arena ? 0 : -1;
+}
+
+static inline int teardown(void **state) {
+  (void)state;
+  xlm_arena_free(arena);
+  return 0;
+}
+
+static inline void assert_sound(hand_plan *h, int64_t operations) {
+  hand_finish_all(h);
+  xlm_plan_check c = xlm_plan_verify(&h->p, arena);
+  if (c.text) fail_msg("%s", c.text);
+  assert_int_equal(c.operations, operations);
+}
+
+#define WORDS(...) ((const char *[]){__VA_ARGS__, NULL})
+
+static inline void assert_refused(hand_plan *h, const char *const *words) {
+  hand_finish_all(h);
+  xlm_plan_check c = xlm_plan_verify(&h->p, arena);
+  assert_non_null(c.text);
+  for (; *words; words++)
+    if (!strstr(c.text, *words)) fail_msg("`%s` is not in: %s", *words, c.text);
 }
 
 #endif

@@ -159,6 +159,8 @@ static uint64_t draw(uint64_t *state, uint64_t n) { return (*state = xlm_hash_mi
 
 static int pick(uint64_t *s, const int *from, int n) { return from[draw(s, (uint64_t)n)]; }
 
+static int ranks_of(const layout *l) { return l->pp * l->dp * l->ep * l->cp * l->tp; }
+
 static layout random_layout(uint64_t seed) {
   static const int small[] = {1, 1, 2}, dps[] = {1, 2, 4}, tps[] = {1, 2, 3, 4}, pps[] = {1, 2, 4};
   uint64_t s = xlm_hash_mix(seed + 17);
@@ -167,8 +169,8 @@ static layout random_layout(uint64_t seed) {
   bool moe = !strcmp(l.model, "mixtral");
   do {
     l.pp = pick(&s, pps, 3), l.dp = pick(&s, dps, 3), l.tp = pick(&s, tps, 4);
-    l.ep = moe ? pick(&s, small, 3) : 1, l.cp = 1;
-  } while (l.pp * l.dp * l.tp * l.ep > MOST_RANKS || l.pp * l.dp * l.tp * l.ep < 2);
+    l.ep = moe ? pick(&s, small, 3) : 1, l.cp = pick(&s, small, 3);
+  } while (ranks_of(&l) > MOST_RANKS || ranks_of(&l) < 2);
   l.microbatches = l.dp * l.ep == 4 ? 2 : (int)(1u << draw(&s, 3));
   if (8 / l.microbatches % (l.dp * l.ep)) l.microbatches = 1;
   l.zero = l.dp > 1 ? (int)draw(&s, 4) : 0;

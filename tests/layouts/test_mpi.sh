@@ -3,7 +3,7 @@
 # dies, leaves, hangs or disagrees: they must end, with one rank that reports it.
 set -u
 tests=$2/tests
-for program in test_comm test_collectives test_comm_fault; do
+for program in test_comm test_collectives test_expert_rows test_comm_fault; do
   if ! command -v mpirun >/dev/null || ! ldd "$tests/$program" | grep -q libmpi; then
     echo "skipped: there is no mpirun, or xlm was built without MPI"
     exit 0
@@ -23,7 +23,7 @@ fail() {
 }
 
 for n in 2 4; do
-  for program in test_comm test_collectives; do
+  for program in test_comm test_collectives test_expert_rows; do
     timeout 60 mpirun -n $n "$tests/$program" >"$out" 2>&1 || fail "$program on $n processes"
   done
 done

@@ -114,6 +114,41 @@ static void loss_and_lse(op_test *t) { // both results have gradients
   op_out(t, loss + 1);
 }
 
+// ---- a split vocabulary
+
+// logits over elements 3 .. 6 of a vocabulary of 10.
+static xlm_val split_logits(op_test *t, xlm_dim *vocab) {
+  xlm_graph_dim_add(t->b.g, (xlm_dim_info){.name = "vocab", .size = 4, .full = 10, .offset = 3, .axes = 1});
+  *vocab = xlm_graph_dim_find(t->b.g, "vocab", 1);
+  xlm_val like = op_leaf(t, "logits[batch 2, seq 3, rows 4]");
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_dims(&l, XLM_A_from, &xlm_val_type(t->b.g, like)->dim[2], 1);
+  xlm_attr_put_dims(&l, XLM_A_to, vocab, 1);
+  return xlm_emit(&t->b, XLM_OP_RENAME, &like, 1, &l);
+}
+
+static void stats_part(op_test *t) {
+  xlm_dim vocab;
+  xlm_val logits = split_logits(t, &vocab), targets = op_int_data(t, "targets[batch 2, seq 3]", (int[]){2, 3, 6, 7, -1, 5});
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_dims(&l, XLM_A_vocab, &vocab, 1);
+  xlm_val stats = xlm_emit(&t->b, XLM_OP_TOKEN_STATS, (xlm_val[]){logits, targets}, 2, &l);
+  op_out(t, stats);
+  op_out(t, stats + 1);
+}
+
+static void token_loss(op_test *t, bool counted) {
+  xlm_val lse = op_leaf(t, "lse[batch 2, seq 3]"), logit = op_leaf(t, "logit[batch 2, seq 3]");
+  xlm_val targets = op_int_data(t, "targets[batch 2, seq 3]", (int[]){2, 3, 9, 10, -1, 5});
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_int(&l, XLM_A_k, 10);
+  xlm_val in[] = {lse, logit, targets, counted ? op_leaf(t, "valid[]") : 0};
+  op_out(t, xlm_emit(&t->b, XLM_OP_TOKEN_LOSS, in, counted ? 4 : 3, &l));
+}
+
+static void token_loss_counts(op_test *t) { token_loss(t, false); }
+static void token_loss_valid(op_test *t) { token_loss(t, true); }
+
 // ---- dropout
 
 static void drop(op_test *t, const char *decl, double p) {
@@ -176,6 +211,9 @@ static const op_case table[] = {
     {"rising", XLM_OP_CROSS_ENTROPY, loss_rising, .no_grad = true},
     {"blocks", XLM_OP_CROSS_ENTROPY, loss_blocks, .bf16 = true},
     {"and_lse", XLM_OP_CROSS_ENTROPY, loss_and_lse},
+    {"part", XLM_OP_TOKEN_STATS, stats_part, .no_grad = true},
+    {"counts", XLM_OP_TOKEN_LOSS, token_loss_counts, .no_grad = true},
+    {"valid", XLM_OP_TOKEN_LOSS, token_loss_valid, .no_grad = true},
     {"some", XLM_OP_DROPOUT, drop_some, .bf16 = true},
     {"none", XLM_OP_DROPOUT, drop_none},
     {"most", XLM_OP_DROPOUT, drop_most},

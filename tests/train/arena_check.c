@@ -1,6 +1,7 @@
-// The arena as a row of cells between all the places where some tensor begins or ends; each cell knows which value was
-// written there last, for which microbatch. The schedule is run over it, instruction by instruction, knowing nothing of
-// lifetimes: a read that finds another value than it wants is memory given away too early.
+// The arena as a row of cells between all the places where some tensor begins or ends; each cell knows which
+// value was written there last, for which microbatch. The schedule is run over it, instruction by
+// instruction, knowing nothing of lifetimes: a read that finds another value than it wants is memory given
+// away too early.
 #include "tests/train/arena_check.h"
 
 #include <stdlib.h>
@@ -33,8 +34,8 @@ static const char *complain(model *m, uint32_t tensor, const char *what) {
   const char *name = tensor && tensor != SCRATCH ? m->p->tensors[tensor].name : NULL;
   return xlm_arena_printf(m->a, "instruction %d `%s` (%s, line %u), microbatch %d: tensor %u '%s' %s",
                           m->now ? (int)(m->now - m->p->instrs) : -1, m->now ? m->now->op : "the feeder",
-                          m->now ? m->now->scope : "", m->now ? m->now->line : 0, m->microbatch, tensor, name ? name : "",
-                          what);
+                          m->now ? m->now->scope : "", m->now ? m->now->line : 0, m->microbatch, tensor,
+                          name ? name : "", what);
 }
 
 static range range_of(const model *m, uint32_t tensor, int32_t slot) {
@@ -91,8 +92,8 @@ static uint32_t root(const model *m, uint32_t t) {
   return t;
 }
 
-// A state holds what an earlier microbatch or step left; anything else must have been made in this microbatch, or, for
-// what the step reads, in any.
+// A state holds what an earlier microbatch or step left; anything else must have been made in this
+// microbatch, or, for what the step reads, in any.
 static bool may_read(const model *m, uint32_t value, owner o) {
   if (m->is_state[value])
     return o.value == 0 || (o.value != SCRATCH && root(m, o.value) == value && o.microbatch != m->microbatch);
@@ -107,13 +108,20 @@ static const char *read_tensor(model *m, uint32_t t) {
     if (!may_read(m, value, m->cell[c])) {
       owner o = m->cell[c];
       const char *by = o.value && o.value != SCRATCH ? m->p->tensors[o.value].name : NULL;
-      return complain(m, t, xlm_arena_printf(m->a, "is read, but its memory holds %u '%s' of microbatch %d", o.value,
-                                             o.value == SCRATCH ? "scratch" : by ? by : "", o.microbatch));
+      return complain(m, t,
+                      xlm_arena_printf(m->a, "is read, but its memory holds %u '%s' of microbatch %d",
+                                       o.value,
+                                       o.value == SCRATCH ? "scratch"
+                                       : by               ? by
+                                                          : "",
+                                       o.microbatch));
     }
   return NULL;
 }
 
-static bool overlap(range a, range b) { return a.begin < b.end && b.begin < a.end; }
+static bool overlap(range a, range b) {
+  return a.begin < b.end && b.begin < a.end;
+}
 
 // Operands, results and scratch of one instruction share memory only where the plan says so (in place).
 static const char *check_apart(model *m, const xlm_instr *in) {
@@ -124,7 +132,8 @@ static const char *check_apart(model *m, const xlm_instr *in) {
       if (overlap(out, range_of(m, in->in[i], m->slot)) && root(m, in->in[i]) != root(m, in->out[k]))
         return complain(m, in->out[k], "overlaps an operand");
     for (int j = 0; j < k; j++)
-      if (overlap(out, range_of(m, in->out[j], m->slot))) return complain(m, in->out[k], "overlaps another result");
+      if (overlap(out, range_of(m, in->out[j], m->slot)))
+        return complain(m, in->out[k], "overlaps another result");
   }
   for (int i = 0; i < in->n_in; i++)
     if (overlap(range_of(m, in->in[i], m->slot), scratch_of(m, in)))
@@ -155,7 +164,8 @@ static const char *run_segment(model *m, uint32_t segment, int32_t microbatch, i
   const char *wrong = NULL;
   m->microbatch = microbatch;
   m->slot = slot;
-  if (s->kind == XLM_SEG_F || s->kind == XLM_SEG_STEP || s->kind == XLM_SEG_EVAL) feed(m, s->kind == XLM_SEG_EVAL);
+  if (s->kind == XLM_SEG_F || s->kind == XLM_SEG_STEP || s->kind == XLM_SEG_EVAL)
+    feed(m, s->kind == XLM_SEG_EVAL);
   for (uint32_t i = 0; i < s->n && !wrong; i++) wrong = run_instr(m, &m->p->instrs[s->first + i]);
   return wrong;
 }
@@ -201,13 +211,15 @@ static const char *check_sums(model *m) {
     if (p->area_begin[a] != areas) return "the areas are not one after the other";
     areas += p->area_bytes[a];
   }
-  if (p->area_bytes[XLM_AREA_SLOT] != p->slot_bytes * (uint64_t)p->n_slots) return "the slots do not fill their area";
+  if (p->area_bytes[XLM_AREA_SLOT] != p->slot_bytes * (uint64_t)p->n_slots)
+    return "the slots do not fill their area";
   if (areas != p->arena_bytes) return "the areas do not add up to the arena";
   if (classes != p->arena_bytes)
-    return xlm_arena_printf(m->a, "classes and free bytes add up to %llu of %llu bytes", (unsigned long long)classes,
-                            (unsigned long long)p->arena_bytes);
+    return xlm_arena_printf(m->a, "classes and free bytes add up to %llu of %llu bytes",
+                            (unsigned long long)classes, (unsigned long long)p->arena_bytes);
   for (uint32_t i = 0; i < p->n_instrs; i++)
-    if (p->instrs[i].workspace && p->instrs[i].workspace_at + p->instrs[i].workspace > p->area_bytes[XLM_AREA_TEMP])
+    if (p->instrs[i].workspace &&
+        p->instrs[i].workspace_at + p->instrs[i].workspace > p->area_bytes[XLM_AREA_TEMP])
       return "scratch outside the temporary area";
   return NULL;
 }

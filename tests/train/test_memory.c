@@ -1,6 +1,7 @@
-// Where plans put things, and what running them asks of the system. Every shipped model with every preset is planned (even
-// those that no machine at hand could hold) and checked against a model of the arena that knows nothing of lifetimes
-// (arena_check.c); those that fit are opened; small ones are run, and steps after the first ask for nothing at all.
+// Where plans put things, and what running them asks of the system. Every shipped model with every preset is
+// planned (even those that no machine at hand could hold) and checked against a model of the arena that knows
+// nothing of lifetimes (arena_check.c); those that fit are opened; small ones are run, and steps after the
+// first ask for nothing at all.
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,10 +27,12 @@ static void expect_reserved(const xlm_plan *plan, const char *what) {
   xlm_exec *e;
   if (!MALLOC_HOOK || rp->arena_bytes > (uint64_t)4 << 30) return;
   uint64_t before = atomic_load(&hook_mapped);
-  if (xlm_exec_open(plan, 0, xlm_backend_cpu(), plan->threads, NULL, &e, &err) != XLM_OK) fail_msg("%s: %s", what, err.text);
+  if (xlm_exec_open(plan, 0, xlm_backend_cpu(), plan->threads, NULL, &e, &err) != XLM_OK)
+    fail_msg("%s: %s", what, err.text);
   uint64_t mapped = atomic_load(&hook_mapped) - before;
   if (mapped != rp->arena_bytes || xlm_exec_arena_bytes(e) != rp->arena_bytes)
-    fail_msg("%s: %llu bytes planned, %llu taken", what, (unsigned long long)rp->arena_bytes, (unsigned long long)mapped);
+    fail_msg("%s: %llu bytes planned, %llu taken", what, (unsigned long long)rp->arena_bytes,
+             (unsigned long long)mapped);
   xlm_exec_close(e);
 }
 
@@ -44,8 +47,9 @@ static void check_plan(const char *model, const char *preset, xlm_dtype dtype, i
   o.recompute = recompute;
   o.threads = 2;
   const xlm_plan *plan = toy_plan(a, toy_source(a, model), &o);
-  const char *what = xlm_arena_printf(a, "%s %s %s, %lld microbatches", model, preset ? preset : "(no preset)",
-                                      xlm_dtype_name(dtype), (long long)microbatches);
+  const char *what =
+      xlm_arena_printf(a, "%s %s %s, %lld microbatches", model, preset ? preset : "(no preset)",
+                       xlm_dtype_name(dtype), (long long)microbatches);
   const char *wrong = arena_check(plan->classes[0], a);
   if (wrong) fail_msg("%s: %s", what, wrong);
   expect_reserved(plan, what);
@@ -92,7 +96,8 @@ static void test_toys(void **state) {
   }
 }
 
-// The check itself: a plan in which one tensor was moved, made smaller or whose figures are off does not pass.
+// The check itself: a plan in which one tensor was moved, made smaller or whose figures are off does not
+// pass.
 static void test_check_sees(void **state) {
   (void)state;
   toy_options o = toy_defaults("llama");
@@ -131,7 +136,8 @@ static void test_steps_allocate_nothing(void **state) {
     long before = atomic_load(&hook_calls);
     for (int s = 0; s < 4; s++) toy_step(t, 1e-3);
     long calls = atomic_load(&hook_calls) - before;
-    if (calls) fail_msg("%s %s: %ld requests for memory in steps 2 to 5", o.model, xlm_dtype_name(o.dtype), calls);
+    if (calls)
+      fail_msg("%s %s: %ld requests for memory in steps 2 to 5", o.model, xlm_dtype_name(o.dtype), calls);
     toy_close(t);
   }
 }
@@ -159,9 +165,18 @@ static void test_loop_allocates_nothing(void **state) {
     watch w = {0};
     xlm_error err;
     xlm_loop_result r;
-    xlm_loop_options l = {.exec = t->exec, .store = t->store, .train = &t->samples, .valid = &t->samples,
-                          .schedule = {XLM_COSINE, 1e-3, 1e-4, 6, 2, 0}, .max_steps = 6, .log_interval = 1,
-                          .eval_interval = 1, .eval_batches = 2, .curve = &curve, .info = {.seed = 7}, .report = look,
+    xlm_loop_options l = {.exec = t->exec,
+                          .store = t->store,
+                          .train = &t->samples,
+                          .valid = &t->samples,
+                          .schedule = {XLM_COSINE, 1e-3, 1e-4, 6, 2, 0},
+                          .max_steps = 6,
+                          .log_interval = 1,
+                          .eval_interval = 1,
+                          .eval_batches = 2,
+                          .curve = &curve,
+                          .info = {.seed = 7},
+                          .report = look,
                           .report_arg = &w};
     l.metrics = open("/dev/null", O_WRONLY);
     if (xlm_loop_run(&l, &r, &err) != XLM_OK) fail_msg("%s", err.text);
@@ -173,11 +188,11 @@ static void test_loop_allocates_nothing(void **state) {
 }
 
 int main(void) {
-  struct CMUnitTest tests[TOY_MODELS + 4] = {
-      cmocka_unit_test(test_toys), cmocka_unit_test(test_check_sees), cmocka_unit_test(test_steps_allocate_nothing),
-      cmocka_unit_test(test_loop_allocates_nothing)};
+  struct CMUnitTest tests[TOY_MODELS + 4] = {cmocka_unit_test(test_toys), cmocka_unit_test(test_check_sees),
+                                             cmocka_unit_test(test_steps_allocate_nothing),
+                                             cmocka_unit_test(test_loop_allocates_nothing)};
   for (int i = 0; i < TOY_MODELS; i++)
-    tests[i + 4] = (struct CMUnitTest){.name = toy_models[i], .test_func = test_presets,
-                                       .initial_state = (void *)(uintptr_t)toy_models[i]};
+    tests[i + 4] = (struct CMUnitTest){
+        .name = toy_models[i], .test_func = test_presets, .initial_state = (void *)(uintptr_t)toy_models[i]};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 // The shipped models made small and trained for a few steps: what the tests of the whole way have in common.
 //
-// A `toy` is a compiled model with its executor, filled states and a feeder of synthetic tokens. Everything of a toy lives
-// in its arena. Failures end the test (cmocka's fail_msg).
+// A `toy` is a compiled model with its executor, filled states and a feeder of synthetic tokens. Everything
+// of a toy lives in its arena. Failures end the test (cmocka's fail_msg).
 #ifndef XLM_TESTS_TRAIN_UTIL_H
 #define XLM_TESTS_TRAIN_UTIL_H
 
@@ -15,8 +15,8 @@ extern const char *const toy_models[TOY_MODELS]; // "llama", "gpt2", ...
 
 typedef struct toy_options {
   const char *model;
-  const char *sets;    // "balance=0 window=4": on top of the toy sizes
-  xlm_dtype dtype;     // F64: the reference backend
+  const char *sets;            // "balance=0 window=4": on top of the toy sizes
+  xlm_dtype dtype;             // F64: the reference backend
   int64_t batch, microbatches; // batch: of one microbatch
   xlm_recompute recompute;
   int threads;

@@ -69,8 +69,10 @@ static void a_limit_is_never_passed(void **state) {
     xlm_arena *limited = xlm_arena_new(300000);
     assert_non_null(limited);
     volatile bool refused = false;
-    if (XLM_ARENA_TRY(limited)) take_until_refused(limited, pieces[i]);
-    else refused = true;
+    if (XLM_ARENA_TRY(limited))
+      take_until_refused(limited, pieces[i]);
+    else
+      refused = true;
     assert_true(refused && xlm_arena_used(limited) <= 300000);
     xlm_arena_free(limited);
   }
@@ -80,8 +82,10 @@ static void growth_cannot_overflow(void **state) {
   (void)state;
   xlm_arena *limited = xlm_arena_new(300000);
   volatile bool refused = false;
-  if (XLM_ARENA_TRY(limited)) xlm_arena_grow(limited, NULL, 0, SIZE_MAX / 4, 8); // 2 * SIZE_MAX wraps
-  else refused = true;
+  if (XLM_ARENA_TRY(limited))
+    xlm_arena_grow(limited, NULL, 0, SIZE_MAX / 4, 8); // 2 * SIZE_MAX wraps
+  else
+    refused = true;
   assert_true(refused);
   xlm_arena_free(limited);
 }
@@ -98,7 +102,8 @@ static void a_refused_block_jumps_back(void **state) {
     }
     if (XLM_ARENA_TRY(failing)) {
       for (int i = 0; i < 3; i++) xlm_arena_alloc(failing, (size_t)5 << 20), blocks++;
-    } else refused++;
+    } else
+      refused++;
     xlm_arena_free(failing);
   }
   xlm_arena_fail_at(0);
@@ -143,8 +148,9 @@ static void doubles_read_back(void **state) {
   static const struct {
     double x;
     const char *text;
-  } shortest[] = {{0.1, "0.1"}, {1, "1"}, {1e-5, "1e-05"}, {-2.5, "-2.5"}, {1e22, "1e+22"}, {0, "0"},
-                  {100, "1e+02"}, {INFINITY, "inf"}, {-INFINITY, "-inf"}, {1.0 / 3, "0.3333333333333333"}};
+  } shortest[] = {
+      {0.1, "0.1"}, {1, "1"},       {1e-5, "1e-05"},   {-2.5, "-2.5"},      {1e22, "1e+22"},
+      {0, "0"},     {100, "1e+02"}, {INFINITY, "inf"}, {-INFINITY, "-inf"}, {1.0 / 3, "0.3333333333333333"}};
   for (size_t i = 0; i < sizeof shortest / sizeof *shortest; i++)
     assert_string_equal(written(shortest[i].x), shortest[i].text);
   assert_true(isnan(strtod(written(NAN), NULL)));
@@ -186,8 +192,9 @@ static void distances(void **state) {
   static const struct {
     const char *a, *b;
     int distance;
-  } cases[] = {{"", "", 0},         {"abc", "abc", 0},  {"abc", "abd", 1},       {"abc", "ab", 1}, {"ab", "abc", 1},
-               {"abcd", "abdc", 1}, {"", "xyz", 3},     {"kitten", "sitting", 3}, {"ab", "ba", 1}};
+  } cases[] = {{"", "", 0},      {"abc", "abc", 0},        {"abc", "abd", 1},
+               {"abc", "ab", 1}, {"ab", "abc", 1},         {"abcd", "abdc", 1},
+               {"", "xyz", 3},   {"kitten", "sitting", 3}, {"ab", "ba", 1}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     assert_int_equal(xlm_text_distance(cases[i].a, cases[i].b), cases[i].distance);
     assert_int_equal(xlm_text_distance(cases[i].b, cases[i].a), cases[i].distance);
@@ -226,12 +233,17 @@ static void errors_gather_their_context(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(memory_is_zero_and_aligned), cmocka_unit_test(arrays_grow_and_keep_what_they_hold),
-      cmocka_unit_test(a_limit_is_never_passed),    cmocka_unit_test(growth_cannot_overflow),
-      cmocka_unit_test(a_refused_block_jumps_back), cmocka_unit_test(strings_in_arenas),
-      cmocka_unit_test(text_grows),                 cmocka_unit_test(doubles_read_back),
-      cmocka_unit_test(numbers_for_people),         cmocka_unit_test(distances),
-      cmocka_unit_test(nearest_names),              cmocka_unit_test(errors_gather_their_context)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(memory_is_zero_and_aligned),
+                                     cmocka_unit_test(arrays_grow_and_keep_what_they_hold),
+                                     cmocka_unit_test(a_limit_is_never_passed),
+                                     cmocka_unit_test(growth_cannot_overflow),
+                                     cmocka_unit_test(a_refused_block_jumps_back),
+                                     cmocka_unit_test(strings_in_arenas),
+                                     cmocka_unit_test(text_grows),
+                                     cmocka_unit_test(doubles_read_back),
+                                     cmocka_unit_test(numbers_for_people),
+                                     cmocka_unit_test(distances),
+                                     cmocka_unit_test(nearest_names),
+                                     cmocka_unit_test(errors_gather_their_context)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

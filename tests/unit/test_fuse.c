@@ -1,5 +1,5 @@
-// Fuse: what becomes one pass over memory, what must not, and that the programs compute what the nodes said: small graphs
-// are run by an interpreter of fused programs, one number per tensor.
+// Fuse: what becomes one pass over memory, what must not, and that the programs compute what the nodes said:
+// small graphs are run by an interpreter of fused programs, one number per tensor.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,16 +38,23 @@ static int teardown(void **state) {
   return 0;
 }
 
-static void keep(xlm_val v) { xlm_vals_add(s.g, &s.g->outputs, "out", v, (xlm_span){0, 0}); }
-static xlm_val op(xlm_op_id id, xlm_val v) { return xlm_op1(&s.b, id, v); }
-static xlm_val op2(xlm_op_id id, xlm_val v, xlm_val w) { return xlm_op2(&s.b, id, v, w); }
+static void keep(xlm_val v) {
+  xlm_vals_add(s.g, &s.g->outputs, "out", v, (xlm_span){0, 0});
+}
+static xlm_val op(xlm_op_id id, xlm_val v) {
+  return xlm_op1(&s.b, id, v);
+}
+static xlm_val op2(xlm_op_id id, xlm_val v, xlm_val w) {
+  return xlm_op2(&s.b, id, v, w);
+}
 
 static xlm_graph *fused(void) {
   xlm_graph *g = xlm_pass_fuse(s.g, s.g->arena);
   const char *wrong = xlm_graph_verify(g, s.g->arena);
   if (wrong) fail_msg("%s", wrong);
   for (xlm_node n = 1; n < g->n_nodes; n++)
-    if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_ELEMENTWISE) fail_msg("`%s` is left", xlm_op_at(g->nodes[n].op)->name);
+    if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_ELEMENTWISE)
+      fail_msg("`%s` is left", xlm_op_at(g->nodes[n].op)->name);
   return g;
 }
 
@@ -57,8 +64,12 @@ static int count(const xlm_graph *g, xlm_op_id id) {
   return n;
 }
 
-static const xlm_node_info *result(const xlm_graph *g, uint32_t i) { return xlm_val_node(g, g->outputs.at[i].val); }
-static const xlm_code *code_of(const xlm_node_info *n) { return xlm_attr_find(&n->attrs, XLM_A_code)->code; }
+static const xlm_node_info *result(const xlm_graph *g, uint32_t i) {
+  return xlm_val_node(g, g->outputs.at[i].val);
+}
+static const xlm_code *code_of(const xlm_node_info *n) {
+  return xlm_attr_find(&n->attrs, XLM_A_code)->code;
+}
 
 // ---- one number through a fused graph ----
 
@@ -67,12 +78,24 @@ static double rounded(double v, double dtype) {
   return v;
 }
 
-static double f_add(const double *v) { return v[0] + v[1]; }
-static double f_sub(const double *v) { return v[0] - v[1]; }
-static double f_mul(const double *v) { return v[0] * v[1]; }
-static double f_neg(const double *v) { return -v[0]; }
-static double f_square(const double *v) { return v[0] * v[0]; }
-static double f_where(const double *v) { return v[0] != 0 ? v[1] : v[2]; }
+static double f_add(const double *v) {
+  return v[0] + v[1];
+}
+static double f_sub(const double *v) {
+  return v[0] - v[1];
+}
+static double f_mul(const double *v) {
+  return v[0] * v[1];
+}
+static double f_neg(const double *v) {
+  return -v[0];
+}
+static double f_square(const double *v) {
+  return v[0] * v[0];
+}
+static double f_where(const double *v) {
+  return v[0] != 0 ? v[1] : v[2];
+}
 
 // The few functions these graphs use.
 static double (*const functions[XLM_FN_COUNT])(const double *) = {
@@ -208,7 +231,8 @@ static void long_chains_are_cut(void **state) {
   check_value(g, 0, want);
 }
 
-// Every instruction of a bf16 chain has its rounding, and constants registers of their own: three times as long.
+// Every instruction of a bf16 chain has its rounding, and constants registers of their own: three times as
+// long.
 static void long_bf16_chains_are_cut(void **state) {
   (void)state;
   xlm_val v = h, zero = xlm_scalar(&s.b, 0), half = xlm_scalar(&s.b, 0.5);
@@ -224,7 +248,8 @@ static void many_operands_are_cut(void **state) {
   xlm_val sum = x;
   double want = 1.7;
   for (int i = 0; i < 100; i++) {
-    xlm_val more = small_leaf(&s, XLM_OP_INPUT, xlm_arena_printf(s.g->arena, "x%d", i), XLM_F32, NULL, SMALL_DIMS(d, e));
+    xlm_val more =
+        small_leaf(&s, XLM_OP_INPUT, xlm_arena_printf(s.g->arena, "x%d", i), XLM_F32, NULL, SMALL_DIMS(d, e));
     sum = op2(XLM_OP_ADD, sum, more);
     want += 1.7;
   }
@@ -357,8 +382,10 @@ static void a_product_that_others_read_is_not_swallowed(void **state) {
 static void a_whole_training_step(void **state) {
   (void)state;
   for (int i = 0; i < 8; i++) {
-    small_options o = {.batch = 2, .dtype = i & 1 ? XLM_BF16 : XLM_F32, .update = i & 2, .moe = i & 4, .dropout = true};
-    xlm_train_options t = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1, .microbatches = 1 + (i & 1)};
+    small_options o = {
+        .batch = 2, .dtype = i & 1 ? XLM_BF16 : XLM_F32, .update = i & 2, .moe = i & 4, .dropout = true};
+    xlm_train_options t = {
+        .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1, .microbatches = 1 + (i & 1)};
     xlm_graph *model = xlm_pass_simplify(small_model(s.g->arena, o), s.g->arena);
     xlm_graph *train = xlm_pass_simplify(xlm_pass_differentiate(model, s.g->arena, &t), s.g->arena);
     xlm_graph *g = xlm_pass_fuse(train, s.g->arena);
@@ -367,7 +394,8 @@ static void a_whole_training_step(void **state) {
     assert_int_equal(g->n_updates, train->n_updates);
     assert_int_equal(g->outputs.n, train->outputs.n);
     for (uint32_t k = 0; k < g->outputs.n; k++)
-      assert_int_equal(xlm_val_type(g, g->outputs.at[k].val)->dtype, xlm_val_type(train, train->outputs.at[k].val)->dtype);
+      assert_int_equal(xlm_val_type(g, g->outputs.at[k].val)->dtype,
+                       xlm_val_type(train, train->outputs.at[k].val)->dtype);
     for (xlm_node n = 1; n < g->n_nodes; n++)
       assert_false(xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_ELEMENTWISE || g->nodes[n].op == XLM_OP_CONST);
   }

@@ -1,5 +1,5 @@
-// Lowering and placing: what shares memory, what must not, what dead memory is used again for, and the figures. Every plan
-// is also run against the model of the arena of tests/train/arena_check.c.
+// Lowering and placing: what shares memory, what must not, what dead memory is used again for, and the
+// figures. Every plan is also run against the model of the arena of tests/train/arena_check.c.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +38,9 @@ static int teardown(void **state) {
   return 0;
 }
 
-static void keep(xlm_val v) { xlm_vals_add(s.g, &s.g->outputs, "out", v, (xlm_span){0, 0}); }
+static void keep(xlm_val v) {
+  xlm_vals_add(s.g, &s.g->outputs, "out", v, (xlm_span){0, 0});
+}
 
 static xlm_val norm(xlm_val v, const char *name) { // may work in place
   xlm_val y = xlm_op1(&s.b, XLM_OP_RMSNORM, v);
@@ -161,7 +163,8 @@ static void an_operand_read_twice_gives_it_too(void **state) {
   assert_true(shares(placed(), "n", "a"));
 }
 
-// The same memory under two names with the dims in different places: what is written for one would be read for the other.
+// The same memory under two names with the dims in different places: what is written for one would be read
+// for the other.
 static void not_when_read_under_another_name(void **state) {
   (void)state;
   xlm_dim other = xlm_graph_dim(s.g, "other", 64);
@@ -205,7 +208,8 @@ static void scratch_is_placed_and_counted(void **state) {
   keep(small_product(&s, x, w));
   xlm_rank_plan *p = placed();
   uint64_t most = 0;
-  for (uint32_t i = 0; i < p->n_instrs; i++) most = p->instrs[i].workspace > most ? p->instrs[i].workspace : most;
+  for (uint32_t i = 0; i < p->n_instrs; i++)
+    most = p->instrs[i].workspace > most ? p->instrs[i].workspace : most;
   assert_true(most > 0 && p->class_bytes[XLM_CLASS_WORKSPACE] >= most);
 }
 
@@ -218,7 +222,8 @@ static void train_and_eval_share_states_and_scratch(void **state) {
   xlm_graph *model = named_model(o);
   xlm_graph *train = xlm_pass_fuse(xlm_pass_differentiate(model, s.g->arena, &t), s.g->arena);
   xlm_graph *eval = xlm_pass_fuse(model, s.g->arena);
-  xlm_rank_plan *both = lowered(train, eval, 2), *one = lowered(train, NULL, 2), *other = lowered(NULL, eval, 1);
+  xlm_rank_plan *both = lowered(train, eval, 2), *one = lowered(train, NULL, 2),
+                *other = lowered(NULL, eval, 1);
   assert_int_equal(both->n_states, one->n_states);
   assert_int_equal(both->area_bytes[XLM_AREA_STATE], one->area_bytes[XLM_AREA_STATE]);
   uint64_t a = one->area_bytes[XLM_AREA_TEMP], b = other->area_bytes[XLM_AREA_TEMP];
@@ -232,9 +237,14 @@ static void train_and_eval_share_states_and_scratch(void **state) {
 static void whole_models(void **state) {
   (void)state;
   for (int i = 0; i < 32; i++) {
-    small_options o = {.batch = 2, .dtype = i & 1 ? XLM_BF16 : XLM_F32, .update = i & 2, .moe = i & 4, .dropout = i & 8,
+    small_options o = {.batch = 2,
+                       .dtype = i & 1 ? XLM_BF16 : XLM_F32,
+                       .update = i & 2,
+                       .moe = i & 4,
+                       .dropout = i & 8,
                        .recompute = i & 16};
-    xlm_train_options t = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1, .microbatches = 1 + (i & 2)};
+    xlm_train_options t = {
+        .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1, .microbatches = 1 + (i & 2)};
     xlm_arena *a = s.g->arena;
     xlm_graph *model = xlm_pass_simplify(named_model(o), a);
     xlm_graph *train = xlm_pass_simplify(xlm_pass_differentiate(model, a, &t), a);
@@ -243,7 +253,8 @@ static void whole_models(void **state) {
   }
 }
 
-// Random graphs of nodes that may and may not work in place, with views, values read several times, and outputs.
+// Random graphs of nodes that may and may not work in place, with views, values read several times, and
+// outputs.
 static void random_graphs(void **state) {
   (void)state;
   xlm_dim other = xlm_graph_dim(s.g, "other", 64);

@@ -1,5 +1,5 @@
-// The thread pool: every worker runs exactly once per run, whatever the size and however the runs follow each other, also
-// when workers had time to fall asleep; and the ranges it deals out.
+// The thread pool: every worker runs exactly once per run, whatever the size and however the runs follow each
+// other, also when workers had time to fall asleep; and the ranges it deals out.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,9 @@ typedef struct job {
   int64_t nap; // ns, of worker 1
 } job;
 
-static void sleep_ns(int64_t ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); }
+static void sleep_ns(int64_t ns) {
+  nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+}
 
 static void count(void *arg, int worker, int workers) {
   job *j = arg;
@@ -136,8 +138,10 @@ static void ranges_cover_everything_once(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_worker_once_per_run),
-                                     cmocka_unit_test(nobody_sleeps_through_a_run), cmocka_unit_test(pools_come_and_go),
-                                     cmocka_unit_test(without_a_pool), cmocka_unit_test(pools_do_not_disturb_each_other),
+                                     cmocka_unit_test(nobody_sleeps_through_a_run),
+                                     cmocka_unit_test(pools_come_and_go),
+                                     cmocka_unit_test(without_a_pool),
+                                     cmocka_unit_test(pools_do_not_disturb_each_other),
                                      cmocka_unit_test(ranges_cover_everything_once)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

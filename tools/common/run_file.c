@@ -63,6 +63,15 @@ static xlm_status put_any(const reader *r, xlm_setting_id id, const yaml_node_t 
   return xlm_setting_table[id].type == XLM_SETTING_LIST ? put_list(r, id, v) : put(r, id, v);
 }
 
+// mesh: { rows: 2 }: an axis of the model's own.
+static xlm_status put_axis(const reader *r, const yaml_node_t *k, const char *name, const yaml_node_t *v) {
+  const char *size = scalar(r, v);
+  if (!size || strspn(size, "0123456789") != strlen(size) || !*size)
+    return xlm_fail(r->err, XLM_USER, "%s: the mesh axis '%s' wants a number of ranks", where(r, k), name);
+  return xlm_settings_put(r->s, XLM_SET_mesh, xlm_arena_printf(r->s->arena, "%s=%s", name, size),
+                          XLM_FROM_FILE, where(r, k), r->err);
+}
+
 // The nearest key of the section, the section a key belongs to, or the nearest section.
 static const char *suggestion(const reader *r, const char *section, const char *key) {
   const char *names[XLM_SETTING_COUNT * 2];
@@ -99,6 +108,7 @@ static xlm_status read_pair(const reader *r, const yaml_node_t *k, const yaml_no
     if (v->type == YAML_MAPPING_NODE) return read_mapping(r, v, key);
     return xlm_fail(r->err, XLM_USER, "%s: the section `%s` wants keys and values", where(r, v), key);
   }
+  if (!strcmp(section, "mesh")) return put_axis(r, k, key, v);
   return xlm_fail(r->err, XLM_USER, "%s: unknown key '%s'%s%s%s%s", where(r, k), key, *section ? " in `" : "",
                   section, *section ? "`" : "", suggestion(r, section, key));
 }

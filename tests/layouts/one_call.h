@@ -1,0 +1,144 @@
+// For tests of the collectives' kernels: one instruction with its tensors, run on a rank; values that every
+// rank can compute for every other; how a dimension is split.
+#ifndef XLM_TESTS_LAYOUTS_ONE_CALL_H
+#define XLM_TESTS_LAYOUTS_ONE_CALL_H
+
+#include <math.h>
+
+#include "runtime/device/kernel.h"
+#include "runtime/plan/traffic.h"
+#include "tests/layouts/ranks.h"
+
+enum { MAX_DIMS = 16, MAX_TENSORS = 8, MAX_MEMBERS = 16 };
+
+typedef struct call {
+  xlm_dim_info dims[MAX_DIMS];
+  xlm_tensor tensors[MAX_TENSORS];
+  xlm_attr attrs[8];
+  uint32_t in[4], out[2];
+  xlm_instr instr;
+  void *data[MAX_TENSORS];
+  char sizes[2][128], both[260];
+} call;
+
+static inline void add_attr(call *k, xlm_attr a) { // keys must come in order
+  k->attrs[k->instr.attrs.n++] = a;
+  k->instr.attrs.at = k->attrs;
+}
+
+static inline void add_dims(call *k, xlm_attr_key key, xlm_dim a, xlm_dim b) {
+  add_attr(k, (xlm_attr){.key = key, .n = b ? 2 : 1, .dims = {a, b}});
+}
+
+static inline void set_type(call *k, uint32_t tensor, xlm_dtype t, const xlm_dim *dims, int n) {
+  xlm_type *type = &k->tensors[tensor].type;
+  type->dtype = t, type->rank = (uint8_t)n;
+  memcpy(type->dim, dims, (size_t)n * sizeof *dims);
+  k->tensors[tensor].bytes = xlm_type_bytes(type, k->dims);
+  k->data[tensor] = malloc(k->tensors[tensor].bytes + 1);
+  memset(k->data[tensor], 0xFF, k->tensors[tensor].bytes + 1);
+}
+
+static inline void call_run(call *k, xlm_comm *c, const char *op, int n_in, int n_out) {
+  k->instr.op = op;
+  k->instr.n_in = (uint16_t)n_in, k->instr.n_out = (uint16_t)n_out;
+  k->instr.in = k->in, k->instr.out = k->out;
+  const xlm_kernel *kernel = xlm_backend_cpu()->find(op);
+  const xlm_type *types[6];
+  void *data[6], *workspace = NULL;
+  for (int i = 0; i < n_in + n_out; i++) {
+    uint32_t t = i < n_in ? k->in[i] : k->out[i - n_in];
+    types[i] = &k->tensors[t].type, data[i] = k->data[t];
+  }
+  RANK_CHECK(c, xlm_backend_workspace(kernel, &k->instr, k->tensors, k->dims, 1, &k->instr.workspace));
+  int failed = posix_memalign(&workspace, 64, k->instr.workspace + 64);
+  RANK_CHECK(c, !failed);
+  memset(workspace, 0xA5, k->instr.workspace + 64);
+  xlm_call x = {.instr = &k->instr,
+                .dims = k->dims,
+                .in_type = types,
+                .out_type = types + n_in,
+                .in = data,
+                .out = data + n_in,
+                .workspace = workspace,
+                .comm = c};
+  uint64_t before = 0, after = 0;
+  for (int i = 0; i < XLM_MAX_AXES; i++) before += c->bytes_sent[i];
+  kernel->run(&x);
+  for (int i = 0; i < XLM_MAX_AXES; i++) after += c->bytes_sent[i];
+  int axis;
+  uint64_t planned = xlm_traffic_bytes(&c->mesh, c->coord, &k->instr, k->tensors, k->dims, &axis);
+  if (!strstr(op, "rows")) RANK_CHECK(c, after - before == planned);
+  for (int i = 0; i < 64; i++)
+    RANK_CHECK(c, ((unsigned char *)workspace)[k->instr.workspace + (size_t)i] == 0xA5);
+  RANK_CHECK(c, c->err.status == XLM_OK);
+  free(workspace);
+}
+
+static inline void call_free(call *k) {
+  for (int i = 0; i < MAX_TENSORS; i++) free(k->data[i]);
+}
+
+// ---- values
+
+static inline void put(xlm_dtype t, void *p, int64_t i, double x) {
+  if (t == XLM_F64) ((double *)p)[i] = x;
+  if (t == XLM_F32) ((float *)p)[i] = (float)x;
+  if (t == XLM_I32) ((int32_t *)p)[i] = (int32_t)x;
+  if (t == XLM_BF16) ((uint16_t *)p)[i] = xlm_f32_to_bf16((float)x);
+}
+
+static inline double get(xlm_dtype t, const void *p, int64_t i) {
+  if (t == XLM_F64) return ((const double *)p)[i];
+  if (t == XLM_F32) return ((const float *)p)[i];
+  if (t == XLM_I32) return ((const int32_t *)p)[i];
+  return xlm_bf16_to_f32(((const uint16_t *)p)[i]);
+}
+
+static inline double rounded(xlm_dtype t, double x) {
+  if (t == XLM_BF16) return xlm_bf16_to_f32(xlm_f32_to_bf16((float)x));
+  return t == XLM_F32 ? (double)(float)x : x;
+}
+
+// What rank `rank` holds at logical index i: of differing size, so that the order of a sum shows.
+static inline double value(uint64_t seed, xlm_dtype t, int64_t rank, int64_t i) {
+  double x = (double)ranks_random(seed, (uint64_t)rank, (uint64_t)i) / 4294967296.0 - 0.5;
+  double size = ranks_random(seed + 1, (uint64_t)i, (uint64_t)rank) % 3 ? 3 : 5000;
+  return rounded(t, t == XLM_I32 ? floor(x * 1e6) : x * size);
+}
+
+// The reduction over the members in order, in the precision the op promises.
+static inline double reduced(const xlm_comm *c, uint32_t axes, const char *kind, uint64_t seed, xlm_dtype t,
+                             int64_t i) {
+  int64_t n = xlm_mesh_group(&c->mesh, axes);
+  double x[MAX_MEMBERS], wide = 0, max = -INFINITY, exps = 0;
+  float narrow = 0;
+  for (int64_t k = 0; k < n; k++) {
+    x[k] = value(seed, t, xlm_mesh_member_rank(&c->mesh, axes, c->coord, k), i);
+    wide = k ? wide + x[k] : x[k], narrow = k ? narrow + (float)x[k] : (float)x[k];
+    max = x[k] > max ? x[k] : max;
+  }
+  if (!strcmp(kind, "max")) return max;
+  if (strcmp(kind, "lse")) return t == XLM_F32 || t == XLM_BF16 ? rounded(t, narrow) : wide;
+  for (int64_t k = 0; k < n; k++) exps += exp(x[k] - max);
+  return t == XLM_F64 ? max + log(exps) : rounded(t, (float)(max + log(exps)));
+}
+
+// ---- splits
+
+static inline void set_sizes(const xlm_comm *c, call *k, int list, int64_t whole, uint32_t axes) {
+  char *at = k->sizes[list];
+  int64_t n = xlm_mesh_group(&c->mesh, axes);
+  for (int64_t i = 0; i < n; i++)
+    at += sprintf(at, "%s%lld", i ? "," : "", (long long)xlm_mesh_split((xlm_piece){0, whole}, 1, n, i).size);
+}
+
+static inline xlm_piece own_piece(const xlm_comm *c, int64_t whole, uint32_t axes) {
+  return xlm_mesh_split((xlm_piece){0, whole}, 1, xlm_mesh_group(&c->mesh, axes),
+                        xlm_mesh_member(&c->mesh, axes, c->coord));
+}
+
+static const char *const meshes[] = {"tp 1",      "tp 2",      "tp 3", "dp 2 tp 2",     "dp 1 tp 4",
+                                     "pp 5 tp 1", "dp 3 tp 2", "dp 7", "pp 2 dp 2 tp 2"};
+
+#endif

@@ -26,4 +26,5 @@ const xlm_op xlm_op_clip_scale = {.name = "clip_scale",
                                   .no_grad = "used after differentiation only",
                                   .doc = "From squared norms (added up) the norm and the factor min(1, value "
                                          "/ (norm + 1e-6)) that clips it to `value`; "
-                                         "without `value` the factor is 1. Results: factor, norm."};
+                                         "without `value` the factor is 1. A norm that is not finite gives a factor that is "
+                                         "not a number, and the optimizers then change nothing. Results: factor, norm."};

@@ -49,7 +49,7 @@ const xlm_op xlm_op_combine = {
     .max_in = 3,
     .n_out = 1,
     .params = params,
-    .layout = "[experts routed *], [over active], [over active] -> [over *] | active: whole, experts: whole, "
+    .layout = "[experts routed *]+, [over active], [over active] -> [over *]+ | active: whole, experts: whole, "
               "routed: match "
               "over",
     .infer = infer,
@@ -85,8 +85,8 @@ const xlm_op xlm_op_combine_bwd = {
     .min_in = 4,
     .max_in = 4,
     .n_out = 2,
-    .layout = "[over *], [experts routed *], [over active], [over active] -> [experts routed *], [over "
-              "active] | active: "
+    .layout = "[over *], [experts routed *]+, [over active], [over active] -> [experts routed *], [over "
+              "active]+ | active: "
               "whole, experts: whole, routed: match over",
     .infer = infer_bwd,
     .no_grad = SHAPE_NO_SECOND,

@@ -111,7 +111,7 @@ const xlm_op xlm_op_dispatch_bwd = {
     .max_in = 2,
     .n_out = 1,
     .layout =
-        "[experts routed *], [over active] -> [over *] | active: whole, experts: whole, routed: match over",
+        "[experts routed *]+, [over active] -> [over *]+ | active: whole, experts: whole, routed: match over",
     .infer = infer_bwd,
     .no_grad = SHAPE_NO_SECOND,
     .cost = cost_bwd,

@@ -1,5 +1,6 @@
 // load_balance: the auxiliary loss that keeps a router from always choosing the same experts (Fedus et al.,
-// "Switch Transformers", with k choices). The counts carry no gradient; the softmax of the logits does.
+// "Switch Transformers", with k choices). A composite: as sums over the tokens of counts and of probabilities
+// it is split like any sum, and two vectors as long as there are experts are all that ranks exchange for it.
 #include "ops/moe_priv.h"
 
 static bool find_experts(xlm_infer *x, const xlm_type *logits, const xlm_type *e, xlm_dim *experts) {
@@ -16,34 +17,36 @@ static bool find_experts(xlm_infer *x, const xlm_type *logits, const xlm_type *e
   return true;
 }
 
-// E / (k T^2), from the logical sizes.
-static double factor(const xlm_infer *x, const xlm_type *logits, const xlm_type *e, xlm_dim experts) {
-  double tokens = moe_full(x, logits) / (double)x->g->dims[experts].full;
-  return (double)x->g->dims[experts].full / (moe_full(x, e) * tokens);
-}
-
 static bool infer(xlm_infer *x) {
   const xlm_type *logits = xlm_infer_type(x, 0), *e = xlm_infer_type(x, 1);
   xlm_dim experts;
   if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the chosen experts")) return false;
   if (!find_experts(x, logits, e, &experts) || !shape_not_packed(x, 0, experts)) return false;
-  xlm_type tokens = shape_without(logits, experts);
-  xlm_infer_set_dims(x, XLM_A_over, tokens.dim, tokens.rank);
-  if (!xlm_attr_find(&x->attrs, XLM_A_scale))
-    xlm_infer_set_float(x, XLM_A_scale, factor(x, logits, e, experts));
   x->out[0] = shape_scalar(shape_wide(logits->dtype));
   return true;
 }
 
-static void grad(xlm_grad *x) {
-  if (!x->need[0]) return;
-  xlm_attr_list as = xlm_attr_list_from(x->b->g->arena, shape_grad_attrs(x));
-  xlm_val in[] = {x->in[0], x->in[1], x->dout[0]};
-  x->din[0] = xlm_emit(x->b, XLM_OP_LOAD_BALANCE_BWD, in, 3, &as);
+static xlm_val over(xlm_build *b, xlm_op_id op, xlm_val x, const xlm_type *dims) {
+  xlm_attr_list l = xlm_attr_list_new(b->g->arena);
+  xlm_attr_put_dims(&l, XLM_A_over, dims->dim, dims->rank);
+  return xlm_emit(b, op, &x, 1, &l);
 }
 
-static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
-  out->flops = 6.0 * (double)xlm_type_elements(xlm_val_type(g, xlm_node_at(g, n)->in[0]), g->dims);
+static xlm_val count(xlm_build *b, xlm_val e, xlm_dim experts) {
+  xlm_attr_list l = xlm_attr_list_new(b->g->arena);
+  xlm_attr_put_dims(&l, XLM_A_experts, &experts, 1);
+  return xlm_emit(b, XLM_OP_EXPERT_COUNT, &e, 1, &l);
+}
+
+// The counts add up to k T, so their mean stands for k T / E: no size of the batch is written into the graph.
+static xlm_val expand(xlm_build *b, const xlm_infer *x) {
+  xlm_type logits = *xlm_infer_type(x, 0), experts = {.rank = 1, .dim = {shape_attr_dim(x, XLM_A_experts)}};
+  xlm_type tokens = shape_without(&logits, experts.dim[0]);
+  xlm_val wide = xlm_cast_to(b, x->in[0], shape_wide(logits.dtype));
+  xlm_val p = over(b, XLM_OP_MEAN, over(b, XLM_OP_SOFTMAX, wide, &experts), &tokens);
+  xlm_val c = count(b, x->in[1], experts.dim[0]);
+  xlm_val sum = over(b, XLM_OP_SUM, xlm_op2(b, XLM_OP_MUL, c, p), &experts);
+  return xlm_op2(b, XLM_OP_DIV, sum, over(b, XLM_OP_MEAN, c, &experts));
 }
 
 static const xlm_param params[] = {{"logits", XLM_P_TENSOR, 0, true},
@@ -57,39 +60,12 @@ const xlm_op xlm_op_load_balance = {
     .max_in = 2,
     .n_out = 1,
     .params = params,
-    .layout = "[over experts], [over *] -> [] | over: whole, experts: whole",
+    .layout = "[over experts], [over *] -> []",
     .infer = infer,
-    .grad = grad,
-    .cost = cost,
+    .expand = expand,
+    .no_grad = "it is written in other operations, which have theirs",
     .doc = "`load_balance(logits, e)`: `E / (k T^2) * sum_i c_i * sum_t p_ti`, with p the softmax of the "
-           "logits over the "
-           "experts (fp32), c_i how often expert i was chosen, T tokens, k choices each, E experts. 1 when "
-           "all is even. "
-           "Gradient to the logits, through p only.",
-};
-
-static bool infer_bwd(xlm_infer *x) {
-  const xlm_type *logits = xlm_infer_type(x, 0), *e = xlm_infer_type(x, 1), *dloss = xlm_infer_type(x, 2);
-  xlm_dim experts;
-  if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the chosen experts")) return false;
-  if (!find_experts(x, logits, e, &experts)) return false;
-  if (dloss->rank || !xlm_infer_is_float(x, 2))
-    return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, 2, "the gradient of the loss must be a scalar");
-  if (!xlm_attr_find(&x->attrs, XLM_A_scale))
-    xlm_infer_set_float(x, XLM_A_scale, factor(x, logits, e, experts));
-  x->out[0] = *logits;
-  return true;
-}
-
-const xlm_op xlm_op_load_balance_bwd = {
-    .name = "load_balance_bwd",
-    .flags = XLM_OPF_INTERNAL,
-    .min_in = 3,
-    .max_in = 3,
-    .n_out = 1,
-    .layout = "[over experts], [over *], [] -> [over experts] | over: whole, experts: whole",
-    .infer = infer_bwd,
-    .no_grad = SHAPE_NO_SECOND,
-    .cost = cost,
-    .doc = "Gradient of `load_balance` to the logits: `dloss * E / (k T^2) * p_ti * (c_i - sum_j c_j p_tj)`.",
+           "logits over the experts (fp32), c_i how often expert i was chosen, T tokens, k choices each, E "
+           "experts. 1 when all is even. Gradient to the logits, through p only. Written as `c = "
+           "expert_count(e)`, `sum(c * mean(p, over ..tokens)) / mean(c)`.",
 };

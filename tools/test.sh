@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test.
 #   tools/test.sh [--cc gcc|clang] [--sanitize] [--build DIR] [ctest arguments...]
-set -eu
+set -euo pipefail
 cd "$(dirname "$0")/.."
 cc=gcc
 sanitize=OFF
@@ -14,10 +14,15 @@ while [ $# -gt 0 ]; do
     *) break ;;
   esac
 done
-[ "$cc" = clang ] && tools/deps.sh clang || tools/deps.sh
-[ -n "$build" ] || build=build/test-$cc$([ $sanitize = ON ] && echo -sanitize || true)
+packages=(libopenmpi-dev openmpi-bin) # optional for users; the tests run plans under mpirun too
+if [ "$cc" = clang ]; then packages+=(clang); fi
+tools/deps.sh "${packages[@]}"
+if [ -z "$build" ]; then
+  build=build/test-$cc
+  if [ $sanitize = ON ]; then build=$build-sanitize; fi
+fi
 launcher=()
-command -v ccache >/dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
+if command -v ccache >/dev/null; then launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache); fi
 cmake -G Ninja -S . -B "$build" -DCMAKE_C_COMPILER="$cc" -DXLM_SANITIZE=$sanitize -DXLM_CHECKED=ON "${launcher[@]}" >/dev/null
 ninja -C "$build" | tail -n 3
-ctest --test-dir "$build" --output-on-failure --timeout 600 "$@"
+ctest --test-dir "$build" --output-on-failure --timeout 900 -j 2 "$@"

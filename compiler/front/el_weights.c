@@ -324,7 +324,7 @@ void xlm_el_weights(xlm_el *e) {
   const xlm_stmt *first = NULL;
   for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
     if (s->kind != XLM_STMT_WEIGHTS) continue;
-    if (!first) first = s;
+    if (!first) first = s, e->g->weights_name = s->name->text;
     for (uint32_t i = 0; i < e->params.n; i++) ((xlm_el_param *)e->params.at[i].value)->mapped = false;
     section x = {.e = e, .stmt = s, .patterns = &patterns, .keep = s == first};
     uint32_t errors = e->diags->errors;

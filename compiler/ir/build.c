@@ -101,6 +101,7 @@ xlm_val xlm_emit_checked(xlm_build *b, xlm_op_id id, const xlm_val *in, int n_in
   *x = (xlm_infer){.g = g, .op = op, .in = operands, .n_in = n_in, .n_out = op->n_out,
                    .fault_operand = -1, .attrs = xlm_attr_freeze(attrs ? attrs : &empty)};
   if (!op->infer(x)) return 0;
+  if (op->expand) return op->expand(b, x);
   xlm_node_info n = {.op = id, .phase = b->phase, .n_in = (uint16_t)n_in, .n_out = (uint16_t)x->n_out, .in = x->in,
                      .attrs = x->attrs, .span = b->span, .scope = b->scope, .round = b->round, .stage = b->stage,
                      .recompute = b->recompute};

@@ -24,6 +24,7 @@ xlm_graph *xlm_graph_like(const xlm_graph *from) {
   xlm_graph *g = xlm_graph_new(from->arena, from->source, from->model);
   g->preset = from->preset;
   for (uint32_t i = 1; i < from->n_dims; i++) XLM_PUSH(g->arena, g->dims, g->n_dims, g->cap_dims, from->dims[i]);
+  g->weights_name = from->weights_name;
   g->weights = from->weights;
   g->n_weights = from->n_weights;
   g->rules = from->rules;

@@ -108,6 +108,7 @@ typedef struct xlm_graph {
   xlm_vals outputs, metrics, losses; // losses: scalars whose sum is minimised (weights already applied)
   xlm_update *updates;
   uint32_t n_updates, cap_updates;
+  const char *weights_name; // of the section: "huggingface"; NULL without one
   xlm_weight_map *weights;
   uint32_t n_weights, cap_weights;
   xlm_shard_rule *rules;

@@ -109,9 +109,13 @@ typedef struct xlm_op {
   // those dimensions means: `sum` (result is partial), `whole` (must not be split), `index` (the kernel masks by the dim's
   // offset; result partial), `place` (the kernel uses the dim's offset), `match a` (split exactly as attribute a). `*: linear`:
   // partial sums may pass through when all operands are partial over the same axes; `*: scaling`: through operand 0
-  // when operand 1 is a constant; `*: sum`: every dimension is summed.
+  // when operand 1 is a constant; `*: sum`: every dimension is summed. `[..]+` on one operand and one result: the result is
+  // linear in that operand, whose partial sums pass to it while the others are whole.
   const char *layout;
   bool (*infer)(xlm_infer *);
+  // A composite (form `composite`): written in other ops. The builder emits these instead, given what infer found; no node
+  // has this op, and it needs no layout, gradient or kernel of its own. NULL for all others.
+  xlm_val (*expand)(xlm_build *, const xlm_infer *);
   void (*grad)(xlm_grad *); // NULL: no_grad says why
   const char *no_grad;
   void (*cost)(const xlm_graph *, xlm_node, xlm_cost *); // NULL: bytes of operands and results, no FLOPs counted

@@ -181,6 +181,10 @@ static void header(printer *p) {
     xlm_text_add(p->out, " preset ");
     quoted(p->out, p->g->preset);
   }
+  if (p->g->weights_name) {
+    xlm_text_add(p->out, " weights ");
+    quoted(p->out, p->g->weights_name);
+  }
   xlm_text_add(p->out, "\n");
   source(p);
 }
@@ -204,6 +208,7 @@ static void dim_line(printer *p, xlm_dim d) {
   xlm_text_printf(p->out, " = %lld", (long long)info->size);
   if (info->full != info->size) xlm_text_printf(p->out, " of %lld", (long long)info->full);
   if (info->offset) xlm_text_printf(p->out, " from %lld", (long long)info->offset);
+  if (info->grain) xlm_text_printf(p->out, " by %lld", (long long)info->grain);
   xlm_text_add(p->out, info->ragged ? " ragged\n" : "\n");
 }
 

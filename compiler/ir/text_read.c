@@ -251,6 +251,7 @@ static bool read_node(reader *r) {
   if (!xlm_lex_want(&r->x, "=") || !xlm_lex_word(&r->x, false, &op)) return false;
   n.op = xlm_op_find(op);
   if (!n.op) return xlm_lex_fail(&r->x, "there is no operation `%.100s`", op);
+  if (xlm_op_at(n.op)->expand) return xlm_lex_fail(&r->x, "`%.100s` stands in models only: graphs hold its parts", op);
   if (!operands(r, &n, n.out ? n.out : r->g->n_values) || !attrs(r, &n.attrs)) return false;
   if (!phase(r, &n.phase) || !place(r, &n)) return false;
   XLM_PUSH(r->arena, r->g->nodes, r->g->n_nodes, r->g->cap_nodes, n);
@@ -259,7 +260,8 @@ static bool read_node(reader *r) {
 
 static bool read_model(reader *r) {
   if (!xlm_lex_quoted(&r->x, &r->g->model)) return false;
-  return !xlm_lex_try(&r->x, "preset") || xlm_lex_quoted(&r->x, &r->g->preset);
+  if (xlm_lex_try(&r->x, "preset") && !xlm_lex_quoted(&r->x, &r->g->preset)) return false;
+  return !xlm_lex_try(&r->x, "weights") || xlm_lex_quoted(&r->x, &r->g->weights_name);
 }
 
 // `source "path" BYTES`, then the source's lines, each behind a bar.
@@ -317,6 +319,7 @@ static bool read_dim(reader *r) {
   d.full = d.size;
   if (xlm_lex_try(&r->x, "of") && !xlm_lex_int(&r->x, 0, MAX_SIZE, &d.full)) return false;
   if (xlm_lex_try(&r->x, "from") && !xlm_lex_int(&r->x, 0, MAX_SIZE, &d.offset)) return false;
+  if (xlm_lex_try(&r->x, "by") && !xlm_lex_int(&r->x, 1, MAX_SIZE, &d.grain)) return false;
   d.ragged = xlm_lex_try(&r->x, "ragged");
   if (xlm_graph_dim_find(r->g, d.name, d.axes))
     return xlm_lex_fail(&r->x, "dimension `%.100s` stands twice", d.name);

@@ -238,7 +238,7 @@ static bool alias_begins_at_state(verifier *v, xlm_node n) {
     bool state = def->op == XLM_OP_STATE || def->op == XLM_OP_PARAM || def->op == XLM_OP_TAKE;
     bool updated = node->in[i] - def->out < (xlm_val)xlm_op_at(def->op)->n_alias;
     if (!state && !updated)
-      return broken(v, "%s updates %%%u (%s), which is no state", node_text(v, n), node->in[i], xlm_op_at(def->op)->name);
+      return broken(v, "%s updates %%%u, which is no state", node_text(v, n), node->in[i]);
   }
   return true;
 }

@@ -6,6 +6,9 @@
 // cut is evaluated in the STEP phase from the sums. Reductions stand above the cut too when their operand no
 // longer has the data's dimensions, so that amax(count, over experts) is that of the whole count. Means over
 // the data are averaged instead of summed.
+//
+// A metric is averaged over the microbatches, except one that knows the data only as counts: it is cut in the
+// same way, so that the load of experts is that of the whole batch, however the batch is divided.
 #include <string.h>
 
 #include "compiler/pass/differentiate_priv.h"
@@ -86,7 +89,7 @@ static bool has_any(const xlm_type *t, const bool *flag) {
 
 static const xlm_op_id reductions[] = {XLM_OP_SUM,     XLM_OP_MEAN,    XLM_OP_AMAX,     XLM_OP_BROADCAST,
                                        XLM_OP_PERMUTE, XLM_OP_SOFTMAX, XLM_OP_LOGSUMEXP};
-static const xlm_op_id means[] = {XLM_OP_MEAN, XLM_OP_CROSS_ENTROPY, XLM_OP_LOAD_BALANCE};
+static const xlm_op_id means[] = {XLM_OP_MEAN, XLM_OP_CROSS_ENTROPY};
 
 static bool is_one_of(xlm_op_id op, const xlm_op_id *ops, size_t n) {
   for (size_t i = 0; i < n; i++)
@@ -131,13 +134,47 @@ static void cut(xlm_differentiation *d, xlm_val v, const bool *data, uint32_t *c
   }
 }
 
-void xlm_diff_carry_updates(xlm_differentiation *d) {
+// Is all that v knows of the data counts, which add up over the microbatches?
+static bool of_counts(xlm_differentiation *d, xlm_val v, const bool *data) {
+  bool *seen = XLM_NEW_N(d->a, bool, d->n_forward), any = false;
+  xlm_val *stack = NULL;
+  uint32_t n_stack = 0, cap_stack = 0;
+  XLM_PUSH(d->a, stack, n_stack, cap_stack, v);
+  while (n_stack) {
+    v = stack[--n_stack];
+    xlm_node def = xlm_val_at(d->out, v)->def;
+    if (!d->sampled[v] || seen[def]) continue;
+    seen[def] = true;
+    const xlm_node_info *n = &d->out->nodes[def];
+    any |= n->op == XLM_OP_EXPERT_COUNT;
+    if (n->op == XLM_OP_EXPERT_COUNT) continue;
+    if (!above_cut(d, n, data)) return false;
+    for (int i = n->n_in; i-- > 0;) XLM_PUSH(d->a, stack, n_stack, cap_stack, n->in[i]);
+  }
+  return any;
+}
+
+static void average_metric(xlm_differentiation *d, const xlm_named_val *m) {
+  const char *name = xlm_arena_printf(d->out->arena, "sum/metric/%s", m->name);
+  xlm_val v = xlm_diff_carry(d, name, d->map[m->val], 1.0 / (double)d->o->microbatches);
+  xlm_vals_add(d->out, &d->out->outputs, m->name, v, m->span);
+}
+
+void xlm_diff_carry_rest(xlm_differentiation *d) {
+  const bool *data = data_dims(d);
+  bool several = d->o->microbatches > 1;
+  uint32_t carried = 0;
   d->carried = XLM_NEW_N(d->a, xlm_val, d->n_forward_values);
   d->again = XLM_NEW_N(d->a, bool, d->n_forward);
-  if (d->o->microbatches == 1 || !d->g->n_updates) return;
-  const bool *data = data_dims(d);
-  uint32_t carried = 0;
-  for (uint32_t i = 0; i < d->g->n_updates; i++) cut(d, d->map[d->g->updates[i].val], data, &carried);
+  d->counted = XLM_NEW_N(d->a, bool, d->g->metrics.n);
+  for (uint32_t i = 0; i < d->g->metrics.n; i++) {
+    const xlm_named_val *m = &d->g->metrics.at[i];
+    d->counted[i] = several && of_counts(d, d->map[m->val], data);
+    if (d->counted[i]) cut(d, d->map[m->val], data, &carried);
+    else average_metric(d, m);
+  }
+  for (uint32_t i = 0; several && i < d->g->n_updates; i++)
+    cut(d, d->map[d->g->updates[i].val], data, &carried);
 }
 
 // The marked nodes once more, in order; afterwards carried[v] is v's value over the whole step.
@@ -162,9 +199,19 @@ static xlm_val own_memory(xlm_differentiation *d, xlm_val v) {
   return copy ? xlm_op2(&d->b, XLM_OP_MAX, v, v) : v;
 }
 
+static void counted_metrics(xlm_differentiation *d) {
+  for (uint32_t i = 0; i < d->g->metrics.n; i++) {
+    const xlm_named_val *m = &d->g->metrics.at[i];
+    if (!d->counted[i]) continue;
+    xlm_build_context(&d->b, xlm_val_node(d->g, m->val));
+    xlm_vals_add(d->out, &d->out->outputs, m->name, xlm_diff_widen(d, d->carried[d->map[m->val]]), m->span);
+  }
+}
+
 void xlm_diff_updates(xlm_differentiation *d) {
   xlm_val *next = XLM_NEW_N(d->a, xlm_val, d->g->n_updates);
   evaluate_again(d);
+  counted_metrics(d);
   for (uint32_t i = 0; i < d->g->n_updates; i++) {
     xlm_val state = d->map[d->g->updates[i].state], v = d->map[d->g->updates[i].val];
     if (d->carried[v]) v = d->carried[v];

@@ -199,7 +199,7 @@ static void differentiate(xlm_differentiation *d) {
   if (d->n_trained) qsort(d->trained, d->n_trained, sizeof *d->trained, by_parameter);
 }
 
-// ---- loss and metrics ----
+// ---- the loss ----
 
 static void total_loss(xlm_differentiation *d) {
   xlm_val sum = 0;
@@ -213,15 +213,6 @@ static void total_loss(xlm_differentiation *d) {
   xlm_vals_add(d->out, &d->out->outputs, "loss", total, span);
 }
 
-static void mean_metrics(xlm_differentiation *d) {
-  for (uint32_t i = 0; i < d->g->metrics.n; i++) {
-    const xlm_named_val *m = &d->g->metrics.at[i];
-    const char *name = xlm_arena_printf(d->out->arena, "sum/metric/%s", m->name);
-    xlm_val v = xlm_diff_carry(d, name, d->map[m->val], 1.0 / (double)d->o->microbatches);
-    xlm_vals_add(d->out, &d->out->outputs, m->name, v, m->span);
-  }
-}
-
 xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_train_options *o) {
   XLM_ASSERT(g->losses.n, "a model without a loss cannot be trained");
   XLM_ASSERT(o->microbatches >= 1, "%lld microbatches", (long long)o->microbatches);
@@ -232,8 +223,7 @@ xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_tr
   survey(&d);
   d.b = xlm_build_new(d.out);
   total_loss(&d);
-  mean_metrics(&d);
-  xlm_diff_carry_updates(&d);
+  xlm_diff_carry_rest(&d);
   differentiate(&d);
   d.b = xlm_build_new(d.out);
   d.b.phase = XLM_PHASE_STEP;

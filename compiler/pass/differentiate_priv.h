@@ -26,9 +26,10 @@ typedef struct xlm_differentiation {
   bool *done;         // by node: swept
   xlm_trained *trained;
   uint32_t n_trained, cap_trained;
-  // Language updates (`update state = expr`), see carry.c:
+  // Language updates (`update state = expr`) and metrics, see carry.c:
   xlm_val *carried; // forward value -> its sum over the microbatches; 0 = none
   bool *again;      // by node: evaluated again in the STEP phase, from carried values
+  bool *counted;    // by metric of the model: evaluated in the STEP phase too
 } xlm_differentiation;
 
 xlm_val xlm_diff_scalar_input(xlm_differentiation *d, const char *name); // one f32 number of the step
@@ -41,8 +42,8 @@ void xlm_diff_name(xlm_differentiation *d, xlm_val v, const char *prefix,
                    const char *name);                      // unless it has one
 xlm_val xlm_diff_widen(xlm_differentiation *d, xlm_val v); // bf16 and i32 -> f32
 
-void xlm_diff_carry_updates(xlm_differentiation *d); // at the end of the forward nodes
-void xlm_diff_updates(xlm_differentiation *d);       // STEP phase
-void xlm_diff_optimize(xlm_differentiation *d);      // STEP phase; the output "grad_norm"
+void xlm_diff_carry_rest(xlm_differentiation *d); // at the end of the forward nodes: for metrics and updates
+void xlm_diff_updates(xlm_differentiation *d);    // STEP phase; also the metrics of counts
+void xlm_diff_optimize(xlm_differentiation *d);   // STEP phase; the output "grad_norm"
 
 #endif

@@ -49,6 +49,7 @@ static const char *brackets(const char *p, int *n, xlm_attr_key keys[XLM_RULE_KE
 
 static const char *values(const char *p, xlm_layout_rule *r) {
   bool results = false;
+  r->carry_in = r->carry_out = -1;
   for (p = blanks(p); *p && *p != '|'; p = blanks(p)) {
     if (*p == '-' && p[1] == '>') {
       results = true;
@@ -57,6 +58,7 @@ static const char *values(const char *p, xlm_layout_rule *r) {
       int *count = results ? &r->n_out : &r->n_in;
       XLM_ASSERT(*count < XLM_RULE_VALUES, "layout rule with too many values");
       p = results ? brackets(p, &r->out[*count].n, r->out[*count].key) : brackets(p, &r->in[*count].n, r->in[*count].key);
+      if (*p == '+') *(results ? &r->carry_out : &r->carry_in) = *count;
       (*count)++;
     } else p++;
   }

@@ -36,6 +36,7 @@ typedef struct xlm_layout_rule {
     xlm_split_rule rule;
   } key[XLM_RULE_KEYS];
   bool sum_all, linear, scaling; // `*: sum`, `*: linear`, `*: scaling`
+  int carry_in, carry_out;       // `[..]+`: partial sums of this operand pass to this result; -1 = none
 } xlm_layout_rule;
 
 // Parses op->layout; our own text, so a mistake in it is a bug (asserted).

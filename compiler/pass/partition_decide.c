@@ -358,10 +358,37 @@ static uint32_t common_partial(const xlm_partitioning *p, const xlm_node_info *n
   return partial;
 }
 
-static void decide_general(xlm_partitioning *p, xlm_node id, const xlm_layout_rule *r, const assign *s) {
+// Where the rule marks one operand and one result: the operand's partial sums, except over axes that split dimensions here.
+static void carry_partial(const xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r, const assign *s,
+                          xlm_node_layouts *l) {
+  if (r->carry_in < 0 || r->carry_in >= n->n_in || r->carry_out >= n->n_out) return;
+  uint32_t partial = p->have[n->in[r->carry_in]].partial;
+  for (int i = 0; i < s->n; i++) partial &= ~s->at[i].axes;
+  l->in[r->carry_in].partial |= partial;
+  l->out[r->carry_out].partial |= partial;
+}
+
+// What is split only because an axis was free gives way to partial sums: they are added first and reduced once.
+static void make_way(assign *s, uint32_t through) {
+  for (int i = 0; i < s->n; i++)
+    if (s->at[i].is_free) s->at[i].axes &= ~through;
+}
+
+// A parameter that ZeRO split is cast where it lies and gathered then: half the bytes.
+static bool casts_split_parameter(const xlm_partitioning *p, const xlm_node_info *n) {
+  return n->op == XLM_OP_CAST && xlm_val_node(p->g, n->in[0])->op == XLM_OP_PARAM &&
+         !xlm_layout_equal(&p->have[n->in[0]], &p->canon[n->in[0]], xlm_val_rank(p, n->in[0]));
+}
+
+static void decide_general(xlm_partitioning *p, xlm_node id, const xlm_layout_rule *r, assign *s) {
   const xlm_node_info *n = &p->g->nodes[id];
   xlm_node_layouts *l = &p->nodes[id];
   uint32_t through = common_partial(p, n);
+  if (casts_split_parameter(p, n)) {
+    l->in[0] = l->out[0] = p->have[n->in[0]];
+    return;
+  }
+  make_way(s, through);
   for (int i = 0; i < s->n; i++) through = s->at[i].axes & through ? 0 : through; // an axis cannot do both
   for (int i = 0; i < n->n_in; i++) {
     l->in[i] = restricted(p, n, r, s, false, i);
@@ -371,6 +398,7 @@ static void decide_general(xlm_partitioning *p, xlm_node id, const xlm_layout_ru
     l->out[i] = restricted(p, n, r, s, true, i);
     l->out[i].partial = partial_of(p, n, r, s, i) | through;
   }
+  carry_partial(p, n, r, s, l);
 }
 
 // ---- ops that update states ----

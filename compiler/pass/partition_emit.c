@@ -33,7 +33,7 @@ static xlm_dim local_dim(emit *e, xlm_dim d, uint32_t axes) {
   if (have) return have;
   xlm_piece piece = xlm_mesh_local(&e->p->o.mesh, info->full, e->p->grain[d], axes, e->coord);
   return xlm_graph_dim_add(e->out, (xlm_dim_info){.name = info->name, .size = piece.size, .full = info->full,
-                                                  .offset = piece.offset, .axes = axes, .grain = e->p->grain[d]});
+                                                  .offset = piece.offset, .axes = axes, .grain = e->p->grain[d] > 1 ? e->p->grain[d] : 0});
 }
 
 // A ragged dimension split over `axes`: room for every row that may come, whatever the router says.

@@ -25,11 +25,14 @@ typedef struct xlm_train_options {
 // needs: losses not empty. gives: updates; outputs: "loss", "grad_norm" and the metrics.
 xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_train_options *o);
 
-typedef enum xlm_recompute { XLM_RECOMPUTE_MARKED, XLM_RECOMPUTE_NONE, XLM_RECOMPUTE_FULL } xlm_recompute;
+// AUTO is no mode of the pass: the planner chooses how many rounds, see compile.c.
+typedef enum xlm_recompute { XLM_RECOMPUTE_MARKED, XLM_RECOMPUTE_NONE, XLM_RECOMPUTE_FULL, XLM_RECOMPUTE_AUTO } xlm_recompute;
 
 // Train graph -> train graph: forward values of marked nodes (FULL: of every repeat round) that the backward needs are
 // computed again just before their first backward use, from values that are kept.
 xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode);
+// FULL for the first `rounds` rounds only: what is kept of the others costs memory and saves time.
+xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t rounds);
 
 // Elementwise nodes -> `fused` nodes (every one, also alone); accumulate(contract) -> contract_acc. gives: no
 // ELEMENTWISE ops, no scalar consts as operands of fused.

@@ -5,6 +5,9 @@
 // region, to any forward node outside, is kept: the next region needs it. Of the rest, what the backward pass
 // reads, and what that is made of, is cloned in front of the region's first backward use. Clones are the same
 // ops on the same operands, and random ones draw by name, so a step gives the same bits with and without.
+//
+// In every mode, what is made of parameters alone (casts to the compute type) is made again: kept, it would be
+// a second copy of the weights for every microbatch in flight, and of the whole weights under ZeRO 3.
 #include <string.h>
 
 #include "compiler/pass/pass_priv.h"
@@ -12,9 +15,11 @@
 typedef struct recomputer {
   const xlm_graph *g;
   xlm_graph *out;
+  int32_t rounds;   // FULL: of the first so many
   uint32_t *region; // by node; 0 = none
   uint32_t n_regions;
   xlm_node *begin, *end; // by region: its nodes lie in [begin, end)
+  bool *of_weights;      // by node: depends on parameters and constants alone; a region by itself
   bool *leaves;          // by value: read by a forward node outside its region
   bool *needed;          // by value: the backward pass needs it again
   bool *emitted;         // by region
@@ -22,9 +27,9 @@ typedef struct recomputer {
   xlm_val *backward;     // the same, as the backward pass sees it
 } recomputer;
 
-static bool eligible(const xlm_node_info *n, xlm_recompute mode) {
+static bool eligible(const recomputer *r, const xlm_node_info *n, xlm_recompute mode) {
   if (n->phase != XLM_PHASE_FWD || xlm_is_leaf(n) || xlm_op_at(n->op)->n_alias) return false;
-  return mode == XLM_RECOMPUTE_FULL ? n->round >= 0 : mode == XLM_RECOMPUTE_MARKED && n->recompute;
+  return mode == XLM_RECOMPUTE_FULL ? n->round >= 0 && n->round < r->rounds : mode == XLM_RECOMPUTE_MARKED && n->recompute;
 }
 
 // How much of a scope names the instance: up to the first number ("layers.3"), else the first word.
@@ -52,6 +57,20 @@ static uint32_t region_of(const recomputer *r, const xlm_node_info *n, xlm_recom
   return same ? r->region[last] : 0;
 }
 
+// Made of parameters and constants alone, elementwise; at least one step away from both.
+static bool of_weights(const recomputer *r, const xlm_node_info *n) {
+  uint32_t flags = xlm_op_at(n->op)->flags;
+  bool cheap = flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_VIEW), weights = false;
+  if (n->phase != XLM_PHASE_FWD || !cheap || flags & XLM_OPF_RANDOM) return false;
+  for (int i = 0; i < n->n_in; i++) {
+    const xlm_node_info *def = xlm_val_node(r->g, n->in[i]);
+    bool made = r->of_weights[r->g->values[n->in[i]].def];
+    if (def->op != XLM_OP_PARAM && def->op != XLM_OP_CONST && !made) return false;
+    weights |= made || def->op == XLM_OP_PARAM;
+  }
+  return weights;
+}
+
 static void find_regions(recomputer *r, xlm_arena *a, xlm_recompute mode) {
   uint32_t cap_begin = 0, n_begin = 0;
   xlm_node last = 0;
@@ -59,7 +78,13 @@ static void find_regions(recomputer *r, xlm_arena *a, xlm_recompute mode) {
   XLM_PUSH(a, r->begin, n_begin, cap_begin, 0);
   for (xlm_node id = 1; id < r->g->n_nodes; id++) {
     const xlm_node_info *n = &r->g->nodes[id];
-    if (!eligible(n, mode)) {
+    r->of_weights[id] = of_weights(r, n);
+    if (r->of_weights[id]) {
+      r->region[id] = n_begin;
+      XLM_PUSH(a, r->begin, n_begin, cap_begin, id);
+      continue;
+    }
+    if (!eligible(r, n, mode)) {
       adjacent &= xlm_is_leaf(n);
       continue;
     }
@@ -89,7 +114,7 @@ static void find_leaving(recomputer *r) {
   for (xlm_node id = 1; id < r->g->n_nodes; id++) {
     const xlm_node_info *n = &r->g->nodes[id];
     for (int i = 0; n->phase == XLM_PHASE_FWD && i < n->n_in; i++)
-      if (r->region[id] != value_region(r, n->in[i])) r->leaves[n->in[i]] = true;
+      if (r->region[id] != value_region(r, n->in[i]) && !r->of_weights[r->g->values[n->in[i]].def]) r->leaves[n->in[i]] = true;
   }
 }
 
@@ -128,18 +153,23 @@ static void clone_node(recomputer *r, xlm_node id) {
     if (r->leaves[old->out + i]) r->backward[old->out + i] = kept[i];
 }
 
-static void clone_region(recomputer *r, uint32_t region) {
-  if (r->emitted[region]) return;
-  r->emitted[region] = true;
-  for (xlm_node id = r->begin[region]; id < r->end[region]; id++)
-    if (r->region[id] == region && is_needed(r, &r->g->nodes[id])) clone_node(r, id);
-}
+static void clone_region(recomputer *r, uint32_t region);
 
 static void clone_operands(recomputer *r, const xlm_node_info *n) {
   for (int i = 0; i < n->n_in; i++)
     if (r->needed[n->in[i]]) clone_region(r, value_region(r, n->in[i]));
   for (xlm_val v = n->out; v < n->out + n->n_out; v++)
     if (r->needed[r->g->values[v].ragged_by]) clone_region(r, value_region(r, r->g->values[v].ragged_by));
+}
+
+static void clone_region(recomputer *r, uint32_t region) {
+  if (r->emitted[region]) return;
+  r->emitted[region] = true;
+  for (xlm_node id = r->begin[region]; id < r->end[region]; id++) {
+    if (r->region[id] != region || !is_needed(r, &r->g->nodes[id])) continue;
+    clone_operands(r, &r->g->nodes[id]); // what is made of weights stands in a region of its own
+    clone_node(r, id);
+  }
 }
 
 static void copy_node(recomputer *r, xlm_node id) {
@@ -149,9 +179,10 @@ static void copy_node(recomputer *r, xlm_node id) {
   for (xlm_val v = n->out; v < n->out + n->n_out; v++) r->backward[v] = r->forward[v];
 }
 
-xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode) {
-  recomputer r = {.g = g, .out = xlm_graph_like(g)};
+static xlm_graph *recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode, int32_t rounds) {
+  recomputer r = {.g = g, .out = xlm_graph_like(g), .rounds = rounds};
   r.region = XLM_NEW_N(a, uint32_t, g->n_nodes);
+  r.of_weights = XLM_NEW_N(a, bool, g->n_nodes);
   r.leaves = XLM_NEW_N(a, bool, g->n_values);
   r.needed = XLM_NEW_N(a, bool, g->n_values);
   r.forward = XLM_NEW_N(a, xlm_val, g->n_values);
@@ -166,4 +197,12 @@ xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mo
   xlm_copy_list(r.out, &r.out->losses, &g->losses, r.forward);
   xlm_copy_updates(r.out, g, r.forward);
   return r.out;
+}
+
+xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode) {
+  return recompute(g, a, mode, INT32_MAX);
+}
+
+xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t rounds) {
+  return recompute(g, a, XLM_RECOMPUTE_FULL, rounds);
 }

@@ -6,9 +6,10 @@
 
 #include "compiler/ir/op.h"
 #include "compiler/planner/spread.h"
+#include "compiler/planner/verify_plan.h"
 #include "runtime/base/philox.h"
 
-static const char *const passes[] = {"elaborate", "simplify", "differentiate", "recompute", "fuse"};
+static const char *const passes[] = {"elaborate", "simplify", "differentiate", "recompute", "partition", "fuse"};
 
 const char *const *xlm_compile_passes(int *n) {
   *n = (int)(sizeof passes / sizeof *passes);
@@ -55,8 +56,13 @@ static xlm_graph *forward_graph(pipeline *p, const xlm_ast *ast, const xlm_compi
 
 static xlm_graph *train_graph(pipeline *p, const xlm_graph *model, const xlm_compile_options *o) {
   xlm_graph *g = xlm_pass_simplify(xlm_pass_differentiate(model, p->a, &o->train), p->a);
-  g = after(p, "differentiate", g);
-  return p->stopped ? NULL : after(p, "recompute", xlm_pass_recompute(g, p->a, o->recompute));
+  return after(p, "differentiate", g);
+}
+
+static xlm_graph *recomputed(pipeline *p, const xlm_graph *g, const xlm_compile_options *o, int32_t rounds) {
+  xlm_graph *r = o->recompute == XLM_RECOMPUTE_AUTO ? xlm_pass_recompute_rounds(g, p->a, rounds)
+                                                    : xlm_pass_recompute(g, p->a, o->recompute);
+  return after(p, "recompute", r);
 }
 
 // ---- the plan around the rank plan ----
@@ -80,8 +86,9 @@ static double flops_per_token(const xlm_graph *g, int64_t tokens) {
 
 static const char *hash_text(xlm_arena *a, const xlm_source *s, const xlm_graph *g) {
   uint64_t h = xlm_hash_text(s->text);
-  for (uint32_t i = 0; i < g->n_config; i++)
-    h = xlm_hash_mix(h ^ xlm_hash_text(g->config[i].name) ^ (uint64_t)(int64_t)(g->config[i].value * 4096));
+  for (uint32_t i = 0; i < g->n_config; i++) // the batch is the run's, not the model's: it changes with the layout
+    if (strcmp(g->config[i].name, "batch"))
+      h = xlm_hash_mix(h ^ xlm_hash_text(g->config[i].name) ^ (uint64_t)(int64_t)(g->config[i].value * 4096));
   return xlm_arena_printf(a, "%016llx", (unsigned long long)h);
 }
 
@@ -97,7 +104,7 @@ static void copy_weights(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
   }
   p->weights = w;
   p->n_weights = g->n_weights; // dims keep their indices: every rank's table begins with the model's
-  p->weights_name = g->n_weights ? "huggingface" : NULL;
+  p->weights_name = g->weights_name;
 }
 
 static void copy_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
@@ -131,18 +138,56 @@ static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *m
 }
 
 // Fused graphs and plans of all ranks.
-static void plan_ranks(pipeline *p, xlm_compiled *c, const xlm_graph *train, const xlm_graph *eval,
+static void plan_as_given(pipeline *p, xlm_compiled *c, const xlm_graph *train, const xlm_graph *eval,
                        const xlm_compile_options *o, xlm_diags *d) {
   xlm_spread spread;
   if (!xlm_spread_plan(p->a, train, eval, o, d, &spread)) return;
   c->train = spread.first_train;
   c->eval = spread.first_eval;
   const xlm_graph *fused = c->train ? c->train : c->eval;
-  if (p->stop_after && !strcmp(p->stop_after, "fuse")) {
-    *p->dump = fused;
+  if (p->stop_after) { // "partition": before fusing, of rank 0
+    *p->dump = !strcmp(p->stop_after, "fuse") ? fused : spread.first_partition;
     return;
   }
-  if (o->backend) c->plan = wrap(p->a, c->source, c->model, train ? train : eval, &spread, o);
+  if (!o->backend) return;
+  const xlm_plan *plan = wrap(p->a, c->source, c->model, train ? train : eval, &spread, o);
+  xlm_plan_check check = plan->n_ranks > 1 ? xlm_plan_verify(plan, p->a) : (xlm_plan_check){0};
+  if (check.text) xlm_diag_push(d, XLM_E_MESH_UNSOUND, (xlm_span){0, 0}, "%s", check.text);
+  else c->plan = plan;
+}
+
+static uint64_t largest_arena(const xlm_plan *p) {
+  uint64_t most = 0;
+  for (uint32_t i = 0; i < p->n_classes; i++)
+    if (p->classes[i]->arena_bytes > most) most = p->classes[i]->arena_bytes;
+  return most;
+}
+
+static int32_t count_rounds(const xlm_graph *g) {
+  int32_t rounds = 0;
+  for (xlm_node n = 1; n < g->n_nodes; n++)
+    if (g->nodes[n].round >= rounds) rounds = g->nodes[n].round + 1;
+  return rounds;
+}
+
+static void plan_ranks(pipeline *p, xlm_compiled *c, const xlm_graph *train, const xlm_graph *eval,
+                       const xlm_compile_options *o, int32_t rounds, xlm_diags *d) {
+  const xlm_graph *g = train ? recomputed(p, train, o, rounds) : NULL;
+  if (!p->stopped) plan_as_given(p, c, g, eval, o, d);
+}
+
+// Recompute chosen by the planner: the fewest rounds with which every rank stays within the limit.
+static void plan_within_limit(pipeline *p, xlm_compiled *c, const xlm_graph *train, const xlm_graph *eval,
+                              const xlm_compile_options *o, xlm_diags *d) {
+  int32_t low = 0, high = count_rounds(train);
+  plan_ranks(p, c, train, eval, o, 0, d);
+  if (!c->plan || !o->memory_limit || largest_arena(c->plan) <= o->memory_limit) return;
+  while (high - low > 1) { // too much with low, not known with high
+    int32_t middle = low + (high - low) / 2;
+    plan_ranks(p, c, train, eval, o, middle, d);
+    *(c->plan && largest_arena(c->plan) <= o->memory_limit ? &high : &low) = middle;
+  }
+  plan_ranks(p, c, train, eval, o, high, d);
 }
 
 xlm_compiled xlm_compile(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o, xlm_diags *d,
@@ -160,6 +205,7 @@ xlm_compiled xlm_compile(xlm_arena *a, const xlm_source *source, const xlm_compi
   xlm_diags again; // the same text was just found right; its warnings were given once
   xlm_diags_init(&again, a, source);
   if (o->with_eval) eval = o->with_train ? forward_graph(&p, ast, o, false, &again) : model;
-  plan_ranks(&p, &c, train, eval, o, d);
+  if (train && o->recompute == XLM_RECOMPUTE_AUTO) plan_within_limit(&p, &c, train, eval, o, d);
+  else plan_ranks(&p, &c, train, eval, o, 0, d);
   return c;
 }

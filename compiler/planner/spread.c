@@ -67,6 +67,7 @@ static bool plan_pipeline(spread *s, const xlm_graph *g) {
 
 static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xlm_partitioning *p, const int32_t *coord) {
   if (!logical) return NULL;
+  if (!s->out->first_partition) s->out->first_partition = logical;
   if (!p) return xlm_pass_fuse(logical, s->a);
   xlm_graph *g = xlm_partition_emit(p, coord);
   if (s->pipeline.stages > 1) g = xlm_pass_pipeline(g, s->a, &s->pipeline, coord[s->pipeline.pp_axis]);
@@ -74,6 +75,7 @@ static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xl
   const char *broken = xlm_graph_verify(g, s->a);
   XLM_ASSERT(!broken, "after partition: %s", broken);
 #endif
+  if (s->out->first_partition == logical) s->out->first_partition = g;
   return xlm_pass_fuse(g, s->a);
 }
 

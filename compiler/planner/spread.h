@@ -9,6 +9,7 @@ typedef struct xlm_spread {
   uint32_t *class_of;      // [n_ranks]
   xlm_rank_plan **classes;
   const xlm_graph *first_train, *first_eval; // of rank 0, fused, for dumps
+  const xlm_graph *first_partition;          // what was fused into the first of them
 } xlm_spread;
 
 // train and eval: simplified logical graphs, either may be NULL. Mistakes (sizes, conflicts, schedules) go to d; false then.

@@ -1,13 +1,32 @@
-// The folded graph in Graphviz' language. Colour says the phase; a box names its block, parameters and FLOPs.
+// The folded graph in Graphviz' language. Colour says the phase; a box names its block, parameters and FLOPs. Collectives and
+// messages are hexagons in the colour of their axis, with the bytes that this rank sends.
 #include "compiler/report/graph_view.h"
 
 static const char *const fill[XLM_PHASES] = {"#e8f1fb", "#fdf0e3", "#fbe9ee", "#eef7ea"};
+
+static const char *const axis_fill[] = {"#f5b84b", "#8bc5a2", "#c9a3e0", "#f29b8f", "#7fb3e6", "#c5c06a", "#a3b1c2", "#e7a1c4"};
 
 static void escaped(xlm_text *t, const char *s) {
   for (; *s; s++) {
     if (*s == '"' || *s == '\\') xlm_text_add(t, "\\");
     xlm_text_addn(t, s, 1);
   }
+}
+
+static int outermost(uint32_t axes) {
+  int i = 0;
+  while (i < 7 && !(axes >> i & 1)) i++;
+  return axes ? i : 0; // send and recv: the pipeline's axis, which is the first
+}
+
+static void comm_box(xlm_text *t, uint32_t id, const xlm_view_box *b, const xlm_mesh *m) {
+  xlm_text_printf(t, "  n%u [label=\"%s", id, b->label);
+  if (b->axes) xlm_text_add(t, " over ");
+  if (b->axes) xlm_view_axes(t, m, b->axes);
+  if (b->wire) xlm_text_printf(t, "\\n%s sent", xlm_text_bytes(t->arena, b->wire));
+  xlm_text_printf(t, "\", shape=hexagon, style=filled, fillcolor=\"%s\"", axis_fill[outermost(b->axes)]);
+  if (b->line) xlm_text_printf(t, ", tooltip=\"line %u\"", b->line);
+  xlm_text_add(t, "];\n");
 }
 
 static void box(xlm_text *t, uint32_t id, const xlm_view_box *b) {
@@ -25,9 +44,11 @@ void xlm_report_graph_dot(const xlm_graph *g, const xlm_graph_view *view, xlm_te
   xlm_text_printf(t, "digraph \"%s\" {\n  rankdir=TB;\n  node [shape=box, style=\"rounded,filled\", "
                      "fontname=\"Helvetica\", fontsize=10];\n  edge [fontname=\"Helvetica\", fontsize=8, color=\"#666666\"];\n",
                   g->model);
-  for (uint32_t i = 0; i < f.n_boxes; i++) box(t, i, &f.boxes[i]);
+  for (uint32_t i = 0; i < f.n_boxes; i++)
+    if (f.boxes[i].comm) comm_box(t, i, &f.boxes[i], view->mesh);
+    else box(t, i, &f.boxes[i]);
   for (uint32_t i = 0; i < f.n_edges; i++)
     xlm_text_printf(t, "  n%u -> n%u [label=\"%s\"];\n", f.edges[i].from, f.edges[i].to,
-                    xlm_view_type(g, f.edges[i].val, t->arena));
+                    xlm_view_type(g, view, f.edges[i].val, t->arena));
   xlm_text_add(t, "}\n");
 }

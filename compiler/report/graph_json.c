@@ -1,4 +1,5 @@
-// Every node and value of a graph as JSON: {"nodes": [{id, op, phase, scope, line, in, out}], "values": [{id, name, type}]}.
+// Every node and value of a graph as JSON: {"nodes": [{id, op, phase, scope, at, in, out}], "values": [{id, name, type}]};
+// collectives and messages also have `over` (axes of the group) and `sent` (bytes), values that are sums to be completed `partial`.
 #include "compiler/ir/op.h"
 #include "compiler/report/graph_view.h"
 
@@ -11,7 +12,13 @@ static void quoted(xlm_text *t, const char *s) {
   xlm_text_add(t, "\"");
 }
 
-static void node(xlm_text *t, const xlm_graph *g, xlm_node id) {
+static void axes_field(xlm_text *t, const char *key, const xlm_mesh *m, uint32_t axes) {
+  xlm_text_printf(t, ", \"%s\": \"", key);
+  xlm_view_axes(t, m, axes);
+  xlm_text_add(t, "\"");
+}
+
+static void node(xlm_text *t, const xlm_graph *g, const xlm_graph_view *view, xlm_node id) {
   const xlm_node_info *n = &g->nodes[id];
   xlm_text_printf(t, "{\"id\": %u, \"op\": \"%s\", \"phase\": \"%s\", \"scope\": ", id, xlm_op_at(n->op)->name,
                   xlm_phase_name(n->phase));
@@ -20,7 +27,12 @@ static void node(xlm_text *t, const xlm_graph *g, xlm_node id) {
   for (int i = 0; i < n->n_in; i++) xlm_text_printf(t, "%s%u", i ? ", " : "", n->in[i]);
   xlm_text_add(t, "], \"out\": [");
   for (int i = 0; i < n->n_out; i++) xlm_text_printf(t, "%s%u", i ? ", " : "", n->out + (xlm_val)i);
-  xlm_text_add(t, "]}");
+  xlm_text_add(t, "]");
+  uint32_t axes = (uint32_t)xlm_attr_int(&n->attrs, XLM_A_axes, 0);
+  if (axes) axes_field(t, "over", view->mesh, axes);
+  uint64_t sent = xlm_view_wire(g, view, id);
+  if (sent) xlm_text_printf(t, ", \"sent\": %llu", (unsigned long long)sent);
+  xlm_text_add(t, "}");
 }
 
 static void named(xlm_text *t, const char *key, const xlm_vals *list) {
@@ -33,18 +45,20 @@ static void named(xlm_text *t, const char *key, const xlm_vals *list) {
   xlm_text_add(t, "]");
 }
 
-void xlm_report_graph_json(const xlm_graph *g, xlm_text *t) {
+void xlm_report_graph_json(const xlm_graph *g, const xlm_graph_view *view, xlm_text *t) {
   xlm_text_add(t, "{\"model\": ");
   quoted(t, g->model);
   xlm_text_add(t, ",\n \"nodes\": [\n");
   for (xlm_node id = 1; id < g->n_nodes; id++) {
-    node(t, g, id);
+    node(t, g, view, id);
     xlm_text_add(t, id + 1 < g->n_nodes ? ",\n" : "],\n \"values\": [\n");
   }
   for (xlm_val v = 1; v < g->n_values; v++) {
     xlm_text_printf(t, "{\"id\": %u, \"name\": ", v);
     quoted(t, g->values[v].name);
-    xlm_text_printf(t, ", \"type\": \"%s\"}%s", xlm_view_type(g, v, t->arena), v + 1 < g->n_values ? ",\n" : "]");
+    xlm_text_printf(t, ", \"type\": \"%s\"", xlm_view_type(g, view, v, t->arena));
+    if (g->values[v].partial) axes_field(t, "partial", view->mesh, g->values[v].partial);
+    xlm_text_add(t, v + 1 < g->n_values ? "},\n" : "}]");
   }
   named(t, "losses", &g->losses);
   named(t, "outputs", &g->outputs);

@@ -5,15 +5,57 @@
 #include <string.h>
 
 #include "compiler/ir/op.h"
+#include "runtime/plan/traffic.h"
 
-const char *xlm_view_type(const xlm_graph *g, xlm_val v, xlm_arena *a) {
-  const xlm_type *t = xlm_val_type(g, v);
+void xlm_view_axes(xlm_text *t, const xlm_mesh *m, uint32_t axes) {
+  if (!m || !m->n) {
+    xlm_text_printf(t, "%u", axes);
+    return;
+  }
+  bool first = true;
+  for (int i = 0; i < m->n; i++) {
+    if (!(axes >> i & 1)) continue;
+    xlm_text_printf(t, "%s%s", first ? "" : ",", m->axis[i]);
+    first = false;
+  }
+}
+
+void xlm_view_type_text(xlm_text *s, const xlm_type *t, const xlm_dim_info *dims, const xlm_mesh *m) {
+  xlm_text_printf(s, "%s[", xlm_dtype_name(t->dtype));
+  for (int i = 0; i < t->rank; i++) {
+    const xlm_dim_info *d = &dims[t->dim[i]];
+    xlm_text_printf(s, "%s%s", i ? ", " : "", d->name);
+    if (d->axes) xlm_text_add(s, "/");
+    if (d->axes) xlm_view_axes(s, m, d->axes);
+    xlm_text_printf(s, " %lld", (long long)d->size);
+  }
+  xlm_text_add(s, "]");
+}
+
+const char *xlm_view_type(const xlm_graph *g, const xlm_graph_view *view, xlm_val v, xlm_arena *a) {
   xlm_text s = xlm_text_new(a);
-  xlm_text_printf(&s, "%s[", xlm_dtype_name(t->dtype));
-  for (int i = 0; i < t->rank; i++)
-    xlm_text_printf(&s, "%s%s %lld", i ? ", " : "", g->dims[t->dim[i]].name, (long long)g->dims[t->dim[i]].size);
-  xlm_text_add(&s, "]");
+  xlm_view_type_text(&s, xlm_val_type(g, v), g->dims, view->mesh);
   return s.data;
+}
+
+static bool is_comm(const xlm_node_info *n) {
+  return xlm_op_at(n->op)->flags & XLM_OPF_COLLECTIVE || n->op == XLM_OP_SEND || n->op == XLM_OP_RECV;
+}
+
+enum { WIRE_VALUES = 4 }; // a collective has at most three operands and one result
+
+uint64_t xlm_view_wire(const xlm_graph *g, const xlm_graph_view *view, xlm_node id) {
+  const xlm_node_info *n = &g->nodes[id];
+  if (!view->mesh || !is_comm(n) || n->n_in > WIRE_VALUES) return 0;
+  xlm_tensor tensors[2 * WIRE_VALUES];
+  uint32_t in[WIRE_VALUES], out[WIRE_VALUES];
+  for (uint32_t i = 0; i < n->n_in; i++) tensors[i] = (xlm_tensor){.type = *xlm_val_type(g, n->in[i])}, in[i] = i;
+  for (uint32_t i = 0; i < n->n_out && i < WIRE_VALUES; i++)
+    tensors[WIRE_VALUES + i] = (xlm_tensor){.type = *xlm_val_type(g, n->out + i)}, out[i] = WIRE_VALUES + i;
+  xlm_instr instr = {.op = xlm_op_at(n->op)->name, .n_in = n->n_in, .n_out = n->n_out, .in = in, .out = out, .attrs = n->attrs};
+  int32_t coord[XLM_MAX_AXES] = {0}; // the graph is rank 0's
+  int axis;
+  return xlm_traffic_bytes(view->mesh, coord, &instr, tensors, g->dims, &axis);
 }
 
 // The first `depth` block names of a scope; the index of a repeat belongs to the name before it.
@@ -28,30 +70,37 @@ static size_t cut(const char *scope, int depth) {
   return strlen(scope);
 }
 
-static bool is_state(const xlm_node_info *n) { return n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE || n->op == XLM_OP_CONST; }
-
-static uint32_t line_of(const xlm_graph *g, xlm_span s) {
+uint32_t xlm_view_line(const xlm_graph *g, xlm_span s) {
   uint32_t line = 0;
   if (!g->source || s.begin == s.end) return 0;
   while (line < g->source->lines && g->source->line_start[line] <= s.begin) line++;
   return line;
 }
 
+static bool is_state(const xlm_node_info *n) { return n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE || n->op == XLM_OP_CONST; }
+
 static uint32_t new_box(xlm_folded *f, xlm_arena *a, xlm_view_box b) {
   XLM_PUSH(a, f->boxes, f->n_boxes, f->cap_boxes, b);
   return f->n_boxes - 1;
 }
 
-static uint32_t box_of(xlm_folded *f, const xlm_graph *g, xlm_node id, const xlm_graph_view *view, xlm_arena *a) {
+static xlm_view_box describe(const xlm_graph *g, xlm_node id, const xlm_graph_view *view, uint32_t stretch) {
   const xlm_node_info *n = &g->nodes[id];
-  xlm_view_box b = {.scope = n->scope, .label = xlm_op_at(n->op)->name, .phase = n->phase, .line = line_of(g, n->span),
-                    .leaf = n->op == XLM_OP_INPUT};
+  xlm_view_box b = {.scope = n->scope, .label = xlm_op_at(n->op)->name, .phase = n->phase, .line = xlm_view_line(g, n->span),
+                    .leaf = n->op == XLM_OP_INPUT, .comm = is_comm(n), .stretch = stretch};
   if (b.leaf) b.label = xlm_attr_text(&n->attrs, XLM_A_name, "input");
-  if (b.leaf || view->depth < 0 || !*n->scope) return new_box(f, a, b);
+  if (b.comm) b.axes = (uint32_t)xlm_attr_int(&n->attrs, XLM_A_axes, 0), b.wire = xlm_view_wire(g, view, id);
+  return b;
+}
+
+static uint32_t box_of(xlm_folded *f, const xlm_graph *g, xlm_node id, const xlm_graph_view *view, uint32_t stretch, xlm_arena *a) {
+  const xlm_node_info *n = &g->nodes[id];
+  xlm_view_box b = describe(g, id, view, stretch);
+  if (b.leaf || b.comm || view->depth < 0 || !*n->scope) return new_box(f, a, b);
   size_t keep = cut(n->scope, view->depth + 1);
   for (uint32_t i = f->n_boxes; i-- > 0;) // the latest box of this scope and phase
     if (f->boxes[i].phase == n->phase && strlen(f->boxes[i].scope) == keep && !strncmp(f->boxes[i].scope, n->scope, keep) &&
-        !f->boxes[i].leaf && keep)
+        !f->boxes[i].leaf && !f->boxes[i].comm && f->boxes[i].stretch == stretch && keep)
       return i;
   b.scope = b.label = xlm_arena_strndup(a, n->scope, keep);
   return new_box(f, a, b);
@@ -80,13 +129,25 @@ static void add_inputs(xlm_folded *f, const xlm_graph *g, const uint32_t *box, x
   }
 }
 
+// How many collectives and messages lie one after the other before a node.
+static uint32_t stretch_of(const xlm_graph *g, xlm_node id, const uint32_t *stretch) {
+  uint32_t most = 0;
+  for (int i = 0; i < g->nodes[id].n_in; i++) {
+    xlm_node def = g->values[g->nodes[id].in[i]].def;
+    uint32_t s = stretch[def] + is_comm(&g->nodes[def]);
+    if (s > most) most = s;
+  }
+  return most;
+}
+
 xlm_folded xlm_view_fold(const xlm_graph *g, const xlm_graph_view *view, xlm_arena *a) {
   xlm_folded f = {0};
-  uint32_t *box = XLM_NEW_N(a, uint32_t, g->n_nodes);
+  uint32_t *box = XLM_NEW_N(a, uint32_t, g->n_nodes), *stretch = XLM_NEW_N(a, uint32_t, g->n_nodes);
   for (xlm_node id = 0; id < g->n_nodes; id++) {
     box[id] = UINT32_MAX;
+    stretch[id] = stretch_of(g, id, stretch);
     if (id == 0 || !drawn(&g->nodes[id], view)) continue;
-    box[id] = box_of(&f, g, id, view, a);
+    box[id] = box_of(&f, g, id, view, stretch[id], a);
     xlm_cost c;
     xlm_op_cost(g, id, &c);
     f.boxes[box[id]].nodes++;

@@ -19,8 +19,10 @@ void xlm_report_model_text(const xlm_graph *g, xlm_text *out);
 typedef struct xlm_graph_view {
   int depth;     // scopes deeper than this are one box; 0 = boxes for top-level blocks of each round; -1 = every op
   const char *only; // scope prefix to draw; NULL = all
+  const xlm_mesh *mesh; // of a partitioned graph: names of the axes; may be NULL
 } xlm_graph_view;
 void xlm_report_graph_dot(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out);
-void xlm_report_graph_json(const xlm_graph *g, xlm_text *out);
+void xlm_report_graph_json(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out);
+void xlm_report_graph_text(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out);
 
 #endif

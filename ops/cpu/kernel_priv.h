@@ -12,6 +12,7 @@
 #define XLM_FORM_leaf(name)
 #define XLM_FORM_view(name)
 #define XLM_FORM_fn(name)
+#define XLM_FORM_composite(name)
 #define XLM_OP(name, NAME, room, form) XLM_FORM_##form(name)
 #include "ops/ops.def"
 #undef XLM_OP
@@ -19,5 +20,6 @@
 #undef XLM_FORM_leaf
 #undef XLM_FORM_view
 #undef XLM_FORM_fn
+#undef XLM_FORM_composite
 
 #endif

@@ -1,4 +1,6 @@
 // sgd on CPUs: one pass over p, m and g.
+#include <math.h>
+
 #include "ops/cpu/kernel_priv.h"
 
 enum { P, M, G, SCALE, LR };
@@ -43,6 +45,7 @@ static void part(void *arg, int worker, int workers) { // chunks of fixed place,
 }
 
 static void run(const xlm_call *c) {
+  if (!isfinite(*(const float *)c->in[SCALE])) return; // the gradient is not finite: all stays as it is
   const xlm_attrs *as = &c->instr->attrs;
   job j = {.p = c->out[P],
            .m = c->out[M],

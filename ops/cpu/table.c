@@ -7,6 +7,7 @@ const xlm_kernel *const *XLM_ISA_NAME(xlm_cpu_kernels)(int *n);
 #define XLM_FORM_leaf(name)
 #define XLM_FORM_view(name)
 #define XLM_FORM_fn(name)
+#define XLM_FORM_composite(name)
 
 static const xlm_kernel *const kernels[] = {
 #define XLM_OP(name, NAME, room, form) XLM_FORM_##form(name)

@@ -55,7 +55,7 @@ static inline float vec_exp(float x) {
   const float round = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
   float y = x < -104.0f ? -104.0f : x;
   y = y > 89.0f ? 89.0f : y;
-  float n = (y * 1.44269504088896341f + round) - round;
+  float shifted = y * 1.44269504088896341f + round, n = shifted - round;
   float r = y - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
   float p = 1.9875691500e-4f;
@@ -65,7 +65,8 @@ static inline float vec_exp(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  int k = (int)n, half = k >> 1; // in two factors: the result may be subnormal or infinite
+  // n from the bits of `shifted`, since a NaN has no integer; in two factors, since the result may be subnormal or infinite
+  int k = (int)(vec_bits(shifted) - vec_bits(round)), half = k >> 1;
   return p * vec_power_of_two(half) * vec_power_of_two(k - half);
 }
 

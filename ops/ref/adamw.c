@@ -6,6 +6,7 @@
 enum { P, M, V, G, SCALE, LR, STEP };
 
 static void run(const xlm_call *c) {
+  if (!isfinite(*ref_in(c, SCALE))) return;
   const xlm_attrs *as = &c->instr->attrs;
   double beta1 = xlm_attr_float(as, XLM_A_beta1, 0.9), beta2 = xlm_attr_float(as, XLM_A_beta2, 0.95);
   double eps = xlm_attr_float(as, XLM_A_eps, 1e-8), decay = xlm_attr_float(as, XLM_A_decay, 0);

@@ -8,6 +8,7 @@ static const xlm_kernel *const kernels[] = {
 #define XLM_FORM_leaf(name)
 #define XLM_FORM_view(name)
 #define XLM_FORM_fn(name)
+#define XLM_FORM_composite(name)
 #define XLM_OP(name, NAME, room, form) XLM_FORM_##form(name)
 #include "ops/ops.def"
 #undef XLM_OP

@@ -6,8 +6,9 @@
 static void run(const xlm_call *c) {
   double sum = 0;
   for (int i = 0; i < c->instr->n_in; i++) sum += *ref_in(c, i);
+  double most = xlm_attr_float(&c->instr->attrs, XLM_A_value, INFINITY);
   *ref_out(c, 1) = sqrt(sum);
-  *ref_out(c, 0) = fmin(1, xlm_attr_float(&c->instr->attrs, XLM_A_value, INFINITY) / (sqrt(sum) + 1e-6));
+  *ref_out(c, 0) = isfinite(sum) ? fmin(1, most / (sqrt(sum) + 1e-6)) : NAN;
 }
 
 const xlm_kernel xlm_ref_clip_scale = {.op = "clip_scale", .run = run};

@@ -1,9 +1,12 @@
 // sgd, the reference.
+#include <math.h>
+
 #include "ops/ref/ref_priv.h"
 
 enum { P, M, G, SCALE, LR };
 
 static void run(const xlm_call *c) {
+  if (!isfinite(*ref_in(c, SCALE))) return;
   double beta = xlm_attr_float(&c->instr->attrs, XLM_A_beta1, 0),
          decay = xlm_attr_float(&c->instr->attrs, XLM_A_decay, 0);
   for (int64_t i = 0; i < xlm_call_elements(c, c->in_type[P]); i++) {

@@ -41,6 +41,10 @@ static xlm_status open_newest(xlm_checkpoint *c, const char *dir, const xlm_fold
     xlm_status s = open_one(c, path, &why);
     c->notes = notes.data;
     if (s == XLM_OK) return s;
+    if (s == XLM_ENV) { // no memory, say: that does not make it a damaged one
+      *err = why;
+      return s;
+    }
     xlm_text_printf(&notes, "skipped %s: %s\n", path, why.text);
   }
   if (!f->n) return xlm_fail(err, XLM_USER, "there is no checkpoint in '%s'", dir);

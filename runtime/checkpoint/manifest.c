@@ -17,27 +17,45 @@ static json_t *hexadecimal(uint64_t v) {
   return json_sprintf("%016" PRIx64, v);
 }
 
-static uint64_t own_hash(const json_t *manifest) {
+static bool own_hash(const json_t *manifest, uint64_t *hash) { // false: no memory
   char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
-  uint64_t h = text ? xlm_hash_bytes(text, strlen(text)) : 0;
+  if (text) *hash = xlm_hash_bytes(text, strlen(text));
   free(text);
-  return h;
+  return text != NULL;
+}
+
+// What is left out for want of memory would not be missed by the checksum, so then there is no manifest at all.
+static json_t *all_or_nothing(json_t *object, bool complete) {
+  if (complete) return object;
+  json_decref(object);
+  return NULL;
 }
 
 static json_t *files_json(const xlm_manifest_file *files, int n) {
   json_t *all = json_object();
+  bool ok = all != NULL;
   for (int i = 0; i < n; i++)
-    json_object_set_new(
+    ok &= !json_object_set_new(
         all, files[i].name,
         json_pack("{s:I, s:o}", "bytes", (json_int_t)files[i].size, "xxh64", hexadecimal(files[i].hash)));
-  return all;
+  return all_or_nothing(all, ok);
 }
 
 static json_t *settings_json(const xlm_checkpoint_info *info) {
   json_t *all = json_object();
+  bool ok = all != NULL;
   for (int i = 0; i < info->n_settings; i++)
-    json_object_set_new(all, info->settings[i].key, json_string(info->settings[i].value));
-  return all;
+    ok &= !json_object_set_new(all, info->settings[i].key, json_string(info->settings[i].value));
+  return all_or_nothing(all, ok);
+}
+
+// jansson (2.14) goes on when memory fails in the middle of a text, so the text is read again before it is believed.
+static bool reads_back(const json_t *m, const char *text, uint64_t hash) {
+  uint64_t again = 0;
+  json_t *back = json_loads(text, 0, NULL);
+  bool same = back && json_equal(back, m) && !json_object_del(back, "checksum") && own_hash(back, &again);
+  json_decref(back);
+  return same && again == hash;
 }
 
 char *xlm_manifest_text(const xlm_checkpoint_info *info, const xlm_manifest_file *files, int n) {
@@ -46,11 +64,15 @@ char *xlm_manifest_text(const xlm_checkpoint_info *info, const xlm_manifest_file
                         (json_int_t)info->samples, "seed", json_sprintf("%" PRIu64, info->seed), "model",
                         info->model_path, "text_hash", info->text_hash, "settings", settings_json(info),
                         "files", files_json(files, n));
+  uint64_t hash = 0;
   if (!m) return NULL;
-  json_object_set_new(m, "checksum", hexadecimal(own_hash(m)));
-  char *text = json_dumps(m, JSON_INDENT(2));
+  bool ok = own_hash(m, &hash) && !json_object_set_new(m, "checksum", hexadecimal(hash));
+  char *text = ok ? json_dumps(m, JSON_INDENT(2)) : NULL;
+  ok = text && reads_back(m, text, hash);
   json_decref(m);
-  return text;
+  if (ok) return text;
+  free(text);
+  return NULL;
 }
 
 static bool hash_is(const json_t *text, uint64_t hash) {
@@ -102,8 +124,10 @@ static void read_info(xlm_arena *a, const json_t *m, xlm_checkpoint_info *out) {
 static xlm_status check_manifest(const char *path, json_t *m, xlm_error *err) {
   json_t *checksum = json_incref(json_object_get(m, "checksum"));
   json_object_del(m, "checksum");
-  bool good = hash_is(checksum, own_hash(m));
+  uint64_t hash = 0;
+  bool hashed = own_hash(m, &hash), good = hash_is(checksum, hash);
   json_decref(checksum);
+  if (!hashed) return xlm_fail(err, XLM_ENV, "no memory to read '%s/manifest.json'", path);
   if (!good) return xlm_fail(err, XLM_USER, "'%s/manifest.json' is damaged: its checksum is wrong", path);
   json_int_t version = json_integer_value(json_object_get(m, "version"));
   if (version != VERSION)

@@ -33,6 +33,7 @@ static xlm_st_dtype file_dtype(xlm_dtype t) {
 }
 
 typedef struct rest { // the states of optimizer.safetensors
+  const xlm_store *store;
   const xlm_stored **at;
   void *buffer;
 } rest;
@@ -44,15 +45,14 @@ static xlm_status fill_rest(void *arg, int i, const void **data, xlm_error *err)
   free(r->buffer);
   r->buffer = malloc((size_t)t->n * xlm_dtype_bytes(t->dtype) + 1);
   if (!r->buffer) return xlm_fail(err, XLM_ENV, "no memory for state '%s'", t->name);
-  xlm_store_get(t, 0, t->n, r->buffer);
   *data = r->buffer;
-  return XLM_OK;
+  return xlm_store_read(r->store, t, r->buffer, err);
 }
 
 static xlm_status write_rest(const xlm_store *s, const char *path, uint64_t *hash, uint64_t *size,
                              xlm_error *err) {
   size_t most = (size_t)s->n + 1;
-  rest r = {calloc(most, sizeof *r.at), NULL};
+  rest r = {s, calloc(most, sizeof *r.at), NULL};
   xlm_st_tensor *list = calloc(most, sizeof *list);
   xlm_status status = XLM_ENV;
   int n = 0;
@@ -143,22 +143,35 @@ xlm_status xlm_checkpoint_clear(const char *dir, xlm_error *err) {
   return remove_old(dir, -1, 0, true, err);
 }
 
+static xlm_status write_checkpoint(saver *s, const char *dir, int keep, char path[4096], xlm_error *err) {
+  char final[4352];
+  XLM_TRY(xlm_file_make_folders(dir, err));
+  xlm_folder_remove_temporary(dir);
+  xlm_folder_path(dir, s->info->step, final);
+  snprintf(s->folder, sizeof s->folder, "%.3900s/" XLM_FOLDER_TEMPORARY "%ld", dir, (long)getpid());
+  XLM_TRY(xlm_file_make_folders(s->folder, err));
+  xlm_error ignored;
+  xlm_status status = write_all(s, err);
+  if (status == XLM_OK)
+    status = put_in_place(dir, s->folder, final, err);
+  else if (xlm_file_remove_tree(s->folder, &ignored) != XLM_OK)
+    return status;
+  if (status == XLM_OK && path) snprintf(path, 4096, "%.4095s", final);
+  return status == XLM_OK ? remove_old(dir, s->info->step, keep, false, err) : status;
+}
+
+// A failure here must end the run elsewhere too: the caller tells the others (xlm_team_fail), who wait for requests.
 xlm_status xlm_checkpoint_save(const xlm_store *store, const xlm_plan *p, const char *dir,
                                const xlm_checkpoint_info *info, int keep, char path[4096], xlm_error *err) {
   saver s = {.store = store, .plan = p, .info = info};
-  char final[4352];
   if (strlen(dir) > 3900) return xlm_fail(err, XLM_USER, "the path '%.60s...' is too long", dir);
-  XLM_TRY(xlm_file_make_folders(dir, err));
-  xlm_folder_remove_temporary(dir);
-  xlm_folder_path(dir, info->step, final);
-  snprintf(s.folder, sizeof s.folder, "%.3900s/" XLM_FOLDER_TEMPORARY "%ld", dir, (long)getpid());
-  XLM_TRY(xlm_file_make_folders(s.folder, err));
-  xlm_error ignored;
-  xlm_status status = write_all(&s, err);
-  if (status == XLM_OK)
-    status = put_in_place(dir, s.folder, final, err);
-  else if (xlm_file_remove_tree(s.folder, &ignored) != XLM_OK)
-    return status;
-  if (status == XLM_OK && path) snprintf(path, 4096, "%.4095s", final);
-  return status == XLM_OK ? remove_old(dir, info->step, keep, false, err) : status;
+  if (store->peers && store->peers->rank != 0) {
+    char name[4352];
+    XLM_TRY(xlm_store_serve(store, err));
+    xlm_folder_path(dir, info->step, name);
+    if (path) snprintf(path, 4096, "%.4095s", name);
+    return XLM_OK;
+  }
+  XLM_TRY(write_checkpoint(&s, dir, keep, path, err));
+  return xlm_store_release(store, err);
 }

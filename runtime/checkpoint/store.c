@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/checkpoint/init.h"
+#include "runtime/checkpoint/store_priv.h"
 #include "runtime/device/kernel.h"
 #include "runtime/plan/mesh.h"
 
@@ -62,9 +63,17 @@ static void exchange(const xlm_view *v, size_t bytes, int64_t first, int64_t n, 
   }
 }
 
+void xlm_view_scatter(const xlm_view *v, size_t bytes, int64_t first, int64_t n, const char *from, char *out) {
+  for (int64_t at = first, part; at < first + n; at += part) {
+    int64_t left = v->run - at % v->run;
+    part = left < first + n - at ? left : first + n - at;
+    memcpy(out + (size_t)logical_index(v, at) * bytes, from + (size_t)(at - first) * bytes, (size_t)part * bytes);
+  }
+}
+
 void xlm_store_get(const xlm_stored *t, int64_t first, int64_t n, void *out) {
   for (int i = 0; i < t->n_views; i++)
-    exchange(&t->views[i], xlm_dtype_bytes(t->dtype), first, n, out, false);
+    if (!t->views[i].repeats) exchange(&t->views[i], xlm_dtype_bytes(t->dtype), first, n, out, false);
 }
 
 void xlm_store_put(const xlm_stored *t, int64_t first, int64_t n, const void *in) {
@@ -74,7 +83,7 @@ void xlm_store_put(const xlm_stored *t, int64_t first, int64_t n, const void *in
 }
 
 void *xlm_store_whole(const xlm_stored *t) {
-  return t->n_views == 1 && t->views[0].n == t->n ? t->views[0].data : NULL;
+  return t->n_views == 1 && !t->n_away && t->views[0].n == t->n ? t->views[0].data : NULL;
 }
 
 const xlm_stored *xlm_store_find(const xlm_store *s, const char *name) {
@@ -102,23 +111,62 @@ static xlm_stored *entry_of(xlm_store *s, const xlm_plan *p, const xlm_rank_plan
     t->n *= t->shape[i];
   }
   t->views = XLM_NEW_N(s->arena, xlm_view, p->n_ranks);
+  t->away = XLM_NEW_N(s->arena, xlm_view, p->n_ranks);
   return t;
+}
+
+static bool same_box(const xlm_view *a, const xlm_view *b) {
+  return !memcmp(a->size, b->size, sizeof a->size) && !memcmp(a->offset, b->offset, sizeof a->offset);
+}
+
+static bool is_among(const xlm_view *list, int n, const xlm_view *v) {
+  for (int i = 0; i < n; i++)
+    if (same_box(&list[i], v)) return true;
+  return false;
+}
+
+// What ranks here hold counts before what others do, so that a state that is here whole is never asked for.
+static void add_view(xlm_stored *t, xlm_view v, bool here) {
+  if (here) {
+    v.repeats = is_among(t->views, t->n_views, &v);
+    t->views[t->n_views++] = v;
+  } else if (!is_among(t->away, t->n_away, &v))
+    t->away[t->n_away++] = v;
+}
+
+static void drop_held(xlm_stored *t) {
+  int kept = 0;
+  for (int i = 0; i < t->n_away; i++)
+    if (t->away[i].n && !is_among(t->views, t->n_views, &t->away[i])) t->away[kept++] = t->away[i];
+  t->n_away = kept;
+}
+
+static int by_name(const void *a, const void *b) { // an order that no layout changes: the same files from each
+  return strcmp(((const xlm_stored *)a)->name, ((const xlm_stored *)b)->name);
 }
 
 static void collect(xlm_store *s, const xlm_plan *p, xlm_store_address *address, void *arg) {
   size_t most = 0;
   for (uint32_t c = 0; c < p->n_classes; c++) most += p->classes[c]->n_states;
   s->at = XLM_NEW_N(s->arena, xlm_stored, most);
+  xlm_stored ***entries = XLM_NEW_N(s->arena, xlm_stored **, p->n_classes); // found once per class
   for (uint32_t rank = 0; rank < p->n_ranks; rank++) {
-    const xlm_rank_plan *rp = p->classes[p->class_of[rank]];
+    uint32_t class = p->class_of[rank];
+    const xlm_rank_plan *rp = p->classes[class];
+    bool fresh = !entries[class];
+    if (fresh) entries[class] = XLM_NEW_N(s->arena, xlm_stored *, rp->n_states);
     xlm_dim_info *dims = XLM_NEW_N(s->arena, xlm_dim_info, rp->n_dims);
     xlm_mesh_rank_dims(p, rank, dims);
     for (uint32_t i = 0; i < rp->n_states; i++) {
-      xlm_stored *t = entry_of(s, p, rp, &rp->states[i]);
+      if (fresh) entries[class][i] = entry_of(s, p, rp, &rp->states[i]);
       void *at = address(arg, rank, i); // NULL: another process has it
-      if (at) t->views[t->n_views++] = view_of(&rp->tensors[rp->states[i].tensor].type, dims, at);
+      xlm_view v = view_of(&rp->tensors[rp->states[i].tensor].type, dims, at);
+      v.owner = rank;
+      add_view(entries[class][i], v, at != NULL);
     }
   }
+  for (int i = 0; i < s->n; i++) drop_held(&s->at[i]);
+  if (s->n) qsort(s->at, (size_t)s->n, sizeof *s->at, by_name);
 }
 
 xlm_status xlm_store_new(const xlm_plan *p, xlm_store_address *address, void *arg, xlm_store **out,

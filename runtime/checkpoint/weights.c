@@ -197,8 +197,10 @@ static void build(mapping *m, const xlm_store *s) {
   }
 }
 
-// A parameter as f32: where it lies when possible, else gathered into memory that is kept for the next piece.
+// A parameter as f32: where it lies when possible, else in memory that is kept for the next piece: collected from all
+// processes (export), or what this one has of it (import).
 typedef struct holder {
+  const xlm_store *store;
   const xlm_stored *param;
   float *whole;  // what to use
   float *buffer; // owned
@@ -208,7 +210,7 @@ static void release(holder *h) {
   if (h->param && h->whole == h->buffer) xlm_store_put(h->param, 0, h->param->n, h->whole);
 }
 
-static xlm_status hold(holder *h, const xlm_stored *t, bool gather, xlm_error *err) {
+static xlm_status hold(holder *h, const xlm_stored *t, bool collect, xlm_error *err) {
   if (h->param == t) return XLM_OK;
   h->param = t;
   if (t->dtype != XLM_F32) return xlm_fail(err, XLM_USER, "parameter '%s' is not kept in f32", t->name);
@@ -217,7 +219,8 @@ static xlm_status hold(holder *h, const xlm_stored *t, bool gather, xlm_error *e
   if (!bigger)
     return xlm_fail(err, XLM_ENV, "no memory for parameter '%s' (%lld values)", t->name, (long long)t->n);
   h->whole = h->buffer = bigger;
-  if (gather) xlm_store_get(t, 0, t->n, h->whole);
+  if (collect) return xlm_store_read(h->store, t, h->whole, err);
+  xlm_store_get(t, 0, t->n, h->whole);
   return XLM_OK;
 }
 
@@ -256,18 +259,18 @@ static xlm_status fill_item(void *arg, int i, const void **data, xlm_error *err)
   return XLM_OK;
 }
 
-static xlm_status write_items(const mapping *m, const char *path, uint64_t *hash, uint64_t *size,
+static xlm_status write_items(const mapping *m, const xlm_store *s, const char *path, uint64_t *hash, uint64_t *size,
                               xlm_error *err) {
   xlm_st_tensor *list = XLM_NEW_N(m->arena, xlm_st_tensor, m->n);
   for (uint32_t i = 0; i < m->n; i++) {
     list[i] = (xlm_st_tensor){.name = m->items[i].name, .dtype = XLM_ST_F32, .rank = m->items[i].rank};
     memcpy(list[i].shape, m->items[i].shape, sizeof m->items[i].shape);
   }
-  exporter e = {.m = m};
-  xlm_status s = xlm_safetensors_write(path, list, (int)m->n, fill_item, &e, hash, size, err);
+  exporter e = {.m = m, .from = {.store = s}};
+  xlm_status status = xlm_safetensors_write(path, list, (int)m->n, fill_item, &e, hash, size, err);
   free(e.buffer);
   free(e.from.buffer);
-  return s;
+  return status;
 }
 
 xlm_status xlm_weights_export(const xlm_store *s, const xlm_plan *p, const char *path, uint64_t *hash,
@@ -277,7 +280,7 @@ xlm_status xlm_weights_export(const xlm_store *s, const xlm_plan *p, const char 
   xlm_status status;
   if (XLM_ARENA_TRY(m.arena)) {
     build(&m, s);
-    status = write_items(&m, path, hash, size, err);
+    status = write_items(&m, s, path, hash, size, err);
   } else
     status = xlm_fail(err, XLM_ENV, "no memory for the table of weights");
   xlm_arena_free(m.arena);
@@ -315,7 +318,7 @@ static xlm_status read_item(mapping *m, const item *x, const xlm_st_tensor *t, h
   xlm_status s = xlm_safetensors_floats(t, 0, x->n, buffer) ? XLM_OK : XLM_USER;
   for (uint32_t k = 0; k < x->n_pieces && s == XLM_OK; k++) {
     if (to->param != x->pieces[k].param) release(to);
-    s = hold(to, x->pieces[k].param, true, err);
+    s = hold(to, x->pieces[k].param, false, err);
     if (s == XLM_OK) copy_piece(&x->pieces[k], to->whole, buffer, false);
   }
   free(buffer);

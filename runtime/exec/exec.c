@@ -266,18 +266,30 @@ static xlm_bad_tensor describe(const xlm_exec *e, uint32_t tensor, const xlm_ins
   return (xlm_bad_tensor){name ? name : "(unnamed)", in->op, in->scope, in->line};
 }
 
-xlm_bad_tensor xlm_exec_first_bad(xlm_exec *e, xlm_step_env env) {
-  e->env = env;
+static xlm_bad_tensor bad_state(xlm_exec *e) {
   for (uint32_t i = 0; i < e->rank->n_states; i++)
     if (!is_finite(e, e->rank->states[i].tensor)) return describe(e, e->rank->states[i].tensor, NULL);
-  for (uint32_t s = 0; s < e->rank->n_segments; s++) {
-    if (e->rank->segments[s].kind != XLM_SEG_F) continue;
-    for (uint32_t i = 0; i < e->rank->segments[s].n; i++) {
-      const xlm_instr *in = &e->rank->instrs[e->rank->segments[s].first + i];
-      e->bound[e->rank->segments[s].first + i].kernel->run(&e->bound[e->rank->segments[s].first + i].call);
-      for (int k = 0; k < in->n_out; k++)
-        if (!is_finite(e, in->out[k])) return describe(e, in->out[k], in);
-    }
-  }
   return (xlm_bad_tensor){NULL, NULL, NULL, 0};
+}
+
+// Runs a segment in slot 0; *bad becomes the first bad result, if there was none before.
+static void look_at_segment(xlm_exec *e, const xlm_segment *s, xlm_bad_tensor *bad) {
+  for (uint32_t i = s->first; i < s->first + s->n; i++) {
+    bound *b = &e->bound[i];
+    const xlm_instr *in = b->call.instr;
+    if (b->n_slotted && e->rank->n_slots > 1) move_to_slot(e, b, 0);
+    if (b->communicates) announce(e, b);
+    b->kernel->run(&b->call);
+    for (int k = 0; k < in->n_out && !bad->name; k++)
+      if (!is_finite(e, in->out[k])) *bad = describe(e, in->out[k], in);
+  }
+}
+
+// With other ranks everything runs to the end, whatever is found: they wait for this rank's part of what is communicated.
+xlm_bad_tensor xlm_exec_first_bad(xlm_exec *e, xlm_step_env env) {
+  xlm_bad_tensor bad = bad_state(e);
+  e->env = env;
+  for (uint32_t s = 0; s < e->rank->n_segments && (e->comm || !bad.name); s++)
+    if (e->rank->segments[s].kind == XLM_SEG_F) look_at_segment(e, &e->rank->segments[s], &bad);
+  return bad;
 }

@@ -10,10 +10,14 @@ typedef struct member {
   int64_t rank;
   xlm_status status;
   xlm_error err;
+  xlm_bad_tensor bad;
 } member;
 
 struct xlm_team {
-  int n;
+  const xlm_plan *plan;
+  int n, processes;
+  void **shared;        // by process: where its part of a share goes, and how long it is
+  size_t *shared_bytes;
   member *members;
   xlm_pool *ranks; // NULL for one
   // Of the step in hand:
@@ -27,6 +31,17 @@ int xlm_team_size(const xlm_team *t) { return t->n; }
 xlm_exec *xlm_team_exec(const xlm_team *t, int i) { return t->members[i].exec; }
 int64_t xlm_team_rank(const xlm_team *t, int i) { return t->members[i].rank; }
 xlm_comm *xlm_team_comm(const xlm_team *t, int i) { return t->members[i].comm; }
+const xlm_plan *xlm_team_plan(const xlm_team *t) { return t->plan; }
+int xlm_team_processes(const xlm_team *t) { return t->processes; }
+int xlm_team_process(const xlm_team *t) { return t->processes > 1 ? (int)t->members[0].rank : 0; }
+xlm_comm *xlm_team_peers(const xlm_team *t) { return t->processes > 1 ? t->members[0].comm : NULL; }
+
+void *xlm_team_state(void *team, uint32_t rank, uint32_t state) {
+  xlm_team *t = team;
+  for (int i = 0; i < t->n; i++)
+    if (t->members[i].rank == rank) return xlm_exec_state(t->members[i].exec, state);
+  return NULL;
+}
 
 void xlm_team_close(xlm_team *t) {
   if (!t) return;
@@ -35,6 +50,8 @@ void xlm_team_close(xlm_team *t) {
     xlm_exec_close(t->members[i].exec);
     if (t->members[i].comm) t->members[i].comm->backend->close(t->members[i].comm);
   }
+  free(t->shared);
+  free(t->shared_bytes);
   free(t->members);
   free(t);
 }
@@ -62,45 +79,95 @@ static xlm_status open_members(xlm_team *t, const xlm_plan *plan, const xlm_back
   return XLM_OK;
 }
 
+static xlm_status open_team(xlm_team *t, const xlm_backend *backend, int threads, xlm_launch launch, double timeout_s,
+                            xlm_error *err) {
+  t->members = calloc((size_t)t->n, sizeof *t->members);
+  t->shared = calloc((size_t)t->processes, sizeof *t->shared);
+  t->shared_bytes = calloc((size_t)t->processes, sizeof *t->shared_bytes);
+  if (!t->members || !t->shared || !t->shared_bytes)
+    return xlm_fail(err, XLM_ENV, "no memory for a team of %u ranks", t->plan->n_ranks);
+  XLM_TRY(open_comms(t, t->plan, launch, timeout_s, err));
+  XLM_TRY(open_members(t, t->plan, backend, threads, err));
+  return t->n > 1 ? xlm_pool_new(t->n, &t->ranks, err) : XLM_OK;
+}
+
 xlm_status xlm_team_open(const xlm_plan *plan, const xlm_backend *backend, int threads, xlm_launch launch, double timeout_s,
                          xlm_team **out, xlm_error *err) {
   *out = NULL;
   xlm_team *t = calloc(1, sizeof *t);
-  if (t) t->n = launch == XLM_LAUNCH_MPI ? 1 : (int)plan->n_ranks;
-  if (t) t->members = calloc((size_t)t->n, sizeof *t->members);
-  if (!t || !t->members) {
-    free(t);
-    return xlm_fail(err, XLM_ENV, "no memory for a team of %u ranks", plan->n_ranks);
+  if (!t) return xlm_fail(err, XLM_ENV, "no memory for a team of %u ranks", plan->n_ranks);
+  bool mpi = launch == XLM_LAUNCH_MPI && plan->n_ranks > 1;
+  t->plan = plan;
+  t->n = mpi ? 1 : (int)plan->n_ranks;
+  t->processes = mpi ? (int)plan->n_ranks : 1;
+  xlm_status s = open_team(t, backend, threads, launch, timeout_s, err);
+  if (s == XLM_OK) {
+    *out = t;
+    return s;
   }
-  xlm_status s = open_comms(t, plan, launch, timeout_s, err);
-  if (s == XLM_OK) s = open_members(t, plan, backend, threads, err);
-  if (s == XLM_OK && t->n > 1) s = xlm_pool_new(t->n, &t->ranks, err);
-  if (s != XLM_OK) xlm_team_close(t);
-  else *out = t;
+  if (t->members) xlm_team_fail(t, err->text); // whoever waits for this process
+  xlm_team_close(t);
   return s;
 }
+
+// ---- between processes ----
+
+void xlm_team_at(xlm_team *t, const char *what) {
+  for (int i = 0; i < t->n; i++)
+    if (t->members[i].comm) xlm_comm_at(t->members[i].comm, what);
+}
+
+void xlm_team_fail(xlm_team *t, const char *why) {
+  xlm_comm *c = t->members[0].comm;
+  if (c && c->err.status == XLM_OK) c->backend->fail(c, why);
+}
+
+xlm_status xlm_team_share(xlm_team *t, const void *mine, size_t bytes, void *all, xlm_error *err) {
+  xlm_comm *c = xlm_team_peers(t);
+  if (!c) {
+    memcpy(all, mine, bytes);
+    return XLM_OK;
+  }
+  uint64_t sent[XLM_MAX_AXES];
+  memcpy(sent, c->bytes_sent, sizeof sent);
+  for (int k = 0; k < t->processes; k++) {
+    t->shared[k] = (char *)all + (size_t)k * bytes;
+    t->shared_bytes[k] = bytes;
+  }
+  xlm_status s = c->backend->all_gather(c, UINT32_MAX, mine, t->shared, t->shared_bytes);
+  memcpy(c->bytes_sent, sent, sizeof sent);
+  if (s != XLM_OK) *err = c->err;
+  return s;
+}
+
+void xlm_team_places(const xlm_team *t, xlm_text *out) {
+  for (int i = 0; i < t->n; i++) {
+    const char *where = t->members[i].comm ? __atomic_load_n(&t->members[i].comm->where, __ATOMIC_RELAXED) : NULL;
+    xlm_text_printf(out, "rank %lld: %s\n", (long long)t->members[i].rank, where ? where : "no operation");
+  }
+}
+
+// ---- steps ----
 
 static void run_member(void *arg, int i, int n) {
   xlm_team *t = arg;
   member *m = &t->members[i];
   (void)n;
+  if (m->comm) xlm_comm_at(m->comm, t->eval ? "the evaluation" : "the step");
   void *feed_arg = t->feed_args ? t->feed_args[i] : NULL;
   m->status = t->eval ? xlm_exec_eval(m->exec, t->env, &m->err) : xlm_exec_step(m->exec, t->env, t->feed, feed_arg, &m->err);
   if (m->status != XLM_OK && m->comm) m->comm->backend->fail(m->comm, m->err.text);
 }
 
-// A rank that failed by itself explains more than those that saw a peer fail: comm errors come last.
+// Through the comm every rank knows the one failure that ended the run, as one sentence with the rank in it.
 static xlm_status first_failure(const xlm_team *t, xlm_error *err) {
-  const member *worst = NULL;
   for (int i = 0; i < t->n; i++) {
     const member *m = &t->members[i];
-    bool secondary = m->comm && m->comm->err.status != XLM_OK;
-    if (m->status != XLM_OK && (!worst || !secondary)) worst = m;
-    if (m->status != XLM_OK && !secondary) break;
+    if (m->status == XLM_OK) continue;
+    *err = m->comm && m->comm->err.status != XLM_OK ? m->comm->err : m->err;
+    return m->status;
   }
-  if (!worst) return XLM_OK;
-  *err = worst->err;
-  return worst->status;
+  return XLM_OK;
 }
 
 static xlm_status run_all(xlm_team *t, xlm_error *err) {
@@ -121,6 +188,24 @@ xlm_status xlm_team_eval(xlm_team *t, xlm_step_env env, xlm_error *err) {
   t->feed_args = NULL;
   t->eval = true;
   return run_all(t, err);
+}
+
+static void look_member(void *arg, int i, int n) {
+  xlm_team *t = arg;
+  (void)n;
+  t->members[i].bad = xlm_exec_first_bad(t->members[i].exec, t->env);
+}
+
+xlm_bad_tensor xlm_team_first_bad(xlm_team *t, xlm_step_env env) {
+  const xlm_bad_tensor *found = NULL;
+  t->env = env;
+  xlm_pool_run(t->ranks, look_member, t);
+  for (int i = 0; i < t->n; i++) {
+    const xlm_bad_tensor *bad = &t->members[i].bad;
+    bool state = bad->name && !strcmp(bad->op, "state");
+    if (bad->name && (!found || (state && strcmp(found->op, "state")))) found = bad;
+  }
+  return found ? *found : (xlm_bad_tensor){NULL, NULL, NULL, 0};
 }
 
 bool xlm_team_output(const xlm_team *t, const char *name, int *i, uint32_t *output) {

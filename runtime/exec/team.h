@@ -21,11 +21,33 @@ int xlm_team_size(const xlm_team *t);                // ranks here
 xlm_exec *xlm_team_exec(const xlm_team *t, int i);   // 0 .. size - 1
 int64_t xlm_team_rank(const xlm_team *t, int i);     // its global rank
 xlm_comm *xlm_team_comm(const xlm_team *t, int i);   // NULL when the plan has one rank
+const xlm_plan *xlm_team_plan(const xlm_team *t);
+
+// The memory of a state on a rank, NULL when that rank lives elsewhere; `team` is an xlm_team (an xlm_store_address).
+void *xlm_team_state(void *team, uint32_t rank, uint32_t state);
+
+// Processes of the run, which of them this is, and the comm to reach the others with (NULL when there is one).
+int xlm_team_processes(const xlm_team *t);
+int xlm_team_process(const xlm_team *t);
+xlm_comm *xlm_team_peers(const xlm_team *t);
+// Every process brings `bytes` bytes; process k's arrive at all + k * bytes. Allocates nothing; not counted as bytes sent, which
+// are those of the plan.
+xlm_status xlm_team_share(xlm_team *t, const void *mine, size_t bytes, void *all, xlm_error *err) XLM_MUST_CHECK;
+// What this process does besides steps, for whoever waits for it; text must live on.
+void xlm_team_at(xlm_team *t, const char *what);
+// Ends the run on all ranks: this process cannot go on.
+void xlm_team_fail(xlm_team *t, const char *why);
+// "rank 0: all_reduce of layers.3.mlp (models/llama.xlm:48)", one line per rank of this process.
+void xlm_team_places(const xlm_team *t, xlm_text *out);
 
 // One step (or one eval pass) on every rank. feed is called with feed_args[i] for rank i, on that rank's thread. The first
 // failure of any rank ends the step on all of them and is returned.
 xlm_status xlm_team_step(xlm_team *t, xlm_step_env env, xlm_exec_feed *feed, void *const *feed_args, xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_team_eval(xlm_team *t, xlm_step_env env, xlm_error *err) XLM_MUST_CHECK;
+
+// The first bad tensor of any rank of this process (see exec.h), those of earlier ranks first, states before results. All
+// processes call it together: the ranks communicate.
+xlm_bad_tensor xlm_team_first_bad(xlm_team *t, xlm_step_env env);
 
 // Where the output of this name can be read here: the rank (index) and the output's index there; false when no rank of this
 // process has it (it is on another stage, on another host).

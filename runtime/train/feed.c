@@ -55,10 +55,18 @@ static xlm_status resolve(const xlm_rank_plan *rp, uint32_t index, bool eval, xl
   return XLM_OK;
 }
 
+// Of the plan's targets, which this rank may not have.
+static int64_t ignored_target(const xlm_plan *p) {
+  for (uint32_t c = 0; c < p->n_classes; c++)
+    for (uint32_t i = 0; i < p->classes[c]->n_inputs; i++)
+      if (!strcmp(p->classes[c]->inputs[i].name, "targets")) return p->classes[c]->inputs[i].ignore;
+  return -1;
+}
+
 xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eval, xlm_feed *out,
                          xlm_error *err) {
   const xlm_rank_plan *rp = xlm_exec_rank_plan(e);
-  *out = (xlm_feed){.samples = samples, .plan = xlm_exec_plan(e)};
+  *out = (xlm_feed){.samples = samples, .plan = xlm_exec_plan(e), .ignore = ignored_target(xlm_exec_plan(e))};
   for (uint32_t i = 0; i < rp->n_inputs; i++) {
     if (!(eval ? rp->inputs[i].eval_tensor : rp->inputs[i].tensor)) continue;
     if (out->n == XLM_MAX_INPUTS)
@@ -83,11 +91,21 @@ static void put_scalar(const xlm_feed_input *in, void *at, double value) {
     *(float *)at = (float)value;
 }
 
+static bool has_row(const xlm_feed_input *in, int64_t row) {
+  return in->what == XLM_FEED_TOKENS && row >= in->first_row && row < in->first_row + in->rows;
+}
+
+static bool wants(const xlm_feed *f, xlm_exec *e, bool eval, int32_t slot, int64_t row) {
+  for (int i = 0; i < f->n; i++)
+    if (has_row(&f->inputs[i], row) && xlm_exec_input(e, f->inputs[i].index, eval, slot)) return true;
+  return false;
+}
+
 // The window in f->window goes into row `row` of every token input.
 static void put_window(const xlm_feed *f, xlm_exec *e, bool eval, int32_t slot, int64_t row) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
-    if (in->what != XLM_FEED_TOKENS || row < in->first_row || row >= in->first_row + in->rows) continue;
+    if (!has_row(in, row)) continue;
     int32_t *at = xlm_exec_input(e, in->index, eval, slot);
     if (!at) continue; // another chunk's
     at += (row - in->first_row) * in->row_stride;
@@ -125,6 +143,7 @@ static xlm_status feed_scalars(xlm_feed *f, xlm_exec *e, int64_t microbatch, int
     const xlm_feed_input *in = &f->inputs[i];
     void *at = xlm_exec_input(e, in->index, false, slot);
     double valid;
+    if (!at) continue;
     if (in->what == XLM_FEED_LR) put_scalar(in, at, f->lr);
     if (in->what == XLM_FEED_STEP) put_scalar(in, at, (double)(f->step + 1));
     if (in->what != XLM_FEED_VALID || microbatch > 0) continue;
@@ -138,55 +157,45 @@ xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, int32_t slo
   xlm_feed *f = arg;
   XLM_TRY(feed_scalars(f, e, microbatch, slot, err));
   for (int64_t row = 0; microbatch >= 0 && row < f->plan->batch; row++) {
+    if (!wants(f, e, false, slot, row)) continue;
     XLM_TRY(xlm_samples_shuffled(f->samples, sample_index(f, microbatch, row), f->window, err));
     put_window(f, e, false, slot, row);
   }
   return XLM_OK;
 }
 
-// The model's own loss is the one at top level; a model that has losses in blocks only gives their sum.
-static double read_loss(xlm_exec *e) {
-  const xlm_rank_plan *rp = xlm_exec_rank_plan(e);
-  double top = 0, all = 0;
-  bool has_top = false;
-  for (uint32_t i = 0; i < rp->n_outputs; i++) {
-    const xlm_plan_output *o = &rp->outputs[i];
-    if (!o->eval || strcmp(o->role, "loss")) continue;
-    const void *at = xlm_exec_output(e, i);
-    double x = rp->tensors[o->tensor].type.dtype == XLM_F64 ? *(const double *)at : *(const float *)at;
-    all += x;
-    if (strcmp(o->name, "eval.loss")) continue;
-    top += x;
-    has_top = true;
-  }
-  return has_top ? top : all;
-}
-
-static int64_t ignored_token(const xlm_feed *f) {
-  for (int i = 0; i < f->n; i++)
-    if (f->inputs[i].what == XLM_FEED_TOKENS && f->inputs[i].shift) return f->inputs[i].ignore;
-  return -1;
-}
-
-xlm_status xlm_feed_evaluate(xlm_feed *f, xlm_exec *e, xlm_step_env env, int64_t batches, double *loss,
-                             int64_t *tokens, xlm_error *err) {
-  int64_t rows = f->plan->batch, windows = f->samples->n, most = windows / rows > 0 ? windows / rows : 1;
-  if (batches > most || batches <= 0) batches = most;
-  double sum = 0;
-  int64_t ignore = ignored_token(f);
-  *tokens = 0;
-  for (int64_t b = 0; b < batches; b++) {
-    int64_t valid = 0;
-    for (int64_t row = 0; row < rows; row++) {
-      int64_t at = (b * rows + row) * windows / (batches * rows); // fewer windows than rows: some come twice
-      XLM_TRY(xlm_samples_window(f->samples, at, f->window, err));
-      valid += count_valid(f, ignore);
-      put_window(f, e, true, 0, row);
-    }
-    XLM_TRY(xlm_exec_eval(e, env, err));
-    sum += read_loss(e) * (double)valid;
-    *tokens += valid;
-  }
-  *loss = *tokens ? sum / (double)*tokens : 0;
+xlm_status xlm_feed_window(xlm_feed *f, xlm_exec *e, int64_t row, int64_t at, int64_t *valid, xlm_error *err) {
+  XLM_TRY(xlm_samples_window(f->samples, at, f->window, err));
+  *valid = count_valid(f, f->ignore);
+  put_window(f, e, true, 0, row);
   return XLM_OK;
+}
+
+// ---- of a team ----
+
+xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval, xlm_feeds *out, xlm_error *err) {
+  int n = xlm_team_size(team);
+  *out = (xlm_feeds){.team = team};
+  out->at = calloc((size_t)n, sizeof *out->at);
+  out->args = calloc((size_t)n, sizeof *out->args);
+  if (!out->at || !out->args) return xlm_fail(err, XLM_ENV, "no memory for the feeds of %d ranks", n);
+  for (; out->n < n; out->n++) {
+    out->args[out->n] = &out->at[out->n];
+    XLM_TRY(xlm_feed_open(xlm_team_exec(team, out->n), samples, eval, &out->at[out->n], err));
+  }
+  return XLM_OK;
+}
+
+void xlm_feeds_close(xlm_feeds *f) {
+  for (int i = 0; i < f->n; i++) xlm_feed_close(&f->at[i]);
+  free(f->at);
+  free(f->args);
+  *f = (xlm_feeds){0};
+}
+
+xlm_status xlm_feeds_step(xlm_feeds *f, uint64_t seed, int64_t step, double lr, xlm_error *err) {
+  const xlm_plan *p = xlm_team_plan(f->team);
+  xlm_step_env env = {.seed = seed, .step = step, .first_row = step * p->batch * p->microbatches};
+  for (int i = 0; i < f->n; i++) f->at[i].step = step, f->at[i].lr = lr;
+  return xlm_team_step(f->team, env, xlm_feed_step, f->args, err);
 }

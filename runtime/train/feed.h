@@ -3,7 +3,7 @@
 #define XLM_TRAIN_FEED_H
 
 #include "runtime/data/data.h"
-#include "runtime/exec/exec.h"
+#include "runtime/exec/team.h"
 
 enum { XLM_MAX_INPUTS = 16 };
 
@@ -24,6 +24,7 @@ typedef struct xlm_feed {
   double lr;
   int n;
   xlm_feed_input inputs[XLM_MAX_INPUTS];
+  int64_t ignore;  // target that does not count; -1 = none
   int32_t *window; // seq + 1
 } xlm_feed;
 
@@ -36,9 +37,23 @@ void xlm_feed_close(xlm_feed *f);
 xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, int32_t slot,
                          xlm_error *err) XLM_MUST_CHECK;
 
-// Mean loss per valid token over `batches` batches of windows, spread evenly over the samples; batches are
-// capped at what there is. *tokens counts the targets.
-xlm_status xlm_feed_evaluate(xlm_feed *f, xlm_exec *e, xlm_step_env env, int64_t batches, double *loss,
-                             int64_t *tokens, xlm_error *err) XLM_MUST_CHECK;
+// The feeds of all ranks of a team.
+typedef struct xlm_feeds {
+  xlm_team *team;
+  int n;
+  xlm_feed *at; // [n]
+  void **args;  // [n], for xlm_team_step
+} xlm_feeds;
+
+xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval, xlm_feeds *out,
+                          xlm_error *err) XLM_MUST_CHECK;
+void xlm_feeds_close(xlm_feeds *f);
+// One training step on every rank: step counts from 0.
+xlm_status xlm_feeds_step(xlm_feeds *f, uint64_t seed, int64_t step, double lr, xlm_error *err) XLM_MUST_CHECK;
+
+// Puts sample `row` of an evaluation batch, window `at` of the samples, where this rank wants it; *valid (on
+// any rank) counts its targets.
+xlm_status xlm_feed_window(xlm_feed *f, xlm_exec *e, int64_t row, int64_t at, int64_t *valid,
+                           xlm_error *err) XLM_MUST_CHECK;
 
 #endif

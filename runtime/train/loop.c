@@ -4,19 +4,25 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "runtime/train/feed.h"
+#include "runtime/train/watch.h"
 
 typedef struct loop {
   const xlm_loop_options *o;
   xlm_loop_result *result;
   const xlm_plan *plan;
-  xlm_feed feed, valid;
-  int loss, grad_norm; // indices of outputs; -1 = none
+  xlm_feeds feed, valid;
+  xlm_watch seen, valid_seen;
+  bool leads;          // this process is the one that writes and reports
+  bool told;           // the run shall end after this step: agreed by all processes
+  int loss, grad_norm; // watched; -1 = none
   int extra[XLM_MAX_METRICS];
+  double lr;
   xlm_progress p;
   int64_t tokens_per_step, step, saved;
   double mark, step_seconds; // mark: when the present interval began; step_seconds: running mean of a step
@@ -35,27 +41,16 @@ static uint64_t memory_in_use(void) { // the largest there was, in bytes
 }
 
 static double output(const loop *l, int index) {
-  if (index < 0) return 0;
-  const xlm_rank_plan *rp = xlm_exec_rank_plan(l->o->exec);
-  const void *at = xlm_exec_output(l->o->exec, (uint32_t)index);
-  bool wide = rp->tensors[rp->outputs[index].tensor].type.dtype == XLM_F64;
-  return wide ? *(const double *)at : *(const float *)at;
+  return index < 0 ? 0 : l->seen.at[index].value;
 }
 
 static void find_outputs(loop *l) {
-  const xlm_rank_plan *rp = xlm_exec_rank_plan(l->o->exec);
-  l->loss = l->grad_norm = -1;
-  for (uint32_t i = 0; i < rp->n_outputs; i++) {
-    const xlm_plan_output *x = &rp->outputs[i];
-    if (x->eval) continue;
-    if (!strcmp(x->name, "loss"))
-      l->loss = (int)i;
-    else if (!strcmp(x->name, "grad_norm"))
-      l->grad_norm = (int)i;
-    else if (l->p.m.n_extra < XLM_MAX_METRICS && !rp->tensors[x->tensor].type.rank) {
-      l->extra[l->p.m.n_extra] = (int)i;
-      l->p.m.extra_name[l->p.m.n_extra++] = x->name;
-    }
+  l->loss = xlm_watch_find(&l->seen, "loss");
+  l->grad_norm = xlm_watch_find(&l->seen, "grad_norm");
+  for (int i = 0; i < l->seen.n && l->p.m.n_extra < XLM_MAX_METRICS; i++) {
+    if (i == l->loss || i == l->grad_norm) continue;
+    l->extra[l->p.m.n_extra] = i;
+    l->p.m.extra_name[l->p.m.n_extra++] = l->seen.at[i].name;
   }
 }
 
@@ -65,7 +60,7 @@ static xlm_step_env env_of(const loop *l) {
 }
 
 static void report(loop *l, xlm_loop_event event, const char *path) {
-  if (l->o->report) l->o->report(l->o->report_arg, event, &l->p, path);
+  if (l->o->report && l->leads) l->o->report(l->o->report_arg, event, &l->p, path);
 }
 
 static xlm_status save(loop *l, xlm_error *err) {
@@ -74,6 +69,7 @@ static xlm_status save(loop *l, xlm_error *err) {
   info.step = l->step;
   info.tokens = l->step * l->tokens_per_step;
   info.samples = l->step * l->plan->batch * l->plan->microbatches;
+  xlm_team_at(l->o->team, "writing a checkpoint");
   XLM_TRY(xlm_checkpoint_save(l->o->store, l->plan, l->o->output_dir, &info, l->o->keep,
                               l->result->checkpoint, err));
   l->saved = l->step;
@@ -81,15 +77,35 @@ static xlm_status save(loop *l, xlm_error *err) {
   return XLM_OK;
 }
 
+typedef struct bad_note { // what a process found
+  int32_t found;          // 0 nothing, 1 a result, 2 a state
+  char text[500];
+} bad_note;
+
+// The first bad tensor of the run, as a clause; states before results, earlier ranks first.
+static xlm_status describe_bad(loop *l, char out[512], xlm_error *err) {
+  int processes = xlm_team_processes(l->o->team);
+  bad_note mine = {0}, *all = calloc((size_t)processes, sizeof *all), *worst = NULL;
+  xlm_step_env env = env_of(l);
+  *out = 0;
+  env.step--;
+  xlm_bad_tensor bad = xlm_team_first_bad(l->o->team, env);
+  mine.found = !bad.name ? 0 : strcmp(bad.op, "state") ? 1 : 2;
+  if (bad.name)
+    snprintf(mine.text, sizeof mine.text, "; the first bad tensor is '%s' (%s%s%s, model line %u)", bad.name, bad.op,
+             bad.scope && *bad.scope ? " in " : "", bad.scope ? bad.scope : "", bad.line);
+  xlm_status s = all ? xlm_team_share(l->o->team, &mine, sizeof mine, all, err) : xlm_fail(err, XLM_ENV, "no memory");
+  for (int k = 0; s == XLM_OK && k < processes; k++)
+    if (all[k].found > (worst ? worst->found : 0)) worst = &all[k];
+  if (worst) snprintf(out, 512, "%s", worst->text);
+  free(all);
+  return s;
+}
+
 // The update has used what was not finite, so parameters may be bad by now; the last checkpoint is not.
 static xlm_status diverged(loop *l, xlm_error *err) {
-  xlm_step_env env = env_of(l);
-  env.step--;
-  xlm_bad_tensor bad = xlm_exec_first_bad(l->o->exec, env);
-  char where[512] = "";
-  if (bad.name)
-    snprintf(where, sizeof where, "; the first bad tensor is '%s' (%s%s%s, model line %u)", bad.name, bad.op,
-             bad.scope && *bad.scope ? " in " : "", bad.scope ? bad.scope : "", bad.line);
+  char where[512];
+  XLM_TRY(describe_bad(l, where, err));
   const char *kept = l->result->checkpoint;
   return xlm_fail(err, XLM_ENV,
                   "the %s is not finite at step %" PRId64 "%s. Nothing was saved after that%s%s; try a lower "
@@ -103,7 +119,7 @@ static void measure(loop *l) { // loss, norm and metrics of the step just done
   l->p.m.tokens = l->step * l->tokens_per_step;
   l->p.m.loss = output(l, l->loss);
   l->p.m.grad_norm = output(l, l->grad_norm);
-  l->p.m.lr = l->feed.lr;
+  l->p.m.lr = l->lr;
   l->p.m.val_loss = NAN;
   for (int i = 0; i < l->p.m.n_extra; i++) l->p.m.extra[i] = output(l, l->extra[i]);
   l->result->loss = l->p.m.loss;
@@ -129,27 +145,27 @@ static bool is_due(const loop *l, int64_t interval) {
   return interval > 0 && l->step % interval == 0;
 }
 
-// A signal may come at any moment: it counts for the step at whose end it is seen, once.
 static bool is_last(loop *l) {
-  l->result->stopped = l->o->stop && *l->o->stop && l->step < l->o->max_steps;
+  l->result->stopped = l->told && l->step < l->o->max_steps;
   return l->result->stopped || l->step >= l->o->max_steps;
 }
 
 static xlm_status evaluate(loop *l, xlm_error *err) {
   int64_t tokens;
-  XLM_TRY(xlm_feed_evaluate(&l->valid, l->o->exec, env_of(l), l->o->eval_batches, &l->p.m.val_loss, &tokens,
-                            err));
+  XLM_TRY(xlm_evaluate(&l->valid, &l->valid_seen, env_of(l), l->o->eval_batches, &l->p.m.val_loss, &tokens, err));
   l->result->val_loss = l->p.m.val_loss;
   if (l->o->curve) xlm_series_add(&l->o->curve->valid, l->step, l->p.m.val_loss);
   report(l, XLM_LOOP_VALID, NULL);
   return XLM_OK;
 }
 
+// A signal may come at any moment: it counts for the step at whose end process 0 has seen it, once.
 static xlm_status one_step(loop *l, xlm_error *err) {
-  l->feed.step = l->step;
-  l->feed.lr = xlm_schedule_rate(&l->o->schedule, l->step);
-  XLM_TRY(xlm_exec_step(l->o->exec, env_of(l), xlm_feed_step, &l->feed, err));
+  l->lr = xlm_schedule_rate(&l->o->schedule, l->step);
+  XLM_TRY(xlm_feeds_step(&l->feed, l->o->info.seed, l->step, l->lr, err));
   l->step++;
+  l->told = l->o->stop && *l->o->stop;
+  XLM_TRY(xlm_watch_read(&l->seen, &l->told, err));
   measure(l);
   return isfinite(l->p.m.loss) && isfinite(l->p.m.grad_norm) ? XLM_OK : diverged(l, err);
 }
@@ -162,7 +178,7 @@ static xlm_status after_step(loop *l, xlm_error *err) {
   report(l, logs ? XLM_LOOP_LOGGED : XLM_LOOP_STEP, NULL);
   if (evaluates) XLM_TRY(evaluate(l, err));
   if (logs && l->o->curve) xlm_series_add(&l->o->curve->train, l->step, l->p.m.loss);
-  if ((logs || evaluates) && l->o->metrics >= 0) XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
+  if ((logs || evaluates) && l->leads && l->o->metrics >= 0) XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
   if (saves) XLM_TRY(save(l, err));
   if (logs || evaluates || saves) start_interval(l);
   return XLM_OK;
@@ -177,21 +193,32 @@ static xlm_status run(loop *l, xlm_error *err) {
   return XLM_OK;
 }
 
+static xlm_status open_loop(loop *l, xlm_error *err) {
+  const xlm_loop_options *o = l->o;
+  XLM_TRY(xlm_watch_open(o->team, false, &l->seen, err));
+  find_outputs(l);
+  XLM_TRY(xlm_feeds_open(o->team, o->train, false, &l->feed, err));
+  if (!o->valid) return XLM_OK;
+  XLM_TRY(xlm_watch_open(o->team, true, &l->valid_seen, err));
+  return xlm_feeds_open(o->team, o->valid, true, &l->valid, err);
+}
+
 xlm_status xlm_loop_run(const xlm_loop_options *o, xlm_loop_result *out, xlm_error *err) {
-  const xlm_plan *plan = xlm_exec_plan(o->exec);
+  const xlm_plan *plan = xlm_team_plan(o->team);
   *out = (xlm_loop_result){.step = o->first_step, .loss = NAN, .val_loss = NAN};
   loop l = {.o = o,
             .result = out,
             .plan = plan,
+            .leads = xlm_team_process(o->team) == 0,
             .step = o->first_step,
             .saved = o->first_step ? o->first_step : -1,
             .tokens_per_step = plan->batch * plan->microbatches * plan->seq};
   l.p = (xlm_progress){.max_steps = o->max_steps, .seconds_left = -1, .m = {.val_loss = NAN}};
-  find_outputs(&l);
-  xlm_status s = xlm_feed_open(o->exec, o->train, false, &l.feed, err);
-  if (s == XLM_OK && o->valid) s = xlm_feed_open(o->exec, o->valid, true, &l.valid, err);
+  xlm_status s = open_loop(&l, err);
   if (s == XLM_OK) s = run(&l, err);
-  xlm_feed_close(&l.feed);
-  xlm_feed_close(&l.valid);
+  xlm_feeds_close(&l.feed);
+  xlm_feeds_close(&l.valid);
+  xlm_watch_close(&l.seen);
+  xlm_watch_close(&l.valid_seen);
   return s;
 }

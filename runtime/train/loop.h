@@ -1,5 +1,6 @@
 // The training loop: steps, evaluation, checkpoints, metrics. What a person sees goes through `report`;
-// nothing is printed.
+// nothing is printed. Every process of a run is in the loop; process 0 decides when it ends, writes
+// checkpoints, metrics and the curve, and reports.
 #ifndef XLM_TRAIN_LOOP_H
 #define XLM_TRAIN_LOOP_H
 
@@ -7,7 +8,7 @@
 
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/data/data.h"
-#include "runtime/exec/exec.h"
+#include "runtime/exec/team.h"
 #include "runtime/train/curve.h"
 #include "runtime/train/progress.h"
 #include "runtime/train/schedule.h"
@@ -20,8 +21,8 @@ typedef enum xlm_loop_event { // what a report is about
 } xlm_loop_event;
 
 typedef struct xlm_loop_options {
-  xlm_exec *exec;
-  const xlm_store *store;
+  xlm_team *team;
+  const xlm_store *store; // with xlm_store_share where there are several processes
   const xlm_samples *train, *valid; // valid: NULL = no evaluation
   xlm_schedule schedule;
   int64_t first_step, max_steps;                                    // first_step: done before (resume)

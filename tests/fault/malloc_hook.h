@@ -30,6 +30,7 @@
 
 static atomic_long hook_calls;     // malloc, calloc, realloc, free, ... of all threads
 static atomic_long hook_countdown; // the request that makes it 0 fails; 0 = none
+static atomic_long hook_live;      // blocks given and not yet freed
 static atomic_ullong hook_mapped;  // bytes asked of mmap by other code than the C library
 
 #if MALLOC_HOOK
@@ -46,30 +47,39 @@ static bool hook_refuses(void) {
   return true;
 }
 
+static void *hook_given(void *p) {
+  if (p) atomic_fetch_add(&hook_live, 1);
+  return p;
+}
+
 void *malloc(size_t n) {
-  return hook_refuses() ? NULL : __libc_malloc(n);
+  return hook_refuses() ? NULL : hook_given(__libc_malloc(n));
 }
 void *calloc(size_t n, size_t size) {
-  return hook_refuses() ? NULL : __libc_calloc(n, size);
-}
-void *realloc(void *p, size_t n) {
-  return hook_refuses() ? NULL : __libc_realloc(p, n);
+  return hook_refuses() ? NULL : hook_given(__libc_calloc(n, size));
 }
 void *memalign(size_t align, size_t n) {
-  return hook_refuses() ? NULL : __libc_memalign(align, n);
+  return hook_refuses() ? NULL : hook_given(__libc_memalign(align, n));
 }
 void *aligned_alloc(size_t align, size_t n) {
-  return hook_refuses() ? NULL : __libc_memalign(align, n);
+  return memalign(align, n);
+}
+
+void *realloc(void *p, size_t n) {
+  if (hook_refuses()) return NULL;
+  void *q = __libc_realloc(p, n);
+  return p ? q : hook_given(q);
 }
 
 int posix_memalign(void **out, size_t align, size_t n) {
-  void *p = hook_refuses() ? NULL : __libc_memalign(align, n);
+  void *p = memalign(align, n);
   if (p) *out = p;
   return p ? 0 : ENOMEM;
 }
 
 void free(void *p) {
   atomic_fetch_add(&hook_calls, 1);
+  if (p) atomic_fetch_sub(&hook_live, 1);
   __libc_free(p);
 }
 

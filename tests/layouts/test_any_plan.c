@@ -72,6 +72,7 @@ static void *state_address(void *arg, uint32_t rank, uint32_t state) { return xl
 // Four rounds, and sizes that do not divide by what they are split over: 6 heads over 4, 3 groups over 2.
 static const char *sets_of(const char *model) {
   if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle")) return "layers=4 heads=6 hidden=96 ffn=100";
+  if (!strcmp(model, "deepseek")) return "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20";
   return "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100";
 }
 
@@ -166,7 +167,7 @@ static layout random_layout(uint64_t seed) {
   uint64_t s = xlm_hash_mix(seed + 17);
   layout l = {.chunks = 1};
   snprintf(l.model, sizeof l.model, "%s", toy_models[draw(&s, TOY_MODELS)]);
-  bool moe = !strcmp(l.model, "mixtral");
+  bool moe = !strcmp(l.model, "mixtral") || !strcmp(l.model, "deepseek");
   do {
     l.pp = pick(&s, pps, 3), l.dp = pick(&s, dps, 3), l.tp = pick(&s, tps, 4);
     l.ep = moe ? pick(&s, small, 3) : 1, l.cp = pick(&s, small, 3);

@@ -40,7 +40,8 @@ static const char *complain(model *m, uint32_t tensor, const char *what) {
 
 static range range_of(const model *m, uint32_t tensor, int32_t slot) {
   const xlm_tensor *t = &m->p->tensors[tensor];
-  uint64_t at = (uint64_t)(uintptr_t)xlm_plan_address(m->p, t, NULL, slot);
+  uint64_t at = m->p->area_begin[t->area] + t->offset;
+  if (t->area == XLM_AREA_SLOT) at += (uint64_t)slot * m->p->slot_bytes;
   return (range){at, at + t->bytes};
 }
 

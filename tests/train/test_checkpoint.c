@@ -69,9 +69,9 @@ static world *new_world(int ranks) {
   add_state(w, 6, "grad/wq", "gradient", "zeros", attention);
   for (int r = 0; r < ranks; r++) {
     memcpy(w->dims[r], base, sizeof base);
-    if (ranks == 2) { // 4 heads = 3 + 1, 5 ffn = 2 + 3
-      w->dims[r][DIM_H] = (xlm_dim_info){"heads", r ? 1 : 3, H, r ? 3 : 0, 1};
-      w->dims[r][DIM_F] = (xlm_dim_info){"ffn", r ? 3 : 2, F, r ? 2 : 0, 1};
+    if (ranks == 2) { // 4 heads = 2 + 2, 5 ffn = 3 + 2; the rest is on both ranks
+      w->dims[r][DIM_H] = (xlm_dim_info){"heads", 2, H, r ? 2 : 0, 1};
+      w->dims[r][DIM_F] = (xlm_dim_info){"ffn", r ? 2 : 3, F, r ? 3 : 0, 1};
     }
     w->rank[r] = (xlm_rank_plan){.n_dims = DIMS,
                                  .dims = w->dims[r],
@@ -85,6 +85,7 @@ static world *new_world(int ranks) {
   w->plan = (xlm_plan){.model = "llama",
                        .text_hash = "abc",
                        .seq = 16,
+                       .mesh = {.n = 1, .axis = {"tp"}, .size = {ranks}},
                        .n_ranks = (uint32_t)ranks,
                        .n_classes = (uint32_t)ranks,
                        .class_of = w->class_of,
@@ -263,7 +264,7 @@ static void test_import_faults(void **state) {
   xlm_safetensors *s;
   assert_int_equal(xlm_safetensors_open(in_root("x.safetensors"), &s, NULL), XLM_OK);
   assert_int_equal(xlm_weights_import(other->store, &other->plan, s, &err), XLM_USER);
-  assert_non_null(strstr(err.text, "lack 4 of the model's 5 tensors, first 'wq'"));
+  assert_non_null(strstr(err.text, "lack 4 of the model's 5 tensors, first 'gate'"));
   xlm_store *wider;
   w->dims[0][DIM_F].size = w->dims[0][DIM_F].full = 4;
   assert_int_equal(xlm_store_new(&w->plan, address, w, &wider, NULL), XLM_OK);

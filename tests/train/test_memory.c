@@ -163,10 +163,16 @@ static void test_loop_allocates_nothing(void **state) {
     o.with_eval = true;
     toy *t = toy_open(&o);
     watch w = {0};
-    xlm_error err;
+    xlm_error err = {0};
     xlm_loop_result r;
-    xlm_loop_options l = {.exec = t->exec,
-                          .store = t->store,
+    xlm_team *team;
+    xlm_store *store;
+    if (xlm_team_open(t->plan, xlm_backend_cpu(), o.threads, XLM_LAUNCH_LOCAL, 0, &team, &err) != XLM_OK)
+      fail_msg("%s", err.text);
+    assert_int_equal(xlm_store_new(t->plan, xlm_team_state, team, &store, &err), XLM_OK);
+    assert_int_equal(xlm_store_init(store, 7, true, NULL, &err), XLM_OK);
+    xlm_loop_options l = {.team = team,
+                          .store = store,
                           .train = &t->samples,
                           .valid = &t->samples,
                           .schedule = {XLM_COSINE, 1e-3, 1e-4, 6, 2, 0},
@@ -181,6 +187,8 @@ static void test_loop_allocates_nothing(void **state) {
     l.metrics = open("/dev/null", O_WRONLY);
     if (xlm_loop_run(&l, &r, &err) != XLM_OK) fail_msg("%s", err.text);
     close(l.metrics);
+    xlm_store_free(store);
+    xlm_team_close(team);
     if (MALLOC_HOOK) assert_int_equal(w.last - w.after_first, 0);
     assert_int_equal(r.step, 6);
     toy_close(t);

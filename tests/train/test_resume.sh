@@ -29,19 +29,22 @@ expect 0 'at step 20' "$run" train --resume half
 same_weights whole/step-00000020 half/step-00000020
 
 # Killed again and again, in the middle of steps and of saving (a checkpoint after every step).
-"${train[@]}" --max-steps 20 --save-interval 1 --output-dir killed >log.txt 2>&1 &
+expect 0 'checkpoint long/step-00000060' "${train[@]}" --max-steps 60 --output-dir long
+"${train[@]}" --max-steps 60 --save-interval 1 --output-dir killed >log.txt 2>&1 &
 pid=$!
-for step in 02 06 11 15; do
-  wait_for "saved killed/step-000000$step" log.txt
+for word in saved saved resumed saved saved resumed; do # resumed: before the first step
+  wait_for "$word" log.txt
+  sleep 0.0$((RANDOM % 10))
   kill -9 $pid 2>/dev/null
   wait $pid 2>/dev/null
   "$run" train --resume killed --save-interval 1 >log.txt 2>&1 &
   pid=$!
+  wait_for 'resumed from killed/' log.txt
 done
 wait $pid || fail "no resume after kill -9: $(cat log.txt)"
-same_weights whole/step-00000020 killed/step-00000020
-[ "$(column step killed/metrics.jsonl | tr '\n' ' ')" = "$(seq -s ' ' 20) " ] || fail "metrics after kill -9: $(cat killed/metrics.jsonl)"
-[ -z "$(find killed -name '*tmp*' -o -name '*.part')" ] || fail "leftovers: $(ls -a killed)"
+same_weights long/step-00000060 killed/step-00000060
+[ "$(column step killed/metrics.jsonl | tr '\n' ' ')" = "$(seq -s ' ' 60) " ] || fail "metrics after kill -9: $(cat killed/metrics.jsonl)"
+[ -z "$(find killed -name '.writing-*')" ] || fail "leftovers: $(ls -a killed)"
 
 # flip FILE OFFSET: one bit.
 flip() {

@@ -64,7 +64,7 @@ enum { SEQ = 16, BATCH = 4, MICROBATCHES = 2 };
 typedef struct world {
   xlm_arena *arena;
   const xlm_plan *plan;
-  xlm_exec *exec;
+  xlm_team *team;
   xlm_store *store;
   xlm_data *data;
   xlm_samples train, valid;
@@ -75,11 +75,6 @@ typedef struct world {
 } world;
 
 static char root[64];
-
-static void *address(void *arg, uint32_t rank, uint32_t state) {
-  (void)rank;
-  return xlm_exec_state(arg, state);
-}
 
 static void report(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path) {
   world *w = arg;
@@ -111,14 +106,14 @@ static world *new_world(const char *dir, int64_t steps) {
   w->arena = xlm_arena_new(0);
   assert_true(XLM_ARENA_TRY(w->arena));
   plan_model(w);
-  if (xlm_exec_open(w->plan, 0, xlm_backend_cpu(), 2, NULL, &w->exec, &err)) fail_msg("%s", err.text);
-  assert_int_equal(xlm_store_new(w->plan, address, w->exec, &w->store, &err), XLM_OK);
+  if (xlm_team_open(w->plan, xlm_backend_cpu(), 2, XLM_LAUNCH_LOCAL, 0, &w->team, &err)) fail_msg("%s", err.text);
+  assert_int_equal(xlm_store_new(w->plan, xlm_team_state, w->team, &w->store, &err), XLM_OK);
   assert_int_equal(xlm_store_init(w->store, 7, true, NULL, &err), XLM_OK);
   assert_int_equal(xlm_data_synthetic(20000, 16, 3, &w->data, &err), XLM_OK);
   xlm_data_split(w->data, 0.1, &train, &valid);
   assert_int_equal(xlm_samples_open(train, SEQ, 7, "training", &w->train, &err), XLM_OK);
   assert_int_equal(xlm_samples_open(valid, SEQ, 7, "validation", &w->valid, &err), XLM_OK);
-  w->options = (xlm_loop_options){.exec = w->exec,
+  w->options = (xlm_loop_options){.team = w->team,
                                   .store = w->store,
                                   .train = &w->train,
                                   .valid = &w->valid,
@@ -139,7 +134,7 @@ static world *new_world(const char *dir, int64_t steps) {
 
 static void free_world(world *w) {
   xlm_store_free(w->store);
-  xlm_exec_close(w->exec);
+  xlm_team_close(w->team);
   xlm_data_close(w->data);
   xlm_arena_free(w->arena);
   free(w);

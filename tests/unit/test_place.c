@@ -257,17 +257,18 @@ static void whole_models(void **state) {
 // outputs.
 static void random_graphs(void **state) {
   (void)state;
-  xlm_dim other = xlm_graph_dim(s.g, "other", 64);
+  xlm_graph *kept = s.g;
   for (uint64_t seed = 0; seed < 60; seed++) {
     xlm_arena *a = xlm_arena_new(0);
     s.g = xlm_graph_new(a, NULL, "random");
     s.b = xlm_build_new(s.g);
-    d = xlm_graph_dim(s.g, "d", 64), e = xlm_graph_dim(s.g, "e", 32), other = xlm_graph_dim(s.g, "other", 64);
+    d = xlm_graph_dim(s.g, "d", 64), e = xlm_graph_dim(s.g, "e", 32);
+    xlm_dim other = xlm_graph_dim(s.g, "other", 64);
     xlm_val at[100] = {small_leaf(&s, XLM_OP_INPUT, "x", XLM_F32, NULL, SMALL_DIMS(d, e))};
     for (uint32_t i = 1; i < 100; i++) {
       uint32_t draw[4];
       xlm_philox_draw(xlm_philox_key(seed, 1), 0, i, draw);
-      xlm_val v = at[draw[0] % i], w = at[draw[1] % i]; // in two orders of the dims
+      xlm_val v = at[draw[0] % i], w = at[draw[1] % i];
       if (draw[2] % 5 == 0) at[i] = norm(v, NULL);
       if (draw[2] % 5 == 1) at[i] = shifted(v, NULL);
       if (draw[2] % 5 == 2) at[i] = small_rename(&s, small_rename(&s, v, d, other), other, d);
@@ -282,7 +283,7 @@ static void random_graphs(void **state) {
     lowered(NULL, g, 1);
     xlm_arena_free(a);
   }
-  s.g = xlm_graph_new(xlm_arena_new(0), NULL, "for teardown");
+  s.g = kept;
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -1,8 +1,7 @@
 // Batch sizes. The micro batch size is what one data-parallel rank computes at once; a microbatch of the plan is that over
 // all of them, and the global batch (what decides the training) is a whole number of microbatches. What is not said is
 // chosen so that it fits: the global batch first, which no layout may change.
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "tools/common/request.h"
 
@@ -18,9 +17,9 @@ static int64_t size_of(const xlm_run_settings *s, xlm_setting_id id, bool *weak)
 }
 
 static int64_t default_global(const sizes *z) {
-  int64_t unit = z->ranks * (z->micro ? z->micro : 1);
-  if (z->count) return z->count * unit * (z->micro ? 1 : 4);
-  return 32 % unit ? (unit > 32 ? unit : 32 / unit * unit) : 32;
+  int64_t unit = z->ranks * (z->micro ? z->micro : 1) * (z->count ? z->count : 1);
+  if (z->micro && z->count) return unit;
+  return unit > 32 ? unit : 32 / unit * unit;
 }
 
 // At most 4, such that microbatches come out whole and, if it can be, at least one for every stage.
@@ -67,10 +66,11 @@ xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model, int64_t r
   sizes z = {.ranks = ranks, .stages = stages, .global = size_of(s, XLM_SET_global_batch_size, &weak_global),
              .micro = size_of(s, XLM_SET_micro_batch_size, &weak_micro),
              .count = size_of(s, XLM_SET_microbatches, &weak_count)};
-  if (!z.global && !z.count && !z.micro && model > 0) z.global = model;
+  if (!z.global && !z.micro && model > 0) z.global = model;
   if (!z.global) z.global = default_global(&z);
   if (z.micro && weak_micro && z.global % (z.micro * ranks)) z.micro = 0;
-  if (!z.micro && model > 0 && z.global % model == 0 && model % ranks == 0 && !z.count) z.micro = model / ranks;
+  bool as_preset = model > 0 && z.global % model == 0 && model % ranks == 0 && stages == 1 && !z.count;
+  if (!z.micro && as_preset) z.micro = model / ranks;
   if (!z.micro) z.micro = default_micro(&z);
   if (z.global % (z.micro * ranks)) return refuse(&z, err);
   *batch = z.micro * ranks;

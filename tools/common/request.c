@@ -6,7 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "compiler/front/ast.h"
+#include "runtime/base/map.h"
+#include "runtime/plan/mesh.h"
 
 static bool is_model(const char *path) {
   size_t n = strlen(path);
@@ -83,39 +84,14 @@ static int64_t model_batch(const xlm_run_settings *s, const xlm_ast *ast) {
   return batch > 0 || !*preset ? batch : preset_batch(ast, preset);
 }
 
-// ---- batch ----
-
-static xlm_status refuse_batch(int64_t global, int64_t micro, xlm_error *err) {
-  int64_t below = global / micro > 0 ? global / micro * micro : micro;
-  return xlm_fail(err, XLM_USER,
-                  "the global batch size %lld is no multiple of the micro batch size %lld; %lld and %lld would work",
-                  (long long)global, (long long)micro, (long long)below, (long long)((global / micro + 1) * micro));
-}
-
-xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model, int64_t *micro, int64_t *microbatches, xlm_error *err) {
-  int64_t global = xlm_setting_int(s, XLM_SET_global_batch_size), n = xlm_setting_int(s, XLM_SET_microbatches);
-  *micro = xlm_setting_int(s, XLM_SET_micro_batch_size);
-  if (!*micro && model > 0) *micro = model;
-  else model = 0;
-  if (!global && n && *micro) global = n * *micro;
-  if (!global) global = model > 0 ? model : *micro && 32 % *micro ? *micro : 32;
-  if (!*micro && n) *micro = global / n > 0 ? global / n : 1;
-  for (int64_t k = 4; !*micro; k--)
-    if (global % k == 0) *micro = k;
-  if (global % *micro) return refuse_batch(global, *micro, err);
-  *microbatches = global / *micro;
-  if (!n || n == *microbatches) return XLM_OK;
-  return xlm_fail(err, XLM_USER, "--num-microbatches %lld does not fit: global batch size %lld / micro batch size %lld = %lld",
-                  (long long)n, (long long)global, (long long)*micro, (long long)*microbatches);
-}
-
 // ---- options ----
 
 static const struct {
   const char *name;
   xlm_recompute mode;
 } recompute_modes[] = {
-    {"none", XLM_RECOMPUTE_NONE}, {"marked", XLM_RECOMPUTE_MARKED}, {"full", XLM_RECOMPUTE_FULL}};
+    {"none", XLM_RECOMPUTE_NONE}, {"marked", XLM_RECOMPUTE_MARKED}, {"full", XLM_RECOMPUTE_FULL},
+    {"auto", XLM_RECOMPUTE_AUTO}};
 
 static xlm_train_options train_options(const xlm_run_settings *s, int64_t microbatches) {
   return (xlm_train_options){.optimizer = !strcmp(xlm_setting_text(s, XLM_SET_optimizer), "sgd") ? XLM_SGD : XLM_ADAMW,
@@ -127,6 +103,46 @@ static xlm_train_options train_options(const xlm_run_settings *s, int64_t microb
                              .microbatches = microbatches};
 }
 
+// ---- pipeline ----
+
+static xlm_status read_csv(xlm_run_settings *s, const char *path, xlm_compile_options *o, xlm_error *err) {
+  xlm_map m;
+  XLM_TRY(xlm_map_open(path, &m, err));
+  o->schedule_csv = xlm_arena_strndup(s->arena, (const char *)m.data, m.n);
+  o->schedule_path = path;
+  xlm_map_close(&m);
+  return XLM_OK;
+}
+
+static xlm_status read_rounds(xlm_run_settings *s, xlm_compile_options *o, xlm_error *err) {
+  const xlm_setting_value *v = &s->value[XLM_SET_stage_rounds];
+  int32_t *list = NULL;
+  int n = 0, cap = 0;
+  for (int i = 0; i < v->n; i++)
+    for (const char *p = v->list[i]; *p;) {
+      char *end;
+      long rounds = strtol(p, &end, 10);
+      if (end == p || rounds < 0 || rounds > 1000000 || (*end && *end != ','))
+        return xlm_fail(err, XLM_USER, "%s: '%s' is no list of rounds; write --stage-rounds 3,3,2", v->where, v->list[i]);
+      XLM_PUSH(s->arena, list, n, cap, (int32_t)rounds);
+      p = *end ? end + 1 : end;
+    }
+  o->stage_rounds = list;
+  o->n_stage_rounds = n;
+  return XLM_OK;
+}
+
+static xlm_status read_pipeline(xlm_run_settings *s, xlm_compile_options *o, xlm_error *err) {
+  const char *name = xlm_setting_text(s, XLM_SET_schedule);
+  size_t n = strlen(name);
+  if (!strcmp(name, "zero-bubble")) name = "zb-h1";
+  o->schedule = name;
+  o->chunks = (int)xlm_setting_int(s, XLM_SET_chunks);
+  if (!o->chunks) o->chunks = strcmp(name, "interleaved") ? 1 : 2;
+  if (n > 4 && !strcmp(name + n - 4, ".csv")) XLM_TRY(read_csv(s, name, o, err));
+  return read_rounds(s, o, err);
+}
+
 xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval, int64_t batch,
                                xlm_compile_options *o, xlm_error *err) {
   xlm_diags ignored;
@@ -135,7 +151,11 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   int64_t microbatches = 1;
   *o = xlm_compile_defaults();
   XLM_TRY(resolve_flags(s, ast, err));
-  if (!batch) XLM_TRY(xlm_request_batch(s, model_batch(s, ast), &batch, &microbatches, err));
+  XLM_TRY(xlm_request_mesh(s, ast, &o->mesh, err));
+  XLM_TRY(read_pipeline(s, o, err));
+  int64_t ranks = xlm_request_axis(&o->mesh, "dp") * xlm_request_axis(&o->mesh, "ep");
+  if (batch) batch *= ranks;
+  else XLM_TRY(xlm_request_batch(s, model_batch(s, ast), ranks, xlm_request_axis(&o->mesh, "pp"), &batch, &microbatches, err));
   XLM_TRY(read_sets(s, &o->settings.sets, &o->settings.n_sets, err));
   o->settings.preset = *xlm_setting_text(s, XLM_SET_preset) ? xlm_setting_text(s, XLM_SET_preset) : NULL;
   o->settings.batch = batch;
@@ -145,9 +165,12 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   o->train = train_options(s, microbatches);
   for (size_t i = 0; i < sizeof recompute_modes / sizeof *recompute_modes; i++)
     if (!strcmp(recompute_modes[i].name, xlm_setting_text(s, XLM_SET_recompute))) o->recompute = recompute_modes[i].mode;
+  if (o->recompute == XLM_RECOMPUTE_AUTO) XLM_TRY(xlm_request_memory(s, &o->memory_limit, err));
   o->with_train = with_train;
   o->with_eval = with_eval;
-  o->threads = xlm_request_threads(s);
+  o->zero = (int)xlm_setting_int(s, XLM_SET_zero);
+  o->threads = (int)(xlm_request_threads(s) / xlm_mesh_ranks(&o->mesh));
+  if (o->threads < 1) o->threads = 1;
   o->seed = (uint64_t)xlm_setting_int(s, XLM_SET_seed);
   return XLM_OK;
 }

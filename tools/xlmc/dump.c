@@ -5,7 +5,7 @@
 #include "tools/xlmc/xlmc.h"
 
 static const char usage[] = "usage: xlmc dump MODEL.xlm --after PASS [settings] [--check] [--output FILE]\n"
-                            "  passes: elaborate, simplify, differentiate, recompute, fuse\n"
+                            "  passes: elaborate, simplify, differentiate, recompute, partition (of rank 0), fuse\n"
                             "  --check   also read the text back and compare\n";
 
 static int reads_back(xlmc_job *j, const xlm_text *t) {

@@ -6,19 +6,32 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "compiler/report/report.h"
+#include "compiler/report/html.h"
+#include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
 
 static const char usage[] =
-    "usage: xlmc graph MODEL.xlm [settings] [--level model|train|plan] [--format dot|svg|json] [--depth N | --open]\n"
-    "  --level model   the model; train: with its backward and the optimizer; plan: as it is run, fused\n"
-    "  --depth N       boxes are blocks N levels deep (0: the outermost); --open: every op\n"
-    "  --only SCOPE    only what lies under this block, as layers.0\n  --output FILE\n";
+    "usage: xlmc graph MODEL.xlm [settings] [--level model|train|partition|plan] [--format dot|svg|html|json|text]\n"
+    "                  [--depth N | --open] [--only SCOPE] [--output FILE]\n"
+    "  --level model      the model; train: with its backward and the optimizer; partition: of the first rank of the mesh,\n"
+    "                     with its communication; plan: as it is run, fused\n"
+    "  --format html      one self-contained page for a browser, blocks open on click; text: a line per op\n"
+    "  --depth N          boxes are blocks N levels deep (0: the outermost); --open: every op\n"
+    "  --only SCOPE       only what lies under this block, as layers.0\n"
+    "  --output FILE\n";
 
 static const struct {
   const char *level, *pass;
   bool train;
-} levels[] = {{"model", "simplify", false}, {"train", "recompute", true}, {"plan", "fuse", true}};
+} levels[] = {{"model", "simplify", false}, {"train", "recompute", true}, {"partition", "partition", true}, {"plan", "fuse", true}};
+enum { LEVELS = sizeof levels / sizeof *levels };
+
+static const struct {
+  const char *name;
+  void (*write)(const xlm_graph *, const xlm_graph_view *, xlm_text *);
+} formats[] = {{"dot", xlm_report_graph_dot},   {"svg", xlm_report_graph_dot},   {"html", xlm_report_graph_html},
+               {"json", xlm_report_graph_json}, {"text", xlm_report_graph_text}};
+enum { FORMATS = sizeof formats / sizeof *formats };
 
 // Feeds the text to `dot -Tsvg`, whose output goes to --output or stdout.
 static int run_dot(xlmc_job *j, const xlm_text *t) {
@@ -49,27 +62,38 @@ static int run_dot(xlmc_job *j, const xlm_text *t) {
   return XLMC_ENV;
 }
 
+static int find_level(const char *name) {
+  for (int i = 0; i < LEVELS; i++)
+    if (!strcmp(levels[i].level, name)) return i;
+  fprintf(stderr, "xlmc: --level %s: a graph has the levels model, train, partition and plan\n", name);
+  return -1;
+}
+
+static int find_format(const char *name) {
+  for (int i = 0; i < FORMATS; i++)
+    if (!strcmp(formats[i].name, name)) return i;
+  fprintf(stderr, "xlmc: --format %s: a graph comes as dot, svg, html, json or text\n", name);
+  return -1;
+}
+
+static int show(xlmc_job *j, int level, int format) {
+  xlm_compile_options o;
+  xlm_status s = xlm_request_options(j->settings, j->source, levels[level].train, true, 0, &o, &j->err);
+  if (s != XLM_OK) return xlmc_fail(j, s);
+  const xlm_graph *g = NULL;
+  xlm_compiled c;
+  if (!xlmc_compile_with(j, &o, levels[level].pass, &g, &c) || !g) return XLMC_USER;
+  xlm_text t = xlm_text_new(j->arena);
+  xlm_graph_view view = {.depth = j->flags.open ? -1 : j->flags.depth, .only = j->flags.only, .mesh = &o.mesh};
+  formats[format].write(g, &view, &t);
+  (void)signal(SIGPIPE, SIG_IGN);
+  return !strcmp(formats[format].name, "svg") ? run_dot(j, &t) : xlmc_print(j, t.data, t.n);
+}
+
 int xlmc_graph(int argc, char **argv) {
   xlmc_job j;
   int code;
   if (!xlmc_open(&j, argc, argv, usage, &code)) return code;
-  const char *format = j.flags.format ? j.flags.format : "dot", *level = j.flags.level ? j.flags.level : "model";
-  size_t l = 0;
-  while (l < sizeof levels / sizeof *levels && strcmp(levels[l].level, level)) l++;
-  bool known = !strcmp(format, "dot") || !strcmp(format, "svg") || !strcmp(format, "json");
-  if (l == sizeof levels / sizeof *levels || !known) {
-    fprintf(stderr, "xlmc: --%s %s: %s\n", known ? "level" : "format", known ? level : format,
-            known ? "a graph has the levels model, train and plan" : "a graph comes as dot, svg or json");
-    return xlmc_close(&j, XLMC_USER);
-  }
-  const xlm_graph *g = NULL;
-  xlm_compiled c;
-  if (!xlmc_compile(&j, levels[l].train, true, levels[l].pass, &g, &c) || !g) return xlmc_close(&j, XLMC_USER);
-  xlm_text t = xlm_text_new(j.arena);
-  xlm_graph_view view = {.depth = j.flags.open ? -1 : j.flags.depth, .only = j.flags.only};
-  if (!strcmp(format, "json")) xlm_report_graph_json(g, &t);
-  else xlm_report_graph_dot(g, &view, &t);
-  (void)signal(SIGPIPE, SIG_IGN);
-  code = !strcmp(format, "svg") ? run_dot(&j, &t) : xlmc_print(&j, t.data, t.n);
-  return xlmc_close(&j, code);
+  int level = find_level(j.flags.level ? j.flags.level : "model"), format = find_format(j.flags.format ? j.flags.format : "dot");
+  return xlmc_close(&j, level < 0 || format < 0 ? XLMC_USER : show(&j, level, format));
 }

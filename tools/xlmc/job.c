@@ -24,6 +24,8 @@ static const own_flag own[] = {
     {"--only", offsetof(xlmc_flags, only), 't'},     {"--depth", offsetof(xlmc_flags, depth), 'i'},
     {"--write", offsetof(xlmc_flags, write), 'b'},   {"--check", offsetof(xlmc_flags, check), 'b'},
     {"--open", offsetof(xlmc_flags, open), 'b'},     {"--help", offsetof(xlmc_flags, help), 'b'},
+    {"--cluster", offsetof(xlmc_flags, cluster), 't'}, {"--devices", offsetof(xlmc_flags, devices), 't'},
+    {"--trace", offsetof(xlmc_flags, trace), 't'},   {"--auto", offsetof(xlmc_flags, search), 'b'},
 };
 
 static const own_flag *find_own(const char *arg, size_t n) {
@@ -165,6 +167,14 @@ int xlmc_close(xlmc_job *j, int code) {
   return code;
 }
 
+bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *options, const char *dump_after, const xlm_graph **dump,
+                       xlm_compiled *out) {
+  xlm_compile_options o = *options;
+  o.backend = &xlm_backend_cpu()->info;
+  *out = xlm_compile(j->arena, j->source, &o, &j->diags, dump_after, dump);
+  return xlmc_tell(j) == XLMC_OK;
+}
+
 bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump, xlm_compiled *out) {
   xlm_compile_options o;
   xlm_status s = xlm_request_options(j->settings, j->source, train, eval, 0, &o, &j->err);
@@ -172,9 +182,7 @@ bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, co
     xlmc_fail(j, s);
     return false;
   }
-  o.backend = &xlm_backend_cpu()->info;
-  *out = xlm_compile(j->arena, j->source, &o, &j->diags, dump_after, dump);
-  return xlmc_tell(j) == XLMC_OK;
+  return xlmc_compile_with(j, &o, dump_after, dump, out);
 }
 
 int xlmc_print(xlmc_job *j, const char *text, size_t n) {

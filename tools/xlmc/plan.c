@@ -1,45 +1,238 @@
-// xlmc plan: the complete plan, as a page or as JSON (docs/plan.md).
+// xlmc plan: the complete plan, as a page, as data (docs/plan.md, docs/estimates.md) or as a trace; with --auto the search for one.
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "compiler/report/report.h"
+#include "compiler/planner/search.h"
+#include "compiler/planner/verify_plan.h"
+#include "compiler/report/html.h"
+#include "compiler/report/plan_page.h"
+#include "compiler/report/trace.h"
+#include "runtime/base/map.h"
+#include "runtime/device/kernel.h"
 #include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] = "usage: xlmc plan MODEL.xlm [settings] [--format text|json] [--output FILE]\n"
-                            "  --format json   the plan itself, every tensor and instruction (docs/plan.md)\n";
+static const char usage[] =
+    "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--format text|json|report-json|html] [--output FILE]\n"
+    "       xlmc plan MODEL.xlm --auto --devices N [settings] [--cluster FILE]\n"
+    "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of time\n"
+    "  --format json          the plan itself, every tensor and instruction (docs/plan.md)\n"
+    "  --format report-json   what the page says, as data (docs/estimates.md)\n"
+    "  --format html          one self-contained page for a browser\n"
+    "  --trace FILE           the planned step as a trace for Perfetto or chrome://tracing; needs --cluster\n"
+    "  --auto --devices N     layouts of N ranks that fit, the fastest first\n";
 
-// A plan for fewer ranks than were asked for would be a wrong answer.
-static xlm_status check_ranks(xlmc_job *j, const xlm_plan *p) {
-  static const xlm_setting_id axes[] = {XLM_SET_tp, XLM_SET_pp, XLM_SET_dp, XLM_SET_ep, XLM_SET_cp};
-  int64_t asked = 1;
-  for (size_t i = 0; i < sizeof axes / sizeof *axes; i++) asked *= xlm_setting_int(j->settings, axes[i]);
-  if (asked == p->n_ranks) return XLM_OK;
-  return xlm_fail(&j->err, XLM_USER, "%lld ranks were asked for; this version plans for one", (long long)asked);
+typedef struct planning {
+  xlmc_job *j;
+  xlm_compile_options o;
+  xlm_cluster cluster_data;
+  const xlm_cluster *cluster; // NULL = none
+  uint64_t limit;
+  xlm_compiled c;
+  xlm_estimate estimate;
+  xlm_plan_page page;
+} planning;
+
+// ---- the cluster ----
+
+// `h100`: clusters/h100.yaml, here or beside the folder of the model.
+static const char *cluster_path(const xlmc_job *j, const char *name) {
+  if (!access(name, R_OK) || strchr(name, '/')) return name;
+  const char *slash = strrchr(j->source->path, '/'), *dot = strrchr(name, '.') ? "" : ".yaml";
+  const char *here = xlm_arena_printf(j->arena, "clusters/%s%s", name, dot);
+  if (!access(here, R_OK)) return here;
+  int n = slash ? (int)(slash - j->source->path) : 1;
+  const char *beside = xlm_arena_printf(j->arena, "%.*s/../clusters/%s%s", n, slash ? j->source->path : ".", name, dot);
+  return access(beside, R_OK) ? name : beside;
+}
+
+static xlm_status read_cluster(planning *w, const char *name) {
+  xlm_map m;
+  const char *path = cluster_path(w->j, name);
+  if (access(path, R_OK))
+    return xlm_fail(&w->j->err, XLM_USER, "--cluster: cannot read `%s`: %s; clusters/ has h100, h200, a100, b200 and cpu", path,
+                    strerror(errno));
+  XLM_TRY(xlm_map_open(path, &m, &w->j->err));
+  xlm_status s = xlm_cluster_read(w->j->arena, path, (const char *)m.data, m.n, &w->cluster_data, &w->j->err);
+  xlm_map_close(&m);
+  w->cluster = &w->cluster_data;
+  return s;
+}
+
+// The memory of a rank: as said; of the cluster's device; of this machine, for one rank.
+static xlm_status find_limit(planning *w) {
+  bool said = *xlm_setting_text(w->j->settings, XLM_SET_memory_limit) != 0;
+  bool alone = xlm_mesh_ranks(&w->o.mesh) == 1 && !w->j->flags.search;
+  if (said || (alone && !w->cluster)) return xlm_request_memory(w->j->settings, &w->limit, &w->j->err);
+  w->limit = w->cluster ? xlm_cluster_room(w->cluster) : 0;
+  return XLM_OK;
+}
+
+// ---- one plan ----
+
+static xlm_status verify(planning *w) {
+  xlm_plan_check k = xlm_plan_verify(w->c.plan, w->j->arena);
+  w->page.verified = k.operations;
+  return k.text ? xlm_fail(&w->j->err, XLM_USER, "the plan was refused: %s", k.text) : XLM_OK;
+}
+
+static uint64_t fullest(const xlm_plan *p) {
+  uint64_t most = 0;
+  for (uint32_t c = 0; c < p->n_classes; c++)
+    if (p->classes[c]->arena_bytes > most) most = p->classes[c]->arena_bytes;
+  return most;
+}
+
+static xlm_status complete(planning *w) {
+  XLM_TRY(verify(w));
+  w->page.source = w->j->source;
+  w->page.memory_limit = w->limit;
+  w->page.schedule = w->o.schedule_csv ? w->o.schedule_path : w->o.schedule;
+  w->page.cluster = w->cluster;
+  if (!w->cluster) return XLM_OK;
+  w->estimate = xlm_estimate_plan(w->c.plan, w->cluster, w->j->arena);
+  w->page.estimate = &w->estimate;
+  return XLM_OK;
+}
+
+static void as_text(planning *w, xlm_text *t) {
+  xlm_report_options one = {.memory_limit = w->limit, .with_train = true};
+  if (w->c.plan->n_ranks > 1) {
+    xlm_report_plan_ranks(w->c.plan, &w->page, t);
+    return;
+  }
+  xlm_report_plan_text(w->c.plan, &one, t);
+  xlm_report_estimate(w->c.plan, &w->page, t);
+}
+
+static void as_json(planning *w, xlm_text *t) { xlm_plan_print_json(w->c.plan, t); }
+
+static void as_report(planning *w, xlm_text *t) { xlm_report_plan_ranks_json(w->c.plan, &w->page, t); }
+
+static void as_html(planning *w, xlm_text *t) {
+  xlm_report_html o = {.source = w->j->source, .memory_limit = w->limit, .schedule = w->page.schedule,
+                       .cluster = w->cluster ? w->cluster->name : NULL, .estimate = w->page.estimate};
+  xlm_report_plan_html(w->c.plan, &o, t);
+}
+
+static const struct {
+  const char *name;
+  void (*write)(planning *, xlm_text *);
+} formats[] = {{"text", as_text}, {"json", as_json}, {"report-json", as_report}, {"html", as_html}};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+static int write_trace(planning *w) {
+  if (!w->j->flags.trace) return XLMC_OK;
+  xlm_text t = xlm_text_new(w->j->arena);
+  const char *output = w->j->flags.output;
+  xlm_report_trace(w->c.plan, &w->estimate, &t);
+  w->j->flags.output = w->j->flags.trace;
+  int code = xlmc_print(w->j, t.data, t.n);
+  w->j->flags.output = output;
+  return code;
+}
+
+static int show_plan(planning *w, int format) {
+  xlmc_job *j = w->j;
+  if (!xlmc_compile_with(j, &w->o, NULL, NULL, &w->c)) return XLMC_USER;
+  xlm_status s = complete(w);
+  if (s != XLM_OK) return xlmc_fail(j, s);
+  bool fits = !w->limit || fullest(w->c.plan) <= w->limit;
+  w->o.backend = &xlm_backend_cpu()->info;
+  if (!fits) w->page.advice = xlm_search_advice(j->arena, j->source, &w->o, w->limit, w->cluster);
+  xlm_text t = xlm_text_new(j->arena);
+  formats[format].write(w, &t);
+  int code = xlmc_print(j, t.data, t.n), traced = write_trace(w);
+  if (!fits && w->c.plan->n_ranks == 1) fprintf(stderr, "xlmc: %s\n", w->page.advice);
+  if (code == XLMC_OK) code = traced;
+  return code != XLMC_OK ? code : fits ? XLMC_OK : XLMC_DOES_NOT_FIT;
+}
+
+// ---- --auto ----
+
+static xlm_status read_devices(planning *w, int64_t *devices) {
+  char *end;
+  const char *text = w->j->flags.devices;
+  if (!text) return xlm_fail(&w->j->err, XLM_USER, "--auto wants the number of ranks, as in `--auto --devices 64`");
+  *devices = strtoll(text, &end, 10);
+  if (*end || end == text || *devices < 1 || *devices > XLM_MAX_RANKS)
+    return xlm_fail(&w->j->err, XLM_USER, "--devices wants a number between 1 and %d, not `%s`", XLM_MAX_RANKS, text);
+  if (w->o.mesh.n)
+    return xlm_fail(&w->j->err, XLM_USER, "--auto chooses the mesh: leave out --%s %d", w->o.mesh.axis[0], w->o.mesh.size[0]);
+  return w->cluster ? XLM_OK : read_cluster(w, "h100");
+}
+
+static void print_candidate(xlm_text *t, int i, const xlm_candidate *c) {
+  xlm_text_printf(t, "%3d  %10s  %6.1f %%  %10s  %5.1f %%  %10s  %s\n", i + 1, xlm_text_count(t->arena, c->tokens_per_second),
+                  100 * c->mfu, xlm_report_seconds(t->arena, c->step), 100 * c->bubble, xlm_text_bytes(t->arena, c->arena_bytes),
+                  xlm_search_flags(&c->o, t->arena));
+}
+
+static int print_found(planning *w, const xlm_search_request *r, const xlm_search_result *found) {
+  xlm_text t = xlm_text_new(w->j->arena);
+  enum { SHOWN = 6 };
+  xlm_text_printf(&t, "%lld devices of %s, %s each; %lld samples per step\n", (long long)r->devices, w->cluster->name,
+                  xlm_text_bytes(w->j->arena, w->limit), (long long)r->global_batch);
+  xlm_text_printf(&t, "%lld layouts are possible, %lld may fit, %lld were planned, %lld fit\n\n", (long long)found->possible,
+                  (long long)found->small_enough, (long long)found->planned, (long long)found->fitting);
+  if (!found->n) {
+    xlm_text_printf(&t, "DOES NOT FIT  %s\n", found->planned ? "the smallest needs" : "far too large in every layout");
+    if (found->planned) xlm_text_printf(&t, "  %s of a rank\n", xlm_text_bytes(w->j->arena, found->least_bytes));
+    int code = xlmc_print(w->j, t.data, t.n);
+    return code != XLMC_OK ? code : XLMC_DOES_NOT_FIT;
+  }
+  xlm_text_add(&t, "      tokens/s       MFU        step   bubble      memory  flags\n");
+  for (int i = 0; i < found->n && i < SHOWN; i++) print_candidate(&t, i, &found->at[i]);
+  xlm_text_printf(&t, "\nwhy the first: %s\n", xlm_search_reason(found, w->j->arena));
+  return xlmc_print(w->j, t.data, t.n);
+}
+
+static int search(planning *w) {
+  xlmc_job *j = w->j;
+  xlm_search_request r = {.source = j->source, .base = &w->o};
+  xlm_status s = read_devices(w, &r.devices);
+  if (s == XLM_OK) s = find_limit(w);
+  if (s != XLM_OK) return xlmc_fail(j, s);
+  w->o.backend = &xlm_backend_cpu()->info;
+  r.global_batch = w->o.settings.batch * w->o.train.microbatches;
+  r.memory_limit = w->limit;
+  r.cluster = w->cluster;
+  xlm_search_result found;
+  s = xlm_search(j->arena, &r, &found, &j->err);
+  return s == XLM_OK ? print_found(w, &r, &found) : xlmc_fail(j, s);
+}
+
+// ---- the command ----
+
+static int find_format(const xlmc_flags *f) {
+  const char *name = f->format ? f->format : "text";
+  for (int i = 0; i < FORMATS; i++)
+    if (!strcmp(formats[i].name, name)) return i;
+  fprintf(stderr, "xlmc: --format %s: a plan comes as text, json, report-json or html\n", name);
+  return -1;
+}
+
+static xlm_status prepare(planning *w) {
+  xlmc_job *j = w->j;
+  XLM_TRY(xlm_request_options(j->settings, j->source, true, true, 0, &w->o, &j->err));
+  if (j->flags.cluster) XLM_TRY(read_cluster(w, j->flags.cluster));
+  if (j->flags.trace && !j->flags.cluster) return xlm_fail(&j->err, XLM_USER, "--trace needs times: give --cluster, too");
+  if (j->flags.devices && !j->flags.search)
+    return xlm_fail(&j->err, XLM_USER, "--devices goes with --auto; without it give the mesh: --tp, --pp, --dp");
+  return find_limit(w);
 }
 
 int xlmc_plan(int argc, char **argv) {
   xlmc_job j;
   int code;
   if (!xlmc_open(&j, argc, argv, usage, &code)) return code;
-  const char *format = j.flags.format ? j.flags.format : "text";
-  if (strcmp(format, "text") && strcmp(format, "json")) {
-    fprintf(stderr, "xlmc: --format %s: a plan comes as text or json\n", format);
-    return xlmc_close(&j, XLMC_USER);
-  }
-  uint64_t limit = 0;
-  xlm_status s = xlm_request_memory(j.settings, &limit, &j.err);
+  planning w = {.j = &j};
+  int format = find_format(&j.flags);
+  if (format < 0) return xlmc_close(&j, XLMC_USER);
+  xlm_status s = prepare(&w);
   if (s != XLM_OK) return xlmc_close(&j, xlmc_fail(&j, s));
-  xlm_compiled c;
-  if (!xlmc_compile(&j, true, true, NULL, NULL, &c)) return xlmc_close(&j, XLMC_USER);
-  s = check_ranks(&j, c.plan);
-  if (s != XLM_OK) return xlmc_close(&j, xlmc_fail(&j, s));
-  xlm_text t = xlm_text_new(j.arena);
-  xlm_report_options o = {.memory_limit = limit, .with_train = true};
-  if (!strcmp(format, "json")) xlm_plan_print_json(c.plan, &t);
-  else xlm_report_plan_text(c.plan, &o, &t);
-  code = xlmc_print(&j, t.data, t.n);
-  bool fits = !limit || c.plan->classes[0]->arena_bytes <= limit;
-  if (!fits) fputs("xlmc: try a smaller --micro-batch-size or --seq-length, or --recompute full\n", stderr);
-  return xlmc_close(&j, code != XLMC_OK ? code : fits ? XLMC_OK : XLMC_DOES_NOT_FIT);
+  return xlmc_close(&j, j.flags.search ? search(&w) : show_plan(&w, format));
 }

@@ -8,9 +8,9 @@
 enum { XLMC_OK = 0, XLMC_USER = 1, XLMC_ENV = 2, XLMC_DOES_NOT_FIT = 3 };
 
 typedef struct xlmc_flags { // of xlmc itself; everything else is a setting of the run
-  const char *format, *level, *after, *output, *only;
+  const char *format, *level, *after, *output, *only, *cluster, *devices, *trace;
   int depth;
-  bool write, check, open, help;
+  bool write, check, open, help, search;
 } xlmc_flags;
 
 typedef struct xlmc_job {
@@ -31,6 +31,8 @@ int xlmc_fail(xlmc_job *j, xlm_status s); // prints err
 int xlmc_close(xlmc_job *j, int code);
 // Compiles as the settings say. dump_after: see xlm_compile.
 bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump, xlm_compiled *out);
+// Compiles with these options.
+bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *o, const char *dump_after, const xlm_graph **dump, xlm_compiled *out);
 int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout
 
 int xlmc_check(int argc, char **argv);

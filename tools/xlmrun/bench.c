@@ -9,7 +9,7 @@
 
 #include "runtime/data/data.h"
 #include "runtime/train/feed.h"
-#include "tools/xlmrun/session.h"
+#include "tools/xlmrun/corpus.h"
 
 static const char usage[] = "usage: xlmrun bench MODEL.xlm [flags]";
 
@@ -55,84 +55,110 @@ static int gather(const xlm_rank_plan *rp, const double *seconds, int64_t steps,
   return n;
 }
 
+static bool communicates(const char *op) {
+  static const char *const ops[] = {"all_reduce", "reduce_scatter", "all_gather",   "all_to_all",
+                                    "send_rows",  "collect_rows",   "send", "recv"};
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (!strcmp(op, ops[i])) return true;
+  return false;
+}
+
+// Bytes that rank 0 sent, over each axis, against what the plan says.
+static void show_traffic(session *s, const uint64_t *before, int64_t steps) {
+  const xlm_comm *c = xlm_team_comm(s->team, 0);
+  for (int i = 0; c && i < c->mesh.n; i++) {
+    uint64_t sent = (c->bytes_sent[i] - before[i]) / (uint64_t)steps;
+    if (sent) printf("%-4s sends %s per step\n", c->mesh.axis[i], xlm_text_bytes(s->arena, sent));
+  }
+}
+
 static void show_profile(session *s, const double *seconds, int64_t steps, double total) {
-  const xlm_rank_plan *rp = s->plan->classes[0];
+  const xlm_rank_plan *rp = xlm_exec_rank_plan(xlm_team_exec(s->team, 0));
   group *groups = XLM_NEW_N(s->arena, group, rp->n_instrs);
   int n = gather(rp, seconds, steps, groups);
-  double rest = total;
+  double rest = total, talk = 0;
+  if (s->plan->n_ranks > 1) printf("\nrank 0 of %u", s->plan->n_ranks);
   printf("\n%-20s %8s %7s %12s %10s %10s\n", "op", "per step", "share", "ms per step", "GFLOP/s", "GB/s");
   for (int i = 0; i < n; i++) {
     const group *g = &groups[i];
     rest -= g->seconds;
+    if (communicates(g->op)) talk += g->seconds;
     printf("%-20s %8.0f %6.1f%% %12.3f %10.1f %10.1f\n", g->op, g->count / (double)steps,
            100 * g->seconds / total, 1e3 * g->seconds / (double)steps, g->flops / g->seconds / 1e9,
            g->bytes / g->seconds / 1e9);
   }
+  if (s->plan->n_ranks > 1)
+    printf("%-20s %8s %6.1f%% %12.3f  with the waiting for other ranks\n", "(communication)", "", 100 * talk / total,
+           1e3 * talk / (double)steps);
   printf("%-20s %8s %6.1f%% %12.3f\n", "(between)", "", 100 * rest / total, 1e3 * rest / (double)steps);
 }
 
-static xlm_status one_step(session *s, xlm_feed *feed) {
-  xlm_step_env env = {.seed = s->options.seed,
-                      .step = feed->step,
-                      .first_row = feed->step * s->plan->batch * s->plan->microbatches};
-  XLM_TRY(xlm_exec_step(s->exec, env, xlm_feed_step, feed, &s->err));
-  feed->step++;
+static xlm_status one_step(session *s, xlm_feeds *feeds, int64_t *step) {
+  XLM_TRY(xlm_feeds_step(feeds, s->options.seed, *step, 1e-5, &s->err));
+  ++*step;
   return XLM_OK;
 }
 
-static xlm_status measure(session *s, xlm_feed *feed) {
-  int64_t steps = xlm_setting_int(s->settings, XLM_SET_steps),
-          warmup = xlm_setting_int(s->settings, XLM_SET_warmup);
+static void show_speed(session *s, double mean, double best, double peak) {
   const xlm_plan *p = s->plan;
-  double best = INFINITY, *seconds = XLM_NEW_N(s->arena, double, p->classes[0]->n_instrs);
-  double tokens = (double)(p->batch * p->microbatches * p->seq), peak = session_peak_flops(s);
-  feed->lr = 1e-5;
-  for (int64_t i = 0; i < warmup; i++) XLM_TRY(one_step(s, feed));
-  if (xlm_setting_bool(s->settings, XLM_SET_profile)) xlm_exec_profile(s->exec, seconds);
-  double begin = now();
-  for (int64_t i = 0; i < steps; i++) {
-    double start = now();
-    XLM_TRY(one_step(s, feed));
-    best = fmin(best, now() - start);
-  }
-  double total = now() - begin, mean = total / (double)steps;
-  double flops = p->model_flops_per_token * tokens;
+  double tokens = (double)(p->batch * p->microbatches * p->seq), flops = p->model_flops_per_token * tokens;
   printf("%s%s%s  %s parameters  %s  %" PRId64 " x %" PRId64 " tokens per step, %" PRId64
-         " microbatches  %d threads\n",
+         " microbatches%s  %d threads\n",
          p->model, p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
-         xlm_dtype_name(p->dtype), p->batch * p->microbatches, p->seq, p->microbatches, s->options.threads);
+         xlm_dtype_name(p->dtype), p->batch * p->microbatches, p->seq, p->microbatches, session_ranks(s),
+         session_threads(s));
   printf("%.0f tokens/s   %.1f ms/step (best %.1f)   %.1f GFLOP/s of the model   %.1f%% MFU (peak %.0f "
          "GFLOP/s, measured)\n",
          tokens / mean, 1e3 * mean, 1e3 * best, flops / mean / 1e9, peak > 0 ? 100 * flops / mean / peak : 0,
          peak / 1e9);
-  if (xlm_setting_bool(s->settings, XLM_SET_profile)) show_profile(s, seconds, steps, total);
+}
+
+static xlm_status measure(session *s, xlm_feeds *feeds) {
+  int64_t steps = xlm_setting_int(s->settings, XLM_SET_steps),
+          warmup = xlm_setting_int(s->settings, XLM_SET_warmup), step = 0;
+  xlm_exec *first = xlm_team_exec(s->team, 0);
+  double best = INFINITY, peak, *seconds = XLM_NEW_N(s->arena, double, xlm_exec_rank_plan(first)->n_instrs);
+  uint64_t before[XLM_MAX_AXES] = {0};
+  bool profile = xlm_setting_bool(s->settings, XLM_SET_profile);
+  XLM_TRY(session_peak_flops(s, &peak));
+  for (int64_t i = 0; i < warmup; i++) XLM_TRY(one_step(s, feeds, &step));
+  if (xlm_team_comm(s->team, 0)) memcpy(before, xlm_team_comm(s->team, 0)->bytes_sent, sizeof before);
+  if (profile) xlm_exec_profile(first, seconds);
+  double begin = now();
+  for (int64_t i = 0; i < steps; i++) {
+    double start = now();
+    XLM_TRY(one_step(s, feeds, &step));
+    best = fmin(best, now() - start);
+  }
+  double total = now() - begin;
+  show_speed(s, total / (double)steps, best, peak);
+  show_traffic(s, before, steps);
+  if (profile) show_profile(s, seconds, steps, total);
   return XLM_OK;
 }
 
 static xlm_status run(session *s, const xlm_data *data) {
   xlm_samples samples;
-  xlm_feed feed;
+  xlm_feeds feeds;
   xlm_data_part all = {data, 0, xlm_data_tokens(data)};
   XLM_TRY(xlm_samples_open(all, s->plan->seq, 1, "synthetic", &samples, &s->err));
   XLM_TRY(session_open(s));
   XLM_TRY(session_fill(s, false));
-  XLM_TRY(xlm_feed_open(s->exec, &samples, false, &feed, &s->err));
-  xlm_status status = measure(s, &feed);
-  xlm_feed_close(&feed);
+  XLM_TRY(xlm_feeds_open(s->team, &samples, false, &feeds, &s->err));
+  xlm_status status = measure(s, &feeds);
+  xlm_feeds_close(&feeds);
   return status;
 }
 
 static xlm_status bench(session *s) {
   const xlm_run_settings *r = s->settings;
   xlm_data *data;
-  int64_t vocab = 0;
   if (r->n_positional > 1)
     return xlm_fail(&s->err, XLM_USER, "one model at a time: what is '%s'?", r->positional[1]);
   const char *named = xlm_setting_text(r, XLM_SET_model);
   XLM_TRY(session_read_model(s, r->n_positional ? r->positional[0] : *named ? named : NULL));
   XLM_TRY(session_compile(s, true, false, 0));
-  for (uint32_t i = 0; i < s->plan->classes[0]->n_inputs; i++)
-    if (s->plan->classes[0]->inputs[i].vocab) vocab = s->plan->classes[0]->inputs[i].vocab;
+  int64_t vocab = corpus_vocab(s);
   XLM_TRY(xlm_data_synthetic(1000 * s->plan->seq + 1, vocab ? vocab : 256, 1, &data, &s->err));
   xlm_status status = run(s, data);
   xlm_data_close(data);

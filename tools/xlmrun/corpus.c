@@ -4,12 +4,12 @@
 #include <string.h>
 
 int64_t corpus_vocab(const session *s) {
-  const xlm_rank_plan *rp = s->plan->classes[0];
   int64_t vocab = 0;
-  for (uint32_t i = 0; i < rp->n_inputs; i++) {
-    int64_t v = rp->inputs[i].vocab;
-    if (v && (!vocab || v < vocab)) vocab = v;
-  }
+  for (uint32_t c = 0; c < s->plan->n_classes; c++)
+    for (uint32_t i = 0; i < s->plan->classes[c]->n_inputs; i++) {
+      int64_t v = s->plan->classes[c]->inputs[i].vocab;
+      if (v && (!vocab || v < vocab)) vocab = v;
+    }
   return vocab;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/train/feed.h"
+#include "runtime/train/watch.h"
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/weights.h"
 
@@ -28,17 +29,19 @@ static void show(const session *s, double loss, int64_t tokens) {
 }
 
 static xlm_status evaluate(session *s, const corpus *c) {
-  xlm_feed feed;
+  xlm_feeds feeds;
+  xlm_watch watch;
   double loss;
   int64_t tokens;
   xlm_step_env env = {.seed = s->options.seed};
-  XLM_TRY(session_open(s));
   XLM_TRY(session_fill(s, true));
-  XLM_TRY(xlm_feed_open(s->exec, &c->valid, true, &feed, &s->err));
+  XLM_TRY(xlm_watch_open(s->team, true, &watch, &s->err));
+  XLM_TRY(xlm_feeds_open(s->team, &c->valid, true, &feeds, &s->err));
   bool asked = s->settings->value[XLM_SET_eval_batches].source > XLM_FROM_CHECKPOINT;
   int64_t batches = asked ? xlm_setting_int(s->settings, XLM_SET_eval_batches) : 0;
-  xlm_status status = xlm_feed_evaluate(&feed, s->exec, env, batches, &loss, &tokens, &s->err);
-  xlm_feed_close(&feed);
+  xlm_status status = xlm_evaluate(&feeds, &watch, env, batches, &loss, &tokens, &s->err);
+  xlm_feeds_close(&feeds);
+  xlm_watch_close(&watch);
   if (status == XLM_OK) show(s, loss, tokens);
   return status;
 }
@@ -48,6 +51,7 @@ static xlm_status eval(session *s) {
   XLM_TRY(weights_open(s));
   XLM_TRY(use_all_of_data(s));
   XLM_TRY(session_compile(s, false, true, 0));
+  XLM_TRY(session_open(s));
   XLM_TRY(corpus_open(s, false, &c));
   xlm_status status = evaluate(s, &c);
   corpus_close(&c);

@@ -1,6 +1,7 @@
 // xlmrun generate: text from a checkpoint, as it comes. Each token is one run of the eval segment over the
 // window of the last `seq` tokens; what stands behind the end of the text does not matter to a causal model.
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,46 +14,86 @@
 static const char usage[] = "usage: xlmrun generate [CHECKPOINT] [--prompt TEXT] [flags]\n"
                             "       xlmrun generate MODEL.xlm --init-from WEIGHTS [flags]";
 
+typedef struct part { // what one rank of this process has of a tensor [batch, seq] or [batch, seq, vocab]
+  int member;
+  uint32_t index; // of the rank's inputs or outputs
+  const xlm_type *type;
+  int64_t first, columns, stride;                    // seq
+  int64_t first_vocab, vocab, vocab_stride;
+} part;
+
 typedef struct generator {
   session *s;
   bool bytes;             // a token is a byte
   int32_t *tokens;        // prompt and result
   int64_t n, first, cap;  // first: where the result begins
-  uint32_t input, logits; // indices
-  int64_t seq, vocab, seq_stride, vocab_stride;
+  part *inputs, *logits;  // of the ranks here that hold row 0
+  int n_inputs, n_logits;
+  int64_t seq, vocab;
   int64_t printed; // tokens of the result already shown
-  float *row;
+  float *row, *rows; // logits of one position; what each process has of them, NaN elsewhere
   choice *scratch;
 } generator;
 
-static xlm_status find_logits(generator *g) {
-  const xlm_rank_plan *rp = g->s->plan->classes[0];
-  for (uint32_t i = 0; i < rp->n_outputs; i++) {
-    const xlm_plan_output *o = &rp->outputs[i];
-    const xlm_type *t = &rp->tensors[o->tensor].type;
-    if (!o->eval || strcmp(o->role, "output") || t->rank != 3) continue;
-    int64_t stride = 1;
-    g->seq = g->vocab = 0;
-    for (int k = 2; k >= 0; k--) {
-      const xlm_dim_info *d = &rp->dims[t->dim[k]];
-      if (!strcmp(d->name, "seq"))
-        g->seq = d->size, g->seq_stride = stride;
-      else if (strcmp(d->name, "batch"))
-        g->vocab = d->size, g->vocab_stride = stride;
-      stride *= d->size;
-    }
-    g->logits = i;
-    if (g->seq && g->vocab) return XLM_OK;
+// false: this rank does not hold row 0.
+static bool read_part(const xlm_rank_plan *rp, const xlm_type *t, part *out) {
+  int64_t stride = 1;
+  out->type = t;
+  for (int k = t->rank - 1; k >= 0; k--) {
+    const xlm_dim_info *d = &rp->dims[t->dim[k]];
+    if (!strcmp(d->name, "seq"))
+      out->first = d->offset, out->columns = d->size, out->stride = stride;
+    else if (strcmp(d->name, "batch"))
+      out->first_vocab = d->offset, out->vocab = d->size, out->vocab_stride = stride;
+    else if (d->offset || !d->size)
+      return false;
+    stride *= d->size;
   }
-  return xlm_fail(&g->s->err, XLM_USER,
-                  "the model has no output [batch, seq, vocab] to choose tokens from: add `output logits`");
+  return out->columns > 0;
 }
 
-static xlm_status find_input(generator *g) {
-  const xlm_rank_plan *rp = g->s->plan->classes[0];
-  for (g->input = 0; g->input < rp->n_inputs; g->input++)
-    if (!strcmp(rp->inputs[g->input].name, "tokens") && rp->inputs[g->input].eval_tensor) return XLM_OK;
-  return xlm_fail(&g->s->err, XLM_USER, "the model has no input `tokens`");
+static bool is_logits(const xlm_rank_plan *rp, const xlm_plan_output *o) {
+  return o->eval && !strcmp(o->role, "output") && rp->tensors[o->tensor].type.rank == 3;
+}
+
+// The first output of that shape, by name, and its full sizes: the same in every process.
+static const char *find_logits(generator *g) {
+  const xlm_plan *p = g->s->plan;
+  for (uint32_t c = 0; c < p->n_classes; c++)
+    for (uint32_t i = 0; i < p->classes[c]->n_outputs; i++) {
+      const xlm_rank_plan *rp = p->classes[c];
+      if (!is_logits(rp, &rp->outputs[i])) continue;
+      const xlm_type *t = &rp->tensors[rp->outputs[i].tensor].type;
+      g->seq = g->vocab = 0;
+      for (int k = 0; k < 3; k++) {
+        const xlm_dim_info *d = &rp->dims[t->dim[k]];
+        if (!strcmp(d->name, "seq")) g->seq = d->full;
+        else if (strcmp(d->name, "batch")) g->vocab = d->full;
+      }
+      if (g->seq && g->vocab) return rp->outputs[i].name;
+    }
+  return NULL;
+}
+
+static void find_parts(generator *g, const char *logits) {
+  int n = xlm_team_size(g->s->team);
+  g->inputs = XLM_NEW_N(g->s->arena, part, n);
+  g->logits = XLM_NEW_N(g->s->arena, part, n);
+  for (int m = 0; m < n; m++) {
+    const xlm_rank_plan *rp = xlm_exec_rank_plan(xlm_team_exec(g->s->team, m));
+    for (uint32_t i = 0; i < rp->n_inputs; i++) {
+      const xlm_plan_input *in = &rp->inputs[i];
+      part p = {.member = m, .index = i};
+      if (!strcmp(in->name, "tokens") && in->eval_tensor && read_part(rp, &rp->tensors[in->eval_tensor].type, &p))
+        g->inputs[g->n_inputs++] = p;
+    }
+    for (uint32_t i = 0; i < rp->n_outputs; i++) {
+      part p = {.member = m, .index = i};
+      if (is_logits(rp, &rp->outputs[i]) && !strcmp(rp->outputs[i].name, logits) &&
+          read_part(rp, &rp->tensors[rp->outputs[i].tensor].type, &p))
+        g->logits[g->n_logits++] = p;
+    }
+  }
 }
 
 static xlm_status read_prompt(generator *g) {
@@ -78,20 +119,36 @@ static xlm_status read_prompt(generator *g) {
 
 static void put_window(generator *g) {
   int64_t from = g->n > g->seq ? g->n - g->seq : 0;
-  int32_t *at = xlm_exec_input(g->s->exec, g->input, true, 0);
-  memset(at, 0, sizeof *at * (size_t)g->seq);
-  memcpy(at, g->tokens + from, sizeof *at * (size_t)(g->n - from));
+  for (int i = 0; i < g->n_inputs; i++) {
+    const part *p = &g->inputs[i];
+    int32_t *to = xlm_exec_input(xlm_team_exec(g->s->team, p->member), p->index, true, 0);
+    for (int64_t c = 0; c < p->columns; c++) {
+      int64_t at = from + p->first + c;
+      to[c * p->stride] = at < g->n ? g->tokens[at] : 0;
+    }
+  }
 }
 
-static void read_logits(generator *g) {
-  const xlm_rank_plan *rp = g->s->plan->classes[0];
-  int64_t position = (g->n < g->seq ? g->n : g->seq) - 1;
-  const void *data = xlm_exec_output(g->s->exec, g->logits);
-  bool half = rp->tensors[rp->outputs[g->logits].tensor].type.dtype == XLM_BF16;
-  for (int64_t v = 0; v < g->vocab; v++) {
-    int64_t at = position * g->seq_stride + v * g->vocab_stride;
-    g->row[v] = half ? xlm_bf16_to_f32(((const uint16_t *)data)[at]) : ((const float *)data)[at];
+static void read_part_of_row(generator *g, const part *p, int64_t position, float *row) {
+  if (position < p->first || position >= p->first + p->columns) return;
+  const void *data = xlm_exec_output(xlm_team_exec(g->s->team, p->member), p->index);
+  for (int64_t v = 0; v < p->vocab; v++) {
+    int64_t at = (position - p->first) * p->stride + v * p->vocab_stride;
+    row[p->first_vocab + v] =
+        p->type->dtype == XLM_BF16 ? xlm_bf16_to_f32(((const uint16_t *)data)[at]) : ((const float *)data)[at];
   }
+}
+
+// The logits may be split over ranks, and be in other processes.
+static xlm_status read_logits(generator *g) {
+  int64_t position = (g->n < g->seq ? g->n : g->seq) - 1;
+  for (int64_t v = 0; v < g->vocab; v++) g->row[v] = NAN;
+  for (int i = 0; i < g->n_logits; i++) read_part_of_row(g, &g->logits[i], position, g->row);
+  XLM_TRY(xlm_team_share(g->s->team, g->row, sizeof(float) * (size_t)g->vocab, g->rows, &g->s->err));
+  for (int k = xlm_team_processes(g->s->team) - 1; k >= 0; k--)
+    for (int64_t v = 0; v < g->vocab; v++)
+      if (!isnan(g->rows[k * g->vocab + v])) g->row[v] = g->rows[k * g->vocab + v];
+  return XLM_OK;
 }
 
 static void show_token(const generator *g, int32_t token) {
@@ -133,8 +190,8 @@ static xlm_status run(generator *g) {
   for (int64_t i = 0; i < most && stopped < 0; i++) {
     uint32_t draw[4];
     put_window(g);
-    XLM_TRY(xlm_exec_eval(g->s->exec, (xlm_step_env){.seed = g->s->options.seed}, &g->s->err));
-    read_logits(g);
+    XLM_TRY(xlm_team_eval(g->s->team, (xlm_step_env){.seed = g->s->options.seed}, &g->s->err));
+    XLM_TRY(read_logits(g));
     xlm_philox_draw(key, 0, (uint64_t)i, draw);
     int32_t token = choose_token(g->row, g->vocab, xlm_setting_float(r, XLM_SET_temperature),
                                  xlm_setting_int(r, XLM_SET_top_k), xlm_setting_float(r, XLM_SET_top_p),
@@ -150,13 +207,18 @@ static xlm_status run(generator *g) {
 }
 
 static xlm_status prepare(generator *g) {
-  XLM_TRY(find_logits(g));
-  XLM_TRY(find_input(g));
+  const char *logits = find_logits(g);
+  if (!logits)
+    return xlm_fail(&g->s->err, XLM_USER,
+                    "the model has no output [batch, seq, vocab] to choose tokens from: add `output logits`");
+  if (!corpus_vocab(g->s)) return xlm_fail(&g->s->err, XLM_USER, "the model has no input `tokens`");
+  find_parts(g, logits);
   g->bytes = session_tokens_are_bytes(g->s);
   g->cap = (int64_t)strlen(xlm_setting_text(g->s->settings, XLM_SET_prompt)) +
            xlm_setting_int(g->s->settings, XLM_SET_max_tokens) + 2;
   g->tokens = XLM_NEW_N(g->s->arena, int32_t, g->cap);
   g->row = XLM_NEW_N(g->s->arena, float, g->vocab);
+  g->rows = XLM_NEW_N(g->s->arena, float, g->vocab * xlm_team_processes(g->s->team));
   g->scratch = XLM_NEW_N(g->s->arena, choice, g->vocab);
   return read_prompt(g);
 }
@@ -165,8 +227,8 @@ static xlm_status generate(session *s) {
   generator g = {.s = s};
   XLM_TRY(weights_open(s));
   XLM_TRY(session_compile(s, false, true, 1));
-  XLM_TRY(prepare(&g));
   XLM_TRY(session_open(s));
+  XLM_TRY(prepare(&g));
   XLM_TRY(session_fill(s, true));
   return run(&g);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "runtime/base/map.h"
+#include "runtime/base/philox.h"
 #include "runtime/checkpoint/safetensors.h"
 #include "runtime/checkpoint/weights.h"
 #include "tools/common/request.h"
@@ -28,8 +29,23 @@ static xlm_status read_settings(session *s, int argc, char *const *argv) {
   return s->settings->config ? xlm_settings_file(s->settings, s->settings->config, &s->err) : XLM_OK;
 }
 
+bool session_is_layout(xlm_setting_id id) {
+  const char *section = xlm_setting_table[id].section;
+  return !strcmp(section, "mesh") || !strcmp(section, "pipeline") || id == XLM_SET_zero;
+}
+
+// A checkpoint fits every layout. Training goes on in the one it had, unless another mesh is asked for now: then nothing of
+// the old one counts.
+static bool keeps_layout(const session *s) {
+  static const xlm_setting_id axes[] = {XLM_SET_tp, XLM_SET_pp, XLM_SET_dp, XLM_SET_ep, XLM_SET_cp, XLM_SET_mesh};
+  for (size_t i = 0; i < sizeof axes / sizeof *axes; i++)
+    if (s->settings->value[axes[i]].source > XLM_FROM_CHECKPOINT) return false;
+  return s->settings->tool == 't';
+}
+
 // Settings that a checkpoint does not hand on: where things are, and how fast.
 static bool is_handed_on(const session *s, xlm_setting_id id) {
+  if (session_is_layout(id) && (!keeps_layout(s) || id == XLM_SET_comm_timeout)) return false;
   static const xlm_setting_id own[] = {XLM_SET_output_dir, XLM_SET_resume,       XLM_SET_overwrite,
                                        XLM_SET_threads,    XLM_SET_memory_limit, XLM_SET_init_from};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
@@ -56,7 +72,7 @@ static xlm_status take_setting(session *s, const xlm_checkpoint_setting *x) {
 
 xlm_status session_open_checkpoint(session *s, const char *path) {
   XLM_TRY(xlm_checkpoint_open(path, &s->checkpoint, &s->err));
-  if (*s->checkpoint->notes) fprintf(stderr, "xlmrun: %s", s->checkpoint->notes);
+  if (*s->checkpoint->notes && !s->silent) fprintf(stderr, "xlmrun: %s", s->checkpoint->notes);
   for (int i = 0; i < s->checkpoint->info.n_settings; i++)
     XLM_TRY(take_setting(s, &s->checkpoint->info.settings[i]));
   return XLM_OK;
@@ -82,52 +98,124 @@ xlm_status session_read_model(session *s, const char *path) {
   return XLM_OK;
 }
 
-static xlm_status check_mesh(session *s) {
-  static const xlm_setting_id axes[] = {XLM_SET_tp, XLM_SET_pp, XLM_SET_dp, XLM_SET_ep, XLM_SET_cp};
-  for (size_t i = 0; i < sizeof axes / sizeof *axes; i++)
-    if (xlm_setting_int(s->settings, axes[i]) > 1)
-      return xlm_fail(&s->err, XLM_USER, "--%s %lld: this version runs on one rank",
-                      xlm_setting_table[axes[i]].key, (long long)xlm_setting_int(s->settings, axes[i]));
-  return XLM_OK;
+// ---- memory ----
+
+// The fullest rank against --memory-limit; without one, all ranks of this process against the machine.
+static xlm_status check_memory(session *s) {
+  const xlm_plan *p = s->plan;
+  uint64_t limit, most = 0, all = 0;
+  uint32_t fullest = 0;
+  for (uint32_t r = 0; r < p->n_ranks; r++) {
+    uint64_t needs = p->classes[p->class_of[r]]->arena_bytes;
+    if (needs > most) most = needs, fullest = r;
+    all += needs;
+  }
+  XLM_TRY(xlm_request_memory(s->settings, &limit, &s->err));
+  bool limited = *xlm_setting_text(s->settings, XLM_SET_memory_limit), fits = (limited || s->mpi ? most : all) <= limit;
+  if (!limit || fits) return XLM_OK;
+  s->exit_code = EXIT_DOES_NOT_FIT;
+  const char *try = "try a smaller --micro-batch-size or --seq-length, or --recompute full";
+  if (p->n_ranks == 1)
+    return xlm_fail(&s->err, XLM_USER, "this run needs %s and there are %s: %s", xlm_text_bytes(s->arena, most),
+                    xlm_text_bytes(s->arena, limit), try);
+  if (limited || s->mpi)
+    return xlm_fail(&s->err, XLM_USER, "rank %u needs %s and there are %s: %s, or more ranks", fullest,
+                    xlm_text_bytes(s->arena, most), xlm_text_bytes(s->arena, limit), try);
+  return xlm_fail(&s->err, XLM_USER, "the %u ranks need %s together and this machine has %s: %s", p->n_ranks,
+                  xlm_text_bytes(s->arena, all), xlm_text_bytes(s->arena, limit), try);
 }
 
-static xlm_status check_memory(session *s) {
-  uint64_t limit, needs = s->plan->classes[0]->arena_bytes;
-  XLM_TRY(xlm_request_memory(s->settings, &limit, &s->err));
-  if (!limit || needs <= limit) return XLM_OK;
-  s->exit_code = EXIT_DOES_NOT_FIT;
+// ---- the plan ----
+
+static xlm_status check_processes(session *s, const xlm_mesh *m) {
+  long long ranks = xlm_mesh_ranks(m), processes = xlm_comm_mpi_size();
+  s->mpi = processes > 1;
+  if (!s->mpi || ranks == processes) return XLM_OK;
   return xlm_fail(&s->err, XLM_USER,
-                  "this run needs %s and there are %s: try a smaller --micro-batch-size or --seq-length, or "
-                  "--recompute full",
-                  xlm_text_bytes(s->arena, needs), xlm_text_bytes(s->arena, limit));
+                  "%lld processes were started and the mesh is %s = %lld rank%s: start it with `mpirun -n %lld`, or give "
+                  "axes whose product is %lld, as in --dp %lld",
+                  processes, xlm_request_mesh_text(s->arena, m), ranks, ranks == 1 ? "" : "s", ranks, processes, processes);
+}
+
+// One rank per process: it has what the processes of this host leave to it.
+static int threads_of_process(const session *s) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE",
+                                      "SLURM_NTASKS_PER_NODE"};
+  int n = xlm_request_threads(s->settings), beside = 0;
+  if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 || n < sysconf(_SC_NPROCESSORS_ONLN)) return n; // told, or bound
+  for (size_t i = 0; i < sizeof names / sizeof *names && !beside; i++)
+    if (getenv(names[i])) beside = atoi(getenv(names[i]));
+  if (beside < 1) beside = (int)xlm_mesh_ranks(&s->options.mesh);
+  return n / beside > 1 ? n / beside : 1;
+}
+
+static void show_diagnostics(session *s, const xlm_diags *d) {
+  if (!d->n || s->silent) return;
+  xlm_text t = xlm_text_new(s->arena);
+  xlm_diag_render(d, isatty(STDERR_FILENO), &t);
+  fputs(t.data, stderr);
 }
 
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch) {
-  XLM_TRY(check_mesh(s));
   const xlm_source *source = xlm_source_new(s->arena, s->model_path, s->model_text, s->model_bytes);
   XLM_TRY(xlm_request_options(s->settings, source, with_train, with_eval, batch, &s->options, &s->err));
+  XLM_TRY(check_processes(s, &s->options.mesh));
+  if (s->mpi) s->options.threads = threads_of_process(s);
+  if (*xlm_setting_text(s->settings, XLM_SET_memory_limit))
+    XLM_TRY(xlm_request_memory(s->settings, &s->options.memory_limit, &s->err));
   s->options.backend = &xlm_backend_cpu()->info;
   xlm_diags d;
   xlm_diags_init(&d, s->arena, source);
   s->plan = xlm_compile(s->arena, source, &s->options, &d, NULL, NULL).plan;
-  if (d.n) {
-    xlm_text t = xlm_text_new(s->arena);
-    xlm_diag_render(&d, isatty(STDERR_FILENO), &t);
-    fputs(t.data, stderr);
-  }
+  show_diagnostics(s, &d);
   if (s->plan) return check_memory(s);
   s->told = d.errors > 0;
   return xlm_fail(&s->err, XLM_USER, "'%s' cannot be planned", s->model_path);
 }
 
-static void *state_address(void *arg, uint32_t rank, uint32_t state) {
-  (void)rank;
-  return xlm_exec_state(arg, state);
+const char *session_ranks(const session *s) {
+  if (s->plan->n_ranks == 1) return "";
+  return xlm_arena_printf(s->arena, "  %u ranks = %s%s", s->plan->n_ranks, xlm_request_mesh_text(s->arena, &s->plan->mesh),
+                          s->mpi ? " (mpi)" : "");
+}
+
+int session_threads(const session *s) {
+  return s->options.threads * (s->mpi ? 1 : (int)s->plan->n_ranks);
+}
+
+// ---- the ranks ----
+
+// All processes must be in the same run: a different file on one host would end in nonsense.
+static xlm_status check_same_run(session *s) {
+  typedef struct run {
+    uint64_t plan, seed, step;
+  } run;
+  int n = xlm_team_processes(s->team);
+  run mine = {xlm_hash_text(s->plan->text_hash) ^ (uint64_t)s->plan->batch ^ (uint64_t)s->plan->microbatches << 32,
+              s->options.seed, s->checkpoint ? (uint64_t)s->checkpoint->info.step : 0},
+      *all = XLM_NEW_N(s->arena, run, n);
+  if (n == 1) return XLM_OK;
+  XLM_TRY(xlm_team_share(s->team, &mine, sizeof mine, all, &s->err));
+  for (int k = 1; k < n; k++) {
+    if (all[k].plan != all[0].plan || all[k].seed != all[0].seed)
+      return xlm_fail(&s->err, XLM_USER, "process %d has another model, other sizes or another seed than process 0", k);
+    if (all[k].step != all[0].step)
+      return xlm_fail(&s->err, XLM_USER,
+                      "process %d finds the checkpoint of step %lld and process 0 that of step %lld: the folder must be the same "
+                      "on all hosts",
+                      k, (long long)all[k].step, (long long)all[0].step);
+  }
+  return XLM_OK;
 }
 
 xlm_status session_open(session *s) {
-  XLM_TRY(xlm_exec_open(s->plan, 0, xlm_backend_cpu(), s->options.threads, NULL, &s->exec, &s->err));
-  return xlm_store_new(s->plan, state_address, s->exec, &s->store, &s->err);
+  double timeout = xlm_setting_float(s->settings, XLM_SET_comm_timeout);
+  XLM_TRY(xlm_team_open(s->plan, xlm_backend_cpu(), s->options.threads, s->mpi ? XLM_LAUNCH_MPI : XLM_LAUNCH_LOCAL, timeout,
+                        &s->team, &s->err));
+  xlm_team_at(s->team, "starting");
+  XLM_TRY(xlm_store_new(s->plan, xlm_team_state, s->team, &s->store, &s->err));
+  s->store->peers = xlm_team_peers(s->team);
+  return check_same_run(s);
 }
 
 static xlm_status import_weights(session *s, const char *path) {
@@ -147,9 +235,10 @@ static xlm_status import_weights(session *s, const char *path) {
 
 xlm_status session_fill(session *s, bool weights_only) {
   const char *from = xlm_setting_text(s->settings, XLM_SET_init_from);
+  xlm_team_at(s->team, "filling weights");
   if (s->checkpoint) return xlm_checkpoint_load(s->checkpoint, s->store, s->plan, weights_only, &s->err);
-  XLM_TRY(xlm_store_init(s->store, s->options.seed, true, xlm_exec_pool(s->exec),
-                         &s->err)); // the arena is fresh: zero
+  XLM_TRY(xlm_store_init(s->store, s->options.seed, true, xlm_exec_pool(xlm_team_exec(s->team, 0)),
+                         &s->err)); // arenas are fresh: zero
   return *from ? import_weights(s, from) : XLM_OK;
 }
 
@@ -168,17 +257,53 @@ static xlm_status run_body(session *s, char tool, const char *usage, int argc, c
   return ends_here(s) ? XLM_OK : body(s);
 }
 
+// ---- the end ----
+
+// Where everybody stands, after a wait that took too long: the comm's sentence for that begins alike in all backends.
+static void show_places(session *s) {
+  if (!s->team || xlm_team_plan(s->team)->n_ranks == 1 || !strstr(s->err.text, " waited ")) return;
+  xlm_text t = xlm_text_new(s->arena);
+  xlm_team_places(s->team, &t);
+  fputs(t.data, stderr);
+}
+
+// One process tells. Once the ranks are connected that is the one that failed first; before that, all fail alike (rank 0 tells)
+// or one alone, whose own message comes when rank 0 has had the time for its.
+static void show_error(session *s) {
+  xlm_comm *peers = s->team ? xlm_team_peers(s->team) : NULL;
+  if (peers && peers->err.status == XLM_OK) xlm_team_fail(s->team, s->err.text);
+  show_places(s);
+  bool tells = peers ? peers->reports : true;
+  if (!peers && s->silent) usleep(2000000);
+  if (!tells || s->told) return;
+  if (xlm_comm_mpi_rank() > 0 && !strstr(s->err.text, "rank "))
+    fprintf(stderr, "xlmrun: rank %lld: %s\n", (long long)xlm_comm_mpi_rank(), s->err.text);
+  else
+    fprintf(stderr, "xlmrun: %s\n", s->err.text);
+}
+
 static int close_session(session *s, xlm_status status) {
-  if (status != XLM_OK && !s->told) fprintf(stderr, "xlmrun: %s\n", s->err.text);
+  if (status != XLM_OK) show_error(s);
+  int code = status == XLM_OK ? 0 : s->exit_code ? s->exit_code : (int)status;
+  bool connected = s->team != NULL;
+  fflush(stdout);
   xlm_store_free(s->store);
-  xlm_exec_close(s->exec);
+  xlm_team_close(s->team);
   xlm_checkpoint_close(s->checkpoint);
   xlm_arena_free(s->arena);
-  return status == XLM_OK ? 0 : s->exit_code ? s->exit_code : (int)status;
+  if (status == XLM_OK || connected) xlm_comm_mpi_end();
+  return code;
+}
+
+// Under mpirun and srun every process does the same; only rank 0's is heard.
+static void lower_voice(session *s) {
+  s->silent = xlm_comm_mpi_launched() && xlm_comm_mpi_rank() > 0;
+  if (s->silent && !freopen("/dev/null", "w", stdout)) fclose(stdout);
 }
 
 int session_run(char tool, const char *usage, int argc, char *const *argv, session_body *body) {
   static session s; // static: it must keep its values when the arena jumps back here
+  lower_voice(&s);
   s.arena = xlm_arena_new((size_t)4 << 30);
   if (s.arena && XLM_ARENA_TRY(s.arena))
     return close_session(&s, run_body(&s, tool, usage, argc, argv, body));

@@ -4,7 +4,7 @@
 
 #include "compiler/planner/compile.h"
 #include "runtime/checkpoint/checkpoint.h"
-#include "runtime/exec/exec.h"
+#include "runtime/exec/team.h"
 #include "tools/common/settings.h"
 
 enum { EXIT_USER = 1, EXIT_ENVIRONMENT = 2, EXIT_DOES_NOT_FIT = 3 };
@@ -17,8 +17,10 @@ typedef struct session {
   size_t model_bytes;
   xlm_compile_options options;
   const xlm_plan *plan;
-  xlm_exec *exec;
+  xlm_team *team;
   xlm_store *store;
+  bool mpi;      // one rank per process
+  bool silent;   // not rank 0's process: another one speaks
   int exit_code; // of the failure; set where the status alone does not say it
   bool told;     // the message was shown already (diagnostics)
   xlm_error err;
@@ -34,14 +36,19 @@ xlm_status session_open_checkpoint(session *s,
                                    const char *path);        // takes its settings, weaker than file and flags
 xlm_status session_read_model(session *s, const char *path); // path NULL: the checkpoint's copy
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch);
-xlm_status session_open(session *s);                    // executor and store; states not yet filled
+xlm_status session_open(session *s);                    // ranks and store; states not yet filled
 xlm_status session_fill(session *s, bool weights_only); // from checkpoint, --init-from, or initialisers
 
 bool session_tokens_are_bytes(const session *s);
 
-// Matrix products per second that this machine reaches (model FLOPs / s of a large fp32 or bf16 product);
-// about 0.2 s.
-double session_peak_flops(const session *s);
+// Matrix products per second that the machines of this run reach with its threads (model FLOPs / s of a large
+// fp32 or bf16 product), all processes at once; about 0.2 s.
+xlm_status session_peak_flops(session *s, double *flops);
+int session_threads(const session *s);        // of all ranks of this process
+const char *session_ranks(const session *s);  // "  4 ranks = pp 2 x tp 2"; "" for one
+
+// The layout: which flags it is made of.
+bool session_is_layout(xlm_setting_id id);
 
 int command_train(int argc, char *const *argv);
 int command_eval(int argc, char *const *argv);

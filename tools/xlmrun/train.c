@@ -16,11 +16,13 @@ static const char usage[] = "usage: xlmrun train MODEL.xlm --data FILE... [flags
                             "       xlmrun train --resume [DIR] [flags]";
 
 static volatile sig_atomic_t stop;
+static bool silent; // another process speaks
 
 static void on_signal(int number) {
   (void)number;
   if (stop) _exit(130);
   stop = 1;
+  if (silent) return;
   static const char note[] = "\nstopping after this step; once more to stop at once\n";
   if (write(STDERR_FILENO, note, sizeof note - 1) < 0) _exit(130);
 }
@@ -77,6 +79,7 @@ static void catch_signals(void) {
   struct sigaction a = {.sa_handler = on_signal};
   sigaction(SIGINT, &a, NULL);
   sigaction(SIGTERM, &a, NULL);
+  sigaction(SIGUSR1, &a, NULL); // what mpirun hands on, and what a scheduler can send before the time is up
 }
 
 static bool is_run_setting(int i) { // what makes a run the same run
@@ -90,6 +93,14 @@ static const char *joined(session *s, const xlm_setting_value *v) {
   return t.data;
 }
 
+// What the batch came to be is what a run in another layout must keep.
+static const char *text_of(session *s, int i) {
+  if (i == XLM_SET_global_batch_size)
+    return xlm_arena_printf(s->arena, "%" PRId64, s->plan->batch * s->plan->microbatches);
+  const xlm_setting_value *v = &s->settings->value[i];
+  return xlm_setting_table[i].type == XLM_SETTING_LIST ? joined(s, v) : v->text;
+}
+
 static void fill_info(session *s, xlm_checkpoint_info *info) {
   xlm_checkpoint_setting *list = XLM_NEW_N(s->arena, xlm_checkpoint_setting, XLM_SETTING_COUNT);
   *info = (xlm_checkpoint_info){.seed = s->options.seed,
@@ -99,11 +110,10 @@ static void fill_info(session *s, xlm_checkpoint_info *info) {
                                 .settings = list};
   for (int i = 0; i < XLM_SETTING_COUNT; i++) {
     const xlm_setting_info *k = &xlm_setting_table[i];
-    const xlm_setting_value *v = &s->settings->value[i];
-    if (!is_run_setting(i) || (!*v->text && !v->n)) continue;
+    const char *text = text_of(s, i);
+    if (!is_run_setting(i) || !*text) continue;
     list[info->n_settings++] =
-        (xlm_checkpoint_setting){xlm_arena_printf(s->arena, "%s.%s", k->section, k->key),
-                                 k->type == XLM_SETTING_LIST ? joined(s, v) : v->text};
+        (xlm_checkpoint_setting){xlm_arena_printf(s->arena, "%s.%s", k->section, k->key), text};
   }
 }
 
@@ -141,6 +151,7 @@ static xlm_status open_resumed(session *s) {
 }
 
 static xlm_status prepare_output(session *s, const char *dir) {
+  if (xlm_team_process(s->team)) return XLM_OK; // rank 0's process writes
   if (!s->checkpoint && xlm_checkpoint_exists(dir)) {
     if (!xlm_setting_bool(s->settings, XLM_SET_overwrite))
       return xlm_fail(
@@ -158,15 +169,21 @@ static const char *file_in(session *s, const char *dir, xlm_setting_id id, const
   return *given ? given : xlm_arena_printf(s->arena, "%s/%s", dir, name);
 }
 
+static uint64_t arena_bytes(const session *s) { // of the ranks of this process
+  uint64_t n = 0;
+  for (int i = 0; i < xlm_team_size(s->team); i++) n += xlm_exec_arena_bytes(xlm_team_exec(s->team, i));
+  return n;
+}
+
 static void introduce(const session *s, const corpus *c, const xlm_loop_options *o) {
   const xlm_plan *p = s->plan;
   int64_t batch = p->batch * p->microbatches;
   printf("%s%s%s  %s parameters  %s  %s tokens%s  %" PRId64 " x %" PRId64 " per step, %" PRId64
-         " microbatches  %s  %d threads\n",
+         " microbatches%s  %s  %d threads\n",
          p->model, p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
          xlm_dtype_name(p->dtype), xlm_text_count(s->arena, (double)xlm_data_tokens(c->data)),
          xlm_data_files(c->data) ? "" : " (synthetic)", batch, p->seq, p->microbatches,
-         xlm_text_bytes(s->arena, xlm_exec_arena_bytes(s->exec)), s->options.threads);
+         session_ranks(s), xlm_text_bytes(s->arena, arena_bytes(s)), session_threads(s));
   if (o->first_step) printf("resumed from %s at step %" PRId64 "\n", s->checkpoint->path, o->first_step);
   const char *before = s->checkpoint ? s->checkpoint->info.text_hash : NULL;
   if (before && strcmp(before, p->text_hash))
@@ -189,6 +206,7 @@ static void set_intervals(const session *s, const corpus *c, xlm_loop_options *o
 
 static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_result *r,
                          const char *metrics) {
+  if (xlm_team_process(s->team)) return XLM_OK;
   const char *curve = file_in(s, o->output_dir, XLM_SET_curve, "loss.svg");
   const char *title =
       xlm_arena_printf(s->arena, "%s%s%s, %s parameters", s->plan->model, s->plan->preset ? " " : "",
@@ -203,13 +221,15 @@ static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_r
 
 static xlm_status run(session *s, corpus *c) {
   static xlm_curve curve;
-  screen view = {.live = isatty(STDERR_FILENO)};
+  bool leads = xlm_team_process(s->team) == 0;
+  screen view = {.live = leads && isatty(STDERR_FILENO)};
   const char *dir = output_dir(s), *metrics = file_in(s, dir, XLM_SET_metrics, "metrics.jsonl");
-  xlm_loop_options o = {.exec = s->exec,
+  xlm_loop_options o = {.team = s->team,
                         .store = s->store,
                         .train = &c->train,
                         .schedule = schedule_of(s),
                         .output_dir = dir,
+                        .metrics = -1,
                         .curve = &curve,
                         .stop = &stop,
                         .report = show,
@@ -219,15 +239,16 @@ static xlm_status run(session *s, corpus *c) {
   fill_info(s, &o.info);
   XLM_TRY(prepare_output(s, dir));
   XLM_TRY(session_fill(s, false));
-  XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &s->err));
-  xlm_curve_read(&curve, metrics);
-  o.peak_flops = session_peak_flops(s);
+  if (leads) XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &s->err));
+  if (leads) xlm_curve_read(&curve, metrics);
+  XLM_TRY(session_peak_flops(s, &o.peak_flops));
   introduce(s, c, &o);
+  silent = s->silent;
   catch_signals();
   xlm_loop_result result;
   xlm_status status = xlm_loop_run(&o, &result, &s->err);
   clear_line(&view);
-  close(o.metrics);
+  if (leads) close(o.metrics);
   return status == XLM_OK ? finish(s, &o, &result, metrics) : status;
 }
 
@@ -242,9 +263,10 @@ static xlm_status train(session *s) {
     return xlm_fail(&s->err, XLM_USER, "one model at a time: what is '%s'?", r->positional[1]);
   XLM_TRY(session_read_model(s, model));
   XLM_TRY(session_compile(s, true, true, 0));
+  XLM_TRY(session_open(s));
+  xlm_team_at(s->team, "opening the data");
   XLM_TRY(corpus_open(s, true, &c));
-  xlm_status status = session_open(s);
-  if (status == XLM_OK) status = run(s, &c);
+  xlm_status status = run(s, &c);
   corpus_close(&c);
   return status;
 }

@@ -1,0 +1,101 @@
+// The writer: JSON without a blank, because a page may hold a hundred thousand numbers. Names repeat in every layer, so a text
+// is written once and stands for its place in the table.
+#include <math.h>
+#include <string.h>
+
+#include "compiler/report/html_priv.h"
+#include "runtime/base/philox.h"
+
+xlm_html xlm_html_new(xlm_text *t) {
+  xlm_html h = {.t = t, .a = t->arena, .n_table = 1024};
+  h.table = XLM_NEW_N(h.a, uint32_t, h.n_table);
+  return h;
+}
+
+// A comma unless something was just opened.
+static void begin(xlm_html *h, const char *key) {
+  char last = h->t->n ? h->t->data[h->t->n - 1] : '[';
+  if (!strchr("[{:", last)) xlm_text_add(h->t, ",");
+  if (key) xlm_text_printf(h->t, "\"%s\":", key);
+}
+
+void xlm_html_open(xlm_html *h, const char *key, const char *bracket) {
+  begin(h, key);
+  xlm_text_add(h->t, bracket);
+}
+
+void xlm_html_close(xlm_html *h, const char *bracket) { xlm_text_add(h->t, bracket); }
+
+void xlm_html_int(xlm_html *h, const char *key, int64_t v) {
+  begin(h, key);
+  xlm_text_printf(h->t, "%lld", (long long)v);
+}
+
+void xlm_html_number(xlm_html *h, const char *key, double v) {
+  begin(h, key);
+  if (isfinite(v)) xlm_text_printf(h->t, "%.6g", v);
+  else xlm_text_add(h->t, "null");
+}
+
+// `<` could end the script element that the data stands in.
+void xlm_html_string(xlm_html *h, const char *key, const char *s) {
+  begin(h, key);
+  xlm_text_add(h->t, "\"");
+  for (; s && *s; s++) {
+    if (*s == '"' || *s == '\\') xlm_text_printf(h->t, "\\%c", *s);
+    else if ((unsigned char)*s < 0x20 || *s == '<') xlm_text_printf(h->t, "\\u%04x", (unsigned)*s);
+    else xlm_text_addn(h->t, s, 1);
+  }
+  xlm_text_add(h->t, "\"");
+}
+
+static uint32_t *find(xlm_html *h, const char *s) {
+  uint64_t i = xlm_hash_text(s);
+  for (;; i++) {
+    uint32_t *slot = &h->table[i & (h->n_table - 1)];
+    if (!*slot || !strcmp(h->texts[*slot - 1], s)) return slot;
+  }
+}
+
+static void grow(xlm_html *h) {
+  h->n_table *= 4;
+  h->table = XLM_NEW_N(h->a, uint32_t, h->n_table);
+  for (uint32_t i = 0; i < h->n_texts; i++) *find(h, h->texts[i]) = i + 1;
+}
+
+void xlm_html_text(xlm_html *h, const char *key, const char *s) {
+  if (!s) s = "";
+  if (h->n_texts * 2 >= h->n_table) grow(h);
+  uint32_t *slot = find(h, s);
+  if (!*slot) {
+    XLM_PUSH(h->a, h->texts, h->n_texts, h->cap_texts, s);
+    *slot = h->n_texts;
+  }
+  xlm_html_int(h, key, *slot - 1);
+}
+
+void xlm_html_texts(xlm_html *h, const char *key) {
+  xlm_html_open(h, key, "[");
+  for (uint32_t i = 0; i < h->n_texts; i++) xlm_html_string(h, NULL, h->texts[i]);
+  xlm_html_close(h, "]");
+}
+
+void xlm_html_source(xlm_html *h, const char *key, const xlm_source *s) {
+  xlm_html_open(h, key, "[");
+  for (uint32_t i = 0; s && i < s->lines; i++) {
+    uint32_t from = s->line_start[i], end = i + 1 < s->lines ? s->line_start[i + 1] - 1 : s->n;
+    xlm_html_string(h, NULL, xlm_arena_strndup(h->a, s->text + from, end - from));
+  }
+  xlm_html_close(h, "]");
+}
+
+void xlm_html_mesh(xlm_html *h, const char *key, const xlm_mesh *m) {
+  xlm_html_open(h, key, "[");
+  for (int i = 0; m && i < m->n; i++) {
+    xlm_html_open(h, NULL, "[");
+    xlm_html_string(h, NULL, m->axis[i]);
+    xlm_html_int(h, NULL, m->size[i]);
+    xlm_html_close(h, "]");
+  }
+  xlm_html_close(h, "]");
+}

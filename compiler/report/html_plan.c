@@ -1,0 +1,127 @@
+// `xlmc plan --format html`: the plan as one page. C writes what the plan says, in compact JSON; html_*.js draws it.
+#include <string.h>
+
+#include "compiler/report/html_priv.h"
+
+static xlm_html_stages choose(const xlm_plan *p, xlm_arena *a) {
+  int n = 0;
+  for (uint32_t c = 0; c < p->n_classes; c++)
+    if (p->classes[c]->stage >= n) n = p->classes[c]->stage + 1;
+  uint32_t *class = XLM_NEW_N(a, uint32_t, n);
+  bool *known = XLM_NEW_N(a, bool, n);
+  for (uint32_t c = 0; c < p->n_classes; c++) {
+    int s = p->classes[c]->stage;
+    if (!known[s] || p->classes[c]->arena_bytes > p->classes[class[s]]->arena_bytes) class[s] = c;
+    known[s] = true;
+  }
+  return (xlm_html_stages){n, class};
+}
+
+static void header(xlm_html *h, const xlm_plan *p, const xlm_report_html *o) {
+  xlm_html_string(h, "model", p->model);
+  xlm_html_string(h, "preset", p->preset);
+  xlm_html_string(h, "path", p->source_path);
+  xlm_html_string(h, "hash", p->text_hash);
+  xlm_html_string(h, "dtype", xlm_dtype_name(p->dtype));
+  xlm_html_string(h, "schedule", o->schedule);
+  xlm_html_number(h, "parameterCount", p->parameters);
+  xlm_html_number(h, "flopsPerToken", p->model_flops_per_token);
+  xlm_html_int(h, "batch", p->batch);
+  xlm_html_int(h, "seq", p->seq);
+  xlm_html_int(h, "microbatches", p->microbatches);
+  xlm_html_int(h, "threads", p->threads);
+  xlm_html_int(h, "ranks", p->n_ranks);
+  xlm_html_number(h, "limit", (double)o->memory_limit);
+  if (o->estimate) {
+    xlm_html_string(h, "cluster", o->cluster);
+    xlm_html_number(h, "stepSeconds", o->estimate->step);
+    xlm_html_number(h, "tokensPerSecond", o->estimate->tokens_per_second);
+    xlm_html_number(h, "mfu", o->estimate->mfu);
+  }
+  xlm_html_mesh(h, "mesh", &p->mesh);
+}
+
+// Which coordinates a class's ranks have: per axis the smallest and the largest.
+static void coordinates(xlm_html *h, const xlm_plan *p, const uint32_t *count, const int32_t (*low)[XLM_MAX_AXES],
+                        const int32_t (*high)[XLM_MAX_AXES], uint32_t c) {
+  xlm_html_int(h, "ranks", count[c]);
+  xlm_html_open(h, "coord", "[");
+  for (int i = 0; i < p->mesh.n; i++) {
+    xlm_html_int(h, NULL, low[c][i]);
+    xlm_html_int(h, NULL, high[c][i]);
+  }
+  xlm_html_close(h, "]");
+}
+
+static void bytes(xlm_html *h, const xlm_rank_plan *r) {
+  xlm_html_open(h, "bytes", "[");
+  for (int k = 0; k < XLM_CLASSES; k++) xlm_html_int(h, NULL, (int64_t)r->class_bytes[k]);
+  xlm_html_close(h, "]");
+  xlm_html_int(h, "free", (int64_t)r->free_bytes);
+  xlm_html_int(h, "arena", (int64_t)r->arena_bytes);
+  xlm_html_int(h, "slots", r->n_slots);
+  xlm_html_int(h, "slotBytes", (int64_t)r->slot_bytes);
+  if (!r->n_instrs) return;
+  const xlm_instr *i = &r->instrs[r->peak_instr];
+  xlm_html_open(h, "peak", "[");
+  xlm_html_text(h, NULL, xlm_html_label(h->a, i->op, &i->attrs));
+  xlm_html_text(h, NULL, i->scope);
+  xlm_html_int(h, NULL, i->line);
+  xlm_html_close(h, "]");
+}
+
+static void classes(xlm_html *h, const xlm_plan *p) {
+  uint32_t *count = XLM_NEW_N(h->a, uint32_t, p->n_classes);
+  int32_t(*low)[XLM_MAX_AXES] = xlm_arena_alloc(h->a, sizeof *low * p->n_classes);
+  int32_t(*high)[XLM_MAX_AXES] = xlm_arena_alloc(h->a, sizeof *high * p->n_classes);
+  for (uint32_t rank = 0; rank < p->n_ranks; rank++) {
+    int32_t coord[XLM_MAX_AXES];
+    uint32_t c = p->class_of[rank];
+    xlm_mesh_coord(&p->mesh, rank, coord);
+    for (int i = 0; i < p->mesh.n; i++) {
+      if (!count[c] || coord[i] < low[c][i]) low[c][i] = coord[i];
+      if (!count[c] || coord[i] > high[c][i]) high[c][i] = coord[i];
+    }
+    count[c]++;
+  }
+  xlm_html_open(h, "classes", "[");
+  for (uint32_t c = 0; c < p->n_classes; c++) {
+    xlm_html_open(h, NULL, "{");
+    xlm_html_int(h, "stage", p->classes[c]->stage);
+    coordinates(h, p, count, (const int32_t(*)[XLM_MAX_AXES])low, (const int32_t(*)[XLM_MAX_AXES])high, c);
+    bytes(h, p->classes[c]);
+    xlm_html_close(h, "}");
+  }
+  xlm_html_close(h, "]");
+}
+
+static void write_stages(xlm_html *h, const xlm_plan *p, const xlm_html_stages *s) {
+  xlm_html_open(h, "stages", "[");
+  for (int i = 0; i < s->n; i++) {
+    xlm_html_open(h, NULL, "{");
+    xlm_html_int(h, "class", s->class[i]);
+    xlm_html_stage(h, p, p->classes[s->class[i]]);
+    xlm_html_close(h, "}");
+  }
+  xlm_html_close(h, "]");
+}
+
+void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text *out) {
+  xlm_html h = xlm_html_new(out);
+  xlm_html_stages s = choose(p, h.a);
+  xlm_html_head(out, xlm_arena_printf(h.a, "%s%s%s: plan", p->model, p->preset ? " " : "", p->preset ? p->preset : ""));
+  xlm_text_add(out, "{");
+  header(&h, p, o);
+  xlm_html_open(&h, "classNames", "[");
+  for (int c = 0; c < XLM_CLASSES; c++) xlm_html_string(&h, NULL, xlm_class_name((xlm_class)c));
+  xlm_html_close(&h, "]");
+  classes(&h, p);
+  xlm_html_parameters(&h, p, &s);
+  xlm_html_times(&h, p, &s, o->estimate);
+  xlm_html_traffic(&h, p, &s);
+  write_stages(&h, p, &s);
+  xlm_html_source(&h, "source", o->source);
+  xlm_html_texts(&h, "texts");
+  xlm_text_add(out, "}");
+  xlm_html_foot(out, "plan");
+}

@@ -1,0 +1,147 @@
+// One stage of the plan as data: its tensors with the instructions between which each is alive, its instructions, and the
+// order in which they run. What the page draws of memory and of the graph follows from these.
+#include <string.h>
+
+#include "compiler/report/html_priv.h"
+#include "runtime/plan/traffic.h"
+
+typedef struct life {
+  int64_t first, last; // instructions; first = -1: always there, last = -1: for good
+  bool used;
+} life;
+
+static uint32_t root_of(const xlm_rank_plan *r, uint32_t t) {
+  while (r->tensors[t].view_of) t = r->tensors[t].view_of;
+  return t;
+}
+
+// The page is about the training step; a plan without one is shown by its eval segment.
+static bool shown(const xlm_rank_plan *r, const xlm_segment *s) { return (s->kind == XLM_SEG_EVAL) == (r->n_schedule == 0); }
+
+static const xlm_segment *segment_of(const xlm_rank_plan *r, uint32_t instr) {
+  for (uint32_t s = 0; s < r->n_segments; s++)
+    if (instr >= r->segments[s].first && instr < r->segments[s].first + r->segments[s].n) return &r->segments[s];
+  return NULL;
+}
+
+static void touch(const xlm_rank_plan *r, life *lives, uint32_t tensor, uint32_t instr) {
+  uint32_t root = root_of(r, tensor);
+  for (uint32_t t = tensor; t != root; t = r->tensors[t].view_of) lives[t].used = true;
+  if (!lives[root].used || lives[root].first < 0) lives[root].first = instr;
+  lives[root].last = instr;
+  lives[root].used = true;
+}
+
+static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
+  life *lives = XLM_NEW_N(a, life, r->n_tensors);
+  for (uint32_t i = 0; i < r->n_tensors; i++) lives[i].first = lives[i].last = -1;
+  for (uint32_t s = 0; s < r->n_segments; s++)
+    for (uint32_t i = r->segments[s].first; shown(r, &r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++) {
+      for (int k = 0; k < r->instrs[i].n_in; k++) touch(r, lives, r->instrs[i].in[k], i);
+      for (int k = 0; k < r->instrs[i].n_out; k++) touch(r, lives, r->instrs[i].out[k], i);
+    }
+  for (uint32_t i = 0; i < r->n_outputs; i++) lives[root_of(r, r->outputs[i].tensor)].last = -1;
+  for (uint32_t i = 1; i < r->n_tensors; i++) {
+    bool stays = r->tensors[i].area == XLM_AREA_STATE || r->tensors[i].area == XLM_AREA_IO;
+    if (stays) lives[i].first = lives[i].last = -1, lives[i].used |= !r->tensors[i].view_of;
+  }
+  for (uint32_t i = 0; i < r->n_inputs; i++) { // in slots: filled when the forward of its chunk begins
+    uint32_t t = r->inputs[i].tensor;
+    if (r->tensors[t].area == XLM_AREA_SLOT && lives[t].used) lives[t].first = segment_of(r, (uint32_t)lives[t].first)->first;
+  }
+  return lives;
+}
+
+static void tensor(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, uint32_t i, const life *l) {
+  const xlm_tensor *t = &r->tensors[i];
+  xlm_html_open(h, NULL, "[");
+  if (l->used) {
+    xlm_html_text(h, NULL, t->name);
+    xlm_html_text(h, NULL, xlm_html_type(h->a, &t->type, r->dims, &p->mesh));
+    xlm_html_int(h, NULL, t->class);
+    xlm_html_int(h, NULL, t->area);
+    xlm_html_int(h, NULL, (int64_t)t->bytes);
+    xlm_html_int(h, NULL, l->first);
+    xlm_html_int(h, NULL, l->last);
+    xlm_html_int(h, NULL, t->line);
+    xlm_html_int(h, NULL, t->view_of);
+    xlm_html_int(h, NULL, xlm_html_split(&t->type, r->dims));
+    xlm_html_int(h, NULL, t->partial);
+  }
+  xlm_html_close(h, "]");
+}
+
+static void list(xlm_html *h, const uint32_t *at, int n) {
+  xlm_html_open(h, NULL, "[");
+  for (int i = 0; i < n; i++) xlm_html_int(h, NULL, at[i]);
+  xlm_html_close(h, "]");
+}
+
+static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *in, uint32_t segment) {
+  int axis, kind = xlm_html_kind(in->op);
+  uint64_t wire = xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &axis);
+  xlm_html_open(h, NULL, "[");
+  xlm_html_text(h, NULL, in->op);
+  xlm_html_text(h, NULL, xlm_html_label(h->a, in->op, &in->attrs));
+  xlm_html_text(h, NULL, in->scope);
+  xlm_html_int(h, NULL, in->line);
+  list(h, in->in, in->n_in);
+  list(h, in->out, in->n_out);
+  xlm_html_number(h, NULL, in->flops);
+  xlm_html_number(h, NULL, in->bytes);
+  xlm_html_int(h, NULL, (int64_t)in->workspace);
+  xlm_html_int(h, NULL, segment);
+  xlm_html_int(h, NULL, kind);
+  if (kind) {
+    xlm_html_int(h, NULL, kind == XLM_HTML_COLLECTIVE ? xlm_attr_int(&in->attrs, XLM_A_axes, 0)
+                                                      : xlm_attr_int(&in->attrs, XLM_A_peer, 0));
+    xlm_html_int(h, NULL, (int64_t)wire);
+  }
+  xlm_html_close(h, "]");
+}
+
+static void ops(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r) {
+  xlm_html_open(h, "ops", "[");
+  for (uint32_t s = 0; s < r->n_segments; s++)
+    for (uint32_t i = r->segments[s].first; shown(r, &r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++)
+      op(h, p, r, &r->instrs[i], s);
+  xlm_html_close(h, "]");
+}
+
+static void segments(xlm_html *h, const xlm_rank_plan *r) {
+  xlm_html_open(h, "segments", "[");
+  for (uint32_t s = 0; s < r->n_segments; s++) {
+    const xlm_segment *g = &r->segments[s];
+    if (!shown(r, g)) continue;
+    xlm_html_open(h, NULL, "[");
+    xlm_html_text(h, NULL, xlm_segment_name(g->kind));
+    xlm_html_int(h, NULL, g->chunk);
+    xlm_html_int(h, NULL, g->first);
+    xlm_html_int(h, NULL, g->n);
+    xlm_html_close(h, "]");
+  }
+  xlm_html_close(h, "]");
+}
+
+static void run(xlm_html *h, uint32_t segment, int32_t microbatch, int32_t slot) {
+  xlm_html_int(h, NULL, segment);
+  xlm_html_int(h, NULL, microbatch);
+  xlm_html_int(h, NULL, slot);
+}
+
+static void runs(xlm_html *h, const xlm_rank_plan *r) {
+  xlm_html_open(h, "runs", "[");
+  for (uint32_t i = 0; i < r->n_schedule; i++) run(h, r->schedule[i].segment, r->schedule[i].microbatch, r->schedule[i].slot);
+  if (!r->n_schedule && r->eval_segment >= 0) run(h, 0, -1, 0);
+  xlm_html_close(h, "]");
+}
+
+void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r) {
+  life *lives = find_lives(r, h->a);
+  xlm_html_open(h, "tensors", "[");
+  for (uint32_t i = 0; i < r->n_tensors; i++) tensor(h, p, r, i, &lives[i]);
+  xlm_html_close(h, "]");
+  ops(h, p, r);
+  segments(h, r);
+  runs(h, r);
+}

@@ -1,0 +1,57 @@
+// What `xlmc plan` shows of a plan for many ranks, as a page and as data. Both read the same tables.
+#ifndef XLM_REPORT_PLAN_PAGE_H
+#define XLM_REPORT_PLAN_PAGE_H
+
+#include "compiler/planner/estimate.h"
+#include "compiler/report/report.h"
+
+typedef struct xlm_plan_page {
+  const xlm_source *source;     // the model text, for its lines; may be NULL
+  uint64_t memory_limit;        // bytes per rank; 0 = unknown
+  const char *schedule;         // of the pipeline; NULL = none
+  const xlm_cluster *cluster;   // NULL = no estimate
+  const xlm_estimate *estimate; // of it
+  int64_t verified;             // operations matched
+  const char *advice;           // the cheapest change that would fit; NULL
+  int top;                      // rows of the communication table; 0 = 24
+} xlm_plan_page;
+
+void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
+// The same as JSON; fields in docs/estimates.md.
+void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
+// The estimate alone, for the page of one rank.
+void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
+
+// ---- tables
+
+typedef struct xlm_stage_row { // the rank of a stage with the largest arena
+  const xlm_rank_plan *rank;
+  uint32_t class;
+  const char *rounds; // "0-3,16-19"; "" when it has none
+} xlm_stage_row;
+xlm_stage_row *xlm_report_stages(const xlm_plan *p, xlm_arena *a, int *n);
+
+typedef struct xlm_traffic_row { // what one rank sends in one step; the most over the stages
+  uint32_t axes;
+  int axis;            // they are counted to
+  const char *op, *value; // value: the tensor or, unnamed, the scope, rounds as `*`
+  uint32_t line;
+  int64_t count;
+  uint64_t bytes;      // of one
+  double seconds;      // of all, on the cluster; 0 without
+} xlm_traffic_row;
+xlm_traffic_row *xlm_report_traffic(const xlm_plan *p, const xlm_cluster *c, xlm_arena *a, uint32_t *n); // per axis, most bytes first
+const char *xlm_report_axes(const xlm_mesh *m, uint32_t axes, xlm_arena *a);                             // "dp, ep"
+
+typedef struct xlm_experts { // memory of packed rows at the peak of the rank with most
+  uint64_t worst, balanced;       // bytes of the packed tensors
+  uint64_t arena, arena_balanced; // and of everything on that rank
+} xlm_experts;
+xlm_experts xlm_report_experts(const xlm_plan *p, xlm_arena *a); // zeros when nothing is packed
+
+// "1.25 ms"
+const char *xlm_report_seconds(xlm_arena *a, double s);
+// Trimmed text of a line of the model, at most `most` characters; "" when unknown.
+const char *xlm_report_line(const xlm_source *s, uint32_t line, int most, xlm_arena *a);
+
+#endif

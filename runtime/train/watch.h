@@ -1,0 +1,39 @@
+// Watching: the scalars of a plan (loss, norm of the gradient, metrics), wherever in the run they come out.
+//
+// A process reads those of its own ranks; processes tell each other, so that everybody has them and all decide
+// alike: whether to go on, when to evaluate and to save.
+#ifndef XLM_TRAIN_WATCH_H
+#define XLM_TRAIN_WATCH_H
+
+#include "runtime/exec/team.h"
+
+enum { XLM_MAX_WATCHED = 32 };
+
+typedef struct xlm_watched {
+  const char *name, *role; // of the plan's output
+  int member;              // of the team; -1: another process has it
+  uint32_t output;
+  double value; // as read last
+} xlm_watched;
+
+typedef struct xlm_watch {
+  xlm_team *team;
+  int n;
+  xlm_watched at[XLM_MAX_WATCHED];
+  struct xlm_watch_note *notes; // [processes]
+} xlm_watch;
+
+// eval: the outputs of the eval segment.
+xlm_status xlm_watch_open(xlm_team *team, bool eval, xlm_watch *out, xlm_error *err) XLM_MUST_CHECK;
+void xlm_watch_close(xlm_watch *w);
+int xlm_watch_find(const xlm_watch *w, const char *name); // -1: the plan has no such output
+// After a step (an evaluation): fills the values. *flag (may be NULL) becomes that of process 0.
+xlm_status xlm_watch_read(xlm_watch *w, bool *flag, xlm_error *err) XLM_MUST_CHECK;
+
+// Mean loss per valid token over `batches` batches of windows, spread evenly over the samples; batches are
+// capped at what there is. *tokens counts the targets. w: of the eval segment.
+struct xlm_feeds;
+xlm_status xlm_evaluate(struct xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t batches, double *loss,
+                        int64_t *tokens, xlm_error *err) XLM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,47 @@
+// Recompute chosen by the planner: the fewest rounds that fit, not one more.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "compiler/pass/pass.h"
+#include "tests/train/train_util.h"
+
+static uint64_t arena_with(xlm_recompute mode, uint64_t limit, double *flops) {
+  xlm_arena *a = xlm_arena_new(0);
+  toy_options o = toy_defaults("llama");
+  o.sets = "layers=6";
+  xlm_compile_options c = toy_compile_options(a, &o);
+  c.recompute = mode;
+  c.memory_limit = limit;
+  const xlm_plan *p = toy_plan(a, toy_source(a, "llama"), &c);
+  uint64_t bytes = p->classes[0]->arena_bytes;
+  *flops = 0;
+  for (uint32_t i = 0; i < p->classes[0]->n_instrs; i++) *flops += p->classes[0]->instrs[i].flops;
+  xlm_arena_free(a);
+  return bytes;
+}
+
+static void fewest_rounds(void **state) {
+  (void)state;
+  double none, full, some, less;
+  uint64_t most = arena_with(XLM_RECOMPUTE_NONE, 0, &none), least = arena_with(XLM_RECOMPUTE_FULL, 0, &full);
+  assert_true(least < most && none < full);
+  assert_true(arena_with(XLM_RECOMPUTE_AUTO, most, &some) == most && some == none);
+  uint64_t limit = (most + least) / 2, fits = arena_with(XLM_RECOMPUTE_AUTO, limit, &some);
+  assert_true(fits <= limit && none < some && some < full);
+  assert_true(arena_with(XLM_RECOMPUTE_AUTO, fits - 1, &less) < fits && less > some); // a tighter limit costs more
+}
+
+static void nothing_fits(void **state) { // then what needs least is what there is, and the caller says that it does not fit
+  (void)state;
+  double full, some;
+  uint64_t least = arena_with(XLM_RECOMPUTE_FULL, 0, &full);
+  assert_true(arena_with(XLM_RECOMPUTE_AUTO, 1, &some) == least && some == full);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(fewest_rounds), cmocka_unit_test(nothing_fits)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -24,5 +24,5 @@ fi
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache); fi
 cmake -G Ninja -S . -B "$build" -DCMAKE_C_COMPILER="$cc" -DXLM_SANITIZE=$sanitize -DXLM_CHECKED=ON "${launcher[@]}" >/dev/null
-ninja -C "$build" | tail -n 3
+ninja -C "$build" >"$build/build.log" || { grep -A 20 -m 1 FAILED "$build/build.log" >&2; exit 1; }
 ctest --test-dir "$build" --output-on-failure --timeout 900 -j 2 "$@"

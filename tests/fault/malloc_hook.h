@@ -28,10 +28,10 @@
 #define MALLOC_HOOK 1
 #endif
 
-static atomic_long hook_calls;     // malloc, calloc, realloc, free, ... of all threads
-static atomic_long hook_countdown; // the request that makes it 0 fails; 0 = none
-static atomic_long hook_live;      // blocks given and not yet freed
-static atomic_ullong hook_mapped;  // bytes asked of mmap by other code than the C library
+__attribute__((unused)) static atomic_long hook_calls;     // malloc, calloc, realloc, free, ... of all threads
+__attribute__((unused)) static atomic_long hook_countdown; // the request that makes it 0 fails; 0 = none
+__attribute__((unused)) static atomic_long hook_live;      // blocks given and not yet freed
+__attribute__((unused)) static atomic_ullong hook_mapped;  // bytes asked of mmap by other code than the C library
 
 #if MALLOC_HOOK
 extern void *__libc_malloc(size_t n);

@@ -49,9 +49,10 @@ const xlm_op xlm_op_combine = {
     .max_in = 3,
     .n_out = 1,
     .params = params,
-    .layout = "[experts routed *]+, [over active], [over active] -> [over *]+ | active: whole, experts: whole, "
-              "routed: match "
-              "over",
+    .layout =
+        "[experts routed *]+, [over active], [over active] -> [over *]+ | active: whole, experts: whole, "
+        "routed: match "
+        "over",
     .infer = infer,
     .grad = grad,
     .cost = cost,

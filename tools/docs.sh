@@ -110,7 +110,7 @@ document() {
 xlmc ops > "$work/ops.md" && keep "$work/ops.md" "$source_dir/docs/ops.md"
 errors_page > "$work/errors.md" && keep "$work/errors.md" "$source_dir/docs/errors.md"
 settings_page > "$work/settings.md" && keep "$work/settings.md" "$source_dir/docs/settings.md"
-for page in README.md docs/language.md docs/tutorial.md docs/reading-a-plan.md docs/plan.md docs/extending.md; do
+for page in README.md docs/language.md docs/tutorial.md docs/reading-a-plan.md docs/layouts.md docs/plan.md docs/extending.md; do
   [ -f "$source_dir/$page" ] || { complain "no $page"; continue; }
   document "$source_dir/$page"
   keep "$work/new" "$source_dir/$page"

@@ -170,8 +170,10 @@ void xlm_diff_carry_rest(xlm_differentiation *d) {
   for (uint32_t i = 0; i < d->g->metrics.n; i++) {
     const xlm_named_val *m = &d->g->metrics.at[i];
     d->counted[i] = several && of_counts(d, d->map[m->val], data);
-    if (d->counted[i]) cut(d, d->map[m->val], data, &carried);
-    else average_metric(d, m);
+    if (d->counted[i])
+      cut(d, d->map[m->val], data, &carried);
+    else
+      average_metric(d, m);
   }
   for (uint32_t i = 0; several && i < d->g->n_updates; i++)
     cut(d, d->map[d->g->updates[i].val], data, &carried);

@@ -368,8 +368,11 @@ static void carry_partial(const xlm_partitioning *p, const xlm_node_info *n, con
   l->out[r->carry_out].partial |= partial;
 }
 
-// What is split only because an axis was free gives way to partial sums: they are added first and reduced once.
-static void make_way(assign *s, uint32_t through) {
+// What is split only because an axis was free gives way to partial sums that nobody else reads: they are added first and
+// reduced once.
+static void make_way(const xlm_partitioning *p, const xlm_node_info *n, assign *s, uint32_t through) {
+  for (int i = 0; i < n->n_in; i++)
+    if (p->have[n->in[i]].partial && p->uses[n->in[i]] > 1) return;
   for (int i = 0; i < s->n; i++)
     if (s->at[i].is_free) s->at[i].axes &= ~through;
 }
@@ -388,7 +391,7 @@ static void decide_general(xlm_partitioning *p, xlm_node id, const xlm_layout_ru
     l->in[0] = l->out[0] = p->have[n->in[0]];
     return;
   }
-  make_way(s, through);
+  make_way(p, n, s, through);
   for (int i = 0; i < s->n; i++) through = s->at[i].axes & through ? 0 : through; // an axis cannot do both
   for (int i = 0; i < n->n_in; i++) {
     l->in[i] = restricted(p, n, r, s, false, i);
@@ -451,6 +454,22 @@ static xlm_layout *wanted_gradients(xlm_partitioning *p) {
   return w;
 }
 
+// Gradients that the optimizer reads as they are made, without an accumulator: kept whole until the step they would be as large
+// as the parameters.
+static void find_early(xlm_partitioning *p) {
+  p->early = XLM_NEW_N(p->a, const xlm_layout *, p->g->n_values);
+  if (p->o.zero < 2) return;
+  xlm_layout *wanted = wanted_gradients(p);
+  for (xlm_node id = 1; id < p->g->n_nodes; id++) {
+    const xlm_node_info *n = &p->g->nodes[id];
+    int alias = xlm_op_at(n->op)->n_alias;
+    if (n->phase != XLM_PHASE_STEP || alias < 2) continue;
+    xlm_val gradient = n->in[alias];
+    xlm_phase made = xlm_val_node(p->g, gradient)->phase;
+    if (made == XLM_PHASE_BWD || made == XLM_PHASE_WGT) p->early[gradient] = &wanted[gradient];
+  }
+}
+
 static void token_axes(xlm_partitioning *p, const xlm_node_info *n, const assign *s) {
   xlm_dim over[XLM_MAX_RANK], routed[XLM_MAX_RANK];
   int count = xlm_attr_dims(&n->attrs, XLM_A_over, over);
@@ -509,9 +528,12 @@ xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const x
   p->canon = XLM_NEW_N(a, xlm_layout, g->n_values);
   p->have = XLM_NEW_N(a, xlm_layout, g->n_values);
   p->nodes = XLM_NEW_N(a, xlm_node_layouts, g->n_nodes);
+  p->uses = xlm_graph_uses(g, a);
   p->op_rules = XLM_NEW_N(a, xlm_layout_rule, XLM_OP_COUNT);
   for (int op = 1; op < XLM_OP_COUNT; op++) p->op_rules[op] = xlm_layout_parse(xlm_op_at((xlm_op_id)op));
   read_rules(p);
   if (!read_grains(p) || !check_sizes(p) || !decide_all(p)) return NULL;
+  find_early(p);
+  xlm_partition_find_splits(p);
   return p;
 }

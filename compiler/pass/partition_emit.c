@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
-#include "runtime/base/philox.h"
 
 typedef struct converted {
   xlm_layout layout;
@@ -202,11 +201,13 @@ static xlm_val convert_now(emit *e, xlm_val old, const xlm_layout *want) {
   return c.now;
 }
 
+// A gather belongs to its reader; a reduction to what it completes, so that a pipeline sends the small, whole value on.
 static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
-  xlm_phase phase = e->b.phase;
+  xlm_build reader = e->b;
+  if (e->p->have[old].partial & ~want->partial) xlm_build_context(&e->b, xlm_val_node(e->p->g, old));
   e->b.phase = conversion_phase(e, old);
   xlm_val now = convert_now(e, old, want);
-  e->b.phase = phase;
+  e->b = reader;
   return now;
 }
 
@@ -353,6 +354,8 @@ static void emit_node(emit *e, xlm_node id) {
       }
   }
   bind_results(e, id, xlm_emit(&e->b, n->op, in, n_in, &l));
+  for (int i = 0; i < n->n_out; i++)
+    if (e->p->early[n->out + (xlm_val)i]) convert(e, n->out + (xlm_val)i, e->p->early[n->out + (xlm_val)i]);
 }
 
 // At the end of the graph: in the last phase there is.
@@ -398,20 +401,4 @@ xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM
   emit_list(&e, &p->g->metrics, &e.out->metrics);
   emit_list(&e, &p->g->losses, &e.out->losses);
   return e.out;
-}
-
-static uint64_t add_size(const xlm_partitioning *p, uint64_t h, xlm_dim d, uint32_t axes, const int32_t *coord) {
-  return xlm_hash_mix(h ^ (uint64_t)xlm_mesh_local(&p->o.mesh, p->g->dims[d].full, p->grain[d], axes, coord).size);
-}
-
-uint64_t xlm_partition_signature(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]) {
-  uint64_t h = 0;
-  int dp = p->o.zero ? xlm_mesh_axis(&p->o.mesh, "dp") : -1;
-  for (xlm_dim d = 1; d < p->g->n_dims; d++) {
-    if (p->g->dims[d].ragged) continue;
-    h = add_size(p, h, d, p->rule[d], coord);
-    for (int a = 0; a < p->o.mesh.n; a++) // layouts may use some of a rule's axes only
-      if (p->rule[d] >> a & 1 || a == dp) h = add_size(p, h, d, 1u << a, coord);
-  }
-  return h;
 }

@@ -19,9 +19,19 @@ struct xlm_partitioning {
   int64_t *grain;           // by dim: pieces are multiples of this
   xlm_layout *canon, *have; // by value: as the rules want it; as it is produced
   xlm_node_layouts *nodes;  // by node
+  uint32_t *uses;           // by value
+  const xlm_layout **early; // by value: ZeRO 2, 3: the gradient is reduced to this layout where it is made; NULL = when it is read
   xlm_layout_rule *op_rules; // by op
   xlm_partition_fault *fault;
+  struct xlm_split { // how dimensions are split anywhere, each way once: what ranks may differ in
+    xlm_dim dim;
+    uint32_t axes;
+  } *splits;
+  uint32_t n_splits, cap_splits;
 };
+
+// Fills p->splits; the last of deciding.
+void xlm_partition_find_splits(xlm_partitioning *p);
 
 static inline int xlm_val_rank(const xlm_partitioning *p, xlm_val v) { return xlm_val_type(p->g, v)->rank; }
 

@@ -8,6 +8,7 @@
 #include "compiler/planner/spread.h"
 #include "compiler/planner/verify_plan.h"
 #include "runtime/base/philox.h"
+#include "runtime/plan/mesh.h"
 
 static const char *const passes[] = {"elaborate", "simplify", "differentiate", "recompute", "partition", "fuse"};
 
@@ -50,6 +51,8 @@ static xlm_graph *forward_graph(pipeline *p, const xlm_ast *ast, const xlm_compi
   s.training = training;
   xlm_graph *g = xlm_elaborate(p->a, ast, &s, d);
   if (!g || d->errors) return NULL;
+  bool beside_training = !training && o->with_train && xlm_mesh_ranks(&o->mesh) > 1;
+  if (beside_training) g->outputs.n = 0; // whole logits of all ranks are for nobody: evaluating means losses and metrics
   g = after(p, "elaborate", g);
   return p->stopped ? NULL : after(p, "simplify", xlm_pass_simplify(g, p->a));
 }

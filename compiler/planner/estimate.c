@@ -203,6 +203,7 @@ xlm_estimate xlm_estimate_plan(const xlm_plan *p, const xlm_cluster *c, xlm_aren
   e.optimizer = s.optimizer;
   e.times = XLM_NEW_N(a, xlm_slot_time *, sp->stages);
   e.step = xlm_schedule_simulate(sp, s.parts, a, e.times, &e.bubble) + largest(s.optimizer, sp->stages);
+  if (e.bubble < 0) e.bubble = 0; // rounding
   e.step_serial = xlm_schedule_simulate(sp, s.serial, a, NULL, NULL) + largest(s.serial_optimizer, sp->stages);
   e.model_flops = p->model_flops_per_token * e.tokens;
   e.tokens_per_second = e.tokens / e.step;

@@ -11,8 +11,9 @@ enum { MOST_PLANNED = 32 };
 
 typedef struct option {
   xlm_layout_choice choice;
-  double seconds;
+  double seconds, bytes; // roughly
   int64_t order;
+  enum { NOT_PLANNED, FITS, TOO_LARGE } outcome;
 } option;
 
 typedef struct search {
@@ -61,9 +62,10 @@ bool xlm_search_try(const xlm_source *source, const xlm_compile_options *o, cons
 
 static void add(search *s, const xlm_layout_choice *c) {
   s->out->possible++;
-  if (xlm_rough_bytes(&s->model, c) > 1.1 * (double)s->r->memory_limit) return;
+  double bytes = xlm_rough_bytes(&s->model, c);
+  if (bytes > 1.1 * (double)s->r->memory_limit) return;
   s->out->small_enough++;
-  option o = {*c, xlm_rough_seconds(&s->model, s->r, c), s->n};
+  option o = {*c, xlm_rough_seconds(&s->model, s->r, c), bytes, s->n, NOT_PLANNED};
   XLM_PUSH(s->a, s->at, s->n, s->cap, o);
 }
 
@@ -136,27 +138,39 @@ static bool same_mesh(const xlm_layout_choice *a, const xlm_layout_choice *b) {
   return !memcmp(a->size, b->size, sizeof a->size) && a->micro == b->micro;
 }
 
-// The promising ones in order; of one mesh and micro batch only a few, so that different meshes are tried.
-static void plan_promising(search *s) {
+static bool same_way(const xlm_layout_choice *a, const xlm_layout_choice *b) {
+  return !strcmp(a->schedule, b->schedule) && a->chunks == b->chunks && a->full == b->full;
+}
+
+// Not worth compiling: enough of this mesh and micro batch were found already, so that different ones are tried; or one with
+// the same schedule that should need less did not fit.
+static bool skip(const search *s, int64_t i) {
   enum { OF_A_KIND = 3 };
+  const option *o = &s->at[i];
+  int kin = 0;
+  for (int64_t k = 0; k < i; k++) {
+    const option *before = &s->at[k];
+    kin += before->outcome == FITS && same_mesh(&before->choice, &o->choice);
+    if (before->outcome == TOO_LARGE && same_way(&before->choice, &o->choice) && before->bytes <= o->bytes) return true;
+  }
+  return kin >= OF_A_KIND;
+}
+
+static void plan_option(search *s, option *o) {
+  xlm_compile_options options = xlm_choice_options(s->r->base, &o->choice);
+  xlm_candidate c;
+  if (!xlm_search_try(s->r->source, &options, s->r->cluster, &c)) return;
+  s->out->planned++;
+  if (!s->out->least_bytes || c.arena_bytes < s->out->least_bytes) s->out->least_bytes = c.arena_bytes;
+  o->outcome = c.arena_bytes <= s->r->memory_limit ? FITS : TOO_LARGE;
+  if (o->outcome == FITS) s->out->at[s->out->n++] = c;
+}
+
+static void plan_promising(search *s) {
   qsort(s->at, (size_t)s->n, sizeof *s->at, faster_first);
   s->out->at = XLM_NEW_N(s->a, xlm_candidate, MOST_PLANNED);
-  for (int64_t i = 0; i < s->n && s->out->planned < MOST_PLANNED; i++) {
-    int kin = 0;
-    for (int64_t k = 0; k < i; k++) kin += s->at[k].seconds >= 0 && same_mesh(&s->at[k].choice, &s->at[i].choice);
-    if (kin >= OF_A_KIND) continue;
-    xlm_compile_options o = xlm_choice_options(s->r->base, &s->at[i].choice);
-    xlm_candidate c;
-    if (!xlm_search_try(s->r->source, &o, s->r->cluster, &c)) {
-      s->at[i].seconds = -1;
-      continue;
-    }
-    s->out->planned++;
-    bool fits = c.arena_bytes <= s->r->memory_limit;
-    if (!s->out->least_bytes || c.arena_bytes < s->out->least_bytes) s->out->least_bytes = c.arena_bytes;
-    if (fits) s->out->at[s->out->n++] = c;
-    else s->at[i].seconds = -1;
-  }
+  for (int64_t i = 0; i < s->n && s->out->planned < MOST_PLANNED; i++)
+    if (!skip(s, i)) plan_option(s, &s->at[i]);
   if (s->out->n) qsort(s->out->at, (size_t)s->out->n, sizeof *s->out->at, best_first);
   s->out->fitting = s->out->n;
 }

@@ -113,8 +113,10 @@ static void try_all(advice *w, const xlm_compile_options *base) {
 const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o, uint64_t memory_limit,
                               const xlm_cluster *cluster) {
   advice w = {.source = source, .limit = memory_limit, .cluster = cluster};
-  try_one(&w, o);
-  if (!w.found) try_all(&w, o);
+  xlm_compile_options base = *o;
+  base.with_eval = base.with_eval && !base.with_train; // evaluating keeps less than training
+  try_one(&w, &base);
+  if (!w.found) try_all(&w, &base);
   if (!w.found) return "nothing tried fits: more ranks (--tp, --pp), a shorter --seq-length or a smaller model would";
   const char *bytes = xlm_text_bytes(a, w.best.arena_bytes);
   if (!cluster) return xlm_arena_printf(a, "this fits, with %s: %s", bytes, xlm_search_flags(&w.best.o, a));

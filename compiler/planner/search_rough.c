@@ -76,7 +76,7 @@ static void read_graph(const xlm_graph *g, xlm_rough *out) {
 }
 
 static xlm_compiled compile_one(xlm_arena *a, const xlm_search_request *r, bool full, int tp, xlm_error *err) {
-  xlm_layout_choice c = {.size = {1, 1, 1, 1, tp}, .micro = 1, .microbatches = 1, .schedule = "1f1b", .chunks = 1, .full = full};
+  xlm_layout_choice c = {.size = {1, 1, 1, 1, tp}, .micro = 1, .microbatches = 2, .schedule = "1f1b", .chunks = 1, .full = full};
   xlm_compile_options o = xlm_choice_options(r->base, &c);
   xlm_diags d;
   xlm_diags_init(&d, a, r->source);
@@ -131,7 +131,9 @@ double xlm_rough_bytes(const xlm_rough *m, const xlm_layout_choice *c) {
   const int from[] = {3, 2, 1};    // split at this level of ZeRO
   for (int i = 0; i < 3; i++) bytes += p * size[i] / (c->zero >= from[i] ? dp : 1);
   double samples = (double)c->micro * in_flight(c) / c->size[XLM_PP];
-  return bytes + m->activations[c->full] * samples / ((double)c->size[XLM_TP] * c->size[XLM_CP]);
+  bool split = !strcmp(c->schedule, "zb-h1"); // what the gradients of weights need is kept until W, recomputed or not
+  double kept = split ? 1.5 * m->activations[0] : m->activations[c->full];
+  return bytes + kept * samples / ((double)c->size[XLM_TP] * c->size[XLM_CP]);
 }
 
 static double bubble(const xlm_layout_choice *c) {

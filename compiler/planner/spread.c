@@ -10,6 +10,13 @@
 #include "compiler/planner/schedule.h"
 #include "runtime/base/philox.h"
 
+// The last partitioned graph: the stages of one coordinate share it, as nothing is split over pp.
+typedef struct kept {
+  xlm_graph *graph;
+  uint64_t signature;
+  int32_t coord[XLM_MAX_AXES]; // pp: 0
+} kept;
+
 typedef struct spread {
   const xlm_graph *logical_train, *logical_eval;
   xlm_arena *a;
@@ -18,6 +25,7 @@ typedef struct spread {
   xlm_partitioning *train, *eval; // decided
   xlm_pipeline pipeline;          // stages 1 = none
   xlm_schedule_plan *schedule;
+  kept kept_train, kept_eval;
   xlm_spread *out;
 } spread;
 
@@ -65,23 +73,37 @@ static bool plan_pipeline(spread *s, const xlm_graph *g) {
 
 // ---- one class ----
 
-static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xlm_partitioning *p, const int32_t *coord) {
+static xlm_graph *partitioned(spread *s, const xlm_partitioning *p, const int32_t *coord, kept *k) {
+  kept now = {.signature = xlm_partition_signature(p, coord)};
+  memcpy(now.coord, coord, sizeof now.coord);
+  if (s->pipeline.stages > 1) now.coord[s->pipeline.pp_axis] = 0;
+  if (k->graph && k->signature == now.signature && !memcmp(k->coord, now.coord, sizeof now.coord)) return k->graph;
+  now.graph = xlm_partition_emit(p, coord);
+  *k = now;
+#ifdef XLM_CHECKED
+  const char *broken = xlm_graph_verify(now.graph, s->a);
+  XLM_ASSERT(!broken, "after partition: %s", broken);
+#endif
+  return now.graph;
+}
+
+static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xlm_partitioning *p, const int32_t *coord, kept *k) {
   if (!logical) return NULL;
   if (!s->out->first_partition) s->out->first_partition = logical;
   if (!p) return xlm_pass_fuse(logical, s->a);
-  xlm_graph *g = xlm_partition_emit(p, coord);
+  xlm_graph *g = partitioned(s, p, coord, k);
   if (s->pipeline.stages > 1) g = xlm_pass_pipeline(g, s->a, &s->pipeline, coord[s->pipeline.pp_axis]);
 #ifdef XLM_CHECKED
   const char *broken = xlm_graph_verify(g, s->a);
-  XLM_ASSERT(!broken, "after partition: %s", broken);
+  XLM_ASSERT(!broken, "after pipeline: %s", broken);
 #endif
   if (s->out->first_partition == logical) s->out->first_partition = g;
   return xlm_pass_fuse(g, s->a);
 }
 
 static xlm_rank_plan *plan_class(spread *s, const int32_t *coord) {
-  const xlm_graph *train = rank_graph(s, s->logical_train, s->train, coord),
-                  *eval = rank_graph(s, s->logical_eval, s->eval, coord);
+  const xlm_graph *train = rank_graph(s, s->logical_train, s->train, coord, &s->kept_train),
+                  *eval = rank_graph(s, s->logical_eval, s->eval, coord, &s->kept_eval);
   int stage = s->pipeline.stages > 1 ? coord[s->pipeline.pp_axis] : 0;
   xlm_lower_options lo = {.microbatches = s->o->train.microbatches, .threads = s->o->threads, .backend = s->o->backend,
                           .wide = s->o->settings.dtype == XLM_F64, .schedule = s->train ? s->schedule : NULL, .stage = stage};

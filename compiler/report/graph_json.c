@@ -1,5 +1,6 @@
-// Every node and value of a graph as JSON: {"nodes": [{id, op, phase, scope, at, in, out}], "values": [{id, name, type}]};
-// collectives and messages also have `over` (axes of the group) and `sent` (bytes), values that are sums to be completed `partial`.
+// Every node and value of a graph as JSON: {"nodes": [{id, op, phase, scope, at, in, out}], "values": [{id,
+// name, type}]}; collectives and messages also have `over` (axes of the group) and `sent` (bytes), values
+// that are sums to be completed `partial`.
 #include "compiler/ir/op.h"
 #include "compiler/report/graph_view.h"
 
@@ -20,10 +21,11 @@ static void axes_field(xlm_text *t, const char *key, const xlm_mesh *m, uint32_t
 
 static void node(xlm_text *t, const xlm_graph *g, const xlm_graph_view *view, xlm_node id) {
   const xlm_node_info *n = &g->nodes[id];
-  xlm_text_printf(t, "{\"id\": %u, \"op\": \"%s\", \"phase\": \"%s\", \"scope\": ", id, xlm_op_at(n->op)->name,
-                  xlm_phase_name(n->phase));
+  xlm_text_printf(t, "{\"id\": %u, \"op\": \"%s\", \"phase\": \"%s\", \"scope\": ", id,
+                  xlm_op_at(n->op)->name, xlm_phase_name(n->phase));
   quoted(t, n->scope);
-  xlm_text_printf(t, ", \"round\": %d, \"stage\": %d, \"at\": [%u, %u], \"in\": [", n->round, n->stage, n->span.begin, n->span.end);
+  xlm_text_printf(t, ", \"round\": %d, \"stage\": %d, \"at\": [%u, %u], \"in\": [", n->round, n->stage,
+                  n->span.begin, n->span.end);
   for (int i = 0; i < n->n_in; i++) xlm_text_printf(t, "%s%u", i ? ", " : "", n->in[i]);
   xlm_text_add(t, "], \"out\": [");
   for (int i = 0; i < n->n_out; i++) xlm_text_printf(t, "%s%u", i ? ", " : "", n->out + (xlm_val)i);

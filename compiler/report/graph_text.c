@@ -1,12 +1,14 @@
-// A graph for reading: one line per operation, with the axes by name. The text form that reads back is `xlmc dump`'s.
+// A graph for reading: one line per operation, with the axes by name. The text form that reads back is `xlmc
+// dump`'s.
 //
-//   all_gather over tp, 192.00 KiB sent    f32[batch/dp 1, seq 256, hidden 384]      layers.0.attention   model.xlm:38
+//   all_gather over tp, 192.00 KiB sent    f32[batch/dp 1, seq 256, hidden 384]      layers.0.attention
+//   model.xlm:38
 #include <string.h>
 
 #include "compiler/ir/op.h"
 #include "compiler/report/graph_view.h"
 
-enum { TYPE_AT = 44, SCOPE_AT = 100 };
+enum { TYPE_AT = 47, SCOPE_AT = 103 };
 
 // What parameters and inputs it reads, by the last part of their names.
 static void leaves(xlm_text *t, const xlm_graph *g, const xlm_node_info *n) {
@@ -18,9 +20,19 @@ static void leaves(xlm_text *t, const xlm_graph *g, const xlm_node_info *n) {
   }
 }
 
+// Where it stands in the model; the reduction of a gradient stands where the gradient was made.
+static void place(xlm_text *t, const xlm_graph *g, const xlm_node_info *n, bool collective) {
+  if (collective && !*n->scope && n->n_in) n = xlm_val_node(g, n->in[0]);
+  uint32_t at = xlm_view_line(g, n->span);
+  xlm_text_pad(t, SCOPE_AT);
+  xlm_text_printf(t, " %s", *n->scope ? n->scope : "model");
+  if (at) xlm_text_printf(t, ", line %u", at);
+  xlm_text_add(t, "\n");
+}
+
 static void line(xlm_text *t, const xlm_graph *g, const xlm_graph_view *view, xlm_node id) {
   const xlm_node_info *n = &g->nodes[id];
-  uint32_t axes = (uint32_t)xlm_attr_int(&n->attrs, XLM_A_axes, 0), at = xlm_view_line(g, n->span);
+  uint32_t axes = (uint32_t)xlm_attr_int(&n->attrs, XLM_A_axes, 0);
   uint64_t sent = xlm_view_wire(g, view, id);
   xlm_text_printf(t, "%-4s %s", xlm_phase_name(n->phase), xlm_op_at(n->op)->name);
   if (axes) xlm_text_add(t, " over ");
@@ -33,10 +45,7 @@ static void line(xlm_text *t, const xlm_graph *g, const xlm_graph_view *view, xl
     if (g->values[n->out].partial) xlm_text_add(t, " partial over ");
     if (g->values[n->out].partial) xlm_view_axes(t, view->mesh, g->values[n->out].partial);
   }
-  xlm_text_pad(t, SCOPE_AT);
-  xlm_text_printf(t, " %s", *n->scope ? n->scope : "model");
-  if (at) xlm_text_printf(t, ", line %u", at);
-  xlm_text_add(t, "\n");
+  place(t, g, n, axes != 0);
 }
 
 void xlm_report_graph_text(const xlm_graph *g, const xlm_graph_view *view, xlm_text *t) {

@@ -1,5 +1,5 @@
-// Folding: a node belongs to the box of its scope, cut at the wanted depth; parameters count towards the box that reads
-// them and are not drawn. Boxes and edges come out in execution order.
+// Folding: a node belongs to the box of its scope, cut at the wanted depth; parameters count towards the box
+// that reads them and are not drawn. Boxes and edges come out in execution order.
 #include "compiler/report/graph_view.h"
 
 #include <string.h>
@@ -49,10 +49,16 @@ uint64_t xlm_view_wire(const xlm_graph *g, const xlm_graph_view *view, xlm_node 
   if (!view->mesh || !is_comm(n) || n->n_in > WIRE_VALUES) return 0;
   xlm_tensor tensors[2 * WIRE_VALUES];
   uint32_t in[WIRE_VALUES], out[WIRE_VALUES];
-  for (uint32_t i = 0; i < n->n_in; i++) tensors[i] = (xlm_tensor){.type = *xlm_val_type(g, n->in[i])}, in[i] = i;
+  for (uint32_t i = 0; i < n->n_in; i++)
+    tensors[i] = (xlm_tensor){.type = *xlm_val_type(g, n->in[i])}, in[i] = i;
   for (uint32_t i = 0; i < n->n_out && i < WIRE_VALUES; i++)
     tensors[WIRE_VALUES + i] = (xlm_tensor){.type = *xlm_val_type(g, n->out + i)}, out[i] = WIRE_VALUES + i;
-  xlm_instr instr = {.op = xlm_op_at(n->op)->name, .n_in = n->n_in, .n_out = n->n_out, .in = in, .out = out, .attrs = n->attrs};
+  xlm_instr instr = {.op = xlm_op_at(n->op)->name,
+                     .n_in = n->n_in,
+                     .n_out = n->n_out,
+                     .in = in,
+                     .out = out,
+                     .attrs = n->attrs};
   int32_t coord[XLM_MAX_AXES] = {0}; // the graph is rank 0's
   int axis;
   return xlm_traffic_bytes(view->mesh, coord, &instr, tensors, g->dims, &axis);
@@ -77,7 +83,9 @@ uint32_t xlm_view_line(const xlm_graph *g, xlm_span s) {
   return line;
 }
 
-static bool is_state(const xlm_node_info *n) { return n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE || n->op == XLM_OP_CONST; }
+static bool is_state(const xlm_node_info *n) {
+  return n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE || n->op == XLM_OP_CONST;
+}
 
 static uint32_t new_box(xlm_folded *f, xlm_arena *a, xlm_view_box b) {
   XLM_PUSH(a, f->boxes, f->n_boxes, f->cap_boxes, b);
@@ -86,21 +94,28 @@ static uint32_t new_box(xlm_folded *f, xlm_arena *a, xlm_view_box b) {
 
 static xlm_view_box describe(const xlm_graph *g, xlm_node id, const xlm_graph_view *view, uint32_t stretch) {
   const xlm_node_info *n = &g->nodes[id];
-  xlm_view_box b = {.scope = n->scope, .label = xlm_op_at(n->op)->name, .phase = n->phase, .line = xlm_view_line(g, n->span),
-                    .leaf = n->op == XLM_OP_INPUT, .comm = is_comm(n), .stretch = stretch};
+  xlm_view_box b = {.scope = n->scope,
+                    .label = xlm_op_at(n->op)->name,
+                    .phase = n->phase,
+                    .line = xlm_view_line(g, n->span),
+                    .leaf = n->op == XLM_OP_INPUT,
+                    .comm = is_comm(n),
+                    .stretch = stretch};
   if (b.leaf) b.label = xlm_attr_text(&n->attrs, XLM_A_name, "input");
   if (b.comm) b.axes = (uint32_t)xlm_attr_int(&n->attrs, XLM_A_axes, 0), b.wire = xlm_view_wire(g, view, id);
   return b;
 }
 
-static uint32_t box_of(xlm_folded *f, const xlm_graph *g, xlm_node id, const xlm_graph_view *view, uint32_t stretch, xlm_arena *a) {
+static uint32_t box_of(xlm_folded *f, const xlm_graph *g, xlm_node id, const xlm_graph_view *view,
+                       uint32_t stretch, xlm_arena *a) {
   const xlm_node_info *n = &g->nodes[id];
   xlm_view_box b = describe(g, id, view, stretch);
   if (b.leaf || b.comm || view->depth < 0 || !*n->scope) return new_box(f, a, b);
   size_t keep = cut(n->scope, view->depth + 1);
   for (uint32_t i = f->n_boxes; i-- > 0;) // the latest box of this scope and phase
-    if (f->boxes[i].phase == n->phase && strlen(f->boxes[i].scope) == keep && !strncmp(f->boxes[i].scope, n->scope, keep) &&
-        !f->boxes[i].leaf && !f->boxes[i].comm && f->boxes[i].stretch == stretch && keep)
+    if (f->boxes[i].phase == n->phase && strlen(f->boxes[i].scope) == keep &&
+        !strncmp(f->boxes[i].scope, n->scope, keep) && !f->boxes[i].leaf && !f->boxes[i].comm &&
+        f->boxes[i].stretch == stretch && keep)
       return i;
   b.scope = b.label = xlm_arena_strndup(a, n->scope, keep);
   return new_box(f, a, b);

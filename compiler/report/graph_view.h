@@ -1,27 +1,28 @@
-// A graph folded into boxes (blocks, or single ops) and the edges between them, and how types are written with the axes they are
-// split over; shared by the DOT, JSON and HTML views.
+// A graph folded into boxes (blocks, or single ops) and the edges between them, and how types are written
+// with the axes they are split over; shared by the DOT, JSON and HTML views.
 #ifndef XLM_REPORT_GRAPH_VIEW_H
 #define XLM_REPORT_GRAPH_VIEW_H
 
 #include "compiler/report/report.h"
 
 typedef struct xlm_view_box {
-  const char *scope;  // "layers.0.attention"; "" at top level
-  const char *label;  // block path, or the op's name
+  const char *scope; // "layers.0.attention"; "" at top level
+  const char *label; // block path, or the op's name
   xlm_phase phase;
-  uint32_t nodes;     // ops inside
+  uint32_t nodes; // ops inside
   double parameters, model_flops;
   uint32_t line;
-  bool leaf;          // an input or output of the model
-  bool comm;          // a collective, send or recv: always a box of its own
-  uint32_t axes;      // comm: the axes of the group; 0 for send and recv
-  uint64_t wire;      // comm: bytes that this rank sends
-  uint32_t stretch;   // how many conversions lie before it: a block that waits for one in its middle is two boxes
+  bool leaf;     // an input or output of the model
+  bool comm;     // a collective, send or recv: always a box of its own
+  uint32_t axes; // comm: the axes of the group; 0 for send and recv
+  uint64_t wire; // comm: bytes that this rank sends
+  uint32_t
+      stretch; // how many conversions lie before it: a block that waits for one in its middle is two boxes
 } xlm_view_box;
 
 typedef struct xlm_view_edge {
-  uint32_t from, to;  // boxes
-  xlm_val val;        // one of the values that flow
+  uint32_t from, to; // boxes
+  xlm_val val;       // one of the values that flow
 } xlm_view_edge;
 
 typedef struct xlm_folded {
@@ -37,6 +38,7 @@ const char *xlm_view_type(const xlm_graph *g, const xlm_graph_view *view, xlm_va
 void xlm_view_type_text(xlm_text *t, const xlm_type *type, const xlm_dim_info *dims, const xlm_mesh *m);
 void xlm_view_axes(xlm_text *t, const xlm_mesh *m, uint32_t axes); // "dp,tp"
 uint32_t xlm_view_line(const xlm_graph *g, xlm_span s);            // of the model text; 0 = none
-uint64_t xlm_view_wire(const xlm_graph *g, const xlm_graph_view *view, xlm_node n); // bytes that a collective or send sends
+uint64_t xlm_view_wire(const xlm_graph *g, const xlm_graph_view *view,
+                       xlm_node n); // bytes that a collective or send sends
 
 #endif

@@ -3,9 +3,12 @@
 function el(tag, props, ...children) {
   const e = document.createElement(tag);
   for (const k in props || {}) {
-    if (k === "style") e.style.cssText = props[k];
-    else if (k.startsWith("on")) e.addEventListener(k.slice(2), props[k]);
-    else e.setAttribute(k, props[k]);
+    if (k === "style")
+      e.style.cssText = props[k];
+    else if (k.startsWith("on"))
+      e.addEventListener(k.slice(2), props[k]);
+    else
+      e.setAttribute(k, props[k]);
   }
   e.append(...children.filter((c) => c !== null && c !== undefined));
   return e;
@@ -20,19 +23,31 @@ function svg(tag, props, ...children) {
 
 function scaled(x, step, units) {
   let i = 0;
-  while (Math.abs(x) >= step && i < units.length - 1) { x /= step; i++; }
+  while (Math.abs(x) >= step && i < units.length - 1) {
+    x /= step;
+    i++;
+  }
   const digits = i === 0 ? 0 : x >= 100 ? 0 : x >= 10 ? 1 : 2;
   return x.toFixed(digits) + (units[i] ? " " + units[i] : "");
 }
 const bytes = (n) => scaled(n, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
 const count = (n) => scaled(n, 1000, ["", "K", "M", "B", "T", "P", "E"]);
 const thousands = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ",");
-const seconds = (t) => t === 0 ? "0" : t < 1e-3 ? scaled(t * 1e6, 1e9, ["µs"]) : t < 1 ? Number((t * 1e3).toPrecision(4)) + " ms" : Number(t.toPrecision(4)) + " s";
+const seconds = (t) => t === 0 ? "0" :
+    t < 1e-3                   ? scaled(t * 1e6, 1e9, ["µs"]) :
+    t < 1                      ? Number((t * 1e3).toPrecision(4)) + " ms" :
+                                 Number(t.toPrecision(4)) + " s";
 const plural = (n, word) => thousands(n) + " " + word + (n === 1 ? "" : /[xs]$|ch$/.test(word) ? "es" : "s");
 
 // ---- colours ----
 
-const axisNames = { pp: "#64748b", dp: "#1f9d68", ep: "#8b5cf6", cp: "#dd7a12", tp: "#2f6fe4" };
+const axisNames = {
+  pp: "#64748b",
+  dp: "#1f9d68",
+  ep: "#8b5cf6",
+  cp: "#dd7a12",
+  tp: "#2f6fe4"
+};
 const otherAxes = ["#c2417c", "#0e94a8", "#8a7a1c"];
 const classColors = ["#4c78b0", "#f0a13a", "#5aa469", "#b79a20", "#e0705e", "#9a74cf", "#94a0b0", "#cbd3dc"];
 
@@ -42,7 +57,8 @@ function axisColor(mesh, i) {
 }
 function axesOf(mesh, mask) {
   const list = [];
-  for (let i = 0; i < 8; i++) if (mask >> i & 1) list.push(i);
+  for (let i = 0; i < 8; i++)
+    if (mask >> i & 1) list.push(i);
   return list;
 }
 const axesText = (mesh, mask) => axesOf(mesh, mask).map((i) => mesh[i] ? mesh[i][0] : "axis " + i).join(", ");
@@ -60,12 +76,16 @@ function layoutFill(mesh, mask, strength) {
 }
 
 function axisPills(mesh, mask) {
-  return axesOf(mesh, mask).map((i) => el("span", { class: "axis", style: "background:" + axisColor(mesh, i) }, mesh[i] ? mesh[i][0] : String(i)));
+  return axesOf(mesh, mask)
+      .map(
+          (i) =>
+              el("span", {class: "axis", style: "background:" + axisColor(mesh, i)},
+                 mesh[i] ? mesh[i][0] : String(i)));
 }
 
 // ---- the tip ----
 
-const tip = el("div", { class: "tip" });
+const tip = el("div", {class: "tip"});
 
 function showTip(event, ...content) {
   if (!tip.isConnected) document.body.append(tip);
@@ -80,13 +100,13 @@ function hideTip() { tip.style.display = "none"; }
 // ---- parts of a page ----
 
 function section(id, title, about, ...more) {
-  return el("section", { id }, el("div", { class: "title" }, el("h2", {}, title), el("p", {}, about), ...more));
+  return el("section", {id}, el("div", {class: "title"}, el("h2", {}, title), el("p", {}, about), ...more));
 }
 
 function tabs(names, chosen, choose) {
-  const box = el("div", { class: "tabs" });
+  const box = el("div", {class: "tabs"});
   names.forEach((name, i) => {
-    const b = el("button", { class: i === chosen ? "on" : "" }, name);
+    const b = el("button", {class: i === chosen ? "on" : ""}, name);
     b.addEventListener("click", () => {
       for (const other of box.children) other.className = "";
       b.className = "on";
@@ -99,9 +119,9 @@ function tabs(names, chosen, choose) {
 
 // Few stages as tabs, many as a list.
 function stageChooser(n, choose) {
-  const names = Array.from({ length: n }, (_, i) => "stage " + i);
+  const names = Array.from({length: n}, (_, i) => "stage " + i);
   if (n <= 8) return n > 1 ? tabs(names, 0, choose) : null;
-  const s = el("select", {}, ...names.map((name, i) => el("option", { value: i }, name)));
+  const s = el("select", {}, ...names.map((name, i) => el("option", {value: i}, name)));
   s.addEventListener("change", () => choose(Number(s.value)));
   return s;
 }
@@ -113,7 +133,7 @@ function place(d, line) { return line ? d.path.replace(/^.*\//, "") + ":" + line
 
 // A drawing surface as sharp as the screen, and drawn again when the width changes.
 function surface(height, draw) {
-  const c = el("canvas", { style: "width:100%;height:" + height + "px" });
+  const c = el("canvas", {style: "width:100%;height:" + height + "px"});
   const again = () => {
     const w = c.clientWidth, ratio = window.devicePixelRatio || 1;
     if (!w) return;
@@ -128,15 +148,21 @@ function surface(height, draw) {
   return c;
 }
 
-const fields = { tensor: ["name", "type", "class", "area", "bytes", "first", "last", "line", "view", "axes", "partial"],
-  op: ["op", "label", "scope", "line", "in", "out", "flops", "bytes", "work", "segment", "kind", "over", "wire"],
-  segment: ["kind", "chunk", "first", "n"] };
+const fields = {
+  tensor: ["name", "type", "class", "area", "bytes", "first", "last", "line", "view", "axes", "partial"],
+  op: [
+    "op", "label", "scope", "line", "in", "out", "flops", "bytes", "work", "segment", "kind", "over", "wire"
+  ],
+  segment: ["kind", "chunk", "first", "n"]
+};
 
 // Lists become objects, places in the table of texts become texts.
 function unpack(d) {
   const named = (kind, texts) => (row) => {
     const o = {};
-    fields[kind].forEach((f, i) => { o[f] = texts.includes(f) ? d.texts[row[i]] : row[i]; });
+    fields[kind].forEach((f, i) => {
+      o[f] = texts.includes(f) ? d.texts[row[i]] : row[i];
+    });
     return o;
   };
   for (const s of d.stages) {

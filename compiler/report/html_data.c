@@ -1,5 +1,5 @@
-// The writer: JSON without a blank, because a page may hold a hundred thousand numbers. Names repeat in every layer, so a text
-// is written once and stands for its place in the table.
+// The writer: JSON without a blank, because a page may hold a hundred thousand numbers. Names repeat in every
+// layer, so a text is written once and stands for its place in the table.
 #include <math.h>
 #include <string.h>
 
@@ -24,7 +24,9 @@ void xlm_html_open(xlm_html *h, const char *key, const char *bracket) {
   xlm_text_add(h->t, bracket);
 }
 
-void xlm_html_close(xlm_html *h, const char *bracket) { xlm_text_add(h->t, bracket); }
+void xlm_html_close(xlm_html *h, const char *bracket) {
+  xlm_text_add(h->t, bracket);
+}
 
 void xlm_html_int(xlm_html *h, const char *key, int64_t v) {
   begin(h, key);
@@ -33,8 +35,10 @@ void xlm_html_int(xlm_html *h, const char *key, int64_t v) {
 
 void xlm_html_number(xlm_html *h, const char *key, double v) {
   begin(h, key);
-  if (isfinite(v)) xlm_text_printf(h->t, "%.6g", v);
-  else xlm_text_add(h->t, "null");
+  if (isfinite(v))
+    xlm_text_printf(h->t, "%.6g", v);
+  else
+    xlm_text_add(h->t, "null");
 }
 
 // `<` could end the script element that the data stands in.
@@ -42,9 +46,12 @@ void xlm_html_string(xlm_html *h, const char *key, const char *s) {
   begin(h, key);
   xlm_text_add(h->t, "\"");
   for (; s && *s; s++) {
-    if (*s == '"' || *s == '\\') xlm_text_printf(h->t, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20 || *s == '<') xlm_text_printf(h->t, "\\u%04x", (unsigned)*s);
-    else xlm_text_addn(h->t, s, 1);
+    if (*s == '"' || *s == '\\')
+      xlm_text_printf(h->t, "\\%c", *s);
+    else if ((unsigned char)*s < 0x20 || *s == '<')
+      xlm_text_printf(h->t, "\\u%04x", (unsigned)*s);
+    else
+      xlm_text_addn(h->t, s, 1);
   }
   xlm_text_add(h->t, "\"");
 }

@@ -1,5 +1,5 @@
-// `xlmc graph --format html`: a graph in the same form as a stage of the plan's page (html_stage.c), so that one script draws
-// both. Values stand where tensors do, the phases where segments do.
+// `xlmc graph --format html`: a graph in the same form as a stage of the plan's page (html_stage.c), so that
+// one script draws both. Values stand where tensors do, the phases where segments do.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -14,7 +14,10 @@ static void value(xlm_html *h, const xlm_graph *g, const xlm_mesh *m, xlm_val v)
     bool leaf = xlm_op_at(n->op)->flags & XLM_OPF_LEAF;
     xlm_html_text(h, NULL, leaf ? xlm_attr_text(&n->attrs, XLM_A_name, x->name) : x->name);
     xlm_html_text(h, NULL, xlm_html_type(h->a, &x->type, g->dims, m));
-    xlm_html_int(h, NULL, n->op == XLM_OP_PARAM ? XLM_CLASS_PARAMETER : leaf ? XLM_CLASS_IO : XLM_CLASS_ACTIVATION);
+    xlm_html_int(h, NULL,
+                 n->op == XLM_OP_PARAM ? XLM_CLASS_PARAMETER
+                 : leaf                ? XLM_CLASS_IO
+                                       : XLM_CLASS_ACTIVATION);
     xlm_html_int(h, NULL, 0);
     xlm_html_int(h, NULL, (int64_t)xlm_type_bytes(&x->type, g->dims));
     xlm_html_int(h, NULL, -1);
@@ -90,7 +93,8 @@ static void graph(xlm_html *h, const xlm_graph *g, const xlm_graph_view *view) {
 
 void xlm_report_graph_html(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out) {
   xlm_html h = xlm_html_new(out);
-  xlm_html_head(out, xlm_arena_printf(h.a, "%s%s%s: graph", g->model, g->preset ? " " : "", g->preset ? g->preset : ""));
+  xlm_html_head(out, xlm_arena_printf(h.a, "%s%s%s: graph", g->model, g->preset ? " " : "",
+                                      g->preset ? g->preset : ""));
   xlm_text_add(out, "{");
   xlm_html_string(&h, "model", g->model);
   xlm_html_string(&h, "preset", g->preset);

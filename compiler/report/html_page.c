@@ -6,9 +6,12 @@
 
 static void escaped(xlm_text *t, const char *s) {
   for (; *s; s++) {
-    if (*s == '<') xlm_text_add(t, "&lt;");
-    else if (*s == '&') xlm_text_add(t, "&amp;");
-    else xlm_text_addn(t, s, 1);
+    if (*s == '<')
+      xlm_text_add(t, "&lt;");
+    else if (*s == '&')
+      xlm_text_add(t, "&amp;");
+    else
+      xlm_text_addn(t, s, 1);
   }
 }
 
@@ -18,14 +21,17 @@ void xlm_html_head(xlm_text *t, const char *title) {
   escaped(t, title);
   xlm_text_add(t, "</title>\n<style>\n");
   xlm_text_add(t, xlm_html_style);
-  xlm_text_add(t, "</style>\n</head>\n<body>\n<noscript>This page draws itself with a script; its data is JSON in the page.</noscript>\n"
+  xlm_text_add(t, "</style>\n</head>\n<body>\n<noscript>This page draws itself with a script; its data is "
+                  "JSON in the page.</noscript>\n"
                   "<script type=\"application/json\" id=\"data\">");
 }
 
 void xlm_html_foot(xlm_text *t, const char *kind) {
   xlm_text_add(t, "</script>\n<script>\n\"use strict\";\n");
   xlm_text_add(t, xlm_html_script);
-  xlm_text_printf(t, "show_%s(JSON.parse(document.getElementById(\"data\").textContent));\n</script>\n</body>\n</html>\n", kind);
+  xlm_text_printf(
+      t, "show_%s(JSON.parse(document.getElementById(\"data\").textContent));\n</script>\n</body>\n</html>\n",
+      kind);
 }
 
 const char *xlm_html_type(xlm_arena *a, const xlm_type *type, const xlm_dim_info *dims, const xlm_mesh *m) {
@@ -50,13 +56,22 @@ uint32_t xlm_html_split(const xlm_type *type, const xlm_dim_info *dims) {
   return axes;
 }
 
+uint32_t xlm_html_line(const xlm_rank_plan *r, const xlm_instr *in) {
+  return in->line || !in->n_in ? in->line : r->tensors[in->in[0]].line;
+}
+
 int xlm_html_kind(const char *op) {
   static const struct {
     const char *op;
     int kind;
-  } kinds[] = {{"all_reduce", XLM_HTML_COLLECTIVE}, {"reduce_scatter", XLM_HTML_COLLECTIVE}, {"all_gather", XLM_HTML_COLLECTIVE},
-               {"all_to_all", XLM_HTML_COLLECTIVE}, {"send_rows", XLM_HTML_COLLECTIVE}, {"collect_rows", XLM_HTML_COLLECTIVE},
-               {"send", XLM_HTML_SEND}, {"recv", XLM_HTML_RECV}};
+  } kinds[] = {{"all_reduce", XLM_HTML_COLLECTIVE},
+               {"reduce_scatter", XLM_HTML_COLLECTIVE},
+               {"all_gather", XLM_HTML_COLLECTIVE},
+               {"all_to_all", XLM_HTML_COLLECTIVE},
+               {"send_rows", XLM_HTML_COLLECTIVE},
+               {"collect_rows", XLM_HTML_COLLECTIVE},
+               {"send", XLM_HTML_SEND},
+               {"recv", XLM_HTML_RECV}};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (!strcmp(kinds[i].op, op)) return kinds[i].kind;
   return XLM_HTML_OP;

@@ -1,5 +1,5 @@
-// How each parameter is split: rows of the same name but for the repeat's index, of the same shape, count as one. Beside it
-// how its optimizer state is split, which ZeRO may split further.
+// How each parameter is split: rows of the same name but for the repeat's index, of the same shape, count as
+// one. Beside it how its optimizer state is split, which ZeRO may split further.
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
@@ -10,7 +10,7 @@ typedef struct row {
   const xlm_tensor *t;
   uint32_t optimizer; // axes that the optimizer's values are split over
   int64_t copies;
-  uint64_t stages;    // bits; the 64th stands for all beyond
+  uint64_t stages; // bits; the 64th stands for all beyond
 } row;
 
 typedef struct table {
@@ -30,13 +30,19 @@ static uint32_t optimizer_axes(const xlm_rank_plan *r, const char *name, uint32_
   return otherwise;
 }
 
-static void add(table *t, xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_plan_state *s, int stage) {
+static void add(table *t, xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_plan_state *s,
+                int stage) {
   const xlm_tensor *tensor = &r->tensors[s->tensor];
-  row x = {.name = xlm_html_pattern(h->a, s->name), .type = xlm_html_type(h->a, &tensor->type, r->dims, &p->mesh), .r = r,
-           .t = tensor, .copies = 1, .stages = 1ull << (stage < 63 ? stage : 63)};
+  row x = {.name = xlm_html_pattern(h->a, s->name),
+           .type = xlm_html_type(h->a, &tensor->type, r->dims, &p->mesh),
+           .r = r,
+           .t = tensor,
+           .copies = 1,
+           .stages = 1ull << (stage < 63 ? stage : 63)};
   x.optimizer = optimizer_axes(r, s->name, xlm_html_split(&tensor->type, r->dims));
   for (uint32_t i = 0; i < t->n; i++)
-    if (!strcmp(t->at[i].name, x.name) && !strcmp(t->at[i].type, x.type) && t->at[i].optimizer == x.optimizer) {
+    if (!strcmp(t->at[i].name, x.name) && !strcmp(t->at[i].type, x.type) &&
+        t->at[i].optimizer == x.optimizer) {
       t->at[i].copies++;
       t->at[i].stages |= x.stages;
       return;

@@ -1,4 +1,5 @@
-// `xlmc plan --format html`: the plan as one page. C writes what the plan says, in compact JSON; html_*.js draws it.
+// `xlmc plan --format html`: the plan as one page. C writes what the plan says, in compact JSON; html_*.js
+// draws it.
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
@@ -42,8 +43,8 @@ static void header(xlm_html *h, const xlm_plan *p, const xlm_report_html *o) {
 }
 
 // Which coordinates a class's ranks have: per axis the smallest and the largest.
-static void coordinates(xlm_html *h, const xlm_plan *p, const uint32_t *count, const int32_t (*low)[XLM_MAX_AXES],
-                        const int32_t (*high)[XLM_MAX_AXES], uint32_t c) {
+static void coordinates(xlm_html *h, const xlm_plan *p, const uint32_t *count,
+                        const int32_t (*low)[XLM_MAX_AXES], const int32_t (*high)[XLM_MAX_AXES], uint32_t c) {
   xlm_html_int(h, "ranks", count[c]);
   xlm_html_open(h, "coord", "[");
   for (int i = 0; i < p->mesh.n; i++) {
@@ -66,7 +67,7 @@ static void bytes(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_open(h, "peak", "[");
   xlm_html_text(h, NULL, xlm_html_label(h->a, i->op, &i->attrs));
   xlm_html_text(h, NULL, i->scope);
-  xlm_html_int(h, NULL, i->line);
+  xlm_html_int(h, NULL, xlm_html_line(r, i));
   xlm_html_close(h, "]");
 }
 
@@ -109,7 +110,8 @@ static void write_stages(xlm_html *h, const xlm_plan *p, const xlm_html_stages *
 void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text *out) {
   xlm_html h = xlm_html_new(out);
   xlm_html_stages s = choose(p, h.a);
-  xlm_html_head(out, xlm_arena_printf(h.a, "%s%s%s: plan", p->model, p->preset ? " " : "", p->preset ? p->preset : ""));
+  xlm_html_head(
+      out, xlm_arena_printf(h.a, "%s%s%s: plan", p->model, p->preset ? " " : "", p->preset ? p->preset : ""));
   xlm_text_add(out, "{");
   header(&h, p, o);
   xlm_html_open(&h, "classNames", "[");

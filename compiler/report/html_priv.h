@@ -1,4 +1,5 @@
-// What the HTML pages share: a writer of compact JSON whose texts stand once in a table, and the page around it.
+// What the HTML pages share: a writer of compact JSON whose texts stand once in a table, and the page around
+// it.
 #ifndef XLM_REPORT_HTML_PRIV_H
 #define XLM_REPORT_HTML_PRIV_H
 
@@ -10,8 +11,8 @@ typedef struct xlm_html {
   xlm_arena *a;
   const char **texts; // each once, in order of appearance
   uint32_t n_texts, cap_texts;
-  uint32_t *table;    // open addressing: index + 1 into texts
-  uint32_t n_table;   // a power of two
+  uint32_t *table;  // open addressing: index + 1 into texts
+  uint32_t n_table; // a power of two
 } xlm_html;
 
 xlm_html xlm_html_new(xlm_text *t);
@@ -20,9 +21,10 @@ void xlm_html_open(xlm_html *h, const char *key, const char *bracket); // "[" or
 void xlm_html_close(xlm_html *h, const char *bracket);
 void xlm_html_int(xlm_html *h, const char *key, int64_t v);
 void xlm_html_number(xlm_html *h, const char *key, double v);
-void xlm_html_text(xlm_html *h, const char *key, const char *s);   // as a number: its place among the texts; NULL = ""
-void xlm_html_string(xlm_html *h, const char *key, const char *s); // in full
-void xlm_html_texts(xlm_html *h, const char *key);                 // the table itself; last
+void xlm_html_text(xlm_html *h, const char *key,
+                   const char *s); // as a number: its place among the texts; NULL = ""
+void xlm_html_string(xlm_html *h, const char *key, const char *s);       // in full
+void xlm_html_texts(xlm_html *h, const char *key);                       // the table itself; last
 void xlm_html_source(xlm_html *h, const char *key, const xlm_source *s); // its lines
 void xlm_html_mesh(xlm_html *h, const char *key, const xlm_mesh *m);     // [[axis, size], ..]
 
@@ -32,22 +34,27 @@ void xlm_html_foot(xlm_text *t, const char *kind);
 
 const char *xlm_html_type(xlm_arena *a, const xlm_type *type, const xlm_dim_info *dims, const xlm_mesh *m);
 const char *xlm_html_pattern(xlm_arena *a, const char *name); // "layers.*.attention"
-uint32_t xlm_html_split(const xlm_type *type, const xlm_dim_info *dims); // all axes its dimensions are split over
+uint32_t xlm_html_split(const xlm_type *type,
+                        const xlm_dim_info *dims); // all axes its dimensions are split over
+// The model line of an instruction; of what it works on where it has none, as the reduction of a gradient.
+uint32_t xlm_html_line(const xlm_rank_plan *r, const xlm_instr *in);
 // What kind of box an op is.
 enum { XLM_HTML_OP, XLM_HTML_COLLECTIVE, XLM_HTML_SEND, XLM_HTML_RECV };
 int xlm_html_kind(const char *op);
-const char *xlm_html_label(xlm_arena *a, const char *op, const xlm_attrs *attrs); // a fused op: what it computes
+const char *xlm_html_label(xlm_arena *a, const char *op,
+                           const xlm_attrs *attrs); // a fused op: what it computes
 
 // Parts of the plan's page.
 typedef struct xlm_html_stages { // of each pipeline stage the class with the largest arena
   int n;
   const uint32_t *class;
 } xlm_html_stages;
-void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r);              // tensors, ops, segments, runs
+void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r); // tensors, ops, segments, runs
 // When each run begins and ends; with an estimate in seconds.
 void xlm_html_times(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages, const xlm_estimate *e);
-void xlm_html_traffic(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages);     // the communication table
-void xlm_html_parameters(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages);  // how each is split
+void xlm_html_traffic(xlm_html *h, const xlm_plan *p,
+                      const xlm_html_stages *stages); // the communication table
+void xlm_html_parameters(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages); // how each is split
 
 // html.css and the scripts, as the build read them; both end with a NUL.
 extern const char xlm_html_style[], xlm_html_script[];

@@ -1,5 +1,6 @@
-// One stage of the plan as data: its tensors with the instructions between which each is alive, its instructions, and the
-// order in which they run. What the page draws of memory and of the graph follows from these.
+// One stage of the plan as data: its tensors with the instructions between which each is alive, its
+// instructions, and the order in which they run. What the page draws of memory and of the graph follows from
+// these.
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
@@ -16,11 +17,14 @@ static uint32_t root_of(const xlm_rank_plan *r, uint32_t t) {
 }
 
 // The page is about the training step; a plan without one is shown by its eval segment.
-static bool shown(const xlm_rank_plan *r, const xlm_segment *s) { return (s->kind == XLM_SEG_EVAL) == (r->n_schedule == 0); }
+static bool shown(const xlm_rank_plan *r, const xlm_segment *s) {
+  return (s->kind == XLM_SEG_EVAL) == (r->n_schedule == 0);
+}
 
 static const xlm_segment *segment_of(const xlm_rank_plan *r, uint32_t instr) {
   for (uint32_t s = 0; s < r->n_segments; s++)
-    if (instr >= r->segments[s].first && instr < r->segments[s].first + r->segments[s].n) return &r->segments[s];
+    if (instr >= r->segments[s].first && instr < r->segments[s].first + r->segments[s].n)
+      return &r->segments[s];
   return NULL;
 }
 
@@ -36,7 +40,8 @@ static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   life *lives = XLM_NEW_N(a, life, r->n_tensors);
   for (uint32_t i = 0; i < r->n_tensors; i++) lives[i].first = lives[i].last = -1;
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = r->segments[s].first; shown(r, &r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++) {
+    for (uint32_t i = r->segments[s].first;
+         shown(r, &r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++) {
       for (int k = 0; k < r->instrs[i].n_in; k++) touch(r, lives, r->instrs[i].in[k], i);
       for (int k = 0; k < r->instrs[i].n_out; k++) touch(r, lives, r->instrs[i].out[k], i);
     }
@@ -47,7 +52,8 @@ static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   }
   for (uint32_t i = 0; i < r->n_inputs; i++) { // in slots: filled when the forward of its chunk begins
     uint32_t t = r->inputs[i].tensor;
-    if (r->tensors[t].area == XLM_AREA_SLOT && lives[t].used) lives[t].first = segment_of(r, (uint32_t)lives[t].first)->first;
+    if (r->tensors[t].area == XLM_AREA_SLOT && lives[t].used)
+      lives[t].first = segment_of(r, (uint32_t)lives[t].first)->first;
   }
   return lives;
 }
@@ -77,14 +83,15 @@ static void list(xlm_html *h, const uint32_t *at, int n) {
   xlm_html_close(h, "]");
 }
 
-static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *in, uint32_t segment) {
+static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *in,
+               uint32_t segment) {
   int axis, kind = xlm_html_kind(in->op);
   uint64_t wire = xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &axis);
   xlm_html_open(h, NULL, "[");
   xlm_html_text(h, NULL, in->op);
   xlm_html_text(h, NULL, xlm_html_label(h->a, in->op, &in->attrs));
   xlm_html_text(h, NULL, in->scope);
-  xlm_html_int(h, NULL, in->line);
+  xlm_html_int(h, NULL, xlm_html_line(r, in));
   list(h, in->in, in->n_in);
   list(h, in->out, in->n_out);
   xlm_html_number(h, NULL, in->flops);
@@ -93,8 +100,9 @@ static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm
   xlm_html_int(h, NULL, segment);
   xlm_html_int(h, NULL, kind);
   if (kind) {
-    xlm_html_int(h, NULL, kind == XLM_HTML_COLLECTIVE ? xlm_attr_int(&in->attrs, XLM_A_axes, 0)
-                                                      : xlm_attr_int(&in->attrs, XLM_A_peer, 0));
+    xlm_html_int(h, NULL,
+                 kind == XLM_HTML_COLLECTIVE ? xlm_attr_int(&in->attrs, XLM_A_axes, 0)
+                                             : xlm_attr_int(&in->attrs, XLM_A_peer, 0));
     xlm_html_int(h, NULL, (int64_t)wire);
   }
   xlm_html_close(h, "]");
@@ -103,7 +111,8 @@ static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm
 static void ops(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r) {
   xlm_html_open(h, "ops", "[");
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = r->segments[s].first; shown(r, &r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++)
+    for (uint32_t i = r->segments[s].first;
+         shown(r, &r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++)
       op(h, p, r, &r->instrs[i], s);
   xlm_html_close(h, "]");
 }
@@ -131,7 +140,8 @@ static void run(xlm_html *h, uint32_t segment, int32_t microbatch, int32_t slot)
 
 static void runs(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_open(h, "runs", "[");
-  for (uint32_t i = 0; i < r->n_schedule; i++) run(h, r->schedule[i].segment, r->schedule[i].microbatch, r->schedule[i].slot);
+  for (uint32_t i = 0; i < r->n_schedule; i++)
+    run(h, r->schedule[i].segment, r->schedule[i].microbatch, r->schedule[i].slot);
   if (!r->n_schedule && r->eval_segment >= 0) run(h, 0, -1, 0);
   xlm_html_close(h, "]");
 }

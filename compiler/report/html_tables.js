@@ -4,71 +4,133 @@ function pageHead(d) {
   const mesh = d.mesh.filter((m) => m[1] > 1).map((m) => m[0] + " " + m[1]).join(" × ");
   const fact = (name, ...value) => el("div", {}, el("span", {}, name), el("b", {}, ...value));
   const most = Math.max(...d.classes.map((c) => c.arena));
-  const facts = el("div", { class: "facts" }, fact("parameters", count(d.parameterCount)), fact("computed in", d.dtype),
-    fact("ranks", thousands(d.ranks) + (mesh ? " = " + mesh : "")),
-    fact("tokens per step", thousands(d.batch * d.microbatches * d.seq)), fact("microbatches", d.microbatches + " of " + d.batch + " × " + thousands(d.seq)),
-    d.schedule && d.stages.length > 1 ? fact("schedule", d.schedule) : "", fact("model FLOPs per token", count(d.flopsPerToken)),
-    fact("memory of the fullest rank", bytes(most)),
-    d.stepSeconds ? fact("step, estimated for " + d.cluster, seconds(d.stepSeconds)) : "",
-    d.stepSeconds ? fact("tokens per second", count(d.tokensPerSecond) + ", " + (100 * d.mfu).toFixed(1) + " % MFU") : "",
-    d.limit ? fact("limit " + bytes(d.limit), el("span", { class: most <= d.limit ? "fits" : "over", style: "font-size:16px" },
-      most <= d.limit ? "fits, " + bytes(d.limit - most) + " free" : "does not fit, " + bytes(most - d.limit) + " over")) : "");
-  return el("div", {}, el("div", { class: "head" }, el("h1", {}, d.model + (d.preset ? " " + d.preset : "")), el("span", { class: "where" }, d.path)), facts);
+  const facts = el(
+      "div", {class: "facts"}, fact("parameters", count(d.parameterCount) + ", " + d.dtype),
+      fact("ranks", thousands(d.ranks) + (mesh ? " = " + mesh : "")),
+      fact("tokens per step", thousands(d.batch * d.microbatches * d.seq)),
+      fact(
+          "microbatches" + (d.schedule && d.stages.length > 1 ? ", " + d.schedule : ""),
+          d.microbatches + " of " + d.batch + " × " + thousands(d.seq)),
+      fact("model FLOPs per token", count(d.flopsPerToken)), fact("memory of the fullest rank", bytes(most)),
+      d.stepSeconds ? fact("step, estimated for " + d.cluster, seconds(d.stepSeconds)) : "",
+      d.stepSeconds ? fact("tokens per second", count(d.tokensPerSecond)) : "",
+      d.stepSeconds ? fact("MFU", (100 * d.mfu).toFixed(1) + " %") : "",
+      d.limit ? fact(
+                    "limit " + bytes(d.limit),
+                    el("span", {class: most <= d.limit ? "fits" : "over", style: "font-size:16px"},
+                       most <= d.limit ? "fits, " + bytes(d.limit - most) + " free" :
+                                         "does not fit, " + bytes(most - d.limit) + " over")) :
+                "");
+  return el(
+      "div", {},
+      el("div", {class: "head"}, el("h1", {}, d.model + (d.preset ? " " + d.preset : "")),
+         el("span", {class: "where"}, d.path)),
+      facts);
 }
 
 // A table. columns: [title, is a number]; rows of cells (text, element, or a list of them).
 function makeTable(columns, rows) {
-  return el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...columns.map(([t, n]) => el("th", { class: n ? "n" : "" }, t)))),
-    el("tbody", {}, ...rows.map((cells) => el("tr", {}, ...cells.map((c, i) => c instanceof HTMLTableCellElement ? c
-      : el("td", { class: columns[i][1] ? "n" : "" }, ...(Array.isArray(c) ? c : [c]))))))));
+  return el(
+      "div", {class: "scroll"},
+      el("table", {},
+         el("thead", {}, el("tr", {}, ...columns.map(([t, n]) => el("th", {class: n ? "n" : ""}, t)))),
+         el("tbody", {},
+            ...rows.map(
+                (cells) =>
+                    el("tr", {},
+                       ...cells.map(
+                           (c, i) => c instanceof HTMLTableCellElement ?
+                               c :
+                               el("td", {class: columns[i][1] ? "n" : ""},
+                                  ...(Array.isArray(c) ? c : [c]))))))));
 }
 
 function source(d, line) {
-  return el("td", { class: "src", title: modelLine(d, line) }, el("b", {}, place(d, line)), line ? "  " + modelLine(d, line) : "");
+  return el(
+      "td", {class: "src", title: modelLine(d, line)}, el("b", {}, place(d, line)),
+      line ? "  " + modelLine(d, line) : "");
 }
 
 // ---- memory by stage and kind of rank ----
 
 function ranksText(d, c) {
-  const parts = d.mesh.map((m, i) => [m[0], m[1], c.coord[2 * i], c.coord[2 * i + 1]]).filter(([name, size, low, high]) => size > 1 && name !== "pp" && !(low === 0 && high === size - 1));
-  const where = parts.map(([name, , low, high]) => name + " " + (low === high ? low : low + "–" + high)).join(", ");
+  const parts = d.mesh.map((m, i) => [m[0], m[1], c.coord[2 * i], c.coord[2 * i + 1]])
+                    .filter(([name, size, low,
+                              high]) => size > 1 && name !== "pp" && !(low === 0 && high === size - 1));
+  const where =
+      parts.map(([name, , low, high]) => name + " " + (low === high ? low : low + "–" + high)).join(", ");
   return plural(c.ranks, "rank") + (where ? ": " + where : "");
 }
 
 function memoryBar(d, c, most) {
-  const bar = el("div", { class: "bar" });
-  c.bytes.forEach((b, k) => { if (b) bar.append(el("i", { style: `width:${100 * b / most}%;background:${classColors[k]}`, title: d.classNames[k] + " " + bytes(b) })); });
+  const bar = el("div", {class: "bar"});
+  c.bytes.forEach((b, k) => {
+    if (b)
+      bar.append(el("i", {
+        style: `width:${100 * b / most}%;background:${classColors[k]}`,
+        title: d.classNames[k] + " " + bytes(b)
+      }));
+  });
   return bar;
 }
 
 function partitionSection(d) {
   const used = d.classNames.map((_, k) => k).filter((k) => d.classes.some((c) => c.bytes[k]));
-  const most = Math.max(d.limit && d.limit < 4 * d.classes[0].arena ? d.limit : 0, ...d.classes.map((c) => c.arena));
+  const most =
+      Math.max(d.limit && d.limit < 4 * d.classes[0].arena ? d.limit : 0, ...d.classes.map((c) => c.arena));
   const classes = d.classes.map((c) => c).sort((a, b) => a.stage - b.stage || b.arena - a.arena);
   const fullest = Math.max(...classes.map((c) => c.arena));
-  const columns = [["stage", false], ["ranks", false], ...used.map((k) => [d.classNames[k], true]), ["gaps", true], ["arena", true], ["", false], ["fullest at", false], ["model line", false]];
-  const rows = classes.map((c) => [String(c.stage), el("td", { class: "nowrap" }, ranksText(d, c)), ...used.map((k) => c.bytes[k] ? bytes(c.bytes[k]) : "–"), bytes(c.free),
-    el("b", { style: c.arena === fullest ? "" : "font-weight:450" }, bytes(c.arena)), memoryBar(d, c, most),
-    c.peak ? el("td", { class: "nowrap" }, el("code", {}, shorten(d.texts[c.peak[0]], fonts.type, 150)), d.texts[c.peak[1]] ? " of " + d.texts[c.peak[1]] : "") : "", c.peak ? source(d, c.peak[2]) : ""]);
-  const legend = el("div", { class: "legend" }, ...used.map((k) => el("span", {}, el("i", { style: "background:" + classColors[k] }), d.classNames[k])));
-  return [section("memory", "Memory of each rank", "One arena per rank, allocated once; these are its bytes when it is fullest. Ranks with the same local sizes share a row.", legend),
-    makeTable(columns, rows)];
+  const columns = [
+    ["stage", false], ["ranks", false], ...used.map((k) => [d.classNames[k], true]), ["gaps", true],
+    ["arena", true], ["", false], ["fullest at", false], ["model line", false]
+  ];
+  const rows = classes.map(
+      (c) =>
+          [String(c.stage), el("td", {class: "nowrap"}, ranksText(d, c)),
+           ...used.map((k) => c.bytes[k] ? bytes(c.bytes[k]) : "–"), bytes(c.free),
+           el("b", {style: c.arena === fullest ? "" : "font-weight:450"}, bytes(c.arena)),
+           memoryBar(d, c, most),
+           c.peak ? el("td", {class: "nowrap"}, el("code", {}, shorten(d.texts[c.peak[0]], fonts.type, 150)),
+                       d.texts[c.peak[1]] ? " of " + d.texts[c.peak[1]] : "") :
+                    "",
+           c.peak ? source(d, c.peak[2]) : ""]);
+  const legend = el(
+      "div", {class: "legend"},
+      ...used.map((k) => el("span", {}, el("i", {style: "background:" + classColors[k]}), d.classNames[k])));
+  return [
+    section(
+        "memory", "Memory of each rank",
+        "One arena per rank, allocated once; these are its bytes when it is fullest. Ranks with the same local sizes share a row.",
+        legend),
+    makeTable(columns, rows)
+  ];
 }
 
 // ---- parameters ----
 
 function dimCell(d, dims) {
-  return el("td", {}, ...dims.map(([name, full, size, axes]) => el("span", { class: "dim" }, d.texts[name] + " ", ...axisPills(d.mesh, axes), size === full ? thousands(full) : thousands(size) + " of " + thousands(full))));
+  return el(
+      "td", {},
+      ...dims.map(
+          ([name, full, size, axes]) =>
+              el("span", {class: "dim"}, d.texts[name] + " ", ...axisPills(d.mesh, axes),
+                 size === full ? thousands(full) : thousands(size) + " of " + thousands(full))));
 }
 
 function stageRange(list) {
   const parts = [];
   for (const s of list) {
     const last = parts[parts.length - 1];
-    if (last && last[1] === s - 1) last[1] = s;
-    else parts.push([s, s]);
+    if (last && last[1] === s - 1)
+      last[1] = s;
+    else
+      parts.push([s, s]);
   }
   return parts.map(([a, b]) => a === b ? a : a + "–" + b).join(", ");
+}
+
+function drop(columns, rows, i) {
+  for (const list of [columns, ...rows]) list.splice(i, 1);
 }
 
 function parameterSection(d) {
@@ -76,13 +138,26 @@ function parameterSection(d) {
   const rows = d.parameters.map(([name, copies, dims, dtype, size, line, optimizer, stages]) => {
     const split = dims.reduce((m, x) => m | x[3], 0), extra = optimizer & ~split;
     const whole = mesh.filter((i) => !(split >> i & 1)).reduce((m, i) => m | 1 << i, 0);
-    return [el("code", {}, d.texts[name]), copies > 1 ? "× " + copies : "", dimCell(d, dims), d.texts[dtype], bytes(size), bytes(size * copies),
-      whole ? axisPills(d.mesh, whole) : "–", extra ? axisPills(d.mesh, optimizer) : "as the parameter", stageRange(stages), source(d, line)];
+    return [
+      el("code", {}, d.texts[name]), copies > 1 ? "× " + copies : "", dimCell(d, dims), d.texts[dtype],
+      bytes(size), bytes(size * copies), whole ? axisPills(d.mesh, whole) : "–",
+      extra ? axisPills(d.mesh, optimizer) : "as the parameter", stageRange(stages), source(d, line)
+    ];
   });
   const several = d.stages.length > 1;
-  const columns = [["parameter", false], ["", true], ["dimensions on one rank", false], ["type", false], ["bytes each", true], ["all", true], ["copies over", false], ["optimizer split over", false], [several ? "stages" : "", false], ["model line", false]];
-  if (!several) rows.forEach((r) => { r[8] = ""; });
-  return [section("parameters", "Parameters", "How each is split: a dimension carries the axes it is split over, with the size on this rank. Sizes are those of the fullest rank of a stage."), makeTable(columns, rows)];
+  const columns = [
+    ["parameter", false], ["", true], ["dimensions on one rank", false], ["type", false],
+    ["bytes each", true], ["all", true], ["copies over", false], ["optimizer split over", false],
+    ["stages", false], ["model line", false]
+  ];
+  if (!mesh.length) drop(columns, rows, 7), drop(columns, rows, 6);
+  if (!several) drop(columns, rows, columns.length - 2);
+  return [
+    section(
+        "parameters", "Parameters",
+        "How each is split: a dimension carries the axes it is split over, with the size on this rank. Sizes are those of the fullest rank of a stage."),
+    makeTable(columns, rows)
+  ];
 }
 
 // ---- communication ----
@@ -91,24 +166,49 @@ function axisTotals(d, rows) {
   const by = new Map();
   for (const r of rows) by.set(r[0], (by.get(r[0]) || 0) + r[6]);
   const most = Math.max(1, ...by.values());
-  return el("div", { style: "display:grid;grid-template-columns:max-content max-content 1fr;gap:5px 14px;align-items:center;max-width:640px;margin-bottom:14px" },
-    ...[...by].flatMap(([mask, sum]) => [el("span", {}, ...axisPills(d.mesh, mask)), el("span", { class: "n" }, bytes(sum) + " per step"),
-      el("div", { class: "bar" }, el("i", { style: `width:${100 * sum / most}%;background:${axisColor(d.mesh, axesOf(d.mesh, mask)[0] || 0)}` }))]));
+  return el(
+      "div", {
+        style:
+            "display:grid;grid-template-columns:max-content max-content 1fr;gap:5px 14px;align-items:center;max-width:640px;margin-bottom:14px"
+      },
+      ...[...by].flatMap(
+          ([mask, sum]) =>
+              [el("span", {}, ...axisPills(d.mesh, mask)), el("span", {class: "n"}, bytes(sum) + " per step"),
+               el("div", {class: "bar"}, el("i", {
+                    style: `width:${100 * sum / most}%;background:${
+                        axisColor(d.mesh, axesOf(d.mesh, mask)[0] || 0)}`
+                  }))]));
 }
 
 function trafficSection(d) {
-  const holder = el("div", {}), phase = { F: "forward", B: "backward", W: "weights", step: "step", eval: "evaluation" };
+  const holder = el("div", {}),
+        phase = {F: "forward", B: "backward", W: "weights", step: "step", eval: "evaluation"};
   const draw = (s) => {
     const rows = d.traffic[s];
     if (!rows.length) {
-      holder.replaceChildren(el("p", { class: "soft" }, d.ranks > 1 ? "This stage sends nothing." : "One rank: nothing is sent."));
+      holder.replaceChildren(
+          el("p", {class: "soft"}, d.ranks > 1 ? "This stage sends nothing." : "One rank: nothing is sent."));
       return;
     }
-    holder.replaceChildren(axisTotals(d, rows), makeTable([["axis", false], ["collective", false], ["in", false], ["block", false], ["calls", true], ["each", true], ["sent per step", true], ["model line", false]],
-      rows.map(([mask, op, kind, scope, line, calls, sum]) => [axisPills(d.mesh, mask), el("td", { class: "nowrap" }, commNames[d.texts[op]]), phase[d.texts[kind]],
-        el("code", {}, d.texts[scope] || "model"), thousands(calls), calls ? bytes(sum / calls) : "", bytes(sum), source(d, line)])));
+    holder.replaceChildren(
+        axisTotals(d, rows),
+        makeTable(
+            [
+              ["axis", false], ["collective", false], ["in", false], ["block", false], ["calls", true],
+              ["each", true], ["sent per step", true], ["model line", false]
+            ],
+            rows.map(
+                ([mask, op, kind, scope, line, calls, sum]) =>
+                    [axisPills(d.mesh, mask), el("td", {class: "nowrap"}, commNames[d.texts[op]]),
+                     phase[d.texts[kind]], el("code", {}, d.texts[scope] || "model"), thousands(calls),
+                     calls ? bytes(sum / calls) : "", bytes(sum), source(d, line)])));
   };
   draw(0);
-  return [section("communication", "Communication", "Per step, as the first rank of the stage sends it. Every row was derived from a difference of layouts at the model line beside it.",
-    stageChooser(d.stages.length, draw)), holder];
+  return [
+    section(
+        "communication", "Communication",
+        "Per step, as the first rank of the stage sends it. Every row was derived from a difference of layouts at the model line beside it.",
+        stageChooser(d.stages.length, draw)),
+    holder
+  ];
 }

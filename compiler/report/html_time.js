@@ -4,16 +4,24 @@ const hueOf = (m) => (205 + m * 47) % 360;
 function runColor(kind, microbatch) {
   if (kind === "step") return "#5b6675";
   if (kind === "eval") return "#9fc2ec";
-  const light = { F: [62, 80], B: [48, 58], W: [40, 70] }[kind];
+  const light = {F: [62, 80], B: [48, 58], W: [40, 70]}[kind];
   return `hsl(${hueOf(microbatch)} ${light[0]}% ${light[1]}%)`;
 }
-const runName = (segment, run) => segmentNames[segment.kind] + (segment.chunk > 0 ? " of part " + segment.chunk : "") + (run.microbatch >= 0 ? ", microbatch " + run.microbatch : "");
+const runName = (segment, run) => segmentNames[segment.kind] +
+    (segment.chunk > 0 ? " of part " + segment.chunk : "") +
+    (run.microbatch >= 0 ? ", microbatch " + run.microbatch : "");
 
 function runsOf(d, s) {
   const st = d.stages[s], list = [];
   for (let i = 0; i < st.runs.length; i += 3) {
     const k = i / 3, times = d.times ? d.times[s] : null;
-    list.push({ segment: st.runs[i], microbatch: st.runs[i + 1], slot: st.runs[i + 2], start: times ? times[2 * k] : 0, end: times ? times[2 * k + 1] : 0 });
+    list.push({
+      segment: st.runs[i],
+      microbatch: st.runs[i + 1],
+      slot: st.runs[i + 2],
+      start: times ? times[2 * k] : 0,
+      end: times ? times[2 * k + 1] : 0
+    });
   }
   return list;
 }
@@ -39,8 +47,9 @@ function timeAxis(g, from, to, w, y, height, label) {
 }
 
 function drawRun(g, view, stage, run, y, h, w) {
-  const { from, to } = view, seg = stage.segments[run.segment], scale = w / (to - from);
-  const x1 = (run.start - from) * scale, x2 = run.end > run.start ? (run.end - from) * scale : x1 + Math.max(5, 0.006 * w);
+  const {from, to} = view, seg = stage.segments[run.segment], scale = w / (to - from);
+  const x1 = (run.start - from) * scale,
+        x2 = run.end > run.start ? (run.end - from) * scale : x1 + Math.max(5, 0.006 * w);
   if (x2 < 0 || x1 > w) return;
   const gap = x2 - x1 > 4 ? 0.75 : 0;
   g.fillStyle = runColor(seg.kind, run.microbatch);
@@ -54,7 +63,9 @@ function drawRun(g, view, stage, run, y, h, w) {
     g.fillRect(x1 + gap, y, x2 - x1 - gap, 2 * seg.chunk);
   }
   const text = seg.kind === "step" ? "" : seg.kind + run.microbatch, short = String(run.microbatch);
-  const label = textWidth(text, fonts.small) < x2 - x1 - 4 ? text : textWidth(short, fonts.small) < x2 - x1 - 3 ? short : "";
+  const label = textWidth(text, fonts.small) < x2 - x1 - 4 ? text :
+      textWidth(short, fonts.small) < x2 - x1 - 3          ? short :
+                                                             "";
   if (!label || seg.kind === "step") return;
   g.fillStyle = seg.kind === "B" ? "#fff" : "#24303f";
   g.font = fonts.small;
@@ -65,11 +76,13 @@ function drawRun(g, view, stage, run, y, h, w) {
 function ganttSection(d) {
   const stages = d.stages.map((_, s) => runsOf(d, s)), ROWH = 26, AXIS = 18, tail = 1.012;
   const inTime = (t) => d.stepSeconds ? seconds(t) : t.toFixed(2);
-  const whole = { from: 0, to: Math.max(d.length, 1e-9) * tail }, view = { ...whole };
+  const whole = {from: 0, to: Math.max(d.length, 1e-9) * tail}, view = {...whole};
   const height = stages.length * ROWH + AXIS;
   const c = surface(height, (g, w, h) => {
     g.clearRect(0, 0, w, h);
-    timeAxis(g, view.from, view.to, w, h - AXIS, AXIS, (t) => d.stepSeconds ? seconds(t) : String(Number(t.toPrecision(6))));
+    timeAxis(
+        g, view.from, view.to, w, h - AXIS, AXIS,
+        (t) => d.stepSeconds ? seconds(t) : String(Number(t.toPrecision(6))));
     stages.forEach((runs, s) => {
       g.fillStyle = "rgba(226,231,237,0.55)";
       g.fillRect(0, s * ROWH + 3, w, ROWH - 6);
@@ -84,13 +97,21 @@ function ganttSection(d) {
     }
     const s = Math.floor(e.offsetY / ROWH), t = at(e), runs = stages[s];
     const slack = 0.006 * (view.to - view.from);
-    const run = runs && (runs.find((r) => t >= r.start && t < r.end) || runs.find((r) => r.end === r.start && t >= r.start && t < r.start + slack));
+    const run = runs &&
+        (runs.find((r) => t >= r.start && t < r.end) ||
+         runs.find((r) => r.end === r.start && t >= r.start && t < r.start + slack));
     if (!run) return hideTip();
     const seg = d.stages[s].segments[run.segment];
     const parts = [el("b", {}, "stage " + s + ": " + runName(seg, run)), el("br", {})];
-    if (run.end > run.start) parts.push(`from ${inTime(run.start)} to ${inTime(run.end)}: ${inTime(run.end - run.start)}`, el("br", {}));
-    parts.push(plural(seg.n, "instruction") + (run.microbatch >= 0 ? ", activations in slot " + run.slot + " of " + d.classes[d.stages[s].class].slots : ""));
-    showTip(e, ...parts);
+    if (run.end > run.start)
+      parts.push(
+          `from ${inTime(run.start)} to ${inTime(run.end)}: ${inTime(run.end - run.start)}`, el("br", {}));
+    parts.push(
+        plural(seg.n, "instruction") +
+        (run.microbatch >= 0 ?
+             ", activations in slot " + run.slot + " of " + d.classes[d.stages[s].class].slots :
+             ""));
+        showTip(e, ...parts);
   });
   c.addEventListener("mouseleave", hideTip);
   const move = (from) => {
@@ -105,19 +126,30 @@ function ganttSection(d) {
     view.to = view.from + span;
     move(view.from);
   };
-  const labels = el("div", {}, ...stages.map((_, s) => el("div", { style: `height:${ROWH}px;line-height:${ROWH}px`, class: "soft" }, "stage " + s)));
-  const bubble = d.stages.length > 1 ? `Idle (the bubble): ${(100 * d.bubble).toFixed(1)} % of all stages' time. ` : "";
-  const title = section("pipeline", "Pipeline", bubble + "Colour is the microbatch: F forward, light; B backward, dark; W gradients of weights, underlined. " + (d.stepSeconds ? "Times are estimated for " + d.cluster + "." : "Lengths by FLOPs; the unit is the forward of an average part."),
-    el("span", { class: "buttons" }, el("button", { onclick: () => zoom(2) }, "zoom in"), " ", el("button", { onclick: () => zoom(0.5) }, "zoom out")));
-  return [title, el("div", { style: "display:grid;grid-template-columns:70px minmax(0,1fr)" }, labels, c)];
+  const labels =
+      el("div", {},
+         ...stages.map(
+             (_, s) =>
+                 el("div", {style: `height:${ROWH}px;line-height:${ROWH}px`, class: "soft"}, "stage " + s)));
+  const bubble =
+      d.stages.length > 1 ? `Idle (the bubble): ${(100 * d.bubble).toFixed(1)} % of all stages' time. ` : "";
+  const title = section(
+      "pipeline", "Pipeline",
+      bubble +
+          "Colour is the microbatch: F forward, light; B backward, dark; W gradients of weights, underlined. " +
+          (d.stepSeconds ? "Times are estimated for " + d.cluster + "." :
+                           "Lengths by FLOPs; the unit is the forward of an average part."),
+      el("span", {class: "buttons"}, el("button", {onclick: () => zoom(2)}, "zoom in"), " ",
+         el("button", {onclick: () => zoom(0.5)}, "zoom out")));
+  return [title, el("div", {style: "display:grid;grid-template-columns:70px minmax(0,1fr)"}, labels, c)];
 }
 
 // ---- memory ----
 
 const aligned = (n) => Math.ceil(n / 64) * 64;
 
-// Replays one step: which tensors come alive and die at each instruction, in which slot. visit(position, run, instruction,
-// bytes per class, live) after each instruction's results exist and before its operands die.
+// Replays one step: which tensors come alive and die at each instruction, in which slot. visit(position, run,
+// instruction, bytes per class, live) after each instruction's results exist and before its operands die.
 function replay(d, stage, runs, visit) {
   const slots = d.classes[stage.class].slots, n = stage.tensors.length;
   if (!stage.begin) {
@@ -130,21 +162,28 @@ function replay(d, stage, runs, visit) {
     });
   }
   const sums = new Float64Array(d.classNames.length), live = new Map();
-  stage.tensors.forEach((t) => { if (t && !t.view && t.first < 0) sums[t.class] += aligned(t.bytes); });
+  stage.tensors.forEach((t) => {
+    if (t && !t.view && t.first < 0) sums[t.class] += aligned(t.bytes);
+  });
   let position = 0;
   for (const run of runs) {
     const seg = stage.segments[run.segment];
     for (let i = seg.first; i < seg.first + seg.n; i++) {
       for (const t of stage.begin[i]) {
         const x = stage.tensors[t], key = x.area === 2 ? run.slot * n + t : t;
-        if (!live.has(key)) { live.set(key, run.microbatch); sums[x.class] += aligned(x.bytes); }
+        if (!live.has(key)) {
+          live.set(key, run.microbatch);
+          sums[x.class] += aligned(x.bytes);
+        }
       }
       sums[6] += aligned(stage.ops[i].work);
       if (visit(position++, run, i, sums, live) === false) return position;
       sums[6] -= aligned(stage.ops[i].work);
       for (const t of stage.die[i]) {
         const x = stage.tensors[t];
-        for (const key of x.area !== 2 ? [t] : seg.kind === "step" ? Array.from({ length: slots }, (_, s) => s * n + t) : [run.slot * n + t])
+        for (const key of x.area !== 2 ? [t] :
+                 seg.kind === "step"   ? Array.from({length: slots}, (_, s) => s * n + t) :
+                                         [run.slot * n + t])
           if (live.delete(key)) sums[x.class] -= aligned(x.bytes);
       }
     }
@@ -158,30 +197,40 @@ function memoryColumns(d, stage, runs, columns) {
   const per = Math.max(1, total / columns);
   let lastRun = null;
   replay(d, stage, runs, (position, run, instruction, sums) => {
-    if (run !== lastRun) marks.push({ at: position, run });
+    if (run !== lastRun) marks.push({at: position, run});
     lastRun = run;
     const k = Math.floor(position / per);
     let sum = 0;
     for (const v of sums) sum += v;
-    if (!list[k] || sum > list[k].sum) list[k] = { sum, position, run, instruction, parts: Float64Array.from(sums) };
+    if (!list[k] || sum > list[k].sum)
+      list[k] = {sum, position, run, instruction, parts: Float64Array.from(sums)};
   });
-  return { list, marks, total, peak: Math.max(0, ...list.map((x) => x ? x.sum : 0)) };
+  return {list, marks, total, peak: Math.max(0, ...list.map((x) => x ? x.sum : 0))};
 }
 
-const stackOrder = [0, 2, 1, 3, 7, 5, 4, 6]; // what stands for good below, what moves above
+const stackOrder = [0, 2, 1, 3, 7, 5, 4, 6];  // what stands for good below, what moves above
 
 function drawMemory(g, w, h, d, stage, m, top) {
-  const STRIP = 9, base = h - STRIP - 3, y = (v) => base - v / top * (base - 6), used = stackOrder.filter((k) => m.list.some((c) => c.parts[k]));
+  const STRIP = 9, base = h - STRIP - 3, y = (v) => base - v / top * (base - 6),
+        used = stackOrder.filter((k) => m.list.some((c) => c.parts[k]));
   const columnW = w / m.list.length, floor = new Float64Array(m.list.length);
   g.clearRect(0, 0, w, h);
   for (const k of used) {
     g.fillStyle = classColors[k];
     g.beginPath();
     g.moveTo(0, y(floor[0]));
-    m.list.forEach((c, i) => { g.lineTo(i * columnW, y(floor[i] + c.parts[k])); g.lineTo((i + 1) * columnW, y(floor[i] + c.parts[k])); });
-    for (let i = m.list.length - 1; i >= 0; i--) { g.lineTo((i + 1) * columnW, y(floor[i])); g.lineTo(i * columnW, y(floor[i])); }
+    m.list.forEach((c, i) => {
+      g.lineTo(i * columnW, y(floor[i] + c.parts[k]));
+      g.lineTo((i + 1) * columnW, y(floor[i] + c.parts[k]));
+    });
+    for (let i = m.list.length - 1; i >= 0; i--) {
+      g.lineTo((i + 1) * columnW, y(floor[i]));
+      g.lineTo(i * columnW, y(floor[i]));
+    }
     g.fill();
-    m.list.forEach((c, i) => { floor[i] += c.parts[k]; });
+    m.list.forEach((c, i) => {
+      floor[i] += c.parts[k];
+    });
   }
   const arena = d.classes[stage.class].arena;
   g.strokeStyle = "#475569";
@@ -191,8 +240,9 @@ function drawMemory(g, w, h, d, stage, m, top) {
   g.lineTo(w, Math.round(y(arena)) + 0.5);
   g.stroke();
   g.setLineDash([]);
-  m.marks.forEach((mark, i) => { // which segment runs
-    const x1 = mark.at / m.total * w, x2 = (i + 1 < m.marks.length ? m.marks[i + 1].at : m.total) / m.total * w;
+  m.marks.forEach((mark, i) => {  // which segment runs
+    const x1 = mark.at / m.total * w,
+          x2 = (i + 1 < m.marks.length ? m.marks[i + 1].at : m.total) / m.total * w;
     g.fillStyle = runColor(stage.segments[mark.run.segment].kind, mark.run.microbatch);
     g.fillRect(x1, h - STRIP, Math.max(x2 - x1 - (x2 - x1 > 4 ? 1 : 0), 0.5), STRIP);
   });
@@ -203,7 +253,10 @@ function largestLive(d, stage, runs, column) {
   replay(d, stage, runs, (position, run, instruction, sums, live) => {
     if (position < column.position) return true;
     const n = stage.tensors.length;
-    found = [...live].map(([key, microbatch]) => [stage.tensors[key % n], microbatch]).sort((a, b) => b[0].bytes - a[0].bytes).slice(0, 5);
+    found = [...live]
+                .map(([key, microbatch]) => [stage.tensors[key % n], microbatch])
+                .sort((a, b) => b[0].bytes - a[0].bytes)
+                .slice(0, 5);
     return false;
   });
   return found;
@@ -211,13 +264,34 @@ function largestLive(d, stage, runs, column) {
 
 function memoryTip(d, stage, runs, column) {
   const op = stage.ops[column.instruction], rows = largestLive(d, stage, runs, column);
-  const parts = stackOrder.slice().reverse().filter((k) => column.parts[k]).map((k) => el("tr", {}, el("td", {}, el("span", { style: `display:inline-block;width:9px;height:9px;border-radius:2px;background:${classColors[k]}` })),
-    el("td", {}, d.classNames[k]), el("td", { class: "n" }, bytes(column.parts[k]))));
-  return [el("b", {}, bytes(column.sum)), " in use at ", el("b", {}, nameOf(op)), op.scope ? " of " + op.scope : "", el("br", {}),
-    el("span", { class: "soft" }, runName(stage.segments[column.run.segment], column.run) + ", instruction " + thousands(column.position)), el("br", {}),
-    op.line ? el("code", {}, place(d, op.line) + "  " + modelLine(d, op.line)) : "", el("table", {}, ...parts),
-    rows.length ? el("div", { class: "soft", style: "margin-top:6px" }, "largest tensors alive between instructions") : "",
-    el("table", {}, ...rows.map(([t, microbatch]) => el("tr", {}, el("td", { class: "n" }, bytes(t.bytes)), el("td", {}, el("code", {}, t.type)), el("td", {}, t.name + (microbatch >= 0 && d.microbatches > 1 ? " (" + microbatch + ")" : "")))))];
+  const parts =
+      stackOrder.slice()
+          .reverse()
+          .filter((k) => column.parts[k])
+          .map(
+              (k) =>
+                  el("tr", {},
+                     el("td", {}, el("span", {
+                          style: `display:inline-block;width:9px;height:9px;border-radius:2px;background:${
+                              classColors[k]}`
+                        })),
+                     el("td", {}, d.classNames[k]), el("td", {class: "n"}, bytes(column.parts[k]))));
+  return [
+    el("b", {}, bytes(column.sum)), " in use at ", el("b", {}, nameOf(op)), op.scope ? " of " + op.scope : "",
+    el("br", {}),
+    el("span", {class: "soft"},
+       runName(stage.segments[column.run.segment], column.run) + ", instruction " +
+           thousands(column.position)),
+    el("br", {}), op.line ? el("code", {}, place(d, op.line) + "  " + modelLine(d, op.line)) : "",
+    el("table", {}, ...parts),
+    rows.length ? el("div", {class: "soft", style: "margin-top:6px"}, "largest tensors in use") : "",
+    el("table", {},
+       ...rows.map(
+           ([t, microbatch]) =>
+               el("tr", {}, el("td", {class: "n"}, bytes(t.bytes)), el("td", {}, el("code", {}, t.type)),
+                  el("td", {},
+                     t.name + (microbatch >= 0 && d.microbatches > 1 ? " (" + microbatch + ")" : "")))))
+  ];
 }
 
 function memoryChart(d, s, top) {
@@ -232,29 +306,51 @@ function memoryChart(d, s, top) {
   const note = el("span", {});
   let shown = null;
   c.addEventListener("mousemove", (e) => {
-    const column = m.list[Math.min(m.list.length - 1, Math.max(0, Math.floor(e.offsetX / c.clientWidth * m.list.length)))];
+    const column = m.list[Math.min(
+        m.list.length - 1, Math.max(0, Math.floor(e.offsetX / c.clientWidth * m.list.length)))];
     if (column !== shown) shown = column, shown.tip = shown.tip || memoryTip(d, stage, runs, column);
     showTip(e, ...shown.tip);
   });
   c.addEventListener("mouseleave", hideTip);
-  return el("div", { class: "row" }, el("div", { class: "label" }, el("b", {}, "stage " + s), note, el("br", {}), "arena " + bytes(d.classes[stage.class].arena)), c);
+  return el(
+      "div", {class: "row"},
+      el("div", {class: "label"}, el("b", {}, "stage " + s), note, el("br", {}),
+         "arena " + bytes(d.classes[stage.class].arena)),
+      c);
 }
 
 function memorySection(d) {
   const top = Math.max(...d.stages.map((s) => d.classes[s.class].arena)) * 1.04;
   const used = stackOrder.filter((k) => d.classes.some((c) => c.bytes[k]));
-  const legend = el("div", { class: "legend" }, ...used.map((k) => el("span", {}, el("i", { style: "background:" + classColors[k] }), d.classNames[k])), el("span", {}, "┄ arena"));
-  return [section("time", "Memory over one step", "What is in use after each instruction of the fullest rank of a stage; the strip below shows which microbatch runs. Slots and gaps are reserved throughout, so the arena lies above.", legend),
-    ...d.stages.map((_, s) => memoryChart(d, s, top))];
+  const legend = el(
+      "div", {class: "legend"},
+      ...used.map((k) => el("span", {}, el("i", {style: "background:" + classColors[k]}), d.classNames[k])),
+      el("span", {}, "┄ arena"));
+  return [
+    section(
+        "time", "Memory over one step",
+        "What is in use after each instruction of the fullest rank of a stage; the strip below shows which microbatch runs. Slots and gaps are reserved throughout, so the arena lies above.",
+        legend),
+    ...d.stages.map((_, s) => memoryChart(d, s, top))
+  ];
 }
 
 // ---- the page ----
 
 function show_plan(d) {
   unpack(d);
-  const main = el("main", {}), parts = [["Memory", partitionSection], ["Parameters", parameterSection],
-    ["Graph", (x) => [section("graph", "Graph", "What one rank of a stage runs, fused as it is executed. Colours are layouts: the axes a result is split over. Hexagons are communication."), graphView(x)]],
-    ["Pipeline", ganttSection], ["Memory over time", memorySection], ["Communication", trafficSection]];
+  const main = el("main", {}), parts = [
+    ["Memory", partitionSection], ["Parameters", parameterSection],
+    [
+      "Graph",
+      (x) =>
+          [section(
+               "graph", "Graph",
+               "What one rank of a stage runs, fused as it is executed. Colours are layouts: the axes a result is split over. Hexagons are communication."),
+           graphView(x)]
+    ],
+    ["Pipeline", ganttSection], ["Memory over time", memorySection], ["Communication", trafficSection]
+  ];
   const nav = el("nav", {}, el("div", {}, el("b", {}, d.model + (d.preset ? " " + d.preset : ""))));
   document.body.append(nav, main);
   main.append(pageHead(d));
@@ -262,6 +358,6 @@ function show_plan(d) {
     const [box, ...content] = make(d);
     box.append(...content);
     main.append(box);
-    nav.firstChild.append(el("a", { href: "#" + box.id }, name));
+    nav.firstChild.append(el("a", {href: "#" + box.id}, name));
   }
 }

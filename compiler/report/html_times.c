@@ -1,6 +1,6 @@
-// When each run of a segment begins and ends: the schedule of the plan, simulated with the dependencies between the stages. An
-// estimate has seconds. Without one the unit is the forward of an average part, and parts weigh by their FLOPs, so that an
-// unbalanced cut shows.
+// When each run of a segment begins and ends: the schedule of the plan, simulated with the dependencies
+// between the stages. An estimate has seconds. Without one the unit is the forward of an average part, and
+// parts weigh by their FLOPs, so that an unbalanced cut shows.
 #include <string.h>
 
 #include "compiler/planner/schedule.h"
@@ -23,7 +23,10 @@ static int count_chunks(const xlm_plan *p, const xlm_html_stages *stages) {
 // The schedule as the planner writes it down, from the plan of each stage.
 static xlm_schedule_plan *read_schedule(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages) {
   xlm_schedule_plan *s = XLM_NEW(h->a, xlm_schedule_plan);
-  *s = (xlm_schedule_plan){.name = "", .stages = stages->n, .chunks = count_chunks(p, stages), .microbatches = p->microbatches,
+  *s = (xlm_schedule_plan){.name = "",
+                           .stages = stages->n,
+                           .chunks = count_chunks(p, stages),
+                           .microbatches = p->microbatches,
                            .stage = XLM_NEW_N(h->a, xlm_stage_schedule, stages->n)};
   for (int st = 0; st < stages->n; st++) {
     const xlm_rank_plan *r = at_stage(p, stages, st);
@@ -43,7 +46,8 @@ static double segment_flops(const xlm_rank_plan *r, const xlm_segment *g) {
   return flops;
 }
 
-static xlm_part_cost *weigh(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages, const xlm_schedule_plan *s) {
+static xlm_part_cost *weigh(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages,
+                            const xlm_schedule_plan *s) {
   int parts = s->stages * s->chunks;
   xlm_part_cost *cost = XLM_NEW_N(h->a, xlm_part_cost, parts);
   double forward = 0;
@@ -59,13 +63,16 @@ static xlm_part_cost *weigh(xlm_html *h, const xlm_plan *p, const xlm_html_stage
     }
   for (int k = 0; k < parts; k++) {
     xlm_part_cost *c = &cost[k];
-    if (forward > 0) *c = (xlm_part_cost){c->f / forward, c->b / forward, c->w / forward, 0};
-    else *c = (xlm_part_cost){1, s->split_weights ? 1 : 2, s->split_weights ? 1 : 0, 0};
+    if (forward > 0)
+      *c = (xlm_part_cost){c->f / forward, c->b / forward, c->w / forward, 0};
+    else
+      *c = (xlm_part_cost){1, s->split_weights ? 1 : 2, s->split_weights ? 1 : 0, 0};
   }
   return cost;
 }
 
-static void write_times(xlm_html *h, const xlm_schedule_plan *s, xlm_slot_time *const *times, const double *optimizer) {
+static void write_times(xlm_html *h, const xlm_schedule_plan *s, xlm_slot_time *const *times,
+                        const double *optimizer) {
   xlm_html_open(h, "times", "[");
   for (int st = 0; st < s->stages; st++) {
     xlm_html_open(h, NULL, "[");

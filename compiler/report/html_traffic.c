@@ -1,5 +1,6 @@
-// Communication of one step, seen from the first rank of each stage's class: one row per kind of collective and model line, with
-// the bytes that this rank sends. The figures are those of xlm_traffic_bytes, which the runtime counts by, too.
+// Communication of one step, seen from the first rank of each stage's class: one row per kind of collective
+// and model line, with the bytes that this rank sends. The figures are those of xlm_traffic_bytes, which the
+// runtime counts by, too.
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +22,8 @@ typedef struct table {
 } table;
 
 static bool same(const row *a, const row *b) {
-  return a->axis == b->axis && a->axes == b->axes && a->line == b->line && a->kind == b->kind && !strcmp(a->op, b->op) &&
-         !strcmp(a->scope, b->scope);
+  return a->axis == b->axis && a->axes == b->axes && a->line == b->line && a->kind == b->kind &&
+         !strcmp(a->op, b->op) && !strcmp(a->scope, b->scope);
 }
 
 static void add(table *t, xlm_arena *a, row r) {
@@ -35,12 +36,18 @@ static void add(table *t, xlm_arena *a, row r) {
   XLM_PUSH(a, t->at, t->n, t->cap, r);
 }
 
-static void add_segment(table *t, xlm_arena *a, const xlm_plan *p, const xlm_rank_plan *r, const xlm_segment *s) {
+static void add_segment(table *t, xlm_arena *a, const xlm_plan *p, const xlm_rank_plan *r,
+                        const xlm_segment *s) {
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     const xlm_instr *in = &r->instrs[i];
-    if (!xlm_html_kind(in->op)) continue;
+    int kind = xlm_html_kind(in->op);
+    if (!kind || kind == XLM_HTML_RECV) continue; // receiving is the other end of a send
     int64_t calls = s->kind == XLM_SEG_STEP || s->kind == XLM_SEG_EVAL ? 1 : p->microbatches;
-    row x = {.op = in->op, .scope = xlm_html_pattern(a, in->scope), .line = in->line, .kind = s->kind, .calls = calls};
+    row x = {.op = in->op,
+             .scope = xlm_html_pattern(a, in->scope),
+             .line = xlm_html_line(r, in),
+             .kind = s->kind,
+             .calls = calls};
     x.bytes = (uint64_t)calls * xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &x.axis);
     x.axes = (uint32_t)xlm_attr_int(&in->attrs, XLM_A_axes, 0);
     int pp = xlm_mesh_axis(&p->mesh, "pp");
@@ -73,7 +80,8 @@ static void write_row(xlm_html *h, const row *r) {
 static void stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r) {
   table t = {0};
   for (uint32_t s = 0; s < r->n_segments; s++)
-    if ((r->segments[s].kind == XLM_SEG_EVAL) == (r->n_schedule == 0)) add_segment(&t, h->a, p, r, &r->segments[s]);
+    if ((r->segments[s].kind == XLM_SEG_EVAL) == (r->n_schedule == 0))
+      add_segment(&t, h->a, p, r, &r->segments[s]);
   if (t.n) qsort(t.at, t.n, sizeof *t.at, most_first);
   xlm_html_open(h, NULL, "[");
   for (uint32_t i = 0; i < t.n; i++) write_row(h, &t.at[i]);

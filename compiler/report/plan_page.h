@@ -49,6 +49,10 @@ typedef struct xlm_experts { // memory of packed rows at the peak of the rank wi
 } xlm_experts;
 xlm_experts xlm_report_experts(const xlm_plan *p, xlm_arena *a); // zeros when nothing is packed
 
+// The line an instruction comes from; without one of its own (gradients, updates) that of its first operand. 0 = none.
+uint32_t xlm_report_line_of(const xlm_rank_plan *r, const xlm_instr *in);
+// What the first operand is called, or the scope.
+const char *xlm_report_value_of(const xlm_rank_plan *r, const xlm_instr *in);
 // "1.25 ms"
 const char *xlm_report_seconds(xlm_arena *a, double s);
 // Trimmed text of a line of the model, at most `most` characters; "" when unknown.

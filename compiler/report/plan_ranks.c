@@ -44,10 +44,13 @@ static size_t width_of_rounds(const page *g) {
   return w < 24 ? w : 24;
 }
 
-static const char *where(page *g, const xlm_instr *in) {
-  const char *scope = *in->scope ? in->scope : "model";
-  return in->line ? xlm_arena_printf(g->a, "%s of %s, %s:%u", in->op, scope, g->p->source_path, in->line)
-                  : xlm_arena_printf(g->a, "%s of %s", in->op, scope);
+static const char *where(page *g, const xlm_rank_plan *r) {
+  const xlm_instr *in = &r->instrs[r->peak_instr];
+  const char *scope = *in->scope ? in->scope : xlm_report_value_of(r, in);
+  uint32_t line = xlm_report_line_of(r, in);
+  if (!*scope) scope = "the step";
+  return line ? xlm_arena_printf(g->a, "%s of %s, %s:%u", in->op, scope, g->p->source_path, line)
+              : xlm_arena_printf(g->a, "%s of %s", in->op, scope);
 }
 
 static void stage_table(page *g) {
@@ -66,7 +69,7 @@ static void stage_table(page *g) {
       xlm_text_printf(g->t, "%11s ", xlm_text_bytes(g->a, bytes));
     }
     xlm_text_printf(g->t, "%11s  %s\n", xlm_text_bytes(g->a, r->arena_bytes),
-                    r->n_instrs ? where(g, &r->instrs[r->peak_instr]) : "");
+                    r->n_instrs ? where(g, r) : "");
   }
 }
 

@@ -80,10 +80,20 @@ static const char *pattern(xlm_arena *a, const char *name) { // "layers.3.h" -> 
   return t.n ? t.data : "";
 }
 
-static const char *value_of(const traffic *t, const xlm_rank_plan *r, const xlm_instr *in) {
-  const char *name = r->tensors[in->in[0]].name;
+static uint32_t owner(const xlm_rank_plan *r, uint32_t t) {
+  while (r->tensors[t].view_of) t = r->tensors[t].view_of;
+  return t;
+}
+
+const char *xlm_report_value_of(const xlm_rank_plan *r, const xlm_instr *in) {
+  const char *name = in->n_in ? r->tensors[in->in[0]].name : NULL;
+  if (!name && in->n_in) name = r->tensors[owner(r, in->in[0])].name;
   if (!name && in->n_out) name = r->tensors[in->out[0]].name;
-  return pattern(t->a, name ? name : in->scope);
+  return name ? name : in->scope;
+}
+
+uint32_t xlm_report_line_of(const xlm_rank_plan *r, const xlm_instr *in) {
+  return in->line || !in->n_in ? in->line : r->tensors[owner(r, in->in[0])].line;
 }
 
 static bool same(const xlm_traffic_row *a, const xlm_traffic_row *b) {
@@ -101,14 +111,14 @@ static void add(traffic *t, uint32_t from, xlm_traffic_row row) {
 }
 
 static void add_instr(traffic *t, uint32_t from, const xlm_rank_plan *r, const xlm_instr *in, int64_t times) {
-  xlm_traffic_row row = {.op = in->op, .line = in->line, .count = times};
+  xlm_traffic_row row = {.op = in->op, .line = xlm_report_line_of(r, in), .count = times};
   if (!strcmp(in->op, "recv") || !in->n_in) return;
   bool communication = false;
   row.bytes = xlm_traffic_bytes(&t->p->mesh, r->coord, in, r->tensors, r->dims, &row.axis);
   if (!row.bytes) return;
   row.axes = (uint32_t)xlm_attr_int(&in->attrs, XLM_A_axes, 0);
   if (!row.axes) row.axes = 1u << row.axis;
-  row.value = value_of(t, r, in);
+  row.value = pattern(t->a, xlm_report_value_of(r, in));
   if (t->c)
     row.seconds = (double)times * (xlm_estimate_instr(t->c, t->p, r, in, &communication) + xlm_estimate_message(t->c, t->p, r, in));
   add(t, from, row);
@@ -172,11 +182,6 @@ static bool is_packed(const xlm_rank_plan *r, uint32_t t) {
   for (int i = 0; i < r->tensors[t].type.rank; i++)
     if (r->dims[r->tensors[t].type.dim[i]].ragged) return true;
   return false;
-}
-
-static uint32_t owner(const xlm_rank_plan *r, uint32_t t) {
-  while (r->tensors[t].view_of) t = r->tensors[t].view_of;
-  return t;
 }
 
 static void touch(const xlm_rank_plan *r, life *lives, uint32_t tensor, uint32_t at) {

@@ -28,9 +28,9 @@ typedef struct xlm_checkpoint_info {
   int n_settings;
 } xlm_checkpoint_info;
 
-// Of a run in several processes, rank 0's writes and collects what it lacks from the others, who call this too.
-// Writes DIR/step-NNNNNNNN, then removes the oldest checkpoints but the last `keep` (0 = all stay). path (may
-// be NULL) receives the folder's name.
+// Of a run in several processes, rank 0's writes and collects what it lacks from the others, who call this
+// too. Writes DIR/step-NNNNNNNN, then removes the oldest checkpoints but the last `keep` (0 = all stay). path
+// (may be NULL) receives the folder's name.
 xlm_status xlm_checkpoint_save(const xlm_store *s, const xlm_plan *p, const char *dir,
                                const xlm_checkpoint_info *info, int keep, char path[4096],
                                xlm_error *err) XLM_MUST_CHECK;

@@ -24,7 +24,8 @@ static bool own_hash(const json_t *manifest, uint64_t *hash) { // false: no memo
   return text != NULL;
 }
 
-// What is left out for want of memory would not be missed by the checksum, so then there is no manifest at all.
+// What is left out for want of memory would not be missed by the checksum, so then there is no manifest at
+// all.
 static json_t *all_or_nothing(json_t *object, bool complete) {
   if (complete) return object;
   json_decref(object);
@@ -49,7 +50,8 @@ static json_t *settings_json(const xlm_checkpoint_info *info) {
   return all_or_nothing(all, ok);
 }
 
-// jansson (2.14) goes on when memory fails in the middle of a text, so the text is read again before it is believed.
+// jansson (2.14) goes on when memory fails in the middle of a text, so the text is read again before it is
+// believed.
 static bool reads_back(const json_t *m, const char *text, uint64_t hash) {
   uint64_t again = 0;
   json_t *back = json_loads(text, 0, NULL);

@@ -124,16 +124,24 @@ static xlm_status put_in_place(const char *dir, const char *from, const char *to
   return moved ? xlm_file_remove_tree(aside, err) : XLM_OK;
 }
 
+// Loses its name first: a run that is killed on the way leaves no half checkpoint, only something to clear
+// away.
+static xlm_status remove_checkpoint(const char *dir, int64_t step, xlm_error *err) {
+  char path[4352], aside[4352];
+  xlm_folder_path(dir, step, path);
+  snprintf(aside, sizeof aside, "%.4000s/" XLM_FOLDER_TEMPORARY "gone-%ld", dir, (long)getpid());
+  if (rename(path, aside)) return xlm_fail(err, XLM_ENV, "cannot rename '%s': %s", path, strerror(errno));
+  return xlm_file_remove_tree(aside, err);
+}
+
 // Keeps `step` and the newest others, `keep` in all; 0 keeps everything, unless all shall go.
 static xlm_status remove_old(const char *dir, int64_t step, int keep, bool all, xlm_error *err) {
   xlm_folder f;
   XLM_TRY(xlm_folder_list(dir, &f, err));
   xlm_status status = XLM_OK;
-  char path[4352];
   for (int i = 0, seen = 0; i < f.n && status == XLM_OK; i++) { // newest first
     if (!all && (keep <= 0 || f.step[i] == step || ++seen < keep)) continue;
-    xlm_folder_path(dir, f.step[i], path);
-    status = xlm_file_remove_tree(path, err);
+    status = remove_checkpoint(dir, f.step[i], err);
   }
   xlm_folder_free(&f);
   return status;
@@ -160,7 +168,8 @@ static xlm_status write_checkpoint(saver *s, const char *dir, int keep, char pat
   return status == XLM_OK ? remove_old(dir, s->info->step, keep, false, err) : status;
 }
 
-// A failure here must end the run elsewhere too: the caller tells the others (xlm_team_fail), who wait for requests.
+// A failure here must end the run elsewhere too: the caller tells the others (xlm_team_fail), who wait for
+// requests.
 xlm_status xlm_checkpoint_save(const xlm_store *store, const xlm_plan *p, const char *dir,
                                const xlm_checkpoint_info *info, int keep, char path[4096], xlm_error *err) {
   saver s = {.store = store, .plan = p, .info = info};

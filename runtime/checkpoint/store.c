@@ -63,11 +63,13 @@ static void exchange(const xlm_view *v, size_t bytes, int64_t first, int64_t n, 
   }
 }
 
-void xlm_view_scatter(const xlm_view *v, size_t bytes, int64_t first, int64_t n, const char *from, char *out) {
+void xlm_view_scatter(const xlm_view *v, size_t bytes, int64_t first, int64_t n, const char *from,
+                      char *out) {
   for (int64_t at = first, part; at < first + n; at += part) {
     int64_t left = v->run - at % v->run;
     part = left < first + n - at ? left : first + n - at;
-    memcpy(out + (size_t)logical_index(v, at) * bytes, from + (size_t)(at - first) * bytes, (size_t)part * bytes);
+    memcpy(out + (size_t)logical_index(v, at) * bytes, from + (size_t)(at - first) * bytes,
+           (size_t)part * bytes);
   }
 }
 
@@ -141,7 +143,8 @@ static void drop_held(xlm_stored *t) {
   t->n_away = kept;
 }
 
-static int by_name(const void *a, const void *b) { // an order that no layout changes: the same files from each
+static int by_name(const void *a,
+                   const void *b) { // an order that no layout changes: the same files from each
   return strcmp(((const xlm_stored *)a)->name, ((const xlm_stored *)b)->name);
 }
 

@@ -48,7 +48,8 @@ xlm_status xlm_store_new(const xlm_plan *p, xlm_store_address *address, void *ar
 void xlm_store_free(xlm_store *s);
 const xlm_stored *xlm_store_find(const xlm_store *s, const char *name); // NULL when there is none
 
-// Elements [first, first + n) of the logical tensor, in its dtype; what other processes hold is left as it was.
+// Elements [first, first + n) of the logical tensor, in its dtype; what other processes hold is left as it
+// was.
 void xlm_store_get(const xlm_stored *t, int64_t first, int64_t n, void *out);
 // Every rank here that has a part of it gets that part.
 void xlm_store_put(const xlm_stored *t, int64_t first, int64_t n, const void *in);

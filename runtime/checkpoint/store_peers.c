@@ -1,12 +1,16 @@
-// States that lie in several processes. Rank 0's process asks the owner of a box for a range of its elements, a
-// few MiB at a time, and puts them where they belong; so neither side ever needs memory for more than a piece.
+// States that lie in several processes. Rank 0's process asks the owner of a box for a range of its elements,
+// a few MiB at a time, and puts them where they belong; so neither side ever needs memory for more than a
+// piece.
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/checkpoint/store.h"
 #include "runtime/checkpoint/store_priv.h"
 
-enum { TAG = 32000, PIECE = 4 << 20 }; // the tag: beside those of pipeline messages, which are all received by now
+enum {
+  TAG = 32000,
+  PIECE = 4 << 20
+}; // the tag: beside those of pipeline messages, which are all received by now
 
 typedef struct request {
   int64_t state, first, n; // elements of the owner's box; state -1: no more
@@ -80,7 +84,8 @@ xlm_status xlm_store_release(const xlm_store *s, xlm_error *err) {
   uint64_t counts[XLM_MAX_AXES];
   xlm_status status = XLM_OK;
   keep_counts(c, counts, false);
-  for (int64_t k = 1; c && k < c->n_ranks && status == XLM_OK; k++) status = c->backend->send(c, k, TAG, &end, sizeof end);
+  for (int64_t k = 1; c && k < c->n_ranks && status == XLM_OK; k++)
+    status = c->backend->send(c, k, TAG, &end, sizeof end);
   keep_counts(c, counts, true);
   if (status != XLM_OK) *err = c->err;
   return status;

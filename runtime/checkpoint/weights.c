@@ -197,8 +197,8 @@ static void build(mapping *m, const xlm_store *s) {
   }
 }
 
-// A parameter as f32: where it lies when possible, else in memory that is kept for the next piece: collected from all
-// processes (export), or what this one has of it (import).
+// A parameter as f32: where it lies when possible, else in memory that is kept for the next piece: collected
+// from all processes (export), or what this one has of it (import).
 typedef struct holder {
   const xlm_store *store;
   const xlm_stored *param;
@@ -259,8 +259,8 @@ static xlm_status fill_item(void *arg, int i, const void **data, xlm_error *err)
   return XLM_OK;
 }
 
-static xlm_status write_items(const mapping *m, const xlm_store *s, const char *path, uint64_t *hash, uint64_t *size,
-                              xlm_error *err) {
+static xlm_status write_items(const mapping *m, const xlm_store *s, const char *path, uint64_t *hash,
+                              uint64_t *size, xlm_error *err) {
   xlm_st_tensor *list = XLM_NEW_N(m->arena, xlm_st_tensor, m->n);
   for (uint32_t i = 0; i < m->n; i++) {
     list[i] = (xlm_st_tensor){.name = m->items[i].name, .dtype = XLM_ST_F32, .rank = m->items[i].rank};

@@ -1,6 +1,8 @@
-// A team: a pool whose workers are the ranks; each runs its executor's step and they meet only in their collectives.
+// A team: a pool whose workers are the ranks; each runs its executor's step and they meet only in their
+// collectives.
 #include "runtime/exec/team.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +13,13 @@ typedef struct member {
   xlm_status status;
   xlm_error err;
   xlm_bad_tensor bad;
+  bool failed; // read by other threads
 } member;
 
 struct xlm_team {
   const xlm_plan *plan;
   int n, processes;
-  void **shared;        // by process: where its part of a share goes, and how long it is
+  void **shared; // by process: where its part of a share goes, and how long it is
   size_t *shared_bytes;
   member *members;
   xlm_pool *ranks; // NULL for one
@@ -27,14 +30,30 @@ struct xlm_team {
   bool eval;
 };
 
-int xlm_team_size(const xlm_team *t) { return t->n; }
-xlm_exec *xlm_team_exec(const xlm_team *t, int i) { return t->members[i].exec; }
-int64_t xlm_team_rank(const xlm_team *t, int i) { return t->members[i].rank; }
-xlm_comm *xlm_team_comm(const xlm_team *t, int i) { return t->members[i].comm; }
-const xlm_plan *xlm_team_plan(const xlm_team *t) { return t->plan; }
-int xlm_team_processes(const xlm_team *t) { return t->processes; }
-int xlm_team_process(const xlm_team *t) { return t->processes > 1 ? (int)t->members[0].rank : 0; }
-xlm_comm *xlm_team_peers(const xlm_team *t) { return t->processes > 1 ? t->members[0].comm : NULL; }
+int xlm_team_size(const xlm_team *t) {
+  return t->n;
+}
+xlm_exec *xlm_team_exec(const xlm_team *t, int i) {
+  return t->members[i].exec;
+}
+int64_t xlm_team_rank(const xlm_team *t, int i) {
+  return t->members[i].rank;
+}
+xlm_comm *xlm_team_comm(const xlm_team *t, int i) {
+  return t->members[i].comm;
+}
+const xlm_plan *xlm_team_plan(const xlm_team *t) {
+  return t->plan;
+}
+int xlm_team_processes(const xlm_team *t) {
+  return t->processes;
+}
+int xlm_team_process(const xlm_team *t) {
+  return t->processes > 1 ? (int)t->members[0].rank : 0;
+}
+xlm_comm *xlm_team_peers(const xlm_team *t) {
+  return t->processes > 1 ? t->members[0].comm : NULL;
+}
 
 void *xlm_team_state(void *team, uint32_t rank, uint32_t state) {
   xlm_team *t = team;
@@ -56,7 +75,8 @@ void xlm_team_close(xlm_team *t) {
   free(t);
 }
 
-static xlm_status open_comms(xlm_team *t, const xlm_plan *plan, xlm_launch launch, double timeout_s, xlm_error *err) {
+static xlm_status open_comms(xlm_team *t, const xlm_plan *plan, xlm_launch launch, double timeout_s,
+                             xlm_error *err) {
   if (plan->n_ranks == 1) return XLM_OK;
   if (launch == XLM_LAUNCH_MPI) {
     XLM_TRY(xlm_comm_mpi(&plan->mesh, timeout_s, &t->members[0].comm, err));
@@ -71,7 +91,8 @@ static xlm_status open_comms(xlm_team *t, const xlm_plan *plan, xlm_launch launc
   return s;
 }
 
-static xlm_status open_members(xlm_team *t, const xlm_plan *plan, const xlm_backend *backend, int threads, xlm_error *err) {
+static xlm_status open_members(xlm_team *t, const xlm_plan *plan, const xlm_backend *backend, int threads,
+                               xlm_error *err) {
   for (int i = 0; i < t->n; i++) {
     member *m = &t->members[i];
     XLM_TRY(xlm_exec_open(plan, (uint32_t)m->rank, backend, threads, m->comm, &m->exec, err));
@@ -79,8 +100,8 @@ static xlm_status open_members(xlm_team *t, const xlm_plan *plan, const xlm_back
   return XLM_OK;
 }
 
-static xlm_status open_team(xlm_team *t, const xlm_backend *backend, int threads, xlm_launch launch, double timeout_s,
-                            xlm_error *err) {
+static xlm_status open_team(xlm_team *t, const xlm_backend *backend, int threads, xlm_launch launch,
+                            double timeout_s, xlm_error *err) {
   t->members = calloc((size_t)t->n, sizeof *t->members);
   t->shared = calloc((size_t)t->processes, sizeof *t->shared);
   t->shared_bytes = calloc((size_t)t->processes, sizeof *t->shared_bytes);
@@ -91,8 +112,8 @@ static xlm_status open_team(xlm_team *t, const xlm_backend *backend, int threads
   return t->n > 1 ? xlm_pool_new(t->n, &t->ranks, err) : XLM_OK;
 }
 
-xlm_status xlm_team_open(const xlm_plan *plan, const xlm_backend *backend, int threads, xlm_launch launch, double timeout_s,
-                         xlm_team **out, xlm_error *err) {
+xlm_status xlm_team_open(const xlm_plan *plan, const xlm_backend *backend, int threads, xlm_launch launch,
+                         double timeout_s, xlm_team **out, xlm_error *err) {
   *out = NULL;
   xlm_team *t = calloc(1, sizeof *t);
   if (!t) return xlm_fail(err, XLM_ENV, "no memory for a team of %u ranks", plan->n_ranks);
@@ -140,11 +161,22 @@ xlm_status xlm_team_share(xlm_team *t, const void *mine, size_t bytes, void *all
   return s;
 }
 
-void xlm_team_places(const xlm_team *t, xlm_text *out) {
-  for (int i = 0; i < t->n; i++) {
-    const char *where = t->members[i].comm ? __atomic_load_n(&t->members[i].comm->where, __ATOMIC_RELAXED) : NULL;
-    xlm_text_printf(out, "rank %lld: %s\n", (long long)t->members[i].rank, where ? where : "no operation");
+void xlm_team_places(const xlm_team *t, char *out, size_t room) {
+  size_t n = 0;
+  *out = 0;
+  for (int i = 0; i < t->n && n + 1 < room; i++) {
+    const char *where =
+        t->members[i].comm ? __atomic_load_n(&t->members[i].comm->where, __ATOMIC_RELAXED) : NULL;
+    int more = snprintf(out + n, room - n, "rank %lld: %s\n", (long long)t->members[i].rank,
+                        where ? where : "no operation");
+    n += more > 0 ? (size_t)more : 0;
   }
+}
+
+bool xlm_team_has_failed(const xlm_team *t) {
+  for (int i = 0; i < t->n; i++)
+    if (__atomic_load_n(&t->members[i].failed, __ATOMIC_ACQUIRE)) return true;
+  return false;
 }
 
 // ---- steps ----
@@ -155,8 +187,11 @@ static void run_member(void *arg, int i, int n) {
   (void)n;
   if (m->comm) xlm_comm_at(m->comm, t->eval ? "the evaluation" : "the step");
   void *feed_arg = t->feed_args ? t->feed_args[i] : NULL;
-  m->status = t->eval ? xlm_exec_eval(m->exec, t->env, &m->err) : xlm_exec_step(m->exec, t->env, t->feed, feed_arg, &m->err);
-  if (m->status != XLM_OK && m->comm) m->comm->backend->fail(m->comm, m->err.text);
+  m->status = t->eval ? xlm_exec_eval(m->exec, t->env, &m->err)
+                      : xlm_exec_step(m->exec, t->env, t->feed, feed_arg, &m->err);
+  if (m->status == XLM_OK) return;
+  if (m->comm) m->comm->backend->fail(m->comm, m->err.text);
+  __atomic_store_n(&m->failed, true, __ATOMIC_RELEASE);
 }
 
 // Through the comm every rank knows the one failure that ended the run, as one sentence with the rank in it.
@@ -175,7 +210,8 @@ static xlm_status run_all(xlm_team *t, xlm_error *err) {
   return first_failure(t, err);
 }
 
-xlm_status xlm_team_step(xlm_team *t, xlm_step_env env, xlm_exec_feed *feed, void *const *feed_args, xlm_error *err) {
+xlm_status xlm_team_step(xlm_team *t, xlm_step_env env, xlm_exec_feed *feed, void *const *feed_args,
+                         xlm_error *err) {
   t->env = env;
   t->feed = feed;
   t->feed_args = feed_args;

@@ -164,7 +164,8 @@ xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, int32_t slo
   return XLM_OK;
 }
 
-xlm_status xlm_feed_window(xlm_feed *f, xlm_exec *e, int64_t row, int64_t at, int64_t *valid, xlm_error *err) {
+xlm_status xlm_feed_window(xlm_feed *f, xlm_exec *e, int64_t row, int64_t at, int64_t *valid,
+                           xlm_error *err) {
   XLM_TRY(xlm_samples_window(f->samples, at, f->window, err));
   *valid = count_valid(f, f->ignore);
   put_window(f, e, true, 0, row);
@@ -173,7 +174,8 @@ xlm_status xlm_feed_window(xlm_feed *f, xlm_exec *e, int64_t row, int64_t at, in
 
 // ---- of a team ----
 
-xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval, xlm_feeds *out, xlm_error *err) {
+xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval, xlm_feeds *out,
+                          xlm_error *err) {
   int n = xlm_team_size(team);
   *out = (xlm_feeds){.team = team};
   out->at = calloc((size_t)n, sizeof *out->at);

@@ -49,7 +49,8 @@ xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval,
                           xlm_error *err) XLM_MUST_CHECK;
 void xlm_feeds_close(xlm_feeds *f);
 // One training step on every rank: step counts from 0.
-xlm_status xlm_feeds_step(xlm_feeds *f, uint64_t seed, int64_t step, double lr, xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_feeds_step(xlm_feeds *f, uint64_t seed, int64_t step, double lr,
+                          xlm_error *err) XLM_MUST_CHECK;
 
 // Puts sample `row` of an evaluation batch, window `at` of the samples, where this rank wants it; *valid (on
 // any rank) counts its targets.

@@ -92,9 +92,10 @@ static xlm_status describe_bad(loop *l, char out[512], xlm_error *err) {
   xlm_bad_tensor bad = xlm_team_first_bad(l->o->team, env);
   mine.found = !bad.name ? 0 : strcmp(bad.op, "state") ? 1 : 2;
   if (bad.name)
-    snprintf(mine.text, sizeof mine.text, "; the first bad tensor is '%s' (%s%s%s, model line %u)", bad.name, bad.op,
-             bad.scope && *bad.scope ? " in " : "", bad.scope ? bad.scope : "", bad.line);
-  xlm_status s = all ? xlm_team_share(l->o->team, &mine, sizeof mine, all, err) : xlm_fail(err, XLM_ENV, "no memory");
+    snprintf(mine.text, sizeof mine.text, "; the first bad tensor is '%s' (%s%s%s, model line %u)", bad.name,
+             bad.op, bad.scope && *bad.scope ? " in " : "", bad.scope ? bad.scope : "", bad.line);
+  xlm_status s =
+      all ? xlm_team_share(l->o->team, &mine, sizeof mine, all, err) : xlm_fail(err, XLM_ENV, "no memory");
   for (int k = 0; s == XLM_OK && k < processes; k++)
     if (all[k].found > (worst ? worst->found : 0)) worst = &all[k];
   if (worst) snprintf(out, 512, "%s", worst->text);
@@ -152,7 +153,8 @@ static bool is_last(loop *l) {
 
 static xlm_status evaluate(loop *l, xlm_error *err) {
   int64_t tokens;
-  XLM_TRY(xlm_evaluate(&l->valid, &l->valid_seen, env_of(l), l->o->eval_batches, &l->p.m.val_loss, &tokens, err));
+  XLM_TRY(
+      xlm_evaluate(&l->valid, &l->valid_seen, env_of(l), l->o->eval_batches, &l->p.m.val_loss, &tokens, err));
   l->result->val_loss = l->p.m.val_loss;
   if (l->o->curve) xlm_series_add(&l->o->curve->valid, l->step, l->p.m.val_loss);
   report(l, XLM_LOOP_VALID, NULL);
@@ -178,7 +180,8 @@ static xlm_status after_step(loop *l, xlm_error *err) {
   report(l, logs ? XLM_LOOP_LOGGED : XLM_LOOP_STEP, NULL);
   if (evaluates) XLM_TRY(evaluate(l, err));
   if (logs && l->o->curve) xlm_series_add(&l->o->curve->train, l->step, l->p.m.loss);
-  if ((logs || evaluates) && l->leads && l->o->metrics >= 0) XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
+  if ((logs || evaluates) && l->leads && l->o->metrics >= 0)
+    XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
   if (saves) XLM_TRY(save(l, err));
   if (logs || evaluates || saves) start_interval(l);
   return XLM_OK;

@@ -22,7 +22,7 @@ typedef enum xlm_loop_event { // what a report is about
 
 typedef struct xlm_loop_options {
   xlm_team *team;
-  const xlm_store *store; // with xlm_store_share where there are several processes
+  const xlm_store *store;           // with xlm_store_share where there are several processes
   const xlm_samples *train, *valid; // valid: NULL = no evaluation
   xlm_schedule schedule;
   int64_t first_step, max_steps;                                    // first_step: done before (resume)

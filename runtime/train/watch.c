@@ -39,7 +39,8 @@ static void collect(xlm_watch *w, bool eval) {
 xlm_status xlm_watch_open(xlm_team *team, bool eval, xlm_watch *out, xlm_error *err) {
   *out = (xlm_watch){.team = team};
   out->notes = calloc((size_t)xlm_team_processes(team) + 1, sizeof *out->notes);
-  if (!out->notes) return xlm_fail(err, XLM_ENV, "no memory for the outputs of %d processes", xlm_team_processes(team));
+  if (!out->notes)
+    return xlm_fail(err, XLM_ENV, "no memory for the outputs of %d processes", xlm_team_processes(team));
   collect(out, eval);
   return XLM_OK;
 }
@@ -90,14 +91,15 @@ static xlm_status put_batch(xlm_feeds *f, int64_t batch, int64_t batches, int64_
   *valid = 0;
   for (int64_t row = 0; row < rows; row++) {
     int64_t at = (batch * rows + row) * windows / (batches * rows);
-    for (int i = 0; i < f->n; i++) XLM_TRY(xlm_feed_window(&f->at[i], xlm_team_exec(f->team, i), row, at, &n, err));
+    for (int i = 0; i < f->n; i++)
+      XLM_TRY(xlm_feed_window(&f->at[i], xlm_team_exec(f->team, i), row, at, &n, err));
     *valid += n;
   }
   return XLM_OK;
 }
 
-xlm_status xlm_evaluate(xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t batches, double *loss, int64_t *tokens,
-                        xlm_error *err) {
+xlm_status xlm_evaluate(xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t batches, double *loss,
+                        int64_t *tokens, xlm_error *err) {
   int64_t rows = xlm_team_plan(f->team)->batch, windows = f->at[0].samples->n;
   int64_t most = windows / rows > 0 ? windows / rows : 1;
   if (batches > most || batches <= 0) batches = most;

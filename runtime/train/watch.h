@@ -1,7 +1,7 @@
 // Watching: the scalars of a plan (loss, norm of the gradient, metrics), wherever in the run they come out.
 //
-// A process reads those of its own ranks; processes tell each other, so that everybody has them and all decide
-// alike: whether to go on, when to evaluate and to save.
+// A process reads those of its own ranks; processes tell each other, so that everybody has them and all
+// decide alike: whether to go on, when to evaluate and to save.
 #ifndef XLM_TRAIN_WATCH_H
 #define XLM_TRAIN_WATCH_H
 

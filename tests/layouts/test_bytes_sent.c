@@ -1,5 +1,5 @@
-// Bytes that every rank sends over every axis in a step, counted at run time, are those that the plan says. Models without
-// dispatch: what experts send depends on the routing.
+// Bytes that every rank sends over every axis in a step, counted at run time, are those that the plan says.
+// Models without dispatch: what experts send depends on the routing.
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,8 +22,9 @@ typedef struct layout {
 } layout;
 
 static const layout layouts[] = {
-    {"llama", 1, 2, 1, 1, 0, 1, "1f1b"}, {"llama", 1, 2, 1, 1, 1, 1, "1f1b"},  {"llama", 1, 2, 1, 2, 3, 1, "1f1b"},
-    {"gpt2", 2, 1, 1, 3, 0, 1, "zb-h1"}, {"qwen3", 1, 1, 2, 1, 0, 1, "1f1b"}, {"gpt2", 2, 2, 1, 2, 2, 2, "interleaved"},
+    {"llama", 1, 2, 1, 1, 0, 1, "1f1b"}, {"llama", 1, 2, 1, 1, 1, 1, "1f1b"},
+    {"llama", 1, 2, 1, 2, 3, 1, "1f1b"}, {"gpt2", 2, 1, 1, 3, 0, 1, "zb-h1"},
+    {"qwen3", 1, 1, 2, 1, 0, 1, "1f1b"}, {"gpt2", 2, 2, 1, 2, 2, 2, "interleaved"},
     {"llama", 4, 1, 1, 2, 0, 1, "gpipe"}};
 
 static xlm_mesh mesh_of(const layout *l) {
@@ -63,8 +64,9 @@ static void check(const layout *l, const xlm_plan *p, xlm_team *team) {
       uint64_t counted = xlm_team_comm(team, i)->bytes_sent[a];
       total += counted;
       if (counted != STEPS * sent[a])
-        fail_msg("%s pp=%d dp=%d cp=%d tp=%d zero=%d: rank %d sent %" PRIu64 " bytes over %s, planned %" PRIu64, l->model,
-                 l->pp, l->dp, l->cp, l->tp, l->zero, i, counted, p->mesh.axis[a], STEPS * sent[a]);
+        fail_msg("%s pp=%d dp=%d cp=%d tp=%d zero=%d: rank %d sent %" PRIu64
+                 " bytes over %s, planned %" PRIu64,
+                 l->model, l->pp, l->dp, l->cp, l->tp, l->zero, i, counted, p->mesh.axis[a], STEPS * sent[a]);
     }
   }
   assert_true(total > 0);
@@ -88,7 +90,9 @@ static void run(const layout *l) {
   assert_int_equal(xlm_store_new(p, xlm_team_state, team, &store, &err), XLM_OK);
   assert_int_equal(xlm_store_init(store, 7, true, NULL, &err), XLM_OK);
   assert_int_equal(xlm_data_synthetic(4000, 256, 5, &data, &err), XLM_OK);
-  assert_int_equal(xlm_samples_open((xlm_data_part){data, 0, xlm_data_tokens(data)}, p->seq, 3, "synthetic", &samples, &err), XLM_OK);
+  assert_int_equal(xlm_samples_open((xlm_data_part){data, 0, xlm_data_tokens(data)}, p->seq, 3, "synthetic",
+                                    &samples, &err),
+                   XLM_OK);
   assert_int_equal(xlm_feeds_open(team, &samples, false, &feeds, &err), XLM_OK);
   for (int s = 0; s < STEPS; s++)
     if (xlm_feeds_step(&feeds, 7, s, 1e-3, &err)) fail_msg("%s", err.text);

@@ -18,8 +18,10 @@ const char *const toy_models[TOY_MODELS] = {"llama", "gpt2", "qwen3", "mixtral",
 static const struct {
   const char *model, *sets;
 } toy_sets[] = {
-    {"llama", "kv_heads=2 ffn=96"},         {"gpt2", ""},
-    {"qwen3", "kv_heads=2 head=24 ffn=96"}, {"mixtral", "kv_heads=2 ffn=48 experts=4 active=2"},
+    {"llama", "kv_heads=2 ffn=96"},
+    {"gpt2", ""},
+    {"qwen3", "kv_heads=2 head=24 ffn=96"},
+    {"mixtral", "kv_heads=2 ffn=48 experts=4 active=2"},
     {"freestyle", "layers=3 window=9"},
     {"deepseek", "plain=12 rotary=4 value=12 q_rank=24 kv_rank=16 ffn=96 moe_ffn=24 experts=6 active=2"},
 };

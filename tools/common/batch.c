@@ -1,6 +1,7 @@
-// Batch sizes. The micro batch size is what one data-parallel rank computes at once; a microbatch of the plan is that over
-// all of them, and the global batch (what decides the training) is a whole number of microbatches. What is not said is
-// chosen so that it fits: the global batch first, which no layout may change.
+// Batch sizes. The micro batch size is what one data-parallel rank computes at once; a microbatch of the plan
+// is that over all of them, and the global batch (what decides the training) is a whole number of
+// microbatches. What is not said is chosen so that it fits: the global batch first, which no layout may
+// change.
 #include <stdio.h>
 
 #include "tools/common/request.h"
@@ -37,33 +38,42 @@ static int64_t default_micro(const sizes *z) {
 static xlm_status refuse(const sizes *z, xlm_error *err) {
   long long unit = z->micro * z->ranks, below = z->global / unit > 0 ? z->global / unit * unit : 0;
   char work[64];
-  if (below) snprintf(work, sizeof work, "%lld and %lld would work", below, below + unit);
-  else snprintf(work, sizeof work, "%lld and %lld would work", unit, 2 * unit);
+  if (below)
+    snprintf(work, sizeof work, "%lld and %lld would work", below, below + unit);
+  else
+    snprintf(work, sizeof work, "%lld and %lld would work", unit, 2 * unit);
   if (z->ranks == 1)
-    return xlm_fail(err, XLM_USER, "the global batch size %lld is no multiple of the micro batch size %lld; %s",
+    return xlm_fail(err, XLM_USER,
+                    "the global batch size %lld is no multiple of the micro batch size %lld; %s",
                     (long long)z->global, (long long)z->micro, work);
   if (z->global % z->ranks == 0)
     return xlm_fail(err, XLM_USER,
-                    "the global batch size %lld is no multiple of %lld = micro batch size %lld x %lld data-parallel ranks; "
+                    "the global batch size %lld is no multiple of %lld = micro batch size %lld x %lld "
+                    "data-parallel ranks; "
                     "%s, or a micro batch size that divides %lld",
                     (long long)z->global, unit, (long long)z->micro, (long long)z->ranks, work,
                     (long long)(z->global / z->ranks));
   return xlm_fail(err, XLM_USER,
-                  "the global batch size %lld is no multiple of %lld = micro batch size %lld x %lld data-parallel ranks; %s",
+                  "the global batch size %lld is no multiple of %lld = micro batch size %lld x %lld "
+                  "data-parallel ranks; %s",
                   (long long)z->global, unit, (long long)z->micro, (long long)z->ranks, work);
 }
 
 static xlm_status refuse_count(const sizes *z, int64_t count, xlm_error *err) {
   return xlm_fail(err, XLM_USER,
-                  "--num-microbatches %lld does not fit: global batch size %lld / (micro batch size %lld x %lld data-parallel "
+                  "--num-microbatches %lld does not fit: global batch size %lld / (micro batch size %lld x "
+                  "%lld data-parallel "
                   "ranks) = %lld",
-                  (long long)z->count, (long long)z->global, (long long)z->micro, (long long)z->ranks, (long long)count);
+                  (long long)z->count, (long long)z->global, (long long)z->micro, (long long)z->ranks,
+                  (long long)count);
 }
 
-xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model, int64_t ranks, int64_t stages, int64_t *batch,
-                             int64_t *microbatches, xlm_error *err) {
+xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model, int64_t ranks, int64_t stages,
+                             int64_t *batch, int64_t *microbatches, xlm_error *err) {
   bool weak_global, weak_micro, weak_count;
-  sizes z = {.ranks = ranks, .stages = stages, .global = size_of(s, XLM_SET_global_batch_size, &weak_global),
+  sizes z = {.ranks = ranks,
+             .stages = stages,
+             .global = size_of(s, XLM_SET_global_batch_size, &weak_global),
              .micro = size_of(s, XLM_SET_micro_batch_size, &weak_micro),
              .count = size_of(s, XLM_SET_microbatches, &weak_count)};
   if (!z.global && !z.micro && model > 0) z.global = model;

@@ -1,5 +1,5 @@
-// The mesh of a run. The axes that every model may use have flags of their own; a model may name others in its shard rules.
-// The order is fixed, outermost first, so that tp, which talks most, stays inside a host.
+// The mesh of a run. The axes that every model may use have flags of their own; a model may name others in
+// its shard rules. The order is fixed, outermost first, so that tp, which talks most, stays inside a host.
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,8 @@
 static const struct {
   const char *name;
   xlm_setting_id id;
-} known[] = {{"pp", XLM_SET_pp}, {"dp", XLM_SET_dp}, {"ep", XLM_SET_ep}, {"cp", XLM_SET_cp}, {"tp", XLM_SET_tp}};
+} known[] = {
+    {"pp", XLM_SET_pp}, {"dp", XLM_SET_dp}, {"ep", XLM_SET_ep}, {"cp", XLM_SET_cp}, {"tp", XLM_SET_tp}};
 enum { KNOWN = sizeof known / sizeof *known };
 
 typedef struct own_axis { // an entry of --mesh
@@ -53,7 +54,8 @@ static void add_axes(names *all, const xlm_stmt *x) {
   }
 }
 
-static xlm_status check_named(const xlm_run_settings *s, const xlm_ast *ast, const char *axis, xlm_error *err) {
+static xlm_status check_named(const xlm_run_settings *s, const xlm_ast *ast, const char *axis,
+                              xlm_error *err) {
   names all = {.arena = s->arena};
   if (!ast) return XLM_OK;
   add_axes(&all, ast->stmts);
@@ -61,7 +63,8 @@ static xlm_status check_named(const xlm_run_settings *s, const xlm_ast *ast, con
     if (!strcmp(all.at[i], axis)) return XLM_OK;
   const char *near = xlm_text_nearest(axis, all.at, all.n);
   return xlm_fail(err, XLM_USER, "%s: no rule of the model splits anything over the mesh axis '%s'%s%s%s",
-                  s->value[XLM_SET_mesh].where, axis, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                  s->value[XLM_SET_mesh].where, axis, near ? "; did you mean '" : "", near ? near : "",
+                  near ? "'?" : "");
 }
 
 // ---- the mesh ----
@@ -77,13 +80,14 @@ static xlm_status add_axis(xlm_mesh *m, const char *name, int64_t size, xlm_erro
 }
 
 // --mesh dp=2 is another way to say --dp 2.
-static xlm_status size_of(const xlm_run_settings *s, const own_axis *own, int n, int which, int64_t *size, xlm_error *err) {
+static xlm_status size_of(const xlm_run_settings *s, const own_axis *own, int n, int which, int64_t *size,
+                          xlm_error *err) {
   *size = xlm_setting_int(s, known[which].id);
   for (int i = 0; i < n; i++) {
     if (strcmp(own[i].name, known[which].name)) continue;
     if (xlm_setting_given(s, known[which].id) && *size > 1 && *size != own[i].size)
-      return xlm_fail(err, XLM_USER, "the mesh axis '%s' is given twice: %lld and %lld", own[i].name, (long long)*size,
-                      (long long)own[i].size);
+      return xlm_fail(err, XLM_USER, "the mesh axis '%s' is given twice: %lld and %lld", own[i].name,
+                      (long long)*size, (long long)own[i].size);
     *size = own[i].size;
   }
   return XLM_OK;
@@ -95,8 +99,8 @@ static bool is_known(const char *name) {
   return false;
 }
 
-static xlm_status add_own(const xlm_run_settings *s, const xlm_ast *ast, const own_axis *own, int n, xlm_mesh *m,
-                          xlm_error *err) {
+static xlm_status add_own(const xlm_run_settings *s, const xlm_ast *ast, const own_axis *own, int n,
+                          xlm_mesh *m, xlm_error *err) {
   for (int i = 0; i < n; i++) {
     if (is_known(own[i].name)) continue;
     for (int k = 0; k < i; k++)

@@ -1,4 +1,5 @@
-// What a run asks of the compiler; see request.h. Mistakes in the model itself are left to the compiler to report.
+// What a run asks of the compiler; see request.h. Mistakes in the model itself are left to the compiler to
+// report.
 #include "tools/common/request.h"
 
 #include <sched.h>
@@ -58,7 +59,8 @@ static xlm_status read_sets(const xlm_run_settings *s, const xlm_set **sets, int
   xlm_set *list = XLM_NEW_N(s->arena, xlm_set, v->n);
   for (int i = 0; i < v->n; i++) {
     const char *equals = strchr(v->list[i], '=');
-    if (!equals || equals == v->list[i]) return xlm_fail(err, XLM_USER, "--set wants NAME=VALUE, not '%s'", v->list[i]);
+    if (!equals || equals == v->list[i])
+      return xlm_fail(err, XLM_USER, "--set wants NAME=VALUE, not '%s'", v->list[i]);
     list[i] = (xlm_set){xlm_arena_strndup(s->arena, v->list[i], (size_t)(equals - v->list[i])), equals + 1};
   }
   *sets = list;
@@ -70,7 +72,8 @@ static int64_t preset_batch(const xlm_ast *ast, const char *preset) {
   for (const xlm_stmt *x = ast->stmts; x; x = x->next) {
     if (x->kind != XLM_STMT_PRESET || strcmp(x->name->text, preset)) continue;
     for (const xlm_setting *p = x->preset.settings; p; p = p->next)
-      if (!strcmp(p->name->text, "batch") && p->value->kind == XLM_EXPR_NUMBER) return (int64_t)p->value->number.value;
+      if (!strcmp(p->name->text, "batch") && p->value->kind == XLM_EXPR_NUMBER)
+        return (int64_t)p->value->number.value;
   }
   return 0;
 }
@@ -89,12 +92,14 @@ static int64_t model_batch(const xlm_run_settings *s, const xlm_ast *ast) {
 static const struct {
   const char *name;
   xlm_recompute mode;
-} recompute_modes[] = {
-    {"none", XLM_RECOMPUTE_NONE}, {"marked", XLM_RECOMPUTE_MARKED}, {"full", XLM_RECOMPUTE_FULL},
-    {"auto", XLM_RECOMPUTE_AUTO}};
+} recompute_modes[] = {{"none", XLM_RECOMPUTE_NONE},
+                       {"marked", XLM_RECOMPUTE_MARKED},
+                       {"full", XLM_RECOMPUTE_FULL},
+                       {"auto", XLM_RECOMPUTE_AUTO}};
 
 static xlm_train_options train_options(const xlm_run_settings *s, int64_t microbatches) {
-  return (xlm_train_options){.optimizer = !strcmp(xlm_setting_text(s, XLM_SET_optimizer), "sgd") ? XLM_SGD : XLM_ADAMW,
+  return (xlm_train_options){.optimizer =
+                                 !strcmp(xlm_setting_text(s, XLM_SET_optimizer), "sgd") ? XLM_SGD : XLM_ADAMW,
                              .beta1 = xlm_setting_float(s, XLM_SET_adam_beta1),
                              .beta2 = xlm_setting_float(s, XLM_SET_adam_beta2),
                              .eps = xlm_setting_float(s, XLM_SET_adam_eps),
@@ -123,7 +128,8 @@ static xlm_status read_rounds(xlm_run_settings *s, xlm_compile_options *o, xlm_e
       char *end;
       long rounds = strtol(p, &end, 10);
       if (end == p || rounds < 0 || rounds > 1000000 || (*end && *end != ','))
-        return xlm_fail(err, XLM_USER, "%s: '%s' is no list of rounds; write --stage-rounds 3,3,2", v->where, v->list[i]);
+        return xlm_fail(err, XLM_USER, "%s: '%s' is no list of rounds; write --stage-rounds 3,3,2", v->where,
+                        v->list[i]);
       XLM_PUSH(s->arena, list, n, cap, (int32_t)rounds);
       p = *end ? end + 1 : end;
     }
@@ -143,8 +149,8 @@ static xlm_status read_pipeline(xlm_run_settings *s, xlm_compile_options *o, xlm
   return read_rounds(s, o, err);
 }
 
-xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval, int64_t batch,
-                               xlm_compile_options *o, xlm_error *err) {
+xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,
+                               int64_t batch, xlm_compile_options *o, xlm_error *err) {
   xlm_diags ignored;
   xlm_diags_init(&ignored, s->arena, source);
   const xlm_ast *ast = xlm_parse(s->arena, source, &ignored);
@@ -154,8 +160,11 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   XLM_TRY(xlm_request_mesh(s, ast, &o->mesh, err));
   XLM_TRY(read_pipeline(s, o, err));
   int64_t ranks = xlm_request_axis(&o->mesh, "dp") * xlm_request_axis(&o->mesh, "ep");
-  if (batch) batch *= ranks;
-  else XLM_TRY(xlm_request_batch(s, model_batch(s, ast), ranks, xlm_request_axis(&o->mesh, "pp"), &batch, &microbatches, err));
+  if (batch)
+    batch *= ranks;
+  else
+    XLM_TRY(xlm_request_batch(s, model_batch(s, ast), ranks, xlm_request_axis(&o->mesh, "pp"), &batch,
+                              &microbatches, err));
   XLM_TRY(read_sets(s, &o->settings.sets, &o->settings.n_sets, err));
   o->settings.preset = *xlm_setting_text(s, XLM_SET_preset) ? xlm_setting_text(s, XLM_SET_preset) : NULL;
   o->settings.batch = batch;
@@ -164,7 +173,8 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   o->settings.training = with_train;
   o->train = train_options(s, microbatches);
   for (size_t i = 0; i < sizeof recompute_modes / sizeof *recompute_modes; i++)
-    if (!strcmp(recompute_modes[i].name, xlm_setting_text(s, XLM_SET_recompute))) o->recompute = recompute_modes[i].mode;
+    if (!strcmp(recompute_modes[i].name, xlm_setting_text(s, XLM_SET_recompute)))
+      o->recompute = recompute_modes[i].mode;
   if (o->recompute == XLM_RECOMPUTE_AUTO) XLM_TRY(xlm_request_memory(s, &o->memory_limit, err));
   o->with_train = with_train;
   o->with_eval = with_eval;

@@ -1,5 +1,5 @@
-// From settings and a model text to what the compiler is asked for. Shared by xlmc and xlmrun, so that what is planned is
-// what is run.
+// From settings and a model text to what the compiler is asked for. Shared by xlmc and xlmrun, so that what
+// is planned is what is run.
 #ifndef XLM_TOOLS_REQUEST_H
 #define XLM_TOOLS_REQUEST_H
 
@@ -8,23 +8,25 @@
 #include "tools/common/settings.h"
 
 const char *xlm_request_model(const xlm_run_settings *s); // path of the model file; NULL when none is named
-int xlm_request_threads(const xlm_run_settings *s);       // --threads, else the processors this process may use
+int xlm_request_threads(const xlm_run_settings *s); // --threads, else the processors this process may use
 // --memory-limit in bytes, else the machine's memory; 0 = unknown.
 xlm_status xlm_request_memory(const xlm_run_settings *s, uint64_t *bytes, xlm_error *err) XLM_MUST_CHECK;
-// The mesh: pp, dp, ep, cp, the model's own axes, tp, those with more than one rank. `ast`: to find that the rules of the
-// model name the axes that were asked for; may be NULL.
-xlm_status xlm_request_mesh(const xlm_run_settings *s, const xlm_ast *ast, xlm_mesh *out, xlm_error *err) XLM_MUST_CHECK;
+// The mesh: pp, dp, ep, cp, the model's own axes, tp, those with more than one rank. `ast`: to find that the
+// rules of the model name the axes that were asked for; may be NULL.
+xlm_status xlm_request_mesh(const xlm_run_settings *s, const xlm_ast *ast, xlm_mesh *out,
+                            xlm_error *err) XLM_MUST_CHECK;
 const char *xlm_request_mesh_text(xlm_arena *a, const xlm_mesh *m); // "pp 2 x tp 2"; "1 rank"
 int64_t xlm_request_axis(const xlm_mesh *m, const char *name);      // its size; 1 when there is none
-// Samples of a microbatch over the whole mesh and microbatches of a step, from flags, preset and defaults; `model_batch`: what
-// preset or --set say of the dim `batch`, 0 = nothing; ranks: data-parallel ones, over which a batch is split.
-xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model_batch, int64_t ranks, int64_t stages, int64_t *batch,
-                             int64_t *microbatches, xlm_error *err) XLM_MUST_CHECK;
-// Everything but the backend. Resolves flags that are public names of the model's dims. batch > 0: one microbatch of that many
-// samples per data-parallel rank, whatever the settings say. Threads are those of this process, shared by the ranks of the mesh;
-// whoever runs one rank per process sets options.threads anew.
-xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval, int64_t batch,
-                               xlm_compile_options *out, xlm_error *err) XLM_MUST_CHECK;
+// Samples of a microbatch over the whole mesh and microbatches of a step, from flags, preset and defaults;
+// `model_batch`: what preset or --set say of the dim `batch`, 0 = nothing; ranks: data-parallel ones, over
+// which a batch is split.
+xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model_batch, int64_t ranks, int64_t stages,
+                             int64_t *batch, int64_t *microbatches, xlm_error *err) XLM_MUST_CHECK;
+// Everything but the backend. Resolves flags that are public names of the model's dims. batch > 0: one
+// microbatch of that many samples per data-parallel rank, whatever the settings say. Threads are those of
+// this process, shared by the ranks of the mesh; whoever runs one rank per process sets options.threads anew.
+xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,
+                               int64_t batch, xlm_compile_options *out, xlm_error *err) XLM_MUST_CHECK;
 
 // An existing file that `path`, which does not exist, was probably meant to be; NULL when none is near.
 const char *xlm_near_file(xlm_arena *a, const char *path);

@@ -11,9 +11,11 @@
 #include "tools/xlmc/xlmc.h"
 
 static const char usage[] =
-    "usage: xlmc graph MODEL.xlm [settings] [--level model|train|partition|plan] [--format dot|svg|html|json|text]\n"
+    "usage: xlmc graph MODEL.xlm [settings] [--level model|train|partition|plan] [--format "
+    "dot|svg|html|json|text]\n"
     "                  [--depth N | --open] [--only SCOPE] [--output FILE]\n"
-    "  --level model      the model; train: with its backward and the optimizer; partition: of the first rank of the mesh,\n"
+    "  --level model      the model; train: with its backward and the optimizer; partition: of the first "
+    "rank of the mesh,\n"
     "                     with its communication; plan: as it is run, fused\n"
     "  --format html      one self-contained page for a browser, blocks open on click; text: a line per op\n"
     "  --depth N          boxes are blocks N levels deep (0: the outermost); --open: every op\n"
@@ -23,14 +25,20 @@ static const char usage[] =
 static const struct {
   const char *level, *pass;
   bool train;
-} levels[] = {{"model", "simplify", false}, {"train", "recompute", true}, {"partition", "partition", true}, {"plan", "fuse", true}};
+} levels[] = {{"model", "simplify", false},
+              {"train", "recompute", true},
+              {"partition", "partition", true},
+              {"plan", "fuse", true}};
 enum { LEVELS = sizeof levels / sizeof *levels };
 
 static const struct {
   const char *name;
   void (*write)(const xlm_graph *, const xlm_graph_view *, xlm_text *);
-} formats[] = {{"dot", xlm_report_graph_dot},   {"svg", xlm_report_graph_dot},   {"html", xlm_report_graph_html},
-               {"json", xlm_report_graph_json}, {"text", xlm_report_graph_text}};
+} formats[] = {{"dot", xlm_report_graph_dot},
+               {"svg", xlm_report_graph_dot},
+               {"html", xlm_report_graph_html},
+               {"json", xlm_report_graph_json},
+               {"text", xlm_report_graph_text}};
 enum { FORMATS = sizeof formats / sizeof *formats };
 
 // Feeds the text to `dot -Tsvg`, whose output goes to --output or stdout.
@@ -43,8 +51,10 @@ static int run_dot(xlmc_job *j, const xlm_text *t) {
     dup2(in[0], STDIN_FILENO);
     close(in[0]);
     close(in[1]);
-    if (j->flags.output) execlp("dot", "dot", "-Tsvg", "-o", j->flags.output, (char *)NULL);
-    else execlp("dot", "dot", "-Tsvg", (char *)NULL);
+    if (j->flags.output)
+      execlp("dot", "dot", "-Tsvg", "-o", j->flags.output, (char *)NULL);
+    else
+      execlp("dot", "dot", "-Tsvg", (char *)NULL);
     _exit(127);
   }
   close(in[0]);
@@ -58,7 +68,9 @@ static int run_dot(xlmc_job *j, const xlm_text *t) {
   int status = 0;
   if (child > 0) waitpid(child, &status, 0);
   if (ok && WIFEXITED(status) && WEXITSTATUS(status) == 0) return XLMC_OK;
-  fputs("xlmc: Graphviz' `dot` did not make the picture; is the package graphviz installed? --format dot needs no dot\n", stderr);
+  fputs("xlmc: Graphviz' `dot` did not make the picture; is the package graphviz installed? --format dot "
+        "needs no dot\n",
+        stderr);
   return XLMC_ENV;
 }
 
@@ -84,7 +96,8 @@ static int show(xlmc_job *j, int level, int format) {
   xlm_compiled c;
   if (!xlmc_compile_with(j, &o, levels[level].pass, &g, &c) || !g) return XLMC_USER;
   xlm_text t = xlm_text_new(j->arena);
-  xlm_graph_view view = {.depth = j->flags.open ? -1 : j->flags.depth, .only = j->flags.only, .mesh = &o.mesh};
+  xlm_graph_view view = {
+      .depth = j->flags.open ? -1 : j->flags.depth, .only = j->flags.only, .mesh = &o.mesh};
   formats[format].write(g, &view, &t);
   (void)signal(SIGPIPE, SIG_IGN);
   return !strcmp(formats[format].name, "svg") ? run_dot(j, &t) : xlmc_print(j, t.data, t.n);
@@ -94,6 +107,7 @@ int xlmc_graph(int argc, char **argv) {
   xlmc_job j;
   int code;
   if (!xlmc_open(&j, argc, argv, usage, &code)) return code;
-  int level = find_level(j.flags.level ? j.flags.level : "model"), format = find_format(j.flags.format ? j.flags.format : "dot");
+  int level = find_level(j.flags.level ? j.flags.level : "model"),
+      format = find_format(j.flags.format ? j.flags.format : "dot");
   return xlmc_close(&j, level < 0 || format < 0 ? XLMC_USER : show(&j, level, format));
 }

@@ -56,8 +56,8 @@ static int gather(const xlm_rank_plan *rp, const double *seconds, int64_t steps,
 }
 
 static bool communicates(const char *op) {
-  static const char *const ops[] = {"all_reduce", "reduce_scatter", "all_gather",   "all_to_all",
-                                    "send_rows",  "collect_rows",   "send", "recv"};
+  static const char *const ops[] = {"all_reduce", "reduce_scatter", "all_gather", "all_to_all",
+                                    "send_rows",  "collect_rows",   "send",       "recv"};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
     if (!strcmp(op, ops[i])) return true;
   return false;
@@ -88,8 +88,8 @@ static void show_profile(session *s, const double *seconds, int64_t steps, doubl
            g->bytes / g->seconds / 1e9);
   }
   if (s->plan->n_ranks > 1)
-    printf("%-20s %8s %6.1f%% %12.3f  with the waiting for other ranks\n", "(communication)", "", 100 * talk / total,
-           1e3 * talk / (double)steps);
+    printf("%-20s %8s %6.1f%% %12.3f  with the waiting for other ranks\n", "(communication)", "",
+           100 * talk / total, 1e3 * talk / (double)steps);
   printf("%-20s %8s %6.1f%% %12.3f\n", "(between)", "", 100 * rest / total, 1e3 * rest / (double)steps);
 }
 

@@ -18,19 +18,19 @@ typedef struct part { // what one rank of this process has of a tensor [batch, s
   int member;
   uint32_t index; // of the rank's inputs or outputs
   const xlm_type *type;
-  int64_t first, columns, stride;                    // seq
+  int64_t first, columns, stride; // seq
   int64_t first_vocab, vocab, vocab_stride;
 } part;
 
 typedef struct generator {
   session *s;
-  bool bytes;             // a token is a byte
-  int32_t *tokens;        // prompt and result
-  int64_t n, first, cap;  // first: where the result begins
-  part *inputs, *logits;  // of the ranks here that hold row 0
+  bool bytes;            // a token is a byte
+  int32_t *tokens;       // prompt and result
+  int64_t n, first, cap; // first: where the result begins
+  part *inputs, *logits; // of the ranks here that hold row 0
   int n_inputs, n_logits;
   int64_t seq, vocab;
-  int64_t printed; // tokens of the result already shown
+  int64_t printed;   // tokens of the result already shown
   float *row, *rows; // logits of one position; what each process has of them, NaN elsewhere
   choice *scratch;
 } generator;
@@ -67,8 +67,10 @@ static const char *find_logits(generator *g) {
       g->seq = g->vocab = 0;
       for (int k = 0; k < 3; k++) {
         const xlm_dim_info *d = &rp->dims[t->dim[k]];
-        if (!strcmp(d->name, "seq")) g->seq = d->full;
-        else if (strcmp(d->name, "batch")) g->vocab = d->full;
+        if (!strcmp(d->name, "seq"))
+          g->seq = d->full;
+        else if (strcmp(d->name, "batch"))
+          g->vocab = d->full;
       }
       if (g->seq && g->vocab) return rp->outputs[i].name;
     }
@@ -84,7 +86,8 @@ static void find_parts(generator *g, const char *logits) {
     for (uint32_t i = 0; i < rp->n_inputs; i++) {
       const xlm_plan_input *in = &rp->inputs[i];
       part p = {.member = m, .index = i};
-      if (!strcmp(in->name, "tokens") && in->eval_tensor && read_part(rp, &rp->tensors[in->eval_tensor].type, &p))
+      if (!strcmp(in->name, "tokens") && in->eval_tensor &&
+          read_part(rp, &rp->tensors[in->eval_tensor].type, &p))
         g->inputs[g->n_inputs++] = p;
     }
     for (uint32_t i = 0; i < rp->n_outputs; i++) {
@@ -134,8 +137,8 @@ static void read_part_of_row(generator *g, const part *p, int64_t position, floa
   const void *data = xlm_exec_output(xlm_team_exec(g->s->team, p->member), p->index);
   for (int64_t v = 0; v < p->vocab; v++) {
     int64_t at = (position - p->first) * p->stride + v * p->vocab_stride;
-    row[p->first_vocab + v] =
-        p->type->dtype == XLM_BF16 ? xlm_bf16_to_f32(((const uint16_t *)data)[at]) : ((const float *)data)[at];
+    row[p->first_vocab + v] = p->type->dtype == XLM_BF16 ? xlm_bf16_to_f32(((const uint16_t *)data)[at])
+                                                         : ((const float *)data)[at];
   }
 }
 
@@ -218,7 +221,7 @@ static xlm_status prepare(generator *g) {
            xlm_setting_int(g->s->settings, XLM_SET_max_tokens) + 2;
   g->tokens = XLM_NEW_N(g->s->arena, int32_t, g->cap);
   g->row = XLM_NEW_N(g->s->arena, float, g->vocab);
-  g->rows = XLM_NEW_N(g->s->arena, float, g->vocab * xlm_team_processes(g->s->team));
+  g->rows = XLM_NEW_N(g->s->arena, float, g->vocab *xlm_team_processes(g->s->team));
   g->scratch = XLM_NEW_N(g->s->arena, choice, g->vocab);
   return read_prompt(g);
 }

@@ -11,6 +11,9 @@
 #include "runtime/checkpoint/safetensors.h"
 #include "runtime/checkpoint/weights.h"
 #include "tools/common/request.h"
+#include "tools/xlmrun/watchdog.h"
+
+enum { PATIENCE_S = 5 }; // for ranks that are threads, after a failure
 
 static void show_help(const session *s, const char *usage, char tool) {
   xlm_text t = xlm_text_new(s->arena);
@@ -34,10 +37,11 @@ bool session_is_layout(xlm_setting_id id) {
   return !strcmp(section, "mesh") || !strcmp(section, "pipeline") || id == XLM_SET_zero;
 }
 
-// A checkpoint fits every layout. Training goes on in the one it had, unless another mesh is asked for now: then nothing of
-// the old one counts.
+// A checkpoint fits every layout. Training goes on in the one it had, unless another mesh is asked for now:
+// then nothing of the old one counts.
 static bool keeps_layout(const session *s) {
-  static const xlm_setting_id axes[] = {XLM_SET_tp, XLM_SET_pp, XLM_SET_dp, XLM_SET_ep, XLM_SET_cp, XLM_SET_mesh};
+  static const xlm_setting_id axes[] = {XLM_SET_tp, XLM_SET_pp, XLM_SET_dp,
+                                        XLM_SET_ep, XLM_SET_cp, XLM_SET_mesh};
   for (size_t i = 0; i < sizeof axes / sizeof *axes; i++)
     if (s->settings->value[axes[i]].source > XLM_FROM_CHECKPOINT) return false;
   return s->settings->tool == 't';
@@ -111,13 +115,14 @@ static xlm_status check_memory(session *s) {
     all += needs;
   }
   XLM_TRY(xlm_request_memory(s->settings, &limit, &s->err));
-  bool limited = *xlm_setting_text(s->settings, XLM_SET_memory_limit), fits = (limited || s->mpi ? most : all) <= limit;
+  bool limited = *xlm_setting_text(s->settings, XLM_SET_memory_limit),
+       fits = (limited || s->mpi ? most : all) <= limit;
   if (!limit || fits) return XLM_OK;
   s->exit_code = EXIT_DOES_NOT_FIT;
   const char *try = "try a smaller --micro-batch-size or --seq-length, or --recompute full";
   if (p->n_ranks == 1)
-    return xlm_fail(&s->err, XLM_USER, "this run needs %s and there are %s: %s", xlm_text_bytes(s->arena, most),
-                    xlm_text_bytes(s->arena, limit), try);
+    return xlm_fail(&s->err, XLM_USER, "this run needs %s and there are %s: %s",
+                    xlm_text_bytes(s->arena, most), xlm_text_bytes(s->arena, limit), try);
   if (limited || s->mpi)
     return xlm_fail(&s->err, XLM_USER, "rank %u needs %s and there are %s: %s, or more ranks", fullest,
                     xlm_text_bytes(s->arena, most), xlm_text_bytes(s->arena, limit), try);
@@ -131,18 +136,21 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
   long long ranks = xlm_mesh_ranks(m), processes = xlm_comm_mpi_size();
   s->mpi = processes > 1;
   if (!s->mpi || ranks == processes) return XLM_OK;
-  return xlm_fail(&s->err, XLM_USER,
-                  "%lld processes were started and the mesh is %s = %lld rank%s: start it with `mpirun -n %lld`, or give "
-                  "axes whose product is %lld, as in --dp %lld",
-                  processes, xlm_request_mesh_text(s->arena, m), ranks, ranks == 1 ? "" : "s", ranks, processes, processes);
+  return xlm_fail(
+      &s->err, XLM_USER,
+      "%lld processes were started and the mesh is %s = %lld rank%s: start it with `mpirun -n %lld`, or give "
+      "axes whose product is %lld, as in --dp %lld",
+      processes, xlm_request_mesh_text(s->arena, m), ranks, ranks == 1 ? "" : "s", ranks, processes,
+      processes);
 }
 
 // One rank per process: it has what the processes of this host leave to it.
 static int threads_of_process(const session *s) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE",
-                                      "SLURM_NTASKS_PER_NODE"};
+  static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS",
+                                      "MV2_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"};
   int n = xlm_request_threads(s->settings), beside = 0;
-  if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 || n < sysconf(_SC_NPROCESSORS_ONLN)) return n; // told, or bound
+  if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 || n < sysconf(_SC_NPROCESSORS_ONLN))
+    return n; // told, or bound
   for (size_t i = 0; i < sizeof names / sizeof *names && !beside; i++)
     if (getenv(names[i])) beside = atoi(getenv(names[i]));
   if (beside < 1) beside = (int)xlm_mesh_ranks(&s->options.mesh);
@@ -175,8 +183,8 @@ xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t 
 
 const char *session_ranks(const session *s) {
   if (s->plan->n_ranks == 1) return "";
-  return xlm_arena_printf(s->arena, "  %u ranks = %s%s", s->plan->n_ranks, xlm_request_mesh_text(s->arena, &s->plan->mesh),
-                          s->mpi ? " (mpi)" : "");
+  return xlm_arena_printf(s->arena, "  %u ranks = %s%s", s->plan->n_ranks,
+                          xlm_request_mesh_text(s->arena, &s->plan->mesh), s->mpi ? " (mpi)" : "");
 }
 
 int session_threads(const session *s) {
@@ -191,17 +199,20 @@ static xlm_status check_same_run(session *s) {
     uint64_t plan, seed, step;
   } run;
   int n = xlm_team_processes(s->team);
-  run mine = {xlm_hash_text(s->plan->text_hash) ^ (uint64_t)s->plan->batch ^ (uint64_t)s->plan->microbatches << 32,
+  run mine = {xlm_hash_text(s->plan->text_hash) ^ (uint64_t)s->plan->batch ^
+                  (uint64_t)s->plan->microbatches << 32,
               s->options.seed, s->checkpoint ? (uint64_t)s->checkpoint->info.step : 0},
       *all = XLM_NEW_N(s->arena, run, n);
   if (n == 1) return XLM_OK;
   XLM_TRY(xlm_team_share(s->team, &mine, sizeof mine, all, &s->err));
   for (int k = 1; k < n; k++) {
     if (all[k].plan != all[0].plan || all[k].seed != all[0].seed)
-      return xlm_fail(&s->err, XLM_USER, "process %d has another model, other sizes or another seed than process 0", k);
+      return xlm_fail(&s->err, XLM_USER,
+                      "process %d has another model, other sizes or another seed than process 0", k);
     if (all[k].step != all[0].step)
       return xlm_fail(&s->err, XLM_USER,
-                      "process %d finds the checkpoint of step %lld and process 0 that of step %lld: the folder must be the same "
+                      "process %d finds the checkpoint of step %lld and process 0 that of step %lld: the "
+                      "folder must be the same "
                       "on all hosts",
                       k, (long long)all[k].step, (long long)all[0].step);
   }
@@ -210,8 +221,9 @@ static xlm_status check_same_run(session *s) {
 
 xlm_status session_open(session *s) {
   double timeout = xlm_setting_float(s->settings, XLM_SET_comm_timeout);
-  XLM_TRY(xlm_team_open(s->plan, xlm_backend_cpu(), s->options.threads, s->mpi ? XLM_LAUNCH_MPI : XLM_LAUNCH_LOCAL, timeout,
-                        &s->team, &s->err));
+  XLM_TRY(xlm_team_open(s->plan, xlm_backend_cpu(), s->options.threads,
+                        s->mpi ? XLM_LAUNCH_MPI : XLM_LAUNCH_LOCAL, timeout, &s->team, &s->err));
+  s->watchdog = watchdog_start(s->team, PATIENCE_S);
   xlm_team_at(s->team, "starting");
   XLM_TRY(xlm_store_new(s->plan, xlm_team_state, s->team, &s->store, &s->err));
   s->store->peers = xlm_team_peers(s->team);
@@ -259,16 +271,17 @@ static xlm_status run_body(session *s, char tool, const char *usage, int argc, c
 
 // ---- the end ----
 
-// Where everybody stands, after a wait that took too long: the comm's sentence for that begins alike in all backends.
+// Where everybody stands, after a wait that took too long: the comm's sentence for that begins alike in all
+// backends.
 static void show_places(session *s) {
   if (!s->team || xlm_team_plan(s->team)->n_ranks == 1 || !strstr(s->err.text, " waited ")) return;
-  xlm_text t = xlm_text_new(s->arena);
-  xlm_team_places(s->team, &t);
-  fputs(t.data, stderr);
+  char text[8192];
+  xlm_team_places(s->team, text, sizeof text);
+  fputs(text, stderr);
 }
 
-// One process tells. Once the ranks are connected that is the one that failed first; before that, all fail alike (rank 0 tells)
-// or one alone, whose own message comes when rank 0 has had the time for its.
+// One process tells. Once the ranks are connected that is the one that failed first; before that, all fail
+// alike (rank 0 tells) or one alone, whose own message comes when rank 0 has had the time for its.
 static void show_error(session *s) {
   xlm_comm *peers = s->team ? xlm_team_peers(s->team) : NULL;
   if (peers && peers->err.status == XLM_OK) xlm_team_fail(s->team, s->err.text);
@@ -287,6 +300,7 @@ static int close_session(session *s, xlm_status status) {
   int code = status == XLM_OK ? 0 : s->exit_code ? s->exit_code : (int)status;
   bool connected = s->team != NULL;
   fflush(stdout);
+  watchdog_stop(s->watchdog);
   xlm_store_free(s->store);
   xlm_team_close(s->team);
   xlm_checkpoint_close(s->checkpoint);

@@ -18,6 +18,7 @@ typedef struct session {
   xlm_compile_options options;
   const xlm_plan *plan;
   xlm_team *team;
+  struct watchdog *watchdog;
   xlm_store *store;
   bool mpi;      // one rank per process
   bool silent;   // not rank 0's process: another one speaks
@@ -44,8 +45,8 @@ bool session_tokens_are_bytes(const session *s);
 // Matrix products per second that the machines of this run reach with its threads (model FLOPs / s of a large
 // fp32 or bf16 product), all processes at once; about 0.2 s.
 xlm_status session_peak_flops(session *s, double *flops);
-int session_threads(const session *s);        // of all ranks of this process
-const char *session_ranks(const session *s);  // "  4 ranks = pp 2 x tp 2"; "" for one
+int session_threads(const session *s);       // of all ranks of this process
+const char *session_ranks(const session *s); // "  4 ranks = pp 2 x tp 2"; "" for one
 
 // The layout: which flags it is made of.
 bool session_is_layout(xlm_setting_id id);

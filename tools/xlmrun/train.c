@@ -16,15 +16,20 @@ static const char usage[] = "usage: xlmrun train MODEL.xlm --data FILE... [flags
                             "       xlmrun train --resume [DIR] [flags]";
 
 static volatile sig_atomic_t stop;
-static bool silent; // another process speaks
+static bool launched,
+    silent; // by mpirun, which repeats signals and ends what does not end itself; another process speaks
 
 static void on_signal(int number) {
+  static const char alone[] = "\nstopping after this step; once more to stop at once\n",
+                    many[] = "\nstopping after this step\n";
   (void)number;
-  if (stop) _exit(130);
+  if (stop && !launched) _exit(130);
+  bool again = stop;
   stop = 1;
-  if (silent) return;
-  static const char note[] = "\nstopping after this step; once more to stop at once\n";
-  if (write(STDERR_FILENO, note, sizeof note - 1) < 0) _exit(130);
+  if (again || silent) return;
+  ssize_t told =
+      launched ? write(STDERR_FILENO, many, sizeof many - 1) : write(STDERR_FILENO, alone, sizeof alone - 1);
+  if (told < 0 && !launched) _exit(130);
 }
 
 typedef struct screen {
@@ -182,8 +187,8 @@ static void introduce(const session *s, const corpus *c, const xlm_loop_options 
          " microbatches%s  %s  %d threads\n",
          p->model, p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
          xlm_dtype_name(p->dtype), xlm_text_count(s->arena, (double)xlm_data_tokens(c->data)),
-         xlm_data_files(c->data) ? "" : " (synthetic)", batch, p->seq, p->microbatches,
-         session_ranks(s), xlm_text_bytes(s->arena, arena_bytes(s)), session_threads(s));
+         xlm_data_files(c->data) ? "" : " (synthetic)", batch, p->seq, p->microbatches, session_ranks(s),
+         xlm_text_bytes(s->arena, arena_bytes(s)), session_threads(s));
   if (o->first_step) printf("resumed from %s at step %" PRId64 "\n", s->checkpoint->path, o->first_step);
   const char *before = s->checkpoint ? s->checkpoint->info.text_hash : NULL;
   if (before && strcmp(before, p->text_hash))
@@ -243,7 +248,7 @@ static xlm_status run(session *s, corpus *c) {
   if (leads) xlm_curve_read(&curve, metrics);
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
   introduce(s, c, &o);
-  silent = s->silent;
+  launched = s->mpi, silent = s->silent;
   catch_signals();
   xlm_loop_result result;
   xlm_status status = xlm_loop_run(&o, &result, &s->err);

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# A random rank dies at a random moment: the job ends within 10 seconds, and the folder of checkpoints always goes on, to the
+# very weights of a run that nothing happened to. XLM_KILLS says how often (nightly: 50).
+. "$(dirname "$0")/../train/xlmrun_lib.sh"
+. "$source_dir/tests/layouts/mpi_lib.sh"
+
+kills=${XLM_KILLS:-4} steps=40
+train=("$run" train "$model" --data corpus.txt --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40
+  --vocab-size 256 --seq-length 32 --global-batch-size 8 --micro-batch-size 1 --learning-rate 1e-3 --lr-schedule constant
+  --warmup-steps 2 --log-interval 1 --eval-interval 0 --save-interval 1 --keep-checkpoints 2 --seed 5 --pp 2 --dp 2)
+expect 0 "checkpoint whole/step-000000$steps" "${train[@]}" --max-steps $steps --output-dir whole
+
+# run_job FLAGS...: in the background, in a session of its own.
+run_job() {
+  setsid mpirun -n 4 "${train[@]}" --max-steps $steps --output-dir killed "$@" >log.txt 2>&1 &
+  pid=$!
+}
+
+# Waits for the job, at most 10 seconds from now.
+must_end() {
+  for _ in $(seq 200); do
+    kill -0 $pid 2>/dev/null || break
+    sleep 0.05
+  done
+  kill -0 $pid 2>/dev/null && fail "still there after 10 s: $(tail -n 5 log.txt)" && kill -9 $pid
+  wait $pid 2>/dev/null
+  [ -z "$(ranks_of killed)" ] || sleep 1
+  [ -z "$(ranks_of killed)" ] || fail "a rank stays: $(ranks_of killed)"
+}
+
+resume=()
+for i in $(seq "$kills"); do
+  [ -d killed ] && [ -n "$(ls -d killed/step-* 2>/dev/null)" ] && resume=(--resume)
+  run_job "${resume[@]}"
+  sleep $((RANDOM % 2)).$((RANDOM % 10))
+  victim=$(ranks_of killed | shuf -n 1)
+  [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null
+  must_end
+  for folder in killed/step-*; do # what bears the name of a checkpoint is one
+    [ ! -d "$folder" ] || "$run" eval "$folder" --eval-batches 1 >out.txt 2>&1 || fail "kill $i: $folder: $(cat out.txt)"
+  done
+done
+[ -n "$(ls -d killed/step-* 2>/dev/null)" ] && resume=(--resume)
+timeout 60 mpirun -n 4 "${train[@]}" --max-steps $steps --output-dir killed "${resume[@]}" >log.txt 2>&1 || fail "no resume: $(cat log.txt)"
+same_weights whole/step-000000$steps killed/step-000000$steps
+exit $failed

@@ -1,0 +1,19 @@
+# For tests under mpirun; sourced after xlmrun_lib.sh. Leaves with success where there is no MPI.
+if ! command -v mpirun >/dev/null || ! ldd "$run" | grep -q libmpi; then
+  echo "skipped: there is no mpirun, or xlm was built without MPI"
+  exit 0
+fi
+# Open MPI: as root (containers), and more processes than processors. Others ignore these.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+export OMPI_MCA_orte_base_help_aggregate=0
+export ASAN_OPTIONS=detect_leaks=0 # MPI keeps what it allocates
+
+# job N COMMAND...: under mpirun, for at most a minute.
+job() {
+  timeout 60 mpirun -n "$@"
+}
+
+# The processes of the job that write into a folder.
+ranks_of() {
+  pgrep -f "^$run train .*--output-dir $1( |\$)"
+}

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# The HTML pages of `xlmc plan` and `xlmc graph`: self-contained, of a size that a browser likes, with data that agrees with the
+# JSON plan; and, where there is a browser, drawn without an error, every part of it.
+set -u
+source_dir=$1 xlmc=$2/xlmc
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$source_dir" || exit 1
+failed=0
+fail() {
+  echo "FAILED: $*"
+  failed=1
+}
+
+# page NAME COMMAND...: makes the page and checks what every page must be.
+page() {
+  local name=$1 file=$work/$1.html
+  shift
+  "$xlmc" "$@" --format html --output "$file" || { fail "$name: xlmc $*"; return; }
+  [ "$(wc -c < "$file")" -lt 5000000 ] || fail "$name: larger than 5 MB"
+  # Nothing is fetched: the one address in it is the name of SVG.
+  grep -oE '(https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^"]*' "$file" | grep -v '^http://www.w3.org/2000/svg$' && fail "$name: an address"
+  grep -nE '<(link|img|iframe)|<script[^>]* src=|@import|url\(["'\'' ]*[^#"'\'' ]' "$file" && fail "$name: something from outside"
+  grep -q '"source":\["# ' "$file" || fail "$name: no model text"
+  [ "$(grep -c '</script>' "$file")" = 2 ] || fail "$name: the data ends a script"
+}
+
+# has NAME TEXT...: the texts stand in the page's data.
+has() {
+  local name=$1
+  shift
+  for text in "$@"; do grep -qF -- "$text" "$work/$name.html" || fail "$name: no '$text'"; done
+}
+
+# draws NAME ID...: a browser draws the page, with these elements and no error.
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+draws() {
+  local name=$1
+  shift
+  [ -n "$browser" ] || return
+  timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" --window-size=1400,2000 --virtual-time-budget=3000 \
+    --enable-logging=stderr --dump-dom "file://$work/$name.html" > "$work/dom" 2> "$work/log"
+  grep -E 'Uncaught|CONSOLE.*[Ee]rror' "$work/log" && fail "$name: an error in the browser"
+  for part in "$@"; do grep -q "$part" "$work/dom" || fail "$name: the browser shows no $part"; done
+}
+
+page one plan models/llama.xlm --preset nano --layers 2
+page many plan models/llama.xlm --preset nano --layers 4 --pp 4 --dp 2 --tp 2 --zero 1
+page moe plan models/mixtral.xlm --preset nano --layers 2 --ep 2
+page large plan models/llama.xlm --preset large --pp 8 --num-microbatches 32
+page graph graph models/llama.xlm --preset nano --layers 2 --tp 2 --dp 2 --level partition
+page model graph models/gpt2.xlm --level model
+
+has one '"ranks":1' '"mesh":[]'
+has many '"mesh":[["pp",4],["dp",2],["tp",2]]' 'all_reduce' 'reduce_scatter' 'all_gather' 'heads/tp 3' '"bubble":0.'
+has moe '"mesh":[["ep",2]]' 'send_rows' 'collect_rows' 'experts/ep 2'
+has graph 'reduce_scatter' 'heads/tp 3' 'batch/dp'
+
+# What the page says of memory is what the plan says.
+"$xlmc" plan models/llama.xlm --preset nano --layers 4 --pp 4 --dp 2 --tp 2 --zero 1 --format json --output "$work/plan.json"
+arenas=$(grep -oE '"arena_bytes": [0-9]+' "$work/plan.json" | grep -oE '[0-9]+')
+[ -n "$arenas" ] || fail "the plan has no arenas"
+for bytes in $arenas; do has many "\"arena\":$bytes"; done
+
+# The unfused graph of a rank, in the other forms: collectives are nodes of their own, dims show their axes.
+for format in dot json text; do
+  "$xlmc" graph models/llama.xlm --preset nano --layers 2 --tp 2 --dp 2 --level partition --format $format --output "$work/graph.$format"
+done
+shows() { grep -qE "$2" "$work/graph.$1" || fail "$1: $3"; }
+shows dot 'label="all_gather over tp\\n[0-9.]+ [KM]iB sent", shape=hexagon' "no collective"
+shows dot 'heads/tp 3' "no axes"
+shows json '"op": "all_gather".*"over": "tp", "sent": [0-9]+' "no collective"
+shows text '^fwd +contract wq +f32\[batch/dp [0-9]+, seq 256, heads/tp 3, head 64\] +layers\.0\.attention' "no wq"
+shows text '^step +all_reduce over dp' "gradients are not reduced over dp"
+
+draws one 'id="memory"' 'id="parameters"' 'id="graph"' 'id="pipeline"' 'id="time"' 'id="communication"' 'layers.0' 'One rank: nothing is sent'
+draws many 'stage 3' 'layers.0' '>all-gather<' '>reduce-scatter<'
+draws moe 'all-to-all (rows)'
+draws large 'stage 7'
+draws graph 'all-gather tp' 'layers.0'
+exit $failed

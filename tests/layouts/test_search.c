@@ -1,0 +1,158 @@
+// The search: what it finds fits, is in order and is what a compiled plan says; the same question gives the same answer.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/planner/search.h"
+#include "runtime/device/kernel.h"
+#include "runtime/plan/mesh.h"
+
+typedef struct bench {
+  xlm_arena *a;
+  const xlm_source *source;
+  xlm_cluster cluster;
+  xlm_compile_options base;
+} bench;
+
+static char *slurp(xlm_arena *a, const char *path, size_t *n) {
+  FILE *f = fopen(path, "rb");
+  if (!f) fail_msg("cannot open %s", path);
+  char *text = xlm_arena_alloc(a, 1 << 20);
+  *n = fread(text, 1, (1 << 20) - 1, f);
+  fclose(f);
+  return text;
+}
+
+static bench open_bench(const char *model) {
+  bench b = {.a = xlm_arena_new((size_t)2 << 30)};
+  size_t n;
+  xlm_error err;
+  const char *path = xlm_arena_printf(b.a, XLM_SOURCE_DIR "/models/%s.xlm", model);
+  char *text = slurp(b.a, path, &n);
+  b.source = xlm_source_new(b.a, path, text, n);
+  text = slurp(b.a, XLM_SOURCE_DIR "/clusters/cpu.yaml", &n);
+  assert_int_equal(xlm_cluster_read(b.a, "cpu.yaml", text, n, &b.cluster, &err), XLM_OK);
+  b.cluster.devices_per_node = 4;
+  b.base = xlm_compile_defaults();
+  b.base.settings.preset = "nano";
+  b.base.settings.seq = 64;
+  b.base.backend = &xlm_backend_cpu()->info;
+  return b;
+}
+
+static xlm_search_result ask(bench *b, int64_t devices, uint64_t limit) {
+  xlm_search_request r = {.source = b->source, .base = &b->base, .devices = devices, .global_batch = 16,
+                          .memory_limit = limit, .cluster = &b->cluster};
+  xlm_search_result out;
+  xlm_error err;
+  assert_int_equal(xlm_search(b->a, &r, &out, &err), XLM_OK);
+  return out;
+}
+
+static int64_t axis(const xlm_compile_options *o, const char *name) {
+  int i = xlm_mesh_axis(&o->mesh, name);
+  return i < 0 ? 1 : o->mesh.size[i];
+}
+
+static void check_found(bench *b, const xlm_search_result *r, int64_t devices, uint64_t limit) {
+  assert_true(r->n > 0 && r->n == r->fitting && r->fitting <= r->planned && r->planned <= r->small_enough);
+  assert_true(r->small_enough <= r->possible);
+  for (int i = 0; i < r->n; i++) {
+    const xlm_candidate *c = &r->at[i];
+    assert_true(c->arena_bytes <= limit);
+    assert_int_equal(xlm_mesh_ranks(&c->o.mesh), devices);
+    assert_int_equal(c->o.settings.batch * c->o.train.microbatches, 16);
+    assert_int_equal(c->o.settings.batch % (axis(&c->o, "dp") * axis(&c->o, "ep")), 0);
+    if (i) assert_true(c->tokens_per_second <= r->at[i - 1].tokens_per_second);
+    xlm_candidate again;
+    assert_true(xlm_search_try(b->source, &c->o, &b->cluster, &again));
+    assert_true(again.arena_bytes == c->arena_bytes && again.step == c->step);
+    for (int k = 0; k < i; k++) assert_string_not_equal(xlm_search_flags(&c->o, b->a), xlm_search_flags(&r->at[k].o, b->a));
+  }
+  assert_true(strlen(xlm_search_reason(r, b->a)) > 10);
+}
+
+static void finds_layouts_of_a_dense_model(void **state) {
+  (void)state;
+  bench b = open_bench("llama");
+  uint64_t limit = (uint64_t)1 << 30;
+  xlm_search_result r = ask(&b, 4, limit), same = ask(&b, 4, limit);
+  check_found(&b, &r, 4, limit);
+  assert_int_equal(r.n, same.n);
+  for (int i = 0; i < r.n; i++)
+    assert_string_equal(xlm_search_flags(&r.at[i].o, b.a), xlm_search_flags(&same.at[i].o, b.a));
+  xlm_arena_free(b.a);
+}
+
+static void finds_layouts_of_experts(void **state) {
+  (void)state;
+  bench b = open_bench("mixtral");
+  uint64_t limit = (uint64_t)2 << 30;
+  xlm_search_result r = ask(&b, 4, limit);
+  check_found(&b, &r, 4, limit);
+  int split = 0;
+  for (int i = 0; i < r.n; i++) split += axis(&r.at[i].o, "ep") > 1;
+  assert_true(split > 0);
+  xlm_arena_free(b.a);
+}
+
+// Little memory: what is found differs, and with too little there is nothing.
+static void memory_limits_the_choice(void **state) {
+  (void)state;
+  bench b = open_bench("llama");
+  xlm_search_result much = ask(&b, 4, (uint64_t)1 << 30);
+  uint64_t most = 0, least = UINT64_MAX;
+  for (int i = 0; i < much.n; i++) {
+    if (much.at[i].arena_bytes > most) most = much.at[i].arena_bytes;
+    if (much.at[i].arena_bytes < least) least = much.at[i].arena_bytes;
+  }
+  xlm_search_result some = ask(&b, 4, (most + least) / 2), none = ask(&b, 4, 1 << 20);
+  check_found(&b, &some, 4, (most + least) / 2);
+  assert_true(some.possible == much.possible && some.small_enough <= much.small_enough);
+  assert_true(none.n == 0 && none.possible == much.possible);
+  xlm_arena_free(b.a);
+}
+
+static void one_device_is_a_layout(void **state) {
+  (void)state;
+  bench b = open_bench("llama");
+  xlm_search_result r = ask(&b, 1, (uint64_t)1 << 30);
+  check_found(&b, &r, 1, (uint64_t)1 << 30);
+  assert_int_equal(r.at[0].o.mesh.n, 0);
+  xlm_arena_free(b.a);
+}
+
+// What is advised fits, and is the least change that does.
+static void advice_is_true(void **state) {
+  (void)state;
+  bench b = open_bench("llama");
+  xlm_compile_options o = b.base;
+  o.mesh = (xlm_mesh){.n = 1, .axis = {"dp"}, .size = {2}};
+  o.settings.batch = 8;
+  xlm_candidate now, split;
+  assert_true(xlm_search_try(b.source, &o, NULL, &now));
+  o.zero = 1;
+  assert_true(xlm_search_try(b.source, &o, NULL, &split));
+  assert_true(split.arena_bytes < now.arena_bytes);
+  o.zero = 0;
+  const char *text = xlm_search_advice(b.a, b.source, &o, split.arena_bytes, NULL);
+  assert_non_null(strstr(text, "--dp 2 --micro-batch-size 4 --zero 1"));
+  assert_non_null(strstr(xlm_search_advice(b.a, b.source, &o, 1 << 20, NULL), "nothing tried fits"));
+  assert_non_null(strstr(xlm_search_advice(b.a, b.source, &o, split.arena_bytes, &b.cluster), "MFU"));
+  xlm_arena_free(b.a);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(finds_layouts_of_a_dense_model), cmocka_unit_test(finds_layouts_of_experts),
+      cmocka_unit_test(memory_limits_the_choice),       cmocka_unit_test(one_device_is_a_layout),
+      cmocka_unit_test(advice_is_true),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=xlm
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=8
+#SBATCH --cpus-per-task=4
+#SBATCH --time=04:00:00
+#SBATCH --signal=USR1@180
+#SBATCH --requeue
+#
+# Several hosts with Slurm, one rank per task: sbatch tools/launch/slurm.sh --config configs/sixteen.yaml --data corpus/*.txt
+#
+# Three minutes before the time is up Slurm sends USR1: the step is finished, a checkpoint written, the run ends well. The next
+# job with the same output folder goes on from there, in the same mesh or in another.
+set -eu
+cd "${SLURM_SUBMIT_DIR:-.}"
+xlmrun=${XLMRUN:-build/xlmrun}
+output=${OUTPUT:-checkpoints}
+if ls -d "$output"/step-* >/dev/null 2>&1; then more=(--resume "$output"); else more=(--output-dir "$output"); fi
+exec srun --kill-on-bad-exit=1 "$xlmrun" train "$@" --threads "${SLURM_CPUS_PER_TASK:-1}" "${more[@]}"

@@ -163,28 +163,6 @@ static bool canonical(xlm_partitioning *p, const xlm_node_info *n, xlm_val v) {
 
 // ---- ZeRO ----
 
-// The dimension of a parameter that ZeRO splits: the first unsplit one that divides evenly, else the largest that is large
-// enough; none for small parameters, which stay whole.
-static xlm_layout zero_layout(const xlm_partitioning *p, xlm_val v) {
-  xlm_layout l = p->canon[v];
-  int dp = xlm_mesh_axis(&p->o.mesh, "dp"), best = -1;
-  if (dp < 0 || p->o.mesh.size[dp] < 2) return l;
-  const xlm_type *t = type_of(p, v);
-  if (xlm_layout_axes(&l, t->rank) >> dp & 1) return l;
-  int64_t n = p->o.mesh.size[dp];
-  for (int i = 0; i < t->rank; i++) {
-    int64_t size = p->g->dims[t->dim[i]].full;
-    if (l.axes[i] || size < n) continue;
-    if (size % n == 0) {
-      best = i;
-      break;
-    }
-    if (best < 0 || size > p->g->dims[t->dim[best]].full) best = i;
-  }
-  if (best >= 0) l.axes[best] |= 1u << dp;
-  return l;
-}
-
 static int zero_level(const char *role) { // from which --zero on a state of this role is split
   return !strcmp(role, "optimizer") ? 1 : !strcmp(role, "gradient") ? 2 : !strcmp(role, "parameter") ? 3 : 4;
 }
@@ -192,7 +170,7 @@ static int zero_level(const char *role) { // from which --zero on a state of thi
 static void decide_leaf(xlm_partitioning *p, const xlm_node_info *n) {
   const char *role = n->op == XLM_OP_PARAM ? "parameter" : xlm_attr_text(&n->attrs, XLM_A_role, "state");
   bool split = n->op != XLM_OP_INPUT && p->o.zero >= zero_level(role);
-  p->have[n->out] = split ? zero_layout(p, n->out) : p->canon[n->out];
+  p->have[n->out] = split ? xlm_partition_zero_layout(p, n->out) : p->canon[n->out];
 }
 
 // ---- the layout a node computes in ----
@@ -440,36 +418,6 @@ static void decide_norm(xlm_partitioning *p, xlm_node id, const xlm_layout *want
   }
 }
 
-// By gradient: the layout of the optimizer state that its update uses.
-static xlm_layout *wanted_gradients(xlm_partitioning *p) {
-  xlm_layout *w = XLM_NEW_N(p->a, xlm_layout, p->g->n_values);
-  for (xlm_val v = 1; v < p->g->n_values; v++) w[v] = p->canon[v];
-  for (xlm_node id = 1; id < p->g->n_nodes; id++) {
-    const xlm_node_info *n = &p->g->nodes[id];
-    int alias = xlm_op_at(n->op)->n_alias;
-    if (alias < 2) continue;
-    xlm_val state = n->in[1]; // the first moment
-    w[n->in[alias]] = p->o.zero >= 1 ? zero_layout(p, state) : p->canon[state];
-  }
-  return w;
-}
-
-// Gradients that the optimizer reads as they are made, without an accumulator: kept whole until the step they would be as large
-// as the parameters.
-static void find_early(xlm_partitioning *p) {
-  p->early = XLM_NEW_N(p->a, const xlm_layout *, p->g->n_values);
-  if (p->o.zero < 2) return;
-  xlm_layout *wanted = wanted_gradients(p);
-  for (xlm_node id = 1; id < p->g->n_nodes; id++) {
-    const xlm_node_info *n = &p->g->nodes[id];
-    int alias = xlm_op_at(n->op)->n_alias;
-    if (n->phase != XLM_PHASE_STEP || alias < 2) continue;
-    xlm_val gradient = n->in[alias];
-    xlm_phase made = xlm_val_node(p->g, gradient)->phase;
-    if (made == XLM_PHASE_BWD || made == XLM_PHASE_WGT) p->early[gradient] = &wanted[gradient];
-  }
-}
-
 static void token_axes(xlm_partitioning *p, const xlm_node_info *n, const assign *s) {
   xlm_dim over[XLM_MAX_RANK], routed[XLM_MAX_RANK];
   int count = xlm_attr_dims(&n->attrs, XLM_A_over, over);
@@ -513,7 +461,7 @@ static bool decide_all(xlm_partitioning *p) {
       for (xlm_node later = id; later < p->g->n_nodes; later++) // states of the optimizer may stand behind
         for (int i = 0; i < p->g->nodes[later].n_out; i++)
           if (xlm_is_leaf(&p->g->nodes[later]) && !canonical(p, &p->g->nodes[later], p->g->nodes[later].out)) return false;
-      wanted = wanted_gradients(p);
+      wanted = xlm_partition_wanted_gradients(p);
     }
     if (!decide_node(p, id, wanted)) return false;
   }
@@ -533,7 +481,7 @@ xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const x
   for (int op = 1; op < XLM_OP_COUNT; op++) p->op_rules[op] = xlm_layout_parse(xlm_op_at((xlm_op_id)op));
   read_rules(p);
   if (!read_grains(p) || !check_sizes(p) || !decide_all(p)) return NULL;
-  find_early(p);
+  xlm_partition_find_early(p);
   xlm_partition_find_splits(p);
   return p;
 }

@@ -30,7 +30,12 @@ struct xlm_partitioning {
   uint32_t n_splits, cap_splits;
 };
 
-// Fills p->splits; the last of deciding.
+// The layout of a state that ZeRO splits (partition_zero.c).
+xlm_layout xlm_partition_zero_layout(const xlm_partitioning *p, xlm_val v);
+// By gradient: the layout of the optimizer state that its update uses; canon for all other values. [n_values]
+xlm_layout *xlm_partition_wanted_gradients(xlm_partitioning *p);
+// Fills p->early, p->splits: the last of deciding.
+void xlm_partition_find_early(xlm_partitioning *p);
 void xlm_partition_find_splits(xlm_partitioning *p);
 
 static inline int xlm_val_rank(const xlm_partitioning *p, xlm_val v) { return xlm_val_type(p->g, v)->rank; }

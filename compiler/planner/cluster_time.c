@@ -1,11 +1,11 @@
-// What things take on a cluster. Formulas: rings and trees as in Thakur, Rabenseifner, Gropp 2005; a product's share of the peak
-// goes from small to large with the logarithm of its FLOPs.
+// What things take on a cluster. Formulas: rings and trees as in Thakur, Rabenseifner, Gropp 2005; a
+// product's share of the peak goes from small to large with the logarithm of its FLOPs.
 #include <math.h>
 
 #include "compiler/planner/cluster.h"
 
-// The ranks of a group lie in blocks: those that differ along its innermost axis stand `stride` apart, and so on outwards.
-// As many axes as fit into a node whole, from the inside, are in one node.
+// The ranks of a group lie in blocks: those that differ along its innermost axis stand `stride` apart, and so
+// on outwards. As many axes as fit into a node whole, from the inside, are in one node.
 xlm_span_of_ranks xlm_cluster_span(const xlm_cluster *c, const xlm_mesh *mesh, uint32_t axes) {
   xlm_span_of_ranks s = {.members = xlm_mesh_group(mesh, axes), .per_node = 1};
   int64_t stride = 1, node = (int64_t)c->devices_per_node;
@@ -38,7 +38,8 @@ static double ring_bandwidth(const xlm_cluster *c, xlm_span_of_ranks s) {
 double xlm_cluster_collective(const xlm_cluster *c, xlm_span_of_ranks s, double bytes, int rounds) {
   if (s.members < 2) return 0;
   double ring = bytes / ring_bandwidth(c, s) + rounds * latency(c, s);
-  double tree = bytes / ring_bandwidth(c, s) * 1.25 + rounds * tree_latency(c, s); // links idle at the ends of the tree
+  double tree =
+      bytes / ring_bandwidth(c, s) * 1.25 + rounds * tree_latency(c, s); // links idle at the ends of the tree
   return tree < ring ? tree : ring;
 }
 
@@ -50,10 +51,13 @@ double xlm_cluster_exchange(const xlm_cluster *c, xlm_span_of_ranks s, double by
 }
 
 double xlm_cluster_message(const xlm_cluster *c, xlm_span_of_ranks s, double bytes) {
-  return s.nodes > 1 ? bytes / c->inter_bandwidth + c->inter_latency : bytes / c->intra_bandwidth + c->intra_latency;
+  return s.nodes > 1 ? bytes / c->inter_bandwidth + c->inter_latency
+                     : bytes / c->intra_bandwidth + c->intra_latency;
 }
 
-double xlm_cluster_peak(const xlm_cluster *c, xlm_dtype t) { return t == XLM_BF16 ? c->flops_bf16 : c->flops_f32; }
+double xlm_cluster_peak(const xlm_cluster *c, xlm_dtype t) {
+  return t == XLM_BF16 ? c->flops_bf16 : c->flops_f32;
+}
 
 double xlm_cluster_product(const xlm_cluster *c, xlm_dtype t, double flops) {
   if (flops <= 0) return 0;

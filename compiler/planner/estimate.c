@@ -1,4 +1,5 @@
-// The estimate of a step: every segment as two streams, then the schedule over all stages, then the optimizer.
+// The estimate of a step: every segment as two streams, then the schedule over all stages, then the
+// optimizer.
 #include "compiler/planner/estimate.h"
 
 // ---- one segment ----
@@ -38,7 +39,8 @@ static double memory_free(const streams *s, const xlm_instr *in) {
   for (int i = 0; i < in->n_out; i++) {
     const xlm_tensor *t = &s->r->tensors[owner(s->r, in->out[i])];
     for (uint32_t k = 0; t->area == XLM_AREA_TEMP && k < s->n_uses; k++)
-      if (s->uses[k].begin < t->offset + t->bytes && t->offset < s->uses[k].end && s->uses[k].until > at) at = s->uses[k].until;
+      if (s->uses[k].begin < t->offset + t->bytes && t->offset < s->uses[k].end && s->uses[k].until > at)
+        at = s->uses[k].until;
   }
   return at;
 }
@@ -64,7 +66,8 @@ static void run_instr(streams *s, const xlm_instr *in, int line, double seconds,
 }
 
 // Who reads each tensor in a segment: kernels (bit 0), collectives (bit 1).
-static uint8_t *find_readers(const xlm_rank_plan *r, const xlm_segment *g, const bool *communicates, xlm_arena *a) {
+static uint8_t *find_readers(const xlm_rank_plan *r, const xlm_segment *g, const bool *communicates,
+                             xlm_arena *a) {
   uint8_t *readers = XLM_NEW_N(a, uint8_t, r->n_tensors);
   for (uint32_t i = 0; i < g->n; i++) {
     const xlm_instr *in = &r->instrs[g->first + i];
@@ -82,8 +85,8 @@ static bool prepares(const xlm_rank_plan *r, const xlm_instr *in, const uint8_t 
   return in->n_in > 0 && in->n_out > 0;
 }
 
-xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r, const xlm_segment *g,
-                                      xlm_arena *a) {
+xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
+                                      const xlm_segment *g, xlm_arena *a) {
   xlm_segment_cost out = {0};
   streams s = {.r = r, .a = a, .written = XLM_NEW_N(a, double, r->n_tensors)};
   bool *communicates = XLM_NEW_N(a, bool, g->n);
@@ -97,7 +100,8 @@ xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, c
   const uint8_t *readers = find_readers(r, g, communicates, a);
   for (uint32_t i = 0; i < g->n; i++) {
     const xlm_instr *in = &r->instrs[g->first + i];
-    run_instr(&s, in, communicates[i] || prepares(r, in, readers) ? COLLECTIVES : KERNELS, seconds[i], out.communication > 0);
+    run_instr(&s, in, communicates[i] || prepares(r, in, readers) ? COLLECTIVES : KERNELS, seconds[i],
+              out.communication > 0);
   }
   out.total = s.free_at[0] > s.free_at[1] ? s.free_at[0] : s.free_at[1];
   return out;
@@ -148,9 +152,11 @@ static void keep_larger(double *at, double x) {
   if (x > *at) *at = x;
 }
 
-static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment *g, const xlm_segment_cost *cost) {
+static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment *g,
+                        const xlm_segment_cost *cost) {
   if (g->kind == XLM_SEG_EVAL) return;
-  double times = g->kind == XLM_SEG_STEP ? 1 : (double)sp->microbatches, serial = cost->compute + cost->communication;
+  double times = g->kind == XLM_SEG_STEP ? 1 : (double)sp->microbatches,
+         serial = cost->compute + cost->communication;
   s->compute += times * cost->compute;
   s->communication += times * cost->communication;
   if (g->kind == XLM_SEG_STEP) {
@@ -175,10 +181,15 @@ static double largest(const double *x, int n) {
   return most;
 }
 
-static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_plan *sp, xlm_estimate *out, xlm_arena *a) {
+static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_plan *sp, xlm_estimate *out,
+                   xlm_arena *a) {
   int parts = sp->stages * sp->chunks;
-  sums s = {XLM_NEW_N(a, xlm_part_cost, parts), XLM_NEW_N(a, xlm_part_cost, parts), XLM_NEW_N(a, double, sp->stages),
-            XLM_NEW_N(a, double, sp->stages), 0, 0};
+  sums s = {XLM_NEW_N(a, xlm_part_cost, parts),
+            XLM_NEW_N(a, xlm_part_cost, parts),
+            XLM_NEW_N(a, double, sp->stages),
+            XLM_NEW_N(a, double, sp->stages),
+            0,
+            0};
   for (uint32_t k = 0; k < p->n_classes; k++) {
     const xlm_rank_plan *r = p->classes[k];
     s.compute = s.communication = 0;
@@ -204,7 +215,8 @@ xlm_estimate xlm_estimate_plan(const xlm_plan *p, const xlm_cluster *c, xlm_aren
   e.times = XLM_NEW_N(a, xlm_slot_time *, sp->stages);
   e.step = xlm_schedule_simulate(sp, s.parts, a, e.times, &e.bubble) + largest(s.optimizer, sp->stages);
   if (e.bubble < 0) e.bubble = 0; // rounding
-  e.step_serial = xlm_schedule_simulate(sp, s.serial, a, NULL, NULL) + largest(s.serial_optimizer, sp->stages);
+  e.step_serial =
+      xlm_schedule_simulate(sp, s.serial, a, NULL, NULL) + largest(s.serial_optimizer, sp->stages);
   e.model_flops = p->model_flops_per_token * e.tokens;
   e.tokens_per_second = e.tokens / e.step;
   e.mfu = e.model_flops / e.step / (xlm_cluster_peak(c, p->dtype) * (double)p->n_ranks);

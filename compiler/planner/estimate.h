@@ -1,5 +1,5 @@
-// What a step of a plan takes on a cluster: an estimate from the plan's own instructions, never a measurement. docs/estimates.md
-// says what is assumed and how far published runs are off.
+// What a step of a plan takes on a cluster: an estimate from the plan's own instructions, never a
+// measurement. docs/estimates.md says what is assumed and how far published runs are off.
 #ifndef XLM_PLANNER_ESTIMATE_H
 #define XLM_PLANNER_ESTIMATE_H
 
@@ -7,23 +7,27 @@
 #include "compiler/planner/schedule.h"
 
 typedef struct xlm_segment_cost { // seconds of one run of a segment
-  double compute;       // kernels, one after the other
-  double communication; // collectives, one after the other
-  double total;         // both streams together: between the larger of the two and their sum
-  double message;       // of what it sends to the next stage
+  double compute;                 // kernels, one after the other
+  double communication;           // collectives, one after the other
+  double total;                   // both streams together: between the larger of the two and their sum
+  double message;                 // of what it sends to the next stage
 } xlm_segment_cost;
 
-// One kernel or collective; a message counts 0 (the schedule waits for it). *communication: which of the two streams.
-double xlm_estimate_instr(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *in,
-                          bool *communication);
+// One kernel or collective; a message counts 0 (the schedule waits for it). *communication: which of the two
+// streams.
+double xlm_estimate_instr(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
+                          const xlm_instr *in, bool *communication);
 // What a message is on its way, along pp; 0 for all but `send`.
-double xlm_estimate_message(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *in);
-// Two streams, each in the order of the plan. A kernel starts when its operands are there; a collective when its operands are
-// there and nobody still uses the memory it writes. Kernels that only prepare weights for a collective go with it.
-xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r, const xlm_segment *s,
-                                      xlm_arena *a);
+double xlm_estimate_message(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
+                            const xlm_instr *in);
+// Two streams, each in the order of the plan. A kernel starts when its operands are there; a collective when
+// its operands are there and nobody still uses the memory it writes. Kernels that only prepare weights for a
+// collective go with it.
+xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
+                                      const xlm_segment *s, xlm_arena *a);
 
-// The share of a packed tensor's rows that is in use when every expert gets equally many; 1 for all other tensors.
+// The share of a packed tensor's rows that is in use when every expert gets equally many; 1 for all other
+// tensors.
 double xlm_estimate_fill(const xlm_rank_plan *r, uint32_t tensor);
 
 typedef struct xlm_estimate {

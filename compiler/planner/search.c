@@ -38,7 +38,8 @@ static void weigh(xlm_candidate *out, const xlm_estimate *e) {
   if (out->exposed < 0) out->exposed = 0;
 }
 
-bool xlm_search_try(const xlm_source *source, const xlm_compile_options *o, const xlm_cluster *cluster, xlm_candidate *out) {
+bool xlm_search_try(const xlm_source *source, const xlm_compile_options *o, const xlm_cluster *cluster,
+                    xlm_candidate *out) {
   *out = (xlm_candidate){.o = *o};
   xlm_arena *a = xlm_arena_new((size_t)4 << 30);
   bool legal = false;
@@ -48,7 +49,8 @@ bool xlm_search_try(const xlm_source *source, const xlm_compile_options *o, cons
     xlm_compiled c = xlm_compile(a, source, o, &d, NULL, NULL);
     legal = c.plan != NULL;
     for (uint32_t i = 0; c.plan && i < c.plan->n_classes; i++)
-      if (c.plan->classes[i]->arena_bytes > out->arena_bytes) out->arena_bytes = c.plan->classes[i]->arena_bytes;
+      if (c.plan->classes[i]->arena_bytes > out->arena_bytes)
+        out->arena_bytes = c.plan->classes[i]->arena_bytes;
     if (c.plan && cluster) {
       xlm_estimate e = xlm_estimate_plan(c.plan, cluster, a);
       weigh(out, &e);
@@ -104,8 +106,11 @@ static void vary_batch(search *s, xlm_layout_choice c) {
 static void vary_mesh(search *s, xlm_layout_choice c, int axis, int64_t left) {
   static const int order[] = {XLM_TP, XLM_PP, XLM_EP, XLM_CP, XLM_DP};
   int which = order[axis];
-  int64_t most[XLM_SEARCH_AXES] = {[XLM_TP] = (int64_t)s->r->cluster->devices_per_node, [XLM_PP] = s->model.rounds,
-                                   [XLM_EP] = s->model.experts, [XLM_CP] = 1, [XLM_DP] = left};
+  int64_t most[XLM_SEARCH_AXES] = {[XLM_TP] = (int64_t)s->r->cluster->devices_per_node,
+                                   [XLM_PP] = s->model.rounds,
+                                   [XLM_EP] = s->model.experts,
+                                   [XLM_CP] = 1,
+                                   [XLM_DP] = left};
   if (axis == XLM_SEARCH_AXES - 1) {
     if (left > 1 && !s->model.uses[XLM_DP]) return;
     c.size[which] = (int32_t)left;
@@ -129,7 +134,8 @@ static int faster_first(const void *pa, const void *pb) {
 
 static int best_first(const void *pa, const void *pb) {
   const xlm_candidate *a = pa, *b = pb;
-  if (a->tokens_per_second != b->tokens_per_second) return a->tokens_per_second < b->tokens_per_second ? 1 : -1;
+  if (a->tokens_per_second != b->tokens_per_second)
+    return a->tokens_per_second < b->tokens_per_second ? 1 : -1;
   if (a->arena_bytes != b->arena_bytes) return a->arena_bytes < b->arena_bytes ? -1 : 1;
   return a->o.zero - b->o.zero;
 }
@@ -142,8 +148,8 @@ static bool same_way(const xlm_layout_choice *a, const xlm_layout_choice *b) {
   return !strcmp(a->schedule, b->schedule) && a->chunks == b->chunks && a->full == b->full;
 }
 
-// Not worth compiling: enough of this mesh and micro batch were found already, so that different ones are tried; or one with
-// the same schedule that should need less did not fit.
+// Not worth compiling: enough of this mesh and micro batch were found already, so that different ones are
+// tried; or one with the same schedule that should need less did not fit.
 static bool skip(const search *s, int64_t i) {
   enum { OF_A_KIND = 3 };
   const option *o = &s->at[i];
@@ -151,7 +157,8 @@ static bool skip(const search *s, int64_t i) {
   for (int64_t k = 0; k < i; k++) {
     const option *before = &s->at[k];
     kin += before->outcome == FITS && same_mesh(&before->choice, &o->choice);
-    if (before->outcome == TOO_LARGE && same_way(&before->choice, &o->choice) && before->bytes <= o->bytes) return true;
+    if (before->outcome == TOO_LARGE && same_way(&before->choice, &o->choice) && before->bytes <= o->bytes)
+      return true;
   }
   return kin >= OF_A_KIND;
 }
@@ -203,7 +210,8 @@ const char *xlm_search_flags(const xlm_compile_options *o, xlm_arena *a) {
   if (axis_size(&o->mesh, "pp") > 1) xlm_text_printf(&t, " --pipeline-schedule %s", o->schedule);
   if (o->chunks > 1) xlm_text_printf(&t, " --chunks %d", o->chunks);
   if (o->zero) xlm_text_printf(&t, " --zero %d", o->zero);
-  if (o->recompute != XLM_RECOMPUTE_MARKED) xlm_text_printf(&t, " --recompute %s", recompute_name(o->recompute));
+  if (o->recompute != XLM_RECOMPUTE_MARKED)
+    xlm_text_printf(&t, " --recompute %s", recompute_name(o->recompute));
   return t.data;
 }
 
@@ -224,7 +232,8 @@ const char *xlm_search_reason(const xlm_search_result *r, xlm_arena *a) {
   for (int i = 1; i < 3; i++)
     if (parts[i].second - parts[i].first > parts[most].second - parts[most].first) most = i;
   if (parts[most].second <= parts[most].first) return "as fast as the second, in less memory";
-  return xlm_arena_printf(a, "its step is %s shorter than that of the second, above all by less %s: %s against %s",
-                          seconds(a, y->step - x->step), parts[most].what, seconds(a, parts[most].first),
-                          seconds(a, parts[most].second));
+  return xlm_arena_printf(
+      a, "its step is %s shorter than that of the second, above all by less %s: %s against %s",
+      seconds(a, y->step - x->step), parts[most].what, seconds(a, parts[most].first),
+      seconds(a, parts[most].second));
 }

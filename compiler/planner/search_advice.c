@@ -17,9 +17,15 @@ static bool raise_zero(xlm_compile_options *o, int level) {
   return true;
 }
 
-static bool zero1(xlm_compile_options *o) { return raise_zero(o, 1); }
-static bool zero2(xlm_compile_options *o) { return raise_zero(o, 2); }
-static bool zero3(xlm_compile_options *o) { return raise_zero(o, 3); }
+static bool zero1(xlm_compile_options *o) {
+  return raise_zero(o, 1);
+}
+static bool zero2(xlm_compile_options *o) {
+  return raise_zero(o, 2);
+}
+static bool zero3(xlm_compile_options *o) {
+  return raise_zero(o, 3);
+}
 
 static bool recompute(xlm_compile_options *o) {
   if (o->recompute == XLM_RECOMPUTE_FULL) return false;
@@ -41,21 +47,26 @@ static bool smaller_batch(xlm_compile_options *o, int64_t by) {
   return true;
 }
 
-static bool half_batch(xlm_compile_options *o) { return smaller_batch(o, 2); }
+static bool half_batch(xlm_compile_options *o) {
+  return smaller_batch(o, 2);
+}
 static bool single_samples(xlm_compile_options *o) {
   int64_t each = o->settings.batch / data_ranks(o);
   return each > 2 && smaller_batch(o, each);
 }
 
-// More tensor parallelism from the same devices: half the data-parallel ranks, each with twice the samples, so twice the
-// microbatches.
+// More tensor parallelism from the same devices: half the data-parallel ranks, each with twice the samples,
+// so twice the microbatches.
 static bool more_tp(xlm_compile_options *o) {
   int32_t *dp = axis_of(&o->mesh, "dp"), *tp = axis_of(&o->mesh, "tp");
   if (!dp || *dp % 2) return false;
   *dp /= 2;
-  if (tp) *tp *= 2;
-  else if (o->mesh.n < XLM_MAX_AXES) o->mesh.axis[o->mesh.n] = "tp", o->mesh.size[o->mesh.n++] = 2;
-  else return false;
+  if (tp)
+    *tp *= 2;
+  else if (o->mesh.n < XLM_MAX_AXES)
+    o->mesh.axis[o->mesh.n] = "tp", o->mesh.size[o->mesh.n++] = 2;
+  else
+    return false;
   if (o->settings.batch % 2) return false;
   o->settings.batch /= 2;
   o->train.microbatches *= 2;
@@ -65,13 +76,17 @@ static bool more_tp(xlm_compile_options *o) {
 // More devices, when nothing else helps.
 static bool double_tp(xlm_compile_options *o) {
   int32_t *tp = axis_of(&o->mesh, "tp");
-  if (tp) *tp *= 2;
-  else if (o->mesh.n < XLM_MAX_AXES) o->mesh.axis[o->mesh.n] = "tp", o->mesh.size[o->mesh.n++] = 2;
-  else return false;
+  if (tp)
+    *tp *= 2;
+  else if (o->mesh.n < XLM_MAX_AXES)
+    o->mesh.axis[o->mesh.n] = "tp", o->mesh.size[o->mesh.n++] = 2;
+  else
+    return false;
   return true;
 }
 
-static change *const changes[] = {zero1, zero2, half_batch, single_samples, recompute, zero3, more_tp, double_tp};
+static change *const changes[] = {zero1,     zero2, half_batch, single_samples,
+                                  recompute, zero3, more_tp,    double_tp};
 enum { CHANGES = sizeof changes / sizeof *changes };
 
 typedef struct advice {
@@ -101,7 +116,8 @@ static void try_one(advice *w, const xlm_compile_options *base) {
 // One on top of the other, until it fits.
 static void try_all(advice *w, const xlm_compile_options *base) {
   xlm_compile_options o = *base;
-  static change *const order[] = {zero2, single_samples, half_batch, recompute, zero3, more_tp, more_tp, double_tp, double_tp, double_tp};
+  static change *const order[] = {zero2,   single_samples, half_batch, recompute, zero3,
+                                  more_tp, more_tp,        double_tp,  double_tp, double_tp};
   for (size_t i = 0; i < sizeof order / sizeof *order && !w->found; i++) {
     xlm_compile_options next = o;
     if (!order[i](&next)) continue;
@@ -110,14 +126,15 @@ static void try_all(advice *w, const xlm_compile_options *base) {
   }
 }
 
-const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o, uint64_t memory_limit,
-                              const xlm_cluster *cluster) {
+const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o,
+                              uint64_t memory_limit, const xlm_cluster *cluster) {
   advice w = {.source = source, .limit = memory_limit, .cluster = cluster};
   xlm_compile_options base = *o;
   base.with_eval = base.with_eval && !base.with_train; // evaluating keeps less than training
   try_one(&w, &base);
   if (!w.found) try_all(&w, &base);
-  if (!w.found) return "nothing tried fits: more ranks (--tp, --pp), a shorter --seq-length or a smaller model would";
+  if (!w.found)
+    return "nothing tried fits: more ranks (--tp, --pp), a shorter --seq-length or a smaller model would";
   const char *bytes = xlm_text_bytes(a, w.best.arena_bytes);
   if (!cluster) return xlm_arena_printf(a, "this fits, with %s: %s", bytes, xlm_search_flags(&w.best.o, a));
   return xlm_arena_printf(a, "the fastest change that fits, %s and %.1f %% MFU: %s", bytes, 100 * w.best.mfu,

@@ -1,5 +1,5 @@
-// Rough figures for many layouts from a few compiled ones: how much memory and time, to within some tens of percent. They decide
-// only what is worth compiling.
+// Rough figures for many layouts from a few compiled ones: how much memory and time, to within some tens of
+// percent. They decide only what is worth compiling.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -40,7 +40,8 @@ static bool rule_names(const xlm_graph *g, const char *axis) {
   return false;
 }
 
-static int64_t smallest_split(const xlm_graph *g, const char *axis) { // size of the smallest dimension only this axis splits
+static int64_t smallest_split(const xlm_graph *g,
+                              const char *axis) { // size of the smallest dimension only this axis splits
   int64_t least = 0;
   for (uint32_t i = 0; i < g->n_rules; i++) {
     if (g->rules[i].n_axes != 1 || strcmp(g->rules[i].axis[0], axis)) continue;
@@ -75,8 +76,10 @@ static void read_graph(const xlm_graph *g, xlm_rough *out) {
   out->experts = smallest_split(g, "ep");
 }
 
-static xlm_compiled compile_one(xlm_arena *a, const xlm_search_request *r, bool full, int tp, xlm_error *err) {
-  xlm_layout_choice c = {.size = {1, 1, 1, 1, tp}, .micro = 1, .microbatches = 2, .schedule = "1f1b", .chunks = 1, .full = full};
+static xlm_compiled compile_one(xlm_arena *a, const xlm_search_request *r, bool full, int tp,
+                                xlm_error *err) {
+  xlm_layout_choice c = {
+      .size = {1, 1, 1, 1, tp}, .micro = 1, .microbatches = 2, .schedule = "1f1b", .chunks = 1, .full = full};
   xlm_compile_options o = xlm_choice_options(r->base, &c);
   xlm_diags d;
   xlm_diags_init(&d, a, r->source);
@@ -119,7 +122,8 @@ static double parameters_of_rank(const xlm_rough *m, const xlm_layout_choice *c)
   return dense / parts + m->expert_parameters / parts / c->size[XLM_EP];
 }
 
-static double in_flight(const xlm_layout_choice *c) { // microbatches, of which the first stage keeps activations
+static double
+in_flight(const xlm_layout_choice *c) { // microbatches, of which the first stage keeps activations
   double pp = c->size[XLM_PP], chunks = c->chunks > 1 ? c->chunks : 1;
   double n = chunks > 1 ? pp + (pp - 1) / chunks : pp;
   return n < (double)c->microbatches ? n : (double)c->microbatches;
@@ -131,7 +135,8 @@ double xlm_rough_bytes(const xlm_rough *m, const xlm_layout_choice *c) {
   const int from[] = {3, 2, 1};    // split at this level of ZeRO
   for (int i = 0; i < 3; i++) bytes += p * size[i] / (c->zero >= from[i] ? dp : 1);
   double samples = (double)c->micro * in_flight(c) / c->size[XLM_PP];
-  bool split = !strcmp(c->schedule, "zb-h1"); // what the gradients of weights need is kept until W, recomputed or not
+  bool split =
+      !strcmp(c->schedule, "zb-h1"); // what the gradients of weights need is kept until W, recomputed or not
   double kept = split ? 1.5 * m->activations[0] : m->activations[c->full];
   return bytes + kept * samples / ((double)c->size[XLM_TP] * c->size[XLM_CP]);
 }
@@ -148,7 +153,8 @@ double xlm_rough_seconds(const xlm_rough *m, const xlm_search_request *r, const 
   double p = parameters_of_rank(m, c) * 4, n = (double)c->microbatches;
   double samples = (double)c->micro * n; // that pass through this rank
   double share = samples / ((double)c->size[XLM_TP] * c->size[XLM_PP] * c->size[XLM_CP]);
-  double compute = share * m->forward_flops * (c->full ? 4 : 3) / (xlm_cluster_peak(k, r->base->settings.dtype) * k->gemm_large);
+  double compute = share * m->forward_flops * (c->full ? 4 : 3) /
+                   (xlm_cluster_peak(k, r->base->settings.dtype) * k->gemm_large);
   double tp = c->size[XLM_TP], dp_bytes = 2 * p;
   uint32_t dp_axis = 0, tp_axis = 0;
   for (int i = 0; i < mesh.n; i++) {

@@ -1,6 +1,6 @@
 // Where the boxes of a graph stand: blocks that open to what is in them, top to bottom. Each open block is
 // laid out on its own: what flows in and out are ports on its border, long edges are led around boxes through
-// placeholders, and boxes of a row are moved as near as they can be to what they are connected to.
+// waypoints, and boxes of a row are moved as near as they can be to what they are connected to.
 
 const GAP = 26, ROW = 34, PAD = 12, PORT = 8;
 
@@ -273,7 +273,7 @@ function pullDown(nodes, edges) {
   }
 }
 
-// Where a box wants to be: under (or above) what it is connected to, port over port. Placeholders of long
+// Where a box wants to be: under (or above) what it is connected to, port over port. Waypoints of long
 // edges give way to boxes.
 function wish(n, links) {
   let list = links.get(n) || [];
@@ -319,7 +319,7 @@ function placeRows(rows, wires) {
   straighten(rows, wires);
 }
 
-// Long edges go straight down along the outermost of their placeholders, where there is room.
+// Long edges go straight down along the outermost of their waypoints, where there is room.
 function straighten(rows, wires) {
   const at = new Map();
   for (const w of wires) {

@@ -33,23 +33,25 @@ xlm_stage_row *xlm_report_stages(const xlm_plan *p, xlm_arena *a, int *n);
 
 typedef struct xlm_traffic_row { // what one rank sends in one step; the most over the stages
   uint32_t axes;
-  int axis;            // they are counted to
+  int axis;               // they are counted to
   const char *op, *value; // value: the tensor or, unnamed, the scope, rounds as `*`
   uint32_t line;
   int64_t count;
-  uint64_t bytes;      // of one
-  double seconds;      // of all, on the cluster; 0 without
+  uint64_t bytes; // of one
+  double seconds; // of all, on the cluster; 0 without
 } xlm_traffic_row;
-xlm_traffic_row *xlm_report_traffic(const xlm_plan *p, const xlm_cluster *c, xlm_arena *a, uint32_t *n); // per axis, most bytes first
-const char *xlm_report_axes(const xlm_mesh *m, uint32_t axes, xlm_arena *a);                             // "dp, ep"
+xlm_traffic_row *xlm_report_traffic(const xlm_plan *p, const xlm_cluster *c, xlm_arena *a,
+                                    uint32_t *n);                            // per axis, most bytes first
+const char *xlm_report_axes(const xlm_mesh *m, uint32_t axes, xlm_arena *a); // "dp, ep"
 
-typedef struct xlm_experts { // memory of packed rows at the peak of the rank with most
+typedef struct xlm_experts {      // memory of packed rows at the peak of the rank with most
   uint64_t worst, balanced;       // bytes of the packed tensors
   uint64_t arena, arena_balanced; // and of everything on that rank
 } xlm_experts;
 xlm_experts xlm_report_experts(const xlm_plan *p, xlm_arena *a); // zeros when nothing is packed
 
-// The line an instruction comes from; without one of its own (gradients, updates) that of its first operand. 0 = none.
+// The line an instruction comes from; without one of its own (gradients, updates) that of its first operand.
+// 0 = none.
 uint32_t xlm_report_line_of(const xlm_rank_plan *r, const xlm_instr *in);
 // What the first operand is called, or the scope.
 const char *xlm_report_value_of(const xlm_rank_plan *r, const xlm_instr *in);

@@ -1,4 +1,5 @@
-// `xlmc plan` for many ranks: a table of stages, whether it fits, what is communicated and why, and the estimate.
+// `xlmc plan` for many ranks: a table of stages, whether it fits, what is communicated and why, and the
+// estimate.
 #include <string.h>
 
 #include "compiler/report/plan_page.h"
@@ -14,11 +15,14 @@ typedef struct page {
 
 static void header(page *g) {
   const xlm_plan *p = g->p;
-  xlm_text_printf(g->t, "%s%s%s  %s parameters  %s   %s ranks", p->model, p->preset ? " " : "", p->preset ? p->preset : "",
-                  xlm_text_count(g->a, p->parameters), xlm_dtype_name(p->dtype), xlm_text_thousands(g->a, p->n_ranks));
-  for (int i = 0; i < p->mesh.n; i++) xlm_text_printf(g->t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
-  xlm_text_printf(g->t, "   %lld x %lld tokens per step, %lld microbatch%s", (long long)(p->batch * p->microbatches),
-                  (long long)p->seq, (long long)p->microbatches, p->microbatches == 1 ? "" : "es");
+  xlm_text_printf(g->t, "%s%s%s  %s parameters  %s   %s ranks", p->model, p->preset ? " " : "",
+                  p->preset ? p->preset : "", xlm_text_count(g->a, p->parameters), xlm_dtype_name(p->dtype),
+                  xlm_text_thousands(g->a, p->n_ranks));
+  for (int i = 0; i < p->mesh.n; i++)
+    xlm_text_printf(g->t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
+  xlm_text_printf(g->t, "   %lld x %lld tokens per step, %lld microbatch%s",
+                  (long long)(p->batch * p->microbatches), (long long)p->seq, (long long)p->microbatches,
+                  p->microbatches == 1 ? "" : "es");
   if (g->o->schedule && g->n_stages > 1) xlm_text_printf(g->t, ", %s", g->o->schedule);
   xlm_text_add(g->t, "\n\n");
 }
@@ -32,8 +36,9 @@ typedef struct column {
 
 #define BIT(c) (1u << XLM_CLASS_##c)
 static const column columns[] = {
-    {"params", BIT(PARAMETER)},     {"grads", BIT(GRADIENT)}, {"optim", BIT(OPTIMIZER)}, {"activations", BIT(ACTIVATION)},
-    {"comm", BIT(COMM)},            {"workspace", BIT(WORKSPACE)}, {"other", BIT(STATE) | BIT(IO)},
+    {"params", BIT(PARAMETER)},       {"grads", BIT(GRADIENT)}, {"optim", BIT(OPTIMIZER)},
+    {"activations", BIT(ACTIVATION)}, {"comm", BIT(COMM)},      {"workspace", BIT(WORKSPACE)},
+    {"other", BIT(STATE) | BIT(IO)},
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
@@ -68,8 +73,7 @@ static void stage_table(page *g) {
       for (int k = 0; k < XLM_CLASSES; k++) bytes += columns[c].classes >> k & 1 ? r->class_bytes[k] : 0;
       xlm_text_printf(g->t, "%11s ", xlm_text_bytes(g->a, bytes));
     }
-    xlm_text_printf(g->t, "%11s  %s\n", xlm_text_bytes(g->a, r->arena_bytes),
-                    r->n_instrs ? where(g, r) : "");
+    xlm_text_printf(g->t, "%11s  %s\n", xlm_text_bytes(g->a, r->arena_bytes), r->n_instrs ? where(g, r) : "");
   }
 }
 
@@ -84,31 +88,35 @@ static void fits(page *g) {
   int s = fullest(g);
   uint64_t need = g->stage[s].rank->arena_bytes, limit = g->o->memory_limit;
   if (!limit)
-    xlm_text_printf(g->t, "the fullest rank, of stage %d, needs %s; --memory-limit or --cluster says whether that fits\n", s,
-                    xlm_text_bytes(g->a, need));
+    xlm_text_printf(
+        g->t, "the fullest rank, of stage %d, needs %s; --memory-limit or --cluster says whether that fits\n",
+        s, xlm_text_bytes(g->a, need));
   else if (need <= limit)
     xlm_text_printf(g->t, "FITS  %s on every rank, %s free on the fullest\n", xlm_text_bytes(g->a, limit),
                     xlm_text_bytes(g->a, limit - need));
   else
-    xlm_text_printf(g->t, "DOES NOT FIT  stage %d needs %s, %s over the %s of a rank\n", s, xlm_text_bytes(g->a, need),
-                    xlm_text_bytes(g->a, need - limit), xlm_text_bytes(g->a, limit));
+    xlm_text_printf(g->t, "DOES NOT FIT  stage %d needs %s, %s over the %s of a rank\n", s,
+                    xlm_text_bytes(g->a, need), xlm_text_bytes(g->a, need - limit),
+                    xlm_text_bytes(g->a, limit));
   if (g->o->advice) xlm_text_printf(g->t, "  %s\n", g->o->advice);
 }
 
 static void experts(page *g) {
   xlm_experts e = xlm_report_experts(g->p, g->a);
   if (!e.worst) return;
-  xlm_text_printf(g->t, "experts  rows routed to experts: %s with a balanced router, %s planned for the worst case; the rank "
-                  "%s and %s\n",
-                  xlm_text_bytes(g->a, e.balanced), xlm_text_bytes(g->a, e.worst), xlm_text_bytes(g->a, e.arena_balanced),
-                  xlm_text_bytes(g->a, e.arena));
+  xlm_text_printf(
+      g->t,
+      "experts  rows routed to experts: %s with a balanced router, %s planned for the worst case; the rank "
+      "%s and %s\n",
+      xlm_text_bytes(g->a, e.balanced), xlm_text_bytes(g->a, e.worst), xlm_text_bytes(g->a, e.arena_balanced),
+      xlm_text_bytes(g->a, e.arena));
 }
 
 // ---- communication ----
 
 static void traffic_row(page *g, const xlm_traffic_row *r) {
-  xlm_text_printf(g->t, "%-6s %-15s %7lld x %-11s", xlm_report_axes(&g->p->mesh, r->axes, g->a), r->op, (long long)r->count,
-                  xlm_text_bytes(g->a, r->bytes));
+  xlm_text_printf(g->t, "%-6s %-15s %7lld x %-11s", xlm_report_axes(&g->p->mesh, r->axes, g->a), r->op,
+                  (long long)r->count, xlm_text_bytes(g->a, r->bytes));
   xlm_text_printf(g->t, " %-30s", *r->value ? r->value : "-");
   if (r->line) xlm_text_printf(g->t, " %s:%u", g->p->source_path, r->line);
   const char *line = xlm_report_line(g->o->source, r->line, 48, g->a);
@@ -124,11 +132,14 @@ static void traffic_rows(page *g, const xlm_traffic_row *rows, uint32_t n) {
   uint64_t rest = 0, rest_rows = 0;
   for (uint32_t i = 0; i < n; i++) {
     of_axis = i && rows[i].axis == rows[i - 1].axis ? of_axis + 1 : 0;
-    if (of_axis < each) traffic_row(g, &rows[i]);
-    else rest += rows[i].bytes * (uint64_t)rows[i].count, rest_rows++;
+    if (of_axis < each)
+      traffic_row(g, &rows[i]);
+    else
+      rest += rows[i].bytes * (uint64_t)rows[i].count, rest_rows++;
   }
   if (rest_rows)
-    xlm_text_printf(g->t, "and %llu smaller kinds, %s together\n", (unsigned long long)rest_rows, xlm_text_bytes(g->a, rest));
+    xlm_text_printf(g->t, "and %llu smaller kinds, %s together\n", (unsigned long long)rest_rows,
+                    xlm_text_bytes(g->a, rest));
 }
 
 static void axis_totals(page *g, const xlm_traffic_row *rows, uint32_t n) {
@@ -138,7 +149,8 @@ static void axis_totals(page *g, const xlm_traffic_row *rows, uint32_t n) {
     double seconds = 0;
     for (k = i; k < n && rows[k].axis == rows[i].axis; k++)
       bytes += rows[k].bytes * (uint64_t)rows[k].count, seconds += rows[k].seconds;
-    xlm_text_printf(g->t, "%s  %s %s", i ? "," : "", g->p->mesh.axis[rows[i].axis], xlm_text_bytes(g->a, bytes));
+    xlm_text_printf(g->t, "%s  %s %s", i ? "," : "", g->p->mesh.axis[rows[i].axis],
+                    xlm_text_bytes(g->a, bytes));
     if (seconds > 0) xlm_text_printf(g->t, " in %s", xlm_report_seconds(g->a, seconds));
   }
   xlm_text_add(g->t, "\n");
@@ -151,8 +163,8 @@ static void communication(page *g) {
   if (!n) xlm_text_add(g->t, "none\n");
   traffic_rows(g, rows, n);
   if (n) axis_totals(g, rows, n);
-  xlm_text_printf(g->t, "verified: %s ranks, %s operations matched, no cycle\n", xlm_text_thousands(g->a, g->p->n_ranks),
-                  xlm_text_thousands(g->a, g->o->verified));
+  xlm_text_printf(g->t, "verified: %s ranks, %s operations matched, no cycle\n",
+                  xlm_text_thousands(g->a, g->p->n_ranks), xlm_text_thousands(g->a, g->o->verified));
 }
 
 // ---- the estimate ----
@@ -163,14 +175,18 @@ void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *o, xlm_text *t)
   if (!e) return;
   xlm_text_printf(t, "\nestimate on %s  ", o->cluster->name);
   if (e->schedule->stages > 1) xlm_text_printf(t, "bubble %.1f %%   ", 100 * e->bubble);
-  xlm_text_printf(t, "step %s   %s tokens/s", xlm_report_seconds(a, e->step), xlm_text_count(a, e->tokens_per_second));
-  if (p->n_ranks > 1) xlm_text_printf(t, ", %s per rank", xlm_text_count(a, e->tokens_per_second / p->n_ranks));
+  xlm_text_printf(t, "step %s   %s tokens/s", xlm_report_seconds(a, e->step),
+                  xlm_text_count(a, e->tokens_per_second));
+  if (p->n_ranks > 1)
+    xlm_text_printf(t, ", %s per rank", xlm_text_count(a, e->tokens_per_second / p->n_ranks));
   xlm_text_printf(t, "   %.1f %% MFU\n", 100 * e->mfu);
   xlm_text_printf(t, "  the busiest rank computes for %s", xlm_report_seconds(a, e->compute));
   if (e->communication > 0) {
     xlm_text_printf(t, " and communicates for %s", xlm_report_seconds(a, e->communication));
-    xlm_text_printf(t, ";\n  a collective runs beside kernels when its operands are there and its memory is free; one after the "
-                       "other the step takes %s",
+    xlm_text_printf(t,
+                    ";\n  a collective runs beside kernels when its operands are there and its memory is "
+                    "free; one after the "
+                    "other the step takes %s",
                     xlm_report_seconds(a, e->step_serial));
   }
   xlm_text_add(t, "\n");
@@ -184,8 +200,9 @@ void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *o, xlm_text *
   fits(&g);
   experts(&g);
   communication(&g);
-  xlm_text_printf(out, "\nmodel FLOPs  %s per token, forward and backward; %s per step\n",
-                  xlm_text_count(g.a, p->model_flops_per_token),
-                  xlm_text_count(g.a, p->model_flops_per_token * (double)(p->batch * p->microbatches * p->seq)));
+  xlm_text_printf(
+      out, "\nmodel FLOPs  %s per token, forward and backward; %s per step\n",
+      xlm_text_count(g.a, p->model_flops_per_token),
+      xlm_text_count(g.a, p->model_flops_per_token * (double)(p->batch * p->microbatches * p->seq)));
   xlm_report_estimate(p, o, out);
 }

@@ -4,11 +4,14 @@
 
 #include "compiler/report/plan_page.h"
 
-static json_t *number(uint64_t n) { return json_integer((json_int_t)n); }
+static json_t *number(uint64_t n) {
+  return json_integer((json_int_t)n);
+}
 
 static json_t *mesh(const xlm_mesh *m) {
   json_t *list = json_array();
-  for (int i = 0; i < m->n; i++) json_array_append_new(list, json_pack("{s:s, s:i}", "axis", m->axis[i], "size", (int)m->size[i]));
+  for (int i = 0; i < m->n; i++)
+    json_array_append_new(list, json_pack("{s:s, s:i}", "axis", m->axis[i], "size", (int)m->size[i]));
   return list;
 }
 
@@ -18,13 +21,15 @@ static json_t *stage(const xlm_plan *p, int number_of, const xlm_stage_row *row)
   json_object_set_new(out, "stage", json_integer(number_of));
   json_object_set_new(out, "class", number(row->class));
   json_object_set_new(out, "rounds", json_string(row->rounds));
-  for (int c = 0; c < XLM_CLASSES; c++) json_object_set_new(bytes, xlm_class_name((xlm_class)c), number(r->class_bytes[c]));
+  for (int c = 0; c < XLM_CLASSES; c++)
+    json_object_set_new(bytes, xlm_class_name((xlm_class)c), number(r->class_bytes[c]));
   json_object_set_new(out, "class_bytes", bytes);
   json_object_set_new(out, "arena_bytes", number(r->arena_bytes));
   if (!r->n_instrs) return out;
   const xlm_instr *in = &r->instrs[r->peak_instr];
-  json_object_set_new(out, "peak", json_pack("{s:s, s:s, s:s, s:I}", "op", in->op, "scope", in->scope, "file", p->source_path,
-                                             "line", (json_int_t)in->line));
+  json_object_set_new(out, "peak",
+                      json_pack("{s:s, s:s, s:s, s:I}", "op", in->op, "scope", in->scope, "file",
+                                p->source_path, "line", (json_int_t)in->line));
   return out;
 }
 
@@ -42,9 +47,9 @@ static json_t *communication(const xlm_plan *p, const xlm_plan_page *o, xlm_aren
   json_t *list = json_array();
   for (uint32_t i = 0; i < n; i++) {
     const xlm_traffic_row *r = &rows[i];
-    json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "axes", xlm_report_axes(&p->mesh, r->axes, a), "op", r->op,
-                            "value", r->value, "line", (json_int_t)r->line, "count", (json_int_t)r->count, "bytes",
-                            (json_int_t)r->bytes);
+    json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "axes", xlm_report_axes(&p->mesh, r->axes, a),
+                            "op", r->op, "value", r->value, "line", (json_int_t)r->line, "count",
+                            (json_int_t)r->count, "bytes", (json_int_t)r->bytes);
     if (o->cluster) json_object_set_new(row, "seconds", json_real(r->seconds));
     json_array_append_new(list, row);
   }
@@ -55,20 +60,22 @@ static json_t *estimate(const xlm_plan_page *o) {
   const xlm_estimate *e = o->estimate;
   json_t *parts = json_array(), *optimizer = json_array();
   for (int i = 0; i < e->schedule->stages * e->schedule->chunks; i++)
-    json_array_append_new(parts, json_pack("{s:f, s:f, s:f, s:f}", "f", e->parts[i].f, "b", e->parts[i].b, "w", e->parts[i].w,
-                                           "send", e->parts[i].send));
+    json_array_append_new(parts, json_pack("{s:f, s:f, s:f, s:f}", "f", e->parts[i].f, "b", e->parts[i].b,
+                                           "w", e->parts[i].w, "send", e->parts[i].send));
   for (int s = 0; s < e->schedule->stages; s++) json_array_append_new(optimizer, json_real(e->optimizer[s]));
-  return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "cluster", o->cluster->name, "step_seconds", e->step,
-                   "serial_step_seconds", e->step_serial, "bubble", e->bubble, "compute_seconds", e->compute,
-                   "communication_seconds", e->communication, "tokens_per_second", e->tokens_per_second, "mfu", e->mfu, "parts",
-                   parts, "optimizer_seconds", optimizer);
+  return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "cluster", o->cluster->name,
+                   "step_seconds", e->step, "serial_step_seconds", e->step_serial, "bubble", e->bubble,
+                   "compute_seconds", e->compute, "communication_seconds", e->communication,
+                   "tokens_per_second", e->tokens_per_second, "mfu", e->mfu, "parts", parts,
+                   "optimizer_seconds", optimizer);
 }
 
 static json_t *experts(const xlm_plan *p, xlm_arena *a) {
   xlm_experts e = xlm_report_experts(p, a);
   if (!e.worst) return json_null();
-  return json_pack("{s:I, s:I, s:I, s:I}", "balanced_bytes", (json_int_t)e.balanced, "worst_bytes", (json_int_t)e.worst,
-                   "arena_balanced_bytes", (json_int_t)e.arena_balanced, "arena_bytes", (json_int_t)e.arena);
+  return json_pack("{s:I, s:I, s:I, s:I}", "balanced_bytes", (json_int_t)e.balanced, "worst_bytes",
+                   (json_int_t)e.worst, "arena_balanced_bytes", (json_int_t)e.arena_balanced, "arena_bytes",
+                   (json_int_t)e.arena);
 }
 
 static uint64_t fullest(const xlm_plan *p) {
@@ -97,7 +104,8 @@ void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *o, xlm_t
   json_object_set_new(top, "stages", stages(p, a));
   json_object_set_new(top, "experts", experts(p, a));
   json_object_set_new(top, "memory_limit", o->memory_limit ? number(o->memory_limit) : json_null());
-  json_object_set_new(top, "fits", o->memory_limit ? json_boolean(fullest(p) <= o->memory_limit) : json_null());
+  json_object_set_new(top, "fits",
+                      o->memory_limit ? json_boolean(fullest(p) <= o->memory_limit) : json_null());
   json_object_set_new(top, "advice", o->advice ? json_string(o->advice) : json_null());
   json_object_set_new(top, "communication", communication(p, o, a));
   json_object_set_new(top, "verified_operations", json_integer(o->verified));

@@ -7,7 +7,9 @@
 
 // ---- stages ----
 
-static int by_number(const void *a, const void *b) { return *(const int *)a < *(const int *)b ? -1 : *(const int *)a > *(const int *)b; }
+static int by_number(const void *a, const void *b) {
+  return *(const int *)a < *(const int *)b ? -1 : *(const int *)a > *(const int *)b;
+}
 
 // The number in "layers.3.attention"; -1 when the scope has none.
 static int round_of(const char *scope) {
@@ -35,7 +37,8 @@ static const char *rounds_of(const xlm_rank_plan *r, xlm_arena *a) {
     const xlm_segment *g = &r->segments[s];
     for (uint32_t i = g->first; g->kind == XLM_SEG_F && i < g->first + g->n; i++) {
       int k = round_of(r->instrs[i].scope);
-      bool message = !strcmp(r->instrs[i].op, "recv") || !strcmp(r->instrs[i].op, "send"); // named after where it comes from
+      bool message = !strcmp(r->instrs[i].op, "recv") ||
+                     !strcmp(r->instrs[i].op, "send"); // named after where it comes from
       if (k < 0 || k == last || message) continue;
       XLM_PUSH(a, seen, n, cap, k);
       last = k;
@@ -52,7 +55,8 @@ xlm_stage_row *xlm_report_stages(const xlm_plan *p, xlm_arena *a, int *n) {
   xlm_stage_row *rows = XLM_NEW_N(a, xlm_stage_row, *n);
   for (uint32_t c = 0; c < p->n_classes; c++) {
     xlm_stage_row *row = &rows[p->classes[c]->stage];
-    if (!row->rank || p->classes[c]->arena_bytes > row->rank->arena_bytes) row->rank = p->classes[c], row->class = c;
+    if (!row->rank || p->classes[c]->arena_bytes > row->rank->arena_bytes)
+      row->rank = p->classes[c], row->class = c;
   }
   for (int s = 0; s < *n; s++) rows[s].rounds = rounds_of(rows[s].rank, a);
   return rows;
@@ -97,7 +101,8 @@ uint32_t xlm_report_line_of(const xlm_rank_plan *r, const xlm_instr *in) {
 }
 
 static bool same(const xlm_traffic_row *a, const xlm_traffic_row *b) {
-  return a->axes == b->axes && a->line == b->line && a->bytes == b->bytes && !strcmp(a->op, b->op) && !strcmp(a->value, b->value);
+  return a->axes == b->axes && a->line == b->line && a->bytes == b->bytes && !strcmp(a->op, b->op) &&
+         !strcmp(a->value, b->value);
 }
 
 static void add(traffic *t, uint32_t from, xlm_traffic_row row) {
@@ -120,7 +125,8 @@ static void add_instr(traffic *t, uint32_t from, const xlm_rank_plan *r, const x
   if (!row.axes) row.axes = 1u << row.axis;
   row.value = pattern(t->a, xlm_report_value_of(r, in));
   if (t->c)
-    row.seconds = (double)times * (xlm_estimate_instr(t->c, t->p, r, in, &communication) + xlm_estimate_message(t->c, t->p, r, in));
+    row.seconds = (double)times * (xlm_estimate_instr(t->c, t->p, r, in, &communication) +
+                                   xlm_estimate_message(t->c, t->p, r, in));
   add(t, from, row);
 }
 
@@ -135,8 +141,10 @@ static void add_stage(traffic *t, const xlm_rank_plan *r) {
   for (uint32_t i = from; i < t->n; i++) {
     uint32_t k = 0;
     while (k < from && !same(&t->at[k], &t->at[i])) k++;
-    if (k == from) t->at[kept++] = t->at[i];
-    else if (t->at[i].count > t->at[k].count) t->at[k] = t->at[i];
+    if (k == from)
+      t->at[kept++] = t->at[i];
+    else if (t->at[i].count > t->at[k].count)
+      t->at[k] = t->at[i];
   }
   t->n = kept;
 }
@@ -194,7 +202,8 @@ static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   life *lives = XLM_NEW_N(a, life, r->n_tensors);
   for (uint32_t t = 0; t < r->n_tensors; t++) lives[t] = (life){UINT32_MAX, 0};
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = r->segments[s].first; r->segments[s].kind != XLM_SEG_EVAL && i < r->segments[s].first + r->segments[s].n; i++) {
+    for (uint32_t i = r->segments[s].first;
+         r->segments[s].kind != XLM_SEG_EVAL && i < r->segments[s].first + r->segments[s].n; i++) {
       const xlm_instr *in = &r->instrs[i];
       for (int k = 0; k < in->n_in; k++) touch(r, lives, in->in[k], i);
       for (int k = 0; k < in->n_out; k++) touch(r, lives, in->out[k], i);
@@ -211,7 +220,8 @@ static void add_live(live *l, const xlm_rank_plan *r, uint32_t t, double sign) {
   if (packed) l->packed += bytes, l->packed_balanced += bytes * fill;
 }
 
-// What is alive when most is, each moment of one microbatch's way; slots count for all microbatches in flight.
+// What is alive when most is, each moment of one microbatch's way; slots count for all microbatches in
+// flight.
 static live peak_of(const xlm_rank_plan *r, xlm_arena *a, bool *any) {
   life *lives = find_lives(r, a);
   live *delta = XLM_NEW_N(a, live, r->n_instrs + 2), now = {0}, most = {0};

@@ -1,4 +1,5 @@
-// The planned step as a trace: the times that the estimate's schedule gives, with the messages between neighbouring parts.
+// The planned step as a trace: the times that the estimate's schedule gives, with the messages between
+// neighbouring parts.
 #include "compiler/report/trace.h"
 
 #include "runtime/plan/mesh.h"
@@ -12,7 +13,9 @@ typedef struct tracer {
   int64_t messages;
 } tracer;
 
-static int64_t rank_of(const tracer *w, int stage) { return xlm_mesh_rank(&w->p->mesh, w->stage[stage]->coord); }
+static int64_t rank_of(const tracer *w, int stage) {
+  return xlm_mesh_rank(&w->p->mesh, w->stage[stage]->coord);
+}
 
 static void slices(tracer *w, int stage, double pipeline_end) {
   const xlm_rank_plan *r = w->stage[stage];
@@ -23,7 +26,8 @@ static void slices(tracer *w, int stage, double pipeline_end) {
     if (g->kind == XLM_SEG_STEP) at = (xlm_slot_time){pipeline_end, pipeline_end + w->e->optimizer[stage]};
     if (g->kind <= XLM_SEG_B)
       w->ran[g->kind][(g->chunk * s->stages + stage) * s->microbatches + r->schedule[i].microbatch] = at;
-    xlm_trace_slice(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), g, r->schedule[i].microbatch, s->chunks, at.start, at.end);
+    xlm_trace_slice(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), g, r->schedule[i].microbatch, s->chunks,
+                    at.start, at.end);
   }
 }
 
@@ -31,7 +35,8 @@ static void messages(tracer *w, int part) { // between `part` and the next, ther
   const xlm_schedule_plan *s = w->e->schedule;
   int64_t low = rank_of(w, part % s->stages), high = rank_of(w, (part + 1) % s->stages);
   for (int64_t m = 0; m < s->microbatches; m++) {
-    xlm_slot_time *f = &w->ran[XLM_SEG_F][part * s->microbatches + m], *b = &w->ran[XLM_SEG_B][part * s->microbatches + m];
+    xlm_slot_time *f = &w->ran[XLM_SEG_F][part * s->microbatches + m],
+                  *b = &w->ran[XLM_SEG_B][part * s->microbatches + m];
     xlm_trace_message(w->t, XLM_TRACE_PLANNED, w->messages++, low, f->end, high, f[s->microbatches].start);
     xlm_trace_message(w->t, XLM_TRACE_PLANNED, w->messages++, high, b[s->microbatches].end, low, b->start);
   }
@@ -42,7 +47,8 @@ void xlm_report_trace(const xlm_plan *p, const xlm_estimate *e, xlm_text *out) {
   int parts = s->stages * s->chunks;
   tracer w = {.p = p, .e = e, .t = out, .stage = XLM_NEW_N(out->arena, const xlm_rank_plan *, s->stages)};
   for (int k = 0; k < 2; k++) w.ran[k] = XLM_NEW_N(out->arena, xlm_slot_time, parts * s->microbatches);
-  for (uint32_t c = p->n_classes; c-- > 0;) w.stage[p->classes[c]->stage] = p->classes[c]; // the first of each
+  for (uint32_t c = p->n_classes; c-- > 0;)
+    w.stage[p->classes[c]->stage] = p->classes[c]; // the first of each
   double end = 0;
   for (int st = 0; st < s->stages; st++)
     for (uint32_t i = 0; i < s->stage[st].n; i++)

@@ -70,7 +70,7 @@ ATTEND_INLINE lanes lanes_exp2(lanes x) {
   p = lanes_fma(p, f, lanes_splat(2.402264791363012e-1f));
   p = lanes_fma(p, f, lanes_splat(6.931472028550421e-1f));
   p = lanes_fma(p, f, lanes_splat(1.0f));
-  return (lanes)((ilanes)p + ((ilanes)t << 23));
+  return (lanes)((ulanes)p + ((ulanes)t << 23)); // wraps for what is not a number
 }
 
 // tanh by the rational function of Eigen (ptanh_float), a few units in the last place.

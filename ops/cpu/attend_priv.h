@@ -160,6 +160,7 @@ static inline int64_t attend_pieces(int64_t units, int workers, int64_t most) {
 typedef float lanes __attribute__((vector_size(VL * 4)));
 typedef float lanes_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef int32_t ilanes __attribute__((vector_size(VL * 4)));
+typedef uint32_t ulanes __attribute__((vector_size(VL * 4)));
 
 ATTEND_INLINE lanes lanes_load(const float *p) {
   return *(const lanes_u *)p;

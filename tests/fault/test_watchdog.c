@@ -14,8 +14,7 @@
 #include "tests/train/train_util.h"
 #include "tools/xlmrun/watchdog.c" // of a tool, not of a library
 
-static xlm_team *open_team(void) {
-  xlm_arena *a = xlm_arena_new(0);
+static xlm_team *open_team(xlm_arena *a) {
   toy_options o = toy_defaults("llama");
   xlm_compile_options c = toy_compile_options(a, &o);
   xlm_error err = {0};
@@ -29,13 +28,13 @@ static xlm_team *open_team(void) {
 
 static xlm_status stuck(void *arg, xlm_exec *e, int64_t microbatch, int32_t slot, xlm_error *err) {
   (void)e, (void)microbatch, (void)slot, (void)err;
-  while (arg) pause();
+  while (arg) (void)pause();
   return XLM_OK;
 }
 
 static void run_child(int out) {
   dup2(out, STDERR_FILENO);
-  xlm_team *team = open_team();
+  xlm_team *team = open_team(xlm_arena_new(0));
   xlm_error err;
   void *args[2] = {NULL, team}; // rank 1 is the stuck one
   watchdog_start(team, 1);
@@ -63,7 +62,8 @@ static void test_stuck_rank(void **state) {
 
 static void test_no_failure(void **state) {
   (void)state;
-  xlm_team *team = open_team();
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_team *team = open_team(a);
   xlm_error err;
   watchdog *w = watchdog_start(team, 0.3);
   assert_non_null(w);
@@ -72,6 +72,7 @@ static void test_no_failure(void **state) {
   usleep(700000);
   watchdog_stop(w);
   xlm_team_close(team);
+  xlm_arena_free(a);
 }
 
 int main(void) {

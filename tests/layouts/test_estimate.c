@@ -1,4 +1,5 @@
-// Clusters and estimates: files with mistakes, formulas against figures worked out by hand, and what must hold of every estimate.
+// Clusters and estimates: files with mistakes, formulas against figures worked out by hand, and what must
+// hold of every estimate.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,13 +18,14 @@
 #include "runtime/device/kernel.h"
 #include <jansson.h>
 
-static const char figures[] = "name: test\n"
-                              "devices_per_node: 4\n"
-                              "device:\n  memory: 16e9\n  reserved: 1e9\n  flops_bf16: 100e12\n  flops_f32: 10e12\n"
-                              "  gemm_large: 0.8\n  gemm_large_at: 1e12\n  gemm_small: 0.2\n  gemm_small_at: 1e6\n"
-                              "  attention: 0.5\n  vector_flops: 1e12\n  memory_bandwidth: 1e12\n  launch: 1e-6\n"
-                              "intra:\n  bandwidth: 100e9\n  latency: 1e-6\n"
-                              "inter:\n  bandwidth: 10e9\n  latency: 10e-6\n";
+static const char figures[] =
+    "name: test\n"
+    "devices_per_node: 4\n"
+    "device:\n  memory: 16e9\n  reserved: 1e9\n  flops_bf16: 100e12\n  flops_f32: 10e12\n"
+    "  gemm_large: 0.8\n  gemm_large_at: 1e12\n  gemm_small: 0.2\n  gemm_small_at: 1e6\n"
+    "  attention: 0.5\n  vector_flops: 1e12\n  memory_bandwidth: 1e12\n  launch: 1e-6\n"
+    "intra:\n  bandwidth: 100e9\n  latency: 1e-6\n"
+    "inter:\n  bandwidth: 10e9\n  latency: 10e-6\n";
 
 static xlm_arena *arena_of(void **state) {
   return *state;
@@ -67,7 +69,8 @@ static void shipped_files_are_read(void **state) {
     snprintf(path, sizeof path, XLM_SOURCE_DIR "/clusters/%s.yaml", names[i]);
     char *text = slurp(path, &n);
     if (xlm_cluster_read(arena_of(state), path, text, n, &c, &err) != XLM_OK) fail_msg("%s", err.text);
-    assert_true(c.flops_bf16 > c.flops_f32 && c.gemm_large > c.gemm_small && c.intra_bandwidth > c.inter_bandwidth);
+    assert_true(c.flops_bf16 > c.flops_f32 && c.gemm_large > c.gemm_small &&
+                c.intra_bandwidth > c.inter_bandwidth);
     free(text);
   }
 }
@@ -86,7 +89,8 @@ static void refused(void **state, const char *find, const char *with, const char
 }
 
 static void mistakes_in_files_are_named(void **state) {
-  refused(state, "  memory: 16e9", "  memroy: 16e9", "test.yaml:4: unknown key 'device.memroy'; did you mean 'memory'?");
+  refused(state, "  memory: 16e9", "  memroy: 16e9",
+          "test.yaml:4: unknown key 'device.memroy'; did you mean 'memory'?");
   refused(state, "  memory: 16e9\n", "", "'device.memory' is missing");
   refused(state, "  memory: 16e9", "  memory: much", "test.yaml:4: 'device.memory' wants a number");
   refused(state, "  memory: 16e9", "  memory: 16e9\n  memory: 2e9", "given twice");
@@ -103,8 +107,8 @@ static void mistakes_in_files_are_named(void **state) {
 static void groups_know_their_nodes(void **state) {
   xlm_cluster c = cluster(arena_of(state));
   xlm_mesh m = {.n = 3, .axis = {"pp", "dp", "tp"}, .size = {2, 4, 2}}; // a node: 2 of dp x 2 of tp
-  xlm_span_of_ranks tp = xlm_cluster_span(&c, &m, 4), dp = xlm_cluster_span(&c, &m, 2), pp = xlm_cluster_span(&c, &m, 1),
-                    both = xlm_cluster_span(&c, &m, 6);
+  xlm_span_of_ranks tp = xlm_cluster_span(&c, &m, 4), dp = xlm_cluster_span(&c, &m, 2),
+                    pp = xlm_cluster_span(&c, &m, 1), both = xlm_cluster_span(&c, &m, 6);
   assert_true(tp.members == 2 && tp.per_node == 2 && tp.nodes == 1);
   assert_true(dp.members == 4 && dp.per_node == 2 && dp.nodes == 2);
   assert_true(pp.members == 2 && pp.per_node == 1 && pp.nodes == 2);
@@ -134,7 +138,8 @@ static void products_get_better_with_size(void **state) {
   close_to(xlm_cluster_product(&c, XLM_BF16, 1e13), 1e13 / (100e12 * 0.8));
   close_to(xlm_cluster_product(&c, XLM_F32, 1e6), 1e6 / (10e12 * 0.2));
   close_to(xlm_cluster_product(&c, XLM_F32, 1e9), 1e9 / (10e12 * 0.5)); // halfway in the logarithm
-  for (double f = 1e3; f < 1e15; f *= 3) assert_true(xlm_cluster_product(&c, XLM_BF16, f) < xlm_cluster_product(&c, XLM_BF16, 1.5 * f));
+  for (double f = 1e3; f < 1e15; f *= 3)
+    assert_true(xlm_cluster_product(&c, XLM_BF16, f) < xlm_cluster_product(&c, XLM_BF16, 1.5 * f));
 }
 
 // ---- plans ----
@@ -208,7 +213,8 @@ static void splitting_work_divides_its_time(void **state) {
   c.intra_bandwidth = 1e18;
   xlm_estimate one = xlm_estimate_plan(plan_of(a, "llama", (asked){.batch = 4, .microbatches = 2}), &c, a);
   xlm_mesh dp = {.n = 1, .axis = {"dp"}, .size = {2}};
-  xlm_estimate two = xlm_estimate_plan(plan_of(a, "llama", (asked){.mesh = dp, .batch = 4, .microbatches = 2}), &c, a);
+  xlm_estimate two =
+      xlm_estimate_plan(plan_of(a, "llama", (asked){.mesh = dp, .batch = 4, .microbatches = 2}), &c, a);
   assert_true(two.step < 0.75 * one.step && two.step > 0.45 * one.step);
 }
 
@@ -222,7 +228,8 @@ static void slower_links_cost_time(void **state) {
   c.intra_bandwidth /= 100;
   xlm_estimate slow = xlm_estimate_plan(p, &c, a);
   check_estimate(p, &slow);
-  assert_true(slow.communication > 5 * fast.communication && slow.step > fast.step && slow.compute == fast.compute);
+  assert_true(slow.communication > 5 * fast.communication && slow.step > fast.step &&
+              slow.compute == fast.compute);
 }
 
 static void schedules_have_their_bubbles(void **state) {
@@ -235,7 +242,8 @@ static void schedules_have_their_bubbles(void **state) {
   const xlm_plan *chunked = plan_of(a, "llama", q);
   q.schedule = "zb-h1", q.chunks = 1;
   const xlm_plan *split = plan_of(a, "llama", q);
-  xlm_estimate x = xlm_estimate_plan(plain, &c, a), y = xlm_estimate_plan(chunked, &c, a), z = xlm_estimate_plan(split, &c, a);
+  xlm_estimate x = xlm_estimate_plan(plain, &c, a), y = xlm_estimate_plan(chunked, &c, a),
+               z = xlm_estimate_plan(split, &c, a);
   check_estimate(plain, &x);
   check_estimate(chunked, &y);
   check_estimate(split, &z);

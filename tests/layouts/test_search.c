@@ -1,4 +1,5 @@
-// The search: what it finds fits, is in order and is what a compiled plan says; the same question gives the same answer.
+// The search: what it finds fits, is in order and is what a compiled plan says; the same question gives the
+// same answer.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,8 +48,12 @@ static bench open_bench(const char *model) {
 }
 
 static xlm_search_result ask(bench *b, int64_t devices, uint64_t limit) {
-  xlm_search_request r = {.source = b->source, .base = &b->base, .devices = devices, .global_batch = 16,
-                          .memory_limit = limit, .cluster = &b->cluster};
+  xlm_search_request r = {.source = b->source,
+                          .base = &b->base,
+                          .devices = devices,
+                          .global_batch = 16,
+                          .memory_limit = limit,
+                          .cluster = &b->cluster};
   xlm_search_result out;
   xlm_error err;
   assert_int_equal(xlm_search(b->a, &r, &out, &err), XLM_OK);
@@ -73,7 +78,8 @@ static void check_found(bench *b, const xlm_search_result *r, int64_t devices, u
     xlm_candidate again;
     assert_true(xlm_search_try(b->source, &c->o, &b->cluster, &again));
     assert_true(again.arena_bytes == c->arena_bytes && again.step == c->step);
-    for (int k = 0; k < i; k++) assert_string_not_equal(xlm_search_flags(&c->o, b->a), xlm_search_flags(&r->at[k].o, b->a));
+    for (int k = 0; k < i; k++)
+      assert_string_not_equal(xlm_search_flags(&c->o, b->a), xlm_search_flags(&r->at[k].o, b->a));
   }
   assert_true(strlen(xlm_search_reason(r, b->a)) > 10);
 }
@@ -150,8 +156,10 @@ static void advice_is_true(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(finds_layouts_of_a_dense_model), cmocka_unit_test(finds_layouts_of_experts),
-      cmocka_unit_test(memory_limits_the_choice),       cmocka_unit_test(one_device_is_a_layout),
+      cmocka_unit_test(finds_layouts_of_a_dense_model),
+      cmocka_unit_test(finds_layouts_of_experts),
+      cmocka_unit_test(memory_limits_the_choice),
+      cmocka_unit_test(one_device_is_a_layout),
       cmocka_unit_test(advice_is_true),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,7 +126,7 @@ wrong 'sizes that work' check models/llama.xlm --hidden-size 700
 wrong 'a flag of other commands' check models/llama.xlm --format json
 wrong 'a flag of other commands' check models/llama.xlm --max-tokens 3
 wrong "did you mean '--check'?" fmt models/llama.xlm --chek
-wrong 'text or json' plan models/llama.xlm --format png
+wrong 'text, json, report-json or html' plan models/llama.xlm --format png
 wrong 'dot, svg or json' graph models/llama.xlm --format png
 wrong 'model, train and plan' graph models/llama.xlm --level all
 wrong 'is no size' plan models/llama.xlm --memory-limit lots

@@ -1,4 +1,5 @@
-// xlmc plan: the complete plan, as a page, as data (docs/plan.md, docs/estimates.md) or as a trace; with --auto the search for one.
+// xlmc plan: the complete plan, as a page, as data (docs/plan.md, docs/estimates.md) or as a trace; with
+// --auto the search for one.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +17,11 @@
 #include "tools/xlmc/xlmc.h"
 
 static const char usage[] =
-    "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--format text|json|report-json|html] [--output FILE]\n"
+    "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--format text|json|report-json|html] [--output "
+    "FILE]\n"
     "       xlmc plan MODEL.xlm --auto --devices N [settings] [--cluster FILE]\n"
-    "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of time\n"
+    "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of "
+    "time\n"
     "  --format json          the plan itself, every tensor and instruction (docs/plan.md)\n"
     "  --format report-json   what the page says, as data (docs/estimates.md)\n"
     "  --format html          one self-contained page for a browser\n"
@@ -45,7 +48,8 @@ static const char *cluster_path(const xlmc_job *j, const char *name) {
   const char *here = xlm_arena_printf(j->arena, "clusters/%s%s", name, dot);
   if (!access(here, R_OK)) return here;
   int n = slash ? (int)(slash - j->source->path) : 1;
-  const char *beside = xlm_arena_printf(j->arena, "%.*s/../clusters/%s%s", n, slash ? j->source->path : ".", name, dot);
+  const char *beside =
+      xlm_arena_printf(j->arena, "%.*s/../clusters/%s%s", n, slash ? j->source->path : ".", name, dot);
   return access(beside, R_OK) ? name : beside;
 }
 
@@ -53,7 +57,8 @@ static xlm_status read_cluster(planning *w, const char *name) {
   xlm_map m;
   const char *path = cluster_path(w->j, name);
   if (access(path, R_OK))
-    return xlm_fail(&w->j->err, XLM_USER, "--cluster: cannot read `%s`: %s; clusters/ has h100, h200, a100, b200 and cpu", path,
+    return xlm_fail(&w->j->err, XLM_USER,
+                    "--cluster: cannot read `%s`: %s; clusters/ has h100, h200, a100, b200 and cpu", path,
                     strerror(errno));
   XLM_TRY(xlm_map_open(path, &m, &w->j->err));
   xlm_status s = xlm_cluster_read(w->j->arena, path, (const char *)m.data, m.n, &w->cluster_data, &w->j->err);
@@ -108,13 +113,20 @@ static void as_text(planning *w, xlm_text *t) {
   xlm_report_estimate(w->c.plan, &w->page, t);
 }
 
-static void as_json(planning *w, xlm_text *t) { xlm_plan_print_json(w->c.plan, t); }
+static void as_json(planning *w, xlm_text *t) {
+  xlm_plan_print_json(w->c.plan, t);
+}
 
-static void as_report(planning *w, xlm_text *t) { xlm_report_plan_ranks_json(w->c.plan, &w->page, t); }
+static void as_report(planning *w, xlm_text *t) {
+  xlm_report_plan_ranks_json(w->c.plan, &w->page, t);
+}
 
 static void as_html(planning *w, xlm_text *t) {
-  xlm_report_html o = {.source = w->j->source, .memory_limit = w->limit, .schedule = w->page.schedule,
-                       .cluster = w->cluster ? w->cluster->name : NULL, .estimate = w->page.estimate};
+  xlm_report_html o = {.source = w->j->source,
+                       .memory_limit = w->limit,
+                       .schedule = w->page.schedule,
+                       .cluster = w->cluster ? w->cluster->name : NULL,
+                       .estimate = w->page.estimate};
   xlm_report_plan_html(w->c.plan, &o, t);
 }
 
@@ -156,31 +168,38 @@ static int show_plan(planning *w, int format) {
 static xlm_status read_devices(planning *w, int64_t *devices) {
   char *end;
   const char *text = w->j->flags.devices;
-  if (!text) return xlm_fail(&w->j->err, XLM_USER, "--auto wants the number of ranks, as in `--auto --devices 64`");
+  if (!text)
+    return xlm_fail(&w->j->err, XLM_USER, "--auto wants the number of ranks, as in `--auto --devices 64`");
   *devices = strtoll(text, &end, 10);
   if (*end || end == text || *devices < 1 || *devices > XLM_MAX_RANKS)
-    return xlm_fail(&w->j->err, XLM_USER, "--devices wants a number between 1 and %d, not `%s`", XLM_MAX_RANKS, text);
+    return xlm_fail(&w->j->err, XLM_USER, "--devices wants a number between 1 and %d, not `%s`",
+                    XLM_MAX_RANKS, text);
   if (w->o.mesh.n)
-    return xlm_fail(&w->j->err, XLM_USER, "--auto chooses the mesh: leave out --%s %d", w->o.mesh.axis[0], w->o.mesh.size[0]);
+    return xlm_fail(&w->j->err, XLM_USER, "--auto chooses the mesh: leave out --%s %d", w->o.mesh.axis[0],
+                    w->o.mesh.size[0]);
   return w->cluster ? XLM_OK : read_cluster(w, "h100");
 }
 
 static void print_candidate(xlm_text *t, int i, const xlm_candidate *c) {
-  xlm_text_printf(t, "%3d  %10s  %6.1f %%  %10s  %5.1f %%  %10s  %s\n", i + 1, xlm_text_count(t->arena, c->tokens_per_second),
-                  100 * c->mfu, xlm_report_seconds(t->arena, c->step), 100 * c->bubble, xlm_text_bytes(t->arena, c->arena_bytes),
-                  xlm_search_flags(&c->o, t->arena));
+  xlm_text_printf(t, "%3d  %10s  %6.1f %%  %10s  %5.1f %%  %10s  %s\n", i + 1,
+                  xlm_text_count(t->arena, c->tokens_per_second), 100 * c->mfu,
+                  xlm_report_seconds(t->arena, c->step), 100 * c->bubble,
+                  xlm_text_bytes(t->arena, c->arena_bytes), xlm_search_flags(&c->o, t->arena));
 }
 
 static int print_found(planning *w, const xlm_search_request *r, const xlm_search_result *found) {
   xlm_text t = xlm_text_new(w->j->arena);
   enum { SHOWN = 6 };
-  xlm_text_printf(&t, "%lld devices of %s, %s each; %lld samples per step\n", (long long)r->devices, w->cluster->name,
-                  xlm_text_bytes(w->j->arena, w->limit), (long long)r->global_batch);
-  xlm_text_printf(&t, "%lld layouts are possible, %lld may fit, %lld were planned, %lld fit\n\n", (long long)found->possible,
-                  (long long)found->small_enough, (long long)found->planned, (long long)found->fitting);
+  xlm_text_printf(&t, "%lld devices of %s, %s each; %lld samples per step\n", (long long)r->devices,
+                  w->cluster->name, xlm_text_bytes(w->j->arena, w->limit), (long long)r->global_batch);
+  xlm_text_printf(&t, "%lld layouts are possible, %lld may fit, %lld were planned, %lld fit\n\n",
+                  (long long)found->possible, (long long)found->small_enough, (long long)found->planned,
+                  (long long)found->fitting);
   if (!found->n) {
-    xlm_text_printf(&t, "DOES NOT FIT  %s\n", found->planned ? "the smallest needs" : "far too large in every layout");
-    if (found->planned) xlm_text_printf(&t, "  %s of a rank\n", xlm_text_bytes(w->j->arena, found->least_bytes));
+    xlm_text_printf(&t, "DOES NOT FIT  %s\n",
+                    found->planned ? "the smallest needs" : "far too large in every layout");
+    if (found->planned)
+      xlm_text_printf(&t, "  %s of a rank\n", xlm_text_bytes(w->j->arena, found->least_bytes));
     int code = xlmc_print(w->j, t.data, t.n);
     return code != XLMC_OK ? code : XLMC_DOES_NOT_FIT;
   }
@@ -219,9 +238,11 @@ static xlm_status prepare(planning *w) {
   xlmc_job *j = w->j;
   XLM_TRY(xlm_request_options(j->settings, j->source, true, true, 0, &w->o, &j->err));
   if (j->flags.cluster) XLM_TRY(read_cluster(w, j->flags.cluster));
-  if (j->flags.trace && !j->flags.cluster) return xlm_fail(&j->err, XLM_USER, "--trace needs times: give --cluster, too");
+  if (j->flags.trace && !j->flags.cluster)
+    return xlm_fail(&j->err, XLM_USER, "--trace needs times: give --cluster, too");
   if (j->flags.devices && !j->flags.search)
-    return xlm_fail(&j->err, XLM_USER, "--devices goes with --auto; without it give the mesh: --tp, --pp, --dp");
+    return xlm_fail(&j->err, XLM_USER,
+                    "--devices goes with --auto; without it give the mesh: --tp, --pp, --dp");
   return find_limit(w);
 }
 

@@ -58,7 +58,7 @@ every_command() {
   grep -q '^{"xlm_plan": 1' "$work/plan.json" || { echo "FAILED: xlmc plan $m --format json"; failed=1; }
   run 3 plan "$m" --preset nano --memory-limit 1MiB
   says out "DOES NOT FIT"
-  says err "--micro-batch-size"
+  says err "fits"
   for pass in elaborate simplify differentiate recompute fuse; do run 0 dump "$m" --preset nano --after $pass --check; done
   for level in model train plan; do
     run 0 graph "$m" --preset nano --level $level
@@ -127,8 +127,8 @@ wrong 'a flag of other commands' check models/llama.xlm --format json
 wrong 'a flag of other commands' check models/llama.xlm --max-tokens 3
 wrong "did you mean '--check'?" fmt models/llama.xlm --chek
 wrong 'text, json, report-json or html' plan models/llama.xlm --format png
-wrong 'dot, svg or json' graph models/llama.xlm --format png
-wrong 'model, train and plan' graph models/llama.xlm --level all
+wrong 'dot, svg, html, json or text' graph models/llama.xlm --format png
+wrong 'model, train, partition and plan' graph models/llama.xlm --level all
 wrong 'is no size' plan models/llama.xlm --memory-limit lots
 wrong 'did you mean `fuse`?' dump models/llama.xlm --after fusse
 wrong 'lists all' explain E9999

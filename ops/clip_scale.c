@@ -16,15 +16,16 @@ static bool infer(xlm_infer *x) {
   return true;
 }
 
-const xlm_op xlm_op_clip_scale = {.name = "clip_scale",
-                                  .flags = XLM_OPF_INTERNAL,
-                                  .min_in = 1,
-                                  .max_in = -1,
-                                  .n_out = 2,
-                                  .layout = "[] -> [], []",
-                                  .infer = infer,
-                                  .no_grad = "used after differentiation only",
-                                  .doc = "From squared norms (added up) the norm and the factor min(1, value "
-                                         "/ (norm + 1e-6)) that clips it to `value`; "
-                                         "without `value` the factor is 1. A norm that is not finite gives a factor that is "
-                                         "not a number, and the optimizers then change nothing. Results: factor, norm."};
+const xlm_op xlm_op_clip_scale = {
+    .name = "clip_scale",
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 1,
+    .max_in = -1,
+    .n_out = 2,
+    .layout = "[] -> [], []",
+    .infer = infer,
+    .no_grad = "used after differentiation only",
+    .doc = "From squared norms (added up) the norm and the factor min(1, value "
+           "/ (norm + 1e-6)) that clips it to `value`; "
+           "without `value` the factor is 1. A norm that is not finite gives a factor that is "
+           "not a number, and the optimizers then change nothing. Results: factor, norm."};

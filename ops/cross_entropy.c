@@ -110,7 +110,8 @@ const xlm_op xlm_op_cross_entropy = {
            "targets of "
            "the whole global batch. Second result: the log-sum-exp of each token. The gradient overwrites "
            "the logits "
-           "when nothing else reads them. Where the vocabulary is split over ranks, it becomes `token_stats`, two small "
+           "when nothing else reads them. Where the vocabulary is split over ranks, it becomes "
+           "`token_stats`, two small "
            "all-reduces of one number per token, and `token_loss`.",
 };
 
@@ -175,15 +176,19 @@ const xlm_op xlm_op_token_stats = {
     .infer = infer_stats,
     .no_grad = "made after differentiation",
     .cost = cost,
-    .doc = "Per token, of the part of the vocabulary that is here: the log-sum-exp of the logits, and the logit of the "
-           "target (0 when the target lies in another part). The first is combined over ranks by a log-sum-exp reduction, "
+    .doc = "Per token, of the part of the vocabulary that is here: the log-sum-exp of the logits, and the "
+           "logit of the "
+           "target (0 when the target lies in another part). The first is combined over ranks by a "
+           "log-sum-exp reduction, "
            "the second by a sum.",
 };
 
 static bool infer_token_loss(xlm_infer *x) {
   const xlm_type *lse = xlm_infer_type(x, 0);
-  if (!xlm_infer_is_float(x, 0) || !xlm_infer_is_float(x, 1) || !shape_is_index(x, 2, "the targets")) return false;
-  if (!shape_match(x, 1, lse, "the targets' logits") || !shape_match(x, 2, lse, "the targets") || !check_valid(x, 3))
+  if (!xlm_infer_is_float(x, 0) || !xlm_infer_is_float(x, 1) || !shape_is_index(x, 2, "the targets"))
+    return false;
+  if (!shape_match(x, 1, lse, "the targets' logits") || !shape_match(x, 2, lse, "the targets") ||
+      !check_valid(x, 3))
     return false;
   xlm_infer_set_dims(x, XLM_A_over, lse->dim, lse->rank);
   x->out[0] = shape_scalar(lse->dtype);
@@ -199,6 +204,7 @@ const xlm_op xlm_op_token_loss = {
     .layout = "[over], [over], [over], [] -> [] | over: sum",
     .infer = infer_token_loss,
     .no_grad = "made after differentiation",
-    .doc = "The sum over the valid targets of `lse - logit`, divided by `valid` (fourth operand; else by how many there are). "
+    .doc = "The sum over the valid targets of `lse - logit`, divided by `valid` (fourth operand; else by how "
+           "many there are). "
            "`k` is the size of the vocabulary: targets beyond it do not count.",
 };

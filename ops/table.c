@@ -1,4 +1,5 @@
-// The op table, from ops.def. Each rule file defines one xlm_op named xlm_op_<name>; the elementwise family shares a file.
+// The op table, from ops.def. Each rule file defines one xlm_op named xlm_op_<name>; the elementwise family
+// shares a file.
 #include <string.h>
 
 #include "compiler/ir/op.h"

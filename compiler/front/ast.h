@@ -1,7 +1,7 @@
 // The syntax tree. The parser only builds it; nothing here is resolved, sized or checked.
 //
-// All nodes live in the compile arena and keep their spans. Lists are linked through `next`. Lists of names are
-// xlm_ast_name chains.
+// All nodes live in the compile arena and keep their spans. Lists are linked through `next`. Lists of names
+// are xlm_ast_name chains.
 #ifndef XLM_FRONT_AST_H
 #define XLM_FRONT_AST_H
 
@@ -21,30 +21,45 @@ typedef struct xlm_ast_name {
 } xlm_ast_name;
 
 typedef enum xlm_expr_kind {
-  XLM_EXPR_NUMBER,   // 3, 1e-5, 0.02; `integer` says whether it was written without point and exponent
-  XLM_EXPR_STRING,   // "..." (only where the grammar allows one)
-  XLM_EXPR_NAME,     // h, hidden
-  XLM_EXPR_INDEX,    // k0[i]: name and one compile-time index
-  XLM_EXPR_UNARY,    // -x, not x
-  XLM_EXPR_BINARY,   // + - * / % ** @ == != < <= > >= and or
-  XLM_EXPR_CALL,     // f(args), block.instance(args)
-  XLM_EXPR_IF,       // if c then a else b   (compile-time)
-  XLM_EXPR_TUPLE,    // (a, b): the right side of return, or of a multiple assignment
+  XLM_EXPR_NUMBER, // 3, 1e-5, 0.02; `integer` says whether it was written without point and exponent
+  XLM_EXPR_STRING, // "..." (only where the grammar allows one)
+  XLM_EXPR_NAME,   // h, hidden
+  XLM_EXPR_INDEX,  // k0[i]: name and one compile-time index
+  XLM_EXPR_UNARY,  // -x, not x
+  XLM_EXPR_BINARY, // + - * / % ** @ == != < <= > >= and or
+  XLM_EXPR_CALL,   // f(args), block.instance(args)
+  XLM_EXPR_IF,     // if c then a else b   (compile-time)
+  XLM_EXPR_TUPLE,  // (a, b): the right side of return, or of a multiple assignment
   XLM_EXPR_KINDS,
 } xlm_expr_kind;
 
 typedef enum xlm_binary { // precedence: or < and < comparisons < + - < * / % @ < unary < **
-  XLM_BIN_ADD, XLM_BIN_SUB, XLM_BIN_MUL, XLM_BIN_DIV, XLM_BIN_MOD, XLM_BIN_POW, XLM_BIN_MATMUL,
-  XLM_BIN_EQ, XLM_BIN_NE, XLM_BIN_LT, XLM_BIN_LE, XLM_BIN_GT, XLM_BIN_GE, XLM_BIN_AND, XLM_BIN_OR,
+  XLM_BIN_ADD,
+  XLM_BIN_SUB,
+  XLM_BIN_MUL,
+  XLM_BIN_DIV,
+  XLM_BIN_MOD,
+  XLM_BIN_POW,
+  XLM_BIN_MATMUL,
+  XLM_BIN_EQ,
+  XLM_BIN_NE,
+  XLM_BIN_LT,
+  XLM_BIN_LE,
+  XLM_BIN_GT,
+  XLM_BIN_GE,
+  XLM_BIN_AND,
+  XLM_BIN_OR,
   XLM_BIN_COUNT,
 } xlm_binary;
 
 // One argument of a call:
 //   positional  x               value
-//   named       base = theta    name, value          (also flags written bare: `causal` is a positional NAME; elaborate
+//   named       base = theta    name, value          (also flags written bare: `causal` is a positional NAME;
+//   elaborate
 //                                                     decides that it is a flag of that operation)
 //   over        over a, b       dims
-//   arrow       seq -> kv_seq   dims -> to           rename, split (`hidden -> heads head`), merge (`heads head -> hidden`):
+//   arrow       seq -> kv_seq   dims -> to           rename, split (`hidden -> heads head`), merge (`heads
+//   head -> hidden`):
 //                                                     each side one or more names
 typedef enum xlm_arg_kind { XLM_ARG_VALUE, XLM_ARG_NAMED, XLM_ARG_OVER, XLM_ARG_ARROW } xlm_arg_kind;
 
@@ -52,8 +67,8 @@ typedef struct xlm_expr xlm_expr;
 typedef struct xlm_arg {
   xlm_arg_kind kind;
   xlm_span span;
-  xlm_ast_name *name; // NAMED
-  xlm_expr *value;    // VALUE, NAMED
+  xlm_ast_name *name;      // NAMED
+  xlm_expr *value;         // VALUE, NAMED
   xlm_ast_name *dims, *to; // ARROW: both sides; OVER: dims (and `to` is only the last of them)
   struct xlm_arg *next;
 } xlm_arg;
@@ -65,22 +80,50 @@ struct xlm_expr {
   xlm_span span;  // with its parentheses
   xlm_expr *next; // in TUPLE lists
   union {
-    struct { double value; bool integer; int64_t exact; const char *text; } number; // text: as written, for fmt
-    struct { const char *text; } string; // unescaped
-    struct { const char *text; } name;
-    struct { xlm_ast_name *base; xlm_expr *index; } index;
-    struct { bool logical_not; xlm_expr *x; } unary; // false: arithmetic minus
-    struct { xlm_binary op; xlm_span op_span; xlm_expr *a, *b; } binary;
-    struct { xlm_ast_name *callee, *instance; xlm_arg *args; bool recompute; } call; // instance NULL unless block.name(..)
-    struct { xlm_expr *cond, *then, *otherwise; } cond;
-    struct { xlm_expr *items; int n; } tuple;
+    struct {
+      double value;
+      bool integer;
+      int64_t exact;
+      const char *text;
+    } number; // text: as written, for fmt
+    struct {
+      const char *text;
+    } string; // unescaped
+    struct {
+      const char *text;
+    } name;
+    struct {
+      xlm_ast_name *base;
+      xlm_expr *index;
+    } index;
+    struct {
+      bool logical_not;
+      xlm_expr *x;
+    } unary; // false: arithmetic minus
+    struct {
+      xlm_binary op;
+      xlm_span op_span;
+      xlm_expr *a, *b;
+    } binary;
+    struct {
+      xlm_ast_name *callee, *instance;
+      xlm_arg *args;
+      bool recompute;
+    } call; // instance NULL unless block.name(..)
+    struct {
+      xlm_expr *cond, *then, *otherwise;
+    } cond;
+    struct {
+      xlm_expr *items;
+      int n;
+    } tuple;
   };
 };
 
 typedef struct xlm_ast_dim { // one entry of a bracketed dimension list
   xlm_span span;
-  const char *name; // NULL: `..`
-  bool over_set;    // `ffn over none`, `ffn over tp`
+  const char *name;   // NULL: `..`
+  bool over_set;      // `ffn over none`, `ffn over tp`
   xlm_ast_name *over; // axes; NULL with over_set = none
   struct xlm_ast_dim *next;
 } xlm_ast_dim;
@@ -127,7 +170,8 @@ typedef struct xlm_setting { // one `name = expr` of a preset
   struct xlm_setting *next;
 } xlm_setting;
 
-// One group of the external layout: `heads head` in [heads head, hidden]; `0 of 3 heads head`: the first of three equal parts.
+// One group of the external layout: `heads head` in [heads head, hidden]; `0 of 3 heads head`: the first of
+// three equal parts.
 typedef struct xlm_weight_group {
   xlm_span span;
   int part, parts; // parts = 0: the whole
@@ -136,8 +180,8 @@ typedef struct xlm_weight_group {
 } xlm_weight_group;
 
 // layers[i].attention.wq = "model.layers.{i}.self_attn.q_proj.weight" [heads head, hidden]
-// path: "layers[i].attention.wq" normalised without spaces; {name} in the text is an index variable of the path or a
-// dimension of the parameter (then one external tensor per index of it, and the layout omits it).
+// path: "layers[i].attention.wq" normalised without spaces; {name} in the text is an index variable of the
+// path or a dimension of the parameter (then one external tensor per index of it, and the layout omits it).
 typedef struct xlm_weight {
   xlm_span span, path_span, external_span;
   const char *path, *external;
@@ -149,31 +193,62 @@ typedef struct xlm_weight {
 typedef struct xlm_stmt xlm_stmt;
 struct xlm_stmt {
   xlm_stmt_kind kind;
-  uint16_t depth;   // height of the statement tree, else-if chains included; at most XLM_MAX_NESTING
-  xlm_span span;    // the whole statement, from its first word to its last token (the closing brace)
-  xlm_span body;    // BLOCK REPEAT IF PRESET WEIGHTS: the braces, from { to }
-  xlm_span else_body; // IF: the braces after a plain `else`; empty for `else if` (otherwise is then one IF statement)
+  uint16_t depth;     // height of the statement tree, else-if chains included; at most XLM_MAX_NESTING
+  xlm_span span;      // the whole statement, from its first word to its last token (the closing brace)
+  xlm_span body;      // BLOCK REPEAT IF PRESET WEIGHTS: the braces, from { to }
+  xlm_span else_body; // IF: the braces after a plain `else`; empty for `else if` (otherwise is then one IF
+                      // statement)
   xlm_stmt *next;
   xlm_ast_name *name; // MODEL DIM LET BLOCK INPUT PARAM STATE UPDATE METRIC PRESET WEIGHTS
-  xlm_expr *expr;     // DIM LET CHECK PARAM/STATE (initialiser) UPDATE ASSIGN RETURN REPEAT (count) IF (condition) LOSS METRIC
+  xlm_expr *expr;     // DIM LET CHECK PARAM/STATE (initialiser) UPDATE ASSIGN RETURN REPEAT (count) IF
+                      // (condition) LOSS METRIC
   union {
-    struct { xlm_ast_name *aliases; } decl;                     // DIM LET
-    struct { const char *message; } check;                      // CHECK; NULL when absent
-    struct { xlm_ast_name *dims, *axes; bool where_free, none; } shard;
-    struct { xlm_block_param *params; xlm_block_result *results; xlm_stmt *body; } block;
-    struct { xlm_ast_dim *dims; xlm_ast_name *of; } tensor;     // INPUT PARAM STATE
-    struct { xlm_expr *targets; } assign;                       // NAME or INDEX expressions, chained
-    struct { xlm_ast_name *var; xlm_ast_name *over; bool shared, recompute; xlm_stmt *body; } repeat; // var may be NULL
-    struct { xlm_stmt *then, *otherwise; } cond;
-    struct { xlm_ast_name *names; } output;
-    struct { xlm_setting *settings; } preset;
-    struct { xlm_weight *entries; } weights;
+    struct {
+      xlm_ast_name *aliases;
+    } decl; // DIM LET
+    struct {
+      const char *message;
+    } check; // CHECK; NULL when absent
+    struct {
+      xlm_ast_name *dims, *axes;
+      bool where_free, none;
+    } shard;
+    struct {
+      xlm_block_param *params;
+      xlm_block_result *results;
+      xlm_stmt *body;
+    } block;
+    struct {
+      xlm_ast_dim *dims;
+      xlm_ast_name *of;
+    } tensor; // INPUT PARAM STATE
+    struct {
+      xlm_expr *targets;
+    } assign; // NAME or INDEX expressions, chained
+    struct {
+      xlm_ast_name *var;
+      xlm_ast_name *over;
+      bool shared, recompute;
+      xlm_stmt *body;
+    } repeat; // var may be NULL
+    struct {
+      xlm_stmt *then, *otherwise;
+    } cond;
+    struct {
+      xlm_ast_name *names;
+    } output;
+    struct {
+      xlm_setting *settings;
+    } preset;
+    struct {
+      xlm_weight *entries;
+    } weights;
   };
 };
 
 typedef struct xlm_comment {
-  xlm_span span;    // from # to the end of the line, without the newline
-  bool own_line;    // nothing but blanks before it on its line
+  xlm_span span; // from # to the end of the line, without the newline
+  bool own_line; // nothing but blanks before it on its line
   struct xlm_comment *next;
 } xlm_comment;
 
@@ -186,13 +261,14 @@ typedef struct xlm_ast {
 // Builds the line table. Text must stay alive; not necessarily NUL-free or UTF-8 (the lexer reports both).
 xlm_source *xlm_source_new(xlm_arena *a, const char *path, const char *text, size_t n);
 void xlm_source_place(const xlm_source *s, uint32_t offset, uint32_t *line, uint32_t *column); // both from 1
-const char *xlm_source_where(xlm_arena *a, const xlm_source *s, xlm_span span);               // "models/llama.xlm:38"
+const char *xlm_source_where(xlm_arena *a, const xlm_source *s, xlm_span span); // "models/llama.xlm:38"
 
-// Parses; pushes lexical and syntax errors to d and recovers at statement boundaries. Always returns a tree (of the
-// statements that parsed). Bounded: nesting deeper than 200 levels and files over 4 MiB are errors.
+// Parses; pushes lexical and syntax errors to d and recovers at statement boundaries. Always returns a tree
+// (of the statements that parsed). Bounded: nesting deeper than 200 levels and files over 4 MiB are errors.
 xlm_ast *xlm_parse(xlm_arena *a, const xlm_source *source, xlm_diags *d);
 
-// Canonical text; idempotent, keeps comments and single blank lines. The tree must have parsed without errors.
+// Canonical text; idempotent, keeps comments and single blank lines. The tree must have parsed without
+// errors.
 void xlm_format(const xlm_ast *ast, xlm_text *out);
 
 #endif

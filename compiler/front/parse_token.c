@@ -1,13 +1,14 @@
 // Arrange: raw tokens become the tokens that the grammar reads, in one pass.
 //
-// Line ends: a NEWLINE token ends a statement. None stands inside ( ) and [ ], inside a preset's braces, after a
-// binary operator or a comma, before `{`, and between `}` and `else`. One stands before the `}` of every other body.
+// Line ends: a NEWLINE token ends a statement. None stands inside ( ) and [ ], inside a preset's braces,
+// after a binary operator or a comma, before `{`, and between `}` and `else`. One stands before the `}` of
+// every other body.
 //
-// Keywords: a word is a keyword only in its place (see grammar/README.md), so that `model`, `state` or `output` may
-// name a dimension or a tensor.
+// Keywords: a word is a keyword only in its place (see grammar/README.md), so that `model`, `state` or
+// `output` may name a dimension or a tensor.
 //
-// Brackets: after this pass they are balanced. What was left open is reported and closed where the layout of the
-// text says that it should have been; what was closed too often is reported and dropped.
+// Brackets: after this pass they are balanced. What was left open is reported and closed where the layout of
+// the text says that it should have been; what was closed too often is reported and dropped.
 #include <string.h>
 
 #include "compiler/front/parse_priv.h"

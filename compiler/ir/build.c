@@ -5,7 +5,9 @@
 
 #include "compiler/ir/op.h"
 
-xlm_build xlm_build_new(xlm_graph *g) { return (xlm_build){.g = g, .scope = "", .round = -1, .stage = -1}; }
+xlm_build xlm_build_new(xlm_graph *g) {
+  return (xlm_build){.g = g, .scope = "", .round = -1, .stage = -1};
+}
 
 void xlm_build_context(xlm_build *b, const xlm_node_info *like) {
   b->span = like->span;
@@ -15,7 +17,9 @@ void xlm_build_context(xlm_build *b, const xlm_node_info *like) {
   b->recompute = like->recompute;
 }
 
-xlm_attr_list xlm_attr_list_new(xlm_arena *a) { return (xlm_attr_list){.arena = a}; }
+xlm_attr_list xlm_attr_list_new(xlm_arena *a) {
+  return (xlm_attr_list){.arena = a};
+}
 
 xlm_attr_list xlm_attr_list_from(xlm_arena *a, const xlm_attrs *as) {
   xlm_attr_list l = {.arena = a, .n = as->n};
@@ -31,8 +35,12 @@ void xlm_attr_put(xlm_attr_list *l, xlm_attr attr) {
   l->at[i] = attr;
 }
 
-void xlm_attr_put_int(xlm_attr_list *l, xlm_attr_key k, int64_t v) { xlm_attr_put(l, (xlm_attr){.key = k, .i = v}); }
-void xlm_attr_put_float(xlm_attr_list *l, xlm_attr_key k, double v) { xlm_attr_put(l, (xlm_attr){.key = k, .f = v}); }
+void xlm_attr_put_int(xlm_attr_list *l, xlm_attr_key k, int64_t v) {
+  xlm_attr_put(l, (xlm_attr){.key = k, .i = v});
+}
+void xlm_attr_put_float(xlm_attr_list *l, xlm_attr_key k, double v) {
+  xlm_attr_put(l, (xlm_attr){.key = k, .f = v});
+}
 void xlm_attr_put_text(xlm_attr_list *l, xlm_attr_key k, const char *v) {
   xlm_attr_put(l, (xlm_attr){.key = k, .text = v});
 }
@@ -72,7 +80,8 @@ static bool has_ragged_dim(const xlm_graph *g, const xlm_type *t) {
 }
 
 // Operands as the node stores them: with the offsets of a ragged operand appended where the op asks for them.
-static const xlm_val *node_operands(xlm_build *b, const xlm_op *op, const xlm_val *in, int *n, xlm_val offsets) {
+static const xlm_val *node_operands(xlm_build *b, const xlm_op *op, const xlm_val *in, int *n,
+                                    xlm_val offsets) {
   bool append = (op->flags & XLM_OPF_OFFSETS) && offsets && (*n == 0 || in[*n - 1] != offsets);
   xlm_val *copy = XLM_NEW_N(b->g->arena, xlm_val, *n + append);
   if (*n) memcpy(copy, in, (size_t)*n * sizeof *in);
@@ -98,12 +107,25 @@ xlm_val xlm_emit_checked(xlm_build *b, xlm_op_id id, const xlm_val *in, int n_in
   xlm_val offsets = ragged_operand(g, in, n_in);
   xlm_attr_list empty = xlm_attr_list_new(g->arena);
   const xlm_val *operands = node_operands(b, op, in, &n_in, offsets); // may append one to n_in
-  *x = (xlm_infer){.g = g, .op = op, .in = operands, .n_in = n_in, .n_out = op->n_out,
-                   .fault_operand = -1, .attrs = xlm_attr_freeze(attrs ? attrs : &empty)};
+  *x = (xlm_infer){.g = g,
+                   .op = op,
+                   .in = operands,
+                   .n_in = n_in,
+                   .n_out = op->n_out,
+                   .fault_operand = -1,
+                   .attrs = xlm_attr_freeze(attrs ? attrs : &empty)};
   if (!op->infer(x)) return 0;
   if (op->expand) return op->expand(b, x);
-  xlm_node_info n = {.op = id, .phase = b->phase, .n_in = (uint16_t)n_in, .n_out = (uint16_t)x->n_out, .in = x->in,
-                     .attrs = x->attrs, .span = b->span, .scope = b->scope, .round = b->round, .stage = b->stage,
+  xlm_node_info n = {.op = id,
+                     .phase = b->phase,
+                     .n_in = (uint16_t)n_in,
+                     .n_out = (uint16_t)x->n_out,
+                     .in = x->in,
+                     .attrs = x->attrs,
+                     .span = b->span,
+                     .scope = b->scope,
+                     .round = b->round,
+                     .stage = b->stage,
                      .recompute = b->recompute};
   n.out = add_outputs(b, x, g->n_nodes, offsets);
   XLM_PUSH(g->arena, g->nodes, g->n_nodes, g->cap_nodes, n);
@@ -113,7 +135,8 @@ xlm_val xlm_emit_checked(xlm_build *b, xlm_op_id id, const xlm_val *in, int n_in
 xlm_val xlm_emit(xlm_build *b, xlm_op_id op, const xlm_val *in, int n_in, const xlm_attr_list *attrs) {
   xlm_infer x;
   xlm_val v = xlm_emit_checked(b, op, in, n_in, attrs, &x);
-  XLM_ASSERT(v || xlm_op_at(op)->n_out == 0, "%s: %s", xlm_op_at(op)->name, x.fault_text ? x.fault_text : "refused");
+  XLM_ASSERT(v || xlm_op_at(op)->n_out == 0, "%s: %s", xlm_op_at(op)->name,
+             x.fault_text ? x.fault_text : "refused");
   return v;
 }
 
@@ -131,7 +154,9 @@ xlm_val xlm_emit_copy(xlm_build *b, const xlm_graph *from, xlm_node n, const xlm
   return first;
 }
 
-xlm_val xlm_op1(xlm_build *b, xlm_op_id op, xlm_val x) { return xlm_emit(b, op, &x, 1, NULL); }
+xlm_val xlm_op1(xlm_build *b, xlm_op_id op, xlm_val x) {
+  return xlm_emit(b, op, &x, 1, NULL);
+}
 xlm_val xlm_op2(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y) {
   return xlm_emit(b, op, (xlm_val[]){x, y}, 2, NULL);
 }

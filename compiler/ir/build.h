@@ -1,7 +1,8 @@
 // Building graphs: emit a node with inference, and the small vocabulary gradients are written in.
 //
-// A builder carries the context new nodes inherit: phase, span, scope, round. xlm_emit is for code that knows its types
-// are right (gradients, passes): a failed inference there is our bug. xlm_emit_checked is for elaborate: it reports.
+// A builder carries the context new nodes inherit: phase, span, scope, round. xlm_emit is for code that knows
+// its types are right (gradients, passes): a failed inference there is our bug. xlm_emit_checked is for
+// elaborate: it reports.
 #ifndef XLM_IR_BUILD_H
 #define XLM_IR_BUILD_H
 
@@ -18,7 +19,9 @@ typedef struct xlm_build {
 } xlm_build;
 
 xlm_build xlm_build_new(xlm_graph *g);
-void xlm_build_context(xlm_build *b, const xlm_node_info *like); // span, scope, round, stage, recompute of another node (not phase)
+void xlm_build_context(
+    xlm_build *b,
+    const xlm_node_info *like); // span, scope, round, stage, recompute of another node (not phase)
 
 // A list of attributes under construction (in the graph's arena, kept sorted).
 typedef struct xlm_attr_list {
@@ -48,13 +51,17 @@ xlm_val xlm_emit_copy(xlm_build *b, const xlm_graph *from, xlm_node n, const xlm
 xlm_val xlm_op1(xlm_build *b, xlm_op_id op, xlm_val x);
 xlm_val xlm_op2(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y);
 xlm_val xlm_op3(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y, xlm_val z);
-xlm_val xlm_scalar(xlm_build *b, double value);              // const [] f32 (f64 in an f64 graph is the reference's business)
-xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor);   // x * factor; x itself when factor is 1
+xlm_val xlm_scalar(xlm_build *b,
+                   double value); // const [] f32 (f64 in an f64 graph is the reference's business)
+xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor); // x * factor; x itself when factor is 1
 xlm_val xlm_sum_over(xlm_build *b, xlm_val x, const xlm_dim *over, int n); // x when n = 0
 xlm_val xlm_sum_to(xlm_build *b, xlm_val x, const xlm_type *like); // sums the dims of x that `like` lacks
-// Product summed over `over`; result dims in the order of `dims` (n_dims >= 0) or, with n_dims = -1, the default order.
-xlm_val xlm_contract(xlm_build *b, xlm_val x, xlm_val y, const xlm_dim *over, int n_over, const xlm_dim *dims, int n_dims);
-xlm_val xlm_cast_to(xlm_build *b, xlm_val x, xlm_dtype t);   // x when it has that type
-xlm_val xlm_order_to(xlm_build *b, xlm_val x, const xlm_type *like); // same dims, like's storage order (op `permute`)
+// Product summed over `over`; result dims in the order of `dims` (n_dims >= 0) or, with n_dims = -1, the
+// default order.
+xlm_val xlm_contract(xlm_build *b, xlm_val x, xlm_val y, const xlm_dim *over, int n_over, const xlm_dim *dims,
+                     int n_dims);
+xlm_val xlm_cast_to(xlm_build *b, xlm_val x, xlm_dtype t); // x when it has that type
+xlm_val xlm_order_to(xlm_build *b, xlm_val x,
+                     const xlm_type *like); // same dims, like's storage order (op `permute`)
 
 #endif

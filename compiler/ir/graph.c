@@ -7,7 +7,9 @@
 
 static const char *const phase_names[XLM_PHASES] = {"fwd", "bwd", "wgt", "step"};
 
-const char *xlm_phase_name(xlm_phase p) { return phase_names[p]; }
+const char *xlm_phase_name(xlm_phase p) {
+  return phase_names[p];
+}
 
 xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *model) {
   xlm_graph *g = XLM_NEW(a, xlm_graph);
@@ -23,7 +25,8 @@ xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *mod
 xlm_graph *xlm_graph_like(const xlm_graph *from) {
   xlm_graph *g = xlm_graph_new(from->arena, from->source, from->model);
   g->preset = from->preset;
-  for (uint32_t i = 1; i < from->n_dims; i++) XLM_PUSH(g->arena, g->dims, g->n_dims, g->cap_dims, from->dims[i]);
+  for (uint32_t i = 1; i < from->n_dims; i++)
+    XLM_PUSH(g->arena, g->dims, g->n_dims, g->cap_dims, from->dims[i]);
   g->weights_name = from->weights_name;
   g->weights = from->weights;
   g->n_weights = from->n_weights;

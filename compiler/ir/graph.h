@@ -1,8 +1,9 @@
 // The graph: typed values with named dimensions, produced by nodes in execution order.
 //
-// Handles are 32-bit indices into the graph's tables, 0 = none; nothing holds a pointer into a table across an append.
-// The order of the node table IS the execution order, and every operand is defined before its use. A pass reads one graph
-// and writes another (xlm_graph_new + builder); only differentiate and the like append to the graph they copied.
+// Handles are 32-bit indices into the graph's tables, 0 = none; nothing holds a pointer into a table across
+// an append. The order of the node table IS the execution order, and every operand is defined before its use.
+// A pass reads one graph and writes another (xlm_graph_new + builder); only differentiate and the like append
+// to the graph they copied.
 #ifndef XLM_IR_GRAPH_H
 #define XLM_IR_GRAPH_H
 
@@ -22,8 +23,8 @@ typedef enum xlm_op_id {
   XLM_OP_COUNT,
 } xlm_op_id;
 
-// When a node runs. FWD, BWD, WGT run once per microbatch (WGT: gradients of weights, split off so that schedules may move
-// them); STEP once per optimizer step, after the last microbatch.
+// When a node runs. FWD, BWD, WGT run once per microbatch (WGT: gradients of weights, split off so that
+// schedules may move them); STEP once per optimizer step, after the last microbatch.
 typedef enum xlm_phase { XLM_PHASE_FWD, XLM_PHASE_BWD, XLM_PHASE_WGT, XLM_PHASE_STEP, XLM_PHASES } xlm_phase;
 const char *xlm_phase_name(xlm_phase p); // "fwd", "bwd", "wgt", "step"
 
@@ -31,7 +32,8 @@ typedef struct xlm_value {
   xlm_type type;
   xlm_node def;
   uint32_t partial;  // mesh axes over which this is one summand of the value
-  xlm_val ragged_by; // the i32 offsets [experts + 1] that say where each expert's rows begin; 0 unless a dim is ragged
+  xlm_val ragged_by; // the i32 offsets [experts + 1] that say where each expert's rows begin; 0 unless a dim
+                     // is ragged
   const char *name;  // for people: "layers.0.attention.q"; may be NULL
 } xlm_value;
 
@@ -40,13 +42,13 @@ typedef struct xlm_node_info {
   xlm_phase phase;
   uint16_t n_in, n_out;
   const xlm_val *in;
-  xlm_val out;         // the first output; outputs are out .. out + n_out - 1
+  xlm_val out; // the first output; outputs are out .. out + n_out - 1
   xlm_attrs attrs;
-  xlm_span span;       // the expression in the model text
-  const char *scope;   // "layers.3.attention"; "" at top level; never NULL
-  int32_t round;       // index of the `repeat .. over pp` round, -1 outside
-  int16_t stage;       // pipeline stage, after the pipeline pass
-  bool recompute;      // marked `recompute`: compute again in the backward pass instead of keeping
+  xlm_span span;     // the expression in the model text
+  const char *scope; // "layers.3.attention"; "" at top level; never NULL
+  int32_t round;     // index of the `repeat .. over pp` round, -1 outside
+  int16_t stage;     // pipeline stage, after the pipeline pass
+  bool recompute;    // marked `recompute`: compute again in the backward pass instead of keeping
 } xlm_node_info;
 
 typedef struct xlm_named_val {
@@ -55,8 +57,8 @@ typedef struct xlm_named_val {
   xlm_span span;
 } xlm_named_val;
 
-// The value a state holds when the step (or, in FWD phase, the microbatch) is over. `val` comes from an op whose output
-// aliases its operand (accumulate, adamw, sgd, assign), starting at `state`.
+// The value a state holds when the step (or, in FWD phase, the microbatch) is over. `val` comes from an op
+// whose output aliases its operand (accumulate, adamw, sgd, assign), starting at `state`.
 typedef struct xlm_update {
   xlm_val state, val;
 } xlm_update;
@@ -68,14 +70,15 @@ typedef struct xlm_vals {
 
 // One entry of a `weights` section, resolved: parameter -> external tensor (see DESIGN.md section 3).
 typedef struct xlm_weight_map {
-  const char *param;          // "layers.0.attention.wq"
-  const char *external;       // "model.layers.0.self_attn.q_proj.weight"; may hold one {dim}: one tensor per index of dim
-  xlm_dim each;               // that dim; 0 = none
-  uint8_t n_groups;           // external rank
+  const char *param; // "layers.0.attention.wq"
+  const char
+      *external; // "model.layers.0.self_attn.q_proj.weight"; may hold one {dim}: one tensor per index of dim
+  xlm_dim each;  // that dim; 0 = none
+  uint8_t n_groups; // external rank
   struct {
     uint8_t n;
     xlm_dim dim[XLM_MAX_RANK]; // merged, outermost first
-    int16_t part, parts;       // parts > 0: this parameter is part `part` of `parts` equal ones along this group
+    int16_t part, parts; // parts > 0: this parameter is part `part` of `parts` equal ones along this group
   } group[XLM_MAX_RANK];
 } xlm_weight_map;
 
@@ -104,7 +107,7 @@ typedef struct xlm_graph {
   xlm_value *values;
   uint32_t n_values, cap_values; // entry 0 unused
   xlm_node_info *nodes;
-  uint32_t n_nodes, cap_nodes; // entry 0 unused
+  uint32_t n_nodes, cap_nodes;       // entry 0 unused
   xlm_vals outputs, metrics, losses; // losses: scalars whose sum is minimised (weights already applied)
   xlm_update *updates;
   uint32_t n_updates, cap_updates;
@@ -124,12 +127,20 @@ xlm_graph *xlm_graph_like(const xlm_graph *g);
 // The dimension of this name and axes, created at first use. Sizes must agree with an existing one.
 xlm_dim xlm_graph_dim(xlm_graph *g, const char *name, int64_t size);
 xlm_dim xlm_graph_dim_find(const xlm_graph *g, const char *name, uint32_t axes); // 0 when absent
-xlm_dim xlm_graph_dim_add(xlm_graph *g, xlm_dim_info info);                      // as given; name+axes must be new
+xlm_dim xlm_graph_dim_add(xlm_graph *g, xlm_dim_info info); // as given; name+axes must be new
 
-static inline xlm_node_info *xlm_node_at(const xlm_graph *g, xlm_node n) { return &g->nodes[n]; }
-static inline xlm_value *xlm_val_at(const xlm_graph *g, xlm_val v) { return &g->values[v]; }
-static inline const xlm_type *xlm_val_type(const xlm_graph *g, xlm_val v) { return &g->values[v].type; }
-static inline xlm_node_info *xlm_val_node(const xlm_graph *g, xlm_val v) { return &g->nodes[g->values[v].def]; }
+static inline xlm_node_info *xlm_node_at(const xlm_graph *g, xlm_node n) {
+  return &g->nodes[n];
+}
+static inline xlm_value *xlm_val_at(const xlm_graph *g, xlm_val v) {
+  return &g->values[v];
+}
+static inline const xlm_type *xlm_val_type(const xlm_graph *g, xlm_val v) {
+  return &g->values[v].type;
+}
+static inline xlm_node_info *xlm_val_node(const xlm_graph *g, xlm_val v) {
+  return &g->nodes[g->values[v].def];
+}
 
 void xlm_vals_add(xlm_graph *g, xlm_vals *list, const char *name, xlm_val val, xlm_span span);
 void xlm_graph_update(xlm_graph *g, xlm_val state, xlm_val val);
@@ -137,8 +148,8 @@ void xlm_graph_update(xlm_graph *g, xlm_val state, xlm_val val);
 // use_count[v] for every value: operands, outputs, metrics, losses, updates. Array of n_values in g's arena.
 uint32_t *xlm_graph_uses(const xlm_graph *g, xlm_arena *a);
 
-// Text form, both directions (one line per node; grammar in compiler/ir/README.md). The reader accepts exactly what the
-// writer gives, plus blanks and comments; it never trusts its input.
+// Text form, both directions (one line per node; grammar in compiler/ir/README.md). The reader accepts
+// exactly what the writer gives, plus blanks and comments; it never trusts its input.
 void xlm_graph_print(const xlm_graph *g, xlm_text *out);
 xlm_graph *xlm_graph_read(xlm_arena *a, const char *text, size_t n, xlm_error *err);
 

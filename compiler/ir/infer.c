@@ -29,7 +29,9 @@ bool xlm_infer_help(xlm_infer *x, const char *fmt, ...) {
   return false;
 }
 
-const xlm_type *xlm_infer_type(const xlm_infer *x, int operand) { return xlm_val_type(x->g, x->in[operand]); }
+const xlm_type *xlm_infer_type(const xlm_infer *x, int operand) {
+  return xlm_val_type(x->g, x->in[operand]);
+}
 
 const char *xlm_infer_dims_text(const xlm_infer *x, const xlm_type *t) {
   xlm_text s = xlm_text_new(x->g->arena);
@@ -45,8 +47,12 @@ static void put(xlm_infer *x, xlm_attr a) {
   x->attrs = xlm_attr_freeze(&l);
 }
 
-void xlm_infer_set_int(xlm_infer *x, xlm_attr_key key, int64_t v) { put(x, (xlm_attr){.key = key, .i = v}); }
-void xlm_infer_set_float(xlm_infer *x, xlm_attr_key key, double v) { put(x, (xlm_attr){.key = key, .f = v}); }
+void xlm_infer_set_int(xlm_infer *x, xlm_attr_key key, int64_t v) {
+  put(x, (xlm_attr){.key = key, .i = v});
+}
+void xlm_infer_set_float(xlm_infer *x, xlm_attr_key key, double v) {
+  put(x, (xlm_attr){.key = key, .f = v});
+}
 
 void xlm_infer_set_dims(xlm_infer *x, xlm_attr_key key, const xlm_dim *dims, int n) {
   xlm_attr a = {.key = key, .n = (uint8_t)n};
@@ -73,7 +79,8 @@ static xlm_dim named(const xlm_infer *x, const xlm_type *t, const char *name) {
   return 0;
 }
 
-bool xlm_infer_dim_attr(xlm_infer *x, xlm_attr_key key, int operand, const char *fallback, bool last, xlm_dim *out) {
+bool xlm_infer_dim_attr(xlm_infer *x, xlm_attr_key key, int operand, const char *fallback, bool last,
+                        xlm_dim *out) {
   const xlm_type *t = xlm_infer_type(x, operand);
   xlm_dim set[XLM_MAX_RANK];
   *out = xlm_attr_dims(&x->attrs, key, set) ? set[0] : named(x, t, fallback);
@@ -91,7 +98,8 @@ bool xlm_infer_dim_attr(xlm_infer *x, xlm_attr_key key, int operand, const char 
 void xlm_op_cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   const xlm_node_info *node = &g->nodes[n];
   *out = (xlm_cost){0};
-  for (int i = 0; i < node->n_in; i++) out->bytes += (double)xlm_type_bytes(xlm_val_type(g, node->in[i]), g->dims);
+  for (int i = 0; i < node->n_in; i++)
+    out->bytes += (double)xlm_type_bytes(xlm_val_type(g, node->in[i]), g->dims);
   for (int i = 0; i < node->n_out; i++)
     out->bytes += (double)xlm_type_bytes(&g->values[node->out + (xlm_val)i].type, g->dims);
   const xlm_op *op = xlm_op_at(node->op);

@@ -1,15 +1,17 @@
-// What an op is: one xlm_op per file of ops/, listed in ops/ops.def. Nothing else in the compiler knows an op by name.
+// What an op is: one xlm_op per file of ops/, listed in ops/ops.def. Nothing else in the compiler knows an op
+// by name.
 //
-// A rule file gives: signature (how the language calls it), infer (types), layout (how it may be split), grad, cost, doc.
-// Kernels stand beside it in ops/cpu and ops/ref and are found by the op's name.
+// A rule file gives: signature (how the language calls it), infer (types), layout (how it may be split),
+// grad, cost, doc. Kernels stand beside it in ops/cpu and ops/ref and are found by the op's name.
 #ifndef XLM_IR_OP_H
 #define XLM_IR_OP_H
 
 #include "compiler/ir/build.h"
 #include "compiler/ir/graph.h"
 
-// Signature: how a call in the language fills operands and attributes, in order. Positional arguments fill TENSORs in
-// order and then NUMBER/DIM parameters in order; `name = value` fills by name; a bare flag name sets a FLAG.
+// Signature: how a call in the language fills operands and attributes, in order. Positional arguments fill
+// TENSORs in order and then NUMBER/DIM parameters in order; `name = value` fills by name; a bare flag name
+// sets a FLAG.
 typedef enum xlm_param_kind {
   XLM_P_TENSOR, // an operand
   XLM_P_REST,   // any number of further operands (concat, norm_sq)
@@ -29,17 +31,18 @@ typedef struct xlm_param {
   bool required;
 } xlm_param;
 
-// Inference. The rule reads operand types and attributes, fills out[] and may set attributes it derived (so that kernels
-// and later passes need not derive them again). On a user's mistake it calls xlm_infer_fail and returns false.
+// Inference. The rule reads operand types and attributes, fills out[] and may set attributes it derived (so
+// that kernels and later passes need not derive them again). On a user's mistake it calls xlm_infer_fail and
+// returns false.
 typedef enum xlm_fault { // which diagnostic a failed inference becomes
   XLM_FAULT_NO_SHARED_DIM,
   XLM_FAULT_DIM_MISMATCH,
   XLM_FAULT_MISSING_DIM, // an operand lacks a dimension the op needs
   XLM_FAULT_EXTRA_DIM,   // an operand has a dimension the op cannot take
   XLM_FAULT_DTYPE,
-  XLM_FAULT_ATTR,        // an attribute's value
-  XLM_FAULT_SIZE,        // sizes do not fit (divisibility, range)
-  XLM_FAULT_RANK,        // more than XLM_MAX_RANK dimensions
+  XLM_FAULT_ATTR, // an attribute's value
+  XLM_FAULT_SIZE, // sizes do not fit (divisibility, range)
+  XLM_FAULT_RANK, // more than XLM_MAX_RANK dimensions
   XLM_FAULTS,
 } xlm_fault;
 
@@ -48,31 +51,34 @@ typedef struct xlm_infer {
   const struct xlm_op *op;
   int n_in;
   const xlm_val *in;
-  xlm_attrs attrs;     // current, including those set by the rule
-  int n_out;           // from the op; the rule may lower it
+  xlm_attrs attrs; // current, including those set by the rule
+  int n_out;       // from the op; the rule may lower it
   xlm_type out[8];
   xlm_val ragged_by[8]; // set automatically when an output has a ragged dim; dispatch overrides
   xlm_fault fault;
-  int fault_operand;   // -1: the whole call
+  int fault_operand; // -1: the whole call
   const char *fault_text, *fault_help;
 } xlm_infer;
 
-bool xlm_infer_fail(xlm_infer *x, xlm_fault f, int operand, const char *fmt, ...) XLM_PRINTF(4, 5); // always false
-bool xlm_infer_help(xlm_infer *x, const char *fmt, ...) XLM_PRINTF(2, 3);                          // always false
+bool xlm_infer_fail(xlm_infer *x, xlm_fault f, int operand, const char *fmt, ...)
+    XLM_PRINTF(4, 5);                                                     // always false
+bool xlm_infer_help(xlm_infer *x, const char *fmt, ...) XLM_PRINTF(2, 3); // always false
 const xlm_type *xlm_infer_type(const xlm_infer *x, int operand);
 const char *xlm_infer_dims_text(const xlm_infer *x, const xlm_type *t); // "[batch, seq, hidden]"
 void xlm_infer_set_int(xlm_infer *x, xlm_attr_key key, int64_t v);
 void xlm_infer_set_float(xlm_infer *x, xlm_attr_key key, double v);
 void xlm_infer_set_dims(xlm_infer *x, xlm_attr_key key, const xlm_dim *dims, int n);
-bool xlm_infer_is_float(xlm_infer *x, int operand);  // or fails with DTYPE
+bool xlm_infer_is_float(xlm_infer *x, int operand);                        // or fails with DTYPE
 bool xlm_infer_has(xlm_infer *x, int operand, xlm_dim d, const char *why); // or fails with MISSING_DIM
-// The dimension attribute `key` if set, else the dimension of operand named `fallback`, else (last) the operand's last
-// dimension or failure. Sets the attribute. Used for seq, feature, vocab...
-bool xlm_infer_dim_attr(xlm_infer *x, xlm_attr_key key, int operand, const char *fallback, bool last, xlm_dim *out);
+// The dimension attribute `key` if set, else the dimension of operand named `fallback`, else (last) the
+// operand's last dimension or failure. Sets the attribute. Used for seq, feature, vocab...
+bool xlm_infer_dim_attr(xlm_infer *x, xlm_attr_key key, int operand, const char *fallback, bool last,
+                        xlm_dim *out);
 
-// Gradient. `in`, `out` are the node's values, `dout` the gradients of its outputs (0: none flows). The rule sets din[i]
-// for each operand with need[i]; the gradient has the operand's dims (any order; differentiate brings it to the
-// operand's order) and its own or fp32 dtype. Sums over broadcast dimensions are the rule's duty (xlm_sum_to).
+// Gradient. `in`, `out` are the node's values, `dout` the gradients of its outputs (0: none flows). The rule
+// sets din[i] for each operand with need[i]; the gradient has the operand's dims (any order; differentiate
+// brings it to the operand's order) and its own or fp32 dtype. Sums over broadcast dimensions are the rule's
+// duty (xlm_sum_to).
 typedef struct xlm_grad {
   xlm_build *b;
   xlm_node node;
@@ -83,7 +89,8 @@ typedef struct xlm_grad {
 
 typedef struct xlm_cost {
   double flops;       // multiply and add count as two; of the arithmetic as executed
-  double model_flops; // as the field counts for MFU: matrix products and attention only (causal counts the visible half)
+  double model_flops; // as the field counts for MFU: matrix products and attention only (causal counts the
+                      // visible half)
   double bytes;       // read and written at least once
 } xlm_cost;
 
@@ -102,29 +109,34 @@ typedef struct xlm_op {
   uint32_t flags;
   int8_t min_in, max_in; // operands, without offsets; max -1 = any
   int8_t n_out;
-  int8_t n_alias;    // outputs 0 .. n_alias - 1 ARE operands 0 .. n_alias - 1, updated in place (state updates)
-  uint32_t in_place; // bit i: output 0 may take operand i's memory when it has the same type (dims in order, dtype) and dies here
+  int8_t n_alias; // outputs 0 .. n_alias - 1 ARE operands 0 .. n_alias - 1, updated in place (state updates)
+  uint32_t in_place; // bit i: output 0 may take operand i's memory when it has the same type (dims in order,
+                     // dtype) and dies here
   const xlm_param *params; // ends with name NULL; NULL for INTERNAL ops
-  // "[* over] -> [*] | over: sum": `*` any other dimension, split freely; after the bar, per attribute key what a split of
-  // those dimensions means: `sum` (result is partial), `whole` (must not be split), `index` (the kernel masks by the dim's
-  // offset; result partial), `place` (the kernel uses the dim's offset), `match a` (split exactly as attribute a). `*: linear`:
-  // partial sums may pass through when all operands are partial over the same axes; `*: scaling`: through operand 0
-  // when operand 1 is a constant; `*: sum`: every dimension is summed. `[..]+` on one operand and one result: the result is
-  // linear in that operand, whose partial sums pass to it while the others are whole.
+  // "[* over] -> [*] | over: sum": `*` any other dimension, split freely; after the bar, per attribute key
+  // what a split of those dimensions means: `sum` (result is partial), `whole` (must not be split), `index`
+  // (the kernel masks by the dim's offset; result partial), `place` (the kernel uses the dim's offset),
+  // `match a` (split exactly as attribute a). `*: linear`: partial sums may pass through when all operands
+  // are partial over the same axes; `*: scaling`: through operand 0 when operand 1 is a constant; `*: sum`:
+  // every dimension is summed. `[..]+` on one operand and one result: the result is linear in that operand,
+  // whose partial sums pass to it while the others are whole.
   const char *layout;
   bool (*infer)(xlm_infer *);
-  // A composite (form `composite`): written in other ops. The builder emits these instead, given what infer found; no node
-  // has this op, and it needs no layout, gradient or kernel of its own. NULL for all others.
+  // A composite (form `composite`): written in other ops. The builder emits these instead, given what infer
+  // found; no node has this op, and it needs no layout, gradient or kernel of its own. NULL for all others.
   xlm_val (*expand)(xlm_build *, const xlm_infer *);
   void (*grad)(xlm_grad *); // NULL: no_grad says why
   const char *no_grad;
-  void (*cost)(const xlm_graph *, xlm_node, xlm_cost *); // NULL: bytes of operands and results, no FLOPs counted
-  const char *doc; // one paragraph: formula, conventions; markdown
+  void (*cost)(const xlm_graph *, xlm_node,
+               xlm_cost *); // NULL: bytes of operands and results, no FLOPs counted
+  const char *doc;          // one paragraph: formula, conventions; markdown
 } xlm_op;
 
 extern const xlm_op *const xlm_op_table[XLM_OP_COUNT]; // ops/table.c
-static inline const xlm_op *xlm_op_at(xlm_op_id id) { return xlm_op_table[id]; }
-xlm_op_id xlm_op_find(const char *name); // XLM_OP_NONE when unknown
+static inline const xlm_op *xlm_op_at(xlm_op_id id) {
+  return xlm_op_table[id];
+}
+xlm_op_id xlm_op_find(const char *name);                         // XLM_OP_NONE when unknown
 void xlm_op_cost(const xlm_graph *g, xlm_node n, xlm_cost *out); // op->cost or the default
 
 #endif

@@ -251,7 +251,8 @@ static bool read_node(reader *r) {
   if (!xlm_lex_want(&r->x, "=") || !xlm_lex_word(&r->x, false, &op)) return false;
   n.op = xlm_op_find(op);
   if (!n.op) return xlm_lex_fail(&r->x, "there is no operation `%.100s`", op);
-  if (xlm_op_at(n.op)->expand) return xlm_lex_fail(&r->x, "`%.100s` stands in models only: graphs hold its parts", op);
+  if (xlm_op_at(n.op)->expand)
+    return xlm_lex_fail(&r->x, "`%.100s` stands in models only: graphs hold its parts", op);
   if (!operands(r, &n, n.out ? n.out : r->g->n_values) || !attrs(r, &n.attrs)) return false;
   if (!phase(r, &n.phase) || !place(r, &n)) return false;
   XLM_PUSH(r->arena, r->g->nodes, r->g->n_nodes, r->g->cap_nodes, n);

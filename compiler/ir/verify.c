@@ -229,8 +229,8 @@ static bool memory_is_current(verifier *v, xlm_node n) {
   return true;
 }
 
-// An update in place must begin at a state: at a `state` or `param`, at another update in place, or at a rank's own copy of
-// a piece of one (take).
+// An update in place must begin at a state: at a `state` or `param`, at another update in place, or at a
+// rank's own copy of a piece of one (take).
 static bool alias_begins_at_state(verifier *v, xlm_node n) {
   const xlm_node_info *node = &v->g->nodes[n];
   for (int i = 0; i < xlm_op_at(node->op)->n_alias; i++) {

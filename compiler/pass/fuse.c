@@ -1,9 +1,10 @@
 // Fuse: every elementwise node becomes part of a `fused` node, one pass over memory per cluster.
 //
-// Walking in execution order, a node joins the open clusters of its operands when they iterate over the same dimensions in
-// the same phase. A cluster runs where its last member stood, so it is sealed as soon as somebody outside reads one of its
-// values: from then on nothing may join. That rule alone excludes cycles. A member with a bf16 result rounds inside the
-// program too, so the bits do not depend on what was fused with what.
+// Walking in execution order, a node joins the open clusters of its operands when they iterate over the same
+// dimensions in the same phase. A cluster runs where its last member stood, so it is sealed as soon as
+// somebody outside reads one of its values: from then on nothing may join. That rule alone excludes cycles. A
+// member with a bf16 result rounds inside the program too, so the bits do not depend on what was fused with
+// what.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -14,7 +15,7 @@ typedef struct cluster {
   bool sealed;
   xlm_phase phase;
   int16_t stage;
-  xlm_type space;         // dims; dtype unused
+  xlm_type space; // dims; dtype unused
   xlm_node last;
   uint32_t parent;        // union-find
   uint32_t n, n_external; // members; upper bound on operands from outside
@@ -27,15 +28,17 @@ typedef struct fuse {
   xlm_build b;
   cluster *clusters; // index 0 unused
   uint32_t n_clusters, cap_clusters;
-  uint32_t *of;      // cluster of each node, 0 = none
-  xlm_val *map;      // old value -> new value
-  xlm_val *constants[XLM_PHASES]; // old const value -> tensor made of it in that phase
+  uint32_t *of;                         // cluster of each node, 0 = none
+  xlm_val *map;                         // old value -> new value
+  xlm_val *constants[XLM_PHASES];       // old const value -> tensor made of it in that phase
   xlm_node *next_member, *first_member; // members of a cluster in order: by node; by cluster
   uint32_t *uses;
   xlm_node *contract_into; // contract node -> the accumulate that swallows it, 0 = none
 } fuse;
 
-static bool is_elementwise(const xlm_node_info *n) { return xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE; }
+static bool is_elementwise(const xlm_node_info *n) {
+  return xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE;
+}
 
 static uint32_t root(fuse *f, uint32_t c) {
   while (f->clusters[c].parent != c) c = f->clusters[c].parent;
@@ -59,7 +62,8 @@ static bool can_join(fuse *f, uint32_t c, const xlm_node_info *n, uint32_t membe
 }
 
 static uint32_t new_cluster(fuse *f, const xlm_node_info *n) {
-  cluster c = {.phase = n->phase, .stage = n->stage, .space = *xlm_val_type(f->g, n->out), .parent = f->n_clusters};
+  cluster c = {
+      .phase = n->phase, .stage = n->stage, .space = *xlm_val_type(f->g, n->out), .parent = f->n_clusters};
   XLM_PUSH(f->a, f->clusters, f->n_clusters, f->cap_clusters, c);
   return f->n_clusters - 1;
 }
@@ -71,7 +75,8 @@ static void unite(fuse *f, uint32_t into, uint32_t c) {
   f->clusters[into].n_external += f->clusters[c].n_external;
 }
 
-// Seals the clusters whose values node n reads from outside; an in-place update also seals whoever may read the state.
+// Seals the clusters whose values node n reads from outside; an in-place update also seals whoever may read
+// the state.
 static void seal_operands(fuse *f, const xlm_node_info *n, uint32_t own) {
   for (int i = 0; i < n->n_in; i++) {
     uint32_t c = cluster_of(f, n->in[i]);
@@ -90,8 +95,10 @@ static void assign_elementwise(fuse *f, xlm_node id) {
     if (!c || c == own) continue;
     uint32_t members = own ? f->clusters[own].n : 1, external = own ? f->clusters[own].n_external : n->n_in;
     if (!can_join(f, c, n, members, external)) continue;
-    if (own) unite(f, own, c);
-    else own = c;
+    if (own)
+      unite(f, own, c);
+    else
+      own = c;
   }
   if (!own) own = new_cluster(f, n);
   f->of[id] = own;
@@ -104,8 +111,10 @@ static void assign_elementwise(fuse *f, xlm_node id) {
 static void assign_clusters(fuse *f) {
   for (xlm_node id = 1; id < f->g->n_nodes; id++) {
     const xlm_node_info *n = &f->g->nodes[id];
-    if (is_elementwise(n)) assign_elementwise(f, id);
-    else seal_operands(f, n, 0);
+    if (is_elementwise(n))
+      assign_elementwise(f, id);
+    else
+      seal_operands(f, n, 0);
   }
 }
 
@@ -165,7 +174,8 @@ static uint16_t register_of(program *p, xlm_val v) {
   return 0;
 }
 
-// A constant operand: the instruction's immediate when it is free, else a register of its own (neg of the immediate).
+// A constant operand: the instruction's immediate when it is free, else a register of its own (neg of the
+// immediate).
 static uint16_t operand(program *p, xlm_val v, xlm_code_instr *into, bool *used_imm) {
   double c;
   if (!is_const(p->f->g, v, &c)) return register_of(p, v);
@@ -178,7 +188,9 @@ static uint16_t operand(program *p, xlm_val v, xlm_code_instr *into, bool *used_
 }
 
 // The elementwise op ids are contiguous in ops.def and in the order of elementwise.def.
-static uint16_t fn_of(xlm_op_id op) { return (uint16_t)(op - XLM_OP_ADD); }
+static uint16_t fn_of(xlm_op_id op) {
+  return (uint16_t)(op - XLM_OP_ADD);
+}
 
 static void add_member(program *p, xlm_node id) {
   const xlm_node_info *n = &p->f->g->nodes[id];
@@ -225,10 +237,12 @@ static void context(fuse *f, const xlm_node_info *like) {
   f->b.phase = like->phase;
 }
 
-static void emit_cluster(fuse *f, uint32_t c, const xlm_node *members, uint32_t n, const uint32_t *inner_uses) {
+static void emit_cluster(fuse *f, uint32_t c, const xlm_node *members, uint32_t n,
+                         const uint32_t *inner_uses) {
   program *p = XLM_NEW(f->a, program);
   p->f = f;
-  for (uint32_t m = 0; m < n; m++) { // operands from outside first: registers are numbered before instructions
+  for (uint32_t m = 0; m < n;
+       m++) { // operands from outside first: registers are numbered before instructions
     const xlm_node_info *node = &f->g->nodes[members[m]];
     for (int i = 0; i < node->n_in; i++)
       if (cluster_of(f, node->in[i]) != c) load(p, node->in[i]);
@@ -300,8 +314,8 @@ static void find_accumulated_products(fuse *f) {
     if (n->op != XLM_OP_ACCUMULATE) continue;
     xlm_node def = f->g->values[n->in[1]].def;
     const xlm_type *acc = xlm_val_type(f->g, n->in[0]), *product = xlm_val_type(f->g, n->in[1]);
-    if (f->g->nodes[def].op == XLM_OP_CONTRACT && f->uses[n->in[1]] == 1 && f->g->nodes[def].phase == n->phase &&
-        acc->dtype == product->dtype && same_space(acc, product))
+    if (f->g->nodes[def].op == XLM_OP_CONTRACT && f->uses[n->in[1]] == 1 &&
+        f->g->nodes[def].phase == n->phase && acc->dtype == product->dtype && same_space(acc, product))
       f->contract_into[def] = id;
   }
 }
@@ -336,8 +350,10 @@ static void emit_all(fuse *f) {
     if (c && f->clusters[c].last == id) emit_members(f, c, inner);
     if (c || n->op == XLM_OP_CONST || f->contract_into[id]) continue;
     xlm_node product = n->op == XLM_OP_ACCUMULATE ? f->g->values[n->in[1]].def : 0;
-    if (product && f->contract_into[product] == id) emit_accumulated(f, id, product);
-    else emit_other(f, id);
+    if (product && f->contract_into[product] == id)
+      emit_accumulated(f, id, product);
+    else
+      emit_other(f, id);
   }
 }
 

@@ -17,8 +17,11 @@ uint32_t xlm_layout_axes(const xlm_layout *l, int rank) {
 static const struct {
   const char *name;
   xlm_split_rule rule;
-} rule_names[] = {{"sum", XLM_SPLIT_SUM}, {"index", XLM_SPLIT_INDEX}, {"place", XLM_SPLIT_PLACE},
-                  {"whole", XLM_SPLIT_WHOLE}, {"match", XLM_SPLIT_FREE}};
+} rule_names[] = {{"sum", XLM_SPLIT_SUM},
+                  {"index", XLM_SPLIT_INDEX},
+                  {"place", XLM_SPLIT_PLACE},
+                  {"whole", XLM_SPLIT_WHOLE},
+                  {"match", XLM_SPLIT_FREE}};
 
 static const char *word(const char *p, char out[32]) {
   int n = 0;
@@ -57,10 +60,12 @@ static const char *values(const char *p, xlm_layout_rule *r) {
     } else if (*p == '[') {
       int *count = results ? &r->n_out : &r->n_in;
       XLM_ASSERT(*count < XLM_RULE_VALUES, "layout rule with too many values");
-      p = results ? brackets(p, &r->out[*count].n, r->out[*count].key) : brackets(p, &r->in[*count].n, r->in[*count].key);
+      p = results ? brackets(p, &r->out[*count].n, r->out[*count].key)
+                  : brackets(p, &r->in[*count].n, r->in[*count].key);
       if (*p == '+') *(results ? &r->carry_out : &r->carry_in) = *count;
       (*count)++;
-    } else p++;
+    } else
+      p++;
   }
   return p;
 }
@@ -78,8 +83,8 @@ static void clauses(const char *p, const xlm_op *op, xlm_layout_rule *r) {
       r->sum_all |= found == XLM_SPLIT_SUM;
       r->linear |= !strcmp(rule, "linear");
       r->scaling |= !strcmp(rule, "scaling");
-    }
-    else if (xlm_attr_parse(key, &r->key[r->n_keys].key)) r->key[r->n_keys++].rule = found;
+    } else if (xlm_attr_parse(key, &r->key[r->n_keys].key))
+      r->key[r->n_keys++].rule = found;
     p = blanks(p);
     if (!strcmp(rule, "match")) p = word(p, key);
   }

@@ -1,4 +1,5 @@
-// Layouts: how a value is split over the mesh, and what an op's layout rule (xlm_op.layout) says about splits.
+// Layouts: how a value is split over the mesh, and what an op's layout rule (xlm_op.layout) says about
+// splits.
 #ifndef XLM_PASS_LAYOUT_H
 #define XLM_PASS_LAYOUT_H
 

@@ -1,9 +1,10 @@
 // Partition: the logical train graph becomes the graph of one rank. DESIGN.md section 4 is this pass.
 //
-// First, once for all ranks, layouts are decided (partition_decide.c): every dimension is split as the shard rules say by
-// name; an op computes with its dimensions split that way, except where its layout rule demands otherwise; results come out
-// so, partial over the axes of what was summed. Then, per rank coordinate, the graph is emitted with local sizes
-// (partition_emit.c), and wherever what a value has differs from what a use needs, one conversion is inserted.
+// First, once for all ranks, layouts are decided (partition_decide.c): every dimension is split as the shard
+// rules say by name; an op computes with its dimensions split that way, except where its layout rule demands
+// otherwise; results come out so, partial over the axes of what was summed. Then, per rank coordinate, the
+// graph is emitted with local sizes (partition_emit.c), and wherever what a value has differs from what a use
+// needs, one conversion is inserted.
 #ifndef XLM_PASS_PARTITION_H
 #define XLM_PASS_PARTITION_H
 
@@ -29,7 +30,8 @@ xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const x
                                        xlm_partition_fault *fault);
 // The graph of the rank at `coord`.
 xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]);
-// Two coordinates (of one stage) with the same signature have graphs that differ in offsets only: they share a plan.
+// Two coordinates (of one stage) with the same signature have graphs that differ in offsets only: they share
+// a plan.
 uint64_t xlm_partition_signature(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]);
 
 #endif

@@ -1,8 +1,9 @@
 // Partition, part 1: which layout every value has and every use needs.
 //
-// canon[v]: by the names of v's dimensions. An unconditional rule applies wherever the dimension occurs, unless it came in
-// unsplit (an `over none` at a parameter) and no operand has it split; a `where free` rule takes what no other dimension of
-// the tensor uses. have[v]: canon, or what the producing op gives (partial sums; dimensions it keeps whole).
+// canon[v]: by the names of v's dimensions. An unconditional rule applies wherever the dimension occurs,
+// unless it came in unsplit (an `over none` at a parameter) and no operand has it split; a `where free` rule
+// takes what no other dimension of the tensor uses. have[v]: canon, or what the producing op gives (partial
+// sums; dimensions it keeps whole).
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
@@ -16,7 +17,9 @@ typedef struct assign { // the layout a node computes in: axes per dimension
   } at[3 * XLM_MAX_RANK];
 } assign;
 
-static const xlm_type *type_of(const xlm_partitioning *p, xlm_val v) { return xlm_val_type(p->g, v); }
+static const xlm_type *type_of(const xlm_partitioning *p, xlm_val v) {
+  return xlm_val_type(p->g, v);
+}
 
 static bool fail(xlm_partitioning *p, bool conflict, xlm_span span, const char *text, const char *help) {
   if (!p->fault->text) *p->fault = (xlm_partition_fault){conflict, text, help, span, {0, 0}};
@@ -56,9 +59,11 @@ static bool read_grains(xlm_partitioning *p) {
   for (xlm_node n = 1; n < p->g->n_nodes; n++) {
     xlm_dim heads[XLM_MAX_RANK], kv[XLM_MAX_RANK];
     const xlm_attrs *as = &p->g->nodes[n].attrs;
-    if (!xlm_attr_dims(as, XLM_A_heads, heads) || !xlm_attr_dims(as, XLM_A_kv_heads, kv) || heads[0] == kv[0]) continue;
+    if (!xlm_attr_dims(as, XLM_A_heads, heads) || !xlm_attr_dims(as, XLM_A_kv_heads, kv) || heads[0] == kv[0])
+      continue;
     int64_t q = p->g->dims[heads[0]].full, k = p->g->dims[kv[0]].full;
-    if (p->rule[heads[0]] == p->rule[kv[0]]) p->grain[heads[0]] = q / k;
+    if (p->rule[heads[0]] == p->rule[kv[0]])
+      p->grain[heads[0]] = q / k;
     else if (p->rule[heads[0]] || p->rule[kv[0]])
       return fail(p, false, p->g->nodes[n].span,
                   xlm_arena_printf(p->a, "`%s` and `%s` of one attention must be split over the same axes",
@@ -85,8 +90,8 @@ static bool check_sizes(xlm_partitioning *p) {
     bool even = !strcmp(info->name, "batch");
     if (units >= parts && !(even && units % parts)) continue;
     return fail(p, false, p->rule_text[d]->span,
-                xlm_arena_printf(p->a, "`%s` has %lld%s and cannot be split over %lld ranks", info->name, (long long)units,
-                                 p->grain[d] > 1 ? " groups" : "", (long long)parts),
+                xlm_arena_printf(p->a, "`%s` has %lld%s and cannot be split over %lld ranks", info->name,
+                                 (long long)units, p->grain[d] > 1 ? " groups" : "", (long long)parts),
                 xlm_arena_printf(p->a, "sizes that work: %s", sizes_that_work(p, units, even)));
   }
   return true;
@@ -128,13 +133,16 @@ static uint32_t inherited(const xlm_partitioning *p, const xlm_node_info *n, xlm
   return seen ? axes & p->rule[d] : p->rule[d];
 }
 
-static bool report_conflict(xlm_partitioning *p, const xlm_node_info *n, const xlm_type *t, xlm_dim a, xlm_dim b) {
+static bool report_conflict(xlm_partitioning *p, const xlm_node_info *n, const xlm_type *t, xlm_dim a,
+                            xlm_dim b) {
   xlm_text s = xlm_text_new(p->a);
   for (int i = 0; i < t->rank; i++) xlm_text_printf(&s, "%s%s", i ? ", " : "[", p->g->dims[t->dim[i]].name);
   xlm_text_add(&s, "]");
   const char *na = p->g->dims[a].name, *nb = p->g->dims[b].name;
-  fail(p, true, n->span, xlm_arena_printf(p->a, "`%s` and `%s` of %s are both split over one mesh axis", na, nb, s.data),
-       xlm_arena_printf(p->a, "split `%s` over another axis, or write `where free` behind one of the rules", nb));
+  fail(p, true, n->span,
+       xlm_arena_printf(p->a, "`%s` and `%s` of %s are both split over one mesh axis", na, nb, s.data),
+       xlm_arena_printf(p->a, "split `%s` over another axis, or write `where free` behind one of the rules",
+                        nb));
   if (p->rule_text[b]) p->fault->other = p->rule_text[b]->span;
   return false;
 }
@@ -207,7 +215,8 @@ static void clear(assign *s, xlm_dim d) {
     if (s->at[i].dim == d) s->at[i].axes = 0;
 }
 
-// A dimension that stands in the same node under a key that may be split (attend: seq = kv_seq) stays split there.
+// A dimension that stands in the same node under a key that may be split (attend: seq = kv_seq) stays split
+// there.
 static bool split_elsewhere(const xlm_layout_rule *r, const xlm_attrs *as, xlm_attr_key whole, xlm_dim d) {
   static const xlm_attr_key pairs[][2] = {{XLM_A_kv_seq, XLM_A_seq}};
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
@@ -252,7 +261,8 @@ static bool is_whole_dim(const xlm_layout_rule *r, const xlm_attrs *as, xlm_dim 
   return false;
 }
 
-// `where free` dimensions take what the others leave. Tokens on their way to experts and back are not split by such a rule.
+// `where free` dimensions take what the others leave. Tokens on their way to experts and back are not split
+// by such a rule.
 static void give_free(xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r, assign *s) {
   bool ragged = touches_ragged(p, n, 0);
   for (int i = 0; i < s->n; i++) {
@@ -265,7 +275,8 @@ static void give_free(xlm_partitioning *p, const xlm_node_info *n, const xlm_lay
   }
 }
 
-// Query heads and their key/value heads are split together, in whole groups (read_grains); packed rows as their tokens.
+// Query heads and their key/value heads are split together, in whole groups (read_grains); packed rows as
+// their tokens.
 static bool split_together(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim a, xlm_dim b) {
   const xlm_attrs *as = &n->attrs;
   if (p->g->dims[a].ragged && !touches_ragged(p, n, b)) return true;
@@ -282,12 +293,13 @@ static bool compute_layout(xlm_partitioning *p, const xlm_node_info *n, const xl
   for (int i = 0; i < s->n; i++)
     for (int j = 0; j < i; j++)
       if (s->at[i].axes & s->at[j].axes && !split_together(p, n, s->at[i].dim, s->at[j].dim))
-        return report_conflict(p, n, &(xlm_type){.rank = 2, .dim = {s->at[j].dim, s->at[i].dim}}, s->at[j].dim, s->at[i].dim);
+        return report_conflict(p, n, &(xlm_type){.rank = 2, .dim = {s->at[j].dim, s->at[i].dim}},
+                               s->at[j].dim, s->at[i].dim);
   return true;
 }
 
-static xlm_layout restricted(const xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r, const assign *s,
-                             bool result, int index) {
+static xlm_layout restricted(const xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r,
+                             const assign *s, bool result, int index) {
   xlm_layout l = {0};
   const xlm_type *t = type_of(p, result ? n->out + (xlm_val)index : n->in[index]);
   for (int i = 0; i < t->rank; i++)
@@ -296,7 +308,8 @@ static xlm_layout restricted(const xlm_partitioning *p, const xlm_node_info *n, 
 }
 
 // Axes over which a result is a partial sum: those of summed and indexed dimensions that it does not have.
-static uint32_t partial_of(const xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r, const assign *s, int index) {
+static uint32_t partial_of(const xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r,
+                           const assign *s, int index) {
   uint32_t partial = 0;
   const xlm_type *t = type_of(p, n->out + (xlm_val)index);
   for (int i = 0; r->sum_all && i < s->n; i++)
@@ -308,7 +321,8 @@ static uint32_t partial_of(const xlm_partitioning *p, const xlm_node_info *n, co
     for (int i = 0; i < count; i++) {
       bool keeps = xlm_type_find(t, dims[i]) >= 0;
       bool named = xlm_layout_mentions(r, true, index, r->key[k].key);
-      bool as_other = keeps && !named && split_elsewhere(r, &n->attrs, XLM_A_kv_seq, dims[i]); // dk of attention
+      bool as_other =
+          keeps && !named && split_elsewhere(r, &n->attrs, XLM_A_kv_seq, dims[i]); // dk of attention
       if (!keeps || as_other) partial |= assigned(s, dims[i]);
     }
   }
@@ -336,9 +350,10 @@ static uint32_t common_partial(const xlm_partitioning *p, const xlm_node_info *n
   return partial;
 }
 
-// Where the rule marks one operand and one result: the operand's partial sums, except over axes that split dimensions here.
-static void carry_partial(const xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r, const assign *s,
-                          xlm_node_layouts *l) {
+// Where the rule marks one operand and one result: the operand's partial sums, except over axes that split
+// dimensions here.
+static void carry_partial(const xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r,
+                          const assign *s, xlm_node_layouts *l) {
   if (r->carry_in < 0 || r->carry_in >= n->n_in || r->carry_out >= n->n_out) return;
   uint32_t partial = p->have[n->in[r->carry_in]].partial;
   for (int i = 0; i < s->n; i++) partial &= ~s->at[i].axes;
@@ -346,8 +361,8 @@ static void carry_partial(const xlm_partitioning *p, const xlm_node_info *n, con
   l->out[r->carry_out].partial |= partial;
 }
 
-// What is split only because an axis was free gives way to partial sums that nobody else reads: they are added first and
-// reduced once.
+// What is split only because an axis was free gives way to partial sums that nobody else reads: they are
+// added first and reduced once.
 static void make_way(const xlm_partitioning *p, const xlm_node_info *n, assign *s, uint32_t through) {
   for (int i = 0; i < n->n_in; i++)
     if (p->have[n->in[i]].partial && p->uses[n->in[i]] > 1) return;
@@ -391,16 +406,20 @@ static void decide_update(xlm_partitioning *p, xlm_node id) {
   xlm_node_layouts *l = &p->nodes[id];
   xlm_val most = n->in[0];
   for (int i = 1; i < op->n_alias; i++)
-    if (xlm_layout_axes(&p->have[n->in[i]], XLM_MAX_RANK) & ~xlm_layout_axes(&p->have[most], XLM_MAX_RANK)) most = n->in[i];
+    if (xlm_layout_axes(&p->have[n->in[i]], XLM_MAX_RANK) & ~xlm_layout_axes(&p->have[most], XLM_MAX_RANK))
+      most = n->in[i];
   for (int i = 0; i < n->n_in; i++)
-    l->in[i] = xlm_same_type(type_of(p, n->in[i]), type_of(p, most)) || xlm_val_rank(p, n->in[i]) == xlm_val_rank(p, most)
-                   ? p->have[most] : (xlm_layout){0};
+    l->in[i] = xlm_same_type(type_of(p, n->in[i]), type_of(p, most)) ||
+                       xlm_val_rank(p, n->in[i]) == xlm_val_rank(p, most)
+                   ? p->have[most]
+                   : (xlm_layout){0};
   for (int i = 0; i < n->n_in; i++)
     if (xlm_val_rank(p, n->in[i]) == 0) l->in[i] = (xlm_layout){0};
   for (int i = 0; i < n->n_out; i++) l->out[i] = p->have[most];
 }
 
-// An accumulator is as its summand comes: partial sums stay partial until the step, except where ZeRO splits gradients.
+// An accumulator is as its summand comes: partial sums stay partial until the step, except where ZeRO splits
+// gradients.
 static void decide_accumulate(xlm_partitioning *p, xlm_node id) {
   const xlm_node_info *n = &p->g->nodes[id];
   const char *role = xlm_attr_text(&xlm_val_node(p->g, n->in[0])->attrs, XLM_A_role, "state");
@@ -442,9 +461,12 @@ static bool decide_node(xlm_partitioning *p, xlm_node id, const xlm_layout *want
     decide_leaf(p, n);
     return true;
   }
-  if (n->op == XLM_OP_ACCUMULATE) decide_accumulate(p, id);
-  else if (xlm_op_at(n->op)->n_alias) decide_update(p, id);
-  else if (n->op == XLM_OP_NORM_SQ) decide_norm(p, id, wanted);
+  if (n->op == XLM_OP_ACCUMULATE)
+    decide_accumulate(p, id);
+  else if (xlm_op_at(n->op)->n_alias)
+    decide_update(p, id);
+  else if (n->op == XLM_OP_NORM_SQ)
+    decide_norm(p, id, wanted);
   else {
     assign s = {0};
     if (!compute_layout(p, n, r, &s)) return false;
@@ -460,7 +482,8 @@ static bool decide_all(xlm_partitioning *p) {
     if (p->g->nodes[id].op == XLM_OP_NORM_SQ && !wanted) {
       for (xlm_node later = id; later < p->g->n_nodes; later++) // states of the optimizer may stand behind
         for (int i = 0; i < p->g->nodes[later].n_out; i++)
-          if (xlm_is_leaf(&p->g->nodes[later]) && !canonical(p, &p->g->nodes[later], p->g->nodes[later].out)) return false;
+          if (xlm_is_leaf(&p->g->nodes[later]) && !canonical(p, &p->g->nodes[later], p->g->nodes[later].out))
+            return false;
       wanted = xlm_partition_wanted_gradients(p);
     }
     if (!decide_node(p, id, wanted)) return false;

@@ -1,6 +1,7 @@
-// Partition, part 2: the graph of one rank. Nodes are emitted in order with local dimensions; operands are converted where
-// what a value has differs from what the node needs. A conversion is made once per value and layout: reductions for good,
-// gathers again in each phase, so that gathered copies need not be kept from forward to backward.
+// Partition, part 2: the graph of one rank. Nodes are emitted in order with local dimensions; operands are
+// converted where what a value has differs from what the node needs. A conversion is made once per value and
+// layout: reductions for good, gathers again in each phase, so that gathered copies need not be kept from
+// forward to backward.
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
@@ -17,8 +18,8 @@ typedef struct emit {
   const int32_t *coord;
   xlm_graph *out;
   xlm_build b;
-  xlm_val *map;        // old value -> new, in layout have[old]
-  converted **ready;   // old value -> other layouts of it
+  xlm_val *map;         // old value -> new, in layout have[old]
+  converted **ready;    // old value -> other layouts of it
   xlm_val *norm_groups; // parts of the global norm, by old norm value (chain in the graph's arena)
   int n_norm_groups;
 } emit;
@@ -31,8 +32,12 @@ static xlm_dim local_dim(emit *e, xlm_dim d, uint32_t axes) {
   xlm_dim have = xlm_graph_dim_find(e->out, info->name, axes);
   if (have) return have;
   xlm_piece piece = xlm_mesh_local(&e->p->o.mesh, info->full, e->p->grain[d], axes, e->coord);
-  return xlm_graph_dim_add(e->out, (xlm_dim_info){.name = info->name, .size = piece.size, .full = info->full,
-                                                  .offset = piece.offset, .axes = axes, .grain = e->p->grain[d] > 1 ? e->p->grain[d] : 0});
+  return xlm_graph_dim_add(e->out, (xlm_dim_info){.name = info->name,
+                                                  .size = piece.size,
+                                                  .full = info->full,
+                                                  .offset = piece.offset,
+                                                  .axes = axes,
+                                                  .grain = e->p->grain[d] > 1 ? e->p->grain[d] : 0});
 }
 
 // A ragged dimension split over `axes`: room for every row that may come, whatever the router says.
@@ -40,9 +45,12 @@ static xlm_dim ragged_dim(emit *e, xlm_dim d, uint32_t axes) {
   const xlm_dim_info *info = &e->p->g->dims[d];
   int64_t parts = xlm_mesh_group(&e->p->o.mesh, axes), rows = (info->full + parts - 1) / parts;
   for (int i = 0;; i++) {
-    const char *name = xlm_arena_printf(e->out->arena, i ? "%s.%lld.%d" : "%s.%lld", info->name, (long long)rows, i);
+    const char *name =
+        xlm_arena_printf(e->out->arena, i ? "%s.%lld.%d" : "%s.%lld", info->name, (long long)rows, i);
     xlm_dim have = xlm_graph_dim_find(e->out, name, 0);
-    if (!have) return xlm_graph_dim_add(e->out, (xlm_dim_info){.name = name, .size = rows, .full = info->full, .ragged = true});
+    if (!have)
+      return xlm_graph_dim_add(
+          e->out, (xlm_dim_info){.name = name, .size = rows, .full = info->full, .ragged = true});
     if (e->out->dims[have].size == rows && e->out->dims[have].full == info->full) return have;
   }
 }
@@ -60,7 +68,9 @@ typedef struct conversion {
   xlm_layout have; // of now
 } conversion;
 
-static const xlm_type *logical(const conversion *c) { return xlm_val_type(c->e->p->g, c->old); }
+static const xlm_type *logical(const conversion *c) {
+  return xlm_val_type(c->e->p->g, c->old);
+}
 
 // Sizes of every member's piece of dimension position i when it goes from `whole` axes to `whole | axes`.
 static const char *piece_sizes(const conversion *c, int i, uint32_t whole, uint32_t axes) {
@@ -78,8 +88,8 @@ static const char *piece_sizes(const conversion *c, int i, uint32_t whole, uint3
   return t.data;
 }
 
-static void collective(conversion *c, xlm_op_id op, uint32_t axes, const int *at, const uint32_t *to_axes, int n, const char *sizes,
-                       const xlm_val *more, int n_more) {
+static void collective(conversion *c, xlm_op_id op, uint32_t axes, const int *at, const uint32_t *to_axes,
+                       int n, const char *sizes, const xlm_val *more, int n_more) {
   emit *e = c->e;
   xlm_dim from[2], to[2];
   xlm_attr_list l = xlm_attr_list_new(e->out->arena);
@@ -106,8 +116,10 @@ static void collective(conversion *c, xlm_op_id op, uint32_t axes, const int *at
 // Local slices first: they only make what follows smaller.
 static void slice(conversion *c, const xlm_layout *want) {
   for (int i = 0; i < logical(c)->rank; i++) {
-    uint32_t add = want->axes[i] & ~c->have.axes[i] & ~xlm_layout_axes(&c->have, logical(c)->rank) & ~c->have.partial;
-    if (c->have.axes[i] && add && add < c->have.axes[i]) continue; // an outer axis cannot be added inside an inner split
+    uint32_t add =
+        want->axes[i] & ~c->have.axes[i] & ~xlm_layout_axes(&c->have, logical(c)->rank) & ~c->have.partial;
+    if (c->have.axes[i] && add && add < c->have.axes[i])
+      continue; // an outer axis cannot be added inside an inner split
     if (add) collective(c, XLM_OP_TAKE, add, &i, (uint32_t[]){c->have.axes[i] | add}, 1, NULL, NULL, 0);
   }
 }
@@ -122,9 +134,13 @@ static void scatter(conversion *c, const xlm_layout *want) {
 }
 
 // The offsets of the rows of a packed tensor after its experts were exchanged.
-static xlm_val ragged_offsets(conversion *c) { return xlm_val_at(c->e->out, c->now)->ragged_by; }
+static xlm_val ragged_offsets(conversion *c) {
+  return xlm_val_at(c->e->out, c->now)->ragged_by;
+}
 
-static bool is_ragged(const conversion *c, int i) { return c->e->p->g->dims[logical(c)->dim[i]].ragged; }
+static bool is_ragged(const conversion *c, int i) {
+  return c->e->p->g->dims[logical(c)->dim[i]].ragged;
+}
 
 static void exchange(conversion *c, const xlm_layout *want) {
   int rank = logical(c)->rank;
@@ -141,10 +157,12 @@ static void exchange(conversion *c, const xlm_layout *want) {
         bool back = !is_ragged(c, i);
         xlm_val home = c->e->map[c->e->p->g->values[c->old].ragged_by];
         collective(c, back ? XLM_OP_COLLECT_ROWS : XLM_OP_SEND_ROWS, move, at, to, 2, sizes,
-                   back ? (xlm_val[]){ragged_offsets(c), home} : (xlm_val[]){ragged_offsets(c)}, back ? 2 : 1);
+                   back ? (xlm_val[]){ragged_offsets(c), home} : (xlm_val[]){ragged_offsets(c)},
+                   back ? 2 : 1);
       } else {
-        const char *sizes = xlm_arena_printf(c->e->out->arena, "%s;%s", piece_sizes(c, i, c->have.axes[i] & ~move, move),
-                                             piece_sizes(c, j, c->have.axes[j], move));
+        const char *sizes =
+            xlm_arena_printf(c->e->out->arena, "%s;%s", piece_sizes(c, i, c->have.axes[i] & ~move, move),
+                             piece_sizes(c, j, c->have.axes[j], move));
         collective(c, XLM_OP_ALL_TO_ALL, move, at, to, 2, sizes, NULL, 0);
       }
     }
@@ -153,7 +171,8 @@ static void exchange(conversion *c, const xlm_layout *want) {
 static void gather(conversion *c, const xlm_layout *want) {
   for (int i = 0; i < logical(c)->rank; i++) {
     uint32_t axes = c->have.axes[i] & ~want->axes[i];
-    if (axes && axes < c->have.axes[i] && (c->have.axes[i] & ~axes) > axes) axes = c->have.axes[i]; // outer axis: gather all
+    if (axes && axes < c->have.axes[i] && (c->have.axes[i] & ~axes) > axes)
+      axes = c->have.axes[i]; // outer axis: gather all
     if (axes)
       collective(c, XLM_OP_ALL_GATHER, axes, &i, (uint32_t[]){c->have.axes[i] & ~axes}, 1,
                  piece_sizes(c, i, c->have.axes[i] & ~axes, axes), NULL, 0);
@@ -168,12 +187,14 @@ static void reduce(conversion *c, const xlm_layout *want) {
 static const char *layout_text(const emit *e, xlm_val v, const xlm_layout *l) {
   xlm_text t = xlm_text_new(e->out->arena);
   for (int i = 0; i < xlm_val_rank(e->p, v); i++)
-    xlm_text_printf(&t, "%s%s/%x", i ? ", " : "[", e->p->g->dims[xlm_val_type(e->p->g, v)->dim[i]].name, l->axes[i]);
+    xlm_text_printf(&t, "%s%s/%x", i ? ", " : "[", e->p->g->dims[xlm_val_type(e->p->g, v)->dim[i]].name,
+                    l->axes[i]);
   xlm_text_printf(&t, "] partial %x", l->partial);
   return t.data;
 }
 
-// When a conversion runs: with its reader; for gradients of weights already in the backward, which may read the same.
+// When a conversion runs: with its reader; for gradients of weights already in the backward, which may read
+// the same.
 static xlm_phase conversion_phase(const emit *e, xlm_val old) {
   xlm_phase made = xlm_val_node(e->p->g, old)->phase;
   xlm_phase phase = e->b.phase == XLM_PHASE_WGT ? XLM_PHASE_BWD : e->b.phase;
@@ -193,15 +214,17 @@ static xlm_val convert_now(emit *e, xlm_val old, const xlm_layout *want) {
   gather(&c, want);
   slice(&c, want);
   reduce(&c, want);
-  XLM_ASSERT(xlm_layout_equal(&c.have, want, rank), "layout of value %u (%s) was not reached: from %s to %s", old,
-             xlm_op_at(xlm_val_node(e->p->g, old)->op)->name, layout_text(e, old, &e->p->have[old]), layout_text(e, old, want));
+  XLM_ASSERT(xlm_layout_equal(&c.have, want, rank), "layout of value %u (%s) was not reached: from %s to %s",
+             old, xlm_op_at(xlm_val_node(e->p->g, old)->op)->name, layout_text(e, old, &e->p->have[old]),
+             layout_text(e, old, want));
   converted *k = XLM_NEW(e->out->arena, converted);
   *k = (converted){*want, e->b.phase, c.now, e->ready[old]};
   e->ready[old] = k;
   return c.now;
 }
 
-// A gather belongs to its reader; a reduction to what it completes, so that a pipeline sends the small, whole value on.
+// A gather belongs to its reader; a reduction to what it completes, so that a pipeline sends the small, whole
+// value on.
 static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
   xlm_build reader = e->b;
   if (e->p->have[old].partial & ~want->partial) xlm_build_context(&e->b, xlm_val_node(e->p->g, old));
@@ -213,13 +236,16 @@ static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
 
 // ---- nodes ----
 
-// The local dimension that stands for logical dimension d in this node: as the operands that the key is about have it.
-static xlm_dim map_dim(emit *e, const xlm_node_info *n, const xlm_val *in, const xlm_node_layouts *l, xlm_attr_key key, xlm_dim d) {
+// The local dimension that stands for logical dimension d in this node: as the operands that the key is about
+// have it.
+static xlm_dim map_dim(emit *e, const xlm_node_info *n, const xlm_val *in, const xlm_node_layouts *l,
+                       xlm_attr_key key, xlm_dim d) {
   const xlm_layout_rule *r = &e->p->op_rules[n->op];
   for (int pass = 0; pass < 2; pass++) // operands that name the key first
     for (int i = 0; i < n->n_in; i++) {
       int at = xlm_type_find(xlm_val_type(e->p->g, n->in[i]), d);
-      if (at >= 0 && (pass == 1 || xlm_layout_mentions(r, false, i, key))) return xlm_val_type(e->out, in[i])->dim[at];
+      if (at >= 0 && (pass == 1 || xlm_layout_mentions(r, false, i, key)))
+        return xlm_val_type(e->out, in[i])->dim[at];
     }
   for (int i = 0; i < n->n_out; i++) {
     int at = xlm_type_find(xlm_val_type(e->p->g, n->out + (xlm_val)i), d);
@@ -235,7 +261,8 @@ static xlm_attr_list map_attrs(emit *e, xlm_node id, const xlm_val *in) {
     xlm_attr *a = &l.at[i];
     if (xlm_attr_kind_of(a->key) != XLM_ATTR_DIMS) continue;
     bool known = true;
-    for (int k = 0; k < a->n; k++) known &= (a->dims[k] = map_dim(e, n, in, &e->p->nodes[id], a->key, a->dims[k])) != 0;
+    for (int k = 0; k < a->n; k++)
+      known &= (a->dims[k] = map_dim(e, n, in, &e->p->nodes[id], a->key, a->dims[k])) != 0;
     if (!known) xlm_attr_drop(&l, l.at[i--].key); // a ragged dimension that the op will make
   }
   return l;
@@ -295,7 +322,8 @@ static void emit_split_loss(emit *e, xlm_node id, uint32_t axes) {
   xlm_attr_drop(&tl, XLM_A_vocab);
   xlm_attr_drop(&tl, XLM_A_over);
   xlm_attr_put_int(&tl, XLM_A_k, e->p->g->dims[vocab[0]].full);
-  xlm_val loss = xlm_emit(&e->b, XLM_OP_TOKEN_LOSS, (xlm_val[]){lse, logit, in[1], in[2]}, in[2] ? 4 : 3, &tl);
+  xlm_val loss =
+      xlm_emit(&e->b, XLM_OP_TOKEN_LOSS, (xlm_val[]){lse, logit, in[1], in[2]}, in[2] ? 4 : 3, &tl);
   e->map[n->out] = loss;
   e->map[n->out + 1] = lse;
   xlm_val_at(e->out, loss)->partial = e->p->have[n->out].partial;
@@ -337,7 +365,8 @@ static void emit_clip(emit *e, xlm_node id) {
   bind_results(e, id, xlm_emit(&e->b, n->op, e->norm_groups, e->n_norm_groups, &l));
 }
 
-// A state that several ops would update in place keeps its own layout; an op in another layout updates a copy.
+// A state that several ops would update in place keeps its own layout; an op in another layout updates a
+// copy.
 static void emit_node(emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
   xlm_val *in = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
@@ -345,7 +374,8 @@ static void emit_node(emit *e, xlm_node id) {
   for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &e->p->nodes[id].in[i]);
   xlm_attr_list l = map_attrs(e, id, in);
   int n_in = n->n_in;
-  if ((xlm_op_at(n->op)->flags & XLM_OPF_OFFSETS) && n_in > 1) { // the offsets may have changed with the layout: derive them again
+  if ((xlm_op_at(n->op)->flags & XLM_OPF_OFFSETS) &&
+      n_in > 1) { // the offsets may have changed with the layout: derive them again
     xlm_val last = n->in[n_in - 1];
     for (int i = 0; i < n->n_in - 1; i++)
       if (e->p->g->values[n->in[i]].ragged_by == last) {
@@ -379,7 +409,8 @@ static void emit_updates(emit *e) {
 static void emit_list(emit *e, const xlm_vals *from, xlm_vals *to) {
   for (uint32_t i = 0; i < from->n; i++) {
     context_at_end(e, xlm_val_node(e->p->g, from->at[i].val));
-    xlm_vals_add(e->out, to, from->at[i].name, convert(e, from->at[i].val, &(xlm_layout){0}), from->at[i].span);
+    xlm_vals_add(e->out, to, from->at[i].name, convert(e, from->at[i].val, &(xlm_layout){0}),
+                 from->at[i].span);
   }
 }
 
@@ -390,11 +421,16 @@ xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM
   e.ready = XLM_NEW_N(p->a, converted *, p->g->n_values);
   for (xlm_node id = 1; id < p->g->n_nodes; id++) {
     const xlm_node_info *n = &p->g->nodes[id];
-    if (xlm_is_leaf(n)) emit_leaf(&e, id);
-    else if (n->op == XLM_OP_NORM_SQ) emit_norm(&e, id);
-    else if (n->op == XLM_OP_CLIP_SCALE) emit_clip(&e, id);
-    else if (vocabulary_axes(&e, id)) emit_split_loss(&e, id, vocabulary_axes(&e, id));
-    else emit_node(&e, id);
+    if (xlm_is_leaf(n))
+      emit_leaf(&e, id);
+    else if (n->op == XLM_OP_NORM_SQ)
+      emit_norm(&e, id);
+    else if (n->op == XLM_OP_CLIP_SCALE)
+      emit_clip(&e, id);
+    else if (vocabulary_axes(&e, id))
+      emit_split_loss(&e, id, vocabulary_axes(&e, id));
+    else
+      emit_node(&e, id);
   }
   emit_updates(&e);
   emit_list(&e, &p->g->outputs, &e.out->outputs);

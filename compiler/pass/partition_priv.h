@@ -13,20 +13,21 @@ struct xlm_partitioning {
   const xlm_graph *g;
   xlm_arena *a;
   xlm_partition_options o;
-  uint32_t *rule;           // by dim: axes of its shard rule that the mesh has
+  uint32_t *rule; // by dim: axes of its shard rule that the mesh has
   const xlm_shard_rule **rule_text;
-  bool *free_rule;          // by dim: `where free`
-  int64_t *grain;           // by dim: pieces are multiples of this
-  xlm_layout *canon, *have; // by value: as the rules want it; as it is produced
-  xlm_node_layouts *nodes;  // by node
-  uint32_t *uses;           // by value
-  const xlm_layout **early; // by value: ZeRO 2, 3: the gradient is reduced to this layout where it is made; NULL = when it is read
+  bool *free_rule;           // by dim: `where free`
+  int64_t *grain;            // by dim: pieces are multiples of this
+  xlm_layout *canon, *have;  // by value: as the rules want it; as it is produced
+  xlm_node_layouts *nodes;   // by node
+  uint32_t *uses;            // by value
+  const xlm_layout **early;  // by value: ZeRO 2, 3: the gradient is reduced to this layout where it is made;
+                             // NULL = when it is read
   xlm_layout_rule *op_rules; // by op
   xlm_partition_fault *fault;
   struct xlm_split { // how dimensions are split anywhere, each way once: what ranks may differ in
     xlm_dim dim;
     uint32_t axes;
-  } *splits;
+  } * splits;
   uint32_t n_splits, cap_splits;
 };
 
@@ -38,6 +39,8 @@ xlm_layout *xlm_partition_wanted_gradients(xlm_partitioning *p);
 void xlm_partition_find_early(xlm_partitioning *p);
 void xlm_partition_find_splits(xlm_partitioning *p);
 
-static inline int xlm_val_rank(const xlm_partitioning *p, xlm_val v) { return xlm_val_type(p->g, v)->rank; }
+static inline int xlm_val_rank(const xlm_partitioning *p, xlm_val v) {
+  return xlm_val_type(p->g, v)->rank;
+}
 
 #endif

@@ -1,35 +1,43 @@
-// Passes: one file each, one entry each. graph in, new graph out (same arena); never an error of the user's making unless
-// the header says so. compiler/planner/compile.c is the whole pipeline in one function; between passes it runs
-// xlm_graph_verify in checked builds.
+// Passes: one file each, one entry each. graph in, new graph out (same arena); never an error of the user's
+// making unless the header says so. compiler/planner/compile.c is the whole pipeline in one function; between
+// passes it runs xlm_graph_verify in checked builds.
 #ifndef XLM_PASS_PASS_H
 #define XLM_PASS_PASS_H
 
 #include "compiler/ir/build.h"
 #include "compiler/ir/graph.h"
 
-// Folds constants (arithmetic of consts, x*1, x+0, cast to the same type, permute to the same order, chains of views), merges
-// equal nodes (same op, operands, attributes, not RANDOM, not aliasing), drops nodes nobody uses. needs: any graph.
+// Folds constants (arithmetic of consts, x*1, x+0, cast to the same type, permute to the same order, chains
+// of views), merges equal nodes (same op, operands, attributes, not RANDOM, not aliasing), drops nodes nobody
+// uses. needs: any graph.
 xlm_graph *xlm_pass_simplify(const xlm_graph *g, xlm_arena *a);
 
 typedef enum xlm_optimizer { XLM_ADAMW, XLM_SGD } xlm_optimizer;
 
 typedef struct xlm_train_options {
   xlm_optimizer optimizer;
-  double beta1, beta2, eps, weight_decay, grad_clip; // grad_clip 0 = none; weight_decay on parameters with >= 2 dims whose
-                                                     // initialiser is random; beta1 = momentum for SGD
+  double beta1, beta2, eps, weight_decay,
+      grad_clip; // grad_clip 0 = none; weight_decay on parameters with >= 2 dims whose
+                 // initialiser is random; beta1 = momentum for SGD
   int64_t microbatches;
 } xlm_train_options;
 
-// Model graph -> train graph: forward nodes copied, then backward (BWD; nodes that only lead to weight gradients: WGT), gradient
-// accumulation over microbatches, loss and metric accumulation, clipping and the optimizer (STEP). See differentiate.c.
-// needs: losses not empty. gives: updates; outputs: "loss", "grad_norm" and the metrics.
+// Model graph -> train graph: forward nodes copied, then backward (BWD; nodes that only lead to weight
+// gradients: WGT), gradient accumulation over microbatches, loss and metric accumulation, clipping and the
+// optimizer (STEP). See differentiate.c. needs: losses not empty. gives: updates; outputs: "loss",
+// "grad_norm" and the metrics.
 xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_train_options *o);
 
 // AUTO is no mode of the pass: the planner chooses how many rounds, see compile.c.
-typedef enum xlm_recompute { XLM_RECOMPUTE_MARKED, XLM_RECOMPUTE_NONE, XLM_RECOMPUTE_FULL, XLM_RECOMPUTE_AUTO } xlm_recompute;
+typedef enum xlm_recompute {
+  XLM_RECOMPUTE_MARKED,
+  XLM_RECOMPUTE_NONE,
+  XLM_RECOMPUTE_FULL,
+  XLM_RECOMPUTE_AUTO
+} xlm_recompute;
 
-// Train graph -> train graph: forward values of marked nodes (FULL: of every repeat round) that the backward needs are
-// computed again just before their first backward use, from values that are kept.
+// Train graph -> train graph: forward values of marked nodes (FULL: of every repeat round) that the backward
+// needs are computed again just before their first backward use, from values that are kept.
 xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode);
 // FULL for the first `rounds` rounds only: what is kept of the others costs memory and saves time.
 xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t rounds);

@@ -1,5 +1,6 @@
-// Pipeline, see pipeline.h. Three sweeps: which part each node belongs to; which values cross to which parts; emission of one
-// stage in the order of the whole graph, so that every stage sees its messages in the same order.
+// Pipeline, see pipeline.h. Three sweeps: which part each node belongs to; which values cross to which parts;
+// emission of one stage in the order of the whole graph, so that every stage sees its messages in the same
+// order.
 #include "compiler/pass/pipeline.h"
 
 #include <string.h>
@@ -20,14 +21,14 @@ typedef struct staged {
   xlm_arena *a;
   const xlm_pipeline *p;
   int parts, stage;
-  int *part;             // by node
-  int *home;             // by value of a state: the part that updates it; ANY when nothing does
-  crossing **crossings;  // by value
-  bool *needed;          // by node: emitted on this stage
+  int *part;            // by node
+  int *home;            // by value of a state: the part that updates it; ANY when nothing does
+  crossing **crossings; // by value
+  bool *needed;         // by node: emitted on this stage
   xlm_graph *out;
   xlm_build b;
-  xlm_val *map;          // values made on this stage
-  xlm_val **received;    // [chunk][value]: what a chunk of this stage received, or repeated for itself
+  xlm_val *map;       // values made on this stage
+  xlm_val **received; // [chunk][value]: what a chunk of this stage received, or repeated for itself
 } staged;
 
 static int part_of_round(const xlm_pipeline *p, int32_t round) {
@@ -36,7 +37,9 @@ static int part_of_round(const xlm_pipeline *p, int32_t round) {
   return k;
 }
 
-static bool is_state(const xlm_node_info *n) { return n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE; }
+static bool is_state(const xlm_node_info *n) {
+  return n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE;
+}
 
 // ---- which part ----
 
@@ -101,15 +104,16 @@ static int part_of_node(const staged *s, xlm_node id) {
   return o.backward_low != INT32_MAX ? o.backward_low : o.high >= 0 ? o.high : LATER;
 }
 
-// What depends on inputs alone belongs to its readers: in the forward to the first part that reads it, in the backward, which
-// runs the other way, to the last.
+// What depends on inputs alone belongs to its readers: in the forward to the first part that reads it, in the
+// backward, which runs the other way, to the last.
 static void pull_to_readers(staged *s) {
   int *first = XLM_NEW_N(s->a, int, s->g->n_nodes), *last = XLM_NEW_N(s->a, int, s->g->n_nodes);
   for (xlm_node id = 0; id < s->g->n_nodes; id++) first[id] = LATER, last[id] = 0;
   for (xlm_node id = s->g->n_nodes - 1; id > 0; id--) {
     const xlm_node_info *n = &s->g->nodes[id];
     if (n->phase == XLM_PHASE_STEP) continue;
-    if (s->part[id] == LATER) s->part[id] = n->phase != XLM_PHASE_FWD ? last[id] : first[id] == LATER ? 0 : first[id];
+    if (s->part[id] == LATER)
+      s->part[id] = n->phase != XLM_PHASE_FWD ? last[id] : first[id] == LATER ? 0 : first[id];
     for (int i = 0; i < n->n_in; i++) {
       xlm_node def = s->g->values[n->in[i]].def;
       if (s->part[id] < 0) continue;
@@ -169,9 +173,11 @@ static void find_crossings(staged *s) {
     for (int i = 0; i < n->n_in; i++) {
       if (!is_remote(s, n->in[i], s->part[id])) continue;
       const xlm_node_info *def = xlm_val_node(s->g, n->in[i]);
-      bool backwards = def->phase == XLM_PHASE_FWD ? s->part[id] < s->part[s->g->values[n->in[i]].def] && n->phase == XLM_PHASE_FWD
-                                                   : s->part[id] > s->part[s->g->values[n->in[i]].def] && def->phase < XLM_PHASE_STEP;
-      XLM_ASSERT(!backwards, "%s of %s in part %d reads %s of %s from part %d: against the direction of the pipeline",
+      bool backwards = def->phase == XLM_PHASE_FWD
+                           ? s->part[id] < s->part[s->g->values[n->in[i]].def] && n->phase == XLM_PHASE_FWD
+                           : s->part[id] > s->part[s->g->values[n->in[i]].def] && def->phase < XLM_PHASE_STEP;
+      XLM_ASSERT(!backwards,
+                 "%s of %s in part %d reads %s of %s from part %d: against the direction of the pipeline",
                  xlm_op_at(n->op)->name, n->scope, s->part[id], xlm_op_at(def->op)->name, def->scope,
                  s->part[s->g->values[n->in[i]].def]);
       note_crossing(s, n->in[i], s->part[id]);
@@ -181,7 +187,9 @@ static void find_crossings(staged *s) {
 
 // ---- what this stage needs ----
 
-static bool is_here(const staged *s, int part) { return part == EVERYWHERE || (part >= 0 && part % s->p->stages == s->stage); }
+static bool is_here(const staged *s, int part) {
+  return part == EVERYWHERE || (part >= 0 && part % s->p->stages == s->stage);
+}
 
 static void find_needed(staged *s) {
   for (xlm_node id = s->g->n_nodes - 1; id > 0; id--) {
@@ -204,7 +212,9 @@ static void message_context(staged *s, const xlm_node_info *like, int part, xlm_
   s->b.stage = (int16_t)(part >= 0 ? part / s->p->stages : 0);
 }
 
-static int64_t tag_of(const staged *s, xlm_val v, int to) { return (int64_t)v * s->parts + to; }
+static int64_t tag_of(const staged *s, xlm_val v, int to) {
+  return (int64_t)v * s->parts + to;
+}
 
 static void emit_send(staged *s, xlm_val now, int to_stage, int64_t tag) {
   xlm_attr_list l = xlm_attr_list_new(s->out->arena);
@@ -229,7 +239,8 @@ static xlm_val emit_recv(staged *s, xlm_val old, int from_stage, int64_t tag) {
 
 static xlm_val operand(staged *s, const xlm_node_info *n, xlm_val v, int part);
 
-// What weight gradients read may be read by the backward after them, and they may run later: it comes with the backward.
+// What weight gradients read may be read by the backward after them, and they may run later: it comes with
+// the backward.
 static xlm_phase phase_for(const xlm_node_info *reader) {
   return reader->phase == XLM_PHASE_WGT ? XLM_PHASE_BWD : reader->phase;
 }
@@ -320,9 +331,12 @@ static void emit_node(staged *s, xlm_node id) {
 
 // ---- states and lists ----
 
-static bool state_is_here(const staged *s, xlm_val state) { return s->map[state] != 0; }
+static bool state_is_here(const staged *s, xlm_val state) {
+  return s->map[state] != 0;
+}
 
-// Which stages hold a copy of a state besides its home: every stage on which a forward or backward node reads it.
+// Which stages hold a copy of a state besides its home: every stage on which a forward or backward node reads
+// it.
 static void emit_updates(staged *s, bool *const *held) {
   const xlm_graph *g = s->g;
   for (uint32_t i = 0; i < g->n_updates; i++) {
@@ -387,15 +401,18 @@ static void prepare(staged *s) {
 }
 
 xlm_graph *xlm_pass_pipeline(const xlm_graph *g, xlm_arena *a, const xlm_pipeline *p, int stage) {
-  staged s = {.g = g, .a = a, .p = p, .parts = p->stages * p->chunks, .stage = stage, .out = xlm_graph_like(g)};
+  staged s = {
+      .g = g, .a = a, .p = p, .parts = p->stages * p->chunks, .stage = stage, .out = xlm_graph_like(g)};
   s.b = xlm_build_new(s.out);
   prepare(&s);
   bool **held = find_holders(&s);
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     bool repeated = s.part[id] == ANY && !xlm_is_leaf(&g->nodes[id]); // made by its readers
     if (!s.needed[id] || repeated) continue;
-    if (g->nodes[id].op == XLM_OP_NORM_SQ) emit_norm(&s, id);
-    else emit_node(&s, id);
+    if (g->nodes[id].op == XLM_OP_NORM_SQ)
+      emit_norm(&s, id);
+    else
+      emit_node(&s, id);
   }
   emit_updates(&s, held);
   emit_list(&s, &g->outputs, &s.out->outputs);

@@ -1,10 +1,11 @@
-// Pipeline: the graph of one rank coordinate is cut into parts, and one stage's parts are taken out with sends and receives
-// where values cross. DESIGN.md section 5.
+// Pipeline: the graph of one rank coordinate is cut into parts, and one stage's parts are taken out with
+// sends and receives where values cross. DESIGN.md section 5.
 //
-// A part is a run of rounds of `repeat .. over pp`; what comes before the first round belongs to the first part that uses it,
-// what comes after to the last. Part k stands on stage k % stages. Nodes that depend on parameters and constants alone are
-// repeated wherever they are used. A parameter used by several parts (a tied embedding) is at home in the first: the
-// others hold a copy, which the home stage sends after each update.
+// A part is a run of rounds of `repeat .. over pp`; what comes before the first round belongs to the first
+// part that uses it, what comes after to the last. Part k stands on stage k % stages. Nodes that depend on
+// parameters and constants alone are repeated wherever they are used. A parameter used by several parts (a
+// tied embedding) is at home in the first: the others hold a copy, which the home stage sends after each
+// update.
 #ifndef XLM_PASS_PIPELINE_H
 #define XLM_PASS_PIPELINE_H
 
@@ -12,18 +13,20 @@
 #include "runtime/plan/mesh.h"
 
 typedef struct xlm_pipeline {
-  int stages, chunks;      // parts = stages * chunks
-  int32_t rounds;          // of the model
-  const int32_t *first;    // [parts + 1]: part k has rounds first[k] .. first[k + 1] - 1
-  int pp_axis;             // of the mesh
+  int stages, chunks;   // parts = stages * chunks
+  int32_t rounds;       // of the model
+  const int32_t *first; // [parts + 1]: part k has rounds first[k] .. first[k + 1] - 1
+  int pp_axis;          // of the mesh
 } xlm_pipeline;
 
-// Cuts `rounds` so that the most expensive part is as cheap as possible; cost of a round from its nodes' FLOPs and bytes, the
-// head and the embedding counted where they will stand. `list` (may be NULL): how many rounds each part has, instead.
-xlm_status xlm_pipeline_cut(const xlm_graph *train, xlm_arena *a, int stages, int chunks, const int32_t *list, int n_list,
-                            xlm_pipeline *out, xlm_error *err) XLM_MUST_CHECK;
+// Cuts `rounds` so that the most expensive part is as cheap as possible; cost of a round from its nodes'
+// FLOPs and bytes, the head and the embedding counted where they will stand. `list` (may be NULL): how many
+// rounds each part has, instead.
+xlm_status xlm_pipeline_cut(const xlm_graph *train, xlm_arena *a, int stages, int chunks, const int32_t *list,
+                            int n_list, xlm_pipeline *out, xlm_error *err) XLM_MUST_CHECK;
 
-// The parts of `stage`: nodes have `stage` = chunk on this stage. g: as partitioned, for a coordinate that lies on this stage.
+// The parts of `stage`: nodes have `stage` = chunk on this stage. g: as partitioned, for a coordinate that
+// lies on this stage.
 xlm_graph *xlm_pass_pipeline(const xlm_graph *g, xlm_arena *a, const xlm_pipeline *p, int stage);
 
 #endif

@@ -1,5 +1,6 @@
-// Where the pipeline is cut: contiguous runs of rounds, so that the most expensive part is as cheap as possible. What is not
-// in a round (embedding, head, loss) is counted to the first or last part, by whether it comes before or after the rounds.
+// Where the pipeline is cut: contiguous runs of rounds, so that the most expensive part is as cheap as
+// possible. What is not in a round (embedding, head, loss) is counted to the first or last part, by whether
+// it comes before or after the rounds.
 #include <string.h>
 
 #include "compiler/pass/pass_priv.h"
@@ -10,7 +11,8 @@ typedef struct costs {
   double *round, before, after;
 } costs;
 
-static double cost_of(const xlm_graph *g, xlm_node id) { // FLOPs, and bytes at about the rate a matrix unit outruns memory
+static double cost_of(const xlm_graph *g,
+                      xlm_node id) { // FLOPs, and bytes at about the rate a matrix unit outruns memory
   xlm_cost c;
   xlm_op_cost(g, id, &c);
   return c.flops + 10 * c.bytes;
@@ -25,8 +27,10 @@ static costs measure(const xlm_graph *g, xlm_arena *a) {
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
     if (xlm_is_leaf(n) || n->phase == XLM_PHASE_STEP) continue;
-    if (n->round >= 0) inside = true, c.round[n->round] += cost_of(g, id);
-    else if (n->phase == XLM_PHASE_FWD) *(inside ? &c.after : &c.before) += 3 * cost_of(g, id); // and its backward
+    if (n->round >= 0)
+      inside = true, c.round[n->round] += cost_of(g, id);
+    else if (n->phase == XLM_PHASE_FWD)
+      *(inside ? &c.after : &c.before) += 3 * cost_of(g, id); // and its backward
   }
   return c;
 }
@@ -68,34 +72,42 @@ static void spread_empty(int32_t rounds, int parts, int32_t *first, int filled) 
     if (first[k] > rounds - (parts - k)) first[k] = rounds - (parts - k);
 }
 
-static xlm_status read_list(const costs *c, int parts, const int32_t *list, int n, int32_t *first, xlm_error *err) {
+static xlm_status read_list(const costs *c, int parts, const int32_t *list, int n, int32_t *first,
+                            xlm_error *err) {
   int64_t sum = 0;
   if (n != parts)
-    return xlm_fail(err, XLM_USER, "the list of stage sizes has %d entries; this pipeline has %d parts", n, parts);
+    return xlm_fail(err, XLM_USER, "the list of stage sizes has %d entries; this pipeline has %d parts", n,
+                    parts);
   for (int k = 0; k < parts; k++) {
     first[k] = (int32_t)sum;
     sum += list[k];
-    if (list[k] < 1) return xlm_fail(err, XLM_USER, "part %d of the pipeline has %d rounds; every part needs at least one", k, list[k]);
+    if (list[k] < 1)
+      return xlm_fail(err, XLM_USER, "part %d of the pipeline has %d rounds; every part needs at least one",
+                      k, list[k]);
   }
   if (sum != c->rounds)
-    return xlm_fail(err, XLM_USER, "the stage sizes add up to %lld; the model has %d rounds of `repeat .. over pp`",
+    return xlm_fail(err, XLM_USER,
+                    "the stage sizes add up to %lld; the model has %d rounds of `repeat .. over pp`",
                     (long long)sum, c->rounds);
   return XLM_OK;
 }
 
-xlm_status xlm_pipeline_cut(const xlm_graph *train, xlm_arena *a, int stages, int chunks, const int32_t *list, int n_list,
-                            xlm_pipeline *out, xlm_error *err) {
+xlm_status xlm_pipeline_cut(const xlm_graph *train, xlm_arena *a, int stages, int chunks, const int32_t *list,
+                            int n_list, xlm_pipeline *out, xlm_error *err) {
   int parts = stages * chunks;
   costs c = measure(train, a);
   if (c.rounds < parts)
     return xlm_fail(err, XLM_USER,
-                    c.rounds ? "the model has %d rounds of `repeat .. over pp`, too few for %d parts (%d stages x %d); at most %d "
+                    c.rounds ? "the model has %d rounds of `repeat .. over pp`, too few for %d parts (%d "
+                               "stages x %d); at most %d "
                                "parts work"
-                             : "the model has %d rounds of `repeat .. over pp`: write `over pp` behind the repeat whose rounds may "
+                             : "the model has %d rounds of `repeat .. over pp`: write `over pp` behind the "
+                               "repeat whose rounds may "
                                "be cut (%d parts were asked for: %d stages x %d; without it at most %d)",
                     c.rounds, parts, stages, chunks, c.rounds ? c.rounds : 1);
   int32_t *first = XLM_NEW_N(a, int32_t, parts + 2);
-  if (list) XLM_TRY(read_list(&c, parts, list, n_list, first, err));
+  if (list)
+    XLM_TRY(read_list(&c, parts, list, n_list, first, err));
   else {
     balance(&c, parts, first);
     int filled = 1;

@@ -6,8 +6,8 @@
 // reads, and what that is made of, is cloned in front of the region's first backward use. Clones are the same
 // ops on the same operands, and random ones draw by name, so a step gives the same bits with and without.
 //
-// In every mode, what is made of parameters alone (casts to the compute type) is made again: kept, it would be
-// a second copy of the weights for every microbatch in flight, and of the whole weights under ZeRO 3.
+// In every mode, what is made of parameters alone (casts to the compute type) is made again: kept, it would
+// be a second copy of the weights for every microbatch in flight, and of the whole weights under ZeRO 3.
 #include <string.h>
 
 #include "compiler/pass/pass_priv.h"
@@ -29,7 +29,8 @@ typedef struct recomputer {
 
 static bool eligible(const recomputer *r, const xlm_node_info *n, xlm_recompute mode) {
   if (n->phase != XLM_PHASE_FWD || xlm_is_leaf(n) || xlm_op_at(n->op)->n_alias) return false;
-  return mode == XLM_RECOMPUTE_FULL ? n->round >= 0 && n->round < r->rounds : mode == XLM_RECOMPUTE_MARKED && n->recompute;
+  return mode == XLM_RECOMPUTE_FULL ? n->round >= 0 && n->round < r->rounds
+                                    : mode == XLM_RECOMPUTE_MARKED && n->recompute;
 }
 
 // How much of a scope names the instance: up to the first number ("layers.3"), else the first word.
@@ -114,7 +115,8 @@ static void find_leaving(recomputer *r) {
   for (xlm_node id = 1; id < r->g->n_nodes; id++) {
     const xlm_node_info *n = &r->g->nodes[id];
     for (int i = 0; n->phase == XLM_PHASE_FWD && i < n->n_in; i++)
-      if (r->region[id] != value_region(r, n->in[i]) && !r->of_weights[r->g->values[n->in[i]].def]) r->leaves[n->in[i]] = true;
+      if (r->region[id] != value_region(r, n->in[i]) && !r->of_weights[r->g->values[n->in[i]].def])
+        r->leaves[n->in[i]] = true;
   }
 }
 

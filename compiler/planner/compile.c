@@ -1,4 +1,5 @@
-// The pipeline: parse, elaborate, simplify, differentiate, recompute, fuse, lower. One screen, nothing hidden.
+// The pipeline: parse, elaborate, simplify, differentiate, recompute, fuse, lower. One screen, nothing
+// hidden.
 #include "compiler/planner/compile.h"
 
 #include <stdio.h>
@@ -10,7 +11,8 @@
 #include "runtime/base/philox.h"
 #include "runtime/plan/mesh.h"
 
-static const char *const passes[] = {"elaborate", "simplify", "differentiate", "recompute", "partition", "fuse"};
+static const char *const passes[] = {"elaborate", "simplify",  "differentiate",
+                                     "recompute", "partition", "fuse"};
 
 const char *const *xlm_compile_passes(int *n) {
   *n = (int)(sizeof passes / sizeof *passes);
@@ -18,11 +20,20 @@ const char *const *xlm_compile_passes(int *n) {
 }
 
 xlm_compile_options xlm_compile_defaults(void) {
-  return (xlm_compile_options){
-      .settings = {.dtype = XLM_F32, .training = true},
-      .train = {.optimizer = XLM_ADAMW, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.01, .grad_clip = 1.0,
-                .microbatches = 1},
-      .schedule = "1f1b", .recompute = XLM_RECOMPUTE_MARKED, .with_train = true, .with_eval = true, .threads = 1, .seed = 1};
+  return (xlm_compile_options){.settings = {.dtype = XLM_F32, .training = true},
+                               .train = {.optimizer = XLM_ADAMW,
+                                         .beta1 = 0.9,
+                                         .beta2 = 0.95,
+                                         .eps = 1e-8,
+                                         .weight_decay = 0.01,
+                                         .grad_clip = 1.0,
+                                         .microbatches = 1},
+                               .schedule = "1f1b",
+                               .recompute = XLM_RECOMPUTE_MARKED,
+                               .with_train = true,
+                               .with_eval = true,
+                               .threads = 1,
+                               .seed = 1};
 }
 
 typedef struct pipeline {
@@ -52,7 +63,8 @@ static xlm_graph *forward_graph(pipeline *p, const xlm_ast *ast, const xlm_compi
   xlm_graph *g = xlm_elaborate(p->a, ast, &s, d);
   if (!g || d->errors) return NULL;
   bool beside_training = !training && o->with_train && xlm_mesh_ranks(&o->mesh) > 1;
-  if (beside_training) g->outputs.n = 0; // whole logits of all ranks are for nobody: evaluating means losses and metrics
+  if (beside_training)
+    g->outputs.n = 0; // whole logits of all ranks are for nobody: evaluating means losses and metrics
   g = after(p, "elaborate", g);
   return p->stopped ? NULL : after(p, "simplify", xlm_pass_simplify(g, p->a));
 }
@@ -73,7 +85,8 @@ static xlm_graph *recomputed(pipeline *p, const xlm_graph *g, const xlm_compile_
 static double count_parameters(const xlm_graph *g) {
   double n = 0;
   for (xlm_node id = 1; id < g->n_nodes; id++)
-    if (g->nodes[id].op == XLM_OP_PARAM) n += (double)xlm_type_elements(xlm_val_type(g, g->nodes[id].out), g->dims);
+    if (g->nodes[id].op == XLM_OP_PARAM)
+      n += (double)xlm_type_elements(xlm_val_type(g, g->nodes[id].out), g->dims);
   return n;
 }
 
@@ -89,7 +102,8 @@ static double flops_per_token(const xlm_graph *g, int64_t tokens) {
 
 static const char *hash_text(xlm_arena *a, const xlm_source *s, const xlm_graph *g) {
   uint64_t h = xlm_hash_text(s->text);
-  for (uint32_t i = 0; i < g->n_config; i++) // the batch is the run's, not the model's: it changes with the layout
+  for (uint32_t i = 0; i < g->n_config;
+       i++) // the batch is the run's, not the model's: it changes with the layout
     if (strcmp(g->config[i].name, "batch"))
       h = xlm_hash_mix(h ^ xlm_hash_text(g->config[i].name) ^ (uint64_t)(int64_t)(g->config[i].value * 4096));
   return xlm_arena_printf(a, "%016llx", (unsigned long long)h);
@@ -99,9 +113,11 @@ static void copy_weights(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
   xlm_plan_weight *w = XLM_NEW_N(a, xlm_plan_weight, g->n_weights);
   for (uint32_t i = 0; i < g->n_weights; i++) {
     const xlm_weight_map *m = &g->weights[i];
-    w[i] = (xlm_plan_weight){.param = m->param, .external = m->external, .each = m->each, .n_groups = m->n_groups};
+    w[i] = (xlm_plan_weight){
+        .param = m->param, .external = m->external, .each = m->each, .n_groups = m->n_groups};
     for (int k = 0; k < m->n_groups; k++) {
-      w[i].group[k] = (xlm_plan_weight_group){.n = m->group[k].n, .part = m->group[k].part, .parts = m->group[k].parts};
+      w[i].group[k] =
+          (xlm_plan_weight_group){.n = m->group[k].n, .part = m->group[k].part, .parts = m->group[k].parts};
       memcpy(w[i].group[k].dim, m->group[k].dim, sizeof m->group[k].dim);
     }
   }
@@ -113,8 +129,10 @@ static void copy_weights(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
 static void copy_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
   xlm_plan_config *c = XLM_NEW_N(a, xlm_plan_config, g->n_config);
   for (uint32_t i = 0; i < g->n_config; i++) {
-    c[i] = (xlm_plan_config){.name = g->config[i].name, .n_aliases = g->config[i].n_aliases,
-                             .value = g->config[i].value, .integer = g->config[i].integer};
+    c[i] = (xlm_plan_config){.name = g->config[i].name,
+                             .n_aliases = g->config[i].n_aliases,
+                             .value = g->config[i].value,
+                             .integer = g->config[i].integer};
     memcpy(c[i].alias, g->config[i].alias, sizeof c[i].alias);
   }
   p->config = c;
@@ -126,14 +144,25 @@ static int64_t dim_size(const xlm_graph *g, const char *name) {
   return d ? g->dims[d].full : 1;
 }
 
-static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *model, const xlm_graph *counted,
-                      const xlm_spread *spread, const xlm_compile_options *o) {
+static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *model,
+                      const xlm_graph *counted, const xlm_spread *spread, const xlm_compile_options *o) {
   xlm_plan *p = XLM_NEW(a, xlm_plan);
-  *p = (xlm_plan){.model = model->model, .preset = model->preset, .source_path = source->path,
-                  .text_hash = hash_text(a, source, model), .dtype = o->settings.dtype, .batch = dim_size(model, "batch"),
-                  .seq = dim_size(model, "seq"), .microbatches = o->train.microbatches, .threads = o->threads,
-                  .seed = o->seed, .mesh = o->mesh, .n_ranks = spread->n_ranks, .n_classes = spread->n_classes,
-                  .class_of = spread->class_of, .classes = spread->classes, .parameters = count_parameters(model)};
+  *p = (xlm_plan){.model = model->model,
+                  .preset = model->preset,
+                  .source_path = source->path,
+                  .text_hash = hash_text(a, source, model),
+                  .dtype = o->settings.dtype,
+                  .batch = dim_size(model, "batch"),
+                  .seq = dim_size(model, "seq"),
+                  .microbatches = o->train.microbatches,
+                  .threads = o->threads,
+                  .seed = o->seed,
+                  .mesh = o->mesh,
+                  .n_ranks = spread->n_ranks,
+                  .n_classes = spread->n_classes,
+                  .class_of = spread->class_of,
+                  .classes = spread->classes,
+                  .parameters = count_parameters(model)};
   p->model_flops_per_token = flops_per_token(counted, p->batch * p->seq);
   copy_weights(p, model, a);
   copy_config(p, model, a);
@@ -142,7 +171,7 @@ static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *m
 
 // Fused graphs and plans of all ranks.
 static void plan_as_given(pipeline *p, xlm_compiled *c, const xlm_graph *train, const xlm_graph *eval,
-                       const xlm_compile_options *o, xlm_diags *d) {
+                          const xlm_compile_options *o, xlm_diags *d) {
   xlm_spread spread;
   if (!xlm_spread_plan(p->a, train, eval, o, d, &spread)) return;
   c->train = spread.first_train;
@@ -155,8 +184,10 @@ static void plan_as_given(pipeline *p, xlm_compiled *c, const xlm_graph *train, 
   if (!o->backend) return;
   const xlm_plan *plan = wrap(p->a, c->source, c->model, train ? train : eval, &spread, o);
   xlm_plan_check check = plan->n_ranks > 1 ? xlm_plan_verify(plan, p->a) : (xlm_plan_check){0};
-  if (check.text) xlm_diag_push(d, XLM_E_MESH_UNSOUND, (xlm_span){0, 0}, "%s", check.text);
-  else c->plan = plan;
+  if (check.text)
+    xlm_diag_push(d, XLM_E_MESH_UNSOUND, (xlm_span){0, 0}, "%s", check.text);
+  else
+    c->plan = plan;
 }
 
 static uint64_t largest_arena(const xlm_plan *p) {
@@ -208,7 +239,9 @@ xlm_compiled xlm_compile(xlm_arena *a, const xlm_source *source, const xlm_compi
   xlm_diags again; // the same text was just found right; its warnings were given once
   xlm_diags_init(&again, a, source);
   if (o->with_eval) eval = o->with_train ? forward_graph(&p, ast, o, false, &again) : model;
-  if (train && o->recompute == XLM_RECOMPUTE_AUTO) plan_within_limit(&p, &c, train, eval, o, d);
-  else plan_ranks(&p, &c, train, eval, o, 0, d);
+  if (train && o->recompute == XLM_RECOMPUTE_AUTO)
+    plan_within_limit(&p, &c, train, eval, o, d);
+  else
+    plan_ranks(&p, &c, train, eval, o, 0, d);
   return c;
 }

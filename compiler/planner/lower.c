@@ -1,5 +1,6 @@
-// Lower: every node that has a kernel becomes an instruction; every value a tensor. Views and in-place results share their
-// operand's memory (view_of). States and inputs of the train and the eval graph with the same name are the same tensor.
+// Lower: every node that has a kernel becomes an instruction; every value a tensor. Views and in-place
+// results share their operand's memory (view_of). States and inputs of the train and the eval graph with the
+// same name are the same tensor.
 #include "compiler/planner/lower.h"
 
 #include <string.h>
@@ -22,7 +23,9 @@ typedef struct lower {
 } lower;
 
 // Are several microbatches in flight, so that activations have slots?
-static bool in_slots(const lower *w) { return w->program == 0 && w->l.options.schedule; }
+static bool in_slots(const lower *w) {
+  return w->program == 0 && w->l.options.schedule;
+}
 
 static uint32_t line_of(const lower *w, xlm_span span) {
   if (!w->g->source || span.begin == span.end) return 0;
@@ -82,8 +85,10 @@ static uint32_t root_tensor(const xlm_lowering *l, uint32_t t) {
 static const struct {
   const char *role;
   xlm_class class;
-} role_class[] = {{"parameter", XLM_CLASS_PARAMETER}, {"gradient", XLM_CLASS_GRADIENT},
-                  {"optimizer", XLM_CLASS_OPTIMIZER}, {"state", XLM_CLASS_STATE}};
+} role_class[] = {{"parameter", XLM_CLASS_PARAMETER},
+                  {"gradient", XLM_CLASS_GRADIENT},
+                  {"optimizer", XLM_CLASS_OPTIMIZER},
+                  {"state", XLM_CLASS_STATE}};
 
 static xlm_class class_of_role(const char *role) {
   for (size_t i = 0; i < sizeof role_class / sizeof *role_class; i++)
@@ -100,11 +105,17 @@ static void lower_state(lower *w, const xlm_node_info *n) {
       w->tensor[n->out] = l->states[i].tensor;
       return;
     }
-  xlm_tensor t = {.name = name, .type = map_type(w, xlm_val_type(w->g, n->out)), .class = class_of_role(role),
-                  .area = XLM_AREA_STATE, .line = line_of(w, n->span)};
+  xlm_tensor t = {.name = name,
+                  .type = map_type(w, xlm_val_type(w->g, n->out)),
+                  .class = class_of_role(role),
+                  .area = XLM_AREA_STATE,
+                  .line = line_of(w, n->span)};
   w->tensor[n->out] = add_tensor(w, t, (xlm_lifetime){0});
-  xlm_plan_state s = {.name = name, .role = role, .init = xlm_attr_text(&n->attrs, XLM_A_init, "zeros"),
-                      .tensor = w->tensor[n->out], .saved = strcmp(role, "gradient") != 0};
+  xlm_plan_state s = {.name = name,
+                      .role = role,
+                      .init = xlm_attr_text(&n->attrs, XLM_A_init, "zeros"),
+                      .tensor = w->tensor[n->out],
+                      .saved = strcmp(role, "gradient") != 0};
   XLM_PUSH(l->arena, l->states, l->n_states, l->cap_states, s);
 }
 
@@ -117,10 +128,15 @@ static int64_t ignored_target(const xlm_graph *g, xlm_val v) {
 
 static void lower_input(lower *w, const xlm_node_info *n) {
   xlm_lowering *l = &w->l;
-  const char *name = xlm_attr_text(&n->attrs, XLM_A_name, ""), *role = xlm_attr_text(&n->attrs, XLM_A_role, "tokens");
-  xlm_tensor t = {.name = name, .type = map_type(w, xlm_val_type(w->g, n->out)), .class = XLM_CLASS_IO,
-                  .area = XLM_AREA_IO, .line = line_of(w, n->span)};
-  // Tokens belong to a microbatch: with several in flight they live in its slot, from the beginning of its chunk's forward.
+  const char *name = xlm_attr_text(&n->attrs, XLM_A_name, ""),
+             *role = xlm_attr_text(&n->attrs, XLM_A_role, "tokens");
+  xlm_tensor t = {.name = name,
+                  .type = map_type(w, xlm_val_type(w->g, n->out)),
+                  .class = XLM_CLASS_IO,
+                  .area = XLM_AREA_IO,
+                  .line = line_of(w, n->span)};
+  // Tokens belong to a microbatch: with several in flight they live in its slot, from the beginning of its
+  // chunk's forward.
   xlm_lifetime life = {0};
   if (in_slots(w) && !strcmp(role, "tokens")) life = (xlm_lifetime){w->chunk_begin, w->chunk_begin, 0, true};
   uint32_t id = w->tensor[n->out] = add_tensor(w, t, life);
@@ -131,7 +147,10 @@ static void lower_input(lower *w, const xlm_node_info *n) {
     }
   xlm_dim vocab[XLM_MAX_RANK];
   int64_t bound = xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab) ? w->g->dims[vocab[0]].full : 0;
-  xlm_plan_input in = {.name = name, .role = role, .vocab = bound, .ignore = ignored_target(w->g, n->out),
+  xlm_plan_input in = {.name = name,
+                       .role = role,
+                       .vocab = bound,
+                       .ignore = ignored_target(w->g, n->out),
                        .chunk = life.placed ? w->chunk : -1};
   *(w->program ? &in.eval_tensor : &in.tensor) = id;
   XLM_PUSH(l->arena, l->inputs, l->n_inputs, l->cap_inputs, in);
@@ -150,18 +169,21 @@ static bool same_storage(const xlm_type *a, const xlm_type *b) {
   return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
 }
 
-// The operand whose memory result k takes over; 0 = none. It must die here, and not be read twice under other names.
+// The operand whose memory result k takes over; 0 = none. It must die here, and not be read twice under other
+// names.
 static uint32_t in_place_operand(lower *w, const xlm_node_info *n, xlm_node id, int k) {
   xlm_lowering *l = &w->l;
   const xlm_op *op = xlm_op_at(n->op);
   for (int i = 0; i < n->n_in && i < 32 && !l->options.wide; i++) { // reference kernels do not work in place
     if (!(op->in_place >> i & 1)) continue;
     uint32_t t = w->tensor[n->in[i]], r = root_tensor(l, t);
-    if (!l->life[r].placed || l->life[r].program != w->program || w->last_use[w->view_root[n->in[i]]] != id) continue;
+    if (!l->life[r].placed || l->life[r].program != w->program || w->last_use[w->view_root[n->in[i]]] != id)
+      continue;
     if (!same_storage(xlm_val_type(w->g, n->in[i]), xlm_val_type(w->g, n->out + (xlm_val)k))) continue;
     bool taken = false; // by an earlier result of this node, or read through another view
     for (int j = 0; j < k; j++) taken |= root_tensor(l, w->tensor[n->out + (xlm_val)j]) == r;
-    for (int j = 0; j < n->n_in; j++) taken |= j != i && n->in[j] != n->in[i] && root_tensor(l, w->tensor[n->in[j]]) == r;
+    for (int j = 0; j < n->n_in; j++)
+      taken |= j != i && n->in[j] != n->in[i] && root_tensor(l, w->tensor[n->in[j]]) == r;
     if (!taken) return t;
   }
   return 0;
@@ -172,10 +194,16 @@ static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_
   for (int k = 0; k < n->n_out; k++) {
     xlm_val v = n->out + (xlm_val)k;
     uint32_t shares = 0;
-    if (k < op->n_alias || (op->flags & XLM_OPF_VIEW)) shares = w->tensor[n->in[k]];
-    else shares = in_place_operand(w, n, id, k);
-    xlm_tensor t = {.name = w->g->values[v].name, .type = map_type(w, &w->g->values[v].type), .view_of = shares,
-                    .area = XLM_AREA_TEMP, .partial = w->g->values[v].partial, .line = line_of(w, n->span)};
+    if (k < op->n_alias || (op->flags & XLM_OPF_VIEW))
+      shares = w->tensor[n->in[k]];
+    else
+      shares = in_place_operand(w, n, id, k);
+    xlm_tensor t = {.name = w->g->values[v].name,
+                    .type = map_type(w, &w->g->values[v].type),
+                    .view_of = shares,
+                    .area = XLM_AREA_TEMP,
+                    .partial = w->g->values[v].partial,
+                    .line = line_of(w, n->span)};
     t.class = shares ? w->l.tensors[root_tensor(&w->l, shares)].class : class_of_value(w, n, v);
     w->tensor[v] = add_tensor(w, t, (xlm_lifetime){position, position, w->program, !shares});
   }
@@ -197,9 +225,17 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
   const xlm_node_info *n = &w->g->nodes[id];
   xlm_cost cost;
   xlm_op_cost(w->g, id, &cost);
-  xlm_instr in = {.op = xlm_op_at(n->op)->name, .n_in = n->n_in, .n_out = n->n_out, .in = tensor_list(w, n->in, 0, n->n_in),
-                  .out = tensor_list(w, NULL, n->out, n->n_out), .attrs = map_attrs(w, &n->attrs), .flops = cost.flops,
-                  .model_flops = cost.model_flops, .bytes = cost.bytes, .line = line_of(w, n->span), .scope = n->scope};
+  xlm_instr in = {.op = xlm_op_at(n->op)->name,
+                  .n_in = n->n_in,
+                  .n_out = n->n_out,
+                  .in = tensor_list(w, n->in, 0, n->n_in),
+                  .out = tensor_list(w, NULL, n->out, n->n_out),
+                  .attrs = map_attrs(w, &n->attrs),
+                  .flops = cost.flops,
+                  .model_flops = cost.model_flops,
+                  .bytes = cost.bytes,
+                  .line = line_of(w, n->span),
+                  .scope = n->scope};
   if (!l->options.backend->workspace(&in, l->tensors, l->dims, l->options.threads, &in.workspace))
     return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", l->options.backend->name, in.op);
   XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
@@ -272,7 +308,8 @@ static bool belongs(const lower *w, const xlm_node_info *n, uint32_t phases, int
 }
 
 // All nodes of these phases (a bit set) and this chunk, as one segment.
-static xlm_status lower_nodes(lower *w, xlm_segment_kind kind, uint32_t phases, int16_t chunk, xlm_error *err) {
+static xlm_status lower_nodes(lower *w, xlm_segment_kind kind, uint32_t phases, int16_t chunk,
+                              xlm_error *err) {
   open_segment(w, kind, chunk);
   for (xlm_node n = 1; n < w->g->n_nodes; n++)
     if (belongs(w, &w->g->nodes[n], phases, chunk)) XLM_TRY(lower_node(w, n, err));
@@ -286,8 +323,10 @@ static void lower_outputs(lower *w, const xlm_vals *list, const char *role, cons
     uint32_t t = w->tensor[list->at[i].val];
     l->life[root_tensor(l, t)].end = UINT32_MAX;
     bool is_loss = !strcmp(list->at[i].name, "loss");
-    xlm_plan_output o = {.name = xlm_arena_printf(l->arena, "%s%s", prefix, list->at[i].name), .role = is_loss ? "loss" : role,
-                         .eval = w->program == 1, .tensor = t};
+    xlm_plan_output o = {.name = xlm_arena_printf(l->arena, "%s%s", prefix, list->at[i].name),
+                         .role = is_loss ? "loss" : role,
+                         .eval = w->program == 1,
+                         .tensor = t};
     XLM_PUSH(l->arena, l->outputs, l->n_outputs, l->cap_outputs, o);
   }
 }
@@ -302,7 +341,12 @@ static void begin_graph(lower *w, const xlm_graph *g, uint8_t program) {
   w->first_instr = w->l.n_instrs;
 }
 
-enum { FWD = 1 << XLM_PHASE_FWD, BWD = 1 << XLM_PHASE_BWD, WGT = 1 << XLM_PHASE_WGT, STEP = 1 << XLM_PHASE_STEP };
+enum {
+  FWD = 1 << XLM_PHASE_FWD,
+  BWD = 1 << XLM_PHASE_BWD,
+  WGT = 1 << XLM_PHASE_WGT,
+  STEP = 1 << XLM_PHASE_STEP
+};
 
 static xlm_status lower_chunk(lower *w, int16_t chunk, bool split_weights, xlm_error *err) {
   w->chunk = chunk;
@@ -338,7 +382,8 @@ static void pipeline_schedule(lower *w) {
   const int32_t *slots = w->l.options.slots;
   w->l.plan->n_slots = w->l.options.n_slots;
   for (uint32_t i = 0; i < s->n; i++)
-    runs[i] = (xlm_slot_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch, slots[i] < 0 ? 0 : slots[i]};
+    runs[i] = (xlm_slot_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch,
+                             slots[i] < 0 ? 0 : slots[i]};
   w->l.plan->schedule = runs;
   w->l.plan->n_schedule = s->n;
 }

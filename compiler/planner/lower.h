@@ -1,4 +1,5 @@
-// Lower: graphs -> instruction lists over tensors. Place: tensors -> offsets in one arena. Together they make a rank plan.
+// Lower: graphs -> instruction lists over tensors. Place: tensors -> offsets in one arena. Together they make
+// a rank plan.
 #ifndef XLM_PLANNER_LOWER_H
 #define XLM_PLANNER_LOWER_H
 
@@ -10,8 +11,9 @@ typedef struct xlm_lower_options {
   int threads;
   bool wide; // every floating tensor is f64, whatever the graph says: the reference backend knows no other
   const xlm_backend_info *backend;
-  const struct xlm_schedule_plan *schedule; // of the pipeline; NULL: one stage, F and B of each microbatch in turn
-  const int32_t *slots;                     // of its entries on this stage; see xlm_schedule_slots
+  const struct xlm_schedule_plan
+      *schedule;        // of the pipeline; NULL: one stage, F and B of each microbatch in turn
+  const int32_t *slots; // of its entries on this stage; see xlm_schedule_slots
   int32_t n_slots;
   int stage;
 } xlm_lower_options;
@@ -35,12 +37,12 @@ typedef struct xlm_lowering {
   xlm_plan_input *inputs;
   xlm_plan_output *outputs;
   xlm_segment *segments;
-  uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_instrs, cap_instrs, n_states, cap_states, n_inputs, cap_inputs,
-      n_outputs, cap_outputs, n_segments, cap_segments;
+  uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_instrs, cap_instrs, n_states,
+      cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments;
 } xlm_lowering;
 
-// train and eval: fused graphs, either may be NULL. Fails (XLM_ENV is impossible; our bugs assert) with XLM_USER only when
-// the backend lacks a kernel.
+// train and eval: fused graphs, either may be NULL. Fails (XLM_ENV is impossible; our bugs assert) with
+// XLM_USER only when the backend lacks a kernel.
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
                      xlm_rank_plan **out, xlm_error *err) XLM_MUST_CHECK;
 

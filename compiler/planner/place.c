@@ -1,7 +1,7 @@
-// Place: one arena per device. States and IO stand for good; everything else lives from its definition to its last use on
-// its program's timeline and is placed by offline first fit, largest first: each tensor takes the lowest gap free over its
-// whole life. Train and eval never run at the same time, so their temporaries share one area. Kernel scratch is a tensor
-// that lives for one instruction.
+// Place: one arena per device. States and IO stand for good; everything else lives from its definition to its
+// last use on its program's timeline and is placed by offline first fit, largest first: each tensor takes the
+// lowest gap free over its whole life. Train and eval never run at the same time, so their temporaries share
+// one area. Kernel scratch is a tensor that lives for one instruction.
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +18,9 @@ typedef struct item {
   uint32_t order;
 } item;
 
-static uint64_t aligned(uint64_t n) { return (n + ALIGN - 1) & ~(uint64_t)(ALIGN - 1); }
+static uint64_t aligned(uint64_t n) {
+  return (n + ALIGN - 1) & ~(uint64_t)(ALIGN - 1);
+}
 
 static int larger_first(const void *pa, const void *pb) {
   const item *a = pa, *b = pb;
@@ -64,12 +66,14 @@ static uint64_t place_items(xlm_lowering *l, item *items, uint32_t n) {
 // What is placed together: a run of positions on a program's timeline.
 typedef struct timeline {
   int program;
-  xlm_area area;          // TEMP or SLOT
-  uint32_t first, end;    // positions [first, end)
-  uint32_t first_instr;   // instruction at position 0 of the program
+  xlm_area area;        // TEMP or SLOT
+  uint32_t first, end;  // positions [first, end)
+  uint32_t first_instr; // instruction at position 0 of the program
 } timeline;
 
-static bool is_eval(const xlm_segment *s) { return s->kind == XLM_SEG_EVAL; }
+static bool is_eval(const xlm_segment *s) {
+  return s->kind == XLM_SEG_EVAL;
+}
 
 static uint32_t first_instr(const xlm_lowering *l, int program) {
   for (uint32_t s = 0; s < l->n_segments; s++)
@@ -90,15 +94,24 @@ static item *collect(xlm_lowering *l, const timeline *line, uint32_t *n) {
     const xlm_lifetime *life = &l->life[t];
     if (!life->placed || life->program != line->program || l->tensors[t].area != line->area) continue;
     if (life->begin < line->first || life->begin >= line->end) continue;
-    items[*n] = (item){.tensor = t, .begin = life->begin, .end = life->end, .bytes = aligned(l->tensors[t].bytes),
-                       .class = l->tensors[t].class, .order = *n};
+    items[*n] = (item){.tensor = t,
+                       .begin = life->begin,
+                       .end = life->end,
+                       .bytes = aligned(l->tensors[t].bytes),
+                       .class = l->tensors[t].class,
+                       .order = *n};
     (*n)++;
   }
   for (uint32_t i = line->first; line->area == XLM_AREA_TEMP && i < line->end; i++) {
     uint64_t bytes = aligned(l->instrs[line->first_instr + i].workspace);
     if (!bytes) continue;
-    items[*n] = (item){.tensor = line->first_instr + i, .scratch = true, .begin = i, .end = i, .bytes = bytes,
-                       .class = XLM_CLASS_WORKSPACE, .order = *n};
+    items[*n] = (item){.tensor = line->first_instr + i,
+                       .scratch = true,
+                       .begin = i,
+                       .end = i,
+                       .bytes = bytes,
+                       .class = XLM_CLASS_WORKSPACE,
+                       .order = *n};
     (*n)++;
   }
   return items;
@@ -106,8 +119,10 @@ static item *collect(xlm_lowering *l, const timeline *line, uint32_t *n) {
 
 static void write_back(xlm_lowering *l, const item *items, uint32_t n) {
   for (uint32_t i = 0; i < n; i++)
-    if (items[i].scratch) l->instrs[items[i].tensor].workspace_at = items[i].offset;
-    else l->tensors[items[i].tensor].offset = items[i].offset;
+    if (items[i].scratch)
+      l->instrs[items[i].tensor].workspace_at = items[i].offset;
+    else
+      l->tensors[items[i].tensor].offset = items[i].offset;
 }
 
 typedef struct peak {
@@ -147,8 +162,8 @@ static uint64_t place_line(xlm_lowering *l, const timeline *line, peak *most) {
   return top;
 }
 
-// With several microbatches in flight: what stays within a segment is temporary, what lives from a microbatch's forward to
-// its backward stands in its slot, what the step still reads stands for good.
+// With several microbatches in flight: what stays within a segment is temporary, what lives from a
+// microbatch's forward to its backward stands in its slot, what the step still reads stands for good.
 static void sort_into_areas(xlm_lowering *l) {
   uint32_t step_begin = program_end(l, 0);
   for (uint32_t s = 0; s < l->n_segments; s++)
@@ -162,8 +177,10 @@ static void sort_into_areas(xlm_lowering *l) {
       in_one = !is_eval(&l->segments[s]) && life->begin >= first && life->begin < end && life->end < end;
     }
     bool is_input = l->tensors[t].class == XLM_CLASS_IO;
-    if (life->begin < step_begin && life->end >= step_begin) l->tensors[t].area = XLM_AREA_STATE, life->placed = false;
-    else if (life->begin < step_begin) l->tensors[t].area = in_one && !is_input ? XLM_AREA_TEMP : XLM_AREA_SLOT;
+    if (life->begin < step_begin && life->end >= step_begin)
+      l->tensors[t].area = XLM_AREA_STATE, life->placed = false;
+    else if (life->begin < step_begin)
+      l->tensors[t].area = in_one && !is_input ? XLM_AREA_TEMP : XLM_AREA_SLOT;
   }
 }
 
@@ -246,7 +263,8 @@ void xlm_place(xlm_lowering *l) {
     sort_into_areas(l);
     p->slot_bytes = place_slots(l, &slot);
     top = place_segments(l, &temp);
-  } else top = place_program(l, 0, &temp);
+  } else
+    top = place_program(l, 0, &temp);
   place_permanent(l, XLM_AREA_STATE);
   place_permanent(l, XLM_AREA_IO);
   uint64_t eval = place_program(l, 1, &temp);
@@ -254,7 +272,8 @@ void xlm_place(xlm_lowering *l) {
   p->area_bytes[XLM_AREA_SLOT] = p->slot_bytes * (uint64_t)p->n_slots;
   resolve_views(l);
   for (uint32_t t = 1; t < l->n_tensors; t++)
-    if (!l->tensors[t].view_of && !l->life[t].placed) p->class_bytes[l->tensors[t].class] += aligned(l->tensors[t].bytes);
+    if (!l->tensors[t].view_of && !l->life[t].placed)
+      p->class_bytes[l->tensors[t].class] += aligned(l->tensors[t].bytes);
   add_classes(l, &slot, (uint64_t)p->n_slots);
   add_classes(l, &temp, 1);
   p->peak_instr = temp.instr;
@@ -262,5 +281,6 @@ void xlm_place(xlm_lowering *l) {
     p->area_begin[a] = p->arena_bytes;
     p->arena_bytes += p->area_bytes[a];
   }
-  p->free_bytes = p->area_bytes[XLM_AREA_TEMP] - temp.bytes + (p->slot_bytes - slot.bytes) * (uint64_t)p->n_slots;
+  p->free_bytes =
+      p->area_bytes[XLM_AREA_TEMP] - temp.bytes + (p->slot_bytes - slot.bytes) * (uint64_t)p->n_slots;
 }

@@ -1,5 +1,5 @@
-// Schedules by name: gpipe and 1f1b here, the larger ones in files of their own. To add one: a function that fills a
-// stage, its line in `names` and `makers`, and its promises in tests/layouts/test_schedule_plan.c.
+// Schedules by name: gpipe and 1f1b here, the larger ones in files of their own. To add one: a function that
+// fills a stage, its line in `names` and `makers`, and its promises in tests/layouts/test_schedule_plan.c.
 //
 // Every built-in schedule runs the microbatches of each part in ascending order, forward and backward. So the
 // gradients are summed in the same order whatever the schedule, and the result has the same bits.

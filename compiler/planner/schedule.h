@@ -1,8 +1,9 @@
 // Pipeline schedules: for each stage, in which order its segments run for which microbatch.
 //
-// The model is cut into `stages * chunks` parts, part k on stage k % stages (chunks > 1: interleaved). A schedule is data: the
-// built-in ones are generated here, a CSV file gives any other. F = forward of a part, B = its backward, W = its gradients of
-// weights when they are split off (zero-bubble; otherwise B does both), then one step.
+// The model is cut into `stages * chunks` parts, part k on stage k % stages (chunks > 1: interleaved). A
+// schedule is data: the built-in ones are generated here, a CSV file gives any other. F = forward of a part,
+// B = its backward, W = its gradients of weights when they are split off (zero-bubble; otherwise B does
+// both), then one step.
 #ifndef XLM_PLANNER_SCHEDULE_H
 #define XLM_PLANNER_SCHEDULE_H
 
@@ -24,40 +25,45 @@ typedef struct xlm_schedule_plan {
   const char *name;
   int stages, chunks;
   int64_t microbatches;
-  bool split_weights;          // W segments exist
-  xlm_stage_schedule *stage;   // [stages]
+  bool split_weights;        // W segments exist
+  xlm_stage_schedule *stage; // [stages]
 } xlm_schedule_plan;
 
-// name: gpipe, 1f1b, interleaved (chunks > 1; microbatches a multiple of stages), zb-h1 (or zero-bubble). XLM_USER with what would work.
+// name: gpipe, 1f1b, interleaved (chunks > 1; microbatches a multiple of stages), zb-h1 (or zero-bubble).
+// XLM_USER with what would work.
 xlm_status xlm_schedule_make(xlm_arena *a, const char *name, int stages, int chunks, int64_t microbatches,
                              xlm_schedule_plan **out, xlm_error *err) XLM_MUST_CHECK;
 const char *const *xlm_schedule_names(int *n);
 
-// CSV: one line per stage, comma-separated entries F0, B0, W0 (chunks: F0.1 = microbatch 0, chunk 1); `#` comments. Errors name
-// line and column.
-xlm_status xlm_schedule_read_csv(xlm_arena *a, const char *path, const char *text, size_t n, int stages, int chunks,
-                                 int64_t microbatches, xlm_schedule_plan **out, xlm_error *err) XLM_MUST_CHECK;
+// CSV: one line per stage, comma-separated entries F0, B0, W0 (chunks: F0.1 = microbatch 0, chunk 1); `#`
+// comments. Errors name line and column.
+xlm_status xlm_schedule_read_csv(xlm_arena *a, const char *path, const char *text, size_t n, int stages,
+                                 int chunks, int64_t microbatches, xlm_schedule_plan **out,
+                                 xlm_error *err) XLM_MUST_CHECK;
 void xlm_schedule_print_csv(const xlm_schedule_plan *s, xlm_text *out);
 
-// Every stage runs F, B (and W, if split) of each of its parts for every microbatch exactly once, F before B before W, then the
-// step; and, simulated with the dependencies between neighbouring parts, nothing waits on itself. XLM_USER explains: which two
-// entries, what each waits for.
+// Every stage runs F, B (and W, if split) of each of its parts for every microbatch exactly once, F before B
+// before W, then the step; and, simulated with the dependencies between neighbouring parts, nothing waits on
+// itself. XLM_USER explains: which two entries, what each waits for.
 xlm_status xlm_schedule_check(const xlm_schedule_plan *s, xlm_arena *a, xlm_error *err) XLM_MUST_CHECK;
 
-// Which slot (copy of the activations) each entry of a stage uses: taken at F, given back after the last of B and W; the fewest
-// that do. slots[i] for entry i (-1: step); returns how many there are. The schedule has been checked; `a` holds scratch.
+// Which slot (copy of the activations) each entry of a stage uses: taken at F, given back after the last of B
+// and W; the fewest that do. slots[i] for entry i (-1: step); returns how many there are. The schedule has
+// been checked; `a` holds scratch.
 int32_t xlm_schedule_slots(const xlm_schedule_plan *s, int stage, xlm_arena *a, int32_t *slots);
 
-// When everything happens, given seconds per part and kind (cost[part].f/b/w) and per message between neighbouring parts: fills
-// times[stage] (arrays parallel to the stages' entries, made in `a`; times itself is the caller's [stages], or NULL) and gives
-// the length of the step without the optimizer. *bubble (may be NULL): the idle share of all stages. The schedule has been
-// checked. Without W segments B takes b + w; cost[k].send is between part k and k + 1, either way.
+// When everything happens, given seconds per part and kind (cost[part].f/b/w) and per message between
+// neighbouring parts: fills times[stage] (arrays parallel to the stages' entries, made in `a`; times itself
+// is the caller's [stages], or NULL) and gives the length of the step without the optimizer. *bubble (may be
+// NULL): the idle share of all stages. The schedule has been checked. Without W segments B takes b + w;
+// cost[k].send is between part k and k + 1, either way.
 typedef struct xlm_part_cost {
   double f, b, w, send;
 } xlm_part_cost;
 typedef struct xlm_slot_time {
   double start, end;
 } xlm_slot_time;
-double xlm_schedule_simulate(const xlm_schedule_plan *s, const xlm_part_cost *cost, xlm_arena *a, xlm_slot_time **times, double *bubble);
+double xlm_schedule_simulate(const xlm_schedule_plan *s, const xlm_part_cost *cost, xlm_arena *a,
+                             xlm_slot_time **times, double *bubble);
 
 #endif

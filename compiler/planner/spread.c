@@ -1,5 +1,5 @@
-// Spread, see spread.h. Ranks whose graphs differ in offsets only share a class, so the work grows with distinct stages and
-// uneven pieces, not with ranks.
+// Spread, see spread.h. Ranks whose graphs differ in offsets only share a class, so the work grows with
+// distinct stages and uneven pieces, not with ranks.
 #include "compiler/planner/spread.h"
 
 #include <string.h>
@@ -39,7 +39,8 @@ static bool decide(spread *s, const xlm_graph *g, xlm_partitioning **out) {
   xlm_partition_fault f;
   *out = xlm_partition_decide(g, s->a, &po, &f);
   if (*out) return true;
-  xlm_diag *diag = xlm_diag_push(s->d, f.conflict ? XLM_E_MESH_CONFLICT : XLM_E_MESH_SIZE, f.span, "%s", f.text);
+  xlm_diag *diag =
+      xlm_diag_push(s->d, f.conflict ? XLM_E_MESH_CONFLICT : XLM_E_MESH_SIZE, f.span, "%s", f.text);
   if (f.other.end > f.other.begin) xlm_diag_label(s->d, diag, f.other, "split by this rule");
   if (f.help) xlm_diag_help(s->d, diag, "%s", f.help);
   return false;
@@ -52,9 +53,10 @@ static bool make_schedule(spread *s, int stages, int chunks) {
   xlm_error err;
   xlm_status status;
   if (o->schedule_csv)
-    status = xlm_schedule_read_csv(s->a, o->schedule_path, o->schedule_csv, strlen(o->schedule_csv), stages, chunks,
-                                   o->train.microbatches, &s->schedule, &err);
-  else status = xlm_schedule_make(s->a, o->schedule, stages, chunks, o->train.microbatches, &s->schedule, &err);
+    status = xlm_schedule_read_csv(s->a, o->schedule_path, o->schedule_csv, strlen(o->schedule_csv), stages,
+                                   chunks, o->train.microbatches, &s->schedule, &err);
+  else
+    status = xlm_schedule_make(s->a, o->schedule, stages, chunks, o->train.microbatches, &s->schedule, &err);
   if (status == XLM_OK) status = xlm_schedule_check(s->schedule, s->a, &err);
   return status == XLM_OK || fail(s, XLM_E_MESH_PIPELINE, (xlm_span){0, 0}, err.text);
 }
@@ -65,7 +67,8 @@ static bool plan_pipeline(spread *s, const xlm_graph *g) {
   s->pipeline = (xlm_pipeline){.stages = 1, .chunks = 1, .pp_axis = axis};
   if (stages == 1) return true;
   xlm_error err;
-  if (xlm_pipeline_cut(g, s->a, stages, chunks, s->o->stage_rounds, s->o->n_stage_rounds, &s->pipeline, &err) != XLM_OK)
+  if (xlm_pipeline_cut(g, s->a, stages, chunks, s->o->stage_rounds, s->o->n_stage_rounds, &s->pipeline,
+                       &err) != XLM_OK)
     return fail(s, XLM_E_MESH_PIPELINE, (xlm_span){0, 0}, err.text);
   s->pipeline.pp_axis = axis;
   return !s->train || make_schedule(s, stages, chunks);
@@ -77,7 +80,8 @@ static xlm_graph *partitioned(spread *s, const xlm_partitioning *p, const int32_
   kept now = {.signature = xlm_partition_signature(p, coord)};
   memcpy(now.coord, coord, sizeof now.coord);
   if (s->pipeline.stages > 1) now.coord[s->pipeline.pp_axis] = 0;
-  if (k->graph && k->signature == now.signature && !memcmp(k->coord, now.coord, sizeof now.coord)) return k->graph;
+  if (k->graph && k->signature == now.signature && !memcmp(k->coord, now.coord, sizeof now.coord))
+    return k->graph;
   now.graph = xlm_partition_emit(p, coord);
   *k = now;
 #ifdef XLM_CHECKED
@@ -87,7 +91,8 @@ static xlm_graph *partitioned(spread *s, const xlm_partitioning *p, const int32_
   return now.graph;
 }
 
-static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xlm_partitioning *p, const int32_t *coord, kept *k) {
+static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xlm_partitioning *p,
+                                   const int32_t *coord, kept *k) {
   if (!logical) return NULL;
   if (!s->out->first_partition) s->out->first_partition = logical;
   if (!p) return xlm_pass_fuse(logical, s->a);
@@ -105,8 +110,12 @@ static xlm_rank_plan *plan_class(spread *s, const int32_t *coord) {
   const xlm_graph *train = rank_graph(s, s->logical_train, s->train, coord, &s->kept_train),
                   *eval = rank_graph(s, s->logical_eval, s->eval, coord, &s->kept_eval);
   int stage = s->pipeline.stages > 1 ? coord[s->pipeline.pp_axis] : 0;
-  xlm_lower_options lo = {.microbatches = s->o->train.microbatches, .threads = s->o->threads, .backend = s->o->backend,
-                          .wide = s->o->settings.dtype == XLM_F64, .schedule = s->train ? s->schedule : NULL, .stage = stage};
+  xlm_lower_options lo = {.microbatches = s->o->train.microbatches,
+                          .threads = s->o->threads,
+                          .backend = s->o->backend,
+                          .wide = s->o->settings.dtype == XLM_F64,
+                          .schedule = s->train ? s->schedule : NULL,
+                          .stage = stage};
   if (lo.schedule) {
     int32_t *slots = XLM_NEW_N(s->a, int32_t, s->schedule->stage[stage].n);
     lo.n_slots = xlm_schedule_slots(s->schedule, stage, s->a, slots);
@@ -149,8 +158,8 @@ static void plan_classes(spread *s) {
   }
 }
 
-bool xlm_spread_plan(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_compile_options *o, xlm_diags *d,
-                     xlm_spread *out) {
+bool xlm_spread_plan(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval,
+                     const xlm_compile_options *o, xlm_diags *d, xlm_spread *out) {
   *out = (xlm_spread){.n_ranks = (uint32_t)xlm_mesh_ranks(&o->mesh)};
   out->class_of = XLM_NEW_N(a, uint32_t, out->n_ranks);
   spread s = {.a = a, .o = o, .d = d, .out = out};

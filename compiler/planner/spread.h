@@ -1,4 +1,5 @@
-// Spread: from the logical graphs to the plans of all ranks. Partition per rank class, pipeline per stage, fuse, lower.
+// Spread: from the logical graphs to the plans of all ranks. Partition per rank class, pipeline per stage,
+// fuse, lower.
 #ifndef XLM_PLANNER_SPREAD_H
 #define XLM_PLANNER_SPREAD_H
 
@@ -6,14 +7,15 @@
 
 typedef struct xlm_spread {
   uint32_t n_ranks, n_classes;
-  uint32_t *class_of;      // [n_ranks]
+  uint32_t *class_of; // [n_ranks]
   xlm_rank_plan **classes;
   const xlm_graph *first_train, *first_eval; // of rank 0, fused, for dumps
   const xlm_graph *first_partition;          // what was fused into the first of them
 } xlm_spread;
 
-// train and eval: simplified logical graphs, either may be NULL. Mistakes (sizes, conflicts, schedules) go to d; false then.
-bool xlm_spread_plan(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_compile_options *o, xlm_diags *d,
-                     xlm_spread *out);
+// train and eval: simplified logical graphs, either may be NULL. Mistakes (sizes, conflicts, schedules) go to
+// d; false then.
+bool xlm_spread_plan(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval,
+                     const xlm_compile_options *o, xlm_diags *d, xlm_spread *out);
 
 #endif

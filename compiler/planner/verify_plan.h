@@ -1,18 +1,19 @@
-// Verification of a whole plan before launch: all ranks are run as one program, moving only the meaning of messages.
+// Verification of a whole plan before launch: all ranks are run as one program, moving only the meaning of
+// messages.
 #ifndef XLM_PLANNER_VERIFY_PLAN_H
 #define XLM_PLANNER_VERIFY_PLAN_H
 
 #include "runtime/plan/plan.h"
 
 typedef struct xlm_plan_check {
-  int64_t operations;     // sends, receives and collective entries matched, over all ranks
-  const char *text;       // NULL = sound; else what is wrong: the two ranks, the two operations, the model lines
+  int64_t operations; // sends, receives and collective entries matched, over all ranks
+  const char *text;   // NULL = sound; else what is wrong: the two ranks, the two operations, the model lines
 } xlm_plan_check;
 
-// Every send has its receive with the same bytes; collectives are entered in one order by all members of their group, with sizes that
-// fit; nothing waits on itself; no instruction reads a tensor that nothing wrote before (in its segment, an earlier segment of
-// the same microbatch, or a state). Ranks with one plan are simulated once where their partners agree, so the cost grows with
-// distinct plans, not with ranks.
+// Every send has its receive with the same bytes; collectives are entered in one order by all members of
+// their group, with sizes that fit; nothing waits on itself; no instruction reads a tensor that nothing wrote
+// before (in its segment, an earlier segment of the same microbatch, or a state). Ranks with one plan are
+// simulated once where their partners agree, so the cost grows with distinct plans, not with ranks.
 xlm_plan_check xlm_plan_verify(const xlm_plan *p, xlm_arena *a);
 
 #endif

@@ -29,7 +29,8 @@ static const char *shape_of(const xlm_graph *g, xlm_val v, xlm_arena *a) {
   const xlm_type *t = xlm_val_type(g, v);
   xlm_text s = xlm_text_new(a);
   for (int i = 0; i < t->rank; i++)
-    xlm_text_printf(&s, "%s%s %lld", i ? ", " : "[", g->dims[t->dim[i]].name, (long long)g->dims[t->dim[i]].full);
+    xlm_text_printf(&s, "%s%s %lld", i ? ", " : "[", g->dims[t->dim[i]].name,
+                    (long long)g->dims[t->dim[i]].full);
   xlm_text_add(&s, t->rank ? "]" : "[]");
   return s.data;
 }
@@ -43,7 +44,9 @@ static uint32_t collect(const xlm_graph *g, block_row *rows, double *total, xlm_
     const char *shape = shape_of(g, node->out, a);
     uint32_t k = 0;
     while (k < n && (strcmp(rows[k].pattern, pattern) || strcmp(rows[k].shape, shape))) k++;
-    if (k == n) rows[n++] = (block_row){pattern, shape, 0, (double)xlm_type_elements(xlm_val_type(g, node->out), g->dims)};
+    if (k == n)
+      rows[n++] =
+          (block_row){pattern, shape, 0, (double)xlm_type_elements(xlm_val_type(g, node->out), g->dims)};
     rows[k].copies++;
     *total += rows[k].each;
   }
@@ -52,7 +55,8 @@ static uint32_t collect(const xlm_graph *g, block_row *rows, double *total, xlm_
 
 static void list(xlm_text *t, const char *title, const xlm_graph *g, const xlm_vals *vals) {
   for (uint32_t i = 0; i < vals->n; i++)
-    xlm_text_printf(t, "  %-10s%s %s\n", title, vals->at[i].name ? vals->at[i].name : "loss", shape_of(g, vals->at[i].val, t->arena));
+    xlm_text_printf(t, "  %-10s%s %s\n", title, vals->at[i].name ? vals->at[i].name : "loss",
+                    shape_of(g, vals->at[i].val, t->arena));
 }
 
 static void rules(xlm_text *t, const xlm_graph *g) {

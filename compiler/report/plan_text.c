@@ -19,14 +19,17 @@ static const char *where(page *g, uint32_t line, const char *scope) {
 
 static void header(page *g) {
   const xlm_plan *p = g->p;
-  xlm_text_printf(g->t, "%s%s%s  %s parameters  %s   %u rank%s", p->model, p->preset ? " " : "", p->preset ? p->preset : "",
-                  xlm_text_count(g->a, p->parameters), xlm_dtype_name(p->dtype), p->n_ranks, p->n_ranks == 1 ? "" : "s");
+  xlm_text_printf(g->t, "%s%s%s  %s parameters  %s   %u rank%s", p->model, p->preset ? " " : "",
+                  p->preset ? p->preset : "", xlm_text_count(g->a, p->parameters), xlm_dtype_name(p->dtype),
+                  p->n_ranks, p->n_ranks == 1 ? "" : "s");
   for (int i = 0; i < p->mesh.n; i++)
     xlm_text_printf(g->t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
   if (g->o->with_train)
-    xlm_text_printf(g->t, "   %lld x %lld tokens per step, %lld microbatch%s", (long long)(p->batch * p->microbatches),
-                    (long long)p->seq, (long long)p->microbatches, p->microbatches == 1 ? "" : "es");
-  else xlm_text_printf(g->t, "   %lld x %lld tokens", (long long)p->batch, (long long)p->seq);
+    xlm_text_printf(g->t, "   %lld x %lld tokens per step, %lld microbatch%s",
+                    (long long)(p->batch * p->microbatches), (long long)p->seq, (long long)p->microbatches,
+                    p->microbatches == 1 ? "" : "es");
+  else
+    xlm_text_printf(g->t, "   %lld x %lld tokens", (long long)p->batch, (long long)p->seq);
   xlm_text_add(g->t, "\n\n");
 }
 
@@ -52,7 +55,8 @@ static void fits(page *g) {
   uint64_t limit = g->o->memory_limit, need = g->r->arena_bytes;
   if (!limit) return;
   if (need <= limit)
-    xlm_text_printf(g->t, "FITS  %s, %s free\n", xlm_text_bytes(g->a, limit), xlm_text_bytes(g->a, limit - need));
+    xlm_text_printf(g->t, "FITS  %s, %s free\n", xlm_text_bytes(g->a, limit),
+                    xlm_text_bytes(g->a, limit - need));
   else
     xlm_text_printf(g->t, "DOES NOT FIT  %s over the limit of %s\n", xlm_text_bytes(g->a, need - limit),
                     xlm_text_bytes(g->a, limit));
@@ -93,7 +97,9 @@ static void largest_tensors(page *g) {
   }
 }
 
-static bool counts(const page *g, const xlm_segment *s) { return g->o->with_train != (s->kind == XLM_SEG_EVAL); }
+static bool counts(const page *g, const xlm_segment *s) {
+  return g->o->with_train != (s->kind == XLM_SEG_EVAL);
+}
 
 static uint32_t rows_by_op(page *g, row *rows, double *flops, double *bytes) {
   uint32_t n = 0;
@@ -121,12 +127,14 @@ static void op_table(page *g) {
   double flops = 0, bytes = 0;
   uint32_t n = rows_by_op(g, rows, &flops, &bytes);
   qsort(rows, n, sizeof *rows, descending);
-  xlm_text_printf(g->t, "\nkernels of one %s\n  op                    calls      FLOPs  share      bytes  share\n",
+  xlm_text_printf(g->t,
+                  "\nkernels of one %s\n  op                    calls      FLOPs  share      bytes  share\n",
                   g->o->with_train ? "step" : "pass");
   for (uint32_t i = 0; i < n; i++)
     xlm_text_printf(g->t, "  %-18s %8lld %10s %5.1f%% %10s %5.1f%%\n", rows[i].name, (long long)rows[i].count,
                     xlm_text_count(g->a, rows[i].flops), flops > 0 ? 100 * rows[i].flops / flops : 0.0,
-                    xlm_text_bytes(g->a, (uint64_t)rows[i].bytes), bytes > 0 ? 100 * rows[i].bytes / bytes : 0.0);
+                    xlm_text_bytes(g->a, (uint64_t)rows[i].bytes),
+                    bytes > 0 ? 100 * rows[i].bytes / bytes : 0.0);
 }
 
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out) {
@@ -134,7 +142,8 @@ void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_te
   header(&g);
   memory_table(&g);
   fits(&g);
-  xlm_text_printf(out, "\nmodel FLOPs     %s per token%s\n", xlm_text_count(out->arena, p->model_flops_per_token),
+  xlm_text_printf(out, "\nmodel FLOPs     %s per token%s\n",
+                  xlm_text_count(out->arena, p->model_flops_per_token),
                   o->with_train ? ", forward and backward" : ", forward");
   op_table(&g);
   largest_tensors(&g);

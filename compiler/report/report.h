@@ -11,14 +11,16 @@ typedef struct xlm_report_options {
   int top;               // how many tensors and ops to list; 0 = 8
 } xlm_report_options;
 
-// The page `xlmc plan` prints: what is trained on what, bytes per class, the peak and who is at it, FLOPs, ops.
+// The page `xlmc plan` prints: what is trained on what, bytes per class, the peak and who is at it, FLOPs,
+// ops.
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out);
 // One screen for `xlmc check`: dims, parameters by block, inputs, losses, outputs, shard rules.
 void xlm_report_model_text(const xlm_graph *g, xlm_text *out);
 
 typedef struct xlm_graph_view {
-  int depth;     // scopes deeper than this are one box; 0 = boxes for top-level blocks of each round; -1 = every op
-  const char *only; // scope prefix to draw; NULL = all
+  int depth; // scopes deeper than this are one box; 0 = boxes for top-level blocks of each round; -1 = every
+             // op
+  const char *only;     // scope prefix to draw; NULL = all
   const xlm_mesh *mesh; // of a partitioned graph: names of the axes; may be NULL
 } xlm_graph_view;
 void xlm_report_graph_dot(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out);

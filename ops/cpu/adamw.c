@@ -55,7 +55,8 @@ static float scalar(const xlm_call *c, int i) {
 }
 
 static void run(const xlm_call *c) {
-  if (!isfinite(scalar(c, SCALE))) return; // the gradient is not finite: parameters and moments stay as they are
+  if (!isfinite(scalar(c, SCALE)))
+    return; // the gradient is not finite: parameters and moments stay as they are
   const xlm_attrs *as = &c->instr->attrs;
   double beta1 = xlm_attr_float(as, XLM_A_beta1, 0.9), beta2 = xlm_attr_float(as, XLM_A_beta2, 0.95);
   double t = scalar(c, STEP);

@@ -8,8 +8,9 @@ typedef const xlm_kernel *const *table_fn(int *n);
 table_fn xlm_cpu_kernels_base;
 #if defined(__x86_64__)
 table_fn xlm_cpu_kernels_avx2, xlm_cpu_kernels_avx512;
-static table_fn *const tables[] = {
-    [XLM_ISA_BASE] = xlm_cpu_kernels_base, [XLM_ISA_AVX2] = xlm_cpu_kernels_avx2, [XLM_ISA_AVX512] = xlm_cpu_kernels_avx512};
+static table_fn *const tables[] = {[XLM_ISA_BASE] = xlm_cpu_kernels_base,
+                                   [XLM_ISA_AVX2] = xlm_cpu_kernels_avx2,
+                                   [XLM_ISA_AVX512] = xlm_cpu_kernels_avx512};
 #else
 static table_fn *const tables[] = {[XLM_ISA_BASE] = xlm_cpu_kernels_base};
 #endif
@@ -22,8 +23,8 @@ static const xlm_kernel *find(const char *op) {
   return NULL;
 }
 
-static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims, int threads,
-                      uint64_t *bytes) {
+static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                      int threads, uint64_t *bytes) {
   return xlm_backend_workspace(find(instr->op), instr, tensors, dims, threads, bytes);
 }
 

@@ -152,7 +152,8 @@ static void row_gradient(const job *j, int64_t base, float lse, int32_t target) 
     if (x == buffer) write_strided(j->dtype, j->dlogits, base + at * j->stride, j->stride, n, y);
   }
   if (here)
-    write_one(j->dtype, j->dlogits, base + (target - j->first) * j->stride, (vec_exp(at_target - lse) - 1) * j->factor);
+    write_one(j->dtype, j->dlogits, base + (target - j->first) * j->stride,
+              (vec_exp(at_target - lse) - 1) * j->factor);
 }
 
 static void row_zero(const job *j, int64_t base) {
@@ -217,11 +218,13 @@ static void run_token_loss(const xlm_call *c) { // lse, logit of the target, tar
            .full = xlm_attr_int(&c->instr->attrs, XLM_A_k, INT32_MAX),
            .ignore = xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1),
            .share = token_share(c, t->dim, t->rank)};
-  places lse = places_over(c, c->in_type[0], t->dim, t->rank), logit = places_over(c, c->in_type[1], t->dim, t->rank);
+  places lse = places_over(c, c->in_type[0], t->dim, t->rank),
+         logit = places_over(c, c->in_type[1], t->dim, t->rank);
   double sum = 0, valid = valid_targets(c, &j, 3);
   for (int64_t i = 0; i < j.tokens; i++)
     if (counts(&j, targets[i]))
-      sum += (double)(((const float *)c->in[0])[places_at(&lse, i)] - ((const float *)c->in[1])[places_at(&logit, i)]);
+      sum += (double)(((const float *)c->in[0])[places_at(&lse, i)] -
+                      ((const float *)c->in[1])[places_at(&logit, i)]);
   *(float *)c->out[0] = valid > 0 ? (float)(sum / valid) : 0;
 }
 

@@ -1,8 +1,9 @@
 // The matrix product's front: brings a product to one normal form and hands it to the copy for this CPU.
 //
-// Normal form: C's rows are contiguous if C is contiguous in any way. The micro-kernel writes vectors along n, so where
-// C's neighbours run along m the two operands change places (C^T = B^T A^T; a multiply-add commutes, the bits stay).
-// Dimensions of m and n are put in the order of C's strides; k is never reordered, its order is the order of the sum.
+// Normal form: C's rows are contiguous if C is contiguous in any way. The micro-kernel writes vectors along
+// n, so where C's neighbours run along m the two operands change places (C^T = B^T A^T; a multiply-add
+// commutes, the bits stay). Dimensions of m and n are put in the order of C's strides; k is never reordered,
+// its order is the order of the sum.
 #include "ops/cpu/gemm_priv.h"
 
 #include <assert.h>
@@ -19,9 +20,13 @@ static const xlm_gemm_engine *engine(void) {
   return &xlm_gemm_engine_base;
 }
 
-static bool is_float(xlm_dtype t) { return t == XLM_F32 || t == XLM_BF16; }
+static bool is_float(xlm_dtype t) {
+  return t == XLM_F32 || t == XLM_BF16;
+}
 
-static bool uses_pairs(const xlm_gemm *g) { return g->a == XLM_BF16 && g->b == XLM_BF16 && xlm_cpu_has_bf16(); }
+static bool uses_pairs(const xlm_gemm *g) {
+  return g->a == XLM_BF16 && g->b == XLM_BF16 && xlm_cpu_has_bf16();
+}
 
 // ---- index groups ----
 
@@ -67,7 +72,8 @@ void xlm_gemm_simplify(xlm_gemm *g) {
   if (g->ragged != XLM_GEMM_RAGGED_K) simplify_index(&g->k);
 }
 
-void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_gemm_index *x, xlm_gemm_side side, int64_t begin, int64_t count) {
+void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_gemm_index *x, xlm_gemm_side side, int64_t begin,
+                        int64_t count) {
   axis->n = (int)count;
   assert(count <= AXIS);
   if (!count) return;
@@ -114,7 +120,9 @@ static void swap_ab(xlm_gemm_index *x) {
   }
 }
 
-static bool is_contiguous_in_c(const xlm_gemm_index *x) { return x->n > 0 && x->c[x->n - 1] == 1; }
+static bool is_contiguous_in_c(const xlm_gemm_index *x) {
+  return x->n > 0 && x->c[x->n - 1] == 1;
+}
 
 static bool swap_roles(xlm_gemm *g) {
   if (is_contiguous_in_c(&g->n) || !is_contiguous_in_c(&g->m)) return false;
@@ -137,23 +145,29 @@ static bool normalise(xlm_gemm *g) {
 
 xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e) {
   const xlm_gemm *g = job->g;
-  int64_t at[3] = {0}, rest = e, size[3] = {xlm_gemm_count(&g->m), xlm_gemm_count(&g->n), xlm_gemm_count(&g->k)};
+  int64_t at[3] = {0}, rest = e,
+          size[3] = {xlm_gemm_count(&g->m), xlm_gemm_count(&g->n), xlm_gemm_count(&g->k)};
   for (int d = g->batch.n - 1; d >= 0; d--) {
     int64_t i = rest % g->batch.size[d];
     rest /= g->batch.size[d];
     at[0] += i * g->batch.a[d], at[1] += i * g->batch.b[d], at[2] += i * g->batch.c[d];
   }
   if (g->ragged) {
-    const xlm_gemm_index *x = g->ragged == XLM_GEMM_RAGGED_M ? &g->m : g->ragged == XLM_GEMM_RAGGED_N ? &g->n : &g->k;
+    const xlm_gemm_index *x = g->ragged == XLM_GEMM_RAGGED_M   ? &g->m
+                              : g->ragged == XLM_GEMM_RAGGED_N ? &g->n
+                                                               : &g->k;
     int64_t begin = job->offsets[e];
     size[g->ragged - XLM_GEMM_RAGGED_M] = job->offsets[e + 1] - begin;
     at[0] += begin * x->a[0], at[1] += begin * x->b[0], at[2] += begin * x->c[0];
   }
   int64_t c = at[2] * (int64_t)xlm_dtype_bytes(g->c);
-  return (xlm_gemm_entry){.m = size[0], .n = size[1], .k = size[2],
+  return (xlm_gemm_entry){.m = size[0],
+                          .n = size[1],
+                          .k = size[2],
                           .a = job->a + at[0] * (int64_t)xlm_dtype_bytes(g->a),
                           .b = job->b + at[1] * (int64_t)xlm_dtype_bytes(g->b),
-                          .add = g->add ? job->add + c : NULL, .c = job->c + c};
+                          .add = g->add ? job->add + c : NULL,
+                          .c = job->c + c};
 }
 
 // ---- entry points ----
@@ -164,12 +178,20 @@ size_t xlm_gemm_workspace(const xlm_gemm *g, int threads) {
   return engine()->workspace(&normal, uses_pairs(g), threads);
 }
 
-void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *add, void *c, const int32_t *offsets,
-                  void *workspace, xlm_pool *pool) {
+void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *add, void *c,
+                  const int32_t *offsets, void *workspace, xlm_pool *pool) {
   xlm_gemm normal = *g;
   bool swapped = normalise(&normal);
   assert((uintptr_t)workspace % 64 == 0 && (!g->ragged || offsets) && (!g->add || add));
-  xlm_gemm_job job = {.g = &normal, .a = swapped ? b : a, .b = swapped ? a : b, .add = add, .c = c, .offsets = offsets,
-                      .pair = uses_pairs(g), .pool = pool, .workspace = workspace};
-  if (xlm_gemm_count(&normal.batch) && xlm_gemm_count(&normal.m) && xlm_gemm_count(&normal.n)) engine()->run(&job);
+  xlm_gemm_job job = {.g = &normal,
+                      .a = swapped ? b : a,
+                      .b = swapped ? a : b,
+                      .add = add,
+                      .c = c,
+                      .offsets = offsets,
+                      .pair = uses_pairs(g),
+                      .pool = pool,
+                      .workspace = workspace};
+  if (xlm_gemm_count(&normal.batch) && xlm_gemm_count(&normal.m) && xlm_gemm_count(&normal.n))
+    engine()->run(&job);
 }

@@ -1,12 +1,13 @@
 // The blocked product: rounds of two phases over the pool.
 //
-// A round packs as much of B as the shared buffer holds (several whole batch entries, or some columns and k blocks of
-// one) and then multiplies it by all rows of A. Both phases are divided by worker index: packing by (entry, k block, panel);
-// multiplying by a grid of row panels x column panels, rows weighted by their work and taken across entries, so that
-// ragged experts balance. A worker packs its rows of A for itself, MC rows by one k block at a time, to stay in its L2.
+// A round packs as much of B as the shared buffer holds (several whole batch entries, or some columns and k
+// blocks of one) and then multiplies it by all rows of A. Both phases are divided by worker index: packing by
+// (entry, k block, panel); multiplying by a grid of row panels x column panels, rows weighted by their work
+// and taken across entries, so that ragged experts balance. A worker packs its rows of A for itself, MC rows
+// by one k block at a time, to stay in its L2.
 //
-// C holds the running sum between k blocks when it is fp32. When it is bf16 each worker keeps its rows' sum in an fp32
-// stage, so that rounding happens once; then a round must hold all of k.
+// C holds the running sum between k blocks when it is fp32. When it is bf16 each worker keeps its rows' sum
+// in an fp32 stage, so that rounding happens once; then a round must hold all of k.
 #include "ops/cpu/gemm_priv.h"
 
 enum {
@@ -14,7 +15,7 @@ enum {
   ROUND_BLOCKS = 3,     // k blocks in a round (fp32 C)
   ROUND_PANELS_MIN = 4, // A is packed again for every round: never for fewer columns than this
   ROUND_PANELS_MAX = 32,
-  SMALL = 1 << 19,      // floating-point operations that are not worth waking the pool
+  SMALL = 1 << 19, // floating-point operations that are not worth waking the pool
 };
 
 _Static_assert((MR + NR) * KC + 2 * MR * SKINNY_PANELS * NR <= MC * KC, "skinny scratch fits in an A block");
@@ -32,8 +33,12 @@ typedef struct round {
   int64_t b0, b1;
 } round_; // `round` is C's
 
-static int64_t words_of(int64_t k, bool pair) { return pair ? (k + 1) / 2 : k; }
-static int64_t panels_of(int64_t n, int64_t width) { return xlm_gemm_ceil(n, width); }
+static int64_t words_of(int64_t k, bool pair) {
+  return pair ? (k + 1) / 2 : k;
+}
+static int64_t panels_of(int64_t n, int64_t width) {
+  return xlm_gemm_ceil(n, width);
+}
 
 xlm_gemm_entry xlm_gemm_entry_of(const xlm_gemm_job *job, int64_t e) {
   xlm_gemm_entry en = xlm_gemm_entry_at(job, e);
@@ -75,9 +80,13 @@ static size_t workspace(const xlm_gemm *g, bool pair, int threads) {
 
 // ---- parts of a round ----
 
-static bool is_skinny(const xlm_gemm_entry *en) { return en->m <= MR; }
+static bool is_skinny(const xlm_gemm_entry *en) {
+  return en->m <= MR;
+}
 
-static bool is_part(const round_ *r) { return r->e1 == r->e0 + 1; }
+static bool is_part(const round_ *r) {
+  return r->e1 == r->e0 + 1;
+}
 
 typedef struct part { // what a round has of one entry
   xlm_gemm_entry en;
@@ -94,7 +103,9 @@ static part part_at(const round_ *r, int64_t e, int64_t packed) {
   return p;
 }
 
-static int64_t packed_words(const part *p) { return p->words * (p->j1 - p->j0) * NR; }
+static int64_t packed_words(const part *p) {
+  return p->words * (p->j1 - p->j0) * NR;
+}
 
 static int64_t block_words(const xlm_gemm_entry *en, int64_t block) {
   return xlm_gemm_min(en->words - block * en->step, en->step);
@@ -148,8 +159,8 @@ static void pack_phase(void *arg, int worker, int workers) {
 
 // ---- phase 2: multiply ----
 
-// While one block of A is multiplied, the next one is fetched to L2, some lines with every tile: packing would
-// otherwise wait for memory, for as long as a tenth of the time where n is small.
+// While one block of A is multiplied, the next one is fetched to L2, some lines with every tile: packing
+// would otherwise wait for memory, for as long as a tenth of the time where n is small.
 typedef struct ahead {
   const char *base;
   xlm_gemm_axis row, k;
@@ -225,14 +236,16 @@ static void rows_block(rows *w, int64_t block) {
 // The block after `block` of rows i .. : the next k block, or the first of the next rows.
 static void rows_ahead(rows *w, int64_t i, int64_t step, int64_t end, int64_t block) {
   if (++block == w->p->b1) block = w->p->b0, i += step;
-  xlm_gemm_axis_fill(&w->next.row, &w->job->g->m, XLM_SIDE_A, i, xlm_gemm_max(xlm_gemm_min(end - i, step), 0));
+  xlm_gemm_axis_fill(&w->next.row, &w->job->g->m, XLM_SIDE_A, i,
+                     xlm_gemm_max(xlm_gemm_min(end - i, step), 0));
   fill_k(&w->next.k, w->job, &w->p->en, XLM_SIDE_A, block);
   ahead_begin(&w->next, w->p->en.a, w->job->g->a, xlm_gemm_ceil(w->crow.n, MR) * (w->j1 - w->j0));
 }
 
 // Rows begin .. end of an entry, in equal blocks of at most MC.
 static void multiply(rows *w, int64_t begin, int64_t end, float *stage) {
-  int64_t blocks = xlm_gemm_ceil(end - begin, MC), step = xlm_gemm_ceil(xlm_gemm_ceil(end - begin, blocks), MR) * MR;
+  int64_t blocks = xlm_gemm_ceil(end - begin, MC),
+          step = xlm_gemm_ceil(xlm_gemm_ceil(end - begin, blocks), MR) * MR;
   for (int64_t i = begin; i < end; i += step) {
     rows_begin(w, i, xlm_gemm_min(end - i, step), stage);
     for (int64_t b = w->p->b0; b < w->p->b1; b++) {
@@ -246,7 +259,8 @@ typedef struct grid { // workers as row parts x column parts
   int64_t rows, columns;
 } grid;
 
-// The cheapest grid by a simple model: a word of an A panel costs NV * MR / 2 cycles per column panel, and 3 to pack.
+// The cheapest grid by a simple model: a word of an A panel costs NV * MR / 2 cycles per column panel, and 3
+// to pack.
 static grid grid_of(int64_t row_panels, int64_t column_panels, int workers) {
   grid best = {0};
   int64_t least = INT64_MAX;
@@ -258,7 +272,9 @@ static grid grid_of(int64_t row_panels, int64_t column_panels, int workers) {
   return best;
 }
 
-static int64_t panel_weight(const part *p) { return (p->j1 - p->j0) * xlm_gemm_max(p->words, 1); }
+static int64_t panel_weight(const part *p) {
+  return (p->j1 - p->j0) * xlm_gemm_max(p->words, 1);
+}
 
 static grid measure(const round_ *r, int workers, int64_t *weight) {
   int64_t row_panels = 0, column_panels = 0;
@@ -272,7 +288,8 @@ static grid measure(const round_ *r, int workers, int64_t *weight) {
   return grid_of(row_panels, column_panels, workers);
 }
 
-// The first row panel that begins at or after `target` in the round's line of weights, where the entry begins at `base`.
+// The first row panel that begins at or after `target` in the round's line of weights, where the entry begins
+// at `base`.
 static int64_t panel_at(const part *p, int64_t base, int64_t target) {
   int64_t weight = panel_weight(p);
   if (target <= base || weight == 0) return 0;
@@ -304,7 +321,9 @@ static void multiply_phase(void *arg, int worker, int workers) {
 
 // ---- entries with few rows ----
 
-static int64_t skinny_panels(const xlm_gemm_entry *en) { return en->m > 0 ? panels_of(en->n, NR) : 0; }
+static int64_t skinny_panels(const xlm_gemm_entry *en) {
+  return en->m > 0 ? panels_of(en->n, NR) : 0;
+}
 
 static void skinny_phase(void *arg, int worker, int workers) {
   const round_ *r = arg;
@@ -334,7 +353,8 @@ static void run_round(round_ *r) {
 static void run_parts(round_ *r, const xlm_gemm_entry *en) {
   int64_t depth = r->job->g->c == XLM_F32 ? ROUND_BLOCKS : en->blocks, panels = panels_of(en->n, NR);
   int64_t fit = r->at.shared / (xlm_gemm_max(xlm_gemm_min(depth * en->step, en->words), 1) * NR);
-  int64_t rounds = xlm_gemm_ceil(panels, xlm_gemm_min(fit, ROUND_PANELS_MAX)), step = xlm_gemm_ceil(panels, rounds);
+  int64_t rounds = xlm_gemm_ceil(panels, xlm_gemm_min(fit, ROUND_PANELS_MAX)),
+          step = xlm_gemm_ceil(panels, rounds);
   for (r->j0 = 0; r->j0 < panels; r->j0 += step) {
     r->j1 = xlm_gemm_min(r->j0 + step, panels);
     for (r->b0 = 0; r->b0 < en->blocks; r->b0 += depth) {

@@ -1,11 +1,12 @@
-// Packing: copies a range of an operand into panels, whatever its strides, so that the micro-kernel reads memory in order.
+// Packing: copies a range of an operand into panels, whatever its strides, so that the micro-kernel reads
+// memory in order.
 //
-// Lanes are handled in groups (MR of A, VL of B). A group whose lanes are neighbours in memory is copied word by word;
-// one whose k elements are neighbours is loaded along k and transposed in registers, by rounds of perfect shuffles
-// (each round moves the top bit of the element's address to the bottom, so log2(lanes) rounds exchange lane and word);
-// anything else goes one word at a time. Memory is read along the dimension in which it is contiguous: rows of k are
-// copied STEP at a time over all panels (both what is read and what is written stays in few pages); lanes that
-// run along k are read to the end.
+// Lanes are handled in groups (MR of A, VL of B). A group whose lanes are neighbours in memory is copied word
+// by word; one whose k elements are neighbours is loaded along k and transposed in registers, by rounds of
+// perfect shuffles (each round moves the top bit of the element's address to the bottom, so log2(lanes)
+// rounds exchange lane and word); anything else goes one word at a time. Memory is read along the dimension
+// in which it is contiguous: rows of k are copied STEP at a time over all panels (both what is read and what
+// is written stays in few pages); lanes that run along k are read to the end.
 #include "ops/cpu/gemm_priv.h"
 
 enum {
@@ -41,7 +42,8 @@ typedef struct source { // one operand; `word`, `elements` are constants whereve
 } source;
 
 INLINE void fetch(const source *s, int64_t at) { // may lie past the end: a prefetch does not fault
-  __builtin_prefetch((const void *)((uintptr_t)s->base + (uintptr_t)(at * (s->word == XLM_WORD_F32 ? 4 : 2))), 0, 3);
+  __builtin_prefetch((const void *)((uintptr_t)s->base + (uintptr_t)(at * (s->word == XLM_WORD_F32 ? 4 : 2))),
+                     0, 3);
 }
 
 INLINE uint32_t word_at(const source *s, int64_t x, int q) {
@@ -76,7 +78,8 @@ INLINE few few_at(const source *s, int64_t x, int q) {
   const xlm_gemm_axis *k = s->k;
   if (s->word == XLM_WORD_F32) return *(const few_u *)((const uint32_t *)s->base + x + k->off[q]);
   const uint16_t *h = (const uint16_t *)s->base + x;
-  if (s->word == XLM_WORD_WIDEN) return __builtin_convertvector(*(const few_half_u *)(h + k->off[q]), few) << 16;
+  if (s->word == XLM_WORD_WIDEN)
+    return __builtin_convertvector(*(const few_half_u *)(h + k->off[q]), few) << 16;
   few low = __builtin_convertvector(*(const few_half_u *)(h + k->off[2 * q]), few);
   if (2 * q + 1 >= k->n) return low;
   return low | __builtin_convertvector(*(const few_half_u *)(h + k->off[2 * q + 1]), few) << 16;
@@ -85,13 +88,16 @@ INLINE few few_at(const source *s, int64_t x, int q) {
 INLINE void copy_rows(uint32_t *dst, int width, int lanes, const source *s, int64_t x, int q0, int q1) {
   for (int q = q0; q < q1; q++) {
     fetch(s, x + s->k->off[q * s->elements] + AHEAD);
-    if (lanes == VL) *(bits_u *)(dst + (int64_t)q * width) = lanes_at(s, x, q);
-    else *(few_u *)(dst + (int64_t)q * width) = few_at(s, x, q);
+    if (lanes == VL)
+      *(bits_u *)(dst + (int64_t)q * width) = lanes_at(s, x, q);
+    else
+      *(few_u *)(dst + (int64_t)q * width) = few_at(s, x, q);
   }
 }
 
 INLINE void copy_scalar(uint32_t *dst, int width, int lanes, const source *s, int x, int valid, int q) {
-  for (int l = 0; l < lanes; l++) dst[(int64_t)q * width + l] = l < valid ? word_at(s, s->x->off[x + l], q) : 0;
+  for (int l = 0; l < lanes; l++)
+    dst[(int64_t)q * width + l] = l < valid ? word_at(s, s->x->off[x + l], q) : 0;
 }
 
 // lanes x VL words to VL x lanes.
@@ -99,7 +105,8 @@ INLINE void copy_transposed(uint32_t *dst, int width, int lanes, const source *s
   bits r[VL], t[VL];
   int64_t along = s->k->off[q * s->elements];
   UNROLL for (int l = 0; l < lanes; l++) fetch(s, s->x->off[x + (l < valid ? l : 0)] + along + ALONG);
-  UNROLL for (int l = 0; l < lanes; l++) r[l] = l < valid ? words_along(s, s->x->off[x + l] + along) : (bits){0};
+  UNROLL for (int l = 0; l < lanes; l++) r[l] =
+      l < valid ? words_along(s, s->x->off[x + l] + along) : (bits){0};
   UNROLL for (int round = 1; round < lanes; round *= 2) {
     UNROLL for (int i = 0; i < lanes / 2; i++) {
       t[2 * i] = __builtin_shufflevector(r[i], r[i + lanes / 2], LOW);
@@ -109,7 +116,7 @@ INLINE void copy_transposed(uint32_t *dst, int width, int lanes, const source *s
   }
   uint32_t *to = dst + (int64_t)q * width;
   int64_t apart = lanes == width ? VL : width;
-  UNROLL for (int i = 0; i < lanes; i++) *(bits_u *)(to + i * apart) = r[i];
+  UNROLL for (int i = 0; i < lanes; i++) * (bits_u *)(to + i * apart) = r[i];
 }
 
 // Words q0 .. q1 of one group of lanes that begins at lane x.
@@ -121,8 +128,10 @@ INLINE void copy_group(uint32_t *dst, int width, int lanes, const source *s, int
   }
   for (int q = q0; q < q1;) {
     if (q + VL <= q1 && s->k->run[q * s->elements] >= span) {
-      if (valid == lanes) copy_transposed(dst, width, lanes, s, x, lanes, q);
-      else copy_transposed(dst, width, lanes, s, x, valid, q);
+      if (valid == lanes)
+        copy_transposed(dst, width, lanes, s, x, lanes, q);
+      else
+        copy_transposed(dst, width, lanes, s, x, valid, q);
       q += VL;
     } else {
       copy_scalar(dst, width, lanes, s, x, valid, q);
@@ -141,17 +150,22 @@ INLINE void pack(uint32_t *dst, int width, int lanes, const source *s) {
   }
 }
 
-INLINE void pack_words(uint32_t *dst, int width, int lanes, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
-                       const xlm_gemm_axis *k) {
-  if (word == XLM_WORD_F32) pack(dst, width, lanes, &(source){src, XLM_WORD_F32, 1, x, k});
-  else if (word == XLM_WORD_WIDEN) pack(dst, width, lanes, &(source){src, XLM_WORD_WIDEN, 1, x, k});
-  else pack(dst, width, lanes, &(source){src, XLM_WORD_PAIR, 2, x, k});
+INLINE void pack_words(uint32_t *dst, int width, int lanes, const void *src, xlm_gemm_word word,
+                       const xlm_gemm_axis *x, const xlm_gemm_axis *k) {
+  if (word == XLM_WORD_F32)
+    pack(dst, width, lanes, &(source){src, XLM_WORD_F32, 1, x, k});
+  else if (word == XLM_WORD_WIDEN)
+    pack(dst, width, lanes, &(source){src, XLM_WORD_WIDEN, 1, x, k});
+  else
+    pack(dst, width, lanes, &(source){src, XLM_WORD_PAIR, 2, x, k});
 }
 
-void xlm_gemm_pack_a(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x, const xlm_gemm_axis *k) {
+void xlm_gemm_pack_a(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
+                     const xlm_gemm_axis *k) {
   pack_words(dst, MR, MR, src, word, x, k);
 }
 
-void xlm_gemm_pack_b(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x, const xlm_gemm_axis *k) {
+void xlm_gemm_pack_b(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
+                     const xlm_gemm_axis *k) {
   pack_words(dst, NR, VL, src, word, x, k);
 }

@@ -1,6 +1,7 @@
-// Products with few rows (generation: one row against a large weight) are bound by reading B once. B is not packed for
-// sharing: where its columns are neighbours its rows stream through accumulators that stay in cache; else one panel at
-// a time is packed into this worker's cache and used at once. The order of each sum is that of the blocked product.
+// Products with few rows (generation: one row against a large weight) are bound by reading B once. B is not
+// packed for sharing: where its columns are neighbours its rows stream through accumulators that stay in
+// cache; else one panel at a time is packed into this worker's cache and used at once. The order of each sum
+// is that of the blocked product.
 #include "ops/cpu/gemm_priv.h"
 
 #include <string.h>
@@ -48,11 +49,14 @@ static void add_block(span *s, const xlm_gemm_axis *row, int64_t block) {
   xlm_gemm_pack_a(s->a, en->a, xlm_gemm_word_of(s->job->pair, g->a), row, &s->ak);
   xlm_gemm_word word = xlm_gemm_word_of(s->job->pair, g->b);
   bool have = block > 0 || en->add;
-  if (s->col.run[0] >= s->n) add_streamed(s, word, have);
-  else add_panels(s, word, have, xlm_gemm_ceil(count, elements));
+  if (s->col.run[0] >= s->n)
+    add_streamed(s, word, have);
+  else
+    add_panels(s, word, have, xlm_gemm_ceil(count, elements));
 }
 
-void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1, uint32_t *scratch) {
+void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
+                     uint32_t *scratch) {
   const xlm_gemm *g = job->g;
   span s = {.job = job, .en = en, .first = j0 * NR, .ld = (int)(j1 - j0) * NR};
   s.n = (int)(xlm_gemm_min(en->n, j1 * NR) - s.first);

@@ -1,5 +1,6 @@
-// Where a micro-tile ends: straight in fp32 memory when its columns are neighbours there, else through a small
-// buffer that is converted and scattered row by row. Both compute from + sum with one rounding per step.
+// Where a micro-tile ends: straight in fp32 memory when its columns are neighbours there, else through a
+// small buffer that is converted and scattered row by row. Both compute from + sum with one rounding per
+// step.
 #include "ops/cpu/gemm_priv.h"
 
 #include <string.h>
@@ -20,7 +21,8 @@ static inline uint16_t narrow(float f) {
 }
 
 static void load_f32(float *dst, const float *src, const xlm_gemm_axis *col, int n) {
-  if (col->run[0] >= n) memcpy(dst, src + col->off[0], (size_t)n * sizeof *dst);
+  if (col->run[0] >= n)
+    memcpy(dst, src + col->off[0], (size_t)n * sizeof *dst);
   else
     for (int j = 0; j < n; j++) dst[j] = src[col->off[j]];
 }
@@ -34,12 +36,15 @@ static void load_bf16(float *dst, const uint16_t *src, const xlm_gemm_axis *col,
 
 void xlm_gemm_row_load(float *dst, const xlm_gemm_plane *p, int row, int n) {
   int64_t at = p->row->off[row];
-  if (p->type == XLM_F32) load_f32(dst, (const float *)p->base + at, p->col, n);
-  else load_bf16(dst, (const uint16_t *)p->base + at, p->col, n);
+  if (p->type == XLM_F32)
+    load_f32(dst, (const float *)p->base + at, p->col, n);
+  else
+    load_bf16(dst, (const uint16_t *)p->base + at, p->col, n);
 }
 
 static void store_f32(float *dst, const xlm_gemm_axis *col, const float *src, int n) {
-  if (col->run[0] >= n) memcpy(dst + col->off[0], src, (size_t)n * sizeof *dst);
+  if (col->run[0] >= n)
+    memcpy(dst + col->off[0], src, (size_t)n * sizeof *dst);
   else
     for (int j = 0; j < n; j++) dst[col->off[j]] = src[j];
 }
@@ -53,8 +58,10 @@ static void store_bf16(uint16_t *dst, const xlm_gemm_axis *col, const float *src
 
 void xlm_gemm_row_store(const xlm_gemm_plane *p, int row, const float *src, int n) {
   int64_t at = p->row->off[row];
-  if (p->type == XLM_F32) store_f32((float *)p->base + at, p->col, src, n);
-  else store_bf16((uint16_t *)p->base + at, p->col, src, n);
+  if (p->type == XLM_F32)
+    store_f32((float *)p->base + at, p->col, src, n);
+  else
+    store_bf16((uint16_t *)p->base + at, p->col, src, n);
 }
 
 static void tile_buffered(bool pair, int rows, int64_t words, const uint32_t *a, const uint32_t *b, int i,
@@ -81,8 +88,8 @@ static inline bool is_direct(const xlm_gemm_plane *p, int columns) {
   return p->type == XLM_F32 && p->col->run[0] >= columns;
 }
 
-void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *b, int i, const xlm_gemm_plane *to,
-                   const xlm_gemm_plane *from) {
+void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *b, int i,
+                   const xlm_gemm_plane *to, const xlm_gemm_plane *from) {
   int rows = to->row->n - i < MR ? to->row->n - i : MR, n = to->col->n;
   bool whole = n % VL == 0 && (rows == MR || rows == MR / 2 || rows == 1);
   if (!whole || !is_direct(to, n) || (from->base && !is_direct(from, n))) {

@@ -1,5 +1,5 @@
-// Finds the CPU's instruction set once. The answer is kept in one atomic word: two threads that ask first at the same
-// time both compute the same value, so no lock is needed.
+// Finds the CPU's instruction set once. The answer is kept in one atomic word: two threads that ask first at
+// the same time both compute the same value, so no lock is needed.
 #include "ops/cpu/isa.h"
 
 #include <stdatomic.h>
@@ -18,10 +18,16 @@ static xlm_isa machine_isa(void) {
   return v4 ? XLM_ISA_AVX512 : v3 ? XLM_ISA_AVX2 : XLM_ISA_BASE;
 }
 
-static bool machine_bf16(void) { return __builtin_cpu_supports("avx512bf16"); }
+static bool machine_bf16(void) {
+  return __builtin_cpu_supports("avx512bf16");
+}
 #else
-static xlm_isa machine_isa(void) { return XLM_ISA_BASE; }
-static bool machine_bf16(void) { return false; }
+static xlm_isa machine_isa(void) {
+  return XLM_ISA_BASE;
+}
+static bool machine_bf16(void) {
+  return false;
+}
 #endif
 
 static xlm_isa wanted_isa(void) {
@@ -46,5 +52,9 @@ static int state(void) {
   return s;
 }
 
-xlm_isa xlm_cpu_isa(void) { return (xlm_isa)(state() & LEVEL); }
-bool xlm_cpu_has_bf16(void) { return state() & BF16; }
+xlm_isa xlm_cpu_isa(void) {
+  return (xlm_isa)(state() & LEVEL);
+}
+bool xlm_cpu_has_bf16(void) {
+  return state() & BF16;
+}

@@ -65,7 +65,8 @@ static inline float vec_exp(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  // n from the bits of `shifted`, since a NaN has no integer; in two factors, since the result may be subnormal or infinite
+  // n from the bits of `shifted`, since a NaN has no integer; in two factors, since the result may be
+  // subnormal or infinite
   int k = (int)(vec_bits(shifted) - vec_bits(round)), half = k >> 1;
   return p * vec_power_of_two(half) * vec_power_of_two(k - half);
 }

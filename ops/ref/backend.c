@@ -1,4 +1,5 @@
-// The reference backend: every op in float64, written to be obviously right. Tests hold the others against it.
+// The reference backend: every op in float64, written to be obviously right. Tests hold the others against
+// it.
 #include <string.h>
 
 #include "ops/ref/ref_priv.h"
@@ -20,8 +21,8 @@ static const xlm_kernel *find(const char *op) {
   return NULL;
 }
 
-static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims, int threads,
-                      uint64_t *bytes) {
+static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                      int threads, uint64_t *bytes) {
   return xlm_backend_workspace(find(instr->op), instr, tensors, dims, threads, bytes);
 }
 

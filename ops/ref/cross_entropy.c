@@ -82,7 +82,8 @@ static void run_stats(const xlm_call *c) {
   while (ref_walk_next(&t)) {
     ref_walk w = at_logits(c, &t);
     int64_t target = target_at(c, &t), here = target - vocab->offset;
-    bool counted = target >= 0 && target != xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1) && here >= 0 && here < vocab->size;
+    bool counted = target >= 0 && target != xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1) && here >= 0 &&
+                   here < vocab->size;
     ref_out(c, 0)[ref_at(c, c->out_type[0], &t)] = logsumexp(c, &w);
     ref_out(c, 1)[ref_at(c, c->out_type[1], &t)] = counted ? logit_at(c, &w, here) : 0;
   }

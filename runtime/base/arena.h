@@ -21,8 +21,8 @@ void xlm_arena_free(xlm_arena *a);
 
 // Zeroed, 16-byte aligned. n = 0 gives a valid unique pointer.
 void *xlm_arena_alloc(xlm_arena *a, size_t n);
-// Array growth: returns storage for `cap_new` elements with the old `count` copied. Doubles amortised when used via
-// XLM_PUSH.
+// Array growth: returns storage for `cap_new` elements with the old `count` copied. Doubles amortised when
+// used via XLM_PUSH.
 void *xlm_arena_grow(xlm_arena *a, void *old, size_t count, size_t cap_new, size_t elem);
 char *xlm_arena_strdup(xlm_arena *a, const char *s);
 char *xlm_arena_strndup(xlm_arena *a, const char *s, size_t n);
@@ -37,14 +37,14 @@ jmp_buf *xlm_arena_recovery(xlm_arena *a);
 #define XLM_NEW_N(a, T, n) ((T *)xlm_arena_alloc((a), sizeof(T) * (size_t)(n)))
 
 // Appends to a {T *ptr; size_t/uint32_t n, cap} triple held in named fields.
-#define XLM_PUSH(a, ptr, n, cap, item)                                                             \
-  do {                                                                                             \
-    if ((n) == (cap)) {                                                                            \
-      size_t xlm_push_cap = (cap) ? (size_t)(cap)*2 : 8;                                           \
-      (ptr) = xlm_arena_grow((a), (ptr), (n), xlm_push_cap, sizeof *(ptr));                        \
-      (cap) = (__typeof__(cap))xlm_push_cap;                                                       \
-    }                                                                                              \
-    (ptr)[(n)++] = (item);                                                                         \
+#define XLM_PUSH(a, ptr, n, cap, item)                                                                       \
+  do {                                                                                                       \
+    if ((n) == (cap)) {                                                                                      \
+      size_t xlm_push_cap = (cap) ? (size_t)(cap)*2 : 8;                                                     \
+      (ptr) = xlm_arena_grow((a), (ptr), (n), xlm_push_cap, sizeof *(ptr));                                  \
+      (cap) = (__typeof__(cap))xlm_push_cap;                                                                 \
+    }                                                                                                        \
+    (ptr)[(n)++] = (item);                                                                                   \
   } while (0)
 
 // Test hook: the n-th block request from the system (1-based, counted over the process) fails; 0 = never.

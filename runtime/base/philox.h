@@ -1,7 +1,8 @@
-// Philox4x32-10, the counter-based generator of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC11).
+// Philox4x32-10, the counter-based generator of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3"
+// (SC11).
 //
-// Draws are a pure function of (key, counter): initial weights and dropout masks are keyed by (seed, name, global
-// index) and so are the same in every layout.
+// Draws are a pure function of (key, counter): initial weights and dropout masks are keyed by (seed, name,
+// global index) and so are the same in every layout.
 #ifndef XLM_BASE_PHILOX_H
 #define XLM_BASE_PHILOX_H
 
@@ -42,6 +43,8 @@ static inline void xlm_philox_draw(xlm_philox p, uint64_t hi, uint64_t lo, uint3
 }
 
 // Uniform in (0, 1): never 0, so its logarithm is finite.
-static inline double xlm_philox_unit(uint32_t bits) { return ((double)bits + 0.5) * 0x1p-32; }
+static inline double xlm_philox_unit(uint32_t bits) {
+  return ((double)bits + 0.5) * 0x1p-32;
+}
 
 #endif

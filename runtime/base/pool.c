@@ -1,5 +1,5 @@
-// Thread pool. Each run bumps a generation counter; workers wait for it (a short spin, then a futex-backed condition
-// variable) and count themselves out.
+// Thread pool. Each run bumps a generation counter; workers wait for it (a short spin, then a futex-backed
+// condition variable) and count themselves out.
 #include "runtime/base/pool.h"
 
 #include <pthread.h>
@@ -81,7 +81,9 @@ static void wait_done(xlm_pool *p) {
   pthread_mutex_unlock(&p->lock);
 }
 
-int xlm_pool_size(const xlm_pool *p) { return p ? p->threads : 1; }
+int xlm_pool_size(const xlm_pool *p) {
+  return p ? p->threads : 1;
+}
 
 void xlm_pool_run(xlm_pool *p, xlm_pool_fn *fn, void *arg) {
   if (!p || p->threads == 1) {

@@ -1,7 +1,7 @@
 // Thread pool: `threads` workers (the caller is worker 0) that run one function over [0, threads).
 //
-// Work is divided by worker index, never by arrival, so a result cannot depend on timing. Workers spin briefly and then
-// sleep; run allocates nothing. A pool belongs to one rank; one caller at a time.
+// Work is divided by worker index, never by arrival, so a result cannot depend on timing. Workers spin
+// briefly and then sleep; run allocates nothing. A pool belongs to one rank; one caller at a time.
 #ifndef XLM_BASE_POOL_H
 #define XLM_BASE_POOL_H
 

@@ -34,7 +34,11 @@ bool xlm_backend_workspace(const xlm_kernel *kernel, const xlm_instr *instr, con
   if (types && data) {
     for (int i = 0; i < n; i++)
       types[i] = &tensors[i < instr->n_in ? instr->in[i] : instr->out[i - instr->n_in]].type;
-    xlm_call call = {.instr = instr, .dims = dims, .in_type = types, .out_type = types + instr->n_in, .in = data,
+    xlm_call call = {.instr = instr,
+                     .dims = dims,
+                     .in_type = types,
+                     .out_type = types + instr->n_in,
+                     .in = data,
                      .out = data + instr->n_in};
     *bytes = kernel->workspace(&call, threads);
   }

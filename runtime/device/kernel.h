@@ -1,8 +1,9 @@
-// Kernels: what a backend is made of. One xlm_kernel per op, beside the op's rules (ops/cpu/NAME.c, ops/ref/NAME.c).
+// Kernels: what a backend is made of. One xlm_kernel per op, beside the op's rules (ops/cpu/NAME.c,
+// ops/ref/NAME.c).
 //
-// A kernel sees a call: operands with types, attributes, workspace, pool, and the few numbers of the running step. It
-// must not allocate, print or keep state between calls, and its result must not depend on the number of workers.
-// Storage is dense row-major in the order of the type's dims (ragged: xlm_dim_info in type.h).
+// A kernel sees a call: operands with types, attributes, workspace, pool, and the few numbers of the running
+// step. It must not allocate, print or keep state between calls, and its result must not depend on the number
+// of workers. Storage is dense row-major in the order of the type's dims (ragged: xlm_dim_info in type.h).
 #ifndef XLM_DEVICE_KERNEL_H
 #define XLM_DEVICE_KERNEL_H
 
@@ -20,10 +21,10 @@ typedef struct xlm_call {
   const xlm_instr *instr;
   const xlm_dim_info *dims;
   const xlm_type *const *in_type, *const *out_type;
-  void *const *in;   // data; NULL while planning
+  void *const *in; // data; NULL while planning
   void *const *out;
-  void *workspace;   // instr->workspace bytes, 64-byte aligned
-  void *prepared;    // what prepare returned
+  void *workspace; // instr->workspace bytes, 64-byte aligned
+  void *prepared;  // what prepare returned
   xlm_pool *pool;
   const xlm_step_env *env;
   struct xlm_comm *comm; // of this rank; NULL when there is only one
@@ -31,7 +32,8 @@ typedef struct xlm_call {
 
 typedef struct xlm_kernel {
   const char *op;
-  // Scratch bytes for `threads` workers, from types and attributes alone (data pointers are NULL); NULL = none.
+  // Scratch bytes for `threads` workers, from types and attributes alone (data pointers are NULL); NULL =
+  // none.
   size_t (*workspace)(const xlm_call *c, int threads);
   // Once, at load: index arithmetic worth keeping, allocated in `a`; NULL = none.
   void *(*prepare)(const xlm_call *c, xlm_arena *a);
@@ -43,16 +45,23 @@ typedef struct xlm_backend {
   const xlm_kernel *(*find)(const char *op); // NULL: no such kernel
 } xlm_backend;
 
-const xlm_backend *xlm_backend_cpu(void); // ops/cpu/backend_dispatch.c: fp32 and bf16, best instruction set of this machine
-const xlm_backend *xlm_backend_ref(void); // ops/ref/backend.c: every op in float64, written to be obviously right
+const xlm_backend *
+xlm_backend_cpu(void); // ops/cpu/backend_dispatch.c: fp32 and bf16, best instruction set of this machine
+const xlm_backend *
+xlm_backend_ref(void); // ops/ref/backend.c: every op in float64, written to be obviously right
 
-// Builds the call of `instr` without data and asks the kernel; false when kernel is NULL. For backends' info.workspace.
+// Builds the call of `instr` without data and asks the kernel; false when kernel is NULL. For backends'
+// info.workspace.
 bool xlm_backend_workspace(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
                            const xlm_dim_info *dims, int threads, uint64_t *bytes);
 
 // Conveniences for kernels.
-static inline int64_t xlm_call_size(const xlm_call *c, const xlm_type *t, int i) { return c->dims[t->dim[i]].size; }
-static inline int64_t xlm_call_elements(const xlm_call *c, const xlm_type *t) { return xlm_type_elements(t, c->dims); }
+static inline int64_t xlm_call_size(const xlm_call *c, const xlm_type *t, int i) {
+  return c->dims[t->dim[i]].size;
+}
+static inline int64_t xlm_call_elements(const xlm_call *c, const xlm_type *t) {
+  return xlm_type_elements(t, c->dims);
+}
 // Elements between neighbours along dim d in dense storage of t; 0 when t lacks d (broadcast).
 int64_t xlm_call_stride(const xlm_call *c, const xlm_type *t, xlm_dim d);
 // Product of the sizes of t's dims before position i / after position i.
@@ -61,11 +70,17 @@ int64_t xlm_call_inner(const xlm_call *c, const xlm_type *t, int i);
 
 // bf16 <-> f32, round to nearest even.
 static inline float xlm_bf16_to_f32(uint16_t h) {
-  union { uint32_t u; float f; } v = {.u = (uint32_t)h << 16};
+  union {
+    uint32_t u;
+    float f;
+  } v = {.u = (uint32_t)h << 16};
   return v.f;
 }
 static inline uint16_t xlm_f32_to_bf16(float x) {
-  union { float f; uint32_t u; } v = {.f = x};
+  union {
+    float f;
+    uint32_t u;
+  } v = {.f = x};
   if ((v.u & 0x7FFFFFFFu) > 0x7F800000u) return (uint16_t)((v.u >> 16) | 0x40);
   return (uint16_t)((v.u + 0x7FFFu + ((v.u >> 16) & 1)) >> 16);
 }

@@ -1,5 +1,5 @@
-// The executor. Everything is resolved at open: per instruction a kernel, operand addresses and types; a step only walks
-// the schedule and calls. Addresses in the SLOT area move with the slot of the running microbatch.
+// The executor. Everything is resolved at open: per instruction a kernel, operand addresses and types; a step
+// only walks the schedule and calls. Addresses in the SLOT area move with the slot of the running microbatch.
 #include "runtime/exec/exec.h"
 
 #include <math.h>
@@ -24,31 +24,47 @@ struct xlm_exec {
   const xlm_rank_plan *rank; // own
   xlm_rank_plan own;         // the class's plan with this rank's offsets
   xlm_pool *pool;
-  char *arena;        // arena_bytes, 64-byte aligned
+  char *arena; // arena_bytes, 64-byte aligned
   size_t mapped;
-  xlm_arena *tables;  // bound instructions and what kernels prepared
+  xlm_arena *tables; // bound instructions and what kernels prepared
   bound *bound;
   xlm_step_env env;
   xlm_comm *comm;
   double *seconds;
-  int16_t chunk;      // of the segment that runs or is fed
-  char where[256];    // see announce
+  int16_t chunk;   // of the segment that runs or is fed
+  char where[256]; // see announce
   bool poison;
 };
 
-const xlm_plan *xlm_exec_plan(const xlm_exec *e) { return e->plan; }
-const xlm_rank_plan *xlm_exec_rank_plan(const xlm_exec *e) { return e->rank; }
-xlm_pool *xlm_exec_pool(xlm_exec *e) { return e->pool; }
-uint64_t xlm_exec_arena_bytes(const xlm_exec *e) { return e->rank->arena_bytes; }
-uint64_t xlm_exec_table_bytes(const xlm_exec *e) { return xlm_arena_used(e->tables); }
-void xlm_exec_profile(xlm_exec *e, double *seconds) { e->seconds = seconds; }
-void xlm_exec_poison(xlm_exec *e, bool on) { e->poison = on; }
+const xlm_plan *xlm_exec_plan(const xlm_exec *e) {
+  return e->plan;
+}
+const xlm_rank_plan *xlm_exec_rank_plan(const xlm_exec *e) {
+  return e->rank;
+}
+xlm_pool *xlm_exec_pool(xlm_exec *e) {
+  return e->pool;
+}
+uint64_t xlm_exec_arena_bytes(const xlm_exec *e) {
+  return e->rank->arena_bytes;
+}
+uint64_t xlm_exec_table_bytes(const xlm_exec *e) {
+  return xlm_arena_used(e->tables);
+}
+void xlm_exec_profile(xlm_exec *e, double *seconds) {
+  e->seconds = seconds;
+}
+void xlm_exec_poison(xlm_exec *e, bool on) {
+  e->poison = on;
+}
 
 static void *address(const xlm_exec *e, uint32_t tensor, int32_t slot) {
   return xlm_plan_address(e->rank, &e->rank->tensors[tensor], e->arena, slot);
 }
 
-void *xlm_exec_state(xlm_exec *e, uint32_t state) { return address(e, e->rank->states[state].tensor, 0); }
+void *xlm_exec_state(xlm_exec *e, uint32_t state) {
+  return address(e, e->rank->states[state].tensor, 0);
+}
 
 void *xlm_exec_input(xlm_exec *e, uint32_t input, bool eval, int32_t slot) {
   const xlm_plan_input *in = &e->rank->inputs[input];
@@ -57,7 +73,9 @@ void *xlm_exec_input(xlm_exec *e, uint32_t input, bool eval, int32_t slot) {
   return t ? address(e, t, slot) : NULL;
 }
 
-const void *xlm_exec_output(xlm_exec *e, uint32_t output) { return address(e, e->rank->outputs[output].tensor, 0); }
+const void *xlm_exec_output(xlm_exec *e, uint32_t output) {
+  return address(e, e->rank->outputs[output].tensor, 0);
+}
 
 // ---- open ----
 
@@ -72,8 +90,8 @@ static void bind_operands(xlm_exec *e, const uint32_t *list, int n, const xlm_ty
 }
 
 static bool is_communication(const char *op) {
-  static const char *const ops[] = {"all_reduce", "reduce_scatter", "all_gather", "all_to_all", "send_rows", "collect_rows",
-                                    "send", "recv"};
+  static const char *const ops[] = {"all_reduce", "reduce_scatter", "all_gather", "all_to_all",
+                                    "send_rows",  "collect_rows",   "send",       "recv"};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
     if (!strcmp(op, ops[i])) return true;
   return false;
@@ -90,15 +108,24 @@ static xlm_status bind(xlm_exec *e, uint32_t index, const xlm_backend *backend, 
   bind_operands(e, in->out, in->n_out, types + in->n_in, data + in->n_in, slotted, &b->n_slotted, in->n_in);
   b->slotted = slotted;
   b->kernel = backend->find(in->op);
-  if (!b->kernel) return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", backend->info.name, in->op);
-  b->call = (xlm_call){.instr = in, .dims = e->rank->dims, .in_type = types, .out_type = types + in->n_in, .in = data,
-                       .out = data + in->n_in, .pool = e->pool, .env = &e->env, .comm = e->comm,
+  if (!b->kernel)
+    return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", backend->info.name, in->op);
+  b->call = (xlm_call){.instr = in,
+                       .dims = e->rank->dims,
+                       .in_type = types,
+                       .out_type = types + in->n_in,
+                       .in = data,
+                       .out = data + in->n_in,
+                       .pool = e->pool,
+                       .env = &e->env,
+                       .comm = e->comm,
                        .workspace = e->arena + e->rank->area_begin[XLM_AREA_TEMP] + in->workspace_at};
   uint64_t needs = b->kernel->workspace ? b->kernel->workspace(&b->call, xlm_pool_size(e->pool)) : 0;
   if (needs > in->workspace)
-    return xlm_fail(err, XLM_USER, "`%s` (model line %u) needs %llu bytes of workspace here and the plan gives %llu; "
-                    "make the plan anew on this machine", in->op, in->line, (unsigned long long)needs,
-                    (unsigned long long)in->workspace);
+    return xlm_fail(err, XLM_USER,
+                    "`%s` (model line %u) needs %llu bytes of workspace here and the plan gives %llu; "
+                    "make the plan anew on this machine",
+                    in->op, in->line, (unsigned long long)needs, (unsigned long long)in->workspace);
   b->communicates = is_communication(in->op);
   if (b->communicates && !e->comm)
     return xlm_fail(err, XLM_USER, "the plan is for %u ranks and this run has one", e->plan->n_ranks);
@@ -121,7 +148,8 @@ static xlm_status map_arena(xlm_exec *e, xlm_error *err) {
   e->mapped = e->rank->arena_bytes ? e->rank->arena_bytes : 1;
   void *p = mmap(NULL, e->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED)
-    return xlm_fail(err, XLM_ENV, "cannot take an arena of %llu bytes", (unsigned long long)e->rank->arena_bytes);
+    return xlm_fail(err, XLM_ENV, "cannot take an arena of %llu bytes",
+                    (unsigned long long)e->rank->arena_bytes);
   e->arena = p;
 #ifdef MADV_HUGEPAGE
   (void)madvise(p, e->mapped, MADV_HUGEPAGE);
@@ -137,11 +165,12 @@ void xlm_exec_close(xlm_exec *e) {
   free(e);
 }
 
-xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend *backend, int threads, xlm_comm *comm,
-                         xlm_exec **out, xlm_error *err) {
+xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend *backend, int threads,
+                         xlm_comm *comm, xlm_exec **out, xlm_error *err) {
   *out = NULL;
   if (threads > plan->threads)
-    return xlm_fail(err, XLM_USER, "the plan was made for %d threads and %d are asked for", plan->threads, threads);
+    return xlm_fail(err, XLM_USER, "the plan was made for %d threads and %d are asked for", plan->threads,
+                    threads);
   xlm_exec *e = calloc(1, sizeof *e);
   if (!e) return xlm_fail(err, XLM_ENV, "no memory for an executor");
   e->plan = plan;
@@ -149,11 +178,14 @@ xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend 
   e->own = *plan->classes[plan->class_of[rank]];
   e->rank = &e->own;
   e->tables = xlm_arena_new((size_t)4 << 30);
-  xlm_status s = e->tables ? xlm_pool_new(threads, &e->pool, err) : xlm_fail(err, XLM_ENV, "no memory for an executor");
+  xlm_status s =
+      e->tables ? xlm_pool_new(threads, &e->pool, err) : xlm_fail(err, XLM_ENV, "no memory for an executor");
   if (s == XLM_OK) s = map_arena(e, err);
   if (s == XLM_OK) s = bind_all(e, rank, backend, err);
-  if (s != XLM_OK) xlm_exec_close(e);
-  else *out = e;
+  if (s != XLM_OK)
+    xlm_exec_close(e);
+  else
+    *out = e;
   return s;
 }
 
@@ -187,8 +219,8 @@ static void poison_results(xlm_exec *e, bound *b) {
 // Where this rank stands, for whoever waits for it.
 static void announce(xlm_exec *e, const bound *b) {
   const xlm_instr *in = b->call.instr;
-  snprintf(e->where, sizeof e->where, "%s of %s (%s:%u)", in->op, *in->scope ? in->scope : "model", e->plan->source_path,
-           in->line);
+  snprintf(e->where, sizeof e->where, "%s of %s (%s:%u)", in->op, *in->scope ? in->scope : "model",
+           e->plan->source_path, in->line);
   e->comm->where = e->where;
 }
 
@@ -285,7 +317,8 @@ static void look_at_segment(xlm_exec *e, const xlm_segment *s, xlm_bad_tensor *b
   }
 }
 
-// With other ranks everything runs to the end, whatever is found: they wait for this rank's part of what is communicated.
+// With other ranks everything runs to the end, whatever is found: they wait for this rank's part of what is
+// communicated.
 xlm_bad_tensor xlm_exec_first_bad(xlm_exec *e, xlm_step_env env) {
   xlm_bad_tensor bad = bad_state(e);
   e->env = env;

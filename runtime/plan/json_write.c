@@ -1,5 +1,6 @@
-// The plan as JSON; its documentation is docs/plan.md. Tensors, dims and instructions refer to each other by index, as in
-// plan.h. Every number that matters is an integer or a decimal that reads back to the same double.
+// The plan as JSON; its documentation is docs/plan.md. Tensors, dims and instructions refer to each other by
+// index, as in plan.h. Every number that matters is an integer or a decimal that reads back to the same
+// double.
 #include <math.h>
 #include <string.h>
 
@@ -12,19 +13,26 @@ static void string(xlm_text *t, const char *s) {
   }
   xlm_text_add(t, "\"");
   for (; *s; s++) {
-    if (*s == '"' || *s == '\\') xlm_text_printf(t, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20) xlm_text_printf(t, "\\u%04x", (unsigned)*s);
-    else xlm_text_addn(t, s, 1);
+    if (*s == '"' || *s == '\\')
+      xlm_text_printf(t, "\\%c", *s);
+    else if ((unsigned char)*s < 0x20)
+      xlm_text_printf(t, "\\u%04x", (unsigned)*s);
+    else
+      xlm_text_addn(t, s, 1);
   }
   xlm_text_add(t, "\"");
 }
 
 static void number(xlm_text *t, double x) {
-  if (isfinite(x)) xlm_text_double(t, x);
-  else xlm_text_add(t, isnan(x) ? "\"nan\"" : x > 0 ? "\"inf\"" : "\"-inf\"");
+  if (isfinite(x))
+    xlm_text_double(t, x);
+  else
+    xlm_text_add(t, isnan(x) ? "\"nan\"" : x > 0 ? "\"inf\"" : "\"-inf\"");
 }
 
-static void key(xlm_text *t, const char *name, bool first) { xlm_text_printf(t, "%s\"%s\": ", first ? "" : ", ", name); }
+static void key(xlm_text *t, const char *name, bool first) {
+  xlm_text_printf(t, "%s\"%s\": ", first ? "" : ", ", name);
+}
 
 static void text_field(xlm_text *t, const char *name, const char *value, bool first) {
   key(t, name, first);
@@ -59,26 +67,37 @@ static void code(xlm_text *t, const xlm_code *c) {
   xlm_text_add(t, "], \"at\": [");
   for (int i = 0; i < c->n; i++) {
     const xlm_code_instr *in = &c->at[i];
-    xlm_text_printf(t, "%s[\"%s\", %u, %u, %u, ", i ? ", " : "", xlm_fn_name((xlm_fn)in->fn), in->a[0], in->a[1], in->a[2]);
+    xlm_text_printf(t, "%s[\"%s\", %u, %u, %u, ", i ? ", " : "", xlm_fn_name((xlm_fn)in->fn), in->a[0],
+                    in->a[1], in->a[2]);
     number(t, in->imm);
     xlm_text_add(t, "]");
   }
   xlm_text_add(t, "]}");
 }
 
-static void write_int(xlm_text *t, const xlm_attr *a) { xlm_text_printf(t, "%lld", (long long)a->i); }
-static void write_float(xlm_text *t, const xlm_attr *a) { number(t, a->f); }
-static void write_text(xlm_text *t, const xlm_attr *a) { string(t, a->text); }
-static void write_code(xlm_text *t, const xlm_attr *a) { code(t, a->code); }
+static void write_int(xlm_text *t, const xlm_attr *a) {
+  xlm_text_printf(t, "%lld", (long long)a->i);
+}
+static void write_float(xlm_text *t, const xlm_attr *a) {
+  number(t, a->f);
+}
+static void write_text(xlm_text *t, const xlm_attr *a) {
+  string(t, a->text);
+}
+static void write_code(xlm_text *t, const xlm_attr *a) {
+  code(t, a->code);
+}
 static void write_dims(xlm_text *t, const xlm_attr *a) {
   xlm_text_add(t, "[");
   for (int i = 0; i < a->n; i++) xlm_text_printf(t, "%s%u", i ? ", " : "", a->dims[i]);
   xlm_text_add(t, "]");
 }
 
-static void (*const write_attr[])(xlm_text *, const xlm_attr *) = {
-    [XLM_ATTR_INT] = write_int, [XLM_ATTR_FLOAT] = write_float, [XLM_ATTR_DIMS] = write_dims,
-    [XLM_ATTR_TEXT] = write_text, [XLM_ATTR_CODE] = write_code};
+static void (*const write_attr[])(xlm_text *, const xlm_attr *) = {[XLM_ATTR_INT] = write_int,
+                                                                   [XLM_ATTR_FLOAT] = write_float,
+                                                                   [XLM_ATTR_DIMS] = write_dims,
+                                                                   [XLM_ATTR_TEXT] = write_text,
+                                                                   [XLM_ATTR_CODE] = write_code};
 
 static void attrs(xlm_text *t, const xlm_attrs *as) {
   key(t, "attrs", false);
@@ -167,15 +186,15 @@ static void output(xlm_text *t, const xlm_plan_output *o) {
 }
 
 // One entry a line, so that two plans can be compared with diff.
-#define LIST(name, at, n, first, write)                                                                              \
-  do {                                                                                                               \
-    xlm_text_printf(t, ",\n   \"%s\": [", name);                                                                     \
-    for (uint32_t list_i = first; list_i < (n); list_i++) {                                                          \
-      xlm_text_printf(t, "%s\n    {", list_i > first ? "," : "");                                                    \
-      write(t, &(at)[list_i]);                                                                                       \
-      xlm_text_add(t, "}");                                                                                          \
-    }                                                                                                                \
-    xlm_text_add(t, "]");                                                                                            \
+#define LIST(name, at, n, first, write)                                                                      \
+  do {                                                                                                       \
+    xlm_text_printf(t, ",\n   \"%s\": [", name);                                                             \
+    for (uint32_t list_i = first; list_i < (n); list_i++) {                                                  \
+      xlm_text_printf(t, "%s\n    {", list_i > first ? "," : "");                                            \
+      write(t, &(at)[list_i]);                                                                               \
+      xlm_text_add(t, "}");                                                                                  \
+    }                                                                                                        \
+    xlm_text_add(t, "]");                                                                                    \
   } while (0)
 
 static void class_plan(xlm_text *t, const xlm_rank_plan *r, uint8_t n_axes) {

@@ -9,7 +9,9 @@ int xlm_mesh_axis(const xlm_mesh *m, const char *name) {
   return -1;
 }
 
-int64_t xlm_mesh_ranks(const xlm_mesh *m) { return xlm_mesh_group(m, UINT32_MAX); }
+int64_t xlm_mesh_ranks(const xlm_mesh *m) {
+  return xlm_mesh_group(m, UINT32_MAX);
+}
 
 void xlm_mesh_coord(const xlm_mesh *m, int64_t rank, int32_t coord[XLM_MAX_AXES]) {
   memset(coord, 0, XLM_MAX_AXES * sizeof *coord);
@@ -37,7 +39,8 @@ int64_t xlm_mesh_member(const xlm_mesh *m, uint32_t axes, const int32_t coord[XL
   return at;
 }
 
-int64_t xlm_mesh_member_rank(const xlm_mesh *m, uint32_t axes, const int32_t coord[XLM_MAX_AXES], int64_t member) {
+int64_t xlm_mesh_member_rank(const xlm_mesh *m, uint32_t axes, const int32_t coord[XLM_MAX_AXES],
+                             int64_t member) {
   int32_t c[XLM_MAX_AXES];
   memcpy(c, coord, sizeof c);
   for (int i = m->n - 1; i >= 0; i--) {
@@ -54,7 +57,8 @@ xlm_piece xlm_mesh_split(xlm_piece whole, int64_t grain, int64_t parts, int64_t 
   return (xlm_piece){whole.offset + begin * grain, n * grain};
 }
 
-xlm_piece xlm_mesh_local(const xlm_mesh *m, int64_t full, int64_t grain, uint32_t axes, const int32_t coord[XLM_MAX_AXES]) {
+xlm_piece xlm_mesh_local(const xlm_mesh *m, int64_t full, int64_t grain, uint32_t axes,
+                         const int32_t coord[XLM_MAX_AXES]) {
   xlm_piece p = {0, full};
   for (int i = 0; i < m->n; i++)
     if (axes >> i & 1) p = xlm_mesh_split(p, grain, m->size[i], coord[i]);
@@ -68,7 +72,8 @@ void xlm_mesh_rank_dims(const xlm_plan *p, int64_t rank, xlm_dim_info *out) {
   for (uint32_t i = 0; i < r->n_dims; i++) {
     out[i] = r->dims[i];
     if (!out[i].axes || out[i].ragged) continue;
-    xlm_piece piece = xlm_mesh_local(&p->mesh, out[i].full, out[i].grain > 1 ? out[i].grain : 1, out[i].axes, coord);
+    xlm_piece piece =
+        xlm_mesh_local(&p->mesh, out[i].full, out[i].grain > 1 ? out[i].grain : 1, out[i].axes, coord);
     XLM_ASSERT(piece.size == out[i].size, "rank %lld does not fit the plan of its class", (long long)rank);
     out[i].offset = piece.offset;
   }

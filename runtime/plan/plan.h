@@ -1,9 +1,9 @@
 // The plan: the contract between compiler and runtime. Whatever runs stands here, and nothing else runs.
 //
-// A plan is data only: tables of dimensions, tensors (with their place in the arena), instructions, segments, and the
-// schedule that says in which order the segments run for which microbatch. It is complete for one rank class; ranks with
-// the same local graph share one xlm_rank_plan. It is read-only after lowering, has one text form (JSON, plan_json.c,
-// both directions), and the executor needs nothing else but the data.
+// A plan is data only: tables of dimensions, tensors (with their place in the arena), instructions, segments,
+// and the schedule that says in which order the segments run for which microbatch. It is complete for one
+// rank class; ranks with the same local graph share one xlm_rank_plan. It is read-only after lowering, has
+// one text form (JSON, plan_json.c, both directions), and the executor needs nothing else but the data.
 #ifndef XLM_PLAN_PLAN_H
 #define XLM_PLAN_PLAN_H
 
@@ -18,44 +18,51 @@ typedef enum xlm_class {
   XLM_CLASS_PARAMETER,
   XLM_CLASS_GRADIENT,
   XLM_CLASS_OPTIMIZER,
-  XLM_CLASS_STATE,      // other values kept between steps (router biases, ...)
+  XLM_CLASS_STATE, // other values kept between steps (router biases, ...)
   XLM_CLASS_ACTIVATION,
-  XLM_CLASS_COMM,       // communication buffers
-  XLM_CLASS_WORKSPACE,  // kernel scratch
-  XLM_CLASS_IO,         // inputs, outputs, scalars
+  XLM_CLASS_COMM,      // communication buffers
+  XLM_CLASS_WORKSPACE, // kernel scratch
+  XLM_CLASS_IO,        // inputs, outputs, scalars
   XLM_CLASSES,
 } xlm_class;
 const char *xlm_class_name(xlm_class c);
 
-// The parts of the arena, in order. SLOT holds what lives from a microbatch's forward to its backward: n_slots copies,
-// slot_bytes apart; all other areas exist once.
+// The parts of the arena, in order. SLOT holds what lives from a microbatch's forward to its backward:
+// n_slots copies, slot_bytes apart; all other areas exist once.
 typedef enum xlm_area { XLM_AREA_STATE, XLM_AREA_IO, XLM_AREA_SLOT, XLM_AREA_TEMP, XLM_AREAS } xlm_area;
 
 typedef struct xlm_tensor {
-  const char *name;   // for people; unique for states, inputs and outputs
+  const char *name; // for people; unique for states, inputs and outputs
   xlm_type type;
   xlm_class class;
   xlm_area area;
-  uint64_t offset;    // in its area, 64-byte aligned
+  uint64_t offset; // in its area, 64-byte aligned
   uint64_t bytes;
-  uint32_t view_of;   // tensor whose memory this shares (views, in-place results); 0 = owns its place
-  uint32_t partial;   // mesh axes
-  uint32_t line;      // of the model text; 0 = none
+  uint32_t view_of; // tensor whose memory this shares (views, in-place results); 0 = owns its place
+  uint32_t partial; // mesh axes
+  uint32_t line;    // of the model text; 0 = none
 } xlm_tensor;
 
 typedef struct xlm_instr {
-  const char *op;      // kernel name, as in ops.def
+  const char *op; // kernel name, as in ops.def
   uint16_t n_in, n_out;
   const uint32_t *in, *out; // tensors
   xlm_attrs attrs;
-  uint64_t workspace;  // bytes, in the TEMP area
+  uint64_t workspace; // bytes, in the TEMP area
   uint64_t workspace_at;
   double flops, model_flops, bytes;
-  uint32_t line;       // of the model text
-  const char *scope;   // "layers.3.attention"
+  uint32_t line;     // of the model text
+  const char *scope; // "layers.3.attention"
 } xlm_instr;
 
-typedef enum xlm_segment_kind { XLM_SEG_F, XLM_SEG_B, XLM_SEG_W, XLM_SEG_STEP, XLM_SEG_EVAL, XLM_SEG_KINDS } xlm_segment_kind;
+typedef enum xlm_segment_kind {
+  XLM_SEG_F,
+  XLM_SEG_B,
+  XLM_SEG_W,
+  XLM_SEG_STEP,
+  XLM_SEG_EVAL,
+  XLM_SEG_KINDS
+} xlm_segment_kind;
 const char *xlm_segment_name(xlm_segment_kind k); // "F", "B", "W", "step", "eval"
 
 typedef struct xlm_segment {
@@ -70,28 +77,30 @@ typedef struct xlm_slot_run { // one entry of the schedule
   int32_t slot;       // which copy of the SLOT area
 } xlm_slot_run;
 
-typedef struct xlm_plan_state { // a value that lives between steps: parameter, optimizer moment, accumulator, ...
-  const char *name;   // "layers.0.attention.wq"; moments "adam.m/layers.0...": unique
-  const char *role;   // "parameter", "gradient", "optimizer", "state"
-  const char *init;   // initialiser text
-  uint32_t tensor;    // local shape; dims carry full sizes and offsets
-  bool saved;         // belongs into a checkpoint
+typedef struct xlm_plan_state { // a value that lives between steps: parameter, optimizer moment, accumulator,
+                                // ...
+  const char *name;             // "layers.0.attention.wq"; moments "adam.m/layers.0...": unique
+  const char *role;             // "parameter", "gradient", "optimizer", "state"
+  const char *init;             // initialiser text
+  uint32_t tensor;              // local shape; dims carry full sizes and offsets
+  bool saved;                   // belongs into a checkpoint
 } xlm_plan_state;
 
 typedef struct xlm_plan_input {
-  const char *name;   // "tokens", "targets"; scalars "lr", "step", "valid/targets"
-  const char *role;   // "tokens" | "scalar"
+  const char *name; // "tokens", "targets"; scalars "lr", "step", "valid/targets"
+  const char *role; // "tokens" | "scalar"
   uint32_t tensor;
   uint32_t eval_tensor; // the same input of the eval segment; 0 = none
-  int64_t ignore;     // token value that does not count as valid; -1 = none (targets only)
-  int64_t vocab;      // token ids must be below; 0 = not tokens
-  int16_t chunk;      // with several microbatches in flight: the chunk in whose slots it lives; -1 = it exists once
+  int64_t ignore;       // token value that does not count as valid; -1 = none (targets only)
+  int64_t vocab;        // token ids must be below; 0 = not tokens
+  int16_t
+      chunk; // with several microbatches in flight: the chunk in whose slots it lives; -1 = it exists once
 } xlm_plan_input;
 
 typedef struct xlm_plan_output { // a value to look at after a segment ran
-  const char *name;   // "loss", "grad_norm", metric names; eval: "eval.loss", "logits", ...
-  const char *role;   // "loss" | "metric" | "output"
-  bool eval;          // of the eval segment; otherwise readable after the step segment
+  const char *name;              // "loss", "grad_norm", metric names; eval: "eval.loss", "logits", ...
+  const char *role;              // "loss" | "metric" | "output"
+  bool eval;                     // of the eval segment; otherwise readable after the step segment
   uint32_t tensor;
 } xlm_plan_output;
 
@@ -139,32 +148,33 @@ typedef struct xlm_rank_plan {
   uint64_t area_begin[XLM_AREAS], area_bytes[XLM_AREAS]; // area_bytes[SLOT] = n_slots * slot_bytes
   uint64_t slot_bytes;
   int32_t n_slots;
-  uint64_t arena_bytes;         // what the runtime allocates: exactly this
+  uint64_t arena_bytes;              // what the runtime allocates: exactly this
   uint64_t class_bytes[XLM_CLASSES]; // at the peak moment; they add up to arena_bytes with `free_bytes`
-  uint64_t free_bytes;          // holes at the peak
-  uint32_t peak_instr;          // the instruction at the peak
+  uint64_t free_bytes;               // holes at the peak
+  uint32_t peak_instr;               // the instruction at the peak
 } xlm_rank_plan;
 
 typedef struct xlm_plan {
   const char *model, *preset, *source_path; // preset may be NULL
-  const char *text_hash;        // of the model text and settings: hexadecimal
-  xlm_dtype dtype;              // compute
-  int64_t batch, seq, microbatches; // batch: of one microbatch over the whole mesh
-  int32_t threads;              // per rank, as workspaces were planned for
+  const char *text_hash;                    // of the model text and settings: hexadecimal
+  xlm_dtype dtype;                          // compute
+  int64_t batch, seq, microbatches;         // batch: of one microbatch over the whole mesh
+  int32_t threads;                          // per rank, as workspaces were planned for
   uint64_t seed;
   xlm_mesh mesh;
   uint32_t n_ranks, n_classes;
-  const uint32_t *class_of;     // [n_ranks]
+  const uint32_t *class_of; // [n_ranks]
   xlm_rank_plan *const *classes;
   double parameters;            // logical count
   double model_flops_per_token; // forward and backward
   uint32_t n_weights, n_config;
   const xlm_plan_weight *weights;
   const xlm_plan_config *config;
-  const char *weights_name;     // "huggingface"; NULL without a weights section
+  const char *weights_name; // "huggingface"; NULL without a weights section
 } xlm_plan;
 
-// What the compiler must know of a backend. Workspaces come from the kernels themselves, so that planned = used.
+// What the compiler must know of a backend. Workspaces come from the kernels themselves, so that planned =
+// used.
 typedef struct xlm_backend_info {
   const char *name;
   // Bytes of scratch `instr` needs with `threads`; a pure function. false: the backend has no such kernel.
@@ -173,11 +183,13 @@ typedef struct xlm_backend_info {
 } xlm_backend_info;
 
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
-xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xlm_plan **out, xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xlm_plan **out,
+                              xlm_error *err) XLM_MUST_CHECK;
 
 // The byte address of a tensor in slot `slot` of an arena at `base`.
 static inline void *xlm_plan_address(const xlm_rank_plan *p, const xlm_tensor *t, void *base, int32_t slot) {
-  uint64_t at = p->area_begin[t->area] + t->offset + (t->area == XLM_AREA_SLOT ? (uint64_t)slot * p->slot_bytes : 0);
+  uint64_t at =
+      p->area_begin[t->area] + t->offset + (t->area == XLM_AREA_SLOT ? (uint64_t)slot * p->slot_bytes : 0);
   return (char *)base + at;
 }
 

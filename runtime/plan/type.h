@@ -1,9 +1,11 @@
-// Types that the graph, the plan and the kernels share: element types, named dimensions, tensor types, attributes.
+// Types that the graph, the plan and the kernels share: element types, named dimensions, tensor types,
+// attributes.
 //
-// A dimension is named, sized and possibly split. `size` is what one rank holds; `full` is the logical size and
-// `offset` where the local part starts in it; `axes` is the set of mesh axes it is split over (bit i = mesh axis i).
-// Before partitioning axes = 0, size = full, offset = 0. Two dimensions are the same iff their ids are equal; so
-// "the operands agree on their layout" and "the operands share dimensions" are one question.
+// A dimension is named, sized and possibly split. `size` is what one rank holds; `full` is the logical size
+// and `offset` where the local part starts in it; `axes` is the set of mesh axes it is split over (bit i =
+// mesh axis i). Before partitioning axes = 0, size = full, offset = 0. Two dimensions are the same iff their
+// ids are equal; so "the operands agree on their layout" and "the operands share dimensions" are one
+// question.
 #ifndef XLM_PLAN_TYPE_H
 #define XLM_PLAN_TYPE_H
 
@@ -21,21 +23,23 @@ typedef enum xlm_dtype {
   XLM_DTYPE_COUNT,
 } xlm_dtype;
 
-const char *xlm_dtype_name(xlm_dtype t);                 // "f32", "bf16", "f64", "i32"
+const char *xlm_dtype_name(xlm_dtype t); // "f32", "bf16", "f64", "i32"
 bool xlm_dtype_parse(const char *name, xlm_dtype *out);
 size_t xlm_dtype_bytes(xlm_dtype t);
-static inline bool xlm_dtype_is_float(xlm_dtype t) { return t != XLM_I32; }
+static inline bool xlm_dtype_is_float(xlm_dtype t) {
+  return t != XLM_I32;
+}
 
 typedef uint32_t xlm_dim; // index into a dimension table; 0 = none
 
 typedef struct xlm_dim_info {
-  const char *name;     // as in the model text; unique together with axes
+  const char *name; // as in the model text; unique together with axes
   int64_t size, full, offset;
-  uint32_t axes;        // mesh axes this (copy of the) dimension is split over
-  int64_t grain;        // it is split in multiples of this (query heads: in whole groups); 0 = 1
-  // Ragged: the rows of the dimension before it in a tensor (experts) are packed back to back, and `size` bounds their
-  // total. A tensor [experts, routed, hidden] stores size(routed) * size(hidden) elements; where each expert's
-  // rows begin stands in an i32 tensor [experts + 1] of offsets (see ops/dispatch.c).
+  uint32_t axes; // mesh axes this (copy of the) dimension is split over
+  int64_t grain; // it is split in multiples of this (query heads: in whole groups); 0 = 1
+  // Ragged: the rows of the dimension before it in a tensor (experts) are packed back to back, and `size`
+  // bounds their total. A tensor [experts, routed, hidden] stores size(routed) * size(hidden) elements; where
+  // each expert's rows begin stands in an i32 tensor [experts + 1] of offsets (see ops/dispatch.c).
   bool ragged;
 } xlm_dim_info;
 
@@ -45,8 +49,15 @@ typedef struct xlm_type {
   xlm_dim dim[XLM_MAX_RANK]; // outermost first; storage is dense row-major in this order
 } xlm_type;
 
-// Attributes of an operation. Keys come from the one table in attr.def; unset keys read as their default there.
-typedef enum xlm_attr_kind { XLM_ATTR_INT, XLM_ATTR_FLOAT, XLM_ATTR_DIMS, XLM_ATTR_TEXT, XLM_ATTR_CODE } xlm_attr_kind;
+// Attributes of an operation. Keys come from the one table in attr.def; unset keys read as their default
+// there.
+typedef enum xlm_attr_kind {
+  XLM_ATTR_INT,
+  XLM_ATTR_FLOAT,
+  XLM_ATTR_DIMS,
+  XLM_ATTR_TEXT,
+  XLM_ATTR_CODE
+} xlm_attr_kind;
 
 typedef enum xlm_attr_key {
 #define XLM_ATTR(name, kind, doc) XLM_A_##name,
@@ -62,12 +73,12 @@ bool xlm_attr_parse(const char *name, xlm_attr_key *out);
 
 typedef struct xlm_attr {
   xlm_attr_key key;
-  uint8_t n;                    // DIMS: how many
+  uint8_t n; // DIMS: how many
   union {
-    int64_t i;                  // INT
-    double f;                   // FLOAT
-    xlm_dim dims[XLM_MAX_RANK]; // DIMS
-    const char *text;           // TEXT
+    int64_t i;                   // INT
+    double f;                    // FLOAT
+    xlm_dim dims[XLM_MAX_RANK];  // DIMS
+    const char *text;            // TEXT
     const struct xlm_code *code; // CODE: an elementwise program (code.h)
   };
 } xlm_attr;
@@ -85,8 +96,9 @@ const char *xlm_attr_text(const xlm_attrs *as, xlm_attr_key key, const char *uns
 int xlm_attr_dims(const xlm_attrs *as, xlm_attr_key key, xlm_dim out[XLM_MAX_RANK]);
 bool xlm_attr_has_dim(const xlm_attrs *as, xlm_attr_key key, xlm_dim d);
 
-int xlm_type_find(const xlm_type *t, xlm_dim d);       // position of d in t, or -1
-int64_t xlm_type_elements(const xlm_type *t, const xlm_dim_info *dims); // what is stored (ragged: bound on rows)
+int xlm_type_find(const xlm_type *t, xlm_dim d); // position of d in t, or -1
+int64_t xlm_type_elements(const xlm_type *t,
+                          const xlm_dim_info *dims); // what is stored (ragged: bound on rows)
 size_t xlm_type_bytes(const xlm_type *t, const xlm_dim_info *dims);
 
 #endif

@@ -1,5 +1,6 @@
-// Any plan equals the one-rank plan: random legal layouts of the shipped models, made small, train 5 steps on local ranks
-// and are compared with one rank. Losses agree within rounding; bit for bit where no sum is split differently.
+// Any plan equals the one-rank plan: random legal layouts of the shipped models, made small, train 5 steps on
+// local ranks and are compared with one rank. Losses agree within rounding; bit for bit where no sum is split
+// differently.
 //
 //   test_any_plan                 a fixed list of seeds, and some fresh ones
 //   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)
@@ -33,14 +34,16 @@ typedef struct curve {
 
 static const char *text_of(const layout *l) {
   static char text[256];
-  snprintf(text, sizeof text, "%s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%s recompute=%d", l->model, l->pp,
-           l->dp, l->ep, l->cp, l->tp, l->microbatches, l->zero, l->chunks, l->schedule, l->recompute);
+  snprintf(text, sizeof text,
+           "%s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%s recompute=%d", l->model,
+           l->pp, l->dp, l->ep, l->cp, l->tp, l->microbatches, l->zero, l->chunks, l->schedule, l->recompute);
   return text;
 }
 
 static bool parse_layout(const char *text, layout *l) {
-  return sscanf(text, "%15s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%15s recompute=%d", l->model, &l->pp,
-                &l->dp, &l->ep, &l->cp, &l->tp, &l->microbatches, &l->zero, &l->chunks, l->schedule, &l->recompute) == 11;
+  return sscanf(text, "%15s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%15s recompute=%d",
+                l->model, &l->pp, &l->dp, &l->ep, &l->cp, &l->tp, &l->microbatches, &l->zero, &l->chunks,
+                l->schedule, &l->recompute) == 11;
 }
 
 static xlm_mesh mesh_of(const layout *l) {
@@ -67,7 +70,9 @@ typedef struct run {
   void *feed_args[MOST_RANKS];
 } run;
 
-static void *state_address(void *arg, uint32_t rank, uint32_t state) { return xlm_exec_state(xlm_team_exec(arg, (int)rank), state); }
+static void *state_address(void *arg, uint32_t rank, uint32_t state) {
+  return xlm_exec_state(xlm_team_exec(arg, (int)rank), state);
+}
 
 // Four rounds, and sizes that do not divide by what they are split over: 6 heads over 4, 3 groups over 2.
 static const char *sets_of(const char *model) {
@@ -121,7 +126,8 @@ static double read_output(const run *r, const char *name) {
 
 static void check_memory(const run *r) {
   for (int i = 0; i < xlm_team_size(r->team); i++)
-    assert_true(xlm_exec_arena_bytes(xlm_team_exec(r->team, i)) == r->plan->classes[r->plan->class_of[i]]->arena_bytes);
+    assert_true(xlm_exec_arena_bytes(xlm_team_exec(r->team, i)) ==
+                r->plan->classes[r->plan->class_of[i]]->arena_bytes);
 }
 
 static curve train(const layout *l, bool alone) {
@@ -133,7 +139,8 @@ static curve train(const layout *l, bool alone) {
   for (int s = 0; s < STEPS; s++) {
     for (int i = 0; i < xlm_team_size(r.team); i++) r.feeds[i].step = s, r.feeds[i].lr = 1e-3;
     xlm_step_env env = {.seed = 7, .step = s, .first_row = s * r.plan->batch * r.plan->microbatches};
-    if (xlm_team_step(r.team, env, xlm_feed_step, r.feed_args, &err) != XLM_OK) fail_msg("%s: %s", text_of(l), err.text);
+    if (xlm_team_step(r.team, env, xlm_feed_step, r.feed_args, &err) != XLM_OK)
+      fail_msg("%s: %s", text_of(l), err.text);
     c.loss[s] = read_output(&r, "loss");
     c.norm[s] = read_output(&r, "grad_norm");
   }
@@ -142,25 +149,33 @@ static curve train(const layout *l, bool alone) {
 }
 
 // Sums are split differently over dp, ep, cp and tp; pipeline, schedule, recompute and ZeRO change no bit.
-static bool keeps_bits(const layout *l) { return l->dp * l->ep * l->cp * l->tp == 1; }
+static bool keeps_bits(const layout *l) {
+  return l->dp * l->ep * l->cp * l->tp == 1;
+}
 
 static void compare(const layout *l) {
   curve one = train(l, true), many = train(l, false);
   for (int s = 0; s < STEPS; s++) {
     double off = fabs(many.loss[s] - one.loss[s]) / fabs(one.loss[s]);
     if (!(keeps_bits(l) ? many.loss[s] == one.loss[s] : off < 1e-5))
-      fail_msg("%s: step %d: loss %.9g, on one rank %.9g (off by %.2g); norm %.9g and %.9g", text_of(l), s, many.loss[s], one.loss[s],
-               off, many.norm[s], one.norm[s]);
+      fail_msg("%s: step %d: loss %.9g, on one rank %.9g (off by %.2g); norm %.9g and %.9g", text_of(l), s,
+               many.loss[s], one.loss[s], off, many.norm[s], one.norm[s]);
   }
 }
 
 // ---- random layouts ----
 
-static uint64_t draw(uint64_t *state, uint64_t n) { return (*state = xlm_hash_mix(*state)) % n; }
+static uint64_t draw(uint64_t *state, uint64_t n) {
+  return (*state = xlm_hash_mix(*state)) % n;
+}
 
-static int pick(uint64_t *s, const int *from, int n) { return from[draw(s, (uint64_t)n)]; }
+static int pick(uint64_t *s, const int *from, int n) {
+  return from[draw(s, (uint64_t)n)];
+}
 
-static int ranks_of(const layout *l) { return l->pp * l->dp * l->ep * l->cp * l->tp; }
+static int ranks_of(const layout *l) {
+  return l->pp * l->dp * l->ep * l->cp * l->tp;
+}
 
 static layout random_layout(uint64_t seed) {
   static const int small[] = {1, 1, 2}, dps[] = {1, 2, 4}, tps[] = {1, 2, 3, 4}, pps[] = {1, 2, 4};
@@ -221,7 +236,8 @@ static void given_layout(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest all[] = {cmocka_unit_test(fixed_layouts), cmocka_unit_test(fresh_layouts)};
-  const struct CMUnitTest some[] = {cmocka_unit_test(given_layouts)}, one[] = {cmocka_unit_test(given_layout)};
+  const struct CMUnitTest some[] = {cmocka_unit_test(given_layouts)},
+                          one[] = {cmocka_unit_test(given_layout)};
   if (argc == 3) {
     given_seed = strtoull(argv[1], NULL, 10), given_count = strtoull(argv[2], NULL, 10);
     return cmocka_run_group_tests(some, NULL, NULL);

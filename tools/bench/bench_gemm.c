@@ -1,11 +1,11 @@
 // Our matrix product beside oneDNN's, on the shapes that training uses: bench_gemm [threads] [filter].
 //
-// Both run in this process on the same number of threads, in turns, so that other load on the machine meets both alike;
-// the figures are medians over the turns. libgomp's threads go on spinning for some milliseconds after a product, and
-// cores that slept wake slowly, so each turn begins with a pause and untimed products. oneDNN gets plain row-major or
-// transposed operands; for the products that are not one plain matrix product (experts, split dimensions) it gets the
-// nearest thing: a loop over experts, or dense operands of the same sizes. "B GB/s" is how fast B is read: the figure
-// that matters for few rows.
+// Both run in this process on the same number of threads, in turns, so that other load on the machine meets
+// both alike; the figures are medians over the turns. libgomp's threads go on spinning for some milliseconds
+// after a product, and cores that slept wake slowly, so each turn begins with a pause and untimed products.
+// oneDNN gets plain row-major or transposed operands; for the products that are not one plain matrix product
+// (experts, split dimensions) it gets the nearest thing: a loop over experts, or dense operands of the same
+// sizes. "B GB/s" is how fast B is read: the figure that matters for few rows.
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -90,8 +90,10 @@ static void *random_new(int64_t n, size_t size) {
     float f = (float)(i * 2654435761u % 2001) / 1000 - 1;
     uint32_t w;
     memcpy(&w, &f, 4);
-    if (size == 4) ((float *)p)[i] = f;
-    else ((uint16_t *)p)[i] = (uint16_t)(w >> 16);
+    if (size == 4)
+      ((float *)p)[i] = f;
+    else
+      ((uint16_t *)p)[i] = (uint16_t)(w >> 16);
   }
   return p;
 }
@@ -103,11 +105,14 @@ static operands operands_new(const product *p, bool bf16) {
   o.b = random_new(p->batch * p->n * p->k, size);
   o.c = random_new(p->batch * p->m * p->n, 4);
   for (int e = 0; p->ragged && e < 8; e++) // experts of unequal size
-    o.offsets[e + 1] = e == 7 ? (int32_t)(p->batch * p->m) : o.offsets[e] + (int32_t)p->m + (e % 2 ? 88 : -101);
+    o.offsets[e + 1] =
+        e == 7 ? (int32_t)(p->batch * p->m) : o.offsets[e] + (int32_t)p->m + (e % 2 ? 88 : -101);
   return o;
 }
 
-static void operands_free(operands *o) { free(o->a), free(o->b), free(o->c), free(o->workspace); }
+static void operands_free(operands *o) {
+  free(o->a), free(o->b), free(o->c), free(o->workspace);
+}
 
 // ---- ours ----
 
@@ -123,7 +128,8 @@ static xlm_gemm gemm_of(const product *p, bool bf16) {
     g.ragged = XLM_GEMM_RAGGED_M;
     g.m.size[0] = p->batch * m, g.batch.a[0] = 0, g.batch.c[0] = 0;
   }
-  if (p->split) { // rows (8, m/8) and columns (6, 64) exchanged outside in C, k as (6, 64) with heads outermost in A
+  if (p->split) { // rows (8, m/8) and columns (6, 64) exchanged outside in C, k as (6, 64) with heads
+                  // outermost in A
     g.m = (xlm_gemm_index){2, {8, m / 8}, {m / 8 * 64, 64}, {0}, {m / 8 * n, 64}};
     g.n = (xlm_gemm_index){2, {n / 64, 64}, {0}, {64, 1}, {m / 8 * 64, 1}};
     g.k = (xlm_gemm_index){2, {k / 64, 64}, {m * 64, 1}, {64 * n, n}, {0}};
@@ -145,14 +151,15 @@ typedef struct reference {
 
 #if DNNL_VERSION_MAJOR >= 3
 #define MD(x) (x)
-static dnnl_memory_desc_t describe(int nd, const dnnl_dims_t dims, const dnnl_dims_t strides, dnnl_data_type_t t) {
+static dnnl_memory_desc_t describe(int nd, const dnnl_dims_t dims, const dnnl_dims_t strides,
+                                   dnnl_data_type_t t) {
   dnnl_memory_desc_t md;
   CHECK(dnnl_memory_desc_create_with_strides(&md, nd, dims, t, strides));
   return md;
 }
 
-static dnnl_primitive_t matmul_new(dnnl_engine_t e, dnnl_memory_desc_t a, dnnl_memory_desc_t b, dnnl_memory_desc_t c,
-                                   bool add) {
+static dnnl_primitive_t matmul_new(dnnl_engine_t e, dnnl_memory_desc_t a, dnnl_memory_desc_t b,
+                                   dnnl_memory_desc_t c, bool add) {
   dnnl_primitive_attr_t attr;
   dnnl_post_ops_t ops;
   dnnl_primitive_desc_t pd;
@@ -167,14 +174,15 @@ static dnnl_primitive_t matmul_new(dnnl_engine_t e, dnnl_memory_desc_t a, dnnl_m
 }
 #else
 #define MD(x) (&(x))
-static dnnl_memory_desc_t describe(int nd, const dnnl_dims_t dims, const dnnl_dims_t strides, dnnl_data_type_t t) {
+static dnnl_memory_desc_t describe(int nd, const dnnl_dims_t dims, const dnnl_dims_t strides,
+                                   dnnl_data_type_t t) {
   dnnl_memory_desc_t md;
   CHECK(dnnl_memory_desc_init_by_strides(&md, nd, dims, t, strides));
   return md;
 }
 
-static dnnl_primitive_t matmul_new(dnnl_engine_t e, dnnl_memory_desc_t a, dnnl_memory_desc_t b, dnnl_memory_desc_t c,
-                                   bool add) {
+static dnnl_primitive_t matmul_new(dnnl_engine_t e, dnnl_memory_desc_t a, dnnl_memory_desc_t b,
+                                   dnnl_memory_desc_t c, bool add) {
   dnnl_primitive_attr_t attr;
   dnnl_post_ops_t ops;
   dnnl_matmul_desc_t desc;
@@ -191,7 +199,8 @@ static dnnl_primitive_t matmul_new(dnnl_engine_t e, dnnl_memory_desc_t a, dnnl_m
 }
 #endif
 
-static void reference_add(reference *r, const product *p, const operands *o, int64_t batch, int64_t m, int64_t row, int e) {
+static void reference_add(reference *r, const product *p, const operands *o, int64_t batch, int64_t m,
+                          int64_t row, int e) {
   int64_t n = p->n, k = p->k;
   bool ta = p->layout == TN, tb = p->layout == NT;
   dnnl_dims_t da = {batch, m, k}, db = {batch, k, n}, dc = {batch, m, n};
@@ -269,10 +278,13 @@ typedef struct contest {
 
 static void run_ours(contest *c) {
   operands *o = &c->o;
-  xlm_gemm_run(&c->g, o->a, o->b, c->p->add ? o->c : NULL, o->c, c->p->ragged ? o->offsets : NULL, o->workspace, c->pool);
+  xlm_gemm_run(&c->g, o->a, o->b, c->p->add ? o->c : NULL, o->c, c->p->ragged ? o->offsets : NULL,
+               o->workspace, c->pool);
 }
 
-static void run_theirs(contest *c) { reference_run(&c->r); }
+static void run_theirs(contest *c) {
+  reference_run(&c->r);
+}
 
 // Seconds per product, over as many products as fill the time.
 static double repeat(void (*run)(contest *), contest *c, double least) {
@@ -293,8 +305,8 @@ static void print_row(const product *p, bool bf16, double ours, double theirs) {
   double flops = 2e-9 * (double)p->batch * (double)p->m * (double)p->n * (double)p->k;
   double bytes = 1e-9 * (bf16 ? 2 : 4) * (double)p->batch * (double)p->n * (double)p->k;
   printf("%-16s %4s %s%s %3ld x %5ld %6ld %6ld  %8.1f %8.1f  %5.2f  %6.1f\n", p->name, bf16 ? "bf16" : "f32",
-         names[p->layout], p->add ? "+" : " ", (long)p->batch, (long)p->m, (long)p->n, (long)p->k, flops / ours,
-         flops / theirs, theirs / ours, bytes / ours);
+         names[p->layout], p->add ? "+" : " ", (long)p->batch, (long)p->m, (long)p->n, (long)p->k,
+         flops / ours, flops / theirs, theirs / ours, bytes / ours);
   fflush(stdout);
 }
 
@@ -319,10 +331,10 @@ int main(int argc, char **argv) {
   require(xlm_pool_new(threads, &pool, &err) == 0, "starting threads");
   set_openmp_threads(threads);
   const dnnl_version_t *v = dnnl_version();
-  printf("%d threads each, %s%s, oneDNN %d.%d\n", threads, isa[xlm_cpu_isa()], xlm_cpu_has_bf16() ? " bf16" : "", v->major,
-         v->minor);
-  printf("%-16s %4s %2s  %3s   %5s %6s %6s  %8s %8s  %5s  %6s\n", "product", "type", "", "", "m", "n", "k", "GFLOP/s",
-         "oneDNN", "ratio", "B GB/s");
+  printf("%d threads each, %s%s, oneDNN %d.%d\n", threads, isa[xlm_cpu_isa()],
+         xlm_cpu_has_bf16() ? " bf16" : "", v->major, v->minor);
+  printf("%-16s %4s %2s  %3s   %5s %6s %6s  %8s %8s  %5s  %6s\n", "product", "type", "", "", "m", "n", "k",
+         "GFLOP/s", "oneDNN", "ratio", "B GB/s");
   for (int bf16 = 0; bf16 < 2; bf16++)
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
       char label[80];

@@ -1,8 +1,10 @@
-// xlmc check: all mistakes, or the model on one screen. Needs no loss, so that a model under construction can be checked.
+// xlmc check: all mistakes, or the model on one screen. Needs no loss, so that a model under construction can
+// be checked.
 #include "compiler/report/report.h"
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] = "usage: xlmc check MODEL.xlm [--preset NAME] [--set NAME=VALUE] [settings] [--output FILE]\n";
+static const char usage[] =
+    "usage: xlmc check MODEL.xlm [--preset NAME] [--set NAME=VALUE] [settings] [--output FILE]\n";
 
 int xlmc_check(int argc, char **argv) {
   xlmc_job j;

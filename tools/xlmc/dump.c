@@ -4,9 +4,10 @@
 
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] = "usage: xlmc dump MODEL.xlm --after PASS [settings] [--check] [--output FILE]\n"
-                            "  passes: elaborate, simplify, differentiate, recompute, partition (of rank 0), fuse\n"
-                            "  --check   also read the text back and compare\n";
+static const char usage[] =
+    "usage: xlmc dump MODEL.xlm --after PASS [settings] [--check] [--output FILE]\n"
+    "  passes: elaborate, simplify, differentiate, recompute, partition (of rank 0), fuse\n"
+    "  --check   also read the text back and compare\n";
 
 static int reads_back(xlmc_job *j, const xlm_text *t) {
   const xlm_graph *again = xlm_graph_read(j->arena, t->data, t->n, &j->err);
@@ -27,8 +28,8 @@ int xlmc_dump(int argc, char **argv) {
   while (at < n && strcmp(passes[at], after)) at++;
   if (at == n) {
     const char *near = xlm_text_nearest(after, passes, (size_t)n);
-    fprintf(stderr, "xlmc: there is no pass `%s`; %s%s%s\n", after, near ? "did you mean `" : "see `xlmc dump --help", near ? near : "",
-            near ? "`?" : "`");
+    fprintf(stderr, "xlmc: there is no pass `%s`; %s%s%s\n", after,
+            near ? "did you mean `" : "see `xlmc dump --help", near ? near : "", near ? "`?" : "`");
     return xlmc_close(&j, XLMC_USER);
   }
   const xlm_graph *g = NULL;

@@ -20,7 +20,8 @@ static bool find(const char *text, xlm_diag_id *id) {
 
 int xlmc_explain(int argc, char **argv) {
   if (argc >= 1 && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))) {
-    puts("usage: xlmc explain [CODE]      what a diagnostic's code means, as in `xlmc explain E0203`; without one, all");
+    puts("usage: xlmc explain [CODE]      what a diagnostic's code means, as in `xlmc explain E0203`; "
+         "without one, all");
     return XLMC_OK;
   }
   if (argc < 1) {

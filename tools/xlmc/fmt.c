@@ -1,4 +1,5 @@
-// xlmc fmt: canonical text. --write replaces the file through a temporary one beside it, so that it is never half-written.
+// xlmc fmt: canonical text. --write replaces the file through a temporary one beside it, so that it is never
+// half-written.
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,8 +8,9 @@
 
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] = "usage: xlmc fmt MODEL.xlm [--write | --check] [--output FILE]\n"
-                            "  --write   replace the file\n  --check   print nothing; exit 1 when the text is not canonical\n";
+static const char usage[] =
+    "usage: xlmc fmt MODEL.xlm [--write | --check] [--output FILE]\n"
+    "  --write   replace the file\n  --check   print nothing; exit 1 when the text is not canonical\n";
 
 static int replace_file(const char *path, const xlm_text *t, xlm_arena *a) {
   const char *temporary = xlm_arena_printf(a, "%s.xlmc-%ld", path, (long)getpid());
@@ -35,7 +37,9 @@ int xlmc_fmt(int argc, char **argv) {
   xlm_format(ast, &t);
   bool same = t.n == j.source->n && !memcmp(t.data, j.source->text, t.n);
   if (j.flags.check) {
-    if (!same) fprintf(stderr, "xlmc: `%s` is not in canonical form; `xlmc fmt --write %s`\n", j.source->path, j.source->path);
+    if (!same)
+      fprintf(stderr, "xlmc: `%s` is not in canonical form; `xlmc fmt --write %s`\n", j.source->path,
+              j.source->path);
     return xlmc_close(&j, same ? XLMC_OK : XLMC_USER);
   }
   if (j.flags.write) return xlmc_close(&j, same ? XLMC_OK : replace_file(j.source->path, &t, j.arena));

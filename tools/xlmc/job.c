@@ -19,13 +19,13 @@ typedef struct own_flag {
 } own_flag;
 
 static const own_flag own[] = {
-    {"--format", offsetof(xlmc_flags, format), 't'}, {"--level", offsetof(xlmc_flags, level), 't'},
-    {"--after", offsetof(xlmc_flags, after), 't'},   {"--output", offsetof(xlmc_flags, output), 't'},
-    {"--only", offsetof(xlmc_flags, only), 't'},     {"--depth", offsetof(xlmc_flags, depth), 'i'},
-    {"--write", offsetof(xlmc_flags, write), 'b'},   {"--check", offsetof(xlmc_flags, check), 'b'},
-    {"--open", offsetof(xlmc_flags, open), 'b'},     {"--help", offsetof(xlmc_flags, help), 'b'},
+    {"--format", offsetof(xlmc_flags, format), 't'},   {"--level", offsetof(xlmc_flags, level), 't'},
+    {"--after", offsetof(xlmc_flags, after), 't'},     {"--output", offsetof(xlmc_flags, output), 't'},
+    {"--only", offsetof(xlmc_flags, only), 't'},       {"--depth", offsetof(xlmc_flags, depth), 'i'},
+    {"--write", offsetof(xlmc_flags, write), 'b'},     {"--check", offsetof(xlmc_flags, check), 'b'},
+    {"--open", offsetof(xlmc_flags, open), 'b'},       {"--help", offsetof(xlmc_flags, help), 'b'},
     {"--cluster", offsetof(xlmc_flags, cluster), 't'}, {"--devices", offsetof(xlmc_flags, devices), 't'},
-    {"--trace", offsetof(xlmc_flags, trace), 't'},   {"--auto", offsetof(xlmc_flags, search), 'b'},
+    {"--trace", offsetof(xlmc_flags, trace), 't'},     {"--auto", offsetof(xlmc_flags, search), 'b'},
 };
 
 static const own_flag *find_own(const char *arg, size_t n) {
@@ -118,11 +118,13 @@ static xlm_status read_all(xlmc_job *j, int argc, char **argv, const char *usage
   if (j->settings->help) j->flags.help = true;
   if (j->flags.help) return XLM_OK;
   if (j->settings->n_positional > 1)
-    return xlm_fail(&j->err, XLM_USER, "one model at a time: what is `%s`? a preset is given as `--preset NAME`",
+    return xlm_fail(&j->err, XLM_USER,
+                    "one model at a time: what is `%s`? a preset is given as `--preset NAME`",
                     j->settings->positional[1]);
   if (j->settings->config) XLM_TRY(xlm_settings_file(j->settings, j->settings->config, &j->err));
   const char *path = xlm_request_model(j->settings);
-  if (!path) return xlm_fail(&j->err, XLM_USER, "which model? give a file, as in `xlmc check models/llama.xlm`");
+  if (!path)
+    return xlm_fail(&j->err, XLM_USER, "which model? give a file, as in `xlmc check models/llama.xlm`");
   XLM_TRY(read_model(j, path));
   xlm_diags_init(&j->diags, j->arena, j->source);
   return XLM_OK;
@@ -167,15 +169,16 @@ int xlmc_close(xlmc_job *j, int code) {
   return code;
 }
 
-bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *options, const char *dump_after, const xlm_graph **dump,
-                       xlm_compiled *out) {
+bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *options, const char *dump_after,
+                       const xlm_graph **dump, xlm_compiled *out) {
   xlm_compile_options o = *options;
   o.backend = &xlm_backend_cpu()->info;
   *out = xlm_compile(j->arena, j->source, &o, &j->diags, dump_after, dump);
   return xlmc_tell(j) == XLMC_OK;
 }
 
-bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump, xlm_compiled *out) {
+bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump,
+                  xlm_compiled *out) {
   xlm_compile_options o;
   xlm_status s = xlm_request_options(j->settings, j->source, train, eval, 0, &o, &j->err);
   if (s != XLM_OK) {
@@ -194,6 +197,7 @@ int xlmc_print(xlmc_job *j, const char *text, size_t n) {
   bool ok = fwrite(text, 1, n, f) == n;
   if (j->flags.output ? fclose(f) : fflush(f)) ok = false;
   if (ok) return XLMC_OK;
-  fprintf(stderr, "xlmc: cannot write `%s`: %s\n", j->flags.output ? j->flags.output : "standard output", strerror(errno));
+  fprintf(stderr, "xlmc: cannot write `%s`: %s\n", j->flags.output ? j->flags.output : "standard output",
+          strerror(errno));
   return XLMC_ENV;
 }

@@ -22,17 +22,19 @@ typedef struct xlmc_job {
   xlm_error err;
 } xlmc_job;
 
-// Takes xlmc's own flags out of argv and the rest as settings; opens the model named there. On failure the message was
-// printed and *code says how to exit.
+// Takes xlmc's own flags out of argv and the rest as settings; opens the model named there. On failure the
+// message was printed and *code says how to exit.
 bool xlmc_open(xlmc_job *j, int argc, char **argv, const char *usage, int *code);
 // Shows the diagnostics on stderr; the exit code they mean.
 int xlmc_tell(xlmc_job *j);
 int xlmc_fail(xlmc_job *j, xlm_status s); // prints err
 int xlmc_close(xlmc_job *j, int code);
 // Compiles as the settings say. dump_after: see xlm_compile.
-bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump, xlm_compiled *out);
+bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump,
+                  xlm_compiled *out);
 // Compiles with these options.
-bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *o, const char *dump_after, const xlm_graph **dump, xlm_compiled *out);
+bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *o, const char *dump_after,
+                       const xlm_graph **dump, xlm_compiled *out);
 int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout
 
 int xlmc_check(int argc, char **argv);

@@ -94,7 +94,11 @@ xlm_status session_read_model(session *s, const char *path) {
     return xlm_fail(&s->err, XLM_USER,
                     "which model? give a model file, as in `xlmrun train models/llama.xlm`");
   xlm_map m;
-  XLM_TRY(xlm_map_open(path, &m, &s->err));
+  if (xlm_map_open(path, &m, &s->err) != XLM_OK) {
+    const char *near = xlm_near_file(s->arena, path);
+    if (near) return xlm_fail(&s->err, XLM_USER, "there is no model '%s'; did you mean '%s'?", path, near);
+    return s->err.status;
+  }
   s->model_path = path;
   s->model_text = xlm_arena_strndup(s->arena, (const char *)m.data, m.n);
   s->model_bytes = m.n;

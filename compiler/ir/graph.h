@@ -24,9 +24,20 @@ typedef enum xlm_op_id {
 } xlm_op_id;
 
 // When a node runs. FWD, BWD, WGT run once per microbatch (WGT: gradients of weights, split off so that
-// schedules may move them); STEP once per optimizer step, after the last microbatch.
-typedef enum xlm_phase { XLM_PHASE_FWD, XLM_PHASE_BWD, XLM_PHASE_WGT, XLM_PHASE_STEP, XLM_PHASES } xlm_phase;
-const char *xlm_phase_name(xlm_phase p); // "fwd", "bwd", "wgt", "step"
+// schedules may move them); LAST once per optimizer step, among the backward of the last microbatch (gradients
+// are reduced as they become complete); STEP once, after it.
+typedef enum xlm_phase {
+  XLM_PHASE_FWD,
+  XLM_PHASE_BWD,
+  XLM_PHASE_WGT,
+  XLM_PHASE_LAST,
+  XLM_PHASE_STEP,
+  XLM_PHASES
+} xlm_phase;
+const char *xlm_phase_name(xlm_phase p); // "fwd", "bwd", "wgt", "last", "step"
+static inline bool xlm_phase_is_once(xlm_phase p) { // per optimizer step, not per microbatch
+  return p >= XLM_PHASE_LAST;
+}
 
 typedef struct xlm_value {
   xlm_type type;

@@ -185,10 +185,14 @@ static const unsigned phase_reads[XLM_PHASES] = {
     [XLM_PHASE_FWD] = 1 << XLM_PHASE_FWD,
     [XLM_PHASE_BWD] = 1 << XLM_PHASE_FWD | 1 << XLM_PHASE_BWD,
     [XLM_PHASE_WGT] = 1 << XLM_PHASE_FWD | 1 << XLM_PHASE_BWD | 1 << XLM_PHASE_WGT,
-    [XLM_PHASE_STEP] = 1 << XLM_PHASE_FWD | 1 << XLM_PHASE_BWD | 1 << XLM_PHASE_WGT | 1 << XLM_PHASE_STEP,
+    [XLM_PHASE_LAST] = 1 << XLM_PHASE_BWD | 1 << XLM_PHASE_WGT | 1 << XLM_PHASE_LAST,
+    [XLM_PHASE_STEP] = (1 << XLM_PHASES) - 1,
 };
-static const int phase_order[XLM_PHASES] = {
-    [XLM_PHASE_FWD] = 0, [XLM_PHASE_BWD] = 1, [XLM_PHASE_WGT] = 1, [XLM_PHASE_STEP] = 2};
+static const int phase_order[XLM_PHASES] = {[XLM_PHASE_FWD] = 0,
+                                            [XLM_PHASE_BWD] = 1,
+                                            [XLM_PHASE_WGT] = 1,
+                                            [XLM_PHASE_LAST] = 1,
+                                            [XLM_PHASE_STEP] = 2};
 
 static bool phases_agree(verifier *v, xlm_node n, int *latest) {
   const xlm_node_info *node = &v->g->nodes[n];

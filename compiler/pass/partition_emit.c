@@ -365,6 +365,14 @@ static void emit_clip(emit *e, xlm_node id) {
   bind_results(e, id, xlm_emit(&e->b, n->op, e->norm_groups, e->n_norm_groups, &l));
 }
 
+// A gradient that adds up over microbatches is complete with the last of them.
+static void reduce_early(emit *e, const xlm_node_info *n, xlm_val v) {
+  if (!e->p->early[v]) return;
+  context(e, n);
+  if (n->op == XLM_OP_ACCUMULATE) e->b.phase = XLM_PHASE_LAST;
+  convert(e, v, e->p->early[v]);
+}
+
 // A state that several ops would update in place keeps its own layout; an op in another layout updates a
 // copy.
 static void emit_node(emit *e, xlm_node id) {
@@ -384,8 +392,7 @@ static void emit_node(emit *e, xlm_node id) {
       }
   }
   bind_results(e, id, xlm_emit(&e->b, n->op, in, n_in, &l));
-  for (int i = 0; i < n->n_out; i++)
-    if (e->p->early[n->out + (xlm_val)i]) convert(e, n->out + (xlm_val)i, e->p->early[n->out + (xlm_val)i]);
+  for (int i = 0; i < n->n_out; i++) reduce_early(e, n, n->out + (xlm_val)i);
 }
 
 // At the end of the graph: in the last phase there is.

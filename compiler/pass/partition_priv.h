@@ -20,7 +20,7 @@ struct xlm_partitioning {
   xlm_layout *canon, *have;  // by value: as the rules want it; as it is produced
   xlm_node_layouts *nodes;   // by node
   uint32_t *uses;            // by value
-  const xlm_layout **early;  // by value: ZeRO 2, 3: the gradient is reduced to this layout where it is made;
+  const xlm_layout **early;  // by value: a gradient is reduced to this layout where it is complete;
                              // NULL = when it is read
   xlm_layout_rule *op_rules; // by op
   xlm_partition_fault *fault;

@@ -37,11 +37,9 @@ xlm_layout *xlm_partition_wanted_gradients(xlm_partitioning *p) {
   return w;
 }
 
-// Gradients that the optimizer reads as they are made, without an accumulator: kept whole until the step they
-// would be as large as the parameters.
+// Gradients as the optimizer reads them: reduced as soon as they are complete, while the backward goes on.
 void xlm_partition_find_early(xlm_partitioning *p) {
   p->early = XLM_NEW_N(p->a, const xlm_layout *, p->g->n_values);
-  if (p->o.zero < 2) return;
   xlm_layout *wanted = xlm_partition_wanted_gradients(p);
   for (xlm_node id = 1; id < p->g->n_nodes; id++) {
     const xlm_node_info *n = &p->g->nodes[id];

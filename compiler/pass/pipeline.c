@@ -44,7 +44,7 @@ static bool is_state(const xlm_node_info *n) {
 // ---- which part ----
 
 static bool pure(const staged *s, const xlm_node_info *n) { // depends on parameters and constants alone
-  if (n->phase == XLM_PHASE_STEP || xlm_op_at(n->op)->n_alias || n->op == XLM_OP_INPUT) return false;
+  if (xlm_phase_is_once(n->phase) || xlm_op_at(n->op)->n_alias || n->op == XLM_OP_INPUT) return false;
   for (int i = 0; i < n->n_in; i++) {
     xlm_node def = s->g->values[n->in[i]].def;
     if (!xlm_is_leaf(&s->g->nodes[def]) && s->part[def] != ANY) return false;
@@ -96,7 +96,7 @@ static int part_of_step(const staged *s, const xlm_node_info *n) {
 
 static int part_of_node(const staged *s, xlm_node id) {
   const xlm_node_info *n = &s->g->nodes[id];
-  if (n->phase == XLM_PHASE_STEP) return part_of_step(s, n);
+  if (xlm_phase_is_once(n->phase)) return part_of_step(s, n);
   if (pure(s, n)) return ANY;
   if (n->round >= 0) return part_of_round(s->p, n->round);
   operand_parts o = look_at_operands(s, n);
@@ -111,7 +111,7 @@ static void pull_to_readers(staged *s) {
   for (xlm_node id = 0; id < s->g->n_nodes; id++) first[id] = LATER, last[id] = 0;
   for (xlm_node id = s->g->n_nodes - 1; id > 0; id--) {
     const xlm_node_info *n = &s->g->nodes[id];
-    if (n->phase == XLM_PHASE_STEP) continue;
+    if (xlm_phase_is_once(n->phase)) continue;
     if (s->part[id] == LATER)
       s->part[id] = n->phase != XLM_PHASE_FWD ? last[id] : first[id] == LATER ? 0 : first[id];
     for (int i = 0; i < n->n_in; i++) {
@@ -129,7 +129,7 @@ static void find_homes(staged *s) {
   for (xlm_node id = 0; id < s->g->n_nodes; id++) first[id] = INT32_MAX;
   for (xlm_node id = s->g->n_nodes - 1; id > 0; id--) {
     const xlm_node_info *n = &s->g->nodes[id];
-    if (n->phase == XLM_PHASE_STEP) continue;
+    if (xlm_phase_is_once(n->phase)) continue;
     int own = s->part[id] >= 0 && !xlm_is_leaf(n) ? s->part[id] : first[id];
     for (int i = 0; i < n->n_in; i++) {
       int *at = &first[s->g->values[n->in[i]].def];
@@ -142,7 +142,7 @@ static void find_homes(staged *s) {
 static void assign_parts(staged *s, bool step) {
   for (xlm_node id = 1; id < s->g->n_nodes; id++) {
     const xlm_node_info *n = &s->g->nodes[id];
-    if ((n->phase == XLM_PHASE_STEP) != step) continue;
+    if (xlm_phase_is_once(n->phase) != step) continue;
     s->part[id] = xlm_is_leaf(n) ? ANY : part_of_node(s, id);
     if (!step || xlm_is_leaf(n)) continue;
     int aliases = xlm_op_at(n->op)->n_alias; // moments are at home where their parameter is
@@ -175,7 +175,7 @@ static void find_crossings(staged *s) {
       const xlm_node_info *def = xlm_val_node(s->g, n->in[i]);
       bool backwards = def->phase == XLM_PHASE_FWD
                            ? s->part[id] < s->part[s->g->values[n->in[i]].def] && n->phase == XLM_PHASE_FWD
-                           : s->part[id] > s->part[s->g->values[n->in[i]].def] && def->phase < XLM_PHASE_STEP;
+                           : s->part[id] > s->part[s->g->values[n->in[i]].def] && !xlm_phase_is_once(def->phase);
       XLM_ASSERT(!backwards,
                  "%s of %s in part %d reads %s of %s from part %d: against the direction of the pipeline",
                  xlm_op_at(n->op)->name, n->scope, s->part[id], xlm_op_at(def->op)->name, def->scope,

@@ -26,7 +26,7 @@ static costs measure(const xlm_graph *g, xlm_arena *a) {
   bool inside = false;
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
-    if (xlm_is_leaf(n) || n->phase == XLM_PHASE_STEP) continue;
+    if (xlm_is_leaf(n) || xlm_phase_is_once(n->phase)) continue;
     if (n->round >= 0)
       inside = true, c.round[n->round] += cost_of(g, id);
     else if (n->phase == XLM_PHASE_FWD)

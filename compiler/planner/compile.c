@@ -95,7 +95,7 @@ static double flops_per_token(const xlm_graph *g, int64_t tokens) {
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     xlm_cost c;
     xlm_op_cost(g, id, &c);
-    if (g->nodes[id].phase != XLM_PHASE_STEP && !g->nodes[id].recompute) flops += c.model_flops;
+    if (!xlm_phase_is_once(g->nodes[id].phase) && !g->nodes[id].recompute) flops += c.model_flops;
   }
   return tokens ? flops / (double)tokens : 0;
 }

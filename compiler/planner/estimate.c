@@ -152,11 +152,11 @@ static void keep_larger(double *at, double x) {
   if (x > *at) *at = x;
 }
 
-static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment *g,
-                        const xlm_segment_cost *cost) {
+// A segment whose rest runs for the other microbatches counts as what it takes longer.
+static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment *g, double times,
+                        const xlm_segment_cost *cost, const xlm_segment_cost *rest) {
   if (g->kind == XLM_SEG_EVAL) return;
-  double times = g->kind == XLM_SEG_STEP ? 1 : (double)sp->microbatches,
-         serial = cost->compute + cost->communication;
+  double serial = cost->compute + cost->communication;
   s->compute += times * cost->compute;
   s->communication += times * cost->communication;
   if (g->kind == XLM_SEG_STEP) {
@@ -166,6 +166,11 @@ static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment 
   }
   int part = g->chunk * sp->stages + g->stage;
   xlm_part_cost *p = &s->parts[part], *q = &s->serial[part];
+  if (rest) {
+    keep_larger(&p->last, cost->total - rest->total);
+    keep_larger(&q->last, serial - rest->compute - rest->communication);
+    return;
+  }
   double *at[][2] = {{&p->f, &q->f}, {&p->b, &q->b}, {&p->w, &q->w}};
   keep_larger(at[g->kind][0], cost->total);
   keep_larger(at[g->kind][1], serial);
@@ -193,11 +198,15 @@ static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_p
   for (uint32_t k = 0; k < p->n_classes; k++) {
     const xlm_rank_plan *r = p->classes[k];
     s.compute = s.communication = 0;
+    xlm_segment_cost *cost = XLM_NEW_N(a, xlm_segment_cost, r->n_segments);
+    const xlm_segment_cost **rest = XLM_NEW_N(a, const xlm_segment_cost *, r->n_segments);
     for (uint32_t i = 0; i < r->n_segments; i++) {
       if (r->segments[i].kind == XLM_SEG_EVAL) continue;
-      xlm_segment_cost cost = xlm_estimate_segment(c, p, r, &r->segments[i], a);
-      add_segment(&s, sp, &r->segments[i], &cost);
+      cost[i] = xlm_estimate_segment(c, p, r, &r->segments[i], a);
+      if (r->segments[i].rest) rest[xlm_plan_whole(r, i)] = &cost[i];
     }
+    for (uint32_t i = 0; i < r->n_segments; i++)
+      add_segment(&s, sp, &r->segments[i], (double)xlm_plan_runs(r, i), &cost[i], rest[i]);
     if (s.compute + s.communication <= out->compute + out->communication) continue;
     out->compute = s.compute;
     out->communication = s.communication;

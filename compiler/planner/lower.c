@@ -20,6 +20,9 @@ typedef struct lower {
   uint32_t first_instr;
   uint32_t chunk_begin; // position where the chunk being lowered begins
   int16_t chunk;
+  bool *once; // by instruction: of the last microbatch only
+  uint32_t n_once, cap_once;
+  xlm_slot_run *schedule;
 } lower;
 
 // Are several microbatches in flight, so that activations have slots?
@@ -161,12 +164,18 @@ static void lower_input(lower *w, const xlm_node_info *n) {
 static xlm_class class_of_value(const lower *w, const xlm_node_info *n, xlm_val v) {
   if (xlm_op_at(n->op)->flags & XLM_OPF_COLLECTIVE) return XLM_CLASS_COMM;
   bool gradient = n->phase == XLM_PHASE_WGT && w->last_use[v] < w->g->n_nodes && w->last_use[v] &&
-                  w->g->nodes[w->last_use[v]].phase == XLM_PHASE_STEP;
+                  xlm_phase_is_once(w->g->nodes[w->last_use[v]].phase);
   return gradient ? XLM_CLASS_GRADIENT : XLM_CLASS_ACTIVATION;
 }
 
 static bool same_storage(const xlm_type *a, const xlm_type *b) {
   return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
+}
+
+// A sum over the microbatches of a step, which begins anew with the next step.
+static bool is_summed_up(const lower *w, const xlm_node_info *n, uint32_t tensor) {
+  return xlm_phase_is_once(n->phase) && w->l.tensors[tensor].class == XLM_CLASS_GRADIENT &&
+         w->l.tensors[tensor].area == XLM_AREA_STATE;
 }
 
 // The operand whose memory result k takes over; 0 = none. It must die here, and not be read twice under other
@@ -177,8 +186,8 @@ static uint32_t in_place_operand(lower *w, const xlm_node_info *n, xlm_node id, 
   for (int i = 0; i < n->n_in && i < 32 && !l->options.wide; i++) { // reference kernels do not work in place
     if (!(op->in_place >> i & 1)) continue;
     uint32_t t = w->tensor[n->in[i]], r = root_tensor(l, t);
-    if (!l->life[r].placed || l->life[r].program != w->program || w->last_use[w->view_root[n->in[i]]] != id)
-      continue;
+    bool mine = l->life[r].placed ? l->life[r].program == w->program : is_summed_up(w, n, r);
+    if (!mine || w->last_use[w->view_root[n->in[i]]] != id) continue;
     if (!same_storage(xlm_val_type(w->g, n->in[i]), xlm_val_type(w->g, n->out + (xlm_val)k))) continue;
     bool taken = false; // by an earlier result of this node, or read through another view
     for (int j = 0; j < k; j++) taken |= root_tensor(l, w->tensor[n->out + (xlm_val)j]) == r;
@@ -239,6 +248,7 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
   if (!l->options.backend->workspace(&in, l->tensors, l->dims, l->options.threads, &in.workspace))
     return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", l->options.backend->name, in.op);
   XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
+  XLM_PUSH(l->arena, w->once, w->n_once, w->cap_once, n->phase == XLM_PHASE_LAST);
   return XLM_OK;
 }
 
@@ -273,10 +283,12 @@ static void find_view_roots(lower *w) {
   }
 }
 
-// The phase a node is ordered by: gradients of weights stand among the backward unless they are split off.
+// The phase a node is ordered by: gradients of weights, and their reduction, stand among the backward unless
+// they are split off.
 static int runs_in(const lower *w, const xlm_node_info *n) {
   bool split = w->l.options.schedule && w->l.options.schedule->split_weights;
-  return n->phase == XLM_PHASE_WGT && !split ? XLM_PHASE_BWD : (int)n->phase;
+  bool of_weights = n->phase == XLM_PHASE_WGT || n->phase == XLM_PHASE_LAST;
+  return of_weights ? split ? XLM_PHASE_WGT : XLM_PHASE_BWD : (int)n->phase;
 }
 
 static void find_last_uses(lower *w) {
@@ -344,7 +356,7 @@ static void begin_graph(lower *w, const xlm_graph *g, uint8_t program) {
 enum {
   FWD = 1 << XLM_PHASE_FWD,
   BWD = 1 << XLM_PHASE_BWD,
-  WGT = 1 << XLM_PHASE_WGT,
+  WGT = 1 << XLM_PHASE_WGT | 1 << XLM_PHASE_LAST, // taken apart by split_last
   STEP = 1 << XLM_PHASE_STEP
 };
 
@@ -370,7 +382,7 @@ static void plain_schedule(lower *w) {
   for (int32_t m = 0; m < w->l.options.microbatches; m++)
     for (uint32_t s = 0; s < 2; s++) runs[n++] = (xlm_slot_run){s, m, 0};
   runs[n++] = (xlm_slot_run){2, -1, 0};
-  w->l.plan->schedule = runs;
+  w->l.plan->schedule = w->schedule = runs;
   w->l.plan->n_schedule = n;
   w->l.plan->n_slots = 1;
 }
@@ -384,7 +396,7 @@ static void pipeline_schedule(lower *w) {
   for (uint32_t i = 0; i < s->n; i++)
     runs[i] = (xlm_slot_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch,
                              slots[i] < 0 ? 0 : slots[i]};
-  w->l.plan->schedule = runs;
+  w->l.plan->schedule = w->schedule = runs;
   w->l.plan->n_schedule = s->n;
 }
 
@@ -408,9 +420,40 @@ static xlm_status lower_eval(lower *w, const xlm_graph *g, xlm_error *err) {
   return XLM_OK;
 }
 
+// The microbatches before the last run a copy of the segment without what the last one does for all: the same
+// instructions on the same tensors.
+static void split_last(lower *w, uint32_t segment) {
+  xlm_lowering *l = &w->l;
+  xlm_segment s = l->segments[segment], rest = s;
+  rest.first = l->n_instrs;
+  for (uint32_t i = s.first; i < s.first + s.n; i++)
+    if (!w->once[i]) XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, l->instrs[i]);
+  rest.n = l->n_instrs - rest.first;
+  if (rest.n == s.n) {
+    l->n_instrs = rest.first; // nothing is done once
+    return;
+  }
+  rest.rest = true;
+  XLM_PUSH(l->arena, l->segments, l->n_segments, l->cap_segments, rest);
+  xlm_slot_run *runs = w->schedule;
+  bool seen = false;
+  for (uint32_t i = l->plan->n_schedule; i-- > 0;) {
+    if (runs[i].segment != segment) continue;
+    if (seen) runs[i].segment = l->n_segments - 1;
+    seen = true;
+  }
+}
+
+static void split_lasts(lower *w) {
+  for (uint32_t s = 0, n = w->l.n_segments; w->l.options.microbatches > 1 && s < n; s++)
+    if (w->l.segments[s].kind == XLM_SEG_B || w->l.segments[s].kind == XLM_SEG_W) split_last(w, s);
+}
+
 static void finish(lower *w) {
   xlm_lowering *l = &w->l;
   xlm_rank_plan *p = l->plan;
+  xlm_place(l);
+  split_lasts(w);
   p->dims = l->dims, p->n_dims = l->n_dims;
   p->tensors = l->tensors, p->n_tensors = l->n_tensors;
   p->instrs = l->instrs, p->n_instrs = l->n_instrs;
@@ -418,7 +461,6 @@ static void finish(lower *w) {
   p->states = l->states, p->n_states = l->n_states;
   p->inputs = l->inputs, p->n_inputs = l->n_inputs;
   p->outputs = l->outputs, p->n_outputs = l->n_outputs;
-  xlm_place(l);
 }
 
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,

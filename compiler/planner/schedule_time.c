@@ -13,6 +13,7 @@ typedef struct walk {
   double *done[XLM_SEG_STEP]; // by kind: [part * microbatches + microbatch], -1 = not yet
   double *free_at;
   uint32_t *at;
+  uint32_t *last; // by part: the entry with its last backward (with W segments: the last of those)
   xlm_slot_time **times;
   int *waiting; // stages to look at (a stack), and which are on it
   int n_waiting;
@@ -49,12 +50,24 @@ static double ready(const walk *w, int stage, xlm_slot_op e) {
   return there > own ? there : own;
 }
 
-static double seconds(const walk *w, int stage, xlm_slot_op e) {
+static double seconds(const walk *w, int stage, uint32_t entry) {
+  xlm_slot_op e = w->s->stage[stage].at[entry];
   if (!w->cost || e.kind == XLM_SEG_STEP) return 0;
-  const xlm_part_cost *c = &w->cost[part_of(w->s, stage, e)];
+  int part = part_of(w->s, stage, e);
+  const xlm_part_cost *c = &w->cost[part];
   if (e.kind == XLM_SEG_F) return c->f;
-  if (e.kind == XLM_SEG_W) return c->w;
-  return w->s->split_weights ? c->b : c->b + c->w;
+  double last = w->last[part] == entry ? c->last : 0;
+  if (e.kind == XLM_SEG_W) return c->w + last;
+  return (w->s->split_weights ? c->b : c->b + c->w) + last;
+}
+
+static uint32_t *find_last(const xlm_schedule_plan *s, xlm_arena *a) {
+  uint32_t *last = XLM_NEW_N(a, uint32_t, s->stages * s->chunks);
+  for (int st = 0; st < s->stages; st++)
+    for (uint32_t i = 0; i < s->stage[st].n; i++)
+      if (s->stage[st].at[i].kind == (s->split_weights ? XLM_SEG_W : XLM_SEG_B))
+        last[part_of(s, st, s->stage[st].at[i])] = i;
+  return last;
 }
 
 static void look_at(walk *w, int stage) {
@@ -75,7 +88,7 @@ static void run_stage(walk *w, int stage) {
     double start = ready(w, stage, e);
     if (start < 0) return;
     if (start < w->free_at[stage]) start = w->free_at[stage];
-    double end = w->free_at[stage] = start + seconds(w, stage, e);
+    double end = w->free_at[stage] = start + seconds(w, stage, w->at[stage]);
     if (w->times) w->times[stage][w->at[stage]] = (xlm_slot_time){e.kind == XLM_SEG_STEP ? end : start, end};
     if (e.kind == XLM_SEG_STEP) continue;
     *done_at(w, e.kind, part_of(w->s, stage, e), e.microbatch) = end;
@@ -89,6 +102,7 @@ double xlm_schedule_walk(const xlm_schedule_plan *s, const xlm_part_cost *cost, 
             .cost = cost,
             .at = at,
             .times = times,
+            .last = find_last(s, a),
             .free_at = XLM_NEW_N(a, double, s->stages),
             .waiting = XLM_NEW_N(a, int, s->stages),
             .listed = XLM_NEW_N(a, bool, s->stages)};
@@ -115,8 +129,8 @@ double xlm_schedule_simulate(const xlm_schedule_plan *s, const xlm_part_cost *co
   double length = xlm_schedule_walk(s, cost, a, at, times), busy = 0;
   for (int st = 0; st < s->stages; st++)
     XLM_ASSERT(at[st] == s->stage[st].n, "stage %d stands still: not checked", st);
-  for (int part = 0; part < s->stages * s->chunks; part++) busy += cost[part].f + cost[part].b + cost[part].w;
-  busy *= (double)s->microbatches;
+  for (int part = 0; part < s->stages * s->chunks; part++)
+    busy += (cost[part].f + cost[part].b + cost[part].w) * (double)s->microbatches + cost[part].last;
   if (bubble) *bubble = length > 0 ? 1 - busy / (length * s->stages) : 0;
   return length;
 }

@@ -18,7 +18,7 @@ static uint32_t root_of(const xlm_rank_plan *r, uint32_t t) {
 
 // The page is about the training step; a plan without one is shown by its eval segment.
 static bool shown(const xlm_rank_plan *r, const xlm_segment *s) {
-  return (s->kind == XLM_SEG_EVAL) == (r->n_schedule == 0);
+  return (s->kind == XLM_SEG_EVAL) == (r->n_schedule == 0) && !s->rest;
 }
 
 static const xlm_segment *segment_of(const xlm_rank_plan *r, uint32_t instr) {
@@ -141,7 +141,7 @@ static void run(xlm_html *h, uint32_t segment, int32_t microbatch, int32_t slot)
 static void runs(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_open(h, "runs", "[");
   for (uint32_t i = 0; i < r->n_schedule; i++)
-    run(h, r->schedule[i].segment, r->schedule[i].microbatch, r->schedule[i].slot);
+    run(h, xlm_plan_whole(r, r->schedule[i].segment), r->schedule[i].microbatch, r->schedule[i].slot);
   if (!r->n_schedule && r->eval_segment >= 0) run(h, 0, -1, 0);
   xlm_html_close(h, "]");
 }

@@ -64,9 +64,9 @@ static xlm_part_cost *weigh(xlm_html *h, const xlm_plan *p, const xlm_html_stage
   for (int k = 0; k < parts; k++) {
     xlm_part_cost *c = &cost[k];
     if (forward > 0)
-      *c = (xlm_part_cost){c->f / forward, c->b / forward, c->w / forward, 0};
+      *c = (xlm_part_cost){.f = c->f / forward, .b = c->b / forward, .w = c->w / forward};
     else
-      *c = (xlm_part_cost){1, s->split_weights ? 1 : 2, s->split_weights ? 1 : 0, 0};
+      *c = (xlm_part_cost){.f = 1, .b = s->split_weights ? 1 : 2, .w = s->split_weights ? 1 : 0};
   }
   return cost;
 }

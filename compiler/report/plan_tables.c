@@ -136,7 +136,7 @@ static void add_stage(traffic *t, const xlm_rank_plan *r) {
   for (uint32_t s = 0; s < r->n_segments; s++) {
     const xlm_segment *g = &r->segments[s];
     for (uint32_t i = g->first; g->kind != XLM_SEG_EVAL && i < g->first + g->n; i++)
-      add_instr(t, from, r, &r->instrs[i], g->kind == XLM_SEG_STEP ? 1 : t->p->microbatches);
+      add_instr(t, from, r, &r->instrs[i], xlm_plan_runs(r, s));
   }
   for (uint32_t i = from; i < t->n; i++) {
     uint32_t k = 0;
@@ -198,12 +198,16 @@ static void touch(const xlm_rank_plan *r, life *lives, uint32_t tensor, uint32_t
   l->last = at;
 }
 
+static bool is_timed(const xlm_segment *s) { // every instruction of the step once
+  return s->kind != XLM_SEG_EVAL && !s->rest;
+}
+
 static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   life *lives = XLM_NEW_N(a, life, r->n_tensors);
   for (uint32_t t = 0; t < r->n_tensors; t++) lives[t] = (life){UINT32_MAX, 0};
   for (uint32_t s = 0; s < r->n_segments; s++)
     for (uint32_t i = r->segments[s].first;
-         r->segments[s].kind != XLM_SEG_EVAL && i < r->segments[s].first + r->segments[s].n; i++) {
+         is_timed(&r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++) {
       const xlm_instr *in = &r->instrs[i];
       for (int k = 0; k < in->n_in; k++) touch(r, lives, in->in[k], i);
       for (int k = 0; k < in->n_out; k++) touch(r, lives, in->out[k], i);

@@ -105,7 +105,7 @@ static uint32_t rows_by_op(page *g, row *rows, double *flops, double *bytes) {
   uint32_t n = 0;
   for (uint32_t s = 0; s < g->r->n_segments; s++) {
     const xlm_segment *seg = &g->r->segments[s];
-    double times = seg->kind == XLM_SEG_STEP || seg->kind == XLM_SEG_EVAL ? 1 : (double)g->p->microbatches;
+    double times = (double)xlm_plan_runs(g->r, s);
     for (uint32_t i = seg->first; counts(g, seg) && i < seg->first + seg->n; i++) {
       const xlm_instr *in = &g->r->instrs[i];
       uint32_t k = 0;

@@ -270,6 +270,7 @@ static xlm_segment read_segment(reader *r, const json_t *o) {
   xlm_segment s = {.kind = (xlm_segment_kind)parse_name(r, o, "kind", segment_name, XLM_SEG_KINDS),
                    .stage = (int16_t)get_int(r, o, "stage", -1, INT16_MAX),
                    .chunk = (int16_t)get_int(r, o, "chunk", -1, INT16_MAX),
+                   .rest = get_bool(o, "rest"),
                    .first = (uint32_t)get_int(r, o, "first", 0, r->n_instrs)};
   s.n = (uint32_t)get_int(r, o, "n", 0, r->n_instrs - s.first);
   return s;

@@ -150,6 +150,7 @@ static void segment(xlm_text *t, const xlm_segment *s) {
   text_field(t, "kind", xlm_segment_name(s->kind), true);
   int_field(t, "stage", s->stage, false);
   int_field(t, "chunk", s->chunk, false);
+  if (s->rest) xlm_text_add(t, ", \"rest\": true");
   int_field(t, "first", s->first, false);
   int_field(t, "n", s->n, false);
 }

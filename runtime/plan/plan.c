@@ -7,3 +7,16 @@ static const char *const segment_names[XLM_SEG_KINDS] = {"F", "B", "W", "step", 
 
 const char *xlm_class_name(xlm_class c) { return class_names[c]; }
 const char *xlm_segment_name(xlm_segment_kind k) { return segment_names[k]; }
+
+int64_t xlm_plan_runs(const xlm_rank_plan *r, uint32_t segment) {
+  int64_t n = r->eval_segment == (int64_t)segment;
+  for (uint32_t i = 0; i < r->n_schedule; i++) n += r->schedule[i].segment == segment;
+  return n;
+}
+
+uint32_t xlm_plan_whole(const xlm_rank_plan *r, uint32_t segment) {
+  const xlm_segment *s = &r->segments[segment];
+  for (uint32_t i = 0; s->rest && i < r->n_segments; i++)
+    if (!r->segments[i].rest && r->segments[i].kind == s->kind && r->segments[i].chunk == s->chunk) return i;
+  return segment;
+}

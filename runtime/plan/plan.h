@@ -68,6 +68,8 @@ const char *xlm_segment_name(xlm_segment_kind k); // "F", "B", "W", "step", "eva
 typedef struct xlm_segment {
   xlm_segment_kind kind;
   int16_t stage, chunk;
+  bool rest;         // for the microbatches before the last one: an earlier segment of this kind and chunk
+                     // once more, without what the last microbatch does for all of them
   uint32_t first, n; // instructions
 } xlm_segment;
 
@@ -153,6 +155,11 @@ typedef struct xlm_rank_plan {
   uint64_t free_bytes;               // holes at the peak
   uint32_t peak_instr;               // the instruction at the peak
 } xlm_rank_plan;
+
+// How often a segment runs in a training step; the eval segment: once.
+int64_t xlm_plan_runs(const xlm_rank_plan *r, uint32_t segment);
+// The segment of which this one is the rest; otherwise itself.
+uint32_t xlm_plan_whole(const xlm_rank_plan *r, uint32_t segment);
 
 typedef struct xlm_plan {
   const char *model, *preset, *source_path; // preset may be NULL

@@ -28,7 +28,7 @@ static void round_trip(xlm_arena *a, const xlm_schedule_plan *s) {
 static void time_all(xlm_arena *a, const xlm_schedule_plan *s) {
   int parts = s->stages * s->chunks;
   xlm_part_cost *cost = XLM_NEW_N(a, xlm_part_cost, parts);
-  for (int i = 0; i < parts; i++) cost[i] = (xlm_part_cost){1, 1, 1, 0};
+  for (int i = 0; i < parts; i++) cost[i] = (xlm_part_cost){.f = 1, .b = 1, .w = 1};
   double bubble, length = xlm_schedule_simulate(s, cost, a, NULL, &bubble);
   XLM_ASSERT(length > 0 && bubble > -1e-9 && bubble < 1, "%g %g", length, bubble);
   for (int st = 0; st < s->stages; st++) {

@@ -326,7 +326,7 @@ static void test_random_swaps(void **state) {
     }
     xlm_error err = {0};
     if (xlm_schedule_check(s, arena, &err) == XLM_OK)
-      assert_true(simulate(s, (xlm_part_cost){1, 1, 1, 1}, NULL) > 0);
+      assert_true(simulate(s, (xlm_part_cost){.f = 1, .b = 1, .w = 1, .send = 1}, NULL) > 0);
     else
       refused++;
   }

@@ -29,17 +29,10 @@ static int slowest(const void *a, const void *b) {
   return x->seconds != y->seconds ? (x->seconds < y->seconds ? 1 : -1) : strcmp(x->op, y->op);
 }
 
-// How often a segment runs in one step.
-static int runs_of(const xlm_rank_plan *rp, uint32_t segment) {
-  int n = 0;
-  for (uint32_t i = 0; i < rp->n_schedule; i++) n += rp->schedule[i].segment == segment;
-  return n;
-}
-
 static int gather(const xlm_rank_plan *rp, const double *seconds, int64_t steps, group *groups) {
   int n = 0;
   for (uint32_t s = 0; s < rp->n_segments; s++) {
-    double runs = (double)runs_of(rp, s) * (double)steps;
+    double runs = (double)xlm_plan_runs(rp, s) * (double)steps;
     for (uint32_t i = rp->segments[s].first; runs > 0 && i < rp->segments[s].first + rp->segments[s].n; i++) {
       const xlm_instr *in = &rp->instrs[i];
       int k = 0;

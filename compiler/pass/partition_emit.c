@@ -18,9 +18,11 @@ typedef struct emit {
   const int32_t *coord;
   xlm_graph *out;
   xlm_build b;
-  xlm_val *map;         // old value -> new, in layout have[old]
-  converted **ready;    // old value -> other layouts of it
-  xlm_val *norm_groups; // parts of the global norm, by old norm value (chain in the graph's arena)
+  xlm_val *map;              // old value -> new, in layout have[old]
+  converted **ready;         // old value -> other layouts of it
+  const xlm_update **update; // by old value: the state it becomes
+  xlm_val *stored;           // by old value of a state: what it becomes, in the state's layout
+  xlm_val *norm_groups;      // parts of the global norm, by old norm value (chain in the graph's arena)
   int n_norm_groups;
 } emit;
 
@@ -373,8 +375,15 @@ static void reduce_early(emit *e, const xlm_node_info *n, xlm_val v) {
   convert(e, v, e->p->early[v]);
 }
 
-// A state that several ops would update in place keeps its own layout; an op in another layout updates a
-// copy.
+// A state keeps its own layout: what an op in another layout made of its copy is stored at once.
+static void store(emit *e, const xlm_node_info *n, xlm_val v) {
+  const xlm_update *u = e->update[v];
+  if (!u || xlm_layout_equal(&e->p->have[u->state], &e->p->have[v], xlm_val_rank(e->p, u->state))) return;
+  context(e, n);
+  xlm_val now = convert(e, v, &e->p->have[u->state]);
+  e->stored[u->state] = xlm_op2(&e->b, XLM_OP_ASSIGN, e->map[u->state], now);
+}
+
 static void emit_node(emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
   xlm_val *in = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
@@ -393,6 +402,7 @@ static void emit_node(emit *e, xlm_node id) {
   }
   bind_results(e, id, xlm_emit(&e->b, n->op, in, n_in, &l));
   for (int i = 0; i < n->n_out; i++) reduce_early(e, n, n->out + (xlm_val)i);
+  for (int i = 0; i < n->n_out; i++) store(e, n, n->out + (xlm_val)i);
 }
 
 // At the end of the graph: in the last phase there is.
@@ -404,12 +414,8 @@ static void context_at_end(emit *e, const xlm_node_info *n) {
 static void emit_updates(emit *e) {
   const xlm_graph *g = e->p->g;
   for (uint32_t i = 0; i < g->n_updates; i++) {
-    xlm_val state = g->updates[i].state, val = g->updates[i].val;
-    context_at_end(e, xlm_val_node(g, val));
-    xlm_val now = convert(e, val, &e->p->have[state]);
-    bool in_place = xlm_layout_equal(&e->p->have[state], &e->p->have[val], xlm_val_rank(e->p, state));
-    if (!in_place) now = xlm_op2(&e->b, XLM_OP_ASSIGN, e->map[state], now);
-    xlm_graph_update(e->out, e->map[state], now);
+    xlm_val state = g->updates[i].state;
+    xlm_graph_update(e->out, e->map[state], e->stored[state] ? e->stored[state] : e->map[g->updates[i].val]);
   }
 }
 
@@ -426,6 +432,9 @@ xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM
   e.b = xlm_build_new(e.out);
   e.map = XLM_NEW_N(p->a, xlm_val, p->g->n_values);
   e.ready = XLM_NEW_N(p->a, converted *, p->g->n_values);
+  e.stored = XLM_NEW_N(p->a, xlm_val, p->g->n_values);
+  e.update = XLM_NEW_N(p->a, const xlm_update *, p->g->n_values);
+  for (uint32_t i = 0; i < p->g->n_updates; i++) e.update[p->g->updates[i].val] = &p->g->updates[i];
   for (xlm_node id = 1; id < p->g->n_nodes; id++) {
     const xlm_node_info *n = &p->g->nodes[id];
     if (xlm_is_leaf(n))

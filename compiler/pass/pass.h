@@ -46,4 +46,11 @@ xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t r
 // ELEMENTWISE ops, no scalar consts as operands of fused.
 xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a);
 
+// The graph of one rank in an order in which kernels and communication run side by side. See overlap.c.
+// How many products (matrix products, attention) something moves past, at most: what is communicated early is
+// kept that long.
+// split_weights: WGT runs in segments of its own.
+enum { XLM_OVERLAP_PRODUCTS = 2 };
+xlm_graph *xlm_pass_overlap(const xlm_graph *g, xlm_arena *a, bool split_weights);
+
 #endif

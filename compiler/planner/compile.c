@@ -11,8 +11,8 @@
 #include "runtime/base/philox.h"
 #include "runtime/plan/mesh.h"
 
-static const char *const passes[] = {"elaborate", "simplify",  "differentiate",
-                                     "recompute", "partition", "fuse"};
+static const char *const passes[] = {"elaborate", "simplify", "differentiate", "recompute",
+                                     "partition", "fuse",     "overlap"};
 
 const char *const *xlm_compile_passes(int *n) {
   *n = (int)(sizeof passes / sizeof *passes);
@@ -176,9 +176,12 @@ static void plan_as_given(pipeline *p, xlm_compiled *c, const xlm_graph *train, 
   if (!xlm_spread_plan(p->a, train, eval, o, d, &spread)) return;
   c->train = spread.first_train;
   c->eval = spread.first_eval;
-  const xlm_graph *fused = c->train ? c->train : c->eval;
-  if (p->stop_after) { // "partition": before fusing, of rank 0
-    *p->dump = !strcmp(p->stop_after, "fuse") ? fused : spread.first_partition;
+  if (p->stop_after) { // of rank 0
+    const xlm_graph *last = c->train ? c->train : c->eval;
+    const xlm_graph *fused = spread.first_fused ? spread.first_fused : last;
+    *p->dump = !strcmp(p->stop_after, "partition") ? spread.first_partition
+               : !strcmp(p->stop_after, "fuse")    ? fused
+                                                   : last;
     return;
   }
   if (!o->backend) return;

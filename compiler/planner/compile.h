@@ -28,7 +28,7 @@ xlm_compile_options xlm_compile_defaults(void); // the defaults of DESIGN.md sec
 
 // One stage of the pipeline, for `xlmc dump --after` and `xlmc graph --level`.
 typedef struct xlm_stage_dump {
-  const char *pass; // "elaborate", "simplify", "differentiate", "recompute", "partition", "fuse"
+  const char *pass; // "elaborate", "simplify", "differentiate", "recompute", "partition", "fuse", "overlap"
   const xlm_graph *graph;
 } xlm_stage_dump;
 const char *const *xlm_compile_passes(int *n);

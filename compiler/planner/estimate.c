@@ -4,106 +4,21 @@
 
 // ---- one segment ----
 
-enum { KERNELS, COLLECTIVES };
-
-typedef struct use { // of memory in the area of temporaries
-  uint64_t begin, end;
-  double until;
-} use;
-
-typedef struct streams {
-  const xlm_rank_plan *r;
-  xlm_arena *a;
-  double *written; // by tensor that owns its place: when
-  use *uses;
-  uint32_t n_uses, cap_uses;
-  double free_at[2]; // KERNELS, COLLECTIVES
-} streams;
-
-static uint32_t owner(const xlm_rank_plan *r, uint32_t t) {
-  while (r->tensors[t].view_of) t = r->tensors[t].view_of;
-  return t;
-}
-
-static double operands_written(const streams *s, const xlm_instr *in) {
-  double at = 0;
-  for (int i = 0; i < in->n_in; i++) {
-    double w = s->written[owner(s->r, in->in[i])];
-    if (w > at) at = w;
-  }
-  return at;
-}
-
-static double memory_free(const streams *s, const xlm_instr *in) {
-  double at = 0;
-  for (int i = 0; i < in->n_out; i++) {
-    const xlm_tensor *t = &s->r->tensors[owner(s->r, in->out[i])];
-    for (uint32_t k = 0; t->area == XLM_AREA_TEMP && k < s->n_uses; k++)
-      if (s->uses[k].begin < t->offset + t->bytes && t->offset < s->uses[k].end && s->uses[k].until > at)
-        at = s->uses[k].until;
-  }
-  return at;
-}
-
-static void note_use(streams *s, uint32_t tensor, double until) {
-  const xlm_tensor *t = &s->r->tensors[owner(s->r, tensor)];
-  if (t->area != XLM_AREA_TEMP) return;
-  use u = {t->offset, t->offset + t->bytes, until};
-  XLM_PUSH(s->a, s->uses, s->n_uses, s->cap_uses, u);
-}
-
-static void run_instr(streams *s, const xlm_instr *in, int line, double seconds, bool watch_memory) {
-  double start = operands_written(s, in);
-  if (line == COLLECTIVES) {
-    double room = memory_free(s, in);
-    if (room > start) start = room;
-  }
-  if (s->free_at[line] > start) start = s->free_at[line];
-  double end = s->free_at[line] = start + seconds;
-  for (int i = 0; i < in->n_out; i++) s->written[owner(s->r, in->out[i])] = end;
-  for (int i = 0; watch_memory && i < in->n_in; i++) note_use(s, in->in[i], end);
-  for (int i = 0; watch_memory && i < in->n_out; i++) note_use(s, in->out[i], end);
-}
-
-// Who reads each tensor in a segment: kernels (bit 0), collectives (bit 1).
-static uint8_t *find_readers(const xlm_rank_plan *r, const xlm_segment *g, const bool *communicates,
-                             xlm_arena *a) {
-  uint8_t *readers = XLM_NEW_N(a, uint8_t, r->n_tensors);
-  for (uint32_t i = 0; i < g->n; i++) {
-    const xlm_instr *in = &r->instrs[g->first + i];
-    for (int k = 0; k < in->n_in; k++) readers[in->in[k]] |= communicates[i] ? 2 : 1;
-  }
-  return readers;
-}
-
-// A kernel that prepares weights for a collective, and for nothing else, goes with it: it can run ahead.
-static bool prepares(const xlm_rank_plan *r, const xlm_instr *in, const uint8_t *readers) {
-  for (int i = 0; i < in->n_in; i++)
-    if (r->tensors[owner(r, in->in[i])].area != XLM_AREA_STATE) return false;
-  for (int i = 0; i < in->n_out; i++)
-    if (readers[in->out[i]] != 2 || r->tensors[owner(r, in->out[i])].area == XLM_AREA_STATE) return false;
-  return in->n_in > 0 && in->n_out > 0;
-}
-
 xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                                       const xlm_segment *g, xlm_arena *a) {
   xlm_segment_cost out = {0};
-  streams s = {.r = r, .a = a, .written = XLM_NEW_N(a, double, r->n_tensors)};
-  bool *communicates = XLM_NEW_N(a, bool, g->n);
-  double *seconds = XLM_NEW_N(a, double, g->n);
+  double *ended = XLM_NEW_N(a, double, g->n), free_at[XLM_STREAMS] = {0};
   for (uint32_t i = 0; i < g->n; i++) {
     const xlm_instr *in = &r->instrs[g->first + i];
-    seconds[i] = xlm_estimate_instr(c, p, r, in, &communicates[i]);
-    *(communicates[i] ? &out.communication : &out.compute) += seconds[i];
+    bool communicates;
+    double seconds = xlm_estimate_instr(c, p, r, in, &communicates), start = free_at[in->stream];
+    *(communicates ? &out.communication : &out.compute) += seconds;
     out.message += xlm_estimate_message(c, p, r, in);
+    if (in->after && ended[in->after - 1 - g->first] > start) start = ended[in->after - 1 - g->first];
+    free_at[in->stream] = ended[i] = start + seconds;
   }
-  const uint8_t *readers = find_readers(r, g, communicates, a);
-  for (uint32_t i = 0; i < g->n; i++) {
-    const xlm_instr *in = &r->instrs[g->first + i];
-    run_instr(&s, in, communicates[i] || prepares(r, in, readers) ? COLLECTIVES : KERNELS, seconds[i],
-              out.communication > 0);
-  }
-  out.total = s.free_at[0] > s.free_at[1] ? s.free_at[0] : s.free_at[1];
+  for (int k = 0; k < XLM_STREAMS; k++)
+    if (free_at[k] > out.total) out.total = free_at[k];
   return out;
 }
 

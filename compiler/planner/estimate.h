@@ -20,9 +20,8 @@ double xlm_estimate_instr(const xlm_cluster *c, const xlm_plan *p, const xlm_ran
 // What a message is on its way, along pp; 0 for all but `send`.
 double xlm_estimate_message(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                             const xlm_instr *in);
-// Two streams, each in the order of the plan. A kernel starts when its operands are there; a collective when
-// its operands are there and nobody still uses the memory it writes. Kernels that only prepare weights for a
-// collective go with it.
+// The two streams of the plan: an instruction begins when its stream is free and what it comes `after` has
+// ended.
 xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                                       const xlm_segment *s, xlm_arena *a);
 

@@ -7,7 +7,9 @@
 
 #include "compiler/front/ast.h"
 #include "compiler/ir/op.h"
+#include "compiler/pass/pass.h"
 #include "compiler/planner/schedule.h"
+#include "runtime/plan/streams.h"
 
 typedef struct lower {
   xlm_lowering l;
@@ -19,7 +21,7 @@ typedef struct lower {
   uint32_t *last_use; // view root -> node of the last use of it or of a view of it, in the order of execution
   uint32_t first_instr;
   uint32_t chunk_begin; // position where the chunk being lowered begins
-  int16_t chunk;
+  int16_t chunk, last_chunk;
   bool *once; // by instruction: of the last microbatch only
   uint32_t n_once, cap_once;
   xlm_slot_run *schedule;
@@ -235,6 +237,7 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
   xlm_cost cost;
   xlm_op_cost(w->g, id, &cost);
   xlm_instr in = {.op = xlm_op_at(n->op)->name,
+                  .stream = xlm_stream_of(xlm_op_at(n->op)->name),
                   .n_in = n->n_in,
                   .n_out = n->n_out,
                   .in = tensor_list(w, n->in, 0, n->n_in),
@@ -249,6 +252,7 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
     return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", l->options.backend->name, in.op);
   XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
   XLM_PUSH(l->arena, w->once, w->n_once, w->cap_once, n->phase == XLM_PHASE_LAST);
+  XLM_PUSH(l->arena, l->scratch_end, l->n_scratch, l->cap_scratch, l->n_instrs - 1 - w->first_instr);
   return XLM_OK;
 }
 
@@ -303,6 +307,41 @@ static void find_last_uses(lower *w) {
     for (uint32_t i = 0; i < lists[k]->n; i++) w->last_use[w->view_root[lists[k]->at[i].val]] = UINT32_MAX;
 }
 
+static bool reads(const lower *w, const xlm_instr *in, const xlm_instr *made) {
+  for (int i = 0; i < in->n_in; i++)
+    for (int k = 0; k < made->n_out; k++)
+      if (root_tensor(&w->l, in->in[i]) == root_tensor(&w->l, made->out[k])) return true;
+  return false;
+}
+
+// The last position at which communication i may still be under way: before whoever reads it, and not farther
+// than the pass that made room for it looks (overlap.c).
+static uint32_t under_way(const lower *w, uint32_t i, uint32_t end) {
+  int products = 0;
+  uint32_t last = i;
+  for (uint32_t k = i + 1; k < end && !reads(w, &w->l.instrs[k], &w->l.instrs[i]); k++) {
+    if (w->l.instrs[k].stream == XLM_STREAM_KERNELS && w->l.instrs[k].model_flops > 0 &&
+        ++products > XLM_OVERLAP_PRODUCTS)
+      break;
+    last = k;
+  }
+  return last - w->first_instr;
+}
+
+// What communication reads must stay while kernels run beside it: else they would have to wait for it.
+static void hold_communicated(lower *w, const xlm_segment *s) {
+  for (uint32_t i = s->first; i < s->first + s->n; i++) {
+    const xlm_instr *in = &w->l.instrs[i];
+    if (in->stream != XLM_STREAM_COMM) continue;
+    uint32_t until = under_way(w, i, s->first + s->n);
+    w->l.scratch_end[i] = until;
+    for (int k = 0; k < in->n_in; k++) {
+      xlm_lifetime *life = &w->l.life[root_tensor(&w->l, in->in[k])];
+      if (life->placed && life->program == w->program && life->end < until) life->end = until;
+    }
+  }
+}
+
 static void open_segment(lower *w, xlm_segment_kind kind, int16_t chunk) {
   xlm_lowering *l = &w->l;
   xlm_segment s = {.kind = kind, .chunk = chunk, .stage = (int16_t)l->options.stage, .first = l->n_instrs};
@@ -312,10 +351,13 @@ static void open_segment(lower *w, xlm_segment_kind kind, int16_t chunk) {
 static void close_segment(lower *w) {
   xlm_segment *s = &w->l.segments[w->l.n_segments - 1];
   s->n = w->l.n_instrs - s->first;
+  hold_communicated(w, s);
 }
 
+// What the last microbatch does for all runs with the chunk whose backward is the last of the step.
 static bool belongs(const lower *w, const xlm_node_info *n, uint32_t phases, int16_t chunk) {
   if (!(phases >> n->phase & 1) || xlm_op_at(n->op)->flags & XLM_OPF_LEAF) return false;
+  if (n->phase == XLM_PHASE_LAST && w->program == 0) return chunk == w->last_chunk;
   return n->phase == XLM_PHASE_STEP || w->program == 1 || (n->stage < 0 ? 0 : n->stage) == chunk;
 }
 
@@ -400,10 +442,20 @@ static void pipeline_schedule(lower *w) {
   w->l.plan->n_schedule = s->n;
 }
 
+static int16_t last_chunk(const xlm_stage_schedule *s) {
+  int16_t chunk = 0;
+  for (uint32_t i = 0; i < s->n; i++)
+    if (s->at[i].kind == XLM_SEG_B || s->at[i].kind == XLM_SEG_W) chunk = s->at[i].chunk;
+  return chunk;
+}
+
 static xlm_status lower_train(lower *w, const xlm_graph *g, xlm_error *err) {
   const xlm_schedule_plan *s = w->l.options.schedule;
   begin_graph(w, g, 0);
-  for (int16_t c = 0; c < (s ? s->chunks : 1); c++) XLM_TRY(lower_chunk(w, c, s && s->split_weights, err));
+  w->last_chunk = s ? last_chunk(&s->stage[w->l.options.stage]) : 0;
+  for (int16_t c = 0; s && c < s->chunks; c++)
+    if (c != w->last_chunk) XLM_TRY(lower_chunk(w, c, s->split_weights, err));
+  XLM_TRY(lower_chunk(w, w->last_chunk, s && s->split_weights, err));
   XLM_TRY(lower_nodes(w, XLM_SEG_STEP, STEP, 0, err));
   lower_outputs(w, &g->outputs, "metric", "");
   (s ? pipeline_schedule : plain_schedule)(w);
@@ -449,11 +501,22 @@ static void split_lasts(lower *w) {
     if (w->l.segments[s].kind == XLM_SEG_B || w->l.segments[s].kind == XLM_SEG_W) split_last(w, s);
 }
 
+static void order_streams(xlm_lowering *l) {
+  xlm_rank_plan r = *l->plan;
+  r.tensors = l->tensors, r.instrs = l->instrs;
+  for (uint32_t s = 0; s < l->n_segments; s++) {
+    uint32_t *after = XLM_NEW_N(l->arena, uint32_t, l->segments[s].n);
+    xlm_streams_order(&r, &l->segments[s], l->arena, after);
+    for (uint32_t i = 0; i < l->segments[s].n; i++) l->instrs[l->segments[s].first + i].after = after[i];
+  }
+}
+
 static void finish(lower *w) {
   xlm_lowering *l = &w->l;
   xlm_rank_plan *p = l->plan;
   xlm_place(l);
   split_lasts(w);
+  order_streams(l);
   p->dims = l->dims, p->n_dims = l->n_dims;
   p->tensors = l->tensors, p->n_tensors = l->n_tensors;
   p->instrs = l->instrs, p->n_instrs = l->n_instrs;

@@ -33,12 +33,13 @@ typedef struct xlm_lowering {
   xlm_tensor *tensors;
   xlm_lifetime *life; // parallel to tensors
   xlm_instr *instrs;
+  uint32_t *scratch_end; // parallel to instrs: until which position the workspace is in use
   xlm_plan_state *states;
   xlm_plan_input *inputs;
   xlm_plan_output *outputs;
   xlm_segment *segments;
   uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_instrs, cap_instrs, n_states,
-      cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments;
+      cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments, n_scratch, cap_scratch;
 } xlm_lowering;
 
 // train and eval: fused graphs, either may be NULL. Fails (XLM_ENV is impossible; our bugs assert) with

@@ -108,7 +108,7 @@ static item *collect(xlm_lowering *l, const timeline *line, uint32_t *n) {
     items[*n] = (item){.tensor = line->first_instr + i,
                        .scratch = true,
                        .begin = i,
-                       .end = i,
+                       .end = l->scratch_end[line->first_instr + i],
                        .bytes = bytes,
                        .class = XLM_CLASS_WORKSPACE,
                        .order = *n};

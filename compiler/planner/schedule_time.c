@@ -50,15 +50,19 @@ static double ready(const walk *w, int stage, xlm_slot_op e) {
   return there > own ? there : own;
 }
 
-static double seconds(const walk *w, int stage, uint32_t entry) {
-  xlm_slot_op e = w->s->stage[stage].at[entry];
+static double seconds(const walk *w, int stage, xlm_slot_op e) {
   if (!w->cost || e.kind == XLM_SEG_STEP) return 0;
-  int part = part_of(w->s, stage, e);
-  const xlm_part_cost *c = &w->cost[part];
+  const xlm_part_cost *c = &w->cost[part_of(w->s, stage, e)];
   if (e.kind == XLM_SEG_F) return c->f;
-  double last = w->last[part] == entry ? c->last : 0;
-  if (e.kind == XLM_SEG_W) return c->w + last;
-  return (w->s->split_weights ? c->b : c->b + c->w) + last;
+  if (e.kind == XLM_SEG_W) return c->w;
+  return w->s->split_weights ? c->b : c->b + c->w;
+}
+
+// Behind what it sends on, so only its own stage waits for it.
+static double last_seconds(const walk *w, int stage, uint32_t entry) {
+  xlm_slot_op e = w->s->stage[stage].at[entry];
+  if (!w->cost || e.kind == XLM_SEG_F || e.kind == XLM_SEG_STEP) return 0;
+  return w->last[part_of(w->s, stage, e)] == entry ? w->cost[part_of(w->s, stage, e)].last : 0;
 }
 
 static uint32_t *find_last(const xlm_schedule_plan *s, xlm_arena *a) {
@@ -88,10 +92,11 @@ static void run_stage(walk *w, int stage) {
     double start = ready(w, stage, e);
     if (start < 0) return;
     if (start < w->free_at[stage]) start = w->free_at[stage];
-    double end = w->free_at[stage] = start + seconds(w, stage, w->at[stage]);
+    double sent = start + seconds(w, stage, e), end = sent + last_seconds(w, stage, w->at[stage]);
+    w->free_at[stage] = end;
     if (w->times) w->times[stage][w->at[stage]] = (xlm_slot_time){e.kind == XLM_SEG_STEP ? end : start, end};
     if (e.kind == XLM_SEG_STEP) continue;
-    *done_at(w, e.kind, part_of(w->s, stage, e), e.microbatch) = end;
+    *done_at(w, e.kind, part_of(w->s, stage, e), e.microbatch) = sent;
     wake_neighbour(w, stage, e);
   }
 }

@@ -95,7 +95,7 @@ static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xl
                                    const int32_t *coord, kept *k) {
   if (!logical) return NULL;
   if (!s->out->first_partition) s->out->first_partition = logical;
-  if (!p) return xlm_pass_fuse(logical, s->a);
+  if (!p) return xlm_pass_fuse(logical, s->a); // one rank: nothing is communicated
   xlm_graph *g = partitioned(s, p, coord, k);
   if (s->pipeline.stages > 1) g = xlm_pass_pipeline(g, s->a, &s->pipeline, coord[s->pipeline.pp_axis]);
 #ifdef XLM_CHECKED
@@ -103,7 +103,14 @@ static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xl
   XLM_ASSERT(!broken, "after pipeline: %s", broken);
 #endif
   if (s->out->first_partition == logical) s->out->first_partition = g;
-  return xlm_pass_fuse(g, s->a);
+  g = xlm_pass_fuse(g, s->a);
+  if (!s->out->first_fused) s->out->first_fused = g;
+  g = xlm_pass_overlap(g, s->a, s->schedule && s->schedule->split_weights);
+#ifdef XLM_CHECKED
+  broken = xlm_graph_verify(g, s->a);
+  XLM_ASSERT(!broken, "after overlap: %s", broken);
+#endif
+  return g;
 }
 
 static xlm_rank_plan *plan_class(spread *s, const int32_t *coord) {

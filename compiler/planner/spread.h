@@ -1,5 +1,5 @@
 // Spread: from the logical graphs to the plans of all ranks. Partition per rank class, pipeline per stage,
-// fuse, lower.
+// fuse, overlap, lower.
 #ifndef XLM_PLANNER_SPREAD_H
 #define XLM_PLANNER_SPREAD_H
 
@@ -9,8 +9,9 @@ typedef struct xlm_spread {
   uint32_t n_ranks, n_classes;
   uint32_t *class_of; // [n_ranks]
   xlm_rank_plan **classes;
-  const xlm_graph *first_train, *first_eval; // of rank 0, fused, for dumps
+  const xlm_graph *first_train, *first_eval; // of rank 0, as lowered, for dumps
   const xlm_graph *first_partition;          // what was fused into the first of them
+  const xlm_graph *first_fused;              // and not yet reordered; NULL with one rank
 } xlm_spread;
 
 // train and eval: simplified logical graphs, either may be NULL. Mistakes (sizes, conflicts, schedules) go to

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "compiler/planner/verify_plan_priv.h"
+#include "runtime/plan/streams.h"
 
 typedef struct paint {
   uint64_t begin, end;
@@ -310,6 +311,18 @@ static void find_definitions(flow *f) {
     f->always[r->inputs[i].tensor] = f->always[r->inputs[i].eval_tensor] = true;
 }
 
+// The flow above is that of one stream; what runs at once must not meet in memory.
+static bool check_streams(flow *f) {
+  for (uint32_t s = 0; s < f->r->n_segments; s++) {
+    uint32_t first, then;
+    if (!xlm_streams_check(f->r, &f->r->segments[s], f->v->arena, &first, &then))
+      return xlm_verify_fail(f->v, "%s: %s does not wait for %s, which uses the same memory",
+                             xlm_verify_owner(f->v, f->class), xlm_verify_instr(f->v, &f->r->instrs[then]),
+                             xlm_verify_instr(f->v, &f->r->instrs[first]));
+  }
+  return true;
+}
+
 bool xlm_verify_flow(verifier *v, uint32_t class) {
   const xlm_rank_plan *r = v->plan->classes[class];
   xlm_arena *a = v->arena;
@@ -321,6 +334,7 @@ bool xlm_verify_flow(verifier *v, uint32_t class) {
             .needed = XLM_NEW_N(a, uint32_t, r->n_tensors),
             .paintings = XLM_NEW_N(a, painting, r->n_segments)};
   find_definitions(&f);
+  if (!check_streams(&f)) return false;
   for (uint32_t s = 0; s < r->n_segments; s++)
     if (!paint_segment(&f, s)) return false;
   xlm_slot_run eval = {.segment = (uint32_t)r->eval_segment};

@@ -43,7 +43,8 @@ struct xlm_comm { // the part every backend begins with
   uint64_t bytes_sent[XLM_MAX_AXES]; // to other ranks, by the outermost axis of the group (send/recv: pp)
   xlm_error err;                     // of the first failure, on this rank: the same sentence on every rank
   bool reports;      // the failure was noticed here first: this rank is the one to tell the user
-  const char *where; // set with xlm_comm_at: what this rank is doing, for the watchdog: "all_reduce of
+  bool second_thread; // may be used by another thread of the rank, too, while the first does not
+  const char *where;  // set with xlm_comm_at: what this rank is doing, for the watchdog: "all_reduce of
                      // layers.3.mlp, models/llama.xlm:48"
   double timeout_s;  // longest wait for a peer before the run is given up; 0 = for ever
 };

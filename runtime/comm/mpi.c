@@ -14,7 +14,7 @@ static bool failed_run;
 static void start_mpi(void) {
   int done = 0, level;
   MPI_Initialized(&done);
-  if (!done && MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) == MPI_SUCCESS)
+  if (!done && MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level) == MPI_SUCCESS)
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
 }
 
@@ -129,6 +129,9 @@ xlm_status xlm_comm_mpi(const xlm_mesh *mesh, double timeout_s, xlm_comm **out, 
     return s;
   }
   c->tag_limit = tag_limit(c->messages);
+  int level = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&level);
+  c->base.second_thread = level >= MPI_THREAD_SERIALIZED;
   *out = &c->base;
   return XLM_OK;
 }

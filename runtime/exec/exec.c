@@ -1,5 +1,10 @@
 // The executor. Everything is resolved at open: per instruction a kernel, operand addresses and types; a step
 // only walks the schedule and calls. Addresses in the SLOT area move with the slot of the running microbatch.
+//
+// Communication that something can be computed beside goes to the courier, a second thread; whoever must not
+// overtake it (`after` in the plan) waits for its ticket. The rest is run in place, when nothing is under
+// way: handing it over and waiting at once would only cost time. Both ways the order of communication is the
+// plan's.
 #include "runtime/exec/exec.h"
 
 #include <math.h>
@@ -10,6 +15,7 @@
 #include <time.h>
 
 #include "runtime/comm/comm.h"
+#include "runtime/exec/courier.h"
 
 typedef struct bound { // one instruction, ready to run
   xlm_call call;
@@ -17,6 +23,8 @@ typedef struct bound { // one instruction, ready to run
   const uint32_t *slotted; // operand positions (inputs, then outputs) that lie in the SLOT area
   uint16_t n_slotted;
   bool communicates;
+  bool posted;     // goes to the courier
+  uint64_t ticket; // of the last time it did
 } bound;
 
 struct xlm_exec {
@@ -30,6 +38,7 @@ struct xlm_exec {
   bound *bound;
   xlm_step_env env;
   xlm_comm *comm;
+  xlm_courier *courier; // NULL: nothing is posted
   double *seconds;
   int16_t chunk;   // of the segment that runs or is fed
   char where[256]; // see announce
@@ -89,14 +98,6 @@ static void bind_operands(xlm_exec *e, const uint32_t *list, int n, const xlm_ty
   }
 }
 
-static bool is_communication(const char *op) {
-  static const char *const ops[] = {"all_reduce", "reduce_scatter", "all_gather", "all_to_all",
-                                    "send_rows",  "collect_rows",   "send",       "recv"};
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-    if (!strcmp(op, ops[i])) return true;
-  return false;
-}
-
 static xlm_status bind(xlm_exec *e, uint32_t index, const xlm_backend *backend, xlm_error *err) {
   const xlm_instr *in = &e->rank->instrs[index];
   bound *b = &e->bound[index];
@@ -126,7 +127,7 @@ static xlm_status bind(xlm_exec *e, uint32_t index, const xlm_backend *backend, 
                     "`%s` (model line %u) needs %llu bytes of workspace here and the plan gives %llu; "
                     "make the plan anew on this machine",
                     in->op, in->line, (unsigned long long)needs, (unsigned long long)in->workspace);
-  b->communicates = is_communication(in->op);
+  b->communicates = in->stream == XLM_STREAM_COMM;
   if (b->communicates && !e->comm)
     return xlm_fail(err, XLM_USER, "the plan is for %u ranks and this run has one", e->plan->n_ranks);
   if (b->kernel->prepare) b->call.prepared = b->kernel->prepare(&b->call, e->tables);
@@ -141,6 +142,42 @@ static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backen
   e->bound = XLM_NEW_N(e->tables, bound, e->rank->n_instrs);
   for (uint32_t i = 0; i < e->rank->n_instrs; i++) XLM_TRY(bind(e, i, backend, err));
   return XLM_OK;
+}
+
+// Is there enough to compute beside this communication, before something needs it, to be worth a hand-over?
+// Rough rates will do: the choice changes no result.
+static bool is_worth_posting(const xlm_exec *e, const xlm_segment *s, uint32_t i) {
+  const double flops = 5e10, bytes = 5e9, hand_over = 5e-5;
+  double seconds = 0;
+  for (uint32_t k = i + 1; k < s->first + s->n && seconds < hand_over; k++) {
+    const xlm_instr *in = &e->rank->instrs[k];
+    if (in->after > i) break;
+    if (in->stream == XLM_STREAM_KERNELS) seconds += in->flops / flops + in->bytes / bytes;
+  }
+  return seconds >= hand_over;
+}
+
+static void deliver(void *arg, uint32_t instr);
+
+// XLM_COMM_THREAD=never: everything in place; always: all communication is handed over, for tests.
+static bool is_posted(const xlm_exec *e, const xlm_segment *s, uint32_t i, const char *when) {
+  if (!e->bound[i].communicates || (when && !strcmp(when, "never"))) return false;
+  return (when && !strcmp(when, "always")) || is_worth_posting(e, s, i);
+}
+
+static xlm_status open_courier(xlm_exec *e, xlm_error *err) {
+  uint32_t room = 0;
+  const char *when = getenv("XLM_COMM_THREAD");
+  if (!e->comm || !e->comm->second_thread) return XLM_OK;
+  for (uint32_t s = 0; s < e->rank->n_segments; s++)
+    for (uint32_t i = e->rank->segments[s].first; i < e->rank->segments[s].first + e->rank->segments[s].n;
+         i++) {
+      bound *b = &e->bound[i];
+      b->posted = is_posted(e, &e->rank->segments[s], i, when);
+      if (b->posted) b->call.pool = NULL; // whose threads compute
+      room += b->posted;
+    }
+  return room ? xlm_courier_new(deliver, e, room, &e->courier, err) : XLM_OK;
 }
 
 // Zeroed by the system at first touch; huge pages where the system gives them.
@@ -159,6 +196,7 @@ static xlm_status map_arena(xlm_exec *e, xlm_error *err) {
 
 void xlm_exec_close(xlm_exec *e) {
   if (!e) return;
+  xlm_courier_free(e->courier);
   if (e->arena) munmap(e->arena, e->mapped);
   xlm_pool_free(e->pool);
   xlm_arena_free(e->tables);
@@ -182,6 +220,7 @@ xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend 
       e->tables ? xlm_pool_new(threads, &e->pool, err) : xlm_fail(err, XLM_ENV, "no memory for an executor");
   if (s == XLM_OK) s = map_arena(e, err);
   if (s == XLM_OK) s = bind_all(e, rank, backend, err);
+  if (s == XLM_OK) s = open_courier(e, err);
   if (s != XLM_OK)
     xlm_exec_close(e);
   else
@@ -224,22 +263,49 @@ static void announce(xlm_exec *e, const bound *b) {
   e->comm->where = e->where;
 }
 
+static void run_instr(xlm_exec *e, uint32_t i) {
+  bound *b = &e->bound[i];
+  if (b->communicates) announce(e, b);
+  double start = e->seconds ? now() : 0;
+  b->kernel->run(&b->call);
+  if (e->seconds) e->seconds[i] += now() - start;
+}
+
+static void deliver(void *arg, uint32_t instr) {
+  xlm_exec *e = arg;
+  if (e->comm->err.status == XLM_OK) run_instr(e, instr); // after a failure nobody waits for anything
+}
+
+static xlm_status failure(const xlm_exec *e, xlm_error *err) {
+  if (!e->comm || e->comm->err.status == XLM_OK) return XLM_OK;
+  if (err) *err = e->comm->err;
+  return e->comm->err.status;
+}
+
+// What must have ended before instruction i begins.
+static void wait_before(xlm_exec *e, uint32_t i) {
+  const bound *b = &e->bound[i];
+  const xlm_instr *in = b->call.instr;
+  if ((b->communicates && !b->posted) || e->poison) xlm_courier_wait_all(e->courier);
+  if (!b->communicates && in->after && e->bound[in->after - 1].posted)
+    xlm_courier_wait(e->courier, e->bound[in->after - 1].ticket);
+}
+
 static xlm_status run_segment(xlm_exec *e, uint32_t segment, int32_t slot, xlm_error *err) {
   const xlm_segment *s = &e->rank->segments[segment];
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     bound *b = &e->bound[i];
+    if (e->courier) wait_before(e, i);
     if (b->n_slotted && e->rank->n_slots > 1) move_to_slot(e, b, slot);
     if (e->poison) poison_results(e, b);
-    if (b->communicates) announce(e, b);
-    double start = e->seconds ? now() : 0;
-    b->kernel->run(&b->call);
-    if (e->seconds) e->seconds[i] += now() - start;
-    if (b->communicates && e->comm->err.status != XLM_OK) {
-      if (err) *err = e->comm->err;
-      return e->comm->err.status;
-    }
+    if (b->posted)
+      b->ticket = xlm_courier_post(e->courier, i);
+    else
+      run_instr(e, i);
+    if (b->communicates && !b->posted) XLM_TRY(failure(e, err));
   }
-  return XLM_OK;
+  if (e->courier) xlm_courier_wait_all(e->courier);
+  return failure(e, err);
 }
 
 xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, void *feed_arg, xlm_error *err) {

@@ -253,6 +253,8 @@ static xlm_instr read_instr(reader *r, const json_t *o, const xlm_rank_plan *p) 
   i.out = get_indices(r, o, "out", 1, r->n_tensors, UINT16_MAX, &n_out);
   i.n_in = (uint16_t)n_in;
   i.n_out = (uint16_t)n_out;
+  i.stream = (xlm_stream)get_int_or(r, o, "stream", 0, XLM_STREAMS - 1, 0);
+  i.after = (uint32_t)get_int_or(r, o, "after", 0, r->n_instrs, 0);
   i.workspace = (uint64_t)get_int(r, o, "workspace", 0, INT64_MAX);
   i.workspace_at = (uint64_t)get_int(r, o, "workspace_at", 0, INT64_MAX);
   i.flops = get_number(r, o, "flops");

@@ -137,6 +137,8 @@ static void instr(xlm_text *t, const xlm_instr *i) {
   ints(t, "in", i->in, i->n_in, false);
   ints(t, "out", i->out, i->n_out, false);
   attrs(t, &i->attrs);
+  if (i->stream) int_field(t, "stream", i->stream, false);
+  if (i->after) int_field(t, "after", i->after, false);
   int_field(t, "workspace", (int64_t)i->workspace, false);
   int_field(t, "workspace_at", (int64_t)i->workspace_at, false);
   number_field(t, "flops", i->flops, false);

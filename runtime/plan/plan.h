@@ -43,8 +43,13 @@ typedef struct xlm_tensor {
   uint32_t line;    // of the model text; 0 = none
 } xlm_tensor;
 
+typedef enum xlm_stream { XLM_STREAM_KERNELS, XLM_STREAM_COMM, XLM_STREAMS } xlm_stream; // see streams.h
+
 typedef struct xlm_instr {
   const char *op; // kernel name, as in ops.def
+  xlm_stream stream;
+  uint32_t
+      after; // 1 + an earlier instruction of the segment, of the other stream, that must have ended; 0 = none
   uint16_t n_in, n_out;
   const uint32_t *in, *out; // tensors
   xlm_attrs attrs;

@@ -23,7 +23,7 @@ int xlmc_dump(int argc, char **argv) {
   xlmc_job j;
   int code, n;
   if (!xlmc_open(&j, argc, argv, usage, &code)) return code;
-  const char *const *passes = xlm_compile_passes(&n), *after = j.flags.after ? j.flags.after : "fuse";
+  const char *const *passes = xlm_compile_passes(&n), *after = j.flags.after ? j.flags.after : "overlap";
   int at = 0;
   while (at < n && strcmp(passes[at], after)) at++;
   if (at == n) {

@@ -28,7 +28,7 @@ static const struct {
 } levels[] = {{"model", "simplify", false},
               {"train", "recompute", true},
               {"partition", "partition", true},
-              {"plan", "fuse", true}};
+              {"plan", "overlap", true}};
 enum { LEVELS = sizeof levels / sizeof *levels };
 
 static const struct {

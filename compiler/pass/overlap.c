@@ -1,0 +1,266 @@
+// Overlap: communication begins as soon as it can, and what can wait is computed while it runs. Kernels and
+// communication are two streams (runtime/plan/streams.h), each in the order of the graph; this pass gives the
+// order that lets them run side by side. Four things move, none of them far, so that memory stays what it
+// was but for a few values:
+//
+//   - a collective (and a cast that feeds nothing else) moves up to what it reads, past at most
+//     XLM_OVERLAP_PRODUCTS products: gathered weights arrive while the layer before is computed;
+//   - gradients of weights move down behind the next communication that the backward waits for, when that is
+//     no more than so many products away: the backward's own path is never kept waiting by them;
+//   - on a stage that sends its last backward on, gradients are reduced behind that: others wait for it, and
+//   the
+//     stage itself has little left to do;
+//   - in the step, parameters that come back from other ranks are stored while the next ones are computed.
+//
+// Only the structure of the graph decides, never sizes: ranks of one group make the same moves, and enter
+// their collectives in the same order.
+#include "compiler/pass/pass_priv.h"
+#include "runtime/plan/streams.h"
+
+typedef struct reorder {
+  const xlm_graph *g;
+  bool *product;    // by node: FLOPs that make it worth hiding communication behind
+  bool *collective; // by node
+  bool *feeds;      // by node: reads parameters alone and is read by collectives alone
+  bool *weights;    // by node: a collective of parameters, or of what feeds it
+  bool *awaited;    // by node: communication that the backward waits for
+  uint32_t *behind; // by node of the backward: products between it and the next awaited node of its stage
+  xlm_node *order;  // what is emitted so far
+  uint32_t n;
+  xlm_node *waiting; // moved down, in order
+  uint32_t n_waiting, first_waiting, products_waiting;
+  bool sends_last;      // see find_last_send
+  xlm_node *reductions; // of gradients, kept for the end of the backward
+  uint32_t n_reductions;
+} reorder;
+
+static bool is_collective(const xlm_node_info *n) {
+  return xlm_stream_of(xlm_op_at(n->op)->name) == XLM_STREAM_COMM && n->op != XLM_OP_SEND &&
+         n->op != XLM_OP_RECV;
+}
+
+static int group_of(const xlm_node_info *n) { // what may share a segment
+  if (n->phase == XLM_PHASE_FWD) return 0;
+  return n->phase == XLM_PHASE_STEP ? 2 : 1;
+}
+
+static bool is_of_weights(const xlm_node_info *n) {
+  return n->phase == XLM_PHASE_WGT || n->phase == XLM_PHASE_LAST;
+}
+
+// ---- what is what ----
+
+static void find_products(reorder *r) {
+  for (xlm_node id = 1; id < r->g->n_nodes; id++) {
+    r->collective[id] = is_collective(&r->g->nodes[id]);
+    xlm_cost c;
+    xlm_op_cost(r->g, id, &c);
+    r->product[id] = c.model_flops > 0;
+  }
+}
+
+static void find_feeders(reorder *r) {
+  for (xlm_node id = 1; id < r->g->n_nodes; id++) {
+    const xlm_node_info *n = &r->g->nodes[id];
+    r->feeds[id] = !xlm_is_leaf(n) && n->n_in && !xlm_op_at(n->op)->n_alias;
+    for (int i = 0; i < n->n_in; i++) {
+      xlm_node def = r->g->values[n->in[i]].def;
+      r->feeds[id] &= xlm_is_leaf(&r->g->nodes[def]);
+      if (!r->collective[id]) r->feeds[def] = false;
+    }
+  }
+  for (xlm_node id = 1; id < r->g->n_nodes; id++) {
+    const xlm_node_info *n = &r->g->nodes[id];
+    r->weights[id] = r->collective[id];
+    for (int i = 0; i < n->n_in; i++) {
+      xlm_node def = r->g->values[n->in[i]].def;
+      r->weights[id] &= xlm_is_leaf(&r->g->nodes[def]) || r->feeds[def];
+    }
+  }
+}
+
+static void find_awaited(reorder *r) {
+  for (xlm_node id = 1; id < r->g->n_nodes; id++) {
+    const xlm_node_info *n = &r->g->nodes[id];
+    if (n->phase != XLM_PHASE_BWD) continue;
+    if (n->op == XLM_OP_SEND) r->awaited[id] = true;
+    for (int i = 0; i < n->n_in; i++) {
+      xlm_node def = r->g->values[n->in[i]].def;
+      if (r->collective[def] && r->g->nodes[def].phase == XLM_PHASE_BWD) r->awaited[def] = true;
+    }
+  }
+}
+
+static void find_distances(reorder *r) {
+  int stages = 1; // outside of a pipeline a node has none
+  for (xlm_node id = 1; id < r->g->n_nodes; id++)
+    if (r->g->nodes[id].stage >= stages) stages = r->g->nodes[id].stage + 1;
+  uint32_t far = 1 << 20, *products = XLM_NEW_N(r->g->arena, uint32_t, stages + 1);
+  for (int s = 0; s <= stages; s++) products[s] = far;
+  for (xlm_node id = r->g->n_nodes - 1; id > 0; id--) {
+    const xlm_node_info *n = &r->g->nodes[id];
+    uint32_t *p = &products[n->stage < 0 ? 0 : n->stage + 1];
+    r->behind[id] = *p;
+    if (n->phase != XLM_PHASE_BWD) continue;
+    if (r->awaited[id])
+      *p = 0;
+    else if (r->product[id] && *p < far)
+      ++*p;
+  }
+}
+
+// ---- moving up ----
+
+static bool makes(const xlm_graph *g, xlm_node y, xlm_val v) {
+  return v && g->values[v].def == y;
+}
+
+static bool depends(const xlm_graph *g, xlm_node x, xlm_node y) { // does x read what y makes?
+  const xlm_node_info *n = &g->nodes[x];
+  for (int i = 0; i < n->n_in; i++)
+    if (makes(g, y, n->in[i])) return true;
+  for (int i = 0; i < n->n_out; i++)
+    if (makes(g, y, g->values[n->out + (xlm_val)i].ragged_by)) return true;
+  return false;
+}
+
+// Weights are gathered in the order of their use, beside what is communicated of activations.
+static bool keeps_behind(const reorder *r, xlm_node id, xlm_node y) {
+  bool of_weights = r->weights[id] || r->feeds[id];
+  return r->collective[y] && r->weights[y] == of_weights;
+}
+
+static uint32_t highest_place(const reorder *r, xlm_node id) {
+  const xlm_node_info *n = &r->g->nodes[id];
+  uint32_t at = r->n, products = 0;
+  while (at > 0) {
+    xlm_node y = r->order[at - 1];
+    const xlm_node_info *above = &r->g->nodes[y];
+    if (xlm_is_leaf(above) || group_of(above) != group_of(n) || depends(r->g, id, y)) break;
+    if (keeps_behind(r, id, y)) break;
+    if (above->stage == n->stage && r->product[y] && ++products > XLM_OVERLAP_PRODUCTS) break;
+    at--;
+  }
+  return at;
+}
+
+static void put(reorder *r, xlm_node id) {
+  uint32_t at = r->collective[id] || r->feeds[id] ? highest_place(r, id) : r->n;
+  for (uint32_t i = r->n++; i > at; i--) r->order[i] = r->order[i - 1];
+  r->order[at] = id;
+}
+
+// ---- moving down ----
+
+static void release(reorder *r) { // what waits longest, with one product
+  while (r->first_waiting < r->n_waiting) {
+    xlm_node id = r->waiting[r->first_waiting++];
+    put(r, id);
+    if (!r->product[id]) continue;
+    r->products_waiting--;
+    break;
+  }
+  while (r->first_waiting < r->n_waiting && !r->product[r->waiting[r->first_waiting]])
+    put(r, r->waiting[r->first_waiting++]); // what follows from it: sums and reductions
+}
+
+static void release_all(reorder *r) {
+  while (r->first_waiting < r->n_waiting) put(r, r->waiting[r->first_waiting++]);
+  r->products_waiting = 0;
+}
+
+static void end_group(reorder *r) {
+  release_all(r);
+  for (uint32_t i = 0; i < r->n_reductions; i++) r->order[r->n++] = r->reductions[i];
+  r->n_reductions = 0;
+}
+
+static void wait(reorder *r, xlm_node id) {
+  r->waiting[r->n_waiting++] = id;
+  r->products_waiting += r->product[id];
+}
+
+static bool needs_waiting(const reorder *r, xlm_node id) {
+  for (uint32_t i = r->first_waiting; i < r->n_waiting; i++)
+    if (depends(r->g, id, r->waiting[i])) return true;
+  return false;
+}
+
+// Does the backward of the part that runs last (chunk 0) send anything on?
+static void find_last_send(reorder *r, bool split_weights) {
+  for (xlm_node id = 1; id < r->g->n_nodes && !split_weights; id++) {
+    const xlm_node_info *n = &r->g->nodes[id];
+    r->sends_last |= n->op == XLM_OP_SEND && n->phase == XLM_PHASE_BWD && n->stage <= 0;
+  }
+}
+
+static void weights_node(reorder *r, xlm_node id) {
+  if (r->sends_last && r->g->nodes[id].phase == XLM_PHASE_LAST) {
+    r->reductions[r->n_reductions++] = id;
+    return;
+  }
+  if (r->behind[id] > XLM_OVERLAP_PRODUCTS) release_all(r);
+  if (r->behind[id] <= XLM_OVERLAP_PRODUCTS || needs_waiting(r, id))
+    wait(r, id);
+  else
+    put(r, id);
+}
+
+static bool is_stored(const reorder *r, const xlm_node_info *n) { // a parameter from other ranks
+  return n->phase == XLM_PHASE_STEP && n->op == XLM_OP_ASSIGN && r->collective[r->g->values[n->in[1]].def];
+}
+
+static void visit(reorder *r, xlm_node id) {
+  const xlm_node_info *n = &r->g->nodes[id];
+  bool new_group = r->n && group_of(&r->g->nodes[r->order[r->n - 1]]) != group_of(n);
+  if (new_group) end_group(r);
+  if (!is_of_weights(n) && needs_waiting(r, id)) release_all(r);
+  if (is_of_weights(n)) {
+    weights_node(r, id);
+  } else if (is_stored(r, n)) {
+    wait(r, id);
+    if (r->n_waiting - r->first_waiting > XLM_OVERLAP_PRODUCTS) put(r, r->waiting[r->first_waiting++]);
+  } else {
+    put(r, id);
+    if (r->awaited[id]) release(r);
+  }
+}
+
+// ---- the whole ----
+
+static xlm_graph *emit(const reorder *r, xlm_arena *a) {
+  const xlm_graph *g = r->g;
+  xlm_graph *out = xlm_graph_like(g);
+  xlm_val *map = XLM_NEW_N(a, xlm_val, g->n_values);
+  for (uint32_t i = 0; i < r->n; i++) xlm_copy_node(out, g, r->order[i], map, map);
+  xlm_copy_list(out, &out->outputs, &g->outputs, map);
+  xlm_copy_list(out, &out->metrics, &g->metrics, map);
+  xlm_copy_list(out, &out->losses, &g->losses, map);
+  xlm_copy_updates(out, g, map);
+  return out;
+}
+
+xlm_graph *xlm_pass_overlap(const xlm_graph *g, xlm_arena *a, bool split_weights) {
+  uint32_t n = g->n_nodes;
+  reorder r = {.g = g,
+               .product = XLM_NEW_N(a, bool, n),
+               .collective = XLM_NEW_N(a, bool, n),
+               .feeds = XLM_NEW_N(a, bool, n),
+               .weights = XLM_NEW_N(a, bool, n),
+               .awaited = XLM_NEW_N(a, bool, n),
+               .behind = XLM_NEW_N(a, uint32_t, n),
+               .order = XLM_NEW_N(a, xlm_node, n),
+               .waiting = XLM_NEW_N(a, xlm_node, n),
+               .reductions = XLM_NEW_N(a, xlm_node, n)};
+  find_products(&r);
+  find_feeders(&r);
+  find_awaited(&r);
+  find_distances(&r);
+  find_last_send(&r, split_weights);
+  for (xlm_node id = 1; id < n; id++) // parameters and inputs first: they are in nobody's way
+    if (xlm_is_leaf(&g->nodes[id])) r.order[r.n++] = id;
+  for (xlm_node id = 1; id < n; id++)
+    if (!xlm_is_leaf(&g->nodes[id])) visit(&r, id);
+  end_group(&r);
+  return emit(&r, a);
+}

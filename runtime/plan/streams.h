@@ -1,0 +1,24 @@
+// Two streams: kernels and communication run side by side, each in the order of its segment, so that a rank
+// computes while it communicates. What one must not overtake stands in the plan: `after` of an instruction is
+// the last instruction of the other stream that must have ended before it begins. It follows from memory
+// alone: two instructions that touch the same bytes, one of them writing, run in the order of the plan.
+//
+// Segments do not overlap: both streams are empty when the next one begins.
+#ifndef XLM_PLAN_STREAMS_H
+#define XLM_PLAN_STREAMS_H
+
+#include "runtime/plan/plan.h"
+
+// The stream of an operation: collectives and messages are communication.
+xlm_stream xlm_stream_of(const char *op);
+
+// Fills after[i - s->first] for the instructions of one segment of a placed plan, as `after` of xlm_instr.
+// Scratch in `a`. The work grows with how far the streams run apart, not with the square of the segment.
+void xlm_streams_order(const xlm_rank_plan *r, const xlm_segment *s, xlm_arena *a, uint32_t *after);
+
+// Does the plan's `after` keep the order of everything that touches the same bytes? Otherwise *first and
+// *then are two instructions that could run at once.
+bool xlm_streams_check(const xlm_rank_plan *r, const xlm_segment *s, xlm_arena *a, uint32_t *first,
+                       uint32_t *then);
+
+#endif

@@ -60,8 +60,9 @@ static json_t *estimate(const xlm_plan_page *o) {
   const xlm_estimate *e = o->estimate;
   json_t *parts = json_array(), *optimizer = json_array();
   for (int i = 0; i < e->schedule->stages * e->schedule->chunks; i++)
-    json_array_append_new(parts, json_pack("{s:f, s:f, s:f, s:f}", "f", e->parts[i].f, "b", e->parts[i].b,
-                                           "w", e->parts[i].w, "send", e->parts[i].send));
+    json_array_append_new(parts,
+                          json_pack("{s:f, s:f, s:f, s:f, s:f}", "f", e->parts[i].f, "b", e->parts[i].b, "w",
+                                    e->parts[i].w, "send", e->parts[i].send, "last", e->parts[i].last));
   for (int s = 0; s < e->schedule->stages; s++) json_array_append_new(optimizer, json_real(e->optimizer[s]));
   return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "cluster", o->cluster->name,
                    "step_seconds", e->step, "serial_step_seconds", e->step_serial, "bubble", e->bubble,

@@ -1,0 +1,366 @@
+// Kernels and communication side by side: what runs at once never meets in memory, there is something to run
+// at once, gradients are reduced once and among the last backward, and none of it changes a bit.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compiler/pass/pass.h"
+#include "compiler/planner/verify_plan.h"
+#include "runtime/exec/courier.h"
+#include "runtime/exec/team.h"
+#include "runtime/plan/streams.h"
+#include "tests/train/train_util.h"
+
+static xlm_arena *arena;
+
+static int set_up(void **state) {
+  (void)state;
+  arena = xlm_arena_new(0);
+  return arena ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  xlm_arena_free(arena);
+  return 0;
+}
+
+static xlm_mesh mesh2(const char *a, int n, const char *b, int m) {
+  return (xlm_mesh){.n = 2, .axis = {a, b}, .size = {n, m}};
+}
+
+static xlm_plan *plan_of(const char *model, xlm_mesh mesh, int64_t microbatches, int zero,
+                         const char *schedule, int chunks) {
+  toy_options o = toy_defaults(model);
+  o.batch = 8 / microbatches;
+  o.microbatches = microbatches;
+  o.sets = "layers=4";
+  xlm_compile_options c = toy_compile_options(arena, &o);
+  c.mesh = mesh;
+  c.zero = zero;
+  c.schedule = schedule;
+  c.chunks = chunks;
+  return (xlm_plan *)(uintptr_t)toy_plan(arena, toy_source(arena, model), &c); // ours: tests break it
+}
+
+// ---- memory ----
+
+// Written to be obviously right: everything that could run at once, from the waits alone.
+static bool touches(const xlm_rank_plan *r, const xlm_instr *x,
+                    const xlm_instr *y) { // x writes, y reads or writes
+  for (int i = 0; i <= x->n_out; i++)
+    for (int k = 0; k <= y->n_in + y->n_out; k++) {
+      uint64_t a, an, b, bn;
+      if (i == x->n_out) {
+        a = r->area_begin[XLM_AREA_TEMP] + x->workspace_at, an = x->workspace;
+      } else {
+        const xlm_tensor *t = &r->tensors[x->out[i]];
+        a = r->area_begin[t->area] + t->offset, an = t->bytes;
+      }
+      if (k == y->n_in + y->n_out) {
+        b = r->area_begin[XLM_AREA_TEMP] + y->workspace_at, bn = y->workspace;
+      } else {
+        const xlm_tensor *t = &r->tensors[k < y->n_in ? y->in[k] : y->out[k - y->n_in]];
+        b = r->area_begin[t->area] + t->offset, bn = t->bytes;
+      }
+      if (an && bn && a < b + bn && b < a + an) return true;
+    }
+  return false;
+}
+
+static void check_segment(const xlm_rank_plan *r, const xlm_segment *s) {
+  uint32_t ended[XLM_STREAMS] = {0}; // of the other stream: all before this have ended
+  for (uint32_t i = s->first; i < s->first + s->n; i++) {
+    const xlm_instr *x = &r->instrs[i];
+    xlm_stream other = x->stream == XLM_STREAM_COMM ? XLM_STREAM_KERNELS : XLM_STREAM_COMM;
+    assert_true(!x->after ||
+                (x->after > s->first && x->after <= i && r->instrs[x->after - 1].stream == other));
+    if (x->after > ended[x->stream]) ended[x->stream] = x->after;
+    for (uint32_t k = s->first; k < i; k++) {
+      const xlm_instr *y = &r->instrs[k];
+      if (y->stream == x->stream || k < ended[x->stream]) continue;
+      if (touches(r, x, y) || touches(r, y, x))
+        fail_msg("instruction %u (%s) and %u (%s) may run at once", k, y->op, i, x->op);
+    }
+  }
+}
+
+static const struct {
+  const char *model;
+  xlm_mesh mesh;
+  int64_t microbatches;
+  int zero;
+  const char *schedule;
+  int chunks;
+} cases[] = {{"llama", {2, {"dp", "tp"}, {2, 2}}, 4, 0, "1f1b", 1},
+             {"llama", {2, {"pp", "dp"}, {2, 2}}, 4, 1, "interleaved", 2},
+             {"gpt2", {2, {"pp", "dp"}, {2, 2}}, 4, 3, "zb-h1", 1},
+             {"llama", {1, {"dp"}, {4}}, 1, 3, "1f1b", 1},
+             {"mixtral", {2, {"ep", "tp"}, {2, 2}}, 2, 0, "1f1b", 1},
+             {"deepseek", {2, {"dp", "ep"}, {2, 2}}, 2, 2, "1f1b", 1}};
+enum { CASES = sizeof cases / sizeof *cases };
+
+static xlm_plan *case_plan(int i) {
+  return plan_of(cases[i].model, cases[i].mesh, cases[i].microbatches, cases[i].zero, cases[i].schedule,
+                 cases[i].chunks);
+}
+
+static void nothing_meets_in_memory(void **state) {
+  (void)state;
+  for (int i = 0; i < CASES; i++) {
+    const xlm_plan *p = case_plan(i);
+    for (uint32_t c = 0; c < p->n_classes; c++)
+      for (uint32_t s = 0; s < p->classes[c]->n_segments; s++)
+        check_segment(p->classes[c], &p->classes[c]->segments[s]);
+  }
+}
+
+// Every wait that the plan has is needed: without it the plan is refused.
+static void a_missing_wait_is_found(void **state) {
+  (void)state;
+  xlm_plan *p = case_plan(0);
+  xlm_rank_plan *r = p->classes[0];
+  xlm_instr *instrs = (xlm_instr *)(uintptr_t)r->instrs;
+  int broken = 0;
+  for (uint32_t i = 0; i < r->n_instrs; i++) {
+    uint32_t after = instrs[i].after;
+    if (!after) continue;
+    instrs[i].after = 0;
+    xlm_plan_check check = xlm_plan_verify(p, arena);
+    assert_non_null(check.text);
+    if (!strstr(check.text, "does not wait for")) fail_msg("%s", check.text);
+    instrs[i].after = after;
+    broken++;
+  }
+  assert_true(broken > 20);
+  xlm_plan_check sound = xlm_plan_verify(p, arena);
+  assert_null(sound.text);
+}
+
+// ---- something to run at once ----
+
+// Communication beside which products run before anything waits for it.
+static int hidden(const xlm_plan *p, const char *op, xlm_segment_kind kind) {
+  const xlm_rank_plan *r = p->classes[0];
+  int n = 0;
+  for (uint32_t s = 0; s < r->n_segments; s++)
+    for (uint32_t i = r->segments[s].first; i < r->segments[s].first + r->segments[s].n; i++) {
+      if (r->segments[s].kind != kind || r->segments[s].rest || strcmp(r->instrs[i].op, op)) continue;
+      bool product = false;
+      for (uint32_t k = i + 1; k < r->segments[s].first + r->segments[s].n && r->instrs[k].after <= i; k++)
+        product |= r->instrs[k].model_flops > 0;
+      n += product;
+    }
+  return n;
+}
+
+static void there_is_something_beside(void **state) {
+  (void)state;
+  xlm_plan *tp = plan_of("llama", mesh2("dp", 1, "tp", 2), 1, 0, "1f1b", 1);
+  assert_true(hidden(tp, "reduce_scatter", XLM_SEG_B) >= 4); // weight gradients run beside them
+  xlm_plan *dp = plan_of("llama", mesh2("dp", 2, "tp", 1), 4, 0, "1f1b", 1);
+  assert_true(hidden(dp, "all_reduce", XLM_SEG_B) >= 20); // the backward goes on
+  xlm_plan *zero = plan_of("llama", mesh2("dp", 2, "tp", 1), 1, 3, "1f1b", 1);
+  assert_true(hidden(zero, "all_gather", XLM_SEG_F) >= 20); // the layer before is computed
+}
+
+// ---- once per step ----
+
+static bool is_gradient_reduction(const xlm_instr *in) {
+  return !strcmp(in->op, "all_reduce") || !strcmp(in->op, "reduce_scatter");
+}
+
+static int64_t count_reductions(const xlm_rank_plan *r, bool in_step) {
+  int64_t n = 0;
+  for (uint32_t s = 0; s < r->n_segments; s++)
+    for (uint32_t i = r->segments[s].first; i < r->segments[s].first + r->segments[s].n; i++) {
+      xlm_segment_kind k = r->segments[s].kind;
+      bool counts = in_step ? k == XLM_SEG_STEP : k == XLM_SEG_B || k == XLM_SEG_W;
+      if (counts && is_gradient_reduction(&r->instrs[i])) n += xlm_plan_runs(r, s);
+    }
+  return n;
+}
+
+static int64_t count_parameters(const xlm_rank_plan *r) {
+  int64_t n = 0;
+  for (uint32_t i = 0; i < r->n_states; i++) n += !strcmp(r->states[i].role, "parameter");
+  return n;
+}
+
+static void gradients_are_reduced_once(void **state) {
+  (void)state;
+  static const struct {
+    const char *schedule;
+    int pp, chunks;
+  } of[] = {{"1f1b", 1, 1}, {"1f1b", 2, 1}, {"interleaved", 2, 2}, {"zb-h1", 2, 1}, {"gpipe", 2, 1}};
+  for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+    for (int zero = 0; zero < 2; zero++) {
+      xlm_plan *p = plan_of("llama", mesh2("pp", of[i].pp, "dp", 2), 4, zero, of[i].schedule, of[i].chunks);
+      for (uint32_t c = 0; c < p->n_classes; c++) {
+        const xlm_rank_plan *r = p->classes[c];
+        assert_int_equal(count_reductions(r, false), count_parameters(r));
+        assert_true(count_reductions(r, true) <= 3); // loss and norms
+        int rests = 0;
+        for (uint32_t s = 0; s < r->n_segments; s++) rests += r->segments[s].rest;
+        assert_int_equal(rests, 1);
+      }
+    }
+}
+
+// The sum over ranks takes the place of the sum over microbatches: no second copy of all gradients.
+static void gradients_exist_once(void **state) {
+  (void)state;
+  const xlm_rank_plan *one = plan_of("llama", mesh2("dp", 1, "tp", 1), 4, 0, "1f1b", 1)->classes[0];
+  const xlm_rank_plan *two = plan_of("llama", mesh2("dp", 2, "tp", 1), 4, 0, "1f1b", 1)->classes[0];
+  uint64_t gradients = two->class_bytes[XLM_CLASS_GRADIENT];
+  assert_int_equal(one->class_bytes[XLM_CLASS_GRADIENT], gradients);
+  assert_true(two->class_bytes[XLM_CLASS_COMM] < gradients / 4);
+}
+
+// ---- the order of the pass ----
+
+static void positions(const xlm_graph *g, xlm_op_id op, const char *scope, xlm_node *first, xlm_node *last) {
+  *first = *last = 0;
+  for (xlm_node n = 1; n < g->n_nodes; n++)
+    if (g->nodes[n].op == op && !strcmp(g->nodes[n].scope, scope)) {
+      if (!*first) *first = n;
+      *last = n;
+    }
+}
+
+static const xlm_graph *dump(const char *model, xlm_mesh mesh, int zero, const char *pass) {
+  toy_options o = toy_defaults(model);
+  o.sets = "layers=4";
+  o.batch = 8;
+  xlm_compile_options c = toy_compile_options(arena, &o);
+  c.mesh = mesh;
+  c.zero = zero;
+  xlm_diags d;
+  const xlm_source *source = toy_source(arena, model);
+  xlm_diags_init(&d, arena, source);
+  const xlm_graph *g = NULL;
+  (void)xlm_compile(arena, source, &c, &d, pass, &g);
+  assert_non_null(g);
+  return g;
+}
+
+static void weights_are_gathered_before_the_layer(void **state) {
+  (void)state;
+  const xlm_graph *before = dump("llama", mesh2("dp", 2, "tp", 1), 3, "fuse"),
+                  *after = dump("llama", mesh2("dp", 2, "tp", 1), 3, "overlap");
+  xlm_node gather, attend, unused;
+  positions(before, XLM_OP_ALL_GATHER, "layers.1.mlp", &gather, &unused);
+  positions(before, XLM_OP_ATTEND, "layers.1.attention", &attend, &unused);
+  assert_true(gather > attend);
+  positions(after, XLM_OP_ALL_GATHER, "layers.1.mlp", &gather, &unused);
+  positions(after, XLM_OP_ATTEND, "layers.1.attention", &attend, &unused);
+  assert_true(gather < attend);
+  assert_int_equal(before->n_nodes, after->n_nodes); // the same nodes in another order
+  assert_int_equal(before->n_updates, after->n_updates);
+}
+
+// ---- the courier ----
+
+typedef struct delivery {
+  uint32_t got[64];
+  uint64_t n;
+} delivery;
+
+static void deliver(void *arg, uint32_t instr) {
+  delivery *d = arg;
+  d->got[d->n++ % 64] = instr;
+}
+
+static void the_courier_keeps_order(void **state) {
+  (void)state;
+  delivery d = {.n = 0};
+  xlm_courier *c;
+  xlm_error err;
+  assert_int_equal(xlm_courier_new(deliver, &d, 8, &c, &err), XLM_OK);
+  uint64_t tickets[8] = {0};
+  for (uint32_t i = 0; i < 20000; i++) {
+    xlm_courier_wait(c, tickets[i % 8]); // no more than there is room for
+    tickets[i % 8] = xlm_courier_post(c, i);
+    if (i % 97) continue;
+    xlm_courier_wait_all(c);
+    assert_int_equal(d.n, i + 1);
+    for (uint32_t k = 0; k < 64 && k <= i; k++) assert_int_equal(d.got[(i - k) % 64], i - k);
+  }
+  xlm_courier_wait_all(c);
+  assert_int_equal(d.n, 20000);
+  xlm_courier_free(c);
+  xlm_courier_free(NULL);
+}
+
+// ---- no bit changes ----
+
+static void *state_address(void *arg, uint32_t rank, uint32_t state) {
+  return xlm_exec_state(xlm_team_exec(arg, (int)rank), state);
+}
+
+static double train(const xlm_plan *p, const char *courier, double *norm) {
+  xlm_team *team;
+  xlm_store *store;
+  xlm_error err = {0};
+  assert_int_equal(setenv("XLM_COMM_THREAD", courier, 1), 0);
+  if (xlm_team_open(p, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &team, &err) != XLM_OK)
+    fail_msg("%s", err.text);
+  assert_int_equal(unsetenv("XLM_COMM_THREAD"), 0);
+  assert_int_equal(xlm_store_new(p, state_address, team, &store, &err), XLM_OK);
+  assert_int_equal(xlm_store_init(store, 7, true, NULL, &err), XLM_OK);
+  xlm_data *data;
+  assert_int_equal(xlm_data_synthetic(4000, 256, 5, &data, &err), XLM_OK);
+  xlm_data_part all = {data, 0, xlm_data_tokens(data)};
+  xlm_samples samples;
+  assert_int_equal(xlm_samples_open(all, p->seq, 3, "synthetic", &samples, &err), XLM_OK);
+  xlm_feed feeds[16];
+  void *args[16];
+  for (int i = 0; i < xlm_team_size(team); i++) {
+    assert_int_equal(xlm_feed_open(xlm_team_exec(team, i), &samples, false, &feeds[i], &err), XLM_OK);
+    args[i] = &feeds[i];
+  }
+  double loss = 0;
+  for (int64_t s = 0; s < 4; s++) {
+    for (int i = 0; i < xlm_team_size(team); i++) feeds[i].step = s, feeds[i].lr = 1e-3;
+    xlm_step_env env = {.seed = 7, .step = s, .first_row = s * p->batch * p->microbatches};
+    if (xlm_team_step(team, env, xlm_feed_step, args, &err) != XLM_OK) fail_msg("%s", err.text);
+  }
+  int i;
+  uint32_t o;
+  assert_true(xlm_team_output(team, "loss", &i, &o));
+  loss = *(const float *)xlm_exec_output(xlm_team_exec(team, i), o);
+  assert_true(xlm_team_output(team, "grad_norm", &i, &o));
+  *norm = *(const float *)xlm_exec_output(xlm_team_exec(team, i), o);
+  for (int k = 0; k < xlm_team_size(team); k++) xlm_feed_close(&feeds[k]);
+  xlm_data_close(data);
+  xlm_store_free(store);
+  xlm_team_close(team);
+  return loss;
+}
+
+static void the_second_thread_changes_no_bit(void **state) {
+  (void)state;
+  for (int i = 0; i < CASES; i++) {
+    const xlm_plan *p = case_plan(i);
+    double norm, other;
+    double alone = train(p, "never", &norm), beside = train(p, "always", &other);
+    assert_true(alone == beside && norm == other);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(nothing_meets_in_memory, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_missing_wait_is_found, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(there_is_something_beside, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(gradients_are_reduced_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(gradients_exist_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(weights_are_gathered_before_the_layer, set_up, tear_down),
+      cmocka_unit_test(the_courier_keeps_order),
+      cmocka_unit_test_setup_teardown(the_second_thread_changes_no_bit, set_up, tear_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

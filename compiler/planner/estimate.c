@@ -4,22 +4,35 @@
 
 // ---- one segment ----
 
-xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
-                                      const xlm_segment *g, xlm_arena *a) {
+// at: [g->n], when each instruction runs.
+static xlm_segment_cost run_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
+                                    const xlm_segment *g, xlm_slot_time *at) {
   xlm_segment_cost out = {0};
-  double *ended = XLM_NEW_N(a, double, g->n), free_at[XLM_STREAMS] = {0};
+  double free_at[XLM_STREAMS] = {0};
   for (uint32_t i = 0; i < g->n; i++) {
     const xlm_instr *in = &r->instrs[g->first + i];
     bool communicates;
     double seconds = xlm_estimate_instr(c, p, r, in, &communicates), start = free_at[in->stream];
     *(communicates ? &out.communication : &out.compute) += seconds;
     out.message += xlm_estimate_message(c, p, r, in);
-    if (in->after && ended[in->after - 1 - g->first] > start) start = ended[in->after - 1 - g->first];
-    free_at[in->stream] = ended[i] = start + seconds;
+    if (in->after && at[in->after - 1 - g->first].end > start) start = at[in->after - 1 - g->first].end;
+    at[i] = (xlm_slot_time){start, free_at[in->stream] = start + seconds};
   }
   for (int k = 0; k < XLM_STREAMS; k++)
     if (free_at[k] > out.total) out.total = free_at[k];
   return out;
+}
+
+xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
+                                      const xlm_segment *g, xlm_arena *a) {
+  return run_segment(c, p, r, g, XLM_NEW_N(a, xlm_slot_time, g->n));
+}
+
+xlm_slot_time *xlm_estimate_instrs(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
+                                   const xlm_segment *g, xlm_arena *a) {
+  xlm_slot_time *at = XLM_NEW_N(a, xlm_slot_time, g->n);
+  (void)run_segment(c, p, r, g, at);
+  return at;
 }
 
 // ---- the schedule, as the plan has it ----

@@ -25,6 +25,10 @@ double xlm_estimate_message(const xlm_cluster *c, const xlm_plan *p, const xlm_r
 xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                                       const xlm_segment *s, xlm_arena *a);
 
+// The same, instruction by instruction: [s->n] seconds from the begin of the segment, in `a`.
+xlm_slot_time *xlm_estimate_instrs(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
+                                   const xlm_segment *s, xlm_arena *a);
+
 // The share of a packed tensor's rows that is in use when every expert gets equally many; 1 for all other
 // tensors.
 double xlm_estimate_fill(const xlm_rank_plan *r, uint32_t tensor);

@@ -1,15 +1,18 @@
-// The planned step as a trace: the times that the estimate's schedule gives, with the messages between
-// neighbouring parts.
+// The planned step as a trace: the times that the estimate's schedule gives, inside them those of its two
+// streams, and the messages between neighbouring parts.
 #include "compiler/report/trace.h"
 
 #include "runtime/plan/mesh.h"
 
 typedef struct tracer {
   const xlm_plan *p;
+  const xlm_cluster *c;
   const xlm_estimate *e;
   xlm_text *t;
   const xlm_rank_plan **stage; // one class of each
-  xlm_slot_time *ran[2];       // F and B: [part * microbatches + microbatch]
+  xlm_slot_time **ops;         // of the stage in hand, by segment; NULL: not yet wanted
+  bool with_ops;
+  xlm_slot_time *ran[2]; // F and B: [part * microbatches + microbatch]
   int64_t messages;
 } tracer;
 
@@ -17,45 +20,91 @@ static int64_t rank_of(const tracer *w, int stage) {
   return xlm_mesh_rank(&w->p->mesh, w->stage[stage]->coord);
 }
 
+static void tracks(tracer *w, int stage) {
+  xlm_trace_track(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), XLM_STREAM_KERNELS, stage);
+  if (w->with_ops && w->p->n_ranks > 1)
+    xlm_trace_track(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), XLM_STREAM_COMM, stage);
+}
+
+static void ops(tracer *w, int stage, uint32_t segment, double start) {
+  const xlm_rank_plan *r = w->stage[stage];
+  const xlm_segment *g = &r->segments[segment];
+  if (!w->ops[segment]) w->ops[segment] = xlm_estimate_instrs(w->c, w->p, r, g, w->t->arena);
+  for (uint32_t i = 0; i < g->n; i++) {
+    const xlm_slot_time *at = &w->ops[segment][i];
+    const xlm_instr *in = &r->instrs[g->first + i];
+    xlm_trace_instr(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), in->stream, in, start + at->start,
+                    start + at->end);
+  }
+}
+
 static void slices(tracer *w, int stage, double pipeline_end) {
   const xlm_rank_plan *r = w->stage[stage];
   const xlm_schedule_plan *s = w->e->schedule;
+  w->ops = XLM_NEW_N(w->t->arena, xlm_slot_time *, r->n_segments);
   for (uint32_t i = 0; i < r->n_schedule; i++) {
-    const xlm_segment *g = &r->segments[r->schedule[i].segment];
+    uint32_t segment = r->schedule[i].segment;
+    const xlm_segment *g = &r->segments[segment];
     xlm_slot_time at = w->e->times[stage][i];
     if (g->kind == XLM_SEG_STEP) at = (xlm_slot_time){pipeline_end, pipeline_end + w->e->optimizer[stage]};
     if (g->kind <= XLM_SEG_B)
       w->ran[g->kind][(g->chunk * s->stages + stage) * s->microbatches + r->schedule[i].microbatch] = at;
     xlm_trace_slice(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), g, r->schedule[i].microbatch, s->chunks,
                     at.start, at.end);
+    if (w->with_ops) ops(w, stage, segment, at.start);
   }
+}
+
+static void message(tracer *w, int from, double sent, int to, double received) {
+  xlm_trace_message(w->t, XLM_TRACE_PLANNED, w->messages++,
+                    (xlm_trace_point){rank_of(w, from), XLM_STREAM_KERNELS, sent - 1e-9},
+                    (xlm_trace_point){rank_of(w, to), XLM_STREAM_KERNELS, received});
 }
 
 static void messages(tracer *w, int part) { // between `part` and the next, there and back
   const xlm_schedule_plan *s = w->e->schedule;
-  int64_t low = rank_of(w, part % s->stages), high = rank_of(w, (part + 1) % s->stages);
+  int low = part % s->stages, high = (part + 1) % s->stages;
   for (int64_t m = 0; m < s->microbatches; m++) {
     xlm_slot_time *f = &w->ran[XLM_SEG_F][part * s->microbatches + m],
                   *b = &w->ran[XLM_SEG_B][part * s->microbatches + m];
-    xlm_trace_message(w->t, XLM_TRACE_PLANNED, w->messages++, low, f->end, high, f[s->microbatches].start);
-    xlm_trace_message(w->t, XLM_TRACE_PLANNED, w->messages++, high, b[s->microbatches].end, low, b->start);
+    message(w, low, f->end, high, f[s->microbatches].start);
+    message(w, high, b[s->microbatches].end, low, b->start);
   }
 }
 
-void xlm_report_trace(const xlm_plan *p, const xlm_estimate *e, xlm_text *out) {
+static uint64_t count_ops(const tracer *w, int stages) {
+  uint64_t n = 0;
+  for (int st = 0; st < stages; st++)
+    for (uint32_t i = 0; i < w->stage[st]->n_schedule; i++)
+      n += w->stage[st]->segments[w->stage[st]->schedule[i].segment].n;
+  return n;
+}
+
+static double end_of_pipeline(const xlm_estimate *e) {
+  double end = 0;
+  for (int st = 0; st < e->schedule->stages; st++)
+    for (uint32_t i = 0; i < e->schedule->stage[st].n; i++)
+      if (e->times[st][i].end > end) end = e->times[st][i].end;
+  return end;
+}
+
+void xlm_report_trace_events(const xlm_plan *p, const xlm_cluster *c, const xlm_estimate *e, xlm_text *out) {
   const xlm_schedule_plan *s = e->schedule;
   int parts = s->stages * s->chunks;
-  tracer w = {.p = p, .e = e, .t = out, .stage = XLM_NEW_N(out->arena, const xlm_rank_plan *, s->stages)};
+  tracer w = {
+      .p = p, .c = c, .e = e, .t = out, .stage = XLM_NEW_N(out->arena, const xlm_rank_plan *, s->stages)};
   for (int k = 0; k < 2; k++) w.ran[k] = XLM_NEW_N(out->arena, xlm_slot_time, parts * s->microbatches);
-  for (uint32_t c = p->n_classes; c-- > 0;)
-    w.stage[p->classes[c]->stage] = p->classes[c]; // the first of each
-  double end = 0;
-  for (int st = 0; st < s->stages; st++)
-    for (uint32_t i = 0; i < s->stage[st].n; i++)
-      if (e->times[st][i].end > end) end = e->times[st][i].end;
-  xlm_trace_open(out, XLM_TRACE_PLANNED, p->model);
-  for (int st = 0; st < s->stages; st++) xlm_trace_track(out, XLM_TRACE_PLANNED, rank_of(&w, st), st);
-  for (int st = 0; st < s->stages; st++) slices(&w, st, end);
+  for (uint32_t k = p->n_classes; k-- > 0;)
+    w.stage[p->classes[k]->stage] = p->classes[k]; // the first of each
+  w.with_ops = count_ops(&w, s->stages) <= XLM_REPORT_TRACE_OPS;
+  xlm_trace_process(out, XLM_TRACE_PLANNED, p->model);
+  for (int st = 0; st < s->stages; st++) tracks(&w, st);
+  for (int st = 0; st < s->stages; st++) slices(&w, st, end_of_pipeline(e));
   for (int part = 0; part + 1 < parts && s->stages > 1; part++) messages(&w, part);
+}
+
+void xlm_report_trace(const xlm_plan *p, const xlm_cluster *c, const xlm_estimate *e, xlm_text *out) {
+  xlm_trace_open(out);
+  xlm_report_trace_events(p, c, e, out);
   xlm_trace_close(out);
 }

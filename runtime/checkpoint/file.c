@@ -44,6 +44,36 @@ xlm_status xlm_file_write(const char *path, const void *data, size_t n, uint64_t
   return xlm_out_close(&f, xlm_out_write(&f, data, n, err), hash, NULL, err);
 }
 
+static xlm_status partial_of(const char *path, char partial[4096], xlm_error *err) {
+  struct stat st;
+  if (!stat(path, &st) && S_ISDIR(st.st_mode))
+    return xlm_fail(err, XLM_USER, "cannot create '%s': it is a folder", path);
+  if (snprintf(partial, 4096, "%s.partial", path) < 4096) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "the path '%.60s...' is too long", path);
+}
+
+xlm_status xlm_file_can_replace(const char *path, xlm_error *err) {
+  char partial[4096];
+  XLM_TRY(partial_of(path, partial, err));
+  char *slash = strrchr(partial, '/');
+  if (slash && slash != partial) {
+    *slash = 0;
+    XLM_TRY(xlm_file_make_folders(partial, err));
+    *slash = '/';
+  }
+  XLM_TRY(xlm_file_write(partial, "", 0, NULL, err));
+  unlink(partial);
+  return XLM_OK;
+}
+
+xlm_status xlm_file_replace(const char *path, const void *data, size_t n, xlm_error *err) {
+  char partial[4096];
+  XLM_TRY(partial_of(path, partial, err));
+  XLM_TRY(xlm_file_write(partial, data, n, NULL, err));
+  if (!rename(partial, path)) return XLM_OK;
+  return xlm_fail(err, XLM_ENV, "cannot rename '%s' to '%s': %s", partial, path, strerror(errno));
+}
+
 xlm_status xlm_file_sync_folder(const char *path, xlm_error *err) {
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   bool ok = fd >= 0 && (!fsync(fd) || errno == EINVAL); // some file systems cannot sync a folder

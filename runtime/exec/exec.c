@@ -40,6 +40,7 @@ struct xlm_exec {
   xlm_comm *comm;
   xlm_courier *courier; // NULL: nothing is posted
   double *seconds;
+  xlm_record *record;
   int16_t chunk;   // of the segment that runs or is fed
   char where[256]; // see announce
   bool poison;
@@ -62,6 +63,9 @@ uint64_t xlm_exec_table_bytes(const xlm_exec *e) {
 }
 void xlm_exec_profile(xlm_exec *e, double *seconds) {
   e->seconds = seconds;
+}
+void xlm_exec_record(xlm_exec *e, xlm_record *r) {
+  e->record = r;
 }
 void xlm_exec_poison(xlm_exec *e, bool on) {
   e->poison = on;
@@ -267,8 +271,11 @@ static void run_instr(xlm_exec *e, uint32_t i) {
   bound *b = &e->bound[i];
   if (b->communicates) announce(e, b);
   double start = e->seconds ? now() : 0;
+  int64_t begin = e->record ? xlm_record_now() : 0;
   b->kernel->run(&b->call);
   if (e->seconds) e->seconds[i] += now() - start;
+  if (e->record)
+    xlm_record_note(&e->record->instrs[b->posted ? XLM_STREAM_COMM : XLM_STREAM_KERNELS], i, begin);
 }
 
 static void deliver(void *arg, uint32_t instr) {
@@ -318,7 +325,9 @@ xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, voi
     e->env.first_row = env.first_row + run->microbatch * e->plan->batch;
     e->chunk = s->chunk;
     if (feeds && feed) XLM_TRY(feed(feed_arg, e, run->microbatch, run->slot, err));
+    int64_t begin = e->record ? xlm_record_now() : 0;
     XLM_TRY(run_segment(e, run->segment, run->slot, err));
+    if (e->record) xlm_record_note(&e->record->runs, i, begin);
   }
   return XLM_OK;
 }

@@ -7,6 +7,7 @@
 #define XLM_EXEC_EXEC_H
 
 #include "runtime/device/kernel.h"
+#include "runtime/exec/record.h"
 #include "runtime/plan/plan.h"
 
 typedef struct xlm_exec xlm_exec;
@@ -56,6 +57,9 @@ xlm_bad_tensor xlm_exec_first_bad(xlm_exec *e, xlm_step_env env);
 // Per-instruction wall seconds, summed while on; index as in the rank plan's instrs. NULL turns it off.
 // Caller's memory.
 void xlm_exec_profile(xlm_exec *e, double *seconds);
+
+// Notes every run of a segment and every instruction of training steps while on; NULL turns it off.
+void xlm_exec_record(xlm_exec *e, xlm_record *r);
 
 // Memory errors of kernels show: fills dead memory with NaN between instructions (tests).
 void xlm_exec_poison(xlm_exec *e, bool on);

@@ -161,6 +161,18 @@ xlm_status xlm_team_share(xlm_team *t, const void *mine, size_t bytes, void *all
   return s;
 }
 
+xlm_status xlm_team_hand(xlm_team *t, int from, void *data, size_t bytes, xlm_error *err) {
+  xlm_comm *c = xlm_team_peers(t);
+  int me = xlm_team_process(t);
+  if (!c || from == 0 || (me && me != from)) return XLM_OK;
+  uint64_t sent[XLM_MAX_AXES];
+  memcpy(sent, c->bytes_sent, sizeof sent);
+  xlm_status s = me ? c->backend->send(c, 0, 0, data, bytes) : c->backend->recv(c, from, 0, data, bytes);
+  memcpy(c->bytes_sent, sent, sizeof sent);
+  if (s != XLM_OK) *err = c->err;
+  return s;
+}
+
 void xlm_team_places(const xlm_team *t, char *out, size_t room) {
   size_t n = 0;
   *out = 0;

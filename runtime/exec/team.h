@@ -37,6 +37,9 @@ xlm_comm *xlm_team_peers(const xlm_team *t);
 // as bytes sent, which are those of the plan.
 xlm_status xlm_team_share(xlm_team *t, const void *mine, size_t bytes, void *all,
                           xlm_error *err) XLM_MUST_CHECK;
+// Process `from` sends process 0 its `bytes` bytes at `data`; they arrive there at `data`. Nothing to do for
+// all others. Not counted as bytes sent.
+xlm_status xlm_team_hand(xlm_team *t, int from, void *data, size_t bytes, xlm_error *err) XLM_MUST_CHECK;
 // What this process does besides steps, for whoever waits for it; text must live on.
 void xlm_team_at(xlm_team *t, const char *what);
 // Ends the run on all ranks: this process cannot go on.

@@ -137,7 +137,7 @@ static void measure_speed(loop *l) { // over the present interval
   l->p.memory_bytes = memory_in_use();
 }
 
-static void start_interval(loop *l) { // evaluation and saving do not count as training time
+static void start_interval(loop *l) { // evaluating, saving and writing a trace do not count
   l->mark = now();
   l->mark_step = l->step;
 }
@@ -164,6 +164,7 @@ static xlm_status evaluate(loop *l, xlm_error *err) {
 // A signal may come at any moment: it counts for the step at whose end process 0 has seen it, once.
 static xlm_status one_step(loop *l, xlm_error *err) {
   l->lr = xlm_schedule_rate(&l->o->schedule, l->step);
+  XLM_TRY(xlm_tracer_before(l->o->tracer, l->step + 1, err));
   XLM_TRY(xlm_feeds_step(&l->feed, l->o->info.seed, l->step, l->lr, err));
   l->step++;
   l->told = l->o->stop && *l->o->stop;
@@ -176,14 +177,16 @@ static xlm_status after_step(loop *l, xlm_error *err) {
   bool last = is_last(l), logs = last || l->step == 1 || is_due(l, l->o->log_interval);
   bool evaluates = l->o->valid && (is_due(l, l->o->eval_interval) || (last && l->o->eval_interval > 0));
   bool saves = last || is_due(l, l->o->save_interval);
+  bool traces = xlm_tracer_recording(l->o->tracer);
   measure_speed(l);
   report(l, logs ? XLM_LOOP_LOGGED : XLM_LOOP_STEP, NULL);
+  XLM_TRY(xlm_tracer_after(l->o->tracer, err));
   if (evaluates) XLM_TRY(evaluate(l, err));
   if (logs && l->o->curve) xlm_series_add(&l->o->curve->train, l->step, l->p.m.loss);
   if ((logs || evaluates) && l->leads && l->o->metrics >= 0)
     XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
   if (saves) XLM_TRY(save(l, err));
-  if (logs || evaluates || saves) start_interval(l);
+  if (logs || evaluates || saves || traces) start_interval(l);
   return XLM_OK;
 }
 
@@ -193,7 +196,7 @@ static xlm_status run(loop *l, xlm_error *err) {
     XLM_TRY(one_step(l, err));
     XLM_TRY(after_step(l, err));
   }
-  return XLM_OK;
+  return xlm_tracer_finish(l->o->tracer, err);
 }
 
 static xlm_status open_loop(loop *l, xlm_error *err) {

@@ -12,6 +12,7 @@
 #include "runtime/train/curve.h"
 #include "runtime/train/progress.h"
 #include "runtime/train/schedule.h"
+#include "runtime/train/tracer.h"
 
 typedef enum xlm_loop_event { // what a report is about
   XLM_LOOP_STEP,              // a step is done
@@ -33,6 +34,7 @@ typedef struct xlm_loop_options {
   xlm_curve *curve;
   xlm_checkpoint_info info;          // seed, model text, settings; the loop fills in the position
   double peak_flops;                 // of the machine, for MFU; 0 = unknown
+  xlm_tracer *tracer;                // the caller's; NULL = no trace
   const volatile sig_atomic_t *stop; // becomes non-zero: finish the step, save, return
   void (*report)(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path);
   void *report_arg;

@@ -264,6 +264,15 @@ static void balanced_experts_are_counted(void **state) {
 
 // ---- views ----
 
+static size_t ops_of(const xlm_plan *p, int stage) { // in a step of one rank of the stage
+  size_t n = 0;
+  uint32_t c = 0;
+  while (p->classes[c]->stage != stage) c++;
+  for (uint32_t i = 0; i < p->classes[c]->n_schedule; i++)
+    n += p->classes[c]->segments[p->classes[c]->schedule[i].segment].n;
+  return n;
+}
+
 static void traces_are_sound(void **state) {
   xlm_arena *a = arena_of(state);
   xlm_cluster c = cluster(a);
@@ -271,22 +280,24 @@ static void traces_are_sound(void **state) {
   const xlm_plan *p = plan_of(a, "llama", (asked){.mesh = m, .batch = 2, .microbatches = 4});
   xlm_estimate e = xlm_estimate_plan(p, &c, a);
   xlm_text t = xlm_text_new(a);
-  xlm_report_trace(p, &e, &t);
+  xlm_report_trace(p, &c, &e, &t);
   json_t *top = json_loadb(t.data, t.n, 0, NULL);
   assert_non_null(top);
   json_t *events = json_object_get(top, "traceEvents"), *ev;
-  size_t i, slices = 0, arrows = 0;
+  size_t i, slices = 0, ops = 0, arrows = 0;
   double last = 0;
   json_array_foreach(events, i, ev) {
     const char *phase = json_string_value(json_object_get(ev, "ph"));
     arrows += *phase == 's';
     if (*phase != 'X') continue;
-    slices++;
+    bool op = !strcmp(json_string_value(json_object_get(ev, "cat")), "op");
+    *(op ? &ops : &slices) += 1;
     double end = json_number_value(json_object_get(ev, "ts")) + json_number_value(json_object_get(ev, "dur"));
     if (end > last) last = end;
   }
   assert_int_equal(slices, 2 * (2 * 4 + 1)); // F and B of every microbatch, and the step, of both stages
   assert_int_equal(arrows, 2 * 4);
+  assert_int_equal(ops, ops_of(p, 0) + ops_of(p, 1));
   assert_true(fabs(last - e.step * 1e6) < 1e-3 * last);
   json_decref(top);
 }

@@ -106,7 +106,8 @@ static world *new_world(const char *dir, int64_t steps) {
   w->arena = xlm_arena_new(0);
   assert_true(XLM_ARENA_TRY(w->arena));
   plan_model(w);
-  if (xlm_team_open(w->plan, xlm_backend_cpu(), 2, XLM_LAUNCH_LOCAL, 0, &w->team, &err)) fail_msg("%s", err.text);
+  if (xlm_team_open(w->plan, xlm_backend_cpu(), 2, XLM_LAUNCH_LOCAL, 0, &w->team, &err))
+    fail_msg("%s", err.text);
   assert_int_equal(xlm_store_new(w->plan, xlm_team_state, w->team, &w->store, &err), XLM_OK);
   assert_int_equal(xlm_store_init(w->store, 7, true, NULL, &err), XLM_OK);
   assert_int_equal(xlm_data_synthetic(20000, 16, 3, &w->data, &err), XLM_OK);
@@ -168,6 +169,22 @@ static void test_learns(void **state) {
   assert_true(r.val_loss > 0.5 && r.val_loss < 0.9);
   if (COUNTS) assert_int_equal(w->last_count - w->first_count, 0);
   close(w->options.metrics);
+  free_world(w);
+}
+
+// While steps are recorded nothing is allocated either; only writing the file takes memory.
+static void test_traces(void **state) {
+  (void)state;
+  world *w = new_world(NULL, 6);
+  xlm_error err = {0};
+  xlm_tracer_options o = {.path = in_root("folder/trace.json"), .first = 3, .last = 9};
+  if (xlm_tracer_open(w->team, &o, &w->options.tracer, &err)) fail_msg("%s", err.text);
+  assert_int_equal(access(in_root("folder"), F_OK), 0);
+  run(w);
+  if (COUNTS) assert_int_equal(w->last_count - w->first_count, 0);
+  assert_true(xlm_tracer_written(w->options.tracer));
+  assert_int_equal(access(o.path, F_OK), 0);
+  xlm_tracer_close(w->options.tracer);
   free_world(w);
 }
 
@@ -238,7 +255,7 @@ static int remove_root(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns), cmocka_unit_test(test_resume),
-                                     cmocka_unit_test(test_diverges)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns), cmocka_unit_test(test_traces),
+                                     cmocka_unit_test(test_resume), cmocka_unit_test(test_diverges)};
   return cmocka_run_group_tests(tests, make_root, remove_root);
 }

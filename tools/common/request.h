@@ -4,6 +4,7 @@
 #define XLM_TOOLS_REQUEST_H
 
 #include "compiler/front/ast.h"
+#include "compiler/planner/cluster.h"
 #include "compiler/planner/compile.h"
 #include "tools/common/settings.h"
 
@@ -27,6 +28,10 @@ xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model_batch, int
 // this process, shared by the ranks of the mesh; whoever runs one rank per process sets options.threads anew.
 xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,
                                int64_t batch, xlm_compile_options *out, xlm_error *err) XLM_MUST_CHECK;
+
+// The cluster of this name (clusters/NAME.yaml) or in this file.
+xlm_status xlm_request_cluster(xlm_arena *a, const char *model_path, const char *name, xlm_cluster *out,
+                               xlm_error *err) XLM_MUST_CHECK;
 
 // An existing file that `path`, which does not exist, was probably meant to be; NULL when none is near.
 const char *xlm_near_file(xlm_arena *a, const char *path);

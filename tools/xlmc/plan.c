@@ -1,17 +1,14 @@
 // xlmc plan: the complete plan, as a page, as data (docs/plan.md, docs/estimates.md) or as a trace; with
 // --auto the search for one.
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "compiler/planner/search.h"
 #include "compiler/planner/verify_plan.h"
 #include "compiler/report/html.h"
 #include "compiler/report/plan_page.h"
 #include "compiler/report/trace.h"
-#include "runtime/base/map.h"
 #include "runtime/device/kernel.h"
 #include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
@@ -41,30 +38,9 @@ typedef struct planning {
 
 // ---- the cluster ----
 
-// `h100`: clusters/h100.yaml, here or beside the folder of the model.
-static const char *cluster_path(const xlmc_job *j, const char *name) {
-  if (!access(name, R_OK) || strchr(name, '/')) return name;
-  const char *slash = strrchr(j->source->path, '/'), *dot = strrchr(name, '.') ? "" : ".yaml";
-  const char *here = xlm_arena_printf(j->arena, "clusters/%s%s", name, dot);
-  if (!access(here, R_OK)) return here;
-  int n = slash ? (int)(slash - j->source->path) : 1;
-  const char *beside =
-      xlm_arena_printf(j->arena, "%.*s/../clusters/%s%s", n, slash ? j->source->path : ".", name, dot);
-  return access(beside, R_OK) ? name : beside;
-}
-
 static xlm_status read_cluster(planning *w, const char *name) {
-  xlm_map m;
-  const char *path = cluster_path(w->j, name);
-  if (access(path, R_OK))
-    return xlm_fail(&w->j->err, XLM_USER,
-                    "--cluster: cannot read `%s`: %s; clusters/ has h100, h200, a100, b200 and cpu", path,
-                    strerror(errno));
-  XLM_TRY(xlm_map_open(path, &m, &w->j->err));
-  xlm_status s = xlm_cluster_read(w->j->arena, path, (const char *)m.data, m.n, &w->cluster_data, &w->j->err);
-  xlm_map_close(&m);
   w->cluster = &w->cluster_data;
-  return s;
+  return xlm_request_cluster(w->j->arena, w->j->source->path, name, &w->cluster_data, &w->j->err);
 }
 
 // The memory of a rank: as said; of the cluster's device; of this machine, for one rank.
@@ -140,7 +116,7 @@ static int write_trace(planning *w) {
   if (!w->j->flags.trace) return XLMC_OK;
   xlm_text t = xlm_text_new(w->j->arena);
   const char *output = w->j->flags.output;
-  xlm_report_trace(w->c.plan, &w->estimate, &t);
+  xlm_report_trace(w->c.plan, w->cluster, &w->estimate, &t);
   w->j->flags.output = w->j->flags.trace;
   int code = xlmc_print(w->j, t.data, t.n);
   w->j->flags.output = output;

@@ -10,6 +10,7 @@
 #include "runtime/data/data.h"
 #include "runtime/train/feed.h"
 #include "tools/xlmrun/corpus.h"
+#include "tools/xlmrun/trace.h"
 
 static const char usage[] = "usage: xlmrun bench MODEL.xlm [flags]";
 
@@ -87,9 +88,10 @@ static void show_profile(session *s, const double *seconds, int64_t steps, doubl
 }
 
 static xlm_status one_step(session *s, xlm_feeds *feeds, int64_t *step) {
+  XLM_TRY(xlm_tracer_before(s->tracer, *step + 1, &s->err));
   XLM_TRY(xlm_feeds_step(feeds, s->options.seed, *step, 1e-5, &s->err));
   ++*step;
-  return XLM_OK;
+  return xlm_tracer_after(s->tracer, &s->err);
 }
 
 static void show_speed(session *s, double mean, double best, double peak) {
@@ -113,6 +115,7 @@ static xlm_status measure(session *s, xlm_feeds *feeds) {
   double best = INFINITY, peak, *seconds = XLM_NEW_N(s->arena, double, xlm_exec_rank_plan(first)->n_instrs);
   uint64_t before[XLM_MAX_AXES] = {0};
   bool profile = xlm_setting_bool(s->settings, XLM_SET_profile);
+  XLM_TRY(session_open_trace(s, warmup + steps));
   XLM_TRY(session_peak_flops(s, &peak));
   for (int64_t i = 0; i < warmup; i++) XLM_TRY(one_step(s, feeds, &step));
   if (xlm_team_comm(s->team, 0)) memcpy(before, xlm_team_comm(s->team, 0)->bytes_sent, sizeof before);
@@ -127,6 +130,8 @@ static xlm_status measure(session *s, xlm_feeds *feeds) {
   show_speed(s, total / (double)steps, best, peak);
   show_traffic(s, before, steps);
   if (profile) show_profile(s, seconds, steps, total);
+  XLM_TRY(xlm_tracer_finish(s->tracer, &s->err));
+  session_show_trace(s);
   return XLM_OK;
 }
 

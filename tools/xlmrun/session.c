@@ -305,6 +305,7 @@ static int close_session(session *s, xlm_status status) {
   bool connected = s->team != NULL;
   fflush(stdout);
   watchdog_stop(s->watchdog);
+  xlm_tracer_close(s->tracer);
   xlm_store_free(s->store);
   xlm_team_close(s->team);
   xlm_checkpoint_close(s->checkpoint);

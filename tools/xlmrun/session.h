@@ -5,6 +5,7 @@
 #include "compiler/planner/compile.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/exec/team.h"
+#include "runtime/train/tracer.h"
 #include "tools/common/settings.h"
 
 enum { EXIT_USER = 1, EXIT_ENVIRONMENT = 2, EXIT_DOES_NOT_FIT = 3 };
@@ -19,6 +20,7 @@ typedef struct session {
   const xlm_plan *plan;
   xlm_team *team;
   struct watchdog *watchdog;
+  xlm_tracer *tracer; // NULL: no trace
   xlm_store *store;
   bool mpi;      // one rank per process
   bool silent;   // not rank 0's process: another one speaks

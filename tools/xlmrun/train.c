@@ -11,6 +11,7 @@
 #include "runtime/checkpoint/file.h"
 #include "runtime/train/loop.h"
 #include "tools/xlmrun/corpus.h"
+#include "tools/xlmrun/trace.h"
 
 static const char usage[] = "usage: xlmrun train MODEL.xlm --data FILE... [flags]\n"
                             "       xlmrun train --resume [DIR] [flags]";
@@ -89,7 +90,7 @@ static void catch_signals(void) {
 
 static bool is_run_setting(int i) { // what makes a run the same run
   return strchr(xlm_setting_table[i].tools, 't') && i != XLM_SET_resume && i != XLM_SET_overwrite &&
-         i != XLM_SET_model;
+         i != XLM_SET_model && i != XLM_SET_trace && i != XLM_SET_trace_steps && i != XLM_SET_cluster;
 }
 
 static const char *joined(session *s, const xlm_setting_value *v) {
@@ -223,6 +224,7 @@ static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_r
     printf("stopped at step %" PRId64 "; go on with: xlmrun train --resume %s\n", r->step, o->output_dir);
   printf("checkpoint %s\nmetrics    %s\nloss curve %s\n", *r->checkpoint ? r->checkpoint : o->output_dir,
          metrics, curve);
+  session_show_trace(s);
   return XLM_OK;
 }
 
@@ -244,6 +246,8 @@ static xlm_status run(session *s, corpus *c) {
   set_intervals(s, c, &o);
   o.first_step = s->checkpoint ? s->checkpoint->info.step : 0;
   fill_info(s, &o.info);
+  XLM_TRY(session_open_trace(s, o.max_steps - o.first_step));
+  o.tracer = s->tracer;
   XLM_TRY(prepare_output(s, dir));
   XLM_TRY(session_fill(s, false));
   if (leads) XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &s->err));

@@ -1,0 +1,38 @@
+// What a rank did and when, noted for a trace: every run of a segment and every instruction.
+//
+// The room is taken when it is opened; noting takes no lock and allocates nothing. Each list has one thread
+// that writes it (the rank's own: runs and kernels; the courier: communication), and it is read
+// only while no step runs.
+#ifndef XLM_EXEC_RECORD_H
+#define XLM_EXEC_RECORD_H
+
+#include "runtime/plan/plan.h"
+
+typedef struct xlm_record_entry {
+  int64_t begin, end; // nanoseconds of this host's monotonic clock
+  uint32_t index;     // of a run: its entry in the schedule; of an instruction: as in the rank plan
+} xlm_record_entry;
+
+typedef struct xlm_record_list { // in the order in which they ended
+  xlm_record_entry *at;
+  uint32_t n, cap;
+} xlm_record_list;
+
+typedef struct xlm_record {
+  xlm_record_list runs,
+      instrs[XLM_STREAMS]; // by the thread that ran them: communication that waits runs among the kernels
+} xlm_record;
+
+// Room for that many steps of the rank.
+xlm_status xlm_record_open(xlm_record *r, const xlm_rank_plan *rank, int64_t steps,
+                           xlm_error *err) XLM_MUST_CHECK;
+void xlm_record_close(xlm_record *r);
+int64_t xlm_record_now(void);
+
+// What began then and ends now.
+static inline void xlm_record_note(xlm_record_list *l, uint32_t index, int64_t begin) {
+  XLM_ASSERT(l->n < l->cap, "a recording of %u entries is full", l->cap);
+  l->at[l->n++] = (xlm_record_entry){begin, xlm_record_now(), index};
+}
+
+#endif

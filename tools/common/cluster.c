@@ -1,0 +1,32 @@
+// Which cluster a name means.
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/base/map.h"
+#include "tools/common/request.h"
+
+// `h100`: clusters/h100.yaml, here or beside the folder of the model.
+static const char *cluster_path(xlm_arena *a, const char *model_path, const char *name) {
+  if (!access(name, R_OK) || strchr(name, '/')) return name;
+  const char *slash = strrchr(model_path, '/'), *dot = strrchr(name, '.') ? "" : ".yaml";
+  const char *here = xlm_arena_printf(a, "clusters/%s%s", name, dot);
+  if (!access(here, R_OK)) return here;
+  int n = slash ? (int)(slash - model_path) : 1;
+  const char *beside = xlm_arena_printf(a, "%.*s/../clusters/%s%s", n, slash ? model_path : ".", name, dot);
+  return access(beside, R_OK) ? name : beside;
+}
+
+xlm_status xlm_request_cluster(xlm_arena *a, const char *model_path, const char *name, xlm_cluster *out,
+                               xlm_error *err) {
+  xlm_map m;
+  const char *path = cluster_path(a, model_path, name);
+  if (access(path, R_OK))
+    return xlm_fail(err, XLM_USER,
+                    "--cluster: cannot read `%s`: %s; clusters/ has h100, h200, a100, b200 and cpu", path,
+                    strerror(errno));
+  XLM_TRY(xlm_map_open(path, &m, err));
+  xlm_status s = xlm_cluster_read(a, path, (const char *)m.data, m.n, out, err);
+  xlm_map_close(&m);
+  return s;
+}

@@ -1,46 +1,23 @@
 // Fuse: what becomes one pass over memory, what must not, and that the programs compute what the nodes said:
 // small graphs are run by an interpreter of fused programs, one number per tensor.
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "runtime/device/kernel.h"
 #include "runtime/plan/code.h"
-#include "tests/unit/small_graph.h"
+#include "tests/unit/matrix_graph.h"
 
-static small s;
-static xlm_dim d, e;
-static xlm_val x, y, h; // f32 x, y [d, e]; bf16 h [d, e]
+static xlm_val y, h; // f32 y, bf16 h [d, e]
 
 static int setup(void **state) {
   (void)state;
-  xlm_arena *a = xlm_arena_new(0);
-  if (!a) return -1;
-  s = (small){.g = xlm_graph_new(a, NULL, "test")};
-  s.b = xlm_build_new(s.g);
-  d = xlm_graph_dim(s.g, "d", 3);
-  e = xlm_graph_dim(s.g, "e", 4);
-  x = small_leaf(&s, XLM_OP_INPUT, "x", XLM_F32, NULL, SMALL_DIMS(d, e));
-  y = small_leaf(&s, XLM_OP_INPUT, "y", XLM_F32, NULL, SMALL_DIMS(d, e));
-  h = small_leaf(&s, XLM_OP_INPUT, "h", XLM_BF16, NULL, SMALL_DIMS(d, e));
+  if (matrix_open(3, 4)) return -1;
+  y = matrix("y", XLM_F32);
+  h = matrix("h", XLM_BF16);
   return 0;
 }
 
-static int teardown(void **state) {
-  (void)state;
-  xlm_arena_free(s.g->arena);
-  return 0;
-}
-
-static void keep(xlm_val v) {
-  xlm_vals_add(s.g, &s.g->outputs, "out", v, (xlm_span){0, 0});
-}
 static xlm_val op(xlm_op_id id, xlm_val v) {
   return xlm_op1(&s.b, id, v);
 }
@@ -49,24 +26,13 @@ static xlm_val op2(xlm_op_id id, xlm_val v, xlm_val w) {
 }
 
 static xlm_graph *fused(void) {
-  xlm_graph *g = xlm_pass_fuse(s.g, s.g->arena);
-  const char *wrong = xlm_graph_verify(g, s.g->arena);
-  if (wrong) fail_msg("%s", wrong);
+  xlm_graph *g = verified(xlm_pass_fuse(s.g, s.g->arena));
   for (xlm_node n = 1; n < g->n_nodes; n++)
     if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_ELEMENTWISE)
       fail_msg("`%s` is left", xlm_op_at(g->nodes[n].op)->name);
   return g;
 }
 
-static int count(const xlm_graph *g, xlm_op_id id) {
-  int n = 0;
-  for (xlm_node i = 1; i < g->n_nodes; i++) n += g->nodes[i].op == id;
-  return n;
-}
-
-static const xlm_node_info *result(const xlm_graph *g, uint32_t i) {
-  return xlm_val_node(g, g->outputs.at[i].val);
-}
 static const xlm_code *code_of(const xlm_node_info *n) {
   return xlm_attr_find(&n->attrs, XLM_A_code)->code;
 }

@@ -1,45 +1,19 @@
 // Lowering and placing: what shares memory, what must not, what dead memory is used again for, and the
 // figures. Every plan is also run against the model of the arena of tests/train/arena_check.c.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "compiler/planner/lower.h"
 #include "runtime/base/philox.h"
 #include "runtime/device/kernel.h"
 #include "tests/train/arena_check.h"
-#include "tests/unit/small_graph.h"
+#include "tests/unit/matrix_graph.h"
 
-static small s;
-static xlm_dim d, e;
-static xlm_val x; // f32 [d, e], 64 x 32: 8 KiB
-enum { BYTES = 64 * 32 * 4 };
+enum { ROWS = 64, COLUMNS = 32, BYTES = ROWS * COLUMNS * 4 }; // of x
 
 static int setup(void **state) {
   (void)state;
-  xlm_arena *a = xlm_arena_new(0);
-  if (!a) return -1;
-  s = (small){.g = xlm_graph_new(a, NULL, "test")};
-  s.b = xlm_build_new(s.g);
-  d = xlm_graph_dim(s.g, "d", 64);
-  e = xlm_graph_dim(s.g, "e", 32);
-  x = small_leaf(&s, XLM_OP_INPUT, "x", XLM_F32, NULL, SMALL_DIMS(d, e));
-  return 0;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  xlm_arena_free(s.g->arena);
-  return 0;
-}
-
-static void keep(xlm_val v) {
-  xlm_vals_add(s.g, &s.g->outputs, "out", v, (xlm_span){0, 0});
+  return matrix_open(ROWS, COLUMNS);
 }
 
 static xlm_val norm(xlm_val v, const char *name) { // may work in place
@@ -76,9 +50,7 @@ static xlm_rank_plan *lowered(const xlm_graph *train, const xlm_graph *eval, int
 }
 
 static xlm_rank_plan *placed(void) {
-  const char *wrong = xlm_graph_verify(s.g, s.g->arena);
-  if (wrong) fail_msg("%s", wrong);
-  return lowered(NULL, s.g, 1);
+  return lowered(NULL, verified(s.g), 1);
 }
 
 static xlm_graph *named_model(small_options o) { // as elaborate names losses

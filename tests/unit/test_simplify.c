@@ -1,57 +1,20 @@
 // Simplify: what folds, what merges, what goes; and what must not.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
+#include "tests/unit/matrix_graph.h"
 
-#include "tests/unit/small_graph.h"
-
-static small s;
-static xlm_dim d, e;
-static xlm_val x, y; // f32 inputs [d, e]
+static xlm_val y; // f32 [d, e]
 
 static int setup(void **state) {
   (void)state;
-  xlm_arena *a = xlm_arena_new(0);
-  if (!a) return -1;
-  s = (small){.g = xlm_graph_new(a, NULL, "test")};
-  s.b = xlm_build_new(s.g);
-  d = xlm_graph_dim(s.g, "d", 3);
-  e = xlm_graph_dim(s.g, "e", 4);
-  x = small_leaf(&s, XLM_OP_INPUT, "x", XLM_F32, NULL, SMALL_DIMS(d, e));
-  y = small_leaf(&s, XLM_OP_INPUT, "y", XLM_F32, NULL, SMALL_DIMS(d, e));
+  if (matrix_open(3, 4)) return -1;
+  y = matrix("y", XLM_F32);
   return 0;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  xlm_arena_free(s.g->arena);
-  return 0;
-}
-
-static void keep(xlm_val v) {
-  xlm_vals_add(s.g, &s.g->outputs, "out", v, (xlm_span){0, 0});
 }
 
 static xlm_graph *simplified(void) {
-  xlm_graph *g = xlm_pass_simplify(s.g, s.g->arena);
-  const char *wrong = xlm_graph_verify(g, s.g->arena);
-  if (wrong) fail_msg("%s", wrong);
-  return g;
-}
-
-static const xlm_node_info *result(const xlm_graph *g, uint32_t i) {
-  return xlm_val_node(g, g->outputs.at[i].val);
-}
-
-static int count(const xlm_graph *g, xlm_op_id op) {
-  int n = 0;
-  for (xlm_node i = 1; i < g->n_nodes; i++) n += g->nodes[i].op == op;
-  return n;
+  return verified(xlm_pass_simplify(s.g, s.g->arena));
 }
 
 static const char *printed(const xlm_graph *g) {

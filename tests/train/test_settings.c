@@ -73,6 +73,29 @@ static void test_flags(void **state) {
   assert_int_equal(s->n_positional, 3);
 }
 
+static void test_switches(void **state) {
+  (void)state;
+  static const struct {
+    const char *args[3];
+    bool on;
+    const char *left; // what is no value of the switch: the model
+  } rows[] = {{{"--profile"}, true, NULL},
+              {{"--profile=no"}, false, NULL},
+              {{"--profile", "false"}, false, NULL},
+              {{"--profile", "on"}, true, NULL},
+              {{"--no-profile"}, false, NULL},
+              {{"--no-profile", "m.xlm"}, false, "m.xlm"},
+              {{"--profile", "m.xlm"}, true, "m.xlm"}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    xlm_run_settings *s;
+    xlm_error err = {0};
+    assert_int_equal(flags(&s, 'b', &err, rows[i].args), XLM_OK);
+    assert_int_equal(xlm_setting_bool(s, XLM_SET_profile), rows[i].on);
+    assert_int_equal(s->n_positional, rows[i].left != NULL);
+    if (rows[i].left) assert_string_equal(s->positional[0], rows[i].left);
+  }
+}
+
 static void test_flag_mistakes(void **state) {
   (void)state;
   static const struct {
@@ -87,6 +110,8 @@ static void test_flag_mistakes(void **state) {
       {{"--lr", "1e999"}, "not a number"},
       {{"--lr-schedule", "cos"}, "none of cosine, linear, constant, wsd"},
       {{"--overwrite=maybe"}, "not true or false"},
+      {{"--no-overwrite=false"}, "--no-overwrite takes no value"},
+      {{"--no-max-steps"}, "unknown flag '--no-max-steps'"}, // no switch
       {{"-x"}, "two dashes"},
       {{"--config"}, "wants a YAML file"},
       {{"--max-step", "5"}, "unknown flag '--max-step'; did you mean '--max-steps'?"},
@@ -195,9 +220,10 @@ static void test_bytes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_flags), cmocka_unit_test(test_flag_mistakes),
-      cmocka_unit_test(test_file),  cmocka_unit_test(test_file_mistakes),
-      cmocka_unit_test(test_print), cmocka_unit_test(test_bytes),
+      cmocka_unit_test(test_flags),         cmocka_unit_test(test_switches),
+      cmocka_unit_test(test_flag_mistakes), cmocka_unit_test(test_file),
+      cmocka_unit_test(test_file_mistakes), cmocka_unit_test(test_print),
+      cmocka_unit_test(test_bytes),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

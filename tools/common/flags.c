@@ -1,5 +1,6 @@
-// The command line: --flag value, --flag=value, repeated and several values for lists, bare switches, and
-// flags that are not in the table, which may be public names of the model. `--` ends the flags.
+// The command line: --flag value, --flag=value, repeated and several values for lists, switches
+// (--profile, --profile false, --no-profile), and flags that are not in the table, which may be public names
+// of the model. `--` ends the flags.
 #include <string.h>
 
 #include "tools/common/settings.h"
@@ -46,7 +47,10 @@ static xlm_status put(parser *p, xlm_setting_id id, const char *flag, const char
 // What follows a flag that was written without `=`.
 static xlm_status take_values(parser *p, xlm_setting_id id, const char *flag, xlm_error *err) {
   xlm_setting_type type = xlm_setting_table[id].type;
-  if (type == XLM_SETTING_BOOL) return put(p, id, flag, "true", err);
+  if (type == XLM_SETTING_BOOL) {
+    bool truth, given = is_value(p, p->at) && xlm_settings_truth(p->argv[p->at], &truth);
+    return put(p, id, flag, given ? p->argv[p->at++] : "true", err);
+  }
   if (type == XLM_SETTING_OPTIONAL) {
     bool given = is_value(p, p->at) && !is_model(p->argv[p->at]);
     return put(p, id, flag, given ? p->argv[p->at++] : "latest", err);
@@ -69,6 +73,18 @@ static xlm_status take_extra(parser *p, const char *flag, const char *value, xlm
   return XLM_OK;
 }
 
+// --no-profile: a switch that is off.
+static bool is_refusal(const xlm_run_settings *s, const char *flag, xlm_setting_id *id) {
+  return !strncmp(flag, "--no-", 5) && find_flag(s, flag + 5, strlen(flag + 5), id) &&
+         xlm_setting_table[*id].type == XLM_SETTING_BOOL;
+}
+
+static xlm_status take_refusal(parser *p, xlm_setting_id id, const char *flag, const char *value,
+                               xlm_error *err) {
+  if (value) return xlm_fail(err, XLM_USER, "%s takes no value: what is '%s'?", flag, value);
+  return put(p, id, flag, "false", err);
+}
+
 static xlm_status take_config(parser *p, const char *value, xlm_error *err) {
   if (!value && !is_value(p, p->at)) return xlm_fail(err, XLM_USER, "--config wants a YAML file");
   p->s->config = value ? value : p->argv[p->at++];
@@ -83,6 +99,7 @@ static xlm_status take_flag(parser *p, xlm_error *err) {
   if (!strcmp(flag, "--config")) return take_config(p, value, err);
   if (!strcmp(flag, "--print-config")) return p->s->print_config = true, XLM_OK;
   if (!strcmp(flag, "--help")) return p->s->help = true, XLM_OK;
+  if (is_refusal(p->s, flag, &id)) return take_refusal(p, id, flag, value, err);
   if (!find_flag(p->s, flag + 2, n - 2, &id)) return take_extra(p, flag, value, err);
   return value ? put(p, id, flag, value, err) : take_values(p, id, flag, err);
 }

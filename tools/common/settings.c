@@ -43,14 +43,13 @@ static xlm_status set_number(const xlm_setting_info *k, xlm_setting_value *v, co
   return XLM_OK;
 }
 
-static xlm_status set_bool(const xlm_setting_info *k, xlm_setting_value *v, const char *text,
-                           xlm_error *err) {
+bool xlm_settings_truth(const char *text, bool *out) {
   static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
   for (int i = 0; i < 4; i++) {
-    if (!strcmp(text, yes[i])) return v->b = true, XLM_OK;
-    if (!strcmp(text, no[i])) return v->b = false, XLM_OK;
+    if (!strcmp(text, yes[i])) return *out = true, true;
+    if (!strcmp(text, no[i])) return *out = false, true;
   }
-  return bad(k, v->where, text, "true or false", err);
+  return false;
 }
 
 static xlm_status set_choice(const xlm_setting_info *k, xlm_setting_value *v, const char *text,
@@ -84,7 +83,8 @@ static xlm_status set_value(xlm_run_settings *s, const xlm_setting_info *k, xlm_
   v->text = text;
   if (k->type == XLM_SETTING_LIST) add_item(s, v, text);
   if (number) return set_number(k, v, text, err);
-  if (k->type == XLM_SETTING_BOOL) return set_bool(k, v, text, err);
+  if (k->type == XLM_SETTING_BOOL)
+    return xlm_settings_truth(text, &v->b) ? XLM_OK : bad(k, v->where, text, "true or false", err);
   if (k->type == XLM_SETTING_CHOICE) return set_choice(k, v, text, err);
   return XLM_OK;
 }

@@ -103,6 +103,8 @@ static inline bool xlm_setting_bool(const xlm_run_settings *s, xlm_setting_id id
   return s->value[id].b;
 }
 
+// "true", "yes", "on", "1" and their opposites; false when it is none of them.
+bool xlm_settings_truth(const char *text, bool *out);
 // "24GiB", "800 MB", "1.5e9" -> bytes; false when it is nothing of the kind.
 bool xlm_settings_bytes(const char *text, uint64_t *out);
 

@@ -73,7 +73,8 @@ void xlm_settings_help(char tool, xlm_text *out) {
   }
   xlm_text_add(
       out, "\n  --config FILE                           a YAML run file with the same settings; flags win\n"
-           "  --print-config                          show all settings as a run file and stop\n");
+           "  --print-config                          show all settings as a run file and stop\n"
+           "  switches (--NAME without a value) are off with --no-NAME or --NAME false\n");
 }
 
 void xlm_settings_document(xlm_text *out) {

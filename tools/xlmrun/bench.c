@@ -66,6 +66,11 @@ static void show_traffic(session *s, const uint64_t *before, int64_t steps) {
   }
 }
 
+static void show_row(const char *what, double seconds, double total, int64_t steps, const char *note) {
+  printf("%-20s %8s %6.1f%% %12.3f%s\n", what, "", 100 * seconds / total, 1e3 * seconds / (double)steps,
+         note);
+}
+
 static void show_profile(session *s, const double *seconds, int64_t steps, double total) {
   const xlm_rank_plan *rp = xlm_exec_rank_plan(xlm_team_exec(s->team, 0));
   group *groups = XLM_NEW_N(s->arena, group, rp->n_instrs);
@@ -82,9 +87,11 @@ static void show_profile(session *s, const double *seconds, int64_t steps, doubl
            g->bytes / g->seconds / 1e9);
   }
   if (s->plan->n_ranks > 1)
-    printf("%-20s %8s %6.1f%% %12.3f  with the waiting for other ranks\n", "(communication)", "",
-           100 * talk / total, 1e3 * talk / (double)steps);
-  printf("%-20s %8s %6.1f%% %12.3f\n", "(between)", "", 100 * rest / total, 1e3 * rest / (double)steps);
+    show_row("(communication)", talk, total, steps, "  with the waiting for other ranks");
+  if (rest < 0)
+    show_row("(at the same time)", -rest, total, steps, "  of it, beside kernels");
+  else
+    show_row("(between)", rest, total, steps, "");
 }
 
 static xlm_status one_step(session *s, xlm_feeds *feeds, int64_t *step) {

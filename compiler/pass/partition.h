@@ -13,7 +13,9 @@
 
 typedef struct xlm_partition_options {
   xlm_mesh mesh;
-  int zero; // 0..3: optimizer state (1), gradients (2), parameters (3) split over the axis `dp`
+  int zero;         // 0..3: optimizer state (1), gradients (2), parameters (3) split over the axis `dp`
+  bool reduce_each; // zero >= 2: every microbatch reduces its gradients, whose sums are split, instead of one
+                    // reduction per step
 } xlm_partition_options;
 
 // What does not fit: a user's mistake, to become a diagnostic at span (and other).

@@ -1,9 +1,8 @@
 // Partition, part 1: which layout every value has and every use needs.
 //
-// canon[v]: by the names of v's dimensions. An unconditional rule applies wherever the dimension occurs,
-// unless it came in unsplit (an `over none` at a parameter) and no operand has it split; a `where free` rule
-// takes what no other dimension of the tensor uses. have[v]: canon, or what the producing op gives (partial
-// sums; dimensions it keeps whole).
+// A node computes with its dimensions split as the shard rules say (canon, partition_rules.c), except where
+// its own layout rule demands otherwise. have[v] is canon[v], or what the producing op gives: partial sums,
+// and dimensions it keeps whole. States and the ops that update them: partition_zero.c.
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
@@ -19,166 +18,6 @@ typedef struct assign { // the layout a node computes in: axes per dimension
 
 static const xlm_type *type_of(const xlm_partitioning *p, xlm_val v) {
   return xlm_val_type(p->g, v);
-}
-
-static bool fail(xlm_partitioning *p, bool conflict, xlm_span span, const char *text, const char *help) {
-  if (!p->fault->text) *p->fault = (xlm_partition_fault){conflict, text, help, span, {0, 0}};
-  return false;
-}
-
-// ---- rules by name ----
-
-static uint32_t axes_of_rule(const xlm_partitioning *p, const xlm_shard_rule *r) {
-  uint32_t axes = 0;
-  for (int i = 0; i < r->n_axes; i++) {
-    int a = xlm_mesh_axis(&p->o.mesh, r->axis[i]);
-    if (a >= 0 && p->o.mesh.size[a] > 1) axes |= 1u << a;
-  }
-  return axes;
-}
-
-static void read_rules(xlm_partitioning *p) {
-  const xlm_graph *g = p->g;
-  p->rule = XLM_NEW_N(p->a, uint32_t, g->n_dims);
-  p->rule_text = XLM_NEW_N(p->a, const xlm_shard_rule *, g->n_dims);
-  p->free_rule = XLM_NEW_N(p->a, bool, g->n_dims);
-  p->grain = XLM_NEW_N(p->a, int64_t, g->n_dims);
-  for (xlm_dim d = 1; d < g->n_dims; d++) {
-    p->grain[d] = 1;
-    for (uint32_t i = 0; i < g->n_rules; i++) {
-      if (strcmp(g->rules[i].dim, g->dims[d].name)) continue;
-      p->rule[d] = axes_of_rule(p, &g->rules[i]);
-      p->rule_text[d] = &g->rules[i];
-      p->free_rule[d] = g->rules[i].where_free;
-    }
-  }
-}
-
-// Grouped attention: query heads are split in whole groups, one per key/value head.
-static bool read_grains(xlm_partitioning *p) {
-  for (xlm_node n = 1; n < p->g->n_nodes; n++) {
-    xlm_dim heads[XLM_MAX_RANK], kv[XLM_MAX_RANK];
-    const xlm_attrs *as = &p->g->nodes[n].attrs;
-    if (!xlm_attr_dims(as, XLM_A_heads, heads) || !xlm_attr_dims(as, XLM_A_kv_heads, kv) || heads[0] == kv[0])
-      continue;
-    int64_t q = p->g->dims[heads[0]].full, k = p->g->dims[kv[0]].full;
-    if (p->rule[heads[0]] == p->rule[kv[0]])
-      p->grain[heads[0]] = q / k;
-    else if (p->rule[heads[0]] || p->rule[kv[0]])
-      return fail(p, false, p->g->nodes[n].span,
-                  xlm_arena_printf(p->a, "`%s` and `%s` of one attention must be split over the same axes",
-                                   p->g->dims[heads[0]].name, p->g->dims[kv[0]].name),
-                  "write both in one rule: `shard heads, kv_heads over tp`");
-  }
-  return true;
-}
-
-static const char *sizes_that_work(const xlm_partitioning *p, int64_t units, bool exact) {
-  xlm_text t = xlm_text_new(p->a);
-  int listed = 0;
-  for (int64_t n = 1; n <= units && listed < 12; n++)
-    if (!exact || units % n == 0) xlm_text_printf(&t, "%s%lld", listed++ ? ", " : "", (long long)n);
-  return t.data;
-}
-
-// Every split dimension must have at least one unit for every rank; the batch must divide.
-static bool check_sizes(xlm_partitioning *p) {
-  for (xlm_dim d = 1; d < p->g->n_dims; d++) {
-    const xlm_dim_info *info = &p->g->dims[d];
-    int64_t parts = xlm_mesh_group(&p->o.mesh, p->rule[d]), units = info->full / p->grain[d];
-    if (!p->rule[d] || info->ragged) continue;
-    bool even = !strcmp(info->name, "batch");
-    if (units >= parts && !(even && units % parts)) continue;
-    return fail(p, false, p->rule_text[d]->span,
-                xlm_arena_printf(p->a, "`%s` has %lld%s and cannot be split over %lld ranks", info->name,
-                                 (long long)units, p->grain[d] > 1 ? " groups" : "", (long long)parts),
-                xlm_arena_printf(p->a, "sizes that work: %s", sizes_that_work(p, units, even)));
-  }
-  return true;
-}
-
-// ---- canonical layouts ----
-
-static bool has_axis(const char *list, size_t n, const char *axis) { // list: "dp,tp"
-  for (const char *p = list; p < list + n; p += strcspn(p, ", "), p += *p == ',')
-    if (strcspn(p, ", ") == strlen(axis) && !strncmp(p, axis, strlen(axis))) return true;
-  return false;
-}
-
-// `over` written at a parameter's dimension: attribute "ffn=none heads=dp,tp".
-static bool override_of(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim d, uint32_t *axes) {
-  const char *name = p->g->dims[d].name;
-  size_t len = strlen(name);
-  for (const char *s = xlm_attr_text(&n->attrs, XLM_A_split, ""); *s; s += strcspn(s, " "), s += *s == ' ') {
-    if (strncmp(s, name, len) || s[len] != '=') continue;
-    const char *list = s + len + 1;
-    *axes = 0;
-    for (int a = 0; a < p->o.mesh.n; a++)
-      if (p->o.mesh.size[a] > 1 && has_axis(list, strcspn(list, " "), p->o.mesh.axis[a])) *axes |= 1u << a;
-    return true;
-  }
-  return false;
-}
-
-// Axes of an unconditional dimension in a result: its rule, unless every operand that has it has it unsplit.
-static uint32_t inherited(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim d) {
-  bool seen = false;
-  uint32_t axes = 0;
-  for (int i = 0; i < n->n_in; i++) {
-    int at = xlm_type_find(type_of(p, n->in[i]), d);
-    if (at < 0) continue;
-    seen = true;
-    axes |= p->canon[n->in[i]].axes[at];
-  }
-  return seen ? axes & p->rule[d] : p->rule[d];
-}
-
-static bool report_conflict(xlm_partitioning *p, const xlm_node_info *n, const xlm_type *t, xlm_dim a,
-                            xlm_dim b) {
-  xlm_text s = xlm_text_new(p->a);
-  for (int i = 0; i < t->rank; i++) xlm_text_printf(&s, "%s%s", i ? ", " : "[", p->g->dims[t->dim[i]].name);
-  xlm_text_add(&s, "]");
-  const char *na = p->g->dims[a].name, *nb = p->g->dims[b].name;
-  fail(p, true, n->span,
-       xlm_arena_printf(p->a, "`%s` and `%s` of %s are both split over one mesh axis", na, nb, s.data),
-       xlm_arena_printf(p->a, "split `%s` over another axis, or write `where free` behind one of the rules",
-                        nb));
-  if (p->rule_text[b]) p->fault->other = p->rule_text[b]->span;
-  return false;
-}
-
-static bool canonical(xlm_partitioning *p, const xlm_node_info *n, xlm_val v) {
-  const xlm_type *t = type_of(p, v);
-  xlm_layout *l = &p->canon[v];
-  uint32_t used = 0;
-  for (int i = 0; i < t->rank; i++) {
-    xlm_dim d = t->dim[i];
-    if (!override_of(p, n, d, &l->axes[i])) l->axes[i] = p->free_rule[d] ? 0 : inherited(p, n, d);
-    if (p->g->dims[d].ragged) l->axes[i] = 0; // follows below
-    for (int j = 0; j < i; j++)
-      if (l->axes[i] & l->axes[j]) return report_conflict(p, n, t, t->dim[j], d);
-    used |= l->axes[i];
-  }
-  for (int i = 0; i < t->rank; i++) {
-    xlm_dim d = t->dim[i];
-    uint32_t unused;
-    if (!p->g->dims[d].ragged && (!p->free_rule[d] || override_of(p, n, d, &unused))) continue;
-    l->axes[i] = p->rule[d] & ~used;
-    used |= l->axes[i];
-  }
-  return true;
-}
-
-// ---- ZeRO ----
-
-static int zero_level(const char *role) { // from which --zero on a state of this role is split
-  return !strcmp(role, "optimizer") ? 1 : !strcmp(role, "gradient") ? 2 : !strcmp(role, "parameter") ? 3 : 4;
-}
-
-static void decide_leaf(xlm_partitioning *p, const xlm_node_info *n) {
-  const char *role = n->op == XLM_OP_PARAM ? "parameter" : xlm_attr_text(&n->attrs, XLM_A_role, "state");
-  bool split = n->op != XLM_OP_INPUT && p->o.zero >= zero_level(role);
-  p->have[n->out] = split ? xlm_partition_zero_layout(p, n->out) : p->canon[n->out];
 }
 
 // ---- the layout a node computes in ----
@@ -293,8 +132,8 @@ static bool compute_layout(xlm_partitioning *p, const xlm_node_info *n, const xl
   for (int i = 0; i < s->n; i++)
     for (int j = 0; j < i; j++)
       if (s->at[i].axes & s->at[j].axes && !split_together(p, n, s->at[i].dim, s->at[j].dim))
-        return report_conflict(p, n, &(xlm_type){.rank = 2, .dim = {s->at[j].dim, s->at[i].dim}},
-                               s->at[j].dim, s->at[i].dim);
+        return xlm_partition_conflict(p, n, &(xlm_type){.rank = 2, .dim = {s->at[j].dim, s->at[i].dim}},
+                                      s->at[j].dim, s->at[i].dim);
   return true;
 }
 
@@ -397,46 +236,6 @@ static void decide_general(xlm_partitioning *p, xlm_node id, const xlm_layout_ru
   carry_partial(p, n, r, s, l);
 }
 
-// ---- ops that update states ----
-
-// Everything an in-place op touches has the layout of its most split state; scalars are whole.
-static void decide_update(xlm_partitioning *p, xlm_node id) {
-  const xlm_node_info *n = &p->g->nodes[id];
-  const xlm_op *op = xlm_op_at(n->op);
-  xlm_node_layouts *l = &p->nodes[id];
-  xlm_val most = n->in[0];
-  for (int i = 1; i < op->n_alias; i++)
-    if (xlm_layout_axes(&p->have[n->in[i]], XLM_MAX_RANK) & ~xlm_layout_axes(&p->have[most], XLM_MAX_RANK))
-      most = n->in[i];
-  for (int i = 0; i < n->n_in; i++)
-    l->in[i] = xlm_same_type(type_of(p, n->in[i]), type_of(p, most)) ||
-                       xlm_val_rank(p, n->in[i]) == xlm_val_rank(p, most)
-                   ? p->have[most]
-                   : (xlm_layout){0};
-  for (int i = 0; i < n->n_in; i++)
-    if (xlm_val_rank(p, n->in[i]) == 0) l->in[i] = (xlm_layout){0};
-  for (int i = 0; i < n->n_out; i++) l->out[i] = p->have[most];
-}
-
-// An accumulator is as its summand comes: partial sums stay partial until the step, except where ZeRO splits
-// gradients.
-static void decide_accumulate(xlm_partitioning *p, xlm_node id) {
-  const xlm_node_info *n = &p->g->nodes[id];
-  const char *role = xlm_attr_text(&xlm_val_node(p->g, n->in[0])->attrs, XLM_A_role, "state");
-  bool split = !strcmp(role, "gradient") && p->o.zero >= 2;
-  if (!split) p->have[n->in[0]] = p->have[n->in[1]];
-  p->nodes[id].in[0] = p->nodes[id].in[1] = p->nodes[id].out[0] = p->have[n->in[0]];
-}
-
-// The global norm reads gradients in the layout their update wants, so that they are reduced once.
-static void decide_norm(xlm_partitioning *p, xlm_node id, const xlm_layout *wanted) {
-  const xlm_node_info *n = &p->g->nodes[id];
-  for (int i = 0; i < n->n_in; i++) {
-    p->nodes[id].in[i] = wanted[n->in[i]];
-    p->nodes[id].out[0].partial |= xlm_layout_axes(&wanted[n->in[i]], xlm_val_rank(p, n->in[i]));
-  }
-}
-
 static void token_axes(xlm_partitioning *p, const xlm_node_info *n, const assign *s) {
   xlm_dim over[XLM_MAX_RANK], routed[XLM_MAX_RANK];
   int count = xlm_attr_dims(&n->attrs, XLM_A_over, over);
@@ -456,17 +255,17 @@ static bool decide_node(xlm_partitioning *p, xlm_node id, const xlm_layout *want
     token_axes(p, n, &tokens);
   }
   for (int i = 0; i < n->n_out; i++)
-    if (!canonical(p, n, n->out + (xlm_val)i)) return false;
+    if (!xlm_partition_canonical(p, n, n->out + (xlm_val)i)) return false;
   if (xlm_is_leaf(n)) {
-    decide_leaf(p, n);
+    xlm_partition_decide_leaf(p, n);
     return true;
   }
   if (n->op == XLM_OP_ACCUMULATE)
-    decide_accumulate(p, id);
+    xlm_partition_decide_accumulate(p, id);
   else if (xlm_op_at(n->op)->n_alias)
-    decide_update(p, id);
+    xlm_partition_decide_update(p, id);
   else if (n->op == XLM_OP_NORM_SQ)
-    decide_norm(p, id, wanted);
+    xlm_partition_decide_norm(p, id, wanted);
   else {
     assign s = {0};
     if (!compute_layout(p, n, r, &s)) return false;
@@ -482,7 +281,8 @@ static bool decide_all(xlm_partitioning *p) {
     if (p->g->nodes[id].op == XLM_OP_NORM_SQ && !wanted) {
       for (xlm_node later = id; later < p->g->n_nodes; later++) // states of the optimizer may stand behind
         for (int i = 0; i < p->g->nodes[later].n_out; i++)
-          if (xlm_is_leaf(&p->g->nodes[later]) && !canonical(p, &p->g->nodes[later], p->g->nodes[later].out))
+          if (xlm_is_leaf(&p->g->nodes[later]) &&
+              !xlm_partition_canonical(p, &p->g->nodes[later], p->g->nodes[later].out))
             return false;
       wanted = xlm_partition_wanted_gradients(p);
     }
@@ -502,8 +302,7 @@ xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const x
   p->uses = xlm_graph_uses(g, a);
   p->op_rules = XLM_NEW_N(a, xlm_layout_rule, XLM_OP_COUNT);
   for (int op = 1; op < XLM_OP_COUNT; op++) p->op_rules[op] = xlm_layout_parse(xlm_op_at((xlm_op_id)op));
-  read_rules(p);
-  if (!read_grains(p) || !check_sizes(p) || !decide_all(p)) return NULL;
+  if (!xlm_partition_read_rules(p) || !decide_all(p)) return NULL;
   xlm_partition_find_early(p);
   xlm_partition_find_splits(p);
   return p;

@@ -31,7 +31,19 @@ struct xlm_partitioning {
   uint32_t n_splits, cap_splits;
 };
 
-// The layout of a state that ZeRO splits (partition_zero.c).
+// partition_rules.c. False with p->fault filled: sizes that do not fit, two dimensions on one axis.
+bool xlm_partition_read_rules(xlm_partitioning *p);
+bool xlm_partition_canonical(xlm_partitioning *p, const xlm_node_info *n, xlm_val v); // fills p->canon[v]
+// Fills p->fault: dimensions a and b of t are split over one axis. Returns false.
+bool xlm_partition_conflict(xlm_partitioning *p, const xlm_node_info *n, const xlm_type *t, xlm_dim a,
+                            xlm_dim b);
+
+// partition_zero.c: the layouts of states and of the ops that update them.
+void xlm_partition_decide_leaf(xlm_partitioning *p, const xlm_node_info *n);
+void xlm_partition_decide_update(xlm_partitioning *p, xlm_node id);
+void xlm_partition_decide_accumulate(xlm_partitioning *p, xlm_node id);
+void xlm_partition_decide_norm(xlm_partitioning *p, xlm_node id, const xlm_layout *wanted);
+// The layout of a state that ZeRO splits.
 xlm_layout xlm_partition_zero_layout(const xlm_partitioning *p, xlm_val v);
 // By gradient: the layout of the optimizer state that its update uses; canon for all other values. [n_values]
 xlm_layout *xlm_partition_wanted_gradients(xlm_partitioning *p);

@@ -35,7 +35,7 @@ static bool fail(spread *s, xlm_diag_id id, xlm_span at, const char *text) {
 }
 
 static bool decide(spread *s, const xlm_graph *g, xlm_partitioning **out) {
-  xlm_partition_options po = {.mesh = s->o->mesh, .zero = s->o->zero};
+  xlm_partition_options po = {.mesh = s->o->mesh, .zero = s->o->zero, .reduce_each = s->o->reduce_each};
   xlm_partition_fault f;
   *out = xlm_partition_decide(g, s->a, &po, &f);
   if (*out) return true;

@@ -1,7 +1,6 @@
 // all_reduce on the CPU. Small values are gathered by everybody and added by everybody (one exchange). Large
-// ones are cut into one piece per member: every member receives all summands of its piece, adds them in the
-// order of the members, and gives the result to all. Either way the bits are those of one loop over the
-// members.
+// ones are cut into one piece per member: every member receives all summands of its piece, adds them in a
+// fixed order, and gives the result to all. Either way the bits are the same.
 #include "ops/cpu/collect_priv.h"
 
 // The number of members is not known here; in rounds, any number fits.
@@ -22,8 +21,7 @@ typedef struct job {
 } job;
 
 static void reduce(const job *j, int64_t count, void *out) { // of g.in
-  collect_reduce(j->kind, j->c->in_type[0]->dtype, (const void *const *)j->g.in, j->g.n, count, out,
-                 j->c->pool);
+  collect_reduce(&j->g, j->kind, j->c->in_type[0]->dtype, count, out, j->c->pool);
 }
 
 static void reduce_small(job *j) {

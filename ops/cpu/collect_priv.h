@@ -1,5 +1,5 @@
 // What the collectives' kernels share: the group of a call, exchanges in rounds through a bounded workspace,
-// pieces of a tensor cut along one dimension, and the sum over members in their order.
+// pieces of a tensor cut along one dimension, and the sum over members in a fixed order.
 //
 // An exchange moves contiguous bytes only (runtime/comm/comm.h). A piece of a tensor along an inner dimension
 // is not contiguous, and what n members send must be kept until it is added; so both go through the
@@ -104,9 +104,9 @@ static inline xlm_dim collect_dim(const xlm_call *c, xlm_attr_key key, int i) {
 // ---- reduction
 
 #define collect_reduce XLM_ISA_NAME(xlm_collect_reduce)
-// out[0 .. count) = the reduction `kind` of from[k][0 .. count) over k = 0 .. n - 1, in this order. out may
-// be one of them.
-void collect_reduce(const char *kind, xlm_dtype t, const void *const *from, int64_t n, int64_t count,
-                    void *out, xlm_pool *pool);
+// out[0 .. count) = the reduction `kind` of g->in[k][0 .. count) over the members k; sums in f32 axis by
+// axis, outermost first. out may be one of them.
+void collect_reduce(const collect *g, const char *kind, xlm_dtype t, int64_t count, void *out,
+                    xlm_pool *pool);
 
 #endif

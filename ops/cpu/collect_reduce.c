@@ -1,6 +1,9 @@
-// The reduction over members, in their order: what makes a result the same on every member and in every
-// backend. In f32 (bf16 rounded once at the end), f64 or i32; `lse` in f64, whose error vanishes when it is
-// rounded.
+// The reduction over members: what makes a result the same on every member and in every backend. In f32 (bf16
+// rounded once at the end), f64 or i32; `lse` in f64, whose error vanishes when it is rounded.
+//
+// Sums in f32 go axis by axis, outermost first: a sum over `dp` and `tp` adds the dp members of each tp
+// position, then these sums. So it has the bits of a sum over `dp` followed by one over `tp`, which is what a
+// conversion becomes that scatters over `dp` (ZeRO).
 #include <math.h>
 
 #include "ops/cpu/collect_priv.h"
@@ -11,18 +14,29 @@ enum { BLOCK = 1024, SERIAL = 1 << 14 }; // elements at a time; below which one 
 typedef struct job {
   const void *const *from;
   int64_t n, count; // members, elements
+  int n_axes;       // of more than one member, outermost first; 1 in a group of one
+  int64_t size[XLM_MAX_AXES], stride[XLM_MAX_AXES]; // stride: between neighbours along the axis, in `from`
   xlm_dtype dtype;
   void *out;
   void (*block)(const struct job *, int64_t at, int64_t n);
 } job;
 
-static void sum_f32(const job *j, int64_t at, int64_t n) {
-  float sum[BLOCK], x[BLOCK];
-  vec_read(j->dtype, j->from[0], at, n, sum);
-  for (int64_t k = 1; k < j->n; k++) {
-    vec_read(j->dtype, j->from[k], at, n, x);
-    for (int64_t i = 0; i < n; i++) sum[i] += x[i];
+// sum = over the axes 0 .. axis, of the members that stand where `first` does along the others.
+static void add_axes(const job *j, int axis, int64_t first, int64_t at, int64_t n, float *sum) {
+  float x[BLOCK];
+  for (int64_t k = 0; k < j->size[axis]; k++) {
+    float *to = k ? x : sum;
+    if (axis)
+      add_axes(j, axis - 1, first + k * j->stride[axis], at, n, to);
+    else
+      vec_read(j->dtype, j->from[first + k * j->stride[0]], at, n, to);
+    for (int64_t i = 0; k && i < n; i++) sum[i] += x[i];
   }
+}
+
+static void sum_f32(const job *j, int64_t at, int64_t n) {
+  float sum[BLOCK];
+  add_axes(j, j->n_axes - 1, 0, at, n, sum);
   vec_write(j->dtype, j->out, at, n, sum);
 }
 
@@ -130,9 +144,18 @@ static void work(void *arg, int worker, int workers) {
     j->block(j, b * BLOCK, j->count - b * BLOCK < BLOCK ? j->count - b * BLOCK : BLOCK);
 }
 
-void collect_reduce(const char *kind, xlm_dtype t, const void *const *from, int64_t n, int64_t count,
-                    void *out, xlm_pool *pool) {
-  job j = {.from = from, .n = n, .count = count, .dtype = t, .out = out};
+static void find_axes(job *j, const collect *g) {
+  int64_t stride = 1;
+  for (int a = 0; g->comm && a < g->comm->mesh.n; a++)
+    if (g->axes >> a & 1 && g->comm->mesh.size[a] > 1) j->size[j->n_axes++] = g->comm->mesh.size[a];
+  for (int i = j->n_axes; i-- > 0; stride *= j->size[i]) j->stride[i] = stride;
+  if (!j->n_axes) j->size[j->n_axes++] = 1;
+}
+
+void collect_reduce(const collect *g, const char *kind, xlm_dtype t, int64_t count, void *out,
+                    xlm_pool *pool) {
+  job j = {.from = (const void *const *)g->in, .n = g->n, .count = count, .dtype = t, .out = out};
+  find_axes(&j, g);
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     if (!strcmp(kind, table[i].kind)) j.block = table[i].block[t];
   XLM_ASSERT(j.block, "no reduction `%s` of %s", kind, xlm_dtype_name(t));

@@ -1,5 +1,5 @@
 // reduce_scatter on the CPU: every member receives all summands of its piece and adds them in the order of
-// the members, which gives the bits of all_reduce. Pieces that are not contiguous are packed first; both in
+// all_reduce, to the same bits. Pieces that are not contiguous are packed first; both in
 // rounds.
 #include "ops/cpu/collect_priv.h"
 
@@ -46,8 +46,8 @@ static bool round_of(job *j, int64_t first) {
   }
   if (!collect_exchange(&j->g)) return false;
   const char *kind = xlm_attr_text(&j->c->instr->attrs, XLM_A_kind, "sum");
-  collect_reduce(kind, j->c->in_type[0]->dtype, (const void *const *)j->g.in, j->g.n, mine,
-                 (char *)j->c->out[0] + (size_t)first * j->elem, j->c->pool);
+  collect_reduce(&j->g, kind, j->c->in_type[0]->dtype, mine, (char *)j->c->out[0] + (size_t)first * j->elem,
+                 j->c->pool);
   return true;
 }
 

@@ -107,19 +107,36 @@ static inline double value(uint64_t seed, xlm_dtype t, int64_t rank, int64_t i) 
   return rounded(t, t == XLM_I32 ? floor(x * 1e6) : x * size);
 }
 
-// The reduction over the members in order, in the precision the op promises.
+// The f32 sum over the axes up to `axis`, outermost first, of the members that stand where `at` does along
+// the others.
+static inline float nested(const xlm_comm *c, uint32_t axes, int axis, const int32_t at[XLM_MAX_AXES],
+                           uint64_t seed, xlm_dtype t, int64_t i) {
+  int32_t here[XLM_MAX_AXES];
+  float sum = 0;
+  if (axis < 0) return (float)value(seed, t, xlm_mesh_rank(&c->mesh, at), i);
+  if (!(axes >> axis & 1)) return nested(c, axes, axis - 1, at, seed, t, i);
+  memcpy(here, at, sizeof here);
+  for (here[axis] = 0; here[axis] < c->mesh.size[axis]; here[axis]++) {
+    float x = nested(c, axes, axis - 1, here, seed, t, i);
+    sum = here[axis] ? sum + x : x;
+  }
+  return sum;
+}
+
+// The reduction over the members in order, f32 sums axis by axis, in the precision the op promises.
 static inline double reduced(const xlm_comm *c, uint32_t axes, const char *kind, uint64_t seed, xlm_dtype t,
                              int64_t i) {
   int64_t n = xlm_mesh_group(&c->mesh, axes);
   double x[MAX_MEMBERS], wide = 0, max = -INFINITY, exps = 0;
-  float narrow = 0;
   for (int64_t k = 0; k < n; k++) {
     x[k] = value(seed, t, xlm_mesh_member_rank(&c->mesh, axes, c->coord, k), i);
-    wide = k ? wide + x[k] : x[k], narrow = k ? narrow + (float)x[k] : (float)x[k];
+    wide = k ? wide + x[k] : x[k];
     max = x[k] > max ? x[k] : max;
   }
   if (!strcmp(kind, "max")) return max;
-  if (strcmp(kind, "lse")) return t == XLM_F32 || t == XLM_BF16 ? rounded(t, narrow) : wide;
+  if (strcmp(kind, "lse"))
+    return t == XLM_F32 || t == XLM_BF16 ? rounded(t, nested(c, axes, c->mesh.n - 1, c->coord, seed, t, i))
+                                         : wide;
   for (int64_t k = 0; k < n; k++) exps += exp(x[k] - max);
   return t == XLM_F64 ? max + log(exps) : rounded(t, (float)(max + log(exps)));
 }

@@ -34,7 +34,8 @@ static xlm_status read_settings(session *s, int argc, char *const *argv) {
 
 bool session_is_layout(xlm_setting_id id) {
   const char *section = xlm_setting_table[id].section;
-  return !strcmp(section, "mesh") || !strcmp(section, "pipeline") || id == XLM_SET_zero;
+  return !strcmp(section, "mesh") || !strcmp(section, "pipeline") || id == XLM_SET_zero ||
+         id == XLM_SET_reduce_gradients;
 }
 
 // A checkpoint fits every layout. Training goes on in the one it had, unless another mesh is asked for now:

@@ -72,11 +72,21 @@ static void add(search *s, const xlm_layout_choice *c) {
 }
 
 static void vary_memory(search *s, xlm_layout_choice c) {
-  for (c.zero = 0; c.zero <= (c.size[XLM_DP] > 1 ? 3 : 0); c.zero++)
+  static const struct {
+    int zero;
+    bool reduce_each;
+  } ways[] = {{0, false}, {1, false}, {2, false}, {2, true}, {3, false}, {3, true}};
+  bool several = c.microbatches > 1;
+  for (size_t i = 0; i < (c.size[XLM_DP] > 1 ? sizeof ways / sizeof *ways : 1); i++) {
+    if (several ? ways[i].zero == 2 && !ways[i].reduce_each : ways[i].reduce_each)
+      continue; // level 2 with whole sums of gradients is level 1; one microbatch has no sums
+    c.zero = ways[i].zero;
+    c.reduce_each = ways[i].reduce_each;
     for (int full = 0; full < 2; full++) {
       c.full = full;
       add(s, &c);
     }
+  }
 }
 
 static void vary_schedule(search *s, xlm_layout_choice c) {
@@ -210,6 +220,8 @@ const char *xlm_search_flags(const xlm_compile_options *o, xlm_arena *a) {
   if (axis_size(&o->mesh, "pp") > 1) xlm_text_printf(&t, " --pipeline-schedule %s", o->schedule);
   if (o->chunks > 1) xlm_text_printf(&t, " --chunks %d", o->chunks);
   if (o->zero) xlm_text_printf(&t, " --zero %d", o->zero);
+  if (o->zero >= 2 && o->reduce_each && o->train.microbatches > 1)
+    xlm_text_add(&t, " --reduce-gradients microbatch");
   if (o->recompute != XLM_RECOMPUTE_MARKED)
     xlm_text_printf(&t, " --recompute %s", recompute_name(o->recompute));
   return t.data;

@@ -17,14 +17,27 @@ static bool raise_zero(xlm_compile_options *o, int level) {
   return true;
 }
 
+// Sums of gradients over several microbatches are split when every microbatch reduces its own.
+static bool reduce_each(xlm_compile_options *o) {
+  int32_t *dp = axis_of(&o->mesh, "dp");
+  if (!dp || *dp < 2 || o->zero < 2 || o->reduce_each || o->train.microbatches == 1) return false;
+  o->reduce_each = true;
+  return true;
+}
+
 static bool zero1(xlm_compile_options *o) {
   return raise_zero(o, 1);
 }
-static bool zero2(xlm_compile_options *o) {
-  return raise_zero(o, 2);
+static bool zero2(xlm_compile_options *o) { // with whole sums it is zero1
+  if (!raise_zero(o, 2)) return false;
+  reduce_each(o);
+  return true;
 }
 static bool zero3(xlm_compile_options *o) {
   return raise_zero(o, 3);
+}
+static bool zero3_each(xlm_compile_options *o) {
+  return zero3(o) && reduce_each(o);
 }
 
 static bool recompute(xlm_compile_options *o) {
@@ -85,8 +98,8 @@ static bool double_tp(xlm_compile_options *o) {
   return true;
 }
 
-static change *const changes[] = {zero1,     zero2, half_batch, single_samples,
-                                  recompute, zero3, more_tp,    double_tp};
+static change *const changes[] = {zero1,     reduce_each, zero2,      half_batch, single_samples,
+                                  recompute, zero3,       zero3_each, more_tp,    double_tp};
 enum { CHANGES = sizeof changes / sizeof *changes };
 
 typedef struct advice {
@@ -116,8 +129,8 @@ static void try_one(advice *w, const xlm_compile_options *base) {
 // One on top of the other, until it fits.
 static void try_all(advice *w, const xlm_compile_options *base) {
   xlm_compile_options o = *base;
-  static change *const order[] = {zero2,   single_samples, half_batch, recompute, zero3,
-                                  more_tp, more_tp,        double_tp,  double_tp, double_tp};
+  static change *const order[] = {zero2,   single_samples, half_batch, reduce_each, recompute, zero3,
+                                  more_tp, more_tp,        double_tp,  double_tp,   double_tp};
   for (size_t i = 0; i < sizeof order / sizeof *order && !w->found; i++) {
     xlm_compile_options next = o;
     if (!order[i](&next)) continue;

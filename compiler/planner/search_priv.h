@@ -26,7 +26,8 @@ typedef struct xlm_layout_choice {
   int64_t micro, microbatches; // micro: samples of one data-parallel rank
   const char *schedule;
   int chunks, zero;
-  bool full; // recompute
+  bool full;        // recompute
+  bool reduce_each; // gradients per microbatch
 } xlm_layout_choice;
 
 double xlm_rough_bytes(const xlm_rough *m, const xlm_layout_choice *c);

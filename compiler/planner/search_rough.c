@@ -26,6 +26,7 @@ xlm_compile_options xlm_choice_options(const xlm_compile_options *base, const xl
   o.n_stage_rounds = 0;
   o.chunks = c->chunks;
   o.zero = c->zero;
+  o.reduce_each = c->reduce_each;
   if (c->full) o.recompute = XLM_RECOMPUTE_FULL;
   o.with_eval = false;
   return o;
@@ -131,8 +132,8 @@ in_flight(const xlm_layout_choice *c) { // microbatches, of which the first stag
 
 double xlm_rough_bytes(const xlm_rough *m, const xlm_layout_choice *c) {
   double p = parameters_of_rank(m, c), dp = c->size[XLM_DP], bytes = 0;
-  const double size[] = {4, 4, 8}; // parameters, gradients, moments
-  const int from[] = {3, 2, 1};    // split at this level of ZeRO
+  const double size[] = {4, 4, 8};                                           // parameters, gradients, moments
+  const int from[] = {3, c->reduce_each || c->microbatches == 1 ? 2 : 4, 1}; // ZeRO level; 4: never
   for (int i = 0; i < 3; i++) bytes += p * size[i] / (c->zero >= from[i] ? dp : 1);
   double samples = (double)c->micro * in_flight(c) / c->size[XLM_PP];
   bool split =
@@ -163,8 +164,9 @@ double xlm_rough_seconds(const xlm_rough *m, const xlm_search_request *r, const 
   }
   double tensor = m->tensor_bytes * (c->full ? 1.3 : 1) * (tp - 1) / tp * samples / c->size[XLM_PP];
   double talk = tp_axis ? xlm_cluster_collective(k, xlm_cluster_span(k, &mesh, tp_axis), tensor, 1) : 0;
-  if (c->zero >= 2) dp_bytes = p * (1 + n);
-  if (c->zero >= 3) dp_bytes = p * 3 * n;
+  double reductions = c->reduce_each ? n : 1;
+  if (c->zero >= 2) dp_bytes = p * (1 + reductions);
+  if (c->zero >= 3) dp_bytes = p * (2 * n + reductions);
   double data = dp_axis ? xlm_cluster_collective(k, xlm_cluster_span(k, &mesh, dp_axis), dp_bytes, 1) : 0;
   if (c->zero >= 2) data = data > compute / 2 ? data - compute / 2 : 0;
   return (compute + talk) / (1 - bubble(c)) + data;

@@ -154,6 +154,29 @@ static void advice_is_true(void **state) {
   xlm_arena_free(b.a);
 }
 
+// With several microbatches the sums of the gradients are split only when every microbatch is reduced.
+static void advises_more_reductions(void **state) {
+  (void)state;
+  bench b = open_bench("llama");
+  xlm_compile_options o = b.base;
+  o.mesh = (xlm_mesh){.n = 1, .axis = {"dp"}, .size = {2}};
+  o.settings.batch = 2;
+  o.train.microbatches = 4;
+  xlm_candidate at[4];
+  for (int i = 0; i < 4; i++) {
+    o.zero = 2 + i / 2, o.reduce_each = i % 2;
+    assert_true(xlm_search_try(b.source, &o, NULL, &at[i]));
+    assert_true(i % 2 == 0 || at[i].arena_bytes < at[i - 1].arena_bytes);
+  }
+  o.zero = 1, o.reduce_each = false;
+  const char *text = xlm_search_advice(b.a, b.source, &o, at[1].arena_bytes, NULL);
+  assert_non_null(strstr(text, "--zero 2 --reduce-gradients microbatch"));
+  o.zero = 3;
+  text = xlm_search_advice(b.a, b.source, &o, at[3].arena_bytes, NULL);
+  assert_non_null(strstr(text, "--zero 3 --reduce-gradients microbatch"));
+  xlm_arena_free(b.a);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(finds_layouts_of_a_dense_model),
@@ -161,6 +184,7 @@ int main(void) {
       cmocka_unit_test(memory_limits_the_choice),
       cmocka_unit_test(one_device_is_a_layout),
       cmocka_unit_test(advice_is_true),
+      cmocka_unit_test(advises_more_reductions),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

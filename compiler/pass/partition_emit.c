@@ -1,7 +1,8 @@
 // Partition, part 2: the graph of one rank. Nodes are emitted in order with local dimensions; operands are
 // converted where what a value has differs from what the node needs. A conversion is made once per value and
-// layout: reductions for good, gathers again in each phase, so that gathered copies need not be kept from
-// forward to backward.
+// layout. Reductions are made for good, and so are exchanges of the rows of experts: the backward reads
+// them where the experts are and at home, and keeping the others instead would take as much. Gathers are made
+// again in each phase, so that whole copies of what is split need not be kept from forward to backward.
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
@@ -9,6 +10,7 @@
 typedef struct converted {
   xlm_layout layout;
   xlm_phase phase;
+  bool kept;   // for readers in later phases, too
   xlm_val val; // in the new graph
   struct converted *next;
 } converted;
@@ -68,6 +70,7 @@ typedef struct conversion {
   xlm_val old;     // logical value
   xlm_val now;     // in the new graph
   xlm_layout have; // of now
+  bool moved_rows; // to the ranks of experts, or back
 } conversion;
 
 static const xlm_type *logical(const conversion *c) {
@@ -153,6 +156,7 @@ static void exchange(conversion *c, const xlm_layout *want) {
       int at[] = {i, j};
       uint32_t to[] = {c->have.axes[i] & ~move, c->have.axes[j] | move};
       if (is_ragged(c, i) || is_ragged(c, j)) {
+        c->moved_rows = true;
         int experts = is_ragged(c, i) ? j : i;
         const char *sizes = piece_sizes(c, experts, 0, move);
         // Back to the tokens: the rows return to where they were sent from.
@@ -209,7 +213,7 @@ static xlm_val convert_now(emit *e, xlm_val old, const xlm_layout *want) {
   if (xlm_layout_equal(&c.have, want, rank)) return c.now;
   bool reduces = c.have.partial & ~want->partial;
   for (converted *k = e->ready[old]; k; k = k->next)
-    if (xlm_layout_equal(&k->layout, want, rank) && (reduces || k->phase == e->b.phase)) return k->val;
+    if (xlm_layout_equal(&k->layout, want, rank) && (k->kept || k->phase == e->b.phase)) return k->val;
   slice(&c, want);
   scatter(&c, want);
   exchange(&c, want);
@@ -220,7 +224,7 @@ static xlm_val convert_now(emit *e, xlm_val old, const xlm_layout *want) {
              old, xlm_op_at(xlm_val_node(e->p->g, old)->op)->name, layout_text(e, old, &e->p->have[old]),
              layout_text(e, old, want));
   converted *k = XLM_NEW(e->out->arena, converted);
-  *k = (converted){*want, e->b.phase, c.now, e->ready[old]};
+  *k = (converted){*want, e->b.phase, reduces || c.moved_rows, c.now, e->ready[old]};
   e->ready[old] = k;
   return c.now;
 }

@@ -58,9 +58,8 @@ void xlm_partition_find_early(xlm_partitioning *p) {
     int alias = xlm_op_at(n->op)->n_alias;
     if (n->phase != XLM_PHASE_STEP || alias < 2) continue;
     xlm_val gradient = n->in[alias];
-    const xlm_node_info *by = xlm_val_node(p->g, gradient);
-    if (by->op != XLM_OP_ACCUMULATE && (by->phase == XLM_PHASE_BWD || by->phase == XLM_PHASE_WGT))
-      p->early[gradient] = &wanted[gradient];
+    xlm_phase made = xlm_val_node(p->g, gradient)->phase;
+    if (made == XLM_PHASE_BWD || made == XLM_PHASE_WGT) p->early[gradient] = &wanted[gradient];
   }
 }
 

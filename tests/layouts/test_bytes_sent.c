@@ -1,5 +1,7 @@
 // Bytes that every rank sends over every axis in a step, counted at run time, are those that the plan says.
-// Models without dispatch: what experts send depends on the routing.
+// What experts send depends on the routing: the plan counts as if every expert got equally many rows. Here a
+// bias makes every token choose the same experts, so that the rows are known: with as many of these experts
+// on every rank the plan is exact, and otherwise it is exact in all but the rows.
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,21 +19,36 @@ enum { STEPS = 2 };
 
 typedef struct layout {
   const char *model;
-  int pp, dp, cp, tp, zero, chunks;
+  int pp, dp, ep, cp, tp, zero, chunks;
   const char *schedule;
+  bool reduce_each, recompute;
+  const char *chosen; // digits: the experts that every token chooses
 } layout;
 
-static const layout layouts[] = {
-    {"llama", 1, 2, 1, 1, 0, 1, "1f1b"}, {"llama", 1, 2, 1, 1, 1, 1, "1f1b"},
-    {"llama", 1, 2, 1, 2, 3, 1, "1f1b"}, {"gpt2", 2, 1, 1, 3, 0, 1, "zb-h1"},
-    {"qwen3", 1, 1, 2, 1, 0, 1, "1f1b"}, {"gpt2", 2, 2, 1, 2, 2, 2, "interleaved"},
-    {"llama", 4, 1, 1, 2, 0, 1, "gpipe"}};
+static const layout dense[] = {{"llama", 1, 2, 1, 1, 1, 0, 1, "1f1b", false, false, NULL},
+                               {"llama", 1, 2, 1, 1, 1, 1, 1, "1f1b", false, false, NULL},
+                               {"llama", 1, 2, 1, 1, 2, 3, 1, "1f1b", false, false, NULL},
+                               {"llama", 1, 2, 1, 1, 1, 3, 1, "1f1b", true, false, NULL},
+                               {"gpt2", 2, 1, 1, 1, 3, 0, 1, "zb-h1", false, false, NULL},
+                               {"qwen3", 1, 1, 1, 2, 1, 0, 1, "1f1b", false, false, NULL},
+                               {"gpt2", 2, 2, 1, 1, 2, 2, 2, "interleaved", false, false, NULL},
+                               {"gpt2", 2, 2, 1, 1, 2, 2, 2, "interleaved", true, false, NULL},
+                               {"llama", 4, 1, 1, 1, 2, 0, 1, "gpipe", false, false, NULL}};
+
+// Six experts: three on each of two ranks, two on each of three, and 2, 2, 1, 1 on four.
+static const layout experts[] = {{"deepseek", 1, 1, 2, 1, 1, 0, 1, "1f1b", false, false, "03"},
+                                 {"deepseek", 1, 1, 2, 1, 1, 0, 1, "1f1b", false, true, "14"},
+                                 {"deepseek", 1, 1, 2, 1, 1, 0, 1, "1f1b", false, false, "01"},
+                                 {"deepseek", 1, 1, 3, 1, 1, 0, 1, "1f1b", false, false, "034"},
+                                 {"deepseek", 1, 1, 4, 1, 1, 0, 1, "1f1b", false, true, "0345"},
+                                 {"deepseek", 1, 2, 2, 1, 1, 2, 1, "1f1b", true, false, "25"},
+                                 {"deepseek", 2, 1, 2, 1, 1, 0, 1, "1f1b", false, false, "45"}};
 
 static xlm_mesh mesh_of(const layout *l) {
-  const char *names[] = {"pp", "dp", "cp", "tp"};
-  int sizes[] = {l->pp, l->dp, l->cp, l->tp};
+  const char *names[] = {"pp", "dp", "ep", "cp", "tp"};
+  int sizes[] = {l->pp, l->dp, l->ep, l->cp, l->tp};
   xlm_mesh m = {0};
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 5; i++) {
     if (sizes[i] < 2) continue;
     m.axis[m.n] = names[i];
     m.size[m.n++] = sizes[i];
@@ -39,8 +56,38 @@ static xlm_mesh mesh_of(const layout *l) {
   return m;
 }
 
-// The schedule of a step, instruction by instruction.
-static void planned_bytes(const xlm_plan *p, int64_t rank, uint64_t sent[XLM_MAX_AXES]) {
+// ---- what moves of rows ----
+
+static bool moves_rows(const xlm_instr *i) {
+  return !strcmp(i->op, "send_rows") || !strcmp(i->op, "collect_rows");
+}
+
+static int chosen_among(const layout *l, xlm_piece own) {
+  int n = 0;
+  for (const char *c = l->chosen; *c; c++) n += *c - '0' >= own.offset && *c - '0' < own.offset + own.size;
+  return n;
+}
+
+// Every token of this rank has one row at each chosen expert: the rows of the experts of others go there, and
+// rows as many come back; the counts (4 bytes an expert) always go to the owners.
+static uint64_t row_bytes(const layout *l, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *i,
+                          const int32_t coord[XLM_MAX_AXES]) {
+  bool back = !strcmp(i->op, "collect_rows");
+  const xlm_type *home = &r->tensors[back ? i->out[0] : i->in[0]].type;
+  uint32_t axes = (uint32_t)xlm_attr_int(&i->attrs, XLM_A_axes, 0);
+  int64_t n = r->dims[home->dim[0]].full, members = xlm_mesh_group(&p->mesh, axes),
+          here = (int64_t)strlen(l->chosen);
+  int64_t tokens = r->dims[home->dim[1]].size / here; // each has a row per chosen expert
+  xlm_piece own = xlm_mesh_local(&p->mesh, n, 1, axes, coord);
+  int64_t width = r->dims[home->dim[2]].size * (int64_t)xlm_dtype_bytes(home->dtype),
+          mine = chosen_among(l, own);
+  int64_t rows = back ? tokens * mine * (members - 1) : tokens * (here - mine);
+  return (uint64_t)(rows * width + (n - own.size) * 4);
+}
+
+// The schedule of a step, instruction by instruction: as planned, or with the rows that the routing gives.
+static void planned_bytes(const layout *l, const xlm_plan *p, int64_t rank, bool routed,
+                          uint64_t sent[XLM_MAX_AXES]) {
   const xlm_rank_plan *r = p->classes[p->class_of[rank]];
   int32_t coord[XLM_MAX_AXES];
   xlm_mesh_coord(&p->mesh, rank, coord);
@@ -50,26 +97,76 @@ static void planned_bytes(const xlm_plan *p, int64_t rank, uint64_t sent[XLM_MAX
     for (uint32_t k = s->first; k < s->first + s->n; k++) {
       int axis;
       uint64_t bytes = xlm_traffic_bytes(&p->mesh, coord, &r->instrs[k], r->tensors, r->dims, &axis);
+      if (routed && moves_rows(&r->instrs[k])) bytes = row_bytes(l, p, r, &r->instrs[k], coord);
       sent[axis] += bytes;
     }
   }
 }
 
+static bool is_even(const layout *l) { // as many chosen experts on every rank
+  int64_t on_first = chosen_among(l, xlm_mesh_split((xlm_piece){0, 6}, 1, l->ep, 0));
+  for (int64_t k = 0; k < l->ep; k++) {
+    xlm_piece own = xlm_mesh_split((xlm_piece){0, 6}, 1, l->ep, k);
+    if (6 % l->ep || chosen_among(l, own) != on_first) return false;
+  }
+  return true;
+}
+
+// There and back in the forward and in the backward pass, never again: what the forward moved is kept. With
+// full recompute both of the forward are made again.
+static void check_exchanges(const layout *l, const xlm_plan *p) {
+  int64_t dispatches = 0, exchanges = 0;
+  const xlm_rank_plan *r = p->classes[p->class_of[0]];
+  for (uint32_t i = 0; i < r->n_schedule; i++) {
+    const xlm_segment *s = &r->segments[r->schedule[i].segment];
+    for (uint32_t k = s->first; k < s->first + s->n; k++) {
+      dispatches += !strcmp(r->instrs[k].op, "dispatch");
+      exchanges += moves_rows(&r->instrs[k]);
+    }
+  }
+  assert_true(dispatches > 0);
+  assert_int_equal(exchanges, dispatches * (l->recompute ? 3 : 4)); // twice the dispatches with recompute
+}
+
+// ---- runs ----
+
 static void check(const layout *l, const xlm_plan *p, xlm_team *team) {
   uint64_t total = 0;
   for (int i = 0; i < xlm_team_size(team); i++) {
-    uint64_t sent[XLM_MAX_AXES];
-    planned_bytes(p, i, sent);
+    uint64_t sent[XLM_MAX_AXES], planned[XLM_MAX_AXES];
+    planned_bytes(l, p, i, l->chosen, sent);
+    planned_bytes(l, p, i, false, planned);
     for (int a = 0; a < p->mesh.n; a++) {
       uint64_t counted = xlm_team_comm(team, i)->bytes_sent[a];
       total += counted;
       if (counted != STEPS * sent[a])
-        fail_msg("%s pp=%d dp=%d cp=%d tp=%d zero=%d: rank %d sent %" PRIu64
+        fail_msg("%s pp=%d dp=%d ep=%d cp=%d tp=%d zero=%d %s: rank %d sent %" PRIu64
                  " bytes over %s, planned %" PRIu64,
-                 l->model, l->pp, l->dp, l->cp, l->tp, l->zero, i, counted, p->mesh.axis[a], STEPS * sent[a]);
+                 l->model, l->pp, l->dp, l->ep, l->cp, l->tp, l->zero, l->chosen ? l->chosen : "", i, counted,
+                 p->mesh.axis[a], STEPS * sent[a]);
+      if (!l->chosen || is_even(l) || strcmp(p->mesh.axis[a], "ep"))
+        assert_true(counted == STEPS * planned[a]);
     }
   }
   assert_true(total > 0);
+}
+
+// More than any score: these experts are chosen by every token, and no update takes that away in two steps.
+static void put_bias(const layout *l, const xlm_store *s) {
+  float bias[6] = {0};
+  int put = 0;
+  for (const char *c = l->chosen; *c; c++) bias[*c - '0'] = 3;
+  for (int i = 0; i < s->n; i++)
+    if (strstr(s->at[i].name, ".moe.bias")) xlm_store_put(&s->at[i], 0, 6, bias), put++;
+  assert_true(put > 0);
+}
+
+static const char *sets_of(xlm_arena *a, const layout *l) {
+  if (l->chosen)
+    return xlm_arena_printf(a, "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20 experts=6 active=%d",
+                            (int)strlen(l->chosen));
+  return strcmp(l->model, "gpt2") ? "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100"
+                                  : "layers=4 heads=6 hidden=96 ffn=100";
 }
 
 static void run(const layout *l) {
@@ -81,14 +178,16 @@ static void run(const layout *l) {
   xlm_data *data;
   xlm_samples samples;
   xlm_feeds feeds;
-  o.batch = 2, o.microbatches = 4, o.sets = "layers=4 heads=6 hidden=96 ffn=100";
-  if (strcmp(l->model, "gpt2")) o.sets = "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100";
+  o.batch = l->dp * l->ep > 2 ? l->dp * l->ep : 2, o.microbatches = 4, o.sets = sets_of(a, l);
+  o.recompute = l->recompute ? XLM_RECOMPUTE_FULL : XLM_RECOMPUTE_NONE;
   xlm_compile_options c = toy_compile_options(a, &o);
   c.mesh = mesh_of(l), c.zero = l->zero, c.schedule = l->schedule, c.chunks = l->chunks;
+  c.reduce_each = l->reduce_each;
   const xlm_plan *p = toy_plan(a, toy_source(a, l->model), &c);
   if (xlm_team_open(p, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &team, &err)) fail_msg("%s", err.text);
   assert_int_equal(xlm_store_new(p, xlm_team_state, team, &store, &err), XLM_OK);
   assert_int_equal(xlm_store_init(store, 7, true, NULL, &err), XLM_OK);
+  if (l->chosen) put_bias(l, store), check_exchanges(l, p);
   assert_int_equal(xlm_data_synthetic(4000, 256, 5, &data, &err), XLM_OK);
   assert_int_equal(xlm_samples_open((xlm_data_part){data, 0, xlm_data_tokens(data)}, p->seq, 3, "synthetic",
                                     &samples, &err),
@@ -106,10 +205,16 @@ static void run(const layout *l) {
 
 static void sent_as_planned(void **state) {
   (void)state;
-  for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) run(&layouts[i]);
+  for (size_t i = 0; i < sizeof dense / sizeof *dense; i++) run(&dense[i]);
+}
+
+static void rows_sent_as_routed(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof experts / sizeof *experts; i++) run(&experts[i]);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(sent_as_planned)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(sent_as_planned),
+                                     cmocka_unit_test(rows_sent_as_routed)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,15 @@
 // clip_scale: the factor that brings the global gradient norm down to its limit.
 #include "compiler/ir/op.h"
+#include "ops/norm_sq.h"
 
 static bool infer(xlm_infer *x) {
   for (int i = 0; i < x->n_in; i++) {
     const xlm_type *t = xlm_infer_type(x, i);
-    if (t->rank)
-      return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, i, "a squared norm is one number, not %s",
-                            xlm_infer_dims_text(x, t));
     if (t->dtype != XLM_F64)
       return xlm_infer_fail(x, XLM_FAULT_DTYPE, i, "squared norms are f64, not %s", xlm_dtype_name(t->dtype));
+    if (xlm_type_elements(t, x->g->dims) != XLM_NORM_LIMBS)
+      return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, i, "a squared norm is what norm_sq gives, not %s",
+                            xlm_infer_dims_text(x, t));
   }
   if (xlm_attr_float(&x->attrs, XLM_A_value, 1) <= 0)
     return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "the largest allowed norm must be positive");
@@ -22,7 +23,7 @@ const xlm_op xlm_op_clip_scale = {
     .min_in = 1,
     .max_in = -1,
     .n_out = 2,
-    .layout = "[] -> [], []",
+    .layout = "[*] -> [], []",
     .infer = infer,
     .no_grad = "used after differentiation only",
     .doc = "From squared norms (added up) the norm and the factor min(1, value "

@@ -1,11 +1,21 @@
-// norm_sq: one number over all gradients, for the global norm. In f64, so that clipping does not depend on
-// how the sum was split.
+// norm_sq: one number over all gradients, for the global norm; exact (norm_sq.h), so that clipping does not
+// depend on how the sum was split over ranks, stages and threads.
+#include "ops/norm_sq.h"
+
 #include "compiler/ir/op.h"
+
+static xlm_dim limbs(xlm_graph *g) {
+  static const char name[] = "norm_sq.limbs"; // no dimension of a model: a dot is in it
+  xlm_dim d = xlm_graph_dim_find(g, name, 0);
+  return d ? d
+           : xlm_graph_dim_add(g,
+                               (xlm_dim_info){.name = name, .size = XLM_NORM_LIMBS, .full = XLM_NORM_LIMBS});
+}
 
 static bool infer(xlm_infer *x) {
   for (int i = 0; i < x->n_in; i++)
     if (!xlm_infer_is_float(x, i)) return false;
-  x->out[0] = (xlm_type){.dtype = XLM_F64};
+  x->out[0] = (xlm_type){.dtype = XLM_F64, .rank = 1, .dim = {limbs(x->g)}};
   return true;
 }
 
@@ -24,5 +34,6 @@ const xlm_op xlm_op_norm_sq = {.name = "norm_sq",
                                .infer = infer,
                                .no_grad = "used after differentiation only",
                                .cost = cost,
-                               .doc = "The sum of the squares of all elements of all operands, in f64, in an "
-                                      "order that depends on their sizes alone."};
+                               .doc =
+                                   "The exact sum of the squares of all elements of all operands, in several "
+                                   "f64 numbers that add up to it."};

@@ -1,4 +1,6 @@
-// norm_sq, the reference.
+// norm_sq, the reference: the sum in the last limb, where any number may stand; clip_scale adds the limbs.
+#include "ops/norm_sq.h"
+
 #include "ops/ref/ref_priv.h"
 
 static void run(const xlm_call *c) {
@@ -6,7 +8,7 @@ static void run(const xlm_call *c) {
   for (int i = 0; i < c->instr->n_in; i++)
     for (int64_t k = 0; k < xlm_call_elements(c, c->in_type[i]); k++)
       sum += ref_in(c, i)[k] * ref_in(c, i)[k];
-  *ref_out(c, 0) = sum;
+  for (int k = 0; k < XLM_NORM_LIMBS; k++) ref_out(c, 0)[k] = k == XLM_NORM_LIMBS - 1 ? sum : 0;
 }
 
 const xlm_kernel xlm_ref_norm_sq = {.op = "norm_sq", .run = run};

@@ -75,11 +75,9 @@ static void vary_memory(search *s, xlm_layout_choice c) {
   static const struct {
     int zero;
     bool reduce_each;
-  } ways[] = {{0, false}, {1, false}, {2, false}, {2, true}, {3, false}, {3, true}};
-  bool several = c.microbatches > 1;
+  } ways[] = {{0, false}, {1, false}, {2, true}, {3, false}, {3, true}}; // {2, false} is {1, false}
   for (size_t i = 0; i < (c.size[XLM_DP] > 1 ? sizeof ways / sizeof *ways : 1); i++) {
-    if (several ? ways[i].zero == 2 && !ways[i].reduce_each : ways[i].reduce_each)
-      continue; // level 2 with whole sums of gradients is level 1; one microbatch has no sums
+    if (ways[i].reduce_each && c.microbatches == 1) continue; // nothing to add up
     c.zero = ways[i].zero;
     c.reduce_each = ways[i].reduce_each;
     for (int full = 0; full < 2; full++) {

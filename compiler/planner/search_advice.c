@@ -28,10 +28,8 @@ static bool reduce_each(xlm_compile_options *o) {
 static bool zero1(xlm_compile_options *o) {
   return raise_zero(o, 1);
 }
-static bool zero2(xlm_compile_options *o) { // with whole sums it is zero1
-  if (!raise_zero(o, 2)) return false;
-  reduce_each(o);
-  return true;
+static bool zero2(xlm_compile_options *o) { // with whole sums of gradients, or none, it is zero1
+  return o->train.microbatches > 1 && raise_zero(o, 2) && (o->reduce_each || reduce_each(o));
 }
 static bool zero3(xlm_compile_options *o) {
   return raise_zero(o, 3);
@@ -129,8 +127,9 @@ static void try_one(advice *w, const xlm_compile_options *base) {
 // One on top of the other, until it fits.
 static void try_all(advice *w, const xlm_compile_options *base) {
   xlm_compile_options o = *base;
-  static change *const order[] = {zero2,   single_samples, half_batch, reduce_each, recompute, zero3,
-                                  more_tp, more_tp,        double_tp,  double_tp,   double_tp};
+  static change *const order[] = {zero1,       zero2,     single_samples, half_batch, zero2,
+                                  reduce_each, recompute, zero3,          more_tp,    more_tp,
+                                  double_tp,   double_tp, double_tp};
   for (size_t i = 0; i < sizeof order / sizeof *order && !w->found; i++) {
     xlm_compile_options next = o;
     if (!order[i](&next)) continue;

@@ -129,13 +129,15 @@ static void slice(conversion *c, const xlm_layout *want) {
   }
 }
 
+// Innermost axis first, so `dp` last: to add over it without scattering (reduce) comes last, too.
 static void scatter(conversion *c, const xlm_layout *want) {
-  for (int i = 0; i < logical(c)->rank; i++) {
-    uint32_t axes = want->axes[i] & ~c->have.axes[i] & c->have.partial & ~want->partial;
-    if (axes)
+  for (int outermost = c->e->p->o.mesh.n; outermost-- > 0;)
+    for (int i = 0; i < logical(c)->rank; i++) {
+      uint32_t axes = want->axes[i] & ~c->have.axes[i] & c->have.partial & ~want->partial;
+      if (axes & ((1u << outermost) - 1) || !(axes >> outermost & 1)) continue;
       collective(c, XLM_OP_REDUCE_SCATTER, axes, &i, (uint32_t[]){c->have.axes[i] | axes}, 1,
                  piece_sizes(c, i, c->have.axes[i], axes), NULL, 0);
-  }
+    }
 }
 
 // The offsets of the rows of a packed tensor after its experts were exchanged.

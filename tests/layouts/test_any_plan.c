@@ -18,8 +18,7 @@
 #include <cmocka.h>
 
 #include "runtime/base/philox.h"
-#include "runtime/exec/team.h"
-#include "tests/train/train_util.h"
+#include "tests/train/toy_team.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -79,22 +78,6 @@ static xlm_mesh mesh_of(const layout *l) {
   return m;
 }
 
-// The whole team of a layout.
-typedef struct run {
-  xlm_arena *arena;
-  const xlm_plan *plan;
-  xlm_team *team;
-  xlm_store *store;
-  xlm_data *data;
-  xlm_samples samples;
-  xlm_feed feeds[MOST_RANKS];
-  void *feed_args[MOST_RANKS];
-} run;
-
-static void *state_address(void *arg, uint32_t rank, uint32_t state) {
-  return xlm_exec_state(xlm_team_exec(arg, (int)rank), state);
-}
-
 // Four rounds, and sizes that do not divide by what they are split over: 6 heads over 4, 3 groups over 2.
 static const char *sets_of(const char *model) {
   if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle")) return "layers=4 heads=6 hidden=96 ffn=100";
@@ -102,52 +85,25 @@ static const char *sets_of(const char *model) {
   return "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100";
 }
 
-static xlm_status open_run(run *r, const layout *l, xlm_error *err) {
+static const xlm_plan *plan_of(xlm_arena *a, const layout *l) {
   toy_options o = toy_defaults(l->model);
   o.batch = 8 / l->microbatches;
   o.microbatches = l->microbatches;
   o.recompute = l->recompute ? XLM_RECOMPUTE_FULL : XLM_RECOMPUTE_NONE;
   o.sets = sets_of(l->model);
-  xlm_compile_options c = toy_compile_options(r->arena, &o);
+  xlm_compile_options c = toy_compile_options(a, &o);
   c.mesh = mesh_of(l);
   c.zero = l->zero;
   c.reduce_each = !strcmp(l->reduce, "microbatch");
   c.schedule = l->schedule;
   c.chunks = l->chunks;
-  r->plan = toy_plan(r->arena, toy_source(r->arena, l->model), &c);
-  XLM_TRY(xlm_team_open(r->plan, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &r->team, err));
-  XLM_TRY(xlm_store_new(r->plan, state_address, r->team, &r->store, err));
-  XLM_TRY(xlm_store_init(r->store, 7, true, NULL, err));
-  XLM_TRY(xlm_data_synthetic(4000, 256, 5, &r->data, err));
-  xlm_data_part all = {r->data, 0, xlm_data_tokens(r->data)};
-  XLM_TRY(xlm_samples_open(all, r->plan->seq, 3, "synthetic", &r->samples, err));
-  for (int i = 0; i < xlm_team_size(r->team); i++) {
-    XLM_TRY(xlm_feed_open(xlm_team_exec(r->team, i), &r->samples, false, &r->feeds[i], err));
-    r->feed_args[i] = &r->feeds[i];
-  }
-  return XLM_OK;
+  return toy_plan(a, toy_source(a, l->model), &c);
 }
 
-static void close_run(run *r) {
-  for (int i = 0; r->team && i < xlm_team_size(r->team); i++) xlm_feed_close(&r->feeds[i]);
-  xlm_data_close(r->data);
-  xlm_store_free(r->store);
-  xlm_team_close(r->team);
-  xlm_arena_free(r->arena);
-}
-
-static double read_output(const run *r, const char *name) {
-  int i;
-  uint32_t output;
-  if (!xlm_team_output(r->team, name, &i, &output)) fail_msg("no rank has the output %s", name);
-  xlm_exec *e = xlm_team_exec(r->team, i);
-  return *(const float *)xlm_exec_output(e, output);
-}
-
-static void check_memory(const run *r) {
-  for (int i = 0; i < xlm_team_size(r->team); i++)
-    assert_true(xlm_exec_arena_bytes(xlm_team_exec(r->team, i)) ==
-                r->plan->classes[r->plan->class_of[i]]->arena_bytes);
+static void check_memory(const toy_team *t) {
+  for (int i = 0; i < xlm_team_size(t->team); i++)
+    assert_true(xlm_exec_arena_bytes(xlm_team_exec(t->team, i)) ==
+                t->plan->classes[t->plan->class_of[i]]->arena_bytes);
 }
 
 static uint64_t hash_states(const xlm_store *s) {
@@ -167,21 +123,18 @@ static uint64_t hash_states(const xlm_store *s) {
 }
 
 static curve train(const layout *l) {
-  run r = {.arena = xlm_arena_new(0)};
+  xlm_arena *a = xlm_arena_new(0);
+  toy_team *t = toy_team_open(plan_of(a, l), text_of(l));
   curve c;
-  xlm_error err = {0};
-  if (open_run(&r, l, &err) != XLM_OK) fail_msg("%s: %s", text_of(l), err.text);
-  check_memory(&r);
+  check_memory(t);
   for (int s = 0; s < STEPS; s++) {
-    for (int i = 0; i < xlm_team_size(r.team); i++) r.feeds[i].step = s, r.feeds[i].lr = 1e-3;
-    xlm_step_env env = {.seed = 7, .step = s, .first_row = s * r.plan->batch * r.plan->microbatches};
-    if (xlm_team_step(r.team, env, xlm_feed_step, r.feed_args, &err) != XLM_OK)
-      fail_msg("%s: %s", text_of(l), err.text);
-    c.loss[s] = read_output(&r, "loss");
-    c.norm[s] = read_output(&r, "grad_norm");
+    toy_team_step(t, s, 1e-3);
+    c.loss[s] = toy_team_output(t, "loss");
+    c.norm[s] = toy_team_output(t, "grad_norm");
   }
-  c.states = hash_states(r.store);
-  close_run(&r);
+  c.states = hash_states(t->store);
+  toy_team_close(t);
+  xlm_arena_free(a);
   return c;
 }
 

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "runtime/plan/traffic.h"
-#include "tests/train/train_util.h"
+#include "tests/train/toy_team.h"
 
 enum { STEPS = 2 };
 
@@ -172,34 +172,17 @@ static const char *sets_of(xlm_arena *a, const layout *l) {
 static void run(const layout *l) {
   xlm_arena *a = xlm_arena_new(0);
   toy_options o = toy_defaults(l->model);
-  xlm_error err = {0};
-  xlm_team *team;
-  xlm_store *store;
-  xlm_data *data;
-  xlm_samples samples;
-  xlm_feeds feeds;
   o.batch = l->dp * l->ep > 2 ? l->dp * l->ep : 2, o.microbatches = 4, o.sets = sets_of(a, l);
   o.recompute = l->recompute ? XLM_RECOMPUTE_FULL : XLM_RECOMPUTE_NONE;
   xlm_compile_options c = toy_compile_options(a, &o);
   c.mesh = mesh_of(l), c.zero = l->zero, c.schedule = l->schedule, c.chunks = l->chunks;
   c.reduce_each = l->reduce_each;
   const xlm_plan *p = toy_plan(a, toy_source(a, l->model), &c);
-  if (xlm_team_open(p, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &team, &err)) fail_msg("%s", err.text);
-  assert_int_equal(xlm_store_new(p, xlm_team_state, team, &store, &err), XLM_OK);
-  assert_int_equal(xlm_store_init(store, 7, true, NULL, &err), XLM_OK);
-  if (l->chosen) put_bias(l, store), check_exchanges(l, p);
-  assert_int_equal(xlm_data_synthetic(4000, 256, 5, &data, &err), XLM_OK);
-  assert_int_equal(xlm_samples_open((xlm_data_part){data, 0, xlm_data_tokens(data)}, p->seq, 3, "synthetic",
-                                    &samples, &err),
-                   XLM_OK);
-  assert_int_equal(xlm_feeds_open(team, &samples, false, &feeds, &err), XLM_OK);
-  for (int s = 0; s < STEPS; s++)
-    if (xlm_feeds_step(&feeds, 7, s, 1e-3, &err)) fail_msg("%s", err.text);
-  check(l, p, team);
-  xlm_feeds_close(&feeds);
-  xlm_data_close(data);
-  xlm_store_free(store);
-  xlm_team_close(team);
+  toy_team *t = toy_team_open(p, l->model);
+  if (l->chosen) put_bias(l, t->store), check_exchanges(l, p);
+  for (int s = 0; s < STEPS; s++) toy_team_step(t, s, 1e-3);
+  check(l, p, t->team);
+  toy_team_close(t);
   xlm_arena_free(a);
 }
 

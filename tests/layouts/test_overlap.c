@@ -10,9 +10,8 @@
 #include "compiler/pass/pass.h"
 #include "compiler/planner/verify_plan.h"
 #include "runtime/exec/courier.h"
-#include "runtime/exec/team.h"
 #include "runtime/plan/streams.h"
-#include "tests/train/train_util.h"
+#include "tests/train/toy_team.h"
 
 static xlm_arena *arena;
 
@@ -297,47 +296,14 @@ static void the_courier_keeps_order(void **state) {
 
 // ---- no bit changes ----
 
-static void *state_address(void *arg, uint32_t rank, uint32_t state) {
-  return xlm_exec_state(xlm_team_exec(arg, (int)rank), state);
-}
-
 static double train(const xlm_plan *p, const char *courier, double *norm) {
-  xlm_team *team;
-  xlm_store *store;
-  xlm_error err = {0};
   assert_int_equal(setenv("XLM_COMM_THREAD", courier, 1), 0);
-  if (xlm_team_open(p, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &team, &err) != XLM_OK)
-    fail_msg("%s", err.text);
+  toy_team *t = toy_team_open(p, courier);
   assert_int_equal(unsetenv("XLM_COMM_THREAD"), 0);
-  assert_int_equal(xlm_store_new(p, state_address, team, &store, &err), XLM_OK);
-  assert_int_equal(xlm_store_init(store, 7, true, NULL, &err), XLM_OK);
-  xlm_data *data;
-  assert_int_equal(xlm_data_synthetic(4000, 256, 5, &data, &err), XLM_OK);
-  xlm_data_part all = {data, 0, xlm_data_tokens(data)};
-  xlm_samples samples;
-  assert_int_equal(xlm_samples_open(all, p->seq, 3, "synthetic", &samples, &err), XLM_OK);
-  xlm_feed feeds[16];
-  void *args[16];
-  for (int i = 0; i < xlm_team_size(team); i++) {
-    assert_int_equal(xlm_feed_open(xlm_team_exec(team, i), &samples, false, &feeds[i], &err), XLM_OK);
-    args[i] = &feeds[i];
-  }
-  double loss = 0;
-  for (int64_t s = 0; s < 4; s++) {
-    for (int i = 0; i < xlm_team_size(team); i++) feeds[i].step = s, feeds[i].lr = 1e-3;
-    xlm_step_env env = {.seed = 7, .step = s, .first_row = s * p->batch * p->microbatches};
-    if (xlm_team_step(team, env, xlm_feed_step, args, &err) != XLM_OK) fail_msg("%s", err.text);
-  }
-  int i;
-  uint32_t o;
-  assert_true(xlm_team_output(team, "loss", &i, &o));
-  loss = *(const float *)xlm_exec_output(xlm_team_exec(team, i), o);
-  assert_true(xlm_team_output(team, "grad_norm", &i, &o));
-  *norm = *(const float *)xlm_exec_output(xlm_team_exec(team, i), o);
-  for (int k = 0; k < xlm_team_size(team); k++) xlm_feed_close(&feeds[k]);
-  xlm_data_close(data);
-  xlm_store_free(store);
-  xlm_team_close(team);
+  for (int64_t s = 0; s < 4; s++) toy_team_step(t, s, 1e-3);
+  double loss = toy_team_output(t, "loss");
+  *norm = toy_team_output(t, "grad_norm");
+  toy_team_close(t);
   return loss;
 }
 

@@ -17,8 +17,7 @@
 
 #include "compiler/front/diag.h"
 #include "compiler/ir/op.h"
-#include "runtime/exec/team.h"
-#include "tests/train/train_util.h"
+#include "tests/train/toy_team.h"
 
 enum { MOST_RANKS = 16, STEPS = 3 };
 
@@ -38,17 +37,6 @@ typedef struct result {
   double *bias;   // after the last step
   int64_t n_moment, n_bias;
 } result;
-
-typedef struct run {
-  xlm_arena *arena;
-  const xlm_plan *plan;
-  xlm_team *team;
-  xlm_store *store;
-  xlm_data *data;
-  xlm_samples samples;
-  xlm_feed feeds[MOST_RANKS];
-  void *feed_args[MOST_RANKS];
-} run;
 
 static xlm_mesh mesh_of(const job *j) {
   const char *names[] = {"pp", "dp", "ep", "tp"};
@@ -70,37 +58,6 @@ static xlm_compile_options options_of(xlm_arena *a, const job *j) {
   return c;
 }
 
-static xlm_status open_run(run *r, const job *j, xlm_error *err) {
-  xlm_compile_options c = options_of(r->arena, j);
-  r->plan = toy_plan(r->arena, toy_source(r->arena, j->model), &c);
-  XLM_TRY(xlm_team_open(r->plan, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &r->team, err));
-  XLM_TRY(xlm_store_new(r->plan, xlm_team_state, r->team, &r->store, err));
-  XLM_TRY(xlm_store_init(r->store, 7, true, NULL, err));
-  XLM_TRY(xlm_data_synthetic(4000, 256, 5, &r->data, err));
-  xlm_data_part all = {r->data, 0, xlm_data_tokens(r->data)};
-  XLM_TRY(xlm_samples_open(all, r->plan->seq, 3, "synthetic", &r->samples, err));
-  for (int i = 0; i < xlm_team_size(r->team); i++) {
-    XLM_TRY(xlm_feed_open(xlm_team_exec(r->team, i), &r->samples, false, &r->feeds[i], err));
-    r->feed_args[i] = &r->feeds[i];
-  }
-  return XLM_OK;
-}
-
-static void close_run(run *r) {
-  for (int i = 0; r->team && i < xlm_team_size(r->team); i++) xlm_feed_close(&r->feeds[i]);
-  xlm_data_close(r->data);
-  xlm_store_free(r->store);
-  xlm_team_close(r->team);
-  xlm_arena_free(r->arena);
-}
-
-static double read_output(const run *r, const char *name) {
-  int i;
-  uint32_t output;
-  if (!xlm_team_output(r->team, name, &i, &output)) fail_msg("no rank has the output %s", name);
-  return *(const float *)xlm_exec_output(xlm_team_exec(r->team, i), output);
-}
-
 static bool is_bias(const xlm_stored *t) {
   return t->rank == 1 && strstr(t->name, ".moe.bias");
 }
@@ -113,7 +70,7 @@ static int by_name(const void *a, const void *b) {
 }
 
 // All values of the states that `wanted` names, in the order of their names (which no layout changes).
-static double *collect(const run *r, bool (*wanted)(const xlm_stored *), int64_t *n) {
+static double *collect(const toy_team *r, bool (*wanted)(const xlm_stored *), int64_t *n) {
   const xlm_stored *list[512];
   int count = 0;
   *n = 0;
@@ -133,27 +90,26 @@ static double *collect(const run *r, bool (*wanted)(const xlm_stored *), int64_t
   return all;
 }
 
-static void put_bias(const run *r, const job *j) {
+static void put_bias(const toy_team *r, const job *j) {
   for (int i = 0; j->bias && i < r->store->n; i++)
     if (is_bias(&r->store->at[i])) xlm_store_put(&r->store->at[i], 0, j->n_bias, j->bias);
 }
 
 static result train(const job *j) {
-  run r = {.arena = xlm_arena_new(0)};
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_compile_options c = options_of(a, j);
+  toy_team *t = toy_team_open(toy_plan(a, toy_source(a, j->model), &c), j->model);
   result x = {0};
-  xlm_error err = {0};
-  if (open_run(&r, j, &err) != XLM_OK) fail_msg("%s", err.text);
-  put_bias(&r, j);
+  put_bias(t, j);
   for (int s = 0; s < (j->steps ? j->steps : STEPS); s++) {
-    for (int i = 0; i < xlm_team_size(r.team); i++) r.feeds[i].step = s, r.feeds[i].lr = j->lr;
-    xlm_step_env env = {.seed = 7, .step = s, .first_row = s * r.plan->batch * r.plan->microbatches};
-    if (xlm_team_step(r.team, env, xlm_feed_step, r.feed_args, &err) != XLM_OK) fail_msg("%s", err.text);
-    x.loss[s] = read_output(&r, "loss"), x.norm[s] = read_output(&r, "grad_norm");
-    x.load[s] = read_output(&r, "expert_load_max");
-    if (!s) x.moment = collect(&r, is_moment, &x.n_moment);
+    toy_team_step(t, s, j->lr);
+    x.loss[s] = toy_team_output(t, "loss"), x.norm[s] = toy_team_output(t, "grad_norm");
+    x.load[s] = toy_team_output(t, "expert_load_max");
+    if (!s) x.moment = collect(t, is_moment, &x.n_moment);
   }
-  x.bias = collect(&r, is_bias, &x.n_bias);
-  close_run(&r);
+  x.bias = collect(t, is_bias, &x.n_bias);
+  toy_team_close(t);
+  xlm_arena_free(a);
   return x;
 }
 

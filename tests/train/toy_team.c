@@ -1,0 +1,48 @@
+// See toy_team.h.
+#include "tests/train/toy_team.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static xlm_status open_all(toy_team *t, xlm_error *err) {
+  XLM_TRY(xlm_team_open(t->plan, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &t->team, err));
+  XLM_TRY(xlm_store_new(t->plan, xlm_team_state, t->team, &t->store, err));
+  XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
+  XLM_TRY(xlm_data_synthetic(4000, 256, 5, &t->data, err));
+  xlm_data_part all = {t->data, 0, xlm_data_tokens(t->data)};
+  XLM_TRY(xlm_samples_open(all, t->plan->seq, 3, "synthetic", &t->samples, err));
+  return xlm_feeds_open(t->team, &t->samples, false, &t->feeds, err);
+}
+
+toy_team *toy_team_open(const xlm_plan *plan, const char *what) {
+  toy_team *t = calloc(1, sizeof *t);
+  xlm_error err = {0};
+  assert_non_null(t);
+  t->plan = plan;
+  t->what = what;
+  if (open_all(t, &err) != XLM_OK) fail_msg("%s: %s", what, err.text);
+  return t;
+}
+
+void toy_team_step(toy_team *t, int64_t s, double lr) {
+  xlm_error err = {0};
+  if (xlm_feeds_step(&t->feeds, 7, s, lr, &err) != XLM_OK) fail_msg("%s: %s", t->what, err.text);
+}
+
+double toy_team_output(const toy_team *t, const char *name) {
+  int i;
+  uint32_t output;
+  if (!xlm_team_output(t->team, name, &i, &output)) fail_msg("%s: no rank has the output %s", t->what, name);
+  return *(const float *)xlm_exec_output(xlm_team_exec(t->team, i), output);
+}
+
+void toy_team_close(toy_team *t) {
+  xlm_feeds_close(&t->feeds);
+  xlm_data_close(t->data);
+  xlm_store_free(t->store);
+  xlm_team_close(t->team);
+  free(t);
+}

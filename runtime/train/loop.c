@@ -27,6 +27,7 @@ typedef struct loop {
   int64_t tokens_per_step, step, saved;
   double mark, step_seconds; // mark: when the present interval began; step_seconds: running mean of a step
   int64_t mark_step;
+  double peak; // FLOP/s of the machine, as far as known; 0 = unknown
 } loop;
 
 static double now(void) {
@@ -132,7 +133,8 @@ static void measure_speed(loop *l) { // over the present interval
   l->step_seconds = seconds / steps;
   l->p.m.tokens_per_s = steps * (double)l->tokens_per_step / seconds;
   double flops = l->plan->model_flops_per_token * l->p.m.tokens_per_s;
-  l->p.m.mfu = l->o->peak_flops > 0 ? flops / l->o->peak_flops : 0;
+  if (l->peak > 0 && flops > l->peak) l->peak = flops; // it was measured at a bad moment
+  l->p.m.mfu = l->peak > 0 ? flops / l->peak : 0;
   l->p.seconds_left = l->step_seconds * (double)(l->o->max_steps - l->step);
   l->p.memory_bytes = memory_in_use();
 }
@@ -213,6 +215,7 @@ xlm_status xlm_loop_run(const xlm_loop_options *o, xlm_loop_result *out, xlm_err
   const xlm_plan *plan = xlm_team_plan(o->team);
   *out = (xlm_loop_result){.step = o->first_step, .loss = NAN, .val_loss = NAN};
   loop l = {.o = o,
+            .peak = o->peak_flops,
             .result = out,
             .plan = plan,
             .leads = xlm_team_process(o->team) == 0,

@@ -1,12 +1,16 @@
 // Overlap: communication begins as soon as it can, and what can wait is computed while it runs. Kernels and
 // communication are two streams (runtime/plan/streams.h), each in the order of the graph; this pass gives the
-// order that lets them run side by side. Four things move, none of them far, so that memory stays what it
+// order that lets them run side by side. Five things move, none of them far, so that memory stays what it
 // was but for a few values:
 //
 //   - a collective (and a cast that feeds nothing else) moves up to what it reads, past at most
 //     XLM_OVERLAP_PRODUCTS products: gathered weights arrive while the layer before is computed;
 //   - gradients of weights move down behind the next communication that the backward waits for, when that is
 //     no more than so many products away: the backward's own path is never kept waiting by them;
+//   - what does not depend on a collective moves up before its first reader, when that would otherwise wait
+//   and no
+//     more than LOOK nodes lie between: experts that all tokens pass are computed while the rows of the
+//     others travel;
 //   - on a stage that sends its last backward on, gradients are reduced behind that: others wait for it, and
 //   the
 //     stage itself has little left to do;
@@ -16,6 +20,8 @@
 // their collectives in the same order.
 #include "compiler/pass/pass_priv.h"
 #include "runtime/plan/streams.h"
+
+enum { LOOK = 64 };
 
 typedef struct reorder {
   const xlm_graph *g;
@@ -28,7 +34,9 @@ typedef struct reorder {
   xlm_node *order;  // what is emitted so far
   uint32_t n;
   xlm_node *waiting; // moved down, in order
-  uint32_t n_waiting, first_waiting, products_waiting;
+  uint32_t n_waiting, first_waiting;
+  bool *emitted;        // by node
+  xlm_node *kept;       // by node: the reader that keeps it where it is
   bool sends_last;      // see find_last_send
   xlm_node *reductions; // of gradients, kept for the end of the backward
   uint32_t n_reductions;
@@ -146,8 +154,62 @@ static uint32_t highest_place(const reorder *r, xlm_node id) {
 
 static void put(reorder *r, xlm_node id) {
   uint32_t at = r->collective[id] || r->feeds[id] ? highest_place(r, id) : r->n;
+  r->emitted[id] = true;
   for (uint32_t i = r->n++; i > at; i--) r->order[i] = r->order[i - 1];
   r->order[at] = id;
+}
+
+// Has a product been put behind collective c? Then it need not be filled up.
+static bool is_covered(const reorder *r, xlm_node c) {
+  for (uint32_t i = r->n; i > 0 && r->order[i - 1] != c; i--)
+    if (r->product[r->order[i - 1]] && r->g->nodes[r->order[i - 1]].stage == r->g->nodes[c].stage)
+      return true;
+  return false;
+}
+
+static bool would_wait(const reorder *r, xlm_node id) {
+  const xlm_node_info *n = &r->g->nodes[id];
+  for (int i = 0; i < n->n_in; i++) {
+    xlm_node c = r->g->values[n->in[i]].def;
+    if (r->collective[c] && !r->weights[c] && !is_covered(r, c)) return true;
+  }
+  return false;
+}
+
+static bool stays(const reorder *r, xlm_node id, xlm_node reader) {
+  const xlm_node_info *n = &r->g->nodes[id];
+  if (r->collective[id] || n->op == XLM_OP_SEND || n->op == XLM_OP_RECV) return true;
+  if (xlm_op_at(n->op)->n_alias || is_of_weights(n)) return true;
+  for (int i = 0; i < n->n_in; i++)
+    if (r->kept[r->g->values[n->in[i]].def] == reader) return true;
+  for (int i = 0; i < n->n_out; i++) {
+    xlm_val offsets = r->g->values[n->out + (xlm_val)i].ragged_by;
+    if (offsets && r->g->values[offsets].def != id && r->kept[r->g->values[offsets].def] == reader)
+      return true;
+  }
+  return false;
+}
+
+// Puts what is behind `reader` and does not depend on it before it, up to its last product.
+static void pull_ahead(reorder *r, xlm_node reader) {
+  const xlm_node_info *n = &r->g->nodes[reader];
+  xlm_node found[LOOK];
+  int n_found = 0, useful = 0, products = 0;
+  r->kept[reader] = reader;
+  for (xlm_node id = reader + 1; id < r->g->n_nodes && id < reader + LOOK && products < XLM_OVERLAP_PRODUCTS;
+       id++) {
+    const xlm_node_info *m = &r->g->nodes[id];
+    if (xlm_is_leaf(m) || r->emitted[id]) continue;
+    if (group_of(m) != group_of(n) || m->stage != n->stage) break;
+    if (stays(r, id, reader)) {
+      r->kept[id] = reader;
+      continue;
+    }
+    found[n_found++] = id;
+    products += r->product[id];
+    if (r->product[id]) useful = n_found;
+  }
+  for (int i = 0; i < useful; i++) put(r, found[i]);
 }
 
 // ---- moving down ----
@@ -156,9 +218,7 @@ static void release(reorder *r) { // what waits longest, with one product
   while (r->first_waiting < r->n_waiting) {
     xlm_node id = r->waiting[r->first_waiting++];
     put(r, id);
-    if (!r->product[id]) continue;
-    r->products_waiting--;
-    break;
+    if (r->product[id]) break;
   }
   while (r->first_waiting < r->n_waiting && !r->product[r->waiting[r->first_waiting]])
     put(r, r->waiting[r->first_waiting++]); // what follows from it: sums and reductions
@@ -166,7 +226,6 @@ static void release(reorder *r) { // what waits longest, with one product
 
 static void release_all(reorder *r) {
   while (r->first_waiting < r->n_waiting) put(r, r->waiting[r->first_waiting++]);
-  r->products_waiting = 0;
 }
 
 static void end_group(reorder *r) {
@@ -177,7 +236,6 @@ static void end_group(reorder *r) {
 
 static void wait(reorder *r, xlm_node id) {
   r->waiting[r->n_waiting++] = id;
-  r->products_waiting += r->product[id];
 }
 
 static bool needs_waiting(const reorder *r, xlm_node id) {
@@ -221,6 +279,7 @@ static void visit(reorder *r, xlm_node id) {
     wait(r, id);
     if (r->n_waiting - r->first_waiting > XLM_OVERLAP_PRODUCTS) put(r, r->waiting[r->first_waiting++]);
   } else {
+    if (group_of(n) < 2 && would_wait(r, id)) pull_ahead(r, id);
     put(r, id);
     if (r->awaited[id]) release(r);
   }
@@ -251,7 +310,9 @@ xlm_graph *xlm_pass_overlap(const xlm_graph *g, xlm_arena *a, bool split_weights
                .behind = XLM_NEW_N(a, uint32_t, n),
                .order = XLM_NEW_N(a, xlm_node, n),
                .waiting = XLM_NEW_N(a, xlm_node, n),
-               .reductions = XLM_NEW_N(a, xlm_node, n)};
+               .reductions = XLM_NEW_N(a, xlm_node, n),
+               .emitted = XLM_NEW_N(a, bool, n),
+               .kept = XLM_NEW_N(a, xlm_node, n)};
   find_products(&r);
   find_feeders(&r);
   find_awaited(&r);
@@ -260,7 +321,7 @@ xlm_graph *xlm_pass_overlap(const xlm_graph *g, xlm_arena *a, bool split_weights
   for (xlm_node id = 1; id < n; id++) // parameters and inputs first: they are in nobody's way
     if (xlm_is_leaf(&g->nodes[id])) r.order[r.n++] = id;
   for (xlm_node id = 1; id < n; id++)
-    if (!xlm_is_leaf(&g->nodes[id])) visit(&r, id);
+    if (!xlm_is_leaf(&g->nodes[id]) && !r.emitted[id]) visit(&r, id);
   end_group(&r);
   return emit(&r, a);
 }

@@ -166,6 +166,14 @@ static void there_is_something_beside(void **state) {
   assert_true(hidden(zero, "all_gather", XLM_SEG_F) >= 20); // the layer before is computed
 }
 
+// The experts that all tokens pass are computed while the rows of the others travel, there and back.
+static void rows_travel_beside_shared_experts(void **state) {
+  (void)state;
+  xlm_plan *ep = plan_of("deepseek", mesh2("ep", 2, "tp", 1), 1, 0, "1f1b", 1);
+  assert_true(hidden(ep, "send_rows", XLM_SEG_F) >= 2);
+  assert_true(hidden(ep, "collect_rows", XLM_SEG_F) >= 2);
+}
+
 // ---- once per step ----
 
 static bool is_gradient_reduction(const xlm_instr *in) {
@@ -322,6 +330,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(nothing_meets_in_memory, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_missing_wait_is_found, set_up, tear_down),
       cmocka_unit_test_setup_teardown(there_is_something_beside, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(rows_travel_beside_shared_experts, set_up, tear_down),
       cmocka_unit_test_setup_teardown(gradients_are_reduced_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(gradients_exist_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(weights_are_gathered_before_the_layer, set_up, tear_down),

@@ -159,7 +159,7 @@ static double visible(const xlm_graph *g, const xlm_node_info *n) {
   int64_t window = xlm_attr_int(&n->attrs, XLM_A_window, 0);
   double pairs = 0;
   for (int64_t i = 0; i < q->size; i++) {
-    int64_t last = q->offset + i - k->offset, first = window ? last - window + 1 : 0;
+    int64_t last = xlm_dim_global(q, i) - k->offset, first = window ? last - window + 1 : 0;
     if (first < 0) first = 0;
     if (last >= k->size) last = k->size - 1;
     if (last >= first) pairs += (double)(last - first + 1);

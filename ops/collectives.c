@@ -6,6 +6,7 @@
 // every member holds of it, in the order of the members.
 #include "ops/moe_priv.h"
 #include "ops/rules_priv.h"
+#include "runtime/plan/mesh.h"
 #include "runtime/plan/traffic.h"
 
 #define NO_GRAD "made after differentiation"
@@ -133,8 +134,8 @@ static bool infer_take(xlm_infer *x) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
   if (!pairs(x, 1, from, to) || !shape_not_packed(x, 0, from[0]) || !replace(x, from, to, 1)) return false;
   const xlm_dim_info *whole = &x->g->dims[from[0]], *part = &x->g->dims[to[0]];
-  int64_t start = part->offset - whole->offset;
-  return (start >= 0 && start <= whole->size - part->size) ||
+  xlm_piece here;
+  return xlm_piece_within(xlm_dim_piece(whole), xlm_dim_piece(part), &here) ||
          xlm_infer_fail(x, XLM_FAULT_SIZE, -1, "elements %lld .. of `%s` are not here",
                         (long long)part->offset, whole->name);
 }

@@ -208,6 +208,9 @@ static void dim_line(printer *p, xlm_dim d) {
   xlm_text_printf(p->out, " = %lld", (long long)info->size);
   if (info->full != info->size) xlm_text_printf(p->out, " of %lld", (long long)info->full);
   if (info->offset) xlm_text_printf(p->out, " from %lld", (long long)info->offset);
+  if (info->tail)
+    xlm_text_printf(p->out, " then %lld from %lld", (long long)info->tail, (long long)info->tail_offset);
+  if (info->mirrored) xlm_text_printf(p->out, " mirrored %u", info->mirrored);
   if (info->grain) xlm_text_printf(p->out, " by %lld", (long long)info->grain);
   xlm_text_add(p->out, info->ragged ? " ragged\n" : "\n");
 }

@@ -320,6 +320,11 @@ static bool read_dim(reader *r) {
   d.full = d.size;
   if (xlm_lex_try(&r->x, "of") && !xlm_lex_int(&r->x, 0, MAX_SIZE, &d.full)) return false;
   if (xlm_lex_try(&r->x, "from") && !xlm_lex_int(&r->x, 0, MAX_SIZE, &d.offset)) return false;
+  if (xlm_lex_try(&r->x, "then") &&
+      (!xlm_lex_int(&r->x, 1, MAX_SIZE, &d.tail) || !xlm_lex_want(&r->x, "from") ||
+       !xlm_lex_int(&r->x, 0, MAX_SIZE, &d.tail_offset)))
+    return false;
+  if (xlm_lex_try(&r->x, "mirrored") && !xlm_lex_uint(&r->x, 1, UINT32_MAX, &d.mirrored)) return false;
   if (xlm_lex_try(&r->x, "by") && !xlm_lex_int(&r->x, 1, MAX_SIZE, &d.grain)) return false;
   d.ragged = xlm_lex_try(&r->x, "ragged");
   if (xlm_graph_dim_find(r->g, d.name, d.axes))

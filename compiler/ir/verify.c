@@ -50,12 +50,24 @@ static bool same_type(const xlm_type *a, const xlm_type *b) {
   return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
 }
 
+static bool run_fits(int64_t offset, int64_t size, int64_t full) {
+  return offset >= 0 && offset <= full && size <= full - offset;
+}
+
 static bool dim_is_sound(verifier *v, xlm_dim d) {
   const xlm_dim_info *i = &v->g->dims[d];
   if (!i->name || !*i->name) return broken(v, "dim %u has no name", d);
-  if (i->size < 0 || i->offset < 0 || i->size > INT64_MAX - i->offset || i->offset + i->size > i->full)
+  int64_t first = i->size - i->tail;
+  if (i->size < 0 || i->tail < 0 || i->tail > i->size || !run_fits(i->offset, first, i->full))
     return broken(v, "dim %.200s holds [%lld, %lld) of %lld", i->name, (long long)i->offset,
-                  (long long)(i->offset + (i->size > 0 ? i->size : 0)), (long long)i->full);
+                  (long long)(i->offset + (first > 0 ? first : 0)), (long long)i->full);
+  if (i->tail &&
+      (!first || i->tail_offset <= i->offset + first || !run_fits(i->tail_offset, i->tail, i->full)))
+    return broken(v, "dim %.200s holds [%lld, %lld) and then %lld from %lld of %lld", i->name,
+                  (long long)i->offset, (long long)(i->offset + first), (long long)i->tail,
+                  (long long)i->tail_offset, (long long)i->full);
+  if (i->mirrored & ~i->axes)
+    return broken(v, "dim %.200s is split from both ends over axes that do not split it", i->name);
   if (!i->axes && i->full != i->size && !i->ragged)
     return broken(v, "dim %.200s is not split, but not whole", i->name);
   return true;

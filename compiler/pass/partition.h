@@ -32,8 +32,8 @@ xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const x
                                        xlm_partition_fault *fault);
 // The graph of the rank at `coord`.
 xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]);
-// Two coordinates (of one stage) with the same signature have graphs that differ in offsets only: they share
-// a plan.
+// Two coordinates (of one stage) with the same signature have graphs that differ only in where their parts
+// lie: they share a plan.
 uint64_t xlm_partition_signature(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]);
 
 #endif

@@ -303,6 +303,7 @@ xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const x
   p->op_rules = XLM_NEW_N(a, xlm_layout_rule, XLM_OP_COUNT);
   for (int op = 1; op < XLM_OP_COUNT; op++) p->op_rules[op] = xlm_layout_parse(xlm_op_at((xlm_op_id)op));
   if (!xlm_partition_read_rules(p) || !decide_all(p)) return NULL;
+  xlm_partition_balance(p);
   xlm_partition_find_early(p);
   xlm_partition_find_splits(p);
   return p;

@@ -35,13 +35,7 @@ static xlm_dim local_dim(emit *e, xlm_dim d, uint32_t axes) {
   if (!axes) return d;
   xlm_dim have = xlm_graph_dim_find(e->out, info->name, axes);
   if (have) return have;
-  xlm_piece piece = xlm_mesh_local(&e->p->o.mesh, info->full, e->p->grain[d], axes, e->coord);
-  return xlm_graph_dim_add(e->out, (xlm_dim_info){.name = info->name,
-                                                  .size = piece.size,
-                                                  .full = info->full,
-                                                  .offset = piece.offset,
-                                                  .axes = axes,
-                                                  .grain = e->p->grain[d] > 1 ? e->p->grain[d] : 0});
+  return xlm_graph_dim_add(e->out, xlm_partition_split(e->p, d, axes, e->coord));
 }
 
 // A ragged dimension split over `axes`: room for every row that may come, whatever the router says.
@@ -87,8 +81,8 @@ static const char *piece_sizes(const conversion *c, int i, uint32_t whole, uint3
   for (int64_t k = 0; k < n; k++) {
     int32_t at[XLM_MAX_AXES];
     xlm_mesh_coord(m, xlm_mesh_member_rank(m, axes, e->coord, k), at);
-    xlm_piece piece = xlm_mesh_local(m, e->p->g->dims[d].full, e->p->grain[d], whole | axes, at);
-    xlm_text_printf(&t, "%s%lld", k ? "," : "", (long long)piece.size);
+    int64_t size = xlm_partition_split(e->p, d, whole | axes, at).size;
+    xlm_text_printf(&t, "%s%lld", k ? "," : "", (long long)size);
   }
   return t.data;
 }

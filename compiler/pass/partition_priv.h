@@ -17,6 +17,7 @@ struct xlm_partitioning {
   const xlm_shard_rule **rule_text;
   bool *free_rule;           // by dim: `where free`
   int64_t *grain;            // by dim: pieces are multiples of this
+  uint32_t *mirrored;        // by dim: axes over which it is split from both ends (partition_balance.c)
   xlm_layout *canon, *have;  // by value: as the rules want it; as it is produced
   xlm_node_layouts *nodes;   // by node
   uint32_t *uses;            // by value
@@ -47,6 +48,10 @@ void xlm_partition_decide_norm(xlm_partitioning *p, xlm_node id, const xlm_layou
 xlm_layout xlm_partition_zero_layout(const xlm_partitioning *p, xlm_val v);
 // By gradient: the layout of the optimizer state that its update uses; canon for all other values. [n_values]
 xlm_layout *xlm_partition_wanted_gradients(xlm_partitioning *p);
+// Fills p->mirrored: needs the layouts of all nodes.
+void xlm_partition_balance(xlm_partitioning *p);
+// Dimension d split over `axes`, as the rank at `coord` holds it.
+xlm_dim_info xlm_partition_split(const xlm_partitioning *p, xlm_dim d, uint32_t axes, const int32_t *coord);
 // Fills p->early, p->splits: the last of deciding.
 void xlm_partition_find_early(xlm_partitioning *p);
 void xlm_partition_find_splits(xlm_partitioning *p);

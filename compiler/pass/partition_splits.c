@@ -42,7 +42,7 @@ uint64_t xlm_partition_signature(const xlm_partitioning *p, const int32_t coord[
   uint64_t h = 0;
   for (uint32_t i = 0; i < p->n_splits; i++) {
     xlm_dim d = p->splits[i].dim;
-    int64_t size = xlm_mesh_local(&p->o.mesh, p->g->dims[d].full, p->grain[d], p->splits[i].axes, coord).size;
+    int64_t size = xlm_partition_split(p, d, p->splits[i].axes, coord).size;
     h = xlm_hash_mix(h ^ (uint64_t)size);
   }
   return h;

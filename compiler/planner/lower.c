@@ -41,6 +41,7 @@ static uint32_t line_of(const lower *w, xlm_span span) {
 
 static bool same_dim(const xlm_dim_info *a, const xlm_dim_info *b) {
   return a->axes == b->axes && a->size == b->size && a->full == b->full && a->offset == b->offset &&
+         a->tail == b->tail && a->tail_offset == b->tail_offset && a->mirrored == b->mirrored &&
          a->ragged == b->ragged && !strcmp(a->name, b->name);
 }
 

@@ -1,5 +1,5 @@
-// all_gather on the CPU: along an outermost dimension every piece arrives in its place; along an inner one it
-// goes through the workspace, in rounds.
+// all_gather on the CPU: along an outermost dimension every piece arrives in its place, run by run; along an
+// inner one it goes through the workspace, in rounds.
 #include "ops/cpu/collect_priv.h"
 
 static size_t workspace(const xlm_call *c, int threads) {
@@ -13,15 +13,14 @@ static size_t workspace(const xlm_call *c, int threads) {
 typedef struct job {
   const xlm_call *c;
   collect g;
+  xlm_dim from, to;
   collect_piece whole;
   size_t elem;
   int64_t step;
 } job;
 
 static collect_piece piece(const job *j, int64_t k) {
-  collect_piece p = j->whole;
-  p.begin = j->g.begin[k], p.size = j->g.size[k];
-  return p;
+  return collect_member(j->c, &j->g, j->whole, j->to, j->from, k);
 }
 
 static int64_t left(const job *j, int64_t k, int64_t first) { // elements of member k's piece in this round
@@ -31,12 +30,17 @@ static int64_t left(const job *j, int64_t k, int64_t first) { // elements of mem
 }
 
 static void gather_in_place(job *j) {
-  for (int64_t k = 0; k < j->g.n; k++) {
-    collect_piece p = piece(j, k);
-    j->g.in[k] = (char *)j->c->out[0] + (size_t)collect_at(&p) * j->elem;
-    j->g.in_bytes[k] = (size_t)collect_count(&p) * j->elem;
+  const char *mine = j->c->in[0];
+  for (int run = 0; run < collect_runs(j->c, j->from); run++) {
+    for (int64_t k = 0; k < j->g.n; k++) {
+      collect_piece p = piece(j, k);
+      int64_t begin = run ? p.tail_begin : p.begin, size = run ? p.tail : p.size - p.tail;
+      j->g.in[k] = (char *)j->c->out[0] + (size_t)(begin * p.inner) * j->elem;
+      j->g.in_bytes[k] = (size_t)(size * p.inner) * j->elem;
+    }
+    if (!collect_gather(&j->g, mine)) return;
+    mine += j->g.in_bytes[j->g.me];
   }
-  (void)collect_gather(&j->g, j->c->in[0]);
 }
 
 static bool round_of(job *j, int64_t first) {
@@ -56,10 +60,9 @@ static bool round_of(job *j, int64_t first) {
 static void run(const xlm_call *c) {
   if (collect_failed(c)) return;
   job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
-  xlm_dim d = collect_dim(c, XLM_A_to, 0);
-  collect_sizes(c, 0, j.g.n, j.g.size, j.g.begin);
-  j.whole = collect_piece_of(c, c->out_type[0], d, true);
-  if (collect_piece_of(c, c->out_type[0], d, false).outer == 1) {
+  j.from = collect_dim(c, XLM_A_from, 0), j.to = collect_dim(c, XLM_A_to, 0);
+  j.whole = collect_piece_of(c, c->out_type[0], j.to, true);
+  if (collect_piece_of(c, c->out_type[0], j.to, false).outer == 1) {
     gather_in_place(&j);
   } else {
     j.step = collect_step(&j.g, j.elem, 1);

@@ -15,8 +15,8 @@ static int64_t largest_piece(const xlm_call *c, bool used) {
 
 static size_t workspace(const xlm_call *c, int threads) {
   (void)threads;
-  int64_t n = collect_members(c); // and the tables of the second list of sizes
-  return 2 * collect_tables(n) +
+  int64_t n = collect_members(c);
+  return collect_tables(n) +
          collect_room(n, largest_piece(c, false), xlm_dtype_bytes(c->in_type[0]->dtype), 2);
 }
 
@@ -24,14 +24,17 @@ typedef struct job {
   const xlm_call *c;
   collect g;
   collect_piece a, b; // of the result; of the operand
-  const int64_t *a_size, *a_begin, *b_size, *b_begin;
+  xlm_dim a_part, a_whole, b_part, b_whole;
   size_t elem;
   int64_t step;
 } job;
 
-static collect_piece cut(collect_piece whole, int64_t begin, int64_t size) {
-  whole.begin = begin, whole.size = size;
-  return whole;
+static collect_piece joins(const job *j, int64_t k) { // what member k has of a
+  return collect_member(j->c, &j->g, j->a, j->a_whole, j->a_part, k);
+}
+
+static collect_piece leaves(const job *j, int64_t k) { // what it will have of b
+  return collect_member(j->c, &j->g, j->b, j->b_whole, j->b_part, k);
 }
 
 static int64_t left(const job *j, const collect_piece *p, int64_t first) {
@@ -42,7 +45,7 @@ static int64_t left(const job *j, const collect_piece *p, int64_t first) {
 static bool round_of(job *j, int64_t first) {
   const xlm_call *c = j->c;
   for (int64_t k = 0; k < j->g.n; k++) {
-    collect_piece to = cut(j->b, j->b_begin[k], j->b_size[k]), from = cut(j->a, j->a_begin[k], j->a_size[k]);
+    collect_piece to = leaves(j, k), from = joins(j, k);
     char *packed = j->g.room + (size_t)((j->g.n + k) * j->step) * j->elem;
     collect_pack(&to, c->in[0], first, left(j, &to, first), j->elem, packed, c->pool);
     j->g.out[k] = packed, j->g.out_bytes[k] = (size_t)left(j, &to, first) * j->elem;
@@ -51,28 +54,19 @@ static bool round_of(job *j, int64_t first) {
   }
   if (!collect_exchange(&j->g)) return false;
   for (int64_t k = 0; k < j->g.n; k++) {
-    collect_piece from = cut(j->a, j->a_begin[k], j->a_size[k]);
+    collect_piece from = joins(j, k);
     collect_unpack(&from, c->out[0], first, left(j, &from, first), j->elem, j->g.in[k], c->pool);
   }
   return true;
 }
 
-static void second_sizes(job *j) { // in the beginning of the room
-  int64_t *size = (int64_t *)(void *)j->g.room;
-  size_t bytes = collect_tables(j->g.n);
-  collect_sizes(j->c, 1, j->g.n, size, size + j->g.n);
-  j->b_size = size, j->b_begin = size + j->g.n;
-  j->g.room += bytes, j->g.room_bytes -= bytes;
-}
-
 static void run(const xlm_call *c) {
   if (collect_failed(c)) return;
   job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
-  collect_sizes(c, 0, j.g.n, j.g.size, j.g.begin);
-  j.a_size = j.g.size, j.a_begin = j.g.begin;
-  second_sizes(&j);
-  j.a = collect_piece_of(c, c->out_type[0], collect_dim(c, XLM_A_to, 0), true);
-  j.b = collect_piece_of(c, c->in_type[0], collect_dim(c, XLM_A_from, 1), true);
+  j.a_part = collect_dim(c, XLM_A_from, 0), j.a_whole = collect_dim(c, XLM_A_to, 0);
+  j.b_whole = collect_dim(c, XLM_A_from, 1), j.b_part = collect_dim(c, XLM_A_to, 1);
+  j.a = collect_piece_of(c, c->out_type[0], j.a_whole, true);
+  j.b = collect_piece_of(c, c->in_type[0], j.b_whole, true);
   j.step = collect_step(&j.g, j.elem, 2);
   int64_t most = largest_piece(c, true);
   for (int64_t first = 0; first < most; first += j.step)

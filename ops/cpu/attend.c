@@ -47,10 +47,10 @@ static void pack_keys(const job *j, const room *r, int64_t batch, int64_t g, int
   int64_t k_at = xlm_attend_at(s, &j->k, batch, g), v_at = xlm_attend_at(s, &j->v, batch, g),
           tile = TILE * s->dp;
   for (int64_t t = first; t < end; t++) {
-    int64_t row = t * TILE, rows = s->keys - row < TILE ? s->keys - row : TILE;
-    xlm_attend_load(r->o, s, &j->k, k_at, row, rows, 1); // o is free until the first query tile
+    attend_rows rows = xlm_attend_key_rows(s, t);
+    xlm_attend_load(r->o, s, &j->k, k_at, rows.row, rows.n, 1); // o is free until the first query tile
     xlm_attend_transpose(r->kt + t * tile, r->o, s->dp);
-    xlm_attend_load(r->v + t * tile, s, &j->v, v_at, row, rows, 1);
+    xlm_attend_load(r->v + t * tile, s, &j->v, v_at, rows.row, rows.n, 1);
   }
 }
 
@@ -107,17 +107,17 @@ static void strip(const attend_shape *s, const room *r, const attend_tile *t, in
                  r->o + i * s->dp, s->dp, (int)(s->dp / VL), true);
 }
 
-static void finish_tile(const job *j, const room *r, int64_t batch, int64_t h, int64_t row, int rows) {
+static void finish_tile(const job *j, const room *r, int64_t batch, int64_t h, attend_rows rows) {
   const attend_shape *s = &j->s;
   float *lse = (float *)j->lse.data + xlm_attend_at(s, &j->lse, batch, h);
-  for (int i = 0; i < rows; i++) {
+  for (int i = 0; i < rows.n; i++) {
     float sum = lanes_sum(lanes_load(r->sum + i * VL));
     lanes inverse = lanes_splat(sum > 0 || sum != sum ? 1 / sum : 0); // a query that sees nothing: result 0
     float *o = r->o + i * s->dp;
     for (int64_t f = 0; f < s->dp; f += VL) lanes_store(o + f, lanes_load(o + f) * inverse);
-    lse[(row + i) * j->lse.row] = sum == 0 ? -INFINITY : (float)((r->most[i] + log2f(sum)) * ATTEND_LN2);
+    lse[(rows.row + i) * j->lse.row] = sum == 0 ? -INFINITY : (float)((r->most[i] + log2f(sum)) * ATTEND_LN2);
   }
-  xlm_attend_store(r->o, s, &j->out, xlm_attend_at(s, &j->out, batch, h), row, rows, 1);
+  xlm_attend_store(r->o, s, &j->out, xlm_attend_at(s, &j->out, batch, h), rows.row, rows.n, 1);
 }
 
 // A unit: the query tiles [q_first, q_end) of the heads [h_first, h_end), which share key head g of one batch
@@ -144,12 +144,14 @@ static attend_ahead look_ahead(const job *j, const unit *x, const unit *next, in
   if (q_tile == x->q_end) q_tile = x->q_first, head++;
   if (head == x->h_end) of = next, head = next ? next->h_first : 0, q_tile = next ? next->q_first : 0;
   if (of) {
-    xlm_attend_want(&a, s, &j->q, xlm_attend_at(s, &j->q, of->batch, head), q_tile, s->queries, false);
-    xlm_attend_want(&a, s, &j->out, xlm_attend_at(s, &j->out, of->batch, head), q_tile, s->queries, true);
+    attend_rows rows = xlm_attend_rows(s, q_tile);
+    xlm_attend_want(&a, s, &j->q, xlm_attend_at(s, &j->q, of->batch, head), rows, false);
+    xlm_attend_want(&a, s, &j->out, xlm_attend_at(s, &j->out, of->batch, head), rows, true);
   }
   if (next && h == x->h_end - 1) {
-    xlm_attend_want(&a, s, &j->k, xlm_attend_at(s, &j->k, next->batch, next->g), t, s->keys, false);
-    xlm_attend_want(&a, s, &j->v, xlm_attend_at(s, &j->v, next->batch, next->g), t, s->keys, false);
+    attend_rows rows = xlm_attend_key_rows(s, t);
+    xlm_attend_want(&a, s, &j->k, xlm_attend_at(s, &j->k, next->batch, next->g), rows, false);
+    xlm_attend_want(&a, s, &j->v, xlm_attend_at(s, &j->v, next->batch, next->g), rows, false);
   }
   return a;
 }
@@ -157,19 +159,19 @@ static attend_ahead look_ahead(const job *j, const unit *x, const unit *next, in
 static void query_tile(const job *j, const room *r, int64_t batch, int64_t h, int64_t q_tile,
                        attend_ahead *ahead) {
   const attend_shape *s = &j->s;
-  int64_t row = q_tile * TILE, rows = s->queries - row < TILE ? s->queries - row : TILE, first, end,
-          tile = TILE * s->dp;
+  attend_rows rows = xlm_attend_rows(s, q_tile);
+  int64_t first, end, tile = TILE * s->dp;
   double factor = s->softcap > 0 ? s->scale / s->softcap : s->scale * ATTEND_LOG2E;
-  xlm_attend_load(r->q, s, &j->q, xlm_attend_at(s, &j->q, batch, h), row, rows, (float)factor);
+  xlm_attend_load(r->q, s, &j->q, xlm_attend_at(s, &j->q, batch, h), rows.row, rows.n, (float)factor);
   for (int64_t i = 0; i < tile; i++) r->o[i] = 0;
   for (int i = 0; i < TILE; i++) r->most[i] = HIDDEN;
   for (int i = 0; i < TILE * VL; i++) r->sum[i] = 0;
   xlm_attend_key_tiles(s, q_tile, q_tile + 1, &first, &end);
   for (int64_t t = first; t < end; t++) {
     attend_tile pairs = xlm_attend_tile_of(s, q_tile, t);
-    for (int i = 0; i < rows; i += MR) strip(s, r, &pairs, i, r->kt + t * tile, r->v + t * tile, ahead);
+    for (int i = 0; i < rows.n; i += MR) strip(s, r, &pairs, i, r->kt + t * tile, r->v + t * tile, ahead);
   }
-  finish_tile(j, r, batch, h, row, (int)rows);
+  finish_tile(j, r, batch, h, rows);
 }
 
 static void do_unit(const job *j, const room *r, const unit *x, const unit *next) {

@@ -44,19 +44,15 @@ static room room_of(const attend_shape *s, float *workspace, int worker) {
   return r;
 }
 
-static int64_t rows_of(int64_t n, int64_t tile) {
-  return n - tile * TILE < TILE ? n - tile * TILE : TILE;
-}
-
 static void pack_keys(const job *j, const room *r, int64_t batch, int64_t g, int64_t first, int64_t end) {
   const attend_shape *s = &j->s;
   int64_t k_at = xlm_attend_at(s, &j->k, batch, g), v_at = xlm_attend_at(s, &j->v, batch, g),
           tile = TILE * s->dp;
   for (int64_t t = first; t < end; t++) {
-    int64_t rows = rows_of(s->keys, t);
-    xlm_attend_load(r->q, s, &j->v, v_at, t * TILE, rows, 1); // q is free until the first query tile
+    attend_rows rows = xlm_attend_key_rows(s, t);
+    xlm_attend_load(r->q, s, &j->v, v_at, rows.row, rows.n, 1); // q is free until the first query tile
     xlm_attend_transpose(r->vt + t * tile, r->q, s->dp);
-    xlm_attend_load(r->k + t * tile, s, &j->k, k_at, t * TILE, rows, 1);
+    xlm_attend_load(r->k + t * tile, s, &j->k, k_at, rows.row, rows.n, 1);
     xlm_attend_transpose(r->kt + t * tile, r->k + t * tile, s->dp);
   }
   if (!j->want_kv) return;
@@ -64,29 +60,28 @@ static void pack_keys(const job *j, const room *r, int64_t batch, int64_t g, int
 }
 
 // delta = rowsum(dout * out) - dlse; lse in base 2, infinite where P must be zero (queries that see nothing).
-static void load_query_numbers(const job *j, const room *r, int64_t batch, int64_t h, int64_t row,
-                               int64_t rows) {
+static void load_query_numbers(const job *j, const room *r, int64_t batch, int64_t h, attend_rows rows) {
   const attend_shape *s = &j->s;
   const float *lse = (const float *)j->lse.data + xlm_attend_at(s, &j->lse, batch, h);
   const float *dlse =
       j->dlse.data ? (const float *)j->dlse.data + xlm_attend_at(s, &j->dlse, batch, h) : NULL;
   for (int64_t i = 0; i < TILE; i++) {
-    float x = i < rows ? lse[(row + i) * j->lse.row] : -INFINITY;
+    float x = i < rows.n ? lse[(rows.row + i) * j->lse.row] : -INFINITY;
     r->lse[i] = x == -INFINITY ? INFINITY : (float)(x * ATTEND_LOG2E);
     lanes sum = lanes_splat(0);
     for (int64_t f = 0; f < s->dp; f += VL)
       sum += lanes_load(r->dout + i * s->dp + f) * lanes_load(r->dq + i * s->dp + f);
-    r->delta[i] = lanes_sum(sum) - (dlse && i < rows ? dlse[(row + i) * j->dlse.row] : 0);
+    r->delta[i] = lanes_sum(sum) - (dlse && i < rows.n ? dlse[(rows.row + i) * j->dlse.row] : 0);
   }
 }
 
 static void load_queries(const job *j, const room *r, int64_t batch, int64_t h, int64_t q_tile) {
   const attend_shape *s = &j->s;
-  int64_t row = q_tile * TILE, rows = rows_of(s->queries, q_tile);
-  xlm_attend_load(r->q, s, &j->q, xlm_attend_at(s, &j->q, batch, h), row, rows, j->q_factor);
-  xlm_attend_load(r->dout, s, &j->dout, xlm_attend_at(s, &j->dout, batch, h), row, rows, 1);
-  xlm_attend_load(r->dq, s, &j->out, xlm_attend_at(s, &j->out, batch, h), row, rows, 1); // for delta
-  load_query_numbers(j, r, batch, h, row, rows);
+  attend_rows rows = xlm_attend_rows(s, q_tile);
+  xlm_attend_load(r->q, s, &j->q, xlm_attend_at(s, &j->q, batch, h), rows.row, rows.n, j->q_factor);
+  xlm_attend_load(r->dout, s, &j->dout, xlm_attend_at(s, &j->dout, batch, h), rows.row, rows.n, 1);
+  xlm_attend_load(r->dq, s, &j->out, xlm_attend_at(s, &j->out, batch, h), rows.row, rows.n, 1); // for delta
+  load_query_numbers(j, r, batch, h, rows);
   for (int64_t i = 0; i < TILE * s->dp; i++) r->dq[i] = 0;
 }
 
@@ -179,9 +174,9 @@ static void store_keys(const job *j, const room *r, int64_t batch, int64_t g, in
   int64_t k_at = xlm_attend_at(s, &j->dk, batch, g), v_at = xlm_attend_at(s, &j->dv, batch, g),
           tile = TILE * s->dp;
   for (int64_t t = first; t < end; t++) {
-    xlm_attend_store(r->dk + t * tile, s, &j->dk, k_at, t * TILE, rows_of(s->keys, t),
-                     s->scale / j->q_factor);
-    xlm_attend_store(r->dv + t * tile, s, &j->dv, v_at, t * TILE, rows_of(s->keys, t), 1);
+    attend_rows rows = xlm_attend_key_rows(s, t);
+    xlm_attend_store(r->dk + t * tile, s, &j->dk, k_at, rows.row, rows.n, s->scale / j->q_factor);
+    xlm_attend_store(r->dv + t * tile, s, &j->dv, v_at, rows.row, rows.n, 1);
   }
 }
 
@@ -216,20 +211,22 @@ static attend_ahead look_ahead(const job *j, const unit *x, const unit *next, in
   int64_t q_tile = t + 1, head = h;
   if (q_tile == x->q_end) q_tile = x->q_first, head++;
   if (head == x->h_end) of = next, head = next ? next->h_first : 0, q_tile = next ? next->q_first : 0;
+  attend_rows rows = xlm_attend_rows(s, q_tile), here = xlm_attend_rows(s, t),
+              keys = xlm_attend_key_rows(s, t);
   if (of) {
-    xlm_attend_want(&a, s, &j->q, xlm_attend_at(s, &j->q, of->batch, head), q_tile, s->queries, false);
-    xlm_attend_want(&a, s, &j->dout, xlm_attend_at(s, &j->dout, of->batch, head), q_tile, s->queries, false);
-    xlm_attend_want(&a, s, &j->out, xlm_attend_at(s, &j->out, of->batch, head), q_tile, s->queries, false);
+    xlm_attend_want(&a, s, &j->q, xlm_attend_at(s, &j->q, of->batch, head), rows, false);
+    xlm_attend_want(&a, s, &j->dout, xlm_attend_at(s, &j->dout, of->batch, head), rows, false);
+    xlm_attend_want(&a, s, &j->out, xlm_attend_at(s, &j->out, of->batch, head), rows, false);
   }
-  if (j->want_q) xlm_attend_want(&a, s, &j->dq, xlm_attend_at(s, &j->dq, x->batch, h), t, s->queries, true);
+  if (j->want_q) xlm_attend_want(&a, s, &j->dq, xlm_attend_at(s, &j->dq, x->batch, h), here, true);
   if (h < x->h_end - 1) return a;
   if (next) {
-    xlm_attend_want(&a, s, &j->k, xlm_attend_at(s, &j->k, next->batch, next->g), t, s->keys, false);
-    xlm_attend_want(&a, s, &j->v, xlm_attend_at(s, &j->v, next->batch, next->g), t, s->keys, false);
+    xlm_attend_want(&a, s, &j->k, xlm_attend_at(s, &j->k, next->batch, next->g), keys, false);
+    xlm_attend_want(&a, s, &j->v, xlm_attend_at(s, &j->v, next->batch, next->g), keys, false);
   }
   if (j->want_kv) {
-    xlm_attend_want(&a, s, &j->dk, xlm_attend_at(s, &j->dk, x->batch, x->g), t, s->keys, true);
-    xlm_attend_want(&a, s, &j->dv, xlm_attend_at(s, &j->dv, x->batch, x->g), t, s->keys, true);
+    xlm_attend_want(&a, s, &j->dk, xlm_attend_at(s, &j->dk, x->batch, x->g), keys, true);
+    xlm_attend_want(&a, s, &j->dv, xlm_attend_at(s, &j->dv, x->batch, x->g), keys, true);
   }
   return a;
 }
@@ -244,9 +241,9 @@ static void query_tile(const job *j, const room *r, const unit *x, int64_t h, in
   if (first >= end && !j->want_q) return;
   load_queries(j, r, x->batch, h, q);
   for (int64_t k = first; k < end; k++) tile_pair(j, r, q, k, ahead);
+  attend_rows rows = xlm_attend_rows(s, q);
   if (j->want_q)
-    xlm_attend_store(r->dq, s, &j->dq, xlm_attend_at(s, &j->dq, x->batch, h), q * TILE,
-                     rows_of(s->queries, q), s->scale);
+    xlm_attend_store(r->dq, s, &j->dq, xlm_attend_at(s, &j->dq, x->batch, h), rows.row, rows.n, s->scale);
 }
 
 static void do_unit(const job *j, const room *r, const unit *x, const unit *next) {

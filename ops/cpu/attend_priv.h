@@ -36,7 +36,9 @@ typedef struct attend_shape {
   int64_t batches;             // their product
   int64_t heads, kv_heads, queries, keys, d, dp;
   int64_t q_tiles, k_tiles;
-  int64_t q_pos, k_pos; // positions of the first query and key
+  // Positions of the first query and key; the queries from `first` on, in tiles of their own, begin at
+  // tail_pos.
+  int64_t q_pos, k_pos, first, tail_pos;
   // Query head h uses key head (h + head_first) * kv_full / heads_full - kv_first: numbers of the whole
   // model, so that a rank with some of the heads agrees.
   int64_t head_first, heads_full, kv_first, kv_full;
@@ -49,6 +51,11 @@ typedef struct attend_shape {
 typedef struct attend_tile {
   int nq, nk, lo, hi;
 } attend_tile;
+
+typedef struct attend_rows { // of a query tile: [row, row + n) of the local queries, and the position of the
+                             // first
+  int64_t row, n, pos;
+} attend_rows;
 
 typedef struct attend_span { // columns [begin, end) a strip of MR queries sees; [from, to): the same in whole
                              // vectors
@@ -74,6 +81,8 @@ typedef struct attend_ahead {
 #define xlm_attend_view_of XLM_ISA_NAME(xlm_attend_view_of)
 #define xlm_attend_at XLM_ISA_NAME(xlm_attend_at)
 #define xlm_attend_group XLM_ISA_NAME(xlm_attend_group)
+#define xlm_attend_rows XLM_ISA_NAME(xlm_attend_rows)
+#define xlm_attend_key_rows XLM_ISA_NAME(xlm_attend_key_rows)
 #define xlm_attend_key_tiles XLM_ISA_NAME(xlm_attend_key_tiles)
 #define xlm_attend_tile_of XLM_ISA_NAME(xlm_attend_tile_of)
 #define xlm_attend_load XLM_ISA_NAME(xlm_attend_load)
@@ -90,6 +99,8 @@ int64_t xlm_attend_at(const attend_shape *s, const attend_view *v, int64_t batch
                       int64_t head); // element offset
 // The query heads [*first, *end) that use key head g.
 void xlm_attend_group(const attend_shape *s, int64_t g, int64_t *first, int64_t *end);
+attend_rows xlm_attend_rows(const attend_shape *s, int64_t q_tile); // n = 0: there is no such tile
+attend_rows xlm_attend_key_rows(const attend_shape *s, int64_t k_tile);
 // The key tiles [*first, *end) that the queries of the tiles [q_first, q_end) see anything of.
 void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end, int64_t *first,
                           int64_t *end);
@@ -101,9 +112,9 @@ void xlm_attend_load(float *dst, const attend_shape *s, const attend_view *v, in
 // rows of v = factor * src [rows][dp], in v's type.
 void xlm_attend_store(const float *src, const attend_shape *s, const attend_view *v, int64_t at, int64_t row,
                       int64_t rows, float factor);
-// Adds tile `tile` of the n rows of v to what is fetched; nothing when it lies outside.
-void xlm_attend_want(attend_ahead *a, const attend_shape *s, const attend_view *v, int64_t at, int64_t tile,
-                     int64_t n, bool write);
+// Adds these rows of v to what is fetched.
+void xlm_attend_want(attend_ahead *a, const attend_shape *s, const attend_view *v, int64_t at,
+                     attend_rows rows, bool write);
 void xlm_attend_fetch(attend_ahead *a, int rows); // the next so many rows
 
 // dst [dp][TILE] = src [TILE][dp] transposed.

@@ -33,6 +33,8 @@ attend_shape xlm_attend_read(const xlm_call *c) {
                     .d = c->dims[feature].size,
                     .q_pos = c->dims[seq].offset,
                     .k_pos = c->dims[kv_seq].offset,
+                    .first = c->dims[seq].size - c->dims[seq].tail,
+                    .tail_pos = c->dims[seq].tail_offset,
                     .causal = xlm_attr_int(as, XLM_A_causal, 0),
                     .window = xlm_attr_int(as, XLM_A_window, 0),
                     .scale = (float)xlm_attr_float(as, XLM_A_scale, 1),
@@ -43,7 +45,8 @@ attend_shape xlm_attend_read(const xlm_call *c) {
     s.batches *= s.batch[s.n_batch++] = xlm_call_size(c, q, i);
   }
   s.dp = (s.d + VL - 1) / VL * VL;
-  s.q_tiles = attend_tiles(s.queries), s.k_tiles = attend_tiles(s.keys);
+  s.q_tiles = attend_tiles(s.first) + attend_tiles(s.queries - s.first), s.k_tiles = attend_tiles(s.keys);
+  XLM_ASSERT(!c->dims[kv_seq].tail, "keys in two runs");
   return s;
 }
 
@@ -89,21 +92,33 @@ static int64_t clamp(int64_t x, int64_t lo, int64_t hi) {
   return x < lo ? lo : x > hi ? hi : x;
 }
 
+attend_rows xlm_attend_rows(const attend_shape *s, int64_t q_tile) {
+  int64_t tiles = attend_tiles(s->first), row = q_tile * TILE;
+  if (q_tile < tiles) return (attend_rows){row, clamp(s->first - row, 0, TILE), s->q_pos + row};
+  row -= tiles * TILE;
+  return (attend_rows){s->first + row, clamp(s->queries - s->first - row, 0, TILE), s->tail_pos + row};
+}
+
+attend_rows xlm_attend_key_rows(const attend_shape *s, int64_t k_tile) {
+  int64_t row = k_tile * TILE;
+  return (attend_rows){row, clamp(s->keys - row, 0, TILE), s->k_pos + row};
+}
+
 void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end, int64_t *first,
                           int64_t *end) {
-  *first = 0, *end = s->k_tiles;
-  if (!s->causal) return;
-  int64_t from = q_first * TILE + s->q_pos - s->k_pos,
-          last = q_end * TILE < s->queries ? q_end * TILE : s->queries;
-  *end = clamp(last + s->q_pos - s->k_pos + TILE - 1, 0, s->k_tiles * TILE) / TILE;
-  if (s->window) *first = clamp(from - s->window + 1, 0, *end * TILE) / TILE;
+  *first = 0, *end = q_first < q_end ? s->k_tiles : 0;
+  if (!s->causal || !*end) return;
+  attend_rows from = xlm_attend_rows(s, q_first), last = xlm_attend_rows(s, q_end - 1);
+  *end = clamp(last.pos + last.n - s->k_pos + TILE - 1, 0, s->k_tiles * TILE) / TILE;
+  if (s->window) *first = clamp(from.pos - s->k_pos - s->window + 1, 0, *end * TILE) / TILE;
 }
 
 attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_tile) {
+  attend_rows q = xlm_attend_rows(s, q_tile);
   int64_t hi = TILE, lo = -TILE; // everything
-  if (s->causal) hi = q_tile * TILE + s->q_pos - (k_tile * TILE + s->k_pos);
+  if (s->causal) hi = q.pos - (k_tile * TILE + s->k_pos);
   if (s->window) lo = hi - s->window + 1;
-  return (attend_tile){.nq = (int)clamp(s->queries - q_tile * TILE, 0, TILE),
+  return (attend_tile){.nq = (int)q.n,
                        .nk = (int)clamp(s->keys - k_tile * TILE, 0, TILE),
                        .lo = (int)clamp(lo, -TILE, TILE),
                        .hi = (int)clamp(hi, -TILE, TILE)};
@@ -148,14 +163,13 @@ void xlm_attend_store(const float *src, const attend_shape *s, const attend_view
   }
 }
 
-void xlm_attend_want(attend_ahead *a, const attend_shape *s, const attend_view *v, int64_t at, int64_t tile,
-                     int64_t n, bool write) {
-  int64_t bytes = (int64_t)xlm_dtype_bytes(v->type), row = tile * TILE,
-          rows = n - row < TILE ? n - row : TILE;
-  if (rows <= 0 || v->feature != 1) return;
+void xlm_attend_want(attend_ahead *a, const attend_shape *s, const attend_view *v, int64_t at,
+                     attend_rows rows, bool write) {
+  int64_t bytes = (int64_t)xlm_dtype_bytes(v->type);
+  if (!rows.n || v->feature != 1) return;
   XLM_ASSERT(a->n < ATTEND_AHEAD, "more than %d tiles ahead", ATTEND_AHEAD);
-  a->want[a->n].row = (const char *)v->data + (at + row * v->row) * bytes;
-  a->want[a->n].stride = v->row * bytes, a->want[a->n].rows = rows, a->want[a->n].bytes = s->d * bytes;
+  a->want[a->n].row = (const char *)v->data + (at + rows.row * v->row) * bytes;
+  a->want[a->n].stride = v->row * bytes, a->want[a->n].rows = rows.n, a->want[a->n].bytes = s->d * bytes;
   a->want[a->n++].write = write;
 }
 

@@ -100,6 +100,26 @@ collect_piece collect_piece_of(const xlm_call *c, const xlm_type *t, xlm_dim d, 
   return p;
 }
 
+collect_piece collect_member(const xlm_call *c, const collect *g, collect_piece all, xlm_dim whole,
+                             xlm_dim part, int64_t k) {
+  const xlm_dim_info *from = &c->dims[whole], *to = &c->dims[part];
+  xlm_piece piece = xlm_dim_piece(to), here;
+  if (k != g->me) {
+    int32_t coord[XLM_MAX_AXES];
+    xlm_mesh_coord(&c->comm->mesh, xlm_mesh_member_rank(&c->comm->mesh, g->axes, c->comm->coord, k), coord);
+    piece = xlm_mesh_local(&c->comm->mesh, to, coord);
+  }
+  bool within = xlm_piece_within(xlm_dim_piece(from), piece, &here);
+  XLM_ASSERT(within, "%s: what member %lld has of `%s` is not in the whole", c->instr->op, (long long)k,
+             to->name);
+  all.begin = here.offset, all.size = here.size, all.tail = here.tail, all.tail_begin = here.tail_offset;
+  return all;
+}
+
+int collect_runs(const xlm_call *c, xlm_dim part) {
+  return c->dims[part].mirrored & (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0) ? 2 : 1;
+}
+
 int64_t collect_elements(const xlm_call *c, const xlm_type *t, bool used) {
   return used && is_ragged(c, t) ? rows_in_use(c) * xlm_call_inner(c, t, 1) : xlm_call_elements(c, t);
 }
@@ -119,11 +139,13 @@ typedef struct job {
 } job;
 
 static void copy_range(const job *j, int64_t begin, int64_t end) { // elements of the dense side
-  int64_t row = j->p->size * j->p->inner;
+  const collect_piece *p = j->p;
+  int64_t row = p->size * p->inner, run = (p->size - p->tail) * p->inner;
   for (int64_t i = begin; i < end;) {
-    int64_t outer = (j->first + i) / row, at = (j->first + i) % row;
-    int64_t n = row - at < end - i ? row - at : end - i;
-    char *t = j->tensor + (size_t)((outer * j->p->whole + j->p->begin) * j->p->inner + at) * j->elem;
+    int64_t outer = (j->first + i) / row, at = (j->first + i) % row, until = at < run ? run : row;
+    int64_t n = until - at < end - i ? until - at : end - i;
+    int64_t place = at < run ? p->begin * p->inner + at : p->tail_begin * p->inner + (at - run);
+    char *t = j->tensor + (size_t)(outer * p->whole * p->inner + place) * j->elem;
     char *d = j->dense + (size_t)i * j->elem;
     memcpy(j->pack ? d : t, j->pack ? t : d, (size_t)n * j->elem);
     i += n;

@@ -24,7 +24,7 @@ typedef struct collect { // the group of one call, and the tables of its exchang
   xlm_comm *comm;        // NULL: a group of one
   uint32_t axes;
   int64_t n, me;
-  int64_t *size, *begin; // [n], [n]: of every member along the dimension; zeros until collect_sizes
+  int64_t *size, *begin; // [n], [n]: of every member along a dimension; zeros until collect_sizes
   const void **out;      // [n] ..: arguments of the next exchange
   void **in;
   size_t *out_bytes, *in_bytes;
@@ -62,22 +62,19 @@ bool collect_failed(const xlm_call *c);
 
 // ---- pieces
 
-typedef struct collect_piece { // indices [begin, begin + size) of the middle of a tensor [outer, whole,
-                               // inner]
-  int64_t outer, whole, inner, begin, size;
+// Of the middle of a tensor [outer, whole, inner]: indices [begin, begin + size - tail), then [tail_begin,
+// tail_begin + tail).
+typedef struct collect_piece {
+  int64_t outer, whole, inner, begin, size, tail, tail_begin;
 } collect_piece;
 
 static inline int64_t collect_count(const collect_piece *p) {
   return p->outer * p->size * p->inner;
 }
-static inline bool collect_is_dense(const collect_piece *p) {
-  return p->outer == 1 || p->size == p->whole;
-}
-static inline int64_t collect_at(const collect_piece *p) {
-  return p->begin * p->inner;
-} // of a dense one's first element
 
 #define collect_piece_of XLM_ISA_NAME(xlm_collect_piece_of)
+#define collect_member XLM_ISA_NAME(xlm_collect_member)
+#define collect_runs XLM_ISA_NAME(xlm_collect_runs)
 #define collect_pack XLM_ISA_NAME(xlm_collect_pack)
 #define collect_unpack XLM_ISA_NAME(xlm_collect_unpack)
 #define collect_elements XLM_ISA_NAME(xlm_collect_elements)
@@ -85,6 +82,12 @@ static inline int64_t collect_at(const collect_piece *p) {
 
 // All of dimension d of tensor t; outer counts the rows in use only (operand 1: offsets) when `used`.
 collect_piece collect_piece_of(const xlm_call *c, const xlm_type *t, xlm_dim d, bool used);
+// Of `all` of dimension `whole`: what member k of the group has, whose own dimension is `part`.
+collect_piece collect_member(const xlm_call *c, const collect *g, collect_piece all, xlm_dim whole,
+                             xlm_dim part, int64_t k);
+// In how many runs a member's part of a dimension, `part` here, may lie among the elements of the group: 1 or
+// 2, the same on all members.
+int collect_runs(const xlm_call *c, xlm_dim part);
 // Elements [first, first + n) of the piece's row-major list <-> contiguous memory.
 void collect_pack(const collect_piece *p, const void *tensor, int64_t first, int64_t n, size_t elem,
                   void *dense, xlm_pool *pool);

@@ -17,9 +17,10 @@ typedef struct job {
   xlm_philox key;
   uint32_t threshold; // bits below it are dropped
   float scale;
-  int outer; // dims before the run: their sizes, offsets and weights in the index
-  int64_t size[XLM_MAX_RANK], offset[XLM_MAX_RANK], weight[XLM_MAX_RANK]; // weight 0: the samples
-  int64_t run, run_at; // elements of a run of neighbours; what its offset adds to the index
+  int outer; // dims before the run, and their weights in the index
+  const xlm_dim_info *dim[XLM_MAX_RANK];
+  int64_t weight[XLM_MAX_RANK]; // 0: the samples
+  int64_t run, run_at;          // elements of a run of neighbours; what its offset adds to the index
   int64_t parts, units;
   int64_t first_row;
 } job;
@@ -68,8 +69,8 @@ static void work(void *arg, int worker, int workers) {
     int64_t outer = u / j->parts, from = u % j->parts * CHUNK, sample = 0, index = j->run_at + from;
     int64_t n = j->run - from < CHUNK ? j->run - from : CHUNK, rest = outer;
     for (int i = j->outer - 1; i >= 0; i--) {
-      int64_t k = rest % j->size[i] + j->offset[i];
-      rest /= j->size[i];
+      int64_t k = xlm_dim_global(j->dim[i], rest % j->dim[i]->size);
+      rest /= j->dim[i]->size;
       if (j->weight[i])
         index += k * j->weight[i];
       else
@@ -89,10 +90,10 @@ static void set_shape(job *j, const xlm_call *c, const xlm_type *t) {
   for (int i = t->rank - 1; i >= 0; i--) {
     const xlm_dim_info *d = &c->dims[t->dim[i]];
     bool batch = !strcmp(d->name, "batch");
-    running = running && !batch;
+    running = running && !batch && !d->tail;
     if (running) j->run *= d->size, j->run_at += d->offset * weight, j->outer = i;
     running = running && d->size == d->full; // a part of this dim leaves gaps before the next index
-    j->size[i] = d->size, j->offset[i] = d->offset, j->weight[i] = batch ? 0 : weight;
+    j->dim[i] = d, j->weight[i] = batch ? 0 : weight;
     if (!batch) weight *= d->full;
   }
 }

@@ -3,21 +3,28 @@
 // rounds.
 #include "ops/cpu/collect_priv.h"
 
-static int copies_of(const collect_piece *p) {
-  return p->outer == 1 ? 1 : 2;
+static bool is_dense(const xlm_call *c, const collect_piece *all) { // is every member's piece contiguous?
+  return all->outer == 1 && collect_runs(c, collect_dim(c, XLM_A_to, 0)) == 1;
+}
+
+static int copies_of(bool dense) {
+  return dense ? 1 : 2;
 } // received, and packed to be sent
 
 static size_t workspace(const xlm_call *c, int threads) {
   (void)threads;
   collect_piece p = collect_piece_of(c, c->in_type[0], collect_dim(c, XLM_A_from, 0), false);
   int64_t n = collect_members(c), piece = p.outer * collect_largest(c, 0) * p.inner;
-  return collect_tables(n) + collect_room(n, piece, xlm_dtype_bytes(c->in_type[0]->dtype), copies_of(&p));
+  bool dense = is_dense(c, &p);
+  return collect_tables(n) + collect_room(n, piece, xlm_dtype_bytes(c->in_type[0]->dtype), copies_of(dense));
 }
 
 typedef struct job {
   const xlm_call *c;
   collect g;
+  xlm_dim from, to;
   collect_piece whole;
+  bool dense;
   size_t elem;
   int64_t step;
 } job;
@@ -28,9 +35,8 @@ static int64_t left(const job *j, int64_t k, int64_t first) { // elements of mem
 }
 
 static const void *summand(const job *j, int64_t k, int64_t first) { // what goes to member k in this round
-  collect_piece p = j->whole;
-  p.begin = j->g.begin[k], p.size = j->g.size[k];
-  if (p.outer == 1) return (const char *)j->c->in[0] + (size_t)(collect_at(&p) + first) * j->elem;
+  collect_piece p = collect_member(j->c, &j->g, j->whole, j->from, j->to, k);
+  if (j->dense) return (const char *)j->c->in[0] + (size_t)(p.begin * p.inner + first) * j->elem;
   char *packed = j->g.room + (size_t)((j->g.n + k) * j->step) * j->elem;
   collect_pack(&p, j->c->in[0], first, left(j, k, first), j->elem, packed, j->c->pool);
   return packed;
@@ -54,9 +60,11 @@ static bool round_of(job *j, int64_t first) {
 static void run(const xlm_call *c) {
   if (collect_failed(c)) return;
   job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
-  j.whole = collect_piece_of(c, c->in_type[0], collect_dim(c, XLM_A_from, 0), true);
+  j.from = collect_dim(c, XLM_A_from, 0), j.to = collect_dim(c, XLM_A_to, 0);
+  j.whole = collect_piece_of(c, c->in_type[0], j.from, true);
+  j.dense = is_dense(c, &j.whole);
   collect_sizes(c, 0, j.g.n, j.g.size, j.g.begin);
-  j.step = collect_step(&j.g, j.elem, copies_of(&j.whole));
+  j.step = collect_step(&j.g, j.elem, copies_of(j.dense));
   int64_t most = j.whole.outer * collect_largest(c, 0) * j.whole.inner;
   for (int64_t first = 0; first < most; first += j.step)
     if (!round_of(&j, first)) return;

@@ -23,12 +23,13 @@ static xlm_dim attr_dim(const xlm_call *c, xlm_attr_key key) {
 }
 
 // One column of the table. Position p = STEP * q + r: cos and sin of both angles, then the addition theorem.
-static void fill_pair(table *t, int64_t pair, double frequency, int64_t first) {
+static void fill_pair(table *t, int64_t pair, double frequency, const xlm_dim_info *seq, int64_t position) {
   double rest_cos[STEP], rest_sin[STEP], c = 1, s = 0;
   for (int r = 0; r < STEP; r++) rest_cos[r] = cos(r * frequency), rest_sin[r] = sin(r * frequency);
   for (int64_t i = 0; i < t->seq; i++) {
-    int64_t p = first + i, r = p & (STEP - 1);
-    if (i == 0 || r == 0) c = cos((double)(p - r) * frequency), s = sin((double)(p - r) * frequency);
+    int64_t p = xlm_dim_global(seq, i) + position, r = p & (STEP - 1);
+    if (i == 0 || i == seq->size - seq->tail || r == 0)
+      c = cos((double)(p - r) * frequency), s = sin((double)(p - r) * frequency);
     t->cosine[i * t->pairs + pair] = (float)(c * rest_cos[r] - s * rest_sin[r]);
     t->sine[i * t->pairs + pair] = (float)(s * rest_cos[r] + c * rest_sin[r]);
   }
@@ -49,8 +50,9 @@ static void *prepare(const xlm_call *c, xlm_arena *a) {
   t->rows = xlm_call_elements(c, x) / (2 * t->pairs);
   t->rows_inner = xlm_call_stride(c, x, seq) / (2 * t->pairs);
   double base = xlm_attr_float(as, XLM_A_base, 10000);
-  int64_t first = c->dims[seq].offset + xlm_attr_int(as, XLM_A_position, 0);
-  for (int64_t j = 0; j < t->pairs; j++) fill_pair(t, j, pow(base, -(double)j / (double)t->pairs), first);
+  for (int64_t j = 0; j < t->pairs; j++)
+    fill_pair(t, j, pow(base, -(double)j / (double)t->pairs), &c->dims[seq],
+              xlm_attr_int(as, XLM_A_position, 0));
   return t;
 }
 

@@ -5,8 +5,7 @@ static void run(const xlm_call *c) {
   if (collect_failed(c)) return;
   xlm_dim from = collect_dim(c, XLM_A_from, 0), to = collect_dim(c, XLM_A_to, 0);
   collect_piece p = collect_piece_of(c, c->in_type[0], from, true);
-  p.begin = c->dims[to].offset - c->dims[from].offset;
-  p.size = c->dims[to].size;
+  p = collect_member(c, &(collect){0}, p, from, to, 0);
   collect_pack(&p, c->in[0], 0, collect_count(&p), xlm_dtype_bytes(c->in_type[0]->dtype), c->out[0], c->pool);
   collect_clear_tail(c, c->out_type[0], c->out[0]);
 }

@@ -74,7 +74,9 @@ static int64_t query_at(const setting *s, const xlm_type *t, const ref_walk *q, 
 }
 
 static bool sees(const setting *s, const ref_walk *q, int64_t j) {
-  int64_t p = ref_walk_index(q, s->seq) + s->c->dims[s->seq].offset, k = j + s->c->dims[s->kv_seq].offset;
+  const xlm_dim_info *dims = s->c->dims;
+  int64_t p = xlm_dim_global(&dims[s->seq], ref_walk_index(q, s->seq)),
+          k = xlm_dim_global(&dims[s->kv_seq], j);
   return !s->causal || (k <= p && (!s->window || k > p - s->window));
 }
 

@@ -25,9 +25,9 @@ static void run_take(const xlm_call *c) {
   const xlm_type *x = c->in_type[0], *y = c->out_type[0];
   size_t elem = xlm_dtype_bytes(x->dtype);
   int64_t size = c->dims[to].size, inner = xlm_call_stride(c, y, to), n = xlm_call_elements(c, y);
-  int64_t start = c->dims[to].offset - c->dims[from].offset;
   for (int64_t i = 0; i < n; i++) {
-    int64_t outer = i / inner / size, at = i / inner % size + start;
+    int64_t outer = i / inner / size,
+            at = xlm_dim_local(&c->dims[from], xlm_dim_global(&c->dims[to], i / inner % size));
     int64_t source = (outer * c->dims[from].size + at) * inner + i % inner;
     memcpy((char *)c->out[0] + (size_t)i * elem, (char *)c->in[0] + (size_t)source * elem, elem);
   }

@@ -9,7 +9,7 @@ static bool dropped(const xlm_call *c, const ref_walk *w, double p) {
   uint64_t sample = 0, rest = 0;
   for (int i = 0; i < w->n; i++) {
     const xlm_dim_info *d = &c->dims[w->dim[i]];
-    uint64_t index = (uint64_t)(w->index[i] + d->offset);
+    uint64_t index = (uint64_t)xlm_dim_global(d, w->index[i]);
     if (!strcmp(d->name, "batch"))
       sample = index + (uint64_t)c->env->first_row;
     else

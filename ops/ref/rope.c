@@ -18,7 +18,8 @@ static void run(const xlm_call *c) {
     bool is_first = neighbours ? f % 2 == 0 : f < n / 2;
     ref_walk partner = w;
     ref_walk_set(&partner, feature[0], neighbours ? f ^ 1 : (f + n / 2) % n);
-    int64_t p = ref_walk_index(&w, seq[0]) + c->dims[seq[0]].offset + xlm_attr_int(as, XLM_A_position, 0);
+    int64_t p =
+        xlm_dim_global(&c->dims[seq[0]], ref_walk_index(&w, seq[0])) + xlm_attr_int(as, XLM_A_position, 0);
     double angle = sign * (double)p * pow(base, -2.0 * (double)j / (double)n);
     double self = ref_in(c, 0)[ref_at(c, x, &w)], other = ref_in(c, 0)[ref_at(c, x, &partner)];
     ref_out(c, 0)[ref_at(c, x, &w)] =

@@ -14,10 +14,9 @@ static xlm_view view_of(const xlm_type *t, const xlm_dim_info *dims, void *data)
   xlm_view v = {.rank = t->rank, .n = 1, .run = 1, .data = data};
   bool whole = true; // all dimensions further in are unsplit
   for (int i = t->rank - 1; i >= 0; i--) {
-    const xlm_dim_info *d = &dims[t->dim[i]];
-    v.size[i] = d->size, v.offset[i] = d->offset, v.full[i] = d->full;
+    const xlm_dim_info *d = v.dim[i] = &dims[t->dim[i]];
     v.n *= d->size;
-    if (whole) v.run *= d->size;
+    if (whole && !d->tail) v.run *= d->size;
     whole = whole && d->size == d->full;
   }
   return v;
@@ -26,9 +25,10 @@ static xlm_view view_of(const xlm_type *t, const xlm_dim_info *dims, void *data)
 static int64_t logical_index(const xlm_view *v, int64_t local) {
   int64_t index = 0, stride = 1;
   for (int i = v->rank - 1; i >= 0; i--) {
-    index += (local % v->size[i] + v->offset[i]) * stride;
-    local /= v->size[i];
-    stride *= v->full[i];
+    const xlm_dim_info *d = v->dim[i];
+    index += xlm_dim_global(d, local % d->size) * stride;
+    local /= d->size;
+    stride *= d->full;
   }
   return index;
 }
@@ -118,7 +118,13 @@ static xlm_stored *entry_of(xlm_store *s, const xlm_plan *p, const xlm_rank_plan
 }
 
 static bool same_box(const xlm_view *a, const xlm_view *b) {
-  return !memcmp(a->size, b->size, sizeof a->size) && !memcmp(a->offset, b->offset, sizeof a->offset);
+  for (int i = 0; i < a->rank; i++) {
+    const xlm_dim_info *x = a->dim[i], *y = b->dim[i];
+    if (x->size != y->size || x->offset != y->offset || x->tail != y->tail ||
+        x->tail_offset != y->tail_offset)
+      return false;
+  }
+  return true;
 }
 
 static bool is_among(const xlm_view *list, int n, const xlm_view *v) {

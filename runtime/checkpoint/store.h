@@ -9,14 +9,14 @@
 #include "runtime/base/pool.h"
 #include "runtime/comm/comm.h"
 
-typedef struct xlm_view { // a box of a logical tensor, stored densely
+typedef struct xlm_view { // what a rank holds of a logical tensor, stored densely
   int rank;
-  int64_t size[XLM_MAX_RANK], offset[XLM_MAX_RANK], full[XLM_MAX_RANK];
+  const xlm_dim_info *dim[XLM_MAX_RANK];
   int64_t n;   // elements here
   int64_t run; // neighbouring elements here that are neighbours in the logical tensor too; divides n
   char *data;
   int64_t owner; // the rank whose memory it is
-  bool repeats;  // an earlier rank holds the same box: replicas, copies of tied parameters
+  bool repeats;  // an earlier rank holds the same: replicas, copies of tied parameters
 } xlm_view;
 
 typedef struct xlm_stored {
@@ -30,7 +30,7 @@ typedef struct xlm_stored {
   int n_views;
   xlm_view *views; // of the ranks in this process
   int n_away;
-  xlm_view *away; // boxes that no rank here holds, without data: for xlm_store_read
+  xlm_view *away; // parts that no rank here holds, without data: for xlm_store_read
 } xlm_stored;
 
 typedef struct xlm_store {

@@ -218,7 +218,10 @@ static xlm_dim_info read_dim(reader *r, const json_t *o) {
                         .size = get_int(r, o, "size", 0, most),
                         .full = get_int(r, o, "full", 0, most),
                         .offset = get_int(r, o, "offset", 0, most),
+                        .tail = get_int_or(r, o, "tail", 0, most, 0),
+                        .tail_offset = get_int_or(r, o, "tail_offset", 0, most, 0),
                         .axes = (uint32_t)get_int(r, o, "axes", 0, 255),
+                        .mirrored = (uint32_t)get_int_or(r, o, "mirrored", 0, 255, 0),
                         .ragged = get_bool(o, "ragged"),
                         .grain = get_int_or(r, o, "grain", 1, most, 0)};
 }

@@ -114,7 +114,9 @@ static void dim(xlm_text *t, const xlm_dim_info *d) {
   int_field(t, "size", d->size, false);
   int_field(t, "full", d->full, false);
   int_field(t, "offset", d->offset, false);
+  if (d->tail) int_field(t, "tail", d->tail, false), int_field(t, "tail_offset", d->tail_offset, false);
   int_field(t, "axes", d->axes, false);
+  if (d->mirrored) int_field(t, "mirrored", d->mirrored, false);
   if (d->grain > 1) int_field(t, "grain", d->grain, false);
   if (d->ragged) xlm_text_add(t, ", \"ragged\": true");
 }

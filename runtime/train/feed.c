@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool find_dim(const xlm_rank_plan *rp, const xlm_type *t, const char *name, int64_t *size,
-                     int64_t *offset, int64_t *stride) {
+static const xlm_dim_info *find_dim(const xlm_rank_plan *rp, const xlm_type *t, const char *name,
+                                    int64_t *stride) {
   *stride = 1;
   for (int i = t->rank - 1; i >= 0; i--) {
     const xlm_dim_info *d = &rp->dims[t->dim[i]];
-    if (!strcmp(d->name, name)) return *size = d->size, *offset = d->offset, true;
+    if (!strcmp(d->name, name)) return d;
     *stride *= d->size;
   }
-  return false;
+  return NULL;
 }
 
 static xlm_status resolve_tokens(const xlm_rank_plan *rp, const xlm_plan_input *in, const xlm_type *t,
@@ -26,9 +26,12 @@ static xlm_status resolve_tokens(const xlm_rank_plan *rp, const xlm_plan_input *
   f->what = XLM_FEED_TOKENS;
   f->shift = targets;
   f->ignore = in->ignore;
-  bool known = t->rank == 2 && find_dim(rp, t, "batch", &f->rows, &f->first_row, &f->row_stride) &&
-               find_dim(rp, t, "seq", &f->columns, &f->first_column, &f->column_stride);
-  if (known) return XLM_OK;
+  const xlm_dim_info *batch = t->rank == 2 ? find_dim(rp, t, "batch", &f->row_stride) : NULL;
+  f->seq = find_dim(rp, t, "seq", &f->column_stride);
+  if (batch && f->seq) {
+    f->rows = batch->size, f->first_row = batch->offset;
+    return XLM_OK;
+  }
   return xlm_fail(err, XLM_USER,
                   "the input `%s` must have the dimensions [batch, seq] to be filled from token data",
                   in->name);
@@ -109,8 +112,8 @@ static void put_window(const xlm_feed *f, xlm_exec *e, bool eval, int32_t slot, 
     int32_t *at = xlm_exec_input(e, in->index, eval, slot);
     if (!at) continue; // another chunk's
     at += (row - in->first_row) * in->row_stride;
-    const int32_t *from = f->window + in->first_column + in->shift;
-    for (int64_t c = 0; c < in->columns; c++) at[c * in->column_stride] = from[c];
+    const int32_t *from = f->window + in->shift;
+    for (int64_t c = 0; c < in->seq->size; c++) at[c * in->column_stride] = from[xlm_dim_global(in->seq, c)];
   }
 }
 

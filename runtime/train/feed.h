@@ -12,9 +12,10 @@ typedef struct xlm_feed_input { // how one input is filled, resolved once
   uint32_t index; // of the plan's inputs
   int shift;      // tokens: 0, or 1 for targets
   int64_t ignore;
-  int64_t rows, first_row, row_stride, columns, first_column,
-      column_stride; // tokens: the local part of [batch, seq]
-  bool wide;         // f64 scalar
+  // Tokens: the local part of [batch, seq].
+  int64_t rows, first_row, row_stride, column_stride;
+  const xlm_dim_info *seq;
+  bool wide; // f64 scalar
 } xlm_feed_input;
 
 typedef struct xlm_feed {

@@ -143,16 +143,21 @@ static inline double reduced(const xlm_comm *c, uint32_t axes, const char *kind,
 
 // ---- splits
 
-static inline void set_sizes(const xlm_comm *c, call *k, int list, int64_t whole, uint32_t axes) {
+// The sizes of the parts of `d`, a dimension split over `axes` and maybe more.
+static inline void set_sizes(const xlm_comm *c, call *k, int list, const xlm_dim_info *d, uint32_t axes) {
   char *at = k->sizes[list];
-  int64_t n = xlm_mesh_group(&c->mesh, axes);
-  for (int64_t i = 0; i < n; i++)
-    at += sprintf(at, "%s%lld", i ? "," : "", (long long)xlm_mesh_split((xlm_piece){0, whole}, 1, n, i).size);
+  for (int64_t i = 0; i < xlm_mesh_group(&c->mesh, axes); i++) {
+    int32_t coord[XLM_MAX_AXES];
+    xlm_mesh_coord(&c->mesh, xlm_mesh_member_rank(&c->mesh, axes, c->coord, i), coord);
+    at += sprintf(at, "%s%lld", i ? "," : "", (long long)xlm_mesh_local(&c->mesh, d, coord).size);
+  }
 }
 
-static inline xlm_piece own_piece(const xlm_comm *c, int64_t whole, uint32_t axes) {
-  return xlm_mesh_split((xlm_piece){0, whole}, 1, xlm_mesh_group(&c->mesh, axes),
-                        xlm_mesh_member(&c->mesh, axes, c->coord));
+static inline xlm_dim_info own_part(const xlm_comm *c, const char *name, int64_t whole, uint32_t axes,
+                                    uint32_t mirrored) {
+  xlm_dim_info d = {.name = name, .full = whole, .axes = axes, .mirrored = axes & mirrored};
+  xlm_dim_set_piece(&d, xlm_mesh_local(&c->mesh, &d, c->coord));
+  return d;
 }
 
 static const char *const meshes[] = {"tp 1",      "tp 2",      "tp 3", "dp 2 tp 2",     "dp 1 tp 4",

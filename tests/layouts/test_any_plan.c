@@ -212,14 +212,15 @@ static int ranks_of(const layout *l) {
 }
 
 static layout random_layout(uint64_t seed) {
-  static const int small[] = {1, 1, 2}, dps[] = {1, 2, 4}, tps[] = {1, 2, 3, 4}, pps[] = {1, 2, 4};
+  static const int small[] = {1, 1, 2}, cps[] = {1, 1, 1, 2, 2, 3, 4}, dps[] = {1, 2, 4},
+                   tps[] = {1, 2, 3, 4}, pps[] = {1, 2, 4};
   uint64_t s = xlm_hash_mix(seed + 17);
   layout l = {.chunks = 1};
   snprintf(l.model, sizeof l.model, "%s", toy_models[draw(&s, TOY_MODELS)]);
   bool moe = !strcmp(l.model, "mixtral") || !strcmp(l.model, "deepseek");
   do {
     l.pp = pick(&s, pps, 3), l.dp = pick(&s, dps, 3), l.tp = pick(&s, tps, 4);
-    l.ep = moe ? pick(&s, small, 3) : 1, l.cp = pick(&s, small, 3);
+    l.ep = moe ? pick(&s, small, 3) : 1, l.cp = pick(&s, cps, 7);
   } while (ranks_of(&l) > MOST_RANKS || ranks_of(&l) < 2);
   l.microbatches = l.dp * l.ep == 4 ? 2 : (int)(1u << draw(&s, 3));
   if (8 / l.microbatches % (l.dp * l.ep)) l.microbatches = 1;

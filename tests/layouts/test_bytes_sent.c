@@ -31,6 +31,7 @@ static const layout dense[] = {{"llama", 1, 2, 1, 1, 1, 0, 1, "1f1b", false, fal
                                {"llama", 1, 2, 1, 1, 1, 3, 1, "1f1b", true, false, NULL},
                                {"gpt2", 2, 1, 1, 1, 3, 0, 1, "zb-h1", false, false, NULL},
                                {"qwen3", 1, 1, 1, 2, 1, 0, 1, "1f1b", false, false, NULL},
+                               {"gpt2", 1, 2, 1, 3, 2, 2, 1, "1f1b", false, false, NULL},
                                {"gpt2", 2, 2, 1, 1, 2, 2, 2, "interleaved", false, false, NULL},
                                {"gpt2", 2, 2, 1, 1, 2, 2, 2, "interleaved", true, false, NULL},
                                {"llama", 4, 1, 1, 1, 2, 0, 1, "gpipe", false, false, NULL}};
@@ -78,7 +79,8 @@ static uint64_t row_bytes(const layout *l, const xlm_plan *p, const xlm_rank_pla
   int64_t n = r->dims[home->dim[0]].full, members = xlm_mesh_group(&p->mesh, axes),
           here = (int64_t)strlen(l->chosen);
   int64_t tokens = r->dims[home->dim[1]].size / here; // each has a row per chosen expert
-  xlm_piece own = xlm_mesh_local(&p->mesh, n, 1, axes, coord);
+  xlm_dim_info split = {.full = n, .axes = axes};
+  xlm_piece own = xlm_mesh_local(&p->mesh, &split, coord);
   int64_t width = r->dims[home->dim[2]].size * (int64_t)xlm_dtype_bytes(home->dtype),
           mine = chosen_among(l, own);
   int64_t rows = back ? tokens * mine * (members - 1) : tokens * (here - mine);

@@ -9,6 +9,8 @@ typedef struct shape {
   xlm_dtype dtype;
   int64_t outer, size, inner;
   const char *kind;
+  uint32_t mirrored; // axes over which d, and b of all_to_all, are split from both ends
+  uint32_t outside;  // axes over which the `whole` d is split already
 } shape;
 
 enum { OUTER = 1, WHOLE, PIECE, INNER, B_WHOLE, B_PIECE };
@@ -22,19 +24,19 @@ static shape random_shape(uint64_t seed) {
   s.inner = ranks_random(seed, 6, 0) % 2 ? 1 + ranks_random(seed, 7, 0) % 40 : 1;
   if (ranks_random(seed, 8, 0) % 8 == 0)
     s.size += 1200, s.inner = 1 + s.inner % 4; // beyond the small all-reduce
+  s.mirrored = ranks_random(seed, 12, 0) % 8;  // any of the first three axes
   if (s.dtype == XLM_I32 && !strcmp(s.kind, "lse")) s.kind = "sum";
   return s;
 }
 
 static call *new_call(const xlm_comm *c, const shape *s, uint32_t axes) {
   call *k = calloc(1, sizeof *k);
-  xlm_piece mine = own_piece(c, s->size, axes);
+  uint32_t inside = axes | s->outside;
   k->dims[OUTER] = (xlm_dim_info){.name = "o", .size = s->outer, .full = s->outer};
-  k->dims[WHOLE] = (xlm_dim_info){.name = "d", .size = s->size, .full = s->size};
-  k->dims[PIECE] =
-      (xlm_dim_info){.name = "d", .size = mine.size, .full = s->size, .offset = mine.offset, .axes = axes};
+  k->dims[WHOLE] = own_part(c, "d", s->size, s->outside, s->mirrored);
+  k->dims[PIECE] = own_part(c, "d", s->size, inside, s->mirrored);
   k->dims[INNER] = (xlm_dim_info){.name = "i", .size = s->inner, .full = s->inner};
-  set_sizes(c, k, 0, s->size, axes);
+  set_sizes(c, k, 0, &k->dims[PIECE], axes);
   return k;
 }
 
@@ -57,7 +59,7 @@ static void along(call *k, xlm_dim from, xlm_dim to, const char *kind, uint32_t 
 static int64_t logical(const call *k, const shape *s, xlm_dim d,
                        int64_t i) { // index in [outer, whole, inner]
   int64_t size = k->dims[d].size, outer = i / s->inner / size, at = i / s->inner % size;
-  return (outer * s->size + at + k->dims[d].offset) * s->inner + i % s->inner;
+  return (outer * s->size + xlm_dim_global(&k->dims[d], at)) * s->inner + i % s->inner;
 }
 
 static void fill_own(const xlm_comm *c, call *k, const shape *s, uint32_t tensor, xlm_dim d, uint64_t seed,
@@ -136,11 +138,9 @@ static void try_all_to_all(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
   call *k = new_call(c, s, axes);
   int64_t b = 1 + ranks_random(seed, 9, 0) % 20;
   bool a_first = ranks_random(seed, 10, 0) % 2;
-  xlm_piece mine = own_piece(c, b, axes);
   k->dims[B_WHOLE] = (xlm_dim_info){.name = "b", .size = b, .full = b};
-  k->dims[B_PIECE] =
-      (xlm_dim_info){.name = "b", .size = mine.size, .full = b, .offset = mine.offset, .axes = axes};
-  set_sizes(c, k, 1, b, axes);
+  k->dims[B_PIECE] = own_part(c, "b", b, axes, s->mirrored);
+  set_sizes(c, k, 1, &k->dims[B_PIECE], axes);
   snprintf(k->both, sizeof k->both, "%s;%s", k->sizes[0], k->sizes[1]);
   xlm_dim from[] = {OUTER, a_first ? PIECE : B_WHOLE, INNER, a_first ? B_WHOLE : PIECE};
   xlm_dim to[] = {OUTER, a_first ? WHOLE : B_PIECE, INNER, a_first ? B_PIECE : WHOLE};
@@ -160,7 +160,7 @@ static void try_all_to_all(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
       int64_t at = 0, rest = i, place = 1;
       for (int d = 3; d >= 0; d--) { // the index among all that the group holds
         const xlm_dim_info *info = &k->dims[t->dim[d]];
-        at += (rest % info->size + info->offset) * place;
+        at += xlm_dim_global(info, rest % info->size) * place;
         rest /= info->size, place *= info->full;
       }
       if (side == 0)
@@ -173,6 +173,16 @@ static void try_all_to_all(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
   free(k);
 }
 
+// Scatter, gather and take of a dimension that an outer axis splits already.
+static void try_inside(xlm_comm *c, const shape *s, uint32_t axes, uint64_t seed) {
+  uint32_t outer = axes & (~axes + 1), inner = axes & ~outer;
+  shape inside = *s;
+  inside.outside = outer;
+  if (!inner) return;
+  try_scatter_gather(c, &inside, inner, seed);
+  try_take(c, &inside, inner, seed);
+}
+
 static void try_all(xlm_comm *c, void *arg) {
   uint64_t seed = *(const uint64_t *)arg;
   for (int i = 0; i < 12; i++, seed += 1000) {
@@ -181,6 +191,7 @@ static void try_all(xlm_comm *c, void *arg) {
     try_all_reduce(c, &s, axes, seed, i % 2);
     try_scatter_gather(c, &s, axes, seed);
     try_take(c, &s, axes, seed);
+    try_inside(c, &s, axes, seed);
     s.size %= 100;
     try_all_to_all(c, &s, axes, seed);
   }

@@ -31,18 +31,17 @@ static void add_rows_attrs(call *k, bool back, uint32_t axes) {
 
 static call *new_rows_call(const xlm_comm *c, const routing *r, uint32_t axes) {
   call *k = calloc(1, sizeof *k);
-  set_sizes(c, k, 0, r->experts, axes);
   int64_t n = xlm_mesh_group(&c->mesh, axes);
-  xlm_piece mine = own_piece(c, r->experts, axes);
   k->dims[EXPERTS] = (xlm_dim_info){.name = "experts", .size = r->experts, .full = r->experts};
   k->dims[ROUTED] = (xlm_dim_info){.name = "routed", .size = r->most, .full = r->most, .ragged = true};
-  k->dims[HERE] = (xlm_dim_info){
-      .name = "experts", .size = mine.size, .full = r->experts, .offset = mine.offset, .axes = axes};
+  k->dims[HERE] = own_part(c, "experts", r->experts, axes, 0);
+  set_sizes(c, k, 0, &k->dims[HERE], axes);
+  int64_t mine = k->dims[HERE].size;
   k->dims[ROUTED_HERE] =
       (xlm_dim_info){.name = "routed", .size = n * r->most, .full = n * r->most, .ragged = true};
   k->dims[HIDDEN] = (xlm_dim_info){.name = "hidden", .size = r->hidden, .full = r->hidden};
   k->dims[OFFSETS] = (xlm_dim_info){.name = "offsets", .size = r->experts + 1, .full = r->experts + 1};
-  k->dims[OFFSETS_HERE] = (xlm_dim_info){.name = "offsets.1", .size = mine.size + 1, .full = mine.size + 1};
+  k->dims[OFFSETS_HERE] = (xlm_dim_info){.name = "offsets.1", .size = mine + 1, .full = mine + 1};
   set_type(k, 1, XLM_F32, (xlm_dim[]){EXPERTS, ROUTED, HIDDEN}, 3);
   set_type(k, 2, XLM_I32, (xlm_dim[]){OFFSETS}, 1);
   set_type(k, 3, XLM_F32, (xlm_dim[]){HERE, ROUTED_HERE, HIDDEN}, 3);

@@ -26,6 +26,7 @@ go_on() {
 go_on 04 '4 ranks = dp 2 x tp 2' --dp 2 --tp 2
 go_on 06 '2 ranks = pp 2' --pp 2
 go_on 08 '4 ranks = dp 4' --dp 4 --zero 3
+go_on 09 '6 ranks = cp 3 x tp 2' --dp 1 --cp 3 --tp 2 # positions are split in two runs
 go_on 10 '4 ranks = pp 2 x tp 2' --pp 2 --tp 2 --pipeline-schedule interleaved
 go_on 12 '8 microbatches' --tp 1 --micro-batch-size 1
 grep -q 'note:' out.txt && fail "the model is the same: $(cat out.txt)"

@@ -21,6 +21,7 @@ layout() { # RANKS FLAGS...: a layout and how it is introduced
 layout '2 ranks = dp 2' --dp 2 --micro-batch-size 1
 layout '3 ranks = tp 3' --tensor-parallel-size 3
 layout '2 ranks = cp 2' --cp 2
+layout '6 ranks = cp 3 x tp 2' --cp 3 --tp 2
 layout '8 ranks = pp 2 x dp 2 x tp 2' --pp 2 --dp 2 --tp 2 --zero 2
 layout '4 ranks = pp 4' --pp 4 --pipeline-schedule gpipe
 layout '2 ranks = pp 2' --pp 2 --stage-rounds 1,3
@@ -34,6 +35,15 @@ E2
 layout '2 ranks = pp 2' --pp 2 --pipeline-schedule schedule.csv --micro-batch-size 2
 sed -i 's/F0, B0, F1/B0, F0, F1/' schedule.csv
 expect 1 'stage 1 runs B0 (entry 1) before F0' "${train[@]}" --pp 2 --pipeline-schedule schedule.csv --micro-batch-size 2 --output-dir n
+
+# Without a rule for heads attention has its queries split over tp, too.
+sed '/^shard heads/d' "$model" >headless.xlm
+headless=("$run" train headless.xlm "${train[@]:3}")
+expect 0 checkpoint "${headless[@]}" --output-dir alone
+expect 0 '6 ranks = cp 3 x tp 2' "${headless[@]}" --cp 3 --tp 2 --output-dir together
+paste <(column loss alone/metrics.jsonl) <(column loss together/metrics.jsonl) |
+  awk '{ d = ($1 - $2) / $1; if (d > 1e-5 || d < -1e-5) bad++ } END { exit bad || NR != 3 }' ||
+  fail "no rule for heads: another curve: $(cat together/metrics.jsonl)"
 
 # From a run file; an axis of the model's own; settings that read back.
 sed 's/over tp/over columns/' "$model" >own.xlm
@@ -56,7 +66,7 @@ expect 1 "did you mean 'columns'?" "$run" train --config run.yaml "${train[@]:3}
 
 loss=$("$run" eval one | sed 's/ nats.*//')
 text=$("$run" generate one --prompt 'static ' --max-tokens 12 --temperature 0)
-for mesh in '--tp 2' '--pp 2' '--cp 2' '--dp 2 --tp 2'; do
+for mesh in '--tp 2' '--pp 2' '--cp 2' '--cp 3 --tp 2' '--dp 2 --tp 2'; do
   micro=2 # as many rows at once as one rank had: the same samples
   [[ $mesh == *dp* ]] && micro=1
   "$run" eval one $mesh --micro-batch-size $micro >out.txt 2>&1 || fail "eval $mesh: $(cat out.txt)"

@@ -12,6 +12,15 @@ static void later_part(op_test *t, int offset) {
   seq->axes = 1;
 }
 
+// From here on `seq` is what the first of `ranks` holds of it when it is split from both ends.
+static void both_ends(op_test *t, int ranks) {
+  xlm_dim_info *seq = &t->b.g->dims[op_dim(t, "seq")];
+  int64_t piece = seq->size / 2;
+  seq->tail = seq->size - piece, seq->tail_offset = (2 * ranks - 1) * piece;
+  seq->full = seq->tail_offset + seq->tail;
+  seq->axes = seq->mirrored = 1;
+}
+
 // ---- rope
 
 static xlm_val rope(op_test *t, const char *decl, const xlm_attr_list *l) {
@@ -47,6 +56,12 @@ static void rope_later_part(op_test *t) { // this rank holds the second half of 
   op_out(t, xlm_op1(&t->b, XLM_OP_ROPE, x));
 }
 
+static void rope_both_ends(op_test *t) {
+  xlm_val x = op_leaf(t, "x[batch 2, seq 70, head 36]");
+  both_ends(t, 3);
+  op_out(t, xlm_op1(&t->b, XLM_OP_ROPE, x));
+}
+
 // ---- attend
 
 typedef struct setting {
@@ -55,6 +70,7 @@ typedef struct setting {
   int window, q_offset;
   double scale, softcap; // 0: default
   const char *heads, *kv_heads, *kv_seq, *feature;
+  int ranks; // split from both ends over so many; 0: not
 } setting;
 
 static const setting settings[] = {
@@ -89,6 +105,12 @@ static const setting settings[] = {
      0, 2},
     {"tiles_part", "q[seq 100, heads 2, head 16]", "k[kv_seq 170, heads, head]", "v[kv_seq, heads, head]",
      true, 50, 90},
+    {"both_ends", "q[seq 4, heads 2, head 4]", "k[kv_seq 8, heads, head]", "v[kv_seq, heads, head]", true,
+     .ranks = 2},
+    {"tiles_both_ends", "q[seq 150, heads 4, head 16]", "k[kv_seq 450, kv_heads 2, head]",
+     "v[kv_seq, kv_heads, head]", true, .ranks = 3},
+    {"window_both_ends", "q[seq 140, heads 2, head 8]", "k[kv_seq 280, heads, head]",
+     "v[kv_seq, heads, head]", true, 90, .ranks = 2},
     {"unseeing", "q[seq 80, heads 2, head 8]", "k[kv_seq 20, heads, head]", "v[kv_seq, heads, head]", true,
      9},
 };
@@ -116,6 +138,7 @@ static xlm_attr_list attrs_of(op_test *t, const setting *s) {
   put_dim(t, &l, XLM_A_kv_heads, s->kv_heads);
   put_dim(t, &l, XLM_A_feature, s->feature);
   if (s->q_offset) later_part(t, s->q_offset);
+  if (s->ranks) both_ends(t, s->ranks);
   return l;
 }
 
@@ -160,6 +183,7 @@ static const op_case table[] = {
     {"neighbours", XLM_OP_ROPE, rope_neighbours, .bf16 = true},
     {"feature_first", XLM_OP_ROPE, rope_feature_first, .bf16 = true},
     {"later_part", XLM_OP_ROPE, rope_later_part, .bf16 = true},
+    {"both_ends", XLM_OP_ROPE, rope_both_ends, .bf16 = true},
     {"plain", XLM_OP_ATTEND, both, .bf16 = true},
     {"causal", XLM_OP_ATTEND, result_only, .bf16 = true},
     {"grouped", XLM_OP_ATTEND, result_only, .bf16 = true},
@@ -171,6 +195,7 @@ static const op_case table[] = {
     {"orders", XLM_OP_ATTEND, both, .bf16 = true},
     {"named", XLM_OP_ATTEND, both},
     {"later_part", XLM_OP_ATTEND, both},
+    {"both_ends", XLM_OP_ATTEND, both},
     {"tiles", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
     {"tiles_causal", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
     {"tiles_one_head", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
@@ -179,6 +204,8 @@ static const op_case table[] = {
     {"tiles_narrow", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
     {"tiles_softcap", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
     {"tiles_part", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
+    {"tiles_both_ends", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
+    {"window_both_ends", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
     {"unseeing", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
 };
 const op_cases cases_attention = {table, sizeof table / sizeof *table};

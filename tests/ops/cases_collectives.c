@@ -100,6 +100,12 @@ static void take_last(op_test *t) {
   take(t, "x[batch 3, heads]", 6, 19);
 }
 
+static void take_both_ends(op_test *t) {
+  xlm_dim whole = op_dim(t, "heads 25"), part = piece(t, "heads", 8, 25, 3);
+  t->b.g->dims[part].tail = 3, t->b.g->dims[part].tail_offset = 20, t->b.g->dims[part].mirrored = 1;
+  along(t, XLM_OP_TAKE, "x[batch 2, heads, hidden 3]", whole, part, NULL);
+}
+
 // dispatch, to the owners and back; expert 2 has no rows.
 static void there_and_back(op_test *t) {
   xlm_dim experts = op_dim(t, "experts 4"), here = piece(t, "experts", 4, 4, 0);
@@ -149,6 +155,7 @@ static const op_case table[] = {
     {"first", XLM_OP_TAKE, take_first, .bf16 = true, .no_grad = true},
     {"middle", XLM_OP_TAKE, take_middle, .bf16 = true, .no_grad = true},
     {"last", XLM_OP_TAKE, take_last, .bf16 = true, .no_grad = true},
+    {"both_ends", XLM_OP_TAKE, take_both_ends, .bf16 = true, .no_grad = true},
     {"there_and_back", XLM_OP_SEND_ROWS, there_and_back, .bf16 = true, .no_grad = true},
     {"pair", XLM_OP_SEND, message, .bf16 = true, .no_grad = true},
 };

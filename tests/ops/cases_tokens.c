@@ -129,7 +129,8 @@ static xlm_val split_logits(op_test *t, xlm_dim *vocab) {
 
 static void stats_part(op_test *t) {
   xlm_dim vocab;
-  xlm_val logits = split_logits(t, &vocab), targets = op_int_data(t, "targets[batch 2, seq 3]", (int[]){2, 3, 6, 7, -1, 5});
+  xlm_val logits = split_logits(t, &vocab),
+          targets = op_int_data(t, "targets[batch 2, seq 3]", (int[]){2, 3, 6, 7, -1, 5});
   xlm_attr_list l = op_attrs(t);
   xlm_attr_put_dims(&l, XLM_A_vocab, &vocab, 1);
   xlm_val stats = xlm_emit(&t->b, XLM_OP_TOKEN_STATS, (xlm_val[]){logits, targets}, 2, &l);
@@ -146,8 +147,12 @@ static void token_loss(op_test *t, bool counted) {
   op_out(t, xlm_emit(&t->b, XLM_OP_TOKEN_LOSS, in, counted ? 4 : 3, &l));
 }
 
-static void token_loss_counts(op_test *t) { token_loss(t, false); }
-static void token_loss_valid(op_test *t) { token_loss(t, true); }
+static void token_loss_counts(op_test *t) {
+  token_loss(t, false);
+}
+static void token_loss_valid(op_test *t) {
+  token_loss(t, true);
+}
 
 // ---- dropout
 
@@ -182,8 +187,8 @@ static void drop_scalar(op_test *t) {
   drop(t, "x[]", 0.5);
 }
 
-static void drop_part(op_test *t) { // one part of a split dimension: rows of memory with gaps between them
-  xlm_graph_dim_add(t->b.g, (xlm_dim_info){.name = "seq", .size = 3, .full = 10, .offset = 4, .axes = 1});
+static void drop_of(op_test *t, xlm_dim_info seq) { // of `seq` three elements: rows of memory with gaps
+  xlm_graph_dim_add(t->b.g, seq);
   xlm_dim d = xlm_graph_dim_find(t->b.g, "seq", 1), part = op_dim(t, "part 3");
   xlm_val x = op_leaf(t, "x[batch 2, part, hidden 6]");
   xlm_attr_list l = op_attrs(t), drop_attrs = op_attrs(t);
@@ -192,6 +197,21 @@ static void drop_part(op_test *t) { // one part of a split dimension: rows of me
   x = xlm_emit(&t->b, XLM_OP_RENAME, &x, 1, &l);
   xlm_attr_put_float(&drop_attrs, XLM_A_p, 0.5);
   op_out(t, xlm_emit(&t->b, XLM_OP_DROPOUT, &x, 1, &drop_attrs));
+}
+
+static void drop_part(op_test *t) {
+  drop_of(t, (xlm_dim_info){.name = "seq", .size = 3, .full = 10, .offset = 4, .axes = 1});
+}
+
+static void drop_both_ends(op_test *t) {
+  drop_of(t, (xlm_dim_info){.name = "seq",
+                            .size = 3,
+                            .full = 10,
+                            .offset = 1,
+                            .tail = 1,
+                            .tail_offset = 7,
+                            .axes = 1,
+                            .mirrored = 1});
 }
 
 static const op_case table[] = {
@@ -222,5 +242,6 @@ static const op_case table[] = {
     {"large", XLM_OP_DROPOUT, drop_large, .bf16 = true},
     {"scalar", XLM_OP_DROPOUT, drop_scalar},
     {"part", XLM_OP_DROPOUT, drop_part},
+    {"both_ends", XLM_OP_DROPOUT, drop_both_ends},
 };
 const op_cases cases_tokens = {table, sizeof table / sizeof *table};

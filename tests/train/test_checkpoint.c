@@ -17,6 +17,7 @@
 #include "runtime/checkpoint/safetensors.h"
 #include "runtime/checkpoint/store.h"
 #include "runtime/checkpoint/weights.h"
+#include "runtime/plan/mesh.h"
 
 enum { D = 6, H = 4, HD = 3, E = 2, F = 5, STATES = 7, DIMS = 8 };
 enum { DIM_D = 1, DIM_H, DIM_HD, DIM_E, DIM_F, DIM_ONE };
@@ -50,7 +51,14 @@ static const xlm_plan_weight weights[] = {
 static const xlm_plan_config config[] = {{"hidden", 1, {"hidden_size"}, 6, true},
                                          {"eps", 1, {"rms_norm_eps"}, 1e-5, false}};
 
-static world *new_world(int ranks) {
+static xlm_dim_info split_dim(const char *name, int64_t full, int rank, bool mirrored) {
+  xlm_mesh two = {.n = 1, .axis = {"tp"}, .size = {2}};
+  xlm_dim_info d = {.name = name, .full = full, .axes = 1, .mirrored = mirrored};
+  xlm_dim_set_piece(&d, xlm_mesh_local(&two, &d, (int32_t[XLM_MAX_AXES]){rank}));
+  return d;
+}
+
+static world *new_world_of(int ranks, bool mirrored) {
   world *w = calloc(1, sizeof *w);
   static const xlm_dim_info base[DIMS] = {{0},
                                           {"hidden", D, D, 0},
@@ -70,8 +78,8 @@ static world *new_world(int ranks) {
   for (int r = 0; r < ranks; r++) {
     memcpy(w->dims[r], base, sizeof base);
     if (ranks == 2) { // 4 heads = 2 + 2, 5 ffn = 3 + 2; the rest is on both ranks
-      w->dims[r][DIM_H] = (xlm_dim_info){"heads", 2, H, r ? 2 : 0, 1};
-      w->dims[r][DIM_F] = (xlm_dim_info){"ffn", r ? 2 : 3, F, r ? 3 : 0, 1};
+      w->dims[r][DIM_H] = split_dim("heads", H, r, mirrored);
+      w->dims[r][DIM_F] = split_dim("ffn", F, r, mirrored);
     }
     w->rank[r] = (xlm_rank_plan){.n_dims = DIMS,
                                  .dims = w->dims[r],
@@ -98,6 +106,10 @@ static world *new_world(int ranks) {
   memset(w->memory, 0xAA, sizeof w->memory);
   assert_int_equal(xlm_store_new(&w->plan, address, w, &w->store, NULL), XLM_OK);
   return w;
+}
+
+static world *new_world(int ranks) {
+  return new_world_of(ranks, false);
 }
 
 static void free_world(world *w) {
@@ -206,9 +218,10 @@ static void test_init_values(void **state) {
 
 static void test_init_layout(void **state) {
   (void)state;
-  world *a = new_world(1), *b = new_world(2), *c = new_world(1);
-  init_world(a, 5), init_world(b, 5);
+  world *a = new_world(1), *b = new_world(2), *c = new_world(1), *d = new_world_of(2, true);
+  init_world(a, 5), init_world(b, 5), init_world(d, 5);
   expect_same(a, b, false);
+  expect_same(a, d, false);
   xlm_pool *pool;
   assert_int_equal(xlm_pool_new(3, &pool, NULL), XLM_OK);
   assert_int_equal(xlm_store_init(c->store, 5, false, pool, NULL), XLM_OK);
@@ -218,12 +231,12 @@ static void test_init_layout(void **state) {
   init_world(c, 6);
   assert_memory_not_equal(a->memory[0][0], c->memory[0][0], sizeof(float) * 72);
   assert_memory_not_equal(a->memory[0][0], a->memory[0][1], sizeof(float) * 72);
-  free_world(a), free_world(b), free_world(c);
+  free_world(a), free_world(b), free_world(c), free_world(d);
 }
 
 static void test_export(void **state) {
   (void)state;
-  world *w = new_world(2), *back = new_world(1);
+  world *w = new_world_of(2, true), *back = new_world(1);
   init_world(w, 9);
   uint64_t hash, size;
   assert_int_equal(xlm_weights_export(w->store, &w->plan, in_root("x.safetensors"), &hash, &size, NULL),
@@ -298,7 +311,7 @@ static void save(const world *w, const char *dir, int64_t step, int keep) {
 
 static void test_save_load(void **state) {
   (void)state;
-  world *w = new_world(1), *split = new_world(2);
+  world *w = new_world(1), *split = new_world(2), *mirrored = new_world_of(2, true);
   const char *dir = in_root("new/run");
   init_world(w, 3), init_world(split, 4);
   assert_false(xlm_checkpoint_exists(dir));
@@ -316,6 +329,9 @@ static void test_save_load(void **state) {
   assert_string_equal(c->notes, "");
   assert_int_equal(xlm_checkpoint_load(c, split->store, &split->plan, false, &err), XLM_OK);
   expect_same(w, split, false);
+  init_world(mirrored, 4);
+  assert_int_equal(xlm_checkpoint_load(c, mirrored->store, &mirrored->plan, false, &err), XLM_OK);
+  expect_same(w, mirrored, false);
   init_world(split, 4);
   split->memory[0][5][0] = 77;
   assert_int_equal(xlm_checkpoint_load(c, split->store, &split->plan, true, &err), XLM_OK);
@@ -328,7 +344,7 @@ static void test_save_load(void **state) {
   assert_int_equal(json_integer_value(json_object_get(j, "max_position_embeddings")), 16);
   json_decref(j);
   xlm_checkpoint_close(c);
-  free_world(w), free_world(split);
+  free_world(w), free_world(split), free_world(mirrored);
 }
 
 static void flip(const char *path, long at) {

@@ -59,6 +59,8 @@ static const char everything[] =
     "dim batch = 2\n"
     "dim hidden = 4\n"
     "dim hidden/6 = 2 of 4 from 2\n"
+    "dim seq/4 = 4 of 12 from 2 then 2 from 8 mirrored 4 by 2\n"
+    "dim seq/5 = 3 of 12 mirrored 1\n"
     "dim experts = 3\n"
     "dim starts = 4\n"
     "dim routed = 12 ragged\n"
@@ -98,6 +100,7 @@ static void everything_round_trips(void **state) {
   assert_int_equal(g->nodes[1].span.end, 17);
   assert_int_equal(g->nodes[1].stage, 1);
   assert_int_equal(g->dims[3].full, 4);
+  assert_int_equal(xlm_dim_global(&g->dims[4], 2), 8);
   assert_int_equal(g->weights[0].group[0].parts, 3);
   assert_true(xlm_attr_float(&g->nodes[2].attrs, XLM_A_value, 0) == 0.1 + 0.2);
   assert_null(g->outputs.at[1].name);
@@ -167,6 +170,11 @@ static const struct {
      "more than 2^48 elements"},
     {HEAD "%2: f32[d] by %7 = input() {dims=[d]} fwd\n",
      "is not a sound graph: %2 is not ragged but has offsets"},
+    {"dim d/1 = 4 of 8 then 2 from 2 mirrored 1\n", "holds [0, 2) and then 2 from 2 of 8"},
+    {"dim d/1 = 4 of 8 then 4 from 4\n", "and then 4 from 4 of 8"},
+    {"dim d/1 = 4 of 8 then 2 from 7\n", "and then 2 from 7 of 8"},
+    {"dim d/1 = 4 of 8 then 5 from 1\n", "holds [0, 0) of 8"},
+    {"dim d/1 = 4 of 8 mirrored 2\n", "split from both ends over axes that do not split it"},
     {HEAD "%2: bf16[d] = exp(%1) fwd\n", "%2 is bf16[d] but should be f32[d]"},
 };
 

@@ -13,7 +13,8 @@
 #include "runtime/base/map.h"
 #include "runtime/device/kernel.h"
 
-static const xlm_plan *make_plan(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets) {
+static const xlm_plan *make_plan_over(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets,
+                                      int cp) {
   const char *path = xlm_arena_printf(a, "%s/models/%s.xlm", XLM_SOURCE_DIR, model);
   xlm_map text;
   xlm_error err;
@@ -26,6 +27,7 @@ static const xlm_plan *make_plan(xlm_arena *a, const char *model, const xlm_set 
   o.settings.batch = 2;
   o.settings.sets = sets;
   o.settings.n_sets = n_sets;
+  if (cp > 1) o.mesh = (xlm_mesh){.n = 1, .axis = {"cp"}, .size = {cp}};
   o.train.microbatches = 2;
   o.backend = &xlm_backend_cpu()->info;
   xlm_diags d;
@@ -33,6 +35,10 @@ static const xlm_plan *make_plan(xlm_arena *a, const char *model, const xlm_set 
   const xlm_plan *p = xlm_compile(a, source, &o, &d, NULL, NULL).plan;
   assert_non_null(p);
   return p;
+}
+
+static const xlm_plan *make_plan(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets) {
+  return make_plan_over(a, model, sets, n_sets, 1);
 }
 
 static xlm_text print(xlm_arena *a, const xlm_plan *p) {
@@ -58,6 +64,27 @@ static void test_round_trip(void **state) {
     assert_int_equal(again->classes[0]->n_instrs, p->classes[0]->n_instrs);
     xlm_arena_free(a);
   }
+}
+
+static const xlm_dim_info *split_seq(const xlm_plan *p) {
+  const xlm_rank_plan *r = p->classes[0];
+  for (uint32_t i = 1; i < r->n_dims; i++)
+    if (!strcmp(r->dims[i].name, "seq") && r->dims[i].axes) return &r->dims[i];
+  fail_msg("`seq` is not split");
+  return NULL;
+}
+
+static void test_split_dimensions(void **state) { // over cp, from both ends: in two runs
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  const xlm_plan *p = make_plan_over(a, "llama", NULL, 0, 3), *again = NULL;
+  xlm_text text = print(a, p);
+  assert_int_equal(xlm_plan_read_json(a, text.data, text.n, &again, NULL), XLM_OK);
+  const xlm_dim_info *x = split_seq(p), *y = split_seq(again);
+  assert_true(x->tail && x->mirrored == 1 && x->size < x->full);
+  assert_true(y->tail == x->tail && y->tail_offset == x->tail_offset && y->mirrored == x->mirrored);
+  assert_string_equal(print(a, again).data, text.data);
+  xlm_arena_free(a);
 }
 
 // ---- files that lie ----
@@ -207,6 +234,7 @@ static void test_mutants(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
+                                     cmocka_unit_test(test_split_dimensions),
                                      cmocka_unit_test(test_numbers_out_of_range),
                                      cmocka_unit_test(test_nonsense), cmocka_unit_test(test_mutants)};
   return cmocka_run_group_tests(tests, NULL, NULL);

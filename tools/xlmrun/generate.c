@@ -18,7 +18,8 @@ typedef struct part { // what one rank of this process has of a tensor [batch, s
   int member;
   uint32_t index; // of the rank's inputs or outputs
   const xlm_type *type;
-  int64_t first, columns, stride; // seq
+  const xlm_dim_info *seq; // NULL: it has none
+  int64_t stride;          // of seq
   int64_t first_vocab, vocab, vocab_stride;
 } part;
 
@@ -42,14 +43,14 @@ static bool read_part(const xlm_rank_plan *rp, const xlm_type *t, part *out) {
   for (int k = t->rank - 1; k >= 0; k--) {
     const xlm_dim_info *d = &rp->dims[t->dim[k]];
     if (!strcmp(d->name, "seq"))
-      out->first = d->offset, out->columns = d->size, out->stride = stride;
+      out->seq = d, out->stride = stride;
     else if (strcmp(d->name, "batch"))
       out->first_vocab = d->offset, out->vocab = d->size, out->vocab_stride = stride;
     else if (d->offset || !d->size)
       return false;
     stride *= d->size;
   }
-  return out->columns > 0;
+  return out->seq && out->seq->size > 0;
 }
 
 static bool is_logits(const xlm_rank_plan *rp, const xlm_plan_output *o) {
@@ -125,18 +126,19 @@ static void put_window(generator *g) {
   for (int i = 0; i < g->n_inputs; i++) {
     const part *p = &g->inputs[i];
     int32_t *to = xlm_exec_input(xlm_team_exec(g->s->team, p->member), p->index, true, 0);
-    for (int64_t c = 0; c < p->columns; c++) {
-      int64_t at = from + p->first + c;
+    for (int64_t c = 0; c < p->seq->size; c++) {
+      int64_t at = from + xlm_dim_global(p->seq, c);
       to[c * p->stride] = at < g->n ? g->tokens[at] : 0;
     }
   }
 }
 
 static void read_part_of_row(generator *g, const part *p, int64_t position, float *row) {
-  if (position < p->first || position >= p->first + p->columns) return;
+  int64_t here = xlm_dim_local(p->seq, position);
+  if (here < 0) return;
   const void *data = xlm_exec_output(xlm_team_exec(g->s->team, p->member), p->index);
   for (int64_t v = 0; v < p->vocab; v++) {
-    int64_t at = (position - p->first) * p->stride + v * p->vocab_stride;
+    int64_t at = here * p->stride + v * p->vocab_stride;
     row[p->first_vocab + v] = p->type->dtype == XLM_BF16 ? xlm_bf16_to_f32(((const uint16_t *)data)[at])
                                                          : ((const float *)data)[at];
   }

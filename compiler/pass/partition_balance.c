@@ -1,0 +1,72 @@
+// Partition: which dimensions are split from both ends (runtime/plan/mesh.h).
+//
+// A query of causal attention sees the keys before it, so the later ones cost more: cut into n runs, the last
+// rank would have nearly twice the average to do. The dimension is therefore mirrored over the axes over
+// which attention has its queries split, in every tensor and in all layouts: no conversion is needed anywhere
+// because of it. Renamed, it stays mirrored.
+#include <string.h>
+
+#include "compiler/pass/partition_priv.h"
+
+// Kernels that compare indices along these with ids take them for one run.
+static const xlm_attr_key one_run[] = {XLM_A_vocab, XLM_A_experts, XLM_A_heads, XLM_A_kv_heads};
+
+// The queries of causal attention.
+static void find_queries(xlm_partitioning *p, xlm_node id) {
+  const xlm_node_info *n = &p->g->nodes[id];
+  xlm_dim seq[XLM_MAX_RANK];
+  if (!xlm_attr_int(&n->attrs, XLM_A_causal, 0) || !xlm_attr_dims(&n->attrs, XLM_A_seq, seq)) return;
+  for (int i = 0; i < n->n_in; i++) {
+    int at = xlm_type_find(xlm_val_type(p->g, n->in[i]), seq[0]);
+    if (at >= 0) p->mirrored[seq[0]] |= p->nodes[id].in[i].axes[at];
+  }
+}
+
+// Whatever holds for a dimension holds for its other names. true: something has changed.
+static bool spread(xlm_partitioning *p, xlm_node id, uint32_t *of) {
+  const xlm_node_info *n = &p->g->nodes[id];
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  int count = n->op == XLM_OP_RENAME ? xlm_attr_dims(&n->attrs, XLM_A_from, from) : 0;
+  bool changed = false;
+  xlm_attr_dims(&n->attrs, XLM_A_to, to);
+  for (int i = 0; i < count; i++) {
+    uint32_t axes = of[from[i]] | of[to[i]];
+    changed |= of[from[i]] != axes || of[to[i]] != axes;
+    of[from[i]] = of[to[i]] = axes;
+  }
+  return changed;
+}
+
+static void spread_all(xlm_partitioning *p, uint32_t *of) {
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (xlm_node id = 1; id < p->g->n_nodes; id++) changed |= spread(p, id, of);
+  }
+}
+
+void xlm_partition_balance(xlm_partitioning *p) {
+  uint32_t *plain = XLM_NEW_N(p->a, uint32_t, p->g->n_dims);
+  p->mirrored = XLM_NEW_N(p->a, uint32_t, p->g->n_dims);
+  for (xlm_node id = 1; id < p->g->n_nodes; id++) {
+    xlm_dim dims[XLM_MAX_RANK];
+    if (p->nodes[id].in) find_queries(p, id);
+    for (size_t k = 0; k < sizeof one_run / sizeof *one_run; k++)
+      for (int i = xlm_attr_dims(&p->g->nodes[id].attrs, one_run[k], dims) - 1; i >= 0; i--)
+        plain[dims[i]] = 1;
+  }
+  spread_all(p, p->mirrored);
+  spread_all(p, plain);
+  for (xlm_dim d = 1; d < p->g->n_dims; d++)
+    if (plain[d] || !strcmp(p->g->dims[d].name, "batch")) p->mirrored[d] = 0;
+}
+
+xlm_dim_info xlm_partition_split(const xlm_partitioning *p, xlm_dim d, uint32_t axes, const int32_t *coord) {
+  const xlm_dim_info *whole = &p->g->dims[d];
+  xlm_dim_info part = {.name = whole->name,
+                       .full = whole->full,
+                       .axes = axes,
+                       .mirrored = axes & p->mirrored[d],
+                       .grain = p->grain[d] > 1 ? p->grain[d] : 0};
+  xlm_dim_set_piece(&part, xlm_mesh_local(&p->o.mesh, &part, coord));
+  return part;
+}

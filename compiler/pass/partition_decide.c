@@ -100,6 +100,22 @@ static bool is_whole_dim(const xlm_layout_rule *r, const xlm_attrs *as, xlm_dim 
   return false;
 }
 
+// Is one of them the other's new name?
+static bool is_renamed(const xlm_node_info *n, xlm_dim a, xlm_dim b) {
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  int count = n->op == XLM_OP_RENAME ? xlm_attr_dims(&n->attrs, XLM_A_from, from) : 0;
+  xlm_attr_dims(&n->attrs, XLM_A_to, to);
+  for (int i = 0; i < count; i++)
+    if ((from[i] == a && to[i] == b) || (from[i] == b && to[i] == a)) return true;
+  return false;
+}
+
+// Two names of one place, of which no tensor here has both: they may take the same axis.
+static bool share_place(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim a, xlm_dim b) {
+  const xlm_type *t = n->n_in ? type_of(p, n->in[0]) : NULL;
+  return t && is_renamed(n, a, b) && (xlm_type_find(t, a) < 0 || xlm_type_find(t, b) < 0);
+}
+
 // `where free` dimensions take what the others leave. Tokens on their way to experts and back are not split
 // by such a rule.
 static void give_free(xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r, assign *s) {
@@ -109,15 +125,25 @@ static void give_free(xlm_partitioning *p, const xlm_node_info *n, const xlm_lay
     if (!s->at[i].is_free || is_whole_dim(r, &n->attrs, d) || (ragged && !touches_ragged(p, n, d))) continue;
     uint32_t used = 0; // packed rows are split as their tokens are: only what stands beside them counts
     for (int j = 0; j < s->n; j++)
-      if (j != i && (!p->g->dims[d].ragged || touches_ragged(p, n, s->at[j].dim))) used |= s->at[j].axes;
+      if (j != i && !share_place(p, n, d, s->at[j].dim) &&
+          (!p->g->dims[d].ragged || touches_ragged(p, n, s->at[j].dim)))
+        used |= s->at[j].axes;
     s->at[i].axes = p->rule[d] & ~used;
   }
 }
 
+// A dimension and its new name are split alike: over what both rules allow.
+static void match_names(const xlm_node_info *n, assign *s) {
+  for (int i = 0; i < s->n; i++)
+    for (int j = 0; j < i; j++)
+      if (is_renamed(n, s->at[i].dim, s->at[j].dim)) s->at[i].axes = s->at[j].axes &= s->at[i].axes;
+}
+
 // Query heads and their key/value heads are split together, in whole groups (read_grains); packed rows as
-// their tokens.
+// their tokens; a dimension as its new name.
 static bool split_together(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim a, xlm_dim b) {
   const xlm_attrs *as = &n->attrs;
+  if (share_place(p, n, a, b)) return true;
   if (p->g->dims[a].ragged && !touches_ragged(p, n, b)) return true;
   if (p->g->dims[b].ragged && !touches_ragged(p, n, a)) return true;
   return (xlm_attr_has_dim(as, XLM_A_heads, a) && xlm_attr_has_dim(as, XLM_A_kv_heads, b)) ||
@@ -129,6 +155,7 @@ static bool compute_layout(xlm_partitioning *p, const xlm_node_info *n, const xl
   for (int i = 0; i < n->n_out; i++) note_value(p, s, n->out + (xlm_val)i);
   keep_whole(r, &n->attrs, s);
   give_free(p, n, r, s);
+  match_names(n, s);
   for (int i = 0; i < s->n; i++)
     for (int j = 0; j < i; j++)
       if (s->at[i].axes & s->at[j].axes && !split_together(p, n, s->at[i].dim, s->at[j].dim))

@@ -35,11 +35,29 @@ int xlm_comm_peer_axis(const xlm_comm *c, int64_t peer) {
   return 0;
 }
 
-int64_t xlm_comm_launcher_rank(void) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+static int64_t from_environment(const char *const *names, int n) { // the first that is set, or -1
+  for (int i = 0; i < n; i++)
     if (getenv(names[i])) return strtoll(getenv(names[i]), NULL, 10);
   return -1;
+}
+
+int64_t xlm_comm_launcher_rank(void) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK"};
+  return from_environment(names, sizeof names / sizeof *names);
+}
+
+// srun sets its own variables whether or not it has connected the tasks.
+int64_t xlm_comm_started(void) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
+                                      "SLURM_STEP_NUM_TASKS"};
+  int64_t n = from_environment(names, sizeof names / sizeof *names);
+  return n > 1 ? n : 1;
+}
+
+int64_t xlm_comm_started_as(void) {
+  int64_t rank = xlm_comm_launcher_rank();
+  if (rank < 0 && xlm_comm_started() > 1) rank = from_environment((const char *const[]){"SLURM_PROCID"}, 1);
+  return rank > 0 ? rank : 0;
 }
 
 double xlm_comm_now(void) {

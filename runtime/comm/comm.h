@@ -64,6 +64,10 @@ xlm_status xlm_comm_mpi(const xlm_mesh *mesh, double timeout_s, xlm_comm **out,
                         xlm_error *err) XLM_MUST_CHECK;
 bool xlm_comm_mpi_launched(void); // was this process started by mpirun or srun?
 int64_t xlm_comm_mpi_size(void);  // processes of the job (initialises MPI); 1 without
+// What the launcher says, whichever MPI this program was built with: how many processes it started (1 without
+// one) and which of them this is. More than xlm_comm_mpi_size says: nobody has connected them.
+int64_t xlm_comm_started(void);
+int64_t xlm_comm_started_as(void);
 int64_t xlm_comm_mpi_rank(void);  // which of them this is, before and after; 0 without
 // The orderly end of this process's part, after every comm is closed. A process that ends without it ends the
 // whole job; after a failure it does so itself (MPI_Abort), so that a rank that is stuck cannot keep the

@@ -73,13 +73,14 @@ static void close_rank(xlm_comm *base) {
   c->closing = true;
   if (!sound) {
     failed_run = true;
-    (void)meet(c);
+    if (c->died == 0 || !base->reports) (void)meet(c); // the dead do not come
     return; // what MPI may still write to or read from stays; the process ends
   }
   MPI_Comm_free(&c->exchanges);
   MPI_Comm_free(&c->messages);
   MPI_Comm_free(&c->alarms);
   xlm_mpi_free_outgoing(c);
+  xlm_mpi_peers_close(c);
   free(c->requests);
   free(c->statuses);
   free(c->pending);
@@ -132,6 +133,7 @@ xlm_status xlm_comm_mpi(const xlm_mesh *mesh, double timeout_s, xlm_comm **out, 
   int level = MPI_THREAD_SINGLE;
   MPI_Query_thread(&level);
   c->base.second_thread = level >= MPI_THREAD_SERIALIZED;
-  *out = &c->base;
-  return XLM_OK;
+  s = xlm_mpi_peers_open(c, err);
+  *out = s == XLM_OK ? &c->base : NULL; // else what MPI may still write to stays; the process ends
+  return s;
 }

@@ -12,6 +12,7 @@
 #define XLM_COMM_MPI_PRIV_H
 
 #include <mpi.h>
+#include <poll.h>
 
 #include "runtime/comm/comm_priv.h"
 
@@ -42,6 +43,9 @@ typedef struct mpi_comm {
   int tag_limit;
   char alarm[MPI_ALARM]; // what this rank tells the others
   bool closing;          // failures are no news any more
+  struct pollfd *lives;  // by rank: a process of this machine; fd -1 = another machine's, or not watched
+  int n_lives;
+  double looked, died; // when lives were last looked at, and when one was first found to have ended
 } mpi_comm;
 
 // ---- mpi_wait.c
@@ -57,6 +61,13 @@ xlm_status xlm_mpi_post_recv(mpi_comm *c, MPI_Comm comm, int64_t peer, int tag, 
 xlm_status xlm_mpi_finish(mpi_comm *c); // waits for all of them
 // Waits for one request with a deadline of its own (0: the comm's); false when it passed or the run failed.
 bool xlm_mpi_wait_one(mpi_comm *c, MPI_Request *r, double seconds);
+
+// ---- mpi_peers.c
+
+xlm_status xlm_mpi_peers_open(mpi_comm *c, xlm_error *err) XLM_MUST_CHECK;
+void xlm_mpi_peers_close(mpi_comm *c);
+int64_t xlm_mpi_first_dead(mpi_comm *c); // a rank whose process has ended, or -1
+bool xlm_mpi_is_dead(const mpi_comm *c, int64_t rank);
 
 // ---- mpi_exchange.c
 

@@ -19,10 +19,10 @@ static void tell_all(mpi_comm *c) { // small messages leave at once; who cannot 
   MPI_Request *r = calloc((size_t)c->base.n_ranks, sizeof *r);
   int n = 0, done = 0;
   for (int64_t k = 0; r && k < c->base.n_ranks; k++)
-    if (k != c->base.rank &&
+    if (k != c->base.rank && !xlm_mpi_is_dead(c, k) &&
         MPI_Isend(c->alarm, MPI_ALARM, MPI_BYTE, (int)k, ALARM, c->alarms, &r[n]) == MPI_SUCCESS)
       n++;
-  double end = xlm_comm_now() + alarm_seconds;
+  double end = xlm_comm_now() + (c->died > 0 ? 0.5 : alarm_seconds); // the launcher is about to end us all
   while (r && !done && xlm_comm_now() < end) {
     if (MPI_Testall(n, r, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) break;
     sched_yield();
@@ -78,7 +78,11 @@ xlm_status xlm_mpi_call(mpi_comm *c, int rc, const char *what) {
 xlm_status xlm_mpi_check(mpi_comm *c) {
   if (c->base.err.status) return XLM_ENV;
   char text[MPI_ALARM];
-  return take_alarm(c, text) < 0 ? XLM_OK : xlm_fail(&c->base.err, XLM_ENV, "%s", text);
+  if (take_alarm(c, text) >= 0) return xlm_fail(&c->base.err, XLM_ENV, "%s", text);
+  int64_t dead = xlm_mpi_first_dead(c);
+  return dead < 0 ? XLM_OK
+                  : xlm_mpi_fail(c, "rank %lld has died while rank %lld was in %s", (long long)dead,
+                                 (long long)c->base.rank, xlm_comm_where(&c->base));
 }
 
 // ---- progress
@@ -128,7 +132,7 @@ static xlm_status check_statuses(mpi_comm *c, int rc) {
 static void abandon(mpi_comm *c) {
   for (int i = 0; i < c->n; i++)
     if (c->requests[i] != MPI_REQUEST_NULL && c->pending[i].receives) MPI_Cancel(&c->requests[i]);
-  double end = xlm_comm_now() + alarm_seconds;
+  double end = xlm_comm_now() + (c->died > 0 ? 0.2 : alarm_seconds); // the dead send no more
   for (int done = 0, i = 0; !done && xlm_comm_now() < end; rest(++i)) {
     done = 1;
     for (int k = 0; k < c->n; k++) {

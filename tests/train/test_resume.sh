@@ -28,22 +28,27 @@ same_weights whole/step-00000010 other/step-00000010
 expect 0 'at step 20' "$run" train --resume half
 same_weights whole/step-00000020 half/step-00000020
 
-# Killed again and again, in the middle of steps and of saving (a checkpoint after every step).
-expect 0 'checkpoint long/step-00000060' "${train[@]}" --max-steps 60 --output-dir long
-"${train[@]}" --max-steps 60 --save-interval 1 --output-dir killed >log.txt 2>&1 &
-pid=$!
-for word in saved saved resumed saved saved resumed; do # resumed: before the first step
-  wait_for "$word" log.txt
+# Killed again and again, in the middle of steps and of saving (a checkpoint after every step). XLM_KILLS says how often.
+last=$((40 + 20 * ${XLM_KILLS:-6}))
+expect 0 'checkpoint long/step-' "${train[@]}" --max-steps $last --output-dir long
+"${train[@]}" --max-steps $last --save-interval 1 --output-dir killed >log.txt 2>&1 &
+pid=$! kills=0
+for i in $(seq "${XLM_KILLS:-6}"); do # every third before its first step, the others anywhere in the steps and in the saving
+  if [ $((i % 3)) = 0 ]; then wait_for resumed log.txt; else wait_for saved log.txt; fi
   sleep 0.0$((RANDOM % 10))
   kill -9 $pid 2>/dev/null
   wait $pid 2>/dev/null
+  [ $? = 137 ] && kills=$((kills + 1))
   "$run" train --resume killed --save-interval 1 >log.txt 2>&1 &
   pid=$!
   wait_for 'resumed from killed/' log.txt
+  ! grep -q '^xlmrun: ' log.txt || fail "kill $i: a damaged checkpoint: $(cat log.txt)"
 done
 wait $pid || fail "no resume after kill -9: $(cat log.txt)"
-same_weights long/step-00000060 killed/step-00000060
-[ "$(column step killed/metrics.jsonl | tr '\n' ' ')" = "$(seq -s ' ' 60) " ] || fail "metrics after kill -9: $(cat killed/metrics.jsonl)"
+echo "$kills kills in $last steps"
+[ $kills -gt $((${XLM_KILLS:-6} / 2)) ] || fail "the run was over before most kills came"
+same_weights "$(printf long/step-%08d $last)" "$(printf killed/step-%08d $last)"
+[ "$(column step killed/metrics.jsonl | tr '\n' ' ')" = "$(seq -s ' ' $last) " ] || fail "metrics after kill -9: $(cat killed/metrics.jsonl)"
 [ -z "$(find killed -name '.writing-*')" ] || fail "leftovers: $(ls -a killed)"
 
 # flip FILE OFFSET: one bit.

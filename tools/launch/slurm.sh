@@ -10,10 +10,14 @@
 # Several hosts with Slurm, one rank per task: sbatch tools/launch/slurm.sh --config configs/sixteen.yaml --data corpus/*.txt
 #
 # Three minutes before the time is up Slurm sends USR1: the step is finished, a checkpoint written, the run ends well. The next
-# job with the same output folder goes on from there, in the same mesh or in another.
+# job with the same output folder goes on from there, in the same mesh or in another. To stop it by hand in the same way:
+# scancel --signal=USR1 JOB. A plain scancel sends TERM, which does so too if Slurm's KillWait (30 s) is long enough.
+#
+# MPI: the plugin of srun that the MPI library was built for (`srun --mpi=list`): pmix for Open MPI, pmi2 for MPICH. With pmix
+# the death of a rank ends the step at once, and srun's --kill-on-bad-exit, which grants the others KillWait, is not wanted.
 set -eu
 cd "${SLURM_SUBMIT_DIR:-.}"
 xlmrun=${XLMRUN:-build/xlmrun}
 output=${OUTPUT:-checkpoints}
 if ls -d "$output"/step-* >/dev/null 2>&1; then more=(--resume "$output"); else more=(--output-dir "$output"); fi
-exec srun --kill-on-bad-exit=1 "$xlmrun" train "$@" --threads "${SLURM_CPUS_PER_TASK:-1}" "${more[@]}"
+exec srun --mpi="${MPI:-pmix}" "$xlmrun" train "$@" --threads "${SLURM_CPUS_PER_TASK:-1}" "${more[@]}"

@@ -140,6 +140,15 @@ static xlm_status check_memory(session *s) {
 static xlm_status check_processes(session *s, const xlm_mesh *m) {
   long long ranks = xlm_mesh_ranks(m), processes = xlm_comm_mpi_size();
   s->mpi = processes > 1;
+  long long started = xlm_comm_started();
+  if (started > processes) { // each would be a run of its own, all writing into one folder
+    s->told = s->silent;
+    return xlm_fail(
+        &s->err, XLM_USER,
+        "%lld processes were started, but xlmrun's MPI connects only %lld of them: under Slurm use "
+        "`srun --mpi=pmix` (see `srun --mpi=list`), else the mpirun of the MPI it was built with",
+        started, processes);
+  }
   if (!s->mpi || ranks == processes) return XLM_OK;
   return xlm_fail(
       &s->err, XLM_USER,
@@ -317,7 +326,7 @@ static int close_session(session *s, xlm_status status) {
 
 // Under mpirun and srun every process does the same; only rank 0's is heard.
 static void lower_voice(session *s) {
-  s->silent = xlm_comm_mpi_launched() && xlm_comm_mpi_rank() > 0;
+  s->silent = xlm_comm_started_as() > 0;
   if (s->silent && !freopen("/dev/null", "w", stdout)) fclose(stdout);
 }
 

@@ -12,6 +12,7 @@
 #include "runtime/train/loop.h"
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/trace.h"
+#include "tools/xlmrun/watchdog.h"
 
 static const char usage[] = "usage: xlmrun train MODEL.xlm --data FILE... [flags]\n"
                             "       xlmrun train --resume [DIR] [flags]";
@@ -255,6 +256,7 @@ static xlm_status run(session *s, corpus *c) {
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
   introduce(s, c, &o);
   launched = s->mpi, silent = s->silent;
+  watchdog_heeds(s->watchdog, &stop);
   catch_signals();
   xlm_loop_result result;
   xlm_status status = xlm_loop_run(&o, &result, &s->err);

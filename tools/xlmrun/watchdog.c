@@ -12,6 +12,7 @@
 struct watchdog {
   xlm_team *team;
   double patience;
+  const volatile sig_atomic_t *told;
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t wake;
@@ -19,6 +20,7 @@ struct watchdog {
 };
 
 enum { NAP_MS = 250 };
+static const double slow_s = 0.5; // a step that goes on so long after a signal is worth a word
 
 // Sleeps, unless it is to stop.
 static bool nap(watchdog *w) {
@@ -33,10 +35,25 @@ static bool nap(watchdog *w) {
   return !stop;
 }
 
+// Of processes: one line, when the run was told to stop and stands.
+static void watch_stop(const watchdog *w, double *waited) {
+  const volatile sig_atomic_t *told = __atomic_load_n(&w->told, __ATOMIC_ACQUIRE);
+  if (!told || !*told || *waited >= slow_s) return;
+  *waited += NAP_MS / 1000.0;
+  if (*waited < slow_s) return;
+  char text[512];
+  xlm_team_places(w->team, text, sizeof text);
+  fprintf(stderr, "this step goes on: %s", text);
+}
+
 static void *watch(void *arg) {
   watchdog *w = arg;
-  double failed = 0;
+  double failed = 0, waited = 0;
   while (nap(w)) {
+    if (xlm_team_processes(w->team) > 1) {
+      watch_stop(w, &waited);
+      continue;
+    }
     failed = xlm_team_has_failed(w->team) ? failed + NAP_MS / 1000.0 : 0;
     if (failed < w->patience) continue;
     char text[4096];
@@ -49,7 +66,8 @@ static void *watch(void *arg) {
 }
 
 watchdog *watchdog_start(xlm_team *team, double patience_s) {
-  if (xlm_team_size(team) < 2) return NULL;
+  bool speaks = xlm_team_process(team) == 0;
+  if (!speaks || xlm_team_plan(team)->n_ranks < 2) return NULL;
   watchdog *w = calloc(1, sizeof *w);
   if (!w) return NULL;
   w->team = team, w->patience = patience_s;
@@ -58,6 +76,10 @@ watchdog *watchdog_start(xlm_team *team, double patience_s) {
   if (!pthread_create(&w->thread, NULL, watch, w)) return w;
   free(w);
   return NULL;
+}
+
+void watchdog_heeds(watchdog *w, const volatile sig_atomic_t *told) {
+  if (w) __atomic_store_n(&w->told, told, __ATOMIC_RELEASE);
 }
 
 void watchdog_stop(watchdog *w) {

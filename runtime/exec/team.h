@@ -13,7 +13,8 @@ typedef struct xlm_team xlm_team;
 
 typedef enum xlm_launch { XLM_LAUNCH_LOCAL, XLM_LAUNCH_MPI } xlm_launch;
 
-// threads: workers per rank. timeout_s: see comm.h.
+// threads: workers per rank. timeout_s: see comm.h. On failure *out is NULL, or a team that can only be told
+// to fail and closed: the others wait for this process already.
 xlm_status xlm_team_open(const xlm_plan *plan, const xlm_backend *backend, int threads, xlm_launch launch,
                          double timeout_s, xlm_team **out, xlm_error *err) XLM_MUST_CHECK;
 void xlm_team_close(xlm_team *t);

@@ -28,18 +28,24 @@ must_end() {
   [ -z "$(ranks_of killed)" ] || fail "a rank stays: $(ranks_of killed)"
 }
 
-resume=() killed=0
-for i in $(seq "$kills"); do
-  [ -d killed ] && [ -n "$(ls -d killed/step-* 2>/dev/null)" ] && resume=(--resume)
+killed=0
+while [ $killed -lt "$kills" ]; do
+  if [ -d killed/step-000000$steps ]; then # it came through: another run
+    same_weights whole/step-000000$steps killed/step-000000$steps
+    rm -r killed
+  fi
+  resume=()
+  [ -n "$(ls -d killed/step-* 2>/dev/null)" ] && resume=(--resume)
   run_job "${resume[@]}"
   sleep $((RANDOM % 2)).$((RANDOM % 10))
   victim=$(ranks_of killed | shuf -n 1)
   [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null && killed=$((killed + 1))
   must_end
   for folder in killed/step-*; do # what bears the name of a checkpoint is one
-    [ ! -d "$folder" ] || "$run" eval "$folder" --eval-batches 1 >out.txt 2>&1 || fail "kill $i: $folder: $(cat out.txt)"
+    [ ! -d "$folder" ] || "$run" eval "$folder" --eval-batches 1 >out.txt 2>&1 || fail "kill $killed: $folder: $(cat out.txt)"
   done
 done
+resume=()
 [ -n "$(ls -d killed/step-* 2>/dev/null)" ] && resume=(--resume)
 timeout 60 mpirun -n 4 "${train[@]}" --max-steps $steps --output-dir killed "${resume[@]}" >log.txt 2>&1 || fail "no resume: $(cat log.txt)"
 same_weights whole/step-000000$steps killed/step-000000$steps

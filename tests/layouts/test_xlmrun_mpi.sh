@@ -51,7 +51,7 @@ once 1 'as in --dp 2' mpirun -n 2 "${train[@]}" --output-dir n
 once 2 'no data file' mpirun -n 2 "${train[@]}" --dp 2 --output-dir n --data missing.txt
 once 2 'rank 2: there is no data file' mpirun -n 2 "${train[@]}" --dp 4 --output-dir n : -n 1 "${train[@]}" --dp 4 --output-dir n \
   --data missing.txt : -n 1 "${train[@]}" --dp 4 --output-dir n
-once 2 'process 1 has another model' mpirun -n 1 "${train[@]}" --dp 2 --output-dir n : -n 1 "${train[@]}" --dp 2 --seed 6 --output-dir n
+once 2 '--seed is not the same in process 1' mpirun -n 1 "${train[@]}" --dp 2 --output-dir n : -n 1 "${train[@]}" --dp 2 --seed 6 --output-dir n
 once 2 'earlier run' mpirun -n 2 "${train[@]}" --dp 2 --output-dir threads
 once 2 'is not finite' mpirun -n 2 "${train[@]}" --pp 2 --output-dir n --optimizer sgd --learning-rate 1e6 \
   --warmup-steps 0 --grad-clip 0

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "tools/xlmrun/agree.h"
+
 int64_t corpus_vocab(const session *s) {
   int64_t vocab = 0;
   for (uint32_t c = 0; c < s->plan->n_classes; c++)
@@ -56,6 +58,7 @@ static xlm_status open_all(session *s, bool want_train, corpus *c) {
 xlm_status corpus_open(session *s, bool want_train, corpus *out) {
   *out = (corpus){0};
   xlm_status status = open_all(s, want_train, out);
+  if (status == XLM_OK) status = agree_on_data(s, out);
   if (status != XLM_OK) corpus_close(out);
   return status;
 }

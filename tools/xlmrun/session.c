@@ -1,6 +1,9 @@
 // From settings to an executor with filled states; see session.h.
 #include "tools/xlmrun/session.h"
 
+#include <limits.h>
+#include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +14,7 @@
 #include "runtime/checkpoint/safetensors.h"
 #include "runtime/checkpoint/weights.h"
 #include "tools/common/request.h"
+#include "tools/xlmrun/agree.h"
 #include "tools/xlmrun/watchdog.h"
 
 enum { PATIENCE_S = 5 }; // for ranks that are threads, after a failure
@@ -137,8 +141,28 @@ static xlm_status check_memory(session *s) {
 
 // ---- the plan ----
 
+// MPI waits without end for a process that was started and never comes (another program, a host that hangs).
+static void give_up(int signal) {
+  static const char text[] = "xlmrun: not all processes of this run have come; see --comm-timeout\n";
+  (void)signal;
+  ssize_t told = write(STDERR_FILENO, text, sizeof text - 1);
+  _exit(told < 0 ? EXIT_USER : EXIT_ENVIRONMENT);
+}
+
+static int64_t connect_processes(const session *s) {
+  double limit = ceil(xlm_setting_float(s->settings, XLM_SET_comm_timeout));
+  struct sigaction own = {.sa_handler = give_up}, before;
+  if (xlm_comm_started() < 2 || limit < 1 || limit > INT_MAX - 4) return xlm_comm_mpi_size();
+  sigaction(SIGALRM, &own, &before);
+  alarm((unsigned)limit + (s->silent ? 2 : 0)); // one speaks, and its end ends the others
+  int64_t n = xlm_comm_mpi_size();
+  alarm(0);
+  sigaction(SIGALRM, &before, NULL);
+  return n;
+}
+
 static xlm_status check_processes(session *s, const xlm_mesh *m) {
-  long long ranks = xlm_mesh_ranks(m), processes = xlm_comm_mpi_size();
+  long long ranks = xlm_mesh_ranks(m), processes = connect_processes(s);
   s->mpi = processes > 1;
   long long started = xlm_comm_started();
   if (started > processes) { // each would be a run of its own, all writing into one folder
@@ -207,32 +231,6 @@ int session_threads(const session *s) {
 
 // ---- the ranks ----
 
-// All processes must be in the same run: a different file on one host would end in nonsense.
-static xlm_status check_same_run(session *s) {
-  typedef struct run {
-    uint64_t plan, seed, step;
-  } run;
-  int n = xlm_team_processes(s->team);
-  run mine = {xlm_hash_text(s->plan->text_hash) ^ (uint64_t)s->plan->batch ^
-                  (uint64_t)s->plan->microbatches << 32,
-              s->options.seed, s->checkpoint ? (uint64_t)s->checkpoint->info.step : 0},
-      *all = XLM_NEW_N(s->arena, run, n);
-  if (n == 1) return XLM_OK;
-  XLM_TRY(xlm_team_share(s->team, &mine, sizeof mine, all, &s->err));
-  for (int k = 1; k < n; k++) {
-    if (all[k].plan != all[0].plan || all[k].seed != all[0].seed)
-      return xlm_fail(&s->err, XLM_USER,
-                      "process %d has another model, other sizes or another seed than process 0", k);
-    if (all[k].step != all[0].step)
-      return xlm_fail(&s->err, XLM_USER,
-                      "process %d finds the checkpoint of step %lld and process 0 that of step %lld: the "
-                      "folder must be the same "
-                      "on all hosts",
-                      k, (long long)all[k].step, (long long)all[0].step);
-  }
-  return XLM_OK;
-}
-
 xlm_status session_open(session *s) {
   double timeout = xlm_setting_float(s->settings, XLM_SET_comm_timeout);
   XLM_TRY(xlm_team_open(s->plan, xlm_backend_cpu(), s->options.threads,
@@ -241,7 +239,7 @@ xlm_status session_open(session *s) {
   xlm_team_at(s->team, "starting");
   XLM_TRY(xlm_store_new(s->plan, xlm_team_state, s->team, &s->store, &s->err));
   s->store->peers = xlm_team_peers(s->team);
-  return check_same_run(s);
+  return agree_on_run(s);
 }
 
 static xlm_status import_weights(session *s, const char *path) {
@@ -333,6 +331,7 @@ static void lower_voice(session *s) {
 int session_run(char tool, const char *usage, int argc, char *const *argv, session_body *body) {
   static session s; // static: it must keep its values when the arena jumps back here
   lower_voice(&s);
+  signal(SIGXFSZ, SIG_IGN); // a file that must not grow is an error of write
   s.arena = xlm_arena_new((size_t)4 << 30);
   if (s.arena && XLM_ARENA_TRY(s.arena))
     return close_session(&s, run_body(&s, tool, usage, argc, argv, body));

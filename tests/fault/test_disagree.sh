@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Processes that do not belong together, or that lack something: no run begins, or it ends, with one message that says why; no
+# file is left that bears a checkpoint's name and is none.
+. "$(dirname "$0")/../train/xlmrun_lib.sh"
+. "$source_dir/tests/layouts/mpi_lib.sh"
+
+train=("$run" train "$model" --data corpus.txt --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40
+  --vocab-size 256 --seq-length 32 --global-batch-size 8 --micro-batch-size 1 --log-interval 1 --eval-interval 0 --max-steps 3
+  --seed 5 --dp 2 --threads 1)
+
+# apart TEXT FLAGS...: the second process has these flags, too.
+apart() {
+  local text=$1
+  shift
+  expect 2 "$text" timeout 60 mpirun -n 1 "${train[@]}" --output-dir n : -n 1 "${train[@]}" --output-dir n "$@"
+  [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
+  [ ! -d n ] || [ -z "$(ls -d n/step-* 2>/dev/null)" ] || fail "$*: it ran"
+}
+apart '--learning-rate is not the same in process 1' --learning-rate 5e-3
+apart '--seed is not the same in process 1' --seed 6
+apart '--pipeline-schedule is not the same in process 1' --pipeline-schedule gpipe
+apart '--zero is not the same in process 1' --zero 1
+apart '--save-interval is not the same in process 1' --save-interval 2
+sed 's/normal(0.02)/normal(0.03)/' "$model" >other.xlm
+another=("${train[@]}")
+another[2]=other.xlm
+expect 2 'process 1 has another model text' timeout 60 mpirun -n 1 "${train[@]}" --output-dir n : -n 1 "${another[@]}" --output-dir n
+apart 'process 1 reads other data' --data "$source_dir/grammar/xlm.l"
+expect 0 'checkpoint m/step-00000003' timeout 60 mpirun -n 1 "${train[@]}" --output-dir m : \
+  -n 1 "${train[@]}" --output-dir elsewhere --threads 2 --comm-timeout 30 # what may differ
+
+# One that was started and never comes.
+for other in 'sleep 100' true; do
+  expect 2 'not all processes of this run have come' timeout 60 mpirun -n 1 "${train[@]}" --output-dir n --comm-timeout 2 : -n 1 $other
+  [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
+done
+
+# No memory for the arena of one rank: the limit lies between what MPI takes and what the plan needs.
+if ! ldd "$run" | grep -q libasan; then
+  big=("${train[@]}" --hidden-size 1024 --intermediate-size 4096 --set heads=8 --output-dir n)
+  expect 2 'rank 1' timeout 60 mpirun -n 1 "${big[@]}" : -n 1 bash -c 'ulimit -v 700000; exec "$@"' - "${big[@]}"
+  [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
+fi
+
+# A disk that is full, a file that must not grow: what was saved before stays whole, nothing half written keeps a name.
+full() { # FOLDER COMMAND...
+  local folder=$1
+  shift
+  expect 2 'cannot write' timeout 60 "$@" --output-dir "$folder" --save-interval 1 --keep-checkpoints 0 --max-steps 100
+  [ -z "$(find "$folder" -name '.writing-*')" ] || fail "leftovers: $(ls -a "$folder")"
+  for checkpoint in "$folder"/step-*; do
+    expect 0 'loss' "$run" eval "$checkpoint" --eval-batches 1
+  done
+}
+mkdir small
+if mount -t tmpfs -o size=2m none small 2>mount.txt; then
+  trap 'umount "$work/small"; rm -rf "$work"' EXIT
+  full small/processes mpirun -n 2 "${train[@]}"
+  rm -r small/processes
+  full small/threads "${train[@]}"
+else
+  echo "no small file system can be mounted here: $(cat mount.txt)"
+fi
+grown() { # the metrics are short; the weights are longer than the limit
+  (
+    ulimit -f 100
+    "${train[@]}" --output-dir grown
+  )
+}
+expect 2 'File too large' grown
+[ -z "$(ls -d grown/step-* 2>/dev/null)" ] || fail 'a checkpoint of files that could not be written'
+exit $failed

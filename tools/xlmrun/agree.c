@@ -1,0 +1,111 @@
+// See agree.h: every process tells all others hashes of what it has.
+#include "tools/xlmrun/agree.h"
+
+#include <string.h>
+
+#include "runtime/base/philox.h"
+#include "runtime/checkpoint/hash.h"
+
+typedef struct run {
+  uint64_t plan, step, setting[XLM_SETTING_COUNT];
+} run;
+
+static bool may_differ(int id) {
+  static const xlm_setting_id own[] = {XLM_SET_model,        XLM_SET_data,       XLM_SET_valid,
+                                       XLM_SET_threads,      XLM_SET_init_from,  XLM_SET_memory_limit,
+                                       XLM_SET_comm_timeout, XLM_SET_output_dir, XLM_SET_resume,
+                                       XLM_SET_overwrite,    XLM_SET_metrics,    XLM_SET_curve};
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    if ((int)own[i] == id) return true;
+  return false;
+}
+
+static uint64_t hash_of_setting(const xlm_setting_value *v) {
+  uint64_t h = xlm_hash_text(v->text);
+  for (int i = 0; i < v->n; i++) h = 31 * h + xlm_hash_text(v->list[i]);
+  return h;
+}
+
+// What another version of this program might plan in another way.
+static uint64_t hash_of_plan(const xlm_plan *p) {
+  xlm_hash h;
+  xlm_hash_start(&h);
+  xlm_hash_add(&h, p->text_hash, strlen(p->text_hash));
+  xlm_hash_add(&h, &p->batch, sizeof p->batch);
+  xlm_hash_add(&h, &p->microbatches, sizeof p->microbatches);
+  for (uint32_t c = 0; c < p->n_classes; c++) {
+    const xlm_rank_plan *r = p->classes[c];
+    uint64_t of_class[] = {r->n_tensors, r->n_instrs, r->n_segments, r->n_schedule,
+                           r->n_states}; // bytes: by threads
+    xlm_hash_add(&h, of_class, sizeof of_class);
+  }
+  return xlm_hash_value(&h);
+}
+
+static const char *flag_of(session *s, int id) {
+  const char *flags = xlm_setting_table[id].flags;
+  return xlm_arena_strndup(s->arena, flags, strcspn(flags, " "));
+}
+
+static xlm_status compare(session *s, const run *first, const run *other, int k) {
+  for (int i = 0; i < XLM_SETTING_COUNT; i++)
+    if (other->setting[i] != first->setting[i])
+      return xlm_fail(
+          &s->err, XLM_USER,
+          "--%s is not the same in process %d and process 0: all processes of a run need the same settings",
+          flag_of(s, i), k);
+  if (other->plan != first->plan)
+    return xlm_fail(
+        &s->err, XLM_USER,
+        "process %d has another model text, other sizes or another version of xlmrun than process 0", k);
+  if (other->step != first->step)
+    return xlm_fail(
+        &s->err, XLM_USER,
+        "process %d finds the checkpoint of step %lld and process 0 that of step %lld: the folder must "
+        "be the same on all hosts",
+        k, (long long)other->step, (long long)first->step);
+  return XLM_OK;
+}
+
+xlm_status agree_on_run(session *s) {
+  int n = xlm_team_processes(s->team);
+  if (n == 1) return XLM_OK;
+  run *mine = XLM_NEW(s->arena, run), *all = XLM_NEW_N(s->arena, run, n);
+  mine->plan = hash_of_plan(s->plan);
+  mine->step = s->checkpoint ? (uint64_t)s->checkpoint->info.step : 0;
+  for (int i = 0; i < XLM_SETTING_COUNT; i++)
+    mine->setting[i] = may_differ(i) ? 0 : hash_of_setting(&s->settings->value[i]);
+  XLM_TRY(xlm_team_share(s->team, mine, sizeof *mine, all, &s->err));
+  for (int k = 1; k < n; k++) XLM_TRY(compare(s, &all[0], &all[k], k));
+  return XLM_OK;
+}
+
+enum { PLACES = 16, PROBE = 64 };
+
+static xlm_status add_data(session *s, const xlm_data *d, xlm_hash *h) {
+  int32_t probe[PROBE];
+  int64_t n = d ? xlm_data_tokens(d) : 0;
+  xlm_hash_add(h, &n, sizeof n);
+  for (int i = 0; i < PLACES && n >= PROBE; i++) {
+    XLM_TRY(xlm_data_read(d, (n - PROBE) / (PLACES - 1) * i, PROBE, probe, &s->err));
+    xlm_hash_add(h, probe, sizeof probe);
+  }
+  return XLM_OK;
+}
+
+xlm_status agree_on_data(session *s, const corpus *c) {
+  int n = xlm_team_processes(s->team);
+  if (n == 1) return XLM_OK;
+  xlm_hash h;
+  xlm_hash_start(&h);
+  XLM_TRY(add_data(s, c->data, &h));
+  XLM_TRY(add_data(s, c->held_out, &h));
+  uint64_t mine = xlm_hash_value(&h), *all = XLM_NEW_N(s->arena, uint64_t, n);
+  XLM_TRY(xlm_team_share(s->team, &mine, sizeof mine, all, &s->err));
+  for (int k = 1; k < n; k++)
+    if (all[k] != all[0])
+      return xlm_fail(&s->err, XLM_USER,
+                      "process %d reads other data than process 0: the files must be the same on all hosts",
+                      k);
+  return XLM_OK;
+}

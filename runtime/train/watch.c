@@ -85,33 +85,60 @@ static double loss_of(const xlm_watch *w) {
   return top >= 0 ? w->at[top].value : all;
 }
 
-// A batch that has more rows than there are windows takes some of them twice.
-static xlm_status put_batch(xlm_feeds *f, int64_t batch, int64_t batches, int64_t *valid, xlm_error *err) {
-  int64_t rows = xlm_team_plan(f->team)->batch, windows = f->at[0].samples->n, n;
+// Windows [first, first + n) of `count` that are spread evenly over the held-out ones; a batch's remaining
+// rows repeat the last of them.
+typedef struct stretch {
+  int64_t first, n, count;
+} stretch;
+
+// *valid: targets that count in the n rows; *last: in the last of them.
+static xlm_status put_batch(xlm_feeds *f, stretch x, int64_t *valid, int64_t *last, xlm_error *err) {
+  int64_t rows = xlm_team_plan(f->team)->batch, windows = f->at[0].samples->n;
   *valid = 0;
   for (int64_t row = 0; row < rows; row++) {
-    int64_t at = (batch * rows + row) * windows / (batches * rows);
+    int64_t at = (x.first + (row < x.n ? row : x.n - 1)) * windows / x.count;
     for (int i = 0; i < f->n; i++)
-      XLM_TRY(xlm_feed_window(&f->at[i], xlm_team_exec(f->team, i), row, at, &n, err));
-    *valid += n;
+      XLM_TRY(xlm_feed_window(&f->at[i], xlm_team_exec(f->team, i), row, at, last, err));
+    if (row < x.n) *valid += *last;
   }
   return XLM_OK;
 }
 
-xlm_status xlm_evaluate(xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t batches, double *loss,
+// One pass over the rows that are there: the sum of the losses of their targets.
+static xlm_status pass(xlm_feeds *f, xlm_watch *w, xlm_step_env env, stretch x, double *mean, int64_t *valid,
+                       int64_t *last, xlm_error *err) {
+  XLM_TRY(put_batch(f, x, valid, last, err));
+  XLM_TRY(xlm_team_eval(f->team, env, err));
+  XLM_TRY(xlm_watch_read(w, NULL, err));
+  *mean = loss_of(w);
+  return XLM_OK;
+}
+
+// A batch gives one mean. Where rows were filled up with the last window, a second pass with nothing but that
+// window gives its loss, which is taken off again: no model needs to know of rows that do not count.
+static xlm_status add_batch(xlm_feeds *f, xlm_watch *w, xlm_step_env env, stretch x, double *sum,
+                            int64_t *tokens, xlm_error *err) {
+  int64_t rows = xlm_team_plan(f->team)->batch, valid, last;
+  double mean, mean_last;
+  XLM_TRY(pass(f, w, env, x, &mean, &valid, &last, err));
+  *tokens += valid;
+  int64_t filled = (rows - x.n) * last;
+  if (valid + filled > 0) *sum += mean * (double)(valid + filled);
+  if (!filled) return XLM_OK;
+  XLM_TRY(pass(f, w, env, (stretch){x.first + x.n - 1, 1, x.count}, &mean_last, &valid, &last, err));
+  *sum -= mean_last * (double)filled;
+  return XLM_OK;
+}
+
+xlm_status xlm_evaluate(xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t count, double *loss,
                         int64_t *tokens, xlm_error *err) {
   int64_t rows = xlm_team_plan(f->team)->batch, windows = f->at[0].samples->n;
-  int64_t most = windows / rows > 0 ? windows / rows : 1;
-  if (batches > most || batches <= 0) batches = most;
+  if (count > windows || count <= 0) count = windows;
   double sum = 0;
   *tokens = 0;
-  for (int64_t b = 0; b < batches; b++) {
-    int64_t valid;
-    XLM_TRY(put_batch(f, b, batches, &valid, err));
-    XLM_TRY(xlm_team_eval(f->team, env, err));
-    XLM_TRY(xlm_watch_read(w, NULL, err));
-    sum += loss_of(w) * (double)valid;
-    *tokens += valid;
+  for (int64_t at = 0; at < count; at += rows) {
+    stretch x = {at, count - at < rows ? count - at : rows, count};
+    XLM_TRY(add_batch(f, w, env, x, &sum, tokens, err));
   }
   *loss = *tokens ? sum / (double)*tokens : 0;
   return XLM_OK;

@@ -30,10 +30,11 @@ int xlm_watch_find(const xlm_watch *w, const char *name); // -1: the plan has no
 // After a step (an evaluation): fills the values. *flag (may be NULL) becomes that of process 0.
 xlm_status xlm_watch_read(xlm_watch *w, bool *flag, xlm_error *err) XLM_MUST_CHECK;
 
-// Mean loss per valid token over `batches` batches of windows, spread evenly over the samples; batches are
-// capped at what there is. *tokens counts the targets. w: of the eval segment.
+// Mean loss per valid token over `count` windows (0, or more than there are: all), spread evenly over the
+// samples. Which windows those are, and that each counts once, does not depend on the layout or the micro
+// batch. *tokens counts the targets. w: of the eval segment.
 struct xlm_feeds;
-xlm_status xlm_evaluate(struct xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t batches, double *loss,
+xlm_status xlm_evaluate(struct xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t count, double *loss,
                         int64_t *tokens, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

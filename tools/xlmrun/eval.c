@@ -1,6 +1,7 @@
 // xlmrun eval: loss, perplexity and bits of a checkpoint on held-out data.
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/train/feed.h"
@@ -28,6 +29,16 @@ static void show(const session *s, double loss, int64_t tokens) {
          loss / M_LN2, unit, xlm_text_thousands(s->arena, tokens), unit);
 }
 
+// As in training, so that the same --eval-batches gives the same windows: a batch is the global batch of the
+// training. 0: all windows.
+static int64_t windows_asked_for(const session *s) {
+  if (s->settings->value[XLM_SET_eval_batches].source <= XLM_FROM_CHECKPOINT) return 0;
+  const char *of_training =
+      s->checkpoint ? xlm_checkpoint_setting_of(s->checkpoint, "train.global_batch_size") : NULL;
+  int64_t batch = of_training ? strtoll(of_training, NULL, 10) : s->plan->batch * s->plan->microbatches;
+  return xlm_setting_int(s->settings, XLM_SET_eval_batches) * batch;
+}
+
 static xlm_status evaluate(session *s, const corpus *c) {
   xlm_feeds feeds;
   xlm_watch watch;
@@ -37,9 +48,7 @@ static xlm_status evaluate(session *s, const corpus *c) {
   XLM_TRY(session_fill(s, true));
   XLM_TRY(xlm_watch_open(s->team, true, &watch, &s->err));
   XLM_TRY(xlm_feeds_open(s->team, &c->valid, true, &feeds, &s->err));
-  bool asked = s->settings->value[XLM_SET_eval_batches].source > XLM_FROM_CHECKPOINT;
-  int64_t batches = asked ? xlm_setting_int(s->settings, XLM_SET_eval_batches) : 0;
-  xlm_status status = xlm_evaluate(&feeds, &watch, env, batches, &loss, &tokens, &s->err);
+  xlm_status status = xlm_evaluate(&feeds, &watch, env, windows_asked_for(s), &loss, &tokens, &s->err);
   xlm_feeds_close(&feeds);
   xlm_watch_close(&watch);
   if (status == XLM_OK) show(s, loss, tokens);

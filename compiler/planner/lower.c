@@ -250,7 +250,9 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
                   .line = line_of(w, n->span),
                   .scope = n->scope};
   if (!l->options.backend->workspace(&in, l->tensors, l->dims, l->options.threads, &in.workspace))
-    return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", l->options.backend->name, in.op);
+    return in.workspace == XLM_NO_WORKSPACE ? xlm_fail(err, XLM_ENV, "no memory to plan `%s`", in.op)
+                                            : xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`",
+                                                       l->options.backend->name, in.op);
   XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
   XLM_PUSH(l->arena, w->once, w->n_once, w->cap_once, n->phase == XLM_PHASE_LAST);
   XLM_PUSH(l->arena, l->scratch_end, l->n_scratch, l->cap_scratch, l->n_instrs - 1 - w->first_instr);

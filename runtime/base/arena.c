@@ -19,6 +19,7 @@ struct xlm_arena {
   size_t used_in_top, total, limit;
   jmp_buf recovery;
   bool has_recovery;
+  xlm_arena_kept *kept; // newest first
 };
 
 static long fail_countdown;
@@ -43,8 +44,15 @@ xlm_arena *xlm_arena_new(size_t limit) {
   return a;
 }
 
+void xlm_arena_drop(xlm_arena_kept *k) {
+  void *what = k->what;
+  k->what = NULL;
+  if (what) k->close(what);
+}
+
 void xlm_arena_free(xlm_arena *a) {
   if (!a) return;
+  for (xlm_arena_kept *k = a->kept; k; k = k->prev) xlm_arena_drop(k);
   for (block *b = a->top; b;) {
     block *prev = b->prev;
     free(b);
@@ -110,3 +118,9 @@ char *xlm_arena_printf(xlm_arena *a, const char *fmt, ...) {
 }
 
 size_t xlm_arena_used(const xlm_arena *a) { return a->total; }
+
+xlm_arena_kept *xlm_arena_keep(xlm_arena *a, void (*close)(void *what)) {
+  xlm_arena_kept *k = XLM_NEW(a, xlm_arena_kept);
+  *k = (xlm_arena_kept){.prev = a->kept, .close = close};
+  return a->kept = k;
+}

@@ -33,6 +33,16 @@ size_t xlm_arena_used(const xlm_arena *a);
 #define XLM_ARENA_TRY(a) (setjmp(*xlm_arena_recovery(a)) == 0)
 jmp_buf *xlm_arena_recovery(xlm_arena *a);
 
+// What is not memory of the arena but must go when it does, also when an allocation jumps back: an open file,
+// a parsed text. The place is taken first, then `what` is set; xlm_arena_drop closes it before the arena's end.
+typedef struct xlm_arena_kept {
+  struct xlm_arena_kept *prev;
+  void (*close)(void *what); // called once, with `what` unless that is NULL
+  void *what;
+} xlm_arena_kept;
+xlm_arena_kept *xlm_arena_keep(xlm_arena *a, void (*close)(void *what));
+void xlm_arena_drop(xlm_arena_kept *k);
+
 #define XLM_NEW(a, T) ((T *)xlm_arena_alloc((a), sizeof(T)))
 #define XLM_NEW_N(a, T, n) ((T *)xlm_arena_alloc((a), sizeof(T) * (size_t)(n)))
 

@@ -17,12 +17,18 @@ static bool is_there(const char *folder, const char *name) {
   return !stat(path, &st);
 }
 
+static void close_map(void *map) {
+  xlm_map_close(map);
+}
+
 static xlm_status read_model_text(xlm_checkpoint *c, xlm_error *err) {
   if (!is_there(c->path, "model.xlm")) return XLM_OK;
-  xlm_map m;
-  XLM_TRY(xlm_map_open(xlm_arena_printf(c->arena, "%s/model.xlm", c->path), &m, err));
-  c->info.model_text = xlm_arena_strndup(c->arena, (const char *)m.data, m.n);
-  xlm_map_close(&m);
+  xlm_map *m = XLM_NEW(c->arena, xlm_map);
+  xlm_arena_kept *kept = xlm_arena_keep(c->arena, close_map);
+  XLM_TRY(xlm_map_open(xlm_arena_printf(c->arena, "%s/model.xlm", c->path), m, err));
+  kept->what = m;
+  c->info.model_text = xlm_arena_strndup(c->arena, (const char *)m->data, m->n);
+  xlm_arena_drop(kept);
   return XLM_OK;
 }
 
@@ -51,13 +57,19 @@ static xlm_status open_newest(xlm_checkpoint *c, const char *dir, const xlm_fold
   return xlm_fail(err, XLM_USER, "no checkpoint in '%s' is whole:\n%s", dir, notes.data);
 }
 
+static void free_folder(void *folder) {
+  xlm_folder_free(folder);
+}
+
 static xlm_status open_path(xlm_checkpoint *c, const char *path, xlm_error *err) {
   c->notes = "";
   if (is_there(path, "manifest.json")) return open_one(c, path, err);
-  xlm_folder f;
-  XLM_TRY(xlm_folder_list(path, &f, err));
-  xlm_status s = open_newest(c, path, &f, err);
-  xlm_folder_free(&f);
+  xlm_folder *f = XLM_NEW(c->arena, xlm_folder);
+  xlm_arena_kept *kept = xlm_arena_keep(c->arena, free_folder);
+  XLM_TRY(xlm_folder_list(path, f, err));
+  kept->what = f;
+  xlm_status s = open_newest(c, path, f, err);
+  xlm_arena_drop(kept);
   return s;
 }
 

@@ -153,11 +153,17 @@ static xlm_status parse(const char *file, json_t **out, xlm_error *err) {
   return xlm_fail(err, XLM_USER, "'%s' is damaged: %s", file, problem.text);
 }
 
+static void free_json(void *json) {
+  json_decref(json);
+}
+
 xlm_status xlm_manifest_read(xlm_arena *a, const char *path, xlm_checkpoint_info *out, xlm_error *err) {
   json_t *m;
+  xlm_arena_kept *kept = xlm_arena_keep(a, free_json);
   XLM_TRY(parse(xlm_arena_printf(a, "%s/manifest.json", path), &m, err));
+  kept->what = m;
   xlm_status s = check_manifest(path, m, err);
   if (s == XLM_OK) read_info(a, m, out);
-  json_decref(m);
+  xlm_arena_drop(kept);
   return s;
 }

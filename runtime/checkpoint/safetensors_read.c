@@ -144,10 +144,15 @@ static xlm_status read_entries(const reader *r, json_t *header) {
   return check_cover(r, first);
 }
 
-static xlm_status read_file(xlm_safetensors *s, const char *path, json_t **header, xlm_error *err) {
-  xlm_map m;
+static void free_json(void *json) {
+  json_decref(json);
+}
+
+static xlm_status read_file(xlm_safetensors *s, const char *path, xlm_arena_kept *header, xlm_error *err) {
+  xlm_map m = {0};
+  XLM_PUSH(s->arena, s->shards, s->n_shards, s->cap_shards, ((shard){path, m})); // what is open has its place
   XLM_TRY(xlm_map_open(path, &m, err));
-  XLM_PUSH(s->arena, s->shards, s->n_shards, s->cap_shards, ((shard){path, m}));
+  s->shards[s->n_shards - 1].map = m;
   reader r = {.s = s, .path = path, .err = err};
   uint64_t n = 0;
   if (m.n < 8) return bad(&r, NULL, "it is shorter than its header");
@@ -158,15 +163,15 @@ static xlm_status read_file(xlm_safetensors *s, const char *path, json_t **heade
   r.data = m.data + 8 + n;
   r.data_bytes = m.n - 8 - n;
   json_error_t problem;
-  *header = json_loadb((const char *)m.data + 8, (size_t)n, JSON_REJECT_DUPLICATES, &problem);
-  if (!*header) return bad(&r, NULL, problem.text);
-  return read_entries(&r, *header);
+  header->what = json_loadb((const char *)m.data + 8, (size_t)n, JSON_REJECT_DUPLICATES, &problem);
+  if (!header->what) return bad(&r, NULL, problem.text);
+  return read_entries(&r, header->what);
 }
 
 static xlm_status read_one(xlm_safetensors *s, const char *path, xlm_error *err) {
-  json_t *header = NULL;
-  xlm_status status = read_file(s, path, &header, err);
-  json_decref(header);
+  xlm_arena_kept *header = xlm_arena_keep(s->arena, free_json);
+  xlm_status status = read_file(s, path, header, err);
+  xlm_arena_drop(header);
   return status;
 }
 
@@ -204,10 +209,11 @@ static xlm_status read_shards(xlm_safetensors *s, const char *path, json_t *map,
 
 static xlm_status read_index(xlm_safetensors *s, const char *path, xlm_error *err) {
   json_error_t problem;
-  json_t *index = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
-  if (!index) return xlm_fail(err, XLM_USER, "cannot read '%s': %s", path, problem.text);
-  xlm_status status = read_shards(s, path, json_object_get(index, "weight_map"), err);
-  json_decref(index);
+  xlm_arena_kept *index = xlm_arena_keep(s->arena, free_json);
+  index->what = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
+  if (!index->what) return xlm_fail(err, XLM_USER, "cannot read '%s': %s", path, problem.text);
+  xlm_status status = read_shards(s, path, json_object_get(index->what, "weight_map"), err);
+  xlm_arena_drop(index);
   return status;
 }
 

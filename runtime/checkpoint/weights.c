@@ -185,11 +185,20 @@ static const xlm_plan_weight *entry_of(const xlm_plan *p, const char *param) {
   return NULL;
 }
 
+static bool is_parameter(const xlm_stored *t) {
+  return !strcmp(t->role, "parameter");
+}
+
+// A state that other tools know, too (the bias of a router): with an entry it goes out and comes in.
+static bool is_mapped_state(const xlm_stored *t) {
+  return !strcmp(t->role, "state") && t->saved && t->dtype == XLM_F32;
+}
+
 static void build(mapping *m, const xlm_store *s) {
   for (int i = 0; i < s->n; i++) {
     const xlm_stored *t = &s->at[i];
-    if (strcmp(t->role, "parameter")) continue;
     const xlm_plan_weight *w = entry_of(m->plan, t->name);
+    if (!is_parameter(t) && (!w || !is_mapped_state(t))) continue;
     if (w)
       add_weight(m, w, t);
     else
@@ -347,7 +356,7 @@ static xlm_status read_items(mapping *m, const xlm_safetensors *from, xlm_error 
     }
     if (t)
       s = read_item(m, x, t, &to, err);
-    else if (!missing++)
+    else if (is_parameter(x->pieces->param) && !missing++)
       first = x->name;
   }
   release(&to);

@@ -43,6 +43,7 @@ bool xlm_backend_workspace(const xlm_kernel *kernel, const xlm_instr *instr, con
     *bytes = kernel->workspace(&call, threads);
   }
   bool ok = types && data;
+  if (!ok) *bytes = XLM_NO_WORKSPACE;
   free(types);
   free(data);
   return ok;

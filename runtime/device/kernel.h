@@ -50,8 +50,8 @@ xlm_backend_cpu(void); // ops/cpu/backend_dispatch.c: fp32 and bf16, best instru
 const xlm_backend *
 xlm_backend_ref(void); // ops/ref/backend.c: every op in float64, written to be obviously right
 
-// Builds the call of `instr` without data and asks the kernel; false when kernel is NULL. For backends'
-// info.workspace.
+// Builds the call of `instr` without data and asks the kernel; false when kernel is NULL, or for want of
+// memory: then *bytes is XLM_NO_WORKSPACE. For backends' info.workspace.
 bool xlm_backend_workspace(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
                            const xlm_dim_info *dims, int threads, uint64_t *bytes);
 

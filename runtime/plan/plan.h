@@ -185,11 +185,14 @@ typedef struct xlm_plan {
   const char *weights_name; // "huggingface"; NULL without a weights section
 } xlm_plan;
 
+#define XLM_NO_WORKSPACE UINT64_MAX // it could not be asked for, for want of memory
+
 // What the compiler must know of a backend. Workspaces come from the kernels themselves, so that planned =
 // used.
 typedef struct xlm_backend_info {
   const char *name;
-  // Bytes of scratch `instr` needs with `threads`; a pure function. false: the backend has no such kernel.
+  // Bytes of scratch `instr` needs with `threads`; a pure function. false: the backend has no such kernel,
+  // or (*bytes is XLM_NO_WORKSPACE) no memory to ask it.
   bool (*workspace)(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims, int threads,
                     uint64_t *bytes);
 } xlm_backend_info;

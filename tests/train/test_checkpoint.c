@@ -19,7 +19,7 @@
 #include "runtime/checkpoint/weights.h"
 #include "runtime/plan/mesh.h"
 
-enum { D = 6, H = 4, HD = 3, E = 2, F = 5, STATES = 7, DIMS = 8 };
+enum { D = 6, H = 4, HD = 3, E = 2, F = 5, STATES = 8, DIMS = 8 };
 enum { DIM_D = 1, DIM_H, DIM_HD, DIM_E, DIM_F, DIM_ONE };
 
 typedef struct world { // a plan for one or two ranks and the memory of its states
@@ -47,6 +47,7 @@ static const xlm_plan_weight weights[] = {
     {"wk", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 1, 3}}},
     {"wv", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 2, 3}}},
     {"gate", "moe.{experts}.w1", DIM_E, 2, {{1, {DIM_F}, 0, 0}, {1, {DIM_D}, 0, 0}}},
+    {"bias", "moe.bias", 0, 1, {{1, {DIM_H}, 0, 0}}}, // a state
 };
 static const xlm_plan_config config[] = {{"hidden", 1, {"hidden_size"}, 6, true},
                                          {"eps", 1, {"rms_norm_eps"}, 1e-5, false}};
@@ -75,6 +76,7 @@ static world *new_world_of(int ranks, bool mirrored) {
   add_state(w, 4, "scale", "parameter", "ones", scale);
   add_state(w, 5, "adam.m/wq", "optimizer", "constant(0.25)", attention);
   add_state(w, 6, "grad/wq", "gradient", "zeros", attention);
+  add_state(w, 7, "bias", "state", "uniform(-1, 2)", (xlm_type){XLM_F32, 1, {DIM_H}});
   for (int r = 0; r < ranks; r++) {
     memcpy(w->dims[r], base, sizeof base);
     if (ranks == 2) { // 4 heads = 2 + 2, 5 ffn = 3 + 2; the rest is on both ranks
@@ -98,7 +100,7 @@ static world *new_world_of(int ranks, bool mirrored) {
                        .n_classes = (uint32_t)ranks,
                        .class_of = w->class_of,
                        .classes = w->classes,
-                       .n_weights = 4,
+                       .n_weights = 5,
                        .weights = weights,
                        .n_config = 2,
                        .config = config,
@@ -244,7 +246,7 @@ static void test_export(void **state) {
   xlm_safetensors *s;
   xlm_error err = {0};
   assert_int_equal(xlm_safetensors_open(in_root("x.safetensors"), &s, NULL), XLM_OK);
-  assert_int_equal(xlm_safetensors_count(s), 4);
+  assert_int_equal(xlm_safetensors_count(s), 5);
   const xlm_st_tensor *packed = xlm_safetensors_find(s, "attn.c.weight"),
                       *expert = xlm_safetensors_find(s, "moe.1.w1");
   assert_true(packed && packed->rank == 2 && packed->shape[0] == D && packed->shape[1] == 3 * H * HD);
@@ -260,6 +262,8 @@ static void test_export(void **state) {
   for (int f = 0; f < F; f++)
     for (int d = 0; d < D; d++) assert_true(external[f * D + d] == own[(1 * D + d) * F + f]);
   assert_int_equal(xlm_weights_import(back->store, &back->plan, s, &err), XLM_OK);
+  get(w, "bias", own);
+  assert_memory_equal(back->memory[0][7], own, H * sizeof(float));
   expect_same(w, back, true);
   xlm_safetensors_close(s);
   free_world(w), free_world(back);

@@ -24,6 +24,9 @@ same_weights whole/step-00000020 back/step-00000020
 expect 0 'resumed from whole/step-00000005 at step 5' "$run" train --resume whole/step-00000005 --output-dir other --max-steps 10
 same_weights whole/step-00000010 other/step-00000010
 
+# What a new run would begin with is no matter for one that goes on, and that is said.
+expect 0 "--init-from elsewhere is for a new run" "$run" train --resume half --max-steps 20 --init-from elsewhere
+
 # Nothing left to do.
 expect 0 'at step 20' "$run" train --resume half
 same_weights whole/step-00000020 half/step-00000020

@@ -25,7 +25,9 @@ static void show_help(const session *s, const char *usage, char tool) {
   printf("%s\n%s", usage, t.data);
 }
 
-static void show_settings(const session *s) {
+static void show_settings(session *s) {
+  xlm_setting_value *model = &s->settings->value[XLM_SET_model];
+  if (s->settings->n_positional) model->text = s->settings->positional[0];
   xlm_text t = xlm_text_new(s->arena);
   xlm_settings_print(s->settings, &t);
   fputs(t.data, stdout);

@@ -197,6 +197,9 @@ static void introduce(const session *s, const corpus *c, const xlm_loop_options 
   const char *before = s->checkpoint ? s->checkpoint->info.text_hash : NULL;
   if (before && strcmp(before, p->text_hash))
     printf("note: the model text or its sizes are not those of the checkpoint\n");
+  if (s->checkpoint && *xlm_setting_text(s->settings, XLM_SET_init_from))
+    printf("note: the weights are those of the checkpoint; --init-from %s is for a new run\n",
+           xlm_setting_text(s->settings, XLM_SET_init_from));
   if (!c->has_valid && o->eval_interval)
     printf("the held-out data is shorter than one sample: no validation\n");
   fflush(stdout);

@@ -34,7 +34,8 @@ size_t xlm_arena_used(const xlm_arena *a);
 jmp_buf *xlm_arena_recovery(xlm_arena *a);
 
 // What is not memory of the arena but must go when it does, also when an allocation jumps back: an open file,
-// a parsed text. The place is taken first, then `what` is set; xlm_arena_drop closes it before the arena's end.
+// a parsed text. The place is taken first, then `what` is set; xlm_arena_drop closes it before the arena's
+// end.
 typedef struct xlm_arena_kept {
   struct xlm_arena_kept *prev;
   void (*close)(void *what); // called once, with `what` unless that is NULL

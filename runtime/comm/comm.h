@@ -42,11 +42,11 @@ struct xlm_comm { // the part every backend begins with
   int32_t coord[XLM_MAX_AXES];
   uint64_t bytes_sent[XLM_MAX_AXES]; // to other ranks, by the outermost axis of the group (send/recv: pp)
   xlm_error err;                     // of the first failure, on this rank: the same sentence on every rank
-  bool reports;      // the failure was noticed here first: this rank is the one to tell the user
+  bool reports;       // the failure was noticed here first: this rank is the one to tell the user
   bool second_thread; // may be used by another thread of the rank, too, while the first does not
   const char *where;  // set with xlm_comm_at: what this rank is doing, for the watchdog: "all_reduce of
-                     // layers.3.mlp, models/llama.xlm:48"
-  double timeout_s;  // longest wait for a peer before the run is given up; 0 = for ever
+                      // layers.3.mlp, models/llama.xlm:48"
+  double timeout_s;   // longest wait for a peer before the run is given up; 0 = for ever
 };
 
 // `where` must live as long as the comm: others read it, to say where every rank stands.
@@ -68,7 +68,7 @@ int64_t xlm_comm_mpi_size(void);  // processes of the job (initialises MPI); 1 w
 // one) and which of them this is. More than xlm_comm_mpi_size says: nobody has connected them.
 int64_t xlm_comm_started(void);
 int64_t xlm_comm_started_as(void);
-int64_t xlm_comm_mpi_rank(void);  // which of them this is, before and after; 0 without
+int64_t xlm_comm_mpi_rank(void); // which of them this is, before and after; 0 without
 // The orderly end of this process's part, after every comm is closed. A process that ends without it ends the
 // whole job; after a failure it does so itself (MPI_Abort), so that a rank that is stuck cannot keep the
 // others.

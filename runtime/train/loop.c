@@ -156,8 +156,7 @@ static bool is_last(loop *l) {
 static xlm_status evaluate(loop *l, xlm_error *err) {
   int64_t tokens;
   int64_t windows = l->o->eval_batches * l->plan->batch * l->plan->microbatches;
-  XLM_TRY(
-      xlm_evaluate(&l->valid, &l->valid_seen, env_of(l), windows, &l->p.m.val_loss, &tokens, err));
+  XLM_TRY(xlm_evaluate(&l->valid, &l->valid_seen, env_of(l), windows, &l->p.m.val_loss, &tokens, err));
   l->result->val_loss = l->p.m.val_loss;
   if (l->o->curve) xlm_series_add(&l->o->curve->valid, l->step, l->p.m.val_loss);
   report(l, XLM_LOOP_VALID, NULL);

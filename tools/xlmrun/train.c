@@ -193,7 +193,8 @@ static void introduce(const session *s, const corpus *c, const xlm_loop_options 
          xlm_text_bytes(s->arena, arena_bytes(s)), session_threads(s));
   if (o->first_step) printf("resumed from %s at step %" PRId64 "\n", s->checkpoint->path, o->first_step);
   if (o->first_step >= o->max_steps)
-    printf("this run is done: it has all of its %" PRId64 " steps; a larger --max-steps goes on\n", o->max_steps);
+    printf("this run is done: it has all of its %" PRId64 " steps; a larger --max-steps goes on\n",
+           o->max_steps);
   const char *before = s->checkpoint ? s->checkpoint->info.text_hash : NULL;
   if (before && strcmp(before, p->text_hash))
     printf("note: the model text or its sizes are not those of the checkpoint\n");

@@ -140,8 +140,8 @@ static xlm_status read_rounds(xlm_run_settings *s, xlm_compile_options *o, xlm_e
 
 static xlm_status read_pipeline(xlm_run_settings *s, xlm_compile_options *o, xlm_error *err) {
   const char *name = xlm_setting_text(s, XLM_SET_schedule);
-  size_t n = strlen(name);
   if (!strcmp(name, "zero-bubble")) name = "zb-h1";
+  size_t n = strlen(name);
   o->schedule = name;
   o->chunks = (int)xlm_setting_int(s, XLM_SET_chunks);
   if (!o->chunks) o->chunks = strcmp(name, "interleaved") ? 1 : 2;

@@ -29,7 +29,7 @@ done
 
 # Twice: at once, with the code a shell gives to what was interrupted. The steps are long enough to be in one.
 for signal in INT TERM; do
-  start "twice$signal" 60 1200
+  start "twice$signal" 60 6000
   kill -$signal $pid
   wait_for 'once more to stop at once' log.txt
   kill -$signal $pid

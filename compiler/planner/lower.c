@@ -420,27 +420,24 @@ static uint32_t segment_of(const lower *w, xlm_segment_kind kind, int16_t chunk)
   return 0;
 }
 
-// One stage: forward and backward of each microbatch in turn, one slot.
+// One stage: forward and backward of each microbatch in turn, no slots.
 static void plain_schedule(lower *w) {
   xlm_slot_run *runs = XLM_NEW_N(w->l.arena, xlm_slot_run, 2 * w->l.options.microbatches + 1);
   uint32_t n = 0;
   for (int32_t m = 0; m < w->l.options.microbatches; m++)
-    for (uint32_t s = 0; s < 2; s++) runs[n++] = (xlm_slot_run){s, m, 0};
-  runs[n++] = (xlm_slot_run){2, -1, 0};
+    for (uint32_t s = 0; s < 2; s++) runs[n++] = (xlm_slot_run){s, m, {-1, -1, -1}};
+  runs[n++] = (xlm_slot_run){2, -1, {-1, -1, -1}};
   w->l.plan->schedule = w->schedule = runs;
   w->l.plan->n_schedule = n;
-  w->l.plan->n_slots = 1;
 }
 
+// Slots are assigned when their sizes are known, by xlm_place.
 static void pipeline_schedule(lower *w) {
   const xlm_schedule_plan *sp = w->l.options.schedule;
   const xlm_stage_schedule *s = &sp->stage[w->l.options.stage];
   xlm_slot_run *runs = XLM_NEW_N(w->l.arena, xlm_slot_run, s->n);
-  const int32_t *slots = w->l.options.slots;
-  w->l.plan->n_slots = w->l.options.n_slots;
   for (uint32_t i = 0; i < s->n; i++)
-    runs[i] = (xlm_slot_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch,
-                             slots[i] < 0 ? 0 : slots[i]};
+    runs[i] = (xlm_slot_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch, {-1, -1, -1}};
   w->l.plan->schedule = w->schedule = runs;
   w->l.plan->n_schedule = s->n;
 }

@@ -12,9 +12,7 @@ typedef struct xlm_lower_options {
   bool wide; // every floating tensor is f64, whatever the graph says: the reference backend knows no other
   const xlm_backend_info *backend;
   const struct xlm_schedule_plan
-      *schedule;        // of the pipeline; NULL: one stage, F and B of each microbatch in turn
-  const int32_t *slots; // of its entries on this stage; see xlm_schedule_slots
-  int32_t n_slots;
+      *schedule; // of the pipeline; NULL: one stage, F and B of each microbatch in turn
   int stage;
 } xlm_lower_options;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compiler/planner/lower.h"
+#include "compiler/planner/schedule.h"
 
 enum { ALIGN = 64 };
 
@@ -66,7 +67,7 @@ static uint64_t place_items(xlm_lowering *l, item *items, uint32_t n) {
 // What is placed together: a run of positions on a program's timeline.
 typedef struct timeline {
   int program;
-  xlm_area area;        // TEMP or SLOT
+  xlm_area area;        // TEMP or one with slots
   uint32_t first, end;  // positions [first, end)
   uint32_t first_instr; // instruction at position 0 of the program
 } timeline;
@@ -162,31 +163,39 @@ static uint64_t place_line(xlm_lowering *l, const timeline *line, peak *most) {
   return top;
 }
 
-// With several microbatches in flight: what stays within a segment is temporary, what lives from a
-// microbatch's forward to its backward stands in its slot, what the step still reads stands for good.
-static void sort_into_areas(xlm_lowering *l) {
-  uint32_t step_begin = program_end(l, 0);
+static const xlm_segment *segment_at(const xlm_lowering *l, uint32_t position) { // of the training step
+  if (position == UINT32_MAX) return NULL;
+  uint32_t at = first_instr(l, 0) + position;
   for (uint32_t s = 0; s < l->n_segments; s++)
-    if (l->segments[s].kind == XLM_SEG_STEP) step_begin = l->segments[s].first - first_instr(l, 0);
+    if (!is_eval(&l->segments[s]) && at >= l->segments[s].first &&
+        at < l->segments[s].first + l->segments[s].n)
+      return &l->segments[s];
+  return NULL;
+}
+
+// With several microbatches in flight: what stays within a segment is temporary, what lives from one segment
+// of a microbatch to another stands in a slot, what the step still reads stands for good.
+static xlm_area area_of(const xlm_lowering *l, uint32_t t) {
+  const xlm_segment *from = segment_at(l, l->life[t].begin), *to = segment_at(l, l->life[t].end);
+  bool is_input = l->tensors[t].class == XLM_CLASS_IO;
+  if (!from) return XLM_AREA_FB; // an input of an empty chunk
+  if (from->kind == XLM_SEG_STEP) return l->tensors[t].area;
+  if (!to || to->kind == XLM_SEG_STEP) return XLM_AREA_STATE;
+  if (to->kind == XLM_SEG_W && from != to) return from->kind == XLM_SEG_B ? XLM_AREA_BW : XLM_AREA_FW;
+  return from == to && !is_input ? XLM_AREA_TEMP : XLM_AREA_FB;
+}
+
+static void sort_into_areas(xlm_lowering *l) {
   for (uint32_t t = 1; t < l->n_tensors; t++) {
-    xlm_lifetime *life = &l->life[t];
-    if (!life->placed || life->program != 0) continue;
-    bool in_one = false;
-    for (uint32_t s = 0; s < l->n_segments && !in_one; s++) {
-      uint32_t first = l->segments[s].first - first_instr(l, 0), end = first + l->segments[s].n;
-      in_one = !is_eval(&l->segments[s]) && life->begin >= first && life->begin < end && life->end < end;
-    }
-    bool is_input = l->tensors[t].class == XLM_CLASS_IO;
-    if (life->begin < step_begin && life->end >= step_begin)
-      l->tensors[t].area = XLM_AREA_STATE, life->placed = false;
-    else if (life->begin < step_begin)
-      l->tensors[t].area = in_one && !is_input ? XLM_AREA_TEMP : XLM_AREA_SLOT;
+    if (!l->life[t].placed || l->life[t].program != 0) continue;
+    l->tensors[t].area = area_of(l, t);
+    l->life[t].placed = l->tensors[t].area != XLM_AREA_STATE;
   }
 }
 
 // The positions of one chunk's F, B and W.
-static timeline chunk_line(const xlm_lowering *l, int16_t chunk) {
-  timeline line = {.area = XLM_AREA_SLOT, .first = UINT32_MAX, .first_instr = first_instr(l, 0)};
+static timeline chunk_line(const xlm_lowering *l, xlm_area area, int16_t chunk) {
+  timeline line = {.area = area, .first = UINT32_MAX, .first_instr = first_instr(l, 0)};
   for (uint32_t s = 0; s < l->n_segments; s++) {
     const xlm_segment *g = &l->segments[s];
     if (g->chunk != chunk || g->kind == XLM_SEG_STEP || is_eval(g)) continue;
@@ -197,19 +206,37 @@ static timeline chunk_line(const xlm_lowering *l, int16_t chunk) {
   return line;
 }
 
-static uint64_t place_slots(xlm_lowering *l, peak *most) {
-  uint64_t top = 0;
-  int chunks = 0;
-  for (uint32_t s = 0; s < l->n_segments; s++)
-    if (l->segments[s].chunk >= chunks) chunks = l->segments[s].chunk + 1;
-  for (int c = 0; c < chunks; c++) {
-    timeline line = chunk_line(l, (int16_t)c);
+static void add_classes(xlm_lowering *l, const peak *p) {
+  for (int c = 0; c < XLM_CLASSES; c++) l->plan->class_bytes[c] += p->by_class[c];
+}
+
+// Places what each chunk keeps in this area, then gives every microbatch in flight a slot of its chunk's
+// size.
+static void place_slots(xlm_lowering *l, xlm_area area) {
+  static const xlm_segment_kind from[] = {XLM_SEG_F, XLM_SEG_F, XLM_SEG_B},
+                                to[] = {XLM_SEG_B, XLM_SEG_W, XLM_SEG_W};
+  const xlm_schedule_plan *s = l->options.schedule;
+  int k = area - XLM_FIRST_SLOT_AREA;
+  uint64_t *bytes = XLM_NEW_N(l->arena, uint64_t, s->chunks);
+  peak *peaks = XLM_NEW_N(l->arena, peak, s->chunks);
+  for (int c = 0; c < s->chunks; c++) {
+    timeline line = chunk_line(l, area, (int16_t)c);
     if (line.first == UINT32_MAX) continue;
     line.end += line.end == line.first; // an input may live in an empty chunk
-    uint64_t bytes = place_line(l, &line, most);
-    if (bytes > top) top = bytes;
+    bytes[c] = place_line(l, &line, &peaks[c]);
   }
-  return top;
+  xlm_schedule_held held = xlm_schedule_slots(s, l->options.stage, from[k], to[k], bytes, l->arena);
+  xlm_slot_run *runs = (xlm_slot_run *)(uintptr_t)l->plan->schedule; // ours until it is handed out
+  for (uint32_t i = 0; i < l->plan->n_schedule; i++) runs[i].slot[k] = held.slot[i];
+  uint64_t *at = XLM_NEW_N(l->arena, uint64_t, held.n + 1);
+  for (int32_t i = 0; i < held.n; i++) {
+    const peak *p = &peaks[held.chunk[i]];
+    at[i + 1] = at[i] + bytes[held.chunk[i]];
+    add_classes(l, p);
+    l->plan->free_bytes += bytes[held.chunk[i]] - p->bytes;
+  }
+  l->plan->slots[k] = (xlm_slots){held.n, at};
+  l->plan->area_bytes[area] = at[held.n];
 }
 
 static uint64_t place_segments(xlm_lowering *l, peak *most) {
@@ -250,18 +277,14 @@ static void resolve_views(xlm_lowering *l) {
   }
 }
 
-static void add_classes(xlm_lowering *l, const peak *p, uint64_t times) {
-  for (int c = 0; c < XLM_CLASSES; c++) l->plan->class_bytes[c] += p->by_class[c] * times;
-}
-
 void xlm_place(xlm_lowering *l) {
   xlm_rank_plan *p = l->plan;
-  peak slot = {0}, temp = {0};
+  peak temp = {0};
   uint64_t top = 0;
-  if (p->n_slots < 1) p->n_slots = 1;
+  for (int k = 0; k < XLM_SLOT_AREAS; k++) p->slots[k].at = XLM_NEW(l->arena, uint64_t);
   if (l->options.schedule) {
     sort_into_areas(l);
-    p->slot_bytes = place_slots(l, &slot);
+    for (int k = 0; k < XLM_SLOT_AREAS; k++) place_slots(l, (xlm_area)(XLM_FIRST_SLOT_AREA + k));
     top = place_segments(l, &temp);
   } else
     top = place_program(l, 0, &temp);
@@ -269,18 +292,15 @@ void xlm_place(xlm_lowering *l) {
   place_permanent(l, XLM_AREA_IO);
   uint64_t eval = place_program(l, 1, &temp);
   p->area_bytes[XLM_AREA_TEMP] = top > eval ? top : eval;
-  p->area_bytes[XLM_AREA_SLOT] = p->slot_bytes * (uint64_t)p->n_slots;
   resolve_views(l);
   for (uint32_t t = 1; t < l->n_tensors; t++)
     if (!l->tensors[t].view_of && !l->life[t].placed)
       p->class_bytes[l->tensors[t].class] += aligned(l->tensors[t].bytes);
-  add_classes(l, &slot, (uint64_t)p->n_slots);
-  add_classes(l, &temp, 1);
+  add_classes(l, &temp);
   p->peak_instr = temp.instr;
   for (int a = 0; a < XLM_AREAS; a++) {
     p->area_begin[a] = p->arena_bytes;
     p->arena_bytes += p->area_bytes[a];
   }
-  p->free_bytes =
-      p->area_bytes[XLM_AREA_TEMP] - temp.bytes + (p->slot_bytes - slot.bytes) * (uint64_t)p->n_slots;
+  p->free_bytes += p->area_bytes[XLM_AREA_TEMP] - temp.bytes;
 }

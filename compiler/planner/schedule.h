@@ -47,10 +47,18 @@ void xlm_schedule_print_csv(const xlm_schedule_plan *s, xlm_text *out);
 // itself. XLM_USER explains: which two entries, what each waits for.
 xlm_status xlm_schedule_check(const xlm_schedule_plan *s, xlm_arena *a, xlm_error *err) XLM_MUST_CHECK;
 
-// Which slot (copy of the activations) each entry of a stage uses: taken at F, given back after the last of B
-// and W; the fewest that do. slots[i] for entry i (-1: step); returns how many there are. The schedule has
-// been checked; `a` holds scratch.
-int32_t xlm_schedule_slots(const xlm_schedule_plan *s, int stage, xlm_arena *a, int32_t *slots);
+// Slots for what each microbatch of a stage keeps from one kind of entry to another, both included (F to B,
+// F to W, B to W; without W segments nothing is kept to W): taken at the first, given back after the last.
+// bytes[chunk]: what a microbatch keeps of this chunk. A slot has the size of one chunk and serves chunks
+// that are no larger; with chunks of one size there are the fewest slots that do. The schedule has been
+// checked.
+typedef struct xlm_schedule_held {
+  int32_t n;
+  int16_t *chunk; // [n] whose size it has, largest first
+  int32_t *slot;  // [entries of the stage]; -1 = none
+} xlm_schedule_held;
+xlm_schedule_held xlm_schedule_slots(const xlm_schedule_plan *s, int stage, xlm_segment_kind from,
+                                     xlm_segment_kind to, const uint64_t *bytes, xlm_arena *a);
 
 // When everything happens, given seconds per part and kind (cost[part].f/b/w) and per message between
 // neighbouring parts: fills times[stage] (arrays parallel to the stages' entries, made in `a`; times itself

@@ -1,4 +1,4 @@
-// When the entries of a schedule run, and which slots they use.
+// When the entries of a schedule run.
 //
 // The stages run side by side, each strictly in its order: an entry starts when its stage is free and what it
 // needs has arrived. A stage that must wait is looked at again when a neighbour has finished something, so
@@ -138,25 +138,4 @@ double xlm_schedule_simulate(const xlm_schedule_plan *s, const xlm_part_cost *co
     busy += (cost[part].f + cost[part].b + cost[part].w) * (double)s->microbatches + cost[part].last;
   if (bubble) *bubble = length > 0 ? 1 - busy / (length * s->stages) : 0;
   return length;
-}
-
-int32_t xlm_schedule_slots(const xlm_schedule_plan *s, int stage, xlm_arena *a, int32_t *slots) {
-  const xlm_stage_schedule *st = &s->stage[stage];
-  int64_t n = s->microbatches * s->chunks;
-  int32_t *slot = XLM_NEW_N(a, int32_t, n), *spare = XLM_NEW_N(a, int32_t, n), used = 0, n_spare = 0;
-  uint8_t *left = XLM_NEW_N(a, uint8_t, n); // backward entries still to come
-  for (uint32_t i = 0; i < st->n; i++) {
-    xlm_slot_op e = st->at[i];
-    slots[i] = -1;
-    if (e.kind == XLM_SEG_STEP) continue;
-    int64_t at = e.chunk * s->microbatches + e.microbatch;
-    if (e.kind == XLM_SEG_F) {
-      slot[at] = n_spare ? spare[--n_spare] : used++;
-      left[at] = s->split_weights ? 2 : 1;
-    } else if (left[at] && !--left[at]) {
-      spare[n_spare++] = slot[at];
-    }
-    slots[i] = slot[at];
-  }
-  return used;
 }

@@ -123,11 +123,6 @@ static xlm_rank_plan *plan_class(spread *s, const int32_t *coord) {
                           .wide = s->o->settings.dtype == XLM_F64,
                           .schedule = s->train ? s->schedule : NULL,
                           .stage = stage};
-  if (lo.schedule) {
-    int32_t *slots = XLM_NEW_N(s->a, int32_t, s->schedule->stage[stage].n);
-    lo.n_slots = xlm_schedule_slots(s->schedule, stage, s->a, slots);
-    lo.slots = slots;
-  }
   xlm_rank_plan *r = NULL;
   xlm_error err;
   if (!s->out->first_train && !s->out->first_eval) s->out->first_train = train, s->out->first_eval = eval;

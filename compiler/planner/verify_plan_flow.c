@@ -1,13 +1,13 @@
 // The flow of values through the memory of one class: does every read find what its tensor's definition
 // wrote?
 //
-// Memory is a canvas on which instructions paint: for every byte of the SLOT, TEMP and IO areas, who wrote it
-// last. A tensor can be read when its whole place was painted by its definition (the nearest tensor up the
-// chain of views that an instruction writes). Each segment is painted once, on an empty canvas; what it reads
-// before painting are its needs. Then the schedule is followed: the needs of an entry are looked for in the
-// entries before it, in the same slot for SLOT, in all for TEMP and IO, until somebody has painted there. It
-// must be the definition, for the same microbatch; a step may read what any microbatch left. Values in the
-// STATE area and inputs can always be read.
+// Memory is a canvas on which instructions paint: for every byte of a slot and of the TEMP and IO areas, who
+// wrote it last. A tensor can be read when its whole place was painted by its definition (the nearest tensor
+// up the chain of views that an instruction writes). Each segment is painted once, on an empty canvas; what
+// it reads before painting are its needs. Then the schedule is followed: the needs of an entry are looked for
+// in the entries before it, in those with the same slot or, for TEMP and IO, in all, until somebody has
+// painted there. It must be the definition, for the same microbatch; a step may read what any microbatch
+// left. Values in the STATE area and inputs can always be read.
 //
 // Entries of one segment mostly find their needs the same way, so the last way is remembered: the cost grows
 // with the instructions of the segments plus the entries of the schedule, not with their product.
@@ -41,8 +41,8 @@ typedef struct painting { // what one run of a segment does
   canvas area[XLM_AREAS];
   need *needs;
   uint32_t n, cap;
-  way slot_way, temp_way;
-  bool known; // the ways are those of an entry that was found right
+  way ways[XLM_AREAS]; // of TEMP and IO together: at TEMP
+  bool known;          // the ways are those of an entry that was found right
 } painting;
 
 typedef struct flow {
@@ -201,11 +201,11 @@ static bool paint_segment(flow *f, uint32_t segment) {
 typedef struct entries {
   const xlm_slot_run *at;
   uint32_t n;
-  int64_t *before; // the entry before this one in the same slot; -1 = none
+  int64_t *before[XLM_SLOT_AREAS]; // the entry before this one in the same slot; -1 = none
 } entries;
 
 static int64_t before(const entries *e, int64_t i, xlm_area area) {
-  return area == XLM_AREA_SLOT ? e->before[i] : i - 1;
+  return xlm_area_has_slots(area) ? e->before[area - XLM_FIRST_SLOT_AREA][i] : i - 1;
 }
 
 static const char *when(const flow *f, const entries *e, int64_t i) {
@@ -251,34 +251,45 @@ static bool same_way(const entries *e, int64_t i, xlm_area area, const way *know
 
 static bool check_entry(flow *f, const entries *e, int64_t i) {
   painting *p = &f->paintings[e->at[i].segment];
-  if (e->at[i].slot < 0 && p->area[XLM_AREA_SLOT].n)
-    return xlm_verify_fail(f->v, "%s: %s writes values of a slot and has none",
-                           xlm_verify_owner(f->v, f->class), when(f, e, i));
-  if (p->known && same_way(e, i, XLM_AREA_SLOT, &p->slot_way) && same_way(e, i, XLM_AREA_TEMP, &p->temp_way))
-    return true;
-  uint32_t slot_steps = 0, temp_steps = 0;
+  for (int k = 0; k < XLM_SLOT_AREAS; k++)
+    if (e->at[i].slot[k] < 0 && p->area[XLM_FIRST_SLOT_AREA + k].n)
+      return xlm_verify_fail(f->v, "%s: %s writes values of a slot and has none",
+                             xlm_verify_owner(f->v, f->class), when(f, e, i));
+  bool known = p->known;
+  for (int a = XLM_FIRST_SLOT_AREA; known && a <= XLM_AREA_TEMP; a++)
+    known = same_way(e, i, (xlm_area)a, &p->ways[a]);
+  if (known) return true;
+  uint32_t most[XLM_AREAS] = {0};
   for (uint32_t k = 0; k < p->n; k++) {
-    uint32_t steps, *most = f->r->tensors[p->needs[k].def].area == XLM_AREA_SLOT ? &slot_steps : &temp_steps;
+    xlm_area area = f->r->tensors[p->needs[k].def].area;
+    uint32_t steps, *of = &most[xlm_area_has_slots(area) ? area : XLM_AREA_TEMP];
     if (!find(f, e, i, e->at[i].microbatch, p->needs[k], &steps)) return false;
-    if (steps > *most) *most = steps;
+    if (steps > *of) *of = steps;
   }
-  p->known = slot_steps <= WAY && temp_steps <= WAY;
-  p->slot_way = way_from(e, i, XLM_AREA_SLOT, slot_steps);
-  p->temp_way = way_from(e, i, XLM_AREA_TEMP, temp_steps);
+  p->known = true;
+  for (int a = XLM_FIRST_SLOT_AREA; a <= XLM_AREA_TEMP; a++) {
+    p->known &= most[a] <= WAY;
+    p->ways[a] = way_from(e, i, (xlm_area)a, most[a]);
+  }
   return true;
 }
 
-static entries follow(const flow *f, const xlm_slot_run *runs,
-                      uint32_t n) { // with the end of the step, in slot 0
-  entries e = {.at = runs, .n = n, .before = XLM_NEW_N(f->v->arena, int64_t, n + 1)};
-  int32_t slots = f->r->n_slots > 1 ? f->r->n_slots : 1;
-  int64_t *last = XLM_NEW_N(f->v->arena, int64_t, slots + 1);
-  for (int32_t s = 0; s <= slots; s++) last[s] = -1;
+// An entry without a slot stands alone; the end of the step (entry n) sees what the first slot holds.
+static int64_t *follow_slots(const flow *f, const xlm_slot_run *runs, uint32_t n, int k) {
+  int64_t *out = XLM_NEW_N(f->v->arena, int64_t, n + 1),
+          *last = XLM_NEW_N(f->v->arena, int64_t, f->r->slots[k].n + 1);
+  for (int32_t s = 0; s <= f->r->slots[k].n; s++) last[s] = -1;
   for (uint32_t i = 0; i <= n; i++) {
-    int32_t slot = i < n ? runs[i].slot + 1 : 1; // 0: no slot
-    e.before[i] = slot ? last[slot] : -1;
-    last[slot] = i;
+    int32_t slot = i < n ? runs[i].slot[k] : 0;
+    out[i] = slot < 0 ? -1 : last[slot];
+    if (slot >= 0) last[slot] = i;
   }
+  return out;
+}
+
+static entries follow(const flow *f, const xlm_slot_run *runs, uint32_t n) {
+  entries e = {.at = runs, .n = n};
+  for (int k = 0; k < XLM_SLOT_AREAS; k++) e.before[k] = follow_slots(f, runs, n, k);
   return e;
 }
 

@@ -14,8 +14,11 @@ static bool fits(uint64_t offset, uint64_t bytes, uint64_t limit) {
   return offset <= limit && bytes <= limit - offset;
 }
 
-static uint64_t area_limit(const xlm_rank_plan *r, xlm_area area) {
-  return area == XLM_AREA_SLOT ? r->slot_bytes : r->area_bytes[area];
+static bool slots_fit(const xlm_slots *s, uint64_t bytes) { // one after the other into their area
+  if (s->n < 0 || !s->at || s->at[0]) return false;
+  for (int32_t i = 0; i < s->n; i++)
+    if (s->at[i + 1] < s->at[i] || xlm_slot_bytes(s, i) > xlm_slot_bytes(s, 0)) return false;
+  return s->at[s->n] <= bytes;
 }
 
 static bool check_areas(tables *t) {
@@ -24,11 +27,11 @@ static bool check_areas(tables *t) {
     if (!fits(r->area_begin[a], r->area_bytes[a], r->arena_bytes))
       return xlm_verify_fail(t->v, "%s: area %d of the arena reaches beyond its %llu bytes",
                              xlm_verify_owner(t->v, t->class), a, (unsigned long long)r->arena_bytes);
-  if (r->n_slots < 0 ||
-      (r->slot_bytes && r->area_bytes[XLM_AREA_SLOT] / r->slot_bytes < (uint64_t)r->n_slots))
-    return xlm_verify_fail(t->v, "%s: %d slots of %llu bytes do not fit into their area of %llu",
-                           xlm_verify_owner(t->v, t->class), r->n_slots, (unsigned long long)r->slot_bytes,
-                           (unsigned long long)r->area_bytes[XLM_AREA_SLOT]);
+  for (int k = 0; k < XLM_SLOT_AREAS; k++)
+    if (!slots_fit(&r->slots[k], r->area_bytes[XLM_FIRST_SLOT_AREA + k]))
+      return xlm_verify_fail(t->v, "%s: %d slots do not fit into their area of %llu bytes",
+                             xlm_verify_owner(t->v, t->class), r->slots[k].n,
+                             (unsigned long long)r->area_bytes[XLM_FIRST_SLOT_AREA + k]);
   return true;
 }
 
@@ -39,11 +42,11 @@ static bool check_tensor(tables *t, uint32_t i) {
   if (x->area >= XLM_AREAS || x->view_of >= i || !dims || x->type.dtype >= XLM_DTYPE_COUNT)
     return xlm_verify_fail(t->v, "%s: tensor %u of the plan is malformed", xlm_verify_owner(t->v, t->class),
                            i);
-  if (fits(x->offset, x->bytes, area_limit(t->r, x->area))) return true;
+  if (fits(x->offset, x->bytes, xlm_plan_room(t->r, x->area))) return true;
   return xlm_verify_fail(t->v, "%s: %s (%llu bytes at %llu) reaches beyond its area of %llu bytes",
                          xlm_verify_owner(t->v, t->class), xlm_verify_tensor(t->v, t->r, i),
                          (unsigned long long)x->bytes, (unsigned long long)x->offset,
-                         (unsigned long long)area_limit(t->r, x->area));
+                         (unsigned long long)xlm_plan_room(t->r, x->area));
 }
 
 static bool operands_exist(const tables *t, const uint32_t *list, int n) {
@@ -88,6 +91,23 @@ static bool check_instr(tables *t, uint32_t i) {
   return check_partners(t, in);
 }
 
+static bool slots_exist(const xlm_rank_plan *r, const xlm_slot_run *run) {
+  for (int k = 0; k < XLM_SLOT_AREAS; k++)
+    if (run->slot[k] < -1 || run->slot[k] >= r->slots[k].n) return false;
+  return true;
+}
+
+static bool check_slots(tables *t) {
+  uint32_t entry;
+  if (xlm_plan_slots_suffice(t->r, &entry)) return true;
+  if (entry == t->r->n_schedule)
+    return xlm_verify_fail(t->v, "%s: the eval segment keeps something in a slot and has none",
+                           xlm_verify_owner(t->v, t->class));
+  return xlm_verify_fail(t->v,
+                         "%s: entry %u of the schedule has no slot, or too small a one, for what it keeps",
+                         xlm_verify_owner(t->v, t->class), entry + 1);
+}
+
 static bool check_schedule(tables *t) {
   const xlm_rank_plan *r = t->r;
   for (uint32_t i = 0; i < r->n_segments; i++)
@@ -96,14 +116,13 @@ static bool check_schedule(tables *t) {
                              xlm_verify_owner(t->v, t->class), i);
   for (uint32_t i = 0; i < r->n_schedule; i++) {
     const xlm_slot_run *run = &r->schedule[i];
-    bool slot = run->slot >= -1 && run->slot < (r->n_slots > 1 ? r->n_slots : 1);
-    if (run->segment >= r->n_segments || !slot || run->microbatch < -1 ||
+    if (run->segment >= r->n_segments || !slots_exist(r, run) || run->microbatch < -1 ||
         run->microbatch >= t->v->plan->microbatches)
       return xlm_verify_fail(
           t->v, "%s: entry %u of the schedule names a segment, slot or microbatch that does not exist",
           xlm_verify_owner(t->v, t->class), i + 1);
   }
-  if (r->eval_segment < (int64_t)r->n_segments) return true;
+  if (r->eval_segment < (int64_t)r->n_segments) return check_slots(t);
   return xlm_verify_fail(t->v, "%s: there is no segment %d to evaluate", xlm_verify_owner(t->v, t->class),
                          r->eval_segment);
 }

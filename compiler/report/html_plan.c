@@ -60,8 +60,9 @@ static void bytes(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_close(h, "]");
   xlm_html_int(h, "free", (int64_t)r->free_bytes);
   xlm_html_int(h, "arena", (int64_t)r->arena_bytes);
-  xlm_html_int(h, "slots", r->n_slots);
-  xlm_html_int(h, "slotBytes", (int64_t)r->slot_bytes);
+  xlm_html_open(h, "slots", "[");
+  for (int k = 0; k < XLM_SLOT_AREAS; k++) xlm_html_int(h, NULL, r->slots[k].n);
+  xlm_html_close(h, "]");
   if (!r->n_instrs) return;
   const xlm_instr *i = &r->instrs[r->peak_instr];
   xlm_html_open(h, "peak", "[");

@@ -52,7 +52,7 @@ static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   }
   for (uint32_t i = 0; i < r->n_inputs; i++) { // in slots: filled when the forward of its chunk begins
     uint32_t t = r->inputs[i].tensor;
-    if (r->tensors[t].area == XLM_AREA_SLOT && lives[t].used)
+    if (xlm_area_has_slots(r->tensors[t].area) && lives[t].used)
       lives[t].first = segment_of(r, (uint32_t)lives[t].first)->first;
   }
   return lives;
@@ -132,17 +132,17 @@ static void segments(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_close(h, "]");
 }
 
-static void run(xlm_html *h, uint32_t segment, int32_t microbatch, int32_t slot) {
+static void run(xlm_html *h, uint32_t segment, int32_t microbatch, const int32_t *slot) {
   xlm_html_int(h, NULL, segment);
   xlm_html_int(h, NULL, microbatch);
-  xlm_html_int(h, NULL, slot);
+  for (int k = 0; k < XLM_SLOT_AREAS; k++) xlm_html_int(h, NULL, slot[k]);
 }
 
 static void runs(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_open(h, "runs", "[");
   for (uint32_t i = 0; i < r->n_schedule; i++)
     run(h, xlm_plan_whole(r, r->schedule[i].segment), r->schedule[i].microbatch, r->schedule[i].slot);
-  if (!r->n_schedule && r->eval_segment >= 0) run(h, 0, -1, 0);
+  if (!r->n_schedule && r->eval_segment >= 0) run(h, 0, -1, (const int32_t[XLM_SLOT_AREAS]){-1, -1, -1});
   xlm_html_close(h, "]");
 }
 

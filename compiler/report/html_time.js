@@ -13,12 +13,12 @@ const runName = (segment, run) => segmentNames[segment.kind] +
 
 function runsOf(d, s) {
   const st = d.stages[s], list = [];
-  for (let i = 0; i < st.runs.length; i += 3) {
+  for (let i = 0; i < st.runs.length; i += 5) {
     const k = i / 3, times = d.times ? d.times[s] : null;
     list.push({
       segment: st.runs[i],
       microbatch: st.runs[i + 1],
-      slot: st.runs[i + 2],
+      slots: st.runs.slice(i + 2, i + 5),
       start: times ? times[2 * k] : 0,
       end: times ? times[2 * k + 1] : 0
     });
@@ -108,8 +108,8 @@ function ganttSection(d) {
           `from ${inTime(run.start)} to ${inTime(run.end)}: ${inTime(run.end - run.start)}`, el("br", {}));
     parts.push(
         plural(seg.n, "instruction") +
-        (run.microbatch >= 0 ?
-             ", activations in slot " + run.slot + " of " + d.classes[d.stages[s].class].slots :
+        (run.microbatch >= 0 && run.slots[0] >= 0 ?
+             ", activations in slot " + run.slots[0] + " of " + d.classes[d.stages[s].class].slots[0] :
              ""));
         showTip(e, ...parts);
   });
@@ -148,10 +148,13 @@ function ganttSection(d) {
 
 const aligned = (n) => Math.ceil(n / 64) * 64;
 
+const isSlotted = (x) => x.area >= 2 && x.area <= 4;
+
 // Replays one step: which tensors come alive and die at each instruction, in which slot. visit(position, run,
 // instruction, bytes per class, live) after each instruction's results exist and before its operands die.
 function replay(d, stage, runs, visit) {
-  const slots = d.classes[stage.class].slots, n = stage.tensors.length;
+  const n = stage.tensors.length;
+  const keyOf = (run, x, t) => (isSlotted(x) ? (run.slots[x.area - 2] + 1) * n : 0) + t;
   if (!stage.begin) {
     stage.begin = stage.ops.map(() => []);
     stage.die = stage.ops.map(() => []);
@@ -170,7 +173,7 @@ function replay(d, stage, runs, visit) {
     const seg = stage.segments[run.segment];
     for (let i = seg.first; i < seg.first + seg.n; i++) {
       for (const t of stage.begin[i]) {
-        const x = stage.tensors[t], key = x.area === 2 ? run.slot * n + t : t;
+        const x = stage.tensors[t], key = keyOf(run, x, t);
         if (!live.has(key)) {
           live.set(key, run.microbatch);
           sums[x.class] += aligned(x.bytes);
@@ -181,10 +184,7 @@ function replay(d, stage, runs, visit) {
       sums[6] -= aligned(stage.ops[i].work);
       for (const t of stage.die[i]) {
         const x = stage.tensors[t];
-        for (const key of x.area !== 2 ? [t] :
-                 seg.kind === "step"   ? Array.from({length: slots}, (_, s) => s * n + t) :
-                                         [run.slot * n + t])
-          if (live.delete(key)) sums[x.class] -= aligned(x.bytes);
+        if (live.delete(keyOf(run, x, t))) sums[x.class] -= aligned(x.bytes);
       }
     }
   }

@@ -215,26 +215,58 @@ static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   return lives;
 }
 
-static void add_live(live *l, const xlm_rank_plan *r, uint32_t t, double sign) {
-  double slots = r->tensors[t].area == XLM_AREA_SLOT ? r->n_slots : 1;
-  double bytes = sign * slots * (double)r->tensors[t].bytes, fill = xlm_estimate_fill(r, t);
+// How many slots of each area the microbatches of a chunk use.
+typedef struct copies {
+  double of[XLM_SLOT_AREAS];
+} copies;
+
+static copies *count_copies(const xlm_rank_plan *r, xlm_arena *a) {
+  int chunks = 1;
+  for (uint32_t s = 0; s < r->n_segments; s++)
+    if (r->segments[s].chunk >= chunks) chunks = r->segments[s].chunk + 1;
+  copies *out = XLM_NEW_N(a, copies, chunks);
+  for (int k = 0; k < XLM_SLOT_AREAS; k++) {
+    bool *seen = XLM_NEW_N(a, bool, (size_t)chunks *(size_t)(r->slots[k].n + 1));
+    for (uint32_t i = 0; i < r->n_schedule; i++) {
+      int chunk = r->segments[r->schedule[i].segment].chunk, slot = r->schedule[i].slot[k];
+      if (slot < 0 || chunk < 0 || seen[chunk * r->slots[k].n + slot]) continue;
+      seen[chunk * r->slots[k].n + slot] = true;
+      out[chunk].of[k]++;
+    }
+  }
+  return out;
+}
+
+static void add_live(live *l, const xlm_rank_plan *r, uint32_t t, double times) {
+  double bytes = times * (double)r->tensors[t].bytes, fill = xlm_estimate_fill(r, t);
   bool packed = is_packed(r, t);
   l->all += bytes;
   l->all_balanced += bytes * fill;
   if (packed) l->packed += bytes, l->packed_balanced += bytes * fill;
 }
 
-// What is alive when most is, each moment of one microbatch's way; slots count for all microbatches in
-// flight.
+static int chunk_at(const xlm_rank_plan *r, uint32_t instr) {
+  for (uint32_t s = 0; s < r->n_segments; s++)
+    if (instr >= r->segments[s].first && instr - r->segments[s].first < r->segments[s].n)
+      return r->segments[s].chunk > 0 ? r->segments[s].chunk : 0;
+  return 0;
+}
+
+// What is alive when most is, each moment of one microbatch's way; slots count for all microbatches in flight
+// of their chunk.
 static live peak_of(const xlm_rank_plan *r, xlm_arena *a, bool *any) {
   life *lives = find_lives(r, a);
+  copies *of_chunk = count_copies(r, a);
   live *delta = XLM_NEW_N(a, live, r->n_instrs + 2), now = {0}, most = {0};
   for (uint32_t t = 1; t < r->n_tensors; t++) {
     *any |= is_packed(r, t);
     if (r->tensors[t].view_of || lives[t].first == UINT32_MAX) continue;
-    if (r->tensors[t].area != XLM_AREA_TEMP && r->tensors[t].area != XLM_AREA_SLOT) continue;
-    add_live(&delta[lives[t].first], r, t, 1);
-    add_live(&delta[lives[t].last + 1], r, t, -1);
+    xlm_area area = r->tensors[t].area;
+    if (area != XLM_AREA_TEMP && !xlm_area_has_slots(area)) continue;
+    double n =
+        area == XLM_AREA_TEMP ? 1 : of_chunk[chunk_at(r, lives[t].first)].of[area - XLM_FIRST_SLOT_AREA];
+    add_live(&delta[lives[t].first], r, t, n);
+    add_live(&delta[lives[t].last + 1], r, t, -n);
   }
   for (uint32_t i = 0; i < r->n_instrs; i++) {
     now.packed += delta[i].packed, now.packed_balanced += delta[i].packed_balanced;

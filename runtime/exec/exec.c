@@ -1,5 +1,6 @@
 // The executor. Everything is resolved at open: per instruction a kernel, operand addresses and types; a step
-// only walks the schedule and calls. Addresses in the SLOT area move with the slot of the running microbatch.
+// only walks the schedule and calls. Addresses in areas with slots move with the slots of the running
+// microbatch.
 //
 // Communication that something can be computed beside goes to the courier, a second thread; whoever must not
 // overtake it (`after` in the plan) waits for its ticket. The rest is run in place, when nothing is under
@@ -20,7 +21,7 @@
 typedef struct bound { // one instruction, ready to run
   xlm_call call;
   const xlm_kernel *kernel;
-  const uint32_t *slotted; // operand positions (inputs, then outputs) that lie in the SLOT area
+  const uint32_t *slotted; // operand positions (inputs, then outputs) that lie in slots
   uint16_t n_slotted;
   bool communicates;
   bool posted;     // goes to the courier
@@ -41,8 +42,9 @@ struct xlm_exec {
   xlm_courier *courier; // NULL: nothing is posted
   double *seconds;
   xlm_record *record;
-  int16_t chunk;   // of the segment that runs or is fed
-  char where[256]; // see announce
+  int16_t chunk;       // of the segment that runs or is fed
+  const int32_t *slot; // its slots; NULL = the first
+  char where[256];     // see announce
   bool poison;
 };
 
@@ -71,23 +73,23 @@ void xlm_exec_poison(xlm_exec *e, bool on) {
   e->poison = on;
 }
 
-static void *address(const xlm_exec *e, uint32_t tensor, int32_t slot) {
-  return xlm_plan_address(e->rank, &e->rank->tensors[tensor], e->arena, slot);
+static void *address(const xlm_exec *e, uint32_t tensor) {
+  return xlm_plan_address(e->rank, &e->rank->tensors[tensor], e->arena, e->slot);
 }
 
 void *xlm_exec_state(xlm_exec *e, uint32_t state) {
-  return address(e, e->rank->states[state].tensor, 0);
+  return address(e, e->rank->states[state].tensor);
 }
 
-void *xlm_exec_input(xlm_exec *e, uint32_t input, bool eval, int32_t slot) {
+void *xlm_exec_input(xlm_exec *e, uint32_t input, bool eval) {
   const xlm_plan_input *in = &e->rank->inputs[input];
   uint32_t t = eval ? in->eval_tensor : in->tensor;
   if (!eval && in->chunk >= 0 && in->chunk != e->chunk) return NULL;
-  return t ? address(e, t, slot) : NULL;
+  return t ? address(e, t) : NULL;
 }
 
 const void *xlm_exec_output(xlm_exec *e, uint32_t output) {
-  return address(e, e->rank->outputs[output].tensor, 0);
+  return address(e, e->rank->outputs[output].tensor);
 }
 
 // ---- open ----
@@ -97,8 +99,8 @@ static void bind_operands(xlm_exec *e, const uint32_t *list, int n, const xlm_ty
   for (int i = 0; i < n; i++) {
     const xlm_tensor *t = &e->rank->tensors[list[i]];
     types[i] = &t->type;
-    data[i] = address(e, list[i], 0);
-    if (t->area == XLM_AREA_SLOT) slotted[(*n_slotted)++] = first + (uint32_t)i;
+    data[i] = address(e, list[i]);
+    if (xlm_area_has_slots(t->area)) slotted[(*n_slotted)++] = first + (uint32_t)i;
   }
 }
 
@@ -240,12 +242,12 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void move_to_slot(xlm_exec *e, bound *b, int32_t slot) {
+static void move_to_slots(xlm_exec *e, bound *b) {
   const xlm_instr *in = b->call.instr;
   void **data = (void **)(uintptr_t)b->call.in; // inputs and outputs are one array, ours
   for (int i = 0; i < b->n_slotted; i++) {
     uint32_t at = b->slotted[i];
-    data[at] = address(e, at < in->n_in ? in->in[at] : in->out[at - in->n_in], slot);
+    data[at] = address(e, at < in->n_in ? in->in[at] : in->out[at - in->n_in]);
   }
 }
 
@@ -298,12 +300,12 @@ static void wait_before(xlm_exec *e, uint32_t i) {
     xlm_courier_wait(e->courier, e->bound[in->after - 1].ticket);
 }
 
-static xlm_status run_segment(xlm_exec *e, uint32_t segment, int32_t slot, xlm_error *err) {
+static xlm_status run_segment(xlm_exec *e, uint32_t segment, xlm_error *err) {
   const xlm_segment *s = &e->rank->segments[segment];
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     bound *b = &e->bound[i];
     if (e->courier) wait_before(e, i);
-    if (b->n_slotted && e->rank->n_slots > 1) move_to_slot(e, b, slot);
+    if (b->n_slotted) move_to_slots(e, b);
     if (e->poison) poison_results(e, b);
     if (b->posted)
       b->ticket = xlm_courier_post(e->courier, i);
@@ -324,9 +326,10 @@ xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, voi
     e->env.microbatch = run->microbatch;
     e->env.first_row = env.first_row + run->microbatch * e->plan->batch;
     e->chunk = s->chunk;
-    if (feeds && feed) XLM_TRY(feed(feed_arg, e, run->microbatch, run->slot, err));
+    e->slot = run->slot;
+    if (feeds && feed) XLM_TRY(feed(feed_arg, e, run->microbatch, err));
     int64_t begin = e->record ? xlm_record_now() : 0;
-    XLM_TRY(run_segment(e, run->segment, run->slot, err));
+    XLM_TRY(run_segment(e, run->segment, err));
     if (e->record) xlm_record_note(&e->record->runs, i, begin);
   }
   return XLM_OK;
@@ -335,7 +338,7 @@ xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, voi
 xlm_status xlm_exec_eval(xlm_exec *e, xlm_step_env env, xlm_error *err) {
   if (e->rank->eval_segment < 0) return xlm_fail(err, XLM_USER, "the plan has no eval segment");
   e->env = env;
-  return run_segment(e, (uint32_t)e->rank->eval_segment, 0, err);
+  return run_segment(e, (uint32_t)e->rank->eval_segment, err);
 }
 
 // ---- first bad tensor ----
@@ -361,7 +364,7 @@ static bool finite_f64(const double *x, size_t n) {
 static bool is_finite(const xlm_exec *e, uint32_t tensor) {
   const xlm_tensor *t = &e->rank->tensors[tensor];
   size_t n = (size_t)xlm_type_elements(&t->type, e->rank->dims);
-  const void *p = address(e, tensor, 0);
+  const void *p = address(e, tensor);
   if (t->type.dtype == XLM_F32) return finite_f32(p, n);
   if (t->type.dtype == XLM_BF16) return finite_bf16(p, n);
   return t->type.dtype != XLM_F64 || finite_f64(p, n);
@@ -379,12 +382,12 @@ static xlm_bad_tensor bad_state(xlm_exec *e) {
   return (xlm_bad_tensor){NULL, NULL, NULL, 0};
 }
 
-// Runs a segment in slot 0; *bad becomes the first bad result, if there was none before.
+// Runs a segment in the first slots; *bad becomes the first bad result, if there was none before.
 static void look_at_segment(xlm_exec *e, const xlm_segment *s, xlm_bad_tensor *bad) {
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     bound *b = &e->bound[i];
     const xlm_instr *in = b->call.instr;
-    if (b->n_slotted && e->rank->n_slots > 1) move_to_slot(e, b, 0);
+    if (b->n_slotted) move_to_slots(e, b);
     if (b->communicates) announce(e, b);
     b->kernel->run(&b->call);
     for (int k = 0; k < in->n_out && !bad->name; k++)
@@ -396,6 +399,7 @@ static void look_at_segment(xlm_exec *e, const xlm_segment *s, xlm_bad_tensor *b
 // communicated.
 xlm_bad_tensor xlm_exec_first_bad(xlm_exec *e, xlm_step_env env) {
   xlm_bad_tensor bad = bad_state(e);
+  e->slot = NULL;
   e->env = env;
   for (uint32_t s = 0; s < e->rank->n_segments && (e->comm || !bad.name); s++)
     if (e->rank->segments[s].kind == XLM_SEG_F) look_at_segment(e, &e->rank->segments[s], &bad);

@@ -23,15 +23,15 @@ const xlm_rank_plan *xlm_exec_rank_plan(const xlm_exec *e);
 xlm_pool *xlm_exec_pool(xlm_exec *e);
 
 // Addresses in the arena; indices are those of the rank plan's states, inputs and outputs. Inputs and outputs
-// are local tensors of the types the plan gives. Inputs of a microbatch live in its slot; NULL for an input
-// that the running chunk (or the eval segment, or this rank) does not have.
+// are local tensors of the types the plan gives. Inputs are those of the running microbatch; NULL for an
+// input that the running chunk (or the eval segment, or this rank) does not have.
 void *xlm_exec_state(xlm_exec *e, uint32_t state);
-void *xlm_exec_input(xlm_exec *e, uint32_t input, bool eval, int32_t slot);
+void *xlm_exec_input(xlm_exec *e, uint32_t input, bool eval);
 const void *xlm_exec_output(xlm_exec *e, uint32_t output);
 
 // Fills the microbatch's inputs (role "tokens" and "scalar") before its first segment; microbatch -1: those
 // of the step.
-typedef xlm_status xlm_exec_feed(void *arg, xlm_exec *e, int64_t microbatch, int32_t slot, xlm_error *err);
+typedef xlm_status xlm_exec_feed(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err);
 
 // One optimizer step: the plan's schedule. env.microbatch is set by the executor. Outputs of role loss and
 // metric are readable afterwards.

@@ -89,17 +89,21 @@ static uint32_t *get_indices(reader *r, const json_t *o, const char *key, uint32
   return at;
 }
 
-static void get_longs(reader *r, const json_t *o, const char *key, uint64_t *at, uint32_t n) {
-  uint32_t have;
-  const json_t *v = get_list(r, o, key, n, &have);
-  if (have != n) fail(r, "bad list", key);
-  for (uint32_t i = 0; i < have; i++) {
+static void to_longs(reader *r, const json_t *v, const char *key, uint64_t *at, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
     const json_t *x = json_array_get(v, i);
     if (!json_is_integer(x) || json_integer_value(x) < 0)
       fail(r, "bad number in", key);
     else
       at[i] = (uint64_t)json_integer_value(x);
   }
+}
+
+static void get_longs(reader *r, const json_t *o, const char *key, uint64_t *at, uint32_t n) {
+  uint32_t have;
+  const json_t *v = get_list(r, o, key, n, &have);
+  if (have != n) fail(r, "bad list", key);
+  to_longs(r, v, key, at, have);
 }
 
 static int parse_name(reader *r, const json_t *o, const char *key, const char *(*name)(int), int n) {
@@ -241,7 +245,7 @@ static xlm_tensor read_tensor(reader *r, const json_t *o, const xlm_rank_plan *p
   t.type.rank = (uint8_t)rank;
   for (uint32_t i = 0; i < rank; i++) t.type.dim[i] = dims[i];
   if (r->failed) return t;
-  uint64_t room = t.area == XLM_AREA_SLOT ? p->slot_bytes : p->area_bytes[t.area];
+  uint64_t room = xlm_plan_room(p, t.area);
   if (t.bytes != xlm_type_bytes(&t.type, p->dims))
     fail(r, "size of tensor does not follow from its type", t.name ? t.name : "?");
   else if (t.bytes > room || t.offset > room - t.bytes)
@@ -282,9 +286,18 @@ static xlm_segment read_segment(reader *r, const json_t *o) {
 }
 
 static xlm_slot_run read_slot_run(reader *r, const json_t *o, const xlm_rank_plan *p) {
-  return (xlm_slot_run){.segment = (uint32_t)get_int(r, o, "segment", 0, (int64_t)r->n_segments - 1),
-                        .microbatch = (int32_t)get_int(r, o, "microbatch", -1, INT32_MAX),
-                        .slot = (int32_t)get_int(r, o, "slot", 0, p->n_slots > 0 ? p->n_slots - 1 : 0)};
+  xlm_slot_run run = {.segment = (uint32_t)get_int(r, o, "segment", 0, (int64_t)r->n_segments - 1),
+                      .microbatch = (int32_t)get_int(r, o, "microbatch", -1, INT32_MAX)};
+  uint32_t n;
+  const json_t *slots = get_list(r, o, "slots", XLM_SLOT_AREAS, &n);
+  for (uint32_t k = 0; k < XLM_SLOT_AREAS; k++) {
+    const json_t *x = json_array_get(slots, k);
+    if (!json_is_integer(x) || json_integer_value(x) < -1 || json_integer_value(x) >= p->slots[k].n)
+      fail(r, "bad number in", "slots");
+    else
+      run.slot[k] = (int32_t)json_integer_value(x);
+  }
+  return run;
 }
 
 static xlm_plan_state read_state(reader *r, const json_t *o) {
@@ -313,13 +326,32 @@ static xlm_plan_output read_output(reader *r, const json_t *o) {
                            .tensor = (uint32_t)get_int(r, o, "tensor", 1, (int64_t)r->n_tensors - 1)};
 }
 
+static void read_slots(reader *r, const json_t *o, xlm_rank_plan *p) {
+  enum { MOST = 1 << 24 };
+  uint32_t n;
+  const json_t *areas = get_list(r, o, "slots", XLM_SLOT_AREAS, &n);
+  for (uint32_t k = 0; k < XLM_SLOT_AREAS; k++) {
+    const json_t *list = json_array_get(areas, k);
+    size_t have = json_array_size(list);
+    if (!have || have > MOST) {
+      fail(r, "bad list", "slots");
+      return;
+    }
+    uint64_t *at = XLM_NEW_N(r->a, uint64_t, have);
+    to_longs(r, list, "slots", at, (uint32_t)have);
+    for (size_t i = 1; i < have; i++)
+      if (at[i] < at[i - 1] || at[i] - at[i - 1] > at[1]) fail(r, "slots are not in order:", "slots");
+    if (at[0] || at[have - 1] != p->area_bytes[XLM_FIRST_SLOT_AREA + k])
+      fail(r, "slots do not fit:", "slots");
+    p->slots[k] = (xlm_slots){(int32_t)have - 1, at};
+  }
+}
+
 static void read_memory(reader *r, const json_t *o, xlm_rank_plan *p) {
   p->arena_bytes = (uint64_t)get_int(r, o, "arena_bytes", 0, INT64_MAX);
   get_longs(r, o, "area_begin", p->area_begin, XLM_AREAS);
   get_longs(r, o, "area_bytes", p->area_bytes, XLM_AREAS);
   get_longs(r, o, "class_bytes", p->class_bytes, XLM_CLASSES);
-  p->slot_bytes = (uint64_t)get_int(r, o, "slot_bytes", 0, INT64_MAX);
-  p->n_slots = (int32_t)get_int(r, o, "slots", 0, INT32_MAX);
   p->free_bytes = (uint64_t)get_int(r, o, "free_bytes", 0, INT64_MAX);
   uint64_t at = 0;
   for (int a = 0; a < XLM_AREAS && !r->failed; a++) {
@@ -328,8 +360,7 @@ static void read_memory(reader *r, const json_t *o, xlm_rank_plan *p) {
     at += p->area_bytes[a];
   }
   if (at != p->arena_bytes) fail(r, "areas do not add up:", "arena_bytes");
-  if (p->slot_bytes && (uint64_t)p->n_slots > p->area_bytes[XLM_AREA_SLOT] / p->slot_bytes)
-    fail(r, "slots do not fit:", "slots");
+  read_slots(r, o, p);
 }
 
 static xlm_rank_plan *read_class(reader *r, const json_t *o, uint8_t n_axes) {
@@ -383,6 +414,8 @@ static xlm_rank_plan *read_class(reader *r, const json_t *o, uint8_t n_axes) {
   p->outputs = op;
   p->eval_segment = (int32_t)get_int(r, o, "eval_segment", -1, (int64_t)p->n_segments - 1);
   p->peak_instr = (uint32_t)get_int(r, o, "peak_instr", 0, p->n_instrs);
+  uint32_t entry;
+  if (!r->failed && !xlm_plan_slots_suffice(p, &entry)) fail(r, "values reach beyond their", "slots");
   return p;
 }
 

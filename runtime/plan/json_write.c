@@ -162,7 +162,7 @@ static void segment(xlm_text *t, const xlm_segment *s) {
 static void slot_run(xlm_text *t, const xlm_slot_run *r) {
   int_field(t, "segment", r->segment, true);
   int_field(t, "microbatch", r->microbatch, false);
-  int_field(t, "slot", r->slot, false);
+  xlm_text_printf(t, ", \"slots\": [%d, %d, %d]", r->slot[0], r->slot[1], r->slot[2]);
 }
 
 static void state(xlm_text *t, const xlm_plan_state *s) {
@@ -202,6 +202,18 @@ static void output(xlm_text *t, const xlm_plan_output *o) {
     xlm_text_add(t, "]");                                                                                    \
   } while (0)
 
+// Per area with slots: where each slot begins, and where the last ends.
+static void slots(xlm_text *t, const xlm_rank_plan *r) {
+  key(t, "slots", false);
+  for (int k = 0; k < XLM_SLOT_AREAS; k++) {
+    xlm_text_add(t, k ? ", [" : "[[");
+    for (int32_t i = 0; i <= r->slots[k].n; i++)
+      xlm_text_printf(t, "%s%llu", i ? ", " : "", (unsigned long long)r->slots[k].at[i]);
+    xlm_text_add(t, "]");
+  }
+  xlm_text_add(t, "]");
+}
+
 static void class_plan(xlm_text *t, const xlm_rank_plan *r, uint8_t n_axes) {
   xlm_text_printf(t, "  {\"stage\": %d", r->stage);
   key(t, "coord", false);
@@ -210,8 +222,7 @@ static void class_plan(xlm_text *t, const xlm_rank_plan *r, uint8_t n_axes) {
   int_field(t, "arena_bytes", (int64_t)r->arena_bytes, false);
   longs(t, "area_begin", r->area_begin, XLM_AREAS);
   longs(t, "area_bytes", r->area_bytes, XLM_AREAS);
-  int_field(t, "slot_bytes", (int64_t)r->slot_bytes, false);
-  int_field(t, "slots", r->n_slots, false);
+  slots(t, r);
   longs(t, "class_bytes", r->class_bytes, XLM_CLASSES);
   int_field(t, "free_bytes", (int64_t)r->free_bytes, false);
   int_field(t, "peak_instr", r->peak_instr, false);

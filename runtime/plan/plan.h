@@ -27,9 +27,29 @@ typedef enum xlm_class {
 } xlm_class;
 const char *xlm_class_name(xlm_class c);
 
-// The parts of the arena, in order. SLOT holds what lives from a microbatch's forward to its backward:
-// n_slots copies, slot_bytes apart; all other areas exist once.
-typedef enum xlm_area { XLM_AREA_STATE, XLM_AREA_IO, XLM_AREA_SLOT, XLM_AREA_TEMP, XLM_AREAS } xlm_area;
+// The parts of the arena, in order. What lives from one segment of a microbatch to another stands in a slot,
+// a copy per microbatch in flight, and is held no longer than the schedule needs it: FB from forward to
+// backward, FW from forward and BW from backward to the gradients of weights (when these are split off). The
+// other areas exist once.
+typedef enum xlm_area {
+  XLM_AREA_STATE,
+  XLM_AREA_IO,
+  XLM_AREA_FB,
+  XLM_AREA_FW,
+  XLM_AREA_BW,
+  XLM_AREA_TEMP,
+  XLM_AREAS
+} xlm_area;
+enum { XLM_SLOT_AREAS = 3, XLM_FIRST_SLOT_AREA = XLM_AREA_FB };
+static inline bool xlm_area_has_slots(xlm_area a) {
+  return a >= XLM_AREA_FB && a <= XLM_AREA_BW;
+}
+
+typedef struct xlm_slots { // of one area; chunks of a stage differ in size, so slots do
+  int32_t n;
+  const uint64_t
+      *at; // [n + 1] where each begins in its area, from 0, the largest first; the last: where all end
+} xlm_slots;
 
 typedef struct xlm_tensor {
   const char *name; // for people; unique for states, inputs and outputs
@@ -80,8 +100,8 @@ typedef struct xlm_segment {
 
 typedef struct xlm_slot_run { // one entry of the schedule
   uint32_t segment;
-  int32_t microbatch; // -1 for step
-  int32_t slot;       // which copy of the SLOT area
+  int32_t microbatch;           // -1 for step
+  int32_t slot[XLM_SLOT_AREAS]; // in each area with slots; -1 = none
 } xlm_slot_run;
 
 typedef struct xlm_plan_state { // a value that lives between steps: parameter, optimizer moment, accumulator,
@@ -152,9 +172,8 @@ typedef struct xlm_rank_plan {
   const xlm_plan_state *states;
   const xlm_plan_input *inputs;
   const xlm_plan_output *outputs;
-  uint64_t area_begin[XLM_AREAS], area_bytes[XLM_AREAS]; // area_bytes[SLOT] = n_slots * slot_bytes
-  uint64_t slot_bytes;
-  int32_t n_slots;
+  uint64_t area_begin[XLM_AREAS], area_bytes[XLM_AREAS];
+  xlm_slots slots[XLM_SLOT_AREAS];   // fill their areas
   uint64_t arena_bytes;              // what the runtime allocates: exactly this
   uint64_t class_bytes[XLM_CLASSES]; // at the peak moment; they add up to arena_bytes with `free_bytes`
   uint64_t free_bytes;               // holes at the peak
@@ -201,11 +220,29 @@ void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
 xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xlm_plan **out,
                               xlm_error *err) XLM_MUST_CHECK;
 
-// The byte address of a tensor in slot `slot` of an arena at `base`.
-static inline void *xlm_plan_address(const xlm_rank_plan *p, const xlm_tensor *t, void *base, int32_t slot) {
-  uint64_t at =
-      p->area_begin[t->area] + t->offset + (t->area == XLM_AREA_SLOT ? (uint64_t)slot * p->slot_bytes : 0);
-  return (char *)base + at;
+static inline uint64_t xlm_slot_bytes(const xlm_slots *s, int32_t slot) { // -1 or not there: none
+  return slot < 0 || slot >= s->n ? 0 : s->at[slot + 1] - s->at[slot];
+}
+
+// Bytes in which a tensor of this area must lie: those of the area, or of its largest slot.
+static inline uint64_t xlm_plan_room(const xlm_rank_plan *p, xlm_area area) {
+  return xlm_area_has_slots(area) ? xlm_slot_bytes(&p->slots[area - XLM_FIRST_SLOT_AREA], 0)
+                                  : p->area_bytes[area];
+}
+
+// Do the slots of every entry of the schedule hold what its segment reads, writes and is fed? *entry: the
+// first whose do not; n_schedule: the eval segment, which has none.
+bool xlm_plan_slots_suffice(const xlm_rank_plan *p, uint32_t *entry);
+
+// Where a tensor begins in the arena, with the slots of a schedule entry (xlm_slot_run.slot); NULL: the
+// first.
+static inline uint64_t xlm_plan_place(const xlm_rank_plan *p, const xlm_tensor *t, const int32_t *slot) {
+  int32_t in = slot && xlm_area_has_slots(t->area) ? slot[t->area - XLM_FIRST_SLOT_AREA] : 0;
+  return p->area_begin[t->area] + t->offset + (in > 0 ? p->slots[t->area - XLM_FIRST_SLOT_AREA].at[in] : 0);
+}
+static inline void *xlm_plan_address(const xlm_rank_plan *p, const xlm_tensor *t, void *base,
+                                     const int32_t *slot) {
+  return (char *)base + xlm_plan_place(p, t, slot);
 }
 
 #endif

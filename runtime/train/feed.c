@@ -98,18 +98,18 @@ static bool has_row(const xlm_feed_input *in, int64_t row) {
   return in->what == XLM_FEED_TOKENS && row >= in->first_row && row < in->first_row + in->rows;
 }
 
-static bool wants(const xlm_feed *f, xlm_exec *e, bool eval, int32_t slot, int64_t row) {
+static bool wants(const xlm_feed *f, xlm_exec *e, bool eval, int64_t row) {
   for (int i = 0; i < f->n; i++)
-    if (has_row(&f->inputs[i], row) && xlm_exec_input(e, f->inputs[i].index, eval, slot)) return true;
+    if (has_row(&f->inputs[i], row) && xlm_exec_input(e, f->inputs[i].index, eval)) return true;
   return false;
 }
 
 // The window in f->window goes into row `row` of every token input.
-static void put_window(const xlm_feed *f, xlm_exec *e, bool eval, int32_t slot, int64_t row) {
+static void put_window(const xlm_feed *f, xlm_exec *e, bool eval, int64_t row) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
     if (!has_row(in, row)) continue;
-    int32_t *at = xlm_exec_input(e, in->index, eval, slot);
+    int32_t *at = xlm_exec_input(e, in->index, eval);
     if (!at) continue; // another chunk's
     at += (row - in->first_row) * in->row_stride;
     const int32_t *from = f->window + in->shift;
@@ -141,10 +141,10 @@ static xlm_status mean_valid(xlm_feed *f, int64_t ignore, double *out, xlm_error
   return XLM_OK;
 }
 
-static xlm_status feed_scalars(xlm_feed *f, xlm_exec *e, int64_t microbatch, int32_t slot, xlm_error *err) {
+static xlm_status feed_scalars(xlm_feed *f, xlm_exec *e, int64_t microbatch, xlm_error *err) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
-    void *at = xlm_exec_input(e, in->index, false, slot);
+    void *at = xlm_exec_input(e, in->index, false);
     double valid;
     if (!at) continue;
     if (in->what == XLM_FEED_LR) put_scalar(in, at, f->lr);
@@ -156,13 +156,13 @@ static xlm_status feed_scalars(xlm_feed *f, xlm_exec *e, int64_t microbatch, int
   return XLM_OK;
 }
 
-xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, int32_t slot, xlm_error *err) {
+xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err) {
   xlm_feed *f = arg;
-  XLM_TRY(feed_scalars(f, e, microbatch, slot, err));
+  XLM_TRY(feed_scalars(f, e, microbatch, err));
   for (int64_t row = 0; microbatch >= 0 && row < f->plan->batch; row++) {
-    if (!wants(f, e, false, slot, row)) continue;
+    if (!wants(f, e, false, row)) continue;
     XLM_TRY(xlm_samples_shuffled(f->samples, sample_index(f, microbatch, row), f->window, err));
-    put_window(f, e, false, slot, row);
+    put_window(f, e, false, row);
   }
   return XLM_OK;
 }
@@ -171,7 +171,7 @@ xlm_status xlm_feed_window(xlm_feed *f, xlm_exec *e, int64_t row, int64_t at, in
                            xlm_error *err) {
   XLM_TRY(xlm_samples_window(f->samples, at, f->window, err));
   *valid = count_valid(f, f->ignore);
-  put_window(f, e, true, 0, row);
+  put_window(f, e, true, row);
   return XLM_OK;
 }
 

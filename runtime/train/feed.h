@@ -35,8 +35,7 @@ xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eva
 void xlm_feed_close(xlm_feed *f);
 
 // xlm_exec_feed of a training step; arg is an xlm_feed.
-xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, int32_t slot,
-                         xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err) XLM_MUST_CHECK;
 
 // The feeds of all ranks of a team.
 typedef struct xlm_feeds {

@@ -26,7 +26,7 @@ static xlm_team *open_team(xlm_arena *a) {
   return team;
 }
 
-static xlm_status stuck(void *arg, xlm_exec *e, int64_t microbatch, int32_t slot, xlm_error *err) {
+static xlm_status stuck(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err) {
   (void)e, (void)microbatch, (void)slot, (void)err;
   while (arg) (void)pause();
   return XLM_OK;

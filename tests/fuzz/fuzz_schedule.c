@@ -32,7 +32,9 @@ static void time_all(xlm_arena *a, const xlm_schedule_plan *s) {
   double bubble, length = xlm_schedule_simulate(s, cost, a, NULL, &bubble);
   XLM_ASSERT(length > 0 && bubble > -1e-9 && bubble < 1, "%g %g", length, bubble);
   for (int st = 0; st < s->stages; st++) {
-    int32_t *slots = XLM_NEW_N(a, int32_t, s->stage[st].n), n = xlm_schedule_slots(s, st, a, slots);
+    uint64_t *bytes = XLM_NEW_N(a, uint64_t, s->chunks);
+    for (int c = 0; c < s->chunks; c++) bytes[c] = 64 * (uint64_t)(1 + c % 2);
+    int32_t n = xlm_schedule_slots(s, st, XLM_SEG_F, XLM_SEG_B, bytes, a).n;
     XLM_ASSERT(n >= 1 && n <= s->microbatches * s->chunks, "%d slots", n);
   }
 }

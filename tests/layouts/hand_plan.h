@@ -21,6 +21,8 @@ typedef struct hand_class { // a rank plan with room
   xlm_tensor tensors[HAND_MOST];
   xlm_instr instrs[HAND_MOST];
   xlm_segment segments[HAND_MOST];
+  uint64_t slot_bytes; // slots of the area FB
+  int32_t n_slots;
   xlm_slot_run *runs;
   uint32_t cap_runs;
   xlm_plan_output outputs[8];
@@ -47,8 +49,8 @@ static inline hand_class *hand_class_new(xlm_arena *a) {
                          .segments = c->segments,
                          .outputs = c->outputs,
                          .inputs = c->inputs,
-                         .eval_segment = -1,
-                         .n_slots = 1};
+                         .eval_segment = -1};
+  c->n_slots = 1;
   c->dims[0].name = "", c->tensors[0].name = "";
   return c;
 }
@@ -57,7 +59,7 @@ static inline hand_class *hand_class_new(xlm_arena *a) {
 static inline uint32_t hand_tensor(hand_class *c, const char *name, xlm_area area, int64_t n) {
   xlm_dim d = c->r.n_dims++;
   c->dims[d] = (xlm_dim_info){.name = name, .size = n, .full = n};
-  uint64_t *end = area == XLM_AREA_SLOT ? &c->r.slot_bytes : &c->r.area_bytes[area];
+  uint64_t *end = area == XLM_AREA_FB ? &c->slot_bytes : &c->r.area_bytes[area];
   c->tensors[c->r.n_tensors] = (xlm_tensor){.name = name,
                                             .type = {.dtype = XLM_F32, .rank = 1, .dim = {d}},
                                             .area = area,
@@ -121,14 +123,21 @@ static inline xlm_instr *hand_message(hand_class *c, const char *op, int64_t pee
 }
 
 static inline void hand_run(hand_class *c, uint32_t segment, int32_t microbatch, int32_t slot) {
-  xlm_slot_run run = {segment, microbatch, slot};
+  xlm_slot_run run = {segment, microbatch, {slot, -1, -1}};
   XLM_PUSH(c->arena, c->runs, c->r.n_schedule, c->cap_runs, run);
+}
+
+static inline void hand_slots(hand_class *c, int k, int32_t n, uint64_t bytes) { // all of one size
+  uint64_t *at = XLM_NEW_N(c->arena, uint64_t, n + 1);
+  for (int32_t i = 1; i <= n; i++) at[i] = at[i - 1] + bytes;
+  c->r.slots[k] = (xlm_slots){n, at};
+  c->r.area_bytes[XLM_FIRST_SLOT_AREA + k] = at[n];
 }
 
 static inline void hand_finish(hand_class *c) { // sizes of the areas
   xlm_rank_plan *r = &c->r;
   r->schedule = c->runs;
-  r->area_bytes[XLM_AREA_SLOT] = r->slot_bytes * (uint64_t)r->n_slots;
+  for (int k = 0; k < XLM_SLOT_AREAS; k++) hand_slots(c, k, k ? 0 : c->n_slots, c->slot_bytes);
   r->arena_bytes = 0;
   for (int a = 0; a < XLM_AREAS; a++) {
     r->area_begin[a] = r->arena_bytes;

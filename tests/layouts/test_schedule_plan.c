@@ -49,29 +49,49 @@ static void assert_sound(const xlm_schedule_plan *s) {
              (long long)s->microbatches, err.text);
 }
 
-static int32_t slots_of(const xlm_schedule_plan *s, int stage) {
-  int32_t *slots = calloc(s->stage[stage].n, sizeof *slots);
-  int32_t n = xlm_schedule_slots(s, stage, arena, slots);
-  int64_t *holder = calloc((size_t)n, sizeof *holder); // microbatch and chunk + 1
+static xlm_segment_kind last_kind(const xlm_schedule_plan *s) {
+  return s->split_weights ? XLM_SEG_W : XLM_SEG_B;
+}
+
+// Bytes of all slots: each serves one microbatch of one chunk at a time, from its first entry to its last,
+// and is large enough for it.
+static uint64_t check_held(const xlm_schedule_plan *s, int stage, xlm_segment_kind from, xlm_segment_kind to,
+                           const uint64_t *bytes, xlm_schedule_held *held) {
+  *held = xlm_schedule_slots(s, stage, from, to, bytes, arena);
+  int64_t *holder = calloc((size_t)held->n + 1, sizeof *holder); // microbatch and chunk + 1
+  uint64_t sum = 0;
   for (uint32_t i = 0; i < s->stage[stage].n; i++) {
     xlm_slot_op e = s->stage[stage].at[i];
-    if (e.kind == XLM_SEG_STEP) {
-      assert_int_equal(slots[i], -1);
+    int32_t slot = held->slot[i];
+    if (e.kind < from || e.kind > to || e.kind == XLM_SEG_STEP) {
+      assert_int_equal(slot, -1);
       continue;
     }
-    assert_in_range(slots[i], 0, n - 1);
+    assert_in_range(slot, 0, held->n - 1);
+    assert_true(bytes[held->chunk[slot]] >= bytes[e.chunk]);
     int64_t me = 1 + e.microbatch * s->chunks + e.chunk;
-    if (e.kind == XLM_SEG_F) {
-      assert_int_equal(holder[slots[i]], 0);
-      holder[slots[i]] = me;
-    } else {
-      assert_int_equal(holder[slots[i]], me);
-    }
-    if (e.kind == (s->split_weights ? XLM_SEG_W : XLM_SEG_B)) holder[slots[i]] = 0;
+    assert_int_equal(holder[slot], e.kind == from ? 0 : me);
+    holder[slot] = e.kind == to ? 0 : me;
+  }
+  for (int32_t i = 0; i < held->n; i++) {
+    assert_true(!i || bytes[held->chunk[i]] <= bytes[held->chunk[i - 1]]);
+    sum += bytes[held->chunk[i]];
   }
   free(holder);
-  free(slots);
-  return n;
+  return sum;
+}
+
+static int32_t slots_kept(const xlm_schedule_plan *s, int stage, xlm_segment_kind from, xlm_segment_kind to) {
+  uint64_t *bytes = XLM_NEW_N(arena, uint64_t, s->chunks);
+  for (int c = 0; c < s->chunks; c++) bytes[c] = 64;
+  xlm_schedule_held held;
+  uint64_t sum = check_held(s, stage, from, to, bytes, &held);
+  assert_int_equal(sum, 64 * held.n);
+  return held.n;
+}
+
+static int32_t slots_of(const xlm_schedule_plan *s, int stage) { // through all of a microbatch
+  return slots_kept(s, stage, XLM_SEG_F, last_kind(s));
 }
 
 static double simulate(const xlm_schedule_plan *s, xlm_part_cost each, double *bubble) {
@@ -155,7 +175,11 @@ static void test_interleaved(void **state) {
 
 static void visit_zero_bubble(const xlm_schedule_plan *s) {
   assert_true(s->split_weights);
-  for (int st = 0; st < s->stages; st++) assert_true(slots_of(s, st) <= min64(s->stages, s->microbatches));
+  for (int st = 0; st < s->stages; st++) { // what 1F1B keeps, and W no later than its stage
+    assert_true(slots_of(s, st) <= min64(s->stages, s->microbatches));
+    assert_int_equal(slots_kept(s, st, XLM_SEG_F, XLM_SEG_B), min64(s->stages - st, s->microbatches));
+    assert_int_equal(slots_kept(s, st, XLM_SEG_B, XLM_SEG_W), min64(st + 1, s->microbatches));
+  }
   if (s->microbatches < s->stages) return; // too few to fill the pipeline
   assert_length(s, (xlm_part_cost){.f = 2, .b = 2, .w = 2},
                 6 * (double)s->microbatches + 2 * (s->stages - 1));
@@ -178,6 +202,30 @@ static void test_zero_bubble_not_slower(void **state) {
       double zb = simulate(make("zb-h1", stages, 1, 2 * stages), costs[k], NULL);
       double plain = simulate(make("1f1b", stages, 1, 2 * stages), costs[k], NULL);
       assert_true(zb < plain);
+    }
+}
+
+// ---- chunks of different size ----
+
+// Never more than slots that all have the size of the largest chunk, and less when chunks differ much.
+static void test_slots_differ(void **state) {
+  (void)state;
+  static const uint64_t sizes[][3] = {{64, 64, 64}, {64, 64, 640}, {640, 64, 64}, {64, 0, 640}, {0, 0, 0}};
+  for (int stages = 2; stages <= 5; stages++)
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+      renew();
+      const xlm_schedule_plan *s = make("interleaved", stages, 3, 4 * stages);
+      for (int st = 0; st < stages; st++) {
+        uint64_t most = 0;
+        for (int c = 0; c < 3; c++) most = sizes[k][c] > most ? sizes[k][c] : most;
+        if (!most) assert_int_equal(xlm_schedule_slots(s, st, XLM_SEG_F, XLM_SEG_B, sizes[k], arena).n, 0);
+        if (k == 3 || !most) continue; // check_held wants a slot for every entry
+        xlm_schedule_held held;
+        uint64_t sum = check_held(s, st, XLM_SEG_F, XLM_SEG_B, sizes[k], &held),
+                 all = most * (uint64_t)slots_of(s, st);
+        assert_true(k ? sum <= all : sum == all);
+        if (k == 1) assert_true(10 * sum <= 7 * all); // the head: few of its microbatches are in flight
+      }
     }
 }
 
@@ -417,6 +465,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_interleaved, setup, teardown),
       cmocka_unit_test_setup_teardown(test_zero_bubble, setup, teardown),
       cmocka_unit_test_setup_teardown(test_zero_bubble_not_slower, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_slots_differ, setup, teardown),
       cmocka_unit_test_setup_teardown(test_times, setup, teardown),
       cmocka_unit_test_setup_teardown(test_large, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refused_requests, setup, teardown),

@@ -75,13 +75,13 @@ static void test_written_over(void **state) {
 static hand_plan *slots(hand_class **c, int64_t microbatches) { // F keeps x for B
   hand_plan *h = one_rank(c, microbatches);
   uint32_t w = hand_tensor(*c, "w", XLM_AREA_STATE, 4);
-  uint32_t x = hand_tensor(*c, "x", XLM_AREA_SLOT, 4), v = hand_view(*c, "v", x),
+  uint32_t x = hand_tensor(*c, "x", XLM_AREA_FB, 4), v = hand_view(*c, "v", x),
            y = hand_tensor(*c, "y", XLM_AREA_TEMP, 4);
   hand_segment(*c, XLM_SEG_F);
   hand_op(*c, "work", w, x, 1);
   hand_segment(*c, XLM_SEG_B);
   hand_op(*c, "work", v, y, 2);
-  (*c)->r.n_slots = 2;
+  (*c)->n_slots = 2;
   return h;
 }
 
@@ -89,19 +89,20 @@ static void test_slots(void **state) {
   (void)state;
   hand_class *c;
   hand_plan *h = slots(&c, 2);
-  static const xlm_slot_run good[] = {{0, 0, 0}, {0, 1, 1}, {1, 0, 0}, {1, 1, 1}};
-  for (int i = 0; i < 4; i++) hand_run(c, good[i].segment, good[i].microbatch, good[i].slot);
+  static const xlm_slot_run good[] = {
+      {0, 0, {0, -1, -1}}, {0, 1, {1, -1, -1}}, {1, 0, {0, -1, -1}}, {1, 1, {1, -1, -1}}};
+  for (int i = 0; i < 4; i++) hand_run(c, good[i].segment, good[i].microbatch, good[i].slot[0]);
   assert_sound(h, 0);
-  c->runs[1].slot = c->runs[3].slot = 0; // both in one slot
+  c->runs[1].slot[0] = c->runs[3].slot[0] = 0; // both in one slot
   assert_refused(
       h,
       WORDS("in B of microbatch 0 `work` of block (m.xlm:2) reads `v`, which F of microbatch 1 wrote last"));
-  c->runs[1].slot = 1;
-  c->runs[3].slot = 0; // the wrong slot
+  c->runs[1].slot[0] = 1;
+  c->runs[3].slot[0] = 0; // the wrong slot
   assert_refused(h, WORDS("in B of microbatch 1", "reads `v`, which F of microbatch 0 wrote last"));
-  c->runs[3].slot = 2;
+  c->runs[3].slot[0] = 2;
   assert_refused(h, WORDS("entry 4 of the schedule names a segment, slot or microbatch that does not exist"));
-  c->runs[3].slot = 1;
+  c->runs[3].slot[0] = 1;
   c->runs[1] = c->runs[0]; // F of microbatch 1 never ran
   assert_refused(h, WORDS("in B of microbatch 1", "which nothing wrote before"));
 }
@@ -113,8 +114,9 @@ static void test_temporary_between_segments(void **state) { // another microbatc
   c->tensors[2].area = c->tensors[3].area = XLM_AREA_TEMP;
   c->tensors[4].offset = 64;
   c->r.area_bytes[XLM_AREA_TEMP] = 128;
-  static const xlm_slot_run good[] = {{0, 0, 0}, {1, 0, 0}, {0, 1, 0}, {1, 1, 0}};
-  for (int i = 0; i < 4; i++) hand_run(c, good[i].segment, good[i].microbatch, good[i].slot);
+  static const xlm_slot_run good[] = {
+      {0, 0, {0, -1, -1}}, {1, 0, {0, -1, -1}}, {0, 1, {0, -1, -1}}, {1, 1, {0, -1, -1}}};
+  for (int i = 0; i < 4; i++) hand_run(c, good[i].segment, good[i].microbatch, good[i].slot[0]);
   assert_sound(h, 0);
   c->runs[1] = good[2], c->runs[2] = good[1];
   assert_refused(h, WORDS("in B of microbatch 0", "which F of microbatch 1 wrote last"));
@@ -247,12 +249,13 @@ static void add_large_stage(hand_plan *h, const xlm_schedule_plan *s, int at, in
   hand_op(c, "work", y, x, 30);
   hand_collective(c, "all_reduce", 7, NULL, x, x, 31);
   (void)all;
-  int32_t *slot = XLM_NEW_N(arena, int32_t, s->stage[at].n);
-  c->r.n_slots = xlm_schedule_slots(s, at, arena, slot);
+  static const uint64_t bytes[CHUNKS] = {[0 ... CHUNKS - 1] = 64};
+  xlm_schedule_held held = xlm_schedule_slots(s, at, XLM_SEG_F, XLM_SEG_B, bytes, arena);
+  c->n_slots = held.n;
   for (uint32_t i = 0; i < s->stage[at].n; i++) {
     xlm_slot_op e = s->stage[at].at[i];
     hand_run(c, e.kind == XLM_SEG_STEP ? 2 * CHUNKS : 2 * (uint32_t)e.chunk + (e.kind == XLM_SEG_B),
-             e.microbatch, slot[i]);
+             e.microbatch, held.slot[i]);
   }
 }
 

@@ -21,10 +21,10 @@ static void run_1f1b(hand_class *c, const uint32_t *segment, int stages, int at,
   xlm_schedule_plan *s;
   xlm_error err;
   assert_int_equal(xlm_schedule_make(arena, "1f1b", stages, 1, microbatches, &s, &err), XLM_OK);
-  int32_t *slots = XLM_NEW_N(arena, int32_t, s->stage[at].n);
-  c->r.n_slots = xlm_schedule_slots(s, at, arena, slots);
+  xlm_schedule_held held = xlm_schedule_slots(s, at, XLM_SEG_F, XLM_SEG_B, (uint64_t[]){64}, arena);
+  c->n_slots = held.n;
   for (uint32_t i = 0; i < s->stage[at].n; i++)
-    hand_run(c, segment[s->stage[at].at[i].kind], s->stage[at].at[i].microbatch, slots[i]);
+    hand_run(c, segment[s->stage[at].at[i].kind], s->stage[at].at[i].microbatch, held.slot[i]);
 }
 
 static stage make_stage(hand_plan *h, int at, int stages) {
@@ -32,7 +32,7 @@ static stage make_stage(hand_plan *h, int at, int stages) {
   hand_class *c = s.c;
   c->r.stage = (int16_t)at;
   uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 8), tokens = hand_tensor(c, "tokens", XLM_AREA_IO, 16);
-  uint32_t x = hand_tensor(c, "x", XLM_AREA_SLOT, 16), h1 = hand_tensor(c, "h", XLM_AREA_SLOT, 16);
+  uint32_t x = hand_tensor(c, "x", XLM_AREA_FB, 16), h1 = hand_tensor(c, "h", XLM_AREA_FB, 16);
   uint32_t y = hand_tensor(c, "y", XLM_AREA_TEMP, 16), g = hand_tensor(c, "g", XLM_AREA_TEMP, 16);
   uint32_t gx = hand_tensor(c, "gx", XLM_AREA_TEMP, 16), norm = hand_tensor(c, "norm", XLM_AREA_TEMP, 1);
   c->inputs[c->r.n_inputs++] = (xlm_plan_input){.name = "tokens", .tensor = tokens};
@@ -86,7 +86,7 @@ static void test_message_sizes(void **state) {
   (void)state;
   stage s[2];
   hand_plan *h = pipeline(s);
-  ((uint32_t *)(uintptr_t)s[1].in->out)[0] = hand_tensor(s[1].c, "smaller", XLM_AREA_SLOT, 8);
+  ((uint32_t *)(uintptr_t)s[1].in->out)[0] = hand_tensor(s[1].c, "smaller", XLM_AREA_FB, 8);
   ((uint32_t *)(uintptr_t)s[1].kept->in)[0] = s[1].in->out[0];
   assert_refused(h, WORDS("rank 0 (pp 0, tp 0) in `send`", "(m.xlm:23)", "F of microbatch 0",
                           "sends 64 bytes (`y`)", "rank 2 (pp 1, tp 0) in `recv` of block (m.xlm:20)",
@@ -104,7 +104,7 @@ static void test_message_missing(void **state) {
   assert_refused(h, WORDS("in `recv`", "(m.xlm:20)", "F of microbatch 0", "tag 1", "waits for"));
   h = pipeline(s); // the message of the last microbatch only
   s[0].c->r.n_schedule -= 3;
-  s[0].c->runs[s[0].c->r.n_schedule - 1] = (xlm_slot_run){s[0].step, -1, 0};
+  s[0].c->runs[s[0].c->r.n_schedule - 1] = (xlm_slot_run){s[0].step, -1, {-1, -1, -1}};
   assert_refused(h, WORDS("waits for"));
 }
 

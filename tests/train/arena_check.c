@@ -26,7 +26,8 @@ typedef struct model {
   owner *cell;
   uint32_t *value; // tensor -> the tensor an instruction (or nobody) wrote, of which it is a view
   bool *is_state;
-  int32_t microbatch, slot;
+  int32_t microbatch;
+  const int32_t *slot; // of the entry that runs; NULL: none
   const xlm_instr *now;
 } model;
 
@@ -38,10 +39,9 @@ static const char *complain(model *m, uint32_t tensor, const char *what) {
                           name ? name : "", what);
 }
 
-static range range_of(const model *m, uint32_t tensor, int32_t slot) {
+static range range_of(const model *m, uint32_t tensor) {
   const xlm_tensor *t = &m->p->tensors[tensor];
-  uint64_t at = m->p->area_begin[t->area] + t->offset;
-  if (t->area == XLM_AREA_SLOT) at += (uint64_t)slot * m->p->slot_bytes;
+  uint64_t at = xlm_plan_place(m->p, t, m->slot);
   return (range){at, at + t->bytes};
 }
 
@@ -59,13 +59,20 @@ static int by_place(const void *a, const void *b) {
 
 static void make_cells(model *m) {
   const xlm_rank_plan *p = m->p;
-  uint32_t slots = (uint32_t)(p->n_slots > 0 ? p->n_slots : 1), n = 0;
+  uint32_t slots = 1, n = 0;
+  for (int k = 0; k < XLM_SLOT_AREAS; k++)
+    if ((uint32_t)p->slots[k].n > slots) slots = (uint32_t)p->slots[k].n;
   m->edge = XLM_NEW_N(m->a, uint64_t, 2 * ((uint64_t)p->n_tensors * slots + p->n_instrs));
-  for (uint32_t t = 1; t < p->n_tensors; t++)
-    for (uint32_t s = 0; s < (p->tensors[t].area == XLM_AREA_SLOT ? slots : 1); s++) {
-      range r = range_of(m, t, (int32_t)s);
+  for (uint32_t t = 1; t < p->n_tensors; t++) {
+    xlm_area area = p->tensors[t].area;
+    int32_t copies = xlm_area_has_slots(area) ? p->slots[area - XLM_FIRST_SLOT_AREA].n : 1;
+    for (int32_t s = 0; s < copies; s++) {
+      m->slot = (const int32_t[]){s, s, s};
+      range r = range_of(m, t);
       m->edge[n++] = r.begin, m->edge[n++] = r.end;
     }
+  }
+  m->slot = NULL;
   for (uint32_t i = 0; i < p->n_instrs; i++) {
     range r = scratch_of(m, &p->instrs[i]);
     m->edge[n++] = r.begin, m->edge[n++] = r.end;
@@ -102,7 +109,7 @@ static bool may_read(const model *m, uint32_t value, owner o) {
 }
 
 static const char *read_tensor(model *m, uint32_t t) {
-  range r = range_of(m, t, m->slot);
+  range r = range_of(m, t);
   if (r.begin == r.end) return NULL;
   uint32_t end = cell_at(m, r.end), value = m->value[t];
   for (uint32_t c = cell_at(m, r.begin); c < end; c++)
@@ -127,17 +134,16 @@ static bool overlap(range a, range b) {
 // Operands, results and scratch of one instruction share memory only where the plan says so (in place).
 static const char *check_apart(model *m, const xlm_instr *in) {
   for (int k = 0; k < in->n_out; k++) {
-    range out = range_of(m, in->out[k], m->slot);
+    range out = range_of(m, in->out[k]);
     if (overlap(out, scratch_of(m, in))) return complain(m, in->out[k], "overlaps the instruction's scratch");
     for (int i = 0; i < in->n_in; i++)
-      if (overlap(out, range_of(m, in->in[i], m->slot)) && root(m, in->in[i]) != root(m, in->out[k]))
+      if (overlap(out, range_of(m, in->in[i])) && root(m, in->in[i]) != root(m, in->out[k]))
         return complain(m, in->out[k], "overlaps an operand");
     for (int j = 0; j < k; j++)
-      if (overlap(out, range_of(m, in->out[j], m->slot)))
-        return complain(m, in->out[k], "overlaps another result");
+      if (overlap(out, range_of(m, in->out[j]))) return complain(m, in->out[k], "overlaps another result");
   }
   for (int i = 0; i < in->n_in; i++)
-    if (overlap(range_of(m, in->in[i], m->slot), scratch_of(m, in)))
+    if (overlap(range_of(m, in->in[i]), scratch_of(m, in)))
       return complain(m, in->in[i], "overlaps the instruction's scratch");
   return NULL;
 }
@@ -148,7 +154,7 @@ static const char *run_instr(model *m, const xlm_instr *in) {
   for (int i = 0; i < in->n_in && !wrong; i++) wrong = read_tensor(m, in->in[i]);
   if (wrong) return wrong;
   claim(m, scratch_of(m, in), SCRATCH);
-  for (int k = 0; k < in->n_out; k++) claim(m, range_of(m, in->out[k], m->slot), in->out[k]);
+  for (int k = 0; k < in->n_out; k++) claim(m, range_of(m, in->out[k]), in->out[k]);
   return NULL;
 }
 
@@ -156,11 +162,14 @@ static void feed(model *m, bool eval) {
   m->now = NULL;
   for (uint32_t i = 0; i < m->p->n_inputs; i++) {
     uint32_t t = eval ? m->p->inputs[i].eval_tensor : m->p->inputs[i].tensor;
-    if (t) claim(m, range_of(m, t, m->slot), t);
+    if (xlm_area_has_slots(m->p->tensors[t].area) &&
+        (!m->slot || m->slot[m->p->tensors[t].area - XLM_FIRST_SLOT_AREA] < 0))
+      continue;
+    if (t) claim(m, range_of(m, t), t);
   }
 }
 
-static const char *run_segment(model *m, uint32_t segment, int32_t microbatch, int32_t slot) {
+static const char *run_segment(model *m, uint32_t segment, int32_t microbatch, const int32_t *slot) {
   const xlm_segment *s = &m->p->segments[segment];
   const char *wrong = NULL;
   m->microbatch = microbatch;
@@ -190,7 +199,7 @@ static const char *run_schedule(model *m) {
   if (!wrong && p->n_schedule) wrong = read_outputs(m, false);
   if (wrong || p->eval_segment < 0) return wrong;
   memset(m->cell, 0, m->n_edges * sizeof *m->cell);
-  wrong = run_segment(m, (uint32_t)p->eval_segment, -1, 0);
+  wrong = run_segment(m, (uint32_t)p->eval_segment, -1, NULL);
   return wrong ? wrong : read_outputs(m, true);
 }
 
@@ -198,7 +207,7 @@ static const char *run_schedule(model *m) {
 
 static const char *check_place(model *m, uint32_t t) {
   const xlm_tensor *x = &m->p->tensors[t];
-  uint64_t room = x->area == XLM_AREA_SLOT ? m->p->slot_bytes : m->p->area_bytes[x->area];
+  uint64_t room = xlm_plan_room(m->p, x->area);
   if (x->offset % 64) return complain(m, t, "is not aligned");
   if (x->bytes < xlm_type_bytes(&x->type, m->p->dims)) return complain(m, t, "has too few bytes");
   return x->offset + x->bytes > room ? complain(m, t, "lies outside its area") : NULL;
@@ -212,8 +221,9 @@ static const char *check_sums(model *m) {
     if (p->area_begin[a] != areas) return "the areas are not one after the other";
     areas += p->area_bytes[a];
   }
-  if (p->area_bytes[XLM_AREA_SLOT] != p->slot_bytes * (uint64_t)p->n_slots)
-    return "the slots do not fill their area";
+  for (int k = 0; k < XLM_SLOT_AREAS; k++)
+    if (p->area_bytes[XLM_FIRST_SLOT_AREA + k] != p->slots[k].at[p->slots[k].n])
+      return "the slots do not fill their area";
   if (areas != p->arena_bytes) return "the areas do not add up to the arena";
   if (classes != p->arena_bytes)
     return xlm_arena_printf(m->a, "classes and free bytes add up to %llu of %llu bytes",

@@ -132,12 +132,12 @@ toy *toy_open(const toy_options *o) {
 }
 
 // The samples of step 0 every time, and the true number of the step for the optimizer.
-static xlm_status feed_same_batch(void *arg, xlm_exec *e, int64_t microbatch, int32_t slot, xlm_error *err) {
+static xlm_status feed_same_batch(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err) {
   toy *t = arg;
-  XLM_TRY(xlm_feed_step(&t->feed, e, microbatch, slot, err));
+  XLM_TRY(xlm_feed_step(&t->feed, e, microbatch, err));
   for (int i = 0; i < t->feed.n; i++) {
     const xlm_feed_input *in = &t->feed.inputs[i];
-    void *at = xlm_exec_input(e, in->index, false, slot);
+    void *at = xlm_exec_input(e, in->index, false);
     if (in->what != XLM_FEED_STEP) continue;
     if (in->wide)
       *(double *)at = (double)(t->step + 1);

@@ -13,8 +13,8 @@
 #include "runtime/base/map.h"
 #include "runtime/device/kernel.h"
 
-static const xlm_plan *make_plan_over(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets,
-                                      int cp) {
+static const xlm_plan *make_with(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets,
+                                 const xlm_mesh *mesh, const char *schedule) {
   const char *path = xlm_arena_printf(a, "%s/models/%s.xlm", XLM_SOURCE_DIR, model);
   xlm_map text;
   xlm_error err;
@@ -27,8 +27,9 @@ static const xlm_plan *make_plan_over(xlm_arena *a, const char *model, const xlm
   o.settings.batch = 2;
   o.settings.sets = sets;
   o.settings.n_sets = n_sets;
-  if (cp > 1) o.mesh = (xlm_mesh){.n = 1, .axis = {"cp"}, .size = {cp}};
   o.train.microbatches = 2;
+  o.mesh = *mesh;
+  o.schedule = schedule;
   o.backend = &xlm_backend_cpu()->info;
   xlm_diags d;
   xlm_diags_init(&d, a, source);
@@ -38,7 +39,7 @@ static const xlm_plan *make_plan_over(xlm_arena *a, const char *model, const xlm
 }
 
 static const xlm_plan *make_plan(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets) {
-  return make_plan_over(a, model, sets, n_sets, 1);
+  return make_with(a, model, sets, n_sets, &(xlm_mesh){0}, "1f1b");
 }
 
 static xlm_text print(xlm_arena *a, const xlm_plan *p) {
@@ -77,7 +78,9 @@ static const xlm_dim_info *split_seq(const xlm_plan *p) {
 static void test_split_dimensions(void **state) { // over cp, from both ends: in two runs
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
-  const xlm_plan *p = make_plan_over(a, "llama", NULL, 0, 3), *again = NULL;
+  const xlm_plan *p =
+                     make_with(a, "llama", NULL, 0, &(xlm_mesh){.n = 1, .axis = {"cp"}, .size = {3}}, "1f1b"),
+                 *again = NULL;
   xlm_text text = print(a, p);
   assert_int_equal(xlm_plan_read_json(a, text.data, text.n, &again, NULL), XLM_OK);
   const xlm_dim_info *x = split_seq(p), *y = split_seq(again);
@@ -102,10 +105,10 @@ static xlm_status read_text(const char *text, size_t n, xlm_error *err) {
 }
 
 static void test_numbers_out_of_range(void **state) {
-  static const char *const keys[] = {
-      "xlm_plan",     "batch",        "threads", "arena_bytes", "slot_bytes", "slots", "peak_instr",
-      "eval_segment", "size",         "tensor",  "eval_tensor", "area",       "bytes", "offset",
-      "workspace",    "workspace_at", "segment", "slot",        "first",      "n",     "view_of"};
+  static const char *const keys[] = {"xlm_plan",     "batch",  "threads",   "arena_bytes",  "peak_instr",
+                                     "eval_segment", "size",   "tensor",    "eval_tensor",  "area",
+                                     "bytes",        "offset", "workspace", "workspace_at", "segment",
+                                     "first",        "n",      "view_of"};
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
   xlm_text t = print(a, make_plan(a, "llama", small, N_SMALL));
@@ -118,6 +121,42 @@ static void test_numbers_out_of_range(void **state) {
     xlm_error err = {0};
     if (read_text(lie, strlen(lie), &err) != XLM_USER)
       fail_msg("%s%s was accepted", key, i % 2 ? "-7" : "2^63 - 1");
+    assert_non_null(strstr(err.text, "not a plan"));
+  }
+  xlm_arena_free(a);
+}
+
+// Slots are where a pipeline's values are: one that is too small, missing or out of order must not be run.
+static void test_slots_out_of_range(void **state) {
+  static const struct {
+    const char *before;
+    int skip; // numbers
+    const char *lie;
+  } lies[] = {{"\"slots\": [[", 0, "64"},
+              {"\"slots\": [[", 1, "64"},
+              {"\"slots\": [[", 1, "99999999"},
+              {"\"microbatch\": 0, \"slots\": [", 0, "-1"},
+              {"\"microbatch\": 0, \"slots\": [", 0, "7"},
+              {"\"microbatch\": 0, \"slots\": [", 0, "-2"},
+              {"\"microbatch\": 0, \"slots\": [", 1, "-1"},
+              {"\"microbatch\": 0, \"slots\": [", 1, "\"0\""}};
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  static const xlm_set two[] = {{"layers", "2"}, {"hidden", "8"}, {"heads", "2"},
+                                {"ffn", "8"},    {"seq", "8"},    {"vocab", "16"}};
+  xlm_mesh mesh = {.n = 1, .axis = {"pp"}, .size = {2}};
+  xlm_text t = print(a, make_with(a, "llama", two, 6, &mesh, "zb-h1"));
+  const xlm_plan *again;
+  xlm_error err = {0};
+  assert_int_equal(xlm_plan_read_json(a, t.data, t.n, &again, &err), XLM_OK);
+  for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+    const char *value = strstr(t.data, lies[i].before);
+    assert_non_null(value);
+    value += strlen(lies[i].before);
+    for (int k = 0; k < lies[i].skip; k++) value = strchr(value, ',') + 2;
+    const char *lie = xlm_arena_printf(a, "%.*s%s%s", (int)(value - t.data), t.data, lies[i].lie,
+                                       value + strspn(value, "-0123456789"));
+    if (read_text(lie, strlen(lie), &err) != XLM_USER) fail_msg("lie %d was accepted", (int)i);
     assert_non_null(strstr(err.text, "not a plan"));
   }
   xlm_arena_free(a);
@@ -236,6 +275,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
                                      cmocka_unit_test(test_split_dimensions),
                                      cmocka_unit_test(test_numbers_out_of_range),
-                                     cmocka_unit_test(test_nonsense), cmocka_unit_test(test_mutants)};
+                                     cmocka_unit_test(test_slots_out_of_range),
+                                     cmocka_unit_test(test_nonsense),
+                                     cmocka_unit_test(test_mutants)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,7 +125,7 @@ static void put_window(generator *g) {
   int64_t from = g->n > g->seq ? g->n - g->seq : 0;
   for (int i = 0; i < g->n_inputs; i++) {
     const part *p = &g->inputs[i];
-    int32_t *to = xlm_exec_input(xlm_team_exec(g->s->team, p->member), p->index, true, 0);
+    int32_t *to = xlm_exec_input(xlm_team_exec(g->s->team, p->member), p->index, true);
     for (int64_t c = 0; c < p->seq->size; c++) {
       int64_t at = from + xlm_dim_global(p->seq, c);
       to[c * p->stride] = at < g->n ? g->tokens[at] : 0;

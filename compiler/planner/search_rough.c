@@ -138,7 +138,7 @@ double xlm_rough_bytes(const xlm_rough *m, const xlm_layout_choice *c) {
   double samples = (double)c->micro * in_flight(c) / c->size[XLM_PP];
   bool split =
       !strcmp(c->schedule, "zb-h1"); // what the gradients of weights need is kept until W, recomputed or not
-  double kept = split ? 1.5 * m->activations[0] : m->activations[c->full];
+  double kept = split ? 1.2 * m->activations[0] : m->activations[c->full];
   return bytes + kept * samples / ((double)c->size[XLM_TP] * c->size[XLM_CP]);
 }
 

@@ -27,7 +27,7 @@ static xlm_team *open_team(xlm_arena *a) {
 }
 
 static xlm_status stuck(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err) {
-  (void)e, (void)microbatch, (void)slot, (void)err;
+  (void)e, (void)microbatch, (void)err;
   while (arg) (void)pause();
   return XLM_OK;
 }

@@ -176,7 +176,7 @@ static void plan_as_given(pipeline *p, xlm_compiled *c, const xlm_graph *train, 
   if (!xlm_spread_plan(p->a, train, eval, o, d, &spread)) return;
   c->train = spread.first_train;
   c->eval = spread.first_eval;
-  if (p->stop_after) { // of rank 0
+  if (p->stop_after) { // of the shown rank
     const xlm_graph *last = c->train ? c->train : c->eval;
     const xlm_graph *fused = spread.first_fused ? spread.first_fused : last;
     *p->dump = !strcmp(p->stop_after, "partition") ? spread.first_partition

@@ -113,6 +113,14 @@ static const xlm_graph *rank_graph(spread *s, const xlm_graph *logical, const xl
   return g;
 }
 
+// The graphs of the rank that is to be shown, unless it is the first, whose graphs come up anyway.
+static void show_rank(spread *s) {
+  int32_t coord[XLM_MAX_AXES];
+  xlm_mesh_coord(&s->o->mesh, s->o->shown_rank, coord);
+  s->out->first_train = rank_graph(s, s->logical_train, s->train, coord, &s->kept_train);
+  s->out->first_eval = rank_graph(s, s->logical_eval, s->eval, coord, &s->kept_eval);
+}
+
 static xlm_rank_plan *plan_class(spread *s, const int32_t *coord) {
   const xlm_graph *train = rank_graph(s, s->logical_train, s->train, coord, &s->kept_train),
                   *eval = rank_graph(s, s->logical_eval, s->eval, coord, &s->kept_eval);
@@ -171,6 +179,7 @@ bool xlm_spread_plan(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval
   if (!alone && train && !decide(&s, train, &s.train)) return false;
   if (!alone && eval && !decide(&s, eval, &s.eval)) return false;
   if (!plan_pipeline(&s, train ? train : eval)) return false;
+  if (o->shown_rank) show_rank(&s);
   plan_classes(&s);
   return true;
 }

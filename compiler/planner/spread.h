@@ -9,7 +9,7 @@ typedef struct xlm_spread {
   uint32_t n_ranks, n_classes;
   uint32_t *class_of; // [n_ranks]
   xlm_rank_plan **classes;
-  const xlm_graph *first_train, *first_eval; // of rank 0, as lowered, for dumps
+  const xlm_graph *first_train, *first_eval; // of the shown rank, as lowered, for dumps
   const xlm_graph *first_partition;          // what was fused into the first of them
   const xlm_graph *first_fused;              // and not yet reordered; NULL with one rank
 } xlm_spread;

@@ -277,7 +277,7 @@ static void mesh(xlm_text *t, const xlm_mesh *m) {
   xlm_text_add(t, "]");
 }
 
-void xlm_plan_print_json(const xlm_plan *p, xlm_text *t) {
+static void plan(const xlm_plan *p, xlm_text *t) { // without the last brace
   xlm_text_add(t, "{\"xlm_plan\": 1");
   text_field(t, "model", p->model, false);
   text_field(t, "preset", p->preset, false);
@@ -301,5 +301,17 @@ void xlm_plan_print_json(const xlm_plan *p, xlm_text *t) {
     xlm_text_add(t, i ? ",\n" : "");
     class_plan(t, p->classes[i], p->mesh.n);
   }
-  xlm_text_add(t, "]}\n");
+  xlm_text_add(t, "]");
+}
+
+void xlm_plan_print_json(const xlm_plan *p, xlm_text *t) {
+  plan(p, t);
+  xlm_text_add(t, "}\n");
+}
+
+void xlm_plan_print_json_with(const xlm_plan *p, const char *name, const char *text, xlm_text *t) {
+  plan(p, t);
+  xlm_text_printf(t, ",\n \"%s\": ", name);
+  xlm_text_add(t, text);
+  xlm_text_add(t, "}\n");
 }

@@ -217,6 +217,8 @@ typedef struct xlm_backend_info {
 } xlm_backend_info;
 
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
+// With one more member, JSON `text`, which the reader skips.
+void xlm_plan_print_json_with(const xlm_plan *p, const char *name, const char *text, xlm_text *out);
 xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xlm_plan **out,
                               xlm_error *err) XLM_MUST_CHECK;
 

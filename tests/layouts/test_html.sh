@@ -73,6 +73,21 @@ shows json '"op": "all_gather".*"over": "tp", "sent": [0-9]+' "no collective"
 shows text '^fwd +contract wq +f32\[batch/dp [0-9]+, seq 256, heads/tp 3, head 64\] +layers\.0\.attention' "no wq"
 shows text '^step +all_reduce over dp' "gradients are not reduced over dp"
 
+# Another rank, another stage: the last has the head, the first the lookup; of 25 heads the last rank has fewer.
+graph() { "$xlmc" graph models/llama.xlm --preset nano --layers 2 --format text "$@" > "$work/rank.text" 2>&1; }
+graph --pp 2 --dp 2 --level partition --stage 1 || fail "--stage 1 is refused"
+grep -qE "^fwd +recv" "$work/rank.text" || fail "stage 1 receives nothing"
+if grep -qE "^fwd +lookup" "$work/rank.text"; then fail "stage 1 has the lookup"; fi
+cp "$work/rank.text" "$work/stage.text"
+graph --pp 2 --dp 2 --level partition --rank 2 && cmp -s "$work/rank.text" "$work/stage.text" || fail "rank 2 is not stage 1"
+graph --pp 2 --dp 2 --level partition --rank 1 && grep -qE "^fwd +lookup" "$work/rank.text" || fail "rank 1 lacks the lookup"
+graph --tp 4 --heads 25 --hidden 400 --level plan --rank 3 && grep -q "heads/tp 6" "$work/rank.text" || fail "rank 3 has not 6 heads"
+graph --tp 4 --heads 25 --hidden 400 --level plan --rank 0 && grep -q "heads/tp 7" "$work/rank.text" || fail "rank 0 has not 7 heads"
+if graph --tp 2 --level partition --rank 2; then fail "rank 2 of 2"; fi
+grep -q "there is 0 to 1" "$work/rank.text" || fail "rank 2 of 2: no reason"
+if graph --tp 2 --level train --rank 1; then fail "a rank of a graph that has none"; fi
+if graph --pp 2 --level plan --rank 1 --stage 1; then fail "--rank and --stage"; fi
+
 draws one 'id="memory"' 'id="parameters"' 'id="graph"' 'id="pipeline"' 'id="time"' 'id="communication"' 'layers.0' 'One rank: nothing is sent'
 draws many 'stage 3' 'layers.0' '>all-gather<' '>reduce-scatter<'
 draws moe 'all-to-all (rows)'

@@ -63,6 +63,11 @@ static void test_round_trip(void **state) {
     assert_memory_equal(first.data, second.data, first.n);
     assert_true(again->classes[0]->arena_bytes == p->classes[0]->arena_bytes);
     assert_int_equal(again->classes[0]->n_instrs, p->classes[0]->n_instrs);
+    xlm_text with = xlm_text_new(a); // as `xlmc plan --format json` writes it
+    xlm_plan_print_json_with(p, "report", "{\"stages\": [{\"slots\": 7}]}\n", &with);
+    assert_int_equal(xlm_plan_read_json(a, with.data, with.n, &again, &err), XLM_OK);
+    second = print(a, again);
+    assert_memory_equal(first.data, second.data, first.n);
     xlm_arena_free(a);
   }
 }

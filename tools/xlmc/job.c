@@ -26,6 +26,7 @@ static const own_flag own[] = {
     {"--open", offsetof(xlmc_flags, open), 'b'},       {"--help", offsetof(xlmc_flags, help), 'b'},
     {"--cluster", offsetof(xlmc_flags, cluster), 't'}, {"--devices", offsetof(xlmc_flags, devices), 't'},
     {"--trace", offsetof(xlmc_flags, trace), 't'},     {"--auto", offsetof(xlmc_flags, search), 'b'},
+    {"--rank", offsetof(xlmc_flags, rank), 't'},       {"--stage", offsetof(xlmc_flags, stage), 't'},
 };
 
 static const own_flag *find_own(const char *arg, size_t n) {

@@ -19,8 +19,9 @@ static const char usage[] =
     "       xlmc plan MODEL.xlm --auto --devices N [settings] [--cluster FILE]\n"
     "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of "
     "time\n"
-    "  --format json          the plan itself, every tensor and instruction (docs/plan.md)\n"
-    "  --format report-json   what the page says, as data (docs/estimates.md)\n"
+    "  --format json          the plan itself, every tensor and instruction, and what the page says\n"
+    "                         (docs/plan.md)\n"
+    "  --format report-json   what the page says alone, as data\n"
     "  --format html          one self-contained page for a browser\n"
     "  --trace FILE           the planned step as a trace for Perfetto or chrome://tracing; needs --cluster\n"
     "  --auto --devices N     layouts of N ranks that fit, the fastest first\n";
@@ -89,12 +90,15 @@ static void as_text(planning *w, xlm_text *t) {
   xlm_report_estimate(w->c.plan, &w->page, t);
 }
 
-static void as_json(planning *w, xlm_text *t) {
-  xlm_plan_print_json(w->c.plan, t);
-}
-
 static void as_report(planning *w, xlm_text *t) {
   xlm_report_plan_ranks_json(w->c.plan, &w->page, t);
+}
+
+// The plan, with the report as its last member.
+static void as_json(planning *w, xlm_text *t) {
+  xlm_text report = xlm_text_new(w->j->arena);
+  as_report(w, &report);
+  xlm_plan_print_json_with(w->c.plan, "report", report.data, t);
 }
 
 static void as_html(planning *w, xlm_text *t) {

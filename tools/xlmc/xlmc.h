@@ -8,7 +8,7 @@
 enum { XLMC_OK = 0, XLMC_USER = 1, XLMC_ENV = 2, XLMC_DOES_NOT_FIT = 3 };
 
 typedef struct xlmc_flags { // of xlmc itself; everything else is a setting of the run
-  const char *format, *level, *after, *output, *only, *cluster, *devices, *trace;
+  const char *format, *level, *after, *output, *only, *cluster, *devices, *trace, *rank, *stage;
   int depth;
   bool write, check, open, help, search;
 } xlmc_flags;

@@ -29,39 +29,47 @@ static int larger_first(const void *pa, const void *pb) {
   return a->order < b->order ? -1 : 1;
 }
 
-typedef struct gaps { // placed items that overlap the one in hand, sorted by offset
-  const item **at;
-  uint32_t n;
+typedef struct taken { // a placed item, as small as the sweep below needs it
+  uint32_t begin, end;
+  uint64_t offset, top;
+} taken;
+
+typedef struct gaps { // placed items, sorted by offset
+  taken *at;
+  uint32_t n, cap;
 } gaps;
 
-static void insert_sorted(gaps *g, const item *it) {
-  uint32_t i = g->n++;
-  for (; i > 0 && g->at[i - 1]->offset > it->offset; i--) g->at[i] = g->at[i - 1];
-  g->at[i] = it;
+// Most items live for a few instructions, so beside the list of all there is one for each window of the
+// timeline: an item within one window is placed by looking at what touches that window.
+enum { WINDOW = 64 };
+typedef struct windows {
+  gaps all, *of; // [n]
+  uint32_t first, n;
+} windows;
+
+static uint32_t window_of(const windows *w, uint32_t position) {
+  uint32_t i = (position - w->first) / WINDOW;
+  return i < w->n ? i : w->n - 1;
+}
+
+static void insert_sorted(xlm_arena *a, gaps *g, const item *it) {
+  taken t = {it->begin, it->end, it->offset, it->offset + it->bytes};
+  XLM_PUSH(a, g->at, g->n, g->cap, t);
+  uint32_t i = g->n - 1;
+  for (; i > 0 && g->at[i - 1].offset > it->offset; i--) g->at[i] = g->at[i - 1];
+  g->at[i] = t;
 }
 
 // `placed` is kept sorted by offset, so the lowest gap is found in one sweep.
 static uint64_t lowest_gap(const gaps *placed, const item *it) {
   uint64_t at = 0;
   for (uint32_t i = 0; i < placed->n; i++) {
-    const item *p = placed->at[i];
+    const taken *p = &placed->at[i];
     if (p->end < it->begin || p->begin > it->end) continue;
     if (p->offset >= at + it->bytes) return at;
-    if (p->offset + p->bytes > at) at = p->offset + p->bytes;
+    if (p->top > at) at = p->top;
   }
   return at;
-}
-
-static uint64_t place_items(xlm_lowering *l, item *items, uint32_t n) {
-  gaps placed = {.at = XLM_NEW_N(l->arena, const item *, n)};
-  uint64_t top = 0;
-  qsort(items, n, sizeof *items, larger_first);
-  for (uint32_t i = 0; i < n; i++) {
-    items[i].offset = lowest_gap(&placed, &items[i]);
-    insert_sorted(&placed, &items[i]);
-    if (items[i].offset + items[i].bytes > top) top = items[i].offset + items[i].bytes;
-  }
-  return top;
 }
 
 // What is placed together: a run of positions on a program's timeline.
@@ -71,6 +79,22 @@ typedef struct timeline {
   uint32_t first, end;  // positions [first, end)
   uint32_t first_instr; // instruction at position 0 of the program
 } timeline;
+
+static uint64_t place_items(xlm_lowering *l, item *items, uint32_t n, const timeline *line) {
+  windows w = {.first = line->first, .n = (line->end - line->first) / WINDOW + 1};
+  w.of = XLM_NEW_N(l->arena, gaps, w.n);
+  uint64_t top = 0;
+  qsort(items, n, sizeof *items, larger_first);
+  for (uint32_t i = 0; i < n; i++) {
+    item *it = &items[i];
+    uint32_t from = window_of(&w, it->begin), to = window_of(&w, it->end);
+    it->offset = lowest_gap(from == to ? &w.of[from] : &w.all, it);
+    insert_sorted(l->arena, &w.all, it);
+    for (uint32_t k = from; k <= to; k++) insert_sorted(l->arena, &w.of[k], it);
+    if (it->offset + it->bytes > top) top = it->offset + it->bytes;
+  }
+  return top;
+}
 
 static bool is_eval(const xlm_segment *s) {
   return s->kind == XLM_SEG_EVAL;
@@ -156,7 +180,7 @@ static peak find_peak(xlm_lowering *l, const item *items, uint32_t n, const time
 static uint64_t place_line(xlm_lowering *l, const timeline *line, peak *most) {
   uint32_t n = 0;
   item *items = collect(l, line, &n);
-  uint64_t top = place_items(l, items, n);
+  uint64_t top = place_items(l, items, n, line);
   write_back(l, items, n);
   peak p = find_peak(l, items, n, line);
   if (p.bytes > most->bytes) *most = p;

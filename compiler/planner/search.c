@@ -13,11 +13,11 @@ typedef struct option {
   xlm_layout_choice choice;
   double seconds, bytes; // roughly
   int64_t order;
-  enum { NOT_PLANNED, FITS, TOO_LARGE } outcome;
+  enum { NOT_PLANNED, SKIPPED, ILLEGAL, FITS, TOO_LARGE } outcome;
 } option;
 
 typedef struct search {
-  xlm_arena *a;
+  xlm_arena *a, *scratch;
   const xlm_search_request *r;
   xlm_rough model;
   option *at;
@@ -38,12 +38,16 @@ static void weigh(xlm_candidate *out, const xlm_estimate *e) {
   if (out->exposed < 0) out->exposed = 0;
 }
 
-bool xlm_search_try(const xlm_source *source, const xlm_compile_options *o, const xlm_cluster *cluster,
-                    xlm_candidate *out) {
+xlm_arena *xlm_search_scratch(void) {
+  return xlm_arena_new((size_t)4 << 30);
+}
+
+bool xlm_search_try(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o,
+                    const xlm_cluster *cluster, xlm_candidate *out) {
   *out = (xlm_candidate){.o = *o};
-  xlm_arena *a = xlm_arena_new((size_t)4 << 30);
-  bool legal = false;
-  if (a && XLM_ARENA_TRY(a)) {
+  volatile bool legal = false; // set between TRY and a failure
+  xlm_arena_clear(a);
+  if (XLM_ARENA_TRY(a)) {
     xlm_diags d;
     xlm_diags_init(&d, a, source);
     xlm_compiled c = xlm_compile(a, source, o, &d, NULL, NULL);
@@ -56,7 +60,6 @@ bool xlm_search_try(const xlm_source *source, const xlm_compile_options *o, cons
       weigh(out, &e);
     }
   }
-  if (a) xlm_arena_free(a);
   return legal;
 }
 
@@ -117,7 +120,7 @@ static void vary_mesh(search *s, xlm_layout_choice c, int axis, int64_t left) {
   int64_t most[XLM_SEARCH_AXES] = {[XLM_TP] = (int64_t)s->r->cluster->devices_per_node,
                                    [XLM_PP] = s->model.rounds,
                                    [XLM_EP] = s->model.experts,
-                                   [XLM_CP] = 1,
+                                   [XLM_CP] = s->model.seq / XLM_SEARCH_TOKENS,
                                    [XLM_DP] = left};
   if (axis == XLM_SEARCH_AXES - 1) {
     if (left > 1 && !s->model.uses[XLM_DP]) return;
@@ -174,20 +177,36 @@ static bool skip(const search *s, int64_t i) {
 static void plan_option(search *s, option *o) {
   xlm_compile_options options = xlm_choice_options(s->r->base, &o->choice);
   xlm_candidate c;
-  if (!xlm_search_try(s->r->source, &options, s->r->cluster, &c)) return;
+  if (!xlm_search_try(s->scratch, s->r->source, &options, s->r->cluster, &c)) {
+    o->outcome = ILLEGAL;
+    return;
+  }
   s->out->planned++;
   if (!s->out->least_bytes || c.arena_bytes < s->out->least_bytes) s->out->least_bytes = c.arena_bytes;
   o->outcome = c.arena_bytes <= s->r->memory_limit ? FITS : TOO_LARGE;
   if (o->outcome == FITS) s->out->at[s->out->n++] = c;
 }
 
+// Does everything that fits split its sequence, and could nothing else have fitted?
+static bool only_cp(const search *s) {
+  for (int64_t i = 0; i < s->n; i++) {
+    const option *o = &s->at[i];
+    if (o->choice.size[XLM_CP] == 1 && (o->outcome == FITS || o->outcome == NOT_PLANNED)) return false;
+  }
+  return s->out->n > 0;
+}
+
 static void plan_promising(search *s) {
   qsort(s->at, (size_t)s->n, sizeof *s->at, faster_first);
   s->out->at = XLM_NEW_N(s->a, xlm_candidate, MOST_PLANNED);
   for (int64_t i = 0; i < s->n && s->out->planned < MOST_PLANNED; i++)
-    if (!skip(s, i)) plan_option(s, &s->at[i]);
+    if (skip(s, i))
+      s->at[i].outcome = SKIPPED;
+    else
+      plan_option(s, &s->at[i]);
   if (s->out->n) qsort(s->out->at, (size_t)s->out->n, sizeof *s->out->at, best_first);
   s->out->fitting = s->out->n;
+  s->out->only_cp = only_cp(s);
 }
 
 xlm_status xlm_search(xlm_arena *a, const xlm_search_request *r, xlm_search_result *out, xlm_error *err) {
@@ -195,7 +214,10 @@ xlm_status xlm_search(xlm_arena *a, const xlm_search_request *r, xlm_search_resu
   search s = {.a = a, .r = r, .out = out};
   XLM_TRY(xlm_rough_measure(a, r, &s.model, err));
   vary_mesh(&s, (xlm_layout_choice){.size = {1, 1, 1, 1, 1}}, 0, r->devices);
+  s.scratch = xlm_search_scratch();
+  if (!s.scratch) return xlm_fail(err, XLM_ENV, "no memory to search in");
   if (s.n) plan_promising(&s);
+  xlm_arena_free(s.scratch);
   return XLM_OK;
 }
 
@@ -231,7 +253,8 @@ static const char *seconds(xlm_arena *a, double s) {
 
 const char *xlm_search_reason(const xlm_search_result *r, xlm_arena *a) {
   const xlm_candidate *x = &r->at[0], *y = r->n > 1 ? &r->at[1] : NULL;
-  if (!y) return "the only one that fits";
+  const char *cp = r->only_cp ? "; nothing fits whose sequence is not split over cp" : "";
+  if (!y) return xlm_arena_printf(a, "the only one that fits%s", cp);
   const struct {
     const char *what;
     double first, second;
@@ -241,9 +264,10 @@ const char *xlm_search_reason(const xlm_search_result *r, xlm_arena *a) {
   int most = 0;
   for (int i = 1; i < 3; i++)
     if (parts[i].second - parts[i].first > parts[most].second - parts[most].first) most = i;
-  if (parts[most].second <= parts[most].first) return "as fast as the second, in less memory";
+  if (parts[most].second <= parts[most].first)
+    return xlm_arena_printf(a, "as fast as the second, in less memory%s", cp);
   return xlm_arena_printf(
-      a, "its step is %s shorter than that of the second, above all by less %s: %s against %s",
+      a, "its step is %s shorter than that of the second, above all by less %s: %s against %s%s",
       seconds(a, y->step - x->step), parts[most].what, seconds(a, parts[most].first),
-      seconds(a, parts[most].second));
+      seconds(a, parts[most].second), cp);
 }

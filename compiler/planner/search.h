@@ -31,6 +31,7 @@ typedef struct xlm_search_result {
   xlm_candidate *at; // those that fit, most tokens per second first
   int n;
   uint64_t least_bytes; // of the planned, when none fits
+  bool only_cp;         // what fits has its sequence split, and nothing else can fit
 } xlm_search_result;
 
 xlm_status xlm_search(xlm_arena *a, const xlm_search_request *r, xlm_search_result *out,
@@ -46,8 +47,9 @@ const char *xlm_search_reason(const xlm_search_result *r, xlm_arena *a);
 const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o,
                               uint64_t memory_limit, const xlm_cluster *cluster);
 
-// Compiles, places and (with a cluster) estimates in an arena of its own. false: not legal.
-bool xlm_search_try(const xlm_source *source, const xlm_compile_options *o, const xlm_cluster *cluster,
-                    xlm_candidate *out);
+// Compiles, places and (with a cluster) estimates; `scratch` is cleared for it. false: not legal.
+bool xlm_search_try(xlm_arena *scratch, const xlm_source *source, const xlm_compile_options *o,
+                    const xlm_cluster *cluster, xlm_candidate *out);
+xlm_arena *xlm_search_scratch(void); // one for many tries; NULL: no memory
 
 #endif

@@ -101,6 +101,7 @@ static change *const changes[] = {zero1,     reduce_each, zero2,      half_batch
 enum { CHANGES = sizeof changes / sizeof *changes };
 
 typedef struct advice {
+  xlm_arena *scratch;
   const xlm_source *source;
   uint64_t limit;
   const xlm_cluster *cluster;
@@ -110,7 +111,7 @@ typedef struct advice {
 
 static bool weigh(advice *w, const xlm_compile_options *o) {
   xlm_candidate c;
-  if (!xlm_search_try(w->source, o, w->cluster, &c) || c.arena_bytes > w->limit) return false;
+  if (!xlm_search_try(w->scratch, w->source, o, w->cluster, &c) || c.arena_bytes > w->limit) return false;
   if (w->found && !(w->cluster && c.tokens_per_second > w->best.tokens_per_second)) return true;
   w->best = c;
   w->found = true;
@@ -141,10 +142,13 @@ static void try_all(advice *w, const xlm_compile_options *base) {
 const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o,
                               uint64_t memory_limit, const xlm_cluster *cluster) {
   advice w = {.source = source, .limit = memory_limit, .cluster = cluster};
+  w.scratch = xlm_search_scratch();
+  if (!w.scratch) return "there is no memory to look for a change that fits";
   xlm_compile_options base = *o;
   base.with_eval = base.with_eval && !base.with_train; // evaluating keeps less than training
   try_one(&w, &base);
   if (!w.found) try_all(&w, &base);
+  xlm_arena_free(w.scratch);
   if (!w.found)
     return "nothing tried fits: more ranks (--tp, --pp), a shorter --seq-length or a smaller model would";
   const char *bytes = xlm_text_bytes(a, w.best.arena_bytes);

@@ -75,12 +75,15 @@ static void read_graph(const xlm_graph *g, xlm_rough *out) {
   for (int i = 0; i < XLM_SEARCH_AXES; i++) out->uses[i] = rule_names(g, xlm_search_axis[i]);
   out->uses[XLM_PP] = out->rounds > 1;
   out->experts = smallest_split(g, "ep");
+  xlm_dim seq = xlm_graph_dim_find(g, "seq", 0);
+  out->seq = seq ? g->dims[seq].full : 1;
 }
 
-static xlm_compiled compile_one(xlm_arena *a, const xlm_search_request *r, bool full, int tp,
-                                xlm_error *err) {
+static xlm_compiled compile_one(xlm_arena *a, const xlm_search_request *r, bool full, int axis,
+                                xlm_error *err) { // over two ranks of `axis`, or one (-1)
   xlm_layout_choice c = {
-      .size = {1, 1, 1, 1, tp}, .micro = 1, .microbatches = 2, .schedule = "1f1b", .chunks = 1, .full = full};
+      .size = {1, 1, 1, 1, 1}, .micro = 1, .microbatches = 2, .schedule = "1f1b", .chunks = 1, .full = full};
+  if (axis >= 0) c.size[axis] = 2;
   xlm_compile_options o = xlm_choice_options(r->base, &c);
   xlm_diags d;
   xlm_diags_init(&d, a, r->source);
@@ -101,18 +104,23 @@ static double communicated(const xlm_plan *p) { // size of what passes through c
   return bytes;
 }
 
+static double communicated_over(xlm_arena *a, const xlm_search_request *r, int axis) {
+  xlm_error ignored;
+  xlm_compiled two = compile_one(a, r, false, axis, &ignored); // a model may not divide by two
+  return two.plan ? communicated(two.plan) : 0;
+}
+
 xlm_status xlm_rough_measure(xlm_arena *a, const xlm_search_request *r, xlm_rough *out, xlm_error *err) {
   *out = (xlm_rough){0};
   for (int full = 0; full < 2; full++) {
-    xlm_compiled c = compile_one(a, r, full, 1, err);
+    xlm_compiled c = compile_one(a, r, full, -1, err);
     if (!c.plan) return XLM_USER;
     if (!full) read_graph(c.model, out);
     out->activations[full] = (double)c.plan->classes[0]->class_bytes[XLM_CLASS_ACTIVATION];
   }
-  if (!out->uses[XLM_TP]) return XLM_OK;
-  xlm_error ignored;
-  xlm_compiled two = compile_one(a, r, false, 2, &ignored); // a model may not divide by two
-  if (two.plan) out->tensor_bytes = communicated(two.plan);
+  out->tensor_bytes = out->uses[XLM_TP] ? communicated_over(a, r, XLM_TP) : 0;
+  out->context_bytes =
+      out->uses[XLM_CP] && out->seq >= 2 * XLM_SEARCH_TOKENS ? communicated_over(a, r, XLM_CP) : 0;
   return XLM_OK;
 }
 
@@ -156,14 +164,17 @@ double xlm_rough_seconds(const xlm_rough *m, const xlm_search_request *r, const 
   double share = samples / ((double)c->size[XLM_TP] * c->size[XLM_PP] * c->size[XLM_CP]);
   double compute = share * m->forward_flops * (c->full ? 4 : 3) /
                    (xlm_cluster_peak(k, r->base->settings.dtype) * k->gemm_large);
-  double tp = c->size[XLM_TP], dp_bytes = 2 * p;
-  uint32_t dp_axis = 0, tp_axis = 0;
+  double tp = c->size[XLM_TP], cp = c->size[XLM_CP], dp_bytes = 2 * p;
+  uint32_t dp_axis = 0, tp_axis = 0, cp_axis = 0;
   for (int i = 0; i < mesh.n; i++) {
     if (!strcmp(mesh.axis[i], "dp")) dp_axis = 1u << i;
     if (!strcmp(mesh.axis[i], "tp")) tp_axis = 1u << i;
+    if (!strcmp(mesh.axis[i], "cp")) cp_axis = 1u << i;
   }
-  double tensor = m->tensor_bytes * (c->full ? 1.3 : 1) * (tp - 1) / tp * samples / c->size[XLM_PP];
+  double tensor = m->tensor_bytes * (c->full ? 1.3 : 1) * (tp - 1) / tp * samples / c->size[XLM_PP] / cp;
   double talk = tp_axis ? xlm_cluster_collective(k, xlm_cluster_span(k, &mesh, tp_axis), tensor, 1) : 0;
+  double context = m->context_bytes * (c->full ? 1.3 : 1) * (cp - 1) / cp * samples / c->size[XLM_PP] / tp;
+  if (cp_axis) talk += xlm_cluster_collective(k, xlm_cluster_span(k, &mesh, cp_axis), context, 1);
   double reductions = c->reduce_each ? n : 1;
   if (c->zero >= 2) dp_bytes = p * (1 + reductions);
   if (c->zero >= 3) dp_bytes = p * (2 * n + reductions);

@@ -16,6 +16,7 @@ typedef struct block {
 
 struct xlm_arena {
   block *top;
+  block *spare; // of an earlier life, see xlm_arena_clear
   size_t used_in_top, total, limit;
   jmp_buf recovery;
   bool has_recovery;
@@ -52,13 +53,36 @@ void xlm_arena_drop(xlm_arena_kept *k) {
 
 void xlm_arena_free(xlm_arena *a) {
   if (!a) return;
-  for (xlm_arena_kept *k = a->kept; k; k = k->prev) xlm_arena_drop(k);
-  for (block *b = a->top; b;) {
+  xlm_arena_clear(a);
+  for (block *b = a->spare; b;) {
     block *prev = b->prev;
     free(b);
     b = prev;
   }
   free(a);
+}
+
+void xlm_arena_clear(xlm_arena *a) {
+  for (xlm_arena_kept *k = a->kept; k; k = k->prev) xlm_arena_drop(k);
+  a->kept = NULL;
+  while (a->top) {
+    block *b = a->top;
+    a->top = b->prev;
+    b->prev = a->spare;
+    a->spare = b;
+  }
+  a->total = a->used_in_top = 0;
+}
+
+// The first spare block that is large enough; the oldest come first, as they were taken.
+static block *take_spare(xlm_arena *a, size_t n) {
+  for (block **at = &a->spare; *at; at = &(*at)->prev) {
+    block *b = *at;
+    if (b->size < n) continue;
+    *at = b->prev;
+    return b;
+  }
+  return NULL;
 }
 
 jmp_buf *xlm_arena_recovery(xlm_arena *a) {
@@ -69,9 +93,13 @@ jmp_buf *xlm_arena_recovery(xlm_arena *a) {
 static void add_block(xlm_arena *a, size_t n) {
   size_t grown = a->top ? a->top->size * 2 : BLOCK;
   if (grown > (size_t)4 << 20) grown = (size_t)4 << 20;
-  size_t size = n > grown ? n : grown;
-  if (size > a->limit - a->total || a->total > a->limit) out_of_memory(a, n);
-  block *b = system_block(sizeof(block) + size);
+  block *b = take_spare(a, n);
+  size_t size = b ? b->size : n > grown ? n : grown;
+  if (size > a->limit - a->total || a->total > a->limit) {
+    free(b);
+    out_of_memory(a, n);
+  }
+  if (!b) b = system_block(sizeof(block) + size);
   if (!b) out_of_memory(a, n);
   b->prev = a->top;
   b->size = size;

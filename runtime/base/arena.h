@@ -18,6 +18,8 @@ typedef struct xlm_arena xlm_arena;
 // limit: most bytes the arena may take from the system; 0 = 1 GiB. NULL when not even the header fits.
 xlm_arena *xlm_arena_new(size_t limit);
 void xlm_arena_free(xlm_arena *a);
+// Everything in it dies; the memory is kept for what comes next.
+void xlm_arena_clear(xlm_arena *a);
 
 // Zeroed, 16-byte aligned. n = 0 gives a valid unique pointer.
 void *xlm_arena_alloc(xlm_arena *a, size_t n);

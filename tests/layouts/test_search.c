@@ -21,6 +21,8 @@ typedef struct bench {
   xlm_compile_options base;
 } bench;
 
+static xlm_arena *scratch;
+
 static char *slurp(xlm_arena *a, const char *path, size_t *n) {
   FILE *f = fopen(path, "rb");
   if (!f) fail_msg("cannot open %s", path);
@@ -47,17 +49,21 @@ static bench open_bench(const char *model) {
   return b;
 }
 
-static xlm_search_result ask(bench *b, int64_t devices, uint64_t limit) {
+static xlm_search_result ask_for(bench *b, int64_t devices, int64_t samples, uint64_t limit) {
   xlm_search_request r = {.source = b->source,
                           .base = &b->base,
                           .devices = devices,
-                          .global_batch = 16,
+                          .global_batch = samples,
                           .memory_limit = limit,
                           .cluster = &b->cluster};
   xlm_search_result out;
   xlm_error err;
   assert_int_equal(xlm_search(b->a, &r, &out, &err), XLM_OK);
   return out;
+}
+
+static xlm_search_result ask(bench *b, int64_t devices, uint64_t limit) {
+  return ask_for(b, devices, 16, limit);
 }
 
 static int64_t axis(const xlm_compile_options *o, const char *name) {
@@ -76,7 +82,7 @@ static void check_found(bench *b, const xlm_search_result *r, int64_t devices, u
     assert_int_equal(c->o.settings.batch % (axis(&c->o, "dp") * axis(&c->o, "ep")), 0);
     if (i) assert_true(c->tokens_per_second <= r->at[i - 1].tokens_per_second);
     xlm_candidate again;
-    assert_true(xlm_search_try(b->source, &c->o, &b->cluster, &again));
+    assert_true(xlm_search_try(scratch, b->source, &c->o, &b->cluster, &again));
     assert_true(again.arena_bytes == c->arena_bytes && again.step == c->step);
     for (int k = 0; k < i; k++)
       assert_string_not_equal(xlm_search_flags(&c->o, b->a), xlm_search_flags(&r->at[k].o, b->a));
@@ -134,6 +140,32 @@ static void one_device_is_a_layout(void **state) {
   xlm_arena_free(b.a);
 }
 
+// Two long samples on two devices: with less memory than any other layout needs, the sequence is split, and
+// the reason says so. With short ones cp is not tried.
+static void long_sequences_are_split(void **state) {
+  (void)state;
+  bench b = open_bench("llama");
+  static const xlm_set one_head[] = {
+      {"heads", "1"}, {"hidden", "64"}, {"ffn", "128"}, {"layers", "2"}, {"vocab", "512"}};
+  b.base.settings.sets = one_head;
+  b.base.settings.n_sets = 5;
+  xlm_search_result brief = ask_for(&b, 2, 2, (uint64_t)1 << 34);
+  for (int i = 0; i < brief.n; i++) assert_int_equal(axis(&brief.at[i].o, "cp"), 1);
+  b.base.settings.seq = 16384;
+  xlm_search_result any = ask_for(&b, 2, 2, (uint64_t)1 << 34);
+  uint64_t whole = UINT64_MAX, split = UINT64_MAX;
+  for (int i = 0; i < any.n; i++) {
+    uint64_t *least = axis(&any.at[i].o, "cp") > 1 ? &split : &whole;
+    if (any.at[i].arena_bytes < *least) *least = any.at[i].arena_bytes;
+  }
+  assert_true(split < whole && whole != UINT64_MAX && !any.only_cp);
+  xlm_search_result few = ask_for(&b, 2, 2, split);
+  assert_true(few.n > 0 && few.only_cp);
+  for (int i = 0; i < few.n; i++) assert_int_equal(axis(&few.at[i].o, "cp"), 2);
+  assert_non_null(strstr(xlm_search_reason(&few, b.a), "nothing fits whose sequence is not split"));
+  xlm_arena_free(b.a);
+}
+
 // What is advised fits, and is the least change that does.
 static void advice_is_true(void **state) {
   (void)state;
@@ -142,9 +174,9 @@ static void advice_is_true(void **state) {
   o.mesh = (xlm_mesh){.n = 1, .axis = {"dp"}, .size = {2}};
   o.settings.batch = 8;
   xlm_candidate now, split;
-  assert_true(xlm_search_try(b.source, &o, NULL, &now));
+  assert_true(xlm_search_try(scratch, b.source, &o, NULL, &now));
   o.zero = 1;
-  assert_true(xlm_search_try(b.source, &o, NULL, &split));
+  assert_true(xlm_search_try(scratch, b.source, &o, NULL, &split));
   assert_true(split.arena_bytes < now.arena_bytes);
   o.zero = 0;
   const char *text = xlm_search_advice(b.a, b.source, &o, split.arena_bytes, NULL);
@@ -165,7 +197,7 @@ static void advises_more_reductions(void **state) {
   xlm_candidate at[4];
   for (int i = 0; i < 4; i++) {
     o.zero = 2 + i / 2, o.reduce_each = i % 2;
-    assert_true(xlm_search_try(b.source, &o, NULL, &at[i]));
+    assert_true(xlm_search_try(scratch, b.source, &o, NULL, &at[i]));
     assert_true(i % 2 == 0 || at[i].arena_bytes < at[i - 1].arena_bytes);
   }
   o.zero = 1, o.reduce_each = false;
@@ -185,6 +217,10 @@ int main(void) {
       cmocka_unit_test(one_device_is_a_layout),
       cmocka_unit_test(advice_is_true),
       cmocka_unit_test(advises_more_reductions),
+      cmocka_unit_test(long_sequences_are_split),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  scratch = xlm_search_scratch();
+  int failed = scratch ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+  xlm_arena_free(scratch);
+  return failed;
 }

@@ -64,8 +64,8 @@ xlm_schedule_held xlm_schedule_slots(const xlm_schedule_plan *s, int stage, xlm_
 // neighbouring parts: fills times[stage] (arrays parallel to the stages' entries, made in `a`; times itself
 // is the caller's [stages], or NULL) and gives the length of the step without the optimizer. *bubble (may be
 // NULL): the idle share of all stages. The schedule has been checked. Without W segments B takes b + w;
-// cost[k].send is between part k and k + 1, either way; cost[k].last: what the last backward of the part takes
-// longer than the others.
+// cost[k].send is between part k and k + 1, either way; cost[k].last: what the last backward of the part
+// takes longer than the others.
 typedef struct xlm_part_cost {
   double f, b, w, send, last;
 } xlm_part_cost;

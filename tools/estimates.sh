@@ -76,6 +76,8 @@ row 'Llama 3 405 B, tp 8, pp 16, dp 64 on 8,192 H100 (Meta)' m 43 $llama --prese
   --micro-batch-size 1 --global-batch-size 2048 --zero 1 --pipeline-schedule interleaved --chunks 7 --cluster h100
 row 'Llama 3 405 B, tp 8, pp 16, dp 128 on 16,384 H100 (Meta)' m 41 $llama --preset l3_405b --seq-length 8192 --tp 8 --pp 16 --dp 128 \
   --micro-batch-size 1 --global-batch-size 2048 --zero 1 --pipeline-schedule interleaved --chunks 7 --cluster h100
+row 'the same with sequences of 131,072, cp 16, dp 8 (Meta)' m 38 $llama --preset l3_405b --seq-length 131072 --tp 8 --pp 16 --cp 16 --dp 8 \
+  --micro-batch-size 1 --global-batch-size 128 --zero 1 --pipeline-schedule interleaved --chunks 7 --cluster h100
 half_row 'Llama 3 8 B, ZeRO 3 on 64 A100 (TorchTitan)' t 2904-2973 $llama --preset l3_8b --seq-length 8192 --dp 64 \
   --micro-batch-size 1 --global-batch-size 64 --zero 3 --cluster a100
 row 'Llama 3 70 B, ZeRO 3, full recompute on 64 A100 (TorchTitan)' t 331 $llama --preset l3_70b --seq-length 8192 --dp 64 \

@@ -7,7 +7,6 @@
 
 #include "compiler/front/ast.h"
 #include "compiler/ir/op.h"
-#include "compiler/pass/pass.h"
 #include "compiler/planner/schedule.h"
 #include "runtime/plan/streams.h"
 
@@ -22,9 +21,6 @@ typedef struct lower {
   uint32_t first_instr;
   uint32_t chunk_begin; // position where the chunk being lowered begins
   int16_t chunk, last_chunk;
-  bool *once; // by instruction: of the last microbatch only
-  uint32_t n_once, cap_once;
-  xlm_slot_run *schedule;
 } lower;
 
 // Are several microbatches in flight, so that activations have slots?
@@ -81,7 +77,7 @@ static uint32_t add_tensor(lower *w, xlm_tensor t, xlm_lifetime life) {
   return l->n_tensors - 1;
 }
 
-static uint32_t root_tensor(const xlm_lowering *l, uint32_t t) {
+uint32_t xlm_lower_root(const xlm_lowering *l, uint32_t t) {
   while (l->tensors[t].view_of) t = l->tensors[t].view_of;
   return t;
 }
@@ -188,14 +184,14 @@ static uint32_t in_place_operand(lower *w, const xlm_node_info *n, xlm_node id, 
   const xlm_op *op = xlm_op_at(n->op);
   for (int i = 0; i < n->n_in && i < 32 && !l->options.wide; i++) { // reference kernels do not work in place
     if (!(op->in_place >> i & 1)) continue;
-    uint32_t t = w->tensor[n->in[i]], r = root_tensor(l, t);
+    uint32_t t = w->tensor[n->in[i]], r = xlm_lower_root(l, t);
     bool mine = l->life[r].placed ? l->life[r].program == w->program : is_summed_up(w, n, r);
     if (!mine || w->last_use[w->view_root[n->in[i]]] != id) continue;
     if (!same_storage(xlm_val_type(w->g, n->in[i]), xlm_val_type(w->g, n->out + (xlm_val)k))) continue;
     bool taken = false; // by an earlier result of this node, or read through another view
-    for (int j = 0; j < k; j++) taken |= root_tensor(l, w->tensor[n->out + (xlm_val)j]) == r;
+    for (int j = 0; j < k; j++) taken |= xlm_lower_root(l, w->tensor[n->out + (xlm_val)j]) == r;
     for (int j = 0; j < n->n_in; j++)
-      taken |= j != i && n->in[j] != n->in[i] && root_tensor(l, w->tensor[n->in[j]]) == r;
+      taken |= j != i && n->in[j] != n->in[i] && xlm_lower_root(l, w->tensor[n->in[j]]) == r;
     if (!taken) return t;
   }
   return 0;
@@ -216,13 +212,13 @@ static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_
                     .area = XLM_AREA_TEMP,
                     .partial = w->g->values[v].partial,
                     .line = line_of(w, n->span)};
-    t.class = shares ? w->l.tensors[root_tensor(&w->l, shares)].class : class_of_value(w, n, v);
+    t.class = shares ? w->l.tensors[xlm_lower_root(&w->l, shares)].class : class_of_value(w, n, v);
     w->tensor[v] = add_tensor(w, t, (xlm_lifetime){position, position, w->program, !shares});
   }
 }
 
 static void extend_life(lower *w, xlm_val v, uint32_t position) {
-  xlm_lifetime *life = &w->l.life[root_tensor(&w->l, w->tensor[v])];
+  xlm_lifetime *life = &w->l.life[xlm_lower_root(&w->l, w->tensor[v])];
   if (life->end < position) life->end = position;
 }
 
@@ -254,7 +250,7 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
                                             : xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`",
                                                        l->options.backend->name, in.op);
   XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
-  XLM_PUSH(l->arena, w->once, w->n_once, w->cap_once, n->phase == XLM_PHASE_LAST);
+  XLM_PUSH(l->arena, l->once, l->n_once, l->cap_once, n->phase == XLM_PHASE_LAST);
   XLM_PUSH(l->arena, l->scratch_end, l->n_scratch, l->cap_scratch, l->n_instrs - 1 - w->first_instr);
   return XLM_OK;
 }
@@ -310,41 +306,6 @@ static void find_last_uses(lower *w) {
     for (uint32_t i = 0; i < lists[k]->n; i++) w->last_use[w->view_root[lists[k]->at[i].val]] = UINT32_MAX;
 }
 
-static bool reads(const lower *w, const xlm_instr *in, const xlm_instr *made) {
-  for (int i = 0; i < in->n_in; i++)
-    for (int k = 0; k < made->n_out; k++)
-      if (root_tensor(&w->l, in->in[i]) == root_tensor(&w->l, made->out[k])) return true;
-  return false;
-}
-
-// The last position at which communication i may still be under way: before whoever reads it, and not farther
-// than the pass that made room for it looks (overlap.c).
-static uint32_t under_way(const lower *w, uint32_t i, uint32_t end) {
-  int products = 0;
-  uint32_t last = i;
-  for (uint32_t k = i + 1; k < end && !reads(w, &w->l.instrs[k], &w->l.instrs[i]); k++) {
-    if (w->l.instrs[k].stream == XLM_STREAM_KERNELS && w->l.instrs[k].model_flops > 0 &&
-        ++products > XLM_OVERLAP_PRODUCTS)
-      break;
-    last = k;
-  }
-  return last - w->first_instr;
-}
-
-// What communication reads must stay while kernels run beside it: else they would have to wait for it.
-static void hold_communicated(lower *w, const xlm_segment *s) {
-  for (uint32_t i = s->first; i < s->first + s->n; i++) {
-    const xlm_instr *in = &w->l.instrs[i];
-    if (in->stream != XLM_STREAM_COMM) continue;
-    uint32_t until = under_way(w, i, s->first + s->n);
-    w->l.scratch_end[i] = until;
-    for (int k = 0; k < in->n_in; k++) {
-      xlm_lifetime *life = &w->l.life[root_tensor(&w->l, in->in[k])];
-      if (life->placed && life->program == w->program && life->end < until) life->end = until;
-    }
-  }
-}
-
 static void open_segment(lower *w, xlm_segment_kind kind, int16_t chunk) {
   xlm_lowering *l = &w->l;
   xlm_segment s = {.kind = kind, .chunk = chunk, .stage = (int16_t)l->options.stage, .first = l->n_instrs};
@@ -354,7 +315,7 @@ static void open_segment(lower *w, xlm_segment_kind kind, int16_t chunk) {
 static void close_segment(lower *w) {
   xlm_segment *s = &w->l.segments[w->l.n_segments - 1];
   s->n = w->l.n_instrs - s->first;
-  hold_communicated(w, s);
+  xlm_lower_hold(&w->l, s, w->first_instr, w->program);
 }
 
 // What the last microbatch does for all runs with the chunk whose backward is the last of the step.
@@ -378,7 +339,7 @@ static void lower_outputs(lower *w, const xlm_vals *list, const char *role, cons
   xlm_lowering *l = &w->l;
   for (uint32_t i = 0; i < list->n; i++) {
     uint32_t t = w->tensor[list->at[i].val];
-    l->life[root_tensor(l, t)].end = UINT32_MAX;
+    l->life[xlm_lower_root(l, t)].end = UINT32_MAX;
     bool is_loss = !strcmp(list->at[i].name, "loss");
     xlm_plan_output o = {.name = xlm_arena_printf(l->arena, "%s%s", prefix, list->at[i].name),
                          .role = is_loss ? "loss" : role,
@@ -427,7 +388,7 @@ static void plain_schedule(lower *w) {
   for (int32_t m = 0; m < w->l.options.microbatches; m++)
     for (uint32_t s = 0; s < 2; s++) runs[n++] = (xlm_slot_run){s, m, {-1, -1, -1}};
   runs[n++] = (xlm_slot_run){2, -1, {-1, -1, -1}};
-  w->l.plan->schedule = w->schedule = runs;
+  w->l.plan->schedule = w->l.schedule = runs;
   w->l.plan->n_schedule = n;
 }
 
@@ -438,7 +399,7 @@ static void pipeline_schedule(lower *w) {
   xlm_slot_run *runs = XLM_NEW_N(w->l.arena, xlm_slot_run, s->n);
   for (uint32_t i = 0; i < s->n; i++)
     runs[i] = (xlm_slot_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch, {-1, -1, -1}};
-  w->l.plan->schedule = w->schedule = runs;
+  w->l.plan->schedule = w->l.schedule = runs;
   w->l.plan->n_schedule = s->n;
 }
 
@@ -472,51 +433,12 @@ static xlm_status lower_eval(lower *w, const xlm_graph *g, xlm_error *err) {
   return XLM_OK;
 }
 
-// The microbatches before the last run a copy of the segment without what the last one does for all: the same
-// instructions on the same tensors.
-static void split_last(lower *w, uint32_t segment) {
-  xlm_lowering *l = &w->l;
-  xlm_segment s = l->segments[segment], rest = s;
-  rest.first = l->n_instrs;
-  for (uint32_t i = s.first; i < s.first + s.n; i++)
-    if (!w->once[i]) XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, l->instrs[i]);
-  rest.n = l->n_instrs - rest.first;
-  if (rest.n == s.n) {
-    l->n_instrs = rest.first; // nothing is done once
-    return;
-  }
-  rest.rest = true;
-  XLM_PUSH(l->arena, l->segments, l->n_segments, l->cap_segments, rest);
-  xlm_slot_run *runs = w->schedule;
-  bool seen = false;
-  for (uint32_t i = l->plan->n_schedule; i-- > 0;) {
-    if (runs[i].segment != segment) continue;
-    if (seen) runs[i].segment = l->n_segments - 1;
-    seen = true;
-  }
-}
-
-static void split_lasts(lower *w) {
-  for (uint32_t s = 0, n = w->l.n_segments; w->l.options.microbatches > 1 && s < n; s++)
-    if (w->l.segments[s].kind == XLM_SEG_B || w->l.segments[s].kind == XLM_SEG_W) split_last(w, s);
-}
-
-static void order_streams(xlm_lowering *l) {
-  xlm_rank_plan r = *l->plan;
-  r.tensors = l->tensors, r.instrs = l->instrs;
-  for (uint32_t s = 0; s < l->n_segments; s++) {
-    uint32_t *after = XLM_NEW_N(l->arena, uint32_t, l->segments[s].n);
-    xlm_streams_order(&r, &l->segments[s], l->arena, after);
-    for (uint32_t i = 0; i < l->segments[s].n; i++) l->instrs[l->segments[s].first + i].after = after[i];
-  }
-}
-
 static void finish(lower *w) {
   xlm_lowering *l = &w->l;
   xlm_rank_plan *p = l->plan;
   xlm_place(l);
-  split_lasts(w);
-  order_streams(l);
+  xlm_lower_split_last(l);
+  xlm_lower_order(l);
   p->dims = l->dims, p->n_dims = l->n_dims;
   p->tensors = l->tensors, p->n_tensors = l->n_tensors;
   p->instrs = l->instrs, p->n_instrs = l->n_instrs;

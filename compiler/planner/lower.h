@@ -31,13 +31,16 @@ typedef struct xlm_lowering {
   xlm_tensor *tensors;
   xlm_lifetime *life; // parallel to tensors
   xlm_instr *instrs;
-  uint32_t *scratch_end; // parallel to instrs: until which position the workspace is in use
+  uint32_t *scratch_end;  // parallel to instrs: until which position the workspace is in use
+  bool *once;             // parallel to instrs: of the last microbatch only
+  xlm_slot_run *schedule; // the plan's
   xlm_plan_state *states;
   xlm_plan_input *inputs;
   xlm_plan_output *outputs;
   xlm_segment *segments;
   uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_instrs, cap_instrs, n_states,
-      cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments, n_scratch, cap_scratch;
+      cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments, n_scratch,
+      cap_scratch, n_once, cap_once;
 } xlm_lowering;
 
 // train and eval: fused graphs, either may be NULL. Fails (XLM_ENV is impossible; our bugs assert) with
@@ -45,7 +48,16 @@ typedef struct xlm_lowering {
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
                      xlm_rank_plan **out, xlm_error *err) XLM_MUST_CHECK;
 
+// Parts of lowering, in its order. The tensor that owns the memory of t:
+uint32_t xlm_lower_root(const xlm_lowering *l, uint32_t t);
+// What communication of a segment reads stays while kernels run beside it; first_instr: where the timeline of
+// its program begins.
+void xlm_lower_hold(xlm_lowering *l, const xlm_segment *s, uint32_t first_instr, uint8_t program);
 // Gives every tensor its area and offset and fills the plan's memory figures.
 void xlm_place(xlm_lowering *l);
+// After placing: segments for the microbatches before the last one, without what that does for all of them.
+void xlm_lower_split_last(xlm_lowering *l);
+// After that: what must wait for what (runtime/plan/streams.h).
+void xlm_lower_order(xlm_lowering *l);
 
 #endif

@@ -222,6 +222,7 @@ xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_tr
   copy_forward(&d);
   survey(&d);
   d.b = xlm_build_new(d.out);
+  d.b.span = g->losses.at[0].span;
   total_loss(&d);
   xlm_diff_carry_rest(&d);
   differentiate(&d);

@@ -63,6 +63,7 @@ static const struct {
 void xlm_diff_optimize(xlm_differentiation *d) {
   d->b = xlm_build_new(d->out);
   d->b.phase = XLM_PHASE_STEP;
+  d->b.span = d->g->losses.at[0].span; // what belongs to all parameters points to what they are trained for
   if (!d->n_trained) {
     xlm_vals_add(d->out, &d->out->outputs, "grad_norm", xlm_scalar(&d->b, 0), (xlm_span){0, 0});
     return;

@@ -24,8 +24,7 @@ must_end() {
   done
   kill -0 $pid 2>/dev/null && fail "still there after 10 s: $(tail -n 5 log.txt)" && kill -9 $pid
   wait $pid 2>/dev/null
-  [ -z "$(ranks_of killed)" ] || sleep 1
-  [ -z "$(ranks_of killed)" ] || fail "a rank stays: $(ranks_of killed)"
+  all_gone killed
 }
 
 killed=0

@@ -17,3 +17,12 @@ job() {
 ranks_of() {
   pgrep -f "^$run train .*--output-dir $1( |\$)"
 }
+
+# all_gone DIR: the ranks of a job that is over have ten seconds to be gone.
+all_gone() {
+  for _ in $(seq 100); do
+    [ -n "$(ranks_of "$1")" ] || return 0
+    sleep 0.1
+  done
+  fail "a rank stays: $(ps -o pid,stat,wchan:20,args -p "$(ranks_of "$1" | tr '\n' ',' | sed 's/,$//')")"
+}

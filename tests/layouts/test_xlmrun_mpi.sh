@@ -74,7 +74,7 @@ wait $pid
 grep -qE '^xlmrun: rank [0-3] waited 2\.[0-9] s in [a-z_]+ of [a-z0-9.]+ \(.*llama.xlm:[0-9]+\) for rank [0-3]' log.txt ||
   fail "no word about who waits: $(grep -v '^step' log.txt)"
 [ "$(grep -cE '^rank [0-3]: ' log.txt)" -ge 3 ] || fail "where does everybody stand? $(grep -v '^step' log.txt)"
-[ -z "$(ranks_of silent)" ] || fail 'a process stays'
+all_gone silent
 
 # ---- signals ----
 
@@ -92,7 +92,7 @@ expect 0 "at step $step" "$run" train --resume onUSR1 --max-steps $((step + 1)) 
 start onTERM
 kill -TERM $pid
 wait $pid
-[ -z "$(ranks_of onTERM)" ] || fail 'SIGTERM: a process stays'
+all_gone onTERM
 if ls onTERM/step-*/manifest.json >saved.txt 2>/dev/null; then
   step=$(sed -n 's/.*step-0*\([0-9]*\).manifest.*/\1/p' saved.txt | tail -n 1)
   expect 0 "at step $step" "$run" train --resume onTERM --max-steps $((step + 1)) --tp 1

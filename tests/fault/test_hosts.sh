@@ -104,6 +104,6 @@ same_weights whole/$last killed/$last
 # Alone on its host: mpirun notices and names it; the first rank says where the run stands.
 dies 3 1 --pp 2 --tp 2
 grep -qE 'rank 3 .*on node 10.77.0.2 exited on signal 9' log.txt || fail "no word about who died: $(grep -v '^step' log.txt)"
-grep -qE '^this step goes on: rank 0: ([a-z_]+ of [a-z0-9.]+ \(.*llama.xlm:[0-9]+\)|writing a checkpoint)' log.txt ||
+grep -qE '^(this step goes on: rank 0:|stopping after this step; rank 0 is at) ([a-z_]+ of [a-z0-9.]+ \(.*llama.xlm:[0-9]+\)|writing a checkpoint)' log.txt ||
   fail "no word about where the run stands: $(grep -v '^step' log.txt)"
 exit $failed

@@ -95,6 +95,7 @@ bad 'no list of rounds' --pp 2 --stage-rounds 3,x
 bad 'given twice' --dp 2 --mesh dp=4
 bad 'no mesh axis' --mesh rows
 bad "no rule of the model splits anything over the mesh axis 'rows'" --mesh rows=2
+bad "no rule of the model splits anything over the mesh axis 'ep'" --ep 2
 bad 'seq' --tp 64
 expect 3 'rank 0 needs' "${train[@]}" --tp 2 --memory-limit 100KiB --output-dir n
 [ ! -e n ] || fail 'a run that cannot begin left a folder'

@@ -54,17 +54,29 @@ static void add_axes(names *all, const xlm_stmt *x) {
   }
 }
 
-static xlm_status check_named(const xlm_run_settings *s, const xlm_ast *ast, const char *axis,
-                              xlm_error *err) {
+static bool is_known(const char *name) {
+  for (int i = 0; i < KNOWN; i++)
+    if (!strcmp(known[i].name, name)) return true;
+  return false;
+}
+
+static xlm_status check_named(const xlm_run_settings *s, const xlm_ast *ast, const char *where,
+                              const char *axis, xlm_error *err) {
   names all = {.arena = s->arena};
   if (!ast) return XLM_OK;
   add_axes(&all, ast->stmts);
   for (size_t i = 0; i < all.n; i++)
     if (!strcmp(all.at[i], axis)) return XLM_OK;
-  const char *near = xlm_text_nearest(axis, all.at, all.n);
-  return xlm_fail(err, XLM_USER, "%s: no rule of the model splits anything over the mesh axis '%s'%s%s%s",
-                  s->value[XLM_SET_mesh].where, axis, near ? "; did you mean '" : "", near ? near : "",
-                  near ? "'?" : "");
+  const char *near = is_known(axis) ? NULL : xlm_text_nearest(axis, all.at, all.n);
+  if (near)
+    return xlm_fail(err, XLM_USER,
+                    "%s: no rule of the model splits anything over the mesh axis '%s'; did you mean '%s'?",
+                    where, axis, near);
+  return xlm_fail(
+      err, XLM_USER,
+      "%s: no rule of the model splits anything over the mesh axis '%s': its ranks would all do the "
+      "same; a line `shard DIMENSION over %s` in the model would split one",
+      where, axis, axis);
 }
 
 // ---- the mesh ----
@@ -93,10 +105,9 @@ static xlm_status size_of(const xlm_run_settings *s, const own_axis *own, int n,
   return XLM_OK;
 }
 
-static bool is_known(const char *name) {
-  for (int i = 0; i < KNOWN; i++)
-    if (!strcmp(known[i].name, name)) return true;
-  return false;
+static const char *where_of(const xlm_run_settings *s, int which) {
+  const xlm_setting_value *v = &s->value[known[which].id];
+  return v->where && strcmp(v->where, "default") ? v->where : s->value[XLM_SET_mesh].where;
 }
 
 static xlm_status add_own(const xlm_run_settings *s, const xlm_ast *ast, const own_axis *own, int n,
@@ -106,7 +117,7 @@ static xlm_status add_own(const xlm_run_settings *s, const xlm_ast *ast, const o
     for (int k = 0; k < i; k++)
       if (!strcmp(own[k].name, own[i].name))
         return xlm_fail(err, XLM_USER, "the mesh axis '%s' is given twice", own[i].name);
-    XLM_TRY(check_named(s, ast, own[i].name, err));
+    XLM_TRY(check_named(s, ast, s->value[XLM_SET_mesh].where, own[i].name, err));
     XLM_TRY(add_axis(m, own[i].name, own[i].size, err));
   }
   return XLM_OK;
@@ -121,6 +132,8 @@ xlm_status xlm_request_mesh(const xlm_run_settings *s, const xlm_ast *ast, xlm_m
     int64_t size;
     if (i == KNOWN - 1) XLM_TRY(add_own(s, ast, own, v->n, m, err));
     XLM_TRY(size_of(s, own, v->n, i, &size, err));
+    bool cuts = !strcmp(known[i].name, "pp"); // a `repeat` is what that one needs: see the pipeline
+    if (size > 1 && !cuts) XLM_TRY(check_named(s, ast, where_of(s, i), known[i].name, err));
     XLM_TRY(add_axis(m, known[i].name, size, err));
   }
   return XLM_OK;

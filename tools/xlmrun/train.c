@@ -21,17 +21,28 @@ static volatile sig_atomic_t stop;
 static bool launched,
     silent; // by mpirun, which repeats signals and ends what does not end itself; another process speaks
 
+static const char **volatile standing; // where the first rank is, of several processes
+
+static bool say(const char *text) { // the text may change meanwhile, but never loses its end
+  size_t n = 0;
+  while (n < 256 && text[n]) n++;
+  return write(STDERR_FILENO, text, n) >= 0;
+}
+
+// Of several processes one may have died, and the launcher leaves no time for more: where the run stands is
+// said at once.
 static void on_signal(int number) {
-  static const char alone[] = "\nstopping after this step; once more to stop at once\n",
-                    many[] = "\nstopping after this step\n";
   (void)number;
   if (stop && !launched) _exit(130);
   bool again = stop;
   stop = 1;
   if (again || silent) return;
-  ssize_t told =
-      launched ? write(STDERR_FILENO, many, sizeof many - 1) : write(STDERR_FILENO, alone, sizeof alone - 1);
-  if (told < 0 && !launched) _exit(130);
+  const char *where = standing ? __atomic_load_n(standing, __ATOMIC_RELAXED) : NULL;
+  bool told =
+      say(launched ? "\nstopping after this step" : "\nstopping after this step; once more to stop at once");
+  if (launched && where) told = say("; rank 0 is at ") && say(where);
+  told = say("\n") && told;
+  if (!told && !launched) _exit(130);
 }
 
 typedef struct screen {
@@ -260,10 +271,12 @@ static xlm_status run(session *s, corpus *c) {
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
   introduce(s, c, &o);
   launched = s->mpi, silent = s->silent;
+  if (launched && xlm_team_comm(s->team, 0)) standing = &xlm_team_comm(s->team, 0)->where;
   watchdog_heeds(s->watchdog, &stop);
   catch_signals();
   xlm_loop_result result;
   xlm_status status = xlm_loop_run(&o, &result, &s->err);
+  standing = NULL;
   clear_line(&view);
   if (leads) close(o.metrics);
   return status == XLM_OK ? finish(s, &o, &result, metrics) : status;

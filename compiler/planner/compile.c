@@ -150,6 +150,7 @@ static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *m
   *p = (xlm_plan){.model = model->model,
                   .preset = model->preset,
                   .source_path = source->path,
+                  .source_text = source->text,
                   .text_hash = hash_text(a, source, model),
                   .dtype = o->settings.dtype,
                   .batch = dim_size(model, "batch"),
@@ -162,6 +163,8 @@ static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *m
                   .n_classes = spread->n_classes,
                   .class_of = spread->class_of,
                   .classes = spread->classes,
+                  .n_settings = (uint32_t)o->n_asked,
+                  .settings = o->asked,
                   .parameters = count_parameters(model)};
   p->model_flops_per_token = flops_per_token(counted, p->batch * p->seq);
   copy_weights(p, model, a);

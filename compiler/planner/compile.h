@@ -22,6 +22,8 @@ typedef struct xlm_compile_options {
   int chunks;                               // parts per stage (interleaved); 0 = 1
   const int32_t *stage_rounds;              // how many rounds each part has; NULL = balanced
   int n_stage_rounds;
+  const xlm_plan_setting *asked; // all this as a run file has it, for the plan to keep
+  int n_asked;
   int64_t shown_rank; // whose graph `stop_after` gives, from pass "partition" on
   const xlm_backend_info *backend;
 } xlm_compile_options;

@@ -265,6 +265,11 @@ static void config(xlm_text *t, const xlm_plan_config *c) {
   xlm_text_add(t, "]");
 }
 
+static void setting(xlm_text *t, const xlm_plan_setting *s) {
+  text_field(t, "key", s->key, true);
+  text_field(t, "value", s->value, false);
+}
+
 static void mesh(xlm_text *t, const xlm_mesh *m) {
   key(t, "mesh", false);
   xlm_text_add(t, "[");
@@ -282,6 +287,7 @@ static void plan(const xlm_plan *p, xlm_text *t) { // without the last brace
   text_field(t, "model", p->model, false);
   text_field(t, "preset", p->preset, false);
   text_field(t, "source", p->source_path, false);
+  text_field(t, "source_text", p->source_text, false);
   text_field(t, "text_hash", p->text_hash, false);
   text_field(t, "dtype", xlm_dtype_name(p->dtype), false);
   int_field(t, "batch", p->batch, false);
@@ -295,6 +301,7 @@ static void plan(const xlm_plan *p, xlm_text *t) { // without the last brace
   text_field(t, "weights_name", p->weights_name, false);
   LIST("weights", p->weights, p->n_weights, 0, weight);
   LIST("config", p->config, p->n_config, 0, config);
+  LIST("settings", p->settings, p->n_settings, 0, setting);
   ints(t, "class_of", p->class_of, p->n_ranks, false);
   xlm_text_add(t, ",\n \"classes\": [\n");
   for (uint32_t i = 0; i < p->n_classes; i++) {

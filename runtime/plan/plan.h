@@ -3,7 +3,7 @@
 // A plan is data only: tables of dimensions, tensors (with their place in the arena), instructions, segments,
 // and the schedule that says in which order the segments run for which microbatch. It is complete for one
 // rank class; ranks with the same local graph share one xlm_rank_plan. It is read-only after lowering, has
-// one text form (JSON, plan_json.c, both directions), and the executor needs nothing else but the data.
+// one text form (JSON, json_write.c, both directions), and the executor needs nothing else but the data.
 #ifndef XLM_PLAN_PLAN_H
 #define XLM_PLAN_PLAN_H
 
@@ -152,6 +152,10 @@ typedef struct xlm_plan_config { // dims and lets with public names
   bool integer;
 } xlm_plan_config;
 
+typedef struct xlm_plan_setting { // what the compiler was asked for, as in a run file
+  const char *key, *value;        // "train.zero", "1"; of a list one item a line
+} xlm_plan_setting;
+
 typedef struct xlm_mesh {
   uint8_t n;
   const char *axis[XLM_MAX_AXES]; // outermost first
@@ -187,6 +191,7 @@ uint32_t xlm_plan_whole(const xlm_rank_plan *r, uint32_t segment);
 
 typedef struct xlm_plan {
   const char *model, *preset, *source_path; // preset may be NULL
+  const char *source_text;                  // of the model; a checkpoint keeps it
   const char *text_hash;                    // of the model text and settings: hexadecimal
   xlm_dtype dtype;                          // compute
   int64_t batch, seq, microbatches;         // batch: of one microbatch over the whole mesh
@@ -201,6 +206,8 @@ typedef struct xlm_plan {
   uint32_t n_weights, n_config;
   const xlm_plan_weight *weights;
   const xlm_plan_config *config;
+  uint32_t n_settings; // of those that make a plan; a run of it has them, and its checkpoints keep them
+  const xlm_plan_setting *settings;
   const char *weights_name; // "huggingface"; NULL without a weights section
 } xlm_plan;
 

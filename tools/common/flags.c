@@ -40,6 +40,11 @@ static bool is_model(const char *arg) {
   return n > 4 && !strcmp(arg + n - 4, ".xlm");
 }
 
+static bool is_plan(const char *arg) { // a checkpoint is a folder
+  size_t n = strlen(arg);
+  return n > 5 && !strcmp(arg + n - 5, ".json");
+}
+
 static xlm_status put(parser *p, xlm_setting_id id, const char *flag, const char *value, xlm_error *err) {
   return xlm_settings_put(p->s, id, value, XLM_FROM_FLAG, flag, err);
 }
@@ -52,7 +57,7 @@ static xlm_status take_values(parser *p, xlm_setting_id id, const char *flag, xl
     return put(p, id, flag, given ? p->argv[p->at++] : "true", err);
   }
   if (type == XLM_SETTING_OPTIONAL) {
-    bool given = is_value(p, p->at) && !is_model(p->argv[p->at]);
+    bool given = is_value(p, p->at) && !is_model(p->argv[p->at]) && !is_plan(p->argv[p->at]);
     return put(p, id, flag, given ? p->argv[p->at++] : "latest", err);
   }
   if (!is_value(p, p->at))

@@ -10,16 +10,12 @@
 #include "runtime/base/map.h"
 #include "runtime/plan/mesh.h"
 
-static bool is_model(const char *path) {
-  size_t n = strlen(path);
-  return n > 4 && !strcmp(path + n - 4, ".xlm");
-}
-
-const char *xlm_request_model(const xlm_run_settings *s) {
-  if (*xlm_setting_text(s, XLM_SET_model)) return xlm_setting_text(s, XLM_SET_model);
-  for (uint32_t i = 0; i < s->n_positional; i++)
-    if (is_model(s->positional[i])) return s->positional[i];
-  return s->n_positional ? s->positional[0] : NULL;
+xlm_status xlm_request_model(const xlm_run_settings *s, const char **path, xlm_error *err) {
+  const xlm_setting_value *v = &s->value[XLM_SET_model];
+  const char *named = v->source > XLM_FROM_CHECKPOINT && *v->text ? v->text : NULL;
+  *path = s->n_positional ? s->positional[0] : named;
+  if (!s->n_positional || !named || v->source != XLM_FROM_FLAG || !strcmp(named, *path)) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "'%s' and --model %s: which of them? give one", *path, named);
 }
 
 int xlm_request_threads(const xlm_run_settings *s) {
@@ -149,6 +145,19 @@ static xlm_status read_pipeline(xlm_run_settings *s, xlm_compile_options *o, xlm
   return read_rounds(s, o, err);
 }
 
+// What this was asked with, for the plan to keep.
+static void note_settings(const xlm_run_settings *s, xlm_compile_options *o) {
+  xlm_plan_setting *list = XLM_NEW_N(s->arena, xlm_plan_setting, XLM_SETTING_COUNT);
+  o->asked = list;
+  o->n_asked = 0;
+  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
+    const char *value = xlm_settings_whole(s, (xlm_setting_id)i), *section = xlm_setting_table[i].section;
+    if (!xlm_settings_makes_plan((xlm_setting_id)i) || !*value) continue;
+    list[o->n_asked++] = (xlm_plan_setting){
+        xlm_arena_printf(s->arena, "%s%s%s", section, *section ? "." : "", xlm_setting_table[i].key), value};
+  }
+}
+
 xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,
                                int64_t batch, xlm_compile_options *o, xlm_error *err) {
   xlm_diags ignored;
@@ -183,5 +192,6 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   o->threads = (int)(xlm_request_threads(s) / xlm_mesh_ranks(&o->mesh));
   if (o->threads < 1) o->threads = 1;
   o->seed = (uint64_t)xlm_setting_int(s, XLM_SET_seed);
+  note_settings(s, o);
   return XLM_OK;
 }

@@ -123,6 +123,45 @@ bool xlm_settings_find(const char *section, const char *key, xlm_setting_id *out
   return false;
 }
 
+bool xlm_settings_find_path(const char *path, xlm_setting_id *out) {
+  const char *dot = strchr(path, '.'), *key = dot ? dot + 1 : path;
+  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
+    const char *section = xlm_setting_table[i].section;
+    size_t n = dot ? (size_t)(dot - path) : 0;
+    if (strlen(section) != n || strncmp(section, path, n) || strcmp(xlm_setting_table[i].key, key)) continue;
+    *out = (xlm_setting_id)i;
+    return true;
+  }
+  return false;
+}
+
+const char *xlm_settings_whole(const xlm_run_settings *s, xlm_setting_id id) {
+  const xlm_setting_value *v = &s->value[id];
+  if (xlm_setting_table[id].type != XLM_SETTING_LIST) return v->text;
+  xlm_text t = xlm_text_new(s->arena);
+  for (int i = 0; i < v->n; i++) xlm_text_printf(&t, "%s%s", i ? "\n" : "", v->list[i]);
+  return t.data;
+}
+
+xlm_status xlm_settings_put_whole(xlm_run_settings *s, xlm_setting_id id, const char *text,
+                                  xlm_setting_source source, const char *where, xlm_error *err) {
+  if (xlm_setting_table[id].type != XLM_SETTING_LIST)
+    return xlm_settings_put(s, id, text, source, where, err);
+  for (size_t n; *text; text += n, text += *text == '\n') {
+    n = strcspn(text, "\n");
+    XLM_TRY(xlm_settings_put(s, id, xlm_arena_strndup(s->arena, text, n), source, where, err));
+  }
+  return XLM_OK;
+}
+
+// Settings of xlmc shape the plan, but for these: where the model is, and what this machine gives.
+bool xlm_settings_makes_plan(xlm_setting_id id) {
+  static const xlm_setting_id others[] = {XLM_SET_model, XLM_SET_threads, XLM_SET_memory_limit};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (others[i] == id) return false;
+  return strchr(xlm_setting_table[id].tools, 'p') != NULL;
+}
+
 bool xlm_settings_bytes(const char *text, uint64_t *out) {
   static const struct {
     const char *name;

@@ -86,6 +86,17 @@ xlm_status xlm_settings_put(xlm_run_settings *s, xlm_setting_id id, const char *
 xlm_status xlm_settings_resolve(xlm_run_settings *s, const char *const *names, int n,
                                 xlm_error *err) XLM_MUST_CHECK;
 bool xlm_settings_find(const char *section, const char *key, xlm_setting_id *out);
+// The other way round: "train.zero"; false when there is no such setting.
+bool xlm_settings_find_path(const char *path, xlm_setting_id *out);
+
+// A value as one text, for files that keep settings: of a list one item a line.
+const char *xlm_settings_whole(const xlm_run_settings *s, xlm_setting_id id);
+xlm_status xlm_settings_put_whole(xlm_run_settings *s, xlm_setting_id id, const char *text,
+                                  xlm_setting_source source, const char *where,
+                                  xlm_error *err) XLM_MUST_CHECK;
+
+// Does a plan depend on it? Then it cannot be chosen anew for a saved plan.
+bool xlm_settings_makes_plan(xlm_setting_id id);
 
 static inline bool xlm_setting_given(const xlm_run_settings *s, xlm_setting_id id) {
   return s->value[id].source != XLM_FROM_DEFAULT || s->value[id].text[0];

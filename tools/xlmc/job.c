@@ -123,7 +123,8 @@ static xlm_status read_all(xlmc_job *j, int argc, char **argv, const char *usage
                     "one model at a time: what is `%s`? a preset is given as `--preset NAME`",
                     j->settings->positional[1]);
   if (j->settings->config) XLM_TRY(xlm_settings_file(j->settings, j->settings->config, &j->err));
-  const char *path = xlm_request_model(j->settings);
+  const char *path;
+  XLM_TRY(xlm_request_model(j->settings, &path, &j->err));
   if (!path)
     return xlm_fail(&j->err, XLM_USER, "which model? give a file, as in `xlmc check models/llama.xlm`");
   XLM_TRY(read_model(j, path));

@@ -1,0 +1,242 @@
+// The plan of one class of ranks, from its JSON: tables, places, schedule. Sizes are checked as they come,
+// each table against those before it.
+#include <string.h>
+
+#include "runtime/plan/json_read_priv.h"
+
+static const char *class_name(int i) {
+  return xlm_class_name((xlm_class)i);
+}
+static const char *segment_name(int i) {
+  return xlm_segment_name((xlm_segment_kind)i);
+}
+static const char *dtype_name(int i) {
+  return xlm_dtype_name((xlm_dtype)i);
+}
+
+static xlm_dim_info read_dim(reader *r, const json_t *o) {
+  const int64_t most = (int64_t)1 << 40;
+  return (xlm_dim_info){.name = xlm_json_text(r, o, "name"),
+                        .size = xlm_json_int(r, o, "size", 0, most),
+                        .full = xlm_json_int(r, o, "full", 0, most),
+                        .offset = xlm_json_int(r, o, "offset", 0, most),
+                        .tail = xlm_json_int_or(r, o, "tail", 0, most, 0),
+                        .tail_offset = xlm_json_int_or(r, o, "tail_offset", 0, most, 0),
+                        .axes = (uint32_t)xlm_json_int(r, o, "axes", 0, 255),
+                        .mirrored = (uint32_t)xlm_json_int_or(r, o, "mirrored", 0, 255, 0),
+                        .ragged = xlm_json_bool(o, "ragged"),
+                        .grain = xlm_json_int_or(r, o, "grain", 1, most, 0)};
+}
+
+// Sizes whose product is no number of bytes would seem small.
+static bool is_countable(const xlm_type *t, const xlm_dim_info *dims) {
+  int64_t n = 1;
+  for (int i = 0; i < t->rank; i++)
+    if (__builtin_mul_overflow(n, dims[t->dim[i]].size > 1 ? dims[t->dim[i]].size : 1, &n)) return false;
+  return n <= INT64_MAX / 8;
+}
+
+static xlm_tensor read_tensor(reader *r, const json_t *o, const xlm_rank_plan *p, uint32_t index) {
+  uint32_t rank;
+  uint32_t *dims = xlm_json_indices(r, o, "dims", 1, r->n_dims, XLM_MAX_RANK, &rank);
+  xlm_tensor t = {.name = xlm_json_text_or_null(r, o, "name"),
+                  .class = (xlm_class)xlm_json_name(r, o, "class", class_name, XLM_CLASSES),
+                  .area = (xlm_area)xlm_json_int(r, o, "area", 0, XLM_AREAS - 1),
+                  .offset = (uint64_t)xlm_json_int(r, o, "offset", 0, INT64_MAX),
+                  .bytes = (uint64_t)xlm_json_int(r, o, "bytes", 0, INT64_MAX),
+                  .view_of = (uint32_t)xlm_json_int_or(r, o, "view_of", 1, index - 1, 0),
+                  .partial = (uint32_t)xlm_json_int_or(r, o, "partial", 0, 255, 0),
+                  .line = (uint32_t)xlm_json_int(r, o, "line", 0, UINT32_MAX)};
+  t.type.dtype = (xlm_dtype)xlm_json_name(r, o, "dtype", dtype_name, XLM_DTYPE_COUNT);
+  t.type.rank = (uint8_t)rank;
+  for (uint32_t i = 0; i < rank; i++) t.type.dim[i] = dims[i];
+  if (r->failed) return t;
+  uint64_t room = xlm_plan_room(p, t.area);
+  if (!is_countable(&t.type, p->dims) || t.bytes != xlm_type_bytes(&t.type, p->dims))
+    xlm_json_fail(r, "size of tensor does not follow from its type", t.name ? t.name : "?");
+  else if (t.bytes > room || t.offset > room - t.bytes)
+    xlm_json_fail(r, "tensor lies outside its area", t.name ? t.name : "?");
+  return t;
+}
+
+static xlm_instr read_instr(reader *r, const json_t *o, const xlm_rank_plan *p) {
+  uint32_t n_in, n_out;
+  xlm_instr i = {.op = xlm_json_text(r, o, "op"), .attrs = xlm_json_attrs(r, o)};
+  i.in = xlm_json_indices(r, o, "in", 1, r->n_tensors, UINT16_MAX, &n_in);
+  i.out = xlm_json_indices(r, o, "out", 1, r->n_tensors, UINT16_MAX, &n_out);
+  i.n_in = (uint16_t)n_in;
+  i.n_out = (uint16_t)n_out;
+  i.stream = (xlm_stream)xlm_json_int_or(r, o, "stream", 0, XLM_STREAMS - 1, 0);
+  i.after = (uint32_t)xlm_json_int_or(r, o, "after", 0, r->n_instrs, 0);
+  i.workspace = (uint64_t)xlm_json_int(r, o, "workspace", 0, INT64_MAX);
+  i.workspace_at = (uint64_t)xlm_json_int(r, o, "workspace_at", 0, INT64_MAX);
+  i.flops = xlm_json_number(r, o, "flops");
+  i.model_flops = xlm_json_number(r, o, "model_flops");
+  i.bytes = xlm_json_number(r, o, "bytes");
+  i.line = (uint32_t)xlm_json_int(r, o, "line", 0, UINT32_MAX);
+  i.scope = xlm_json_text(r, o, "scope");
+  uint64_t room = p->area_bytes[XLM_AREA_TEMP];
+  if (i.workspace > room || i.workspace_at > room - i.workspace)
+    xlm_json_fail(r, "workspace lies outside its area", i.op);
+  return i;
+}
+
+static xlm_segment read_segment(reader *r, const json_t *o) {
+  xlm_segment s = {.kind = (xlm_segment_kind)xlm_json_name(r, o, "kind", segment_name, XLM_SEG_KINDS),
+                   .stage = (int16_t)xlm_json_int(r, o, "stage", -1, INT16_MAX),
+                   .chunk = (int16_t)xlm_json_int(r, o, "chunk", -1, INT16_MAX),
+                   .rest = xlm_json_bool(o, "rest"),
+                   .first = (uint32_t)xlm_json_int(r, o, "first", 0, r->n_instrs)};
+  s.n = (uint32_t)xlm_json_int(r, o, "n", 0, r->n_instrs - s.first);
+  return s;
+}
+
+static xlm_slot_run read_slot_run(reader *r, const json_t *o, const xlm_rank_plan *p) {
+  xlm_slot_run run = {.segment = (uint32_t)xlm_json_int(r, o, "segment", 0, (int64_t)r->n_segments - 1),
+                      .microbatch = (int32_t)xlm_json_int(r, o, "microbatch", -1, INT32_MAX)};
+  uint32_t n;
+  const json_t *slots = xlm_json_list(r, o, "slots", XLM_SLOT_AREAS, &n);
+  for (uint32_t k = 0; k < XLM_SLOT_AREAS; k++) {
+    const json_t *x = json_array_get(slots, k);
+    if (!json_is_integer(x) || json_integer_value(x) < -1 || json_integer_value(x) >= p->slots[k].n)
+      xlm_json_fail(r, "bad number in", "slots");
+    else
+      run.slot[k] = (int32_t)json_integer_value(x);
+  }
+  return run;
+}
+
+static xlm_plan_state read_state(reader *r, const json_t *o) {
+  return (xlm_plan_state){.name = xlm_json_text(r, o, "name"),
+                          .role = xlm_json_text(r, o, "role"),
+                          .init = xlm_json_text(r, o, "init"),
+                          .tensor = (uint32_t)xlm_json_int(r, o, "tensor", 1, (int64_t)r->n_tensors - 1),
+                          .saved = xlm_json_bool(o, "saved")};
+}
+
+static xlm_plan_input read_input(reader *r, const json_t *o) {
+  int64_t last = (int64_t)r->n_tensors - 1;
+  return (xlm_plan_input){.name = xlm_json_text(r, o, "name"),
+                          .role = xlm_json_text(r, o, "role"),
+                          .tensor = (uint32_t)xlm_json_int(r, o, "tensor", 0, last),
+                          .eval_tensor = (uint32_t)xlm_json_int(r, o, "eval_tensor", 0, last),
+                          .ignore = xlm_json_int(r, o, "ignore", INT32_MIN, INT32_MAX),
+                          .vocab = xlm_json_int(r, o, "vocab", 0, INT64_MAX),
+                          .chunk = (int16_t)xlm_json_int(r, o, "chunk", -1, INT16_MAX)};
+}
+
+static xlm_plan_output read_output(reader *r, const json_t *o) {
+  return (xlm_plan_output){.name = xlm_json_text(r, o, "name"),
+                           .role = xlm_json_text(r, o, "role"),
+                           .eval = xlm_json_bool(o, "eval"),
+                           .tensor = (uint32_t)xlm_json_int(r, o, "tensor", 1, (int64_t)r->n_tensors - 1)};
+}
+
+static void read_slots(reader *r, const json_t *o, xlm_rank_plan *p) {
+  enum { MOST = 1 << 24 };
+  uint32_t n;
+  const json_t *areas = xlm_json_list(r, o, "slots", XLM_SLOT_AREAS, &n);
+  for (uint32_t k = 0; k < XLM_SLOT_AREAS; k++) {
+    const json_t *list = json_array_get(areas, k);
+    size_t have = json_array_size(list);
+    if (!have || have > MOST) {
+      xlm_json_fail(r, "bad list", "slots");
+      return;
+    }
+    uint64_t *at = XLM_NEW_N(r->a, uint64_t, have);
+    xlm_json_to_longs(r, list, "slots", at, (uint32_t)have);
+    for (size_t i = 1; i < have; i++)
+      if (at[i] < at[i - 1] || at[i] - at[i - 1] > at[1])
+        xlm_json_fail(r, "slots are not in order:", "slots");
+    if (at[0] || at[have - 1] != p->area_bytes[XLM_FIRST_SLOT_AREA + k])
+      xlm_json_fail(r, "slots do not fit:", "slots");
+    p->slots[k] = (xlm_slots){(int32_t)have - 1, at};
+  }
+}
+
+static void read_memory(reader *r, const json_t *o, xlm_rank_plan *p) {
+  p->arena_bytes = (uint64_t)xlm_json_int(r, o, "arena_bytes", 0, INT64_MAX);
+  xlm_json_longs(r, o, "area_begin", p->area_begin, XLM_AREAS);
+  xlm_json_longs(r, o, "area_bytes", p->area_bytes, XLM_AREAS);
+  xlm_json_longs(r, o, "class_bytes", p->class_bytes, XLM_CLASSES);
+  p->free_bytes = (uint64_t)xlm_json_int(r, o, "free_bytes", 0, INT64_MAX);
+  uint64_t at = 0;
+  for (int a = 0; a < XLM_AREAS && !r->failed; a++) {
+    if (p->area_begin[a] != at || p->area_bytes[a] > p->arena_bytes - at)
+      xlm_json_fail(r, "areas do not add up:", "area_begin");
+    at += p->area_bytes[a];
+  }
+  if (at != p->arena_bytes) xlm_json_fail(r, "areas do not add up:", "arena_bytes");
+  read_slots(r, o, p);
+}
+
+enum { MOST = 1 << 24 }; // entries of a table
+
+static void read_tensors(reader *r, const json_t *o, xlm_rank_plan *p) {
+  uint32_t n;
+  const json_t *dims = xlm_json_list(r, o, "dims", MOST, &n);
+  xlm_dim_info *d = XLM_NEW_N(r->a, xlm_dim_info, n + 1);
+  d[0].name = "";
+  for (uint32_t i = 0; i < n; i++) d[i + 1] = read_dim(r, json_array_get(dims, i));
+  p->dims = d, p->n_dims = r->n_dims = n + 1;
+  const json_t *tensors = xlm_json_list(r, o, "tensors", MOST, &n);
+  xlm_tensor *t = XLM_NEW_N(r->a, xlm_tensor, n + 1);
+  t[0].name = "";
+  for (uint32_t i = 0; i < n && !r->failed; i++)
+    t[i + 1] = read_tensor(r, json_array_get(tensors, i), p, i + 1);
+  p->tensors = t, p->n_tensors = r->n_tensors = n + 1;
+}
+
+static void read_program(reader *r, const json_t *o, xlm_rank_plan *p) {
+  const json_t *instrs = xlm_json_list(r, o, "instructions", MOST, &p->n_instrs);
+  r->n_instrs = p->n_instrs;
+  xlm_instr *in = XLM_NEW_N(r->a, xlm_instr, p->n_instrs);
+  for (uint32_t i = 0; i < p->n_instrs && !r->failed; i++)
+    in[i] = read_instr(r, json_array_get(instrs, i), p);
+  p->instrs = in;
+  const json_t *segments = xlm_json_list(r, o, "segments", MOST, &p->n_segments);
+  r->n_segments = p->n_segments;
+  xlm_segment *s = XLM_NEW_N(r->a, xlm_segment, p->n_segments);
+  for (uint32_t i = 0; i < p->n_segments && !r->failed; i++)
+    s[i] = read_segment(r, json_array_get(segments, i));
+  p->segments = s;
+  const json_t *schedule = xlm_json_list(r, o, "schedule", MOST, &p->n_schedule);
+  xlm_slot_run *runs = XLM_NEW_N(r->a, xlm_slot_run, p->n_schedule);
+  for (uint32_t i = 0; i < p->n_schedule && !r->failed; i++)
+    runs[i] = read_slot_run(r, json_array_get(schedule, i), p);
+  p->schedule = runs;
+}
+
+static void read_ends(reader *r, const json_t *o,
+                      xlm_rank_plan *p) { // what comes from outside and goes there
+  const json_t *states = xlm_json_list(r, o, "states", MOST, &p->n_states);
+  xlm_plan_state *st = XLM_NEW_N(r->a, xlm_plan_state, p->n_states);
+  for (uint32_t i = 0; i < p->n_states && !r->failed; i++) st[i] = read_state(r, json_array_get(states, i));
+  p->states = st;
+  const json_t *inputs = xlm_json_list(r, o, "inputs", MOST, &p->n_inputs);
+  xlm_plan_input *in = XLM_NEW_N(r->a, xlm_plan_input, p->n_inputs);
+  for (uint32_t i = 0; i < p->n_inputs && !r->failed; i++) in[i] = read_input(r, json_array_get(inputs, i));
+  p->inputs = in;
+  const json_t *outputs = xlm_json_list(r, o, "outputs", MOST, &p->n_outputs);
+  xlm_plan_output *out = XLM_NEW_N(r->a, xlm_plan_output, p->n_outputs);
+  for (uint32_t i = 0; i < p->n_outputs && !r->failed; i++)
+    out[i] = read_output(r, json_array_get(outputs, i));
+  p->outputs = out;
+}
+
+xlm_rank_plan *xlm_json_rank(reader *r, const json_t *o, uint8_t n_axes) {
+  xlm_rank_plan *p = XLM_NEW(r->a, xlm_rank_plan);
+  uint32_t n_coord, entry;
+  read_memory(r, o, p);
+  p->stage = (int16_t)xlm_json_int(r, o, "stage", -1, INT16_MAX);
+  uint32_t *coord = xlm_json_indices(r, o, "coord", 0, INT32_MAX, n_axes, &n_coord);
+  for (uint32_t i = 0; i < n_coord; i++) p->coord[i] = (int32_t)coord[i];
+  read_tensors(r, o, p);
+  read_program(r, o, p);
+  read_ends(r, o, p);
+  p->eval_segment = (int32_t)xlm_json_int(r, o, "eval_segment", -1, (int64_t)p->n_segments - 1);
+  p->peak_instr = (uint32_t)xlm_json_int(r, o, "peak_instr", 0, p->n_instrs);
+  if (!r->failed && !xlm_plan_slots_suffice(p, &entry))
+    xlm_json_fail(r, "values reach beyond their", "slots");
+  return p;
+}

@@ -16,4 +16,9 @@ typedef struct xlm_plan_check {
 // simulated once where their partners agree, so the cost grows with distinct plans, not with ranks.
 xlm_plan_check xlm_plan_verify(const xlm_plan *p, xlm_arena *a);
 
+// The same of a plan that was read from a file, and what a compiled one has by construction: dimensions fit
+// the mesh, instructions the rules of their ops, and states, inputs, outputs and weights what is done with
+// them.
+xlm_plan_check xlm_plan_verify_saved(const xlm_plan *p, xlm_arena *a);
+
 #endif

@@ -32,6 +32,8 @@ bool xlm_verify_tables(verifier *v); // everything refers to what exists and lie
 bool xlm_verify_flow(verifier *v,
                      uint32_t class); // no instruction reads what nothing wrote, or what was written over
 
+bool xlm_verify_rules(verifier *v, uint32_t class); // instructions are as the rules of their ops say
+
 // ---- communication instructions
 typedef enum comm_form { COMM_SEND, COMM_RECV, COMM_COLLECTIVE, COMM_FORMS } comm_form;
 

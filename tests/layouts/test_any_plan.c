@@ -2,7 +2,8 @@
 // local ranks and are compared with one rank, and with their plain twin: the same dp, ep, cp, tp and
 // microbatches without pipeline, ZeRO and recompute. Losses agree with those of one rank within rounding;
 // with those of the twin bit for bit, and so do the global norms, parameters and optimizer states, except
-// where every microbatch is reduced on its own.
+// where every microbatch is reduced on its own. The plans compared go through a file first, as `xlmrun train
+// plan.json` has them; those they are compared with do not.
 //
 //   test_any_plan                 a fixed list of seeds, and some fresh ones
 //   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)
@@ -17,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "compiler/planner/verify_plan.h"
 #include "runtime/base/philox.h"
 #include "tests/train/toy_team.h"
 
@@ -100,6 +102,19 @@ static const xlm_plan *plan_of(xlm_arena *a, const layout *l) {
   return toy_plan(a, toy_source(a, l->model), &c);
 }
 
+// The plan written, read again and found sound, as one that xlmrun gets from a file.
+static const xlm_plan *through_file(xlm_arena *a, const xlm_plan *p, const layout *l) {
+  xlm_text text = xlm_text_new(a);
+  const xlm_plan *again = NULL;
+  xlm_error err = {0};
+  xlm_plan_print_json(p, &text);
+  if (xlm_plan_read_json(a, text.data, text.n, &again, &err) != XLM_OK)
+    fail_msg("%s: %s", text_of(l), err.text);
+  xlm_plan_check check = xlm_plan_verify_saved(again, a);
+  if (check.text) fail_msg("%s: %s", text_of(l), check.text);
+  return again;
+}
+
 static void check_memory(const toy_team *t) {
   for (int i = 0; i < xlm_team_size(t->team); i++)
     assert_true(xlm_exec_arena_bytes(xlm_team_exec(t->team, i)) ==
@@ -122,9 +137,10 @@ static uint64_t hash_states(const xlm_store *s) {
   return sum;
 }
 
-static curve train(const layout *l) {
+static curve train(const layout *l, bool saved) {
   xlm_arena *a = xlm_arena_new(0);
-  toy_team *t = toy_team_open(plan_of(a, l), text_of(l));
+  const xlm_plan *p = plan_of(a, l);
+  toy_team *t = toy_team_open(saved ? through_file(a, p, l) : p, text_of(l));
   curve c;
   check_memory(t);
   for (int s = 0; s < STEPS; s++) {
@@ -150,7 +166,7 @@ static curve reference(const layout *l) {
   static int n;
   for (int i = 0; i < n; i++)
     if (!memcmp(&known[i].l, l, sizeof *l)) return known[i].c;
-  curve c = train(l);
+  curve c = train(l, false);
   if (n < MOST) known[n].l = *l, known[n++].c = c;
   return c;
 }
@@ -192,7 +208,7 @@ static void check_same(const layout *l, const curve *many, const curve *twin) {
 static void compare(const layout *l) {
   layout alone = plain(l->model, l->microbatches), plainer = alone;
   plainer.dp = l->dp, plainer.ep = l->ep, plainer.cp = l->cp, plainer.tp = l->tp;
-  curve many = train(l), one = reference(&alone), twin = reference(&plainer);
+  curve many = train(l, true), one = reference(&alone), twin = reference(&plainer);
   check_close(l, &many, &one);
   if (keeps_bits(l)) check_same(l, &many, &twin);
 }

@@ -1,0 +1,83 @@
+// Fuzz target for saved plans: any bytes are read or refused; what is read is found sound or refused with a
+// reason; and what is found sound can be run, whatever comes out. (But for plans with packed rows of experts:
+// where these begin is computed, so no plan says it.)
+//
+// Build with clang's libFuzzer: clang -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I.
+// tests/fuzz/fuzz_plan.c and the libraries xlm_train, xlm_checkpoint, xlm_planner, xlm_cpu. Seeds: small
+// plans of `xlmc plan --format json`. tests/layouts/test_broken_plan.c runs it over mutants.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/planner/verify_plan.h"
+#include "runtime/checkpoint/store.h"
+#include "runtime/exec/team.h"
+#include "runtime/train/feed.h"
+
+enum { MEMORY = 256 << 20, MOST_RANKS = 8, MOST_ARENA = 16 << 20 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static int fuzz_read, fuzz_sound, fuzz_run; // how many inputs came how far
+
+typedef struct fuzz_team {
+  xlm_team *team;
+  xlm_store *store;
+  xlm_data *data;
+  xlm_samples samples;
+  xlm_feeds feeds;
+} fuzz_team;
+
+static xlm_status fuzz_steps(fuzz_team *t, const xlm_plan *p, xlm_error *err) {
+  XLM_TRY(xlm_team_open(p, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 5, &t->team, err));
+  XLM_TRY(xlm_store_new(p, xlm_team_state, t->team, &t->store, err));
+  XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
+  XLM_TRY(xlm_data_synthetic(4 * p->seq + 1, 16, 5, &t->data, err));
+  xlm_data_part all = {t->data, 0, xlm_data_tokens(t->data)};
+  XLM_TRY(xlm_samples_open(all, p->seq, 3, "synthetic", &t->samples, err));
+  XLM_TRY(xlm_feeds_open(t->team, &t->samples, false, &t->feeds, err));
+  XLM_TRY(xlm_feeds_step(&t->feeds, 7, 0, 1e-3, err));
+  fuzz_run++;
+  return xlm_team_eval(t->team, (xlm_step_env){.seed = 7}, err);
+}
+
+static bool fuzz_is_packed(const xlm_plan *p) {
+  for (uint32_t c = 0; c < p->n_classes; c++)
+    for (uint32_t i = 1; i < p->classes[c]->n_dims; i++)
+      if (p->classes[c]->dims[i].ragged) return true;
+  return false;
+}
+
+static void fuzz_run_plan(const xlm_plan *p) {
+  fuzz_team t = {0};
+  xlm_error err = {0};
+  for (uint32_t c = 0; c < p->n_classes; c++)
+    if (p->classes[c]->arena_bytes > MOST_ARENA) return;
+  if (p->n_ranks > MOST_RANKS || fuzz_is_packed(p)) return;
+  xlm_status status = fuzz_steps(&t, p, &err);
+  XLM_ASSERT(status == XLM_OK || *err.text, "a refusal says why");
+  xlm_feeds_close(&t.feeds);
+  xlm_data_close(t.data);
+  xlm_store_free(t.store);
+  xlm_team_close(t.team);
+}
+
+static void fuzz_check(xlm_arena *a, const char *text, size_t n) {
+  const xlm_plan *p = NULL;
+  xlm_error err = {0};
+  xlm_status status = xlm_plan_read_json(a, text, n, &p, &err);
+  XLM_ASSERT(status == XLM_OK || (status == XLM_USER && *err.text), "a refusal says why");
+  if (status != XLM_OK) return;
+  fuzz_read++;
+  xlm_plan_check check = xlm_plan_verify_saved(p, a);
+  if (check.text) return;
+  fuzz_sound++;
+  fuzz_run_plan(p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  xlm_arena *a = xlm_arena_new(MEMORY);
+  if (!a) return 0;
+  if (XLM_ARENA_TRY(a)) fuzz_check(a, (const char *)data, size);
+  xlm_arena_free(a);
+  return 0;
+}

@@ -1,0 +1,290 @@
+// Plans that come from a file and are not what a compiler makes: each is refused with a sentence that says
+// where, and none ends the program, whatever is done to it.
+//
+//   test_broken_plan         what is known to be wrong, and some mutants
+//   test_broken_plan SEED    with other mutants, from SEED on
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "tests/fuzz/fuzz_plan.c"
+#include "tests/fuzz/mutate_json.h"
+#include "tests/train/train_util.h"
+
+static xlm_arena *arena;
+static uint32_t first_seed = 1;
+
+static int set_up(void **state) {
+  (void)state;
+  arena = xlm_arena_new(0);
+  return arena ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  xlm_arena_free(arena);
+  return 0;
+}
+
+typedef struct layout {
+  const char *model;
+  xlm_mesh mesh;
+  const char *schedule;
+  int zero;
+} layout;
+
+static xlm_text plan_text(const layout *l) {
+  toy_options o = toy_defaults(l->model);
+  o.sets = !strcmp(l->model, "mixtral")
+               ? "layers=2 hidden=8 heads=2 kv_heads=2 ffn=8 vocab=16 seq=8 experts=4"
+               : "layers=2 hidden=8 heads=2 kv_heads=2 ffn=8 vocab=16 seq=8";
+  o.batch = 4;
+  o.with_eval = true;
+  xlm_compile_options c = toy_compile_options(arena, &o);
+  c.mesh = l->mesh;
+  c.zero = l->zero;
+  c.schedule = l->schedule;
+  xlm_text t = xlm_text_new(arena);
+  xlm_plan_print_json(toy_plan(arena, toy_source(arena, l->model), &c), &t);
+  return t;
+}
+
+static const layout alone = {"llama", {0}, "1f1b", 0};
+static const layout grid = {"llama", {.n = 2, .axis = {"dp", "tp"}, .size = {2, 2}}, "1f1b", 1};
+
+// What is wrong with the plan; NULL: nothing.
+static const char *verdict(const char *text, size_t n) {
+  const xlm_plan *p = NULL;
+  xlm_error err = {0};
+  if (xlm_plan_read_json(arena, text, n, &p, &err) != XLM_OK) return xlm_arena_strdup(arena, err.text);
+  return xlm_plan_verify_saved(p, arena).text;
+}
+
+// ---- one lie each ----
+
+static json_t *at(json_t *root, const char *path) { // "classes 0 tensors 3 dims"
+  char word[64];
+  int used;
+  json_t *v = root;
+  for (const char *p = path; sscanf(p, " %63s%n", word, &used) == 1; p += used) {
+    v = json_is_array(v) ? json_array_get(v, (size_t)atoi(word)) : json_object_get(v, word);
+    if (!v) fail_msg("the plan has no %s", path);
+  }
+  return v;
+}
+
+static size_t find_op(json_t *root, const char *op) {
+  size_t i;
+  json_t *x;
+  json_array_foreach(at(root, "classes 0 instructions"), i,
+                     x) if (!strcmp(json_string_value(json_object_get(x, "op")), op)) return i;
+  fail_msg("the plan has no %s", op);
+  return 0;
+}
+
+static json_t *op_at(json_t *root, const char *op) {
+  return json_array_get(at(root, "classes 0 instructions"), find_op(root, op));
+}
+
+static void drop_operand(json_t *root) {
+  json_array_remove(json_object_get(op_at(root, "contract"), "in"), 1);
+}
+static void swap_operands(json_t *root) {
+  json_t *in = json_object_get(op_at(root, "lookup"), "in"), *first = json_incref(json_array_get(in, 0));
+  json_array_remove(in, 0);
+  json_array_append_new(in, first);
+}
+static void rename_op(json_t *root) {
+  json_object_set_new(op_at(root, "rmsnorm"), "op", json_string("softmax_bwd"));
+}
+static void unknown_op(json_t *root) {
+  json_object_set_new(op_at(root, "rmsnorm"), "op", json_string("launch"));
+}
+static void view_as_kernel(json_t *root) {
+  json_object_set_new(op_at(root, "rmsnorm"), "op", json_string("rename"));
+}
+static void other_stream(json_t *root) {
+  json_object_set_new(op_at(root, "lookup"), "stream", json_integer(1));
+}
+static void drop_attributes(json_t *root) {
+  json_object_set_new(op_at(root, "all_gather"), "attrs", json_object());
+}
+static void set_dim(json_t *root, const char *dim, const char *field, int64_t value) {
+  size_t i;
+  json_t *x;
+  json_array_foreach(at(root, "classes 0 dims"), i,
+                     x) if (!strcmp(json_string_value(json_object_get(x, "name")), dim))
+      json_object_set_new(x, field, json_integer(value));
+}
+static void other_mesh(json_t *root) {
+  json_t *mesh = at(root, "mesh");
+  json_object_set_new(json_array_get(mesh, 0), "size", json_integer(1));
+  json_object_set_new(json_array_get(mesh, 1), "size", json_integer(4));
+}
+static void fewer_ranks(json_t *root) {
+  json_array_remove(at(root, "class_of"), 0);
+}
+static void unsplit(json_t *root) {
+  set_dim(root, "ffn", "axes", 0);
+}
+static void part_outside(json_t *root) {
+  set_dim(root, "ffn", "offset", 6);
+}
+static void longer_dim(json_t *root) { // the copy that is split
+  size_t i;
+  json_t *x;
+  json_array_foreach(at(root, "classes 0 dims"), i,
+                     x) if (!strcmp(json_string_value(json_object_get(x, "name")), "ffn") &&
+                            json_integer_value(json_object_get(x, "axes")))
+      json_object_set_new(x, "full", json_integer(10));
+}
+static void between_lines(json_t *root) {
+  json_object_set_new(op_at(root, "rmsnorm"), "workspace_at", json_integer(4));
+}
+static void wrong_grain(json_t *root) {
+  set_dim(root, "ffn", "grain", 3);
+}
+static void same_state(json_t *root) {
+  json_object_set(at(root, "classes 0 states 1"), "name", at(root, "classes 0 states 0 name"));
+}
+static void other_role(json_t *root) {
+  size_t i;
+  json_t *x;
+  json_array_foreach(at(root, "classes 0 inputs"), i, x) {
+    bool scalar = !strcmp(json_string_value(json_object_get(x, "role")), "scalar");
+    json_object_set_new(x, "role", json_string(scalar ? "tokens" : "scalar"));
+  }
+}
+static void longer_samples(json_t *root) {
+  json_object_set_new(root, "seq", json_integer(800000));
+}
+static void more_microbatches(json_t *root) {
+  json_object_set_new(root, "microbatches", json_integer(1000000));
+}
+static void weight_twice(json_t *root) {
+  json_t *dims = at(root, "weights 0 groups 0 dims");
+  json_array_append(dims, json_array_get(dims, 0));
+}
+static void part_of_nothing(json_t *root) {
+  json_object_set_new(at(root, "weights 0 groups 0"), "part", json_integer(3));
+}
+static void no_text(json_t *root) {
+  json_object_del(root, "source_text");
+}
+static void overflow(json_t *root) {
+  size_t i;
+  json_t *x;
+  json_array_foreach(at(root, "classes 0 dims"), i, x)
+      json_object_set_new(x, "size", json_integer(1LL << 40));
+}
+
+static const struct {
+  const layout *of;
+  void (*lie)(json_t *root);
+  const char *told;
+} lies[] = {{&alone, drop_operand, "`contract`"},
+            {&alone, swap_operands, "is not as its rule says"},
+            {&alone, rename_op, "`softmax_bwd`"},
+            {&alone, unknown_op, "no kernel has this name"},
+            {&alone, view_as_kernel, "no kernel has this name"},
+            {&alone, other_stream, "`lookup`"},
+            {&grid, drop_attributes, "`all_gather`"},
+            {&grid, other_mesh, "4 members"},
+            {&grid, longer_dim, "the mesh gives it 5 of the 10 elements of `ffn`"},
+            {&alone, between_lines, "a multiple of 64"},
+            {&grid, fewer_ranks, "3 ranks"},
+            {&grid, unsplit, "dimension `ffn`"},
+            {&grid, part_outside, "dimension `ffn`"},
+            {&grid, wrong_grain, "dimension `ffn`"},
+            {&alone, same_state, "is another one"},
+            {&alone, other_role, "has another type"},
+            {&alone, longer_samples, "has another type"},
+            {&alone, more_microbatches, "microbatch"},
+            {&alone, weight_twice, "the weight of"},
+            {&alone, part_of_nothing, "the weight of"},
+            {&alone, no_text, "source_text"},
+            {&alone, overflow, "size of tensor"}};
+
+static void test_lies(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+    xlm_text t = plan_text(lies[i].of);
+    if (verdict(t.data, t.n)) fail_msg("plan %d: %s", (int)i, verdict(t.data, t.n));
+    json_t *root = json_loadb(t.data, t.n, 0, NULL);
+    assert_non_null(root);
+    lies[i].lie(root);
+    char *text = json_dumps(root, 0);
+    const char *why = verdict(text, strlen(text));
+    if (!why || !strstr(why, lies[i].told))
+      fail_msg("lie %d: no word of %s: %s", (int)i, lies[i].told, why ? why : "accepted");
+    free(text);
+    json_decref(root);
+  }
+}
+
+// ---- any lie ----
+
+static void cut_short(void **state) {
+  (void)state;
+  xlm_text t = plan_text(&alone);
+  for (size_t n = 0; n < t.n - 2; n += 1 + n / 50) {
+    char *part = malloc(n + 1);
+    memcpy(part, t.data, n);
+    LLVMFuzzerTestOneInput((uint8_t *)part, n);
+    free(part);
+  }
+  assert_int_equal(fuzz_read, 0);
+  LLVMFuzzerTestOneInput((uint8_t *)t.data, t.n);
+  assert_int_equal(fuzz_run, 1);
+}
+
+static void fuzz(size_t (*change)(char *, size_t, uint32_t), double seconds) {
+  static const layout layouts[] = {
+      {"llama", {0}, "1f1b", 0},
+      {"llama", {.n = 2, .axis = {"dp", "tp"}, .size = {2, 2}}, "1f1b", 1},
+      {"llama", {.n = 1, .axis = {"pp"}, .size = {2}}, "zb-h1", 0},
+      {"mixtral", {.n = 1, .axis = {"ep"}, .size = {2}}, "1f1b", 0},
+  };
+  enum { LAYOUTS = sizeof layouts / sizeof *layouts, MUTANTS = 4000 };
+  xlm_text texts[LAYOUTS];
+  for (int i = 0; i < LAYOUTS; i++) texts[i] = plan_text(&layouts[i]);
+  clock_t begin = clock();
+  fuzz_read = fuzz_sound = fuzz_run = 0;
+  for (uint32_t seed = first_seed;
+       seed - first_seed < MUTANTS && (double)(clock() - begin) / CLOCKS_PER_SEC < seconds; seed++) {
+    const xlm_text *t = &texts[seed % LAYOUTS];
+    char *text = malloc(t->n + 256);
+    memcpy(text, t->data, t->n);
+    size_t n = change(text, t->n, seed);
+    text = realloc(text, n + 1);
+    LLVMFuzzerTestOneInput((uint8_t *)text, n);
+    free(text);
+  }
+  printf("%d read, %d sound, %d run\n", fuzz_read, fuzz_sound, fuzz_run);
+}
+
+static void test_mutants(void **state) {
+  (void)state;
+  fuzz(mutate, 5);
+}
+
+static void test_numbers(void **state) {
+  (void)state;
+  fuzz(mutate_number, 10);
+  assert_true(fuzz_read > fuzz_sound && fuzz_sound >= fuzz_run && fuzz_run > 0);
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_lies, set_up, tear_down),
+                                     cmocka_unit_test_setup_teardown(cut_short, set_up, tear_down),
+                                     cmocka_unit_test_setup_teardown(test_mutants, set_up, tear_down),
+                                     cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down)};
+  if (argc == 2) first_seed = (uint32_t)strtoul(argv[1], NULL, 10);
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

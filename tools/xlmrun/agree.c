@@ -27,10 +27,12 @@ static uint64_t hash_of_setting(const xlm_setting_value *v) {
 }
 
 // What another version of this program might plan in another way.
-static uint64_t hash_of_plan(const xlm_plan *p) {
+static uint64_t hash_of_plan(const session *s) {
+  const xlm_plan *p = s->plan;
   xlm_hash h;
   xlm_hash_start(&h);
   xlm_hash_add(&h, p->text_hash, strlen(p->text_hash));
+  xlm_hash_add(&h, &s->saved_hash, sizeof s->saved_hash);
   xlm_hash_add(&h, &p->batch, sizeof p->batch);
   xlm_hash_add(&h, &p->microbatches, sizeof p->microbatches);
   for (uint32_t c = 0; c < p->n_classes; c++) {
@@ -55,9 +57,9 @@ static xlm_status compare(session *s, const run *first, const run *other, int k)
           "--%s is not the same in process %d and process 0: all processes of a run need the same settings",
           flag_of(s, i), k);
   if (other->plan != first->plan)
-    return xlm_fail(
-        &s->err, XLM_USER,
-        "process %d has another model text, other sizes or another version of xlmrun than process 0", k);
+    return xlm_fail(&s->err, XLM_USER, "process %d has another %s than process 0", k,
+                    s->saved ? "plan or version of xlmrun"
+                             : "model text, other sizes or another version of xlmrun");
   if (other->step != first->step)
     return xlm_fail(
         &s->err, XLM_USER,
@@ -71,7 +73,7 @@ xlm_status agree_on_run(session *s) {
   int n = xlm_team_processes(s->team);
   if (n == 1) return XLM_OK;
   run *mine = XLM_NEW(s->arena, run), *all = XLM_NEW_N(s->arena, run, n);
-  mine->plan = hash_of_plan(s->plan);
+  mine->plan = hash_of_plan(s);
   mine->step = s->checkpoint ? (uint64_t)s->checkpoint->info.step : 0;
   for (int i = 0; i < XLM_SETTING_COUNT; i++)
     mine->setting[i] = may_differ(i) ? 0 : hash_of_setting(&s->settings->value[i]);

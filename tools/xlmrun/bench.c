@@ -12,7 +12,8 @@
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/trace.h"
 
-static const char usage[] = "usage: xlmrun bench MODEL.xlm [flags]";
+static const char usage[] = "usage: xlmrun bench MODEL.xlm [flags]\n"
+                            "       xlmrun bench PLAN.json [flags]    what `xlmc plan --format json` wrote";
 
 typedef struct group { // instructions of one op
   const char *op;
@@ -156,12 +157,10 @@ static xlm_status run(session *s, const xlm_data *data) {
 }
 
 static xlm_status bench(session *s) {
-  const xlm_run_settings *r = s->settings;
   xlm_data *data;
-  if (r->n_positional > 1)
-    return xlm_fail(&s->err, XLM_USER, "one model at a time: what is '%s'?", r->positional[1]);
-  const char *named = xlm_setting_text(r, XLM_SET_model);
-  XLM_TRY(session_read_model(s, r->n_positional ? r->positional[0] : *named ? named : NULL));
+  const char *model;
+  XLM_TRY(session_named(s, &model));
+  XLM_TRY(session_read_model(s, model));
   XLM_TRY(session_compile(s, true, false, 0));
   int64_t vocab = corpus_vocab(s);
   XLM_TRY(xlm_data_synthetic(1000 * s->plan->seq + 1, vocab ? vocab : 256, 1, &data, &s->err));

@@ -10,7 +10,8 @@
 #include "tools/xlmrun/weights.h"
 
 static const char usage[] = "usage: xlmrun eval [CHECKPOINT] [--data FILE...] [flags]\n"
-                            "       xlmrun eval MODEL.xlm --init-from WEIGHTS --data FILE... [flags]\n\n"
+                            "       xlmrun eval MODEL.xlm --init-from WEIGHTS --data FILE... [flags]\n"
+                            "       xlmrun eval PLAN.json --init-from WEIGHTS --data FILE... [flags]\n\n"
                             "Without --data: the part of the training data that was held out.";
 
 // Files named now are evaluated whole; those the checkpoint was trained on, only where they were held out.

@@ -231,6 +231,12 @@ static xlm_status prepare(generator *g) {
 static xlm_status generate(session *s) {
   generator g = {.s = s};
   XLM_TRY(weights_open(s));
+  if (s->saved)
+    return xlm_fail(
+        &s->err, XLM_USER,
+        "'%s' is the plan of a training; generate plans its own windows: give a checkpoint, or the "
+        "model with --init-from WEIGHTS",
+        s->saved);
   XLM_TRY(session_compile(s, false, true, 1));
   XLM_TRY(session_open(s));
   XLM_TRY(prepare(&g));

@@ -15,6 +15,7 @@
 #include "runtime/checkpoint/weights.h"
 #include "tools/common/request.h"
 #include "tools/xlmrun/agree.h"
+#include "tools/xlmrun/saved_plan.h"
 #include "tools/xlmrun/watchdog.h"
 
 enum { PATIENCE_S = 5 }; // for ranks that are threads, after a failure
@@ -28,6 +29,7 @@ static void show_help(const session *s, const char *usage, char tool) {
 static void show_settings(session *s) {
   xlm_setting_value *model = &s->settings->value[XLM_SET_model];
   if (s->settings->n_positional) model->text = s->settings->positional[0];
+  if (saved_plan_is(model->text)) saved_plan_hide_settings(s->settings);
   xlm_text t = xlm_text_new(s->arena);
   xlm_settings_print(s->settings, &t);
   fputs(t.data, stdout);
@@ -54,8 +56,9 @@ static bool keeps_layout(const session *s) {
   return s->settings->tool == 't';
 }
 
-// Settings that a checkpoint does not hand on: where things are, and how fast.
+// Settings that a checkpoint does not hand on: where things are, how fast, and what a saved plan says.
 static bool is_handed_on(const session *s, xlm_setting_id id) {
+  if (s->saved && xlm_settings_makes_plan(id)) return false;
   if (session_is_layout(id) && (!keeps_layout(s) || id == XLM_SET_comm_timeout)) return false;
   static const xlm_setting_id own[] = {XLM_SET_output_dir, XLM_SET_resume,       XLM_SET_overwrite,
                                        XLM_SET_threads,    XLM_SET_memory_limit, XLM_SET_init_from};
@@ -66,19 +69,9 @@ static bool is_handed_on(const session *s, xlm_setting_id id) {
 }
 
 static xlm_status take_setting(session *s, const xlm_checkpoint_setting *x) {
-  const char *dot = strchr(x->key, '.');
   xlm_setting_id id;
-  if (!dot || !xlm_settings_find(xlm_arena_strndup(s->arena, x->key, (size_t)(dot - x->key)), dot + 1, &id) ||
-      !is_handed_on(s, id))
-    return XLM_OK;
-  bool list = xlm_setting_table[id].type == XLM_SETTING_LIST;
-  for (const char *p = x->value; *p || !list;
-       p += strcspn(p, "\n"), p += *p == '\n') { // lists: one item per line
-    const char *item = list ? xlm_arena_strndup(s->arena, p, strcspn(p, "\n")) : p;
-    XLM_TRY(xlm_settings_put(s->settings, id, item, XLM_FROM_CHECKPOINT, s->checkpoint->path, &s->err));
-    if (!list) break;
-  }
-  return XLM_OK;
+  if (!xlm_settings_find_path(x->key, &id) || !is_handed_on(s, id)) return XLM_OK;
+  return xlm_settings_put_whole(s->settings, id, x->value, XLM_FROM_CHECKPOINT, s->checkpoint->path, &s->err);
 }
 
 xlm_status session_open_checkpoint(session *s, const char *path) {
@@ -89,7 +82,23 @@ xlm_status session_open_checkpoint(session *s, const char *path) {
   return XLM_OK;
 }
 
+xlm_status session_named(session *s, const char **path) {
+  const xlm_run_settings *r = s->settings;
+  if (r->n_positional > 1)
+    return xlm_fail(&s->err, XLM_USER, "one model, plan or checkpoint at a time: what is '%s'?",
+                    r->positional[1]);
+  XLM_TRY(xlm_request_model(r, path, &s->err));
+  return *path && saved_plan_is(*path) ? saved_plan_open(s, *path) : XLM_OK;
+}
+
+static xlm_status missing(session *s, const char *path) {
+  const char *near = xlm_near_file(s->arena, path);
+  if (near) return xlm_fail(&s->err, XLM_USER, "there is no model '%s'; did you mean '%s'?", path, near);
+  return s->err.status;
+}
+
 xlm_status session_read_model(session *s, const char *path) {
+  if (s->saved) return XLM_OK; // it brought the text
   if (!path && s->checkpoint && s->checkpoint->info.model_text) {
     const char *from = s->checkpoint->info.model_path;
     s->model_path = from ? from : "model.xlm";
@@ -101,11 +110,7 @@ xlm_status session_read_model(session *s, const char *path) {
     return xlm_fail(&s->err, XLM_USER,
                     "which model? give a model file, as in `xlmrun train models/llama.xlm`");
   xlm_map m;
-  if (xlm_map_open(path, &m, &s->err) != XLM_OK) {
-    const char *near = xlm_near_file(s->arena, path);
-    if (near) return xlm_fail(&s->err, XLM_USER, "there is no model '%s'; did you mean '%s'?", path, near);
-    return s->err.status;
-  }
+  if (xlm_map_open(path, &m, &s->err) != XLM_OK) return missing(s, path);
   s->model_path = path;
   s->model_text = xlm_arena_strndup(s->arena, (const char *)m.data, m.n);
   s->model_bytes = m.n;
@@ -130,7 +135,9 @@ static xlm_status check_memory(session *s) {
        fits = (limited || s->mpi ? most : all) <= limit;
   if (!limit || fits) return XLM_OK;
   s->exit_code = EXIT_DOES_NOT_FIT;
-  const char *try = "try a smaller --micro-batch-size or --seq-length, or --recompute full";
+  const char *try = s->saved
+                        ? "make a plan with a smaller --micro-batch-size or --seq-length, or --recompute full"
+                        : "try a smaller --micro-batch-size or --seq-length, or --recompute full";
   if (p->n_ranks == 1)
     return xlm_fail(&s->err, XLM_USER, "this run needs %s and there are %s: %s",
                     xlm_text_bytes(s->arena, most), xlm_text_bytes(s->arena, limit), try);
@@ -176,6 +183,12 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
         started, processes);
   }
   if (!s->mpi || ranks == processes) return XLM_OK;
+  if (s->saved)
+    return xlm_fail(&s->err, XLM_USER,
+                    "%lld processes were started and the plan '%s' is for %s = %lld rank%s: start it with "
+                    "`mpirun -n %lld`, or make a plan for %lld",
+                    processes, s->saved, xlm_request_mesh_text(s->arena, m), ranks, ranks == 1 ? "" : "s",
+                    ranks, processes);
   return xlm_fail(
       &s->err, XLM_USER,
       "%lld processes were started and the mesh is %s = %lld rank%s: start it with `mpirun -n %lld`, or give "
@@ -204,7 +217,27 @@ static void show_diagnostics(session *s, const xlm_diags *d) {
   fputs(t.data, stderr);
 }
 
+// As many as there are, but no more than the plan has room for.
+static xlm_status settle_threads(session *s) {
+  int most = s->plan->threads, ranks = s->mpi ? 1 : (int)s->plan->n_ranks;
+  int all = s->mpi ? threads_of_process(s) : xlm_request_threads(s->settings), each = all / ranks;
+  if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 && each > most)
+    return xlm_fail(&s->err, XLM_USER,
+                    "--threads %d: the plan '%s' has room for %d thread%s per rank, %d in this process", all,
+                    s->saved, most, most == 1 ? "" : "s", most * ranks);
+  s->options.threads = each < 1 ? 1 : each < most ? each : most;
+  return XLM_OK;
+}
+
+static xlm_status use_saved(session *s, bool with_train, bool with_eval) {
+  XLM_TRY(saved_plan_settle(s, with_train, with_eval));
+  XLM_TRY(check_processes(s, &s->plan->mesh));
+  XLM_TRY(settle_threads(s));
+  return check_memory(s);
+}
+
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch) {
+  if (s->saved) return use_saved(s, with_train, with_eval);
   const xlm_source *source = xlm_source_new(s->arena, s->model_path, s->model_text, s->model_bytes);
   XLM_TRY(xlm_request_options(s->settings, source, with_train, with_eval, batch, &s->options, &s->err));
   XLM_TRY(check_processes(s, &s->options.mesh));

@@ -18,6 +18,8 @@ typedef struct session {
   size_t model_bytes;
   xlm_compile_options options;
   const xlm_plan *plan;
+  const char *saved;   // path of the saved plan that is run; NULL: the plan is compiled
+  uint64_t saved_hash; // of its bytes
   xlm_team *team;
   struct watchdog *watchdog;
   xlm_tracer *tracer; // NULL: no trace
@@ -36,8 +38,12 @@ int session_run(char tool, const char *usage, int argc, char *const *argv, sessi
 
 // The steps, each as the name says; they fill s->err.
 xlm_status session_open_checkpoint(session *s,
-                                   const char *path);        // takes its settings, weaker than file and flags
-xlm_status session_read_model(session *s, const char *path); // path NULL: the checkpoint's copy
+                                   const char *path); // takes its settings, weaker than file and flags
+// The model, saved plan or checkpoint that is named on the command line or in the run file; *path NULL: none.
+// A saved plan is opened, so this comes first.
+xlm_status session_named(session *s, const char **path);
+xlm_status session_read_model(session *s, const char *path); // or a saved plan; NULL: the checkpoint's copy
+// The plan: compiled, or the saved one for this run. batch: see xlm_request_options.
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch);
 xlm_status session_open(session *s);                    // ranks and store; states not yet filled
 xlm_status session_fill(session *s, bool weights_only); // from checkpoint, --init-from, or initialisers

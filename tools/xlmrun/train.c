@@ -14,8 +14,11 @@
 #include "tools/xlmrun/trace.h"
 #include "tools/xlmrun/watchdog.h"
 
-static const char usage[] = "usage: xlmrun train MODEL.xlm --data FILE... [flags]\n"
-                            "       xlmrun train --resume [DIR] [flags]";
+static const char usage[] =
+    "usage: xlmrun train MODEL.xlm --data FILE... [flags]\n"
+    "       xlmrun train PLAN.json --data FILE... [flags]    what `xlmc plan --format "
+    "json` wrote\n"
+    "       xlmrun train --resume [DIR] [flags]";
 
 static volatile sig_atomic_t stop;
 static bool launched,
@@ -105,18 +108,11 @@ static bool is_run_setting(int i) { // what makes a run the same run
          i != XLM_SET_model && i != XLM_SET_trace && i != XLM_SET_trace_steps && i != XLM_SET_cluster;
 }
 
-static const char *joined(session *s, const xlm_setting_value *v) {
-  xlm_text t = xlm_text_new(s->arena);
-  for (int i = 0; i < v->n; i++) xlm_text_printf(&t, "%s%s", i ? "\n" : "", v->list[i]);
-  return t.data;
-}
-
 // What the batch came to be is what a run in another layout must keep.
 static const char *text_of(session *s, int i) {
   if (i == XLM_SET_global_batch_size)
     return xlm_arena_printf(s->arena, "%" PRId64, s->plan->batch * s->plan->microbatches);
-  const xlm_setting_value *v = &s->settings->value[i];
-  return xlm_setting_table[i].type == XLM_SETTING_LIST ? joined(s, v) : v->text;
+  return xlm_settings_whole(s->settings, (xlm_setting_id)i);
 }
 
 static void fill_info(session *s, xlm_checkpoint_info *info) {
@@ -283,14 +279,10 @@ static xlm_status run(session *s, corpus *c) {
 }
 
 static xlm_status train(session *s) {
-  const xlm_run_settings *r = s->settings;
   corpus c;
+  const char *model;
+  XLM_TRY(session_named(s, &model));
   XLM_TRY(open_resumed(s));
-  const char *model = r->n_positional ? r->positional[0] : NULL;
-  if (!model && r->value[XLM_SET_model].source > XLM_FROM_CHECKPOINT)
-    model = xlm_setting_text(r, XLM_SET_model);
-  if (r->n_positional > 1)
-    return xlm_fail(&s->err, XLM_USER, "one model at a time: what is '%s'?", r->positional[1]);
   XLM_TRY(session_read_model(s, model));
   XLM_TRY(session_compile(s, true, true, 0));
   XLM_TRY(session_open(s));

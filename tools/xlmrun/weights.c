@@ -10,16 +10,15 @@ static bool is_model(const char *path) {
 
 xlm_status weights_open(session *s) {
   const xlm_run_settings *r = s->settings;
-  const char *what = r->n_positional                       ? r->positional[0]
-                     : *xlm_setting_text(r, XLM_SET_model) ? xlm_setting_text(r, XLM_SET_model)
-                                                           : "./checkpoints";
-  if (r->n_positional > 1)
-    return xlm_fail(&s->err, XLM_USER, "one checkpoint or model at a time: what is '%s'?", r->positional[1]);
-  if (!is_model(what)) {
+  const char *what;
+  XLM_TRY(session_named(s, &what));
+  if (!what) what = "./checkpoints";
+  if (!s->saved && !is_model(what)) {
     XLM_TRY(session_open_checkpoint(s, what));
     return session_read_model(s, NULL);
   }
   if (*xlm_setting_text(r, XLM_SET_init_from)) return session_read_model(s, what);
   return xlm_fail(&s->err, XLM_USER,
-                  "'%s' is a model without weights: give a checkpoint instead, or --init-from WEIGHTS", what);
+                  "'%s' is a %s without weights: give a checkpoint instead, or --init-from WEIGHTS", what,
+                  s->saved ? "plan" : "model");
 }

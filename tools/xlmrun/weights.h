@@ -4,8 +4,8 @@
 
 #include "tools/xlmrun/session.h"
 
-// The one positional argument is a model file (then --init-from gives weights), a checkpoint, or a folder of
-// checkpoints; none: ./checkpoints. Opens the checkpoint, if any, and reads the model text.
+// The one positional argument is a model file or saved plan (then --init-from gives weights), a checkpoint,
+// or a folder of checkpoints; none: ./checkpoints. Opens the checkpoint, if any, and reads the model text.
 xlm_status weights_open(session *s);
 
 #endif

@@ -1,0 +1,142 @@
+// Saved plans; see saved_plan.h. The file is not trusted: the reader checks that its tables refer to what
+// exists, the verifier that all ranks together do something sensible, and both before anything uses it.
+#include "tools/xlmrun/saved_plan.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "compiler/planner/verify_plan.h"
+#include "runtime/base/map.h"
+#include "runtime/checkpoint/hash.h"
+
+static bool ends_with(const char *path, const char *end) {
+  size_t n = strlen(path), m = strlen(end);
+  return n > m && !strcmp(path + n - m, end);
+}
+
+static bool begins_as_json(const char *path) {
+  struct stat st;
+  if (stat(path, &st) || !S_ISREG(st.st_mode)) return false;
+  FILE *f = fopen(path, "rb");
+  if (!f) return false;
+  int c;
+  do c = fgetc(f);
+  while (c != EOF && isspace(c));
+  fclose(f);
+  return c == '{';
+}
+
+bool saved_plan_is(const char *path) {
+  return ends_with(path, ".json") || (!ends_with(path, ".xlm") && begins_as_json(path));
+}
+
+static xlm_status read_verified(session *s, const char *path, const xlm_map *m) {
+  if (xlm_plan_read_json(s->arena, (const char *)m->data, m->n, &s->plan, &s->err) != XLM_OK)
+    return xlm_fail_in(&s->err, "'%s'", path);
+  xlm_plan_check check = xlm_plan_verify_saved(s->plan, s->arena);
+  if (check.text) return xlm_fail(&s->err, XLM_USER, "'%s': the plan was refused: %s", path, check.text);
+  s->saved_hash = xlm_hash_bytes(m->data, m->n);
+  return XLM_OK;
+}
+
+xlm_status saved_plan_open(session *s, const char *path) {
+  xlm_map m;
+  XLM_TRY(xlm_map_open(path, &m, &s->err));
+  xlm_status status = read_verified(s, path, &m);
+  xlm_map_close(&m);
+  if (status != XLM_OK) return status;
+  s->saved = path;
+  s->model_path = s->plan->source_path;
+  s->model_text = s->plan->source_text;
+  s->model_bytes = strlen(s->model_text);
+  return XLM_OK;
+}
+
+// ---- settings ----
+
+static const char *value_in(const xlm_plan *p, xlm_setting_id id) {
+  xlm_setting_id of;
+  for (uint32_t i = 0; i < p->n_settings; i++)
+    if (xlm_settings_find_path(p->settings[i].key, &of) && of == id) return p->settings[i].value;
+  return "";
+}
+
+// Flags that are public names of the model: the plan knows them.
+static xlm_status resolve_flags(session *s) {
+  const char **names = NULL;
+  uint32_t n = 0, cap = 0;
+  for (uint32_t i = 0; i < s->plan->n_config; i++) {
+    const xlm_plan_config *c = &s->plan->config[i];
+    XLM_PUSH(s->arena, names, n, cap, c->name);
+    for (int k = 0; k < c->n_aliases; k++) XLM_PUSH(s->arena, names, n, cap, c->alias[k]);
+  }
+  return xlm_settings_resolve(s->settings, names, (int)n, &s->err);
+}
+
+static const char *on_one_line(session *s, const char *list) {
+  char *text = xlm_arena_strdup(s->arena, list);
+  for (char *c = text; *c; c++)
+    if (*c == '\n') *c = ' ';
+  return text;
+}
+
+// The run file that a plan was made with may be given again, flags that say what the plan says may not.
+static xlm_status refuse_given(session *s, xlm_setting_id id) {
+  const xlm_setting_value *v = &s->settings->value[id];
+  const char *given = xlm_settings_whole(s->settings, id), *fixed = value_in(s->plan, id);
+  if (v->source <= XLM_FROM_CHECKPOINT || (v->source == XLM_FROM_FILE && !strcmp(given, fixed)))
+    return XLM_OK;
+  return xlm_fail(&s->err, XLM_USER,
+                  "%s: the plan '%s' fixes it%s%s%s: leave it out, or make the plan anew with `xlmc plan`",
+                  v->where, s->saved, *fixed ? " (" : "", on_one_line(s, fixed), *fixed ? ")" : "");
+}
+
+static xlm_status take_setting(session *s, const xlm_plan_setting *x) {
+  xlm_setting_id id;
+  if (!xlm_settings_find_path(x->key, &id) || !xlm_settings_makes_plan(id))
+    return xlm_fail(&s->err, XLM_USER, "'%s': `%s` is no setting of a plan", s->saved, x->key);
+  return xlm_settings_put_whole(s->settings, id, x->value, XLM_FROM_FLAG, s->saved, &s->err);
+}
+
+static xlm_status take_seed(session *s) { // a run may choose another; a checkpoint keeps its own
+  if (s->settings->value[XLM_SET_seed].source == XLM_FROM_DEFAULT)
+    XLM_TRY(xlm_settings_put(s->settings, XLM_SET_seed,
+                             xlm_arena_printf(s->arena, "%lld", (long long)s->plan->seed),
+                             XLM_FROM_CHECKPOINT, s->saved, &s->err));
+  s->options.seed = (uint64_t)xlm_setting_int(s->settings, XLM_SET_seed);
+  return XLM_OK;
+}
+
+// ---- segments ----
+
+static xlm_status need_segments(session *s, bool with_train, bool with_eval) {
+  for (uint32_t c = 0; c < s->plan->n_classes; c++) {
+    const xlm_rank_plan *r = s->plan->classes[c];
+    if (with_train && !r->n_schedule)
+      return xlm_fail(&s->err, XLM_USER, "'%s' has no schedule: it is no plan of a training", s->saved);
+    if (with_eval && r->eval_segment < 0)
+      return xlm_fail(&s->err, XLM_USER, "'%s' has no segment that evaluates%s", s->saved,
+                      with_train ? ": give --eval-interval 0" : "");
+  }
+  return XLM_OK;
+}
+
+xlm_status saved_plan_settle(session *s, bool with_train, bool with_eval) {
+  XLM_TRY(resolve_flags(s));
+  for (int i = 0; i < XLM_SETTING_COUNT; i++)
+    if (xlm_settings_makes_plan((xlm_setting_id)i)) XLM_TRY(refuse_given(s, (xlm_setting_id)i));
+  for (uint32_t i = 0; i < s->plan->n_settings; i++) XLM_TRY(take_setting(s, &s->plan->settings[i]));
+  bool never = with_train && with_eval && !xlm_setting_int(s->settings, XLM_SET_eval_interval);
+  XLM_TRY(need_segments(s, with_train, with_eval && !never));
+  s->options.mesh = s->plan->mesh;
+  return take_seed(s);
+}
+
+void saved_plan_hide_settings(xlm_run_settings *r) {
+  for (int i = 0; i < XLM_SETTING_COUNT; i++)
+    if (xlm_settings_makes_plan((xlm_setting_id)i) ||
+        (i == XLM_SET_seed && r->value[i].source == XLM_FROM_DEFAULT))
+      r->value[i] = (xlm_setting_value){.where = "", .text = ""};
+}

@@ -79,8 +79,12 @@ dies() {
   on_hosts "$1" "$2" "${train[@]}" --max-steps 3000 --eval-interval 0 "${@:3}" --output-dir killed >log.txt 2>&1 &
   local pid=$! victim
   wait_for 'saved killed/step-00000004' log.txt
-  victim=$(ranks_there killed | shuf -n 1)
-  [ -n "$victim" ] || fail "no rank on the other host: $(cat log.txt)"
+  for _ in $(seq 50); do # on a busy machine a look at all processes may miss one
+    victim=$(ranks_there killed | shuf -n 1)
+    [ -z "$victim" ] || break
+    sleep 0.1
+  done
+  [ -n "$victim" ] || fail "no rank on the other host: $(ranks_of killed) $(cat log.txt)"
   kill -9 "$victim" || fail "cannot kill $victim"
   for _ in $(seq 200); do
     kill -0 $pid 2>/dev/null || break

@@ -13,9 +13,12 @@ job() {
   timeout 60 mpirun -n "$@"
 }
 
-# The processes of the job that write into a folder.
+# The processes of this test's job that write into a folder: another test may run at the same time.
 ranks_of() {
-  pgrep -f "^$run train .*--output-dir $1( |\$)"
+  local pid
+  for pid in $(pgrep -f "^$run train .*--output-dir $1( |\$)"); do
+    [ "$(readlink "/proc/$pid/cwd")" = "$(realpath "$work")" ] && echo "$pid"
+  done
 }
 
 # all_gone DIR: the ranks of a job that is over have ten seconds to be gone.

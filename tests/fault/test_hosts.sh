@@ -75,7 +75,7 @@ ranks_there() { # those that write into a folder and live on the other host
 
 # dies HERE THERE FLAGS...: the log is left in log.txt.
 dies() {
-  rm -rf killed
+  rm -rf killed log.txt
   on_hosts "$1" "$2" "${train[@]}" --max-steps 3000 --eval-interval 0 "${@:3}" --output-dir killed >log.txt 2>&1 &
   local pid=$! victim
   wait_for 'saved killed/step-00000004' log.txt

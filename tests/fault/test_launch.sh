@@ -22,7 +22,7 @@ step=$(sed -n 's/^stopped at step \([0-9]*\).*/\1/p' log.txt)
 grep -q "resumed from $work/out/step-.* at step $step" log.txt || fail "not from where it was: $(cat log.txt)"
 
 # Twice: at once.
-rm -r out
+rm -r out log.txt
 "${launch[@]}" --max-steps 1000 >log.txt 2>&1 &
 pid=$!
 wait_for 'step 1/' log.txt

@@ -61,6 +61,7 @@ expect 0 '2 ranks = dp 2  ' job 1 "${train[@]}" --dp 2 --max-steps 1 --output-di
 # ---- a rank that no longer answers ----
 
 start() { # DIR FLAGS...: a job of four in the background that is past its first step
+  rm -f log.txt # an earlier run's words are not this one's
   mpirun -n 4 "${train[@]}" --pp 2 --tp 2 --max-steps 1000000 --eval-interval 0 --save-interval 0 --output-dir "$@" >log.txt 2>&1 &
   pid=$!
   wait_for 'step 2/' log.txt

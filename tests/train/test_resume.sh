@@ -42,6 +42,7 @@ for i in $(seq "${XLM_KILLS:-6}"); do # every third before its first step, the o
   kill -9 $pid 2>/dev/null
   wait $pid 2>/dev/null
   [ $? = 137 ] && kills=$((kills + 1))
+  rm log.txt
   "$run" train --resume killed --save-interval 1 >log.txt 2>&1 &
   pid=$!
   wait_for 'resumed from killed/' log.txt

@@ -4,6 +4,7 @@
 
 # start DIR MICRO GLOBAL: a run in the background that is past its first step.
 start() {
+  rm -f log.txt # an earlier run's words are not this one's
   "$run" train "$model" --data corpus.txt "${sizes[@]}" --micro-batch-size "$2" --global-batch-size "$3" --threads 1 \
     --max-steps 1000000 --log-interval 1 --eval-interval 0 --output-dir "$1" >log.txt 2>&1 &
   pid=$!

@@ -1,11 +1,11 @@
-/* The grammar. Actions only build nodes (compiler/front/parse_build.c); nothing is looked up or checked here.
+/* The grammar. Actions only build nodes (compiler/parse/build.c); nothing is looked up or checked here.
 
-   The tokens come arranged (compiler/front/parse_token.c): brackets are balanced, a NEWLINE stands exactly where a
+   The tokens come arranged (compiler/parse/token.c): brackets are balanced, a NEWLINE stands exactly where a
    statement ends (before every `}` of a body, too; never inside a preset), and a keyword token is a keyword in its place.
    So there is no conflict to resolve beside operator precedence, and recovery needs one rule: `bad`. The reporter has
    then already moved the input to the end of the statement, or to the body of a statement whose head is wrong. */
 %code requires {
-#include "compiler/front/parse_priv.h"
+#include "compiler/parse/parse_priv.h"
 }
 %code {
 static int xlm_yylex(YYSTYPE *value, xlm_span *where, xlm_parser *p);

@@ -140,8 +140,8 @@ static bool infer_take(xlm_infer *x) {
                         (long long)part->offset, whole->name);
 }
 
-const xlm_op xlm_op_take = {
-    .name = "take",
+const xlm_op xlm_op_local_slice = {
+    .name = "local_slice",
     .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
     .min_in = 1,
     .max_in = 1,

@@ -251,7 +251,7 @@ static bool alias_begins_at_state(verifier *v, xlm_node n) {
   const xlm_node_info *node = &v->g->nodes[n];
   for (int i = 0; i < xlm_op_at(node->op)->n_alias; i++) {
     const xlm_node_info *def = xlm_val_node(v->g, node->in[i]);
-    bool state = def->op == XLM_OP_STATE || def->op == XLM_OP_PARAM || def->op == XLM_OP_TAKE;
+    bool state = def->op == XLM_OP_STATE || def->op == XLM_OP_PARAM || def->op == XLM_OP_LOCAL_SLICE;
     bool updated = node->in[i] - def->out < (xlm_val)xlm_op_at(def->op)->n_alias;
     if (!state && !updated)
       return broken(v, "%s updates %%%u, which is no state", node_text(v, n), node->in[i]);

@@ -119,7 +119,7 @@ static void slice(conversion *c, const xlm_layout *want) {
         want->axes[i] & ~c->have.axes[i] & ~xlm_layout_axes(&c->have, logical(c)->rank) & ~c->have.partial;
     if (c->have.axes[i] && add && add < c->have.axes[i])
       continue; // an outer axis cannot be added inside an inner split
-    if (add) collective(c, XLM_OP_TAKE, add, &i, (uint32_t[]){c->have.axes[i] | add}, 1, NULL, NULL, 0);
+    if (add) collective(c, XLM_OP_LOCAL_SLICE, add, &i, (uint32_t[]){c->have.axes[i] | add}, 1, NULL, NULL, 0);
   }
 }
 

@@ -1,5 +1,5 @@
 // Passes: one file each, one entry each. graph in, new graph out (same arena); never an error of the user's
-// making unless the header says so. compiler/planner/compile.c is the whole pipeline in one function; between
+// making unless the header says so. compiler/driver/compile.c is the whole pipeline in one function; between
 // passes it runs xlm_graph_verify in checked builds.
 #ifndef XLM_PASS_PASS_H
 #define XLM_PASS_PASS_H

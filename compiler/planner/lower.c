@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "compiler/front/ast.h"
+#include "compiler/diagnose/source.h"
 #include "compiler/ir/op.h"
-#include "compiler/planner/schedule.h"
+#include "compiler/schedule/schedule.h"
 #include "runtime/plan/streams.h"
 
 typedef struct lower {
@@ -86,16 +86,16 @@ uint32_t xlm_lower_root(const xlm_lowering *l, uint32_t t) {
 
 static const struct {
   const char *role;
-  xlm_class class;
-} role_class[] = {{"parameter", XLM_CLASS_PARAMETER},
-                  {"gradient", XLM_CLASS_GRADIENT},
-                  {"optimizer", XLM_CLASS_OPTIMIZER},
-                  {"state", XLM_CLASS_STATE}};
+  xlm_category category;
+} role_category[] = {{"parameter", XLM_CATEGORY_PARAMETER},
+                  {"gradient", XLM_CATEGORY_GRADIENT},
+                  {"optimizer", XLM_CATEGORY_OPTIMIZER},
+                  {"state", XLM_CATEGORY_STATE}};
 
-static xlm_class class_of_role(const char *role) {
-  for (size_t i = 0; i < sizeof role_class / sizeof *role_class; i++)
-    if (!strcmp(role, role_class[i].role)) return role_class[i].class;
-  return XLM_CLASS_STATE;
+static xlm_category category_of_role(const char *role) {
+  for (size_t i = 0; i < sizeof role_category / sizeof *role_category; i++)
+    if (!strcmp(role, role_category[i].role)) return role_category[i].category;
+  return XLM_CATEGORY_STATE;
 }
 
 static void lower_state(lower *w, const xlm_node_info *n) {
@@ -109,7 +109,7 @@ static void lower_state(lower *w, const xlm_node_info *n) {
     }
   xlm_tensor t = {.name = name,
                   .type = map_type(w, xlm_val_type(w->g, n->out)),
-                  .class = class_of_role(role),
+                  .category = category_of_role(role),
                   .area = XLM_AREA_STATE,
                   .line = line_of(w, n->span)};
   w->tensor[n->out] = add_tensor(w, t, (xlm_lifetime){0});
@@ -134,7 +134,7 @@ static void lower_input(lower *w, const xlm_node_info *n) {
              *role = xlm_attr_text(&n->attrs, XLM_A_role, "tokens");
   xlm_tensor t = {.name = name,
                   .type = map_type(w, xlm_val_type(w->g, n->out)),
-                  .class = XLM_CLASS_IO,
+                  .category = XLM_CATEGORY_IO,
                   .area = XLM_AREA_IO,
                   .line = line_of(w, n->span)};
   // Tokens belong to a microbatch: with several in flight they live in its slot, from the beginning of its
@@ -160,11 +160,11 @@ static void lower_input(lower *w, const xlm_node_info *n) {
 
 // ---- instructions ----
 
-static xlm_class class_of_value(const lower *w, const xlm_node_info *n, xlm_val v) {
-  if (xlm_op_at(n->op)->flags & XLM_OPF_COLLECTIVE) return XLM_CLASS_COMM;
+static xlm_category category_of_value(const lower *w, const xlm_node_info *n, xlm_val v) {
+  if (xlm_op_at(n->op)->flags & XLM_OPF_COLLECTIVE) return XLM_CATEGORY_COMM;
   bool gradient = n->phase == XLM_PHASE_WGT && w->last_use[v] < w->g->n_nodes && w->last_use[v] &&
                   xlm_phase_is_once(w->g->nodes[w->last_use[v]].phase);
-  return gradient ? XLM_CLASS_GRADIENT : XLM_CLASS_ACTIVATION;
+  return gradient ? XLM_CATEGORY_GRADIENT : XLM_CATEGORY_ACTIVATION;
 }
 
 static bool same_storage(const xlm_type *a, const xlm_type *b) {
@@ -173,7 +173,7 @@ static bool same_storage(const xlm_type *a, const xlm_type *b) {
 
 // A sum over the microbatches of a step, which begins anew with the next step.
 static bool is_summed_up(const lower *w, const xlm_node_info *n, uint32_t tensor) {
-  return xlm_phase_is_once(n->phase) && w->l.tensors[tensor].class == XLM_CLASS_GRADIENT &&
+  return xlm_phase_is_once(n->phase) && w->l.tensors[tensor].category == XLM_CATEGORY_GRADIENT &&
          w->l.tensors[tensor].area == XLM_AREA_STATE;
 }
 
@@ -212,7 +212,7 @@ static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_
                     .area = XLM_AREA_TEMP,
                     .partial = w->g->values[v].partial,
                     .line = line_of(w, n->span)};
-    t.class = shares ? w->l.tensors[xlm_lower_root(&w->l, shares)].class : class_of_value(w, n, v);
+    t.category = shares ? w->l.tensors[xlm_lower_root(&w->l, shares)].category : category_of_value(w, n, v);
     w->tensor[v] = add_tensor(w, t, (xlm_lifetime){position, position, w->program, !shares});
   }
 }
@@ -383,11 +383,11 @@ static uint32_t segment_of(const lower *w, xlm_segment_kind kind, int16_t chunk)
 
 // One stage: forward and backward of each microbatch in turn, no slots.
 static void plain_schedule(lower *w) {
-  xlm_slot_run *runs = XLM_NEW_N(w->l.arena, xlm_slot_run, 2 * w->l.options.microbatches + 1);
+  xlm_segment_run *runs = XLM_NEW_N(w->l.arena, xlm_segment_run, 2 * w->l.options.microbatches + 1);
   uint32_t n = 0;
   for (int32_t m = 0; m < w->l.options.microbatches; m++)
-    for (uint32_t s = 0; s < 2; s++) runs[n++] = (xlm_slot_run){s, m, {-1, -1, -1}};
-  runs[n++] = (xlm_slot_run){2, -1, {-1, -1, -1}};
+    for (uint32_t s = 0; s < 2; s++) runs[n++] = (xlm_segment_run){s, m, {-1, -1, -1}};
+  runs[n++] = (xlm_segment_run){2, -1, {-1, -1, -1}};
   w->l.plan->schedule = w->l.schedule = runs;
   w->l.plan->n_schedule = n;
 }
@@ -396,9 +396,9 @@ static void plain_schedule(lower *w) {
 static void pipeline_schedule(lower *w) {
   const xlm_schedule_plan *sp = w->l.options.schedule;
   const xlm_stage_schedule *s = &sp->stage[w->l.options.stage];
-  xlm_slot_run *runs = XLM_NEW_N(w->l.arena, xlm_slot_run, s->n);
+  xlm_segment_run *runs = XLM_NEW_N(w->l.arena, xlm_segment_run, s->n);
   for (uint32_t i = 0; i < s->n; i++)
-    runs[i] = (xlm_slot_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch, {-1, -1, -1}};
+    runs[i] = (xlm_segment_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch, {-1, -1, -1}};
   w->l.plan->schedule = w->l.schedule = runs;
   w->l.plan->n_schedule = s->n;
 }

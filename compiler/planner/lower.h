@@ -33,7 +33,7 @@ typedef struct xlm_lowering {
   xlm_instr *instrs;
   uint32_t *scratch_end;  // parallel to instrs: until which position the workspace is in use
   bool *once;             // parallel to instrs: of the last microbatch only
-  xlm_slot_run *schedule; // the plan's
+  xlm_segment_run *schedule; // the plan's
   xlm_plan_state *states;
   xlm_plan_input *inputs;
   xlm_plan_output *outputs;

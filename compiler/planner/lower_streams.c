@@ -53,7 +53,7 @@ static void split_last(xlm_lowering *l, uint32_t segment) {
   }
   rest.rest = true;
   XLM_PUSH(l->arena, l->segments, l->n_segments, l->cap_segments, rest);
-  xlm_slot_run *runs = l->schedule;
+  xlm_segment_run *runs = l->schedule;
   bool seen = false;
   for (uint32_t i = l->plan->n_schedule; i-- > 0;) {
     if (runs[i].segment != segment) continue;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "compiler/planner/lower.h"
-#include "compiler/planner/schedule.h"
+#include "compiler/schedule/schedule.h"
 
 enum { ALIGN = 64 };
 
@@ -15,7 +15,7 @@ typedef struct item {
   bool scratch;
   uint32_t begin, end;
   uint64_t bytes, offset;
-  xlm_class class;
+  xlm_category category;
   uint32_t order;
 } item;
 
@@ -123,7 +123,7 @@ static item *collect(xlm_lowering *l, const timeline *line, uint32_t *n) {
                        .begin = life->begin,
                        .end = life->end,
                        .bytes = aligned(l->tensors[t].bytes),
-                       .class = l->tensors[t].class,
+                       .category = l->tensors[t].category,
                        .order = *n};
     (*n)++;
   }
@@ -135,7 +135,7 @@ static item *collect(xlm_lowering *l, const timeline *line, uint32_t *n) {
                        .begin = i,
                        .end = l->scratch_end[line->first_instr + i],
                        .bytes = bytes,
-                       .class = XLM_CLASS_WORKSPACE,
+                       .category = XLM_CATEGORY_WORKSPACE,
                        .order = *n};
     (*n)++;
   }
@@ -151,7 +151,7 @@ static void write_back(xlm_lowering *l, const item *items, uint32_t n) {
 }
 
 typedef struct peak {
-  uint64_t bytes, by_class[XLM_CLASSES];
+  uint64_t bytes, by_category[XLM_CATEGORIES];
   uint32_t instr;
 } peak;
 
@@ -172,7 +172,7 @@ static peak find_peak(xlm_lowering *l, const item *items, uint32_t n, const time
   }
   p.instr = line->first_instr + at;
   for (uint32_t i = 0; i < n; i++)
-    if (items[i].begin <= at && at <= items[i].end) p.by_class[items[i].class] += items[i].bytes;
+    if (items[i].begin <= at && at <= items[i].end) p.by_category[items[i].category] += items[i].bytes;
   return p;
 }
 
@@ -201,7 +201,7 @@ static const xlm_segment *segment_at(const xlm_lowering *l, uint32_t position) {
 // of a microbatch to another stands in a slot, what the step still reads stands for good.
 static xlm_area area_of(const xlm_lowering *l, uint32_t t) {
   const xlm_segment *from = segment_at(l, l->life[t].begin), *to = segment_at(l, l->life[t].end);
-  bool is_input = l->tensors[t].class == XLM_CLASS_IO;
+  bool is_input = l->tensors[t].category == XLM_CATEGORY_IO;
   if (!from) return XLM_AREA_FB; // an input of an empty chunk
   if (from->kind == XLM_SEG_STEP) return l->tensors[t].area;
   if (!to || to->kind == XLM_SEG_STEP) return XLM_AREA_STATE;
@@ -230,8 +230,8 @@ static timeline chunk_line(const xlm_lowering *l, xlm_area area, int16_t chunk) 
   return line;
 }
 
-static void add_classes(xlm_lowering *l, const peak *p) {
-  for (int c = 0; c < XLM_CLASSES; c++) l->plan->class_bytes[c] += p->by_class[c];
+static void add_categories(xlm_lowering *l, const peak *p) {
+  for (int c = 0; c < XLM_CATEGORIES; c++) l->plan->category_bytes[c] += p->by_category[c];
 }
 
 // Places what each chunk keeps in this area, then gives every microbatch in flight a slot of its chunk's
@@ -250,13 +250,13 @@ static void place_slots(xlm_lowering *l, xlm_area area) {
     bytes[c] = place_line(l, &line, &peaks[c]);
   }
   xlm_schedule_held held = xlm_schedule_slots(s, l->options.stage, from[k], to[k], bytes, l->arena);
-  xlm_slot_run *runs = (xlm_slot_run *)(uintptr_t)l->plan->schedule; // ours until it is handed out
+  xlm_segment_run *runs = (xlm_segment_run *)(uintptr_t)l->plan->schedule; // ours until it is handed out
   for (uint32_t i = 0; i < l->plan->n_schedule; i++) runs[i].slot[k] = held.slot[i];
   uint64_t *at = XLM_NEW_N(l->arena, uint64_t, held.n + 1);
   for (int32_t i = 0; i < held.n; i++) {
     const peak *p = &peaks[held.chunk[i]];
     at[i + 1] = at[i] + bytes[held.chunk[i]];
-    add_classes(l, p);
+    add_categories(l, p);
     l->plan->free_bytes += bytes[held.chunk[i]] - p->bytes;
   }
   l->plan->slots[k] = (xlm_slots){held.n, at};
@@ -319,8 +319,8 @@ void xlm_place(xlm_lowering *l) {
   resolve_views(l);
   for (uint32_t t = 1; t < l->n_tensors; t++)
     if (!l->tensors[t].view_of && !l->life[t].placed)
-      p->class_bytes[l->tensors[t].class] += aligned(l->tensors[t].bytes);
-  add_classes(l, &temp);
+      p->category_bytes[l->tensors[t].category] += aligned(l->tensors[t].bytes);
+  add_categories(l, &temp);
   p->peak_instr = temp.instr;
   for (int a = 0; a < XLM_AREAS; a++) {
     p->area_begin[a] = p->arena_bytes;

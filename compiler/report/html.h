@@ -3,7 +3,7 @@
 #ifndef XLM_REPORT_HTML_H
 #define XLM_REPORT_HTML_H
 
-#include "compiler/planner/estimate.h"
+#include "compiler/cost/estimate.h"
 #include "compiler/report/report.h"
 
 typedef struct xlm_report_html {
@@ -15,7 +15,7 @@ typedef struct xlm_report_html {
 } xlm_report_html;
 
 // Partition table, parameters, graph of each stage, pipeline as a Gantt chart, memory over one step,
-// communication. A stage is shown by the fullest of its rank classes; the partition table has all of them.
+// communication. A stage is shown by the fullest of its rank plans; the partition table has all of them.
 void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *options, xlm_text *out);
 // The graph alone: blocks that open to their ops, collectives as nodes of their own.
 void xlm_report_graph_html(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out);

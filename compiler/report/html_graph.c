@@ -15,9 +15,9 @@ static void value(xlm_html *h, const xlm_graph *g, const xlm_mesh *m, xlm_val v)
     xlm_html_text(h, NULL, leaf ? xlm_attr_text(&n->attrs, XLM_A_name, x->name) : x->name);
     xlm_html_text(h, NULL, xlm_html_type(h->a, &x->type, g->dims, m));
     xlm_html_int(h, NULL,
-                 n->op == XLM_OP_PARAM ? XLM_CLASS_PARAMETER
-                 : leaf                ? XLM_CLASS_IO
-                                       : XLM_CLASS_ACTIVATION);
+                 n->op == XLM_OP_PARAM ? XLM_CATEGORY_PARAMETER
+                 : leaf                ? XLM_CATEGORY_IO
+                                       : XLM_CATEGORY_ACTIVATION);
     xlm_html_int(h, NULL, 0);
     xlm_html_int(h, NULL, (int64_t)xlm_type_bytes(&x->type, g->dims));
     xlm_html_int(h, NULL, -1);

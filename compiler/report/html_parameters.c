@@ -87,7 +87,7 @@ static void write_row(xlm_html *h, const row *x) {
 void xlm_html_parameters(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages) {
   table t = {0};
   for (int s = 0; s < stages->n; s++) {
-    const xlm_rank_plan *r = p->classes[stages->class[s]];
+    const xlm_rank_plan *r = p->rank_plans[stages->rank_plan[s]];
     for (uint32_t i = 0; i < r->n_states; i++)
       if (!strcmp(r->states[i].role, "parameter")) add(&t, h, p, r, &r->states[i], s);
   }

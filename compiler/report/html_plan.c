@@ -6,16 +6,16 @@
 
 static xlm_html_stages choose(const xlm_plan *p, xlm_arena *a) {
   int n = 0;
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    if (p->classes[c]->stage >= n) n = p->classes[c]->stage + 1;
-  uint32_t *class = XLM_NEW_N(a, uint32_t, n);
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    if (p->rank_plans[c]->stage >= n) n = p->rank_plans[c]->stage + 1;
+  uint32_t *rank_plan = XLM_NEW_N(a, uint32_t, n);
   bool *known = XLM_NEW_N(a, bool, n);
-  for (uint32_t c = 0; c < p->n_classes; c++) {
-    int s = p->classes[c]->stage;
-    if (!known[s] || p->classes[c]->arena_bytes > p->classes[class[s]]->arena_bytes) class[s] = c;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++) {
+    int s = p->rank_plans[c]->stage;
+    if (!known[s] || p->rank_plans[c]->arena_bytes > p->rank_plans[rank_plan[s]]->arena_bytes) rank_plan[s] = c;
     known[s] = true;
   }
-  return (xlm_html_stages){n, class};
+  return (xlm_html_stages){n, rank_plan};
 }
 
 static void header(xlm_html *h, const xlm_plan *p, const xlm_report_html *o) {
@@ -42,7 +42,7 @@ static void header(xlm_html *h, const xlm_plan *p, const xlm_report_html *o) {
   xlm_html_mesh(h, "mesh", &p->mesh);
 }
 
-// Which coordinates a class's ranks have: per axis the smallest and the largest.
+// Which coordinates a rank plan's ranks have: per axis the smallest and the largest.
 static void coordinates(xlm_html *h, const xlm_plan *p, const uint32_t *count,
                         const int32_t (*low)[XLM_MAX_AXES], const int32_t (*high)[XLM_MAX_AXES], uint32_t c) {
   xlm_html_int(h, "ranks", count[c]);
@@ -56,7 +56,7 @@ static void coordinates(xlm_html *h, const xlm_plan *p, const uint32_t *count,
 
 static void bytes(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_open(h, "bytes", "[");
-  for (int k = 0; k < XLM_CLASSES; k++) xlm_html_int(h, NULL, (int64_t)r->class_bytes[k]);
+  for (int k = 0; k < XLM_CATEGORIES; k++) xlm_html_int(h, NULL, (int64_t)r->category_bytes[k]);
   xlm_html_close(h, "]");
   xlm_html_int(h, "free", (int64_t)r->free_bytes);
   xlm_html_int(h, "arena", (int64_t)r->arena_bytes);
@@ -73,12 +73,12 @@ static void bytes(xlm_html *h, const xlm_rank_plan *r) {
 }
 
 static void classes(xlm_html *h, const xlm_plan *p) {
-  uint32_t *count = XLM_NEW_N(h->a, uint32_t, p->n_classes);
-  int32_t(*low)[XLM_MAX_AXES] = xlm_arena_alloc(h->a, sizeof *low * p->n_classes);
-  int32_t(*high)[XLM_MAX_AXES] = xlm_arena_alloc(h->a, sizeof *high * p->n_classes);
+  uint32_t *count = XLM_NEW_N(h->a, uint32_t, p->n_rank_plans);
+  int32_t(*low)[XLM_MAX_AXES] = xlm_arena_alloc(h->a, sizeof *low * p->n_rank_plans);
+  int32_t(*high)[XLM_MAX_AXES] = xlm_arena_alloc(h->a, sizeof *high * p->n_rank_plans);
   for (uint32_t rank = 0; rank < p->n_ranks; rank++) {
     int32_t coord[XLM_MAX_AXES];
-    uint32_t c = p->class_of[rank];
+    uint32_t c = p->rank_plan_of[rank];
     xlm_mesh_coord(&p->mesh, rank, coord);
     for (int i = 0; i < p->mesh.n; i++) {
       if (!count[c] || coord[i] < low[c][i]) low[c][i] = coord[i];
@@ -87,11 +87,11 @@ static void classes(xlm_html *h, const xlm_plan *p) {
     count[c]++;
   }
   xlm_html_open(h, "classes", "[");
-  for (uint32_t c = 0; c < p->n_classes; c++) {
+  for (uint32_t c = 0; c < p->n_rank_plans; c++) {
     xlm_html_open(h, NULL, "{");
-    xlm_html_int(h, "stage", p->classes[c]->stage);
+    xlm_html_int(h, "stage", p->rank_plans[c]->stage);
     coordinates(h, p, count, (const int32_t(*)[XLM_MAX_AXES])low, (const int32_t(*)[XLM_MAX_AXES])high, c);
-    bytes(h, p->classes[c]);
+    bytes(h, p->rank_plans[c]);
     xlm_html_close(h, "}");
   }
   xlm_html_close(h, "]");
@@ -101,8 +101,8 @@ static void write_stages(xlm_html *h, const xlm_plan *p, const xlm_html_stages *
   xlm_html_open(h, "stages", "[");
   for (int i = 0; i < s->n; i++) {
     xlm_html_open(h, NULL, "{");
-    xlm_html_int(h, "class", s->class[i]);
-    xlm_html_stage(h, p, p->classes[s->class[i]]);
+    xlm_html_int(h, "class", s->rank_plan[i]);
+    xlm_html_stage(h, p, p->rank_plans[s->rank_plan[i]]);
     xlm_html_close(h, "}");
   }
   xlm_html_close(h, "]");
@@ -116,7 +116,7 @@ void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text 
   xlm_text_add(out, "{");
   header(&h, p, o);
   xlm_html_open(&h, "classNames", "[");
-  for (int c = 0; c < XLM_CLASSES; c++) xlm_html_string(&h, NULL, xlm_class_name((xlm_class)c));
+  for (int c = 0; c < XLM_CATEGORIES; c++) xlm_html_string(&h, NULL, xlm_category_name((xlm_category)c));
   xlm_html_close(&h, "]");
   classes(&h, p);
   xlm_html_parameters(&h, p, &s);

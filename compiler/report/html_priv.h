@@ -45,9 +45,9 @@ const char *xlm_html_label(xlm_arena *a, const char *op,
                            const xlm_attrs *attrs); // a fused op: what it computes
 
 // Parts of the plan's page.
-typedef struct xlm_html_stages { // of each pipeline stage the class with the largest arena
+typedef struct xlm_html_stages { // of each pipeline stage the rank plan with the largest arena
   int n;
-  const uint32_t *class;
+  const uint32_t *rank_plan;
 } xlm_html_stages;
 void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r); // tensors, ops, segments, runs
 // When each run begins and ends; with an estimate in seconds.

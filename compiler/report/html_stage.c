@@ -64,7 +64,7 @@ static void tensor(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, uint3
   if (l->used) {
     xlm_html_text(h, NULL, t->name);
     xlm_html_text(h, NULL, xlm_html_type(h->a, &t->type, r->dims, &p->mesh));
-    xlm_html_int(h, NULL, t->class);
+    xlm_html_int(h, NULL, t->category);
     xlm_html_int(h, NULL, t->area);
     xlm_html_int(h, NULL, (int64_t)t->bytes);
     xlm_html_int(h, NULL, l->first);

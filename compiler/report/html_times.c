@@ -3,11 +3,11 @@
 // parts weigh by their FLOPs, so that an unbalanced cut shows.
 #include <string.h>
 
-#include "compiler/planner/schedule.h"
+#include "compiler/schedule/schedule.h"
 #include "compiler/report/html_priv.h"
 
 static const xlm_rank_plan *at_stage(const xlm_plan *p, const xlm_html_stages *stages, int s) {
-  return p->classes[stages->class[s]];
+  return p->rank_plans[stages->rank_plan[s]];
 }
 
 static int count_chunks(const xlm_plan *p, const xlm_html_stages *stages) {
@@ -32,7 +32,7 @@ static xlm_schedule_plan *read_schedule(xlm_html *h, const xlm_plan *p, const xl
     const xlm_rank_plan *r = at_stage(p, stages, st);
     for (uint32_t i = 0; i < r->n_schedule; i++) {
       const xlm_segment *g = &r->segments[r->schedule[i].segment];
-      xlm_slot_op op = {g->kind, g->kind == XLM_SEG_STEP ? 0 : g->chunk, r->schedule[i].microbatch};
+      xlm_pipeline_action op = {g->kind, g->kind == XLM_SEG_STEP ? 0 : g->chunk, r->schedule[i].microbatch};
       s->split_weights |= g->kind == XLM_SEG_W;
       XLM_PUSH(h->a, s->stage[st].at, s->stage[st].n, s->stage[st].cap, op);
     }
@@ -71,7 +71,7 @@ static xlm_part_cost *weigh(xlm_html *h, const xlm_plan *p, const xlm_html_stage
   return cost;
 }
 
-static void write_times(xlm_html *h, const xlm_schedule_plan *s, xlm_slot_time *const *times,
+static void write_times(xlm_html *h, const xlm_schedule_plan *s, xlm_interval *const *times,
                         const double *optimizer) {
   xlm_html_open(h, "times", "[");
   for (int st = 0; st < s->stages; st++) {
@@ -96,7 +96,7 @@ void xlm_html_times(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stage
     return;
   }
   xlm_schedule_plan *s = read_schedule(h, p, stages);
-  xlm_slot_time **times = XLM_NEW_N(h->a, xlm_slot_time *, stages->n);
+  xlm_interval **times = XLM_NEW_N(h->a, xlm_interval *, stages->n);
   double length = xlm_schedule_simulate(s, weigh(h, p, stages, s), h->a, times, &bubble);
   xlm_html_number(h, "length", length);
   xlm_html_number(h, "bubble", bubble);

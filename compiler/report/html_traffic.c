@@ -1,4 +1,4 @@
-// Communication of one step, seen from the first rank of each stage's class: one row per kind of collective
+// Communication of one step, seen from the first rank of each stage's rank plan: one row per kind of collective
 // and model line, with the bytes that this rank sends. The figures are those of xlm_traffic_bytes, which the
 // runtime counts by, too.
 #include <stdlib.h>
@@ -91,6 +91,6 @@ static void stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r) {
 
 void xlm_html_traffic(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages) {
   xlm_html_open(h, "traffic", "[");
-  for (int s = 0; s < stages->n; s++) stage(h, p, p->classes[stages->class[s]]);
+  for (int s = 0; s < stages->n; s++) stage(h, p, p->rank_plans[stages->rank_plan[s]]);
   xlm_html_close(h, "]");
 }

@@ -2,7 +2,7 @@
 #ifndef XLM_REPORT_PLAN_PAGE_H
 #define XLM_REPORT_PLAN_PAGE_H
 
-#include "compiler/planner/estimate.h"
+#include "compiler/cost/estimate.h"
 #include "compiler/report/report.h"
 
 typedef struct xlm_plan_page {
@@ -26,7 +26,7 @@ void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *page, xlm_text 
 
 typedef struct xlm_stage_row { // the rank of a stage with the largest arena
   const xlm_rank_plan *rank;
-  uint32_t class;
+  uint32_t rank_plan;
   const char *rounds; // "0-3,16-19"; "" when it has none
 } xlm_stage_row;
 xlm_stage_row *xlm_report_stages(const xlm_plan *p, xlm_arena *a, int *n);

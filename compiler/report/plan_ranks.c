@@ -31,10 +31,10 @@ static void header(page *g) {
 
 typedef struct column {
   const char *name;
-  uint32_t classes; // bit set
+  uint32_t categories; // bit set
 } column;
 
-#define BIT(c) (1u << XLM_CLASS_##c)
+#define BIT(c) (1u << XLM_CATEGORY_##c)
 static const column columns[] = {
     {"params", BIT(PARAMETER)},       {"grads", BIT(GRADIENT)}, {"optim", BIT(OPTIMIZER)},
     {"activations", BIT(ACTIVATION)}, {"comm", BIT(COMM)},      {"workspace", BIT(WORKSPACE)},
@@ -70,7 +70,7 @@ static void stage_table(page *g) {
     xlm_text_pad(g->t, rounds);
     for (int c = 0; c < COLUMNS; c++) {
       uint64_t bytes = 0;
-      for (int k = 0; k < XLM_CLASSES; k++) bytes += columns[c].classes >> k & 1 ? r->class_bytes[k] : 0;
+      for (int k = 0; k < XLM_CATEGORIES; k++) bytes += columns[c].categories >> k & 1 ? r->category_bytes[k] : 0;
       xlm_text_printf(g->t, "%11s ", xlm_text_bytes(g->a, bytes));
     }
     xlm_text_printf(g->t, "%11s  %s\n", xlm_text_bytes(g->a, r->arena_bytes), r->n_instrs ? where(g, r) : "");

@@ -19,11 +19,11 @@ static json_t *stage(const xlm_plan *p, int number_of, const xlm_stage_row *row)
   const xlm_rank_plan *r = row->rank;
   json_t *bytes = json_object(), *out = json_object();
   json_object_set_new(out, "stage", json_integer(number_of));
-  json_object_set_new(out, "class", number(row->class));
+  json_object_set_new(out, "rank_plan", number(row->rank_plan));
   json_object_set_new(out, "rounds", json_string(row->rounds));
-  for (int c = 0; c < XLM_CLASSES; c++)
-    json_object_set_new(bytes, xlm_class_name((xlm_class)c), number(r->class_bytes[c]));
-  json_object_set_new(out, "class_bytes", bytes);
+  for (int c = 0; c < XLM_CATEGORIES; c++)
+    json_object_set_new(bytes, xlm_category_name((xlm_category)c), number(r->category_bytes[c]));
+  json_object_set_new(out, "category_bytes", bytes);
   json_object_set_new(out, "arena_bytes", number(r->arena_bytes));
   if (!r->n_instrs) return out;
   const xlm_instr *in = &r->instrs[r->peak_instr];
@@ -81,8 +81,8 @@ static json_t *experts(const xlm_plan *p, xlm_arena *a) {
 
 static uint64_t fullest(const xlm_plan *p) {
   uint64_t most = 0;
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    if (p->classes[c]->arena_bytes > most) most = p->classes[c]->arena_bytes;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    if (p->rank_plans[c]->arena_bytes > most) most = p->rank_plans[c]->arena_bytes;
   return most;
 }
 
@@ -95,7 +95,7 @@ void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *o, xlm_t
   json_object_set_new(top, "dtype", json_string(xlm_dtype_name(p->dtype)));
   json_object_set_new(top, "parameters", json_real(p->parameters));
   json_object_set_new(top, "ranks", number(p->n_ranks));
-  json_object_set_new(top, "classes", number(p->n_classes));
+  json_object_set_new(top, "rank_plans", number(p->n_rank_plans));
   json_object_set_new(top, "mesh", mesh(&p->mesh));
   json_object_set_new(top, "samples_per_step", json_integer(p->batch * p->microbatches));
   json_object_set_new(top, "seq", json_integer(p->seq));

@@ -50,13 +50,13 @@ static const char *rounds_of(const xlm_rank_plan *r, xlm_arena *a) {
 
 xlm_stage_row *xlm_report_stages(const xlm_plan *p, xlm_arena *a, int *n) {
   *n = 1;
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    if (p->classes[c]->stage >= *n) *n = p->classes[c]->stage + 1;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    if (p->rank_plans[c]->stage >= *n) *n = p->rank_plans[c]->stage + 1;
   xlm_stage_row *rows = XLM_NEW_N(a, xlm_stage_row, *n);
-  for (uint32_t c = 0; c < p->n_classes; c++) {
-    xlm_stage_row *row = &rows[p->classes[c]->stage];
-    if (!row->rank || p->classes[c]->arena_bytes > row->rank->arena_bytes)
-      row->rank = p->classes[c], row->class = c;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++) {
+    xlm_stage_row *row = &rows[p->rank_plans[c]->stage];
+    if (!row->rank || p->rank_plans[c]->arena_bytes > row->rank->arena_bytes)
+      row->rank = p->rank_plans[c], row->rank_plan = c;
   }
   for (int s = 0; s < *n; s++) rows[s].rounds = rounds_of(rows[s].rank, a);
   return rows;
@@ -280,8 +280,8 @@ static live peak_of(const xlm_rank_plan *r, xlm_arena *a, bool *any) {
 
 xlm_experts xlm_report_experts(const xlm_plan *p, xlm_arena *a) {
   xlm_experts out = {0};
-  for (uint32_t c = 0; c < p->n_classes; c++) {
-    const xlm_rank_plan *r = p->classes[c];
+  for (uint32_t c = 0; c < p->n_rank_plans; c++) {
+    const xlm_rank_plan *r = p->rank_plans[c];
     bool any = false;
     if (r->arena_bytes <= out.arena) continue;
     live l = peak_of(r, a, &any);

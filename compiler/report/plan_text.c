@@ -1,4 +1,4 @@
-// `xlmc plan` as text: a table of bytes per class, the tensors alive at the peak, and where the FLOPs are.
+// `xlmc plan` as text: a table of bytes per category, the tensors alive at the peak, and where the FLOPs are.
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,11 +36,11 @@ static void header(page *g) {
 static void memory_table(page *g) {
   const xlm_rank_plan *r = g->r;
   xlm_text_add(g->t, "memory of one rank, at its peak\n");
-  for (int c = 0; c < XLM_CLASSES; c++) {
-    if (!r->class_bytes[c]) continue;
-    xlm_text_printf(g->t, "  %s", xlm_class_name((xlm_class)c));
+  for (int c = 0; c < XLM_CATEGORIES; c++) {
+    if (!r->category_bytes[c]) continue;
+    xlm_text_printf(g->t, "  %s", xlm_category_name((xlm_category)c));
     xlm_text_pad(g->t, 16);
-    xlm_text_printf(g->t, "%12s\n", xlm_text_bytes(g->a, r->class_bytes[c]));
+    xlm_text_printf(g->t, "%12s\n", xlm_text_bytes(g->a, r->category_bytes[c]));
   }
   if (r->free_bytes) xlm_text_printf(g->t, "  between         %10s\n", xlm_text_bytes(g->a, r->free_bytes));
   xlm_text_printf(g->t, "  arena           %12s   %s bytes\n", xlm_text_bytes(g->a, r->arena_bytes),
@@ -80,7 +80,7 @@ static void largest_tensors(page *g) {
   uint32_t n = 0;
   for (uint32_t i = 1; i < r->n_tensors; i++) {
     const xlm_tensor *t = &r->tensors[i];
-    if (t->view_of || t->class != XLM_CLASS_ACTIVATION) continue;
+    if (t->view_of || t->category != XLM_CATEGORY_ACTIVATION) continue;
     rows[n++] = (row){.name = t->name ? t->name : "", .key = (double)t->bytes, .tensor = t};
   }
   qsort(rows, n, sizeof *rows, descending);
@@ -138,7 +138,7 @@ static void op_table(page *g) {
 }
 
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out) {
-  page g = {.p = p, .r = p->classes[0], .o = o, .t = out, .a = out->arena};
+  page g = {.p = p, .r = p->rank_plans[0], .o = o, .t = out, .a = out->arena};
   header(&g);
   memory_table(&g);
   fits(&g);

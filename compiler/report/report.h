@@ -11,7 +11,7 @@ typedef struct xlm_report_options {
   int top;               // how many tensors and ops to list; 0 = 8
 } xlm_report_options;
 
-// The page `xlmc plan` prints: what is trained on what, bytes per class, the peak and who is at it, FLOPs,
+// The page `xlmc plan` prints: what is trained on what, bytes per category, the peak and who is at it, FLOPs,
 // ops.
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out);
 // One screen for `xlmc check`: dims, parameters by block, inputs, losses, outputs, shard rules.

@@ -9,10 +9,10 @@ typedef struct tracer {
   const xlm_cluster *c;
   const xlm_estimate *e;
   xlm_text *t;
-  const xlm_rank_plan **stage; // one class of each
-  xlm_slot_time **ops;         // of the stage in hand, by segment; NULL: not yet wanted
+  const xlm_rank_plan **stage; // one rank plan of each
+  xlm_interval **ops;         // of the stage in hand, by segment; NULL: not yet wanted
   bool with_ops;
-  xlm_slot_time *ran[2]; // F and B: [part * microbatches + microbatch]
+  xlm_interval *ran[2]; // F and B: [part * microbatches + microbatch]
   int64_t messages;
 } tracer;
 
@@ -31,7 +31,7 @@ static void ops(tracer *w, int stage, uint32_t segment, double start) {
   const xlm_segment *g = &r->segments[segment];
   if (!w->ops[segment]) w->ops[segment] = xlm_estimate_instrs(w->c, w->p, r, g, w->t->arena);
   for (uint32_t i = 0; i < g->n; i++) {
-    const xlm_slot_time *at = &w->ops[segment][i];
+    const xlm_interval *at = &w->ops[segment][i];
     const xlm_instr *in = &r->instrs[g->first + i];
     xlm_trace_instr(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), in->stream, in, start + at->start,
                     start + at->end);
@@ -41,12 +41,12 @@ static void ops(tracer *w, int stage, uint32_t segment, double start) {
 static void slices(tracer *w, int stage, double pipeline_end) {
   const xlm_rank_plan *r = w->stage[stage];
   const xlm_schedule_plan *s = w->e->schedule;
-  w->ops = XLM_NEW_N(w->t->arena, xlm_slot_time *, r->n_segments);
+  w->ops = XLM_NEW_N(w->t->arena, xlm_interval *, r->n_segments);
   for (uint32_t i = 0; i < r->n_schedule; i++) {
     uint32_t segment = r->schedule[i].segment;
     const xlm_segment *g = &r->segments[segment];
-    xlm_slot_time at = w->e->times[stage][i];
-    if (g->kind == XLM_SEG_STEP) at = (xlm_slot_time){pipeline_end, pipeline_end + w->e->optimizer[stage]};
+    xlm_interval at = w->e->times[stage][i];
+    if (g->kind == XLM_SEG_STEP) at = (xlm_interval){pipeline_end, pipeline_end + w->e->optimizer[stage]};
     if (g->kind <= XLM_SEG_B)
       w->ran[g->kind][(g->chunk * s->stages + stage) * s->microbatches + r->schedule[i].microbatch] = at;
     xlm_trace_slice(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), g, r->schedule[i].microbatch, s->chunks,
@@ -65,7 +65,7 @@ static void messages(tracer *w, int part) { // between `part` and the next, ther
   const xlm_schedule_plan *s = w->e->schedule;
   int low = part % s->stages, high = (part + 1) % s->stages;
   for (int64_t m = 0; m < s->microbatches; m++) {
-    xlm_slot_time *f = &w->ran[XLM_SEG_F][part * s->microbatches + m],
+    xlm_interval *f = &w->ran[XLM_SEG_F][part * s->microbatches + m],
                   *b = &w->ran[XLM_SEG_B][part * s->microbatches + m];
     message(w, low, f->end, high, f[s->microbatches].start);
     message(w, high, b[s->microbatches].end, low, b->start);
@@ -93,9 +93,9 @@ void xlm_report_trace_events(const xlm_plan *p, const xlm_cluster *c, const xlm_
   int parts = s->stages * s->chunks;
   tracer w = {
       .p = p, .c = c, .e = e, .t = out, .stage = XLM_NEW_N(out->arena, const xlm_rank_plan *, s->stages)};
-  for (int k = 0; k < 2; k++) w.ran[k] = XLM_NEW_N(out->arena, xlm_slot_time, parts * s->microbatches);
-  for (uint32_t k = p->n_classes; k-- > 0;)
-    w.stage[p->classes[k]->stage] = p->classes[k]; // the first of each
+  for (int k = 0; k < 2; k++) w.ran[k] = XLM_NEW_N(out->arena, xlm_interval, parts * s->microbatches);
+  for (uint32_t k = p->n_rank_plans; k-- > 0;)
+    w.stage[p->rank_plans[k]->stage] = p->rank_plans[k]; // the first of each
   w.with_ops = count_ops(&w, s->stages) <= XLM_REPORT_TRACE_OPS;
   xlm_trace_process(out, XLM_TRACE_PLANNED, p->model);
   for (int st = 0; st < s->stages; st++) tracks(&w, st);

@@ -2,7 +2,7 @@
 #ifndef XLM_REPORT_TRACE_H
 #define XLM_REPORT_TRACE_H
 
-#include "compiler/planner/estimate.h"
+#include "compiler/cost/estimate.h"
 #include "runtime/plan/trace.h"
 
 // One rank of each stage: its first. The estimate is of this plan on this cluster. Operations are drawn

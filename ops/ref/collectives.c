@@ -20,7 +20,7 @@ static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
   return d[0];
 }
 
-static void run_take(const xlm_call *c) {
+static void run_local_slice(const xlm_call *c) {
   xlm_dim from = dim_of(c, XLM_A_from), to = dim_of(c, XLM_A_to);
   const xlm_type *x = c->in_type[0], *y = c->out_type[0];
   size_t elem = xlm_dtype_bytes(x->dtype);
@@ -33,7 +33,7 @@ static void run_take(const xlm_call *c) {
   }
 }
 
-const xlm_kernel xlm_ref_take = {.op = "take", .run = run_take};
+const xlm_kernel xlm_ref_local_slice = {.op = "local_slice", .run = run_local_slice};
 
 // Rows in use, zeros behind.
 static void copy_rows(const xlm_call *c, const int32_t *offsets, int64_t experts) {

@@ -14,7 +14,7 @@
 #ifndef XLM_CHECKPOINT_CHECKPOINT_H
 #define XLM_CHECKPOINT_CHECKPOINT_H
 
-#include "runtime/checkpoint/store.h"
+#include "runtime/state/store.h"
 
 typedef struct xlm_checkpoint_setting {
   const char *key, *value;

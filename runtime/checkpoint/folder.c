@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/checkpoint/file.h"
+#include "runtime/base/file.h"
 
 void xlm_folder_path(const char *dir, int64_t step, char path[4352]) {
   snprintf(path, 4352, "%.4095s/step-%08" PRId64, dir, step);

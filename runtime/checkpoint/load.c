@@ -8,7 +8,7 @@
 #include "runtime/base/map.h"
 #include "runtime/checkpoint/folder.h"
 #include "runtime/checkpoint/manifest.h"
-#include "runtime/checkpoint/weights.h"
+#include "runtime/interchange/weights.h"
 
 static bool is_there(const char *folder, const char *name) {
   char path[4352];

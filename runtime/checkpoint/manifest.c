@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "runtime/base/map.h"
-#include "runtime/checkpoint/hash.h"
+#include "runtime/base/hash.h"
 
 enum { VERSION = 1, MAX_MANIFEST = 16 << 20 };
 

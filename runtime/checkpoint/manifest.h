@@ -1,4 +1,4 @@
-// manifest.json and config.json of a checkpoint.
+// manifest.json of a checkpoint.
 #ifndef XLM_CHECKPOINT_MANIFEST_H
 #define XLM_CHECKPOINT_MANIFEST_H
 
@@ -11,7 +11,6 @@ typedef struct xlm_manifest_file {
 
 // Malloc'd JSON text; NULL: no memory.
 char *xlm_manifest_text(const xlm_checkpoint_info *info, const xlm_manifest_file *files, int n);
-char *xlm_config_text(const xlm_plan *p);
 
 // Reads and checks the manifest of the checkpoint at `path`: its own checksum, and size and checksum of each
 // file.

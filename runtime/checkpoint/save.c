@@ -6,10 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/checkpoint/file.h"
+#include "runtime/base/file.h"
 #include "runtime/checkpoint/folder.h"
 #include "runtime/checkpoint/manifest.h"
-#include "runtime/checkpoint/weights.h"
+#include "runtime/interchange/config_json.h"
+#include "runtime/interchange/weights.h"
 
 enum { FILES = 4 };
 

@@ -1,5 +1,5 @@
 // Communication between the ranks of a run. One xlm_comm per rank; the collectives' kernels
-// (ops/cpu/all_reduce.c, ...) use it, nothing else does.
+// (ops/cpu/communicate/all_reduce.c, ...) use it, nothing else does.
 //
 // Only two exchanges and two messages exist, all of contiguous bytes: everything else (reductions in a fixed
 // order, gathers along inner dimensions) is made of them in the kernels, so that every backend gives the same

@@ -7,6 +7,7 @@
 #ifndef XLM_DEVICE_KERNEL_H
 #define XLM_DEVICE_KERNEL_H
 
+#include "runtime/base/bf16.h"
 #include "runtime/base/pool.h"
 #include "runtime/plan/plan.h"
 
@@ -67,22 +68,5 @@ int64_t xlm_call_stride(const xlm_call *c, const xlm_type *t, xlm_dim d);
 // Product of the sizes of t's dims before position i / after position i.
 int64_t xlm_call_outer(const xlm_call *c, const xlm_type *t, int i);
 int64_t xlm_call_inner(const xlm_call *c, const xlm_type *t, int i);
-
-// bf16 <-> f32, round to nearest even.
-static inline float xlm_bf16_to_f32(uint16_t h) {
-  union {
-    uint32_t u;
-    float f;
-  } v = {.u = (uint32_t)h << 16};
-  return v.f;
-}
-static inline uint16_t xlm_f32_to_bf16(float x) {
-  union {
-    float f;
-    uint32_t u;
-  } v = {.f = x};
-  if ((v.u & 0x7FFFFFFFu) > 0x7F800000u) return (uint16_t)((v.u >> 16) | 0x40);
-  return (uint16_t)((v.u + 0x7FFFu + ((v.u >> 16) & 1)) >> 16);
-}
 
 #endif

@@ -31,7 +31,7 @@ typedef struct bound { // one instruction, ready to run
 struct xlm_exec {
   const xlm_plan *plan;
   const xlm_rank_plan *rank; // own
-  xlm_rank_plan own;         // the class's plan with this rank's offsets
+  xlm_rank_plan own;         // the shared plan with this rank's offsets
   xlm_pool *pool;
   char *arena; // arena_bytes, 64-byte aligned
   size_t mapped;
@@ -219,7 +219,7 @@ xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend 
   if (!e) return xlm_fail(err, XLM_ENV, "no memory for an executor");
   e->plan = plan;
   e->comm = comm;
-  e->own = *plan->classes[plan->class_of[rank]];
+  e->own = *plan->rank_plans[plan->rank_plan_of[rank]];
   e->rank = &e->own;
   e->tables = xlm_arena_new((size_t)4 << 30);
   xlm_status s =
@@ -320,7 +320,7 @@ static xlm_status run_segment(xlm_exec *e, uint32_t segment, xlm_error *err) {
 xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, void *feed_arg, xlm_error *err) {
   e->env = env;
   for (uint32_t i = 0; i < e->rank->n_schedule; i++) {
-    const xlm_slot_run *run = &e->rank->schedule[i];
+    const xlm_segment_run *run = &e->rank->schedule[i];
     const xlm_segment *s = &e->rank->segments[run->segment];
     bool feeds = s->kind == XLM_SEG_F || s->kind == XLM_SEG_STEP;
     e->env.microbatch = run->microbatch;

@@ -1,5 +1,5 @@
 // Reads a saved plan. The file is not trusted: every index, size and offset is checked before anything uses
-// it. What makes a plan sound as a whole is for the verifier (compiler/planner/verify_plan_saved.c) to say.
+// it. What makes a plan sound as a whole is for the verifier (compiler/verify/saved.c) to say.
 #include <string.h>
 
 #include "runtime/plan/json_read_priv.h"
@@ -88,15 +88,15 @@ static xlm_plan *read_plan(reader *r, const json_t *o) {
   p->model_flops_per_token = xlm_json_number(r, o, "model_flops_per_token");
   p->weights_name = xlm_json_text_or_null(r, o, "weights_name");
   read_mesh(r, o, p);
-  const json_t *classes = xlm_json_list(r, o, "classes", 1 << 20, &p->n_classes);
-  xlm_rank_plan **list = XLM_NEW_N(r->a, xlm_rank_plan *, p->n_classes);
-  for (uint32_t i = 0; i < p->n_classes && !r->failed; i++)
-    list[i] = xlm_json_rank(r, json_array_get(classes, i), p->mesh.n);
-  p->classes = list;
-  p->class_of = xlm_json_indices(r, o, "class_of", 0, p->n_classes, 1 << 24, &p->n_ranks);
-  if (!p->n_classes || !p->n_ranks) xlm_json_fail(r, "no ranks in", "class_of");
+  const json_t *rank_plans = xlm_json_list(r, o, "rank_plans", 1 << 20, &p->n_rank_plans);
+  xlm_rank_plan **list = XLM_NEW_N(r->a, xlm_rank_plan *, p->n_rank_plans);
+  for (uint32_t i = 0; i < p->n_rank_plans && !r->failed; i++)
+    list[i] = xlm_json_rank(r, json_array_get(rank_plans, i), p->mesh.n);
+  p->rank_plans = list;
+  p->rank_plan_of = xlm_json_indices(r, o, "rank_plan_of", 0, p->n_rank_plans, 1 << 24, &p->n_ranks);
+  if (!p->n_rank_plans || !p->n_ranks) xlm_json_fail(r, "no ranks in", "rank_plan_of");
   if (r->failed) return p;
-  r->n_dims = p->classes[0]->n_dims; // weights name its dims
+  r->n_dims = p->rank_plans[0]->n_dims; // weights name its dims
   read_lists(r, o, p);
   return p;
 }

@@ -11,7 +11,7 @@ typedef struct reader {
   xlm_arena *a;
   xlm_error *err;
   bool failed;
-  uint32_t n_dims, n_tensors, n_instrs, n_segments; // of the class being read
+  uint32_t n_dims, n_tensors, n_instrs, n_segments; // of the rank plan being read
 } reader;
 
 void xlm_json_fail(reader *r, const char *what, const char *key);

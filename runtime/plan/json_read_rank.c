@@ -1,11 +1,11 @@
-// The plan of one class of ranks, from its JSON: tables, places, schedule. Sizes are checked as they come,
+// One rank plan, from its JSON: tables, places, schedule. Sizes are checked as they come,
 // each table against those before it.
 #include <string.h>
 
 #include "runtime/plan/json_read_priv.h"
 
-static const char *class_name(int i) {
-  return xlm_class_name((xlm_class)i);
+static const char *category_name(int i) {
+  return xlm_category_name((xlm_category)i);
 }
 static const char *segment_name(int i) {
   return xlm_segment_name((xlm_segment_kind)i);
@@ -40,7 +40,7 @@ static xlm_tensor read_tensor(reader *r, const json_t *o, const xlm_rank_plan *p
   uint32_t rank;
   uint32_t *dims = xlm_json_indices(r, o, "dims", 1, r->n_dims, XLM_MAX_RANK, &rank);
   xlm_tensor t = {.name = xlm_json_text_or_null(r, o, "name"),
-                  .class = (xlm_class)xlm_json_name(r, o, "class", class_name, XLM_CLASSES),
+                  .category = (xlm_category)xlm_json_name(r, o, "category", category_name, XLM_CATEGORIES),
                   .area = (xlm_area)xlm_json_int(r, o, "area", 0, XLM_AREAS - 1),
                   .offset = (uint64_t)xlm_json_int(r, o, "offset", 0, INT64_MAX),
                   .bytes = (uint64_t)xlm_json_int(r, o, "bytes", 0, INT64_MAX),
@@ -91,8 +91,8 @@ static xlm_segment read_segment(reader *r, const json_t *o) {
   return s;
 }
 
-static xlm_slot_run read_slot_run(reader *r, const json_t *o, const xlm_rank_plan *p) {
-  xlm_slot_run run = {.segment = (uint32_t)xlm_json_int(r, o, "segment", 0, (int64_t)r->n_segments - 1),
+static xlm_segment_run read_slot_run(reader *r, const json_t *o, const xlm_rank_plan *p) {
+  xlm_segment_run run = {.segment = (uint32_t)xlm_json_int(r, o, "segment", 0, (int64_t)r->n_segments - 1),
                       .microbatch = (int32_t)xlm_json_int(r, o, "microbatch", -1, INT32_MAX)};
   uint32_t n;
   const json_t *slots = xlm_json_list(r, o, "slots", XLM_SLOT_AREAS, &n);
@@ -158,7 +158,7 @@ static void read_memory(reader *r, const json_t *o, xlm_rank_plan *p) {
   p->arena_bytes = (uint64_t)xlm_json_int(r, o, "arena_bytes", 0, INT64_MAX);
   xlm_json_longs(r, o, "area_begin", p->area_begin, XLM_AREAS);
   xlm_json_longs(r, o, "area_bytes", p->area_bytes, XLM_AREAS);
-  xlm_json_longs(r, o, "class_bytes", p->class_bytes, XLM_CLASSES);
+  xlm_json_longs(r, o, "category_bytes", p->category_bytes, XLM_CATEGORIES);
   p->free_bytes = (uint64_t)xlm_json_int(r, o, "free_bytes", 0, INT64_MAX);
   uint64_t at = 0;
   for (int a = 0; a < XLM_AREAS && !r->failed; a++) {
@@ -201,7 +201,7 @@ static void read_program(reader *r, const json_t *o, xlm_rank_plan *p) {
     s[i] = read_segment(r, json_array_get(segments, i));
   p->segments = s;
   const json_t *schedule = xlm_json_list(r, o, "schedule", MOST, &p->n_schedule);
-  xlm_slot_run *runs = XLM_NEW_N(r->a, xlm_slot_run, p->n_schedule);
+  xlm_segment_run *runs = XLM_NEW_N(r->a, xlm_segment_run, p->n_schedule);
   for (uint32_t i = 0; i < p->n_schedule && !r->failed; i++)
     runs[i] = read_slot_run(r, json_array_get(schedule, i), p);
   p->schedule = runs;

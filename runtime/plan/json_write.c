@@ -125,7 +125,7 @@ static void tensor(xlm_text *t, const xlm_tensor *x) {
   text_field(t, "name", x->name, true);
   text_field(t, "dtype", xlm_dtype_name(x->type.dtype), false);
   ints(t, "dims", x->type.dim, x->type.rank, false);
-  text_field(t, "class", xlm_class_name(x->class), false);
+  text_field(t, "category", xlm_category_name(x->category), false);
   int_field(t, "area", x->area, false);
   int_field(t, "offset", (int64_t)x->offset, false);
   int_field(t, "bytes", (int64_t)x->bytes, false);
@@ -159,7 +159,7 @@ static void segment(xlm_text *t, const xlm_segment *s) {
   int_field(t, "n", s->n, false);
 }
 
-static void slot_run(xlm_text *t, const xlm_slot_run *r) {
+static void slot_run(xlm_text *t, const xlm_segment_run *r) {
   int_field(t, "segment", r->segment, true);
   int_field(t, "microbatch", r->microbatch, false);
   xlm_text_printf(t, ", \"slots\": [%d, %d, %d]", r->slot[0], r->slot[1], r->slot[2]);
@@ -214,7 +214,7 @@ static void slots(xlm_text *t, const xlm_rank_plan *r) {
   xlm_text_add(t, "]");
 }
 
-static void class_plan(xlm_text *t, const xlm_rank_plan *r, uint8_t n_axes) {
+static void rank_plan(xlm_text *t, const xlm_rank_plan *r, uint8_t n_axes) {
   xlm_text_printf(t, "  {\"stage\": %d", r->stage);
   key(t, "coord", false);
   for (int i = 0; i < n_axes; i++) xlm_text_printf(t, "%s%d", i ? ", " : "[", r->coord[i]);
@@ -223,7 +223,7 @@ static void class_plan(xlm_text *t, const xlm_rank_plan *r, uint8_t n_axes) {
   longs(t, "area_begin", r->area_begin, XLM_AREAS);
   longs(t, "area_bytes", r->area_bytes, XLM_AREAS);
   slots(t, r);
-  longs(t, "class_bytes", r->class_bytes, XLM_CLASSES);
+  longs(t, "category_bytes", r->category_bytes, XLM_CATEGORIES);
   int_field(t, "free_bytes", (int64_t)r->free_bytes, false);
   int_field(t, "peak_instr", r->peak_instr, false);
   int_field(t, "eval_segment", r->eval_segment, false);
@@ -302,11 +302,11 @@ static void plan(const xlm_plan *p, xlm_text *t) { // without the last brace
   LIST("weights", p->weights, p->n_weights, 0, weight);
   LIST("config", p->config, p->n_config, 0, config);
   LIST("settings", p->settings, p->n_settings, 0, setting);
-  ints(t, "class_of", p->class_of, p->n_ranks, false);
-  xlm_text_add(t, ",\n \"classes\": [\n");
-  for (uint32_t i = 0; i < p->n_classes; i++) {
+  ints(t, "rank_plan_of", p->rank_plan_of, p->n_ranks, false);
+  xlm_text_add(t, ",\n \"rank_plans\": [\n");
+  for (uint32_t i = 0; i < p->n_rank_plans; i++) {
     xlm_text_add(t, i ? ",\n" : "");
-    class_plan(t, p->classes[i], p->mesh.n);
+    rank_plan(t, p->rank_plans[i], p->mesh.n);
   }
   xlm_text_add(t, "]");
 }

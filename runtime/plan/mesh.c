@@ -112,14 +112,14 @@ bool xlm_piece_within(xlm_piece whole, xlm_piece part, xlm_piece *out) {
 }
 
 void xlm_mesh_rank_dims(const xlm_plan *p, int64_t rank, xlm_dim_info *out) {
-  const xlm_rank_plan *r = p->classes[p->class_of[rank]];
+  const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[rank]];
   int32_t coord[XLM_MAX_AXES];
   xlm_mesh_coord(&p->mesh, rank, coord);
   for (uint32_t i = 0; i < r->n_dims; i++) {
     out[i] = r->dims[i];
     if (!out[i].axes || out[i].ragged) continue;
     xlm_piece piece = xlm_mesh_local(&p->mesh, &out[i], coord);
-    XLM_ASSERT(piece.size == out[i].size, "rank %lld does not fit the plan of its class", (long long)rank);
+    XLM_ASSERT(piece.size == out[i].size, "rank %lld does not fit its plan", (long long)rank);
     xlm_dim_set_piece(&out[i], piece);
   }
 }

@@ -50,7 +50,7 @@ static inline void xlm_dim_set_piece(xlm_dim_info *d, xlm_piece p) {
 bool xlm_piece_within(xlm_piece whole, xlm_piece part, xlm_piece *out);
 
 // The dimensions of the plan of `rank`, with this rank's offsets and tails: ranks that share a plan differ in
-// nothing else. out: n_dims entries of the rank's class.
+// nothing else. out: n_dims entries of the rank's plan.
 void xlm_mesh_rank_dims(const xlm_plan *p, int64_t rank, xlm_dim_info *out);
 
 #endif

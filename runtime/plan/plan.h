@@ -2,7 +2,7 @@
 //
 // A plan is data only: tables of dimensions, tensors (with their place in the arena), instructions, segments,
 // and the schedule that says in which order the segments run for which microbatch. It is complete for one
-// rank class; ranks with the same local graph share one xlm_rank_plan. It is read-only after lowering, has
+// rank plan; ranks with the same local graph share one xlm_rank_plan. It is read-only after lowering, has
 // one text form (JSON, json_write.c, both directions), and the executor needs nothing else but the data.
 #ifndef XLM_PLAN_PLAN_H
 #define XLM_PLAN_PLAN_H
@@ -14,18 +14,18 @@
 #include "runtime/plan/type.h"
 
 // What a tensor is, for the memory report.
-typedef enum xlm_class {
-  XLM_CLASS_PARAMETER,
-  XLM_CLASS_GRADIENT,
-  XLM_CLASS_OPTIMIZER,
-  XLM_CLASS_STATE, // other values kept between steps (router biases, ...)
-  XLM_CLASS_ACTIVATION,
-  XLM_CLASS_COMM,      // communication buffers
-  XLM_CLASS_WORKSPACE, // kernel scratch
-  XLM_CLASS_IO,        // inputs, outputs, scalars
-  XLM_CLASSES,
-} xlm_class;
-const char *xlm_class_name(xlm_class c);
+typedef enum xlm_category {
+  XLM_CATEGORY_PARAMETER,
+  XLM_CATEGORY_GRADIENT,
+  XLM_CATEGORY_OPTIMIZER,
+  XLM_CATEGORY_STATE, // other values kept between steps (router biases, ...)
+  XLM_CATEGORY_ACTIVATION,
+  XLM_CATEGORY_COMM,      // communication buffers
+  XLM_CATEGORY_WORKSPACE, // kernel scratch
+  XLM_CATEGORY_IO,        // inputs, outputs, scalars
+  XLM_CATEGORIES,
+} xlm_category;
+const char *xlm_category_name(xlm_category c);
 
 // The parts of the arena, in order. What lives from one segment of a microbatch to another stands in a slot,
 // a copy per microbatch in flight, and is held no longer than the schedule needs it: FB from forward to
@@ -54,7 +54,7 @@ typedef struct xlm_slots { // of one area; chunks of a stage differ in size, so 
 typedef struct xlm_tensor {
   const char *name; // for people; unique for states, inputs and outputs
   xlm_type type;
-  xlm_class class;
+  xlm_category category;
   xlm_area area;
   uint64_t offset; // in its area, 64-byte aligned
   uint64_t bytes;
@@ -98,11 +98,11 @@ typedef struct xlm_segment {
   uint32_t first, n; // instructions
 } xlm_segment;
 
-typedef struct xlm_slot_run { // one entry of the schedule
+typedef struct xlm_segment_run { // one entry of the schedule
   uint32_t segment;
   int32_t microbatch;           // -1 for step
   int32_t slot[XLM_SLOT_AREAS]; // in each area with slots; -1 = none
-} xlm_slot_run;
+} xlm_segment_run;
 
 typedef struct xlm_plan_state { // a value that lives between steps: parameter, optimizer moment, accumulator,
                                 // ...
@@ -163,14 +163,14 @@ typedef struct xlm_mesh {
 } xlm_mesh;
 
 typedef struct xlm_rank_plan {
-  int32_t coord[XLM_MAX_AXES]; // of the first rank of this class
+  int32_t coord[XLM_MAX_AXES]; // of the first rank with this plan
   int16_t stage;
   uint32_t n_dims, n_tensors, n_instrs, n_segments, n_schedule; // entry 0 of dims and tensors is unused
   const xlm_dim_info *dims;
   const xlm_tensor *tensors;
   const xlm_instr *instrs;
   const xlm_segment *segments;
-  const xlm_slot_run *schedule; // one training step: F, B, W per microbatch, then step
+  const xlm_segment_run *schedule; // one training step: F, B, W per microbatch, then step
   int32_t eval_segment;         // index of the eval segment; -1 = none
   uint32_t n_states, n_inputs, n_outputs;
   const xlm_plan_state *states;
@@ -179,7 +179,7 @@ typedef struct xlm_rank_plan {
   uint64_t area_begin[XLM_AREAS], area_bytes[XLM_AREAS];
   xlm_slots slots[XLM_SLOT_AREAS];   // fill their areas
   uint64_t arena_bytes;              // what the runtime allocates: exactly this
-  uint64_t class_bytes[XLM_CLASSES]; // at the peak moment; they add up to arena_bytes with `free_bytes`
+  uint64_t category_bytes[XLM_CATEGORIES]; // at the peak moment; they add up to arena_bytes with `free_bytes`
   uint64_t free_bytes;               // holes at the peak
   uint32_t peak_instr;               // the instruction at the peak
 } xlm_rank_plan;
@@ -198,9 +198,9 @@ typedef struct xlm_plan {
   int32_t threads;                          // per rank, as workspaces were planned for
   uint64_t seed;
   xlm_mesh mesh;
-  uint32_t n_ranks, n_classes;
-  const uint32_t *class_of; // [n_ranks]
-  xlm_rank_plan *const *classes;
+  uint32_t n_ranks, n_rank_plans;
+  const uint32_t *rank_plan_of; // [n_ranks]
+  xlm_rank_plan *const *rank_plans;
   double parameters;            // logical count
   double model_flops_per_token; // forward and backward
   uint32_t n_weights, n_config;
@@ -243,7 +243,7 @@ static inline uint64_t xlm_plan_room(const xlm_rank_plan *p, xlm_area area) {
 // first whose do not; n_schedule: the eval segment, which has none.
 bool xlm_plan_slots_suffice(const xlm_rank_plan *p, uint32_t *entry);
 
-// Where a tensor begins in the arena, with the slots of a schedule entry (xlm_slot_run.slot); NULL: the
+// Where a tensor begins in the arena, with the slots of a schedule entry (xlm_segment_run.slot); NULL: the
 // first.
 static inline uint64_t xlm_plan_place(const xlm_rank_plan *p, const xlm_tensor *t, const int32_t *slot) {
   int32_t in = slot && xlm_area_has_slots(t->area) ? slot[t->area - XLM_FIRST_SLOT_AREA] : 0;

@@ -111,8 +111,8 @@ void xlm_trace_close(xlm_text *t) {
 
 int xlm_trace_chunks(const xlm_plan *p) {
   int chunks = 1;
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    for (uint32_t i = 0; i < p->classes[c]->n_segments; i++)
-      if (p->classes[c]->segments[i].chunk >= chunks) chunks = p->classes[c]->segments[i].chunk + 1;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    for (uint32_t i = 0; i < p->rank_plans[c]->n_segments; i++)
+      if (p->rank_plans[c]->segments[i].chunk >= chunks) chunks = p->rank_plans[c]->segments[i].chunk + 1;
   return chunks;
 }

@@ -60,9 +60,9 @@ static xlm_status resolve(const xlm_rank_plan *rp, uint32_t index, bool eval, xl
 
 // Of the plan's targets, which this rank may not have.
 static int64_t ignored_target(const xlm_plan *p) {
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    for (uint32_t i = 0; i < p->classes[c]->n_inputs; i++)
-      if (!strcmp(p->classes[c]->inputs[i].name, "targets")) return p->classes[c]->inputs[i].ignore;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    for (uint32_t i = 0; i < p->rank_plans[c]->n_inputs; i++)
+      if (!strcmp(p->rank_plans[c]->inputs[i].name, "targets")) return p->rank_plans[c]->inputs[i].ignore;
   return -1;
 }
 

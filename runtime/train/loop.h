@@ -11,7 +11,7 @@
 #include "runtime/exec/team.h"
 #include "runtime/train/curve.h"
 #include "runtime/train/progress.h"
-#include "runtime/train/schedule.h"
+#include "runtime/train/lr_schedule.h"
 #include "runtime/train/tracer.h"
 
 typedef enum xlm_loop_event { // what a report is about

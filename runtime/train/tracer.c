@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "runtime/base/philox.h"
-#include "runtime/checkpoint/file.h"
+#include "runtime/base/file.h"
 #include "runtime/train/tracer_priv.h"
 
 typedef struct note { // what a process tells the others

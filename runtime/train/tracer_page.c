@@ -44,13 +44,13 @@ static void add_instrs(xlm_trace_page *p, int64_t rank, const xlm_rank_plan *rp,
 }
 
 void xlm_trace_page_rank(xlm_trace_page *p, int64_t rank, const xlm_record *r) {
-  const xlm_rank_plan *rp = p->plan->classes[p->plan->class_of[rank]];
+  const xlm_rank_plan *rp = p->plan->rank_plans[p->plan->rank_plan_of[rank]];
   for (int i = 0; i < XLM_STREAMS; i++)
     if (i == XLM_STREAM_KERNELS || r->instrs[i].n)
       xlm_trace_track(&p->text, XLM_TRACE_MEASURED, rank, (xlm_stream)i, rp->stage);
   for (uint32_t i = 0; i < r->runs.n; i++) {
     const xlm_record_entry *e = &r->runs.at[i];
-    const xlm_slot_run *run = &rp->schedule[e->index];
+    const xlm_segment_run *run = &rp->schedule[e->index];
     xlm_trace_slice(&p->text, XLM_TRACE_MEASURED, rank, &rp->segments[run->segment], run->microbatch,
                     p->chunks, seconds(e->begin), seconds(e->end));
   }

@@ -21,11 +21,11 @@ int xlm_watch_find(const xlm_watch *w, const char *name) {
   return -1;
 }
 
-// All scalars of all classes, in the order of the ranks: the same list in every process.
+// All scalars of all rank plans, in the order of the ranks: the same list in every process.
 static void collect(xlm_watch *w, bool eval) {
   const xlm_plan *p = xlm_team_plan(w->team);
-  for (uint32_t c = 0; c < p->n_classes; c++) {
-    const xlm_rank_plan *rp = p->classes[c];
+  for (uint32_t c = 0; c < p->n_rank_plans; c++) {
+    const xlm_rank_plan *rp = p->rank_plans[c];
     for (uint32_t i = 0; i < rp->n_outputs && w->n < XLM_MAX_WATCHED; i++) {
       const xlm_plan_output *o = &rp->outputs[i];
       if (o->eval != eval || rp->tensors[o->tensor].type.rank || knows(w, o->name)) continue;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/front/ast.h"
+#include "compiler/parse/ast.h"
 #include "tests/unit/ast_dump.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

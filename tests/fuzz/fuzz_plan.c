@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/planner/verify_plan.h"
-#include "runtime/checkpoint/store.h"
+#include "compiler/verify/verify_plan.h"
+#include "runtime/state/store.h"
 #include "runtime/exec/team.h"
 #include "runtime/train/feed.h"
 
@@ -41,17 +41,17 @@ static xlm_status fuzz_steps(fuzz_team *t, const xlm_plan *p, xlm_error *err) {
 }
 
 static bool fuzz_is_packed(const xlm_plan *p) {
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    for (uint32_t i = 1; i < p->classes[c]->n_dims; i++)
-      if (p->classes[c]->dims[i].ragged) return true;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    for (uint32_t i = 1; i < p->rank_plans[c]->n_dims; i++)
+      if (p->rank_plans[c]->dims[i].ragged) return true;
   return false;
 }
 
 static void fuzz_run_plan(const xlm_plan *p) {
   fuzz_team t = {0};
   xlm_error err = {0};
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    if (p->classes[c]->arena_bytes > MOST_ARENA) return;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    if (p->rank_plans[c]->arena_bytes > MOST_ARENA) return;
   if (p->n_ranks > MOST_RANKS || fuzz_is_packed(p)) return;
   xlm_status status = fuzz_steps(&t, p, &err);
   XLM_ASSERT(status == XLM_OK || *err.text, "a refusal says why");

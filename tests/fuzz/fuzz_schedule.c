@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/planner/schedule.h"
+#include "compiler/schedule/schedule.h"
 
 enum { MEMORY = 64 << 20 };
 

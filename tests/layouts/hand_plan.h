@@ -10,12 +10,12 @@
 
 #include <cmocka.h>
 
-#include "compiler/planner/verify_plan.h"
+#include "compiler/verify/verify_plan.h"
 #include "runtime/plan/mesh.h"
 
 enum { HAND_MOST = 512 };
 
-typedef struct hand_class { // a rank plan with room
+typedef struct hand_rank_plan { // a rank plan with room
   xlm_rank_plan r;
   xlm_dim_info dims[HAND_MOST];
   xlm_tensor tensors[HAND_MOST];
@@ -23,23 +23,23 @@ typedef struct hand_class { // a rank plan with room
   xlm_segment segments[HAND_MOST];
   uint64_t slot_bytes; // slots of the area FB
   int32_t n_slots;
-  xlm_slot_run *runs;
+  xlm_segment_run *runs;
   uint32_t cap_runs;
   xlm_plan_output outputs[8];
   xlm_plan_input inputs[8];
   xlm_arena *arena;
-} hand_class;
+} hand_rank_plan;
 
 typedef struct hand_plan {
   xlm_plan p;
-  hand_class *class[HAND_MOST];
+  hand_rank_plan *rank_plan[HAND_MOST];
   const xlm_rank_plan *list[HAND_MOST];
-  uint32_t *class_of;
+  uint32_t *rank_plan_of;
   xlm_arena *arena;
 } hand_plan;
 
-static inline hand_class *hand_class_new(xlm_arena *a) {
-  hand_class *c = XLM_NEW(a, hand_class);
+static inline hand_rank_plan *hand_rank_plan_new(xlm_arena *a) {
+  hand_rank_plan *c = XLM_NEW(a, hand_rank_plan);
   c->arena = a;
   c->r = (xlm_rank_plan){.n_dims = 1,
                          .n_tensors = 1,
@@ -56,7 +56,7 @@ static inline hand_class *hand_class_new(xlm_arena *a) {
 }
 
 // f32[n] behind the other tensors of its area.
-static inline uint32_t hand_tensor(hand_class *c, const char *name, xlm_area area, int64_t n) {
+static inline uint32_t hand_tensor(hand_rank_plan *c, const char *name, xlm_area area, int64_t n) {
   xlm_dim d = c->r.n_dims++;
   c->dims[d] = (xlm_dim_info){.name = name, .size = n, .full = n};
   uint64_t *end = area == XLM_AREA_FB ? &c->slot_bytes : &c->r.area_bytes[area];
@@ -69,20 +69,20 @@ static inline uint32_t hand_tensor(hand_class *c, const char *name, xlm_area are
   return c->r.n_tensors++;
 }
 
-static inline uint32_t hand_view(hand_class *c, const char *name, uint32_t of) {
+static inline uint32_t hand_view(hand_rank_plan *c, const char *name, uint32_t of) {
   c->tensors[c->r.n_tensors] = c->tensors[of];
   c->tensors[c->r.n_tensors].name = name;
   c->tensors[c->r.n_tensors].view_of = of;
   return c->r.n_tensors++;
 }
 
-static inline uint32_t hand_segment(hand_class *c, xlm_segment_kind kind) {
+static inline uint32_t hand_segment(hand_rank_plan *c, xlm_segment_kind kind) {
   c->segments[c->r.n_segments] = (xlm_segment){.kind = kind, .first = c->r.n_instrs};
   return c->r.n_segments++;
 }
 
 // In the last segment; operand or result 0 = none.
-static inline xlm_instr *hand_op(hand_class *c, const char *op, uint32_t in, uint32_t out, uint32_t line) {
+static inline xlm_instr *hand_op(hand_rank_plan *c, const char *op, uint32_t in, uint32_t out, uint32_t line) {
   uint32_t *list = XLM_NEW_N(c->arena, uint32_t, 2);
   list[0] = in, list[1] = out;
   xlm_instr *i = &c->instrs[c->r.n_instrs++];
@@ -105,7 +105,7 @@ static inline void hand_attr(xlm_instr *i, xlm_attr a) {
   at[n] = a;
 }
 
-static inline xlm_instr *hand_collective(hand_class *c, const char *op, uint32_t axes, const char *sizes,
+static inline xlm_instr *hand_collective(hand_rank_plan *c, const char *op, uint32_t axes, const char *sizes,
                                          uint32_t in, uint32_t out, uint32_t line) {
   xlm_instr *i = hand_op(c, op, in, out, line);
   hand_attr(i, (xlm_attr){.key = XLM_A_axes, .i = axes});
@@ -113,7 +113,7 @@ static inline xlm_instr *hand_collective(hand_class *c, const char *op, uint32_t
   return i;
 }
 
-static inline xlm_instr *hand_message(hand_class *c, const char *op, int64_t peer, int64_t tag,
+static inline xlm_instr *hand_message(hand_rank_plan *c, const char *op, int64_t peer, int64_t tag,
                                       uint32_t tensor, uint32_t line) {
   bool send = !strcmp(op, "send");
   xlm_instr *i = hand_op(c, op, send ? tensor : 0, send ? 0 : tensor, line);
@@ -122,19 +122,19 @@ static inline xlm_instr *hand_message(hand_class *c, const char *op, int64_t pee
   return i;
 }
 
-static inline void hand_run(hand_class *c, uint32_t segment, int32_t microbatch, int32_t slot) {
-  xlm_slot_run run = {segment, microbatch, {slot, -1, -1}};
+static inline void hand_run(hand_rank_plan *c, uint32_t segment, int32_t microbatch, int32_t slot) {
+  xlm_segment_run run = {segment, microbatch, {slot, -1, -1}};
   XLM_PUSH(c->arena, c->runs, c->r.n_schedule, c->cap_runs, run);
 }
 
-static inline void hand_slots(hand_class *c, int k, int32_t n, uint64_t bytes) { // all of one size
+static inline void hand_slots(hand_rank_plan *c, int k, int32_t n, uint64_t bytes) { // all of one size
   uint64_t *at = XLM_NEW_N(c->arena, uint64_t, n + 1);
   for (int32_t i = 1; i <= n; i++) at[i] = at[i - 1] + bytes;
   c->r.slots[k] = (xlm_slots){n, at};
   c->r.area_bytes[XLM_FIRST_SLOT_AREA + k] = at[n];
 }
 
-static inline void hand_finish(hand_class *c) { // sizes of the areas
+static inline void hand_finish(hand_rank_plan *c) { // sizes of the areas
   xlm_rank_plan *r = &c->r;
   r->schedule = c->runs;
   for (int k = 0; k < XLM_SLOT_AREAS; k++) hand_slots(c, k, k ? 0 : c->n_slots, c->slot_bytes);
@@ -145,7 +145,7 @@ static inline void hand_finish(hand_class *c) { // sizes of the areas
   }
 }
 
-// axes: "pp", "dp", .. ; sizes: as many. Every rank gets class 0 until class_of is changed.
+// axes: "pp", "dp", .. ; sizes: as many. Every rank gets rank plan 0 until rank_plan_of is changed.
 static inline hand_plan *hand_plan_new(xlm_arena *a, int n_axes, const char *const *axes,
                                        const int32_t *sizes, int64_t microbatches) {
   hand_plan *h = XLM_NEW(a, hand_plan);
@@ -155,19 +155,19 @@ static inline hand_plan *hand_plan_new(xlm_arena *a, int n_axes, const char *con
   h->p.mesh.n = (uint8_t)n_axes;
   for (int i = 0; i < n_axes; i++) h->p.mesh.axis[i] = axes[i], h->p.mesh.size[i] = sizes[i];
   h->p.n_ranks = (uint32_t)xlm_mesh_ranks(&h->p.mesh);
-  h->p.class_of = h->class_of = XLM_NEW_N(a, uint32_t, h->p.n_ranks);
-  h->p.classes = (xlm_rank_plan *const *)(uintptr_t)h->list;
+  h->p.rank_plan_of = h->rank_plan_of = XLM_NEW_N(a, uint32_t, h->p.n_ranks);
+  h->p.rank_plans = (xlm_rank_plan *const *)(uintptr_t)h->list;
   return h;
 }
 
-static inline hand_class *hand_add(hand_plan *h) {
-  hand_class *c = h->class[h->p.n_classes] = hand_class_new(h->arena);
-  h->list[h->p.n_classes++] = &c->r;
+static inline hand_rank_plan *hand_add(hand_plan *h) {
+  hand_rank_plan *c = h->rank_plan[h->p.n_rank_plans] = hand_rank_plan_new(h->arena);
+  h->list[h->p.n_rank_plans++] = &c->r;
   return c;
 }
 
 static inline void hand_finish_all(hand_plan *h) {
-  for (uint32_t c = 0; c < h->p.n_classes; c++) hand_finish(h->class[c]);
+  for (uint32_t c = 0; c < h->p.n_rank_plans; c++) hand_finish(h->rank_plan[c]);
 }
 
 // ---- the frame of a test

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/planner/verify_plan.h"
+#include "compiler/verify/verify_plan.h"
 #include "runtime/base/philox.h"
 #include "tests/train/toy_team.h"
 
@@ -118,7 +118,7 @@ static const xlm_plan *through_file(xlm_arena *a, const xlm_plan *p, const layou
 static void check_memory(const toy_team *t) {
   for (int i = 0; i < xlm_team_size(t->team); i++)
     assert_true(xlm_exec_arena_bytes(xlm_team_exec(t->team, i)) ==
-                t->plan->classes[t->plan->class_of[i]]->arena_bytes);
+                t->plan->rank_plans[t->plan->rank_plan_of[i]]->arena_bytes);
 }
 
 static uint64_t hash_states(const xlm_store *s) {

@@ -68,7 +68,7 @@ static const char *verdict(const char *text, size_t n) {
 
 // ---- one lie each ----
 
-static json_t *at(json_t *root, const char *path) { // "classes 0 tensors 3 dims"
+static json_t *at(json_t *root, const char *path) { // "rank_plans 0 tensors 3 dims"
   char word[64];
   int used;
   json_t *v = root;
@@ -82,14 +82,14 @@ static json_t *at(json_t *root, const char *path) { // "classes 0 tensors 3 dims
 static size_t find_op(json_t *root, const char *op) {
   size_t i;
   json_t *x;
-  json_array_foreach(at(root, "classes 0 instructions"), i,
+  json_array_foreach(at(root, "rank_plans 0 instructions"), i,
                      x) if (!strcmp(json_string_value(json_object_get(x, "op")), op)) return i;
   fail_msg("the plan has no %s", op);
   return 0;
 }
 
 static json_t *op_at(json_t *root, const char *op) {
-  return json_array_get(at(root, "classes 0 instructions"), find_op(root, op));
+  return json_array_get(at(root, "rank_plans 0 instructions"), find_op(root, op));
 }
 
 static void drop_operand(json_t *root) {
@@ -118,7 +118,7 @@ static void drop_attributes(json_t *root) {
 static void set_dim(json_t *root, const char *dim, const char *field, int64_t value) {
   size_t i;
   json_t *x;
-  json_array_foreach(at(root, "classes 0 dims"), i,
+  json_array_foreach(at(root, "rank_plans 0 dims"), i,
                      x) if (!strcmp(json_string_value(json_object_get(x, "name")), dim))
       json_object_set_new(x, field, json_integer(value));
 }
@@ -128,7 +128,7 @@ static void other_mesh(json_t *root) {
   json_object_set_new(json_array_get(mesh, 1), "size", json_integer(4));
 }
 static void fewer_ranks(json_t *root) {
-  json_array_remove(at(root, "class_of"), 0);
+  json_array_remove(at(root, "rank_plan_of"), 0);
 }
 static void unsplit(json_t *root) {
   set_dim(root, "ffn", "axes", 0);
@@ -139,7 +139,7 @@ static void part_outside(json_t *root) {
 static void longer_dim(json_t *root) { // the copy that is split
   size_t i;
   json_t *x;
-  json_array_foreach(at(root, "classes 0 dims"), i,
+  json_array_foreach(at(root, "rank_plans 0 dims"), i,
                      x) if (!strcmp(json_string_value(json_object_get(x, "name")), "ffn") &&
                             json_integer_value(json_object_get(x, "axes")))
       json_object_set_new(x, "full", json_integer(10));
@@ -151,12 +151,12 @@ static void wrong_grain(json_t *root) {
   set_dim(root, "ffn", "grain", 3);
 }
 static void same_state(json_t *root) {
-  json_object_set(at(root, "classes 0 states 1"), "name", at(root, "classes 0 states 0 name"));
+  json_object_set(at(root, "rank_plans 0 states 1"), "name", at(root, "rank_plans 0 states 0 name"));
 }
 static void other_role(json_t *root) {
   size_t i;
   json_t *x;
-  json_array_foreach(at(root, "classes 0 inputs"), i, x) {
+  json_array_foreach(at(root, "rank_plans 0 inputs"), i, x) {
     bool scalar = !strcmp(json_string_value(json_object_get(x, "role")), "scalar");
     json_object_set_new(x, "role", json_string(scalar ? "tokens" : "scalar"));
   }
@@ -180,7 +180,7 @@ static void no_text(json_t *root) {
 static void overflow(json_t *root) {
   size_t i;
   json_t *x;
-  json_array_foreach(at(root, "classes 0 dims"), i, x)
+  json_array_foreach(at(root, "rank_plans 0 dims"), i, x)
       json_object_set_new(x, "size", json_integer(1LL << 40));
 }
 

@@ -90,7 +90,7 @@ static uint64_t row_bytes(const layout *l, const xlm_plan *p, const xlm_rank_pla
 // The schedule of a step, instruction by instruction: as planned, or with the rows that the routing gives.
 static void planned_bytes(const layout *l, const xlm_plan *p, int64_t rank, bool routed,
                           uint64_t sent[XLM_MAX_AXES]) {
-  const xlm_rank_plan *r = p->classes[p->class_of[rank]];
+  const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[rank]];
   int32_t coord[XLM_MAX_AXES];
   xlm_mesh_coord(&p->mesh, rank, coord);
   memset(sent, 0, XLM_MAX_AXES * sizeof *sent);
@@ -118,7 +118,7 @@ static bool is_even(const layout *l) { // as many chosen experts on every rank
 // full recompute both of the forward are made again.
 static void check_exchanges(const layout *l, const xlm_plan *p) {
   int64_t dispatches = 0, exchanges = 0;
-  const xlm_rank_plan *r = p->classes[p->class_of[0]];
+  const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[0]];
   for (uint32_t i = 0; i < r->n_schedule; i++) {
     const xlm_segment *s = &r->segments[r->schedule[i].segment];
     for (uint32_t k = s->first; k < s->first + s->n; k++) {

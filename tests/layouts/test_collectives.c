@@ -125,7 +125,7 @@ static void try_take(xlm_comm *c, const shape *s, uint32_t axes, uint64_t seed) 
   fill_own(c, k, s, 1, WHOLE, seed, 0);
   along(k, WHOLE, PIECE, NULL, axes);
   k->in[0] = 1, k->out[0] = 2;
-  call_run(k, c, "take", 1, 1);
+  call_run(k, c, "local_slice", 1, 1);
   int64_t n = xlm_type_elements(&k->tensors[2].type, k->dims);
   for (int64_t i = 0; i < n; i++)
     RANK_CHECK(c, get(s->dtype, k->data[2], i) == value(seed, s->dtype, 0, logical(k, s, PIECE, i)));

@@ -1,7 +1,7 @@
 // The sequence of causal attention is split so that every context-parallel rank has as much to do: by the
 // plan's FLOPs, by the pairs of tiles the kernel visits, and only where attention is causal.
 #define XLM_ISA base
-#include "ops/cpu/attend_priv.h"
+#include "ops/cpu/attend/attend_priv.h"
 #include "tests/train/train_util.h"
 
 #include <setjmp.h>
@@ -39,7 +39,7 @@ static const char *without(xlm_arena *a, const char *model, const char *from, co
 }
 
 static double flops_of(const xlm_plan *p, const char *op) {
-  const xlm_rank_plan *r = p->classes[p->class_of[0]];
+  const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[0]];
   double sum = 0;
   for (uint32_t i = 0; i < r->n_instrs; i++)
     if (!strcmp(r->instrs[i].op, op)) sum += r->instrs[i].flops;
@@ -48,7 +48,7 @@ static double flops_of(const xlm_plan *p, const char *op) {
 
 // The queries of the first attention, as a rank has them.
 static xlm_dim_info queries_of(xlm_arena *a, const xlm_plan *p, int64_t rank) {
-  const xlm_rank_plan *r = p->classes[p->class_of[rank]];
+  const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[rank]];
   xlm_dim_info *dims = XLM_NEW_N(a, xlm_dim_info, r->n_dims);
   xlm_dim seq[XLM_MAX_RANK];
   xlm_mesh_rank_dims(p, rank, dims);

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/planner/compile.h"
-#include "compiler/planner/estimate.h"
+#include "compiler/driver/compile.h"
+#include "compiler/cost/estimate.h"
 #include "compiler/report/plan_page.h"
 #include "compiler/report/trace.h"
 #include "runtime/device/kernel.h"
@@ -190,7 +190,7 @@ static void one_rank_is_the_sum_of_its_kernels(void **state) {
   xlm_cluster c = cluster(a);
   const xlm_plan *p = plan_of(a, "llama", (asked){.batch = 4, .microbatches = 3});
   xlm_estimate e = xlm_estimate_plan(p, &c, a);
-  const xlm_rank_plan *r = p->classes[0];
+  const xlm_rank_plan *r = p->rank_plans[0];
   double sum = 0;
   for (uint32_t s = 0; s < r->n_segments; s++)
     for (uint32_t i = 0; r->segments[s].kind != XLM_SEG_EVAL && i < r->segments[s].n; i++) {
@@ -257,7 +257,7 @@ static void balanced_experts_are_counted(void **state) {
   const xlm_plan *p = plan_of(a, "mixtral", (asked){.mesh = ep, .batch = 4, .microbatches = 1});
   xlm_experts x = xlm_report_experts(p, a);
   assert_true(x.worst > 2 * x.balanced && x.balanced > 0);
-  assert_true(x.arena_balanced < x.arena && x.arena == p->classes[0]->arena_bytes);
+  assert_true(x.arena_balanced < x.arena && x.arena == p->rank_plans[0]->arena_bytes);
   xlm_experts none = xlm_report_experts(plan_of(a, "llama", (asked){.batch = 2, .microbatches = 1}), a);
   assert_true(none.worst == 0);
 }
@@ -267,9 +267,9 @@ static void balanced_experts_are_counted(void **state) {
 static size_t ops_of(const xlm_plan *p, int stage) { // in a step of one rank of the stage
   size_t n = 0;
   uint32_t c = 0;
-  while (p->classes[c]->stage != stage) c++;
-  for (uint32_t i = 0; i < p->classes[c]->n_schedule; i++)
-    n += p->classes[c]->segments[p->classes[c]->schedule[i].segment].n;
+  while (p->rank_plans[c]->stage != stage) c++;
+  for (uint32_t i = 0; i < p->rank_plans[c]->n_schedule; i++)
+    n += p->rank_plans[c]->segments[p->rank_plans[c]->schedule[i].segment].n;
   return n;
 }
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "compiler/pass/pass.h"
-#include "compiler/planner/verify_plan.h"
+#include "compiler/verify/verify_plan.h"
 #include "runtime/exec/courier.h"
 #include "runtime/plan/streams.h"
 #include "tests/train/toy_team.h"
@@ -111,9 +111,9 @@ static void nothing_meets_in_memory(void **state) {
   (void)state;
   for (int i = 0; i < CASES; i++) {
     const xlm_plan *p = case_plan(i);
-    for (uint32_t c = 0; c < p->n_classes; c++)
-      for (uint32_t s = 0; s < p->classes[c]->n_segments; s++)
-        check_segment(p->classes[c], &p->classes[c]->segments[s]);
+    for (uint32_t c = 0; c < p->n_rank_plans; c++)
+      for (uint32_t s = 0; s < p->rank_plans[c]->n_segments; s++)
+        check_segment(p->rank_plans[c], &p->rank_plans[c]->segments[s]);
   }
 }
 
@@ -121,7 +121,7 @@ static void nothing_meets_in_memory(void **state) {
 static void a_missing_wait_is_found(void **state) {
   (void)state;
   xlm_plan *p = case_plan(0);
-  xlm_rank_plan *r = p->classes[0];
+  xlm_rank_plan *r = p->rank_plans[0];
   xlm_instr *instrs = (xlm_instr *)(uintptr_t)r->instrs;
   int broken = 0;
   for (uint32_t i = 0; i < r->n_instrs; i++) {
@@ -143,7 +143,7 @@ static void a_missing_wait_is_found(void **state) {
 
 // Communication beside which products run before anything waits for it.
 static int hidden(const xlm_plan *p, const char *op, xlm_segment_kind kind) {
-  const xlm_rank_plan *r = p->classes[0];
+  const xlm_rank_plan *r = p->rank_plans[0];
   int n = 0;
   for (uint32_t s = 0; s < r->n_segments; s++)
     for (uint32_t i = r->segments[s].first; i < r->segments[s].first + r->segments[s].n; i++) {
@@ -206,8 +206,8 @@ static void gradients_are_reduced_once(void **state) {
   for (size_t i = 0; i < sizeof of / sizeof *of; i++)
     for (int zero = 0; zero < 2; zero++) {
       xlm_plan *p = plan_of("llama", mesh2("pp", of[i].pp, "dp", 2), 4, zero, of[i].schedule, of[i].chunks);
-      for (uint32_t c = 0; c < p->n_classes; c++) {
-        const xlm_rank_plan *r = p->classes[c];
+      for (uint32_t c = 0; c < p->n_rank_plans; c++) {
+        const xlm_rank_plan *r = p->rank_plans[c];
         assert_int_equal(count_reductions(r, false), count_parameters(r));
         assert_true(count_reductions(r, true) <= 3); // loss and norms
         int rests = 0;
@@ -220,11 +220,11 @@ static void gradients_are_reduced_once(void **state) {
 // The sum over ranks takes the place of the sum over microbatches: no second copy of all gradients.
 static void gradients_exist_once(void **state) {
   (void)state;
-  const xlm_rank_plan *one = plan_of("llama", mesh2("dp", 1, "tp", 1), 4, 0, "1f1b", 1)->classes[0];
-  const xlm_rank_plan *two = plan_of("llama", mesh2("dp", 2, "tp", 1), 4, 0, "1f1b", 1)->classes[0];
-  uint64_t gradients = two->class_bytes[XLM_CLASS_GRADIENT];
-  assert_int_equal(one->class_bytes[XLM_CLASS_GRADIENT], gradients);
-  assert_true(two->class_bytes[XLM_CLASS_COMM] < gradients / 4);
+  const xlm_rank_plan *one = plan_of("llama", mesh2("dp", 1, "tp", 1), 4, 0, "1f1b", 1)->rank_plans[0];
+  const xlm_rank_plan *two = plan_of("llama", mesh2("dp", 2, "tp", 1), 4, 0, "1f1b", 1)->rank_plans[0];
+  uint64_t gradients = two->category_bytes[XLM_CATEGORY_GRADIENT];
+  assert_int_equal(one->category_bytes[XLM_CATEGORY_GRADIENT], gradients);
+  assert_true(two->category_bytes[XLM_CATEGORY_COMM] < gradients / 4);
 }
 
 // ---- the order of the pass ----

@@ -16,9 +16,9 @@ static uint64_t arena_with(xlm_recompute mode, uint64_t limit, double *flops) {
   c.recompute = mode;
   c.memory_limit = limit;
   const xlm_plan *p = toy_plan(a, toy_source(a, "llama"), &c);
-  uint64_t bytes = p->classes[0]->arena_bytes;
+  uint64_t bytes = p->rank_plans[0]->arena_bytes;
   *flops = 0;
-  for (uint32_t i = 0; i < p->classes[0]->n_instrs; i++) *flops += p->classes[0]->instrs[i].flops;
+  for (uint32_t i = 0; i < p->rank_plans[0]->n_instrs; i++) *flops += p->rank_plans[0]->instrs[i].flops;
   xlm_arena_free(a);
   return bytes;
 }

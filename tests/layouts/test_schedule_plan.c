@@ -61,7 +61,7 @@ static uint64_t check_held(const xlm_schedule_plan *s, int stage, xlm_segment_ki
   int64_t *holder = calloc((size_t)held->n + 1, sizeof *holder); // microbatch and chunk + 1
   uint64_t sum = 0;
   for (uint32_t i = 0; i < s->stage[stage].n; i++) {
-    xlm_slot_op e = s->stage[stage].at[i];
+    xlm_pipeline_action e = s->stage[stage].at[i];
     int32_t slot = held->slot[i];
     if (e.kind < from || e.kind > to || e.kind == XLM_SEG_STEP) {
       assert_int_equal(slot, -1);
@@ -235,7 +235,7 @@ static void test_times(void **state) {
   (void)state;
   const xlm_schedule_plan *s = make("1f1b", 2, 1, 2);
   xlm_part_cost cost[] = {{1, 2, 0.5, 0.25}, {3, 4, 1, 0}};
-  xlm_slot_time *times[2];
+  xlm_interval *times[2];
   double bubble, length = xlm_schedule_simulate(s, cost, arena, times, &bubble);
   // stage 0: F0 0-1, F1 1-2, B0 9.5-12, B1 17.5-20; stage 1: F0 1.25-4.25, B0 -9.25, F1 -12.25, B1 -17.25
   static const double start[2][4] = {{0, 1, 9.5, 17.5}, {1.25, 4.25, 9.25, 12.25}};
@@ -369,7 +369,7 @@ static void test_random_swaps(void **state) {
       seed = seed * 1664525u + 1013904223u;
       xlm_stage_schedule *st = &s->stage[(seed >> 8) % (uint32_t)s->stages];
       uint32_t a = (seed >> 12) % st->n, b = (seed >> 20) % st->n;
-      xlm_slot_op t = st->at[a];
+      xlm_pipeline_action t = st->at[a];
       st->at[a] = st->at[b], st->at[b] = t;
     }
     xlm_error err = {0};

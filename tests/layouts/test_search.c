@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/planner/search.h"
+#include "compiler/search/search.h"
 #include "runtime/device/kernel.h"
 #include "runtime/plan/mesh.h"
 

@@ -160,11 +160,11 @@ static bool is_op(const slice *s) {
 }
 
 static const xlm_rank_plan *rank_plan(const xlm_plan *p, int64_t rank) {
-  return p->classes[p->class_of[rank]];
+  return p->rank_plans[p->rank_plan_of[rank]];
 }
 
 static const char *expected_name(const xlm_rank_plan *r, int entry, int chunks, char out[32]) {
-  const xlm_slot_run *run = &r->schedule[entry];
+  const xlm_segment_run *run = &r->schedule[entry];
   const xlm_segment *g = &r->segments[run->segment];
   int n = snprintf(out, 32, "%s", xlm_segment_name(g->kind));
   if (run->microbatch >= 0) n += snprintf(out + n, 32 - (size_t)n, " %d", run->microbatch);

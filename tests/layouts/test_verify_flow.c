@@ -4,15 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/front/ast.h"
-#include "compiler/planner/compile.h"
-#include "compiler/planner/schedule.h"
+#include "compiler/parse/ast.h"
+#include "compiler/driver/compile.h"
+#include "compiler/schedule/schedule.h"
 #include "runtime/device/kernel.h"
 #include "tests/layouts/hand_plan.h"
 
 // ---- the flow of values ----
 
-static hand_plan *one_rank(hand_class **c, int64_t microbatches) {
+static hand_plan *one_rank(hand_rank_plan **c, int64_t microbatches) {
   hand_plan *h = hand_plan_new(arena, 0, NULL, NULL, microbatches);
   *c = hand_add(h);
   return h;
@@ -20,7 +20,7 @@ static hand_plan *one_rank(hand_class **c, int64_t microbatches) {
 
 static void test_unwritten(void **state) {
   (void)state;
-  hand_class *c;
+  hand_rank_plan *c;
   hand_plan *h = one_rank(&c, 1);
   uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4), y = hand_tensor(c, "y", XLM_AREA_TEMP, 4);
   c->tensors[x].line = 8;
@@ -35,7 +35,7 @@ static void test_unwritten(void **state) {
 
 static void test_written_over(void **state) {
   (void)state;
-  hand_class *c;
+  hand_rank_plan *c;
   hand_plan *h = one_rank(&c, 1);
   uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 32), y = hand_tensor(c, "y", XLM_AREA_TEMP, 16);
   uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 4);
@@ -72,7 +72,7 @@ static void test_written_over(void **state) {
   assert_refused(h, WORDS("(m.xlm:4) reads `x`, but `work` of block (m.xlm:2) has written `z` over it"));
 }
 
-static hand_plan *slots(hand_class **c, int64_t microbatches) { // F keeps x for B
+static hand_plan *slots(hand_rank_plan **c, int64_t microbatches) { // F keeps x for B
   hand_plan *h = one_rank(c, microbatches);
   uint32_t w = hand_tensor(*c, "w", XLM_AREA_STATE, 4);
   uint32_t x = hand_tensor(*c, "x", XLM_AREA_FB, 4), v = hand_view(*c, "v", x),
@@ -87,9 +87,9 @@ static hand_plan *slots(hand_class **c, int64_t microbatches) { // F keeps x for
 
 static void test_slots(void **state) {
   (void)state;
-  hand_class *c;
+  hand_rank_plan *c;
   hand_plan *h = slots(&c, 2);
-  static const xlm_slot_run good[] = {
+  static const xlm_segment_run good[] = {
       {0, 0, {0, -1, -1}}, {0, 1, {1, -1, -1}}, {1, 0, {0, -1, -1}}, {1, 1, {1, -1, -1}}};
   for (int i = 0; i < 4; i++) hand_run(c, good[i].segment, good[i].microbatch, good[i].slot[0]);
   assert_sound(h, 0);
@@ -109,12 +109,12 @@ static void test_slots(void **state) {
 
 static void test_temporary_between_segments(void **state) { // another microbatch's F writes over it
   (void)state;
-  hand_class *c;
+  hand_rank_plan *c;
   hand_plan *h = slots(&c, 2);
   c->tensors[2].area = c->tensors[3].area = XLM_AREA_TEMP;
   c->tensors[4].offset = 64;
   c->r.area_bytes[XLM_AREA_TEMP] = 128;
-  static const xlm_slot_run good[] = {
+  static const xlm_segment_run good[] = {
       {0, 0, {0, -1, -1}}, {1, 0, {0, -1, -1}}, {0, 1, {0, -1, -1}}, {1, 1, {0, -1, -1}}};
   for (int i = 0; i < 4; i++) hand_run(c, good[i].segment, good[i].microbatch, good[i].slot[0]);
   assert_sound(h, 0);
@@ -124,7 +124,7 @@ static void test_temporary_between_segments(void **state) { // another microbatc
 
 static void test_outputs(void **state) {
   (void)state;
-  hand_class *c;
+  hand_rank_plan *c;
   hand_plan *h = one_rank(&c, 1);
   uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 4), loss = hand_tensor(c, "loss", XLM_AREA_IO, 1);
   uint32_t other = hand_tensor(c, "logits", XLM_AREA_TEMP, 4);
@@ -146,14 +146,14 @@ static void test_eval_program(void **state) { // eval segments are one program t
   hand_plan *h = hand_plan_new(arena, 1, (const char *[]){"pp"}, (int32_t[]){2}, 1);
   xlm_instr *send = NULL;
   for (int i = 0; i < 2; i++) {
-    hand_class *c = hand_add(h);
+    hand_rank_plan *c = hand_add(h);
     uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 4);
     hand_segment(c, XLM_SEG_EVAL);
     c->r.eval_segment = 0;
     xlm_instr *in = hand_message(c, i ? "recv" : "send", 1 - i, 0, w, 3 + (uint32_t)i);
     if (!i) send = in;
   }
-  h->class_of[1] = 1;
+  h->rank_plan_of[1] = 1;
   assert_sound(h, 2);
   send->op = "work";
   assert_refused(h, WORDS("rank 1 (pp 1) in `recv` of block (m.xlm:4), eval, tag 0, waits for rank 0"));
@@ -166,14 +166,14 @@ static uint32_t next(uint32_t *seed, uint32_t below) {
   return (*seed >> 8) % below;
 }
 
-// Each stage and first-or-other along tp has a class; communication over random axes; then a few things are
+// Each stage and first-or-other along tp has a rank plan; communication over random axes; then a few things are
 // broken.
 static hand_plan *random_plan(uint32_t *seed) {
   hand_plan *h = hand_plan_new(arena, 3, (const char *[]){"pp", "dp", "tp"}, (int32_t[]){2, 3, 3}, 2);
   uint32_t program[6], n = 1 + next(seed, 6);
   for (uint32_t k = 0; k < n; k++) program[k] = 1 + next(seed, 7); // axes; 7 with all stages
   for (int i = 0; i < 4; i++) {
-    hand_class *c = hand_add(h);
+    hand_rank_plan *c = hand_add(h);
     uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 4), y = hand_tensor(c, "y", XLM_AREA_TEMP, 4);
     hand_segment(c, XLM_SEG_F);
     if (i / 2) hand_message(c, "recv", 0, 3, y, 50);
@@ -190,7 +190,7 @@ static hand_plan *random_plan(uint32_t *seed) {
       c->instrs[a] = c->instrs[b], c->instrs[b] = t;
     }
   }
-  for (uint32_t r = 0; r < 18; r++) h->class_of[r] = r / 9 * 2 + (r % 3 != 0);
+  for (uint32_t r = 0; r < 18; r++) h->rank_plan_of[r] = r / 9 * 2 + (r % 3 != 0);
   return h;
 }
 
@@ -207,12 +207,12 @@ static void test_kinds_stand_for_ranks(void **state) {
     hand_finish_all(h);
     xlm_plan_check few = xlm_plan_verify(&h->p, arena);
     uint32_t shared[18];
-    memcpy(shared, h->class_of, sizeof shared);
-    for (uint32_t r = 0; r < 18; r++) { // every rank has a class of its own, so every rank is simulated
-      h->list[4 + r] = &h->class[shared[r]]->r;
-      h->class_of[r] = 4 + r;
+    memcpy(shared, h->rank_plan_of, sizeof shared);
+    for (uint32_t r = 0; r < 18; r++) { // every rank has a rank plan of its own, so every rank is simulated
+      h->list[4 + r] = &h->rank_plan[shared[r]]->r;
+      h->rank_plan_of[r] = 4 + r;
     }
-    h->p.n_classes = 4 + 18;
+    h->p.n_rank_plans = 4 + 18;
     xlm_plan_check all = xlm_plan_verify(&h->p, arena);
     if (!few.text != !all.text)
       fail_msg("few: %s; all: %s", few.text ? few.text : "sound", all.text ? all.text : "sound");
@@ -228,7 +228,7 @@ enum { PP = 16, DP = 128, WIDE = 8, CHUNKS = 8, MANY = 512, LAYER_OPS = 8 };
 
 // Part k of an interleaved pipeline: F and B segments with collectives over tp and messages to the
 // neighbouring parts.
-static void add_part(hand_class *c, int part, int parts, uint32_t x, uint32_t y, bool forward) {
+static void add_part(hand_rank_plan *c, int part, int parts, uint32_t x, uint32_t y, bool forward) {
   int from = forward ? part - 1 : part + 1, to = forward ? part + 1 : part - 1, kind = forward ? 0 : parts;
   hand_segment(c, forward ? XLM_SEG_F : XLM_SEG_B);
   if (from >= 0 && from < parts)
@@ -240,7 +240,7 @@ static void add_part(hand_class *c, int part, int parts, uint32_t x, uint32_t y,
 }
 
 static void add_large_stage(hand_plan *h, const xlm_schedule_plan *s, int at, int64_t gathered) {
-  hand_class *c = hand_add(h);
+  hand_rank_plan *c = hand_add(h);
   uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 64), y = hand_tensor(c, "y", XLM_AREA_STATE, gathered);
   uint32_t all = hand_tensor(c, "all", XLM_AREA_TEMP, 57 * DP);
   for (int k = 0; k < CHUNKS; k++)
@@ -253,7 +253,7 @@ static void add_large_stage(hand_plan *h, const xlm_schedule_plan *s, int at, in
   xlm_schedule_held held = xlm_schedule_slots(s, at, XLM_SEG_F, XLM_SEG_B, bytes, arena);
   c->n_slots = held.n;
   for (uint32_t i = 0; i < s->stage[at].n; i++) {
-    xlm_slot_op e = s->stage[at].at[i];
+    xlm_pipeline_action e = s->stage[at].at[i];
     hand_run(c, e.kind == XLM_SEG_STEP ? 2 * CHUNKS : 2 * (uint32_t)e.chunk + (e.kind == XLM_SEG_B),
              e.microbatch, held.slot[i]);
   }
@@ -267,10 +267,10 @@ static void test_large(void **state) { // 16,384 ranks, two classes per stage
   assert_int_equal(xlm_schedule_make(arena, "interleaved", PP, CHUNKS, MANY, &s, &err), XLM_OK);
   for (int at = 0; at < PP; at++)
     for (int k = 0; k < 2; k++) add_large_stage(h, s, at, 64 + k);
-  for (uint32_t r = 0; r < h->p.n_ranks; r++) h->class_of[r] = r / (DP * WIDE) * 2 + (r % WIDE > 2);
+  for (uint32_t r = 0; r < h->p.n_ranks; r++) h->rank_plan_of[r] = r / (DP * WIDE) * 2 + (r % WIDE > 2);
   int64_t ranks = PP * DP * WIDE, parts = PP * CHUNKS, columns = DP * WIDE;
   assert_sound(h, ranks * (2 * CHUNKS * MANY * LAYER_OPS + 1) + columns * 2 * 2 * (parts - 1) * MANY);
-  h->class[7]->instrs[3].line = 99; // one class of one stage
+  h->rank_plan[7]->instrs[3].line = 99; // one rank plan of one stage
   assert_refused(h, WORDS("(pp 3, dp 0, tp 0)", "(pp 3, dp 0, tp 3)", "(m.xlm:99)"));
 }
 
@@ -344,22 +344,22 @@ static bool communicates(const char *op) {
   return false;
 }
 
-// Every communication of one class left out in turn: never sound, as its partners are of other classes.
+// Every communication of one rank plan left out in turn: never sound, as its partners are of other classes.
 static void test_models_broken(void **state) {
   (void)state;
   static const layout l = {"llama", 2, "1f1b",       1,
                            0,       2, {"pp", "tp"}, {2, 5}}; // 12 heads: two classes per stage
   const xlm_plan *p = compile(&l, true);
-  assert_true(p->n_classes >= 4);
+  assert_true(p->n_rank_plans >= 4);
   int broken = 0;
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    for (uint32_t i = 0; i < p->classes[c]->n_instrs; i++) {
-      xlm_instr *in = (xlm_instr *)(uintptr_t)&p->classes[c]->instrs[i];
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    for (uint32_t i = 0; i < p->rank_plans[c]->n_instrs; i++) {
+      xlm_instr *in = (xlm_instr *)(uintptr_t)&p->rank_plans[c]->instrs[i];
       const char *op = in->op;
       if (!communicates(op)) continue;
       in->op = "left out";
       xlm_plan_check check = xlm_plan_verify(p, arena);
-      if (!check.text) fail_msg("class %u without `%s` at line %u is found sound", c, op, in->line);
+      if (!check.text) fail_msg("rank plan %u without `%s` at line %u is found sound", c, op, in->line);
       in->op = op;
       broken++;
     }
@@ -372,7 +372,7 @@ static void test_models_forgetful(void **state) {
   (void)state;
   static const layout l = {"llama", 2, "1f1b", 1, 0, 2, {"pp", "tp"}, {2, 2}};
   const xlm_plan *p = compile(&l, true);
-  const xlm_rank_plan *r = p->classes[0];
+  const xlm_rank_plan *r = p->rank_plans[0];
   bool *read = XLM_NEW_N(arena, bool, r->n_tensors);
   for (uint32_t i = 0; i < r->n_instrs; i++)
     for (int k = 0; k < r->instrs[i].n_in; k++)

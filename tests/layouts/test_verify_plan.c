@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/planner/schedule.h"
+#include "compiler/schedule/schedule.h"
 #include "tests/layouts/hand_plan.h"
 
 // ---- a pipeline of two stages with tp 2: F, B, step; what the tests then break ----
@@ -12,12 +12,12 @@
 enum { TP = 1u << 1, ALL = 3, M = 4 };
 
 typedef struct stage {
-  hand_class *c;
+  hand_rank_plan *c;
   uint32_t f, b, step; // segments
   xlm_instr *in, *kept, *reduce, *out, *back_in, *back, *back_out, *norm;
 } stage;
 
-static void run_1f1b(hand_class *c, const uint32_t *segment, int stages, int at, int64_t microbatches) {
+static void run_1f1b(hand_rank_plan *c, const uint32_t *segment, int stages, int at, int64_t microbatches) {
   xlm_schedule_plan *s;
   xlm_error err;
   assert_int_equal(xlm_schedule_make(arena, "1f1b", stages, 1, microbatches, &s, &err), XLM_OK);
@@ -29,7 +29,7 @@ static void run_1f1b(hand_class *c, const uint32_t *segment, int stages, int at,
 
 static stage make_stage(hand_plan *h, int at, int stages) {
   stage s = {.c = hand_add(h)};
-  hand_class *c = s.c;
+  hand_rank_plan *c = s.c;
   c->r.stage = (int16_t)at;
   uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 8), tokens = hand_tensor(c, "tokens", XLM_AREA_IO, 16);
   uint32_t x = hand_tensor(c, "x", XLM_AREA_FB, 16), h1 = hand_tensor(c, "h", XLM_AREA_FB, 16);
@@ -58,7 +58,7 @@ static stage make_stage(hand_plan *h, int at, int stages) {
 static hand_plan *pipeline(stage s[2]) {
   hand_plan *h = hand_plan_new(arena, 2, (const char *[]){"pp", "tp"}, (int32_t[]){2, 2}, M);
   for (int i = 0; i < 2; i++) s[i] = make_stage(h, i, 2);
-  h->class_of[2] = h->class_of[3] = 1;
+  h->rank_plan_of[2] = h->rank_plan_of[3] = 1;
   return h;
 }
 
@@ -71,7 +71,7 @@ static void test_sound(void **state) {
   stage s[2];
   assert_sound(pipeline(s), PIPELINE_OPERATIONS);
   hand_plan *alone = hand_plan_new(arena, 0, NULL, NULL, 1);
-  hand_class *c = hand_add(alone);
+  hand_rank_plan *c = hand_add(alone);
   hand_segment(c, XLM_SEG_STEP);
   uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4), y = hand_tensor(c, "y", XLM_AREA_TEMP, 4);
   hand_op(c, "const", 0, x, 1);
@@ -104,7 +104,7 @@ static void test_message_missing(void **state) {
   assert_refused(h, WORDS("in `recv`", "(m.xlm:20)", "F of microbatch 0", "tag 1", "waits for"));
   h = pipeline(s); // the message of the last microbatch only
   s[0].c->r.n_schedule -= 3;
-  s[0].c->runs[s[0].c->r.n_schedule - 1] = (xlm_slot_run){s[0].step, -1, {-1, -1, -1}};
+  s[0].c->runs[s[0].c->r.n_schedule - 1] = (xlm_segment_run){s[0].step, -1, {-1, -1, -1}};
   assert_refused(h, WORDS("waits for"));
 }
 
@@ -123,14 +123,14 @@ static void test_message_tags(void **state) {
   stage s[2];
   hand_plan *h = hand_plan_new(arena, 1, (const char *[]){"pp"}, (int32_t[]){2}, 1);
   for (int i = 0; i < 2; i++) {
-    hand_class *c = s[i].c = hand_add(h);
+    hand_rank_plan *c = s[i].c = hand_add(h);
     uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4);
     hand_segment(c, XLM_SEG_STEP);
     if (i == 0) hand_op(c, "const", 0, x, 1);
     hand_message(c, i ? "recv" : "send", 1 - i, i ? 5 : 4, x, (uint32_t)i + 2);
     hand_run(c, 0, -1, 0);
   }
-  h->class_of[1] = 1;
+  h->rank_plan_of[1] = 1;
   assert_refused(h, WORDS("rank 1 (pp 1) in `recv` of block (m.xlm:3), step, tag 5, waits for rank 0 (pp 0), "
                           "which ends without",
                           "it sends `send` of block (m.xlm:2) with tag 4, which is not received"));
@@ -142,14 +142,14 @@ test_message_order(void **state) { // stage 1 takes the microbatches in another 
   stage s[2];
   hand_plan *h = hand_plan_new(arena, 1, (const char *[]){"pp"}, (int32_t[]){2}, 2);
   for (int i = 0; i < 2; i++) {
-    hand_class *c = s[i].c = hand_add(h);
+    hand_rank_plan *c = s[i].c = hand_add(h);
     uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4);
     hand_segment(c, XLM_SEG_F);
     if (i == 0) hand_op(c, "const", 0, x, 1);
     hand_message(c, i ? "recv" : "send", 1 - i, 4, x, (uint32_t)i + 2);
     for (int m = 0; m < 2; m++) hand_run(c, 0, i ? 1 - m : m, 0);
   }
-  h->class_of[1] = 1;
+  h->rank_plan_of[1] = 1;
   assert_refused(h, WORDS("F of microbatch 0 would be received by", "F of microbatch 1, another microbatch"));
 }
 
@@ -157,13 +157,13 @@ static void test_message_circle(void **state) { // both receive before they send
   (void)state;
   hand_plan *h = hand_plan_new(arena, 2, (const char *[]){"pp", "dp"}, (int32_t[]){2, 3}, 1);
   for (int i = 0; i < 2; i++) {
-    hand_class *c = hand_add(h);
+    hand_rank_plan *c = hand_add(h);
     uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4);
     hand_segment(c, XLM_SEG_STEP);
     hand_message(c, "recv", 1 - i, 4, x, (uint32_t)i + 2);
     hand_message(c, "send", 1 - i, 4, x, (uint32_t)i + 4);
     hand_run(c, 0, -1, 0);
-    for (int k = 0; k < 3; k++) h->class_of[i * 3 + k] = (uint32_t)i;
+    for (int k = 0; k < 3; k++) h->rank_plan_of[i * 3 + k] = (uint32_t)i;
   }
   assert_refused(h, WORDS("wait for each other for ever", "rank 0 (pp 0, dp 0) in `recv` of block (m.xlm:2)",
                           "waits for rank 3 (pp 1, dp 0)", "rank 3 (pp 1, dp 0) in `recv` of block (m.xlm:3)",
@@ -172,12 +172,12 @@ static void test_message_circle(void **state) { // both receive before they send
 
 // ---- collectives ----
 
-// One class per rank along tp; ops[i] is the program of rank i: letters r (all_reduce over tp), g (all_gather
+// One rank plan per rank along tp; ops[i] is the program of rank i: letters r (all_reduce over tp), g (all_gather
 // over tp), d (all_reduce over dp), a line each.
 static hand_plan *collectives(int dp, const char *const *ops, const uint32_t *const *lines, int n) {
   hand_plan *h = hand_plan_new(arena, 2, (const char *[]){"dp", "tp"}, (int32_t[]){dp, n}, 1);
   for (int i = 0; i < n; i++) {
-    hand_class *c = hand_add(h);
+    hand_rank_plan *c = hand_add(h);
     uint32_t x = hand_tensor(c, "x", XLM_AREA_STATE, 12), y = hand_tensor(c, "y", XLM_AREA_TEMP, 12);
     uint32_t all = hand_tensor(c, "all", XLM_AREA_TEMP, 12 * n);
     hand_segment(c, XLM_SEG_STEP);
@@ -185,7 +185,7 @@ static hand_plan *collectives(int dp, const char *const *ops, const uint32_t *co
       hand_collective(c, ops[i][k] == 'g' ? "all_gather" : "all_reduce", ops[i][k] == 'd' ? 1 : 2, NULL, x,
                       ops[i][k] == 'g' ? all : y, lines[i][k]);
     hand_run(c, 0, -1, 0);
-    for (int k = 0; k < dp; k++) h->class_of[k * n + i] = (uint32_t)i;
+    for (int k = 0; k < dp; k++) h->rank_plan_of[k * n + i] = (uint32_t)i;
   }
   return h;
 }
@@ -207,14 +207,14 @@ static void test_collective_orders_over_two_axes(
   (void)state;
   hand_plan *h = hand_plan_new(arena, 2, (const char *[]){"dp", "tp"}, (int32_t[]){2, 2}, 1);
   for (int i = 0; i < 2; i++) {
-    hand_class *c = hand_add(h);
+    hand_rank_plan *c = hand_add(h);
     uint32_t x = hand_tensor(c, "x", XLM_AREA_STATE, 12), y = hand_tensor(c, "y", XLM_AREA_TEMP, 12);
     hand_segment(c, XLM_SEG_STEP);
     for (int k = 0; k < 2; k++)
       hand_collective(c, "all_reduce", k == i ? 1 : 2, NULL, x, y, (uint32_t)(k == i ? 5 : 6));
     hand_run(c, 0, -1, 0);
   }
-  h->class_of[1] = h->class_of[2] = 1; // tp partners differ, and dp partners differ
+  h->rank_plan_of[1] = h->rank_plan_of[2] = 1; // tp partners differ, and dp partners differ
   assert_refused(h, WORDS("different orders", "rank 0 (dp 0, tp 0) in `all_reduce` over dp", "(m.xlm:5)",
                           "waits for rank 2", "rank 2 (dp 1, tp 0) in `all_reduce` over tp"));
 }
@@ -234,20 +234,20 @@ static void test_collective_attributes(void **state) {
   const uint32_t *both[] = {lines, lines};
   hand_plan *h = collectives(1, WORDS("r", "r"), both, 2);
   hand_attr(
-      &h->class [1] -> instrs[0], (xlm_attr) { .key = XLM_A_kind, .text = "max" });
+      &h->rank_plan [1] -> instrs[0], (xlm_attr) { .key = XLM_A_kind, .text = "max" });
   assert_refused(h, WORDS("rank 0", "rank 1", "reductions differ"));
   h = collectives(1, WORDS("r", "r"), both, 2);
-  h->class[1]->dims[1].size = 13, h->class[1]->tensors[1].bytes += 4;
+  h->rank_plan[1]->dims[1].size = 13, h->rank_plan[1]->tensors[1].bytes += 4;
   assert_refused(h, WORDS("gives 12 elements", "gives 13", "must be equal"));
   h = collectives(1, WORDS("r", "r"), both, 2);
-  h->class[1]->tensors[1].type.dtype = XLM_BF16;
+  h->rank_plan[1]->tensors[1].type.dtype = XLM_BF16;
   assert_refused(h, WORDS("element types differ"));
   h = collectives(1, WORDS("g", "g"), both, 2);
   hand_attr(
-      &h->class [1] -> instrs[0], (xlm_attr) { .key = XLM_A_sizes, .text = "12,12" });
+      &h->rank_plan [1] -> instrs[0], (xlm_attr) { .key = XLM_A_sizes, .text = "12,12" });
   assert_refused(h, WORDS("lists of sizes differ"));
   h = collectives(1, WORDS("r", "r"), both, 2);
-  ((xlm_attr *)(uintptr_t)h->class[1] -> instrs[0].attrs.at)[0].i = 4;
+  ((xlm_attr *)(uintptr_t)h->rank_plan[1] -> instrs[0].attrs.at)[0].i = 4;
   assert_refused(h, WORDS("rank 1 (tp 1)", "axes 4 are not all in the mesh"));
 }
 
@@ -261,14 +261,14 @@ typedef struct uneven {
 static hand_plan *uneven_plan(uneven u) {
   hand_plan *h = hand_plan_new(arena, 2, (const char *[]){"dp", "tp"}, (int32_t[]){3, 4}, 1);
   for (int i = 0; i < 2; i++) { // the first of tp, and the others
-    hand_class *c = hand_add(h);
+    hand_rank_plan *c = hand_add(h);
     uint32_t x = hand_tensor(c, "x", XLM_AREA_STATE, u.in[i]),
              y = hand_tensor(c, "y", XLM_AREA_TEMP, u.out[i]);
     hand_segment(c, XLM_SEG_STEP);
     hand_collective(c, u.op, 2, u.sizes, x, y, 3);
     hand_run(c, 0, -1, 0);
   }
-  for (int r = 0; r < 12; r++) h->class_of[r] = r % 4 != 0;
+  for (int r = 0; r < 12; r++) h->rank_plan_of[r] = r % 4 != 0;
   return h;
 }
 
@@ -303,7 +303,7 @@ test_rows(void **state) { // 3 experts over 2 owners: home [3, 8, 5], owner [2, 
     for (int back = 0; back < 2; back++) {
       hand_plan *h = hand_plan_new(arena, 1, (const char *[]){"ep"}, (int32_t[]){2}, 1);
       for (int i = 0; i < 2; i++) {
-        hand_class *c = hand_add(h);
+        hand_rank_plan *c = hand_add(h);
         uint32_t x = hand_tensor(c, "home", XLM_AREA_STATE, 8 * 5),
                  y = hand_tensor(c, "own", XLM_AREA_STATE, 16 * 5);
         xlm_dim d = c->r.n_dims;
@@ -319,7 +319,7 @@ test_rows(void **state) { // 3 experts over 2 owners: home [3, 8, 5], owner [2, 
         hand_collective(c, back ? "collect_rows" : "send_rows", 1, "2,1", back ? y : x, back ? x : y, 4);
         hand_run(c, 0, -1, 0);
       }
-      h->class_of[1] = 1;
+      h->rank_plan_of[1] = 1;
       if (!broken) assert_sound(h, 2);
       if (broken == 1) assert_refused(h, WORDS("rank 1", "3 experts, 2 of its own", "3 and 1"));
       if (broken == 2) assert_refused(h, WORDS("rows have another length"));
@@ -335,7 +335,7 @@ static void test_tables(void **state) {
   h->p.n_ranks = 3;
   assert_refused(h, WORDS("3 ranks and its mesh has another number"));
   h = pipeline(s);
-  h->class_of[3] = 2;
+  h->rank_plan_of[3] = 2;
   assert_refused(h, WORDS("rank 3 has plan 2, which does not exist"));
   h = pipeline(s);
   ((uint32_t *)(uintptr_t)s[1].kept->in)[0] = 400;

@@ -43,7 +43,7 @@ static void along(op_test *t, xlm_op_id op, const char *decl, xlm_dim from, xlm_
     xlm_attr_put_int(&back, XLM_A_axes, 1);
     xlm_attr_put_dims(&back, XLM_A_from, &to, 1);
     xlm_attr_put_dims(&back, XLM_A_to, &from, 1);
-    x = xlm_emit(&t->b, XLM_OP_TAKE, &whole, 1, &back);
+    x = xlm_emit(&t->b, XLM_OP_LOCAL_SLICE, &whole, 1, &back);
   } else {
     x = op_leaf(t, decl);
   }
@@ -79,7 +79,7 @@ static void exchange(op_test *t) {
   xlm_attr_put_int(&to_piece, XLM_A_axes, 1);
   xlm_attr_put_dims(&to_piece, XLM_A_from, &seq, 1);
   xlm_attr_put_dims(&to_piece, XLM_A_to, &seq_piece, 1);
-  x = xlm_emit(&t->b, XLM_OP_TAKE, &x, 1, &to_piece);
+  x = xlm_emit(&t->b, XLM_OP_LOCAL_SLICE, &x, 1, &to_piece);
   xlm_attr_put_dims(&l, XLM_A_from, (xlm_dim[]){seq_piece, heads}, 2);
   xlm_attr_put_dims(&l, XLM_A_to, (xlm_dim[]){seq, heads_piece}, 2);
   op_out_const(t, xlm_emit(&t->b, XLM_OP_ALL_TO_ALL, &x, 1, &l));
@@ -87,7 +87,7 @@ static void exchange(op_test *t) {
 
 static void take(op_test *t, const char *decl, int64_t size, int64_t offset) {
   xlm_dim whole = op_dim(t, "heads 25");
-  along(t, XLM_OP_TAKE, decl, whole, piece(t, "heads", size, 25, offset), NULL);
+  along(t, XLM_OP_LOCAL_SLICE, decl, whole, piece(t, "heads", size, 25, offset), NULL);
 }
 
 static void take_first(op_test *t) {
@@ -103,7 +103,7 @@ static void take_last(op_test *t) {
 static void take_both_ends(op_test *t) {
   xlm_dim whole = op_dim(t, "heads 25"), part = piece(t, "heads", 8, 25, 3);
   t->b.g->dims[part].tail = 3, t->b.g->dims[part].tail_offset = 20, t->b.g->dims[part].mirrored = 1;
-  along(t, XLM_OP_TAKE, "x[batch 2, heads, hidden 3]", whole, part, NULL);
+  along(t, XLM_OP_LOCAL_SLICE, "x[batch 2, heads, hidden 3]", whole, part, NULL);
 }
 
 // dispatch, to the owners and back; expert 2 has no rows.
@@ -152,10 +152,10 @@ static const op_case table[] = {
     {"last", XLM_OP_ALL_GATHER, gather_last, .bf16 = true, .no_grad = true},
     {"first", XLM_OP_ALL_GATHER, gather_first, .bf16 = true, .no_grad = true},
     {"inner", XLM_OP_ALL_TO_ALL, exchange, .bf16 = true, .no_grad = true},
-    {"first", XLM_OP_TAKE, take_first, .bf16 = true, .no_grad = true},
-    {"middle", XLM_OP_TAKE, take_middle, .bf16 = true, .no_grad = true},
-    {"last", XLM_OP_TAKE, take_last, .bf16 = true, .no_grad = true},
-    {"both_ends", XLM_OP_TAKE, take_both_ends, .bf16 = true, .no_grad = true},
+    {"first", XLM_OP_LOCAL_SLICE, take_first, .bf16 = true, .no_grad = true},
+    {"middle", XLM_OP_LOCAL_SLICE, take_middle, .bf16 = true, .no_grad = true},
+    {"last", XLM_OP_LOCAL_SLICE, take_last, .bf16 = true, .no_grad = true},
+    {"both_ends", XLM_OP_LOCAL_SLICE, take_both_ends, .bf16 = true, .no_grad = true},
     {"there_and_back", XLM_OP_SEND_ROWS, there_and_back, .bf16 = true, .no_grad = true},
     {"pair", XLM_OP_SEND, message, .bf16 = true, .no_grad = true},
 };

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "ops/cpu/gemm.h"
+#include "ops/cpu/gemm/gemm.h"
 #include "ops/cpu/isa.h"
 
 enum { GUARD = 256, CANARY = 0xa5, ENTRIES = 8 };

@@ -216,7 +216,7 @@ static const char *check_place(model *m, uint32_t t) {
 static const char *check_sums(model *m) {
   const xlm_rank_plan *p = m->p;
   uint64_t classes = p->free_bytes, areas = 0;
-  for (int c = 0; c < XLM_CLASSES; c++) classes += p->class_bytes[c];
+  for (int c = 0; c < XLM_CATEGORIES; c++) classes += p->category_bytes[c];
   for (int a = 0; a < XLM_AREAS; a++) {
     if (p->area_begin[a] != areas) return "the areas are not one after the other";
     areas += p->area_bytes[a];

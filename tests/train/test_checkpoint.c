@@ -13,10 +13,10 @@
 #include <jansson.h>
 
 #include "runtime/checkpoint/checkpoint.h"
-#include "runtime/checkpoint/init.h"
-#include "runtime/checkpoint/safetensors.h"
-#include "runtime/checkpoint/store.h"
-#include "runtime/checkpoint/weights.h"
+#include "runtime/state/init.h"
+#include "runtime/interchange/safetensors.h"
+#include "runtime/state/store.h"
+#include "runtime/interchange/weights.h"
 #include "runtime/plan/mesh.h"
 
 enum { D = 6, H = 4, HD = 3, E = 2, F = 5, STATES = 8, DIMS = 8 };
@@ -24,8 +24,8 @@ enum { DIM_D = 1, DIM_H, DIM_HD, DIM_E, DIM_F, DIM_ONE };
 
 typedef struct world { // a plan for one or two ranks and the memory of its states
   xlm_plan plan;
-  xlm_rank_plan rank[2], *classes[2];
-  uint32_t class_of[2];
+  xlm_rank_plan rank[2], *rank_plans[2];
+  uint32_t rank_plan_of[2];
   xlm_dim_info dims[2][DIMS];
   xlm_tensor tensors[STATES + 1];
   xlm_plan_state states[STATES];
@@ -89,17 +89,17 @@ static world *new_world_of(int ranks, bool mirrored) {
                                  .tensors = w->tensors,
                                  .n_states = STATES,
                                  .states = w->states};
-    w->classes[r] = &w->rank[r];
-    w->class_of[r] = (uint32_t)r;
+    w->rank_plans[r] = &w->rank[r];
+    w->rank_plan_of[r] = (uint32_t)r;
   }
   w->plan = (xlm_plan){.model = "llama",
                        .text_hash = "abc",
                        .seq = 16,
                        .mesh = {.n = 1, .axis = {"tp"}, .size = {ranks}},
                        .n_ranks = (uint32_t)ranks,
-                       .n_classes = (uint32_t)ranks,
-                       .class_of = w->class_of,
-                       .classes = w->classes,
+                       .n_rank_plans = (uint32_t)ranks,
+                       .rank_plan_of = w->rank_plan_of,
+                       .rank_plans = w->rank_plans,
                        .n_weights = 5,
                        .weights = weights,
                        .n_config = 2,

@@ -22,7 +22,7 @@
 
 // The arena is only reserved, not touched, so opening a large one costs nothing.
 static void expect_reserved(const xlm_plan *plan, const char *what) {
-  const xlm_rank_plan *rp = plan->classes[0];
+  const xlm_rank_plan *rp = plan->rank_plans[0];
   xlm_error err;
   xlm_exec *e;
   if (!MALLOC_HOOK || rp->arena_bytes > (uint64_t)4 << 30) return;
@@ -50,7 +50,7 @@ static void check_plan(const char *model, const char *preset, xlm_dtype dtype, i
   const char *what =
       xlm_arena_printf(a, "%s %s %s, %lld microbatches", model, preset ? preset : "(no preset)",
                        xlm_dtype_name(dtype), (long long)microbatches);
-  const char *wrong = arena_check(plan->classes[0], a);
+  const char *wrong = arena_check(plan->rank_plans[0], a);
   if (wrong) fail_msg("%s: %s", what, wrong);
   expect_reserved(plan, what);
   xlm_arena_free(a);
@@ -90,7 +90,7 @@ static void test_toys(void **state) {
     o.threads = 5;
     o.with_eval = true;
     xlm_arena *a = xlm_arena_new(0);
-    const char *wrong = arena_check(toy_plan_of(a, &o)->classes[0], a);
+    const char *wrong = arena_check(toy_plan_of(a, &o)->rank_plans[0], a);
     if (wrong) fail_msg("%s %s: %s", o.model, xlm_dtype_name(o.dtype), wrong);
     xlm_arena_free(a);
   }
@@ -102,7 +102,7 @@ static void test_check_sees(void **state) {
   (void)state;
   toy_options o = toy_defaults("llama");
   xlm_arena *a = xlm_arena_new(0);
-  xlm_rank_plan *p = toy_plan_of(a, &o)->classes[0];
+  xlm_rank_plan *p = toy_plan_of(a, &o)->rank_plans[0];
   xlm_tensor *t = XLM_NEW_N(a, xlm_tensor, p->n_tensors);
   const xlm_tensor *right = p->tensors;
   int moved = 0, seen = 0;

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/front/diag.h"
+#include "compiler/diagnose/diag.h"
 #include "compiler/ir/op.h"
 #include "tests/train/toy_team.h"
 
@@ -304,7 +304,7 @@ static void deepseek_v3_is_planned(void **state) {
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
   xlm_compile_options c = xlm_compile_defaults();
-  c.settings = (xlm_settings){.preset = "v3", .batch = 128, .seq = 4096, .dtype = XLM_BF16, .training = true};
+  c.settings = (xlm_elaborate_options){.preset = "v3", .batch = 128, .seq = 4096, .dtype = XLM_BF16, .training = true};
   c.mesh = mesh_of(&(job){.pp = 16, .dp = 16, .ep = 8});
   c.train.microbatches = 32;
   c.zero = 1;
@@ -312,7 +312,7 @@ static void deepseek_v3_is_planned(void **state) {
   const xlm_plan *p = toy_plan(a, toy_source(a, "deepseek"), &c);
   assert_int_equal(p->n_ranks, 2048);
   assert_true(p->parameters > 670e9 && p->parameters < 672e9);
-  assert_true(p->n_classes >= 16 && p->n_classes <= 64); // grows with stages, not with ranks
+  assert_true(p->n_rank_plans >= 16 && p->n_rank_plans <= 64); // grows with stages, not with ranks
   xlm_arena_free(a);
 }
 

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "runtime/checkpoint/hash.h"
-#include "runtime/checkpoint/safetensors.h"
+#include "runtime/base/hash.h"
+#include "runtime/interchange/safetensors.h"
 
 static char path[64];
 

@@ -14,7 +14,7 @@
 #include "runtime/train/curve.h"
 #include "runtime/train/metrics.h"
 #include "runtime/train/progress.h"
-#include "runtime/train/schedule.h"
+#include "runtime/train/lr_schedule.h"
 
 static void expect_rate(const xlm_schedule *s, int64_t step, double want) {
   double got = xlm_schedule_rate(s, step);

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/planner/compile.h"
+#include "compiler/driver/compile.h"
 #include "runtime/exec/exec.h"
 #include "runtime/train/loop.h"
 

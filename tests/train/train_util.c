@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/front/diag.h"
+#include "compiler/diagnose/diag.h"
 #include "runtime/base/map.h"
 
 const char *const toy_models[TOY_MODELS] = {"llama", "gpt2", "qwen3", "mixtral", "freestyle", "deepseek"};
@@ -73,7 +73,7 @@ xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
     if (!strcmp(toy_sets[i].model, o->model)) add_sets(a, toy_sets[i].sets, &sets);
   add_sets(a, o->sets, &sets);
   xlm_compile_options c = xlm_compile_defaults();
-  c.settings = (xlm_settings){.preset = "nano",
+  c.settings = (xlm_elaborate_options){.preset = "nano",
                               .sets = sets.at,
                               .n_sets = sets.n,
                               .batch = o->batch,
@@ -148,7 +148,7 @@ static xlm_status feed_same_batch(void *arg, xlm_exec *e, int64_t microbatch, xl
 }
 
 static double read_output(const toy *t, const char *name) {
-  const xlm_rank_plan *rp = t->plan->classes[0];
+  const xlm_rank_plan *rp = t->plan->rank_plans[0];
   for (uint32_t i = 0; i < rp->n_outputs; i++) {
     if (rp->outputs[i].eval || strcmp(rp->outputs[i].name, name)) continue;
     const void *at = xlm_exec_output(t->exec, i);

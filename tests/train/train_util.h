@@ -5,8 +5,8 @@
 #ifndef XLM_TESTS_TRAIN_UTIL_H
 #define XLM_TESTS_TRAIN_UTIL_H
 
-#include "compiler/planner/compile.h"
-#include "runtime/checkpoint/store.h"
+#include "compiler/driver/compile.h"
+#include "runtime/state/store.h"
 #include "runtime/exec/exec.h"
 #include "runtime/train/feed.h"
 

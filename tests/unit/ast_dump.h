@@ -2,7 +2,7 @@
 #ifndef XLM_TESTS_AST_DUMP_H
 #define XLM_TESTS_AST_DUMP_H
 
-#include "compiler/front/ast.h"
+#include "compiler/parse/ast.h"
 
 static void dump_names(xlm_text *t, const char *what, const xlm_ast_name *n) {
   if (!n) return;

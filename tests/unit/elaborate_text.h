@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/front/elaborate.h"
+#include "compiler/elaborate/elaborate.h"
 
 #define HEAD                                                                                                 \
   "dim vocab = 16\ndim hidden = 8\ninput tokens[batch, seq] of vocab\nparam embed[vocab, hidden] ~ "         \
@@ -25,7 +25,7 @@ typedef struct outcome {
   xlm_graph *graph;
 } outcome;
 
-static inline outcome elaborate_with(const char *text, size_t n, const xlm_settings *s) {
+static inline outcome elaborate_with(const char *text, size_t n, const xlm_elaborate_options *s) {
   outcome o = {.arena = xlm_arena_new(0)};
   xlm_source *source = xlm_source_new(o.arena, "input.xlm", text, n);
   xlm_diags_init(&o.diags, o.arena, source);

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/front/ast.h"
+#include "compiler/parse/ast.h"
 
 typedef struct fixture {
   xlm_arena *a;

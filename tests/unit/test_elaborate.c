@@ -2,7 +2,7 @@
 // have golden tests (tests/golden/errors); hostile texts are in test_elaborate_hostile.c.
 #include "tests/unit/elaborate_text.h"
 
-static outcome good(const char *text, const xlm_settings *s) {
+static outcome good(const char *text, const xlm_elaborate_options *s) {
   outcome o = elaborate_with(text, strlen(text), s);
   if (o.diags.errors || o.diags.warnings) show(&o);
   assert_int_equal(o.diags.errors + o.diags.warnings, 0);
@@ -87,7 +87,7 @@ static void models(void **state) {
       size_t n;
       int tensors;
       char *text = read_model(sizes[i].model, &n);
-      outcome o = good(text, &(xlm_settings){.preset = sizes[i].preset, .dtype = types[t], .training = true});
+      outcome o = good(text, &(xlm_elaborate_options){.preset = sizes[i].preset, .dtype = types[t], .training = true});
       assert_int_equal(count_parameters(o.graph, &tensors), sizes[i].parameters);
       assert_int_equal(o.graph->n_weights, tensors);
       xlm_arena_free(o.arena);
@@ -126,7 +126,7 @@ static void precedence(void **state) {
   assert_int_equal(dim_size(o.graph, "batch"), 4);
   assert_int_equal(dim_size(o.graph, "seq"), 32);
   xlm_arena_free(o.arena);
-  o = good(text, &(xlm_settings){.preset = "wide"});
+  o = good(text, &(xlm_elaborate_options){.preset = "wide"});
   assert_string_equal(o.graph->preset, "wide");
   assert_int_equal(dim_size(o.graph, "hidden"), 10);
   assert_int_equal(dim_size(o.graph, "width"), 20);
@@ -134,7 +134,7 @@ static void precedence(void **state) {
   assert_int_equal(dim_size(o.graph, "seq"), 64);
   xlm_arena_free(o.arena);
   xlm_set sets[] = {{"hidden", "6"}, {"intermediate-size", "7"}, {"seq", "5"}};
-  o = good(text, &(xlm_settings){.preset = "wide", .sets = sets, .n_sets = 3, .batch = 9, .seq = 11});
+  o = good(text, &(xlm_elaborate_options){.preset = "wide", .sets = sets, .n_sets = 3, .batch = 9, .seq = 11});
   assert_int_equal(dim_size(o.graph, "hidden"), 6);
   assert_int_equal(dim_size(o.graph, "width"), 7);
   assert_int_equal(dim_size(o.graph, "batch"), 9);
@@ -198,7 +198,7 @@ static void mixed_precision(void **state) {
       "param w[hidden, vocab] ~ ones\nparam scale[hidden] ~ ones\na = rmsnorm(h) * scale * 0.5\nb = a @ w\n"
       "c = f32(a) @ w\nd = a + f32(h)\ne = 2 * f32(scale) + a\noutput a, b, c, d, e, h\nloss mean(b)\n";
   static const xlm_dtype bf16[] = {XLM_BF16, XLM_BF16, XLM_F32, XLM_F32, XLM_F32, XLM_BF16};
-  outcome o = good(text, &(xlm_settings){.dtype = XLM_BF16});
+  outcome o = good(text, &(xlm_elaborate_options){.dtype = XLM_BF16});
   for (uint32_t i = 0; i < 6; i++) assert_int_equal(output_type(o.graph, i)->dtype, bf16[i]);
   assert_int_equal(leaf_type(o.graph, "w")->dtype, XLM_F32);
   assert_int_equal(xlm_val_type(o.graph, o.graph->losses.at[0].val)->dtype, XLM_F32);
@@ -207,7 +207,7 @@ static void mixed_precision(void **state) {
   xlm_arena_free(o.arena);
   static const xlm_dtype pure[] = {XLM_F32, XLM_F64};
   for (int t = 0; t < 2; t++) {
-    o = good(text, &(xlm_settings){.dtype = pure[t]});
+    o = good(text, &(xlm_elaborate_options){.dtype = pure[t]});
     for (uint32_t i = 0; i < 6; i++) assert_int_equal(output_type(o.graph, i)->dtype, pure[t]);
     assert_int_equal(leaf_type(o.graph, "w")->dtype, pure[t]);
     if (pure[t] == XLM_F32) assert_int_equal(count_ops(o.graph, XLM_OP_CAST), 0);
@@ -222,7 +222,7 @@ static void dropout_only_in_training(void **state) {
   outcome o = plain(text);
   assert_int_equal(count_ops(o.graph, XLM_OP_DROPOUT), 0);
   xlm_arena_free(o.arena);
-  o = good(text, &(xlm_settings){.training = true});
+  o = good(text, &(xlm_elaborate_options){.training = true});
   assert_int_equal(count_ops(o.graph, XLM_OP_DROPOUT), 5);
   assert_non_null(find_leaf(o.graph, "dropout"));
   assert_non_null(find_leaf(o.graph, "i.1.dropout.2"));
@@ -325,14 +325,14 @@ static void states(void **state) {
   (void)state;
   const char *text = "state seen[hidden, vocab] ~ zeros\n" HEAD "param w[vocab] ~ ones\nx = h * w * seen\n"
                      "update seen = 0.9 * seen + mean(x, over batch, seq)\nloss mean(x)\n";
-  outcome o = good(text, &(xlm_settings){.dtype = XLM_BF16, .training = true});
+  outcome o = good(text, &(xlm_elaborate_options){.dtype = XLM_BF16, .training = true});
   assert_int_equal(o.graph->n_updates, 1);
   xlm_update u = o.graph->updates[0];
   assert_int_equal(xlm_val_node(o.graph, u.state)->op, XLM_OP_STATE);
   assert_int_equal(xlm_val_type(o.graph, u.val)->dtype, XLM_F32);
   assert_memory_equal(xlm_val_type(o.graph, u.val)->dim, xlm_val_type(o.graph, u.state)->dim, 2 * sizeof(xlm_dim));
   xlm_arena_free(o.arena);
-  o = good(text, &(xlm_settings){.dtype = XLM_BF16});
+  o = good(text, &(xlm_elaborate_options){.dtype = XLM_BF16});
   assert_int_equal(o.graph->n_updates, 0);
   xlm_arena_free(o.arena);
 }
@@ -348,7 +348,7 @@ static void choices(void **state) {
   assert_int_equal(o.graph->n_weights, 1);
   xlm_arena_free(o.arena);
   xlm_set untie = {"tied", "false"};
-  o = good(text, &(xlm_settings){.sets = &untie, .n_sets = 1});
+  o = good(text, &(xlm_elaborate_options){.sets = &untie, .n_sets = 1});
   assert_non_null(find_leaf(o.graph, "w"));
   assert_int_equal(o.graph->n_weights, 2);
   xlm_arena_free(o.arena);

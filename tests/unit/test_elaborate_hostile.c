@@ -80,7 +80,7 @@ static void mutants(void **state) {
     char *text = read_model(names[seed % 5], &n), *broken = mutate(text, &n, seed);
     outcome o = elaborate_with(
         broken, n,
-        &(xlm_settings){.preset = "nano", .dtype = seed % 2 ? XLM_BF16 : XLM_F32, .training = true});
+        &(xlm_elaborate_options){.preset = "nano", .dtype = seed % 2 ? XLM_BF16 : XLM_F32, .training = true});
     xlm_text rendered = xlm_text_new(o.arena);
     xlm_diag_render(&o.diags, false, &rendered);
     elaborated += o.graph != NULL;

@@ -91,7 +91,7 @@ static void dying_operands_give_their_place(void **state) {
   keep(norm(norm(shifted(x, "a"), "b"), "c"));
   xlm_rank_plan *p = placed();
   assert_true(shares(p, "b", "a") && shares(p, "c", "a"));
-  assert_int_equal(p->class_bytes[XLM_CLASS_ACTIVATION], BYTES);
+  assert_int_equal(p->category_bytes[XLM_CATEGORY_ACTIVATION], BYTES);
 }
 
 static void operands_that_are_read_later_keep_it(void **state) {
@@ -156,9 +156,9 @@ static void dead_memory_is_used_again(void **state) {
   keep(v);
   xlm_rank_plan *p = placed();
   assert_int_equal(p->area_bytes[XLM_AREA_TEMP], 2 * BYTES);
-  assert_int_equal(p->class_bytes[XLM_CLASS_ACTIVATION], 2 * BYTES);
+  assert_int_equal(p->category_bytes[XLM_CATEGORY_ACTIVATION], 2 * BYTES);
   assert_int_equal(p->free_bytes, 0);
-  assert_int_equal(p->class_bytes[XLM_CLASS_IO], BYTES);
+  assert_int_equal(p->category_bytes[XLM_CATEGORY_IO], BYTES);
   assert_int_equal(p->arena_bytes, 3 * BYTES);
 }
 
@@ -171,7 +171,7 @@ static void the_peak_is_where_most_is_alive(void **state) {
   keep(amax(c, "o"));
   xlm_rank_plan *p = placed();
   assert_string_equal(p->tensors[p->instrs[p->peak_instr].in[0]].name, "a"); // its maximum comes on top
-  assert_int_equal(p->class_bytes[XLM_CLASS_ACTIVATION], 3 * BYTES + 64 * 4);
+  assert_int_equal(p->category_bytes[XLM_CATEGORY_ACTIVATION], 3 * BYTES + 64 * 4);
 }
 
 static void scratch_is_placed_and_counted(void **state) {
@@ -182,7 +182,7 @@ static void scratch_is_placed_and_counted(void **state) {
   uint64_t most = 0;
   for (uint32_t i = 0; i < p->n_instrs; i++)
     most = p->instrs[i].workspace > most ? p->instrs[i].workspace : most;
-  assert_true(most > 0 && p->class_bytes[XLM_CLASS_WORKSPACE] >= most);
+  assert_true(most > 0 && p->category_bytes[XLM_CATEGORY_WORKSPACE] >= most);
 }
 
 // ---- programs ----

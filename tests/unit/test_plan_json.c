@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/planner/compile.h"
+#include "compiler/driver/compile.h"
 #include "runtime/base/map.h"
 #include "runtime/device/kernel.h"
 #include "tests/fuzz/mutate_json.h"
@@ -62,8 +62,8 @@ static void test_round_trip(void **state) {
     xlm_text second = print(a, again);
     assert_int_equal(first.n, second.n);
     assert_memory_equal(first.data, second.data, first.n);
-    assert_true(again->classes[0]->arena_bytes == p->classes[0]->arena_bytes);
-    assert_int_equal(again->classes[0]->n_instrs, p->classes[0]->n_instrs);
+    assert_true(again->rank_plans[0]->arena_bytes == p->rank_plans[0]->arena_bytes);
+    assert_int_equal(again->rank_plans[0]->n_instrs, p->rank_plans[0]->n_instrs);
     xlm_text with = xlm_text_new(a); // as `xlmc plan --format json` writes it
     xlm_plan_print_json_with(p, "report", "{\"stages\": [{\"slots\": 7}]}\n", &with);
     assert_int_equal(xlm_plan_read_json(a, with.data, with.n, &again, &err), XLM_OK);
@@ -74,7 +74,7 @@ static void test_round_trip(void **state) {
 }
 
 static const xlm_dim_info *split_seq(const xlm_plan *p) {
-  const xlm_rank_plan *r = p->classes[0];
+  const xlm_rank_plan *r = p->rank_plans[0];
   for (uint32_t i = 1; i < r->n_dims; i++)
     if (!strcmp(r->dims[i].name, "seq") && r->dims[i].axes) return &r->dims[i];
   fail_msg("`seq` is not split");

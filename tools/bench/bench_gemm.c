@@ -16,7 +16,7 @@
 
 #include <dnnl.h>
 
-#include "ops/cpu/gemm.h"
+#include "ops/cpu/gemm/gemm.h"
 #include "ops/cpu/isa.h"
 
 enum { TURNS = 7, PAUSE_US = 5000 };

@@ -3,9 +3,9 @@
 #ifndef XLM_TOOLS_REQUEST_H
 #define XLM_TOOLS_REQUEST_H
 
-#include "compiler/front/ast.h"
-#include "compiler/planner/cluster.h"
-#include "compiler/planner/compile.h"
+#include "compiler/parse/ast.h"
+#include "compiler/cost/cluster.h"
+#include "compiler/driver/compile.h"
 #include "tools/common/settings.h"
 
 // The model (or saved plan) that is named without a flag, by --model or in the run file; NULL: none. Two

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/planner/search.h"
-#include "compiler/planner/verify_plan.h"
+#include "compiler/search/search.h"
+#include "compiler/verify/verify_plan.h"
 #include "compiler/report/html.h"
 #include "compiler/report/plan_page.h"
 #include "compiler/report/trace.h"
@@ -63,8 +63,8 @@ static xlm_status verify(planning *w) {
 
 static uint64_t fullest(const xlm_plan *p) {
   uint64_t most = 0;
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    if (p->classes[c]->arena_bytes > most) most = p->classes[c]->arena_bytes;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    if (p->rank_plans[c]->arena_bytes > most) most = p->rank_plans[c]->arena_bytes;
   return most;
 }
 

@@ -2,7 +2,7 @@
 #ifndef XLM_XLMC_XLMC_H
 #define XLM_XLMC_XLMC_H
 
-#include "compiler/planner/compile.h"
+#include "compiler/driver/compile.h"
 #include "tools/common/settings.h"
 
 enum { XLMC_OK = 0, XLMC_USER = 1, XLMC_ENV = 2, XLMC_DOES_NOT_FIT = 3 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "runtime/base/philox.h"
-#include "runtime/checkpoint/hash.h"
+#include "runtime/base/hash.h"
 
 typedef struct run {
   uint64_t plan, step, setting[XLM_SETTING_COUNT];
@@ -35,8 +35,8 @@ static uint64_t hash_of_plan(const session *s) {
   xlm_hash_add(&h, &s->saved_hash, sizeof s->saved_hash);
   xlm_hash_add(&h, &p->batch, sizeof p->batch);
   xlm_hash_add(&h, &p->microbatches, sizeof p->microbatches);
-  for (uint32_t c = 0; c < p->n_classes; c++) {
-    const xlm_rank_plan *r = p->classes[c];
+  for (uint32_t c = 0; c < p->n_rank_plans; c++) {
+    const xlm_rank_plan *r = p->rank_plans[c];
     uint64_t of_class[] = {r->n_tensors, r->n_instrs, r->n_segments, r->n_schedule,
                            r->n_states}; // bytes: by threads
     xlm_hash_add(&h, of_class, sizeof of_class);

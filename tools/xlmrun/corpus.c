@@ -7,9 +7,9 @@
 
 int64_t corpus_vocab(const session *s) {
   int64_t vocab = 0;
-  for (uint32_t c = 0; c < s->plan->n_classes; c++)
-    for (uint32_t i = 0; i < s->plan->classes[c]->n_inputs; i++) {
-      int64_t v = s->plan->classes[c]->inputs[i].vocab;
+  for (uint32_t c = 0; c < s->plan->n_rank_plans; c++)
+    for (uint32_t i = 0; i < s->plan->rank_plans[c]->n_inputs; i++) {
+      int64_t v = s->plan->rank_plans[c]->inputs[i].vocab;
       if (v && (!vocab || v < vocab)) vocab = v;
     }
   return vocab;

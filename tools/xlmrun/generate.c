@@ -60,9 +60,9 @@ static bool is_logits(const xlm_rank_plan *rp, const xlm_plan_output *o) {
 // The first output of that shape, by name, and its full sizes: the same in every process.
 static const char *find_logits(generator *g) {
   const xlm_plan *p = g->s->plan;
-  for (uint32_t c = 0; c < p->n_classes; c++)
-    for (uint32_t i = 0; i < p->classes[c]->n_outputs; i++) {
-      const xlm_rank_plan *rp = p->classes[c];
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    for (uint32_t i = 0; i < p->rank_plans[c]->n_outputs; i++) {
+      const xlm_rank_plan *rp = p->rank_plans[c];
       if (!is_logits(rp, &rp->outputs[i])) continue;
       const xlm_type *t = &rp->tensors[rp->outputs[i].tensor].type;
       g->seq = g->vocab = 0;

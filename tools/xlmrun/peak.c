@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "ops/cpu/gemm.h"
+#include "ops/cpu/gemm/gemm.h"
 #include "tools/common/request.h"
 #include "tools/xlmrun/session.h"
 

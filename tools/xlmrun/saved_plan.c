@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "compiler/planner/verify_plan.h"
+#include "compiler/verify/verify_plan.h"
 #include "runtime/base/map.h"
-#include "runtime/checkpoint/hash.h"
+#include "runtime/base/hash.h"
 
 static bool ends_with(const char *path, const char *end) {
   size_t n = strlen(path), m = strlen(end);
@@ -112,8 +112,8 @@ static xlm_status take_seed(session *s) { // a run may choose another; a checkpo
 // ---- segments ----
 
 static xlm_status need_segments(session *s, bool with_train, bool with_eval) {
-  for (uint32_t c = 0; c < s->plan->n_classes; c++) {
-    const xlm_rank_plan *r = s->plan->classes[c];
+  for (uint32_t c = 0; c < s->plan->n_rank_plans; c++) {
+    const xlm_rank_plan *r = s->plan->rank_plans[c];
     if (with_train && !r->n_schedule)
       return xlm_fail(&s->err, XLM_USER, "'%s' has no schedule: it is no plan of a training", s->saved);
     if (with_eval && r->eval_segment < 0)

@@ -11,8 +11,8 @@
 
 #include "runtime/base/map.h"
 #include "runtime/base/philox.h"
-#include "runtime/checkpoint/safetensors.h"
-#include "runtime/checkpoint/weights.h"
+#include "runtime/interchange/safetensors.h"
+#include "runtime/interchange/weights.h"
 #include "tools/common/request.h"
 #include "tools/xlmrun/agree.h"
 #include "tools/xlmrun/saved_plan.h"
@@ -126,7 +126,7 @@ static xlm_status check_memory(session *s) {
   uint64_t limit, most = 0, all = 0;
   uint32_t fullest = 0;
   for (uint32_t r = 0; r < p->n_ranks; r++) {
-    uint64_t needs = p->classes[p->class_of[r]]->arena_bytes;
+    uint64_t needs = p->rank_plans[p->rank_plan_of[r]]->arena_bytes;
     if (needs > most) most = needs, fullest = r;
     all += needs;
   }

@@ -2,7 +2,7 @@
 #ifndef XLM_XLMRUN_SESSION_H
 #define XLM_XLMRUN_SESSION_H
 
-#include "compiler/planner/compile.h"
+#include "compiler/driver/compile.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/exec/team.h"
 #include "runtime/train/tracer.h"

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "runtime/checkpoint/file.h"
+#include "runtime/base/file.h"
 #include "runtime/train/loop.h"
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/trace.h"

@@ -1,0 +1,73 @@
+// Diagnostics: a user's mistakes as data. Passes push them and go on; only tools print them.
+//
+// One diagnostic is a stable code, a primary sentence (lower-case, no full stop), labelled source spans (the
+// first is the primary one), notes and helps. Codes, severities and the long explanation of each stand in
+// diag.def, one line each; every code has a golden test. Rendering is xlm_diag_render.
+#ifndef XLM_DIAGNOSE_DIAG_H
+#define XLM_DIAGNOSE_DIAG_H
+
+#include "runtime/base/arena.h"
+#include "runtime/base/text.h"
+#include "runtime/plan/span.h"
+
+typedef enum xlm_code_id {
+#define XLM_DIAG(id, number, severity, meaning) XLM_##id,
+#include "compiler/diagnose/diag.def"
+#undef XLM_DIAG
+  XLM_DIAG_COUNT,
+} xlm_diag_id;
+
+enum { XLM_DIAG_MAX_ERRORS = 20, XLM_DIAG_MAX_LABELS = 6, XLM_DIAG_MAX_NOTES = 6 };
+
+typedef struct xlm_label {
+  xlm_span span;
+  const char *text; // may be NULL: carets only
+} xlm_label;
+
+typedef struct xlm_diag {
+  xlm_diag_id id;
+  const char *text;
+  int n_labels, n_notes;
+  xlm_label labels[XLM_DIAG_MAX_LABELS]; // labels[0] is primary (^^^), the others secondary (---); none: no
+                                         // source place
+  struct {
+    bool help; // "= help:" instead of "= note:"
+    const char *text;
+    xlm_span span; // shown as its own source excerpt when not empty
+  } notes[XLM_DIAG_MAX_NOTES];
+} xlm_diag;
+
+typedef struct xlm_diags {
+  xlm_arena *arena;
+  const xlm_source *source; // what spans refer to
+  xlm_diag *at;
+  uint32_t n, cap;
+  uint32_t errors, warnings;
+  bool suppressed;  // more than XLM_DIAG_MAX_ERRORS errors (or warnings) came
+  xlm_diag dropped; // what push returns for a diagnostic that is not kept; its id is XLM_DIAG_COUNT
+} xlm_diags;
+
+void xlm_diags_init(xlm_diags *d, xlm_arena *a, const xlm_source *source);
+
+// Pushes a diagnostic and returns it for labels and notes; never NULL (past the limit: a scratch one that is
+// dropped). The pointer is good until the next push. An error with the same id and primary span as an earlier
+// one is dropped too.
+xlm_diag *xlm_diag_push(xlm_diags *d, xlm_diag_id id, xlm_span primary, const char *fmt, ...)
+    XLM_PRINTF(4, 5);
+void xlm_diag_label(xlm_diags *d, xlm_diag *g, xlm_span span, const char *fmt, ...) XLM_PRINTF(4, 5);
+void xlm_diag_primary(xlm_diags *d, xlm_diag *g, const char *fmt, ...)
+    XLM_PRINTF(3, 4); // text at the primary carets
+void xlm_diag_note(xlm_diags *d, xlm_diag *g, const char *fmt, ...) XLM_PRINTF(3, 4);
+void xlm_diag_note_at(xlm_diags *d, xlm_diag *g, xlm_span span, const char *fmt, ...) XLM_PRINTF(4, 5);
+void xlm_diag_help(xlm_diags *d, xlm_diag *g, const char *fmt, ...) XLM_PRINTF(3, 4);
+
+const char *xlm_diag_code(xlm_diag_id id);    // "E0203", "W0301"
+const char *xlm_diag_meaning(xlm_diag_id id); // for `xlmc explain` and the docs
+bool xlm_diag_is_error(xlm_diag_id id);
+bool xlm_diag_find(const char *code, xlm_diag_id *out);
+
+// All diagnostics in source order, as DESIGN.md section 8 shows, ending in "2 errors, 1 warning". color:
+// ANSI.
+void xlm_diag_render(const xlm_diags *d, bool color, xlm_text *out);
+
+#endif

@@ -1,0 +1,124 @@
+// Nodes: operands in the right precision, limits, and what a refused inference becomes for the person who
+// wrote the model.
+//
+// Mixed precision (compute type bf16), the whole rule: parameters are kept in f32; where one is used it is
+// cast to bf16, unless another operand of the same operation is f32 (then the f32 master is used).
+// Activations are bf16; f32(x) makes a wide one. Numbers take the type of the other operands (ops/const.c).
+// An elementwise operation on bf16 and f32 gives f32; every other operation gets its operands as they are,
+// and if it cannot mix them, all in f32. Losses are f32. With compute type f32 or f64 everything has that
+// type.
+#include <string.h>
+
+#include "compiler/elaborate/elaborate_priv.h"
+
+xlm_dtype xlm_el_wide(const xlm_el *e) {
+  return e->set->dtype == XLM_F64 ? XLM_F64 : XLM_F32;
+}
+
+xlm_val xlm_el_cast(xlm_el *e, xlm_el_value v, bool wide) {
+  if (wide) return xlm_cast_to(&e->b, v.val, xlm_el_wide(e));
+  return v.param && e->set->dtype == XLM_BF16 ? xlm_cast_to(&e->b, v.val, XLM_BF16) : v.val;
+}
+
+static bool is_float(const xlm_el *e, xlm_val v) {
+  return xlm_dtype_is_float(xlm_val_type(e->g, v)->dtype);
+}
+
+// Whether some operand that is neither a parameter nor a number is wide, so that the others follow it.
+static bool is_wide(const xlm_el *e, const xlm_el_operand *in, int n) {
+  for (int i = 0; i < n; i++)
+    if (in[i].value.kind == XLM_EL_TENSOR && !in[i].value.param && is_float(e, in[i].value.val) &&
+        xlm_val_type(e->g, in[i].value.val)->dtype != XLM_BF16)
+      return true;
+  return e->set->dtype != XLM_BF16;
+}
+
+static const xlm_val *operands(xlm_el *e, const xlm_op *op, const xlm_el_operand *in, int n, bool all_wide) {
+  bool wide = is_wide(e, in, n), elementwise = op->flags & XLM_OPF_ELEMENTWISE;
+  xlm_val *v = XLM_NEW_N(e->arena, xlm_val, n);
+  for (int i = 0; i < n; i++) {
+    const xlm_el_value *x = &in[i].value;
+    if (x->kind == XLM_EL_NUMBER)
+      v[i] = xlm_scalar(&e->b, x->num.v);
+    else if (!is_float(e, x->val))
+      v[i] = x->val;
+    else
+      v[i] = xlm_el_cast(e, *x, wide && (x->param || elementwise || all_wide));
+  }
+  return v;
+}
+
+// --- refusals
+
+static const xlm_diag_id fault_codes[XLM_FAULTS] = {
+    [XLM_FAULT_NO_SHARED_DIM] = XLM_E_NO_SHARED_DIM,
+    [XLM_FAULT_DIM_MISMATCH] = XLM_E_DIM_MISMATCH,
+    [XLM_FAULT_MISSING_DIM] = XLM_E_MISSING_DIM,
+    [XLM_FAULT_EXTRA_DIM] = XLM_E_EXTRA_DIM,
+    [XLM_FAULT_DTYPE] = XLM_E_DTYPE,
+    [XLM_FAULT_ATTR] = XLM_E_ATTRIBUTE,
+    [XLM_FAULT_SIZE] = XLM_E_SIZE,
+    [XLM_FAULT_RANK] = XLM_E_RANK,
+};
+
+static xlm_el_value refused(xlm_el *e, const xlm_infer *x, const xlm_el_operand *in, int n, xlm_span span) {
+  int at = x->fault_operand < n ? x->fault_operand : -1;
+  xlm_diag *g = xlm_diag_push(e->diags, fault_codes[x->fault], at >= 0 ? in[at].span : span, "%s",
+                              x->fault_text ? x->fault_text : "these operands do not fit");
+  for (int i = 0; i < n && n <= 4; i++) {
+    if (in[i].value.kind != XLM_EL_TENSOR) continue;
+    const char *dims = xlm_el_type_text(e, in[i].value.val);
+    if (i == at)
+      xlm_diag_primary(e->diags, g, "%s", dims);
+    else
+      xlm_diag_label(e->diags, g, in[i].span, "%s", dims);
+  }
+  if (x->fault_help) xlm_diag_help(e->diags, g, "%s", x->fault_help);
+  return xlm_el_bad();
+}
+
+static bool too_many(xlm_el *e, xlm_span span) {
+  if (e->stop) return true;
+  if (e->g->n_nodes < XLM_MAX_NODES) return false;
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_TOO_MUCH, span, "the model unfolds into more than %s operations",
+                    xlm_text_thousands(e->arena, XLM_MAX_NODES));
+  xlm_diag_help(e->diags, g,
+                "look for blocks that call each other twice per level, or for very large repeat counts");
+  return e->stop = true;
+}
+
+static bool too_large(xlm_el *e, xlm_node n, xlm_span span) {
+  const xlm_node_info *info = xlm_node_at(e->g, n);
+  for (int i = 0; i < info->n_out; i++) {
+    const xlm_type *t = xlm_val_type(e->g, info->out + (xlm_val)i);
+    double elements = 1;
+    for (int k = 0; k < t->rank; k++) elements *= (double)e->g->dims[t->dim[k]].full;
+    if (elements <= 0x1p48) continue;
+    xlm_diag *g =
+        xlm_diag_push(e->diags, XLM_E_TOO_LARGE, span, "this tensor has about %.2g elements", elements);
+    xlm_diag_primary(e->diags, g, "%s", xlm_el_dims_text(e, t->dim, t->rank, false));
+    xlm_diag_note(e->diags, g, "the largest tensor has 2^48 elements");
+    return true;
+  }
+  return false;
+}
+
+xlm_el_value xlm_el_emit(xlm_el *e, xlm_op_id id, const xlm_el_operand *in, int n, const xlm_attr_list *attrs,
+                         xlm_span span) {
+  const xlm_op *op = xlm_op_at(id);
+  for (int i = 0; i < n; i++)
+    if (in[i].value.kind == XLM_EL_BAD) return xlm_el_bad();
+  if (too_many(e, span)) return xlm_el_bad();
+  e->b.span = span;
+  xlm_infer x;
+  xlm_val v = xlm_emit_checked(&e->b, id, operands(e, op, in, n, false), n, attrs, &x);
+  if (!v && x.fault == XLM_FAULT_DTYPE && e->set->dtype == XLM_BF16)
+    v = xlm_emit_checked(&e->b, id, operands(e, op, in, n, true), n, attrs, &x);
+  if (!v) return refused(e, &x, in, n, span);
+  xlm_node def = xlm_val_at(e->g, v)->def;
+  if (too_large(e, def, span)) return xlm_el_bad();
+  xlm_el_value r = xlm_el_tensor(v);
+  r.outs = (uint8_t)xlm_node_at(e->g, def)->n_out;
+  return r;
+}

@@ -1,0 +1,399 @@
+// Statements: names get values, rounds unroll, losses are collected.
+#include <string.h>
+
+#include "compiler/elaborate/elaborate_priv.h"
+
+xlm_el_frame *xlm_el_home(xlm_el_frame *f) {
+  while (f->kind == XLM_FRAME_ROUND) f = f->parent;
+  return f;
+}
+
+static bool is_top(const xlm_el_frame *f) {
+  return f->kind == XLM_FRAME_TOP;
+}
+
+// --- assignment
+
+static bool not_assignable(xlm_el *e, const xlm_el_symbol *s, xlm_span at) {
+  static const char *const what[] = {
+      [XLM_SYM_DECL] = "a let",     [XLM_SYM_PARAM] = "a parameter", [XLM_SYM_STATE] = "a state",
+      [XLM_SYM_INPUT] = "an input", [XLM_SYM_VALUE] = "a variable",  [XLM_SYM_ARRAY] = "a list of tensors"};
+  bool is_dim = s->kind == XLM_SYM_DECL && s->decl->is_dim;
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_NOT_ASSIGNABLE, at, "`%s` is %s and cannot be given a value here",
+                    s->name, is_dim ? "a dimension" : what[s->kind]);
+  xlm_diag_label(e->diags, g, s->span, "declared here");
+  if (s->kind == XLM_SYM_STATE)
+    xlm_diag_help(e->diags, g, "`update %s = ..` gives its value after the step", s->name);
+  else if (s->kind == XLM_SYM_ARRAY)
+    xlm_diag_help(e->diags, g, "give one element: %s[i] = ..", s->name);
+  else
+    xlm_diag_help(e->diags, g, "choose another name");
+  return false;
+}
+
+// The symbol an assignment to `name` changes, made when there is none; NULL: reported.
+static xlm_el_symbol *target(xlm_el *e, xlm_el_frame *f, xlm_el_symbol_kind kind, const char *name,
+                             xlm_span at) {
+  xlm_el_frame *home = xlm_el_home(f);
+  for (xlm_el_frame *w = f; w; w = w->parent) {
+    xlm_el_symbol *s = xlm_el_map_get(&w->symbols, name);
+    if (!s) continue;
+    bool hidden = w->kind == XLM_FRAME_GLOBAL && s->kind != XLM_SYM_DECL && !is_top(home);
+    if (hidden) break; // a block may call its variables as it likes
+    if (s->kind == kind) return s;
+    not_assignable(e, s, at);
+    return NULL;
+  }
+  return xlm_el_define(e, kind == XLM_SYM_ARRAY ? home : f, kind, name, at);
+}
+
+static void name_value(xlm_el *e, const xlm_el_frame *f, const char *name, const xlm_el_value *v) {
+  if (v->kind != XLM_EL_TENSOR || xlm_val_at(e->g, v->val)->name) return;
+  xlm_val_at(e->g, v->val)->name = xlm_el_join(e, f->path, name);
+}
+
+static void assign_element(xlm_el *e, xlm_el_frame *f, const xlm_expr *t, xlm_el_value v) {
+  int64_t i;
+  xlm_el_symbol *s = target(e, f, XLM_SYM_ARRAY, t->index.base->text, t->index.base->span);
+  if (!s || !xlm_el_integer(e, f, t->index.index, "an index", &i)) return;
+  name_value(e, f, s->name, &v);
+  for (uint32_t k = 0; k < s->n_items; k++)
+    if (s->items[k].index == i) {
+      s->items[k].value = v;
+      return;
+    }
+  XLM_PUSH(e->arena, s->items, s->n_items, s->cap_items, ((xlm_el_item){i, v}));
+}
+
+static void assign_one(xlm_el *e, xlm_el_frame *f, const xlm_expr *t, xlm_el_value v) {
+  v.outs = 1;
+  if (t->kind == XLM_EXPR_INDEX) {
+    assign_element(e, f, t, v);
+    return;
+  }
+  xlm_el_symbol *s = target(e, f, XLM_SYM_VALUE, t->name.text, t->span);
+  if (!s) return;
+  s->value = v;
+  s->span = t->span;
+  s->use = xlm_el_use_at(e, XLM_SYM_VALUE, s->name, t->span);
+  name_value(e, f, s->name, &v);
+}
+
+static xlm_el_value part(const xlm_el_value *v, int i) {
+  if (v->kind == XLM_EL_TUPLE) return v->item[i];
+  return v->kind == XLM_EL_TENSOR ? xlm_el_tensor(v->val + (xlm_val)i) : xlm_el_bad();
+}
+
+static bool assign(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  int n = 0, i = 0;
+  for (const xlm_expr *t = s->assign.targets; t; t = t->next) n++;
+  xlm_el_value v = n == 1 ? xlm_el_one(e, f, s->expr) : xlm_el_eval(e, f, s->expr);
+  int have = v.kind == XLM_EL_TUPLE ? v.n : v.kind == XLM_EL_TENSOR ? v.outs : 1;
+  if (n > 1 && v.kind != XLM_EL_BAD && (have < n || (v.kind == XLM_EL_TUPLE && have != n))) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_TUPLE, s->expr->span, "%d names get values, and there %s %d",
+                                n, have == 1 ? "is" : "are", have);
+    xlm_diag_label(e->diags, g, s->assign.targets->span, "the names begin here");
+    v = xlm_el_bad();
+  }
+  for (const xlm_expr *t = s->assign.targets; t; t = t->next, i++)
+    assign_one(e, f, t, n == 1 ? v : part(&v, i));
+  return true;
+}
+
+// --- declarations inside braces
+
+static bool declare(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  if (is_top(f)) return true; // hoisted
+  xlm_el_symbol *sym = xlm_el_declare(e, f, s);
+  if (sym) xlm_el_force(e, sym->decl, s->name->span);
+  return true;
+}
+
+static bool declare_tensor(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  if (!is_top(f)) xlm_el_declare_tensor(e, f, s);
+  return true;
+}
+
+static bool check(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  xlm_el_check(e, f, s);
+  return true;
+}
+
+static bool shard(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  if (is_top(f)) return true;
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_SHARD_PLACE, s->span, "shard rules hold for the whole model");
+  xlm_diag_help(
+      e->diags, g,
+      "move the rule to the top level; `param w[hidden, ffn over none]` makes an exception for one tensor");
+  return true;
+}
+
+// --- control
+
+static bool run_return(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  xlm_el_frame *home = xlm_el_home(f);
+  if (f->kind != XLM_FRAME_BLOCK) {
+    bool in_repeat = home->kind == XLM_FRAME_BLOCK;
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_RETURN, s->span,
+                                in_repeat ? "`return` inside a repeat" : "`return` outside a block");
+    xlm_diag_help(e->diags, g,
+                  in_repeat ? "give the result a name and return it after the repeat"
+                            : "`output h` marks a result of the model");
+    return true;
+  }
+  home->result = xlm_el_eval(e, f, s->expr);
+  home->returned = true;
+  return false;
+}
+
+static bool run_if(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  xlm_number c;
+  if (!xlm_el_number(e, f, s->expr, "a condition", &c)) return true;
+  return xlm_el_run(e, f, c.v != 0 ? s->cond.then : s->cond.otherwise);
+}
+
+static bool count_rounds(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, int64_t *n) {
+  if (!xlm_el_integer(e, f, s->expr, "a number of rounds", n)) return false;
+  if (*n >= 0 && *n <= XLM_EL_MAX_ROUNDS) return true;
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_ROUNDS, s->expr->span, "%lld rounds", (long long)*n);
+  xlm_diag_help(e->diags, g, "a repeat has 0 to %d rounds", XLM_EL_MAX_ROUNDS);
+  return false;
+}
+
+static bool over_pipeline(xlm_el *e, const xlm_stmt *s) {
+  const xlm_ast_name *over = s->repeat.over;
+  if (!over) return false;
+  if (strcmp(over->text, "pp") != 0) {
+    xlm_diag *g =
+        xlm_diag_push(e->diags, XLM_E_REPEAT_OVER, over->span, "a repeat cannot go over `%s`", over->text);
+    xlm_diag_help(
+        e->diags, g,
+        "rounds are spread over the pipeline: repeat .. over pp; dimensions are split with `shard`");
+    return false;
+  }
+  if (!e->over_depth) return true;
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_REPEAT_OVER, over->span, "a repeat `over pp` inside another one");
+  xlm_diag_help(e->diags, g, "the pipeline can cut between the rounds of one of them only");
+  return false;
+}
+
+static const char *round_path(xlm_el *e, const xlm_el_frame *f, const xlm_stmt *s, int64_t i) {
+  const char *name = s->expr->kind == XLM_EXPR_NAME ? s->expr->name.text
+                     : s->repeat.var                ? s->repeat.var->text
+                                                    : "repeat";
+  const char *path = xlm_el_join(e, f->path, name);
+  return s->repeat.shared ? path : xlm_arena_printf(e->arena, "%s.%lld", path, (long long)i);
+}
+
+static void bind_round(xlm_el *e, xlm_el_frame *round, const xlm_stmt *s, int64_t i) {
+  const xlm_ast_name *var = s->repeat.var;
+  if (!var) return;
+  const xlm_el_symbol *old = xlm_el_find(round, var->text);
+  if (old && old->kind == XLM_SYM_DECL) {
+    not_assignable(e, old, var->span);
+    return;
+  }
+  xlm_el_symbol *sym = xlm_el_define(e, round, XLM_SYM_VALUE, var->text, var->span);
+  sym->value = xlm_el_num(xlm_num_int(i));
+  if (sym->use) sym->use->read = true;
+}
+
+static bool run_round(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, int64_t i) {
+  e->steps += XLM_EL_FRAME_STEPS;
+  xlm_el_frame *round = XLM_NEW(e->arena, xlm_el_frame);
+  *round = (xlm_el_frame){.parent = f, .kind = XLM_FRAME_ROUND, .path = round_path(e, f, s, i)};
+  const char *scope = e->b.scope;
+  bool reuse = e->reuse;
+  uint32_t epoch = e->epoch;
+  if (s->repeat.shared) e->epoch = ++e->epochs, e->reuse = reuse || i > 0;
+  e->b.scope = round->path;
+  bind_round(e, round, s, i);
+  bool on = xlm_el_run(e, round, s->repeat.body);
+  e->b.scope = scope;
+  e->reuse = reuse;
+  e->epoch = epoch;
+  return on;
+}
+
+static bool run_repeat(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  int64_t n;
+  if (!count_rounds(e, f, s, &n)) n = 1; // check the body once all the same
+  bool over = over_pipeline(e, s), recompute = e->b.recompute, on = true;
+  uint32_t errors = e->diags->errors;
+  e->b.recompute = recompute || s->repeat.recompute;
+  e->over_depth += over;
+  for (int64_t i = 0; i < n && on && !e->stop && e->diags->errors == errors; i++) {
+    if (over) e->b.round = e->rounds++;
+    on = run_round(e, f, s, i);
+  }
+  e->over_depth -= over;
+  if (over) e->b.round = -1;
+  e->b.recompute = recompute;
+  return on;
+}
+
+// --- what leaves the model
+
+static bool add_scalar(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, const char *what, xlm_vals *list,
+                       const char *name) {
+  xlm_el_value v = xlm_el_one(e, f, s->expr);
+  if (v.kind == XLM_EL_BAD) return true;
+  if (v.kind == XLM_EL_NUMBER) {
+    xlm_diag_push(e->diags, XLM_E_NOT_SCALAR, s->expr->span,
+                  "a %s is computed from tensors, and this is the number %s", what,
+                  xlm_num_text(e->arena, v.num));
+    return true;
+  }
+  if (xlm_val_type(e->g, v.val)->rank) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NOT_SCALAR, s->expr->span,
+                                "a %s is one number, and this is %s", what, xlm_el_type_text(e, v.val));
+    xlm_diag_help(e->diags, g, "take the mean: %s mean(..)", what);
+    return true;
+  }
+  e->b.span = s->expr->span;
+  xlm_vals_add(e->g, list, name, xlm_el_cast(e, v, true), s->expr->span);
+  return true;
+}
+
+static bool loss(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  e->saw_loss = true;
+  return add_scalar(e, f, s, "loss", &e->g->losses, xlm_el_unique(e, xlm_el_join(e, f->path, "loss")));
+}
+
+static bool name_is_free(xlm_el *e, const char *name, const xlm_ast_name *at) {
+  const xlm_ast_name *first = xlm_el_map_get(&e->named, name);
+  if (!first) {
+    xlm_el_unique(e, name);
+    xlm_el_map_put(e->arena, &e->named, name, (void *)at);
+    return true;
+  }
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_NAMED_TWICE, at->span, "there are two results called `%s`", name);
+  if (first != at) xlm_diag_label(e->diags, g, first->span, "the first is here");
+  xlm_diag_help(e->diags, g, "give each metric and output its own name");
+  return false;
+}
+
+static bool metric(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  const char *name = xlm_el_join(e, f->path, s->name->text);
+  if (e->reuse && xlm_el_map_get(&e->named, name) == s->name)
+    name = xlm_el_unique(e, name); // a later shared round
+  return !name_is_free(e, name, s->name) || add_scalar(e, f, s, "metric", &e->g->metrics, name);
+}
+
+static bool output(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  for (const xlm_ast_name *n = s->output.names; n; n = n->next) {
+    xlm_expr x = {.kind = XLM_EXPR_NAME, .span = n->span, .name = {n->text}};
+    xlm_el_value v = xlm_el_one(e, f, &x);
+    const char *name = xlm_el_join(e, f->path, n->text);
+    if (v.kind == XLM_EL_NUMBER)
+      xlm_diag_push(e->diags, XLM_E_NOT_TENSOR, n->span, "`%s` is a number, and outputs are tensors",
+                    n->text);
+    if (v.kind == XLM_EL_TENSOR && name_is_free(e, name, n))
+      xlm_vals_add(e->g, &e->g->outputs, name, v.val, n->span);
+  }
+  return true;
+}
+
+// --- states
+
+static bool same_dims(const xlm_type *a, const xlm_type *b) {
+  for (int i = 0; i < a->rank; i++)
+    if (xlm_type_find(b, a->dim[i]) < 0) return false;
+  return a->rank == b->rank;
+}
+
+static bool bad_update(xlm_el *e, xlm_span at, xlm_span label, const char *what, const char *name) {
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UPDATE, at, what, name);
+  xlm_diag_label(e->diags, g, label, "here");
+  return true;
+}
+
+static bool update(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  xlm_el_symbol *sym = xlm_el_find(f, s->name->text);
+  xlm_el_value v = xlm_el_one(e, f, s->expr);
+  if (!sym || sym->kind != XLM_SYM_STATE) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UPDATE, s->name->span, "`%s` is no state", s->name->text);
+    xlm_diag_help(e->diags, g, "declare it: state %s[..] ~ zeros", s->name->text);
+    return true;
+  }
+  if (v.kind == XLM_EL_NUMBER)
+    xlm_diag_push(e->diags, XLM_E_NOT_TENSOR, s->expr->span, "a state's next value is a tensor");
+  if (v.kind != XLM_EL_TENSOR || sym->value.kind != XLM_EL_TENSOR) return true;
+  for (uint32_t i = 0; i < e->n_pending; i++)
+    if (e->pending[i].state == sym->value.val)
+      return bad_update(e, s->name->span, e->pending[i].span, "`%s` is updated twice in one step", sym->name);
+  if (!same_dims(xlm_val_type(e->g, sym->value.val), xlm_val_type(e->g, v.val))) {
+    xlm_diag *g =
+        xlm_diag_push(e->diags, XLM_E_DIM_MISMATCH, s->expr->span, "state `%s` is %s, and its next value %s",
+                      sym->name, xlm_el_type_text(e, sym->value.val), xlm_el_type_text(e, v.val));
+    xlm_diag_label(e->diags, g, sym->span, "declared here");
+    return true;
+  }
+  XLM_PUSH(e->arena, e->pending, e->n_pending, e->cap_pending,
+           ((xlm_el_pending){sym->value.val, xlm_el_cast(e, v, true), sym->name, s->name->span}));
+  return true;
+}
+
+// Listed, not emitted: differentiate puts them behind the backward pass. Evaluation changes no state.
+void xlm_el_flush_updates(xlm_el *e) {
+  for (uint32_t i = 0; e->set->training && i < e->n_pending; i++) {
+    const xlm_el_pending *p = &e->pending[i];
+    e->b.span = p->span;
+    xlm_type like = *xlm_val_type(e->g, p->state);
+    xlm_graph_update(e->g, p->state, xlm_order_to(&e->b, p->val, &like));
+  }
+}
+
+// --- lists of statements
+
+static bool declares(const xlm_stmt *list) {
+  for (const xlm_stmt *s = list; s; s = s->next) {
+    if (s->kind == XLM_STMT_PARAM || s->kind == XLM_STMT_STATE || s->kind == XLM_STMT_INPUT ||
+        s->kind == XLM_STMT_DIM || s->kind == XLM_STMT_LET)
+      return true;
+    if (s->kind == XLM_STMT_IF && (declares(s->cond.then) || declares(s->cond.otherwise))) return true;
+  }
+  return false;
+}
+
+void xlm_el_hoist(xlm_el *e, const xlm_stmt *list, bool nested) {
+  for (const xlm_stmt *s = list; s && !e->stop; s = s->next) {
+    xlm_number c;
+    if (s->kind == XLM_STMT_PARAM || s->kind == XLM_STMT_STATE || s->kind == XLM_STMT_INPUT)
+      xlm_el_declare_tensor(e, &e->global, s);
+    if (nested && (s->kind == XLM_STMT_DIM || s->kind == XLM_STMT_LET)) {
+      xlm_el_symbol *sym = xlm_el_declare(e, &e->global, s);
+      if (sym) xlm_el_force(e, sym->decl, s->name->span);
+    }
+    bool choice = s->kind == XLM_STMT_IF && (declares(s->cond.then) || declares(s->cond.otherwise));
+    if (choice && xlm_el_number(e, &e->global, s->expr, "a condition", &c))
+      xlm_el_hoist(e, c.v != 0 ? s->cond.then : s->cond.otherwise, true);
+  }
+}
+
+bool xlm_el_run(xlm_el *e, xlm_el_frame *f, const xlm_stmt *list) {
+  static bool (*const run[XLM_STMT_KINDS])(xlm_el *, xlm_el_frame *, const xlm_stmt *) = {
+      [XLM_STMT_DIM] = declare,          [XLM_STMT_LET] = declare,
+      [XLM_STMT_PARAM] = declare_tensor, [XLM_STMT_STATE] = declare_tensor,
+      [XLM_STMT_INPUT] = declare_tensor, [XLM_STMT_CHECK] = check,
+      [XLM_STMT_SHARD] = shard,          [XLM_STMT_ASSIGN] = assign,
+      [XLM_STMT_RETURN] = run_return,    [XLM_STMT_IF] = run_if,
+      [XLM_STMT_REPEAT] = run_repeat,    [XLM_STMT_LOSS] = loss,
+      [XLM_STMT_METRIC] = metric,        [XLM_STMT_OUTPUT] = output,
+      [XLM_STMT_UPDATE] = update,
+  };
+  for (const xlm_stmt *s = list; s; s = s->next) {
+    if (!run[s->kind]) continue;
+    if (!xlm_el_enter(e, s->span)) return false;
+    bool on = run[s->kind](e, f, s);
+    xlm_el_leave(e);
+    if (on) continue;
+    if (s->kind == XLM_STMT_RETURN && s->next && !e->stop)
+      xlm_diag_push(e->diags, XLM_E_AFTER_RETURN, s->next->span, "nothing after `return` is computed");
+    return false;
+  }
+  return true;
+}

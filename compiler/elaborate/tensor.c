@@ -1,0 +1,164 @@
+// param, state and input: leaves of the graph.
+#include <string.h>
+
+#include "compiler/elaborate/elaborate_priv.h"
+
+// --- initialisers
+
+typedef struct initializer {
+  const char *name;
+  int arity;
+} initializer;
+
+static const initializer initializers[] = {
+    {"normal", 1}, {"uniform", 2}, {"ones", 0}, {"zeros", 0}, {"constant", 1}};
+enum { N_INITIALIZERS = sizeof initializers / sizeof *initializers };
+
+static const char *bad_initializer(xlm_el *e, const xlm_expr *x, const char *name) {
+  const char *names[N_INITIALIZERS];
+  for (int i = 0; i < N_INITIALIZERS; i++) names[i] = initializers[i].name;
+  const char *near = name ? xlm_text_nearest(name, names, N_INITIALIZERS) : NULL;
+  xlm_diag *g =
+      name ? xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "no initialiser is called `%s`", name)
+           : xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "this is no initialiser");
+  if (near)
+    xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
+  else
+    xlm_diag_help(e->diags, g, "write normal(0.02), uniform(-0.1, 0.1), constant(2), ones or zeros");
+  return NULL;
+}
+
+static const char *initializer_text(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const initializer *init) {
+  const xlm_arg *a = x->kind == XLM_EXPR_CALL ? x->call.args : NULL;
+  xlm_text t = xlm_text_new(e->arena);
+  xlm_text_printf(&t, "%s%s", init->name, init->arity ? "(" : "");
+  int n = 0;
+  for (; a; a = a->next, n++) {
+    xlm_number v;
+    if (a->kind != XLM_ARG_VALUE || n == init->arity) break;
+    if (!xlm_el_number(e, f, a->value, "an initialiser", &v)) return NULL;
+    xlm_text_add(&t, n ? ", " : "");
+    xlm_text_double(&t, v.v);
+  }
+  if (a || n != init->arity) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "`%s` takes %d number%s", init->name,
+                                init->arity, init->arity == 1 ? "" : "s");
+    xlm_diag_help(e->diags, g, "write normal(0.02), uniform(-0.1, 0.1), constant(2), ones or zeros");
+    return NULL;
+  }
+  if (init->arity) xlm_text_add(&t, ")");
+  return t.data;
+}
+
+static const char *read_initializer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
+  if (!x) return "zeros";
+  const char *name = x->kind == XLM_EXPR_NAME   ? x->name.text
+                     : x->kind == XLM_EXPR_CALL ? x->call.callee->text
+                                                : NULL;
+  for (int i = 0; name && i < N_INITIALIZERS; i++)
+    if (!strcmp(initializers[i].name, name)) return initializer_text(e, f, x, &initializers[i]);
+  return bad_initializer(e, x, name);
+}
+
+// --- the symbol
+
+static void taken(xlm_el *e, const xlm_stmt *s, xlm_span first) {
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_REDEFINED, s->name->span, "`%s` is defined already", s->name->text);
+  xlm_diag_label(e->diags, g, first, "first defined here");
+  xlm_diag_help(e->diags, g, "give one of the two another name");
+}
+
+static bool is_free(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  const xlm_el_symbol *old = xlm_el_find(f, s->name->text);
+  bool here = xlm_el_map_get(&f->symbols, s->name->text) != NULL;
+  if (!old || (!here && old->kind != XLM_SYM_DECL)) return true;
+  taken(e, s, old->span);
+  return false;
+}
+
+// --- params and states
+
+static xlm_el_param *existing(xlm_el *e, const xlm_stmt *s, const char *path) {
+  xlm_el_param *p = xlm_el_map_get(&e->params, path);
+  if (!p) return NULL;
+  if (e->reuse && p->stmt == s && p->epoch != e->epoch) return p;
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_PARAM_TWICE, s->name->span, "there are two parameters `%s`", path);
+  if (p->span.begin != s->name->span.begin)
+    xlm_diag_label(e->diags, g, p->span, "the first is declared here");
+  xlm_diag_help(e->diags, g, "give the repeats index names (repeat .. as i), or the parameter another name");
+  return p;
+}
+
+static xlm_val emit_leaf(xlm_el *e, xlm_op_id op, const char *path, const xlm_el_shape *shape,
+                         const xlm_stmt *s, const char *init, xlm_attr_list *attrs) {
+  xlm_attr_put_text(attrs, XLM_A_name, path);
+  xlm_attr_put_dims(attrs, XLM_A_dims, shape->dim, shape->n);
+  if (init) xlm_attr_put_text(attrs, XLM_A_init, init);
+  const char *local = xlm_el_shard_local(e, s->tensor.dims);
+  if (local) xlm_attr_put_text(attrs, XLM_A_split, local);
+  xlm_el_value v = xlm_el_emit(e, op, NULL, 0, attrs, s->name->span);
+  if (v.kind != XLM_EL_TENSOR) return 0;
+  xlm_val_at(e->g, v.val)->name = path;
+  return v.val;
+}
+
+static xlm_el_value weight(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  bool is_param = s->kind == XLM_STMT_PARAM;
+  const char *path = xlm_el_join(e, f->path, s->name->text);
+  xlm_el_param *p = existing(e, s, path);
+  xlm_el_shape shape;
+  bool ok = xlm_el_dim_list(e, f, s->tensor.dims, false, s->span, &shape);
+  const char *init = read_initializer(e, f, s->expr);
+  if (p) p->epoch = e->epoch;
+  if (!ok || !init) return xlm_el_bad();
+  if (!p) {
+    xlm_attr_list attrs = xlm_attr_list_new(e->arena);
+    xlm_attr_put_text(&attrs, XLM_A_dtype, xlm_dtype_name(xlm_el_wide(e)));
+    xlm_val val = emit_leaf(e, is_param ? XLM_OP_PARAM : XLM_OP_STATE, path, &shape, s, init, &attrs);
+    if (!val) return xlm_el_bad();
+    p = XLM_NEW(e->arena, xlm_el_param);
+    *p = (xlm_el_param){.path = path, .val = val, .span = s->name->span, .stmt = s, .epoch = e->epoch};
+    xlm_el_map_put(e->arena, &e->params, path, p);
+  }
+  xlm_el_value v = xlm_el_tensor(p->val);
+  v.param = true;
+  return v;
+}
+
+static xlm_el_value input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  xlm_el_shape shape;
+  if (f->kind != XLM_FRAME_GLOBAL) {
+    xlm_diag *g =
+        xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "inputs belong to the top level of the model");
+    xlm_diag_help(e->diags, g, "declare it at the top level; it is visible in every block");
+    return xlm_el_bad();
+  }
+  bool ok = xlm_el_dim_list(e, f, s->tensor.dims, false, s->span, &shape);
+  xlm_attr_list attrs = xlm_attr_list_new(e->arena);
+  if (!s->tensor.of) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INPUT, s->span,
+                                "input `%s` does not say what its numbers are", s->name->text);
+    xlm_diag_help(e->diags, g, "inputs are tokens: input %s%s of vocab", s->name->text,
+                  xlm_el_ast_text(e, s->tensor.dims));
+    return xlm_el_bad();
+  }
+  xlm_dim vocab = xlm_el_dim(e, f, s->tensor.of->text, s->tensor.of->span);
+  if (!ok || !vocab) return xlm_el_bad();
+  xlm_attr_put_dims(&attrs, XLM_A_vocab, &vocab, 1);
+  xlm_attr_put_text(&attrs, XLM_A_role, "tokens");
+  xlm_attr_put_text(&attrs, XLM_A_dtype, xlm_dtype_name(XLM_I32));
+  xlm_val v = emit_leaf(e, XLM_OP_INPUT, s->name->text, &shape, s, NULL, &attrs);
+  return v ? xlm_el_tensor(v) : xlm_el_bad();
+}
+
+void xlm_el_declare_tensor(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
+  static const xlm_el_symbol_kind kinds[XLM_STMT_KINDS] = {
+      [XLM_STMT_PARAM] = XLM_SYM_PARAM, [XLM_STMT_STATE] = XLM_SYM_STATE, [XLM_STMT_INPUT] = XLM_SYM_INPUT};
+  if (!is_free(e, f, s)) return;
+  xlm_el_value v = s->kind == XLM_STMT_INPUT ? input(e, f, s) : weight(e, f, s);
+  xlm_el_symbol *sym = xlm_el_define(e, f, kinds[s->kind], s->name->text, s->name->span);
+  sym->value = v;
+  if (sym->use) sym->use->made = true;
+}

@@ -1,0 +1,61 @@
+// Warnings about what is declared and never read. Variables and parameters count by what these settings
+// build; dims, lets and blocks count as used when any part of the text mentions them.
+#include <string.h>
+
+#include "compiler/elaborate/elaborate_priv.h"
+
+typedef struct words {
+  xlm_el *e;
+  xlm_el_map seen;
+} words;
+
+static void see(void *context, const char *name, xlm_span span) {
+  words *w = context;
+  (void)span;
+  xlm_el_map_put(w->e->arena, &w->seen, name, w);
+}
+
+static void unused_text(xlm_el *e, const words *w) {
+  for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
+    bool decl = s->kind == XLM_STMT_DIM || s->kind == XLM_STMT_LET;
+    if ((!decl && s->kind != XLM_STMT_BLOCK) || s->name->text[0] == '_' ||
+        xlm_el_map_get(&w->seen, s->name->text))
+      continue;
+    if (decl && s->decl.aliases) continue; // public: somebody outside may want it
+    const char *what = s->kind == XLM_STMT_BLOCK ? "block" : s->kind == XLM_STMT_DIM ? "dimension" : "let";
+    xlm_diag_push(e->diags, XLM_W_UNUSED_NAME, s->name->span, "%s `%s` is never used", what, s->name->text);
+  }
+}
+
+static void unused_param(xlm_el *e, const xlm_el_use *u) {
+  if (!u->made) return;
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_W_UNUSED_PARAM, u->span, "parameter `%s` is never used", u->name);
+  xlm_diag_help(e->diags, g, "remove it, or declare it inside the `if` whose branch uses it");
+}
+
+static void unused_input(xlm_el *e, const xlm_el_use *u) {
+  xlm_diag_push(e->diags, XLM_W_UNUSED_INPUT, u->span, "input `%s` is never used", u->name);
+}
+
+static void unused_value(xlm_el *e, const xlm_el_use *u) {
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_W_UNUSED_NAME, u->span,
+                              "the value that `%s` gets here is never used", u->name);
+  xlm_diag_help(e->diags, g, "remove it, or call it `_%s`", u->name);
+}
+
+static void unused_state(xlm_el *e, const xlm_el_use *u) {
+  if (u->made) xlm_diag_push(e->diags, XLM_W_UNUSED_NAME, u->span, "state `%s` is never read", u->name);
+}
+
+void xlm_el_unused(xlm_el *e) {
+  static void (*const report[])(xlm_el *, const xlm_el_use *) = {
+      [XLM_SYM_DECL] = NULL,          [XLM_SYM_VALUE] = unused_value, [XLM_SYM_PARAM] = unused_param,
+      [XLM_SYM_STATE] = unused_state, [XLM_SYM_INPUT] = unused_input, [XLM_SYM_ARRAY] = unused_value};
+  words w = {.e = e};
+  xlm_el_walk_all(e->ast->stmts, see, &w);
+  unused_text(e, &w);
+  for (uint32_t i = 0; i < e->uses.n; i++) {
+    const xlm_el_use *u = e->uses.at[i].value;
+    if (!u->read && report[u->kind]) report[u->kind](e, u);
+  }
+}

@@ -1,0 +1,335 @@
+// weights sections: every parameter's name and layout outside, expanded over the rounds.
+//
+// A path is matched as a pattern: `layers[i].mlp.up` and the parameters layers.0.mlp.up, layers.1.mlp.up ..
+// all read layers.*.mlp.up, so one map lookup finds all that an entry covers.
+#include <ctype.h>
+#include <string.h>
+
+#include "compiler/elaborate/elaborate_priv.h"
+
+enum { MOST_INDICES = 16 };
+
+typedef struct path { // of an entry or a parameter
+  const char *pattern;
+  int n;
+  struct {
+    const char *var; // entry: index variable; NULL: `number`
+    int64_t number;
+  } index[MOST_INDICES];
+} path;
+
+typedef struct covered { // the parameters of one pattern
+  xlm_el_param **at;
+  uint32_t n, cap;
+} covered;
+
+typedef struct external { // one tensor outside
+  const xlm_weight *first;
+  int parts, n_seen;
+  bool *seen;
+} external;
+
+typedef struct section {
+  xlm_el *e;
+  const xlm_stmt *stmt;
+  const xlm_el_map *patterns; // -> covered
+  xlm_el_map externals;       // -> external
+  bool keep;                  // the first section is the graph's
+} section;
+
+// --- paths
+
+static bool add_index(path *p, const char *text, size_t n, xlm_arena *a) {
+  if (p->n == MOST_INDICES) return false;
+  bool digits = true;
+  for (size_t i = 0; i < n; i++) digits &= isdigit((unsigned char)text[i]) != 0;
+  p->index[p->n].var = digits && n < 18 ? NULL : xlm_arena_strndup(a, text, n);
+  p->index[p->n].number = 0;
+  for (size_t i = 0; digits && n < 18 && i < n; i++)
+    p->index[p->n].number = p->index[p->n].number * 10 + (text[i] - '0');
+  p->n++;
+  return true;
+}
+
+// "layers[i].mlp.up" (entry) or "layers.3.mlp.up" (parameter).
+static path read_path(xlm_arena *a, const char *text) {
+  path p = {0};
+  xlm_text t = xlm_text_new(a);
+  while (*text) {
+    size_t n = strcspn(text, ".[");
+    bool index = n && isdigit((unsigned char)*text);
+    if (index) add_index(&p, text, n, a);
+    xlm_text_printf(&t, "%s", t.n ? "." : "");
+    xlm_text_addn(&t, index ? "*" : text, index ? 1 : n);
+    for (text += n; *text == '[';) {
+      size_t len = strcspn(++text, "]");
+      add_index(&p, text, len, a);
+      xlm_text_add(&t, ".*");
+      text += len + (text[len] == ']');
+    }
+    text += *text == '.';
+  }
+  p.pattern = t.n ? t.data : "";
+  return p;
+}
+
+static xlm_el_map collect_patterns(xlm_el *e) {
+  xlm_el_map m = {0};
+  for (uint32_t i = 0; i < e->params.n; i++) {
+    xlm_el_param *p = e->params.at[i].value;
+    const char *pattern = read_path(e->arena, p->path).pattern;
+    covered *c = xlm_el_map_get(&m, pattern);
+    if (!c) xlm_el_map_put(e->arena, &m, pattern, c = XLM_NEW(e->arena, covered));
+    XLM_PUSH(e->arena, c->at, c->n, c->cap, p);
+  }
+  return m;
+}
+
+static bool same_indices(const path *entry, const path *param) {
+  for (int i = 0; i < entry->n && i < param->n; i++)
+    if (!entry->index[i].var && entry->index[i].number != param->index[i].number) return false;
+  return entry->n == param->n;
+}
+
+// --- external names
+
+static bool bad_index(section *s, const xlm_weight *w, const char *fmt, const char *name) {
+  xlm_diag *g = xlm_diag_push(s->e->diags, XLM_E_WEIGHT_INDEX, w->external_span, fmt, name);
+  xlm_diag_label(s->e->diags, g, w->path_span, "of this parameter");
+  xlm_diag_help(s->e->diags, g,
+                "{i} is an index of the path, as in layers[i], or one dimension of the parameter");
+  return false;
+}
+
+static xlm_dim dim_named(const xlm_el *e, const xlm_type *t, const char *name) {
+  for (int i = 0; i < t->rank; i++)
+    if (!strcmp(e->g->dims[t->dim[i]].name, name)) return t->dim[i];
+  return 0;
+}
+
+static bool put_index(section *s, const xlm_weight *w, const path *entry, const path *param, const char *name,
+                      xlm_text *out, xlm_weight_map *m, const xlm_type *t) {
+  for (int i = 0; i < entry->n; i++)
+    if (entry->index[i].var && !strcmp(entry->index[i].var, name)) {
+      xlm_text_printf(out, "%lld", (long long)param->index[i].number);
+      return true;
+    }
+  xlm_dim d = dim_named(s->e, t, name);
+  if (!d)
+    return bad_index(s, w, "`{%s}` is neither an index of the path nor a dimension of the parameter", name);
+  if (m->each)
+    return bad_index(s, w, "`{%s}` is a second dimension, and one tensor per index of one is possible", name);
+  m->each = d;
+  xlm_text_printf(out, "{%s}", name);
+  return true;
+}
+
+static bool expand(section *s, const xlm_weight *w, const path *entry, const path *param, xlm_weight_map *m,
+                   const xlm_type *t) {
+  xlm_text out = xlm_text_new(s->e->arena);
+  for (const char *p = w->external; *p;) {
+    size_t n = strcspn(p, "{");
+    xlm_text_addn(&out, p, n);
+    p += n;
+    if (!*p) break;
+    size_t len = strcspn(++p, "}");
+    if (!p[len]) return bad_index(s, w, "a `{` is not closed%s", "");
+    if (!put_index(s, w, entry, param, xlm_arena_strndup(s->e->arena, p, len), &out, m, t)) return false;
+    p += len + 1;
+  }
+  m->external = out.n ? out.data : "";
+  return true;
+}
+
+// --- layouts
+
+static void default_layout(const xlm_type *t, xlm_weight_map *m) {
+  for (int i = 0; i < t->rank; i++) {
+    if (t->dim[i] == m->each) continue;
+    m->group[m->n_groups].n = 1;
+    m->group[m->n_groups++].dim[0] = t->dim[i];
+  }
+}
+
+static bool bad_layout(section *s, const xlm_weight *w, xlm_span at, const xlm_type *t, const char *fmt,
+                       const char *name) {
+  xlm_el *e = s->e;
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_WEIGHT_LAYOUT, at, fmt, name);
+  xlm_diag_label(e->diags, g, w->path_span, "the parameter is %s",
+                 xlm_el_dims_text(e, t->dim, t->rank, false));
+  xlm_diag_help(e->diags, g,
+                "the layout names each dimension once, but for one that stands as {..} in the name; `heads "
+                "head` merges two");
+  return false;
+}
+
+static bool read_layout(section *s, const xlm_weight *w, const xlm_type *t, xlm_weight_map *m) {
+  uint32_t used = 0;
+  for (const xlm_weight_group *g = w->layout; g; g = g->next) {
+    if (m->n_groups == XLM_MAX_RANK)
+      return bad_layout(s, w, g->span, t, "the layout has more than 8 groups%s", "");
+    m->group[m->n_groups].part = (int16_t)g->part;
+    m->group[m->n_groups].parts = (int16_t)g->parts;
+    for (const xlm_ast_name *d = g->dims; d; d = d->next) {
+      xlm_dim dim = dim_named(s->e, t, d->text);
+      int i = dim ? xlm_type_find(t, dim) : -1;
+      if (i < 0) return bad_layout(s, w, d->span, t, "the parameter has no dimension `%s`", d->text);
+      if (used >> i & 1 || dim == m->each) return bad_layout(s, w, d->span, t, "`%s` stands twice", d->text);
+      used |= 1u << i;
+      m->group[m->n_groups].dim[m->group[m->n_groups].n++] = dim;
+    }
+    m->n_groups++;
+  }
+  for (int i = 0; i < t->rank; i++)
+    if (!(used >> i & 1) && t->dim[i] != m->each)
+      return bad_layout(s, w, w->external_span, t, "the layout leaves out `%s`",
+                        s->e->g->dims[t->dim[i]].name);
+  return true;
+}
+
+// --- collisions
+
+static bool collides(section *s, const xlm_weight *w, const xlm_weight_map *m) {
+  xlm_el *e = s->e;
+  int part = 0, parts = 0;
+  for (int i = 0; i < m->n_groups; i++)
+    if (m->group[i].parts) part = m->group[i].part, parts = m->group[i].parts;
+  external *x = xlm_el_map_get(&s->externals, m->external);
+  if (!x) {
+    x = XLM_NEW(e->arena, external);
+    *x = (external){.first = w, .parts = parts, .seen = XLM_NEW_N(e->arena, bool, parts + 1)};
+    xlm_el_map_put(e->arena, &s->externals, m->external, x);
+  } else if (!parts || x->parts != parts || x->seen[part]) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_WEIGHT_DUPLICATE, w->external_span,
+                                "two entries name the tensor `%s`", m->external);
+    if (x->first != w) xlm_diag_label(e->diags, g, x->first->external_span, "the first is here");
+    xlm_diag_help(e->diags, g,
+                  x->first == w ? "use the index of the path in the name, as in layers.{i}"
+                                : "parts of one tensor are written as [0 of 3 heads head, hidden]");
+    return true;
+  }
+  x->seen[part] = true;
+  x->n_seen++;
+  return false;
+}
+
+static void check_parts(section *s) {
+  xlm_el *e = s->e;
+  for (uint32_t i = 0; i < s->externals.n; i++) {
+    const external *x = s->externals.at[i].value;
+    if (!x->parts || x->n_seen == x->parts) continue;
+    int missing = 0;
+    while (x->seen[missing]) missing++;
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_WEIGHT_PARTS, x->first->external_span,
+                                "part %d of %d of `%s` belongs to no parameter", missing, x->parts,
+                                s->externals.at[i].key);
+    xlm_diag_help(e->diags, g, "parts count from 0");
+  }
+}
+
+static void check_missing(section *s) {
+  xlm_el *e = s->e;
+  xlm_text t = xlm_text_new(e->arena);
+  int n = 0;
+  for (uint32_t i = 0; i < e->params.n; i++) {
+    const xlm_el_param *p = e->params.at[i].value;
+    if (p->mapped || p->stmt->kind != XLM_STMT_PARAM) continue;
+    if (n++ < 4) xlm_text_printf(&t, "%s`%s`", t.n ? ", " : "", p->path);
+  }
+  if (!n) return;
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_WEIGHT_MISSING, s->stmt->name->span, "%d parameter%s no entry in `%s`", n,
+                    n == 1 ? " has" : "s have", s->stmt->name->text);
+  xlm_diag_note(e->diags, g, "%s %s%s", n == 1 ? "it is" : "they are", t.data, n > 4 ? ", .." : "");
+  xlm_diag_help(e->diags, g, "write one line per parameter: path = \"name outside\" [layout]");
+}
+
+// --- entries
+
+static bool map_one(section *s, const xlm_weight *w, const path *entry, xlm_el_param *p) {
+  xlm_el *e = s->e;
+  const xlm_type *t = xlm_val_type(e->g, p->val);
+  path own = read_path(e->arena, p->path);
+  xlm_weight_map m = {.param = p->path};
+  if (p->mapped) {
+    xlm_diag *g =
+        xlm_diag_push(e->diags, XLM_E_WEIGHT_TWICE, w->path_span, "parameter `%s` has two entries", p->path);
+    xlm_diag_help(e->diags, g, "remove one of them");
+    return false;
+  }
+  p->mapped = true;
+  if (!expand(s, w, entry, &own, &m, t)) return false;
+  if (!w->layout_set)
+    default_layout(t, &m);
+  else if (!read_layout(s, w, t, &m))
+    return false;
+  if (collides(s, w, &m)) return false;
+  if (s->keep) XLM_PUSH(e->arena, e->g->weights, e->g->n_weights, e->g->cap_weights, m);
+  return true;
+}
+
+// Whether the model declares such a parameter in a place that these settings leave out.
+static bool left_out(xlm_el *e, const xlm_stmt *list, const char *name) {
+  for (const xlm_stmt *s = list; s; s = s->next) {
+    if ((s->kind == XLM_STMT_PARAM || s->kind == XLM_STMT_STATE) && !strcmp(s->name->text, name)) {
+      const xlm_el_use *u = xlm_el_use_at(e, XLM_SYM_PARAM, name, s->name->span);
+      if (!u || !u->made) return true;
+    }
+    if (s->kind == XLM_STMT_BLOCK && left_out(e, s->block.body, name)) return true;
+    if (s->kind == XLM_STMT_REPEAT && left_out(e, s->repeat.body, name)) return true;
+    if (s->kind == XLM_STMT_IF && (left_out(e, s->cond.then, name) || left_out(e, s->cond.otherwise, name)))
+      return true;
+  }
+  return false;
+}
+
+static const char *as_path(xlm_el *e, const char *pattern) { // layers.*.up -> layers[i].up
+  xlm_text t = xlm_text_new(e->arena);
+  for (const char *p = pattern; *p; p++) {
+    bool index = p[0] == '.' && p[1] == '*';
+    xlm_text_addn(&t, index ? "[i]" : p, index ? 3 : 1);
+    p += index;
+  }
+  return t.data;
+}
+
+static void unknown_path(section *s, const xlm_weight *w, const path *p) {
+  xlm_el *e = s->e;
+  const char *last = strrchr(p->pattern, '.');
+  if (left_out(e, e->ast->stmts, last ? last + 1 : p->pattern)) return;
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_WEIGHT_PATH, w->path_span, "the model has no parameter `%s`", w->path);
+  const char *near = xlm_el_nearest_key(e, s->patterns, p->pattern);
+  if (near)
+    xlm_diag_help(e->diags, g, "did you mean `%s`?", as_path(e, near));
+  else if (e->params.n)
+    xlm_diag_note(e->diags, g, "parameters have paths like `%s`", e->params.at[e->params.n - 1].key);
+}
+
+static void map_entry(section *s, const xlm_weight *w) {
+  path entry = read_path(s->e->arena, w->path);
+  const covered *c = xlm_el_map_get(s->patterns, entry.pattern);
+  bool found = false;
+  for (uint32_t i = 0; c && i < c->n; i++) {
+    path own = read_path(s->e->arena, c->at[i]->path);
+    if (!same_indices(&entry, &own)) continue;
+    found = true;
+    if (!map_one(s, w, &entry, c->at[i])) return;
+  }
+  if (!found) unknown_path(s, w, &entry);
+}
+
+void xlm_el_weights(xlm_el *e) {
+  xlm_el_map patterns = collect_patterns(e);
+  const xlm_stmt *first = NULL;
+  for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
+    if (s->kind != XLM_STMT_WEIGHTS) continue;
+    if (!first) first = s, e->g->weights_name = s->name->text;
+    for (uint32_t i = 0; i < e->params.n; i++) ((xlm_el_param *)e->params.at[i].value)->mapped = false;
+    section x = {.e = e, .stmt = s, .patterns = &patterns, .keep = s == first};
+    uint32_t errors = e->diags->errors;
+    for (const xlm_weight *w = s->weights.entries; w; w = w->next) map_entry(&x, w);
+    if (e->diags->errors == errors) check_parts(&x);
+    if (e->diags->errors == errors) check_missing(&x);
+  }
+}

@@ -1,0 +1,270 @@
+// The syntax tree. The parser only builds it; nothing here is resolved, sized or checked.
+//
+// All nodes live in the compile arena and keep their spans. Lists are linked through `next`. Lists of names
+// are xlm_ast_name chains.
+#ifndef XLM_PARSE_AST_H
+#define XLM_PARSE_AST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compiler/diagnose/diag.h"
+#include "compiler/diagnose/source.h"
+#include "runtime/plan/span.h"
+
+enum { XLM_MAX_NESTING = 200 }; // levels of brackets, of braces, of expression and of statement trees
+
+typedef struct xlm_ast_name {
+  const char *text;
+  xlm_span span;
+  struct xlm_ast_name *next;
+} xlm_ast_name;
+
+typedef enum xlm_expr_kind {
+  XLM_EXPR_NUMBER, // 3, 1e-5, 0.02; `integer` says whether it was written without point and exponent
+  XLM_EXPR_STRING, // "..." (only where the grammar allows one)
+  XLM_EXPR_NAME,   // h, hidden
+  XLM_EXPR_INDEX,  // k0[i]: name and one compile-time index
+  XLM_EXPR_UNARY,  // -x, not x
+  XLM_EXPR_BINARY, // + - * / % ** @ == != < <= > >= and or
+  XLM_EXPR_CALL,   // f(args), block.instance(args)
+  XLM_EXPR_IF,     // if c then a else b   (compile-time)
+  XLM_EXPR_TUPLE,  // (a, b): the right side of return, or of a multiple assignment
+  XLM_EXPR_KINDS,
+} xlm_expr_kind;
+
+typedef enum xlm_binary { // precedence: or < and < comparisons < + - < * / % @ < unary < **
+  XLM_BIN_ADD,
+  XLM_BIN_SUB,
+  XLM_BIN_MUL,
+  XLM_BIN_DIV,
+  XLM_BIN_MOD,
+  XLM_BIN_POW,
+  XLM_BIN_MATMUL,
+  XLM_BIN_EQ,
+  XLM_BIN_NE,
+  XLM_BIN_LT,
+  XLM_BIN_LE,
+  XLM_BIN_GT,
+  XLM_BIN_GE,
+  XLM_BIN_AND,
+  XLM_BIN_OR,
+  XLM_BIN_COUNT,
+} xlm_binary;
+
+// One argument of a call:
+//   positional  x               value
+//   named       base = theta    name, value          (also flags written bare: `causal` is a positional NAME;
+//   elaborate
+//                                                     decides that it is a flag of that operation)
+//   over        over a, b       dims
+//   arrow       seq -> kv_seq   dims -> to           rename, split (`hidden -> heads head`), merge (`heads
+//   head -> hidden`):
+//                                                     each side one or more names
+typedef enum xlm_arg_kind { XLM_ARG_VALUE, XLM_ARG_NAMED, XLM_ARG_OVER, XLM_ARG_ARROW } xlm_arg_kind;
+
+typedef struct xlm_expr xlm_expr;
+typedef struct xlm_arg {
+  xlm_arg_kind kind;
+  xlm_span span;
+  xlm_ast_name *name;      // NAMED
+  xlm_expr *value;         // VALUE, NAMED
+  xlm_ast_name *dims, *to; // ARROW: both sides; OVER: dims (and `to` is only the last of them)
+  struct xlm_arg *next;
+} xlm_arg;
+
+struct xlm_expr {
+  xlm_expr_kind kind;
+  uint16_t depth; // height of this tree, at most XLM_MAX_NESTING: recursive passes need no guard of their own
+  bool parens;    // written in parentheses; only the formatter cares
+  xlm_span span;  // with its parentheses
+  xlm_expr *next; // in TUPLE lists
+  union {
+    struct {
+      double value;
+      bool integer;
+      int64_t exact;
+      const char *text;
+    } number; // text: as written, for fmt
+    struct {
+      const char *text;
+    } string; // unescaped
+    struct {
+      const char *text;
+    } name;
+    struct {
+      xlm_ast_name *base;
+      xlm_expr *index;
+    } index;
+    struct {
+      bool logical_not;
+      xlm_expr *x;
+    } unary; // false: arithmetic minus
+    struct {
+      xlm_binary op;
+      xlm_span op_span;
+      xlm_expr *a, *b;
+    } binary;
+    struct {
+      xlm_ast_name *callee, *instance;
+      xlm_arg *args;
+      bool recompute;
+    } call; // instance NULL unless block.name(..)
+    struct {
+      xlm_expr *cond, *then, *otherwise;
+    } cond;
+    struct {
+      xlm_expr *items;
+      int n;
+    } tuple;
+  };
+};
+
+typedef struct xlm_ast_dim { // one entry of a bracketed dimension list
+  xlm_span span;
+  const char *name;   // NULL: `..`
+  bool over_set;      // `ffn over none`, `ffn over tp`
+  xlm_ast_name *over; // axes; NULL with over_set = none
+  struct xlm_ast_dim *next;
+} xlm_ast_dim;
+
+typedef enum xlm_stmt_kind {
+  XLM_STMT_MODEL,   // model llama
+  XLM_STMT_DIM,     // dim name = expr as a, b
+  XLM_STMT_LET,     // let name = expr as a, b
+  XLM_STMT_CHECK,   // check expr, "message"
+  XLM_STMT_SHARD,   // shard d, d over axis, axis where free
+  XLM_STMT_BLOCK,   // block name(param[..], ...) -> [..], [..] { body }
+  XLM_STMT_INPUT,   // input name[dims] of dim
+  XLM_STMT_PARAM,   // param name[dims] ~ normal(0.02)
+  XLM_STMT_STATE,   // state name[dims] ~ zeros     kept between steps, no gradient
+  XLM_STMT_UPDATE,  // update name = expr           its value after the step
+  XLM_STMT_ASSIGN,  // a = expr; k[i] = expr; (a, b) = expr
+  XLM_STMT_RETURN,  // return expr
+  XLM_STMT_REPEAT,  // repeat expr as i over pp shared { body }
+  XLM_STMT_IF,      // if expr { } else if ... else { }
+  XLM_STMT_LOSS,    // loss expr
+  XLM_STMT_OUTPUT,  // output a, b
+  XLM_STMT_METRIC,  // metric name = expr
+  XLM_STMT_PRESET,  // preset small { hidden = 768  layers = 12 }
+  XLM_STMT_WEIGHTS, // weights huggingface { path = "name" [layout] ... }
+  XLM_STMT_KINDS,
+} xlm_stmt_kind;
+
+typedef struct xlm_block_param { // x[batch, seq, hidden]; compile-time values: `n` without brackets
+  xlm_ast_name *name;
+  bool is_tensor;
+  xlm_ast_dim *dims;
+  struct xlm_block_param *next;
+} xlm_block_param;
+
+typedef struct xlm_block_result {
+  xlm_span span;
+  xlm_ast_dim *dims;
+  struct xlm_block_result *next;
+} xlm_block_result;
+
+typedef struct xlm_setting { // one `name = expr` of a preset
+  xlm_ast_name *name;
+  xlm_expr *value;
+  struct xlm_setting *next;
+} xlm_setting;
+
+// One group of the external layout: `heads head` in [heads head, hidden]; `0 of 3 heads head`: the first of
+// three equal parts.
+typedef struct xlm_weight_group {
+  xlm_span span;
+  int part, parts; // parts = 0: the whole
+  xlm_ast_name *dims;
+  struct xlm_weight_group *next;
+} xlm_weight_group;
+
+// layers[i].attention.wq = "model.layers.{i}.self_attn.q_proj.weight" [heads head, hidden]
+// path: "layers[i].attention.wq" normalised without spaces; {name} in the text is an index variable of the
+// path or a dimension of the parameter (then one external tensor per index of it, and the layout omits it).
+typedef struct xlm_weight {
+  xlm_span span, path_span, external_span;
+  const char *path, *external;
+  bool layout_set;
+  xlm_weight_group *layout;
+  struct xlm_weight *next;
+} xlm_weight;
+
+typedef struct xlm_stmt xlm_stmt;
+struct xlm_stmt {
+  xlm_stmt_kind kind;
+  uint16_t depth;     // height of the statement tree, else-if chains included; at most XLM_MAX_NESTING
+  xlm_span span;      // the whole statement, from its first word to its last token (the closing brace)
+  xlm_span body;      // BLOCK REPEAT IF PRESET WEIGHTS: the braces, from { to }
+  xlm_span else_body; // IF: the braces after a plain `else`; empty for `else if` (otherwise is then one IF
+                      // statement)
+  xlm_stmt *next;
+  xlm_ast_name *name; // MODEL DIM LET BLOCK INPUT PARAM STATE UPDATE METRIC PRESET WEIGHTS
+  xlm_expr *expr;     // DIM LET CHECK PARAM/STATE (initialiser) UPDATE ASSIGN RETURN REPEAT (count) IF
+                      // (condition) LOSS METRIC
+  union {
+    struct {
+      xlm_ast_name *aliases;
+    } decl; // DIM LET
+    struct {
+      const char *message;
+    } check; // CHECK; NULL when absent
+    struct {
+      xlm_ast_name *dims, *axes;
+      bool where_free, none;
+    } shard;
+    struct {
+      xlm_block_param *params;
+      xlm_block_result *results;
+      xlm_stmt *body;
+    } block;
+    struct {
+      xlm_ast_dim *dims;
+      xlm_ast_name *of;
+    } tensor; // INPUT PARAM STATE
+    struct {
+      xlm_expr *targets;
+    } assign; // NAME or INDEX expressions, chained
+    struct {
+      xlm_ast_name *var;
+      xlm_ast_name *over;
+      bool shared, recompute;
+      xlm_stmt *body;
+    } repeat; // var may be NULL
+    struct {
+      xlm_stmt *then, *otherwise;
+    } cond;
+    struct {
+      xlm_ast_name *names;
+    } output;
+    struct {
+      xlm_setting *settings;
+    } preset;
+    struct {
+      xlm_weight *entries;
+    } weights;
+  };
+};
+
+typedef struct xlm_comment {
+  xlm_span span; // from # to the end of the line, without the newline
+  bool own_line; // nothing but blanks before it on its line
+  struct xlm_comment *next;
+} xlm_comment;
+
+typedef struct xlm_ast {
+  const xlm_source *source;
+  xlm_stmt *stmts;
+  xlm_comment *comments; // in source order
+} xlm_ast;
+
+// Parses; pushes lexical and syntax errors to d and recovers at statement boundaries. Always returns a tree
+// (of the statements that parsed). Bounded: nesting deeper than 200 levels and files over 4 MiB are errors.
+xlm_ast *xlm_parse(xlm_arena *a, const xlm_source *source, xlm_diags *d);
+
+// Canonical text; idempotent, keeps comments and single blank lines. The tree must have parsed without
+// errors.
+void xlm_format(const xlm_ast *ast, xlm_text *out);
+
+#endif

@@ -1,0 +1,365 @@
+// Syntax errors for people. Bison says where the text stops making sense and what could have stood there; the
+// hints below recognise the usual reasons by the tokens around that place, first match wins. Then the input
+// is moved on to where the grammar can recover: the end of the statement, the body of a statement with a bad
+// head, or the next setting.
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/parse/parse_priv.h"
+#include "grammar/xlm.tab.h"
+
+typedef struct site { // where and in what the error is
+  xlm_parser *p;
+  const char *const *expected;
+  int n;
+  const xlm_token *first; // of the statement
+  const xlm_token *before, *at, *end;
+} site;
+
+static bool is_expected(const site *s, const char *symbol) {
+  for (int i = 0; i < s->n; i++)
+    if (!strcmp(s->expected[i], symbol)) return true;
+  return false;
+}
+
+static const char *text(const site *s, const xlm_token *t) {
+  uint32_t n = t->span.end - t->span.begin;
+  return n > 40 ? xlm_arena_printf(s->p->arena, "%.40s...", xlm_token_text(s->p, t))
+                : xlm_token_text(s->p, t);
+}
+
+static bool is_line_end(const xlm_token *t) {
+  return t->kind == NEWLINE || t->kind == END || t->kind == '}';
+}
+
+static const char *found(const site *s) {
+  if (s->at->kind == NEWLINE) return "the end of the line";
+  if (s->at->kind == END) return "the end of the file";
+  return xlm_arena_printf(s->p->arena, s->at->kind == STRING ? "%s" : "`%s`", text(s, s->at));
+}
+
+static xlm_diag *report(const site *s, xlm_diag_id id, xlm_span span, const char *sentence) {
+  return xlm_diag_push(s->p->diags, id, span, "%s", sentence);
+}
+
+#define SAY(...) xlm_arena_printf(s->p->arena, __VA_ARGS__)
+#define HELP(g, ...) xlm_diag_help(s->p->diags, g, __VA_ARGS__)
+
+// --- hints: each returns whether it knew the mistake and reported it
+
+static bool hint_colon(const site *s) {
+  if (s->at->kind != FOREIGN || !xlm_token_is(s->p, s->at, ":")) return false;
+  bool body = is_expected(s, "`{`") || s->at[1].first || is_line_end(&s->at[1]);
+  xlm_diag *g = report(s, XLM_E_COLON, s->at->span, "`:` is not part of the language");
+  bool parameter = s->first->kind == BLOCK && is_expected(s, "`[`");
+  HELP(g, "%s",
+       body        ? "a body stands in braces: `{ ... }`"
+       : parameter ? "a tensor is written with its dimensions: `x[batch, seq, hidden]`"
+                   : "write `=` to give a name a value");
+  return true;
+}
+
+static bool hint_foreign_sign(const site *s) {
+  static const char *const meant[][2] = {{"&&", "write `and`"},
+                                         {"||", "write `or`"},
+                                         {"!", "write `not`"},
+                                         {"&", "write `and`"},
+                                         {"|", "write `or`"},
+                                         {":=", "write `=`"},
+                                         {"^", "powers are written `**`"},
+                                         {";", "each statement stands on its own line, without `;`"}};
+  if (s->at->kind != FOREIGN) return false;
+  for (size_t i = 0; i < sizeof meant / sizeof *meant; i++) {
+    if (!xlm_token_is(s->p, s->at, meant[i][0])) continue;
+    xlm_diag *g = report(s, XLM_E_FOREIGN, s->at->span, SAY("`%s` is not part of the language", meant[i][0]));
+    HELP(g, "%s", meant[i][1]);
+  }
+  return true;
+}
+
+// x += y
+static bool hint_augmented(const site *s) {
+  const xlm_token *op = s->at->kind == '=' ? s->before : s->at;
+  if (!op || op[1].kind != '=' || op->span.end != op[1].span.begin) return false;
+  if (op->kind != POW && (op->kind >= 128 || !strchr("+-*/%@", op->kind))) return false;
+  xlm_diag *g =
+      report(s, XLM_E_FOREIGN, xlm_span_join(op->span, op[1].span), SAY("there is no `%s=`", text(s, op)));
+  const char *name = s->first->kind == NAME ? text(s, s->first) : "x";
+  HELP(g, "write `%s = %s %s ...`", name, name, text(s, op));
+  return true;
+}
+
+// f(x) => [..]
+static bool hint_fat_arrow(const site *s) {
+  bool after =
+      s->at->kind == '>' && s->before && s->before->kind == '=' && s->before->span.end == s->at->span.begin;
+  bool here = s->at->kind == '=' && s->at[1].kind == '>' && s->at->span.end == s->at[1].span.begin;
+  if (!after && !here) return false;
+  xlm_span sign =
+      after ? xlm_span_join(s->before->span, s->at->span) : xlm_span_join(s->at->span, s->at[1].span);
+  xlm_diag *g = report(s, XLM_E_FOREIGN, sign, "there is no `=>`");
+  HELP(g, "the result of a block follows `->`; the comparison is `>=`");
+  return true;
+}
+
+static bool hint_other_language(const site *s) {
+  static const char *const words[][2] = {
+      {"def", "write `block name(x[..]) -> [..] { ... }`"},
+      {"fn", "write `block name(x[..]) -> [..] { ... }`"},
+      {"func", "write `block name(x[..]) -> [..] { ... }`"},
+      {"function", "write `block name(x[..]) -> [..] { ... }`"},
+      {"class", "a block holds its parameters itself: `block name(x[..]) -> [..] { ... }`"},
+      {"for", "write `repeat n as i { ... }`"},
+      {"while", "the number of rounds is known: `repeat n as i { ... }`"},
+      {"elif", "write `else if`"},
+      {"var", "write `let name = value` or `name = expression`"},
+      {"const", "write `let name = value`"},
+      {"import", "a model is one file; operations are built in"},
+      {"from", "a model is one file; operations are built in"},
+      {"include", "a model is one file; operations are built in"},
+      {"print", "write `metric name = expression` to log a value"},
+      {"assert", "write `check condition, \"message\"`"},
+      {"pass", "an empty body is `{ }`"},
+      {"raise", "write `check condition, \"message\"`"},
+      {"tensor", "write `param name[..] ~ initialiser` or `input name[..]`"}};
+  const xlm_token *w = s->first;
+  if (w->kind != NAME || s->at > w + 1 || s->at->kind == '=') return false;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    if (!xlm_token_is(s->p, w, words[i][0])) continue;
+    xlm_diag *g = report(s, XLM_E_FOREIGN, w->span, SAY("`%s` is not part of the language", words[i][0]));
+    HELP(g, "%s", words[i][1]);
+    return true;
+  }
+  return false;
+}
+
+// return a if c else b
+static bool hint_late_if(const site *s) {
+  if (s->at->kind != IF || !is_expected(s, "`+`")) return false;
+  xlm_diag *g = report(s, XLM_E_FOREIGN, s->at->span, "a condition comes before the values it chooses from");
+  HELP(g, "write `if condition then a else b`");
+  return true;
+}
+
+static bool hint_equality(const site *s) {
+  if (s->at->kind != '=' || (s->first->kind != CHECK && s->first->kind != IF && !is_expected(s, "`then`")))
+    return false;
+  xlm_diag *g = report(s, XLM_E_ASSIGN_FOR_EQUAL, s->at->span, "`=` does not compare");
+  HELP(g, "write `==`");
+  return true;
+}
+
+static bool hint_arrow(const site *s) {
+  if (s->first->kind != BLOCK || !is_expected(s, "`->`")) return false;
+  xlm_diag *g = report(s, XLM_E_NO_ARROW, s->at->span,
+                       SAY("expected `->` and the dimensions of the result, found %s", found(s)));
+  HELP(g, "write `block name(x[batch, seq, hidden]) -> [batch, seq, hidden] { ... }`");
+  return true;
+}
+
+static bool hint_initializer(const site *s) {
+  if ((s->first->kind != PARAM && s->first->kind != STATE) || !is_expected(s, "`~`")) return false;
+  const char *what = text(s, s->first);
+  if (s->at->kind == '=') {
+    xlm_diag *g =
+        report(s, XLM_E_NO_INITIALIZER, s->at->span, SAY("the initialiser of a %s follows `~`", what));
+    HELP(g, "write `~` for `=`");
+    return true;
+  }
+  xlm_diag *g = report(s, XLM_E_NO_INITIALIZER, s->at->span,
+                       SAY("expected `~` and an initialiser, found %s", found(s)));
+  HELP(g, "say how the %s starts: `~ normal(0.02)`, `~ ones`, `~ zeros`", what);
+  return true;
+}
+
+static bool hint_body(const site *s) {
+  int k = s->first->kind;
+  if (k != BLOCK && k != REPEAT && k != RECOMPUTE && k != IF && k != PRESET && k != WEIGHTS) return false;
+  if (!is_expected(s, "`{`") || !is_line_end(s->at)) return false;
+  xlm_diag *g = report(s, XLM_E_NO_BODY, s->at->span, SAY("the `%s` has no body", text(s, s->first)));
+  HELP(g, "write `{ ... }` after it");
+  return true;
+}
+
+static bool hint_setting_comma(const site *s) {
+  if (s->at->kind != ',' || s->at->body != XLM_BODY_SETTINGS) return false;
+  xlm_diag *g = report(s, XLM_E_SYNTAX, s->at->span, "there is no `,` between settings");
+  HELP(g, "separate them with blanks or line ends");
+  return true;
+}
+
+static bool hint_empty_entry(const site *s) {
+  if (!s->before) return false;
+  bool after_comma = s->before->kind == ',', opens = s->before->kind == '(' || s->before->kind == '[';
+  bool closes = s->at->kind == ')' || s->at->kind == ']' || s->at->kind == '}';
+  if (!(s->at->kind == ',' && (after_comma || opens)) && !(after_comma && closes)) return false;
+  xlm_diag *g =
+      report(s, XLM_E_EMPTY_ENTRY, s->at->span, SAY("nothing stands before this `%s`", text(s, s->at)));
+  HELP(g, "remove the `,`");
+  return true;
+}
+
+static bool hint_chained(const site *s) {
+  int k = s->at->kind;
+  bool comparison = k == EQ || k == NE || k == LE || k == GE || k == '<' || k == '>';
+  if (!comparison || !is_expected(s, "`+`")) return false;
+  xlm_diag *g = report(s, XLM_E_CHAINED_COMPARISON, s->at->span, "comparisons do not chain");
+  HELP(g, "write `a < b and b < c`");
+  return true;
+}
+
+static bool hint_else(const site *s) {
+  if (s->at != s->first || s->at->kind != ELSE) return false;
+  xlm_diag *g = report(s, XLM_E_SYNTAX, s->at->span, "this `else` belongs to no `if`");
+  HELP(g, "write `if condition { ... } else { ... }`");
+  return true;
+}
+
+static bool hint_several_targets(const site *s) {
+  if (s->first->kind != NAME || s->at != s->first + 1 || s->at->kind != ',') return false;
+  xlm_diag *g = report(s, XLM_E_SYNTAX, s->at->span, "several names on the left of `=` stand in parentheses");
+  HELP(g, "write `(%s, ...) = ...`", text(s, s->first));
+  return true;
+}
+
+static bool hint_unused_call(const site *s) {
+  if (s->first->kind != NAME || s->at != s->first + 1 || s->at->kind != '(') return false;
+  xlm_diag *g =
+      report(s, XLM_E_UNKNOWN_STATEMENT, s->first->span, SAY("`%s(` starts no statement", text(s, s->first)));
+  HELP(g, "give the result a name: `y = %s(...)`", text(s, s->first));
+  return true;
+}
+
+static bool hint_unknown_statement(const site *s) {
+  const xlm_token *w = s->first;
+  if (w->kind != NAME || s->at != w + 1 || !is_expected(s, "`=`") || s->at->kind == '.') return false;
+  const char *words[40];
+  size_t n = 0;
+  for (const xlm_word *k = xlm_statement_words; k->text; k++) words[n++] = k->text;
+  words[n++] = "if";
+  words[n++] = "else";
+  const char *near = xlm_text_nearest(text(s, w), words, n);
+  if (s->at->kind != NAME && !(near && strcmp(near, text(s, w)))) return false;
+  xlm_diag *g = report(s, XLM_E_UNKNOWN_STATEMENT, w->span, SAY("`%s` starts no statement", text(s, w)));
+  if (near)
+    HELP(g, "did you mean `%s`?", near);
+  else
+    HELP(g, "a statement starts with a keyword or is an assignment: `name = ...`");
+  return true;
+}
+
+static bool (*const hints[])(const site *) = {
+    hint_colon,         hint_foreign_sign,      hint_augmented, hint_fat_arrow,   hint_other_language,
+    hint_late_if,       hint_equality,          hint_arrow,     hint_initializer, hint_body,
+    hint_setting_comma, hint_empty_entry,       hint_chained,   hint_else,        hint_several_targets,
+    hint_unused_call,   hint_unknown_statement,
+};
+
+// --- the general message: expected A, B or C, found D
+
+static const char *const expression_words[] = {"a name", "a number", "a string",    "`(`", "`-`",
+                                               "`not`",  "`if`",     "`recompute`", NULL};
+static const char *const operator_words[] = {"`+`",  "`-`",  "`*`", "`/`",  "`%`", "`@`",  "`**`",
+                                             "`==`", "`!=`", "`<`", "`<=`", "`>`", "`>=`", "`and`",
+                                             "`or`", "`(`",  "`[`", "`.`",  NULL};
+
+static bool among(const char *word, const char *const *words) {
+  for (; *words; words++)
+    if (!strcmp(word, *words)) return true;
+  return false;
+}
+
+static bool is_statement_word(const char *symbol) {
+  for (const xlm_word *w = xlm_statement_words; w->text; w++)
+    if (!strncmp(symbol + 1, w->text, strlen(w->text)) && symbol[1 + strlen(w->text)] == '`') return true;
+  return among(symbol, expression_words);
+}
+
+// Groups the expected symbols; returns how many phrases there are.
+static int phrases(const site *s, const char **out, int most) {
+  bool statement = is_expected(s, "`param`") && is_expected(s, "`return`");
+  bool expression = !statement && is_expected(s, "a number") && is_expected(s, "`not`");
+  bool operators = !expression && is_expected(s, "`*`");
+  int n = 0;
+  if (statement) out[n++] = "a statement";
+  if (expression) out[n++] = "an expression";
+  for (int i = 0; i < s->n && n < most - 1; i++) {
+    const char *e = s->expected[i];
+    if (!strcmp(e, "a foreign sign") || (statement && is_statement_word(e)) ||
+        (expression && among(e, expression_words)) || (operators && among(e, operator_words)))
+      continue;
+    out[n++] = e;
+  }
+  if (operators) out[n++] = "an operator";
+  return n;
+}
+
+static void general(const site *s) {
+  const char *words[8];
+  int n = phrases(s, words, 8);
+  xlm_text t = xlm_text_new(s->p->arena);
+  for (int i = 0; i < n; i++) xlm_text_printf(&t, "%s%s", i == 0 ? "" : i == n - 1 ? " or " : ", ", words[i]);
+  if (n)
+    xlm_diag_push(s->p->diags, XLM_E_SYNTAX, s->at->span, "expected %s, found %s", t.data, found(s));
+  else
+    xlm_diag_push(s->p->diags, XLM_E_SYNTAX, s->at->span, "%s cannot stand here", found(s));
+}
+
+// --- where to go on
+
+// The first token of the statement around token e, looking back no farther than the last recovery; false when
+// that lies in the same statement, so that this error is its consequence.
+static bool statement_start(const xlm_parser *p, uint32_t e, uint32_t *first) {
+  const xlm_token *t = p->tokens.at;
+  uint32_t i = e;
+  for (; i > 0 && t[i - 1].kind != NEWLINE && t[i - 1].kind != '{'; i--) {
+    if (i - 1 < p->recovered) break;
+    if (t[i - 1].kind == '}') i = t[i - 1].match + 1;
+  }
+  *first = i;
+  return i >= p->recovered;
+}
+
+static bool has_block_body(const xlm_token *first) {
+  return first->kind != '(' && first->kind != LET && first->kind != DIM && first[1].kind != '=';
+}
+
+static uint32_t recovery(const xlm_parser *p, uint32_t first, uint32_t e) {
+  const xlm_token *t = p->tokens.at;
+  for (uint32_t i = e < p->recovered ? p->recovered : e;; i++) {
+    if (t[i].kind == NEWLINE || t[i].kind == '}' || t[i].kind == END) return i;
+    if (t[i].body == XLM_BODY_SETTINGS && t[i].kind == NAME && t[i + 1].kind == '=') return i;
+    if (t[i].kind != '{') continue;
+    if (t[i].body == XLM_BODY_STATEMENTS && has_block_body(&t[first])) return i;
+    i = t[i].match;
+  }
+}
+
+static bool is_marked(const xlm_parser *p, uint32_t first, uint32_t end) {
+  for (uint32_t i = first; i <= end; i++) {
+    if (p->tokens.at[i].bad) return true;
+    if (p->tokens.at[i].kind == '{' && i < end && p->tokens.at[i].match <= end) i = p->tokens.at[i].match;
+  }
+  return false;
+}
+
+void xlm_parse_report(xlm_parser *p, const char *const *expected, int n) {
+  const xlm_token *t = p->tokens.at;
+  uint32_t first, e = p->at;
+  bool news = statement_start(p, e, &first);
+  uint32_t next = recovery(p, first, e);
+  if (p->diags->errors == XLM_DIAG_MAX_ERRORS) {
+    p->diags->suppressed = true;
+    p->stop = true;
+    return;
+  }
+  if (news && !is_marked(p, first, next)) {
+    site s = {p, expected, n, &t[first], e > first ? &t[e - 1] : NULL, &t[e], &t[next]};
+    size_t i = 0, count = sizeof hints / sizeof *hints;
+    while (i < count && !hints[i](&s)) i++;
+    if (i == count) general(&s);
+  }
+  p->recovered = next + 1;
+  p->next = next;
+  p->stop = t[next].kind == END;
+}

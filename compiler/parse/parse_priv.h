@@ -1,0 +1,126 @@
+// The parser's own state and the builders that grammar actions call. Not for other folders.
+//
+// Text is parsed in three steps, each linear:
+//   scan (grammar/xlm.l)      bytes -> raw tokens: words, numbers, strings, signs
+//   arrange (parse_token.c)   raw tokens -> tokens: brackets balanced, statement ends and keywords decided
+//   grammar (grammar/xlm.y)   tokens -> tree, through the builders of parse_build.c
+//
+// Because arrange balances the brackets first, the grammar can recover from any error at the statement's end.
+#ifndef XLM_PARSE_PARSE_PRIV_H
+#define XLM_PARSE_PARSE_PRIV_H
+
+#include "compiler/parse/ast.h"
+
+enum { XLM_BODY_STATEMENTS = 's', XLM_BODY_SETTINGS = 'p', XLM_BODY_ENTRIES = 'w' };
+enum { XLM_MAX_SOURCE = 4 << 20, XLM_MAX_TOKENS = 1000000 };
+
+typedef struct xlm_token {
+  int kind; // bison's token number
+  xlm_span span;
+  uint32_t match; // `{` and `}`: index of the other one
+  char body;      // `{`: what it holds, one of XLM_BODY_*; others: what they stand in, 0 inside ( ) and [ ]
+  bool first;     // first on its line
+  bool bad;       // something was reported here: a syntax error in the same statement says nothing new
+} xlm_token;
+
+typedef struct xlm_tokens {
+  xlm_token *at;
+  uint32_t n, cap;
+} xlm_tokens;
+
+typedef struct xlm_list { // a chain under construction
+  void *first, *last;
+} xlm_list;
+
+typedef struct xlm_parser {
+  xlm_arena *arena;
+  const xlm_source *source;
+  xlm_diags *diags;
+  // scan
+  uint32_t pos;    // byte offset after the current match
+  bool line_start; // no token yet on this line
+  bool bad;        // mark the next token bad
+  xlm_tokens raw;
+  xlm_list comments;
+  // arrange, grammar
+  xlm_tokens tokens;
+  uint32_t at, next;  // token that xlm_yylex delivered last, and the one it delivers next
+  uint32_t recovered; // 1 + the token of the last recovery; it only grows
+  bool stop;          // no way to go on
+  bool deep;          // the nesting limit was reported
+  xlm_list stmts;
+} xlm_parser;
+
+#define XLM_APPEND(list, T, item)                                                                            \
+  do {                                                                                                       \
+    T *xlm_item = (item);                                                                                    \
+    if ((list).last)                                                                                         \
+      ((T *)(list).last)->next = xlm_item;                                                                   \
+    else                                                                                                     \
+      (list).first = xlm_item;                                                                               \
+    (list).last = xlm_item;                                                                                  \
+  } while (0)
+
+static inline xlm_span xlm_span_join(xlm_span a, xlm_span b) {
+  return (xlm_span){a.begin, b.end};
+}
+
+// parse_token.c
+typedef struct xlm_word {
+  const char *text;
+  int kind;
+} xlm_word;
+extern const xlm_word xlm_statement_words[]; // ends with text NULL
+void xlm_parse_scan(xlm_parser *p);          // grammar/xlm.l
+void xlm_parse_arrange(xlm_parser *p);
+bool xlm_token_is(const xlm_parser *p, const xlm_token *t, const char *text);
+const char *xlm_token_text(const xlm_parser *p, const xlm_token *t);
+
+// parse_lexeme.c: checks and conversion of single lexemes
+void xlm_lex_check_bytes(xlm_parser *p); // NUL and non-UTF-8 bytes
+void xlm_lex_bad_number(xlm_parser *p, xlm_span s);
+void xlm_lex_open_string(xlm_parser *p, xlm_span s);
+void xlm_lex_single_quotes(xlm_parser *p, xlm_span s);
+void xlm_lex_stray(xlm_parser *p, xlm_span s);
+void xlm_lex_slashes(xlm_parser *p, xlm_span s, bool own_line);
+void xlm_lex_star_comment(xlm_parser *p, xlm_span s, bool closed);
+const char *xlm_lex_string(xlm_parser *p, xlm_span s); // unescaped content
+xlm_expr *xlm_lex_number(xlm_parser *p, xlm_span s);
+
+// parse_error.c: reports the syntax error at token p->at and moves p->next to where parsing can go on
+void xlm_parse_report(xlm_parser *p, const char *const *expected, int n);
+
+// parse_build.c
+xlm_ast_name *xlm_build_name(xlm_parser *p, xlm_span s);
+xlm_expr *xlm_build_expr(xlm_parser *p, xlm_expr_kind k, xlm_span s);
+xlm_expr *xlm_build_named(xlm_parser *p, xlm_ast_name *n);
+xlm_expr *xlm_build_index(xlm_parser *p, xlm_span s, xlm_ast_name *base, xlm_expr *index);
+xlm_expr *xlm_build_unary(xlm_parser *p, xlm_span s, bool logical_not, xlm_expr *x);
+xlm_expr *xlm_build_binary(xlm_parser *p, xlm_span s, xlm_binary op, xlm_span op_span, xlm_expr *a,
+                           xlm_expr *b);
+xlm_expr *xlm_build_call(xlm_parser *p, xlm_span s, xlm_ast_name *callee, xlm_ast_name *instance,
+                         xlm_list args);
+xlm_expr *xlm_build_if(xlm_parser *p, xlm_span s, xlm_expr *cond, xlm_expr *then, xlm_expr *otherwise);
+xlm_expr *xlm_build_parens(xlm_span s, xlm_expr *x);
+xlm_expr *xlm_build_tuple(xlm_parser *p, xlm_span s, xlm_expr *first, xlm_list rest);
+xlm_arg *xlm_build_arg(xlm_parser *p, xlm_arg_kind k, xlm_span s);
+xlm_list xlm_build_add_arg(xlm_parser *p, xlm_list args, xlm_arg *a);
+xlm_ast_dim *xlm_build_dim(xlm_parser *p, xlm_span s, const char *name);
+void xlm_build_dim_over(xlm_ast_dim *d, xlm_list axes);
+xlm_stmt *xlm_build_stmt(xlm_parser *p, xlm_stmt_kind k, xlm_span s, xlm_ast_name *name, xlm_expr *expr);
+xlm_stmt *xlm_build_shard(xlm_parser *p, xlm_span s, xlm_list dims, xlm_list axes, xlm_ast_name *where);
+xlm_stmt *xlm_build_tensor(xlm_parser *p, xlm_stmt_kind k, xlm_span s, xlm_ast_name *name, xlm_list dims,
+                           xlm_expr *init);
+// For a statement with these `stmts` between these braces: sets its depth and refuses what belongs to the top
+// level.
+void xlm_build_body(xlm_parser *p, xlm_stmt *s, xlm_list stmts, xlm_span braces);
+xlm_stmt *xlm_build_if_stmt(xlm_parser *p, xlm_span s, xlm_expr *cond, xlm_list body, xlm_span braces);
+xlm_list xlm_build_else_if(xlm_list chain, xlm_stmt *s);
+xlm_stmt *xlm_build_if_end(xlm_parser *p, xlm_list chain, xlm_span s);
+xlm_block_param *xlm_build_block_param(xlm_parser *p, xlm_ast_name *name, bool is_tensor, xlm_list dims);
+xlm_block_result *xlm_build_block_result(xlm_parser *p, xlm_span s, xlm_list dims);
+xlm_setting *xlm_build_setting(xlm_parser *p, xlm_ast_name *name, xlm_expr *value);
+xlm_weight *xlm_build_weight(xlm_parser *p, xlm_span s, xlm_span path, xlm_span external, const char *text);
+xlm_weight_group *xlm_build_group(xlm_parser *p, xlm_span s, xlm_list names, xlm_expr *part, xlm_expr *parts);
+void xlm_build_top(xlm_parser *p, xlm_stmt *s);
+#endif

@@ -1,0 +1,240 @@
+// Do the operations that meet fit together? Collectives: one operation, one list of sizes, the same
+// microbatch and, within a pipeline stage, the same line of the model; and the elements that each member
+// gives and takes follow from the sizes. What the `sizes` attribute lists is told in runtime/plan/traffic.h.
+#include <string.h>
+
+#include "compiler/verify/verify_plan_priv.h"
+#include "runtime/plan/traffic.h"
+
+typedef struct meeting {
+  verifier *v;
+  const comm_entry *e;
+  int64_t n;                  // members
+  int64_t *size[2], whole[2]; // the lists of the sizes attribute, and their sums
+  int lists;                  // how many there are
+} meeting;
+
+static const xlm_tensor *operand(const comm_entry *e) {
+  return &e->plan->tensors[e->instr->in[0]];
+}
+static const xlm_tensor *result(const comm_entry *e) {
+  return &e->plan->tensors[e->instr->out[0]];
+}
+static int64_t elements(const comm_entry *e, const xlm_tensor *t) {
+  return xlm_type_elements(&t->type, e->plan->dims);
+}
+static int64_t given(const comm_entry *e) {
+  return elements(e, operand(e));
+}
+static int64_t taken(const comm_entry *e) {
+  return elements(e, result(e));
+}
+
+static const char *who(const meeting *m, int64_t i) {
+  return xlm_arena_printf(m->v->arena, "%s in %s, %s", xlm_verify_rank(m->v, m->e[i].rank),
+                          xlm_verify_instr(m->v, m->e[i].instr),
+                          xlm_verify_run(m->v, m->e[i].plan, m->e[i].run));
+}
+
+static bool expect(const meeting *m, int64_t i, const char *what, int64_t found, int64_t expected) {
+  if (found == expected) return true;
+  return xlm_verify_fail(m->v, "%s: %s %lld elements where the other members expect %lld", who(m, i), what,
+                         (long long)found, (long long)expected);
+}
+
+// ---- by operation ----
+
+static bool all_reduce(const meeting *m) {
+  for (int64_t i = 0; i < m->n; i++) {
+    if (given(&m->e[i]) != given(&m->e[0]))
+      return xlm_verify_fail(m->v, "%s gives %lld elements and %s gives %lld; they must be equal", who(m, 0),
+                             (long long)given(&m->e[0]), who(m, i), (long long)given(&m->e[i]));
+    if (!expect(m, i, "takes", taken(&m->e[i]), given(&m->e[0]))) return false;
+  }
+  return true;
+}
+
+// Elements per unit of the listed dimension, of a value that has all of it.
+static int64_t unit(const meeting *m, int64_t all, int list) {
+  return m->whole[list] ? all / m->whole[list] : 0;
+}
+
+static bool reduce_scatter(const meeting *m) {
+  for (int64_t i = 0; i < m->n; i++) {
+    if (!expect(m, i, "gives", given(&m->e[i]), given(&m->e[0]))) return false;
+    int64_t mine = m->lists ? unit(m, given(&m->e[0]), 0) * m->size[0][i] : given(&m->e[0]) / m->n;
+    if (!expect(m, i, "takes", taken(&m->e[i]), mine)) return false;
+  }
+  return true;
+}
+
+static bool all_gather(const meeting *m) {
+  for (int64_t i = 0; i < m->n; i++) {
+    if (!expect(m, i, "takes", taken(&m->e[i]), taken(&m->e[0]))) return false;
+    int64_t mine = m->lists ? unit(m, taken(&m->e[0]), 0) * m->size[0][i] : taken(&m->e[0]) / m->n;
+    if (!expect(m, i, "gives", given(&m->e[i]), mine)) return false;
+  }
+  return true;
+}
+
+// Gives its piece of the first list's dimension and all of the second's; takes the reverse.
+static bool all_to_all(const meeting *m) {
+  int64_t each = -1; // elements per unit of both
+  for (int64_t i = 0; i < m->n && m->lists; i++)
+    if (m->size[0][i] && m->whole[1]) each = given(&m->e[i]) / (m->size[0][i] * m->whole[1]);
+  if (each < 0) each = 0;
+  for (int64_t i = 0; i < m->n; i++) {
+    int64_t gives = m->lists ? each * m->size[0][i] * m->whole[1] : given(&m->e[0]);
+    int64_t takes = m->lists ? each * m->whole[0] * m->size[1][i] : given(&m->e[0]);
+    if (!expect(m, i, "gives", given(&m->e[i]), gives) || !expect(m, i, "takes", taken(&m->e[i]), takes))
+      return false;
+  }
+  return true;
+}
+
+static int64_t row(const comm_entry *e, const xlm_tensor *t) { // elements of one row of [experts, routed, ..]
+  int64_t n = 1;
+  for (int k = 2; k < t->type.rank; k++) n *= e->plan->dims[t->type.dim[k]].size;
+  return n;
+}
+
+static int64_t experts(const comm_entry *e, const xlm_tensor *t) {
+  return t->type.rank ? e->plan->dims[t->type.dim[0]].size : 0;
+}
+
+static bool rows(const meeting *m, bool send) { // how many rows depends on the routing
+  for (int64_t i = 0; i < m->n; i++) {
+    const comm_entry *e = &m->e[i];
+    const xlm_tensor *home = send ? operand(e) : result(e), *away = send ? result(e) : operand(e);
+    bool width = row(e, home) == row(e, away) &&
+                 row(e, home) == row(&m->e[0], send ? operand(&m->e[0]) : result(&m->e[0]));
+    if (!width)
+      return xlm_verify_fail(m->v, "%s: its rows have another length than those of %s", who(m, i), who(m, 0));
+    bool all = !m->lists || (experts(e, home) == m->whole[0] && experts(e, away) == m->size[0][i]);
+    if (!all)
+      return xlm_verify_fail(m->v, "%s has %lld experts, %lld of its own; the group says %lld and %lld",
+                             who(m, i), (long long)experts(e, home), (long long)experts(e, away),
+                             (long long)m->whole[0], (long long)m->size[0][i]);
+  }
+  return true;
+}
+
+static bool send_rows(const meeting *m) {
+  return rows(m, true);
+}
+static bool collect_rows(const meeting *m) {
+  return rows(m, false);
+}
+
+static const struct {
+  const char *op;
+  comm_form form;
+  int lists; // in the sizes attribute
+  bool (*check)(const meeting *m);
+} ops[] = {{"all_reduce", COMM_COLLECTIVE, 0, all_reduce},
+           {"reduce_scatter", COMM_COLLECTIVE, 1, reduce_scatter},
+           {"all_gather", COMM_COLLECTIVE, 1, all_gather},
+           {"all_to_all", COMM_COLLECTIVE, 2, all_to_all},
+           {"send_rows", COMM_COLLECTIVE, 1, send_rows},
+           {"collect_rows", COMM_COLLECTIVE, 1, collect_rows},
+           {"send", COMM_SEND, 0, NULL},
+           {"recv", COMM_RECV, 0, NULL}};
+enum { OPS = sizeof ops / sizeof *ops };
+
+static int index_of(const char *op) {
+  int i = 0;
+  while (i < OPS && strcmp(op, ops[i].op)) i++;
+  return i;
+}
+
+bool xlm_verify_form(const char *op, comm_form *out) {
+  int i = index_of(op);
+  if (i < OPS) *out = ops[i].form;
+  return i < OPS;
+}
+
+// ---- what holds for all ----
+
+static bool same_text(const comm_entry *a, const comm_entry *b, xlm_attr_key key) {
+  const char *x = xlm_attr_text(&a->instr->attrs, key, ""), *y = xlm_attr_text(&b->instr->attrs, key, "");
+  return x == y || !strcmp(x, y);
+}
+
+static bool same_stage(const meeting *m, int64_t i) {
+  int32_t a[XLM_MAX_AXES], b[XLM_MAX_AXES];
+  if (m->v->pp < 0) return true;
+  xlm_mesh_coord(&m->v->plan->mesh, m->e[0].rank, a);
+  xlm_mesh_coord(&m->v->plan->mesh, m->e[i].rank, b);
+  return a[m->v->pp] == b[m->v->pp];
+}
+
+static const char *difference(const meeting *m, int64_t i) {
+  const comm_entry *a = &m->e[0], *b = &m->e[i];
+  if (strcmp(a->instr->op, b->instr->op))
+    return "the members of a group must enter their collectives in one order";
+  if (a->run->microbatch != b->run->microbatch) return "they are at different microbatches";
+  if (!same_text(a, b, XLM_A_sizes)) return "their lists of sizes differ";
+  if (!same_text(a, b, XLM_A_kind)) return "their reductions differ";
+  if (operand(a)->type.dtype != operand(b)->type.dtype) return "their element types differ";
+  if (same_stage(m, i) &&
+      (a->instr->line != b->instr->line ||
+       strcmp(a->instr->scope ? a->instr->scope : "", b->instr->scope ? b->instr->scope : "")))
+    return "they are at different places of the model";
+  return NULL;
+}
+
+static bool alike(const comm_entry *a, const comm_entry *b) {
+  return a->instr == b->instr && a->run->microbatch == b->run->microbatch;
+}
+
+static bool read_sizes(meeting *m, int lists) {
+  const char *text = xlm_attr_text(&m->e[0].instr->attrs, XLM_A_sizes, "");
+  if (!*text || !lists) return true;
+  if (m->v->room_n < 2 * m->n) {
+    m->v->room_n = 2 * m->n;
+    m->v->room = XLM_NEW_N(m->v->arena, int64_t, m->v->room_n);
+  }
+  for (int k = 0; k < lists; k++) {
+    m->size[k] = m->v->room + k * m->n;
+    int64_t n = 0, size;
+    for (const char *at = xlm_sizes_list(text, k); (at = xlm_sizes_next(at, &size)); n++)
+      if (n < m->n) m->whole[k] += m->size[k][n] = size;
+    if (n != m->n)
+      return xlm_verify_fail(m->v,
+                             "%s: list %d of its sizes `%.100s` has %lld entries and the group %lld members",
+                             who(m, 0), k + 1, text, (long long)n, (long long)m->n);
+  }
+  m->lists = lists;
+  return true;
+}
+
+bool xlm_verify_meeting(verifier *v, uint32_t axes, const comm_entry *e, int64_t n) {
+  meeting m = {.v = v, .e = e, .n = n};
+  for (int64_t i = 1; i < n; i++) {
+    const char *why = alike(&e[i], &e[i - 1]) ? NULL : difference(&m, i);
+    if (why)
+      return xlm_verify_fail(v, "%s meets %s in their group over %s: %s", who(&m, 0), who(&m, i),
+                             xlm_verify_axes(v, axes), why);
+  }
+  int op = index_of(e[0].instr->op);
+  return read_sizes(&m, ops[op].lists) && ops[op].check(&m);
+}
+
+bool xlm_verify_message(verifier *v, const comm_entry *from, const comm_entry *to) {
+  comm_entry both[] = {*from, *to};
+  meeting m = {.v = v, .e = both, .n = 2};
+  const xlm_tensor *sent = operand(from), *wanted = result(to);
+  if (sent->bytes != wanted->bytes)
+    return xlm_verify_fail(
+        v, "%s sends %llu bytes (%s) and %s expects %llu (%s)", who(&m, 0), (unsigned long long)sent->bytes,
+        xlm_verify_tensor(v, from->plan, from->instr->in[0]), who(&m, 1), (unsigned long long)wanted->bytes,
+        xlm_verify_tensor(v, to->plan, to->instr->out[0]));
+  if (sent->type.dtype != wanted->type.dtype)
+    return xlm_verify_fail(v, "%s sends %s and %s expects %s", who(&m, 0), xlm_dtype_name(sent->type.dtype),
+                           who(&m, 1), xlm_dtype_name(wanted->type.dtype));
+  if (from->run->microbatch != to->run->microbatch)
+    return xlm_verify_fail(
+        v, "%s would be received by %s, another microbatch: messages arrive in the order sent", who(&m, 0),
+        who(&m, 1));
+  return true;
+}

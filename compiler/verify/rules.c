@@ -1,0 +1,93 @@
+// Are the instructions of a rank_plan what the rules of their ops say? Kernels take operands, results and
+// attributes as the compiler makes them and look no further, so a plan that comes from a file is held to the
+// same rules (compiler/ir/op.h): as many operands and results, and the types that inference gives. The rules
+// want a graph; the tensors of the rank_plan serve as its values.
+#include <string.h>
+
+#include "compiler/ir/op.h"
+#include "compiler/verify/verify_plan_priv.h"
+#include "runtime/plan/streams.h"
+
+typedef struct rules {
+  verifier *v;
+  const xlm_rank_plan *r;
+  uint32_t rank_plan;
+  xlm_graph graph;
+} rules;
+
+static bool is_ragged(const xlm_rank_plan *r, const xlm_type *t) {
+  for (int i = 0; i < t->rank; i++)
+    if (r->dims[t->dim[i]].ragged) return true;
+  return false;
+}
+
+static void make_graph(rules *x) {
+  const xlm_rank_plan *r = x->r;
+  xlm_arena *a = x->v->arena;
+  xlm_value *values = XLM_NEW_N(a, xlm_value, r->n_tensors);
+  for (uint32_t t = 1; t < r->n_tensors;
+       t++) // which offsets a ragged one goes by is not known, only that some
+    values[t] = (xlm_value){.type = r->tensors[t].type, .ragged_by = is_ragged(r, &r->tensors[t].type)};
+  xlm_dim_info *dims = XLM_NEW_N(a, xlm_dim_info, r->n_dims + 8);
+  memcpy(dims, r->dims, r->n_dims * sizeof *dims);
+  x->graph = (xlm_graph){.arena = a,
+                         .dims = dims,
+                         .n_dims = r->n_dims,
+                         .cap_dims = r->n_dims + 8,
+                         .values = values,
+                         .n_values = r->n_tensors,
+                         .nodes = XLM_NEW(a, xlm_node_info),
+                         .n_nodes = 1};
+}
+
+static bool refuse(const rules *x, const xlm_instr *in, const char *why) {
+  return xlm_verify_fail(x->v, "%s: %s is not as its rule says: %s", xlm_verify_owner(x->v, x->rank_plan),
+                         xlm_verify_instr(x->v, in), why);
+}
+
+static bool same_type(const xlm_type *a, const xlm_type *b) {
+  return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
+}
+
+static bool counts_fit(const xlm_op *op, const xlm_instr *in) {
+  int offsets = (op->flags & XLM_OPF_OFFSETS) != 0;
+  return in->n_in >= op->min_in && (op->max_in < 0 || in->n_in <= op->max_in + offsets) &&
+         in->n_out <= op->n_out && in->n_out >= op->n_alias;
+}
+
+static bool types_fit(rules *x, const xlm_op *op, const xlm_instr *in) {
+  xlm_infer i = {.g = &x->graph,
+                 .op = op,
+                 .n_in = in->n_in,
+                 .in = in->in,
+                 .attrs = in->attrs,
+                 .n_out = op->n_out,
+                 .fault_operand = -1};
+  if (!op->infer(&i)) return refuse(x, in, i.fault_text ? i.fault_text : "its operands do not fit");
+  if (i.n_out != in->n_out) return refuse(x, in, "another number of results");
+  for (int k = 0; k < in->n_out; k++)
+    if (!same_type(&x->r->tensors[in->out[k]].type, &i.out[k]))
+      return refuse(x, in, "a result of another type");
+  for (int k = 0; k < op->n_alias; k++)
+    if (!same_type(&x->r->tensors[in->out[k]].type, &x->r->tensors[in->in[k]].type))
+      return refuse(x, in, "what it updates has another type");
+  return true;
+}
+
+static bool check_instr(rules *x, const xlm_instr *in) {
+  xlm_op_id id = xlm_op_find(in->op);
+  const uint32_t no_kernel = XLM_OPF_LEAF | XLM_OPF_VIEW | XLM_OPF_ELEMENTWISE;
+  if (id == XLM_OP_NONE || xlm_op_at(id)->flags & no_kernel || !xlm_op_at(id)->infer)
+    return refuse(x, in, "no kernel has this name");
+  if (!counts_fit(xlm_op_at(id), in)) return refuse(x, in, "too few or too many operands or results");
+  if (in->stream != xlm_stream_of(in->op)) return refuse(x, in, "it stands on the wrong stream");
+  return types_fit(x, xlm_op_at(id), in);
+}
+
+bool xlm_verify_rules(verifier *v, uint32_t rank_plan) {
+  rules x = {.v = v, .r = v->plan->rank_plans[rank_plan], .rank_plan = rank_plan};
+  make_graph(&x);
+  for (uint32_t i = 0; i < x.r->n_instrs; i++)
+    if (!check_instr(&x, &x.r->instrs[i])) return false;
+  return true;
+}

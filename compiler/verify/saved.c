@@ -1,0 +1,237 @@
+// What holds of a plan by construction when it was just compiled, and must be looked at when it was read:
+// that its dimensions fit its mesh, its instructions the rules of their ops (verify_plan_rules.c), and its
+// states, inputs, outputs and weights what a run does with them.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/verify/verify_plan_priv.h"
+
+typedef struct saved {
+  verifier *v;
+  const xlm_rank_plan *r;
+  uint32_t rank_plan;
+} saved;
+
+// ---- places ----
+
+enum { ALIGNED = 64 }; // kernels take whole cache lines
+
+static bool places_are_aligned(const xlm_rank_plan *r) {
+  uint64_t all = 0;
+  for (int a = 0; a < XLM_AREAS; a++) all |= r->area_begin[a];
+  for (int k = 0; k < XLM_SLOT_AREAS; k++)
+    for (int32_t i = 0; i < r->slots[k].n; i++) all |= r->slots[k].at[i];
+  for (uint32_t i = 1; i < r->n_tensors; i++) all |= r->tensors[i].offset;
+  for (uint32_t i = 0; i < r->n_instrs; i++) all |= r->instrs[i].workspace_at;
+  return all % ALIGNED == 0;
+}
+
+static bool check_places(const saved *s) {
+  if (places_are_aligned(s->r)) return true;
+  return xlm_verify_fail(s->v, "%s: something does not begin at a multiple of %d bytes",
+                         xlm_verify_owner(s->v, s->rank_plan), ALIGNED);
+}
+
+// ---- dimensions ----
+
+static bool run_fits(int64_t offset, int64_t size, int64_t full) {
+  return offset >= 0 && size >= 0 && offset <= full && size <= full - offset;
+}
+
+static bool dim_is_sound(const saved *s, const xlm_dim_info *d) {
+  bool runs = run_fits(d->offset, d->size - d->tail, d->full) && run_fits(d->tail_offset, d->tail, d->full);
+  bool whole = d->size == d->full && !d->offset && !d->tail, split = d->axes >> s->v->plan->mesh.n == 0;
+  bool grain = d->grain <= 1 || d->full % d->grain == 0;
+  if (d->ragged) return split && d->size >= 0;
+  return runs && split && grain && !(d->mirrored & ~d->axes) && (d->axes || whole);
+}
+
+static bool check_dims(const saved *s) {
+  for (uint32_t i = 1; i < s->r->n_dims; i++)
+    if (!dim_is_sound(s, &s->r->dims[i]))
+      return xlm_verify_fail(s->v, "%s: what it holds of the dimension `%.100s` is no part of it",
+                             xlm_verify_owner(s->v, s->rank_plan), s->r->dims[i].name);
+  return true;
+}
+
+// xlm_mesh_rank_dims relies on this.
+static bool check_rank(verifier *v, int64_t rank) {
+  const xlm_rank_plan *r = v->plan->rank_plans[v->plan->rank_plan_of[rank]];
+  int32_t coord[XLM_MAX_AXES];
+  xlm_mesh_coord(&v->plan->mesh, rank, coord);
+  for (uint32_t i = 1; i < r->n_dims; i++) {
+    const xlm_dim_info *d = &r->dims[i];
+    if (!d->axes || d->ragged) continue;
+    long long size = xlm_mesh_local(&v->plan->mesh, d, coord).size;
+    if (size != d->size)
+      return xlm_verify_fail(
+          v, "%s: the mesh gives it %lld of the %lld elements of `%.100s`, and its plan has %lld",
+          xlm_verify_rank(v, rank), size, (long long)d->full, d->name, (long long)d->size);
+  }
+  return true;
+}
+
+// ---- states ----
+
+static bool state_is_storable(const saved *s, const xlm_plan_state *x) {
+  const xlm_type *t = &s->r->tensors[x->tensor].type;
+  int64_t n = 8;
+  for (int i = 0; i < t->rank; i++) {
+    const xlm_dim_info *d = &s->r->dims[t->dim[i]];
+    if (d->ragged || __builtin_mul_overflow(n, d->full > 1 ? d->full : 1, &n)) return false;
+  }
+  return true;
+}
+
+static bool same_state(const saved *a, const xlm_plan_state *x, const saved *b, const xlm_plan_state *y) {
+  const xlm_type *t = &a->r->tensors[x->tensor].type, *u = &b->r->tensors[y->tensor].type;
+  bool same = t->dtype == u->dtype && t->rank == u->rank && !strcmp(x->role, y->role) && x->saved == y->saved;
+  for (int i = 0; same && i < t->rank; i++) same = a->r->dims[t->dim[i]].full == b->r->dims[u->dim[i]].full;
+  return same;
+}
+
+typedef struct named_state {
+  const xlm_plan_state *state;
+  saved of;
+} named_state;
+
+static int by_name(const void *a, const void *b) {
+  const named_state *x = a, *y = b;
+  int order = strcmp(x->state->name, y->state->name);
+  return order ? order : (x->of.rank_plan > y->of.rank_plan) - (x->of.rank_plan < y->of.rank_plan);
+}
+
+// Ranks hold parts of one tensor under one name; each rank one part.
+static bool check_states(verifier *v) {
+  size_t n = 0, most = 0;
+  for (uint32_t c = 0; c < v->plan->n_rank_plans; c++) most += v->plan->rank_plans[c]->n_states;
+  named_state *all = XLM_NEW_N(v->arena, named_state, most);
+  for (uint32_t c = 0; c < v->plan->n_rank_plans; c++)
+    for (uint32_t i = 0; i < v->plan->rank_plans[c]->n_states; i++) {
+      saved s = {v, v->plan->rank_plans[c], c};
+      if (!state_is_storable(&s, &s.r->states[i]))
+        return xlm_verify_fail(v, "%s: the state `%.200s` has no sizes that can be kept",
+                               xlm_verify_owner(v, c), s.r->states[i].name);
+      all[n++] = (named_state){&s.r->states[i], s};
+    }
+  if (n) qsort(all, n, sizeof *all, by_name);
+  for (size_t i = 1; i < n; i++) {
+    const named_state *x = &all[i - 1], *y = &all[i];
+    if (strcmp(x->state->name, y->state->name)) continue;
+    if (x->of.rank_plan == y->of.rank_plan || !same_state(&x->of, x->state, &y->of, y->state))
+      return xlm_verify_fail(v, "the state `%.200s` of %s is another one on %s", x->state->name,
+                             xlm_verify_owner(v, x->of.rank_plan), xlm_verify_owner(v, y->of.rank_plan));
+  }
+  return true;
+}
+
+// ---- what is fed and looked at ----
+
+static bool is_scalar(const saved *s, uint32_t tensor) {
+  const xlm_type *t = &s->r->tensors[tensor].type;
+  return !tensor || (!t->rank && (t->dtype == XLM_F32 || t->dtype == XLM_F64));
+}
+
+static bool is_tokens(const saved *s, uint32_t tensor) {
+  const xlm_type *t = &s->r->tensors[tensor].type;
+  if (!tensor) return true;
+  bool right = t->dtype == XLM_I32;
+  for (int i = 0; right && i < t->rank; i++) {
+    const xlm_dim_info *d = &s->r->dims[t->dim[i]];
+    int64_t of_plan = !strcmp(d->name, "batch") ? s->v->plan->batch : s->v->plan->seq;
+    right = !d->ragged && d->full == of_plan && (!strcmp(d->name, "batch") || !strcmp(d->name, "seq"));
+  }
+  return right;
+}
+
+static bool check_microbatches(const saved *s) { // what is fed and what is run are as many
+  int64_t n = 0;
+  for (uint32_t i = 0; i < s->r->n_schedule; i++)
+    if (s->r->schedule[i].microbatch >= n) n = s->r->schedule[i].microbatch + 1;
+  if (!s->r->n_schedule || n == s->v->plan->microbatches) return true;
+  return xlm_verify_fail(s->v, "%s: the schedule runs %lld microbatches and the plan has %lld",
+                         xlm_verify_owner(s->v, s->rank_plan), (long long)n, (long long)s->v->plan->microbatches);
+}
+
+static bool check_ends(const saved *s) {
+  for (uint32_t i = 0; i < s->r->n_inputs; i++) {
+    const xlm_plan_input *in = &s->r->inputs[i];
+    bool (*fits)(const saved *, uint32_t) = strcmp(in->role, "scalar") ? is_tokens : is_scalar;
+    if (!fits(s, in->tensor) || !fits(s, in->eval_tensor))
+      return xlm_verify_fail(s->v, "%s: the input `%.200s` has another type than what fills it",
+                             xlm_verify_owner(s->v, s->rank_plan), in->name);
+  }
+  for (uint32_t i = 0; i < s->r->n_outputs; i++) {
+    const xlm_plan_output *out = &s->r->outputs[i];
+    if (s->r->tensors[out->tensor].type.rank || is_scalar(s, out->tensor)) continue;
+    return xlm_verify_fail(s->v, "%s: the output `%.200s` is no number", xlm_verify_owner(s->v, s->rank_plan),
+                           out->name);
+  }
+  return true;
+}
+
+// ---- weights ----
+
+static bool dims_differ(const xlm_plan_weight *w) { // each stands once
+  uint32_t seen[XLM_MAX_RANK + 1] = {w->each}, n = 1;
+  for (int g = 0; g < w->n_groups; g++)
+    for (int i = 0; i < w->group[g].n; i++) {
+      for (uint32_t k = 0; k < n; k++)
+        if (seen[k] == w->group[g].dim[i]) return false;
+      if (n > XLM_MAX_RANK) return false;
+      seen[n++] = w->group[g].dim[i];
+    }
+  return true;
+}
+
+static bool group_is_sound(const xlm_plan_weight_group *g) {
+  return g->parts > 0 ? g->part < g->parts : !g->part;
+}
+
+static bool is_packed(const xlm_plan_weight *w) {
+  for (int g = 0; g < w->n_groups; g++)
+    if (w->group[g].parts > 0) return true;
+  return false;
+}
+
+// Parts of one tensor agree on its shape.
+static bool same_shape(const xlm_plan_weight *a, const xlm_plan_weight *b) {
+  bool same = a->n_groups == b->n_groups && a->each == b->each;
+  for (int g = 0; same && g < a->n_groups; g++)
+    same = a->group[g].n == b->group[g].n && a->group[g].parts == b->group[g].parts &&
+           !memcmp(a->group[g].dim, b->group[g].dim, a->group[g].n * sizeof *a->group[g].dim);
+  return same;
+}
+
+static bool check_weights(verifier *v) {
+  const xlm_plan *p = v->plan;
+  const xlm_plan_weight *last = NULL;
+  for (uint32_t i = 0; i < p->n_weights; i++) {
+    const xlm_plan_weight *w = &p->weights[i];
+    bool sound = dims_differ(w);
+    for (int g = 0; g < w->n_groups; g++) sound &= group_is_sound(&w->group[g]);
+    if (!sound) return xlm_verify_fail(v, "the weight of `%.200s` is malformed", w->param);
+    if (!is_packed(w)) continue;
+    for (uint32_t k = 0; k < i; k++)
+      if (is_packed(&p->weights[k]) && !strcmp(p->weights[k].external, w->external)) last = &p->weights[k];
+    if (last && !strcmp(last->external, w->external) && !same_shape(last, w))
+      return xlm_verify_fail(v, "the parts of the weight `%.200s` do not fit together", w->external);
+  }
+  return true;
+}
+
+xlm_plan_check xlm_plan_verify_saved(const xlm_plan *p, xlm_arena *a) {
+  xlm_plan_check check = xlm_plan_verify(p, a);
+  if (check.text) return check;
+  verifier v = {.plan = p, .arena = a, .pp = xlm_mesh_axis(&p->mesh, "pp")};
+  bool sound = true;
+  for (uint32_t c = 0; sound && c < p->n_rank_plans; c++) {
+    saved s = {&v, p->rank_plans[c], c};
+    sound = check_places(&s) && check_dims(&s) && xlm_verify_rules(&v, c) && check_microbatches(&s) &&
+            check_ends(&s);
+  }
+  for (uint32_t r = 0; sound && r < p->n_ranks; r++) sound = check_rank(&v, r);
+  (void)(sound && check_states(&v) && check_weights(&v));
+  check.text = v.wrong;
+  return check;
+}

@@ -1,0 +1,61 @@
+// A whole plan, verified before launch. First each rank_plan by itself: its tables (verify_plan_tables.c) and its
+// flow of values (verify_plan_flow.c). Then the communication of all ranks as one program
+// (verify_plan_kinds.c, verify_plan_program.c).
+//
+// Why few simulated ranks stand for all. Ranks are sorted into kinds: two ranks are of one kind only if they
+// have the same rank_plan and place in the pipeline, and if for every set of axes over which anything is
+// communicated their groups, member by member, have the same kinds (the coarsest such partition, by
+// refinement until nothing changes). Say a plan is run in rounds in which every rank goes as far as it can.
+// Then by induction ranks of one kind are at the same place after every round: they run the same
+// instructions, what each waits for comes from ranks of equal kinds, and those are at equal places. So one
+// rank per kind, with a collective complete when every *kind* of its group has arrived and a message put into
+// the channel (kind of sender, stage of receiver, tag), goes exactly as far as all ranks would. And rounds
+// lose nothing: sends do not wait, receives name their sender, groups are fixed; in such a program what can
+// happen does not depend on the order in which ranks get their turns (Kahn 1974), so if one order gets stuck,
+// all do.
+//
+// What is refused: operations or sizes that do not fit, microbatches mixed up, collectives in different
+// orders, circles of waiting, partners that have ended, messages nobody reads.
+#include "compiler/verify/verify_plan.h"
+
+#include "compiler/verify/verify_plan_priv.h"
+
+enum { MAX_MASKS = 1 << XLM_MAX_AXES };
+
+static void add_mask(uint32_t *masks, int *n, uint32_t mask) {
+  for (int i = 0; i < *n; i++)
+    if (masks[i] == mask) return;
+  masks[(*n)++] = mask;
+}
+
+static int masks_of(const verifier *v, const comm_program *programs, uint32_t masks[MAX_MASKS]) {
+  int n = 0;
+  for (uint32_t c = 0; c < v->plan->n_rank_plans; c++)
+    for (uint32_t i = 0; i < programs[c].n; i++) {
+      const comm_op *op = &programs[c].at[i];
+      add_mask(masks, &n, op->form == COMM_COLLECTIVE ? op->axes : 1u << v->pp);
+    }
+  return n;
+}
+
+static bool check_communication(verifier *v) {
+  const comm_program *programs = xlm_verify_programs(v);
+  if (!programs) return false;
+  uint32_t masks[MAX_MASKS];
+  int n = masks_of(v, programs, masks);
+  if (!n) return true; // nobody communicates
+  rank_kinds kinds = xlm_verify_kinds(v, masks, n);
+  return xlm_verify_program(v, programs, &kinds, false) && xlm_verify_program(v, programs, &kinds, true);
+}
+
+static bool check_classes(verifier *v) {
+  for (uint32_t c = 0; c < v->plan->n_rank_plans; c++)
+    if (!xlm_verify_flow(v, c)) return false;
+  return true;
+}
+
+xlm_plan_check xlm_plan_verify(const xlm_plan *p, xlm_arena *a) {
+  verifier v = {.plan = p, .arena = a, .pp = xlm_mesh_axis(&p->mesh, "pp")};
+  (void)(xlm_verify_tables(&v) && check_classes(&v) && check_communication(&v));
+  return (xlm_plan_check){.operations = v.operations, .text = v.wrong};
+}

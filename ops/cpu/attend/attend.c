@@ -1,0 +1,216 @@
+// attend on CPUs: FlashAttention's order of work (Dao et al.; Milakov & Gimelshein for the running softmax)
+// for caches instead of shared memory. Keys and values of one head are packed once; a tile of queries then
+// meets one key tile after the other, strip by strip (MR queries): scores, softmax against the running
+// maximum, product with the values. Tiles and parts of strips that the mask hides are not computed. A query's
+// result does not depend on what else a worker computes.
+#include <math.h>
+
+#include "ops/cpu/attend/attend_math_priv.h"
+
+enum { Q, K, V };
+
+static const float HIDDEN = -1e30f; // a score that no key has; finite, so that differences stay numbers
+
+typedef struct job {
+  attend_shape s;
+  attend_view q, k, v, out, lse;
+  int64_t pieces; // of the query tiles of one (batch, key head)
+  float *workspace;
+} job;
+
+typedef struct room { // one worker's part of the workspace
+  float *kt, *v;      // packed keys [k_tiles][dp][TILE], values [k_tiles][TILE][dp]
+  float *q, *o;       // a query tile and its result [TILE][dp]
+  float *scores;      // a strip [MR][TILE]
+  float *most;        // running maximum [TILE]
+  float *sum;         // running sum, by lane [TILE][VL]
+} room;
+
+static int64_t room_floats(const attend_shape *s) {
+  return 2 * s->k_tiles * TILE * s->dp + 2 * TILE * s->dp + MR * TILE + TILE + TILE * VL;
+}
+
+static room room_of(const attend_shape *s, float *workspace, int worker) {
+  int64_t tile = TILE * s->dp;
+  room r = {.kt = workspace + worker * room_floats(s)};
+  r.v = r.kt + s->k_tiles * tile;
+  r.q = r.v + s->k_tiles * tile;
+  r.o = r.q + tile;
+  r.scores = r.o + tile;
+  r.most = r.scores + MR * TILE;
+  r.sum = r.most + TILE;
+  return r;
+}
+
+static void pack_keys(const job *j, const room *r, int64_t batch, int64_t g, int64_t first, int64_t end) {
+  const attend_shape *s = &j->s;
+  int64_t k_at = xlm_attend_at(s, &j->k, batch, g), v_at = xlm_attend_at(s, &j->v, batch, g),
+          tile = TILE * s->dp;
+  for (int64_t t = first; t < end; t++) {
+    attend_rows rows = xlm_attend_key_rows(s, t);
+    xlm_attend_load(r->o, s, &j->k, k_at, rows.row, rows.n, 1); // o is free until the first query tile
+    xlm_attend_transpose(r->kt + t * tile, r->o, s->dp);
+    xlm_attend_load(r->v + t * tile, s, &j->v, v_at, rows.row, rows.n, 1);
+  }
+}
+
+ATTEND_INLINE lanes capped(lanes x, float softcap) {
+  return softcap > 0 ? lanes_splat((float)(softcap * ATTEND_LOG2E)) * lanes_tanh(x) : x;
+}
+
+// One query's scores [from, to) become probabilities times 2^-maximum; full: all TILE of them are visible.
+ATTEND_INLINE void softmax_row(bool full, float *x, attend_span span, float softcap, float *most, float *sum,
+                               float *o, int64_t dp) {
+  int from = full ? 0 : span.from, to = full ? TILE : span.to;
+  lanes peak = lanes_splat(HIDDEN), value[TILE / VL];
+  for (int i = from; i < to; i += VL) {
+    lanes s = capped(lanes_load(x + i), softcap);
+    if (!full) s = lanes_pick(lanes_inside(i, span.begin, span.end), s, lanes_splat(HIDDEN));
+    value[i / VL] = s;
+    peak = lanes_max(peak, s);
+  }
+  float old = *most, now = lanes_largest(peak);
+  if (!(now > old)) now = old;
+  lanes shrink = lanes_exp2(lanes_splat(old - now)), total = lanes_load(sum) * shrink;
+  for (int i = from; i < to; i += VL) {
+    lanes p = lanes_exp2(value[i / VL] - lanes_splat(now));
+    if (!full) p = (lanes)((ilanes)p & lanes_inside(i, span.begin, span.end));
+    lanes_store(x + i, p);
+    total += p;
+  }
+  lanes_store(sum, total);
+  if (now == old) return;
+  *most = now;
+  for (int64_t f = 0; f < dp; f += VL) lanes_store(o + f, lanes_load(o + f) * shrink);
+}
+
+// MR queries from i on meet one key tile.
+static void strip(const attend_shape *s, const room *r, const attend_tile *t, int i, const float *kt,
+                  const float *v, attend_ahead *ahead) {
+  attend_span span = attend_span_of(t, i, MR);
+  if (span.begin == span.end) return;
+  xlm_attend_fetch(ahead, 2 * MR);
+  xlm_attend_mul(r->q + i * s->dp, s->dp, (int)s->d, kt + span.from, TILE, r->scores + span.from, TILE,
+                 (span.to - span.from) / VL, false);
+  for (int n = 0; n < MR; n++) {
+    attend_span own = attend_span_of(t, i + n, 1);
+    own.from = span.from, own.to = span.to;
+    float *x = r->scores + n * TILE, *o = r->o + (i + n) * s->dp;
+    bool full = own.begin == 0 && own.end == TILE;
+    if (full && s->softcap == 0)
+      softmax_row(true, x, own, 0, r->most + i + n, r->sum + (i + n) * VL, o, s->dp);
+    else
+      softmax_row(false, x, own, s->softcap, r->most + i + n, r->sum + (i + n) * VL, o, s->dp);
+  }
+  xlm_attend_fetch(ahead, 2 * MR);
+  xlm_attend_mul(r->scores + span.begin, TILE, span.end - span.begin, v + span.begin * s->dp, s->dp,
+                 r->o + i * s->dp, s->dp, (int)(s->dp / VL), true);
+}
+
+static void finish_tile(const job *j, const room *r, int64_t batch, int64_t h, attend_rows rows) {
+  const attend_shape *s = &j->s;
+  float *lse = (float *)j->lse.data + xlm_attend_at(s, &j->lse, batch, h);
+  for (int i = 0; i < rows.n; i++) {
+    float sum = lanes_sum(lanes_load(r->sum + i * VL));
+    lanes inverse = lanes_splat(sum > 0 || sum != sum ? 1 / sum : 0); // a query that sees nothing: result 0
+    float *o = r->o + i * s->dp;
+    for (int64_t f = 0; f < s->dp; f += VL) lanes_store(o + f, lanes_load(o + f) * inverse);
+    lse[(rows.row + i) * j->lse.row] = sum == 0 ? -INFINITY : (float)((r->most[i] + log2f(sum)) * ATTEND_LN2);
+  }
+  xlm_attend_store(r->o, s, &j->out, xlm_attend_at(s, &j->out, batch, h), rows.row, rows.n, 1);
+}
+
+// A unit: the query tiles [q_first, q_end) of the heads [h_first, h_end), which share key head g of one batch
+// entry.
+typedef struct unit {
+  int64_t batch, g, h_first, h_end, q_first, q_end;
+} unit;
+
+static unit unit_at(const job *j, int64_t u) {
+  const attend_shape *s = &j->s;
+  unit x = {.g = u / j->pieces % s->kv_heads, .batch = u / j->pieces / s->kv_heads};
+  xlm_pool_range(s->q_tiles, (int)(u % j->pieces), (int)j->pieces, &x.q_first, &x.q_end);
+  xlm_attend_group(s, x.g, &x.h_first, &x.h_end);
+  return x;
+}
+
+// What is packed and stored after query tile t of head h: the next query tile, and under the last head, piece
+// by piece, the keys and values of the next unit.
+static attend_ahead look_ahead(const job *j, const unit *x, const unit *next, int64_t h, int64_t t) {
+  const attend_shape *s = &j->s;
+  attend_ahead a = {0};
+  const unit *of = x;
+  int64_t q_tile = t + 1, head = h;
+  if (q_tile == x->q_end) q_tile = x->q_first, head++;
+  if (head == x->h_end) of = next, head = next ? next->h_first : 0, q_tile = next ? next->q_first : 0;
+  if (of) {
+    attend_rows rows = xlm_attend_rows(s, q_tile);
+    xlm_attend_want(&a, s, &j->q, xlm_attend_at(s, &j->q, of->batch, head), rows, false);
+    xlm_attend_want(&a, s, &j->out, xlm_attend_at(s, &j->out, of->batch, head), rows, true);
+  }
+  if (next && h == x->h_end - 1) {
+    attend_rows rows = xlm_attend_key_rows(s, t);
+    xlm_attend_want(&a, s, &j->k, xlm_attend_at(s, &j->k, next->batch, next->g), rows, false);
+    xlm_attend_want(&a, s, &j->v, xlm_attend_at(s, &j->v, next->batch, next->g), rows, false);
+  }
+  return a;
+}
+
+static void query_tile(const job *j, const room *r, int64_t batch, int64_t h, int64_t q_tile,
+                       attend_ahead *ahead) {
+  const attend_shape *s = &j->s;
+  attend_rows rows = xlm_attend_rows(s, q_tile);
+  int64_t first, end, tile = TILE * s->dp;
+  double factor = s->softcap > 0 ? s->scale / s->softcap : s->scale * ATTEND_LOG2E;
+  xlm_attend_load(r->q, s, &j->q, xlm_attend_at(s, &j->q, batch, h), rows.row, rows.n, (float)factor);
+  for (int64_t i = 0; i < tile; i++) r->o[i] = 0;
+  for (int i = 0; i < TILE; i++) r->most[i] = HIDDEN;
+  for (int i = 0; i < TILE * VL; i++) r->sum[i] = 0;
+  xlm_attend_key_tiles(s, q_tile, q_tile + 1, &first, &end);
+  for (int64_t t = first; t < end; t++) {
+    attend_tile pairs = xlm_attend_tile_of(s, q_tile, t);
+    for (int i = 0; i < rows.n; i += MR) strip(s, r, &pairs, i, r->kt + t * tile, r->v + t * tile, ahead);
+  }
+  finish_tile(j, r, batch, h, rows);
+}
+
+static void do_unit(const job *j, const room *r, const unit *x, const unit *next) {
+  int64_t k_first, k_end;
+  xlm_attend_key_tiles(&j->s, x->q_first, x->q_end, &k_first, &k_end);
+  pack_keys(j, r, x->batch, x->g, k_first, k_end);
+  for (int64_t h = x->h_first; h < x->h_end; h++)
+    for (int64_t t = x->q_first; t < x->q_end; t++) {
+      attend_ahead ahead = look_ahead(j, x, next, h, t);
+      query_tile(j, r, x->batch, h, t, &ahead);
+    }
+}
+
+static void part(void *arg, int worker, int workers) {
+  const job *j = arg;
+  room r = room_of(&j->s, j->workspace, worker);
+  int64_t units = j->s.batches * j->s.kv_heads * j->pieces;
+  for (int64_t turn = 0; turn * workers < units; turn++) {
+    int64_t u = attend_turn(turn, worker, workers), v = attend_turn(turn + 1, worker, workers);
+    if (u >= units) continue;
+    unit x = unit_at(j, u), next = v < units ? unit_at(j, v) : x;
+    do_unit(j, &r, &x, v < units ? &next : NULL);
+  }
+}
+
+static size_t workspace(const xlm_call *c, int threads) {
+  attend_shape s = xlm_attend_read(c);
+  return (size_t)(room_floats(&s) * threads) * sizeof(float);
+}
+
+static void run(const xlm_call *c) {
+  job j = {.s = xlm_attend_read(c), .workspace = c->workspace};
+  j.q = xlm_attend_view_of(c, &j.s, c->in_type[Q], c->in[Q], true);
+  j.k = xlm_attend_view_of(c, &j.s, c->in_type[K], c->in[K], false);
+  j.v = xlm_attend_view_of(c, &j.s, c->in_type[V], c->in[V], false);
+  j.out = xlm_attend_view_of(c, &j.s, c->out_type[0], c->out[0], true);
+  j.lse = xlm_attend_view_of(c, &j.s, c->out_type[1], c->out[1], true);
+  j.pieces = attend_pieces(j.s.batches * j.s.kv_heads, xlm_pool_size(c->pool), j.s.q_tiles);
+  xlm_pool_run(c->pool, part, &j);
+}
+
+const xlm_kernel XLM_KERNEL(attend) = {.op = "attend", .workspace = workspace, .run = run};

@@ -1,0 +1,189 @@
+// Inside of attention: how q, k, v lie in memory, which pairs of a tile are visible, and the tile operations
+// that forward and backward share (attend_tile.c).
+//
+// Everything works on tiles of TILE queries by TILE keys that were packed to fp32 first: rows as [TILE][dp],
+// where dp is the feature size rounded up to whole vectors with zeros, or, as the right factor of q k^T,
+// transposed as [feature][TILE]. Scores are kept in base 2 (the factor log2(e) is folded into q), because 2^x
+// is the cheaper exponential.
+#ifndef XLM_ATTEND_ATTEND_PRIV_H
+#define XLM_ATTEND_ATTEND_PRIV_H
+
+#include "ops/cpu/kernel_priv.h"
+
+// MR * NV accumulators, NV vectors of the right factor and a broadcast fill the vector registers (32, 16,
+// 16). MR divides VL.
+#if defined(XLM_ISA_avx512)
+enum { VL = 16, MR = 8, NV = 2 };
+#elif defined(XLM_ISA_avx2)
+enum { VL = 8, MR = 4, NV = 2 };
+#else
+enum { VL = 4, MR = 4, NV = 2 };
+#endif
+enum { TILE = 64 };
+
+#define ATTEND_LOG2E 1.4426950408889634
+#define ATTEND_LN2 0.6931471805599453
+
+typedef struct attend_view { // one operand or result; strides in elements
+  void *data;
+  xlm_dtype type;
+  int64_t batch[XLM_MAX_RANK], row, head, feature;
+} attend_view;
+
+typedef struct attend_shape {
+  int n_batch;
+  int64_t batch[XLM_MAX_RANK]; // dims that are neither sequence, heads nor feature
+  int64_t batches;             // their product
+  int64_t heads, kv_heads, queries, keys, d, dp;
+  int64_t q_tiles, k_tiles;
+  // Positions of the first query and key; the queries from `first` on, in tiles of their own, begin at
+  // tail_pos.
+  int64_t q_pos, k_pos, first, tail_pos;
+  // Query head h uses key head (h + head_first) * kv_full / heads_full - kv_first: numbers of the whole
+  // model, so that a rank with some of the heads agrees.
+  int64_t head_first, heads_full, kv_first, kv_full;
+  bool causal;
+  int64_t window;
+  float scale, softcap;
+} attend_shape;
+
+// Which keys query i of a tile sees: those j < nk with lo <= j - i <= hi.
+typedef struct attend_tile {
+  int nq, nk, lo, hi;
+} attend_tile;
+
+typedef struct attend_rows { // of a query tile: [row, row + n) of the local queries, and the position of the
+                             // first
+  int64_t row, n, pos;
+} attend_rows;
+
+typedef struct attend_span { // columns [begin, end) a strip of MR queries sees; [from, to): the same in whole
+                             // vectors
+  int begin, end, from, to;
+} attend_span;
+
+// Rows that will be packed next, fetched into the caches while the products of the current tile run: reading
+// a head's short, far-apart rows from memory costs as much as a third of the arithmetic otherwise.
+enum { ATTEND_AHEAD = 10 };
+typedef struct attend_ahead {
+  int n;
+  int64_t done; // rows fetched so far, over all wanted
+  struct {
+    const char *row; // the first; NULL: nothing
+    int64_t stride, rows, bytes;
+    bool write;
+  } want[ATTEND_AHEAD];
+} attend_ahead;
+
+#define xlm_attend_want XLM_ISA_NAME(xlm_attend_want)
+#define xlm_attend_fetch XLM_ISA_NAME(xlm_attend_fetch)
+#define xlm_attend_read XLM_ISA_NAME(xlm_attend_read)
+#define xlm_attend_view_of XLM_ISA_NAME(xlm_attend_view_of)
+#define xlm_attend_at XLM_ISA_NAME(xlm_attend_at)
+#define xlm_attend_group XLM_ISA_NAME(xlm_attend_group)
+#define xlm_attend_rows XLM_ISA_NAME(xlm_attend_rows)
+#define xlm_attend_key_rows XLM_ISA_NAME(xlm_attend_key_rows)
+#define xlm_attend_key_tiles XLM_ISA_NAME(xlm_attend_key_tiles)
+#define xlm_attend_tile_of XLM_ISA_NAME(xlm_attend_tile_of)
+#define xlm_attend_load XLM_ISA_NAME(xlm_attend_load)
+#define xlm_attend_store XLM_ISA_NAME(xlm_attend_store)
+#define xlm_attend_transpose XLM_ISA_NAME(xlm_attend_transpose)
+#define xlm_attend_mul XLM_ISA_NAME(xlm_attend_mul)
+#define xlm_attend_mul_t XLM_ISA_NAME(xlm_attend_mul_t)
+
+attend_shape xlm_attend_read(const xlm_call *c);
+// query: the operand has the query's sequence and heads, otherwise the keys'.
+attend_view xlm_attend_view_of(const xlm_call *c, const attend_shape *s, const xlm_type *t, void *data,
+                               bool query);
+int64_t xlm_attend_at(const attend_shape *s, const attend_view *v, int64_t batch,
+                      int64_t head); // element offset
+// The query heads [*first, *end) that use key head g.
+void xlm_attend_group(const attend_shape *s, int64_t g, int64_t *first, int64_t *end);
+attend_rows xlm_attend_rows(const attend_shape *s, int64_t q_tile); // n = 0: there is no such tile
+attend_rows xlm_attend_key_rows(const attend_shape *s, int64_t k_tile);
+// The key tiles [*first, *end) that the queries of the tiles [q_first, q_end) see anything of.
+void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end, int64_t *first,
+                          int64_t *end);
+attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_tile);
+
+// dst [TILE][dp] = factor * rows [row, row + rows) of v, zero elsewhere; `at`: from xlm_attend_at.
+void xlm_attend_load(float *dst, const attend_shape *s, const attend_view *v, int64_t at, int64_t row,
+                     int64_t rows, float factor);
+// rows of v = factor * src [rows][dp], in v's type.
+void xlm_attend_store(const float *src, const attend_shape *s, const attend_view *v, int64_t at, int64_t row,
+                      int64_t rows, float factor);
+// Adds these rows of v to what is fetched.
+void xlm_attend_want(attend_ahead *a, const attend_shape *s, const attend_view *v, int64_t at,
+                     attend_rows rows, bool write);
+void xlm_attend_fetch(attend_ahead *a, int rows); // the next so many rows
+
+// dst [dp][TILE] = src [TILE][dp] transposed.
+void xlm_attend_transpose(float *dst, const float *src, int64_t dp);
+
+// c [MR][vectors * VL] (rows ldc apart) = (add ? c : 0) + a . b, with b [k][vectors * VL] (rows ldb apart)
+// and a [MR][k] (rows lda apart), or in _t a given transposed, [k][MR].
+void xlm_attend_mul(const float *a, int64_t lda, int k, const float *b, int64_t ldb, float *c, int64_t ldc,
+                    int vectors, bool add);
+void xlm_attend_mul_t(const float *a, int64_t lda, int k, const float *b, int64_t ldb, float *c, int64_t ldc,
+                      int vectors, bool add);
+
+static inline int attend_max(int a, int b) {
+  return a > b ? a : b;
+}
+static inline int attend_min(int a, int b) {
+  return a < b ? a : b;
+}
+static inline int64_t attend_tiles(int64_t n) {
+  return (n + TILE - 1) / TILE;
+}
+
+// The columns that queries [i, i + rows) see.
+static inline attend_span attend_span_of(const attend_tile *t, int i, int rows) {
+  attend_span s = {.begin = attend_max(0, i + t->lo), .end = attend_min(t->nk, i + rows + t->hi)};
+  if (s.end < s.begin) s.end = s.begin;
+  s.from = s.begin / VL * VL;
+  s.to = (s.end + VL - 1) / VL * VL;
+  return s;
+}
+
+// Units of work for worker w: turns forwards, backwards, forwards..., so that a steady rise in cost is shared
+// evenly. Use as for (turn = 0; turn * workers < units; turn++), skipping u >= units.
+static inline int64_t attend_turn(int64_t turn, int worker, int workers) {
+  return turn * workers + (turn % 2 ? workers - 1 - worker : worker);
+}
+
+// Into how many pieces each of `units` is cut so that all workers have about equal work; at most `most`.
+static inline int64_t attend_pieces(int64_t units, int workers, int64_t most) {
+  if (units % workers == 0 || units >= 4 * workers) return 1;
+  int64_t n = (4 * workers + units - 1) / units;
+  return n < most ? n : most;
+}
+
+// ---- vectors
+
+#define ATTEND_INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define ATTEND_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define ATTEND_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+typedef float lanes __attribute__((vector_size(VL * 4)));
+typedef float lanes_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef int32_t ilanes __attribute__((vector_size(VL * 4)));
+typedef uint32_t ulanes __attribute__((vector_size(VL * 4)));
+
+ATTEND_INLINE lanes lanes_load(const float *p) {
+  return *(const lanes_u *)p;
+}
+ATTEND_INLINE void lanes_store(float *p, lanes v) {
+  *(lanes_u *)p = v;
+}
+ATTEND_INLINE lanes lanes_splat(float x) {
+  return x - (lanes){0};
+} // x - 0 is x, also for -0
+ATTEND_INLINE lanes lanes_pick(ilanes mask, lanes a, lanes b) {
+  return (lanes)((mask & (ilanes)a) | (~mask & (ilanes)b));
+}
+
+#endif

@@ -1,0 +1,94 @@
+// all_reduce on the CPU. Small values are gathered by everybody and added by everybody (one exchange). Large
+// ones are cut into one piece per member: every member receives all summands of its piece, adds them in a
+// fixed order, and gives the result to all. Either way the bits are the same.
+#include "ops/cpu/communicate/collect_priv.h"
+
+// The number of members is not known here; in rounds, any number fits.
+static size_t workspace(const xlm_call *c, int threads) {
+  (void)threads;
+  size_t bytes = xlm_type_bytes(c->in_type[0], c->dims) + XLM_SMALL_ALL_REDUCE * 2;
+  return bytes < COLLECT_ROOM ? bytes : COLLECT_ROOM;
+}
+
+typedef struct job {
+  const xlm_call *c;
+  collect g;
+  const char *kind;
+  size_t elem;
+  int64_t count;
+  const char *x;
+  char *out;
+} job;
+
+static void reduce(const job *j, int64_t count, void *out) { // of g.in
+  collect_reduce(&j->g, j->kind, j->c->in_type[0]->dtype, count, out, j->c->pool);
+}
+
+static void reduce_small(job *j) {
+  size_t bytes = (size_t)j->count * j->elem;
+  for (int64_t k = 0; k < j->g.n; k++) j->g.in[k] = j->g.room + (size_t)k * bytes, j->g.in_bytes[k] = bytes;
+  if (collect_gather(&j->g, j->x)) reduce(j, j->count, j->out);
+}
+
+// Elements [first, first + step) of member k's piece.
+static xlm_piece part(const job *j, int64_t k, int64_t first, int64_t step) {
+  xlm_piece p = xlm_mesh_split((xlm_piece){0, j->count}, 1, j->g.n, k);
+  int64_t left = p.size > first ? p.size - first : 0;
+  return (xlm_piece){p.offset + first, left < step ? left : step};
+}
+
+static bool scatter(job *j, int64_t first, int64_t step) {
+  xlm_piece mine = part(j, j->g.me, first, step);
+  for (int64_t k = 0; k < j->g.n; k++) {
+    xlm_piece p = part(j, k, first, step);
+    j->g.out[k] = j->x + (size_t)p.offset * j->elem;
+    j->g.out_bytes[k] = (size_t)p.size * j->elem;
+    j->g.in[k] = k == j->g.me ? (void *)(uintptr_t)j->g.out[k] : j->g.room + (size_t)(k * step) * j->elem;
+    j->g.in_bytes[k] = (size_t)mine.size * j->elem;
+  }
+  return collect_exchange(&j->g);
+}
+
+static bool gather(job *j, int64_t first, int64_t step) {
+  for (int64_t k = 0; k < j->g.n; k++) {
+    xlm_piece p = part(j, k, first, step);
+    j->g.in[k] = j->out + (size_t)p.offset * j->elem;
+    j->g.in_bytes[k] = (size_t)p.size * j->elem;
+  }
+  return collect_gather(&j->g, j->g.in[j->g.me]);
+}
+
+static void reduce_large(job *j) {
+  int64_t step = (int64_t)(j->g.room_bytes / j->elem) / j->g.n;
+  XLM_ASSERT(step > 0, "all_reduce over %lld members", (long long)j->g.n);
+  int64_t most = xlm_mesh_split((xlm_piece){0, j->count}, 1, j->g.n, 0).size;
+  for (int64_t first = 0; first < most; first += step) {
+    xlm_piece mine = part(j, j->g.me, first, step);
+    if (!scatter(j, first, step)) return;
+    reduce(j, mine.size, j->out + (size_t)mine.offset * j->elem);
+    if (!gather(j, first, step)) return;
+  }
+}
+
+static void run(const xlm_call *c) {
+  if (collect_failed(c)) return;
+  const xlm_type *t = c->in_type[0];
+  job j = {.c = c,
+           .g = collect_start(c),
+           .kind = xlm_attr_text(&c->instr->attrs, XLM_A_kind, "sum"),
+           .elem = xlm_dtype_bytes(t->dtype),
+           .count = collect_elements(c, t, true),
+           .x = c->in[0],
+           .out = c->out[0]};
+  int64_t bytes = j.count * (int64_t)j.elem;
+  if (j.g.n == 1) {
+    if (j.out != j.x) memcpy(j.out, j.x, (size_t)bytes);
+  } else if (j.g.n * bytes <= XLM_SMALL_ALL_REDUCE) {
+    reduce_small(&j);
+  } else {
+    reduce_large(&j);
+  }
+  collect_clear_tail(c, t, c->out[0]);
+}
+
+const xlm_kernel XLM_KERNEL(all_reduce) = {.op = "all_reduce", .workspace = workspace, .run = run};

@@ -1,0 +1,176 @@
+// See collect_priv.h: groups, exchanges, pieces.
+#include "ops/cpu/communicate/collect_priv.h"
+
+enum { SERIAL = 1 << 16 }; // bytes below which one worker copies all
+
+// ---- the group
+
+size_t collect_tables(int64_t n) {
+  return ((size_t)n * 6 * sizeof(int64_t) + 63) / 64 * 64;
+}
+
+collect collect_start(const xlm_call *c) {
+  uint32_t axes = (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0);
+  collect g = {.comm = c->comm, .axes = axes, .n = 1};
+  if (c->comm) {
+    g.n = xlm_mesh_group(&c->comm->mesh, axes);
+    g.me = xlm_mesh_member(&c->comm->mesh, axes, c->comm->coord);
+  }
+  size_t tables = collect_tables(g.n);
+  XLM_ASSERT(c->instr->workspace >= tables, "%s over %lld members", c->instr->op, (long long)g.n);
+  memset(c->workspace, 0, tables);
+  g.size = c->workspace;
+  g.begin = g.size + g.n;
+  g.out = (const void **)(g.begin + g.n);
+  g.in = (void **)(g.out + g.n);
+  g.out_bytes = (size_t *)(g.in + g.n);
+  g.in_bytes = g.out_bytes + g.n;
+  g.room = (char *)c->workspace + tables;
+  g.room_bytes = c->instr->workspace - tables;
+  return g;
+}
+
+static const char *sizes_of(const xlm_call *c, int list) {
+  return xlm_sizes_list(xlm_attr_text(&c->instr->attrs, XLM_A_sizes, ""), list);
+}
+
+int64_t collect_members(const xlm_call *c) {
+  int64_t size, n = 0;
+  for (const char *at = sizes_of(c, 0); (at = xlm_sizes_next(at, &size));) n++;
+  return n;
+}
+
+int64_t collect_largest(const xlm_call *c, int list) {
+  int64_t size, most = 0;
+  for (const char *at = sizes_of(c, list); (at = xlm_sizes_next(at, &size));)
+    most = size > most ? size : most;
+  return most;
+}
+
+size_t collect_room(int64_t n, int64_t piece, size_t elem, int copies) {
+  size_t one = (size_t)n * elem * (size_t)copies, all = one * (size_t)piece;
+  size_t room = all < COLLECT_ROOM ? all : COLLECT_ROOM;
+  return room > one ? room : one;
+}
+
+void collect_sizes(const xlm_call *c, int list, int64_t n, int64_t *size, int64_t *begin) {
+  int64_t i = 0, sum = 0;
+  const char *at = sizes_of(c, list);
+  for (; i < n && (at = xlm_sizes_next(at, &size[i])); i++) begin[i] = sum, sum += size[i];
+  XLM_ASSERT(i == n, "%s: %lld sizes for %lld members", c->instr->op, (long long)i, (long long)n);
+}
+
+bool collect_failed(const xlm_call *c) {
+  return c->comm && c->comm->err.status != XLM_OK;
+}
+
+bool collect_exchange(const collect *g) {
+  if (g->comm)
+    return g->comm->backend->all_to_all(g->comm, g->axes, g->out, g->out_bytes, g->in, g->in_bytes) == XLM_OK;
+  if (g->in[0] != g->out[0]) memcpy(g->in[0], g->out[0], g->in_bytes[0]);
+  return true;
+}
+
+bool collect_gather(const collect *g, const void *mine) {
+  if (g->comm) return g->comm->backend->all_gather(g->comm, g->axes, mine, g->in, g->in_bytes) == XLM_OK;
+  if (g->in[0] != mine) memcpy(g->in[0], mine, g->in_bytes[0]);
+  return true;
+}
+
+// ---- pieces
+
+static bool is_ragged(const xlm_call *c, const xlm_type *t) {
+  return t->rank > 1 && c->dims[t->dim[1]].ragged;
+}
+
+static int64_t rows_in_use(const xlm_call *c) { // the last of the offsets, which are operand 1
+  const int32_t *offsets = c->in[1];
+  return offsets[xlm_call_elements(c, c->in_type[1]) - 1];
+}
+
+collect_piece collect_piece_of(const xlm_call *c, const xlm_type *t, xlm_dim d, bool used) {
+  int i = xlm_type_find(t, d);
+  XLM_ASSERT(i >= 0, "%s: dimension `%s` is not in its operand", c->instr->op, c->dims[d].name);
+  collect_piece p = {.outer = xlm_call_outer(c, t, i),
+                     .whole = c->dims[d].size,
+                     .inner = xlm_call_inner(c, t, i),
+                     .size = c->dims[d].size};
+  if (used && is_ragged(c, t) && c->dims[t->dim[1]].size)
+    p.outer = p.outer / c->dims[t->dim[1]].size * rows_in_use(c);
+  return p;
+}
+
+collect_piece collect_member(const xlm_call *c, const collect *g, collect_piece all, xlm_dim whole,
+                             xlm_dim part, int64_t k) {
+  const xlm_dim_info *from = &c->dims[whole], *to = &c->dims[part];
+  xlm_piece piece = xlm_dim_piece(to), here;
+  if (k != g->me) {
+    int32_t coord[XLM_MAX_AXES];
+    xlm_mesh_coord(&c->comm->mesh, xlm_mesh_member_rank(&c->comm->mesh, g->axes, c->comm->coord, k), coord);
+    piece = xlm_mesh_local(&c->comm->mesh, to, coord);
+  }
+  bool within = xlm_piece_within(xlm_dim_piece(from), piece, &here);
+  XLM_ASSERT(within, "%s: what member %lld has of `%s` is not in the whole", c->instr->op, (long long)k,
+             to->name);
+  all.begin = here.offset, all.size = here.size, all.tail = here.tail, all.tail_begin = here.tail_offset;
+  return all;
+}
+
+int collect_runs(const xlm_call *c, xlm_dim part) {
+  return c->dims[part].mirrored & (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0) ? 2 : 1;
+}
+
+int64_t collect_elements(const xlm_call *c, const xlm_type *t, bool used) {
+  return used && is_ragged(c, t) ? rows_in_use(c) * xlm_call_inner(c, t, 1) : xlm_call_elements(c, t);
+}
+
+void collect_clear_tail(const xlm_call *c, const xlm_type *t, void *data) {
+  if (!is_ragged(c, t)) return;
+  size_t elem = xlm_dtype_bytes(t->dtype), used = (size_t)collect_elements(c, t, true) * elem;
+  memset((char *)data + used, 0, (size_t)xlm_call_elements(c, t) * elem - used);
+}
+
+typedef struct job {
+  const collect_piece *p;
+  char *tensor, *dense;
+  int64_t first, n;
+  size_t elem;
+  bool pack;
+} job;
+
+static void copy_range(const job *j, int64_t begin, int64_t end) { // elements of the dense side
+  const collect_piece *p = j->p;
+  int64_t row = p->size * p->inner, run = (p->size - p->tail) * p->inner;
+  for (int64_t i = begin; i < end;) {
+    int64_t outer = (j->first + i) / row, at = (j->first + i) % row, until = at < run ? run : row;
+    int64_t n = until - at < end - i ? until - at : end - i;
+    int64_t place = at < run ? p->begin * p->inner + at : p->tail_begin * p->inner + (at - run);
+    char *t = j->tensor + (size_t)(outer * p->whole * p->inner + place) * j->elem;
+    char *d = j->dense + (size_t)i * j->elem;
+    memcpy(j->pack ? d : t, j->pack ? t : d, (size_t)n * j->elem);
+    i += n;
+  }
+}
+
+static void work(void *arg, int worker, int workers) {
+  const job *j = arg;
+  int64_t begin, end;
+  xlm_pool_range(j->n, worker, workers, &begin, &end);
+  copy_range(j, begin, end);
+}
+
+static void run_job(job *j, xlm_pool *pool) {
+  if (j->n > 0) xlm_pool_run((size_t)j->n * j->elem < SERIAL ? NULL : pool, work, j);
+}
+
+void collect_pack(const collect_piece *p, const void *tensor, int64_t first, int64_t n, size_t elem,
+                  void *dense, xlm_pool *pool) {
+  job j = {p, (char *)(uintptr_t)tensor, dense, first, n, elem, true};
+  run_job(&j, pool);
+}
+
+void collect_unpack(const collect_piece *p, void *tensor, int64_t first, int64_t n, size_t elem,
+                    const void *dense, xlm_pool *pool) {
+  job j = {p, tensor, (char *)(uintptr_t)dense, first, n, elem, false};
+  run_job(&j, pool);
+}

@@ -1,0 +1,100 @@
+// contract on CPUs: sorts the operands' dimensions into the index groups of one matrix product
+// (ops/cpu/gemm/gemm.h), once at load. Any order of dimensions is a list of strides, so nothing is transposed.
+#include "ops/cpu/gemm/gemm.h"
+#include "ops/cpu/kernel_priv.h"
+
+typedef struct view { // an operand: strides per dim, in elements
+  const xlm_call *c;
+  const xlm_type *t;
+} view;
+
+// Rows of a ragged dimension are addressed from the start of the tensor, so the dim before it does not move.
+static int64_t stride(view v, xlm_dim d) {
+  int i = xlm_type_find(v.t, d);
+  if (i < 0 || (i + 1 < v.t->rank && v.c->dims[v.t->dim[i + 1]].ragged)) return 0;
+  return xlm_call_inner(v.c, v.t, i);
+}
+
+static void push(xlm_gemm_index *g, xlm_dim d, view x, view y, view out) {
+  XLM_ASSERT(g->n < XLM_GEMM_DIMS, "more than %d dims in one group of a product", XLM_GEMM_DIMS);
+  int i = g->n++;
+  g->size[i] = x.c->dims[d].size;
+  g->a[i] = stride(x, d), g->b[i] = stride(y, d), g->c[i] = stride(out, d);
+}
+
+static bool is_ragged(const xlm_call *c, xlm_dim d) {
+  return c->dims[d].ragged;
+}
+
+static xlm_gemm product(const xlm_call *c, int at) {
+  view x = {c, c->in_type[at]}, y = {c, c->in_type[at + 1]}, out = {c, c->out_type[0]};
+  xlm_gemm g = {.a = x.t->dtype, .b = y.t->dtype, .c = out.t->dtype};
+  for (int i = 0; i < x.t->rank; i++) {
+    xlm_dim d = x.t->dim[i];
+    bool summed = xlm_attr_has_dim(&c->instr->attrs, XLM_A_over, d), shared = xlm_type_find(y.t, d) >= 0;
+    push(summed ? &g.k : shared ? &g.batch : &g.m, d, x, y, out);
+    if (is_ragged(c, d)) g.ragged = summed ? XLM_GEMM_RAGGED_K : XLM_GEMM_RAGGED_M;
+  }
+  for (int i = 0; i < y.t->rank; i++) {
+    xlm_dim d = y.t->dim[i];
+    if (xlm_type_find(x.t, d) >= 0) continue;
+    push(&g.n, d, x, y, out);
+    if (is_ragged(c, d)) g.ragged = XLM_GEMM_RAGGED_N;
+  }
+  return g;
+}
+
+static const int32_t *offsets(const xlm_call *c, const xlm_gemm *g) {
+  return g->ragged == XLM_GEMM_DENSE ? NULL : c->in[c->instr->n_in - 1];
+}
+
+static size_t workspace(const xlm_call *c, int threads) {
+  xlm_gemm g = product(c, 0);
+  xlm_gemm_simplify(&g);
+  return xlm_gemm_workspace(&g, threads);
+}
+
+static void *prepare(const xlm_call *c, xlm_arena *a) {
+  xlm_gemm *g = XLM_NEW(a, xlm_gemm);
+  *g = product(c, 0);
+  xlm_gemm_simplify(g);
+  return g;
+}
+
+static void run(const xlm_call *c) {
+  const xlm_gemm *g = c->prepared;
+  xlm_gemm_run(g, c->in[0], c->in[1], NULL, c->out[0], offsets(c, g), c->workspace, c->pool);
+}
+
+const xlm_kernel XLM_KERNEL(contract) = {
+    .op = "contract", .workspace = workspace, .prepare = prepare, .run = run};
+
+// contract_acc: two products, one that overwrites the accumulator (first microbatch) and one that adds to it.
+
+static xlm_gemm product_acc(const xlm_call *c, bool add) {
+  xlm_gemm g = product(c, 1);
+  g.add = add;
+  xlm_gemm_simplify(&g);
+  return g;
+}
+
+static size_t workspace_acc(const xlm_call *c, int threads) {
+  xlm_gemm first = product_acc(c, false), more = product_acc(c, true);
+  size_t a = xlm_gemm_workspace(&first, threads), b = xlm_gemm_workspace(&more, threads);
+  return a > b ? a : b;
+}
+
+static void *prepare_acc(const xlm_call *c, xlm_arena *a) {
+  xlm_gemm *g = XLM_NEW_N(a, xlm_gemm, 2);
+  for (int add = 0; add < 2; add++) g[add] = product_acc(c, add);
+  return g;
+}
+
+static void run_acc(const xlm_call *c) {
+  bool add = c->env->microbatch != 0;
+  const xlm_gemm *g = (const xlm_gemm *)c->prepared + add;
+  xlm_gemm_run(g, c->in[1], c->in[2], add ? c->in[0] : NULL, c->out[0], offsets(c, g), c->workspace, c->pool);
+}
+
+const xlm_kernel XLM_KERNEL(contract_acc) = {
+    .op = "contract_acc", .workspace = workspace_acc, .prepare = prepare_acc, .run = run_acc};

@@ -1,0 +1,56 @@
+// Matrix product for CPUs, the inner part of `contract`: C[b][i][j] = add[b][i][j] + sum_p A[b][i][p] *
+// B[b][p][j].
+//
+// Blocked and packed after Goto & van de Geijn ("Anatomy of High-Performance Matrix Multiplication") and
+// BLIS. Each of the index groups b, i (m), j (n), p (k) is a list of (size, strides): any dimension order is
+// read where it lies, packing absorbs it, and no operand is ever transposed in memory. The sum over p runs in
+// one fixed order that depends on k alone, never on threads, m, n or b: the same element has the same bits
+// however the work is divided. Nothing is allocated; the caller gives the workspace.
+#ifndef XLM_GEMM_GEMM_H
+#define XLM_GEMM_GEMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/pool.h"
+#include "runtime/plan/type.h"
+
+enum { XLM_GEMM_DIMS = 6 };
+
+typedef struct xlm_gemm_index { // one index group, outermost first; strides in elements; 0 where the operand
+                                // lacks it
+  int n;
+  int64_t size[XLM_GEMM_DIMS];
+  int64_t a[XLM_GEMM_DIMS], b[XLM_GEMM_DIMS], c[XLM_GEMM_DIMS];
+} xlm_gemm_index;
+
+typedef enum xlm_gemm_ragged {
+  XLM_GEMM_DENSE,
+  XLM_GEMM_RAGGED_M,
+  XLM_GEMM_RAGGED_N,
+  XLM_GEMM_RAGGED_K
+} xlm_gemm_ragged;
+
+typedef struct xlm_gemm {
+  xlm_gemm_index batch, m, n, k;
+  xlm_dtype a, b, c; // F32 or BF16 each; sums are fp32 always
+  bool add;          // C = add + A.B; `add` has C's type and strides (add == C accumulates)
+  // Ragged (experts): batch has exactly one dimension, of E entries; the ragged group is one dimension, and
+  // entry e owns its indices offsets[e] .. offsets[e+1]. The ragged group's strides address rows from offset
+  // 0 of the whole packed tensor, so an operand that has the ragged dimension has batch stride 0. RAGGED_K
+  // with an empty range gives zero (+ add).
+  xlm_gemm_ragged ragged;
+} xlm_gemm;
+
+// Merges neighbouring dimensions of a group whose strides allow it, drops dimensions of size 1. Idempotent.
+void xlm_gemm_simplify(xlm_gemm *g);
+
+// Bytes of workspace for `threads` workers; a pure function of its arguments and of the CPU's instruction
+// set.
+size_t xlm_gemm_workspace(const xlm_gemm *g, int threads);
+
+// Runs on `pool` (NULL: this thread). offsets: E + 1 entries, NULL unless ragged. add: NULL unless g->add.
+void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *add, void *c,
+                  const int32_t *offsets, void *workspace, xlm_pool *pool);
+
+#endif

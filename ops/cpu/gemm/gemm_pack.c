@@ -1,0 +1,171 @@
+// Packing: copies a range of an operand into panels, whatever its strides, so that the micro-kernel reads
+// memory in order.
+//
+// Lanes are handled in groups (MR of A, VL of B). A group whose lanes are neighbours in memory is copied word
+// by word; one whose k elements are neighbours is loaded along k and transposed in registers, by rounds of
+// perfect shuffles (each round moves the top bit of the element's address to the bottom, so log2(lanes)
+// rounds exchange lane and word); anything else goes one word at a time. Memory is read along the dimension
+// in which it is contiguous: rows of k are copied STEP at a time over all panels (both what is read and what
+// is written stays in few pages); lanes that run along k are read to the end.
+#include "ops/cpu/gemm/gemm_priv.h"
+
+enum {
+  STEP = 32,   // words of k
+  AHEAD = 64,  // lanes: how far ahead rows of k are fetched
+  ALONG = 128, // elements: how far ahead lanes that run along k are fetched
+};
+
+typedef uint32_t bits __attribute__((vector_size(VL * 4)));
+typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(2), may_alias));
+typedef uint16_t half_u __attribute__((vector_size(VL * 2), aligned(2), may_alias));
+
+typedef uint32_t few __attribute__((vector_size(MR * 4))); // as many lanes as a panel of A has
+typedef uint32_t few_u __attribute__((vector_size(MR * 4), aligned(2), may_alias));
+typedef uint16_t few_half_u __attribute__((vector_size(MR * 2), aligned(2), may_alias));
+
+#if defined(XLM_ISA_avx512)
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif defined(XLM_ISA_avx2)
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#endif
+
+typedef struct source { // one operand; `word`, `elements` are constants wherever it is used in a loop
+  const char *base;
+  xlm_gemm_word word;
+  int elements; // of k in a word
+  const xlm_gemm_axis *x, *k;
+} source;
+
+INLINE void fetch(const source *s, int64_t at) { // may lie past the end: a prefetch does not fault
+  __builtin_prefetch((const void *)((uintptr_t)s->base + (uintptr_t)(at * (s->word == XLM_WORD_F32 ? 4 : 2))),
+                     0, 3);
+}
+
+INLINE uint32_t word_at(const source *s, int64_t x, int q) {
+  const xlm_gemm_axis *k = s->k;
+  if (s->word == XLM_WORD_F32) return ((const uint32_t *)s->base)[x + k->off[q]];
+  const uint16_t *h = (const uint16_t *)s->base + x;
+  if (s->word == XLM_WORD_WIDEN) return (uint32_t)h[k->off[q]] << 16;
+  uint32_t high = 2 * q + 1 < k->n ? h[k->off[2 * q + 1]] : 0;
+  return h[k->off[2 * q]] | high << 16;
+}
+
+// VL words along k from element offset `at`.
+INLINE bits words_along(const source *s, int64_t at) {
+  if (s->word == XLM_WORD_F32) return *(const bits_u *)((const uint32_t *)s->base + at);
+  const uint16_t *h = (const uint16_t *)s->base + at;
+  if (s->word == XLM_WORD_PAIR) return *(const bits_u *)h;
+  return __builtin_convertvector(*(const half_u *)h, bits) << 16;
+}
+
+// VL or MR lanes that are neighbours in memory, from lane offset x.
+INLINE bits lanes_at(const source *s, int64_t x, int q) {
+  const xlm_gemm_axis *k = s->k;
+  if (s->word == XLM_WORD_F32) return *(const bits_u *)((const uint32_t *)s->base + x + k->off[q]);
+  const uint16_t *h = (const uint16_t *)s->base + x;
+  if (s->word == XLM_WORD_WIDEN) return __builtin_convertvector(*(const half_u *)(h + k->off[q]), bits) << 16;
+  bits low = __builtin_convertvector(*(const half_u *)(h + k->off[2 * q]), bits);
+  if (2 * q + 1 >= k->n) return low;
+  return low | __builtin_convertvector(*(const half_u *)(h + k->off[2 * q + 1]), bits) << 16;
+}
+
+INLINE few few_at(const source *s, int64_t x, int q) {
+  const xlm_gemm_axis *k = s->k;
+  if (s->word == XLM_WORD_F32) return *(const few_u *)((const uint32_t *)s->base + x + k->off[q]);
+  const uint16_t *h = (const uint16_t *)s->base + x;
+  if (s->word == XLM_WORD_WIDEN)
+    return __builtin_convertvector(*(const few_half_u *)(h + k->off[q]), few) << 16;
+  few low = __builtin_convertvector(*(const few_half_u *)(h + k->off[2 * q]), few);
+  if (2 * q + 1 >= k->n) return low;
+  return low | __builtin_convertvector(*(const few_half_u *)(h + k->off[2 * q + 1]), few) << 16;
+}
+
+INLINE void copy_rows(uint32_t *dst, int width, int lanes, const source *s, int64_t x, int q0, int q1) {
+  for (int q = q0; q < q1; q++) {
+    fetch(s, x + s->k->off[q * s->elements] + AHEAD);
+    if (lanes == VL)
+      *(bits_u *)(dst + (int64_t)q * width) = lanes_at(s, x, q);
+    else
+      *(few_u *)(dst + (int64_t)q * width) = few_at(s, x, q);
+  }
+}
+
+INLINE void copy_scalar(uint32_t *dst, int width, int lanes, const source *s, int x, int valid, int q) {
+  for (int l = 0; l < lanes; l++)
+    dst[(int64_t)q * width + l] = l < valid ? word_at(s, s->x->off[x + l], q) : 0;
+}
+
+// lanes x VL words to VL x lanes.
+INLINE void copy_transposed(uint32_t *dst, int width, int lanes, const source *s, int x, int valid, int q) {
+  bits r[VL], t[VL];
+  int64_t along = s->k->off[q * s->elements];
+  UNROLL for (int l = 0; l < lanes; l++) fetch(s, s->x->off[x + (l < valid ? l : 0)] + along + ALONG);
+  UNROLL for (int l = 0; l < lanes; l++) r[l] =
+      l < valid ? words_along(s, s->x->off[x + l] + along) : (bits){0};
+  UNROLL for (int round = 1; round < lanes; round *= 2) {
+    UNROLL for (int i = 0; i < lanes / 2; i++) {
+      t[2 * i] = __builtin_shufflevector(r[i], r[i + lanes / 2], LOW);
+      t[2 * i + 1] = __builtin_shufflevector(r[i], r[i + lanes / 2], HIGH);
+    }
+    UNROLL for (int i = 0; i < lanes; i++) r[i] = t[i];
+  }
+  uint32_t *to = dst + (int64_t)q * width;
+  int64_t apart = lanes == width ? VL : width;
+  UNROLL for (int i = 0; i < lanes; i++) * (bits_u *)(to + i * apart) = r[i];
+}
+
+// Words q0 .. q1 of one group of lanes that begins at lane x.
+INLINE void copy_group(uint32_t *dst, int width, int lanes, const source *s, int x, int q0, int q1) {
+  int valid = s->x->n - x < lanes ? s->x->n - x : lanes, span = VL * s->elements;
+  if (valid == lanes && s->x->run[x] >= lanes) {
+    copy_rows(dst, width, lanes, s, s->x->off[x], q0, q1);
+    return;
+  }
+  for (int q = q0; q < q1;) {
+    if (q + VL <= q1 && s->k->run[q * s->elements] >= span) {
+      if (valid == lanes)
+        copy_transposed(dst, width, lanes, s, x, lanes, q);
+      else
+        copy_transposed(dst, width, lanes, s, x, valid, q);
+      q += VL;
+    } else {
+      copy_scalar(dst, width, lanes, s, x, valid, q);
+      q++;
+    }
+  }
+}
+
+INLINE void pack(uint32_t *dst, int width, int lanes, const source *s) {
+  int words = (s->k->n + s->elements - 1) / s->elements;
+  int step = s->x->n > 0 && s->x->run[0] >= lanes ? STEP : words;
+  for (int q = 0; q < words; q += step) {
+    int end = q + step < words ? q + step : words;
+    for (int x = 0; x < s->x->n; x += lanes)
+      copy_group(dst + (int64_t)(x / width) * width * words + x % width, width, lanes, s, x, q, end);
+  }
+}
+
+INLINE void pack_words(uint32_t *dst, int width, int lanes, const void *src, xlm_gemm_word word,
+                       const xlm_gemm_axis *x, const xlm_gemm_axis *k) {
+  if (word == XLM_WORD_F32)
+    pack(dst, width, lanes, &(source){src, XLM_WORD_F32, 1, x, k});
+  else if (word == XLM_WORD_WIDEN)
+    pack(dst, width, lanes, &(source){src, XLM_WORD_WIDEN, 1, x, k});
+  else
+    pack(dst, width, lanes, &(source){src, XLM_WORD_PAIR, 2, x, k});
+}
+
+void xlm_gemm_pack_a(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
+                     const xlm_gemm_axis *k) {
+  pack_words(dst, MR, MR, src, word, x, k);
+}
+
+void xlm_gemm_pack_b(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
+                     const xlm_gemm_axis *k) {
+  pack_words(dst, NR, VL, src, word, x, k);
+}

@@ -1,0 +1,156 @@
+// Inside of the matrix product: tile sizes of each instruction set, packed words, and the parts that the
+// files share.
+//
+// A *word* is 32 packed bits: one fp32 element of k, or two neighbouring bf16 elements (for vdpbf16ps). An A
+// panel holds MR rows as [word][MR], a B panel NR columns as [word][NR]. One micro-tile multiplies an A panel
+// by a B panel over one *k block* of at most KC words; k blocks depend on k alone, which is what fixes the
+// order of every sum.
+#ifndef XLM_GEMM_GEMM_PRIV_H
+#define XLM_GEMM_GEMM_PRIV_H
+
+#include "ops/cpu/gemm/gemm.h"
+#include "ops/cpu/isa.h"
+
+// MR * NV accumulators, NV words of B and one of A fill the vector registers (32, 16, 16).
+#if defined(XLM_ISA_avx512)
+enum { VL = 16, MR = 8, NV = 3 };
+#elif defined(XLM_ISA_avx2)
+enum { VL = 8, MR = 4, NV = 3 };
+#else
+enum { VL = 4, MR = 4, NV = 2 };
+#endif
+
+enum {
+  NR = NV * VL,
+  KC = 384,    // words of a k block: an A panel (12 KiB) stays in L1, an A block and a B panel in L2
+  MC = 192,    // rows of a packed A block
+  AXIS = 1024, // most entries of an axis: 2 * KC elements of k, MC rows, PACK_PANELS or SKINNY_PANELS panels
+  SKINNY_PANELS = AXIS / NR,
+};
+
+typedef enum xlm_gemm_word {
+  XLM_WORD_F32,
+  XLM_WORD_WIDEN,
+  XLM_WORD_PAIR
+} xlm_gemm_word; // f32; bf16 as f32; 2 bf16
+
+// Where consecutive indices of a group lie in one operand, for a range of the group.
+typedef struct xlm_gemm_axis {
+  int n;
+  int32_t run[AXIS]; // how many entries from here on are neighbours in memory (at least 1)
+  int64_t off[AXIS]; // elements from the operand's start
+} xlm_gemm_axis;
+
+typedef enum xlm_gemm_side { XLM_SIDE_A, XLM_SIDE_B, XLM_SIDE_C } xlm_gemm_side;
+
+// Entries begin .. begin + count of group x in the operand `side`.
+void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_gemm_index *x, xlm_gemm_side side, int64_t begin,
+                        int64_t count);
+
+// A piece of memory that tiles are read from or written to: C, add, or an fp32 stage.
+typedef struct xlm_gemm_plane {
+  char *base; // NULL: nothing is read
+  xlm_dtype type;
+  const xlm_gemm_axis *row, *col;
+} xlm_gemm_plane;
+
+typedef struct xlm_gemm_entry { // one batch entry
+  int64_t m, n, k;
+  int64_t words;        // of k
+  int64_t blocks, step; // k blocks, words of each but the last
+  const char *a, *b, *add;
+  char *c;
+} xlm_gemm_entry;
+
+typedef struct xlm_gemm_job {
+  const xlm_gemm *g; // normalised: see gemm_dispatch.c
+  const char *a, *b, *add;
+  char *c;
+  const int32_t *offsets;
+  bool pair; // words are bf16 pairs
+  xlm_pool *pool;
+  uint32_t *workspace;
+} xlm_gemm_job;
+
+// Chooses what an instruction set's copy is: the parts that gemm_dispatch.c sees.
+typedef struct xlm_gemm_engine {
+  size_t (*workspace)(const xlm_gemm *g, bool pair, int threads);
+  void (*run)(const xlm_gemm_job *job);
+} xlm_gemm_engine;
+
+int64_t xlm_gemm_count(const xlm_gemm_index *x); // product of the sizes
+// The memory of batch entry e: pointers and sizes; words and k blocks are left to the engine.
+xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
+
+// The kernels are written once over constant tile sizes; these make the compiler see the constants and
+// unroll.
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UNROLL _Pragma("clang loop unroll(disable)") // checked code would grow too large
+#else
+#define UNROLL _Pragma("clang loop unroll(full)")
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#if defined(XLM_ISA)
+#define xlm_gemm_pack_a XLM_ISA_NAME(xlm_gemm_pack_a)
+#define xlm_gemm_pack_b XLM_ISA_NAME(xlm_gemm_pack_b)
+#define xlm_gemm_kernel XLM_ISA_NAME(xlm_gemm_kernel)
+#define xlm_gemm_tile XLM_ISA_NAME(xlm_gemm_tile)
+#define xlm_gemm_row_load XLM_ISA_NAME(xlm_gemm_row_load)
+#define xlm_gemm_row_store XLM_ISA_NAME(xlm_gemm_row_store)
+#define xlm_gemm_entry_of XLM_ISA_NAME(xlm_gemm_entry_of)
+#define xlm_gemm_skinny XLM_ISA_NAME(xlm_gemm_skinny)
+#define xlm_gemm_stream XLM_ISA_NAME(xlm_gemm_stream)
+
+// xlm_gemm_entry_at with its k blocks.
+xlm_gemm_entry xlm_gemm_entry_of(const xlm_gemm_job *job, int64_t e);
+
+// Panels of x.n rows (columns) by k.n elements. Rows past the end are zero up to the next multiple of MR (of
+// VL).
+void xlm_gemm_pack_a(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
+                     const xlm_gemm_axis *k);
+void xlm_gemm_pack_b(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
+                     const xlm_gemm_axis *k);
+
+// to[r][0 .. vectors * VL) = from[r][..] + A panel . B panel, for r < rows; from = NULL: without it.
+void xlm_gemm_kernel(bool pair, int rows, int vectors, int64_t words, const uint32_t *a, const uint32_t *b,
+                     float *const *to, const float *const *from);
+
+// acc[r * ld + j] += sum over words of a[word][r] * b[word][j], for r < rows, j < n; k: where the rows of B
+// lie.
+void xlm_gemm_stream(xlm_gemm_word word, int rows, const uint32_t *a, const void *b, const xlm_gemm_axis *k,
+                     int n, float *acc, int ld);
+
+// One micro-tile at row i of the planes' row axes: to = from + a . b, whatever the planes' types and layouts.
+void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *b, int i,
+                   const xlm_gemm_plane *to, const xlm_gemm_plane *from);
+
+void xlm_gemm_row_load(float *dst, const xlm_gemm_plane *p, int row, int n);
+void xlm_gemm_row_store(const xlm_gemm_plane *p, int row, const float *src, int n);
+
+// C for the column panels [j0, j1) of an entry with at most MR rows. `scratch`: MC * KC words.
+void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
+                     uint32_t *scratch);
+
+static inline xlm_gemm_word xlm_gemm_word_of(bool pair, xlm_dtype t) {
+  return pair ? XLM_WORD_PAIR : t == XLM_BF16 ? XLM_WORD_WIDEN : XLM_WORD_F32;
+}
+#endif
+
+static inline int64_t xlm_gemm_ceil(int64_t n, int64_t d) {
+  return (n + d - 1) / d;
+}
+static inline int64_t xlm_gemm_min(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+static inline int64_t xlm_gemm_max(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+#endif

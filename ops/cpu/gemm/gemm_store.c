@@ -1,0 +1,104 @@
+// Where a micro-tile ends: straight in fp32 memory when its columns are neighbours there, else through a
+// small buffer that is converted and scattered row by row. Both compute from + sum with one rounding per
+// step.
+#include "ops/cpu/gemm/gemm_priv.h"
+
+#include <string.h>
+
+static inline float widen(uint16_t h) {
+  uint32_t w = (uint32_t)h << 16;
+  float f;
+  memcpy(&f, &w, 4);
+  return f;
+}
+
+// Round to nearest even; a NaN stays a NaN.
+static inline uint16_t narrow(float f) {
+  uint32_t w;
+  memcpy(&w, &f, 4);
+  uint32_t rounded = (w + 0x7fff + ((w >> 16) & 1)) >> 16, nan = w >> 16 | 0x40;
+  return (uint16_t)((w & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+}
+
+static void load_f32(float *dst, const float *src, const xlm_gemm_axis *col, int n) {
+  if (col->run[0] >= n)
+    memcpy(dst, src + col->off[0], (size_t)n * sizeof *dst);
+  else
+    for (int j = 0; j < n; j++) dst[j] = src[col->off[j]];
+}
+
+static void load_bf16(float *dst, const uint16_t *src, const xlm_gemm_axis *col, int n) {
+  if (col->run[0] >= n)
+    for (int j = 0; j < n; j++) dst[j] = widen(src[col->off[0] + j]);
+  else
+    for (int j = 0; j < n; j++) dst[j] = widen(src[col->off[j]]);
+}
+
+void xlm_gemm_row_load(float *dst, const xlm_gemm_plane *p, int row, int n) {
+  int64_t at = p->row->off[row];
+  if (p->type == XLM_F32)
+    load_f32(dst, (const float *)p->base + at, p->col, n);
+  else
+    load_bf16(dst, (const uint16_t *)p->base + at, p->col, n);
+}
+
+static void store_f32(float *dst, const xlm_gemm_axis *col, const float *src, int n) {
+  if (col->run[0] >= n)
+    memcpy(dst + col->off[0], src, (size_t)n * sizeof *dst);
+  else
+    for (int j = 0; j < n; j++) dst[col->off[j]] = src[j];
+}
+
+static void store_bf16(uint16_t *dst, const xlm_gemm_axis *col, const float *src, int n) {
+  if (col->run[0] >= n)
+    for (int j = 0; j < n; j++) dst[col->off[0] + j] = narrow(src[j]);
+  else
+    for (int j = 0; j < n; j++) dst[col->off[j]] = narrow(src[j]);
+}
+
+void xlm_gemm_row_store(const xlm_gemm_plane *p, int row, const float *src, int n) {
+  int64_t at = p->row->off[row];
+  if (p->type == XLM_F32)
+    store_f32((float *)p->base + at, p->col, src, n);
+  else
+    store_bf16((uint16_t *)p->base + at, p->col, src, n);
+}
+
+static void tile_buffered(bool pair, int rows, int64_t words, const uint32_t *a, const uint32_t *b, int i,
+                          const xlm_gemm_plane *to, const xlm_gemm_plane *from) {
+  _Alignas(64) float sum[MR][NR], old[NR];
+  float *at[MR];
+  int n = to->col->n;
+  for (int r = 0; r < MR; r++) at[r] = sum[r];
+  xlm_gemm_kernel(pair, rows, (n + VL - 1) / VL, words, a, b, at, NULL);
+  for (int r = 0; r < rows; r++) {
+    if (from->base) {
+      xlm_gemm_row_load(old, from, i + r, n);
+      for (int j = 0; j < n; j++) sum[r][j] = old[j] + sum[r][j];
+    }
+    xlm_gemm_row_store(to, i + r, sum[r], n);
+  }
+}
+
+static inline float *row_at(const xlm_gemm_plane *p, int i) {
+  return (float *)p->base + p->row->off[i] + p->col->off[0];
+}
+
+static inline bool is_direct(const xlm_gemm_plane *p, int columns) {
+  return p->type == XLM_F32 && p->col->run[0] >= columns;
+}
+
+void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *b, int i,
+                   const xlm_gemm_plane *to, const xlm_gemm_plane *from) {
+  int rows = to->row->n - i < MR ? to->row->n - i : MR, n = to->col->n;
+  bool whole = n % VL == 0 && (rows == MR || rows == MR / 2 || rows == 1);
+  if (!whole || !is_direct(to, n) || (from->base && !is_direct(from, n))) {
+    tile_buffered(pair, rows, words, a, b, i, to, from);
+    return;
+  }
+  float *out[MR];
+  const float *in[MR];
+  for (int r = 0; r < rows; r++) out[r] = row_at(to, i + r);
+  for (int r = 0; from->base && r < rows; r++) in[r] = row_at(from, i + r);
+  xlm_gemm_kernel(pair, rows, n / VL, words, a, b, out, from->base ? in : NULL);
+}

@@ -1,0 +1,109 @@
+// Durable files; see file.h.
+#include "runtime/base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+xlm_status xlm_out_open(const char *path, xlm_out *f, xlm_error *err) {
+  *f = (xlm_out){.path = path};
+  xlm_hash_start(&f->hash);
+  f->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  return f->fd >= 0 ? XLM_OK : xlm_fail(err, XLM_ENV, "cannot create '%s': %s", path, strerror(errno));
+}
+
+xlm_status xlm_out_write(xlm_out *f, const void *data, size_t n, xlm_error *err) {
+  xlm_hash_add(&f->hash, data, n);
+  f->size += n;
+  for (const char *p = data; n;) {
+    ssize_t done = write(f->fd, p, n < (size_t)1 << 30 ? n : (size_t)1 << 30);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return xlm_fail(err, XLM_ENV, "cannot write '%s': %s", f->path, strerror(errno));
+    p += done, n -= (size_t)done;
+  }
+  return XLM_OK;
+}
+
+xlm_status xlm_out_close(xlm_out *f, xlm_status sofar, uint64_t *hash, uint64_t *size, xlm_error *err) {
+  if (sofar == XLM_OK && fsync(f->fd))
+    sofar = xlm_fail(err, XLM_ENV, "cannot sync '%s': %s", f->path, strerror(errno));
+  if (close(f->fd) && sofar == XLM_OK)
+    sofar = xlm_fail(err, XLM_ENV, "cannot close '%s': %s", f->path, strerror(errno));
+  if (hash) *hash = xlm_hash_value(&f->hash);
+  if (size) *size = f->size;
+  return sofar;
+}
+
+xlm_status xlm_file_write(const char *path, const void *data, size_t n, uint64_t *hash, xlm_error *err) {
+  xlm_out f;
+  XLM_TRY(xlm_out_open(path, &f, err));
+  return xlm_out_close(&f, xlm_out_write(&f, data, n, err), hash, NULL, err);
+}
+
+static xlm_status partial_of(const char *path, char partial[4096], xlm_error *err) {
+  struct stat st;
+  if (!stat(path, &st) && S_ISDIR(st.st_mode))
+    return xlm_fail(err, XLM_USER, "cannot create '%s': it is a folder", path);
+  if (snprintf(partial, 4096, "%s.partial", path) < 4096) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "the path '%.60s...' is too long", path);
+}
+
+xlm_status xlm_file_can_replace(const char *path, xlm_error *err) {
+  char partial[4096];
+  XLM_TRY(partial_of(path, partial, err));
+  char *slash = strrchr(partial, '/');
+  if (slash && slash != partial) {
+    *slash = 0;
+    XLM_TRY(xlm_file_make_folders(partial, err));
+    *slash = '/';
+  }
+  XLM_TRY(xlm_file_write(partial, "", 0, NULL, err));
+  unlink(partial);
+  return XLM_OK;
+}
+
+xlm_status xlm_file_replace(const char *path, const void *data, size_t n, xlm_error *err) {
+  char partial[4096];
+  XLM_TRY(partial_of(path, partial, err));
+  XLM_TRY(xlm_file_write(partial, data, n, NULL, err));
+  if (!rename(partial, path)) return XLM_OK;
+  return xlm_fail(err, XLM_ENV, "cannot rename '%s' to '%s': %s", partial, path, strerror(errno));
+}
+
+xlm_status xlm_file_sync_folder(const char *path, xlm_error *err) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool ok = fd >= 0 && (!fsync(fd) || errno == EINVAL); // some file systems cannot sync a folder
+  if (!ok) xlm_fail(err, XLM_ENV, "cannot sync the folder '%s': %s", path, strerror(errno));
+  if (fd >= 0) close(fd);
+  return ok ? XLM_OK : XLM_ENV;
+}
+
+xlm_status xlm_file_make_folders(const char *path, xlm_error *err) {
+  char part[4096];
+  size_t n = strlen(path);
+  if (n >= sizeof part) return xlm_fail(err, XLM_USER, "the path '%.60s...' is too long", path);
+  for (size_t i = 1; i <= n; i++) {
+    if (path[i] != '/' && path[i]) continue;
+    memcpy(part, path, i);
+    part[i] = 0;
+    if (mkdir(part, 0777) && errno != EEXIST)
+      return xlm_fail(err, XLM_ENV, "cannot create the folder '%s': %s", part, strerror(errno));
+  }
+  struct stat st;
+  if (!stat(path, &st) && S_ISDIR(st.st_mode)) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "'%s' exists and is not a folder", path);
+}
+
+xlm_status xlm_file_remove_tree(const char *path, xlm_error *err) {
+  DIR *dir = opendir(path);
+  if (!dir) return xlm_fail(err, XLM_ENV, "cannot read '%s': %s", path, strerror(errno));
+  for (struct dirent *e; (e = readdir(dir));)
+    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) unlinkat(dirfd(dir), e->d_name, 0);
+  closedir(dir);
+  if (rmdir(path)) return xlm_fail(err, XLM_ENV, "cannot remove '%s': %s", path, strerror(errno));
+  return XLM_OK;
+}

@@ -1,0 +1,31 @@
+// Durable files: written with a running checksum, synced before they count.
+#ifndef XLM_BASE_FILE_H
+#define XLM_BASE_FILE_H
+
+#include "runtime/base/status.h"
+#include "runtime/base/hash.h"
+
+typedef struct xlm_out {
+  int fd;
+  const char *path;
+  uint64_t size;
+  xlm_hash hash;
+} xlm_out;
+
+xlm_status xlm_out_open(const char *path, xlm_out *f, xlm_error *err) XLM_MUST_CHECK; // path must outlive f
+xlm_status xlm_out_write(xlm_out *f, const void *data, size_t n, xlm_error *err) XLM_MUST_CHECK;
+// Syncs and closes. `sofar` is what happened before: a failure is passed on. hash and size may be NULL.
+xlm_status xlm_out_close(xlm_out *f, xlm_status sofar, uint64_t *hash, uint64_t *size,
+                         xlm_error *err) XLM_MUST_CHECK;
+
+xlm_status xlm_file_write(const char *path, const void *data, size_t n, uint64_t *hash,
+                          xlm_error *err) XLM_MUST_CHECK;
+// The whole file or nothing of it: written to "path.partial", then renamed.
+xlm_status xlm_file_replace(const char *path, const void *data, size_t n, xlm_error *err) XLM_MUST_CHECK;
+// Can it be written? To ask before the work that gives its content. Makes the folders it lies in.
+xlm_status xlm_file_can_replace(const char *path, xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_file_sync_folder(const char *path, xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_file_make_folders(const char *path, xlm_error *err) XLM_MUST_CHECK; // like mkdir -p
+xlm_status xlm_file_remove_tree(const char *path, xlm_error *err) XLM_MUST_CHECK;  // a folder of plain files
+
+#endif

@@ -1,0 +1,67 @@
+// safetensors: the file format for tensors that other tools read and write (layout: docs of
+// huggingface/safetensors).
+//
+// A file is hostile until proven otherwise: names, types, shapes and offsets are all checked at open (no
+// overlap, no hole, the whole file covered), and tensors are read where they lie in the mapped file.
+#ifndef XLM_INTERCHANGE_SAFETENSORS_H
+#define XLM_INTERCHANGE_SAFETENSORS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/base/arena.h"
+#include "runtime/base/status.h"
+
+enum { XLM_ST_MAX_RANK = 16 };
+
+typedef enum xlm_st_dtype {
+  XLM_ST_F32,
+  XLM_ST_F16,
+  XLM_ST_BF16,
+  XLM_ST_F64,
+  XLM_ST_I64,
+  XLM_ST_I32,
+  XLM_ST_I16,
+  XLM_ST_I8,
+  XLM_ST_U64,
+  XLM_ST_U32,
+  XLM_ST_U16,
+  XLM_ST_U8,
+  XLM_ST_BOOL,
+  XLM_ST_F8_E4M3,
+  XLM_ST_F8_E5M2,
+  XLM_ST_DTYPES,
+} xlm_st_dtype;
+const char *xlm_st_dtype_name(xlm_st_dtype t);
+size_t xlm_st_dtype_bytes(xlm_st_dtype t);
+
+typedef struct xlm_st_tensor {
+  const char *name;
+  xlm_st_dtype dtype;
+  int rank;
+  int64_t shape[XLM_ST_MAX_RANK];
+  int64_t n;                 // elements
+  const unsigned char *data; // may be unaligned
+} xlm_st_tensor;
+
+typedef struct xlm_safetensors xlm_safetensors;
+
+// path: a file, an index (*.safetensors.index.json, which names several files beside it), or a folder with
+// model.safetensors or model.safetensors.index.json.
+xlm_status xlm_safetensors_open(const char *path, xlm_safetensors **out, xlm_error *err) XLM_MUST_CHECK;
+void xlm_safetensors_close(xlm_safetensors *s);
+int xlm_safetensors_count(const xlm_safetensors *s);
+const xlm_st_tensor *xlm_safetensors_at(const xlm_safetensors *s, int i);              // sorted by name
+const xlm_st_tensor *xlm_safetensors_find(const xlm_safetensors *s, const char *name); // NULL when absent
+// Elements [first, first + n) as f32, from F32, F16, BF16 or F64; false for other types.
+bool xlm_safetensors_floats(const xlm_st_tensor *t, int64_t first, int64_t n, float *out);
+
+// Gives the bytes of tensor i while the file is written; valid until the next call.
+typedef xlm_status xlm_safetensors_fill(void *arg, int i, const void **data, xlm_error *err);
+// Writes and syncs a file of the tensors in the order given (data is ignored); *hash and *size are of the
+// whole file.
+xlm_status xlm_safetensors_write(const char *path, const xlm_st_tensor *tensors, int n,
+                                 xlm_safetensors_fill *fill, void *arg, uint64_t *hash, uint64_t *size,
+                                 xlm_error *err) XLM_MUST_CHECK;
+
+#endif

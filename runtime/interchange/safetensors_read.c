@@ -1,0 +1,311 @@
+// Reading safetensors files and sharded sets of them; see safetensors.h.
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/base/map.h"
+#include "runtime/interchange/safetensors.h"
+#include "runtime/base/bf16.h"
+
+enum { MAX_HEADER = 100000000, MAX_FILES = 1000 };
+
+static const struct {
+  const char *name;
+  size_t bytes;
+} dtypes[XLM_ST_DTYPES] = {
+    [XLM_ST_F32] = {"F32", 4},   [XLM_ST_F16] = {"F16", 2},         [XLM_ST_BF16] = {"BF16", 2},
+    [XLM_ST_F64] = {"F64", 8},   [XLM_ST_I64] = {"I64", 8},         [XLM_ST_I32] = {"I32", 4},
+    [XLM_ST_I16] = {"I16", 2},   [XLM_ST_I8] = {"I8", 1},           [XLM_ST_U64] = {"U64", 8},
+    [XLM_ST_U32] = {"U32", 4},   [XLM_ST_U16] = {"U16", 2},         [XLM_ST_U8] = {"U8", 1},
+    [XLM_ST_BOOL] = {"BOOL", 1}, [XLM_ST_F8_E4M3] = {"F8_E4M3", 1}, [XLM_ST_F8_E5M2] = {"F8_E5M2", 1}};
+
+const char *xlm_st_dtype_name(xlm_st_dtype t) {
+  return dtypes[t].name;
+}
+size_t xlm_st_dtype_bytes(xlm_st_dtype t) {
+  return dtypes[t].bytes;
+}
+
+typedef struct shard {
+  const char *path;
+  xlm_map map;
+} shard;
+
+struct xlm_safetensors {
+  xlm_arena *arena;
+  shard *shards;
+  uint32_t n_shards, cap_shards;
+  xlm_st_tensor *at;
+  uint32_t n, cap;
+};
+
+typedef struct reader { // one file
+  xlm_safetensors *s;
+  const char *path;
+  const unsigned char *data;
+  uint64_t data_bytes;
+  xlm_error *err;
+} reader;
+
+static xlm_status bad(const reader *r, const char *tensor, const char *what) {
+  if (!tensor) return xlm_fail(r->err, XLM_USER, "'%s' is not a valid safetensors file: %s", r->path, what);
+  return xlm_fail(r->err, XLM_USER, "'%s' is not a valid safetensors file: tensor '%.200s': %s", r->path,
+                  tensor, what);
+}
+
+static bool read_shape(const json_t *list, xlm_st_tensor *t) {
+  if (!json_is_array(list) || json_array_size(list) > XLM_ST_MAX_RANK) return false;
+  t->rank = (int)json_array_size(list);
+  t->n = 1;
+  for (int i = 0; i < t->rank; i++) {
+    const json_t *x = json_array_get(list, (size_t)i);
+    if (!json_is_integer(x) || json_integer_value(x) < 0) return false;
+    t->shape[i] = json_integer_value(x);
+    if (__builtin_mul_overflow(t->n, t->shape[i], &t->n)) return false;
+  }
+  return true;
+}
+
+static bool read_dtype(const json_t *x, xlm_st_tensor *t) {
+  for (int i = 0; json_is_string(x) && i < XLM_ST_DTYPES; i++)
+    if (!strcmp(json_string_value(x), dtypes[i].name)) {
+      t->dtype = (xlm_st_dtype)i;
+      return true;
+    }
+  return false;
+}
+
+static bool read_offset(const json_t *list, size_t i, uint64_t *out) {
+  const json_t *x = json_array_get(list, i);
+  if (!json_is_integer(x) || json_integer_value(x) < 0) return false;
+  *out = (uint64_t)json_integer_value(x);
+  return true;
+}
+
+static xlm_status read_tensor(const reader *r, const char *name, const json_t *entry) {
+  xlm_st_tensor t = {.name = xlm_arena_strdup(r->s->arena, name)};
+  const json_t *offsets = json_object_get(entry, "data_offsets");
+  uint64_t begin, end, bytes;
+  if (!json_is_object(entry)) return bad(r, name, "its entry is no object");
+  if (!read_dtype(json_object_get(entry, "dtype"), &t))
+    return bad(r, name, "its dtype is missing or unknown");
+  if (!read_shape(json_object_get(entry, "shape"), &t))
+    return bad(r, name, "its shape is missing, wrong or too large");
+  if (json_array_size(offsets) != 2 || !read_offset(offsets, 0, &begin) || !read_offset(offsets, 1, &end))
+    return bad(r, name, "its data_offsets are not two positions");
+  if (begin > end || end > r->data_bytes) return bad(r, name, "its data lies outside the file");
+  if (__builtin_mul_overflow((uint64_t)t.n, dtypes[t.dtype].bytes, &bytes) || bytes != end - begin)
+    return bad(r, name, "its shape and its data_offsets disagree");
+  t.data = r->data + begin;
+  XLM_PUSH(r->s->arena, r->s->at, r->s->n, r->s->cap, t);
+  return XLM_OK;
+}
+
+static int by_place(const void *a, const void *b) {
+  const xlm_st_tensor *x = a, *y = b;
+  if (x->data != y->data) return x->data < y->data ? -1 : 1;
+  return (x->n > 0) - (y->n > 0); // empty tensors first: they share a place with the next one
+}
+
+// The tensors from `first` on must cover the file's data exactly.
+static xlm_status check_cover(const reader *r, uint32_t first) {
+  xlm_safetensors *s = r->s;
+  if (s->n > first) qsort(s->at + first, s->n - first, sizeof *s->at, by_place);
+  const unsigned char *expected = r->data;
+  for (uint32_t i = first; i < s->n; i++) {
+    const xlm_st_tensor *t = &s->at[i];
+    if (t->data < expected) return bad(r, t->name, "its data overlaps another tensor's");
+    if (t->data > expected) return bad(r, t->name, "there is a hole before its data");
+    expected += (uint64_t)t->n * dtypes[t->dtype].bytes;
+  }
+  if (expected != r->data + r->data_bytes) return bad(r, NULL, "there is data after the last tensor");
+  return XLM_OK;
+}
+
+static xlm_status check_metadata(const reader *r, json_t *metadata) {
+  const char *key;
+  json_t *value;
+  if (!json_is_object(metadata)) return bad(r, NULL, "__metadata__ is no object");
+  json_object_foreach(metadata, key, value) if (!json_is_string(value)) return bad(
+      r, NULL, "__metadata__ holds a non-string");
+  return XLM_OK;
+}
+
+static xlm_status read_entries(const reader *r, json_t *header) {
+  const char *name;
+  json_t *entry;
+  uint32_t first = r->s->n;
+  json_object_foreach(header, name, entry) {
+    bool metadata = !strcmp(name, "__metadata__");
+    XLM_TRY(metadata ? check_metadata(r, entry) : read_tensor(r, name, entry));
+  }
+  return check_cover(r, first);
+}
+
+static void free_json(void *json) {
+  json_decref(json);
+}
+
+static xlm_status read_file(xlm_safetensors *s, const char *path, xlm_arena_kept *header, xlm_error *err) {
+  xlm_map m = {0};
+  XLM_PUSH(s->arena, s->shards, s->n_shards, s->cap_shards, ((shard){path, m})); // what is open has its place
+  XLM_TRY(xlm_map_open(path, &m, err));
+  s->shards[s->n_shards - 1].map = m;
+  reader r = {.s = s, .path = path, .err = err};
+  uint64_t n = 0;
+  if (m.n < 8) return bad(&r, NULL, "it is shorter than its header");
+  memcpy(&n, m.data, 8);
+  if (n > MAX_HEADER || n > m.n - 8)
+    return bad(&r, NULL, "the header's length is beyond the file or its limit");
+  if (n < 2 || m.data[8] != '{') return bad(&r, NULL, "the header does not begin with '{'");
+  r.data = m.data + 8 + n;
+  r.data_bytes = m.n - 8 - n;
+  json_error_t problem;
+  header->what = json_loadb((const char *)m.data + 8, (size_t)n, JSON_REJECT_DUPLICATES, &problem);
+  if (!header->what) return bad(&r, NULL, problem.text);
+  return read_entries(&r, header->what);
+}
+
+static xlm_status read_one(xlm_safetensors *s, const char *path, xlm_error *err) {
+  xlm_arena_kept *header = xlm_arena_keep(s->arena, free_json);
+  xlm_status status = read_file(s, path, header, err);
+  xlm_arena_drop(header);
+  return status;
+}
+
+// A shard is named by a plain file name: a hostile index must not reach out of its folder.
+static bool is_plain(const char *name) {
+  return *name && !strchr(name, '/') && strcmp(name, "..") && strcmp(name, ".");
+}
+
+static bool is_open(const xlm_safetensors *s, const char *path) {
+  for (uint32_t i = s->n_shards; i-- > 0;) // neighbours in the map mostly share their file
+    if (!strcmp(s->shards[i].path, path)) return true;
+  return false;
+}
+
+static xlm_status read_shards(xlm_safetensors *s, const char *path, json_t *map, xlm_error *err) {
+  const char *slash = strrchr(path, '/'), *key;
+  char file[4096];
+  json_t *value;
+  if (!json_is_object(map)) return xlm_fail(err, XLM_USER, "'%s' has no weight_map", path);
+  json_object_foreach(map, key, value) {
+    const char *name = json_string_value(value);
+    if (!name || !is_plain(name))
+      return xlm_fail(err, XLM_USER, "'%s': the file of '%.200s' is no plain name", path, key);
+    int folder = slash ? (int)(slash - path) + 1 : 0,
+        n = snprintf(file, sizeof file, "%.*s%s", folder, path, name);
+    if (n >= (int)sizeof file)
+      return xlm_fail(err, XLM_USER, "'%s': the file name of '%.200s' is too long", path, key);
+    if (is_open(s, file)) continue;
+    if (s->n_shards >= MAX_FILES)
+      return xlm_fail(err, XLM_USER, "'%s' names more than %d files", path, MAX_FILES);
+    XLM_TRY(read_one(s, xlm_arena_strdup(s->arena, file), err));
+  }
+  return XLM_OK;
+}
+
+static xlm_status read_index(xlm_safetensors *s, const char *path, xlm_error *err) {
+  json_error_t problem;
+  xlm_arena_kept *index = xlm_arena_keep(s->arena, free_json);
+  index->what = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
+  if (!index->what) return xlm_fail(err, XLM_USER, "cannot read '%s': %s", path, problem.text);
+  xlm_status status = read_shards(s, path, json_object_get(index->what, "weight_map"), err);
+  xlm_arena_drop(index);
+  return status;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const xlm_st_tensor *)a)->name, ((const xlm_st_tensor *)b)->name);
+}
+
+static bool ends_with(const char *s, const char *suffix) {
+  size_t n = strlen(s), m = strlen(suffix);
+  return n >= m && !strcmp(s + n - m, suffix);
+}
+
+static const char *resolve(xlm_safetensors *s, const char *path) {
+  struct stat st;
+  if (stat(path, &st) || !S_ISDIR(st.st_mode)) return path;
+  const char *index = xlm_arena_printf(s->arena, "%s/model.safetensors.index.json", path);
+  return stat(index, &st) ? xlm_arena_printf(s->arena, "%s/model.safetensors", path) : index;
+}
+
+static xlm_status open_all(xlm_safetensors *s, const char *path, xlm_error *err) {
+  path = resolve(s, path);
+  XLM_TRY(ends_with(path, ".json") ? read_index(s, path, err) : read_one(s, path, err));
+  if (s->n) qsort(s->at, s->n, sizeof *s->at, by_name);
+  for (uint32_t i = 1; i < s->n; i++)
+    if (!strcmp(s->at[i].name, s->at[i - 1].name))
+      return xlm_fail(err, XLM_USER, "'%s': tensor '%.200s' stands in two files", path, s->at[i].name);
+  return XLM_OK;
+}
+
+xlm_status xlm_safetensors_open(const char *path, xlm_safetensors **out, xlm_error *err) {
+  *out = NULL;
+  xlm_safetensors *s = calloc(1, sizeof *s);
+  if (!s || !(s->arena = xlm_arena_new(0))) {
+    free(s);
+    return xlm_fail(err, XLM_ENV, "no memory to open '%s'", path);
+  }
+  xlm_status status;
+  if (XLM_ARENA_TRY(s->arena))
+    status = open_all(s, path, err);
+  else
+    status = xlm_fail(err, XLM_ENV, "no memory for the header of '%s'", path);
+  if (status == XLM_OK)
+    *out = s;
+  else
+    xlm_safetensors_close(s);
+  return status;
+}
+
+void xlm_safetensors_close(xlm_safetensors *s) {
+  if (!s) return;
+  for (uint32_t i = 0; i < s->n_shards; i++) xlm_map_close(&s->shards[i].map);
+  xlm_arena_free(s->arena);
+  free(s);
+}
+
+int xlm_safetensors_count(const xlm_safetensors *s) {
+  return (int)s->n;
+}
+const xlm_st_tensor *xlm_safetensors_at(const xlm_safetensors *s, int i) {
+  return &s->at[i];
+}
+
+const xlm_st_tensor *xlm_safetensors_find(const xlm_safetensors *s, const char *name) {
+  xlm_st_tensor key = {.name = name};
+  return s->n ? bsearch(&key, s->at, s->n, sizeof *s->at, by_name) : NULL;
+}
+
+static float from_f16(uint16_t h) {
+  int exponent = h >> 10 & 31, mantissa = h & 1023;
+  float m = exponent ? (float)(mantissa | 1024) : (float)mantissa, sign = h & 0x8000 ? -1.0f : 1.0f;
+  if (exponent == 31) return mantissa ? __builtin_nanf("") : sign * __builtin_inff();
+  return sign * __builtin_ldexpf(m, (exponent ? exponent : 1) - 25);
+}
+
+static float one_float(xlm_st_dtype type, const unsigned char *p) {
+  uint16_t h;
+  double d;
+  float f;
+  memcpy(&h, p, 2);
+  if (type == XLM_ST_BF16) return xlm_bf16_to_f32(h);
+  if (type == XLM_ST_F16) return from_f16(h);
+  if (type == XLM_ST_F64) return memcpy(&d, p, 8), (float)d;
+  return memcpy(&f, p, 4), f;
+}
+
+bool xlm_safetensors_floats(const xlm_st_tensor *t, int64_t first, int64_t n, float *out) {
+  if (t->dtype > XLM_ST_F64) return false;
+  size_t bytes = dtypes[t->dtype].bytes;
+  const unsigned char *p = t->data + (size_t)first * bytes;
+  if (t->dtype == XLM_ST_F32)
+    memcpy(out, p, (size_t)n * 4);
+  else
+    for (int64_t i = 0; i < n; i++) out[i] = one_float(t->dtype, p + (size_t)i * bytes);
+  return true;
+}

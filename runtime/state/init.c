@@ -1,0 +1,180 @@
+// Initial values, in batches of BATCH Philox counters. Every step is a loop over the batch, which compilers
+// turn into vector instructions; the normal deviates are Box & Muller's, with logarithm, sine and cosine as
+// the polynomials of Moshier's Cephes library (single precision, errors below two units in the last place).
+// On x86 the same code is compiled for AVX2 too, without fused multiply-add, so that the bits are the same on
+// every such machine.
+#include "runtime/state/init.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 16, PER = 4 * BATCH };
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void draw(xlm_philox key, uint64_t first, uint32_t word[4][BATCH]) {
+  uint32_t *c0 = word[0], *c1 = word[1], *c2 = word[2], *c3 = word[3], k0 = key.key[0], k1 = key.key[1];
+  for (int j = 0; j < BATCH; j++) {
+    uint64_t counter = first + (uint64_t)j;
+    c0[j] = (uint32_t)counter, c1[j] = (uint32_t)(counter >> 32), c2[j] = 0, c3[j] = 0;
+  }
+  for (int r = 0; r < 10; r++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
+    for (int j = 0; j < BATCH; j++) {
+      uint64_t m0 = (uint64_t)0xD2511F53u * c0[j], m1 = (uint64_t)0xCD9E8D57u * c2[j];
+      uint32_t n0 = (uint32_t)(m1 >> 32) ^ c1[j] ^ k0, n2 = (uint32_t)(m0 >> 32) ^ c3[j] ^ k1;
+      c1[j] = (uint32_t)m1, c3[j] = (uint32_t)m0, c0[j] = n0, c2[j] = n2;
+    }
+}
+
+INLINE float from_bits(uint32_t u) {
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
+
+INLINE uint32_t to_bits(float f) {
+  uint32_t u;
+  memcpy(&u, &f, 4);
+  return u;
+}
+
+// Uniform in (0, 1], 31 bits; signed conversion because vector units have no other.
+INLINE float unit(uint32_t bits) {
+  return ((float)(int32_t)(bits >> 1) + 0.5f) * 0x1p-31f;
+}
+
+INLINE float logarithm(float x) {        // of a positive normal number
+  uint32_t u = to_bits(x) - 0x3F3504F3u; // sqrt(1/2): the mantissa below lies in [sqrt(1/2), sqrt(2))
+  float e = (float)((int32_t)u >> 23), m = from_bits((u & 0x7FFFFFu) + 0x3F3504F3u) - 1.0f, z = m * m;
+  float y = 7.0376836292e-2f;
+  y = y * m - 1.1514610310e-1f;
+  y = y * m + 1.1676998740e-1f;
+  y = y * m - 1.2420140846e-1f;
+  y = y * m + 1.4249322787e-1f;
+  y = y * m - 1.6668057665e-1f;
+  y = y * m + 2.0000714765e-1f;
+  y = y * m - 2.4999993993e-1f;
+  y = y * m + 3.3333331174e-1f;
+  y = y * m * z - 2.12194440e-4f * e - 0.5f * z;
+  return m + y + 0.693359375f * e;
+}
+
+// cos and sin of bits / 2^32 turns.
+INLINE void turn(uint32_t bits, float *cosine, float *sine) {
+  uint32_t quadrant = (bits + 0x20000000u) >> 30;
+  float r = (float)(int32_t)(bits - (quadrant << 30)) * 1.4629180792671596e-9f, z = r * r;
+  float s = ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f) * z * r + r;
+  float c = ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f) * z * z -
+            0.5f * z + 1.0f;
+  uint32_t swap = 0 - (quadrant & 1), s_bits = to_bits(s), c_bits = to_bits(c);
+  *sine = from_bits(((s_bits & ~swap) | (c_bits & swap)) ^ (quadrant & 2) << 30);
+  *cosine = from_bits(((c_bits & ~swap) | (s_bits & swap)) ^ ((quadrant + 1) & 2) << 30);
+}
+
+INLINE void normals(const xlm_init *init, const uint32_t word[4][BATCH], float out[PER]) {
+  float z[4][BATCH];
+  for (int pair = 0; pair < 4; pair += 2)
+    for (int j = 0; j < BATCH; j++) {
+      float radius = init->b * sqrtf(-2.0f * logarithm(unit(word[pair][j])) + 0.0f), c, s;
+      turn(word[pair + 1][j], &c, &s);
+      z[pair][j] = radius * c, z[pair + 1][j] = radius * s;
+    }
+  for (int j = 0; j < BATCH; j++)
+    for (int w = 0; w < 4; w++) out[4 * j + w] = z[w][j];
+}
+
+INLINE void uniforms(const xlm_init *init, const uint32_t word[4][BATCH], float out[PER]) {
+  float width = init->b - init->a;
+  for (int j = 0; j < BATCH; j++)
+    for (int w = 0; w < 4; w++) out[4 * j + w] = init->a + width * unit(word[w][j]);
+}
+
+INLINE void batch(const xlm_init *init, xlm_philox key, uint64_t first, float out[PER]) {
+  uint32_t word[4][BATCH];
+  draw(key, first, word);
+  if (init->kind == XLM_INIT_NORMAL)
+    normals(init, word, out);
+  else
+    uniforms(init, word, out);
+}
+
+INLINE void fill(const xlm_init *init, xlm_philox key, int64_t first, int64_t n, float *out) {
+  float part[PER];
+  for (int64_t at = first; at < first + n;) {
+    int64_t lead = at % PER, take = PER - lead < first + n - at ? PER - lead : first + n - at;
+    batch(init, key, (uint64_t)(at - lead) / 4, part);
+    memcpy(out + (at - first), part + lead, (size_t)take * sizeof *out);
+    at += take;
+  }
+}
+
+static void fill_base(const xlm_init *init, xlm_philox key, int64_t first, int64_t n, float *out) {
+  fill(init, key, first, n, out);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void fill_avx2(const xlm_init *init, xlm_philox key, int64_t first,
+                                                      int64_t n, float *out) {
+  fill(init, key, first, n, out);
+}
+static int has_avx2(void) {
+  return __builtin_cpu_supports("avx2");
+}
+#else
+static void (*const fill_avx2)(const xlm_init *, xlm_philox, int64_t, int64_t, float *) = fill_base;
+static int has_avx2(void) {
+  return 0;
+}
+#endif
+
+void xlm_init_fill(const xlm_init *init, xlm_philox key, int64_t first, int64_t n, float *out) {
+  if (init->kind == XLM_INIT_CONSTANT)
+    for (int64_t i = 0; i < n; i++) out[i] = init->a;
+  else if (has_avx2())
+    fill_avx2(init, key, first, n, out);
+  else
+    fill_base(init, key, first, n, out);
+}
+
+static const struct {
+  const char *name;
+  xlm_init_kind kind;
+  int arguments;
+  float a, b; // without arguments
+} table[] = {{"normal", XLM_INIT_NORMAL, 1, 0, 1},
+             {"uniform", XLM_INIT_UNIFORM, 2, 0, 1},
+             {"ones", XLM_INIT_CONSTANT, 0, 1, 0},
+             {"zeros", XLM_INIT_CONSTANT, 0, 0, 0},
+             {"constant", XLM_INIT_CONSTANT, 1, 0, 0}};
+
+// Reads "(x, y)" with exactly `want` numbers.
+static int read_arguments(const char *p, int want, double value[2]) {
+  for (int i = 0; i < want; i++) {
+    char *end;
+    if (*p++ != (i ? ',' : '(')) return 0;
+    value[i] = strtod(p, &end);
+    if (end == p) return 0;
+    for (p = end; *p == ' '; p++) {}
+  }
+  return want ? !strcmp(p, ")") : !*p || !strcmp(p, "()");
+}
+
+xlm_status xlm_init_parse(const char *text, xlm_init *out, xlm_error *err) {
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    size_t n = strlen(table[i].name);
+    double v[2] = {0, 0};
+    if (strncmp(text, table[i].name, n) || !read_arguments(text + n, table[i].arguments, v)) continue;
+    *out = (xlm_init){table[i].kind, table[i].a, table[i].b};
+    if (table[i].arguments == 2)
+      out->a = (float)v[0], out->b = (float)v[1];
+    else if (table[i].kind == XLM_INIT_NORMAL)
+      out->b = (float)v[0];
+    else if (table[i].arguments)
+      out->a = (float)v[0];
+    return XLM_OK;
+  }
+  return xlm_fail(err, XLM_USER,
+                  "'%s' is no initialiser: use normal(std), uniform(a, b), constant(c), ones or zeros", text);
+}

@@ -2,7 +2,7 @@
 // refused with a reason; what is sound can be timed, and survives printing and reading.
 //
 // Build with clang's libFuzzer: clang -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_schedule.c
-// compiler/planner/schedule*.c and the libraries xlm_plan, xlm_base. Seeds: any schedule; the first byte
+// compiler/schedule/*.c and the libraries xlm_plan, xlm_base. Seeds: any schedule; the first byte
 // chooses the sizes. tests/layouts/test_schedule_plan.c runs it over mutants.
 #include <stdlib.h>
 #include <string.h>

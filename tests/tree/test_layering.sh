@@ -76,4 +76,8 @@ if grep -rnE '\b(printf|puts|exit|abort)\(' --include='*.c' compiler runtime ops
   echo "  ^ libraries do not print, exit or abort" >&2
   bad=1
 fi
+# every room says what it is for
+for room in compiler/*/ runtime/*/ ops/ ops/cpu/*/ tools/*/; do
+  ls "$room"*.[ch] >/dev/null 2>&1 && [ ! -f "$room/README.md" ] && echo "$room has no README.md" >&2 && bad=1
+done
 exit $bad

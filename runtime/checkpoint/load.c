@@ -114,15 +114,15 @@ const char *xlm_checkpoint_setting_of(const xlm_checkpoint *c, const char *key) 
   return NULL;
 }
 
-static xlm_status load_state(const xlm_safetensors *f, const xlm_stored *t, xlm_error *err) {
+static xlm_status load_state(const xlm_safetensors *f, const xlm_store *s, const xlm_stored *t,
+                             xlm_error *err) {
   const xlm_st_tensor *from = xlm_safetensors_find(f, t->name);
   if (!from)
     return xlm_fail(err, XLM_USER, "it has no state '%s': the model or the optimizer has changed", t->name);
   bool same = from->rank == t->rank && !memcmp(from->shape, t->shape, sizeof(int64_t) * (size_t)t->rank) &&
               xlm_st_dtype_bytes(from->dtype) == xlm_dtype_bytes(t->dtype);
   if (!same) return xlm_fail(err, XLM_USER, "its state '%s' has another shape or type", t->name);
-  xlm_store_put(t, 0, t->n, from->data);
-  return XLM_OK;
+  return xlm_store_put(s, t, 0, t->n, from->data, err);
 }
 
 static bool is_wanted(const xlm_stored *t, bool weights_only) {
@@ -137,7 +137,7 @@ static xlm_status load_rest(const xlm_checkpoint *c, const xlm_store *s, bool we
   XLM_TRY(xlm_safetensors_open(path, &f, err));
   xlm_status status = XLM_OK;
   for (int i = 0; i < s->n && status == XLM_OK; i++)
-    if (is_wanted(&s->at[i], weights_only)) status = load_state(f, &s->at[i], err);
+    if (is_wanted(&s->at[i], weights_only)) status = load_state(f, s, &s->at[i], err);
   xlm_safetensors_close(f);
   return status;
 }

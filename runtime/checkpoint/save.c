@@ -42,7 +42,6 @@ typedef struct rest { // the states of optimizer.safetensors
 static xlm_status fill_rest(void *arg, int i, const void **data, xlm_error *err) {
   rest *r = arg;
   const xlm_stored *t = r->at[i];
-  if ((*data = xlm_store_whole(t))) return XLM_OK;
   free(r->buffer);
   r->buffer = malloc((size_t)t->n * xlm_dtype_bytes(t->dtype) + 1);
   if (!r->buffer) return xlm_fail(err, XLM_ENV, "no memory for state '%s'", t->name);

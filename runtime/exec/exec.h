@@ -9,11 +9,12 @@
 #include "runtime/device/kernel.h"
 #include "runtime/exec/record.h"
 #include "runtime/plan/plan.h"
+#include "runtime/plan/states.h"
 
 typedef struct xlm_exec xlm_exec;
 
-// rank: index into plan->rank_plan_of. threads: workers of this rank, at most plan->threads. comm: of this rank,
-// kept by the caller; NULL when the plan has one rank.
+// rank: index into plan->rank_plan_of. threads: workers of this rank, at most plan->threads. comm: of this
+// rank, kept by the caller; NULL when the plan has one rank.
 xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend *backend, int threads,
                          struct xlm_comm *comm, xlm_exec **out, xlm_error *err) XLM_MUST_CHECK;
 void xlm_exec_close(xlm_exec *e);
@@ -22,12 +23,27 @@ const xlm_plan *xlm_exec_plan(const xlm_exec *e);
 const xlm_rank_plan *xlm_exec_rank_plan(const xlm_exec *e);
 xlm_pool *xlm_exec_pool(xlm_exec *e);
 
-// Addresses in the arena; indices are those of the rank plan's states, inputs and outputs. Inputs and outputs
-// are local tensors of the types the plan gives. Inputs are those of the running microbatch; NULL for an
-// input that the running chunk (or the eval segment, or this rank) does not have.
-void *xlm_exec_state(xlm_exec *e, uint32_t state);
-void *xlm_exec_input(xlm_exec *e, uint32_t input, bool eval);
-const void *xlm_exec_output(xlm_exec *e, uint32_t output);
+// What goes into the arena and what comes out of it, in pieces: `bytes` bytes from byte `at` of a local
+// tensor of the type the plan gives, dense. Indices are those of the rank plan's states, inputs and outputs.
+// All return when the host's memory may be used again. A put is seen by everything that runs after it, a get
+// sees everything that was started before it. Nothing is allocated.
+xlm_status xlm_exec_put_state(xlm_exec *e, uint32_t state, size_t at, const void *from, size_t bytes,
+                              xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_exec_get_state(xlm_exec *e, uint32_t state, size_t at, void *to, size_t bytes,
+                              xlm_error *err) XLM_MUST_CHECK;
+// An input of the running microbatch, or of the eval segment. has: false for one that the running chunk (or
+// the eval segment) does not have.
+bool xlm_exec_has_input(const xlm_exec *e, uint32_t input, bool eval);
+xlm_status xlm_exec_put_input(xlm_exec *e, uint32_t input, bool eval, size_t at, const void *from,
+                              size_t bytes, xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_exec_get_output(xlm_exec *e, uint32_t output, size_t at, void *to, size_t bytes,
+                               xlm_error *err) XLM_MUST_CHECK;
+// An output or input that is a scalar, f32 or f64 in the plan.
+xlm_status xlm_exec_put_scalar(xlm_exec *e, uint32_t input, bool eval, double value,
+                               xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_exec_get_scalar(xlm_exec *e, uint32_t output, double *value, xlm_error *err) XLM_MUST_CHECK;
+// The states of a plan of one rank.
+xlm_states xlm_exec_states(xlm_exec *e);
 
 // Fills the microbatch's inputs (role "tokens" and "scalar") before its first segment; microbatch -1: those
 // of the step.

@@ -55,11 +55,27 @@ xlm_comm *xlm_team_peers(const xlm_team *t) {
   return t->processes > 1 ? t->members[0].comm : NULL;
 }
 
-void *xlm_team_state(void *team, uint32_t rank, uint32_t state) {
-  xlm_team *t = team;
-  for (int i = 0; i < t->n; i++)
-    if (t->members[i].rank == rank) return xlm_exec_state(t->members[i].exec, state);
-  return NULL;
+static xlm_exec *exec_of(const xlm_team *t, uint32_t rank) { // NULL: it lives elsewhere
+  int64_t i = (int64_t)rank - t->members[0].rank;            // those here follow one another
+  return i >= 0 && i < t->n ? t->members[i].exec : NULL;
+}
+
+static bool is_here(void *team, uint32_t rank) {
+  return exec_of((const xlm_team *)team, rank) != NULL;
+}
+
+static xlm_status put_state(void *team, uint32_t rank, uint32_t state, size_t at, const void *from,
+                            size_t bytes, xlm_error *err) {
+  return xlm_exec_put_state(exec_of((const xlm_team *)team, rank), state, at, from, bytes, err);
+}
+
+static xlm_status get_state(void *team, uint32_t rank, uint32_t state, size_t at, void *to, size_t bytes,
+                            xlm_error *err) {
+  return xlm_exec_get_state(exec_of((const xlm_team *)team, rank), state, at, to, bytes, err);
+}
+
+xlm_states xlm_team_states(xlm_team *t) {
+  return (xlm_states){t, is_here, put_state, get_state};
 }
 
 void xlm_team_close(xlm_team *t) {

@@ -25,9 +25,8 @@ int64_t xlm_team_rank(const xlm_team *t, int i);   // its global rank
 xlm_comm *xlm_team_comm(const xlm_team *t, int i); // NULL when the plan has one rank
 const xlm_plan *xlm_team_plan(const xlm_team *t);
 
-// The memory of a state on a rank, NULL when that rank lives elsewhere; `team` is an xlm_team (an
-// xlm_store_address).
-void *xlm_team_state(void *team, uint32_t rank, uint32_t state);
+// The states of the ranks of this process, by global rank (see exec.h: put and get).
+xlm_states xlm_team_states(xlm_team *t);
 
 // Processes of the run, which of them this is, and the comm to reach the others with (NULL when there is
 // one).

@@ -206,30 +206,29 @@ static void build(mapping *m, const xlm_store *s) {
   }
 }
 
-// A parameter as f32: where it lies when possible, else in memory that is kept for the next piece: collected
-// from all processes (export), or what this one has of it (import).
+// A parameter as f32, in memory that is kept for the next piece: collected from all processes (export), or
+// what this one has of it (import).
 typedef struct holder {
   const xlm_store *store;
   const xlm_stored *param;
-  float *whole;  // what to use
-  float *buffer; // owned
+  float *whole; // owned
 } holder;
 
-static void release(holder *h) {
-  if (h->param && h->whole == h->buffer) xlm_store_put(h->param, 0, h->param->n, h->whole);
+static xlm_status release(const holder *h, xlm_error *err) {
+  return h->param && h->whole ? xlm_store_put(h->store, h->param, 0, h->param->n, h->whole, err) : XLM_OK;
 }
 
 static xlm_status hold(holder *h, const xlm_stored *t, bool collect, xlm_error *err) {
   if (h->param == t) return XLM_OK;
-  h->param = t;
+  h->param = NULL;
   if (t->dtype != XLM_F32) return xlm_fail(err, XLM_USER, "parameter '%s' is not kept in f32", t->name);
-  if ((h->whole = xlm_store_whole(t))) return XLM_OK;
-  float *bigger = realloc(h->buffer, (size_t)t->n * sizeof(float) + 1);
+  float *bigger = realloc(h->whole, (size_t)t->n * sizeof(float) + 1);
   if (!bigger)
     return xlm_fail(err, XLM_ENV, "no memory for parameter '%s' (%lld values)", t->name, (long long)t->n);
-  h->whole = h->buffer = bigger;
-  if (collect) return xlm_store_read(h->store, t, h->whole, err);
-  xlm_store_get(t, 0, t->n, h->whole);
+  h->whole = bigger;
+  XLM_TRY(collect ? xlm_store_read(h->store, t, h->whole, err)
+                  : xlm_store_get(h->store, t, 0, t->n, h->whole, err));
+  h->param = t;
   return XLM_OK;
 }
 
@@ -278,7 +277,7 @@ static xlm_status write_items(const mapping *m, const xlm_store *s, const char *
   exporter e = {.m = m, .from = {.store = s}};
   xlm_status status = xlm_safetensors_write(path, list, (int)m->n, fill_item, &e, hash, size, err);
   free(e.buffer);
-  free(e.from.buffer);
+  free(e.from.whole);
   return status;
 }
 
@@ -326,16 +325,17 @@ static xlm_status read_item(mapping *m, const item *x, const xlm_st_tensor *t, h
   if (!buffer) return xlm_fail(err, XLM_ENV, "no memory for tensor '%s'", x->name);
   xlm_status s = xlm_safetensors_floats(t, 0, x->n, buffer) ? XLM_OK : XLM_USER;
   for (uint32_t k = 0; k < x->n_pieces && s == XLM_OK; k++) {
-    if (to->param != x->pieces[k].param) release(to);
-    s = hold(to, x->pieces[k].param, false, err);
+    if (to->param != x->pieces[k].param) s = release(to, err);
+    if (s == XLM_OK) s = hold(to, x->pieces[k].param, false, err);
     if (s == XLM_OK) copy_piece(&x->pieces[k], to->whole, buffer, false);
   }
   free(buffer);
   return s;
 }
 
-static xlm_status read_items(mapping *m, const xlm_safetensors *from, xlm_error *err) {
-  holder to = {0};
+static xlm_status read_items(mapping *m, const xlm_store *store, const xlm_safetensors *from,
+                             xlm_error *err) {
+  holder to = {.store = store};
   int missing = 0;
   const char *first = NULL;
   xlm_status s = XLM_OK;
@@ -359,8 +359,8 @@ static xlm_status read_items(mapping *m, const xlm_safetensors *from, xlm_error 
     else if (is_parameter(x->pieces->param) && !missing++)
       first = x->name;
   }
-  release(&to);
-  free(to.buffer);
+  if (s == XLM_OK) s = release(&to, err);
+  free(to.whole);
   if (s == XLM_OK && missing)
     s = xlm_fail(err, XLM_USER, "the weights lack %d of the model's %u tensors, first '%s'", missing, m->n,
                  first);
@@ -374,7 +374,7 @@ xlm_status xlm_weights_import(const xlm_store *s, const xlm_plan *p, const xlm_s
   xlm_status status;
   if (XLM_ARENA_TRY(m.arena)) {
     build(&m, s);
-    status = read_items(&m, from, err);
+    status = read_items(&m, s, from, err);
   } else
     status = xlm_fail(err, XLM_ENV, "no memory for the table of weights");
   xlm_arena_free(m.arena);

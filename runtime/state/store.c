@@ -2,6 +2,7 @@
 // of a view that falls into a range of logical indices is found by binary search over its runs.
 #include "runtime/state/store.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +11,8 @@
 #include "runtime/base/bf16.h"
 #include "runtime/plan/mesh.h"
 
-static xlm_view view_of(const xlm_type *t, const xlm_dim_info *dims, void *data) {
-  xlm_view v = {.rank = t->rank, .n = 1, .run = 1, .data = data};
+static xlm_view view_of(const xlm_type *t, const xlm_dim_info *dims) {
+  xlm_view v = {.rank = t->rank, .n = 1, .run = 1};
   bool whole = true; // all dimensions further in are unsplit
   for (int i = t->rank - 1; i >= 0; i--) {
     const xlm_dim_info *d = v.dim[i] = &dims[t->dim[i]];
@@ -33,59 +34,107 @@ static int64_t logical_index(const xlm_view *v, int64_t local) {
   return index;
 }
 
-// The first run that ends after logical index `first`.
-static int64_t find_run(const xlm_view *v, int64_t first) {
-  int64_t low = 0, high = v->n / v->run;
+// The first local element at or after logical index `index`; n when there is none. Local elements are stored
+// in the order of their logical indices.
+static int64_t find_local(const xlm_view *v, int64_t index) {
+  int64_t low = 0, high = v->n / v->run; // the first run that ends after it
   while (low < high) {
     int64_t middle = low + (high - low) / 2;
-    if (logical_index(v, middle * v->run) + v->run <= first)
+    if (logical_index(v, middle * v->run) + v->run <= index)
       low = middle + 1;
     else
       high = middle;
   }
-  return low;
-}
-
-// Copies what the view has of [first, first + n) between it and `other`.
-static void exchange(const xlm_view *v, size_t bytes, int64_t first, int64_t n, char *other, bool to_view) {
-  if (!v->n) return;
-  for (int64_t r = find_run(v, first); r < v->n / v->run; r++) {
-    int64_t begin = logical_index(v, r * v->run), skip = begin < first ? first - begin : 0;
-    if (begin >= first + n) return;
-    int64_t end = begin + v->run < first + n ? begin + v->run : first + n;
-    char *mine = v->data + (size_t)(r * v->run + skip) * bytes,
-         *theirs = other + (size_t)(begin + skip - first) * bytes;
-    size_t size = (size_t)(end - begin - skip) * bytes;
-    if (to_view)
-      memcpy(mine, theirs, size);
-    else
-      memcpy(theirs, mine, size);
-  }
+  if (low == v->n / v->run) return v->n;
+  int64_t begin = logical_index(v, low * v->run);
+  return low * v->run + (begin < index ? index - begin : 0);
 }
 
 void xlm_view_scatter(const xlm_view *v, size_t bytes, int64_t first, int64_t n, const char *from,
-                      char *out) {
+                      int64_t base, char *out) {
   for (int64_t at = first, part; at < first + n; at += part) {
     int64_t left = v->run - at % v->run;
     part = left < first + n - at ? left : first + n - at;
-    memcpy(out + (size_t)logical_index(v, at) * bytes, from + (size_t)(at - first) * bytes,
+    memcpy(out + (size_t)(logical_index(v, at) - base) * bytes, from + (size_t)(at - first) * bytes,
            (size_t)part * bytes);
   }
 }
 
-void xlm_store_get(const xlm_stored *t, int64_t first, int64_t n, void *out) {
-  for (int i = 0; i < t->n_views; i++)
-    if (!t->views[i].repeats) exchange(&t->views[i], xlm_dtype_bytes(t->dtype), first, n, out, false);
+// The other way: into local elements [first, first + n).
+static void gather(const xlm_view *v, size_t bytes, int64_t first, int64_t n, int64_t base, const char *in,
+                   char *to) {
+  for (int64_t at = first, part; at < first + n; at += part) {
+    int64_t left = v->run - at % v->run;
+    part = left < first + n - at ? left : first + n - at;
+    memcpy(to + (size_t)(at - first) * bytes, in + (size_t)(logical_index(v, at) - base) * bytes,
+           (size_t)part * bytes);
+  }
 }
 
-void xlm_store_put(const xlm_stored *t, int64_t first, int64_t n, const void *in) {
-  char *source = (char *)(uintptr_t)in; // only read
-  for (int i = 0; i < t->n_views; i++)
-    exchange(&t->views[i], xlm_dtype_bytes(t->dtype), first, n, source, true);
+xlm_status xlm_view_get(const xlm_store *s, const xlm_view *v, size_t bytes, int64_t first, int64_t n,
+                        void *to, xlm_error *err) {
+  return s->states.get(s->states.arg, (uint32_t)v->owner, v->state, (size_t)first * bytes, to,
+                       (size_t)n * bytes, err);
 }
 
-void *xlm_store_whole(const xlm_stored *t) {
-  return t->n_views == 1 && !t->n_away && t->views[0].n == t->n ? t->views[0].data : NULL;
+static xlm_status put_view(const xlm_store *s, const xlm_view *v, size_t bytes, int64_t first, int64_t n,
+                           const void *from, xlm_error *err) {
+  return s->states.put(s->states.arg, (uint32_t)v->owner, v->state, (size_t)first * bytes, from,
+                       (size_t)n * bytes, err);
+}
+
+enum { PIECE = 32 << 10 }; // bytes that go through the stack at a time
+
+// How many local elements from `at` on go at once: a run, where that is much; else what fits a piece.
+static int64_t part_of(const xlm_view *v, size_t bytes, int64_t at, int64_t end, bool *direct) {
+  int64_t left = v->run - at % v->run, most = (int64_t)(PIECE / bytes);
+  *direct = left >= most || left >= end - at;
+  int64_t part = *direct ? left : most;
+  return part < end - at ? part : end - at;
+}
+
+// What a view has of logical elements [first, first + n), from and to `other`, where `first` lies.
+static xlm_status get_range(const xlm_store *s, const xlm_view *v, size_t bytes, int64_t first, int64_t n,
+                            char *other, xlm_error *err) {
+  char piece[PIECE];
+  int64_t end = v->n ? find_local(v, first + n) : 0;
+  bool direct;
+  for (int64_t at = v->n ? find_local(v, first) : 0, part; at < end; at += part) {
+    part = part_of(v, bytes, at, end, &direct);
+    char *to = direct ? other + (size_t)(logical_index(v, at) - first) * bytes : piece;
+    XLM_TRY(xlm_view_get(s, v, bytes, at, part, to, err));
+    if (!direct) xlm_view_scatter(v, bytes, at, part, piece, first, other);
+  }
+  return XLM_OK;
+}
+
+static xlm_status put_range(const xlm_store *s, const xlm_view *v, size_t bytes, int64_t first, int64_t n,
+                            const char *other, xlm_error *err) {
+  char piece[PIECE];
+  int64_t end = v->n ? find_local(v, first + n) : 0;
+  bool direct;
+  for (int64_t at = v->n ? find_local(v, first) : 0, part; at < end; at += part) {
+    part = part_of(v, bytes, at, end, &direct);
+    if (!direct) gather(v, bytes, at, part, first, other, piece);
+    XLM_TRY(put_view(s, v, bytes, at, part,
+                     direct ? other + (size_t)(logical_index(v, at) - first) * bytes : piece, err));
+  }
+  return XLM_OK;
+}
+
+xlm_status xlm_store_get(const xlm_store *s, const xlm_stored *t, int64_t first, int64_t n, void *out,
+                         xlm_error *err) {
+  for (int i = 0; i < t->n_views; i++)
+    if (!t->views[i].repeats)
+      XLM_TRY(get_range(s, &t->views[i], xlm_dtype_bytes(t->dtype), first, n, (char *)out, err));
+  return XLM_OK;
+}
+
+xlm_status xlm_store_put(const xlm_store *s, const xlm_stored *t, int64_t first, int64_t n, const void *in,
+                         xlm_error *err) {
+  for (int i = 0; i < t->n_views; i++)
+    XLM_TRY(put_range(s, &t->views[i], xlm_dtype_bytes(t->dtype), first, n, (const char *)in, err));
+  return XLM_OK;
 }
 
 const xlm_stored *xlm_store_find(const xlm_store *s, const char *name) {
@@ -154,7 +203,7 @@ static int by_name(const void *a,
   return strcmp(((const xlm_stored *)a)->name, ((const xlm_stored *)b)->name);
 }
 
-static void collect(xlm_store *s, const xlm_plan *p, xlm_store_address *address, void *arg) {
+static void collect(xlm_store *s, const xlm_plan *p) {
   size_t most = 0;
   for (uint32_t c = 0; c < p->n_rank_plans; c++) most += p->rank_plans[c]->n_states;
   s->at = XLM_NEW_N(s->arena, xlm_stored, most);
@@ -162,31 +211,30 @@ static void collect(xlm_store *s, const xlm_plan *p, xlm_store_address *address,
   for (uint32_t rank = 0; rank < p->n_ranks; rank++) {
     uint32_t which = p->rank_plan_of[rank];
     const xlm_rank_plan *rp = p->rank_plans[which];
-    bool fresh = !entries[which];
+    bool fresh = !entries[which], here = s->states.here(s->states.arg, rank);
     if (fresh) entries[which] = XLM_NEW_N(s->arena, xlm_stored *, rp->n_states);
     xlm_dim_info *dims = XLM_NEW_N(s->arena, xlm_dim_info, rp->n_dims);
     xlm_mesh_rank_dims(p, rank, dims);
     for (uint32_t i = 0; i < rp->n_states; i++) {
       if (fresh) entries[which][i] = entry_of(s, p, rp, &rp->states[i]);
-      void *at = address(arg, rank, i); // NULL: another process has it
-      xlm_view v = view_of(&rp->tensors[rp->states[i].tensor].type, dims, at);
-      v.owner = rank;
-      add_view(entries[which][i], v, at != NULL);
+      xlm_view v = view_of(&rp->tensors[rp->states[i].tensor].type, dims);
+      v.owner = rank, v.state = i;
+      add_view(entries[which][i], v, here);
     }
   }
   for (int i = 0; i < s->n; i++) drop_held(&s->at[i]);
   if (s->n) qsort(s->at, (size_t)s->n, sizeof *s->at, by_name);
 }
 
-xlm_status xlm_store_new(const xlm_plan *p, xlm_store_address *address, void *arg, xlm_store **out,
-                         xlm_error *err) {
+xlm_status xlm_store_new(const xlm_plan *p, xlm_states states, xlm_store **out, xlm_error *err) {
   *out = NULL;
   xlm_arena *a = xlm_arena_new(0);
   if (!a) return xlm_fail(err, XLM_ENV, "no memory for the table of states");
   if (XLM_ARENA_TRY(a)) {
     xlm_store *s = XLM_NEW(a, xlm_store);
     s->arena = a;
-    collect(s, p, address, arg);
+    s->states = states;
+    collect(s, p);
     *out = s;
     return XLM_OK;
   }
@@ -203,6 +251,9 @@ typedef struct init_job {
   const xlm_init *inits;
   uint64_t seed;
   bool zeroed;
+  atomic_flag failed; // the first to fail says why
+  xlm_status status;
+  xlm_error *err;
 } init_job;
 
 static void store_floats(xlm_dtype type, char *to, const float *from, int64_t n) {
@@ -216,54 +267,62 @@ static void store_floats(xlm_dtype type, char *to, const float *from, int64_t n)
   }
 }
 
-// Local elements [begin, end) of a view, run by run.
-static void init_view(const init_job *j, const xlm_stored *t, const xlm_init *init, const xlm_view *v,
-                      int64_t begin, int64_t end) {
+// Local elements [begin, end) of a view: run by run into a piece, and from there to their place.
+static xlm_status init_view(const init_job *j, const xlm_stored *t, const xlm_init *init, const xlm_view *v,
+                            int64_t begin, int64_t end, xlm_error *err) {
+  enum { MOST = 2048 };
   xlm_philox key = xlm_philox_key(j->seed, xlm_hash_text(t->name));
   size_t bytes = xlm_dtype_bytes(t->dtype);
-  float part[1024];
-  for (int64_t at = begin, n; at < end; at += n) {
-    int64_t left = v->run - at % v->run, logical = logical_index(v, at);
-    n = left < end - at ? left : end - at;
-    char *to = v->data + (size_t)at * bytes;
-    if (t->dtype == XLM_F32) {
-      xlm_init_fill(init, key, logical, n, (float *)to);
-      continue;
+  float values[MOST];
+  double piece[MOST]; // of any other type
+  for (int64_t at = begin; at < end;) {
+    int64_t n = 0;
+    for (int64_t part; n < MOST && at + n < end; n += part) {
+      int64_t left = v->run - (at + n) % v->run, room = end - at < MOST ? end - at - n : MOST - n;
+      part = left < room ? left : room;
+      xlm_init_fill(init, key, logical_index(v, at + n), part, values + n);
     }
-    n = n < 1024 ? n : 1024;
-    xlm_init_fill(init, key, logical, n, part);
-    store_floats(t->dtype, to, part, n);
+    bool same = t->dtype == XLM_F32;
+    if (!same) store_floats(t->dtype, (char *)piece, values, n);
+    XLM_TRY(put_view(j->store, v, bytes, at, n, same ? (void *)values : piece, err));
+    at += n;
   }
+  return XLM_OK;
 }
 
-static void init_worker(void *arg, int worker, int workers) {
-  const init_job *j = arg;
+static xlm_status init_states(const init_job *j, int worker, int workers, xlm_error *err) {
   for (int i = 0; i < j->store->n; i++) {
     const xlm_stored *t = &j->store->at[i];
     const xlm_init *init = &j->inits[i];
     bool zero = init->kind == XLM_INIT_CONSTANT && init->a == 0;
-    for (int k = 0; k < t->n_views; k++) {
+    for (int k = 0; k < t->n_views && !(zero && j->zeroed); k++) {
       int64_t begin, end;
       xlm_pool_range(t->views[k].n, worker, workers, &begin, &end);
-      size_t bytes = xlm_dtype_bytes(t->dtype);
-      if (!zero)
-        init_view(j, t, init, &t->views[k], begin, end);
-      else if (!j->zeroed)
-        memset(t->views[k].data + (size_t)begin * bytes, 0, (size_t)(end - begin) * bytes);
+      XLM_TRY(init_view(j, t, init, &t->views[k], begin, end, err));
     }
   }
+  return XLM_OK;
+}
+
+static void init_worker(void *arg, int worker, int workers) {
+  init_job *j = (init_job *)arg;
+  xlm_error err;
+  xlm_status s = init_states(j, worker, workers, &err);
+  if (s == XLM_OK || atomic_flag_test_and_set(&j->failed)) return;
+  j->status = s;
+  if (j->err) *j->err = err;
 }
 
 xlm_status xlm_store_init(const xlm_store *s, uint64_t seed, bool zeroed, xlm_pool *pool, xlm_error *err) {
   xlm_init *inits = calloc((size_t)s->n + 1, sizeof *inits);
   if (!inits) return xlm_fail(err, XLM_ENV, "no memory for %d initialisers", s->n);
-  xlm_status status = XLM_OK;
-  for (int i = 0; i < s->n && status == XLM_OK; i++) {
-    status = xlm_init_parse(s->at[i].init ? s->at[i].init : "zeros", &inits[i], err);
-    if (status != XLM_OK) status = xlm_fail_in(err, "state '%s'", s->at[i].name);
+  init_job job = {
+      .store = s, .inits = inits, .seed = seed, .zeroed = zeroed, .failed = ATOMIC_FLAG_INIT, .err = err};
+  for (int i = 0; i < s->n && job.status == XLM_OK; i++) {
+    job.status = xlm_init_parse(s->at[i].init ? s->at[i].init : "zeros", &inits[i], err);
+    if (job.status != XLM_OK) job.status = xlm_fail_in(err, "state '%s'", s->at[i].name);
   }
-  init_job job = {s, inits, seed, zeroed};
-  if (status == XLM_OK) xlm_pool_run(pool, init_worker, &job);
+  if (job.status == XLM_OK) xlm_pool_run(pool, init_worker, &job);
   free(inits);
-  return status;
+  return job.status;
 }

@@ -27,7 +27,7 @@ static xlm_status fetch(const xlm_store *s, const xlm_stored *t, const xlm_view 
     xlm_status status = c->backend->send(c, v->owner, TAG, &q, sizeof q);
     if (status == XLM_OK) status = c->backend->recv(c, v->owner, TAG, piece, (size_t)q.n * bytes);
     if (status != XLM_OK) return *err = c->err, status;
-    xlm_view_scatter(v, bytes, q.first, q.n, piece, out);
+    xlm_view_scatter(v, bytes, q.first, q.n, piece, 0, out);
   }
   return XLM_OK;
 }
@@ -42,7 +42,7 @@ static void keep_counts(xlm_comm *c, uint64_t counts[XLM_MAX_AXES], bool back) {
 
 xlm_status xlm_store_read(const xlm_store *s, const xlm_stored *t, void *out, xlm_error *err) {
   uint64_t counts[XLM_MAX_AXES];
-  xlm_store_get(t, 0, t->n, out);
+  XLM_TRY(xlm_store_get(s, t, 0, t->n, out, err));
   if (!t->n_away) return XLM_OK;
   XLM_ASSERT(s->peers, "a part of state '%s' is nowhere", t->name);
   char *piece = malloc(PIECE);
@@ -55,26 +55,37 @@ xlm_status xlm_store_read(const xlm_store *s, const xlm_stored *t, void *out, xl
   return status;
 }
 
-static xlm_status answer(const xlm_store *s, xlm_comm *c, const request *q) {
+static xlm_status answer(const xlm_store *s, xlm_comm *c, const request *q, char *piece, xlm_error *err) {
   XLM_ASSERT(q->state < s->n && s->at[q->state].n_views, "asked for state %lld", (long long)q->state);
   const xlm_stored *t = &s->at[q->state];
   size_t bytes = xlm_dtype_bytes(t->dtype);
-  return c->backend->send(c, 0, TAG, t->views[0].data + (size_t)q->first * bytes, (size_t)q->n * bytes);
+  XLM_TRY(xlm_view_get(s, &t->views[0], bytes, q->first, q->n, piece, err));
+  if (c->backend->send(c, 0, TAG, piece, (size_t)q->n * bytes) == XLM_OK) return XLM_OK;
+  *err = c->err;
+  return err->status;
+}
+
+static xlm_status answer_all(const xlm_store *s, char *piece, xlm_error *err) {
+  xlm_comm *c = s->peers;
+  request q;
+  for (;;) {
+    if (c->backend->recv(c, 0, TAG, &q, sizeof q) != XLM_OK) {
+      *err = c->err;
+      return err->status;
+    }
+    if (q.state < 0) return XLM_OK;
+    XLM_TRY(answer(s, c, &q, piece, err));
+  }
 }
 
 xlm_status xlm_store_serve(const xlm_store *s, xlm_error *err) {
-  xlm_comm *c = s->peers;
   uint64_t counts[XLM_MAX_AXES];
-  xlm_status status = XLM_OK;
-  keep_counts(c, counts, false);
-  while (status == XLM_OK) {
-    request q;
-    status = c->backend->recv(c, 0, TAG, &q, sizeof q);
-    if (status != XLM_OK || q.state < 0) break;
-    status = answer(s, c, &q);
-  }
-  keep_counts(c, counts, true);
-  if (status != XLM_OK) *err = c->err;
+  char *piece = malloc(PIECE);
+  if (!piece) return xlm_fail(err, XLM_ENV, "no memory to hand out states");
+  keep_counts(s->peers, counts, false);
+  xlm_status status = answer_all(s, piece, err);
+  keep_counts(s->peers, counts, true);
+  free(piece);
   return status;
 }
 

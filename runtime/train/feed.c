@@ -30,6 +30,7 @@ static xlm_status resolve_tokens(const xlm_rank_plan *rp, const xlm_plan_input *
   f->seq = find_dim(rp, t, "seq", &f->column_stride);
   if (batch && f->seq) {
     f->rows = batch->size, f->first_row = batch->offset;
+    f->n = xlm_type_elements(t, rp->dims);
     return XLM_OK;
   }
   return xlm_fail(err, XLM_USER,
@@ -41,7 +42,7 @@ static xlm_status resolve(const xlm_rank_plan *rp, uint32_t index, bool eval, xl
                           xlm_error *err) {
   const xlm_plan_input *in = &rp->inputs[index];
   const xlm_type *t = &rp->tensors[eval ? in->eval_tensor : in->tensor].type;
-  *f = (xlm_feed_input){.index = index, .wide = t->dtype == XLM_F64};
+  *f = (xlm_feed_input){.index = index};
   if (strcmp(in->role, "scalar")) return resolve_tokens(rp, in, t, f, err);
   if (!strcmp(in->name, "lr"))
     f->what = XLM_FEED_LR;
@@ -66,6 +67,25 @@ static int64_t ignored_target(const xlm_plan *p) {
   return -1;
 }
 
+void xlm_feed_close(xlm_feed *f) {
+  for (int i = 0; i < f->n; i++) {
+    free(f->inputs[i].local);
+    f->inputs[i].local = NULL;
+  }
+  free(f->window);
+  f->window = NULL;
+}
+
+static xlm_status take_memory(xlm_feed *f, xlm_error *err) {
+  bool all = true;
+  f->window = malloc(sizeof *f->window * (size_t)(f->samples->seq + 1));
+  for (int i = 0; i < f->n; i++)
+    if (f->inputs[i].n) all &= (f->inputs[i].local = calloc((size_t)f->inputs[i].n, sizeof(int32_t))) != NULL;
+  if (f->window && all) return XLM_OK;
+  xlm_feed_close(f);
+  return xlm_fail(err, XLM_ENV, "no memory for samples of %lld tokens", (long long)f->samples->seq);
+}
+
 xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eval, xlm_feed *out,
                          xlm_error *err) {
   const xlm_rank_plan *rp = xlm_exec_rank_plan(e);
@@ -76,45 +96,37 @@ xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eva
       return xlm_fail(err, XLM_USER, "the model has more than %d inputs", XLM_MAX_INPUTS);
     XLM_TRY(resolve(rp, i, eval, &out->inputs[out->n++], err));
   }
-  out->window = malloc(sizeof(int32_t) * (size_t)(samples->seq + 1));
-  return out->window
-             ? XLM_OK
-             : xlm_fail(err, XLM_ENV, "no memory for a sample of %lld tokens", (long long)samples->seq);
-}
-
-void xlm_feed_close(xlm_feed *f) {
-  free(f->window);
-  f->window = NULL;
-}
-
-static void put_scalar(const xlm_feed_input *in, void *at, double value) {
-  if (in->wide)
-    *(double *)at = value;
-  else
-    *(float *)at = (float)value;
+  return take_memory(out, err);
 }
 
 static bool has_row(const xlm_feed_input *in, int64_t row) {
   return in->what == XLM_FEED_TOKENS && row >= in->first_row && row < in->first_row + in->rows;
 }
 
-static bool wants(const xlm_feed *f, xlm_exec *e, bool eval, int64_t row) {
+static bool wants(const xlm_feed *f, const xlm_exec *e, int64_t row) {
   for (int i = 0; i < f->n; i++)
-    if (has_row(&f->inputs[i], row) && xlm_exec_input(e, f->inputs[i].index, eval)) return true;
+    if (has_row(&f->inputs[i], row) && xlm_exec_has_input(e, f->inputs[i].index, false)) return true;
   return false;
 }
 
-// The window in f->window goes into row `row` of every token input.
-static void put_window(const xlm_feed *f, xlm_exec *e, bool eval, int64_t row) {
+// The window in f->window becomes row `row` of every token input.
+static void fill_row(const xlm_feed *f, int64_t row) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
     if (!has_row(in, row)) continue;
-    int32_t *at = xlm_exec_input(e, in->index, eval);
-    if (!at) continue; // another chunk's
-    at += (row - in->first_row) * in->row_stride;
+    int32_t *to = in->local + (row - in->first_row) * in->row_stride;
     const int32_t *from = f->window + in->shift;
-    for (int64_t c = 0; c < in->seq->size; c++) at[c * in->column_stride] = from[xlm_dim_global(in->seq, c)];
+    for (int64_t c = 0; c < in->seq->size; c++) to[c * in->column_stride] = from[xlm_dim_global(in->seq, c)];
   }
+}
+
+static xlm_status put_tokens(const xlm_feed *f, xlm_exec *e, bool eval, xlm_error *err) {
+  for (int i = 0; i < f->n; i++) {
+    const xlm_feed_input *in = &f->inputs[i];
+    if (!in->n || !xlm_exec_has_input(e, in->index, eval)) continue; // another chunk's
+    XLM_TRY(xlm_exec_put_input(e, in->index, eval, 0, in->local, (size_t)in->n * sizeof *in->local, err));
+  }
+  return XLM_OK;
 }
 
 // Targets of the window that count.
@@ -144,14 +156,11 @@ static xlm_status mean_valid(xlm_feed *f, int64_t ignore, double *out, xlm_error
 static xlm_status feed_scalars(xlm_feed *f, xlm_exec *e, int64_t microbatch, xlm_error *err) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
-    void *at = xlm_exec_input(e, in->index, false);
-    double valid;
-    if (!at) continue;
-    if (in->what == XLM_FEED_LR) put_scalar(in, at, f->lr);
-    if (in->what == XLM_FEED_STEP) put_scalar(in, at, (double)(f->step + 1));
-    if (in->what != XLM_FEED_VALID || microbatch > 0) continue;
-    XLM_TRY(mean_valid(f, in->ignore, &valid, err));
-    put_scalar(in, at, valid);
+    double value = in->what == XLM_FEED_LR ? f->lr : (double)(f->step + 1);
+    if (in->what == XLM_FEED_TOKENS || !xlm_exec_has_input(e, in->index, false)) continue;
+    if (in->what == XLM_FEED_VALID && microbatch > 0) continue;
+    if (in->what == XLM_FEED_VALID) XLM_TRY(mean_valid(f, in->ignore, &value, err));
+    XLM_TRY(xlm_exec_put_scalar(e, in->index, false, value, err));
   }
   return XLM_OK;
 }
@@ -160,19 +169,22 @@ xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *
   xlm_feed *f = arg;
   XLM_TRY(feed_scalars(f, e, microbatch, err));
   for (int64_t row = 0; microbatch >= 0 && row < f->plan->batch; row++) {
-    if (!wants(f, e, false, row)) continue;
+    if (!wants(f, e, row)) continue;
     XLM_TRY(xlm_samples_shuffled(f->samples, sample_index(f, microbatch, row), f->window, err));
-    put_window(f, e, false, row);
+    fill_row(f, row);
   }
+  return microbatch >= 0 ? put_tokens(f, e, false, err) : XLM_OK;
+}
+
+xlm_status xlm_feed_window(xlm_feed *f, int64_t row, int64_t at, int64_t *valid, xlm_error *err) {
+  XLM_TRY(xlm_samples_window(f->samples, at, f->window, err));
+  *valid = count_valid(f, f->ignore);
+  fill_row(f, row);
   return XLM_OK;
 }
 
-xlm_status xlm_feed_window(xlm_feed *f, xlm_exec *e, int64_t row, int64_t at, int64_t *valid,
-                           xlm_error *err) {
-  XLM_TRY(xlm_samples_window(f->samples, at, f->window, err));
-  *valid = count_valid(f, f->ignore);
-  put_window(f, e, true, row);
-  return XLM_OK;
+xlm_status xlm_feed_eval(const xlm_feed *f, xlm_exec *e, xlm_error *err) {
+  return put_tokens(f, e, true, err);
 }
 
 // ---- of a team ----

@@ -15,7 +15,8 @@ typedef struct xlm_feed_input { // how one input is filled, resolved once
   // Tokens: the local part of [batch, seq].
   int64_t rows, first_row, row_stride, column_stride;
   const xlm_dim_info *seq;
-  bool wide; // f64 scalar
+  int32_t *local; // that part, on its way into the arena
+  int64_t n;      // its tokens
 } xlm_feed_input;
 
 typedef struct xlm_feed {
@@ -52,9 +53,11 @@ void xlm_feeds_close(xlm_feeds *f);
 xlm_status xlm_feeds_step(xlm_feeds *f, uint64_t seed, int64_t step, double lr,
                           xlm_error *err) XLM_MUST_CHECK;
 
-// Puts sample `row` of an evaluation batch, window `at` of the samples, where this rank wants it; *valid (on
-// any rank) counts its targets.
-xlm_status xlm_feed_window(xlm_feed *f, xlm_exec *e, int64_t row, int64_t at, int64_t *valid,
+// Makes window `at` of the samples row `row` of the next evaluation batch; *valid (on any rank) counts its
+// targets.
+xlm_status xlm_feed_window(xlm_feed *f, int64_t row, int64_t at, int64_t *valid,
                            xlm_error *err) XLM_MUST_CHECK;
+// Puts the rows of an evaluation batch where this rank wants them.
+xlm_status xlm_feed_eval(const xlm_feed *f, xlm_exec *e, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

@@ -50,21 +50,16 @@ void xlm_watch_close(xlm_watch *w) {
   w->notes = NULL;
 }
 
-static double read_local(const xlm_watch *w, const xlm_watched *x) {
-  xlm_exec *e = xlm_team_exec(w->team, x->member);
-  const xlm_rank_plan *rp = xlm_exec_rank_plan(e);
-  const void *at = xlm_exec_output(e, x->output);
-  bool wide = rp->tensors[rp->outputs[x->output].tensor].type.dtype == XLM_F64;
-  return wide ? *(const double *)at : *(const float *)at;
-}
-
 xlm_status xlm_watch_read(xlm_watch *w, bool *flag, xlm_error *err) {
   int processes = xlm_team_processes(w->team);
   note *all = w->notes, *mine = &w->notes[processes];
   mine->flag = flag && *flag;
   for (int i = 0; i < w->n; i++) {
     mine->has[i] = w->at[i].member >= 0;
-    mine->value[i] = mine->has[i] ? read_local(w, &w->at[i]) : 0;
+    mine->value[i] = 0;
+    if (mine->has[i])
+      XLM_TRY(xlm_exec_get_scalar(xlm_team_exec(w->team, w->at[i].member), w->at[i].output, &mine->value[i],
+                                  err));
   }
   XLM_TRY(xlm_team_share(w->team, mine, sizeof *mine, all, err));
   if (flag) *flag = all[0].flag;
@@ -97,10 +92,10 @@ static xlm_status put_batch(xlm_feeds *f, stretch x, int64_t *valid, int64_t *la
   *valid = 0;
   for (int64_t row = 0; row < rows; row++) {
     int64_t at = (x.first + (row < x.n ? row : x.n - 1)) * windows / x.count;
-    for (int i = 0; i < f->n; i++)
-      XLM_TRY(xlm_feed_window(&f->at[i], xlm_team_exec(f->team, i), row, at, last, err));
+    for (int i = 0; i < f->n; i++) XLM_TRY(xlm_feed_window(&f->at[i], row, at, last, err));
     if (row < x.n) *valid += *last;
   }
+  for (int i = 0; i < f->n; i++) XLM_TRY(xlm_feed_eval(&f->at[i], xlm_team_exec(f->team, i), err));
   return XLM_OK;
 }
 

@@ -111,14 +111,9 @@ static xlm_status open_exec(const world *w, xlm_error *err) {
   return XLM_OK;
 }
 
-static void *address(void *arg, uint32_t rank, uint32_t state) {
-  (void)rank;
-  return xlm_exec_state(arg, state);
-}
-
 static xlm_status open_store(const world *w, xlm_error *err) {
   xlm_store *s;
-  XLM_TRY(xlm_store_new(w->t->plan, address, w->t->exec, &s, err));
+  XLM_TRY(xlm_store_new(w->t->plan, xlm_exec_states(w->t->exec), &s, err));
   xlm_status status = xlm_store_init(s, 1, false, NULL, err);
   xlm_store_free(s);
   return status;

@@ -31,10 +31,34 @@ typedef struct world { // a plan for one or two ranks and the memory of its stat
   xlm_plan_state states[STATES];
   float memory[2][STATES][512];
   xlm_store *store;
+  uint32_t refuses; // state + 1; 0 = none
 } world;
 
-static void *address(void *arg, uint32_t rank, uint32_t state) {
-  return ((world *)arg)->memory[rank][state];
+static bool is_here(void *arg, uint32_t rank) {
+  return rank < ((world *)arg)->plan.n_ranks;
+}
+
+// Bytes outside of the local tensor are nobody's business.
+static char *place(world *w, uint32_t rank, uint32_t state, size_t at, size_t bytes) {
+  size_t room = (size_t)xlm_type_elements(&w->tensors[state + 1].type, w->dims[rank]) * sizeof(float);
+  assert_true(at <= room && bytes <= room - at);
+  return (char *)w->memory[rank][state] + at;
+}
+
+static xlm_status put(void *arg, uint32_t rank, uint32_t state, size_t at, const void *from, size_t bytes,
+                      xlm_error *err) {
+  world *w = arg;
+  if (w->refuses == state + 1) return xlm_fail(err, XLM_ENV, "the device refuses state %u", state);
+  memcpy(place(w, rank, state, at, bytes), from, bytes);
+  return XLM_OK;
+}
+
+static xlm_status get(void *arg, uint32_t rank, uint32_t state, size_t at, void *to, size_t bytes,
+                      xlm_error *err) {
+  world *w = arg;
+  if (w->refuses == state + 1) return xlm_fail(err, XLM_ENV, "the device refuses state %u", state);
+  memcpy(to, place(w, rank, state, at, bytes), bytes);
+  return XLM_OK;
 }
 
 static void add_state(world *w, int i, const char *name, const char *role, const char *init, xlm_type type) {
@@ -106,7 +130,7 @@ static world *new_world_of(int ranks, bool mirrored) {
                        .config = config,
                        .weights_name = "huggingface"};
   memset(w->memory, 0xAA, sizeof w->memory);
-  assert_int_equal(xlm_store_new(&w->plan, address, w, &w->store, NULL), XLM_OK);
+  assert_int_equal(xlm_store_new(&w->plan, (xlm_states){w, is_here, put, get}, &w->store, NULL), XLM_OK);
   return w;
 }
 
@@ -124,10 +148,10 @@ static void init_world(world *w, uint64_t seed) {
   if (xlm_store_init(w->store, seed, false, NULL, &err)) fail_msg("%s", err.text);
 }
 
-static void get(const world *w, const char *name, float *out) {
+static void get_all(const world *w, const char *name, float *out) {
   const xlm_stored *t = xlm_store_find(w->store, name);
   assert_non_null(t);
-  xlm_store_get(t, 0, t->n, out);
+  assert_int_equal(xlm_store_get(w->store, t, 0, t->n, out, NULL), XLM_OK);
 }
 
 static void expect_same(const world *a, const world *b, bool parameters_only) {
@@ -135,8 +159,8 @@ static void expect_same(const world *a, const world *b, bool parameters_only) {
     const xlm_stored *t = &a->store->at[i];
     if (!t->saved || (parameters_only && strcmp(t->role, "parameter"))) continue;
     float x[512], y[512];
-    get(a, t->name, x);
-    get(b, t->name, y);
+    get_all(a, t->name, x);
+    get_all(b, t->name, y);
     if (memcmp(x, y, sizeof(float) * (size_t)t->n)) fail_msg("'%s' differs", t->name);
   }
 }
@@ -236,6 +260,50 @@ static void test_init_layout(void **state) {
   free_world(a), free_world(b), free_world(c), free_world(d);
 }
 
+// Any range of a tensor, whole or split, goes in and comes out as if it lay in one piece.
+static void test_ranges(void **state) {
+  (void)state;
+  world *whole = new_world(1), *split = new_world(2), *mirrored = new_world_of(2, true);
+  world *const all[] = {whole, split, mirrored};
+  for (int k = 0; k < 3; k++) init_world(all[k], 5);
+  for (int i = 0; i < whole->store->n; i++) {
+    int64_t n = whole->store->at[i].n;
+    for (int64_t first = 0; first < n; first++)
+      for (int64_t count = 1; first + count <= n; count += 5) {
+        float expected[512], out[512], in[512];
+        assert_int_equal(xlm_store_get(whole->store, &whole->store->at[i], 0, n, expected, NULL), XLM_OK);
+        for (int64_t j = 0; j < count; j++) in[j] = expected[first + j] = (float)(first * 1000 + j);
+        for (int k = 0; k < 3; k++) {
+          const xlm_stored *t = &all[k]->store->at[i];
+          assert_int_equal(xlm_store_put(all[k]->store, t, first, count, in, NULL), XLM_OK);
+          assert_int_equal(xlm_store_get(all[k]->store, t, first, count, out, NULL), XLM_OK);
+          assert_memory_equal(out, in, sizeof(float) * (size_t)count);
+          assert_int_equal(xlm_store_get(all[k]->store, t, 0, n, out, NULL), XLM_OK);
+          assert_memory_equal(out, expected, sizeof(float) * (size_t)n);
+        }
+      }
+  }
+  for (int k = 0; k < 3; k++) free_world(all[k]);
+}
+
+// What a device says goes up: nothing is taken for done that was not.
+static void test_refusals(void **state) {
+  (void)state;
+  world *w = new_world(2);
+  xlm_error err = {0};
+  float out[512];
+  const xlm_stored *t = xlm_store_find(w->store, "gate");
+  xlm_pool *pool;
+  w->refuses = 4;
+  assert_int_equal(xlm_pool_new(3, &pool, NULL), XLM_OK);
+  assert_int_equal(xlm_store_init(w->store, 5, false, pool, &err), XLM_ENV);
+  assert_string_equal(err.text, "the device refuses state 3");
+  assert_int_equal(xlm_store_get(w->store, t, 0, t->n, out, &err), XLM_ENV);
+  assert_int_equal(xlm_store_put(w->store, t, 0, 1, out, &err), XLM_ENV);
+  xlm_pool_free(pool);
+  free_world(w);
+}
+
 static void test_export(void **state) {
   (void)state;
   world *w = new_world_of(2, true), *back = new_world(1);
@@ -253,16 +321,16 @@ static void test_export(void **state) {
   assert_true(expert && expert->rank == 2 && expert->shape[0] == F && expert->shape[1] == D);
   float external[512], own[512];
   xlm_safetensors_floats(packed, 0, packed->n, external);
-  get(w, "wk", own);
+  get_all(w, "wk", own);
   for (int d = 0; d < D; d++)
     for (int h = 0; h < H * HD; h++)
       assert_true(external[d * 3 * H * HD + H * HD + h] == own[d * H * HD + h]);
   xlm_safetensors_floats(expert, 0, expert->n, external);
-  get(w, "gate", own);
+  get_all(w, "gate", own);
   for (int f = 0; f < F; f++)
     for (int d = 0; d < D; d++) assert_true(external[f * D + d] == own[(1 * D + d) * F + f]);
   assert_int_equal(xlm_weights_import(back->store, &back->plan, s, &err), XLM_OK);
-  get(w, "bias", own);
+  get_all(w, "bias", own);
   assert_memory_equal(back->memory[0][7], own, H * sizeof(float));
   expect_same(w, back, true);
   xlm_safetensors_close(s);
@@ -284,7 +352,7 @@ static void test_import_faults(void **state) {
   assert_non_null(strstr(err.text, "lack 4 of the model's 5 tensors, first 'gate'"));
   xlm_store *wider;
   w->dims[0][DIM_F].size = w->dims[0][DIM_F].full = 4;
-  assert_int_equal(xlm_store_new(&w->plan, address, w, &wider, NULL), XLM_OK);
+  assert_int_equal(xlm_store_new(&w->plan, (xlm_states){w, is_here, put, get}, &wider, NULL), XLM_OK);
   assert_int_equal(xlm_weights_import(wider, &w->plan, s, &err), XLM_USER);
   assert_non_null(strstr(err.text, "'moe.0.w1' has shape [5, 6] in the file, but the model wants [4, 6]"));
   xlm_store_free(wider);
@@ -413,7 +481,8 @@ static void test_killed_writer(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_init_text),       cmocka_unit_test(test_init_values),
-      cmocka_unit_test(test_init_layout),     cmocka_unit_test(test_export),
+      cmocka_unit_test(test_init_layout),     cmocka_unit_test(test_ranges),
+      cmocka_unit_test(test_refusals),        cmocka_unit_test(test_export),
       cmocka_unit_test(test_import_faults),   cmocka_unit_test(test_save_load),
       cmocka_unit_test(test_keep_and_damage), cmocka_unit_test(test_killed_writer),
   };

@@ -169,7 +169,7 @@ static void test_loop_allocates_nothing(void **state) {
     xlm_store *store;
     if (xlm_team_open(t->plan, xlm_backend_cpu(), o.threads, XLM_LAUNCH_LOCAL, 0, &team, &err) != XLM_OK)
       fail_msg("%s", err.text);
-    assert_int_equal(xlm_store_new(t->plan, xlm_team_state, team, &store, &err), XLM_OK);
+    assert_int_equal(xlm_store_new(t->plan, xlm_team_states(team), &store, &err), XLM_OK);
     assert_int_equal(xlm_store_init(store, 7, true, NULL, &err), XLM_OK);
     xlm_loop_options l = {.team = team,
                           .store = store,

@@ -83,7 +83,7 @@ static double *collect(const toy_team *r, bool (*wanted)(const xlm_stored *), in
   assert_non_null(one);
   int64_t at = 0;
   for (int i = 0; i < count; i++) {
-    xlm_store_get(list[i], 0, list[i]->n, one);
+    assert_int_equal(xlm_store_get(r->store, list[i], 0, list[i]->n, one, NULL), XLM_OK);
     for (int64_t k = 0; k < list[i]->n; k++) all[at++] = one[k];
   }
   free(one);
@@ -92,7 +92,8 @@ static double *collect(const toy_team *r, bool (*wanted)(const xlm_stored *), in
 
 static void put_bias(const toy_team *r, const job *j) {
   for (int i = 0; j->bias && i < r->store->n; i++)
-    if (is_bias(&r->store->at[i])) xlm_store_put(&r->store->at[i], 0, j->n_bias, j->bias);
+    if (is_bias(&r->store->at[i]))
+      assert_int_equal(xlm_store_put(r->store, &r->store->at[i], 0, j->n_bias, j->bias, NULL), XLM_OK);
 }
 
 static result train(const job *j) {
@@ -304,7 +305,8 @@ static void deepseek_v3_is_planned(void **state) {
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
   xlm_compile_options c = xlm_compile_defaults();
-  c.settings = (xlm_elaborate_options){.preset = "v3", .batch = 128, .seq = 4096, .dtype = XLM_BF16, .training = true};
+  c.settings =
+      (xlm_elaborate_options){.preset = "v3", .batch = 128, .seq = 4096, .dtype = XLM_BF16, .training = true};
   c.mesh = mesh_of(&(job){.pp = 16, .dp = 16, .ep = 8});
   c.train.microbatches = 32;
   c.zero = 1;

@@ -9,7 +9,7 @@
 
 static xlm_status open_all(toy_team *t, xlm_error *err) {
   XLM_TRY(xlm_team_open(t->plan, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &t->team, err));
-  XLM_TRY(xlm_store_new(t->plan, xlm_team_state, t->team, &t->store, err));
+  XLM_TRY(xlm_store_new(t->plan, xlm_team_states(t->team), &t->store, err));
   XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
   XLM_TRY(xlm_data_synthetic(4000, 256, 5, &t->data, err));
   xlm_data_part all = {t->data, 0, xlm_data_tokens(t->data)};
@@ -36,7 +36,11 @@ double toy_team_output(const toy_team *t, const char *name) {
   int i;
   uint32_t output;
   if (!xlm_team_output(t->team, name, &i, &output)) fail_msg("%s: no rank has the output %s", t->what, name);
-  return *(const float *)xlm_exec_output(xlm_team_exec(t->team, i), output);
+  xlm_error err = {0};
+  double value;
+  if (xlm_exec_get_scalar(xlm_team_exec(t->team, i), output, &value, &err) != XLM_OK)
+    fail_msg("%s: %s", t->what, err.text);
+  return value;
 }
 
 void toy_team_close(toy_team *t) {

@@ -74,12 +74,12 @@ xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
   add_sets(a, o->sets, &sets);
   xlm_compile_options c = xlm_compile_defaults();
   c.settings = (xlm_elaborate_options){.preset = "nano",
-                              .sets = sets.at,
-                              .n_sets = sets.n,
-                              .batch = o->batch,
-                              .seq = 32,
-                              .dtype = o->dtype,
-                              .training = true};
+                                       .sets = sets.at,
+                                       .n_sets = sets.n,
+                                       .batch = o->batch,
+                                       .seq = 32,
+                                       .dtype = o->dtype,
+                                       .training = true};
   c.train.microbatches = o->microbatches;
   c.recompute = o->recompute;
   c.with_eval = o->with_eval;
@@ -103,15 +103,10 @@ const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compi
   return plan;
 }
 
-static void *state_address(void *arg, uint32_t rank, uint32_t state) {
-  (void)rank;
-  return xlm_exec_state(arg, state);
-}
-
 static xlm_status open_all(toy *t, const toy_options *o, xlm_error *err) {
   xlm_data_part all;
   XLM_TRY(xlm_exec_open(t->plan, 0, backend_for(o->dtype), o->threads, NULL, &t->exec, err));
-  XLM_TRY(xlm_store_new(t->plan, state_address, t->exec, &t->store, err));
+  XLM_TRY(xlm_store_new(t->plan, xlm_exec_states(t->exec), &t->store, err));
   XLM_TRY(xlm_store_init(t->store, 7, true, xlm_exec_pool(t->exec), err));
   XLM_TRY(xlm_data_synthetic(4000, 256, 5, &t->data, err));
   all = (xlm_data_part){t->data, 0, xlm_data_tokens(t->data)};
@@ -137,12 +132,8 @@ static xlm_status feed_same_batch(void *arg, xlm_exec *e, int64_t microbatch, xl
   XLM_TRY(xlm_feed_step(&t->feed, e, microbatch, err));
   for (int i = 0; i < t->feed.n; i++) {
     const xlm_feed_input *in = &t->feed.inputs[i];
-    void *at = xlm_exec_input(e, in->index, false);
-    if (in->what != XLM_FEED_STEP) continue;
-    if (in->wide)
-      *(double *)at = (double)(t->step + 1);
-    else
-      *(float *)at = (float)(t->step + 1);
+    if (in->what == XLM_FEED_STEP)
+      XLM_TRY(xlm_exec_put_scalar(e, in->index, false, (double)(t->step + 1), err));
   }
   return XLM_OK;
 }
@@ -151,9 +142,10 @@ static double read_output(const toy *t, const char *name) {
   const xlm_rank_plan *rp = t->plan->rank_plans[0];
   for (uint32_t i = 0; i < rp->n_outputs; i++) {
     if (rp->outputs[i].eval || strcmp(rp->outputs[i].name, name)) continue;
-    const void *at = xlm_exec_output(t->exec, i);
-    return rp->tensors[rp->outputs[i].tensor].type.dtype == XLM_F64 ? *(const double *)at
-                                                                    : *(const float *)at;
+    xlm_error err = {0};
+    double value;
+    if (xlm_exec_get_scalar(t->exec, i, &value, &err) != XLM_OK) fail_msg("%s", err.text);
+    return value;
   }
   fail_msg("the plan has no output `%s`", name);
   return 0;

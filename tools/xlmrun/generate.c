@@ -21,6 +21,9 @@ typedef struct part { // what one rank of this process has of a tensor [batch, s
   const xlm_dim_info *seq; // NULL: it has none
   int64_t stride;          // of seq
   int64_t first_vocab, vocab, vocab_stride;
+  size_t bytes; // of an element
+  char *local;  // inputs: the whole tensor; logits: those of one position, with what lies between them
+  int64_t n;    // elements there
 } part;
 
 typedef struct generator {
@@ -40,6 +43,7 @@ typedef struct generator {
 static bool read_part(const xlm_rank_plan *rp, const xlm_type *t, part *out) {
   int64_t stride = 1;
   out->type = t;
+  out->bytes = xlm_dtype_bytes(t->dtype);
   for (int k = t->rank - 1; k >= 0; k--) {
     const xlm_dim_info *d = &rp->dims[t->dim[k]];
     if (!strcmp(d->name, "seq"))
@@ -51,6 +55,19 @@ static bool read_part(const xlm_rank_plan *rp, const xlm_type *t, part *out) {
     stride *= d->size;
   }
   return out->seq && out->seq->size > 0;
+}
+
+static void take_memory(generator *g) {
+  for (int i = 0; i < g->n_inputs; i++) {
+    part *p = &g->inputs[i];
+    p->n = xlm_type_elements(p->type, xlm_exec_rank_plan(xlm_team_exec(g->s->team, p->member))->dims);
+    p->local = XLM_NEW_N(g->s->arena, char, (size_t)p->n * p->bytes);
+  }
+  for (int i = 0; i < g->n_logits; i++) {
+    part *p = &g->logits[i];
+    p->n = p->vocab ? (p->vocab - 1) * p->vocab_stride + 1 : 0;
+    p->local = XLM_NEW_N(g->s->arena, char, (size_t)p->n * p->bytes);
+  }
 }
 
 static bool is_logits(const xlm_rank_plan *rp, const xlm_plan_output *o) {
@@ -121,34 +138,40 @@ static xlm_status read_prompt(generator *g) {
   return XLM_OK;
 }
 
-static void put_window(generator *g) {
+static xlm_status put_window(generator *g) {
   int64_t from = g->n > g->seq ? g->n - g->seq : 0;
   for (int i = 0; i < g->n_inputs; i++) {
     const part *p = &g->inputs[i];
-    int32_t *to = xlm_exec_input(xlm_team_exec(g->s->team, p->member), p->index, true);
+    int32_t *to = (int32_t *)p->local;
     for (int64_t c = 0; c < p->seq->size; c++) {
       int64_t at = from + xlm_dim_global(p->seq, c);
       to[c * p->stride] = at < g->n ? g->tokens[at] : 0;
     }
+    XLM_TRY(xlm_exec_put_input(xlm_team_exec(g->s->team, p->member), p->index, true, 0, to,
+                               (size_t)p->n * p->bytes, &g->s->err));
   }
+  return XLM_OK;
 }
 
-static void read_part_of_row(generator *g, const part *p, int64_t position, float *row) {
+static xlm_status read_part_of_row(generator *g, const part *p, int64_t position, float *row) {
   int64_t here = xlm_dim_local(p->seq, position);
-  if (here < 0) return;
-  const void *data = xlm_exec_output(xlm_team_exec(g->s->team, p->member), p->index);
+  if (here < 0 || !p->n) return XLM_OK;
+  XLM_TRY(xlm_exec_get_output(xlm_team_exec(g->s->team, p->member), p->index,
+                              (size_t)(here * p->stride) * p->bytes, p->local, (size_t)p->n * p->bytes,
+                              &g->s->err));
   for (int64_t v = 0; v < p->vocab; v++) {
-    int64_t at = here * p->stride + v * p->vocab_stride;
-    row[p->first_vocab + v] = p->type->dtype == XLM_BF16 ? xlm_bf16_to_f32(((const uint16_t *)data)[at])
-                                                         : ((const float *)data)[at];
+    int64_t at = v * p->vocab_stride;
+    row[p->first_vocab + v] = p->type->dtype == XLM_BF16 ? xlm_bf16_to_f32(((const uint16_t *)p->local)[at])
+                                                         : ((const float *)p->local)[at];
   }
+  return XLM_OK;
 }
 
 // The logits may be split over ranks, and be in other processes.
 static xlm_status read_logits(generator *g) {
   int64_t position = (g->n < g->seq ? g->n : g->seq) - 1;
   for (int64_t v = 0; v < g->vocab; v++) g->row[v] = NAN;
-  for (int i = 0; i < g->n_logits; i++) read_part_of_row(g, &g->logits[i], position, g->row);
+  for (int i = 0; i < g->n_logits; i++) XLM_TRY(read_part_of_row(g, &g->logits[i], position, g->row));
   XLM_TRY(xlm_team_share(g->s->team, g->row, sizeof(float) * (size_t)g->vocab, g->rows, &g->s->err));
   for (int k = xlm_team_processes(g->s->team) - 1; k >= 0; k--)
     for (int64_t v = 0; v < g->vocab; v++)
@@ -194,7 +217,7 @@ static xlm_status run(generator *g) {
   show_until(g, g->n);
   for (int64_t i = 0; i < most && stopped < 0; i++) {
     uint32_t draw[4];
-    put_window(g);
+    XLM_TRY(put_window(g));
     XLM_TRY(xlm_team_eval(g->s->team, (xlm_step_env){.seed = g->s->options.seed}, &g->s->err));
     XLM_TRY(read_logits(g));
     xlm_philox_draw(key, 0, (uint64_t)i, draw);
@@ -218,6 +241,7 @@ static xlm_status prepare(generator *g) {
                     "the model has no output [batch, seq, vocab] to choose tokens from: add `output logits`");
   if (!corpus_vocab(g->s)) return xlm_fail(&g->s->err, XLM_USER, "the model has no input `tokens`");
   find_parts(g, logits);
+  take_memory(g);
   g->bytes = session_tokens_are_bytes(g->s);
   g->cap = (int64_t)strlen(xlm_setting_text(g->s->settings, XLM_SET_prompt)) +
            xlm_setting_int(g->s->settings, XLM_SET_max_tokens) + 2;

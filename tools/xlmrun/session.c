@@ -272,7 +272,7 @@ xlm_status session_open(session *s) {
                         s->mpi ? XLM_LAUNCH_MPI : XLM_LAUNCH_LOCAL, timeout, &s->team, &s->err));
   s->watchdog = watchdog_start(s->team, PATIENCE_S);
   xlm_team_at(s->team, "starting");
-  XLM_TRY(xlm_store_new(s->plan, xlm_team_state, s->team, &s->store, &s->err));
+  XLM_TRY(xlm_store_new(s->plan, xlm_team_states(s->team), &s->store, &s->err));
   s->store->peers = xlm_team_peers(s->team);
   return agree_on_run(s);
 }

@@ -148,8 +148,8 @@ xlm_status xlm_cluster_read(xlm_arena *a, const char *path, const char *text, si
   yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
   xlm_status status;
   if (!yaml_parser_load(&parser, &doc))
-    status = xlm_fail(err, XLM_USER, "%s:%zu: %s", path, parser.problem_mark.line + 1,
-                      parser.problem ? parser.problem : "this is not YAML");
+    status = xlm_fail(err, parser.problem ? XLM_USER : XLM_ENV, "%s:%zu: %s", path, parser.problem_mark.line + 1,
+                      parser.problem ? parser.problem : "no memory to read it");
   else {
     reader r = {.a = a, .path = path, .doc = &doc, .out = out, .err = err};
     status = read_document(&r);

@@ -21,6 +21,7 @@ typedef struct lower {
   uint32_t first_instr;
   uint32_t chunk_begin; // position where the chunk being lowered begins
   int16_t chunk, last_chunk;
+  xlm_span at; // of the node being lowered
 } lower;
 
 // Are several microbatches in flight, so that activations have slots?
@@ -268,6 +269,7 @@ static xlm_status lower_node(lower *w, xlm_node id, xlm_error *err) {
   const xlm_node_info *n = &w->g->nodes[id];
   const xlm_op *op = xlm_op_at(n->op);
   uint32_t position = w->l.n_instrs - w->first_instr;
+  w->at = n->span;
   lower_leaves(w, n);
   lower_results(w, n, id, position);
   if (op->flags & XLM_OPF_VIEW) return XLM_OK;
@@ -449,7 +451,7 @@ static void finish(lower *w) {
 }
 
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
-                     xlm_rank_plan **out, xlm_error *err) {
+                     xlm_rank_plan **out, xlm_span *at, xlm_error *err) {
   lower *w = XLM_NEW(a, lower);
   w->l = (xlm_lowering){.arena = a, .options = *o, .plan = XLM_NEW(a, xlm_rank_plan)};
   xlm_lowering *l = &w->l;
@@ -457,8 +459,10 @@ xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval
   XLM_PUSH(a, l->dims, l->n_dims, l->cap_dims, (xlm_dim_info){.name = ""});
   XLM_PUSH(a, l->tensors, l->n_tensors, l->cap_tensors, (xlm_tensor){.name = ""});
   XLM_PUSH(a, l->life, l->n_life, l->cap_life, (xlm_lifetime){0});
-  if (train) XLM_TRY(lower_train(w, train, err));
-  if (eval) XLM_TRY(lower_eval(w, eval, err));
+  xlm_status status = train ? lower_train(w, train, err) : XLM_OK;
+  if (status == XLM_OK && eval) status = lower_eval(w, eval, err);
+  *at = w->at;
+  if (status != XLM_OK) return status;
   finish(w);
   *out = l->plan;
   return XLM_OK;

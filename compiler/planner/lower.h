@@ -43,10 +43,10 @@ typedef struct xlm_lowering {
       cap_scratch, n_once, cap_once;
 } xlm_lowering;
 
-// train and eval: fused graphs, either may be NULL. Fails (XLM_ENV is impossible; our bugs assert) with
-// XLM_USER only when the backend lacks a kernel.
+// train and eval: fused graphs, either may be NULL. Fails with XLM_USER when the backend lacks a kernel (*at: for
+// what), with XLM_ENV when it could not be asked for want of memory.
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
-                     xlm_rank_plan **out, xlm_error *err) XLM_MUST_CHECK;
+                     xlm_rank_plan **out, xlm_span *at, xlm_error *err) XLM_MUST_CHECK;
 
 // Parts of lowering, in its order. The tensor that owns the memory of t:
 uint32_t xlm_lower_root(const xlm_lowering *l, uint32_t t);

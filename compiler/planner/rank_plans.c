@@ -135,8 +135,10 @@ static xlm_rank_plan *plan_one(rank_planning *s, const int32_t *coord) {
   xlm_error err;
   if (!s->out->first_train && !s->out->first_eval) s->out->first_train = train, s->out->first_eval = eval;
   if (!lo.backend) return NULL; // only the graphs are wanted
-  xlm_status status = xlm_lower(s->a, train, eval, &lo, &r, &err);
-  XLM_ASSERT(status == XLM_OK, "%s", err.text);
+  xlm_span at;
+  xlm_status status = xlm_lower(s->a, train, eval, &lo, &r, &at, &err);
+  if (status == XLM_ENV) xlm_arena_exhausted(s->a, 0);
+  if (status != XLM_OK) return (void)xlm_diag_push(s->d, XLM_E_NO_KERNEL, at, "%s", err.text), NULL;
   r->stage = (int16_t)stage;
   memcpy(r->coord, coord, sizeof r->coord);
   return r;
@@ -149,10 +151,10 @@ static uint64_t signature(const rank_planning *s, const int32_t *coord) {
   return h;
 }
 
-static void plan_all(rank_planning *s) {
+static bool plan_all(rank_planning *s) {
   xlm_rank_plans *out = s->out;
   uint64_t *known = NULL;
-  uint32_t n_known = 0, cap_known = 0, cap = 0;
+  uint32_t n_known = 0, cap_known = 0, cap = 0, errors = s->d->errors;
   for (uint32_t rank = 0; rank < out->n_ranks; rank++) {
     int32_t coord[XLM_MAX_AXES];
     xlm_mesh_coord(&s->o->mesh, rank, coord);
@@ -162,10 +164,12 @@ static void plan_all(rank_planning *s) {
     if (c == n_known) {
       XLM_PUSH(s->a, known, n_known, cap_known, h);
       xlm_rank_plan *r = plan_one(s, coord);
+      if (s->d->errors > errors) return false;
       XLM_PUSH(s->a, out->rank_plans, out->n_rank_plans, cap, r);
     }
     out->rank_plan_of[rank] = c;
   }
+  return true;
 }
 
 bool xlm_plan_ranks(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval,
@@ -180,6 +184,5 @@ bool xlm_plan_ranks(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval,
   if (!alone && eval && !decide(&s, eval, &s.eval)) return false;
   if (!plan_pipeline(&s, train ? train : eval)) return false;
   if (o->shown_rank) show_rank(&s);
-  plan_all(&s);
-  return true;
+  return plan_all(&s);
 }

@@ -32,7 +32,7 @@ static void *system_block(size_t n) {
   return malloc(n);
 }
 
-_Noreturn static void out_of_memory(xlm_arena *a, size_t n) {
+_Noreturn void xlm_arena_exhausted(xlm_arena *a, size_t n) {
   XLM_ASSERT(a->has_recovery, "arena of %zu bytes wants %zu more and nobody set XLM_ARENA_TRY",
              a->total, n);
   longjmp(a->recovery, 1);
@@ -97,10 +97,10 @@ static void add_block(xlm_arena *a, size_t n) {
   size_t size = b ? b->size : n > grown ? n : grown;
   if (size > a->limit - a->total || a->total > a->limit) {
     free(b);
-    out_of_memory(a, n);
+    xlm_arena_exhausted(a, n);
   }
   if (!b) b = system_block(sizeof(block) + size);
-  if (!b) out_of_memory(a, n);
+  if (!b) xlm_arena_exhausted(a, n);
   b->prev = a->top;
   b->size = size;
   a->top = b;
@@ -109,7 +109,7 @@ static void add_block(xlm_arena *a, size_t n) {
 }
 
 void *xlm_arena_alloc(xlm_arena *a, size_t n) {
-  if (n > SIZE_MAX / 2) out_of_memory(a, n);
+  if (n > SIZE_MAX / 2) xlm_arena_exhausted(a, n);
   n = n ? (n + ALIGN - 1) & ~(size_t)(ALIGN - 1) : ALIGN;
   if (!a->top || n > a->top->size - a->used_in_top) add_block(a, n);
   void *p = a->top->data + a->used_in_top;
@@ -119,7 +119,7 @@ void *xlm_arena_alloc(xlm_arena *a, size_t n) {
 }
 
 void *xlm_arena_grow(xlm_arena *a, void *old, size_t count, size_t cap_new, size_t elem) {
-  if (cap_new > SIZE_MAX / 2 / elem) out_of_memory(a, cap_new);
+  if (cap_new > SIZE_MAX / 2 / elem) xlm_arena_exhausted(a, cap_new);
   void *p = xlm_arena_alloc(a, cap_new * elem);
   if (count) memcpy(p, old, count * elem);
   return p;

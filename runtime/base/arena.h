@@ -2,7 +2,8 @@
 //
 // Allocation never returns NULL: when the system refuses memory or the arena's limit is reached, the arena
 // longjmps to the recovery point its owner set with XLM_ARENA_TRY, so that passes stay free of checks and no
-// input can use unbounded memory. Locals changed between TRY and the failure must be volatile.
+// input can use unbounded memory. Locals changed between TRY and the failure must be volatile, and the function that
+// says XLM_ARENA_TRY must not return before the last allocation: it is where a failed one comes back to.
 #ifndef XLM_BASE_ARENA_H
 #define XLM_BASE_ARENA_H
 
@@ -34,6 +35,9 @@ size_t xlm_arena_used(const xlm_arena *a);
 // if (XLM_ARENA_TRY(a)) { ...body... } else { ...out of memory... }
 #define XLM_ARENA_TRY(a) (setjmp(*xlm_arena_recovery(a)) == 0)
 jmp_buf *xlm_arena_recovery(xlm_arena *a);
+
+// What an arena does when memory is refused, for work in it whose own request to the system (`n` bytes) was refused.
+_Noreturn void xlm_arena_exhausted(xlm_arena *a, size_t n);
 
 // What is not memory of the arena but must go when it does, also when an allocation jumps back: an open file,
 // a parsed text. The place is taken first, then `what` is set; xlm_arena_drop closes it before the arena's

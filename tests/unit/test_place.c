@@ -43,7 +43,8 @@ static xlm_rank_plan *lowered(const xlm_graph *train, const xlm_graph *eval, int
   xlm_lower_options o = {.microbatches = microbatches, .threads = 2, .backend = &xlm_backend_cpu()->info};
   xlm_rank_plan *p;
   xlm_error err;
-  if (xlm_lower(s.g->arena, train, eval, &o, &p, &err) != XLM_OK) fail_msg("%s", err.text);
+  xlm_span at;
+  if (xlm_lower(s.g->arena, train, eval, &o, &p, &at, &err) != XLM_OK) fail_msg("%s", err.text);
   const char *wrong = arena_check(p, s.g->arena);
   if (wrong) fail_msg("%s", wrong);
   return p;

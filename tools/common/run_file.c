@@ -142,8 +142,8 @@ static xlm_status parse(xlm_run_settings *s, const char *path, const xlm_map *m,
   yaml_parser_set_input_string(&parser, m->data, m->n);
   xlm_status status;
   if (!yaml_parser_load(&parser, &doc))
-    status = xlm_fail(err, XLM_USER, "%s:%zu: %s", path, parser.problem_mark.line + 1,
-                      parser.problem ? parser.problem : "this is not YAML");
+    status = xlm_fail(err, parser.problem ? XLM_USER : XLM_ENV, "%s:%zu: %s", path, parser.problem_mark.line + 1,
+                      parser.problem ? parser.problem : "no memory to read it");
   else {
     reader r = {s, path, &doc, err};
     status = read_document(&r);

@@ -19,24 +19,26 @@ static int reads_back(xlmc_job *j, const xlm_text *t) {
   return XLMC_USER;
 }
 
-int xlmc_dump(int argc, char **argv) {
-  xlmc_job j;
-  int code, n;
-  if (!xlmc_open(&j, argc, argv, usage, &code)) return code;
-  const char *const *passes = xlm_compile_passes(&n), *after = j.flags.after ? j.flags.after : "overlap";
+static int dump(xlmc_job *j) {
+  int n;
+  const char *const *passes = xlm_compile_passes(&n), *after = j->flags.after ? j->flags.after : "overlap";
   int at = 0;
   while (at < n && strcmp(passes[at], after)) at++;
   if (at == n) {
     const char *near = xlm_text_nearest(after, passes, (size_t)n);
     fprintf(stderr, "xlmc: there is no pass `%s`; %s%s%s\n", after,
             near ? "did you mean `" : "see `xlmc dump --help", near ? near : "", near ? "`?" : "`");
-    return xlmc_close(&j, XLMC_USER);
+    return XLMC_USER;
   }
   const xlm_graph *g = NULL;
   xlm_compiled c;
-  if (!xlmc_compile(&j, at >= 2, true, after, &g, &c) || !g) return xlmc_close(&j, XLMC_USER);
-  xlm_text t = xlm_text_new(j.arena);
+  if (!xlmc_compile(j, at >= 2, true, after, &g, &c) || !g) return XLMC_USER;
+  xlm_text t = xlm_text_new(j->arena);
   xlm_graph_print(g, &t);
-  if (j.flags.check) return xlmc_close(&j, reads_back(&j, &t));
-  return xlmc_close(&j, xlmc_print(&j, t.data, t.n));
+  if (j->flags.check) return reads_back(j, &t);
+  return xlmc_print(j, t.data, t.n);
+}
+
+int xlmc_dump(int argc, char **argv) {
+  return xlmc_run(argc, argv, usage, dump);
 }

@@ -25,23 +25,25 @@ static int replace_file(const char *path, const xlm_text *t, xlm_arena *a) {
   return XLMC_ENV;
 }
 
-int xlmc_fmt(int argc, char **argv) {
-  xlmc_job j;
-  int code;
-  if (!xlmc_open(&j, argc, argv, usage, &code)) return code;
-  xlm_status s = xlm_settings_resolve(j.settings, NULL, 0, &j.err); // the model's own flags mean nothing here
-  if (s != XLM_OK) return xlmc_close(&j, xlmc_fail(&j, s));
-  const xlm_ast *ast = xlm_parse(j.arena, j.source, &j.diags);
-  if (xlmc_tell(&j) != XLMC_OK) return xlmc_close(&j, XLMC_USER);
-  xlm_text t = xlm_text_new(j.arena);
+static int format(xlmc_job *j) {
+  xlm_status s =
+      xlm_settings_resolve(j->settings, NULL, 0, &j->err); // the model's own flags mean nothing here
+  if (s != XLM_OK) return xlmc_fail(j, s);
+  const xlm_ast *ast = xlm_parse(j->arena, j->source, &j->diags);
+  if (xlmc_tell(j) != XLMC_OK) return XLMC_USER;
+  xlm_text t = xlm_text_new(j->arena);
   xlm_format(ast, &t);
-  bool same = t.n == j.source->n && !memcmp(t.data, j.source->text, t.n);
-  if (j.flags.check) {
+  bool same = t.n == j->source->n && !memcmp(t.data, j->source->text, t.n);
+  if (j->flags.check) {
     if (!same)
-      fprintf(stderr, "xlmc: `%s` is not in canonical form; `xlmc fmt --write %s`\n", j.source->path,
-              j.source->path);
-    return xlmc_close(&j, same ? XLMC_OK : XLMC_USER);
+      fprintf(stderr, "xlmc: `%s` is not in canonical form; `xlmc fmt --write %s`\n", j->source->path,
+              j->source->path);
+    return same ? XLMC_OK : XLMC_USER;
   }
-  if (j.flags.write) return xlmc_close(&j, same ? XLMC_OK : replace_file(j.source->path, &t, j.arena));
-  return xlmc_close(&j, xlmc_print(&j, t.data, t.n));
+  if (j->flags.write) return same ? XLMC_OK : replace_file(j->source->path, &t, j->arena);
+  return xlmc_print(j, t.data, t.n);
+}
+
+int xlmc_fmt(int argc, char **argv) {
+  return xlmc_run(argc, argv, usage, format);
 }

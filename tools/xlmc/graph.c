@@ -130,11 +130,12 @@ static int show(xlmc_job *j, int level, int format) {
   return !strcmp(formats[format].name, "svg") ? run_dot(j, &t) : xlmc_print(j, t.data, t.n);
 }
 
+static int graph(xlmc_job *j) {
+  int level = find_level(j->flags.level ? j->flags.level : "model"),
+      format = find_format(j->flags.format ? j->flags.format : "dot");
+  return level < 0 || format < 0 ? XLMC_USER : show(j, level, format);
+}
+
 int xlmc_graph(int argc, char **argv) {
-  xlmc_job j;
-  int code;
-  if (!xlmc_open(&j, argc, argv, usage, &code)) return code;
-  int level = find_level(j.flags.level ? j.flags.level : "model"),
-      format = find_format(j.flags.format ? j.flags.format : "dot");
-  return xlmc_close(&j, level < 0 || format < 0 ? XLMC_USER : show(&j, level, format));
+  return xlmc_run(argc, argv, usage, graph);
 }

@@ -84,7 +84,8 @@ static xlm_status missing_model(xlmc_job *j, const char *path) {
   int why = errno;
   const char *near = why == ENOENT ? xlm_near_file(j->arena, path) : NULL;
   if (near) return xlm_fail(&j->err, XLM_USER, "there is no file `%s`; did you mean `%s`?", path, near);
-  return xlm_fail(&j->err, XLM_USER, "cannot read `%s`: %s", path, strerror(why));
+  bool mistaken = why == ENOENT || why == ENOTDIR || why == EACCES || why == ENAMETOOLONG || why == ELOOP;
+  return xlm_fail(&j->err, mistaken ? XLM_USER : XLM_ENV, "cannot read `%s`: %s", path, strerror(why));
 }
 
 static xlm_status read_model(xlmc_job *j, const char *path) {
@@ -138,20 +139,6 @@ static void show_help(xlmc_job *j, const char *usage) {
   printf("%s\nsettings of the run\n%s", usage, t.data);
 }
 
-bool xlmc_open(xlmc_job *j, int argc, char **argv, const char *usage, int *code) {
-  *j = (xlmc_job){.arena = xlm_arena_new((size_t)4 << 30)};
-  if (!j->arena || !XLM_ARENA_TRY(j->arena)) {
-    fputs("xlmc: not enough memory for this model\n", stderr);
-    *code = xlmc_close(j, XLMC_ENV);
-    return false;
-  }
-  xlm_status s = read_all(j, argc, argv, usage);
-  if (s == XLM_OK && !j->flags.help) return true;
-  if (s == XLM_OK) show_help(j, usage);
-  *code = xlmc_close(j, s == XLM_OK ? XLMC_OK : xlmc_fail(j, s));
-  return false;
-}
-
 int xlmc_fail(xlmc_job *j, xlm_status s) {
   fprintf(stderr, "xlmc: %s\n", j->err.text);
   return (int)s;
@@ -163,12 +150,6 @@ int xlmc_tell(xlmc_job *j) {
   xlm_diag_render(&j->diags, isatty(STDERR_FILENO), &t);
   fputs(t.data, stderr);
   return j->diags.errors ? XLMC_USER : XLMC_OK;
-}
-
-int xlmc_close(xlmc_job *j, int code) {
-  xlm_arena_free(j->arena);
-  j->arena = NULL;
-  return code;
 }
 
 bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *options, const char *dump_after,
@@ -202,4 +183,24 @@ int xlmc_print(xlmc_job *j, const char *text, size_t n) {
   fprintf(stderr, "xlmc: cannot write `%s`: %s\n", j->flags.output ? j->flags.output : "standard output",
           strerror(errno));
   return XLMC_ENV;
+}
+
+static int run(xlmc_job *j, int argc, char **argv, const char *usage, int (*command)(xlmc_job *)) {
+  xlm_status s = read_all(j, argc, argv, usage);
+  if (s != XLM_OK) return xlmc_fail(j, s);
+  if (!j->flags.help) return command(j);
+  show_help(j, usage);
+  return XLMC_OK;
+}
+
+int xlmc_run(int argc, char **argv, const char *usage, int (*command)(xlmc_job *)) {
+  xlm_arena *const arena = xlm_arena_new((size_t)4 << 30);
+  volatile int code = XLMC_ENV;
+  if (arena && XLM_ARENA_TRY(arena)) {
+    xlmc_job j = {.arena = arena};
+    code = run(&j, argc, argv, usage, command);
+  } else
+    fputs("xlmc: not enough memory for this model\n", stderr);
+  xlm_arena_free(arena);
+  return code;
 }

@@ -226,14 +226,15 @@ static xlm_status prepare(planning *w) {
   return find_limit(w);
 }
 
-int xlmc_plan(int argc, char **argv) {
-  xlmc_job j;
-  int code;
-  if (!xlmc_open(&j, argc, argv, usage, &code)) return code;
-  planning w = {.j = &j};
-  int format = find_format(&j.flags);
-  if (format < 0) return xlmc_close(&j, XLMC_USER);
+static int plan(xlmc_job *j) {
+  planning w = {.j = j};
+  int format = find_format(&j->flags);
+  if (format < 0) return XLMC_USER;
   xlm_status s = prepare(&w);
-  if (s != XLM_OK) return xlmc_close(&j, xlmc_fail(&j, s));
-  return xlmc_close(&j, j.flags.search ? search(&w) : show_plan(&w, format));
+  if (s != XLM_OK) return xlmc_fail(j, s);
+  return j->flags.search ? search(&w) : show_plan(&w, format);
+}
+
+int xlmc_plan(int argc, char **argv) {
+  return xlmc_run(argc, argv, usage, plan);
 }

@@ -22,13 +22,13 @@ typedef struct xlmc_job {
   xlm_error err;
 } xlmc_job;
 
-// Takes xlmc's own flags out of argv and the rest as settings; opens the model named there. On failure the
-// message was printed and *code says how to exit.
-bool xlmc_open(xlmc_job *j, int argc, char **argv, const char *usage, int *code);
+// A whole command: takes xlmc's own flags out of argv and the rest as settings, opens the model named there and
+// runs `command` on it. Its frame holds the arena's recovery point, so it must outlive every allocation: when memory
+// runs out anywhere, it says so and ends with XLMC_ENV. Returns the exit code.
+int xlmc_run(int argc, char **argv, const char *usage, int (*command)(xlmc_job *j));
 // Shows the diagnostics on stderr; the exit code they mean.
 int xlmc_tell(xlmc_job *j);
 int xlmc_fail(xlmc_job *j, xlm_status s); // prints err
-int xlmc_close(xlmc_job *j, int code);
 // Compiles as the settings say. dump_after: see xlm_compile.
 bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump,
                   xlm_compiled *out);

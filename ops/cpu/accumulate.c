@@ -25,13 +25,14 @@ static void part(void *arg, int worker, int workers) {
     for (; i < end; i++) j->acc[i] += xlm_bf16_to_f32(h[i]);
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   job j = {.acc = c->out[0],
            .g = c->in[1],
            .type = c->in_type[1]->dtype,
            .n = xlm_call_elements(c, c->in_type[1]),
            .first = c->env->microbatch == 0};
-  xlm_pool_run(j.n > 4096 ? c->pool : NULL, part, &j);
+  xlm_pool_run(j.n > 4096 ? xlm_cpu_pool(c) : NULL, part, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(accumulate) = {.op = "accumulate", .run = run};

@@ -54,9 +54,9 @@ static float scalar(const xlm_call *c, int i) {
   return *(const float *)c->in[i];
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   if (!isfinite(scalar(c, SCALE)))
-    return; // the gradient is not finite: parameters and moments stay as they are
+    return XLM_OK; // the gradient is not finite: parameters and moments stay as they are
   const xlm_attrs *as = &c->instr->attrs;
   double beta1 = xlm_attr_float(as, XLM_A_beta1, 0.9), beta2 = xlm_attr_float(as, XLM_A_beta2, 0.95);
   double t = scalar(c, STEP);
@@ -74,7 +74,8 @@ static void run(const xlm_call *c) {
            .lr = scalar(c, LR),
            .m_fix = (float)(1 / (1 - pow(beta1, t))),
            .v_fix = (float)(1 / sqrt(1 - pow(beta2, t)))};
-  xlm_pool_run(j.n > 4 * CHUNK ? c->pool : NULL, part, &j);
+  xlm_pool_run(j.n > 4 * CHUNK ? xlm_cpu_pool(c) : NULL, part, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(adamw) = {.op = "adamw", .run = run};

@@ -7,9 +7,10 @@ static void merge(float *acc, const float *x, int64_t n) {
   for (int64_t i = 0; i < n; i++) acc[i] = x[i] > acc[i] ? x[i] : acc[i];
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   static const reduce_kind kind = {.run = vec_max, .merge = merge, .start = -INFINITY};
   XLM_ISA_NAME(reduce_run)(c, &kind, 1);
+  return XLM_OK;
 }
 
 static size_t workspace_bwd(const xlm_call *c, int threads) { // a row of x per worker
@@ -35,8 +36,9 @@ static void work_bwd(void *arg, int worker, int workers) {
   for (int64_t i = begin; i < end; i++) row_bwd(c, &r, i, (float *)c->workspace + worker * r.len);
 }
 
-static void run_bwd(const xlm_call *c) {
-  xlm_pool_run(c->pool, work_bwd, (void *)c);
+static xlm_status run_bwd(const xlm_call *c) {
+  xlm_pool_run(xlm_cpu_pool(c), work_bwd, (void *)c);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(amax) = {.op = "amax", .workspace = XLM_ISA_NAME(reduce_workspace), .run = run};

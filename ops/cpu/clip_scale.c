@@ -20,11 +20,12 @@ static double total(const xlm_call *c) {
   return sum;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   double most = xlm_attr_float(&c->instr->attrs, XLM_A_value, INFINITY);
   double norm = sqrt(total(c)), scale = most / (norm + 1e-6);
   *(float *)c->out[0] = isfinite(norm) ? (float)(scale < 1 ? scale : 1) : NAN; // then nothing is updated
   *(float *)c->out[1] = (float)norm;
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(clip_scale) = {.op = "clip_scale", .run = run};

@@ -6,8 +6,9 @@ static size_t workspace(const xlm_call *c, int threads) {
   return XLM_ISA_NAME(xlm_moe_workspace)(c, threads);
 }
 
-static void run(const xlm_call *c) { // ys, w, e -> out
+static xlm_status run(const xlm_call *c) { // ys, w, e -> out
   XLM_ISA_NAME(xlm_moe_gather)(c, 1, 2);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(combine) = {.op = "combine", .workspace = workspace, .run = run};
@@ -49,7 +50,7 @@ static void work(void *arg, int worker, int workers) {
     }
 }
 
-static void run_bwd(const xlm_call *c) { // dout, ys, w, e -> dys, dw
+static xlm_status run_bwd(const xlm_call *c) { // dout, ys, w, e -> dys, dw
   const xlm_type *ys = c->in_type[1], *w = c->in_type[2];
   job j = {.dout = c->in[0],
            .ys = c->in[1],
@@ -68,6 +69,7 @@ static void run_bwd(const xlm_call *c) { // dout, ys, w, e -> dys, dw
   j.m = XLM_ISA_NAME(xlm_moe_start)(c, 3, j.width);
   xlm_pool_run(j.m.pool, work, &j);
   moe_clear_tail(&j.m, c, ys, j.dys);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(combine_bwd) = {.op = "combine_bwd", .workspace = workspace, .run = run_bwd};

@@ -128,14 +128,15 @@ static size_t workspace(const xlm_call *c, int threads) {
   return (size_t)xlm_call_elements(c, c->in_type[1]) * sizeof(float);
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   job j = job_of(c);
   j.lse = c->out[1];
   j.loss = c->workspace;
-  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : c->pool, forward, &j);
+  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : xlm_cpu_pool(c), forward, &j);
   double sum = 0, valid = valid_targets(c, &j, 2);
   for (int64_t t = 0; t < j.tokens; t++) sum += (double)j.loss[t];
   *(float *)c->out[0] = valid > 0 ? (float)(sum / valid) : 0;
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(cross_entropy) = {.op = "cross_entropy", .workspace = workspace, .run = run};
@@ -177,13 +178,14 @@ static void backward(void *arg, int worker, int workers) {
   }
 }
 
-static void run_bwd(const xlm_call *c) { // logits, targets, lse, dloss, valid
+static xlm_status run_bwd(const xlm_call *c) { // logits, targets, lse, dloss, valid
   job j = job_of(c);
   double valid = valid_targets(c, &j, 4);
   j.lse = c->in[2];
   j.dlogits = c->out[0];
   j.factor = valid > 0 ? (float)((double)((const float *)c->in[3])[0] / valid) : 0;
-  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : c->pool, backward, &j);
+  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : xlm_cpu_pool(c), backward, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(cross_entropy_bwd) = {.op = "cross_entropy_bwd", .run = run_bwd};
@@ -201,16 +203,17 @@ static void stats(void *arg, int worker, int workers) { // loss: the targets' lo
   }
 }
 
-static void run_stats(const xlm_call *c) { // logits, targets -> lse, logit of the target
+static xlm_status run_stats(const xlm_call *c) { // logits, targets -> lse, logit of the target
   job j = job_of(c);
   j.lse = c->out[0];
   j.loss = c->out[1];
-  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : c->pool, stats, &j);
+  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : xlm_cpu_pool(c), stats, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(token_stats) = {.op = "token_stats", .run = run_stats};
 
-static void run_token_loss(const xlm_call *c) { // lse, logit of the target, targets, valid
+static xlm_status run_token_loss(const xlm_call *c) { // lse, logit of the target, targets, valid
   const xlm_type *t = c->in_type[2];
   const int32_t *targets = c->in[2];
   job j = {.targets = targets,
@@ -226,6 +229,7 @@ static void run_token_loss(const xlm_call *c) { // lse, logit of the target, tar
       sum += (double)(((const float *)c->in[0])[places_at(&lse, i)] -
                       ((const float *)c->in[1])[places_at(&logit, i)]);
   *(float *)c->out[0] = valid > 0 ? (float)(sum / valid) : 0;
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(token_loss) = {.op = "token_loss", .run = run_token_loss};

@@ -37,7 +37,7 @@ static size_t workspace(const xlm_call *c, int threads) {
   return XLM_ISA_NAME(xlm_moe_workspace)(c, threads);
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_type *xs = c->out_type[0];
   job j = {
       .x = c->in[0], .xs = c->out[0], .elem = xlm_dtype_bytes(xs->dtype), .width = xlm_call_inner(c, xs, 1)};
@@ -50,12 +50,14 @@ static void run(const xlm_call *c) {
   offsets[j.m.experts] = (int32_t)j.m.rows;
   xlm_pool_run(j.m.pool, pack, &j);
   moe_clear_tail(&j.m, c, xs, c->out[0]);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(dispatch) = {.op = "dispatch", .workspace = workspace, .run = run};
 
-static void run_bwd(const xlm_call *c) { // dxs, e -> dx
+static xlm_status run_bwd(const xlm_call *c) { // dxs, e -> dx
   XLM_ISA_NAME(xlm_moe_gather)(c, -1, 1);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(dispatch_bwd) = {.op = "dispatch_bwd", .workspace = workspace, .run = run_bwd};

@@ -98,7 +98,7 @@ static void set_shape(job *j, const xlm_call *c, const xlm_type *t) {
   }
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   double p = xlm_attr_float(&c->instr->attrs, XLM_A_p, 0);
   uint64_t name = xlm_hash_mix(xlm_hash_text(xlm_attr_text(&c->instr->attrs, XLM_A_name, "")));
   double threshold = ceil(p * 0x1p32 - 0.5);
@@ -110,11 +110,12 @@ static void run(const xlm_call *c) {
            .first_row = c->env->first_row,
            .key = xlm_philox_key(c->env->seed, name + (uint64_t)c->env->step)};
   int64_t n = xlm_call_elements(c, c->out_type[0]);
-  if (n == 0) return;
+  if (n == 0) return XLM_OK;
   set_shape(&j, c, c->out_type[0]);
   j.parts = (j.run + CHUNK - 1) / CHUNK;
   j.units = n / j.run * j.parts;
-  xlm_pool_run(n < SMALL ? NULL : c->pool, work, &j);
+  xlm_pool_run(n < SMALL ? NULL : xlm_cpu_pool(c), work, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(dropout) = {.op = "dropout", .run = run};

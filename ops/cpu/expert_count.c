@@ -1,7 +1,7 @@
 // expert_count on the CPU. There are few choices; one worker counts them.
 #include "ops/cpu/places_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_dim_info *experts = &c->dims[c->out_type[0]->dim[0]];
   const int32_t *e = c->in[0];
   float *counts = c->out[0];
@@ -12,6 +12,7 @@ static void run(const xlm_call *c) {
     if (i >= 0 && i < experts->size)
       counts[i]++; // exact up to 2^24 of one expert, more than fit a microbatch
   }
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(expert_count) = {.op = "expert_count", .run = run};

@@ -163,10 +163,12 @@ size_t XLM_ISA_NAME(fused_workspace)(const xlm_call *c, int threads) {
   return slot_bytes(&p) * (size_t)threads;
 }
 
-void *XLM_ISA_NAME(fused_prepare)(const xlm_call *c, xlm_arena *a) {
+xlm_status XLM_ISA_NAME(fused_prepare)(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
+  (void)err;
   program *p = XLM_NEW(a, program);
   compile(c, p);
-  return p;
+  *prepared = p;
+  return XLM_OK;
 }
 
 // ---- running
@@ -251,8 +253,7 @@ static void run_block(lane *l, const block *b) {
   for (int i = 0; i < p->n_out; i++) { // after all loads: a result may take an operand's place
     const float *src = l->value[p->out[i]];
     bool is_there = l->c->out_type[i]->dtype == XLM_F32 && src == (float *)l->c->out[i] + b->at;
-    if (!is_there)
-      vec_write(l->c->out_type[i]->dtype, l->c->out[i], b->at, b->n, src);
+    if (!is_there) vec_write(l->c->out_type[i]->dtype, l->c->out[i], b->at, b->n, src);
   }
 }
 
@@ -308,13 +309,14 @@ static void work(void *arg, int worker, int workers) {
   }
 }
 
-void XLM_ISA_NAME(fused_run)(const xlm_call *c) {
+xlm_status XLM_ISA_NAME(fused_run)(const xlm_call *c) {
   const program *p = c->prepared;
-  if (p->total == 0) return;
+  if (p->total == 0) return XLM_OK;
   if (p->total * (p->n_steps + 1) < SERIAL)
     work((void *)c, 0, 1);
   else
-    xlm_pool_run(c->pool, work, (void *)c);
+    xlm_pool_run(xlm_cpu_pool(c), work, (void *)c);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(fused) = {.op = "fused",

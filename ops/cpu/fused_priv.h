@@ -6,7 +6,7 @@
 #include "runtime/device/kernel.h"
 
 size_t XLM_ISA_NAME(fused_workspace)(const xlm_call *c, int threads);
-void *XLM_ISA_NAME(fused_prepare)(const xlm_call *c, xlm_arena *a);
-void XLM_ISA_NAME(fused_run)(const xlm_call *c);
+xlm_status XLM_ISA_NAME(fused_prepare)(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
+xlm_status XLM_ISA_NAME(fused_run)(const xlm_call *c);
 
 #endif

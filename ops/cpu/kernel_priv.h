@@ -4,7 +4,7 @@
 #define XLM_OPS_CPU_KERNEL_PRIV_H
 
 #include "ops/cpu/isa.h"
-#include "runtime/device/kernel.h"
+#include "runtime/device/cpu.h"
 
 #define XLM_KERNEL(name) XLM_ISA_NAME(xlm_cpu_##name)
 

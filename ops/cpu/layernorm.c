@@ -23,8 +23,9 @@ static void row(const xlm_call *c, const over_rows *r, int64_t i, float *buffer,
 static void work(void *arg, int worker, int workers) {
   norm_rows(arg, worker, workers, row);
 }
-static void run(const xlm_call *c) {
-  xlm_pool_run(c->pool, work, (void *)c);
+static xlm_status run(const xlm_call *c) {
+  xlm_pool_run(xlm_cpu_pool(c), work, (void *)c);
+  return XLM_OK;
 }
 
 // dx = r (dy - mean(dy) - h mean(h dy)), h = r (x - mean(x))
@@ -41,8 +42,9 @@ static void row_bwd(const xlm_call *c, const over_rows *r, int64_t i, float *buf
 static void work_bwd(void *arg, int worker, int workers) {
   norm_rows(arg, worker, workers, row_bwd);
 }
-static void run_bwd(const xlm_call *c) {
-  xlm_pool_run(c->pool, work_bwd, (void *)c);
+static xlm_status run_bwd(const xlm_call *c) {
+  xlm_pool_run(xlm_cpu_pool(c), work_bwd, (void *)c);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(layernorm) = {.op = "layernorm", .workspace = norm_workspace, .run = run};

@@ -22,8 +22,9 @@ static void work(void *arg, int worker, int workers) {
   }
 }
 
-static void run(const xlm_call *c) {
-  xlm_pool_run(c->pool, work, (void *)c);
+static xlm_status run(const xlm_call *c) {
+  xlm_pool_run(xlm_cpu_pool(c), work, (void *)c);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(logsumexp) = {.op = "logsumexp", .workspace = workspace, .run = run};

@@ -52,9 +52,10 @@ static void gather(void *arg, int worker, int workers) {
   }
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   job j = job_of(c, c->in_type[0], c->in_type[1]);
-  xlm_pool_run(j.n * j.a * j.b < SMALL ? NULL : c->pool, gather, &j);
+  xlm_pool_run(j.n * j.a * j.b < SMALL ? NULL : xlm_cpu_pool(c), gather, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(lookup) = {.op = "lookup", .run = run};
@@ -89,10 +90,11 @@ static void scatter(void *arg, int worker, int workers) {
   }
 }
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   job j = job_of(c, c->out_type[0], c->in_type[1]); // the vocabulary comes first: a = 1
-  xlm_pool_run(j.vocab * j.b < SMALL ? NULL : c->pool, clear, &j);
-  xlm_pool_run(j.n * j.b < SMALL ? NULL : c->pool, scatter, &j);
+  xlm_pool_run(j.vocab * j.b < SMALL ? NULL : xlm_cpu_pool(c), clear, &j);
+  xlm_pool_run(j.n * j.b < SMALL ? NULL : xlm_cpu_pool(c), scatter, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(lookup_bwd) = {.op = "lookup_bwd", .run = run_bwd};

@@ -55,7 +55,7 @@ moe XLM_ISA_NAME(xlm_moe_start)(const xlm_call *c, int e_operand, int64_t width)
            .first = (int32_t)experts->offset,
            .cursor = c->workspace};
   m.tokens = m.token.count;
-  m.pool = m.tokens * m.active * width < SMALL ? NULL : c->pool;
+  m.pool = m.tokens * m.active * width < SMALL ? NULL : xlm_cpu_pool(c);
   int workers = xlm_pool_size(m.pool);
   m.picked = (int64_t *)((char *)c->workspace + cursors_bytes(m.experts, workers));
   xlm_pool_run(m.pool, count, &m);

@@ -108,9 +108,9 @@ static size_t workspace(const xlm_call *c, int threads) {
   return (size_t)threads * sizeof(worker);
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   job j = {.c = c, .blocks = all_blocks(c), .workers = c->workspace};
-  xlm_pool *pool = j.blocks > 1 ? c->pool : NULL;
+  xlm_pool *pool = j.blocks > 1 ? xlm_cpu_pool(c) : NULL;
   worker all = {.beyond = 0};
   double *out = c->out[0];
   xlm_pool_run(pool, part, &j);
@@ -121,6 +121,7 @@ static void run(const xlm_call *c) {
   carry(&all);
   for (int k = 0; k < XLM_NORM_LIMBS; k++) out[k] = ldexp((double)all.digit[k], XLM_NORM_LOWEST + 32 * k);
   out[XLM_NORM_LIMBS - 1] += all.beyond;
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(norm_sq) = {.op = "norm_sq", .workspace = workspace, .run = run};

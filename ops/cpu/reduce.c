@@ -152,7 +152,7 @@ void XLM_ISA_NAME(reduce_run)(const xlm_call *c, const reduce_kind *kind, double
   task t = plan(c);
   t.kind = kind, t.scale = (float)scale, t.partial = c->workspace;
   if (t.reduced == 0) t.inner = 1, t.outer = t.r.count, t.strips = 1; // every result is `start`
-  xlm_pool *pool = t.r.count * t.r.len < SERIAL ? NULL : c->pool;
+  xlm_pool *pool = t.r.count * t.r.len < SERIAL ? NULL : xlm_cpu_pool(c);
   xlm_pool_run(pool, make_parts, &t);
   xlm_pool_run(pool, join_parts, &t);
 }

@@ -3,7 +3,7 @@
 #define XLM_OPS_CPU_REDUCE_PRIV_H
 
 #include "ops/cpu/isa.h"
-#include "runtime/device/kernel.h"
+#include "runtime/device/cpu.h"
 
 typedef struct reduce_kind {
   float (*run)(const float *x, int64_t n);              // of n <= VEC_RUN elements

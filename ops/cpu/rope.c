@@ -35,7 +35,8 @@ static void fill_pair(table *t, int64_t pair, double frequency, const xlm_dim_in
   }
 }
 
-static void *prepare(const xlm_call *c, xlm_arena *a) {
+static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
+  (void)err;
   const xlm_attrs *as = &c->instr->attrs;
   const xlm_type *x = c->in_type[0];
   xlm_dim seq = attr_dim(c, XLM_A_seq), feature = attr_dim(c, XLM_A_feature);
@@ -53,7 +54,8 @@ static void *prepare(const xlm_call *c, xlm_arena *a) {
   for (int64_t j = 0; j < t->pairs; j++)
     fill_pair(t, j, pow(base, -(double)j / (double)t->pairs), &c->dims[seq],
               xlm_attr_int(as, XLM_A_position, 0));
-  return t;
+  *prepared = t;
+  return XLM_OK;
 }
 
 static float load(const void *x, bool bf16, int64_t i) {
@@ -149,9 +151,10 @@ static void part(void *arg, int worker, int workers) {
   }
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const table *t = c->prepared;
-  xlm_pool_run(t->rows * t->pairs > 2048 ? c->pool : NULL, part, (void *)c);
+  xlm_pool_run(t->rows * t->pairs > 2048 ? xlm_cpu_pool(c) : NULL, part, (void *)c);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(rope) = {.op = "rope", .prepare = prepare, .run = run};

@@ -44,8 +44,9 @@ static void part(void *arg, int worker, int workers) { // chunks of fixed place,
   }
 }
 
-static void run(const xlm_call *c) {
-  if (!isfinite(*(const float *)c->in[SCALE])) return; // the gradient is not finite: all stays as it is
+static xlm_status run(const xlm_call *c) {
+  if (!isfinite(*(const float *)c->in[SCALE]))
+    return XLM_OK; // the gradient is not finite: all stays as it is
   const xlm_attrs *as = &c->instr->attrs;
   job j = {.p = c->out[P],
            .m = c->out[M],
@@ -56,7 +57,8 @@ static void run(const xlm_call *c) {
            .decay = (float)xlm_attr_float(as, XLM_A_decay, 0),
            .scale = *(const float *)c->in[SCALE],
            .lr = *(const float *)c->in[LR]};
-  xlm_pool_run(j.n > 4 * CHUNK ? c->pool : NULL, part, &j);
+  xlm_pool_run(j.n > 4 * CHUNK ? xlm_cpu_pool(c) : NULL, part, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(sgd) = {.op = "sgd", .run = run};

@@ -1,7 +1,7 @@
 // shift on the CPU: zeros at one end, one strided copy of the rest.
 #include "ops/cpu/copy_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_type *t = c->out_type[0];
   xlm_dim seq[XLM_MAX_RANK];
   xlm_attr_dims(&c->instr->attrs, XLM_A_seq, seq);
@@ -13,9 +13,10 @@ static void run(const xlm_call *c) {
   int64_t element = xlm_call_stride(c, t, seq[0]) * (int64_t)copy.elem, rows = xlm_call_outer(c, t, at);
   int64_t gap = (by < 0 ? -by : by) * element;
   copy.size[at] = n - (by < 0 ? -by : by); // shift never meets ragged dims, so positions agree
-  xlm_copy_zero(c->out[0], rows, n * element, by < 0 ? n * element - gap : 0, gap, c->pool);
+  xlm_copy_zero(c->out[0], rows, n * element, by < 0 ? n * element - gap : 0, gap, xlm_cpu_pool(c));
   xlm_copy_run(&copy, (const char *)c->in[0] + (by < 0 ? gap : 0), (char *)c->out[0] + (by > 0 ? gap : 0),
-               c->pool);
+               xlm_cpu_pool(c));
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(shift) = {.op = "shift", .run = run};

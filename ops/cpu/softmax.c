@@ -23,8 +23,9 @@ static void work(void *arg, int worker, int workers) {
   }
 }
 
-static void run(const xlm_call *c) {
-  xlm_pool_run(c->pool, work, (void *)c);
+static xlm_status run(const xlm_call *c) {
+  xlm_pool_run(xlm_cpu_pool(c), work, (void *)c);
+  return XLM_OK;
 }
 
 static size_t workspace_bwd(const xlm_call *c, int threads) { // y and dy of a row per worker
@@ -45,8 +46,9 @@ static void work_bwd(void *arg, int worker, int workers) {
   }
 }
 
-static void run_bwd(const xlm_call *c) {
-  xlm_pool_run(c->pool, work_bwd, (void *)c);
+static xlm_status run_bwd(const xlm_call *c) {
+  xlm_pool_run(xlm_cpu_pool(c), work_bwd, (void *)c);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(softmax) = {.op = "softmax", .workspace = workspace, .run = run};

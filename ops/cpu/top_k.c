@@ -43,7 +43,7 @@ static void work(void *arg, int worker, int workers) {
   }
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_type *t = c->in_type[0];
   int at = xlm_type_find(t, dim_of(c, XLM_A_experts));
   job j = {.x = c->in[0],
@@ -54,7 +54,8 @@ static void run(const xlm_call *c) {
            .k = c->dims[dim_of(c, XLM_A_active)].size,
            .b = xlm_call_inner(c, t, at)};
   j.tokens = xlm_call_outer(c, t, at) * j.b;
-  xlm_pool_run(j.tokens * j.experts < SMALL ? NULL : c->pool, work, &j);
+  xlm_pool_run(j.tokens * j.experts < SMALL ? NULL : xlm_cpu_pool(c), work, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(top_k) = {.op = "top_k", .run = run};
@@ -73,7 +74,7 @@ static void scatter(void *arg, int worker, int workers) { // dy [tokens, k], ind
     }
 }
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   job j = {.x = c->in[0],
            .y = c->out[0],
            .index = c->in[1],
@@ -81,7 +82,8 @@ static void run_bwd(const xlm_call *c) {
            .experts = c->dims[dim_of(c, XLM_A_experts)].size,
            .k = c->dims[dim_of(c, XLM_A_active)].size};
   j.tokens = j.k ? xlm_call_elements(c, c->in_type[0]) / j.k : 0;
-  xlm_pool_run(j.tokens * j.experts < SMALL ? NULL : c->pool, scatter, &j);
+  xlm_pool_run(j.tokens * j.experts < SMALL ? NULL : xlm_cpu_pool(c), scatter, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(top_k_bwd) = {.op = "top_k_bwd", .run = run_bwd};

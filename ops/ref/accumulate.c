@@ -1,9 +1,10 @@
 // accumulate, the reference.
 #include "ops/ref/ref_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   for (int64_t i = 0; i < xlm_call_elements(c, c->out_type[0]); i++)
     ref_out(c, 0)[i] = (c->env->microbatch == 0 ? 0 : ref_in(c, 0)[i]) + ref_in(c, 1)[i];
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_accumulate = {.op = "accumulate", .run = run};

@@ -5,8 +5,8 @@
 
 enum { P, M, V, G, SCALE, LR, STEP };
 
-static void run(const xlm_call *c) {
-  if (!isfinite(*ref_in(c, SCALE))) return;
+static xlm_status run(const xlm_call *c) {
+  if (!isfinite(*ref_in(c, SCALE))) return XLM_OK;
   const xlm_attrs *as = &c->instr->attrs;
   double beta1 = xlm_attr_float(as, XLM_A_beta1, 0.9), beta2 = xlm_attr_float(as, XLM_A_beta2, 0.95);
   double eps = xlm_attr_float(as, XLM_A_eps, 1e-8), decay = xlm_attr_float(as, XLM_A_decay, 0);
@@ -19,6 +19,7 @@ static void run(const xlm_call *c) {
     ref_out(c, M)[i] = m, ref_out(c, V)[i] = v;
     ref_out(c, P)[i] = p - lr * (m_hat / (sqrt(v_hat) + eps) + decay * p);
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_adamw = {.op = "adamw", .run = run};

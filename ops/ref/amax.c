@@ -14,21 +14,23 @@ static int64_t first_largest(const xlm_call *c,
   return best;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   ref_walk outer = ref_over_outer(c, c->in_type[0]);
   while (ref_walk_next(&outer)) {
     int64_t best = first_largest(c, &outer);
     ref_out(c, 0)[ref_over_at(c, c->out_type[0], &outer, NULL)] = best < 0 ? -INFINITY : ref_in(c, 0)[best];
   }
+  return XLM_OK;
 }
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   for (int64_t i = 0, n = xlm_call_elements(c, c->out_type[0]); i < n; i++) ref_out(c, 0)[i] = 0;
   ref_walk outer = ref_over_outer(c, c->in_type[0]);
   while (ref_walk_next(&outer)) {
     int64_t best = first_largest(c, &outer);
     if (best >= 0) ref_out(c, 0)[best] = ref_in(c, 1)[ref_over_at(c, c->in_type[1], &outer, NULL)];
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_amax = {.op = "amax", .run = run};

@@ -106,7 +106,7 @@ static size_t workspace(const xlm_call *c, int threads) { // the scores of one q
   return (size_t)c->dims[dim(c, XLM_A_kv_seq)].size * sizeof(double);
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   setting s = read_setting(c);
   double *x = c->workspace;
   ref_walk q = queries(&s);
@@ -122,6 +122,7 @@ static void run(const xlm_call *c) {
             exp(x[j] - most) / sum * ref_in(c, V)[value_at(&s, &q, j, f)];
     ref_out(c, 1)[ref_at(c, c->out_type[1], &q)] = sum > 0 ? most + log(sum) : -INFINITY;
   }
+  return XLM_OK;
 }
 
 static void key_gradients(const setting *s, const ref_walk *q, int64_t j, double dot_out) {
@@ -142,7 +143,7 @@ static void key_gradients(const setting *s, const ref_walk *q, int64_t j, double
   }
 }
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   setting s = read_setting(c);
   for (int i = Q; i <= V; i++)
     memset(c->out[i], 0, (size_t)xlm_call_elements(c, c->out_type[i]) * sizeof(double));
@@ -155,6 +156,7 @@ static void run_bwd(const xlm_call *c) {
     for (int64_t j = 0; j < s.keys; j++)
       if (sees(&s, &q, j)) key_gradients(&s, &q, j, dot_out);
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_attend = {.op = "attend", .workspace = workspace, .run = run};

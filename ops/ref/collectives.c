@@ -4,9 +4,10 @@
 
 #include "ops/ref/ref_priv.h"
 
-static void copy(const xlm_call *c) {
+static xlm_status copy(const xlm_call *c) {
   size_t n = xlm_type_bytes(c->out_type[0], c->dims);
   if (c->out[0] != c->in[0]) memcpy(c->out[0], c->in[0], n);
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_all_reduce = {.op = "all_reduce", .run = copy};
@@ -20,7 +21,7 @@ static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
   return d[0];
 }
 
-static void run_local_slice(const xlm_call *c) {
+static xlm_status run_local_slice(const xlm_call *c) {
   xlm_dim from = dim_of(c, XLM_A_from), to = dim_of(c, XLM_A_to);
   const xlm_type *x = c->in_type[0], *y = c->out_type[0];
   size_t elem = xlm_dtype_bytes(x->dtype);
@@ -31,6 +32,7 @@ static void run_local_slice(const xlm_call *c) {
     int64_t source = (outer * c->dims[from].size + at) * inner + i % inner;
     memcpy((char *)c->out[0] + (size_t)i * elem, (char *)c->in[0] + (size_t)source * elem, elem);
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_local_slice = {.op = "local_slice", .run = run_local_slice};
@@ -43,28 +45,32 @@ static void copy_rows(const xlm_call *c, const int32_t *offsets, int64_t experts
   memset((char *)c->out[0] + used, 0, all - used);
 }
 
-static void run_send_rows(const xlm_call *c) {
+static xlm_status run_send_rows(const xlm_call *c) {
   int64_t experts = xlm_call_size(c, c->in_type[0], 0);
   copy_rows(c, c->in[1], experts);
   memcpy(c->out[1], c->in[1], (size_t)(experts + 1) * sizeof(int32_t));
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_send_rows = {.op = "send_rows", .run = run_send_rows};
 
-static void run_collect_rows(const xlm_call *c) {
+static xlm_status run_collect_rows(const xlm_call *c) {
   copy_rows(c, c->in[2], xlm_call_size(c, c->out_type[0], 0));
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_collect_rows = {.op = "collect_rows", .run = run_collect_rows};
 
-static void run_send(const xlm_call *c) {
-  (void)c;
-} // there is nobody
+static xlm_status run_send(const xlm_call *c) {
+  (void)c; // there is nobody
+  return XLM_OK;
+}
 
 const xlm_kernel xlm_ref_send = {.op = "send", .run = run_send};
 
-static void run_recv(const xlm_call *c) {
+static xlm_status run_recv(const xlm_call *c) {
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_recv = {.op = "recv", .run = run_recv};

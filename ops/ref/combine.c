@@ -3,7 +3,7 @@
 
 #include "ops/ref/moe_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
   ref_walk choice = ref_moe_choices(c, 2);
   while (ref_walk_next(&choice)) {
@@ -14,11 +14,12 @@ static void run(const xlm_call *c) {
     for (int64_t r = row * xlm_call_inner(c, c->in_type[0], 1); ref_walk_next(&rest); r++)
       ref_out(c, 0)[ref_moe_at(c, c->out_type[0], &choice, &rest)] += weight * ref_in(c, 0)[r];
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_combine = {.op = "combine", .run = run};
 
-static void run_bwd(const xlm_call *c) { // dout, ys, w, e -> dys, dw
+static xlm_status run_bwd(const xlm_call *c) { // dout, ys, w, e -> dys, dw
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
   memset(c->out[1], 0, xlm_type_bytes(c->out_type[1], c->dims));
   ref_walk choice = ref_moe_choices(c, 3);
@@ -32,6 +33,7 @@ static void run_bwd(const xlm_call *c) { // dout, ys, w, e -> dys, dw
       ref_out(c, 1)[at] += dout * ref_in(c, 1)[r];
     }
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_combine_bwd = {.op = "combine_bwd", .run = run_bwd};

@@ -3,7 +3,7 @@
 
 #include "ops/ref/ref_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
   int n = xlm_attr_dims(&c->instr->attrs, XLM_A_from, from);
   xlm_attr_dims(&c->instr->attrs, XLM_A_to, to);
@@ -19,6 +19,7 @@ static void run(const xlm_call *c) {
     }
     start += c->dims[from[k]].size;
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_concat = {.op = "concat", .run = run};

@@ -41,11 +41,13 @@ static void product(const xlm_call *c, int first, bool keep) {
           ref_in(c, first)[at(c, x, &w, experts)] * ref_in(c, first + 1)[at(c, y, &w, experts)];
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   product(c, 0, false);
+  return XLM_OK;
 }
-static void run_acc(const xlm_call *c) {
+static xlm_status run_acc(const xlm_call *c) {
   product(c, 1, c->env->microbatch != 0);
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_contract = {.op = "contract", .run = run};

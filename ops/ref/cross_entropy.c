@@ -46,7 +46,7 @@ static ref_walk at_logits(const xlm_call *c,
   return w;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   double sum = 0, valid = valid_targets(c, 2);
   ref_walk t = ref_walk_type(c, c->in_type[1]);
   while (ref_walk_next(&t)) {
@@ -57,11 +57,12 @@ static void run(const xlm_call *c) {
     if (counts(c, target)) sum += lse - logit_at(c, &w, target);
   }
   ref_out(c, 0)[0] = valid > 0 ? sum / valid : 0;
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_cross_entropy = {.op = "cross_entropy", .run = run};
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   double valid = valid_targets(c, 4);
   double factor = valid > 0 ? ref_in(c, 3)[0] / valid : 0;
   ref_walk w = ref_walk_type(c, c->in_type[0]);
@@ -72,11 +73,12 @@ static void run_bwd(const xlm_call *c) {
     double p = exp(ref_in(c, 0)[at] - lse), one = ref_walk_index(&w, vocab_of(c)) == target;
     ref_out(c, 0)[at] = counts(c, target) ? factor * (p - one) : 0;
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_cross_entropy_bwd = {.op = "cross_entropy_bwd", .run = run_bwd};
 
-static void run_stats(const xlm_call *c) {
+static xlm_status run_stats(const xlm_call *c) {
   const xlm_dim_info *vocab = &c->dims[vocab_of(c)];
   ref_walk t = ref_walk_type(c, c->in_type[1]);
   while (ref_walk_next(&t)) {
@@ -87,11 +89,12 @@ static void run_stats(const xlm_call *c) {
     ref_out(c, 0)[ref_at(c, c->out_type[0], &t)] = logsumexp(c, &w);
     ref_out(c, 1)[ref_at(c, c->out_type[1], &t)] = counted ? logit_at(c, &w, here) : 0;
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_token_stats = {.op = "token_stats", .run = run_stats};
 
-static void run_token_loss(const xlm_call *c) {
+static xlm_status run_token_loss(const xlm_call *c) {
   double sum = 0, n = 0;
   ref_walk t = ref_walk_type(c, c->in_type[2]);
   while (ref_walk_next(&t)) {
@@ -104,6 +107,7 @@ static void run_token_loss(const xlm_call *c) {
   }
   double valid = c->instr->n_in > 3 ? ref_in(c, 3)[0] : n;
   ref_out(c, 0)[0] = valid > 0 ? sum / valid : 0;
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_token_loss = {.op = "token_loss", .run = run_token_loss};

@@ -16,7 +16,7 @@ static void write_offsets(const xlm_call *c) { // offsets[i + 1] = rows of exper
   }
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
   write_offsets(c);
   ref_walk choice = ref_moe_choices(c, 1);
@@ -27,11 +27,12 @@ static void run(const xlm_call *c) {
     for (int64_t r = row * xlm_call_inner(c, c->out_type[0], 1); ref_walk_next(&rest); r++)
       ref_out(c, 0)[r] = ref_in(c, 0)[ref_moe_at(c, c->in_type[0], &choice, &rest)];
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_dispatch = {.op = "dispatch", .run = run};
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
   ref_walk choice = ref_moe_choices(c, 1);
   while (ref_walk_next(&choice)) {
@@ -41,6 +42,7 @@ static void run_bwd(const xlm_call *c) {
     for (int64_t r = row * xlm_call_inner(c, c->in_type[0], 1); ref_walk_next(&rest); r++)
       ref_out(c, 0)[ref_moe_at(c, c->out_type[0], &choice, &rest)] += ref_in(c, 0)[r];
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_dispatch_bwd = {.op = "dispatch_bwd", .run = run_bwd};

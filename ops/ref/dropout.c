@@ -21,11 +21,12 @@ static bool dropped(const xlm_call *c, const ref_walk *w, double p) {
   return xlm_philox_unit(draw[rest % 4]) < p;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   double p = xlm_attr_float(&c->instr->attrs, XLM_A_p, 0);
   ref_walk w = ref_walk_type(c, c->out_type[0]);
   for (int64_t i = 0; ref_walk_next(&w); i++)
     ref_out(c, 0)[i] = dropped(c, &w, p) ? 0 : ref_in(c, 0)[i] / (1 - p);
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_dropout = {.op = "dropout", .run = run};

@@ -126,7 +126,7 @@ static double load(const xlm_call *c, int i, int64_t at) {
   return ref_in(c, i)[at];
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_code *code = xlm_attr_find(&c->instr->attrs, XLM_A_code)->code;
   double reg[XLM_CODE_MAX_IN + XLM_CODE_MAX];
   ref_walk w = ref_over_outer(c, c->out_type[0]); // no `over`: all dims
@@ -139,6 +139,7 @@ static void run(const xlm_call *c) {
     for (int i = 0; i < code->n_out; i++)
       ref_out(c, i)[ref_over_at(c, c->out_type[i], &w, NULL)] = reg[code->out[i]];
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_fused = {.op = "fused", .run = run};

@@ -27,7 +27,7 @@ static moments row_moments(const xlm_call *c, const ref_walk *outer, const doubl
   return m;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const double *x = ref_in(c, 0);
   for (ref_walk outer = ref_over_outer(c, c->in_type[0]); ref_walk_next(&outer);) {
     moments m = row_moments(c, &outer, x, x);
@@ -36,9 +36,10 @@ static void run(const xlm_call *c) {
       ref_out(c, 0)[at] = (x[at] - m.mean) * m.r;
     }
   }
+  return XLM_OK;
 }
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   const double *x = ref_in(c, 0), *dy = ref_in(c, 1);
   for (ref_walk outer = ref_over_outer(c, c->in_type[0]); ref_walk_next(&outer);) {
     moments m = row_moments(c, &outer, x, dy);
@@ -47,6 +48,7 @@ static void run_bwd(const xlm_call *c) {
       ref_out(c, 0)[at] = m.r * (dy[at] - m.dy - (x[at] - m.mean) * m.r * m.hdy);
     }
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_layernorm = {.op = "layernorm", .run = run};

@@ -3,7 +3,7 @@
 
 #include "ops/ref/over_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_type *t = c->in_type[0];
   const double *x = ref_in(c, 0);
   ref_walk outer = ref_over_outer(c, t);
@@ -15,6 +15,7 @@ static void run(const xlm_call *c) {
       sum += exp(x[ref_over_at(c, t, &outer, &i)] - largest);
     ref_out(c, 0)[ref_over_at(c, c->out_type[0], &outer, NULL)] = largest + log(sum);
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_logsumexp = {.op = "logsumexp", .run = run};

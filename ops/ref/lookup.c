@@ -16,7 +16,7 @@ static bool row_of(const xlm_call *c, const ref_walk *w, int64_t *row) {
   return *row >= 0 && *row < v->size;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_type *both[] = {c->out_type[0], c->in_type[0]};
   ref_walk w = ref_walk_type(c, c->out_type[0]),
            at = ref_walk_union(c, both, 2); // `at` walks the vocabulary too
@@ -27,11 +27,12 @@ static void run(const xlm_call *c) {
     ref_walk_set(&at, vocab_of(c), inside ? row : 0);
     ref_out(c, 0)[ref_at(c, c->out_type[0], &w)] = inside ? ref_in(c, 0)[ref_at(c, c->in_type[0], &at)] : 0;
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_lookup = {.op = "lookup", .run = run};
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   const xlm_type *both[] = {c->in_type[0], c->out_type[0]};
   ref_walk w = ref_walk_type(c, c->in_type[0]), at = ref_walk_union(c, both, 2);
   memset(c->out[0], 0, (size_t)xlm_call_elements(c, c->out_type[0]) * sizeof(double));
@@ -42,6 +43,7 @@ static void run_bwd(const xlm_call *c) {
     ref_walk_set(&at, vocab_of(c), row);
     ref_out(c, 0)[ref_at(c, c->out_type[0], &at)] += ref_in(c, 0)[ref_at(c, c->in_type[0], &w)];
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_lookup_bwd = {.op = "lookup_bwd", .run = run_bwd};

@@ -1,7 +1,7 @@
 // mean, in float64.
 #include "ops/ref/over_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   double scale = xlm_attr_float(&c->instr->attrs, XLM_A_scale, 1);
   ref_walk outer = ref_over_outer(c, c->in_type[0]);
   while (ref_walk_next(&outer)) {
@@ -10,6 +10,7 @@ static void run(const xlm_call *c) {
     while (ref_walk_next(&inner)) sum += ref_in(c, 0)[ref_over_at(c, c->in_type[0], &outer, &inner)];
     ref_out(c, 0)[ref_over_at(c, c->out_type[0], &outer, NULL)] = scale * sum;
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_mean = {.op = "mean", .run = run};

@@ -3,12 +3,13 @@
 
 #include "ops/ref/ref_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   double sum = 0;
   for (int i = 0; i < c->instr->n_in; i++)
     for (int64_t k = 0; k < xlm_call_elements(c, c->in_type[i]); k++)
       sum += ref_in(c, i)[k] * ref_in(c, i)[k];
   for (int k = 0; k < XLM_NORM_LIMBS; k++) ref_out(c, 0)[k] = k == XLM_NORM_LIMBS - 1 ? sum : 0;
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_norm_sq = {.op = "norm_sq", .run = run};

@@ -16,7 +16,7 @@ static int64_t place(const ref_walk *out, const xlm_type *t, const ref_walk *siz
   return at;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   ref_walk w = stored(c, c->out_type[0]), in = stored(c, c->in_type[0]);
   bool wide = c->in_type[0]->dtype == XLM_F64; // else i32
   for (int64_t i = 0; ref_walk_next(&w); i++) {
@@ -26,6 +26,7 @@ static void run(const xlm_call *c) {
     else
       ((int32_t *)c->out[0])[i] = ((const int32_t *)c->in[0])[at];
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_permute = {.op = "permute", .run = run};

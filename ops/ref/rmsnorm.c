@@ -16,7 +16,7 @@ static moments row_moments(const xlm_call *c, const ref_walk *outer, const doubl
   return m;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   double eps = xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5);
   const double *x = ref_in(c, 0);
   for (ref_walk outer = ref_over_outer(c, c->in_type[0]); ref_walk_next(&outer);) {
@@ -26,9 +26,10 @@ static void run(const xlm_call *c) {
       ref_out(c, 0)[at] = x[at] / sqrt(m.xx / m.n + eps);
     }
   }
+  return XLM_OK;
 }
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   double eps = xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5);
   const double *x = ref_in(c, 0), *dy = ref_in(c, 1);
   for (ref_walk outer = ref_over_outer(c, c->in_type[0]); ref_walk_next(&outer);) {
@@ -39,6 +40,7 @@ static void run_bwd(const xlm_call *c) {
       ref_out(c, 0)[at] = r * dy[at] - r * r * r * x[at] * m.xdy / m.n;
     }
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_rmsnorm = {.op = "rmsnorm", .run = run};

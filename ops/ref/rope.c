@@ -3,7 +3,7 @@
 
 #include "ops/ref/ref_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_attrs *as = &c->instr->attrs;
   const xlm_type *x = c->in_type[0];
   xlm_dim seq[XLM_MAX_RANK], feature[XLM_MAX_RANK];
@@ -25,6 +25,7 @@ static void run(const xlm_call *c) {
     ref_out(c, 0)[ref_at(c, x, &w)] =
         is_first ? self * cos(angle) - other * sin(angle) : self * cos(angle) + other * sin(angle);
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_rope = {.op = "rope", .run = run};

@@ -5,8 +5,8 @@
 
 enum { P, M, G, SCALE, LR };
 
-static void run(const xlm_call *c) {
-  if (!isfinite(*ref_in(c, SCALE))) return;
+static xlm_status run(const xlm_call *c) {
+  if (!isfinite(*ref_in(c, SCALE))) return XLM_OK;
   double beta = xlm_attr_float(&c->instr->attrs, XLM_A_beta1, 0),
          decay = xlm_attr_float(&c->instr->attrs, XLM_A_decay, 0);
   for (int64_t i = 0; i < xlm_call_elements(c, c->in_type[P]); i++) {
@@ -15,6 +15,7 @@ static void run(const xlm_call *c) {
     ref_out(c, M)[i] = m;
     ref_out(c, P)[i] = p - *ref_in(c, LR) * m;
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_sgd = {.op = "sgd", .run = run};

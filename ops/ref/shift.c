@@ -3,7 +3,7 @@
 
 #include "ops/ref/ref_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   xlm_dim seq[XLM_MAX_RANK];
   xlm_attr_dims(&c->instr->attrs, XLM_A_seq, seq);
   int64_t by = xlm_attr_int(&c->instr->attrs, XLM_A_start, 1), n = c->dims[seq[0]].size;
@@ -18,6 +18,7 @@ static void run(const xlm_call *c) {
     memcpy((char *)c->out[0] + (size_t)ref_at(c, c->out_type[0], &w) * elem,
            (char *)c->in[0] + (size_t)ref_at(c, c->in_type[0], &at) * elem, elem);
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_shift = {.op = "shift", .run = run};

@@ -26,15 +26,17 @@ static void copy(const xlm_call *c, const xlm_type *small, xlm_dim s, const xlm_
   }
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   copy(c, c->out_type[0], dim_of(c, XLM_A_to), c->in_type[0], dim_of(c, XLM_A_from), false);
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_slice = {.op = "slice", .run = run};
 
-static void run_pad(const xlm_call *c) {
+static xlm_status run_pad(const xlm_call *c) {
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
   copy(c, c->in_type[0], dim_of(c, XLM_A_from), c->out_type[0], dim_of(c, XLM_A_to), true);
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_pad = {.op = "pad", .run = run_pad};

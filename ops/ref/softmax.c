@@ -3,7 +3,7 @@
 
 #include "ops/ref/over_priv.h"
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_type *t = c->in_type[0];
   const double *x = ref_in(c, 0);
   ref_walk outer = ref_over_outer(c, t);
@@ -18,9 +18,10 @@ static void run(const xlm_call *c) {
       ref_out(c, 0)[at] = exp(x[at] - largest) / sum;
     }
   }
+  return XLM_OK;
 }
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   const xlm_type *t = c->in_type[0];
   const double *y = ref_in(c, 0), *dy = ref_in(c, 1);
   ref_walk outer = ref_over_outer(c, t);
@@ -35,6 +36,7 @@ static void run_bwd(const xlm_call *c) {
       ref_out(c, 0)[at] = y[at] * (dy[at] - dot);
     }
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_softmax = {.op = "softmax", .run = run};

@@ -8,7 +8,7 @@ static void limit_rows(const xlm_call *c,
       w->size[i] = ((const int32_t *)c->in[1])[xlm_call_elements(c, c->in_type[1]) - 1];
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   ref_walk outer = ref_over_outer(c, c->in_type[0]);
   while (ref_walk_next(&outer)) {
     double sum = 0;
@@ -17,6 +17,7 @@ static void run(const xlm_call *c) {
     while (ref_walk_next(&inner)) sum += ref_in(c, 0)[ref_over_at(c, c->in_type[0], &outer, &inner)];
     ref_out(c, 0)[ref_over_at(c, c->out_type[0], &outer, NULL)] = sum;
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_sum = {.op = "sum", .run = run};

@@ -26,7 +26,7 @@ static int64_t next_best(const xlm_call *c, ref_walk *w, xlm_dim experts, int64_
   return best;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   xlm_dim experts = dim_of(c, XLM_A_experts), active = dim_of(c, XLM_A_active);
   const xlm_type *out = c->out_type[0];
   ref_walk t = ref_walk_over(c, out->dim, out->rank - 1); // active is the last
@@ -42,11 +42,12 @@ static void run(const xlm_call *c) {
       ((int32_t *)c->out[1])[ref_at(c, out, &to)] = (int32_t)last;
     }
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_top_k = {.op = "top_k", .run = run};
 
-static void run_bwd(const xlm_call *c) {
+static xlm_status run_bwd(const xlm_call *c) {
   xlm_dim experts = dim_of(c, XLM_A_experts);
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
   ref_walk w = ref_walk_type(c, c->in_type[0]);
@@ -57,6 +58,7 @@ static void run_bwd(const xlm_call *c) {
     ref_walk_set(&to, experts, ((const int32_t *)c->in[1])[at]);
     ref_out(c, 0)[ref_at(c, c->out_type[0], &to)] += ref_in(c, 0)[at];
   }
+  return XLM_OK;
 }
 
 const xlm_kernel xlm_ref_top_k_bwd = {.op = "top_k_bwd", .run = run_bwd};

@@ -1,9 +1,9 @@
 // Kernels: what a backend is made of. One xlm_kernel per op, beside the op's rules (ops/cpu/NAME.c,
 // ops/ref/NAME.c).
 //
-// A kernel sees a call: operands with types, attributes, workspace, pool, and the few numbers of the running
-// step. It must not allocate, print or keep state between calls, and its result must not depend on the number
-// of workers. Storage is dense row-major in the order of the type's dims (ragged: xlm_dim_info in type.h).
+// A kernel sees a call: operands with types, attributes, workspace, and the few numbers of the running step.
+// It must not allocate, print or keep state between calls, and its result must not depend on the number of
+// workers. Storage is dense row-major in the order of the type's dims (ragged: xlm_dim_info in type.h).
 #ifndef XLM_DEVICE_KERNEL_H
 #define XLM_DEVICE_KERNEL_H
 
@@ -18,6 +18,8 @@ typedef struct xlm_step_env { // the same on every rank
   int64_t first_row;  // global index of the microbatch's first sample (for dropout)
 } xlm_step_env;
 
+typedef xlm_stream xlm_queue; // of a device: one per stream of the plan
+
 typedef struct xlm_call {
   const xlm_instr *instr;
   const xlm_dim_info *dims;
@@ -27,8 +29,10 @@ typedef struct xlm_call {
   void *workspace; // instr->workspace bytes, 64-byte aligned
   void *prepared;  // what prepare returned
   xlm_pool *pool;
+  xlm_queue queue; // what run enqueues goes there; on the host's threads it is done when run returns
   const xlm_step_env *env;
-  struct xlm_comm *comm; // of this rank; NULL when there is only one
+  struct xlm_link *link; // to the other ranks' arenas; NULL when there is only one rank
+  xlm_error *err;        // where a run that fails says why; may be NULL
 } xlm_call;
 
 typedef struct xlm_kernel {
@@ -36,9 +40,10 @@ typedef struct xlm_kernel {
   // Scratch bytes for `threads` workers, from types and attributes alone (data pointers are NULL); NULL =
   // none.
   size_t (*workspace)(const xlm_call *c, int threads);
-  // Once, at load: index arithmetic worth keeping, allocated in `a`; NULL = none.
-  void *(*prepare)(const xlm_call *c, xlm_arena *a);
-  void (*run)(const xlm_call *c);
+  // Once, at load, without data: tables worth keeping, allocated in `a` (or on the device), become the call's
+  // `prepared`; NULL = none. A failure is one of the environment, said in a sentence.
+  xlm_status (*prepare)(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
+  xlm_status (*run)(const xlm_call *c);
 } xlm_kernel;
 
 typedef struct xlm_backend {

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "runtime/comm/comm.h"
+#include "runtime/device/cpu.h"
 #include "runtime/exec/courier.h"
 
 typedef struct bound { // one instruction, ready to run
@@ -39,7 +39,13 @@ struct xlm_exec {
   bound *bound;
   xlm_step_env env;
   xlm_comm *comm;
-  xlm_courier *courier; // NULL: nothing is posted
+  xlm_cpu_link link;
+  struct {
+    xlm_status status;
+    const xlm_instr *at;
+    xlm_error err;
+  } failed[XLM_STREAMS]; // of what ran here, and at the courier: the first failure
+  xlm_courier *courier;  // NULL: nothing is posted
   double *seconds;
   xlm_record *record;
   int16_t chunk;       // of the segment that runs or is fed
@@ -200,7 +206,8 @@ static xlm_status bind(xlm_exec *e, uint32_t index, const xlm_backend *backend, 
   b->slotted = slotted;
   b->kernel = backend->find(in->op);
   if (!b->kernel)
-    return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", backend->info.name, in->op);
+    return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s` (model line %u)",
+                    backend->info.name, in->op, in->line);
   b->call = (xlm_call){.instr = in,
                        .dims = e->rank->dims,
                        .in_type = types,
@@ -209,7 +216,9 @@ static xlm_status bind(xlm_exec *e, uint32_t index, const xlm_backend *backend, 
                        .out = data + in->n_in,
                        .pool = e->pool,
                        .env = &e->env,
-                       .comm = e->comm,
+                       .queue = in->stream,
+                       .link = e->comm ? &e->link.link : NULL,
+                       .err = &e->failed[XLM_STREAM_KERNELS].err,
                        .workspace = e->arena + e->rank->area_begin[XLM_AREA_TEMP] + in->workspace_at};
   uint64_t needs = b->kernel->workspace ? b->kernel->workspace(&b->call, xlm_pool_size(e->pool)) : 0;
   if (needs > in->workspace)
@@ -220,8 +229,9 @@ static xlm_status bind(xlm_exec *e, uint32_t index, const xlm_backend *backend, 
   b->communicates = in->stream == XLM_STREAM_COMM;
   if (b->communicates && !e->comm)
     return xlm_fail(err, XLM_USER, "the plan is for %u ranks and this run has one", e->plan->n_ranks);
-  if (b->kernel->prepare) b->call.prepared = b->kernel->prepare(&b->call, e->tables);
-  return XLM_OK;
+  if (!b->kernel->prepare || b->kernel->prepare(&b->call, e->tables, &b->call.prepared, err) == XLM_OK)
+    return XLM_OK;
+  return xlm_fail_in(err, "`%s` (model line %u)", in->op, in->line);
 }
 
 static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backend, xlm_error *err) {
@@ -264,7 +274,8 @@ static xlm_status open_courier(xlm_exec *e, xlm_error *err) {
          i++) {
       bound *b = &e->bound[i];
       b->posted = is_posted(e, &e->rank->segments[s], i, when);
-      if (b->posted) b->call.pool = NULL; // whose threads compute
+      if (b->posted)
+        b->call.pool = NULL, b->call.err = &e->failed[XLM_STREAM_COMM].err; // its threads compute
       room += b->posted;
     }
   return room ? xlm_courier_new(deliver, e, room, &e->courier, err) : XLM_OK;
@@ -303,6 +314,7 @@ xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend 
   if (!e) return xlm_fail(err, XLM_ENV, "no memory for an executor");
   e->plan = plan;
   e->comm = comm;
+  if (comm) xlm_cpu_link_init(&e->link, comm);
   e->own = *plan->rank_plans[plan->rank_plan_of[rank]];
   e->rank = &e->own;
   e->tables = xlm_arena_new((size_t)4 << 30);
@@ -358,21 +370,27 @@ static void run_instr(xlm_exec *e, uint32_t i) {
   if (b->communicates) announce(e, b);
   double start = e->seconds ? now() : 0;
   int64_t begin = e->record ? xlm_record_now() : 0;
-  b->kernel->run(&b->call);
+  xlm_stream where = b->posted ? XLM_STREAM_COMM : XLM_STREAM_KERNELS;
+  xlm_status status = b->kernel->run(&b->call);
+  if (status != XLM_OK && e->failed[where].status == XLM_OK)
+    e->failed[where].status = status, e->failed[where].at = b->call.instr;
   if (e->seconds) e->seconds[i] += now() - start;
-  if (e->record)
-    xlm_record_note(&e->record->instrs[b->posted ? XLM_STREAM_COMM : XLM_STREAM_KERNELS], i, begin);
+  if (e->record) xlm_record_note(&e->record->instrs[where], i, begin);
 }
 
 static void deliver(void *arg, uint32_t instr) {
   xlm_exec *e = arg;
-  if (e->comm->err.status == XLM_OK) run_instr(e, instr); // after a failure nobody waits for anything
+  if (e->failed[XLM_STREAM_COMM].status == XLM_OK) run_instr(e, instr); // nobody waits for what comes after
 }
 
+// The comm's sentence says itself where this rank stood; a kernel's does not.
 static xlm_status failure(const xlm_exec *e, xlm_error *err) {
-  if (!e->comm || e->comm->err.status == XLM_OK) return XLM_OK;
-  if (err) *err = e->comm->err;
-  return e->comm->err.status;
+  int where = e->failed[XLM_STREAM_KERNELS].status == XLM_OK;
+  if (e->failed[where].status == XLM_OK) return XLM_OK;
+  if (err) *err = e->failed[where].err;
+  if (e->comm && e->comm->err.status != XLM_OK) return e->failed[where].status;
+  const xlm_instr *in = e->failed[where].at;
+  return xlm_fail_in(err, "`%s` (model line %u)", in->op, in->line);
 }
 
 // What must have ended before instruction i begins.
@@ -395,7 +413,7 @@ static xlm_status run_segment(xlm_exec *e, uint32_t segment, xlm_error *err) {
       b->ticket = xlm_courier_post(e->courier, i);
     else
       run_instr(e, i);
-    if (b->communicates && !b->posted) XLM_TRY(failure(e, err));
+    if (!b->posted) XLM_TRY(failure(e, err));
   }
   if (e->courier) xlm_courier_wait_all(e->courier);
   return failure(e, err);
@@ -473,7 +491,7 @@ static void look_at_segment(xlm_exec *e, const xlm_segment *s, xlm_bad_tensor *b
     const xlm_instr *in = b->call.instr;
     if (b->n_slotted) move_to_slots(e, b);
     if (b->communicates) announce(e, b);
-    b->kernel->run(&b->call);
+    if (b->kernel->run(&b->call) != XLM_OK) return;
     for (int k = 0; k < in->n_out && !bad->name; k++)
       if (!is_finite(e, in->out[k])) *bad = describe(e, in->out[k], in);
   }

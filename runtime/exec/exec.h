@@ -6,6 +6,7 @@
 #ifndef XLM_EXEC_EXEC_H
 #define XLM_EXEC_EXEC_H
 
+#include "runtime/comm/comm.h"
 #include "runtime/device/kernel.h"
 #include "runtime/exec/record.h"
 #include "runtime/plan/plan.h"
@@ -16,7 +17,7 @@ typedef struct xlm_exec xlm_exec;
 // rank: index into plan->rank_plan_of. threads: workers of this rank, at most plan->threads. comm: of this
 // rank, kept by the caller; NULL when the plan has one rank.
 xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend *backend, int threads,
-                         struct xlm_comm *comm, xlm_exec **out, xlm_error *err) XLM_MUST_CHECK;
+                         xlm_comm *comm, xlm_exec **out, xlm_error *err) XLM_MUST_CHECK;
 void xlm_exec_close(xlm_exec *e);
 
 const xlm_plan *xlm_exec_plan(const xlm_exec *e);

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "runtime/device/kernel.h"
+#include "runtime/device/cpu.h"
 #include "runtime/plan/traffic.h"
 #include "tests/layouts/ranks.h"
 
@@ -54,6 +54,9 @@ static inline void call_run(call *k, xlm_comm *c, const char *op, int n_in, int 
   int failed = posix_memalign(&workspace, 64, k->instr.workspace + 64);
   RANK_CHECK(c, !failed);
   memset(workspace, 0xA5, k->instr.workspace + 64);
+  xlm_error err = {0};
+  xlm_cpu_link link;
+  xlm_cpu_link_init(&link, c);
   xlm_call x = {.instr = &k->instr,
                 .dims = k->dims,
                 .in_type = types,
@@ -61,17 +64,19 @@ static inline void call_run(call *k, xlm_comm *c, const char *op, int n_in, int 
                 .in = data,
                 .out = data + n_in,
                 .workspace = workspace,
-                .comm = c};
+                .queue = XLM_STREAM_COMM,
+                .link = &link.link,
+                .err = &err};
   uint64_t before = 0, after = 0;
   for (int i = 0; i < XLM_MAX_AXES; i++) before += c->bytes_sent[i];
-  kernel->run(&x);
+  xlm_status status = kernel->run(&x);
   for (int i = 0; i < XLM_MAX_AXES; i++) after += c->bytes_sent[i];
   int axis;
   uint64_t planned = xlm_traffic_bytes(&c->mesh, c->coord, &k->instr, k->tensors, k->dims, &axis);
   if (!strstr(op, "rows")) RANK_CHECK(c, after - before == planned);
   for (int i = 0; i < 64; i++)
     RANK_CHECK(c, ((unsigned char *)workspace)[k->instr.workspace + (size_t)i] == 0xA5);
-  RANK_CHECK(c, c->err.status == XLM_OK);
+  RANK_CHECK(c, status == XLM_OK && c->err.status == XLM_OK);
   free(workspace);
 }
 

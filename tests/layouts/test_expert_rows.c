@@ -133,15 +133,17 @@ static void try_ragged_sum(xlm_comm *c, void *arg) {
   const xlm_type *types[] = {&k->tensors[1].type, &k->tensors[2].type, &k->tensors[5].type};
   void *workspace = NULL;
   RANK_CHECK(c, !posix_memalign(&workspace, 64, k->instr.workspace));
+  xlm_cpu_link link;
+  xlm_cpu_link_init(&link, c);
   xlm_call call_ = {.instr = &k->instr,
                     .dims = k->dims,
                     .in_type = types,
                     .out_type = types + 2,
-                    .comm = c,
+                    .link = &link.link,
                     .in = (void *[]){x, k->data[2]},
                     .out = (void *[]){y},
                     .workspace = workspace};
-  kernel->run(&call_);
+  RANK_CHECK(c, kernel->run(&call_) == XLM_OK);
   for (int i = 0; i < 200; i++)
     RANK_CHECK(c, y[i] == (i < 36 ? (float)reduced(c, 0xFF, "sum", 3, XLM_F32, i) : 0));
   uint64_t sent = 0;

@@ -136,7 +136,8 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
   s->call.in = XLM_NEW_N(r->arena, void *, n->n_in + 1);
   s->call.out = XLM_NEW_N(r->arena, void *, n->n_out + 1);
   if (s->kernel->prepare)
-    s->call.prepared = s->kernel->prepare(&s->call, r->arena); // data pointers are NULL here
+    if (s->kernel->prepare(&s->call, r->arena, &s->call.prepared, NULL) != XLM_OK) // no data here
+      report(r, id, "it cannot prepare");
   s->call.in = data_of(r, s->instr.in, n->n_in);
   s->call.out = data_of(r, s->instr.out, n->n_out);
   s->call.workspace = s->workspace.at;
@@ -243,7 +244,7 @@ static void run_in_place(run_graph *r, xlm_node id, int i) {
     if (n->in[j] == n->in[i]) ((void **)c.in)[j] = copy.at;
   ((void **)c.out)[0] = copy.at;
   memset(s->workspace.at, POISON, s->workspace.n);
-  s->kernel->run(&c);
+  if (s->kernel->run(&c) != XLM_OK) report(r, id, "in place it fails");
   if (memcmp(copy.at, r->values[n->out].at, copy.n))
     report(r, id, xlm_arena_printf(r->arena, "in place of operand %d it gives other bits", i));
   buffer_free(&copy);
@@ -277,7 +278,7 @@ static void run_node(run_graph *r, xlm_node id) {
   for (int i = op->n_alias; i < n->n_out; i++)
     memset(r->values[n->out + (xlm_val)i].at, POISON, r->values[n->out + (xlm_val)i].n);
   memset(s->workspace.at, POISON, s->workspace.n);
-  s->kernel->run(&s->call);
+  if (s->kernel->run(&s->call) != XLM_OK) report(r, id, "it fails");
   if (!r->o.in_place) return;
   if (n->n_in <= 64) check_after(r, id, op, before);
   for (int i = 0; i < 32 && !r->error; i++)

@@ -43,7 +43,7 @@ static void call(const char *op, xlm_dtype t, void *const *in, const int64_t *si
   instr.workspace = k->workspace ? k->workspace(&c, xlm_pool_size(pool)) : 0;
   c.workspace = aligned_alloc(64, (instr.workspace + 127) / 64 * 64);
   c.pool = pool;
-  k->run(&c);
+  assert_int_equal(k->run(&c), XLM_OK);
   free(c.workspace);
 }
 

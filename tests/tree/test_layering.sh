@@ -23,7 +23,7 @@ only() {
 base="runtime/base" plan="runtime/base runtime/plan"
 only runtime/base
 only runtime/plan $base ops # ops.def: the numbers of operations
-only runtime/device $plan
+only runtime/device $plan runtime/comm
 only runtime/comm $plan
 only runtime/exec $plan runtime/device runtime/comm
 only runtime/data $plan
@@ -45,8 +45,8 @@ only compiler/planner $plan compiler/ir compiler/diagnose compiler/elaborate com
 only compiler/driver $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/verify
 only compiler/search $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost
 only compiler/report $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost compiler/search compiler/verify
-only ops/cpu $plan runtime/device runtime/comm ops ops/cpu/gemm ops/cpu/attend ops/cpu/communicate
-only ops/ref $plan runtime/device runtime/comm ops
+only ops/cpu $plan runtime/device ops ops/cpu/gemm ops/cpu/attend ops/cpu/communicate
+only ops/ref $plan runtime/device ops
 for f in ops/*.c ops/*.h; do
   if grep -nE '^#include "(runtime/(device|exec|comm|data|state|interchange|checkpoint|train)|compiler/(parse|elaborate|diagnose|format|pass|schedule|verify|cost|planner|driver|search|report)|ops/(cpu|ref))' "$f"; then
     echo "  ^ op rules ($f) use compiler/ir only" >&2

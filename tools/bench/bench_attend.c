@@ -64,7 +64,7 @@ static double time_op(const char *op, const xlm_dim_info *dims, const xlm_type *
   double best = 1e9;
   for (int i = 0; i < 40; i++) {
     double t = now(xlm_pool_size(pool) == 1);
-    k->run(&c);
+    if (k->run(&c) != XLM_OK) exit(2);
     t = now(xlm_pool_size(pool) == 1) - t;
     if (t < best) best = t;
   }

@@ -202,15 +202,16 @@ static size_t workspace(const xlm_call *c, int threads) {
   return (size_t)(room_floats(&s) * threads) * sizeof(float);
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   job j = {.s = xlm_attend_read(c), .workspace = c->workspace};
   j.q = xlm_attend_view_of(c, &j.s, c->in_type[Q], c->in[Q], true);
   j.k = xlm_attend_view_of(c, &j.s, c->in_type[K], c->in[K], false);
   j.v = xlm_attend_view_of(c, &j.s, c->in_type[V], c->in[V], false);
   j.out = xlm_attend_view_of(c, &j.s, c->out_type[0], c->out[0], true);
   j.lse = xlm_attend_view_of(c, &j.s, c->out_type[1], c->out[1], true);
-  j.pieces = attend_pieces(j.s.batches * j.s.kv_heads, xlm_pool_size(c->pool), j.s.q_tiles);
-  xlm_pool_run(c->pool, part, &j);
+  j.pieces = attend_pieces(j.s.batches * j.s.kv_heads, xlm_pool_size(xlm_cpu_pool(c)), j.s.q_tiles);
+  xlm_pool_run(xlm_cpu_pool(c), part, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(attend) = {.op = "attend", .workspace = workspace, .run = run};

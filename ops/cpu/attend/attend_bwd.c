@@ -288,18 +288,19 @@ static size_t workspace(const xlm_call *c, int threads) {
   return (size_t)(room_floats(&s) * threads) * sizeof(float);
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   job j = job_of(c);
-  int workers = xlm_pool_size(c->pool);
+  int workers = xlm_pool_size(xlm_cpu_pool(c));
   int64_t units = j.s.batches * j.s.kv_heads;
   if (attend_pieces(units, workers, j.s.k_tiles) == 1) {
-    xlm_pool_run(c->pool, part, &j);
-    return;
+    xlm_pool_run(xlm_cpu_pool(c), part, &j);
+    return XLM_OK;
   }
   j.want_q = false, j.pieces = attend_pieces(units, workers, j.s.k_tiles);
-  xlm_pool_run(c->pool, part, &j);
+  xlm_pool_run(xlm_cpu_pool(c), part, &j);
   j.want_q = true, j.want_kv = false, j.pieces = attend_pieces(units, workers, j.s.q_tiles);
-  xlm_pool_run(c->pool, part, &j);
+  xlm_pool_run(xlm_cpu_pool(c), part, &j);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(attend_bwd) = {.op = "attend_bwd", .workspace = workspace, .run = run};

@@ -29,7 +29,7 @@ static int64_t left(const job *j, int64_t k, int64_t first) { // elements of mem
   return n < 0 ? 0 : n < j->step ? n : j->step;
 }
 
-static void gather_in_place(job *j) {
+static xlm_status gather_in_place(job *j) {
   const char *mine = j->c->in[0];
   for (int run = 0; run < collect_runs(j->c, j->from); run++) {
     for (int64_t k = 0; k < j->g.n; k++) {
@@ -38,39 +38,39 @@ static void gather_in_place(job *j) {
       j->g.in[k] = (char *)j->c->out[0] + (size_t)(begin * p.inner) * j->elem;
       j->g.in_bytes[k] = (size_t)(size * p.inner) * j->elem;
     }
-    if (!collect_gather(&j->g, mine)) return;
+    XLM_TRY(collect_gather(&j->g, mine));
     mine += j->g.in_bytes[j->g.me];
   }
+  return XLM_OK;
 }
 
-static bool round_of(job *j, int64_t first) {
+static xlm_status round_of(job *j, int64_t first) {
   char *mine = (char *)j->c->in[0] + (size_t)first * j->elem;
   for (int64_t k = 0; k < j->g.n; k++) {
     j->g.in[k] = k == j->g.me ? mine : j->g.room + (size_t)(k * j->step) * j->elem;
     j->g.in_bytes[k] = (size_t)left(j, k, first) * j->elem;
   }
-  if (!collect_gather(&j->g, mine)) return false;
+  XLM_TRY(collect_gather(&j->g, mine));
   for (int64_t k = 0; k < j->g.n; k++) {
     collect_piece p = piece(j, k);
-    collect_unpack(&p, j->c->out[0], first, left(j, k, first), j->elem, j->g.in[k], j->c->pool);
+    collect_unpack(&p, j->c->out[0], first, left(j, k, first), j->elem, j->g.in[k], xlm_cpu_pool(j->c));
   }
-  return true;
+  return XLM_OK;
 }
 
-static void run(const xlm_call *c) {
-  if (collect_failed(c)) return;
+static xlm_status run(const xlm_call *c) {
   job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
   j.from = collect_dim(c, XLM_A_from, 0), j.to = collect_dim(c, XLM_A_to, 0);
   j.whole = collect_piece_of(c, c->out_type[0], j.to, true);
   if (collect_piece_of(c, c->out_type[0], j.to, false).outer == 1) {
-    gather_in_place(&j);
+    XLM_TRY(gather_in_place(&j));
   } else {
     j.step = collect_step(&j.g, j.elem, 1);
     int64_t most = j.whole.outer * collect_largest(c, 0) * j.whole.inner;
-    for (int64_t first = 0; first < most; first += j.step)
-      if (!round_of(&j, first)) return;
+    for (int64_t first = 0; first < most; first += j.step) XLM_TRY(round_of(&j, first));
   }
   collect_clear_tail(c, c->out_type[0], c->out[0]);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(all_gather) = {.op = "all_gather", .workspace = workspace, .run = run};

@@ -21,13 +21,15 @@ typedef struct job {
 } job;
 
 static void reduce(const job *j, int64_t count, void *out) { // of g.in
-  collect_reduce(&j->g, j->kind, j->c->in_type[0]->dtype, count, out, j->c->pool);
+  collect_reduce(&j->g, j->kind, j->c->in_type[0]->dtype, count, out, xlm_cpu_pool(j->c));
 }
 
-static void reduce_small(job *j) {
+static xlm_status reduce_small(job *j) {
   size_t bytes = (size_t)j->count * j->elem;
   for (int64_t k = 0; k < j->g.n; k++) j->g.in[k] = j->g.room + (size_t)k * bytes, j->g.in_bytes[k] = bytes;
-  if (collect_gather(&j->g, j->x)) reduce(j, j->count, j->out);
+  XLM_TRY(collect_gather(&j->g, j->x));
+  reduce(j, j->count, j->out);
+  return XLM_OK;
 }
 
 // Elements [first, first + step) of member k's piece.
@@ -37,7 +39,7 @@ static xlm_piece part(const job *j, int64_t k, int64_t first, int64_t step) {
   return (xlm_piece){p.offset + first, left < step ? left : step};
 }
 
-static bool scatter(job *j, int64_t first, int64_t step) {
+static xlm_status scatter(job *j, int64_t first, int64_t step) {
   xlm_piece mine = part(j, j->g.me, first, step);
   for (int64_t k = 0; k < j->g.n; k++) {
     xlm_piece p = part(j, k, first, step);
@@ -49,7 +51,7 @@ static bool scatter(job *j, int64_t first, int64_t step) {
   return collect_exchange(&j->g);
 }
 
-static bool gather(job *j, int64_t first, int64_t step) {
+static xlm_status gather(job *j, int64_t first, int64_t step) {
   for (int64_t k = 0; k < j->g.n; k++) {
     xlm_piece p = part(j, k, first, step);
     j->g.in[k] = j->out + (size_t)p.offset * j->elem;
@@ -58,20 +60,20 @@ static bool gather(job *j, int64_t first, int64_t step) {
   return collect_gather(&j->g, j->g.in[j->g.me]);
 }
 
-static void reduce_large(job *j) {
+static xlm_status reduce_large(job *j) {
   int64_t step = (int64_t)(j->g.room_bytes / j->elem) / j->g.n;
   XLM_ASSERT(step > 0, "all_reduce over %lld members", (long long)j->g.n);
   int64_t most = xlm_mesh_split((xlm_piece){0, j->count}, 1, j->g.n, 0).size;
   for (int64_t first = 0; first < most; first += step) {
     xlm_piece mine = part(j, j->g.me, first, step);
-    if (!scatter(j, first, step)) return;
+    XLM_TRY(scatter(j, first, step));
     reduce(j, mine.size, j->out + (size_t)mine.offset * j->elem);
-    if (!gather(j, first, step)) return;
+    XLM_TRY(gather(j, first, step));
   }
+  return XLM_OK;
 }
 
-static void run(const xlm_call *c) {
-  if (collect_failed(c)) return;
+static xlm_status run(const xlm_call *c) {
   const xlm_type *t = c->in_type[0];
   job j = {.c = c,
            .g = collect_start(c),
@@ -84,11 +86,12 @@ static void run(const xlm_call *c) {
   if (j.g.n == 1) {
     if (j.out != j.x) memcpy(j.out, j.x, (size_t)bytes);
   } else if (j.g.n * bytes <= XLM_SMALL_ALL_REDUCE) {
-    reduce_small(&j);
+    XLM_TRY(reduce_small(&j));
   } else {
-    reduce_large(&j);
+    XLM_TRY(reduce_large(&j));
   }
   collect_clear_tail(c, t, c->out[0]);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(all_reduce) = {.op = "all_reduce", .workspace = workspace, .run = run};

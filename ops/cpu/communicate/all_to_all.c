@@ -42,26 +42,25 @@ static int64_t left(const job *j, const collect_piece *p, int64_t first) {
   return n < 0 ? 0 : n < j->step ? n : j->step;
 }
 
-static bool round_of(job *j, int64_t first) {
+static xlm_status round_of(job *j, int64_t first) {
   const xlm_call *c = j->c;
   for (int64_t k = 0; k < j->g.n; k++) {
     collect_piece to = leaves(j, k), from = joins(j, k);
     char *packed = j->g.room + (size_t)((j->g.n + k) * j->step) * j->elem;
-    collect_pack(&to, c->in[0], first, left(j, &to, first), j->elem, packed, c->pool);
+    collect_pack(&to, c->in[0], first, left(j, &to, first), j->elem, packed, xlm_cpu_pool(c));
     j->g.out[k] = packed, j->g.out_bytes[k] = (size_t)left(j, &to, first) * j->elem;
     j->g.in[k] = k == j->g.me ? packed : j->g.room + (size_t)(k * j->step) * j->elem;
     j->g.in_bytes[k] = (size_t)left(j, &from, first) * j->elem;
   }
-  if (!collect_exchange(&j->g)) return false;
+  XLM_TRY(collect_exchange(&j->g));
   for (int64_t k = 0; k < j->g.n; k++) {
     collect_piece from = joins(j, k);
-    collect_unpack(&from, c->out[0], first, left(j, &from, first), j->elem, j->g.in[k], c->pool);
+    collect_unpack(&from, c->out[0], first, left(j, &from, first), j->elem, j->g.in[k], xlm_cpu_pool(c));
   }
-  return true;
+  return XLM_OK;
 }
 
-static void run(const xlm_call *c) {
-  if (collect_failed(c)) return;
+static xlm_status run(const xlm_call *c) {
   job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
   j.a_part = collect_dim(c, XLM_A_from, 0), j.a_whole = collect_dim(c, XLM_A_to, 0);
   j.b_whole = collect_dim(c, XLM_A_from, 1), j.b_part = collect_dim(c, XLM_A_to, 1);
@@ -69,9 +68,9 @@ static void run(const xlm_call *c) {
   j.b = collect_piece_of(c, c->in_type[0], j.b_whole, true);
   j.step = collect_step(&j.g, j.elem, 2);
   int64_t most = largest_piece(c, true);
-  for (int64_t first = 0; first < most; first += j.step)
-    if (!round_of(&j, first)) return;
+  for (int64_t first = 0; first < most; first += j.step) XLM_TRY(round_of(&j, first));
   collect_clear_tail(c, c->out_type[0], c->out[0]);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(all_to_all) = {.op = "all_to_all", .workspace = workspace, .run = run};

@@ -11,10 +11,10 @@ size_t collect_tables(int64_t n) {
 
 collect collect_start(const xlm_call *c) {
   uint32_t axes = (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0);
-  collect g = {.comm = c->comm, .axes = axes, .n = 1};
-  if (c->comm) {
-    g.n = xlm_mesh_group(&c->comm->mesh, axes);
-    g.me = xlm_mesh_member(&c->comm->mesh, axes, c->comm->coord);
+  collect g = {.call = c, .link = c->link, .axes = axes, .n = 1};
+  if (c->link) {
+    g.n = xlm_mesh_group(&c->link->mesh, axes);
+    g.me = xlm_mesh_member(&c->link->mesh, axes, c->link->coord);
   }
   size_t tables = collect_tables(g.n);
   XLM_ASSERT(c->instr->workspace >= tables, "%s over %lld members", c->instr->op, (long long)g.n);
@@ -60,21 +60,19 @@ void collect_sizes(const xlm_call *c, int list, int64_t n, int64_t *size, int64_
   XLM_ASSERT(i == n, "%s: %lld sizes for %lld members", c->instr->op, (long long)i, (long long)n);
 }
 
-bool collect_failed(const xlm_call *c) {
-  return c->comm && c->comm->err.status != XLM_OK;
-}
-
-bool collect_exchange(const collect *g) {
-  if (g->comm)
-    return g->comm->backend->all_to_all(g->comm, g->axes, g->out, g->out_bytes, g->in, g->in_bytes) == XLM_OK;
+xlm_status collect_exchange(const collect *g) {
+  if (g->link)
+    return g->link->kind->exchange(g->link, g->call->queue, g->axes, g->out, g->out_bytes, g->in, g->in_bytes,
+                                   g->call->err);
   if (g->in[0] != g->out[0]) memcpy(g->in[0], g->out[0], g->in_bytes[0]);
-  return true;
+  return XLM_OK;
 }
 
-bool collect_gather(const collect *g, const void *mine) {
-  if (g->comm) return g->comm->backend->all_gather(g->comm, g->axes, mine, g->in, g->in_bytes) == XLM_OK;
+xlm_status collect_gather(const collect *g, const void *mine) {
+  if (g->link)
+    return g->link->kind->gather(g->link, g->call->queue, g->axes, mine, g->in, g->in_bytes, g->call->err);
   if (g->in[0] != mine) memcpy(g->in[0], mine, g->in_bytes[0]);
-  return true;
+  return XLM_OK;
 }
 
 // ---- pieces
@@ -106,8 +104,8 @@ collect_piece collect_member(const xlm_call *c, const collect *g, collect_piece 
   xlm_piece piece = xlm_dim_piece(to), here;
   if (k != g->me) {
     int32_t coord[XLM_MAX_AXES];
-    xlm_mesh_coord(&c->comm->mesh, xlm_mesh_member_rank(&c->comm->mesh, g->axes, c->comm->coord, k), coord);
-    piece = xlm_mesh_local(&c->comm->mesh, to, coord);
+    xlm_mesh_coord(&c->link->mesh, xlm_mesh_member_rank(&c->link->mesh, g->axes, c->link->coord, k), coord);
+    piece = xlm_mesh_local(&c->link->mesh, to, coord);
   }
   bool within = xlm_piece_within(xlm_dim_piece(from), piece, &here);
   XLM_ASSERT(within, "%s: what member %lld has of `%s` is not in the whole", c->instr->op, (long long)k,

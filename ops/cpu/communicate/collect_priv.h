@@ -1,19 +1,19 @@
 // What the collectives' kernels share: the group of a call, exchanges in rounds through a bounded workspace,
 // pieces of a tensor cut along one dimension, and the sum over members in a fixed order.
 //
-// An exchange moves contiguous bytes only (runtime/comm/comm.h). A piece of a tensor along an inner dimension
-// is not contiguous, and what n members send must be kept until it is added; so both go through the
+// An exchange moves contiguous bytes only (runtime/device/link.h). A piece of a tensor along an inner
+// dimension is not contiguous, and what n members send must be kept until it is added; so both go through the
 // workspace, a round at a time: every member's piece is a row-major list of elements, and a round moves the
 // next `step` elements of every piece.
 //
-// Without a comm the group is this rank alone. After a failure (comm->err) kernels return at once.
+// Without a link the group is this rank alone.
 #ifndef XLM_COMMUNICATE_COLLECT_PRIV_H
 #define XLM_COMMUNICATE_COLLECT_PRIV_H
 
 #include <string.h>
 
 #include "ops/cpu/kernel_priv.h"
-#include "runtime/comm/comm.h"
+#include "runtime/device/link.h"
 #include "runtime/plan/traffic.h"
 
 enum {
@@ -21,7 +21,8 @@ enum {
 }; // most bytes of workspace that a round may use; more pieces go in more rounds
 
 typedef struct collect { // the group of one call, and the tables of its exchanges, in the workspace
-  xlm_comm *comm;        // NULL: a group of one
+  const xlm_call *call;
+  xlm_link *link; // NULL: a group of one
   uint32_t axes;
   int64_t n, me;
   int64_t *size, *begin; // [n], [n]: of every member along a dimension; zeros until collect_sizes
@@ -40,7 +41,6 @@ typedef struct collect { // the group of one call, and the tables of its exchang
 #define collect_sizes XLM_ISA_NAME(xlm_collect_sizes)
 #define collect_exchange XLM_ISA_NAME(xlm_collect_exchange)
 #define collect_gather XLM_ISA_NAME(xlm_collect_gather)
-#define collect_failed XLM_ISA_NAME(xlm_collect_failed)
 
 size_t collect_tables(int64_t n); // bytes of the tables; a multiple of 64
 // From the sizes attribute: how many members, and the largest piece of list `list`.
@@ -55,10 +55,9 @@ static inline int64_t collect_step(const collect *g, size_t elem,
 }
 collect collect_start(const xlm_call *c);
 void collect_sizes(const xlm_call *c, int list, int64_t n, int64_t *size, int64_t *begin);
-// out, in and their bytes are set; all entries. false: failed.
-bool collect_exchange(const collect *g);
-bool collect_gather(const collect *g, const void *mine); // in and in_bytes are set
-bool collect_failed(const xlm_call *c);
+// out, in and their bytes are set; all entries.
+xlm_status collect_exchange(const collect *g) XLM_MUST_CHECK;
+xlm_status collect_gather(const collect *g, const void *mine) XLM_MUST_CHECK; // in and in_bytes are set
 
 // ---- pieces
 

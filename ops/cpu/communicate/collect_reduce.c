@@ -146,8 +146,8 @@ static void work(void *arg, int worker, int workers) {
 
 static void find_axes(job *j, const collect *g) {
   int64_t stride = 1;
-  for (int a = 0; g->comm && a < g->comm->mesh.n; a++)
-    if (g->axes >> a & 1 && g->comm->mesh.size[a] > 1) j->size[j->n_axes++] = g->comm->mesh.size[a];
+  for (int a = 0; g->link && a < g->link->mesh.n; a++)
+    if (g->axes >> a & 1 && g->link->mesh.size[a] > 1) j->size[j->n_axes++] = g->link->mesh.size[a];
   for (int i = j->n_axes; i-- > 0; stride *= j->size[i]) j->stride[i] = stride;
   if (!j->n_axes) j->size[j->n_axes++] = 1;
 }

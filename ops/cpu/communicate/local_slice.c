@@ -1,13 +1,14 @@
-// take on the CPU: this rank's piece of what it holds already.
+// local_slice on the CPU: this rank's piece of what it holds already.
 #include "ops/cpu/communicate/collect_priv.h"
 
-static void run(const xlm_call *c) {
-  if (collect_failed(c)) return;
+static xlm_status run(const xlm_call *c) {
   xlm_dim from = collect_dim(c, XLM_A_from, 0), to = collect_dim(c, XLM_A_to, 0);
   collect_piece p = collect_piece_of(c, c->in_type[0], from, true);
   p = collect_member(c, &(collect){0}, p, from, to, 0);
-  collect_pack(&p, c->in[0], 0, collect_count(&p), xlm_dtype_bytes(c->in_type[0]->dtype), c->out[0], c->pool);
+  collect_pack(&p, c->in[0], 0, collect_count(&p), xlm_dtype_bytes(c->in_type[0]->dtype), c->out[0],
+               xlm_cpu_pool(c));
   collect_clear_tail(c, c->out_type[0], c->out[0]);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(local_slice) = {.op = "local_slice", .run = run};

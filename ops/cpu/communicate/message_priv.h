@@ -8,12 +8,12 @@ static inline int64_t
 message_peer(const xlm_call *c) { // the rank with this one's coordinates in stage `peer`
   int32_t coord[XLM_MAX_AXES];
   int64_t stage = xlm_attr_int(&c->instr->attrs, XLM_A_peer, 0);
-  int pp = xlm_mesh_axis(&c->comm->mesh, "pp");
-  XLM_ASSERT(pp >= 0 && stage >= 0 && stage < c->comm->mesh.size[pp], "%s: there is no stage %lld",
+  int pp = xlm_mesh_axis(&c->link->mesh, "pp");
+  XLM_ASSERT(pp >= 0 && stage >= 0 && stage < c->link->mesh.size[pp], "%s: there is no stage %lld",
              c->instr->op, (long long)stage);
-  memcpy(coord, c->comm->coord, sizeof coord);
+  memcpy(coord, c->link->coord, sizeof coord);
   coord[pp] = (int32_t)stage;
-  return xlm_mesh_rank(&c->comm->mesh, coord);
+  return xlm_mesh_rank(&c->link->mesh, coord);
 }
 
 static inline int32_t message_tag(const xlm_call *c) {

@@ -38,11 +38,11 @@ static const void *summand(const job *j, int64_t k, int64_t first) { // what goe
   collect_piece p = collect_member(j->c, &j->g, j->whole, j->from, j->to, k);
   if (j->dense) return (const char *)j->c->in[0] + (size_t)(p.begin * p.inner + first) * j->elem;
   char *packed = j->g.room + (size_t)((j->g.n + k) * j->step) * j->elem;
-  collect_pack(&p, j->c->in[0], first, left(j, k, first), j->elem, packed, j->c->pool);
+  collect_pack(&p, j->c->in[0], first, left(j, k, first), j->elem, packed, xlm_cpu_pool(j->c));
   return packed;
 }
 
-static bool round_of(job *j, int64_t first) {
+static xlm_status round_of(job *j, int64_t first) {
   int64_t mine = left(j, j->g.me, first);
   for (int64_t k = 0; k < j->g.n; k++) {
     j->g.out[k] = summand(j, k, first);
@@ -50,15 +50,14 @@ static bool round_of(job *j, int64_t first) {
     j->g.in[k] = k == j->g.me ? (void *)(uintptr_t)j->g.out[k] : j->g.room + (size_t)(k * j->step) * j->elem;
     j->g.in_bytes[k] = (size_t)mine * j->elem;
   }
-  if (!collect_exchange(&j->g)) return false;
+  XLM_TRY(collect_exchange(&j->g));
   const char *kind = xlm_attr_text(&j->c->instr->attrs, XLM_A_kind, "sum");
   collect_reduce(&j->g, kind, j->c->in_type[0]->dtype, mine, (char *)j->c->out[0] + (size_t)first * j->elem,
-                 j->c->pool);
-  return true;
+                 xlm_cpu_pool(j->c));
+  return XLM_OK;
 }
 
-static void run(const xlm_call *c) {
-  if (collect_failed(c)) return;
+static xlm_status run(const xlm_call *c) {
   job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
   j.from = collect_dim(c, XLM_A_from, 0), j.to = collect_dim(c, XLM_A_to, 0);
   j.whole = collect_piece_of(c, c->in_type[0], j.from, true);
@@ -66,9 +65,9 @@ static void run(const xlm_call *c) {
   collect_sizes(c, 0, j.g.n, j.g.size, j.g.begin);
   j.step = collect_step(&j.g, j.elem, copies_of(j.dense));
   int64_t most = j.whole.outer * collect_largest(c, 0) * j.whole.inner;
-  for (int64_t first = 0; first < most; first += j.step)
-    if (!round_of(&j, first)) return;
+  for (int64_t first = 0; first < most; first += j.step) XLM_TRY(round_of(&j, first));
   collect_clear_tail(c, c->out_type[0], c->out[0]);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(reduce_scatter) = {.op = "reduce_scatter", .workspace = workspace, .run = run};

@@ -6,8 +6,8 @@ size_t rows_workspace(const xlm_call *c, const xlm_type *home, const xlm_type *h
   return collect_tables(n) + (size_t)counts * sizeof(int32_t);
 }
 
-bool rows_start(const xlm_call *c, rows *r, const xlm_type *home, const xlm_type *here,
-                const int32_t *offsets) {
+xlm_status rows_start(const xlm_call *c, rows *r, const xlm_type *home, const xlm_type *here,
+                      const int32_t *offsets) {
   collect *g = &r->g;
   *r = (rows){.g = collect_start(c), .home = offsets, .here = c->dims[here->dim[0]].size};
   r->rounds = collect_largest(c, 0);

@@ -23,9 +23,9 @@ typedef struct rows {
 #define rows_at_home XLM_ISA_NAME(xlm_rows_at_home)
 
 size_t rows_workspace(const xlm_call *c, const xlm_type *home, const xlm_type *here);
-// Exchanges the counts. `home`: type of the rows at home; false: failed.
-bool rows_start(const xlm_call *c, rows *r, const xlm_type *home, const xlm_type *here,
-                const int32_t *offsets);
+// Exchanges the counts. `home`: type of the rows at home.
+xlm_status rows_start(const xlm_call *c, rows *r, const xlm_type *home, const xlm_type *here,
+                      const int32_t *offsets) XLM_MUST_CHECK;
 // Round i: the rows at home that belong to member k, and their bytes; 0 bytes when k owns fewer experts.
 void *rows_at_home(const rows *r, int64_t i, int64_t k, void *data, size_t *bytes);
 // Round i: the rows of this member's expert i that have their home at member k; the expert's begin at row

@@ -14,7 +14,7 @@ static void set_offsets(const rows *r, int32_t *offsets) {
   }
 }
 
-static bool move_expert(const xlm_call *c, rows *r, int64_t i) {
+static xlm_status move_expert(const xlm_call *c, rows *r, int64_t i) {
   const int32_t *offsets = c->out[1];
   char *to = (char *)c->out[0] + (i < r->here ? (size_t)offsets[i] * r->bytes : 0);
   for (int64_t k = 0; k < r->g.n; k++) {
@@ -25,17 +25,17 @@ static bool move_expert(const xlm_call *c, rows *r, int64_t i) {
   return collect_exchange(&r->g);
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   rows r;
   int32_t *offsets = c->out[1];
-  if (collect_failed(c) || !rows_start(c, &r, c->in_type[0], c->out_type[0], c->in[1])) return;
+  XLM_TRY(rows_start(c, &r, c->in_type[0], c->out_type[0], c->in[1]));
   set_offsets(&r, offsets);
   int64_t used = offsets[r.here], room = xlm_call_size(c, c->out_type[0], 1);
   XLM_ASSERT(used <= room, "%lld rows for the experts here, planned are at most %lld", (long long)used,
              (long long)room);
-  for (int64_t i = 0; i < r.rounds; i++)
-    if (!move_expert(c, &r, i)) return;
+  for (int64_t i = 0; i < r.rounds; i++) XLM_TRY(move_expert(c, &r, i));
   memset((char *)c->out[0] + (size_t)used * r.bytes, 0, (size_t)(room - used) * r.bytes);
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(send_rows) = {.op = "send_rows", .workspace = workspace, .run = run};

@@ -1,5 +1,6 @@
 // contract on CPUs: sorts the operands' dimensions into the index groups of one matrix product
-// (ops/cpu/gemm/gemm.h), once at load. Any order of dimensions is a list of strides, so nothing is transposed.
+// (ops/cpu/gemm/gemm.h), once at load. Any order of dimensions is a list of strides, so nothing is
+// transposed.
 #include "ops/cpu/gemm/gemm.h"
 #include "ops/cpu/kernel_priv.h"
 
@@ -54,16 +55,19 @@ static size_t workspace(const xlm_call *c, int threads) {
   return xlm_gemm_workspace(&g, threads);
 }
 
-static void *prepare(const xlm_call *c, xlm_arena *a) {
+static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
+  (void)err;
   xlm_gemm *g = XLM_NEW(a, xlm_gemm);
   *g = product(c, 0);
   xlm_gemm_simplify(g);
-  return g;
+  *prepared = g;
+  return XLM_OK;
 }
 
-static void run(const xlm_call *c) {
+static xlm_status run(const xlm_call *c) {
   const xlm_gemm *g = c->prepared;
-  xlm_gemm_run(g, c->in[0], c->in[1], NULL, c->out[0], offsets(c, g), c->workspace, c->pool);
+  xlm_gemm_run(g, c->in[0], c->in[1], NULL, c->out[0], offsets(c, g), c->workspace, xlm_cpu_pool(c));
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(contract) = {
@@ -84,16 +88,20 @@ static size_t workspace_acc(const xlm_call *c, int threads) {
   return a > b ? a : b;
 }
 
-static void *prepare_acc(const xlm_call *c, xlm_arena *a) {
+static xlm_status prepare_acc(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
+  (void)err;
   xlm_gemm *g = XLM_NEW_N(a, xlm_gemm, 2);
   for (int add = 0; add < 2; add++) g[add] = product_acc(c, add);
-  return g;
+  *prepared = g;
+  return XLM_OK;
 }
 
-static void run_acc(const xlm_call *c) {
+static xlm_status run_acc(const xlm_call *c) {
   bool add = c->env->microbatch != 0;
   const xlm_gemm *g = (const xlm_gemm *)c->prepared + add;
-  xlm_gemm_run(g, c->in[1], c->in[2], add ? c->in[0] : NULL, c->out[0], offsets(c, g), c->workspace, c->pool);
+  xlm_gemm_run(g, c->in[1], c->in[2], add ? c->in[0] : NULL, c->out[0], offsets(c, g), c->workspace,
+               xlm_cpu_pool(c));
+  return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(contract_acc) = {

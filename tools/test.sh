@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test.
-#   tools/test.sh [--cc gcc|clang] [--sanitize] [--build DIR] [ctest arguments...]
+#   tools/test.sh [--cc gcc|clang] [--sanitize | --sanitize-thread] [--build DIR] [ctest arguments...]
+# --sanitize: address and undefined behaviour; --sanitize-thread: data races, in the tests of ranks and threads only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cc=gcc
 sanitize=OFF
+thread=OFF
 build=""
 while [ $# -gt 0 ]; do
   case "$1" in
     --cc) cc=$2; shift 2 ;;
     --sanitize) sanitize=ON; shift ;;
+    --sanitize-thread) thread=ON; shift ;;
     --build) build=$2; shift 2 ;;
     *) break ;;
   esac
@@ -20,9 +23,17 @@ tools/deps.sh "${packages[@]}"
 if [ -z "$build" ]; then
   build=build/test-$cc
   if [ $sanitize = ON ]; then build=$build-sanitize; fi
+  if [ $thread = ON ]; then build=$build-thread; fi
+fi
+# What runs on several threads; the other tests have nothing to find here.
+threaded=(test_pool test_any_plan test_comm test_collectives test_overlap test_context_parallel test_comm_fault test_train)
+targets=()
+if [ $thread = ON ]; then
+  targets=("${threaded[@]}")
+  set -- -R "^($(IFS='|'; echo "${threaded[*]}"))\$" "$@"
 fi
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache); fi
-cmake -G Ninja -S . -B "$build" -DCMAKE_C_COMPILER="$cc" -DXLM_SANITIZE=$sanitize -DXLM_CHECKED=ON "${launcher[@]}" >/dev/null
-ninja -C "$build" >"$build/build.log" || { grep -A 20 -m 1 FAILED "$build/build.log" >&2; exit 1; }
+cmake -G Ninja -S . -B "$build" -DCMAKE_C_COMPILER="$cc" -DXLM_SANITIZE=$sanitize -DXLM_SANITIZE_THREAD=$thread -DXLM_CHECKED=ON "${launcher[@]}" >/dev/null
+ninja -C "$build" "${targets[@]}" >"$build/build.log" || { grep -A 20 -m 1 FAILED "$build/build.log" >&2; exit 1; }
 ctest --test-dir "$build" --output-on-failure --timeout 900 -j 2 "$@"

@@ -15,13 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define MALLOC_HOOK 0
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
-#undef MALLOC_HOOK
+#if defined(XLM_SANITIZED) || !defined(__GLIBC__)
 #define MALLOC_HOOK 0
 #endif
 #ifndef MALLOC_HOOK

@@ -22,20 +22,14 @@
 #include "runtime/base/philox.h"
 #include "tests/train/toy_team.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLOW 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SLOW 1
-#endif
-#ifdef SLOW // sanitizers: a part of the list
-enum { FIXED = 50 };
+#if defined(XLM_SANITIZED_THREAD) // sanitizers: a part of the list
+enum { FIXED = 12, FRESH = 4 };
+#elif defined(XLM_SANITIZED)
+enum { FIXED = 50, FRESH = 20 };
 #else
-enum { FIXED = 240 };
+enum { FIXED = 240, FRESH = 20 };
 #endif
-enum { STEPS = 5, FRESH = 20, MOST_RANKS = 16 };
+enum { STEPS = 5, MOST_RANKS = 16 };
 
 typedef struct layout {
   char model[16];

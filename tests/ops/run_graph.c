@@ -4,14 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ASAN 1
-#endif
-#endif
-#ifdef ASAN
+#ifdef XLM_SANITIZED
 enum { GUARD = 0 }; // the sanitizer guards reads too, if nothing lies behind the buffer
 #else
 enum { GUARD = 256 };

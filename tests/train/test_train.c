@@ -19,18 +19,13 @@
 #include "runtime/train/loop.h"
 
 // Counting malloc: only without sanitizers, which bring their own.
-#if defined(__SANITIZE_ADDRESS__)
-#define COUNTS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define COUNTS 0
-#endif
-#endif
-#if !defined(COUNTS) && defined(__GLIBC__)
-#define COUNTS 1
+#if !defined(XLM_SANITIZED) && defined(__GLIBC__)
+enum { COUNTS = 1 };
+#else
+enum { COUNTS = 0 };
 #endif
 static long allocations;
-#if COUNTS
+#if !defined(XLM_SANITIZED) && defined(__GLIBC__)
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *p, size_t n);

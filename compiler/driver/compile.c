@@ -1,23 +1,26 @@
-// The pipeline: parse, elaborate, simplify, differentiate, recompute, fuse, lower. One screen, nothing
-// hidden.
+// From model text to plan. The lists below and `compile` are the whole pipeline: which passes run, on what,
+// and in which order. What each of them needs, gives and breaks stands in passes.c.
 #include "compiler/driver/compile.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "compiler/ir/op.h"
-#include "compiler/planner/rank_plans.h"
+#include "compiler/driver/recompute_rounds.h"
+#include "compiler/driver/times.h"
+#include "compiler/driver/whole_plan.h"
 #include "compiler/verify/verify_plan.h"
-#include "runtime/base/philox.h"
+#include "runtime/base/clock.h"
 #include "runtime/plan/mesh.h"
 
-static const char *const passes[] = {"elaborate", "simplify", "differentiate", "recompute",
-                                     "partition", "fuse",     "overlap"};
-
-const char *const *xlm_compile_passes(int *n) {
-  *n = (int)(sizeof passes / sizeof *passes);
-  return passes;
-}
+static const xlm_pass_id
+    // text -> what the model computes, of each program
+    model_passes[] = {XLM_PASS_ELABORATE, XLM_PASS_SIMPLIFY, XLM_PASS_END},
+    // -> the training step
+    train_passes[] = {XLM_PASS_DIFFERENTIATE, XLM_PASS_SIMPLIFY, XLM_PASS_END},
+    // -> what it keeps for the backward pass
+    memory_passes[] = {XLM_PASS_RECOMPUTE, XLM_PASS_END},
+    // -> the graph of one rank, as it is lowered; for each distinct rank
+    rank_passes[] = {XLM_PASS_PARTITION, XLM_PASS_PIPELINE, XLM_PASS_FUSE, XLM_PASS_OVERLAP, XLM_PASS_END};
 
 xlm_compile_options xlm_compile_defaults(void) {
   return (xlm_compile_options){.settings = {.dtype = XLM_F32, .training = true},
@@ -36,218 +39,86 @@ xlm_compile_options xlm_compile_defaults(void) {
                                .seed = 1};
 }
 
-typedef struct pipeline {
-  xlm_arena *a;
-  const char *stop_after;
-  const xlm_graph **dump;
-  bool stopped;
-} pipeline;
+// ---- steps that are no passes ----
 
-// Every pass hands its graph through here: verified in checked builds, kept when it is the one asked for.
-static xlm_graph *after(pipeline *p, const char *pass, xlm_graph *g) {
-#ifdef XLM_CHECKED
-  const char *broken = xlm_graph_verify(g, p->a);
-  XLM_ASSERT(!broken, "after %s: %s", pass, broken);
-#endif
-  if (p->stop_after && !strcmp(p->stop_after, pass)) {
-    *p->dump = g;
-    p->stopped = true;
-  }
+static const xlm_ast *parse(xlm_pass_context *p, const xlm_source *source) {
+  double start = xlm_clock_seconds();
+  const xlm_ast *ast = xlm_parse(p->arena, source, p->diags);
+  xlm_times_add(p->options->times, "parse", 1, 0, xlm_clock_seconds() - start);
+  return ast;
+}
+
+// The text was found right when the training step was made; its warnings were given once.
+static const xlm_graph *eval_graph(xlm_pass_context *p, const xlm_source *source) {
+  xlm_diags *diags = p->diags, again;
+  xlm_diags_init(&again, p->arena, source);
+  p->program = XLM_PROGRAM_EVAL;
+  p->diags = &again;
+  const xlm_graph *g = xlm_passes_run(p, model_passes, NULL);
+  p->diags = diags;
   return g;
 }
 
-static xlm_graph *forward_graph(pipeline *p, const xlm_ast *ast, const xlm_compile_options *o, bool training,
-                                xlm_diags *d) {
-  xlm_elaborate_options s = o->settings;
-  s.training = training;
-  xlm_graph *g = xlm_elaborate(p->a, ast, &s, d);
-  if (!g || d->errors) return NULL;
-  bool beside_training = !training && o->with_train && xlm_mesh_ranks(&o->mesh) > 1;
-  if (beside_training)
-    g->outputs.n = 0; // whole logits of all ranks are for nobody: evaluating means losses and metrics
-  g = after(p, "elaborate", g);
-  return p->stopped ? NULL : after(p, "simplify", xlm_pass_simplify(g, p->a));
+static bool prepare(xlm_pass_context *p, int program, const xlm_graph *g) {
+  p->program = program;
+  return !g || xlm_passes_prepare(p, rank_passes, g);
 }
 
-static xlm_graph *train_graph(pipeline *p, const xlm_graph *model, const xlm_compile_options *o) {
-  xlm_graph *g = xlm_pass_simplify(xlm_pass_differentiate(model, p->a, &o->train), p->a);
-  return after(p, "differentiate", g);
+static void show_rank(xlm_pass_context *p, const xlm_graph *train, const xlm_graph *eval) {
+  xlm_mesh_coord(&p->options->mesh, p->options->shown_rank, p->coord);
+  p->program = train ? XLM_PROGRAM_TRAIN : XLM_PROGRAM_EVAL;
+  (void)xlm_passes_run(p, rank_passes, train ? train : eval);
 }
 
-static xlm_graph *recomputed(pipeline *p, const xlm_graph *g, const xlm_compile_options *o, int32_t rounds) {
-  xlm_graph *r = o->recompute == XLM_RECOMPUTE_AUTO ? xlm_pass_recompute_rounds(g, p->a, rounds)
-                                                    : xlm_pass_recompute(g, p->a, o->recompute);
-  return after(p, "recompute", r);
+static bool verify(xlm_pass_context *p, const xlm_plan *plan) {
+  if (plan->n_ranks == 1) return true;
+  double start = xlm_clock_seconds();
+  xlm_plan_check check = xlm_plan_verify(plan, p->arena);
+  xlm_times_add(p->options->times, "verify", 1, 0, xlm_clock_seconds() - start);
+  if (check.text) xlm_diag_push(p->diags, XLM_E_MESH_UNSOUND, (xlm_span){0, 0}, "%s", check.text);
+  return !check.text;
 }
 
-// ---- the plan around the rank plan ----
+// ---- the pipeline ----
 
-static double count_parameters(const xlm_graph *g) {
-  double n = 0;
-  for (xlm_node id = 1; id < g->n_nodes; id++)
-    if (g->nodes[id].op == XLM_OP_PARAM)
-      n += (double)xlm_type_elements(xlm_val_type(g, g->nodes[id].out), g->dims);
-  return n;
-}
+static void compile(xlm_pass_context *p, const xlm_source *source, xlm_compiled *c) {
+  const xlm_compile_options *o = p->options;
+  const xlm_graph *step = NULL, *train = NULL, *eval = NULL;
 
-static double flops_per_token(const xlm_graph *g, int64_t tokens) {
-  double flops = 0;
-  for (xlm_node id = 1; id < g->n_nodes; id++) {
-    xlm_cost c;
-    xlm_op_cost(g, id, &c);
-    if (!xlm_phase_is_once(g->nodes[id].phase) && !g->nodes[id].recompute) flops += c.model_flops;
-  }
-  return tokens ? flops / (double)tokens : 0;
-}
+  p->ast = parse(p, source);
+  if (p->diags->errors) return; // what does not parse is not worth more messages
+  p->program = o->with_train ? XLM_PROGRAM_TRAIN : XLM_PROGRAM_EVAL;
+  if (!(c->model = xlm_passes_run(p, model_passes, NULL))) return;
+  if (o->with_train && !(step = xlm_passes_run(p, train_passes, c->model))) return;
+  if (o->with_eval && !(eval = o->with_train ? eval_graph(p, source) : c->model)) return;
 
-static const char *hash_text(xlm_arena *a, const xlm_source *s, const xlm_graph *g) {
-  uint64_t h = xlm_hash_text(s->text);
-  for (uint32_t i = 0; i < g->n_config;
-       i++) // the batch is the run's, not the model's: it changes with the layout
-    if (strcmp(g->config[i].name, "batch"))
-      h = xlm_hash_mix(h ^ xlm_hash_text(g->config[i].name) ^ (uint64_t)(int64_t)(g->config[i].value * 4096));
-  return xlm_arena_printf(a, "%016llx", (unsigned long long)h);
-}
+  p->program = XLM_PROGRAM_TRAIN;
+  if (step && o->recompute == XLM_RECOMPUTE_AUTO)
+    p->recompute_rounds = xlm_recompute_rounds(p, memory_passes, rank_passes, step, eval);
+  if (step && !(train = xlm_passes_run(p, memory_passes, step))) return;
 
-static void copy_weights(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
-  xlm_plan_weight *w = XLM_NEW_N(a, xlm_plan_weight, g->n_weights);
-  for (uint32_t i = 0; i < g->n_weights; i++) {
-    const xlm_weight_map *m = &g->weights[i];
-    w[i] = (xlm_plan_weight){
-        .param = m->param, .external = m->external, .each = m->each, .n_groups = m->n_groups};
-    for (int k = 0; k < m->n_groups; k++) {
-      w[i].group[k] =
-          (xlm_plan_weight_group){.n = m->group[k].n, .part = m->group[k].part, .parts = m->group[k].parts};
-      memcpy(w[i].group[k].dim, m->group[k].dim, sizeof m->group[k].dim);
-    }
-  }
-  p->weights = w;
-  p->n_weights = g->n_weights; // dims keep their indices: every rank's table begins with the model's
-  p->weights_name = g->weights_name;
-}
-
-static void copy_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
-  xlm_plan_config *c = XLM_NEW_N(a, xlm_plan_config, g->n_config);
-  for (uint32_t i = 0; i < g->n_config; i++) {
-    c[i] = (xlm_plan_config){.name = g->config[i].name,
-                             .n_aliases = g->config[i].n_aliases,
-                             .value = g->config[i].value,
-                             .integer = g->config[i].integer};
-    memcpy(c[i].alias, g->config[i].alias, sizeof c[i].alias);
-  }
-  p->config = c;
-  p->n_config = g->n_config;
-}
-
-static int64_t dim_size(const xlm_graph *g, const char *name) {
-  xlm_dim d = xlm_graph_dim_find(g, name, 0);
-  return d ? g->dims[d].full : 1;
-}
-
-static xlm_plan *wrap(xlm_arena *a, const xlm_source *source, const xlm_graph *model,
-                      const xlm_graph *counted, const xlm_rank_plans *ranks, const xlm_compile_options *o) {
-  xlm_plan *p = XLM_NEW(a, xlm_plan);
-  *p = (xlm_plan){.model = model->model,
-                  .preset = model->preset,
-                  .source_path = source->path,
-                  .source_text = source->text,
-                  .text_hash = hash_text(a, source, model),
-                  .dtype = o->settings.dtype,
-                  .batch = dim_size(model, "batch"),
-                  .seq = dim_size(model, "seq"),
-                  .microbatches = o->train.microbatches,
-                  .threads = o->threads,
-                  .seed = o->seed,
-                  .mesh = o->mesh,
-                  .n_ranks = ranks->n_ranks,
-                  .n_rank_plans = ranks->n_rank_plans,
-                  .rank_plan_of = ranks->rank_plan_of,
-                  .rank_plans = ranks->rank_plans,
-                  .n_settings = (uint32_t)o->n_asked,
-                  .settings = o->asked,
-                  .parameters = count_parameters(model)};
-  p->model_flops_per_token = flops_per_token(counted, p->batch * p->seq);
-  copy_weights(p, model, a);
-  copy_config(p, model, a);
-  return p;
-}
-
-// Fused graphs and plans of all ranks.
-static void plan_as_given(pipeline *p, xlm_compiled *c, const xlm_graph *train, const xlm_graph *eval,
-                          const xlm_compile_options *o, xlm_diags *d) {
+  if (!prepare(p, XLM_PROGRAM_TRAIN, train) || !prepare(p, XLM_PROGRAM_EVAL, eval)) return;
+  if (p->stop_after) show_rank(p, train, eval);
+  if (p->stop_after || !o->backend) return;
   xlm_rank_plans ranks;
-  if (!xlm_plan_ranks(p->a, train, eval, o, d, &ranks)) return;
-  c->train = ranks.first_train;
-  c->eval = ranks.first_eval;
-  if (p->stop_after) { // of the shown rank
-    const xlm_graph *last = c->train ? c->train : c->eval;
-    const xlm_graph *fused = ranks.first_fused ? ranks.first_fused : last;
-    *p->dump = !strcmp(p->stop_after, "partition") ? ranks.first_partition
-               : !strcmp(p->stop_after, "fuse")    ? fused
-                                                   : last;
-    return;
-  }
-  if (!o->backend) return;
-  const xlm_plan *plan = wrap(p->a, c->source, c->model, train ? train : eval, &ranks, o);
-  xlm_plan_check check = plan->n_ranks > 1 ? xlm_plan_verify(plan, p->a) : (xlm_plan_check){0};
-  if (check.text)
-    xlm_diag_push(d, XLM_E_MESH_UNSOUND, (xlm_span){0, 0}, "%s", check.text);
-  else
-    c->plan = plan;
+  if (!xlm_rank_plans_make(p, rank_passes, train, eval, &ranks)) return;
+  const xlm_plan *plan = xlm_whole_plan(p->arena, source, c->model, step ? step : eval, &ranks, o);
+  if (verify(p, plan)) c->plan = plan;
 }
 
-static uint64_t largest_arena(const xlm_plan *p) {
-  uint64_t most = 0;
-  for (uint32_t i = 0; i < p->n_rank_plans; i++)
-    if (p->rank_plans[i]->arena_bytes > most) most = p->rank_plans[i]->arena_bytes;
-  return most;
-}
-
-static int32_t count_rounds(const xlm_graph *g) {
-  int32_t rounds = 0;
-  for (xlm_node n = 1; n < g->n_nodes; n++)
-    if (g->nodes[n].round >= rounds) rounds = g->nodes[n].round + 1;
-  return rounds;
-}
-
-static void plan_ranks(pipeline *p, xlm_compiled *c, const xlm_graph *train, const xlm_graph *eval,
-                       const xlm_compile_options *o, int32_t rounds, xlm_diags *d) {
-  const xlm_graph *g = train ? recomputed(p, train, o, rounds) : NULL;
-  if (!p->stopped) plan_as_given(p, c, g, eval, o, d);
-}
-
-// Recompute chosen by the planner: the fewest rounds with which every rank stays within the limit.
-static void plan_within_limit(pipeline *p, xlm_compiled *c, const xlm_graph *train, const xlm_graph *eval,
-                              const xlm_compile_options *o, xlm_diags *d) {
-  int32_t low = 0, high = count_rounds(train);
-  plan_ranks(p, c, train, eval, o, 0, d);
-  if (!c->plan || !o->memory_limit || largest_arena(c->plan) <= o->memory_limit) return;
-  while (high - low > 1) { // too much with low, not known with high
-    int32_t middle = low + (high - low) / 2;
-    plan_ranks(p, c, train, eval, o, middle, d);
-    *(c->plan && largest_arena(c->plan) <= o->memory_limit ? &high : &low) = middle;
-  }
-  plan_ranks(p, c, train, eval, o, high, d);
+// "simplify,2": the second run of simplify.
+static void look_after(xlm_pass_context *p, const char *pass) {
+  size_t n = strcspn(pass, ",");
+  p->stop_after = xlm_pass_find(pass, n);
+  p->stop_run = pass[n] ? atoi(pass + n + 1) : 1;
 }
 
 xlm_compiled xlm_compile(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o, xlm_diags *d,
                          const char *stop_after, const xlm_graph **dump) {
   xlm_compiled c = {.source = source};
-  pipeline p = {.a = a, .stop_after = stop_after, .dump = dump};
-  const xlm_ast *ast = xlm_parse(a, source, d);
-  if (d->errors) return c; // what does not parse is not worth more messages
-  xlm_graph *model = forward_graph(&p, ast, o, o->with_train, d), *train = NULL, *eval = NULL;
-  if (!model) return c;
-  c.model = model;
-  if (p.stopped || d->errors) return c;
-  if (o->with_train) train = train_graph(&p, model, o);
-  if (p.stopped) return c;
-  xlm_diags again; // the same text was just found right; its warnings were given once
-  xlm_diags_init(&again, a, source);
-  if (o->with_eval) eval = o->with_train ? forward_graph(&p, ast, o, false, &again) : model;
-  if (train && o->recompute == XLM_RECOMPUTE_AUTO)
-    plan_within_limit(&p, &c, train, eval, o, d);
-  else
-    plan_ranks(&p, &c, train, eval, o, 0, d);
+  xlm_pass_context p = {.arena = a, .options = o, .diags = d};
+  if (stop_after) look_after(&p, stop_after);
+  compile(&p, source, &c);
+  if (p.stopped) *dump = p.dump;
   return c;
 }

@@ -1,4 +1,4 @@
-// The whole way from model text to plan; compile.c is the pipeline on one screen.
+// The whole way from model text to plan; compile.c is the pipeline on one screen, passes.c its passes.
 #ifndef XLM_DRIVER_COMPILE_H
 #define XLM_DRIVER_COMPILE_H
 
@@ -24,29 +24,22 @@ typedef struct xlm_compile_options {
   int n_stage_rounds;
   const xlm_plan_setting *asked; // all this as a run file has it, for the plan to keep
   int n_asked;
-  int64_t shown_rank; // whose graph `stop_after` gives, from pass "partition" on
+  int64_t shown_rank;      // whose graph `stop_after` gives, from pass "partition" on
+  struct xlm_times *times; // gets what every pass takes (times.h); may be NULL
   const xlm_backend_info *backend;
 } xlm_compile_options;
 
 xlm_compile_options xlm_compile_defaults(void); // the defaults of DESIGN.md section 8
 
-// One stage of the pipeline, for `xlmc dump --after` and `xlmc graph --level`.
-typedef struct xlm_stage_dump {
-  const char *pass; // "elaborate", "simplify", "differentiate", "recompute", "partition", "fuse", "overlap"
-  const xlm_graph *graph;
-} xlm_stage_dump;
-const char *const *xlm_compile_passes(int *n);
-
 typedef struct xlm_compiled {
   const xlm_source *source;
   const xlm_graph *model; // after simplify
-  const xlm_graph *train; // as lowered; NULL without training
-  const xlm_graph *eval;
-  const xlm_plan *plan; // NULL when there were errors
+  const xlm_plan *plan;   // NULL when there were errors
 } xlm_compiled;
 
-// Parses, checks and plans. Mistakes go to d; result->plan is NULL iff d->errors > 0. `stop_after` (a pass
-// name, may be NULL) returns the graph after that pass in *dump.
+// Parses, checks and plans. Mistakes go to d; result->plan is NULL iff d->errors > 0. `stop_after` (the name
+// of a pass, or "simplify,2" for its second run; may be NULL) ends there and gives the graph in *dump, which
+// is left alone when that does not come.
 xlm_compiled xlm_compile(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o, xlm_diags *d,
                          const char *stop_after, const xlm_graph **dump);
 

@@ -11,6 +11,29 @@ const char *xlm_phase_name(xlm_phase p) {
   return phase_names[p];
 }
 
+static const struct {
+  const char *name, *meaning;
+} properties[XLM_PROPERTIES] = {
+#define XLM_PROPERTY(name, NAME, meaning) {#name, meaning},
+#include "compiler/ir/property.def"
+#undef XLM_PROPERTY
+};
+
+const char *xlm_property_name(xlm_property_id p) {
+  return properties[p].name;
+}
+
+const char *xlm_property_meaning(xlm_property_id p) {
+  return properties[p].meaning;
+}
+
+const char *xlm_properties_text(xlm_arena *a, uint32_t set, const char *between) {
+  xlm_text t = xlm_text_new(a);
+  for (int p = 0; p < XLM_PROPERTIES; p++)
+    if (set >> p & 1) xlm_text_printf(&t, "%s%s", t.n ? between : "", properties[p].name);
+  return t.data;
+}
+
 xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *model) {
   xlm_graph *g = XLM_NEW(a, xlm_graph);
   g->arena = a;
@@ -25,6 +48,7 @@ xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *mod
 xlm_graph *xlm_graph_like(const xlm_graph *from) {
   xlm_graph *g = xlm_graph_new(from->arena, from->source, from->model);
   g->preset = from->preset;
+  g->properties = from->properties;
   for (uint32_t i = 1; i < from->n_dims; i++)
     XLM_PUSH(g->arena, g->dims, g->n_dims, g->cap_dims, from->dims[i]);
   g->weights_name = from->weights_name;

@@ -109,10 +109,27 @@ typedef struct xlm_config_value { // a dim or let with public names, for flags a
   bool integer;
 } xlm_config_value;
 
+// What a graph is after the passes that made it: a set of bits.
+typedef enum xlm_property_id {
+#define XLM_PROPERTY(name, NAME, meaning) XLM_IS_##NAME,
+#include "compiler/ir/property.def"
+#undef XLM_PROPERTY
+  XLM_PROPERTIES
+} xlm_property_id;
+enum {
+#define XLM_PROPERTY(name, NAME, meaning) XLM_##NAME = 1 << XLM_IS_##NAME,
+#include "compiler/ir/property.def"
+#undef XLM_PROPERTY
+};
+const char *xlm_property_name(xlm_property_id p);
+const char *xlm_property_meaning(xlm_property_id p);
+const char *xlm_properties_text(xlm_arena *a, uint32_t set, const char *between); // "simplified, fused"
+
 typedef struct xlm_graph {
   xlm_arena *arena;
   const xlm_source *source;
   const char *model, *preset; // preset may be NULL
+  uint32_t properties;        // kept up to date by whoever runs the passes, compiler/driver/passes.c
   xlm_dim_info *dims;
   uint32_t n_dims, cap_dims; // entry 0 unused
   xlm_value *values;
@@ -132,7 +149,7 @@ typedef struct xlm_graph {
 } xlm_graph;
 
 xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *model);
-// A new graph with the same dims, rules, weights and config, and no values, nodes or lists.
+// A new graph with the same dims, rules, weights, config and properties, and no values, nodes or lists.
 xlm_graph *xlm_graph_like(const xlm_graph *g);
 
 // The dimension of this name and axes, created at first use. Sizes must agree with an existing one.

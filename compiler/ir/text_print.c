@@ -186,6 +186,8 @@ static void header(printer *p) {
     quoted(p->out, p->g->weights_name);
   }
   xlm_text_add(p->out, "\n");
+  if (p->g->properties)
+    xlm_text_printf(p->out, "properties %s\n", xlm_properties_text(p->out->arena, p->g->properties, ", "));
   source(p);
 }
 

@@ -265,6 +265,17 @@ static bool read_model(reader *r) {
   return !xlm_lex_try(&r->x, "weights") || xlm_lex_quoted(&r->x, &r->g->weights_name);
 }
 
+static bool read_properties(reader *r) {
+  do {
+    int p = 0;
+    while (p < XLM_PROPERTIES && !xlm_lex_try(&r->x, xlm_property_name((xlm_property_id)p))) p++;
+    if (p == XLM_PROPERTIES)
+      return xlm_lex_fail(&r->x, "expected a property: %s", xlm_properties_text(r->arena, UINT32_MAX, ", "));
+    r->g->properties |= 1u << p;
+  } while (xlm_lex_try(&r->x, ","));
+  return true;
+}
+
 // `source "path" BYTES`, then the source's lines, each behind a bar.
 static bool read_source(reader *r) {
   xlm_source *s = XLM_NEW(r->arena, xlm_source);
@@ -412,7 +423,7 @@ static const struct {
   const char *keyword;
   bool (*read)(reader *);
 } statements[] = {
-    {"model", read_model}, {"source", read_source}, {"config", read_config}, {"dim", read_dim},
+    {"model", read_model}, {"properties", read_properties}, {"source", read_source}, {"config", read_config}, {"dim", read_dim},
     {"shard", read_rule},  {"weight", read_weight}, {"output", read_output}, {"metric", read_metric},
     {"loss", read_loss},   {"update", read_update},
 };

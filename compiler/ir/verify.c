@@ -326,6 +326,31 @@ static bool weights_are_sound(verifier *v) {
   return true;
 }
 
+// ---- properties that can be seen ----
+
+static bool is_fused(const xlm_node_info *n) {
+  return !(xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE);
+}
+
+static bool is_staged(const xlm_node_info *n) {
+  return n->stage >= 0 || xlm_op_at(n->op)->flags & XLM_OPF_LEAF;
+}
+
+static const struct {
+  xlm_property_id property;
+  bool (*holds)(const xlm_node_info *); // for every node
+} visible[] = {{XLM_IS_FUSED, is_fused}, {XLM_IS_STAGED, is_staged}};
+
+static bool properties_hold(verifier *v) {
+  const xlm_graph *g = v->g;
+  for (size_t i = 0; i < sizeof visible / sizeof *visible; i++)
+    for (xlm_node n = 1; g->properties >> visible[i].property & 1 && n < g->n_nodes; n++)
+      if (!visible[i].holds(&g->nodes[n]))
+        return broken(v, "the graph is `%s`, but node %u (%s) is not", xlm_property_name(visible[i].property), n,
+                      xlm_op_at(g->nodes[n].op)->name);
+  return true;
+}
+
 // Inference may create dims, and its faults and attributes live in the graph's arena.
 static void copy_for_inference(verifier *v) {
   v->scratch = *v->g;
@@ -344,5 +369,5 @@ const char *xlm_graph_verify(const xlm_graph *g, xlm_arena *a) {
   if (!list_is_sound(&v, "output", &g->outputs) || !list_is_sound(&v, "metric", &g->metrics)) return v.text;
   if (!list_is_sound(&v, "loss", &g->losses) || !updates_are_sound(&v) || !weights_are_sound(&v))
     return v.text;
-  return NULL;
+  return properties_hold(&v) ? NULL : v.text;
 }

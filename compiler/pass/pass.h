@@ -28,7 +28,7 @@ typedef struct xlm_train_options {
 // "grad_norm" and the metrics.
 xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_train_options *o);
 
-// AUTO is no mode of the pass: the planner chooses how many rounds, see compile.c.
+// AUTO is no mode of the pass: how many rounds is chosen in compiler/driver/recompute_rounds.c.
 typedef enum xlm_recompute {
   XLM_RECOMPUTE_MARKED,
   XLM_RECOMPUTE_NONE,

@@ -14,6 +14,8 @@ typedef struct xlm_report_options {
 // The page `xlmc plan` prints: what is trained on what, bytes per category, the peak and who is at it, FLOPs,
 // ops.
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out);
+// Every instruction of every rank plan, a line each.
+void xlm_report_plan_program(const xlm_plan *p, xlm_text *out);
 // One screen for `xlmc check`: dims, parameters by block, inputs, losses, outputs, shard rules.
 void xlm_report_model_text(const xlm_graph *g, xlm_text *out);
 

@@ -86,7 +86,7 @@ expect 0 "${nano[@]}" --pp 2 --tp 2 --cluster cpu --trace "$work/trace.json" -- 
 grep -q '"name":"F 0"' "$work/trace.json" || complain 'no F in the trace'
 grep -q '"name":"rank 2, stage 1"' "$work/trace.json" || complain 'no track of stage 1 in the trace'
 expect 1 "${nano[@]}" --pp 2 --trace "$work/trace.json" -- 'give --cluster'
-expect 1 "${nano[@]}" --format nonsense -- 'text, json, report-json or html'
+expect 1 "${nano[@]}" --format nonsense -- 'text, program, json, report-json or html'
 
 # a plan for very many ranks costs little
 expect 0 models/llama.xlm --preset l3_405b --tp 8 --pp 16 --dp 128 --micro-batch-size 1 --global-batch-size 2048 --dtype bf16 \

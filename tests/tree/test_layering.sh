@@ -41,7 +41,7 @@ only compiler/pass $plan compiler/ir ops
 only compiler/schedule $plan
 only compiler/verify $plan compiler/ir compiler/schedule
 only compiler/cost $plan compiler/ir compiler/schedule
-only compiler/planner $plan compiler/ir compiler/diagnose compiler/elaborate compiler/pass compiler/schedule compiler/driver
+only compiler/planner $plan compiler/ir compiler/diagnose compiler/pass compiler/schedule
 only compiler/driver $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/verify
 only compiler/search $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost
 only compiler/report $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost compiler/search compiler/verify

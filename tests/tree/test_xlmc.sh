@@ -59,7 +59,11 @@ every_command() {
   run 3 plan "$m" --preset nano --memory-limit 1MiB
   says out "DOES NOT FIT"
   says err "fits"
-  for pass in elaborate simplify differentiate recompute fuse; do run 0 dump "$m" --preset nano --after $pass --check; done
+  for pass in elaborate simplify differentiate simplify,2 recompute fuse; do run 0 dump "$m" --preset nano --after $pass --check; done
+  for pass in partition pipeline fuse overlap; do run 0 dump "$m" --preset nano --pp 2 --dp 2 --stage 1 --after $pass --check; done
+  "$xlmc" dump "$m" --preset nano --after differentiate --output differentiated.ir # the same passes one by one
+  run 0 opt differentiated.ir --pass simplify,recompute,fuse
+  "$xlmc" dump "$m" --preset nano --after fuse | cmp -s - "$work/out" || { echo "FAILED: xlmc opt is not what xlmc plan runs"; failed=1; }
   for level in model train plan; do
     run 0 graph "$m" --preset nano --level $level
     says out "digraph"
@@ -126,10 +130,13 @@ wrong 'sizes that work' check models/llama.xlm --hidden-size 700
 wrong 'a flag of other commands' check models/llama.xlm --format json
 wrong 'a flag of other commands' check models/llama.xlm --max-tokens 3
 wrong "did you mean '--check'?" fmt models/llama.xlm --chek
-wrong 'text, json, report-json or html' plan models/llama.xlm --format png
+wrong 'text, program, json, report-json or html' plan models/llama.xlm --format png
 wrong 'dot, svg, html, json or text' graph models/llama.xlm --format png
 wrong 'model, train, partition and plan' graph models/llama.xlm --level all
 wrong 'is no size' plan models/llama.xlm --memory-limit lots
+wrong 'does not run that often' dump models/llama.xlm --preset nano --after fuse,3
+wrong "write PASS, or PASS,2" dump models/llama.xlm --preset nano --after fuse,x
+wrong '--rank goes with dump --after partition or later' dump models/llama.xlm --preset nano --after simplify --rank 1
 wrong 'did you mean `fuse`?' dump models/llama.xlm --after fusse
 wrong 'lists all' explain E9999
 wrong 'cannot open' plan models/llama.xlm --config none.yaml

@@ -5,7 +5,8 @@
 
 #include <cmocka.h>
 
-#include "compiler/driver/compile.h"
+#include "compiler/driver/passes.h"
+#include "compiler/driver/times.h"
 #include "runtime/device/kernel.h"
 
 static const char text[] = "model m\n"
@@ -69,7 +70,104 @@ memory_of_a_backend(void **state) { // the environment's failure: back to where 
   xlm_arena_free(a);
 }
 
+// ---- the table of passes ----
+
+static const struct {
+  const char *after;
+  uint32_t properties; // of the training step, cut into two stages of two ranks
+} stops[] = {{"elaborate", 0},
+             {"simplify", XLM_SIMPLIFIED},
+             {"differentiate", XLM_DIFFERENTIATED},
+             {"simplify,2", XLM_DIFFERENTIATED | XLM_SIMPLIFIED},
+             {"recompute", XLM_DIFFERENTIATED | XLM_RECOMPUTED},
+             {"partition", XLM_DIFFERENTIATED | XLM_RECOMPUTED | XLM_PARTITIONED},
+             {"pipeline", XLM_DIFFERENTIATED | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED},
+             {"fuse", XLM_DIFFERENTIATED | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED | XLM_FUSED},
+             {"overlap", XLM_DIFFERENTIATED | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED | XLM_FUSED |
+                             XLM_OVERLAPPED}};
+
+static const char staged[] = "model m\n"
+                             "dim vocab = 8\n"
+                             "dim hidden = 4\n"
+                             "dim seq = 2\n"
+                             "shard vocab over tp\n"
+                             "input tokens[batch, seq] of vocab\n"
+                             "param embed[vocab, hidden] ~ normal(1)\n"
+                             "h = lookup(embed, tokens)\n"
+                             "repeat 2 as i over pp {\n"
+                             "  param w[hidden] ~ ones\n"
+                             "  h = relu(h * w)\n"
+                             "}\n"
+                             "loss mean(h)\n";
+
+static xlm_compile_options two_stages(void) {
+  xlm_compile_options o = xlm_compile_defaults();
+  o.settings.batch = 2;
+  o.train.microbatches = 2;
+  o.mesh = (xlm_mesh){.n = 2, .axis = {"pp", "tp"}, .size = {2, 2}};
+  o.backend = &xlm_backend_cpu()->info;
+  return o;
+}
+
+static void every_pass_can_be_looked_at(void **state) {
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  const xlm_source *source = xlm_source_new(a, "model.xlm", staged, strlen(staged));
+  bool seen[XLM_PASS_COUNT] = {true};
+  for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+    xlm_compile_options o = two_stages();
+    const xlm_graph *g = NULL;
+    xlm_diags d;
+    xlm_diags_init(&d, a, source);
+    (void)xlm_compile(a, source, &o, &d, stops[i].after, &g);
+    if (!g || g->properties != stops[i].properties) fail_msg("after %s", stops[i].after);
+    seen[xlm_pass_find(stops[i].after, strcspn(stops[i].after, ","))] = true;
+  }
+  for (int p = 0; p < XLM_PASS_COUNT; p++) assert_true(seen[p]);
+  xlm_arena_free(a);
+}
+
+static void every_pass_is_timed(void **state) {
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  const xlm_source *source = xlm_source_new(a, "model.xlm", staged, strlen(staged));
+  xlm_compile_options o = two_stages();
+  xlm_times times = {0};
+  xlm_diags d;
+  xlm_diags_init(&d, a, source);
+  o.times = &times;
+  assert_non_null(xlm_compile(a, source, &o, &d, NULL, NULL).plan);
+  for (int p = XLM_PASS_END + 1; p < XLM_PASS_COUNT; p++) {
+    int i = 0;
+    while (i < times.n && strcmp(times.at[i].name, xlm_pass_table[p].name)) i++;
+    assert_true(i < times.n && times.at[i].runs > 0 && times.at[i].nodes > 0);
+    // two programs, two stages; ranks of a stage share their plan
+    if (xlm_pass_table[p].per_rank) assert_int_equal(times.at[i].runs, 4);
+  }
+  xlm_arena_free(a);
+}
+
+static void what_a_pass_needs(void **state) {
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_graph *g = xlm_graph_new(a, NULL, "m");
+  assert_non_null(strstr(xlm_pass_unmet(XLM_PASS_OVERLAP, g, a), "first run `partition`, `fuse`"));
+  g->properties = XLM_PARTITIONED | XLM_FUSED;
+  assert_null(xlm_pass_unmet(XLM_PASS_OVERLAP, g, a));
+  assert_non_null(strstr(xlm_pass_unmet(XLM_PASS_FUSE, g, a), "already fused"));
+  for (int p = XLM_PASS_END + 1; p < XLM_PASS_COUNT; p++) { // some pass gives what another needs
+    uint32_t given = 0;
+    for (int q = XLM_PASS_END + 1; q < p; q++) given |= xlm_pass_table[q].gives;
+    assert_int_equal(xlm_pass_table[p].needs & ~given, 0);
+    assert_int_equal(xlm_pass_find(xlm_pass_table[p].name, strlen(xlm_pass_table[p].name)), p);
+  }
+  xlm_arena_free(a);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(missing_kernel), cmocka_unit_test(memory_of_a_backend)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(missing_kernel), cmocka_unit_test(memory_of_a_backend),
+                                     cmocka_unit_test(every_pass_can_be_looked_at),
+                                     cmocka_unit_test(every_pass_is_timed),
+                                     cmocka_unit_test(what_a_pass_needs)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

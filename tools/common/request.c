@@ -42,7 +42,7 @@ static xlm_status resolve_flags(xlm_run_settings *s, const xlm_ast *ast, xlm_err
   const char **names = NULL;
   uint32_t n = 0, cap = 0;
   if (!s->n_extra) return XLM_OK;
-  for (const xlm_stmt *x = ast->stmts; x; x = x->next) {
+  for (const xlm_stmt *x = ast ? ast->stmts : NULL; x; x = x->next) {
     if (x->kind != XLM_STMT_DIM && x->kind != XLM_STMT_LET) continue;
     XLM_PUSH(s->arena, names, n, cap, x->name->text);
     for (const xlm_ast_name *a = x->decl.aliases; a; a = a->next) XLM_PUSH(s->arena, names, n, cap, a->text);
@@ -65,7 +65,7 @@ static xlm_status read_sets(const xlm_run_settings *s, const xlm_set **sets, int
 }
 
 static int64_t preset_batch(const xlm_ast *ast, const char *preset) {
-  for (const xlm_stmt *x = ast->stmts; x; x = x->next) {
+  for (const xlm_stmt *x = ast ? ast->stmts : NULL; x; x = x->next) {
     if (x->kind != XLM_STMT_PRESET || strcmp(x->name->text, preset)) continue;
     for (const xlm_setting *p = x->preset.settings; p; p = p->next)
       if (!strcmp(p->name->text, "batch") && p->value->kind == XLM_EXPR_NUMBER)
@@ -158,11 +158,15 @@ static void note_settings(const xlm_run_settings *s, xlm_compile_options *o) {
   }
 }
 
+static const xlm_ast *parse(const xlm_run_settings *s, const xlm_source *source) {
+  xlm_diags ignored; // the compiler says them
+  xlm_diags_init(&ignored, s->arena, source);
+  return xlm_parse(s->arena, source, &ignored);
+}
+
 xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,
                                int64_t batch, xlm_compile_options *o, xlm_error *err) {
-  xlm_diags ignored;
-  xlm_diags_init(&ignored, s->arena, source);
-  const xlm_ast *ast = xlm_parse(s->arena, source, &ignored);
+  const xlm_ast *ast = source ? parse(s, source) : NULL;
   int64_t microbatches = 1;
   *o = xlm_compile_defaults();
   XLM_TRY(resolve_flags(s, ast, err));

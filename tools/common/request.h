@@ -25,7 +25,8 @@ int64_t xlm_request_axis(const xlm_mesh *m, const char *name);      // its size;
 // which a batch is split.
 xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model_batch, int64_t ranks, int64_t stages,
                              int64_t *batch, int64_t *microbatches, xlm_error *err) XLM_MUST_CHECK;
-// Everything but the backend. Resolves flags that are public names of the model's dims. batch > 0: one
+// Everything but the backend. source: of the model; NULL when there is none. Resolves flags that are public names of
+// the model's dims. batch > 0: one
 // microbatch of that many samples per data-parallel rank, whatever the settings say. Threads are those of
 // this process, shared by the ranks of the mesh; whoever runs one rank per process sets options.threads anew.
 xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,

@@ -2,12 +2,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "compiler/driver/passes.h"
+#include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
 
 static const char usage[] =
-    "usage: xlmc dump MODEL.xlm --after PASS [settings] [--check] [--output FILE]\n"
-    "  passes: elaborate, simplify, differentiate, recompute, partition (of rank 0), fuse\n"
-    "  --check   also read the text back and compare\n";
+    "usage: xlmc dump MODEL.xlm --after PASS[,N] [settings] [--rank N | --stage N] [--check] [--output "
+    "FILE]\n"
+    "  --after PASS   elaborate, simplify, differentiate, recompute; of one rank: partition, pipeline, fuse, "
+    "overlap;\n"
+    "                 PASS,2: the second run of a pass that runs more than once\n"
+    "  --rank N       of which rank (0); --stage N: of the first rank of this pipeline stage\n"
+    "  --check        also read the text back and compare\n";
 
 static int reads_back(xlmc_job *j, const xlm_text *t) {
   const xlm_graph *again = xlm_graph_read(j->arena, t->data, t->n, &j->err);
@@ -19,20 +25,28 @@ static int reads_back(xlmc_job *j, const xlm_text *t) {
   return XLMC_USER;
 }
 
+static xlm_status find_pass(xlmc_job *j, const char *after, xlm_pass_id *id) {
+  size_t n = strcspn(after, ",");
+  bool numbered = !after[n] || (after[n + 1] >= '1' && after[n + 1] <= '9' && !after[n + 2]);
+  if (!numbered)
+    return xlm_fail(&j->err, XLM_USER, "--after %s: write PASS, or PASS,2 for its second run", after);
+  return xlmc_find_pass(j, after, n, id);
+}
+
 static int dump(xlmc_job *j) {
-  int n;
-  const char *const *passes = xlm_compile_passes(&n), *after = j->flags.after ? j->flags.after : "overlap";
-  int at = 0;
-  while (at < n && strcmp(passes[at], after)) at++;
-  if (at == n) {
-    const char *near = xlm_text_nearest(after, passes, (size_t)n);
-    fprintf(stderr, "xlmc: there is no pass `%s`; %s%s%s\n", after,
-            near ? "did you mean `" : "see `xlmc dump --help", near ? near : "", near ? "`?" : "`");
-    return XLMC_USER;
-  }
+  const char *after = j->flags.after ? j->flags.after : "overlap";
   const xlm_graph *g = NULL;
+  xlm_compile_options o;
   xlm_compiled c;
-  if (!xlmc_compile(j, at >= 2, true, after, &g, &c) || !g) return XLMC_USER;
+  xlm_pass_id id = XLM_PASS_END;
+  xlm_status s = find_pass(j, after, &id);
+  bool train = id >= XLM_PASS_DIFFERENTIATE || after[strcspn(after, ",")];
+  if (s == XLM_OK) s = xlm_request_options(j->settings, j->source, train, true, 0, &o, &j->err);
+  if (s == XLM_OK) s = xlmc_find_rank(j, xlm_pass_table[id].per_rank, "dump --after partition or later", &o);
+  if (s != XLM_OK) return xlmc_fail(j, s);
+  if (!xlmc_compile_with(j, &o, after, &g, &c)) return XLMC_USER;
+  if (!g)
+    return xlmc_fail(j, xlm_fail(&j->err, XLM_USER, "--after %s: the pass does not run that often", after));
   xlm_text t = xlm_text_new(j->arena);
   xlm_graph_print(g, &t);
   if (j->flags.check) return reads_back(j, &t);

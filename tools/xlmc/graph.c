@@ -30,7 +30,7 @@ static const struct {
   bool train, of_rank;
 } levels[] = {{"model", "simplify", false, false},
               {"train", "recompute", true, false},
-              {"partition", "partition", true, true},
+              {"partition", "pipeline", true, true},
               {"plan", "overlap", true, true}};
 enum { LEVELS = sizeof levels / sizeof *levels };
 
@@ -91,33 +91,10 @@ static int find_format(const char *name) {
   return -1;
 }
 
-static xlm_status read_number(xlmc_job *j, const char *flag, const char *text, int64_t end, int64_t *n) {
-  char *rest;
-  *n = strtoll(text, &rest, 10);
-  if (!*rest && rest != text && *n >= 0 && *n < end) return XLM_OK;
-  return xlm_fail(&j->err, XLM_USER, "%s %s: there is 0 to %lld", flag, text, (long long)end - 1);
-}
-
-static xlm_status find_rank(xlmc_job *j, int level, xlm_compile_options *o) {
-  const char *rank = j->flags.rank, *stage = j->flags.stage;
-  if (!rank && !stage) return XLM_OK;
-  if (rank && stage) return xlm_fail(&j->err, XLM_USER, "--rank or --stage, not both");
-  if (!levels[level].of_rank)
-    return xlm_fail(&j->err, XLM_USER, "--%s goes with --level partition or plan", rank ? "rank" : "stage");
-  if (rank) return read_number(j, "--rank", rank, xlm_mesh_ranks(&o->mesh), &o->shown_rank);
-  int axis = xlm_mesh_axis(&o->mesh, "pp");
-  int32_t coord[XLM_MAX_AXES] = {0};
-  int64_t n;
-  XLM_TRY(read_number(j, "--stage", stage, axis < 0 ? 1 : o->mesh.size[axis], &n));
-  if (axis >= 0) coord[axis] = (int32_t)n;
-  o->shown_rank = xlm_mesh_rank(&o->mesh, coord);
-  return XLM_OK;
-}
-
 static int show(xlmc_job *j, int level, int format) {
   xlm_compile_options o;
   xlm_status s = xlm_request_options(j->settings, j->source, levels[level].train, true, 0, &o, &j->err);
-  if (s == XLM_OK) s = find_rank(j, level, &o);
+  if (s == XLM_OK) s = xlmc_find_rank(j, levels[level].of_rank, "--level partition or plan", &o);
   if (s != XLM_OK) return xlmc_fail(j, s);
   const xlm_graph *g = NULL;
   xlm_compiled c;

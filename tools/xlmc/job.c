@@ -7,6 +7,7 @@
 
 #include "ops/cpu/isa.h"
 #include "runtime/device/kernel.h"
+#include "runtime/plan/mesh.h"
 #include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
 
@@ -27,6 +28,7 @@ static const own_flag own[] = {
     {"--cluster", offsetof(xlmc_flags, cluster), 't'}, {"--devices", offsetof(xlmc_flags, devices), 't'},
     {"--trace", offsetof(xlmc_flags, trace), 't'},     {"--auto", offsetof(xlmc_flags, search), 'b'},
     {"--rank", offsetof(xlmc_flags, rank), 't'},       {"--stage", offsetof(xlmc_flags, stage), 't'},
+    {"--pass", offsetof(xlmc_flags, pass), 't'},       {"--time-passes", offsetof(xlmc_flags, time_passes), 'b'},
 };
 
 static const own_flag *find_own(const char *arg, size_t n) {
@@ -169,6 +171,43 @@ bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, co
     return false;
   }
   return xlmc_compile_with(j, &o, dump_after, dump, out);
+}
+
+xlm_status xlmc_find_pass(xlmc_job *j, const char *name, size_t n, xlm_pass_id *id) {
+  const char *names[XLM_PASS_COUNT];
+  xlm_text all = xlm_text_new(j->arena);
+  *id = xlm_pass_find(name, n);
+  if (*id) return XLM_OK;
+  for (int i = XLM_PASS_END + 1; i < XLM_PASS_COUNT; i++) {
+    names[i - 1] = xlm_pass_table[i].name;
+    xlm_text_printf(&all, "%s%s", all.n ? ", " : "", xlm_pass_table[i].name);
+  }
+  const char *given = xlm_arena_strndup(j->arena, name, n),
+             *near = xlm_text_nearest(given, names, XLM_PASS_COUNT - 1);
+  if (near) return xlm_fail(&j->err, XLM_USER, "there is no pass `%s`; did you mean `%s`?", given, near);
+  return xlm_fail(&j->err, XLM_USER, "there is no pass `%s`; there are %s", given, all.data);
+}
+
+static xlm_status read_number(xlmc_job *j, const char *flag, const char *text, int64_t end, int64_t *n) {
+  char *rest;
+  *n = strtoll(text, &rest, 10);
+  if (!*rest && rest != text && *n >= 0 && *n < end) return XLM_OK;
+  return xlm_fail(&j->err, XLM_USER, "%s %s: there is 0 to %lld", flag, text, (long long)end - 1);
+}
+
+xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where, xlm_compile_options *o) {
+  const char *rank = j->flags.rank, *stage = j->flags.stage;
+  if (!rank && !stage) return XLM_OK;
+  if (rank && stage) return xlm_fail(&j->err, XLM_USER, "--rank or --stage, not both");
+  if (!of_rank) return xlm_fail(&j->err, XLM_USER, "--%s goes with %s", rank ? "rank" : "stage", where);
+  if (rank) return read_number(j, "--rank", rank, xlm_mesh_ranks(&o->mesh), &o->shown_rank);
+  int axis = xlm_mesh_axis(&o->mesh, "pp");
+  int32_t coord[XLM_MAX_AXES] = {0};
+  int64_t n;
+  XLM_TRY(read_number(j, "--stage", stage, axis < 0 ? 1 : o->mesh.size[axis], &n));
+  if (axis >= 0) coord[axis] = (int32_t)n;
+  o->shown_rank = xlm_mesh_rank(&o->mesh, coord);
+  return XLM_OK;
 }
 
 int xlmc_print(xlmc_job *j, const char *text, size_t n) {

@@ -14,6 +14,7 @@ static const struct {
     {"plan", xlmc_plan, "memory, FLOPs and kernels of a run; exits 3 when it does not fit"},
     {"graph", xlmc_graph, "the graph as dot, svg or json"},
     {"dump", xlmc_dump, "the IR as text after a pass"},
+    {"opt", xlmc_opt, "passes on IR text"},
     {"explain", xlmc_explain, "what a diagnostic's code means"},
     {"ops", xlmc_ops, "the reference of all operations, as markdown"},
 };

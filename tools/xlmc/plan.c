@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/driver/times.h"
 #include "compiler/search/search.h"
 #include "compiler/verify/verify_plan.h"
 #include "compiler/report/html.h"
@@ -14,16 +15,18 @@
 #include "tools/xlmc/xlmc.h"
 
 static const char usage[] =
-    "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--format text|json|report-json|html] [--output "
-    "FILE]\n"
+    "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--format "
+    "text|program|json|report-json|html] [--output FILE]\n"
     "       xlmc plan MODEL.xlm --auto --devices N [settings] [--cluster FILE]\n"
     "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of "
     "time\n"
+    "  --format program       every instruction of every rank plan, a line each\n"
     "  --format json          the plan itself, every tensor and instruction, and what the page says\n"
     "                         (docs/plan.md)\n"
     "  --format report-json   what the page says alone, as data\n"
     "  --format html          one self-contained page for a browser\n"
     "  --trace FILE           the planned step as a trace for Perfetto or chrome://tracing; needs --cluster\n"
+    "  --time-passes          what every pass took, on standard error\n"
     "  --auto --devices N     layouts of N ranks that fit, the fastest first\n";
 
 typedef struct planning {
@@ -110,10 +113,14 @@ static void as_html(planning *w, xlm_text *t) {
   xlm_report_plan_html(w->c.plan, &o, t);
 }
 
+static void as_program(planning *w, xlm_text *t) {
+  xlm_report_plan_program(w->c.plan, t);
+}
+
 static const struct {
   const char *name;
   void (*write)(planning *, xlm_text *);
-} formats[] = {{"text", as_text}, {"json", as_json}, {"report-json", as_report}, {"html", as_html}};
+} formats[] = {{"text", as_text}, {"program", as_program}, {"json", as_json}, {"report-json", as_report}, {"html", as_html}};
 enum { FORMATS = sizeof formats / sizeof *formats };
 
 static int write_trace(planning *w) {
@@ -127,9 +134,19 @@ static int write_trace(planning *w) {
   return code;
 }
 
+static void show_times(xlmc_job *j, const xlm_times *times) {
+  xlm_text t = xlm_text_new(j->arena);
+  xlm_times_print(times, &t);
+  fputs(t.data, stderr);
+}
+
 static int show_plan(planning *w, int format) {
   xlmc_job *j = w->j;
+  xlm_times times = {0};
+  if (j->flags.time_passes) w->o.times = &times;
   if (!xlmc_compile_with(j, &w->o, NULL, NULL, &w->c)) return XLMC_USER;
+  w->o.times = NULL;
+  if (j->flags.time_passes) show_times(j, &times);
   xlm_status s = complete(w);
   if (s != XLM_OK) return xlmc_fail(j, s);
   bool fits = !w->limit || fullest(w->c.plan) <= w->limit;
@@ -210,7 +227,7 @@ static int find_format(const xlmc_flags *f) {
   const char *name = f->format ? f->format : "text";
   for (int i = 0; i < FORMATS; i++)
     if (!strcmp(formats[i].name, name)) return i;
-  fprintf(stderr, "xlmc: --format %s: a plan comes as text, json, report-json or html\n", name);
+  fprintf(stderr, "xlmc: --format %s: a plan comes as text, program, json, report-json or html\n", name);
   return -1;
 }
 

@@ -2,15 +2,15 @@
 #ifndef XLM_XLMC_XLMC_H
 #define XLM_XLMC_XLMC_H
 
-#include "compiler/driver/compile.h"
+#include "compiler/driver/passes.h"
 #include "tools/common/settings.h"
 
 enum { XLMC_OK = 0, XLMC_USER = 1, XLMC_ENV = 2, XLMC_DOES_NOT_FIT = 3 };
 
 typedef struct xlmc_flags { // of xlmc itself; everything else is a setting of the run
-  const char *format, *level, *after, *output, *only, *cluster, *devices, *trace, *rank, *stage;
+  const char *format, *level, *after, *output, *only, *cluster, *devices, *trace, *rank, *stage, *pass;
   int depth;
-  bool write, check, open, help, search;
+  bool write, check, open, help, search, time_passes;
 } xlmc_flags;
 
 typedef struct xlmc_job {
@@ -35,6 +35,10 @@ bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, co
 // Compiles with these options.
 bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *o, const char *dump_after,
                        const xlm_graph **dump, xlm_compiled *out);
+// The pass of this name; otherwise j->err says which there are.
+xlm_status xlmc_find_pass(xlmc_job *j, const char *name, size_t n, xlm_pass_id *id) XLM_MUST_CHECK;
+// The rank of which --rank or --stage want to see the graph; of_rank: is there one at all, and `where`.
+xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where, xlm_compile_options *o) XLM_MUST_CHECK;
 int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout
 
 int xlmc_check(int argc, char **argv);
@@ -42,6 +46,7 @@ int xlmc_fmt(int argc, char **argv);
 int xlmc_plan(int argc, char **argv);
 int xlmc_graph(int argc, char **argv);
 int xlmc_dump(int argc, char **argv);
+int xlmc_opt(int argc, char **argv);
 int xlmc_explain(int argc, char **argv);
 int xlmc_ops(int argc, char **argv);
 

@@ -1,0 +1,253 @@
+// The table of passes: what each needs, gives and breaks, and how it is called; see passes.h.
+#include "compiler/driver/passes.h"
+
+#include <string.h>
+
+#include "compiler/driver/times.h"
+#include "runtime/base/clock.h"
+#include "runtime/plan/mesh.h"
+
+static int stages_of(const xlm_pass_context *c) {
+  int axis = xlm_mesh_axis(&c->options->mesh, "pp");
+  return axis < 0 ? 1 : c->options->mesh.size[axis];
+}
+
+static const char *one_rank(const xlm_pass_context *c) {
+  return xlm_mesh_ranks(&c->options->mesh) == 1 ? "there is one rank: give a mesh, as in --tp 2" : NULL;
+}
+
+static const char *one_stage(const xlm_pass_context *c) {
+  return stages_of(c) == 1 ? "there is one stage: give several, as in --pp 2" : NULL;
+}
+
+// ---- of a model ----
+
+static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
+  (void)none;
+  const xlm_compile_options *o = c->options;
+  xlm_elaborate_options s = o->settings;
+  s.training = c->program == XLM_PROGRAM_TRAIN;
+  xlm_graph *g = xlm_elaborate(c->arena, c->ast, &s, c->diags);
+  if (!g || c->diags->errors) return NULL;
+  bool beside_training = !s.training && o->with_train && xlm_mesh_ranks(&o->mesh) > 1;
+  if (beside_training)
+    g->outputs.n = 0; // whole logits of all ranks are for nobody: evaluating means losses and metrics
+  return g;
+}
+
+static xlm_graph *simplify(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_simplify(g, c->arena);
+}
+
+static xlm_graph *differentiate(xlm_pass_context *c, const xlm_graph *g) {
+  if (g->losses.n) return xlm_pass_differentiate(g, c->arena, &c->options->train);
+  xlm_diag_push(c->diags, XLM_E_NO_LOSS, (xlm_span){0, 0}, "the graph has no loss");
+  return NULL;
+}
+
+static xlm_graph *recompute(xlm_pass_context *c, const xlm_graph *g) {
+  if (c->options->recompute == XLM_RECOMPUTE_AUTO)
+    return xlm_pass_recompute_rounds(g, c->arena, c->recompute_rounds);
+  return xlm_pass_recompute(g, c->arena, c->options->recompute);
+}
+
+// ---- of a rank ----
+
+static bool decide_layouts(xlm_pass_context *c, const xlm_graph *g) {
+  const xlm_compile_options *o = c->options;
+  xlm_partition_options po = {.mesh = o->mesh, .zero = o->zero, .reduce_each = o->reduce_each};
+  xlm_partition_fault f;
+  c->partitioning[c->program] = xlm_partition_decide(g, c->arena, &po, &f);
+  if (c->partitioning[c->program]) return true;
+  xlm_diag *diag =
+      xlm_diag_push(c->diags, f.conflict ? XLM_E_MESH_CONFLICT : XLM_E_MESH_SIZE, f.span, "%s", f.text);
+  if (f.other.end > f.other.begin) xlm_diag_label(c->diags, diag, f.other, "split by this rule");
+  if (f.help) xlm_diag_help(c->diags, diag, "%s", f.help);
+  return false;
+}
+
+// Nothing is split over pp: the stages of a coordinate share its partitioned graph.
+static xlm_graph *partition(xlm_pass_context *c, const xlm_graph *g) {
+  (void)g;
+  const xlm_partitioning *p = c->partitioning[c->program];
+  struct xlm_partitioned *last = &c->partitioned[c->program],
+                         now = {.signature = xlm_partition_signature(p, c->coord)};
+  int axis = xlm_mesh_axis(&c->options->mesh, "pp");
+  memcpy(now.coord, c->coord, sizeof now.coord);
+  if (axis >= 0) now.coord[axis] = 0;
+  bool same = last->signature == now.signature && !memcmp(last->coord, now.coord, sizeof now.coord);
+  if (last->graph && same) return last->graph;
+  now.graph = xlm_partition_emit(p, c->coord);
+  *last = now;
+  return now.graph;
+}
+
+static bool refuse_pipeline(xlm_pass_context *c, const xlm_error *err) {
+  xlm_diag_push(c->diags, XLM_E_MESH_PIPELINE, (xlm_span){0, 0}, "%s", err->text);
+  return false;
+}
+
+static xlm_status make_schedule(xlm_pass_context *c, int stages, int chunks, xlm_error *err) {
+  const xlm_compile_options *o = c->options;
+  if (o->schedule_csv)
+    XLM_TRY(xlm_schedule_read_csv(c->arena, o->schedule_path, o->schedule_csv, strlen(o->schedule_csv),
+                                  stages, chunks, o->train.microbatches, &c->schedule, err));
+  else
+    XLM_TRY(
+        xlm_schedule_make(c->arena, o->schedule, stages, chunks, o->train.microbatches, &c->schedule, err));
+  return xlm_schedule_check(c->schedule, c->arena, err);
+}
+
+// Both programs are cut alike: by the training step, when there is one.
+static bool cut_pipeline(xlm_pass_context *c, const xlm_graph *g) {
+  const xlm_compile_options *o = c->options;
+  int stages = stages_of(c), chunks = o->chunks > 0 ? o->chunks : 1;
+  xlm_error err;
+  if (c->pipeline.stages) return true;
+  if (xlm_pipeline_cut(g, c->arena, stages, chunks, o->stage_rounds, o->n_stage_rounds, &c->pipeline, &err) !=
+      XLM_OK)
+    return refuse_pipeline(c, &err);
+  c->pipeline.pp_axis = xlm_mesh_axis(&o->mesh, "pp");
+  if (c->program == XLM_PROGRAM_EVAL) return true;
+  return make_schedule(c, stages, chunks, &err) == XLM_OK || refuse_pipeline(c, &err);
+}
+
+static xlm_graph *pipeline(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_pipeline(g, c->arena, &c->pipeline, c->coord[c->pipeline.pp_axis]);
+}
+
+static xlm_graph *fuse(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_fuse(g, c->arena);
+}
+
+static xlm_graph *overlap(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_overlap(g, c->arena, c->schedule && c->schedule->split_weights);
+}
+
+const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
+    [XLM_PASS_ELABORATE] = {.name = "elaborate",
+                            .what =
+                                "the model text as a graph: blocks inlined, repeats unrolled, types inferred",
+                            .run = elaborate},
+    [XLM_PASS_SIMPLIFY] = {.name = "simplify",
+                           .what = "folds constants, merges equal nodes, drops dead ones",
+                           .gives = XLM_SIMPLIFIED,
+                           .run = simplify},
+    [XLM_PASS_DIFFERENTIATE] = {.name = "differentiate",
+                                .what = "adds the backward pass and the optimizer",
+                                .excludes = XLM_DIFFERENTIATED | XLM_PARTITIONED | XLM_FUSED,
+                                .gives = XLM_DIFFERENTIATED,
+                                .breaks = XLM_SIMPLIFIED,
+                                .run = differentiate},
+    [XLM_PASS_RECOMPUTE] = {.name = "recompute",
+                            .what = "computes activations again in the backward pass instead of keeping them",
+                            .needs = XLM_DIFFERENTIATED,
+                            .excludes = XLM_RECOMPUTED | XLM_PARTITIONED | XLM_FUSED,
+                            .gives = XLM_RECOMPUTED,
+                            .breaks = XLM_SIMPLIFIED,
+                            .run = recompute},
+    [XLM_PASS_PARTITION] = {.name = "partition",
+                            .what = "the graph of one rank of the mesh: local sizes, collectives",
+                            .per_rank = true,
+                            .excludes = XLM_PARTITIONED | XLM_FUSED,
+                            .gives = XLM_PARTITIONED,
+                            .breaks = XLM_SIMPLIFIED,
+                            .idle = one_rank,
+                            .prepare = decide_layouts,
+                            .run = partition},
+    [XLM_PASS_PIPELINE] = {.name = "pipeline",
+                           .what = "the parts of one pipeline stage, with sends and receives",
+                           .per_rank = true,
+                           .needs = XLM_PARTITIONED,
+                           .excludes = XLM_STAGED | XLM_FUSED,
+                           .gives = XLM_STAGED,
+                           .idle = one_stage,
+                           .prepare = cut_pipeline,
+                           .run = pipeline},
+    [XLM_PASS_FUSE] = {.name = "fuse",
+                       .what =
+                           "elementwise chains become one node; products add to what they are summed into",
+                       .per_rank = true,
+                       .excludes = XLM_FUSED,
+                       .gives = XLM_FUSED,
+                       .run = fuse},
+    [XLM_PASS_OVERLAP] = {.name = "overlap",
+                          .what = "orders nodes so that communication runs beside kernels",
+                          .per_rank = true,
+                          .needs = XLM_PARTITIONED | XLM_FUSED,
+                          .excludes = XLM_OVERLAPPED,
+                          .gives = XLM_OVERLAPPED,
+                          .idle = one_rank,
+                          .run = overlap},
+};
+
+// ---- running them ----
+
+xlm_pass_id xlm_pass_find(const char *name, size_t n) {
+  for (int i = XLM_PASS_END + 1; i < XLM_PASS_COUNT; i++)
+    if (strlen(xlm_pass_table[i].name) == n && !strncmp(xlm_pass_table[i].name, name, n))
+      return (xlm_pass_id)i;
+  return XLM_PASS_END;
+}
+
+static const char *who_gives(uint32_t properties, xlm_arena *a) {
+  xlm_text t = xlm_text_new(a);
+  for (int i = XLM_PASS_END + 1; i < XLM_PASS_COUNT; i++)
+    if (xlm_pass_table[i].gives & properties)
+      xlm_text_printf(&t, "%s`%s`", t.n ? ", " : "", xlm_pass_table[i].name);
+  return t.data;
+}
+
+const char *xlm_pass_unmet(xlm_pass_id id, const xlm_graph *g, xlm_arena *a) {
+  const xlm_pass *p = &xlm_pass_table[id];
+  uint32_t has = g ? g->properties : 0, missing = p->needs & ~has, wrong = p->excludes & has;
+  if (!g != (id == XLM_PASS_ELABORATE))
+    return xlm_arena_printf(a, g ? "`%s` takes a model text, not a graph" : "`%s` takes a graph", p->name);
+  if (missing)
+    return xlm_arena_printf(a, "`%s` wants a graph that is %s; first run %s", p->name,
+                            xlm_properties_text(a, missing, " and "), who_gives(missing, a));
+  if (wrong)
+    return xlm_arena_printf(a, "`%s` cannot take a graph that is already %s", p->name,
+                            xlm_properties_text(a, wrong, " and "));
+  return NULL;
+}
+
+bool xlm_passes_prepare(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g) {
+  for (; *list; list++) {
+    const xlm_pass *p = &xlm_pass_table[*list];
+    double start = xlm_clock_seconds();
+    if (!p->prepare || (p->idle && p->idle(c))) continue;
+    if (!p->prepare(c, g)) return false;
+    xlm_times_add(c->options->times, p->name, 0, 0, xlm_clock_seconds() - start);
+  }
+  return true;
+}
+
+static xlm_graph *run(xlm_pass_context *c, xlm_pass_id id, const xlm_graph *g) {
+  const xlm_pass *p = &xlm_pass_table[id];
+  const char *unmet = xlm_pass_unmet(id, g, c->arena);
+  XLM_ASSERT(!unmet, "%s", unmet);
+  double start = xlm_clock_seconds();
+  xlm_graph *out = p->run(c, g);
+  if (!out) return NULL;
+  xlm_times_add(c->options->times, p->name, 1, out->n_nodes, xlm_clock_seconds() - start);
+  out->properties = ((g ? g->properties : 0) | p->gives) & ~p->breaks;
+#ifdef XLM_CHECKED
+  const char *broken = xlm_graph_verify(out, c->arena);
+  XLM_ASSERT(!broken, "after %s: %s", p->name, broken);
+#endif
+  return out;
+}
+
+xlm_graph *xlm_passes_run(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g) {
+  xlm_graph *now = (xlm_graph *)(uintptr_t)g; // of an empty list
+  for (; *list; list++) {
+    const xlm_pass *p = &xlm_pass_table[*list];
+    if (!(p->idle && p->idle(c)) && !(now = run(c, *list, now))) return NULL;
+    if (*list != c->stop_after || ++c->runs != c->stop_run) continue;
+    c->dump = now; // a pass with nothing to do leaves the graph as it is
+    c->stopped = true;
+    return NULL;
+  }
+  return now;
+}

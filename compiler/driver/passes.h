@@ -1,0 +1,77 @@
+// The table of passes, and the one function that runs them. A pass takes a graph and gives a graph; what else
+// it is told stands in the context. The order in which passes run is in compile.c.
+#ifndef XLM_DRIVER_PASSES_H
+#define XLM_DRIVER_PASSES_H
+
+#include "compiler/driver/compile.h"
+#include "compiler/pass/partition.h"
+#include "compiler/pass/pipeline.h"
+#include "compiler/schedule/schedule.h"
+
+typedef enum xlm_pass_id {
+  XLM_PASS_END, // of a list of passes
+  XLM_PASS_ELABORATE,
+  XLM_PASS_SIMPLIFY,
+  XLM_PASS_DIFFERENTIATE,
+  XLM_PASS_RECOMPUTE,
+  XLM_PASS_PARTITION,
+  XLM_PASS_PIPELINE,
+  XLM_PASS_FUSE,
+  XLM_PASS_OVERLAP,
+  XLM_PASS_COUNT
+} xlm_pass_id;
+
+// A plan has two programs, made by the same passes with the same options.
+enum { XLM_PROGRAM_TRAIN, XLM_PROGRAM_EVAL, XLM_PROGRAMS };
+
+// What the passes of one compilation know besides the graph.
+typedef struct xlm_pass_context {
+  xlm_arena *arena;
+  const xlm_compile_options *options;
+  xlm_diags *diags;
+  int program;
+  const xlm_ast *ast;       // elaborate: the model
+  int32_t recompute_rounds; // recompute, with XLM_RECOMPUTE_AUTO: the first so many rounds
+  // Passes per rank: what their `prepare` decided on the graph of all ranks, once for all of them.
+  xlm_partitioning *partitioning[XLM_PROGRAMS];
+  xlm_pipeline pipeline; // of both programs; stages 0 = not decided yet
+  xlm_schedule_plan *schedule;
+  int32_t coord[XLM_MAX_AXES]; // of the rank
+  struct xlm_partitioned { // the last partitioned graph: the stages of one coordinate share it, see passes.c
+    xlm_graph *graph;
+    uint64_t signature;
+    int32_t coord[XLM_MAX_AXES];
+  } partitioned[XLM_PROGRAMS];
+  // What is looked at: the graph after run number stop_run (from 1) of this pass.
+  xlm_pass_id stop_after; // XLM_PASS_END: none
+  int stop_run, runs;
+  bool stopped;
+  const xlm_graph *dump;
+} xlm_pass_context;
+
+typedef struct xlm_pass {
+  const char *name, *what;
+  bool per_rank; // runs for every distinct rank, after `prepare`; otherwise once for all
+  uint32_t needs, excludes, gives, breaks; // sets of xlm_property_id
+  // Why the pass has nothing to do in this context; NULL = it has.
+  const char *(*idle)(const xlm_pass_context *c);
+  // What is decided once for all ranks. false: a diagnostic was pushed.
+  bool (*prepare)(xlm_pass_context *c, const xlm_graph *g);
+  // The new graph; NULL: a diagnostic was pushed. Properties are the driver's.
+  xlm_graph *(*run)(xlm_pass_context *c, const xlm_graph *g);
+} xlm_pass;
+
+extern const xlm_pass xlm_pass_table[XLM_PASS_COUNT]; // [XLM_PASS_END] is empty
+
+xlm_pass_id xlm_pass_find(const char *name, size_t n); // XLM_PASS_END when there is none
+// Why the pass cannot take this graph, as a sentence that says what to run first; NULL = it can.
+const char *xlm_pass_unmet(xlm_pass_id id, const xlm_graph *g, xlm_arena *a);
+
+// Passes of a list (which ends in XLM_PASS_END) per rank decide what they decide for all ranks of this
+// program.
+bool xlm_passes_prepare(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g);
+// Runs a list: checks needs, times, verifies (in checked builds) and keeps what is looked at. NULL: a
+// diagnostic was pushed, or the pass that is looked at has run (c->stopped).
+xlm_graph *xlm_passes_run(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g);
+
+#endif

@@ -1,0 +1,85 @@
+// The plans of all ranks; see rank_plans.h.
+#include "compiler/driver/rank_plans.h"
+
+#include <string.h>
+
+#include "compiler/driver/times.h"
+#include "compiler/planner/lower.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/philox.h"
+#include "runtime/plan/mesh.h"
+
+static int stage_of(const xlm_pass_context *c) {
+  return c->pipeline.stages > 1 ? c->coord[c->pipeline.pp_axis] : 0;
+}
+
+// Equal for ranks with equal plans.
+static uint64_t signature(const xlm_pass_context *c) {
+  uint64_t h = c->pipeline.stages > 1 ? xlm_hash_mix((uint64_t)stage_of(c)) : 0;
+  for (int p = 0; p < XLM_PROGRAMS; p++)
+    if (c->partitioning[p]) h = xlm_hash_mix(h ^ xlm_partition_signature(c->partitioning[p], c->coord));
+  return h;
+}
+
+static bool run_passes(xlm_pass_context *c, const xlm_pass_id *passes, int program, const xlm_graph *g,
+                       const xlm_graph **out) {
+  *out = NULL;
+  if (!g) return true;
+  c->program = program;
+  *out = xlm_passes_run(c, passes, g);
+  return *out != NULL;
+}
+
+static bool lower(xlm_pass_context *c, const xlm_graph *train, const xlm_graph *eval, xlm_rank_plan **out) {
+  const xlm_compile_options *o = c->options;
+  xlm_lower_options lo = {.microbatches = o->train.microbatches,
+                          .threads = o->threads,
+                          .backend = o->backend,
+                          .wide = o->settings.dtype == XLM_F64,
+                          .schedule = c->schedule,
+                          .stage = stage_of(c)};
+  xlm_span at;
+  xlm_error err;
+  double start = xlm_clock_seconds();
+  xlm_status status = xlm_lower(c->arena, train, eval, &lo, out, &at, &err);
+  if (status == XLM_ENV) xlm_arena_exhausted(c->arena, 0);
+  if (status != XLM_OK) {
+    xlm_diag_push(c->diags, XLM_E_NO_KERNEL, at, "%s", err.text);
+    return false;
+  }
+  xlm_times_add(o->times, "lower", 1, (*out)->n_instrs, xlm_clock_seconds() - start);
+  (*out)->stage = (int16_t)stage_of(c);
+  memcpy((*out)->coord, c->coord, sizeof(*out)->coord);
+  return true;
+}
+
+static bool plan_one(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
+                     const xlm_graph *eval, xlm_rank_plan **out) {
+  const xlm_graph *t, *e;
+  if (!run_passes(c, passes, XLM_PROGRAM_TRAIN, train, &t)) return false;
+  if (!run_passes(c, passes, XLM_PROGRAM_EVAL, eval, &e)) return false;
+  XLM_ASSERT((!t || t->properties & XLM_FUSED) && (!e || e->properties & XLM_FUSED),
+             "what is lowered is fused");
+  return lower(c, t, e, out);
+}
+
+bool xlm_rank_plans_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
+                         const xlm_graph *eval, xlm_rank_plans *out) {
+  uint64_t *known = NULL;
+  uint32_t n_known = 0, cap_known = 0, cap = 0;
+  *out = (xlm_rank_plans){.n_ranks = (uint32_t)xlm_mesh_ranks(&c->options->mesh)};
+  out->rank_plan_of = XLM_NEW_N(c->arena, uint32_t, out->n_ranks);
+  for (uint32_t rank = 0; rank < out->n_ranks; rank++) {
+    xlm_mesh_coord(&c->options->mesh, rank, c->coord);
+    uint64_t h = signature(c);
+    uint32_t k = 0;
+    while (k < n_known && known[k] != h) k++;
+    out->rank_plan_of[rank] = k;
+    if (k < n_known) continue;
+    xlm_rank_plan *r;
+    if (!plan_one(c, passes, train, eval, &r)) return false;
+    XLM_PUSH(c->arena, known, n_known, cap_known, h);
+    XLM_PUSH(c->arena, out->rank_plans, out->n_rank_plans, cap, r);
+  }
+  return true;
+}

@@ -1,0 +1,98 @@
+// The plan of all ranks: rank plans, and what is true of the run as a whole.
+#include "compiler/driver/whole_plan.h"
+
+#include <string.h>
+
+#include "compiler/ir/op.h"
+#include "runtime/base/philox.h"
+
+static double count_parameters(const xlm_graph *g) {
+  double n = 0;
+  for (xlm_node id = 1; id < g->n_nodes; id++)
+    if (g->nodes[id].op == XLM_OP_PARAM)
+      n += (double)xlm_type_elements(xlm_val_type(g, g->nodes[id].out), g->dims);
+  return n;
+}
+
+static double flops_per_token(const xlm_graph *g, int64_t tokens) {
+  double flops = 0;
+  for (xlm_node id = 1; id < g->n_nodes; id++) {
+    xlm_cost c;
+    xlm_op_cost(g, id, &c);
+    if (!xlm_phase_is_once(g->nodes[id].phase) && !g->nodes[id].recompute) flops += c.model_flops;
+  }
+  return tokens ? flops / (double)tokens : 0;
+}
+
+static const char *hash_text(xlm_arena *a, const xlm_source *s, const xlm_graph *g) {
+  uint64_t h = xlm_hash_text(s->text);
+  for (uint32_t i = 0; i < g->n_config;
+       i++) // the batch is the run's, not the model's: it changes with the layout
+    if (strcmp(g->config[i].name, "batch"))
+      h = xlm_hash_mix(h ^ xlm_hash_text(g->config[i].name) ^ (uint64_t)(int64_t)(g->config[i].value * 4096));
+  return xlm_arena_printf(a, "%016llx", (unsigned long long)h);
+}
+
+static void copy_weights(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
+  xlm_plan_weight *w = XLM_NEW_N(a, xlm_plan_weight, g->n_weights);
+  for (uint32_t i = 0; i < g->n_weights; i++) {
+    const xlm_weight_map *m = &g->weights[i];
+    w[i] = (xlm_plan_weight){
+        .param = m->param, .external = m->external, .each = m->each, .n_groups = m->n_groups};
+    for (int k = 0; k < m->n_groups; k++) {
+      w[i].group[k] =
+          (xlm_plan_weight_group){.n = m->group[k].n, .part = m->group[k].part, .parts = m->group[k].parts};
+      memcpy(w[i].group[k].dim, m->group[k].dim, sizeof m->group[k].dim);
+    }
+  }
+  p->weights = w;
+  p->n_weights = g->n_weights; // dims keep their indices: every rank's table begins with the model's
+  p->weights_name = g->weights_name;
+}
+
+static void copy_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
+  xlm_plan_config *c = XLM_NEW_N(a, xlm_plan_config, g->n_config);
+  for (uint32_t i = 0; i < g->n_config; i++) {
+    c[i] = (xlm_plan_config){.name = g->config[i].name,
+                             .n_aliases = g->config[i].n_aliases,
+                             .value = g->config[i].value,
+                             .integer = g->config[i].integer};
+    memcpy(c[i].alias, g->config[i].alias, sizeof c[i].alias);
+  }
+  p->config = c;
+  p->n_config = g->n_config;
+}
+
+static int64_t dim_size(const xlm_graph *g, const char *name) {
+  xlm_dim d = xlm_graph_dim_find(g, name, 0);
+  return d ? g->dims[d].full : 1;
+}
+
+xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph *model,
+                         const xlm_graph *counted, const xlm_rank_plans *ranks,
+                         const xlm_compile_options *o) {
+  xlm_plan *p = XLM_NEW(a, xlm_plan);
+  *p = (xlm_plan){.model = model->model,
+                  .preset = model->preset,
+                  .source_path = source->path,
+                  .source_text = source->text,
+                  .text_hash = hash_text(a, source, model),
+                  .dtype = o->settings.dtype,
+                  .batch = dim_size(model, "batch"),
+                  .seq = dim_size(model, "seq"),
+                  .microbatches = o->train.microbatches,
+                  .threads = o->threads,
+                  .seed = o->seed,
+                  .mesh = o->mesh,
+                  .n_ranks = ranks->n_ranks,
+                  .n_rank_plans = ranks->n_rank_plans,
+                  .rank_plan_of = ranks->rank_plan_of,
+                  .rank_plans = ranks->rank_plans,
+                  .n_settings = (uint32_t)o->n_asked,
+                  .settings = o->asked,
+                  .parameters = count_parameters(model)};
+  p->model_flops_per_token = flops_per_token(counted, p->batch * p->seq);
+  copy_weights(p, model, a);
+  copy_config(p, model, a);
+  return p;
+}

@@ -1,0 +1,12 @@
+// The plan of all ranks: rank plans, and what is true of the run as a whole.
+#ifndef XLM_DRIVER_WHOLE_PLAN_H
+#define XLM_DRIVER_WHOLE_PLAN_H
+
+#include "compiler/driver/rank_plans.h"
+
+// model: the simplified model graph; counted: the graph whose FLOPs are the model's, before anything is
+// computed twice.
+xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph *model,
+                         const xlm_graph *counted, const xlm_rank_plans *ranks, const xlm_compile_options *o);
+
+#endif

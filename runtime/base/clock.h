@@ -1,0 +1,18 @@
+// The clock that durations are measured with: it never goes back, and processes of one machine read the same.
+#ifndef XLM_BASE_CLOCK_H
+#define XLM_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline int64_t xlm_clock_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline double xlm_clock_seconds(void) {
+  return 1e-9 * (double)xlm_clock_ns();
+}
+
+#endif

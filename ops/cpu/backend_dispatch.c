@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "ops/cpu/isa.h"
-#include "runtime/device/kernel.h"
+#include "runtime/device/cpu.h"
 
 typedef const xlm_kernel *const *table_fn(int *n);
 table_fn xlm_cpu_kernels_base;
@@ -29,6 +29,7 @@ static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const x
 }
 
 const xlm_backend *xlm_backend_cpu(void) {
-  static const xlm_backend backend = {.info = {.name = "cpu", .workspace = workspace}, .find = find};
+  static const xlm_backend backend = {
+      .info = {.name = "cpu", .workspace = workspace}, .device = &xlm_device_cpu, .find = find};
   return &backend;
 }

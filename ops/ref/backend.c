@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ops/ref/ref_priv.h"
+#include "runtime/device/cpu.h"
 
 static const xlm_kernel *const kernels[] = {
 #define XLM_FORM_kernel(name) &xlm_ref_##name,
@@ -27,6 +28,7 @@ static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const x
 }
 
 const xlm_backend *xlm_backend_ref(void) {
-  static const xlm_backend backend = {.info = {.name = "ref", .workspace = workspace}, .find = find};
+  static const xlm_backend backend = {
+      .info = {.name = "ref", .workspace = workspace}, .device = &xlm_device_cpu, .find = find};
   return &backend;
 }

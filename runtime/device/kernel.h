@@ -26,9 +26,9 @@ typedef struct xlm_call {
   const xlm_type *const *in_type, *const *out_type;
   void *const *in; // data; NULL while planning
   void *const *out;
-  void *workspace; // instr->workspace bytes, 64-byte aligned
-  void *prepared;  // what prepare returned
-  xlm_pool *pool;
+  void *workspace;           // instr->workspace bytes, 64-byte aligned
+  void *prepared;            // what prepare returned
+  struct xlm_device *device; // where the data lies; NULL: a CPU kernel called by hand, alone
   xlm_queue queue; // what run enqueues goes there; on the host's threads it is done when run returns
   const xlm_step_env *env;
   struct xlm_link *link; // to the other ranks' arenas; NULL when there is only one rank
@@ -46,8 +46,9 @@ typedef struct xlm_kernel {
   xlm_status (*run)(const xlm_call *c);
 } xlm_kernel;
 
-typedef struct xlm_backend {
+typedef struct xlm_backend { // a table of kernels and the device they run on
   xlm_backend_info info;
+  const struct xlm_device_kind *device;
   const xlm_kernel *(*find)(const char *op); // NULL: no such kernel
 } xlm_backend;
 

@@ -6,8 +6,7 @@
 #ifndef XLM_EXEC_EXEC_H
 #define XLM_EXEC_EXEC_H
 
-#include "runtime/comm/comm.h"
-#include "runtime/device/kernel.h"
+#include "runtime/device/device.h"
 #include "runtime/exec/record.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/states.h"

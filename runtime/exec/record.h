@@ -1,8 +1,8 @@
 // What a rank did and when, noted for a trace: every run of a segment and every instruction.
 //
 // The room is taken when it is opened; noting takes no lock and allocates nothing. Each list has one thread
-// that writes it (the rank's own: runs and kernels; the courier: communication), and it is read
-// only while no step runs.
+// that writes it (the rank's own: runs and kernels; that of the communication queue: what it ran), and it is
+// read only while no step runs.
 #ifndef XLM_EXEC_RECORD_H
 #define XLM_EXEC_RECORD_H
 
@@ -29,10 +29,9 @@ xlm_status xlm_record_open(xlm_record *r, const xlm_rank_plan *rank, int64_t ste
 void xlm_record_close(xlm_record *r);
 int64_t xlm_record_now(void);
 
-// What began then and ends now.
-static inline void xlm_record_note(xlm_record_list *l, uint32_t index, int64_t begin) {
+static inline void xlm_record_note(xlm_record_list *l, uint32_t index, int64_t begin, int64_t end) {
   XLM_ASSERT(l->n < l->cap, "a recording of %u entries is full", l->cap);
-  l->at[l->n++] = (xlm_record_entry){begin, xlm_record_now(), index};
+  l->at[l->n++] = (xlm_record_entry){begin, end, index};
 }
 
 #endif

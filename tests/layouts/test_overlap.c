@@ -9,7 +9,6 @@
 
 #include "compiler/pass/pass.h"
 #include "compiler/verify/verify_plan.h"
-#include "runtime/exec/courier.h"
 #include "runtime/plan/streams.h"
 #include "tests/train/toy_team.h"
 
@@ -269,44 +268,11 @@ static void weights_are_gathered_before_the_layer(void **state) {
   assert_int_equal(before->n_updates, after->n_updates);
 }
 
-// ---- the courier ----
-
-typedef struct delivery {
-  uint32_t got[64];
-  uint64_t n;
-} delivery;
-
-static void deliver(void *arg, uint32_t instr) {
-  delivery *d = arg;
-  d->got[d->n++ % 64] = instr;
-}
-
-static void the_courier_keeps_order(void **state) {
-  (void)state;
-  delivery d = {.n = 0};
-  xlm_courier *c;
-  xlm_error err;
-  assert_int_equal(xlm_courier_new(deliver, &d, 8, &c, &err), XLM_OK);
-  uint64_t tickets[8] = {0};
-  for (uint32_t i = 0; i < 20000; i++) {
-    xlm_courier_wait(c, tickets[i % 8]); // no more than there is room for
-    tickets[i % 8] = xlm_courier_post(c, i);
-    if (i % 97) continue;
-    xlm_courier_wait_all(c);
-    assert_int_equal(d.n, i + 1);
-    for (uint32_t k = 0; k < 64 && k <= i; k++) assert_int_equal(d.got[(i - k) % 64], i - k);
-  }
-  xlm_courier_wait_all(c);
-  assert_int_equal(d.n, 20000);
-  xlm_courier_free(c);
-  xlm_courier_free(NULL);
-}
-
 // ---- no bit changes ----
 
-static double train(const xlm_plan *p, const char *courier, double *norm) {
-  assert_int_equal(setenv("XLM_COMM_THREAD", courier, 1), 0);
-  toy_team *t = toy_team_open(p, courier);
+static double train(const xlm_plan *p, const char *thread, double *norm) {
+  assert_int_equal(setenv("XLM_COMM_THREAD", thread, 1), 0);
+  toy_team *t = toy_team_open(p, thread);
   assert_int_equal(unsetenv("XLM_COMM_THREAD"), 0);
   for (int64_t s = 0; s < 4; s++) toy_team_step(t, s, 1e-3);
   double loss = toy_team_output(t, "loss");
@@ -334,7 +300,6 @@ int main(void) {
       cmocka_unit_test_setup_teardown(gradients_are_reduced_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(gradients_exist_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(weights_are_gathered_before_the_layer, set_up, tear_down),
-      cmocka_unit_test(the_courier_keeps_order),
       cmocka_unit_test_setup_teardown(the_second_thread_changes_no_bit, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/device/cpu.h"
+
 #ifdef XLM_SANITIZED
 enum { GUARD = 0 }; // the sanitizer guards reads too, if nothing lies behind the buffer
 #else
@@ -28,7 +30,7 @@ struct run_graph {
   const xlm_graph *g;
   run_options o;
   xlm_arena *arena;
-  xlm_pool *pool;
+  xlm_device *device;  // NULL: one thread
   xlm_tensor *tensors; // index = value
   buffer *values;
   step *steps; // index = node
@@ -123,7 +125,7 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
     report(r, id, "the backend does not know its workspace");
   s->instr.workspace = bytes;
   s->workspace = buffer_new(bytes);
-  s->call = (xlm_call){.instr = &s->instr, .dims = r->g->dims, .pool = r->pool, .env = &r->o.env};
+  s->call = (xlm_call){.instr = &s->instr, .dims = r->g->dims, .device = r->device, .env = &r->o.env};
   s->call.in_type = types_of(r, s->instr.in, n->n_in);
   s->call.out_type = types_of(r, s->instr.out, n->n_out);
   s->call.in = XLM_NEW_N(r->arena, void *, n->n_in + 1);
@@ -151,7 +153,7 @@ run_graph *run_graph_new(const xlm_graph *g, run_options o) {
   *r = (run_graph){.g = g, .o = o, .arena = a};
   if (o.threads > 1) {
     xlm_error err;
-    xlm_status s = xlm_pool_new(o.threads, &r->pool, &err);
+    xlm_status s = xlm_device_cpu.open(&(xlm_device_options){.threads = o.threads}, &r->device, &err);
     XLM_ASSERT(s == XLM_OK, "%s", err.text);
   }
   r->tensors = XLM_NEW_N(a, xlm_tensor, g->n_values + 1);
@@ -170,7 +172,7 @@ run_graph *run_graph_new(const xlm_graph *g, run_options o) {
 void run_graph_free(run_graph *r) {
   for (xlm_node id = 1; id < r->g->n_nodes; id++) buffer_free(&r->steps[id].workspace);
   for (xlm_val v = 1; v < r->g->n_values; v++) buffer_free(&r->values[v]);
-  if (r->pool) xlm_pool_free(r->pool);
+  xlm_device_cpu.close(r->device);
   xlm_arena_free(r->arena);
 }
 

@@ -12,7 +12,7 @@
 
 #include "ops/norm_sq.h"
 #include "runtime/base/philox.h"
-#include "runtime/device/kernel.h"
+#include "runtime/device/cpu.h"
 
 enum { N = 50021, PARTS = 7 };
 
@@ -26,7 +26,7 @@ typedef struct norm {
 
 // One call of a kernel of the CPU: operands of `size` elements.
 static void call(const char *op, xlm_dtype t, void *const *in, const int64_t *size, int n, void *const *out,
-                 xlm_attr *attr, xlm_pool *pool) {
+                 xlm_attr *attr, xlm_device *device) {
   xlm_dim_info dims[PARTS + 2] = {{0}};
   xlm_type types[PARTS], result = {.dtype = XLM_F64};
   const xlm_type *in_type[PARTS], *out_type[] = {&result, &result};
@@ -40,16 +40,16 @@ static void call(const char *op, xlm_dtype t, void *const *in, const int64_t *si
       .instr = &instr, .dims = dims, .in_type = in_type, .out_type = out_type, .in = in, .out = out};
   const xlm_kernel *k = xlm_backend_cpu()->find(op);
   assert_non_null(k);
-  instr.workspace = k->workspace ? k->workspace(&c, xlm_pool_size(pool)) : 0;
+  instr.workspace = k->workspace ? k->workspace(&c, xlm_pool_size(device ? device->pool : NULL)) : 0;
   c.workspace = aligned_alloc(64, (instr.workspace + 127) / 64 * 64);
-  c.pool = pool;
+  c.device = device;
   assert_int_equal(k->run(&c), XLM_OK);
   free(c.workspace);
 }
 
-static limbs square(xlm_dtype t, void *const *in, const int64_t *size, int n, xlm_pool *pool) {
+static limbs square(xlm_dtype t, void *const *in, const int64_t *size, int n, xlm_device *device) {
   limbs l;
-  call("norm_sq", t, in, size, n, (void *[]){&l}, NULL, pool);
+  call("norm_sq", t, in, size, n, (void *[]){&l}, NULL, device);
   return l;
 }
 
@@ -81,7 +81,7 @@ static void check_same(norm a, norm b) {
 }
 
 // Parts of uneven sizes; as operands of one norm, as norms of their own added up, and in reverse.
-static void check_splits(xlm_dtype t, char *x, norm whole, xlm_pool *pool) {
+static void check_splits(xlm_dtype t, char *x, norm whole, xlm_device *device) {
   size_t elem = xlm_dtype_bytes(t);
   limbs part[PARTS], back[PARTS];
   void *in[PARTS], *reverse[PARTS];
@@ -93,7 +93,7 @@ static void check_splits(xlm_dtype t, char *x, norm whole, xlm_pool *pool) {
     reverse[PARTS - 1 - i] = in[i], reverse_size[PARTS - 1 - i] = size[i];
     part[i] = square(t, &in[i], &size[i], 1, NULL);
   }
-  limbs joined[2] = {square(t, in, size, PARTS, pool), square(t, reverse, reverse_size, PARTS, pool)};
+  limbs joined[2] = {square(t, in, size, PARTS, device), square(t, reverse, reverse_size, PARTS, device)};
   check_same(clip(&joined[0], 1), whole);
   check_same(clip(&joined[1], 1), whole);
   check_same(clip(part, PARTS), whole);
@@ -106,9 +106,9 @@ static void check_splits(xlm_dtype t, char *x, norm whole, xlm_pool *pool) {
 static void exact_in_any_order(void **state) {
   (void)state;
   static const int spreads[] = {0, 10, 60, 126};
-  xlm_pool *pool;
+  xlm_device *device;
   xlm_error err;
-  assert_int_equal(xlm_pool_new(3, &pool, &err), XLM_OK);
+  assert_int_equal(xlm_device_cpu.open(&(xlm_device_options){.threads = 3}, &device, &err), XLM_OK);
   float *x = malloc(N * sizeof *x);
   uint16_t *narrow = malloc(N * sizeof *narrow);
   for (int s = 0; s < 4; s++) {
@@ -120,16 +120,16 @@ static void exact_in_any_order(void **state) {
     }
     int64_t n = N;
     limbs f = square(XLM_F32, (void *[]){x}, &n, 1, NULL),
-          b = square(XLM_BF16, (void *[]){narrow}, &n, 1, pool);
+          b = square(XLM_BF16, (void *[]){narrow}, &n, 1, device);
     norm nf = clip(&f, 1), nb = clip(&b, 1);
     assert_true(nf.norm == (float)sqrtl(sum));
     assert_true(nb.norm == (float)sqrtl(sum_narrow));
-    check_splits(XLM_F32, (char *)x, nf, pool);
-    check_splits(XLM_BF16, (char *)narrow, nb, pool);
+    check_splits(XLM_F32, (char *)x, nf, device);
+    check_splits(XLM_BF16, (char *)narrow, nb, device);
   }
   free(x);
   free(narrow);
-  xlm_pool_free(pool);
+  xlm_device_cpu.close(device);
 }
 
 static norm norm_of(float *x, int64_t n) {

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "runtime/device/kernel.h"
+#include "runtime/device/cpu.h"
 
 enum { BATCH = 1, SEQ, HEADS, HEAD, DIMS };
 enum { Q, K, V, OUT, LSE, DOUT, DQ, DK, DV, TENSORS };
@@ -40,7 +40,7 @@ static void *filled(xlm_dtype t, int64_t n) {
 
 // Best seconds of one call.
 static double time_op(const char *op, const xlm_dim_info *dims, const xlm_type *types, void **data,
-                      const int *in, int n_in, const int *out, int n_out, xlm_pool *pool) {
+                      const int *in, int n_in, const int *out, int n_out, xlm_device *device) {
   xlm_attr attrs[] = {{.key = XLM_A_seq, .n = 1, .dims = {SEQ}},
                       {.key = XLM_A_kv_seq, .n = 1, .dims = {SEQ}},
                       {.key = XLM_A_feature, .n = 1, .dims = {HEAD}},
@@ -57,22 +57,22 @@ static double time_op(const char *op, const xlm_dim_info *dims, const xlm_type *
                 .out_type = out_type,
                 .in = in_data,
                 .out = out_data,
-                .pool = pool};
+                .device = device};
   const xlm_kernel *k = xlm_backend_cpu()->find(op);
-  c.workspace = aligned_alloc(64, (k->workspace(&c, xlm_pool_size(pool)) + 63) / 64 * 64);
+  c.workspace = aligned_alloc(64, (k->workspace(&c, xlm_pool_size(device->pool)) + 63) / 64 * 64);
   if (!c.workspace) exit(2);
   double best = 1e9;
   for (int i = 0; i < 40; i++) {
-    double t = now(xlm_pool_size(pool) == 1);
+    double t = now(xlm_pool_size(device->pool) == 1);
     if (k->run(&c) != XLM_OK) exit(2);
-    t = now(xlm_pool_size(pool) == 1) - t;
+    t = now(xlm_pool_size(device->pool) == 1) - t;
     if (t < best) best = t;
   }
   free(c.workspace);
   return best;
 }
 
-static void bench(const bench_shape *s, xlm_dtype dtype, xlm_pool *pool) {
+static void bench(const bench_shape *s, xlm_dtype dtype, xlm_device *device) {
   xlm_dim_info dims[DIMS] = {{0},
                              {"batch", s->batch, s->batch, 0, 0, false},
                              {"seq", s->seq, s->seq, 0, 0, false},
@@ -87,9 +87,9 @@ static void bench(const bench_shape *s, xlm_dtype dtype, xlm_pool *pool) {
   }
   double product =
       (double)(s->batch * s->heads * s->head) * (double)s->seq * (double)(s->seq + 1); // of q k^T
-  double fwd = time_op("attend", dims, types, data, (int[]){Q, K, V}, 3, (int[]){OUT, LSE}, 2, pool);
+  double fwd = time_op("attend", dims, types, data, (int[]){Q, K, V}, 3, (int[]){OUT, LSE}, 2, device);
   double bwd = time_op("attend_bwd", dims, types, data, (int[]){Q, K, V, OUT, LSE, DOUT}, 6,
-                       (int[]){DQ, DK, DV}, 3, pool);
+                       (int[]){DQ, DK, DV}, 3, device);
   printf("%-6s %3lld x %4lld x %2lld x %2lld  forward %8.3f ms %6.1f GFLOP/s   backward %8.3f ms %6.1f "
          "GFLOP/s\n",
          s->name, (long long)s->batch, (long long)s->seq, (long long)s->heads, (long long)s->head, fwd * 1e3,
@@ -100,13 +100,14 @@ static void bench(const bench_shape *s, xlm_dtype dtype, xlm_pool *pool) {
 int main(int argc, char **argv) {
   int threads = argc > 1 ? atoi(argv[1]) : 1;
   xlm_dtype dtype = argc > 2 && !strcmp(argv[2], "bf16") ? XLM_BF16 : XLM_F32;
-  xlm_pool *pool;
+  xlm_device *device;
   xlm_error err;
-  if (xlm_pool_new(threads, &pool, &err) != XLM_OK) return fprintf(stderr, "%s\n", err.text), 2;
+  if (xlm_device_cpu.open(&(xlm_device_options){.threads = threads}, &device, &err) != XLM_OK)
+    return fprintf(stderr, "%s\n", err.text), 2;
   printf("attention, causal, %s, %d threads (backward counted as 5 products)\n", xlm_dtype_name(dtype),
          threads);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-    if (argc <= 3 || !strcmp(argv[3], shapes[i].name)) bench(&shapes[i], dtype, pool);
-  xlm_pool_free(pool);
+    if (argc <= 3 || !strcmp(argv[3], shapes[i].name)) bench(&shapes[i], dtype, device);
+  xlm_device_cpu.close(device);
   return 0;
 }

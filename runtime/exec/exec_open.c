@@ -1,0 +1,127 @@
+// Opening an executor: the device, the arena, and every instruction bound to its kernel and its operands.
+#include <stdlib.h>
+
+#include "runtime/exec/exec_priv.h"
+
+static void bind_operands(xlm_exec *e, const uint32_t *list, int n, const xlm_type **types, void **data,
+                          uint32_t *slotted, uint16_t *n_slotted, uint32_t first) {
+  for (int i = 0; i < n; i++) {
+    const xlm_tensor *t = &e->rank->tensors[list[i]];
+    types[i] = &t->type;
+    data[i] = exec_address(e, list[i]);
+    if (xlm_area_has_slots(t->area)) slotted[(*n_slotted)++] = first + (uint32_t)i;
+  }
+}
+
+static void bind_call(xlm_exec *e, const xlm_instr *in, exec_bound *b) {
+  int n = in->n_in + in->n_out;
+  const xlm_type **types = XLM_NEW_N(e->tables, const xlm_type *, n);
+  void **data = XLM_NEW_N(e->tables, void *, n);
+  uint32_t *slotted = XLM_NEW_N(e->tables, uint32_t, n);
+  bind_operands(e, in->in, in->n_in, types, data, slotted, &b->n_slotted, 0);
+  bind_operands(e, in->out, in->n_out, types + in->n_in, data + in->n_in, slotted, &b->n_slotted, in->n_in);
+  b->slotted = slotted;
+  b->call = (xlm_call){.instr = in,
+                       .dims = e->rank->dims,
+                       .in_type = types,
+                       .out_type = types + in->n_in,
+                       .in = data,
+                       .out = data + in->n_in,
+                       .device = e->device,
+                       .env = &e->env,
+                       .queue = in->stream,
+                       .link = e->device->link,
+                       .err = &e->device->err[in->stream],
+                       .workspace = e->arena + e->rank->area_begin[XLM_AREA_TEMP] + in->workspace_at};
+}
+
+static xlm_status bind(xlm_exec *e, const xlm_instr *in, exec_bound *b, const xlm_backend *backend,
+                       xlm_error *err) {
+  b->kernel = backend->find(in->op);
+  if (!b->kernel) return xlm_fail(err, XLM_USER, "the %s backend has no such kernel", backend->info.name);
+  if (in->stream == XLM_STREAM_COMM && !e->comm)
+    return xlm_fail(err, XLM_USER, "the plan is for %u ranks and this run has one", e->plan->n_ranks);
+  bind_call(e, in, b);
+  uint64_t needs = b->kernel->workspace ? b->kernel->workspace(&b->call, xlm_pool_size(e->device->pool)) : 0;
+  if (needs > in->workspace)
+    return xlm_fail(
+        err, XLM_USER,
+        "it needs %llu bytes of workspace here and the plan gives %llu; make the plan anew on this "
+        "machine",
+        (unsigned long long)needs, (unsigned long long)in->workspace);
+  return b->kernel->prepare ? b->kernel->prepare(&b->call, e->tables, &b->call.prepared, err) : XLM_OK;
+}
+
+static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backend, xlm_error *err) {
+  if (!XLM_ARENA_TRY(e->tables)) return xlm_fail(err, XLM_ENV, "no memory for the executor's tables");
+  xlm_dim_info *dims = XLM_NEW_N(e->tables, xlm_dim_info, e->rank->n_dims);
+  xlm_mesh_rank_dims(e->plan, rank, dims);
+  e->own.dims = dims;
+  e->bound = XLM_NEW_N(e->tables, exec_bound, e->rank->n_instrs);
+  for (uint32_t i = 0; i < e->rank->n_instrs; i++)
+    if (bind(e, &e->rank->instrs[i], &e->bound[i], backend, err) != XLM_OK) return exec_name(e, i, err);
+  return XLM_OK;
+}
+
+// What can be computed after communication i before something waits for it.
+static void look_beside(const xlm_exec *e, const xlm_segment *s, uint32_t i, xlm_work *w) {
+  for (uint32_t k = i + 1; k < s->first + s->n; k++) {
+    const xlm_instr *in = &e->rank->instrs[k];
+    if (in->after > i) break;
+    if (in->stream == XLM_STREAM_KERNELS) w->flops_beside += in->flops, w->bytes_beside += in->bytes;
+  }
+}
+
+static void plan_work(xlm_exec *e) {
+  for (uint32_t s = 0; s < e->rank->n_segments; s++)
+    for (uint32_t k = 0; k < e->rank->segments[s].n; k++) {
+      uint32_t i = e->rank->segments[s].first + k;
+      const xlm_instr *in = &e->rank->instrs[i];
+      e->bound[i].work = (xlm_work){.run = exec_run, .arg = e, .instr = i};
+      if (in->stream == XLM_STREAM_COMM) look_beside(e, &e->rank->segments[s], i, &e->bound[i].work);
+      if (in->after) e->bound[in->after - 1].marked = true;
+    }
+}
+
+static xlm_status open_device(xlm_exec *e, const xlm_device_kind *kind, int threads, xlm_error *err) {
+  xlm_device_options o = {.threads = threads, .n_marks = e->rank->n_instrs, .comm = e->comm};
+  for (uint32_t s = 0; s < e->rank->n_segments; s++)
+    if (e->rank->segments[s].n > o.room) o.room = e->rank->segments[s].n;
+  void *arena;
+  XLM_TRY(kind->open(&o, &e->device, err));
+  if (kind->alloc(e->device, e->rank->arena_bytes, &arena, err) != XLM_OK)
+    return xlm_fail_in(err, "an arena of %llu bytes", (unsigned long long)e->rank->arena_bytes);
+  e->arena = (char *)arena;
+  return XLM_OK;
+}
+
+void xlm_exec_close(xlm_exec *e) {
+  if (!e) return;
+  if (e->device) e->device->kind->close(e->device);
+  xlm_arena_free(e->tables);
+  free(e);
+}
+
+xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend *backend, int threads,
+                         xlm_comm *comm, xlm_exec **out, xlm_error *err) {
+  *out = NULL;
+  if (threads > plan->threads)
+    return xlm_fail(err, XLM_USER, "the plan was made for %d threads and %d are asked for", plan->threads,
+                    threads);
+  xlm_exec *e = calloc(1, sizeof *e);
+  if (!e) return xlm_fail(err, XLM_ENV, "no memory for an executor");
+  e->plan = plan;
+  e->comm = comm;
+  e->own = *plan->rank_plans[plan->rank_plan_of[rank]];
+  e->rank = &e->own;
+  e->tables = xlm_arena_new((size_t)4 << 30);
+  xlm_status s = e->tables ? open_device(e, backend->device, threads, err)
+                           : xlm_fail(err, XLM_ENV, "no memory for an executor");
+  if (s == XLM_OK) s = bind_all(e, rank, backend, err);
+  if (s == XLM_OK) plan_work(e);
+  if (s != XLM_OK)
+    xlm_exec_close(e);
+  else
+    *out = e;
+  return s;
+}

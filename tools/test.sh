@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
     *) break ;;
   esac
 done
-packages=(libopenmpi-dev openmpi-bin) # optional for users; the tests run plans under mpirun too
+packages=(libopenmpi-dev openmpi-bin g++) # optional for users: plans under mpirun, GPU kernels on the CPU
 if [ "$cc" = clang ]; then packages+=(clang); fi
 tools/deps.sh "${packages[@]}"
 if [ -z "$build" ]; then

@@ -45,6 +45,7 @@ only compiler/planner $plan compiler/ir compiler/diagnose compiler/pass compiler
 only compiler/driver $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/verify
 only compiler/search $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost
 only compiler/report $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost compiler/search compiler/verify
+only ops/cuda $plan runtime/device runtime/comm ops tests/emulate
 only ops/cpu $plan runtime/device ops ops/cpu/gemm ops/cpu/attend ops/cpu/communicate
 only ops/ref $plan runtime/device ops
 for f in ops/*.c ops/*.h; do

@@ -89,7 +89,7 @@ static bool bind(inlining *c) {
     else if ((kind == XLM_EL_TENSOR) != p->is_tensor)
       ok = wrong_kind(c, p, i);
     const xlm_el_symbol *old = xlm_el_find(c->frame, p->name->text);
-    if (old && (old->kind == XLM_SYM_DECL || old == xlm_el_map_get(&c->frame->symbols, p->name->text))) {
+    if (old && (old->kind == XLM_SYM_DECL || old == xlm_dict_get(&c->frame->symbols, p->name->text))) {
       xlm_diag *g = xlm_diag_push(c->e->diags, XLM_E_REDEFINED, p->name->span, "`%s` is defined already",
                                   p->name->text);
       xlm_diag_label(c->e->diags, g, old->span, "first defined here");
@@ -240,10 +240,10 @@ static xlm_el_instance *enter_instance(inlining *c, const char **path) {
   xlm_el *e = c->e;
   const char *name = c->x->call.instance ? c->x->call.instance->text : c->block->name->text;
   *path = xlm_el_join(e, c->caller->path, name);
-  xlm_el_instance *i = xlm_el_map_get(&e->instances, *path);
+  xlm_el_instance *i = xlm_dict_get(&e->instances, *path);
   bool again = i && e->reuse && i->epoch != e->epoch;
   if (i && i->has_params && !again) *path = second_instance(c, i, *path);
-  if (!i) xlm_el_map_put(e->arena, &e->instances, *path, i = XLM_NEW(e->arena, xlm_el_instance));
+  if (!i) xlm_dict_put(e->arena, &e->instances, *path, i = XLM_NEW(e->arena, xlm_el_instance));
   if (!i->block) *i = (xlm_el_instance){.block = c->block->name->text, .span = c->x->span};
   i->epoch = e->epoch;
   return i;

@@ -430,7 +430,7 @@ static xlm_el_value to_f32(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
 
 static xlm_el_value call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   const char *name = x->call.callee->text;
-  const xlm_stmt *block = xlm_el_map_get(&e->blocks, name);
+  const xlm_stmt *block = xlm_dict_get(&e->blocks, name);
   if (block) return xlm_el_call_block(e, f, x, block);
   if (x->call.instance) {
     xlm_op_id op = callable(name);

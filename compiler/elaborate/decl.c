@@ -41,7 +41,7 @@ xlm_el_symbol *xlm_el_declare(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   const char *name = s->name->text;
   xlm_el_symbol *old = xlm_el_find(f, name);
   if (old &&
-      (f->kind == XLM_FRAME_GLOBAL || old->kind == XLM_SYM_DECL || xlm_el_map_get(&f->symbols, name))) {
+      (f->kind == XLM_FRAME_GLOBAL || old->kind == XLM_SYM_DECL || xlm_dict_get(&f->symbols, name))) {
     redefined(e, name, s->name->span, old->span, what_is(old));
     return NULL;
   }
@@ -60,7 +60,7 @@ xlm_el_symbol *xlm_el_declare(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_el_decl *d = add_decl(e, f, name, s->name->span, s->kind == XLM_STMT_DIM);
   d->stmt = s;
   d->expr = s->expr;
-  return xlm_el_map_get(&f->symbols, name);
+  return xlm_dict_get(&f->symbols, name);
 }
 
 // --- values
@@ -133,17 +133,17 @@ bool xlm_el_force(xlm_el *e, xlm_el_decl *d, xlm_span at) {
 // --- presets and settings
 
 static xlm_el_decl *find_public(xlm_el *e, const char *name) {
-  return xlm_el_map_get(&e->public, public_name(e, name));
+  return xlm_dict_get(&e->public, public_name(e, name));
 }
 
 static void publish(xlm_el *e, xlm_el_decl *d, const char *name, xlm_span span) {
   const char *key = public_name(e, name);
-  xlm_el_decl *other = xlm_el_map_get(&e->public, key);
+  xlm_el_decl *other = xlm_dict_get(&e->public, key);
   if (other && other != d) {
     redefined(e, name, span, other->span, xlm_arena_printf(e->arena, "a name of `%s`", other->name));
     return;
   }
-  xlm_el_map_put(e->arena, &e->public, key, d);
+  xlm_dict_put(e->arena, &e->public, key, d);
 }
 
 static void publish_all(xlm_el *e) {
@@ -167,27 +167,27 @@ static xlm_diag *unknown_setting(xlm_el *e, const char *name, xlm_span at) {
 
 static void read_preset(xlm_el *e, const xlm_stmt *p) {
   bool chosen = p == e->preset;
-  xlm_el_map seen = {0};
+  xlm_dict seen = {0};
   for (const xlm_setting *s = p->preset.settings; s; s = s->next) {
     xlm_el_decl *d = find_public(e, s->name->text);
     if (!d) {
       unknown_setting(e, s->name->text, s->name->span);
       continue;
     }
-    const xlm_setting *first = xlm_el_map_get(&seen, d->name);
+    const xlm_setting *first = xlm_dict_get(&seen, d->name);
     if (first) {
       xlm_diag *g = xlm_diag_push(e->diags, XLM_E_SET_TWICE, s->name->span, "preset `%s` sets `%s` twice",
                                   p->name->text, d->name);
       xlm_diag_label(e->diags, g, first->name->span, "first here");
     }
-    xlm_el_map_put(e->arena, &seen, d->name, (void *)s);
+    xlm_dict_put(e->arena, &seen, d->name, (void *)s);
     if (!chosen) continue;
     d->expr = s->value;
     d->origin = xlm_arena_printf(e->arena, "preset `%s`", p->name->text);
   }
 }
 
-static void unknown_preset(xlm_el *e, const xlm_el_map *presets) {
+static void unknown_preset(xlm_el *e, const xlm_dict *presets) {
   xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UNKNOWN_PRESET, (xlm_span){0}, "the model has no preset `%s`",
                               e->set->preset);
   const char *near = xlm_el_nearest_key(e, presets, e->set->preset);
@@ -202,16 +202,16 @@ static void unknown_preset(xlm_el *e, const xlm_el_map *presets) {
 }
 
 static void apply_presets(xlm_el *e) {
-  xlm_el_map presets = {0};
+  xlm_dict presets = {0};
   for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
     if (s->kind != XLM_STMT_PRESET) continue;
-    const xlm_stmt *first = xlm_el_map_get(&presets, s->name->text);
+    const xlm_stmt *first = xlm_dict_get(&presets, s->name->text);
     if (first)
       redefined(e, s->name->text, s->name->span, first->name->span, "a preset");
     else
-      xlm_el_map_put(e->arena, &presets, s->name->text, (void *)s);
+      xlm_dict_put(e->arena, &presets, s->name->text, (void *)s);
   }
-  if (e->set->preset) e->preset = xlm_el_map_get(&presets, e->set->preset);
+  if (e->set->preset) e->preset = xlm_dict_get(&presets, e->set->preset);
   if (e->set->preset && !e->preset) unknown_preset(e, &presets);
   if (e->preset) e->g->preset = e->preset->name->text;
   for (uint32_t i = 0; i < presets.n; i++) read_preset(e, presets.at[i].value);
@@ -264,7 +264,7 @@ static void apply_size(xlm_el *e, const char *name, int64_t size) {
 }
 
 static void declare_built_in(xlm_el *e, const char *name, bool is_dim, int64_t value) {
-  if (xlm_el_map_get(&e->global.symbols, name)) return;
+  if (xlm_dict_get(&e->global.symbols, name)) return;
   xlm_el_decl *d = add_decl(e, &e->global, name, (xlm_span){0}, is_dim);
   d->built_in = true;
   d->value = xlm_num_int(value);
@@ -283,7 +283,7 @@ static void put_config(xlm_el *e, const xlm_el_decl *d) {
 typedef struct values {
   xlm_el *e;
   xlm_el_frame *f;
-  xlm_el_map seen; // -> xlm_el_decl
+  xlm_dict seen; // -> xlm_el_decl
 } values;
 
 static void add_value(void *context, const char *name, xlm_span span) {
@@ -292,7 +292,7 @@ static void add_value(void *context, const char *name, xlm_span span) {
   xlm_el_symbol *s = xlm_el_find(c->f, name);
   bool done = s && s->kind == XLM_SYM_DECL && s->decl->state == XLM_DECL_DONE &&
               !(s->decl->built_in && !s->decl->is_dim);
-  if (done) xlm_el_map_put(c->e->arena, &c->seen, name, s->decl);
+  if (done) xlm_dict_put(c->e->arena, &c->seen, name, s->decl);
 }
 
 static void note_values(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_diag *g) {

@@ -37,17 +37,17 @@ static xlm_dim too_many(xlm_el *e, xlm_span at) {
 // The dimension of this name and size: `name`, or name_2 .. when blocks made one of another size before.
 static xlm_dim mint(xlm_el *e, const char *name, int64_t size, xlm_span at) {
   const char *key = xlm_arena_printf(e->arena, "%s %lld", name, (long long)size), *as = name;
-  xlm_dim *known = xlm_el_map_get(&e->dims, key);
+  xlm_dim *known = xlm_dict_get(&e->dims, key);
   if (known) return *known;
   if (e->g->n_dims > MOST_DIMS) return too_many(e, at);
-  uint32_t *last = xlm_el_map_get(&e->dims, name);
-  if (!last) xlm_el_map_put(e->arena, &e->dims, name, last = XLM_NEW(e->arena, uint32_t));
+  uint32_t *last = xlm_dict_get(&e->dims, name);
+  if (!last) xlm_dict_put(e->arena, &e->dims, name, last = XLM_NEW(e->arena, uint32_t));
   while (++*last, xlm_graph_dim_find(
                       e->g, as = *last > 1 ? xlm_arena_printf(e->arena, "%s_%u", name, *last) : name, 0)) {}
-  if (*last > 1) xlm_el_map_put(e->arena, &e->minted, as, (void *)name);
+  if (*last > 1) xlm_dict_put(e->arena, &e->minted, as, (void *)name);
   known = XLM_NEW(e->arena, xlm_dim);
   *known = xlm_graph_dim(e->g, as, size);
-  xlm_el_map_put(e->arena, &e->dims, key, known);
+  xlm_dict_put(e->arena, &e->dims, key, known);
   return *known;
 }
 

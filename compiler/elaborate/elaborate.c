@@ -30,9 +30,9 @@ static const char *model_name(xlm_el *e) {
 static void collect_blocks(xlm_el *e) {
   for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
     if (s->kind != XLM_STMT_BLOCK) continue;
-    const xlm_stmt *first = xlm_el_map_get(&e->blocks, s->name->text);
+    const xlm_stmt *first = xlm_dict_get(&e->blocks, s->name->text);
     if (!first) {
-      xlm_el_map_put(e->arena, &e->blocks, s->name->text, (void *)s);
+      xlm_dict_put(e->arena, &e->blocks, s->name->text, (void *)s);
       continue;
     }
     xlm_diag *g =

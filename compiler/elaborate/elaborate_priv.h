@@ -17,6 +17,7 @@
 
 #include "compiler/elaborate/elaborate.h"
 #include "compiler/ir/op.h"
+#include "runtime/base/dict.h"
 
 enum {
   XLM_EL_MAX_ROUNDS = 10000, // of one repeat
@@ -26,23 +27,6 @@ enum {
       3000000, // expressions and statements looked at: stops exponential models that make no nodes
   XLM_EL_FRAME_STEPS = 10, // what a block call or a round counts, for the memory of its frame
 };
-
-// --- maps: string -> pointer, insertion order kept (so that walks are deterministic)
-
-typedef struct xlm_el_entry {
-  const char *key;
-  void *value;
-} xlm_el_entry;
-
-typedef struct xlm_el_map {
-  xlm_el_entry *at;
-  uint32_t n, cap;
-  uint32_t *slot; // index + 1
-  uint32_t n_slots;
-} xlm_el_map;
-
-void *xlm_el_map_get(const xlm_el_map *m, const char *key);
-void xlm_el_map_put(xlm_arena *a, xlm_el_map *m, const char *key, void *value); // replaces
 
 // --- values
 
@@ -138,7 +122,7 @@ typedef struct xlm_el_frame {
   struct xlm_el_frame *parent; // GLOBAL for TOP and BLOCK
   xlm_el_frame_kind kind;
   const char *path;    // "layers.0.attention"
-  xlm_el_map symbols;  // -> xlm_el_symbol
+  xlm_dict symbols;  // -> xlm_el_symbol
   bool returned;       // BLOCK
   xlm_el_value result; // BLOCK
 } xlm_el_frame;
@@ -182,15 +166,15 @@ typedef struct xlm_el {
   xlm_build b;
   const xlm_stmt *preset; // the chosen one or NULL
   xlm_el_frame global, top;
-  xlm_el_map blocks;    // -> xlm_stmt
-  xlm_el_map public;    // every name a setting may use, `-` as `_` -> xlm_el_decl
-  xlm_el_map params;    // path -> xlm_el_param
-  xlm_el_map instances; // path -> xlm_el_instance
-  xlm_el_map counts;    // xlm_el_unique: name -> uint32_t
-  xlm_el_map named;     // metrics and outputs: name -> xlm_ast_name
-  xlm_el_map uses;      // by place -> xlm_el_use
-  xlm_el_map dims;      // "name size" -> xlm_dim; name -> uint32_t, the last suffix
-  xlm_el_map minted;    // dimension name -> the name that blocks gave several sizes
+  xlm_dict blocks;    // -> xlm_stmt
+  xlm_dict public;    // every name a setting may use, `-` as `_` -> xlm_el_decl
+  xlm_dict params;    // path -> xlm_el_param
+  xlm_dict instances; // path -> xlm_el_instance
+  xlm_dict counts;    // xlm_el_unique: name -> uint32_t
+  xlm_dict named;     // metrics and outputs: name -> xlm_ast_name
+  xlm_dict uses;      // by place -> xlm_el_use
+  xlm_dict dims;      // "name size" -> xlm_dim; name -> uint32_t, the last suffix
+  xlm_dict minted;    // dimension name -> the name that blocks gave several sizes
   xlm_el_decl **decls;
   uint32_t n_decls, cap_decls;
   xlm_el_pending *pending;
@@ -216,7 +200,7 @@ xlm_el_symbol *xlm_el_define(xlm_el *e, xlm_el_frame *f, xlm_el_symbol_kind k, c
 xlm_el_use *xlm_el_use_at(xlm_el *e, xlm_el_symbol_kind k, const char *name, xlm_span span);
 const char *xlm_el_join(xlm_el *e, const char *path, const char *name); // "path.name"
 const char *xlm_el_unique(xlm_el *e, const char *name);                 // name, then name.2, name.3 ..
-const char *xlm_el_nearest_key(xlm_el *e, const xlm_el_map *m, const char *name);
+const char *xlm_el_nearest_key(xlm_el *e, const xlm_dict *m, const char *name);
 // The nearest visible name for which `want` holds (NULL: any).
 const char *xlm_el_nearest(xlm_el *e, const xlm_el_frame *f, const char *name,
                            bool (*want)(const xlm_el *, const xlm_el_symbol *, const void *),

@@ -25,11 +25,11 @@ static xlm_el_value unknown_name(xlm_el *e, xlm_el_frame *f, const char *name, x
   xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UNKNOWN_NAME, at, "unknown name `%s`", name);
   const char *near = xlm_el_nearest(e, f, name, NULL, NULL);
   const xlm_el_decl *owner;
-  bool hidden = xlm_el_home(f)->kind == XLM_FRAME_BLOCK && xlm_el_map_get(&e->top.symbols, name);
+  bool hidden = xlm_el_home(f)->kind == XLM_FRAME_BLOCK && xlm_dict_get(&e->top.symbols, name);
   if (hidden)
     xlm_diag_help(e->diags, g, "a block does not see the variables around it; give it `%s` as an argument",
                   name);
-  else if (xlm_el_map_get(&e->blocks, name))
+  else if (xlm_dict_get(&e->blocks, name))
     xlm_diag_help(e->diags, g, "`%s` is a block; call it: %s(..)", name, name);
   else if (xlm_op_find(name))
     xlm_diag_help(e->diags, g, "`%s` is an operation; call it: %s(..)", name, name);

@@ -8,44 +8,9 @@
 
 #include "compiler/elaborate/elaborate_priv.h"
 
-static uint32_t hash(const char *s) {
-  uint32_t h = 2166136261u;
-  for (; *s; s++) h = (h ^ (unsigned char)*s) * 16777619u;
-  return h ^ h >> 15;
-}
-
-static uint32_t *probe(const xlm_el_map *m, const char *key) {
-  uint32_t i = hash(key) & (m->n_slots - 1);
-  while (m->slot[i] && strcmp(m->at[m->slot[i] - 1].key, key) != 0) i = (i + 1) & (m->n_slots - 1);
-  return &m->slot[i];
-}
-
-static void rehash(xlm_arena *a, xlm_el_map *m) {
-  m->n_slots = m->n_slots ? m->n_slots * 2 : 16;
-  m->slot = XLM_NEW_N(a, uint32_t, m->n_slots);
-  for (uint32_t i = 0; i < m->n; i++) *probe(m, m->at[i].key) = i + 1;
-}
-
-void *xlm_el_map_get(const xlm_el_map *m, const char *key) {
-  if (!m->n) return NULL;
-  uint32_t at = *probe(m, key);
-  return at ? m->at[at - 1].value : NULL;
-}
-
-void xlm_el_map_put(xlm_arena *a, xlm_el_map *m, const char *key, void *value) {
-  if (2 * (m->n + 1) > m->n_slots) rehash(a, m);
-  uint32_t *slot = probe(m, key);
-  if (*slot) {
-    m->at[*slot - 1].value = value;
-    return;
-  }
-  XLM_PUSH(a, m->at, m->n, m->cap, ((xlm_el_entry){key, value}));
-  *slot = m->n;
-}
-
 xlm_el_symbol *xlm_el_find(const xlm_el_frame *f, const char *name) {
   for (; f; f = f->parent) {
-    xlm_el_symbol *s = xlm_el_map_get(&f->symbols, name);
+    xlm_el_symbol *s = xlm_dict_get(&f->symbols, name);
     if (s) return s;
   }
   return NULL;
@@ -57,11 +22,11 @@ xlm_el_use *xlm_el_use_at(xlm_el *e, xlm_el_symbol_kind k, const char *name, xlm
   int n = 0;
   for (uint32_t v = span.begin; n == 0 || v; v >>= 6) key[n++] = (char)('0' + (v & 63));
   key[n] = 0;
-  xlm_el_use *u = xlm_el_map_get(&e->uses, key);
+  xlm_el_use *u = xlm_dict_get(&e->uses, key);
   if (u) return u;
   u = XLM_NEW(e->arena, xlm_el_use);
   *u = (xlm_el_use){.name = name, .span = span, .kind = (uint8_t)k};
-  xlm_el_map_put(e->arena, &e->uses, xlm_arena_strdup(e->arena, key), u);
+  xlm_dict_put(e->arena, &e->uses, xlm_arena_strdup(e->arena, key), u);
   return u;
 }
 
@@ -69,7 +34,7 @@ xlm_el_symbol *xlm_el_define(xlm_el *e, xlm_el_frame *f, xlm_el_symbol_kind k, c
                              xlm_span span) {
   xlm_el_symbol *s = XLM_NEW(e->arena, xlm_el_symbol);
   *s = (xlm_el_symbol){.kind = k, .name = name, .span = span, .use = xlm_el_use_at(e, k, name, span)};
-  xlm_el_map_put(e->arena, &f->symbols, name, s);
+  xlm_dict_put(e->arena, &f->symbols, name, s);
   return s;
 }
 
@@ -78,14 +43,14 @@ const char *xlm_el_join(xlm_el *e, const char *path, const char *name) {
 }
 
 const char *xlm_el_unique(xlm_el *e, const char *name) {
-  uint32_t *count = xlm_el_map_get(&e->counts, name);
-  if (!count) xlm_el_map_put(e->arena, &e->counts, name, count = XLM_NEW(e->arena, uint32_t));
+  uint32_t *count = xlm_dict_get(&e->counts, name);
+  if (!count) xlm_dict_put(e->arena, &e->counts, name, count = XLM_NEW(e->arena, uint32_t));
   return ++*count == 1 ? name : xlm_arena_printf(e->arena, "%s.%u", name, *count);
 }
 
 enum { MOST_CANDIDATES = 2000 }; // a suggestion is a courtesy: bounded work
 
-const char *xlm_el_nearest_key(xlm_el *e, const xlm_el_map *m, const char *name) {
+const char *xlm_el_nearest_key(xlm_el *e, const xlm_dict *m, const char *name) {
   uint32_t n = m->n < MOST_CANDIDATES ? m->n : MOST_CANDIDATES;
   const char **names = XLM_NEW_N(e->arena, const char *, n);
   for (uint32_t i = 0; i < n; i++) names[i] = m->at[i].key;

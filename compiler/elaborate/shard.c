@@ -18,7 +18,7 @@ static bool dimension(const xlm_el *e, const xlm_el_symbol *s, const void *arg) 
 }
 
 static bool known_dim(xlm_el *e, const xlm_ast_name *d) {
-  const xlm_el_symbol *s = xlm_el_map_get(&e->global.symbols, d->text);
+  const xlm_el_symbol *s = xlm_dict_get(&e->global.symbols, d->text);
   if ((s && dimension(e, s, NULL)) || !strcmp(d->text, "routed")) return true;
   const char *near = xlm_el_nearest(e, &e->global, d->text, dimension, NULL);
   xlm_diag *g =
@@ -73,7 +73,7 @@ void xlm_el_shard_rules(xlm_el *e) {
 // Dimensions of blocks that got a name of their own (width_2) follow the rule of the name in the text.
 void xlm_el_shard_minted(xlm_el *e) {
   for (xlm_dim d = 1; d < e->g->n_dims; d++) {
-    const char *base = xlm_el_map_get(&e->minted, e->g->dims[d].name);
+    const char *base = xlm_dict_get(&e->minted, e->g->dims[d].name);
     const xlm_shard_rule *rule = base ? rule_of(e->g, base) : NULL;
     if (!rule) continue;
     xlm_shard_rule r = *rule;
@@ -103,7 +103,7 @@ typedef struct local { // an exception written on a declaration, as in `ffn=none
 // Dimensions of blocks with several sizes (width_2) follow the rule of their name.
 static const xlm_shard_rule *rule_for(const xlm_el *e, xlm_dim d, const xlm_shard_rule *const *by_dim) {
   if (by_dim[d]) return by_dim[d];
-  const char *base = xlm_el_map_get(&e->minted, e->g->dims[d].name);
+  const char *base = xlm_dict_get(&e->minted, e->g->dims[d].name);
   return base ? rule_of(e->g, base) : NULL;
 }
 
@@ -134,8 +134,8 @@ static void conflict(xlm_el *e, const xlm_node_info *n, xlm_val v, xlm_dim a, co
                      xlm_dim b, const xlm_shard_rule *rb, const char *axis) {
   const char *da = e->g->dims[a].name, *db = e->g->dims[b].name, *name = xlm_val_at(e->g, v)->name;
   const char *pair = xlm_arena_printf(e->arena, "%s %s %s", da, db, axis);
-  if (xlm_el_map_get(&e->named, pair)) return; // once per pair of rules, not once per tensor
-  xlm_el_map_put(e->arena, &e->named, pair, (void *)n);
+  if (xlm_dict_get(&e->named, pair)) return; // once per pair of rules, not once per tensor
+  xlm_dict_put(e->arena, &e->named, pair, (void *)n);
   xlm_diag *g =
       xlm_diag_push(e->diags, XLM_E_SHARD_CONFLICT, n->span, "`%s` and `%s` of %s%s%s are both split over %s",
                     da, db, name ? "`" : "one ", name ? name : "tensor", name ? "`" : "", axis);

@@ -37,7 +37,7 @@ static xlm_el_symbol *target(xlm_el *e, xlm_el_frame *f, xlm_el_symbol_kind kind
                              xlm_span at) {
   xlm_el_frame *home = xlm_el_home(f);
   for (xlm_el_frame *w = f; w; w = w->parent) {
-    xlm_el_symbol *s = xlm_el_map_get(&w->symbols, name);
+    xlm_el_symbol *s = xlm_dict_get(&w->symbols, name);
     if (!s) continue;
     bool hidden = w->kind == XLM_FRAME_GLOBAL && s->kind != XLM_SYM_DECL && !is_top(home);
     if (hidden) break; // a block may call its variables as it likes
@@ -263,10 +263,10 @@ static bool loss(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
 }
 
 static bool name_is_free(xlm_el *e, const char *name, const xlm_ast_name *at) {
-  const xlm_ast_name *first = xlm_el_map_get(&e->named, name);
+  const xlm_ast_name *first = xlm_dict_get(&e->named, name);
   if (!first) {
     xlm_el_unique(e, name);
-    xlm_el_map_put(e->arena, &e->named, name, (void *)at);
+    xlm_dict_put(e->arena, &e->named, name, (void *)at);
     return true;
   }
   xlm_diag *g =
@@ -278,7 +278,7 @@ static bool name_is_free(xlm_el *e, const char *name, const xlm_ast_name *at) {
 
 static bool metric(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   const char *name = xlm_el_join(e, f->path, s->name->text);
-  if (e->reuse && xlm_el_map_get(&e->named, name) == s->name)
+  if (e->reuse && xlm_dict_get(&e->named, name) == s->name)
     name = xlm_el_unique(e, name); // a later shared round
   return !name_is_free(e, name, s->name) || add_scalar(e, f, s, "metric", &e->g->metrics, name);
 }

@@ -71,7 +71,7 @@ static void taken(xlm_el *e, const xlm_stmt *s, xlm_span first) {
 
 static bool is_free(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   const xlm_el_symbol *old = xlm_el_find(f, s->name->text);
-  bool here = xlm_el_map_get(&f->symbols, s->name->text) != NULL;
+  bool here = xlm_dict_get(&f->symbols, s->name->text) != NULL;
   if (!old || (!here && old->kind != XLM_SYM_DECL)) return true;
   taken(e, s, old->span);
   return false;
@@ -80,7 +80,7 @@ static bool is_free(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
 // --- params and states
 
 static xlm_el_param *existing(xlm_el *e, const xlm_stmt *s, const char *path) {
-  xlm_el_param *p = xlm_el_map_get(&e->params, path);
+  xlm_el_param *p = xlm_dict_get(&e->params, path);
   if (!p) return NULL;
   if (e->reuse && p->stmt == s && p->epoch != e->epoch) return p;
   xlm_diag *g =
@@ -120,7 +120,7 @@ static xlm_el_value weight(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
     if (!val) return xlm_el_bad();
     p = XLM_NEW(e->arena, xlm_el_param);
     *p = (xlm_el_param){.path = path, .val = val, .span = s->name->span, .stmt = s, .epoch = e->epoch};
-    xlm_el_map_put(e->arena, &e->params, path, p);
+    xlm_dict_put(e->arena, &e->params, path, p);
   }
   xlm_el_value v = xlm_el_tensor(p->val);
   v.param = true;

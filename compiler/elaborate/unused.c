@@ -6,20 +6,20 @@
 
 typedef struct words {
   xlm_el *e;
-  xlm_el_map seen;
+  xlm_dict seen;
 } words;
 
 static void see(void *context, const char *name, xlm_span span) {
   words *w = context;
   (void)span;
-  xlm_el_map_put(w->e->arena, &w->seen, name, w);
+  xlm_dict_put(w->e->arena, &w->seen, name, w);
 }
 
 static void unused_text(xlm_el *e, const words *w) {
   for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
     bool decl = s->kind == XLM_STMT_DIM || s->kind == XLM_STMT_LET;
     if ((!decl && s->kind != XLM_STMT_BLOCK) || s->name->text[0] == '_' ||
-        xlm_el_map_get(&w->seen, s->name->text))
+        xlm_dict_get(&w->seen, s->name->text))
       continue;
     if (decl && s->decl.aliases) continue; // public: somebody outside may want it
     const char *what = s->kind == XLM_STMT_BLOCK ? "block" : s->kind == XLM_STMT_DIM ? "dimension" : "let";

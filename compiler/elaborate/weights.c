@@ -32,8 +32,8 @@ typedef struct external { // one tensor outside
 typedef struct section {
   xlm_el *e;
   const xlm_stmt *stmt;
-  const xlm_el_map *patterns; // -> covered
-  xlm_el_map externals;       // -> external
+  const xlm_dict *patterns; // -> covered
+  xlm_dict externals;       // -> external
   bool keep;                  // the first section is the graph's
 } section;
 
@@ -73,13 +73,13 @@ static path read_path(xlm_arena *a, const char *text) {
   return p;
 }
 
-static xlm_el_map collect_patterns(xlm_el *e) {
-  xlm_el_map m = {0};
+static xlm_dict collect_patterns(xlm_el *e) {
+  xlm_dict m = {0};
   for (uint32_t i = 0; i < e->params.n; i++) {
     xlm_el_param *p = e->params.at[i].value;
     const char *pattern = read_path(e->arena, p->path).pattern;
-    covered *c = xlm_el_map_get(&m, pattern);
-    if (!c) xlm_el_map_put(e->arena, &m, pattern, c = XLM_NEW(e->arena, covered));
+    covered *c = xlm_dict_get(&m, pattern);
+    if (!c) xlm_dict_put(e->arena, &m, pattern, c = XLM_NEW(e->arena, covered));
     XLM_PUSH(e->arena, c->at, c->n, c->cap, p);
   }
   return m;
@@ -194,11 +194,11 @@ static bool collides(section *s, const xlm_weight *w, const xlm_weight_map *m) {
   int part = 0, parts = 0;
   for (int i = 0; i < m->n_groups; i++)
     if (m->group[i].parts) part = m->group[i].part, parts = m->group[i].parts;
-  external *x = xlm_el_map_get(&s->externals, m->external);
+  external *x = xlm_dict_get(&s->externals, m->external);
   if (!x) {
     x = XLM_NEW(e->arena, external);
     *x = (external){.first = w, .parts = parts, .seen = XLM_NEW_N(e->arena, bool, parts + 1)};
-    xlm_el_map_put(e->arena, &s->externals, m->external, x);
+    xlm_dict_put(e->arena, &s->externals, m->external, x);
   } else if (!parts || x->parts != parts || x->seen[part]) {
     xlm_diag *g = xlm_diag_push(e->diags, XLM_E_WEIGHT_DUPLICATE, w->external_span,
                                 "two entries name the tensor `%s`", m->external);
@@ -308,7 +308,7 @@ static void unknown_path(section *s, const xlm_weight *w, const path *p) {
 
 static void map_entry(section *s, const xlm_weight *w) {
   path entry = read_path(s->e->arena, w->path);
-  const covered *c = xlm_el_map_get(s->patterns, entry.pattern);
+  const covered *c = xlm_dict_get(s->patterns, entry.pattern);
   bool found = false;
   for (uint32_t i = 0; c && i < c->n; i++) {
     path own = read_path(s->e->arena, c->at[i]->path);
@@ -320,7 +320,7 @@ static void map_entry(section *s, const xlm_weight *w) {
 }
 
 void xlm_el_weights(xlm_el *e) {
-  xlm_el_map patterns = collect_patterns(e);
+  xlm_dict patterns = collect_patterns(e);
   const xlm_stmt *first = NULL;
   for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
     if (s->kind != XLM_STMT_WEIGHTS) continue;

@@ -12,7 +12,7 @@
 #include "runtime/plan/code.h"
 
 typedef struct cluster {
-  bool sealed;
+  bool sealed; // by a reader; see also fuse.sealed_below
   xlm_phase phase;
   int16_t stage;
   xlm_type space; // dims; dtype unused
@@ -28,12 +28,15 @@ typedef struct fuse {
   xlm_build b;
   cluster *clusters; // index 0 unused
   uint32_t n_clusters, cap_clusters;
+  uint32_t sealed_below[XLM_PHASES]; // clusters of this phase with a smaller index are sealed
   uint32_t *of;                         // cluster of each node, 0 = none
   xlm_val *map;                         // old value -> new value
   xlm_val *constants[XLM_PHASES];       // old const value -> tensor made of it in that phase
   xlm_node *next_member, *first_member; // members of a cluster in order: by node; by cluster
   uint32_t *uses;
   xlm_node *contract_into; // contract node -> the accumulate that swallows it, 0 = none
+  struct program *program; // the one being put together
+  uint32_t *none;          // by value: zero
 } fuse;
 
 static bool is_elementwise(const xlm_node_info *n) {
@@ -56,7 +59,7 @@ static bool same_space(const xlm_type *a, const xlm_type *b) {
 
 static bool can_join(fuse *f, uint32_t c, const xlm_node_info *n, uint32_t members, uint32_t external) {
   cluster *k = &f->clusters[c];
-  return !k->sealed && k->phase == n->phase && k->stage == n->stage &&
+  return !k->sealed && c >= f->sealed_below[k->phase] && k->phase == n->phase && k->stage == n->stage &&
          same_space(&k->space, xlm_val_type(f->g, n->out)) && k->n + members <= XLM_CODE_MAX / 3 &&
          k->n_external + external <= XLM_CODE_MAX_IN;
 }
@@ -82,9 +85,7 @@ static void seal_operands(fuse *f, const xlm_node_info *n, uint32_t own) {
     uint32_t c = cluster_of(f, n->in[i]);
     if (c && c != own) f->clusters[c].sealed = true;
   }
-  if (xlm_op_at(n->op)->n_alias)
-    for (uint32_t c = 1; c < f->n_clusters; c++)
-      if (f->clusters[c].phase == n->phase) f->clusters[c].sealed = true;
+  if (xlm_op_at(n->op)->n_alias) f->sealed_below[n->phase] = f->n_clusters;
 }
 
 static void assign_elementwise(fuse *f, xlm_node id) {
@@ -148,6 +149,12 @@ static bool is_const(const xlm_graph *g, xlm_val v, double *value) {
   if (n->op != XLM_OP_CONST) return false;
   *value = xlm_attr_float(&n->attrs, XLM_A_value, 0);
   return true;
+}
+
+static program *begin_program(fuse *f) {
+  f->program->f = f;
+  f->program->n_in = f->program->n_done = f->program->n = 0;
+  return f->program;
 }
 
 static void load(program *p, xlm_val v) {
@@ -239,8 +246,7 @@ static void context(fuse *f, const xlm_node_info *like) {
 
 static void emit_cluster(fuse *f, uint32_t c, const xlm_node *members, uint32_t n,
                          const uint32_t *inner_uses) {
-  program *p = XLM_NEW(f->a, program);
-  p->f = f;
+  program *p = begin_program(f);
   for (uint32_t m = 0; m < n;
        m++) { // operands from outside first: registers are numbered before instructions
     const xlm_node_info *node = &f->g->nodes[members[m]];
@@ -274,11 +280,10 @@ static void emit_members(fuse *f, uint32_t c, const uint32_t *inner_uses) {
     emit_cluster(f, c, members, n, inner_uses);
     return;
   }
-  uint32_t *none = XLM_NEW_N(f->a, uint32_t, f->g->n_values);
   for (uint32_t m = 0; m < n; m++) {
     uint32_t own = new_cluster(f, &f->g->nodes[members[m]]);
     f->of[members[m]] = own;
-    emit_cluster(f, own, &members[m], 1, none);
+    emit_cluster(f, own, &members[m], 1, f->none);
   }
 }
 
@@ -288,8 +293,7 @@ static xlm_val materialise(fuse *f, xlm_val v) {
   if (!is_const(f->g, v, &c)) return f->map[v];
   xlm_val *made = &f->constants[f->b.phase][v];
   if (*made) return *made;
-  program *p = XLM_NEW(f->a, program);
-  p->f = f;
+  program *p = begin_program(f);
   p->done[p->n_done] = v;
   p->reg[p->n_done++] = push(p, (xlm_code_instr){.fn = XLM_FN_NEG, .a = {XLM_CODE_IMM}, .imm = -c});
   return *made = emit_fused(f, p, &v, 1, xlm_val_type(f->g, v));
@@ -373,6 +377,8 @@ xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a) {
   f.map = XLM_NEW_N(a, xlm_val, g->n_values);
   f.contract_into = XLM_NEW_N(a, xlm_node, g->n_nodes);
   f.uses = xlm_graph_uses(g, a);
+  f.program = XLM_NEW(a, program);
+  f.none = XLM_NEW_N(a, uint32_t, g->n_values);
   for (int p = 0; p < XLM_PHASES; p++) f.constants[p] = XLM_NEW_N(a, xlm_val, g->n_values);
   assign_clusters(&f);
   list_members(&f);

@@ -75,12 +75,9 @@ static uint32_t add_tensor(lower *w, xlm_tensor t, xlm_lifetime life) {
   t.bytes = xlm_type_bytes(&t.type, l->dims);
   XLM_PUSH(l->arena, l->tensors, l->n_tensors, l->cap_tensors, t);
   XLM_PUSH(l->arena, l->life, l->n_life, l->cap_life, life);
+  uint32_t root = t.view_of ? l->root[t.view_of] : l->n_root;
+  XLM_PUSH(l->arena, l->root, l->n_root, l->cap_root, root);
   return l->n_tensors - 1;
-}
-
-uint32_t xlm_lower_root(const xlm_lowering *l, uint32_t t) {
-  while (l->tensors[t].view_of) t = l->tensors[t].view_of;
-  return t;
 }
 
 // ---- leaves ----
@@ -103,11 +100,11 @@ static void lower_state(lower *w, const xlm_node_info *n) {
   xlm_lowering *l = &w->l;
   const char *name = xlm_attr_text(&n->attrs, XLM_A_name, "");
   const char *role = n->op == XLM_OP_PARAM ? "parameter" : xlm_attr_text(&n->attrs, XLM_A_role, "state");
-  for (uint32_t i = 0; i < l->n_states; i++)
-    if (!strcmp(l->states[i].name, name)) {
-      w->tensor[n->out] = l->states[i].tensor;
-      return;
-    }
+  uintptr_t known = (uintptr_t)xlm_dict_get(&l->state_of, name);
+  if (known) {
+    w->tensor[n->out] = l->states[known - 1].tensor;
+    return;
+  }
   xlm_tensor t = {.name = name,
                   .type = map_type(w, xlm_val_type(w->g, n->out)),
                   .category = category_of_role(role),
@@ -120,6 +117,7 @@ static void lower_state(lower *w, const xlm_node_info *n) {
                       .tensor = w->tensor[n->out],
                       .saved = strcmp(role, "gradient") != 0};
   XLM_PUSH(l->arena, l->states, l->n_states, l->cap_states, s);
+  xlm_dict_put(l->arena, &l->state_of, name, (void *)(uintptr_t)l->n_states);
 }
 
 static int64_t ignored_target(const xlm_graph *g, xlm_val v) {
@@ -459,6 +457,7 @@ xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval
   XLM_PUSH(a, l->dims, l->n_dims, l->cap_dims, (xlm_dim_info){.name = ""});
   XLM_PUSH(a, l->tensors, l->n_tensors, l->cap_tensors, (xlm_tensor){.name = ""});
   XLM_PUSH(a, l->life, l->n_life, l->cap_life, (xlm_lifetime){0});
+  XLM_PUSH(a, l->root, l->n_root, l->cap_root, 0);
   xlm_status status = train ? lower_train(w, train, err) : XLM_OK;
   if (status == XLM_OK && eval) status = lower_eval(w, eval, err);
   *at = w->at;

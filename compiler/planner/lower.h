@@ -4,6 +4,7 @@
 #define XLM_PLANNER_LOWER_H
 
 #include "compiler/ir/graph.h"
+#include "runtime/base/dict.h"
 #include "runtime/plan/plan.h"
 
 typedef struct xlm_lower_options {
@@ -30,6 +31,7 @@ typedef struct xlm_lowering {
   xlm_dim_info *dims;
   xlm_tensor *tensors;
   xlm_lifetime *life; // parallel to tensors
+  uint32_t *root;     // parallel to tensors: the one whose memory it is
   xlm_instr *instrs;
   uint32_t *scratch_end;  // parallel to instrs: until which position the workspace is in use
   bool *once;             // parallel to instrs: of the last microbatch only
@@ -38,7 +40,8 @@ typedef struct xlm_lowering {
   xlm_plan_input *inputs;
   xlm_plan_output *outputs;
   xlm_segment *segments;
-  uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_instrs, cap_instrs, n_states,
+  xlm_dict state_of; // name -> its entry in states, as index + 1
+  uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_root, cap_root, n_instrs, cap_instrs, n_states,
       cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments, n_scratch,
       cap_scratch, n_once, cap_once;
 } xlm_lowering;
@@ -48,8 +51,12 @@ typedef struct xlm_lowering {
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
                      xlm_rank_plan **out, xlm_span *at, xlm_error *err) XLM_MUST_CHECK;
 
-// Parts of lowering, in its order. The tensor that owns the memory of t:
-uint32_t xlm_lower_root(const xlm_lowering *l, uint32_t t);
+// The tensor that owns the memory of t.
+static inline uint32_t xlm_lower_root(const xlm_lowering *l, uint32_t t) {
+  return l->root[t];
+}
+
+// Parts of lowering, in its order.
 // What communication of a segment reads stays while kernels run beside it; first_instr: where the timeline of
 // its program begins.
 void xlm_lower_hold(xlm_lowering *l, const xlm_segment *s, uint32_t first_instr, uint8_t program);

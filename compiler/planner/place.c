@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/planner/gaps.h"
 #include "compiler/planner/lower.h"
 #include "compiler/schedule/schedule.h"
 
@@ -29,49 +30,6 @@ static int larger_first(const void *pa, const void *pb) {
   return a->order < b->order ? -1 : 1;
 }
 
-typedef struct taken { // a placed item, as small as the sweep below needs it
-  uint32_t begin, end;
-  uint64_t offset, top;
-} taken;
-
-typedef struct gaps { // placed items, sorted by offset
-  taken *at;
-  uint32_t n, cap;
-} gaps;
-
-// Most items live for a few instructions, so beside the list of all there is one for each window of the
-// timeline: an item within one window is placed by looking at what touches that window.
-enum { WINDOW = 64 };
-typedef struct windows {
-  gaps all, *of; // [n]
-  uint32_t first, n;
-} windows;
-
-static uint32_t window_of(const windows *w, uint32_t position) {
-  uint32_t i = (position - w->first) / WINDOW;
-  return i < w->n ? i : w->n - 1;
-}
-
-static void insert_sorted(xlm_arena *a, gaps *g, const item *it) {
-  taken t = {it->begin, it->end, it->offset, it->offset + it->bytes};
-  XLM_PUSH(a, g->at, g->n, g->cap, t);
-  uint32_t i = g->n - 1;
-  for (; i > 0 && g->at[i - 1].offset > it->offset; i--) g->at[i] = g->at[i - 1];
-  g->at[i] = t;
-}
-
-// `placed` is kept sorted by offset, so the lowest gap is found in one sweep.
-static uint64_t lowest_gap(const gaps *placed, const item *it) {
-  uint64_t at = 0;
-  for (uint32_t i = 0; i < placed->n; i++) {
-    const taken *p = &placed->at[i];
-    if (p->end < it->begin || p->begin > it->end) continue;
-    if (p->offset >= at + it->bytes) return at;
-    if (p->top > at) at = p->top;
-  }
-  return at;
-}
-
 // What is placed together: a run of positions on a program's timeline.
 typedef struct timeline {
   int program;
@@ -80,17 +38,14 @@ typedef struct timeline {
   uint32_t first_instr; // instruction at position 0 of the program
 } timeline;
 
-static uint64_t place_items(xlm_lowering *l, item *items, uint32_t n, const timeline *line) {
-  windows w = {.first = line->first, .n = (line->end - line->first) / WINDOW + 1};
-  w.of = XLM_NEW_N(l->arena, gaps, w.n);
+static uint64_t place_items(xlm_lowering *l, item *items, uint32_t n) {
+  xlm_gaps *gaps = xlm_gaps_new(l->arena);
   uint64_t top = 0;
   qsort(items, n, sizeof *items, larger_first);
   for (uint32_t i = 0; i < n; i++) {
     item *it = &items[i];
-    uint32_t from = window_of(&w, it->begin), to = window_of(&w, it->end);
-    it->offset = lowest_gap(from == to ? &w.of[from] : &w.all, it);
-    insert_sorted(l->arena, &w.all, it);
-    for (uint32_t k = from; k <= to; k++) insert_sorted(l->arena, &w.of[k], it);
+    it->offset = xlm_gaps_lowest(gaps, it->begin, it->end, it->bytes);
+    xlm_gaps_take(gaps, it->begin, it->end, it->offset, it->bytes);
     if (it->offset + it->bytes > top) top = it->offset + it->bytes;
   }
   return top;
@@ -180,7 +135,7 @@ static peak find_peak(xlm_lowering *l, const item *items, uint32_t n, const time
 static uint64_t place_line(xlm_lowering *l, const timeline *line, peak *most) {
   uint32_t n = 0;
   item *items = collect(l, line, &n);
-  uint64_t top = place_items(l, items, n, line);
+  uint64_t top = place_items(l, items, n);
   write_back(l, items, n);
   peak p = find_peak(l, items, n, line);
   if (p.bytes > most->bytes) *most = p;

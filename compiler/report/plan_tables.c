@@ -192,8 +192,8 @@ static bool is_packed(const xlm_rank_plan *r, uint32_t t) {
   return false;
 }
 
-static void touch(const xlm_rank_plan *r, life *lives, uint32_t tensor, uint32_t at) {
-  life *l = &lives[owner(r, tensor)];
+static void touch(life *lives, uint32_t tensor, uint32_t at) {
+  life *l = &lives[tensor];
   if (l->first == UINT32_MAX) l->first = at;
   l->last = at;
 }
@@ -204,13 +204,15 @@ static bool is_timed(const xlm_segment *s) { // every instruction of the step on
 
 static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   life *lives = XLM_NEW_N(a, life, r->n_tensors);
+  uint32_t *own = XLM_NEW_N(a, uint32_t, r->n_tensors); // the tensor whose memory it is; a view comes after it
   for (uint32_t t = 0; t < r->n_tensors; t++) lives[t] = (life){UINT32_MAX, 0};
+  for (uint32_t t = 1; t < r->n_tensors; t++) own[t] = r->tensors[t].view_of ? own[r->tensors[t].view_of] : t;
   for (uint32_t s = 0; s < r->n_segments; s++)
     for (uint32_t i = r->segments[s].first;
          is_timed(&r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++) {
       const xlm_instr *in = &r->instrs[i];
-      for (int k = 0; k < in->n_in; k++) touch(r, lives, in->in[k], i);
-      for (int k = 0; k < in->n_out; k++) touch(r, lives, in->out[k], i);
+      for (int k = 0; k < in->n_in; k++) touch(lives, own[in->in[k]], i);
+      for (int k = 0; k < in->n_out; k++) touch(lives, own[in->out[k]], i);
     }
   return lives;
 }

@@ -50,6 +50,7 @@ typedef struct flow {
   const xlm_rank_plan *r;
   uint32_t rank_plan;
   uint32_t *def;       // of every tensor
+  uint32_t *root;      // of every tensor: the one whose memory it is
   bool *always;        // definition can always be read
   uint32_t *needed;    // segment + 1 that noted this need last
   painting *paintings; // [n_segments]
@@ -143,11 +144,6 @@ static bool read_operand(flow *f, uint32_t segment, uint32_t tensor, uint32_t in
   return true;
 }
 
-static uint32_t root(const flow *f, uint32_t tensor) {
-  while (f->r->tensors[tensor].view_of) tensor = f->r->tensors[tensor].view_of;
-  return tensor;
-}
-
 static bool overlap(const flow *f, uint32_t tensor, xlm_area area, uint64_t begin, uint64_t end) {
   const xlm_tensor *t = &f->r->tensors[tensor];
   return t->area == area && begin < end && t->bytes && t->offset < end && begin < t->offset + t->bytes;
@@ -163,7 +159,7 @@ static bool check_places(const flow *f, const xlm_instr *in) {
                              xlm_verify_instr(f->v, in), xlm_verify_tensor(f->v, f->r, t));
     for (int k = 0; i < in->n_in && k < in->n_out; k++) {
       const xlm_tensor *o = &f->r->tensors[in->out[k]];
-      if (root(f, t) == root(f, in->out[k]) || !overlap(f, t, o->area, o->offset, o->offset + o->bytes))
+      if (f->root[t] == f->root[in->out[k]] || !overlap(f, t, o->area, o->offset, o->offset + o->bytes))
         continue;
       return xlm_verify_fail(f->v, "%s: the result %s of %s lies over its operand %s",
                              xlm_verify_owner(f->v, f->rank_plan), xlm_verify_tensor(f->v, f->r, in->out[k]),
@@ -316,8 +312,10 @@ static void find_definitions(flow *f) {
   bool *written = XLM_NEW_N(f->v->arena, bool, r->n_tensors);
   for (uint32_t i = 0; i < r->n_instrs; i++)
     for (int k = 0; k < r->instrs[i].n_out; k++) written[r->instrs[i].out[k]] = true;
-  for (uint32_t t = 1; t < r->n_tensors; t++) // a view comes after what it views
+  for (uint32_t t = 1; t < r->n_tensors; t++) { // a view comes after what it views
+    f->root[t] = r->tensors[t].view_of ? f->root[r->tensors[t].view_of] : t;
     f->def[t] = written[t] || !r->tensors[t].view_of ? t : f->def[r->tensors[t].view_of];
+  }
   for (uint32_t i = 0; i < r->n_inputs; i++)
     f->always[r->inputs[i].tensor] = f->always[r->inputs[i].eval_tensor] = true;
 }
@@ -341,6 +339,7 @@ bool xlm_verify_flow(verifier *v, uint32_t rank_plan) {
             .r = r,
             .rank_plan = rank_plan,
             .def = XLM_NEW_N(a, uint32_t, r->n_tensors),
+            .root = XLM_NEW_N(a, uint32_t, r->n_tensors),
             .always = XLM_NEW_N(a, bool, r->n_tensors + 1),
             .needed = XLM_NEW_N(a, uint32_t, r->n_tensors),
             .paintings = XLM_NEW_N(a, painting, r->n_segments)};

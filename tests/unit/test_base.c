@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "runtime/base/dict.h"
 #include "runtime/base/philox.h"
 #include "runtime/base/text.h"
 
@@ -232,8 +233,24 @@ static void errors_gather_their_context(void **state) {
   assert_true(strlen(err.text) < sizeof err.text);
 }
 
+static void dict_keeps_order(void **state) {
+  (void)state;
+  xlm_dict d = {0};
+  assert_null(xlm_dict_get(&d, "none"));
+  for (int round = 0; round < 2; round++) // the second time: replaced
+    for (int i = 0; i < 1000; i++)
+      xlm_dict_put(a, &d, xlm_arena_printf(a, "name.%d", i), (void *)(uintptr_t)(i + 1 + round));
+  assert_int_equal(d.n, 1000);
+  for (int i = 0; i < 1000; i++) {
+    assert_string_equal(d.at[i].key, xlm_arena_printf(a, "name.%d", i));
+    assert_int_equal((uintptr_t)xlm_dict_get(&d, d.at[i].key), i + 2);
+  }
+  assert_null(xlm_dict_get(&d, "name.1000"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(memory_is_zero_and_aligned),
+                                     cmocka_unit_test(dict_keeps_order),
                                      cmocka_unit_test(arrays_grow_and_keep_what_they_hold),
                                      cmocka_unit_test(a_limit_is_never_passed),
                                      cmocka_unit_test(growth_cannot_overflow),

@@ -1,0 +1,25 @@
+// A table from names to pointers. Entries stand in the order in which they were first put, so every walk is the same on
+// every run.
+#ifndef XLM_BASE_DICT_H
+#define XLM_BASE_DICT_H
+
+#include <stdint.h>
+
+#include "runtime/base/arena.h"
+
+typedef struct xlm_dict_entry {
+  const char *key;
+  void *value;
+} xlm_dict_entry;
+
+typedef struct xlm_dict { // zeroed: empty
+  xlm_dict_entry *at;     // [n]
+  uint32_t n, cap;
+  uint32_t *slot; // open addressing: index of the entry + 1; 0 = free
+  uint32_t n_slots;
+} xlm_dict;
+
+void *xlm_dict_get(const xlm_dict *d, const char *key);                     // NULL when there is none
+void xlm_dict_put(xlm_arena *a, xlm_dict *d, const char *key, void *value); // replaces; the key is not copied
+
+#endif

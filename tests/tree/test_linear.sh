@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Planning takes time in proportion to the size of the model: four times the rounds, not much more than four times the
+# instructions. Counted by valgrind, so the machine does not matter.
+#   test_linear.sh SOURCE_DIR BINARY_DIR
+set -u
+xlmc=$(cd "$2" && pwd)/xlmc
+export LC_ALL=C NO_COLOR=1
+command -v valgrind > /dev/null || { echo "needs valgrind"; exit 77; }
+grep -q __asan_init "$xlmc" && { echo "sanitizers and valgrind do not go together"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 2
+failed=0
+
+model() { # ROUNDS
+  cat << END
+model rounds
+dim v = 16
+dim h = 8
+dim g = 4
+shard batch over dp
+shard g over tp
+input tokens[batch, seq] of v
+input targets[batch, seq] of v
+param e[v, h] ~ normal(0.02)
+param u[h, v] ~ normal(0.02)
+x = lookup(e, tokens)
+repeat $1 as i over pp {
+  param w[h, g] ~ normal(0.1)
+  param y[g, h] ~ normal(0.1)
+  x = x + relu(x @ w) @ y
+}
+loss cross_entropy(x @ u, targets)
+END
+}
+for n in 100 400; do model $n > $n.xlm; done
+
+instructions() { # ARGUMENTS...: how many xlmc runs with them
+  valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null "$xlmc" "$@" 2>&1 > /dev/null | sed -n 's/.*I *refs: *//p' | tr -d ,
+}
+
+# linear ARGUMENTS...
+linear() {
+  local few many
+  few=$(instructions plan 100.xlm "$@") many=$(instructions plan 400.xlm "$@")
+  [ -n "$few" ] && [ -n "$many" ] || { echo "FAILED: valgrind does not run xlmc plan $*"; failed=1; return; }
+  [ $((many * 10)) -le $((few * 44)) ] && return
+  echo "FAILED: plan $*: $few instructions for 100 rounds, $many for 400"
+  failed=1
+}
+
+linear --micro-batch-size 4
+linear --micro-batch-size 4 --tp 2
+linear --micro-batch-size 4 --pp 2 --dp 2 --zero 3 --num-microbatches 2 --recompute full
+exit $failed

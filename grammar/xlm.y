@@ -1,7 +1,7 @@
 /* The grammar. Actions only build nodes (compiler/parse/build.c); nothing is looked up or checked here.
 
    The tokens come arranged (compiler/parse/token.c): brackets are balanced, a NEWLINE stands exactly where a
-   statement ends (before every `}` of a body, too; never inside a preset), and a keyword token is a keyword in its place.
+   statement ends (before every `}` of a body, too; never inside a preset or group), and a keyword token is a keyword in its place.
    So there is no conflict to resolve beside operator precedence, and recovery needs one rule: `bad`. The reporter has
    then already moved the input to the end of the statement, or to the body of a statement whose head is wrong. */
 %code requires {
@@ -52,6 +52,7 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message);
 %token MODEL "`model`" DIM "`dim`" LET "`let`" CHECK "`check`" SHARD "`shard`" BLOCK "`block`" INPUT "`input`"
 %token PARAM "`param`" STATE "`state`" UPDATE "`update`" RETURN "`return`" REPEAT "`repeat`" LOSS "`loss`"
 %token OUTPUT "`output`" METRIC "`metric`" PRESET "`preset`" WEIGHTS "`weights`"
+%token GROUP "`group`"
 %token IF "`if`" THEN "`then`" ELSE "`else`" AND "`and`" OR "`or`" NOT "`not`"
 %token RECOMPUTE "`recompute`" OVER "`over`" AS "`as`" OF "`of`" WHERE "`where`" SHARED "`shared`"
 %token ARROW "`->`" DOTS "`..`" EQ "`==`" NE "`!=`" LE "`<=`" GE "`>=`" POW "`**`"
@@ -137,6 +138,8 @@ stmt
   | PRESET NAME '{'[open] settings '}'[close]
       { $$ = xlm_build_stmt(p, XLM_STMT_PRESET, @$, $NAME, NULL);
         $$->preset.settings = $settings.first; $$->body = xlm_span_join(@open, @close); }
+  | GROUP STRING '{'[open] settings '}'[close]
+      { $$ = xlm_build_param_group(p, @$, @STRING, $STRING, $settings, xlm_span_join(@open, @close)); }
   | WEIGHTS NAME '{'[open] entries '}'[close]
       { $$ = xlm_build_stmt(p, XLM_STMT_WEIGHTS, @$, $NAME, NULL);
         $$->weights.entries = $entries.first; $$->body = xlm_span_join(@open, @close); }
@@ -266,7 +269,7 @@ if_chain
                                                      xlm_span_join(@open, @close))); }
   ;
 
-/* --- presets: settings follow each other, separated by blanks or line ends */
+/* --- presets and groups: settings follow each other, separated by blanks or line ends */
 
 settings
   : %empty                      { $$ = (xlm_list){0}; }

@@ -39,6 +39,8 @@ const xlm_op xlm_op_sgd = {
     .infer = infer,
     .no_grad = "used after differentiation only",
     .cost = cost,
-    .doc = "One step of gradient descent on parameter p with momentum m, gradient g, gradient factor `scale` "
-           "and learning "
-           "rate lr: m = beta1 m + scale g + decay p; p = p - lr m. beta1 = decay = 0 unless given."};
+    .doc =
+        "One step of gradient descent on parameter p with momentum m, gradient g, gradient factor `scale` "
+        "and learning "
+        "rate lr: h = scale g + decay p; m = beta1 m + h; p = p - lr m, and with `nesterov` p = p - lr (h + "
+        "beta1 m). beta1 = decay = 0 unless given."};

@@ -24,10 +24,7 @@ static const xlm_pass_id
 
 xlm_compile_options xlm_compile_defaults(void) {
   return (xlm_compile_options){.settings = {.dtype = XLM_F32, .training = true},
-                               .train = {.optimizer = XLM_ADAMW,
-                                         .beta1 = 0.9,
-                                         .beta2 = 0.95,
-                                         .eps = 1e-8,
+                               .train = {.optimizer = "adamw",
                                          .weight_decay = 0.01,
                                          .grad_clip = 1.0,
                                          .microbatches = 1},

@@ -28,7 +28,7 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   xlm_elaborate_options s = o->settings;
   s.training = c->program == XLM_PROGRAM_TRAIN;
   xlm_graph *g = xlm_elaborate(c->arena, c->ast, &s, c->diags);
-  if (!g || c->diags->errors) return NULL;
+  if (!g || c->diags->errors || !xlm_optimizer_check(g, &o->train, c->diags)) return NULL;
   bool beside_training = !s.training && o->with_train && xlm_mesh_ranks(&o->mesh) > 1;
   if (beside_training)
     g->outputs.n = 0; // whole logits of all ranks are for nobody: evaluating means losses and metrics
@@ -40,9 +40,9 @@ static xlm_graph *simplify(xlm_pass_context *c, const xlm_graph *g) {
 }
 
 static xlm_graph *differentiate(xlm_pass_context *c, const xlm_graph *g) {
-  if (g->losses.n) return xlm_pass_differentiate(g, c->arena, &c->options->train);
-  xlm_diag_push(c->diags, XLM_E_NO_LOSS, (xlm_span){0, 0}, "the graph has no loss");
-  return NULL;
+  if (!g->losses.n) xlm_diag_push(c->diags, XLM_E_NO_LOSS, (xlm_span){0, 0}, "the graph has no loss");
+  if (!g->losses.n || !xlm_optimizer_check(g, &c->options->train, c->diags)) return NULL;
+  return xlm_pass_differentiate(g, c->arena, &c->options->train);
 }
 
 static xlm_graph *recompute(xlm_pass_context *c, const xlm_graph *g) {

@@ -286,6 +286,7 @@ void xlm_el_flush_updates(xlm_el *e);
 xlm_el_frame *xlm_el_home(xlm_el_frame *f); // the block or top frame around f
 
 // el_shard.c, el_weights.c, el_unused.c
+void xlm_el_groups(xlm_el *e); // group.c: the graph's parameter groups
 void xlm_el_shard_rules(xlm_el *e);
 void xlm_el_shard_minted(xlm_el *e);
 void xlm_el_shard_check(xlm_el *e);

@@ -99,6 +99,7 @@ static void walk_list(const xlm_stmt *s, visit *fn, void *context) {
       [XLM_STMT_BLOCK] = stmt_block,  [XLM_STMT_INPUT] = stmt_tensor,  [XLM_STMT_PARAM] = stmt_tensor,
       [XLM_STMT_STATE] = stmt_tensor, [XLM_STMT_ASSIGN] = stmt_assign, [XLM_STMT_REPEAT] = stmt_repeat,
       [XLM_STMT_IF] = stmt_if,        [XLM_STMT_OUTPUT] = stmt_output, [XLM_STMT_PRESET] = stmt_preset,
+      [XLM_STMT_GROUP] = stmt_preset,
   };
   for (; s; s = s->next) {
     xlm_el_walk_names(s->expr, fn, context);

@@ -1,5 +1,5 @@
 // Canonical text of a model. Lines follow from the tree; of the source only comments, single blank lines and
-// whether a preset stands on one line are kept.
+// whether a preset or group stands on one line are kept.
 //
 // Comments are taken in source order. Before a line is written, all comments that come before the end of its
 // head are written above it (so a comment in the middle of a statement moves above it); one that follows on
@@ -8,7 +8,16 @@
 
 #include "compiler/format/format_priv.h"
 
-enum { ALIGN_DECL = 1, ALIGN_PARAM, ALIGN_INPUT, ALIGN_SHARD, ALIGN_ENTRY, ALIGN_SETTING, ALIGN_PRESET };
+enum {
+  ALIGN_DECL = 1,
+  ALIGN_PARAM,
+  ALIGN_INPUT,
+  ALIGN_SHARD,
+  ALIGN_ENTRY,
+  ALIGN_SETTING,
+  ALIGN_PRESET,
+  ALIGN_GROUP
+};
 
 typedef struct formatter {
   xlm_arena *arena;
@@ -261,10 +270,18 @@ static void format_if(formatter *f, const xlm_stmt *s) {
   finish(f, close, UINT32_MAX);
 }
 
-// --- presets and weights
+// --- presets, groups and weights
+
+static void write_settings_head(xlm_fmt_line *l, const xlm_stmt *s) {
+  add(l, s->kind == XLM_STMT_GROUP ? "group " : "preset ");
+  if (s->kind == XLM_STMT_GROUP)
+    xlm_fmt_string(l, s->name->text);
+  else
+    add(l, s->name->text);
+}
 
 static void write_preset(xlm_fmt_line *l, const xlm_stmt *s) {
-  xlm_text_printf(&l->text, "preset %s", s->name->text);
+  write_settings_head(l, s);
   xlm_fmt_stop(l, 1);
   add(l, "{ ");
   for (const xlm_setting *t = s->preset.settings; t; t = t->next) {
@@ -299,12 +316,14 @@ static void format_setting(formatter *f, const xlm_setting *t, uint32_t limit) {
 
 static void format_preset(formatter *f, const xlm_stmt *s) {
   if (is_one_line(f, s)) {
-    write_preset(start_simple(f, s, ALIGN_PRESET), s);
+    write_preset(start_simple(f, s, s->kind == XLM_STMT_GROUP ? ALIGN_GROUP : ALIGN_PRESET), s);
     finish(f, s->span.end, UINT32_MAX);
     return;
   }
   const xlm_setting *t = s->preset.settings;
-  xlm_text_printf(&start_head(f, s)->text, "preset %s {", s->name->text);
+  xlm_fmt_line *head = start_head(f, s);
+  write_settings_head(head, s);
+  add(head, " {");
   open_braces(f, s->body.begin, t ? t->name->span.begin : s->body.end);
   for (; t; t = t->next) format_setting(f, t, t->next ? t->next->name->span.begin : s->body.end);
   end_braces(f, s->body.end - 1, s->body.end - 1);
@@ -359,6 +378,7 @@ static const struct {
     [XLM_STMT_OUTPUT] = {write_output, 0, NULL},
     [XLM_STMT_METRIC] = {write_named, 0, NULL},
     [XLM_STMT_PRESET] = {NULL, 0, format_preset},
+    [XLM_STMT_GROUP] = {NULL, 0, format_preset},
     [XLM_STMT_WEIGHTS] = {NULL, 0, format_weights},
 };
 

@@ -170,6 +170,20 @@ xlm_val xlm_scalar(xlm_build *b, double value) {
   return xlm_emit(b, XLM_OP_CONST, NULL, 0, &l);
 }
 
+xlm_val xlm_build_state(xlm_build *b, const char *name, const char *role, const xlm_type *like,
+                        const char *split) {
+  xlm_attr_list l = xlm_attr_list_new(b->g->arena);
+  xlm_attr_put_text(&l, XLM_A_name, name);
+  xlm_attr_put_text(&l, XLM_A_role, role);
+  xlm_attr_put_text(&l, XLM_A_init, "zeros");
+  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(like->dtype == XLM_F64 ? XLM_F64 : XLM_F32));
+  xlm_attr_put_dims(&l, XLM_A_dims, like->dim, like->rank);
+  if (split) xlm_attr_put_text(&l, XLM_A_split, split);
+  xlm_val v = xlm_emit(b, XLM_OP_STATE, NULL, 0, &l);
+  xlm_val_at(b->g, v)->name = name;
+  return v;
+}
+
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor) {
   return factor == 1 ? x : xlm_op2(b, XLM_OP_MUL, x, xlm_scalar(b, factor));
 }

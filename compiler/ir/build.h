@@ -53,6 +53,10 @@ xlm_val xlm_op2(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y);
 xlm_val xlm_op3(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y, xlm_val z);
 xlm_val xlm_scalar(xlm_build *b,
                    double value); // const [] f32 (f64 in an f64 graph is the reference's business)
+// A `state` of these dims, f32 (f64 in the reference), zero at first. `split`: its shard override, may be
+// NULL.
+xlm_val xlm_build_state(xlm_build *b, const char *name, const char *role, const xlm_type *like,
+                        const char *split);
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor); // x * factor; x itself when factor is 1
 xlm_val xlm_sum_over(xlm_build *b, xlm_val x, const xlm_dim *over, int n); // x when n = 0
 xlm_val xlm_sum_to(xlm_build *b, xlm_val x, const xlm_type *like); // sums the dims of x that `like` lacks

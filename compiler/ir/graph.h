@@ -101,6 +101,15 @@ typedef struct xlm_shard_rule { // shard D over A, as resolved: an index into di
   xlm_span span;
 } xlm_shard_rule;
 
+typedef struct xlm_param_group { // what a group says of the parameters it matches
+  const char *match;       // pattern over their paths, `*` = any characters; NULL: all
+  int rank;                // number of dimensions; -1 = any
+  double lr, weight_decay; // lr: factor on the learning rate; not a number: unsaid
+  const char *optimizer;   // NULL: unsaid
+  const char *where;       // "run.yaml:12" for those of a run file; NULL: see span
+  xlm_span span;
+} xlm_param_group;
+
 typedef struct xlm_config_value { // a dim or let with public names, for flags and config.json
   const char *name;
   uint8_t n_aliases;
@@ -146,6 +155,8 @@ typedef struct xlm_graph {
   uint32_t n_rules, cap_rules;
   xlm_config_value *config;
   uint32_t n_config, cap_config;
+  xlm_param_group *groups; // of the model text; the first that matches a parameter counts
+  uint32_t n_groups, cap_groups;
 } xlm_graph;
 
 xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *model);

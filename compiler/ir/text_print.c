@@ -3,6 +3,7 @@
 // The text holds everything the graph holds, so that a dump is a complete hand-over between passes: tests
 // write it, people read it, and print(read(text)) gives the same bytes. One line is one thing, so that two
 // dumps compare well with diff.
+#include <math.h>
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -255,6 +256,18 @@ static void weight(printer *p, const xlm_weight_map *w) {
   xlm_text_add(p->out, "]\n");
 }
 
+static void group(printer *p, const xlm_param_group *g) {
+  xlm_text_add(p->out, "group ");
+  quoted(p->out, g->match ? g->match : "*");
+  if (g->rank >= 0) xlm_text_printf(p->out, " rank %d", g->rank);
+  if (!isnan(g->lr)) xlm_text_add(p->out, " lr "), xlm_text_double(p->out, g->lr);
+  if (!isnan(g->weight_decay))
+    xlm_text_add(p->out, " weight_decay "), xlm_text_double(p->out, g->weight_decay);
+  if (g->optimizer) xlm_text_add(p->out, " optimizer "), quoted(p->out, g->optimizer);
+  span(p, g->span);
+  xlm_text_add(p->out, "\n");
+}
+
 static void list(printer *p, const char *keyword, const xlm_vals *l) {
   for (uint32_t i = 0; i < l->n; i++) {
     xlm_text_printf(p->out, "%s ", keyword);
@@ -276,6 +289,7 @@ void xlm_graph_print(const xlm_graph *g, xlm_text *out) {
   for (xlm_dim d = 1; d < g->n_dims; d++) dim_line(&p, d);
   for (uint32_t i = 0; i < g->n_rules; i++) rule(&p, &g->rules[i]);
   for (uint32_t i = 0; i < g->n_weights; i++) weight(&p, &g->weights[i]);
+  for (uint32_t i = 0; i < g->n_groups; i++) group(&p, &g->groups[i]);
   for (xlm_node n = 1; n < g->n_nodes; n++) node(&p, &g->nodes[n]);
   list(&p, "output", &g->outputs);
   list(&p, "metric", &g->metrics);

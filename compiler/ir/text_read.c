@@ -4,6 +4,7 @@
 // One function per kind of line, in one table; each reads its line through the cursor of text_lex.h, whose
 // first mistake ends the reading. Numbers of values are positions, so the reader demands exactly the next
 // one.
+#include <math.h>
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -391,6 +392,20 @@ static bool read_weight(reader *r) {
   return true;
 }
 
+static bool read_group(reader *r) {
+  xlm_param_group g = {.rank = -1, .lr = NAN, .weight_decay = NAN};
+  int64_t rank = -1;
+  if (!xlm_lex_quoted(&r->x, &g.match)) return false;
+  if (xlm_lex_try(&r->x, "rank") && !xlm_lex_int(&r->x, 0, XLM_MAX_RANK, &rank)) return false;
+  if (xlm_lex_try(&r->x, "lr") && !xlm_lex_double(&r->x, &g.lr)) return false;
+  if (xlm_lex_try(&r->x, "weight_decay") && !xlm_lex_double(&r->x, &g.weight_decay)) return false;
+  if (xlm_lex_try(&r->x, "optimizer") && !xlm_lex_quoted(&r->x, &g.optimizer)) return false;
+  g.rank = (int)rank;
+  if (!span(r, &g.span)) return false;
+  XLM_PUSH(r->arena, r->g->groups, r->g->n_groups, r->g->cap_groups, g);
+  return true;
+}
+
 static bool named(reader *r, xlm_vals *l) {
   const char *name = NULL;
   xlm_val v;
@@ -425,7 +440,7 @@ static const struct {
 } statements[] = {
     {"model", read_model}, {"properties", read_properties}, {"source", read_source}, {"config", read_config}, {"dim", read_dim},
     {"shard", read_rule},  {"weight", read_weight}, {"output", read_output}, {"metric", read_metric},
-    {"loss", read_loss},   {"update", read_update},
+    {"loss", read_loss},   {"update", read_update}, {"group", read_group},
 };
 
 static bool read_line(reader *r) {

@@ -148,6 +148,7 @@ typedef enum xlm_stmt_kind {
   XLM_STMT_OUTPUT,  // output a, b
   XLM_STMT_METRIC,  // metric name = expr
   XLM_STMT_PRESET,  // preset small { hidden = 768  layers = 12 }
+  XLM_STMT_GROUP,   // group "layers.*.attention.*" { lr = 0.5  optimizer = muon }
   XLM_STMT_WEIGHTS, // weights huggingface { path = "name" [layout] ... }
   XLM_STMT_KINDS,
 } xlm_stmt_kind;
@@ -165,7 +166,7 @@ typedef struct xlm_block_result {
   struct xlm_block_result *next;
 } xlm_block_result;
 
-typedef struct xlm_setting { // one `name = expr` of a preset
+typedef struct xlm_setting { // one `name = expr` of a preset or group
   xlm_ast_name *name;
   xlm_expr *value;
   struct xlm_setting *next;
@@ -196,11 +197,11 @@ struct xlm_stmt {
   xlm_stmt_kind kind;
   uint16_t depth;     // height of the statement tree, else-if chains included; at most XLM_MAX_NESTING
   xlm_span span;      // the whole statement, from its first word to its last token (the closing brace)
-  xlm_span body;      // BLOCK REPEAT IF PRESET WEIGHTS: the braces, from { to }
+  xlm_span body;      // BLOCK REPEAT IF PRESET GROUP WEIGHTS: the braces, from { to }
   xlm_span else_body; // IF: the braces after a plain `else`; empty for `else if` (otherwise is then one IF
                       // statement)
   xlm_stmt *next;
-  xlm_ast_name *name; // MODEL DIM LET BLOCK INPUT PARAM STATE UPDATE METRIC PRESET WEIGHTS
+  xlm_ast_name *name; // MODEL DIM LET BLOCK INPUT PARAM STATE UPDATE METRIC PRESET WEIGHTS; GROUP: the pattern
   xlm_expr *expr;     // DIM LET CHECK PARAM/STATE (initialiser) UPDATE ASSIGN RETURN REPEAT (count) IF
                       // (condition) LOSS METRIC
   union {
@@ -240,7 +241,7 @@ struct xlm_stmt {
     } output;
     struct {
       xlm_setting *settings;
-    } preset;
+    } preset; // GROUP, too
     struct {
       xlm_weight *entries;
     } weights;

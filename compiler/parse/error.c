@@ -174,7 +174,7 @@ static bool hint_initializer(const site *s) {
 
 static bool hint_body(const site *s) {
   int k = s->first->kind;
-  if (k != BLOCK && k != REPEAT && k != RECOMPUTE && k != IF && k != PRESET && k != WEIGHTS) return false;
+  if (k != BLOCK && k != REPEAT && k != RECOMPUTE && k != IF && k != PRESET && k != GROUP && k != WEIGHTS) return false;
   if (!is_expected(s, "`{`") || !is_line_end(s->at)) return false;
   xlm_diag *g = report(s, XLM_E_NO_BODY, s->at->span, SAY("the `%s` has no body", text(s, s->first)));
   HELP(g, "write `{ ... }` after it");

@@ -119,6 +119,9 @@ xlm_list xlm_build_else_if(xlm_list chain, xlm_stmt *s);
 xlm_stmt *xlm_build_if_end(xlm_parser *p, xlm_list chain, xlm_span s);
 xlm_block_param *xlm_build_block_param(xlm_parser *p, xlm_ast_name *name, bool is_tensor, xlm_list dims);
 xlm_block_result *xlm_build_block_result(xlm_parser *p, xlm_span s, xlm_list dims);
+// group "pattern" { .. }: the statement's name is the pattern.
+xlm_stmt *xlm_build_param_group(xlm_parser *p, xlm_span s, xlm_span where, const char *pattern,
+                                xlm_list settings, xlm_span braces);
 xlm_setting *xlm_build_setting(xlm_parser *p, xlm_ast_name *name, xlm_expr *value);
 xlm_weight *xlm_build_weight(xlm_parser *p, xlm_span s, xlm_span path, xlm_span external, const char *text);
 xlm_weight_group *xlm_build_group(xlm_parser *p, xlm_span s, xlm_list names, xlm_expr *part, xlm_expr *parts);

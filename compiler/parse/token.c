@@ -1,8 +1,8 @@
 // Arrange: raw tokens become the tokens that the grammar reads, in one pass.
 //
-// Line ends: a NEWLINE token ends a statement. None stands inside ( ) and [ ], inside a preset's braces,
-// after a binary operator or a comma, before `{`, and between `}` and `else`. One stands before the `}` of
-// every other body.
+// Line ends: a NEWLINE token ends a statement. None stands inside ( ) and [ ], inside the braces of a preset
+// or group, after a binary operator or a comma, before `{`, and between `}` and `else`. One stands before the
+// `}` of every other body.
 //
 // Keywords: a word is a keyword only in its place (see grammar/README.md), so that `model`, `state` or
 // `output` may name a dimension or a tensor.
@@ -37,7 +37,7 @@ const xlm_word xlm_statement_words[] = {
     {"model", MODEL},   {"dim", DIM},         {"let", LET},     {"check", CHECK},   {"shard", SHARD},
     {"block", BLOCK},   {"input", INPUT},     {"param", PARAM}, {"state", STATE},   {"update", UPDATE},
     {"return", RETURN}, {"repeat", REPEAT},   {"loss", LOSS},   {"output", OUTPUT}, {"metric", METRIC},
-    {"preset", PRESET}, {"weights", WEIGHTS}, {NULL, 0},
+    {"preset", PRESET}, {"weights", WEIGHTS}, {"group", GROUP}, {NULL, 0},
 };
 
 static const xlm_word reserved_words[] = {
@@ -108,10 +108,10 @@ static uint32_t indentation(const arranger *a, const xlm_token *t) {
   return t->span.begin - begin;
 }
 
-// The raw token begins a line that can only be a new statement: `param w`, `x =`.
+// The raw token begins a line that can only be a new statement: `param w`, `group "w"`, `x =`.
 static bool keyword_line(const arranger *a) {
-  return raw(a, 0)->kind == NAME && raw(a, 1)->kind == NAME && !raw(a, 1)->first &&
-         lookup(a, raw(a, 0), xlm_statement_words);
+  int next = raw(a, 1)->kind, kind = raw(a, 0)->kind == NAME ? lookup(a, raw(a, 0), xlm_statement_words) : 0;
+  return kind && !raw(a, 1)->first && (next == NAME || (next == STRING && kind == GROUP));
 }
 
 static bool assignment_line(const arranger *a) {
@@ -225,7 +225,7 @@ static void line_break(arranger *a) {
   bool column_one = t->span.begin == 0 || a->p->source->text[t->span.begin - 1] == '\n';
   if (a->depth && column_one && keyword_line(a)) {
     int kind = lookup(a, t, xlm_statement_words);
-    if (kind == MODEL || kind == BLOCK || kind == PRESET || kind == WEIGHTS)
+    if (kind == MODEL || kind == BLOCK || kind == PRESET || kind == GROUP || kind == WEIGHTS)
       close_braces(a, t->span, "expected `}` before this");
     before = last(a);
   }
@@ -293,9 +293,9 @@ static void open_bracket(arranger *a, xlm_token t) {
     too_deep(a, &t);
     return;
   }
-  t.body = a->statement == PRESET    ? XLM_BODY_SETTINGS
-           : a->statement == WEIGHTS ? XLM_BODY_ENTRIES
-                                     : XLM_BODY_STATEMENTS;
+  t.body = a->statement == PRESET || a->statement == GROUP ? XLM_BODY_SETTINGS
+           : a->statement == WEIGHTS                       ? XLM_BODY_ENTRIES
+                                                           : XLM_BODY_STATEMENTS;
   if (t.kind != '{') t.body = 0;
   uint32_t index = a->p->tokens.n;
   push(a, t);

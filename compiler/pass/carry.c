@@ -35,15 +35,7 @@ xlm_val xlm_diff_scalar_input(xlm_differentiation *d, const char *name) {
 
 xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, const char *role, xlm_val like) {
   xlm_type t = *xlm_val_type(d->out, like);
-  xlm_attr_list l = xlm_attr_list_new(d->out->arena);
-  xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_text(&l, XLM_A_role, role);
-  xlm_attr_put_text(&l, XLM_A_init, "zeros");
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(t.dtype == XLM_F64 ? XLM_F64 : XLM_F32));
-  xlm_attr_put_dims(&l, XLM_A_dims, t.dim, t.rank);
-  xlm_val v = xlm_emit(&d->b, XLM_OP_STATE, NULL, 0, &l);
-  xlm_val_at(d->out, v)->name = name;
-  return v;
+  return xlm_build_state(&d->b, name, role, &t, NULL);
 }
 
 static bool is_state(const xlm_graph *g, xlm_val v) {

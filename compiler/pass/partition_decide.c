@@ -197,7 +197,8 @@ static uint32_t partial_of(const xlm_partitioning *p, const xlm_node_info *n, co
 
 // ---- partial sums pass through linear ops ----
 
-// The axes all real operands are partial over; 0 when they differ or the op is not linear.
+// The axes all real operands are partial over; 0 when they differ or the op is not linear. What several nodes
+// of the step read (a matrix and its square, say) is reduced once, before them.
 static uint32_t common_partial(const xlm_partitioning *p, const xlm_node_info *n) {
   const xlm_layout_rule *r = &p->op_rules[n->op];
   if (!r->linear && !r->scaling) return 0;
@@ -206,6 +207,7 @@ static uint32_t common_partial(const xlm_partitioning *p, const xlm_node_info *n
   for (int i = 0; i < n->n_in; i++) {
     const xlm_node_info *def = xlm_val_node(p->g, n->in[i]);
     if (type_of(p, n->in[i])->dtype == XLM_I32) continue;
+    if (n->phase == XLM_PHASE_STEP && p->uses[n->in[i]] > 1 && p->have[n->in[i]].partial) return 0;
     if (r->scaling) { // x * c, x / c: c must be a constant
       if (i == 1 && def->op != XLM_OP_CONST) return 0;
       if (i == 1) continue;
@@ -271,7 +273,7 @@ static void token_axes(xlm_partitioning *p, const xlm_node_info *n, const assign
   for (int i = 0; i < count; i++) p->rule[routed[0]] |= assigned(s, over[i]);
 }
 
-static bool decide_node(xlm_partitioning *p, xlm_node id, const xlm_layout *wanted) {
+static bool decide_node(xlm_partitioning *p, xlm_node id) {
   const xlm_node_info *n = &p->g->nodes[id];
   const xlm_layout_rule *r = &p->op_rules[n->op];
   p->nodes[id].in = XLM_NEW_N(p->a, xlm_layout, n->n_in);
@@ -290,9 +292,11 @@ static bool decide_node(xlm_partitioning *p, xlm_node id, const xlm_layout *want
   if (n->op == XLM_OP_ACCUMULATE)
     xlm_partition_decide_accumulate(p, id);
   else if (xlm_op_at(n->op)->n_alias)
-    xlm_partition_decide_update(p, id);
+    xlm_partition_decide_update(p, id, r);
   else if (n->op == XLM_OP_NORM_SQ)
-    xlm_partition_decide_norm(p, id, wanted);
+    xlm_partition_decide_norm(p, id);
+  else if (xlm_partition_is_in_pieces(p, n))
+    xlm_partition_decide_pieces(p, id);
   else {
     assign s = {0};
     if (!compute_layout(p, n, r, &s)) return false;
@@ -303,18 +307,9 @@ static bool decide_node(xlm_partitioning *p, xlm_node id, const xlm_layout *want
 }
 
 static bool decide_all(xlm_partitioning *p) {
-  xlm_layout *wanted = NULL;
-  for (xlm_node id = 1; id < p->g->n_nodes; id++) {
-    if (p->g->nodes[id].op == XLM_OP_NORM_SQ && !wanted) {
-      for (xlm_node later = id; later < p->g->n_nodes; later++) // states of the optimizer may stand behind
-        for (int i = 0; i < p->g->nodes[later].n_out; i++)
-          if (xlm_is_leaf(&p->g->nodes[later]) &&
-              !xlm_partition_canonical(p, &p->g->nodes[later], p->g->nodes[later].out))
-            return false;
-      wanted = xlm_partition_wanted_gradients(p);
-    }
-    if (!decide_node(p, id, wanted)) return false;
-  }
+  xlm_partition_begin_step(p);
+  for (xlm_node id = 1; id < p->g->n_nodes; id++)
+    if (!decide_node(p, id)) return false;
   return true;
 }
 

@@ -15,15 +15,17 @@ struct xlm_partitioning {
   xlm_partition_options o;
   uint32_t *rule; // by dim: axes of its shard rule that the mesh has
   const xlm_shard_rule **rule_text;
-  bool *free_rule;           // by dim: `where free`
-  int64_t *grain;            // by dim: pieces are multiples of this
-  uint32_t *mirrored;        // by dim: axes over which it is split from both ends (partition_balance.c)
-  xlm_layout *canon, *have;  // by value: as the rules want it; as it is produced
-  xlm_node_layouts *nodes;   // by node
-  uint32_t *uses;            // by value
-  const xlm_layout **early;  // by value: a gradient is reduced to this layout where it is complete;
-                             // NULL = when it is read
-  xlm_layout_rule *op_rules; // by op
+  bool *free_rule;             // by dim: `where free`
+  int64_t *grain;              // by dim: pieces are multiples of this
+  uint32_t *mirrored;          // by dim: axes over which it is split from both ends (partition_balance.c)
+  xlm_layout *canon, *have;    // by value: as the rules want it; as it is produced
+  xlm_node_layouts *nodes;     // by node
+  uint32_t *uses;              // by value
+  bool *whole;                 // by value: nodes of the step read it whole
+  const xlm_layout **gradient; // by value of a gradient: how the step reads it; NULL = it is none
+  const xlm_layout **early;    // by value: a gradient is reduced to this layout where it is complete;
+                               // NULL = when it is read
+  xlm_layout_rule *op_rules;   // by op
   xlm_partition_fault *fault;
   struct xlm_split { // how dimensions are split anywhere, each way once: what ranks may differ in
     xlm_dim dim;
@@ -41,13 +43,13 @@ bool xlm_partition_conflict(xlm_partitioning *p, const xlm_node_info *n, const x
 
 // partition_zero.c: the layouts of states and of the ops that update them.
 void xlm_partition_decide_leaf(xlm_partitioning *p, const xlm_node_info *n);
-void xlm_partition_decide_update(xlm_partitioning *p, xlm_node id);
+void xlm_partition_decide_update(xlm_partitioning *p, xlm_node id, const xlm_layout_rule *r);
 void xlm_partition_decide_accumulate(xlm_partitioning *p, xlm_node id);
-void xlm_partition_decide_norm(xlm_partitioning *p, xlm_node id, const xlm_layout *wanted);
-// The layout of a state that ZeRO splits.
-xlm_layout xlm_partition_zero_layout(const xlm_partitioning *p, xlm_val v);
-// By gradient: the layout of the optimizer state that its update uses; canon for all other values. [n_values]
-xlm_layout *xlm_partition_wanted_gradients(xlm_partitioning *p);
+void xlm_partition_decide_norm(xlm_partitioning *p, xlm_node id);
+void xlm_partition_begin_step(xlm_partitioning *p); // before anything is decided
+// Does the node work on the pieces that ZeRO makes, and then in which layouts?
+bool xlm_partition_is_in_pieces(const xlm_partitioning *p, const xlm_node_info *n);
+void xlm_partition_decide_pieces(xlm_partitioning *p, xlm_node id);
 // Fills p->mirrored: needs the layouts of all nodes.
 void xlm_partition_balance(xlm_partitioning *p);
 // Dimension d split over `axes`, as the rank at `coord` holds it.

@@ -3,8 +3,10 @@
 //
 // Gradients are partial over `dp`, and reduced once per step: their sums over the microbatches are partial,
 // too, and whole on each rank, so that ranks are added after microbatches whatever ZeRO splits, in the same
-// order and to the same bits. With `reduce_each` the sums are split from level 2 on, and every microbatch is
-// reduced into them: less memory, more to send, and another order of addition.
+// order and to the same bits. For the same reason the step computes products and sums as without ZeRO, on
+// whole matrices, and only what works element by element in pieces. With `reduce_each` the sums are split
+// from level 2 on, and every microbatch is reduced into them: less memory, more to send, and another order of
+// addition.
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
@@ -14,12 +16,10 @@ static const xlm_type *type_of(const xlm_partitioning *p, xlm_val v) {
 }
 
 // The dimension of a parameter that ZeRO splits: the first unsplit one that divides evenly, else the largest
-// that is large enough; none for small parameters, which stay whole.
-xlm_layout xlm_partition_zero_layout(const xlm_partitioning *p, xlm_val v) {
-  xlm_layout l = p->canon[v];
+// that is large enough; none for small parameters, which stay whole. `l`: how it is split by the shard rules.
+static xlm_layout zero_layout(const xlm_partitioning *p, const xlm_type *t, xlm_layout l) {
   int dp = xlm_mesh_axis(&p->o.mesh, "dp"), best = -1;
   if (dp < 0 || p->o.mesh.size[dp] < 2) return l;
-  const xlm_type *t = type_of(p, v);
   if (xlm_layout_axes(&l, t->rank) >> dp & 1) return l;
   int64_t n = p->o.mesh.size[dp];
   for (int i = 0; i < t->rank; i++) {
@@ -35,32 +35,110 @@ xlm_layout xlm_partition_zero_layout(const xlm_partitioning *p, xlm_val v) {
   return l;
 }
 
-// By gradient: the layout of the optimizer state that its update uses.
-xlm_layout *xlm_partition_wanted_gradients(xlm_partitioning *p) {
-  xlm_layout *w = XLM_NEW_N(p->a, xlm_layout, p->g->n_values);
-  for (xlm_val v = 1; v < p->g->n_values; v++) w[v] = p->canon[v];
-  for (xlm_node id = 1; id < p->g->n_nodes; id++) {
+// ---- the values of the step ----
+
+// A value of the step is read whole when a node reads it that does not work element by element (products,
+// sums), or functions of it alone that are read whole.
+static void find_whole(xlm_partitioning *p) {
+  p->whole = XLM_NEW_N(p->a, bool, p->g->n_values);
+  for (xlm_node id = p->g->n_nodes; id-- > 1;) {
     const xlm_node_info *n = &p->g->nodes[id];
-    int alias = xlm_op_at(n->op)->n_alias;
-    if (alias < 2) continue;
-    xlm_val state = n->in[1]; // the first moment
-    w[n->in[alias]] = p->o.zero >= 1 ? xlm_partition_zero_layout(p, state) : p->canon[state];
+    const xlm_op *op = xlm_op_at(n->op);
+    int tensors = 0;
+    if (n->phase != XLM_PHASE_STEP || op->n_alias || n->op == XLM_OP_NORM_SQ) continue;
+    for (int i = 0; i < n->n_in; i++) tensors += xlm_val_rank(p, n->in[i]) > 0;
+    bool element_by_element = op->flags & XLM_OPF_ELEMENTWISE;
+    bool whole = !element_by_element || (tensors == 1 && p->whole[n->out]);
+    for (int i = 0; i < n->n_in && whole; i++) p->whole[n->in[i]] = xlm_val_rank(p, n->in[i]) > 0;
   }
-  return w;
 }
 
-// Gradients as the optimizer reads them: reduced as soon as they are complete, while the backward goes on.
+// How a state of these dimensions is split.
+static xlm_layout as_state(xlm_partitioning *p, xlm_val v) {
+  xlm_layout own = p->canon[v];
+  static const xlm_node_info leaf;
+  if (!xlm_partition_canonical(p, &leaf, v)) return own;
+  xlm_layout l = p->canon[v];
+  p->canon[v] = own;
+  return l;
+}
+
+// Gradients are what the global norm reads. The optimizer reads them as its states are split, but for those
+// that it reads whole; the norm reads them so, too, so that they are reduced once.
+static void find_gradients(xlm_partitioning *p, const xlm_node_info *norm) {
+  for (int i = 0; i < norm->n_in; i++) {
+    xlm_val v = norm->in[i];
+    xlm_layout *l = XLM_NEW(p->a, xlm_layout);
+    *l = as_state(p, v);
+    if (p->o.zero >= 1 && !p->whole[v]) *l = zero_layout(p, type_of(p, v), *l);
+    p->gradient[v] = l;
+  }
+}
+
+void xlm_partition_begin_step(xlm_partitioning *p) {
+  p->gradient = XLM_NEW_N(p->a, const xlm_layout *, p->g->n_values);
+  find_whole(p);
+}
+
+// Gradients are reduced as soon as they are complete, while the backward goes on.
 void xlm_partition_find_early(xlm_partitioning *p) {
   p->early = XLM_NEW_N(p->a, const xlm_layout *, p->g->n_values);
-  xlm_layout *wanted = xlm_partition_wanted_gradients(p);
-  for (xlm_node id = 1; id < p->g->n_nodes; id++) {
-    const xlm_node_info *n = &p->g->nodes[id];
-    int alias = xlm_op_at(n->op)->n_alias;
-    if (n->phase != XLM_PHASE_STEP || alias < 2) continue;
-    xlm_val gradient = n->in[alias];
-    xlm_phase made = xlm_val_node(p->g, gradient)->phase;
-    if (made == XLM_PHASE_BWD || made == XLM_PHASE_WGT) p->early[gradient] = &wanted[gradient];
+  for (xlm_val v = 1; v < p->g->n_values; v++) {
+    xlm_phase made = xlm_val_node(p->g, v)->phase;
+    if (p->gradient[v] && (made == XLM_PHASE_BWD || made == XLM_PHASE_WGT)) p->early[v] = p->gradient[v];
   }
+}
+
+// A layout given for `t`, for a value whose dimensions are among t's; its other dimensions as the rules say.
+static xlm_layout by_dims(const xlm_partitioning *p, xlm_val v, const xlm_type *t, const xlm_layout *l) {
+  xlm_layout out = {0};
+  const xlm_type *own = type_of(p, v);
+  for (int i = 0; i < own->rank; i++) {
+    int at = xlm_type_find(t, own->dim[i]);
+    out.axes[i] = at >= 0 ? l->axes[at] : p->canon[v].axes[i];
+  }
+  return out;
+}
+
+// Where a node of the step finds v, and does v lie there in smaller pieces than the rules ask for?
+static const xlm_layout *found(const xlm_partitioning *p, xlm_val v) {
+  return p->gradient[v] ? p->gradient[v] : &p->have[v];
+}
+static bool in_pieces(const xlm_partitioning *p, xlm_val v) {
+  int rank = xlm_val_rank(p, v);
+  return !p->whole[v] && xlm_layout_axes(found(p, v), rank) & ~xlm_layout_axes(&p->canon[v], rank);
+}
+
+bool xlm_partition_is_in_pieces(const xlm_partitioning *p, const xlm_node_info *n) {
+  if (n->phase != XLM_PHASE_STEP || !(xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE)) return false;
+  bool any = false;
+  int64_t gathered = 0;
+  for (int i = 0; i < n->n_in; i++) {
+    if (!in_pieces(p, n->in[i])) continue;
+    any = true;
+    gathered += xlm_type_elements(type_of(p, n->in[i]), p->g->dims);
+  }
+  // when the result is read whole, the smaller is gathered: it or the operands
+  return any && (!p->whole[n->out] || gathered >= xlm_type_elements(type_of(p, n->out), p->g->dims));
+}
+
+// What works element by element in the step works on the pieces that its operands lie in (but see above): the
+// others are cut, none is gathered. The first operand that splits a dimension, or uses an axis, decides.
+void xlm_partition_decide_pieces(xlm_partitioning *p, xlm_node id) {
+  const xlm_node_info *n = &p->g->nodes[id];
+  const xlm_type *t = type_of(p, n->out);
+  xlm_layout l = {0};
+  for (int i = 0; i < n->n_in; i++) {
+    const xlm_type *u = type_of(p, n->in[i]);
+    for (int k = 0; in_pieces(p, n->in[i]) && k < u->rank; k++) {
+      int at = xlm_type_find(t, u->dim[k]);
+      if (!l.axes[at]) l.axes[at] = found(p, n->in[i])->axes[k] & ~xlm_layout_axes(&l, t->rank);
+    }
+  }
+  for (int k = 0; k < t->rank; k++)
+    if (!l.axes[k]) l.axes[k] = p->canon[n->out].axes[k] & ~xlm_layout_axes(&l, t->rank);
+  for (int i = 0; i < n->n_in; i++) p->nodes[id].in[i] = by_dims(p, n->in[i], t, &l);
+  p->nodes[id].out[0] = l;
 }
 
 // ---- states and what updates them ----
@@ -84,26 +162,26 @@ static const char *role_of(const xlm_node_info *n) {
 }
 
 void xlm_partition_decide_leaf(xlm_partitioning *p, const xlm_node_info *n) {
-  p->have[n->out] = splits(p, role_of(n)) ? xlm_partition_zero_layout(p, n->out) : p->canon[n->out];
+  p->have[n->out] =
+      splits(p, role_of(n)) ? zero_layout(p, type_of(p, n->out), p->canon[n->out]) : p->canon[n->out];
 }
 
-// Everything an in-place op touches has the layout of its most split state; scalars are whole.
-void xlm_partition_decide_update(xlm_partitioning *p, xlm_node id) {
+// An in-place op works in the layout of its most split state; its other operands are brought there, dimension
+// by dimension. What its rule wants whole stays whole.
+void xlm_partition_decide_update(xlm_partitioning *p, xlm_node id, const xlm_layout_rule *r) {
   const xlm_node_info *n = &p->g->nodes[id];
-  const xlm_op *op = xlm_op_at(n->op);
   xlm_node_layouts *l = &p->nodes[id];
   xlm_val most = n->in[0];
-  for (int i = 1; i < op->n_alias; i++)
+  for (int i = 1; i < xlm_op_at(n->op)->n_alias; i++)
     if (xlm_layout_axes(&p->have[n->in[i]], XLM_MAX_RANK) & ~xlm_layout_axes(&p->have[most], XLM_MAX_RANK))
       most = n->in[i];
-  for (int i = 0; i < n->n_in; i++)
-    l->in[i] = xlm_same_type(type_of(p, n->in[i]), type_of(p, most)) ||
-                       xlm_val_rank(p, n->in[i]) == xlm_val_rank(p, most)
-                   ? p->have[most]
-                   : (xlm_layout){0};
-  for (int i = 0; i < n->n_in; i++)
-    if (xlm_val_rank(p, n->in[i]) == 0) l->in[i] = (xlm_layout){0};
-  for (int i = 0; i < n->n_out; i++) l->out[i] = p->have[most];
+  const xlm_type *t = type_of(p, most);
+  xlm_layout at = p->have[most];
+  for (int k = 0; k < r->n_keys; k++)
+    for (int i = 0; i < t->rank && r->key[k].rule == XLM_SPLIT_WHOLE; i++)
+      if (xlm_attr_has_dim(&n->attrs, r->key[k].key, t->dim[i])) at.axes[i] = 0;
+  for (int i = 0; i < n->n_in; i++) l->in[i] = by_dims(p, n->in[i], t, &at);
+  for (int i = 0; i < n->n_out; i++) l->out[i] = by_dims(p, n->out + (xlm_val)i, t, &at);
 }
 
 // An accumulator is as its summand comes, partial sums stay partial until the step, except where it is split.
@@ -113,11 +191,11 @@ void xlm_partition_decide_accumulate(xlm_partitioning *p, xlm_node id) {
   p->nodes[id].in[0] = p->nodes[id].in[1] = p->nodes[id].out[0] = p->have[n->in[0]];
 }
 
-// The global norm reads gradients in the layout their update wants, so that they are reduced once.
-void xlm_partition_decide_norm(xlm_partitioning *p, xlm_node id, const xlm_layout *wanted) {
+void xlm_partition_decide_norm(xlm_partitioning *p, xlm_node id) {
   const xlm_node_info *n = &p->g->nodes[id];
+  find_gradients(p, n);
   for (int i = 0; i < n->n_in; i++) {
-    p->nodes[id].in[i] = wanted[n->in[i]];
-    p->nodes[id].out[0].partial |= xlm_layout_axes(&wanted[n->in[i]], xlm_val_rank(p, n->in[i]));
+    p->nodes[id].in[i] = *p->gradient[n->in[i]];
+    p->nodes[id].out[0].partial |= xlm_layout_axes(p->gradient[n->in[i]], xlm_val_rank(p, n->in[i]));
   }
 }

@@ -6,25 +6,16 @@
 
 #include "compiler/ir/build.h"
 #include "compiler/ir/graph.h"
+#include "compiler/optimizer/optimizer.h"
 
 // Folds constants (arithmetic of consts, x*1, x+0, cast to the same type, permute to the same order, chains
 // of views), merges equal nodes (same op, operands, attributes, not RANDOM, not aliasing), drops nodes nobody
 // uses. needs: any graph.
 xlm_graph *xlm_pass_simplify(const xlm_graph *g, xlm_arena *a);
 
-typedef enum xlm_optimizer { XLM_ADAMW, XLM_SGD } xlm_optimizer;
-
-typedef struct xlm_train_options {
-  xlm_optimizer optimizer;
-  double beta1, beta2, eps, weight_decay,
-      grad_clip; // grad_clip 0 = none; weight_decay on parameters with >= 2 dims whose
-                 // initialiser is random; beta1 = momentum for SGD
-  int64_t microbatches;
-} xlm_train_options;
-
 // Model graph -> train graph: forward nodes copied, then backward (BWD; nodes that only lead to weight
 // gradients: WGT), gradient accumulation over microbatches, loss and metric accumulation, clipping and the
-// optimizer (STEP). See differentiate.c. needs: losses not empty. gives: updates; outputs: "loss",
+// optimizer (STEP). See differentiate.c. needs: losses not empty; options that xlm_optimizer_check passed. gives: updates; outputs: "loss",
 // "grad_norm" and the metrics.
 xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_train_options *o);
 

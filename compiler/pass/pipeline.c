@@ -87,7 +87,18 @@ static int home_of_operand(const staged *s, const xlm_node_info *n) {
   return 0;
 }
 
+// Numbers of the step that depend on its scalars alone, as a group's learning rate.
+static bool of_scalars(const staged *s, const xlm_node_info *n) {
+  for (int i = 0; i < n->n_in; i++) {
+    const xlm_node_info *def = xlm_val_node(s->g, n->in[i]);
+    bool computed = !xlm_is_leaf(def) && s->part[s->g->values[n->in[i]].def] == ANY;
+    if (!computed && def->op != XLM_OP_INPUT && def->op != XLM_OP_CONST) return false;
+  }
+  return n->n_in && !xlm_op_at(n->op)->n_alias;
+}
+
 static int part_of_step(const staged *s, const xlm_node_info *n) {
+  if (of_scalars(s, n)) return ANY;
   if (n->op == XLM_OP_NORM_SQ || all_everywhere(s, n)) return EVERYWHERE;
   if (xlm_op_at(n->op)->n_alias && s->home[n->in[0]] >= 0) return s->home[n->in[0]];
   operand_parts o = look_at_operands(s, n);
@@ -173,9 +184,10 @@ static void find_crossings(staged *s) {
     for (int i = 0; i < n->n_in; i++) {
       if (!is_remote(s, n->in[i], s->part[id])) continue;
       const xlm_node_info *def = xlm_val_node(s->g, n->in[i]);
-      bool backwards = def->phase == XLM_PHASE_FWD
-                           ? s->part[id] < s->part[s->g->values[n->in[i]].def] && n->phase == XLM_PHASE_FWD
-                           : s->part[id] > s->part[s->g->values[n->in[i]].def] && !xlm_phase_is_once(def->phase);
+      bool backwards =
+          def->phase == XLM_PHASE_FWD
+              ? s->part[id] < s->part[s->g->values[n->in[i]].def] && n->phase == XLM_PHASE_FWD
+              : s->part[id] > s->part[s->g->values[n->in[i]].def] && !xlm_phase_is_once(def->phase);
       XLM_ASSERT(!backwards,
                  "%s of %s in part %d reads %s of %s from part %d: against the direction of the pipeline",
                  xlm_op_at(n->op)->name, n->scope, s->part[id], xlm_op_at(def->op)->name, def->scope,

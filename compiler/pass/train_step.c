@@ -1,11 +1,6 @@
-// The end of a training step: global norm, clipping, and the optimizer's update of every trained parameter.
-#include <string.h>
-
+// The end of a training step: global norm, clipping, and the update of every trained parameter by its
+// optimizer (compiler/optimizer).
 #include "compiler/pass/differentiate_priv.h"
-
-typedef struct step_inputs {
-  xlm_val scale, lr, step;
-} step_inputs;
 
 // One norm over all gradients, so that its value does not depend on how they are grouped.
 static xlm_val clip(xlm_differentiation *d) {
@@ -22,44 +17,6 @@ static xlm_val clip(xlm_differentiation *d) {
   return scale;
 }
 
-// Matrices that start random decay; scales, biases and what starts as ones or zeros do not.
-static double decay_of(const xlm_differentiation *d, xlm_val param) {
-  const char *init = xlm_attr_text(&xlm_val_node(d->out, param)->attrs, XLM_A_init, "");
-  bool random = !strncmp(init, "normal", 6) || !strncmp(init, "uniform", 7);
-  return random && xlm_val_type(d->out, param)->rank >= 2 ? d->o->weight_decay : 0;
-}
-
-static xlm_val moment(xlm_differentiation *d, const char *which, xlm_val param) {
-  const char *name = xlm_attr_text(&xlm_val_node(d->out, param)->attrs, XLM_A_name, "");
-  return xlm_diff_state(d, xlm_arena_printf(d->out->arena, "%s/%s", which, name), "optimizer", param);
-}
-
-static void adamw(xlm_differentiation *d, const xlm_trained *t, const step_inputs *s) {
-  xlm_attr_list l = xlm_attr_list_new(d->out->arena);
-  xlm_attr_put_float(&l, XLM_A_beta1, d->o->beta1);
-  xlm_attr_put_float(&l, XLM_A_beta2, d->o->beta2);
-  xlm_attr_put_float(&l, XLM_A_eps, d->o->eps);
-  xlm_attr_put_float(&l, XLM_A_decay, decay_of(d, t->param));
-  xlm_val m = moment(d, "adam.m", t->param), v = moment(d, "adam.v", t->param);
-  xlm_val in[] = {t->param, m, v, t->grad, s->scale, s->lr, s->step};
-  xlm_val first = xlm_emit(&d->b, XLM_OP_ADAMW, in, 7, &l);
-  for (xlm_val i = 0; i < 3; i++) xlm_graph_update(d->out, in[i], first + i);
-}
-
-static void sgd(xlm_differentiation *d, const xlm_trained *t, const step_inputs *s) {
-  xlm_attr_list l = xlm_attr_list_new(d->out->arena);
-  xlm_attr_put_float(&l, XLM_A_beta1, d->o->beta1);
-  xlm_attr_put_float(&l, XLM_A_decay, decay_of(d, t->param));
-  xlm_val in[] = {t->param, moment(d, "sgd.m", t->param), t->grad, s->scale, s->lr};
-  xlm_val first = xlm_emit(&d->b, XLM_OP_SGD, in, 5, &l);
-  for (xlm_val i = 0; i < 2; i++) xlm_graph_update(d->out, in[i], first + i);
-}
-
-static const struct {
-  void (*update)(xlm_differentiation *, const xlm_trained *, const step_inputs *);
-  bool counts_steps;
-} optimizers[] = {[XLM_ADAMW] = {adamw, true}, [XLM_SGD] = {sgd, false}};
-
 void xlm_diff_optimize(xlm_differentiation *d) {
   d->b = xlm_build_new(d->out);
   d->b.phase = XLM_PHASE_STEP;
@@ -68,11 +25,13 @@ void xlm_diff_optimize(xlm_differentiation *d) {
     xlm_vals_add(d->out, &d->out->outputs, "grad_norm", xlm_scalar(&d->b, 0), (xlm_span){0, 0});
     return;
   }
-  step_inputs s = {.scale = clip(d), .lr = xlm_diff_scalar_input(d, "lr")};
-  if (optimizers[d->o->optimizer].counts_steps) s.step = xlm_diff_scalar_input(d, "step");
+  xlm_step_inputs in = {.scale = clip(d)};
+  in.lr = xlm_diff_scalar_input(d, "lr");
+  in.step = xlm_diff_scalar_input(d, "step");
+  xlm_steps *steps = xlm_steps_begin(&d->b, d->a, d->o, in);
   for (uint32_t i = 0; i < d->n_trained; i++) {
     xlm_build_context(&d->b, xlm_val_node(d->out, d->trained[i].param));
     d->b.recompute = false;
-    optimizers[d->o->optimizer].update(d, &d->trained[i], &s);
+    xlm_steps_update(steps, d->trained[i].param, d->trained[i].grad);
   }
 }

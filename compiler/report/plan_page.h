@@ -3,22 +3,27 @@
 #define XLM_REPORT_PLAN_PAGE_H
 
 #include "compiler/cost/estimate.h"
+#include "compiler/optimizer/optimizer.h"
 #include "compiler/report/report.h"
 
 typedef struct xlm_plan_page {
-  const xlm_source *source;     // the model text, for its lines; may be NULL
-  uint64_t memory_limit;        // bytes per rank; 0 = unknown
-  const char *schedule;         // of the pipeline; NULL = none
-  const xlm_cluster *cluster;   // NULL = no estimate
-  const xlm_estimate *estimate; // of it
-  int64_t verified;             // operations matched
-  const char *advice;           // the cheapest change that would fit; NULL
-  int top;                      // rows of the communication table; 0 = 24
+  const xlm_source *source;      // the model text, for its lines; may be NULL
+  uint64_t memory_limit;         // bytes per rank; 0 = unknown
+  const char *schedule;          // of the pipeline; NULL = none
+  const xlm_cluster *cluster;    // NULL = no estimate
+  const xlm_estimate *estimate;  // of it
+  int64_t verified;              // operations matched
+  const char *advice;            // the cheapest change that would fit; NULL
+  int top;                       // rows of the communication table; 0 = 24
+  const xlm_update_row *updates; // who updates which parameters; NULL = unknown
+  int n_updates;
 } xlm_plan_page;
 
 void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
 // The same as JSON; fields in docs/estimates.md.
 void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
+// Who updates which parameters: a table, and nothing without rows.
+void xlm_report_updates(const xlm_plan_page *page, xlm_text *out);
 // The estimate alone, for the page of one rank.
 void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
 

@@ -70,7 +70,8 @@ static void stage_table(page *g) {
     xlm_text_pad(g->t, rounds);
     for (int c = 0; c < COLUMNS; c++) {
       uint64_t bytes = 0;
-      for (int k = 0; k < XLM_CATEGORIES; k++) bytes += columns[c].categories >> k & 1 ? r->category_bytes[k] : 0;
+      for (int k = 0; k < XLM_CATEGORIES; k++)
+        bytes += columns[c].categories >> k & 1 ? r->category_bytes[k] : 0;
       xlm_text_printf(g->t, "%11s ", xlm_text_bytes(g->a, bytes));
     }
     xlm_text_printf(g->t, "%11s  %s\n", xlm_text_bytes(g->a, r->arena_bytes), r->n_instrs ? where(g, r) : "");
@@ -167,6 +168,26 @@ static void communication(page *g) {
                   xlm_text_thousands(g->a, g->p->n_ranks), xlm_text_thousands(g->a, g->o->verified));
 }
 
+// ---- updates ----
+
+void xlm_report_updates(const xlm_plan_page *o, xlm_text *t) {
+  size_t group = strlen("default");
+  for (int i = 0; i < o->n_updates; i++)
+    if (strlen(o->updates[i].choice.group) > group) group = strlen(o->updates[i].choice.group);
+  if (!o->n_updates) return;
+  xlm_text_add(t, "\nupdates\n  group");
+  xlm_text_pad(t, 4 + group);
+  xlm_text_add(t, "optimizer   tensors  parameters  learning rate  weight decay\n");
+  for (int i = 0; i < o->n_updates; i++) {
+    const xlm_update_row *u = &o->updates[i];
+    xlm_text_printf(t, "  %s", u->choice.group);
+    xlm_text_pad(t, 4 + group);
+    xlm_text_printf(t, "%-10s %8lld %11s %11s %-3g %11g\n", u->choice.optimizer->name,
+                    (long long)u->parameters, xlm_text_count(t->arena, u->elements), "x", u->choice.lr,
+                    u->choice.weight_decay);
+  }
+}
+
 // ---- the estimate ----
 
 void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *o, xlm_text *t) {
@@ -204,5 +225,6 @@ void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *o, xlm_text *
       out, "\nmodel FLOPs  %s per token, forward and backward; %s per step\n",
       xlm_text_count(g.a, p->model_flops_per_token),
       xlm_text_count(g.a, p->model_flops_per_token * (double)(p->batch * p->microbatches * p->seq)));
+  xlm_report_updates(o, out);
   xlm_report_estimate(p, o, out);
 }

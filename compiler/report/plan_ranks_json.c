@@ -79,6 +79,18 @@ static json_t *experts(const xlm_plan *p, xlm_arena *a) {
                    (json_int_t)e.arena);
 }
 
+static json_t *updates(const xlm_plan_page *o) {
+  json_t *list = json_array();
+  for (int i = 0; i < o->n_updates; i++) {
+    const xlm_update_row *u = &o->updates[i];
+    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:f, s:f, s:f}", "group", u->choice.group,
+                                          "optimizer", u->choice.optimizer->name, "tensors",
+                                          (json_int_t)u->parameters, "parameters", u->elements, "lr",
+                                          u->choice.lr, "weight_decay", u->choice.weight_decay));
+  }
+  return list;
+}
+
 static uint64_t fullest(const xlm_plan *p) {
   uint64_t most = 0;
   for (uint32_t c = 0; c < p->n_rank_plans; c++)
@@ -109,6 +121,7 @@ void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *o, xlm_t
                       o->memory_limit ? json_boolean(fullest(p) <= o->memory_limit) : json_null());
   json_object_set_new(top, "advice", o->advice ? json_string(o->advice) : json_null());
   json_object_set_new(top, "communication", communication(p, o, a));
+  json_object_set_new(top, "updates", updates(o));
   json_object_set_new(top, "verified_operations", json_integer(o->verified));
   json_object_set_new(top, "estimate", o->estimate ? estimate(o) : json_null());
   char *text = json_dumps(top, JSON_INDENT(1) | JSON_REAL_PRECISION(9));

@@ -11,13 +11,28 @@ typedef struct job {
   bool bf16; // g
   int64_t n;
   float beta, decay, scale, lr;
+  bool nesterov;
 } job;
 
 enum { CHUNK = 1024 };
 
+static void update_nesterov(const job *j, int64_t at, int64_t n, const float *restrict g) {
+  float *restrict p = j->p + at, *restrict m = j->m + at;
+  const job s = *j;
+  for (int64_t i = 0; i < n; i++) {
+    float h = s.scale * g[i] + s.decay * p[i];
+    m[i] = s.beta * m[i] + h;
+    p[i] -= s.lr * (h + s.beta * m[i]);
+  }
+}
+
 static void update(const job *j, int64_t at, int64_t n, const float *restrict g) {
   float *restrict p = j->p + at, *restrict m = j->m + at;
   const job s = *j;
+  if (s.nesterov) {
+    update_nesterov(j, at, n, g);
+    return;
+  }
   for (int64_t i = 0; i < n; i++) {
     m[i] = s.beta * m[i] + (s.scale * g[i] + s.decay * p[i]);
     p[i] -= s.lr * m[i];
@@ -56,7 +71,8 @@ static xlm_status run(const xlm_call *c) {
            .beta = (float)xlm_attr_float(as, XLM_A_beta1, 0),
            .decay = (float)xlm_attr_float(as, XLM_A_decay, 0),
            .scale = *(const float *)c->in[SCALE],
-           .lr = *(const float *)c->in[LR]};
+           .lr = *(const float *)c->in[LR],
+           .nesterov = xlm_attr_int(as, XLM_A_nesterov, 0) != 0};
   xlm_pool_run(j.n > 4 * CHUNK ? xlm_cpu_pool(c) : NULL, part, &j);
   return XLM_OK;
 }

@@ -37,6 +37,7 @@ typedef struct layout {
   char schedule[16];
   int recompute;   // 0 none, 1 full
   char reduce[16]; // gradients: step, microbatch
+  char optimizer[16];
 } layout;
 
 typedef struct curve {
@@ -47,19 +48,21 @@ typedef struct curve {
 static const char *text_of(const layout *l) {
   static char text[256];
   snprintf(text, sizeof text,
-           "%s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%s recompute=%d reduce=%s",
+           "%s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%s recompute=%d reduce=%s "
+           "optimizer=%s",
            l->model, l->pp, l->dp, l->ep, l->cp, l->tp, l->microbatches, l->zero, l->chunks, l->schedule,
-           l->recompute, l->reduce);
+           l->recompute, l->reduce, l->optimizer);
   return text;
 }
 
 static bool parse_layout(const char *text, layout *l) {
   snprintf(l->reduce, sizeof l->reduce, "step");
+  snprintf(l->optimizer, sizeof l->optimizer, "adamw");
   return sscanf(text,
                 "%15s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%15s recompute=%d "
-                "reduce=%15s",
+                "reduce=%15s optimizer=%15s",
                 l->model, &l->pp, &l->dp, &l->ep, &l->cp, &l->tp, &l->microbatches, &l->zero, &l->chunks,
-                l->schedule, &l->recompute, l->reduce) >= 11;
+                l->schedule, &l->recompute, l->reduce, l->optimizer) >= 11;
 }
 
 static xlm_mesh mesh_of(const layout *l) {
@@ -93,6 +96,7 @@ static const xlm_plan *plan_of(xlm_arena *a, const layout *l) {
   c.reduce_each = !strcmp(l->reduce, "microbatch");
   c.schedule = l->schedule;
   c.chunks = l->chunks;
+  c.train.optimizer = l->optimizer;
   return toy_plan(a, toy_source(a, l->model), &c);
 }
 
@@ -166,13 +170,14 @@ static curve reference(const layout *l) {
   return c;
 }
 
-static layout plain(const char *model, int microbatches) {
+static layout plain(const char *model, int microbatches, const char *optimizer) {
   layout l;
   memset(&l, 0, sizeof l); // compared byte by byte
   l.pp = l.dp = l.ep = l.cp = l.tp = l.chunks = 1, l.microbatches = microbatches;
   snprintf(l.model, sizeof l.model, "%s", model);
   snprintf(l.schedule, sizeof l.schedule, "1f1b");
   snprintf(l.reduce, sizeof l.reduce, "step");
+  snprintf(l.optimizer, sizeof l.optimizer, "%s", optimizer);
   return l;
 }
 
@@ -201,7 +206,7 @@ static void check_same(const layout *l, const curve *many, const curve *twin) {
 }
 
 static void compare(const layout *l) {
-  layout alone = plain(l->model, l->microbatches), plainer = alone;
+  layout alone = plain(l->model, l->microbatches, l->optimizer), plainer = alone;
   plainer.dp = l->dp, plainer.ep = l->ep, plainer.cp = l->cp, plainer.tp = l->tp;
   curve many = train(l, true), one = reference(&alone), twin = reference(&plainer);
   check_close(l, &many, &one);
@@ -244,6 +249,8 @@ static layout random_layout(uint64_t seed) {
     if (l.microbatches % l.pp || l.chunks == 1) snprintf(l.schedule, sizeof l.schedule, "1f1b"), l.chunks = 1;
   }
   snprintf(l.reduce, sizeof l.reduce, "%s", l.zero >= 2 && draw(&s, 3) == 0 ? "microbatch" : "step");
+  static const char *const optimizers[] = {"adamw", "sgd", "lion", "muon", "adafactor"};
+  snprintf(l.optimizer, sizeof l.optimizer, "%s", optimizers[draw(&s, 2) ? draw(&s, 5) : 0]);
   return l;
 }
 

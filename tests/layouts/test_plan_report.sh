@@ -40,6 +40,11 @@ expect 0 "${nano[@]}" --pp 2 --dp 2 --tp 2 --micro-batch-size 1 --cluster cpu --
   '^sent per axis  tp .* dp .* pp ' '^verified: 8 ranks, [0-9,]+ operations matched, no cycle$' \
   '^estimate on two-core CPU  bubble .* MFU$' '^model FLOPs '
 
+# who updates what, on one rank and on many
+expect 0 "${nano[@]}" --optimizer muon --group 'match=*embed lr=0.5' -- '^updates$' '^  default  muon +42 +10.6 M +x 1 +0.01$' \
+  '^  default  adamw +13 +4.99 k +x 1 +0$' '^  \*embed   adamw +2 +197 k +x 0.5 +0.01$'
+expect 0 "${nano[@]}" --tp 2 --format report-json -- '"updates": \[' '"optimizer": "adamw"' '"tensors": 44'
+
 # without a cluster there is neither a verdict nor an estimate
 expect 0 "${nano[@]}" --tp 2 -- 'needs .* --memory-limit or --cluster'
 grep -q estimate "$work/out" && complain 'an estimate without a cluster'

@@ -90,15 +90,23 @@ static void adamw_defaults(op_test *t) {
   for (xlm_val i = 0; i < 3; i++) op_out_const(t, first + i);
 }
 
-static void sgd_momentum(op_test *t) {
+static void sgd_step(op_test *t, bool nesterov) {
   xlm_val in[] = {op_state(t, "p[rows 41, cols 103]", -1, 1), op_state(t, "m[rows, cols]", -0.1, 0.1),
                   op_leaf(t, "g[rows, cols]"), op_data(t, "scale[]", (double[]){0.5}),
                   op_data(t, "lr[]", (double[]){0.01})};
   xlm_attr_list l = op_attrs(t);
   xlm_attr_put_float(&l, XLM_A_beta1, 0.9);
   xlm_attr_put_float(&l, XLM_A_decay, 0.1);
+  if (nesterov) xlm_attr_put_int(&l, XLM_A_nesterov, 1);
   xlm_val first = xlm_emit(&t->b, XLM_OP_SGD, in, 5, &l);
   for (xlm_val i = 0; i < 2; i++) op_out_const(t, first + i);
+}
+
+static void sgd_momentum(op_test *t) {
+  sgd_step(t, false);
+}
+static void sgd_nesterov(op_test *t) {
+  sgd_step(t, true);
 }
 
 static const op_case table[] = {
@@ -115,5 +123,6 @@ static const op_case table[] = {
     {"later", XLM_OP_ADAMW, adamw_later, .bf16 = true, .no_grad = true},
     {"defaults", XLM_OP_ADAMW, adamw_defaults, .no_grad = true},
     {"momentum", XLM_OP_SGD, sgd_momentum, .bf16 = true, .no_grad = true},
+    {"nesterov", XLM_OP_SGD, sgd_nesterov, .bf16 = true, .no_grad = true},
 };
 const op_cases cases_training = {table, sizeof table / sizeof *table};

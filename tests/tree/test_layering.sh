@@ -37,19 +37,20 @@ only compiler/parse $plan compiler/diagnose grammar compiler/ir
 only grammar compiler/parse
 only compiler/format $plan compiler/diagnose compiler/parse
 only compiler/elaborate $plan compiler/ir compiler/diagnose compiler/parse ops
-only compiler/pass $plan compiler/ir ops
+only compiler/optimizer $plan compiler/ir compiler/diagnose ops
+only compiler/pass $plan compiler/ir compiler/optimizer ops
 only compiler/schedule $plan
 only compiler/verify $plan compiler/ir compiler/schedule
 only compiler/cost $plan compiler/ir compiler/schedule
-only compiler/planner $plan compiler/ir compiler/diagnose compiler/pass compiler/schedule
-only compiler/driver $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/verify
-only compiler/search $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost
-only compiler/report $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost compiler/search compiler/verify
+only compiler/planner $plan compiler/ir compiler/diagnose compiler/optimizer compiler/pass compiler/schedule
+only compiler/driver $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/verify
+only compiler/search $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost
+only compiler/report $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost compiler/search compiler/verify
 only ops/cuda $plan runtime/device runtime/comm ops tests/emulate
 only ops/cpu $plan runtime/device ops ops/cpu/gemm ops/cpu/attend ops/cpu/communicate
 only ops/ref $plan runtime/device ops
 for f in ops/*.c ops/*.h; do
-  if grep -nE '^#include "(runtime/(device|exec|comm|data|state|interchange|checkpoint|train)|compiler/(parse|elaborate|diagnose|format|pass|schedule|verify|cost|planner|driver|search|report)|ops/(cpu|ref))' "$f"; then
+  if grep -nE '^#include "(runtime/(device|exec|comm|data|state|interchange|checkpoint|train)|compiler/(parse|elaborate|diagnose|format|optimizer|pass|schedule|verify|cost|planner|driver|search|report)|ops/(cpu|ref))' "$f"; then
     echo "  ^ op rules ($f) use compiler/ir only" >&2
     bad=1
   fi

@@ -101,7 +101,7 @@ static void dump_stmt(xlm_text *t, const xlm_stmt *s) {
   }
   if (s->kind == XLM_STMT_IF) dump_stmts(t, s->cond.then), dump_stmts(t, s->cond.otherwise);
   if (s->kind == XLM_STMT_OUTPUT) dump_names(t, "names", s->output.names);
-  if (s->kind == XLM_STMT_PRESET)
+  if (s->kind == XLM_STMT_PRESET || s->kind == XLM_STMT_GROUP)
     for (const xlm_setting *p = s->preset.settings; p; p = p->next)
       dump_names(t, "set", p->name), dump_expr(t, p->value);
   if (s->kind == XLM_STMT_WEIGHTS)

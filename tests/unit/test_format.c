@@ -45,6 +45,8 @@ static void alignment(void **state) {
          "shard a    over b\nshard a, c over b where free\ninput a[x]   of b\ninput abc[x] of b\n");
   expect("preset a { b = 1 c = 10 }\npreset long { b = 100 c = 1 }\npreset e {}",
          "preset a    { b = 1    c = 10 }\npreset long { b = 100  c = 1 }\npreset e    { }\n");
+  expect("group \"a.*\"{lr=1 optimizer=muon}\ngroup \"b\" { lr = 10 }",
+         "group \"a.*\" { lr = 1  optimizer = muon }\ngroup \"b\"   { lr = 10 }\n");
   expect("preset a {\n b = 1 abc = 2 }", "preset a {\n  b   = 1\n  abc = 2\n}\n");
   expect("weights w {\n a=\"x\"[ ]\n bcd[i].e=\"y\"  [a b,0 of 3 c]\n}",
          "weights w {\n  a        = \"x\" []\n  bcd[i].e = \"y\" [a b, 0 of 3 c]\n}\n");

@@ -350,8 +350,7 @@ static void a_whole_training_step(void **state) {
   for (int i = 0; i < 8; i++) {
     small_options o = {
         .batch = 2, .dtype = i & 1 ? XLM_BF16 : XLM_F32, .update = i & 2, .moe = i & 4, .dropout = true};
-    xlm_train_options t = {
-        .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1, .microbatches = 1 + (i & 1)};
+    xlm_train_options t = {.optimizer = "adamw", .grad_clip = 1, .microbatches = 1 + (i & 1)};
     xlm_graph *model = xlm_pass_simplify(small_model(s.g->arena, o), s.g->arena);
     xlm_graph *train = xlm_pass_simplify(xlm_pass_differentiate(model, s.g->arena, &t), s.g->arena);
     xlm_graph *g = xlm_pass_fuse(train, s.g->arena);

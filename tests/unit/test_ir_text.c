@@ -1,4 +1,5 @@
 // The IR's text form, both ways, and the verifier: what a graph may not be.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,6 +71,8 @@ static const char everything[] =
     "shard ffn over \"none\"\n"
     "weight layers.0.w = \"h.{i}.w\" each experts [batch hidden #1/3, 1, \"odd name\"]\n"
     "weight \"2\" = \"\" []\n"
+    "group \"layers.*\" rank 2 lr 0.5 weight_decay 0 optimizer \"muon\" @1:1..1:6\n"
+    "group \"*\"\n"
     "%1 layers.0.w: f32[batch, hidden] = param() {dims=[batch, hidden], name=\"layers.0.w\", "
     "init=\"normal(0.02)\"} fwd "
     "@3:3..3:8 in layers.0 round 0 stage 1 recompute\n"
@@ -104,6 +107,7 @@ static void everything_round_trips(void **state) {
   assert_int_equal(g->weights[0].group[0].parts, 3);
   assert_true(xlm_attr_float(&g->nodes[2].attrs, XLM_A_value, 0) == 0.1 + 0.2);
   assert_null(g->outputs.at[1].name);
+  assert_true(g->n_groups == 2 && g->groups[0].rank == 2 && g->groups[1].rank == -1 && isnan(g->groups[1].lr));
   assert_true(g->rules[1].where_free && g->rules[1].n_axes == 0 && g->rules[2].n_axes == 1);
 }
 
@@ -111,7 +115,7 @@ static void graphs_round_trip(void **state) {
   (void)state;
   small_options o = {
       .batch = 2, .dtype = XLM_BF16, .dropout = true, .recompute = true, .update = true, .moe = true};
-  xlm_train_options t = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1, .microbatches = 2};
+  xlm_train_options t = {.optimizer = "adamw", .grad_clip = 1, .microbatches = 2};
   xlm_graph *g = small_model(arena, o);
   assert_round_trip(g);
   g = xlm_pass_simplify(xlm_pass_differentiate(xlm_pass_simplify(g, arena), arena, &t), arena);

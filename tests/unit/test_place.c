@@ -191,7 +191,7 @@ static void scratch_is_placed_and_counted(void **state) {
 static void train_and_eval_share_states_and_scratch(void **state) {
   (void)state;
   small_options o = {.batch = 2, .dtype = XLM_F32};
-  xlm_train_options t = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1, .microbatches = 2};
+  xlm_train_options t = {.optimizer = "adamw", .grad_clip = 1, .microbatches = 2};
   xlm_graph *model = named_model(o);
   xlm_graph *train = xlm_pass_fuse(xlm_pass_differentiate(model, s.g->arena, &t), s.g->arena);
   xlm_graph *eval = xlm_pass_fuse(model, s.g->arena);
@@ -216,8 +216,7 @@ static void whole_models(void **state) {
                        .moe = i & 4,
                        .dropout = i & 8,
                        .recompute = i & 16};
-    xlm_train_options t = {
-        .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1, .microbatches = 1 + (i & 2)};
+    xlm_train_options t = {.optimizer = "adamw", .grad_clip = 1, .microbatches = 1 + (i & 2)};
     xlm_arena *a = s.g->arena;
     xlm_graph *model = xlm_pass_simplify(named_model(o), a);
     xlm_graph *train = xlm_pass_simplify(xlm_pass_differentiate(model, a, &t), a);

@@ -32,8 +32,7 @@ static void assert_sound(const xlm_graph *g) {
 
 static xlm_graph *train_graph(int64_t microbatches) {
   small_options o = {.batch = 2, .dropout = true, .recompute = true, .update = true, .moe = true};
-  xlm_train_options t = {
-      .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_clip = 1, .microbatches = microbatches};
+  xlm_train_options t = {.optimizer = "adamw", .grad_clip = 1, .microbatches = microbatches};
   xlm_graph *g = xlm_pass_differentiate(xlm_pass_simplify(small_model(arena, o), arena), arena, &t);
   return xlm_pass_simplify(g, arena);
 }

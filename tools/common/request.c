@@ -93,15 +93,25 @@ static const struct {
                        {"full", XLM_RECOMPUTE_FULL},
                        {"auto", XLM_RECOMPUTE_AUTO}};
 
+// The settings of optimizers have the names they have in a run file.
+static const xlm_optimizer_value *optimizer_values(const xlm_run_settings *s, int *n) {
+  xlm_optimizer_value *list = XLM_NEW_N(s->arena, xlm_optimizer_value, XLM_SETTING_COUNT);
+  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
+    const xlm_setting_value *v = &s->value[i];
+    if (!xlm_optimizer_setting_find(xlm_setting_table[i].id)) continue;
+    double x = xlm_setting_table[i].type == XLM_SETTING_BOOL ? v->b : v->f;
+    list[(*n)++] = (xlm_optimizer_value){xlm_setting_table[i].id, x};
+  }
+  return list;
+}
+
 static xlm_train_options train_options(const xlm_run_settings *s, int64_t microbatches) {
-  return (xlm_train_options){.optimizer =
-                                 !strcmp(xlm_setting_text(s, XLM_SET_optimizer), "sgd") ? XLM_SGD : XLM_ADAMW,
-                             .beta1 = xlm_setting_float(s, XLM_SET_adam_beta1),
-                             .beta2 = xlm_setting_float(s, XLM_SET_adam_beta2),
-                             .eps = xlm_setting_float(s, XLM_SET_adam_eps),
-                             .weight_decay = xlm_setting_float(s, XLM_SET_weight_decay),
-                             .grad_clip = xlm_setting_float(s, XLM_SET_grad_clip),
-                             .microbatches = microbatches};
+  xlm_train_options o = {.optimizer = xlm_setting_text(s, XLM_SET_optimizer),
+                         .weight_decay = xlm_setting_float(s, XLM_SET_weight_decay),
+                         .grad_clip = xlm_setting_float(s, XLM_SET_grad_clip),
+                         .microbatches = microbatches};
+  o.values = optimizer_values(s, &o.n_values);
+  return o;
 }
 
 // ---- pipeline ----
@@ -185,6 +195,7 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   o->settings.dtype = !strcmp(xlm_setting_text(s, XLM_SET_dtype), "bf16") ? XLM_BF16 : XLM_F32;
   o->settings.training = with_train;
   o->train = train_options(s, microbatches);
+  XLM_TRY(xlm_request_groups(s, &o->train.groups, &o->train.n_groups, err));
   for (size_t i = 0; i < sizeof recompute_modes / sizeof *recompute_modes; i++)
     if (!strcmp(recompute_modes[i].name, xlm_setting_text(s, XLM_SET_recompute)))
       o->recompute = recompute_modes[i].mode;

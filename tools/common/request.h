@@ -25,6 +25,9 @@ int64_t xlm_request_axis(const xlm_mesh *m, const char *name);      // its size;
 // which a batch is split.
 xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model_batch, int64_t ranks, int64_t stages,
                              int64_t *batch, int64_t *microbatches, xlm_error *err) XLM_MUST_CHECK;
+// Parameter groups of --group or the run file.
+xlm_status xlm_request_groups(xlm_run_settings *s, const xlm_param_group **out, int *n,
+                              xlm_error *err) XLM_MUST_CHECK;
 // Everything but the backend. source: of the model; NULL when there is none. Resolves flags that are public names of
 // the model's dims. batch > 0: one
 // microbatch of that many samples per data-parallel rank, whatever the settings say. Threads are those of

@@ -57,9 +57,32 @@ static xlm_status put_set(const reader *r, const yaml_node_t *n) { // set: { hid
   return XLM_OK;
 }
 
+// groups: [ { match: embed, lr: 0.1 } ]: the same as --group 'match=embed lr=0.1'.
+static xlm_status put_group(const reader *r, const yaml_node_t *n) {
+  xlm_text t = xlm_text_new(r->s->arena);
+  if (n->type != YAML_MAPPING_NODE) return put(r, XLM_SET_groups, n);
+  for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
+    const char *key = scalar(r, yaml_document_get_node(r->doc, p->key)),
+               *value = scalar(r, yaml_document_get_node(r->doc, p->value));
+    if (!key || !value) return xlm_fail(r->err, XLM_USER, "%s: a group holds names and numbers", where(r, n));
+    xlm_text_printf(&t, "%s%s=%s", t.n ? " " : "", key, value);
+  }
+  return xlm_settings_put(r->s, XLM_SET_groups, t.data, XLM_FROM_FILE, where(r, n), r->err);
+}
+
+static xlm_status put_groups(const reader *r, const yaml_node_t *n) {
+  if (n->type != YAML_SEQUENCE_NODE)
+    return xlm_fail(r->err, XLM_USER, "%s: `groups` is a list: groups: [ { match: embed, lr: 0.1 } ]",
+                    where(r, n));
+  for (yaml_node_item_t *i = n->data.sequence.items.start; i < n->data.sequence.items.top; i++)
+    XLM_TRY(put_group(r, yaml_document_get_node(r->doc, *i)));
+  return XLM_OK;
+}
+
 static xlm_status put_any(const reader *r, xlm_setting_id id, const yaml_node_t *v) {
   if (is_null(v)) return XLM_OK;
   if (id == XLM_SET_set) return put_set(r, v);
+  if (id == XLM_SET_groups) return put_groups(r, v);
   return xlm_setting_table[id].type == XLM_SETTING_LIST ? put_list(r, id, v) : put(r, id, v);
 }
 
@@ -142,8 +165,8 @@ static xlm_status parse(xlm_run_settings *s, const char *path, const xlm_map *m,
   yaml_parser_set_input_string(&parser, m->data, m->n);
   xlm_status status;
   if (!yaml_parser_load(&parser, &doc))
-    status = xlm_fail(err, parser.problem ? XLM_USER : XLM_ENV, "%s:%zu: %s", path, parser.problem_mark.line + 1,
-                      parser.problem ? parser.problem : "no memory to read it");
+    status = xlm_fail(err, parser.problem ? XLM_USER : XLM_ENV, "%s:%zu: %s", path,
+                      parser.problem_mark.line + 1, parser.problem ? parser.problem : "no memory to read it");
   else {
     reader r = {s, path, &doc, err};
     status = read_document(&r);

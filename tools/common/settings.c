@@ -2,8 +2,16 @@
 #include "tools/common/settings.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char optimizer_names[] =
+#define XLM_OPTIMIZER(name) "|" #name
+#include "compiler/optimizer/optimizers.def"
+#undef XLM_OPTIMIZER
+    ;
+#define XLM_OPTIMIZER_NAMES (&optimizer_names[1])
 
 const xlm_setting_info xlm_setting_table[XLM_SETTING_COUNT] = {
 #define XLM_SETTING(id, type, section, key, flags, initial, low, high, choices, tools, help)                 \
@@ -54,20 +62,19 @@ bool xlm_settings_truth(const char *text, bool *out) {
 
 static xlm_status set_choice(const xlm_setting_info *k, xlm_setting_value *v, const char *text,
                              xlm_error *err) {
-  size_t n = strlen(text);
-  for (const char *p = k->choices; *p; p += strcspn(p, "|"), p += *p == '|') {
-    if (strcspn(p, "|") == n && !strncmp(p, text, n)) return XLM_OK;
+  enum { MOST = 32 };
+  char copy[400], list[400] = "";
+  const char *names[MOST];
+  size_t n = 0, at = 0;
+  snprintf(copy, sizeof copy, "%s", k->choices);
+  for (char *save = NULL, *w = strtok_r(copy, "|", &save); w && n < MOST; w = strtok_r(NULL, "|", &save)) {
+    if (!strcmp(w, text)) return XLM_OK;
+    if (at < sizeof list) at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", n ? ", " : "", w);
+    names[n++] = w;
   }
-  char list[200];
-  size_t at = 0;
-  for (const char *p = k->choices; *p && at < sizeof list - 3; p++) {
-    if (*p == '|')
-      list[at++] = ',', list[at++] = ' ';
-    else
-      list[at++] = *p;
-  }
-  list[at] = 0;
-  return xlm_fail(err, XLM_USER, "%s: '%.100s' is none of %s", v->where, text, list);
+  const char *near = xlm_text_nearest(text, names, n);
+  return xlm_fail(err, XLM_USER, "%s: '%.100s' is none of %s%s%s%s", v->where, text, list,
+                  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static void add_item(xlm_run_settings *s, xlm_setting_value *v, const char *text) {

@@ -77,6 +77,7 @@ static xlm_status complete(planning *w) {
   w->page.memory_limit = w->limit;
   w->page.schedule = w->o.schedule_csv ? w->o.schedule_path : w->o.schedule;
   w->page.cluster = w->cluster;
+  w->page.updates = xlm_optimizer_table(w->c.model, &w->o.train, w->j->arena, &w->page.n_updates);
   if (!w->cluster) return XLM_OK;
   w->estimate = xlm_estimate_plan(w->c.plan, w->cluster, w->j->arena);
   w->page.estimate = &w->estimate;
@@ -90,6 +91,7 @@ static void as_text(planning *w, xlm_text *t) {
     return;
   }
   xlm_report_plan_text(w->c.plan, &one, t);
+  xlm_report_updates(&w->page, t);
   xlm_report_estimate(w->c.plan, &w->page, t);
 }
 

@@ -116,7 +116,10 @@ xlm_status xlm_rough_measure(xlm_arena *a, const xlm_search_request *r, xlm_roug
     xlm_compiled c = compile_one(a, r, full, -1, err);
     if (!c.plan) return XLM_USER;
     if (!full) read_graph(c.model, out);
-    out->activations[full] = (double)c.plan->rank_plans[0]->category_bytes[XLM_CATEGORY_ACTIVATION];
+    const uint64_t *bytes = c.plan->rank_plans[0]->category_bytes;
+    out->activations[full] = (double)bytes[XLM_CATEGORY_ACTIVATION];
+    out->optimizer_share =
+        (double)bytes[XLM_CATEGORY_OPTIMIZER] / (double)(bytes[XLM_CATEGORY_PARAMETER] + 1);
   }
   out->tensor_bytes = out->uses[XLM_TP] ? communicated_over(a, r, XLM_TP) : 0;
   out->context_bytes =
@@ -140,7 +143,7 @@ in_flight(const xlm_layout_choice *c) { // microbatches, of which the first stag
 
 double xlm_rough_bytes(const xlm_rough *m, const xlm_layout_choice *c) {
   double p = parameters_of_rank(m, c), dp = c->size[XLM_DP], bytes = 0;
-  const double size[] = {4, 4, 8};                                           // parameters, gradients, moments
+  const double size[] = {4, 4, 4 * m->optimizer_share}; // parameters, gradients, optimizer
   const int from[] = {3, c->reduce_each || c->microbatches == 1 ? 2 : 4, 1}; // ZeRO level; 4: never
   for (int i = 0; i < 3; i++) bytes += p * size[i] / (c->zero >= from[i] ? dp : 1);
   double samples = (double)c->micro * in_flight(c) / c->size[XLM_PP];

@@ -7,6 +7,7 @@
 typedef struct xlm_rough {              // of the whole model, for formulas
   double parameters, expert_parameters; // values; of these split over ep
   double forward_flops;                 // of one sample
+  double optimizer_share;               // bytes of the optimizer's states over those of the parameters
   double activations[2];                // bytes kept for one sample on one rank: as marked, full recompute
   // of one sample: sum of the tensors that tensor parallelism communicates, that context parallelism does
   double tensor_bytes, context_bytes;

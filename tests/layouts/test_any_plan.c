@@ -2,8 +2,11 @@
 // local ranks and are compared with one rank, and with their plain twin: the same dp, ep, cp, tp and
 // microbatches without pipeline, ZeRO and recompute. Losses agree with those of one rank within rounding;
 // with those of the twin bit for bit, and so do the global norms, parameters and optimizer states, except
-// where every microbatch is reduced on its own. The plans compared go through a file first, as `xlmrun train
-// plan.json` has them; those they are compared with do not.
+// where every microbatch is reduced on its own. One bound on the losses serves every optimizer: an element
+// whose sign lion takes the other way has next to no gradient, and what muon makes of directions that hold
+// rounding errors alone moves the loss as little; parameters and states of other splits are not compared. The
+// plans compared go through a file first, as `xlmrun train plan.json` has them; those they are compared with
+// do not.
 //
 //   test_any_plan                 a fixed list of seeds, and some fresh ones
 //   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "compiler/optimizer/optimizer.h"
 #include "tools/common/settings.h"
 
 static xlm_arena *arena;
@@ -218,12 +219,50 @@ static void test_bytes(void **state) {
                xlm_settings_bytes("1 XB", &n));
 }
 
+// Every setting of an optimizer is one of runs, under the same name, with the same default and limits.
+static void test_optimizer_settings(void **state) {
+  (void)state;
+  for (int i = 0; xlm_optimizers[i]; i++)
+    for (int k = 0; k < XLM_OPTIMIZER_SETTINGS && xlm_optimizers[i]->settings[k].name; k++) {
+      const xlm_optimizer_setting *o = &xlm_optimizers[i]->settings[k];
+      xlm_setting_id id;
+      if (!xlm_settings_find("train", o->name, &id)) fail_msg("settings.def has no %s", o->name);
+      const xlm_setting_info *s = &xlm_setting_table[id];
+      bool is_switch = s->type == XLM_SETTING_BOOL;
+      double initial = is_switch ? !strcmp(s->initial, "true") : atof(s->initial);
+      if (strcmp(s->id, o->name) || initial != o->initial)
+        fail_msg("%s: another default than the optimizer's", o->name);
+      if (!is_switch && (s->low != o->low || s->high != o->high)) fail_msg("%s: other limits", o->name);
+    }
+}
+
+// An unknown optimizer is refused wherever it comes from.
+static void test_unknown_optimizer(void **state) {
+  (void)state;
+  static const xlm_setting_source from[] = {XLM_FROM_CHECKPOINT, XLM_FROM_FILE, XLM_FROM_FLAG};
+  for (int i = 0; i < 3; i++) {
+    xlm_run_settings *s = xlm_settings_new(arena, 't');
+    xlm_error err = {0};
+    assert_int_equal(xlm_settings_put(s, XLM_SET_optimizer, "adamv", from[i], "here", &err), XLM_USER);
+    assert_string_equal(err.text,
+                        "here: 'adamv' is none of adamw, sgd, lion, muon, adafactor; did you mean 'adamw'?");
+    for (int k = 0; xlm_optimizers[k]; k++)
+      assert_int_equal(xlm_settings_put(s, XLM_SET_optimizer, xlm_optimizers[k]->name, from[i], "here", &err),
+                       XLM_OK);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_flags),         cmocka_unit_test(test_switches),
-      cmocka_unit_test(test_flag_mistakes), cmocka_unit_test(test_file),
-      cmocka_unit_test(test_file_mistakes), cmocka_unit_test(test_print),
+      cmocka_unit_test(test_flags),
+      cmocka_unit_test(test_switches),
+      cmocka_unit_test(test_flag_mistakes),
+      cmocka_unit_test(test_file),
+      cmocka_unit_test(test_file_mistakes),
+      cmocka_unit_test(test_print),
       cmocka_unit_test(test_bytes),
+      cmocka_unit_test(test_optimizer_settings),
+      cmocka_unit_test(test_unknown_optimizer),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,7 +1,5 @@
 // The op table, from ops.def. Each rule file defines one xlm_op named xlm_op_<name>; the elementwise family
 // shares a file.
-#include <string.h>
-
 #include "compiler/ir/op.h"
 
 #define XLM_OP(name, NAME, room, form) extern const xlm_op xlm_op_##name;
@@ -13,9 +11,3 @@ const xlm_op *const xlm_op_table[XLM_OP_COUNT] = {
 #include "ops/ops.def"
 #undef XLM_OP
 };
-
-xlm_op_id xlm_op_find(const char *name) {
-  for (int i = 1; i < XLM_OP_COUNT; i++)
-    if (!strcmp(xlm_op_table[i]->name, name)) return (xlm_op_id)i;
-  return XLM_OP_NONE;
-}

@@ -8,12 +8,12 @@
 typedef enum form { RING, EXCHANGE } form;
 
 static const struct {
-  const char *op;
+  xlm_op_id op;
   form form;
   int rounds;
-} collectives[] = {{"all_reduce", RING, 2},      {"reduce_scatter", RING, 1}, {"all_gather", RING, 1},
-                   {"broadcast", RING, 1},       {"all_to_all", EXCHANGE, 1}, {"send_rows", EXCHANGE, 1},
-                   {"collect_rows", EXCHANGE, 1}};
+} collectives[] = {{XLM_OP_ALL_REDUCE, RING, 2},    {XLM_OP_REDUCE_SCATTER, RING, 1},
+                   {XLM_OP_ALL_GATHER, RING, 1},    {XLM_OP_ALL_TO_ALL, EXCHANGE, 1},
+                   {XLM_OP_SEND_ROWS, EXCHANGE, 1}, {XLM_OP_COLLECT_ROWS, EXCHANGE, 1}};
 enum { COLLECTIVES = sizeof collectives / sizeof *collectives };
 
 // Only packed rows have a bound instead of a size. With the experts split over ranks, the bound holds for the
@@ -66,13 +66,13 @@ static double kernel(const xlm_cluster *c, const xlm_rank_plan *r, const xlm_ins
 }
 
 static bool is_message(const xlm_instr *in) {
-  return !strcmp(in->op, "send") || !strcmp(in->op, "recv");
+  return in->op == XLM_OP_SEND || in->op == XLM_OP_RECV;
 }
 
 double xlm_estimate_message(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                             const xlm_instr *in) {
   int axis, pp = xlm_mesh_axis(&p->mesh, "pp");
-  if (pp < 0 || strcmp(in->op, "send")) return 0;
+  if (pp < 0 || in->op != XLM_OP_SEND) return 0;
   double bytes = (double)xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &axis);
   return xlm_cluster_message(c, xlm_cluster_span(c, &p->mesh, 1u << pp), bytes);
 }
@@ -82,7 +82,7 @@ double xlm_estimate_instr(const xlm_cluster *c, const xlm_plan *p, const xlm_ran
   *communication = false;
   if (is_message(in)) return 0;
   for (int i = 0; i < COLLECTIVES; i++) {
-    if (strcmp(collectives[i].op, in->op)) continue;
+    if (collectives[i].op != in->op) continue;
     int axis;
     double bytes = (double)xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &axis);
     xlm_span_of_ranks s = xlm_cluster_span(c, &p->mesh, (uint32_t)xlm_attr_int(&in->attrs, XLM_A_axes, 0));

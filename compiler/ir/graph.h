@@ -9,23 +9,16 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/base/text.h"
+#include "runtime/plan/op.h"
 #include "runtime/plan/span.h"
 #include "runtime/plan/type.h"
 
 typedef uint32_t xlm_val;
 typedef uint32_t xlm_node;
 
-typedef enum xlm_op_id {
-  XLM_OP_NONE,
-#define XLM_OP(name, NAME, room, form) XLM_OP_##NAME,
-#include "ops/ops.def"
-#undef XLM_OP
-  XLM_OP_COUNT,
-} xlm_op_id;
-
 // When a node runs. FWD, BWD, WGT run once per microbatch (WGT: gradients of weights, split off so that
-// schedules may move them); LAST once per optimizer step, among the backward of the last microbatch (gradients
-// are reduced as they become complete); STEP once, after it.
+// schedules may move them); LAST once per optimizer step, among the backward of the last microbatch
+// (gradients are reduced as they become complete); STEP once, after it.
 typedef enum xlm_phase {
   XLM_PHASE_FWD,
   XLM_PHASE_BWD,
@@ -34,7 +27,7 @@ typedef enum xlm_phase {
   XLM_PHASE_STEP,
   XLM_PHASES
 } xlm_phase;
-const char *xlm_phase_name(xlm_phase p); // "fwd", "bwd", "wgt", "last", "step"
+const char *xlm_phase_name(xlm_phase p);            // "fwd", "bwd", "wgt", "last", "step"
 static inline bool xlm_phase_is_once(xlm_phase p) { // per optimizer step, not per microbatch
   return p >= XLM_PHASE_LAST;
 }

@@ -136,7 +136,6 @@ extern const xlm_op *const xlm_op_table[XLM_OP_COUNT]; // ops/table.c
 static inline const xlm_op *xlm_op_at(xlm_op_id id) {
   return xlm_op_table[id];
 }
-xlm_op_id xlm_op_find(const char *name);                         // XLM_OP_NONE when unknown
 void xlm_op_cost(const xlm_graph *g, xlm_node n, xlm_cost *out); // op->cost or the default
 
 #endif

@@ -43,8 +43,7 @@ typedef struct reorder {
 } reorder;
 
 static bool is_collective(const xlm_node_info *n) {
-  return xlm_stream_of(xlm_op_at(n->op)->name) == XLM_STREAM_COMM && n->op != XLM_OP_SEND &&
-         n->op != XLM_OP_RECV;
+  return xlm_stream_of(n->op) == XLM_STREAM_COMM && n->op != XLM_OP_SEND && n->op != XLM_OP_RECV;
 }
 
 static int group_of(const xlm_node_info *n) { // what may share a segment

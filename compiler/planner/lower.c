@@ -86,9 +86,9 @@ static const struct {
   const char *role;
   xlm_category category;
 } role_category[] = {{"parameter", XLM_CATEGORY_PARAMETER},
-                  {"gradient", XLM_CATEGORY_GRADIENT},
-                  {"optimizer", XLM_CATEGORY_OPTIMIZER},
-                  {"state", XLM_CATEGORY_STATE}};
+                     {"gradient", XLM_CATEGORY_GRADIENT},
+                     {"optimizer", XLM_CATEGORY_OPTIMIZER},
+                     {"state", XLM_CATEGORY_STATE}};
 
 static xlm_category category_of_role(const char *role) {
   for (size_t i = 0; i < sizeof role_category / sizeof *role_category; i++)
@@ -232,8 +232,8 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
   const xlm_node_info *n = &w->g->nodes[id];
   xlm_cost cost;
   xlm_op_cost(w->g, id, &cost);
-  xlm_instr in = {.op = xlm_op_at(n->op)->name,
-                  .stream = xlm_stream_of(xlm_op_at(n->op)->name),
+  xlm_instr in = {.op = n->op,
+                  .stream = xlm_stream_of(n->op),
                   .n_in = n->n_in,
                   .n_out = n->n_out,
                   .in = tensor_list(w, n->in, 0, n->n_in),
@@ -245,9 +245,10 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
                   .line = line_of(w, n->span),
                   .scope = n->scope};
   if (!l->options.backend->workspace(&in, l->tensors, l->dims, l->options.threads, &in.workspace))
-    return in.workspace == XLM_NO_WORKSPACE ? xlm_fail(err, XLM_ENV, "no memory to plan `%s`", in.op)
-                                            : xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`",
-                                                       l->options.backend->name, in.op);
+    return in.workspace == XLM_NO_WORKSPACE
+               ? xlm_fail(err, XLM_ENV, "no memory to plan `%s`", xlm_op_name(in.op))
+               : xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", l->options.backend->name,
+                          xlm_op_name(in.op));
   XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
   XLM_PUSH(l->arena, l->once, l->n_once, l->cap_once, n->phase == XLM_PHASE_LAST);
   XLM_PUSH(l->arena, l->scratch_end, l->n_scratch, l->cap_scratch, l->n_instrs - 1 - w->first_instr);
@@ -398,7 +399,8 @@ static void pipeline_schedule(lower *w) {
   const xlm_stage_schedule *s = &sp->stage[w->l.options.stage];
   xlm_segment_run *runs = XLM_NEW_N(w->l.arena, xlm_segment_run, s->n);
   for (uint32_t i = 0; i < s->n; i++)
-    runs[i] = (xlm_segment_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch, {-1, -1, -1}};
+    runs[i] =
+        (xlm_segment_run){segment_of(w, s->at[i].kind, s->at[i].chunk), s->at[i].microbatch, {-1, -1, -1}};
   w->l.plan->schedule = w->l.schedule = runs;
   w->l.plan->n_schedule = s->n;
 }

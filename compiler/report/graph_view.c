@@ -53,12 +53,8 @@ uint64_t xlm_view_wire(const xlm_graph *g, const xlm_graph_view *view, xlm_node 
     tensors[i] = (xlm_tensor){.type = *xlm_val_type(g, n->in[i])}, in[i] = i;
   for (uint32_t i = 0; i < n->n_out && i < WIRE_VALUES; i++)
     tensors[WIRE_VALUES + i] = (xlm_tensor){.type = *xlm_val_type(g, n->out + i)}, out[i] = WIRE_VALUES + i;
-  xlm_instr instr = {.op = xlm_op_at(n->op)->name,
-                     .n_in = n->n_in,
-                     .n_out = n->n_out,
-                     .in = in,
-                     .out = out,
-                     .attrs = n->attrs};
+  xlm_instr instr = {
+      .op = n->op, .n_in = n->n_in, .n_out = n->n_out, .in = in, .out = out, .attrs = n->attrs};
   int32_t coord[XLM_MAX_AXES] = {0}; // the graph is rank 0's
   int axis;
   return xlm_traffic_bytes(view->mesh, coord, &instr, tensors, g->dims, &axis);

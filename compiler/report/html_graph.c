@@ -38,13 +38,13 @@ static void operands(xlm_html *h, const xlm_val *at, xlm_val first, int n) {
 
 static void node(xlm_html *h, const xlm_graph *g, const xlm_graph_view *view, xlm_node id) {
   const xlm_node_info *n = &g->nodes[id];
-  const char *name = xlm_op_at(n->op)->name;
-  int kind = xlm_html_kind(name);
+  const char *name = xlm_op_name(n->op);
+  int kind = xlm_html_kind(n->op);
   xlm_cost c;
   xlm_op_cost(g, id, &c);
   xlm_html_open(h, NULL, "[");
   xlm_html_text(h, NULL, name);
-  xlm_html_text(h, NULL, xlm_html_label(h->a, name, &n->attrs));
+  xlm_html_text(h, NULL, xlm_html_label(h->a, n->op, &n->attrs));
   xlm_html_text(h, NULL, n->scope);
   xlm_html_int(h, NULL, xlm_view_line(g, n->span));
   operands(h, n->in, 0, n->n_in);

@@ -60,28 +60,28 @@ uint32_t xlm_html_line(const xlm_rank_plan *r, const xlm_instr *in) {
   return in->line || !in->n_in ? in->line : r->tensors[in->in[0]].line;
 }
 
-int xlm_html_kind(const char *op) {
+int xlm_html_kind(xlm_op_id op) {
   static const struct {
-    const char *op;
+    xlm_op_id op;
     int kind;
-  } kinds[] = {{"all_reduce", XLM_HTML_COLLECTIVE},
-               {"reduce_scatter", XLM_HTML_COLLECTIVE},
-               {"all_gather", XLM_HTML_COLLECTIVE},
-               {"all_to_all", XLM_HTML_COLLECTIVE},
-               {"send_rows", XLM_HTML_COLLECTIVE},
-               {"collect_rows", XLM_HTML_COLLECTIVE},
-               {"send", XLM_HTML_SEND},
-               {"recv", XLM_HTML_RECV}};
+  } kinds[] = {{XLM_OP_ALL_REDUCE, XLM_HTML_COLLECTIVE},
+               {XLM_OP_REDUCE_SCATTER, XLM_HTML_COLLECTIVE},
+               {XLM_OP_ALL_GATHER, XLM_HTML_COLLECTIVE},
+               {XLM_OP_ALL_TO_ALL, XLM_HTML_COLLECTIVE},
+               {XLM_OP_SEND_ROWS, XLM_HTML_COLLECTIVE},
+               {XLM_OP_COLLECT_ROWS, XLM_HTML_COLLECTIVE},
+               {XLM_OP_SEND, XLM_HTML_SEND},
+               {XLM_OP_RECV, XLM_HTML_RECV}};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-    if (!strcmp(kinds[i].op, op)) return kinds[i].kind;
+    if (kinds[i].op == op) return kinds[i].kind;
   return XLM_HTML_OP;
 }
 
 enum { NAMED_FUNCTIONS = 4 };
 
-const char *xlm_html_label(xlm_arena *a, const char *op, const xlm_attrs *attrs) {
+const char *xlm_html_label(xlm_arena *a, xlm_op_id op, const xlm_attrs *attrs) {
   const xlm_attr *code = xlm_attr_find(attrs, XLM_A_code);
-  if (!code || strcmp(op, "fused")) return op;
+  if (!code) return xlm_op_name(op);
   xlm_text t = xlm_text_new(a);
   for (int i = 0; i < code->code->n; i++) {
     if (i == NAMED_FUNCTIONS && code->code->n > NAMED_FUNCTIONS + 1) {

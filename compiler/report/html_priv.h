@@ -40,8 +40,8 @@ uint32_t xlm_html_split(const xlm_type *type,
 uint32_t xlm_html_line(const xlm_rank_plan *r, const xlm_instr *in);
 // What kind of box an op is.
 enum { XLM_HTML_OP, XLM_HTML_COLLECTIVE, XLM_HTML_SEND, XLM_HTML_RECV };
-int xlm_html_kind(const char *op);
-const char *xlm_html_label(xlm_arena *a, const char *op,
+int xlm_html_kind(xlm_op_id op);
+const char *xlm_html_label(xlm_arena *a, xlm_op_id op,
                            const xlm_attrs *attrs); // a fused op: what it computes
 
 // Parts of the plan's page.

@@ -88,7 +88,7 @@ static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm
   int axis, kind = xlm_html_kind(in->op);
   uint64_t wire = xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &axis);
   xlm_html_open(h, NULL, "[");
-  xlm_html_text(h, NULL, in->op);
+  xlm_html_text(h, NULL, xlm_op_name(in->op));
   xlm_html_text(h, NULL, xlm_html_label(h->a, in->op, &in->attrs));
   xlm_html_text(h, NULL, in->scope);
   xlm_html_int(h, NULL, xlm_html_line(r, in));

@@ -1,6 +1,6 @@
-// Communication of one step, seen from the first rank of each stage's rank plan: one row per kind of collective
-// and model line, with the bytes that this rank sends. The figures are those of xlm_traffic_bytes, which the
-// runtime counts by, too.
+// Communication of one step, seen from the first rank of each stage's rank plan: one row per kind of
+// collective and model line, with the bytes that this rank sends. The figures are those of xlm_traffic_bytes,
+// which the runtime counts by, too.
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,15 +36,14 @@ static void add(table *t, xlm_arena *a, row r) {
   XLM_PUSH(a, t->at, t->n, t->cap, r);
 }
 
-static void add_segment(table *t, xlm_arena *a, const xlm_plan *p, const xlm_rank_plan *r,
-                        uint32_t segment) {
+static void add_segment(table *t, xlm_arena *a, const xlm_plan *p, const xlm_rank_plan *r, uint32_t segment) {
   const xlm_segment *s = &r->segments[segment];
   int64_t calls = xlm_plan_runs(r, segment);
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     const xlm_instr *in = &r->instrs[i];
     int kind = xlm_html_kind(in->op);
     if (!kind || kind == XLM_HTML_RECV) continue; // receiving is the other end of a send
-    row x = {.op = in->op,
+    row x = {.op = xlm_op_name(in->op),
              .scope = xlm_html_pattern(a, in->scope),
              .line = xlm_html_line(r, in),
              .kind = s->kind,
@@ -81,8 +80,7 @@ static void write_row(xlm_html *h, const row *r) {
 static void stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r) {
   table t = {0};
   for (uint32_t s = 0; s < r->n_segments; s++)
-    if ((r->segments[s].kind == XLM_SEG_EVAL) == (r->n_schedule == 0))
-      add_segment(&t, h->a, p, r, s);
+    if ((r->segments[s].kind == XLM_SEG_EVAL) == (r->n_schedule == 0)) add_segment(&t, h->a, p, r, s);
   if (t.n) qsort(t.at, t.n, sizeof *t.at, most_first);
   xlm_html_open(h, NULL, "[");
   for (uint32_t i = 0; i < t.n; i++) write_row(h, &t.at[i]);

@@ -69,7 +69,7 @@ static void instruction(const xlm_rank_plan *r, const xlm_segment *s, uint32_t i
     type(r, &r->tensors[in->out[k]].type, out);
     place(r, in->out[k], out);
   }
-  xlm_text_printf(out, "%s%s(", in->n_out ? " = " : "", in->op);
+  xlm_text_printf(out, "%s%s(", in->n_out ? " = " : "", xlm_op_name(in->op));
   for (int k = 0; k < in->n_in; k++) xlm_text_printf(out, "%st%u", k ? ", " : "", in->in[k]);
   xlm_text_add(out, ")");
   if (in->stream == XLM_STREAM_COMM) xlm_text_add(out, " comm");

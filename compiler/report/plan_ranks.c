@@ -54,8 +54,8 @@ static const char *where(page *g, const xlm_rank_plan *r) {
   const char *scope = *in->scope ? in->scope : xlm_report_value_of(r, in);
   uint32_t line = xlm_report_line_of(r, in);
   if (!*scope) scope = "the step";
-  return line ? xlm_arena_printf(g->a, "%s of %s, %s:%u", in->op, scope, g->p->source_path, line)
-              : xlm_arena_printf(g->a, "%s of %s", in->op, scope);
+  return line ? xlm_arena_printf(g->a, "%s of %s, %s:%u", xlm_op_name(in->op), scope, g->p->source_path, line)
+              : xlm_arena_printf(g->a, "%s of %s", xlm_op_name(in->op), scope);
 }
 
 static void stage_table(page *g) {

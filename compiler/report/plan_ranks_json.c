@@ -28,7 +28,7 @@ static json_t *stage(const xlm_plan *p, int number_of, const xlm_stage_row *row)
   if (!r->n_instrs) return out;
   const xlm_instr *in = &r->instrs[r->peak_instr];
   json_object_set_new(out, "peak",
-                      json_pack("{s:s, s:s, s:s, s:I}", "op", in->op, "scope", in->scope, "file",
+                      json_pack("{s:s, s:s, s:s, s:I}", "op", xlm_op_name(in->op), "scope", in->scope, "file",
                                 p->source_path, "line", (json_int_t)in->line));
   return out;
 }

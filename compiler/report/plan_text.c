@@ -47,7 +47,7 @@ static void memory_table(page *g) {
                   xlm_text_thousands(g->a, (int64_t)r->arena_bytes));
   if (r->n_instrs) {
     const xlm_instr *i = &r->instrs[r->peak_instr];
-    xlm_text_printf(g->t, "  the peak is at `%s` of %s\n", i->op, where(g, i->line, i->scope));
+    xlm_text_printf(g->t, "  the peak is at `%s` of %s\n", xlm_op_name(i->op), where(g, i->line, i->scope));
   }
 }
 
@@ -109,8 +109,8 @@ static uint32_t rows_by_op(page *g, row *rows, double *flops, double *bytes) {
     for (uint32_t i = seg->first; counts(g, seg) && i < seg->first + seg->n; i++) {
       const xlm_instr *in = &g->r->instrs[i];
       uint32_t k = 0;
-      while (k < n && strcmp(rows[k].name, in->op)) k++;
-      if (k == n) rows[n++] = (row){.name = in->op};
+      while (k < n && strcmp(rows[k].name, xlm_op_name(in->op))) k++;
+      if (k == n) rows[n++] = (row){.name = xlm_op_name(in->op)};
       rows[k].count += (int64_t)times;
       rows[k].flops += times * in->flops;
       rows[k].bytes += times * in->bytes;

@@ -127,27 +127,27 @@ static bool collect_rows(const meeting *m) {
 }
 
 static const struct {
-  const char *op;
+  xlm_op_id op;
   comm_form form;
   int lists; // in the sizes attribute
   bool (*check)(const meeting *m);
-} ops[] = {{"all_reduce", COMM_COLLECTIVE, 0, all_reduce},
-           {"reduce_scatter", COMM_COLLECTIVE, 1, reduce_scatter},
-           {"all_gather", COMM_COLLECTIVE, 1, all_gather},
-           {"all_to_all", COMM_COLLECTIVE, 2, all_to_all},
-           {"send_rows", COMM_COLLECTIVE, 1, send_rows},
-           {"collect_rows", COMM_COLLECTIVE, 1, collect_rows},
-           {"send", COMM_SEND, 0, NULL},
-           {"recv", COMM_RECV, 0, NULL}};
+} ops[] = {{XLM_OP_ALL_REDUCE, COMM_COLLECTIVE, 0, all_reduce},
+           {XLM_OP_REDUCE_SCATTER, COMM_COLLECTIVE, 1, reduce_scatter},
+           {XLM_OP_ALL_GATHER, COMM_COLLECTIVE, 1, all_gather},
+           {XLM_OP_ALL_TO_ALL, COMM_COLLECTIVE, 2, all_to_all},
+           {XLM_OP_SEND_ROWS, COMM_COLLECTIVE, 1, send_rows},
+           {XLM_OP_COLLECT_ROWS, COMM_COLLECTIVE, 1, collect_rows},
+           {XLM_OP_SEND, COMM_SEND, 0, NULL},
+           {XLM_OP_RECV, COMM_RECV, 0, NULL}};
 enum { OPS = sizeof ops / sizeof *ops };
 
-static int index_of(const char *op) {
+static int index_of(xlm_op_id op) {
   int i = 0;
-  while (i < OPS && strcmp(op, ops[i].op)) i++;
+  while (i < OPS && op != ops[i].op) i++;
   return i;
 }
 
-bool xlm_verify_form(const char *op, comm_form *out) {
+bool xlm_verify_form(xlm_op_id op, comm_form *out) {
   int i = index_of(op);
   if (i < OPS) *out = ops[i].form;
   return i < OPS;
@@ -170,8 +170,7 @@ static bool same_stage(const meeting *m, int64_t i) {
 
 static const char *difference(const meeting *m, int64_t i) {
   const comm_entry *a = &m->e[0], *b = &m->e[i];
-  if (strcmp(a->instr->op, b->instr->op))
-    return "the members of a group must enter their collectives in one order";
+  if (a->instr->op != b->instr->op) return "the members of a group must enter their collectives in one order";
   if (a->run->microbatch != b->run->microbatch) return "they are at different microbatches";
   if (!same_text(a, b, XLM_A_sizes)) return "their lists of sizes differ";
   if (!same_text(a, b, XLM_A_kind)) return "their reductions differ";

@@ -75,13 +75,12 @@ static bool types_fit(rules *x, const xlm_op *op, const xlm_instr *in) {
 }
 
 static bool check_instr(rules *x, const xlm_instr *in) {
-  xlm_op_id id = xlm_op_find(in->op);
   const uint32_t no_kernel = XLM_OPF_LEAF | XLM_OPF_VIEW | XLM_OPF_ELEMENTWISE;
-  if (id == XLM_OP_NONE || xlm_op_at(id)->flags & no_kernel || !xlm_op_at(id)->infer)
-    return refuse(x, in, "no kernel has this name");
-  if (!counts_fit(xlm_op_at(id), in)) return refuse(x, in, "too few or too many operands or results");
+  if (xlm_op_at(in->op)->flags & no_kernel || !xlm_op_at(in->op)->infer)
+    return refuse(x, in, "no kernel runs it");
+  if (!counts_fit(xlm_op_at(in->op), in)) return refuse(x, in, "too few or too many operands or results");
   if (in->stream != xlm_stream_of(in->op)) return refuse(x, in, "it stands on the wrong stream");
-  return types_fit(x, xlm_op_at(id), in);
+  return types_fit(x, xlm_op_at(in->op), in);
 }
 
 bool xlm_verify_rules(verifier *v, uint32_t rank_plan) {

@@ -40,8 +40,8 @@ static bool check_tensor(tables *t, uint32_t i) {
   bool dims = x->type.rank <= XLM_MAX_RANK;
   for (int k = 0; dims && k < x->type.rank; k++) dims = x->type.dim[k] && x->type.dim[k] < t->r->n_dims;
   if (x->area >= XLM_AREAS || x->view_of >= i || !dims || x->type.dtype >= XLM_DTYPE_COUNT)
-    return xlm_verify_fail(t->v, "%s: tensor %u of the plan is malformed", xlm_verify_owner(t->v, t->rank_plan),
-                           i);
+    return xlm_verify_fail(t->v, "%s: tensor %u of the plan is malformed",
+                           xlm_verify_owner(t->v, t->rank_plan), i);
   if (fits(x->offset, x->bytes, xlm_plan_room(t->r, x->area))) return true;
   return xlm_verify_fail(t->v, "%s: %s (%llu bytes at %llu) reaches beyond its area of %llu bytes",
                          xlm_verify_owner(t->v, t->rank_plan), xlm_verify_tensor(t->v, t->r, i),
@@ -82,7 +82,8 @@ static bool check_partners(tables *t, const xlm_instr *in) {
 
 static bool check_instr(tables *t, uint32_t i) {
   const xlm_instr *in = &t->r->instrs[i];
-  if (!in->op || !operands_exist(t, in->in, in->n_in) || !operands_exist(t, in->out, in->n_out))
+  if (!in->op || in->op >= XLM_OP_COUNT || !operands_exist(t, in->in, in->n_in) ||
+      !operands_exist(t, in->out, in->n_out))
     return xlm_verify_fail(t->v, "%s: instruction %u refers to tensors that do not exist",
                            xlm_verify_owner(t->v, t->rank_plan), i);
   if (in->workspace && !fits(in->workspace_at, in->workspace, t->r->area_bytes[XLM_AREA_TEMP]))

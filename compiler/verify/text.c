@@ -51,7 +51,7 @@ const char *xlm_verify_instr(const verifier *v, const xlm_instr *in) {
   xlm_text t = xlm_text_new(v->arena);
   uint32_t axes = (uint32_t)xlm_attr_int(&in->attrs, XLM_A_axes, 0);
   comm_form form;
-  xlm_text_printf(&t, "`%.32s`", in->op);
+  xlm_text_printf(&t, "`%s`", xlm_op_name(in->op));
   if (xlm_verify_form(in->op, &form) && form == COMM_COLLECTIVE)
     xlm_text_printf(&t, " over %s", xlm_verify_axes(v, axes));
   xlm_text_add(&t, place(v, in->scope, in->line));

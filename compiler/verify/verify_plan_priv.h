@@ -50,7 +50,7 @@ typedef struct comm_program { // of a rank_plan; op i of segment s: first[s] <= 
   uint32_t *first;
 } comm_program;
 
-bool xlm_verify_form(const char *op, comm_form *out);
+bool xlm_verify_form(xlm_op_id op, comm_form *out);
 comm_program *xlm_verify_programs(verifier *v); // [n_rank_plans]
 
 // Members of one group that enter a collective together, in the order of the group: do their operations and

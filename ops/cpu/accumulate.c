@@ -35,4 +35,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(accumulate) = {.op = "accumulate", .run = run};
+const xlm_kernel XLM_KERNEL(accumulate) = {.op = XLM_OP_ACCUMULATE, .run = run};

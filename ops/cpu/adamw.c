@@ -78,4 +78,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(adamw) = {.op = "adamw", .run = run};
+const xlm_kernel XLM_KERNEL(adamw) = {.op = XLM_OP_ADAMW, .run = run};

@@ -41,5 +41,6 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(amax) = {.op = "amax", .workspace = XLM_ISA_NAME(reduce_workspace), .run = run};
-const xlm_kernel XLM_KERNEL(amax_bwd) = {.op = "amax_bwd", .workspace = workspace_bwd, .run = run_bwd};
+const xlm_kernel XLM_KERNEL(amax) = {
+    .op = XLM_OP_AMAX, .workspace = XLM_ISA_NAME(reduce_workspace), .run = run};
+const xlm_kernel XLM_KERNEL(amax_bwd) = {.op = XLM_OP_AMAX_BWD, .workspace = workspace_bwd, .run = run_bwd};

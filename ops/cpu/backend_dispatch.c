@@ -1,10 +1,8 @@
 // The CPU backend: the kernel table of the best instruction set this machine has.
-#include <string.h>
-
 #include "ops/cpu/isa.h"
 #include "runtime/device/cpu.h"
 
-typedef const xlm_kernel *const *table_fn(int *n);
+typedef const xlm_kernel *const *table_fn(void);
 table_fn xlm_cpu_kernels_base;
 #if defined(__x86_64__)
 table_fn xlm_cpu_kernels_avx2, xlm_cpu_kernels_avx512;
@@ -15,12 +13,8 @@ static table_fn *const tables[] = {[XLM_ISA_BASE] = xlm_cpu_kernels_base,
 static table_fn *const tables[] = {[XLM_ISA_BASE] = xlm_cpu_kernels_base};
 #endif
 
-static const xlm_kernel *find(const char *op) {
-  int n;
-  const xlm_kernel *const *kernels = tables[xlm_cpu_isa()](&n);
-  for (int i = 0; i < n; i++)
-    if (!strcmp(kernels[i]->op, op)) return kernels[i];
-  return NULL;
+static const xlm_kernel *find(xlm_op_id op) {
+  return tables[xlm_cpu_isa()]()[op];
 }
 
 static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,

@@ -28,4 +28,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(clip_scale) = {.op = "clip_scale", .run = run};
+const xlm_kernel XLM_KERNEL(clip_scale) = {.op = XLM_OP_CLIP_SCALE, .run = run};

@@ -11,7 +11,7 @@ static xlm_status run(const xlm_call *c) { // ys, w, e -> out
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(combine) = {.op = "combine", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(combine) = {.op = XLM_OP_COMBINE, .workspace = workspace, .run = run};
 
 enum { CHUNK = VEC_RUN };
 
@@ -72,4 +72,4 @@ static xlm_status run_bwd(const xlm_call *c) { // dout, ys, w, e -> dys, dw
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(combine_bwd) = {.op = "combine_bwd", .workspace = workspace, .run = run_bwd};
+const xlm_kernel XLM_KERNEL(combine_bwd) = {.op = XLM_OP_COMBINE_BWD, .workspace = workspace, .run = run_bwd};

@@ -14,4 +14,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(concat) = {.op = "concat", .run = run};
+const xlm_kernel XLM_KERNEL(concat) = {.op = XLM_OP_CONCAT, .run = run};

@@ -139,7 +139,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(cross_entropy) = {.op = "cross_entropy", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(cross_entropy) = {.op = XLM_OP_CROSS_ENTROPY, .workspace = workspace, .run = run};
 
 static void row_gradient(const job *j, int64_t base, float lse, int32_t target) {
   float buffer[CHUNK], *direct = j->dlogits;
@@ -188,7 +188,7 @@ static xlm_status run_bwd(const xlm_call *c) { // logits, targets, lse, dloss, v
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(cross_entropy_bwd) = {.op = "cross_entropy_bwd", .run = run_bwd};
+const xlm_kernel XLM_KERNEL(cross_entropy_bwd) = {.op = XLM_OP_CROSS_ENTROPY_BWD, .run = run_bwd};
 
 // ---- a split vocabulary
 
@@ -211,7 +211,7 @@ static xlm_status run_stats(const xlm_call *c) { // logits, targets -> lse, logi
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(token_stats) = {.op = "token_stats", .run = run_stats};
+const xlm_kernel XLM_KERNEL(token_stats) = {.op = XLM_OP_TOKEN_STATS, .run = run_stats};
 
 static xlm_status run_token_loss(const xlm_call *c) { // lse, logit of the target, targets, valid
   const xlm_type *t = c->in_type[2];
@@ -232,4 +232,4 @@ static xlm_status run_token_loss(const xlm_call *c) { // lse, logit of the targe
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(token_loss) = {.op = "token_loss", .run = run_token_loss};
+const xlm_kernel XLM_KERNEL(token_loss) = {.op = XLM_OP_TOKEN_LOSS, .run = run_token_loss};

@@ -53,11 +53,12 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(dispatch) = {.op = "dispatch", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(dispatch) = {.op = XLM_OP_DISPATCH, .workspace = workspace, .run = run};
 
 static xlm_status run_bwd(const xlm_call *c) { // dxs, e -> dx
   XLM_ISA_NAME(xlm_moe_gather)(c, -1, 1);
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(dispatch_bwd) = {.op = "dispatch_bwd", .workspace = workspace, .run = run_bwd};
+const xlm_kernel XLM_KERNEL(dispatch_bwd) = {
+    .op = XLM_OP_DISPATCH_BWD, .workspace = workspace, .run = run_bwd};

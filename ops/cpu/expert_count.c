@@ -15,4 +15,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(expert_count) = {.op = "expert_count", .run = run};
+const xlm_kernel XLM_KERNEL(expert_count) = {.op = XLM_OP_EXPERT_COUNT, .run = run};

@@ -319,7 +319,7 @@ xlm_status XLM_ISA_NAME(fused_run)(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(fused) = {.op = "fused",
+const xlm_kernel XLM_KERNEL(fused) = {.op = XLM_OP_FUSED,
                                       .workspace = XLM_ISA_NAME(fused_workspace),
                                       .prepare = XLM_ISA_NAME(fused_prepare),
                                       .run = XLM_ISA_NAME(fused_run)};

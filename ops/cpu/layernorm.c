@@ -47,6 +47,6 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(layernorm) = {.op = "layernorm", .workspace = norm_workspace, .run = run};
+const xlm_kernel XLM_KERNEL(layernorm) = {.op = XLM_OP_LAYERNORM, .workspace = norm_workspace, .run = run};
 const xlm_kernel XLM_KERNEL(layernorm_bwd) = {
-    .op = "layernorm_bwd", .workspace = norm_workspace, .run = run_bwd};
+    .op = XLM_OP_LAYERNORM_BWD, .workspace = norm_workspace, .run = run_bwd};

@@ -27,4 +27,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(logsumexp) = {.op = "logsumexp", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(logsumexp) = {.op = XLM_OP_LOGSUMEXP, .workspace = workspace, .run = run};

@@ -58,7 +58,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(lookup) = {.op = "lookup", .run = run};
+const xlm_kernel XLM_KERNEL(lookup) = {.op = XLM_OP_LOOKUP, .run = run};
 
 static void clear(void *arg, int worker, int workers) {
   const job *j = arg;
@@ -97,4 +97,4 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(lookup_bwd) = {.op = "lookup_bwd", .run = run_bwd};
+const xlm_kernel XLM_KERNEL(lookup_bwd) = {.op = XLM_OP_LOOKUP_BWD, .run = run_bwd};

@@ -13,4 +13,5 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(mean) = {.op = "mean", .workspace = XLM_ISA_NAME(reduce_workspace), .run = run};
+const xlm_kernel XLM_KERNEL(mean) = {
+    .op = XLM_OP_MEAN, .workspace = XLM_ISA_NAME(reduce_workspace), .run = run};

@@ -124,4 +124,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(norm_sq) = {.op = "norm_sq", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(norm_sq) = {.op = XLM_OP_NORM_SQ, .workspace = workspace, .run = run};

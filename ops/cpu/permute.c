@@ -7,4 +7,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(permute) = {.op = "permute", .run = run};
+const xlm_kernel XLM_KERNEL(permute) = {.op = XLM_OP_PERMUTE, .run = run};

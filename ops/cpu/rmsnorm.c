@@ -38,5 +38,6 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(rmsnorm) = {.op = "rmsnorm", .workspace = norm_workspace, .run = run};
-const xlm_kernel XLM_KERNEL(rmsnorm_bwd) = {.op = "rmsnorm_bwd", .workspace = norm_workspace, .run = run_bwd};
+const xlm_kernel XLM_KERNEL(rmsnorm) = {.op = XLM_OP_RMSNORM, .workspace = norm_workspace, .run = run};
+const xlm_kernel XLM_KERNEL(rmsnorm_bwd) = {
+    .op = XLM_OP_RMSNORM_BWD, .workspace = norm_workspace, .run = run_bwd};

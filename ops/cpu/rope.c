@@ -157,4 +157,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(rope) = {.op = "rope", .prepare = prepare, .run = run};
+const xlm_kernel XLM_KERNEL(rope) = {.op = XLM_OP_ROPE, .prepare = prepare, .run = run};

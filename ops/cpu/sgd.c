@@ -77,4 +77,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(sgd) = {.op = "sgd", .run = run};
+const xlm_kernel XLM_KERNEL(sgd) = {.op = XLM_OP_SGD, .run = run};

@@ -19,4 +19,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(shift) = {.op = "shift", .run = run};
+const xlm_kernel XLM_KERNEL(shift) = {.op = XLM_OP_SHIFT, .run = run};

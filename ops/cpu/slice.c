@@ -20,7 +20,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(slice) = {.op = "slice", .run = run};
+const xlm_kernel XLM_KERNEL(slice) = {.op = XLM_OP_SLICE, .run = run};
 
 static xlm_status run_pad(const xlm_call *c) {
   xlm_dim from = dim_of(c, XLM_A_from), to = dim_of(c, XLM_A_to);
@@ -36,4 +36,4 @@ static xlm_status run_pad(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(pad) = {.op = "pad", .run = run_pad};
+const xlm_kernel XLM_KERNEL(pad) = {.op = XLM_OP_PAD, .run = run_pad};

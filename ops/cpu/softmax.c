@@ -51,5 +51,6 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(softmax) = {.op = "softmax", .workspace = workspace, .run = run};
-const xlm_kernel XLM_KERNEL(softmax_bwd) = {.op = "softmax_bwd", .workspace = workspace_bwd, .run = run_bwd};
+const xlm_kernel XLM_KERNEL(softmax) = {.op = XLM_OP_SOFTMAX, .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(softmax_bwd) = {
+    .op = XLM_OP_SOFTMAX_BWD, .workspace = workspace_bwd, .run = run_bwd};

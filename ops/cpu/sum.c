@@ -13,4 +13,5 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(sum) = {.op = "sum", .workspace = XLM_ISA_NAME(reduce_workspace), .run = run};
+const xlm_kernel XLM_KERNEL(sum) = {
+    .op = XLM_OP_SUM, .workspace = XLM_ISA_NAME(reduce_workspace), .run = run};

@@ -58,7 +58,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(top_k) = {.op = "top_k", .run = run};
+const xlm_kernel XLM_KERNEL(top_k) = {.op = XLM_OP_TOP_K, .run = run};
 
 static void scatter(void *arg, int worker, int workers) { // dy [tokens, k], index -> dx [tokens, experts]
   const job *j = arg;
@@ -86,4 +86,4 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(top_k_bwd) = {.op = "top_k_bwd", .run = run_bwd};
+const xlm_kernel XLM_KERNEL(top_k_bwd) = {.op = XLM_OP_TOP_K_BWD, .run = run_bwd};

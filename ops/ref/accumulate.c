@@ -7,4 +7,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_accumulate = {.op = "accumulate", .run = run};
+const xlm_kernel xlm_ref_accumulate = {.op = XLM_OP_ACCUMULATE, .run = run};

@@ -22,4 +22,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_adamw = {.op = "adamw", .run = run};
+const xlm_kernel xlm_ref_adamw = {.op = XLM_OP_ADAMW, .run = run};

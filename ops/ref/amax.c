@@ -33,5 +33,5 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_amax = {.op = "amax", .run = run};
-const xlm_kernel xlm_ref_amax_bwd = {.op = "amax_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_amax = {.op = XLM_OP_AMAX, .run = run};
+const xlm_kernel xlm_ref_amax_bwd = {.op = XLM_OP_AMAX_BWD, .run = run_bwd};

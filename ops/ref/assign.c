@@ -8,4 +8,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_assign = {.op = "assign", .run = run};
+const xlm_kernel xlm_ref_assign = {.op = XLM_OP_ASSIGN, .run = run};

@@ -159,5 +159,5 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_attend = {.op = "attend", .workspace = workspace, .run = run};
-const xlm_kernel xlm_ref_attend_bwd = {.op = "attend_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_attend = {.op = XLM_OP_ATTEND, .workspace = workspace, .run = run};
+const xlm_kernel xlm_ref_attend_bwd = {.op = XLM_OP_ATTEND_BWD, .run = run_bwd};

@@ -1,25 +1,21 @@
 // The reference backend: every op in float64, written to be obviously right. Tests hold the others against
 // it.
-#include <string.h>
-
 #include "ops/ref/ref_priv.h"
 #include "runtime/device/cpu.h"
 
-static const xlm_kernel *const kernels[] = {
-#define XLM_FORM_kernel(name) &xlm_ref_##name,
-#define XLM_FORM_leaf(name)
-#define XLM_FORM_view(name)
-#define XLM_FORM_fn(name)
-#define XLM_FORM_composite(name)
-#define XLM_OP(name, NAME, room, form) XLM_FORM_##form(name)
+static const xlm_kernel *const kernels[XLM_OP_COUNT] = {
+#define XLM_FORM_kernel(name, NAME) [XLM_OP_##NAME] = &xlm_ref_##name,
+#define XLM_FORM_leaf(name, NAME)
+#define XLM_FORM_view(name, NAME)
+#define XLM_FORM_fn(name, NAME)
+#define XLM_FORM_composite(name, NAME)
+#define XLM_OP(name, NAME, room, form) XLM_FORM_##form(name, NAME)
 #include "ops/ops.def"
 #undef XLM_OP
 };
 
-static const xlm_kernel *find(const char *op) {
-  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
-    if (!strcmp(kernels[i]->op, op)) return kernels[i];
-  return NULL;
+static const xlm_kernel *find(xlm_op_id op) {
+  return kernels[op];
 }
 
 static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,

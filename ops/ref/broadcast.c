@@ -9,4 +9,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_broadcast = {.op = "broadcast", .run = run};
+const xlm_kernel xlm_ref_broadcast = {.op = XLM_OP_BROADCAST, .run = run};

@@ -14,4 +14,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_clip_scale = {.op = "clip_scale", .run = run};
+const xlm_kernel xlm_ref_clip_scale = {.op = XLM_OP_CLIP_SCALE, .run = run};

@@ -10,10 +10,10 @@ static xlm_status copy(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_all_reduce = {.op = "all_reduce", .run = copy};
-const xlm_kernel xlm_ref_reduce_scatter = {.op = "reduce_scatter", .run = copy};
-const xlm_kernel xlm_ref_all_gather = {.op = "all_gather", .run = copy};
-const xlm_kernel xlm_ref_all_to_all = {.op = "all_to_all", .run = copy};
+const xlm_kernel xlm_ref_all_reduce = {.op = XLM_OP_ALL_REDUCE, .run = copy};
+const xlm_kernel xlm_ref_reduce_scatter = {.op = XLM_OP_REDUCE_SCATTER, .run = copy};
+const xlm_kernel xlm_ref_all_gather = {.op = XLM_OP_ALL_GATHER, .run = copy};
+const xlm_kernel xlm_ref_all_to_all = {.op = XLM_OP_ALL_TO_ALL, .run = copy};
 
 static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
   xlm_dim d[XLM_MAX_RANK];
@@ -35,7 +35,7 @@ static xlm_status run_local_slice(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_local_slice = {.op = "local_slice", .run = run_local_slice};
+const xlm_kernel xlm_ref_local_slice = {.op = XLM_OP_LOCAL_SLICE, .run = run_local_slice};
 
 // Rows in use, zeros behind.
 static void copy_rows(const xlm_call *c, const int32_t *offsets, int64_t experts) {
@@ -52,25 +52,25 @@ static xlm_status run_send_rows(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_send_rows = {.op = "send_rows", .run = run_send_rows};
+const xlm_kernel xlm_ref_send_rows = {.op = XLM_OP_SEND_ROWS, .run = run_send_rows};
 
 static xlm_status run_collect_rows(const xlm_call *c) {
   copy_rows(c, c->in[2], xlm_call_size(c, c->out_type[0], 0));
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_collect_rows = {.op = "collect_rows", .run = run_collect_rows};
+const xlm_kernel xlm_ref_collect_rows = {.op = XLM_OP_COLLECT_ROWS, .run = run_collect_rows};
 
 static xlm_status run_send(const xlm_call *c) {
   (void)c; // there is nobody
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_send = {.op = "send", .run = run_send};
+const xlm_kernel xlm_ref_send = {.op = XLM_OP_SEND, .run = run_send};
 
 static xlm_status run_recv(const xlm_call *c) {
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_recv = {.op = "recv", .run = run_recv};
+const xlm_kernel xlm_ref_recv = {.op = XLM_OP_RECV, .run = run_recv};

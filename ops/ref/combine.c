@@ -17,7 +17,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_combine = {.op = "combine", .run = run};
+const xlm_kernel xlm_ref_combine = {.op = XLM_OP_COMBINE, .run = run};
 
 static xlm_status run_bwd(const xlm_call *c) { // dout, ys, w, e -> dys, dw
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
@@ -36,4 +36,4 @@ static xlm_status run_bwd(const xlm_call *c) { // dout, ys, w, e -> dys, dw
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_combine_bwd = {.op = "combine_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_combine_bwd = {.op = XLM_OP_COMBINE_BWD, .run = run_bwd};

@@ -22,4 +22,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_concat = {.op = "concat", .run = run};
+const xlm_kernel xlm_ref_concat = {.op = XLM_OP_CONCAT, .run = run};

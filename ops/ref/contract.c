@@ -50,5 +50,5 @@ static xlm_status run_acc(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_contract = {.op = "contract", .run = run};
-const xlm_kernel xlm_ref_contract_acc = {.op = "contract_acc", .run = run_acc};
+const xlm_kernel xlm_ref_contract = {.op = XLM_OP_CONTRACT, .run = run};
+const xlm_kernel xlm_ref_contract_acc = {.op = XLM_OP_CONTRACT_ACC, .run = run_acc};

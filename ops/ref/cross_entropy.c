@@ -60,7 +60,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_cross_entropy = {.op = "cross_entropy", .run = run};
+const xlm_kernel xlm_ref_cross_entropy = {.op = XLM_OP_CROSS_ENTROPY, .run = run};
 
 static xlm_status run_bwd(const xlm_call *c) {
   double valid = valid_targets(c, 4);
@@ -76,7 +76,7 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_cross_entropy_bwd = {.op = "cross_entropy_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_cross_entropy_bwd = {.op = XLM_OP_CROSS_ENTROPY_BWD, .run = run_bwd};
 
 static xlm_status run_stats(const xlm_call *c) {
   const xlm_dim_info *vocab = &c->dims[vocab_of(c)];
@@ -92,7 +92,7 @@ static xlm_status run_stats(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_token_stats = {.op = "token_stats", .run = run_stats};
+const xlm_kernel xlm_ref_token_stats = {.op = XLM_OP_TOKEN_STATS, .run = run_stats};
 
 static xlm_status run_token_loss(const xlm_call *c) {
   double sum = 0, n = 0;
@@ -110,4 +110,4 @@ static xlm_status run_token_loss(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_token_loss = {.op = "token_loss", .run = run_token_loss};
+const xlm_kernel xlm_ref_token_loss = {.op = XLM_OP_TOKEN_LOSS, .run = run_token_loss};

@@ -30,7 +30,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_dispatch = {.op = "dispatch", .run = run};
+const xlm_kernel xlm_ref_dispatch = {.op = XLM_OP_DISPATCH, .run = run};
 
 static xlm_status run_bwd(const xlm_call *c) {
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
@@ -45,4 +45,4 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_dispatch_bwd = {.op = "dispatch_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_dispatch_bwd = {.op = XLM_OP_DISPATCH_BWD, .run = run_bwd};

@@ -29,5 +29,5 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_dropout = {.op = "dropout", .run = run};
-const xlm_kernel xlm_ref_dropout_bwd = {.op = "dropout_bwd", .run = run};
+const xlm_kernel xlm_ref_dropout = {.op = XLM_OP_DROPOUT, .run = run};
+const xlm_kernel xlm_ref_dropout_bwd = {.op = XLM_OP_DROPOUT_BWD, .run = run};

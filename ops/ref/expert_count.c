@@ -11,4 +11,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_expert_count = {.op = "expert_count", .run = run};
+const xlm_kernel xlm_ref_expert_count = {.op = XLM_OP_EXPERT_COUNT, .run = run};

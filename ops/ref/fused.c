@@ -142,4 +142,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_fused = {.op = "fused", .run = run};
+const xlm_kernel xlm_ref_fused = {.op = XLM_OP_FUSED, .run = run};

@@ -51,5 +51,5 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_layernorm = {.op = "layernorm", .run = run};
-const xlm_kernel xlm_ref_layernorm_bwd = {.op = "layernorm_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_layernorm = {.op = XLM_OP_LAYERNORM, .run = run};
+const xlm_kernel xlm_ref_layernorm_bwd = {.op = XLM_OP_LAYERNORM_BWD, .run = run_bwd};

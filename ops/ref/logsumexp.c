@@ -18,4 +18,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_logsumexp = {.op = "logsumexp", .run = run};
+const xlm_kernel xlm_ref_logsumexp = {.op = XLM_OP_LOGSUMEXP, .run = run};

@@ -30,7 +30,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_lookup = {.op = "lookup", .run = run};
+const xlm_kernel xlm_ref_lookup = {.op = XLM_OP_LOOKUP, .run = run};
 
 static xlm_status run_bwd(const xlm_call *c) {
   const xlm_type *both[] = {c->in_type[0], c->out_type[0]};
@@ -46,4 +46,4 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_lookup_bwd = {.op = "lookup_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_lookup_bwd = {.op = XLM_OP_LOOKUP_BWD, .run = run_bwd};

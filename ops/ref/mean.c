@@ -13,4 +13,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_mean = {.op = "mean", .run = run};
+const xlm_kernel xlm_ref_mean = {.op = XLM_OP_MEAN, .run = run};

@@ -12,4 +12,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_norm_sq = {.op = "norm_sq", .run = run};
+const xlm_kernel xlm_ref_norm_sq = {.op = XLM_OP_NORM_SQ, .run = run};

@@ -29,4 +29,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_permute = {.op = "permute", .run = run};
+const xlm_kernel xlm_ref_permute = {.op = XLM_OP_PERMUTE, .run = run};

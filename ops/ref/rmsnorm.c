@@ -43,5 +43,5 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_rmsnorm = {.op = "rmsnorm", .run = run};
-const xlm_kernel xlm_ref_rmsnorm_bwd = {.op = "rmsnorm_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_rmsnorm = {.op = XLM_OP_RMSNORM, .run = run};
+const xlm_kernel xlm_ref_rmsnorm_bwd = {.op = XLM_OP_RMSNORM_BWD, .run = run_bwd};

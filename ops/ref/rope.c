@@ -28,4 +28,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_rope = {.op = "rope", .run = run};
+const xlm_kernel xlm_ref_rope = {.op = XLM_OP_ROPE, .run = run};

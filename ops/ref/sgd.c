@@ -19,4 +19,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_sgd = {.op = "sgd", .run = run};
+const xlm_kernel xlm_ref_sgd = {.op = XLM_OP_SGD, .run = run};

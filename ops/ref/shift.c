@@ -21,4 +21,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_shift = {.op = "shift", .run = run};
+const xlm_kernel xlm_ref_shift = {.op = XLM_OP_SHIFT, .run = run};

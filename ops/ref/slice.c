@@ -31,7 +31,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_slice = {.op = "slice", .run = run};
+const xlm_kernel xlm_ref_slice = {.op = XLM_OP_SLICE, .run = run};
 
 static xlm_status run_pad(const xlm_call *c) {
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
@@ -39,4 +39,4 @@ static xlm_status run_pad(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_pad = {.op = "pad", .run = run_pad};
+const xlm_kernel xlm_ref_pad = {.op = XLM_OP_PAD, .run = run_pad};

@@ -39,5 +39,5 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_softmax = {.op = "softmax", .run = run};
-const xlm_kernel xlm_ref_softmax_bwd = {.op = "softmax_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_softmax = {.op = XLM_OP_SOFTMAX, .run = run};
+const xlm_kernel xlm_ref_softmax_bwd = {.op = XLM_OP_SOFTMAX_BWD, .run = run_bwd};

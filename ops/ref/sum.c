@@ -20,4 +20,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_sum = {.op = "sum", .run = run};
+const xlm_kernel xlm_ref_sum = {.op = XLM_OP_SUM, .run = run};

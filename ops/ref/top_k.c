@@ -45,7 +45,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_top_k = {.op = "top_k", .run = run};
+const xlm_kernel xlm_ref_top_k = {.op = XLM_OP_TOP_K, .run = run};
 
 static xlm_status run_bwd(const xlm_call *c) {
   xlm_dim experts = dim_of(c, XLM_A_experts);
@@ -61,4 +61,4 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel xlm_ref_top_k_bwd = {.op = "top_k_bwd", .run = run_bwd};
+const xlm_kernel xlm_ref_top_k_bwd = {.op = XLM_OP_TOP_K_BWD, .run = run_bwd};

@@ -36,7 +36,7 @@ typedef struct xlm_call {
 } xlm_call;
 
 typedef struct xlm_kernel {
-  const char *op;
+  xlm_op_id op;
   // Scratch bytes for `threads` workers, from types and attributes alone (data pointers are NULL); NULL =
   // none.
   size_t (*workspace)(const xlm_call *c, int threads);
@@ -49,7 +49,7 @@ typedef struct xlm_kernel {
 typedef struct xlm_backend { // a table of kernels and the device they run on
   xlm_backend_info info;
   const struct xlm_device_kind *device;
-  const xlm_kernel *(*find)(const char *op); // NULL: no such kernel
+  const xlm_kernel *(*find)(xlm_op_id op); // NULL: no such kernel
 } xlm_backend;
 
 const xlm_backend *

@@ -69,7 +69,7 @@ static xlm_status poison_results(xlm_exec *e, uint32_t i, xlm_error *err) {
 // Where this rank stands, for whoever waits for it.
 static void announce(xlm_exec *e, const exec_bound *b) {
   const xlm_instr *in = b->call.instr;
-  snprintf(e->where, sizeof e->where, "%s of %s (%s:%u)", in->op, *in->scope ? in->scope : "model",
+  snprintf(e->where, sizeof e->where, "%s of %s (%s:%u)", xlm_op_name(in->op), *in->scope ? in->scope : "model",
            e->plan->source_path, in->line);
   xlm_comm_at(e->comm, e->where);
 }
@@ -93,7 +93,7 @@ void exec_enqueue(xlm_exec *e, uint32_t i) {
 
 xlm_status exec_name(const xlm_exec *e, uint32_t instr, xlm_error *err) {
   const xlm_instr *in = &e->rank->instrs[instr];
-  return xlm_fail_in(err, "`%s` of %s (%s:%u)", in->op, *in->scope ? in->scope : "model",
+  return xlm_fail_in(err, "`%s` of %s (%s:%u)", xlm_op_name(in->op), *in->scope ? in->scope : "model",
                      e->plan->source_path, in->line);
 }
 

@@ -43,7 +43,7 @@ static bool is_finite(xlm_exec *e, uint32_t tensor) {
 static xlm_bad_tensor describe(const xlm_exec *e, uint32_t tensor, const xlm_instr *in) {
   const char *name = e->rank->tensors[tensor].name;
   if (!in) return (xlm_bad_tensor){name, "state", "", e->rank->tensors[tensor].line};
-  return (xlm_bad_tensor){name ? name : "(unnamed)", in->op, in->scope, in->line};
+  return (xlm_bad_tensor){name ? name : "(unnamed)", xlm_op_name(in->op), in->scope, in->line};
 }
 
 static xlm_bad_tensor bad_state(xlm_exec *e) {

@@ -59,9 +59,16 @@ static xlm_tensor read_tensor(reader *r, const json_t *o, const xlm_rank_plan *p
   return t;
 }
 
+static xlm_op_id read_op(reader *r, const json_t *o) {
+  const char *name = xlm_json_text(r, o, "op");
+  xlm_op_id op = xlm_op_find(name);
+  if (!op) xlm_json_fail(r, "unknown operation", name);
+  return op;
+}
+
 static xlm_instr read_instr(reader *r, const json_t *o, const xlm_rank_plan *p) {
   uint32_t n_in, n_out;
-  xlm_instr i = {.op = xlm_json_text(r, o, "op"), .attrs = xlm_json_attrs(r, o)};
+  xlm_instr i = {.op = read_op(r, o), .attrs = xlm_json_attrs(r, o)};
   i.in = xlm_json_indices(r, o, "in", 1, r->n_tensors, UINT16_MAX, &n_in);
   i.out = xlm_json_indices(r, o, "out", 1, r->n_tensors, UINT16_MAX, &n_out);
   i.n_in = (uint16_t)n_in;
@@ -77,7 +84,7 @@ static xlm_instr read_instr(reader *r, const json_t *o, const xlm_rank_plan *p) 
   i.scope = xlm_json_text(r, o, "scope");
   uint64_t room = p->area_bytes[XLM_AREA_TEMP];
   if (i.workspace > room || i.workspace_at > room - i.workspace)
-    xlm_json_fail(r, "workspace lies outside its area", i.op);
+    xlm_json_fail(r, "workspace lies outside its area", xlm_op_name(i.op));
   return i;
 }
 
@@ -93,7 +100,7 @@ static xlm_segment read_segment(reader *r, const json_t *o) {
 
 static xlm_segment_run read_slot_run(reader *r, const json_t *o, const xlm_rank_plan *p) {
   xlm_segment_run run = {.segment = (uint32_t)xlm_json_int(r, o, "segment", 0, (int64_t)r->n_segments - 1),
-                      .microbatch = (int32_t)xlm_json_int(r, o, "microbatch", -1, INT32_MAX)};
+                         .microbatch = (int32_t)xlm_json_int(r, o, "microbatch", -1, INT32_MAX)};
   uint32_t n;
   const json_t *slots = xlm_json_list(r, o, "slots", XLM_SLOT_AREAS, &n);
   for (uint32_t k = 0; k < XLM_SLOT_AREAS; k++) {

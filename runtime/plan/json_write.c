@@ -135,7 +135,7 @@ static void tensor(xlm_text *t, const xlm_tensor *x) {
 }
 
 static void instr(xlm_text *t, const xlm_instr *i) {
-  text_field(t, "op", i->op, true);
+  text_field(t, "op", xlm_op_name(i->op), true);
   ints(t, "in", i->in, i->n_in, false);
   ints(t, "out", i->out, i->n_out, false);
   attrs(t, &i->attrs);

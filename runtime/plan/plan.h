@@ -10,6 +10,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/text.h"
 #include "runtime/plan/code.h"
+#include "runtime/plan/op.h"
 #include "runtime/plan/span.h"
 #include "runtime/plan/type.h"
 
@@ -66,7 +67,7 @@ typedef struct xlm_tensor {
 typedef enum xlm_stream { XLM_STREAM_KERNELS, XLM_STREAM_COMM, XLM_STREAMS } xlm_stream; // see streams.h
 
 typedef struct xlm_instr {
-  const char *op; // kernel name, as in ops.def
+  xlm_op_id op;
   xlm_stream stream;
   uint32_t
       after; // 1 + an earlier instruction of the segment, of the other stream, that must have ended; 0 = none
@@ -171,17 +172,17 @@ typedef struct xlm_rank_plan {
   const xlm_instr *instrs;
   const xlm_segment *segments;
   const xlm_segment_run *schedule; // one training step: F, B, W per microbatch, then step
-  int32_t eval_segment;         // index of the eval segment; -1 = none
+  int32_t eval_segment;            // index of the eval segment; -1 = none
   uint32_t n_states, n_inputs, n_outputs;
   const xlm_plan_state *states;
   const xlm_plan_input *inputs;
   const xlm_plan_output *outputs;
   uint64_t area_begin[XLM_AREAS], area_bytes[XLM_AREAS];
-  xlm_slots slots[XLM_SLOT_AREAS];   // fill their areas
-  uint64_t arena_bytes;              // what the runtime allocates: exactly this
+  xlm_slots slots[XLM_SLOT_AREAS];         // fill their areas
+  uint64_t arena_bytes;                    // what the runtime allocates: exactly this
   uint64_t category_bytes[XLM_CATEGORIES]; // at the peak moment; they add up to arena_bytes with `free_bytes`
-  uint64_t free_bytes;               // holes at the peak
-  uint32_t peak_instr;               // the instruction at the peak
+  uint64_t free_bytes;                     // holes at the peak
+  uint32_t peak_instr;                     // the instruction at the peak
 } xlm_rank_plan;
 
 // How often a segment runs in a training step; the eval segment: once.

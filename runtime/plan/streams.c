@@ -1,13 +1,12 @@
 // The order between the streams; see streams.h.
 #include "runtime/plan/streams.h"
 
-#include <string.h>
-
-xlm_stream xlm_stream_of(const char *op) {
-  static const char *const ops[] = {"all_reduce", "reduce_scatter", "all_gather", "all_to_all",
-                                    "send_rows",  "collect_rows",   "send",       "recv"};
+xlm_stream xlm_stream_of(xlm_op_id op) {
+  static const xlm_op_id ops[] = {
+      XLM_OP_ALL_REDUCE, XLM_OP_REDUCE_SCATTER, XLM_OP_ALL_GATHER, XLM_OP_ALL_TO_ALL,
+      XLM_OP_SEND_ROWS,  XLM_OP_COLLECT_ROWS,   XLM_OP_SEND,       XLM_OP_RECV};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-    if (!strcmp(op, ops[i])) return XLM_STREAM_COMM;
+    if (op == ops[i]) return XLM_STREAM_COMM;
   return XLM_STREAM_KERNELS;
 }
 

@@ -10,7 +10,7 @@
 #include "runtime/plan/plan.h"
 
 // The stream of an operation: collectives and messages are communication.
-xlm_stream xlm_stream_of(const char *op);
+xlm_stream xlm_stream_of(xlm_op_id op);
 
 // Fills after[i - s->first] for the instructions of one segment of a placed plan, as `after` of xlm_instr.
 // Scratch in `a`. The work grows with how far the streams run apart, not with the square of the segment.

@@ -77,7 +77,8 @@ void xlm_trace_instr(xlm_text *t, xlm_trace_source source, int64_t rank, xlm_str
                      const xlm_instr *in, double begin, double end) {
   event(t, "X", source, rank, stream);
   xlm_text_add(t, ",\"cat\":\"op\",\"name\":");
-  string(t, *in->scope ? xlm_arena_printf(t->arena, "%s %s", in->op, in->scope) : in->op);
+  string(t, *in->scope ? xlm_arena_printf(t->arena, "%s %s", xlm_op_name(in->op), in->scope)
+                       : xlm_op_name(in->op));
   times(t, begin, end);
   xlm_text_printf(t, ",\"args\":{\"line\":%u}}", in->line);
 }

@@ -49,7 +49,8 @@ static int64_t own_size(const query *q, int list) { // this member's entry of th
 
 static xlm_dim dim_of(const query *q, xlm_attr_key key, int i) {
   xlm_dim d[XLM_MAX_RANK];
-  XLM_ASSERT(xlm_attr_dims(&q->instr->attrs, key, d) > i, "`%s` lacks a dimension", q->instr->op);
+  XLM_ASSERT(xlm_attr_dims(&q->instr->attrs, key, d) > i, "`%s` lacks a dimension",
+             xlm_op_name(q->instr->op));
   return d[i];
 }
 
@@ -100,16 +101,13 @@ static int64_t send(const query *q) {
   return elements(q, operand(q)) * element_bytes(q);
 }
 
-static const struct {
-  const char *op;
-  int64_t (*bytes)(const query *);
-} table[] = {{"all_reduce", all_reduce},
-             {"reduce_scatter", reduce_scatter},
-             {"all_gather", all_gather},
-             {"all_to_all", all_to_all},
-             {"send_rows", send_rows},
-             {"collect_rows", collect_rows},
-             {"send", send}};
+static int64_t (*const bytes_of[XLM_OP_COUNT])(const query *) = {[XLM_OP_ALL_REDUCE] = all_reduce,
+                                                                 [XLM_OP_REDUCE_SCATTER] = reduce_scatter,
+                                                                 [XLM_OP_ALL_GATHER] = all_gather,
+                                                                 [XLM_OP_ALL_TO_ALL] = all_to_all,
+                                                                 [XLM_OP_SEND_ROWS] = send_rows,
+                                                                 [XLM_OP_COLLECT_ROWS] = collect_rows,
+                                                                 [XLM_OP_SEND] = send};
 
 static int axis_of(const xlm_mesh *mesh, uint32_t axes) {
   for (int i = 0; i < mesh->n; i++)
@@ -119,13 +117,11 @@ static int axis_of(const xlm_mesh *mesh, uint32_t axes) {
 
 uint64_t xlm_traffic_bytes(const xlm_mesh *mesh, const int32_t coord[XLM_MAX_AXES], const xlm_instr *instr,
                            const xlm_tensor *tensors, const xlm_dim_info *dims, int *axis) {
-  bool message = !strcmp(instr->op, "send");
+  bool message = instr->op == XLM_OP_SEND;
   uint32_t axes = (uint32_t)xlm_attr_int(&instr->attrs, XLM_A_axes, 0);
   query q = {mesh, instr, tensors, dims, xlm_mesh_group(mesh, axes), xlm_mesh_member(mesh, axes, coord)};
   int pp = xlm_mesh_axis(mesh, "pp");
   *axis = message ? (pp > 0 ? pp : 0) : axis_of(mesh, axes);
   if (q.n == 1 && !message) return 0;
-  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-    if (!strcmp(instr->op, table[i].op)) return (uint64_t)table[i].bytes(&q);
-  return 0;
+  return bytes_of[instr->op] ? (uint64_t)bytes_of[instr->op](&q) : 0;
 }

@@ -12,7 +12,7 @@ static double seconds(int64_t ns) {
 static int64_t peer_of(const xlm_plan *p, int64_t rank, const xlm_instr *in) {
   int32_t coord[XLM_MAX_AXES];
   int pp = xlm_mesh_axis(&p->mesh, "pp");
-  XLM_ASSERT(pp >= 0, "`%s` without a pipeline", in->op);
+  XLM_ASSERT(pp >= 0, "`%s` without a pipeline", xlm_op_name(in->op));
   xlm_mesh_coord(&p->mesh, rank, coord);
   coord[pp] = (int32_t)xlm_attr_int(&in->attrs, XLM_A_peer, 0);
   return xlm_mesh_rank(&p->mesh, coord);
@@ -21,8 +21,8 @@ static int64_t peer_of(const xlm_plan *p, int64_t rank, const xlm_instr *in) {
 // From the begin of the send: a receiver may have the message before the send is over.
 static void note_message(xlm_trace_page *p, int64_t rank, xlm_stream stream, const xlm_instr *in,
                          const xlm_record_entry *e) {
-  bool sends = !strcmp(in->op, "send");
-  if (!sends && strcmp(in->op, "recv") != 0) return;
+  bool sends = in->op == XLM_OP_SEND;
+  if (!sends && in->op != XLM_OP_RECV) return;
   int64_t peer = peer_of(p->plan, rank, in);
   xlm_trace_ends *l = sends ? &p->sent : &p->received;
   xlm_trace_end end = {.from = sends ? rank : peer,

@@ -82,7 +82,7 @@ static inline uint32_t hand_segment(hand_rank_plan *c, xlm_segment_kind kind) {
 }
 
 // In the last segment; operand or result 0 = none.
-static inline xlm_instr *hand_op(hand_rank_plan *c, const char *op, uint32_t in, uint32_t out, uint32_t line) {
+static inline xlm_instr *hand_op(hand_rank_plan *c, xlm_op_id op, uint32_t in, uint32_t out, uint32_t line) {
   uint32_t *list = XLM_NEW_N(c->arena, uint32_t, 2);
   list[0] = in, list[1] = out;
   xlm_instr *i = &c->instrs[c->r.n_instrs++];
@@ -105,7 +105,7 @@ static inline void hand_attr(xlm_instr *i, xlm_attr a) {
   at[n] = a;
 }
 
-static inline xlm_instr *hand_collective(hand_rank_plan *c, const char *op, uint32_t axes, const char *sizes,
+static inline xlm_instr *hand_collective(hand_rank_plan *c, xlm_op_id op, uint32_t axes, const char *sizes,
                                          uint32_t in, uint32_t out, uint32_t line) {
   xlm_instr *i = hand_op(c, op, in, out, line);
   hand_attr(i, (xlm_attr){.key = XLM_A_axes, .i = axes});
@@ -113,9 +113,9 @@ static inline xlm_instr *hand_collective(hand_rank_plan *c, const char *op, uint
   return i;
 }
 
-static inline xlm_instr *hand_message(hand_rank_plan *c, const char *op, int64_t peer, int64_t tag,
+static inline xlm_instr *hand_message(hand_rank_plan *c, xlm_op_id op, int64_t peer, int64_t tag,
                                       uint32_t tensor, uint32_t line) {
-  bool send = !strcmp(op, "send");
+  bool send = op == XLM_OP_SEND;
   xlm_instr *i = hand_op(c, op, send ? tensor : 0, send ? 0 : tensor, line);
   hand_attr(i, (xlm_attr){.key = XLM_A_peer, .i = peer});
   hand_attr(i, (xlm_attr){.key = XLM_A_tag, .i = tag});

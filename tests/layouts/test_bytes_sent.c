@@ -60,7 +60,7 @@ static xlm_mesh mesh_of(const layout *l) {
 // ---- what moves of rows ----
 
 static bool moves_rows(const xlm_instr *i) {
-  return !strcmp(i->op, "send_rows") || !strcmp(i->op, "collect_rows");
+  return i->op == XLM_OP_SEND_ROWS || i->op == XLM_OP_COLLECT_ROWS;
 }
 
 static int chosen_among(const layout *l, xlm_piece own) {
@@ -73,7 +73,7 @@ static int chosen_among(const layout *l, xlm_piece own) {
 // rows as many come back; the counts (4 bytes an expert) always go to the owners.
 static uint64_t row_bytes(const layout *l, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *i,
                           const int32_t coord[XLM_MAX_AXES]) {
-  bool back = !strcmp(i->op, "collect_rows");
+  bool back = i->op == XLM_OP_COLLECT_ROWS;
   const xlm_type *home = &r->tensors[back ? i->out[0] : i->in[0]].type;
   uint32_t axes = (uint32_t)xlm_attr_int(&i->attrs, XLM_A_axes, 0);
   int64_t n = r->dims[home->dim[0]].full, members = xlm_mesh_group(&p->mesh, axes),
@@ -122,7 +122,7 @@ static void check_exchanges(const layout *l, const xlm_plan *p) {
   for (uint32_t i = 0; i < r->n_schedule; i++) {
     const xlm_segment *s = &r->segments[r->schedule[i].segment];
     for (uint32_t k = s->first; k < s->first + s->n; k++) {
-      dispatches += !strcmp(r->instrs[k].op, "dispatch");
+      dispatches += r->instrs[k].op == XLM_OP_DISPATCH;
       exchanges += moves_rows(&r->instrs[k]);
     }
   }

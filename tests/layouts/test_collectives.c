@@ -89,7 +89,7 @@ static void try_all_reduce(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
   add_attr(k, (xlm_attr){.key = XLM_A_kind, .text = s->kind});
   add_attr(k, (xlm_attr){.key = XLM_A_axes, .i = axes});
   k->in[0] = 1, k->out[0] = in_place ? 1 : 2;
-  call_run(k, c, "all_reduce", 1, 1);
+  call_run(k, c, XLM_OP_ALL_REDUCE, 1, 1);
   check_reduced(c, k, s, k->out[0], WHOLE, axes, seed);
   call_free(k);
   free(k);
@@ -103,14 +103,14 @@ static void try_scatter_gather(xlm_comm *c, const shape *s, uint32_t axes, uint6
   fill_own(c, k, s, 1, WHOLE, seed, c->rank);
   along(k, WHOLE, PIECE, s->kind, axes);
   k->in[0] = 1, k->out[0] = 2;
-  call_run(k, c, "reduce_scatter", 1, 1);
+  call_run(k, c, XLM_OP_REDUCE_SCATTER, 1, 1);
   check_reduced(c, k, s, 2, PIECE, axes, seed);
   set_piece(back, 1, s);
   set_whole(back, 2, s);
   memcpy(back->data[1], k->data[2], k->tensors[2].bytes);
   along(back, PIECE, WHOLE, NULL, axes);
   back->in[0] = 1, back->out[0] = 2;
-  call_run(back, c, "all_gather", 1, 1);
+  call_run(back, c, XLM_OP_ALL_GATHER, 1, 1);
   check_reduced(c, back, s, 2, WHOLE, axes, seed);
   call_free(k);
   call_free(back);
@@ -125,7 +125,7 @@ static void try_take(xlm_comm *c, const shape *s, uint32_t axes, uint64_t seed) 
   fill_own(c, k, s, 1, WHOLE, seed, 0);
   along(k, WHOLE, PIECE, NULL, axes);
   k->in[0] = 1, k->out[0] = 2;
-  call_run(k, c, "local_slice", 1, 1);
+  call_run(k, c, XLM_OP_LOCAL_SLICE, 1, 1);
   int64_t n = xlm_type_elements(&k->tensors[2].type, k->dims);
   for (int64_t i = 0; i < n; i++)
     RANK_CHECK(c, get(s->dtype, k->data[2], i) == value(seed, s->dtype, 0, logical(k, s, PIECE, i)));
@@ -154,7 +154,7 @@ static void try_all_to_all(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
       add_attr(k, (xlm_attr){.key = XLM_A_sizes, .text = k->both});
       add_attr(k, (xlm_attr){.key = XLM_A_axes, .i = axes});
       k->in[0] = 1, k->out[0] = 2;
-      call_run(k, c, "all_to_all", 1, 1);
+      call_run(k, c, XLM_OP_ALL_TO_ALL, 1, 1);
     }
     for (int64_t i = 0; i < n; i++) {
       int64_t at = 0, rest = i, place = 1;
@@ -255,8 +255,8 @@ static void try_messages(xlm_comm *c, void *arg) {
   add_attr(k, (xlm_attr){.key = XLM_A_peer, .i = other});
   add_attr(k, (xlm_attr){.key = XLM_A_tag, .i = 6});
   k->in[0] = 1, k->out[0] = 2;
-  call_run(k, c, "send", 1, 0); // both stages at once
-  call_run(k, c, "recv", 0, 1);
+  call_run(k, c, XLM_OP_SEND, 1, 0); // both stages at once
+  call_run(k, c, XLM_OP_RECV, 0, 1);
   int32_t coord[XLM_MAX_AXES];
   memcpy(coord, c->coord, sizeof coord);
   coord[pp] = other;

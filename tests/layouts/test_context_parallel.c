@@ -38,11 +38,11 @@ static const char *without(xlm_arena *a, const char *model, const char *from, co
   return xlm_arena_printf(a, "%.*s%s", (int)(cut - s->text), s->text, end);
 }
 
-static double flops_of(const xlm_plan *p, const char *op) {
+static double flops_of(const xlm_plan *p, xlm_op_id op) {
   const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[0]];
   double sum = 0;
   for (uint32_t i = 0; i < r->n_instrs; i++)
-    if (!strcmp(r->instrs[i].op, op)) sum += r->instrs[i].flops;
+    if (r->instrs[i].op == op) sum += r->instrs[i].flops;
   return sum;
 }
 
@@ -53,7 +53,7 @@ static xlm_dim_info queries_of(xlm_arena *a, const xlm_plan *p, int64_t rank) {
   xlm_dim seq[XLM_MAX_RANK];
   xlm_mesh_rank_dims(p, rank, dims);
   for (uint32_t i = 0; i < r->n_instrs; i++)
-    if (!strcmp(r->instrs[i].op, "attend") && xlm_attr_dims(&r->instrs[i].attrs, XLM_A_seq, seq))
+    if (r->instrs[i].op == XLM_OP_ATTEND && xlm_attr_dims(&r->instrs[i].attrs, XLM_A_seq, seq))
       return dims[seq[0]];
   fail_msg("no attention");
   return (xlm_dim_info){0};
@@ -71,9 +71,9 @@ static void every_rank_has_as_much_to_do(void **state) {
   for (size_t k = 0; k < sizeof models / sizeof *models; k++)
     for (int cp = 2; cp <= 8; cp += 3) {
       const xlm_plan *one = plan_over(a, NULL, models[k], 1, 1), *p = plan_over(a, NULL, models[k], cp, 2);
-      double share = 1000.0 * 1001 / 2 / cp, fwd = flops_of(one, "attend") / cp / 2;
-      assert_float_equal(flops_of(p, "attend") / fwd, 1, 0.01);
-      assert_float_equal(flops_of(p, "attend_bwd") / flops_of(one, "attend_bwd") * cp * 2, 1, 0.01);
+      double share = 1000.0 * 1001 / 2 / cp, fwd = flops_of(one, XLM_OP_ATTEND) / cp / 2;
+      assert_float_equal(flops_of(p, XLM_OP_ATTEND) / fwd, 1, 0.01);
+      assert_float_equal(flops_of(p, XLM_OP_ATTEND_BWD) / flops_of(one, XLM_OP_ATTEND_BWD) * cp * 2, 1, 0.01);
       for (int64_t rank = 0; rank < p->n_ranks; rank++) {
         xlm_dim_info q = queries_of(a, p, rank);
         assert_float_equal(keys_seen(&q) / share, 1, 0.01);

@@ -95,12 +95,12 @@ static void try_rows(xlm_comm *c, void *arg) {
     fill_home(c, k, &r, seed);
     add_rows_attrs(k, false, axes);
     k->in[0] = 1, k->in[1] = 2, k->out[0] = 3, k->out[1] = 4;
-    call_run(k, c, "send_rows", 2, 2);
+    call_run(k, c, XLM_OP_SEND_ROWS, 2, 2);
     check_here(c, k, &r, axes, seed);
     k->instr.attrs.n = 0;
     add_rows_attrs(k, true, axes);
     k->in[0] = 3, k->in[1] = 4, k->in[2] = 2, k->out[0] = 5;
-    call_run(k, c, "collect_rows", 3, 1);
+    call_run(k, c, XLM_OP_COLLECT_ROWS, 3, 1);
     check_home(c, k, &r);
     call_free(k);
     free(k);
@@ -126,9 +126,9 @@ static void try_ragged_sum(xlm_comm *c, void *arg) {
   for (int i = 0; i < 36; i++) x[i] = (float)value(3, XLM_F32, c->rank, i);
   add_attr(k, (xlm_attr){.key = XLM_A_axes, .i = 0xFF});
   k->in[0] = 1, k->in[1] = 2, k->out[0] = 5;
-  k->instr.op = "all_reduce", k->instr.n_in = 2, k->instr.n_out = 1, k->instr.in = k->in,
+  k->instr.op = XLM_OP_ALL_REDUCE, k->instr.n_in = 2, k->instr.n_out = 1, k->instr.in = k->in,
   k->instr.out = k->out;
-  const xlm_kernel *kernel = xlm_backend_cpu()->find("all_reduce");
+  const xlm_kernel *kernel = xlm_backend_cpu()->find(XLM_OP_ALL_REDUCE);
   RANK_CHECK(c, xlm_backend_workspace(kernel, &k->instr, k->tensors, k->dims, 1, &k->instr.workspace));
   const xlm_type *types[] = {&k->tensors[1].type, &k->tensors[2].type, &k->tensors[5].type};
   void *workspace = NULL;

@@ -81,7 +81,8 @@ static void check_segment(const xlm_rank_plan *r, const xlm_segment *s) {
       const xlm_instr *y = &r->instrs[k];
       if (y->stream == x->stream || k < ended[x->stream]) continue;
       if (touches(r, x, y) || touches(r, y, x))
-        fail_msg("instruction %u (%s) and %u (%s) may run at once", k, y->op, i, x->op);
+        fail_msg("instruction %u (%s) and %u (%s) may run at once", k, xlm_op_name(y->op), i,
+                 xlm_op_name(x->op));
     }
   }
 }
@@ -141,12 +142,12 @@ static void a_missing_wait_is_found(void **state) {
 // ---- something to run at once ----
 
 // Communication beside which products run before anything waits for it.
-static int hidden(const xlm_plan *p, const char *op, xlm_segment_kind kind) {
+static int hidden(const xlm_plan *p, xlm_op_id op, xlm_segment_kind kind) {
   const xlm_rank_plan *r = p->rank_plans[0];
   int n = 0;
   for (uint32_t s = 0; s < r->n_segments; s++)
     for (uint32_t i = r->segments[s].first; i < r->segments[s].first + r->segments[s].n; i++) {
-      if (r->segments[s].kind != kind || r->segments[s].rest || strcmp(r->instrs[i].op, op)) continue;
+      if (r->segments[s].kind != kind || r->segments[s].rest || r->instrs[i].op != op) continue;
       bool product = false;
       for (uint32_t k = i + 1; k < r->segments[s].first + r->segments[s].n && r->instrs[k].after <= i; k++)
         product |= r->instrs[k].model_flops > 0;
@@ -158,25 +159,25 @@ static int hidden(const xlm_plan *p, const char *op, xlm_segment_kind kind) {
 static void there_is_something_beside(void **state) {
   (void)state;
   xlm_plan *tp = plan_of("llama", mesh2("dp", 1, "tp", 2), 1, 0, "1f1b", 1);
-  assert_true(hidden(tp, "reduce_scatter", XLM_SEG_B) >= 4); // weight gradients run beside them
+  assert_true(hidden(tp, XLM_OP_REDUCE_SCATTER, XLM_SEG_B) >= 4); // weight gradients run beside them
   xlm_plan *dp = plan_of("llama", mesh2("dp", 2, "tp", 1), 4, 0, "1f1b", 1);
-  assert_true(hidden(dp, "all_reduce", XLM_SEG_B) >= 20); // the backward goes on
+  assert_true(hidden(dp, XLM_OP_ALL_REDUCE, XLM_SEG_B) >= 20); // the backward goes on
   xlm_plan *zero = plan_of("llama", mesh2("dp", 2, "tp", 1), 1, 3, "1f1b", 1);
-  assert_true(hidden(zero, "all_gather", XLM_SEG_F) >= 20); // the layer before is computed
+  assert_true(hidden(zero, XLM_OP_ALL_GATHER, XLM_SEG_F) >= 20); // the layer before is computed
 }
 
 // The experts that all tokens pass are computed while the rows of the others travel, there and back.
 static void rows_travel_beside_shared_experts(void **state) {
   (void)state;
   xlm_plan *ep = plan_of("deepseek", mesh2("ep", 2, "tp", 1), 1, 0, "1f1b", 1);
-  assert_true(hidden(ep, "send_rows", XLM_SEG_F) >= 2);
-  assert_true(hidden(ep, "collect_rows", XLM_SEG_F) >= 2);
+  assert_true(hidden(ep, XLM_OP_SEND_ROWS, XLM_SEG_F) >= 2);
+  assert_true(hidden(ep, XLM_OP_COLLECT_ROWS, XLM_SEG_F) >= 2);
 }
 
 // ---- once per step ----
 
 static bool is_gradient_reduction(const xlm_instr *in) {
-  return !strcmp(in->op, "all_reduce") || !strcmp(in->op, "reduce_scatter");
+  return in->op == XLM_OP_ALL_REDUCE || in->op == XLM_OP_REDUCE_SCATTER;
 }
 
 static int64_t count_reductions(const xlm_rank_plan *r, bool in_step) {

@@ -218,7 +218,7 @@ static int count_sends(const xlm_plan *p) {
     const xlm_rank_plan *r = rank_plan(p, rank);
     for (uint32_t i = 0; i < r->n_schedule; i++) {
       const xlm_segment *g = &r->segments[r->schedule[i].segment];
-      for (uint32_t k = g->first; k < g->first + g->n; k++) n += !strcmp(r->instrs[k].op, "send");
+      for (uint32_t k = g->first; k < g->first + g->n; k++) n += r->instrs[k].op == XLM_OP_SEND;
     }
   }
   return n;

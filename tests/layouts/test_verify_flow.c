@@ -8,6 +8,7 @@
 #include "compiler/driver/compile.h"
 #include "compiler/schedule/schedule.h"
 #include "runtime/device/kernel.h"
+#include "runtime/plan/streams.h"
 #include "tests/layouts/hand_plan.h"
 
 // ---- the flow of values ----
@@ -25,10 +26,11 @@ static void test_unwritten(void **state) {
   uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4), y = hand_tensor(c, "y", XLM_AREA_TEMP, 4);
   c->tensors[x].line = 8;
   hand_segment(c, XLM_SEG_F);
-  hand_op(c, "work", x, y, 9);
+  hand_op(c, XLM_OP_FUSED, x, y, 9);
   hand_run(c, 0, 0, 0);
-  assert_refused(h, WORDS("rank 0: in F of microbatch 0 `work` of block (m.xlm:9) reads `x` (m.xlm:8), which "
-                          "nothing wrote before"));
+  assert_refused(h,
+                 WORDS("rank 0: in F of microbatch 0 `fused` of block (m.xlm:9) reads `x` (m.xlm:8), which "
+                       "nothing wrote before"));
   c->inputs[c->r.n_inputs++] = (xlm_plan_input){.name = "x", .tensor = x}; // now somebody feeds it
   assert_sound(h, 0);
 }
@@ -40,36 +42,36 @@ static void test_written_over(void **state) {
   uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 32), y = hand_tensor(c, "y", XLM_AREA_TEMP, 16);
   uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 4);
   hand_segment(c, XLM_SEG_F);
-  hand_op(c, "work", w, x, 1);
-  xlm_instr *writes = hand_op(c, "work", w, y, 2);
-  hand_op(c, "work", x, w, 3);
+  hand_op(c, XLM_OP_FUSED, w, x, 1);
+  xlm_instr *writes = hand_op(c, XLM_OP_FUSED, w, y, 2);
+  hand_op(c, XLM_OP_FUSED, x, w, 3);
   hand_run(c, 0, 0, 0);
   assert_sound(h, 0);
   c->tensors[y].offset = 64; // the second half of x
-  assert_refused(h, WORDS("(m.xlm:3) reads `x`, but `work` of block (m.xlm:2) has written `y` over it"));
+  assert_refused(h, WORDS("(m.xlm:3) reads `x`, but `fused` of block (m.xlm:2) has written `y` over it"));
   c->tensors[y].offset = 128;
   assert_sound(h, 0);
   writes->workspace = 64, writes->workspace_at = 64;
   assert_refused(h, WORDS("(m.xlm:3) reads `x`", "(m.xlm:2) has written its workspace over it"));
   writes->workspace_at = 128;
-  assert_refused(h, WORDS("the workspace of `work` of block (m.xlm:2) lies over `y`"));
+  assert_refused(h, WORDS("the workspace of `fused` of block (m.xlm:2) lies over `y`"));
   writes->workspace = 0;
   h = one_rank(&c, 1); // a result over its operand, unless made in place
   x = hand_tensor(c, "x", XLM_AREA_TEMP, 32), y = hand_tensor(c, "y", XLM_AREA_TEMP, 16);
   uint32_t z = hand_view(c, "z", x);
   hand_segment(c, XLM_SEG_F);
-  hand_op(c, "const", 0, x, 1);
-  xlm_instr *over = hand_op(c, "work", x, y, 2);
+  hand_op(c, XLM_OP_CONST, 0, x, 1);
+  xlm_instr *over = hand_op(c, XLM_OP_FUSED, x, y, 2);
   hand_run(c, 0, 0, 0);
   assert_sound(h, 0);
   c->tensors[y].offset = 0;
-  assert_refused(h, WORDS("the result `y` of `work` of block (m.xlm:2) lies over its operand `x`"));
+  assert_refused(h, WORDS("the result `y` of `fused` of block (m.xlm:2) lies over its operand `x`"));
   c->tensors[y].offset = 128;
   ((uint32_t *)(uintptr_t)over->out)[0] = z;
-  hand_op(c, "work", z, y, 3);
+  hand_op(c, XLM_OP_FUSED, z, y, 3);
   assert_sound(h, 0);
-  hand_op(c, "work", x, y, 4); // what was made over in place is gone
-  assert_refused(h, WORDS("(m.xlm:4) reads `x`, but `work` of block (m.xlm:2) has written `z` over it"));
+  hand_op(c, XLM_OP_FUSED, x, y, 4); // what was made over in place is gone
+  assert_refused(h, WORDS("(m.xlm:4) reads `x`, but `fused` of block (m.xlm:2) has written `z` over it"));
 }
 
 static hand_plan *slots(hand_rank_plan **c, int64_t microbatches) { // F keeps x for B
@@ -78,9 +80,9 @@ static hand_plan *slots(hand_rank_plan **c, int64_t microbatches) { // F keeps x
   uint32_t x = hand_tensor(*c, "x", XLM_AREA_FB, 4), v = hand_view(*c, "v", x),
            y = hand_tensor(*c, "y", XLM_AREA_TEMP, 4);
   hand_segment(*c, XLM_SEG_F);
-  hand_op(*c, "work", w, x, 1);
+  hand_op(*c, XLM_OP_FUSED, w, x, 1);
   hand_segment(*c, XLM_SEG_B);
-  hand_op(*c, "work", v, y, 2);
+  hand_op(*c, XLM_OP_FUSED, v, y, 2);
   (*c)->n_slots = 2;
   return h;
 }
@@ -96,7 +98,7 @@ static void test_slots(void **state) {
   c->runs[1].slot[0] = c->runs[3].slot[0] = 0; // both in one slot
   assert_refused(
       h,
-      WORDS("in B of microbatch 0 `work` of block (m.xlm:2) reads `v`, which F of microbatch 1 wrote last"));
+      WORDS("in B of microbatch 0 `fused` of block (m.xlm:2) reads `v`, which F of microbatch 1 wrote last"));
   c->runs[1].slot[0] = 1;
   c->runs[3].slot[0] = 0; // the wrong slot
   assert_refused(h, WORDS("in B of microbatch 1", "reads `v`, which F of microbatch 0 wrote last"));
@@ -129,9 +131,9 @@ static void test_outputs(void **state) {
   uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 4), loss = hand_tensor(c, "loss", XLM_AREA_IO, 1);
   uint32_t other = hand_tensor(c, "logits", XLM_AREA_TEMP, 4);
   hand_segment(c, XLM_SEG_F);
-  hand_op(c, "work", w, loss, 1);
+  hand_op(c, XLM_OP_FUSED, w, loss, 1);
   hand_segment(c, XLM_SEG_EVAL);
-  hand_op(c, "work", w, other, 2);
+  hand_op(c, XLM_OP_FUSED, w, other, 2);
   c->r.eval_segment = 1;
   hand_run(c, 0, 0, 0);
   c->outputs[c->r.n_outputs++] = (xlm_plan_output){.name = "loss", .tensor = loss};
@@ -150,12 +152,12 @@ static void test_eval_program(void **state) { // eval segments are one program t
     uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 4);
     hand_segment(c, XLM_SEG_EVAL);
     c->r.eval_segment = 0;
-    xlm_instr *in = hand_message(c, i ? "recv" : "send", 1 - i, 0, w, 3 + (uint32_t)i);
+    xlm_instr *in = hand_message(c, i ? XLM_OP_RECV : XLM_OP_SEND, 1 - i, 0, w, 3 + (uint32_t)i);
     if (!i) send = in;
   }
   h->rank_plan_of[1] = 1;
   assert_sound(h, 2);
-  send->op = "work";
+  send->op = XLM_OP_FUSED;
   assert_refused(h, WORDS("rank 1 (pp 1) in `recv` of block (m.xlm:4), eval, tag 0, waits for rank 0"));
 }
 
@@ -166,8 +168,8 @@ static uint32_t next(uint32_t *seed, uint32_t below) {
   return (*seed >> 8) % below;
 }
 
-// Each stage and first-or-other along tp has a rank plan; communication over random axes; then a few things are
-// broken.
+// Each stage and first-or-other along tp has a rank plan; communication over random axes; then a few things
+// are broken.
 static hand_plan *random_plan(uint32_t *seed) {
   hand_plan *h = hand_plan_new(arena, 3, (const char *[]){"pp", "dp", "tp"}, (int32_t[]){2, 3, 3}, 2);
   uint32_t program[6], n = 1 + next(seed, 6);
@@ -176,11 +178,12 @@ static hand_plan *random_plan(uint32_t *seed) {
     hand_rank_plan *c = hand_add(h);
     uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 4), y = hand_tensor(c, "y", XLM_AREA_TEMP, 4);
     hand_segment(c, XLM_SEG_F);
-    if (i / 2) hand_message(c, "recv", 0, 3, y, 50);
-    for (uint32_t k = 0; k < n; k++) hand_collective(c, "all_reduce", program[k] & 6, NULL, w, y, 60 + k);
-    if (!(i / 2)) hand_message(c, "send", 1, 3, w, 51);
+    if (i / 2) hand_message(c, XLM_OP_RECV, 0, 3, y, 50);
+    for (uint32_t k = 0; k < n; k++)
+      hand_collective(c, XLM_OP_ALL_REDUCE, program[k] & 6, NULL, w, y, 60 + k);
+    if (!(i / 2)) hand_message(c, XLM_OP_SEND, 1, 3, w, 51);
     hand_segment(c, XLM_SEG_STEP);
-    for (uint32_t k = 0; k < n; k++) hand_collective(c, "all_reduce", program[k], NULL, w, y, 70 + k);
+    for (uint32_t k = 0; k < n; k++) hand_collective(c, XLM_OP_ALL_REDUCE, program[k], NULL, w, y, 70 + k);
     hand_run(c, 0, 0, 0);
     hand_run(c, 0, 1, 0);
     hand_run(c, 1, -1, 0);
@@ -232,11 +235,11 @@ static void add_part(hand_rank_plan *c, int part, int parts, uint32_t x, uint32_
   int from = forward ? part - 1 : part + 1, to = forward ? part + 1 : part - 1, kind = forward ? 0 : parts;
   hand_segment(c, forward ? XLM_SEG_F : XLM_SEG_B);
   if (from >= 0 && from < parts)
-    hand_message(c, "recv", from % PP, kind + part, x, 1);
+    hand_message(c, XLM_OP_RECV, from % PP, kind + part, x, 1);
   else
-    hand_op(c, "work", y, x, 1);
-  for (int i = 0; i < LAYER_OPS; i++) hand_collective(c, "all_reduce", 4, NULL, x, x, 2 + (uint32_t)i);
-  if (to >= 0 && to < parts) hand_message(c, "send", to % PP, kind + to, x, 20);
+    hand_op(c, XLM_OP_FUSED, y, x, 1);
+  for (int i = 0; i < LAYER_OPS; i++) hand_collective(c, XLM_OP_ALL_REDUCE, 4, NULL, x, x, 2 + (uint32_t)i);
+  if (to >= 0 && to < parts) hand_message(c, XLM_OP_SEND, to % PP, kind + to, x, 20);
 }
 
 static void add_large_stage(hand_plan *h, const xlm_schedule_plan *s, int at, int64_t gathered) {
@@ -246,8 +249,8 @@ static void add_large_stage(hand_plan *h, const xlm_schedule_plan *s, int at, in
   for (int k = 0; k < CHUNKS; k++)
     for (int forward = 1; forward >= 0; forward--) add_part(c, k * PP + at, PP * CHUNKS, x, y, forward);
   hand_segment(c, XLM_SEG_STEP);
-  hand_op(c, "work", y, x, 30);
-  hand_collective(c, "all_reduce", 7, NULL, x, x, 31);
+  hand_op(c, XLM_OP_FUSED, y, x, 30);
+  hand_collective(c, XLM_OP_ALL_REDUCE, 7, NULL, x, x, 31);
   (void)all;
   static const uint64_t bytes[CHUNKS] = {[0 ... CHUNKS - 1] = 64};
   xlm_schedule_held held = xlm_schedule_slots(s, at, XLM_SEG_F, XLM_SEG_B, bytes, arena);
@@ -336,12 +339,8 @@ static void test_models(void **state) {
   }
 }
 
-static bool communicates(const char *op) {
-  static const char *const ops[] = {"send",       "recv",           "all_reduce",
-                                    "all_gather", "reduce_scatter", "all_to_all"};
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-    if (!strcmp(op, ops[i])) return true;
-  return false;
+static bool communicates(xlm_op_id op) {
+  return xlm_stream_of(op) == XLM_STREAM_COMM;
 }
 
 // Every communication of one rank plan left out in turn: never sound, as its partners are of other classes.
@@ -355,11 +354,12 @@ static void test_models_broken(void **state) {
   for (uint32_t c = 0; c < p->n_rank_plans; c++)
     for (uint32_t i = 0; i < p->rank_plans[c]->n_instrs; i++) {
       xlm_instr *in = (xlm_instr *)(uintptr_t)&p->rank_plans[c]->instrs[i];
-      const char *op = in->op;
+      xlm_op_id op = in->op;
       if (!communicates(op)) continue;
-      in->op = "left out";
+      in->op = XLM_OP_FUSED;
       xlm_plan_check check = xlm_plan_verify(p, arena);
-      if (!check.text) fail_msg("rank plan %u without `%s` at line %u is found sound", c, op, in->line);
+      if (!check.text)
+        fail_msg("rank plan %u without `%s` at line %u is found sound", c, xlm_op_name(op), in->line);
       in->op = op;
       broken++;
     }
@@ -387,7 +387,8 @@ static void test_models_forgetful(void **state) {
     if (out->view_of) continue; // made in place: who reads it would then read the operand
     in->n_out = 0;
     xlm_plan_check check = xlm_plan_verify(p, arena);
-    if (!check.text) fail_msg("`%s` at line %u without its result is found sound", in->op, in->line);
+    if (!check.text)
+      fail_msg("`%s` at line %u without its result is found sound", xlm_op_name(in->op), in->line);
     in->n_out = 1;
     found++;
   }

@@ -38,18 +38,18 @@ static stage make_stage(hand_plan *h, int at, int stages) {
   c->inputs[c->r.n_inputs++] = (xlm_plan_input){.name = "tokens", .tensor = tokens};
   bool first = at == 0, last = at == stages - 1;
   s.f = hand_segment(c, XLM_SEG_F);
-  s.in = first ? hand_op(c, "lookup", tokens, x, 10) : hand_message(c, "recv", at - 1, 1, x, 20);
-  s.kept = hand_op(c, "work", x, h1, 21);
-  s.reduce = hand_collective(c, "all_reduce", TP, NULL, h1, y, 22);
-  s.out = last ? NULL : hand_message(c, "send", at + 1, 1, y, 23);
+  s.in = first ? hand_op(c, XLM_OP_LOOKUP, tokens, x, 10) : hand_message(c, XLM_OP_RECV, at - 1, 1, x, 20);
+  s.kept = hand_op(c, XLM_OP_FUSED, x, h1, 21);
+  s.reduce = hand_collective(c, XLM_OP_ALL_REDUCE, TP, NULL, h1, y, 22);
+  s.out = last ? NULL : hand_message(c, XLM_OP_SEND, at + 1, 1, y, 23);
   s.b = hand_segment(c, XLM_SEG_B);
-  s.back_in = last ? hand_op(c, "work", h1, g, 24) : hand_message(c, "recv", at + 1, 2, g, 24);
-  s.back = hand_op(c, "work", h1, gx, 25);
-  hand_collective(c, "all_reduce", TP, NULL, g, gx, 26);
-  s.back_out = first ? NULL : hand_message(c, "send", at - 1, 2, gx, 27);
+  s.back_in = last ? hand_op(c, XLM_OP_FUSED, h1, g, 24) : hand_message(c, XLM_OP_RECV, at + 1, 2, g, 24);
+  s.back = hand_op(c, XLM_OP_FUSED, h1, gx, 25);
+  hand_collective(c, XLM_OP_ALL_REDUCE, TP, NULL, g, gx, 26);
+  s.back_out = first ? NULL : hand_message(c, XLM_OP_SEND, at - 1, 2, gx, 27);
   s.step = hand_segment(c, XLM_SEG_STEP);
-  hand_op(c, "norm_sq", w, norm, 0);
-  s.norm = hand_collective(c, "all_reduce", ALL, NULL, norm, norm, 0);
+  hand_op(c, XLM_OP_NORM_SQ, w, norm, 0);
+  s.norm = hand_collective(c, XLM_OP_ALL_REDUCE, ALL, NULL, norm, norm, 0);
   uint32_t segment[] = {s.f, s.b, s.b, s.step};
   run_1f1b(c, segment, stages, at, h->p.microbatches);
   return s;
@@ -74,8 +74,8 @@ static void test_sound(void **state) {
   hand_rank_plan *c = hand_add(alone);
   hand_segment(c, XLM_SEG_STEP);
   uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4), y = hand_tensor(c, "y", XLM_AREA_TEMP, 4);
-  hand_op(c, "const", 0, x, 1);
-  hand_collective(c, "all_reduce", 0, NULL, x, y, 2); // a group of one
+  hand_op(c, XLM_OP_CONST, 0, x, 1);
+  hand_collective(c, XLM_OP_ALL_REDUCE, 0, NULL, x, y, 2); // a group of one
   hand_run(c, 0, -1, 0);
   assert_sound(alone, 0);
 }
@@ -100,7 +100,7 @@ static void test_message_missing(void **state) {
   (void)state;
   stage s[2];
   hand_plan *h = pipeline(s);
-  s[0].out->op = "work";
+  s[0].out->op = XLM_OP_FUSED;
   assert_refused(h, WORDS("in `recv`", "(m.xlm:20)", "F of microbatch 0", "tag 1", "waits for"));
   h = pipeline(s); // the message of the last microbatch only
   s[0].c->r.n_schedule -= 3;
@@ -112,7 +112,7 @@ static void test_message_unread(void **state) {
   (void)state;
   stage s[2];
   hand_plan *h = pipeline(s);
-  hand_message(s[1].c, "send", 0, 9, s[1].norm->out[0], 31); // in the step, which is the last segment
+  hand_message(s[1].c, XLM_OP_SEND, 0, 9, s[1].norm->out[0], 31); // in the step, which is the last segment
   assert_refused(h, WORDS("rank 2 (pp 1, tp 0) sends `send` of block (m.xlm:31) in step (tag 9) to rank 0 "
                           "(pp 0, tp 0), which "
                           "ends without receiving it"));
@@ -126,8 +126,8 @@ static void test_message_tags(void **state) {
     hand_rank_plan *c = s[i].c = hand_add(h);
     uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4);
     hand_segment(c, XLM_SEG_STEP);
-    if (i == 0) hand_op(c, "const", 0, x, 1);
-    hand_message(c, i ? "recv" : "send", 1 - i, i ? 5 : 4, x, (uint32_t)i + 2);
+    if (i == 0) hand_op(c, XLM_OP_CONST, 0, x, 1);
+    hand_message(c, i ? XLM_OP_RECV : XLM_OP_SEND, 1 - i, i ? 5 : 4, x, (uint32_t)i + 2);
     hand_run(c, 0, -1, 0);
   }
   h->rank_plan_of[1] = 1;
@@ -145,8 +145,8 @@ test_message_order(void **state) { // stage 1 takes the microbatches in another 
     hand_rank_plan *c = s[i].c = hand_add(h);
     uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4);
     hand_segment(c, XLM_SEG_F);
-    if (i == 0) hand_op(c, "const", 0, x, 1);
-    hand_message(c, i ? "recv" : "send", 1 - i, 4, x, (uint32_t)i + 2);
+    if (i == 0) hand_op(c, XLM_OP_CONST, 0, x, 1);
+    hand_message(c, i ? XLM_OP_RECV : XLM_OP_SEND, 1 - i, 4, x, (uint32_t)i + 2);
     for (int m = 0; m < 2; m++) hand_run(c, 0, i ? 1 - m : m, 0);
   }
   h->rank_plan_of[1] = 1;
@@ -160,8 +160,8 @@ static void test_message_circle(void **state) { // both receive before they send
     hand_rank_plan *c = hand_add(h);
     uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4);
     hand_segment(c, XLM_SEG_STEP);
-    hand_message(c, "recv", 1 - i, 4, x, (uint32_t)i + 2);
-    hand_message(c, "send", 1 - i, 4, x, (uint32_t)i + 4);
+    hand_message(c, XLM_OP_RECV, 1 - i, 4, x, (uint32_t)i + 2);
+    hand_message(c, XLM_OP_SEND, 1 - i, 4, x, (uint32_t)i + 4);
     hand_run(c, 0, -1, 0);
     for (int k = 0; k < 3; k++) h->rank_plan_of[i * 3 + k] = (uint32_t)i;
   }
@@ -172,8 +172,8 @@ static void test_message_circle(void **state) { // both receive before they send
 
 // ---- collectives ----
 
-// One rank plan per rank along tp; ops[i] is the program of rank i: letters r (all_reduce over tp), g (all_gather
-// over tp), d (all_reduce over dp), a line each.
+// One rank plan per rank along tp; ops[i] is the program of rank i: letters r (all_reduce over tp), g
+// (all_gather over tp), d (all_reduce over dp), a line each.
 static hand_plan *collectives(int dp, const char *const *ops, const uint32_t *const *lines, int n) {
   hand_plan *h = hand_plan_new(arena, 2, (const char *[]){"dp", "tp"}, (int32_t[]){dp, n}, 1);
   for (int i = 0; i < n; i++) {
@@ -182,8 +182,8 @@ static hand_plan *collectives(int dp, const char *const *ops, const uint32_t *co
     uint32_t all = hand_tensor(c, "all", XLM_AREA_TEMP, 12 * n);
     hand_segment(c, XLM_SEG_STEP);
     for (int k = 0; ops[i][k]; k++)
-      hand_collective(c, ops[i][k] == 'g' ? "all_gather" : "all_reduce", ops[i][k] == 'd' ? 1 : 2, NULL, x,
-                      ops[i][k] == 'g' ? all : y, lines[i][k]);
+      hand_collective(c, ops[i][k] == 'g' ? XLM_OP_ALL_GATHER : XLM_OP_ALL_REDUCE, ops[i][k] == 'd' ? 1 : 2,
+                      NULL, x, ops[i][k] == 'g' ? all : y, lines[i][k]);
     hand_run(c, 0, -1, 0);
     for (int k = 0; k < dp; k++) h->rank_plan_of[k * n + i] = (uint32_t)i;
   }
@@ -211,7 +211,7 @@ static void test_collective_orders_over_two_axes(
     uint32_t x = hand_tensor(c, "x", XLM_AREA_STATE, 12), y = hand_tensor(c, "y", XLM_AREA_TEMP, 12);
     hand_segment(c, XLM_SEG_STEP);
     for (int k = 0; k < 2; k++)
-      hand_collective(c, "all_reduce", k == i ? 1 : 2, NULL, x, y, (uint32_t)(k == i ? 5 : 6));
+      hand_collective(c, XLM_OP_ALL_REDUCE, k == i ? 1 : 2, NULL, x, y, (uint32_t)(k == i ? 5 : 6));
     hand_run(c, 0, -1, 0);
   }
   h->rank_plan_of[1] = h->rank_plan_of[2] = 1; // tp partners differ, and dp partners differ
@@ -233,8 +233,7 @@ static void test_collective_attributes(void **state) {
   static const uint32_t lines[] = {5};
   const uint32_t *both[] = {lines, lines};
   hand_plan *h = collectives(1, WORDS("r", "r"), both, 2);
-  hand_attr(
-      &h->rank_plan [1] -> instrs[0], (xlm_attr) { .key = XLM_A_kind, .text = "max" });
+  hand_attr(&h->rank_plan[1]->instrs[0], (xlm_attr){.key = XLM_A_kind, .text = "max"});
   assert_refused(h, WORDS("rank 0", "rank 1", "reductions differ"));
   h = collectives(1, WORDS("r", "r"), both, 2);
   h->rank_plan[1]->dims[1].size = 13, h->rank_plan[1]->tensors[1].bytes += 4;
@@ -243,18 +242,18 @@ static void test_collective_attributes(void **state) {
   h->rank_plan[1]->tensors[1].type.dtype = XLM_BF16;
   assert_refused(h, WORDS("element types differ"));
   h = collectives(1, WORDS("g", "g"), both, 2);
-  hand_attr(
-      &h->rank_plan [1] -> instrs[0], (xlm_attr) { .key = XLM_A_sizes, .text = "12,12" });
+  hand_attr(&h->rank_plan[1]->instrs[0], (xlm_attr){.key = XLM_A_sizes, .text = "12,12"});
   assert_refused(h, WORDS("lists of sizes differ"));
   h = collectives(1, WORDS("r", "r"), both, 2);
-  ((xlm_attr *)(uintptr_t)h->rank_plan[1] -> instrs[0].attrs.at)[0].i = 4;
+  ((xlm_attr *)(uintptr_t)h->rank_plan[1]->instrs[0].attrs.at)[0].i = 4;
   assert_refused(h, WORDS("rank 1 (tp 1)", "axes 4 are not all in the mesh"));
 }
 
 // ---- uneven sizes: 25 heads over tp 4, 3 copies over dp ----
 
 typedef struct uneven {
-  const char *op, *sizes;
+  xlm_op_id op;
+  const char *sizes;
   int64_t in[4], out[4];
 } uneven;
 
@@ -275,24 +274,24 @@ static hand_plan *uneven_plan(uneven u) {
 static void test_uneven(void **state) {
   (void)state;
   const char *sizes = "7,6,6,6", *both = "7,6,6,6;2,1,1,1";
-  assert_sound(uneven_plan((uneven){"all_gather", sizes, {70, 60}, {250, 250}}), 12);
-  assert_sound(uneven_plan((uneven){"reduce_scatter", sizes, {250, 250}, {70, 60}}), 12);
-  assert_sound(uneven_plan((uneven){"all_to_all", both, {7 * 5 * 3, 6 * 5 * 3}, {25 * 2 * 3, 25 * 1 * 3}}),
-               12);
-  assert_sound(uneven_plan((uneven){"all_reduce", NULL, {9, 9}, {9, 9}}), 12);
-  assert_sound(uneven_plan((uneven){"all_gather", "25,0,0,0", {250, 0}, {250, 250}}), 12);
-  assert_refused(uneven_plan((uneven){"all_gather", sizes, {70, 70}, {250, 250}}),
+  assert_sound(uneven_plan((uneven){XLM_OP_ALL_GATHER, sizes, {70, 60}, {250, 250}}), 12);
+  assert_sound(uneven_plan((uneven){XLM_OP_REDUCE_SCATTER, sizes, {250, 250}, {70, 60}}), 12);
+  assert_sound(
+      uneven_plan((uneven){XLM_OP_ALL_TO_ALL, both, {7 * 5 * 3, 6 * 5 * 3}, {25 * 2 * 3, 25 * 1 * 3}}), 12);
+  assert_sound(uneven_plan((uneven){XLM_OP_ALL_REDUCE, NULL, {9, 9}, {9, 9}}), 12);
+  assert_sound(uneven_plan((uneven){XLM_OP_ALL_GATHER, "25,0,0,0", {250, 0}, {250, 250}}), 12);
+  assert_refused(uneven_plan((uneven){XLM_OP_ALL_GATHER, sizes, {70, 70}, {250, 250}}),
                  WORDS("rank 1 (dp 0, tp 1) in `all_gather` over tp",
                        "gives 70 elements where the other members expect 60"));
-  assert_refused(uneven_plan((uneven){"all_gather", sizes, {70, 60}, {250, 240}}),
+  assert_refused(uneven_plan((uneven){XLM_OP_ALL_GATHER, sizes, {70, 60}, {250, 240}}),
                  WORDS("rank 1", "takes 240", "expect 250"));
-  assert_refused(uneven_plan((uneven){"reduce_scatter", sizes, {250, 250}, {70, 70}}),
+  assert_refused(uneven_plan((uneven){XLM_OP_REDUCE_SCATTER, sizes, {250, 250}, {70, 70}}),
                  WORDS("rank 1", "takes 70", "expect 60"));
-  assert_refused(uneven_plan((uneven){"all_to_all", both, {105, 90}, {150, 80}}),
+  assert_refused(uneven_plan((uneven){XLM_OP_ALL_TO_ALL, both, {105, 90}, {150, 80}}),
                  WORDS("rank 1", "takes 80", "expect 75"));
-  assert_refused(uneven_plan((uneven){"all_gather", "7,6,6", {70, 60}, {250, 250}}),
+  assert_refused(uneven_plan((uneven){XLM_OP_ALL_GATHER, "7,6,6", {70, 60}, {250, 250}}),
                  WORDS("has 3 entries", "4 members"));
-  assert_refused(uneven_plan((uneven){"all_to_all", sizes, {70, 60}, {70, 60}}),
+  assert_refused(uneven_plan((uneven){XLM_OP_ALL_TO_ALL, sizes, {70, 60}, {70, 60}}),
                  WORDS("list 2", "has 0 entries"));
 }
 
@@ -316,7 +315,8 @@ test_rows(void **state) { // 3 experts over 2 owners: home [3, 8, 5], owner [2, 
         c->tensors[y].type =
             (xlm_type){.dtype = XLM_F32, .rank = broken == 2 ? 2 : 3, .dim = {d + 3, d + 4, d + 2}};
         hand_segment(c, XLM_SEG_STEP);
-        hand_collective(c, back ? "collect_rows" : "send_rows", 1, "2,1", back ? y : x, back ? x : y, 4);
+        hand_collective(c, back ? XLM_OP_COLLECT_ROWS : XLM_OP_SEND_ROWS, 1, "2,1", back ? y : x,
+                        back ? x : y, 4);
         hand_run(c, 0, -1, 0);
       }
       h->rank_plan_of[1] = 1;

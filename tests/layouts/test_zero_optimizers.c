@@ -96,7 +96,7 @@ static void products_are_reduced_once(void **state) {
     for (uint32_t k = r->segments[i].first;
          r->segments[i].kind == XLM_SEG_STEP && k < r->segments[i].first + r->segments[i].n; k++) {
       const xlm_type *t = r->instrs[k].n_out ? &r->tensors[r->instrs[k].out[0]].type : NULL;
-      reduced += !strcmp(r->instrs[k].op, "all_reduce") && t->rank >= 2;
+      reduced += r->instrs[k].op == XLM_OP_ALL_REDUCE && t->rank >= 2;
     }
   assert_int_equal(reduced, matrices * rounds);
   xlm_arena_free(a);
@@ -125,7 +125,7 @@ static void groups_on_a_pipeline(void **state) {
     for (uint32_t k = 0; k < p->n_rank_plans; k++)
       for (uint32_t i = 0; i < p->rank_plans[k]->n_instrs; i++) {
         const xlm_instr *n = &p->rank_plans[k]->instrs[i];
-        if (!strcmp(n->op, "send") && !p->rank_plans[k]->tensors[n->in[0]].type.rank)
+        if (n->op == XLM_OP_SEND && !p->rank_plans[k]->tensors[n->in[0]].type.rank)
           fail_msg("a number is sent");
       }
     toy_team_close(t);

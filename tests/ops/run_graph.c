@@ -111,7 +111,7 @@ static void place_outputs(run_graph *r, const xlm_node_info *n, const xlm_op *op
 static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const xlm_op *op) {
   step *s = &r->steps[id];
   bool fn = op->flags & XLM_OPF_ELEMENTWISE;
-  s->instr = (xlm_instr){.op = fn ? "fused" : op->name, .n_in = n->n_in, .n_out = n->n_out, .scope = ""};
+  s->instr = (xlm_instr){.op = fn ? XLM_OP_FUSED : n->op, .n_in = n->n_in, .n_out = n->n_out, .scope = ""};
   s->instr.in = value_ids(r, n->in, 0, n->n_in);
   s->instr.out = value_ids(r, NULL, n->out, n->n_out);
   s->instr.attrs = fn ? wrap_function(r, n, xlm_val_type(r->g, n->out)) : n->attrs;

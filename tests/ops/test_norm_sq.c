@@ -25,7 +25,7 @@ typedef struct norm {
 } norm;
 
 // One call of a kernel of the CPU: operands of `size` elements.
-static void call(const char *op, xlm_dtype t, void *const *in, const int64_t *size, int n, void *const *out,
+static void call(xlm_op_id op, xlm_dtype t, void *const *in, const int64_t *size, int n, void *const *out,
                  xlm_attr *attr, xlm_device *device) {
   xlm_dim_info dims[PARTS + 2] = {{0}};
   xlm_type types[PARTS], result = {.dtype = XLM_F64};
@@ -49,7 +49,7 @@ static void call(const char *op, xlm_dtype t, void *const *in, const int64_t *si
 
 static limbs square(xlm_dtype t, void *const *in, const int64_t *size, int n, xlm_device *device) {
   limbs l;
-  call("norm_sq", t, in, size, n, (void *[]){&l}, NULL, device);
+  call(XLM_OP_NORM_SQ, t, in, size, n, (void *[]){&l}, NULL, device);
   return l;
 }
 
@@ -59,7 +59,7 @@ static norm clip(limbs *l, int n) {
   int64_t size[PARTS];
   xlm_attr most = {.key = XLM_A_value, .f = 1};
   for (int i = 0; i < n; i++) in[i] = &l[i], size[i] = XLM_NORM_LIMBS;
-  call("clip_scale", XLM_F64, in, size, n, (void *[]){&x.factor, &x.norm}, &most, NULL);
+  call(XLM_OP_CLIP_SCALE, XLM_F64, in, size, n, (void *[]){&x.factor, &x.norm}, &most, NULL);
   return x;
 }
 

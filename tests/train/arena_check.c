@@ -34,9 +34,9 @@ typedef struct model {
 static const char *complain(model *m, uint32_t tensor, const char *what) {
   const char *name = tensor && tensor != SCRATCH ? m->p->tensors[tensor].name : NULL;
   return xlm_arena_printf(m->a, "instruction %d `%s` (%s, line %u), microbatch %d: tensor %u '%s' %s",
-                          m->now ? (int)(m->now - m->p->instrs) : -1, m->now ? m->now->op : "the feeder",
-                          m->now ? m->now->scope : "", m->now ? m->now->line : 0, m->microbatch, tensor,
-                          name ? name : "", what);
+                          m->now ? (int)(m->now - m->p->instrs) : -1,
+                          m->now ? xlm_op_name(m->now->op) : "the feeder", m->now ? m->now->scope : "",
+                          m->now ? m->now->line : 0, m->microbatch, tensor, name ? name : "", what);
 }
 
 static range range_of(const model *m, uint32_t tensor) {

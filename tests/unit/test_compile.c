@@ -21,7 +21,7 @@ static const char text[] = "model m\n"
 
 static bool no_lookup(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
                       int threads, uint64_t *bytes) {
-  return strcmp(instr->op, "lookup") &&
+  return instr->op != XLM_OP_LOOKUP &&
          xlm_backend_cpu()->info.workspace(instr, tensors, dims, threads, bytes);
 }
 

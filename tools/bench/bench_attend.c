@@ -39,7 +39,7 @@ static void *filled(xlm_dtype t, int64_t n) {
 }
 
 // Best seconds of one call.
-static double time_op(const char *op, const xlm_dim_info *dims, const xlm_type *types, void **data,
+static double time_op(xlm_op_id op, const xlm_dim_info *dims, const xlm_type *types, void **data,
                       const int *in, int n_in, const int *out, int n_out, xlm_device *device) {
   xlm_attr attrs[] = {{.key = XLM_A_seq, .n = 1, .dims = {SEQ}},
                       {.key = XLM_A_kv_seq, .n = 1, .dims = {SEQ}},
@@ -87,8 +87,8 @@ static void bench(const bench_shape *s, xlm_dtype dtype, xlm_device *device) {
   }
   double product =
       (double)(s->batch * s->heads * s->head) * (double)s->seq * (double)(s->seq + 1); // of q k^T
-  double fwd = time_op("attend", dims, types, data, (int[]){Q, K, V}, 3, (int[]){OUT, LSE}, 2, device);
-  double bwd = time_op("attend_bwd", dims, types, data, (int[]){Q, K, V, OUT, LSE, DOUT}, 6,
+  double fwd = time_op(XLM_OP_ATTEND, dims, types, data, (int[]){Q, K, V}, 3, (int[]){OUT, LSE}, 2, device);
+  double bwd = time_op(XLM_OP_ATTEND_BWD, dims, types, data, (int[]){Q, K, V, OUT, LSE, DOUT}, 6,
                        (int[]){DQ, DK, DV}, 3, device);
   printf("%-6s %3lld x %4lld x %2lld x %2lld  forward %8.3f ms %6.1f GFLOP/s   backward %8.3f ms %6.1f "
          "GFLOP/s\n",

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "runtime/data/data.h"
+#include "runtime/plan/streams.h"
 #include "runtime/train/feed.h"
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/trace.h"
@@ -16,7 +17,7 @@ static const char usage[] = "usage: xlmrun bench MODEL.xlm [flags]\n"
                             "       xlmrun bench PLAN.json [flags]    what `xlmc plan --format json` wrote";
 
 typedef struct group { // instructions of one op
-  const char *op;
+  xlm_op_id op;
   double seconds, flops, bytes, count;
 } group;
 
@@ -28,7 +29,8 @@ static double now(void) {
 
 static int slowest(const void *a, const void *b) {
   const group *x = a, *y = b;
-  return x->seconds != y->seconds ? (x->seconds < y->seconds ? 1 : -1) : strcmp(x->op, y->op);
+  return x->seconds != y->seconds ? (x->seconds < y->seconds ? 1 : -1)
+                                  : strcmp(xlm_op_name(x->op), xlm_op_name(y->op));
 }
 
 static int gather(const xlm_rank_plan *rp, const double *seconds, int64_t steps, group *groups) {
@@ -38,7 +40,7 @@ static int gather(const xlm_rank_plan *rp, const double *seconds, int64_t steps,
     for (uint32_t i = rp->segments[s].first; runs > 0 && i < rp->segments[s].first + rp->segments[s].n; i++) {
       const xlm_instr *in = &rp->instrs[i];
       int k = 0;
-      while (k < n && strcmp(groups[k].op, in->op)) k++;
+      while (k < n && groups[k].op != in->op) k++;
       if (k == n) groups[n++] = (group){.op = in->op};
       groups[k].seconds += seconds[i];
       groups[k].flops += in->flops * runs;
@@ -50,12 +52,8 @@ static int gather(const xlm_rank_plan *rp, const double *seconds, int64_t steps,
   return n;
 }
 
-static bool communicates(const char *op) {
-  static const char *const ops[] = {"all_reduce", "reduce_scatter", "all_gather", "all_to_all",
-                                    "send_rows",  "collect_rows",   "send",       "recv"};
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-    if (!strcmp(op, ops[i])) return true;
-  return false;
+static bool communicates(xlm_op_id op) {
+  return xlm_stream_of(op) == XLM_STREAM_COMM;
 }
 
 // Bytes that rank 0 sent, over each axis, against what the plan says.
@@ -83,7 +81,7 @@ static void show_profile(session *s, const double *seconds, int64_t steps, doubl
     const group *g = &groups[i];
     rest -= g->seconds;
     if (communicates(g->op)) talk += g->seconds;
-    printf("%-20s %8.0f %6.1f%% %12.3f %10.1f %10.1f\n", g->op, g->count / (double)steps,
+    printf("%-20s %8.0f %6.1f%% %12.3f %10.1f %10.1f\n", xlm_op_name(g->op), g->count / (double)steps,
            100 * g->seconds / total, 1e3 * g->seconds / (double)steps, g->flops / g->seconds / 1e9,
            g->bytes / g->seconds / 1e9);
   }

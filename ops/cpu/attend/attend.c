@@ -214,4 +214,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(attend) = {.op = "attend", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(attend) = {.op = XLM_OP_ATTEND, .workspace = workspace, .run = run};

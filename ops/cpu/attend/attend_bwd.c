@@ -303,4 +303,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(attend_bwd) = {.op = "attend_bwd", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(attend_bwd) = {.op = XLM_OP_ATTEND_BWD, .workspace = workspace, .run = run};

@@ -73,4 +73,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(all_gather) = {.op = "all_gather", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(all_gather) = {.op = XLM_OP_ALL_GATHER, .workspace = workspace, .run = run};

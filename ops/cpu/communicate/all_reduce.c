@@ -94,4 +94,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(all_reduce) = {.op = "all_reduce", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(all_reduce) = {.op = XLM_OP_ALL_REDUCE, .workspace = workspace, .run = run};

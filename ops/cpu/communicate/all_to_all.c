@@ -73,4 +73,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(all_to_all) = {.op = "all_to_all", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(all_to_all) = {.op = XLM_OP_ALL_TO_ALL, .workspace = workspace, .run = run};

@@ -17,7 +17,8 @@ collect collect_start(const xlm_call *c) {
     g.me = xlm_mesh_member(&c->link->mesh, axes, c->link->coord);
   }
   size_t tables = collect_tables(g.n);
-  XLM_ASSERT(c->instr->workspace >= tables, "%s over %lld members", c->instr->op, (long long)g.n);
+  XLM_ASSERT(c->instr->workspace >= tables, "%s over %lld members", xlm_op_name(c->instr->op),
+             (long long)g.n);
   memset(c->workspace, 0, tables);
   g.size = c->workspace;
   g.begin = g.size + g.n;
@@ -57,7 +58,8 @@ void collect_sizes(const xlm_call *c, int list, int64_t n, int64_t *size, int64_
   int64_t i = 0, sum = 0;
   const char *at = sizes_of(c, list);
   for (; i < n && (at = xlm_sizes_next(at, &size[i])); i++) begin[i] = sum, sum += size[i];
-  XLM_ASSERT(i == n, "%s: %lld sizes for %lld members", c->instr->op, (long long)i, (long long)n);
+  XLM_ASSERT(i == n, "%s: %lld sizes for %lld members", xlm_op_name(c->instr->op), (long long)i,
+             (long long)n);
 }
 
 xlm_status collect_exchange(const collect *g) {
@@ -88,7 +90,7 @@ static int64_t rows_in_use(const xlm_call *c) { // the last of the offsets, whic
 
 collect_piece collect_piece_of(const xlm_call *c, const xlm_type *t, xlm_dim d, bool used) {
   int i = xlm_type_find(t, d);
-  XLM_ASSERT(i >= 0, "%s: dimension `%s` is not in its operand", c->instr->op, c->dims[d].name);
+  XLM_ASSERT(i >= 0, "%s: dimension `%s` is not in its operand", xlm_op_name(c->instr->op), c->dims[d].name);
   collect_piece p = {.outer = xlm_call_outer(c, t, i),
                      .whole = c->dims[d].size,
                      .inner = xlm_call_inner(c, t, i),
@@ -108,8 +110,8 @@ collect_piece collect_member(const xlm_call *c, const collect *g, collect_piece 
     piece = xlm_mesh_local(&c->link->mesh, to, coord);
   }
   bool within = xlm_piece_within(xlm_dim_piece(from), piece, &here);
-  XLM_ASSERT(within, "%s: what member %lld has of `%s` is not in the whole", c->instr->op, (long long)k,
-             to->name);
+  XLM_ASSERT(within, "%s: what member %lld has of `%s` is not in the whole", xlm_op_name(c->instr->op),
+             (long long)k, to->name);
   all.begin = here.offset, all.size = here.size, all.tail = here.tail, all.tail_begin = here.tail_offset;
   return all;
 }

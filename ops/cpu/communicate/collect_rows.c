@@ -27,4 +27,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(collect_rows) = {.op = "collect_rows", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(collect_rows) = {.op = XLM_OP_COLLECT_ROWS, .workspace = workspace, .run = run};

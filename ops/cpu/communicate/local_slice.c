@@ -11,4 +11,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(local_slice) = {.op = "local_slice", .run = run};
+const xlm_kernel XLM_KERNEL(local_slice) = {.op = XLM_OP_LOCAL_SLICE, .run = run};

@@ -10,7 +10,7 @@ message_peer(const xlm_call *c) { // the rank with this one's coordinates in sta
   int64_t stage = xlm_attr_int(&c->instr->attrs, XLM_A_peer, 0);
   int pp = xlm_mesh_axis(&c->link->mesh, "pp");
   XLM_ASSERT(pp >= 0 && stage >= 0 && stage < c->link->mesh.size[pp], "%s: there is no stage %lld",
-             c->instr->op, (long long)stage);
+             xlm_op_name(c->instr->op), (long long)stage);
   memcpy(coord, c->link->coord, sizeof coord);
   coord[pp] = (int32_t)stage;
   return xlm_mesh_rank(&c->link->mesh, coord);

@@ -9,4 +9,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(recv) = {.op = "recv", .run = run};
+const xlm_kernel XLM_KERNEL(recv) = {.op = XLM_OP_RECV, .run = run};

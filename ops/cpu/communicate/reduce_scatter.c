@@ -70,4 +70,5 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(reduce_scatter) = {.op = "reduce_scatter", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(reduce_scatter) = {
+    .op = XLM_OP_REDUCE_SCATTER, .workspace = workspace, .run = run};

@@ -13,8 +13,8 @@ xlm_status rows_start(const xlm_call *c, rows *r, const xlm_type *home, const xl
   r->rounds = collect_largest(c, 0);
   r->bytes = (size_t)xlm_call_inner(c, home, 1) * xlm_dtype_bytes(home->dtype);
   collect_sizes(c, 0, g->n, g->size, g->begin);
-  XLM_ASSERT(g->size[g->me] == r->here, "%s: member %lld owns %lld experts, not %lld", c->instr->op,
-             (long long)g->me, (long long)g->size[g->me], (long long)r->here);
+  XLM_ASSERT(g->size[g->me] == r->here, "%s: member %lld owns %lld experts, not %lld",
+             xlm_op_name(c->instr->op), (long long)g->me, (long long)g->size[g->me], (long long)r->here);
   int64_t experts = c->dims[home->dim[0]].size;
   int32_t *mine = (int32_t *)(void *)g->room;
   r->count = mine + experts;

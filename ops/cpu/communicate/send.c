@@ -7,4 +7,4 @@ static xlm_status run(const xlm_call *c) {
   return c->link->kind->send(c->link, c->queue, message_peer(c), message_tag(c), c->in[0], bytes, c->err);
 }
 
-const xlm_kernel XLM_KERNEL(send) = {.op = "send", .run = run};
+const xlm_kernel XLM_KERNEL(send) = {.op = XLM_OP_SEND, .run = run};

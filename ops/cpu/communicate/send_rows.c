@@ -38,4 +38,4 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(send_rows) = {.op = "send_rows", .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(send_rows) = {.op = XLM_OP_SEND_ROWS, .workspace = workspace, .run = run};

@@ -71,7 +71,7 @@ static xlm_status run(const xlm_call *c) {
 }
 
 const xlm_kernel XLM_KERNEL(contract) = {
-    .op = "contract", .workspace = workspace, .prepare = prepare, .run = run};
+    .op = XLM_OP_CONTRACT, .workspace = workspace, .prepare = prepare, .run = run};
 
 // contract_acc: two products, one that overwrites the accumulator (first microbatch) and one that adds to it.
 
@@ -105,4 +105,4 @@ static xlm_status run_acc(const xlm_call *c) {
 }
 
 const xlm_kernel XLM_KERNEL(contract_acc) = {
-    .op = "contract_acc", .workspace = workspace_acc, .prepare = prepare_acc, .run = run_acc};
+    .op = XLM_OP_CONTRACT_ACC, .workspace = workspace_acc, .prepare = prepare_acc, .run = run_acc};

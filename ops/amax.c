@@ -30,6 +30,7 @@ static const xlm_param params[] = {
 
 const xlm_op xlm_op_amax = {
     .name = "amax",
+    .facts = {.reduces = XLM_REDUCTION_MAX, .of_totals = true, .mixes = XLM_KEY(over)},
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
@@ -45,6 +46,7 @@ const xlm_op xlm_op_amax = {
 
 const xlm_op xlm_op_amax_bwd = {
     .name = "amax_bwd",
+    .facts = {.mixes = XLM_KEY(over)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 2,
     .max_in = 2,

@@ -203,6 +203,7 @@ static const xlm_param params[] = {{"q", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_attend = {
     .name = "attend",
+    .facts = {.product = XLM_PRODUCT_ATTENTION, .mixes = XLM_KEY(kv_seq) | XLM_KEY(feature)},
     .min_in = 3,
     .max_in = 3,
     .n_out = 2,
@@ -229,6 +230,7 @@ const xlm_op xlm_op_attend = {
 
 const xlm_op xlm_op_attend_bwd = {
     .name = "attend_bwd",
+    .facts = {.product = XLM_PRODUCT_ATTENTION, .mixes = XLM_KEY(seq) | XLM_KEY(kv_seq) | XLM_KEY(feature)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 6,
     .max_in = 7,

@@ -19,6 +19,7 @@ static bool infer(xlm_infer *x) {
 
 const xlm_op xlm_op_clip_scale = {
     .name = "clip_scale",
+    .facts = {.adds_operands = true},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 1,
     .max_in = -1,

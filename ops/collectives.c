@@ -64,7 +64,8 @@ static bool infer_reduce(xlm_infer *x) {
 }
 
 const xlm_op xlm_op_all_reduce = {.name = "all_reduce",
-                                  .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+                                  .facts = {.comm = XLM_COMM_REDUCE, .converts_layout = true},
+                                  .flags = XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
                                   .min_in = 1,
                                   .max_in = 1,
                                   .n_out = 1,
@@ -86,7 +87,8 @@ static bool infer_scatter(xlm_infer *x) {
 
 const xlm_op xlm_op_reduce_scatter = {
     .name = "reduce_scatter",
-    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .facts = {.comm = XLM_COMM_SCATTER, .converts_layout = true, .mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .flags = XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
@@ -103,7 +105,8 @@ static bool infer_gather(xlm_infer *x) {
 
 const xlm_op xlm_op_all_gather = {
     .name = "all_gather",
-    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .facts = {.comm = XLM_COMM_GATHER, .converts_layout = true, .mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .flags = XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
@@ -118,17 +121,19 @@ static bool infer_exchange(xlm_infer *x) {
          sizes_fit(x, 0, to[0], from[0]) && sizes_fit(x, 1, from[1], to[1]) && replace(x, from, to, 2);
 }
 
-const xlm_op xlm_op_all_to_all = {.name = "all_to_all",
-                                  .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
-                                  .min_in = 1,
-                                  .max_in = 1,
-                                  .n_out = 1,
-                                  .layout = "[* from] -> [* to] | from: whole, to: whole",
-                                  .infer = infer_exchange,
-                                  .no_grad = NO_GRAD,
-                                  .doc = "Joins the pieces of one dimension and splits another: `from` and "
-                                         "`to` name the joined dimension first, `sizes` "
-                                         "has a list for each."};
+const xlm_op xlm_op_all_to_all = {
+    .name = "all_to_all",
+    .facts = {.comm = XLM_COMM_EXCHANGE, .converts_layout = true, .mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .flags = XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .layout = "[* from] -> [* to] | from: whole, to: whole",
+    .infer = infer_exchange,
+    .no_grad = NO_GRAD,
+    .doc = "Joins the pieces of one dimension and splits another: `from` and "
+           "`to` name the joined dimension first, `sizes` "
+           "has a list for each."};
 
 static bool infer_take(xlm_infer *x) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
@@ -142,7 +147,8 @@ static bool infer_take(xlm_infer *x) {
 
 const xlm_op xlm_op_local_slice = {
     .name = "local_slice",
-    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .facts = {.converts_layout = true, .mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .flags = XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
@@ -177,7 +183,8 @@ static bool infer_send_rows(xlm_infer *x) {
 
 const xlm_op xlm_op_send_rows = {
     .name = "send_rows",
-    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
+    .facts = {.comm = XLM_COMM_ROWS_OUT, .converts_layout = true, .mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .flags = XLM_OPF_INTERNAL | XLM_OPF_OFFSETS,
     .min_in = 1,
     .max_in = 1,
     .n_out = 2,
@@ -202,7 +209,8 @@ static bool infer_collect_rows(xlm_infer *x) {
 
 const xlm_op xlm_op_collect_rows = {
     .name = "collect_rows",
-    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL,
+    .facts = {.comm = XLM_COMM_ROWS_BACK, .converts_layout = true, .mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .flags = XLM_OPF_INTERNAL,
     .min_in = 3,
     .max_in = 3,
     .n_out = 1,
@@ -223,7 +231,8 @@ static bool infer_send(xlm_infer *x) {
 
 const xlm_op xlm_op_send = {
     .name = "send",
-    .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL,
+    .facts = {.comm = XLM_COMM_SEND, .converts_layout = true},
+    .flags = XLM_OPF_INTERNAL,
     .min_in = 1,
     .max_in = 1,
     .n_out = 0,
@@ -233,7 +242,8 @@ const xlm_op xlm_op_send = {
     .doc = "Sends x to the rank with the same coordinates in pipeline stage `peer`; never waits for it."};
 
 const xlm_op xlm_op_recv = {.name = "recv",
-                            .flags = XLM_OPF_COLLECTIVE | XLM_OPF_INTERNAL,
+                            .facts = {.comm = XLM_COMM_RECV, .converts_layout = true},
+                            .flags = XLM_OPF_INTERNAL,
                             .min_in = 0,
                             .max_in = 0,
                             .n_out = 1,

@@ -45,6 +45,9 @@ static const xlm_param params[] = {{"ys", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_combine = {
     .name = "combine",
+    .facts = {.index = 3,
+              .index_into = XLM_A_experts,
+              .mixes = XLM_KEY(over) | XLM_KEY(active) | XLM_KEY(experts) | XLM_KEY(routed)},
     .min_in = 3,
     .max_in = 3,
     .n_out = 1,
@@ -82,6 +85,9 @@ static bool infer_bwd(xlm_infer *x) {
 
 const xlm_op xlm_op_combine_bwd = {
     .name = "combine_bwd",
+    .facts = {.index = 4,
+              .index_into = XLM_A_experts,
+              .mixes = XLM_KEY(over) | XLM_KEY(active) | XLM_KEY(experts) | XLM_KEY(routed)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 4,
     .max_in = 4,

@@ -76,6 +76,7 @@ static const xlm_param params[] = {
 
 const xlm_op xlm_op_concat = {
     .name = "concat",
+    .facts = {.mixes = XLM_KEY(from) | XLM_KEY(to)},
     .min_in = 1,
     .max_in = -1,
     .n_out = 1,

@@ -237,6 +237,10 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
                                    {NULL}};
 
 const xlm_op xlm_op_contract = {.name = "contract",
+                                .facts = {.reduces = XLM_REDUCTION_SUM,
+                                          .product = XLM_PRODUCT_MATRIX,
+                                          .accumulating = XLM_OP_CONTRACT_ACC,
+                                          .mixes = XLM_KEY(over)},
                                 .flags = XLM_OPF_OFFSETS,
                                 .min_in = 2,
                                 .max_in = 2,
@@ -257,6 +261,7 @@ const xlm_op xlm_op_contract = {.name = "contract",
                                        "expert's matrix."};
 
 const xlm_op xlm_op_contract_acc = {.name = "contract_acc",
+                                    .facts = {.product = XLM_PRODUCT_MATRIX, .mixes = XLM_KEY(over)},
                                     .flags = XLM_OPF_OFFSETS | XLM_OPF_INTERNAL,
                                     .min_in = 3,
                                     .max_in = 3,

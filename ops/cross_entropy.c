@@ -86,6 +86,28 @@ static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   cost_of(g, n, 2, out);
 }
 
+// Over a split vocabulary two numbers per token are combined, never the logits.
+static xlm_val all_reduce(const xlm_cut *x, xlm_val v, const char *kind) {
+  xlm_attr_list l = xlm_attr_list_new(x->b->g->arena);
+  xlm_attr_put_int(&l, XLM_A_axes, x->axes);
+  xlm_attr_put_text(&l, XLM_A_kind, kind);
+  return xlm_emit(x->b, XLM_OP_ALL_REDUCE, &v, 1, &l);
+}
+
+static void cut(const xlm_cut *x) {
+  xlm_attr_list l = xlm_attr_list_from(x->b->g->arena, x->attrs);
+  xlm_val stats = xlm_emit(x->b, XLM_OP_TOKEN_STATS, x->in, 2, &l);
+  xlm_val lse = all_reduce(x, stats, "lse"), logit = all_reduce(x, stats + 1, "sum");
+  xlm_attr_list of_tokens = xlm_attr_list_from(x->b->g->arena, x->attrs);
+  xlm_attr_drop(&of_tokens, XLM_A_vocab);
+  xlm_attr_drop(&of_tokens, XLM_A_over);
+  xlm_attr_put_int(&of_tokens, XLM_A_k, x->full);
+  bool valid = x->n_in > 2;
+  x->out[0] = xlm_emit(x->b, XLM_OP_TOKEN_LOSS, (xlm_val[]){lse, logit, x->in[1], valid ? x->in[2] : 0},
+                       3 + valid, &of_tokens);
+  x->out[1] = lse;
+}
+
 static const xlm_param params[] = {{"logits", XLM_P_TENSOR, 0, true},
                                    {"targets", XLM_P_TENSOR, 0, true},
                                    {"over", XLM_P_OVER, XLM_A_vocab, false},
@@ -94,12 +116,20 @@ static const xlm_param params[] = {{"logits", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_cross_entropy = {
     .name = "cross_entropy",
+    .facts = {.reduces = XLM_REDUCTION_MEAN,
+              .index = 2,
+              .index_into = XLM_A_vocab,
+              .targets = 2,
+              .valid = 3,
+              .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
     .min_in = 2,
     .max_in = 3,
     .n_out = 2,
     .params = params,
     .layout = "[over vocab], [over], [] -> [], [over] | over: sum, vocab: place",
     .infer = infer,
+    .cut = cut,
+    .cut_along = XLM_A_vocab,
     .grad = grad,
     .cost = cost,
     .doc = "`cross_entropy(logits, targets, ignore = -1)`: the mean over the valid targets of "
@@ -135,6 +165,7 @@ static bool infer_bwd(xlm_infer *x) {
 
 const xlm_op xlm_op_cross_entropy_bwd = {
     .name = "cross_entropy_bwd",
+    .facts = {.index = 2, .index_into = XLM_A_vocab, .mixes = XLM_KEY(vocab)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 4,
     .max_in = 5,
@@ -168,6 +199,7 @@ static bool infer_stats(xlm_infer *x) {
 
 const xlm_op xlm_op_token_stats = {
     .name = "token_stats",
+    .facts = {.index = 2, .index_into = XLM_A_vocab, .mixes = XLM_KEY(vocab)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 2,
     .max_in = 2,
@@ -197,6 +229,7 @@ static bool infer_token_loss(xlm_infer *x) {
 
 const xlm_op xlm_op_token_loss = {
     .name = "token_loss",
+    .facts = {.reduces = XLM_REDUCTION_MEAN, .mixes = XLM_KEY(over)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 3,
     .max_in = 4,

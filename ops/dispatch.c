@@ -72,6 +72,10 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_dispatch = {
     .name = "dispatch",
+    .facts = {.index = 2,
+              .index_into = XLM_A_experts,
+              .makes_rows = true,
+              .mixes = XLM_KEY(over) | XLM_KEY(active) | XLM_KEY(experts) | XLM_KEY(routed)},
     .min_in = 2,
     .max_in = 2,
     .n_out = 2,
@@ -106,6 +110,9 @@ static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 
 const xlm_op xlm_op_dispatch_bwd = {
     .name = "dispatch_bwd",
+    .facts = {.index = 2,
+              .index_into = XLM_A_experts,
+              .mixes = XLM_KEY(over) | XLM_KEY(active) | XLM_KEY(experts) | XLM_KEY(routed)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 2,
     .max_in = 2,

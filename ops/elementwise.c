@@ -5,6 +5,8 @@
 // into one pass over memory; where the derivative is costly (silu, gelu) it is a function of its own.
 // Functions whose derivative is cheap in terms of the result (exp, tanh, sigmoid, sqrt, ...) use it, so that
 // the operand need not be kept.
+#include <math.h>
+
 #include "ops/rules_priv.h"
 
 // ---- inference
@@ -238,6 +240,54 @@ static void cast_grad(xlm_grad *g) {
 
 // ---- the table
 
+// ---- functions of numbers known before the run
+
+static double add_of(const double *x) {
+  return x[0] + x[1];
+}
+static double sub_of(const double *x) {
+  return x[0] - x[1];
+}
+static double mul_of(const double *x) {
+  return x[0] * x[1];
+}
+static double div_of(const double *x) {
+  return x[0] / x[1];
+}
+static double min_of(const double *x) {
+  return x[0] <= x[1] ? x[0] : x[1];
+}
+static double max_of(const double *x) {
+  return x[0] >= x[1] ? x[0] : x[1];
+}
+static double neg_of(const double *x) {
+  return -x[0];
+}
+static double abs_of(const double *x) {
+  return fabs(x[0]);
+}
+static double square_of(const double *x) {
+  return x[0] * x[0];
+}
+static double sqrt_of(const double *x) {
+  return sqrt(x[0]);
+}
+static double rsqrt_of(const double *x) {
+  return 1 / sqrt(x[0]);
+}
+static double recip_of(const double *x) {
+  return 1 / x[0];
+}
+static double exp_of(const double *x) {
+  return exp(x[0]);
+}
+static double log_of(const double *x) {
+  return log(x[0]);
+}
+static double pow_of(const double *x) {
+  return pow(x[0], x[1]);
+}
+
 static const xlm_param params_1[] = {{"x", XLM_P_TENSOR, 0, true}, {0}};
 static const xlm_param params_2[] = {{"x", XLM_P_TENSOR, 0, true}, {"y", XLM_P_TENSOR, 0, true}, {0}};
 static const xlm_param params_3[] = {
@@ -267,28 +317,49 @@ static const char first_order[] = "only first derivatives are defined";
 #pragma GCC diagnostic ignored "-Winitializer-overrides"
 #endif
 const xlm_op xlm_op_add = {
-    FN(add, 2), .grad = add_grad, .layout = LAYOUT_2 LINEAR,
+    FN(add, 2),
+    .fold = add_of,
+    .facts = {.neutral = {{1, 0}, {2, 0}}},
+    .grad = add_grad,
+    .layout = LAYOUT_2 LINEAR,
     .doc = "`x + y`. Dimensions broadcast by name: `x[batch, seq, hidden] + bias[hidden]`."};
-const xlm_op xlm_op_sub = {FN(sub, 2), .grad = sub_grad, .layout = LAYOUT_2 LINEAR, .doc = "`x - y`."};
-const xlm_op xlm_op_mul = {FN(mul, 2), .grad = mul_grad, .layout = LAYOUT_2 SCALING,
+const xlm_op xlm_op_sub = {FN(sub, 2),
+                           .fold = sub_of,
+                           .facts = {.neutral = {{2, 0}}},
+                           .grad = sub_grad,
+                           .layout = LAYOUT_2 LINEAR,
+                           .doc = "`x - y`."};
+const xlm_op xlm_op_mul = {FN(mul, 2),
+                           .fold = mul_of,
+                           .facts = {.neutral = {{1, 1}, {2, 1}}},
+                           .grad = mul_grad,
+                           .layout = LAYOUT_2 SCALING,
                            .doc = "`x * y`, element by element; `@` is the matrix product."};
-const xlm_op xlm_op_div = {FN(div, 2), .grad = div_grad, .layout = LAYOUT_2 SCALING, .doc = "`x / y`."};
+const xlm_op xlm_op_div = {FN(div, 2),
+                           .fold = div_of,
+                           .facts = {.neutral = {{2, 1}}},
+                           .grad = div_grad,
+                           .layout = LAYOUT_2 SCALING,
+                           .doc = "`x / y`."};
 const xlm_op xlm_op_min = {
-    FN(min, 2), .grad = min_grad,
+    FN(min, 2), .fold = min_of, .grad = min_grad,
     .doc = "`min(x, y)`, the smaller of the two; where they are equal the gradient goes to `x`."};
 const xlm_op xlm_op_max = {
-    FN(max, 2), .grad = max_grad,
+    FN(max, 2), .fold = max_of, .grad = max_grad,
     .doc = "`max(x, y)`, the larger of the two; where they are equal the gradient goes to `x`. `max(x, 0)` "
            "is `relu(x)`. For the largest element along a dimension see `amax`."};
-const xlm_op xlm_op_neg = {FN(neg, 1), .grad = neg_grad, .layout = LAYOUT_1 LINEAR, .doc = "`-x`."};
-const xlm_op xlm_op_abs = {FN(abs, 1), .grad = abs_grad, .doc = "`|x|`; the derivative at 0 is 0."};
-const xlm_op xlm_op_square = {FN(square, 1), .grad = square_grad,
+const xlm_op xlm_op_neg = {FN(neg, 1), .fold = neg_of, .grad = neg_grad, .layout = LAYOUT_1 LINEAR,
+                           .doc = "`-x`."};
+const xlm_op xlm_op_abs = {FN(abs, 1), .fold = abs_of, .grad = abs_grad,
+                           .doc = "`|x|`; the derivative at 0 is 0."};
+const xlm_op xlm_op_square = {FN(square, 1), .fold = square_of, .grad = square_grad,
                               .doc = "`x * x`. Squared ReLU is `square(relu(x))`."};
-const xlm_op xlm_op_sqrt = {FN(sqrt, 1), .grad = sqrt_grad, .doc = "The square root; not a number below 0."};
-const xlm_op xlm_op_rsqrt = {FN(rsqrt, 1), .grad = rsqrt_grad, .doc = "`1 / sqrt(x)`."};
-const xlm_op xlm_op_recip = {FN(recip, 1), .grad = recip_grad, .doc = "`1 / x`."};
-const xlm_op xlm_op_exp = {FN(exp, 1), .grad = exp_grad, .doc = "`e^x`."};
-const xlm_op xlm_op_log = {FN(log, 1), .grad = log_grad,
+const xlm_op xlm_op_sqrt = {FN(sqrt, 1), .fold = sqrt_of, .grad = sqrt_grad,
+                            .doc = "The square root; not a number below 0."};
+const xlm_op xlm_op_rsqrt = {FN(rsqrt, 1), .fold = rsqrt_of, .grad = rsqrt_grad, .doc = "`1 / sqrt(x)`."};
+const xlm_op xlm_op_recip = {FN(recip, 1), .fold = recip_of, .grad = recip_grad, .doc = "`1 / x`."};
+const xlm_op xlm_op_exp = {FN(exp, 1), .fold = exp_of, .grad = exp_grad, .doc = "`e^x`."};
+const xlm_op xlm_op_log = {FN(log, 1), .fold = log_of, .grad = log_grad,
                            .doc = "The natural logarithm; minus infinity at 0, not a number below."};
 const xlm_op xlm_op_tanh = {FN(tanh, 1), .grad = tanh_grad,
                             .doc =
@@ -306,7 +377,11 @@ const xlm_op xlm_op_relu = {FN(relu, 1), .grad = relu_grad, .doc = "`max(x, 0)`;
 const xlm_op xlm_op_sign = {FN(sign, 1), .no_grad = flat,
                             .doc = "-1, 0 or 1 by the sign of `x`. No gradient passes."};
 const xlm_op xlm_op_pow = {
-    FN(pow, 2), .infer = infer_pow, .grad = pow_grad,
+    FN(pow, 2),
+    .fold = pow_of,
+    .facts = {.neutral = {{2, 1}}},
+    .infer = infer_pow,
+    .grad = pow_grad,
     .doc = "`x^y` with a number `y` known before the run. A negative `x` takes whole `y` only."};
 const xlm_op xlm_op_lt = {
     FN(lt, 2), .infer = infer_compare, .no_grad = flat,
@@ -320,7 +395,11 @@ const xlm_op xlm_op_where = {
     .doc = "`where(x, y, z)` is `y` where `x` is not 0 and `z` where it is. No gradient passes to `x`. "
            "Example: `where(lt(x, 0), 0.1 * x, x)` is a leaky ReLU."};
 const xlm_op xlm_op_cast = {
-    FN(cast, 1), .infer = infer_cast, .params = params_cast, .grad = cast_grad,
+    FN(cast, 1),
+    .facts = {.keeps_values = true},
+    .infer = infer_cast,
+    .params = params_cast,
+    .grad = cast_grad,
     .doc = "`x` in another element type. In model text `f32(x)` asks for full precision in a bf16 run."};
 const xlm_op xlm_op_silu_grad = {FN_GRAD(silu_grad),
                                  .doc = "`silu_grad(dy, x) = dy * s (1 + x (1 - s))` with `s = sigmoid(x)`."};

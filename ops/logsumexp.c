@@ -22,6 +22,7 @@ static const xlm_param params[] = {
 
 const xlm_op xlm_op_logsumexp = {
     .name = "logsumexp",
+    .facts = {.reduces = XLM_REDUCTION_LSE, .of_totals = true, .mixes = XLM_KEY(over)},
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,

@@ -49,6 +49,7 @@ static const xlm_param params[] = {{"table", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_lookup = {
     .name = "lookup",
+    .facts = {.index = 2, .index_into = XLM_A_vocab, .mixes = XLM_KEY(vocab)},
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,
@@ -91,6 +92,7 @@ static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 
 const xlm_op xlm_op_lookup_bwd = {
     .name = "lookup_bwd",
+    .facts = {.index = 2, .index_into = XLM_A_vocab, .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 2,
     .max_in = 2,

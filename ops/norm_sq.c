@@ -26,6 +26,7 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 }
 
 const xlm_op xlm_op_norm_sq = {.name = "norm_sq",
+                               .facts = {.additive = true},
                                .flags = XLM_OPF_INTERNAL,
                                .min_in = 0,
                                .max_in = -1,

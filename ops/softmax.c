@@ -23,6 +23,7 @@ static const xlm_param params[] = {
 
 const xlm_op xlm_op_softmax = {
     .name = "softmax",
+    .facts = {.of_totals = true, .mixes = XLM_KEY(over)},
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
@@ -39,6 +40,7 @@ const xlm_op xlm_op_softmax = {
 
 const xlm_op xlm_op_softmax_bwd = {
     .name = "softmax_bwd",
+    .facts = {.mixes = XLM_KEY(over)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 2,
     .max_in = 2,

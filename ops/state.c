@@ -3,6 +3,7 @@
 
 const xlm_op xlm_op_state = {
     .name = "state",
+    .facts = {.is_state = true},
     .flags = XLM_OPF_LEAF | XLM_OPF_INTERNAL,
     .n_out = 1,
     .layout = "-> [*]",

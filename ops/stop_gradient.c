@@ -10,6 +10,7 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {0}};
 
 const xlm_op xlm_op_stop_gradient = {
     .name = "stop_gradient",
+    .facts = {.opaque = true},
     .flags = XLM_OPF_VIEW,
     .min_in = 1,
     .max_in = 1,

@@ -11,3 +11,8 @@ const xlm_op *const xlm_op_table[XLM_OP_COUNT] = {
 #include "ops/ops.def"
 #undef XLM_OP
 };
+
+const xlm_op_facts *xlm_op_facts_of(xlm_op_id id) {
+  static const xlm_op_facts none;
+  return xlm_op_table[id] ? &xlm_op_table[id]->facts : &none;
+}

@@ -36,6 +36,7 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_top_k = {
     .name = "top_k",
+    .facts = {.mixes = XLM_KEY(experts) | XLM_KEY(active)},
     .min_in = 1,
     .max_in = 1,
     .n_out = 2,
@@ -66,6 +67,7 @@ static bool infer_bwd(xlm_infer *x) {
 
 const xlm_op xlm_op_top_k_bwd = {
     .name = "top_k_bwd",
+    .facts = {.index = 2, .index_into = XLM_A_experts, .mixes = XLM_KEY(experts) | XLM_KEY(active)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 2,
     .max_in = 2,

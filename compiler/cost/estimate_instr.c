@@ -1,20 +1,7 @@
 // What one instruction takes: a kernel the larger of arithmetic and memory traffic, and its launch; a
 // collective what the slowest link of its group takes for the bytes that the rank sends.
-#include <string.h>
-
 #include "compiler/cost/estimate.h"
 #include "runtime/plan/traffic.h"
-
-typedef enum form { RING, EXCHANGE } form;
-
-static const struct {
-  xlm_op_id op;
-  form form;
-  int rounds;
-} collectives[] = {{XLM_OP_ALL_REDUCE, RING, 2},    {XLM_OP_REDUCE_SCATTER, RING, 1},
-                   {XLM_OP_ALL_GATHER, RING, 1},    {XLM_OP_ALL_TO_ALL, EXCHANGE, 1},
-                   {XLM_OP_SEND_ROWS, EXCHANGE, 1}, {XLM_OP_COLLECT_ROWS, EXCHANGE, 1}};
-enum { COLLECTIVES = sizeof collectives / sizeof *collectives };
 
 // Only packed rows have a bound instead of a size. With the experts split over ranks, the bound holds for the
 // case that all tokens of all ranks choose the experts of this one.
@@ -57,7 +44,7 @@ static double kernel(const xlm_cluster *c, const xlm_rank_plan *r, const xlm_ins
   double groups, fill = operand_fill(r, in, &groups), flops = in->flops * fill,
                  memory = in->bytes * fill / c->memory_bandwidth;
   xlm_dtype t = multiplied(r, in);
-  bool attends = xlm_attr_find(&in->attrs, XLM_A_kv_seq) != NULL;
+  bool attends = xlm_op_facts_of(in->op)->product == XLM_PRODUCT_ATTENTION;
   double arithmetic = flops / c->vector_flops;
   if (in->model_flops > 0)
     arithmetic = attends ? flops / (xlm_cluster_peak(c, t) * c->attention)
@@ -65,31 +52,23 @@ static double kernel(const xlm_cluster *c, const xlm_rank_plan *r, const xlm_ins
   return (arithmetic > memory ? arithmetic : memory) + c->launch;
 }
 
-static bool is_message(const xlm_instr *in) {
-  return in->op == XLM_OP_SEND || in->op == XLM_OP_RECV;
-}
-
 double xlm_estimate_message(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                             const xlm_instr *in) {
   int axis, pp = xlm_mesh_axis(&p->mesh, "pp");
-  if (pp < 0 || in->op != XLM_OP_SEND) return 0;
+  if (pp < 0 || !xlm_op_sends(in->op)) return 0;
   double bytes = (double)xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &axis);
   return xlm_cluster_message(c, xlm_cluster_span(c, &p->mesh, 1u << pp), bytes);
 }
 
 double xlm_estimate_instr(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                           const xlm_instr *in, bool *communication) {
-  *communication = false;
-  if (is_message(in)) return 0;
-  for (int i = 0; i < COLLECTIVES; i++) {
-    if (collectives[i].op != in->op) continue;
-    int axis;
-    double bytes = (double)xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &axis);
-    xlm_span_of_ranks s = xlm_cluster_span(c, &p->mesh, (uint32_t)xlm_attr_int(&in->attrs, XLM_A_axes, 0));
-    *communication = true;
-    return c->launch + (collectives[i].form == RING
-                            ? xlm_cluster_collective(c, s, bytes, collectives[i].rounds)
-                            : xlm_cluster_exchange(c, s, bytes));
-  }
-  return kernel(c, r, in);
+  const xlm_comm_info *comm = xlm_comm_of(in->op);
+  *communication = comm && comm->group;
+  if (!comm) return kernel(c, r, in);
+  if (!comm->group) return 0; // a message: xlm_estimate_message
+  int axis;
+  double bytes = (double)xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &axis);
+  xlm_span_of_ranks s = xlm_cluster_span(c, &p->mesh, (uint32_t)xlm_attr_int(&in->attrs, XLM_A_axes, 0));
+  return c->launch + (comm->rounds ? xlm_cluster_collective(c, s, bytes, comm->rounds)
+                                   : xlm_cluster_exchange(c, s, bytes));
 }

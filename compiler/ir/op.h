@@ -101,11 +101,22 @@ enum xlm_op_flags {
   XLM_OPF_RANDOM = 1 << 3,      // not subject to common subexpression elimination
   XLM_OPF_INTERNAL = 1 << 4,    // the language cannot call it
   XLM_OPF_OFFSETS = 1 << 5,     // when an operand is ragged, its offsets are appended as the last operand
-  XLM_OPF_COLLECTIVE = 1 << 6,
 };
+
+// How an operation is written where a dimension that its kernel needs whole is split over ranks.
+typedef struct xlm_cut {
+  xlm_build *b;
+  const xlm_val *in; // operands, in the layouts that the layout rule gave them
+  int n_in;
+  const xlm_attrs *attrs; // of this rank: with its own dimensions
+  uint32_t axes;          // mesh axes over which the dimension is split
+  int64_t full;           // its whole size
+  xlm_val *out;           // set by the rule: a value for each result
+} xlm_cut;
 
 typedef struct xlm_op {
   const char *name;
+  xlm_op_facts facts; // what others must know of it
   uint32_t flags;
   int8_t min_in, max_in; // operands, without offsets; max -1 = any
   int8_t n_out;
@@ -125,7 +136,12 @@ typedef struct xlm_op {
   // A composite (form `composite`): written in other ops. The builder emits these instead, given what infer
   // found; no node has this op, and it needs no layout, gradient or kernel of its own. NULL for all others.
   xlm_val (*expand)(xlm_build *, const xlm_infer *);
-  void (*grad)(xlm_grad *); // NULL: no_grad says why
+  // The operation as several, with communication among them, when the first dimension in attribute
+  // `cut_along` of operand 0 is split. NULL: the kernel does with what the layout rule gives it.
+  void (*cut)(const xlm_cut *);
+  xlm_attr_key cut_along;
+  double (*fold)(const double *x); // elementwise: the function of numbers; NULL: left to the run
+  void (*grad)(xlm_grad *);        // NULL: no_grad says why
   const char *no_grad;
   void (*cost)(const xlm_graph *, xlm_node,
                xlm_cost *); // NULL: bytes of operands and results, no FLOPs counted

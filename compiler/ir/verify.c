@@ -251,7 +251,8 @@ static bool alias_begins_at_state(verifier *v, xlm_node n) {
   const xlm_node_info *node = &v->g->nodes[n];
   for (int i = 0; i < xlm_op_at(node->op)->n_alias; i++) {
     const xlm_node_info *def = xlm_val_node(v->g, node->in[i]);
-    bool state = def->op == XLM_OP_STATE || def->op == XLM_OP_PARAM || def->op == XLM_OP_LOCAL_SLICE;
+    const xlm_op_facts *f = xlm_op_facts_of(def->op);
+    bool state = f->is_state || (f->converts_layout && !f->comm);
     bool updated = node->in[i] - def->out < (xlm_val)xlm_op_at(def->op)->n_alias;
     if (!state && !updated)
       return broken(v, "%s updates %%%u, which is no state", node_text(v, n), node->in[i]);
@@ -304,8 +305,7 @@ static bool updates_are_sound(verifier *v) {
     xlm_update u = g->updates[i];
     if (!u.state || !u.val || u.state >= g->n_values || u.val >= g->n_values)
       return broken(v, "update %%%u -> %%%u of what does not exist", u.state, u.val);
-    xlm_op_id op = xlm_val_node(g, u.state)->op;
-    if (op != XLM_OP_STATE && op != XLM_OP_PARAM)
+    if (!xlm_op_facts_of(xlm_val_node(g, u.state)->op)->is_state)
       return broken(v, "update of %%%u, which is no state", u.state);
     if (trains && (u.val == u.state || chain_begin(g, u.val) != u.state))
       return broken(v, "update %%%u -> %%%u does not begin at the state", u.state, u.val);

@@ -39,8 +39,7 @@ xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, const char *rol
 }
 
 static bool is_state(const xlm_graph *g, xlm_val v) {
-  xlm_op_id op = xlm_val_node(g, v)->op;
-  return op == XLM_OP_STATE || op == XLM_OP_PARAM;
+  return xlm_op_facts_of(xlm_val_node(g, v)->op)->is_state;
 }
 
 xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, double factor) {
@@ -79,29 +78,19 @@ static bool has_any(const xlm_type *t, const bool *flag) {
   return false;
 }
 
-static const xlm_op_id reductions[] = {XLM_OP_SUM,     XLM_OP_MEAN,    XLM_OP_AMAX,     XLM_OP_BROADCAST,
-                                       XLM_OP_PERMUTE, XLM_OP_SOFTMAX, XLM_OP_LOGSUMEXP};
-static const xlm_op_id means[] = {XLM_OP_MEAN, XLM_OP_CROSS_ENTROPY};
-
-static bool is_one_of(xlm_op_id op, const xlm_op_id *ops, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (ops[i] == op) return true;
-  return false;
-}
-
 // May this node be evaluated from sums over the microbatches?
 static bool above_cut(xlm_differentiation *d, const xlm_node_info *n, const bool *data) {
   uint32_t flags = xlm_op_at(n->op)->flags;
   if (n->op == XLM_OP_INPUT) return false;
   if (flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_LEAF)) return true;
-  bool may = (flags & XLM_OPF_VIEW) || is_one_of(n->op, reductions, sizeof reductions / sizeof *reductions);
+  bool may = (flags & XLM_OPF_VIEW) || xlm_op_facts_of(n->op)->of_totals;
   return may && !has_any(xlm_val_type(d->out, n->in[0]), data);
 }
 
 static void carry_value(xlm_differentiation *d, xlm_val v, uint32_t number) {
   xlm_node_info n = *xlm_val_node(d->out, v);
   xlm_build_context(&d->b, &n);
-  bool mean = is_one_of(n.op, means, sizeof means / sizeof *means);
+  bool mean = xlm_op_facts_of(n.op)->reduces == XLM_REDUCTION_MEAN;
   const char *name = xlm_arena_printf(d->out->arena, "sum/update/%u", number);
   d->carried[v] = xlm_diff_carry(d, name, v, mean ? 1.0 / (double)d->o->microbatches : 1);
 }
@@ -138,8 +127,9 @@ static bool of_counts(xlm_differentiation *d, xlm_val v, const bool *data) {
     if (!d->sampled[v] || seen[def]) continue;
     seen[def] = true;
     const xlm_node_info *n = &d->out->nodes[def];
-    any |= n->op == XLM_OP_EXPERT_COUNT;
-    if (n->op == XLM_OP_EXPERT_COUNT) continue;
+    bool counts = xlm_op_facts_of(n->op)->counts;
+    any |= counts;
+    if (counts) continue;
     if (!above_cut(d, n, data)) return false;
     for (int i = n->n_in; i-- > 0;) XLM_PUSH(d->a, stack, n_stack, cap_stack, n->in[i]);
   }

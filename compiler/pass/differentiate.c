@@ -43,7 +43,7 @@ static xlm_val valid_of(xlm_differentiation *d, xlm_val targets) {
   return xlm_diff_scalar_input(d, name);
 }
 
-static void copy_cross_entropy(xlm_differentiation *d, xlm_node n) {
+static void copy_loss(xlm_differentiation *d, xlm_node n) {
   const xlm_node_info *old = &d->g->nodes[n];
   xlm_build_context(&d->b, old);
   xlm_val in[] = {d->map[old->in[0]], d->map[old->in[1]], valid_of(d, old->in[1])};
@@ -55,10 +55,15 @@ static void copy_cross_entropy(xlm_differentiation *d, xlm_node n) {
   }
 }
 
+// A mean over the valid targets that does not have their number yet.
+static bool lacks_valid(const xlm_node_info *n) {
+  return xlm_op_facts_of(n->op)->valid > n->n_in;
+}
+
 static void copy_forward(xlm_differentiation *d) {
   for (xlm_node n = 1; n < d->g->n_nodes; n++) {
-    if (d->g->nodes[n].op == XLM_OP_CROSS_ENTROPY && d->g->nodes[n].n_in == 2)
-      copy_cross_entropy(d, n);
+    if (lacks_valid(&d->g->nodes[n]))
+      copy_loss(d, n);
     else
       xlm_copy_node(d->out, d->g, n, d->map, d->map);
   }

@@ -318,7 +318,7 @@ static void find_accumulated_products(fuse *f) {
     if (n->op != XLM_OP_ACCUMULATE) continue;
     xlm_node def = f->g->values[n->in[1]].def;
     const xlm_type *acc = xlm_val_type(f->g, n->in[0]), *product = xlm_val_type(f->g, n->in[1]);
-    if (f->g->nodes[def].op == XLM_OP_CONTRACT && f->uses[n->in[1]] == 1 &&
+    if (xlm_op_facts_of(f->g->nodes[def].op)->accumulating && f->uses[n->in[1]] == 1 &&
         f->g->nodes[def].phase == n->phase && acc->dtype == product->dtype && same_space(acc, product))
       f->contract_into[def] = id;
   }
@@ -331,7 +331,7 @@ static void emit_accumulated(fuse *f, xlm_node id, xlm_node product) {
   in[0] = f->map[n->in[0]];
   for (int i = 0; i < c->n_in; i++) in[i + 1] = materialise(f, c->in[i]);
   xlm_attr_list l = xlm_attr_list_from(f->a, &c->attrs);
-  f->map[n->out] = xlm_emit(&f->b, XLM_OP_CONTRACT_ACC, in, c->n_in + 1, &l);
+  f->map[n->out] = xlm_emit(&f->b, xlm_op_facts_of(c->op)->accumulating, in, c->n_in + 1, &l);
   xlm_val_at(f->out, f->map[n->out])->name = f->g->values[n->out].name;
   f->out->nodes[f->out->n_nodes - 1].stage = n->stage;
 }

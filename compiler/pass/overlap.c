@@ -43,7 +43,7 @@ typedef struct reorder {
 } reorder;
 
 static bool is_collective(const xlm_node_info *n) {
-  return xlm_stream_of(n->op) == XLM_STREAM_COMM && n->op != XLM_OP_SEND && n->op != XLM_OP_RECV;
+  return xlm_op_is_collective(n->op);
 }
 
 static int group_of(const xlm_node_info *n) { // what may share a segment
@@ -90,7 +90,7 @@ static void find_awaited(reorder *r) {
   for (xlm_node id = 1; id < r->g->n_nodes; id++) {
     const xlm_node_info *n = &r->g->nodes[id];
     if (n->phase != XLM_PHASE_BWD) continue;
-    if (n->op == XLM_OP_SEND) r->awaited[id] = true;
+    if (xlm_op_sends(n->op)) r->awaited[id] = true;
     for (int i = 0; i < n->n_in; i++) {
       xlm_node def = r->g->values[n->in[i]].def;
       if (r->collective[def] && r->g->nodes[def].phase == XLM_PHASE_BWD) r->awaited[def] = true;
@@ -177,7 +177,7 @@ static bool would_wait(const reorder *r, xlm_node id) {
 
 static bool stays(const reorder *r, xlm_node id, xlm_node reader) {
   const xlm_node_info *n = &r->g->nodes[id];
-  if (r->collective[id] || n->op == XLM_OP_SEND || n->op == XLM_OP_RECV) return true;
+  if (r->collective[id] || xlm_op_is_message(n->op)) return true;
   if (xlm_op_at(n->op)->n_alias || is_of_weights(n)) return true;
   for (int i = 0; i < n->n_in; i++)
     if (r->kept[r->g->values[n->in[i]].def] == reader) return true;
@@ -247,7 +247,7 @@ static bool needs_waiting(const reorder *r, xlm_node id) {
 static void find_last_send(reorder *r, bool split_weights) {
   for (xlm_node id = 1; id < r->g->n_nodes && !split_weights; id++) {
     const xlm_node_info *n = &r->g->nodes[id];
-    r->sends_last |= n->op == XLM_OP_SEND && n->phase == XLM_PHASE_BWD && n->stage <= 0;
+    r->sends_last |= xlm_op_sends(n->op) && n->phase == XLM_PHASE_BWD && n->stage <= 0;
   }
 }
 

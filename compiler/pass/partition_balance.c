@@ -26,7 +26,7 @@ static void find_queries(xlm_partitioning *p, xlm_node id) {
 static bool spread(xlm_partitioning *p, xlm_node id, uint32_t *of) {
   const xlm_node_info *n = &p->g->nodes[id];
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
-  int count = n->op == XLM_OP_RENAME ? xlm_attr_dims(&n->attrs, XLM_A_from, from) : 0;
+  int count = xlm_op_facts_of(n->op)->renames ? xlm_attr_dims(&n->attrs, XLM_A_from, from) : 0;
   bool changed = false;
   xlm_attr_dims(&n->attrs, XLM_A_to, to);
   for (int i = 0; i < count; i++) {

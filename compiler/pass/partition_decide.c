@@ -103,7 +103,7 @@ static bool is_whole_dim(const xlm_layout_rule *r, const xlm_attrs *as, xlm_dim 
 // Is one of them the other's new name?
 static bool is_renamed(const xlm_node_info *n, xlm_dim a, xlm_dim b) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
-  int count = n->op == XLM_OP_RENAME ? xlm_attr_dims(&n->attrs, XLM_A_from, from) : 0;
+  int count = xlm_op_facts_of(n->op)->renames ? xlm_attr_dims(&n->attrs, XLM_A_from, from) : 0;
   xlm_attr_dims(&n->attrs, XLM_A_to, to);
   for (int i = 0; i < count; i++)
     if ((from[i] == a && to[i] == b) || (from[i] == b && to[i] == a)) return true;
@@ -278,7 +278,7 @@ static bool decide_node(xlm_partitioning *p, xlm_node id) {
   const xlm_layout_rule *r = &p->op_rules[n->op];
   p->nodes[id].in = XLM_NEW_N(p->a, xlm_layout, n->n_in);
   p->nodes[id].out = XLM_NEW_N(p->a, xlm_layout, n->n_out);
-  if (n->op == XLM_OP_DISPATCH) { // the rows are split like the tokens they came from
+  if (xlm_op_facts_of(n->op)->makes_rows) { // the rows are split like the tokens they came from
     assign tokens = {0};
     for (int i = 0; i < n->n_in; i++) note_value(p, &tokens, n->in[i]);
     token_axes(p, n, &tokens);
@@ -293,7 +293,7 @@ static bool decide_node(xlm_partitioning *p, xlm_node id) {
     xlm_partition_decide_accumulate(p, id);
   else if (xlm_op_at(n->op)->n_alias)
     xlm_partition_decide_update(p, id, r);
-  else if (n->op == XLM_OP_NORM_SQ)
+  else if (xlm_op_facts_of(n->op)->additive)
     xlm_partition_decide_norm(p, id);
   else if (xlm_partition_is_in_pieces(p, n))
     xlm_partition_decide_pieces(p, id);

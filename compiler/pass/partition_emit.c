@@ -15,6 +15,11 @@ typedef struct converted {
   struct converted *next;
 } converted;
 
+typedef struct parts {
+  xlm_val *at;
+  int n;
+} parts;
+
 typedef struct emit {
   const xlm_partitioning *p;
   const int32_t *coord;
@@ -24,8 +29,7 @@ typedef struct emit {
   converted **ready;         // old value -> other layouts of it
   const xlm_update **update; // by old value: the state it becomes
   xlm_val *stored;           // by old value of a state: what it becomes, in the state's layout
-  xlm_val *norm_groups;      // parts of the global norm, by old norm value (chain in the graph's arena)
-  int n_norm_groups;
+  parts *parts;              // by old value: of the result of an additive operation
 } emit;
 
 // ---- local dimensions ----
@@ -41,7 +45,7 @@ static xlm_dim local_dim(emit *e, xlm_dim d, uint32_t axes) {
 // A ragged dimension split over `axes`: room for every row that may come, whatever the router says.
 static xlm_dim ragged_dim(emit *e, xlm_dim d, uint32_t axes) {
   const xlm_dim_info *info = &e->p->g->dims[d];
-  int64_t parts = xlm_mesh_group(&e->p->o.mesh, axes), rows = (info->full + parts - 1) / parts;
+  int64_t ranks = xlm_mesh_group(&e->p->o.mesh, axes), rows = (info->full + ranks - 1) / ranks;
   for (int i = 0;; i++) {
     const char *name =
         xlm_arena_printf(e->out->arena, i ? "%s.%lld.%d" : "%s.%lld", info->name, (long long)rows, i);
@@ -106,7 +110,8 @@ static void collective(conversion *c, xlm_op_id op, uint32_t axes, const int *at
   uint32_t partial = xlm_val_at(e->out, c->now)->partial;
   const char *name = xlm_val_at(e->out, c->now)->name;
   c->now = xlm_emit(&e->b, op, in, 1 + n_more, &l);
-  bool reduces = op == XLM_OP_ALL_REDUCE || op == XLM_OP_REDUCE_SCATTER;
+  const xlm_comm_info *comm = xlm_comm_of(op);
+  bool reduces = comm && comm->reduces;
   xlm_val_at(e->out, c->now)->partial = reduces ? partial & ~axes : partial;
   xlm_val_at(e->out, c->now)->name = name;
   if (reduces) c->have.partial &= ~axes;
@@ -119,7 +124,8 @@ static void slice(conversion *c, const xlm_layout *want) {
         want->axes[i] & ~c->have.axes[i] & ~xlm_layout_axes(&c->have, logical(c)->rank) & ~c->have.partial;
     if (c->have.axes[i] && add && add < c->have.axes[i])
       continue; // an outer axis cannot be added inside an inner split
-    if (add) collective(c, XLM_OP_LOCAL_SLICE, add, &i, (uint32_t[]){c->have.axes[i] | add}, 1, NULL, NULL, 0);
+    if (add)
+      collective(c, XLM_OP_LOCAL_SLICE, add, &i, (uint32_t[]){c->have.axes[i] | add}, 1, NULL, NULL, 0);
   }
 }
 
@@ -296,49 +302,46 @@ static void emit_leaf(emit *e, xlm_node id) {
   bind_results(e, id, xlm_emit(&e->b, n->op, NULL, 0, &l));
 }
 
-static xlm_val all_reduce(emit *e, xlm_val v, uint32_t axes, const char *kind) {
-  xlm_attr_list l = xlm_attr_list_new(e->out->arena);
-  xlm_attr_put_int(&l, XLM_A_axes, axes);
-  xlm_attr_put_text(&l, XLM_A_kind, kind);
-  return xlm_emit(&e->b, XLM_OP_ALL_REDUCE, &v, 1, &l);
+// The axes over which the dimension is split that the operation would need whole; see xlm_op.cut.
+static uint32_t cut_axes(const emit *e, xlm_node id) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  const xlm_op *op = xlm_op_at(n->op);
+  xlm_dim along[XLM_MAX_RANK];
+  if (!op->cut || !xlm_attr_dims(&n->attrs, op->cut_along, along)) return 0;
+  return e->p->nodes[id].in[0].axes[xlm_type_find(xlm_val_type(e->p->g, n->in[0]), along[0])];
 }
 
-static uint32_t vocabulary_axes(const emit *e, xlm_node id) {
+static void emit_cut(emit *e, xlm_node id, uint32_t axes) {
   const xlm_node_info *n = &e->p->g->nodes[id];
-  xlm_dim vocab[XLM_MAX_RANK];
-  if (n->op != XLM_OP_CROSS_ENTROPY || !xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab)) return 0;
-  return e->p->nodes[id].in[0].axes[xlm_type_find(xlm_val_type(e->p->g, n->in[0]), vocab[0])];
-}
-
-// cross_entropy over a split vocabulary: two numbers per token are combined, never the logits.
-static void emit_split_loss(emit *e, xlm_node id, uint32_t axes) {
-  const xlm_node_info *n = &e->p->g->nodes[id];
-  xlm_val in[3] = {0};
+  const xlm_op *op = xlm_op_at(n->op);
+  xlm_val *in = XLM_NEW_N(e->p->a, xlm_val, n->n_in), out[8];
   context(e, n);
   for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &e->p->nodes[id].in[i]);
-  xlm_attr_list l = map_attrs(e, id, in), tl = xlm_attr_list_from(e->out->arena, &n->attrs);
-  xlm_dim vocab[XLM_MAX_RANK];
-  xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab);
-  xlm_val stats = xlm_emit(&e->b, XLM_OP_TOKEN_STATS, in, 2, &l);
-  xlm_val lse = all_reduce(e, stats, axes, "lse"), logit = all_reduce(e, stats + 1, axes, "sum");
-  xlm_attr_drop(&tl, XLM_A_vocab);
-  xlm_attr_drop(&tl, XLM_A_over);
-  xlm_attr_put_int(&tl, XLM_A_k, e->p->g->dims[vocab[0]].full);
-  xlm_val loss =
-      xlm_emit(&e->b, XLM_OP_TOKEN_LOSS, (xlm_val[]){lse, logit, in[1], in[2]}, in[2] ? 4 : 3, &tl);
-  e->map[n->out] = loss;
-  e->map[n->out + 1] = lse;
-  xlm_val_at(e->out, loss)->partial = e->p->have[n->out].partial;
-  xlm_val_at(e->out, loss)->name = e->p->g->values[n->out].name;
+  xlm_attr_list l = map_attrs(e, id, in);
+  xlm_attrs attrs = xlm_attr_freeze(&l);
+  xlm_dim along[XLM_MAX_RANK];
+  xlm_attr_dims(&n->attrs, op->cut_along, along);
+  op->cut(&(xlm_cut){.b = &e->b,
+                     .in = in,
+                     .n_in = n->n_in,
+                     .attrs = &attrs,
+                     .axes = axes,
+                     .full = e->p->g->dims[along[0]].full,
+                     .out = out});
+  for (int i = 0; i < n->n_out; i++) e->map[n->out + (xlm_val)i] = out[i];
+  xlm_val_at(e->out, out[0])->partial = e->p->have[n->out].partial;
+  xlm_val_at(e->out, out[0])->name = e->p->g->values[n->out].name;
 }
 
-// norm_sq: one sum per way of being split, each reduced over its own axes; clip_scale adds them up.
-static void emit_norm(emit *e, xlm_node id) {
+// An additive operation (norm_sq): one result per way of being split, each reduced over its own axes; its
+// reader adds them up.
+static void emit_parts(emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
   const xlm_node_layouts *l = &e->p->nodes[id];
   bool *done = XLM_NEW_N(e->out->arena, bool, n->n_in);
   xlm_val *in = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
-  e->norm_groups = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
+  parts *p = &e->parts[n->out];
+  p->at = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
   context(e, n);
   for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &l->in[i]);
   for (int i = 0; i < n->n_in; i++) {
@@ -351,20 +354,27 @@ static void emit_norm(emit *e, xlm_node id) {
       group[count++] = in[j];
       done[j] = true;
     }
-    xlm_val sum = xlm_emit(&e->b, XLM_OP_NORM_SQ, group, count, NULL);
+    xlm_val sum = xlm_emit(&e->b, n->op, group, count, NULL);
     xlm_val_at(e->out, sum)->partial = axes;
     conversion c = {.e = e, .old = n->out, .now = sum, .have = {.partial = axes}};
     reduce(&c, &(xlm_layout){0});
-    e->norm_groups[e->n_norm_groups++] = c.now;
+    p->at[p->n++] = c.now;
   }
-  e->map[n->out] = e->norm_groups[0];
+  e->map[n->out] = p->at[0];
 }
 
-static void emit_clip(emit *e, xlm_node id) {
+static void emit_sum_of_parts(emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
   context(e, n);
+  xlm_val *in = NULL;
+  uint32_t n_in = 0, cap = 0;
+  for (int i = 0; i < n->n_in; i++) {
+    const parts *p = &e->parts[n->in[i]];
+    for (int k = 0; k < p->n; k++) XLM_PUSH(e->out->arena, in, n_in, cap, p->at[k]);
+    if (!p->n) XLM_PUSH(e->out->arena, in, n_in, cap, convert(e, n->in[i], &e->p->nodes[id].in[i]));
+  }
   xlm_attr_list l = xlm_attr_list_from(e->out->arena, &n->attrs);
-  bind_results(e, id, xlm_emit(&e->b, n->op, e->norm_groups, e->n_norm_groups, &l));
+  bind_results(e, id, xlm_emit(&e->b, n->op, in, (int)n_in, &l));
 }
 
 // A gradient that adds up over microbatches is complete with the last of them.
@@ -431,6 +441,7 @@ xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM
   emit e = {.p = p, .coord = coord, .out = xlm_graph_like(p->g)};
   e.b = xlm_build_new(e.out);
   e.map = XLM_NEW_N(p->a, xlm_val, p->g->n_values);
+  e.parts = XLM_NEW_N(p->a, parts, p->g->n_values);
   e.ready = XLM_NEW_N(p->a, converted *, p->g->n_values);
   e.stored = XLM_NEW_N(p->a, xlm_val, p->g->n_values);
   e.update = XLM_NEW_N(p->a, const xlm_update *, p->g->n_values);
@@ -439,12 +450,12 @@ xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM
     const xlm_node_info *n = &p->g->nodes[id];
     if (xlm_is_leaf(n))
       emit_leaf(&e, id);
-    else if (n->op == XLM_OP_NORM_SQ)
-      emit_norm(&e, id);
-    else if (n->op == XLM_OP_CLIP_SCALE)
-      emit_clip(&e, id);
-    else if (vocabulary_axes(&e, id))
-      emit_split_loss(&e, id, vocabulary_axes(&e, id));
+    else if (xlm_op_facts_of(n->op)->additive)
+      emit_parts(&e, id);
+    else if (xlm_op_facts_of(n->op)->adds_operands)
+      emit_sum_of_parts(&e, id);
+    else if (cut_axes(&e, id))
+      emit_cut(&e, id, cut_axes(&e, id));
     else
       emit_node(&e, id);
   }

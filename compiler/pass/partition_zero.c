@@ -45,7 +45,7 @@ static void find_whole(xlm_partitioning *p) {
     const xlm_node_info *n = &p->g->nodes[id];
     const xlm_op *op = xlm_op_at(n->op);
     int tensors = 0;
-    if (n->phase != XLM_PHASE_STEP || op->n_alias || n->op == XLM_OP_NORM_SQ) continue;
+    if (n->phase != XLM_PHASE_STEP || op->n_alias || op->facts.additive) continue;
     for (int i = 0; i < n->n_in; i++) tensors += xlm_val_rank(p, n->in[i]) > 0;
     bool element_by_element = op->flags & XLM_OPF_ELEMENTWISE;
     bool whole = !element_by_element || (tensors == 1 && p->whole[n->out]);

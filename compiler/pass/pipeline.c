@@ -38,7 +38,10 @@ static int part_of_round(const xlm_pipeline *p, int32_t round) {
 }
 
 static bool is_state(const xlm_node_info *n) {
-  return n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE;
+  return xlm_op_facts_of(n->op)->is_state;
+}
+static bool is_additive(const xlm_node_info *n) { // each stage has a part of it
+  return xlm_op_facts_of(n->op)->additive;
 }
 
 // ---- which part ----
@@ -99,7 +102,7 @@ static bool of_scalars(const staged *s, const xlm_node_info *n) {
 
 static int part_of_step(const staged *s, const xlm_node_info *n) {
   if (of_scalars(s, n)) return ANY;
-  if (n->op == XLM_OP_NORM_SQ || all_everywhere(s, n)) return EVERYWHERE;
+  if (is_additive(n) || all_everywhere(s, n)) return EVERYWHERE;
   if (xlm_op_at(n->op)->n_alias && s->home[n->in[0]] >= 0) return s->home[n->in[0]];
   operand_parts o = look_at_operands(s, n);
   return o.high >= 0 ? o.low : home_of_operand(s, n);
@@ -210,8 +213,8 @@ static void find_needed(staged *s) {
     if (!s->needed[id]) continue;
     for (int i = 0; i < n->n_in; i++) {
       xlm_node def = s->g->values[n->in[i]].def;
-      bool local_norm = n->op == XLM_OP_NORM_SQ && !is_here(s, s->part[def]);
-      if (!local_norm && (xlm_is_leaf(&s->g->nodes[def]) || s->part[def] == ANY)) s->needed[def] = true;
+      bool elsewhere = is_additive(n) && !is_here(s, s->part[def]);
+      if (!elsewhere && (xlm_is_leaf(&s->g->nodes[def]) || s->part[def] == ANY)) s->needed[def] = true;
     }
   }
 }
@@ -313,8 +316,8 @@ static void bind(staged *s, xlm_node id, xlm_val first) {
   }
 }
 
-// The global norm: the sum over what this stage has, then over the stages.
-static void emit_norm(staged *s, xlm_node id) {
+// An additive operation (the global norm): of what this stage has, then the sum over the stages.
+static void emit_parts(staged *s, xlm_node id) {
   const xlm_node_info *n = &s->g->nodes[id];
   xlm_val *in = XLM_NEW_N(s->a, xlm_val, n->n_in);
   int count = 0;
@@ -322,7 +325,7 @@ static void emit_norm(staged *s, xlm_node id) {
     if (is_here(s, s->part[s->g->values[n->in[i]].def]) && s->map[n->in[i]]) in[count++] = s->map[n->in[i]];
   message_context(s, n, EVERYWHERE, n->phase);
   xlm_attr_list l = xlm_attr_list_from(s->a, &n->attrs);
-  xlm_val sum = xlm_emit(&s->b, XLM_OP_NORM_SQ, in, count, &l);
+  xlm_val sum = xlm_emit(&s->b, n->op, in, count, &l);
   uint32_t pp = 1u << s->p->pp_axis;
   xlm_val_at(s->out, sum)->partial = s->g->values[n->out].partial | pp;
   xlm_attr_list axes = xlm_attr_list_new(s->a);
@@ -421,8 +424,8 @@ xlm_graph *xlm_pass_pipeline(const xlm_graph *g, xlm_arena *a, const xlm_pipelin
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     bool repeated = s.part[id] == ANY && !xlm_is_leaf(&g->nodes[id]); // made by its readers
     if (!s.needed[id] || repeated) continue;
-    if (g->nodes[id].op == XLM_OP_NORM_SQ)
-      emit_norm(&s, id);
+    if (is_additive(&g->nodes[id]))
+      emit_parts(&s, id);
     else
       emit_node(&s, id);
   }

@@ -24,60 +24,6 @@ typedef struct simplifier {
 
 // ---- constants ----
 
-static double fn_add(const double *x) {
-  return x[0] + x[1];
-}
-static double fn_sub(const double *x) {
-  return x[0] - x[1];
-}
-static double fn_mul(const double *x) {
-  return x[0] * x[1];
-}
-static double fn_div(const double *x) {
-  return x[0] / x[1];
-}
-static double fn_min(const double *x) {
-  return x[0] <= x[1] ? x[0] : x[1];
-}
-static double fn_max(const double *x) {
-  return x[0] >= x[1] ? x[0] : x[1];
-}
-static double fn_neg(const double *x) {
-  return -x[0];
-}
-static double fn_abs(const double *x) {
-  return fabs(x[0]);
-}
-static double fn_square(const double *x) {
-  return x[0] * x[0];
-}
-static double fn_sqrt(const double *x) {
-  return sqrt(x[0]);
-}
-static double fn_rsqrt(const double *x) {
-  return 1 / sqrt(x[0]);
-}
-static double fn_recip(const double *x) {
-  return 1 / x[0];
-}
-static double fn_exp(const double *x) {
-  return exp(x[0]);
-}
-static double fn_log(const double *x) {
-  return log(x[0]);
-}
-static double fn_pow(const double *x) {
-  return pow(x[0], x[1]);
-}
-
-// Functions of constants; what is not here is left to the run.
-static double (*const functions[XLM_OP_COUNT])(const double *) = {
-    [XLM_OP_ADD] = fn_add,   [XLM_OP_SUB] = fn_sub,       [XLM_OP_MUL] = fn_mul,     [XLM_OP_DIV] = fn_div,
-    [XLM_OP_MIN] = fn_min,   [XLM_OP_MAX] = fn_max,       [XLM_OP_NEG] = fn_neg,     [XLM_OP_ABS] = fn_abs,
-    [XLM_OP_SQRT] = fn_sqrt, [XLM_OP_SQUARE] = fn_square, [XLM_OP_EXP] = fn_exp,     [XLM_OP_LOG] = fn_log,
-    [XLM_OP_POW] = fn_pow,   [XLM_OP_RSQRT] = fn_rsqrt,   [XLM_OP_RECIP] = fn_recip,
-};
-
 static bool is_const(const xlm_graph *g, xlm_val v, double *value) {
   const xlm_node_info *n = xlm_val_node(g, v);
   if (n->op != XLM_OP_CONST || xlm_val_type(g, v)->rank) return false;
@@ -98,51 +44,50 @@ static xlm_val constant(simplifier *s, const xlm_node_info *like, double value, 
 static xlm_val fold_constant(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
   double x[3];
   const xlm_type *t = xlm_val_type(s->g, n->out);
-  if (!functions[n->op] || t->rank || !xlm_dtype_is_float(t->dtype) || n->n_in > 3) return 0;
+  double (*fold)(const double *) = xlm_op_at(n->op)->fold;
+  if (!fold || t->rank || !xlm_dtype_is_float(t->dtype) || n->n_in > 3) return 0;
   for (int i = 0; i < n->n_in; i++)
     if (!is_const(s->out, in[i], &x[i])) return 0;
-  double y = functions[n->op](x);
+  double y = fold(x);
   return isfinite(y) ? constant(s, n, y, t->dtype) : 0;
 }
 
 // ---- identities ----
-
-static const struct { // op(.., value as operand `at`, ..) is its other operand
-  xlm_op_id op;
-  int at;
-  double value;
-} neutral[] = {{XLM_OP_MUL, 0, 1}, {XLM_OP_MUL, 1, 1}, {XLM_OP_DIV, 1, 1}, {XLM_OP_ADD, 0, 0},
-               {XLM_OP_ADD, 1, 0}, {XLM_OP_SUB, 1, 0}, {XLM_OP_POW, 1, 1}};
 
 static bool same_value_type(const simplifier *s, const xlm_node_info *n, xlm_val candidate) {
   return xlm_same_type(xlm_val_type(s->g, n->out), xlm_val_type(s->out, candidate));
 }
 
 static xlm_val fold_neutral(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
-  for (size_t i = 0; i < sizeof neutral / sizeof *neutral; i++) {
+  const xlm_op_facts *f = xlm_op_facts_of(n->op);
+  for (int i = 0; i < 2 && f->neutral[i].operand; i++) {
+    int at = f->neutral[i].operand - 1;
     double c;
-    if (n->op != neutral[i].op || !is_const(s->out, in[neutral[i].at], &c) || c != neutral[i].value) continue;
-    if (same_value_type(s, n, in[1 - neutral[i].at])) return in[1 - neutral[i].at];
+    if (!is_const(s->out, in[at], &c) || c != f->neutral[i].value) continue;
+    if (same_value_type(s, n, in[1 - at])) return in[1 - at];
   }
   return 0;
 }
 
 // A cast, reordering or broadcast that changes nothing.
 static xlm_val fold_unchanged(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
-  bool may = n->op == XLM_OP_CAST || n->op == XLM_OP_PERMUTE || n->op == XLM_OP_BROADCAST;
-  return may && same_value_type(s, n, in[0]) ? in[0] : 0;
+  return xlm_op_facts_of(n->op)->keeps_values && same_value_type(s, n, in[0]) ? in[0] : 0;
 }
 
-// A view that brings back what an earlier view in its chain changed. stop_gradient changes no bits but means
-// something until gradients are made, so it stays, and nothing is looked for behind it.
+// A view that brings back what an earlier view in its chain changed. An opaque one (stop_gradient) changes no
+// bits but means something until gradients are made, so it stays, and nothing is looked for behind it.
+static bool is_clear_view(const xlm_node_info *n) {
+  return xlm_is_view(n) && !xlm_op_facts_of(n->op)->opaque;
+}
+
 static xlm_val fold_view(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
-  if (!xlm_is_view(n) || n->op == XLM_OP_STOP_GRADIENT) return 0;
+  if (!is_clear_view(n)) return 0;
   xlm_val offsets = xlm_val_at(s->g, n->out)->ragged_by, v = in[0];
   for (int i = 0; i < VIEW_CHAIN; i++) {
     if (same_value_type(s, n, v) && xlm_val_at(s->out, v)->ragged_by == (offsets ? s->map[offsets] : 0))
       return v;
     const xlm_node_info *def = xlm_val_node(s->out, v);
-    if (!xlm_is_view(def) || def->op == XLM_OP_STOP_GRADIENT) return 0;
+    if (!is_clear_view(def)) return 0;
     v = def->in[0];
   }
   return 0;
@@ -237,7 +182,7 @@ static xlm_node *find(simplifier *s, const xlm_node_info *n, const xlm_val *in) 
 
 static bool mergeable(const xlm_node_info *n) {
   const xlm_op *op = xlm_op_at(n->op);
-  return n->n_out && !op->n_alias && !(op->flags & (XLM_OPF_RANDOM | XLM_OPF_COLLECTIVE));
+  return n->n_out && !op->n_alias && !(op->flags & XLM_OPF_RANDOM) && !op->facts.converts_layout;
 }
 
 static void merge(simplifier *s, const xlm_node_info *n, xlm_node into) {

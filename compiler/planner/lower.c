@@ -121,9 +121,11 @@ static void lower_state(lower *w, const xlm_node_info *n) {
 }
 
 static int64_t ignored_target(const xlm_graph *g, xlm_val v) {
-  for (uint32_t i = 1; i < g->n_nodes; i++)
-    if (g->nodes[i].op == XLM_OP_CROSS_ENTROPY && g->nodes[i].in[1] == v)
+  for (uint32_t i = 1; i < g->n_nodes; i++) {
+    int targets = xlm_op_facts_of(g->nodes[i].op)->targets;
+    if (targets && g->nodes[i].in[targets - 1] == v)
       return xlm_attr_int(&g->nodes[i].attrs, XLM_A_ignore, -1);
+  }
   return -1;
 }
 
@@ -160,7 +162,7 @@ static void lower_input(lower *w, const xlm_node_info *n) {
 // ---- instructions ----
 
 static xlm_category category_of_value(const lower *w, const xlm_node_info *n, xlm_val v) {
-  if (xlm_op_at(n->op)->flags & XLM_OPF_COLLECTIVE) return XLM_CATEGORY_COMM;
+  if (xlm_op_facts_of(n->op)->converts_layout) return XLM_CATEGORY_COMM;
   bool gradient = n->phase == XLM_PHASE_WGT && w->last_use[v] < w->g->n_nodes && w->last_use[v] &&
                   xlm_phase_is_once(w->g->nodes[w->last_use[v]].phase);
   return gradient ? XLM_CATEGORY_GRADIENT : XLM_CATEGORY_ACTIVATION;

@@ -39,7 +39,7 @@ const char *xlm_view_type(const xlm_graph *g, const xlm_graph_view *view, xlm_va
 }
 
 static bool is_comm(const xlm_node_info *n) {
-  return xlm_op_at(n->op)->flags & XLM_OPF_COLLECTIVE || n->op == XLM_OP_SEND || n->op == XLM_OP_RECV;
+  return xlm_op_facts_of(n->op)->converts_layout;
 }
 
 enum { WIRE_VALUES = 4 }; // a collective has at most three operands and one result
@@ -80,7 +80,7 @@ uint32_t xlm_view_line(const xlm_graph *g, xlm_span s) {
 }
 
 static bool is_state(const xlm_node_info *n) {
-  return n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE || n->op == XLM_OP_CONST;
+  return xlm_op_facts_of(n->op)->is_state || n->op == XLM_OP_CONST;
 }
 
 static uint32_t new_box(xlm_folded *f, xlm_arena *a, xlm_view_box b) {

@@ -61,20 +61,8 @@ uint32_t xlm_html_line(const xlm_rank_plan *r, const xlm_instr *in) {
 }
 
 int xlm_html_kind(xlm_op_id op) {
-  static const struct {
-    xlm_op_id op;
-    int kind;
-  } kinds[] = {{XLM_OP_ALL_REDUCE, XLM_HTML_COLLECTIVE},
-               {XLM_OP_REDUCE_SCATTER, XLM_HTML_COLLECTIVE},
-               {XLM_OP_ALL_GATHER, XLM_HTML_COLLECTIVE},
-               {XLM_OP_ALL_TO_ALL, XLM_HTML_COLLECTIVE},
-               {XLM_OP_SEND_ROWS, XLM_HTML_COLLECTIVE},
-               {XLM_OP_COLLECT_ROWS, XLM_HTML_COLLECTIVE},
-               {XLM_OP_SEND, XLM_HTML_SEND},
-               {XLM_OP_RECV, XLM_HTML_RECV}};
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-    if (kinds[i].op == op) return kinds[i].kind;
-  return XLM_HTML_OP;
+  if (xlm_op_is_collective(op)) return XLM_HTML_COLLECTIVE;
+  return xlm_op_sends(op) ? XLM_HTML_SEND : xlm_op_receives(op) ? XLM_HTML_RECV : XLM_HTML_OP;
 }
 
 enum { NAMED_FUNCTIONS = 4 };

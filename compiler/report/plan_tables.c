@@ -37,8 +37,7 @@ static const char *rounds_of(const xlm_rank_plan *r, xlm_arena *a) {
     const xlm_segment *g = &r->segments[s];
     for (uint32_t i = g->first; g->kind == XLM_SEG_F && i < g->first + g->n; i++) {
       int k = round_of(r->instrs[i].scope);
-      bool message =
-          r->instrs[i].op == XLM_OP_RECV || r->instrs[i].op == XLM_OP_SEND; // named after where it comes from
+      bool message = xlm_op_is_message(r->instrs[i].op); // named after where it comes from
       if (k < 0 || k == last || message) continue;
       XLM_PUSH(a, seen, n, cap, k);
       last = k;
@@ -117,7 +116,7 @@ static void add(traffic *t, uint32_t from, xlm_traffic_row row) {
 
 static void add_instr(traffic *t, uint32_t from, const xlm_rank_plan *r, const xlm_instr *in, int64_t times) {
   xlm_traffic_row row = {.op = xlm_op_name(in->op), .line = xlm_report_line_of(r, in), .count = times};
-  if (in->op == XLM_OP_RECV || !in->n_in) return;
+  if (xlm_op_receives(in->op) || !in->n_in) return;
   bool communication = false;
   row.bytes = xlm_traffic_bytes(&t->p->mesh, r->coord, in, r->tensors, r->dims, &row.axis);
   if (!row.bytes) return;

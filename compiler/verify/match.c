@@ -42,9 +42,26 @@ static bool expect(const meeting *m, int64_t i, const char *what, int64_t found,
                          (long long)found, (long long)expected);
 }
 
-// ---- by operation ----
+// ---- by what the operation does with the listed dimensions ----
 
-static bool all_reduce(const meeting *m) {
+// Elements of a member's operand or result, per element of the listed dimensions: `pieces` says of which of
+// them it has its piece. Without lists all pieces are alike.
+static int64_t expected(const meeting *m, int64_t i, uint8_t pieces, int64_t each) {
+  for (int k = 0; k < m->lists; k++) each *= pieces >> k & 1 ? m->size[k][i] : m->whole[k];
+  return each;
+}
+
+// From the first member that has anything.
+static int64_t elements_each(const meeting *m, const xlm_comm_info *c) {
+  for (int64_t i = 0; i < m->n; i++) {
+    int64_t gives = expected(m, i, c->gives, 1), takes = expected(m, i, c->takes, 1);
+    if (takes && !c->takes) return taken(&m->e[i]) / takes;
+    if (gives) return given(&m->e[i]) / gives;
+  }
+  return 0;
+}
+
+static bool all_alike(const meeting *m) {
   for (int64_t i = 0; i < m->n; i++) {
     if (given(&m->e[i]) != given(&m->e[0]))
       return xlm_verify_fail(m->v, "%s gives %lld elements and %s gives %lld; they must be equal", who(m, 0),
@@ -54,41 +71,23 @@ static bool all_reduce(const meeting *m) {
   return true;
 }
 
-// Elements per unit of the listed dimension, of a value that has all of it.
-static int64_t unit(const meeting *m, int64_t all, int list) {
-  return m->whole[list] ? all / m->whole[list] : 0;
-}
-
-static bool reduce_scatter(const meeting *m) {
-  for (int64_t i = 0; i < m->n; i++) {
-    if (!expect(m, i, "gives", given(&m->e[i]), given(&m->e[0]))) return false;
-    int64_t mine = m->lists ? unit(m, given(&m->e[0]), 0) * m->size[0][i] : given(&m->e[0]) / m->n;
-    if (!expect(m, i, "takes", taken(&m->e[i]), mine)) return false;
-  }
-  return true;
-}
-
-static bool all_gather(const meeting *m) {
-  for (int64_t i = 0; i < m->n; i++) {
-    if (!expect(m, i, "takes", taken(&m->e[i]), taken(&m->e[0]))) return false;
-    int64_t mine = m->lists ? unit(m, taken(&m->e[0]), 0) * m->size[0][i] : taken(&m->e[0]) / m->n;
-    if (!expect(m, i, "gives", given(&m->e[i]), mine)) return false;
-  }
-  return true;
-}
-
-// Gives its piece of the first list's dimension and all of the second's; takes the reverse.
-static bool all_to_all(const meeting *m) {
-  int64_t each = -1; // elements per unit of both
-  for (int64_t i = 0; i < m->n && m->lists; i++)
-    if (m->size[0][i] && m->whole[1]) each = given(&m->e[i]) / (m->size[0][i] * m->whole[1]);
-  if (each < 0) each = 0;
-  for (int64_t i = 0; i < m->n; i++) {
-    int64_t gives = m->lists ? each * m->size[0][i] * m->whole[1] : given(&m->e[0]);
-    int64_t takes = m->lists ? each * m->whole[0] * m->size[1][i] : given(&m->e[0]);
-    if (!expect(m, i, "gives", given(&m->e[i]), gives) || !expect(m, i, "takes", taken(&m->e[i]), takes))
+static bool pieces(const meeting *m, const xlm_comm_info *c) {
+  int64_t each = elements_each(m, c);
+  for (int64_t i = 0; i < m->n; i++)
+    if (!expect(m, i, "takes", taken(&m->e[i]), expected(m, i, c->takes, each)) ||
+        !expect(m, i, "gives", given(&m->e[i]), expected(m, i, c->gives, each)))
       return false;
-  }
+  return true;
+}
+
+// Without the attribute `sizes`.
+static bool even_pieces(const meeting *m, const xlm_comm_info *c) {
+  int64_t n = c->gives && !c->takes ? taken(&m->e[0]) : given(&m->e[0]), piece = n / m->n;
+  bool both = c->gives && c->takes;
+  for (int64_t i = 0; i < m->n; i++)
+    if (!expect(m, i, "takes", taken(&m->e[i]), c->takes && !both ? piece : n) ||
+        !expect(m, i, "gives", given(&m->e[i]), c->gives && !both ? piece : n))
+      return false;
   return true;
 }
 
@@ -102,12 +101,12 @@ static int64_t experts(const comm_entry *e, const xlm_tensor *t) {
   return t->type.rank ? e->plan->dims[t->type.dim[0]].size : 0;
 }
 
-static bool rows(const meeting *m, bool send) { // how many rows depends on the routing
+static bool rows(const meeting *m, bool out) { // how many rows depends on the routing
   for (int64_t i = 0; i < m->n; i++) {
     const comm_entry *e = &m->e[i];
-    const xlm_tensor *home = send ? operand(e) : result(e), *away = send ? result(e) : operand(e);
+    const xlm_tensor *home = out ? operand(e) : result(e), *away = out ? result(e) : operand(e);
     bool width = row(e, home) == row(e, away) &&
-                 row(e, home) == row(&m->e[0], send ? operand(&m->e[0]) : result(&m->e[0]));
+                 row(e, home) == row(&m->e[0], out ? operand(&m->e[0]) : result(&m->e[0]));
     if (!width)
       return xlm_verify_fail(m->v, "%s: its rows have another length than those of %s", who(m, i), who(m, 0));
     bool all = !m->lists || (experts(e, home) == m->whole[0] && experts(e, away) == m->size[0][i]);
@@ -119,38 +118,16 @@ static bool rows(const meeting *m, bool send) { // how many rows depends on the 
   return true;
 }
 
-static bool send_rows(const meeting *m) {
-  return rows(m, true);
-}
-static bool collect_rows(const meeting *m) {
-  return rows(m, false);
-}
-
-static const struct {
-  xlm_op_id op;
-  comm_form form;
-  int lists; // in the sizes attribute
-  bool (*check)(const meeting *m);
-} ops[] = {{XLM_OP_ALL_REDUCE, COMM_COLLECTIVE, 0, all_reduce},
-           {XLM_OP_REDUCE_SCATTER, COMM_COLLECTIVE, 1, reduce_scatter},
-           {XLM_OP_ALL_GATHER, COMM_COLLECTIVE, 1, all_gather},
-           {XLM_OP_ALL_TO_ALL, COMM_COLLECTIVE, 2, all_to_all},
-           {XLM_OP_SEND_ROWS, COMM_COLLECTIVE, 1, send_rows},
-           {XLM_OP_COLLECT_ROWS, COMM_COLLECTIVE, 1, collect_rows},
-           {XLM_OP_SEND, COMM_SEND, 0, NULL},
-           {XLM_OP_RECV, COMM_RECV, 0, NULL}};
-enum { OPS = sizeof ops / sizeof *ops };
-
-static int index_of(xlm_op_id op) {
-  int i = 0;
-  while (i < OPS && op != ops[i].op) i++;
-  return i;
+static bool fits(const meeting *m, const xlm_comm_info *c) {
+  if (c->rows) return rows(m, c->takes != 0);
+  if (!c->lists) return all_alike(m);
+  return m->lists ? pieces(m, c) : even_pieces(m, c);
 }
 
 bool xlm_verify_form(xlm_op_id op, comm_form *out) {
-  int i = index_of(op);
-  if (i < OPS) *out = ops[i].form;
-  return i < OPS;
+  const xlm_comm_info *c = xlm_comm_of(op);
+  if (c) *out = c->group ? COMM_COLLECTIVE : xlm_op_sends(op) ? COMM_SEND : COMM_RECV;
+  return c != NULL;
 }
 
 // ---- what holds for all ----
@@ -215,8 +192,8 @@ bool xlm_verify_meeting(verifier *v, uint32_t axes, const comm_entry *e, int64_t
       return xlm_verify_fail(v, "%s meets %s in their group over %s: %s", who(&m, 0), who(&m, i),
                              xlm_verify_axes(v, axes), why);
   }
-  int op = index_of(e[0].instr->op);
-  return read_sizes(&m, ops[op].lists) && ops[op].check(&m);
+  const xlm_comm_info *c = xlm_comm_of(e[0].instr->op);
+  return read_sizes(&m, c->lists) && fits(&m, c);
 }
 
 bool xlm_verify_message(verifier *v, const comm_entry *from, const comm_entry *to) {

@@ -1,4 +1,4 @@
-// Names of operations; see op.h.
+// Names of operations, and what follows from their facts; see op.h.
 #include "runtime/plan/op.h"
 
 #include <string.h>
@@ -18,4 +18,32 @@ xlm_op_id xlm_op_find(const char *name) {
   for (int i = 1; i < XLM_OP_COUNT; i++)
     if (!strcmp(names[i], name)) return (xlm_op_id)i;
   return XLM_OP_NONE;
+}
+
+_Static_assert(XLM_ATTR_KEYS <= 64, "facts name attributes by the bits of a word");
+
+static const xlm_comm_info forms[XLM_COMM_FORMS] = {
+    [XLM_COMM_REDUCE] = {.group = true, .reduces = true, .rounds = 2},
+    [XLM_COMM_SCATTER] = {.group = true, .reduces = true, .lists = 1, .takes = 1, .rounds = 1},
+    [XLM_COMM_GATHER] = {.group = true, .lists = 1, .gives = 1, .rounds = 1},
+    [XLM_COMM_EXCHANGE] = {.group = true, .lists = 2, .gives = 1, .takes = 2},
+    [XLM_COMM_ROWS_OUT] = {.group = true, .rows = true, .lists = 1, .takes = 1},
+    [XLM_COMM_ROWS_BACK] = {.group = true, .rows = true, .lists = 1, .gives = 1},
+};
+
+const xlm_comm_info *xlm_comm_of(xlm_op_id id) {
+  xlm_comm_form form = xlm_op_facts_of(id)->comm;
+  return form ? &forms[form] : NULL;
+}
+
+bool xlm_op_is_collective(xlm_op_id id) {
+  const xlm_comm_info *c = xlm_comm_of(id);
+  return c && c->group;
+}
+
+bool xlm_op_is_local(xlm_op_id id, const xlm_attrs *attrs, xlm_dim d) {
+  uint64_t mixes = xlm_op_facts_of(id)->mixes;
+  for (int i = 0; i < attrs->n; i++)
+    if (mixes >> attrs->at[i].key & 1 && xlm_attr_has_dim(attrs, attrs->at[i].key, d)) return false;
+  return true;
 }

@@ -2,12 +2,7 @@
 #include "runtime/plan/streams.h"
 
 xlm_stream xlm_stream_of(xlm_op_id op) {
-  static const xlm_op_id ops[] = {
-      XLM_OP_ALL_REDUCE, XLM_OP_REDUCE_SCATTER, XLM_OP_ALL_GATHER, XLM_OP_ALL_TO_ALL,
-      XLM_OP_SEND_ROWS,  XLM_OP_COLLECT_ROWS,   XLM_OP_SEND,       XLM_OP_RECV};
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-    if (op == ops[i]) return XLM_STREAM_COMM;
-  return XLM_STREAM_KERNELS;
+  return xlm_comm_of(op) ? XLM_STREAM_COMM : XLM_STREAM_KERNELS;
 }
 
 typedef struct place { // bytes of the arena that an instruction touches

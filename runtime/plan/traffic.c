@@ -54,25 +54,22 @@ static xlm_dim dim_of(const query *q, xlm_attr_key key, int i) {
   return d[i];
 }
 
-static int64_t all_reduce(const query *q) {
+// In two steps, or in one where all is small: see XLM_SMALL_ALL_REDUCE.
+static int64_t reduce(const query *q) {
   int64_t n = elements(q, operand(q)), bytes = element_bytes(q);
   if (q->n * n * bytes <= XLM_SMALL_ALL_REDUCE) return (q->n - 1) * n * bytes;
   int64_t mine = xlm_mesh_split((xlm_piece){0, n}, 1, q->n, q->me).size;
   return (n - mine + (q->n - 1) * mine) * bytes;
 }
 
-static int64_t reduce_scatter(const query *q) { // all but its own piece
-  int64_t whole = q->dims[dim_of(q, XLM_A_from, 0)].size, n = elements(q, operand(q));
-  return whole ? n / whole * (whole - own_size(q, 0)) * element_bytes(q) : 0;
+// Of all of list k's dimension, everything but its own piece.
+static int64_t others(const query *q, int k) {
+  int64_t whole = q->dims[dim_of(q, XLM_A_from, k)].size, n = elements(q, operand(q));
+  return whole ? n / whole * (whole - own_size(q, k)) * element_bytes(q) : 0;
 }
 
-static int64_t all_gather(const query *q) {
+static int64_t to_each(const query *q) {
   return (q->n - 1) * elements(q, operand(q)) * element_bytes(q);
-}
-
-static int64_t all_to_all(const query *q) {
-  int64_t whole = q->dims[dim_of(q, XLM_A_from, 1)].size, n = elements(q, operand(q));
-  return whole ? n / whole * (whole - own_size(q, 1)) * element_bytes(q) : 0;
 }
 
 static int64_t rows_width(const query *q) { // bytes of a row of [experts, routed, ..]
@@ -83,31 +80,27 @@ static int64_t rows_width(const query *q) { // bytes of a row of [experts, route
 }
 
 // Home sends the rows of the experts it does not own, and the counts of those.
-static int64_t send_rows(const query *q) {
+static int64_t rows_out(const query *q) {
   int64_t experts = q->dims[operand(q)->type.dim[0]].size, away = experts - own_size(q, 0);
   int64_t rows = q->dims[operand(q)->type.dim[1]].size;
   return experts ? (int64_t)((double)rows * (double)away / (double)experts) * rows_width(q) + away * 4 : 0;
 }
 
 // An owner sends the rows of its experts back to all the others; the counts go the other way.
-static int64_t collect_rows(const query *q) {
+static int64_t rows_back(const query *q) {
   const xlm_type *home = &q->tensors[q->instr->out[0]].type;
   int64_t experts = q->dims[home->dim[0]].size, own = own_size(q, 0), rows = q->dims[home->dim[1]].size;
   double share = experts ? (double)rows * (double)own / (double)experts : 0; // of every member
   return (int64_t)(share * (double)(q->n - 1)) * rows_width(q) + (experts - own) * 4;
 }
 
-static int64_t send(const query *q) {
-  return elements(q, operand(q)) * element_bytes(q);
+static int64_t bytes_of(const query *q, const xlm_comm_info *c) {
+  if (!c->group) return elements(q, operand(q)) * element_bytes(q);
+  if (c->rows) return c->takes ? rows_out(q) : rows_back(q);
+  for (int k = 0; k < c->lists; k++)
+    if (c->takes >> k & 1) return others(q, k);
+  return c->gives ? to_each(q) : reduce(q);
 }
-
-static int64_t (*const bytes_of[XLM_OP_COUNT])(const query *) = {[XLM_OP_ALL_REDUCE] = all_reduce,
-                                                                 [XLM_OP_REDUCE_SCATTER] = reduce_scatter,
-                                                                 [XLM_OP_ALL_GATHER] = all_gather,
-                                                                 [XLM_OP_ALL_TO_ALL] = all_to_all,
-                                                                 [XLM_OP_SEND_ROWS] = send_rows,
-                                                                 [XLM_OP_COLLECT_ROWS] = collect_rows,
-                                                                 [XLM_OP_SEND] = send};
 
 static int axis_of(const xlm_mesh *mesh, uint32_t axes) {
   for (int i = 0; i < mesh->n; i++)
@@ -117,11 +110,12 @@ static int axis_of(const xlm_mesh *mesh, uint32_t axes) {
 
 uint64_t xlm_traffic_bytes(const xlm_mesh *mesh, const int32_t coord[XLM_MAX_AXES], const xlm_instr *instr,
                            const xlm_tensor *tensors, const xlm_dim_info *dims, int *axis) {
-  bool message = instr->op == XLM_OP_SEND;
+  const xlm_comm_info *c = xlm_comm_of(instr->op);
+  bool message = c && !c->group;
   uint32_t axes = (uint32_t)xlm_attr_int(&instr->attrs, XLM_A_axes, 0);
   query q = {mesh, instr, tensors, dims, xlm_mesh_group(mesh, axes), xlm_mesh_member(mesh, axes, coord)};
   int pp = xlm_mesh_axis(mesh, "pp");
   *axis = message ? (pp > 0 ? pp : 0) : axis_of(mesh, axes);
-  if (q.n == 1 && !message) return 0;
-  return bytes_of[instr->op] ? (uint64_t)bytes_of[instr->op](&q) : 0;
+  if (!c || xlm_op_receives(instr->op) || (q.n == 1 && !message)) return 0;
+  return (uint64_t)bytes_of(&q, c);
 }

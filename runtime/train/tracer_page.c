@@ -21,8 +21,8 @@ static int64_t peer_of(const xlm_plan *p, int64_t rank, const xlm_instr *in) {
 // From the begin of the send: a receiver may have the message before the send is over.
 static void note_message(xlm_trace_page *p, int64_t rank, xlm_stream stream, const xlm_instr *in,
                          const xlm_record_entry *e) {
-  bool sends = in->op == XLM_OP_SEND;
-  if (!sends && in->op != XLM_OP_RECV) return;
+  bool sends = xlm_op_sends(in->op);
+  if (!sends && !xlm_op_receives(in->op)) return;
   int64_t peer = peer_of(p->plan, rank, in);
   xlm_trace_ends *l = sends ? &p->sent : &p->received;
   xlm_trace_end end = {.from = sends ? rank : peer,

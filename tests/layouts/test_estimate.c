@@ -205,6 +205,26 @@ static void one_rank_is_the_sum_of_its_kernels(void **state) {
   assert_true(e.communication == 0 && e.bubble < 1e-12);
 }
 
+// Copying along new dimensions (`broadcast`) is a kernel, however its name sounds.
+static void only_communication_takes_links(void **state) {
+  xlm_cluster c = cluster(arena_of(state));
+  xlm_plan p = {.mesh = {1, {"tp"}, {4}}, .n_ranks = 4};
+  xlm_dim_info dims[] = {{.name = ""}, {.name = "d", .size = 8, .full = 8}};
+  xlm_tensor tensors[] = {{.name = ""}, {.type = {.rank = 1, .dim = {1}}}, {.type = {.rank = 1, .dim = {1}}}};
+  xlm_rank_plan r = {.dims = dims, .n_dims = 2, .tensors = tensors, .n_tensors = 3};
+  xlm_attr axes = {.key = XLM_A_axes, .i = 1};
+  uint32_t in[] = {1}, out[] = {2};
+  for (xlm_op_id op = 1; op < XLM_OP_COUNT; op++) {
+    bool communication;
+    const xlm_comm_info *comm = xlm_comm_of(op);
+    if (comm && (comm->lists || comm->rows)) continue; // these want their pieces
+    xlm_instr i = {.op = op, .n_in = 1, .n_out = 1, .in = in, .out = out, .attrs = {1, &axes}};
+    double t = xlm_estimate_instr(&c, &p, &r, &i, &communication);
+    if (communication != xlm_op_is_collective(op)) fail_msg("`%s`: %d", xlm_op_name(op), communication);
+    if (!comm) assert_true(fabs(t - c.launch) < 1e-12);
+  }
+}
+
 static void splitting_work_divides_its_time(void **state) {
   xlm_arena *a = arena_of(state);
   xlm_cluster c = cluster(a);
@@ -330,6 +350,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(links_take_what_the_formulas_say, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(products_get_better_with_size, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(one_rank_is_the_sum_of_its_kernels, open_arena, close_arena),
+      cmocka_unit_test_setup_teardown(only_communication_takes_links, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(splitting_work_divides_its_time, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(slower_links_cost_time, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(schedules_have_their_bubbles, open_arena, close_arena),

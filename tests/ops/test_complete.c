@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "compiler/pass/layout.h"
 #include "tests/ops/run_op.h"
 
 typedef struct op_form {
@@ -53,6 +54,39 @@ static void rules_are_complete(void **state) {
   assert_int_equal(bad, 0);
 }
 
+// Facts and layout rule speak of the same things and must not contradict each other.
+static int check_facts(int i, const xlm_op *op) {
+  const xlm_op_facts *f = xlm_op_facts_of((xlm_op_id)i);
+  xlm_layout_rule r = xlm_layout_parse(op);
+  int bad = demand(f == &op->facts, i, "its facts");
+  for (int k = 0; k < r.n_keys; k++) {
+    bool apart = r.key[k].rule == XLM_SPLIT_SUM || r.key[k].rule == XLM_SPLIT_WHOLE;
+    bad += demand(!apart || f->mixes >> r.key[k].key & 1, i,
+                  "the fact that it mixes along a dimension which its layout rule sums or keeps whole");
+  }
+  bad += demand((xlm_comm_of((xlm_op_id)i) != NULL) == (f->comm != XLM_COMM_NONE), i,
+                "what follows from its form");
+  bad += demand(!f->comm || (f->converts_layout && op->flags & XLM_OPF_INTERNAL), i,
+                "a form that fits its flags");
+  int most = op->max_in < 0 ? 255 : op->max_in;
+  bad +=
+      demand(f->index <= most && f->targets <= most && f->valid <= most, i, "the operand that a fact names");
+  bad += demand(!f->accumulating || (xlm_op_at(f->accumulating)->n_alias == 1 &&
+                                     xlm_op_at(f->accumulating)->max_in == op->max_in + 1),
+                i, "an accumulating form with one operand more");
+  return bad + demand(!op->cut || r.n_keys, i, "a dimension to be cut along");
+}
+
+static void facts_are_consistent(void **state) {
+  (void)state;
+  int bad = 0;
+  for (int i = 1; i < XLM_OP_COUNT; i++) bad += check_facts(i, xlm_op_table[i]);
+  assert_int_equal(bad, 0);
+  xlm_attr over = {.key = XLM_A_over, .n = 1, .dims = {3}};
+  assert_false(xlm_op_is_local(XLM_OP_SOFTMAX, &(xlm_attrs){1, &over}, 3));
+  assert_true(xlm_op_is_local(XLM_OP_SOFTMAX, &(xlm_attrs){1, &over}, 4));
+}
+
 static void kernels_are_complete(void **state) {
   (void)state;
   int bad = 0;
@@ -86,9 +120,8 @@ static void names_are_found(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(rules_are_complete),
-      cmocka_unit_test(kernels_are_complete),
-      cmocka_unit_test(cases_are_complete),
+      cmocka_unit_test(rules_are_complete),   cmocka_unit_test(facts_are_consistent),
+      cmocka_unit_test(kernels_are_complete), cmocka_unit_test(cases_are_complete),
       cmocka_unit_test(names_are_found),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,7 +274,7 @@ static int check_sent(const xlm_graph *g) {
   int rows = 0;
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
-    if (!(xlm_op_at(n->op)->flags & XLM_OPF_COLLECTIVE)) continue;
+    if (!xlm_op_facts_of(n->op)->converts_layout) continue;
     rows += n->op == XLM_OP_SEND_ROWS || n->op == XLM_OP_COLLECT_ROWS;
     bool reduces = n->op == XLM_OP_ALL_REDUCE || n->op == XLM_OP_REDUCE_SCATTER;
     bool tokens = has_dim(g, n->in[0], "batch") || has_dim(g, n->in[0], "seq");

@@ -268,7 +268,12 @@ static xlm_status open_far(const xlm_device_options *o, xlm_device **out, xlm_er
   return open_kind(&xlm_device_cpu_far, o, true, out, err);
 }
 
-const xlm_device_kind xlm_device_cpu = {open_cpu, close_cpu, take, put,  get,     fill,  wait_mark,
-                                        enqueue,  set_mark,  join, join, seconds, memory};
-const xlm_device_kind xlm_device_cpu_far = {open_far, close_cpu, take, put,  get,     fill,  wait_mark,
-                                            enqueue,  set_mark,  join, join, seconds, memory};
+#define CPU_KIND(name_, open_)                                                                               \
+  {                                                                                                          \
+    .name = name_, .backend = "cpu", .open = open_, .close = close_cpu, .alloc = take, .put = put,           \
+    .get = get, .fill = fill, .wait = wait_mark, .enqueue = enqueue, .mark = set_mark, .join = join,         \
+    .sync = join, .seconds = seconds, .memory = memory                                                       \
+  }
+
+const xlm_device_kind xlm_device_cpu = CPU_KIND("cpu", open_cpu);
+const xlm_device_kind xlm_device_cpu_far = CPU_KIND("cpu-far", open_far);

@@ -35,6 +35,8 @@ typedef struct xlm_work { // the function, its argument and what they reach must
 typedef void xlm_device_timer(void *arg, xlm_queue queue, uint32_t instr, int64_t begin, int64_t end);
 
 typedef struct xlm_device_kind {
+  const char *name;    // as --device says it
+  const char *backend; // whose kernels run on it
   // On failure *out is NULL.
   xlm_status (*open)(const xlm_device_options *o, xlm_device **out, xlm_error *err);
   void (*close)(xlm_device *d); // waits for what is under way; frees everything; NULL is fine
@@ -64,5 +66,10 @@ struct xlm_device { // the part every device begins with
   xlm_link *link;             // to the other ranks' arenas; NULL = the only rank
   xlm_error err[XLM_STREAMS]; // where work of each queue says why it failed
 };
+
+// All kinds of this build; the list ends with NULL.
+extern const xlm_device_kind *const xlm_devices[];
+// XLM_USER, with the list, when there is none of that name.
+xlm_status xlm_device_find(const char *name, const xlm_device_kind **out, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

@@ -142,7 +142,7 @@ static uint64_t hash_states(const xlm_store *s) {
 static curve train(const layout *l, bool saved) {
   xlm_arena *a = xlm_arena_new(0);
   const xlm_plan *p = plan_of(a, l);
-  toy_team *t = toy_team_open(saved ? through_file(a, p, l) : p, text_of(l));
+  toy_team *t = toy_team_open_on(saved ? NULL : "cpu", saved ? through_file(a, p, l) : p, text_of(l));
   curve c;
   check_memory(t);
   for (int s = 0; s < STEPS; s++) {
@@ -199,13 +199,12 @@ static void check_close(const layout *l, const curve *many, const curve *one) {
   }
 }
 
-static void check_same(const layout *l, const curve *many, const curve *twin) {
+static void check_same(const layout *l, const curve *many, const curve *twin, const char *how) {
   for (int s = 0; s < STEPS; s++)
     if (many->loss[s] != twin->loss[s] || many->norm[s] != twin->norm[s])
-      fail_msg("%s: step %d: loss %.9g, norm %.9g; without pipeline, ZeRO and recompute %.9g, %.9g",
-               text_of(l), s, many->loss[s], many->norm[s], twin->loss[s], twin->norm[s]);
-  if (many->states != twin->states)
-    fail_msg("%s: the states are not those of the layout without pipeline, ZeRO and recompute", text_of(l));
+      fail_msg("%s: step %d: loss %.9g, norm %.9g; %s %.9g, %.9g", text_of(l), s, many->loss[s],
+               many->norm[s], how, twin->loss[s], twin->norm[s]);
+  if (many->states != twin->states) fail_msg("%s: the states are not those %s", text_of(l), how);
 }
 
 static void compare(const layout *l) {
@@ -213,7 +212,10 @@ static void compare(const layout *l) {
   plainer.dp = l->dp, plainer.ep = l->ep, plainer.cp = l->cp, plainer.tp = l->tp;
   curve many = train(l, true), one = reference(&alone), twin = reference(&plainer);
   check_close(l, &many, &one);
-  if (keeps_bits(l)) check_same(l, &many, &twin);
+  if (keeps_bits(l)) check_same(l, &many, &twin, "without pipeline, ZeRO and recompute");
+  if (!getenv("XLM_TEST_DEVICE")) return;
+  curve here = reference(l); // what the device is changes no bit of anything
+  check_same(l, &many, &here, "on the CPU");
 }
 
 // ---- random layouts ----

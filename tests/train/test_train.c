@@ -17,6 +17,7 @@
 #include "compiler/driver/compile.h"
 #include "runtime/exec/exec.h"
 #include "runtime/train/loop.h"
+#include "tests/train/train_util.h"
 
 // Counting malloc: only without sanitizers, which bring their own.
 #if !defined(XLM_SANITIZED) && defined(__GLIBC__)
@@ -101,8 +102,8 @@ static world *new_world(const char *dir, int64_t steps) {
   w->arena = xlm_arena_new(0);
   assert_true(XLM_ARENA_TRY(w->arena));
   plan_model(w);
-  if (xlm_team_open(w->plan, xlm_backend_cpu(), 2, XLM_LAUNCH_LOCAL, 0, &w->team, &err))
-    fail_msg("%s", err.text);
+  xlm_backend backend = toy_backend(NULL);
+  if (xlm_team_open(w->plan, &backend, 2, XLM_LAUNCH_LOCAL, 0, &w->team, &err)) fail_msg("%s", err.text);
   assert_int_equal(xlm_store_new(w->plan, xlm_team_states(w->team), &w->store, &err), XLM_OK);
   assert_int_equal(xlm_store_init(w->store, 7, true, NULL, &err), XLM_OK);
   assert_int_equal(xlm_data_synthetic(20000, 16, 3, &w->data, &err), XLM_OK);

@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
-static xlm_status open_all(toy_team *t, xlm_error *err) {
-  XLM_TRY(xlm_team_open(t->plan, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 20, &t->team, err));
+static xlm_status open_all(toy_team *t, const char *device, xlm_error *err) {
+  xlm_backend backend = toy_backend(device);
+  XLM_TRY(xlm_team_open(t->plan, &backend, 1, XLM_LAUNCH_LOCAL, 20, &t->team, err));
   XLM_TRY(xlm_store_new(t->plan, xlm_team_states(t->team), &t->store, err));
   XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
   XLM_TRY(xlm_data_synthetic(4000, 256, 5, &t->data, err));
@@ -17,14 +18,18 @@ static xlm_status open_all(toy_team *t, xlm_error *err) {
   return xlm_feeds_open(t->team, &t->samples, false, &t->feeds, err);
 }
 
-toy_team *toy_team_open(const xlm_plan *plan, const char *what) {
+toy_team *toy_team_open_on(const char *device, const xlm_plan *plan, const char *what) {
   toy_team *t = calloc(1, sizeof *t);
   xlm_error err = {0};
   assert_non_null(t);
   t->plan = plan;
   t->what = what;
-  if (open_all(t, &err) != XLM_OK) fail_msg("%s: %s", what, err.text);
+  if (open_all(t, device, &err) != XLM_OK) fail_msg("%s: %s", what, err.text);
   return t;
+}
+
+toy_team *toy_team_open(const xlm_plan *plan, const char *what) {
+  return toy_team_open_on(NULL, plan, what);
 }
 
 void toy_team_step(toy_team *t, int64_t s, double lr) {

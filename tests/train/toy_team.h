@@ -17,6 +17,8 @@ typedef struct toy_team {
 } toy_team;
 
 toy_team *toy_team_open(const xlm_plan *plan, const char *what);
+// The same on a device of that name; XLM_TEST_DEVICE names it for tests that say nothing.
+toy_team *toy_team_open_on(const char *device, const xlm_plan *plan, const char *what);
 // Step s (from 0), at learning rate lr.
 void toy_team_step(toy_team *t, int64_t s, double lr);
 double toy_team_output(const toy_team *t, const char *name); // of the rank that has it

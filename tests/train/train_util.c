@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -103,9 +104,19 @@ const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compi
   return plan;
 }
 
+xlm_backend toy_backend(const char *device) {
+  xlm_backend b = *xlm_backend_cpu();
+  xlm_error err;
+  if (!device) device = getenv("XLM_TEST_DEVICE");
+  if (xlm_device_find(device ? device : "cpu", &b.device, &err) != XLM_OK) fail_msg("%s", err.text);
+  return b;
+}
+
 static xlm_status open_all(toy *t, const toy_options *o, xlm_error *err) {
   xlm_data_part all;
-  XLM_TRY(xlm_exec_open(t->plan, 0, backend_for(o->dtype), o->threads, NULL, &t->exec, err));
+  xlm_backend b = *backend_for(o->dtype);
+  b.device = toy_backend(NULL).device;
+  XLM_TRY(xlm_exec_open(t->plan, 0, &b, o->threads, NULL, &t->exec, err));
   XLM_TRY(xlm_store_new(t->plan, xlm_exec_states(t->exec), &t->store, err));
   XLM_TRY(xlm_store_init(t->store, 7, true, xlm_exec_pool(t->exec), err));
   XLM_TRY(xlm_data_synthetic(4000, 256, 5, &t->data, err));

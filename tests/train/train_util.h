@@ -43,6 +43,9 @@ const xlm_source *toy_source(xlm_arena *a, const char *model);
 const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o);
 xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o);
 
+// The CPU's kernels on the device of that name; NULL: on the one that XLM_TEST_DEVICE names, else on the CPU.
+xlm_backend toy_backend(const char *device);
+
 toy *toy_open(const toy_options *o);
 // One step on always the same batch, at learning rate lr.
 void toy_step(toy *t, double lr);

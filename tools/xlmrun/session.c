@@ -61,7 +61,8 @@ static bool is_handed_on(const session *s, xlm_setting_id id) {
   if (s->saved && xlm_settings_makes_plan(id)) return false;
   if (session_is_layout(id) && (!keeps_layout(s) || id == XLM_SET_comm_timeout)) return false;
   static const xlm_setting_id own[] = {XLM_SET_output_dir, XLM_SET_resume,       XLM_SET_overwrite,
-                                       XLM_SET_threads,    XLM_SET_memory_limit, XLM_SET_init_from};
+                                       XLM_SET_threads,    XLM_SET_memory_limit, XLM_SET_init_from,
+                                       XLM_SET_device};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (own[i] == id) return false;
   return strchr(xlm_setting_table[id].tools, s->settings->tool) != NULL || id == XLM_SET_data ||
@@ -268,8 +269,10 @@ int session_threads(const session *s) {
 
 xlm_status session_open(session *s) {
   double timeout = xlm_setting_float(s->settings, XLM_SET_comm_timeout);
-  XLM_TRY(xlm_team_open(s->plan, xlm_backend_cpu(), s->options.threads,
-                        s->mpi ? XLM_LAUNCH_MPI : XLM_LAUNCH_LOCAL, timeout, &s->team, &s->err));
+  xlm_backend backend = *xlm_backend_cpu();
+  XLM_TRY(xlm_device_find(xlm_setting_text(s->settings, XLM_SET_device), &backend.device, &s->err));
+  XLM_TRY(xlm_team_open(s->plan, &backend, s->options.threads, s->mpi ? XLM_LAUNCH_MPI : XLM_LAUNCH_LOCAL,
+                        timeout, &s->team, &s->err));
   s->watchdog = watchdog_start(s->team, PATIENCE_S);
   xlm_team_at(s->team, "starting");
   XLM_TRY(xlm_store_new(s->plan, xlm_team_states(s->team), &s->store, &s->err));

@@ -24,6 +24,13 @@ expect 0 'loss curve whole/loss.svg' "$run" train --config run.yaml --max-steps 
 expect 0 'checkpoint flags/step-00000020' "$run" train "$model" --data corpus.txt --valid-fraction 0.2 "${tiny[@]}" \
   --max-steps 20 --lr-schedule linear --seed 3 --eval-interval 10 --output-dir flags --metrics flags.jsonl --curve flags.svg
 same_weights whole/step-00000020 flags/step-00000020
+# The same on a device whose memory is out of reach.
+for device in cpu cpu-far; do
+  expect 0 "checkpoint $device/step-00000004" "$run" train --config run.yaml --max-steps 4 --tp 2 --device $device --output-dir $device
+  "$run" generate $device --prompt 'a rule' --max-tokens 4 --seed 4 --device $device >$device.txt || fail "no text on $device"
+done
+same_weights cpu/step-00000004 cpu-far/step-00000004
+cmp cpu.txt cpu-far.txt || fail 'other text on cpu-far'
 for key in step loss lr grad_norm tokens val_loss; do
   [ "$(column $key whole/metrics.jsonl)" = "$(column $key flags.jsonl)" ] || fail "$key differs between run file and flags"
 done
@@ -145,6 +152,7 @@ expect 1 "did you mean 'train'?" "$run" trian
 expect 1 "--max-steps" "$run" train "$model" --max-steps many
 expect 1 'cosine' "$run" train "$model" --lr-schedule cosin
 expect 1 'which model?' "$run" train
+expect 1 "there is no device 'gpu'; this build has: cpu, cpu-far" "$run" bench "$model" "${sizes[@]}" --device gpu
 expect 1 'nothing.xlm' "$run" train nothing.xlm
 expect 1 'there is no data file' "$run" train "$model" "${tiny[@]}" --data nothing.txt --output-dir n
 expect 1 'no multiple of the micro batch size' "$run" train "$model" "${tiny[@]}" --micro-batch-size 3 --output-dir n

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages xlm needs, and only those that are missing. Run by quickstart.sh and test.sh.
 set -eu
-packages=(gcc cmake ninja-build flex bison pkg-config libyaml-dev libjansson-dev libdnnl-dev libcmocka-dev graphviz)
+packages=(gcc cmake ninja-build flex bison pkg-config libyaml-dev libjansson-dev libxxhash-dev libdnnl-dev libcmocka-dev graphviz)
 packages+=("$@")
 missing=()
 for p in "${packages[@]}"; do

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 void xlm_comm_start(xlm_comm *c, const xlm_comm_backend *backend, const xlm_mesh *mesh, int64_t rank,
                     double timeout_s) {
@@ -58,10 +57,4 @@ int64_t xlm_comm_started_as(void) {
   int64_t rank = xlm_comm_launcher_rank();
   if (rank < 0 && xlm_comm_started() > 1) rank = from_environment((const char *const[]){"SLURM_PROCID"}, 1);
   return rank > 0 ? rank : 0;
-}
-
-double xlm_comm_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }

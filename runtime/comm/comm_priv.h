@@ -26,7 +26,6 @@ int xlm_comm_peer_axis(const xlm_comm *c, int64_t peer);
 // The rank that mpirun, mpiexec or srun gave this process, from its environment; -1: started by none of them.
 int64_t xlm_comm_launcher_rank(void);
 
-double xlm_comm_now(void);                                    // monotonic seconds
 static inline const char *xlm_comm_where(const xlm_comm *c) { // may be read while its rank sets it
   const char *where = __atomic_load_n(&c->where, __ATOMIC_RELAXED);
   return where ? where : "no operation";

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "runtime/comm/local_priv.h"
+#include "runtime/base/clock.h"
 
 enum { NAP_NS = 100 * 1000 * 1000 };
 
@@ -84,7 +85,7 @@ static xlm_status look_around(local *c, word *w, unsigned seen, const group *g, 
   if (closed && missing(g, me, peer) == who && atomic_load(&w->value) == seen)
     return xlm_local_fail(c, "rank %lld ended while rank %lld waited for it in %s", (long long)who,
                           (long long)c->base.rank, xlm_comm_where(&c->base));
-  double waited = xlm_comm_now() - start;
+  double waited = xlm_clock_seconds() - start;
   if (c->base.timeout_s <= 0 || waited < c->base.timeout_s) return XLM_OK;
   return xlm_local_fail(c, "rank %lld waited %.1f s in %s for rank %lld, which is at %s",
                         (long long)c->base.rank, waited, xlm_comm_where(&c->base), (long long)who,
@@ -96,7 +97,7 @@ xlm_status xlm_local_wait(local *c, word *w, unsigned seen, const group *g, int6
     if (atomic_load_explicit(&w->value, memory_order_acquire) != seen) return XLM_OK;
     relax();
   }
-  double start = xlm_comm_now();
+  double start = xlm_clock_seconds();
   while (atomic_load(&w->value) == seen) {
     XLM_TRY(look_around(c, w, seen, g, me, peer, start));
     nap(w, seen);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "runtime/comm/mpi_priv.h"
+#include "runtime/base/clock.h"
 
 static const double look_seconds = 0.02; // between two looks
 // From noticing to believing: at the end of a run a rank may have left in good order, its last message
@@ -83,7 +84,7 @@ bool xlm_mpi_is_dead(const mpi_comm *c, int64_t rank) {
 }
 
 int64_t xlm_mpi_first_dead(mpi_comm *c) {
-  double now = xlm_comm_now();
+  double now = xlm_clock_seconds();
   if (!c->n_lives || now - c->looked < look_seconds) return -1;
   c->looked = now;
   int64_t dead = 0;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "runtime/comm/mpi_priv.h"
+#include "runtime/base/clock.h"
 
 enum { ALARM = 1, LOOK_EVERY = 32, YIELD_AFTER = 200, NAP_AFTER = 2000 };
 static const double alarm_seconds = 2; // most time to tell the others
@@ -22,8 +23,9 @@ static void tell_all(mpi_comm *c) { // small messages leave at once; who cannot 
     if (k != c->base.rank && !xlm_mpi_is_dead(c, k) &&
         MPI_Isend(c->alarm, MPI_ALARM, MPI_BYTE, (int)k, ALARM, c->alarms, &r[n]) == MPI_SUCCESS)
       n++;
-  double end = xlm_comm_now() + (c->died > 0 ? 0.5 : alarm_seconds); // the launcher is about to end us all
-  while (r && !done && xlm_comm_now() < end) {
+  double end =
+      xlm_clock_seconds() + (c->died > 0 ? 0.5 : alarm_seconds); // the launcher is about to end us all
+  while (r && !done && xlm_clock_seconds() < end) {
     if (MPI_Testall(n, r, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) break;
     sched_yield();
   }
@@ -45,7 +47,7 @@ static int take_alarm(mpi_comm *c, char text[MPI_ALARM]) {
 static void elect(mpi_comm *c) {
   char text[MPI_ALARM];
   int64_t lowest = c->base.rank;
-  for (double end = xlm_comm_now() + election_seconds; xlm_comm_now() < end; sched_yield()) {
+  for (double end = xlm_clock_seconds() + election_seconds; xlm_clock_seconds() < end; sched_yield()) {
     int from = take_alarm(c, text);
     if (from < 0 || from > lowest) continue;
     lowest = from;
@@ -132,8 +134,8 @@ static xlm_status check_statuses(mpi_comm *c, int rc) {
 static void abandon(mpi_comm *c) {
   for (int i = 0; i < c->n; i++)
     if (c->requests[i] != MPI_REQUEST_NULL && c->pending[i].receives) MPI_Cancel(&c->requests[i]);
-  double end = xlm_comm_now() + (c->died > 0 ? 0.2 : alarm_seconds); // the dead send no more
-  for (int done = 0, i = 0; !done && xlm_comm_now() < end; rest(++i)) {
+  double end = xlm_clock_seconds() + (c->died > 0 ? 0.2 : alarm_seconds); // the dead send no more
+  for (int done = 0, i = 0; !done && xlm_clock_seconds() < end; rest(++i)) {
     done = 1;
     for (int k = 0; k < c->n; k++) {
       int one = 1;
@@ -147,14 +149,14 @@ static void abandon(mpi_comm *c) {
 
 static xlm_status look_around(mpi_comm *c, double start) {
   XLM_TRY(xlm_mpi_check(c));
-  double waited = xlm_comm_now() - start;
+  double waited = xlm_clock_seconds() - start;
   if (c->base.timeout_s <= 0 || waited < c->base.timeout_s) return XLM_OK;
   return xlm_mpi_fail(c, "rank %lld waited %.1f s in %s for rank %lld", (long long)c->base.rank, waited,
                       xlm_comm_where(&c->base), (long long)waited_for(c));
 }
 
 xlm_status xlm_mpi_finish(mpi_comm *c) {
-  double start = xlm_comm_now();
+  double start = xlm_clock_seconds();
   xlm_status s = XLM_OK;
   int done = 0;
   for (int polls = 1; s == XLM_OK && !done; polls++) {
@@ -171,13 +173,13 @@ xlm_status xlm_mpi_finish(mpi_comm *c) {
 }
 
 bool xlm_mpi_wait_one(mpi_comm *c, MPI_Request *r, double seconds) {
-  double end = xlm_comm_now() + seconds;
+  double end = xlm_clock_seconds() + seconds;
   int done = 0;
   for (int polls = 1;; polls++) {
     if (MPI_Test(r, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) return false;
     if (done) return true;
     if (polls % LOOK_EVERY == 0 && !c->closing && xlm_mpi_check(c) != XLM_OK) return false;
-    if (seconds > 0 && xlm_comm_now() > end) return false;
+    if (seconds > 0 && xlm_clock_seconds() > end) return false;
     rest(polls);
   }
 }

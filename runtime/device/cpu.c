@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "runtime/device/cpu_priv.h"
+#include "runtime/base/clock.h"
 
 typedef struct cpu {
   xlm_device device;
@@ -29,12 +29,6 @@ static cpu *cpu_of(xlm_device *d) {
   return (cpu *)d;
 }
 
-static int64_t now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 // ---- work ----
 
 static void fail(cpu *c, xlm_queue queue, uint32_t instr, xlm_status status) {
@@ -48,9 +42,9 @@ static void fail(cpu *c, xlm_queue queue, uint32_t instr, xlm_status status) {
 static void do_work(cpu *c, xlm_queue at, xlm_queue where, const xlm_work *w) {
   if (atomic_load_explicit(&c->failed, memory_order_relaxed)) return; // nobody waits for what comes after
   if (c->far) cpu_far_enter(c->far, c->blocks);
-  int64_t begin = c->timer ? now() : 0;
+  int64_t begin = c->timer ? xlm_clock_ns() : 0;
   xlm_status s = w->run(w->arg, w->instr);
-  if (c->timer) c->timer(c->timer_arg, where, w->instr, begin, now());
+  if (c->timer) c->timer(c->timer_arg, where, w->instr, begin, xlm_clock_ns());
   if (c->far) cpu_far_leave(c->far, c->blocks);
   if (s != XLM_OK) fail(c, at, w->instr, s);
 }

@@ -134,9 +134,9 @@ xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, voi
     e->chunk = s->chunk;
     e->slot = run->slot;
     if (feeds && feed) XLM_TRY(feed(feed_arg, e, run->microbatch, err));
-    int64_t begin = e->record ? xlm_record_now() : 0;
+    int64_t begin = e->record ? xlm_clock_ns() : 0;
     XLM_TRY(run_segment(e, run->segment, err));
-    if (e->record) xlm_record_note(&e->record->runs, i, begin, xlm_record_now());
+    if (e->record) xlm_record_note(&e->record->runs, i, begin, xlm_clock_ns());
   }
   return XLM_OK;
 }

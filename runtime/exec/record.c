@@ -2,13 +2,6 @@
 #include "runtime/exec/record.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-int64_t xlm_record_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static uint64_t instrs_of_step(const xlm_rank_plan *rank) {
   uint64_t n = 0;

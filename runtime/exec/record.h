@@ -6,6 +6,7 @@
 #ifndef XLM_EXEC_RECORD_H
 #define XLM_EXEC_RECORD_H
 
+#include "runtime/base/clock.h"
 #include "runtime/plan/plan.h"
 
 typedef struct xlm_record_entry {
@@ -27,7 +28,6 @@ typedef struct xlm_record {
 xlm_status xlm_record_open(xlm_record *r, const xlm_rank_plan *rank, int64_t steps,
                            xlm_error *err) XLM_MUST_CHECK;
 void xlm_record_close(xlm_record *r);
-int64_t xlm_record_now(void);
 
 static inline void xlm_record_note(xlm_record_list *l, uint32_t index, int64_t begin, int64_t end) {
   XLM_ASSERT(l->n < l->cap, "a recording of %u entries is full", l->cap);

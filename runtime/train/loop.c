@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "runtime/train/feed.h"
 #include "runtime/train/watch.h"
+#include "runtime/base/clock.h"
 
 typedef struct loop {
   const xlm_loop_options *o;
@@ -29,12 +29,6 @@ typedef struct loop {
   int64_t mark_step;
   double peak; // FLOP/s of the machine, as far as known; 0 = unknown
 } loop;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static uint64_t memory_in_use(void) { // the largest there was, in bytes
   struct rusage u;
@@ -129,7 +123,7 @@ static void measure(loop *l) { // loss, norm and metrics of the step just done
 }
 
 static void measure_speed(loop *l) { // over the present interval
-  double seconds = now() - l->mark, steps = (double)(l->step - l->mark_step);
+  double seconds = xlm_clock_seconds() - l->mark, steps = (double)(l->step - l->mark_step);
   l->step_seconds = seconds / steps;
   l->p.m.tokens_per_s = steps * (double)l->tokens_per_step / seconds;
   double flops = l->plan->model_flops_per_token * l->p.m.tokens_per_s;
@@ -140,7 +134,7 @@ static void measure_speed(loop *l) { // over the present interval
 }
 
 static void start_interval(loop *l) { // evaluating, saving and writing a trace do not count
-  l->mark = now();
+  l->mark = xlm_clock_seconds();
   l->mark_step = l->step;
 }
 

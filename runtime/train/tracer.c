@@ -47,7 +47,7 @@ static xlm_status agree_on_origin(xlm_tracer *t, xlm_error *err) {
     *err = peers->err;
     return err->status;
   }
-  t->origin = mine.now = xlm_record_now();
+  t->origin = mine.now = xlm_clock_ns();
   XLM_TRY(xlm_team_share(t->team, &mine, sizeof mine, t->notes, err));
   for (int k = 0; k < xlm_team_processes(t->team); k++)
     if (t->notes[k].host == mine.host && t->notes[k].now < t->origin) t->origin = t->notes[k].now;
@@ -143,7 +143,7 @@ xlm_status xlm_tracer_before(xlm_tracer *t, int64_t step, xlm_error *err) {
   if (!t->recording) return XLM_OK;
   if (t->seen == t->o.first) XLM_TRY(agree_on_origin(t, err));
   t->steps[t->traced] = step;
-  t->begins[t->traced++] = xlm_record_now();
+  t->begins[t->traced++] = xlm_clock_ns();
   for (int i = 0; i < xlm_team_size(t->team); i++) xlm_exec_record(xlm_team_exec(t->team, i), &t->records[i]);
   return XLM_OK;
 }

@@ -11,13 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <dnnl.h>
 
 #include "ops/cpu/gemm/gemm.h"
 #include "ops/cpu/isa.h"
+#include "runtime/base/clock.h"
 
 enum { TURNS = 7, PAUSE_US = 5000 };
 static const double warm_seconds = 0.008, turn_seconds = 0.02;
@@ -61,12 +61,6 @@ static const product products[] = {
     {"heads split", 1, 4096, 384, 384, NN, false, false, true},
     {"square 2048", 1, 2048, 2048, 2048, NN},
 };
-
-static double seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void require(bool ok, const char *what) {
   if (ok) return;
@@ -288,9 +282,9 @@ static void run_theirs(contest *c) {
 
 // Seconds per product, over as many products as fill the time.
 static double repeat(void (*run)(contest *), contest *c, double least) {
-  double begin = seconds(), spent = 0;
+  double begin = xlm_clock_seconds(), spent = 0;
   int n = 0;
-  for (; spent < least; spent = seconds() - begin, n++) run(c);
+  for (; spent < least; spent = xlm_clock_seconds() - begin, n++) run(c);
   return spent / n;
 }
 

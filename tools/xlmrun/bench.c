@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "runtime/data/data.h"
 #include "runtime/plan/streams.h"
 #include "runtime/train/feed.h"
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/trace.h"
+#include "runtime/base/clock.h"
 
 static const char usage[] = "usage: xlmrun bench MODEL.xlm [flags]\n"
                             "       xlmrun bench PLAN.json [flags]    what `xlmc plan --format json` wrote";
@@ -20,12 +20,6 @@ typedef struct group { // instructions of one op
   xlm_op_id op;
   double seconds, flops, bytes, count;
 } group;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int slowest(const void *a, const void *b) {
   const group *x = a, *y = b;
@@ -126,13 +120,13 @@ static xlm_status measure(session *s, xlm_feeds *feeds) {
   for (int64_t i = 0; i < warmup; i++) XLM_TRY(one_step(s, feeds, &step));
   if (xlm_team_comm(s->team, 0)) memcpy(before, xlm_team_comm(s->team, 0)->bytes_sent, sizeof before);
   if (profile) xlm_exec_profile(first, seconds);
-  double begin = now();
+  double begin = xlm_clock_seconds();
   for (int64_t i = 0; i < steps; i++) {
-    double start = now();
+    double start = xlm_clock_seconds();
     XLM_TRY(one_step(s, feeds, &step));
-    best = fmin(best, now() - start);
+    best = fmin(best, xlm_clock_seconds() - start);
   }
-  double total = now() - begin;
+  double total = xlm_clock_seconds() - begin;
   show_speed(s, total / (double)steps, best, peak);
   show_traffic(s, before, steps);
   if (profile) show_profile(s, seconds, steps, total);

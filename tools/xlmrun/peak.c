@@ -2,11 +2,11 @@
 // MFU.
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ops/cpu/gemm/gemm.h"
 #include "tools/common/request.h"
 #include "tools/xlmrun/session.h"
+#include "runtime/base/clock.h"
 
 enum {
   LARGE = 1536,
@@ -14,20 +14,14 @@ enum {
   SECONDS_TENTHS = 2
 }; // small: enough for the few threads of one rank of many
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double best_of(const xlm_gemm *g, const void *a, const void *b, void *c, void *workspace,
                       xlm_pool *pool) {
-  double begin = now(), best = 1e30;
+  double begin = xlm_clock_seconds(), best = 1e30;
   xlm_gemm_run(g, a, b, NULL, c, NULL, workspace, pool); // touches all memory
-  for (int i = 0; i < 2 || now() - begin < 0.1 * SECONDS_TENTHS; i++) {
-    double start = now();
+  for (int i = 0; i < 2 || xlm_clock_seconds() - begin < 0.1 * SECONDS_TENTHS; i++) {
+    double start = xlm_clock_seconds();
     xlm_gemm_run(g, a, b, NULL, c, NULL, workspace, pool);
-    double seconds = now() - start;
+    double seconds = xlm_clock_seconds() - start;
     if (seconds < best) best = seconds;
   }
   return best;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/file.h"
@@ -13,6 +12,7 @@
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/trace.h"
 #include "tools/xlmrun/watchdog.h"
+#include "runtime/base/clock.h"
 
 static const char usage[] =
     "usage: xlmrun train MODEL.xlm --data FILE... [flags]\n"
@@ -54,12 +54,6 @@ typedef struct screen {
   double last; // when it was drawn
 } screen;
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int terminal_width(void) {
   struct winsize w;
   return !ioctl(STDERR_FILENO, TIOCGWINSZ, &w) && w.ws_col > 1 ? w.ws_col - 1 : 79;
@@ -89,8 +83,8 @@ static void show(void *arg, xlm_loop_event event, const xlm_progress *p, const c
     fflush(stdout);
     return;
   }
-  if (event == XLM_LOOP_STEP && now() - c->last < 0.1) return; // fast steps would only flicker
-  c->last = now();
+  if (event == XLM_LOOP_STEP && xlm_clock_seconds() - c->last < 0.1) return; // fast steps would only flicker
+  c->last = xlm_clock_seconds();
   int n = (int)strlen(line);
   fprintf(stderr, "\r%s%*s", line, c->shown > n ? c->shown - n : 0, "");
   c->shown = n;

@@ -4,9 +4,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/clock.h"
 #include "tools/xlmrun/session.h"
 
 struct watchdog {
@@ -24,10 +24,8 @@ static const double slow_s = 0.5; // a step that goes on so long after a signal 
 
 // Sleeps, unless it is to stop.
 static bool nap(watchdog *w) {
-  struct timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  t.tv_nsec += NAP_MS * 1000000L;
-  if (t.tv_nsec >= 1000000000L) t.tv_nsec -= 1000000000L, t.tv_sec++;
+  int64_t end = xlm_clock_ns() + NAP_MS * 1000000;
+  struct timespec t = {.tv_sec = end / 1000000000, .tv_nsec = end % 1000000000};
   pthread_mutex_lock(&w->lock);
   if (!w->stop) pthread_cond_timedwait(&w->wake, &w->lock, &t);
   bool stop = w->stop;
@@ -72,7 +70,11 @@ watchdog *watchdog_start(xlm_team *team, double patience_s) {
   if (!w) return NULL;
   w->team = team, w->patience = patience_s;
   pthread_mutex_init(&w->lock, NULL);
-  pthread_cond_init(&w->wake, NULL);
+  pthread_condattr_t clock;
+  pthread_condattr_init(&clock);
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC); // that of xlm_clock_ns
+  pthread_cond_init(&w->wake, &clock);
+  pthread_condattr_destroy(&clock);
   if (!pthread_create(&w->thread, NULL, watch, w)) return w;
   free(w);
   return NULL;

@@ -1,59 +1,40 @@
-// The writer: JSON without a blank, because a page may hold a hundred thousand numbers. Names repeat in every
-// layer, so a text is written once and stands for its place in the table.
-#include <math.h>
+// The data of a page: JSON without a blank, because a page may hold a hundred thousand numbers. Names repeat
+// in every layer, so a text is written once and stands for its place in the table.
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
 #include "runtime/base/philox.h"
 
 xlm_html xlm_html_new(xlm_text *t) {
-  xlm_html h = {.t = t, .a = t->arena, .n_table = 1024};
+  xlm_html h = {.a = t->arena, .n_table = 1024};
+  xlm_json_to_text(&h.json, t);
+  xlm_json_for_html(&h.json);
   h.table = XLM_NEW_N(h.a, uint32_t, h.n_table);
   return h;
 }
 
-// A comma unless something was just opened.
-static void begin(xlm_html *h, const char *key) {
-  char last = h->t->n ? h->t->data[h->t->n - 1] : '[';
-  if (!strchr("[{:", last)) xlm_text_add(h->t, ",");
-  if (key) xlm_text_printf(h->t, "\"%s\":", key);
-}
-
 void xlm_html_open(xlm_html *h, const char *key, const char *bracket) {
-  begin(h, key);
-  xlm_text_add(h->t, bracket);
+  if (*bracket == '[')
+    xlm_json_array(&h->json, key, XLM_JSON_DENSE);
+  else
+    xlm_json_object(&h->json, key, XLM_JSON_DENSE);
 }
 
 void xlm_html_close(xlm_html *h, const char *bracket) {
-  xlm_text_add(h->t, bracket);
+  (void)bracket; // for whoever reads the call
+  xlm_json_close(&h->json);
 }
 
 void xlm_html_int(xlm_html *h, const char *key, int64_t v) {
-  begin(h, key);
-  xlm_text_printf(h->t, "%lld", (long long)v);
+  xlm_json_put_int(&h->json, key, v);
 }
 
 void xlm_html_number(xlm_html *h, const char *key, double v) {
-  begin(h, key);
-  if (isfinite(v))
-    xlm_text_printf(h->t, "%.6g", v);
-  else
-    xlm_text_add(h->t, "null");
+  xlm_json_put_rounded(&h->json, key, v, 6);
 }
 
-// `<` could end the script element that the data stands in.
 void xlm_html_string(xlm_html *h, const char *key, const char *s) {
-  begin(h, key);
-  xlm_text_add(h->t, "\"");
-  for (; s && *s; s++) {
-    if (*s == '"' || *s == '\\')
-      xlm_text_printf(h->t, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20 || *s == '<')
-      xlm_text_printf(h->t, "\\u%04x", (unsigned)*s);
-    else
-      xlm_text_addn(h->t, s, 1);
-  }
-  xlm_text_add(h->t, "\"");
+  xlm_json_put_text(&h->json, key, s ? s : "");
 }
 
 static uint32_t *find(xlm_html *h, const char *s) {

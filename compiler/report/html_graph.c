@@ -95,7 +95,7 @@ void xlm_report_graph_html(const xlm_graph *g, const xlm_graph_view *view, xlm_t
   xlm_html h = xlm_html_new(out);
   xlm_html_head(out, xlm_arena_printf(h.a, "%s%s%s: graph", g->model, g->preset ? " " : "",
                                       g->preset ? g->preset : ""));
-  xlm_text_add(out, "{");
+  xlm_html_open(&h, NULL, "{");
   xlm_html_string(&h, "model", g->model);
   xlm_html_string(&h, "preset", g->preset);
   xlm_html_string(&h, "path", g->source ? g->source->path : "");
@@ -103,6 +103,6 @@ void xlm_report_graph_html(const xlm_graph *g, const xlm_graph_view *view, xlm_t
   graph(&h, g, view);
   xlm_html_source(&h, "source", g->source);
   xlm_html_texts(&h, "texts");
-  xlm_text_add(out, "}");
+  xlm_html_close(&h, "}");
   xlm_html_foot(out, "graph");
 }

@@ -113,7 +113,7 @@ void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text 
   xlm_html_stages s = choose(p, h.a);
   xlm_html_head(
       out, xlm_arena_printf(h.a, "%s%s%s: plan", p->model, p->preset ? " " : "", p->preset ? p->preset : ""));
-  xlm_text_add(out, "{");
+  xlm_html_open(&h, NULL, "{");
   header(&h, p, o);
   xlm_html_open(&h, "classNames", "[");
   for (int c = 0; c < XLM_CATEGORIES; c++) xlm_html_string(&h, NULL, xlm_category_name((xlm_category)c));
@@ -125,6 +125,6 @@ void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text 
   write_stages(&h, p, &s);
   xlm_html_source(&h, "source", o->source);
   xlm_html_texts(&h, "texts");
-  xlm_text_add(out, "}");
+  xlm_html_close(&h, "}");
   xlm_html_foot(out, "plan");
 }

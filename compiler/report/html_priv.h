@@ -1,4 +1,4 @@
-// What the HTML pages share: a writer of compact JSON whose texts stand once in a table, and the page around
+// What the HTML pages share: data as JSON whose texts stand once in a table, and the page around
 // it.
 #ifndef XLM_REPORT_HTML_PRIV_H
 #define XLM_REPORT_HTML_PRIV_H
@@ -7,7 +7,7 @@
 #include "runtime/plan/mesh.h"
 
 typedef struct xlm_html {
-  xlm_text *t;
+  xlm_json json;
   xlm_arena *a;
   const char **texts; // each once, in order of appearance
   uint32_t n_texts, cap_texts;

@@ -20,8 +20,9 @@ typedef struct xlm_plan_page {
 } xlm_plan_page;
 
 void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
-// The same as JSON; fields in docs/estimates.md.
-void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
+// The same as JSON, under `key` where an object is open; a: for the tables. Fields in docs/estimates.md.
+void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *page, xlm_arena *a, const char *key,
+                                xlm_json *out);
 // Who updates which parameters: a table, and nothing without rows.
 void xlm_report_updates(const xlm_plan_page *page, xlm_text *out);
 // The estimate alone, for the page of one rank.

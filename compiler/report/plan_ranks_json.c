@@ -1,94 +1,114 @@
-// What the page of a plan says, as JSON (fields: docs/estimates.md). By jansson, in a fixed order.
-#include <jansson.h>
-#include <stdlib.h>
-
+// What the page of a plan says, as JSON (fields: docs/estimates.md), in a fixed order.
 #include "compiler/report/plan_page.h"
 
-static json_t *number(uint64_t n) {
-  return json_integer((json_int_t)n);
+enum { DIGITS = 9 }; // of estimates
+
+static void mesh(xlm_json *j, const xlm_mesh *m) {
+  xlm_json_array(j, "mesh", XLM_JSON_ROW);
+  for (int i = 0; i < m->n; i++) {
+    xlm_json_object(j, NULL, XLM_JSON_ROW);
+    xlm_json_put_text(j, "axis", m->axis[i]);
+    xlm_json_put_int(j, "size", m->size[i]);
+    xlm_json_close(j);
+  }
+  xlm_json_close(j);
 }
 
-static json_t *mesh(const xlm_mesh *m) {
-  json_t *list = json_array();
-  for (int i = 0; i < m->n; i++)
-    json_array_append_new(list, json_pack("{s:s, s:i}", "axis", m->axis[i], "size", (int)m->size[i]));
-  return list;
+static void peak(xlm_json *j, const xlm_plan *p, const xlm_instr *in) {
+  xlm_json_object(j, "peak", XLM_JSON_ROW);
+  xlm_json_put_text(j, "op", xlm_op_name(in->op));
+  xlm_json_put_text(j, "scope", in->scope);
+  xlm_json_put_text(j, "file", p->source_path);
+  xlm_json_put_int(j, "line", in->line);
+  xlm_json_close(j);
 }
 
-static json_t *stage(const xlm_plan *p, int number_of, const xlm_stage_row *row) {
+static void stage(xlm_json *j, const xlm_plan *p, int number, const xlm_stage_row *row) {
   const xlm_rank_plan *r = row->rank;
-  json_t *bytes = json_object(), *out = json_object();
-  json_object_set_new(out, "stage", json_integer(number_of));
-  json_object_set_new(out, "rank_plan", number(row->rank_plan));
-  json_object_set_new(out, "rounds", json_string(row->rounds));
+  xlm_json_object(j, NULL, XLM_JSON_LINES);
+  xlm_json_put_int(j, "stage", number);
+  xlm_json_put_int(j, "rank_plan", row->rank_plan);
+  xlm_json_put_text(j, "rounds", row->rounds);
+  xlm_json_object(j, "category_bytes", XLM_JSON_ROW);
   for (int c = 0; c < XLM_CATEGORIES; c++)
-    json_object_set_new(bytes, xlm_category_name((xlm_category)c), number(r->category_bytes[c]));
-  json_object_set_new(out, "category_bytes", bytes);
-  json_object_set_new(out, "arena_bytes", number(r->arena_bytes));
-  if (!r->n_instrs) return out;
-  const xlm_instr *in = &r->instrs[r->peak_instr];
-  json_object_set_new(out, "peak",
-                      json_pack("{s:s, s:s, s:s, s:I}", "op", xlm_op_name(in->op), "scope", in->scope, "file",
-                                p->source_path, "line", (json_int_t)in->line));
-  return out;
+    xlm_json_put_int(j, xlm_category_name((xlm_category)c), (int64_t)r->category_bytes[c]);
+  xlm_json_close(j);
+  xlm_json_put_int(j, "arena_bytes", (int64_t)r->arena_bytes);
+  if (r->n_instrs) peak(j, p, &r->instrs[r->peak_instr]);
+  xlm_json_close(j);
 }
 
-static json_t *stages(const xlm_plan *p, xlm_arena *a) {
+static void stages(xlm_json *j, const xlm_plan *p, xlm_arena *a) {
   int n;
   xlm_stage_row *rows = xlm_report_stages(p, a, &n);
-  json_t *list = json_array();
-  for (int s = 0; s < n; s++) json_array_append_new(list, stage(p, s, &rows[s]));
-  return list;
+  xlm_json_array(j, "stages", XLM_JSON_LINES);
+  for (int s = 0; s < n; s++) stage(j, p, s, &rows[s]);
+  xlm_json_close(j);
 }
 
-static json_t *communication(const xlm_plan *p, const xlm_plan_page *o, xlm_arena *a) {
+static void communication(xlm_json *j, const xlm_plan *p, const xlm_plan_page *o, xlm_arena *a) {
   uint32_t n;
   xlm_traffic_row *rows = xlm_report_traffic(p, o->cluster, a, &n);
-  json_t *list = json_array();
+  xlm_json_array(j, "communication", XLM_JSON_LINES);
   for (uint32_t i = 0; i < n; i++) {
     const xlm_traffic_row *r = &rows[i];
-    json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "axes", xlm_report_axes(&p->mesh, r->axes, a),
-                            "op", r->op, "value", r->value, "line", (json_int_t)r->line, "count",
-                            (json_int_t)r->count, "bytes", (json_int_t)r->bytes);
-    if (o->cluster) json_object_set_new(row, "seconds", json_real(r->seconds));
-    json_array_append_new(list, row);
+    xlm_json_object(j, NULL, XLM_JSON_ROW);
+    xlm_json_put_text(j, "axes", xlm_report_axes(&p->mesh, r->axes, a));
+    xlm_json_put_text(j, "op", r->op);
+    xlm_json_put_text(j, "value", r->value);
+    xlm_json_put_int(j, "line", r->line);
+    xlm_json_put_int(j, "count", r->count);
+    xlm_json_put_int(j, "bytes", (int64_t)r->bytes);
+    if (o->cluster) xlm_json_put_rounded(j, "seconds", r->seconds, DIGITS);
+    xlm_json_close(j);
   }
-  return list;
+  xlm_json_close(j);
 }
 
-static json_t *estimate(const xlm_plan_page *o) {
+static void parts(xlm_json *j, const xlm_estimate *e) {
+  xlm_json_array(j, "parts", XLM_JSON_LINES);
+  for (int i = 0; i < e->schedule->stages * e->schedule->chunks; i++) {
+    xlm_json_object(j, NULL, XLM_JSON_ROW);
+    xlm_json_put_rounded(j, "f", e->parts[i].f, DIGITS);
+    xlm_json_put_rounded(j, "b", e->parts[i].b, DIGITS);
+    xlm_json_put_rounded(j, "w", e->parts[i].w, DIGITS);
+    xlm_json_put_rounded(j, "send", e->parts[i].send, DIGITS);
+    xlm_json_put_rounded(j, "last", e->parts[i].last, DIGITS);
+    xlm_json_close(j);
+  }
+  xlm_json_close(j);
+}
+
+static void estimate(xlm_json *j, const xlm_plan_page *o) {
   const xlm_estimate *e = o->estimate;
-  json_t *parts = json_array(), *optimizer = json_array();
-  for (int i = 0; i < e->schedule->stages * e->schedule->chunks; i++)
-    json_array_append_new(parts,
-                          json_pack("{s:f, s:f, s:f, s:f, s:f}", "f", e->parts[i].f, "b", e->parts[i].b, "w",
-                                    e->parts[i].w, "send", e->parts[i].send, "last", e->parts[i].last));
-  for (int s = 0; s < e->schedule->stages; s++) json_array_append_new(optimizer, json_real(e->optimizer[s]));
-  return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "cluster", o->cluster->name,
-                   "step_seconds", e->step, "serial_step_seconds", e->step_serial, "bubble", e->bubble,
-                   "compute_seconds", e->compute, "communication_seconds", e->communication,
-                   "tokens_per_second", e->tokens_per_second, "mfu", e->mfu, "parts", parts,
-                   "optimizer_seconds", optimizer);
+  xlm_json_object(j, "estimate", XLM_JSON_LINES);
+  xlm_json_put_text(j, "cluster", o->cluster->name);
+  xlm_json_put_rounded(j, "step_seconds", e->step, DIGITS);
+  xlm_json_put_rounded(j, "serial_step_seconds", e->step_serial, DIGITS);
+  xlm_json_put_rounded(j, "bubble", e->bubble, DIGITS);
+  xlm_json_put_rounded(j, "compute_seconds", e->compute, DIGITS);
+  xlm_json_put_rounded(j, "communication_seconds", e->communication, DIGITS);
+  xlm_json_put_rounded(j, "tokens_per_second", e->tokens_per_second, DIGITS);
+  xlm_json_put_rounded(j, "mfu", e->mfu, DIGITS);
+  parts(j, e);
+  xlm_json_array(j, "optimizer_seconds", XLM_JSON_ROW);
+  for (int s = 0; s < e->schedule->stages; s++) xlm_json_put_rounded(j, NULL, e->optimizer[s], DIGITS);
+  xlm_json_close(j);
+  xlm_json_close(j);
 }
 
-static json_t *experts(const xlm_plan *p, xlm_arena *a) {
+static void experts(xlm_json *j, const xlm_plan *p, xlm_arena *a) {
   xlm_experts e = xlm_report_experts(p, a);
-  if (!e.worst) return json_null();
-  return json_pack("{s:I, s:I, s:I, s:I}", "balanced_bytes", (json_int_t)e.balanced, "worst_bytes",
-                   (json_int_t)e.worst, "arena_balanced_bytes", (json_int_t)e.arena_balanced, "arena_bytes",
-                   (json_int_t)e.arena);
-}
-
-static json_t *updates(const xlm_plan_page *o) {
-  json_t *list = json_array();
-  for (int i = 0; i < o->n_updates; i++) {
-    const xlm_update_row *u = &o->updates[i];
-    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:f, s:f, s:f}", "group", u->choice.group,
-                                          "optimizer", u->choice.optimizer->name, "tensors",
-                                          (json_int_t)u->parameters, "parameters", u->elements, "lr",
-                                          u->choice.lr, "weight_decay", u->choice.weight_decay));
+  if (!e.worst) {
+    xlm_json_put_null(j, "experts");
+    return;
   }
-  return list;
+  xlm_json_object(j, "experts", XLM_JSON_ROW);
+  xlm_json_put_int(j, "balanced_bytes", (int64_t)e.balanced);
+  xlm_json_put_int(j, "worst_bytes", (int64_t)e.worst);
+  xlm_json_put_int(j, "arena_balanced_bytes", (int64_t)e.arena_balanced);
+  xlm_json_put_int(j, "arena_bytes", (int64_t)e.arena);
+  xlm_json_close(j);
 }
 
 static uint64_t fullest(const xlm_plan *p) {
@@ -98,35 +118,58 @@ static uint64_t fullest(const xlm_plan *p) {
   return most;
 }
 
-void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *o, xlm_text *out) {
-  xlm_arena *a = out->arena;
-  json_t *top = json_object();
-  json_object_set_new(top, "xlm_report", json_integer(1));
-  json_object_set_new(top, "model", json_string(p->model));
-  json_object_set_new(top, "preset", p->preset ? json_string(p->preset) : json_null());
-  json_object_set_new(top, "dtype", json_string(xlm_dtype_name(p->dtype)));
-  json_object_set_new(top, "parameters", json_real(p->parameters));
-  json_object_set_new(top, "ranks", number(p->n_ranks));
-  json_object_set_new(top, "rank_plans", number(p->n_rank_plans));
-  json_object_set_new(top, "mesh", mesh(&p->mesh));
-  json_object_set_new(top, "samples_per_step", json_integer(p->batch * p->microbatches));
-  json_object_set_new(top, "seq", json_integer(p->seq));
-  json_object_set_new(top, "microbatches", json_integer(p->microbatches));
-  json_object_set_new(top, "schedule", o->schedule ? json_string(o->schedule) : json_null());
-  json_object_set_new(top, "model_flops_per_token", json_real(p->model_flops_per_token));
-  json_object_set_new(top, "stages", stages(p, a));
-  json_object_set_new(top, "experts", experts(p, a));
-  json_object_set_new(top, "memory_limit", o->memory_limit ? number(o->memory_limit) : json_null());
-  json_object_set_new(top, "fits",
-                      o->memory_limit ? json_boolean(fullest(p) <= o->memory_limit) : json_null());
-  json_object_set_new(top, "advice", o->advice ? json_string(o->advice) : json_null());
-  json_object_set_new(top, "communication", communication(p, o, a));
-  json_object_set_new(top, "updates", updates(o));
-  json_object_set_new(top, "verified_operations", json_integer(o->verified));
-  json_object_set_new(top, "estimate", o->estimate ? estimate(o) : json_null());
-  char *text = json_dumps(top, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-  xlm_text_add(out, text ? text : "{}");
-  xlm_text_add(out, "\n");
-  free(text);
-  json_decref(top);
+static void updates(xlm_json *j, const xlm_plan_page *o) {
+  xlm_json_array(j, "updates", XLM_JSON_LINES);
+  for (int i = 0; i < o->n_updates; i++) {
+    const xlm_update_row *u = &o->updates[i];
+    xlm_json_object(j, NULL, XLM_JSON_ROW);
+    xlm_json_put_text(j, "group", u->choice.group);
+    xlm_json_put_text(j, "optimizer", u->choice.optimizer->name);
+    xlm_json_put_int(j, "tensors", (int64_t)u->parameters);
+    xlm_json_put_real(j, "parameters", (double)u->elements);
+    xlm_json_put_real(j, "lr", u->choice.lr);
+    xlm_json_put_real(j, "weight_decay", u->choice.weight_decay);
+    xlm_json_close(j);
+  }
+  xlm_json_close(j);
+}
+
+static void fits(xlm_json *j, const xlm_plan *p, const xlm_plan_page *o) {
+  if (o->memory_limit) {
+    xlm_json_put_int(j, "memory_limit", (int64_t)o->memory_limit);
+    xlm_json_put_bool(j, "fits", fullest(p) <= o->memory_limit);
+  } else {
+    xlm_json_put_null(j, "memory_limit");
+    xlm_json_put_null(j, "fits");
+  }
+  xlm_json_put_text(j, "advice", o->advice);
+}
+
+void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *o, xlm_arena *a, const char *key,
+                                xlm_json *j) {
+  xlm_json_object(j, key, XLM_JSON_LINES);
+  xlm_json_put_int(j, "xlm_report", 1);
+  xlm_json_put_text(j, "model", p->model);
+  xlm_json_put_text(j, "preset", p->preset);
+  xlm_json_put_text(j, "dtype", xlm_dtype_name(p->dtype));
+  xlm_json_put_real(j, "parameters", p->parameters);
+  xlm_json_put_int(j, "ranks", p->n_ranks);
+  xlm_json_put_int(j, "rank_plans", p->n_rank_plans);
+  mesh(j, &p->mesh);
+  xlm_json_put_int(j, "samples_per_step", p->batch * p->microbatches);
+  xlm_json_put_int(j, "seq", p->seq);
+  xlm_json_put_int(j, "microbatches", p->microbatches);
+  xlm_json_put_text(j, "schedule", o->schedule);
+  xlm_json_put_real(j, "model_flops_per_token", p->model_flops_per_token);
+  stages(j, p, a);
+  experts(j, p, a);
+  fits(j, p, o);
+  communication(j, p, o, a);
+  updates(j, o);
+  xlm_json_put_int(j, "verified_operations", o->verified);
+  if (o->estimate)
+    estimate(j, o);
+  else
+    xlm_json_put_null(j, "estimate");
+  xlm_json_close(j);
 }

@@ -8,9 +8,10 @@ typedef struct tracer {
   const xlm_plan *p;
   const xlm_cluster *c;
   const xlm_estimate *e;
-  xlm_text *t;
+  xlm_arena *a;
+  xlm_json *j;
   const xlm_rank_plan **stage; // one rank plan of each
-  xlm_interval **ops;         // of the stage in hand, by segment; NULL: not yet wanted
+  xlm_interval **ops;          // of the stage in hand, by segment; NULL: not yet wanted
   bool with_ops;
   xlm_interval *ran[2]; // F and B: [part * microbatches + microbatch]
   int64_t messages;
@@ -21,19 +22,19 @@ static int64_t rank_of(const tracer *w, int stage) {
 }
 
 static void tracks(tracer *w, int stage) {
-  xlm_trace_track(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), XLM_STREAM_KERNELS, stage);
+  xlm_trace_track(w->j, XLM_TRACE_PLANNED, rank_of(w, stage), XLM_STREAM_KERNELS, stage);
   if (w->with_ops && w->p->n_ranks > 1)
-    xlm_trace_track(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), XLM_STREAM_COMM, stage);
+    xlm_trace_track(w->j, XLM_TRACE_PLANNED, rank_of(w, stage), XLM_STREAM_COMM, stage);
 }
 
 static void ops(tracer *w, int stage, uint32_t segment, double start) {
   const xlm_rank_plan *r = w->stage[stage];
   const xlm_segment *g = &r->segments[segment];
-  if (!w->ops[segment]) w->ops[segment] = xlm_estimate_instrs(w->c, w->p, r, g, w->t->arena);
+  if (!w->ops[segment]) w->ops[segment] = xlm_estimate_instrs(w->c, w->p, r, g, w->a);
   for (uint32_t i = 0; i < g->n; i++) {
     const xlm_interval *at = &w->ops[segment][i];
     const xlm_instr *in = &r->instrs[g->first + i];
-    xlm_trace_instr(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), in->stream, in, start + at->start,
+    xlm_trace_instr(w->j, XLM_TRACE_PLANNED, rank_of(w, stage), in->stream, in, start + at->start,
                     start + at->end);
   }
 }
@@ -41,7 +42,7 @@ static void ops(tracer *w, int stage, uint32_t segment, double start) {
 static void slices(tracer *w, int stage, double pipeline_end) {
   const xlm_rank_plan *r = w->stage[stage];
   const xlm_schedule_plan *s = w->e->schedule;
-  w->ops = XLM_NEW_N(w->t->arena, xlm_interval *, r->n_segments);
+  w->ops = XLM_NEW_N(w->a, xlm_interval *, r->n_segments);
   for (uint32_t i = 0; i < r->n_schedule; i++) {
     uint32_t segment = r->schedule[i].segment;
     const xlm_segment *g = &r->segments[segment];
@@ -49,14 +50,14 @@ static void slices(tracer *w, int stage, double pipeline_end) {
     if (g->kind == XLM_SEG_STEP) at = (xlm_interval){pipeline_end, pipeline_end + w->e->optimizer[stage]};
     if (g->kind <= XLM_SEG_B)
       w->ran[g->kind][(g->chunk * s->stages + stage) * s->microbatches + r->schedule[i].microbatch] = at;
-    xlm_trace_slice(w->t, XLM_TRACE_PLANNED, rank_of(w, stage), g, r->schedule[i].microbatch, s->chunks,
+    xlm_trace_slice(w->j, XLM_TRACE_PLANNED, rank_of(w, stage), g, r->schedule[i].microbatch, s->chunks,
                     at.start, at.end);
     if (w->with_ops) ops(w, stage, segment, at.start);
   }
 }
 
 static void message(tracer *w, int from, double sent, int to, double received) {
-  xlm_trace_message(w->t, XLM_TRACE_PLANNED, w->messages++,
+  xlm_trace_message(w->j, XLM_TRACE_PLANNED, w->messages++,
                     (xlm_trace_point){rank_of(w, from), XLM_STREAM_KERNELS, sent - 1e-9},
                     (xlm_trace_point){rank_of(w, to), XLM_STREAM_KERNELS, received});
 }
@@ -66,7 +67,7 @@ static void messages(tracer *w, int part) { // between `part` and the next, ther
   int low = part % s->stages, high = (part + 1) % s->stages;
   for (int64_t m = 0; m < s->microbatches; m++) {
     xlm_interval *f = &w->ran[XLM_SEG_F][part * s->microbatches + m],
-                  *b = &w->ran[XLM_SEG_B][part * s->microbatches + m];
+                 *b = &w->ran[XLM_SEG_B][part * s->microbatches + m];
     message(w, low, f->end, high, f[s->microbatches].start);
     message(w, high, b[s->microbatches].end, low, b->start);
   }
@@ -88,12 +89,13 @@ static double end_of_pipeline(const xlm_estimate *e) {
   return end;
 }
 
-void xlm_report_trace_events(const xlm_plan *p, const xlm_cluster *c, const xlm_estimate *e, xlm_text *out) {
+void xlm_report_trace_events(const xlm_plan *p, const xlm_cluster *c, const xlm_estimate *e, xlm_arena *a,
+                             xlm_json *out) {
   const xlm_schedule_plan *s = e->schedule;
   int parts = s->stages * s->chunks;
   tracer w = {
-      .p = p, .c = c, .e = e, .t = out, .stage = XLM_NEW_N(out->arena, const xlm_rank_plan *, s->stages)};
-  for (int k = 0; k < 2; k++) w.ran[k] = XLM_NEW_N(out->arena, xlm_interval, parts * s->microbatches);
+      .p = p, .c = c, .e = e, .a = a, .j = out, .stage = XLM_NEW_N(a, const xlm_rank_plan *, s->stages)};
+  for (int k = 0; k < 2; k++) w.ran[k] = XLM_NEW_N(a, xlm_interval, parts * s->microbatches);
   for (uint32_t k = p->n_rank_plans; k-- > 0;)
     w.stage[p->rank_plans[k]->stage] = p->rank_plans[k]; // the first of each
   w.with_ops = count_ops(&w, s->stages) <= XLM_REPORT_TRACE_OPS;
@@ -104,7 +106,10 @@ void xlm_report_trace_events(const xlm_plan *p, const xlm_cluster *c, const xlm_
 }
 
 void xlm_report_trace(const xlm_plan *p, const xlm_cluster *c, const xlm_estimate *e, xlm_text *out) {
-  xlm_trace_open(out);
-  xlm_report_trace_events(p, c, e, out);
-  xlm_trace_close(out);
+  xlm_json j;
+  xlm_json_to_text(&j, out);
+  xlm_trace_open(&j);
+  xlm_report_trace_events(p, c, e, out->arena, &j);
+  xlm_trace_close(&j);
+  xlm_text_add(out, "\n");
 }

@@ -10,6 +10,7 @@
 enum { XLM_REPORT_TRACE_OPS = 200000 };
 void xlm_report_trace(const xlm_plan *p, const xlm_cluster *c, const xlm_estimate *e, xlm_text *out);
 // Its events alone, to stand in a file beside others.
-void xlm_report_trace_events(const xlm_plan *p, const xlm_cluster *c, const xlm_estimate *e, xlm_text *out);
+void xlm_report_trace_events(const xlm_plan *p, const xlm_cluster *c, const xlm_estimate *e, xlm_arena *a,
+                             xlm_json *out);
 
 #endif

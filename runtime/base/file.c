@@ -9,6 +9,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// A full device may take a part of it: the next call tells why, not this one.
+xlm_status xlm_fd_write(int fd, const void *data, size_t n, const char *name, xlm_error *err) {
+  for (const char *p = data; n;) {
+    ssize_t done = write(fd, p, n < (size_t)1 << 30 ? n : (size_t)1 << 30);
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0)
+      return xlm_fail(err, XLM_ENV, "cannot write %s: %s", name,
+                      done ? strerror(errno) : "nothing was taken");
+    p += done, n -= (size_t)done;
+  }
+  return XLM_OK;
+}
+
 xlm_status xlm_out_open(const char *path, xlm_out *f, xlm_error *err) {
   *f = (xlm_out){.path = path};
   xlm_hash_start(&f->hash);
@@ -17,15 +30,11 @@ xlm_status xlm_out_open(const char *path, xlm_out *f, xlm_error *err) {
 }
 
 xlm_status xlm_out_write(xlm_out *f, const void *data, size_t n, xlm_error *err) {
+  char name[4200];
+  snprintf(name, sizeof name, "'%s'", f->path);
   xlm_hash_add(&f->hash, data, n);
   f->size += n;
-  for (const char *p = data; n;) {
-    ssize_t done = write(f->fd, p, n < (size_t)1 << 30 ? n : (size_t)1 << 30);
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) return xlm_fail(err, XLM_ENV, "cannot write '%s': %s", f->path, strerror(errno));
-    p += done, n -= (size_t)done;
-  }
-  return XLM_OK;
+  return xlm_fd_write(f->fd, data, n, name, err);
 }
 
 xlm_status xlm_out_close(xlm_out *f, xlm_status sofar, uint64_t *hash, uint64_t *size, xlm_error *err) {

@@ -12,6 +12,9 @@ typedef struct xlm_out {
   xlm_hash hash;
 } xlm_out;
 
+// All n bytes, in as many calls as it takes. name: for the message.
+xlm_status xlm_fd_write(int fd, const void *data, size_t n, const char *name, xlm_error *err) XLM_MUST_CHECK;
+
 xlm_status xlm_out_open(const char *path, xlm_out *f, xlm_error *err) XLM_MUST_CHECK; // path must outlive f
 xlm_status xlm_out_write(xlm_out *f, const void *data, size_t n, xlm_error *err) XLM_MUST_CHECK;
 // Syncs and closes. `sofar` is what happened before: a failure is passed on. hash and size may be NULL.

@@ -1,5 +1,5 @@
-// The manifest. Its own checksum is taken over its compact JSON text with sorted keys and without that entry,
-// so that it holds whatever the file's white space.
+// The manifest. Its own checksum is taken over the members before it as JSON without white space, so that it
+// holds whatever the file's white space.
 #include "runtime/checkpoint/manifest.h"
 
 #include <inttypes.h>
@@ -8,73 +8,100 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/map.h"
 #include "runtime/base/hash.h"
+#include "runtime/base/json.h"
+#include "runtime/base/map.h"
 
 enum { VERSION = 1, MAX_MANIFEST = 16 << 20 };
 
-static json_t *hexadecimal(uint64_t v) {
-  return json_sprintf("%016" PRIx64, v);
+static void put_hash(xlm_json *j, const char *key, uint64_t hash) {
+  char text[17];
+  snprintf(text, sizeof text, "%016" PRIx64, hash);
+  xlm_json_put_text(j, key, text);
 }
 
-static bool own_hash(const json_t *manifest, uint64_t *hash) { // false: no memory
-  char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
-  if (text) *hash = xlm_hash_bytes(text, strlen(text));
-  free(text);
-  return text != NULL;
+static xlm_status add_to_hash(void *arg, const char *bytes, size_t n, xlm_error *err) {
+  (void)err;
+  xlm_hash_add(arg, bytes, n);
+  return XLM_OK;
 }
 
-// What is left out for want of memory would not be missed by the checksum, so then there is no manifest at
-// all.
-static json_t *all_or_nothing(json_t *object, bool complete) {
-  if (complete) return object;
-  json_decref(object);
-  return NULL;
-}
+// ---- writing ----
 
-static json_t *files_json(const xlm_manifest_file *files, int n) {
-  json_t *all = json_object();
-  bool ok = all != NULL;
-  for (int i = 0; i < n; i++)
-    ok &= !json_object_set_new(
-        all, files[i].name,
-        json_pack("{s:I, s:o}", "bytes", (json_int_t)files[i].size, "xxh64", hexadecimal(files[i].hash)));
-  return all_or_nothing(all, ok);
-}
-
-static json_t *settings_json(const xlm_checkpoint_info *info) {
-  json_t *all = json_object();
-  bool ok = all != NULL;
+static void put_members(xlm_json *j, xlm_json_style style, const xlm_checkpoint_info *info,
+                        const xlm_manifest_file *files, int n) {
+  char seed[32];
+  snprintf(seed, sizeof seed, "%" PRIu64, info->seed);
+  xlm_json_put_int(j, "version", VERSION);
+  xlm_json_put_int(j, "step", info->step);
+  xlm_json_put_int(j, "tokens", info->tokens);
+  xlm_json_put_int(j, "samples", info->samples);
+  xlm_json_put_text(j, "seed", seed); // as text: readers of JSON may have no integers beyond 2^53
+  if (info->model_path) xlm_json_put_text(j, "model", info->model_path);
+  if (info->text_hash) xlm_json_put_text(j, "text_hash", info->text_hash);
+  xlm_json_object(j, "settings", style);
   for (int i = 0; i < info->n_settings; i++)
-    ok &= !json_object_set_new(all, info->settings[i].key, json_string(info->settings[i].value));
-  return all_or_nothing(all, ok);
+    xlm_json_put_text(j, info->settings[i].key, info->settings[i].value);
+  xlm_json_close(j);
+  xlm_json_object(j, "files", style);
+  for (int i = 0; i < n; i++) {
+    xlm_json_object(j, files[i].name, style ? XLM_JSON_ROW : style);
+    xlm_json_put_int(j, "bytes", (int64_t)files[i].size);
+    put_hash(j, "xxh64", files[i].hash);
+    xlm_json_close(j);
+  }
+  xlm_json_close(j);
 }
 
-// jansson (2.14) goes on when memory fails in the middle of a text, so the text is read again before it is
-// believed.
-static bool reads_back(const json_t *m, const char *text, uint64_t hash) {
-  uint64_t again = 0;
-  json_t *back = json_loads(text, 0, NULL);
-  bool same = back && json_equal(back, m) && !json_object_del(back, "checksum") && own_hash(back, &again);
-  json_decref(back);
-  return same && again == hash;
+void xlm_manifest_print(const xlm_checkpoint_info *info, const xlm_manifest_file *files, int n,
+                        xlm_text *out) {
+  xlm_hash hash;
+  xlm_json j;
+  xlm_hash_start(&hash);
+  xlm_json_to_sink(&j, add_to_hash, &hash, NULL);
+  xlm_json_object(&j, NULL, XLM_JSON_DENSE);
+  put_members(&j, XLM_JSON_DENSE, info, files, n);
+  xlm_json_close(&j);
+  XLM_ASSERT(xlm_json_finish(&j) == XLM_OK, "a checksum cannot fail");
+  xlm_json_to_text(&j, out);
+  xlm_json_object(&j, NULL, XLM_JSON_LINES);
+  put_members(&j, XLM_JSON_LINES, info, files, n);
+  put_hash(&j, "checksum", xlm_hash_value(&hash));
+  xlm_json_close(&j);
+  xlm_text_add(out, "\n");
 }
 
-char *xlm_manifest_text(const xlm_checkpoint_info *info, const xlm_manifest_file *files, int n) {
-  json_t *m = json_pack("{s:i, s:I, s:I, s:I, s:o, s:s?, s:s?, s:o, s:o}", "version", (int)VERSION, "step",
-                        (json_int_t)info->step, "tokens", (json_int_t)info->tokens, "samples",
-                        (json_int_t)info->samples, "seed", json_sprintf("%" PRIu64, info->seed), "model",
-                        info->model_path, "text_hash", info->text_hash, "settings", settings_json(info),
-                        "files", files_json(files, n));
-  uint64_t hash = 0;
-  if (!m) return NULL;
-  bool ok = own_hash(m, &hash) && !json_object_set_new(m, "checksum", hexadecimal(hash));
-  char *text = ok ? json_dumps(m, JSON_INDENT(2)) : NULL;
-  ok = text && reads_back(m, text, hash);
-  json_decref(m);
-  if (ok) return text;
-  free(text);
-  return NULL;
+// ---- reading ----
+
+static void put_value(xlm_json *j, const char *key, const json_t *v);
+
+static void put_object(xlm_json *j, const char *name, const json_t *object) {
+  const char *key;
+  json_t *value;
+  xlm_json_object(j, name, XLM_JSON_DENSE);
+  json_object_foreach((json_t *)(uintptr_t)object, key, value) put_value(j, key, value); // only read
+  xlm_json_close(j);
+}
+
+static void put_value(xlm_json *j, const char *key, const json_t *v) {
+  if (json_is_object(v))
+    put_object(j, key, v);
+  else if (json_is_string(v))
+    xlm_json_put_textn(j, key, json_string_value(v), json_string_length(v));
+  else if (json_is_integer(v))
+    xlm_json_put_int(j, key, json_integer_value(v));
+  else
+    xlm_json_put_null(j, key); // manifests hold nothing else, so the checksum will be wrong
+}
+
+static uint64_t own_hash(const json_t *manifest) {
+  xlm_hash hash;
+  xlm_json j;
+  xlm_hash_start(&hash);
+  xlm_json_to_sink(&j, add_to_hash, &hash, NULL);
+  put_value(&j, NULL, manifest);
+  XLM_ASSERT(xlm_json_finish(&j) == XLM_OK, "a checksum cannot fail");
+  return xlm_hash_value(&hash);
 }
 
 static bool hash_is(const json_t *text, uint64_t hash) {
@@ -126,10 +153,8 @@ static void read_info(xlm_arena *a, const json_t *m, xlm_checkpoint_info *out) {
 static xlm_status check_manifest(const char *path, json_t *m, xlm_error *err) {
   json_t *checksum = json_incref(json_object_get(m, "checksum"));
   json_object_del(m, "checksum");
-  uint64_t hash = 0;
-  bool hashed = own_hash(m, &hash), good = hash_is(checksum, hash);
+  bool good = hash_is(checksum, own_hash(m));
   json_decref(checksum);
-  if (!hashed) return xlm_fail(err, XLM_ENV, "no memory to read '%s/manifest.json'", path);
   if (!good) return xlm_fail(err, XLM_USER, "'%s/manifest.json' is damaged: its checksum is wrong", path);
   json_int_t version = json_integer_value(json_object_get(m, "version"));
   if (version != VERSION)

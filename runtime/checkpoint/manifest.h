@@ -9,8 +9,8 @@ typedef struct xlm_manifest_file {
   uint64_t size, hash;
 } xlm_manifest_file;
 
-// Malloc'd JSON text; NULL: no memory.
-char *xlm_manifest_text(const xlm_checkpoint_info *info, const xlm_manifest_file *files, int n);
+void xlm_manifest_print(const xlm_checkpoint_info *info, const xlm_manifest_file *files, int n,
+                        xlm_text *out);
 
 // Reads and checks the manifest of the checkpoint at `path`: its own checksum, and size and checksum of each
 // file.

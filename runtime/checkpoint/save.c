@@ -82,18 +82,29 @@ static xlm_manifest_file *next_file(saver *s, const char *name, char path[4352])
 static xlm_status write_text(saver *s, const char *name, const char *text, xlm_error *err) {
   char path[4352];
   xlm_manifest_file *f = next_file(s, name, path);
-  if (!text) return xlm_fail(err, XLM_ENV, "no memory for '%s'", path);
   f->size = strlen(text);
   return xlm_file_write(path, text, f->size, &f->hash, err);
 }
 
-static xlm_status write_manifest(saver *s, xlm_error *err) {
+static xlm_status write_texts(saver *s, xlm_arena *a, xlm_error *err) {
+  xlm_text config = xlm_text_new(a), manifest = xlm_text_new(a);
   char path[4352];
-  char *text = xlm_manifest_text(s->info, s->files, s->n_files);
+  xlm_config_print(s->plan, &config);
+  XLM_TRY(write_text(s, "config.json", config.data, err));
+  if (s->info->model_text) XLM_TRY(write_text(s, "model.xlm", s->info->model_text, err));
+  xlm_manifest_print(s->info, s->files, s->n_files, &manifest);
   snprintf(path, sizeof path, "%s/manifest.json", s->folder);
-  if (!text) return xlm_fail(err, XLM_ENV, "no memory for '%s'", path);
-  xlm_status status = xlm_file_write(path, text, strlen(text), NULL, err);
-  free(text);
+  return xlm_file_write(path, manifest.data, manifest.n, NULL, err);
+}
+
+static xlm_status write_small(saver *s, xlm_error *err) {
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_status status;
+  if (a && XLM_ARENA_TRY(a))
+    status = write_texts(s, a, err);
+  else
+    status = xlm_fail(err, XLM_ENV, "no memory for the manifest of '%s'", s->folder);
+  if (a) xlm_arena_free(a);
   return status;
 }
 
@@ -103,12 +114,7 @@ static xlm_status write_all(saver *s, xlm_error *err) {
   XLM_TRY(xlm_weights_export(s->store, s->plan, path, &f->hash, &f->size, err));
   f = next_file(s, "optimizer.safetensors", path);
   XLM_TRY(write_rest(s->store, path, &f->hash, &f->size, err));
-  char *config = xlm_config_text(s->plan);
-  xlm_status status = write_text(s, "config.json", config, err);
-  free(config);
-  XLM_TRY(status);
-  if (s->info->model_text) XLM_TRY(write_text(s, "model.xlm", s->info->model_text, err));
-  XLM_TRY(write_manifest(s, err));
+  XLM_TRY(write_small(s, err));
   return xlm_file_sync_folder(s->folder, err);
 }
 

@@ -4,6 +4,6 @@
 
 #include "runtime/plan/plan.h"
 
-char *xlm_config_text(const xlm_plan *p); // malloc'd JSON text; NULL: no memory
+void xlm_config_print(const xlm_plan *p, xlm_text *out);
 
 #endif

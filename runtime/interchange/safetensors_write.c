@@ -1,10 +1,10 @@
 // Writing safetensors: the header is known from names and shapes, then data is streamed, hashed on the way
 // and synced.
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/interchange/safetensors.h"
 
 static uint64_t bytes_of(const xlm_st_tensor *t) {
@@ -13,34 +13,65 @@ static uint64_t bytes_of(const xlm_st_tensor *t) {
   return n;
 }
 
-static json_t *entry_of(const xlm_st_tensor *t, uint64_t begin) {
-  json_t *shape = json_array();
-  for (int i = 0; i < t->rank; i++) json_array_append_new(shape, json_integer(t->shape[i]));
-  return json_pack("{s:s, s:o, s:[I,I]}", "dtype", xlm_st_dtype_name(t->dtype), "shape", shape,
-                   "data_offsets", (json_int_t)begin, (json_int_t)(begin + bytes_of(t)));
+static void put_entry(xlm_json *j, const xlm_st_tensor *t, uint64_t begin) {
+  xlm_json_object(j, t->name, XLM_JSON_DENSE);
+  xlm_json_put_text(j, "dtype", xlm_st_dtype_name(t->dtype));
+  xlm_json_array(j, "shape", XLM_JSON_DENSE);
+  for (int i = 0; i < t->rank; i++) xlm_json_put_int(j, NULL, t->shape[i]);
+  xlm_json_close(j);
+  xlm_json_array(j, "data_offsets", XLM_JSON_DENSE);
+  xlm_json_put_int(j, NULL, (int64_t)begin);
+  xlm_json_put_int(j, NULL, (int64_t)(begin + bytes_of(t)));
+  xlm_json_close(j);
+  xlm_json_close(j);
 }
 
-// The header's JSON, padded with spaces to a multiple of 8; NULL: no memory, or a name is given twice.
-static char *header_of(const xlm_st_tensor *t, int n, size_t *length) {
-  json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
+static xlm_status put_header(const xlm_st_tensor *t, int n, xlm_json_sink *sink, void *arg, xlm_error *err) {
+  xlm_json j;
   uint64_t at = 0;
-  for (int i = 0; header && i < n; i++) {
-    bool twice = json_object_get(header, t[i].name) != NULL;
-    if (twice || json_object_set_new(header, t[i].name, entry_of(&t[i], at))) {
-      json_decref(header);
-      header = NULL;
-    }
-    at += bytes_of(&t[i]);
-  }
-  char *text = header ? json_dumps(header, JSON_COMPACT) : NULL;
-  json_decref(header);
-  if (!text) return NULL;
-  size_t used = strlen(text);
-  *length = (used + 7) / 8 * 8;
-  char *padded = malloc(*length + 1);
-  if (padded) memset(padded, ' ', *length), memcpy(padded, text, used);
-  free(text);
-  return padded;
+  xlm_json_to_sink(&j, sink, arg, err);
+  xlm_json_object(&j, NULL, XLM_JSON_DENSE);
+  xlm_json_object(&j, "__metadata__", XLM_JSON_DENSE);
+  xlm_json_put_text(&j, "format", "pt");
+  xlm_json_close(&j);
+  for (int i = 0; i < n; at += bytes_of(&t[i++])) put_entry(&j, &t[i], at);
+  xlm_json_close(&j);
+  return xlm_json_finish(&j);
+}
+
+static xlm_status count(void *arg, const char *bytes, size_t n, xlm_error *err) {
+  (void)bytes, (void)err;
+  *(uint64_t *)arg += n;
+  return XLM_OK;
+}
+
+static xlm_status to_file(void *arg, const char *bytes, size_t n, xlm_error *err) {
+  return xlm_out_write(arg, bytes, n, err);
+}
+
+// Its length comes first, so it is made twice; padded with spaces to a multiple of 8.
+static xlm_status write_header(xlm_out *f, const xlm_st_tensor *t, int n, xlm_error *err) {
+  uint64_t used = 0;
+  XLM_TRY(put_header(t, n, count, &used, err));
+  uint64_t length = (used + 7) / 8 * 8;
+  XLM_TRY(xlm_out_write(f, &length, 8, err));
+  XLM_TRY(put_header(t, n, to_file, f, err));
+  return xlm_out_write(f, "       ", length - used, err);
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static xlm_status check_names(const char *path, const xlm_st_tensor *t, int n, xlm_error *err) {
+  const char **name = malloc(((size_t)n + 1) * sizeof *name), *twice = NULL;
+  if (!name) return xlm_fail(err, XLM_ENV, "no memory for the header of '%s'", path);
+  for (int i = 0; i < n; i++) name[i] = t[i].name;
+  qsort(name, (size_t)n, sizeof *name, by_name);
+  for (int i = 1; i < n && !twice; i++)
+    if (!strcmp(name[i - 1], name[i])) twice = name[i];
+  free(name);
+  return twice ? xlm_fail(err, XLM_USER, "two tensors of '%s' have the name '%s'", path, twice) : XLM_OK;
 }
 
 static xlm_status write_body(xlm_out *f, const xlm_st_tensor *t, int n, xlm_safetensors_fill *fill, void *arg,
@@ -53,21 +84,10 @@ static xlm_status write_body(xlm_out *f, const xlm_st_tensor *t, int n, xlm_safe
   return XLM_OK;
 }
 
-static xlm_status write_header(xlm_out *f, const xlm_st_tensor *t, int n, xlm_error *err) {
-  size_t length;
-  char *header = header_of(t, n, &length);
-  if (!header)
-    return xlm_fail(err, XLM_ENV, "cannot build the header of '%s': no memory, or a name twice", f->path);
-  uint64_t prefix = length;
-  xlm_status s = xlm_out_write(f, &prefix, 8, err);
-  if (s == XLM_OK) s = xlm_out_write(f, header, length, err);
-  free(header);
-  return s;
-}
-
 xlm_status xlm_safetensors_write(const char *path, const xlm_st_tensor *t, int n, xlm_safetensors_fill *fill,
                                  void *arg, uint64_t *hash, uint64_t *size, xlm_error *err) {
   xlm_out f;
+  XLM_TRY(check_names(path, t, n, err));
   XLM_TRY(xlm_out_open(path, &f, err));
   xlm_status s = write_header(&f, t, n, err);
   if (s == XLM_OK) s = write_body(&f, t, n, fill, arg, err);

@@ -8,7 +8,7 @@
 #define XLM_PLAN_PLAN_H
 
 #include "runtime/base/arena.h"
-#include "runtime/base/text.h"
+#include "runtime/base/json.h"
 #include "runtime/plan/code.h"
 #include "runtime/plan/op.h"
 #include "runtime/plan/span.h"
@@ -225,8 +225,8 @@ typedef struct xlm_backend_info {
 } xlm_backend_info;
 
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
-// With one more member, JSON `text`, which the reader skips.
-void xlm_plan_print_json_with(const xlm_plan *p, const char *name, const char *text, xlm_text *out);
+// The same as members of an object that is open; the reader skips further members that it does not know.
+void xlm_plan_write_json(const xlm_plan *p, xlm_json *out);
 xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xlm_plan **out,
                               xlm_error *err) XLM_MUST_CHECK;
 

@@ -2,24 +2,18 @@
 // 2 * rank + 1.
 #include "runtime/plan/trace.h"
 
+#include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
+#include <stdio.h>
 
-static void string(xlm_text *t, const char *s) {
-  xlm_text_add(t, "\"");
-  for (; *s; s++) {
-    if ((unsigned char)*s < ' ')
-      xlm_text_printf(t, "\\u%04x", (unsigned)(unsigned char)*s);
-    else
-      xlm_text_printf(t, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
-  }
-  xlm_text_add(t, "\"");
-}
-
-static void event(xlm_text *t, const char *phase, xlm_trace_source source, int64_t rank, xlm_stream stream) {
-  bool first = !t->n || t->data[t->n - 1] == '[';
-  xlm_text_printf(t, "%s\n{\"ph\":\"%s\",\"pid\":%d,\"tid\":%lld", first ? "" : ",", phase, (int)source,
-                  (long long)rank * XLM_STREAMS + stream);
+static void event(xlm_json *j, const char *phase, xlm_trace_source source, int64_t rank, xlm_stream stream,
+                  const char *category, const char *name) {
+  xlm_json_object(j, NULL, XLM_JSON_DENSE);
+  xlm_json_put_text(j, "ph", phase);
+  xlm_json_put_int(j, "pid", source);
+  xlm_json_put_int(j, "tid", rank * XLM_STREAMS + stream);
+  if (category) xlm_json_put_text(j, "cat", category);
+  xlm_json_put_text(j, "name", name);
 }
 
 // Whole nanoseconds, so that what ends where another begins does so in print.
@@ -27,87 +21,114 @@ static int64_t ns(double seconds) {
   return llround(seconds * 1e9);
 }
 
-static void moment(xlm_text *t, const char *key, int64_t at) {
-  xlm_text_printf(t, ",\"%s\":%s%lld.%03lld", key, at < 0 ? "-" : "", (long long)(llabs(at) / 1000),
-                  (long long)(llabs(at) % 1000));
+static void moment(xlm_json *j, const char *key, int64_t at) {
+  xlm_json_put_real(j, key, (double)at / 1000);
 }
 
-static void times(xlm_text *t, double begin, double end) {
-  moment(t, "ts", ns(begin));
-  moment(t, "dur", ns(end) - ns(begin));
+static void times(xlm_json *j, double begin, double end) {
+  moment(j, "ts", ns(begin));
+  moment(j, "dur", ns(end) - ns(begin));
 }
 
-void xlm_trace_open(xlm_text *t) {
-  xlm_text_add(t, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
+void xlm_trace_open(xlm_json *j) {
+  xlm_json_object(j, NULL, XLM_JSON_DENSE);
+  xlm_json_put_text(j, "displayTimeUnit", "ms");
+  xlm_json_array(j, "traceEvents", XLM_JSON_LINES);
 }
 
-void xlm_trace_process(xlm_text *t, xlm_trace_source source, const char *model) {
-  event(t, "M", source, 0, XLM_STREAM_KERNELS);
-  xlm_text_add(t, ",\"name\":\"process_name\",\"args\":{\"name\":");
-  string(t, xlm_arena_printf(t->arena, "%s %s", source == XLM_TRACE_PLANNED ? "planned" : "measured", model));
-  xlm_text_add(t, "}}");
+// What a process or track is called; the argument follows.
+static void begin_meta(xlm_json *j, xlm_trace_source source, int64_t rank, xlm_stream stream,
+                       const char *what) {
+  event(j, "M", source, rank, stream, NULL, what);
+  xlm_json_object(j, "args", XLM_JSON_DENSE);
 }
 
-void xlm_trace_track(xlm_text *t, xlm_trace_source source, int64_t rank, xlm_stream stream, int stage) {
-  event(t, "M", source, rank, stream);
-  xlm_text_printf(t, ",\"name\":\"thread_name\",\"args\":{\"name\":\"rank %lld", (long long)rank);
+static void end_meta(xlm_json *j) {
+  xlm_json_close(j);
+  xlm_json_close(j);
+}
+
+static void put_name(xlm_json *j, const char *fmt, ...) XLM_PRINTF(2, 3);
+static void put_name(xlm_json *j, const char *fmt, ...) {
+  char name[512];
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(name, sizeof name, fmt, args);
+  va_end(args);
+  xlm_json_put_text(j, "name", name);
+}
+
+void xlm_trace_process(xlm_json *j, xlm_trace_source source, const char *model) {
+  begin_meta(j, source, 0, XLM_STREAM_KERNELS, "process_name");
+  put_name(j, "%s %s", source == XLM_TRACE_PLANNED ? "planned" : "measured", model);
+  end_meta(j);
+}
+
+void xlm_trace_track(xlm_json *j, xlm_trace_source source, int64_t rank, xlm_stream stream, int stage) {
+  begin_meta(j, source, rank, stream, "thread_name");
   if (stream == XLM_STREAM_COMM)
-    xlm_text_add(t, " communication\"}}");
+    put_name(j, "rank %" PRId64 " communication", rank);
   else
-    xlm_text_printf(t, ", stage %d\"}}", stage);
-  event(t, "M", source, rank, stream);
-  xlm_text_printf(t, ",\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":%lld}}",
-                  (long long)rank * XLM_STREAMS + stream);
+    put_name(j, "rank %" PRId64 ", stage %d", rank, stage);
+  end_meta(j);
+  begin_meta(j, source, rank, stream, "thread_sort_index");
+  xlm_json_put_int(j, "sort_index", rank * XLM_STREAMS + stream);
+  end_meta(j);
 }
 
-void xlm_trace_slice(xlm_text *t, xlm_trace_source source, int64_t rank, const xlm_segment *s,
+void xlm_trace_slice(xlm_json *j, xlm_trace_source source, int64_t rank, const xlm_segment *s,
                      int32_t microbatch, int chunks, double begin, double end) {
   const char *kind = xlm_segment_name(s->kind);
-  event(t, "X", source, rank, XLM_STREAM_KERNELS);
-  xlm_text_printf(t, ",\"cat\":\"%s\",\"name\":\"%s", kind, kind);
-  if (microbatch >= 0) xlm_text_printf(t, " %d", microbatch);
-  if (microbatch >= 0 && chunks > 1) xlm_text_printf(t, ".%d", s->chunk);
-  xlm_text_add(t, "\"");
-  times(t, begin, end);
-  xlm_text_printf(t, ",\"args\":{\"microbatch\":%d,\"chunk\":%d,\"stage\":%d}}", microbatch, s->chunk,
-                  s->stage);
+  char name[64];
+  int n = snprintf(name, sizeof name, microbatch >= 0 ? "%s %d" : "%s", kind, microbatch);
+  if (microbatch >= 0 && chunks > 1) snprintf(name + n, sizeof name - (size_t)n, ".%d", s->chunk);
+  event(j, "X", source, rank, XLM_STREAM_KERNELS, kind, name);
+  times(j, begin, end);
+  xlm_json_object(j, "args", XLM_JSON_DENSE);
+  xlm_json_put_int(j, "microbatch", microbatch);
+  xlm_json_put_int(j, "chunk", s->chunk);
+  xlm_json_put_int(j, "stage", s->stage);
+  xlm_json_close(j);
+  xlm_json_close(j);
 }
 
-void xlm_trace_instr(xlm_text *t, xlm_trace_source source, int64_t rank, xlm_stream stream,
+void xlm_trace_instr(xlm_json *j, xlm_trace_source source, int64_t rank, xlm_stream stream,
                      const xlm_instr *in, double begin, double end) {
-  event(t, "X", source, rank, stream);
-  xlm_text_add(t, ",\"cat\":\"op\",\"name\":");
-  string(t, *in->scope ? xlm_arena_printf(t->arena, "%s %s", xlm_op_name(in->op), in->scope)
-                       : xlm_op_name(in->op));
-  times(t, begin, end);
-  xlm_text_printf(t, ",\"args\":{\"line\":%u}}", in->line);
+  char name[512];
+  snprintf(name, sizeof name, *in->scope ? "%s %s" : "%s", xlm_op_name(in->op), in->scope);
+  event(j, "X", source, rank, stream, "op", name);
+  times(j, begin, end);
+  xlm_json_object(j, "args", XLM_JSON_DENSE);
+  xlm_json_put_int(j, "line", in->line);
+  xlm_json_close(j);
+  xlm_json_close(j);
 }
 
-static void arrow_end(xlm_text *t, const char *phase, const char *binding, xlm_trace_source source,
-                      int64_t id, xlm_trace_point at, int64_t time_ns) {
-  event(t, phase, source, at.rank, at.stream);
-  xlm_text_printf(t, ",\"cat\":\"message\",\"name\":\"message\"%s,\"id\":%lld", binding,
-                  (long long)id * 4 + source);
-  moment(t, "ts", time_ns);
-  xlm_text_add(t, "}");
+static void arrow_end(xlm_json *j, const char *phase, const char *binding, xlm_trace_source source,
+                      int64_t id, xlm_trace_point at) {
+  event(j, phase, source, at.rank, at.stream, "message", "message");
+  if (binding) xlm_json_put_text(j, "bp", binding);
+  xlm_json_put_int(j, "id", id * 4 + source);
+  moment(j, "ts", ns(at.time));
+  xlm_json_close(j);
 }
 
-void xlm_trace_message(xlm_text *t, xlm_trace_source source, int64_t id, xlm_trace_point sent,
+void xlm_trace_message(xlm_json *j, xlm_trace_source source, int64_t id, xlm_trace_point sent,
                        xlm_trace_point received) {
-  arrow_end(t, "s", "", source, id, sent, ns(sent.time));
-  arrow_end(t, "f", ",\"bp\":\"e\"", source, id, received, ns(received.time));
+  arrow_end(j, "s", NULL, source, id, sent);
+  arrow_end(j, "f", "e", source, id, received);
 }
 
-void xlm_trace_mark(xlm_text *t, xlm_trace_source source, const char *name, double at) {
-  event(t, "i", source, 0, XLM_STREAM_KERNELS);
-  xlm_text_add(t, ",\"s\":\"p\",\"cat\":\"mark\",\"name\":");
-  string(t, name);
-  moment(t, "ts", ns(at));
-  xlm_text_add(t, "}");
+void xlm_trace_mark(xlm_json *j, xlm_trace_source source, const char *name, double at) {
+  event(j, "i", source, 0, XLM_STREAM_KERNELS, "mark", name);
+  xlm_json_put_text(j, "s", "p");
+  moment(j, "ts", ns(at));
+  xlm_json_close(j);
 }
 
-void xlm_trace_close(xlm_text *t) {
-  xlm_text_add(t, "\n]}\n");
+void xlm_trace_close(xlm_json *j) {
+  xlm_json_close(j);
+  xlm_json_close(j);
 }
 
 int xlm_trace_chunks(const xlm_plan *p) {

@@ -17,24 +17,24 @@ typedef struct xlm_trace_point {
 } xlm_trace_point;
 
 // A trace is opened, given any number of processes, tracks, slices and messages in any order (but a slice
-// before those inside it), and closed. Events alone can be added to an open one as text, before any other.
+// before those inside it), and closed.
 // Slices of several steps follow each other in time.
-void xlm_trace_open(xlm_text *t);
-void xlm_trace_process(xlm_text *t, xlm_trace_source source, const char *model);
-void xlm_trace_track(xlm_text *t, xlm_trace_source source, int64_t rank, xlm_stream stream, int stage);
+void xlm_trace_open(xlm_json *j);
+void xlm_trace_process(xlm_json *j, xlm_trace_source source, const char *model);
+void xlm_trace_track(xlm_json *j, xlm_trace_source source, int64_t rank, xlm_stream stream, int stage);
 // name and category come from kind, microbatch and chunk: "F 3", with several chunks "F 3.1", "step".
-void xlm_trace_slice(xlm_text *t, xlm_trace_source source, int64_t rank, const xlm_segment *s,
+void xlm_trace_slice(xlm_json *j, xlm_trace_source source, int64_t rank, const xlm_segment *s,
                      int32_t microbatch, int chunks, double begin, double end);
 // Inside a slice, or on the communication track: a kernel or collective, "all_gather layers.3.attention".
-void xlm_trace_instr(xlm_text *t, xlm_trace_source source, int64_t rank, xlm_stream stream,
+void xlm_trace_instr(xlm_json *j, xlm_trace_source source, int64_t rank, xlm_stream stream,
                      const xlm_instr *in, double begin, double end);
 // An arrow; id: different for every message of the source. Each end belongs to the slice (or slice inside a
 // slice) in which it lies, and the end of a slice is outside of it; sent.time <= received.time.
-void xlm_trace_message(xlm_text *t, xlm_trace_source source, int64_t id, xlm_trace_point sent,
+void xlm_trace_message(xlm_json *j, xlm_trace_source source, int64_t id, xlm_trace_point sent,
                        xlm_trace_point received);
 // A line across all tracks: "step 12".
-void xlm_trace_mark(xlm_text *t, xlm_trace_source source, const char *name, double time);
-void xlm_trace_close(xlm_text *t);
+void xlm_trace_mark(xlm_json *j, xlm_trace_source source, const char *name, double time);
+void xlm_trace_close(xlm_json *j);
 
 int xlm_trace_chunks(const xlm_plan *p); // parts of the model per stage
 

@@ -3,16 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/base/map.h"
 
-enum { LINE = 4096 };
+enum { LINE = 1 << 16 };
 
 static int64_t step_of(const char *line, size_t n) { // -1: no line of ours
   json_t *j = json_loadb(line, n, 0, NULL);
@@ -49,27 +50,40 @@ xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, xlm_error *
                   : xlm_fail(err, XLM_ENV, "cannot open the metrics file '%s': %s", path, strerror(errno));
 }
 
-// JSON has no NaN and no infinity.
-static int add_number(char *at, size_t room, const char *name, const char *format, double x) {
-  char number[40] = "null";
-  if (isfinite(x)) snprintf(number, sizeof number, format, x);
-  return snprintf(at, room, ", \"%s\": %s", name, number);
+typedef struct line {
+  char text[LINE];
+  size_t n;
+} line;
+
+static xlm_status add(void *arg, const char *bytes, size_t n, xlm_error *err) {
+  line *l = arg;
+  if (n >= LINE - l->n)
+    return xlm_fail(err, XLM_USER, "a line of metrics has no room for the model's metrics");
+  memcpy(l->text + l->n, bytes, n);
+  l->n += n;
+  return XLM_OK;
+}
+
+static void put_members(xlm_json *j, const xlm_metrics_line *m) {
+  xlm_json_put_int(j, "step", m->step);
+  xlm_json_put_rounded(j, "loss", m->loss, 9);
+  xlm_json_put_rounded(j, "lr", m->lr, 6);
+  xlm_json_put_rounded(j, "grad_norm", m->grad_norm, 6);
+  xlm_json_put_int(j, "tokens", m->tokens);
+  xlm_json_put_rounded(j, "tokens_per_s", m->tokens_per_s, 6);
+  xlm_json_put_rounded(j, "mfu", m->mfu, 4);
+  if (!isnan(m->val_loss)) xlm_json_put_rounded(j, "val_loss", m->val_loss, 9);
+  for (int i = 0; i < m->n_extra; i++) xlm_json_put_rounded(j, m->extra_name[i], m->extra[i], 9);
 }
 
 xlm_status xlm_metrics_write(int fd, const xlm_metrics_line *m, xlm_error *err) {
-  char line[LINE];
-  size_t n = (size_t)snprintf(line, LINE, "{\"step\": %" PRId64, m->step);
-  n += (size_t)add_number(line + n, LINE - n, "loss", "%.9g", m->loss);
-  n += (size_t)add_number(line + n, LINE - n, "lr", "%.6g", m->lr);
-  n += (size_t)add_number(line + n, LINE - n, "grad_norm", "%.6g", m->grad_norm);
-  n += (size_t)snprintf(line + n, LINE - n, ", \"tokens\": %" PRId64, m->tokens);
-  n += (size_t)add_number(line + n, LINE - n, "tokens_per_s", "%.6g", m->tokens_per_s);
-  n += (size_t)add_number(line + n, LINE - n, "mfu", "%.4g", m->mfu);
-  if (!isnan(m->val_loss)) n += (size_t)add_number(line + n, LINE - n, "val_loss", "%.9g", m->val_loss);
-  for (int i = 0; i < m->n_extra; i++)
-    if (n + strlen(m->extra_name[i]) + 64 < LINE)
-      n += (size_t)add_number(line + n, LINE - n, m->extra_name[i], "%.9g", m->extra[i]);
-  n += (size_t)snprintf(line + n, LINE - n, "}\n");
-  if (write(fd, line, n) == (ssize_t)n) return XLM_OK;
-  return xlm_fail(err, XLM_ENV, "cannot write the metrics file: %s", strerror(errno));
+  line l = {.n = 0};
+  xlm_json j;
+  xlm_json_to_sink(&j, add, &l, err);
+  xlm_json_object(&j, NULL, XLM_JSON_ROW);
+  put_members(&j, m);
+  xlm_json_close(&j);
+  XLM_TRY(xlm_json_finish(&j));
+  l.text[l.n++] = '\n';
+  return xlm_fd_write(fd, l.text, l.n, "the metrics file", err);
 }

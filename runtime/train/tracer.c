@@ -88,33 +88,36 @@ static xlm_status gather(xlm_tracer *t, xlm_trace_page *page, xlm_error *err) {
   }
   if (me) return hand(t, me, &t->records[0], err);
   for (int k = 1; k < xlm_team_processes(t->team); k++) {
-    xlm_record r = {.runs = room_for(t->notes[k].runs, page->text.arena)};
-    for (int i = 0; i < XLM_STREAMS; i++) r.instrs[i] = room_for(t->notes[k].instrs[i], page->text.arena);
+    xlm_record r = {.runs = room_for(t->notes[k].runs, page->arena)};
+    for (int i = 0; i < XLM_STREAMS; i++) r.instrs[i] = room_for(t->notes[k].instrs[i], page->arena);
     XLM_TRY(hand(t, k, &r, err));
     xlm_trace_page_rank(page, k, &r);
   }
   return XLM_OK;
 }
 
-static void mark_steps(const xlm_tracer *t, xlm_text *text) {
+static void mark_steps(const xlm_tracer *t, xlm_trace_page *page) {
   for (int64_t i = 0; i < t->traced; i++)
-    xlm_trace_mark(text, XLM_TRACE_MEASURED,
-                   xlm_arena_printf(text->arena, "step %lld", (long long)t->steps[i]),
+    xlm_trace_mark(&page->json, XLM_TRACE_MEASURED,
+                   xlm_arena_printf(page->arena, "step %lld", (long long)t->steps[i]),
                    1e-9 * (double)(t->begins[i] - t->origin));
 }
 
 static xlm_status write_page(xlm_tracer *t, xlm_arena *a, xlm_error *err) {
   const xlm_plan *plan = xlm_team_plan(t->team);
-  xlm_trace_page page = {.plan = plan, .chunks = xlm_trace_chunks(plan), .text = xlm_text_new(a)};
-  xlm_trace_open(&page.text);
-  if (t->o.planned) xlm_text_add(&page.text, t->o.planned);
-  xlm_trace_process(&page.text, XLM_TRACE_MEASURED, plan->model);
-  mark_steps(t, &page.text);
+  xlm_trace_page page = {.plan = plan, .chunks = xlm_trace_chunks(plan), .arena = a};
+  xlm_text text = xlm_text_new(a);
+  xlm_json_to_text(&page.json, &text);
+  xlm_trace_open(&page.json);
+  if (t->o.planned) t->o.planned(t->o.planned_arg, a, &page.json);
+  xlm_trace_process(&page.json, XLM_TRACE_MEASURED, plan->model);
+  mark_steps(t, &page);
   XLM_TRY(gather(t, &page, err));
   if (xlm_team_process(t->team)) return XLM_OK;
   xlm_trace_page_messages(&page);
-  xlm_trace_close(&page.text);
-  return xlm_file_replace(t->o.path, page.text.data, page.text.n, err);
+  xlm_trace_close(&page.json);
+  xlm_text_add(&text, "\n");
+  return xlm_file_replace(t->o.path, text.data, text.n, err);
 }
 
 static xlm_status write_in(xlm_tracer *t, xlm_arena *a, xlm_error *err) {

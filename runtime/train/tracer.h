@@ -14,7 +14,9 @@ typedef struct xlm_tracer xlm_tracer;
 typedef struct xlm_tracer_options {
   const char *path;
   int64_t first, last; // steps of this run, counted from 1
-  const char *planned; // events of the planned step (see trace.h) that shall stand in the file, too; or NULL
+  void (*planned)(void *arg, xlm_arena *a,
+                  xlm_json *j); // adds events of the planned step (see trace.h); or NULL
+  void *planned_arg;
 } xlm_tracer_options;
 
 // XLM_ENV when the file cannot be written (process 0) or there is no memory for the recording. Strings must

@@ -30,7 +30,7 @@ static void note_message(xlm_trace_page *p, int64_t rank, xlm_stream stream, con
                        .tag = (int32_t)xlm_attr_int(&in->attrs, XLM_A_tag, 0),
                        .order = l->n,
                        .at = {rank, stream, seconds(sends ? e->begin : e->end - 1)}}; // inside the slices
-  XLM_PUSH(p->text.arena, l->at, l->n, l->cap, end);
+  XLM_PUSH(p->arena, l->at, l->n, l->cap, end);
 }
 
 static void add_instrs(xlm_trace_page *p, int64_t rank, const xlm_rank_plan *rp, xlm_stream stream,
@@ -38,7 +38,7 @@ static void add_instrs(xlm_trace_page *p, int64_t rank, const xlm_rank_plan *rp,
   for (uint32_t i = 0; i < l->n; i++) {
     const xlm_record_entry *e = &l->at[i];
     const xlm_instr *in = &rp->instrs[e->index];
-    xlm_trace_instr(&p->text, XLM_TRACE_MEASURED, rank, stream, in, seconds(e->begin), seconds(e->end));
+    xlm_trace_instr(&p->json, XLM_TRACE_MEASURED, rank, stream, in, seconds(e->begin), seconds(e->end));
     note_message(p, rank, stream, in, e);
   }
 }
@@ -47,11 +47,11 @@ void xlm_trace_page_rank(xlm_trace_page *p, int64_t rank, const xlm_record *r) {
   const xlm_rank_plan *rp = p->plan->rank_plans[p->plan->rank_plan_of[rank]];
   for (int i = 0; i < XLM_STREAMS; i++)
     if (i == XLM_STREAM_KERNELS || r->instrs[i].n)
-      xlm_trace_track(&p->text, XLM_TRACE_MEASURED, rank, (xlm_stream)i, rp->stage);
+      xlm_trace_track(&p->json, XLM_TRACE_MEASURED, rank, (xlm_stream)i, rp->stage);
   for (uint32_t i = 0; i < r->runs.n; i++) {
     const xlm_record_entry *e = &r->runs.at[i];
     const xlm_segment_run *run = &rp->schedule[e->index];
-    xlm_trace_slice(&p->text, XLM_TRACE_MEASURED, rank, &rp->segments[run->segment], run->microbatch,
+    xlm_trace_slice(&p->json, XLM_TRACE_MEASURED, rank, &rp->segments[run->segment], run->microbatch,
                     p->chunks, seconds(e->begin), seconds(e->end));
   }
   for (int i = 0; i < XLM_STREAMS; i++) add_instrs(p, rank, rp, (xlm_stream)i, &r->instrs[i]);
@@ -79,6 +79,6 @@ void xlm_trace_page_messages(xlm_trace_page *p) {
   qsort(p->received.at, n, sizeof *p->received.at, earlier);
   for (uint32_t i = 0; i < n; i++) {
     XLM_ASSERT(!by_route(&p->sent.at[i], &p->received.at[i]), "message %u was not received", i);
-    xlm_trace_message(&p->text, XLM_TRACE_MEASURED, i, p->sent.at[i].at, p->received.at[i].at);
+    xlm_trace_message(&p->json, XLM_TRACE_MEASURED, i, p->sent.at[i].at, p->received.at[i].at);
   }
 }

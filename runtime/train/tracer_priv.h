@@ -20,7 +20,8 @@ typedef struct xlm_trace_ends {
 typedef struct xlm_trace_page {
   const xlm_plan *plan;
   int chunks;
-  xlm_text text;
+  xlm_arena *arena;
+  xlm_json json;
   xlm_trace_ends sent, received;
 } xlm_trace_page;
 

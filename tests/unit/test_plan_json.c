@@ -65,7 +65,12 @@ static void test_round_trip(void **state) {
     assert_true(again->rank_plans[0]->arena_bytes == p->rank_plans[0]->arena_bytes);
     assert_int_equal(again->rank_plans[0]->n_instrs, p->rank_plans[0]->n_instrs);
     xlm_text with = xlm_text_new(a); // as `xlmc plan --format json` writes it
-    xlm_plan_print_json_with(p, "report", "{\"stages\": [{\"slots\": 7}]}\n", &with);
+    xlm_json j;
+    xlm_json_to_text(&j, &with);
+    xlm_json_object(&j, NULL, XLM_JSON_LINES);
+    xlm_plan_write_json(p, &j);
+    xlm_json_put_made(&j, "report", "{\"stages\": [{\"slots\": 7}]}");
+    xlm_json_close(&j);
     assert_int_equal(xlm_plan_read_json(a, with.data, with.n, &again, &err), XLM_OK);
     second = print(a, again);
     assert_memory_equal(first.data, second.data, first.n);

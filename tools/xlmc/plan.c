@@ -96,14 +96,21 @@ static void as_text(planning *w, xlm_text *t) {
 }
 
 static void as_report(planning *w, xlm_text *t) {
-  xlm_report_plan_ranks_json(w->c.plan, &w->page, t);
+  xlm_json j;
+  xlm_json_to_text(&j, t);
+  xlm_report_plan_ranks_json(w->c.plan, &w->page, w->j->arena, NULL, &j);
+  xlm_text_add(t, "\n");
 }
 
 // The plan, with the report as its last member.
 static void as_json(planning *w, xlm_text *t) {
-  xlm_text report = xlm_text_new(w->j->arena);
-  as_report(w, &report);
-  xlm_plan_print_json_with(w->c.plan, "report", report.data, t);
+  xlm_json j;
+  xlm_json_to_text(&j, t);
+  xlm_json_object(&j, NULL, XLM_JSON_LINES);
+  xlm_plan_write_json(w->c.plan, &j);
+  xlm_report_plan_ranks_json(w->c.plan, &w->page, w->j->arena, "report", &j);
+  xlm_json_close(&j);
+  xlm_text_add(t, "\n");
 }
 
 static void as_html(planning *w, xlm_text *t) {

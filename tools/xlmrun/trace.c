@@ -37,16 +37,26 @@ static xlm_status find_steps(session *s, int64_t steps, xlm_tracer_options *o) {
   return XLM_OK;
 }
 
+typedef struct planned {
+  const xlm_plan *plan;
+  xlm_cluster cluster;
+  xlm_estimate estimate;
+} planned;
+
+static void add_planned(void *arg, xlm_arena *a, xlm_json *j) {
+  const planned *p = arg;
+  xlm_report_trace_events(p->plan, &p->cluster, &p->estimate, a, j);
+}
+
 // The step as planned, for the process that writes.
 static xlm_status plan_events(session *s, xlm_tracer_options *o) {
   const char *name = xlm_setting_text(s->settings, XLM_SET_cluster);
-  xlm_cluster c;
   if (!*name || xlm_team_process(s->team)) return XLM_OK;
-  XLM_TRY(xlm_request_cluster(s->arena, s->model_path, name, &c, &s->err));
-  xlm_estimate e = xlm_estimate_plan(s->plan, &c, s->arena);
-  xlm_text t = xlm_text_new(s->arena);
-  xlm_report_trace_events(s->plan, &c, &e, &t);
-  o->planned = t.data;
+  planned *p = XLM_NEW(s->arena, planned);
+  p->plan = s->plan;
+  XLM_TRY(xlm_request_cluster(s->arena, s->model_path, name, &p->cluster, &s->err));
+  p->estimate = xlm_estimate_plan(s->plan, &p->cluster, s->arena);
+  o->planned = add_planned, o->planned_arg = p;
   return XLM_OK;
 }
 

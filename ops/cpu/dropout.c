@@ -6,9 +6,7 @@
 #include "ops/cpu/places_priv.h"
 #include "runtime/base/philox.h"
 
-enum { LANES = 8, DRAWS = 8 * LANES, CHUNK = 4096, SMALL = 1 << 12 };
-
-typedef uint64_t lanes __attribute__((vector_size(8 * LANES)));
+enum { DRAWS = 4 * XLM_PHILOX_BATCH, CHUNK = 4096, SMALL = 1 << 12 };
 
 typedef struct job {
   const void *x;
@@ -25,26 +23,12 @@ typedef struct job {
   int64_t first_row;
 } job;
 
-// xlm_philox_draw at lo .. lo + 15. Words stand in 64-bit lanes, so that a product and its two halves stay in
-// place.
+// The words in the order of the elements that they are drawn for.
 static void draw(xlm_philox key, uint64_t hi, uint64_t lo, uint32_t out[DRAWS]) {
-  const lanes low = (lanes){} + 0xFFFFFFFFu, zero = {};
-  for (int half = 0; half < 2; half++) {
-    lanes at = zero + (lo + (uint64_t)half * LANES) + (lanes){0, 1, 2, 3, 4, 5, 6, 7};
-    lanes c0 = at & low, c1 = at >> 32, c2 = zero + (hi & 0xFFFFFFFFu), c3 = zero + (hi >> 32);
-    uint32_t k0 = key.key[0], k1 = key.key[1];
-    for (int r = 0; r < 10; r++) {
-      lanes m0 = c0 * 0xD2511F53u, m1 = c2 * 0xCD9E8D57u;
-      c0 = (m1 >> 32) ^ c1 ^ (uint64_t)k0, c2 = (m0 >> 32) ^ c3 ^ (uint64_t)k1;
-      c1 = m1 & low, c3 = m0 & low;
-      k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
-    }
-    lanes pair[2] = {c0 | c1 << 32, c2 | c3 << 32}; // little-endian: words 0 and 1, words 2 and 3
-    for (int l = 0; l < LANES; l++) {
-      uint64_t words[2] = {pair[0][l], pair[1][l]};
-      memcpy(out + 4 * (half * LANES + l), words, sizeof words);
-    }
-  }
+  uint32_t word[4][XLM_PHILOX_BATCH];
+  xlm_philox_batch(key, hi, lo, word);
+  for (int i = 0; i < XLM_PHILOX_BATCH; i++)
+    for (int w = 0; w < 4; w++) out[4 * i + w] = word[w][i];
 }
 
 // Elements [at, at + n) of memory, whose global index begins at `index` of `sample`.

@@ -30,16 +30,34 @@ static inline xlm_philox xlm_philox_key(uint64_t seed, uint64_t stream) {
   return (xlm_philox){{(uint32_t)k, (uint32_t)(k >> 32)}};
 }
 
-static inline void xlm_philox_draw(xlm_philox p, uint64_t hi, uint64_t lo, uint32_t out[4]) {
-  uint32_t c0 = (uint32_t)lo, c1 = (uint32_t)(lo >> 32), c2 = (uint32_t)hi, c3 = (uint32_t)(hi >> 32);
+enum { XLM_PHILOX_ROUNDS = 10, XLM_PHILOX_BATCH = 16 };
+
+// n counters hi : lo, lo + 1, ... side by side, in loops that compilers turn into vector instructions:
+// word[w][i] is word w of the i-th. n is a constant where this is inlined.
+static inline __attribute__((always_inline)) void xlm_philox_lanes(xlm_philox p, uint64_t hi, uint64_t lo,
+                                                                   int n, uint32_t *c0, uint32_t *c1,
+                                                                   uint32_t *c2, uint32_t *c3) {
   uint32_t k0 = p.key[0], k1 = p.key[1];
-  for (int r = 0; r < 10; r++) {
-    uint64_t m0 = (uint64_t)0xD2511F53u * c0, m1 = (uint64_t)0xCD9E8D57u * c2;
-    uint32_t n0 = (uint32_t)(m1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(m0 >> 32) ^ c3 ^ k1;
-    c1 = (uint32_t)m1, c3 = (uint32_t)m0, c0 = n0, c2 = n2;
-    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+  for (int i = 0; i < n; i++) {
+    uint64_t counter = lo + (uint64_t)i;
+    c0[i] = (uint32_t)counter, c1[i] = (uint32_t)(counter >> 32), c2[i] = (uint32_t)hi,
+    c3[i] = (uint32_t)(hi >> 32);
   }
-  out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+  for (int r = 0; r < XLM_PHILOX_ROUNDS; r++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
+    for (int i = 0; i < n; i++) {
+      uint64_t m0 = (uint64_t)0xD2511F53u * c0[i], m1 = (uint64_t)0xCD9E8D57u * c2[i];
+      uint32_t n0 = (uint32_t)(m1 >> 32) ^ c1[i] ^ k0, n2 = (uint32_t)(m0 >> 32) ^ c3[i] ^ k1;
+      c1[i] = (uint32_t)m1, c3[i] = (uint32_t)m0, c0[i] = n0, c2[i] = n2;
+    }
+}
+
+static inline __attribute__((always_inline)) void xlm_philox_batch(xlm_philox p, uint64_t hi, uint64_t lo,
+                                                                   uint32_t word[4][XLM_PHILOX_BATCH]) {
+  xlm_philox_lanes(p, hi, lo, XLM_PHILOX_BATCH, word[0], word[1], word[2], word[3]);
+}
+
+static inline void xlm_philox_draw(xlm_philox p, uint64_t hi, uint64_t lo, uint32_t out[4]) {
+  xlm_philox_lanes(p, hi, lo, 1, &out[0], &out[1], &out[2], &out[3]);
 }
 
 // Uniform in (0, 1): never 0, so its logarithm is finite.

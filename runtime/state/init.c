@@ -10,23 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 16, PER = 4 * BATCH };
+enum { BATCH = XLM_PHILOX_BATCH, PER = 4 * BATCH };
 
 #define INLINE static inline __attribute__((always_inline))
-
-INLINE void draw(xlm_philox key, uint64_t first, uint32_t word[4][BATCH]) {
-  uint32_t *c0 = word[0], *c1 = word[1], *c2 = word[2], *c3 = word[3], k0 = key.key[0], k1 = key.key[1];
-  for (int j = 0; j < BATCH; j++) {
-    uint64_t counter = first + (uint64_t)j;
-    c0[j] = (uint32_t)counter, c1[j] = (uint32_t)(counter >> 32), c2[j] = 0, c3[j] = 0;
-  }
-  for (int r = 0; r < 10; r++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-    for (int j = 0; j < BATCH; j++) {
-      uint64_t m0 = (uint64_t)0xD2511F53u * c0[j], m1 = (uint64_t)0xCD9E8D57u * c2[j];
-      uint32_t n0 = (uint32_t)(m1 >> 32) ^ c1[j] ^ k0, n2 = (uint32_t)(m0 >> 32) ^ c3[j] ^ k1;
-      c1[j] = (uint32_t)m1, c3[j] = (uint32_t)m0, c0[j] = n0, c2[j] = n2;
-    }
-}
 
 INLINE float from_bits(uint32_t u) {
   float f;
@@ -93,7 +79,7 @@ INLINE void uniforms(const xlm_init *init, const uint32_t word[4][BATCH], float 
 
 INLINE void batch(const xlm_init *init, xlm_philox key, uint64_t first, float out[PER]) {
   uint32_t word[4][BATCH];
-  draw(key, first, word);
+  xlm_philox_batch(key, 0, first, word);
   if (init->kind == XLM_INIT_NORMAL)
     normals(init, word, out);
   else

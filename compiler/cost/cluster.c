@@ -1,11 +1,12 @@
-// Cluster files, by libyaml. One table says every key, its limits and where it goes; reading is a walk over
+// Cluster files: YAML. One table says every key, its limits and where it goes; reading is a walk over
 // it.
 #include "compiler/cost/cluster.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
+
+#include "runtime/base/yaml.h"
 
 typedef struct key {
   const char *section, *name;
@@ -38,50 +39,41 @@ enum { KEYS = sizeof keys / sizeof *keys };
 typedef struct reader {
   xlm_arena *a;
   const char *path;
-  yaml_document_t *doc;
   xlm_cluster *out;
   bool given[KEYS];
   xlm_error *err;
 } reader;
 
-static size_t line(const yaml_node_t *n) {
-  return n->start_mark.line + 1;
-}
-
-static const char *scalar(const reader *r, const yaml_node_t *n) {
-  if (n->type != YAML_SCALAR_NODE) return NULL;
-  return xlm_arena_strndup(r->a, (const char *)n->data.scalar.value, n->data.scalar.length);
+static const char *scalar(const xlm_yaml *n) { // NULL: it is none
+  return n->kind <= XLM_YAML_SCALAR ? n->text : NULL;
 }
 
 static const char *dotted(const reader *r, const char *section, const char *name) {
   return *section ? xlm_arena_printf(r->a, "%s.%s", section, name) : name;
 }
 
-static xlm_status unknown(const reader *r, const yaml_node_t *n, const char *section, const char *name) {
+static xlm_status unknown(const reader *r, const xlm_yaml *n, const char *section, const char *name) {
   const char *all[KEYS + 4] = {"name", "device", "intra", "inter"};
   size_t count = *section ? 0 : 4;
   for (int i = 0; i < KEYS; i++) {
     if (strcmp(keys[i].name, name) == 0 && strcmp(keys[i].section, section) && *keys[i].section)
-      return xlm_fail(r->err, XLM_USER, "%s:%zu: '%s' belongs into the section `%s:`", r->path, line(n), name,
+      return xlm_fail(r->err, XLM_USER, "%s:%zu: '%s' belongs into the section `%s:`", r->path, n->line, name,
                       keys[i].section);
     if (!strcmp(keys[i].section, section)) all[count++] = keys[i].name;
   }
   const char *near = xlm_text_nearest(name, all, count);
-  return xlm_fail(r->err, XLM_USER, "%s:%zu: unknown key '%s'%s%s%s", r->path, line(n),
+  return xlm_fail(r->err, XLM_USER, "%s:%zu: unknown key '%s'%s%s%s", r->path, n->line,
                   dotted(r, section, name), near ? "; did you mean '" : "", near ? near : "",
                   near ? "'?" : "");
 }
 
-static xlm_status put(reader *r, const yaml_node_t *at, int i, const char *text) {
+static xlm_status put(reader *r, const xlm_yaml *at, int i, const char *text) {
   char *end = NULL;
   double x = text ? strtod(text, &end) : 0;
   if (!text || end == text || *end || !(x >= keys[i].low && x <= keys[i].high))
     return xlm_fail(r->err, XLM_USER, "%s:%zu: '%s' wants a number between %g and %g, not '%s'", r->path,
-                    line(at), dotted(r, keys[i].section, keys[i].name), keys[i].low, keys[i].high,
+                    at->line, dotted(r, keys[i].section, keys[i].name), keys[i].low, keys[i].high,
                     text ? text : "a list");
-  if (r->given[i])
-    return xlm_fail(r->err, XLM_USER, "%s:%zu: the key '%s' is given twice", r->path, line(at),
-                    dotted(r, keys[i].section, keys[i].name));
   r->given[i] = true;
   *(double *)((char *)r->out + keys[i].at) = x;
   return XLM_OK;
@@ -93,18 +85,18 @@ static bool is_section(const char *name) {
   return false;
 }
 
-static xlm_status read_mapping(reader *r, const yaml_node_t *map, const char *section);
+static xlm_status read_mapping(reader *r, const xlm_yaml *map, const char *section);
 
-static xlm_status read_pair(reader *r, const yaml_node_t *k, const yaml_node_t *v, const char *section) {
-  const char *name = scalar(r, k), *value = scalar(r, v);
-  if (!name) return xlm_fail(r->err, XLM_USER, "%s:%zu: a key must be a name", r->path, line(k));
+static xlm_status read_pair(reader *r, const xlm_yaml *k, const xlm_yaml *v, const char *section) {
+  const char *name = scalar(k), *value = scalar(v);
+  if (!name) return xlm_fail(r->err, XLM_USER, "%s:%zu: a key must be a name", r->path, k->line);
   if (!*section && !strcmp(name, "name") && value) {
     r->out->name = value;
     return XLM_OK;
   }
   if (!*section && is_section(name)) {
-    if (v->type == YAML_MAPPING_NODE) return read_mapping(r, v, name);
-    return xlm_fail(r->err, XLM_USER, "%s:%zu: the section `%s` wants keys and values", r->path, line(v),
+    if (v->kind == XLM_YAML_MAP) return read_mapping(r, v, name);
+    return xlm_fail(r->err, XLM_USER, "%s:%zu: the section `%s` wants keys and values", r->path, v->line,
                     name);
   }
   for (int i = 0; i < KEYS; i++)
@@ -112,10 +104,8 @@ static xlm_status read_pair(reader *r, const yaml_node_t *k, const yaml_node_t *
   return unknown(r, k, section, name);
 }
 
-static xlm_status read_mapping(reader *r, const yaml_node_t *map, const char *section) {
-  for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++)
-    XLM_TRY(read_pair(r, yaml_document_get_node(r->doc, p->key), yaml_document_get_node(r->doc, p->value),
-                      section));
+static xlm_status read_mapping(reader *r, const xlm_yaml *map, const char *section) {
+  for (int i = 0; i < map->n; i++) XLM_TRY(read_pair(r, map->at[i].key, map->at[i].value, section));
   return XLM_OK;
 }
 
@@ -131,30 +121,14 @@ static xlm_status check(const reader *r) {
   return XLM_OK;
 }
 
-static xlm_status read_document(reader *r) {
-  const yaml_node_t *root = yaml_document_get_root_node(r->doc);
-  if (!root || root->type != YAML_MAPPING_NODE)
-    return xlm_fail(r->err, XLM_USER, "%s: a cluster file holds keys and values", r->path);
-  XLM_TRY(read_mapping(r, root, ""));
-  return check(r);
-}
-
 xlm_status xlm_cluster_read(xlm_arena *a, const char *path, const char *text, size_t n, xlm_cluster *out,
                             xlm_error *err) {
-  yaml_parser_t parser;
-  yaml_document_t doc;
+  const xlm_yaml *root;
+  reader r = {.a = a, .path = path, .out = out, .err = err};
   *out = (xlm_cluster){.name = path};
-  if (!yaml_parser_initialize(&parser)) return xlm_fail(err, XLM_ENV, "no memory to read '%s'", path);
-  yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
-  xlm_status status;
-  if (!yaml_parser_load(&parser, &doc))
-    status = xlm_fail(err, parser.problem ? XLM_USER : XLM_ENV, "%s:%zu: %s", path, parser.problem_mark.line + 1,
-                      parser.problem ? parser.problem : "no memory to read it");
-  else {
-    reader r = {.a = a, .path = path, .doc = &doc, .out = out, .err = err};
-    status = read_document(&r);
-    yaml_document_delete(&doc);
-  }
-  yaml_parser_delete(&parser);
-  return status;
+  XLM_TRY(xlm_yaml_read(a, path, text, n, &root, err));
+  if (root->kind != XLM_YAML_MAP)
+    return xlm_fail(err, XLM_USER, "%s: a cluster file holds keys and values", path);
+  XLM_TRY(read_mapping(&r, root, ""));
+  return check(&r);
 }

@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { READ_BYTES = 1 << 20 };
 
 // A full device may take a part of it: the next call tells why, not this one.
 xlm_status xlm_fd_write(int fd, const void *data, size_t n, const char *name, xlm_error *err) {
@@ -107,12 +110,67 @@ xlm_status xlm_file_make_folders(const char *path, xlm_error *err) {
   return xlm_fail(err, XLM_USER, "'%s' exists and is not a folder", path);
 }
 
-xlm_status xlm_file_remove_tree(const char *path, xlm_error *err) {
+static bool is_folder(int parent, const char *name) {
+  struct stat st;
+  return !fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode);
+}
+
+static bool is_dots(const char *name) {
+  return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+// Removes what is in it; nothing when there is a folder among it.
+static xlm_status empty_folder(DIR *dir, const char *path, xlm_error *err) {
+  for (struct dirent *e; (e = readdir(dir));)
+    if (!is_dots(e->d_name) && is_folder(dirfd(dir), e->d_name))
+      return xlm_fail(err, XLM_USER, "'%s' stays: it holds a folder, '%.200s'", path, e->d_name);
+  rewinddir(dir);
+  for (struct dirent *e; (e = readdir(dir));)
+    if (!is_dots(e->d_name) && unlinkat(dirfd(dir), e->d_name, 0))
+      return xlm_fail(err, XLM_ENV, "cannot remove '%s/%.200s': %s", path, e->d_name, strerror(errno));
+  return XLM_OK;
+}
+
+xlm_status xlm_file_remove_folder(const char *path, xlm_error *err) {
   DIR *dir = opendir(path);
   if (!dir) return xlm_fail(err, XLM_ENV, "cannot read '%s': %s", path, strerror(errno));
-  for (struct dirent *e; (e = readdir(dir));)
-    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) unlinkat(dirfd(dir), e->d_name, 0);
+  xlm_status status = empty_folder(dir, path, err);
   closedir(dir);
-  if (rmdir(path)) return xlm_fail(err, XLM_ENV, "cannot remove '%s': %s", path, strerror(errno));
+  if (status == XLM_OK && rmdir(path))
+    status = xlm_fail(err, XLM_ENV, "cannot remove '%s': %s", path, strerror(errno));
+  return status;
+}
+
+bool xlm_file_holds_folder(const char *path) {
+  bool found = false;
+  DIR *dir = opendir(path);
+  for (struct dirent *e; dir && !found && (e = readdir(dir));)
+    found = !is_dots(e->d_name) && is_folder(dirfd(dir), e->d_name);
+  if (dir) closedir(dir);
+  return found;
+}
+
+static xlm_status hash_descriptor(int fd, const char *path, char *buffer, uint64_t *out, xlm_error *err) {
+  xlm_hash h;
+  xlm_hash_start(&h);
+  for (;;) {
+    ssize_t n = read(fd, buffer, READ_BYTES);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return xlm_fail(err, XLM_USER, "cannot read '%s': %s", path, strerror(errno));
+    if (!n) break;
+    xlm_hash_add(&h, buffer, (size_t)n);
+  }
+  *out = xlm_hash_value(&h);
   return XLM_OK;
+}
+
+xlm_status xlm_file_hash(const char *path, uint64_t *out, xlm_error *err) {
+  char *buffer = malloc(READ_BYTES);
+  if (!buffer) return xlm_fail(err, XLM_ENV, "no memory to read '%s'", path);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  xlm_status status = fd < 0 ? xlm_fail(err, XLM_USER, "cannot read '%s': %s", path, strerror(errno))
+                             : hash_descriptor(fd, path, buffer, out, err);
+  if (fd >= 0) close(fd);
+  free(buffer);
+  return status;
 }

@@ -29,6 +29,10 @@ xlm_status xlm_file_replace(const char *path, const void *data, size_t n, xlm_er
 xlm_status xlm_file_can_replace(const char *path, xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_file_sync_folder(const char *path, xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_file_make_folders(const char *path, xlm_error *err) XLM_MUST_CHECK; // like mkdir -p
-xlm_status xlm_file_remove_tree(const char *path, xlm_error *err) XLM_MUST_CHECK;  // a folder of plain files
+// A folder of files; one that holds a folder stays as it is (XLM_USER).
+xlm_status xlm_file_remove_folder(const char *path, xlm_error *err) XLM_MUST_CHECK;
+bool xlm_file_holds_folder(const char *path);
+// XXH64 of a file's bytes. XLM_USER: it cannot be read; XLM_ENV: no memory to read it.
+xlm_status xlm_file_hash(const char *path, uint64_t *out, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

@@ -64,7 +64,7 @@ void xlm_folder_remove_temporary(const char *dir) {
     char path[4352];
     xlm_error ignored; // a leftover that cannot go is in nobody's way
     snprintf(path, sizeof path, "%.4000s/%s", dir, e->d_name);
-    if (xlm_file_remove_tree(path, &ignored) != XLM_OK) continue;
+    if (xlm_file_remove_folder(path, &ignored) != XLM_OK) continue;
   }
   closedir(d);
 }

@@ -32,9 +32,23 @@ static xlm_status read_model_text(xlm_checkpoint *c, xlm_error *err) {
   return XLM_OK;
 }
 
+// A file may be what was written and still be no good: then another checkpoint is better than a failed load.
+static xlm_status check_headers(const char *path, xlm_error *err) {
+  static const char *const files[] = {"model.safetensors", "optimizer.safetensors"};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    char file[4352];
+    xlm_safetensors *s;
+    snprintf(file, sizeof file, "%.4095s/%s", path, files[i]);
+    XLM_TRY(xlm_safetensors_open(file, &s, err));
+    xlm_safetensors_close(s);
+  }
+  return XLM_OK;
+}
+
 static xlm_status open_one(xlm_checkpoint *c, const char *path, xlm_error *err) {
   c->path = xlm_arena_strdup(c->arena, path);
   XLM_TRY(xlm_manifest_read(c->arena, path, &c->info, err));
+  XLM_TRY(check_headers(path, err));
   return read_model_text(c, err);
 }
 

@@ -2,17 +2,20 @@
 // holds whatever the file's white space.
 #include "runtime/checkpoint/manifest.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "runtime/base/hash.h"
+#include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "runtime/base/map.h"
 
 enum { VERSION = 1, MAX_MANIFEST = 16 << 20 };
+static const int64_t MOST_STEPS = (int64_t)1 << 48; // so that counts derived from it have room
 
 static void put_hash(xlm_json *j, const char *key, uint64_t hash) {
   char text[17];
@@ -110,61 +113,110 @@ static bool hash_is(const json_t *text, uint64_t hash) {
   return json_is_string(text) && !strcmp(json_string_value(text), want);
 }
 
-static xlm_status check_file(const char *folder, const char *name, const json_t *entry, xlm_error *err) {
-  char path[4352];
-  snprintf(path, sizeof path, "%s/%.200s", folder, name);
-  xlm_map m;
-  XLM_TRY(xlm_map_open(path, &m, err));
-  uint64_t size = (uint64_t)json_integer_value(json_object_get(entry, "bytes"));
-  bool whole = m.n == size;
-  bool good = whole && hash_is(json_object_get(entry, "xxh64"), xlm_hash_bytes(m.data, m.n));
-  size_t have = m.n;
-  xlm_map_close(&m);
-  if (good) return XLM_OK;
-  if (whole) return xlm_fail(err, XLM_USER, "'%s' is damaged: its checksum is wrong", path);
-  return xlm_fail(err, XLM_USER, "'%s' is damaged: it has %zu bytes, not %" PRIu64, path, have, size);
+// ---- checking ----
+
+typedef struct reader {
+  xlm_arena *a;
+  const char *path;
+  xlm_error *err;
+} reader;
+
+static xlm_status damaged(const reader *r, const char *key) {
+  return xlm_fail(r->err, XLM_USER, "'%s/manifest.json' is damaged: '%s' is missing or out of range", r->path,
+                  key);
 }
 
-static const char *text_of(xlm_arena *a, const json_t *m, const char *key) {
+static xlm_status read_count(const reader *r, const json_t *m, const char *key, int64_t most, int64_t *out) {
   const json_t *x = json_object_get(m, key);
-  return json_is_string(x) ? xlm_arena_strdup(a, json_string_value(x)) : NULL;
+  *out = json_integer_value(x);
+  return json_is_integer(x) && *out >= 0 && *out <= most ? XLM_OK : damaged(r, key);
 }
 
-static void read_settings(xlm_arena *a, json_t *all, xlm_checkpoint_info *out) {
+static xlm_status read_seed(const reader *r, const json_t *m, uint64_t *out) {
+  const char *text = json_string_value(json_object_get(m, "seed"));
+  char *end = NULL;
+  errno = 0;
+  *out = text ? strtoull(text, &end, 10) : 0;
+  bool good = text && *text >= '0' && *text <= '9' && !*end && !errno;
+  return good ? XLM_OK : damaged(r, "seed");
+}
+
+static xlm_status read_text(const reader *r, const json_t *m, const char *key, const char **out) { // or none
+  const json_t *x = json_object_get(m, key);
+  *out = json_is_string(x) ? xlm_arena_strdup(r->a, json_string_value(x)) : NULL;
+  return !x || *out ? XLM_OK : damaged(r, key);
+}
+
+static xlm_status read_settings(const reader *r, json_t *all, xlm_checkpoint_info *out) {
   const char *key;
   json_t *value;
-  xlm_checkpoint_setting *list = XLM_NEW_N(a, xlm_checkpoint_setting, json_object_size(all) + 1);
+  if (!json_is_object(all)) return damaged(r, "settings");
+  xlm_checkpoint_setting *list = XLM_NEW_N(r->a, xlm_checkpoint_setting, json_object_size(all) + 1);
   out->settings = list;
-  json_object_foreach(all, key, value) if (json_is_string(value)) list[out->n_settings++] =
-      (xlm_checkpoint_setting){xlm_arena_strdup(a, key), xlm_arena_strdup(a, json_string_value(value))};
+  json_object_foreach(all, key, value) {
+    if (!json_is_string(value)) return damaged(r, key);
+    list[out->n_settings++] = (xlm_checkpoint_setting){xlm_arena_strdup(r->a, key),
+                                                       xlm_arena_strdup(r->a, json_string_value(value))};
+  }
+  return XLM_OK;
 }
 
-static void read_info(xlm_arena *a, const json_t *m, xlm_checkpoint_info *out) {
-  *out = (xlm_checkpoint_info){.step = json_integer_value(json_object_get(m, "step")),
-                               .tokens = json_integer_value(json_object_get(m, "tokens")),
-                               .samples = json_integer_value(json_object_get(m, "samples")),
-                               .model_path = text_of(a, m, "model"),
-                               .text_hash = text_of(a, m, "text_hash")};
-  const char *seed = text_of(a, m, "seed");
-  out->seed = seed ? strtoull(seed, NULL, 10) : 0;
-  read_settings(a, json_object_get(m, "settings"), out);
+static xlm_status read_info(const reader *r, const json_t *m, xlm_checkpoint_info *out) {
+  *out = (xlm_checkpoint_info){0};
+  XLM_TRY(read_count(r, m, "step", MOST_STEPS, &out->step));
+  XLM_TRY(read_count(r, m, "tokens", INT64_MAX / 2, &out->tokens));
+  XLM_TRY(read_count(r, m, "samples", INT64_MAX / 2, &out->samples));
+  XLM_TRY(read_seed(r, m, &out->seed));
+  XLM_TRY(read_text(r, m, "model", &out->model_path));
+  XLM_TRY(read_text(r, m, "text_hash", &out->text_hash));
+  return read_settings(r, json_object_get(m, "settings"), out);
 }
 
-static xlm_status check_manifest(const char *path, json_t *m, xlm_error *err) {
+// ---- the files ----
+
+static xlm_status check_content(const char *file, const json_t *entry, xlm_error *err) {
+  uint64_t hash;
+  XLM_TRY(xlm_file_hash(file, &hash, err));
+  if (hash_is(json_object_get(entry, "xxh64"), hash)) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "'%s' is damaged: its checksum is wrong", file);
+}
+
+static xlm_status check_size(const reader *r, const char *file, const json_t *entry) {
+  int64_t size;
+  struct stat st;
+  XLM_TRY(read_count(r, entry, "bytes", INT64_MAX, &size));
+  if (stat(file, &st)) return xlm_fail(r->err, XLM_USER, "cannot read '%s': %s", file, strerror(errno));
+  if (st.st_size == size) return XLM_OK;
+  return xlm_fail(r->err, XLM_USER, "'%s' is damaged: it has %lld bytes, not %" PRId64, file,
+                  (long long)st.st_size, size);
+}
+
+// All sizes first: a file that is cut off is found without reading the others.
+static xlm_status check_files(const reader *r, json_t *files) {
+  const char *name;
+  json_t *entry;
+  if (!json_is_object(files) || !json_object_size(files)) return damaged(r, "files");
+  json_object_foreach(files, name, entry) {
+    if (strchr(name, '/') || *name == '.') return damaged(r, name); // nothing outside of the folder
+    XLM_TRY(check_size(r, xlm_arena_printf(r->a, "%s/%s", r->path, name), entry));
+  }
+  json_object_foreach(files, name, entry)
+      XLM_TRY(check_content(xlm_arena_printf(r->a, "%s/%s", r->path, name), entry, r->err));
+  return XLM_OK;
+}
+
+static xlm_status check_manifest(const reader *r, json_t *m) {
   json_t *checksum = json_incref(json_object_get(m, "checksum"));
   json_object_del(m, "checksum");
   bool good = hash_is(checksum, own_hash(m));
   json_decref(checksum);
-  if (!good) return xlm_fail(err, XLM_USER, "'%s/manifest.json' is damaged: its checksum is wrong", path);
+  if (!good)
+    return xlm_fail(r->err, XLM_USER, "'%s/manifest.json' is damaged: its checksum is wrong", r->path);
   json_int_t version = json_integer_value(json_object_get(m, "version"));
-  if (version != VERSION)
-    return xlm_fail(err, XLM_USER,
-                    "'%s' was written in format %" JSON_INTEGER_FORMAT ", this program reads %d", path,
-                    version, VERSION);
-  const char *name;
-  json_t *entry;
-  json_object_foreach(json_object_get(m, "files"), name, entry) XLM_TRY(check_file(path, name, entry, err));
-  return XLM_OK;
+  if (version == VERSION) return XLM_OK;
+  return xlm_fail(r->err, XLM_USER,
+                  "'%s' was written in format %" JSON_INTEGER_FORMAT ", this program reads %d", r->path,
+                  version, VERSION);
 }
 
 static xlm_status parse(const char *file, json_t **out, xlm_error *err) {
@@ -175,6 +227,8 @@ static xlm_status parse(const char *file, json_t **out, xlm_error *err) {
                               : NULL;
   xlm_map_close(&map);
   if (*out) return XLM_OK;
+  if (json_error_code(&problem) == json_error_out_of_memory)
+    return xlm_fail(err, XLM_ENV, "no memory to read '%s'", file);
   return xlm_fail(err, XLM_USER, "'%s' is damaged: %s", file, problem.text);
 }
 
@@ -184,11 +238,13 @@ static void free_json(void *json) {
 
 xlm_status xlm_manifest_read(xlm_arena *a, const char *path, xlm_checkpoint_info *out, xlm_error *err) {
   json_t *m;
+  reader r = {a, path, err};
   xlm_arena_kept *kept = xlm_arena_keep(a, free_json);
   XLM_TRY(parse(xlm_arena_printf(a, "%s/manifest.json", path), &m, err));
   kept->what = m;
-  xlm_status s = check_manifest(path, m, err);
-  if (s == XLM_OK) read_info(a, m, out);
+  xlm_status s = check_manifest(&r, m);
+  if (s == XLM_OK) s = read_info(&r, m, out);
+  if (s == XLM_OK) s = check_files(&r, json_object_get(m, "files"));
   xlm_arena_drop(kept);
   return s;
 }

@@ -127,7 +127,7 @@ static xlm_status put_in_place(const char *dir, const char *from, const char *to
   if (rename(from, to))
     return xlm_fail(err, XLM_ENV, "cannot rename '%s' to '%s': %s", from, to, strerror(errno));
   XLM_TRY(xlm_file_sync_folder(dir, err));
-  return moved ? xlm_file_remove_tree(aside, err) : XLM_OK;
+  return moved ? xlm_file_remove_folder(aside, err) : XLM_OK;
 }
 
 // Loses its name first: a run that is killed on the way leaves no half checkpoint, only something to clear
@@ -137,7 +137,7 @@ static xlm_status remove_checkpoint(const char *dir, int64_t step, xlm_error *er
   xlm_folder_path(dir, step, path);
   snprintf(aside, sizeof aside, "%.4000s/" XLM_FOLDER_TEMPORARY "gone-%ld", dir, (long)getpid());
   if (rename(path, aside)) return xlm_fail(err, XLM_ENV, "cannot rename '%s': %s", path, strerror(errno));
-  return xlm_file_remove_tree(aside, err);
+  return xlm_file_remove_folder(aside, err);
 }
 
 // Keeps `step` and the newest others, `keep` in all; 0 keeps everything, unless all shall go.
@@ -168,7 +168,7 @@ static xlm_status write_checkpoint(saver *s, const char *dir, int keep, char pat
   xlm_status status = write_all(s, err);
   if (status == XLM_OK)
     status = put_in_place(dir, s->folder, final, err);
-  else if (xlm_file_remove_tree(s->folder, &ignored) != XLM_OK)
+  else if (xlm_file_remove_folder(s->folder, &ignored) != XLM_OK)
     return status;
   if (status == XLM_OK && path) snprintf(path, 4096, "%.4095s", final);
   return status == XLM_OK ? remove_old(dir, s->info->step, keep, false, err) : status;

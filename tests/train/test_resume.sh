@@ -88,6 +88,15 @@ expect 1 'nowhere' "$run" train --resume nowhere
 mkdir empty
 expect 1 'empty' "$run" train --resume empty
 
+# A second run into the same folder is refused while the first lives, and hurts nothing.
+"$run" train --resume whole --max-steps 100000 --output-dir locked >long.txt 2>&1 &
+long=$!
+wait_for loss long.txt
+expect 1 "another run writes into 'locked': process $long on $(hostname)" "$run" train --resume whole --max-steps 30 --output-dir locked
+kill -TERM $long
+wait $long || fail "the first of two runs: $(cat long.txt)"
+expect 0 'at step' "$run" train --resume locked --max-steps 1
+
 # Other settings from here on.
 expect 0 'at step 20' "$run" train --resume half --max-steps 25 --learning-rate 2e-3 --output-dir lr
 [ "$(column lr lr/metrics.jsonl | sort -u)" = 0.002 ] || fail "learning rate after a change: $(cat lr/metrics.jsonl)"

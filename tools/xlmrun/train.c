@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/checkpoint/lock.h"
 #include "runtime/train/loop.h"
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/trace.h"
@@ -159,7 +160,10 @@ static xlm_status open_resumed(session *s) {
 }
 
 static xlm_status prepare_output(session *s, const char *dir) {
+  int lock; // until this process ends
   if (xlm_team_process(s->team)) return XLM_OK; // rank 0's process writes
+  XLM_TRY(xlm_file_make_folders(dir, &s->err));
+  XLM_TRY(xlm_lock_take(dir, &lock, &s->err));
   if (!s->checkpoint && xlm_checkpoint_exists(dir)) {
     if (!xlm_setting_bool(s->settings, XLM_SET_overwrite))
       return xlm_fail(
@@ -169,7 +173,7 @@ static xlm_status prepare_output(session *s, const char *dir) {
           dir);
     XLM_TRY(xlm_checkpoint_clear(dir, &s->err));
   }
-  return xlm_file_make_folders(dir, &s->err);
+  return XLM_OK;
 }
 
 static const char *file_in(session *s, const char *dir, xlm_setting_id id, const char *name) {

@@ -1,0 +1,56 @@
+// flock on a file of the folder: the kernel gives it back when the process ends, and over NFS it holds
+// between hosts (Linux makes it a lock of the server there). The file says who has it; it stays, because
+// removing it would let two runs lock two files of one name.
+#include "runtime/checkpoint/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "runtime/base/file.h"
+
+static xlm_status in_use(int fd, const char *dir, xlm_error *err) {
+  char holder[300] = "";
+  ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
+  holder[n > 0 ? strcspn(holder, "\n") : 0] = 0;
+  return xlm_fail(
+      err, XLM_USER,
+      "another run writes into '%s'%s%s: wait for its end, or give this run an --output-dir of its own", dir,
+      *holder ? ": " : "", holder);
+}
+
+static xlm_status sign(int fd, const char *path, xlm_error *err) {
+  char host[256] = "", text[320];
+  if (gethostname(host, sizeof host - 1)) *host = 0;
+  int n = snprintf(text, sizeof text, "process %ld on %s\n", (long)getpid(), host);
+  if (ftruncate(fd, 0)) return xlm_fail(err, XLM_ENV, "cannot write '%s': %s", path, strerror(errno));
+  return xlm_fd_write(fd, text, (size_t)n, "the lock of the output folder", err);
+}
+
+xlm_status xlm_lock_take(const char *dir, int *lock, xlm_error *err) {
+  char path[4352];
+  *lock = -1;
+  snprintf(path, sizeof path, "%.4095s/.lock", dir);
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) return xlm_fail(err, XLM_ENV, "cannot create '%s': %s", path, strerror(errno));
+  xlm_status status = XLM_OK;
+  int taken, why;
+  do taken = flock(fd, LOCK_EX | LOCK_NB), why = errno;
+  while (taken && why == EINTR);
+  if (!taken)
+    status = sign(fd, path, err);
+  else if (why == EWOULDBLOCK)
+    status = in_use(fd, dir, err);
+  if (status == XLM_OK && !taken)
+    *lock = fd;
+  else
+    close(fd); // no locks on this file system, or not ours
+  return status;
+}
+
+void xlm_lock_release(int lock) {
+  if (lock >= 0) close(lock);
+}

@@ -124,11 +124,11 @@ static void test_metrics(void **state) {
       text,
       "{\"step\": 10, \"loss\": 1.23456789, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 1000, "
       "\"tokens_per_s\": "
-      "1000, \"mfu\": 0.25, \"balance\": 1.5}\n"
+      "1000.0, \"mfu\": 0.25, \"balance\": 1.5}\n"
       "{\"step\": 20, \"loss\": null, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 2000, \"tokens_per_s\": "
-      "1000, \"mfu\": 0.25, \"val_loss\": 1.5, \"balance\": 1.5}\n"
-      "{\"step\": 21, \"loss\": 3, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 2100, \"tokens_per_s\": "
-      "1000, \"mfu\": 0.25, \"balance\": 1.5}\n");
+      "1000.0, \"mfu\": 0.25, \"val_loss\": 1.5, \"balance\": 1.5}\n"
+      "{\"step\": 21, \"loss\": 3.0, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 2100, \"tokens_per_s\": "
+      "1000.0, \"mfu\": 0.25, \"balance\": 1.5}\n");
   static xlm_curve c;
   xlm_curve_read(&c, path);
   assert_true(c.train.n == 2 && c.train.value[1] == 3 && c.train.step[1] == 21);

@@ -190,8 +190,21 @@ static bool check_value(const xlm_optimizer_value *v, xlm_diags *d) {
   return false;
 }
 
+// The global norm reads all gradients at once, and a node has at most 65,535 operands.
+static bool check_count(const xlm_graph *g, xlm_diags *d) {
+  uint32_t n = 0;
+  for (xlm_node id = 1; id < g->n_nodes; id++) n += g->nodes[id].op == XLM_OP_PARAM;
+  if (n <= UINT16_MAX) return true;
+  xlm_diag *x = xlm_diag_push(d, XLM_E_TOO_MUCH, (xlm_span){0, 0}, "the model has %u parameter tensors", n);
+  xlm_diag_help(d, x,
+                "a training step takes at most %d; give parameters of many rounds a dimension of their own, "
+                "or `repeat .. shared`",
+                UINT16_MAX);
+  return false;
+}
+
 bool xlm_optimizer_check(const xlm_graph *g, const xlm_train_options *o, xlm_diags *d) {
-  bool ok = check_name(o->optimizer, NULL, d);
+  bool ok = check_name(o->optimizer, NULL, d) && check_count(g, d);
   for (int i = 0; i < o->n_values; i++) ok &= check_value(&o->values[i], d);
   for (int i = 0; i < o->n_groups; i++) ok &= check_group(g, &o->groups[i], d);
   for (uint32_t i = 0; i < g->n_groups; i++) ok &= check_group(g, &g->groups[i], d);

@@ -377,10 +377,26 @@ static void mistakes_are_named(void **state) {
   says(&o, "adam_beta1 is 2; it must lie between 0 and 1");
 }
 
+static void too_many_parameters(void **state) {
+  (void)state;
+  xlm_graph *g = xlm_graph_new(arena, NULL, "many");
+  xlm_build b = xlm_build_new(g);
+  xlm_dim d = xlm_graph_dim(g, "d", 2);
+  xlm_train_options o = {.optimizer = "adamw", .microbatches = 1};
+  xlm_diags diags;
+  xlm_diags_init(&diags, arena, xlm_source_new(arena, "many.xlm", "", 0));
+  for (int i = 0; i < UINT16_MAX; i++) leaf(&b, XLM_OP_PARAM, "w", "ones", &d, 1);
+  assert_true(xlm_optimizer_check(g, &o, &diags));
+  leaf(&b, XLM_OP_PARAM, "w", "ones", &d, 1);
+  assert_false(xlm_optimizer_check(g, &o, &diags));
+  assert_int_equal(diags.errors, 1);
+  assert_non_null(strstr(diags.at[0].text, "65536 parameter tensors"));
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {TEST(steps_follow_the_formulas), TEST(every_optimizer_has_a_formula),
-                                     TEST(extremes_are_harmless), TEST(groups_choose),
-                                     TEST(mistakes_are_named)};
+                                     TEST(extremes_are_harmless),     TEST(groups_choose),
+                                     TEST(mistakes_are_named),        TEST(too_many_parameters)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,8 +90,8 @@ xlm_status xlm_request_groups(xlm_run_settings *s, const xlm_param_group **out, 
   const xlm_setting_value *v = &s->value[XLM_SET_groups];
   xlm_param_group *list = XLM_NEW_N(s->arena, xlm_param_group, v->n + 1);
   for (int i = 0; i < v->n; i++) {
-    group_reader r = {.s = s, .where = v->where, .text = v->list[i], .err = err};
-    r.g = (xlm_param_group){.rank = -1, .lr = NAN, .weight_decay = NAN, .where = v->where};
+    group_reader r = {.s = s, .where = v->list_where[i], .text = v->list[i], .err = err};
+    r.g = (xlm_param_group){.rank = -1, .lr = NAN, .weight_decay = NAN, .where = r.where};
     XLM_TRY(read_group(&r));
     list[i] = r.g;
   }

@@ -78,10 +78,14 @@ static xlm_status set_choice(const xlm_setting_info *k, xlm_setting_value *v, co
 }
 
 static void add_item(xlm_run_settings *s, xlm_setting_value *v, const char *text) {
-  const char **list = XLM_NEW_N(s->arena, const char *, v->n + 1);
+  const char **list = XLM_NEW_N(s->arena, const char *, v->n + 1),
+             **places = XLM_NEW_N(s->arena, const char *, v->n + 1);
   if (v->n) memcpy(list, v->list, sizeof *list * (size_t)v->n);
-  list[v->n++] = text;
+  if (v->n) memcpy(places, v->list_where, sizeof *places * (size_t)v->n);
+  list[v->n] = text;
+  places[v->n++] = v->where;
   v->list = list;
+  v->list_where = places;
 }
 
 static xlm_status set_value(xlm_run_settings *s, const xlm_setting_info *k, xlm_setting_value *v,

@@ -51,7 +51,7 @@ typedef struct xlm_setting_value {
   int64_t i;
   double f;
   bool b;
-  const char **list;
+  const char **list, **list_where; // of a list: its items, and where each was given
   int n;
 } xlm_setting_value;
 

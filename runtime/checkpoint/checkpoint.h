@@ -2,7 +2,9 @@
 // the weights.
 //
 //   DIR/step-00000100/model.safetensors      parameters, under the names of the model's `weights` section
-//                     optimizer.safetensors  all other saved states, under their own names
+//                     optimizer.safetensors  all other saved states, under their own names; large ones are
+//                     several
+//                                            files, model-00001-of-00004.safetensors, and an index
 //                     config.json            sizes and settings as Hugging Face's readers expect them
 //                     model.xlm              the model text
 //                     manifest.json          position, seed, settings, size and XXH64 of every file, its own
@@ -28,12 +30,39 @@ typedef struct xlm_checkpoint_info {
   int n_settings;
 } xlm_checkpoint_info;
 
-// Of a run in several processes, rank 0's writes and collects what it lacks from the others, who call this
-// too. Writes DIR/step-NNNNNNNN, then removes the oldest checkpoints but the last `keep` (0 = all stay). path
-// (may be NULL) receives the folder's name.
+// ---- saving ----
+
+typedef struct xlm_saver xlm_saver;
+
+typedef struct xlm_saver_options {
+  const char *dir; // checkpoints are DIR/step-NNNNNNNN
+  int keep;        // so many, the newest; 0 = all
+  int shards;      // files of tensors that are written at once; 0 = by size, at most one per rank
+  bool async;      // states are copied and written behind the training
+} xlm_saver_options;
+
+// Strings must live on, and so must store and plan. Memory for the copies of an asynchronous saver is taken
+// here: xlm_saver_bytes, in this process.
+xlm_status xlm_saver_open(const xlm_store *store, const xlm_plan *p, const xlm_saver_options *o,
+                          xlm_saver **out, xlm_error *err) XLM_MUST_CHECK;
+// Waits for what is being written.
+void xlm_saver_close(xlm_saver *s);
+uint64_t xlm_saver_bytes(const xlm_saver *s);
+// By all processes of a run together. When it returns the states may change again; an asynchronous save goes
+// on, and the next one may not begin before xlm_saver_poll has told its end.
+xlm_status xlm_saver_start(xlm_saver *s, const xlm_checkpoint_info *info, xlm_error *err) XLM_MUST_CHECK;
+// By all processes together. Has the save ended since the last time? Then *path is the checkpoint, whole and
+// durable; else NULL. wait: not before it has. What failed behind the training fails here, on every process.
+xlm_status xlm_saver_poll(xlm_saver *s, bool wait, const char **path, xlm_error *err) XLM_MUST_CHECK;
+// What could not be done that does not matter for the checkpoint: an old one that stays. Once; "" = nothing.
+const char *xlm_saver_note(const xlm_saver *s);
+
+// One save, at once.
 xlm_status xlm_checkpoint_save(const xlm_store *s, const xlm_plan *p, const char *dir,
                                const xlm_checkpoint_info *info, int keep, char path[4096],
                                xlm_error *err) XLM_MUST_CHECK;
+
+// ---- reading ----
 
 typedef struct xlm_checkpoint {
   xlm_arena *arena;

@@ -8,7 +8,7 @@
 #include "runtime/base/map.h"
 #include "runtime/checkpoint/folder.h"
 #include "runtime/checkpoint/manifest.h"
-#include "runtime/interchange/weights.h"
+#include "runtime/checkpoint/shards.h"
 
 static bool is_there(const char *folder, const char *name) {
   char path[4352];
@@ -32,14 +32,19 @@ static xlm_status read_model_text(xlm_checkpoint *c, xlm_error *err) {
   return XLM_OK;
 }
 
+static xlm_status open_part(xlm_arena *a, const char *folder, xlm_weights_part part, xlm_safetensors **out,
+                            xlm_error *err) {
+  const char *name = xlm_shards_part_name(part),
+             *index = xlm_arena_printf(a, "%s.safetensors.index.json", name);
+  const char *file = is_there(folder, index) ? index : xlm_arena_printf(a, "%s.safetensors", name);
+  return xlm_safetensors_open(xlm_arena_printf(a, "%s/%s", folder, file), out, err);
+}
+
 // A file may be what was written and still be no good: then another checkpoint is better than a failed load.
-static xlm_status check_headers(const char *path, xlm_error *err) {
-  static const char *const files[] = {"model.safetensors", "optimizer.safetensors"};
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-    char file[4352];
+static xlm_status check_headers(xlm_arena *a, const char *path, xlm_error *err) {
+  for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) {
     xlm_safetensors *s;
-    snprintf(file, sizeof file, "%.4095s/%s", path, files[i]);
-    XLM_TRY(xlm_safetensors_open(file, &s, err));
+    XLM_TRY(open_part(a, path, (xlm_weights_part)part, &s, err));
     xlm_safetensors_close(s);
   }
   return XLM_OK;
@@ -48,7 +53,7 @@ static xlm_status check_headers(const char *path, xlm_error *err) {
 static xlm_status open_one(xlm_checkpoint *c, const char *path, xlm_error *err) {
   c->path = xlm_arena_strdup(c->arena, path);
   XLM_TRY(xlm_manifest_read(c->arena, path, &c->info, err));
-  XLM_TRY(check_headers(path, err));
+  XLM_TRY(check_headers(c->arena, path, err));
   return read_model_text(c, err);
 }
 
@@ -128,42 +133,28 @@ const char *xlm_checkpoint_setting_of(const xlm_checkpoint *c, const char *key) 
   return NULL;
 }
 
-static xlm_status load_state(const xlm_safetensors *f, const xlm_store *s, const xlm_stored *t,
-                             xlm_error *err) {
-  const xlm_st_tensor *from = xlm_safetensors_find(f, t->name);
-  if (!from)
-    return xlm_fail(err, XLM_USER, "it has no state '%s': the model or the optimizer has changed", t->name);
-  bool same = from->rank == t->rank && !memcmp(from->shape, t->shape, sizeof(int64_t) * (size_t)t->rank) &&
-              xlm_st_dtype_bytes(from->dtype) == xlm_dtype_bytes(t->dtype);
-  if (!same) return xlm_fail(err, XLM_USER, "its state '%s' has another shape or type", t->name);
-  return xlm_store_put(s, t, 0, t->n, from->data, err);
-}
-
-static bool is_wanted(const xlm_stored *t, bool weights_only) {
-  if (!t->saved || !strcmp(t->role, "parameter")) return false;
-  return !weights_only || strcmp(t->role, "optimizer");
-}
-
-static xlm_status load_rest(const xlm_checkpoint *c, const xlm_store *s, bool weights_only, xlm_error *err) {
+static xlm_status load_part(const xlm_checkpoint *c, const xlm_weights *w, xlm_weights_part part,
+                            bool weights_only, xlm_error *err) {
   xlm_safetensors *f;
-  char path[4352];
-  snprintf(path, sizeof path, "%.4095s/optimizer.safetensors", c->path);
-  XLM_TRY(xlm_safetensors_open(path, &f, err));
-  xlm_status status = XLM_OK;
-  for (int i = 0; i < s->n && status == XLM_OK; i++)
-    if (is_wanted(&s->at[i], weights_only)) status = load_state(f, s, &s->at[i], err);
+  XLM_TRY(open_part(c->arena, c->path, part, &f, err));
+  xlm_status status = part == XLM_WEIGHTS_MODEL ? xlm_weights_import(w, f, err)
+                                                : xlm_weights_import_rest(w, f, !weights_only, err);
   xlm_safetensors_close(f);
   return status;
 }
 
+static xlm_status load_parts(const xlm_checkpoint *c, const xlm_weights *w, bool weights_only,
+                             xlm_error *err) {
+  if (!XLM_ARENA_TRY(c->arena)) return xlm_fail(err, XLM_ENV, "no memory to load '%s'", c->path);
+  XLM_TRY(load_part(c, w, XLM_WEIGHTS_MODEL, weights_only, err));
+  return load_part(c, w, XLM_WEIGHTS_REST, weights_only, err);
+}
+
 xlm_status xlm_checkpoint_load(const xlm_checkpoint *c, const xlm_store *s, const xlm_plan *p,
                                bool weights_only, xlm_error *err) {
-  xlm_safetensors *f;
-  char path[4352];
-  snprintf(path, sizeof path, "%.4095s/model.safetensors", c->path);
-  XLM_TRY(xlm_safetensors_open(path, &f, err));
-  xlm_status status = xlm_weights_import(s, p, f, err);
-  xlm_safetensors_close(f);
-  if (status == XLM_OK) status = load_rest(c, s, weights_only, err);
+  xlm_weights *w;
+  XLM_TRY(xlm_weights_new(s, p, &w, err));
+  xlm_status status = load_parts(c, w, weights_only, err);
+  xlm_weights_free(w);
   return status == XLM_OK ? XLM_OK : xlm_fail_in(err, "cannot load '%s'", c->path);
 }

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 #include "runtime/base/arena.h"
-#include "runtime/base/status.h"
+#include "runtime/base/file.h"
+#include "runtime/base/text.h"
 
 enum { XLM_ST_MAX_RANK = 16 };
 
@@ -41,7 +42,8 @@ typedef struct xlm_st_tensor {
   int rank;
   int64_t shape[XLM_ST_MAX_RANK];
   int64_t n;                 // elements
-  const unsigned char *data; // may be unaligned
+  const unsigned char *data; // where it lies in the mapped file; may be unaligned
+  int file;                  // of the set
 } xlm_st_tensor;
 
 typedef struct xlm_safetensors xlm_safetensors;
@@ -53,15 +55,23 @@ void xlm_safetensors_close(xlm_safetensors *s);
 int xlm_safetensors_count(const xlm_safetensors *s);
 const xlm_st_tensor *xlm_safetensors_at(const xlm_safetensors *s, int i);              // sorted by name
 const xlm_st_tensor *xlm_safetensors_find(const xlm_safetensors *s, const char *name); // NULL when absent
-// Elements [first, first + n) as f32, from F32, F16, BF16 or F64; false for other types.
-bool xlm_safetensors_floats(const xlm_st_tensor *t, int64_t first, int64_t n, float *out);
+// Elements [first, first + n), read from the file: nothing else of it is touched, and a file that is cut off
+// by now is an error. out: n elements of the tensor's type.
+xlm_status xlm_safetensors_read(const xlm_safetensors *s, const xlm_st_tensor *t, int64_t first, int64_t n,
+                                void *out, xlm_error *err) XLM_MUST_CHECK;
+// As f32, from F32, F16, BF16 or F64. scratch: room for n elements of the tensor's type.
+xlm_status xlm_safetensors_read_floats(const xlm_safetensors *s, const xlm_st_tensor *t, int64_t first,
+                                       int64_t n, void *scratch, float *out, xlm_error *err) XLM_MUST_CHECK;
+// n elements of a type as f32; false for other types.
+bool xlm_st_floats(xlm_st_dtype type, const void *data, int64_t n, float *out);
 
-// Gives the bytes of tensor i while the file is written; valid until the next call.
-typedef xlm_status xlm_safetensors_fill(void *arg, int i, const void **data, xlm_error *err);
-// Writes and syncs a file of the tensors in the order given (data is ignored); *hash and *size are of the
-// whole file.
-xlm_status xlm_safetensors_write(const char *path, const xlm_st_tensor *tensors, int n,
-                                 xlm_safetensors_fill *fill, void *arg, uint64_t *hash, uint64_t *size,
+// Begins a file of the tensors in the order given (`data` is ignored): writes the header. Their bytes follow,
+// in this order, by xlm_out_write; xlm_out_close ends it.
+xlm_status xlm_safetensors_begin(xlm_out *f, const xlm_st_tensor *tensors, int n,
                                  xlm_error *err) XLM_MUST_CHECK;
+uint64_t xlm_st_bytes(const xlm_st_tensor *t);
+// An index of files: tensor i is in the file file_of(arg, i).
+void xlm_safetensors_print_index(const xlm_st_tensor *const *tensors, int n,
+                                 const char *(*file_of)(void *arg, int i), void *arg, xlm_text *out);
 
 #endif

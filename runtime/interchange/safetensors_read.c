@@ -1,15 +1,18 @@
 // Reading safetensors files and sharded sets of them; see safetensors.h.
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "runtime/base/map.h"
 #include "runtime/interchange/safetensors.h"
 #include "runtime/base/bf16.h"
 
-enum { MAX_HEADER = 100000000, MAX_FILES = 1000 };
+enum { MAX_HEADER = 100000000, MAX_FILES = 20000, MOST_READ = 1 << 30 };
 
 static const struct {
   const char *name;
@@ -30,7 +33,8 @@ size_t xlm_st_dtype_bytes(xlm_st_dtype t) {
 
 typedef struct shard {
   const char *path;
-  xlm_map map;
+  int fd;
+  xlm_map map; // for the header; tensors are read from fd
 } shard;
 
 struct xlm_safetensors {
@@ -99,6 +103,7 @@ static xlm_status read_tensor(const reader *r, const char *name, const json_t *e
   if (__builtin_mul_overflow((uint64_t)t.n, dtypes[t.dtype].bytes, &bytes) || bytes != end - begin)
     return bad(r, name, "its shape and its data_offsets disagree");
   t.data = r->data + begin;
+  t.file = (int)r->s->n_shards - 1;
   XLM_PUSH(r->s->arena, r->s->at, r->s->n, r->s->cap, t);
   return XLM_OK;
 }
@@ -150,9 +155,13 @@ static void free_json(void *json) {
 
 static xlm_status read_file(xlm_safetensors *s, const char *path, xlm_arena_kept *header, xlm_error *err) {
   xlm_map m = {0};
-  XLM_PUSH(s->arena, s->shards, s->n_shards, s->cap_shards, ((shard){path, m})); // what is open has its place
+  XLM_PUSH(s->arena, s->shards, s->n_shards, s->cap_shards,
+           ((shard){path, -1, m})); // what is open has its place
   XLM_TRY(xlm_map_open(path, &m, err));
   s->shards[s->n_shards - 1].map = m;
+  s->shards[s->n_shards - 1].fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (s->shards[s->n_shards - 1].fd < 0)
+    return xlm_fail(err, XLM_ENV, "cannot open '%s': %s", path, strerror(errno));
   reader r = {.s = s, .path = path, .err = err};
   uint64_t n = 0;
   if (m.n < 8) return bad(&r, NULL, "it is shorter than its header");
@@ -264,7 +273,10 @@ xlm_status xlm_safetensors_open(const char *path, xlm_safetensors **out, xlm_err
 
 void xlm_safetensors_close(xlm_safetensors *s) {
   if (!s) return;
-  for (uint32_t i = 0; i < s->n_shards; i++) xlm_map_close(&s->shards[i].map);
+  for (uint32_t i = 0; i < s->n_shards; i++) {
+    xlm_map_close(&s->shards[i].map);
+    if (s->shards[i].fd >= 0) close(s->shards[i].fd);
+  }
   xlm_arena_free(s->arena);
   free(s);
 }
@@ -299,13 +311,37 @@ static float one_float(xlm_st_dtype type, const unsigned char *p) {
   return memcpy(&f, p, 4), f;
 }
 
-bool xlm_safetensors_floats(const xlm_st_tensor *t, int64_t first, int64_t n, float *out) {
-  if (t->dtype > XLM_ST_F64) return false;
-  size_t bytes = dtypes[t->dtype].bytes;
-  const unsigned char *p = t->data + (size_t)first * bytes;
-  if (t->dtype == XLM_ST_F32)
-    memcpy(out, p, (size_t)n * 4);
+bool xlm_st_floats(xlm_st_dtype type, const void *data, int64_t n, float *out) {
+  size_t bytes = dtypes[type].bytes;
+  if (type > XLM_ST_F64) return false;
+  if (type == XLM_ST_F32)
+    memcpy(out, data, (size_t)n * 4);
   else
-    for (int64_t i = 0; i < n; i++) out[i] = one_float(t->dtype, p + (size_t)i * bytes);
+    for (int64_t i = 0; i < n; i++) out[i] = one_float(type, (const unsigned char *)data + (size_t)i * bytes);
   return true;
+}
+
+xlm_status xlm_safetensors_read(const xlm_safetensors *s, const xlm_st_tensor *t, int64_t first, int64_t n,
+                                void *out, xlm_error *err) {
+  const shard *f = &s->shards[t->file];
+  size_t bytes = dtypes[t->dtype].bytes, left = (size_t)n * bytes;
+  off_t at = (off_t)(t->data - f->map.data) + (off_t)((size_t)first * bytes);
+  for (char *to = out; left;) {
+    ssize_t got = pread(f->fd, to, left < MOST_READ ? left : MOST_READ, at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0)
+      return xlm_fail(err, XLM_ENV, "cannot read tensor '%s' of '%s': %s", t->name, f->path,
+                      got ? strerror(errno) : "the file has become shorter");
+    to += got, at += got, left -= (size_t)got;
+  }
+  return XLM_OK;
+}
+
+xlm_status xlm_safetensors_read_floats(const xlm_safetensors *s, const xlm_st_tensor *t, int64_t first,
+                                       int64_t n, void *scratch, float *out, xlm_error *err) {
+  XLM_TRY(xlm_safetensors_read(s, t, first, n, scratch, err));
+  if (xlm_st_floats(t->dtype, scratch, n, out)) return XLM_OK;
+  return xlm_fail(err, XLM_USER,
+                  "tensor '%s' is of type %s, which is no floating point type that can be read", t->name,
+                  dtypes[t->dtype].name);
 }

@@ -1,5 +1,4 @@
-// Writing safetensors: the header is known from names and shapes, then data is streamed, hashed on the way
-// and synced.
+// Writing safetensors: the header is known from names and shapes; data is streamed behind it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +6,7 @@
 #include "runtime/base/json.h"
 #include "runtime/interchange/safetensors.h"
 
-static uint64_t bytes_of(const xlm_st_tensor *t) {
+uint64_t xlm_st_bytes(const xlm_st_tensor *t) {
   uint64_t n = xlm_st_dtype_bytes(t->dtype);
   for (int i = 0; i < t->rank; i++) n *= (uint64_t)t->shape[i];
   return n;
@@ -21,7 +20,7 @@ static void put_entry(xlm_json *j, const xlm_st_tensor *t, uint64_t begin) {
   xlm_json_close(j);
   xlm_json_array(j, "data_offsets", XLM_JSON_DENSE);
   xlm_json_put_int(j, NULL, (int64_t)begin);
-  xlm_json_put_int(j, NULL, (int64_t)(begin + bytes_of(t)));
+  xlm_json_put_int(j, NULL, (int64_t)(begin + xlm_st_bytes(t)));
   xlm_json_close(j);
   xlm_json_close(j);
 }
@@ -34,7 +33,7 @@ static xlm_status put_header(const xlm_st_tensor *t, int n, xlm_json_sink *sink,
   xlm_json_object(&j, "__metadata__", XLM_JSON_DENSE);
   xlm_json_put_text(&j, "format", "pt");
   xlm_json_close(&j);
-  for (int i = 0; i < n; at += bytes_of(&t[i++])) put_entry(&j, &t[i], at);
+  for (int i = 0; i < n; at += xlm_st_bytes(&t[i++])) put_entry(&j, &t[i], at);
   xlm_json_close(&j);
   return xlm_json_finish(&j);
 }
@@ -74,22 +73,24 @@ static xlm_status check_names(const char *path, const xlm_st_tensor *t, int n, x
   return twice ? xlm_fail(err, XLM_USER, "two tensors of '%s' have the name '%s'", path, twice) : XLM_OK;
 }
 
-static xlm_status write_body(xlm_out *f, const xlm_st_tensor *t, int n, xlm_safetensors_fill *fill, void *arg,
-                             xlm_error *err) {
-  for (int i = 0; i < n; i++) {
-    const void *data = NULL;
-    XLM_TRY(fill(arg, i, &data, err));
-    XLM_TRY(xlm_out_write(f, data, bytes_of(&t[i]), err));
-  }
-  return XLM_OK;
+xlm_status xlm_safetensors_begin(xlm_out *f, const xlm_st_tensor *t, int n, xlm_error *err) {
+  XLM_TRY(check_names(f->path, t, n, err));
+  return write_header(f, t, n, err);
 }
 
-xlm_status xlm_safetensors_write(const char *path, const xlm_st_tensor *t, int n, xlm_safetensors_fill *fill,
-                                 void *arg, uint64_t *hash, uint64_t *size, xlm_error *err) {
-  xlm_out f;
-  XLM_TRY(check_names(path, t, n, err));
-  XLM_TRY(xlm_out_open(path, &f, err));
-  xlm_status s = write_header(&f, t, n, err);
-  if (s == XLM_OK) s = write_body(&f, t, n, fill, arg, err);
-  return xlm_out_close(&f, s, hash, size, err);
+void xlm_safetensors_print_index(const xlm_st_tensor *const *t, int n,
+                                 const char *(*file_of)(void *arg, int i), void *arg, xlm_text *out) {
+  uint64_t bytes = 0;
+  xlm_json j;
+  for (int i = 0; i < n; i++) bytes += xlm_st_bytes(t[i]);
+  xlm_json_to_text(&j, out);
+  xlm_json_object(&j, NULL, XLM_JSON_LINES);
+  xlm_json_object(&j, "metadata", XLM_JSON_LINES);
+  xlm_json_put_int(&j, "total_size", (int64_t)bytes);
+  xlm_json_close(&j);
+  xlm_json_object(&j, "weight_map", XLM_JSON_LINES);
+  for (int i = 0; i < n; i++) xlm_json_put_text(&j, t[i]->name, file_of(arg, i));
+  xlm_json_close(&j);
+  xlm_json_close(&j);
+  xlm_text_add(out, "\n");
 }

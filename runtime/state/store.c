@@ -1,5 +1,4 @@
-// Logical tensors over views. A view's elements are stored in the order of their logical indices, so the part
-// of a view that falls into a range of logical indices is found by binary search over its runs.
+// The table of states: which tensors there are, who holds which part of them, and their initial values.
 #include "runtime/state/store.h"
 
 #include <stdatomic.h>
@@ -34,117 +33,13 @@ static int64_t logical_index(const xlm_view *v, int64_t local) {
   return index;
 }
 
-// The first local element at or after logical index `index`; n when there is none. Local elements are stored
-// in the order of their logical indices.
-static int64_t find_local(const xlm_view *v, int64_t index) {
-  int64_t low = 0, high = v->n / v->run; // the first run that ends after it
-  while (low < high) {
-    int64_t middle = low + (high - low) / 2;
-    if (logical_index(v, middle * v->run) + v->run <= index)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  if (low == v->n / v->run) return v->n;
-  int64_t begin = logical_index(v, low * v->run);
-  return low * v->run + (begin < index ? index - begin : 0);
-}
-
-void xlm_view_scatter(const xlm_view *v, size_t bytes, int64_t first, int64_t n, const char *from,
-                      int64_t base, char *out) {
-  for (int64_t at = first, part; at < first + n; at += part) {
-    int64_t left = v->run - at % v->run;
-    part = left < first + n - at ? left : first + n - at;
-    memcpy(out + (size_t)(logical_index(v, at) - base) * bytes, from + (size_t)(at - first) * bytes,
-           (size_t)part * bytes);
-  }
-}
-
-// The other way: into local elements [first, first + n).
-static void gather(const xlm_view *v, size_t bytes, int64_t first, int64_t n, int64_t base, const char *in,
-                   char *to) {
-  for (int64_t at = first, part; at < first + n; at += part) {
-    int64_t left = v->run - at % v->run;
-    part = left < first + n - at ? left : first + n - at;
-    memcpy(to + (size_t)(at - first) * bytes, in + (size_t)(logical_index(v, at) - base) * bytes,
-           (size_t)part * bytes);
-  }
-}
-
-xlm_status xlm_view_get(const xlm_store *s, const xlm_view *v, size_t bytes, int64_t first, int64_t n,
-                        void *to, xlm_error *err) {
-  return s->states.get(s->states.arg, (uint32_t)v->owner, v->state, (size_t)first * bytes, to,
-                       (size_t)n * bytes, err);
-}
-
-static xlm_status put_view(const xlm_store *s, const xlm_view *v, size_t bytes, int64_t first, int64_t n,
-                           const void *from, xlm_error *err) {
-  return s->states.put(s->states.arg, (uint32_t)v->owner, v->state, (size_t)first * bytes, from,
-                       (size_t)n * bytes, err);
-}
-
-enum { PIECE = 32 << 10 }; // bytes that go through the stack at a time
-
-// How many local elements from `at` on go at once: a run, where that is much; else what fits a piece.
-static int64_t part_of(const xlm_view *v, size_t bytes, int64_t at, int64_t end, bool *direct) {
-  int64_t left = v->run - at % v->run, most = (int64_t)(PIECE / bytes);
-  *direct = left >= most || left >= end - at;
-  int64_t part = *direct ? left : most;
-  return part < end - at ? part : end - at;
-}
-
-// What a view has of logical elements [first, first + n), from and to `other`, where `first` lies.
-static xlm_status get_range(const xlm_store *s, const xlm_view *v, size_t bytes, int64_t first, int64_t n,
-                            char *other, xlm_error *err) {
-  char piece[PIECE];
-  int64_t end = v->n ? find_local(v, first + n) : 0;
-  bool direct;
-  for (int64_t at = v->n ? find_local(v, first) : 0, part; at < end; at += part) {
-    part = part_of(v, bytes, at, end, &direct);
-    char *to = direct ? other + (size_t)(logical_index(v, at) - first) * bytes : piece;
-    XLM_TRY(xlm_view_get(s, v, bytes, at, part, to, err));
-    if (!direct) xlm_view_scatter(v, bytes, at, part, piece, first, other);
-  }
-  return XLM_OK;
-}
-
-static xlm_status put_range(const xlm_store *s, const xlm_view *v, size_t bytes, int64_t first, int64_t n,
-                            const char *other, xlm_error *err) {
-  char piece[PIECE];
-  int64_t end = v->n ? find_local(v, first + n) : 0;
-  bool direct;
-  for (int64_t at = v->n ? find_local(v, first) : 0, part; at < end; at += part) {
-    part = part_of(v, bytes, at, end, &direct);
-    if (!direct) gather(v, bytes, at, part, first, other, piece);
-    XLM_TRY(put_view(s, v, bytes, at, part,
-                     direct ? other + (size_t)(logical_index(v, at) - first) * bytes : piece, err));
-  }
-  return XLM_OK;
-}
-
-xlm_status xlm_store_get(const xlm_store *s, const xlm_stored *t, int64_t first, int64_t n, void *out,
-                         xlm_error *err) {
-  for (int i = 0; i < t->n_views; i++)
-    if (!t->views[i].repeats)
-      XLM_TRY(get_range(s, &t->views[i], xlm_dtype_bytes(t->dtype), first, n, (char *)out, err));
-  return XLM_OK;
-}
-
-xlm_status xlm_store_put(const xlm_store *s, const xlm_stored *t, int64_t first, int64_t n, const void *in,
-                         xlm_error *err) {
-  for (int i = 0; i < t->n_views; i++)
-    XLM_TRY(put_range(s, &t->views[i], xlm_dtype_bytes(t->dtype), first, n, (const char *)in, err));
-  return XLM_OK;
-}
-
 const xlm_stored *xlm_store_find(const xlm_store *s, const char *name) {
   for (int i = 0; i < s->n; i++)
     if (!strcmp(s->at[i].name, name)) return &s->at[i];
   return NULL;
 }
 
-static xlm_stored *entry_of(xlm_store *s, const xlm_plan *p, const xlm_rank_plan *rp,
-                            const xlm_plan_state *state) {
+static xlm_stored *entry_of(xlm_store *s, const xlm_rank_plan *rp, const xlm_plan_state *state) {
   for (int i = 0; i < s->n; i++)
     if (!strcmp(s->at[i].name, state->name)) return &s->at[i];
   xlm_stored *t = &s->at[s->n++];
@@ -161,8 +56,6 @@ static xlm_stored *entry_of(xlm_store *s, const xlm_plan *p, const xlm_rank_plan
     t->dim[i] = rp->dims[type->dim[i]].name;
     t->n *= t->shape[i];
   }
-  t->views = XLM_NEW_N(s->arena, xlm_view, p->n_ranks);
-  t->away = XLM_NEW_N(s->arena, xlm_view, p->n_ranks);
   return t;
 }
 
@@ -176,26 +69,22 @@ static bool same_box(const xlm_view *a, const xlm_view *b) {
   return true;
 }
 
-static bool is_among(const xlm_view *list, int n, const xlm_view *v) {
-  for (int i = 0; i < n; i++)
-    if (same_box(&list[i], v)) return true;
-  return false;
+static xlm_part *part_of(xlm_store *s, xlm_stored *t, const xlm_view *v) {
+  for (int i = 0; i < t->n_parts; i++)
+    if (same_box(&t->parts[i].view, v)) return &t->parts[i];
+  XLM_PUSH(s->arena, t->parts, t->n_parts, t->cap_parts, (xlm_part){.view = *v});
+  return &t->parts[t->n_parts - 1];
 }
 
-// What ranks here hold counts before what others do, so that a state that is here whole is never asked for.
-static void add_view(xlm_stored *t, xlm_view v, bool here) {
-  if (here) {
-    v.repeats = is_among(t->views, t->n_views, &v);
-    t->views[t->n_views++] = v;
-  } else if (!is_among(t->away, t->n_away, &v))
-    t->away[t->n_away++] = v;
-}
-
-static void drop_held(xlm_stored *t) {
-  int kept = 0;
-  for (int i = 0; i < t->n_away; i++)
-    if (t->away[i].n && !is_among(t->views, t->n_views, &t->away[i])) t->away[kept++] = t->away[i];
-  t->n_away = kept;
+// Ranks come in ascending order.
+static void add_view(xlm_store *s, xlm_stored *t, xlm_view v, bool here) {
+  if (!v.n) return;
+  xlm_part *p = part_of(s, t, &v);
+  if (!p->n_holders || p->holders[p->n_holders - 1] != v.owner)
+    XLM_PUSH(s->arena, p->holders, p->n_holders, p->cap_holders, v.owner);
+  if (!here) return;
+  for (int i = 0; i < t->n_views; i++) v.repeats |= same_box(&t->views[i], &v);
+  XLM_PUSH(s->arena, t->views, t->n_views, t->cap_views, v);
 }
 
 static int by_name(const void *a,
@@ -216,13 +105,12 @@ static void collect(xlm_store *s, const xlm_plan *p) {
     xlm_dim_info *dims = XLM_NEW_N(s->arena, xlm_dim_info, rp->n_dims);
     xlm_mesh_rank_dims(p, rank, dims);
     for (uint32_t i = 0; i < rp->n_states; i++) {
-      if (fresh) entries[which][i] = entry_of(s, p, rp, &rp->states[i]);
+      if (fresh) entries[which][i] = entry_of(s, rp, &rp->states[i]);
       xlm_view v = view_of(&rp->tensors[rp->states[i].tensor].type, dims);
       v.owner = rank, v.state = i;
-      add_view(entries[which][i], v, here);
+      add_view(s, entries[which][i], v, here);
     }
   }
-  for (int i = 0; i < s->n; i++) drop_held(&s->at[i]);
   if (s->n) qsort(s->at, (size_t)s->n, sizeof *s->at, by_name);
 }
 
@@ -284,7 +172,7 @@ static xlm_status init_view(const init_job *j, const xlm_stored *t, const xlm_in
     }
     bool same = t->dtype == XLM_F32;
     if (!same) store_floats(t->dtype, (char *)piece, values, n);
-    XLM_TRY(put_view(j->store, v, bytes, at, n, same ? (void *)values : piece, err));
+    XLM_TRY(xlm_view_put(j->store, v, bytes, at, n, same ? (void *)values : piece, err));
     at += n;
   }
   return XLM_OK;

@@ -20,6 +20,12 @@ typedef struct xlm_view { // what a rank holds of a logical tensor, stored dense
   bool repeats;   // an earlier rank holds the same: replicas, copies of tied parameters
 } xlm_view;
 
+typedef struct xlm_part { // a box of a logical tensor that some ranks hold
+  xlm_view view;
+  int n_holders, cap_holders;
+  int64_t *holders; // ascending
+} xlm_part;
+
 typedef struct xlm_stored {
   const char *name, *role, *init;
   bool saved;
@@ -28,11 +34,15 @@ typedef struct xlm_stored {
   int64_t shape[XLM_MAX_RANK];
   const char *dim[XLM_MAX_RANK]; // names
   int64_t n;                     // elements of the logical tensor
-  int n_views;
+  int n_views, cap_views;
   xlm_view *views; // of the ranks in this process
-  int n_away;
-  xlm_view *away; // parts that no rank here holds: for xlm_store_read
+  int n_parts, cap_parts;
+  xlm_part *parts; // together the whole tensor; the same on every process
 } xlm_stored;
+
+typedef struct xlm_box { // indices [begin, end) in every dimension of a logical tensor
+  int64_t begin[XLM_MAX_RANK], end[XLM_MAX_RANK];
+} xlm_box;
 
 typedef struct xlm_store {
   xlm_arena *arena;
@@ -47,19 +57,33 @@ xlm_status xlm_store_new(const xlm_plan *p, xlm_states states, xlm_store **out,
 void xlm_store_free(xlm_store *s);
 const xlm_stored *xlm_store_find(const xlm_store *s, const char *name); // NULL when there is none
 
-// Elements [first, first + n) of the logical tensor, in its dtype; what other processes hold is left as it
-// was. Nothing is allocated; several threads may get, and put into different tensors, at once.
-xlm_status xlm_store_get(const xlm_store *s, const xlm_stored *t, int64_t first, int64_t n, void *out,
+// b NULL, here and below: the whole tensor.
+xlm_box xlm_box_whole(const xlm_stored *t);
+int64_t xlm_box_elements(const xlm_stored *t, const xlm_box *b);
+
+// The box, densely in the order of the tensor's dimensions, in its dtype; what other processes hold of it is
+// left as it was. Nothing is allocated; several threads may get, and put into different tensors, at once.
+xlm_status xlm_store_get(const xlm_store *s, const xlm_stored *t, const xlm_box *b, void *out,
                          xlm_error *err) XLM_MUST_CHECK;
 // Every rank here that has a part of it gets that part.
-xlm_status xlm_store_put(const xlm_store *s, const xlm_stored *t, int64_t first, int64_t n, const void *in,
+xlm_status xlm_store_put(const xlm_store *s, const xlm_stored *t, const xlm_box *b, const void *in,
                          xlm_error *err) XLM_MUST_CHECK;
+bool xlm_store_has(const xlm_stored *t, const xlm_box *b); // do ranks here hold a part of it?
+bool xlm_store_held_by(const xlm_stored *t, int64_t rank); // does this one hold a part of the tensor?
 
-// The whole logical tensor, what other processes hold included. Rank 0's process reads, the others answer in
-// xlm_store_serve until it calls xlm_store_release. Parts of others come in pieces of a few MiB.
-xlm_status xlm_store_read(const xlm_store *s, const xlm_stored *t, void *out, xlm_error *err) XLM_MUST_CHECK;
-xlm_status xlm_store_serve(const xlm_store *s, xlm_error *err) XLM_MUST_CHECK;
-xlm_status xlm_store_release(const xlm_store *s, xlm_error *err) XLM_MUST_CHECK;
+typedef struct xlm_want {  // a box that a process wants
+  const xlm_stored *state; // NULL: none
+  xlm_box box;
+  void *out; // there; for other processes it has no meaning
+} xlm_want;
+
+// Called by all processes together, each with the same wants[process]: everybody gets the box it wants,
+// whole. Takes memory for what it sends and receives.
+xlm_status xlm_store_exchange(const xlm_store *s, const xlm_want *wants, xlm_error *err) XLM_MUST_CHECK;
+// Every process brings `bytes` bytes; process k's arrive at all + k * bytes. Neither counts as bytes sent,
+// which are those of the plan.
+xlm_status xlm_store_share(const xlm_store *s, const void *mine, size_t bytes, void *all,
+                           xlm_error *err) XLM_MUST_CHECK;
 
 // Fills all states by their initialisers. zeroed: the memory is known to be zero, so zeros cost nothing.
 xlm_status xlm_store_init(const xlm_store *s, uint64_t seed, bool zeroed, xlm_pool *pool,

@@ -19,6 +19,7 @@ typedef struct loop {
   xlm_feeds feed, valid;
   xlm_watch seen, valid_seen;
   bool leads;          // this process is the one that writes and reports
+  bool noted;          // the saver's note was passed on
   bool told;           // the run shall end after this step: agreed by all processes
   int loss, grad_norm; // watched; -1 = none
   int extra[XLM_MAX_METRICS];
@@ -58,18 +59,31 @@ static void report(loop *l, xlm_loop_event event, const char *path) {
   if (l->o->report && l->leads) l->o->report(l->o->report_arg, event, &l->p, path);
 }
 
+static xlm_status hear_saver(loop *l, bool wait, xlm_error *err) {
+  const char *path;
+  if (!l->o->saver) return XLM_OK;
+  XLM_TRY(xlm_saver_poll(l->o->saver, wait, &path, err));
+  if (!path) return XLM_OK;
+  snprintf(l->result->checkpoint, sizeof l->result->checkpoint, "%s", path);
+  report(l, XLM_LOOP_SAVED, path);
+  const char *note = xlm_saver_note(l->o->saver);
+  if (*note && !l->noted) report(l, XLM_LOOP_NOTE, note);
+  l->noted |= *note != 0;
+  return XLM_OK;
+}
+
+// One save at a time: the one before must be over. Of a synchronous saver it is.
 static xlm_status save(loop *l, xlm_error *err) {
-  if (!l->o->output_dir || l->saved == l->step) return XLM_OK;
+  if (!l->o->saver || l->saved == l->step) return XLM_OK;
+  xlm_team_at(l->o->team, "writing a checkpoint");
+  XLM_TRY(hear_saver(l, true, err));
   xlm_checkpoint_info info = l->o->info;
   info.step = l->step;
   info.tokens = l->step * l->tokens_per_step;
   info.samples = l->step * l->plan->batch * l->plan->microbatches;
-  xlm_team_at(l->o->team, "writing a checkpoint");
-  XLM_TRY(xlm_checkpoint_save(l->o->store, l->plan, l->o->output_dir, &info, l->o->keep,
-                              l->result->checkpoint, err));
+  XLM_TRY(xlm_saver_start(l->o->saver, &info, err));
   l->saved = l->step;
-  report(l, XLM_LOOP_SAVED, l->result->checkpoint);
-  return XLM_OK;
+  return hear_saver(l, false, err);
 }
 
 typedef struct bad_note { // what a process found
@@ -181,7 +195,7 @@ static xlm_status after_step(loop *l, xlm_error *err) {
   if (logs && l->o->curve) xlm_series_add(&l->o->curve->train, l->step, l->p.m.loss);
   if ((logs || evaluates) && l->leads && l->o->metrics >= 0)
     XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
-  if (saves) XLM_TRY(save(l, err));
+  XLM_TRY(saves ? save(l, err) : hear_saver(l, false, err));
   if (logs || evaluates || saves || traces) start_interval(l);
   return XLM_OK;
 }
@@ -192,6 +206,7 @@ static xlm_status run(loop *l, xlm_error *err) {
     XLM_TRY(one_step(l, err));
     XLM_TRY(after_step(l, err));
   }
+  XLM_TRY(hear_saver(l, true, err));
   return xlm_tracer_finish(l->o->tracer, err);
 }
 

@@ -19,18 +19,17 @@ typedef enum xlm_loop_event { // what a report is about
   XLM_LOOP_LOGGED,            // ... and it is one to log
   XLM_LOOP_VALID,             // an evaluation is done: progress.m.val_loss
   XLM_LOOP_SAVED,             // a checkpoint was written: path
+  XLM_LOOP_NOTE,              // something that a person should know: path is the sentence
 } xlm_loop_event;
 
 typedef struct xlm_loop_options {
   xlm_team *team;
-  const xlm_store *store;           // with xlm_store_share where there are several processes
+  xlm_saver *saver;                 // NULL: no checkpoints
   const xlm_samples *train, *valid; // valid: NULL = no evaluation
   xlm_schedule schedule;
   int64_t first_step, max_steps;                                    // first_step: done before (resume)
   int64_t log_interval, save_interval, eval_interval, eval_batches; // 0: never; eval also runs at the end
-  const char *output_dir;
-  int keep;
-  int metrics; // file descriptor; -1 = none
+  int metrics;                                                      // file descriptor; -1 = none
   xlm_curve *curve;
   xlm_checkpoint_info info;          // seed, model text, settings; the loop fills in the position
   double peak_flops;                 // of the machine, for MFU; 0 = unknown

@@ -130,7 +130,7 @@ static uint64_t hash_states(const xlm_store *s) {
     size_t bytes = (size_t)t->n * xlm_dtype_bytes(t->dtype);
     unsigned char *data = malloc(bytes + 1);
     xlm_error err = {0};
-    if (xlm_store_get(s, t, 0, t->n, data, &err) != XLM_OK) fail_msg("%s", err.text);
+    if (xlm_store_get(s, t, NULL, data, &err) != XLM_OK) fail_msg("%s", err.text);
     uint64_t h = xlm_hash_text(t->name);
     for (size_t k = 0; k < bytes; k++) h = (h ^ data[k]) * UINT64_C(1099511628211);
     sum += xlm_hash_mix(h);

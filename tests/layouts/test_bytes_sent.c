@@ -160,7 +160,7 @@ static void put_bias(const layout *l, const xlm_store *s) {
   for (const char *c = l->chosen; *c; c++) bias[*c - '0'] = 3;
   for (int i = 0; i < s->n; i++)
     if (strstr(s->at[i].name, ".moe.bias")) {
-      assert_int_equal(xlm_store_put(s, &s->at[i], 0, 6, bias, NULL), XLM_OK);
+      assert_int_equal(xlm_store_put(s, &s->at[i], NULL, bias, NULL), XLM_OK);
       put++;
     }
   assert_true(put > 0);

@@ -155,7 +155,7 @@ static void init_world(world *w, uint64_t seed) {
 static void get_all(const world *w, const char *name, float *out) {
   const xlm_stored *t = xlm_store_find(w->store, name);
   assert_non_null(t);
-  assert_int_equal(xlm_store_get(w->store, t, 0, t->n, out, NULL), XLM_OK);
+  assert_int_equal(xlm_store_get(w->store, t, NULL, out, NULL), XLM_OK);
 }
 
 static void expect_same(const world *a, const world *b, bool parameters_only) {
@@ -264,29 +264,53 @@ static void test_init_layout(void **state) {
   free_world(a), free_world(b), free_world(c), free_world(d);
 }
 
-// Any range of a tensor, whole or split, goes in and comes out as if it lay in one piece.
-static void test_ranges(void **state) {
+static xlm_box random_box(const xlm_stored *t, uint32_t *seed) {
+  xlm_box b = {{0}, {0}};
+  for (int i = 0; i < t->rank; i++) {
+    int64_t from = (*seed = *seed * 1664525u + 1013904223u) >> 8,
+            n = (*seed = *seed * 1664525u + 1013904223u) >> 8;
+    b.begin[i] = from % t->shape[i];
+    b.end[i] = b.begin[i] + 1 + n % (t->shape[i] - b.begin[i]);
+  }
+  return b;
+}
+
+// Where element i of the box lies in the tensor.
+static int64_t place_of(const xlm_stored *t, const xlm_box *b, int64_t i) {
+  int64_t at = 0, stride = 1;
+  for (int d = t->rank - 1; d >= 0; d--) {
+    int64_t size = b->end[d] - b->begin[d];
+    at += (b->begin[d] + i % size) * stride;
+    i /= size, stride *= t->shape[d];
+  }
+  return at;
+}
+
+// Any box of a tensor, whole or split, goes in and comes out as if it lay in one piece.
+static void test_boxes(void **state) {
   (void)state;
   world *whole = new_world(1), *split = new_world(2), *mirrored = new_world_of(2, true);
   world *const all[] = {whole, split, mirrored};
+  uint32_t seed = 1;
   for (int k = 0; k < 3; k++) init_world(all[k], 5);
-  for (int i = 0; i < whole->store->n; i++) {
-    int64_t n = whole->store->at[i].n;
-    for (int64_t first = 0; first < n; first++)
-      for (int64_t count = 1; first + count <= n; count += 5) {
-        float expected[512], out[512], in[512];
-        assert_int_equal(xlm_store_get(whole->store, &whole->store->at[i], 0, n, expected, NULL), XLM_OK);
-        for (int64_t j = 0; j < count; j++) in[j] = expected[first + j] = (float)(first * 1000 + j);
-        for (int k = 0; k < 3; k++) {
-          const xlm_stored *t = &all[k]->store->at[i];
-          assert_int_equal(xlm_store_put(all[k]->store, t, first, count, in, NULL), XLM_OK);
-          assert_int_equal(xlm_store_get(all[k]->store, t, first, count, out, NULL), XLM_OK);
-          assert_memory_equal(out, in, sizeof(float) * (size_t)count);
-          assert_int_equal(xlm_store_get(all[k]->store, t, 0, n, out, NULL), XLM_OK);
-          assert_memory_equal(out, expected, sizeof(float) * (size_t)n);
-        }
+  for (int i = 0; i < whole->store->n; i++)
+    for (int round = 0; round < 300; round++) {
+      const xlm_stored *first = &whole->store->at[i];
+      xlm_box b = random_box(first, &seed);
+      int64_t n = xlm_box_elements(first, &b);
+      float expected[512], out[512], in[512];
+      assert_int_equal(xlm_store_get(whole->store, first, NULL, expected, NULL), XLM_OK);
+      for (int64_t j = 0; j < n; j++) in[j] = expected[place_of(first, &b, j)] = (float)(round * 1000 + j);
+      for (int k = 0; k < 3; k++) {
+        const xlm_stored *t = &all[k]->store->at[i];
+        assert_int_equal(xlm_store_put(all[k]->store, t, &b, in, NULL), XLM_OK);
+        assert_int_equal(xlm_store_get(all[k]->store, t, &b, out, NULL), XLM_OK);
+        assert_memory_equal(out, in, sizeof(float) * (size_t)n);
+        assert_int_equal(xlm_store_get(all[k]->store, t, NULL, out, NULL), XLM_OK);
+        assert_memory_equal(out, expected, sizeof(float) * (size_t)t->n);
+        assert_true(xlm_store_has(t, &b));
       }
-  }
+    }
   for (int k = 0; k < 3; k++) free_world(all[k]);
 }
 
@@ -302,66 +326,10 @@ static void test_refusals(void **state) {
   assert_int_equal(xlm_pool_new(3, &pool, NULL), XLM_OK);
   assert_int_equal(xlm_store_init(w->store, 5, false, pool, &err), XLM_ENV);
   assert_string_equal(err.text, "the device refuses state 3");
-  assert_int_equal(xlm_store_get(w->store, t, 0, t->n, out, &err), XLM_ENV);
-  assert_int_equal(xlm_store_put(w->store, t, 0, 1, out, &err), XLM_ENV);
+  assert_int_equal(xlm_store_get(w->store, t, NULL, out, &err), XLM_ENV);
+  assert_int_equal(xlm_store_put(w->store, t, NULL, out, &err), XLM_ENV);
   xlm_pool_free(pool);
   free_world(w);
-}
-
-static void test_export(void **state) {
-  (void)state;
-  world *w = new_world_of(2, true), *back = new_world(1);
-  init_world(w, 9);
-  uint64_t hash, size;
-  assert_int_equal(xlm_weights_export(w->store, &w->plan, in_root("x.safetensors"), &hash, &size, NULL),
-                   XLM_OK);
-  xlm_safetensors *s;
-  xlm_error err = {0};
-  assert_int_equal(xlm_safetensors_open(in_root("x.safetensors"), &s, NULL), XLM_OK);
-  assert_int_equal(xlm_safetensors_count(s), 5);
-  const xlm_st_tensor *packed = xlm_safetensors_find(s, "attn.c.weight"),
-                      *expert = xlm_safetensors_find(s, "moe.1.w1");
-  assert_true(packed && packed->rank == 2 && packed->shape[0] == D && packed->shape[1] == 3 * H * HD);
-  assert_true(expert && expert->rank == 2 && expert->shape[0] == F && expert->shape[1] == D);
-  float external[512], own[512];
-  xlm_safetensors_floats(packed, 0, packed->n, external);
-  get_all(w, "wk", own);
-  for (int d = 0; d < D; d++)
-    for (int h = 0; h < H * HD; h++)
-      assert_true(external[d * 3 * H * HD + H * HD + h] == own[d * H * HD + h]);
-  xlm_safetensors_floats(expert, 0, expert->n, external);
-  get_all(w, "gate", own);
-  for (int f = 0; f < F; f++)
-    for (int d = 0; d < D; d++) assert_true(external[f * D + d] == own[(1 * D + d) * F + f]);
-  assert_int_equal(xlm_weights_import(back->store, &back->plan, s, &err), XLM_OK);
-  get_all(w, "bias", own);
-  assert_memory_equal(back->memory[0][7], own, H * sizeof(float));
-  expect_same(w, back, true);
-  xlm_safetensors_close(s);
-  free_world(w), free_world(back);
-}
-
-static void test_import_faults(void **state) {
-  (void)state;
-  world *w = new_world(1), *other = new_world(1);
-  init_world(w, 9);
-  other->plan.n_weights = 0; // own names
-  xlm_error err = {0};
-  uint64_t hash, size;
-  assert_int_equal(xlm_weights_export(w->store, &w->plan, in_root("x.safetensors"), &hash, &size, NULL),
-                   XLM_OK);
-  xlm_safetensors *s;
-  assert_int_equal(xlm_safetensors_open(in_root("x.safetensors"), &s, NULL), XLM_OK);
-  assert_int_equal(xlm_weights_import(other->store, &other->plan, s, &err), XLM_USER);
-  assert_non_null(strstr(err.text, "lack 4 of the model's 5 tensors, first 'gate'"));
-  xlm_store *wider;
-  w->dims[0][DIM_F].size = w->dims[0][DIM_F].full = 4;
-  assert_int_equal(xlm_store_new(&w->plan, (xlm_states){w, is_here, put, get}, &wider, NULL), XLM_OK);
-  assert_int_equal(xlm_weights_import(wider, &w->plan, s, &err), XLM_USER);
-  assert_non_null(strstr(err.text, "'moe.0.w1' has shape [5, 6] in the file, but the model wants [4, 6]"));
-  xlm_store_free(wider);
-  xlm_safetensors_close(s);
-  free_world(w), free_world(other);
 }
 
 static xlm_checkpoint_info info_at(int64_t step) {
@@ -383,6 +351,72 @@ static void save(const world *w, const char *dir, int64_t step, int keep) {
   char path[4096];
   if (xlm_checkpoint_save(w->store, &w->plan, dir, &info, keep, path, &err)) fail_msg("%s", err.text);
   assert_int_equal(access(path, R_OK), 0);
+}
+
+static xlm_status import(const world *w, const xlm_safetensors *from, xlm_error *err) {
+  xlm_weights *x;
+  assert_int_equal(xlm_weights_new(w->store, &w->plan, &x, NULL), XLM_OK);
+  xlm_status status = xlm_weights_import(x, from, err);
+  xlm_weights_free(x);
+  return status;
+}
+
+static void floats_of(const xlm_st_tensor *t, float *out) {
+  assert_true(xlm_st_floats(t->dtype, t->data, t->n, out));
+}
+
+static void test_export(void **state) {
+  (void)state;
+  world *w = new_world_of(2, true), *back = new_world(1);
+  init_world(w, 9);
+  save(w, in_root("x"), 1, 0);
+  xlm_safetensors *s;
+  xlm_error err = {0};
+  assert_int_equal(xlm_safetensors_open(in_root("x/step-00000001/model.safetensors"), &s, NULL), XLM_OK);
+  assert_int_equal(xlm_safetensors_count(s), 5);
+  const xlm_st_tensor *packed = xlm_safetensors_find(s, "attn.c.weight"),
+                      *expert = xlm_safetensors_find(s, "moe.1.w1");
+  assert_true(packed && packed->rank == 2 && packed->shape[0] == D && packed->shape[1] == 3 * H * HD);
+  assert_true(expert && expert->rank == 2 && expert->shape[0] == F && expert->shape[1] == D);
+  float external[512], own[512];
+  floats_of(packed, external);
+  get_all(w, "wk", own);
+  for (int d = 0; d < D; d++)
+    for (int h = 0; h < H * HD; h++)
+      assert_true(external[d * 3 * H * HD + H * HD + h] == own[d * H * HD + h]);
+  floats_of(expert, external);
+  get_all(w, "gate", own);
+  for (int f = 0; f < F; f++)
+    for (int d = 0; d < D; d++) assert_true(external[f * D + d] == own[(1 * D + d) * F + f]);
+  assert_int_equal(import(back, s, &err), XLM_OK);
+  get_all(w, "bias", own);
+  assert_memory_equal(back->memory[0][7], own, H * sizeof(float));
+  expect_same(w, back, true);
+  xlm_safetensors_close(s);
+  free_world(w), free_world(back);
+}
+
+static void test_import_faults(void **state) {
+  (void)state;
+  world *w = new_world(1), *other = new_world(1);
+  init_world(w, 9);
+  other->plan.n_weights = 0; // own names
+  xlm_error err = {0};
+  save(w, in_root("x"), 1, 0);
+  xlm_safetensors *s;
+  assert_int_equal(xlm_safetensors_open(in_root("x/step-00000001/model.safetensors"), &s, NULL), XLM_OK);
+  assert_int_equal(import(other, s, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "lack 4 of the model's 5 tensors, first 'gate'"));
+  xlm_store *wider, *own = w->store;
+  w->dims[0][DIM_F].size = w->dims[0][DIM_F].full = 4;
+  assert_int_equal(xlm_store_new(&w->plan, (xlm_states){w, is_here, put, get}, &wider, NULL), XLM_OK);
+  w->store = wider;
+  assert_int_equal(import(w, s, &err), XLM_USER);
+  w->store = own;
+  assert_non_null(strstr(err.text, "'moe.0.w1' has shape [5, 6] in the file, but the model wants [4, 6]"));
+  xlm_store_free(wider);
+  xlm_safetensors_close(s);
+  free_world(w), free_world(other);
 }
 
 static void test_save_load(void **state) {
@@ -421,6 +455,107 @@ static void test_save_load(void **state) {
   json_decref(j);
   xlm_checkpoint_close(c);
   free_world(w), free_world(split), free_world(mirrored);
+}
+
+// In several files, synchronous or not, by one rank or two: the same states come back in any layout, and
+// every file is one that other tools read.
+static void saved_in_shards(world *w, int shards, bool async) {
+  const char *dir = in_root(async ? "behind" : "sharded");
+  xlm_saver_options o = {.dir = dir, .keep = 1, .shards = shards, .async = async};
+  xlm_saver *s;
+  xlm_error err = {0};
+  const char *path, *index = in_root(async ? "behind/step-00000002/model.safetensors.index.json"
+                                           : "sharded/step-00000002/model.safetensors.index.json");
+  world *back = new_world_of(2, true), *before = new_world(1);
+  init_world(back, 1), init_world(before, 3);
+  init_world(w, 3);
+  if (xlm_saver_open(w->store, &w->plan, &o, &s, &err) != XLM_OK) fail_msg("%s", err.text);
+  assert_true((xlm_saver_bytes(s) > 0) == async);
+  for (int64_t step = 1; step <= 2; step++) {
+    xlm_checkpoint_info info = info_at(step);
+    if (xlm_saver_start(s, &info, &err) != XLM_OK) fail_msg("%s", err.text);
+    memset(w->memory, 0x55, sizeof w->memory); // the training goes on
+    if (xlm_saver_poll(s, true, &path, &err) != XLM_OK) fail_msg("%s", err.text);
+    assert_non_null(path);
+    init_world(w, 3);
+  }
+  xlm_saver_close(s);
+  xlm_checkpoint *c;
+  if (xlm_checkpoint_open(dir, &c, &err) != XLM_OK) fail_msg("%s", err.text);
+  assert_int_equal(c->info.step, 2);
+  if (xlm_checkpoint_load(c, back->store, &back->plan, false, &err) != XLM_OK) fail_msg("%s", err.text);
+  expect_same(before, back, false);
+  xlm_checkpoint_close(c);
+  assert_int_equal(access(index, F_OK), shards > 1 && w->plan.n_ranks > 1 ? 0 : -1);
+  free_world(back), free_world(before);
+}
+
+static void test_shards(void **state) {
+  (void)state;
+  for (int ranks = 1; ranks <= 2; ranks++)
+    for (int shards = 0; shards <= 2; shards++)
+      for (int async = 0; async <= 1; async++) {
+        world *w = new_world(ranks);
+        saved_in_shards(w, shards, async);
+        free_world(w);
+      }
+}
+
+// What the device says while states are copied ends the save, and leaves nothing but the checkpoint before.
+static void test_failed_save(void **state) {
+  (void)state;
+  world *w = new_world(2);
+  init_world(w, 3);
+  for (int async = 0; async <= 1; async++) {
+    const char *dir = in_root(async ? "refused-behind" : "refused");
+    xlm_saver_options o = {.dir = dir, .shards = 2, .async = async};
+    xlm_checkpoint_info first = info_at(1), second = info_at(2);
+    xlm_saver *s;
+    xlm_error err = {0};
+    const char *path;
+    assert_int_equal(xlm_saver_open(w->store, &w->plan, &o, &s, &err), XLM_OK);
+    assert_int_equal(xlm_saver_start(s, &first, &err), XLM_OK);
+    assert_int_equal(xlm_saver_poll(s, true, &path, &err), XLM_OK);
+    w->refuses = 4;
+    assert_int_equal(xlm_saver_start(s, &second, &err), XLM_ENV);
+    assert_string_equal(err.text, "the device refuses state 3");
+    assert_int_equal(xlm_saver_poll(s, true, &path, &err), XLM_OK);
+    assert_null(path);
+    w->refuses = 0;
+    xlm_saver_close(s);
+    xlm_checkpoint *c;
+    assert_int_equal(xlm_checkpoint_open(dir, &c, &err), XLM_OK);
+    assert_int_equal(c->info.step, 1);
+    xlm_checkpoint_close(c);
+  }
+  free_world(w);
+}
+
+// A folder that somebody put into an old checkpoint stays, with its checkpoint; one word about it, and the
+// run goes on.
+static void test_foreign_folder(void **state) {
+  (void)state;
+  world *w = new_world(1);
+  xlm_saver_options o = {.dir = in_root("foreign"), .keep = 2};
+  xlm_saver *s;
+  xlm_error err = {0};
+  init_world(w, 3);
+  assert_int_equal(xlm_saver_open(w->store, &w->plan, &o, &s, &err), XLM_OK);
+  for (int64_t step = 1; step <= 5; step++) {
+    xlm_checkpoint_info info = info_at(step);
+    const char *path;
+    assert_int_equal(xlm_saver_start(s, &info, &err), XLM_OK);
+    assert_int_equal(xlm_saver_poll(s, true, &path, &err), XLM_OK);
+    if (step == 1) assert_int_equal(mkdir(in_root("foreign/step-00000001/mine"), 0777), 0);
+    assert_true((*xlm_saver_note(s) != 0) == (step >= 3));
+  }
+  assert_non_null(strstr(xlm_saver_note(s), "step-00000001' stays"));
+  xlm_saver_close(s);
+  assert_int_equal(access(in_root("foreign/step-00000001/model.safetensors"), F_OK), 0);
+  assert_int_not_equal(access(in_root("foreign/step-00000002"), F_OK), 0);
+  assert_int_not_equal(access(in_root("foreign/step-00000003"), F_OK), 0);
+  assert_int_equal(xlm_checkpoint_clear(in_root("foreign"), &err), XLM_USER);
+  free_world(w);
 }
 
 static void flip(const char *path, long at) {
@@ -573,7 +708,7 @@ int main(void) {
       cmocka_unit_test(test_init_text),
       cmocka_unit_test(test_init_values),
       cmocka_unit_test(test_init_layout),
-      cmocka_unit_test(test_ranges),
+      cmocka_unit_test(test_boxes),
       cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_export),
       cmocka_unit_test(test_import_faults),
@@ -582,6 +717,9 @@ int main(void) {
       cmocka_unit_test(test_killed_writer),
       cmocka_unit_test(test_impossible_manifest),
       cmocka_unit_test(test_lock),
+      cmocka_unit_test(test_shards),
+      cmocka_unit_test(test_failed_save),
+      cmocka_unit_test(test_foreign_folder),
   };
   return cmocka_run_group_tests(tests, make_root, remove_root);
 }

@@ -172,7 +172,6 @@ static void test_loop_allocates_nothing(void **state) {
     assert_int_equal(xlm_store_new(t->plan, xlm_team_states(team), &store, &err), XLM_OK);
     assert_int_equal(xlm_store_init(store, 7, true, NULL, &err), XLM_OK);
     xlm_loop_options l = {.team = team,
-                          .store = store,
                           .train = &t->samples,
                           .valid = &t->samples,
                           .schedule = {XLM_COSINE, 1e-3, 1e-4, 6, 2, 0},

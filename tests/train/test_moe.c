@@ -83,7 +83,7 @@ static double *collect(const toy_team *r, bool (*wanted)(const xlm_stored *), in
   assert_non_null(one);
   int64_t at = 0;
   for (int i = 0; i < count; i++) {
-    assert_int_equal(xlm_store_get(r->store, list[i], 0, list[i]->n, one, NULL), XLM_OK);
+    assert_int_equal(xlm_store_get(r->store, list[i], NULL, one, NULL), XLM_OK);
     for (int64_t k = 0; k < list[i]->n; k++) all[at++] = one[k];
   }
   free(one);
@@ -93,7 +93,7 @@ static double *collect(const toy_team *r, bool (*wanted)(const xlm_stored *), in
 static void put_bias(const toy_team *r, const job *j) {
   for (int i = 0; j->bias && i < r->store->n; i++)
     if (is_bias(&r->store->at[i]))
-      assert_int_equal(xlm_store_put(r->store, &r->store->at[i], 0, j->n_bias, j->bias, NULL), XLM_OK);
+      assert_int_equal(xlm_store_put(r->store, &r->store->at[i], NULL, j->bias, NULL), XLM_OK);
 }
 
 static result train(const job *j) {

@@ -289,8 +289,13 @@ static xlm_status import_weights(session *s, const char *path) {
     return loaded;
   }
   xlm_safetensors *f;
+  xlm_weights *w;
   XLM_TRY(xlm_safetensors_open(path, &f, &s->err));
-  xlm_status status = xlm_weights_import(s->store, s->plan, f, &s->err);
+  xlm_status status = xlm_weights_new(s->store, s->plan, &w, &s->err);
+  if (status == XLM_OK) {
+    status = xlm_weights_import(w, f, &s->err);
+    xlm_weights_free(w);
+  }
   xlm_safetensors_close(f);
   return status == XLM_OK ? XLM_OK : xlm_fail_in(&s->err, "cannot start from '%s'", path);
 }

@@ -68,6 +68,11 @@ static void clear_line(screen *c) {
 static void show(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path) {
   screen *c = arg;
   char line[512];
+  if (event == XLM_LOOP_NOTE) {
+    clear_line(c);
+    fprintf(stderr, "xlmrun: note: %s\n", path);
+    return;
+  }
   if (event == XLM_LOOP_VALID || event == XLM_LOOP_SAVED) {
     clear_line(c);
     if (event == XLM_LOOP_SAVED)
@@ -160,7 +165,7 @@ static xlm_status open_resumed(session *s) {
 }
 
 static xlm_status prepare_output(session *s, const char *dir) {
-  int lock; // until this process ends
+  int lock;                                     // until this process ends
   if (xlm_team_process(s->team)) return XLM_OK; // rank 0's process writes
   XLM_TRY(xlm_file_make_folders(dir, &s->err));
   XLM_TRY(xlm_lock_take(dir, &lock, &s->err));
@@ -206,6 +211,9 @@ static void introduce(const session *s, const corpus *c, const xlm_loop_options 
   if (s->checkpoint && *xlm_setting_text(s->settings, XLM_SET_init_from))
     printf("note: the weights are those of the checkpoint; --init-from %s is for a new run\n",
            xlm_setting_text(s->settings, XLM_SET_init_from));
+  if (xlm_saver_bytes(o->saver))
+    printf("asynchronous saves: copies of the states take %s beside the training\n",
+           xlm_text_bytes(s->arena, xlm_saver_bytes(o->saver)));
   if (!c->has_valid && o->eval_interval)
     printf("the held-out data is shorter than one sample: no validation\n");
   fflush(stdout);
@@ -218,24 +226,31 @@ static void set_intervals(const session *s, const corpus *c, xlm_loop_options *o
   o->save_interval = xlm_setting_int(r, XLM_SET_save_interval);
   o->eval_interval = xlm_setting_int(r, XLM_SET_eval_interval);
   o->eval_batches = xlm_setting_int(r, XLM_SET_eval_batches);
-  o->keep = (int)xlm_setting_int(r, XLM_SET_keep_checkpoints);
   o->valid = c->has_valid && o->eval_interval ? &c->valid : NULL;
 }
 
-static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_result *r,
+static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_result *r, const char *dir,
                          const char *metrics) {
   if (xlm_team_process(s->team)) return XLM_OK;
-  const char *curve = file_in(s, o->output_dir, XLM_SET_curve, "loss.svg");
+  const char *curve = file_in(s, dir, XLM_SET_curve, "loss.svg");
   const char *title =
       xlm_arena_printf(s->arena, "%s%s%s, %s parameters", s->plan->model, s->plan->preset ? " " : "",
                        s->plan->preset ? s->plan->preset : "", xlm_text_count(s->arena, s->plan->parameters));
   XLM_TRY(xlm_curve_write(o->curve, title, curve, &s->err));
-  if (r->stopped)
-    printf("stopped at step %" PRId64 "; go on with: xlmrun train --resume %s\n", r->step, o->output_dir);
-  printf("checkpoint %s\nmetrics    %s\nloss curve %s\n", *r->checkpoint ? r->checkpoint : o->output_dir,
-         metrics, curve);
+  if (r->stopped) printf("stopped at step %" PRId64 "; go on with: xlmrun train --resume %s\n", r->step, dir);
+  printf("checkpoint %s\nmetrics    %s\nloss curve %s\n", *r->checkpoint ? r->checkpoint : dir, metrics,
+         curve);
   session_show_trace(s);
   return XLM_OK;
+}
+
+static xlm_status open_saver(session *s, const char *dir, xlm_saver **out) {
+  const xlm_run_settings *r = s->settings;
+  xlm_saver_options o = {.dir = dir,
+                         .keep = (int)xlm_setting_int(r, XLM_SET_keep_checkpoints),
+                         .shards = (int)xlm_setting_int(r, XLM_SET_checkpoint_shards),
+                         .async = xlm_setting_bool(r, XLM_SET_async_save)};
+  return xlm_saver_open(s->store, s->plan, &o, out, &s->err);
 }
 
 static xlm_status run(session *s, corpus *c) {
@@ -244,10 +259,8 @@ static xlm_status run(session *s, corpus *c) {
   screen view = {.live = leads && isatty(STDERR_FILENO)};
   const char *dir = output_dir(s), *metrics = file_in(s, dir, XLM_SET_metrics, "metrics.jsonl");
   xlm_loop_options o = {.team = s->team,
-                        .store = s->store,
                         .train = &c->train,
                         .schedule = schedule_of(s),
-                        .output_dir = dir,
                         .metrics = -1,
                         .curve = &curve,
                         .stop = &stop,
@@ -263,6 +276,7 @@ static xlm_status run(session *s, corpus *c) {
   if (leads) XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &s->err));
   if (leads) xlm_curve_read(&curve, metrics);
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
+  XLM_TRY(open_saver(s, dir, &o.saver));
   introduce(s, c, &o);
   launched = s->mpi, silent = s->silent;
   if (launched && xlm_team_comm(s->team, 0)) standing = &xlm_team_comm(s->team, 0)->where;
@@ -271,9 +285,10 @@ static xlm_status run(session *s, corpus *c) {
   xlm_loop_result result;
   xlm_status status = xlm_loop_run(&o, &result, &s->err);
   standing = NULL;
+  xlm_saver_close(o.saver);
   clear_line(&view);
   if (leads) close(o.metrics);
-  return status == XLM_OK ? finish(s, &o, &result, metrics) : status;
+  return status == XLM_OK ? finish(s, &o, &result, dir, metrics) : status;
 }
 
 static xlm_status train(session *s) {

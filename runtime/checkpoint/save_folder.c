@@ -1,0 +1,187 @@
+// The folder of a save: made, completed, put in place; and older ones removed. Of process 0.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/base/file.h"
+#include "runtime/checkpoint/folder.h"
+#include "runtime/checkpoint/manifest.h"
+#include "runtime/checkpoint/saver_priv.h"
+#include "runtime/interchange/config_json.h"
+
+// The same name on every process.
+void xlm_saver_set_paths(xlm_saver *s) {
+  snprintf(s->writing, sizeof s->writing, "%.3900s/" XLM_FOLDER_TEMPORARY "%08lld", s->options.dir,
+           (long long)s->info.step);
+  xlm_folder_path(s->options.dir, s->info.step, s->final);
+}
+
+xlm_status xlm_saver_make_folder(xlm_saver *s, xlm_error *err) {
+  XLM_TRY(xlm_file_make_folders(s->options.dir, err));
+  xlm_folder_remove_temporary(s->options.dir);
+  return xlm_file_make_folders(s->writing, err);
+}
+
+void xlm_saver_abandon(xlm_saver *s) {
+  xlm_error ignored;
+  bool leads = !s->store->peers || s->store->peers->rank == 0;
+  s->state = XLM_SAVER_IDLE;
+  if (leads && xlm_file_remove_folder(s->writing, &ignored) != XLM_OK) return; // the next save tries again
+}
+
+// ---- small files ----
+
+typedef struct listing {
+  xlm_saver *s;
+  xlm_arena *a;
+  xlm_manifest_file *files;
+  uint32_t n, cap;
+} listing;
+
+static void add_file(listing *l, const char *name, uint64_t size, uint64_t hash) {
+  xlm_manifest_file f = {name, size, hash};
+  XLM_PUSH(l->a, l->files, l->n, l->cap, f);
+}
+
+static const char *path_of(const listing *l, const char *name) {
+  return xlm_arena_printf(l->a, "%s/%s", l->s->writing, name);
+}
+
+// What other processes wrote must be in this folder, or theirs is another.
+static xlm_status add_shards(listing *l, xlm_weights_part part, xlm_error *err) {
+  for (int k = 0; k < l->s->shards.n; k++) {
+    const xlm_shard_file *f = &l->s->shards.at[k].files[part];
+    struct stat st;
+    if (!*f->name) continue;
+    if (stat(path_of(l, f->name), &st) || (uint64_t)st.st_size != f->size)
+      return xlm_fail(
+          err, XLM_ENV,
+          "'%s', which process %lld wrote, is not here: the output folder must be the same on all hosts",
+          path_of(l, f->name), (long long)l->s->shards.at[k].process);
+    add_file(l, f->name, f->size, f->hash);
+  }
+  return XLM_OK;
+}
+
+static xlm_status write_text(listing *l, const char *name, const char *text, size_t n, xlm_error *err) {
+  uint64_t hash;
+  XLM_TRY(xlm_file_write(path_of(l, name), text, n, &hash, err));
+  add_file(l, name, n, hash);
+  return XLM_OK;
+}
+
+static xlm_status write_index(listing *l, xlm_weights_part part, xlm_error *err) {
+  xlm_text t = xlm_text_new(l->a);
+  if (xlm_shards_files(&l->s->shards, part) < 2) return XLM_OK;
+  xlm_shards_print_index(&l->s->shards, l->s->weights, part, &t);
+  const char *name = xlm_arena_printf(l->a, "%s.safetensors.index.json", xlm_shards_part_name(part));
+  return write_text(l, name, t.data, t.n, err);
+}
+
+static xlm_status complete(listing *l, xlm_error *err) {
+  xlm_saver *s = l->s;
+  xlm_text config = xlm_text_new(l->a), manifest = xlm_text_new(l->a);
+  for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) {
+    XLM_TRY(add_shards(l, (xlm_weights_part)part, err));
+    XLM_TRY(write_index(l, (xlm_weights_part)part, err));
+  }
+  xlm_config_print(s->plan, &config);
+  XLM_TRY(write_text(l, "config.json", config.data, config.n, err));
+  if (s->info.model_text)
+    XLM_TRY(write_text(l, "model.xlm", s->info.model_text, strlen(s->info.model_text), err));
+  xlm_manifest_print(&s->info, l->files, (int)l->n, &manifest);
+  XLM_TRY(xlm_file_write(path_of(l, "manifest.json"), manifest.data, manifest.n, NULL, err));
+  return xlm_file_sync_folder(s->writing, err);
+}
+
+static xlm_status write_small(xlm_saver *s, xlm_error *err) {
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_status status;
+  if (a && XLM_ARENA_TRY(a)) {
+    listing l = {.s = s, .a = a};
+    status = complete(&l, err);
+  } else
+    status = xlm_fail(err, XLM_ENV, "no memory for the manifest of '%s'", s->writing);
+  if (a) xlm_arena_free(a);
+  return status;
+}
+
+// ---- in place ----
+
+static void note(xlm_saver *s, const xlm_error *why) {
+  if (!s->noted) snprintf(s->note, sizeof s->note, "%.1000s", why->text);
+  s->noted = true;
+}
+
+// A checkpoint of the same step gives way: it is moved aside first, so that at any moment one of the two is
+// there.
+static xlm_status put_in_place(xlm_saver *s, xlm_error *err) {
+  char aside[4352];
+  const char *dir = s->options.dir;
+  snprintf(aside, sizeof aside, "%.3900s/" XLM_FOLDER_TEMPORARY "old-%ld", dir, (long)getpid());
+  bool moved = !rename(s->final, aside);
+  if (rename(s->writing, s->final)) {
+    int why = errno;
+    if (moved) moved = rename(aside, s->final) != 0; // as it was
+    return xlm_fail(err, XLM_ENV, "cannot rename '%s' to '%s': %s", s->writing, s->final, strerror(why));
+  }
+  XLM_TRY(xlm_file_sync_folder(dir, err));
+  xlm_error why;
+  if (moved && xlm_file_remove_folder(aside, &why) != XLM_OK) note(s, &why);
+  return XLM_OK;
+}
+
+// Loses its name first: a run that is killed on the way leaves no half checkpoint, only something to clear
+// away. One with a folder in it is somebody's and stays.
+static xlm_status remove_checkpoint(const char *dir, int64_t step, xlm_error *err) {
+  char path[4352], aside[4352];
+  xlm_folder_path(dir, step, path);
+  if (xlm_file_holds_folder(path))
+    return xlm_fail(err, XLM_USER, "the old checkpoint '%s' stays: there is a folder in it", path);
+  snprintf(aside, sizeof aside, "%.3900s/" XLM_FOLDER_TEMPORARY "gone-%ld", dir, (long)getpid());
+  if (rename(path, aside))
+    return xlm_fail(err, XLM_ENV, "the old checkpoint '%s' stays: it cannot be renamed: %s", path,
+                    strerror(errno));
+  return xlm_file_remove_folder(aside, err);
+}
+
+// Keeps `step` and the newest others, `keep` in all; 0 keeps everything. What cannot go is no reason to end a
+// run.
+static void remove_old(xlm_saver *s) {
+  xlm_folder f;
+  xlm_error why;
+  int keep = s->options.keep;
+  if (keep <= 0) return;
+  if (xlm_folder_list(s->options.dir, &f, &why) != XLM_OK) {
+    note(s, &why);
+    return;
+  }
+  for (int i = 0, seen = 0; i < f.n; i++) { // newest first
+    if (f.step[i] == s->info.step || ++seen < keep) continue;
+    if (remove_checkpoint(s->options.dir, f.step[i], &why) != XLM_OK) note(s, &why);
+  }
+  xlm_folder_free(&f);
+}
+
+xlm_status xlm_saver_finish(xlm_saver *s, xlm_error *err) {
+  XLM_TRY(write_small(s, err));
+  XLM_TRY(put_in_place(s, err));
+  remove_old(s);
+  return XLM_OK;
+}
+
+const char *xlm_saver_note(const xlm_saver *s) {
+  return s->state == XLM_SAVER_WRITING ? "" : s->note;
+}
+
+xlm_status xlm_checkpoint_clear(const char *dir, xlm_error *err) {
+  xlm_folder f;
+  XLM_TRY(xlm_folder_list(dir, &f, err));
+  xlm_status status = XLM_OK;
+  for (int i = 0; i < f.n && status == XLM_OK; i++) status = remove_checkpoint(dir, f.step[i], err);
+  xlm_folder_free(&f);
+  return status;
+}

@@ -1,0 +1,166 @@
+// Tensors of files into states. Each process reads the rows that its ranks have a part of, chunk by chunk.
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/interchange/weights_priv.h"
+
+enum { CHUNK = 16 << 20 };
+
+typedef struct importer {
+  const xlm_weights *w;
+  const xlm_safetensors *from;
+  xlm_arena *a; // of messages and passing items
+  char *chunk, *box;
+  size_t room;
+} importer;
+
+static xlm_status make_room(importer *in, const xlm_weights_item *x, const xlm_weights_band *b,
+                            xlm_error *err) {
+  size_t bytes = (size_t)(xlm_weights_rows(x, b, CHUNK) * b->row) * 8 + 8; // of any type
+  if (bytes <= in->room) return XLM_OK;
+  free(in->chunk), free(in->box);
+  in->chunk = malloc(bytes), in->box = malloc(bytes), in->room = bytes;
+  if (in->chunk && in->box) return XLM_OK;
+  in->room = 0;
+  return xlm_fail(err, XLM_ENV, "no memory for tensor '%s'", x->tensor.name);
+}
+
+static bool is_wanted(const xlm_weights_item *x, const xlm_weights_band *b, int64_t row, int64_t rows) {
+  for (uint32_t i = b->first; i < b->first + b->n; i++) {
+    xlm_box box = xlm_weights_box(b, &x->pieces[i], row, rows);
+    if (xlm_store_has(x->pieces[i].state, &box)) return true;
+  }
+  return false;
+}
+
+static xlm_status read_rows(importer *in, const xlm_weights_item *x, const xlm_weights_band *b,
+                            const xlm_st_tensor *t, int64_t row, int64_t rows, xlm_error *err) {
+  if (!is_wanted(x, b, row, rows)) return XLM_OK;
+  bool raw = t->dtype == x->tensor.dtype;
+  int64_t first = b->at + row * b->row, n = rows * b->row;
+  XLM_TRY(raw ? xlm_safetensors_read(in->from, t, first, n, in->chunk, err)
+              : xlm_safetensors_read_floats(in->from, t, first, n, in->box, (float *)in->chunk, err));
+  for (uint32_t i = b->first; i < b->first + b->n; i++) {
+    const xlm_weights_piece *p = &x->pieces[i];
+    xlm_box box = xlm_weights_box(b, p, row, rows);
+    if (!xlm_store_has(p->state, &box)) continue;
+    xlm_weights_copy(b, p, &box, in->box, in->chunk, false);
+    XLM_TRY(xlm_store_put(in->w->store, p->state, &box, in->box, err));
+  }
+  return XLM_OK;
+}
+
+static xlm_status read_item(importer *in, const xlm_weights_item *x, const xlm_st_tensor *t, xlm_error *err) {
+  for (int k = 0; k < x->n_bands; k++) {
+    const xlm_weights_band *b = &x->bands[k];
+    int64_t most = xlm_weights_rows(x, b, CHUNK);
+    XLM_TRY(make_room(in, x, b, err));
+    for (int64_t row = 0, rows; row < b->rows; row += rows) {
+      rows = most < b->rows - row ? most : b->rows - row;
+      XLM_TRY(read_rows(in, x, b, t, row, rows, err));
+    }
+  }
+  return XLM_OK;
+}
+
+// ---- parameters ----
+
+static const char *shape_text(xlm_arena *a, const int64_t *shape, int rank) {
+  xlm_text t = xlm_text_new(a);
+  for (int i = 0; i < rank; i++) xlm_text_printf(&t, "%s%lld", i ? ", " : "", (long long)shape[i]);
+  return t.data;
+}
+
+static bool same_shape(const xlm_st_tensor *a, const xlm_st_tensor *b) {
+  return a->rank == b->rank && !memcmp(a->shape, b->shape, sizeof(int64_t) * (size_t)a->rank);
+}
+
+static xlm_status check(importer *in, const xlm_weights_item *x, const xlm_st_tensor *t, xlm_error *err) {
+  if (!same_shape(t, &x->tensor))
+    return xlm_fail(err, XLM_USER, "tensor '%s' has shape [%s] in the file, but the model wants [%s]",
+                    x->tensor.name, shape_text(in->a, t->shape, t->rank),
+                    shape_text(in->a, x->tensor.shape, x->tensor.rank));
+  if (t->dtype <= XLM_ST_F64) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "tensor '%s' is of type %s; F32, F16, BF16 and F64 can be read",
+                  x->tensor.name, xlm_st_dtype_name(t->dtype));
+}
+
+static const xlm_st_tensor *find(const xlm_safetensors *from, const char *name) {
+  const xlm_st_tensor *t = xlm_safetensors_find(from, name);
+  const char *dot = strchr(name, '.');
+  return t || !dot ? t : xlm_safetensors_find(from, dot + 1);
+}
+
+// Under the model's own name, in its own shape: the item becomes that tensor.
+static const xlm_st_tensor *find_own(const importer *in, xlm_weights_item *x) {
+  const xlm_stored *t = x->pieces->state;
+  const xlm_st_tensor *found = NULL;
+  if (x->n_pieces == 1 && t->n == x->tensor.n) found = xlm_safetensors_find(in->from, t->name);
+  if (!found) return NULL;
+  xlm_weights_set_own(in->a, x, t, XLM_ST_F32);
+  xlm_weights_set_bands(in->a, x);
+  return found;
+}
+
+static xlm_status import_model(importer *in, xlm_error *err) {
+  const xlm_weights_list *l = &in->w->lists[XLM_WEIGHTS_MODEL];
+  const char *first = NULL;
+  int missing = 0;
+  for (uint32_t i = 0; i < l->n; i++) {
+    xlm_weights_item x = l->at[i];
+    const xlm_st_tensor *t = find(in->from, x.tensor.name);
+    if (!t) t = find_own(in, &x);
+    if (!t) {
+      if (xlm_weights_is_parameter(x.pieces->state) && !missing++) first = x.tensor.name;
+      continue;
+    }
+    XLM_TRY(check(in, &x, t, err));
+    XLM_TRY(read_item(in, &x, t, err));
+  }
+  if (!missing) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "the weights lack %d of the model's %u tensors, first '%s'", missing, l->n,
+                  first);
+}
+
+// ---- other states ----
+
+static xlm_status import_states(importer *in, bool optimizer, xlm_error *err) {
+  const xlm_weights_list *l = &in->w->lists[XLM_WEIGHTS_REST];
+  for (uint32_t i = 0; i < l->n; i++) {
+    const xlm_weights_item *x = &l->at[i];
+    const char *name = x->tensor.name;
+    if (!optimizer && !strcmp(x->pieces->state->role, "optimizer")) continue;
+    const xlm_st_tensor *t = xlm_safetensors_find(in->from, name);
+    if (!t)
+      return xlm_fail(err, XLM_USER, "it has no state '%s': the model or the optimizer has changed", name);
+    if (!same_shape(t, &x->tensor) || t->dtype != x->tensor.dtype)
+      return xlm_fail(err, XLM_USER, "its state '%s' has another shape or type", name);
+    XLM_TRY(read_item(in, x, t, err));
+  }
+  return XLM_OK;
+}
+
+static xlm_status import(const xlm_weights *w, const xlm_safetensors *from, xlm_weights_part part,
+                         bool optimizer, xlm_error *err) {
+  importer *volatile in = calloc(1, sizeof *in);
+  xlm_status status;
+  if (in) *in = (importer){.w = w, .from = from, .a = xlm_arena_new(0)};
+  if (in && in->a && XLM_ARENA_TRY(in->a))
+    status = part == XLM_WEIGHTS_MODEL ? import_model(in, err) : import_states(in, optimizer, err);
+  else
+    status = xlm_fail(err, XLM_ENV, "no memory to read weights");
+  if (!in) return status;
+  free(in->chunk), free(in->box);
+  if (in->a) xlm_arena_free(in->a);
+  free(in);
+  return status;
+}
+
+xlm_status xlm_weights_import(const xlm_weights *w, const xlm_safetensors *from, xlm_error *err) {
+  return import(w, from, XLM_WEIGHTS_MODEL, false, err);
+}
+
+xlm_status xlm_weights_import_rest(const xlm_weights *w, const xlm_safetensors *from, bool optimizer,
+                                   xlm_error *err) {
+  return import(w, from, XLM_WEIGHTS_REST, optimizer, err);
+}

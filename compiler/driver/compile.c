@@ -23,17 +23,15 @@ static const xlm_pass_id
     rank_passes[] = {XLM_PASS_PARTITION, XLM_PASS_PIPELINE, XLM_PASS_FUSE, XLM_PASS_OVERLAP, XLM_PASS_END};
 
 xlm_compile_options xlm_compile_defaults(void) {
-  return (xlm_compile_options){.settings = {.dtype = XLM_F32, .training = true},
-                               .train = {.optimizer = "adamw",
-                                         .weight_decay = 0.01,
-                                         .grad_clip = 1.0,
-                                         .microbatches = 1},
-                               .schedule = "1f1b",
-                               .recompute = XLM_RECOMPUTE_MARKED,
-                               .with_train = true,
-                               .with_eval = true,
-                               .threads = 1,
-                               .seed = 1};
+  return (xlm_compile_options){
+      .settings = {.dtype = XLM_F32, .training = true},
+      .train = {.optimizer = "adamw", .weight_decay = 0.01, .grad_clip = 1.0, .microbatches = 1},
+      .schedule = "1f1b",
+      .recompute = XLM_RECOMPUTE_MARKED,
+      .with_train = true,
+      .with_eval = true,
+      .threads = 1,
+      .seed = 1};
 }
 
 // ---- steps that are no passes ----

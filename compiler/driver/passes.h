@@ -42,6 +42,12 @@ typedef struct xlm_pass_context {
     uint64_t signature;
     int32_t coord[XLM_MAX_AXES];
   } partitioned[XLM_PROGRAMS];
+  struct xlm_made { // the rank plans made so far, see rank_plans.c
+    uint64_t signature;
+    int32_t recompute_rounds;
+    xlm_rank_plan *plan;
+  } * made;
+  uint32_t n_made, cap_made;
   // What is looked at: the graph after run number stop_run (from 1) of this pass.
   xlm_pass_id stop_after; // XLM_PASS_END: none
   int stop_run, runs;

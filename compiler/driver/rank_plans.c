@@ -53,33 +53,54 @@ static bool lower(xlm_pass_context *c, const xlm_graph *train, const xlm_graph *
   return true;
 }
 
-static bool plan_one(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
-                     const xlm_graph *eval, xlm_rank_plan **out) {
+xlm_rank_plan *xlm_rank_plan_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
+                                  const xlm_graph *eval) {
+  struct xlm_made made = {signature(c), c->recompute_rounds, NULL};
   const xlm_graph *t, *e;
-  if (!run_passes(c, passes, XLM_PROGRAM_TRAIN, train, &t)) return false;
-  if (!run_passes(c, passes, XLM_PROGRAM_EVAL, eval, &e)) return false;
+  for (uint32_t i = 0; i < c->n_made; i++)
+    if (c->made[i].signature == made.signature && c->made[i].recompute_rounds == made.recompute_rounds)
+      return c->made[i].plan;
+  if (!run_passes(c, passes, XLM_PROGRAM_TRAIN, train, &t)) return NULL;
+  if (!run_passes(c, passes, XLM_PROGRAM_EVAL, eval, &e)) return NULL;
   XLM_ASSERT((!t || t->properties & XLM_FUSED) && (!e || e->properties & XLM_FUSED),
              "what is lowered is fused");
-  return lower(c, t, e, out);
+  if (!lower(c, t, e, &made.plan)) return NULL;
+  XLM_PUSH(c->arena, c->made, c->n_made, c->cap_made, made);
+  return made.plan;
+}
+
+static uint32_t find_place(const xlm_rank_place *at, uint32_t n, uint64_t h) {
+  uint32_t i = 0;
+  while (i < n && at[i].signature != h) i++;
+  return i;
+}
+
+xlm_rank_place *xlm_rank_plans_distinct(xlm_pass_context *c, uint32_t *n) {
+  xlm_rank_place *at = NULL;
+  uint32_t cap = 0;
+  *n = 0;
+  for (int64_t rank = 0; rank < xlm_mesh_ranks(&c->options->mesh); rank++) {
+    xlm_mesh_coord(&c->options->mesh, rank, c->coord);
+    xlm_rank_place p = {.signature = signature(c)};
+    memcpy(p.coord, c->coord, sizeof p.coord);
+    if (find_place(at, *n, p.signature) == *n) XLM_PUSH(c->arena, at, *n, cap, p);
+  }
+  return at;
 }
 
 bool xlm_rank_plans_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
                          const xlm_graph *eval, xlm_rank_plans *out) {
-  uint64_t *known = NULL;
-  uint32_t n_known = 0, cap_known = 0, cap = 0;
   *out = (xlm_rank_plans){.n_ranks = (uint32_t)xlm_mesh_ranks(&c->options->mesh)};
+  const xlm_rank_place *at = xlm_rank_plans_distinct(c, &out->n_rank_plans);
   out->rank_plan_of = XLM_NEW_N(c->arena, uint32_t, out->n_ranks);
+  out->rank_plans = XLM_NEW_N(c->arena, xlm_rank_plan *, out->n_rank_plans);
   for (uint32_t rank = 0; rank < out->n_ranks; rank++) {
     xlm_mesh_coord(&c->options->mesh, rank, c->coord);
-    uint64_t h = signature(c);
-    uint32_t k = 0;
-    while (k < n_known && known[k] != h) k++;
-    out->rank_plan_of[rank] = k;
-    if (k < n_known) continue;
-    xlm_rank_plan *r;
-    if (!plan_one(c, passes, train, eval, &r)) return false;
-    XLM_PUSH(c->arena, known, n_known, cap_known, h);
-    XLM_PUSH(c->arena, out->rank_plans, out->n_rank_plans, cap, r);
+    out->rank_plan_of[rank] = find_place(at, out->n_rank_plans, signature(c));
+  }
+  for (uint32_t i = 0; i < out->n_rank_plans; i++) {
+    memcpy(c->coord, at[i].coord, sizeof c->coord);
+    if (!(out->rank_plans[i] = xlm_rank_plan_make(c, passes, train, eval))) return false;
   }
   return true;
 }

@@ -1,7 +1,24 @@
 // How many rounds to compute again; see recompute_rounds.h.
+//
+// One rank plan after the other is made with the rounds found so far, the last stage first: as the first
+// rounds are the ones that are computed again, what helps the last stage that needs help helps all before it.
+// When a rank plan does not fit, the fewest rounds with which it does are looked for on it alone: its bytes
+// fall about evenly with each of its own rounds, so the number is guessed from those of two others, and a few
+// guesses are enough. What was made is kept (rank_plans.c), and planning takes from there what has the right
+// number of rounds.
 #include "compiler/driver/recompute_rounds.h"
 
+#include <string.h>
+
 #include "compiler/driver/rank_plans.h"
+
+typedef struct chooser {
+  xlm_pass_context c; // a copy
+  const xlm_pass_id *memory_passes, *rank_passes;
+  const xlm_graph *step, *eval, *train; // train: with c.recompute_rounds
+  int32_t rounds;                       // of the model
+  uint64_t limit;
+} chooser;
 
 static int32_t count_rounds(const xlm_graph *g) {
   int32_t rounds = 0;
@@ -10,44 +27,95 @@ static int32_t count_rounds(const xlm_graph *g) {
   return rounds;
 }
 
-static uint64_t largest_arena(const xlm_rank_plans *p) {
-  uint64_t most = 0;
-  for (uint32_t i = 0; i < p->n_rank_plans; i++)
-    if (p->rank_plans[i]->arena_bytes > most) most = p->rank_plans[i]->arena_bytes;
-  return most;
+// The training step with so many rounds computed again, and what is decided on it for all ranks.
+static bool set_rounds(chooser *s, int32_t rounds) {
+  xlm_pass_context *c = &s->c;
+  if (s->train && c->recompute_rounds == rounds) return true;
+  c->recompute_rounds = rounds;
+  c->program = XLM_PROGRAM_TRAIN;
+  c->pipeline.stages = 0; // is cut anew
+  c->partitioned[XLM_PROGRAM_TRAIN].graph = NULL;
+  s->train = xlm_passes_run(c, s->memory_passes, s->step);
+  return s->train && xlm_passes_prepare(c, s->rank_passes, s->train);
 }
 
-typedef struct chooser {
-  const xlm_pass_context *c;
-  const xlm_pass_id *memory_passes, *rank_passes;
-  const xlm_graph *step, *eval;
-} chooser;
-
-static bool fits(const chooser *s, int32_t rounds) {
-  xlm_pass_context c = *s->c;
-  xlm_diags quiet; // what is wrong is said when it is planned
-  xlm_rank_plans ranks;
-  xlm_diags_init(&quiet, c.arena, s->step->source);
-  c.diags = &quiet;
-  c.stop_after = XLM_PASS_END;
-  c.recompute_rounds = rounds;
-  c.program = XLM_PROGRAM_TRAIN;
-  const xlm_graph *train = xlm_passes_run(&c, s->memory_passes, s->step);
-  if (!train || !xlm_passes_prepare(&c, s->rank_passes, train)) return true;
-  c.program = XLM_PROGRAM_EVAL;
-  if (s->eval && !xlm_passes_prepare(&c, s->rank_passes, s->eval)) return true;
-  return !xlm_rank_plans_make(&c, s->rank_passes, train, s->eval, &ranks) ||
-         largest_arena(&ranks) <= c.options->memory_limit;
+static bool prepare_eval(chooser *s) {
+  s->c.program = XLM_PROGRAM_EVAL;
+  return !s->eval || xlm_passes_prepare(&s->c, s->rank_passes, s->eval);
 }
 
-int32_t xlm_recompute_rounds(const xlm_pass_context *c, const xlm_pass_id *memory_passes,
-                             const xlm_pass_id *rank_passes, const xlm_graph *step, const xlm_graph *eval) {
-  chooser s = {c, memory_passes, rank_passes, step, eval};
-  int32_t low = 0, high = count_rounds(step);
-  if (!c->options->memory_limit || !c->options->backend || fits(&s, 0)) return 0;
-  while (high - low > 1) { // too much with low, not known with high
-    int32_t middle = low + (high - low) / 2;
-    *(fits(&s, middle) ? &high : &low) = middle;
+// Bytes of the rank plan at this coordinate; 0: there is none, for reasons that are said when the plan is
+// made.
+static uint64_t bytes_with(chooser *s, const int32_t *coord, int32_t rounds) {
+  if (!set_rounds(s, rounds)) return 0;
+  memcpy(s->c.coord, coord, sizeof s->c.coord);
+  const xlm_rank_plan *r = xlm_rank_plan_make(&s->c, s->rank_passes, s->train, s->eval);
+  return r ? r->arena_bytes : 0;
+}
+
+// How many of the first `rounds` rounds stand on the stage of this coordinate.
+static int32_t own(const chooser *s, const int32_t *coord, int32_t rounds) {
+  const xlm_pipeline *p = &s->c.pipeline;
+  int32_t n = 0;
+  if (p->stages < 2) return rounds;
+  for (int k = coord[p->pp_axis]; k < p->stages * p->chunks; k += p->stages) {
+    int32_t here = rounds < p->first[k + 1] ? rounds : p->first[k + 1];
+    if (here > p->first[k]) n += here - p->first[k];
   }
-  return high;
+  return n;
+}
+
+typedef struct bracket { // too much with `low` rounds, within the limit with `high`
+  int32_t low, high;
+  uint64_t low_bytes, high_bytes;
+} bracket;
+
+enum { GUESSES = 6 }; // then halves
+
+static int32_t guess(const chooser *s, const int32_t *coord, const bracket *b, int tries) {
+  int32_t k_low = own(s, coord, b->low), k_high = own(s, coord, b->high), r = b->low + 1;
+  if (tries >= GUESSES || b->low_bytes <= b->high_bytes) return b->low + (b->high - b->low) / 2;
+  double part = (double)(b->low_bytes - s->limit) / (double)(b->low_bytes - b->high_bytes);
+  int32_t k =
+      k_low + (int32_t)(part * (k_high - k_low)); // rounded up below: the first round that makes it more
+  while (r < b->high - 1 && own(s, coord, r) <= k && own(s, coord, r) < k_high) r++;
+  return r;
+}
+
+// The fewest rounds above `low`, with which it is too much, that let this rank plan fit; all, when none do.
+static int32_t fewest(chooser *s, const int32_t *coord, int32_t low, uint64_t low_bytes) {
+  bracket b = {low, s->rounds, low_bytes, bytes_with(s, coord, s->rounds)};
+  if (b.high_bytes > s->limit) return s->rounds;
+  for (int tries = 0; b.high - b.low > 1; tries++) {
+    int32_t r = guess(s, coord, &b, tries);
+    uint64_t bytes = bytes_with(s, coord, r);
+    if (bytes > s->limit)
+      b.low = r, b.low_bytes = bytes;
+    else
+      b.high = r, b.high_bytes = bytes;
+  }
+  return b.high;
+}
+
+int32_t xlm_recompute_rounds(xlm_pass_context *c, const xlm_pass_id *memory_passes,
+                             const xlm_pass_id *rank_passes, const xlm_graph *step, const xlm_graph *eval) {
+  chooser s = {*c,   memory_passes, rank_passes,        step,
+               eval, NULL,          count_rounds(step), c->options->memory_limit};
+  xlm_diags quiet; // what is wrong is said when it is planned
+  int32_t rounds = 0;
+  if (!s.limit || !c->options->backend) return 0;
+  xlm_diags_init(&quiet, c->arena, step->source);
+  s.c.diags = &quiet;
+  s.c.stop_after = XLM_PASS_END;
+  if (!set_rounds(&s, 0) || !prepare_eval(&s)) return 0;
+  uint32_t n;
+  const xlm_rank_place *distinct = xlm_rank_plans_distinct(&s.c, &n);
+  for (uint32_t i = n - 1, fitting = 0; fitting < n && rounds < s.rounds; i = (i + n - 1) % n) {
+    uint64_t bytes = bytes_with(&s, distinct[i].coord, rounds);
+    if (!bytes) break;
+    fitting = bytes <= s.limit ? fitting + 1 : 1;
+    if (bytes > s.limit) rounds = fewest(&s, distinct[i].coord, rounds, bytes);
+  }
+  c->made = s.c.made, c->n_made = s.c.n_made, c->cap_made = s.c.cap_made;
+  return rounds;
 }

@@ -2,9 +2,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "compiler/driver/times.h"
 #include "compiler/pass/pass.h"
 #include "tests/train/train_util.h"
 
@@ -41,7 +43,39 @@ static void nothing_fits(void **state) { // then what needs least is what there 
   assert_true(arena_with(XLM_RECOMPUTE_AUTO, 1, &some) == least && some == full);
 }
 
+// The choice is made on one rank plan at a time, by a few guesses, and what was planned on the way is used.
+static void few_tries(void **state) {
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  toy_options o = toy_defaults("llama");
+  o.sets = "layers=16";
+  xlm_compile_options c = toy_compile_options(a, &o);
+  c.mesh = (xlm_mesh){.n = 1, .axis = {"pp"}, .size = {4}};
+  c.train.microbatches = 8;
+  uint64_t most[2] = {0};
+  for (int full = 0; full < 2; full++) {
+    c.recompute = full ? XLM_RECOMPUTE_FULL : XLM_RECOMPUTE_NONE;
+    const xlm_plan *p = toy_plan(a, toy_source(a, "llama"), &c);
+    for (uint32_t i = 0; i < p->n_rank_plans; i++)
+      if (p->rank_plans[i]->arena_bytes > most[full]) most[full] = p->rank_plans[i]->arena_bytes;
+  }
+  for (int part = 1; part < 8; part++) {
+    xlm_times times = {0};
+    c.recompute = XLM_RECOMPUTE_AUTO;
+    c.memory_limit = most[1] + (most[0] - most[1]) / 8 * (uint64_t)part;
+    c.times = &times;
+    const xlm_plan *p = toy_plan(a, toy_source(a, "llama"), &c);
+    int i = 0;
+    while (strcmp(times.at[i].name, "lower")) i++;
+    for (uint32_t k = 0; k < p->n_rank_plans; k++)
+      assert_true(p->rank_plans[k]->arena_bytes <= c.memory_limit);
+    if (times.at[i].runs > 18) fail_msg("%lld rank plans for four", (long long)times.at[i].runs);
+  }
+  xlm_arena_free(a);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(fewest_rounds), cmocka_unit_test(nothing_fits)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(fewest_rounds), cmocka_unit_test(nothing_fits),
+                                     cmocka_unit_test(few_tries)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,8 @@
 
 #include "runtime/base/status.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_arena xlm_arena;
 
 // limit: most bytes the arena may take from the system; 0 = 1 GiB. NULL when not even the header fits.
@@ -37,7 +39,7 @@ size_t xlm_arena_used(const xlm_arena *a);
 jmp_buf *xlm_arena_recovery(xlm_arena *a);
 
 // What an arena does when memory is refused, for work in it whose own request to the system (`n` bytes) was refused.
-_Noreturn void xlm_arena_exhausted(xlm_arena *a, size_t n);
+XLM_NORETURN void xlm_arena_exhausted(xlm_arena *a, size_t n);
 
 // What is not memory of the arena but must go when it does, also when an allocation jumps back: an open file,
 // a parsed text. The place is taken first, then `what` is set; xlm_arena_drop closes it before the arena's
@@ -66,5 +68,7 @@ void xlm_arena_drop(xlm_arena_kept *k);
 
 // Test hook: the n-th block request from the system (1-based, counted over the process) fails; 0 = never.
 void xlm_arena_fail_at(long n);
+
+XLM_C_END
 
 #endif

@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#include "runtime/base/cxx.h"
+
+XLM_C_BEGIN
+
 // bf16 <-> f32, round to nearest even.
 static inline float xlm_bf16_to_f32(uint16_t h) {
   union {
@@ -20,5 +24,7 @@ static inline uint16_t xlm_f32_to_bf16(float x) {
   if ((v.u & 0x7FFFFFFFu) > 0x7F800000u) return (uint16_t)((v.u >> 16) | 0x40);
   return (uint16_t)((v.u + 0x7FFFu + ((v.u >> 16) & 1)) >> 16);
 }
+
+XLM_C_END
 
 #endif

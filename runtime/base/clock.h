@@ -5,6 +5,10 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "runtime/base/cxx.h"
+
+XLM_C_BEGIN
+
 static inline int64_t xlm_clock_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -14,5 +18,7 @@ static inline int64_t xlm_clock_ns(void) {
 static inline double xlm_clock_seconds(void) {
   return 1e-9 * (double)xlm_clock_ns();
 }
+
+XLM_C_END
 
 #endif

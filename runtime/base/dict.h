@@ -7,6 +7,8 @@
 
 #include "runtime/base/arena.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_dict_entry {
   const char *key;
   void *value;
@@ -21,5 +23,7 @@ typedef struct xlm_dict { // zeroed: empty
 
 void *xlm_dict_get(const xlm_dict *d, const char *key);                     // NULL when there is none
 void xlm_dict_put(xlm_arena *a, xlm_dict *d, const char *key, void *value); // replaces; the key is not copied
+
+XLM_C_END
 
 #endif

@@ -5,6 +5,8 @@
 #include "runtime/base/status.h"
 #include "runtime/base/hash.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_out {
   int fd;
   const char *path;
@@ -34,5 +36,7 @@ xlm_status xlm_file_remove_folder(const char *path, xlm_error *err) XLM_MUST_CHE
 bool xlm_file_holds_folder(const char *path);
 // XXH64 of a file's bytes. XLM_USER: it cannot be read; XLM_ENV: no memory to read it.
 xlm_status xlm_file_hash(const char *path, uint64_t *out, xlm_error *err) XLM_MUST_CHECK;
+
+XLM_C_END
 
 #endif

@@ -9,6 +9,10 @@
 #define XXH_STATIC_LINKING_ONLY // declares the state's fields, so that one can lie on the stack
 #include <xxhash.h>
 
+#include "runtime/base/cxx.h"
+
+XLM_C_BEGIN
+
 typedef XXH64_state_t xlm_hash;
 
 static inline void xlm_hash_start(xlm_hash *h) {
@@ -26,5 +30,7 @@ static inline uint64_t xlm_hash_value(const xlm_hash *h) {
 static inline uint64_t xlm_hash_bytes(const void *data, size_t n) {
   return XXH64(data, n, 0);
 }
+
+XLM_C_END
 
 #endif

@@ -7,6 +7,8 @@
 
 #include "runtime/base/status.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_map {
   const unsigned char *data; // a valid pointer also when n = 0
   size_t n;
@@ -15,5 +17,7 @@ typedef struct xlm_map {
 xlm_status xlm_map_open(const char *path, xlm_map *out,
                         xlm_error *err) XLM_MUST_CHECK; // XLM_USER: no such file
 void xlm_map_close(xlm_map *m);
+
+XLM_C_END
 
 #endif

@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+#include "runtime/base/cxx.h"
+
+XLM_C_BEGIN
+
 typedef struct xlm_philox {
   uint32_t key[2];
 } xlm_philox;
@@ -64,5 +68,7 @@ static inline void xlm_philox_draw(xlm_philox p, uint64_t hi, uint64_t lo, uint3
 static inline double xlm_philox_unit(uint32_t bits) {
   return ((double)bits + 0.5) * 0x1p-32;
 }
+
+XLM_C_END
 
 #endif

@@ -9,6 +9,8 @@
 
 #include "runtime/base/status.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_pool xlm_pool;
 typedef void xlm_pool_fn(void *arg, int worker, int workers);
 
@@ -24,5 +26,7 @@ static inline void xlm_pool_range(int64_t n, int i, int k, int64_t *begin, int64
   *begin = q * i + (i < r ? i : r);
   *end = *begin + q + (i < r);
 }
+
+XLM_C_END
 
 #endif

@@ -8,6 +8,10 @@
 
 #include <stdarg.h>
 
+#include "runtime/base/cxx.h"
+
+XLM_C_BEGIN
+
 typedef enum xlm_status {
   XLM_OK = 0,
   XLM_USER = 1, // the user can mend it: a wrong flag, file content, setting (exit code 1)
@@ -40,7 +44,9 @@ xlm_status xlm_fail_in(xlm_error *err, const char *fmt, ...) XLM_PRINTF(2, 3);
   do {                                                                                             \
     if (__builtin_expect(!(cond), 0)) xlm_bug(__FILE__, __LINE__, #cond, __VA_ARGS__);             \
   } while (0)
-_Noreturn void xlm_bug(const char *file, int line, const char *cond, const char *fmt, ...)
+XLM_NORETURN void xlm_bug(const char *file, int line, const char *cond, const char *fmt, ...)
     XLM_PRINTF(4, 5);
+
+XLM_C_END
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "runtime/base/arena.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_text {
   xlm_arena *arena;
   char *data; // always NUL-terminated once anything was added; "" before
@@ -28,5 +30,7 @@ const char *xlm_text_thousands(xlm_arena *a, int64_t n);
 int xlm_text_distance(const char *a, const char *b);
 // The candidate nearest to `name` if near enough to be a likely typo (distance <= max(1, len/3)), else NULL.
 const char *xlm_text_nearest(const char *name, const char *const *candidates, size_t n);
+
+XLM_C_END
 
 #endif

@@ -15,6 +15,8 @@
 
 #include "runtime/plan/mesh.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_comm xlm_comm;
 
 typedef struct xlm_comm_backend {
@@ -73,5 +75,7 @@ int64_t xlm_comm_mpi_rank(void); // which of them this is, before and after; 0 w
 // whole job; after a failure it does so itself (MPI_Abort), so that a rank that is stuck cannot keep the
 // others.
 void xlm_comm_mpi_end(void);
+
+XLM_C_END
 
 #endif

@@ -7,6 +7,8 @@
 
 #include "runtime/device/device.h"
 
+XLM_C_BEGIN
+
 extern const xlm_device_kind xlm_device_cpu;
 
 // For tests, the same on hard terms: both queues have threads, which delay (the same way in every run); the
@@ -24,5 +26,7 @@ typedef struct xlm_cpu_link {
 } xlm_cpu_link;
 
 void xlm_cpu_link_init(xlm_cpu_link *l, xlm_comm *c);
+
+XLM_C_END
 
 #endif

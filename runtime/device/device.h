@@ -15,6 +15,8 @@
 #include "runtime/comm/comm.h"
 #include "runtime/device/link.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_device xlm_device;
 
 typedef struct xlm_device_options {
@@ -71,5 +73,7 @@ struct xlm_device { // the part every device begins with
 extern const xlm_device_kind *const xlm_devices[];
 // XLM_USER, with the list, when there is none of that name.
 xlm_status xlm_device_find(const char *name, const xlm_device_kind **out, xlm_error *err) XLM_MUST_CHECK;
+
+XLM_C_END
 
 #endif

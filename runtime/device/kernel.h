@@ -11,6 +11,8 @@
 #include "runtime/base/pool.h"
 #include "runtime/plan/plan.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_step_env { // the same on every rank
   uint64_t seed;
   int64_t step;       // optimizer steps done before this one
@@ -74,5 +76,7 @@ int64_t xlm_call_stride(const xlm_call *c, const xlm_type *t, xlm_dim d);
 // Product of the sizes of t's dims before position i / after position i.
 int64_t xlm_call_outer(const xlm_call *c, const xlm_type *t, int i);
 int64_t xlm_call_inner(const xlm_call *c, const xlm_type *t, int i);
+
+XLM_C_END
 
 #endif

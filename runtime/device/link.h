@@ -15,6 +15,8 @@
 #include "runtime/device/kernel.h"
 #include "runtime/plan/mesh.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_link xlm_link;
 
 typedef struct xlm_link_kind {
@@ -38,5 +40,7 @@ struct xlm_link { // the part every link begins with
   int64_t rank;
   int32_t coord[XLM_MAX_AXES];
 };
+
+XLM_C_END
 
 #endif

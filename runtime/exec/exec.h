@@ -11,6 +11,8 @@
 #include "runtime/plan/plan.h"
 #include "runtime/plan/states.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_exec xlm_exec;
 
 // rank: index into plan->rank_plan_of. threads: workers of this rank, at most plan->threads. comm: of this
@@ -79,5 +81,7 @@ void xlm_exec_record(xlm_exec *e, xlm_record *r);
 
 // Memory errors of kernels show: fills dead memory with NaN between instructions (tests).
 void xlm_exec_poison(xlm_exec *e, bool on);
+
+XLM_C_END
 
 #endif

@@ -9,6 +9,8 @@
 #include "runtime/base/clock.h"
 #include "runtime/plan/plan.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_record_entry {
   int64_t begin, end; // nanoseconds of this host's monotonic clock
   uint32_t index;     // of a run: its entry in the schedule; of an instruction: as in the rank plan
@@ -33,5 +35,7 @@ static inline void xlm_record_note(xlm_record_list *l, uint32_t index, int64_t b
   XLM_ASSERT(l->n < l->cap, "a recording of %u entries is full", l->cap);
   l->at[l->n++] = (xlm_record_entry){begin, end, index};
 }
+
+XLM_C_END
 
 #endif

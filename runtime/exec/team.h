@@ -9,6 +9,8 @@
 #include "runtime/comm/comm.h"
 #include "runtime/exec/exec.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_team xlm_team;
 
 typedef enum xlm_launch { XLM_LAUNCH_LOCAL, XLM_LAUNCH_MPI } xlm_launch;
@@ -64,5 +66,7 @@ xlm_bad_tensor xlm_team_first_bad(xlm_team *t, xlm_step_env env);
 // Where the output of this name can be read here: the rank (index) and the output's index there; false when
 // no rank of this process has it (it is on another stage, on another host).
 bool xlm_team_output(const xlm_team *t, const char *name, int *i, uint32_t *output);
+
+XLM_C_END
 
 #endif

@@ -10,6 +10,10 @@
 
 #include <stdint.h>
 
+#include "runtime/base/cxx.h"
+
+XLM_C_BEGIN
+
 typedef enum xlm_fn {
 #define XLM_FN(name, NAME, arity, doc) XLM_FN_##NAME,
 #include "ops/elementwise.def"
@@ -33,5 +37,7 @@ typedef struct xlm_code {
   const xlm_code_instr *at;
   uint16_t out[XLM_CODE_MAX_OUT];
 } xlm_code;
+
+XLM_C_END
 
 #endif

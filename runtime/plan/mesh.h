@@ -10,6 +10,8 @@
 
 #include "runtime/plan/plan.h"
 
+XLM_C_BEGIN
+
 enum { XLM_MAX_RANKS = 1 << 20 };
 
 int xlm_mesh_axis(const xlm_mesh *m, const char *name); // index, -1 when the mesh has no such axis
@@ -52,5 +54,7 @@ bool xlm_piece_within(xlm_piece whole, xlm_piece part, xlm_piece *out);
 // The dimensions of the plan of `rank`, with this rank's offsets and tails: ranks that share a plan differ in
 // nothing else. out: n_dims entries of the rank's plan.
 void xlm_mesh_rank_dims(const xlm_plan *p, int64_t rank, xlm_dim_info *out);
+
+XLM_C_END
 
 #endif

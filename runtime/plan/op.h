@@ -10,6 +10,8 @@
 
 #include "runtime/plan/type.h"
 
+XLM_C_BEGIN
+
 typedef enum xlm_op_id {
   XLM_OP_NONE,
 #define XLM_OP(name, NAME, room, form) XLM_OP_##NAME,
@@ -113,5 +115,7 @@ static inline bool xlm_op_is_message(xlm_op_id id) {
 bool xlm_op_is_collective(xlm_op_id id);
 // Does each element of the result depend on that element alone, along dimension d?
 bool xlm_op_is_local(xlm_op_id id, const xlm_attrs *attrs, xlm_dim d);
+
+XLM_C_END
 
 #endif

@@ -14,6 +14,8 @@
 #include "runtime/plan/span.h"
 #include "runtime/plan/type.h"
 
+XLM_C_BEGIN
+
 // What a tensor is, for the memory report.
 typedef enum xlm_category {
   XLM_CATEGORY_PARAMETER,
@@ -254,5 +256,7 @@ static inline void *xlm_plan_address(const xlm_rank_plan *p, const xlm_tensor *t
                                      const int32_t *slot) {
   return (char *)base + xlm_plan_place(p, t, slot);
 }
+
+XLM_C_END
 
 #endif

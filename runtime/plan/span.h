@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#include "runtime/base/cxx.h"
+
+XLM_C_BEGIN
+
 typedef struct xlm_span { // byte range [begin, end) of the source; empty = no place
   uint32_t begin, end;
 } xlm_span;
@@ -15,5 +19,7 @@ typedef struct xlm_source {
   uint32_t lines;
   const uint32_t *line_start; // [lines]
 } xlm_source;
+
+XLM_C_END
 
 #endif

@@ -12,6 +12,8 @@
 
 #include "runtime/base/status.h"
 
+XLM_C_BEGIN
+
 typedef struct xlm_states {
   void *arg;
   bool (*here)(void *arg, uint32_t rank); // false: another process has this rank
@@ -20,5 +22,7 @@ typedef struct xlm_states {
   xlm_status (*get)(void *arg, uint32_t rank, uint32_t state, size_t at, void *to, size_t bytes,
                     xlm_error *err);
 } xlm_states;
+
+XLM_C_END
 
 #endif

@@ -9,6 +9,8 @@
 
 #include "runtime/plan/plan.h"
 
+XLM_C_BEGIN
+
 // The stream of an operation: collectives and messages are communication.
 xlm_stream xlm_stream_of(xlm_op_id op);
 
@@ -20,5 +22,7 @@ void xlm_streams_order(const xlm_rank_plan *r, const xlm_segment *s, xlm_arena *
 // *then are two instructions that could run at once.
 bool xlm_streams_check(const xlm_rank_plan *r, const xlm_segment *s, xlm_arena *a, uint32_t *first,
                        uint32_t *then);
+
+XLM_C_END
 
 #endif

@@ -8,6 +8,8 @@
 
 #include "runtime/plan/plan.h"
 
+XLM_C_BEGIN
+
 typedef enum xlm_trace_source { XLM_TRACE_PLANNED = 1, XLM_TRACE_MEASURED = 2 } xlm_trace_source;
 
 typedef struct xlm_trace_point {
@@ -37,5 +39,7 @@ void xlm_trace_mark(xlm_json *j, xlm_trace_source source, const char *name, doub
 void xlm_trace_close(xlm_json *j);
 
 int xlm_trace_chunks(const xlm_plan *p); // parts of the model per stage
+
+XLM_C_END
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "runtime/plan/mesh.h"
 
+XLM_C_BEGIN
+
 // Up to this many bytes over all members an all-reduce is one all-gather, and everybody adds: half the
 // waiting. Above it the elements are cut into one piece per member, as by xlm_mesh_split: exchanged, added by
 // their owner, gathered.
@@ -22,5 +24,7 @@ const char *xlm_sizes_next(const char *at, int64_t *size); // NULL behind the la
 // expert got equally many rows, and collectives of ragged tensors as if all rows were in use.
 uint64_t xlm_traffic_bytes(const xlm_mesh *mesh, const int32_t coord[XLM_MAX_AXES], const xlm_instr *instr,
                            const xlm_tensor *tensors, const xlm_dim_info *dims, int *axis);
+
+XLM_C_END
 
 #endif

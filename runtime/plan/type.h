@@ -14,6 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/cxx.h"
+
+XLM_C_BEGIN
+
 enum { XLM_MAX_RANK = 8, XLM_MAX_AXES = 8 };
 
 typedef enum xlm_dtype {
@@ -116,5 +120,7 @@ int xlm_type_find(const xlm_type *t, xlm_dim d); // position of d in t, or -1
 int64_t xlm_type_elements(const xlm_type *t,
                           const xlm_dim_info *dims); // what is stored (ragged: bound on rows)
 size_t xlm_type_bytes(const xlm_type *t, const xlm_dim_info *dims);
+
+XLM_C_END
 
 #endif

@@ -1,0 +1,16 @@
+// Public headers are C that C++ compiles, too, since .cu files include them: C's linkage, and words that C++
+// spells differently.
+#ifndef XLM_BASE_CXX_H
+#define XLM_BASE_CXX_H
+
+#ifdef __cplusplus
+#define XLM_C_BEGIN extern "C" {
+#define XLM_C_END }
+#define XLM_NORETURN [[noreturn]]
+#else
+#define XLM_C_BEGIN
+#define XLM_C_END
+#define XLM_NORETURN _Noreturn
+#endif
+
+#endif

@@ -12,6 +12,8 @@
 
 #include "runtime/base/text.h"
 
+XLM_C_BEGIN
+
 // How the members of an object or list are set.
 typedef enum xlm_json_style {
   XLM_JSON_DENSE, // without a blank
@@ -61,5 +63,7 @@ void xlm_json_put_real(xlm_json *j, const char *key, double value);
 void xlm_json_put_rounded(xlm_json *j, const char *key, double value, int digits); // significant
 // A value or, in a list, several with commas between that a writer of the same style has made.
 void xlm_json_put_made(xlm_json *j, const char *key, const char *json);
+
+XLM_C_END
 
 #endif

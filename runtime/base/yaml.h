@@ -9,6 +9,8 @@
 
 #include "runtime/base/arena.h"
 
+XLM_C_BEGIN
+
 typedef enum xlm_yaml_kind { XLM_YAML_NULL, XLM_YAML_SCALAR, XLM_YAML_LIST, XLM_YAML_MAP } xlm_yaml_kind;
 
 typedef struct xlm_yaml xlm_yaml;
@@ -28,5 +30,7 @@ struct xlm_yaml {
 // path: for messages. *root is a null node for an empty document. XLM_USER: "path:line: what is wrong".
 xlm_status xlm_yaml_read(xlm_arena *a, const char *path, const char *text, size_t n, const xlm_yaml **root,
                          xlm_error *err) XLM_MUST_CHECK;
+
+XLM_C_END
 
 #endif

@@ -1,5 +1,6 @@
-// Communication between the ranks of a run. One xlm_comm per rank; the collectives' kernels
-// (ops/cpu/communicate/all_reduce.c, ...) use it, nothing else does.
+// The control plane of communication between the ranks of a run: host memory, blocking. One xlm_comm per rank.
+// What a plan communicates between arenas goes through a link of the device (runtime/device/link.h), which is
+// made of this.
 //
 // Only two exchanges and two messages exist, all of contiguous bytes: everything else (reductions in a fixed
 // order, gathers along inner dimensions) is made of them in the kernels, so that every backend gives the same

@@ -8,7 +8,10 @@ cd "$source_dir" || exit 1
 failed=0 tried=0
 
 headers=$(ls runtime/{base,plan,device,exec,comm}/*.h | grep -v '_priv\.h$')
-for h in $headers; do echo "#include \"$h\""; done >"$work/all.cu"
+for h in $headers; do
+  echo "#include \"$h\""
+  [ "$h" = runtime/base/cxx.h ] || grep -q '^XLM_C_BEGIN$' "$h" || { echo "$h lacks XLM_C_BEGIN and XLM_C_END" >&2; failed=1; }
+done >"$work/all.cu"
 cp "$work/all.cu" "$work/all.cc"
 # A call of a function of each room, to see under which name it is looked for.
 cat >>"$work/all.cc" <<'EOF2'

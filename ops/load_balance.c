@@ -38,6 +38,7 @@ static xlm_val count(xlm_build *b, xlm_val e, xlm_dim experts) {
   return xlm_emit(b, XLM_OP_EXPERT_COUNT, &e, 1, &l);
 }
 
+// A product of two sums over the tokens: one of each microbatch, as the field has it.
 // The counts add up to k T, so their mean stands for k T / E: no size of the batch is written into the graph.
 static xlm_val expand(xlm_build *b, const xlm_infer *x) {
   xlm_type logits = *xlm_infer_type(x, 0), experts = {.rank = 1, .dim = {shape_attr_dim(x, XLM_A_experts)}};
@@ -46,7 +47,7 @@ static xlm_val expand(xlm_build *b, const xlm_infer *x) {
   xlm_val p = over(b, XLM_OP_MEAN, over(b, XLM_OP_SOFTMAX, wide, &experts), &tokens);
   xlm_val c = count(b, x->in[1], experts.dim[0]);
   xlm_val sum = over(b, XLM_OP_SUM, xlm_op2(b, XLM_OP_MUL, c, p), &experts);
-  return xlm_op2(b, XLM_OP_DIV, sum, over(b, XLM_OP_MEAN, c, &experts));
+  return xlm_op1(b, XLM_OP_PER_MICROBATCH, xlm_op2(b, XLM_OP_DIV, sum, over(b, XLM_OP_MEAN, c, &experts)));
 }
 
 static const xlm_param params[] = {{"logits", XLM_P_TENSOR, 0, true},
@@ -66,6 +67,6 @@ const xlm_op xlm_op_load_balance = {
     .no_grad = "it is written in other operations, which have theirs",
     .doc = "`load_balance(logits, e)`: `E / (k T^2) * sum_i c_i * sum_t p_ti`, with p the softmax of the "
            "logits over the experts (fp32), c_i how often expert i was chosen, T tokens, k choices each, E "
-           "experts. 1 when all is even. Gradient to the logits, through p only. Written as `c = "
+           "experts. 1 when all is even. Of each microbatch by itself. Gradient to the logits, through p only. Written as `c = "
            "expert_count(e)`, `sum(c * mean(p, over ..tokens)) / mean(c)`.",
 };

@@ -73,7 +73,7 @@ static xlm_schedule_plan *schedule_of(const xlm_plan *p, xlm_arena *a) {
 typedef struct sums {
   xlm_part_cost *parts, *serial;
   double *optimizer, *serial_optimizer;
-  double compute, communication; // of the rank in hand
+  double compute, communication, once, serial_once; // of the rank in hand; once: prologue and step
 } sums;
 
 static void keep_larger(double *at, double x) {
@@ -87,9 +87,9 @@ static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment 
   double serial = cost->compute + cost->communication;
   s->compute += times * cost->compute;
   s->communication += times * cost->communication;
-  if (g->kind == XLM_SEG_STEP) {
-    keep_larger(&s->optimizer[g->stage], cost->total);
-    keep_larger(&s->serial_optimizer[g->stage], serial);
+  if (xlm_segment_is_once(g->kind)) {
+    s->once += cost->total;
+    s->serial_once += serial;
     return;
   }
   int part = g->chunk * sp->stages + g->stage;
@@ -122,10 +122,12 @@ static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_p
             XLM_NEW_N(a, double, sp->stages),
             XLM_NEW_N(a, double, sp->stages),
             0,
+            0,
+            0,
             0};
   for (uint32_t k = 0; k < p->n_rank_plans; k++) {
     const xlm_rank_plan *r = p->rank_plans[k];
-    s.compute = s.communication = 0;
+    s.compute = s.communication = s.once = s.serial_once = 0;
     xlm_segment_cost *cost = XLM_NEW_N(a, xlm_segment_cost, r->n_segments);
     const xlm_segment_cost **rest = XLM_NEW_N(a, const xlm_segment_cost *, r->n_segments);
     for (uint32_t i = 0; i < r->n_segments; i++) {
@@ -135,6 +137,8 @@ static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_p
     }
     for (uint32_t i = 0; i < r->n_segments; i++)
       add_segment(&s, sp, &r->segments[i], (double)xlm_plan_runs(r, i), &cost[i], rest[i]);
+    keep_larger(&s.optimizer[r->stage], s.once);
+    keep_larger(&s.serial_optimizer[r->stage], s.serial_once);
     if (s.compute + s.communication <= out->compute + out->communication) continue;
     out->compute = s.compute;
     out->communication = s.communication;

@@ -16,7 +16,9 @@ static const xlm_pass_id
     // text -> what the model computes, of each program
     model_passes[] = {XLM_PASS_ELABORATE, XLM_PASS_SIMPLIFY, XLM_PASS_END},
     // -> the training step
-    train_passes[] = {XLM_PASS_DIFFERENTIATE, XLM_PASS_SIMPLIFY, XLM_PASS_END},
+    train_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_DIFFERENTIATE, XLM_PASS_SIMPLIFY, XLM_PASS_END},
+    // -> what evaluation adds up
+    eval_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_EVAL_WEIGHTS, XLM_PASS_END},
     // -> what it keeps for the backward pass
     memory_passes[] = {XLM_PASS_RECOMPUTE, XLM_PASS_END},
     // -> the graph of one rank, as it is lowered; for each distinct rank
@@ -51,7 +53,7 @@ static const xlm_graph *eval_graph(xlm_pass_context *p, const xlm_source *source
   p->diags = &again;
   const xlm_graph *g = xlm_passes_run(p, model_passes, NULL);
   p->diags = diags;
-  return g;
+  return g ? xlm_passes_run(p, eval_passes, g) : NULL;
 }
 
 static bool prepare(xlm_pass_context *p, int program, const xlm_graph *g) {
@@ -85,7 +87,9 @@ static void compile(xlm_pass_context *p, const xlm_source *source, xlm_compiled 
   p->program = o->with_train ? XLM_PROGRAM_TRAIN : XLM_PROGRAM_EVAL;
   if (!(c->model = xlm_passes_run(p, model_passes, NULL))) return;
   if (o->with_train && !(step = xlm_passes_run(p, train_passes, c->model))) return;
-  if (o->with_eval && !(eval = o->with_train ? eval_graph(p, source) : c->model)) return;
+  if (o->with_eval &&
+      !(eval = o->with_train ? eval_graph(p, source) : xlm_passes_run(p, eval_passes, c->model)))
+    return;
 
   p->program = XLM_PROGRAM_TRAIN;
   if (step && o->recompute == XLM_RECOMPUTE_AUTO)

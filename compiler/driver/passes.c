@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compiler/driver/times.h"
+#include "compiler/pass/global_batch.h"
 #include "runtime/base/clock.h"
 #include "runtime/plan/mesh.h"
 
@@ -37,6 +38,21 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
 
 static xlm_graph *simplify(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_simplify(g, c->arena);
+}
+
+static xlm_graph *global_batch(xlm_pass_context *c, const xlm_graph *g) {
+  int64_t microbatches = c->program == XLM_PROGRAM_TRAIN ? c->options->train.microbatches : 1;
+  xlm_batch_fault f;
+  xlm_graph *out = xlm_pass_global_batch(g, c->arena, microbatches, &f);
+  if (out) return out;
+  xlm_diag *diag = xlm_diag_push(c->diags, XLM_E_MICROBATCHES, f.loss, "%s", f.text);
+  if (f.culprit.begin != f.loss.begin) xlm_diag_label(c->diags, diag, f.culprit, "here");
+  xlm_diag_help(c->diags, diag, "%s", f.help);
+  return NULL;
+}
+
+static xlm_graph *eval_weights(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_eval_weights(g, c->arena);
 }
 
 static xlm_graph *differentiate(xlm_pass_context *c, const xlm_graph *g) {
@@ -133,6 +149,19 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                            .what = "folds constants, merges equal nodes, drops dead ones",
                            .gives = XLM_SIMPLIFIED,
                            .run = simplify},
+    [XLM_PASS_GLOBAL_BATCH] = {.name = "global_batch",
+                               .what =
+                                   "losses that are those of the whole batch, whatever microbatches it has",
+                               .excludes = XLM_COUNTED | XLM_DIFFERENTIATED | XLM_PARTITIONED | XLM_FUSED,
+                               .gives = XLM_COUNTED,
+                               .breaks = XLM_SIMPLIFIED,
+                               .run = global_batch},
+    [XLM_PASS_EVAL_WEIGHTS] = {.name = "eval_weights",
+                               .what = "losses in parts, each with what it is a mean over",
+                               .needs = XLM_COUNTED,
+                               .excludes = XLM_DIFFERENTIATED | XLM_PARTITIONED | XLM_FUSED,
+                               .breaks = XLM_SIMPLIFIED,
+                               .run = eval_weights},
     [XLM_PASS_DIFFERENTIATE] = {.name = "differentiate",
                                 .what = "adds the backward pass and the optimizer",
                                 .excludes = XLM_DIFFERENTIATED | XLM_PARTITIONED | XLM_FUSED,

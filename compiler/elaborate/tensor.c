@@ -127,6 +127,12 @@ static xlm_el_value weight(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   return v;
 }
 
+static int64_t count_inputs(const xlm_graph *g) {
+  int64_t n = 0;
+  for (xlm_node id = 1; id < g->n_nodes; id++) n += g->nodes[id].op == XLM_OP_INPUT;
+  return n;
+}
+
 static xlm_el_value input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_el_shape shape;
   if (f->kind != XLM_FRAME_GLOBAL) {
@@ -148,6 +154,8 @@ static xlm_el_value input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   if (!ok || !vocab) return xlm_el_bad();
   xlm_attr_put_dims(&attrs, XLM_A_vocab, &vocab, 1);
   xlm_attr_put_text(&attrs, XLM_A_role, "tokens");
+  xlm_attr_put_text(&attrs, XLM_A_source, "tokens");
+  xlm_attr_put_int(&attrs, XLM_A_start, count_inputs(e->g)); // the stream, then the next token
   xlm_attr_put_text(&attrs, XLM_A_dtype, xlm_dtype_name(XLM_I32));
   xlm_val v = emit_leaf(e, XLM_OP_INPUT, s->name->text, &shape, s, NULL, &attrs);
   return v ? xlm_el_tensor(v) : xlm_el_bad();

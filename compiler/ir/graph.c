@@ -5,7 +5,7 @@
 
 #include "compiler/ir/op.h"
 
-static const char *const phase_names[XLM_PHASES] = {"fwd", "bwd", "wgt", "last", "step"};
+static const char *const phase_names[XLM_PHASES] = {"fwd", "bwd", "wgt", "last", "step", "prologue"};
 
 const char *xlm_phase_name(xlm_phase p) {
   return phase_names[p];

@@ -17,17 +17,19 @@ typedef uint32_t xlm_val;
 typedef uint32_t xlm_node;
 
 // When a node runs. FWD, BWD, WGT run once per microbatch (WGT: gradients of weights, split off so that
-// schedules may move them); LAST once per optimizer step, among the backward of the last microbatch
-// (gradients are reduced as they become complete); STEP once, after it.
+// schedules may move them); LAST once per optimizer step, among the backward of the last microbatch (gradients
+// are reduced as they become complete); STEP once, after it; PROLOGUE once, before the first microbatch, with
+// the inputs of all microbatches of the step.
 typedef enum xlm_phase {
   XLM_PHASE_FWD,
   XLM_PHASE_BWD,
   XLM_PHASE_WGT,
   XLM_PHASE_LAST,
   XLM_PHASE_STEP,
+  XLM_PHASE_PROLOGUE,
   XLM_PHASES
 } xlm_phase;
-const char *xlm_phase_name(xlm_phase p);            // "fwd", "bwd", "wgt", "last", "step"
+const char *xlm_phase_name(xlm_phase p); // "fwd", "bwd", "wgt", "last", "step", "prologue"
 static inline bool xlm_phase_is_once(xlm_phase p) { // per optimizer step, not per microbatch
   return p >= XLM_PHASE_LAST;
 }

@@ -194,17 +194,17 @@ static bool is_leaf(verifier *v, xlm_val val) {
 // Who may read whom: [reader] = set of phases. Weight gradients are read by nobody of the same microbatch but
 // themselves, because schedules move them.
 static const unsigned phase_reads[XLM_PHASES] = {
-    [XLM_PHASE_FWD] = 1 << XLM_PHASE_FWD,
-    [XLM_PHASE_BWD] = 1 << XLM_PHASE_FWD | 1 << XLM_PHASE_BWD,
-    [XLM_PHASE_WGT] = 1 << XLM_PHASE_FWD | 1 << XLM_PHASE_BWD | 1 << XLM_PHASE_WGT,
+    [XLM_PHASE_PROLOGUE] = 1 << XLM_PHASE_PROLOGUE,
+    [XLM_PHASE_FWD] = 1 << XLM_PHASE_PROLOGUE | 1 << XLM_PHASE_FWD,
+    [XLM_PHASE_BWD] = 1 << XLM_PHASE_PROLOGUE | 1 << XLM_PHASE_FWD | 1 << XLM_PHASE_BWD,
+    [XLM_PHASE_WGT] =
+        1 << XLM_PHASE_PROLOGUE | 1 << XLM_PHASE_FWD | 1 << XLM_PHASE_BWD | 1 << XLM_PHASE_WGT,
     [XLM_PHASE_LAST] = 1 << XLM_PHASE_BWD | 1 << XLM_PHASE_WGT | 1 << XLM_PHASE_LAST,
     [XLM_PHASE_STEP] = (1 << XLM_PHASES) - 1,
 };
-static const int phase_order[XLM_PHASES] = {[XLM_PHASE_FWD] = 0,
-                                            [XLM_PHASE_BWD] = 1,
-                                            [XLM_PHASE_WGT] = 1,
-                                            [XLM_PHASE_LAST] = 1,
-                                            [XLM_PHASE_STEP] = 2};
+static const int phase_order[XLM_PHASES] = {[XLM_PHASE_PROLOGUE] = 0, [XLM_PHASE_FWD] = 1,
+                                            [XLM_PHASE_BWD] = 2,      [XLM_PHASE_WGT] = 2,
+                                            [XLM_PHASE_LAST] = 2,     [XLM_PHASE_STEP] = 3};
 
 static bool phases_agree(verifier *v, xlm_node n, int *latest) {
   const xlm_node_info *node = &v->g->nodes[n];
@@ -300,7 +300,10 @@ static xlm_val chain_begin(const xlm_graph *g, xlm_val val) {
 static bool updates_are_sound(verifier *v) {
   const xlm_graph *g = v->g;
   bool trains = false;
-  for (xlm_node n = 1; n < g->n_nodes; n++) trains |= g->nodes[n].phase != XLM_PHASE_FWD;
+  for (xlm_node n = 1; n < g->n_nodes; n++) {
+    xlm_phase p = g->nodes[n].phase;
+    trains |= p != XLM_PHASE_FWD && p != XLM_PHASE_PROLOGUE;
+  }
   for (uint32_t i = 0; i < g->n_updates; i++) {
     xlm_update u = g->updates[i];
     if (!u.state || !u.val || u.state >= g->n_values || u.val >= g->n_values)

@@ -27,7 +27,7 @@ xlm_val xlm_diff_scalar_input(xlm_differentiation *d, const char *name) {
   xlm_attr_list l = xlm_attr_list_new(d->out->arena);
   xlm_attr_put_text(&l, XLM_A_name, name);
   xlm_attr_put_text(&l, XLM_A_dtype, "f32");
-  xlm_attr_put_text(&l, XLM_A_role, "scalar");
+  xlm_attr_put_text(&l, XLM_A_role, name);
   xlm_val v = xlm_emit(&d->b, XLM_OP_INPUT, NULL, 0, &l);
   xlm_val_at(d->out, v)->name = name;
   return v;
@@ -158,7 +158,7 @@ void xlm_diff_carry_rest(xlm_differentiation *d) {
       average_metric(d, m);
   }
   for (uint32_t i = 0; several && i < d->g->n_updates; i++)
-    cut(d, d->map[d->g->updates[i].val], data, &carried);
+    if (!xlm_diff_is_early(d->g, d->g->updates[i].val)) cut(d, d->map[d->g->updates[i].val], data, &carried);
 }
 
 // The marked nodes once more, in order; afterwards carried[v] is v's value over the whole step.
@@ -197,6 +197,7 @@ void xlm_diff_updates(xlm_differentiation *d) {
   evaluate_again(d);
   counted_metrics(d);
   for (uint32_t i = 0; i < d->g->n_updates; i++) {
+    if (xlm_diff_is_early(d->g, d->g->updates[i].val)) continue;
     xlm_val state = d->map[d->g->updates[i].state], v = d->map[d->g->updates[i].val];
     if (d->carried[v]) v = d->carried[v];
     xlm_type like = *xlm_val_type(d->out, state);
@@ -204,6 +205,7 @@ void xlm_diff_updates(xlm_differentiation *d) {
     next[i] = own_memory(d, xlm_order_to(&d->b, xlm_cast_to(&d->b, v, like.dtype), &like));
   }
   for (uint32_t i = 0; i < d->g->n_updates; i++) {
+    if (xlm_diff_is_early(d->g, d->g->updates[i].val)) continue;
     xlm_val state = d->map[d->g->updates[i].state];
     xlm_build_context(&d->b, xlm_val_node(d->out, state));
     xlm_graph_update(d->out, state, xlm_op2(&d->b, XLM_OP_ASSIGN, state, next[i]));

@@ -9,9 +9,8 @@
 // alone (a cast weight) is swept as soon as its last user was, wherever it stands, so that the weight's
 // gradient is finished at once.
 //
-// The loss is divided by the number of microbatches at the root; cross-entropy divides by `valid`, the number
-// of valid targets per microbatch averaged over the global batch. So the sum over microbatches is the mean
-// over valid tokens.
+// The loss is divided by the number of microbatches at the root: the sum over microbatches is their average,
+// which global_batch.c has made the loss of the global batch.
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,54 +18,12 @@
 
 // ---- the forward nodes ----
 
-typedef struct valid_input {
-  xlm_val targets, valid; // model's, out's
-} valid_input;
-
-// The input that a value is a view of; 0 when it is computed.
-static xlm_val input_of(const xlm_graph *g, xlm_val v) {
-  v = xlm_view_root(g, v);
-  return xlm_val_node(g, v)->op == XLM_OP_INPUT ? v : 0;
-}
-
-// "valid/targets": one per input of targets; 0 when the targets are computed (the op then counts what it
-// sees).
-static xlm_val valid_of(xlm_differentiation *d, xlm_val targets) {
-  xlm_val input = input_of(d->g, targets);
-  if (!input) return 0;
-  const char *name = xlm_arena_printf(
-      d->out->arena, "valid/%s", xlm_attr_text(&xlm_val_node(d->g, input)->attrs, XLM_A_name, "targets"));
-  for (xlm_node n = 1; n < d->out->n_nodes; n++) {
-    const xlm_node_info *old = &d->out->nodes[n];
-    if (old->op == XLM_OP_INPUT && !strcmp(xlm_attr_text(&old->attrs, XLM_A_name, ""), name)) return old->out;
-  }
-  return xlm_diff_scalar_input(d, name);
-}
-
-static void copy_loss(xlm_differentiation *d, xlm_node n) {
-  const xlm_node_info *old = &d->g->nodes[n];
-  xlm_build_context(&d->b, old);
-  xlm_val in[] = {d->map[old->in[0]], d->map[old->in[1]], valid_of(d, old->in[1])};
-  xlm_attr_list l = xlm_attr_list_from(d->out->arena, &old->attrs);
-  xlm_val first = xlm_emit(&d->b, old->op, in, in[2] ? 3 : 2, &l);
-  for (xlm_val i = 0; i < old->n_out; i++) {
-    d->map[old->out + i] = first + i;
-    xlm_val_at(d->out, first + i)->name = d->g->values[old->out + i].name;
-  }
-}
-
-// A mean over the valid targets that does not have their number yet.
-static bool lacks_valid(const xlm_node_info *n) {
-  return xlm_op_facts_of(n->op)->valid > n->n_in;
-}
-
+// What the prologue leaves in states stays as it is.
 static void copy_forward(xlm_differentiation *d) {
-  for (xlm_node n = 1; n < d->g->n_nodes; n++) {
-    if (lacks_valid(&d->g->nodes[n]))
-      copy_loss(d, n);
-    else
-      xlm_copy_node(d->out, d->g, n, d->map, d->map);
-  }
+  for (xlm_node n = 1; n < d->g->n_nodes; n++) xlm_copy_node(d->out, d->g, n, d->map, d->map);
+  for (uint32_t i = 0; i < d->g->n_updates; i++)
+    if (xlm_diff_is_early(d->g, d->g->updates[i].val))
+      xlm_graph_update(d->out, d->map[d->g->updates[i].state], d->map[d->g->updates[i].val]);
   d->n_forward = d->out->n_nodes;
   d->n_forward_values = d->out->n_values;
 }
@@ -89,7 +46,8 @@ static void survey(xlm_differentiation *d) {
   for (xlm_node id = 1; id < d->n_forward; id++) {
     const xlm_node_info *n = &g->nodes[id];
     bool flows = n->op == XLM_OP_PARAM || (xlm_op_at(n->op)->grad && any_operand(n, d->active));
-    bool sampled = n->op == XLM_OP_INPUT || any_operand(n, d->sampled);
+    bool sampled =
+        n->phase != XLM_PHASE_PROLOGUE && (n->op == XLM_OP_INPUT || any_operand(n, d->sampled));
     for (xlm_val v = n->out; v < n->out + n->n_out; v++) {
       d->active[v] = flows && xlm_dtype_is_float(xlm_val_type(g, v)->dtype);
       d->sampled[v] = sampled;

@@ -32,6 +32,10 @@ typedef struct xlm_differentiation {
   bool *counted;    // by metric of the model: evaluated in the STEP phase too
 } xlm_differentiation;
 
+// Is it a value of the step as a whole, computed before the first microbatch?
+static inline bool xlm_diff_is_early(const xlm_graph *g, xlm_val v) {
+  return xlm_val_node(g, v)->phase == XLM_PHASE_PROLOGUE;
+}
 xlm_val xlm_diff_scalar_input(xlm_differentiation *d, const char *name); // one f32 number of the step
 // A `state` of `like`'s dims, kept in f32 (f64 in the reference), zero at first.
 xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, const char *role, xlm_val like);

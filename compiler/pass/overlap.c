@@ -47,6 +47,7 @@ static bool is_collective(const xlm_node_info *n) {
 }
 
 static int group_of(const xlm_node_info *n) { // what may share a segment
+  if (n->phase == XLM_PHASE_PROLOGUE) return -1;
   if (n->phase == XLM_PHASE_FWD) return 0;
   return n->phase == XLM_PHASE_STEP ? 2 : 1;
 }

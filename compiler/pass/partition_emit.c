@@ -205,6 +205,7 @@ static const char *layout_text(const emit *e, xlm_val v, const xlm_layout *l) {
 // the same.
 static xlm_phase conversion_phase(const emit *e, xlm_val old) {
   xlm_phase made = xlm_val_node(e->p->g, old)->phase;
+  if (made == XLM_PHASE_PROLOGUE) return e->b.phase; // what others read of it is a state
   xlm_phase phase = e->b.phase == XLM_PHASE_WGT ? XLM_PHASE_BWD : e->b.phase;
   return made > phase ? made : phase;
 }

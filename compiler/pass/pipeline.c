@@ -156,7 +156,8 @@ static void find_homes(staged *s) {
 static void assign_parts(staged *s, bool step) {
   for (xlm_node id = 1; id < s->g->n_nodes; id++) {
     const xlm_node_info *n = &s->g->nodes[id];
-    if (xlm_phase_is_once(n->phase) != step) continue;
+    if (n->phase == XLM_PHASE_PROLOGUE) s->part[id] = ANY; // on every stage that reads it
+    if (n->phase == XLM_PHASE_PROLOGUE || xlm_phase_is_once(n->phase) != step) continue;
     s->part[id] = xlm_is_leaf(n) ? ANY : part_of_node(s, id);
     if (!step || xlm_is_leaf(n)) continue;
     int aliases = xlm_op_at(n->op)->n_alias; // moments are at home where their parameter is
@@ -279,6 +280,7 @@ static void repeat_node(staged *s, const xlm_node_info *reader, xlm_node id, int
 // Operand v of a node of `part`: made here, or received or repeated once per part.
 static xlm_val operand(staged *s, const xlm_node_info *n, xlm_val v, int part) {
   xlm_node def = s->g->values[v].def;
+  if (s->g->nodes[def].phase == XLM_PHASE_PROLOGUE) return s->map[v];
   if (!xlm_is_leaf(&s->g->nodes[def]) && s->part[def] == ANY) {
     xlm_val *made = &s->received[part < 0 ? 0 : part / s->p->stages][v];
     if (!*made) repeat_node(s, n, def, part);
@@ -360,7 +362,7 @@ static void emit_updates(staged *s, bool *const *held) {
     const xlm_node_info *n = xlm_val_node(g, val);
     bool copies = n->phase == XLM_PHASE_STEP;
     message_context(s, n, part, n->phase);
-    if (part == EVERYWHERE || home == s->stage) {
+    if (part == EVERYWHERE || part == ANY || home == s->stage) {
       if (!state_is_here(s, state)) continue;
       xlm_graph_update(s->out, s->map[state], s->map[val]);
       for (int t = 0; copies && part != EVERYWHERE && t < s->p->stages; t++)
@@ -422,7 +424,8 @@ xlm_graph *xlm_pass_pipeline(const xlm_graph *g, xlm_arena *a, const xlm_pipelin
   prepare(&s);
   bool **held = find_holders(&s);
   for (xlm_node id = 1; id < g->n_nodes; id++) {
-    bool repeated = s.part[id] == ANY && !xlm_is_leaf(&g->nodes[id]); // made by its readers
+    bool repeated = s.part[id] == ANY && !xlm_is_leaf(&g->nodes[id]) && // made by its readers
+                    g->nodes[id].phase != XLM_PHASE_PROLOGUE;
     if (!s.needed[id] || repeated) continue;
     if (is_additive(&g->nodes[id]))
       emit_parts(&s, id);

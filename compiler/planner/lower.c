@@ -82,18 +82,20 @@ static uint32_t add_tensor(lower *w, xlm_tensor t, xlm_lifetime life) {
 
 // ---- leaves ----
 
-static const struct {
+typedef struct state_role {
   const char *role;
   xlm_category category;
-} role_category[] = {{"parameter", XLM_CATEGORY_PARAMETER},
-                     {"gradient", XLM_CATEGORY_GRADIENT},
-                     {"optimizer", XLM_CATEGORY_OPTIMIZER},
-                     {"state", XLM_CATEGORY_STATE}};
+  bool saved; // belongs into a checkpoint
+} state_role;
 
-static xlm_category category_of_role(const char *role) {
-  for (size_t i = 0; i < sizeof role_category / sizeof *role_category; i++)
-    if (!strcmp(role, role_category[i].role)) return role_category[i].category;
-  return XLM_CATEGORY_STATE;
+static state_role find_role(const char *role) {
+  static const state_role roles[] = {{"parameter", XLM_CATEGORY_PARAMETER, true},
+                                     {"gradient", XLM_CATEGORY_GRADIENT, false},
+                                     {"optimizer", XLM_CATEGORY_OPTIMIZER, true},
+                                     {"count", XLM_CATEGORY_IO, false}};
+  for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+    if (!strcmp(role, roles[i].role)) return roles[i];
+  return (state_role){role, XLM_CATEGORY_STATE, true};
 }
 
 static void lower_state(lower *w, const xlm_node_info *n) {
@@ -107,7 +109,7 @@ static void lower_state(lower *w, const xlm_node_info *n) {
   }
   xlm_tensor t = {.name = name,
                   .type = map_type(w, xlm_val_type(w->g, n->out)),
-                  .category = category_of_role(role),
+                  .category = find_role(role).category,
                   .area = XLM_AREA_STATE,
                   .line = line_of(w, n->span)};
   w->tensor[n->out] = add_tensor(w, t, (xlm_lifetime){0});
@@ -115,24 +117,18 @@ static void lower_state(lower *w, const xlm_node_info *n) {
                       .role = role,
                       .init = xlm_attr_text(&n->attrs, XLM_A_init, "zeros"),
                       .tensor = w->tensor[n->out],
-                      .saved = strcmp(role, "gradient") != 0};
+                      .saved = find_role(role).saved};
   XLM_PUSH(l->arena, l->states, l->n_states, l->cap_states, s);
   xlm_dict_put(l->arena, &l->state_of, name, (void *)(uintptr_t)l->n_states);
 }
 
-static int64_t ignored_target(const xlm_graph *g, xlm_val v) {
-  for (uint32_t i = 1; i < g->n_nodes; i++) {
-    int targets = xlm_op_facts_of(g->nodes[i].op)->targets;
-    if (targets && g->nodes[i].in[targets - 1] == v)
-      return xlm_attr_int(&g->nodes[i].attrs, XLM_A_ignore, -1);
-  }
-  return -1;
-}
-
 static void lower_input(lower *w, const xlm_node_info *n) {
   xlm_lowering *l = &w->l;
-  const char *name = xlm_attr_text(&n->attrs, XLM_A_name, ""),
-             *role = xlm_attr_text(&n->attrs, XLM_A_role, "tokens");
+  const char *name = xlm_attr_text(&n->attrs, XLM_A_name, "");
+  xlm_input_role role = XLM_INPUT_TOKENS;
+  bool known = xlm_input_role_find(xlm_attr_text(&n->attrs, XLM_A_role, "tokens"), &role);
+  XLM_ASSERT(known, "input %s has no role", name);
+  bool tokens = role == XLM_INPUT_TOKENS, whole_step = tokens && n->phase == XLM_PHASE_PROLOGUE;
   xlm_tensor t = {.name = name,
                   .type = map_type(w, xlm_val_type(w->g, n->out)),
                   .category = XLM_CATEGORY_IO,
@@ -141,7 +137,7 @@ static void lower_input(lower *w, const xlm_node_info *n) {
   // Tokens belong to a microbatch: with several in flight they live in its slot, from the beginning of its
   // chunk's forward.
   xlm_lifetime life = {0};
-  if (in_slots(w) && !strcmp(role, "tokens")) life = (xlm_lifetime){w->chunk_begin, w->chunk_begin, 0, true};
+  if (in_slots(w) && tokens && !whole_step) life = (xlm_lifetime){w->chunk_begin, w->chunk_begin, 0, true};
   uint32_t id = w->tensor[n->out] = add_tensor(w, t, life);
   for (uint32_t i = 0; i < l->n_inputs; i++)
     if (!strcmp(l->inputs[i].name, name)) {
@@ -152,8 +148,10 @@ static void lower_input(lower *w, const xlm_node_info *n) {
   int64_t bound = xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab) ? w->g->dims[vocab[0]].full : 0;
   xlm_plan_input in = {.name = name,
                        .role = role,
+                       .source = tokens ? xlm_attr_text(&n->attrs, XLM_A_source, "tokens") : "",
+                       .shift = xlm_attr_int(&n->attrs, XLM_A_start, 0),
+                       .whole_step = whole_step,
                        .vocab = bound,
-                       .ignore = ignored_target(w->g, n->out),
                        .chunk = life.placed ? w->chunk : -1};
   *(w->program ? &in.eval_tensor : &in.tensor) = id;
   XLM_PUSH(l->arena, l->inputs, l->n_inputs, l->cap_inputs, in);
@@ -300,9 +298,11 @@ static int runs_in(const lower *w, const xlm_node_info *n) {
 static void find_last_uses(lower *w) {
   const xlm_graph *g = w->g;
   w->last_use = XLM_NEW_N(w->l.arena, uint32_t, g->n_values);
-  for (int phase = 0; phase < XLM_PHASES; phase++) // weight gradients may run behind all of the backward
+  static const xlm_phase order[XLM_PHASES] = {XLM_PHASE_PROLOGUE, XLM_PHASE_FWD,  XLM_PHASE_BWD,
+                                              XLM_PHASE_WGT,      XLM_PHASE_LAST, XLM_PHASE_STEP};
+  for (int k = 0; k < XLM_PHASES; k++) // weight gradients may run behind all of the backward
     for (xlm_node n = 1; n < g->n_nodes; n++)
-      if (runs_in(w, &g->nodes[n]) == phase)
+      if (runs_in(w, &g->nodes[n]) == (int)order[k])
         for (int i = 0; i < g->nodes[n].n_in; i++) w->last_use[w->view_root[g->nodes[n].in[i]]] = n;
   const xlm_vals *lists[] = {&g->outputs, &g->metrics, &g->losses};
   for (int k = 0; k < 3; k++)
@@ -325,7 +325,7 @@ static void close_segment(lower *w) {
 static bool belongs(const lower *w, const xlm_node_info *n, uint32_t phases, int16_t chunk) {
   if (!(phases >> n->phase & 1) || xlm_op_at(n->op)->flags & XLM_OPF_LEAF) return false;
   if (n->phase == XLM_PHASE_LAST && w->program == 0) return chunk == w->last_chunk;
-  return n->phase == XLM_PHASE_STEP || w->program == 1 || (n->stage < 0 ? 0 : n->stage) == chunk;
+  return n->phase == XLM_PHASE_STEP || n->phase == XLM_PHASE_PROLOGUE || w->program == 1 || (n->stage < 0 ? 0 : n->stage) == chunk;
 }
 
 // All nodes of these phases (a bit set) and this chunk, as one segment.
@@ -343,9 +343,9 @@ static void lower_outputs(lower *w, const xlm_vals *list, const char *role, cons
   for (uint32_t i = 0; i < list->n; i++) {
     uint32_t t = w->tensor[list->at[i].val];
     l->life[xlm_lower_root(l, t)].end = UINT32_MAX;
-    bool is_loss = !strcmp(list->at[i].name, "loss");
+    bool is_loss = !strcmp(list->at[i].name, "loss"), is_weight = !strncmp(list->at[i].name, "weight/", 7);
     xlm_plan_output o = {.name = xlm_arena_printf(l->arena, "%s%s", prefix, list->at[i].name),
-                         .role = is_loss ? "loss" : role,
+                         .role = is_loss ? "loss" : is_weight ? "weight" : role,
                          .eval = w->program == 1,
                          .tensor = t};
     XLM_PUSH(l->arena, l->outputs, l->n_outputs, l->cap_outputs, o);
@@ -366,7 +366,8 @@ enum {
   FWD = 1 << XLM_PHASE_FWD,
   BWD = 1 << XLM_PHASE_BWD,
   WGT = 1 << XLM_PHASE_WGT | 1 << XLM_PHASE_LAST, // taken apart by split_last
-  STEP = 1 << XLM_PHASE_STEP
+  STEP = 1 << XLM_PHASE_STEP,
+  PROLOGUE = 1 << XLM_PHASE_PROLOGUE
 };
 
 static xlm_status lower_chunk(lower *w, int16_t chunk, bool split_weights, xlm_error *err) {
@@ -379,7 +380,7 @@ static xlm_status lower_chunk(lower *w, int16_t chunk, bool split_weights, xlm_e
 
 static uint32_t segment_of(const lower *w, xlm_segment_kind kind, int16_t chunk) {
   for (uint32_t i = 0; i < w->l.n_segments; i++)
-    if (w->l.segments[i].kind == kind && (kind == XLM_SEG_STEP || w->l.segments[i].chunk == chunk)) return i;
+    if (w->l.segments[i].kind == kind && (xlm_segment_is_once(kind) || w->l.segments[i].chunk == chunk)) return i;
   XLM_ASSERT(false, "no segment %s of chunk %d", xlm_segment_name(kind), chunk);
   return 0;
 }
@@ -389,8 +390,9 @@ static void plain_schedule(lower *w) {
   xlm_segment_run *runs = XLM_NEW_N(w->l.arena, xlm_segment_run, 2 * w->l.options.microbatches + 1);
   uint32_t n = 0;
   for (int32_t m = 0; m < w->l.options.microbatches; m++)
-    for (uint32_t s = 0; s < 2; s++) runs[n++] = (xlm_segment_run){s, m, {-1, -1, -1}};
-  runs[n++] = (xlm_segment_run){2, -1, {-1, -1, -1}};
+    for (int k = XLM_SEG_F; k <= XLM_SEG_B; k++)
+      runs[n++] = (xlm_segment_run){segment_of(w, (xlm_segment_kind)k, 0), m, {-1, -1, -1}};
+  runs[n++] = (xlm_segment_run){segment_of(w, XLM_SEG_STEP, 0), -1, {-1, -1, -1}};
   w->l.plan->schedule = w->l.schedule = runs;
   w->l.plan->n_schedule = n;
 }
@@ -414,9 +416,27 @@ static int16_t last_chunk(const xlm_stage_schedule *s) {
   return chunk;
 }
 
+static bool has_prologue(const xlm_graph *g) {
+  for (xlm_node n = 1; n < g->n_nodes; n++)
+    if (g->nodes[n].phase == XLM_PHASE_PROLOGUE) return true;
+  return false;
+}
+
+// Before all else, once slots are assigned, which only microbatches have.
+static void schedule_prologue(lower *w) {
+  xlm_rank_plan *p = w->l.plan;
+  if (!p->n_schedule || w->l.segments[0].kind != XLM_SEG_PROLOGUE) return;
+  xlm_segment_run *runs = XLM_NEW_N(w->l.arena, xlm_segment_run, p->n_schedule + 1);
+  runs[0] = (xlm_segment_run){0, -1, {-1, -1, -1}};
+  memcpy(runs + 1, p->schedule, p->n_schedule * sizeof *runs);
+  p->schedule = w->l.schedule = runs;
+  p->n_schedule++;
+}
+
 static xlm_status lower_train(lower *w, const xlm_graph *g, xlm_error *err) {
   const xlm_schedule_plan *s = w->l.options.schedule;
   begin_graph(w, g, 0);
+  if (has_prologue(g)) XLM_TRY(lower_nodes(w, XLM_SEG_PROLOGUE, PROLOGUE, 0, err));
   w->last_chunk = s ? last_chunk(&s->stage[w->l.options.stage]) : 0;
   for (int16_t c = 0; s && c < s->chunks; c++)
     if (c != w->last_chunk) XLM_TRY(lower_chunk(w, c, s->split_weights, err));
@@ -441,6 +461,7 @@ static void finish(lower *w) {
   xlm_lowering *l = &w->l;
   xlm_rank_plan *p = l->plan;
   xlm_place(l);
+  schedule_prologue(w);
   xlm_lower_split_last(l);
   xlm_lower_order(l);
   p->dims = l->dims, p->n_dims = l->n_dims;

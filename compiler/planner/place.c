@@ -158,7 +158,7 @@ static xlm_area area_of(const xlm_lowering *l, uint32_t t) {
   const xlm_segment *from = segment_at(l, l->life[t].begin), *to = segment_at(l, l->life[t].end);
   bool is_input = l->tensors[t].category == XLM_CATEGORY_IO;
   if (!from) return XLM_AREA_FB; // an input of an empty chunk
-  if (from->kind == XLM_SEG_STEP) return l->tensors[t].area;
+  if (xlm_segment_is_once(from->kind)) return l->tensors[t].area;
   if (!to || to->kind == XLM_SEG_STEP) return XLM_AREA_STATE;
   if (to->kind == XLM_SEG_W && from != to) return from->kind == XLM_SEG_B ? XLM_AREA_BW : XLM_AREA_FW;
   return from == to && !is_input ? XLM_AREA_TEMP : XLM_AREA_FB;
@@ -177,7 +177,7 @@ static timeline chunk_line(const xlm_lowering *l, xlm_area area, int16_t chunk) 
   timeline line = {.area = area, .first = UINT32_MAX, .first_instr = first_instr(l, 0)};
   for (uint32_t s = 0; s < l->n_segments; s++) {
     const xlm_segment *g = &l->segments[s];
-    if (g->chunk != chunk || g->kind == XLM_SEG_STEP || is_eval(g)) continue;
+    if (g->chunk != chunk || xlm_segment_is_once(g->kind)) continue;
     uint32_t first = g->first - line.first_instr;
     if (first < line.first) line.first = first;
     if (first + g->n > line.end) line.end = first + g->n;

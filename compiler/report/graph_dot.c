@@ -2,7 +2,7 @@
 // Collectives and messages are hexagons in the colour of their axis, with the bytes that this rank sends.
 #include "compiler/report/graph_view.h"
 
-static const char *const fill[XLM_PHASES] = {"#e8f1fb", "#fdf0e3", "#fbe9ee", "#f1edfb", "#eef7ea"};
+static const char *const fill[XLM_PHASES] = {"#e8f1fb", "#fdf0e3", "#fbe9ee", "#f1edfb", "#eef7ea", "#f4f4f4"};
 
 static const char *const axis_fill[] = {"#f5b84b", "#8bc5a2", "#c9a3e0", "#f29b8f",
                                         "#7fb3e6", "#c5c06a", "#a3b1c2", "#e7a1c4"};

@@ -62,7 +62,7 @@ static void node(xlm_html *h, const xlm_graph *g, const xlm_graph_view *view, xl
 }
 
 static void phases(xlm_html *h) {
-  static const char *const names[XLM_PHASES] = {"F", "B", "W", "B, last", "step"};
+  static const char *const names[XLM_PHASES] = {"F", "B", "W", "B, last", "step", "prologue"};
   xlm_html_open(h, "segments", "[");
   for (int k = 0; k < XLM_PHASES; k++) {
     xlm_html_open(h, NULL, "[");

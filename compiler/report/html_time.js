@@ -2,7 +2,7 @@
 
 const hueOf = (m) => (205 + m * 47) % 360;
 function runColor(kind, microbatch) {
-  if (kind === "step") return "#5b6675";
+  if (kind === "step" || kind === "prologue") return "#5b6675";
   if (kind === "eval") return "#9fc2ec";
   const light = {F: [62, 80], B: [48, 58], W: [40, 70]}[kind];
   return `hsl(${hueOf(microbatch)} ${light[0]}% ${light[1]}%)`;
@@ -62,11 +62,11 @@ function drawRun(g, view, stage, run, y, h, w) {
     g.fillStyle = "rgba(27,36,48,0.55)";
     g.fillRect(x1 + gap, y, x2 - x1 - gap, 2 * seg.chunk);
   }
-  const text = seg.kind === "step" ? "" : seg.kind + run.microbatch, short = String(run.microbatch);
+  const text = run.microbatch < 0 ? "" : seg.kind + run.microbatch, short = String(run.microbatch);
   const label = textWidth(text, fonts.small) < x2 - x1 - 4 ? text :
       textWidth(short, fonts.small) < x2 - x1 - 3          ? short :
                                                              "";
-  if (!label || seg.kind === "step") return;
+  if (!label || run.microbatch < 0) return;
   g.fillStyle = seg.kind === "B" ? "#fff" : "#24303f";
   g.font = fonts.small;
   g.textAlign = "center";

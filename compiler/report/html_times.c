@@ -32,7 +32,7 @@ static xlm_schedule_plan *read_schedule(xlm_html *h, const xlm_plan *p, const xl
     const xlm_rank_plan *r = at_stage(p, stages, st);
     for (uint32_t i = 0; i < r->n_schedule; i++) {
       const xlm_segment *g = &r->segments[r->schedule[i].segment];
-      xlm_pipeline_action op = {g->kind, g->kind == XLM_SEG_STEP ? 0 : g->chunk, r->schedule[i].microbatch};
+      xlm_pipeline_action op = {g->kind, xlm_segment_is_once(g->kind) ? 0 : g->chunk, r->schedule[i].microbatch};
       s->split_weights |= g->kind == XLM_SEG_W;
       XLM_PUSH(h->a, s->stage[st].at, s->stage[st].n, s->stage[st].cap, op);
     }

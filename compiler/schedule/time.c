@@ -38,7 +38,7 @@ static double *done_at(const walk *w, xlm_segment_kind kind, int part, int64_t m
 
 // When what `e` needs is there; -1: not yet.
 static double ready(const walk *w, int stage, xlm_pipeline_action e) {
-  if (e.kind == XLM_SEG_STEP) return 0;
+  if (xlm_segment_is_once(e.kind)) return 0;
   int part = part_of(w->s, stage, e);
   double own = e.kind == XLM_SEG_F ? 0 : *done_at(w, e.kind - 1, part, e.microbatch); // F before B before W
   xlm_action_need need;
@@ -51,7 +51,7 @@ static double ready(const walk *w, int stage, xlm_pipeline_action e) {
 }
 
 static double seconds(const walk *w, int stage, xlm_pipeline_action e) {
-  if (!w->cost || e.kind == XLM_SEG_STEP) return 0;
+  if (!w->cost || xlm_segment_is_once(e.kind)) return 0;
   const xlm_part_cost *c = &w->cost[part_of(w->s, stage, e)];
   if (e.kind == XLM_SEG_F) return c->f;
   if (e.kind == XLM_SEG_W) return c->w;
@@ -61,7 +61,7 @@ static double seconds(const walk *w, int stage, xlm_pipeline_action e) {
 // Behind what it sends on, so only its own stage waits for it.
 static double last_seconds(const walk *w, int stage, uint32_t entry) {
   xlm_pipeline_action e = w->s->stage[stage].at[entry];
-  if (!w->cost || e.kind == XLM_SEG_F || e.kind == XLM_SEG_STEP) return 0;
+  if (!w->cost || e.kind == XLM_SEG_F || xlm_segment_is_once(e.kind)) return 0;
   return w->last[part_of(w->s, stage, e)] == entry ? w->cost[part_of(w->s, stage, e)].last : 0;
 }
 
@@ -94,8 +94,8 @@ static void run_stage(walk *w, int stage) {
     if (start < w->free_at[stage]) start = w->free_at[stage];
     double sent = start + seconds(w, stage, e), end = sent + last_seconds(w, stage, w->at[stage]);
     w->free_at[stage] = end;
-    if (w->times) w->times[stage][w->at[stage]] = (xlm_interval){e.kind == XLM_SEG_STEP ? end : start, end};
-    if (e.kind == XLM_SEG_STEP) continue;
+    if (w->times) w->times[stage][w->at[stage]] = (xlm_interval){xlm_segment_is_once(e.kind) ? end : start, end};
+    if (xlm_segment_is_once(e.kind)) continue;
     *done_at(w, e.kind, part_of(w->s, stage, e), e.microbatch) = sent;
     wake_neighbour(w, stage, e);
   }

@@ -132,16 +132,25 @@ static bool is_scalar(const saved *s, uint32_t tensor) {
   return !tensor || (!t->rank && (t->dtype == XLM_F32 || t->dtype == XLM_F64));
 }
 
-static bool is_tokens(const saved *s, uint32_t tensor) {
+// [batch, seq] of the plan, in any order; of a whole step one more dimension, of its microbatches.
+static bool is_tokens(const saved *s, const xlm_plan_input *in, uint32_t tensor) {
   const xlm_type *t = &s->r->tensors[tensor].type;
+  const xlm_plan *p = s->v->plan;
+  int n_of[3] = {0};
   if (!tensor) return true;
   bool right = t->dtype == XLM_I32;
   for (int i = 0; right && i < t->rank; i++) {
     const xlm_dim_info *d = &s->r->dims[t->dim[i]];
-    int64_t of_plan = !strcmp(d->name, "batch") ? s->v->plan->batch : s->v->plan->seq;
-    right = !d->ragged && d->full == of_plan && (!strcmp(d->name, "batch") || !strcmp(d->name, "seq"));
+    int which = !strcmp(d->name, "batch") ? 0 : !strcmp(d->name, "seq") ? 1 : 2;
+    const int64_t full[] = {p->batch, p->seq, p->microbatches};
+    right = !d->ragged && d->full == full[which] && ++n_of[which] == 1;
+    if (which == 2) right = right && in->whole_step && d->size == d->full;
   }
-  return right;
+  return right && n_of[2] == in->whole_step;
+}
+
+static bool fits(const saved *s, const xlm_plan_input *in, uint32_t tensor) {
+  return in->role == XLM_INPUT_TOKENS ? is_tokens(s, in, tensor) : is_scalar(s, tensor);
 }
 
 static bool check_microbatches(const saved *s) { // what is fed and what is run are as many
@@ -150,14 +159,14 @@ static bool check_microbatches(const saved *s) { // what is fed and what is run 
     if (s->r->schedule[i].microbatch >= n) n = s->r->schedule[i].microbatch + 1;
   if (!s->r->n_schedule || n == s->v->plan->microbatches) return true;
   return xlm_verify_fail(s->v, "%s: the schedule runs %lld microbatches and the plan has %lld",
-                         xlm_verify_owner(s->v, s->rank_plan), (long long)n, (long long)s->v->plan->microbatches);
+                         xlm_verify_owner(s->v, s->rank_plan), (long long)n,
+                         (long long)s->v->plan->microbatches);
 }
 
 static bool check_ends(const saved *s) {
   for (uint32_t i = 0; i < s->r->n_inputs; i++) {
     const xlm_plan_input *in = &s->r->inputs[i];
-    bool (*fits)(const saved *, uint32_t) = strcmp(in->role, "scalar") ? is_tokens : is_scalar;
-    if (!fits(s, in->tensor) || !fits(s, in->eval_tensor))
+    if (!fits(s, in, in->tensor) || !fits(s, in, in->eval_tensor))
       return xlm_verify_fail(s->v, "%s: the input `%.200s` has another type than what fills it",
                              xlm_verify_owner(s->v, s->rank_plan), in->name);
   }

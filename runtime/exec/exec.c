@@ -125,15 +125,16 @@ static xlm_status run_segment(xlm_exec *e, uint32_t segment, xlm_error *err) {
 
 xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, void *feed_arg, xlm_error *err) {
   e->env = env;
+  e->slot = NULL;
+  if (feed) XLM_TRY(feed(feed_arg, e, -1, err));
   for (uint32_t i = 0; i < e->rank->n_schedule; i++) {
     const xlm_segment_run *run = &e->rank->schedule[i];
     const xlm_segment *s = &e->rank->segments[run->segment];
-    bool feeds = s->kind == XLM_SEG_F || s->kind == XLM_SEG_STEP;
     e->env.microbatch = run->microbatch;
     e->env.first_row = env.first_row + run->microbatch * e->plan->batch;
     e->chunk = s->chunk;
     e->slot = run->slot;
-    if (feeds && feed) XLM_TRY(feed(feed_arg, e, run->microbatch, err));
+    if (s->kind == XLM_SEG_F && feed) XLM_TRY(feed(feed_arg, e, run->microbatch, err));
     int64_t begin = e->record ? xlm_clock_ns() : 0;
     XLM_TRY(run_segment(e, run->segment, err));
     if (e->record) xlm_record_note(&e->record->runs, i, begin, xlm_clock_ns());

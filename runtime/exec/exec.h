@@ -47,8 +47,7 @@ xlm_status xlm_exec_get_scalar(xlm_exec *e, uint32_t output, double *value, xlm_
 // The states of a plan of one rank.
 xlm_states xlm_exec_states(xlm_exec *e);
 
-// Fills the microbatch's inputs (role "tokens" and "scalar") before its first segment; microbatch -1: those
-// of the step.
+// Fills the microbatch's inputs before its first segment; microbatch -1: those of the step, before its first.
 typedef xlm_status xlm_exec_feed(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err);
 
 // One optimizer step: the plan's schedule. env.microbatch is set by the executor. Outputs of role loss and

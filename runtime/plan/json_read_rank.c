@@ -121,13 +121,19 @@ static xlm_plan_state read_state(reader *r, const json_t *o) {
                           .saved = xlm_json_bool(o, "saved")};
 }
 
+static const char *input_role_name(int i) {
+  return xlm_input_role_name((xlm_input_role)i);
+}
+
 static xlm_plan_input read_input(reader *r, const json_t *o) {
   int64_t last = (int64_t)r->n_tensors - 1;
   return (xlm_plan_input){.name = xlm_json_text(r, o, "name"),
-                          .role = xlm_json_text(r, o, "role"),
+                          .role = (xlm_input_role)xlm_json_name(r, o, "role", input_role_name, XLM_INPUT_ROLES),
+                          .source = xlm_json_text(r, o, "source"),
+                          .shift = xlm_json_int(r, o, "shift", 0, XLM_MAX_SHIFT),
+                          .whole_step = xlm_json_bool(o, "whole_step"),
                           .tensor = (uint32_t)xlm_json_int(r, o, "tensor", 0, last),
                           .eval_tensor = (uint32_t)xlm_json_int(r, o, "eval_tensor", 0, last),
-                          .ignore = xlm_json_int(r, o, "ignore", INT32_MIN, INT32_MAX),
                           .vocab = xlm_json_int(r, o, "vocab", 0, INT64_MAX),
                           .chunk = (int16_t)xlm_json_int(r, o, "chunk", -1, INT16_MAX)};
 }

@@ -145,10 +145,12 @@ static void state(xlm_json *j, const xlm_plan_state *s) {
 
 static void input(xlm_json *j, const xlm_plan_input *in) {
   xlm_json_put_text(j, "name", in->name);
-  xlm_json_put_text(j, "role", in->role);
+  xlm_json_put_text(j, "role", xlm_input_role_name(in->role));
+  xlm_json_put_text(j, "source", in->source);
+  xlm_json_put_int(j, "shift", in->shift);
+  xlm_json_put_bool(j, "whole_step", in->whole_step);
   xlm_json_put_int(j, "tensor", in->tensor);
   xlm_json_put_int(j, "eval_tensor", in->eval_tensor);
-  xlm_json_put_int(j, "ignore", in->ignore);
   xlm_json_put_int(j, "vocab", in->vocab);
   xlm_json_put_int(j, "chunk", in->chunk);
 }

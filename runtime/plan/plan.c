@@ -1,9 +1,23 @@
 // Names of the plan's enumerations, as they stand in reports and in the JSON form.
 #include "runtime/plan/plan.h"
 
+#include <string.h>
+
 static const char *const class_names[XLM_CATEGORIES] = {"parameters", "gradients", "optimizer", "state",
                                                      "activations", "comm", "workspace", "io"};
-static const char *const segment_names[XLM_SEG_KINDS] = {"F", "B", "W", "step", "eval"};
+static const char *const segment_names[XLM_SEG_KINDS] = {"F", "B", "W", "step", "eval", "prologue"};
+
+static const char *const input_roles[XLM_INPUT_ROLES] = {"tokens", "lr", "step"};
+
+const char *xlm_input_role_name(xlm_input_role r) { return input_roles[r]; }
+
+bool xlm_input_role_find(const char *name, xlm_input_role *out) {
+  for (int r = 0; r < XLM_INPUT_ROLES; r++) {
+    *out = (xlm_input_role)r;
+    if (!strcmp(name, input_roles[r])) return true;
+  }
+  return false;
+}
 
 const char *xlm_category_name(xlm_category c) { return class_names[c]; }
 const char *xlm_segment_name(xlm_segment_kind k) { return segment_names[k]; }

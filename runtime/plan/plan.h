@@ -89,9 +89,13 @@ typedef enum xlm_segment_kind {
   XLM_SEG_W,
   XLM_SEG_STEP,
   XLM_SEG_EVAL,
+  XLM_SEG_PROLOGUE, // once, before the first microbatch: counts over the inputs of the whole step
   XLM_SEG_KINDS
 } xlm_segment_kind;
-const char *xlm_segment_name(xlm_segment_kind k); // "F", "B", "W", "step", "eval"
+const char *xlm_segment_name(xlm_segment_kind k);            // "F", "B", "W", "step", "eval", "prologue"
+static inline bool xlm_segment_is_once(xlm_segment_kind k) { // per step, not per microbatch
+  return k >= XLM_SEG_STEP;
+}
 
 typedef struct xlm_segment {
   xlm_segment_kind kind;
@@ -103,7 +107,7 @@ typedef struct xlm_segment {
 
 typedef struct xlm_segment_run { // one entry of the schedule
   uint32_t segment;
-  int32_t microbatch;           // -1 for step
+  int32_t microbatch;           // -1 for prologue and step
   int32_t slot[XLM_SLOT_AREAS]; // in each area with slots; -1 = none
 } xlm_segment_run;
 
@@ -116,12 +120,26 @@ typedef struct xlm_plan_state { // a value that lives between steps: parameter, 
   bool saved;                   // belongs into a checkpoint
 } xlm_plan_state;
 
+// What fills an input: a sequence of each sample, or one number of the step.
+typedef enum xlm_input_role {
+  XLM_INPUT_TOKENS, // i32 [batch, seq], in any order; of a whole step [microbatch, batch, seq]
+  XLM_INPUT_LR,     // scalar: the learning rate
+  XLM_INPUT_STEP,   // scalar: the step, from 1
+  XLM_INPUT_ROLES
+} xlm_input_role;
+const char *xlm_input_role_name(xlm_input_role r); // "tokens", "lr", "step"
+bool xlm_input_role_find(const char *name, xlm_input_role *out);
+
+enum { XLM_MAX_SHIFT = 1024 }; // how far beyond its window a sample reads, at most
+
 typedef struct xlm_plan_input {
-  const char *name; // "tokens", "targets"; scalars "lr", "step", "valid/targets"
-  const char *role; // "tokens" | "scalar"
+  const char *name; // "tokens", "targets", "lr"; of a whole step "step/targets"
+  xlm_input_role role;
+  const char *source; // tokens: which sequence of a sample; "" of scalars
+  int64_t shift;      // tokens: how many places further on in it
+  bool whole_step;    // tokens of all microbatches, there before the first segment of a step
   uint32_t tensor;
   uint32_t eval_tensor; // the same input of the eval segment; 0 = none
-  int64_t ignore;       // token value that does not count as valid; -1 = none (targets only)
   int64_t vocab;        // token ids must be below; 0 = not tokens
   int16_t
       chunk; // with several microbatches in flight: the chunk in whose slots it lives; -1 = it exists once
@@ -129,7 +147,7 @@ typedef struct xlm_plan_input {
 
 typedef struct xlm_plan_output { // a value to look at after a segment ran
   const char *name;              // "loss", "grad_norm", metric names; eval: "eval.loss", "logits", ...
-  const char *role;              // "loss" | "metric" | "output"
+  const char *role;              // "loss" | "weight" | "metric" | "output"
   bool eval;                     // of the eval segment; otherwise readable after the step segment
   uint32_t tensor;
 } xlm_plan_output;
@@ -173,7 +191,7 @@ typedef struct xlm_rank_plan {
   const xlm_tensor *tensors;
   const xlm_instr *instrs;
   const xlm_segment *segments;
-  const xlm_segment_run *schedule; // one training step: F, B, W per microbatch, then step
+  const xlm_segment_run *schedule; // one training step: prologue, F, B, W per microbatch, then step
   int32_t eval_segment;            // index of the eval segment; -1 = none
   uint32_t n_states, n_inputs, n_outputs;
   const xlm_plan_state *states;

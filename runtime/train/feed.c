@@ -1,6 +1,5 @@
-// Feeding. Which input gets what is decided by name: `targets` are the tokens one place further on; the
-// scalars are those that differentiation adds. A rank fills only its part of [batch, seq]; which samples
-// those are depends on step and row.
+// Feeding. The plan says of every input what fills it. A rank fills only its part of [batch, seq]; which
+// samples those are depends on step and row.
 #include "runtime/train/feed.h"
 
 #include <stdlib.h>
@@ -17,18 +16,25 @@ static const xlm_dim_info *find_dim(const xlm_rank_plan *rp, const xlm_type *t, 
   return NULL;
 }
 
+// The one dimension of a whole step's input that a sample does not have.
+static bool find_microbatches(const xlm_rank_plan *rp, const xlm_type *t, int64_t *stride) {
+  *stride = 1;
+  for (int i = t->rank - 1; i >= 0; i--) {
+    const xlm_dim_info *d = &rp->dims[t->dim[i]];
+    if (strcmp(d->name, "batch") && strcmp(d->name, "seq")) return true;
+    *stride *= d->size;
+  }
+  return false;
+}
+
 static xlm_status resolve_tokens(const xlm_rank_plan *rp, const xlm_plan_input *in, const xlm_type *t,
                                  xlm_feed_input *f, xlm_error *err) {
-  bool targets = !strcmp(in->name, "targets");
-  if (!targets && strcmp(in->name, "tokens"))
-    return xlm_fail(err, XLM_USER, "nothing fills the input `%s`: token data gives `tokens` and `targets`",
-                    in->name);
-  f->what = XLM_FEED_TOKENS;
-  f->shift = targets;
-  f->ignore = in->ignore;
-  const xlm_dim_info *batch = t->rank == 2 ? find_dim(rp, t, "batch", &f->row_stride) : NULL;
+  f->shift = in->shift;
+  const xlm_dim_info *batch = find_dim(rp, t, "batch", &f->row_stride);
   f->seq = find_dim(rp, t, "seq", &f->column_stride);
-  if (batch && f->seq) {
+  bool right = batch && f->seq && t->rank == 2 + in->whole_step;
+  if (in->whole_step) right = right && find_microbatches(rp, t, &f->microbatch_stride);
+  if (right && f->shift <= 1) {
     f->rows = batch->size, f->first_row = batch->offset;
     f->n = xlm_type_elements(t, rp->dims);
     return XLM_OK;
@@ -42,29 +48,8 @@ static xlm_status resolve(const xlm_rank_plan *rp, uint32_t index, bool eval, xl
                           xlm_error *err) {
   const xlm_plan_input *in = &rp->inputs[index];
   const xlm_type *t = &rp->tensors[eval ? in->eval_tensor : in->tensor].type;
-  *f = (xlm_feed_input){.index = index};
-  if (strcmp(in->role, "scalar")) return resolve_tokens(rp, in, t, f, err);
-  if (!strcmp(in->name, "lr"))
-    f->what = XLM_FEED_LR;
-  else if (!strcmp(in->name, "step"))
-    f->what = XLM_FEED_STEP;
-  else if (!strncmp(in->name, "valid", 5))
-    f->what = XLM_FEED_VALID;
-  else
-    return xlm_fail(err, XLM_USER, "nothing fills the input `%s`", in->name);
-  for (uint32_t i = 0; i < rp->n_inputs; i++) // "valid/targets" counts what `targets` ignores
-    if (f->what == XLM_FEED_VALID && !strncmp(in->name, "valid/", 6) &&
-        !strcmp(rp->inputs[i].name, in->name + 6))
-      f->ignore = rp->inputs[i].ignore;
-  return XLM_OK;
-}
-
-// Of the plan's targets, which this rank may not have.
-static int64_t ignored_target(const xlm_plan *p) {
-  for (uint32_t c = 0; c < p->n_rank_plans; c++)
-    for (uint32_t i = 0; i < p->rank_plans[c]->n_inputs; i++)
-      if (!strcmp(p->rank_plans[c]->inputs[i].name, "targets")) return p->rank_plans[c]->inputs[i].ignore;
-  return -1;
+  *f = (xlm_feed_input){.index = index, .role = in->role, .whole_step = in->whole_step};
+  return in->role == XLM_INPUT_TOKENS ? resolve_tokens(rp, in, t, f, err) : XLM_OK;
 }
 
 void xlm_feed_close(xlm_feed *f) {
@@ -89,7 +74,7 @@ static xlm_status take_memory(xlm_feed *f, xlm_error *err) {
 xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eval, xlm_feed *out,
                          xlm_error *err) {
   const xlm_rank_plan *rp = xlm_exec_rank_plan(e);
-  *out = (xlm_feed){.samples = samples, .plan = xlm_exec_plan(e), .ignore = ignored_target(xlm_exec_plan(e))};
+  *out = (xlm_feed){.samples = samples, .plan = xlm_exec_plan(e)};
   for (uint32_t i = 0; i < rp->n_inputs; i++) {
     if (!(eval ? rp->inputs[i].eval_tensor : rp->inputs[i].tensor)) continue;
     if (out->n == XLM_MAX_INPUTS)
@@ -99,92 +84,78 @@ xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eva
   return take_memory(out, err);
 }
 
-static bool has_row(const xlm_feed_input *in, int64_t row) {
-  return in->what == XLM_FEED_TOKENS && row >= in->first_row && row < in->first_row + in->rows;
+static bool has_row(const xlm_feed_input *in, bool whole_step, int64_t row) {
+  return in->n && in->whole_step == whole_step && row >= in->first_row && row < in->first_row + in->rows;
 }
 
-static bool wants(const xlm_feed *f, const xlm_exec *e, int64_t row) {
+static bool wants(const xlm_feed *f, const xlm_exec *e, bool whole_step, int64_t row) {
   for (int i = 0; i < f->n; i++)
-    if (has_row(&f->inputs[i], row) && xlm_exec_has_input(e, f->inputs[i].index, false)) return true;
+    if (has_row(&f->inputs[i], whole_step, row) && xlm_exec_has_input(e, f->inputs[i].index, false))
+      return true;
   return false;
 }
 
-// The window in f->window becomes row `row` of every token input.
-static void fill_row(const xlm_feed *f, int64_t row) {
+// The window in f->window becomes row `row` of every input of a microbatch, or of every input of a whole
+// step.
+static void fill_row(const xlm_feed *f, bool whole_step, int64_t microbatch, int64_t row) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
-    if (!has_row(in, row)) continue;
+    if (!has_row(in, whole_step, row)) continue;
     int32_t *to = in->local + (row - in->first_row) * in->row_stride;
     const int32_t *from = f->window + in->shift;
+    if (whole_step) to += microbatch * in->microbatch_stride;
     for (int64_t c = 0; c < in->seq->size; c++) to[c * in->column_stride] = from[xlm_dim_global(in->seq, c)];
   }
 }
 
-static xlm_status put_tokens(const xlm_feed *f, xlm_exec *e, bool eval, xlm_error *err) {
+static xlm_status put_tokens(const xlm_feed *f, xlm_exec *e, bool eval, bool whole_step, xlm_error *err) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
-    if (!in->n || !xlm_exec_has_input(e, in->index, eval)) continue; // another chunk's
+    if (!in->n || in->whole_step != whole_step) continue;
+    if (!xlm_exec_has_input(e, in->index, eval)) continue; // another chunk's
     XLM_TRY(xlm_exec_put_input(e, in->index, eval, 0, in->local, (size_t)in->n * sizeof *in->local, err));
   }
   return XLM_OK;
 }
 
-// Targets of the window that count.
-static int64_t count_valid(const xlm_feed *f, int64_t ignore) {
-  int64_t n = 0;
-  for (int64_t c = 1; c <= f->samples->seq; c++) n += f->window[c] != ignore;
-  return n;
-}
-
-static int64_t sample_index(const xlm_feed *f, int64_t microbatch, int64_t row) {
-  return (f->step * f->plan->microbatches + microbatch) * f->plan->batch + row;
-}
-
-// Valid targets per microbatch, averaged over the global batch.
-static xlm_status mean_valid(xlm_feed *f, int64_t ignore, double *out, xlm_error *err) {
-  *out = (double)(f->plan->batch * f->samples->seq);
-  if (ignore < 0) return XLM_OK;
-  int64_t n = 0;
-  for (int64_t i = 0; i < f->plan->microbatches * f->plan->batch; i++) {
-    XLM_TRY(xlm_samples_shuffled(f->samples, sample_index(f, 0, i), f->window, err));
-    n += count_valid(f, ignore);
+static xlm_status put_scalars(const xlm_feed *f, xlm_exec *e, xlm_error *err) {
+  for (int i = 0; i < f->n; i++) {
+    const xlm_feed_input *in = &f->inputs[i];
+    const double value[XLM_INPUT_ROLES] = {[XLM_INPUT_LR] = f->lr, [XLM_INPUT_STEP] = (double)(f->step + 1)};
+    if (in->role == XLM_INPUT_TOKENS || !xlm_exec_has_input(e, in->index, false)) continue;
+    XLM_TRY(xlm_exec_put_scalar(e, in->index, false, value[in->role], err));
   }
-  *out = (double)n / (double)f->plan->microbatches;
   return XLM_OK;
 }
 
-static xlm_status feed_scalars(xlm_feed *f, xlm_exec *e, int64_t microbatch, xlm_error *err) {
-  for (int i = 0; i < f->n; i++) {
-    const xlm_feed_input *in = &f->inputs[i];
-    double value = in->what == XLM_FEED_LR ? f->lr : (double)(f->step + 1);
-    if (in->what == XLM_FEED_TOKENS || !xlm_exec_has_input(e, in->index, false)) continue;
-    if (in->what == XLM_FEED_VALID && microbatch > 0) continue;
-    if (in->what == XLM_FEED_VALID) XLM_TRY(mean_valid(f, in->ignore, &value, err));
-    XLM_TRY(xlm_exec_put_scalar(e, in->index, false, value, err));
+static xlm_status fill_rows(xlm_feed *f, const xlm_exec *e, bool whole_step, int64_t microbatch,
+                            xlm_error *err) {
+  int64_t first = (f->step * f->plan->microbatches + microbatch) * f->plan->batch;
+  for (int64_t row = 0; row < f->plan->batch; row++) {
+    if (!wants(f, e, whole_step, row)) continue;
+    XLM_TRY(xlm_samples_shuffled(f->samples, first + row, f->window, err));
+    fill_row(f, whole_step, microbatch, row);
   }
   return XLM_OK;
 }
 
 xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err) {
   xlm_feed *f = arg;
-  XLM_TRY(feed_scalars(f, e, microbatch, err));
-  for (int64_t row = 0; microbatch >= 0 && row < f->plan->batch; row++) {
-    if (!wants(f, e, row)) continue;
-    XLM_TRY(xlm_samples_shuffled(f->samples, sample_index(f, microbatch, row), f->window, err));
-    fill_row(f, row);
-  }
-  return microbatch >= 0 ? put_tokens(f, e, false, err) : XLM_OK;
+  bool whole_step = microbatch < 0;
+  int64_t first = whole_step ? 0 : microbatch, end = whole_step ? f->plan->microbatches : microbatch + 1;
+  if (whole_step) XLM_TRY(put_scalars(f, e, err));
+  for (int64_t m = first; m < end; m++) XLM_TRY(fill_rows(f, e, whole_step, m, err));
+  return put_tokens(f, e, false, whole_step, err);
 }
 
-xlm_status xlm_feed_window(xlm_feed *f, int64_t row, int64_t at, int64_t *valid, xlm_error *err) {
+xlm_status xlm_feed_window(xlm_feed *f, int64_t row, int64_t at, xlm_error *err) {
   XLM_TRY(xlm_samples_window(f->samples, at, f->window, err));
-  *valid = count_valid(f, f->ignore);
-  fill_row(f, row);
+  fill_row(f, false, 0, row);
   return XLM_OK;
 }
 
 xlm_status xlm_feed_eval(const xlm_feed *f, xlm_exec *e, xlm_error *err) {
-  return put_tokens(f, e, true, err);
+  return put_tokens(f, e, true, false, err);
 }
 
 // ---- of a team ----

@@ -8,15 +8,14 @@
 enum { XLM_MAX_INPUTS = 16 };
 
 typedef struct xlm_feed_input { // how one input is filled, resolved once
-  enum { XLM_FEED_TOKENS, XLM_FEED_LR, XLM_FEED_STEP, XLM_FEED_VALID } what;
-  uint32_t index; // of the plan's inputs
-  int shift;      // tokens: 0, or 1 for targets
-  int64_t ignore;
-  // Tokens: the local part of [batch, seq].
-  int64_t rows, first_row, row_stride, column_stride;
+  uint32_t index;               // of the plan's inputs
+  xlm_input_role role;
+  bool whole_step;
+  // Tokens: the local part of [batch, seq], and in a whole step's input from one microbatch to the next.
+  int64_t shift, rows, first_row, row_stride, column_stride, microbatch_stride;
   const xlm_dim_info *seq;
   int32_t *local; // that part, on its way into the arena
-  int64_t n;      // its tokens
+  int64_t n;      // its tokens; 0: a scalar
 } xlm_feed_input;
 
 typedef struct xlm_feed {
@@ -26,7 +25,6 @@ typedef struct xlm_feed {
   double lr;
   int n;
   xlm_feed_input inputs[XLM_MAX_INPUTS];
-  int64_t ignore;  // target that does not count; -1 = none
   int32_t *window; // seq + 1
 } xlm_feed;
 
@@ -53,10 +51,8 @@ void xlm_feeds_close(xlm_feeds *f);
 xlm_status xlm_feeds_step(xlm_feeds *f, uint64_t seed, int64_t step, double lr,
                           xlm_error *err) XLM_MUST_CHECK;
 
-// Makes window `at` of the samples row `row` of the next evaluation batch; *valid (on any rank) counts its
-// targets.
-xlm_status xlm_feed_window(xlm_feed *f, int64_t row, int64_t at, int64_t *valid,
-                           xlm_error *err) XLM_MUST_CHECK;
+// Makes window `at` of the samples row `row` of the next evaluation batch.
+xlm_status xlm_feed_window(xlm_feed *f, int64_t row, int64_t at, xlm_error *err) XLM_MUST_CHECK;
 // Puts the rows of an evaluation batch where this rank wants them.
 xlm_status xlm_feed_eval(const xlm_feed *f, xlm_exec *e, xlm_error *err) XLM_MUST_CHECK;
 

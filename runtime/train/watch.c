@@ -1,6 +1,8 @@
 // See watch.h.
 #include "runtime/train/watch.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,13 +73,31 @@ xlm_status xlm_watch_read(xlm_watch *w, bool *flag, xlm_error *err) {
 
 // ---- evaluation ----
 
-// The model's own loss is the one at top level; a model that has losses in blocks only gives their sum.
-static double loss_of(const xlm_watch *w) {
-  int top = xlm_watch_find(w, "eval.loss");
-  double all = 0;
-  for (int i = 0; i < w->n; i++)
-    if (!strcmp(w->at[i].role, "loss")) all += w->at[i].value;
-  return top >= 0 ? w->at[top].value : all;
+// The sums over the batches of one part of the loss.
+typedef struct part_sum {
+  int loss, weight; // watched; weight -1: every window counts alike
+  double sum, of;
+} part_sum;
+
+typedef struct evaluation {
+  xlm_feeds *f;
+  xlm_watch *w;
+  xlm_step_env env;
+  int n;
+  part_sum parts[XLM_MAX_WATCHED];
+} evaluation;
+
+// The model's own losses are those at top level; a model that has losses in blocks only gives their sum.
+static void find_parts(evaluation *x) {
+  static const char prefix[] = "eval.", top[] = "eval.loss";
+  for (int level = 0; level < 2 && !x->n; level++)
+    for (int i = 0; i < x->w->n; i++) {
+      const char *name = x->w->at[i].name;
+      if (strcmp(x->w->at[i].role, "loss") || (!level && strncmp(name, top, strlen(top)))) continue;
+      char weight[256];
+      snprintf(weight, sizeof weight, "%sweight/%s", prefix, name + strlen(prefix));
+      x->parts[x->n++] = (part_sum){.loss = i, .weight = xlm_watch_find(x->w, weight)};
+    }
 }
 
 // Windows [first, first + n) of `count` that are spread evenly over the held-out ones; a batch's remaining
@@ -86,55 +106,52 @@ typedef struct stretch {
   int64_t first, n, count;
 } stretch;
 
-// *valid: targets that count in the n rows; *last: in the last of them.
-static xlm_status put_batch(xlm_feeds *f, stretch x, int64_t *valid, int64_t *last, xlm_error *err) {
+static xlm_status put_batch(xlm_feeds *f, stretch x, xlm_error *err) {
   int64_t rows = xlm_team_plan(f->team)->batch, windows = f->at[0].samples->n;
-  *valid = 0;
   for (int64_t row = 0; row < rows; row++) {
     int64_t at = (x.first + (row < x.n ? row : x.n - 1)) * windows / x.count;
-    for (int i = 0; i < f->n; i++) XLM_TRY(xlm_feed_window(&f->at[i], row, at, last, err));
-    if (row < x.n) *valid += *last;
+    for (int i = 0; i < f->n; i++) XLM_TRY(xlm_feed_window(&f->at[i], row, at, err));
   }
   for (int i = 0; i < f->n; i++) XLM_TRY(xlm_feed_eval(&f->at[i], xlm_team_exec(f->team, i), err));
   return XLM_OK;
 }
 
-// One pass over the rows that are there: the sum of the losses of their targets.
-static xlm_status pass(xlm_feeds *f, xlm_watch *w, xlm_step_env env, stretch x, double *mean, int64_t *valid,
-                       int64_t *last, xlm_error *err) {
-  XLM_TRY(put_batch(f, x, valid, last, err));
-  XLM_TRY(xlm_team_eval(f->team, env, err));
-  XLM_TRY(xlm_watch_read(w, NULL, err));
-  *mean = loss_of(w);
+// One pass over a batch, whose parts count `times`.
+static xlm_status pass(evaluation *x, stretch s, double times, xlm_error *err) {
+  const xlm_plan *plan = xlm_team_plan(x->f->team);
+  XLM_TRY(put_batch(x->f, s, err));
+  XLM_TRY(xlm_team_eval(x->f->team, x->env, err));
+  XLM_TRY(xlm_watch_read(x->w, NULL, err));
+  for (int i = 0; i < x->n; i++) {
+    part_sum *p = &x->parts[i];
+    double of = p->weight < 0 ? (double)(plan->batch * plan->seq) : x->w->at[p->weight].value;
+    if (of == 0) continue; // nothing of this batch counts
+    p->sum += x->w->at[p->loss].value * (of * times);
+    p->of += of * times;
+  }
   return XLM_OK;
 }
 
-// A batch gives one mean. Where rows were filled up with the last window, a second pass with nothing but that
-// window gives its loss, which is taken off again: no model needs to know of rows that do not count.
-static xlm_status add_batch(xlm_feeds *f, xlm_watch *w, xlm_step_env env, stretch x, double *sum,
-                            int64_t *tokens, xlm_error *err) {
-  int64_t rows = xlm_team_plan(f->team)->batch, valid, last;
-  double mean, mean_last;
-  XLM_TRY(pass(f, w, env, x, &mean, &valid, &last, err));
-  *tokens += valid;
-  int64_t filled = (rows - x.n) * last;
-  if (valid + filled > 0) *sum += mean * (double)(valid + filled);
-  if (!filled) return XLM_OK;
-  XLM_TRY(pass(f, w, env, (stretch){x.first + x.n - 1, 1, x.count}, &mean_last, &valid, &last, err));
-  *sum -= mean_last * (double)filled;
-  return XLM_OK;
+// Where rows were filled up with the last window, a second pass with nothing but that window gives its loss,
+// which is taken off again: no model needs to know of rows that do not count.
+static xlm_status add_batch(evaluation *x, stretch s, xlm_error *err) {
+  int64_t rows = xlm_team_plan(x->f->team)->batch;
+  XLM_TRY(pass(x, s, 1, err));
+  if (s.n == rows) return XLM_OK;
+  return pass(x, (stretch){s.first + s.n - 1, 1, s.count}, -(double)(rows - s.n) / (double)rows, err);
 }
 
 xlm_status xlm_evaluate(xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t count, double *loss,
                         int64_t *tokens, xlm_error *err) {
   int64_t rows = xlm_team_plan(f->team)->batch, windows = f->at[0].samples->n;
+  evaluation x = {.f = f, .w = w, .env = env};
+  find_parts(&x);
   if (count > windows || count <= 0) count = windows;
-  double sum = 0;
-  *tokens = 0;
-  for (int64_t at = 0; at < count; at += rows) {
-    stretch x = {at, count - at < rows ? count - at : rows, count};
-    XLM_TRY(add_batch(f, w, env, x, &sum, tokens, err));
-  }
-  *loss = *tokens ? sum / (double)*tokens : 0;
+  for (int64_t at = 0; at < count; at += rows)
+    XLM_TRY(add_batch(&x, (stretch){at, count - at < rows ? count - at : rows, count}, err));
+  *loss = 0;
+  *tokens = x.n ? (int64_t)round(x.parts[0].of) : 0;
+  for (int i = 0; i < x.n; i++)
+    if (x.parts[i].of > 0) *loss += x.parts[i].sum / x.parts[i].of;
   return XLM_OK;
 }

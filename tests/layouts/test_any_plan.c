@@ -1,12 +1,12 @@
-// Any plan equals the one-rank plan: random legal layouts of the shipped models, made small, train 5 steps on
-// local ranks and are compared with one rank, and with their plain twin: the same dp, ep, cp, tp and
-// microbatches without pipeline, ZeRO and recompute. Losses agree with those of one rank within rounding;
-// with those of the twin bit for bit, and so do the global norms, parameters and optimizer states, except
-// where every microbatch is reduced on its own. One bound on the losses serves every optimizer: an element
-// whose sign lion takes the other way has next to no gradient, and what muon makes of directions that hold
-// rounding errors alone moves the loss as little; parameters and states of other splits are not compared. The
-// plans compared go through a file first, as `xlmrun train plan.json` has them; those they are compared with
-// do not.
+// Any plan equals the one-rank plan: random legal layouts of the shipped models, and of one whose losses are
+// means over uneven counts (counts.xlm), made small, train 5 steps on local ranks and are compared with one
+// rank, and with their plain twin: the same dp, ep, cp, tp and microbatches without pipeline, ZeRO and
+// recompute. Losses agree with those of one rank within rounding; with those of the twin bit for bit, and so
+// do the global norms, parameters and optimizer states, except where every microbatch is reduced on its own.
+// One bound on the losses serves every optimizer: an element whose sign lion takes the other way has next to
+// no gradient, and what muon makes of directions that hold rounding errors alone moves the loss as little;
+// parameters and states of other splits are not compared. The plans compared go through a file first, as
+// `xlmrun train plan.json` has them; those they are compared with do not.
 //
 //   test_any_plan                 a fixed list of seeds, and some fresh ones
 //   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)
@@ -237,7 +237,8 @@ static layout random_layout(uint64_t seed) {
                    tps[] = {1, 2, 3, 4}, pps[] = {1, 2, 4};
   uint64_t s = xlm_hash_mix(seed + 17);
   layout l = {.chunks = 1};
-  snprintf(l.model, sizeof l.model, "%s", toy_models[draw(&s, TOY_MODELS)]);
+  uint64_t model = draw(&s, TOY_MODELS + 1);
+  snprintf(l.model, sizeof l.model, "%s", model < TOY_MODELS ? toy_models[model] : "counts");
   bool moe = !strcmp(l.model, "mixtral") || !strcmp(l.model, "deepseek");
   do {
     l.pp = pick(&s, pps, 3), l.dp = pick(&s, dps, 3), l.tp = pick(&s, tps, 4);
@@ -262,6 +263,18 @@ static layout random_layout(uint64_t seed) {
 static void try_seed(uint64_t seed) {
   layout l = random_layout(seed);
   compare(&l);
+}
+
+// Means over counts that differ between microbatches are those of the whole batch.
+static void microbatches_change_rounding_only(void **state) {
+  (void)state;
+  layout one = plain("counts", 1, "adamw");
+  curve whole = reference(&one);
+  for (int n = 2; n <= 8; n *= 2) {
+    layout l = plain("counts", n, "adamw");
+    curve parts = reference(&l);
+    check_close(&l, &parts, &whole);
+  }
 }
 
 static void fixed_layouts(void **state) {
@@ -294,8 +307,10 @@ static void given_layout(void **state) {
 }
 
 int main(int argc, char **argv) {
-  const struct CMUnitTest all[] = {cmocka_unit_test(fixed_layouts), cmocka_unit_test(fresh_layouts)};
-  const struct CMUnitTest some[] = {cmocka_unit_test(given_layouts)},
+  const struct CMUnitTest all[] = {cmocka_unit_test(microbatches_change_rounding_only),
+                                   cmocka_unit_test(fixed_layouts), cmocka_unit_test(fresh_layouts)};
+  const struct CMUnitTest some[] = {cmocka_unit_test(microbatches_change_rounding_only),
+                                    cmocka_unit_test(given_layouts)},
                           one[] = {cmocka_unit_test(given_layout)};
   if (argc == 3) {
     given_seed = strtoull(argv[1], NULL, 10), given_count = strtoull(argv[2], NULL, 10);

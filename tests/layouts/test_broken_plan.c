@@ -157,8 +157,8 @@ static void other_role(json_t *root) {
   size_t i;
   json_t *x;
   json_array_foreach(at(root, "rank_plans 0 inputs"), i, x) {
-    bool scalar = !strcmp(json_string_value(json_object_get(x, "role")), "scalar");
-    json_object_set_new(x, "role", json_string(scalar ? "tokens" : "scalar"));
+    bool tokens = !strcmp(json_string_value(json_object_get(x, "role")), "tokens");
+    json_object_set_new(x, "role", json_string(tokens ? "lr" : "tokens"));
   }
 }
 static void longer_samples(json_t *root) {

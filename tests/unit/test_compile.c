@@ -72,19 +72,22 @@ memory_of_a_backend(void **state) { // the environment's failure: back to where 
 
 // ---- the table of passes ----
 
+enum { STEP = XLM_COUNTED | XLM_DIFFERENTIATED };
+
 static const struct {
   const char *after;
   uint32_t properties; // of the training step, cut into two stages of two ranks
 } stops[] = {{"elaborate", 0},
              {"simplify", XLM_SIMPLIFIED},
-             {"differentiate", XLM_DIFFERENTIATED},
-             {"simplify,2", XLM_DIFFERENTIATED | XLM_SIMPLIFIED},
-             {"recompute", XLM_DIFFERENTIATED | XLM_RECOMPUTED},
-             {"partition", XLM_DIFFERENTIATED | XLM_RECOMPUTED | XLM_PARTITIONED},
-             {"pipeline", XLM_DIFFERENTIATED | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED},
-             {"fuse", XLM_DIFFERENTIATED | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED | XLM_FUSED},
-             {"overlap", XLM_DIFFERENTIATED | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED | XLM_FUSED |
-                             XLM_OVERLAPPED}};
+             {"global_batch", XLM_COUNTED},
+             {"eval_weights", XLM_COUNTED}, // of evaluation
+             {"differentiate", STEP},
+             {"simplify,2", STEP | XLM_SIMPLIFIED},
+             {"recompute", STEP | XLM_RECOMPUTED},
+             {"partition", STEP | XLM_RECOMPUTED | XLM_PARTITIONED},
+             {"pipeline", STEP | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED},
+             {"fuse", STEP | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED | XLM_FUSED},
+             {"overlap", STEP | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED | XLM_FUSED | XLM_OVERLAPPED}};
 
 static const char staged[] = "model m\n"
                              "dim vocab = 8\n"

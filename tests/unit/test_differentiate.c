@@ -12,6 +12,7 @@
 
 #include "runtime/base/philox.h"
 #include "tests/ops/run_graph.h"
+#include "compiler/pass/global_batch.h"
 #include "tests/unit/small_graph.h"
 
 static xlm_arena *arena;
@@ -40,7 +41,11 @@ static xlm_graph *train_graph(const xlm_graph *model, int64_t microbatches) {
   assert_sound(model);
   xlm_train_options o = defaults;
   o.microbatches = microbatches;
-  xlm_graph *g = xlm_pass_differentiate(model, arena, &o);
+  xlm_batch_fault fault = {0};
+  const xlm_graph *whole = xlm_pass_global_batch(model, arena, microbatches, &fault);
+  if (!whole) fail_msg("%s", fault.text);
+  assert_sound(whole);
+  xlm_graph *g = xlm_pass_differentiate(whole, arena, &o);
   assert_sound(g);
   g = xlm_pass_simplify(g, arena);
   assert_sound(g);
@@ -84,7 +89,7 @@ static xlm_val gradient_of(const xlm_graph *g, const char *param) {
 
 static xlm_node first_of_phase(const xlm_graph *g, xlm_phase p) {
   xlm_node n = 1;
-  while (n < g->n_nodes && g->nodes[n].phase < p) n++;
+  while (n < g->n_nodes && (g->nodes[n].phase < p || g->nodes[n].phase == XLM_PHASE_PROLOGUE)) n++;
   return n;
 }
 
@@ -106,9 +111,10 @@ typedef struct run {
 
 // Leaves are functions of their name; token inputs of the sample's number in the global batch. A target of 0
 // is ignored, and the second sample has many of them.
-static void set_leaf(run *t, xlm_val v, int64_t first_row, double valid) {
+static void set_leaf(run *t, xlm_val v, int64_t first_row) {
   const xlm_node_info *n = xlm_val_node(t->g, v);
   const char *name = leaf_name(t->g, v);
+  if (!strncmp(name, "step/", 5)) name += 5, first_row = 0; // of all microbatches
   int64_t count = run_graph_elements(t->r, v);
   double *x = calloc((size_t)count + 1, sizeof *x);
   for (int64_t i = 0; i < count; i++) {
@@ -116,7 +122,6 @@ static void set_leaf(run *t, xlm_val v, int64_t first_row, double valid) {
     x[i] = n->op == XLM_OP_PARAM ? u - 0.5 : 0;
     if (n->op == XLM_OP_INPUT) x[i] = floor(u * VOCAB);
     if (!strcmp(name, "targets") && (i / SEQ + first_row) == 1 && i % 2) x[i] = 0;
-    if (!strncmp(name, "valid/", 6)) x[i] = valid;
     if (!strcmp(name, "lr")) x[i] = 0.01;
     if (!strcmp(name, "step")) x[i] = 1;
   }
@@ -124,13 +129,13 @@ static void set_leaf(run *t, xlm_val v, int64_t first_row, double valid) {
   free(x);
 }
 
-static run run_new(const xlm_graph *g, int64_t batch, int64_t microbatch, double valid) {
+static run run_new(const xlm_graph *g, int64_t batch, int64_t microbatch) {
   run_options o = {.backend = xlm_backend_ref(), .f64 = true, .threads = 1};
   o.env = (xlm_step_env){.seed = 7, .step = 0, .microbatch = microbatch, .first_row = microbatch * batch};
   run t = {.g = g, .r = run_graph_new(g, o), .batch = batch};
   for (xlm_node n = 1; n < g->n_nodes; n++)
     if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_LEAF && g->nodes[n].op != XLM_OP_CONST)
-      set_leaf(&t, g->nodes[n].out, microbatch * batch, valid);
+      set_leaf(&t, g->nodes[n].out, microbatch * batch);
   for (xlm_node n = 1; n < g->n_nodes; n++) // constants of all phases
     if (g->nodes[n].op == XLM_OP_CONST) run_graph_run(t.r, n, n + 1);
   return t;
@@ -153,17 +158,9 @@ static double get_scalar(const run *t, xlm_val v) {
   return get(t, v, &n)[0];
 }
 
-// Valid targets per microbatch, on average, of `rows` samples in `microbatches`.
-static double count_valid(int64_t rows, int64_t microbatches) {
-  double n = 0;
-  for (int64_t i = 0; i < rows * SEQ; i++)
-    n += floor(draw("targets", i) * VOCAB) != 0 && !(i / SEQ == 1 && i % SEQ % 2);
-  return n / (double)microbatches;
-}
-
 static void check_gradients(small_options o) {
   xlm_graph *g = train_graph(small_model(arena, o), 1);
-  run t = run_new(g, 2, 0, count_valid(2, 1));
+  run t = run_new(g, 2, 0);
   xlm_val loss = find_output(g, "loss");
   xlm_node backward = first_of_phase(g, XLM_PHASE_BWD);
   go(&t, 1, g->n_nodes > backward ? first_of_phase(g, XLM_PHASE_STEP) : backward);
@@ -222,9 +219,9 @@ static void microbatches_change_nothing(void **state) {
   xlm_graph *whole = train_graph(small_model(arena, o), 1);
   o.batch = 2;
   xlm_graph *parts = train_graph(small_model(arena, o), 2);
-  run one = run_new(whole, 4, 0, count_valid(4, 1));
+  run one = run_new(whole, 4, 0);
   go(&one, 1, whole->n_nodes);
-  run first = run_new(parts, 2, 0, count_valid(4, 2)), second = run_new(parts, 2, 1, count_valid(4, 2));
+  run first = run_new(parts, 2, 0), second = run_new(parts, 2, 1);
   go(&first, 1, first_of_phase(parts, XLM_PHASE_STEP));
   copy_states(&first, &second);
   go(&second, 1, parts->n_nodes);
@@ -349,14 +346,23 @@ static void sgd_has_one_moment(void **state) {
     if (g->nodes[n].op == XLM_OP_CLIP_SCALE) assert_null(xlm_attr_find(&g->nodes[n].attrs, XLM_A_value));
 }
 
+// The count of the step stands before the first microbatch, in a state; with one microbatch it is taken in
+// it.
 static void cross_entropy_counts_globally(void **state) {
   (void)state;
-  xlm_graph *g = train_graph(small_model(arena, (small_options){.batch = 2}), 2);
-  xlm_val valid = find_leaf(g, "valid/targets");
-  assert_true(valid);
-  assert_string_equal(xlm_attr_text(&xlm_val_node(g, valid)->attrs, XLM_A_role, ""), "scalar");
-  for (xlm_node n = 1; n < g->n_nodes; n++)
-    if (g->nodes[n].op == XLM_OP_CROSS_ENTROPY) assert_int_equal(g->nodes[n].in[2], valid);
+  xlm_graph *one = train_graph(small_model(arena, (small_options){.batch = 2}), 1),
+            *two = train_graph(small_model(arena, (small_options){.batch = 2}), 2);
+  assert_true(find_leaf(two, "step/targets") && find_leaf(two, "whole/valid"));
+  assert_false(find_leaf(one, "step/targets") || find_leaf(one, "whole/valid"));
+  for (xlm_node n = 1; n < two->n_nodes; n++)
+    if (two->nodes[n].op == XLM_OP_CROSS_ENTROPY) {
+      const xlm_node_info *per = xlm_val_node(two, two->nodes[n].in[2]);
+      assert_int_equal(per->op, XLM_OP_DIV);
+      assert_int_equal(xlm_val_node(two, per->in[0])->phase, XLM_PHASE_PROLOGUE);
+    }
+  for (xlm_node n = 1; n < one->n_nodes; n++)
+    if (one->nodes[n].op == XLM_OP_CROSS_ENTROPY)
+      assert_int_equal(xlm_val_node(one, one->nodes[n].in[2])->op, XLM_OP_SUM);
 }
 
 // Two states that take each other's value: both read before either is written.
@@ -373,7 +379,7 @@ static void states_may_swap(void **state) {
   xlm_vals_add(s.g, &s.g->losses, NULL, xlm_sum_over(&s.b, w, &d, 1), (xlm_span){0, 0});
   xlm_vals_add(s.g, &s.g->metrics, "first", a, (xlm_span){0, 0});
   xlm_graph *g = train_graph(s.g, 1);
-  run t = run_new(g, 1, 0, 1);
+  run t = run_new(g, 1, 0);
   run_graph_set(t.r, find_leaf(g, "a"), (double[]){1, 2});
   run_graph_set(t.r, find_leaf(g, "b"), (double[]){3, 4});
   go(&t, 1, g->n_nodes);

@@ -202,7 +202,7 @@ static void train_and_eval_share_states_and_scratch(void **state) {
   uint64_t a = one->area_bytes[XLM_AREA_TEMP], b = other->area_bytes[XLM_AREA_TEMP];
   assert_int_equal(both->area_bytes[XLM_AREA_TEMP], a > b ? a : b);
   for (uint32_t i = 0; i < both->n_inputs; i++)
-    if (!strcmp(both->inputs[i].role, "tokens") && both->inputs[i].eval_tensor)
+    if (both->inputs[i].role == XLM_INPUT_TOKENS && both->inputs[i].eval_tensor)
       assert_true(both->inputs[i].tensor != both->inputs[i].eval_tensor);
   assert_int_equal(both->n_schedule, 2 * 2 + 1);
 }

@@ -104,7 +104,7 @@ static void find_parts(generator *g, const char *logits) {
     for (uint32_t i = 0; i < rp->n_inputs; i++) {
       const xlm_plan_input *in = &rp->inputs[i];
       part p = {.member = m, .index = i};
-      if (!strcmp(in->name, "tokens") && in->eval_tensor &&
+      if (in->role == XLM_INPUT_TOKENS && in->shift == 0 && in->eval_tensor &&
           read_part(rp, &rp->tensors[in->eval_tensor].type, &p))
         g->inputs[g->n_inputs++] = p;
     }

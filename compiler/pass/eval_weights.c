@@ -1,0 +1,135 @@
+// Evaluation runs batch after batch, and the loss over all of them is no average of the batches' losses when
+// a batch has fewer valid targets than another. So each loss is taken apart at its additions, and each part
+// that is a mean over a count comes with that count: the metric "weight/NAME" beside the loss NAME. Whoever
+// evaluates adds part times weight, and divides by the weights at the end. A part without a weight is a mean
+// over samples.
+#include <string.h>
+
+#include "compiler/pass/global_batch.h"
+#include "compiler/pass/pass_priv.h"
+
+typedef struct step { // from a loss down to one of its parts: what is done with the part
+  const xlm_node_info *n;
+  int operand;
+  const struct step *above;
+} step;
+
+typedef struct parts {
+  const xlm_graph *g; // of which `out` is a copy
+  xlm_graph *out;
+  xlm_arena *a;
+  xlm_build b;
+  xlm_val *map;
+  bool *of_inputs; // by value: known without parameters
+  const xlm_named_val *loss;
+  int n, found; // parts of this loss; found: so far
+} parts;
+
+// The operand through which a part goes on; -1: n is where it ends.
+static int scaled_operand(const parts *p, const xlm_node_info *n) {
+  if (n->op == XLM_OP_NEG || n->op == XLM_OP_CAST || n->op == XLM_OP_STOP_GRADIENT) return 0;
+  if (n->op == XLM_OP_DIV && xlm_val_node(p->g, n->in[1])->op == XLM_OP_CONST) return 0;
+  for (int i = 0; n->op == XLM_OP_MUL && i < 2; i++)
+    if (xlm_val_node(p->g, n->in[1 - i])->op == XLM_OP_CONST) return i;
+  return -1;
+}
+
+static bool is_sum(const xlm_node_info *n) {
+  return n->op == XLM_OP_ADD || n->op == XLM_OP_SUB;
+}
+
+// What a part is divided by, in the batch; 0: a size that all batches share.
+static xlm_val weight_of(const parts *p, xlm_val v) {
+  for (;;) {
+    const xlm_node_info *n = xlm_val_node(p->g, v);
+    int valid = xlm_op_facts_of(n->op)->valid;
+    if (valid) return n->n_in >= valid ? n->in[valid - 1] : 0;
+    if (n->op == XLM_OP_DIV && xlm_val_type(p->g, n->in[1])->rank == 0 && p->of_inputs[n->in[1]])
+      return n->in[1];
+    int next = scaled_operand(p, n);
+    if (next < 0) return 0;
+    v = n->in[next];
+  }
+}
+
+// The part with everything that is done to it between it and the loss, additions left out.
+static xlm_val rebuild(parts *p, xlm_val v, const step *s) {
+  xlm_val now = p->map[v];
+  for (; s; s = s->above) {
+    xlm_val in[2] = {now, 0};
+    xlm_build_context(&p->b, s->n);
+    if (s->n->op == XLM_OP_ADD || (s->n->op == XLM_OP_SUB && s->operand == 0)) continue;
+    if (s->n->op == XLM_OP_SUB) {
+      now = xlm_op1(&p->b, XLM_OP_NEG, now);
+      continue;
+    }
+    for (int i = 0; i < s->n->n_in; i++) in[i] = i == s->operand ? now : p->map[s->n->in[i]];
+    xlm_attr_list l = xlm_attr_list_from(p->out->arena, &s->n->attrs);
+    now = xlm_emit(&p->b, s->n->op, in, s->n->n_in, &l);
+  }
+  return now;
+}
+
+static void add_part(parts *p, xlm_val v, const step *s) {
+  xlm_arena *a = p->out->arena;
+  const char *name = p->loss->name;
+  if (p->n > 1) name = xlm_arena_printf(a, "%s/%d", name, ++p->found);
+  xlm_vals_add(p->out, &p->out->losses, name, p->n > 1 ? rebuild(p, v, s) : p->map[p->loss->val],
+               p->loss->span);
+  xlm_val weight = weight_of(p, v);
+  if (weight)
+    xlm_vals_add(p->out, &p->out->metrics, xlm_arena_printf(a, "weight/%s", name), p->map[weight],
+                 p->loss->span);
+}
+
+// Sums within sums nest as deep as the text has them; collects when asked to, else counts.
+static void walk(parts *p, xlm_val v, const step *above, bool collects) {
+  const xlm_node_info *n = xlm_val_node(p->g, v);
+  step s = {n, 0, above};
+  int next = scaled_operand(p, n);
+  if (is_sum(n) && xlm_val_type(p->g, n->in[0])->rank == 0 && xlm_val_type(p->g, n->in[1])->rank == 0) {
+    for (; s.operand < 2; s.operand++) walk(p, n->in[s.operand], &s, collects);
+  } else if (next >= 0 && !weight_of(p, v)) { // a sum may stand below
+    s.operand = next;
+    walk(p, n->in[next], &s, collects);
+  } else if (collects) {
+    add_part(p, v, above);
+  } else {
+    p->n++;
+  }
+}
+
+static void find_inputs(parts *p) {
+  bool *others = XLM_NEW_N(p->a, bool, p->g->n_values);
+  for (xlm_node id = 1; id < p->g->n_nodes; id++) {
+    const xlm_node_info *n = &p->g->nodes[id];
+    bool input = n->op == XLM_OP_INPUT, other = n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE;
+    for (int i = 0; i < n->n_in; i++) {
+      input |= p->of_inputs[n->in[i]];
+      other |= others[n->in[i]];
+    }
+    for (int i = 0; i < n->n_out; i++) {
+      p->of_inputs[n->out + (xlm_val)i] = input && !other;
+      others[n->out + (xlm_val)i] = other;
+    }
+  }
+}
+
+xlm_graph *xlm_pass_eval_weights(const xlm_graph *g, xlm_arena *a) {
+  parts p = {.g = g, .out = xlm_graph_like(g), .a = a};
+  p.map = XLM_NEW_N(a, xlm_val, g->n_values);
+  p.of_inputs = XLM_NEW_N(a, bool, g->n_values);
+  find_inputs(&p);
+  for (xlm_node id = 1; id < g->n_nodes; id++) xlm_copy_node(p.out, g, id, p.map, p.map);
+  p.b = xlm_build_new(p.out);
+  xlm_copy_list(p.out, &p.out->outputs, &g->outputs, p.map);
+  xlm_copy_list(p.out, &p.out->metrics, &g->metrics, p.map);
+  xlm_copy_updates(p.out, g, p.map);
+  for (uint32_t i = 0; i < g->losses.n; i++) {
+    p.loss = &g->losses.at[i];
+    p.n = p.found = 0;
+    walk(&p, p.loss->val, NULL, false);
+    walk(&p, p.loss->val, NULL, true);
+  }
+  return xlm_drop_dead(p.out, a);
+}

@@ -95,14 +95,14 @@ static bool wants(const xlm_feed *f, const xlm_exec *e, bool whole_step, int64_t
   return false;
 }
 
-// The window in f->window becomes row `row` of every input of a microbatch, or of every input of a whole
-// step.
-static void fill_row(const xlm_feed *f, bool whole_step, int64_t microbatch, int64_t row) {
+// A window becomes row `row` of every input of a microbatch, or of every input of a whole step.
+static void fill_row(const xlm_feed *f, const int32_t *window, bool whole_step, int64_t microbatch,
+                     int64_t row) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
     if (!has_row(in, whole_step, row)) continue;
     int32_t *to = in->local + (row - in->first_row) * in->row_stride;
-    const int32_t *from = f->window + in->shift;
+    const int32_t *from = window + in->shift;
     if (whole_step) to += microbatch * in->microbatch_stride;
     for (int64_t c = 0; c < in->seq->size; c++) to[c * in->column_stride] = from[xlm_dim_global(in->seq, c)];
   }
@@ -128,13 +128,21 @@ static xlm_status put_scalars(const xlm_feed *f, xlm_exec *e, xlm_error *err) {
   return XLM_OK;
 }
 
+// Read ahead, or, in a feed that stands alone, now.
+static xlm_status find_window(xlm_feed *f, int64_t row_of_step, const int32_t **out, xlm_error *err) {
+  *out = f->ahead ? xlm_prefetch_window(f->ahead, row_of_step) : f->window;
+  if (f->ahead) return XLM_OK;
+  int64_t first = f->step * f->plan->microbatches * f->plan->batch;
+  return xlm_samples_shuffled(f->samples, first + row_of_step, f->window, err);
+}
+
 static xlm_status fill_rows(xlm_feed *f, const xlm_exec *e, bool whole_step, int64_t microbatch,
                             xlm_error *err) {
-  int64_t first = (f->step * f->plan->microbatches + microbatch) * f->plan->batch;
   for (int64_t row = 0; row < f->plan->batch; row++) {
+    const int32_t *window;
     if (!wants(f, e, whole_step, row)) continue;
-    XLM_TRY(xlm_samples_shuffled(f->samples, first + row, f->window, err));
-    fill_row(f, whole_step, microbatch, row);
+    XLM_TRY(find_window(f, microbatch * f->plan->batch + row, &window, err));
+    fill_row(f, window, whole_step, microbatch, row);
   }
   return XLM_OK;
 }
@@ -150,7 +158,7 @@ xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *
 
 xlm_status xlm_feed_window(xlm_feed *f, int64_t row, int64_t at, xlm_error *err) {
   XLM_TRY(xlm_samples_window(f->samples, at, f->window, err));
-  fill_row(f, false, 0, row);
+  fill_row(f, f->window, false, 0, row);
   return XLM_OK;
 }
 
@@ -159,6 +167,27 @@ xlm_status xlm_feed_eval(const xlm_feed *f, xlm_exec *e, xlm_error *err) {
 }
 
 // ---- of a team ----
+
+// The rows of a step that some rank here has: of its microbatches, or of the whole step, whose rows are the
+// same.
+static void mark_rows(const xlm_feed *f, bool *needed) {
+  for (int i = 0; i < f->n; i++)
+    for (int64_t m = 0; m < f->plan->microbatches; m++)
+      for (int64_t row = 0; row < f->inputs[i].rows; row++)
+        needed[m * f->plan->batch + f->inputs[i].first_row + row] = true;
+}
+
+static xlm_status read_ahead(xlm_feeds *f, const xlm_samples *samples, xlm_error *err) {
+  const xlm_plan *p = xlm_team_plan(f->team);
+  int64_t rows = p->batch * p->microbatches;
+  bool *needed = calloc((size_t)rows + 1, sizeof *needed);
+  if (!needed) return xlm_fail(err, XLM_ENV, "no memory for the rows of a step");
+  for (int i = 0; i < f->n; i++) mark_rows(&f->at[i], needed);
+  xlm_status s = xlm_prefetch_open(samples, rows, needed, &f->ahead, err);
+  free(needed);
+  for (int i = 0; s == XLM_OK && i < f->n; i++) f->at[i].ahead = f->ahead;
+  return s;
+}
 
 xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval, xlm_feeds *out,
                           xlm_error *err) {
@@ -171,10 +200,11 @@ xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval,
     out->args[out->n] = &out->at[out->n];
     XLM_TRY(xlm_feed_open(xlm_team_exec(team, out->n), samples, eval, &out->at[out->n], err));
   }
-  return XLM_OK;
+  return eval ? XLM_OK : read_ahead(out, samples, err);
 }
 
 void xlm_feeds_close(xlm_feeds *f) {
+  xlm_prefetch_close(f->ahead);
   for (int i = 0; i < f->n; i++) xlm_feed_close(&f->at[i]);
   free(f->at);
   free(f->args);
@@ -184,6 +214,7 @@ void xlm_feeds_close(xlm_feeds *f) {
 xlm_status xlm_feeds_step(xlm_feeds *f, uint64_t seed, int64_t step, double lr, xlm_error *err) {
   const xlm_plan *p = xlm_team_plan(f->team);
   xlm_step_env env = {.seed = seed, .step = step, .first_row = step * p->batch * p->microbatches};
+  XLM_TRY(xlm_prefetch_take(f->ahead, step, err));
   for (int i = 0; i < f->n; i++) f->at[i].step = step, f->at[i].lr = lr;
   return xlm_team_step(f->team, env, xlm_feed_step, f->args, err);
 }

@@ -4,6 +4,7 @@
 
 #include "runtime/data/data.h"
 #include "runtime/exec/team.h"
+#include "runtime/train/prefetch.h"
 
 enum { XLM_MAX_INPUTS = 16 };
 
@@ -25,7 +26,8 @@ typedef struct xlm_feed {
   double lr;
   int n;
   xlm_feed_input inputs[XLM_MAX_INPUTS];
-  int32_t *window; // seq + 1
+  int32_t *window;           // seq + 1
+  const xlm_prefetch *ahead; // of the team; NULL: windows are read when they are put
 } xlm_feed;
 
 // XLM_USER when the model has an input that token data cannot fill.
@@ -40,8 +42,9 @@ xlm_status xlm_feed_step(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *
 typedef struct xlm_feeds {
   xlm_team *team;
   int n;
-  xlm_feed *at; // [n]
-  void **args;  // [n], for xlm_team_step
+  xlm_feed *at;        // [n]
+  void **args;         // [n], for xlm_team_step
+  xlm_prefetch *ahead; // the windows of training steps
 } xlm_feeds;
 
 xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval, xlm_feeds *out,

@@ -7,8 +7,9 @@
 // longer has the data's dimensions, so that amax(count, over experts) is that of the whole count. Means over
 // the data are averaged instead of summed.
 //
-// A metric is averaged over the microbatches, except one that knows the data only as counts: it is cut in the
-// same way, so that the load of experts is that of the whole batch, however the batch is divided.
+// A metric that is a sum over samples is summed, one that is a mean is averaged; a function of sums and means
+// (`exp(cross_entropy(..))`, the load of experts) is cut in the same way, so that it is that of the whole
+// batch. What is neither, such as a maximum over samples, is averaged.
 #include <string.h>
 
 #include "compiler/pass/differentiate_priv.h"
@@ -87,10 +88,8 @@ static bool above_cut(xlm_differentiation *d, const xlm_node_info *n, const bool
   return may && !has_any(xlm_val_type(d->out, n->in[0]), data);
 }
 
-static void carry_value(xlm_differentiation *d, xlm_val v, uint32_t number) {
-  xlm_node_info n = *xlm_val_node(d->out, v);
-  xlm_build_context(&d->b, &n);
-  bool mean = xlm_op_facts_of(n.op)->reduces == XLM_REDUCTION_MEAN;
+static void carry_total(xlm_differentiation *d, xlm_val v, bool mean, uint32_t number) {
+  xlm_build_context(&d->b, xlm_val_node(d->out, v));
   const char *name = xlm_arena_printf(d->out->arena, "sum/update/%u", number);
   d->carried[v] = xlm_diff_carry(d, name, v, mean ? 1.0 / (double)d->o->microbatches : 1);
 }
@@ -107,7 +106,7 @@ static void cut(xlm_differentiation *d, xlm_val v, const bool *data, uint32_t *c
     if (!d->sampled[v] || d->carried[v] || d->again[def]) continue;
     const xlm_node_info *n = &d->out->nodes[def];
     if (!above_cut(d, n, data)) {
-      carry_value(d, v, (*carried)++);
+      carry_total(d, v, xlm_op_facts_of(n->op)->reduces == XLM_REDUCTION_MEAN, (*carried)++);
       continue;
     }
     d->again[def] = true;
@@ -115,30 +114,35 @@ static void cut(xlm_differentiation *d, xlm_val v, const bool *data, uint32_t *c
   }
 }
 
-// Is all that v knows of the data counts, which add up over the microbatches?
-static bool of_counts(xlm_differentiation *d, xlm_val v, const bool *data) {
-  bool *seen = XLM_NEW_N(d->a, bool, d->n_forward), any = false;
+// Can v be evaluated from sums and means over the step? With `carries` what it is evaluated from is carried.
+static bool from_totals(xlm_differentiation *d, xlm_val v, bool carries, uint32_t *carried) {
+  bool *seen = XLM_NEW_N(d->a, bool, d->n_forward_values);
   xlm_val *stack = NULL;
   uint32_t n_stack = 0, cap_stack = 0;
   XLM_PUSH(d->a, stack, n_stack, cap_stack, v);
   while (n_stack) {
     v = stack[--n_stack];
     xlm_node def = xlm_val_at(d->out, v)->def;
-    if (!d->sampled[v] || seen[def]) continue;
-    seen[def] = true;
+    if (seen[v] || d->kind[v] == XLM_BATCH_FIXED || d->carried[v] || d->again[def]) continue;
+    seen[v] = true;
     const xlm_node_info *n = &d->out->nodes[def];
-    bool counts = xlm_op_facts_of(n->op)->counts;
-    any |= counts;
-    if (counts) continue;
-    if (!above_cut(d, n, data)) return false;
+    uint32_t flags = xlm_op_at(n->op)->flags;
+    if (d->kind[v] == XLM_BATCH_SAMPLE) return false;
+    if (d->kind[v] != XLM_BATCH_MIXED) {
+      if (carries) carry_total(d, v, d->kind[v] == XLM_BATCH_MEAN, (*carried)++);
+      continue;
+    }
+    if (!(flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_VIEW)) && !xlm_op_facts_of(n->op)->of_totals) return false;
+    if (carries) d->again[def] = true;
     for (int i = n->n_in; i-- > 0;) XLM_PUSH(d->a, stack, n_stack, cap_stack, n->in[i]);
   }
-  return any;
+  return true;
 }
 
-static void average_metric(xlm_differentiation *d, const xlm_named_val *m) {
+static void carry_metric(xlm_differentiation *d, const xlm_named_val *m) {
   const char *name = xlm_arena_printf(d->out->arena, "sum/metric/%s", m->name);
-  xlm_val v = xlm_diff_carry(d, name, d->map[m->val], 1.0 / (double)d->o->microbatches);
+  bool adds_up = d->kind[d->map[m->val]] == XLM_BATCH_SUM;
+  xlm_val v = xlm_diff_carry(d, name, d->map[m->val], adds_up ? 1 : 1.0 / (double)d->o->microbatches);
   xlm_vals_add(d->out, &d->out->outputs, m->name, v, m->span);
 }
 
@@ -146,16 +150,18 @@ void xlm_diff_carry_rest(xlm_differentiation *d) {
   const bool *data = data_dims(d);
   bool several = d->o->microbatches > 1;
   uint32_t carried = 0;
+  d->kind = xlm_batch_kinds(d->out, d->a);
   d->carried = XLM_NEW_N(d->a, xlm_val, d->n_forward_values);
   d->again = XLM_NEW_N(d->a, bool, d->n_forward);
   d->counted = XLM_NEW_N(d->a, bool, d->g->metrics.n);
   for (uint32_t i = 0; i < d->g->metrics.n; i++) {
     const xlm_named_val *m = &d->g->metrics.at[i];
-    d->counted[i] = several && of_counts(d, d->map[m->val], data);
+    xlm_val v = d->map[m->val];
+    d->counted[i] = several && d->kind[v] == XLM_BATCH_MIXED && from_totals(d, v, false, &carried);
     if (d->counted[i])
-      cut(d, d->map[m->val], data, &carried);
+      (void)from_totals(d, v, true, &carried);
     else
-      average_metric(d, m);
+      carry_metric(d, m);
   }
   for (uint32_t i = 0; several && i < d->g->n_updates; i++)
     if (!xlm_diff_is_early(d->g, d->g->updates[i].val)) cut(d, d->map[d->g->updates[i].val], data, &carried);

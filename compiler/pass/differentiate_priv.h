@@ -3,6 +3,7 @@
 #ifndef XLM_PASS_DIFFERENTIATE_PRIV_H
 #define XLM_PASS_DIFFERENTIATE_PRIV_H
 
+#include "compiler/pass/global_batch.h"
 #include "compiler/pass/pass_priv.h"
 
 typedef struct xlm_trained { // a parameter that a gradient reaches
@@ -27,9 +28,10 @@ typedef struct xlm_differentiation {
   xlm_trained *trained;
   uint32_t n_trained, cap_trained;
   // Language updates (`update state = expr`) and metrics, see carry.c:
-  xlm_val *carried; // forward value -> its sum over the microbatches; 0 = none
-  bool *again;      // by node: evaluated again in the STEP phase, from carried values
-  bool *counted;    // by metric of the model: evaluated in the STEP phase too
+  const xlm_batch_kind *kind; // forward value -> what it says of the step
+  xlm_val *carried;           // forward value -> its sum over the microbatches; 0 = none
+  bool *again;                // by node: evaluated again in the STEP phase, from carried values
+  bool *counted;              // by metric of the model: evaluated in the STEP phase too
 } xlm_differentiation;
 
 // Is it a value of the step as a whole, computed before the first microbatch?

@@ -1,11 +1,5 @@
-// Global batch, see global_batch.h.
+// Global batch, see global_batch.h. Every value has a kind (XLM_BATCH_..), found in the order of the graph.
 //
-// Every value has a kind: what the values of the microbatches say about that of the step.
-//   FIXED    the same in every microbatch
-//   SAMPLE   a value per sample
-//   SUM      adds up over the microbatches
-//   MEAN     its average over the microbatches is the step's value
-//   MIXED    neither: a product of two sums, a maximum over the batch, ...
 // A loss that is a SUM is scaled, so that the average over the microbatches is the step's sum. A value that
 // depends on the inputs alone and has no sample's dimension (a count of valid targets, a sum of weights) is
 // computed beforehand, for the step as a whole: it becomes FIXED, and whatever is divided by it is a SUM.
@@ -23,7 +17,7 @@
 #include "compiler/pass/layout.h"
 #include "compiler/pass/pass_priv.h"
 
-typedef enum kind { FIXED, SAMPLE, SUM, MEAN, MIXED } kind;
+typedef xlm_batch_kind kind;
 
 enum {
   OF_INPUTS = 1,
@@ -152,36 +146,39 @@ static bool is_mean(xlm_op_id op) {
 static kind kind_from_samples(const global *w, const xlm_node_info *n, const xlm_type *out) {
   int rows = count_rows(w, out);
   bool sums = has_rows_under(w, n, XLM_SPLIT_SUM, out);
-  if (!xlm_is_view(n) && has_rows_under(w, n, XLM_SPLIT_WHOLE, &(xlm_type){.rank = 0})) return MIXED;
+  if (!xlm_is_view(n) && has_rows_under(w, n, XLM_SPLIT_WHOLE, &(xlm_type){.rank = 0}))
+    return XLM_BATCH_MIXED;
   if (rows > 1 || (rows && sums && n->op != XLM_OP_CROSS_ENTROPY))
-    return MIXED; // some are left, or meet others
-  if (rows || out->dtype == XLM_I32) return SAMPLE;
-  return !sums ? MIXED : is_mean(n->op) ? MEAN : SUM;
+    return XLM_BATCH_MIXED; // some are left, or meet others
+  if (rows || out->dtype == XLM_I32) return XLM_BATCH_SAMPLE;
+  return !sums ? XLM_BATCH_MIXED : is_mean(n->op) ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
 }
 
 // A result of sums and means: of the same kind where the operation is linear in them.
 static kind kind_from_sums(const global *w, const xlm_node_info *n, const int *n_of) {
   const xlm_layout_rule *r = &w->rules[n->op];
-  int varying = n_of[SUM] + n_of[MEAN];
+  int varying = n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN];
   bool product = r->scaling || n->op == XLM_OP_CONTRACT;
-  if (n->op == XLM_OP_CAST) return n_of[MEAN] ? MEAN : SUM;
-  if (r->linear) return n_of[MEAN] || n_of[FIXED] ? MEAN : SUM;
-  if (is_mean(n->op)) return n_of[MEAN] ? MEAN : SUM;
-  if (!product || varying != 1) return MIXED;
-  if (n->op == XLM_OP_DIV && w->kind[n->in[1]] != FIXED) return MIXED;
-  return n_of[MEAN] ? MEAN : SUM;
+  if (n->op == XLM_OP_CAST) return n_of[XLM_BATCH_MEAN] ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
+  if (r->linear) return n_of[XLM_BATCH_MEAN] || n_of[XLM_BATCH_FIXED] ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
+  if (is_mean(n->op)) return n_of[XLM_BATCH_MEAN] ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
+  if (!product || varying != 1) return XLM_BATCH_MIXED;
+  if (n->op == XLM_OP_DIV && w->kind[n->in[1]] != XLM_BATCH_FIXED) return XLM_BATCH_MIXED;
+  return n_of[XLM_BATCH_MEAN] ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
 }
 
 static kind kind_of(const global *w, const xlm_node_info *n, int result) {
   const xlm_type *out = type_of(w, n->out + (xlm_val)result);
-  int n_of[MIXED + 1] = {0};
-  if (n->op == XLM_OP_INPUT) return SAMPLE;
+  int n_of[XLM_BATCH_MIXED + 1] = {0};
+  if (n->phase == XLM_PHASE_PROLOGUE) return XLM_BATCH_FIXED;
+  if (n->op == XLM_OP_INPUT) return XLM_BATCH_SAMPLE;
   for (int i = 0; i < n->n_in; i++)
     if (!is_offsets(w, n, n->in[i])) n_of[w->kind[n->in[i]]]++;
-  if (n->op == XLM_OP_PER_MICROBATCH) return count_rows(w, out) ? SAMPLE : MEAN;
-  if (n_of[MIXED] || (n_of[SAMPLE] && n_of[SUM] + n_of[MEAN])) return MIXED;
-  if (n_of[SAMPLE]) return kind_from_samples(w, n, out);
-  return n_of[SUM] + n_of[MEAN] ? kind_from_sums(w, n, n_of) : FIXED;
+  if (n->op == XLM_OP_PER_MICROBATCH) return count_rows(w, out) ? XLM_BATCH_SAMPLE : XLM_BATCH_MEAN;
+  if (n_of[XLM_BATCH_MIXED] || (n_of[XLM_BATCH_SAMPLE] && n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN]))
+    return XLM_BATCH_MIXED;
+  if (n_of[XLM_BATCH_SAMPLE]) return kind_from_samples(w, n, out);
+  return n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN] ? kind_from_sums(w, n, n_of) : XLM_BATCH_FIXED;
 }
 
 static uint8_t depends_on(const global *w, const xlm_node_info *n) {
@@ -196,7 +193,7 @@ static uint8_t depends_on(const global *w, const xlm_node_info *n) {
 static bool is_whole(const global *w, const xlm_node_info *n, xlm_val v) {
   const xlm_type *t = type_of(w, v);
   bool of_samples = false;
-  for (int i = 0; i < n->n_in; i++) of_samples |= w->kind[n->in[i]] == SAMPLE;
+  for (int i = 0; i < n->n_in; i++) of_samples |= w->kind[n->in[i]] == XLM_BATCH_SAMPLE;
   bool gone = !count_rows(w, t) && t->dtype != XLM_I32 && xlm_attr_find(&n->attrs, XLM_A_over);
   return w->microbatches > 1 && of_samples && gone && w->of[v] == OF_INPUTS && n->n_out == 1;
 }
@@ -208,9 +205,9 @@ static void classify(global *w) {
       xlm_val v = n->out + (xlm_val)i;
       w->of[v] = depends_on(w, n);
       w->whole[v] = is_whole(w, n, v);
-      w->kind[v] = w->whole[v] ? FIXED : kind_of(w, n, i);
+      w->kind[v] = w->whole[v] ? XLM_BATCH_FIXED : kind_of(w, n, i);
       bool late = i == 0 && needs_count(w, n) && w->of[targets_of(n)] != OF_INPUTS; // known after the forward
-      if (late && w->microbatches > 1) w->kind[v] = MIXED;
+      if (late && w->microbatches > 1) w->kind[v] = XLM_BATCH_MIXED;
     }
   }
 }
@@ -376,7 +373,7 @@ static void emit_loss(global *w, xlm_node id) {
 
 // v as something whose average over the microbatches is the step's value.
 static xlm_val as_mean(global *w, xlm_val v) {
-  if (w->microbatches == 1 || w->kind[v] != SUM) return w->map[v];
+  if (w->microbatches == 1 || w->kind[v] != XLM_BATCH_SUM) return w->map[v];
   return xlm_scale(&w->b, w->map[v], (double)w->microbatches);
 }
 
@@ -384,7 +381,7 @@ static xlm_val as_mean(global *w, xlm_val v) {
 static void emit_node(global *w, xlm_node id) {
   const xlm_node_info *n = &w->g->nodes[id];
   xlm_val *saved = XLM_NEW_N(w->a, xlm_val, n->n_in);
-  bool means = w->microbatches > 1 && n->n_out && w->kind[n->out] == MEAN && w->rules[n->op].linear;
+  bool means = w->microbatches > 1 && n->n_out && w->kind[n->out] == XLM_BATCH_MEAN && w->rules[n->op].linear;
   for (int i = 0; i < n->n_in; i++) saved[i] = w->map[n->in[i]];
   xlm_build_context(&w->b, n);
   for (int i = 0; means && i < n->n_in; i++) w->map[n->in[i]] = as_mean(w, n->in[i]);
@@ -414,14 +411,14 @@ static const xlm_node_info *culprit_of(const global *w, xlm_val v) {
     const xlm_node_info *n = xlm_val_node(w->g, v);
     xlm_val next = 0;
     for (int i = 0; i < n->n_in; i++)
-      if (w->kind[n->in[i]] == MIXED) next = n->in[i];
+      if (w->kind[n->in[i]] == XLM_BATCH_MIXED) next = n->in[i];
     if (!next) return n;
     v = next;
   }
 }
 
 static bool check_loss(global *w, const xlm_named_val *loss) {
-  if (w->kind[loss->val] != MIXED) return true;
+  if (w->kind[loss->val] != XLM_BATCH_MIXED) return true;
   const xlm_node_info *n = culprit_of(w, loss->val);
   *w->fault = (xlm_batch_fault){
       .loss = loss->span,
@@ -436,20 +433,31 @@ static bool check_loss(global *w, const xlm_named_val *loss) {
   return false;
 }
 
+static void begin(global *w) {
+  const xlm_graph *g = w->g;
+  w->rules = XLM_NEW_N(w->a, xlm_layout_rule, XLM_OP_COUNT);
+  for (int op = 1; op < XLM_OP_COUNT; op++) w->rules[op] = xlm_layout_parse(xlm_op_at((xlm_op_id)op));
+  w->rows = XLM_NEW_N(w->a, bool, g->n_dims);
+  w->kind = XLM_NEW_N(w->a, kind, g->n_values);
+  w->of = XLM_NEW_N(w->a, uint8_t, g->n_values);
+  w->whole = XLM_NEW_N(w->a, bool, g->n_values);
+  find_rows(w);
+  classify(w);
+}
+
+const xlm_batch_kind *xlm_batch_kinds(const xlm_graph *g, xlm_arena *a) {
+  global w = {.g = g, .a = a, .microbatches = 1};
+  begin(&w);
+  return w.kind;
+}
+
 xlm_graph *xlm_pass_global_batch(const xlm_graph *g, xlm_arena *a, int64_t microbatches,
                                  xlm_batch_fault *fault) {
   global w = {.g = g, .a = a, .microbatches = microbatches, .out = xlm_graph_like(g), .fault = fault};
-  w.rules = XLM_NEW_N(a, xlm_layout_rule, XLM_OP_COUNT);
-  for (int op = 1; op < XLM_OP_COUNT; op++) w.rules[op] = xlm_layout_parse(xlm_op_at((xlm_op_id)op));
-  w.rows = XLM_NEW_N(a, bool, g->n_dims);
-  w.kind = XLM_NEW_N(a, kind, g->n_values);
-  w.of = XLM_NEW_N(a, uint8_t, g->n_values);
+  begin(&w);
   w.early = XLM_NEW_N(a, bool, g->n_values);
-  w.whole = XLM_NEW_N(a, bool, g->n_values);
   w.map = XLM_NEW_N(a, xlm_val, g->n_values);
   w.before = XLM_NEW_N(a, xlm_val, g->n_values);
-  find_rows(&w);
-  classify(&w);
   for (uint32_t i = 0; microbatches > 1 && i < g->losses.n; i++)
     if (!check_loss(&w, &g->losses.at[i])) return NULL;
   if (microbatches > 1 && !emit_prologue(&w)) return NULL;

@@ -9,6 +9,17 @@
 
 #include "compiler/ir/graph.h"
 
+// What the values of the microbatches say of that of the step.
+typedef enum xlm_batch_kind {
+  XLM_BATCH_FIXED,  // the same in every microbatch
+  XLM_BATCH_SAMPLE, // a value per sample
+  XLM_BATCH_SUM,    // adds up over the microbatches
+  XLM_BATCH_MEAN,   // its average over the microbatches is the step's value
+  XLM_BATCH_MIXED,  // neither: a product of two sums, a maximum over the batch
+} xlm_batch_kind;
+// [n_values], in a; of forward and prologue values.
+const xlm_batch_kind *xlm_batch_kinds(const xlm_graph *g, xlm_arena *a);
+
 typedef struct xlm_batch_fault { // a loss or metric that several microbatches cannot give
   xlm_span loss, culprit;        // culprit: the operation after which samples cannot be told apart
   const char *text, *help;

@@ -55,6 +55,7 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message);
 %token GROUP "`group`"
 %token IF "`if`" THEN "`then`" ELSE "`else`" AND "`and`" OR "`or`" NOT "`not`"
 %token RECOMPUTE "`recompute`" OVER "`over`" AS "`as`" OF "`of`" WHERE "`where`" SHARED "`shared`"
+%token FROM "`from`" SHIFTED "`shifted`"
 %token ARROW "`->`" DOTS "`..`" EQ "`==`" NE "`!=`" LE "`<=`" GE "`>=`" POW "`**`"
 %token '(' "`(`" ')' "`)`" '[' "`[`" ']' "`]`" '{' "`{`" '}' "`}`" ',' "`,`" '.' "`.`" '=' "`=`" '~' "`~`"
 %token '+' "`+`" '-' "`-`" '*' "`*`" '/' "`/`" '%' "`%`" '@' "`@`" '<' "`<`" '>' "`>`"
@@ -71,10 +72,10 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message);
 
 %type <list> stmts names juxtaposed aliases dims dim_entries axes args args1 targets target_list rest block_params
 %type <list> block_params1 results if_chain settings entries groups groups1
-%type <expr> expr primary call target
+%type <expr> expr primary call target shift
 %type <arg> arg
 %type <dim> dim_entry
-%type <name> where as_name over_name of_name
+%type <name> where as_name over_name of_name from_name
 %type <stmt> stmt repeat
 %type <flag> shared
 %type <block_param> block_param
@@ -119,7 +120,9 @@ stmt
       { $$ = xlm_build_stmt(p, XLM_STMT_BLOCK, @$, $NAME, NULL);
         $$->block.params = $block_params.first; $$->block.results = $results.first; $$->block.body = $stmts.first;
         xlm_build_body(p, $$, $stmts, $$->body = xlm_span_join(@open, @close)); }
-  | INPUT NAME dims of_name     { $$ = xlm_build_tensor(p, XLM_STMT_INPUT, @$, $NAME, $dims, NULL); $$->tensor.of = $of_name; }
+  | INPUT NAME dims of_name from_name shift
+      { $$ = xlm_build_tensor(p, XLM_STMT_INPUT, @$, $NAME, $dims, $shift);
+        $$->tensor.of = $of_name; $$->tensor.from = $from_name; }
   | PARAM NAME dims '~' expr    { $$ = xlm_build_tensor(p, XLM_STMT_PARAM, @$, $NAME, $dims, $expr); }
   | STATE NAME dims '~' expr    { $$ = xlm_build_tensor(p, XLM_STMT_STATE, @$, $NAME, $dims, $expr); }
   | UPDATE NAME '=' expr        { $$ = xlm_build_stmt(p, XLM_STMT_UPDATE, @$, $NAME, $expr); }
@@ -170,6 +173,16 @@ where
 of_name
   : %empty                      { $$ = NULL; }
   | OF NAME                     { $$ = $NAME; }
+  ;
+
+from_name
+  : %empty                      { $$ = NULL; }
+  | FROM NAME                   { $$ = $NAME; }
+  ;
+
+shift
+  : %empty                      { $$ = NULL; }
+  | SHIFTED expr                { $$ = $expr; }
   ;
 
 /* --- dimension lists: [batch, seq], [.., hidden], [hidden, ffn over none] */

@@ -175,6 +175,7 @@ typedef struct xlm_el {
   xlm_dict uses;      // by place -> xlm_el_use
   xlm_dict dims;      // "name size" -> xlm_dim; name -> uint32_t, the last suffix
   xlm_dict minted;    // dimension name -> the name that blocks gave several sizes
+  int64_t n_plain_inputs; // that do not say what fills them
   xlm_el_decl **decls;
   uint32_t n_decls, cap_decls;
   xlm_el_pending *pending;

@@ -1,7 +1,9 @@
 // param, state and input: leaves of the graph.
+#include <inttypes.h>
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
+#include "runtime/plan/plan.h"
 
 // --- initialisers
 
@@ -127,14 +129,63 @@ static xlm_el_value weight(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   return v;
 }
 
-static int64_t count_inputs(const xlm_graph *g) {
-  int64_t n = 0;
-  for (xlm_node id = 1; id < g->n_nodes; id++) n += g->nodes[id].op == XLM_OP_INPUT;
-  return n;
+// Which sequence of a sample fills an input, and how many places further on. The first input that does not
+// say is the stream, the second the token after each.
+typedef struct input_source {
+  const char *name;
+  int64_t shift;
+} input_source;
+
+static bool nothing_fills(xlm_el *e, const xlm_stmt *s) {
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_INPUT, s->name->span, "nothing fills the input `%s`", s->name->text);
+  xlm_diag_help(
+      e->diags, g,
+      "without a word the first input is the stream of tokens and the second the token after each; say "
+      "what a further one is: input %s%s of %s from tokens shifted 2",
+      s->name->text, xlm_el_ast_text(e, s->tensor.dims), s->tensor.of->text);
+  return false;
+}
+
+static bool read_shift(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, int64_t *shift) {
+  *shift = 0;
+  if (s->expr && !xlm_el_integer(e, f, s->expr, "a shift", shift)) return false;
+  if (*shift >= 0 && *shift <= XLM_MAX_SHIFT) return true;
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INPUT, s->expr->span, "a shift of %" PRId64 " places", *shift);
+  xlm_diag_help(e->diags, g, "an input looks 0 to %d tokens ahead", XLM_MAX_SHIFT);
+  return false;
+}
+
+static bool find_source(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, input_source *out) {
+  *out = (input_source){"tokens", e->n_plain_inputs};
+  if (!s->tensor.from) return e->n_plain_inputs++ < 2 || nothing_fills(e, s);
+  if (!read_shift(e, f, s, &out->shift)) return false;
+  if (!strcmp(s->tensor.from->text, out->name)) return true;
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INPUT, s->tensor.from->span, "the data has no `%s`",
+                              s->tensor.from->text);
+  xlm_diag_help(e->diags, g, "data is one stream: write `from tokens`, or `from tokens shifted 1`");
+  return false;
+}
+
+// What data fills is [batch, seq], in any order.
+static bool has_sample_dims(xlm_el *e, const xlm_stmt *s, const xlm_el_shape *shape) {
+  bool batch = false, seq = false;
+  for (int i = 0; i < shape->n; i++) {
+    batch |= !strcmp(e->g->dims[shape->dim[i]].name, "batch");
+    seq |= !strcmp(e->g->dims[shape->dim[i]].name, "seq");
+  }
+  if (batch && seq && shape->n == 2) return true;
+  xlm_diag *g =
+      xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "nothing fills the input `%s`: its dimensions are %s",
+                    s->name->text, xlm_el_ast_text(e, s->tensor.dims));
+  xlm_diag_help(e->diags, g, "data comes as samples of a sequence: input %s[batch, seq] of %s", s->name->text,
+                s->tensor.of->text);
+  return false;
 }
 
 static xlm_el_value input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_el_shape shape;
+  input_source source;
   if (f->kind != XLM_FRAME_GLOBAL) {
     xlm_diag *g =
         xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "inputs belong to the top level of the model");
@@ -151,11 +202,11 @@ static xlm_el_value input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
     return xlm_el_bad();
   }
   xlm_dim vocab = xlm_el_dim(e, f, s->tensor.of->text, s->tensor.of->span);
-  if (!ok || !vocab) return xlm_el_bad();
+  if (!ok || !vocab || !find_source(e, f, s, &source) || !has_sample_dims(e, s, &shape)) return xlm_el_bad();
   xlm_attr_put_dims(&attrs, XLM_A_vocab, &vocab, 1);
-  xlm_attr_put_text(&attrs, XLM_A_role, "tokens");
-  xlm_attr_put_text(&attrs, XLM_A_source, "tokens");
-  xlm_attr_put_int(&attrs, XLM_A_start, count_inputs(e->g)); // the stream, then the next token
+  xlm_attr_put_text(&attrs, XLM_A_role, xlm_input_role_name(XLM_INPUT_TOKENS));
+  xlm_attr_put_text(&attrs, XLM_A_source, source.name);
+  xlm_attr_put_int(&attrs, XLM_A_start, source.shift);
   xlm_attr_put_text(&attrs, XLM_A_dtype, xlm_dtype_name(XLM_I32));
   xlm_val v = emit_leaf(e, XLM_OP_INPUT, s->name->text, &shape, s, NULL, &attrs);
   return v ? xlm_el_tensor(v) : xlm_el_bad();

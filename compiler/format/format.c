@@ -135,9 +135,12 @@ static void write_shard(xlm_fmt_line *l, const xlm_stmt *s) {
 static void write_input(xlm_fmt_line *l, const xlm_stmt *s) {
   xlm_text_printf(&l->text, "input %s", s->name->text);
   xlm_fmt_dims(l, s->tensor.dims);
-  if (!s->tensor.of) return;
   xlm_fmt_stop(l, 1);
-  xlm_text_printf(&l->text, "of %s", s->tensor.of->text);
+  if (s->tensor.of) xlm_text_printf(&l->text, "of %s", s->tensor.of->text);
+  if (s->tensor.from) xlm_text_printf(&l->text, "%sfrom %s", s->tensor.of ? " " : "", s->tensor.from->text);
+  if (!s->expr) return;
+  add(l, " shifted ");
+  xlm_fmt_expr(l, s->expr);
 }
 
 static void write_param(xlm_fmt_line *l, const xlm_stmt *s) {

@@ -136,7 +136,7 @@ typedef enum xlm_stmt_kind {
   XLM_STMT_CHECK,   // check expr, "message"
   XLM_STMT_SHARD,   // shard d, d over axis, axis where free
   XLM_STMT_BLOCK,   // block name(param[..], ...) -> [..], [..] { body }
-  XLM_STMT_INPUT,   // input name[dims] of dim
+  XLM_STMT_INPUT,   // input name[dims] of dim from name shifted expr
   XLM_STMT_PARAM,   // param name[dims] ~ normal(0.02)
   XLM_STMT_STATE,   // state name[dims] ~ zeros     kept between steps, no gradient
   XLM_STMT_UPDATE,  // update name = expr           its value after the step
@@ -222,8 +222,8 @@ struct xlm_stmt {
     } block;
     struct {
       xlm_ast_dim *dims;
-      xlm_ast_name *of;
-    } tensor; // INPUT PARAM STATE
+      xlm_ast_name *of, *from; // of INPUT; may be NULL
+    } tensor;                  // INPUT PARAM STATE; expr: an INPUT's shift, the others' initialiser
     struct {
       xlm_expr *targets;
     } assign; // NAME or INDEX expressions, chained

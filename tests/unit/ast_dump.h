@@ -90,6 +90,7 @@ static void dump_stmt(xlm_text *t, const xlm_stmt *s) {
   if (s->kind == XLM_STMT_INPUT || s->kind == XLM_STMT_PARAM || s->kind == XLM_STMT_STATE) {
     dump_dims(t, s->tensor.dims);
     dump_names(t, "of", s->tensor.of);
+    dump_names(t, "from", s->tensor.from);
   }
   if (s->kind == XLM_STMT_ASSIGN)
     for (const xlm_expr *e = s->assign.targets; e; e = e->next) dump_expr(t, e);

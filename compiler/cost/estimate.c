@@ -29,7 +29,7 @@ xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, c
 }
 
 xlm_interval *xlm_estimate_instrs(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
-                                   const xlm_segment *g, xlm_arena *a) {
+                                  const xlm_segment *g, xlm_arena *a) {
   xlm_interval *at = XLM_NEW_N(a, xlm_interval, g->n);
   (void)run_segment(c, p, r, g, at);
   return at;
@@ -146,6 +146,14 @@ static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_p
   return s;
 }
 
+// The step begins everywhere when the pipeline has ended: the gradient's norm is of all stages.
+static void add_step_times(xlm_estimate *e, double pipeline) {
+  for (int st = 0; st < e->schedule->stages; st++)
+    for (uint32_t i = 0; i < e->schedule->stage[st].n; i++)
+      if (e->schedule->stage[st].at[i].kind == XLM_SEG_STEP)
+        e->times[st][i] = (xlm_interval){pipeline, pipeline + e->optimizer[st]};
+}
+
 xlm_estimate xlm_estimate_plan(const xlm_plan *p, const xlm_cluster *c, xlm_arena *a) {
   xlm_estimate e = {.tokens = (double)p->batch * (double)p->microbatches * (double)p->seq};
   const xlm_schedule_plan *sp = schedule_of(p, a);
@@ -154,7 +162,9 @@ xlm_estimate xlm_estimate_plan(const xlm_plan *p, const xlm_cluster *c, xlm_aren
   e.parts = s.parts;
   e.optimizer = s.optimizer;
   e.times = XLM_NEW_N(a, xlm_interval *, sp->stages);
-  e.step = xlm_schedule_simulate(sp, s.parts, a, e.times, &e.bubble) + largest(s.optimizer, sp->stages);
+  double pipeline = xlm_schedule_simulate(sp, s.parts, a, e.times, &e.bubble);
+  add_step_times(&e, pipeline);
+  e.step = pipeline + largest(s.optimizer, sp->stages);
   if (e.bubble < 0) e.bubble = 0; // rounding
   e.step_serial =
       xlm_schedule_simulate(sp, s.serial, a, NULL, NULL) + largest(s.serial_optimizer, sp->stages);

@@ -36,7 +36,7 @@ double xlm_estimate_fill(const xlm_rank_plan *r, uint32_t tensor);
 typedef struct xlm_estimate {
   const xlm_schedule_plan *schedule; // as the plan has it
   const xlm_part_cost *parts;        // [stages * chunks], of the slowest rank of each stage
-  xlm_interval **times;             // [stages][entries]; the step follows behind
+  xlm_interval **times;             // [stages][entries], the step with its optimizer at the end
   double *optimizer;                 // [stages] seconds of the step segment
   double step, step_serial;          // seconds; serial: no communication hidden behind kernels
   double bubble;                     // idle share of the pipeline

@@ -12,7 +12,8 @@ static xlm_html_stages choose(const xlm_plan *p, xlm_arena *a) {
   bool *known = XLM_NEW_N(a, bool, n);
   for (uint32_t c = 0; c < p->n_rank_plans; c++) {
     int s = p->rank_plans[c]->stage;
-    if (!known[s] || p->rank_plans[c]->arena_bytes > p->rank_plans[rank_plan[s]]->arena_bytes) rank_plan[s] = c;
+    if (!known[s] || p->rank_plans[c]->arena_bytes > p->rank_plans[rank_plan[s]]->arena_bytes)
+      rank_plan[s] = c;
     known[s] = true;
   }
   return (xlm_html_stages){n, rank_plan};
@@ -48,8 +49,10 @@ static void coordinates(xlm_html *h, const xlm_plan *p, const uint32_t *count,
   xlm_html_int(h, "ranks", count[c]);
   xlm_html_open(h, "coord", "[");
   for (int i = 0; i < p->mesh.n; i++) {
+    xlm_html_open(h, NULL, "[");
     xlm_html_int(h, NULL, low[c][i]);
     xlm_html_int(h, NULL, high[c][i]);
+    xlm_html_close(h, "]");
   }
   xlm_html_close(h, "]");
 }

@@ -133,9 +133,11 @@ static void segments(xlm_html *h, const xlm_rank_plan *r) {
 }
 
 static void run(xlm_html *h, uint32_t segment, int32_t microbatch, const int32_t *slot) {
+  xlm_html_open(h, NULL, "[");
   xlm_html_int(h, NULL, segment);
   xlm_html_int(h, NULL, microbatch);
   for (int k = 0; k < XLM_SLOT_AREAS; k++) xlm_html_int(h, NULL, slot[k]);
+  xlm_html_close(h, "]");
 }
 
 static void runs(xlm_html *h, const xlm_rank_plan *r) {

@@ -54,7 +54,7 @@ function source(d, line) {
 // ---- memory by stage and kind of rank ----
 
 function ranksText(d, c) {
-  const parts = d.mesh.map((m, i) => [m[0], m[1], c.coord[2 * i], c.coord[2 * i + 1]])
+  const parts = d.mesh.map((m, i) => [m[0], m[1], ...c.coord[i]])
                     .filter(([name, size, low,
                               high]) => size > 1 && name !== "pp" && !(low === 0 && high === size - 1));
   const where =

@@ -11,19 +11,12 @@ const runName = (segment, run) => segmentNames[segment.kind] +
     (segment.chunk > 0 ? " of part " + segment.chunk : "") +
     (run.microbatch >= 0 ? ", microbatch " + run.microbatch : "");
 
+// What a stage runs, in order; a plan without a training step has no times.
 function runsOf(d, s) {
-  const st = d.stages[s], list = [];
-  for (let i = 0; i < st.runs.length; i += 5) {
-    const k = i / 3, times = d.times ? d.times[s] : null;
-    list.push({
-      segment: st.runs[i],
-      microbatch: st.runs[i + 1],
-      slots: st.runs.slice(i + 2, i + 5),
-      start: times ? times[2 * k] : 0,
-      end: times ? times[2 * k + 1] : 0
-    });
-  }
-  return list;
+  return d.stages[s].runs.map(([segment, microbatch, ...slots], i) => {
+    const [start, end] = d.times ? d.times[s][i] : [0, 0];
+    return {segment, microbatch, slots, start, end};
+  });
 }
 
 // ---- Gantt ----

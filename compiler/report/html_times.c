@@ -71,15 +71,15 @@ static xlm_part_cost *weigh(xlm_html *h, const xlm_plan *p, const xlm_html_stage
   return cost;
 }
 
-static void write_times(xlm_html *h, const xlm_schedule_plan *s, xlm_interval *const *times,
-                        const double *optimizer) {
+static void write_times(xlm_html *h, const xlm_schedule_plan *s, xlm_interval *const *times) {
   xlm_html_open(h, "times", "[");
   for (int st = 0; st < s->stages; st++) {
     xlm_html_open(h, NULL, "[");
     for (uint32_t i = 0; i < s->stage[st].n; i++) {
-      bool step = s->stage[st].at[i].kind == XLM_SEG_STEP;
+      xlm_html_open(h, NULL, "[");
       xlm_html_number(h, NULL, times[st][i].start);
-      xlm_html_number(h, NULL, times[st][i].end + (step && optimizer ? optimizer[st] : 0));
+      xlm_html_number(h, NULL, times[st][i].end);
+      xlm_html_close(h, "]");
     }
     xlm_html_close(h, "]");
   }
@@ -92,7 +92,7 @@ void xlm_html_times(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stage
   if (e) {
     xlm_html_number(h, "length", e->step);
     xlm_html_number(h, "bubble", e->bubble);
-    write_times(h, e->schedule, e->times, e->optimizer);
+    write_times(h, e->schedule, e->times);
     return;
   }
   xlm_schedule_plan *s = read_schedule(h, p, stages);
@@ -100,5 +100,5 @@ void xlm_html_times(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stage
   double length = xlm_schedule_simulate(s, weigh(h, p, stages, s), h->a, times, &bubble);
   xlm_html_number(h, "length", length);
   xlm_html_number(h, "bubble", bubble);
-  write_times(h, s, times, NULL);
+  write_times(h, s, times);
 }

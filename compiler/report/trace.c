@@ -39,7 +39,7 @@ static void ops(tracer *w, int stage, uint32_t segment, double start) {
   }
 }
 
-static void slices(tracer *w, int stage, double pipeline_end) {
+static void slices(tracer *w, int stage) {
   const xlm_rank_plan *r = w->stage[stage];
   const xlm_schedule_plan *s = w->e->schedule;
   w->ops = XLM_NEW_N(w->a, xlm_interval *, r->n_segments);
@@ -47,7 +47,6 @@ static void slices(tracer *w, int stage, double pipeline_end) {
     uint32_t segment = r->schedule[i].segment;
     const xlm_segment *g = &r->segments[segment];
     xlm_interval at = w->e->times[stage][i];
-    if (g->kind == XLM_SEG_STEP) at = (xlm_interval){pipeline_end, pipeline_end + w->e->optimizer[stage]};
     if (g->kind <= XLM_SEG_B)
       w->ran[g->kind][(g->chunk * s->stages + stage) * s->microbatches + r->schedule[i].microbatch] = at;
     xlm_trace_slice(w->j, XLM_TRACE_PLANNED, rank_of(w, stage), g, r->schedule[i].microbatch, s->chunks,
@@ -81,14 +80,6 @@ static uint64_t count_ops(const tracer *w, int stages) {
   return n;
 }
 
-static double end_of_pipeline(const xlm_estimate *e) {
-  double end = 0;
-  for (int st = 0; st < e->schedule->stages; st++)
-    for (uint32_t i = 0; i < e->schedule->stage[st].n; i++)
-      if (e->times[st][i].end > end) end = e->times[st][i].end;
-  return end;
-}
-
 void xlm_report_trace_events(const xlm_plan *p, const xlm_cluster *c, const xlm_estimate *e, xlm_arena *a,
                              xlm_json *out) {
   const xlm_schedule_plan *s = e->schedule;
@@ -101,7 +92,7 @@ void xlm_report_trace_events(const xlm_plan *p, const xlm_cluster *c, const xlm_
   w.with_ops = count_ops(&w, s->stages) <= XLM_REPORT_TRACE_OPS;
   xlm_trace_process(out, XLM_TRACE_PLANNED, p->model);
   for (int st = 0; st < s->stages; st++) tracks(&w, st);
-  for (int st = 0; st < s->stages; st++) slices(&w, st, end_of_pipeline(e));
+  for (int st = 0; st < s->stages; st++) slices(&w, st);
   for (int part = 0; part + 1 < parts && s->stages > 1; part++) messages(&w, part);
 }
 

@@ -65,7 +65,7 @@ static void test_flags(void **state) {
   assert_true(xlm_setting_bool(s, XLM_SET_overwrite));
   assert_true(xlm_setting_float(s, XLM_SET_adam_beta2) == 0.95);
   assert_false(xlm_setting_given(s, XLM_SET_metrics));
-  static const char *const names[] = {"hidden", "hidden_size", "ffn"};
+  static const xlm_public_name names[] = {{"hidden", "hidden"}, {"hidden_size", "hidden"}, {"ffn", "ffn"}};
   assert_int_equal(xlm_settings_resolve(s, names, 3, &err), XLM_OK);
   assert_string_equal(s->value[XLM_SET_set].list[0], "hidden_size=64");
   assert_int_equal(flags(&s, 't', &err, FLAGS("--data", "a", "m.xlm", "--resume", "m.xlm", "--", "--x")),
@@ -121,7 +121,7 @@ static void test_flag_mistakes(void **state) {
       {{"--hidden-size"}, "--hidden-size wants a value"},
       {{"--temperature", "1"}, "'--temperature' is a flag of other commands"}, // generate's, not train's
   };
-  static const char *const names[] = {"hidden", "hidden_size"};
+  static const xlm_public_name names[] = {{"hidden", "hidden"}, {"hidden_size", "hidden"}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     xlm_run_settings *s;
     xlm_error err = {0};
@@ -130,6 +130,32 @@ static void test_flag_mistakes(void **state) {
     assert_int_equal(status, XLM_USER);
     if (!strstr(err.text, rows[i].says)) fail_msg("'%s' does not say '%s'", err.text, rows[i].says);
   }
+}
+
+// A dim of the model comes from the strongest source that gives this dim, under whichever of its names.
+static void test_dims_merge(void **state) {
+  (void)state;
+  static const xlm_public_name names[] = {{"hidden", "hidden"},
+                                          {"hidden_size", "hidden"},
+                                          {"layers", "layers"},
+                                          {"num_layers", "layers"},
+                                          {"ffn", "ffn"}};
+  xlm_run_settings *s;
+  xlm_error err = {0};
+  write_run("set: { layers: 1, hidden: 64, ffn: 96 }\nmesh: { rows: 2, columns: 3, tp: 2 }\n");
+  assert_int_equal(
+      flags(&s, 't', &err,
+            FLAGS("--layers", "2", "--set", "hidden_size=128", "--hidden-size", "256", "--mesh", "rows=4")),
+      XLM_OK);
+  if (xlm_settings_file(s, path, &err)) fail_msg("%s", err.text);
+  assert_int_equal(xlm_settings_put_whole(s, XLM_SET_set, "seq=32\nffn=7\nnum_layers=9", XLM_FROM_CHECKPOINT,
+                                          "checkpoint", &err),
+                   XLM_OK);
+  assert_int_equal(xlm_settings_resolve(s, names, 5, &err), XLM_OK);
+  assert_string_equal(xlm_settings_whole(s, XLM_SET_set), "seq=32\nffn=96\nlayers=2\nhidden_size=256");
+  assert_string_equal(xlm_settings_whole(s, XLM_SET_mesh), "columns=3\nrows=4");
+  assert_int_equal(s->value[XLM_SET_set].origin[0].source, XLM_FROM_CHECKPOINT);
+  assert_string_equal(s->value[XLM_SET_set].origin[3].where, "--hidden-size");
 }
 
 static void test_file(void **state) {
@@ -144,7 +170,9 @@ static void test_file(void **state) {
   assert_int_equal(flags(&s, 't', &err, FLAGS("--max-steps", "7", "--set", "ffn=1")), XLM_OK);
   if (xlm_settings_file(s, path, &err)) fail_msg("%s", err.text);
   assert_int_equal(xlm_setting_int(s, XLM_SET_max_steps), 7); // the command line wins
-  assert_int_equal(s->value[XLM_SET_set].n, 1);
+  assert_int_equal(s->value[XLM_SET_set].n, 2);               // of each dim, too
+  assert_string_equal(s->value[XLM_SET_set].list[0], "hidden=64");
+  assert_string_equal(s->value[XLM_SET_set].list[1], "ffn=1");
   assert_string_equal(xlm_setting_text(s, XLM_SET_dtype), "bf16");
   assert_string_equal(xlm_setting_text(s, XLM_SET_model), "models/llama.xlm");
   assert_int_equal(s->value[XLM_SET_data].n, 2);
@@ -257,6 +285,7 @@ int main(void) {
       cmocka_unit_test(test_flags),
       cmocka_unit_test(test_switches),
       cmocka_unit_test(test_flag_mistakes),
+      cmocka_unit_test(test_dims_merge),
       cmocka_unit_test(test_file),
       cmocka_unit_test(test_file_mistakes),
       cmocka_unit_test(test_print),

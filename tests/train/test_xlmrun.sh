@@ -186,6 +186,20 @@ expect 0 'max_steps: 10000' "$run" train --print-config
 expect 0 'max_steps: 7' "$run" train --config printed.yaml --print-config
 cmp -s out.txt printed.yaml || fail "--print-config does not read back: $(diff out.txt printed.yaml)"
 expect 0 "model: \"$model\"" "$run" train "$model" --print-config
+
+# A dim of the model comes from the strongest that gives it: flag, run file, checkpoint, preset; the others stay.
+cat >merged.yaml <<EOF2
+model: $model
+preset: nano
+set: { hidden_size: 16, layers: 1, heads: 2, intermediate_size: 32 }
+train: { max_steps: 1, seq_length: 32, micro_batch_size: 2, global_batch_size: 2 }
+output: { dir: merged }
+EOF2
+expect 0 'set: ["hidden_size=16", "heads=2", "intermediate_size=32", "num_hidden_layers=2"]' "$run" train --config merged.yaml \
+  --num-hidden-layers 2 --print-config
+expect 0 'llama nano  13.4 k parameters' "$run" train --config merged.yaml --num-hidden-layers 2 --data corpus.txt
+expect 0 'llama nano  13.4 k parameters' "$run" train --resume --output-dir merged --data corpus.txt --max-steps 2 --set layers=2
+expect 1 "did you mean '--hidden-size'" "$run" train "$model" --hiden-size 5 --print-config
 expect 0 '--top-p' "$run" generate --help
 [ ! -e n ] || fail 'a refused run left a folder'
 exit $failed

@@ -131,10 +131,10 @@ xlm_status xlm_settings_flags(xlm_run_settings *s, int argc, char *const *argv, 
 }
 
 // All flags of the tool and all names of the model, as written on the command line.
-static const char **all_names(const xlm_run_settings *s, const char *const *names, int n, size_t *count) {
+static const char **all_names(const xlm_run_settings *s, const xlm_public_name *names, int n, size_t *count) {
   const char **all = NULL;
   size_t total = 0, cap = 0;
-  for (int i = 0; i < n; i++) XLM_PUSH(s->arena, all, total, cap, names[i]);
+  for (int i = 0; i < n; i++) XLM_PUSH(s->arena, all, total, cap, names[i].name);
   for (int i = 0; i < XLM_SETTING_COUNT; i++) {
     if (!strchr(xlm_setting_table[i].tools, s->tool)) continue;
     for (const char *p = xlm_setting_table[i].flags; *p; p += strcspn(p, " "), p += *p == ' ')
@@ -169,7 +169,7 @@ static bool is_of_another_command(const char *flag) {
   return false;
 }
 
-static xlm_status unknown(xlm_run_settings *s, const char *flag, const char *const *names, int n,
+static xlm_status unknown(xlm_run_settings *s, const char *flag, const xlm_public_name *names, int n,
                           xlm_error *err) {
   if (is_of_another_command(flag))
     return xlm_fail(err, XLM_USER, "'%s' is a flag of other commands, not of this one", flag);
@@ -184,17 +184,18 @@ static xlm_status unknown(xlm_run_settings *s, const char *flag, const char *con
   return xlm_fail(err, XLM_USER, "unknown flag '%s'; did you mean '--%s'?", flag, dashed);
 }
 
-xlm_status xlm_settings_resolve(xlm_run_settings *s, const char *const *names, int n, xlm_error *err) {
+xlm_status xlm_settings_resolve(xlm_run_settings *s, const xlm_public_name *names, int n, xlm_error *err) {
   for (uint32_t i = 0; i < s->n_extra; i++) {
     const xlm_extra_flag *x = &s->extra[i];
     const char *found = NULL;
     for (int k = 0; k < n && !found; k++)
-      if (same_name(x->flag + 2, names[k])) found = names[k];
+      if (same_name(x->flag + 2, names[k].name)) found = names[k].name;
     if (!found) return unknown(s, x->flag, names, n, err);
     if (!*x->value) return xlm_fail(err, XLM_USER, "%s wants a value", x->flag);
     const char *entry = xlm_arena_printf(s->arena, "%s=%s", found, x->value);
     XLM_TRY(xlm_settings_put(s, XLM_SET_set, entry, XLM_FROM_FLAG, x->flag, err));
   }
   s->n_extra = 0;
+  xlm_settings_merge(s, names, n);
   return XLM_OK;
 }

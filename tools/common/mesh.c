@@ -14,17 +14,19 @@ static const struct {
 enum { KNOWN = sizeof known / sizeof *known };
 
 typedef struct own_axis { // an entry of --mesh
-  const char *name;
+  const char *name, *where;
   int64_t size;
 } own_axis;
 
-static xlm_status read_own(const xlm_run_settings *s, const char *text, own_axis *out, xlm_error *err) {
+static xlm_status read_own(const xlm_run_settings *s, int i, own_axis *out, xlm_error *err) {
+  const char *text = s->value[XLM_SET_mesh].list[i];
+  out->where = s->value[XLM_SET_mesh].origin[i].where;
   const char *equals = strchr(text, '=');
   char *end = NULL;
   out->size = equals ? strtoll(equals + 1, &end, 10) : 0;
   if (!equals || equals == text || end == equals + 1 || *end || out->size < 1 || out->size > 65536)
     return xlm_fail(err, XLM_USER, "%s: '%s' is no mesh axis; write NAME=SIZE, as in --mesh rows=2",
-                    s->value[XLM_SET_mesh].where, text);
+                    out->where, text);
   out->name = xlm_arena_strndup(s->arena, text, (size_t)(equals - text));
   return XLM_OK;
 }
@@ -114,10 +116,7 @@ static xlm_status add_own(const xlm_run_settings *s, const xlm_ast *ast, const o
                           xlm_mesh *m, xlm_error *err) {
   for (int i = 0; i < n; i++) {
     if (is_known(own[i].name)) continue;
-    for (int k = 0; k < i; k++)
-      if (!strcmp(own[k].name, own[i].name))
-        return xlm_fail(err, XLM_USER, "the mesh axis '%s' is given twice", own[i].name);
-    XLM_TRY(check_named(s, ast, s->value[XLM_SET_mesh].where, own[i].name, err));
+    XLM_TRY(check_named(s, ast, own[i].where, own[i].name, err));
     XLM_TRY(add_axis(m, own[i].name, own[i].size, err));
   }
   return XLM_OK;
@@ -127,7 +126,7 @@ xlm_status xlm_request_mesh(const xlm_run_settings *s, const xlm_ast *ast, xlm_m
   const xlm_setting_value *v = &s->value[XLM_SET_mesh];
   own_axis *own = XLM_NEW_N(s->arena, own_axis, v->n);
   *m = (xlm_mesh){0};
-  for (int i = 0; i < v->n; i++) XLM_TRY(read_own(s, v->list[i], &own[i], err));
+  for (int i = 0; i < v->n; i++) XLM_TRY(read_own(s, i, &own[i], err));
   for (int i = 0; i < KNOWN; i++) {
     int64_t size;
     if (i == KNOWN - 1) XLM_TRY(add_own(s, ast, own, v->n, m, err));

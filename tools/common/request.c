@@ -39,13 +39,15 @@ xlm_status xlm_request_memory(const xlm_run_settings *s, uint64_t *bytes, xlm_er
 // ---- what the model text says before it is compiled ----
 
 static xlm_status resolve_flags(xlm_run_settings *s, const xlm_ast *ast, xlm_error *err) {
-  const char **names = NULL;
+  xlm_public_name *names = NULL;
   uint32_t n = 0, cap = 0;
-  if (!s->n_extra) return XLM_OK;
-  for (const xlm_stmt *x = ast ? ast->stmts : NULL; x; x = x->next) {
+  if (!ast) return XLM_OK; // the compiler will say why
+  for (const xlm_stmt *x = ast->stmts; x; x = x->next) {
     if (x->kind != XLM_STMT_DIM && x->kind != XLM_STMT_LET) continue;
-    XLM_PUSH(s->arena, names, n, cap, x->name->text);
-    for (const xlm_ast_name *a = x->decl.aliases; a; a = a->next) XLM_PUSH(s->arena, names, n, cap, a->text);
+    const char *own = x->name->text;
+    XLM_PUSH(s->arena, names, n, cap, ((xlm_public_name){own, own}));
+    for (const xlm_ast_name *a = x->decl.aliases; a; a = a->next)
+      XLM_PUSH(s->arena, names, n, cap, ((xlm_public_name){a->text, own}));
   }
   return xlm_settings_resolve(s, names, (int)n, err);
 }
@@ -56,7 +58,8 @@ static xlm_status read_sets(const xlm_run_settings *s, const xlm_set **sets, int
   for (int i = 0; i < v->n; i++) {
     const char *equals = strchr(v->list[i], '=');
     if (!equals || equals == v->list[i])
-      return xlm_fail(err, XLM_USER, "--set wants NAME=VALUE, not '%s'", v->list[i]);
+      return xlm_fail(err, XLM_USER, "%s: '%s' is no NAME=VALUE, as in --set hidden=512", v->origin[i].where,
+                      v->list[i]);
     list[i] = (xlm_set){xlm_arena_strndup(s->arena, v->list[i], (size_t)(equals - v->list[i])), equals + 1};
   }
   *sets = list;
@@ -172,6 +175,10 @@ static const xlm_ast *parse(const xlm_run_settings *s, const xlm_source *source)
   xlm_diags ignored; // the compiler says them
   xlm_diags_init(&ignored, s->arena, source);
   return xlm_parse(s->arena, source, &ignored);
+}
+
+xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_error *err) {
+  return resolve_flags(s, parse(s, source), err);
 }
 
 xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,

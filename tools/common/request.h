@@ -11,6 +11,8 @@
 // The model (or saved plan) that is named without a flag, by --model or in the run file; NULL: none. Two
 // different ones on the command line are an error.
 xlm_status xlm_request_model(const xlm_run_settings *s, const char **path, xlm_error *err) XLM_MUST_CHECK;
+// Flags that are public names of the model's dims become `set` entries.
+xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_error *err) XLM_MUST_CHECK;
 int xlm_request_threads(const xlm_run_settings *s); // --threads, else the processors this process may use
 // --memory-limit in bytes, else the machine's memory; 0 = unknown.
 xlm_status xlm_request_memory(const xlm_run_settings *s, uint64_t *bytes, xlm_error *err) XLM_MUST_CHECK;

@@ -70,7 +70,7 @@ static xlm_status put_any(const reader *r, xlm_setting_id id, const xlm_yaml *v)
   if (v->kind == XLM_YAML_NULL) return XLM_OK;
   if (id == XLM_SET_set) return put_set(r, v);
   if (id == XLM_SET_groups) return put_groups(r, v);
-  return xlm_setting_table[id].type == XLM_SETTING_LIST ? put_list(r, id, v) : put(r, id, v);
+  return xlm_setting_is_list(id) ? put_list(r, id, v) : put(r, id, v);
 }
 
 // mesh: { rows: 2 }: an axis of the model's own.

@@ -88,6 +88,33 @@ static void add_item(xlm_run_settings *s, xlm_setting_value *v, const char *text
   v->list_where = places;
 }
 
+static bool same_entry(const char *a, const char *b) { // by name
+  size_t n = strcspn(a, "=");
+  return strcspn(b, "=") == n && !strncmp(a, b, n);
+}
+
+static void remove_entry(xlm_setting_value *v, int at) {
+  v->n--;
+  for (int i = at; i < v->n; i++) v->list[i] = v->list[i + 1], v->origin[i] = v->origin[i + 1];
+}
+
+// Entries stay in the order of their strength, so that a reader who takes the last of a name is right.
+static void put_entry(xlm_run_settings *s, xlm_setting_value *v, const char *text, xlm_setting_origin from) {
+  for (int i = v->n; i-- > 0;) {
+    if (!same_entry(v->list[i], text)) continue;
+    if (v->origin[i].source > from.source) return;
+    remove_entry(v, i);
+  }
+  const char **list = XLM_NEW_N(s->arena, const char *, v->n + 1);
+  xlm_setting_origin *origin = XLM_NEW_N(s->arena, xlm_setting_origin, v->n + 1);
+  int k = 0, n = 0;
+  for (; k < v->n && v->origin[k].source <= from.source; k++)
+    list[n] = v->list[k], origin[n++] = v->origin[k];
+  list[n] = text, origin[n++] = from;
+  for (; k < v->n; k++) list[n] = v->list[k], origin[n++] = v->origin[k];
+  v->list = list, v->origin = origin, v->n = n;
+}
+
 static xlm_status set_value(xlm_run_settings *s, const xlm_setting_info *k, xlm_setting_value *v,
                             const char *text, xlm_error *err) {
   bool number = k->type == XLM_SETTING_INT || k->type == XLM_SETTING_FLOAT;
@@ -108,7 +135,7 @@ xlm_run_settings *xlm_settings_new(xlm_arena *a, char tool) {
     const xlm_setting_info *k = &xlm_setting_table[i];
     xlm_error err;
     s->value[i] = (xlm_setting_value){.where = "default", .text = ""};
-    if (!*k->initial || k->type == XLM_SETTING_LIST) continue;
+    if (!*k->initial || xlm_setting_is_list((xlm_setting_id)i)) continue;
     xlm_status ok = set_value(s, k, &s->value[i], k->initial, &err);
     XLM_ASSERT(ok == XLM_OK, "default of %s: %s", k->id, err.text);
   }
@@ -118,11 +145,33 @@ xlm_run_settings *xlm_settings_new(xlm_arena *a, char tool) {
 xlm_status xlm_settings_put(xlm_run_settings *s, xlm_setting_id id, const char *text,
                             xlm_setting_source source, const char *where, xlm_error *err) {
   xlm_setting_value *v = &s->value[id];
+  bool map = xlm_setting_table[id].type == XLM_SETTING_MAP;
+  text = xlm_arena_strdup(s->arena, text), where = xlm_arena_strdup(s->arena, where);
+  if (map) put_entry(s, v, text, (xlm_setting_origin){source, where});
   if (v->source > source) return XLM_OK;
-  if (v->source < source) v->n = 0; // a stronger source replaces a list
+  if (v->source < source && !map) v->n = 0; // a stronger source replaces a list
   v->source = source;
-  v->where = xlm_arena_strdup(s->arena, where);
-  return set_value(s, &xlm_setting_table[id], v, xlm_arena_strdup(s->arena, text), err);
+  v->where = where;
+  return set_value(s, &xlm_setting_table[id], v, text, err);
+}
+
+static const char *meaning(const xlm_public_name *names, int n, const char *entry) {
+  for (int i = 0; i < n; i++)
+    if (strlen(names[i].name) == strcspn(entry, "=") && same_entry(names[i].name, entry)) return names[i].of;
+  return NULL;
+}
+
+void xlm_settings_merge(xlm_run_settings *s, const xlm_public_name *names, int n) {
+  xlm_setting_value *v = &s->value[XLM_SET_set];
+  for (int i = v->n; i-- > 0;) {
+    const char *of = meaning(names, n, v->list[i]);
+    for (int k = i; of && k-- > 0;) {
+      const char *other = meaning(names, n, v->list[k]);
+      if (!other || strcmp(of, other)) continue;
+      remove_entry(v, k);
+      i--;
+    }
+  }
 }
 
 bool xlm_settings_find(const char *section, const char *key, xlm_setting_id *out) {
@@ -148,7 +197,7 @@ bool xlm_settings_find_path(const char *path, xlm_setting_id *out) {
 
 const char *xlm_settings_whole(const xlm_run_settings *s, xlm_setting_id id) {
   const xlm_setting_value *v = &s->value[id];
-  if (xlm_setting_table[id].type != XLM_SETTING_LIST) return v->text;
+  if (!xlm_setting_is_list(id)) return v->text;
   xlm_text t = xlm_text_new(s->arena);
   for (int i = 0; i < v->n; i++) xlm_text_printf(&t, "%s%s", i ? "\n" : "", v->list[i]);
   return t.data;
@@ -156,8 +205,7 @@ const char *xlm_settings_whole(const xlm_run_settings *s, xlm_setting_id id) {
 
 xlm_status xlm_settings_put_whole(xlm_run_settings *s, xlm_setting_id id, const char *text,
                                   xlm_setting_source source, const char *where, xlm_error *err) {
-  if (xlm_setting_table[id].type != XLM_SETTING_LIST)
-    return xlm_settings_put(s, id, text, source, where, err);
+  if (!xlm_setting_is_list(id)) return xlm_settings_put(s, id, text, source, where, err);
   for (size_t n; *text; text += n, text += *text == '\n') {
     n = strcspn(text, "\n");
     XLM_TRY(xlm_settings_put(s, id, xlm_arena_strndup(s->arena, text, n), source, where, err));

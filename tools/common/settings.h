@@ -1,8 +1,9 @@
 // Settings of a run: from the table in settings.def, a YAML file and the command line.
 //
-// A later source never undoes a stronger one: command line over file over checkpoint over defaults. Every
-// mistake is an XLM_USER error with the place (file:line or flag) and, for unknown names, the nearest known
-// one.
+// A later source never undoes a stronger one: command line over file over checkpoint over defaults. A
+// stronger source replaces a list as a whole, and of a map the names it gives: `--layers 2` leaves the other
+// dims of the run file alone. Every mistake is an XLM_USER error with the place (file:line or flag) and, for
+// unknown names, the nearest known one.
 #ifndef XLM_TOOLS_SETTINGS_H
 #define XLM_TOOLS_SETTINGS_H
 
@@ -19,6 +20,7 @@ typedef enum xlm_setting_type {
   XLM_SETTING_CHOICE,
   XLM_SETTING_LIST,     // repeated flags and several values in a row add up
   XLM_SETTING_OPTIONAL, // text that may be left out: then "latest"
+  XLM_SETTING_MAP,      // NAME=VALUE, repeated; each name is a setting of its own
 } xlm_setting_type;
 
 typedef enum xlm_setting_id {
@@ -44,6 +46,11 @@ typedef enum xlm_setting_source {
   XLM_FROM_FLAG
 } xlm_setting_source;
 
+typedef struct xlm_setting_origin { // of one entry of a map
+  xlm_setting_source source;
+  const char *where;
+} xlm_setting_origin;
+
 typedef struct xlm_setting_value {
   xlm_setting_source source;
   const char *where; // "--max-steps", "run.yaml:12"
@@ -53,7 +60,12 @@ typedef struct xlm_setting_value {
   bool b;
   const char **list, **list_where; // of a list: its items, and where each was given
   int n;
+  xlm_setting_origin *origin; // of a map: [n], the weakest first
 } xlm_setting_value;
+
+typedef struct xlm_public_name { // of a model: how a dim or let may be called
+  const char *name, *of;         // of: the dim's own name
+} xlm_public_name;
 
 typedef struct xlm_extra_flag { // a flag not in the table: a public name of the model, to be resolved against
                                 // it
@@ -79,17 +91,23 @@ xlm_status xlm_settings_flags(xlm_run_settings *s, int argc, char *const *argv,
                               xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_settings_file(xlm_run_settings *s, const char *path, xlm_error *err) XLM_MUST_CHECK;
 // Gives one value from `source`; ignored when a stronger source gave one. Lists: adds to what the same source
-// gave.
+// gave. Maps: of entries with one name the strongest counts, of one source the last.
 xlm_status xlm_settings_put(xlm_run_settings *s, xlm_setting_id id, const char *text,
                             xlm_setting_source source, const char *where, xlm_error *err) XLM_MUST_CHECK;
-// Turns extra flags into `set` entries; names: the model's dims, lets and aliases.
-xlm_status xlm_settings_resolve(xlm_run_settings *s, const char *const *names, int n,
+// Turns extra flags into `set` entries, and leaves of those that mean one dim the strongest; names: the
+// model's dims and lets with their aliases.
+xlm_status xlm_settings_resolve(xlm_run_settings *s, const xlm_public_name *names, int n,
                                 xlm_error *err) XLM_MUST_CHECK;
+// What resolve does last.
+void xlm_settings_merge(xlm_run_settings *s, const xlm_public_name *names, int n);
 bool xlm_settings_find(const char *section, const char *key, xlm_setting_id *out);
 // The other way round: "train.zero"; false when there is no such setting.
 bool xlm_settings_find_path(const char *path, xlm_setting_id *out);
 
-// A value as one text, for files that keep settings: of a list one item a line.
+static inline bool xlm_setting_is_list(xlm_setting_id id) { // or a map
+  return xlm_setting_table[id].type == XLM_SETTING_LIST || xlm_setting_table[id].type == XLM_SETTING_MAP;
+}
+// A value as one text, for files that keep settings: of a list or map one item a line.
 const char *xlm_settings_whole(const xlm_run_settings *s, xlm_setting_id id);
 xlm_status xlm_settings_put_whole(xlm_run_settings *s, xlm_setting_id id, const char *text,
                                   xlm_setting_source source, const char *where,

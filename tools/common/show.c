@@ -3,8 +3,12 @@
 
 #include "tools/common/settings.h"
 
+static bool is_list(const xlm_setting_info *k) {
+  return xlm_setting_is_list((xlm_setting_id)(k - xlm_setting_table));
+}
+
 static void add_scalar(xlm_text *t, const xlm_setting_info *k, const char *text) {
-  bool quoted = k->type == XLM_SETTING_TEXT || k->type == XLM_SETTING_LIST || k->type == XLM_SETTING_OPTIONAL;
+  bool quoted = k->type == XLM_SETTING_TEXT || k->type == XLM_SETTING_OPTIONAL || is_list(k);
   if (!quoted) {
     xlm_text_add(t, text);
     return;
@@ -22,7 +26,7 @@ static void add_scalar(xlm_text *t, const xlm_setting_info *k, const char *text)
 }
 
 static void add_value(xlm_text *t, const xlm_setting_info *k, const xlm_setting_value *v) {
-  if (k->type != XLM_SETTING_LIST) {
+  if (!is_list(k)) {
     add_scalar(t, k, v->text);
     return;
   }
@@ -48,7 +52,7 @@ void xlm_settings_print(const xlm_run_settings *s, xlm_text *out) {
 }
 
 static void add_flags(xlm_text *t, const xlm_setting_info *k) {
-  static const char *const operand[] = {" N", " X", " TEXT", "", " NAME", " ...", " [DIR]"};
+  static const char *const operand[] = {" N", " X", " TEXT", "", " NAME", " ...", " [DIR]", " NAME=VALUE"};
   xlm_text_add(t, "  ");
   for (const char *p = k->flags; *p; p += strcspn(p, " "), p += *p == ' ') {
     xlm_text_add(t, p == k->flags ? "--" : ", --");

@@ -65,12 +65,13 @@ static const char *value_in(const xlm_plan *p, xlm_setting_id id) {
 
 // Flags that are public names of the model: the plan knows them.
 static xlm_status resolve_flags(session *s) {
-  const char **names = NULL;
+  xlm_public_name *names = NULL;
   uint32_t n = 0, cap = 0;
   for (uint32_t i = 0; i < s->plan->n_config; i++) {
     const xlm_plan_config *c = &s->plan->config[i];
-    XLM_PUSH(s->arena, names, n, cap, c->name);
-    for (int k = 0; k < c->n_aliases; k++) XLM_PUSH(s->arena, names, n, cap, c->alias[k]);
+    XLM_PUSH(s->arena, names, n, cap, ((xlm_public_name){c->name, c->name}));
+    for (int k = 0; k < c->n_aliases; k++)
+      XLM_PUSH(s->arena, names, n, cap, ((xlm_public_name){c->alias[k], c->name}));
   }
   return xlm_settings_resolve(s->settings, names, (int)n, &s->err);
 }

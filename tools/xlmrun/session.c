@@ -26,15 +26,6 @@ static void show_help(const session *s, const char *usage, char tool) {
   printf("%s\n%s", usage, t.data);
 }
 
-static void show_settings(session *s) {
-  xlm_setting_value *model = &s->settings->value[XLM_SET_model];
-  if (s->settings->n_positional) model->text = s->settings->positional[0];
-  if (saved_plan_is(model->text)) saved_plan_hide_settings(s->settings);
-  xlm_text t = xlm_text_new(s->arena);
-  xlm_settings_print(s->settings, &t);
-  fputs(t.data, stdout);
-}
-
 static xlm_status read_settings(session *s, int argc, char *const *argv) {
   XLM_TRY(xlm_settings_flags(s->settings, argc, argv, &s->err));
   return s->settings->config ? xlm_settings_file(s->settings, s->settings->config, &s->err) : XLM_OK;
@@ -116,6 +107,25 @@ xlm_status session_read_model(session *s, const char *path) {
   s->model_text = xlm_arena_strndup(s->arena, (const char *)m.data, m.n);
   s->model_bytes = m.n;
   xlm_map_close(&m);
+  return XLM_OK;
+}
+
+// As a run file. Without a model nobody knows which names a flag may have.
+static xlm_status show_settings(session *s) {
+  xlm_setting_value *model = &s->settings->value[XLM_SET_model];
+  if (s->settings->n_positional) model->text = s->settings->positional[0];
+  if (saved_plan_is(model->text))
+    saved_plan_hide_settings(s->settings);
+  else if (*model->text)
+    XLM_TRY(session_read_model(s, model->text));
+  if (s->model_text)
+    XLM_TRY(xlm_request_names(
+        s->settings, xlm_source_new(s->arena, s->model_path, s->model_text, s->model_bytes), &s->err));
+  else
+    XLM_TRY(xlm_settings_resolve(s->settings, NULL, 0, &s->err));
+  xlm_text t = xlm_text_new(s->arena);
+  xlm_settings_print(s->settings, &t);
+  fputs(t.data, stdout);
   return XLM_OK;
 }
 
@@ -320,7 +330,7 @@ static xlm_status run_body(session *s, char tool, const char *usage, int argc, c
   if (s->settings->help)
     show_help(s, usage, tool);
   else if (s->settings->print_config)
-    show_settings(s);
+    return show_settings(s);
   return ends_here(s) ? XLM_OK : body(s);
 }
 

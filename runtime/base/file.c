@@ -86,6 +86,21 @@ xlm_status xlm_file_replace(const char *path, const void *data, size_t n, xlm_er
   return xlm_fail(err, XLM_ENV, "cannot rename '%s' to '%s': %s", partial, path, strerror(errno));
 }
 
+size_t xlm_file_head(const char *path, void *out, size_t n) {
+  struct stat st;
+  size_t got = 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return 0;
+  while (!fstat(fd, &st) && S_ISREG(st.st_mode) && got < n) {
+    ssize_t r = read(fd, (char *)out + got, n - got);
+    if (r < 0 && errno == EINTR) continue;
+    if (r <= 0) break;
+    got += (size_t)r;
+  }
+  close(fd);
+  return got;
+}
+
 xlm_status xlm_file_sync_folder(const char *path, xlm_error *err) {
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   bool ok = fd >= 0 && (!fsync(fd) || errno == EINVAL); // some file systems cannot sync a folder

@@ -2,8 +2,10 @@
 #ifndef XLM_BASE_FILE_H
 #define XLM_BASE_FILE_H
 
-#include "runtime/base/status.h"
+#include <stdbool.h>
+
 #include "runtime/base/hash.h"
+#include "runtime/base/status.h"
 
 XLM_C_BEGIN
 
@@ -29,6 +31,8 @@ xlm_status xlm_file_write(const char *path, const void *data, size_t n, uint64_t
 xlm_status xlm_file_replace(const char *path, const void *data, size_t n, xlm_error *err) XLM_MUST_CHECK;
 // Can it be written? To ask before the work that gives its content. Makes the folders it lies in.
 xlm_status xlm_file_can_replace(const char *path, xlm_error *err) XLM_MUST_CHECK;
+// Up to n first bytes; how many. 0: an empty file, one that cannot be read, or no file (nothing waits on a pipe).
+size_t xlm_file_head(const char *path, void *out, size_t n);
 xlm_status xlm_file_sync_folder(const char *path, xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_file_make_folders(const char *path, xlm_error *err) XLM_MUST_CHECK; // like mkdir -p
 // A folder of files; one that holds a folder stays as it is (XLM_USER).

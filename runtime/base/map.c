@@ -13,7 +13,10 @@ static const unsigned char nothing[1];
 static xlm_status map_descriptor(int fd, const char *path, xlm_map *out, xlm_error *err) {
   struct stat st;
   if (fstat(fd, &st)) return xlm_fail(err, XLM_ENV, "cannot inspect '%s': %s", path, strerror(errno));
-  if (!S_ISREG(st.st_mode)) return xlm_fail(err, XLM_USER, "'%s' is not a regular file", path);
+  if (S_ISDIR(st.st_mode)) return xlm_fail(err, XLM_USER, "'%s' is a folder, not a file", path);
+  if (!S_ISREG(st.st_mode))
+    return xlm_fail(err, XLM_USER, "'%s' is a %s, not a file: write what comes out of it into a file first",
+                    path, S_ISFIFO(st.st_mode) ? "pipe" : "device");
   *out = (xlm_map){nothing, 0};
   if (st.st_size == 0) return XLM_OK; // mmap refuses length 0
   void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -24,7 +27,7 @@ static xlm_status map_descriptor(int fd, const char *path, xlm_map *out, xlm_err
 
 xlm_status xlm_map_open(const char *path, xlm_map *out, xlm_error *err) {
   *out = (xlm_map){nothing, 0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe without a writer would wait
   if (fd < 0) {
     xlm_status kind = errno == ENOENT || errno == EACCES || errno == ENOTDIR ? XLM_USER : XLM_ENV;
     return xlm_fail(err, kind, "cannot open '%s': %s", path, strerror(errno));

@@ -1,39 +1,38 @@
 // Which files a path stands for. A folder is walked in name order; hidden entries and links to folders are
 // left out. Token files in a folder win over text (a data folder often holds a README beside its shards);
-// otherwise all text files are taken, where text means no 0 byte among the first 8 KiB.
+// otherwise all text files are taken. What is neither is left out, and remembered so that it can be said.
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/base/file.h"
 #include "runtime/data/data_priv.h"
 
-enum { MAX_DEPTH = 32, MAX_FILES = 1000000, PROBE = 8192 };
+enum { MAX_DEPTH = 32, MAX_FILES = 1000000 };
 
 typedef struct walk {
   xlm_data *d;
   paths text, tokens;
 } walk;
 
-static bool is_text(const char *path) {
-  if (xlm_data_has_suffix(path, ".bin")) return false;
-  char probe[PROBE];
-  FILE *f = fopen(path, "rb");
-  if (!f) return false;
-  size_t n = fread(probe, 1, sizeof probe, f);
-  fclose(f);
-  return n > 0 && !memchr(probe, 0, n);
+// A token file by its magic, or a headerless *.bin.
+static bool is_tokens(const char *path, const unsigned char *head) {
+  return xlm_data_has_token_magic(head) || xlm_data_has_suffix(path, ".bin");
 }
 
-// A token file by its magic, or a headerless *.bin that is no program.
-static bool is_tokens(const char *path) {
-  unsigned char head[24];
-  if (!xlm_data_peek(path, head)) return false;
-  if (xlm_data_has_suffix(path, ".idx")) return false; // comes with its .bin
-  if (xlm_data_has_token_magic(head)) return true;
-  return xlm_data_has_suffix(path, ".bin") && memcmp(head, "\177ELF", 4) != 0;
+// The list a file of a folder belongs into; NULL: none.
+static paths *sort(walk *w, const char *path) {
+  unsigned char head[XLM_DATA_HEAD] = {0};
+  size_t n = xlm_file_head(path, head, sizeof head);
+  if (!n) return NULL;
+  if (w->d->o.format != XLM_DATA_AUTO) return &w->text;
+  if (xlm_data_has_token_magic(head) && xlm_data_has_suffix(path, ".idx")) return NULL; // comes with its .bin
+  const xlm_foreign *foreign = xlm_data_has_token_magic(head) ? NULL : xlm_data_foreign(path, head, n);
+  if (!foreign) return is_tokens(path, head) ? &w->tokens : &w->text;
+  if (!w->d->n_left_out++) w->d->left_out = path, w->d->left_out_as = foreign;
+  return NULL;
 }
 
 static void add_path(xlm_data *d, paths *list, const char *path) {
@@ -50,7 +49,7 @@ static xlm_status visit_entry(walk *w, const char *folder, const char *name, int
   if (lstat(path, &st) || stat(path, &target)) return XLM_OK; // vanished, or a dangling link
   if (S_ISDIR(st.st_mode)) return visit(w, path, depth + 1, err);
   if (!S_ISREG(target.st_mode)) return XLM_OK;
-  paths *list = is_tokens(path) ? &w->tokens : is_text(path) ? &w->text : NULL;
+  paths *list = sort(w, path);
   if (list && list->n >= MAX_FILES)
     return xlm_fail(err, XLM_USER, "'%s' holds more than %d files: join them into fewer", folder, MAX_FILES);
   if (list) XLM_PUSH(w->d->arena, list->at, list->n, list->cap, path);
@@ -82,6 +81,9 @@ static xlm_status collect_folder(xlm_data *d, const char *path, paths *out, xlm_
   while (n > 1 && path[n - 1] == '/') n--;
   XLM_TRY(visit(&w, xlm_arena_strndup(d->arena, path, n), 0, err));
   const paths *found = w.tokens.n ? &w.tokens : &w.text;
+  if (!found->n && d->n_left_out)
+    return xlm_fail(err, XLM_USER, "the folder '%s' holds no text and no token file; '%s' is %s: %s", path,
+                    d->left_out, d->left_out_as->what, d->left_out_as->advice);
   if (!found->n) return xlm_fail(err, XLM_USER, "the folder '%s' holds no text and no token file", path);
   for (uint32_t i = 0; i < found->n; i++) XLM_PUSH(d->arena, out->at, out->n, out->cap, found->at[i]);
   return XLM_OK;
@@ -97,7 +99,8 @@ xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error
   }
   if (S_ISDIR(st.st_mode)) return collect_folder(d, path, out, err);
   unsigned char head[24];
-  if (xlm_data_has_suffix(path, ".idx") && xlm_data_peek(path, head) && xlm_data_has_token_magic(head))
+  if (d->o.format == XLM_DATA_AUTO && xlm_data_has_suffix(path, ".idx") && xlm_data_peek(path, head) &&
+      xlm_data_has_token_magic(head))
     path = xlm_arena_printf(d->arena, "%.*s.bin", (int)strlen(path) - 4, path);
   add_path(d, out, xlm_arena_strdup(d->arena, path));
   return XLM_OK;

@@ -18,10 +18,26 @@ typedef struct xlm_data xlm_data;
 // bytes: PackedDataset (LITPKDS), Megatron (.bin with .idx; any of the two names or the common prefix),
 // llm.c; any other *.bin is flat u16 as nanoGPT writes it; everything else is text, one token per byte. Text
 // files are separated by one 0 byte, which text does not contain, so that a model learns where a document
-// ends. In folders hidden and binary files are skipped. vocab: ids at or above it are refused when read; 0 =
-// no check.
-xlm_status xlm_data_open(const char *const *paths, int n_paths, int64_t vocab, xlm_data **out,
+// ends. Files of known other kinds (archives, tables, UTF-16, JSON lines, binaries) are refused with an
+// advice; in folders they are left out, as are hidden and empty ones.
+typedef enum xlm_data_format {
+  XLM_DATA_AUTO,
+  XLM_DATA_BYTES, // every file is what it is: a token per byte, nothing between files
+  XLM_DATA_U16,   // every file is a row of little-endian ids
+  XLM_DATA_U32
+} xlm_data_format;
+
+typedef struct xlm_data_options {
+  int64_t vocab; // ids at or above it are refused when read; 0 = no check
+  int64_t
+      record; // tokens of a record: samples begin where one begins; 0: as the index of the data says, or none
+  xlm_data_format format;
+} xlm_data_options;
+
+xlm_status xlm_data_open(const char *const *paths, int n_paths, xlm_data_options o, xlm_data **out,
                          xlm_error *err) XLM_MUST_CHECK;
+// What was left out of folders, as a sentence; "" = nothing.
+const char *xlm_data_left_out(const xlm_data *d);
 
 // A learnable noisy Markov chain over `vocab` tokens: the next token is a fixed function of the last one nine
 // times out of ten. For trying things out without data.
@@ -31,7 +47,8 @@ void xlm_data_close(xlm_data *d);
 
 int64_t xlm_data_tokens(const xlm_data *d);
 int xlm_data_files(const xlm_data *d);
-bool xlm_data_is_text(const xlm_data *d); // one token per byte
+bool xlm_data_is_text(const xlm_data *d);      // one token per byte
+const char *xlm_data_first(const xlm_data *d); // path of the first file; "" = none
 // Tokens [offset, offset + n) of the stream. XLM_USER when an id is not below vocab: names the file and the
 // position.
 xlm_status xlm_data_read(const xlm_data *d, int64_t offset, int64_t n, int32_t *out,
@@ -42,17 +59,20 @@ typedef struct xlm_data_part { // a stretch of a stream: what trains, what valid
   int64_t begin, end;
 } xlm_data_part;
 
-// The last `fraction` of the stream validates, the rest trains. fraction = 0: valid is empty.
+// The last `fraction` of the stream validates, the rest trains; records stay whole. fraction = 0: valid is
+// empty.
 void xlm_data_split(const xlm_data *d, double fraction, xlm_data_part *train, xlm_data_part *valid);
 
-// Samples: windows of seq + 1 tokens (inputs and, shifted by one, targets) laid side by side over a part.
+// Samples: windows of seq + 1 tokens (inputs and, shifted by one, targets) laid side by side over a part, one
+// for each record when the data has records.
 typedef struct xlm_samples {
   xlm_data_part part;
   int64_t seq, n; // n: samples per epoch
+  int64_t stride; // from one to the next
   uint64_t seed;
 } xlm_samples;
 
-// XLM_USER when the part holds no whole sample. what: "training", "validation".
+// XLM_USER when the part holds no whole sample, or a record none. what: "training", "validation".
 xlm_status xlm_samples_open(xlm_data_part part, int64_t seq, uint64_t seed, const char *what,
                             xlm_samples *out, xlm_error *err) XLM_MUST_CHECK;
 // Sample `index` of an endless sequence: each epoch holds every window once, in an order of its own, and

@@ -28,18 +28,30 @@ typedef struct paths {
   uint32_t n, cap;
 } paths;
 
+typedef struct xlm_foreign { // what a file is that cannot be trained on, and what to do with it
+  const char *what, *advice;
+} xlm_foreign;
+
 struct xlm_data {
   xlm_arena *arena;
   file *files;
   uint32_t n_files, cap_files;
   segment *segments;
   uint32_t n_segments, cap_segments;
-  int64_t tokens, vocab;
+  int64_t tokens;
+  xlm_data_options o;
+  int64_t sequence; // length of all sequences of all indexes; 0: none seen, -1: they differ
+  uint32_t n_left_out;
+  const char *left_out, *left_out_text; // the first of them, and how it is said
+  const xlm_foreign *left_out_as;
   bool synthetic;
   uint64_t seed;
 };
 
 bool xlm_data_has_suffix(const char *s, const char *suffix);
+enum { XLM_DATA_HEAD = 8192 }; // what the kind of a file is judged by
+// NULL: text or (a .bin) token ids. head: n first bytes.
+const xlm_foreign *xlm_data_foreign(const char *path, const unsigned char *head, size_t n);
 // The first bytes of a file, zero padded; false when it cannot be read.
 bool xlm_data_peek(const char *path, unsigned char head[24]);
 bool xlm_data_has_token_magic(const unsigned char head[24]);

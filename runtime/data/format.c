@@ -2,9 +2,9 @@
 // stream; layouts are those of the formats' own writers (lit-gpt's PackedDataset, Megatron-LM's
 // MMapIndexedDataset, llm.c, nanoGPT). Nothing in a file is trusted: counts are checked against its size
 // before use.
-#include <stdio.h>
 #include <string.h>
 
+#include "runtime/base/file.h"
 #include "runtime/data/data_priv.h"
 
 enum {
@@ -37,12 +37,7 @@ bool xlm_data_has_suffix(const char *s, const char *suffix) {
 
 bool xlm_data_peek(const char *path, unsigned char head[24]) {
   memset(head, 0, 24);
-  FILE *f = fopen(path, "rb");
-  if (!f) return false;
-  size_t got = fread(head, 1, 24, f);
-  bool ok = !ferror(f);
-  fclose(f);
-  return ok && got > 0;
+  return xlm_file_head(path, head, 24) > 0;
 }
 
 static bool is_litpkds(const unsigned char *h) {
@@ -71,6 +66,7 @@ void xlm_data_add_segment(xlm_data *d, segment s) {
 
 static xlm_status add_counted(xlm_data *d, uint32_t f, size_t header, uint64_t count, element e,
                               xlm_error *err) {
+  d->sequence = -1;
   const xlm_map *m = &d->files[f].map;
   if (count > (m->n - header) / e.bytes)
     return xlm_fail(err, XLM_USER,
@@ -97,14 +93,18 @@ static xlm_status add_llmc(xlm_data *d, uint32_t f, element e, xlm_error *err) {
   return add_counted(d, f, LLMC_HEADER, load(d->files[f].map.data + 8, 4), e, err);
 }
 
-static xlm_status add_flat(xlm_data *d, uint32_t f, xlm_error *err) {
+static xlm_status add_flat(xlm_data *d, uint32_t f, int bytes, xlm_error *err) {
+  d->sequence = -1;
   const file *x = &d->files[f];
-  if (x->map.n % 2)
-    return xlm_fail(err, XLM_USER,
-                    "'%s' has %zu bytes: not a whole number of 16-bit token ids (rename it if it is text)",
-                    x->path, x->map.n);
-  xlm_data_add_segment(
-      d, (segment){.base = x->map.data, .n = (int64_t)(x->map.n / 2), .element = {2, false}, .file = f});
+  if (x->map.n % (size_t)bytes)
+    return xlm_fail(
+        err, XLM_USER,
+        "'%s' has %zu bytes: not a whole number of %d-bit token ids (--data-format says what it is)", x->path,
+        x->map.n, 8 * bytes);
+  xlm_data_add_segment(d, (segment){.base = x->map.data,
+                                    .n = (int64_t)(x->map.n / (size_t)bytes),
+                                    .element = {(uint8_t)bytes, false},
+                                    .file = f});
   return XLM_OK;
 }
 
@@ -136,6 +136,8 @@ static xlm_status add_megatron(xlm_data *d, uint32_t f, xlm_error *err) {
     }
     if (!run.n) run.base = x->map.data + at;
     run.n += (int64_t)n;
+    if (!d->sequence) d->sequence = (int64_t)n;
+    if (d->sequence != (int64_t)n) d->sequence = -1;
   }
   xlm_data_add_segment(d, run);
   return XLM_OK;
@@ -145,7 +147,7 @@ static void add_text(xlm_data *d, uint32_t f) {
   static const unsigned char end_of_document[1] = {0};
   const xlm_map *m = &d->files[f].map;
   d->files[f].text = true;
-  if (d->n_segments && m->n)
+  if (d->n_segments && !d->o.record)
     xlm_data_add_segment(d, (segment){.base = end_of_document, .n = 1, .element = {1, false}, .file = f});
   xlm_data_add_segment(d, (segment){.base = m->data, .n = (int64_t)m->n, .element = {1, false}, .file = f});
 }
@@ -162,26 +164,50 @@ static char *index_path(xlm_data *d, const char *bin) {
   return xlm_arena_printf(d->arena, "%.*s.idx", (int)strlen(bin) - 4, bin);
 }
 
-static xlm_status add_known(xlm_data *d, uint32_t f, xlm_error *err) {
+static xlm_status refuse_foreign(const file *x, xlm_error *err) {
+  size_t n = x->map.n < XLM_DATA_HEAD ? x->map.n : XLM_DATA_HEAD;
+  const xlm_foreign *is = xlm_data_foreign(x->path, x->map.data, n);
+  if (!is) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "'%s' is %s: %s (--data-format bytes trains on its bytes as they are)",
+                  x->path, is->what, is->advice);
+}
+
+static xlm_status add_recognised(xlm_data *d, uint32_t f, xlm_error *err) {
   file *x = &d->files[f];
   unsigned char head[24] = {0}, other[24];
   memcpy(head, x->map.data, x->map.n < 24 ? x->map.n : 24);
   if (is_litpkds(head) && x->map.n >= LITPKDS_HEADER) return add_litpkds(d, f, err);
   if (llmc_element(head).bytes && x->map.n >= LLMC_HEADER) return add_llmc(d, f, llmc_element(head), err);
+  XLM_TRY(refuse_foreign(x, err));
   if (!xlm_data_has_suffix(x->path, ".bin")) {
     add_text(d, f);
     return XLM_OK;
   }
   const char *index = index_path(d, x->path);
-  if (!xlm_data_peek(index, other) || !is_megatron_index(other)) return add_flat(d, f, err);
+  if (!xlm_data_peek(index, other) || !is_megatron_index(other)) return add_flat(d, f, 2, err);
   XLM_TRY(xlm_map_open(index, &x->index, err));
   return add_megatron(d, f, err);
+}
+
+static xlm_status add_as_told(xlm_data *d, uint32_t f, xlm_error *err) {
+  d->files[f].text = d->o.format == XLM_DATA_BYTES;
+  return add_flat(d, f, d->o.format == XLM_DATA_BYTES ? 1 : d->o.format == XLM_DATA_U16 ? 2 : 4, err);
+}
+
+static xlm_status add_whole_records(xlm_data *d, uint32_t f, xlm_error *err) {
+  int64_t before = d->tokens;
+  XLM_TRY(d->o.format == XLM_DATA_AUTO ? add_recognised(d, f, err) : add_as_told(d, f, err));
+  int64_t n = d->tokens - before;
+  if (!d->o.record || n % d->o.record == 0) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "'%s' has %lld tokens, which are no whole records of %lld", d->files[f].path,
+                  (long long)n, (long long)d->o.record);
 }
 
 xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err) {
   file x = {.path = path};
   XLM_TRY(xlm_map_open(path, &x.map, err));
   XLM_PUSH(d->arena, d->files, d->n_files, d->cap_files, x); // from here on the stream closes the mapping
-  XLM_TRY(add_known(d, d->n_files - 1, err));
+  if (!x.map.n) return xlm_fail(err, XLM_USER, "the data file '%s' is empty", path);
+  XLM_TRY(add_whole_records(d, d->n_files - 1, err));
   return check_one_kind(d, &d->files[d->n_files - 1], err);
 }

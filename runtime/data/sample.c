@@ -25,10 +25,21 @@ uint64_t xlm_data_permute(uint64_t n, uint64_t key, uint64_t index) {
   return index;
 }
 
+// Sequences of an index are records when one fills a sample; documents that happen to be alike are not.
+static int64_t record_of(const xlm_data *d, int64_t seq) {
+  if (d->o.record) return d->o.record;
+  return d->sequence == seq || d->sequence == seq + 1 ? d->sequence : 0;
+}
+
 xlm_status xlm_samples_open(xlm_data_part part, int64_t seq, uint64_t seed, const char *what,
                             xlm_samples *out, xlm_error *err) {
-  int64_t n = part.end - part.begin;
-  *out = (xlm_samples){part, seq, (n - 1) / seq, seed};
+  int64_t n = part.end - part.begin, record = record_of(part.data, seq), stride = record ? record : seq;
+  if (record && record < seq)
+    return xlm_fail(err, XLM_USER,
+                    "a record has %" PRId64 " tokens and a sample %" PRId64
+                    ": give a --seq-length of at most %" PRId64,
+                    record, seq + 1, record);
+  *out = (xlm_samples){part, seq, (n - seq - 1) / stride + 1, stride, seed};
   if (n > seq) return XLM_OK;
   return xlm_fail(err, XLM_USER,
                   "the %s data has %" PRId64 " tokens, but one sample takes %" PRId64
@@ -38,7 +49,7 @@ xlm_status xlm_samples_open(xlm_data_part part, int64_t seq, uint64_t seed, cons
 
 static xlm_status read_window(const xlm_samples *s, int64_t index, int64_t shift, int32_t *out,
                               xlm_error *err) {
-  return xlm_data_read(s->part.data, s->part.begin + shift + index * s->seq, s->seq + 1, out, err);
+  return xlm_data_read(s->part.data, s->part.begin + shift + index * s->stride, s->seq + 1, out, err);
 }
 
 xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {
@@ -48,8 +59,8 @@ xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out,
 
 xlm_status xlm_samples_shuffled(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {
   // One window fewer per epoch leaves room to move all borders by up to a window, so that a small corpus is
-  // not cut at the same places again and again.
-  bool moving = s->n > 16;
+  // not cut at the same places again and again. Records begin where they begin.
+  bool moving = s->n > 16 && !record_of(s->part.data, s->seq);
   int64_t n = moving ? s->n - 1 : s->n, epoch = index / n;
   uint64_t key = xlm_hash_mix(s->seed ^ xlm_hash_mix((uint64_t)epoch + 1));
   int64_t shift = moving ? (int64_t)(xlm_hash_mix(key) % (uint64_t)s->seq) : 0;

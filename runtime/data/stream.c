@@ -9,23 +9,27 @@ static xlm_status open_paths(xlm_data *d, const char *const *list, int n, xlm_er
   paths files = {0};
   for (int i = 0; i < n; i++) XLM_TRY(xlm_data_collect(d, list[i], &files, err));
   for (uint32_t i = 0; i < files.n; i++) XLM_TRY(xlm_data_add_file(d, files.at[i], err));
+  if (d->n_left_out)
+    d->left_out_text = xlm_arena_printf(d->arena, "%u file%s left out: '%s' is %s", d->n_left_out,
+                                        d->n_left_out == 1 ? " of the data is" : "s of the data are",
+                                        d->left_out, d->left_out_as->what);
   if (d->tokens) return XLM_OK;
   return xlm_fail(err, XLM_USER, "the data is empty%s%s", files.n ? ": " : "", files.n ? files.at[0] : "");
 }
 
-static xlm_data *new_data(int64_t vocab) {
+static xlm_data *new_data(xlm_data_options o) {
   xlm_data *d = calloc(1, sizeof *d);
   if (!d) return NULL;
-  d->vocab = vocab;
+  d->o = o;
   d->arena = xlm_arena_new(0);
   if (d->arena) return d;
   free(d);
   return NULL;
 }
 
-xlm_status xlm_data_open(const char *const *list, int n, int64_t vocab, xlm_data **out, xlm_error *err) {
+xlm_status xlm_data_open(const char *const *list, int n, xlm_data_options o, xlm_data **out, xlm_error *err) {
   *out = NULL;
-  xlm_data *d = new_data(vocab);
+  xlm_data *d = new_data(o);
   if (!d) return xlm_fail(err, XLM_ENV, "no memory to open the data");
   xlm_status s;
   if (XLM_ARENA_TRY(d->arena))
@@ -41,7 +45,7 @@ xlm_status xlm_data_open(const char *const *list, int n, int64_t vocab, xlm_data
 
 xlm_status xlm_data_synthetic(int64_t tokens, int64_t vocab, uint64_t seed, xlm_data **out, xlm_error *err) {
   *out = NULL;
-  xlm_data *d = new_data(vocab);
+  xlm_data *d = new_data((xlm_data_options){.vocab = vocab});
   if (!d) return xlm_fail(err, XLM_ENV, "no memory to open the data");
   d->synthetic = true;
   d->seed = seed;
@@ -70,6 +74,10 @@ bool xlm_data_is_text(const xlm_data *d) {
   return d->n_files > 0 && d->files[0].text;
 }
 
+const char *xlm_data_first(const xlm_data *d) {
+  return d->n_files ? d->files[0].path : "";
+}
+
 static uint32_t find_segment(const xlm_data *d, int64_t offset) {
   uint32_t low = 0, high = d->n_segments;
   while (high - low > 1) {
@@ -95,13 +103,13 @@ static xlm_status refuse(const xlm_data *d, const segment *s, int64_t i, int64_t
   return xlm_fail(err, XLM_USER,
                   "'%s' holds token id %" PRId64 " at byte %" PRId64
                   ", but the model's vocabulary has %" PRId64 ": choose a larger vocabulary or another file",
-                  f->path, id, at, d->vocab);
+                  f->path, id, at, d->o.vocab);
 }
 
 static xlm_status read_segment(const xlm_data *d, const segment *s, int64_t first, int64_t n, int32_t *out,
                                xlm_error *err) {
   const unsigned char *p = s->base + first * s->element.bytes;
-  int64_t limit = d->vocab ? d->vocab : INT32_MAX;
+  int64_t limit = d->o.vocab ? d->o.vocab : INT32_MAX;
   for (int64_t i = 0; i < n; i++, p += s->element.bytes) {
     int64_t id = widen(p, s->element);
     if (id < 0 || id >= limit) return refuse(d, s, first + i, id, err);
@@ -126,8 +134,13 @@ xlm_status xlm_data_read(const xlm_data *d, int64_t offset, int64_t n, int32_t *
   return XLM_OK;
 }
 
+const char *xlm_data_left_out(const xlm_data *d) {
+  return d->left_out_text ? d->left_out_text : "";
+}
+
 void xlm_data_split(const xlm_data *d, double fraction, xlm_data_part *train, xlm_data_part *valid) {
   int64_t cut = d->tokens - (int64_t)((double)d->tokens * fraction);
+  if (d->o.record) cut -= cut % d->o.record;
   *train = (xlm_data_part){d, 0, cut};
   *valid = (xlm_data_part){d, cut, d->tokens};
 }

@@ -89,10 +89,10 @@ static xlm_data *data;
 
 static xlm_status open_data(const world *w, xlm_error *err) {
   const char *paths[] = {w->text, XLM_SOURCE_DIR "/grammar", w->tokens};
-  xlm_status s = xlm_data_open(paths, 2, 256, &data, err);
+  xlm_status s = xlm_data_open(paths, 2, (xlm_data_options){.vocab = 256}, &data, err);
   xlm_data_close(s == XLM_OK ? data : NULL);
   if (s != XLM_OK) return s;
-  s = xlm_data_open(paths + 2, 1, 0, &data, err);
+  s = xlm_data_open(paths + 2, 1, (xlm_data_options){0}, &data, err);
   xlm_data_close(s == XLM_OK ? data : NULL);
   return s;
 }

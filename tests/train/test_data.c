@@ -48,14 +48,14 @@ static int remove_root(void **state) {
 static xlm_data *open_one(const char *path, int64_t vocab) {
   xlm_data *d;
   xlm_error err = {0};
-  if (xlm_data_open(&path, 1, vocab, &d, &err)) fail_msg("%s", err.text);
+  if (xlm_data_open(&path, 1, (xlm_data_options){.vocab = vocab}, &d, &err)) fail_msg("%s", err.text);
   return d;
 }
 
 static void expect_refused(const char *path, const char *words) {
   xlm_data *d;
   xlm_error err = {0};
-  assert_int_equal(xlm_data_open(&path, 1, 0, &d, &err), XLM_USER);
+  assert_int_equal(xlm_data_open(&path, 1, (xlm_data_options){0}, &d, &err), XLM_USER);
   assert_null(d);
   if (!strstr(err.text, words)) fail_msg("'%s' does not say '%s'", err.text, words);
 }
@@ -157,7 +157,7 @@ static void test_megatron(void **state) {
   expect_tokens(in_root("m.idx"), ids, 5);
   const char *both[] = {in_root("m.bin"), in_root("m.idx")};
   xlm_data *d;
-  assert_int_equal(xlm_data_open(both, 2, 0, &d, NULL), XLM_OK);
+  assert_int_equal(xlm_data_open(both, 2, (xlm_data_options){0}, &d, NULL), XLM_OK);
   assert_int_equal(xlm_data_tokens(d), 5);
   xlm_data_close(d);
   write_megatron(0, 2); // the second sequence lies over the first
@@ -185,8 +185,171 @@ static void test_text_folder(void **state) {
   const char *mixed[] = {in_root("t/c.txt"), in_root("t/b/shard.bin")};
   xlm_data *d;
   xlm_error err = {0};
-  assert_int_equal(xlm_data_open(mixed, 2, 0, &d, &err), XLM_USER);
+  assert_int_equal(xlm_data_open(mixed, 2, (xlm_data_options){0}, &d, &err), XLM_USER);
   assert_non_null(strstr(err.text, "one kind"));
+}
+
+static xlm_data *open_as(const char *path, xlm_data_options o) {
+  xlm_data *d;
+  xlm_error err = {0};
+  if (xlm_data_open(&path, 1, o, &d, &err)) fail_msg("%s", err.text);
+  return d;
+}
+
+// What is neither text nor tokens is refused by what it is, whatever its name; its bytes can be insisted on.
+static void test_foreign(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *head, *says;
+    size_t n;
+  } rows[] = {
+#define ROW(name, head, says) {name, head, says, sizeof head - 1}
+      ROW("f.parquet", "PAR1\x15\x04", "a Parquet table: write its column of texts"),
+      ROW("f.txt", "PAR1\x15\x04", "a Parquet table"),
+      ROW("f.bin", "PAR1\x15\x04", "a Parquet table"),
+      ROW("f.gz", "\x1f\x8b\x08\0\0\0", "compressed with gzip: unpack it"),
+      ROW("f.zst", "\x28\xb5\x2f\xfd\1\2", "zstd"),
+      ROW("f.xz", "\xfd\x37zXZ\0\0", "xz"),
+      ROW("f.bz2", "BZh91AY&SY..", "bzip2"),
+      ROW("f.npy", "\x93NUMPY\1\0v\0{'descr'", "a NumPy array"),
+      ROW("f.zip", "PK\x03\x04\x14\0", "a zip archive"),
+      ROW("f.jsonl", "{\"text\": \"a\"}\n", "JSON lines: take the texts out"),
+      ROW("f.txt", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n", "JSON lines"),
+      ROW("f.txt", "\xff\xfeh\0i\0", "UTF-16"),
+      ROW("f.txt", "\xfe\xff\0h\0i", "UTF-16"),
+      ROW("f.txt", "h\0e\0l\0l\0o\0 \0y\0o\0u\0!\0", "text in UTF-16: convert it"),
+      ROW("f.dat", "a\0\1\2\3", "neither text nor tokens of a known format"),
+      ROW("f.h5", "\x89HDF\r\n\x1a\n", "HDF5"),
+      ROW("f.pdf", "%PDF-1.7", "pdftotext"),
+      ROW("f.safetensors", "\x10\0\0\0\0\0\0\0{\"a\":{}}", "--init-from takes weights"),
+#undef ROW
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    const char *path = put(rows[i].name, rows[i].head, rows[i].n);
+    expect_refused(path, rows[i].says);
+    expect_refused(path, "--data-format bytes");
+    xlm_data *d = open_as(path, (xlm_data_options){.format = XLM_DATA_BYTES});
+    assert_int_equal(xlm_data_tokens(d), rows[i].n);
+    assert_true(xlm_data_is_text(d));
+    xlm_data_close(d);
+  }
+  expect_tokens(
+      put("f.txt", "{\"a\": 1,\n \"b\": 2}", 17), // one JSON document is text
+      (int32_t[]){'{', '"', 'a', '"', ':', ' ', '1', ',', '\n', ' ', '"', 'b', '"', ':', ' ', '2', '}'}, 17);
+  expect_tokens(put("f.bin", "\x1f\x8b\x08\0", 4), (int32_t[]){0x8b1f, 8}, 2); // ids may begin so
+}
+
+// A folder says what it leaves out, and is refused when nothing is left.
+static void test_left_out(void **state) {
+  (void)state;
+  mkdir(in_root("l"), 0777);
+  put("l/part-0.parquet", "PAR1....", 8), put("l/part-1.parquet", "PAR1....", 8);
+  expect_refused(in_root("l"), "part-0.parquet' is a Parquet table: write");
+  put("l/README", "read", 4);
+  xlm_data *d = open_one(in_root("l"), 0);
+  assert_int_equal(xlm_data_tokens(d), 4);
+  assert_non_null(strstr(xlm_data_left_out(d), "2 files of the data are left out: "));
+  xlm_data_close(d);
+}
+
+static void test_told_format(void **state) {
+  (void)state;
+  const char *path = put("told.bin", "\1\0\0\0\2\0\1\0", 8);
+  int32_t got[8];
+  static const struct {
+    xlm_data_format format;
+    int n;
+    int32_t ids[8];
+  } rows[] = {{XLM_DATA_U16, 4, {1, 0, 2, 1}},
+              {XLM_DATA_U32, 2, {1, 65538}},
+              {XLM_DATA_BYTES, 8, {1, 0, 0, 0, 2, 0, 1, 0}}};
+  for (size_t i = 0; i < 3; i++) {
+    xlm_data *d = open_as(path, (xlm_data_options){.format = rows[i].format});
+    assert_int_equal(xlm_data_tokens(d), rows[i].n);
+    assert_int_equal(xlm_data_read(d, 0, rows[i].n, got, NULL), XLM_OK);
+    assert_memory_equal(got, rows[i].ids, sizeof *got * (size_t)rows[i].n);
+    xlm_data_close(d);
+  }
+}
+
+// What waits for ever when it is opened, or has no end.
+static void test_no_file(void **state) {
+  (void)state;
+  assert_int_equal(mkfifo(in_root("pipe"), 0666), 0);
+  expect_refused(in_root("pipe"), "pipe' is a pipe, not a file");
+  expect_refused("/dev/zero", "'/dev/zero' is a device, not a file");
+  assert_int_equal(mkfifo(in_root("pipe.bin"), 0666), 0);
+  expect_refused(in_root("pipe.bin"), "is a pipe");
+  put("p.bin", "\1\0", 2);
+  assert_int_equal(mkfifo(in_root("p.idx"), 0666), 0); // beside a file of tokens: no index
+  expect_tokens(in_root("p.bin"), (int32_t[]){1}, 1);
+  expect_refused(put("none.txt", "", 0), "none.txt' is empty");
+}
+
+// Records of one length stay whole, however many there are: a sample begins where a record begins, in
+// training and in validation, and a split falls between records.
+static void test_records(void **state) {
+  (void)state;
+  enum { RECORDS = 50, LENGTH = 11 };
+  unsigned char ids16[RECORDS * LENGTH * 2] = {0};
+  for (int i = 0; i < RECORDS * LENGTH; i++)
+    ids16[2 * i] = (unsigned char)(i % LENGTH), ids16[2 * i + 1] = (unsigned char)(i / LENGTH);
+  const char *path = put("records.bin", ids16, sizeof ids16);
+  int32_t got[LENGTH + 1];
+  for (int seq = 7; seq <= LENGTH; seq++) {
+    xlm_data *d = open_as(path, (xlm_data_options){.record = LENGTH});
+    xlm_data_part train, valid;
+    xlm_data_split(d, 0.33, &train, &valid);
+    assert_int_equal(train.end % LENGTH, 0);
+    xlm_samples s;
+    bool seen[RECORDS] = {false};
+    assert_int_equal(xlm_samples_open(train, seq, 3, "training", &s, NULL), XLM_OK);
+    assert_true(s.n >= 32 && s.n <= 33);
+    for (int64_t i = 0; i < 3 * s.n; i++) {
+      assert_int_equal(xlm_samples_shuffled(&s, i, got, NULL), XLM_OK);
+      for (int k = 0; k <= seq && k < LENGTH; k++) assert_int_equal(got[k], (got[0] & ~255) + k);
+      seen[got[0] >> 8] = true;
+    }
+    for (int64_t i = 0; i < s.n; i++) assert_true(seen[i]);
+    assert_int_equal(xlm_samples_open(valid, seq, 3, "validation", &s, NULL), XLM_OK);
+    assert_int_equal(xlm_samples_window(&s, s.n - 1, got, NULL), XLM_OK);
+    assert_int_equal(got[0] & 255, 0);
+    xlm_data_close(d);
+  }
+  xlm_error err = {0};
+  xlm_samples s;
+  xlm_data *d = open_as(path, (xlm_data_options){.record = LENGTH});
+  xlm_data_part all = {d, 0, xlm_data_tokens(d)};
+  assert_int_equal(xlm_samples_open(all, LENGTH + 1, 3, "training", &s, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "a --seq-length of at most 11"));
+  xlm_data_close(d);
+  assert_int_equal(xlm_data_open(&path, 1, (xlm_data_options){.record = 12}, &d, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "550 tokens, which are no whole records of 12"));
+}
+
+// An index whose sequences all fill one sample is one of records.
+static void test_index_of_records(void **state) {
+  (void)state;
+  enum { RECORDS = 40, LENGTH = 6 };
+  static bytes bin, idx;
+  bin = (bytes){0}, idx = (bytes){0};
+  for (int i = 0; i < RECORDS * LENGTH; i++) add(&bin, (uint64_t)(i % LENGTH), 2);
+  add_text(&idx, "MMIDIDX\0\0", 9);
+  add(&idx, 1, 8), add(&idx, 8, 1), add(&idx, RECORDS, 8), add(&idx, RECORDS + 1, 8);
+  for (int i = 0; i < RECORDS; i++) add(&idx, LENGTH, 4);
+  for (int i = 0; i < RECORDS; i++) add(&idx, (uint64_t)(2 * LENGTH * i), 8);
+  put("r.bin", bin.at, bin.n), put("r.idx", idx.at, idx.n);
+  xlm_data *d = open_one(in_root("r.bin"), 0);
+  xlm_data_part all = {d, 0, xlm_data_tokens(d)};
+  xlm_samples s;
+  int32_t got[LENGTH];
+  assert_int_equal(xlm_samples_open(all, LENGTH - 1, 3, "training", &s, NULL), XLM_OK);
+  assert_int_equal(s.n, RECORDS);
+  for (int64_t i = 0; i < 2 * RECORDS; i++) {
+    assert_int_equal(xlm_samples_shuffled(&s, i, got, NULL), XLM_OK);
+    for (int k = 0; k < LENGTH; k++) assert_int_equal(got[k], k);
+  }
+  xlm_data_close(d);
 }
 
 static void test_vocabulary(void **state) {
@@ -293,10 +456,20 @@ static void test_synthetic(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_litpkds),     cmocka_unit_test(test_llmc),
-      cmocka_unit_test(test_flat),        cmocka_unit_test(test_megatron),
-      cmocka_unit_test(test_text_folder), cmocka_unit_test(test_vocabulary),
-      cmocka_unit_test(test_permutation), cmocka_unit_test(test_samples),
+      cmocka_unit_test(test_litpkds),
+      cmocka_unit_test(test_llmc),
+      cmocka_unit_test(test_flat),
+      cmocka_unit_test(test_megatron),
+      cmocka_unit_test(test_text_folder),
+      cmocka_unit_test(test_foreign),
+      cmocka_unit_test(test_left_out),
+      cmocka_unit_test(test_told_format),
+      cmocka_unit_test(test_no_file),
+      cmocka_unit_test(test_records),
+      cmocka_unit_test(test_index_of_records),
+      cmocka_unit_test(test_vocabulary),
+      cmocka_unit_test(test_permutation),
+      cmocka_unit_test(test_samples),
       cmocka_unit_test(test_synthetic),
   };
   return cmocka_run_group_tests(tests, make_root, remove_root);

@@ -76,7 +76,7 @@ for name in gpt2 qwen3 mixtral freestyle; do
   esac
   train $name "$source_dir/models/$name.xlm" "${shrink[@]}" --data corpus.txt --dtype bf16
 done
-train sgd "$model" --intermediate-size 32 --optimizer sgd --lr-schedule wsd --grad-clip 0
+train sgd "$model" --intermediate-size 32 --optimizer sgd --lr-schedule wsd --grad-clip 0 --data synthetic
 grep -q '(synthetic)' out.txt || fail "no word about synthetic tokens: $(cat out.txt)"
 
 # Tokens of two bytes, as other tools write them: the same text, the same losses.
@@ -86,6 +86,39 @@ train ids "$model" --intermediate-size 32 --data corpus.bin
 [ "$(column loss text/metrics.jsonl)" = "$(column loss ids/metrics.jsonl)" ] || fail 'u16 tokens train differently'
 mkdir folder && cp corpus.txt folder/a.txt && cp run.yaml folder/b.txt
 train folder "$model" --intermediate-size 32 --data folder
+
+# ---- data that is not what it seems to be ----
+
+refused() { # TEXT FLAGS...: no run begins
+  expect 1 "$1" "$run" train "$model" "${tiny[@]}" --max-steps 1 --output-dir refused "${@:2}"
+  [ ! -e refused ] || fail "a run was begun: $*"
+}
+refused 'which data? --data FILE... trains on text or tokens, --data synthetic on made-up tokens'
+refused 'synthetic tokens or files, not both' --data synthetic corpus.txt
+refused "'corpus.txt' is text, of which every byte is a token, and the model has a vocabulary of 32,000" --data corpus.txt --vocab-size 32000
+refused 'or a model of bytes with a vocabulary of 256' --data folder --vocab-size 32000
+refused "'corpus.txt' is text" --data corpus.bin --valid corpus.txt --vocab-size 32000
+expect 0 'checkpoint told/' "$run" train "$model" "${tiny[@]}" --max-steps 1 --data corpus.txt --vocab-size 32000 --tokenizer bytes \
+  --output-dir told
+expect 0 'nats per byte' "$run" eval told
+gzip -kc corpus.txt >corpus.txt.gz
+refused "'corpus.txt.gz' is compressed with gzip: unpack it" --data corpus.txt.gz
+refused 'is compressed with gzip' --data corpus.txt --valid corpus.txt.gz
+expect 0 'checkpoint raw/' "$run" train "$model" "${tiny[@]}" --max-steps 1 --data corpus.txt.gz --data-format bytes --output-dir raw
+mkdir half && cp corpus.txt.gz half/ && cp corpus.txt half/
+expect 0 "1 file of the data is left out: 'half/corpus.txt.gz' is compressed with gzip" "$run" train "$model" "${tiny[@]}" \
+  --max-steps 1 --data half --output-dir half.out
+rm half/corpus.txt
+refused "holds no text and no token file; 'half/corpus.txt.gz' is compressed with gzip: unpack it" --data half
+mkfifo pipe pipe.json
+refused "'pipe' is a pipe, not a file" --data pipe
+expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" train pipe --data corpus.txt
+expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" train "$model" --config pipe
+expect 1 "'pipe.json' is a pipe, not a file" timeout 20 "$run" train pipe.json --data corpus.txt
+expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" eval "$model" "${sizes[@]}" --data corpus.txt --init-from pipe
+: >void.txt
+refused "the data file 'void.txt' is empty" --data corpus.txt void.txt
+refused 'no whole records of 7' --data corpus.bin --record-length 7
 
 # ---- eval ----
 
@@ -160,7 +193,7 @@ expect 1 'without weights' "$run" generate "$model"
 expect 1 'cannot read the folder' "$run" generate nowhere
 expect 1 'is a flag of other commands' "$run" generate whole --max-steps 3
 expect 3 'there are 1.00 MiB' "$run" train "$model" "${tiny[@]}" --memory-limit 1MiB --output-dir n
-expect 2 'cannot create the folder' "$run" train "$model" "${tiny[@]}" --output-dir /proc/none
+expect 2 'cannot create the folder' "$run" train "$model" "${tiny[@]}" --data corpus.txt --output-dir /proc/none
 head -c 2000 /dev/zero | tr '\0' '\377' >ids.bin
 expect 1 "ids.bin' holds token id 65535 at byte" "$run" train "$model" "${tiny[@]}" --data ids.bin --output-dir ids65535
 head -c 20 corpus.txt >short.txt

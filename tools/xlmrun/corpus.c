@@ -1,6 +1,7 @@
 // The data of a run; see corpus.h.
 #include "tools/xlmrun/corpus.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tools/xlmrun/agree.h"
@@ -21,10 +22,62 @@ bool session_tokens_are_bytes(const session *s) {
   return !strcmp(kind, "auto") ? vocab > 0 && vocab <= 256 : !strcmp(kind, "bytes");
 }
 
+static bool is_synthetic(const char *data) {
+  return !strcmp(data, "synthetic");
+}
+
+xlm_status corpus_named(session *s) {
+  const xlm_setting_value *v = &s->settings->value[XLM_SET_data];
+  for (int i = 0; i < v->n; i++)
+    if (is_synthetic(v->list[i]) && v->n > 1)
+      return xlm_fail(&s->err, XLM_USER,
+                      "%s: synthetic tokens or files, not both (a file of that name is ./synthetic)",
+                      v->where);
+  if (v->n) return XLM_OK;
+  return xlm_fail(
+      &s->err, XLM_USER,
+      "which data? --data FILE... trains on text or tokens, --data synthetic on made-up tokens, to "
+      "try things out");
+}
+
+enum { BYTES_AND_SPECIALS = 512 };
+
+// Text is read a byte a token. With a vocabulary of thousands that is most likely not what was meant.
+static xlm_status check_text(session *s, const xlm_data *d) {
+  bool told = !strcmp(xlm_setting_text(s->settings, XLM_SET_tokenizer), "bytes") ||
+              !strcmp(xlm_setting_text(s->settings, XLM_SET_data_format), "bytes");
+  int64_t vocab = corpus_vocab(s);
+  if (!xlm_data_is_text(d) || vocab <= BYTES_AND_SPECIALS || told) return XLM_OK;
+  return xlm_fail(
+      &s->err, XLM_USER,
+      "'%s' is text, of which every byte is a token, and the model has a vocabulary of %s: give "
+      "files of tokens (docs/data.md), or a model of bytes with a vocabulary of 256, or "
+      "--tokenizer bytes to train on bytes all the same",
+      xlm_data_first(d), xlm_text_thousands(s->arena, vocab));
+}
+
+static xlm_status open_files(session *s, const xlm_setting_value *v, xlm_data **out) {
+  static const struct {
+    const char *name;
+    xlm_data_format format;
+  } formats[] = {
+      {"auto", XLM_DATA_AUTO}, {"bytes", XLM_DATA_BYTES}, {"u16", XLM_DATA_U16}, {"u32", XLM_DATA_U32}};
+  xlm_data_options o = {.vocab = corpus_vocab(s),
+                        .record = xlm_setting_int(s->settings, XLM_SET_record_length)};
+  for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+    if (!strcmp(formats[i].name, xlm_setting_text(s->settings, XLM_SET_data_format)))
+      o.format = formats[i].format;
+  XLM_TRY(xlm_data_open(v->list, v->n, o, out, &s->err));
+  XLM_TRY(check_text(s, *out));
+  if (*xlm_data_left_out(*out) && !s->silent) printf("%s\n", xlm_data_left_out(*out));
+  return XLM_OK;
+}
+
 static xlm_status open_train(session *s, corpus *c) {
   const xlm_setting_value *v = &s->settings->value[XLM_SET_data];
   int64_t vocab = corpus_vocab(s), n = xlm_setting_int(s->settings, XLM_SET_num_train_samples);
-  if (v->n) return xlm_data_open(v->list, v->n, vocab, &c->data, &s->err);
+  XLM_TRY(corpus_named(s));
+  if (!is_synthetic(v->list[0])) return open_files(s, v, &c->data);
   // At most 256 different tokens: what follows what can then be learnt from few samples.
   return xlm_data_synthetic(n * s->plan->seq + 1, vocab && vocab < 256 ? vocab : 256, s->options.seed,
                             &c->data, &s->err);
@@ -47,7 +100,7 @@ static xlm_status open_all(session *s, bool want_train, corpus *c) {
     xlm_data_split(c->data, fraction, &train, &valid);
   }
   if (held_out->n) {
-    XLM_TRY(xlm_data_open(held_out->list, held_out->n, corpus_vocab(s), &c->held_out, &s->err));
+    XLM_TRY(open_files(s, held_out, &c->held_out));
     valid = (xlm_data_part){c->held_out, 0, xlm_data_tokens(c->held_out)};
   }
   if (want_train)

@@ -11,6 +11,8 @@ typedef struct corpus {
   bool has_valid;
 } corpus;
 
+// XLM_USER when the settings name no data to train on: to be asked before anything takes long.
+xlm_status corpus_named(session *s);
 // want_train: needs training samples; otherwise only validation samples are made.
 xlm_status corpus_open(session *s, bool want_train, corpus *out);
 void corpus_close(corpus *c);

@@ -84,7 +84,7 @@ xlm_status session_named(session *s, const char **path) {
 }
 
 static xlm_status missing(session *s, const char *path) {
-  const char *near = xlm_near_file(s->arena, path);
+  const char *near = access(path, F_OK) ? xlm_near_file(s->arena, path) : NULL;
   if (near) return xlm_fail(&s->err, XLM_USER, "there is no model '%s'; did you mean '%s'?", path, near);
   return s->err.status;
 }

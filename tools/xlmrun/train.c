@@ -298,6 +298,7 @@ static xlm_status train(session *s) {
   XLM_TRY(open_resumed(s));
   XLM_TRY(session_read_model(s, model));
   XLM_TRY(session_compile(s, true, true, 0));
+  XLM_TRY(corpus_named(s));
   XLM_TRY(session_open(s));
   xlm_team_at(s->team, "opening the data");
   XLM_TRY(corpus_open(s, true, &c));

@@ -30,17 +30,30 @@ static const char *bad_initializer(xlm_el *e, const xlm_expr *x, const char *nam
   return NULL;
 }
 
+// The width of a distribution; of a constant any number.
+static bool has_width(xlm_el *e, const xlm_expr *x, const initializer *init, const double *v) {
+  bool normal = !strcmp(init->name, "normal"), uniform = !strcmp(init->name, "uniform");
+  if ((!normal || v[0] >= 0) && (!uniform || v[0] <= v[1])) return true;
+  xlm_diag *g = normal ? xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span,
+                                       "the standard deviation %g is negative", v[0])
+                       : xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span,
+                                       "the lower bound %g lies above the upper bound %g", v[0], v[1]);
+  xlm_diag_help(e->diags, g, "write normal(0.02), uniform(-0.1, 0.1), constant(2), ones or zeros");
+  return false;
+}
+
 static const char *initializer_text(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const initializer *init) {
   const xlm_arg *a = x->kind == XLM_EXPR_CALL ? x->call.args : NULL;
   xlm_text t = xlm_text_new(e->arena);
   xlm_text_printf(&t, "%s%s", init->name, init->arity ? "(" : "");
   int n = 0;
+  double value[2] = {0};
   for (; a; a = a->next, n++) {
     xlm_number v;
     if (a->kind != XLM_ARG_VALUE || n == init->arity) break;
     if (!xlm_el_number(e, f, a->value, "an initialiser", &v)) return NULL;
     xlm_text_add(&t, n ? ", " : "");
-    xlm_text_double(&t, v.v);
+    xlm_text_double(&t, value[n] = v.v);
   }
   if (a || n != init->arity) {
     xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "`%s` takes %d number%s", init->name,
@@ -49,7 +62,7 @@ static const char *initializer_text(xlm_el *e, xlm_el_frame *f, const xlm_expr *
     return NULL;
   }
   if (init->arity) xlm_text_add(&t, ")");
-  return t.data;
+  return has_width(e, x, init, value) ? t.data : NULL;
 }
 
 static const char *read_initializer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {

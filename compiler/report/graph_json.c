@@ -64,7 +64,8 @@ void xlm_report_graph_json(const xlm_graph *g, const xlm_graph_view *view, xlm_t
   xlm_json_object(&j, NULL, XLM_JSON_LINES);
   xlm_json_put_text(&j, "model", g->model ? g->model : "");
   xlm_json_array(&j, "nodes", XLM_JSON_LINES);
-  for (xlm_node id = 1; id < g->n_nodes; id++) node(&j, g, view, id, t->arena);
+  for (xlm_node id = 1; id < g->n_nodes; id++)
+    if (xlm_view_shows(view, g->nodes[id].scope)) node(&j, g, view, id, t->arena);
   xlm_json_close(&j);
   xlm_json_array(&j, "values", XLM_JSON_LINES);
   for (xlm_val v = 1; v < g->n_values; v++) value(&j, g, view, v, t->arena);

@@ -52,6 +52,6 @@ void xlm_report_graph_text(const xlm_graph *g, const xlm_graph_view *view, xlm_t
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
     if (xlm_op_at(n->op)->flags & XLM_OPF_LEAF) continue;
-    if (!view->only || !strncmp(n->scope, view->only, strlen(view->only))) line(t, g, view, id);
+    if (xlm_view_shows(view, n->scope)) line(t, g, view, id);
   }
 }

@@ -126,8 +126,45 @@ static void add_edge(xlm_folded *f, xlm_arena *a, uint32_t from, uint32_t to, xl
   XLM_PUSH(a, f->edges, f->n_edges, f->cap_edges, e);
 }
 
+bool xlm_view_shows(const xlm_graph_view *view, const char *scope) {
+  size_t n = view->only ? strlen(view->only) : 0;
+  return !n || (!strncmp(scope, view->only, n) && (!scope[n] || scope[n] == '.'));
+}
+
+// Every block once: the scopes of nodes and what they lie in.
+static const char **block_names(const xlm_graph *g, xlm_arena *a, size_t *count) {
+  const char **names = NULL, *last = "";
+  size_t n = 0, cap = 0;
+  for (xlm_node id = 1; id < g->n_nodes; last = g->nodes[id++].scope) {
+    const char *scope = g->nodes[id].scope;
+    for (size_t k = 1; strcmp(scope, last) && k <= strlen(scope); k++) {
+      if (scope[k] && scope[k] != '.') continue;
+      const char *name = xlm_arena_strndup(a, scope, k);
+      bool known = false;
+      for (size_t i = n; i-- > 0 && !known;) known = !strcmp(names[i], name);
+      if (!known) XLM_PUSH(a, names, n, cap, name);
+    }
+  }
+  *count = n;
+  return names;
+}
+
+xlm_status xlm_view_check(const xlm_graph *g, const xlm_graph_view *view, xlm_arena *a, xlm_error *err) {
+  enum { LISTED = 6 };
+  for (xlm_node id = 1; id < g->n_nodes; id++)
+    if (*g->nodes[id].scope && xlm_view_shows(view, g->nodes[id].scope)) return XLM_OK;
+  size_t n;
+  const char **names = block_names(g, a, &n), *near = n ? xlm_text_nearest(view->only, names, n) : NULL;
+  if (near)
+    return xlm_fail(err, XLM_USER, "--only %s: there is no such block; did you mean `%s`?", view->only, near);
+  xlm_text t = xlm_text_new(a);
+  for (size_t i = 0; i < n && i < LISTED; i++) xlm_text_printf(&t, "%s%s", i ? ", " : "", names[i]);
+  return xlm_fail(err, XLM_USER, "--only %s: there is no such block; there are %s%s", view->only,
+                  n ? t.data : "none", n > LISTED ? ", ..." : "");
+}
+
 static bool drawn(const xlm_node_info *n, const xlm_graph_view *view) {
-  return !is_state(n) && (!view->only || !strncmp(n->scope, view->only, strlen(view->only)));
+  return !is_state(n) && xlm_view_shows(view, n->scope);
 }
 
 static void add_inputs(xlm_folded *f, const xlm_graph *g, const uint32_t *box, xlm_node id, xlm_arena *a) {

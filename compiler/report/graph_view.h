@@ -32,6 +32,7 @@ typedef struct xlm_folded {
   uint32_t n_edges, cap_edges;
 } xlm_folded;
 
+bool xlm_view_shows(const xlm_graph_view *view, const char *scope); // what lies in the block of --only
 xlm_folded xlm_view_fold(const xlm_graph *g, const xlm_graph_view *view, xlm_arena *a);
 const char *xlm_view_type(const xlm_graph *g, const xlm_graph_view *view, xlm_val v, xlm_arena *a);
 // "f32[batch 4, heads/tp 3]"; without a mesh axes are shown as their bits.

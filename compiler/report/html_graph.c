@@ -83,7 +83,7 @@ static void graph(xlm_html *h, const xlm_graph *g, const xlm_graph_view *view) {
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
     bool leaf = xlm_op_at(n->op)->flags & XLM_OPF_LEAF;
-    if (!leaf && (!view->only || !strncmp(n->scope, view->only, strlen(view->only)))) node(h, g, view, id);
+    if (!leaf && xlm_view_shows(view, n->scope)) node(h, g, view, id);
   }
   xlm_html_close(h, "]");
   phases(h);

@@ -22,9 +22,12 @@ void xlm_report_model_text(const xlm_graph *g, xlm_text *out);
 typedef struct xlm_graph_view {
   int depth; // scopes deeper than this are one box; 0 = boxes for top-level blocks of each round; -1 = every
              // op
-  const char *only;     // scope prefix to draw; NULL = all
+  const char *only;     // the block to draw, as "layers.0": what lies in it; NULL = all
   const xlm_mesh *mesh; // of a partitioned graph: names of the axes; may be NULL
 } xlm_graph_view;
+// XLM_USER when the graph has no block `only`; the message names a near one.
+xlm_status xlm_view_check(const xlm_graph *g, const xlm_graph_view *view, xlm_arena *a,
+                          xlm_error *err) XLM_MUST_CHECK;
 void xlm_report_graph_dot(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out);
 void xlm_report_graph_json(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out);
 void xlm_report_graph_text(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out);

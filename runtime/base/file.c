@@ -41,7 +41,8 @@ xlm_status xlm_out_write(xlm_out *f, const void *data, size_t n, xlm_error *err)
 }
 
 xlm_status xlm_out_close(xlm_out *f, xlm_status sofar, uint64_t *hash, uint64_t *size, xlm_error *err) {
-  if (sofar == XLM_OK && fsync(f->fd))
+  bool syncs = !fsync(f->fd) || errno == EINVAL || errno == ENOTSUP; // devices and pipes cannot
+  if (sofar == XLM_OK && !syncs)
     sofar = xlm_fail(err, XLM_ENV, "cannot sync '%s': %s", f->path, strerror(errno));
   if (close(f->fd) && sofar == XLM_OK)
     sofar = xlm_fail(err, XLM_ENV, "cannot close '%s': %s", f->path, strerror(errno));
@@ -64,8 +65,24 @@ static xlm_status partial_of(const char *path, char partial[4096], xlm_error *er
   return xlm_fail(err, XLM_USER, "the path '%.60s...' is too long", path);
 }
 
+// A device, a pipe and what a link leads to are written into; renaming would put a file in their place.
+static bool is_special(const char *path) {
+  struct stat st;
+  return !lstat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static xlm_status can_write(const char *path, xlm_error *err) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+  if (fd < 0)
+    return xlm_fail(err, XLM_ENV, "cannot write '%s': %s", path,
+                    errno == ENXIO ? "it is a pipe that nobody reads" : strerror(errno));
+  close(fd);
+  return XLM_OK;
+}
+
 xlm_status xlm_file_can_replace(const char *path, xlm_error *err) {
   char partial[4096];
+  if (is_special(path)) return can_write(path, err);
   XLM_TRY(partial_of(path, partial, err));
   char *slash = strrchr(partial, '/');
   if (slash && slash != partial) {
@@ -80,6 +97,7 @@ xlm_status xlm_file_can_replace(const char *path, xlm_error *err) {
 
 xlm_status xlm_file_replace(const char *path, const void *data, size_t n, xlm_error *err) {
   char partial[4096];
+  if (is_special(path)) return xlm_file_write(path, data, n, NULL, err);
   XLM_TRY(partial_of(path, partial, err));
   XLM_TRY(xlm_file_write(partial, data, n, NULL, err));
   if (!rename(partial, path)) return XLM_OK;

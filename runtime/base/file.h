@@ -27,7 +27,8 @@ xlm_status xlm_out_close(xlm_out *f, xlm_status sofar, uint64_t *hash, uint64_t 
 
 xlm_status xlm_file_write(const char *path, const void *data, size_t n, uint64_t *hash,
                           xlm_error *err) XLM_MUST_CHECK;
-// The whole file or nothing of it: written to "path.partial", then renamed.
+// The whole file or nothing of it: written to "path.partial", then renamed. Devices, pipes and links are written
+// into.
 xlm_status xlm_file_replace(const char *path, const void *data, size_t n, xlm_error *err) XLM_MUST_CHECK;
 // Can it be written? To ask before the work that gives its content. Makes the folders it lies in.
 xlm_status xlm_file_can_replace(const char *path, xlm_error *err) XLM_MUST_CHECK;

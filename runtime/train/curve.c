@@ -2,12 +2,14 @@
 // on 1, 2 or 5 times a power of ten; colours follow the reader's light or dark setting.
 #include "runtime/train/curve.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "runtime/base/file.h"
 
 enum { WIDTH = 860, HEIGHT = 480, LEFT = 70, RIGHT = 24, TOP = 56, BOTTOM = 56 };
 
@@ -151,9 +153,7 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){svg{background:#16181c}text{fill:#ccc}.grid{stroke:#33363c}}</"
     "style>\n";
 
-xlm_status xlm_curve_write(const xlm_curve *c, const char *title, const char *path, xlm_error *err) {
-  FILE *out = fopen(path, "w");
-  if (!out) return xlm_fail(err, XLM_ENV, "cannot create '%s': %s", path, strerror(errno));
+static void draw(FILE *out, const xlm_curve *c, const char *title) {
   frame f = frame_of(c);
   fprintf(out, "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d'>\n%s",
           WIDTH, HEIGHT, WIDTH, HEIGHT, style);
@@ -165,7 +165,16 @@ xlm_status xlm_curve_write(const xlm_curve *c, const char *title, const char *pa
   draw_series(out, &f, &c->train, "train", 0);
   draw_series(out, &f, &c->valid, "valid", c->valid.n <= 60);
   fprintf(out, "</svg>\n");
-  bool bad = ferror(out) != 0;
-  if (!fclose(out) && !bad) return XLM_OK;
-  return xlm_fail(err, XLM_ENV, "cannot write '%s': %s", path, strerror(errno));
+}
+
+xlm_status xlm_curve_write(const xlm_curve *c, const char *title, const char *path, xlm_error *err) {
+  char *text = NULL;
+  size_t n = 0;
+  FILE *out = open_memstream(&text, &n);
+  if (out) draw(out, c, title);
+  bool drawn = out && !fclose(out);
+  xlm_status s =
+      drawn ? xlm_file_replace(path, text, n, err) : xlm_fail(err, XLM_ENV, "no memory for the loss curve");
+  free(text);
+  return s;
 }

@@ -78,6 +78,39 @@ every_command() {
 
 for m in models/*.xlm; do every_command "$m"; done
 
+# what is drawn of one block is that block: not layers.10 for layers.1, and never nothing
+run 0 graph models/llama.xlm --preset nano --layers 12 --format text --only layers.1
+says out ' layers.1.'
+grep -q 'layers\.1[01]' "$work/out" && { echo "FAILED: --only layers.1 shows layers.10"; failed=1; }
+run 0 graph models/llama.xlm --preset nano --format json --only layers.0
+grep '"op"' "$work/out" | grep -qv '"scope": "layers\.0' && { echo "FAILED: --only is nothing to --format json"; failed=1; }
+for format in dot html json text; do
+  wrong '--only nosuch: there is no such block; there are layers, layers.0, ' graph models/llama.xlm --preset nano --format $format --only nosuch
+done
+wrong 'did you mean `layers.0`?' graph models/llama.xlm --preset nano --only layer.0
+wrong 'did you mean `layers.0.attention`?' graph models/llama.xlm --preset nano --only layers.0.atention
+
+# streams and files: full, closed, a pipe without a writer, a pipe with one, a link
+for command in 'check models/llama.xlm' 'plan models/llama.xlm --preset nano' 'fmt models/llama.xlm' ops explain --help 'plan --help' \
+  'dump models/llama.xlm --preset nano --after simplify' 'graph models/llama.xlm --preset nano' --version; do
+  code=0
+  "$xlmc" $command > /dev/full 2> err || code=$?
+  [ "$code" = 2 ] && says err 'xlmc: cannot write standard output: No space left' || { echo "FAILED: xlmc $command into a full device: $code"; failed=1; }
+  "$xlmc" $command >&- 2> err || { echo "FAILED: xlmc $command without stdout"; failed=1; }
+done
+run 2 plan models/llama.xlm --preset nano --output /dev/full
+says err "cannot write '/dev/full': No space left"
+run 2 plan models/llama.xlm --preset l3_405b --output /proc/none/x # before it plans
+says err 'cannot write `/proc/none/x`'
+run 2 plan models/llama.xlm --preset nano --cluster cpu --trace /proc/none/x
+mkfifo pipe
+run 1 check pipe
+says err '`pipe` is a pipe into which nobody writes'
+run 0 check <(cat models/llama.xlm)
+ln -s elsewhere link
+run 0 plan models/llama.xlm --preset nano --output link
+[ -L link ] && [ -s elsewhere ] || { echo "FAILED: --output replaces a link"; failed=1; }
+
 # the same input gives the same bytes
 "$xlmc" plan models/llama.xlm --preset nano --format json > "$work/again.json"
 "$xlmc" plan models/llama.xlm --preset nano --format json | cmp -s - "$work/again.json" || { echo "FAILED: two plans differ"; failed=1; }

@@ -45,10 +45,21 @@ static xlm_status set_number(const xlm_setting_info *k, xlm_setting_value *v, co
   if (!parse_number(text, &v->f) || (whole && (v->f != floor(v->f) || fabs(v->f) > 9e15)))
     return bad(k, v->where, text, whole ? "a whole number" : "a number", err);
   if (v->f < k->low || v->f > k->high)
-    return xlm_fail(err, XLM_USER, "%s: %s is out of range; it must lie between %g and %g", v->where, text,
-                    k->low, k->high);
+    return xlm_fail(err, XLM_USER, "%s: %s is out of range; it must lie between %.12g and %.12g", v->where,
+                    text, k->low, k->high);
   v->i = whole ? (int64_t)v->f : 0;
   return XLM_OK;
+}
+
+static xlm_status set_bytes(xlm_run_settings *s, const xlm_setting_info *k, xlm_setting_value *v,
+                            const char *text, xlm_error *err) {
+  uint64_t n;
+  if (!xlm_settings_bytes(text, &n))
+    return xlm_fail(err, XLM_USER, "%s: '%.100s' is no size; write 24GiB or 800MiB", v->where, text);
+  v->f = (double)n;
+  if (v->f >= k->low && v->f <= k->high) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "%s: %s is out of range; it must lie between %s and %s", v->where, text,
+                  xlm_text_bytes(s->arena, (uint64_t)k->low), xlm_text_bytes(s->arena, (uint64_t)k->high));
 }
 
 bool xlm_settings_truth(const char *text, bool *out) {
@@ -121,6 +132,7 @@ static xlm_status set_value(xlm_run_settings *s, const xlm_setting_info *k, xlm_
   v->text = text;
   if (k->type == XLM_SETTING_LIST) add_item(s, v, text);
   if (number) return set_number(k, v, text, err);
+  if (k->type == XLM_SETTING_BYTES) return set_bytes(s, k, v, text, err);
   if (k->type == XLM_SETTING_BOOL)
     return xlm_settings_truth(text, &v->b) ? XLM_OK : bad(k, v->where, text, "true or false", err);
   if (k->type == XLM_SETTING_CHOICE) return set_choice(k, v, text, err);

@@ -21,6 +21,7 @@ typedef enum xlm_setting_type {
   XLM_SETTING_LIST,     // repeated flags and several values in a row add up
   XLM_SETTING_OPTIONAL, // text that may be left out: then "latest"
   XLM_SETTING_MAP,      // NAME=VALUE, repeated; each name is a setting of its own
+  XLM_SETTING_BYTES,    // "24GiB"; in `f`
 } xlm_setting_type;
 
 typedef enum xlm_setting_id {

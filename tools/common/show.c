@@ -52,7 +52,8 @@ void xlm_settings_print(const xlm_run_settings *s, xlm_text *out) {
 }
 
 static void add_flags(xlm_text *t, const xlm_setting_info *k) {
-  static const char *const operand[] = {" N", " X", " TEXT", "", " NAME", " ...", " [DIR]", " NAME=VALUE"};
+  static const char *const operand[] = {" N",   " X",     " TEXT",       "",     " NAME",
+                                        " ...", " [DIR]", " NAME=VALUE", " SIZE"};
   xlm_text_add(t, "  ");
   for (const char *p = k->flags; *p; p += strcspn(p, " "), p += *p == ' ') {
     xlm_text_add(t, p == k->flags ? "--" : ", --");

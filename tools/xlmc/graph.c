@@ -102,6 +102,8 @@ static int show(xlmc_job *j, int level, int format) {
   xlm_text t = xlm_text_new(j->arena);
   xlm_graph_view view = {
       .depth = j->flags.open ? -1 : j->flags.depth, .only = j->flags.only, .mesh = &o.mesh};
+  s = view.only ? xlm_view_check(g, &view, j->arena, &j->err) : XLM_OK;
+  if (s != XLM_OK) return xlmc_fail(j, s);
   formats[format].write(g, &view, &t);
   (void)signal(SIGPIPE, SIG_IGN);
   return !strcmp(formats[format].name, "svg") ? run_dot(j, &t) : xlmc_print(j, t.data, t.n);

@@ -1,11 +1,14 @@
 // What every command of xlmc does: flags, the model file, diagnostics, output.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ops/cpu/isa.h"
+#include "runtime/base/file.h"
 #include "runtime/device/kernel.h"
 #include "runtime/plan/mesh.h"
 #include "tools/common/request.h"
@@ -90,18 +93,42 @@ static xlm_status missing_model(xlmc_job *j, const char *path) {
   return xlm_fail(&j->err, mistaken ? XLM_USER : XLM_ENV, "cannot read `%s`: %s", path, strerror(why));
 }
 
+// All of it. errno says why not.
+static bool read_descriptor(int fd, char *text, size_t *n) {
+  for (ssize_t got = 1; got && *n < MOST_BYTES;) {
+    got = read(fd, text + *n, MOST_BYTES - *n);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return false;
+    *n += (size_t)got;
+  }
+  return true;
+}
+
+// A pipe may be given, as in `xlmc check <(make_model)`; one without a writer is empty and not waited for.
 static xlm_status read_model(xlmc_job *j, const char *path) {
-  FILE *f = fopen(path, "rb");
-  if (!f) return missing_model(j, path);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return missing_model(j, path);
+  fcntl(fd, F_SETFL, 0);
   char *text = xlm_arena_alloc(j->arena, MOST_BYTES + 1);
-  size_t n = fread(text, 1, MOST_BYTES, f);
-  bool failed = ferror(f);
-  fclose(f);
-  if (failed && errno == EISDIR)
+  size_t n = 0;
+  struct stat st;
+  bool read = read_descriptor(fd, text, &n), piped = !fstat(fd, &st) && S_ISFIFO(st.st_mode);
+  int why = errno;
+  close(fd);
+  if (!read && why == EISDIR)
     return xlm_fail(&j->err, XLM_USER, "`%s` is a folder; name one model in it", path);
-  if (failed) return xlm_fail(&j->err, XLM_USER, "cannot read `%s`: %s", path, strerror(errno));
+  if (!read) return xlm_fail(&j->err, XLM_USER, "cannot read `%s`: %s", path, strerror(why));
+  if (!n && piped) return xlm_fail(&j->err, XLM_USER, "`%s` is a pipe into which nobody writes", path);
   j->source = xlm_source_new(j->arena, path, text, n);
   return XLM_OK;
+}
+
+// What is written at the end must be writable at the beginning.
+static xlm_status check_output(xlmc_job *j, const char *path) {
+  const char *slash = path ? strrchr(path, '/') : NULL;
+  if (slash && access(xlm_arena_strndup(j->arena, path, (size_t)(slash - path) + 1), F_OK))
+    return xlm_fail(&j->err, XLM_ENV, "cannot write `%s`: %s", path, strerror(errno));
+  return path ? xlm_file_can_replace(path, &j->err) : XLM_OK;
 }
 
 static void name_own(xlmc_job *j, const char *usage) {
@@ -131,6 +158,8 @@ static xlm_status read_all(xlmc_job *j, int argc, char **argv, const char *usage
   if (!path)
     return xlm_fail(&j->err, XLM_USER, "which model? give a file, as in `xlmc check models/llama.xlm`");
   XLM_TRY(read_model(j, path));
+  XLM_TRY(check_output(j, j->flags.output));
+  XLM_TRY(check_output(j, j->flags.trace));
   xlm_diags_init(&j->diags, j->arena, j->source);
   return XLM_OK;
 }
@@ -211,17 +240,12 @@ xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where, xlm_comp
 }
 
 int xlmc_print(xlmc_job *j, const char *text, size_t n) {
-  FILE *f = j->flags.output ? fopen(j->flags.output, "wb") : stdout;
-  if (!f) {
-    fprintf(stderr, "xlmc: cannot write `%s`: %s\n", j->flags.output, strerror(errno));
-    return XLMC_ENV;
+  if (j->flags.output) {
+    xlm_status s = xlm_file_replace(j->flags.output, text, n, &j->err);
+    return s == XLM_OK ? XLMC_OK : xlmc_fail(j, s);
   }
-  bool ok = fwrite(text, 1, n, f) == n;
-  if (j->flags.output ? fclose(f) : fflush(f)) ok = false;
-  if (ok) return XLMC_OK;
-  fprintf(stderr, "xlmc: cannot write `%s`: %s\n", j->flags.output ? j->flags.output : "standard output",
-          strerror(errno));
-  return XLMC_ENV;
+  fwrite(text, 1, n, stdout); // main sees whether it has arrived
+  return XLMC_OK;
 }
 
 static int run(xlmc_job *j, int argc, char **argv, const char *usage, int (*command)(xlmc_job *)) {

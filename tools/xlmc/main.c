@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/common/streams.h"
 #include "tools/xlmc/xlmc.h"
 
 static const struct {
@@ -42,7 +43,7 @@ static int unknown(const char *name) {
   return XLMC_USER;
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
   if (argc < 2) {
     usage(stderr);
     return XLMC_USER;
@@ -58,4 +59,9 @@ int main(int argc, char **argv) {
   for (int i = 0; i < COMMANDS; i++)
     if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 2, argv + 2);
   return unknown(argv[1]);
+}
+
+int main(int argc, char **argv) {
+  xlm_streams_open();
+  return xlm_streams_close("xlmc", run(argc, argv));
 }

@@ -48,12 +48,11 @@ static xlm_status check_text(session *s, const xlm_data *d) {
               !strcmp(xlm_setting_text(s->settings, XLM_SET_data_format), "bytes");
   int64_t vocab = corpus_vocab(s);
   if (!xlm_data_is_text(d) || vocab <= BYTES_AND_SPECIALS || told) return XLM_OK;
-  return xlm_fail(
-      &s->err, XLM_USER,
-      "'%s' is text, of which every byte is a token, and the model has a vocabulary of %s: give "
-      "files of tokens (docs/data.md), or a model of bytes with a vocabulary of 256, or "
-      "--tokenizer bytes to train on bytes all the same",
-      xlm_data_first(d), xlm_text_thousands(s->arena, vocab));
+  return xlm_fail(&s->err, XLM_USER,
+                  "'%s' is text, of which every byte is a token, and the model has a vocabulary of %s: give "
+                  "files of tokens (docs/data.md), or a model of bytes with a vocabulary of 256, or "
+                  "--tokenizer bytes to train on bytes all the same",
+                  xlm_data_first(d), xlm_text_thousands(s->arena, vocab));
 }
 
 static xlm_status open_files(session *s, const xlm_setting_value *v, xlm_data **out) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/common/streams.h"
 #include "tools/xlmrun/session.h"
 
 static int command_settings(int argc, char *const *argv) {
@@ -45,11 +46,16 @@ static int unknown(const char *name) {
   return EXIT_USER;
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
   if (argc < 2) return show_help(stderr), EXIT_USER;
   for (int i = 0; i < COMMANDS; i++)
     if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 2, argv + 2);
   if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
     return show_help(stdout), 0;
   return unknown(argv[1]);
+}
+
+int main(int argc, char **argv) {
+  xlm_streams_open();
+  return xlm_streams_close("xlmrun", run(argc, argv));
 }

@@ -323,6 +323,16 @@ static bool ends_here(const session *s) {
   return s->settings->help || s->settings->print_config;
 }
 
+enum { MOST_THREADS = 64, PER_PROCESSOR = 4 }; // more only wait for one another
+
+static xlm_status check_threads(session *s) {
+  long processors = sysconf(_SC_NPROCESSORS_ONLN), most = PER_PROCESSOR * processors;
+  if (most < MOST_THREADS) most = MOST_THREADS;
+  if (processors < 1 || xlm_setting_int(s->settings, XLM_SET_threads) <= most) return XLM_OK;
+  return xlm_fail(&s->err, XLM_USER, "%s: this machine has %ld processors; at most %ld threads make sense",
+                  s->settings->value[XLM_SET_threads].where, processors, most);
+}
+
 static xlm_status run_body(session *s, char tool, const char *usage, int argc, char *const *argv,
                            session_body *body) {
   s->settings = xlm_settings_new(s->arena, tool);
@@ -331,7 +341,9 @@ static xlm_status run_body(session *s, char tool, const char *usage, int argc, c
     show_help(s, usage, tool);
   else if (s->settings->print_config)
     return show_settings(s);
-  return ends_here(s) ? XLM_OK : body(s);
+  if (ends_here(s)) return XLM_OK;
+  XLM_TRY(check_threads(s));
+  return body(s);
 }
 
 // ---- the end ----

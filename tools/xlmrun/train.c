@@ -27,26 +27,37 @@ static bool launched,
 
 static const char **volatile standing; // where the first rank is, of several processes
 
-static bool say(const char *text) { // the text may change meanwhile, but never loses its end
+// The text may change meanwhile, but never loses its end. A terminal that is gone hears nothing.
+static void say(const char *text) {
   size_t n = 0;
   while (n < 256 && text[n]) n++;
-  return write(STDERR_FILENO, text, n) >= 0;
+  while (n > 0) {
+    ssize_t done = write(STDERR_FILENO, text, n);
+    if (done <= 0) return;
+    text += done, n -= (size_t)done;
+  }
 }
 
 // Of several processes one may have died, and the launcher leaves no time for more: where the run stands is
 // said at once.
 static void on_signal(int number) {
+  static volatile sig_atomic_t asked; // by somebody, not by a terminal that went
   (void)number;
-  if (stop && !launched) _exit(130);
-  bool again = stop;
-  stop = 1;
+  if (asked && !launched) _exit(130);
+  bool again = asked;
+  asked = stop = 1;
   if (again || silent) return;
   const char *where = standing ? __atomic_load_n(standing, __ATOMIC_RELAXED) : NULL;
-  bool told =
-      say(launched ? "\nstopping after this step" : "\nstopping after this step; once more to stop at once");
-  if (launched && where) told = say("; rank 0 is at ") && say(where);
-  told = say("\n") && told;
-  if (!told && !launched) _exit(130);
+  say(launched ? "\nstopping after this step" : "\nstopping after this step; once more to stop at once");
+  if (launched && where) say("; rank 0 is at "), say(where);
+  say("\n");
+}
+
+// The terminal has gone, and what is printed with it; the run ends as after the others. A shell that ends may
+// send it several times.
+static void on_hangup(int number) {
+  (void)number;
+  stop = 1;
 }
 
 typedef struct screen {
@@ -97,7 +108,10 @@ static void show(void *arg, xlm_loop_event event, const xlm_progress *p, const c
 }
 
 static void catch_signals(void) {
-  struct sigaction a = {.sa_handler = on_signal};
+  struct sigaction a = {.sa_handler = on_signal}, hangup = {.sa_handler = on_hangup}, before;
+  if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN) // nohup: goes on
+    sigaction(SIGHUP, &hangup, NULL);
+  signal(SIGPIPE, SIG_IGN); // who reads the progress may leave
   sigaction(SIGINT, &a, NULL);
   sigaction(SIGTERM, &a, NULL);
   sigaction(SIGUSR1, &a, NULL); // what mpirun hands on, and what a scheduler can send before the time is up
@@ -131,18 +145,64 @@ static void fill_info(session *s, xlm_checkpoint_info *info) {
   }
 }
 
-static xlm_schedule schedule_of(const session *s) {
+static bool was_given(const session *s, xlm_setting_id id) { // now; a checkpoint hands on defaults, too
+  return s->settings->value[id].source > XLM_FROM_CHECKPOINT;
+}
+
+static const char *where_of(const session *s, xlm_setting_id id) {
+  return s->settings->value[id].where;
+}
+
+// Settings that contradict each other. A default gives way instead: a low --learning-rate is its own minimum.
+static xlm_status check_schedule(session *s, xlm_schedule *c) {
+  bool wsd = c->kind == XLM_WSD;
+  if (c->min > c->peak && was_given(s, XLM_SET_min_lr))
+    return xlm_fail(&s->err, XLM_USER, "%s: %g lies above the learning rate of %g, its peak",
+                    where_of(s, XLM_SET_min_lr), c->min, c->peak);
+  if (c->min > c->peak) c->min = c->peak;
+  if (c->warmup > c->steps && was_given(s, XLM_SET_warmup_steps))
+    return xlm_fail(&s->err, XLM_USER,
+                    "%s: a warm-up of %" PRId64 " steps is longer than the run of %" PRId64
+                    ": the rate would never reach its peak",
+                    where_of(s, XLM_SET_warmup_steps), c->warmup, c->steps);
+  if (wsd && c->warmup + c->decay > c->steps && was_given(s, XLM_SET_decay_ratio))
+    return xlm_fail(&s->err, XLM_USER,
+                    "%s: %" PRId64 " steps of decay and %" PRId64 " of warm-up are more than the %" PRId64
+                    " of the run",
+                    where_of(s, XLM_SET_decay_ratio), c->decay, c->warmup, c->steps);
+  return XLM_OK;
+}
+
+static xlm_status find_schedule(session *s, xlm_schedule *c) {
   const xlm_run_settings *r = s->settings;
-  xlm_schedule c = {.peak = xlm_setting_float(r, XLM_SET_learning_rate),
-                    .min = xlm_setting_float(r, XLM_SET_min_lr),
-                    .steps = xlm_setting_int(r, XLM_SET_max_steps)};
-  bool known = xlm_schedule_parse(xlm_setting_text(r, XLM_SET_lr_schedule), &c.kind);
+  *c = (xlm_schedule){.peak = xlm_setting_float(r, XLM_SET_learning_rate),
+                      .min = xlm_setting_float(r, XLM_SET_min_lr),
+                      .steps = xlm_setting_int(r, XLM_SET_max_steps)};
+  bool known = xlm_schedule_parse(xlm_setting_text(r, XLM_SET_lr_schedule), &c->kind);
   XLM_ASSERT(known, "schedule %s", xlm_setting_text(r, XLM_SET_lr_schedule));
-  c.warmup = (int64_t)llround(xlm_setting_float(r, XLM_SET_warmup_ratio) * (double)c.steps);
-  if (xlm_setting_given(r, XLM_SET_warmup_steps)) c.warmup = xlm_setting_int(r, XLM_SET_warmup_steps);
-  c.decay = (int64_t)llround(xlm_setting_float(r, XLM_SET_decay_ratio) * (double)c.steps);
-  if (c.min > c.peak) c.min = c.peak;
-  return c;
+  c->warmup = (int64_t)llround(xlm_setting_float(r, XLM_SET_warmup_ratio) * (double)c->steps);
+  if (xlm_setting_given(r, XLM_SET_warmup_steps)) c->warmup = xlm_setting_int(r, XLM_SET_warmup_steps);
+  c->decay = (int64_t)llround(xlm_setting_float(r, XLM_SET_decay_ratio) * (double)c->steps);
+  return check_schedule(s, c);
+}
+
+// Settings that say nothing beside others: most likely the other one was forgotten.
+static void note_idle_settings(const session *s) {
+  static const struct {
+    xlm_setting_id id, other;
+    const char *without; // value of `other` with which the setting has no effect
+    const char *why;
+  } idle[] = {{XLM_SET_decay_ratio, XLM_SET_lr_schedule, "cosine", "goes with --lr-schedule wsd"},
+              {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "linear", "goes with --lr-schedule wsd"},
+              {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "constant", "goes with --lr-schedule wsd"},
+              {XLM_SET_min_lr, XLM_SET_lr_schedule, "constant", "has no effect on a constant learning rate"},
+              {XLM_SET_eval_batches, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"}};
+  for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
+    if (was_given(s, idle[i].id) && !strcmp(xlm_setting_text(s->settings, idle[i].other), idle[i].without))
+      printf("note: %s %s\n", where_of(s, idle[i].id), idle[i].why);
+  if (was_given(s, XLM_SET_warmup_ratio) && was_given(s, XLM_SET_warmup_steps))
+    printf("note: %s says how long the warm-up is, not %s\n", where_of(s, XLM_SET_warmup_steps),
+           where_of(s, XLM_SET_warmup_ratio));
 }
 
 // Where checkpoints go: with --resume DIR, to DIR again unless --output-dir says otherwise.
@@ -181,6 +241,12 @@ static xlm_status prepare_output(session *s, const char *dir) {
   return XLM_OK;
 }
 
+// What is written at the end must be writable at the beginning.
+static xlm_status check_curve(session *s, const char *path) {
+  if (xlm_team_process(s->team) || xlm_file_can_replace(path, &s->err) == XLM_OK) return XLM_OK;
+  return xlm_fail_in(&s->err, "--curve");
+}
+
 static const char *file_in(session *s, const char *dir, xlm_setting_id id, const char *name) {
   const char *given = xlm_setting_text(s->settings, id);
   return *given ? given : xlm_arena_printf(s->arena, "%s/%s", dir, name);
@@ -214,6 +280,7 @@ static void introduce(const session *s, const corpus *c, const xlm_loop_options 
   if (xlm_saver_bytes(o->saver))
     printf("asynchronous saves: copies of the states take %s beside the training\n",
            xlm_text_bytes(s->arena, xlm_saver_bytes(o->saver)));
+  note_idle_settings(s);
   if (!c->has_valid && o->eval_interval)
     printf("the held-out data is shorter than one sample: no validation\n");
   fflush(stdout);
@@ -253,14 +320,15 @@ static xlm_status open_saver(session *s, const char *dir, xlm_saver **out) {
   return xlm_saver_open(s->store, s->plan, &o, out, &s->err);
 }
 
-static xlm_status run(session *s, corpus *c) {
+static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   static xlm_curve curve;
   bool leads = xlm_team_process(s->team) == 0;
   screen view = {.live = leads && isatty(STDERR_FILENO)};
-  const char *dir = output_dir(s), *metrics = file_in(s, dir, XLM_SET_metrics, "metrics.jsonl");
+  const char *dir = output_dir(s), *metrics = file_in(s, dir, XLM_SET_metrics, "metrics.jsonl"),
+             *drawing = file_in(s, dir, XLM_SET_curve, "loss.svg");
   xlm_loop_options o = {.team = s->team,
                         .train = &c->train,
-                        .schedule = schedule_of(s),
+                        .schedule = *schedule,
                         .metrics = -1,
                         .curve = &curve,
                         .stop = &stop,
@@ -272,6 +340,7 @@ static xlm_status run(session *s, corpus *c) {
   XLM_TRY(session_open_trace(s, o.max_steps - o.first_step));
   o.tracer = s->tracer;
   XLM_TRY(prepare_output(s, dir));
+  XLM_TRY(check_curve(s, drawing));
   XLM_TRY(session_fill(s, false));
   if (leads) XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &s->err));
   if (leads) xlm_curve_read(&curve, metrics);
@@ -293,16 +362,18 @@ static xlm_status run(session *s, corpus *c) {
 
 static xlm_status train(session *s) {
   corpus c;
+  xlm_schedule schedule;
   const char *model;
   XLM_TRY(session_named(s, &model));
   XLM_TRY(open_resumed(s));
   XLM_TRY(session_read_model(s, model));
   XLM_TRY(session_compile(s, true, true, 0));
   XLM_TRY(corpus_named(s));
+  XLM_TRY(find_schedule(s, &schedule));
   XLM_TRY(session_open(s));
   xlm_team_at(s->team, "opening the data");
   XLM_TRY(corpus_open(s, true, &c));
-  xlm_status status = run(s, &c);
+  xlm_status status = run(s, &c, &schedule);
   corpus_close(&c);
   return status;
 }

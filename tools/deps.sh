@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs the Debian packages xlm needs, and only those that are missing. Run by quickstart.sh and test.sh.
+# Installs the Debian packages xlm needs, and only those that are missing; arguments name further ones. Run by quickstart.sh
+# and test.sh. Optional packages (README.md) are left out: libopenmpi-dev and openmpi-bin, libdnnl-dev.
 set -eu
-packages=(gcc cmake ninja-build flex bison pkg-config libyaml-dev libjansson-dev libxxhash-dev libdnnl-dev libcmocka-dev graphviz)
+packages=(gcc cmake ninja-build flex bison pkg-config libyaml-dev libjansson-dev libxxhash-dev libcmocka-dev graphviz)
 packages+=("$@")
 missing=()
 for p in "${packages[@]}"; do
@@ -14,6 +15,5 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null || { echo "deps.sh: not root and no sudo; install by hand: apt-get install ${missing[*]}" >&2; exit 2; }
   sudo=sudo
 fi
-# oneDNN's development package is libdnnl-dev on Debian and older Ubuntus, libdnnl-dev or libonednn-dev on newer ones.
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null

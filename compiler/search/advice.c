@@ -104,6 +104,7 @@ typedef struct advice {
   xlm_arena *scratch;
   const xlm_source *source;
   uint64_t limit;
+  bool shared; // by all ranks
   const xlm_cluster *cluster;
   xlm_candidate best;
   bool found;
@@ -111,7 +112,9 @@ typedef struct advice {
 
 static bool weigh(advice *w, const xlm_compile_options *o) {
   xlm_candidate c;
-  if (!xlm_search_try(w->scratch, w->source, o, w->cluster, &c) || c.arena_bytes > w->limit) return false;
+  uint64_t together = w->shared ? (uint64_t)xlm_mesh_ranks(&o->mesh) : 1;
+  if (!xlm_search_try(w->scratch, w->source, o, w->cluster, &c) || c.arena_bytes > w->limit / together)
+    return false;
   if (w->found && !(w->cluster && c.tokens_per_second > w->best.tokens_per_second)) return true;
   w->best = c;
   w->found = true;
@@ -140,8 +143,8 @@ static void try_all(advice *w, const xlm_compile_options *base) {
 }
 
 const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o,
-                              uint64_t memory_limit, const xlm_cluster *cluster) {
-  advice w = {.source = source, .limit = memory_limit, .cluster = cluster};
+                              uint64_t memory_limit, bool shared, const xlm_cluster *cluster) {
+  advice w = {.source = source, .limit = memory_limit, .shared = shared, .cluster = cluster};
   w.scratch = xlm_search_scratch();
   if (!w.scratch) return "there is no memory to look for a change that fits";
   xlm_compile_options base = *o;
@@ -149,10 +152,17 @@ const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_
   try_one(&w, &base);
   if (!w.found) try_all(&w, &base);
   xlm_arena_free(w.scratch);
+  if (!w.found && shared)
+    return "nothing tried fits this machine, whose memory its ranks share: a shorter --seq-length or a "
+           "smaller "
+           "model would; `--cluster h100 --auto --devices N` looks for a layout of N other devices";
   if (!w.found)
     return "nothing tried fits: more ranks (--tp, --pp), a shorter --seq-length or a smaller model would";
   const char *bytes = xlm_text_bytes(a, w.best.arena_bytes);
-  if (!cluster) return xlm_arena_printf(a, "this fits, with %s: %s", bytes, xlm_search_flags(&w.best.o, a));
+  int64_t ranks = xlm_mesh_ranks(&w.best.o.mesh);
+  if (!cluster)
+    return xlm_arena_printf(a, "this fits, with %s%s: %s", bytes, ranks > 1 ? " of each rank" : "",
+                            xlm_search_flags(&w.best.o, a));
   return xlm_arena_printf(a, "the fastest change that fits, %s and %.1f %% MFU: %s", bytes, 100 * w.best.mfu,
                           xlm_search_flags(&w.best.o, a));
 }

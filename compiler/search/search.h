@@ -43,9 +43,10 @@ const char *xlm_search_flags(const xlm_compile_options *o, xlm_arena *a);
 const char *xlm_search_reason(const xlm_search_result *r, xlm_arena *a);
 
 // The change of one setting (or of a few, if one is not enough) with which a plan fits that does not, at the
-// least loss of speed; without a cluster the first of a fixed order. A sentence for people.
+// least loss of speed; without a cluster the first of a fixed order. A sentence for people. shared: the limit is
+// that of all ranks together, as on one machine; else of each.
 const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o,
-                              uint64_t memory_limit, const xlm_cluster *cluster);
+                              uint64_t memory_limit, bool shared, const xlm_cluster *cluster);
 
 // Compiles, places and (with a cluster) estimates; `scratch` is cleared for it. false: not legal.
 bool xlm_search_try(xlm_arena *scratch, const xlm_source *source, const xlm_compile_options *o,

@@ -65,6 +65,7 @@ xlm_status xlm_comm_local(const xlm_mesh *mesh, double timeout_s, xlm_comm **com
 // built when an MPI is found; without one this fails and says which package to install.
 xlm_status xlm_comm_mpi(const xlm_mesh *mesh, double timeout_s, xlm_comm **out,
                         xlm_error *err) XLM_MUST_CHECK;
+bool xlm_comm_mpi_built(void);    // was an MPI found when xlm was built?
 bool xlm_comm_mpi_launched(void); // was this process started by mpirun or srun?
 int64_t xlm_comm_mpi_size(void);  // processes of the job (initialises MPI); 1 without
 // What the launcher says, whichever MPI this program was built with: how many processes it started (1 without

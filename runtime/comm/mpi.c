@@ -22,6 +22,10 @@ bool xlm_comm_mpi_launched(void) {
   return xlm_comm_launcher_rank() >= 0;
 }
 
+bool xlm_comm_mpi_built(void) {
+  return true;
+}
+
 int64_t xlm_comm_mpi_size(void) {
   if (!xlm_comm_mpi_launched()) return 1;
   int n = 1;

@@ -10,6 +10,9 @@ xlm_status xlm_comm_mpi(const xlm_mesh *mesh, double timeout_s, xlm_comm **out, 
                   (long long)xlm_mesh_ranks(mesh));
 }
 
+bool xlm_comm_mpi_built(void) {
+  return false;
+}
 bool xlm_comm_mpi_launched(void) {
   return xlm_comm_launcher_rank() >= 0;
 }

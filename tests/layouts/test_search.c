@@ -179,10 +179,33 @@ static void advice_is_true(void **state) {
   assert_true(xlm_search_try(scratch, b.source, &o, NULL, &split));
   assert_true(split.arena_bytes < now.arena_bytes);
   o.zero = 0;
-  const char *text = xlm_search_advice(b.a, b.source, &o, split.arena_bytes, NULL);
+  const char *text = xlm_search_advice(b.a, b.source, &o, split.arena_bytes, false, NULL);
   assert_non_null(strstr(text, "--dp 2 --micro-batch-size 4 --zero 1"));
-  assert_non_null(strstr(xlm_search_advice(b.a, b.source, &o, 1 << 20, NULL), "nothing tried fits"));
-  assert_non_null(strstr(xlm_search_advice(b.a, b.source, &o, split.arena_bytes, &b.cluster), "MFU"));
+  assert_non_null(strstr(xlm_search_advice(b.a, b.source, &o, 1 << 20, false, NULL), "nothing tried fits"));
+  assert_non_null(strstr(xlm_search_advice(b.a, b.source, &o, split.arena_bytes, false, &b.cluster), "MFU"));
+  xlm_arena_free(b.a);
+}
+
+// Ranks on one machine share its memory: more of them are no way to fit where only splitting would help.
+static void advises_no_ranks_that_share(void **state) {
+  (void)state;
+  bench b = open_bench("llama");
+  xlm_compile_options o = b.base;
+  o.mesh = (xlm_mesh){0};
+  o.settings.batch = 1;
+  o.train.microbatches = 1;
+  o.recompute = XLM_RECOMPUTE_FULL;
+  xlm_candidate one, two;
+  assert_true(xlm_search_try(scratch, b.source, &o, NULL, &one));
+  xlm_compile_options split = o;
+  split.mesh = (xlm_mesh){.n = 1, .axis = {"tp"}, .size = {2}};
+  assert_true(xlm_search_try(scratch, b.source, &split, NULL, &two));
+  assert_true(two.arena_bytes < one.arena_bytes && 2 * two.arena_bytes > one.arena_bytes);
+  const char *each = xlm_search_advice(b.a, b.source, &o, two.arena_bytes, false, NULL),
+             *together = xlm_search_advice(b.a, b.source, &o, two.arena_bytes, true, NULL);
+  if (!strstr(each, "of each rank: --tp 2")) fail_msg("%s", each);
+  if (!strstr(together, "nothing tried fits this machine, whose memory its ranks share"))
+    fail_msg("%s", together);
   xlm_arena_free(b.a);
 }
 
@@ -201,10 +224,10 @@ static void advises_more_reductions(void **state) {
     assert_true(i % 2 == 0 || at[i].arena_bytes < at[i - 1].arena_bytes);
   }
   o.zero = 1, o.reduce_each = false;
-  const char *text = xlm_search_advice(b.a, b.source, &o, at[1].arena_bytes, NULL);
+  const char *text = xlm_search_advice(b.a, b.source, &o, at[1].arena_bytes, false, NULL);
   assert_non_null(strstr(text, "--zero 2 --reduce-gradients microbatch"));
   o.zero = 3;
-  text = xlm_search_advice(b.a, b.source, &o, at[3].arena_bytes, NULL);
+  text = xlm_search_advice(b.a, b.source, &o, at[3].arena_bytes, false, NULL);
   assert_non_null(strstr(text, "--zero 3 --reduce-gradients microbatch"));
   xlm_arena_free(b.a);
 }
@@ -216,6 +239,7 @@ int main(void) {
       cmocka_unit_test(memory_limits_the_choice),
       cmocka_unit_test(one_device_is_a_layout),
       cmocka_unit_test(advice_is_true),
+      cmocka_unit_test(advises_no_ranks_that_share),
       cmocka_unit_test(advises_more_reductions),
       cmocka_unit_test(long_sequences_are_split),
   };

@@ -27,13 +27,10 @@ int xlm_request_threads(const xlm_run_settings *s) {
   return online > 0 ? (int)online : 1;
 }
 
-xlm_status xlm_request_memory(const xlm_run_settings *s, uint64_t *bytes, xlm_error *err) {
-  const char *text = xlm_setting_text(s, XLM_SET_memory_limit);
+uint64_t xlm_request_memory(const xlm_run_settings *s, int64_t here) {
   long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-  *bytes = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-  (void)err;
-  if (*text) *bytes = (uint64_t)xlm_setting_float(s, XLM_SET_memory_limit);
-  return XLM_OK;
+  if (*xlm_setting_text(s, XLM_SET_memory_limit)) return (uint64_t)xlm_setting_float(s, XLM_SET_memory_limit);
+  return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / (uint64_t)here : 0;
 }
 
 // ---- what the model text says before it is compiled ----
@@ -206,7 +203,7 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   for (size_t i = 0; i < sizeof recompute_modes / sizeof *recompute_modes; i++)
     if (!strcmp(recompute_modes[i].name, xlm_setting_text(s, XLM_SET_recompute)))
       o->recompute = recompute_modes[i].mode;
-  if (o->recompute == XLM_RECOMPUTE_AUTO) XLM_TRY(xlm_request_memory(s, &o->memory_limit, err));
+  if (o->recompute == XLM_RECOMPUTE_AUTO) o->memory_limit = xlm_request_memory(s, xlm_mesh_ranks(&o->mesh));
   o->with_train = with_train;
   o->with_eval = with_eval;
   o->zero = (int)xlm_setting_int(s, XLM_SET_zero);

@@ -14,8 +14,9 @@ xlm_status xlm_request_model(const xlm_run_settings *s, const char **path, xlm_e
 // Flags that are public names of the model's dims become `set` entries.
 xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_error *err) XLM_MUST_CHECK;
 int xlm_request_threads(const xlm_run_settings *s); // --threads, else the processors this process may use
-// --memory-limit in bytes, else the machine's memory; 0 = unknown.
-xlm_status xlm_request_memory(const xlm_run_settings *s, uint64_t *bytes, xlm_error *err) XLM_MUST_CHECK;
+// What a rank may take, in bytes: --memory-limit, else its share of this machine's memory when `here` ranks
+// run on it; 0 = unknown.
+uint64_t xlm_request_memory(const xlm_run_settings *s, int64_t here);
 // The mesh: pp, dp, ep, cp, the model's own axes, tp, those with more than one rank. `ast`: to find that the
 // rules of the model name the axes that were asked for; may be NULL.
 xlm_status xlm_request_mesh(const xlm_run_settings *s, const xlm_ast *ast, xlm_mesh *out,

@@ -35,6 +35,7 @@ typedef struct planning {
   xlm_cluster cluster_data;
   const xlm_cluster *cluster; // NULL = none
   uint64_t limit;
+  bool alone; // on this machine, whose memory its ranks share
   xlm_compiled c;
   xlm_estimate estimate;
   xlm_plan_page page;
@@ -47,13 +48,16 @@ static xlm_status read_cluster(planning *w, const char *name) {
   return xlm_request_cluster(w->j->arena, w->j->source->path, name, &w->cluster_data, &w->j->err);
 }
 
-// The memory of a rank: as said; of the cluster's device; of this machine, for one rank.
-static xlm_status find_limit(planning *w) {
+// The memory of a rank: as said; of the cluster's device; of this machine, for one rank. Several ranks may be
+// meant for other machines.
+static void find_limit(planning *w) {
   bool said = *xlm_setting_text(w->j->settings, XLM_SET_memory_limit) != 0;
-  bool alone = xlm_mesh_ranks(&w->o.mesh) == 1 && !w->j->flags.search;
-  if (said || (alone && !w->cluster)) return xlm_request_memory(w->j->settings, &w->limit, &w->j->err);
-  w->limit = w->cluster ? xlm_cluster_room(w->cluster) : 0;
-  return XLM_OK;
+  w->alone = !said && !w->cluster && xlm_mesh_ranks(&w->o.mesh) == 1 && !w->j->flags.search;
+  if (said || w->alone)
+    w->limit = xlm_request_memory(w->j->settings, 1);
+  else
+    w->limit = w->cluster ? xlm_cluster_room(w->cluster) : 0;
+  if (w->o.recompute == XLM_RECOMPUTE_AUTO && w->limit) w->o.memory_limit = w->limit;
 }
 
 // ---- one plan ----
@@ -160,7 +164,7 @@ static int show_plan(planning *w, int format) {
   if (s != XLM_OK) return xlmc_fail(j, s);
   bool fits = !w->limit || fullest(w->c.plan) <= w->limit;
   w->o.backend = &xlm_backend_cpu()->info;
-  if (!fits) w->page.advice = xlm_search_advice(j->arena, j->source, &w->o, w->limit, w->cluster);
+  if (!fits) w->page.advice = xlm_search_advice(j->arena, j->source, &w->o, w->limit, w->alone, w->cluster);
   xlm_text t = xlm_text_new(j->arena);
   formats[format].write(w, &t);
   int code = xlmc_print(j, t.data, t.n), traced = write_trace(w);
@@ -219,8 +223,8 @@ static int search(planning *w) {
   xlmc_job *j = w->j;
   xlm_search_request r = {.source = j->source, .base = &w->o};
   xlm_status s = read_devices(w, &r.devices);
-  if (s == XLM_OK) s = find_limit(w);
   if (s != XLM_OK) return xlmc_fail(j, s);
+  find_limit(w);
   w->o.backend = &xlm_backend_cpu()->info;
   r.global_batch = w->o.settings.batch * w->o.train.microbatches;
   r.memory_limit = w->limit;
@@ -249,7 +253,8 @@ static xlm_status prepare(planning *w) {
   if (j->flags.devices && !j->flags.search)
     return xlm_fail(&j->err, XLM_USER,
                     "--devices goes with --auto; without it give the mesh: --tp, --pp, --dp");
-  return find_limit(w);
+  find_limit(w);
+  return XLM_OK;
 }
 
 static int plan(xlmc_job *j) {

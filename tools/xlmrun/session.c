@@ -131,32 +131,55 @@ static xlm_status show_settings(session *s) {
 
 // ---- memory ----
 
-// The fullest rank against --memory-limit; without one, all ranks of this process against the machine.
-static xlm_status check_memory(session *s) {
+// Ranks of this host: the threads of a single process, or as the launcher says; 0 = it does not say.
+static int ranks_here(const session *s) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS",
+                                      "MV2_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"};
+  int n = 0;
+  if (!s->mpi) return (int)xlm_mesh_ranks(&s->options.mesh);
+  for (size_t i = 0; i < sizeof names / sizeof *names && n < 1; i++)
+    if (getenv(names[i])) n = atoi(getenv(names[i]));
+  return n > 0 ? n : 0;
+}
+
+typedef struct needs { // of the plan's ranks
+  uint64_t most, here; // the fullest; those of this host together (with several hosts: at most)
+  uint32_t fullest;
+} needs;
+
+static needs count_needs(const session *s) {
   const xlm_plan *p = s->plan;
-  uint64_t limit, most = 0, all = 0;
-  uint32_t fullest = 0;
+  needs n = {0};
+  uint64_t all = 0;
   for (uint32_t r = 0; r < p->n_ranks; r++) {
-    uint64_t needs = p->rank_plans[p->rank_plan_of[r]]->arena_bytes;
-    if (needs > most) most = needs, fullest = r;
-    all += needs;
+    uint64_t bytes = p->rank_plans[p->rank_plan_of[r]]->arena_bytes;
+    if (bytes > n.most) n.most = bytes, n.fullest = r;
+    all += bytes;
   }
-  XLM_TRY(xlm_request_memory(s->settings, &limit, &s->err));
-  bool limited = *xlm_setting_text(s->settings, XLM_SET_memory_limit),
-       fits = (limited || s->mpi ? most : all) <= limit;
-  if (!limit || fits) return XLM_OK;
+  int here = ranks_here(s);
+  n.here = !here ? n.most : (uint32_t)here >= p->n_ranks ? all : n.most * (uint64_t)here;
+  return n;
+}
+
+// The fullest rank against --memory-limit; without one, the ranks of this host together against its memory.
+static xlm_status check_memory(session *s) {
+  needs n = count_needs(s);
+  uint64_t limit = xlm_request_memory(s->settings, 1);
+  bool limited = *xlm_setting_text(s->settings, XLM_SET_memory_limit);
+  if (!limit || (limited ? n.most : n.here) <= limit) return XLM_OK;
   s->exit_code = EXIT_DOES_NOT_FIT;
   const char *try = s->saved
                         ? "make a plan with a smaller --micro-batch-size or --seq-length, or --recompute full"
                         : "try a smaller --micro-batch-size or --seq-length, or --recompute full";
-  if (p->n_ranks == 1)
+  if (s->plan->n_ranks == 1)
     return xlm_fail(&s->err, XLM_USER, "this run needs %s and there are %s: %s",
-                    xlm_text_bytes(s->arena, most), xlm_text_bytes(s->arena, limit), try);
-  if (limited || s->mpi)
-    return xlm_fail(&s->err, XLM_USER, "rank %u needs %s and there are %s: %s, or more ranks", fullest,
-                    xlm_text_bytes(s->arena, most), xlm_text_bytes(s->arena, limit), try);
-  return xlm_fail(&s->err, XLM_USER, "the %u ranks need %s together and this machine has %s: %s", p->n_ranks,
-                  xlm_text_bytes(s->arena, all), xlm_text_bytes(s->arena, limit), try);
+                    xlm_text_bytes(s->arena, n.most), xlm_text_bytes(s->arena, limit), try);
+  if (limited)
+    return xlm_fail(&s->err, XLM_USER, "rank %u needs %s and there are %s: %s, or more ranks", n.fullest,
+                    xlm_text_bytes(s->arena, n.most), xlm_text_bytes(s->arena, limit), try);
+  return xlm_fail(&s->err, XLM_USER, "the %d ranks of this machine need %s together and it has %s: %s%s",
+                  ranks_here(s), xlm_text_bytes(s->arena, n.here), xlm_text_bytes(s->arena, limit), try,
+                  s->mpi ? ", or more machines" : "");
 }
 
 // ---- the plan ----
@@ -185,6 +208,15 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
   long long ranks = xlm_mesh_ranks(m), processes = connect_processes(s);
   s->mpi = processes > 1;
   long long started = xlm_comm_started();
+  if (started > processes && !xlm_comm_mpi_built()) {
+    s->told = s->silent;
+    return xlm_fail(
+        &s->err, XLM_USER,
+        "%lld processes were started, and this xlmrun was built without MPI: install libopenmpi-dev and "
+        "openmpi-bin (or another MPI) and build it again, from cmake on; or start it without mpirun: "
+        "ranks are then threads of one process",
+        started);
+  }
   if (started > processes) { // each would be a run of its own, all writing into one folder
     s->told = s->silent;
     return xlm_fail(
@@ -210,13 +242,9 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
 
 // One rank per process: it has what the processes of this host leave to it.
 static int threads_of_process(const session *s) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS",
-                                      "MV2_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"};
-  int n = xlm_request_threads(s->settings), beside = 0;
+  int n = xlm_request_threads(s->settings), beside = ranks_here(s);
   if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 || n < sysconf(_SC_NPROCESSORS_ONLN))
     return n; // told, or bound
-  for (size_t i = 0; i < sizeof names / sizeof *names && !beside; i++)
-    if (getenv(names[i])) beside = atoi(getenv(names[i]));
   if (beside < 1) beside = (int)xlm_mesh_ranks(&s->options.mesh);
   return n / beside > 1 ? n / beside : 1;
 }
@@ -253,8 +281,8 @@ xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t 
   XLM_TRY(xlm_request_options(s->settings, source, with_train, with_eval, batch, &s->options, &s->err));
   XLM_TRY(check_processes(s, &s->options.mesh));
   if (s->mpi) s->options.threads = threads_of_process(s);
-  if (*xlm_setting_text(s->settings, XLM_SET_memory_limit))
-    XLM_TRY(xlm_request_memory(s->settings, &s->options.memory_limit, &s->err));
+  if (s->mpi && s->options.memory_limit)
+    s->options.memory_limit = xlm_request_memory(s->settings, ranks_here(s) ? ranks_here(s) : 1);
   s->options.backend = &xlm_backend_cpu()->info;
   xlm_diags d;
   xlm_diags_init(&d, s->arena, source);
@@ -310,10 +338,20 @@ static xlm_status import_weights(session *s, const char *path) {
   return status == XLM_OK ? XLM_OK : xlm_fail_in(&s->err, "cannot start from '%s'", path);
 }
 
+// A checkpoint fits only the sizes it was made with: those that were given now are told.
+static xlm_status load_checkpoint(session *s, bool weights_only) {
+  if (xlm_checkpoint_load(s->checkpoint, s->store, s->plan, weights_only, &s->err) == XLM_OK) return XLM_OK;
+  const xlm_setting_value *v = &s->settings->value[XLM_SET_set];
+  xlm_text t = xlm_text_new(s->arena);
+  for (int i = 0; i < v->n; i++)
+    if (v->origin[i].source > XLM_FROM_CHECKPOINT) xlm_text_printf(&t, "%s%s", t.n ? ", " : "", v->list[i]);
+  return t.n ? xlm_fail_in(&s->err, "with %s", t.data) : s->err.status;
+}
+
 xlm_status session_fill(session *s, bool weights_only) {
   const char *from = xlm_setting_text(s->settings, XLM_SET_init_from);
   xlm_team_at(s->team, "filling weights");
-  if (s->checkpoint) return xlm_checkpoint_load(s->checkpoint, s->store, s->plan, weights_only, &s->err);
+  if (s->checkpoint) return load_checkpoint(s, weights_only);
   XLM_TRY(xlm_store_init(s->store, s->options.seed, true, xlm_exec_pool(xlm_team_exec(s->team, 0)),
                          &s->err)); // arenas are fresh: zero
   return *from ? import_weights(s, from) : XLM_OK;

@@ -2,6 +2,7 @@
 // (--profile, --profile false, --no-profile), and flags that are not in the table, which may be public names
 // of the model. `--` ends the flags.
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tools/common/settings.h"
 
@@ -35,14 +36,9 @@ static bool is_value(const parser *p, int at) {
   return at < p->argc && !is_flag(p->argv[at]);
 }
 
-static bool is_model(const char *arg) {
-  size_t n = strlen(arg);
-  return n > 4 && !strcmp(arg + n - 4, ".xlm");
-}
-
-static bool is_plan(const char *arg) { // a checkpoint is a folder
-  size_t n = strlen(arg);
-  return n > 5 && !strcmp(arg + n - 5, ".json");
+static bool is_folder(const char *path) {
+  struct stat st;
+  return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
 static xlm_status put(parser *p, xlm_setting_id id, const char *flag, const char *value, xlm_error *err) {
@@ -57,14 +53,14 @@ static xlm_status take_values(parser *p, xlm_setting_id id, const char *flag, xl
     return put(p, id, flag, given ? p->argv[p->at++] : "true", err);
   }
   if (type == XLM_SETTING_OPTIONAL) {
-    bool given = is_value(p, p->at) && !is_model(p->argv[p->at]) && !is_plan(p->argv[p->at]);
+    bool given = is_value(p, p->at) && (!xlm_settings_names_run(p->argv[p->at]) || is_folder(p->argv[p->at]));
     return put(p, id, flag, given ? p->argv[p->at++] : "latest", err);
   }
   if (!is_value(p, p->at))
     return xlm_fail(err, XLM_USER, "%s wants a value (%s)", flag, xlm_setting_table[id].help);
   XLM_TRY(put(p, id, flag, p->argv[p->at++], err));
   bool paths = id == XLM_SET_data || id == XLM_SET_valid; // as the shell expands `--data corpus/*.txt`
-  while (paths && is_value(p, p->at) && !is_model(p->argv[p->at]))
+  while (paths && is_value(p, p->at) && !xlm_settings_names_run(p->argv[p->at]))
     XLM_TRY(put(p, id, flag, p->argv[p->at++], err));
   return XLM_OK;
 }

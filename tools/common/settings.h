@@ -101,6 +101,8 @@ xlm_status xlm_settings_resolve(xlm_run_settings *s, const xlm_public_name *name
                                 xlm_error *err) XLM_MUST_CHECK;
 // What resolve does last.
 void xlm_settings_merge(xlm_run_settings *s, const xlm_public_name *names, int n);
+// A model file, a saved plan, a checkpoint or a folder of checkpoints: what a command is about, and no data.
+bool xlm_settings_names_run(const char *word);
 bool xlm_settings_find(const char *section, const char *key, xlm_setting_id *out);
 // The other way round: "train.zero"; false when there is no such setting.
 bool xlm_settings_find_path(const char *path, xlm_setting_id *out);

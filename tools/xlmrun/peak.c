@@ -1,5 +1,5 @@
 // The machine's matrix-product peak: the best of some large products with our own kernel, as the yardstick of
-// MFU.
+// MFU. What else runs on the machine makes it too low, so it is measured several times over a run.
 #include <stdlib.h>
 #include <string.h>
 

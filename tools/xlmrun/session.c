@@ -275,8 +275,19 @@ static xlm_status use_saved(session *s, bool with_train, bool with_eval) {
   return check_memory(s);
 }
 
+enum { MOST_THREADS = 64, PER_PROCESSOR = 4 }; // more only wait for one another
+
+static xlm_status check_threads(session *s) {
+  long processors = sysconf(_SC_NPROCESSORS_ONLN), most = PER_PROCESSOR * processors;
+  if (most < MOST_THREADS) most = MOST_THREADS;
+  if (processors < 1 || xlm_setting_int(s->settings, XLM_SET_threads) <= most) return XLM_OK;
+  return xlm_fail(&s->err, XLM_USER, "%s: this machine has %ld processors; at most %ld threads make sense",
+                  s->settings->value[XLM_SET_threads].where, processors, most);
+}
+
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch) {
   if (s->saved) return use_saved(s, with_train, with_eval);
+  XLM_TRY(check_threads(s));
   const xlm_source *source = xlm_source_new(s->arena, s->model_path, s->model_text, s->model_bytes);
   XLM_TRY(xlm_request_options(s->settings, source, with_train, with_eval, batch, &s->options, &s->err));
   XLM_TRY(check_processes(s, &s->options.mesh));
@@ -361,16 +372,6 @@ static bool ends_here(const session *s) {
   return s->settings->help || s->settings->print_config;
 }
 
-enum { MOST_THREADS = 64, PER_PROCESSOR = 4 }; // more only wait for one another
-
-static xlm_status check_threads(session *s) {
-  long processors = sysconf(_SC_NPROCESSORS_ONLN), most = PER_PROCESSOR * processors;
-  if (most < MOST_THREADS) most = MOST_THREADS;
-  if (processors < 1 || xlm_setting_int(s->settings, XLM_SET_threads) <= most) return XLM_OK;
-  return xlm_fail(&s->err, XLM_USER, "%s: this machine has %ld processors; at most %ld threads make sense",
-                  s->settings->value[XLM_SET_threads].where, processors, most);
-}
-
 static xlm_status run_body(session *s, char tool, const char *usage, int argc, char *const *argv,
                            session_body *body) {
   s->settings = xlm_settings_new(s->arena, tool);
@@ -379,9 +380,7 @@ static xlm_status run_body(session *s, char tool, const char *usage, int argc, c
     show_help(s, usage, tool);
   else if (s->settings->print_config)
     return show_settings(s);
-  if (ends_here(s)) return XLM_OK;
-  XLM_TRY(check_threads(s));
-  return body(s);
+  return ends_here(s) ? XLM_OK : body(s);
 }
 
 // ---- the end ----

@@ -16,9 +16,9 @@ static void build(xlm_step *s) {
 
 const xlm_optimizer xlm_optimizer_adamw = {
     .name = "adamw",
-    .settings = {{"adam_beta1", 0.9, 0, 1, "decay of the first moment"},
-                 {"adam_beta2", 0.95, 0, 1, "decay of the second moment"},
-                 {"adam_eps", 1e-8, 0, 1, "added to the root of the second moment"}},
+    .settings = {{"adam_beta1", 0.9, 0, 0.999999, "decay of the first moment"},
+                 {"adam_beta2", 0.95, 0, 0.999999, "decay of the second moment"},
+                 {"adam_eps", 1e-8, 1e-30, 1, "added to the root of the second moment"}},
     .build = build,
     .doc = "m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; "
            "p = p - lr (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + decay p). "

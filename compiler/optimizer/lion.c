@@ -17,8 +17,8 @@ static void build(xlm_step *s) {
 
 const xlm_optimizer xlm_optimizer_lion = {
     .name = "lion",
-    .settings = {{"lion_beta1", 0.9, 0, 1, "share of the moment in the direction"},
-                 {"lion_beta2", 0.99, 0, 1, "decay of the moment"}},
+    .settings = {{"lion_beta1", 0.9, 0, 0.999999, "share of the moment in the direction"},
+                 {"lion_beta2", 0.99, 0, 0.999999, "decay of the moment"}},
     .build = build,
     .doc = "p = p - lr (sign(beta1 m + (1 - beta1) g) + decay p); m = beta2 m + (1 - beta2) g. "
            "Chen et al., NeurIPS 2023."};

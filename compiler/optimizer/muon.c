@@ -118,7 +118,7 @@ static void build(xlm_step *s) {
 
 const xlm_optimizer xlm_optimizer_muon = {
     .name = "muon",
-    .settings = {{"muon_momentum", 0.95, 0, 1, "share of the momentum that stays"},
+    .settings = {{"muon_momentum", 0.95, 0, 0.999999, "share of the momentum that stays"},
                  {"muon_steps", 5, 1, 100, "Newton-Schulz steps"},
                  {"muon_scale", 1, 0, 1e6, "factor on updates beside 0.2 sqrt(max(rows, columns))"}},
     .otherwise = "adamw",

@@ -13,7 +13,7 @@ static void build(xlm_step *s) {
 
 const xlm_optimizer xlm_optimizer_sgd = {
     .name = "sgd",
-    .settings = {{"momentum", 0.9, 0, 1, "share of the last step's direction that stays"},
+    .settings = {{"momentum", 0.9, 0, 0.999999, "share of the last step's direction that stays"},
                  {"nesterov", 0, 0, 1, "1: the gradient is added to the momentum once more"}},
     .build = build,
     .doc = "h = g + decay p; m = momentum m + h; p = p - lr m; with Nesterov p = p - lr (h + momentum m)."};

@@ -90,7 +90,6 @@ refused() {
   [ ! -e refused ] || fail "a run was begun: $*"
 }
 refused '--min-lr: 0.5 lies above the learning rate of 0.01, its peak' --learning-rate 0.01 --min-lr 0.5
-refused '--warmup-steps: a warm-up of 11 steps is longer than the run of 10' --warmup-steps 11
 refused '--decay-ratio: 9 steps of decay and 5 of warm-up are more than the 10 of the run' --lr-schedule wsd --decay-ratio 0.9 \
   --warmup-steps 5
 refused '--memory-limit: 5 is out of range; it must lie between 64.00 KiB and' --memory-limit 5
@@ -104,5 +103,6 @@ refused '--seed: -1 is out of range; it must lie between 0 and' --seed -1
 refused '--max-steps: 0 is out of range' --max-steps 0
 expect 0 'checkpoint low/' "${train[@]}" --max-steps 2 --learning-rate 1e-6 --output-dir low # its own minimum
 expect 0 'checkpoint low/' "${train[@]}" --max-steps 3 --resume low
+expect 0 'note: the warm-up of 11 steps is longer than the run' "${train[@]}" --max-steps 2 --warmup-steps 11 --output-dir warm
 expect 0 'note: --decay-ratio goes with --lr-schedule wsd' "${train[@]}" --max-steps 2 --decay-ratio 0.5 --output-dir idle
 exit $failed

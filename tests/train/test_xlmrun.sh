@@ -190,7 +190,8 @@ expect 1 'nothing.xlm' "$run" train nothing.xlm
 expect 1 'there is no data file' "$run" train "$model" "${tiny[@]}" --data nothing.txt --output-dir n
 expect 1 'no multiple of the micro batch size' "$run" train "$model" "${tiny[@]}" --micro-batch-size 3 --output-dir n
 expect 1 'without weights' "$run" generate "$model"
-expect 1 'cannot read the folder' "$run" generate nowhere
+expect 1 "there is no checkpoint 'nowhere'" "$run" generate nowhere
+expect 1 'which checkpoint? there is no folder ./checkpoints' "$run" eval
 expect 1 'is a flag of other commands' "$run" generate whole --max-steps 3
 expect 3 'there are 1.00 MiB' "$run" train "$model" "${tiny[@]}" --memory-limit 1MiB --output-dir n
 expect 2 'cannot create the folder' "$run" train "$model" "${tiny[@]}" --data corpus.txt --output-dir /proc/none

@@ -5,10 +5,15 @@
 
 #include "tools/common/request.h"
 
+// `llama`, `llama.xlm`, `models/llama`: the shipped models lie in models/.
 static const char *with_ending(xlm_arena *a, const char *path) {
-  struct stat st;
-  const char *longer = xlm_arena_printf(a, "%s.xlm", path);
-  return stat(longer, &st) || !S_ISREG(st.st_mode) ? NULL : longer;
+  static const char *const around[][2] = {{"", ".xlm"}, {"models/", ".xlm"}, {"models/", ""}};
+  for (size_t i = 0; i < sizeof around / sizeof *around; i++) {
+    struct stat st;
+    const char *found = xlm_arena_printf(a, "%s%s%s", around[i][0], path, around[i][1]);
+    if (!stat(found, &st) && S_ISREG(st.st_mode)) return found;
+  }
+  return NULL;
 }
 
 const char *xlm_near_file(xlm_arena *a, const char *path) {

@@ -50,6 +50,7 @@ static int run(int argc, char **argv) {
   if (argc < 2) return show_help(stderr), EXIT_USER;
   for (int i = 0; i < COMMANDS; i++)
     if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 2, argv + 2);
+  if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v")) return puts("xlmrun 0.1"), 0;
   if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
     return show_help(stdout), 0;
   return unknown(argv[1]);

@@ -28,7 +28,12 @@ static void show_help(const session *s, const char *usage, char tool) {
 
 static xlm_status read_settings(session *s, int argc, char *const *argv) {
   XLM_TRY(xlm_settings_flags(s->settings, argc, argv, &s->err));
-  return s->settings->config ? xlm_settings_file(s->settings, s->settings->config, &s->err) : XLM_OK;
+  const char *config = s->settings->config;
+  if (!config) return XLM_OK;
+  const char *near = access(config, F_OK) ? xlm_near_file(s->arena, config) : NULL;
+  if (near)
+    return xlm_fail(&s->err, XLM_USER, "--config: there is no file '%s'; did you mean '%s'?", config, near);
+  return xlm_settings_file(s->settings, config, &s->err);
 }
 
 bool session_is_layout(xlm_setting_id id) {
@@ -74,12 +79,19 @@ xlm_status session_open_checkpoint(session *s, const char *path) {
   return XLM_OK;
 }
 
+static bool is_run_file(const char *path) {
+  size_t n = strlen(path);
+  return n > 5 && (!strcmp(path + n - 5, ".yaml") || !strcmp(path + n - 4, ".yml"));
+}
+
 xlm_status session_named(session *s, const char **path) {
   const xlm_run_settings *r = s->settings;
   if (r->n_positional > 1)
     return xlm_fail(&s->err, XLM_USER, "one model, plan or checkpoint at a time: what is '%s'?",
                     r->positional[1]);
   XLM_TRY(xlm_request_model(r, path, &s->err));
+  if (*path && is_run_file(*path))
+    return xlm_fail(&s->err, XLM_USER, "'%s' is a run file: give it with --config", *path);
   return *path && saved_plan_is(*path) ? saved_plan_open(s, *path) : XLM_OK;
 }
 
@@ -100,7 +112,8 @@ xlm_status session_read_model(session *s, const char *path) {
   }
   if (!path)
     return xlm_fail(&s->err, XLM_USER,
-                    "which model? give a model file, as in `xlmrun train models/llama.xlm`");
+                    "which model? give a model file, as in `xlmrun %s models/llama.xlm`",
+                    s->settings->tool == 'b' ? "bench" : "train");
   xlm_map m;
   if (xlm_map_open(path, &m, &s->err) != XLM_OK) return missing(s, path);
   s->model_path = path;

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -160,11 +161,6 @@ static xlm_status check_schedule(session *s, xlm_schedule *c) {
     return xlm_fail(&s->err, XLM_USER, "%s: %g lies above the learning rate of %g, its peak",
                     where_of(s, XLM_SET_min_lr), c->min, c->peak);
   if (c->min > c->peak) c->min = c->peak;
-  if (c->warmup > c->steps && was_given(s, XLM_SET_warmup_steps))
-    return xlm_fail(&s->err, XLM_USER,
-                    "%s: a warm-up of %" PRId64 " steps is longer than the run of %" PRId64
-                    ": the rate would never reach its peak",
-                    where_of(s, XLM_SET_warmup_steps), c->warmup, c->steps);
   if (wsd && c->warmup + c->decay > c->steps && was_given(s, XLM_SET_decay_ratio))
     return xlm_fail(&s->err, XLM_USER,
                     "%s: %" PRId64 " steps of decay and %" PRId64 " of warm-up are more than the %" PRId64
@@ -221,6 +217,8 @@ static xlm_status open_resumed(session *s) {
   const char *resume = xlm_setting_text(s->settings, XLM_SET_resume);
   if (!*resume) return XLM_OK;
   if (!strcmp(resume, "latest")) resume = xlm_setting_text(s->settings, XLM_SET_output_dir);
+  if (access(resume, F_OK))
+    return xlm_fail(&s->err, XLM_USER, "--resume: there is no checkpoint '%s'; name one, as in --resume run", resume);
   return session_open_checkpoint(s, resume);
 }
 
@@ -258,7 +256,42 @@ static uint64_t arena_bytes(const session *s) { // of the ranks of this process
   return n;
 }
 
-static void introduce(const session *s, const corpus *c, const xlm_loop_options *o) {
+// Settings that change what is learnt; where the bits are the same, nothing needs to be said.
+static bool matters(xlm_setting_id id) {
+  static const xlm_setting_id neutral[] = {XLM_SET_micro_batch_size, XLM_SET_recompute, XLM_SET_threads,
+                                           XLM_SET_memory_limit,     XLM_SET_device,    XLM_SET_init_from};
+  for (size_t i = 0; i < sizeof neutral / sizeof *neutral; i++)
+    if (neutral[i] == id) return false;
+  return is_run_setting((int)id) && !session_is_layout(id) && strcmp(xlm_setting_table[id].section, "output");
+}
+
+static bool same_value(const char *a, const char *b) {
+  char *end_a, *end_b;
+  double x = strtod(a, &end_a), y = strtod(b, &end_b);
+  return !strcmp(a, b) || (*a && *b && !*end_a && !*end_b && x == y);
+}
+
+static const char *on_one_line(session *s, const char *list) {
+  char *text = xlm_arena_strdup(s->arena, *list ? list : "not given");
+  for (char *c = text; *c; c++)
+    if (*c == '\n') *c = ' ';
+  return text;
+}
+
+// A run that goes on with other settings is another run: which they are is said.
+static void note_changes(session *s) {
+  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
+    const xlm_setting_info *k = &xlm_setting_table[i];
+    const char *key = xlm_arena_printf(s->arena, "%s.%s", k->section, k->key), *now = text_of(s, i),
+               *before = xlm_checkpoint_setting_of(s->checkpoint, key);
+    bool decided = was_given(s, (xlm_setting_id)i) || i == XLM_SET_global_batch_size;
+    if (!matters((xlm_setting_id)i) || !decided || same_value(now, before ? before : "")) continue;
+    printf("changed since the checkpoint: --%.*s is %s, was %s\n", (int)strcspn(k->flags, " "), k->flags,
+           on_one_line(s, now), on_one_line(s, before ? before : ""));
+  }
+}
+
+static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
   const xlm_plan *p = s->plan;
   int64_t batch = p->batch * p->microbatches;
   printf("%s%s%s  %s parameters  %s  %s tokens%s  %" PRId64 " x %" PRId64 " per step, %" PRId64
@@ -268,6 +301,7 @@ static void introduce(const session *s, const corpus *c, const xlm_loop_options 
          xlm_data_files(c->data) ? "" : " (synthetic)", batch, p->seq, p->microbatches, session_ranks(s),
          xlm_text_bytes(s->arena, arena_bytes(s)), session_threads(s));
   if (o->first_step) printf("resumed from %s at step %" PRId64 "\n", s->checkpoint->path, o->first_step);
+  if (o->first_step) note_changes(s);
   if (o->first_step >= o->max_steps)
     printf("this run is done: it has all of its %" PRId64 " steps; a larger --max-steps goes on\n",
            o->max_steps);
@@ -281,6 +315,9 @@ static void introduce(const session *s, const corpus *c, const xlm_loop_options 
     printf("asynchronous saves: copies of the states take %s beside the training\n",
            xlm_text_bytes(s->arena, xlm_saver_bytes(o->saver)));
   note_idle_settings(s);
+  if (o->schedule.warmup > o->max_steps) // no mistake where a long run is begun in parts
+    printf("note: the warm-up of %" PRId64 " steps is longer than the run: the rate does not reach its peak\n",
+           o->schedule.warmup);
   if (!c->has_valid && o->eval_interval)
     printf("the held-out data is shorter than one sample: no validation\n");
   fflush(stdout);

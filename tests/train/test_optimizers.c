@@ -374,7 +374,7 @@ static void mistakes_are_named(void **state) {
   p.weight_decay = NAN;
   o.n_values = 1, o.values = &(xlm_optimizer_value){"adam_beta9", 0}, says(&o, "no optimizer has a setting");
   o.values = &(xlm_optimizer_value){"adam_beta1", 2},
-  says(&o, "adam_beta1 is 2; it must lie between 0 and 1");
+  says(&o, "adam_beta1 is 2; it must lie between 0 and 0.999999");
 }
 
 static void too_many_parameters(void **state) {

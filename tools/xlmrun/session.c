@@ -111,8 +111,7 @@ xlm_status session_read_model(session *s, const char *path) {
     return XLM_OK;
   }
   if (!path)
-    return xlm_fail(&s->err, XLM_USER,
-                    "which model? give a model file, as in `xlmrun %s models/llama.xlm`",
+    return xlm_fail(&s->err, XLM_USER, "which model? give a model file, as in `xlmrun %s models/llama.xlm`",
                     s->settings->tool == 'b' ? "bench" : "train");
   xlm_map m;
   if (xlm_map_open(path, &m, &s->err) != XLM_OK) return missing(s, path);

@@ -218,7 +218,8 @@ static xlm_status open_resumed(session *s) {
   if (!*resume) return XLM_OK;
   if (!strcmp(resume, "latest")) resume = xlm_setting_text(s->settings, XLM_SET_output_dir);
   if (access(resume, F_OK))
-    return xlm_fail(&s->err, XLM_USER, "--resume: there is no checkpoint '%s'; name one, as in --resume run", resume);
+    return xlm_fail(&s->err, XLM_USER, "--resume: there is no checkpoint '%s'; name one, as in --resume run",
+                    resume);
   return session_open_checkpoint(s, resume);
 }
 
@@ -316,7 +317,8 @@ static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
            xlm_text_bytes(s->arena, xlm_saver_bytes(o->saver)));
   note_idle_settings(s);
   if (o->schedule.warmup > o->max_steps) // no mistake where a long run is begun in parts
-    printf("note: the warm-up of %" PRId64 " steps is longer than the run: the rate does not reach its peak\n",
+    printf("note: the warm-up of %" PRId64
+           " steps is longer than the run: the rate does not reach its peak\n",
            o->schedule.warmup);
   if (!c->has_valid && o->eval_interval)
     printf("the held-out data is shorter than one sample: no validation\n");

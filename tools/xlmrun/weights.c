@@ -13,10 +13,11 @@ static bool is_model(const char *path) {
 static xlm_status need_folder(session *s, const char *path, bool named) {
   if (!access(path, F_OK)) return XLM_OK;
   if (named) return xlm_fail(&s->err, XLM_USER, "there is no checkpoint '%s'", path);
-  return xlm_fail(&s->err, XLM_USER,
-                  "which checkpoint? there is no folder %s, where `xlmrun train` puts them unless told otherwise; "
-                  "name one, as in `xlmrun eval run`",
-                  path);
+  return xlm_fail(
+      &s->err, XLM_USER,
+      "which checkpoint? there is no folder %s, where `xlmrun train` puts them unless told otherwise; "
+      "name one, as in `xlmrun eval run`",
+      path);
 }
 
 xlm_status weights_open(session *s) {

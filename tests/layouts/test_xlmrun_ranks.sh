@@ -76,7 +76,7 @@ text=$("$run" generate one --prompt 'static ' --max-tokens 12 --temperature 0)
 for mesh in '--tp 2' '--pp 2' '--cp 2' '--cp 3 --tp 2' '--dp 2 --tp 2'; do
   micro=2 # as many rows at once as one rank had: the same samples
   [[ $mesh == *dp* ]] && micro=1
-  "$run" eval one $mesh --micro-batch-size $micro >out.txt 2>&1 || fail "eval $mesh: $(cat out.txt)"
+  "$run" eval one $mesh --micro-batch-size $micro >out.txt 2>err.txt || fail "eval $mesh: $(cat err.txt)"
   awk -v a="${loss#loss }" '{ d = $2 - a; exit d > 1e-5 || d < -1e-5 }' out.txt || fail "eval $mesh: $(cat out.txt), not $loss"
   [ "$("$run" generate one --prompt 'static ' --max-tokens 12 --temperature 0 $mesh 2>&1)" = "$text" ] || fail "generate $mesh"
 done

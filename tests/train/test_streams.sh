@@ -103,6 +103,24 @@ refused '--seed: -1 is out of range; it must lie between 0 and' --seed -1
 refused '--max-steps: 0 is out of range' --max-steps 0
 expect 0 'checkpoint low/' "${train[@]}" --max-steps 2 --learning-rate 1e-6 --output-dir low # its own minimum
 expect 0 'checkpoint low/' "${train[@]}" --max-steps 3 --resume low
+grep 'changed since' out.txt | grep -qv -e '--max-steps is 3, was 2' && fail "what did not change: $(cat out.txt)"
+
+# ---- what changed since the checkpoint, and which one is taken ----
+
+cp corpus.txt other.txt
+"$run" train --resume low --max-steps 4 --learning-rate 2e-6 --seed 9 --data other.txt --global-batch-size 6 --pp 2 >out.txt 2>&1
+for line in '--learning-rate is 2e-6, was 1e-6' '--seed is 9, was 1' '--data is other.txt, was corpus.txt' '--global-batch-size is 6, was 4'; do
+  grep -qF -- "changed since the checkpoint: $line" out.txt || fail "no '$line': $(cat out.txt)"
+done
+grep 'changed since' out.txt | grep -q -e '--pp' && fail 'the layout changes no result'
+expect 0 'checkpoint low/step-00000004' "$run" eval low
+expect 1 "--resume: there is no checkpoint 'nowhere'" "$run" train --resume nowhere
+expect 1 "'run.yaml' is a run file: give it with --config" "$run" train run.yaml --data corpus.txt
+echo 'train: {}' >runs.yaml
+expect 1 "--config: there is no file 'run.yaml'; did you mean 'runs.yaml'?" "$run" train --config run.yaml
+mkdir models && cp "$model" models/
+expect 1 "there is no model 'llama'; did you mean 'models/llama.xlm'?" "$run" train llama --data corpus.txt
+expect 0 'xlmrun 0.1' "$run" --version
 expect 0 'note: the warm-up of 11 steps is longer than the run' "${train[@]}" --max-steps 2 --warmup-steps 11 --output-dir warm
 expect 0 'note: --decay-ratio goes with --lr-schedule wsd' "${train[@]}" --max-steps 2 --decay-ratio 0.5 --output-dir idle
 exit $failed

@@ -14,7 +14,7 @@ near() {
   awk -v a="${first[$1]}" -v b="$2" 'BEGIN { d = (a - b) / a; exit !(a > 1 && d < 1e-6 && d > -1e-6) }' || fail "$1: ${first[$1]} and $2"
 }
 loss_of() {
-  "$run" eval "$@" >out.txt 2>&1 || fail "eval $*: $(cat out.txt)"
+  "$run" eval "$@" >out.txt 2>err.txt || fail "eval $*: $(cat err.txt)"
   awk '{ print $2 }' out.txt
 }
 for layout in '--micro-batch-size 12' '--micro-batch-size 1' '--micro-batch-size 4 --dp 3' '--micro-batch-size 6 --pp 2 --tp 2'; do

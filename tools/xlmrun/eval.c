@@ -59,6 +59,8 @@ static xlm_status evaluate(session *s, const corpus *c) {
 static xlm_status eval(session *s) {
   corpus c;
   XLM_TRY(weights_open(s));
+  if (s->checkpoint && !s->silent)
+    fprintf(stderr, "checkpoint %s\n", s->checkpoint->path); // of a folder: the newest
   XLM_TRY(use_all_of_data(s));
   XLM_TRY(session_compile(s, false, true, 0));
   XLM_TRY(session_open(s));

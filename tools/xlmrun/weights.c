@@ -1,7 +1,6 @@
 // Where eval and generate take model and weights from; see weights.h.
 #include "tools/xlmrun/weights.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,7 +28,6 @@ xlm_status weights_open(session *s) {
   if (!s->saved && !is_model(what)) {
     XLM_TRY(need_folder(s, what, named));
     XLM_TRY(session_open_checkpoint(s, what));
-    if (!s->silent) fprintf(stderr, "checkpoint %s\n", s->checkpoint->path);
     return session_read_model(s, NULL);
   }
   if (*xlm_setting_text(r, XLM_SET_init_from)) return session_read_model(s, what);

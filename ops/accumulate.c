@@ -17,14 +17,14 @@ static bool infer(xlm_infer *x) {
   return true;
 }
 
-const xlm_op xlm_op_accumulate = {
-    .name = "accumulate",
-    .flags = XLM_OPF_INTERNAL,
-    .min_in = 2,
-    .max_in = 2,
-    .n_out = 1,
-    .n_alias = 1,
-    .layout = "[*], [*] -> [*]",
-    .infer = infer,
-    .no_grad = "made by differentiation itself",
-    .doc = "acc + g in acc's memory, in f32; in the first microbatch of a step acc counts as zero."};
+const xlm_op xlm_op_accumulate = {.name = "accumulate",
+                                  .flags = XLM_OPF_INTERNAL | XLM_OPF_SUM,
+                                  .min_in = 2,
+                                  .max_in = 2,
+                                  .n_out = 1,
+                                  .n_alias = 1,
+                                  .layout = "[*], [*] -> [*]",
+                                  .infer = infer,
+                                  .no_grad = "made by differentiation itself",
+                                  .doc = "acc + g in acc's memory, in f32; with `store`, as in the first "
+                                         "microbatch of a step, acc counts as zero."};

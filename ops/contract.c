@@ -262,7 +262,7 @@ const xlm_op xlm_op_contract = {.name = "contract",
 
 const xlm_op xlm_op_contract_acc = {.name = "contract_acc",
                                     .facts = {.product = XLM_PRODUCT_MATRIX, .mixes = XLM_KEY(over)},
-                                    .flags = XLM_OPF_OFFSETS | XLM_OPF_INTERNAL,
+                                    .flags = XLM_OPF_OFFSETS | XLM_OPF_INTERNAL | XLM_OPF_SUM,
                                     .min_in = 3,
                                     .max_in = 3,
                                     .n_out = 1,
@@ -272,5 +272,5 @@ const xlm_op xlm_op_contract_acc = {.name = "contract_acc",
                                     .no_grad = "made after differentiation, from accumulate and contract",
                                     .cost = cost_acc,
                                     .doc = "acc + contract(x, y) in acc's memory and order of dimensions, in "
-                                           "f32; in the first microbatch of a step acc "
+                                           "f32; with `store`, as in the first microbatch of a step, acc "
                                            "counts as zero."};

@@ -80,9 +80,9 @@ static void keep_larger(double *at, double x) {
   if (x > *at) *at = x;
 }
 
-// A segment whose rest runs for the other microbatches counts as what it takes longer.
+// The variant that does more than the others counts as what it takes longer.
 static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment *g, double times,
-                        const xlm_segment_cost *cost, const xlm_segment_cost *rest) {
+                        const xlm_segment_cost *cost, const xlm_segment_cost *shorter) {
   if (g->kind == XLM_SEG_EVAL) return;
   double serial = cost->compute + cost->communication;
   s->compute += times * cost->compute;
@@ -94,9 +94,9 @@ static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment 
   }
   int part = g->chunk * sp->stages + g->stage;
   xlm_part_cost *p = &s->parts[part], *q = &s->serial[part];
-  if (rest) {
-    keep_larger(&p->last, cost->total - rest->total);
-    keep_larger(&q->last, serial - rest->compute - rest->communication);
+  if (shorter) {
+    keep_larger(&p->last, cost->total - shorter->total);
+    keep_larger(&q->last, serial - shorter->compute - shorter->communication);
     return;
   }
   double *at[][2] = {{&p->f, &q->f}, {&p->b, &q->b}, {&p->w, &q->w}};
@@ -129,14 +129,14 @@ static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_p
     const xlm_rank_plan *r = p->rank_plans[k];
     s.compute = s.communication = s.once = s.serial_once = 0;
     xlm_segment_cost *cost = XLM_NEW_N(a, xlm_segment_cost, r->n_segments);
-    const xlm_segment_cost **rest = XLM_NEW_N(a, const xlm_segment_cost *, r->n_segments);
+    const xlm_segment_cost **shorter = XLM_NEW_N(a, const xlm_segment_cost *, r->n_segments);
     for (uint32_t i = 0; i < r->n_segments; i++) {
       if (r->segments[i].kind == XLM_SEG_EVAL) continue;
       cost[i] = xlm_estimate_segment(c, p, r, &r->segments[i], a);
-      if (r->segments[i].rest) rest[xlm_plan_whole(r, i)] = &cost[i];
+      if (xlm_plan_whole(r, i) != i) shorter[xlm_plan_whole(r, i)] = &cost[i];
     }
     for (uint32_t i = 0; i < r->n_segments; i++)
-      add_segment(&s, sp, &r->segments[i], (double)xlm_plan_runs(r, i), &cost[i], rest[i]);
+      add_segment(&s, sp, &r->segments[i], (double)xlm_plan_runs(r, i), &cost[i], shorter[i]);
     keep_larger(&s.optimizer[r->stage], s.once);
     keep_larger(&s.serial_optimizer[r->stage], s.serial_once);
     if (s.compute + s.communication <= out->compute + out->communication) continue;

@@ -101,6 +101,8 @@ enum xlm_op_flags {
   XLM_OPF_RANDOM = 1 << 3,      // not subject to common subexpression elimination
   XLM_OPF_INTERNAL = 1 << 4,    // the language cannot call it
   XLM_OPF_OFFSETS = 1 << 5,     // when an operand is ragged, its offsets are appended as the last operand
+  // operand 0 is a sum over microbatches: added to, or with attribute `store` overwritten
+  XLM_OPF_SUM = 1 << 6,
 };
 
 // How an operation is written where a dimension that its kernel needs whole is split over ranks.

@@ -60,7 +60,14 @@ static xlm_type map_type(const lower *w, const xlm_type *t) {
   return out;
 }
 
+static bool has_dims(const xlm_attrs *as) {
+  for (int i = 0; i < as->n; i++)
+    if (xlm_attr_kind_of(as->at[i].key) == XLM_ATTR_DIMS) return true;
+  return false;
+}
+
 static xlm_attrs map_attrs(lower *w, const xlm_attrs *as) {
+  if (!has_dims(as)) return *as; // the graph's live as long
   xlm_attr *at = as->n ? XLM_NEW_N(w->l.arena, xlm_attr, as->n) : NULL;
   for (int i = 0; i < as->n; i++) {
     at[i] = as->at[i];
@@ -227,6 +234,19 @@ static const uint32_t *tensor_list(lower *w, const xlm_val *vals, xlm_val first,
   return list;
 }
 
+// Both forms of a sum, that which overwrites it and that which adds to it, share one place for their scratch.
+static bool find_workspace(lower *w, xlm_instr *in, bool sums) {
+  xlm_lowering *l = &w->l;
+  uint64_t of_store = 0;
+  if (!l->options.backend->workspace(in, l->tensors, l->dims, l->options.threads, &in->workspace))
+    return false;
+  if (!sums) return true;
+  xlm_instr store = xlm_lower_stored(l, *in);
+  bool planned = l->options.backend->workspace(&store, l->tensors, l->dims, l->options.threads, &of_store);
+  if (!planned || in->workspace < of_store) in->workspace = of_store;
+  return planned;
+}
+
 static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
   xlm_lowering *l = &w->l;
   const xlm_node_info *n = &w->g->nodes[id];
@@ -244,13 +264,14 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
                   .bytes = cost.bytes,
                   .line = line_of(w, n->span),
                   .scope = n->scope};
-  if (!l->options.backend->workspace(&in, l->tensors, l->dims, l->options.threads, &in.workspace))
-    return in.workspace == XLM_NO_WORKSPACE
-               ? xlm_fail(err, XLM_ENV, "no memory to plan `%s`", xlm_op_name(in.op))
-               : xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", l->options.backend->name,
-                          xlm_op_name(in.op));
+  bool sums = xlm_op_at(n->op)->flags & XLM_OPF_SUM;
+  if (!find_workspace(w, &in, sums))
+    return in.workspace == XLM_NO_WORKSPACE ? xlm_fail(err, XLM_ENV, "no memory to plan `%s`", xlm_op_name(in.op))
+                                            : xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`",
+                                                       l->options.backend->name, xlm_op_name(in.op));
   XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
   XLM_PUSH(l->arena, l->once, l->n_once, l->cap_once, n->phase == XLM_PHASE_LAST);
+  XLM_PUSH(l->arena, l->sums, l->n_sums, l->cap_sums, sums);
   XLM_PUSH(l->arena, l->scratch_end, l->n_scratch, l->cap_scratch, l->n_instrs - 1 - w->first_instr);
   return XLM_OK;
 }
@@ -360,12 +381,13 @@ static void begin_graph(lower *w, const xlm_graph *g, uint8_t program) {
   find_view_roots(w);
   find_last_uses(w);
   w->first_instr = w->l.n_instrs;
+  xlm_lower_reserve(&w->l, g->n_nodes);
 }
 
 enum {
   FWD = 1 << XLM_PHASE_FWD,
   BWD = 1 << XLM_PHASE_BWD,
-  WGT = 1 << XLM_PHASE_WGT | 1 << XLM_PHASE_LAST, // taken apart by split_last
+  WGT = 1 << XLM_PHASE_WGT | 1 << XLM_PHASE_LAST, // taken apart by xlm_lower_variants
   STEP = 1 << XLM_PHASE_STEP,
   PROLOGUE = 1 << XLM_PHASE_PROLOGUE
 };
@@ -462,7 +484,7 @@ static void finish(lower *w) {
   xlm_rank_plan *p = l->plan;
   xlm_place(l);
   schedule_prologue(w);
-  xlm_lower_split_last(l);
+  xlm_lower_variants(l);
   xlm_lower_order(l);
   p->dims = l->dims, p->n_dims = l->n_dims;
   p->tensors = l->tensors, p->n_tensors = l->n_tensors;

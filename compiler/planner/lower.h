@@ -33,8 +33,8 @@ typedef struct xlm_lowering {
   xlm_lifetime *life; // parallel to tensors
   uint32_t *root;     // parallel to tensors: the one whose memory it is
   xlm_instr *instrs;
-  uint32_t *scratch_end;  // parallel to instrs: until which position the workspace is in use
-  bool *once;             // parallel to instrs: of the last microbatch only
+  uint32_t *scratch_end; // parallel to instrs: until which position the workspace is in use
+  bool *once, *sums;     // parallel to instrs: of the last microbatch only; adds to a sum over microbatches
   xlm_segment_run *schedule; // the plan's
   xlm_plan_state *states;
   xlm_plan_input *inputs;
@@ -43,7 +43,7 @@ typedef struct xlm_lowering {
   xlm_dict state_of; // name -> its entry in states, as index + 1
   uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_root, cap_root, n_instrs, cap_instrs, n_states,
       cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments, n_scratch,
-      cap_scratch, n_once, cap_once;
+      cap_scratch, n_once, cap_once, n_sums, cap_sums;
 } xlm_lowering;
 
 // train and eval: fused graphs, either may be NULL. Fails with XLM_USER when the backend lacks a kernel (*at: for
@@ -62,8 +62,12 @@ static inline uint32_t xlm_lower_root(const xlm_lowering *l, uint32_t t) {
 void xlm_lower_hold(xlm_lowering *l, const xlm_segment *s, uint32_t first_instr, uint8_t program);
 // Gives every tensor its area and offset and fills the plan's memory figures.
 void xlm_place(xlm_lowering *l);
-// After placing: segments for the microbatches before the last one, without what that does for all of them.
-void xlm_lower_split_last(xlm_lowering *l);
+// Room for so many more instructions: they are most of a plan, and growing by doubling would keep all copies.
+void xlm_lower_reserve(xlm_lowering *l, uint32_t more);
+// An instruction that sums over microbatches, as it is in the first of them.
+xlm_instr xlm_lower_stored(const xlm_lowering *l, xlm_instr in);
+// After placing: what differs between the first, the middle and the last microbatch (xlm_segment_variant).
+void xlm_lower_variants(xlm_lowering *l);
 // After that: what must wait for what (runtime/plan/streams.h).
 void xlm_lower_order(xlm_lowering *l);
 

@@ -1,5 +1,7 @@
 // Lower, the part that is about what runs when: what must stay while communication is under way, the segments
-// of the microbatches before the last one, and the order between the two streams.
+// of the first, the middle and the last microbatch, and the order between the two streams.
+#include <string.h>
+
 #include "compiler/pass/pass.h"
 #include "compiler/planner/lower.h"
 #include "runtime/plan/streams.h"
@@ -39,40 +41,98 @@ void xlm_lower_hold(xlm_lowering *l, const xlm_segment *s, uint32_t first_instr,
   }
 }
 
-// The microbatches before the last run a copy of the segment without what the last one does for all: the same
-// instructions on the same tensors.
-static void split_last(xlm_lowering *l, uint32_t segment) {
-  xlm_segment s = l->segments[segment], rest = s;
-  rest.first = l->n_instrs;
-  for (uint32_t i = s.first; i < s.first + s.n; i++)
-    if (!l->once[i]) XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, l->instrs[i]);
-  rest.n = l->n_instrs - rest.first;
-  if (rest.n == s.n) {
-    l->n_instrs = rest.first; // nothing is done once
+// ---- the variants of a segment ----
+
+void xlm_lower_reserve(xlm_lowering *l, uint32_t more) {
+  if (l->n_instrs + more <= l->cap_instrs) return;
+  l->cap_instrs = l->n_instrs + more;
+  l->instrs = xlm_arena_grow(l->arena, l->instrs, l->n_instrs, l->cap_instrs, sizeof *l->instrs);
+}
+
+xlm_instr xlm_lower_stored(const xlm_lowering *l, xlm_instr in) {
+  xlm_attr *at = XLM_NEW_N(l->arena, xlm_attr, in.attrs.n + 1);
+  if (in.attrs.n) memcpy(at, in.attrs.at, in.attrs.n * sizeof *at);
+  at[in.attrs.n] = (xlm_attr){.key = XLM_A_store, .i = 1}; // the last of the keys
+  in.attrs = (xlm_attrs){.n = (uint16_t)(in.attrs.n + 1), .at = at};
+  return in;
+}
+
+static uint32_t runs_of(const xlm_lowering *l, uint32_t segment) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < l->plan->n_schedule; i++) n += l->schedule[i].segment == segment;
+  return n;
+}
+
+static void store_in_place(xlm_lowering *l, const xlm_segment *s) {
+  for (uint32_t i = s->first; i < s->first + s->n; i++)
+    if (l->sums[i]) l->instrs[i] = xlm_lower_stored(l, l->instrs[i]);
+}
+
+// The segment once more, without what is done once; its number.
+static uint32_t copy_segment(xlm_lowering *l, uint32_t segment, xlm_segment_variant variant) {
+  xlm_segment s = l->segments[segment], copy = s;
+  copy.variant = variant;
+  copy.first = l->n_instrs;
+  for (uint32_t i = s.first; i < s.first + s.n; i++) {
+    if (l->once[i]) continue;
+    bool store = variant == XLM_VARIANT_FIRST && l->sums[i];
+    xlm_instr in = store ? xlm_lower_stored(l, l->instrs[i]) : l->instrs[i];
+    XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
+  }
+  copy.n = l->n_instrs - copy.first;
+  XLM_PUSH(l->arena, l->segments, l->n_segments, l->cap_segments, copy);
+  return l->n_segments - 1;
+}
+
+static void split(xlm_lowering *l, uint32_t segment) {
+  const xlm_segment *s = &l->segments[segment];
+  uint32_t n = runs_of(l, segment), first = segment, middle = segment, seen = 0;
+  bool sums = false, once = false;
+  for (uint32_t i = s->first; i < s->first + s->n; i++) sums |= l->sums[i], once |= l->once[i];
+  if (n < 2) {
+    store_in_place(l, s);
     return;
   }
-  rest.rest = true;
-  XLM_PUSH(l->arena, l->segments, l->n_segments, l->cap_segments, rest);
-  xlm_segment_run *runs = l->schedule;
-  bool seen = false;
-  for (uint32_t i = l->plan->n_schedule; i-- > 0;) {
-    if (runs[i].segment != segment) continue;
-    if (seen) runs[i].segment = l->n_segments - 1;
-    seen = true;
+  if (!sums && !once) return;
+  l->segments[segment].variant = once ? XLM_VARIANT_LAST : XLM_VARIANT_MIDDLE;
+  if (sums) first = copy_segment(l, segment, XLM_VARIANT_FIRST);
+  if (once && (n > 2 || !sums)) middle = copy_segment(l, segment, XLM_VARIANT_MIDDLE);
+  if (!sums) first = middle;
+  for (uint32_t i = 0; i < l->plan->n_schedule; i++) {
+    if (l->schedule[i].segment != segment) continue;
+    ++seen;
+    if (seen < n) l->schedule[i].segment = seen == 1 ? first : middle;
   }
 }
 
-void xlm_lower_split_last(xlm_lowering *l) {
-  for (uint32_t s = 0, n = l->n_segments; l->options.microbatches > 1 && s < n; s++)
-    if (l->segments[s].kind == XLM_SEG_B || l->segments[s].kind == XLM_SEG_W) split_last(l, s);
+void xlm_lower_variants(xlm_lowering *l) {
+  uint32_t most = 0;
+  for (uint32_t s = 0; s < l->n_segments; s++)
+    if (runs_of(l, s) > 1) most += 2 * l->segments[s].n;
+  xlm_lower_reserve(l, most);
+  for (uint32_t s = 0, n = l->n_segments; s < n; s++) split(l, s);
+}
+
+// A segment before this one with the same instructions but for what sums begin with; NULL = none.
+static const xlm_segment *ordered_twin(const xlm_lowering *l, uint32_t segment) {
+  const xlm_segment *s = &l->segments[segment];
+  for (uint32_t i = 0; i < segment; i++) {
+    const xlm_segment *t = &l->segments[i];
+    if (t->kind == s->kind && t->chunk == s->chunk && t->n == s->n) return t;
+  }
+  return NULL;
 }
 
 void xlm_lower_order(xlm_lowering *l) {
   xlm_rank_plan r = *l->plan;
   r.tensors = l->tensors, r.instrs = l->instrs;
   for (uint32_t s = 0; s < l->n_segments; s++) {
-    uint32_t *after = XLM_NEW_N(l->arena, uint32_t, l->segments[s].n);
-    xlm_streams_order(&r, &l->segments[s], l->arena, after);
-    for (uint32_t i = 0; i < l->segments[s].n; i++) l->instrs[l->segments[s].first + i].after = after[i];
+    const xlm_segment *g = &l->segments[s], *twin = ordered_twin(l, s);
+    uint32_t *after = twin ? NULL : XLM_NEW_N(l->arena, uint32_t, g->n);
+    if (!twin) xlm_streams_order(&r, g, l->arena, after);
+    for (uint32_t i = 0; i < g->n; i++) {
+      uint32_t as_twin = twin ? l->instrs[twin->first + i].after : 0;
+      l->instrs[g->first + i].after = !twin ? after[i] : as_twin ? as_twin - twin->first + g->first : 0;
+    }
   }
 }

@@ -17,8 +17,8 @@ static uint32_t root_of(const xlm_rank_plan *r, uint32_t t) {
 }
 
 // The page is about the training step; a plan without one is shown by its eval segment.
-static bool shown(const xlm_rank_plan *r, const xlm_segment *s) {
-  return (s->kind == XLM_SEG_EVAL) == (r->n_schedule == 0) && !s->rest;
+static bool shown(const xlm_rank_plan *r, uint32_t s) {
+  return (r->segments[s].kind == XLM_SEG_EVAL) == (r->n_schedule == 0) && xlm_plan_whole(r, s) == s;
 }
 
 static const xlm_segment *segment_of(const xlm_rank_plan *r, uint32_t instr) {
@@ -40,8 +40,7 @@ static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   life *lives = XLM_NEW_N(a, life, r->n_tensors);
   for (uint32_t i = 0; i < r->n_tensors; i++) lives[i].first = lives[i].last = -1;
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = r->segments[s].first;
-         shown(r, &r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++) {
+    for (uint32_t i = r->segments[s].first; shown(r, s) && i < r->segments[s].first + r->segments[s].n; i++) {
       for (int k = 0; k < r->instrs[i].n_in; k++) touch(r, lives, r->instrs[i].in[k], i);
       for (int k = 0; k < r->instrs[i].n_out; k++) touch(r, lives, r->instrs[i].out[k], i);
     }
@@ -111,8 +110,7 @@ static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm
 static void ops(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r) {
   xlm_html_open(h, "ops", "[");
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = r->segments[s].first;
-         shown(r, &r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++)
+    for (uint32_t i = r->segments[s].first; shown(r, s) && i < r->segments[s].first + r->segments[s].n; i++)
       op(h, p, r, &r->instrs[i], s);
   xlm_html_close(h, "]");
 }
@@ -121,7 +119,7 @@ static void segments(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_open(h, "segments", "[");
   for (uint32_t s = 0; s < r->n_segments; s++) {
     const xlm_segment *g = &r->segments[s];
-    if (!shown(r, g)) continue;
+    if (!shown(r, s)) continue;
     xlm_html_open(h, NULL, "[");
     xlm_html_text(h, NULL, xlm_segment_name(g->kind));
     xlm_html_int(h, NULL, g->chunk);

@@ -134,8 +134,9 @@ static void add_stage(traffic *t, const xlm_rank_plan *r) {
   uint32_t from = t->n, kept = t->n;
   for (uint32_t s = 0; s < r->n_segments; s++) {
     const xlm_segment *g = &r->segments[s];
+    int64_t times = xlm_plan_runs(r, s);
     for (uint32_t i = g->first; g->kind != XLM_SEG_EVAL && i < g->first + g->n; i++)
-      add_instr(t, from, r, &r->instrs[i], xlm_plan_runs(r, s));
+      add_instr(t, from, r, &r->instrs[i], times);
   }
   for (uint32_t i = from; i < t->n; i++) {
     uint32_t k = 0;
@@ -197,8 +198,8 @@ static void touch(life *lives, uint32_t tensor, uint32_t at) {
   l->last = at;
 }
 
-static bool is_timed(const xlm_segment *s) { // every instruction of the step once
-  return s->kind != XLM_SEG_EVAL && !s->rest;
+static bool is_timed(const xlm_rank_plan *r, uint32_t s) { // every instruction of the step once
+  return r->segments[s].kind != XLM_SEG_EVAL && xlm_plan_whole(r, s) == s;
 }
 
 static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
@@ -207,8 +208,8 @@ static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   for (uint32_t t = 0; t < r->n_tensors; t++) lives[t] = (life){UINT32_MAX, 0};
   for (uint32_t t = 1; t < r->n_tensors; t++) own[t] = r->tensors[t].view_of ? own[r->tensors[t].view_of] : t;
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = r->segments[s].first;
-         is_timed(&r->segments[s]) && i < r->segments[s].first + r->segments[s].n; i++) {
+    for (uint32_t i = r->segments[s].first; is_timed(r, s) && i < r->segments[s].first + r->segments[s].n;
+         i++) {
       const xlm_instr *in = &r->instrs[i];
       for (int k = 0; k < in->n_in; k++) touch(lives, own[in->in[k]], i);
       for (int k = 0; k < in->n_out; k++) touch(lives, own[in->out[k]], i);

@@ -155,8 +155,9 @@ static bool check_places(const flow *f, const xlm_instr *in) {
   for (int i = 0; i < in->n_in + in->n_out; i++) {
     uint32_t t = i < in->n_in ? in->in[i] : in->out[i - in->n_in];
     if (overlap(f, t, XLM_AREA_TEMP, scratch, scratch_end))
-      return xlm_verify_fail(f->v, "%s: the workspace of %s lies over %s", xlm_verify_owner(f->v, f->rank_plan),
-                             xlm_verify_instr(f->v, in), xlm_verify_tensor(f->v, f->r, t));
+      return xlm_verify_fail(f->v, "%s: the workspace of %s lies over %s",
+                             xlm_verify_owner(f->v, f->rank_plan), xlm_verify_instr(f->v, in),
+                             xlm_verify_tensor(f->v, f->r, t));
     for (int k = 0; i < in->n_in && k < in->n_out; k++) {
       const xlm_tensor *o = &f->r->tensors[in->out[k]];
       if (f->root[t] == f->root[in->out[k]] || !overlap(f, t, o->area, o->offset, o->offset + o->bytes))
@@ -180,8 +181,37 @@ static void write_results(flow *f, painting *p, const xlm_instr *in, uint32_t in
   }
 }
 
+static bool same_list(const uint32_t *a, const uint32_t *b, int n) {
+  return a == b || !memcmp(a, b, (size_t)n * sizeof *a);
+}
+
+static bool same_in_memory(const xlm_rank_plan *r, const xlm_segment *a, const xlm_segment *b) {
+  if (a->kind != b->kind || a->chunk != b->chunk || a->n != b->n) return false;
+  for (uint32_t i = 0; i < a->n; i++) {
+    const xlm_instr *x = &r->instrs[a->first + i], *y = &r->instrs[b->first + i];
+    bool waits = (x->after && y->after) ? x->after - a->first == y->after - b->first : x->after == y->after;
+    if (!waits || x->stream != y->stream || x->workspace_at != y->workspace_at ||
+        x->workspace != y->workspace || x->n_in != y->n_in || x->n_out != y->n_out ||
+        !same_list(x->in, y->in, x->n_in) || !same_list(x->out, y->out, x->n_out))
+      return false;
+  }
+  return true;
+}
+
+// Variants of a segment mostly use the same memory: what was found of one is so of the other.
+static bool find_twin(const flow *f, uint32_t segment, uint32_t *twin) {
+  for (*twin = 0; *twin < segment; ++*twin)
+    if (same_in_memory(f->r, &f->r->segments[*twin], &f->r->segments[segment])) return true;
+  return false;
+}
+
 static bool paint_segment(flow *f, uint32_t segment) {
   const xlm_segment *s = &f->r->segments[segment];
+  uint32_t twin;
+  if (find_twin(f, segment, &twin)) {
+    f->paintings[segment] = f->paintings[twin];
+    return true;
+  }
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     const xlm_instr *in = &f->r->instrs[i];
     for (int k = 0; k < in->n_in; k++)
@@ -323,10 +353,11 @@ static void find_definitions(flow *f) {
 // The flow above is that of one stream; what runs at once must not meet in memory.
 static bool check_streams(flow *f) {
   for (uint32_t s = 0; s < f->r->n_segments; s++) {
-    uint32_t first, then;
-    if (!xlm_streams_check(f->r, &f->r->segments[s], f->v->arena, &first, &then))
+    uint32_t first, then, twin;
+    if (!find_twin(f, s, &twin) && !xlm_streams_check(f->r, &f->r->segments[s], f->v->arena, &first, &then))
       return xlm_verify_fail(f->v, "%s: %s does not wait for %s, which uses the same memory",
-                             xlm_verify_owner(f->v, f->rank_plan), xlm_verify_instr(f->v, &f->r->instrs[then]),
+                             xlm_verify_owner(f->v, f->rank_plan),
+                             xlm_verify_instr(f->v, &f->r->instrs[then]),
                              xlm_verify_instr(f->v, &f->r->instrs[first]));
   }
   return true;

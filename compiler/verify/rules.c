@@ -83,10 +83,38 @@ static bool check_instr(rules *x, const xlm_instr *in) {
   return types_fit(x, xlm_op_at(in->op), in);
 }
 
+static bool has_first(const xlm_rank_plan *r, const xlm_segment *s) {
+  for (uint32_t i = 0; i < r->n_schedule; i++) {
+    const xlm_segment *g = &r->segments[r->schedule[i].segment];
+    if (g->kind == s->kind && g->chunk == s->chunk && g->variant == XLM_VARIANT_FIRST) return true;
+  }
+  return false;
+}
+
+// Sums over microbatches begin anew in the first of them and are added to in all others.
+static bool check_sums(const rules *x, uint32_t segment) {
+  const xlm_segment *s = &x->r->segments[segment];
+  int64_t runs = xlm_plan_runs(x->r, segment);
+  bool stores = s->variant <= XLM_VARIANT_FIRST || !has_first(x->r, s);
+  for (uint32_t i = s->first; i < s->first + s->n; i++) {
+    const xlm_instr *in = &x->r->instrs[i];
+    if (!(xlm_op_at(in->op)->flags & XLM_OPF_SUM)) continue;
+    bool store = xlm_attr_int(&in->attrs, XLM_A_store, 0);
+    if (s->variant == XLM_VARIANT_ONLY && runs > 1)
+      return refuse(x, in, "it sums over microbatches, which all run the same segment");
+    if (store != stores)
+      return refuse(x, in,
+                    stores ? "it adds to what an earlier step left" : "it overwrites what it should add to");
+  }
+  return true;
+}
+
 bool xlm_verify_rules(verifier *v, uint32_t rank_plan) {
   rules x = {.v = v, .r = v->plan->rank_plans[rank_plan], .rank_plan = rank_plan};
   make_graph(&x);
   for (uint32_t i = 0; i < x.r->n_instrs; i++)
     if (!check_instr(&x, &x.r->instrs[i])) return false;
+  for (uint32_t s = 0; s < x.r->n_segments; s++)
+    if (!check_sums(&x, s)) return false;
   return true;
 }

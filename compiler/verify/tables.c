@@ -109,10 +109,50 @@ static bool check_slots(tables *t) {
                          xlm_verify_owner(t->v, t->rank_plan), entry + 1);
 }
 
+static bool same_work(const xlm_segment *a, const xlm_segment *b) {
+  return a->kind == b->kind && a->chunk == b->chunk;
+}
+
+// The first of the variants of a segment runs before the others and once, the last after them and once; an
+// only one has no others.
+static bool variants_in_order(const xlm_rank_plan *r, uint32_t segment, xlm_segment_variant *wrong) {
+  const xlm_segment *s = &r->segments[segment];
+  int last = -1;
+  for (uint32_t i = 0; i < r->n_schedule; i++) {
+    const xlm_segment *g = &r->segments[r->schedule[i].segment];
+    if (!same_work(s, g)) continue;
+    *wrong = g->variant;
+    bool follows = g->variant == XLM_VARIANT_ONLY     ? last <= XLM_VARIANT_ONLY
+                   : g->variant == XLM_VARIANT_MIDDLE ? last != XLM_VARIANT_ONLY && last < XLM_VARIANT_LAST
+                                                      : last != XLM_VARIANT_ONLY && last < (int)g->variant;
+    if (!follows || (g->variant == XLM_VARIANT_FIRST && last >= 0)) return false;
+    last = (int)g->variant;
+  }
+  return true;
+}
+
+static bool is_first_of_work(const xlm_rank_plan *r, uint32_t segment) {
+  for (uint32_t i = 0; i < segment; i++)
+    if (same_work(&r->segments[i], &r->segments[segment])) return false;
+  return true;
+}
+
+static bool check_variants(tables *t) {
+  for (uint32_t s = 0; s < t->r->n_segments; s++) {
+    xlm_segment_variant wrong;
+    if (!is_first_of_work(t->r, s) || variants_in_order(t->r, s, &wrong)) continue;
+    return xlm_verify_fail(t->v, "%s: the schedule runs the %s variant of segment %s out of its order",
+                           xlm_verify_owner(t->v, t->rank_plan), xlm_variant_name(wrong),
+                           xlm_segment_name(t->r->segments[s].kind));
+  }
+  return true;
+}
+
 static bool check_schedule(tables *t) {
   const xlm_rank_plan *r = t->r;
   for (uint32_t i = 0; i < r->n_segments; i++)
-    if (!fits(r->segments[i].first, r->segments[i].n, r->n_instrs) || r->segments[i].kind >= XLM_SEG_KINDS)
+    if (!fits(r->segments[i].first, r->segments[i].n, r->n_instrs) || r->segments[i].kind >= XLM_SEG_KINDS ||
+        r->segments[i].variant >= XLM_VARIANTS)
       return xlm_verify_fail(t->v, "%s: segment %u of the plan is malformed",
                              xlm_verify_owner(t->v, t->rank_plan), i);
   for (uint32_t i = 0; i < r->n_schedule; i++) {
@@ -123,6 +163,7 @@ static bool check_schedule(tables *t) {
           t->v, "%s: entry %u of the schedule names a segment, slot or microbatch that does not exist",
           xlm_verify_owner(t->v, t->rank_plan), i + 1);
   }
+  if (!check_variants(t)) return false;
   if (r->eval_segment < (int64_t)r->n_segments) return check_slots(t);
   return xlm_verify_fail(t->v, "%s: there is no segment %d to evaluate", xlm_verify_owner(t->v, t->rank_plan),
                          r->eval_segment);

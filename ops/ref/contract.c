@@ -46,7 +46,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 static xlm_status run_acc(const xlm_call *c) {
-  product(c, 1, c->env->microbatch != 0);
+  product(c, 1, !xlm_attr_int(&c->instr->attrs, XLM_A_store, 0));
   return XLM_OK;
 }
 

@@ -15,9 +15,8 @@ XLM_C_BEGIN
 
 typedef struct xlm_step_env { // the same on every rank
   uint64_t seed;
-  int64_t step;       // optimizer steps done before this one
-  int64_t microbatch; // index within the step; the first overwrites accumulators
-  int64_t first_row;  // global index of the microbatch's first sample (for dropout)
+  int64_t step;      // optimizer steps done before this one
+  int64_t first_row; // global index of the microbatch's first sample (for dropout)
 } xlm_step_env;
 
 typedef xlm_stream xlm_queue; // of a device: one per stream of the plan

@@ -130,7 +130,6 @@ xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, voi
   for (uint32_t i = 0; i < e->rank->n_schedule; i++) {
     const xlm_segment_run *run = &e->rank->schedule[i];
     const xlm_segment *s = &e->rank->segments[run->segment];
-    e->env.microbatch = run->microbatch;
     e->env.first_row = env.first_row + run->microbatch * e->plan->batch;
     e->chunk = s->chunk;
     e->slot = run->slot;

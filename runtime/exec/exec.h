@@ -50,8 +50,8 @@ xlm_states xlm_exec_states(xlm_exec *e);
 // Fills the microbatch's inputs before its first segment; microbatch -1: those of the step, before its first.
 typedef xlm_status xlm_exec_feed(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err);
 
-// One optimizer step: the plan's schedule. env.microbatch is set by the executor. Outputs of role loss and
-// metric are readable afterwards.
+// One optimizer step: the plan's schedule. env.first_row is that of the first microbatch. Outputs of role
+// loss and metric are readable afterwards.
 xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, void *feed_arg,
                          xlm_error *err) XLM_MUST_CHECK;
 

@@ -69,7 +69,9 @@ xlm_bad_tensor xlm_exec_first_bad(xlm_exec *e, xlm_step_env env) {
   xlm_bad_tensor bad = bad_state(e);
   e->slot = NULL;
   e->env = env;
-  for (uint32_t s = 0; s < e->rank->n_segments && (e->comm || !bad.name); s++)
-    if (e->rank->segments[s].kind == XLM_SEG_F) look_at_segment(e, &e->rank->segments[s], &bad);
+  for (uint32_t i = 0; i < e->rank->n_schedule && (e->comm || !bad.name); i++) {
+    const xlm_segment *s = &e->rank->segments[e->rank->schedule[i].segment];
+    if (s->kind == XLM_SEG_F && !e->rank->schedule[i].microbatch) look_at_segment(e, s, &bad);
+  }
   return bad;
 }

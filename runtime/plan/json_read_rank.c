@@ -10,6 +10,9 @@ static const char *category_name(int i) {
 static const char *segment_name(int i) {
   return xlm_segment_name((xlm_segment_kind)i);
 }
+static const char *variant_name(int i) {
+  return xlm_variant_name((xlm_segment_variant)i);
+}
 static const char *dtype_name(int i) {
   return xlm_dtype_name((xlm_dtype)i);
 }
@@ -92,7 +95,7 @@ static xlm_segment read_segment(reader *r, const json_t *o) {
   xlm_segment s = {.kind = (xlm_segment_kind)xlm_json_name(r, o, "kind", segment_name, XLM_SEG_KINDS),
                    .stage = (int16_t)xlm_json_int(r, o, "stage", -1, INT16_MAX),
                    .chunk = (int16_t)xlm_json_int(r, o, "chunk", -1, INT16_MAX),
-                   .rest = xlm_json_bool(o, "rest"),
+                   .variant = (xlm_segment_variant)xlm_json_name(r, o, "variant", variant_name, XLM_VARIANTS),
                    .first = (uint32_t)xlm_json_int(r, o, "first", 0, r->n_instrs)};
   s.n = (uint32_t)xlm_json_int(r, o, "n", 0, r->n_instrs - s.first);
   return s;

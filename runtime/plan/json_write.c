@@ -122,7 +122,7 @@ static void segment(xlm_json *j, const xlm_segment *s) {
   xlm_json_put_text(j, "kind", xlm_segment_name(s->kind));
   xlm_json_put_int(j, "stage", s->stage);
   xlm_json_put_int(j, "chunk", s->chunk);
-  if (s->rest) xlm_json_put_bool(j, "rest", true);
+  xlm_json_put_text(j, "variant", xlm_variant_name(s->variant));
   xlm_json_put_int(j, "first", s->first);
   xlm_json_put_int(j, "n", s->n);
 }

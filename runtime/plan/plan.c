@@ -5,6 +5,7 @@
 
 static const char *const class_names[XLM_CATEGORIES] = {"parameters", "gradients", "optimizer", "state",
                                                      "activations", "comm", "workspace", "io"};
+static const char *const variant_names[XLM_VARIANTS] = {"only", "first", "middle", "last"};
 static const char *const segment_names[XLM_SEG_KINDS] = {"F", "B", "W", "step", "eval", "prologue"};
 
 static const char *const input_roles[XLM_INPUT_ROLES] = {"tokens", "lr", "step"};
@@ -19,8 +20,15 @@ bool xlm_input_role_find(const char *name, xlm_input_role *out) {
   return false;
 }
 
-const char *xlm_category_name(xlm_category c) { return class_names[c]; }
-const char *xlm_segment_name(xlm_segment_kind k) { return segment_names[k]; }
+const char *xlm_category_name(xlm_category c) {
+  return class_names[c];
+}
+const char *xlm_segment_name(xlm_segment_kind k) {
+  return segment_names[k];
+}
+const char *xlm_variant_name(xlm_segment_variant v) {
+  return variant_names[v];
+}
 
 int64_t xlm_plan_runs(const xlm_rank_plan *r, uint32_t segment) {
   int64_t n = r->eval_segment == (int64_t)segment;
@@ -29,8 +37,9 @@ int64_t xlm_plan_runs(const xlm_rank_plan *r, uint32_t segment) {
 }
 
 uint32_t xlm_plan_whole(const xlm_rank_plan *r, uint32_t segment) {
-  const xlm_segment *s = &r->segments[segment];
-  for (uint32_t i = 0; s->rest && i < r->n_segments; i++)
-    if (!r->segments[i].rest && r->segments[i].kind == s->kind && r->segments[i].chunk == s->chunk) return i;
+  for (uint32_t i = 0; i < r->n_segments; i++) {
+    const xlm_segment *s = &r->segments[segment], *o = &r->segments[i];
+    if (o->kind == s->kind && o->chunk == s->chunk && o->variant > s->variant) segment = i;
+  }
   return segment;
 }

@@ -74,12 +74,12 @@ typedef struct xlm_instr {
   uint32_t
       after; // 1 + an earlier instruction of the segment, of the other stream, that must have ended; 0 = none
   uint16_t n_in, n_out;
+  uint32_t line;            // of the model text
   const uint32_t *in, *out; // tensors
   xlm_attrs attrs;
   uint64_t workspace; // bytes, in the TEMP area
   uint64_t workspace_at;
   double flops, model_flops, bytes;
-  uint32_t line;     // of the model text
   const char *scope; // "layers.3.attention"
 } xlm_instr;
 
@@ -97,11 +97,23 @@ static inline bool xlm_segment_is_once(xlm_segment_kind k) { // per step, not pe
   return k >= XLM_SEG_STEP;
 }
 
+// Which microbatches of a step a segment is for. Where they do not all do the same, each kind and chunk has
+// up to three segments on the same tensors: in the first the sums over the microbatches are overwritten, in
+// the others they are added to; the last also does what is done once for all microbatches (reducing
+// gradients). The middle one takes the place of a first or last that would be no different.
+typedef enum xlm_segment_variant {
+  XLM_VARIANT_ONLY, // the only one: all microbatches, or what runs once
+  XLM_VARIANT_FIRST,
+  XLM_VARIANT_MIDDLE,
+  XLM_VARIANT_LAST,
+  XLM_VARIANTS
+} xlm_segment_variant;
+const char *xlm_variant_name(xlm_segment_variant v); // "only", "first", "middle", "last"
+
 typedef struct xlm_segment {
   xlm_segment_kind kind;
   int16_t stage, chunk;
-  bool rest;         // for the microbatches before the last one: an earlier segment of this kind and chunk
-                     // once more, without what the last microbatch does for all of them
+  xlm_segment_variant variant;
   uint32_t first, n; // instructions
 } xlm_segment;
 
@@ -207,7 +219,7 @@ typedef struct xlm_rank_plan {
 
 // How often a segment runs in a training step; the eval segment: once.
 int64_t xlm_plan_runs(const xlm_rank_plan *r, uint32_t segment);
-// The segment of which this one is the rest; otherwise itself.
+// Of the variants of this segment the one that does all that any of them does; it may be the segment itself.
 uint32_t xlm_plan_whole(const xlm_rank_plan *r, uint32_t segment);
 
 typedef struct xlm_plan {

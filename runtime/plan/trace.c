@@ -88,6 +88,7 @@ void xlm_trace_slice(xlm_json *j, xlm_trace_source source, int64_t rank, const x
   xlm_json_put_int(j, "microbatch", microbatch);
   xlm_json_put_int(j, "chunk", s->chunk);
   xlm_json_put_int(j, "stage", s->stage);
+  xlm_json_put_text(j, "variant", xlm_variant_name(s->variant));
   xlm_json_close(j);
   xlm_json_close(j);
 }

@@ -37,6 +37,7 @@ typedef struct layout {
   xlm_mesh mesh;
   const char *schedule;
   int zero;
+  int64_t microbatches; // 0 = 1
 } layout;
 
 static xlm_text plan_text(const layout *l) {
@@ -46,6 +47,7 @@ static xlm_text plan_text(const layout *l) {
                : "layers=2 hidden=8 heads=2 kv_heads=2 ffn=8 vocab=16 seq=8";
   o.batch = 4;
   o.with_eval = true;
+  if (l->microbatches) o.microbatches = l->microbatches;
   xlm_compile_options c = toy_compile_options(arena, &o);
   c.mesh = l->mesh;
   c.zero = l->zero;
@@ -56,6 +58,7 @@ static xlm_text plan_text(const layout *l) {
 }
 
 static const layout alone = {"llama", {0}, "1f1b", 0};
+static const layout thrice = {"llama", {.n = 1, .axis = {"dp"}, .size = {2}}, "1f1b", 0, 3};
 static const layout grid = {"llama", {.n = 2, .axis = {"dp", "tp"}, .size = {2, 2}}, "1f1b", 1};
 
 // What is wrong with the plan; NULL: nothing.
@@ -177,6 +180,67 @@ static void part_of_nothing(json_t *root) {
 static void no_text(json_t *root) {
   json_object_del(root, "source_text");
 }
+static json_t *variant(json_t *root, const char *kind, const char *name, int64_t *index) {
+  size_t i;
+  json_t *x;
+  json_array_foreach(at(root, "rank_plans 0 segments"), i, x) {
+    if (strcmp(json_string_value(json_object_get(x, "kind")), kind)) continue;
+    *index = (int64_t)i;
+    if (!strcmp(json_string_value(json_object_get(x, "variant")), name)) return x;
+  }
+  fail_msg("the plan has no %s %s", name, kind);
+  return NULL;
+}
+static void run_backward(json_t *root, int of, const char *name) { // the of-th one as variant `name`
+  size_t i;
+  json_t *x;
+  int64_t b;
+  (void)variant(root, "B", name, &b);
+  json_array_foreach(at(root, "rank_plans 0 schedule"), i, x) {
+    json_t *s = json_array_get(at(root, "rank_plans 0 segments"),
+                               (size_t)json_integer_value(json_object_get(x, "segment")));
+    if (!strcmp(json_string_value(json_object_get(s, "kind")), "B") && of-- == 0)
+      json_object_set_new(x, "segment", json_integer(b));
+  }
+}
+static void first_again(json_t *root) {
+  run_backward(root, 1, "first");
+}
+static void no_first(json_t *root) {
+  run_backward(root, 0, "middle");
+}
+static void last_too_soon(json_t *root) {
+  run_backward(root, 1, "last");
+}
+static void call_it(json_t *root, const char *name, const char *other) {
+  int64_t b;
+  json_object_set_new(variant(root, "B", name, &b), "variant", json_string(other));
+}
+static void only_one(json_t *root) {
+  call_it(root, "first", "only");
+}
+static void unknown_variant(json_t *root) {
+  call_it(root, "first", "second");
+}
+static void set_store(json_t *root, const char *name, int64_t store) { // of the first sum
+  int64_t b;
+  json_t *s = variant(root, "B", name, &b);
+  json_int_t first = json_integer_value(json_object_get(s, "first")),
+             n = json_integer_value(json_object_get(s, "n"));
+  for (json_int_t i = first; i < first + n; i++) {
+    json_t *x = json_array_get(at(root, "rank_plans 0 instructions"), (size_t)i);
+    if (strcmp(json_string_value(json_object_get(x, "op")), "contract_acc")) continue;
+    json_object_set_new(json_object_get(x, "attrs"), "store", json_integer(store));
+    return;
+  }
+  fail_msg("the %s backward has no sum", name);
+}
+static void adds_first(json_t *root) {
+  set_store(root, "first", 0);
+}
+static void stores_last(json_t *root) {
+  set_store(root, "last", 1);
+}
 static void overflow(json_t *root) {
   size_t i;
   json_t *x;
@@ -209,6 +273,13 @@ static const struct {
             {&alone, weight_twice, "the weight of"},
             {&alone, part_of_nothing, "the weight of"},
             {&alone, no_text, "source_text"},
+            {&thrice, first_again, "the first variant of segment B out of its order"},
+            {&thrice, no_first, "adds to what an earlier step left"},
+            {&thrice, last_too_soon, "variant of segment B out of its order"},
+            {&thrice, only_one, "variant of segment B out of its order"},
+            {&thrice, unknown_variant, "unknown `variant`"},
+            {&thrice, adds_first, "adds to what an earlier step left"},
+            {&thrice, stores_last, "overwrites what it should add to"},
             {&alone, overflow, "size of tensor"}};
 
 static void test_lies(void **state) {

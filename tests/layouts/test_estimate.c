@@ -197,7 +197,7 @@ static void one_rank_is_the_sum_of_its_kernels(void **state) {
       bool communication;
       double t = xlm_estimate_instr(&c, p, r, &r->instrs[r->segments[s].first + i], &communication);
       assert_false(communication);
-      sum += t * (r->segments[s].kind == XLM_SEG_STEP ? 1 : 3);
+      sum += t * (double)xlm_plan_runs(r, s);
     }
   check_estimate(p, &e);
   close_to(e.step, sum);

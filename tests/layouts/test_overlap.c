@@ -147,7 +147,7 @@ static int hidden(const xlm_plan *p, xlm_op_id op, xlm_segment_kind kind) {
   int n = 0;
   for (uint32_t s = 0; s < r->n_segments; s++)
     for (uint32_t i = r->segments[s].first; i < r->segments[s].first + r->segments[s].n; i++) {
-      if (r->segments[s].kind != kind || r->segments[s].rest || r->instrs[i].op != op) continue;
+      if (r->segments[s].kind != kind || xlm_plan_whole(r, s) != s || r->instrs[i].op != op) continue;
       bool product = false;
       for (uint32_t k = i + 1; k < r->segments[s].first + r->segments[s].n && r->instrs[k].after <= i; k++)
         product |= r->instrs[k].model_flops > 0;
@@ -210,11 +210,35 @@ static void gradients_are_reduced_once(void **state) {
         const xlm_rank_plan *r = p->rank_plans[c];
         assert_int_equal(count_reductions(r, false), count_parameters(r));
         assert_true(count_reductions(r, true) <= 3); // loss and norms
-        int rests = 0;
-        for (uint32_t s = 0; s < r->n_segments; s++) rests += r->segments[s].rest;
-        assert_int_equal(rests, 1);
+        int last = 0;                                // only there is anything done once
+        for (uint32_t s = 0; s < r->n_segments; s++) last += r->segments[s].variant == XLM_VARIANT_LAST;
+        assert_int_equal(last, 1);
       }
     }
+}
+
+// Each microbatch runs the variant of its segment that is for it, and there is none that nobody runs.
+static void check_variants(const xlm_plan *p, const char *forward, const char *backward) {
+  const xlm_rank_plan *r = p->rank_plans[0];
+  for (uint32_t s = 0; s < r->n_segments; s++) assert_true(xlm_plan_runs(r, s) > 0);
+  char ran[2][8] = {"", ""};
+  for (uint32_t i = 0; i < r->n_schedule; i++) {
+    const xlm_segment *s = &r->segments[r->schedule[i].segment];
+    if (s->kind <= XLM_SEG_B) ran[s->kind][r->schedule[i].microbatch] = *xlm_variant_name(s->variant);
+  }
+  assert_string_equal(ran[XLM_SEG_F], forward);
+  assert_string_equal(ran[XLM_SEG_B], backward);
+}
+
+static void microbatches_run_their_variants(void **state) {
+  (void)state;
+  xlm_mesh one = mesh2("dp", 1, "tp", 1), dp = mesh2("dp", 2, "tp", 1), pp = mesh2("pp", 2, "dp", 2);
+  check_variants(plan_of("llama", one, 1, 0, "1f1b", 1), "o", "o");
+  check_variants(plan_of("llama", one, 2, 0, "1f1b", 1), "fm", "fm");
+  check_variants(plan_of("llama", dp, 1, 0, "1f1b", 1), "o", "o");
+  check_variants(plan_of("llama", dp, 2, 0, "1f1b", 1), "fm", "fl");
+  check_variants(plan_of("llama", dp, 4, 0, "1f1b", 1), "fmmm", "fmml");
+  check_variants(plan_of("llama", pp, 4, 0, "1f1b", 1), "oooo", "fmml"); // the loss is the other stage's
 }
 
 // The sum over ranks takes the place of the sum over microbatches: no second copy of all gradients.
@@ -299,6 +323,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(there_is_something_beside, set_up, tear_down),
       cmocka_unit_test_setup_teardown(rows_travel_beside_shared_experts, set_up, tear_down),
       cmocka_unit_test_setup_teardown(gradients_are_reduced_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(microbatches_run_their_variants, set_up, tear_down),
       cmocka_unit_test_setup_teardown(gradients_exist_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown(weights_are_gathered_before_the_layer, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_second_thread_changes_no_bit, set_up, tear_down),

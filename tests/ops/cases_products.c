@@ -93,26 +93,29 @@ static void ragged_columns(op_test *t) { // the weight first: ragged n
   op_out(t, xlm_contract(&t->b, z, y, &routed, 1, NULL, -1));
 }
 
-static void acc_emit(op_test *t, xlm_val acc, xlm_val x, xlm_val y, const char *over) {
+static void acc_emit(op_test *t, xlm_val acc, xlm_val x, xlm_val y, const char *over, bool store) {
   xlm_attr_list l = op_attrs(t);
   op_put_dims(t, &l, XLM_A_over, over);
+  if (store) xlm_attr_put_int(&l, XLM_A_store, 1);
   op_out_const(t, xlm_emit(&t->b, XLM_OP_CONTRACT_ACC, (xlm_val[]){acc, x, y}, 3, &l));
 }
 
-static void acc_first(op_test *t) {
+static void acc_dense(op_test *t, bool store) {
   xlm_val x = op_leaf(t, "x[batch 2, seq 9, hidden 5]"), dy = op_leaf(t, "dy[batch, seq, ffn 3]");
-  acc_emit(t, op_state(t, "acc[ffn, hidden]", -1, 1), x, dy, "batch seq");
+  acc_emit(t, op_state(t, "acc[ffn, hidden]", -1, 1), x, dy, "batch seq", store);
+}
+
+static void acc_first(op_test *t) {
+  acc_dense(t, true);
 }
 
 static void acc_next(op_test *t) {
-  t->env.microbatch = 2;
-  acc_first(t);
+  acc_dense(t, false);
 }
 
 static void acc_ragged(op_test *t) {
-  t->env.microbatch = 1;
   xlm_val x = ragged(t, "x[experts 3, routed, hidden 4]"), dy = ragged(t, "dy[experts, routed, ffn 5]");
-  acc_emit(t, op_state(t, "acc[experts, hidden, ffn]", -1, 1), x, dy, "routed");
+  acc_emit(t, op_state(t, "acc[experts, hidden, ffn]", -1, 1), x, dy, "routed", false);
 }
 
 static const op_case table[] = {

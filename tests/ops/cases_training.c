@@ -1,18 +1,22 @@
 // Cases of the ops of a training step: accumulators, norms, updates.
 #include "tests/ops/run_op.h"
 
+static void accumulate(op_test *t, bool store) {
+  xlm_val in[] = {op_state(t, "acc[rows 37, cols 211]", -1, 1), op_leaf(t, "g[rows, cols]")};
+  xlm_attr_list l = op_attrs(t);
+  if (store) xlm_attr_put_int(&l, XLM_A_store, 1);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_ACCUMULATE, in, 2, &l));
+}
+
 static void accumulate_first(op_test *t) {
-  xlm_val acc = op_state(t, "acc[rows 37, cols 211]", -1, 1), g = op_leaf(t, "g[rows, cols]");
-  op_out_const(t, xlm_op2(&t->b, XLM_OP_ACCUMULATE, acc, g));
+  accumulate(t, true);
 }
 
 static void accumulate_next(op_test *t) {
-  t->env.microbatch = 1;
-  accumulate_first(t);
+  accumulate(t, false);
 }
 
 static void accumulate_scalar(op_test *t) {
-  t->env.microbatch = 3;
   op_out_const(t, xlm_op2(&t->b, XLM_OP_ACCUMULATE, op_state(t, "acc[]", -1, 1), op_leaf(t, "g[]")));
 }
 

@@ -78,6 +78,14 @@ static xlm_attrs wrap_function(run_graph *r, const xlm_node_info *n, const xlm_t
   return xlm_attr_freeze(&l);
 }
 
+// As lowering makes it for the first microbatch.
+static xlm_attrs stored(run_graph *r, const xlm_attrs *as) {
+  xlm_attr_list l = xlm_attr_list_new(r->arena);
+  for (int i = 0; i < as->n; i++) xlm_attr_put(&l, as->at[i]);
+  xlm_attr_put_int(&l, XLM_A_store, 1);
+  return xlm_attr_freeze(&l);
+}
+
 static uint32_t *value_ids(run_graph *r, const xlm_val *vals, xlm_val first, int n) {
   uint32_t *ids = XLM_NEW_N(r->arena, uint32_t, n + 1);
   for (int i = 0; i < n; i++) ids[i] = vals ? vals[i] : first + (uint32_t)i;
@@ -115,6 +123,7 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
   s->instr.in = value_ids(r, n->in, 0, n->n_in);
   s->instr.out = value_ids(r, NULL, n->out, n->n_out);
   s->instr.attrs = fn ? wrap_function(r, n, xlm_val_type(r->g, n->out)) : n->attrs;
+  if (r->o.store && op->flags & XLM_OPF_SUM) s->instr.attrs = stored(r, &s->instr.attrs);
   s->kernel = r->o.backend->find(s->instr.op);
   if (!s->kernel || !s->kernel->run) {
     report(r, id, "there is no such kernel");

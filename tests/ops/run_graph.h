@@ -20,6 +20,7 @@ typedef struct run_options {
   bool in_place; // also check in-place execution
   int threads;
   xlm_step_env env;
+  bool store; // sums over microbatches are overwritten, as in the first
 } run_options;
 
 run_graph *run_graph_new(const xlm_graph *g, run_options o);

@@ -131,7 +131,8 @@ static void set_leaf(run *t, xlm_val v, int64_t first_row) {
 
 static run run_new(const xlm_graph *g, int64_t batch, int64_t microbatch) {
   run_options o = {.backend = xlm_backend_ref(), .f64 = true, .threads = 1};
-  o.env = (xlm_step_env){.seed = 7, .step = 0, .microbatch = microbatch, .first_row = microbatch * batch};
+  o.env = (xlm_step_env){.seed = 7, .step = 0, .first_row = microbatch * batch};
+  o.store = !microbatch;
   run t = {.g = g, .r = run_graph_new(g, o), .batch = batch};
   for (xlm_node n = 1; n < g->n_nodes; n++)
     if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_LEAF && g->nodes[n].op != XLM_OP_CONST)

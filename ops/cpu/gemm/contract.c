@@ -73,33 +73,35 @@ static xlm_status run(const xlm_call *c) {
 const xlm_kernel XLM_KERNEL(contract) = {
     .op = XLM_OP_CONTRACT, .workspace = workspace, .prepare = prepare, .run = run};
 
-// contract_acc: two products, one that overwrites the accumulator (first microbatch) and one that adds to it.
+// contract_acc: the product added to the accumulator, or written over it.
 
-static xlm_gemm product_acc(const xlm_call *c, bool add) {
+static bool adds(const xlm_call *c) {
+  return !xlm_attr_int(&c->instr->attrs, XLM_A_store, 0);
+}
+
+static xlm_gemm product_acc(const xlm_call *c) {
   xlm_gemm g = product(c, 1);
-  g.add = add;
+  g.add = adds(c);
   xlm_gemm_simplify(&g);
   return g;
 }
 
 static size_t workspace_acc(const xlm_call *c, int threads) {
-  xlm_gemm first = product_acc(c, false), more = product_acc(c, true);
-  size_t a = xlm_gemm_workspace(&first, threads), b = xlm_gemm_workspace(&more, threads);
-  return a > b ? a : b;
+  xlm_gemm g = product_acc(c);
+  return xlm_gemm_workspace(&g, threads);
 }
 
 static xlm_status prepare_acc(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
   (void)err;
-  xlm_gemm *g = XLM_NEW_N(a, xlm_gemm, 2);
-  for (int add = 0; add < 2; add++) g[add] = product_acc(c, add);
+  xlm_gemm *g = XLM_NEW(a, xlm_gemm);
+  *g = product_acc(c);
   *prepared = g;
   return XLM_OK;
 }
 
 static xlm_status run_acc(const xlm_call *c) {
-  bool add = c->env->microbatch != 0;
-  const xlm_gemm *g = (const xlm_gemm *)c->prepared + add;
-  xlm_gemm_run(g, c->in[1], c->in[2], add ? c->in[0] : NULL, c->out[0], offsets(c, g), c->workspace,
+  const xlm_gemm *g = c->prepared;
+  xlm_gemm_run(g, c->in[1], c->in[2], g->add ? c->in[0] : NULL, c->out[0], offsets(c, g), c->workspace,
                xlm_cpu_pool(c));
   return XLM_OK;
 }

@@ -17,6 +17,7 @@ typedef struct key {
 #define AT(field) offsetof(xlm_cluster, field)
 static const key keys[] = {
     {"", "devices_per_node", AT(devices_per_node), 1, 1 << 20},
+    {"device", "threads", AT(threads), 1, 4096},
     {"device", "memory", AT(memory), 1, 1e18},                     // bytes
     {"device", "reserved", AT(reserved), 0, 1e18},                 // bytes
     {"device", "flops_bf16", AT(flops_bf16), 1, 1e21},             // FLOP/s
@@ -36,6 +37,16 @@ static const key keys[] = {
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
+static const struct {
+  const char *name;
+  size_t at;
+} texts[] = {{"backend", AT(backend)}, {"arch", AT(arch)}}; // of the section `device`
+enum { TEXTS = sizeof texts / sizeof *texts };
+
+static const char **text_at(xlm_cluster *c, int i) {
+  return (const char **)(void *)((char *)c + texts[i].at);
+}
+
 typedef struct reader {
   xlm_arena *a;
   const char *path;
@@ -53,7 +64,7 @@ static const char *dotted(const reader *r, const char *section, const char *name
 }
 
 static xlm_status unknown(const reader *r, const xlm_yaml *n, const char *section, const char *name) {
-  const char *all[KEYS + 4] = {"name", "device", "intra", "inter"};
+  const char *all[KEYS + TEXTS + 4] = {"name", "device", "intra", "inter"};
   size_t count = *section ? 0 : 4;
   for (int i = 0; i < KEYS; i++) {
     if (strcmp(keys[i].name, name) == 0 && strcmp(keys[i].section, section) && *keys[i].section)
@@ -61,6 +72,7 @@ static xlm_status unknown(const reader *r, const xlm_yaml *n, const char *sectio
                       keys[i].section);
     if (!strcmp(keys[i].section, section)) all[count++] = keys[i].name;
   }
+  for (int i = 0; i < TEXTS && !strcmp(section, "device"); i++) all[count++] = texts[i].name;
   const char *near = xlm_text_nearest(name, all, count);
   return xlm_fail(r->err, XLM_USER, "%s:%zu: unknown key '%s'%s%s%s", r->path, n->line,
                   dotted(r, section, name), near ? "; did you mean '" : "", near ? near : "",
@@ -99,6 +111,11 @@ static xlm_status read_pair(reader *r, const xlm_yaml *k, const xlm_yaml *v, con
     return xlm_fail(r->err, XLM_USER, "%s:%zu: the section `%s` wants keys and values", r->path, v->line,
                     name);
   }
+  for (int i = 0; i < TEXTS && value; i++)
+    if (!strcmp(section, "device") && !strcmp(texts[i].name, name)) {
+      *text_at(r->out, i) = value;
+      return XLM_OK;
+    }
   for (int i = 0; i < KEYS; i++)
     if (!strcmp(keys[i].section, section) && !strcmp(keys[i].name, name)) return put(r, v, i, value);
   return unknown(r, k, section, name);
@@ -114,6 +131,9 @@ static xlm_status check(const reader *r) {
     if (!r->given[i])
       return xlm_fail(r->err, XLM_USER, "%s: the key '%s' is missing", r->path,
                       dotted(r, keys[i].section, keys[i].name));
+  for (int i = 0; i < TEXTS; i++)
+    if (!*text_at(r->out, i))
+      return xlm_fail(r->err, XLM_USER, "%s: the key 'device.%s' is missing", r->path, texts[i].name);
   if (r->out->gemm_large_at <= r->out->gemm_small_at)
     return xlm_fail(r->err, XLM_USER, "%s: device.gemm_large_at must be above device.gemm_small_at", r->path);
   if (xlm_cluster_room(r->out) == 0)

@@ -9,6 +9,8 @@
 
 typedef struct xlm_cluster {
   const char *name;
+  const char *backend, *arch; // the target of plans for it (runtime/plan/target.h)
+  double threads;             // workers of a rank on the host's processors
   double devices_per_node;
   double memory, reserved; // bytes of a device; of these not for the arena (libraries, communicators, code)
   double flops_bf16, flops_f32;  // peak of matrix products, FLOP/s

@@ -32,7 +32,7 @@ xlm_compile_options xlm_compile_defaults(void) {
       .recompute = XLM_RECOMPUTE_MARKED,
       .with_train = true,
       .with_eval = true,
-      .threads = 1,
+      .target = {.threads = 1},
       .seed = 1};
 }
 

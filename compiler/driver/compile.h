@@ -11,7 +11,6 @@ typedef struct xlm_compile_options {
   xlm_train_options train;
   xlm_recompute recompute;
   bool with_train, with_eval; // which segments the plan shall have; generate and eval use with_train = false
-  int threads;                // per rank
   uint64_t seed;
   uint64_t memory_limit;                    // bytes per rank; 0 = none
   xlm_mesh mesh;                            // empty = one rank; an axis `pp` makes a pipeline
@@ -24,9 +23,10 @@ typedef struct xlm_compile_options {
   int n_stage_rounds;
   const xlm_plan_setting *asked; // all this as a run file has it, for the plan to keep
   int n_asked;
-  int64_t shown_rank;      // whose graph `stop_after` gives, from pass "partition" on
-  struct xlm_times *times; // gets what every pass takes (times.h); may be NULL
-  const xlm_backend_info *backend;
+  int64_t shown_rank;              // whose graph `stop_after` gives, from pass "partition" on
+  struct xlm_times *times;         // gets what every pass takes (times.h); may be NULL
+  const xlm_backend_info *backend; // NULL: only graphs are wanted
+  xlm_target target;               // of that backend
 } xlm_compile_options;
 
 xlm_compile_options xlm_compile_defaults(void); // the defaults of DESIGN.md section 8

@@ -81,7 +81,7 @@ xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph
                   .batch = dim_size(model, "batch"),
                   .seq = dim_size(model, "seq"),
                   .microbatches = o->train.microbatches,
-                  .threads = o->threads,
+                  .target = o->target,
                   .seed = o->seed,
                   .mesh = o->mesh,
                   .n_ranks = ranks->n_ranks,

@@ -234,17 +234,27 @@ static const uint32_t *tensor_list(lower *w, const xlm_val *vals, xlm_val first,
   return list;
 }
 
+static xlm_status ask(const lower *w, const xlm_instr *in, xlm_kernel_choice *out, xlm_error *err) {
+  const xlm_lowering *l = &w->l;
+  const xlm_backend_info *b = l->options.backend;
+  xlm_planned p = b->plan(in, l->tensors, l->dims, &l->options.target, out);
+  if (p == XLM_NO_MEMORY) return xlm_fail(err, XLM_ENV, "no memory to plan `%s`", xlm_op_name(in->op));
+  if (p == XLM_NO_KERNEL)
+    return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", b->name, xlm_op_name(in->op));
+  return XLM_OK;
+}
+
 // Both forms of a sum, that which overwrites it and that which adds to it, share one place for their scratch.
-static bool find_workspace(lower *w, xlm_instr *in, bool sums) {
-  xlm_lowering *l = &w->l;
-  uint64_t of_store = 0;
-  if (!l->options.backend->workspace(in, l->tensors, l->dims, l->options.threads, &in->workspace))
-    return false;
-  if (!sums) return true;
-  xlm_instr store = xlm_lower_stored(l, *in);
-  bool planned = l->options.backend->workspace(&store, l->tensors, l->dims, l->options.threads, &of_store);
-  if (!planned || in->workspace < of_store) in->workspace = of_store;
-  return planned;
+static xlm_status choose_kernel(lower *w, xlm_instr *in, bool sums, xlm_error *err) {
+  xlm_kernel_choice choice, of_store = {0};
+  XLM_TRY(ask(w, in, &choice, err));
+  if (sums) {
+    xlm_instr store = xlm_lower_stored(&w->l, *in);
+    XLM_TRY(ask(w, &store, &of_store, err));
+  }
+  in->variant = choice.variant;
+  in->workspace = choice.workspace > of_store.workspace ? choice.workspace : of_store.workspace;
+  return XLM_OK;
 }
 
 static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
@@ -265,10 +275,7 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
                   .line = line_of(w, n->span),
                   .scope = n->scope};
   bool sums = xlm_op_at(n->op)->flags & XLM_OPF_SUM;
-  if (!find_workspace(w, &in, sums))
-    return in.workspace == XLM_NO_WORKSPACE ? xlm_fail(err, XLM_ENV, "no memory to plan `%s`", xlm_op_name(in.op))
-                                            : xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`",
-                                                       l->options.backend->name, xlm_op_name(in.op));
+  XLM_TRY(choose_kernel(w, &in, sums, err));
   XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
   XLM_PUSH(l->arena, l->once, l->n_once, l->cap_once, n->phase == XLM_PHASE_LAST);
   XLM_PUSH(l->arena, l->sums, l->n_sums, l->cap_sums, sums);

@@ -9,7 +9,7 @@
 
 typedef struct xlm_lower_options {
   int64_t microbatches;
-  int threads;
+  xlm_target target;
   bool wide; // every floating tensor is f64, whatever the graph says: the reference backend knows no other
   const xlm_backend_info *backend;
   const struct xlm_schedule_plan
@@ -41,13 +41,13 @@ typedef struct xlm_lowering {
   xlm_plan_output *outputs;
   xlm_segment *segments;
   xlm_dict state_of; // name -> its entry in states, as index + 1
-  uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_root, cap_root, n_instrs, cap_instrs, n_states,
-      cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments, n_scratch,
+  uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_root, cap_root, n_instrs, cap_instrs,
+      n_states, cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments, n_scratch,
       cap_scratch, n_once, cap_once, n_sums, cap_sums;
 } xlm_lowering;
 
-// train and eval: fused graphs, either may be NULL. Fails with XLM_USER when the backend lacks a kernel (*at: for
-// what), with XLM_ENV when it could not be asked for want of memory.
+// train and eval: fused graphs, either may be NULL. Fails with XLM_USER when the backend lacks a kernel (*at:
+// for what), with XLM_ENV when it could not be asked for want of memory.
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
                      xlm_rank_plan **out, xlm_span *at, xlm_error *err) XLM_MUST_CHECK;
 

@@ -9,8 +9,6 @@
 #include "compiler/planner/lower.h"
 #include "compiler/schedule/schedule.h"
 
-enum { ALIGN = 64 };
-
 typedef struct item {
   uint32_t tensor; // or, with scratch, the instruction
   bool scratch;
@@ -20,8 +18,9 @@ typedef struct item {
   uint32_t order;
 } item;
 
-static uint64_t aligned(uint64_t n) {
-  return (n + ALIGN - 1) & ~(uint64_t)(ALIGN - 1);
+static uint64_t aligned(const xlm_lowering *l, uint64_t n) {
+  uint64_t mask = l->options.target.align - 1;
+  return (n + mask) & ~mask;
 }
 
 static int larger_first(const void *pa, const void *pb) {
@@ -77,13 +76,13 @@ static item *collect(xlm_lowering *l, const timeline *line, uint32_t *n) {
     items[*n] = (item){.tensor = t,
                        .begin = life->begin,
                        .end = life->end,
-                       .bytes = aligned(l->tensors[t].bytes),
+                       .bytes = aligned(l, l->tensors[t].bytes),
                        .category = l->tensors[t].category,
                        .order = *n};
     (*n)++;
   }
   for (uint32_t i = line->first; line->area == XLM_AREA_TEMP && i < line->end; i++) {
-    uint64_t bytes = aligned(l->instrs[line->first_instr + i].workspace);
+    uint64_t bytes = aligned(l, l->instrs[line->first_instr + i].workspace);
     if (!bytes) continue;
     items[*n] = (item){.tensor = line->first_instr + i,
                        .scratch = true,
@@ -242,7 +241,7 @@ static void place_permanent(xlm_lowering *l, xlm_area area) {
     xlm_tensor *x = &l->tensors[t];
     if (x->view_of || l->life[t].placed || x->area != area) continue;
     x->offset = at;
-    at += aligned(x->bytes);
+    at += aligned(l, x->bytes);
   }
   l->plan->area_bytes[area] = at;
 }
@@ -274,7 +273,7 @@ void xlm_place(xlm_lowering *l) {
   resolve_views(l);
   for (uint32_t t = 1; t < l->n_tensors; t++)
     if (!l->tensors[t].view_of && !l->life[t].placed)
-      p->category_bytes[l->tensors[t].category] += aligned(l->tensors[t].bytes);
+      p->category_bytes[l->tensors[t].category] += aligned(l, l->tensors[t].bytes);
   add_categories(l, &temp);
   p->peak_instr = temp.instr;
   for (int a = 0; a < XLM_AREAS; a++) {

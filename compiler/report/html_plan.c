@@ -31,7 +31,7 @@ static void header(xlm_html *h, const xlm_plan *p, const xlm_report_html *o) {
   xlm_html_int(h, "batch", p->batch);
   xlm_html_int(h, "seq", p->seq);
   xlm_html_int(h, "microbatches", p->microbatches);
-  xlm_html_int(h, "threads", p->threads);
+  xlm_html_int(h, "threads", p->target.threads);
   xlm_html_int(h, "ranks", p->n_ranks);
   xlm_html_number(h, "limit", (double)o->memory_limit);
   if (o->estimate) {

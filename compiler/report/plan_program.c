@@ -45,7 +45,7 @@ static void tables(const xlm_rank_plan *r, xlm_text *out) {
 static void segment_name(const xlm_rank_plan *r, uint32_t s, xlm_text *out) {
   xlm_text_printf(out, "%s", xlm_segment_name(r->segments[s].kind));
   if (r->segments[s].chunk) xlm_text_printf(out, ".%d", r->segments[s].chunk);
-  if (xlm_plan_whole(r, s) != s) xlm_text_add(out, "'");
+  if (r->segments[s].variant) xlm_text_printf(out, "/%s", xlm_variant_name(r->segments[s].variant));
 }
 
 static void schedule(const xlm_rank_plan *r, xlm_text *out) {
@@ -69,9 +69,11 @@ static void instruction(const xlm_rank_plan *r, const xlm_segment *s, uint32_t i
     type(r, &r->tensors[in->out[k]].type, out);
     place(r, in->out[k], out);
   }
-  xlm_text_printf(out, "%s%s(", in->n_out ? " = " : "", xlm_op_name(in->op));
+  xlm_text_printf(out, "%s%s", in->n_out ? " = " : "", xlm_op_name(in->op));
+  if (in->variant && *in->variant) xlm_text_printf(out, "/%s", in->variant);
+  xlm_text_add(out, "(");
   for (int k = 0; k < in->n_in; k++) xlm_text_printf(out, "%st%u", k ? ", " : "", in->in[k]);
-  xlm_text_add(out, ")");
+  xlm_text_add(out, xlm_attr_int(&in->attrs, XLM_A_store, 0) ? ") store" : ")");
   if (in->stream == XLM_STREAM_COMM) xlm_text_add(out, " comm");
   if (in->after) xlm_text_printf(out, " after %u", in->after - s->first);
   if (in->workspace)
@@ -115,5 +117,7 @@ void xlm_report_plan_program(const xlm_plan *p, xlm_text *out) {
     xlm_text_printf(out, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
   xlm_text_printf(out, ", %lld microbatches of %lld samples\n", (long long)p->microbatches,
                   (long long)p->batch);
+  xlm_text_printf(out, "for %s %s, aligned to %u bytes\n", p->target.backend, p->target.arch,
+                  p->target.align);
   for (uint32_t c = 0; c < p->n_rank_plans; c++) rank_plan(p, c, out);
 }

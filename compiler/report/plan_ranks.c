@@ -24,7 +24,7 @@ static void header(page *g) {
                   (long long)(p->batch * p->microbatches), (long long)p->seq, (long long)p->microbatches,
                   p->microbatches == 1 ? "" : "es");
   if (g->o->schedule && g->n_stages > 1) xlm_text_printf(g->t, ", %s", g->o->schedule);
-  xlm_text_add(g->t, "\n\n");
+  xlm_text_printf(g->t, "\nplanned for %s %s\n\n", p->target.backend, p->target.arch);
 }
 
 // ---- stages ----

@@ -30,7 +30,7 @@ static void header(page *g) {
                     p->microbatches == 1 ? "" : "es");
   else
     xlm_text_printf(g->t, "   %lld x %lld tokens", (long long)p->batch, (long long)p->seq);
-  xlm_text_add(g->t, "\n\n");
+  xlm_text_printf(g->t, "\nplanned for %s %s\n\n", p->target.backend, p->target.arch);
 }
 
 static void memory_table(page *g) {
@@ -66,7 +66,8 @@ typedef struct row {
   const char *name;
   double key, flops, bytes;
   int64_t count;
-  const xlm_tensor *tensor;
+  const xlm_tensor *tensor; // of the largest activations
+  const xlm_instr *instr;   // of the kernels: the first of its kind
 } row;
 
 static int descending(const void *a, const void *b) {
@@ -101,7 +102,16 @@ static bool counts(const page *g, const xlm_segment *s) {
   return g->o->with_train != (s->kind == XLM_SEG_EVAL);
 }
 
-static uint32_t rows_by_op(page *g, row *rows, double *flops, double *bytes) {
+static bool same_kernel(const xlm_instr *a, const xlm_instr *b) {
+  return a->op == b->op && !strcmp(a->variant ? a->variant : "", b->variant ? b->variant : "");
+}
+
+static const char *kernel_name(const page *g, const xlm_instr *in) {
+  bool named = in->variant && *in->variant;
+  return named ? xlm_arena_printf(g->a, "%s %s", xlm_op_name(in->op), in->variant) : xlm_op_name(in->op);
+}
+
+static uint32_t rows_by_kernel(page *g, row *rows, double *flops, double *bytes) {
   uint32_t n = 0;
   for (uint32_t s = 0; s < g->r->n_segments; s++) {
     const xlm_segment *seg = &g->r->segments[s];
@@ -109,8 +119,8 @@ static uint32_t rows_by_op(page *g, row *rows, double *flops, double *bytes) {
     for (uint32_t i = seg->first; counts(g, seg) && i < seg->first + seg->n; i++) {
       const xlm_instr *in = &g->r->instrs[i];
       uint32_t k = 0;
-      while (k < n && strcmp(rows[k].name, xlm_op_name(in->op))) k++;
-      if (k == n) rows[n++] = (row){.name = xlm_op_name(in->op)};
+      while (k < n && !same_kernel(rows[k].instr, in)) k++;
+      if (k == n) rows[n++] = (row){.name = kernel_name(g, in), .instr = in};
       rows[k].count += (int64_t)times;
       rows[k].flops += times * in->flops;
       rows[k].bytes += times * in->bytes;
@@ -125,16 +135,18 @@ static uint32_t rows_by_op(page *g, row *rows, double *flops, double *bytes) {
 static void op_table(page *g) {
   row *rows = XLM_NEW_N(g->a, row, g->r->n_instrs + 1);
   double flops = 0, bytes = 0;
-  uint32_t n = rows_by_op(g, rows, &flops, &bytes);
-  qsort(rows, n, sizeof *rows, descending);
-  xlm_text_printf(g->t,
-                  "\nkernels of one %s\n  op                    calls      FLOPs  share      bytes  share\n",
-                  g->o->with_train ? "step" : "pass");
+  uint32_t n = rows_by_kernel(g, rows, &flops, &bytes);
+  int width = 18;
   for (uint32_t i = 0; i < n; i++)
-    xlm_text_printf(g->t, "  %-18s %8lld %10s %5.1f%% %10s %5.1f%%\n", rows[i].name, (long long)rows[i].count,
-                    xlm_text_count(g->a, rows[i].flops), flops > 0 ? 100 * rows[i].flops / flops : 0.0,
-                    xlm_text_bytes(g->a, (uint64_t)rows[i].bytes),
-                    bytes > 0 ? 100 * rows[i].bytes / bytes : 0.0);
+    if ((int)strlen(rows[i].name) > width) width = (int)strlen(rows[i].name);
+  qsort(rows, n, sizeof *rows, descending);
+  xlm_text_printf(g->t, "\nkernels of one %s\n  %-*s    calls      FLOPs  share      bytes  share\n",
+                  g->o->with_train ? "step" : "pass", width, "op");
+  for (uint32_t i = 0; i < n; i++)
+    xlm_text_printf(
+        g->t, "  %-*s %8lld %10s %5.1f%% %10s %5.1f%%\n", width, rows[i].name, (long long)rows[i].count,
+        xlm_text_count(g->a, rows[i].flops), flops > 0 ? 100 * rows[i].flops / flops : 0.0,
+        xlm_text_bytes(g->a, (uint64_t)rows[i].bytes), bytes > 0 ? 100 * rows[i].bytes / bytes : 0.0);
 }
 
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out) {

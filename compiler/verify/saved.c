@@ -14,22 +14,21 @@ typedef struct saved {
 
 // ---- places ----
 
-enum { ALIGNED = 64 }; // kernels take whole cache lines
-
-static bool places_are_aligned(const xlm_rank_plan *r) {
+static bool places_are_aligned(const xlm_rank_plan *r, uint32_t align) {
   uint64_t all = 0;
   for (int a = 0; a < XLM_AREAS; a++) all |= r->area_begin[a];
   for (int k = 0; k < XLM_SLOT_AREAS; k++)
     for (int32_t i = 0; i < r->slots[k].n; i++) all |= r->slots[k].at[i];
   for (uint32_t i = 1; i < r->n_tensors; i++) all |= r->tensors[i].offset;
   for (uint32_t i = 0; i < r->n_instrs; i++) all |= r->instrs[i].workspace_at;
-  return all % ALIGNED == 0;
+  return all % align == 0;
 }
 
 static bool check_places(const saved *s) {
-  if (places_are_aligned(s->r)) return true;
-  return xlm_verify_fail(s->v, "%s: something does not begin at a multiple of %d bytes",
-                         xlm_verify_owner(s->v, s->rank_plan), ALIGNED);
+  uint32_t align = s->v->plan->target.align;
+  if (places_are_aligned(s->r, align)) return true;
+  return xlm_verify_fail(s->v, "%s: something does not begin at a multiple of %u bytes",
+                         xlm_verify_owner(s->v, s->rank_plan), align);
 }
 
 // ---- dimensions ----

@@ -13,8 +13,8 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-static size_t workspace_bwd(const xlm_call *c, int threads) { // a row of x per worker
-  return (size_t)over_of(c, c->in_type[0]).len * sizeof(float) * (size_t)threads;
+static size_t workspace_bwd(const xlm_call *c, const xlm_target *t) { // a row of x per worker
+  return (size_t)over_of(c, c->in_type[0]).len * sizeof(float) * (size_t)t->threads;
 }
 
 static void row_bwd(const xlm_call *c, const over_rows *r, int64_t row, float *buffer) {

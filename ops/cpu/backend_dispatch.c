@@ -1,4 +1,5 @@
-// The CPU backend: the kernel table of the best instruction set this machine has.
+// The CPU backend: a kernel table per instruction set. Planning asks the base table, which every build has:
+// what it answers depends on the target's arch, not on the copy.
 #include "ops/cpu/isa.h"
 #include "runtime/device/cpu.h"
 
@@ -6,24 +7,33 @@ typedef const xlm_kernel *const *table_fn(void);
 table_fn xlm_cpu_kernels_base;
 #if defined(__x86_64__)
 table_fn xlm_cpu_kernels_avx2, xlm_cpu_kernels_avx512;
-static table_fn *const tables[] = {[XLM_ISA_BASE] = xlm_cpu_kernels_base,
-                                   [XLM_ISA_AVX2] = xlm_cpu_kernels_avx2,
-                                   [XLM_ISA_AVX512] = xlm_cpu_kernels_avx512};
+static table_fn *const tables[XLM_ISAS] = {xlm_cpu_kernels_base, xlm_cpu_kernels_avx2,
+                                           xlm_cpu_kernels_avx512};
 #else
-static table_fn *const tables[] = {[XLM_ISA_BASE] = xlm_cpu_kernels_base};
+static table_fn *const tables[XLM_ISAS] = {xlm_cpu_kernels_base};
 #endif
 
-static const xlm_kernel *find(xlm_op_id op) {
-  return tables[xlm_cpu_isa()]()[op];
+static const xlm_kernel *find_in(table_fn *table, xlm_op_id op) {
+  return table ? table()[op] : NULL;
 }
 
-static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
-                      int threads, uint64_t *bytes) {
-  return xlm_backend_workspace(find(instr->op), instr, tensors, dims, threads, bytes);
+static const char *here(void) {
+  return xlm_cpu_arch_names[xlm_cpu_arch_here()];
 }
 
-const xlm_backend *xlm_backend_cpu(void) {
-  static const xlm_backend backend = {
-      .info = {.name = "cpu", .workspace = workspace}, .device = &xlm_device_cpu, .find = find};
-  return &backend;
+static const xlm_kernel *find(const char *arch, xlm_op_id op) {
+  xlm_target t = {.arch = arch};
+  return find_in(tables[xlm_cpu_isa_of(arch ? xlm_cpu_arch_of(&t) : xlm_cpu_arch_here())], op);
 }
+
+static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                        const xlm_target *t, xlm_kernel_choice *out) {
+  return xlm_kernel_plan(find_in(xlm_cpu_kernels_base, instr->op), instr, tensors, dims, t, out);
+}
+
+extern const xlm_backend xlm_backend_cpu;
+const xlm_backend xlm_backend_cpu = {.info = {"cpu", xlm_cpu_arch_names, 64, plan},
+                                     .title = "CPU",
+                                     .device = &xlm_device_cpu,
+                                     .here = here,
+                                     .find = find};

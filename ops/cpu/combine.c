@@ -2,8 +2,8 @@
 // same order and gives both gradients in one walk.
 #include "ops/cpu/moe_priv.h"
 
-static size_t workspace(const xlm_call *c, int threads) {
-  return XLM_ISA_NAME(xlm_moe_workspace)(c, threads);
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  return XLM_ISA_NAME(xlm_moe_workspace)(c, t);
 }
 
 static xlm_status run(const xlm_call *c) { // ys, w, e -> out

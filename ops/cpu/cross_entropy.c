@@ -123,8 +123,8 @@ static void forward(void *arg, int worker, int workers) {
   }
 }
 
-static size_t workspace(const xlm_call *c, int threads) {
-  (void)threads;
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  (void)t;
   return (size_t)xlm_call_elements(c, c->in_type[1]) * sizeof(float);
 }
 

@@ -33,8 +33,8 @@ static void pack(void *arg, int worker, int workers) {
     }
 }
 
-static size_t workspace(const xlm_call *c, int threads) {
-  return XLM_ISA_NAME(xlm_moe_workspace)(c, threads);
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  return XLM_ISA_NAME(xlm_moe_workspace)(c, t);
 }
 
 static xlm_status run(const xlm_call *c) {

@@ -15,9 +15,9 @@ static inline int64_t exp_rows_group(const over_rows *r) {
 static inline int64_t exp_rows_buffer(const over_rows *r) {
   return vec_pad(exp_rows_group(r) * r->len);
 } // floats
-static inline size_t exp_rows_workspace(const xlm_call *c, int threads, int buffers) {
+static inline size_t exp_rows_workspace(const xlm_call *c, const xlm_target *t) {
   over_rows r = over_of(c, c->in_type[0]);
-  return (size_t)exp_rows_buffer(&r) * (size_t)buffers * (size_t)threads * sizeof(float);
+  return (size_t)exp_rows_buffer(&r) * (size_t)t->threads * sizeof(float);
 }
 
 // Rows [row, row + n) of operand 0 into e, as e^(x - largest); largest[i] per row.

@@ -157,10 +157,10 @@ static size_t slot_bytes(const program *p) {
   return (size_t)p->n_slots * BLOCK * sizeof(float);
 }
 
-size_t XLM_ISA_NAME(fused_workspace)(const xlm_call *c, int threads) {
+size_t XLM_ISA_NAME(fused_workspace)(const xlm_call *c, const xlm_target *t) {
   program p;
   compile(c, &p);
-  return slot_bytes(&p) * (size_t)threads;
+  return slot_bytes(&p) * (size_t)t->threads;
 }
 
 xlm_status XLM_ISA_NAME(fused_prepare)(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {

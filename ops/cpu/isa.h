@@ -4,25 +4,65 @@
 //
 //   void XLM_ISA_NAME(xlm_gelu_rows)(...) { ... }       defines xlm_gelu_rows_avx512 in the avx512 copy
 //
-// A *_dispatch.c file is compiled once, declares the copies, and picks one by xlm_cpu_isa(). Off x86 only
-// base exists.
+// A *_dispatch.c file is compiled once and declares the copies. Which one runs stands in the plan: its
+// target's arch. What planning asks (workspace, which variant) is the same in all copies: where it depends on
+// the sizes of tiles it takes those of the target's arch from ops/cpu/tiles.def. Off x86 only base exists.
 #ifndef XLM_OPS_CPU_ISA_H
 #define XLM_OPS_CPU_ISA_H
 
 #include <stdbool.h>
 
+#include "runtime/plan/target.h"
+
 typedef enum xlm_isa {
   XLM_ISA_BASE,
   XLM_ISA_AVX2,
-  XLM_ISA_AVX512
-} xlm_isa; // ordered: each contains those before it
+  XLM_ISA_AVX512,
+  XLM_ISAS
+} xlm_isa; // each contains those before it
 
-// The best set that this machine has and for which copies are built (x86-64-v2, v3, v4). The environment
-// variable XLM_CPU_ISA=base|avx2|avx512 can lower it, never raise it; read once. Cheap after the first call;
-// any thread.
-xlm_isa xlm_cpu_isa(void);
-// vdpbf16ps may be used: AVX512-BF16 exists and xlm_cpu_isa() is AVX512.
-bool xlm_cpu_has_bf16(void);
+// The archs of the backend: instruction sets, and what else decides about bits (vdpbf16ps sums pairs).
+typedef enum xlm_cpu_arch {
+  XLM_CPU_BASE,
+  XLM_CPU_AVX2,
+  XLM_CPU_AVX512,
+  XLM_CPU_AVX512_BF16,
+  XLM_CPU_ARCHS
+} xlm_cpu_arch;
+extern const char *const xlm_cpu_arch_names[XLM_CPU_ARCHS + 1]; // "base" ..; ends with NULL
+
+enum {
+  xlm_arch_base = XLM_CPU_BASE,
+  xlm_arch_avx2 = XLM_CPU_AVX2,
+  xlm_arch_avx512 = XLM_CPU_AVX512
+}; // of a copy
+
+static inline xlm_isa xlm_cpu_isa_of(xlm_cpu_arch a) { // whose copy runs
+  return a == XLM_CPU_AVX512_BF16 ? XLM_ISA_AVX512 : (xlm_isa)a;
+}
+xlm_cpu_arch xlm_cpu_arch_of(const xlm_target *t); // a name that does not exist: base
+
+// The best that this machine has and for which copies are built (x86-64-v2, v3, v4, v4 with AVX512-BF16).
+// Found once; any thread.
+xlm_cpu_arch xlm_cpu_machine(void);
+// The same, lowered by the environment variable XLM_CPU_ISA, as if the machine had no more; one that does not
+// exist lowers nothing (tools refuse it).
+xlm_cpu_arch xlm_cpu_arch_here(void);
+
+typedef struct xlm_cpu_tiles { // lanes of f32 in a vector; rows and vectors of the tile kept in registers
+  int lanes, gemm_rows, gemm_vectors, attend_rows, attend_vectors;
+} xlm_cpu_tiles;
+extern const xlm_cpu_tiles xlm_cpu_tiles_of[XLM_ISAS];
+#define XLM_TILES(isa, lanes, gemm_rows, gemm_vectors, attend_rows, attend_vectors)                          \
+  enum {                                                                                                     \
+    xlm_tiles_lanes_##isa = lanes,                                                                           \
+    xlm_tiles_gemm_rows_##isa = gemm_rows,                                                                   \
+    xlm_tiles_gemm_vectors_##isa = gemm_vectors,                                                             \
+    xlm_tiles_attend_rows_##isa = attend_rows,                                                               \
+    xlm_tiles_attend_vectors_##isa = attend_vectors                                                          \
+  };
+#include "ops/cpu/tiles.def"
+#undef XLM_TILES
 
 #define XLM_ISA_PASTE2(sym, isa) sym##_##isa
 #define XLM_ISA_PASTE(sym, isa) XLM_ISA_PASTE2(sym, isa)

@@ -2,8 +2,8 @@
 #include "ops/cpu/exp_rows_priv.h"
 #include "ops/cpu/kernel_priv.h"
 
-static size_t workspace(const xlm_call *c, int threads) {
-  return exp_rows_workspace(c, threads, 1);
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  return exp_rows_workspace(c, t);
 }
 
 static void work(void *arg, int worker, int workers) {

@@ -17,9 +17,9 @@ static size_t cursors_bytes(int64_t experts, int workers) {
   return (n + 63) / 64 * 64;
 }
 
-size_t XLM_ISA_NAME(xlm_moe_workspace)(const xlm_call *c, int threads) {
+size_t XLM_ISA_NAME(xlm_moe_workspace)(const xlm_call *c, const xlm_target *t) {
   int64_t experts = c->dims[dim_of(c, XLM_A_experts)].size, active = c->dims[dim_of(c, XLM_A_active)].size;
-  return cursors_bytes(experts, threads) + (size_t)active * (size_t)threads * sizeof(int64_t);
+  return cursors_bytes(experts, t->threads) + (size_t)active * (size_t)t->threads * sizeof(int64_t);
 }
 
 xlm_type XLM_ISA_NAME(xlm_moe_tokens)(const xlm_call *c, int e_operand) {

@@ -21,7 +21,7 @@ typedef struct moe {
   xlm_pool *pool;  // NULL when the work is too small to share; use it for the kernel's own run too
 } moe;
 
-size_t XLM_ISA_NAME(xlm_moe_workspace)(const xlm_call *c, int threads);
+size_t XLM_ISA_NAME(xlm_moe_workspace)(const xlm_call *c, const xlm_target *t);
 // `width`: elements moved per choice, to decide whether the pool is worth it.
 moe XLM_ISA_NAME(xlm_moe_start)(const xlm_call *c, int e_operand, int64_t width);
 // The dims of e without `active`, in e's order.

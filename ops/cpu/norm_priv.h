@@ -64,8 +64,8 @@ static inline float norm_square(const float *x, float m, int64_t n) {
   return vec_tree_total(&t);
 }
 
-static inline size_t norm_workspace(const xlm_call *c, int threads) { // rows of x and dy per worker
-  return (size_t)over_of(c, c->in_type[0]).len * 2 * sizeof(float) * (size_t)threads;
+static inline size_t norm_workspace(const xlm_call *c, const xlm_target *t) { // rows of x and dy per worker
+  return (size_t)over_of(c, c->in_type[0]).len * 2 * sizeof(float) * (size_t)t->threads;
 }
 
 typedef void norm_row(const xlm_call *c, const over_rows *r, int64_t row, float *buffer, float eps);

@@ -103,9 +103,9 @@ static void part(void *arg, int index, int workers) {
   j->workers[index] = w;
 }
 
-static size_t workspace(const xlm_call *c, int threads) {
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)c;
-  return (size_t)threads * sizeof(worker);
+  return (size_t)t->threads * sizeof(worker);
 }
 
 static xlm_status run(const xlm_call *c) {

@@ -142,10 +142,10 @@ static void join_parts(void *arg, int worker, int workers) {
   }
 }
 
-size_t XLM_ISA_NAME(reduce_workspace)(const xlm_call *c, int threads) {
-  (void)threads;
-  task t = plan(c);
-  return (size_t)(t.outer * t.parts * t.inner) * sizeof(float);
+size_t XLM_ISA_NAME(reduce_workspace)(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  task all = plan(c);
+  return (size_t)(all.outer * all.parts * all.inner) * sizeof(float);
 }
 
 void XLM_ISA_NAME(reduce_run)(const xlm_call *c, const reduce_kind *kind, double scale) {

@@ -11,7 +11,7 @@ typedef struct reduce_kind {
   float start;                                          // the result over no elements
 } reduce_kind;
 
-size_t XLM_ISA_NAME(reduce_workspace)(const xlm_call *c, int threads);
+size_t XLM_ISA_NAME(reduce_workspace)(const xlm_call *c, const xlm_target *t);
 void XLM_ISA_NAME(reduce_run)(const xlm_call *c, const reduce_kind *kind, double scale);
 
 #endif

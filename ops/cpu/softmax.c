@@ -2,8 +2,8 @@
 #include "ops/cpu/exp_rows_priv.h"
 #include "ops/cpu/kernel_priv.h"
 
-static size_t workspace(const xlm_call *c, int threads) {
-  return exp_rows_workspace(c, threads, 1);
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  return exp_rows_workspace(c, t);
 }
 
 static void work(void *arg, int worker, int workers) {
@@ -28,8 +28,8 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-static size_t workspace_bwd(const xlm_call *c, int threads) { // y and dy of a row per worker
-  return (size_t)over_of(c, c->in_type[0]).len * 2 * sizeof(float) * (size_t)threads;
+static size_t workspace_bwd(const xlm_call *c, const xlm_target *t) { // y and dy of a row per worker
+  return (size_t)over_of(c, c->in_type[0]).len * 2 * sizeof(float) * (size_t)t->threads;
 }
 
 static void work_bwd(void *arg, int worker, int workers) {

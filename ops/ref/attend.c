@@ -101,8 +101,8 @@ static ref_walk queries(const setting *s) { // every index of q but the feature
   return ref_walk_over(s->c, dims, n);
 }
 
-static size_t workspace(const xlm_call *c, int threads) { // the scores of one query
-  (void)threads;
+static size_t workspace(const xlm_call *c, const xlm_target *t) { // the scores of one query
+  (void)t;
   return (size_t)c->dims[dim(c, XLM_A_kv_seq)].size * sizeof(double);
 }
 

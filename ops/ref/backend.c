@@ -14,17 +14,22 @@ static const xlm_kernel *const kernels[XLM_OP_COUNT] = {
 #undef XLM_OP
 };
 
-static const xlm_kernel *find(xlm_op_id op) {
+static const char *const archs[] = {"f64", NULL};
+
+static const char *here(void) {
+  return archs[0];
+}
+
+static const xlm_kernel *find(const char *arch, xlm_op_id op) {
+  (void)arch;
   return kernels[op];
 }
 
-static bool workspace(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
-                      int threads, uint64_t *bytes) {
-  return xlm_backend_workspace(find(instr->op), instr, tensors, dims, threads, bytes);
+static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                        const xlm_target *t, xlm_kernel_choice *out) {
+  return xlm_kernel_plan(find(t->arch, instr->op), instr, tensors, dims, t, out);
 }
 
-const xlm_backend *xlm_backend_ref(void) {
-  static const xlm_backend backend = {
-      .info = {.name = "ref", .workspace = workspace}, .device = &xlm_device_cpu, .find = find};
-  return &backend;
-}
+extern const xlm_backend xlm_backend_ref;
+const xlm_backend xlm_backend_ref = {
+    .info = {"ref", archs, 64, plan}, .device = &xlm_device_cpu, .here = here, .find = find};

@@ -2,6 +2,7 @@
 #include "runtime/device/kernel.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int64_t xlm_call_inner(const xlm_call *c, const xlm_type *t, int i) {
   int64_t n = 1;
@@ -23,14 +24,29 @@ int64_t xlm_call_stride(const xlm_call *c, const xlm_type *t, xlm_dim d) {
   return i < 0 ? 0 : xlm_call_inner(c, t, i);
 }
 
-bool xlm_backend_workspace(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
-                           const xlm_dim_info *dims, int threads, uint64_t *bytes) {
-  *bytes = 0;
-  if (!kernel) return false;
-  if (!kernel->workspace) return true;
+int xlm_kernel_variant(const xlm_kernel *kernel, const char *name) {
+  bool named = name && *name;
+  if (!kernel->variants) return named ? -1 : 0;
+  for (int i = 0; named && kernel->variants[i]; i++)
+    if (!strcmp(kernel->variants[i], name)) return i;
+  return -1;
+}
+
+static void choose(const xlm_kernel *kernel, xlm_call *c, const xlm_target *t, xlm_kernel_choice *out) {
+  while (kernel->variants && kernel->variants[c->variant + 1] && !kernel->applicable(c, t, c->variant))
+    c->variant++;
+  if (kernel->variants) out->variant = kernel->variants[c->variant];
+  if (kernel->workspace) out->workspace = kernel->workspace(c, t);
+}
+
+xlm_planned xlm_kernel_plan(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
+                            const xlm_dim_info *dims, const xlm_target *t, xlm_kernel_choice *out) {
+  *out = (xlm_kernel_choice){.variant = ""};
+  if (!kernel) return XLM_NO_KERNEL;
+  if (!kernel->workspace && !kernel->variants) return XLM_PLANNED;
   int n = instr->n_in + instr->n_out;
-  const xlm_type **types = calloc((size_t)n + 1, sizeof *types);
-  void **data = calloc((size_t)n + 1, sizeof *data);
+  const xlm_type **types = (const xlm_type **)calloc((size_t)n + 1, sizeof *types);
+  void **data = (void **)calloc((size_t)n + 1, sizeof *data);
   if (types && data) {
     for (int i = 0; i < n; i++)
       types[i] = &tensors[i < instr->n_in ? instr->in[i] : instr->out[i - instr->n_in]].type;
@@ -40,11 +56,10 @@ bool xlm_backend_workspace(const xlm_kernel *kernel, const xlm_instr *instr, con
                      .out_type = types + instr->n_in,
                      .in = data,
                      .out = data + instr->n_in};
-    *bytes = kernel->workspace(&call, threads);
+    choose(kernel, &call, t, out);
   }
   bool ok = types && data;
-  if (!ok) *bytes = XLM_NO_WORKSPACE;
   free(types);
   free(data);
-  return ok;
+  return ok ? XLM_PLANNED : XLM_NO_MEMORY;
 }

@@ -29,6 +29,7 @@ typedef struct xlm_call {
   void *const *out;
   void *workspace;           // instr->workspace bytes, 64-byte aligned
   void *prepared;            // what prepare returned
+  int variant;               // of the kernel's, as the plan says
   struct xlm_device *device; // where the data lies; NULL: a CPU kernel called by hand, alone
   xlm_queue queue; // what run enqueues goes there; on the host's threads it is done when run returns
   const xlm_step_env *env;
@@ -38,9 +39,14 @@ typedef struct xlm_call {
 
 typedef struct xlm_kernel {
   xlm_op_id op;
-  // Scratch bytes for `threads` workers, from types and attributes alone (data pointers are NULL); NULL =
-  // none.
-  size_t (*workspace)(const xlm_call *c, int threads);
+  // What planning asks: pure functions of types, attributes and target (data pointers are NULL).
+  // Several ways to compute it: their names, the preferred first, ending with NULL, and whether one may be
+  // taken for this call; the last always may. NULL: there is one way, without a name.
+  const char *const *variants;
+  bool (*applicable)(const xlm_call *c, const xlm_target *t, int variant);
+  // Scratch bytes of the call's variant; NULL = none.
+  size_t (*workspace)(const xlm_call *c, const xlm_target *t);
+  // What running asks; run is NULL where a backend is only planned for.
   // Once, at load, without data: tables worth keeping, allocated in `a` (or on the device), become the call's
   // `prepared`; NULL = none. A failure is one of the environment, said in a sentence.
   xlm_status (*prepare)(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
@@ -49,19 +55,27 @@ typedef struct xlm_kernel {
 
 typedef struct xlm_backend { // a table of kernels and the device they run on
   xlm_backend_info info;
-  const struct xlm_device_kind *device;
-  const xlm_kernel *(*find)(xlm_op_id op); // NULL: no such kernel
+  const struct xlm_device_kind *device; // NULL: none in this build
+  const char *title;                    // for people: "CUDA"; NULL: for tests, nobody chooses it by its arch
+  const char *(*here)(void); // the best arch that this machine runs; NULL: this build or machine has none
+  // The kernels of an arch that this machine runs; arch NULL: of its best. NULL: no such kernel.
+  const xlm_kernel *(*find)(const char *arch, xlm_op_id op);
 } xlm_backend;
 
-const xlm_backend *
-xlm_backend_cpu(void); // ops/cpu/backend_dispatch.c: fp32 and bf16, best instruction set of this machine
-const xlm_backend *
-xlm_backend_ref(void); // ops/ref/backend.c: every op in float64, written to be obviously right
+// All backends, as in ops/backends.def; the list ends with NULL.
+extern const xlm_backend *const xlm_backends[];
+const xlm_backend *xlm_backend_find(const char *name); // NULL: there is none
+// This machine as a target: the backend's best arch here.
+xlm_target xlm_backend_target(const xlm_backend *b, const char *arch, int threads);
+// May a plan for this target run here? XLM_USER says why not and what to do.
+xlm_status xlm_backend_check(const xlm_target *t, const xlm_backend **out, xlm_error *err) XLM_MUST_CHECK;
 
-// Builds the call of `instr` without data and asks the kernel; false when kernel is NULL, or for want of
-// memory: then *bytes is XLM_NO_WORKSPACE. For backends' info.workspace.
-bool xlm_backend_workspace(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
-                           const xlm_dim_info *dims, int threads, uint64_t *bytes);
+// For backends' info.plan: builds the call of `instr` without data, takes the first variant that is
+// applicable and asks for its workspace. kernel NULL: XLM_NO_KERNEL.
+xlm_planned xlm_kernel_plan(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
+                            const xlm_dim_info *dims, const xlm_target *t, xlm_kernel_choice *out);
+// Position of a variant among the kernel's; "" or NULL where there are no names: 0; -1: it has no such one.
+int xlm_kernel_variant(const xlm_kernel *kernel, const char *name);
 
 // Conveniences for kernels.
 static inline int64_t xlm_call_size(const xlm_call *c, const xlm_type *t, int i) {

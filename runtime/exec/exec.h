@@ -15,8 +15,8 @@ XLM_C_BEGIN
 
 typedef struct xlm_exec xlm_exec;
 
-// rank: index into plan->rank_plan_of. threads: workers of this rank, at most plan->threads. comm: of this
-// rank, kept by the caller; NULL when the plan has one rank.
+// rank: index into plan->rank_plan_of. threads: workers of this rank, at most plan->target.threads. comm: of
+// this rank, kept by the caller; NULL when the plan has one rank.
 xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend *backend, int threads,
                          xlm_comm *comm, xlm_exec **out, xlm_error *err) XLM_MUST_CHECK;
 void xlm_exec_close(xlm_exec *e);

@@ -35,20 +35,33 @@ static void bind_call(xlm_exec *e, const xlm_instr *in, exec_bound *b) {
                        .workspace = e->arena + e->rank->area_begin[XLM_AREA_TEMP] + in->workspace_at};
 }
 
+// What the plan says of the kernel: which it is, and that it has its room.
+static xlm_status bind_variant(const xlm_exec *e, exec_bound *b, xlm_error *err) {
+  const xlm_instr *in = b->call.instr;
+  const xlm_kernel *k = b->kernel;
+  const xlm_target *t = &e->plan->target;
+  int variant = b->call.variant = xlm_kernel_variant(k, in->variant);
+  if (variant < 0)
+    return xlm_fail(err, XLM_USER, "the %s backend has no kernel variant `%.100s` of it", t->backend,
+                    in->variant ? in->variant : "");
+  if (k->variants && !k->applicable(&b->call, t, variant))
+    return xlm_fail(err, XLM_USER, "the kernel variant `%s` cannot be taken here on %s", in->variant,
+                    t->arch);
+  uint64_t needs = k->workspace ? k->workspace(&b->call, t) : 0;
+  if (needs <= in->workspace) return XLM_OK;
+  return xlm_fail(err, XLM_USER,
+                  "it needs %llu bytes of workspace and the plan gives %llu; make the plan anew",
+                  (unsigned long long)needs, (unsigned long long)in->workspace);
+}
+
 static xlm_status bind(xlm_exec *e, const xlm_instr *in, exec_bound *b, const xlm_backend *backend,
                        xlm_error *err) {
-  b->kernel = backend->find(in->op);
+  b->kernel = backend->find(e->plan->target.arch, in->op);
   if (!b->kernel) return xlm_fail(err, XLM_USER, "the %s backend has no such kernel", backend->info.name);
   if (in->stream == XLM_STREAM_COMM && !e->comm)
     return xlm_fail(err, XLM_USER, "the plan is for %u ranks and this run has one", e->plan->n_ranks);
   bind_call(e, in, b);
-  uint64_t needs = b->kernel->workspace ? b->kernel->workspace(&b->call, xlm_pool_size(e->device->pool)) : 0;
-  if (needs > in->workspace)
-    return xlm_fail(
-        err, XLM_USER,
-        "it needs %llu bytes of workspace here and the plan gives %llu; make the plan anew on this "
-        "machine",
-        (unsigned long long)needs, (unsigned long long)in->workspace);
+  XLM_TRY(bind_variant(e, b, err));
   return b->kernel->prepare ? b->kernel->prepare(&b->call, e->tables, &b->call.prepared, err) : XLM_OK;
 }
 
@@ -105,9 +118,9 @@ void xlm_exec_close(xlm_exec *e) {
 xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend *backend, int threads,
                          xlm_comm *comm, xlm_exec **out, xlm_error *err) {
   *out = NULL;
-  if (threads > plan->threads)
-    return xlm_fail(err, XLM_USER, "the plan was made for %d threads and %d are asked for", plan->threads,
-                    threads);
+  if (threads > plan->target.threads)
+    return xlm_fail(err, XLM_USER, "the plan was made for %d threads and %d are asked for",
+                    plan->target.threads, threads);
   xlm_exec *e = calloc(1, sizeof *e);
   if (!e) return xlm_fail(err, XLM_ENV, "no memory for an executor");
   e->plan = plan;

@@ -54,6 +54,16 @@ static void read_mesh(reader *r, const json_t *o, xlm_plan *p) {
   }
 }
 
+static xlm_target read_target(reader *r, const json_t *o) {
+  xlm_target t = {.backend = xlm_json_text(r, o, "backend"),
+                  .arch = xlm_json_text(r, o, "arch"),
+                  .threads = (int32_t)xlm_json_int(r, o, "threads", 1, 4096),
+                  .align = (uint32_t)xlm_json_int(r, o, "align", 1, 1 << 16),
+                  .memory = (uint64_t)xlm_json_int(r, o, "memory", 0, INT64_MAX)};
+  if (t.align & (t.align - 1)) xlm_json_fail(r, "no power of two", "align");
+  return t;
+}
+
 static void read_lists(reader *r, const json_t *o, xlm_plan *p) {
   const json_t *weights = xlm_json_list(r, o, "weights", 1 << 24, &p->n_weights);
   xlm_plan_weight *w = XLM_NEW_N(r->a, xlm_plan_weight, p->n_weights);
@@ -82,7 +92,7 @@ static xlm_plan *read_plan(reader *r, const json_t *o) {
   p->batch = xlm_json_int(r, o, "batch", 1, INT32_MAX);
   p->seq = xlm_json_int(r, o, "seq", 1, INT32_MAX);
   p->microbatches = xlm_json_int(r, o, "microbatches", 1, INT32_MAX);
-  p->threads = (int32_t)xlm_json_int(r, o, "threads", 1, 4096);
+  p->target = read_target(r, json_object_get(o, "target"));
   p->seed = (uint64_t)xlm_json_int(r, o, "seed", INT64_MIN, INT64_MAX);
   p->parameters = xlm_json_number(r, o, "parameters");
   p->model_flops_per_token = xlm_json_number(r, o, "model_flops_per_token");

@@ -72,6 +72,7 @@ static xlm_op_id read_op(reader *r, const json_t *o) {
 static xlm_instr read_instr(reader *r, const json_t *o, const xlm_rank_plan *p) {
   uint32_t n_in, n_out;
   xlm_instr i = {.op = read_op(r, o), .attrs = xlm_json_attrs(r, o)};
+  i.variant = json_object_get(o, "variant") ? xlm_json_text(r, o, "variant") : "";
   i.in = xlm_json_indices(r, o, "in", 1, r->n_tensors, UINT16_MAX, &n_in);
   i.out = xlm_json_indices(r, o, "out", 1, r->n_tensors, UINT16_MAX, &n_out);
   i.n_in = (uint16_t)n_in;

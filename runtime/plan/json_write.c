@@ -2,8 +2,10 @@
 // index, as in plan.h. Every number that matters is an integer or a decimal that reads back to the same
 // double.
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "runtime/base/hash.h"
 #include "runtime/plan/plan.h"
 
 // Infinite values (a mask, the neutral element of a maximum) as text: JSON has none.
@@ -104,6 +106,7 @@ static void tensor(xlm_json *j, const xlm_tensor *x) {
 
 static void instr(xlm_json *j, const xlm_instr *i) {
   xlm_json_put_text(j, "op", xlm_op_name(i->op));
+  if (i->variant && *i->variant) xlm_json_put_text(j, "variant", i->variant);
   ints(j, "in", i->in, i->n_in);
   ints(j, "out", i->out, i->n_out);
   attrs(j, &i->attrs);
@@ -246,7 +249,17 @@ static void mesh(xlm_json *j, const xlm_mesh *m) {
   xlm_json_close(j);
 }
 
-void xlm_plan_write_json(const xlm_plan *p, xlm_json *j) {
+static void target(xlm_json *j, const xlm_target *t) {
+  xlm_json_object(j, "target", XLM_JSON_ROW);
+  xlm_json_put_text(j, "backend", t->backend);
+  xlm_json_put_text(j, "arch", t->arch);
+  xlm_json_put_int(j, "threads", t->threads);
+  xlm_json_put_int(j, "align", t->align);
+  xlm_json_put_int(j, "memory", (int64_t)t->memory);
+  xlm_json_close(j);
+}
+
+static void around(const xlm_plan *p, xlm_json *j) { // all but the rank plans
   xlm_json_put_int(j, "xlm_plan", 1);
   xlm_json_put_text(j, "model", p->model);
   xlm_json_put_text(j, "preset", p->preset);
@@ -257,7 +270,7 @@ void xlm_plan_write_json(const xlm_plan *p, xlm_json *j) {
   xlm_json_put_int(j, "batch", p->batch);
   xlm_json_put_int(j, "seq", p->seq);
   xlm_json_put_int(j, "microbatches", p->microbatches);
-  xlm_json_put_int(j, "threads", p->threads);
+  target(j, &p->target);
   xlm_json_put_int(j, "seed", (int64_t)p->seed);
   mesh(j, &p->mesh);
   number(j, "parameters", p->parameters);
@@ -267,6 +280,69 @@ void xlm_plan_write_json(const xlm_plan *p, xlm_json *j) {
   LIST("config", p->config, p->n_config, 0, config);
   LIST("settings", p->settings, p->n_settings, 0, setting);
   ints(j, "rank_plan_of", p->rank_plan_of, p->n_ranks);
+}
+
+// ---- the hash ----
+
+// The rank plan without where things lie and what follows from it.
+static xlm_rank_plan without_places(const xlm_rank_plan *r, xlm_arena *a) {
+  xlm_tensor *tensors = XLM_NEW_N(a, xlm_tensor, r->n_tensors);
+  xlm_instr *instrs = XLM_NEW_N(a, xlm_instr, r->n_instrs);
+  xlm_segment_run *schedule = XLM_NEW_N(a, xlm_segment_run, r->n_schedule);
+  for (uint32_t i = 0; i < r->n_tensors; i++) tensors[i] = r->tensors[i], tensors[i].offset = 0;
+  for (uint32_t i = 0; i < r->n_instrs; i++) {
+    instrs[i] = r->instrs[i];
+    instrs[i].workspace = instrs[i].workspace_at = instrs[i].after = 0;
+    instrs[i].variant = NULL;
+  }
+  for (uint32_t i = 0; i < r->n_schedule; i++)
+    schedule[i] = (xlm_segment_run){r->schedule[i].segment, r->schedule[i].microbatch, {-1, -1, -1}};
+  static const uint64_t nothing[1];
+  xlm_rank_plan out = *r;
+  out.tensors = tensors, out.instrs = instrs, out.schedule = schedule;
+  for (int k = 0; k < XLM_AREAS; k++) out.area_begin[k] = out.area_bytes[k] = 0;
+  for (int k = 0; k < XLM_SLOT_AREAS; k++) out.slots[k] = (xlm_slots){0, nothing};
+  for (int k = 0; k < XLM_CATEGORIES; k++) out.category_bytes[k] = 0;
+  out.arena_bytes = out.free_bytes = out.peak_instr = 0;
+  return out;
+}
+
+static xlm_status add_to_hash(void *h, const char *bytes, size_t n, xlm_error *err) {
+  (void)err;
+  xlm_hash_add((xlm_hash *)h, bytes, n);
+  return XLM_OK;
+}
+
+uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a) {
+  xlm_plan common = *p;
+  xlm_hash h;
+  xlm_json j;
+  xlm_hash_start(&h);
+  xlm_json_to_sink(&j, add_to_hash, &h, NULL);
+  common.source_path = "";
+  common.target.memory = 0;
+  if (!places) common.target.threads = 0;
+  xlm_json_object(&j, NULL, XLM_JSON_LINES);
+  around(&common, &j);
+  xlm_json_array(&j, "rank_plans", XLM_JSON_LINES);
+  for (uint32_t i = 0; i < p->n_rank_plans; i++) {
+    xlm_rank_plan bare = places ? *p->rank_plans[i] : without_places(p->rank_plans[i], a);
+    rank_plan(&j, &bare, p->mesh.n);
+  }
+  xlm_json_close(&j);
+  xlm_json_close(&j);
+  xlm_status written = xlm_json_finish(&j);
+  XLM_ASSERT(written == XLM_OK, "a hash of a plan");
+  return xlm_hash_value(&h);
+}
+
+// ---- the whole ----
+
+void xlm_plan_write_json(const xlm_plan *p, xlm_json *j) {
+  char hash[20];
+  snprintf(hash, sizeof hash, "%016llx", (unsigned long long)xlm_plan_hash(p, true, NULL));
+  around(p, j);
+  xlm_json_put_text(j, "hash", hash);
   xlm_json_array(j, "rank_plans", XLM_JSON_LINES);
   for (uint32_t i = 0; i < p->n_rank_plans; i++) rank_plan(j, p->rank_plans[i], p->mesh.n);
   xlm_json_close(j);

@@ -12,6 +12,7 @@
 #include "runtime/plan/code.h"
 #include "runtime/plan/op.h"
 #include "runtime/plan/span.h"
+#include "runtime/plan/target.h"
 #include "runtime/plan/type.h"
 
 XLM_C_BEGIN
@@ -59,7 +60,7 @@ typedef struct xlm_tensor {
   xlm_type type;
   xlm_category category;
   xlm_area area;
-  uint64_t offset; // in its area, 64-byte aligned
+  uint64_t offset; // in its area, a multiple of target.align
   uint64_t bytes;
   uint32_t view_of; // tensor whose memory this shares (views, in-place results); 0 = owns its place
   uint32_t partial; // mesh axes
@@ -70,6 +71,7 @@ typedef enum xlm_stream { XLM_STREAM_KERNELS, XLM_STREAM_COMM, XLM_STREAMS } xlm
 
 typedef struct xlm_instr {
   xlm_op_id op;
+  const char *variant; // which of the backend's kernels for it; "" or NULL: it has only one
   xlm_stream stream;
   uint32_t
       after; // 1 + an earlier instruction of the segment, of the other stream, that must have ended; 0 = none
@@ -228,7 +230,7 @@ typedef struct xlm_plan {
   const char *text_hash;                    // of the model text and settings: hexadecimal
   xlm_dtype dtype;                          // compute
   int64_t batch, seq, microbatches;         // batch: of one microbatch over the whole mesh
-  int32_t threads;                          // per rank, as workspaces were planned for
+  xlm_target target;                        // what it was made for
   uint64_t seed;
   xlm_mesh mesh;
   uint32_t n_ranks, n_rank_plans;
@@ -244,17 +246,10 @@ typedef struct xlm_plan {
   const char *weights_name; // "huggingface"; NULL without a weights section
 } xlm_plan;
 
-#define XLM_NO_WORKSPACE UINT64_MAX // it could not be asked for, for want of memory
-
-// What the compiler must know of a backend. Workspaces come from the kernels themselves, so that planned =
-// used.
-typedef struct xlm_backend_info {
-  const char *name;
-  // Bytes of scratch `instr` needs with `threads`; a pure function. false: the backend has no such kernel,
-  // or (*bytes is XLM_NO_WORKSPACE) no memory to ask it.
-  bool (*workspace)(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims, int threads,
-                    uint64_t *bytes);
-} xlm_backend_info;
+// XXH64 of all that the plan says (of its JSON without the path of the model and the limit on memory), so
+// that processes can tell that they run the same one. places = false: without what follows from the number of
+// threads alone: where things lie, workspaces, waits, kernel variants; only that takes memory, of `a`.
+uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a);
 
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
 // The same as members of an object that is open; the reader skips further members that it does not know.

@@ -14,6 +14,7 @@
 #include "runtime/checkpoint/checkpoint.h"
 #include "tests/fault/malloc_hook.h"
 #include "tests/train/train_util.h"
+#include "tests/here.h"
 
 // ---- arenas: the compiler ----
 
@@ -29,7 +30,7 @@ static bool compile(const char *model, const toy_options *o, size_t filler) {
     const xlm_source *source = xlm_source_new(a, "model.xlm", model, strlen(model));
     xlm_compile_options c = toy_compile_options(a, o);
     xlm_diags d;
-    c.backend = &xlm_backend_cpu()->info;
+    plan_for_here(&c, "cpu", o->threads);
     xlm_diags_init(&d, a, source);
     const xlm_plan *plan = xlm_compile(a, source, &c, &d, NULL, NULL).plan;
     xlm_text t = xlm_text_new(a);
@@ -106,7 +107,7 @@ static xlm_status open_synthetic(const world *w, xlm_error *err) {
 
 static xlm_status open_exec(const world *w, xlm_error *err) {
   xlm_exec *e;
-  XLM_TRY(xlm_exec_open(w->t->plan, 0, xlm_backend_cpu(), 3, NULL, &e, err));
+  XLM_TRY(xlm_exec_open(w->t->plan, 0, xlm_backend_find("cpu"), 3, NULL, &e, err));
   xlm_exec_close(e);
   return XLM_OK;
 }

@@ -20,8 +20,8 @@ static xlm_team *open_team(xlm_arena *a) {
   xlm_error err = {0};
   xlm_team *team;
   c.mesh = (xlm_mesh){.n = 1, .axis = {"tp"}, .size = {2}};
-  if (xlm_team_open(toy_plan(a, toy_source(a, "llama"), &c), xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 0.5,
-                    &team, &err))
+  if (xlm_team_open(toy_plan(a, toy_source(a, "llama"), &c), xlm_backend_find("cpu"), 1, XLM_LAUNCH_LOCAL,
+                    0.5, &team, &err))
     fail_msg("%s", err.text);
   return team;
 }

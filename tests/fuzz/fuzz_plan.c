@@ -28,7 +28,7 @@ typedef struct fuzz_team {
 } fuzz_team;
 
 static xlm_status fuzz_steps(fuzz_team *t, const xlm_plan *p, xlm_error *err) {
-  XLM_TRY(xlm_team_open(p, xlm_backend_cpu(), 1, XLM_LAUNCH_LOCAL, 5, &t->team, err));
+  XLM_TRY(xlm_team_open(p, xlm_backend_find("cpu"), 1, XLM_LAUNCH_LOCAL, 5, &t->team, err));
   XLM_TRY(xlm_store_new(p, xlm_team_states(t->team), &t->store, err));
   XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
   XLM_TRY(xlm_data_synthetic(4 * p->seq + 1, 16, 5, &t->data, err));

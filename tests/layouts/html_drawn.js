@@ -96,13 +96,14 @@ function checkTips(stages, canvas, scale, rows) {
   stages.forEach((runs, s) => runs.forEach((run) => {
     if ((run.end - run.begin) * scale < 2) return;
     canvas.fire("mousemove", {offsetX: (run.begin + run.end) / 2 * scale, offsetY: rows[s] + 5});
+    const shown = (x) => Math.max(1e-3 * d.length, 0.5 * 10 ** (Math.floor(Math.log10(x)) - 2)); // three digits
     const text = page.body.all((e) => e.className === "tip").map((e) => e.textContent).join();
     const name = "stage " + s + ": " + names[run.kind];
     check(text.startsWith(name), "the tip says", text.slice(0, 60), "on", name);
     check(run.microbatch < 0 || new RegExp("microbatch " + run.microbatch + "\\D").test(text), "tip of another microbatch:", text);
     const [, a, b] = text.match(/from (\S+(?: \D\S*)?) to (\S+(?: [µm]?s)?):/) || [];
-    check(a && near(inSeconds(a), run.begin, 1e-3 * d.length), "tip:", text, "; begins at", run.begin);
-    check(b && near(inSeconds(b), run.end, 1e-3 * d.length), "tip:", text, "; ends at", run.end);
+    check(a && near(inSeconds(a), run.begin, shown(run.begin)), "tip:", text, "; begins at", run.begin);
+    check(b && near(inSeconds(b), run.end, shown(run.end)), "tip:", text, "; ends at", run.end);
   }));
 }
 

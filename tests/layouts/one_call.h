@@ -8,6 +8,7 @@
 #include "runtime/device/cpu.h"
 #include "runtime/plan/traffic.h"
 #include "tests/layouts/ranks.h"
+#include "tests/here.h"
 
 enum { MAX_DIMS = 16, MAX_TENSORS = 8, MAX_MEMBERS = 16 };
 
@@ -43,14 +44,14 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
   k->instr.op = op;
   k->instr.n_in = (uint16_t)n_in, k->instr.n_out = (uint16_t)n_out;
   k->instr.in = k->in, k->instr.out = k->out;
-  const xlm_kernel *kernel = xlm_backend_cpu()->find(op);
+  const xlm_kernel *kernel = kernel_here(op);
   const xlm_type *types[6];
   void *data[6], *workspace = NULL;
   for (int i = 0; i < n_in + n_out; i++) {
     uint32_t t = i < n_in ? k->in[i] : k->out[i - n_in];
     types[i] = &k->tensors[t].type, data[i] = k->data[t];
   }
-  RANK_CHECK(c, xlm_backend_workspace(kernel, &k->instr, k->tensors, k->dims, 1, &k->instr.workspace));
+  RANK_CHECK(c, plan_by_hand(&k->instr, k->tensors, k->dims));
   int failed = posix_memalign(&workspace, 64, k->instr.workspace + 64);
   RANK_CHECK(c, !failed);
   memset(workspace, 0xA5, k->instr.workspace + 64);
@@ -58,6 +59,7 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
   xlm_cpu_link link;
   xlm_cpu_link_init(&link, c);
   xlm_call x = {.instr = &k->instr,
+                .variant = xlm_kernel_variant(kernel, k->instr.variant),
                 .dims = k->dims,
                 .in_type = types,
                 .out_type = types + n_in,

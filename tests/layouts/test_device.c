@@ -224,7 +224,8 @@ static xlm_status prepare_fails(const xlm_call *c, xlm_arena *a, void **prepared
   return xlm_fail(err, XLM_ENV, "no memory for its tables");
 }
 
-static const xlm_kernel *find_broken(xlm_op_id op) {
+static const xlm_kernel *find_broken(const char *arch, xlm_op_id op) {
+  (void)arch;
   static const xlm_kernel kernels[] = {{.op = XLM_OP_EXP, .run = run_nothing},
                                        {.op = XLM_OP_SUM, .run = run_fails},
                                        {.op = XLM_OP_MEAN, .prepare = prepare_fails, .run = run_nothing}};
@@ -243,7 +244,7 @@ static xlm_status run_plan(const xlm_device_kind *kind, xlm_op_id op, xlm_error 
   hand_op(c, op, y, x, 12);
   hand_run(c, 0, 0, 0);
   hand_finish_all(h);
-  h->p.threads = 1;
+  h->p.target = (xlm_target){.backend = "broken", .arch = "any", .threads = 1, .align = 64};
   xlm_backend broken = {.info = {.name = "broken"}, .device = kind, .find = find_broken};
   xlm_exec *e = NULL;
   xlm_status s = xlm_exec_open(&h->p, 0, &broken, 1, NULL, &e, err);

@@ -16,6 +16,7 @@
 #include "compiler/report/plan_page.h"
 #include "compiler/report/trace.h"
 #include "runtime/device/kernel.h"
+#include "tests/here.h"
 #include <jansson.h>
 
 static const char figures[] =
@@ -24,6 +25,7 @@ static const char figures[] =
     "device:\n  memory: 16e9\n  reserved: 1e9\n  flops_bf16: 100e12\n  flops_f32: 10e12\n"
     "  gemm_large: 0.8\n  gemm_large_at: 1e12\n  gemm_small: 0.2\n  gemm_small_at: 1e6\n"
     "  attention: 0.5\n  vector_flops: 1e12\n  memory_bandwidth: 1e12\n  launch: 1e-6\n"
+    "  backend: cpu\n  arch: base\n  threads: 1\n"
     "intra:\n  bandwidth: 100e9\n  latency: 1e-6\n"
     "inter:\n  bandwidth: 10e9\n  latency: 10e-6\n";
 
@@ -166,7 +168,7 @@ static const xlm_plan *plan_of(xlm_arena *a, const char *model, asked q) {
   o.schedule = q.schedule ? q.schedule : "1f1b";
   o.chunks = q.chunks ? q.chunks : 1;
   o.zero = q.zero;
-  o.backend = &xlm_backend_cpu()->info;
+  plan_for_here(&o, "cpu", 1);
   xlm_diags d;
   xlm_diags_init(&d, a, source);
   xlm_compiled c = xlm_compile(a, source, &o, &d, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "compiler/search/search.h"
 #include "runtime/device/kernel.h"
 #include "runtime/plan/mesh.h"
+#include "tests/here.h"
 
 typedef struct bench {
   xlm_arena *a;
@@ -45,7 +46,7 @@ static bench open_bench(const char *model) {
   b.base = xlm_compile_defaults();
   b.base.settings.preset = "nano";
   b.base.settings.seq = 64;
-  b.base.backend = &xlm_backend_cpu()->info;
+  plan_for_here(&b.base, "cpu", 1);
   return b;
 }
 

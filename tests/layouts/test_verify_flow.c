@@ -10,6 +10,7 @@
 #include "runtime/device/kernel.h"
 #include "runtime/plan/streams.h"
 #include "tests/layouts/hand_plan.h"
+#include "tests/here.h"
 
 // ---- the flow of values ----
 
@@ -306,7 +307,7 @@ static const xlm_plan *compile(const layout *l, bool train) {
   o.train.microbatches = l->microbatches;
   o.with_train = train;
   o.schedule = l->schedule, o.chunks = l->chunks, o.zero = l->zero;
-  o.backend = &xlm_backend_cpu()->info;
+  plan_for_here(&o, "cpu", 1);
   o.mesh.n = (uint8_t)l->n;
   for (int i = 0; i < l->n; i++) o.mesh.axis[i] = l->axis[i], o.mesh.size[i] = l->size[i];
   const xlm_graph *dump = NULL;

@@ -124,17 +124,23 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
   s->instr.out = value_ids(r, NULL, n->out, n->n_out);
   s->instr.attrs = fn ? wrap_function(r, n, xlm_val_type(r->g, n->out)) : n->attrs;
   if (r->o.store && op->flags & XLM_OPF_SUM) s->instr.attrs = stored(r, &s->instr.attrs);
-  s->kernel = r->o.backend->find(s->instr.op);
+  s->kernel = r->o.backend->find(NULL, s->instr.op);
   if (!s->kernel || !s->kernel->run) {
     report(r, id, "there is no such kernel");
     return;
   }
-  uint64_t bytes;
-  if (!r->o.backend->info.workspace(&s->instr, r->tensors, r->g->dims, r->o.threads, &bytes))
-    report(r, id, "the backend does not know its workspace");
-  s->instr.workspace = bytes;
-  s->workspace = buffer_new(bytes);
-  s->call = (xlm_call){.instr = &s->instr, .dims = r->g->dims, .device = r->device, .env = &r->o.env};
+  xlm_kernel_choice choice = {0};
+  xlm_target target = xlm_backend_target(r->o.backend, r->o.backend->here(), r->o.threads);
+  if (r->o.backend->info.plan(&s->instr, r->tensors, r->g->dims, &target, &choice) != XLM_PLANNED)
+    report(r, id, "the backend cannot plan it");
+  s->instr.workspace = choice.workspace;
+  s->instr.variant = choice.variant;
+  s->workspace = buffer_new(choice.workspace);
+  s->call = (xlm_call){.instr = &s->instr,
+                       .variant = xlm_kernel_variant(s->kernel, choice.variant),
+                       .dims = r->g->dims,
+                       .device = r->device,
+                       .env = &r->o.env};
   s->call.in_type = types_of(r, s->instr.in, n->n_in);
   s->call.out_type = types_of(r, s->instr.out, n->n_out);
   s->call.in = XLM_NEW_N(r->arena, void *, n->n_in + 1);

@@ -296,7 +296,7 @@ static const char *check_against_reference(const test_graph *tg, xlm_arena *a, d
   int n = watched(tg, vals, names);
   run_graph *run[MAX_THREADS + 1];
   for (int k = 0; k <= MAX_THREADS; k++) { // 0: the reference
-    run[k] = start(tg, k ? xlm_backend_cpu() : xlm_backend_ref(), k ? k : 1, k == 1);
+    run[k] = start(tg, k ? xlm_backend_find("cpu") : xlm_backend_find("ref"), k ? k : 1, k == 1);
     set_leaves(tg, run[k]);
     run_graph_run(run[k], 1, g->n_nodes);
     if (!wrong && run_graph_error(run[k])) wrong = xlm_arena_strdup(a, run_graph_error(run[k]));
@@ -363,7 +363,7 @@ static const char *check_leaf_gradient(const test_graph *tg, run_graph *r, xlm_a
 }
 
 static const char *check_gradients(const test_graph *tg, xlm_arena *a) {
-  run_graph *r = start(tg, xlm_backend_ref(), 1, false);
+  run_graph *r = start(tg, xlm_backend_find("ref"), 1, false);
   set_leaves(tg, r);
   run_graph_run(r, 1, tg->t.b.g->n_nodes);
   const char *wrong = run_graph_error(r);

@@ -1,7 +1,7 @@
-// The CPU matrix product against a double reference: random shapes, stride patterns, types, ragged groups and thread
-// counts, on every instruction set of this machine (a child process each, since XLM_CPU_ISA is read once). Besides
-// values it checks what gemm.h promises: equal bits however the work is divided, no byte written outside C, and a workspace
-// of exactly the promised size.
+// The CPU matrix product against a double reference: random shapes, stride patterns, types, ragged groups and
+// thread counts, on every instruction set of this machine (a child process each, since XLM_CPU_ISA is read
+// once). Besides values it checks what gemm.h promises: equal bits however the work is divided, no byte
+// written outside C, and a workspace of exactly the promised size.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,9 @@ static uint32_t draw(uint32_t *seed) {
   return *seed >> 8;
 }
 
-static int below(uint32_t *seed, int n) { return (int)(draw(seed) % (uint32_t)n); }
+static int below(uint32_t *seed, int n) {
+  return (int)(draw(seed) % (uint32_t)n);
+}
 
 static float widen(uint16_t h) {
   uint32_t w = (uint32_t)h << 16;
@@ -45,8 +47,10 @@ static void fill_random(void *p, xlm_dtype t, int64_t n, uint32_t *seed) {
     float f = (float)below(seed, 1 << 20) / (1 << 19) - 1;
     uint32_t w;
     memcpy(&w, &f, 4);
-    if (t == XLM_F32) ((float *)p)[i] = f;
-    else ((uint16_t *)p)[i] = (uint16_t)(w >> 16);
+    if (t == XLM_F32)
+      ((float *)p)[i] = f;
+    else
+      ((uint16_t *)p)[i] = (uint16_t)(w >> 16);
   }
 }
 
@@ -78,19 +82,28 @@ typedef struct problem {
   bool ragged;
 } problem;
 
-static xlm_gemm_index *group(xlm_gemm *g, int i) { return i == 0 ? &g->batch : i == 1 ? &g->m : i == 2 ? &g->n : &g->k; }
+static xlm_gemm_index *group(xlm_gemm *g, int i) {
+  return i == 0 ? &g->batch : i == 1 ? &g->m : i == 2 ? &g->n : &g->k;
+}
 
-static int64_t *stride_of(xlm_gemm_index *x, int side) { return side == 0 ? x->a : side == 1 ? x->b : x->c; }
+static int64_t *stride_of(xlm_gemm_index *x, int side) {
+  return side == 0 ? x->a : side == 1 ? x->b : x->c;
+}
 
 static bool side_has(const xlm_gemm *g, int side, int i) {
   static const bool has[3][4] = {{1, 1, 0, 1}, {1, 0, 1, 1}, {1, 1, 1, 0}};
-  bool ragged_here = g->ragged && has[side][g->ragged]; // then the batch dimension is folded into the ragged one
+  bool ragged_here =
+      g->ragged && has[side][g->ragged]; // then the batch dimension is folded into the ragged one
   return has[side][i] && !(i == 0 && ragged_here);
 }
 
-// Lays the dimensions of one operand out in a random order (or as listed), sometimes with a gap; returns the span.
+// Lays the dimensions of one operand out in a random order (or as listed), sometimes with a gap; returns the
+// span.
 static int64_t lay_out(xlm_gemm *g, int side, bool permute, uint32_t *seed) {
-  struct { xlm_gemm_index *x; int d; } dim[4 * XLM_GEMM_DIMS];
+  struct {
+    xlm_gemm_index *x;
+    int d;
+  } dim[4 * XLM_GEMM_DIMS];
   int n = 0;
   for (int i = 0; i < 4; i++)
     for (int d = 0; d < group(g, i)->n; d++) {
@@ -117,14 +130,17 @@ static void set_data(problem *p, bool permute, uint32_t *seed) {
   p->a_count = lay_out(&p->g, 0, permute, seed);
   p->b_count = lay_out(&p->g, 1, permute, seed);
   p->c_count = lay_out(&p->g, 2, permute, seed);
-  p->a = malloc((size_t)p->a_count * 4), p->b = malloc((size_t)p->b_count * 4), p->add = malloc((size_t)p->c_count * 4);
+  p->a = malloc((size_t)p->a_count * 4), p->b = malloc((size_t)p->b_count * 4),
+  p->add = malloc((size_t)p->c_count * 4);
   assert_true(p->a && p->b && p->add);
   fill_random(p->a, p->g.a, p->a_count, seed);
   fill_random(p->b, p->g.b, p->b_count, seed);
   fill_random(p->add, p->g.c, p->c_count, seed);
 }
 
-static void problem_free(problem *p) { free(p->a), free(p->b), free(p->add); }
+static void problem_free(problem *p) {
+  free(p->a), free(p->b), free(p->add);
+}
 
 static int64_t count(const xlm_gemm_index *x) {
   int64_t n = 1;
@@ -146,14 +162,17 @@ static void split(xlm_gemm_index *x, int64_t n, bool permute, uint32_t *seed) {
 }
 
 static problem random_problem(uint32_t *seed) {
-  static const int ms[] = {0, 1, 2, 3, 7, 8, 9, 16, 48, 65, 200}, ks[] = {0, 1, 2, 15, 16, 33, 64, 100, 385, 400, 800, 1201};
+  static const int ms[] = {0, 1, 2, 3, 7, 8, 9, 16, 48, 65, 200},
+                   ks[] = {0, 1, 2, 15, 16, 33, 64, 100, 385, 400, 800, 1201};
   problem p = {0};
   bool permute = below(seed, 3) > 0;
   p.g.a = below(seed, 2), p.g.b = below(seed, 2), p.g.c = below(seed, 2);
   p.g.add = below(seed, 2);
   p.g.ragged = below(seed, 3) ? XLM_GEMM_DENSE : (xlm_gemm_ragged)below(seed, 4);
-  int64_t n[4] = {below(seed, 40) ? 1 + below(seed, 4) : 0, ms[below(seed, 11)], ms[below(seed, 11)], ks[below(seed, 12)]};
-  if (below(seed, 3) == 0) n[1] = 1 + below(seed, 120), n[2] = 1 + below(seed, 120), n[3] = 1 + below(seed, 450);
+  int64_t n[4] = {below(seed, 40) ? 1 + below(seed, 4) : 0, ms[below(seed, 11)], ms[below(seed, 11)],
+                  ks[below(seed, 12)]};
+  if (below(seed, 3) == 0)
+    n[1] = 1 + below(seed, 120), n[2] = 1 + below(seed, 120), n[3] = 1 + below(seed, 450);
   for (int i = 0; i < 4; i++) {
     bool whole = p.g.ragged && (i == 0 || i == (int)p.g.ragged);
     split(group(&p.g, i), n[i], permute && !whole, seed);
@@ -182,17 +201,21 @@ static void run(const problem *p, void *c, const void *add, int threads) {
   xlm_pool *pool;
   xlm_error err;
   assert_int_equal(xlm_pool_new(threads, &pool, &err), 0);
-  size_t bytes = xlm_gemm_workspace(&p->g, threads);
+  xlm_gemm g = p->g;
+  xlm_gemm_choose(&g, xlm_cpu_arch_here());
+  size_t bytes = xlm_gemm_workspace(&g, threads);
   char *workspace = guarded_new(bytes);
-  xlm_gemm_run(&p->g, p->a, p->b, p->g.add ? add : NULL, c, p->g.ragged ? p->offsets : NULL, workspace,
+  xlm_gemm_run(&g, p->a, p->b, p->g.add ? add : NULL, c, p->g.ragged ? p->offsets : NULL, workspace,
                threads > 1 ? pool : NULL);
   guarded_free(workspace, bytes);
   xlm_pool_free(pool);
 }
 
-static void check_element(problem *p, const void *c, int64_t e, int64_t i, int64_t j, int64_t k0, int64_t k1) {
+static void check_element(problem *p, const void *c, int64_t e, int64_t i, int64_t j, int64_t k0,
+                          int64_t k1) {
   xlm_gemm *g = &p->g;
-  int64_t a = offset(&g->batch, 0, e) + offset(&g->m, 0, i), b = offset(&g->batch, 1, e) + offset(&g->n, 1, j);
+  int64_t a = offset(&g->batch, 0, e) + offset(&g->m, 0, i),
+          b = offset(&g->batch, 1, e) + offset(&g->n, 1, j);
   int64_t at = offset(&g->batch, 2, e) + offset(&g->m, 2, i) + offset(&g->n, 2, j);
   double sum = g->add ? get(p->add, g->c, at) : 0, size = fabs(sum);
   for (int64_t k = k0; k < k1; k++) {
@@ -200,7 +223,8 @@ static void check_element(problem *p, const void *c, int64_t e, int64_t i, int64
     sum += v, size += fabs(v);
   }
   // Rounding of a sum of n terms: n * eps * sum of magnitudes, at worst; random signs stay far below.
-  double tolerance = size * 6e-8 * (sqrt((double)(k1 - k0)) + 8) + (g->c == XLM_BF16 ? fabs(sum) * 0.00391 : 0);
+  double tolerance =
+      size * 6e-8 * (sqrt((double)(k1 - k0)) + 8) + (g->c == XLM_BF16 ? fabs(sum) * 0.00391 : 0);
   double got = get(c, g->c, at);
   if (!(fabs(got - sum) <= tolerance + 1e-30))
     fail_msg("element %ld %ld %ld of m %ld n %ld k %ld: %.9g, expected %.9g", (long)e, (long)i, (long)j,
@@ -213,7 +237,8 @@ static void check_all(problem *p, const void *c, bool *seen, uint32_t *seed) {
   for (int64_t e = 0; e < count(&g->batch); e++) {
     int64_t from[4] = {0}, to[4] = {0, count(&g->m), count(&g->n), count(&g->k)};
     if (g->ragged) from[g->ragged] = p->offsets[e], to[g->ragged] = p->offsets[e + 1];
-    int64_t elements = (to[1] - from[1]) * (to[2] - from[2]), every = elements * (to[3] - from[3]) / 20000 + 1;
+    int64_t elements = (to[1] - from[1]) * (to[2] - from[2]),
+            every = elements * (to[3] - from[3]) / 20000 + 1;
     for (int64_t i = from[1]; i < to[1]; i++)
       for (int64_t j = from[2]; j < to[2]; j++) {
         seen[offset(&g->batch, 2, e) + offset(&g->m, 2, i) + offset(&g->n, 2, j)] = true;
@@ -226,7 +251,8 @@ static void check_all(problem *p, const void *c, bool *seen, uint32_t *seed) {
 static void check_untouched(const problem *p, const char *c, const bool *seen) {
   size_t size = p->g.c == XLM_F32 ? 4 : 2;
   for (int64_t i = 0; i < p->c_count; i++)
-    for (size_t b = 0; !seen[i] && b < size; b++) assert_int_equal((unsigned char)c[(size_t)i * size + b], CANARY);
+    for (size_t b = 0; !seen[i] && b < size; b++)
+      assert_int_equal((unsigned char)c[(size_t)i * size + b], CANARY);
 }
 
 static void check_problem(problem *p, uint32_t *seed) {
@@ -273,8 +299,8 @@ static void large_products(void **state) { // several rounds of each kind
   }
 }
 
-// A block of a product, computed alone (few rows, few columns, other threads, or C transposed), has the bits it has in
-// the whole.
+// A block of a product, computed alone (few rows, few columns, other threads, or C transposed), has the bits
+// it has in the whole.
 static void check_block(const problem *whole, const char *c, int i0, int j0, int m, int n, bool transposed) {
   problem p = *whole;
   int64_t size = p.g.c == XLM_F32 ? 4 : 2;
@@ -282,8 +308,10 @@ static void check_block(const problem *whole, const char *c, int i0, int j0, int
   p.a = (char *)p.a + i0 * p.g.m.a[0] * (p.g.a == XLM_F32 ? 4 : 2);
   p.b = (char *)p.b + j0 * p.g.n.b[0] * (p.g.b == XLM_F32 ? 4 : 2);
   int64_t row = whole->g.m.c[0];
-  if (transposed) p.g.m.c[0] = 1, p.g.n.c[0] = m;
-  else p.g.m.c[0] = n;
+  if (transposed)
+    p.g.m.c[0] = 1, p.g.n.c[0] = m;
+  else
+    p.g.m.c[0] = n;
   char *part = guarded_new((size_t)(m * n * size)), *add = malloc((size_t)(m * n * size));
   for (int i = 0; i < m; i++)
     for (int j = 0; j < n; j++)
@@ -292,7 +320,8 @@ static void check_block(const problem *whole, const char *c, int i0, int j0, int
   run(&p, part, add, 1 + (m + n) % 4);
   for (int i = 0; i < m; i++)
     for (int j = 0; j < n; j++)
-      assert_memory_equal(part + (i * p.g.m.c[0] + j * p.g.n.c[0]) * size, c + ((i0 + i) * row + j0 + j) * size, size);
+      assert_memory_equal(part + (i * p.g.m.c[0] + j * p.g.n.c[0]) * size,
+                          c + ((i0 + i) * row + j0 + j) * size, size);
   free(add);
   guarded_free(part, (size_t)(m * n * size));
 }
@@ -359,24 +388,31 @@ static void same_bits_ragged(void **state) {
 // C in bf16 is rounded once, to nearest, ties to even; NaN and infinity survive.
 static void rounds_to_even(void **state) {
   (void)state;
-  static const float in[] = {1 + 1 / 256.f, 1 + 3 / 256.f, 1 + 1 / 256.f + 1e-6f, -1 - 3 / 256.f, INFINITY, NAN};
+  static const float in[] = {1 + 1 / 256.f,  1 + 3 / 256.f, 1 + 1 / 256.f + 1e-6f,
+                             -1 - 3 / 256.f, INFINITY,      NAN};
   static const float expected[] = {1, 1 + 4 / 256.f, 1 + 2 / 256.f, -1 - 4 / 256.f, INFINITY, NAN};
   float one[16];
   for (int i = 0; i < 16; i++) one[i] = 1;
   for (int rows = 1; rows <= 16; rows += 15) { // few rows, and a whole tile
-    problem p = {.g = {.c = XLM_BF16, .m = {1, {rows}, {1}, {0}, {6}}, .n = {1, {6}, {0}, {1}, {1}}, .k = {1, {1}, {1}, {6}}}};
+    problem p = {.g = {.c = XLM_BF16,
+                       .m = {1, {rows}, {1}, {0}, {6}},
+                       .n = {1, {6}, {0}, {1}, {1}},
+                       .k = {1, {1}, {1}, {6}}}};
     uint16_t c[16 * 6];
     p.a = one, p.b = (void *)in;
     run(&p, c, NULL, 1);
     for (int i = 0; i < rows * 6; i++)
-      if (isnan(expected[i % 6])) assert_true(isnan(widen(c[i])));
-      else assert_true(widen(c[i]) == expected[i % 6]);
+      if (isnan(expected[i % 6]))
+        assert_true(isnan(widen(c[i])));
+      else
+        assert_true(widen(c[i]) == expected[i % 6]);
   }
 }
 
 static void simplify_merges(void **state) {
   (void)state;
-  xlm_gemm g = {.m = {3, {2, 1, 3}, {12, 7, 4}, {0}, {30, 9, 10}}, .n = {1, {10}, {0}, {1}, {1}},
+  xlm_gemm g = {.m = {3, {2, 1, 3}, {12, 7, 4}, {0}, {30, 9, 10}},
+                .n = {1, {10}, {0}, {1}, {1}},
                 .k = {2, {2, 2}, {2, 1}, {10, 20}, {0}}};
   xlm_gemm_simplify(&g);
   assert_int_equal(g.m.n, 1);
@@ -391,21 +427,21 @@ static void simplify_merges(void **state) {
 
 static int run_all(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(simplify_merges), cmocka_unit_test(rounds_to_even),      cmocka_unit_test(random_products),
-      cmocka_unit_test(large_products),  cmocka_unit_test(same_bits_in_blocks), cmocka_unit_test(same_bits_ragged),
+      cmocka_unit_test(simplify_merges),     cmocka_unit_test(rounds_to_even),
+      cmocka_unit_test(random_products),     cmocka_unit_test(large_products),
+      cmocka_unit_test(same_bits_in_blocks), cmocka_unit_test(same_bits_ragged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
 int main(void) {
-  static const char *const names[] = {"base", "avx2", "avx512"};
   int failed = 0;
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < XLM_CPU_ARCHS; i++) {
     pid_t child = fork();
     if (child == 0) {
-      setenv("XLM_CPU_ISA", names[i], 1);
-      if ((int)xlm_cpu_isa() != i) _exit(0); // not on this machine
-      fprintf(stderr, "instruction set %s%s\n", names[i], xlm_cpu_has_bf16() ? " with bf16" : "");
+      setenv("XLM_CPU_ISA", xlm_cpu_arch_names[i], 1);
+      if ((int)xlm_cpu_arch_here() != i) _exit(0); // not on this machine
+      fprintf(stderr, "%s\n", xlm_cpu_arch_names[i]);
       exit(run_all() != 0);
     }
     int status = 1;

@@ -13,6 +13,7 @@
 #include "ops/norm_sq.h"
 #include "runtime/base/philox.h"
 #include "runtime/device/cpu.h"
+#include "tests/here.h"
 
 enum { N = 50021, PARTS = 7 };
 
@@ -38,9 +39,10 @@ static void call(xlm_op_id op, xlm_dtype t, void *const *in, const int64_t *size
   }
   xlm_call c = {
       .instr = &instr, .dims = dims, .in_type = in_type, .out_type = out_type, .in = in, .out = out};
-  const xlm_kernel *k = xlm_backend_cpu()->find(op);
+  const xlm_kernel *k = kernel_here(op);
+  xlm_target target = target_here("cpu", xlm_pool_size(device ? device->pool : NULL));
   assert_non_null(k);
-  instr.workspace = k->workspace ? k->workspace(&c, xlm_pool_size(device ? device->pool : NULL)) : 0;
+  instr.workspace = k->workspace ? k->workspace(&c, &target) : 0;
   c.workspace = aligned_alloc(64, (instr.workspace + 127) / 64 * 64);
   c.device = device;
   assert_int_equal(k->run(&c), XLM_OK);

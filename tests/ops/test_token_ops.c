@@ -34,7 +34,7 @@ static op_test new_test(void) {
 }
 
 static double *values_of(op_test *t, xlm_val v) { // runs the graph on the CPU
-  run_options o = {.backend = xlm_backend_cpu(), .threads = 2, .env = t->env};
+  run_options o = {.backend = xlm_backend_find("cpu"), .threads = 2, .env = t->env};
   run_graph *r = run_graph_new(t->b.g, o);
   for (int i = 0; i < t->n_leaves; i++) run_graph_set(r, t->leaf[i].val, t->leaf[i].values);
   run_graph_run(r, 1, t->b.g->n_nodes);

@@ -27,7 +27,7 @@ static void expect_reserved(const xlm_plan *plan, const char *what) {
   xlm_exec *e;
   if (!MALLOC_HOOK || rp->arena_bytes > (uint64_t)4 << 30) return;
   uint64_t before = atomic_load(&hook_mapped);
-  if (xlm_exec_open(plan, 0, xlm_backend_cpu(), plan->threads, NULL, &e, &err) != XLM_OK)
+  if (xlm_exec_open(plan, 0, xlm_backend_find("cpu"), plan->target.threads, NULL, &e, &err) != XLM_OK)
     fail_msg("%s: %s", what, err.text);
   uint64_t mapped = atomic_load(&hook_mapped) - before;
   if (mapped != rp->arena_bytes || xlm_exec_arena_bytes(e) != rp->arena_bytes)
@@ -45,7 +45,7 @@ static void check_plan(const char *model, const char *preset, xlm_dtype dtype, i
   o.settings.dtype = dtype;
   o.train.microbatches = microbatches;
   o.recompute = recompute;
-  o.threads = 2;
+  o.target.threads = 2;
   const xlm_plan *plan = toy_plan(a, toy_source(a, model), &o);
   const char *what =
       xlm_arena_printf(a, "%s %s %s, %lld microbatches", model, preset ? preset : "(no preset)",
@@ -167,7 +167,8 @@ static void test_loop_allocates_nothing(void **state) {
     xlm_loop_result r;
     xlm_team *team;
     xlm_store *store;
-    if (xlm_team_open(t->plan, xlm_backend_cpu(), o.threads, XLM_LAUNCH_LOCAL, 0, &team, &err) != XLM_OK)
+    if (xlm_team_open(t->plan, xlm_backend_find("cpu"), o.threads, XLM_LAUNCH_LOCAL, 0, &team, &err) !=
+        XLM_OK)
       fail_msg("%s", err.text);
     assert_int_equal(xlm_store_new(t->plan, xlm_team_states(team), &store, &err), XLM_OK);
     assert_int_equal(xlm_store_init(store, 7, true, NULL, &err), XLM_OK);

@@ -90,7 +90,7 @@ static problem *new_problem(const xlm_train_options *o, double gradient) {
   p->g = xlm_pass_simplify(xlm_pass_differentiate(model(), arena, o), arena);
   const char *wrong = xlm_graph_verify(p->g, arena);
   if (wrong) fail_msg("%s", wrong);
-  p->r = run_graph_new(p->g, (run_options){.backend = xlm_backend_ref(), .f64 = true, .threads = 1});
+  p->r = run_graph_new(p->g, (run_options){.backend = xlm_backend_find("ref"), .f64 = true, .threads = 1});
   for (xlm_node n = 1; n < p->g->n_nodes; n++)
     if (p->g->nodes[n].op == XLM_OP_STATE) run_graph_set(p->r, p->g->nodes[n].out, (double[IN * OUT]){0});
   fill("w", p->w, IN * OUT), fill("b", p->b, OUT), fill("u", p->db, OUT);

@@ -18,6 +18,7 @@
 #include "runtime/exec/exec.h"
 #include "runtime/train/loop.h"
 #include "tests/train/train_util.h"
+#include "tests/here.h"
 
 // Counting malloc: only without sanitizers, which bring their own.
 #if !defined(XLM_SANITIZED) && defined(__GLIBC__)
@@ -85,9 +86,8 @@ static void plan_model(world *w) {
   xlm_compile_options o = xlm_compile_defaults();
   o.settings.batch = BATCH, o.settings.seq = SEQ;
   o.train.microbatches = MICROBATCHES;
-  o.threads = 2;
   o.seed = 7;
-  o.backend = &xlm_backend_cpu()->info;
+  plan_for_here(&o, "cpu", 2);
   const xlm_source *source = xlm_source_new(w->arena, "tiny.xlm", model, sizeof model - 1);
   xlm_diags d;
   xlm_diags_init(&d, w->arena, source);

@@ -11,6 +11,7 @@
 
 #include "compiler/diagnose/diag.h"
 #include "runtime/base/map.h"
+#include "tests/here.h"
 
 const char *const toy_models[TOY_MODELS] = {"llama", "gpt2", "qwen3", "mixtral", "freestyle", "deepseek"};
 
@@ -68,6 +69,10 @@ static void add_sets(xlm_arena *a, const char *words, set_list *l) {
   }
 }
 
+static const char *backend_for(xlm_dtype t) {
+  return t == XLM_F64 ? "ref" : "cpu";
+}
+
 xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
   set_list sets = {0};
   add_sets(a, "vocab=256 hidden=64 layers=2 heads=4", &sets);
@@ -85,18 +90,14 @@ xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
   c.train.microbatches = o->microbatches;
   c.recompute = o->recompute;
   c.with_eval = o->with_eval;
-  c.threads = o->threads;
+  plan_for_here(&c, backend_for(o->dtype), o->threads);
   return c;
-}
-
-static const xlm_backend *backend_for(xlm_dtype t) {
-  return t == XLM_F64 ? xlm_backend_ref() : xlm_backend_cpu();
 }
 
 const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o) {
   xlm_compile_options with = *o;
   xlm_diags d;
-  with.backend = &backend_for(o->settings.dtype)->info;
+  plan_for_here(&with, backend_for(o->settings.dtype), o->target.threads);
   xlm_diags_init(&d, a, source);
   const xlm_plan *plan = xlm_compile(a, source, &with, &d, NULL, NULL).plan;
   xlm_text t = xlm_text_new(a);
@@ -106,7 +107,7 @@ const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compi
 }
 
 xlm_backend toy_backend(const char *device) {
-  xlm_backend b = *xlm_backend_cpu();
+  xlm_backend b = *xlm_backend_find("cpu");
   xlm_error err;
   if (!device) device = getenv("XLM_TEST_DEVICE");
   if (xlm_device_find(device ? device : "cpu", &b.device, &err) != XLM_OK) fail_msg("%s", err.text);
@@ -115,7 +116,7 @@ xlm_backend toy_backend(const char *device) {
 
 static xlm_status open_all(toy *t, const toy_options *o, xlm_error *err) {
   xlm_data_part all;
-  xlm_backend b = *backend_for(o->dtype);
+  xlm_backend b = *xlm_backend_find(backend_for(o->dtype));
   b.device = toy_backend(NULL).device;
   XLM_TRY(xlm_exec_open(t->plan, 0, &b, o->threads, NULL, &t->exec, err));
   XLM_TRY(xlm_store_new(t->plan, xlm_exec_states(t->exec), &t->store, err));

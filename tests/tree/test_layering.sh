@@ -49,6 +49,7 @@ only compiler/report $plan compiler/ir compiler/diagnose compiler/parse compiler
 only ops/cuda $plan runtime/device runtime/comm ops tests/emulate
 only ops/cpu $plan runtime/device ops ops/cpu/gemm ops/cpu/attend ops/cpu/communicate
 only ops/ref $plan runtime/device ops
+only ops/backend $plan runtime/device ops
 for f in ops/*.c ops/*.h; do
   if grep -nE '^#include "(runtime/(device|exec|comm|data|state|interchange|checkpoint|train)|compiler/(parse|elaborate|diagnose|format|optimizer|pass|schedule|verify|cost|planner|driver|search|report)|ops/(cpu|ref))' "$f"; then
     echo "  ^ op rules ($f) use compiler/ir only" >&2

@@ -8,6 +8,7 @@
 #include "compiler/driver/passes.h"
 #include "compiler/driver/times.h"
 #include "runtime/device/kernel.h"
+#include "tests/here.h"
 
 static const char text[] = "model m\n"
                            "dim vocab = 8\n"
@@ -19,23 +20,23 @@ static const char text[] = "model m\n"
                            "h = lookup(embed, tokens)\n"
                            "loss cross_entropy(h @ embed, targets)\n";
 
-static bool no_lookup(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
-                      int threads, uint64_t *bytes) {
-  return instr->op != XLM_OP_LOOKUP &&
-         xlm_backend_cpu()->info.workspace(instr, tensors, dims, threads, bytes);
+static xlm_planned no_lookup(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                             const xlm_target *t, xlm_kernel_choice *out) {
+  if (instr->op == XLM_OP_LOOKUP) return XLM_NO_KERNEL;
+  return xlm_backend_find("cpu")->info.plan(instr, tensors, dims, t, out);
 }
 
-static bool no_memory(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
-                      int threads, uint64_t *bytes) {
-  (void)instr, (void)tensors, (void)dims, (void)threads;
-  *bytes = XLM_NO_WORKSPACE;
-  return false;
+static xlm_planned no_memory(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                             const xlm_target *t, xlm_kernel_choice *out) {
+  (void)instr, (void)tensors, (void)dims, (void)t, (void)out;
+  return XLM_NO_MEMORY;
 }
 
 static const xlm_plan *plan(xlm_arena *a, const xlm_backend_info *backend, xlm_diags *d) {
   const xlm_source *source = xlm_source_new(a, "model.xlm", text, strlen(text));
   xlm_compile_options o = xlm_compile_defaults();
   o.settings.batch = 1;
+  plan_for_here(&o, "cpu", 1);
   o.backend = backend;
   xlm_diags_init(d, a, source);
   return xlm_compile(a, source, &o, d, NULL, NULL).plan;
@@ -44,7 +45,7 @@ static const xlm_plan *plan(xlm_arena *a, const xlm_backend_info *backend, xlm_d
 static void missing_kernel(void **state) { // the user's choice of a backend: said with the line of the model
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
-  xlm_backend_info some = {.name = "toy", .workspace = no_lookup};
+  xlm_backend_info some = {.name = "toy", .plan = no_lookup};
   xlm_diags d;
   assert_null(plan(a, &some, &d));
   assert_int_equal(d.errors, 1);
@@ -61,7 +62,7 @@ memory_of_a_backend(void **state) { // the environment's failure: back to where 
   xlm_arena *a = xlm_arena_new(0);
   volatile bool back = true;
   if (XLM_ARENA_TRY(a)) {
-    xlm_backend_info none = {.name = "toy", .workspace = no_memory};
+    xlm_backend_info none = {.name = "toy", .plan = no_memory};
     xlm_diags d;
     (void)plan(a, &none, &d);
     back = false;
@@ -108,7 +109,7 @@ static xlm_compile_options two_stages(void) {
   o.settings.batch = 2;
   o.train.microbatches = 2;
   o.mesh = (xlm_mesh){.n = 2, .axis = {"pp", "tp"}, .size = {2, 2}};
-  o.backend = &xlm_backend_cpu()->info;
+  plan_for_here(&o, "cpu", 1);
   return o;
 }
 

@@ -130,7 +130,7 @@ static void set_leaf(run *t, xlm_val v, int64_t first_row) {
 }
 
 static run run_new(const xlm_graph *g, int64_t batch, int64_t microbatch) {
-  run_options o = {.backend = xlm_backend_ref(), .f64 = true, .threads = 1};
+  run_options o = {.backend = xlm_backend_find("ref"), .f64 = true, .threads = 1};
   o.env = (xlm_step_env){.seed = 7, .step = 0, .first_row = microbatch * batch};
   o.store = !microbatch;
   run t = {.g = g, .r = run_graph_new(g, o), .batch = batch};

@@ -8,6 +8,7 @@
 #include "runtime/device/kernel.h"
 #include "tests/train/arena_check.h"
 #include "tests/unit/matrix_graph.h"
+#include "tests/here.h"
 
 enum { ROWS = 64, COLUMNS = 32, BYTES = ROWS * COLUMNS * 4 }; // of x
 
@@ -40,7 +41,9 @@ static xlm_val shifted(xlm_val v, const char *name) { // neither: [d, e] -> [d, 
 }
 
 static xlm_rank_plan *lowered(const xlm_graph *train, const xlm_graph *eval, int64_t microbatches) {
-  xlm_lower_options o = {.microbatches = microbatches, .threads = 2, .backend = &xlm_backend_cpu()->info};
+  xlm_lower_options o = {.microbatches = microbatches,
+                         .backend = &xlm_backend_find("cpu")->info,
+                         .target = target_here("cpu", 2)};
   xlm_rank_plan *p;
   xlm_error err;
   xlm_span at;

@@ -13,6 +13,7 @@
 #include "runtime/base/map.h"
 #include "runtime/device/kernel.h"
 #include "tests/fuzz/mutate_json.h"
+#include "tests/here.h"
 
 static const xlm_plan *make_with(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets,
                                  const xlm_mesh *mesh, const char *schedule) {
@@ -31,7 +32,7 @@ static const xlm_plan *make_with(xlm_arena *a, const char *model, const xlm_set 
   o.train.microbatches = 2;
   o.mesh = *mesh;
   o.schedule = schedule;
-  o.backend = &xlm_backend_cpu()->info;
+  plan_for_here(&o, "cpu", 1);
   xlm_diags d;
   xlm_diags_init(&d, a, source);
   const xlm_plan *p = xlm_compile(a, source, &o, &d, NULL, NULL).plan;

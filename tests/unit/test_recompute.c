@@ -73,7 +73,8 @@ typedef struct run {
 } run;
 
 static run run_step(const xlm_graph *g) {
-  run_options o = {.backend = xlm_backend_ref(), .f64 = true, .threads = 1, .env = {.seed = 9, .step = 4}};
+  run_options o = {
+      .backend = xlm_backend_find("ref"), .f64 = true, .threads = 1, .env = {.seed = 9, .step = 4}};
   run t = {g, run_graph_new(g, o)};
   for (xlm_node n = 1; n < g->n_nodes; n++) {
     if (!(xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_LEAF)) continue;

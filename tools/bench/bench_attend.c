@@ -57,8 +57,11 @@ static double time_op(xlm_op_id op, const xlm_dim_info *dims, const xlm_type *ty
                 .in = in_data,
                 .out = out_data,
                 .device = device};
-  const xlm_kernel *k = xlm_backend_cpu()->find(op);
-  c.workspace = aligned_alloc(64, (k->workspace(&c, xlm_pool_size(device->pool)) + 63) / 64 * 64);
+  const xlm_backend *b = xlm_backend_find("cpu");
+  const xlm_kernel *k = b->find(NULL, op);
+  xlm_target target = xlm_backend_target(b, b->here(), xlm_pool_size(device->pool));
+  while (k->variants && !k->applicable(&c, &target, c.variant)) c.variant++;
+  c.workspace = aligned_alloc(64, (k->workspace(&c, &target) + 63) / 64 * 64);
   if (!c.workspace) exit(2);
   double best = 1e9;
   for (int i = 0; i < 40; i++) {

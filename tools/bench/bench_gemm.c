@@ -306,6 +306,7 @@ static void print_row(const product *p, bool bf16, double ours, double theirs) {
 
 static void measure(const product *p, bool bf16, int threads, xlm_pool *pool) {
   contest c = {.p = p, .o = operands_new(p, bf16), .g = gemm_of(p, bf16), .pool = pool};
+  xlm_gemm_choose(&c.g, xlm_cpu_arch_here());
   c.o.workspace = aligned_alloc(64, (xlm_gemm_workspace(&c.g, threads) + 127) / 64 * 64);
   require(c.o.workspace, "allocation");
   c.r = reference_new(p, &c.o);
@@ -319,14 +320,13 @@ static void measure(const product *p, bool bf16, int threads, xlm_pool *pool) {
 int main(int argc, char **argv) {
   int threads = argc > 1 ? atoi(argv[1]) : 2;
   const char *filter = argc > 2 ? argv[2] : "";
-  static const char *const isa[] = {"base", "avx2", "avx512"};
   xlm_pool *pool;
   xlm_error err;
   require(xlm_pool_new(threads, &pool, &err) == 0, "starting threads");
   set_openmp_threads(threads);
   const dnnl_version_t *v = dnnl_version();
-  printf("%d threads each, %s%s, oneDNN %d.%d\n", threads, isa[xlm_cpu_isa()],
-         xlm_cpu_has_bf16() ? " bf16" : "", v->major, v->minor);
+  printf("%d threads each, %s, oneDNN %d.%d\n", threads, xlm_cpu_arch_names[xlm_cpu_arch_here()], v->major,
+         v->minor);
   printf("%-16s %4s %2s  %3s   %5s %6s %6s  %8s %8s  %5s  %6s\n", "product", "type", "", "", "m", "n", "k",
          "GFLOP/s", "oneDNN", "ratio", "B GB/s");
   for (int bf16 = 0; bf16 < 2; bf16++)

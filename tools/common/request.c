@@ -208,8 +208,7 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   o->with_eval = with_eval;
   o->zero = (int)xlm_setting_int(s, XLM_SET_zero);
   o->reduce_each = !strcmp(xlm_setting_text(s, XLM_SET_reduce_gradients), "microbatch");
-  o->threads = (int)(xlm_request_threads(s) / xlm_mesh_ranks(&o->mesh));
-  if (o->threads < 1) o->threads = 1;
+  XLM_TRY(xlm_request_target(s, NULL, xlm_mesh_ranks(&o->mesh), o, err));
   o->seed = (uint64_t)xlm_setting_int(s, XLM_SET_seed);
   note_settings(s, o);
   return XLM_OK;

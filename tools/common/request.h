@@ -31,10 +31,14 @@ xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model_batch, int
 // Parameter groups of --group or the run file.
 xlm_status xlm_request_groups(xlm_run_settings *s, const xlm_param_group **out, int *n,
                               xlm_error *err) XLM_MUST_CHECK;
-// Everything but the backend. source: of the model; NULL when there is none. Resolves flags that are public names of
-// the model's dims. batch > 0: one
-// microbatch of that many samples per data-parallel rank, whatever the settings say. Threads are those of
-// this process, shared by the ranks of the mesh; whoever runs one rank per process sets options.threads anew.
+// The target: --arch, else what XLM_CPU_ISA says, else the best of this machine. cluster: its own, of which
+// --arch may choose another arch; NULL = none. Threads are those of this process, shared by `ranks`.
+xlm_status xlm_request_target(const xlm_run_settings *s, const xlm_cluster *cluster, int64_t ranks,
+                              xlm_compile_options *o, xlm_error *err) XLM_MUST_CHECK;
+// Everything, for this machine. source: of the model; NULL when there is none. Resolves flags that are public
+// names of the model's dims. batch > 0: one microbatch of that many samples per data-parallel rank, whatever
+// the settings say. Threads are those of this process, shared by the ranks of the mesh; whoever runs one rank
+// per process sets the target's threads anew.
 xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,
                                int64_t batch, xlm_compile_options *out, xlm_error *err) XLM_MUST_CHECK;
 

@@ -227,7 +227,7 @@ xlm_status xlm_settings_put_whole(xlm_run_settings *s, xlm_setting_id id, const 
 
 // Settings of xlmc shape the plan, but for these: where the model is, and what this machine gives.
 bool xlm_settings_makes_plan(xlm_setting_id id) {
-  static const xlm_setting_id others[] = {XLM_SET_model, XLM_SET_threads, XLM_SET_memory_limit};
+  static const xlm_setting_id others[] = {XLM_SET_model, XLM_SET_arch, XLM_SET_threads, XLM_SET_memory_limit};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
     if (others[i] == id) return false;
   return strchr(xlm_setting_table[id].tools, 'p') != NULL;

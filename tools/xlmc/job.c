@@ -23,15 +23,24 @@ typedef struct own_flag {
 } own_flag;
 
 static const own_flag own[] = {
-    {"--format", offsetof(xlmc_flags, format), 't'},   {"--level", offsetof(xlmc_flags, level), 't'},
-    {"--after", offsetof(xlmc_flags, after), 't'},     {"--output", offsetof(xlmc_flags, output), 't'},
-    {"--only", offsetof(xlmc_flags, only), 't'},       {"--depth", offsetof(xlmc_flags, depth), 'i'},
-    {"--write", offsetof(xlmc_flags, write), 'b'},     {"--check", offsetof(xlmc_flags, check), 'b'},
-    {"--open", offsetof(xlmc_flags, open), 'b'},       {"--help", offsetof(xlmc_flags, help), 'b'},
-    {"--cluster", offsetof(xlmc_flags, cluster), 't'}, {"--devices", offsetof(xlmc_flags, devices), 't'},
-    {"--trace", offsetof(xlmc_flags, trace), 't'},     {"--auto", offsetof(xlmc_flags, search), 'b'},
-    {"--rank", offsetof(xlmc_flags, rank), 't'},       {"--stage", offsetof(xlmc_flags, stage), 't'},
-    {"--pass", offsetof(xlmc_flags, pass), 't'},       {"--time-passes", offsetof(xlmc_flags, time_passes), 'b'},
+    {"--format", offsetof(xlmc_flags, format), 't'},
+    {"--level", offsetof(xlmc_flags, level), 't'},
+    {"--after", offsetof(xlmc_flags, after), 't'},
+    {"--output", offsetof(xlmc_flags, output), 't'},
+    {"--only", offsetof(xlmc_flags, only), 't'},
+    {"--depth", offsetof(xlmc_flags, depth), 'i'},
+    {"--write", offsetof(xlmc_flags, write), 'b'},
+    {"--check", offsetof(xlmc_flags, check), 'b'},
+    {"--open", offsetof(xlmc_flags, open), 'b'},
+    {"--help", offsetof(xlmc_flags, help), 'b'},
+    {"--cluster", offsetof(xlmc_flags, cluster), 't'},
+    {"--devices", offsetof(xlmc_flags, devices), 't'},
+    {"--trace", offsetof(xlmc_flags, trace), 't'},
+    {"--auto", offsetof(xlmc_flags, search), 'b'},
+    {"--rank", offsetof(xlmc_flags, rank), 't'},
+    {"--stage", offsetof(xlmc_flags, stage), 't'},
+    {"--pass", offsetof(xlmc_flags, pass), 't'},
+    {"--time-passes", offsetof(xlmc_flags, time_passes), 'b'},
 };
 
 static const own_flag *find_own(const char *arg, size_t n) {
@@ -186,7 +195,6 @@ int xlmc_tell(xlmc_job *j) {
 bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *options, const char *dump_after,
                        const xlm_graph **dump, xlm_compiled *out) {
   xlm_compile_options o = *options;
-  o.backend = &xlm_backend_cpu()->info;
   *out = xlm_compile(j->arena, j->source, &o, &j->diags, dump_after, dump);
   return xlmc_tell(j) == XLMC_OK;
 }

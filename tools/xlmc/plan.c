@@ -60,6 +60,12 @@ static void find_limit(planning *w) {
   if (w->o.recompute == XLM_RECOMPUTE_AUTO && w->limit) w->o.memory_limit = w->limit;
 }
 
+static xlm_status plan_for_cluster(planning *w) {
+  XLM_TRY(xlm_request_target(w->j->settings, w->cluster, xlm_mesh_ranks(&w->o.mesh), &w->o, &w->j->err));
+  w->o.target.memory = w->limit;
+  return XLM_OK;
+}
+
 // ---- one plan ----
 
 static xlm_status verify(planning *w) {
@@ -133,7 +139,11 @@ static void as_program(planning *w, xlm_text *t) {
 static const struct {
   const char *name;
   void (*write)(planning *, xlm_text *);
-} formats[] = {{"text", as_text}, {"program", as_program}, {"json", as_json}, {"report-json", as_report}, {"html", as_html}};
+} formats[] = {{"text", as_text},
+               {"program", as_program},
+               {"json", as_json},
+               {"report-json", as_report},
+               {"html", as_html}};
 enum { FORMATS = sizeof formats / sizeof *formats };
 
 static int write_trace(planning *w) {
@@ -163,7 +173,6 @@ static int show_plan(planning *w, int format) {
   xlm_status s = complete(w);
   if (s != XLM_OK) return xlmc_fail(j, s);
   bool fits = !w->limit || fullest(w->c.plan) <= w->limit;
-  w->o.backend = &xlm_backend_cpu()->info;
   if (!fits) w->page.advice = xlm_search_advice(j->arena, j->source, &w->o, w->limit, w->alone, w->cluster);
   xlm_text t = xlm_text_new(j->arena);
   formats[format].write(w, &t);
@@ -225,7 +234,8 @@ static int search(planning *w) {
   xlm_status s = read_devices(w, &r.devices);
   if (s != XLM_OK) return xlmc_fail(j, s);
   find_limit(w);
-  w->o.backend = &xlm_backend_cpu()->info;
+  s = plan_for_cluster(w);
+  if (s != XLM_OK) return xlmc_fail(j, s);
   r.global_batch = w->o.settings.batch * w->o.train.microbatches;
   r.memory_limit = w->limit;
   r.cluster = w->cluster;
@@ -254,7 +264,7 @@ static xlm_status prepare(planning *w) {
     return xlm_fail(&j->err, XLM_USER,
                     "--devices goes with --auto; without it give the mesh: --tp, --pp, --dp");
   find_limit(w);
-  return XLM_OK;
+  return w->cluster ? plan_for_cluster(w) : XLM_OK;
 }
 
 static int plan(xlmc_job *j) {

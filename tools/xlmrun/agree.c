@@ -1,20 +1,24 @@
 // See agree.h: every process tells all others hashes of what it has.
 #include "tools/xlmrun/agree.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/base/philox.h"
 #include "runtime/base/hash.h"
 
 typedef struct run {
-  uint64_t plan, step, setting[XLM_SETTING_COUNT];
+  uint64_t plan, work; // hashes: of all, and without what follows from the threads, which may differ
+  uint64_t step, setting[XLM_SETTING_COUNT];
+  int32_t threads;
+  char arch[32];
 } run;
 
 static bool may_differ(int id) {
   static const xlm_setting_id own[] = {
       XLM_SET_model,        XLM_SET_data,         XLM_SET_valid,      XLM_SET_threads, XLM_SET_init_from,
       XLM_SET_memory_limit, XLM_SET_comm_timeout, XLM_SET_output_dir, XLM_SET_resume,  XLM_SET_overwrite,
-      XLM_SET_metrics,      XLM_SET_curve,        XLM_SET_device};
+      XLM_SET_metrics,      XLM_SET_curve,        XLM_SET_device,     XLM_SET_arch};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if ((int)own[i] == id) return true;
   return false;
@@ -24,24 +28,6 @@ static uint64_t hash_of_setting(const xlm_setting_value *v) {
   uint64_t h = xlm_hash_text(v->text);
   for (int i = 0; i < v->n; i++) h = 31 * h + xlm_hash_text(v->list[i]);
   return h;
-}
-
-// What another version of this program might plan in another way.
-static uint64_t hash_of_plan(const session *s) {
-  const xlm_plan *p = s->plan;
-  xlm_hash h;
-  xlm_hash_start(&h);
-  xlm_hash_add(&h, p->text_hash, strlen(p->text_hash));
-  xlm_hash_add(&h, &s->saved_hash, sizeof s->saved_hash);
-  xlm_hash_add(&h, &p->batch, sizeof p->batch);
-  xlm_hash_add(&h, &p->microbatches, sizeof p->microbatches);
-  for (uint32_t c = 0; c < p->n_rank_plans; c++) {
-    const xlm_rank_plan *r = p->rank_plans[c];
-    uint64_t of_class[] = {r->n_tensors, r->n_instrs, r->n_segments, r->n_schedule,
-                           r->n_states}; // bytes: by threads
-    xlm_hash_add(&h, of_class, sizeof of_class);
-  }
-  return xlm_hash_value(&h);
 }
 
 static const char *flag_of(session *s, int id) {
@@ -56,7 +42,13 @@ static xlm_status compare(session *s, const run *first, const run *other, int k)
           &s->err, XLM_USER,
           "--%s is not the same in process %d and process 0: all processes of a run need the same settings",
           flag_of(s, i), k);
-  if (other->plan != first->plan)
+  if (strcmp(other->arch, first->arch))
+    return xlm_fail(
+        &s->err, XLM_USER,
+        "process %d would run kernels for %s and process 0 those for %s: give all the same --arch", k,
+        other->arch, first->arch);
+  bool same = other->threads == first->threads ? other->plan == first->plan : other->work == first->work;
+  if (!same)
     return xlm_fail(&s->err, XLM_USER, "process %d has another %s than process 0", k,
                     s->saved ? "plan or version of xlmrun"
                              : "model text, other sizes or another version of xlmrun");
@@ -73,7 +65,10 @@ xlm_status agree_on_run(session *s) {
   int n = xlm_team_processes(s->team);
   if (n == 1) return XLM_OK;
   run *mine = XLM_NEW(s->arena, run), *all = XLM_NEW_N(s->arena, run, n);
-  mine->plan = hash_of_plan(s);
+  mine->plan = xlm_plan_hash(s->plan, true, s->arena);
+  mine->work = xlm_plan_hash(s->plan, false, s->arena);
+  mine->threads = s->plan->target.threads;
+  snprintf(mine->arch, sizeof mine->arch, "%s", s->plan->target.arch);
   mine->step = s->checkpoint ? (uint64_t)s->checkpoint->info.step : 0;
   for (int i = 0; i < XLM_SETTING_COUNT; i++)
     mine->setting[i] = may_differ(i) ? 0 : hash_of_setting(&s->settings->value[i]);

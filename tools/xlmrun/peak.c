@@ -36,6 +36,7 @@ static double measure(const session *s, xlm_pool *pool, int threads) {
                 .a = half ? XLM_BF16 : XLM_F32,
                 .b = half ? XLM_BF16 : XLM_F32,
                 .c = XLM_F32};
+  xlm_gemm_choose(&g, xlm_cpu_arch_of(&s->plan->target));
   size_t bytes = (size_t)(n * n) * sizeof(float), scratch = xlm_gemm_workspace(&g, threads);
   void *a = malloc(bytes), *b = malloc(bytes), *c = malloc(bytes), *w = NULL;
   double flops = 0;

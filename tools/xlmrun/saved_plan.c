@@ -9,7 +9,6 @@
 
 #include "compiler/verify/verify_plan.h"
 #include "runtime/base/map.h"
-#include "runtime/base/hash.h"
 
 static bool ends_with(const char *path, const char *end) {
   size_t n = strlen(path), m = strlen(end);
@@ -37,7 +36,6 @@ static xlm_status read_verified(session *s, const char *path, const xlm_map *m) 
     return xlm_fail_in(&s->err, "'%s'", path);
   xlm_plan_check check = xlm_plan_verify_saved(s->plan, s->arena);
   if (check.text) return xlm_fail(&s->err, XLM_USER, "'%s': the plan was refused: %s", path, check.text);
-  s->saved_hash = xlm_hash_bytes(m->data, m->n);
   return XLM_OK;
 }
 
@@ -124,8 +122,17 @@ static xlm_status need_segments(session *s, bool with_train, bool with_eval) {
   return XLM_OK;
 }
 
+static xlm_status refuse_arch(session *s) { // kernels stand in the plan
+  const char *asked = xlm_setting_text(s->settings, XLM_SET_arch);
+  if (!*asked || !strcmp(asked, s->plan->target.arch)) return XLM_OK;
+  return xlm_fail(&s->err, XLM_USER,
+                  "%s %s: the plan '%s' is for %s: make the plan anew with `xlmc plan --arch %s`",
+                  s->settings->value[XLM_SET_arch].where, asked, s->saved, s->plan->target.arch, asked);
+}
+
 xlm_status saved_plan_settle(session *s, bool with_train, bool with_eval) {
   XLM_TRY(resolve_flags(s));
+  XLM_TRY(refuse_arch(s));
   for (int i = 0; i < XLM_SETTING_COUNT; i++)
     if (xlm_settings_makes_plan((xlm_setting_id)i)) XLM_TRY(refuse_given(s, (xlm_setting_id)i));
   for (uint32_t i = 0; i < s->plan->n_settings; i++) XLM_TRY(take_setting(s, &s->plan->settings[i]));

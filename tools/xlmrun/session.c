@@ -58,7 +58,7 @@ static bool is_handed_on(const session *s, xlm_setting_id id) {
   if (session_is_layout(id) && (!keeps_layout(s) || id == XLM_SET_comm_timeout)) return false;
   static const xlm_setting_id own[] = {XLM_SET_output_dir, XLM_SET_resume,       XLM_SET_overwrite,
                                        XLM_SET_threads,    XLM_SET_memory_limit, XLM_SET_init_from,
-                                       XLM_SET_device};
+                                       XLM_SET_device,     XLM_SET_arch};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (own[i] == id) return false;
   return strchr(xlm_setting_table[id].tools, s->settings->tool) != NULL || id == XLM_SET_data ||
@@ -270,13 +270,13 @@ static void show_diagnostics(session *s, const xlm_diags *d) {
 
 // As many as there are, but no more than the plan has room for.
 static xlm_status settle_threads(session *s) {
-  int most = s->plan->threads, ranks = s->mpi ? 1 : (int)s->plan->n_ranks;
+  int most = s->plan->target.threads, ranks = s->mpi ? 1 : (int)s->plan->n_ranks;
   int all = s->mpi ? threads_of_process(s) : xlm_request_threads(s->settings), each = all / ranks;
   if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 && each > most)
     return xlm_fail(&s->err, XLM_USER,
                     "--threads %d: the plan '%s' has room for %d thread%s per rank, %d in this process", all,
                     s->saved, most, most == 1 ? "" : "s", most * ranks);
-  s->options.threads = each < 1 ? 1 : each < most ? each : most;
+  s->options.target.threads = each < 1 ? 1 : each < most ? each : most;
   return XLM_OK;
 }
 
@@ -303,10 +303,9 @@ xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t 
   const xlm_source *source = xlm_source_new(s->arena, s->model_path, s->model_text, s->model_bytes);
   XLM_TRY(xlm_request_options(s->settings, source, with_train, with_eval, batch, &s->options, &s->err));
   XLM_TRY(check_processes(s, &s->options.mesh));
-  if (s->mpi) s->options.threads = threads_of_process(s);
+  if (s->mpi) s->options.target.threads = threads_of_process(s);
   if (s->mpi && s->options.memory_limit)
     s->options.memory_limit = xlm_request_memory(s->settings, ranks_here(s) ? ranks_here(s) : 1);
-  s->options.backend = &xlm_backend_cpu()->info;
   xlm_diags d;
   xlm_diags_init(&d, s->arena, source);
   s->plan = xlm_compile(s->arena, source, &s->options, &d, NULL, NULL).plan;
@@ -323,17 +322,19 @@ const char *session_ranks(const session *s) {
 }
 
 int session_threads(const session *s) {
-  return s->options.threads * (s->mpi ? 1 : (int)s->plan->n_ranks);
+  return s->options.target.threads * (s->mpi ? 1 : (int)s->plan->n_ranks);
 }
 
 // ---- the ranks ----
 
 xlm_status session_open(session *s) {
   double timeout = xlm_setting_float(s->settings, XLM_SET_comm_timeout);
-  xlm_backend backend = *xlm_backend_cpu();
+  const xlm_backend *planned;
+  XLM_TRY(xlm_backend_check(&s->plan->target, &planned, &s->err));
+  xlm_backend backend = *planned;
   XLM_TRY(xlm_device_find(xlm_setting_text(s->settings, XLM_SET_device), &backend.device, &s->err));
-  XLM_TRY(xlm_team_open(s->plan, &backend, s->options.threads, s->mpi ? XLM_LAUNCH_MPI : XLM_LAUNCH_LOCAL,
-                        timeout, &s->team, &s->err));
+  XLM_TRY(xlm_team_open(s->plan, &backend, s->options.target.threads,
+                        s->mpi ? XLM_LAUNCH_MPI : XLM_LAUNCH_LOCAL, timeout, &s->team, &s->err));
   s->watchdog = watchdog_start(s->team, PATIENCE_S);
   xlm_team_at(s->team, "starting");
   XLM_TRY(xlm_store_new(s->plan, xlm_team_states(s->team), &s->store, &s->err));

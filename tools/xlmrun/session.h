@@ -18,8 +18,7 @@ typedef struct session {
   size_t model_bytes;
   xlm_compile_options options;
   const xlm_plan *plan;
-  const char *saved;   // path of the saved plan that is run; NULL: the plan is compiled
-  uint64_t saved_hash; // of its bytes
+  const char *saved; // path of the saved plan that is run; NULL: the plan is compiled
   xlm_team *team;
   struct watchdog *watchdog;
   xlm_tracer *tracer; // NULL: no trace

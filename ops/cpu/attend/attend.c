@@ -26,13 +26,13 @@ typedef struct room { // one worker's part of the workspace
   float *sum;         // running sum, by lane [TILE][VL]
 } room;
 
-static int64_t room_floats(const attend_shape *s) {
-  return 2 * s->k_tiles * TILE * s->dp + 2 * TILE * s->dp + MR * TILE + TILE + TILE * VL;
+static int64_t room_floats(const attend_shape *s, int vl, int rows) { // lanes of a vector, rows of a tile
+  return 2 * s->k_tiles * TILE * s->dp + 2 * TILE * s->dp + rows * TILE + TILE + TILE * vl;
 }
 
 static room room_of(const attend_shape *s, float *workspace, int worker) {
   int64_t tile = TILE * s->dp;
-  room r = {.kt = workspace + worker * room_floats(s)};
+  room r = {.kt = workspace + worker * room_floats(s, VL, MR)};
   r.v = r.kt + s->k_tiles * tile;
   r.q = r.v + s->k_tiles * tile;
   r.o = r.q + tile;
@@ -197,9 +197,10 @@ static void part(void *arg, int worker, int workers) {
   }
 }
 
-static size_t workspace(const xlm_call *c, int threads) {
-  attend_shape s = xlm_attend_read(c);
-  return (size_t)(room_floats(&s) * threads) * sizeof(float);
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  xlm_cpu_tiles tiles;
+  attend_shape s = xlm_attend_read_for(c, t, &tiles);
+  return (size_t)(room_floats(&s, tiles.lanes, tiles.attend_rows) * t->threads) * sizeof(float);
 }
 
 static xlm_status run(const xlm_call *c) {

@@ -283,16 +283,25 @@ static job job_of(const xlm_call *c) {
   return j;
 }
 
-static size_t workspace(const xlm_call *c, int threads) {
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  xlm_cpu_tiles tiles;
+  attend_shape s = xlm_attend_read_for(c, t, &tiles);
+  return (size_t)(room_floats(&s) * t->threads) * sizeof(float);
+}
+
+enum { ONE_PASS, TWO_PASSES };
+static const char *const variants[] = {"one_pass", "two_passes", NULL};
+
+static bool applicable(const xlm_call *c, const xlm_target *t, int variant) {
   attend_shape s = xlm_attend_read(c);
-  return (size_t)(room_floats(&s) * threads) * sizeof(float);
+  return variant == TWO_PASSES || attend_pieces(s.batches * s.kv_heads, t->threads, s.k_tiles) == 1;
 }
 
 static xlm_status run(const xlm_call *c) {
   job j = job_of(c);
   int workers = xlm_pool_size(xlm_cpu_pool(c));
   int64_t units = j.s.batches * j.s.kv_heads;
-  if (attend_pieces(units, workers, j.s.k_tiles) == 1) {
+  if (c->variant == ONE_PASS) {
     xlm_pool_run(xlm_cpu_pool(c), part, &j);
     return XLM_OK;
   }
@@ -303,4 +312,8 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(attend_bwd) = {.op = XLM_OP_ATTEND_BWD, .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(attend_bwd) = {.op = XLM_OP_ATTEND_BWD,
+                                           .variants = variants,
+                                           .applicable = applicable,
+                                           .workspace = workspace,
+                                           .run = run};

@@ -10,16 +10,12 @@
 
 #include "ops/cpu/kernel_priv.h"
 
-// MR * NV accumulators, NV vectors of the right factor and a broadcast fill the vector registers (32, 16,
-// 16). MR divides VL.
-#if defined(XLM_ISA_avx512)
-enum { VL = 16, MR = 8, NV = 2 };
-#elif defined(XLM_ISA_avx2)
-enum { VL = 8, MR = 4, NV = 2 };
-#else
-enum { VL = 4, MR = 4, NV = 2 };
-#endif
-enum { TILE = 64 };
+enum {
+  VL = XLM_ISA_NAME(xlm_tiles_lanes),
+  MR = XLM_ISA_NAME(xlm_tiles_attend_rows),
+  NV = XLM_ISA_NAME(xlm_tiles_attend_vectors),
+  TILE = 64
+};
 
 #define ATTEND_LOG2E 1.4426950408889634
 #define ATTEND_LN2 0.6931471805599453
@@ -78,6 +74,7 @@ typedef struct attend_ahead {
 #define xlm_attend_want XLM_ISA_NAME(xlm_attend_want)
 #define xlm_attend_fetch XLM_ISA_NAME(xlm_attend_fetch)
 #define xlm_attend_read XLM_ISA_NAME(xlm_attend_read)
+#define xlm_attend_read_for XLM_ISA_NAME(xlm_attend_read_for)
 #define xlm_attend_view_of XLM_ISA_NAME(xlm_attend_view_of)
 #define xlm_attend_at XLM_ISA_NAME(xlm_attend_at)
 #define xlm_attend_group XLM_ISA_NAME(xlm_attend_group)
@@ -92,6 +89,8 @@ typedef struct attend_ahead {
 #define xlm_attend_mul_t XLM_ISA_NAME(xlm_attend_mul_t)
 
 attend_shape xlm_attend_read(const xlm_call *c);
+// The same as a target's copy of the kernel reads it, whichever copy this is; *tiles: its sizes.
+attend_shape xlm_attend_read_for(const xlm_call *c, const xlm_target *t, xlm_cpu_tiles *tiles);
 // query: the operand has the query's sequence and heads, otherwise the keys'.
 attend_view xlm_attend_view_of(const xlm_call *c, const attend_shape *s, const xlm_type *t, void *data,
                                bool query);

@@ -21,6 +21,10 @@ static void read_heads(const xlm_call *c, attend_shape *s) {
   }
 }
 
+static int64_t whole_lanes(int64_t n, int vl) {
+  return (n + vl - 1) / vl * vl;
+}
+
 attend_shape xlm_attend_read(const xlm_call *c) {
   const xlm_attrs *as = &c->instr->attrs;
   const xlm_type *q = c->in_type[0];
@@ -44,9 +48,16 @@ attend_shape xlm_attend_read(const xlm_call *c) {
     if (q->dim[i] == seq || q->dim[i] == heads || q->dim[i] == feature) continue;
     s.batches *= s.batch[s.n_batch++] = xlm_call_size(c, q, i);
   }
-  s.dp = (s.d + VL - 1) / VL * VL;
+  s.dp = whole_lanes(s.d, VL);
   s.q_tiles = attend_tiles(s.first) + attend_tiles(s.queries - s.first), s.k_tiles = attend_tiles(s.keys);
   XLM_ASSERT(!c->dims[kv_seq].tail, "keys in two runs");
+  return s;
+}
+
+attend_shape xlm_attend_read_for(const xlm_call *c, const xlm_target *t, xlm_cpu_tiles *tiles) {
+  attend_shape s = xlm_attend_read(c);
+  *tiles = xlm_cpu_tiles_of[xlm_cpu_isa_of(xlm_cpu_arch_of(t))];
+  s.dp = whole_lanes(s.d, tiles->lanes);
   return s;
 }
 

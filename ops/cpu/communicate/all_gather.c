@@ -2,8 +2,8 @@
 // inner one it goes through the workspace, in rounds.
 #include "ops/cpu/communicate/collect_priv.h"
 
-static size_t workspace(const xlm_call *c, int threads) {
-  (void)threads;
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  (void)t;
   collect_piece p = collect_piece_of(c, c->out_type[0], collect_dim(c, XLM_A_to, 0), false);
   int64_t n = collect_members(c), piece = p.outer * collect_largest(c, 0) * p.inner;
   size_t room = p.outer == 1 ? 0 : collect_room(n, piece, xlm_dtype_bytes(c->in_type[0]->dtype), 1);

@@ -4,8 +4,8 @@
 #include "ops/cpu/communicate/collect_priv.h"
 
 // The number of members is not known here; in rounds, any number fits.
-static size_t workspace(const xlm_call *c, int threads) {
-  (void)threads;
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  (void)t;
   size_t bytes = xlm_type_bytes(c->in_type[0], c->dims) + XLM_SMALL_ALL_REDUCE * 2;
   return bytes < COLLECT_ROOM ? bytes : COLLECT_ROOM;
 }
@@ -94,4 +94,8 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(all_reduce) = {.op = XLM_OP_ALL_REDUCE, .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(all_reduce) = {.op = XLM_OP_ALL_REDUCE,
+                                           .variants = collect_exact,
+                                           .applicable = collect_applicable,
+                                           .workspace = workspace,
+                                           .run = run};

@@ -13,8 +13,8 @@ static int64_t largest_piece(const xlm_call *c, bool used) {
   return collect_elements(c, &rest, used) * collect_largest(c, 0) * collect_largest(c, 1);
 }
 
-static size_t workspace(const xlm_call *c, int threads) {
-  (void)threads;
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  (void)t;
   int64_t n = collect_members(c);
   return collect_tables(n) +
          collect_room(n, largest_piece(c, false), xlm_dtype_bytes(c->in_type[0]->dtype), 2);

@@ -105,6 +105,14 @@ static inline xlm_dim collect_dim(const xlm_call *c, xlm_attr_key key, int i) {
 
 // ---- reduction
 
+// Sums in member order, whoever computes them: the same bits in every run. A library's own reduction would be
+// another variant.
+static const char *const collect_exact[] = {"exact", NULL};
+static inline bool collect_applicable(const xlm_call *c, const xlm_target *t, int variant) {
+  (void)c, (void)t;
+  return variant == 0;
+}
+
 #define collect_reduce XLM_ISA_NAME(xlm_collect_reduce)
 // out[0 .. count) = the reduction `kind` of g->in[k][0 .. count) over the members k; sums in f32 axis by
 // axis, outermost first. out may be one of them.

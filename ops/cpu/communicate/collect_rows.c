@@ -1,8 +1,8 @@
 // collect_rows on the CPU; see rows_priv.h.
 #include "ops/cpu/communicate/rows_priv.h"
 
-static size_t workspace(const xlm_call *c, int threads) {
-  (void)threads;
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  (void)t;
   return rows_workspace(c, c->out_type[0], c->in_type[0]);
 }
 

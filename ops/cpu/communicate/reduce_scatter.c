@@ -11,8 +11,8 @@ static int copies_of(bool dense) {
   return dense ? 1 : 2;
 } // received, and packed to be sent
 
-static size_t workspace(const xlm_call *c, int threads) {
-  (void)threads;
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  (void)t;
   collect_piece p = collect_piece_of(c, c->in_type[0], collect_dim(c, XLM_A_from, 0), false);
   int64_t n = collect_members(c), piece = p.outer * collect_largest(c, 0) * p.inner;
   bool dense = is_dense(c, &p);
@@ -70,5 +70,8 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(reduce_scatter) = {
-    .op = XLM_OP_REDUCE_SCATTER, .workspace = workspace, .run = run};
+const xlm_kernel XLM_KERNEL(reduce_scatter) = {.op = XLM_OP_REDUCE_SCATTER,
+                                               .variants = collect_exact,
+                                               .applicable = collect_applicable,
+                                               .workspace = workspace,
+                                               .run = run};

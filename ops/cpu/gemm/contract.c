@@ -49,62 +49,101 @@ static const int32_t *offsets(const xlm_call *c, const xlm_gemm *g) {
   return g->ragged == XLM_GEMM_DENSE ? NULL : c->in[c->instr->n_in - 1];
 }
 
-static size_t workspace(const xlm_call *c, int threads) {
-  xlm_gemm g = product(c, 0);
+// ---- variants ----
+
+static const struct {
+  xlm_gemm_form form;
+  bool pairs;
+} kinds[] = {{XLM_GEMM_FEW_ROWS, true},   {XLM_GEMM_FEW_ROWS, false}, {XLM_GEMM_BY_EXPERT, true},
+             {XLM_GEMM_BY_EXPERT, false}, {XLM_GEMM_TILED, true},     {XLM_GEMM_TILED, false}};
+static const char *const variants[] = {
+    "few_rows_bf16", "few_rows", "by_expert_bf16", "by_expert", "tiled_bf16", "tiled", NULL};
+
+// The product of the operands from `at` on, as the call's variant computes it.
+static xlm_gemm planned(const xlm_call *c, int at, xlm_cpu_arch arch) {
+  xlm_gemm g = product(c, at);
   xlm_gemm_simplify(&g);
-  return xlm_gemm_workspace(&g, threads);
+  g.arch = arch, g.form = kinds[c->variant].form, g.pairs = kinds[c->variant].pairs;
+  return g;
+}
+
+static bool can(const xlm_call *c, int at, const xlm_target *t, int variant) {
+  xlm_gemm g = product(c, at);
+  return xlm_gemm_can(&g, xlm_cpu_arch_of(t), kinds[variant].form, kinds[variant].pairs);
+}
+
+static xlm_cpu_arch
+own_arch(void) { // whose tiles this copy has; what only planning tells apart is in the variant
+  return (xlm_cpu_arch)XLM_ISA_NAME(xlm_arch);
+}
+
+// ---- contract ----
+
+static bool applicable(const xlm_call *c, const xlm_target *t, int variant) {
+  return can(c, 0, t, variant);
+}
+
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  xlm_gemm g = planned(c, 0, xlm_cpu_arch_of(t));
+  return xlm_gemm_workspace(&g, t->threads);
 }
 
 static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
   (void)err;
   xlm_gemm *g = XLM_NEW(a, xlm_gemm);
-  *g = product(c, 0);
-  xlm_gemm_simplify(g);
+  *g = planned(c, 0, own_arch());
   *prepared = g;
   return XLM_OK;
 }
 
 static xlm_status run(const xlm_call *c) {
-  const xlm_gemm *g = c->prepared;
+  const xlm_gemm *g = (const xlm_gemm *)c->prepared;
   xlm_gemm_run(g, c->in[0], c->in[1], NULL, c->out[0], offsets(c, g), c->workspace, xlm_cpu_pool(c));
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(contract) = {
-    .op = XLM_OP_CONTRACT, .workspace = workspace, .prepare = prepare, .run = run};
+const xlm_kernel XLM_KERNEL(contract) = {.op = XLM_OP_CONTRACT,
+                                         .variants = variants,
+                                         .applicable = applicable,
+                                         .workspace = workspace,
+                                         .prepare = prepare,
+                                         .run = run};
 
-// contract_acc: the product added to the accumulator, or written over it.
+// ---- contract_acc: the product added to the accumulator, or written over it ----
 
-static bool adds(const xlm_call *c) {
-  return !xlm_attr_int(&c->instr->attrs, XLM_A_store, 0);
-}
-
-static xlm_gemm product_acc(const xlm_call *c) {
-  xlm_gemm g = product(c, 1);
-  g.add = adds(c);
-  xlm_gemm_simplify(&g);
+static xlm_gemm planned_acc(const xlm_call *c, xlm_cpu_arch arch) {
+  xlm_gemm g = planned(c, 1, arch);
+  g.add = !xlm_attr_int(&c->instr->attrs, XLM_A_store, 0);
   return g;
 }
 
-static size_t workspace_acc(const xlm_call *c, int threads) {
-  xlm_gemm g = product_acc(c);
-  return xlm_gemm_workspace(&g, threads);
+static bool applicable_acc(const xlm_call *c, const xlm_target *t, int variant) {
+  return can(c, 1, t, variant);
+}
+
+static size_t workspace_acc(const xlm_call *c, const xlm_target *t) {
+  xlm_gemm g = planned_acc(c, xlm_cpu_arch_of(t));
+  return xlm_gemm_workspace(&g, t->threads);
 }
 
 static xlm_status prepare_acc(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
   (void)err;
   xlm_gemm *g = XLM_NEW(a, xlm_gemm);
-  *g = product_acc(c);
+  *g = planned_acc(c, own_arch());
   *prepared = g;
   return XLM_OK;
 }
 
 static xlm_status run_acc(const xlm_call *c) {
-  const xlm_gemm *g = c->prepared;
+  const xlm_gemm *g = (const xlm_gemm *)c->prepared;
   xlm_gemm_run(g, c->in[1], c->in[2], g->add ? c->in[0] : NULL, c->out[0], offsets(c, g), c->workspace,
                xlm_cpu_pool(c));
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(contract_acc) = {
-    .op = XLM_OP_CONTRACT_ACC, .workspace = workspace_acc, .prepare = prepare_acc, .run = run_acc};
+const xlm_kernel XLM_KERNEL(contract_acc) = {.op = XLM_OP_CONTRACT_ACC,
+                                             .variants = variants,
+                                             .applicable = applicable_acc,
+                                             .workspace = workspace_acc,
+                                             .prepare = prepare_acc,
+                                             .run = run_acc};

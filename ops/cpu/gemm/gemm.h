@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ops/cpu/isa.h"
 #include "runtime/base/pool.h"
-#include "runtime/plan/type.h"
 
 enum { XLM_GEMM_DIMS = 6 };
 
@@ -31,6 +31,13 @@ typedef enum xlm_gemm_ragged {
   XLM_GEMM_RAGGED_K
 } xlm_gemm_ragged;
 
+// How it is computed; every form adds in the same order.
+typedef enum xlm_gemm_form {
+  XLM_GEMM_TILED,    // A and B packed, tile by tile
+  XLM_GEMM_FEW_ROWS, // no more rows than a tile has: bound by reading B, which is not packed for sharing
+  XLM_GEMM_BY_EXPERT // ragged rows: the one or the other, as many rows as each expert has
+} xlm_gemm_form;
+
 typedef struct xlm_gemm {
   xlm_gemm_index batch, m, n, k;
   xlm_dtype a, b, c; // F32 or BF16 each; sums are fp32 always
@@ -40,13 +47,22 @@ typedef struct xlm_gemm {
   // 0 of the whole packed tensor, so an operand that has the ragged dimension has batch stride 0. RAGGED_K
   // with an empty range gives zero (+ add).
   xlm_gemm_ragged ragged;
+  // Which of the kernels, by xlm_gemm_choose or a plan.
+  xlm_cpu_arch arch;
+  xlm_gemm_form form;
+  bool pairs;
 } xlm_gemm;
 
 // Merges neighbouring dimensions of a group whose strides allow it, drops dimensions of size 1. Idempotent.
 void xlm_gemm_simplify(xlm_gemm *g);
 
-// Bytes of workspace for `threads` workers; a pure function of its arguments and of the CPU's instruction
-// set.
+// May the product be computed so on this arch? pairs: bf16 operands are multiplied two at a time (vdpbf16ps),
+// which rounds otherwise. TILED without pairs always may.
+bool xlm_gemm_can(const xlm_gemm *g, xlm_cpu_arch arch, xlm_gemm_form form, bool pairs);
+// The best that may be on this arch: sets arch, form and pairs.
+void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch);
+
+// Bytes of workspace for `threads` workers; a pure function of its arguments, for any arch on any machine.
 size_t xlm_gemm_workspace(const xlm_gemm *g, int threads);
 
 // Runs on `pool` (NULL: this thread). offsets: E + 1 entries, NULL unless ragged. add: NULL unless g->add.

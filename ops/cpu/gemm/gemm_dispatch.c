@@ -8,24 +8,17 @@
 
 #include <assert.h>
 
-extern const xlm_gemm_engine xlm_gemm_engine_base;
-extern const xlm_gemm_engine xlm_gemm_engine_avx2;
-extern const xlm_gemm_engine xlm_gemm_engine_avx512;
-
-static const xlm_gemm_engine *engine(void) {
+xlm_gemm_engine xlm_gemm_engine_base;
 #if defined(__x86_64__)
-  if (xlm_cpu_isa() == XLM_ISA_AVX512) return &xlm_gemm_engine_avx512;
-  if (xlm_cpu_isa() == XLM_ISA_AVX2) return &xlm_gemm_engine_avx2;
+xlm_gemm_engine xlm_gemm_engine_avx2, xlm_gemm_engine_avx512;
+static xlm_gemm_engine *const engines[XLM_ISAS] = {xlm_gemm_engine_base, xlm_gemm_engine_avx2,
+                                                   xlm_gemm_engine_avx512};
+#else
+static xlm_gemm_engine *const engines[XLM_ISAS] = {xlm_gemm_engine_base};
 #endif
-  return &xlm_gemm_engine_base;
-}
 
 static bool is_float(xlm_dtype t) {
   return t == XLM_F32 || t == XLM_BF16;
-}
-
-static bool uses_pairs(const xlm_gemm *g) {
-  return g->a == XLM_BF16 && g->b == XLM_BF16 && xlm_cpu_has_bf16();
 }
 
 // ---- index groups ----
@@ -170,13 +163,64 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e) {
                           .c = job->c + c};
 }
 
-// ---- entry points ----
+// ---- what planning asks ----
+
+static const xlm_cpu_tiles *tiles_of(const xlm_gemm *g) {
+  return &xlm_cpu_tiles_of[xlm_cpu_isa_of(g->arch)];
+}
+
+bool xlm_gemm_can(const xlm_gemm *g, xlm_cpu_arch arch, xlm_gemm_form form, bool pairs) {
+  if (pairs && (g->a != XLM_BF16 || g->b != XLM_BF16 || arch < XLM_CPU_AVX512_BF16)) return false;
+  if (form == XLM_GEMM_TILED) return true;
+  if (form == XLM_GEMM_BY_EXPERT && !g->ragged) return false;
+  xlm_gemm normal = *g;
+  normal.arch = arch;
+  normalise(&normal);
+  bool ragged_rows = normal.ragged == XLM_GEMM_RAGGED_M;
+  if (form == XLM_GEMM_BY_EXPERT) return ragged_rows;
+  return !ragged_rows && xlm_gemm_count(&normal.m) <= tiles_of(&normal)->gemm_rows;
+}
+
+void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch) {
+  g->arch = arch;
+  g->pairs = xlm_gemm_can(g, arch, XLM_GEMM_TILED, true);
+  g->form = xlm_gemm_can(g, arch, XLM_GEMM_FEW_ROWS, false)    ? XLM_GEMM_FEW_ROWS
+            : xlm_gemm_can(g, arch, XLM_GEMM_BY_EXPERT, false) ? XLM_GEMM_BY_EXPERT
+                                                               : XLM_GEMM_TILED;
+}
+
+// Most words that all of B can take; ragged entries may each end in a part of a panel or of a pair.
+static int64_t shared_bound(const xlm_gemm *g, int64_t words, int64_t n, int64_t width) {
+  int64_t entries = xlm_gemm_count(&g->batch), panels = xlm_gemm_ceil(n, width);
+  if (g->ragged == XLM_GEMM_RAGGED_N) return words * width * (panels + entries);
+  if (g->ragged == XLM_GEMM_RAGGED_K) return (words + entries) * width * panels;
+  return words * width * panels * entries;
+}
+
+xlm_gemm_layout xlm_gemm_layout_of(const xlm_gemm *g) {
+  int64_t width = tiles_of(g)->gemm_vectors * tiles_of(g)->lanes; // columns of a panel
+  int64_t n = xlm_gemm_count(&g->n), words = xlm_gemm_words(g, xlm_gemm_count(&g->k));
+  int64_t depth = g->c == XLM_F32 ? xlm_gemm_min(words, ROUND_BLOCKS * KC) : words;
+  int64_t fit = SHARED / (xlm_gemm_max(depth, 1) * width), all = xlm_gemm_ceil(n, width);
+  int64_t panels = xlm_gemm_min(xlm_gemm_max(fit, ROUND_PANELS_MIN), all);
+  bool skinny = g->form == XLM_GEMM_FEW_ROWS, staged = g->c == XLM_BF16 && words > KC && !skinny;
+  int64_t shared =
+      xlm_gemm_min(xlm_gemm_max(depth * width * panels, SHARED), shared_bound(g, words, n, width));
+  return (xlm_gemm_layout){
+      .shared = skinny ? 0 : xlm_gemm_ceil(shared, 16) * 16, // what follows begins on a cache line
+      .block = (int64_t)MC * KC,
+      .stage = staged ? MC * width * xlm_gemm_min(all, ROUND_PANELS_MAX) : 0,
+  };
+}
 
 size_t xlm_gemm_workspace(const xlm_gemm *g, int threads) {
   xlm_gemm normal = *g;
   normalise(&normal);
-  return engine()->workspace(&normal, uses_pairs(g), threads);
+  xlm_gemm_layout l = xlm_gemm_layout_of(&normal);
+  return sizeof(uint32_t) * (size_t)(l.shared + threads * (l.block + l.stage));
 }
+
+// ---- running ----
 
 void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *add, void *c,
                   const int32_t *offsets, void *workspace, xlm_pool *pool) {
@@ -189,9 +233,8 @@ void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *a
                       .add = add,
                       .c = c,
                       .offsets = offsets,
-                      .pair = uses_pairs(g),
                       .pool = pool,
                       .workspace = workspace};
   if (xlm_gemm_count(&normal.batch) && xlm_gemm_count(&normal.m) && xlm_gemm_count(&normal.n))
-    engine()->run(&job);
+    engines[xlm_cpu_isa_of(g->arch)](&job);
 }

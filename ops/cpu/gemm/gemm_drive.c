@@ -10,78 +10,36 @@
 // in an fp32 stage, so that rounding happens once; then a round must hold all of k.
 #include "ops/cpu/gemm/gemm_priv.h"
 
-enum {
-  SHARED = 6 << 18,     // words of packed B that a round aims at: 6 MiB, to be read from L3
-  ROUND_BLOCKS = 3,     // k blocks in a round (fp32 C)
-  ROUND_PANELS_MIN = 4, // A is packed again for every round: never for fewer columns than this
-  ROUND_PANELS_MAX = 32,
-  SMALL = 1 << 19, // floating-point operations that are not worth waking the pool
-};
+enum { SMALL = 1 << 19 }; // floating-point operations that are not worth waking the pool
 
 _Static_assert((MR + NR) * KC + 2 * MR * SKINNY_PANELS * NR <= MC * KC, "skinny scratch fits in an A block");
 _Static_assert(2 * KC <= AXIS && MC <= AXIS && KC % VL == 0 && MC % MR == 0, "axes hold a block");
 
-typedef struct layout { // in words
-  int64_t shared, block, stage;
-} layout;
-
 typedef struct round {
   const xlm_gemm_job *job;
-  layout at;
+  xlm_gemm_layout at;
   int64_t e0, e1; // entries
   int64_t j0, j1; // column panels, k blocks: limits that matter when the round is a part of one entry
   int64_t b0, b1;
 } round_; // `round` is C's
 
-static int64_t words_of(int64_t k, bool pair) {
-  return pair ? (k + 1) / 2 : k;
-}
 static int64_t panels_of(int64_t n, int64_t width) {
   return xlm_gemm_ceil(n, width);
 }
 
 xlm_gemm_entry xlm_gemm_entry_of(const xlm_gemm_job *job, int64_t e) {
   xlm_gemm_entry en = xlm_gemm_entry_at(job, e);
-  en.words = words_of(en.k, job->pair);
+  en.words = xlm_gemm_words(job->g, en.k);
   en.blocks = xlm_gemm_max(1, xlm_gemm_ceil(en.words, KC));
   en.step = xlm_gemm_ceil(xlm_gemm_ceil(en.words, en.blocks), VL) * VL;
   return en;
 }
 
-// ---- workspace ----
-
-// Most words that all of B can take; ragged entries may each end in a part of a panel or of a pair.
-static int64_t shared_bound(const xlm_gemm *g, int64_t words, int64_t n) {
-  int64_t entries = xlm_gemm_count(&g->batch), panels = panels_of(n, NR);
-  if (g->ragged == XLM_GEMM_RAGGED_N) return words * NR * (panels + entries);
-  if (g->ragged == XLM_GEMM_RAGGED_K) return (words + entries) * NR * panels;
-  return words * NR * panels * entries;
-}
-
-static layout layout_of(const xlm_gemm *g, bool pair) {
-  int64_t m = xlm_gemm_count(&g->m), n = xlm_gemm_count(&g->n), words = words_of(xlm_gemm_count(&g->k), pair);
-  int64_t depth = g->c == XLM_F32 ? xlm_gemm_min(words, ROUND_BLOCKS * KC) : words;
-  int64_t fit = SHARED / (xlm_gemm_max(depth, 1) * NR);
-  int64_t panels = xlm_gemm_min(xlm_gemm_max(fit, ROUND_PANELS_MIN), panels_of(n, NR));
-  bool skinny = m <= MR && g->ragged != XLM_GEMM_RAGGED_M;
-  bool staged = g->c == XLM_BF16 && words > KC && !skinny;
-  int64_t shared = xlm_gemm_min(xlm_gemm_max(depth * NR * panels, SHARED), shared_bound(g, words, n));
-  return (layout){
-      .shared = skinny ? 0 : xlm_gemm_ceil(shared, 16) * 16, // what follows begins on a cache line
-      .block = (int64_t)MC * KC,
-      .stage = staged ? MC * NR * xlm_gemm_min(panels_of(n, NR), ROUND_PANELS_MAX) : 0,
-  };
-}
-
-static size_t workspace(const xlm_gemm *g, bool pair, int threads) {
-  layout l = layout_of(g, pair);
-  return sizeof(uint32_t) * (size_t)(l.shared + threads * (l.block + l.stage));
-}
-
 // ---- parts of a round ----
 
-static bool is_skinny(const xlm_gemm_entry *en) {
-  return en->m <= MR;
+static bool is_skinny(const round_ *r, const xlm_gemm_entry *en) {
+  xlm_gemm_form form = r->job->g->form;
+  return form == XLM_GEMM_FEW_ROWS || (form == XLM_GEMM_BY_EXPERT && en->m <= MR);
 }
 
 static bool is_part(const round_ *r) {
@@ -118,7 +76,7 @@ static uint32_t *packed_panel(const part *p, int64_t block, int64_t panel) {
 
 static void fill_k(xlm_gemm_axis *k, const xlm_gemm_job *job, const xlm_gemm_entry *en, xlm_gemm_side side,
                    int64_t block) {
-  int64_t elements = job->pair ? 2 : 1, begin = block * en->step * elements;
+  int64_t elements = job->g->pairs ? 2 : 1, begin = block * en->step * elements;
   xlm_gemm_axis_fill(k, &job->g->k, side, begin, xlm_gemm_min(en->k - begin, en->step * elements));
 }
 
@@ -130,7 +88,7 @@ static void pack_panels(const xlm_gemm_job *job, const part *p, int64_t block, i
   for (int64_t j = j0; j < j1; j += AXIS / NR) {
     int64_t end = xlm_gemm_min(p->en.n, xlm_gemm_min(j1, j + AXIS / NR) * NR);
     xlm_gemm_axis_fill(&x, &job->g->n, XLM_SIDE_B, j * NR, end - j * NR);
-    xlm_gemm_pack_b(packed_panel(p, block, j), p->en.b, xlm_gemm_word_of(job->pair, job->g->b), &x, &k);
+    xlm_gemm_pack_b(packed_panel(p, block, j), p->en.b, xlm_gemm_word_of(job->g->pairs, job->g->b), &x, &k);
   }
 }
 
@@ -215,7 +173,7 @@ static void rows_block(rows *w, int64_t block) {
   const xlm_gemm *g = w->job->g;
   const xlm_gemm_entry *en = &w->p->en;
   int64_t words = block_words(en, block), panel = words * MR;
-  bool pair = w->job->pair, staged = g->c == XLM_BF16;
+  bool pair = w->job->g->pairs, staged = g->c == XLM_BF16;
   const xlm_gemm_plane *sum = staged ? &w->stage : &w->c, *from = block ? sum : en->add ? &w->add : &w->none;
   const xlm_gemm_plane *to = block + 1 < en->blocks ? sum : &w->c;
   xlm_gemm_index x;
@@ -370,7 +328,7 @@ static int64_t group_end(const round_ *r, int64_t entries) {
   for (; e < entries; e++) {
     xlm_gemm_entry en = xlm_gemm_entry_of(r->job, e);
     used += en.words * NR * panels_of(en.n, NR);
-    if (is_skinny(&en) || used > r->at.shared || panels_of(en.n, NR) > ROUND_PANELS_MAX) break;
+    if (is_skinny(r, &en) || used > r->at.shared || panels_of(en.n, NR) > ROUND_PANELS_MAX) break;
   }
   return e;
 }
@@ -379,14 +337,14 @@ static int64_t skinny_end(const round_ *r, int64_t entries) {
   int64_t e = r->e0;
   for (; e < entries; e++) {
     xlm_gemm_entry en = xlm_gemm_entry_of(r->job, e);
-    if (!is_skinny(&en)) break;
+    if (!is_skinny(r, &en)) break;
   }
   return e;
 }
 
 static void run_next(round_ *r, int64_t entries) {
   xlm_gemm_entry en = xlm_gemm_entry_of(r->job, r->e0);
-  if (is_skinny(&en)) {
+  if (is_skinny(r, &en)) {
     r->e1 = skinny_end(r, entries);
     xlm_pool_run(r->job->pool, skinny_phase, r);
     return;
@@ -401,16 +359,14 @@ static void run_next(round_ *r, int64_t entries) {
   }
 }
 
-static void run(const xlm_gemm_job *job) {
+xlm_gemm_engine XLM_ISA_NAME(xlm_gemm_engine);
+void XLM_ISA_NAME(xlm_gemm_engine)(const xlm_gemm_job *job) {
   const xlm_gemm *g = job->g;
   xlm_gemm_job own = *job;
   int64_t entries = xlm_gemm_count(&g->batch);
   double work = 2.0 * (double)entries * (double)xlm_gemm_count(&g->m) * (double)xlm_gemm_count(&g->n) *
                 (double)xlm_gemm_count(&g->k);
   if (work < SMALL) own.pool = NULL;
-  round_ r = {.job = &own, .at = layout_of(g, job->pair)};
+  round_ r = {.job = &own, .at = xlm_gemm_layout_of(g)};
   for (; r.e0 < entries; r.e0 = r.e1) run_next(&r, entries);
 }
-
-extern const xlm_gemm_engine XLM_ISA_NAME(xlm_gemm_engine);
-const xlm_gemm_engine XLM_ISA_NAME(xlm_gemm_engine) = {workspace, run};

@@ -11,21 +11,27 @@
 #include "ops/cpu/gemm/gemm.h"
 #include "ops/cpu/isa.h"
 
-// MR * NV accumulators, NV words of B and one of A fill the vector registers (32, 16, 16).
-#if defined(XLM_ISA_avx512)
-enum { VL = 16, MR = 8, NV = 3 };
-#elif defined(XLM_ISA_avx2)
-enum { VL = 8, MR = 4, NV = 3 };
-#else
-enum { VL = 4, MR = 4, NV = 2 };
-#endif
-
 enum {
-  NR = NV * VL,
   KC = 384,    // words of a k block: an A panel (12 KiB) stays in L1, an A block and a B panel in L2
   MC = 192,    // rows of a packed A block
   AXIS = 1024, // most entries of an axis: 2 * KC elements of k, MC rows, PACK_PANELS or SKINNY_PANELS panels
+};
+
+#if defined(XLM_ISA)
+enum {
+  VL = XLM_ISA_NAME(xlm_tiles_lanes),
+  MR = XLM_ISA_NAME(xlm_tiles_gemm_rows),
+  NV = XLM_ISA_NAME(xlm_tiles_gemm_vectors),
+  NR = NV * VL,
   SKINNY_PANELS = AXIS / NR,
+};
+#endif
+
+enum {                  // of rounds; see gemm_drive.c
+  SHARED = 6 << 18,     // words of packed B that a round aims at: 6 MiB, to be read from L3
+  ROUND_BLOCKS = 3,     // k blocks in a round (fp32 C)
+  ROUND_PANELS_MIN = 4, // A is packed again for every round: never for fewer columns than this
+  ROUND_PANELS_MAX = 32,
 };
 
 typedef enum xlm_gemm_word {
@@ -67,16 +73,22 @@ typedef struct xlm_gemm_job {
   const char *a, *b, *add;
   char *c;
   const int32_t *offsets;
-  bool pair; // words are bf16 pairs
   xlm_pool *pool;
   uint32_t *workspace;
 } xlm_gemm_job;
 
-// Chooses what an instruction set's copy is: the parts that gemm_dispatch.c sees.
-typedef struct xlm_gemm_engine {
-  size_t (*workspace)(const xlm_gemm *g, bool pair, int threads);
-  void (*run)(const xlm_gemm_job *job);
-} xlm_gemm_engine;
+typedef void
+xlm_gemm_engine(const xlm_gemm_job *job); // an instruction set's copy, as gemm_dispatch.c sees it
+
+typedef struct xlm_gemm_layout { // of the workspace, in words: what all workers share; of each its block of A
+                                 // and stage
+  int64_t shared, block, stage;
+} xlm_gemm_layout;
+xlm_gemm_layout xlm_gemm_layout_of(const xlm_gemm *normalised);
+
+static inline int64_t xlm_gemm_words(const xlm_gemm *g, int64_t k) { // of k elements
+  return g->pairs ? (k + 1) / 2 : k;
+}
 
 int64_t xlm_gemm_count(const xlm_gemm_index *x); // product of the sizes
 // The memory of batch entry e: pointers and sizes; words and k blocks are left to the engine.

@@ -34,7 +34,7 @@ static void add_panels(span *s, xlm_gemm_word word, bool have, int64_t words) {
     xlm_gemm_pack_b(s->b, s->en->b, word, &x, &s->bk);
     float *at[MR];
     for (int r = 0; r < MR; r++) at[r] = s->sum + r * s->ld + j;
-    xlm_gemm_kernel(s->job->pair, (int)s->en->m, (columns + VL - 1) / VL, words, s->a, s->b, at,
+    xlm_gemm_kernel(s->job->g->pairs, (int)s->en->m, (columns + VL - 1) / VL, words, s->a, s->b, at,
                     have ? (const float *const *)at : NULL);
   }
 }
@@ -42,12 +42,12 @@ static void add_panels(span *s, xlm_gemm_word word, bool have, int64_t words) {
 static void add_block(span *s, const xlm_gemm_axis *row, int64_t block) {
   const xlm_gemm *g = s->job->g;
   const xlm_gemm_entry *en = s->en;
-  int64_t elements = s->job->pair ? 2 : 1, begin = block * en->step * elements;
+  int64_t elements = s->job->g->pairs ? 2 : 1, begin = block * en->step * elements;
   int64_t count = xlm_gemm_min(en->k - begin, en->step * elements);
   xlm_gemm_axis_fill(&s->ak, &g->k, XLM_SIDE_A, begin, count);
   xlm_gemm_axis_fill(&s->bk, &g->k, XLM_SIDE_B, begin, count);
-  xlm_gemm_pack_a(s->a, en->a, xlm_gemm_word_of(s->job->pair, g->a), row, &s->ak);
-  xlm_gemm_word word = xlm_gemm_word_of(s->job->pair, g->b);
+  xlm_gemm_pack_a(s->a, en->a, xlm_gemm_word_of(s->job->g->pairs, g->a), row, &s->ak);
+  xlm_gemm_word word = xlm_gemm_word_of(s->job->g->pairs, g->b);
   bool have = block > 0 || en->add;
   if (s->col.run[0] >= s->n)
     add_streamed(s, word, have);

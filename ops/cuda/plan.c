@@ -1,0 +1,189 @@
+// Planning for NVIDIA devices: which kernel runs an op and how much scratch it takes, so that plans for them
+// are made and read on any machine. The kernels themselves are not built: nothing here runs.
+//
+// What takes scratch:
+// - products: what cuBLASLt may use, the same for all;
+// - attention backward: cuDNN's deterministic form writes batch x heads x queries x keys in two bytes, for as
+// many
+//   samples of the batch at a time as stay within a limit; masks that it does not know go to a kernel of our
+//   own without such a matrix, which keeps the sums of dout * out of every query;
+// - sums in two fixed steps: the parts of the first;
+// - gradients of tables: token numbers, sorted, before and after, with where they stood;
+// - routing: counts per expert and block of tokens;
+// - collectives: pieces of the others, added in member order.
+#include "ops/norm_sq.h"
+#include "runtime/device/kernel.h"
+
+enum {
+  ALIGN = 256,
+  PRODUCT = 32 << 20, // bytes for cuBLASLt
+  ATTEND = 512 << 20, // bytes that chunks of attention's backward stay within
+  STAGING = 32 << 20, // bytes of others' pieces at a time
+  BLOCKS = 1024,      // of a grid that adds up everything
+  ROWS = 256,         // that a block adds up, of sums by columns
+  TOKENS = 1024,      // that a block of the routing counts
+};
+
+static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
+  xlm_dim d[XLM_MAX_RANK] = {0};
+  xlm_attr_dims(&c->instr->attrs, key, d);
+  return d[0];
+}
+
+static int64_t ceil_div(int64_t n, int64_t d) {
+  return (n + d - 1) / d;
+}
+
+static size_t least(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+// ---- products ----
+
+static const char *const products[] = {"cublaslt", "grouped", NULL};
+
+static bool product_may(const xlm_call *c, const xlm_target *t,
+                        int variant) { // grouped: by the rows of experts
+  (void)t;
+  bool ragged = false;
+  for (int i = 0; i < c->instr->n_in; i++)
+    for (int k = 0; k < c->in_type[i]->rank; k++) ragged |= c->dims[c->in_type[i]->dim[k]].ragged;
+  return variant == 1 || !ragged;
+}
+
+static size_t product(const xlm_call *c, const xlm_target *t) {
+  (void)c, (void)t;
+  return PRODUCT;
+}
+
+// ---- attention ----
+
+static const char *const attends[] = {"cudnn", "flash", NULL};
+
+static bool attend_may(const xlm_call *c, const xlm_target *t, int variant) {
+  (void)t;
+  return variant == 1 || xlm_attr_float(&c->instr->attrs, XLM_A_softcap, 0) == 0;
+}
+
+static size_t attend_bwd(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  xlm_dim heads = dim_of(c, XLM_A_heads);
+  size_t queries = (size_t)c->dims[dim_of(c, XLM_A_seq)].size,
+         keys = (size_t)c->dims[dim_of(c, XLM_A_kv_seq)].size;
+  size_t rows = (size_t)xlm_call_elements(c, c->in_type[0]) / (size_t)c->dims[dim_of(c, XLM_A_feature)].size;
+  if (c->variant) return rows * sizeof(float);
+  size_t all = rows * keys * 2, sample = (heads ? (size_t)c->dims[heads].size : 1) * queries * keys * 2;
+  size_t chunk = sample > ATTEND ? sample : ATTEND / (sample ? sample : 1) * sample;
+  return least(all, chunk);
+}
+
+// ---- sums in two steps ----
+
+static size_t norm_sq(const xlm_call *c, const xlm_target *t) {
+  (void)c, (void)t;
+  return (size_t)BLOCKS * XLM_NORM_LIMBS * sizeof(double);
+}
+
+static size_t by_columns(const xlm_call *c, const xlm_target *t) { // parts of every result
+  (void)t;
+  int64_t out = xlm_call_elements(c, c->out_type[0]), in = xlm_call_elements(c, c->in_type[0]);
+  int64_t parts = out ? ceil_div(in / out, ROWS) : 0;
+  return (size_t)(parts < BLOCKS ? parts : BLOCKS) * (size_t)out * sizeof(float);
+}
+
+static size_t by_token(const xlm_call *c, const xlm_target *t) { // the losses
+  (void)t;
+  return (size_t)xlm_call_elements(c, c->in_type[1]) * sizeof(float);
+}
+
+// ---- tokens and experts ----
+
+static size_t lookup_bwd(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  return (size_t)xlm_call_elements(c, c->in_type[1]) * 4 * sizeof(int32_t);
+}
+
+static size_t routing(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  int64_t experts = c->dims[dim_of(c, XLM_A_experts)].size, tokens = 0;
+  for (int i = 0; i < c->instr->n_in; i++) {
+    int64_t n = c->in_type[i]->dtype == XLM_I32 ? xlm_call_elements(c, c->in_type[i]) : 0;
+    tokens = n > tokens ? n : tokens;
+  }
+  return (size_t)experts * (size_t)ceil_div(tokens, TOKENS) * sizeof(int32_t);
+}
+
+// ---- communication ----
+
+static const char *const sums[] = {"exact", NULL};
+
+static bool sum_may(const xlm_call *c, const xlm_target *t, int variant) {
+  (void)c, (void)t, (void)variant;
+  return true;
+}
+
+static size_t staging(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  return least(STAGING, xlm_type_bytes(c->in_type[0], c->dims) * 2);
+}
+
+// ---- the kernels ----
+
+static const xlm_kernel with_scratch[] = {
+    {.op = XLM_OP_CONTRACT, .variants = products, .applicable = product_may, .workspace = product},
+    {.op = XLM_OP_CONTRACT_ACC, .variants = products, .applicable = product_may, .workspace = product},
+    {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may},
+    {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend_bwd},
+    {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},
+    {.op = XLM_OP_SUM, .workspace = by_columns},
+    {.op = XLM_OP_MEAN, .workspace = by_columns},
+    {.op = XLM_OP_AMAX, .workspace = by_columns},
+    {.op = XLM_OP_CROSS_ENTROPY, .workspace = by_token},
+    {.op = XLM_OP_LOOKUP_BWD, .workspace = lookup_bwd},
+    {.op = XLM_OP_DISPATCH, .workspace = routing},
+    {.op = XLM_OP_DISPATCH_BWD, .workspace = routing},
+    {.op = XLM_OP_COMBINE, .workspace = routing},
+    {.op = XLM_OP_COMBINE_BWD, .workspace = routing},
+    {.op = XLM_OP_ALL_REDUCE, .variants = sums, .applicable = sum_may, .workspace = staging},
+    {.op = XLM_OP_REDUCE_SCATTER, .variants = sums, .applicable = sum_may, .workspace = staging},
+    {.op = XLM_OP_ALL_GATHER, .workspace = staging},
+    {.op = XLM_OP_ALL_TO_ALL, .workspace = staging},
+};
+
+// All others work in registers and shared memory.
+static const xlm_kernel others[XLM_OP_COUNT] = {
+#define XLM_FORM_kernel(name, NAME) [XLM_OP_##NAME] = {.op = XLM_OP_##NAME},
+#define XLM_FORM_leaf(name, NAME)
+#define XLM_FORM_view(name, NAME)
+#define XLM_FORM_fn(name, NAME)
+#define XLM_FORM_composite(name, NAME)
+#define XLM_OP(name, NAME, room, form) XLM_FORM_##form(name, NAME)
+#include "ops/ops.def"
+#undef XLM_OP
+};
+
+static const xlm_kernel *planned(xlm_op_id op) {
+  for (size_t i = 0; i < sizeof with_scratch / sizeof *with_scratch; i++)
+    if (with_scratch[i].op == op) return &with_scratch[i];
+  return others[op].op == op ? &others[op] : NULL;
+}
+
+static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                        const xlm_target *t, xlm_kernel_choice *out) {
+  return xlm_kernel_plan(planned(instr->op), instr, tensors, dims, t, out);
+}
+
+static const char *here(void) { // no kernels in this build
+  return NULL;
+}
+
+static const xlm_kernel *find(const char *arch, xlm_op_id op) {
+  (void)arch, (void)op;
+  return NULL;
+}
+
+static const char *const archs[] = {"sm_80", "sm_90", "sm_100", NULL};
+
+extern const xlm_backend xlm_backend_cuda;
+const xlm_backend xlm_backend_cuda = {
+    .info = {"cuda", archs, ALIGN, plan}, .title = "CUDA", .here = here, .find = find};

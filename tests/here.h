@@ -1,0 +1,32 @@
+// Plans for the machine that the tests run on.
+#ifndef XLM_TESTS_HERE_H
+#define XLM_TESTS_HERE_H
+
+#include "compiler/driver/compile.h"
+#include "runtime/device/kernel.h"
+
+// The backend of this name, on this machine.
+static inline xlm_target target_here(const char *backend, int threads) {
+  const xlm_backend *b = xlm_backend_find(backend);
+  return xlm_backend_target(b, b->here(), threads);
+}
+
+static inline void plan_for_here(xlm_compile_options *o, const char *backend, int threads) {
+  o->backend = &xlm_backend_find(backend)->info;
+  o->target = target_here(backend, threads);
+}
+
+static inline const xlm_kernel *kernel_here(xlm_op_id op) {
+  return xlm_backend_find("cpu")->find(NULL, op);
+}
+
+// Plans a call made by hand: workspace and variant of `instr`.
+static inline bool plan_by_hand(xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims) {
+  const xlm_target t = target_here("cpu", 1);
+  xlm_kernel_choice choice;
+  if (xlm_kernel_plan(kernel_here(instr->op), instr, tensors, dims, &t, &choice) != XLM_PLANNED) return false;
+  instr->workspace = choice.workspace, instr->variant = choice.variant;
+  return true;
+}
+
+#endif

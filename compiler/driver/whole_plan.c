@@ -50,19 +50,6 @@ static void copy_weights(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
   p->weights_name = g->weights_name;
 }
 
-static void copy_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
-  xlm_plan_config *c = XLM_NEW_N(a, xlm_plan_config, g->n_config);
-  for (uint32_t i = 0; i < g->n_config; i++) {
-    c[i] = (xlm_plan_config){.name = g->config[i].name,
-                             .n_aliases = g->config[i].n_aliases,
-                             .value = g->config[i].value,
-                             .integer = g->config[i].integer};
-    memcpy(c[i].alias, g->config[i].alias, sizeof c[i].alias);
-  }
-  p->config = c;
-  p->n_config = g->n_config;
-}
-
 static int64_t dim_size(const xlm_graph *g, const char *name) {
   xlm_dim d = xlm_graph_dim_find(g, name, 0);
   return d ? g->dims[d].full : 1;
@@ -93,6 +80,6 @@ xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph
                   .parameters = count_parameters(model)};
   p->model_flops_per_token = flops_per_token(counted, p->batch * p->seq);
   copy_weights(p, model, a);
-  copy_config(p, model, a);
+  xlm_public_config(p, model, a);
   return p;
 }

@@ -9,4 +9,7 @@
 xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph *model,
                          const xlm_graph *counted, const xlm_rank_plans *ranks, const xlm_compile_options *o);
 
+// Sets the plan's public names and values (config.json).
+void xlm_public_config(xlm_plan *p, const xlm_graph *model, xlm_arena *a);
+
 #endif

@@ -232,6 +232,10 @@ xlm_el_symbol *xlm_el_declare(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s);
 bool xlm_el_force(xlm_el *e, xlm_el_decl *d, xlm_span at); // computes d->value
 void xlm_el_check(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s);
 
+// paths.c
+// Could the model have a parameter of this path (indices as `*`) under any settings?
+bool xlm_el_may_have(const xlm_el *e, const char *pattern);
+
 // el_walk.c
 void xlm_el_walk_names(const xlm_expr *x, void (*fn)(void *, const char *, xlm_span),
                        void *context); // x may be NULL

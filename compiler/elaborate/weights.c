@@ -34,7 +34,7 @@ typedef struct section {
   const xlm_stmt *stmt;
   const xlm_dict *patterns; // -> covered
   xlm_dict externals;       // -> external
-  bool keep;                  // the first section is the graph's
+  bool keep;                // the first section is the graph's
 } section;
 
 // --- paths
@@ -268,21 +268,6 @@ static bool map_one(section *s, const xlm_weight *w, const path *entry, xlm_el_p
   return true;
 }
 
-// Whether the model declares such a parameter in a place that these settings leave out.
-static bool left_out(xlm_el *e, const xlm_stmt *list, const char *name) {
-  for (const xlm_stmt *s = list; s; s = s->next) {
-    if ((s->kind == XLM_STMT_PARAM || s->kind == XLM_STMT_STATE) && !strcmp(s->name->text, name)) {
-      const xlm_el_use *u = xlm_el_use_at(e, XLM_SYM_PARAM, name, s->name->span);
-      if (!u || !u->made) return true;
-    }
-    if (s->kind == XLM_STMT_BLOCK && left_out(e, s->block.body, name)) return true;
-    if (s->kind == XLM_STMT_REPEAT && left_out(e, s->repeat.body, name)) return true;
-    if (s->kind == XLM_STMT_IF && (left_out(e, s->cond.then, name) || left_out(e, s->cond.otherwise, name)))
-      return true;
-  }
-  return false;
-}
-
 static const char *as_path(xlm_el *e, const char *pattern) { // layers.*.up -> layers[i].up
   xlm_text t = xlm_text_new(e->arena);
   for (const char *p = pattern; *p; p++) {
@@ -293,10 +278,10 @@ static const char *as_path(xlm_el *e, const char *pattern) { // layers.*.up -> l
   return t.data;
 }
 
+// An entry of a parameter that other settings would make is none too many; it has no index that is too large.
 static void unknown_path(section *s, const xlm_weight *w, const path *p) {
   xlm_el *e = s->e;
-  const char *last = strrchr(p->pattern, '.');
-  if (left_out(e, e->ast->stmts, last ? last + 1 : p->pattern)) return;
+  if (!xlm_dict_get(s->patterns, p->pattern) && xlm_el_may_have(e, p->pattern)) return;
   xlm_diag *g =
       xlm_diag_push(e->diags, XLM_E_WEIGHT_PATH, w->path_span, "the model has no parameter `%s`", w->path);
   const char *near = xlm_el_nearest_key(e, s->patterns, p->pattern);

@@ -11,6 +11,7 @@
 
 #include "runtime/base/map.h"
 #include "runtime/base/philox.h"
+#include "runtime/interchange/config_json.h"
 #include "runtime/interchange/safetensors.h"
 #include "runtime/interchange/weights.h"
 #include "tools/common/request.h"
@@ -352,6 +353,7 @@ static xlm_status import_weights(session *s, const char *path) {
   }
   xlm_safetensors *f;
   xlm_weights *w;
+  XLM_TRY(xlm_config_compare(s->arena, path, s->plan, &s->err));
   XLM_TRY(xlm_safetensors_open(path, &f, &s->err));
   xlm_status status = xlm_weights_new(s->store, s->plan, &w, &s->err);
   if (status == XLM_OK) {
@@ -379,6 +381,15 @@ xlm_status session_fill(session *s, bool weights_only) {
   XLM_TRY(xlm_store_init(s->store, s->options.seed, true, xlm_exec_pool(xlm_team_exec(s->team, 0)),
                          &s->err)); // arenas are fresh: zero
   return *from ? import_weights(s, from) : XLM_OK;
+}
+
+void session_show_origin(const session *s) {
+  const char *from = xlm_setting_text(s->settings, XLM_SET_init_from);
+  if (s->silent) return;
+  if (s->checkpoint)
+    printf("checkpoint %s, step %lld\n", s->checkpoint->path, (long long)s->checkpoint->info.step);
+  else if (*from)
+    printf("weights %s\n", from);
 }
 
 static bool ends_here(const session *s) {

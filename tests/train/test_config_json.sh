@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# config.json: what other tools read of a model, and what is read of theirs.
+. "$(dirname "$0")/xlmrun_lib.sh"
+
+# saved NAME MODEL FLAG...: a checkpoint after one step.
+saved() {
+  local name=$1 text=$2
+  shift 2
+  expect 0 "checkpoint $name/" "$run" train "$source_dir/models/$text.xlm" --data corpus.txt --max-steps 1 --seq-length 16 \
+    --global-batch-size 2 --micro-batch-size 2 --eval-interval 0 --output-dir "$name" "$@"
+}
+# holds NAME LINE...: lines of its config.json, and no key twice.
+holds() {
+  local file=$1/step-00000001/config.json
+  shift
+  for line in "$@"; do grep -qE "^  $line,?$" "$file" || fail "no '$line': $(cat "$file")"; done
+  [ -z "$(grep -o '^  "[a-z_]*"' "$file" | sort | uniq -d)" ] || fail "a key twice: $(cat "$file")"
+}
+moe=(--hidden-size 16 --set layers=1 --set heads=2 --set kv_heads=2 --intermediate-size 16 --vocab-size 256 --set experts=2)
+
+# Reals stay real, whole ones too.
+saved moe mixtral "${moe[@]}" --router-aux-loss-coef 0
+holds moe '"router_aux_loss_coef": 0.0' '"rope_theta": 1000000.0' '"rms_norm_eps": 1e-05' '"hidden_size": 16' '"max_position_embeddings": 16'
+saved moe1 mixtral "${moe[@]}" --router-aux-loss-coef 1
+holds moe1 '"router_aux_loss_coef": 1.0'
+
+# Whether the head is the embedding is seen in the graph, not guessed from names.
+small=(--set layers=1 --set heads=2 --vocab-size 256)
+saved llama llama "${small[@]}" --hidden-size 16 --intermediate-size 16
+holds llama '"tie_word_embeddings": false'
+saved gpt2 gpt2 "${small[@]}" --hidden-size 16
+holds gpt2 '"tie_word_embeddings": true'
+saved qwen3 qwen3 "${small[@]}" --hidden-size 16 --intermediate-size 16 --set kv_heads=2 --head-dim 8
+holds qwen3 '"tie_word_embeddings": true'
+sed 's/"lm_head.weight"/"another.weight"/' "$source_dir/models/llama.xlm" >renamed.xlm
+expect 0 'checkpoint renamed/' "$run" train renamed.xlm --data corpus.txt --max-steps 1 --seq-length 16 --global-batch-size 2 \
+  --micro-batch-size 2 --eval-interval 0 --output-dir renamed "${small[@]}" --hidden-size 16 --intermediate-size 16
+holds renamed '"tie_word_embeddings": false'
+
+# Weights that come with a config.json of another model are refused: key, both values, what to do.
+mkdir other && cp llama/step-00000001/model.safetensors llama/step-00000001/config.json other/
+start=("$run" train "$source_dir/models/llama.xlm" --data corpus.txt --max-steps 1 --seq-length 16 --global-batch-size 2 --micro-batch-size 2
+  --eval-interval 0 "${small[@]}" --hidden-size 16 --intermediate-size 16 --init-from other --overwrite --output-dir started)
+expect 0 'checkpoint started/' "${start[@]}"
+# other KEY VALUE TEXT: config.json says that, the run says this.
+other() {
+  with_key "$1" "$2"
+  expect 1 "$3" "${start[@]}"
+}
+with_key() { # KEY VALUE: sets it
+  grep -vE "^  \"$1\":" llama/step-00000001/config.json | sed "1s/{/{\n  \"$1\": $2,/" >other/config.json
+}
+other rms_norm_eps 1e-6 "says rms_norm_eps = 1e-06, and this model has 1e-05: give --rms-norm-eps 1e-06"
+expect 0 'checkpoint started/' "${start[@]}" --rms-norm-eps 1e-6
+other rope_theta 500000.0 'says rope_theta = 500000, and this model has 10000: give --rope-theta 500000'
+other hidden_size 32 'says hidden_size = 32, and this model has 16: give --hidden-size 32'
+other tie_word_embeddings true 'says tie_word_embeddings = true, and in this model the head is a parameter of its own'
+other rope_scaling '{"rope_type": "llama3", "factor": 8.0}' "rope_scaling of type 'llama3'"
+other rope_parameters '{"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0}' "rope_parameters of type 'yarn'"
+sed -i '/^  "rope_theta":/d' llama/step-00000001/config.json
+other rope_parameters '{"rope_type": "default", "rope_theta": 20000.0}' 'says rope_theta = 20000'
+with_key rope_scaling null
+expect 0 'checkpoint started/' "${start[@]}"
+with_key max_position_embeddings 4096
+expect 0 'checkpoint started/' "${start[@]}"
+printf '{' >other/config.json
+expect 1 "'other/config.json' cannot be read" "${start[@]}"
+exit $failed

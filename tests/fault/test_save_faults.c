@@ -1,0 +1,175 @@
+// A file system that fails while a checkpoint is saved: every call that could fail does so once, and from
+// then on (a device that is full). Each time there is one clear error, or the checkpoint is whole; the one
+// before always is.
+#include <dlfcn.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "runtime/checkpoint/checkpoint.h"
+#include "tests/train/train_util.h"
+
+// ---- the file system ----
+
+typedef enum fault_call { WRITE, FSYNC, CLOSE, RENAME, MKDIR, UNLINK, CALLS } fault_call;
+static const char *const call_names[CALLS] = {"write", "fsync", "close", "rename", "mkdir", "unlink"};
+
+static struct {
+  fault_call call;
+  atomic_long left; // calls until it fails; 0 = never
+  bool for_good;    // and all after it
+  int error;
+} fault;
+
+static bool fails(fault_call call) {
+  if (call != fault.call || atomic_load(&fault.left) <= 0) return false;
+  bool now = atomic_load(&fault.left) == 1;
+  if (!now || !fault.for_good) atomic_fetch_sub(&fault.left, 1);
+  if (now) errno = fault.error;
+  return now;
+}
+
+#define REAL(name) (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+ssize_t write(int fd, const void *data, size_t n) {
+  static ssize_t (*real)(int, const void *, size_t);
+  if (!real) real = REAL(write);
+  if (fd > 2 && n > 1 && fault.for_good && fault.call == WRITE && atomic_load(&fault.left) == 2) {
+    atomic_store(&fault.left, 1);
+    return real(fd, data, n / 2); // the device takes what it has room for
+  }
+  return fd > 2 && fails(WRITE) ? -1 : real(fd, data, n);
+}
+int fsync(int fd) {
+  static int (*real)(int);
+  if (!real) real = REAL(fsync);
+  return fails(FSYNC) ? -1 : real(fd);
+}
+int close(int fd) {
+  static int (*real)(int);
+  if (!real) real = REAL(close);
+  bool failed = fd > 2 && fails(CLOSE);
+  int why = errno, result = real(fd);
+  return failed ? errno = why, -1 : result;
+}
+int rename(const char *from, const char *to) {
+  static int (*real)(const char *, const char *);
+  if (!real) real = REAL(rename);
+  return fails(RENAME) ? -1 : real(from, to);
+}
+int mkdir(const char *path, mode_t mode) {
+  static int (*real)(const char *, mode_t);
+  if (!real) real = REAL(mkdir);
+  return fails(MKDIR) ? -1 : real(path, mode);
+}
+int unlinkat(int dir, const char *name, int flags) {
+  static int (*real)(int, const char *, int);
+  if (!real) real = REAL(unlinkat);
+  return fails(UNLINK) ? -1 : real(dir, name, flags);
+}
+
+// ---- saves ----
+
+typedef struct world {
+  toy *t;
+  char root[64], dir[96];
+  xlm_checkpoint_info info;
+} world;
+
+static xlm_status save(const world *w, int64_t step, bool async, xlm_error *err) {
+  xlm_saver_options o = {.dir = w->dir, .keep = 2, .async = async};
+  xlm_checkpoint_info info = w->info;
+  xlm_saver *s;
+  const char *path;
+  info.step = step;
+  XLM_TRY(xlm_saver_open(w->t->store, w->t->plan, &o, &s, err));
+  xlm_status status = xlm_saver_start(s, &info, err);
+  if (status == XLM_OK) status = xlm_saver_poll(s, true, &path, err);
+  if (status == XLM_OK) assert_non_null(path);
+  xlm_saver_close(s);
+  return status;
+}
+
+static int64_t newest(const world *w) {
+  xlm_checkpoint *c;
+  xlm_error err = {.text = ""};
+  if (xlm_checkpoint_open(w->dir, &c, &err) != XLM_OK) fail_msg("no checkpoint is left: %s", err.text);
+  if (*c->notes) fail_msg("%s", c->notes); // damaged ones are there, under the names of whole ones
+  if (xlm_checkpoint_load(c, w->t->store, w->t->plan, false, &err) != XLM_OK) fail_msg("%s", err.text);
+  int64_t step = c->info.step;
+  xlm_checkpoint_close(c);
+  return step;
+}
+
+// The n-th call fails; false: there is no n-th.
+static bool save_with_fault(const world *w, fault_call call, long n, bool for_good, bool async,
+                            int64_t step) {
+  xlm_error err = {.text = ""};
+  fault.call = call, fault.for_good = for_good, fault.error = call == WRITE ? ENOSPC : EIO;
+  atomic_store(&fault.left, n);
+  xlm_status status = save(w, step, async, &err);
+  bool happened = for_good ? atomic_load(&fault.left) <= 1 : atomic_load(&fault.left) == 0;
+  atomic_store(&fault.left, 0);
+  int64_t found = newest(w);
+  if (status == XLM_OK && found != step) fail_msg("%s %ld: said to be saved", call_names[call], n);
+  if (status != XLM_OK && !strstr(err.text, strerror(fault.error)))
+    fail_msg("%s %ld: %s", call_names[call], n, *err.text ? err.text : "no word");
+  if (!happened) assert_int_equal(status, XLM_OK);
+  return happened;
+}
+
+static void walk(world *w, bool async) {
+  snprintf(w->dir, sizeof w->dir, "%s/%s", w->root, async ? "behind" : "at-once");
+  int64_t step = 1;
+  xlm_error err = {.text = ""};
+  if (save(w, step, async, &err) != XLM_OK) fail_msg("%s", err.text);
+  for (fault_call call = WRITE; call < CALLS; call++)
+    for (int for_good = 0; for_good <= 1; for_good++)
+      for (long n = 1 + for_good; save_with_fault(w, call, n, for_good, async, ++step);
+           n += n < 20 ? 1 : 13) {}
+}
+
+static void test_synchronous(void **state) {
+  walk(*state, false);
+}
+
+static void test_behind_the_training(void **state) {
+  walk(*state, true);
+}
+
+static int setup(void **state) {
+  world *w = calloc(1, sizeof *w);
+  toy_options o = toy_defaults("gpt2");
+  strcpy(w->root, "/tmp/xlm-test-save-XXXXXX");
+  if (!mkdtemp(w->root)) return -1;
+  w->t = toy_open(&o);
+  w->info =
+      (xlm_checkpoint_info){.seed = 7, .model_text = "model gpt2\n", .text_hash = w->t->plan->text_hash};
+  *state = w;
+  return 0;
+}
+
+static int teardown(void **state) {
+  world *w = *state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf '%s'", w->root);
+  toy_close(w->t);
+  free(w);
+  return system(command);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_synchronous),
+                                     cmocka_unit_test(test_behind_the_training)};
+  return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -383,15 +383,6 @@ xlm_status session_fill(session *s, bool weights_only) {
   return *from ? import_weights(s, from) : XLM_OK;
 }
 
-void session_show_origin(const session *s) {
-  const char *from = xlm_setting_text(s->settings, XLM_SET_init_from);
-  if (s->silent) return;
-  if (s->checkpoint)
-    printf("checkpoint %s, step %lld\n", s->checkpoint->path, (long long)s->checkpoint->info.step);
-  else if (*from)
-    printf("weights %s\n", from);
-}
-
 static bool ends_here(const session *s) {
   return s->settings->help || s->settings->print_config;
 }

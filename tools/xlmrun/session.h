@@ -45,8 +45,6 @@ xlm_status session_read_model(session *s, const char *path); // or a saved plan;
 // The plan: compiled, or the saved one for this run. batch: see xlm_request_options.
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch);
 xlm_status session_open(session *s); // ranks and store; states not yet filled
-// Which weights they are, in a line: the checkpoint and its step, or what --init-from names.
-void session_show_origin(const session *s);
 xlm_status session_fill(session *s, bool weights_only); // from checkpoint, --init-from, or initialisers
 
 bool session_tokens_are_bytes(const session *s);

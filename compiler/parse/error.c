@@ -174,7 +174,8 @@ static bool hint_initializer(const site *s) {
 
 static bool hint_body(const site *s) {
   int k = s->first->kind;
-  if (k != BLOCK && k != REPEAT && k != RECOMPUTE && k != IF && k != PRESET && k != GROUP && k != WEIGHTS) return false;
+  if (k != BLOCK && k != REPEAT && k != RECOMPUTE && k != IF && k != PRESET && k != GROUP && k != WEIGHTS)
+    return false;
   if (!is_expected(s, "`{`") || !is_line_end(s->at)) return false;
   xlm_diag *g = report(s, XLM_E_NO_BODY, s->at->span, SAY("the `%s` has no body", text(s, s->first)));
   HELP(g, "write `{ ... }` after it");
@@ -222,6 +223,15 @@ static bool hint_several_targets(const site *s) {
   return true;
 }
 
+static bool hint_repeat_order(const site *s) { // repeat 3 as i shared over pp {
+  if (s->first->kind != REPEAT || s->at == s->first || s->at[-1].kind != SHARED ||
+      !xlm_token_is(s->p, s->at, "over"))
+    return false;
+  xlm_diag *g = report(s, XLM_E_SYNTAX, s->at->span, SAY("`over` stands before `shared`"));
+  HELP(g, "write `repeat .. over %s shared {`", s->at[1].kind == NAME ? text(s, s->at + 1) : "pp");
+  return true;
+}
+
 static bool hint_unused_call(const site *s) {
   if (s->first->kind != NAME || s->at != s->first + 1 || s->at->kind != '(') return false;
   xlm_diag *g =
@@ -249,10 +259,10 @@ static bool hint_unknown_statement(const site *s) {
 }
 
 static bool (*const hints[])(const site *) = {
-    hint_colon,         hint_foreign_sign,      hint_augmented, hint_fat_arrow,   hint_other_language,
-    hint_late_if,       hint_equality,          hint_arrow,     hint_initializer, hint_body,
-    hint_setting_comma, hint_empty_entry,       hint_chained,   hint_else,        hint_several_targets,
-    hint_unused_call,   hint_unknown_statement,
+    hint_colon,         hint_foreign_sign,      hint_augmented,    hint_fat_arrow,   hint_other_language,
+    hint_late_if,       hint_equality,          hint_arrow,        hint_initializer, hint_body,
+    hint_setting_comma, hint_empty_entry,       hint_chained,      hint_else,        hint_several_targets,
+    hint_unused_call,   hint_unknown_statement, hint_repeat_order,
 };
 
 // --- the general message: expected A, B or C, found D

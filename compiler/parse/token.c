@@ -258,7 +258,8 @@ static int contextual(arranger *a, const xlm_token *t) {
     if (xlm_token_is(a->p, t, "over")) return OVER;
     if (xlm_token_is(a->p, t, "as")) return AS;
     if (xlm_token_is(a->p, t, "where")) return WHERE;
-    if (xlm_token_is(a->p, t, "shared") && next->kind == '{') return SHARED;
+    if (xlm_token_is(a->p, t, "shared") && (next->kind == '{' || xlm_token_is(a->p, next, "over")))
+      return SHARED;
     if (a->statement == INPUT && xlm_token_is(a->p, t, "from")) return FROM;
     if (a->statement == INPUT && xlm_token_is(a->p, t, "shifted")) return SHIFTED;
     if (xlm_token_is(a->p, t, "of") && (before->kind == ']' || before->kind == NUMBER)) return OF;

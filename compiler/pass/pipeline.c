@@ -13,6 +13,8 @@ enum { ANY = -1, EVERYWHERE = -2, LATER = INT32_MAX };
 typedef struct crossing { // value `val` is needed by part `to`
   xlm_val val;
   int to;
+  bool in_step, sent; // only by its step: is sent when the step reads it, as the schedule knows no one
+                      // microbatch for it
   struct crossing *next;
 } crossing;
 
@@ -112,7 +114,8 @@ static int part_of_node(const staged *s, xlm_node id) {
   const xlm_node_info *n = &s->g->nodes[id];
   if (xlm_phase_is_once(n->phase)) return part_of_step(s, n);
   if (pure(s, n)) return ANY;
-  if (n->round >= 0) return part_of_round(s->p, n->round);
+  bool sum = xlm_op_at(n->op)->n_alias; // of a parameter of several rounds: stands where what it sums is made
+  if (n->round >= 0 && !sum) return part_of_round(s->p, n->round);
   operand_parts o = look_at_operands(s, n);
   if (n->phase == XLM_PHASE_FWD) return o.high >= 0 ? o.high : LATER;
   return o.backward_low != INT32_MAX ? o.backward_low : o.high >= 0 ? o.high : LATER;
@@ -168,11 +171,14 @@ static void assign_parts(staged *s, bool step) {
 
 // ---- what crosses ----
 
-static void note_crossing(staged *s, xlm_val v, int to) {
-  for (crossing *c = s->crossings[v]; c; c = c->next)
-    if (c->to == to) return;
+static void note_crossing(staged *s, xlm_val v, int to, bool in_step) {
+  for (crossing *c = s->crossings[v]; c; c = c->next) {
+    if (c->to != to) continue;
+    c->in_step &= in_step;
+    return;
+  }
   crossing *c = XLM_NEW(s->a, crossing);
-  *c = (crossing){v, to, s->crossings[v]};
+  *c = (crossing){v, to, in_step, false, s->crossings[v]};
   s->crossings[v] = c;
 }
 
@@ -188,15 +194,16 @@ static void find_crossings(staged *s) {
     for (int i = 0; i < n->n_in; i++) {
       if (!is_remote(s, n->in[i], s->part[id])) continue;
       const xlm_node_info *def = xlm_val_node(s->g, n->in[i]);
+      bool in_step = n->phase == XLM_PHASE_STEP && def->phase != XLM_PHASE_STEP;
       bool backwards =
           def->phase == XLM_PHASE_FWD
               ? s->part[id] < s->part[s->g->values[n->in[i]].def] && n->phase == XLM_PHASE_FWD
               : s->part[id] > s->part[s->g->values[n->in[i]].def] && !xlm_phase_is_once(def->phase);
-      XLM_ASSERT(!backwards,
+      XLM_ASSERT(!backwards || in_step,
                  "%s of %s in part %d reads %s of %s from part %d: against the direction of the pipeline",
                  xlm_op_at(n->op)->name, n->scope, s->part[id], xlm_op_at(def->op)->name, def->scope,
                  s->part[s->g->values[n->in[i]].def]);
-      note_crossing(s, n->in[i], s->part[id]);
+      note_crossing(s, n->in[i], s->part[id], in_step);
     }
   }
 }
@@ -302,10 +309,26 @@ static void send_results(staged *s, xlm_node id) {
   for (int i = 0; i < n->n_out; i++)
     for (int to = 0; to < s->parts; to++) // in the order of the parts
       for (crossing *c = s->crossings[n->out + (xlm_val)i]; c; c = c->next) {
-        if (c->to != to) continue;
+        if (c->to != to || c->in_step) continue;
         message_context(s, n, s->part[id], n->phase);
         emit_send(s, s->map[c->val], to % s->p->stages, tag_of(s, c->val, to));
       }
+}
+
+// What the step of another part reads of what was made here before it, in the order in which it is read.
+static void send_to_step(staged *s, xlm_node id) {
+  const xlm_node_info *n = &s->g->nodes[id];
+  int to = s->part[id];
+  for (int i = 0; n->phase == XLM_PHASE_STEP && to >= 0 && i < n->n_in; i++) {
+    xlm_node def = s->g->values[n->in[i]].def;
+    if (!is_here(s, s->part[def]) || !is_remote(s, n->in[i], to)) continue;
+    for (crossing *c = s->crossings[n->in[i]]; c; c = c->next) {
+      if (c->to != to || !c->in_step || c->sent) continue;
+      message_context(s, n, s->part[def], XLM_PHASE_STEP);
+      emit_send(s, s->map[c->val], to % s->p->stages, tag_of(s, c->val, to));
+      c->sent = true;
+    }
+  }
 }
 
 static void bind(staged *s, xlm_node id, xlm_val first) {
@@ -424,6 +447,7 @@ xlm_graph *xlm_pass_pipeline(const xlm_graph *g, xlm_arena *a, const xlm_pipelin
   prepare(&s);
   bool **held = find_holders(&s);
   for (xlm_node id = 1; id < g->n_nodes; id++) {
+    send_to_step(&s, id);
     bool repeated = s.part[id] == ANY && !xlm_is_leaf(&g->nodes[id]) && // made by its readers
                     g->nodes[id].phase != XLM_PHASE_PROLOGUE;
     if (!s.needed[id] || repeated) continue;

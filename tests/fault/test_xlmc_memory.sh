@@ -41,6 +41,7 @@ tiny="--preset nano --layers 2 --hidden 32 --heads 2 --kv-heads 2 --ffn 64 --voc
 {
   walk 400 plan model.xlm $tiny --tp 2 --pp 2
   walk 60 plan model.xlm $tiny --tp 2 --cluster h100
+  walk 60 plan model.xlm $tiny --format json
   walk 60 plan model.xlm $tiny --format html
   walk 40 dump model.xlm $tiny --after fuse
   walk 20 graph model.xlm $tiny --level train

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "runtime/base/file.h"
 
@@ -47,7 +48,9 @@ static void add_line(xlm_curve *c, const char *text) {
 }
 
 void xlm_curve_read(xlm_curve *c, const char *metrics_path) {
-  FILE *f = fopen(metrics_path, "r");
+  struct stat st;
+  bool file = !stat(metrics_path, &st) && S_ISREG(st.st_mode); // of a pipe nothing comes back
+  FILE *f = file ? fopen(metrics_path, "r") : NULL;
   char line[4096];
   memset(c, 0, sizeof *c);
   while (f && fgets(line, sizeof line, f)) add_line(c, line);

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime/base/file.h"
@@ -33,7 +34,8 @@ static size_t kept(const xlm_map *m, int64_t step) {
 }
 
 static xlm_status cut(const char *path, int64_t step, xlm_error *err) {
-  if (access(path, F_OK)) return XLM_OK;
+  struct stat st;
+  if (stat(path, &st) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))) return XLM_OK; // or a device
   xlm_map m;
   XLM_TRY(xlm_map_open(path, &m, err));
   size_t n = kept(&m, step), had = m.n;
@@ -45,7 +47,10 @@ static xlm_status cut(const char *path, int64_t step, xlm_error *err) {
 
 xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, xlm_error *err) {
   XLM_TRY(cut(path, step, err));
-  *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
+  if (*fd < 0 && errno == ENXIO)
+    return xlm_fail(err, XLM_ENV, "cannot open the metrics file '%s': it is a pipe that nobody reads", path);
+  if (*fd >= 0) fcntl(*fd, F_SETFL, O_APPEND); // a slow reader is waited for
   return *fd >= 0 ? XLM_OK
                   : xlm_fail(err, XLM_ENV, "cannot open the metrics file '%s': %s", path, strerror(errno));
 }

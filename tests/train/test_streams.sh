@@ -77,6 +77,13 @@ for flag in --curve --metrics --trace; do
     grep -q 'step 1/' out.txt && fail "$flag $path: found after the run began"
   done
 done
+mkfifo pipe
+expect 2 "cannot open the metrics file 'pipe': it is a pipe that nobody reads" timeout 60 "${train[@]}" --max-steps 2 --metrics pipe --output-dir early
+expect 0 'loss curve devnull/' "${train[@]}" --max-steps 2 --metrics /dev/null --output-dir devnull
+cat pipe >from_pipe.jsonl &
+expect 0 'loss curve piped/' timeout 60 "${train[@]}" --max-steps 3 --log-interval 1 --metrics pipe --output-dir piped
+wait $!
+[ "$(grep -c '^{"step"' from_pipe.jsonl)" = 3 ] || fail "metrics through a pipe: $(cat from_pipe.jsonl)"
 ln -s elsewhere.svg link.svg
 expect 0 'loss curve link.svg' "${train[@]}" --max-steps 2 --curve link.svg --output-dir linked
 [ -L link.svg ] && grep -q '</svg>' elsewhere.svg || fail 'a link was replaced by a file'

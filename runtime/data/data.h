@@ -1,8 +1,8 @@
 // Training data: files of text or token ids seen as one long stream of tokens, and samples cut from it.
 //
-// Files are memory-mapped and read where they lie; reading a sample allocates nothing. Which sample comes
-// when is a function of (seed, step, index in the batch) alone: there is no shuffle buffer and no cursor, so
-// a run resumes exactly from its step number.
+// Files stay open; reading a sample allocates nothing, and a file that is cut meanwhile is an error, not a
+// signal. Which sample comes when is a function of (seed, step, index in the batch) alone: there is no
+// shuffle buffer and no cursor, so a run resumes exactly from its step number.
 #ifndef XLM_DATA_DATA_H
 #define XLM_DATA_DATA_H
 

@@ -10,16 +10,20 @@ typedef struct element { // how one token is stored
   bool is_signed;
 } element;
 
+enum { XLM_DATA_END = -1 }; // the end of a document
+
 typedef struct segment { // neighbouring tokens of one file
-  const unsigned char *base;
-  int64_t begin, n; // position in the stream, count
+  int64_t at;            // byte of the file where it begins; XLM_DATA_END: one 0 byte that is in no file
+  int64_t begin, n;      // position in the stream, count
   element element;
   uint32_t file;
 } segment;
 
 typedef struct file {
   const char *path;
-  xlm_map map, index; // index: Megatron's .idx
+  int fd;             // what is read from; -1 = none
+  size_t bytes;       // when it was opened
+  xlm_map map, index; // while it is opened; index: Megatron's .idx
   bool text;
 } file;
 
@@ -58,9 +62,15 @@ bool xlm_data_has_token_magic(const unsigned char head[24]);
 
 // collect.c: appends the files that `path` (a file, a folder, a Megatron prefix) stands for.
 xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error *err);
-// format.c: maps one file and appends its segments.
+// format.c: opens one file and appends its segments.
+void xlm_data_close_maps(file *f);
 xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err);
 void xlm_data_add_segment(xlm_data *d, segment s);
+
+// read.c: opens a file for reading; no limit of open files below the system's is in the way.
+xlm_status xlm_data_open_file(file *f, xlm_error *err);
+// Bytes [at, at + n) of an open file. XLM_ENV when they are gone: files may be cut while they are in use.
+xlm_status xlm_data_read_bytes(const file *f, int64_t at, size_t n, unsigned char *out, xlm_error *err);
 
 // synthetic.c
 void xlm_data_synthesize(const xlm_data *d, int64_t offset, int64_t n, int32_t *out);

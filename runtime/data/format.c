@@ -72,7 +72,7 @@ static xlm_status add_counted(xlm_data *d, uint32_t f, size_t header, uint64_t c
     return xlm_fail(err, XLM_USER,
                     "'%s' is cut short: its header promises %llu tokens of %d bytes, it holds %zu bytes",
                     d->files[f].path, (unsigned long long)count, e.bytes, m->n - header);
-  xlm_data_add_segment(d, (segment){.base = m->data + header, .n = (int64_t)count, .element = e, .file = f});
+  xlm_data_add_segment(d, (segment){.at = (int64_t)header, .n = (int64_t)count, .element = e, .file = f});
   return XLM_OK;
 }
 
@@ -101,10 +101,8 @@ static xlm_status add_flat(xlm_data *d, uint32_t f, int bytes, xlm_error *err) {
         err, XLM_USER,
         "'%s' has %zu bytes: not a whole number of %d-bit token ids (--data-format says what it is)", x->path,
         x->map.n, 8 * bytes);
-  xlm_data_add_segment(d, (segment){.base = x->map.data,
-                                    .n = (int64_t)(x->map.n / (size_t)bytes),
-                                    .element = {(uint8_t)bytes, false},
-                                    .file = f});
+  xlm_data_add_segment(
+      d, (segment){.n = (int64_t)(x->map.n / (size_t)bytes), .element = {(uint8_t)bytes, false}, .file = f});
   return XLM_OK;
 }
 
@@ -130,11 +128,11 @@ static xlm_status add_megatron(xlm_data *d, uint32_t f, xlm_error *err) {
     if (n > INT32_MAX || at > x->map.n || n > (x->map.n - at) / e.bytes)
       return xlm_fail(err, XLM_USER, "'%s': sequence %llu lies outside the file", x->path,
                       (unsigned long long)i);
-    if (run.n && x->map.data + at != run.base + run.n * e.bytes) {
+    if (run.n && (int64_t)at != run.at + run.n * e.bytes) {
       xlm_data_add_segment(d, run);
       run.n = 0;
     }
-    if (!run.n) run.base = x->map.data + at;
+    if (!run.n) run.at = (int64_t)at;
     run.n += (int64_t)n;
     if (!d->sequence) d->sequence = (int64_t)n;
     if (d->sequence != (int64_t)n) d->sequence = -1;
@@ -144,12 +142,11 @@ static xlm_status add_megatron(xlm_data *d, uint32_t f, xlm_error *err) {
 }
 
 static void add_text(xlm_data *d, uint32_t f) {
-  static const unsigned char end_of_document[1] = {0};
   const xlm_map *m = &d->files[f].map;
   d->files[f].text = true;
   if (d->n_segments && !d->o.record)
-    xlm_data_add_segment(d, (segment){.base = end_of_document, .n = 1, .element = {1, false}, .file = f});
-  xlm_data_add_segment(d, (segment){.base = m->data, .n = (int64_t)m->n, .element = {1, false}, .file = f});
+    xlm_data_add_segment(d, (segment){.at = XLM_DATA_END, .n = 1, .element = {1, false}, .file = f});
+  xlm_data_add_segment(d, (segment){.n = (int64_t)m->n, .element = {1, false}, .file = f});
 }
 
 static xlm_status check_one_kind(const xlm_data *d, const file *x, xlm_error *err) {
@@ -203,11 +200,19 @@ static xlm_status add_whole_records(xlm_data *d, uint32_t f, xlm_error *err) {
                   (long long)n, (long long)d->o.record);
 }
 
+void xlm_data_close_maps(file *f) {
+  xlm_map_close(&f->map);
+  if (f->index.data) xlm_map_close(&f->index);
+}
+
 xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err) {
-  file x = {.path = path};
+  file x = {.path = path, .fd = -1};
   XLM_TRY(xlm_map_open(path, &x.map, err));
-  XLM_PUSH(d->arena, d->files, d->n_files, d->cap_files, x); // from here on the stream closes the mapping
+  XLM_PUSH(d->arena, d->files, d->n_files, d->cap_files, x); // from here on the stream closes it
   if (!x.map.n) return xlm_fail(err, XLM_USER, "the data file '%s' is empty", path);
+  file *f = &d->files[d->n_files - 1];
+  XLM_TRY(xlm_data_open_file(f, err));
   XLM_TRY(add_whole_records(d, d->n_files - 1, err));
-  return check_one_kind(d, &d->files[d->n_files - 1], err);
+  xlm_data_close_maps(f); // it is read by its number: a page of a file that is cut short cannot be touched
+  return check_one_kind(d, f, err);
 }

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/data/data_priv.h"
 
@@ -57,8 +58,8 @@ xlm_status xlm_data_synthetic(int64_t tokens, int64_t vocab, uint64_t seed, xlm_
 void xlm_data_close(xlm_data *d) {
   if (!d) return;
   for (uint32_t i = 0; i < d->n_files; i++) {
-    xlm_map_close(&d->files[i].map);
-    if (d->files[i].index.data) xlm_map_close(&d->files[i].index);
+    xlm_data_close_maps(&d->files[i]);
+    if (d->files[i].fd >= 0) close(d->files[i].fd);
   }
   xlm_arena_free(d->arena);
   free(d);
@@ -99,7 +100,7 @@ static int64_t widen(const unsigned char *p, element e) {
 
 static xlm_status refuse(const xlm_data *d, const segment *s, int64_t i, int64_t id, xlm_error *err) {
   const file *f = &d->files[s->file];
-  int64_t at = (s->base + i * s->element.bytes) - f->map.data;
+  int64_t at = s->at + i * s->element.bytes;
   return xlm_fail(err, XLM_USER,
                   "'%s' holds token id %" PRId64 " at byte %" PRId64
                   ", but the model's vocabulary has %" PRId64 ": choose a larger vocabulary or another file",
@@ -108,12 +109,19 @@ static xlm_status refuse(const xlm_data *d, const segment *s, int64_t i, int64_t
 
 static xlm_status read_segment(const xlm_data *d, const segment *s, int64_t first, int64_t n, int32_t *out,
                                xlm_error *err) {
-  const unsigned char *p = s->base + first * s->element.bytes;
+  enum { PIECE = 1024 }; // tokens at a time
+  unsigned char bytes[PIECE * sizeof(int64_t)] = {0};
   int64_t limit = d->o.vocab ? d->o.vocab : INT32_MAX;
-  for (int64_t i = 0; i < n; i++, p += s->element.bytes) {
-    int64_t id = widen(p, s->element);
-    if (id < 0 || id >= limit) return refuse(d, s, first + i, id, err);
-    out[i] = (int32_t)id;
+  for (int64_t end = first + n; first < end; first += PIECE) {
+    int64_t part = end - first < PIECE ? end - first : PIECE;
+    if (s->at != XLM_DATA_END)
+      XLM_TRY(xlm_data_read_bytes(&d->files[s->file], s->at + first * s->element.bytes,
+                                  (size_t)(part * s->element.bytes), bytes, err));
+    for (int64_t i = 0; i < part; i++) {
+      int64_t id = widen(bytes + i * s->element.bytes, s->element);
+      if (id < 0 || id >= limit) return refuse(d, s, first + i, id, err);
+      *out++ = (int32_t)id;
+    }
   }
   return XLM_OK;
 }

@@ -371,6 +371,25 @@ static void test_vocabulary(void **state) {
   xlm_data_close(d);
 }
 
+// A file that is cut while it is in use is an error of the read that misses it, and of no other.
+static void test_cut_short(void **state) {
+  (void)state;
+  unsigned char text[5000];
+  int32_t out[200];
+  xlm_error err = {0};
+  xlm_data *d;
+  memset(text, 'x', sizeof text);
+  const char *path = put("shrinks.txt", text, sizeof text);
+  assert_int_equal(xlm_data_open(&path, 1, (xlm_data_options){0}, &d, &err), XLM_OK);
+  assert_int_equal(xlm_data_read(d, 4800, 200, out, &err), XLM_OK);
+  assert_int_equal(truncate(path, 1000), 0);
+  assert_int_equal(xlm_data_read(d, 800, 200, out, &err), XLM_OK);
+  assert_int_equal(out[199], 'x');
+  assert_int_equal(xlm_data_read(d, 900, 200, out, &err), XLM_ENV);
+  assert_non_null(strstr(err.text, "was cut short while it was in use: it had 5000 bytes, and byte 1000"));
+  xlm_data_close(d);
+}
+
 static void test_permutation(void **state) {
   (void)state;
   static const uint64_t sizes[] = {1, 2, 3, 5, 16, 17, 1000, 4097};
@@ -468,6 +487,7 @@ int main(void) {
       cmocka_unit_test(test_records),
       cmocka_unit_test(test_index_of_records),
       cmocka_unit_test(test_vocabulary),
+      cmocka_unit_test(test_cut_short),
       cmocka_unit_test(test_permutation),
       cmocka_unit_test(test_samples),
       cmocka_unit_test(test_synthetic),

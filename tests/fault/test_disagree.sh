@@ -27,8 +27,9 @@ another[2]=other.xlm
 expect 2 'process 1 has another model text' timeout 60 mpirun -n 1 "${train[@]}" --output-dir n : -n 1 "${another[@]}" --output-dir n
 apart 'process 1 would run kernels for base' --arch base
 # Saved plans of one size, of one model, that say something else in one number.
-expect 0 '' "$2/xlmc" plan "${train[2]}" --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40 --vocab-size 256 \
-  --seq-length 32 --global-batch-size 8 --micro-batch-size 1 --dp 2 --threads 1 --format json --output one.json
+"$2/xlmc" plan "${train[2]}" --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40 --vocab-size 256 \
+  --seq-length 32 --global-batch-size 8 --micro-batch-size 1 --dp 2 --threads 1 --format json --output one.json ||
+  fail "no plan"
 sed 's/"base": 10000.0/"base": 20000.0/' one.json >two.json
 cmp -s one.json two.json && fail "the plan has no base"
 saved=("$run" train --data corpus.txt --log-interval 1 --eval-interval 0 --max-steps 3 --threads 1 --output-dir n)

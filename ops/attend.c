@@ -208,6 +208,11 @@ const xlm_op xlm_op_attend = {
     .max_in = 3,
     .n_out = 2,
     .params = params,
+    XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1}, {XLM_A_kv_seq, XLM_IN(1), 1, 1}, {XLM_A_feature, XLM_IN(0), 1, 1},
+              {XLM_A_heads, XLM_IN(0), 1, 1, .may = true}, {XLM_A_kv_heads, XLM_IN(1), 1, 1, .may = true},
+              {XLM_A_causal, .low = 0, .high = 1, .may = true},
+              {XLM_A_window, .low = 0, .high = XLM_ATTR_MOST, .may = true}, {XLM_A_scale},
+              {XLM_A_softcap, .low = 0, .high = XLM_ATTR_MOST, .may = true}),
     .layout = "[* seq heads feature], [* kv_seq kv_heads feature], [* kv_seq kv_heads feature] -> "
               "[* seq heads feature], [* seq heads] | seq: place, kv_seq: whole, kv_heads: match heads, "
               "feature: whole",
@@ -235,6 +240,11 @@ const xlm_op xlm_op_attend_bwd = {
     .min_in = 6,
     .max_in = 7,
     .n_out = 3,
+    XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1}, {XLM_A_kv_seq, XLM_IN(1), 1, 1}, {XLM_A_feature, XLM_IN(0), 1, 1},
+              {XLM_A_heads, XLM_IN(0), 1, 1, .may = true}, {XLM_A_kv_heads, XLM_IN(1), 1, 1, .may = true},
+              {XLM_A_causal, .low = 0, .high = 1, .may = true},
+              {XLM_A_window, .low = 0, .high = XLM_ATTR_MOST, .may = true}, {XLM_A_scale},
+              {XLM_A_softcap, .low = 0, .high = XLM_ATTR_MOST, .may = true}),
     .layout = "[* seq heads feature], [* kv_seq kv_heads feature], [* kv_seq kv_heads feature], [* seq heads "
               "feature], "
               "[* seq heads], [* seq heads feature], [* seq heads] -> [* seq heads feature], "

@@ -32,6 +32,7 @@ const xlm_op xlm_op_broadcast = {
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
+    XLM_TAKES({XLM_A_dims, XLM_OUT(0), 0, 8}),
     .layout = "[*] -> [* dims] | *: linear",
     .infer = infer,
     .grad = grad,

@@ -52,6 +52,8 @@ const xlm_op xlm_op_combine = {
     .max_in = 3,
     .n_out = 1,
     .params = params,
+    XLM_TAKES({XLM_A_over, XLM_IN(1), 0, 8}, {XLM_A_experts, XLM_IN(0), 1, 1},
+              {XLM_A_active, XLM_IN(1), 1, 1}),
     .layout =
         "[experts routed *]+, [over active], [over active] -> [over *]+ | active: whole, experts: whole, "
         "routed: match "
@@ -92,6 +94,8 @@ const xlm_op xlm_op_combine_bwd = {
     .min_in = 4,
     .max_in = 4,
     .n_out = 2,
+    XLM_TAKES({XLM_A_over, XLM_IN(2), 0, 8}, {XLM_A_experts, XLM_IN(1), 1, 1},
+              {XLM_A_active, XLM_IN(2), 1, 1}),
     .layout = "[over *], [experts routed *]+, [over active], [over active] -> [experts routed *], [over "
               "active]+ | active: "
               "whole, experts: whole, routed: match over",

@@ -80,6 +80,8 @@ const xlm_op xlm_op_dispatch = {
     .max_in = 2,
     .n_out = 2,
     .params = params,
+    XLM_TAKES({XLM_A_over, XLM_IN(1), 0, 8}, {XLM_A_experts, XLM_OUT(0), 1, 1},
+              {XLM_A_active, XLM_IN(1), 1, 1}, {XLM_A_routed, XLM_OUT(0), 1, 1}),
     .layout = "[over *], [over active] -> [experts routed *], [] | active: whole, experts: whole, routed: "
               "match over",
     .infer = infer,
@@ -117,6 +119,8 @@ const xlm_op xlm_op_dispatch_bwd = {
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,
+    XLM_TAKES({XLM_A_over, XLM_IN(1), 0, 8}, {XLM_A_experts, XLM_IN(0), 1, 1},
+              {XLM_A_active, XLM_IN(1), 1, 1}, {XLM_A_routed, XLM_IN(0), 1, 1}),
     .layout =
         "[experts routed *]+, [over active] -> [over *]+ | active: whole, experts: whole, routed: match over",
     .infer = infer_bwd,

@@ -396,6 +396,7 @@ const xlm_op xlm_op_where = {
            "Example: `where(lt(x, 0), 0.1 * x, x)` is a leaky ReLU."};
 const xlm_op xlm_op_cast = {
     FN(cast, 1),
+    XLM_TAKES({XLM_A_dtype, .may = true}),
     .facts = {.keeps_values = true},
     .infer = infer_cast,
     .params = params_cast,

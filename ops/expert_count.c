@@ -27,6 +27,7 @@ const xlm_op xlm_op_expert_count = {
     .max_in = 1,
     .n_out = 1,
     .params = params,
+    XLM_TAKES({XLM_A_over, XLM_IN(0), 0, 8}, {XLM_A_experts, XLM_OUT(0), 1, 1}),
     .layout = "[over] -> [experts] | over: sum, experts: place",
     .infer = infer,
     .no_grad = "a count of integers has none",

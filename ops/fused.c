@@ -56,6 +56,7 @@ const xlm_op xlm_op_fused = {
     .max_in = XLM_CODE_MAX_IN,
     .n_out = XLM_CODE_MAX_OUT,
     .in_place = (1u << XLM_CODE_MAX_IN) - 1,
+    XLM_TAKES({XLM_A_dims, XLM_OUT(0), 0, 8}, {XLM_A_dtype}, {XLM_A_code}),
     .layout = "[*].. -> [*]..",
     .infer = infer,
     .cost = cost,

@@ -27,6 +27,7 @@ const xlm_op xlm_op_logsumexp = {
     .max_in = 1,
     .n_out = 1,
     .params = params,
+    XLM_TAKES({XLM_A_over, XLM_IN(0), 1, 8}),
     .layout = "[* over] -> [*] | over: whole",
     .infer = infer,
     .grad = grad,

@@ -33,6 +33,7 @@ const xlm_op xlm_op_mean = {
     .max_in = 1,
     .n_out = 1,
     .params = params,
+    XLM_TAKES({XLM_A_over, XLM_IN(0), 0, 8}, {XLM_A_scale}),
     .layout = "[* over] -> [*] | over: sum",
     .infer = infer,
     .grad = grad,

@@ -67,6 +67,7 @@ const xlm_op xlm_op_merge = {
     .max_in = 1,
     .n_out = 1,
     .params = params,
+    XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 8}, {XLM_A_to, XLM_OUT(0), 1, 8}),
     .layout = "[* from] -> [* to] | from: whole, to: whole, *: linear",
     .infer = infer,
     .grad = grad,

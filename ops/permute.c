@@ -40,6 +40,7 @@ const xlm_op xlm_op_permute = {
     .max_in = 1,
     .n_out = 1,
     .params = params,
+    XLM_TAKES({XLM_A_dims, XLM_OUT(0), 0, 8}),
     .layout = "[*] -> [dims] | *: linear",
     .infer = infer,
     .grad = grad,

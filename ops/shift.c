@@ -30,6 +30,7 @@ const xlm_op xlm_op_shift = {
     .max_in = 1,
     .n_out = 1,
     .params = params,
+    XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1}, {XLM_A_start, .low = -XLM_ATTR_MOST, .high = XLM_ATTR_MOST}),
     .layout = "[* seq] -> [* seq] | seq: whole, *: linear",
     .infer = infer,
     .grad = grad,

@@ -41,6 +41,7 @@ const xlm_op xlm_op_sum = {
     .max_in = 1,
     .n_out = 1,
     .params = params,
+    XLM_TAKES({XLM_A_over, XLM_IN(0), 0, 8}),
     .layout = "[* over] -> [*] | over: sum, *: linear",
     .infer = infer,
     .grad = grad,

@@ -155,7 +155,7 @@ static bool nothing_fills(xlm_el *e, const xlm_stmt *s) {
   xlm_diag_help(
       e->diags, g,
       "without a word the first input is the stream of tokens and the second the token after each; say "
-      "what a further one is: input %s%s of %s from tokens",
+      "what a further one is: input %s%s of %s from tokens shifted 2",
       s->name->text, xlm_el_ast_text(e, s->tensor.dims), s->tensor.of->text);
   return false;
 }
@@ -165,8 +165,7 @@ static bool read_shift(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, int64_t *s
   if (s->expr && !xlm_el_integer(e, f, s->expr, "a shift", shift)) return false;
   if (*shift >= 0 && *shift <= XLM_MAX_SHIFT) return true;
   xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INPUT, s->expr->span, "a shift of %" PRId64 " places", *shift);
-  xlm_diag_help(e->diags, g, "a sample holds its tokens and %d more: `shifted 0` or `shifted %d`",
-                XLM_MAX_SHIFT, XLM_MAX_SHIFT);
+  xlm_diag_help(e->diags, g, "an input looks 0 to %d tokens ahead", XLM_MAX_SHIFT);
   return false;
 }
 

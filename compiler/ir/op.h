@@ -105,6 +105,25 @@ enum xlm_op_flags {
   XLM_OPF_SUM = 1 << 6,
 };
 
+// An attribute that an operation takes, once inference has set what it derives. The graph's verifier, the
+// verifier of saved plans and the op reference go by this declaration, so that a kernel may rely on it.
+typedef struct xlm_attr_rule {
+  xlm_attr_key key;
+  int8_t of; // DIMS: the operand or result that has them all: XLM_IN(i), XLM_OUT(i); or XLM_ANYWHERE
+  uint8_t least, most; // DIMS: how many
+  bool may;            // may be absent
+  double low, high;    // INT, FLOAT: smallest and largest value; both 0: any
+} xlm_attr_rule;
+
+enum { XLM_ANYWHERE = 0 };
+#define XLM_IN(i) (1 + (i))
+#define XLM_OUT(i) (-1 - (i))
+#define XLM_ATTR_MOST                                                                                        \
+  ((double)((int64_t)1 << 50)) // for ranges without a bound of their own: sums of a few do not overflow
+#define XLM_TAKES(...)                                                                                       \
+  .attrs = (const xlm_attr_rule[]){__VA_ARGS__},                                                             \
+  .n_attrs = sizeof((const xlm_attr_rule[]){__VA_ARGS__}) / sizeof(xlm_attr_rule)
+
 // How an operation is written where a dimension that its kernel needs whole is split over ranks.
 typedef struct xlm_cut {
   xlm_build *b;
@@ -125,7 +144,9 @@ typedef struct xlm_op {
   int8_t n_alias; // outputs 0 .. n_alias - 1 ARE operands 0 .. n_alias - 1, updated in place (state updates)
   uint32_t in_place; // bit i: output 0 may take operand i's memory when it has the same type (dims in order,
                      // dtype) and dies here
-  const xlm_param *params; // ends with name NULL; NULL for INTERNAL ops
+  const xlm_param *params;    // ends with name NULL; NULL for INTERNAL ops
+  const xlm_attr_rule *attrs; // XLM_TAKES
+  uint8_t n_attrs;
   // "[* over] -> [*] | over: sum": `*` any other dimension, split freely; after the bar, per attribute key
   // what a split of those dimensions means: `sum` (result is partial), `whole` (must not be split), `index`
   // (the kernel masks by the dim's offset; result partial), `place` (the kernel uses the dim's offset),
@@ -149,6 +170,13 @@ typedef struct xlm_op {
                xlm_cost *); // NULL: bytes of operands and results, no FLOPs counted
   const char *doc;          // one paragraph: formula, conventions; markdown
 } xlm_op;
+
+// What is wrong with the attributes of a node or instruction: a sentence, in a; NULL: nothing. `types` of the
+// graph's values `in` and `out`.
+const char *xlm_op_attrs_wrong(const xlm_op *op, const xlm_graph *g, const xlm_attrs *as, int n_in,
+                               const xlm_val *in, int n_out, const xlm_val *out, xlm_arena *a);
+// Has inference derived other attributes than those that are there? The key of the first; -1: no.
+int xlm_attrs_differ(const xlm_attrs *have, const xlm_attrs *inferred);
 
 extern const xlm_op *const xlm_op_table[XLM_OP_COUNT]; // ops/table.c
 static inline const xlm_op *xlm_op_at(xlm_op_id id) {

@@ -438,12 +438,9 @@ static const struct {
   const char *keyword;
   bool (*read)(reader *);
 } statements[] = {
-    {"model", read_model},   {"properties", read_properties},
-    {"source", read_source}, {"config", read_config},
-    {"dim", read_dim},       {"shard", read_rule},
-    {"weight", read_weight}, {"output", read_output},
-    {"metric", read_metric}, {"loss", read_loss},
-    {"update", read_update}, {"group", read_group},
+    {"model", read_model}, {"properties", read_properties}, {"source", read_source}, {"config", read_config}, {"dim", read_dim},
+    {"shard", read_rule},  {"weight", read_weight}, {"output", read_output}, {"metric", read_metric},
+    {"loss", read_loss},   {"update", read_update}, {"group", read_group},
 };
 
 static bool read_line(reader *r) {

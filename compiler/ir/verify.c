@@ -9,6 +9,7 @@
 #include "compiler/ir/op.h"
 #include "runtime/base/philox.h"
 #include "runtime/base/text.h"
+#include "runtime/plan/code.h"
 
 typedef struct verifier {
   const xlm_graph *g;
@@ -149,17 +150,12 @@ static bool results_are_sound(verifier *v, xlm_node n) {
 }
 
 static bool attrs_are_sound(verifier *v, xlm_node n) {
-  const xlm_attrs *as = &v->g->nodes[n].attrs;
-  for (int i = 0; i < as->n; i++) {
-    if (i && as->at[i].key <= as->at[i - 1].key)
-      return broken(v, "%s has unsorted attributes", node_text(v, n));
-    xlm_attr_kind kind = xlm_attr_kind_of(as->at[i].key);
-    for (int j = 0; kind == XLM_ATTR_DIMS && j < as->at[i].n; j++)
-      if (!as->at[i].dims[j] || as->at[i].dims[j] >= v->g->n_dims)
-        return broken(v, "%s: `%s` names a dimension that does not exist", node_text(v, n),
-                      xlm_attr_name(as->at[i].key));
-  }
-  return true;
+  const xlm_node_info *node = &v->g->nodes[n];
+  xlm_val out[XLM_CODE_MAX_OUT];
+  for (int i = 0; i < node->n_out && i < XLM_CODE_MAX_OUT; i++) out[i] = node->out + (xlm_val)i;
+  const char *wrong = xlm_op_attrs_wrong(xlm_op_at(node->op), v->g, &node->attrs, node->n_in, node->in,
+                                         node->n_out, out, v->arena);
+  return !wrong || broken(v, "%s: %s", node_text(v, n), wrong);
 }
 
 // Inference is pure: on the stored operands and attributes it must give the stored types. A graph that was
@@ -177,6 +173,10 @@ static bool types_infer(verifier *v, xlm_node n) {
                  .fault_operand = -1};
   if (!op->infer(&x))
     return broken(v, "%s: %.300s", node_text(v, n), x.fault_text ? x.fault_text : "refused");
+  int other = xlm_attrs_differ(&node->attrs, &x.attrs);
+  if (other >= 0)
+    return broken(v, "%s: the attribute `%s` does not follow from its operands", node_text(v, n),
+                  xlm_attr_name((xlm_attr_key)other));
   if (x.n_out != node->n_out) return broken(v, "%s should have %d results", node_text(v, n), x.n_out);
   for (int i = 0; i < node->n_out; i++) {
     const xlm_type *t = &v->g->values[node->out + (xlm_val)i].type;
@@ -267,7 +267,7 @@ static bool nodes_are_sound(verifier *v) {
     if (node->op <= XLM_OP_NONE || node->op >= XLM_OP_COUNT) return broken(v, "node %u has no op", n);
     if ((unsigned)node->phase >= XLM_PHASES || !node->scope)
       return broken(v, "node %u has no phase or scope", n);
-    if (!operands_are_defined(v, n) || !attrs_are_sound(v, n) || !results_are_sound(v, n) ||
+    if (!operands_are_defined(v, n) || !results_are_sound(v, n) || !attrs_are_sound(v, n) ||
         !phases_agree(v, n, &latest))
       return false;
     if (!types_infer(v, n) || !memory_is_current(v, n) || !alias_begins_at_state(v, n)) return false;

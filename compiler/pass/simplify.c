@@ -145,15 +145,6 @@ static uint64_t hash_attr(uint64_t h, const xlm_attr *a) {
   return hash_bytes(h, &a->i, sizeof a->i); // INT, FLOAT: the bits
 }
 
-static bool same_attr(const xlm_attr *a, const xlm_attr *b) {
-  xlm_attr_kind kind = xlm_attr_kind_of(a->key);
-  if (a->key != b->key) return false;
-  if (kind == XLM_ATTR_DIMS) return a->n == b->n && !memcmp(a->dims, b->dims, a->n * sizeof *a->dims);
-  if (kind == XLM_ATTR_TEXT) return !strcmp(a->text, b->text);
-  if (kind == XLM_ATTR_CODE) return a->code == b->code;
-  return a->i == b->i;
-}
-
 static uint64_t hash_node(const xlm_node_info *n, const xlm_val *in) {
   int32_t key[] = {(int32_t)n->op, xlm_is_leaf(n) ? 0 : (int32_t)n->phase, xlm_is_leaf(n) ? 0 : n->round,
                    n->stage};
@@ -169,7 +160,7 @@ static bool same_node(const xlm_node_info *a, const xlm_node_info *n, const xlm_
   if (n->n_in && memcmp(a->in, in, n->n_in * sizeof *in)) return false;
   if (a->attrs.n != n->attrs.n) return false;
   for (int i = 0; i < n->attrs.n; i++)
-    if (!same_attr(&a->attrs.at[i], &n->attrs.at[i])) return false;
+    if (!xlm_attr_same(&a->attrs.at[i], &n->attrs.at[i])) return false;
   return true;
 }
 

@@ -63,8 +63,16 @@ static bool types_fit(rules *x, const xlm_op *op, const xlm_instr *in) {
                  .attrs = in->attrs,
                  .n_out = op->n_out,
                  .fault_operand = -1};
+  const char *attr =
+      xlm_op_attrs_wrong(op, &x->graph, &in->attrs, in->n_in, in->in, in->n_out, in->out, x->v->arena);
+  if (attr) return refuse(x, in, attr);
   if (!op->infer(&i)) return refuse(x, in, i.fault_text ? i.fault_text : "its operands do not fit");
   if (i.n_out != in->n_out) return refuse(x, in, "another number of results");
+  int other = xlm_attrs_differ(&in->attrs, &i.attrs);
+  if (other >= 0)
+    return refuse(x, in,
+                  xlm_arena_printf(x->v->arena, "its attribute `%s` does not follow from its operands",
+                                   xlm_attr_name((xlm_attr_key)other)));
   for (int k = 0; k < in->n_out; k++)
     if (!same_type(&x->r->tensors[in->out[k]].type, &i.out[k]))
       return refuse(x, in, "a result of another type");

@@ -144,7 +144,7 @@ typedef enum xlm_input_role {
 const char *xlm_input_role_name(xlm_input_role r); // "tokens", "lr", "step"
 bool xlm_input_role_find(const char *name, xlm_input_role *out);
 
-enum { XLM_MAX_SHIFT = 1 }; // how far beyond its tokens a sample reads
+enum { XLM_MAX_SHIFT = 1024 }; // how far beyond its window a sample reads, at most
 
 typedef struct xlm_plan_input {
   const char *name; // "tokens", "targets", "lr"; of a whole step "step/targets"

@@ -19,8 +19,12 @@ static const struct {
 #undef XLM_ATTR
 };
 
-const char *xlm_dtype_name(xlm_dtype t) { return dtype_table[t].name; }
-size_t xlm_dtype_bytes(xlm_dtype t) { return dtype_table[t].bytes; }
+const char *xlm_dtype_name(xlm_dtype t) {
+  return dtype_table[t].name;
+}
+size_t xlm_dtype_bytes(xlm_dtype t) {
+  return dtype_table[t].bytes;
+}
 
 bool xlm_dtype_parse(const char *name, xlm_dtype *out) {
   for (int i = 0; i < XLM_DTYPE_COUNT; i++)
@@ -31,9 +35,15 @@ bool xlm_dtype_parse(const char *name, xlm_dtype *out) {
   return false;
 }
 
-const char *xlm_attr_name(xlm_attr_key k) { return attr_table[k].name; }
-xlm_attr_kind xlm_attr_kind_of(xlm_attr_key k) { return attr_table[k].kind; }
-const char *xlm_attr_doc(xlm_attr_key k) { return attr_table[k].doc; }
+const char *xlm_attr_name(xlm_attr_key k) {
+  return attr_table[k].name;
+}
+xlm_attr_kind xlm_attr_kind_of(xlm_attr_key k) {
+  return attr_table[k].kind;
+}
+const char *xlm_attr_doc(xlm_attr_key k) {
+  return attr_table[k].doc;
+}
 
 bool xlm_attr_parse(const char *name, xlm_attr_key *out) {
   for (int i = 0; i < XLM_ATTR_KEYS; i++)
@@ -48,6 +58,20 @@ const xlm_attr *xlm_attr_find(const xlm_attrs *as, xlm_attr_key key) {
   for (int i = 0; i < as->n; i++)
     if (as->at[i].key == key) return &as->at[i];
   return NULL;
+}
+
+bool xlm_attr_same(const xlm_attr *a, const xlm_attr *b) {
+  if (a->key != b->key) return false;
+  switch (xlm_attr_kind_of(a->key)) {
+  case XLM_ATTR_DIMS:
+    return a->n == b->n && !memcmp(a->dims, b->dims, a->n * sizeof *a->dims);
+  case XLM_ATTR_TEXT:
+    return !strcmp(a->text, b->text);
+  case XLM_ATTR_CODE:
+    return a->code == b->code;
+  default:
+    return a->i == b->i; // INT, FLOAT: the bits
+  }
 }
 
 int64_t xlm_attr_int(const xlm_attrs *as, xlm_attr_key key, int64_t unset) {

@@ -116,6 +116,8 @@ const char *xlm_attr_text(const xlm_attrs *as, xlm_attr_key key, const char *uns
 int xlm_attr_dims(const xlm_attrs *as, xlm_attr_key key, xlm_dim out[XLM_MAX_RANK]);
 bool xlm_attr_has_dim(const xlm_attrs *as, xlm_attr_key key, xlm_dim d);
 
+bool xlm_attr_same(const xlm_attr *a, const xlm_attr *b); // key and value
+
 int xlm_type_find(const xlm_type *t, xlm_dim d); // position of d in t, or -1
 int64_t xlm_type_elements(const xlm_type *t,
                           const xlm_dim_info *dims); // what is stored (ragged: bound on rows)

@@ -118,6 +118,22 @@ static void other_stream(json_t *root) {
 static void drop_attributes(json_t *root) {
   json_object_set_new(op_at(root, "all_gather"), "attrs", json_object());
 }
+static void empty_dim(json_t *root) {
+  json_array_clear(json_object_get(json_object_get(op_at(root, "lookup"), "attrs"), "vocab"));
+}
+static void no_seq(json_t *root) {
+  json_object_del(json_object_get(op_at(root, "rope"), "attrs"), "seq");
+}
+static void other_feature(json_t *root) {
+  json_t *attrs = json_object_get(op_at(root, "rope"), "attrs");
+  json_object_set(attrs, "feature", json_object_get(attrs, "seq"));
+}
+static void foreign_attribute(json_t *root) {
+  json_object_set_new(json_object_get(op_at(root, "rmsnorm"), "attrs"), "axes", json_integer(1));
+}
+static void not_a_flag(json_t *root) {
+  json_object_set_new(json_object_get(op_at(root, "attend"), "attrs"), "causal", json_integer(1LL << 40));
+}
 static void set_dim(json_t *root, const char *dim, const char *field, int64_t value) {
   size_t i;
   json_t *x;
@@ -258,6 +274,11 @@ static const struct {
             {&alone, unknown_op, "unknown operation `launch`"},
             {&alone, view_as_kernel, "no kernel runs it"},
             {&alone, other_stream, "`lookup`"},
+            {&alone, empty_dim, "`vocab` names 0 dimensions"},
+            {&alone, no_seq, "it lacks the attribute `seq`"},
+            {&alone, other_feature, "`rope`"},
+            {&alone, foreign_attribute, "it takes no attribute `axes`"},
+            {&alone, not_a_flag, "`causal` is"},
             {&grid, drop_attributes, "`all_gather`"},
             {&grid, other_mesh, "4 members"},
             {&grid, longer_dim, "the mesh gives it 5 of the 10 elements of `ffn`"},
@@ -297,6 +318,104 @@ static void test_lies(void **state) {
     free(text);
     json_decref(root);
   }
+}
+
+// ---- every attribute of every operation ----
+
+typedef struct attr_trial {
+  json_t *root, *attrs; // of one instruction
+  const char *key;
+  uint32_t n_dims;
+  int refused, run;
+} attr_trial;
+
+// A plan with `value` as the attribute (NULL: without it) is refused with a sentence, or runs and harms
+// nothing.
+static void try_attr(attr_trial *t, json_t *value) {
+  json_t *was = json_deep_copy(t->attrs);
+  if (value)
+    json_object_set_new(t->attrs, t->key, value);
+  else
+    json_object_del(t->attrs, t->key);
+  char *text = json_dumps(t->root, JSON_COMPACT);
+  int before = fuzz_sound;
+  LLVMFuzzerTestOneInput((uint8_t *)text, strlen(text));
+  *(fuzz_sound > before ? &t->run : &t->refused) += 1;
+  free(text);
+  json_object_clear(t->attrs);
+  json_object_update(t->attrs, was);
+  json_decref(was);
+}
+
+static void try_dims(attr_trial *t, json_t *list) {
+  try_attr(t, json_array());
+  for (size_t i = 0; i < json_array_size(list); i++)
+    for (int k = 0; k < 2; k++) {
+      json_int_t d = json_integer_value(json_array_get(list, i));
+      json_t *other = json_deep_copy(list);
+      json_array_set_new(other, i, json_integer(k ? 1 : d % (t->n_dims - 1) + 1));
+      try_attr(t, other);
+    }
+  json_t *twice = json_deep_copy(list);
+  if (json_array_size(list)) json_array_append(twice, json_array_get(list, 0));
+  try_attr(t, twice);
+}
+
+static void try_values(attr_trial *t, json_t *value) {
+  static const json_int_t ints[] = {-1, 0, 7, (json_int_t)1 << 49, INT64_MAX};
+  static const double reals[] = {-1, 1e300};
+  static const char *const texts[] = {"", "nonsense", "f32", "1,1;1,1"};
+  try_attr(t, NULL);
+  if (json_is_array(value)) try_dims(t, value);
+  for (size_t i = 0; json_is_integer(value) && i < sizeof ints / sizeof *ints; i++)
+    try_attr(t, json_integer(ints[i]));
+  for (size_t i = 0; json_is_real(value) && i < sizeof reals / sizeof *reals; i++)
+    try_attr(t, json_real(reals[i]));
+  for (size_t i = 0; json_is_string(value) && i < sizeof texts / sizeof *texts; i++)
+    try_attr(t, json_string(texts[i]));
+}
+
+static void try_plan(const layout *l, attr_trial *t) {
+  xlm_text text = plan_text(l);
+  t->root = json_loadb(text.data, text.n, 0, NULL);
+  bool seen[XLM_OP_COUNT][XLM_ATTR_KEYS] = {{false}};
+  json_t *x, *value;
+  size_t i;
+  t->n_dims = (uint32_t)json_array_size(at(t->root, "rank_plans 0 dims")) + 1;
+  json_array_foreach(at(t->root, "rank_plans 0 instructions"), i, x) {
+    xlm_op_id op = xlm_op_find(json_string_value(json_object_get(x, "op")));
+    t->attrs = json_object_get(x, "attrs");
+    const char *keys[XLM_ATTR_KEYS], *name;
+    int n = 0;
+    json_object_foreach(t->attrs, name, value) keys[n++] = xlm_arena_strdup(arena, name);
+    for (int k = 0; k < n; k++) {
+      xlm_attr_key key;
+      t->key = keys[k];
+      assert_true(xlm_attr_parse(t->key, &key));
+      if (seen[op][key]) continue;
+      seen[op][key] = true;
+      json_t *copy = json_deep_copy(json_object_get(t->attrs, t->key));
+      try_values(t, copy);
+      json_decref(copy);
+    }
+  }
+  json_decref(t->root);
+}
+
+static void every_attribute(void **state) {
+  (void)state;
+  static const layout layouts[] = {
+      {"llama", {.n = 2, .axis = {"dp", "tp"}, .size = {2, 2}}, "1f1b", 1},
+      {"mixtral", {0}, "1f1b", 0},
+      {"mixtral", {.n = 1, .axis = {"ep"}, .size = {2}}, "1f1b", 0},
+  };
+  attr_trial t = {0};
+  fuzz_packed = true;
+  for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) try_plan(&layouts[i], &t);
+  fuzz_packed = false;
+  fuzz_read = fuzz_sound = fuzz_run = 0;
+  printf("%d refused, %d sound\n", t.refused, t.run);
+  assert_true(t.refused > 100 && t.run > 0);
 }
 
 // ---- any lie ----
@@ -353,6 +472,7 @@ static void test_numbers(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_lies, set_up, tear_down),
+                                     cmocka_unit_test_setup_teardown(every_attribute, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(cut_short, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(test_mutants, set_up, tear_down),
                                      cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down)};

@@ -33,7 +33,8 @@ static void reduce_lse(op_test *t) {
 
 static void along(op_test *t, xlm_op_id op, const char *decl, xlm_dim from, xlm_dim to, const char *sizes) {
   xlm_attr_list l = op_attrs(t);
-  put_sizes(&l, sizes);
+  if (sizes) put_sizes(&l, sizes);
+  xlm_attr_put_int(&l, XLM_A_axes, 1);
   xlm_attr_put_dims(&l, XLM_A_from, &from, 1);
   xlm_attr_put_dims(&l, XLM_A_to, &to, 1);
   xlm_val x;
@@ -127,7 +128,9 @@ static void there_and_back(op_test *t) {
   xlm_attr_put_dims(&back, XLM_A_to, (xlm_dim[]){experts, routed}, 2);
   op_out_const(t, ys);
   op_out_const(t, ys + 1);
-  xlm_val sum = xlm_emit(&t->b, XLM_OP_ALL_REDUCE, &ys, 1, NULL); // of ragged rows
+  xlm_attr_list group = op_attrs(t);
+  xlm_attr_put_int(&group, XLM_A_axes, 1);
+  xlm_val sum = xlm_emit(&t->b, XLM_OP_ALL_REDUCE, &ys, 1, &group); // of ragged rows
   op_out_const(t, sum);
   op_out_const(t, xlm_emit(&t->b, XLM_OP_COLLECT_ROWS, (xlm_val[]){sum, ys + 1, home}, 3, &back));
 }

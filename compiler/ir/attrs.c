@@ -64,9 +64,9 @@ const char *xlm_op_attrs_wrong(const xlm_op *op, const xlm_graph *g, const xlm_a
                                const xlm_val *in, int n_out, const xlm_val *out, xlm_arena *a) {
   check c = {op, g, in, out, n_in, n_out, a};
   for (int i = 0; i < as->n; i++) {
-    if (i && as->at[i].key <= as->at[i - 1].key) return "its attributes are not in order";
     const char *wrong = wrong_attr(&c, &as->at[i]);
     if (wrong) return wrong;
+    if (i && as->at[i].key <= as->at[i - 1].key) return "its attributes are not in order";
   }
   for (int i = 0; i < op->n_attrs; i++)
     if (!op->attrs[i].may && !xlm_attr_find(as, op->attrs[i].key))

@@ -423,15 +423,16 @@ static void every_attribute(void **state) {
 static void cut_short(void **state) {
   (void)state;
   xlm_text t = plan_text(&alone);
+  int read = (int)fuzz_read, run = (int)fuzz_run; // by the tests before this one
   for (size_t n = 0; n < t.n - 2; n += 1 + n / 50) {
     char *part = malloc(n + 1);
     memcpy(part, t.data, n);
     LLVMFuzzerTestOneInput((uint8_t *)part, n);
     free(part);
   }
-  assert_int_equal(fuzz_read, 0);
+  assert_int_equal(fuzz_read, read);
   LLVMFuzzerTestOneInput((uint8_t *)t.data, t.n);
-  assert_int_equal(fuzz_run, 1);
+  assert_int_equal(fuzz_run, run + 1);
 }
 
 static void fuzz(size_t (*change)(char *, size_t, uint32_t), double seconds) {

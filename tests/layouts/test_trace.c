@@ -294,8 +294,9 @@ static bool has_mpi(void) {
 
 // launch: what stands before the command, as "mpirun -n N"
 static int train(const char *launch, const char *layout, const char *more) {
-  return status_of("%s " XLMRUN "train %s %s %s %s --output-dir out --overwrite >log.txt 2>&1", launch, model,
-                   layout, run_flags, more);
+  return status_of("%s " XLMRUN
+                   "train %s --data synthetic %s %s %s --output-dir out --overwrite >log.txt 2>&1",
+                   launch, model, layout, run_flags, more);
 }
 
 static void traced(const char *layout, const char *launch) {

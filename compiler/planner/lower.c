@@ -146,7 +146,7 @@ static void lower_input(lower *w, const xlm_node_info *n) {
   xlm_lifetime life = {0};
   if (in_slots(w) && tokens && !whole_step) life = (xlm_lifetime){w->chunk_begin, w->chunk_begin, 0, true};
   uint32_t id = w->tensor[n->out] = add_tensor(w, t, life);
-  for (uint32_t i = 0; i < l->n_inputs; i++)
+  for (uint32_t i = 0; w->program == 1 && i < l->n_inputs; i++)
     if (!strcmp(l->inputs[i].name, name)) {
       l->inputs[i].eval_tensor = id;
       return;
@@ -399,7 +399,18 @@ enum {
   PROLOGUE = 1 << XLM_PHASE_PROLOGUE
 };
 
+// An input that several chunks of a stage read is in the slots of each: the next one gets a tensor of its own.
+static void forget_inputs(lower *w) {
+  for (xlm_node n = 1; n < w->g->n_nodes; n++) {
+    const xlm_node_info *leaf = &w->g->nodes[n];
+    if (leaf->op == XLM_OP_INPUT && leaf->phase != XLM_PHASE_PROLOGUE &&
+        !strcmp(xlm_attr_text(&leaf->attrs, XLM_A_role, "tokens"), "tokens"))
+      w->tensor[leaf->out] = 0;
+  }
+}
+
 static xlm_status lower_chunk(lower *w, int16_t chunk, bool split_weights, xlm_error *err) {
+  if (in_slots(w)) forget_inputs(w);
   w->chunk = chunk;
   w->chunk_begin = w->l.n_instrs - w->first_instr;
   XLM_TRY(lower_nodes(w, XLM_SEG_F, FWD, chunk, err));

@@ -64,7 +64,7 @@ start() { # DIR FLAGS...: a job of four in the background that is past its first
   rm -f log.txt # an earlier run's words are not this one's
   mpirun -n 4 "${train[@]}" --pp 2 --tp 2 --max-steps 1000000 --eval-interval 0 --save-interval 0 --output-dir "$@" >log.txt 2>&1 &
   pid=$!
-  wait_for 'step 2/' log.txt
+  wait_for 'step 20/' log.txt
 }
 start silent --comm-timeout 2
 kill -STOP "$(ranks_of silent | tail -n 1)"

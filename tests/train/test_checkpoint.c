@@ -335,8 +335,8 @@ static void test_refusals(void **state) {
 static xlm_checkpoint_info info_at(int64_t step) {
   static const xlm_checkpoint_setting settings[] = {{"preset", "nano"}, {"set.hidden", "6"}};
   return (xlm_checkpoint_info){.step = step,
-                               .tokens = step * 64,
-                               .samples = step * 4,
+                               .tokens = step < INT64_MAX / 64 ? step * 64 : INT64_MAX,
+                               .samples = step < INT64_MAX / 4 ? step * 4 : INT64_MAX,
                                .seed = UINT64_MAX,
                                .model_path = "models/llama.xlm",
                                .model_text = "model llama\n",

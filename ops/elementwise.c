@@ -198,7 +198,8 @@ static void log_grad(xlm_grad *g) {
 }
 
 static void tanh_grad(xlm_grad *g) { // 1 - y^2
-  xlm_val slope = op2(g, XLM_OP_SUB, number(g, 1), op1(g, XLM_OP_SQUARE, g->out[0]));
+  xlm_val square = op1(g, XLM_OP_SQUARE, g->out[0]);
+  xlm_val slope = op2(g, XLM_OP_SUB, number(g, 1), square);
   give(g, 0, op2(g, XLM_OP_MUL, g->dout[0], slope));
 }
 

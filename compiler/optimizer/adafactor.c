@@ -48,8 +48,8 @@ static xlm_val scaled_by_factors(xlm_step *s, xlm_val g, xlm_val square, xlm_val
 static void build(xlm_step *s) {
   xlm_build *b = s->b;
   xlm_val g = xlm_step_gradient(s), one = xlm_scalar(b, 1);
-  xlm_val square = xlm_op2(b, XLM_OP_ADD, xlm_op1(b, XLM_OP_SQUARE, g),
-                           xlm_scalar(b, xlm_step_setting(s, "adafactor_eps")));
+  xlm_val eps = xlm_scalar(b, xlm_step_setting(s, "adafactor_eps"));
+  xlm_val square = xlm_op2(b, XLM_OP_ADD, xlm_op1(b, XLM_OP_SQUARE, g), eps);
   xlm_val share = xlm_op2(b, XLM_OP_POW, s->step, xlm_scalar(b, -xlm_step_setting(s, "adafactor_decay")));
   xlm_val u = s->matrix ? scaled_by_factors(s, g, square, share)
                         : divide_by_root(b, g, moment(s, "adafactor.v", square, share));

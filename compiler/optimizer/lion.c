@@ -4,7 +4,8 @@
 
 // beta x + (1 - beta) y
 static xlm_val mix(xlm_build *b, double beta, xlm_val x, xlm_val y) {
-  return xlm_op2(b, XLM_OP_ADD, xlm_scale(b, x, beta), xlm_scale(b, y, 1 - beta));
+  xlm_val second = xlm_scale(b, y, 1 - beta), first = xlm_scale(b, x, beta);
+  return xlm_op2(b, XLM_OP_ADD, first, second);
 }
 
 static void build(xlm_step *s) {

@@ -81,7 +81,8 @@ static xlm_val squared(xlm_build *b, const sides *s, xlm_val a) {
 }
 
 static xlm_val add(xlm_build *b, double x_factor, xlm_val x, double y_factor, xlm_val y) {
-  return xlm_op2(b, XLM_OP_ADD, xlm_scale(b, x, x_factor), xlm_scale(b, y, y_factor));
+  xlm_val second = xlm_scale(b, y, y_factor), first = xlm_scale(b, x, x_factor);
+  return xlm_op2(b, XLM_OP_ADD, first, second);
 }
 
 // X = a X + (b A + c A A) X, A = X X^T: singular values go to between 0.7 and 1.2 in five steps.

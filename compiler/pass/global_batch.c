@@ -107,8 +107,9 @@ static bool needs_count(const global *w, const xlm_node_info *n) {
 static xlm_val emit_count(global *w, xlm_val targets, int64_t ignore, int64_t vocab) {
   xlm_build *b = &w->b;
   xlm_val t = xlm_cast_to(b, targets, XLM_F32);
-  xlm_val counts = xlm_op2(b, XLM_OP_MUL, xlm_op2(b, XLM_OP_LE, xlm_scalar(b, 0), t),
-                           xlm_op2(b, XLM_OP_LT, t, xlm_scalar(b, (double)vocab)));
+  xlm_val below = xlm_op2(b, XLM_OP_LT, t, xlm_scalar(b, (double)vocab));
+  xlm_val from_zero = xlm_op2(b, XLM_OP_LE, xlm_scalar(b, 0), t);
+  xlm_val counts = xlm_op2(b, XLM_OP_MUL, from_zero, below);
   if (ignore >= 0 && ignore < vocab) {
     xlm_val ignored = xlm_op2(b, XLM_OP_EQ, t, xlm_scalar(b, (double)ignore));
     counts = xlm_op2(b, XLM_OP_MUL, counts, xlm_op2(b, XLM_OP_SUB, xlm_scalar(b, 1), ignored));

@@ -2,6 +2,7 @@
 # Checkpoints in several files, written by several ranks at once, and behind the training: a run that goes on from them has the
 # same bits as one that was never interrupted, whatever the files were.
 . "$(dirname "$0")/xlmrun_lib.sh"
+export ASAN_OPTIONS=detect_leaks=0 # MPI keeps what it allocates
 
 train=("$run" train "$model" --data corpus.txt "${tiny[@]}" --micro-batch-size 1 --log-interval 1 --lr-schedule constant --warmup-steps 2
   --keep-checkpoints 0 --seed 5 --eval-interval 0 --threads 2)

@@ -103,7 +103,7 @@ static void unpack(const exchange *x) {
   memset(used, 0, (size_t)x->c->n_ranks * sizeof *used);
   for (int i = 0; w->state && i < w->state->n_parts; i++) {
     int64_t from = sender_of(&w->state->parts[i], x->c->rank);
-    if (from >= 0)
+    if (from >= 0 && x->in[from]) // none: nothing comes from there
       used[from] += run_packing(&w->state->parts[i], w, w->out, (char *)x->in[from] + used[from], false);
   }
 }

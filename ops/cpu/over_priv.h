@@ -1,51 +1,10 @@
-// Rows: an operand seen as `count` rows of `len` elements, the dims of the attribute `over` forming the row.
-//
-// Neighbouring dims of one kind are merged. Where the row's dims are the innermost, rows are contiguous and
-// kernels work in place; otherwise a row is gathered into a buffer and scattered back.
+// Rows of an operand (runtime/device/over.h) as floats. Where the row's dims are the innermost, rows are
+// contiguous and kernels work in place; otherwise a row is gathered into a buffer and scattered back.
 #ifndef XLM_OPS_CPU_OVER_PRIV_H
 #define XLM_OPS_CPU_OVER_PRIV_H
 
 #include "ops/cpu/vec_priv.h"
-
-typedef struct over_dims {
-  int n;
-  int64_t size[XLM_MAX_RANK], stride[XLM_MAX_RANK];
-} over_dims;
-
-typedef struct over_rows {
-  int64_t count, len;
-  bool contiguous; // row i is [i * len, (i + 1) * len)
-  over_dims outer, inner;
-} over_rows;
-
-static inline void over_add(over_dims *d, int64_t size, int64_t stride) {
-  if (size == 1) return;
-  if (d->n && d->stride[d->n - 1] == stride * size) {
-    d->size[d->n - 1] *= size, d->stride[d->n - 1] = stride;
-    return;
-  }
-  d->size[d->n] = size, d->stride[d->n++] = stride;
-}
-
-static inline over_rows over_of(const xlm_call *c, const xlm_type *t) {
-  over_rows r = {.count = 1, .len = 1};
-  for (int i = 0; i < t->rank; i++) {
-    bool packed = i + 1 < t->rank && c->dims[t->dim[i + 1]].ragged;
-    bool over = xlm_attr_has_dim(&c->instr->attrs, XLM_A_over, t->dim[i]);
-    int64_t size = packed ? 1 : xlm_call_size(c, t, i), stride = xlm_call_inner(c, t, i);
-    *(over ? &r.len : &r.count) *= size;
-    over_add(over ? &r.inner : &r.outer, size, stride);
-  }
-  bool rows_dense = r.outer.n == 0 || (r.outer.n == 1 && r.outer.stride[0] == r.len);
-  r.contiguous = rows_dense && (r.inner.n == 0 || (r.inner.n == 1 && r.inner.stride[0] == 1));
-  return r;
-}
-
-static inline int64_t over_offset(const over_dims *d, int64_t i) { // element offset of the i-th index
-  int64_t at = 0;
-  for (int k = d->n - 1; k >= 0; k--) at += i % d->size[k] * d->stride[k], i /= d->size[k];
-  return at;
-}
+#include "runtime/device/over.h"
 
 static inline void over_read(const over_rows *r, xlm_dtype t, const void *src, int64_t row, float *dst) {
   if (r->contiguous) {

@@ -40,8 +40,10 @@ static const uint32_t XLM_ALL_LANES = 0xffffffffu;
 
 #ifdef XLM_EMULATE
 typedef const char *xlm_launch_status;
+static inline const char *xlm_launch_text(xlm_launch_status s) { return s; }
 #else
 typedef cudaError_t xlm_launch_status;
+static inline const char *xlm_launch_text(xlm_launch_status s) { return cudaGetErrorString(s); }
 #define XLM_LAUNCH(kernel, grid, block, shared, stream, ...)                                                  \
   (kernel<<<grid, block, shared, (cudaStream_t)(stream)>>>(__VA_ARGS__), cudaPeekAtLastError())
 #endif

@@ -1,5 +1,5 @@
 // Planning for NVIDIA devices: which kernel runs an op and how much scratch it takes, so that plans for them
-// are made and read on any machine. The kernels themselves are not built: nothing here runs.
+// are made and read on any machine, also by builds without the kernels.
 //
 // What takes scratch:
 // - products: what cuBLASLt may use, the same for all;
@@ -11,11 +11,10 @@
 // - gradients of tables: token numbers, sorted, before and after, with where they stood;
 // - routing: counts per expert and block of tokens;
 // - collectives: pieces of the others, added in member order.
+#include "ops/cuda/backend_priv.h"
 #include "ops/norm_sq.h"
-#include "runtime/device/kernel.h"
 
 enum {
-  ALIGN = 256,
   PRODUCT = 32 << 20, // bytes for cuBLASLt
   ATTEND = 512 << 20, // bytes that chunks of attention's backward stay within
   STAGING = 32 << 20, // bytes of others' pieces at a time
@@ -162,28 +161,8 @@ static const xlm_kernel others[XLM_OP_COUNT] = {
 #undef XLM_OP
 };
 
-static const xlm_kernel *planned(xlm_op_id op) {
+const xlm_kernel *xlm_cuda_planned(xlm_op_id op) {
   for (size_t i = 0; i < sizeof with_scratch / sizeof *with_scratch; i++)
     if (with_scratch[i].op == op) return &with_scratch[i];
   return others[op].op == op ? &others[op] : NULL;
 }
-
-static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
-                        const xlm_target *t, xlm_kernel_choice *out) {
-  return xlm_kernel_plan(planned(instr->op), instr, tensors, dims, t, out);
-}
-
-static const char *here(void) { // no kernels in this build
-  return NULL;
-}
-
-static const xlm_kernel *find(const char *arch, xlm_op_id op) {
-  (void)arch, (void)op;
-  return NULL;
-}
-
-static const char *const archs[] = {"sm_80", "sm_90", "sm_100", NULL};
-
-extern const xlm_backend xlm_backend_cuda;
-const xlm_backend xlm_backend_cuda = {
-    .info = {"cuda", archs, ALIGN, plan}, .title = "CUDA", .here = here, .find = find};

@@ -13,4 +13,10 @@
 #define XLM_NORETURN _Noreturn
 #endif
 
+#ifdef __CUDACC__ // functions that host and kernels share
+#define XLM_HOST_DEVICE __host__ __device__
+#else
+#define XLM_HOST_DEVICE
+#endif
+
 #endif

@@ -52,6 +52,7 @@ const char *emu_launch(const char *kernel, emu_dim3 grid, emu_dim3 block, size_t
                        const void *arg);
 enum { EMU_ASCENDING, EMU_DESCENDING }; // any larger number: the seed of a random order
 void emu_set_order(uint32_t order);
+int64_t emu_most_blocks(void); // of grids whose kernels loop: few in some orders, so that the loops run
 
 template <class F>
 const char *emu_launch_call(const char *kernel, emu_dim3 grid, emu_dim3 block, size_t dynamic_shared, const F &call) {
@@ -126,6 +127,7 @@ void *emu_dynamic_shared(void);
 enum { EMU_READ, EMU_WRITE, EMU_ATOMIC };
 extern "C" void emu_race_access(const void *at, size_t bytes, int kind);
 extern "C" void emu_race_watch(const void *at, size_t bytes, bool of_block); // of_block: shared memory
+extern "C" void emu_race_forget(const void *at, size_t bytes);
 
 // Integers only: the sum of floats would depend on the order.
 template <class T> static EMU_NO_RACES inline T emu_atomic_add(T *p, T v) {

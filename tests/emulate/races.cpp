@@ -5,6 +5,7 @@
 // unless they are ordered: by a barrier of the block between them, or by a __syncwarp in which both took part. Nothing
 // orders blocks of one launch. Atomics do not race with atomics. Launches are ordered.
 #include <cstdio>
+#include <map>
 #include <unistd.h>
 
 #include "tests/emulate/emulate_priv.h"
@@ -36,7 +37,7 @@ struct found_race {
   const void *pc; // of the second; NULL: an access that no compiler instruments
 };
 
-thread_local std::vector<region *> regions;
+thread_local std::map<uintptr_t, region> regions; // by end
 thread_local region *last_used;
 thread_local stamp here;
 thread_local bool running, found;
@@ -44,9 +45,9 @@ thread_local found_race race;
 
 region *region_of(uintptr_t a) {
   if (last_used && a >= last_used->begin && a < last_used->end) return last_used;
-  for (region *r : regions)
-    if (a >= r->begin && a < r->end) return last_used = r;
-  return NULL; // a stack, a constant
+  auto next = regions.upper_bound(a);
+  if (next == regions.end() || a < next->second.begin) return NULL; // a stack, a constant
+  return last_used = &next->second;
 }
 
 bool same_launch(const region *r, const stamp &s) {
@@ -126,13 +127,14 @@ void emu_race_lane(uint32_t id, uint32_t barrier, uint32_t meeting) {
 
 void emu_race_watch(const void *at, size_t bytes, bool of_block) {
   uintptr_t begin = (uintptr_t)at, end = begin + bytes;
-  for (size_t i = regions.size(); i-- > 0;) // memory that was freed and is used again
-    if (regions[i]->begin < end && begin < regions[i]->end) {
-      delete regions[i];
-      regions.erase(regions.begin() + (long)i);
-    }
+  emu_race_forget(at, bytes); // memory that was freed and is used again
+  if (bytes) regions.emplace(end, region{begin, end, of_block, std::vector<cell>(bytes / 2 + 1)});
+}
+
+void emu_race_forget(const void *at, size_t bytes) {
+  uintptr_t begin = (uintptr_t)at, end = begin + bytes;
+  for (auto r = regions.upper_bound(begin); r != regions.end() && r->second.begin < end;) r = regions.erase(r);
   last_used = NULL;
-  regions.push_back(new region{begin, end, of_block, std::vector<cell>(bytes / 2 + 1)});
 }
 
 void emu_race_access(const void *at, size_t bytes, int kind) { access(at, bytes, kind, NULL); }

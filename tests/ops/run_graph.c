@@ -37,17 +37,20 @@ struct run_graph {
   const char *error;
 };
 
-static buffer buffer_new(size_t n) {
+static buffer buffer_new(const run_graph *r, size_t n) {
   void *p = NULL;
   int failed = posix_memalign(&p, 64, n + GUARD ? n + GUARD : 1);
   XLM_ASSERT(!failed, "test buffer of %zu bytes", n);
   memset(p, POISON, n);
   memset((char *)p + n, FENCE, GUARD);
+  if (r->o.watch) r->o.watch(p, n, true);
   return (buffer){p, n, true};
 }
 
-static void buffer_free(buffer *b) {
-  if (b->owned) free(b->at);
+static void buffer_free(const run_graph *r, buffer *b) {
+  if (!b->owned) return;
+  if (r->o.watch) r->o.watch(b->at, b->n, false);
+  free(b->at);
   b->owned = false;
 }
 
@@ -112,7 +115,7 @@ static void place_outputs(run_graph *r, const xlm_node_info *n, const xlm_op *op
     if (shared)
       *b = (buffer){r->values[n->in[i]].at, r->values[n->in[i]].n, false};
     else
-      *b = buffer_new(xlm_type_bytes(&r->tensors[n->out + (xlm_val)i].type, r->g->dims));
+      *b = buffer_new(r, xlm_type_bytes(&r->tensors[n->out + (xlm_val)i].type, r->g->dims));
   }
 }
 
@@ -124,18 +127,23 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
   s->instr.out = value_ids(r, NULL, n->out, n->n_out);
   s->instr.attrs = fn ? wrap_function(r, n, xlm_val_type(r->g, n->out)) : n->attrs;
   if (r->o.store && op->flags & XLM_OPF_SUM) s->instr.attrs = stored(r, &s->instr.attrs);
-  s->kernel = r->o.backend->find(NULL, s->instr.op);
+  const xlm_backend *backend = r->o.backend;
+  s->kernel = backend->find(NULL, s->instr.op);
+  if (!s->kernel && r->o.others) {
+    backend = r->o.others;
+    s->kernel = backend->find(NULL, s->instr.op);
+  }
   if (!s->kernel || !s->kernel->run) {
     report(r, id, "there is no such kernel");
     return;
   }
   xlm_kernel_choice choice = {0};
-  xlm_target target = xlm_backend_target(r->o.backend, r->o.backend->here(), r->o.threads);
-  if (r->o.backend->info.plan(&s->instr, r->tensors, r->g->dims, &target, &choice) != XLM_PLANNED)
+  xlm_target target = xlm_backend_target(backend, backend->here(), r->o.threads);
+  if (backend->info.plan(&s->instr, r->tensors, r->g->dims, &target, &choice) != XLM_PLANNED)
     report(r, id, "the backend cannot plan it");
   s->instr.workspace = choice.workspace;
   s->instr.variant = choice.variant;
-  s->workspace = buffer_new(choice.workspace);
+  s->workspace = buffer_new(r, choice.workspace);
   s->call = (xlm_call){.instr = &s->instr,
                        .variant = xlm_kernel_variant(s->kernel, choice.variant),
                        .dims = r->g->dims,
@@ -185,8 +193,8 @@ run_graph *run_graph_new(const xlm_graph *g, run_options o) {
 }
 
 void run_graph_free(run_graph *r) {
-  for (xlm_node id = 1; id < r->g->n_nodes; id++) buffer_free(&r->steps[id].workspace);
-  for (xlm_val v = 1; v < r->g->n_values; v++) buffer_free(&r->values[v]);
+  for (xlm_node id = 1; id < r->g->n_nodes; id++) buffer_free(r, &r->steps[id].workspace);
+  for (xlm_val v = 1; v < r->g->n_values; v++) buffer_free(r, &r->values[v]);
   xlm_device_cpu.close(r->device);
   xlm_arena_free(r->arena);
 }
@@ -245,7 +253,7 @@ static void run_in_place(run_graph *r, xlm_node id, int i) {
   step *s = &r->steps[id];
   const xlm_node_info *n = &r->g->nodes[id];
   if (i >= n->n_in || memcmp(&r->tensors[n->in[i]].type, &r->tensors[n->out].type, sizeof(xlm_type))) return;
-  buffer copy = buffer_new(r->values[n->out].n);
+  buffer copy = buffer_new(r, r->values[n->out].n);
   memcpy(copy.at, r->values[n->in[i]].at, copy.n);
   xlm_call c = s->call;
   c.in = data_of(r, s->instr.in, n->n_in);
@@ -257,7 +265,7 @@ static void run_in_place(run_graph *r, xlm_node id, int i) {
   if (s->kernel->run(&c) != XLM_OK) report(r, id, "in place it fails");
   if (memcmp(copy.at, r->values[n->out].at, copy.n))
     report(r, id, xlm_arena_printf(r->arena, "in place of operand %d it gives other bits", i));
-  buffer_free(&copy);
+  buffer_free(r, &copy);
 }
 
 static void check_after(run_graph *r, xlm_node id, const xlm_op *op, const uint64_t *before) {

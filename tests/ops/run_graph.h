@@ -21,6 +21,8 @@ typedef struct run_options {
   int threads;
   xlm_step_env env;
   bool store; // sums over microbatches are overwritten, as in the first
+  const xlm_backend *others; // runs what the backend has no kernel for; NULL: an error
+  void (*watch)(const void *at, size_t bytes, bool on); // memory that kernels reach, at its birth and end
 } run_options;
 
 run_graph *run_graph_new(const xlm_graph *g, run_options o);

@@ -9,7 +9,7 @@
 #include "runtime/base/philox.h"
 #include "tests/ops/run_graph.h"
 
-enum { MAX_THREADS = 3, MIN_PROBES = 8, MAX_PROBES = 96, MAX_WORK = 200000 };
+enum { MAX_WAYS = 8, MIN_PROBES = 8, MAX_PROBES = 96, MAX_WORK = 200000 };
 
 // ---- leaves
 
@@ -226,12 +226,36 @@ static test_graph *build_graph(const op_case *c, xlm_arena *a, xlm_dtype dtype) 
 
 // ---- running it
 
-static run_graph *start(const test_graph *tg, const xlm_backend *backend, int threads, bool in_place) {
-  run_options o = {.backend = backend,
-                   .f64 = !strcmp(backend->info.name, "ref"),
-                   .in_place = in_place,
-                   .threads = threads,
-                   .env = tg->t.env};
+static const op_subject *subject;
+
+void op_compare(const op_subject *s) {
+  XLM_ASSERT(s->ways <= MAX_WAYS, "%d ways to run", s->ways);
+  subject = s;
+}
+
+static int threads_of_way(int way) {
+  return way;
+}
+
+static const op_subject *compared(void) {
+  static op_subject cpu = {.ways = 3, .begin = threads_of_way, .way = "threads"};
+  cpu.backend = xlm_backend_find("cpu");
+  return subject ? subject : &cpu;
+}
+
+static run_graph *start_reference(const test_graph *tg) {
+  run_options o = {.backend = xlm_backend_find("ref"), .f64 = true, .threads = 1, .env = tg->t.env};
+  return run_graph_new(tg->t.b.g, o);
+}
+
+static run_graph *start_way(const test_graph *tg, int way) {
+  const op_subject *s = compared();
+  run_options o = {.backend = s->backend,
+                   .others = s->others,
+                   .in_place = way == 1,
+                   .threads = s->begin(way),
+                   .env = tg->t.env,
+                   .watch = s->watch};
   return run_graph_new(tg->t.b.g, o);
 }
 
@@ -281,22 +305,22 @@ static const char *compare(xlm_arena *a, const char *what, const double *x, cons
 }
 
 static const char *same_bits(xlm_arena *a, const char *what, const run_graph *x, const run_graph *y,
-                             xlm_val v, int threads) {
+                             xlm_val v, int way) {
   size_t n, m;
   const void *p = run_graph_bytes(x, v, &n), *q = run_graph_bytes(y, v, &m);
   return n == m && !memcmp(p, q, n)
              ? NULL
-             : xlm_arena_printf(a, "%s: %d threads give other bits than 1", what, threads);
+             : xlm_arena_printf(a, "%s: other bits with %s %d than with 1", what, compared()->way, way);
 }
 
 static const char *check_against_reference(const test_graph *tg, xlm_arena *a, double tol) {
   const xlm_graph *g = tg->t.b.g;
   xlm_val vals[OP_MAX_LEAVES + OP_MAX_OUTS];
   const char *names[OP_MAX_LEAVES + OP_MAX_OUTS], *wrong = NULL;
-  int n = watched(tg, vals, names);
-  run_graph *run[MAX_THREADS + 1];
-  for (int k = 0; k <= MAX_THREADS; k++) { // 0: the reference
-    run[k] = start(tg, k ? xlm_backend_find("cpu") : xlm_backend_find("ref"), k ? k : 1, k == 1);
+  int n = watched(tg, vals, names), ways = compared()->ways;
+  run_graph *run[MAX_WAYS + 1];
+  for (int k = 0; k <= ways; k++) { // 0: the reference
+    run[k] = k ? start_way(tg, k) : start_reference(tg);
     set_leaves(tg, run[k]);
     run_graph_run(run[k], 1, g->n_nodes);
     if (!wrong && run_graph_error(run[k])) wrong = xlm_arena_strdup(a, run_graph_error(run[k]));
@@ -305,10 +329,10 @@ static const char *check_against_reference(const test_graph *tg, xlm_arena *a, d
     int64_t count;
     double *y = get(tg, run[0], vals[i], &count), *x = get(tg, run[1], vals[i], &count);
     wrong = compare(a, names[i], x, y, count, tol, rms_of(y, count));
-    for (int k = 2; k <= MAX_THREADS && !wrong; k++)
+    for (int k = 2; k <= ways && !wrong; k++)
       wrong = same_bits(a, names[i], run[1], run[k], vals[i], k);
   }
-  for (int k = 0; k <= MAX_THREADS; k++) run_graph_free(run[k]);
+  for (int k = 0; k <= ways; k++) run_graph_free(run[k]);
   return wrong;
 }
 
@@ -363,7 +387,7 @@ static const char *check_leaf_gradient(const test_graph *tg, run_graph *r, xlm_a
 }
 
 static const char *check_gradients(const test_graph *tg, xlm_arena *a) {
-  run_graph *r = start(tg, xlm_backend_find("ref"), 1, false);
+  run_graph *r = start_reference(tg);
   set_leaves(tg, r);
   run_graph_run(r, 1, tg->t.b.g->n_nodes);
   const char *wrong = run_graph_error(r);
@@ -383,7 +407,7 @@ void op_case_cover(const op_case *c, xlm_arena *a, bool *covered) {
 const char *op_case_run(const op_case *c, xlm_arena *a) {
   test_graph *f32 = build_graph(c, a, XLM_F32);
   const char *wrong = xlm_graph_verify(f32->t.b.g, a);
-  if (!wrong && !c->no_grad) wrong = check_gradients(f32, a);
+  if (!wrong && !c->no_grad && !subject) wrong = check_gradients(f32, a); // of the rules: once is enough
   if (!wrong) wrong = check_against_reference(f32, a, c->tol ? c->tol : 1e-5);
   if (wrong || !c->bf16) return wrong;
   test_graph *bf16 = build_graph(c, a, XLM_BF16);

@@ -90,6 +90,17 @@ void op_put_dims(op_test *t, xlm_attr_list *l, xlm_attr_key key,
                  const char *dims);          // "seq hidden"; "name 5" creates
 xlm_dim op_dim(op_test *t, const char *dim); // "seq" or "seq 5"
 
+// What is compared with the reference. By default: the CPU backend with 1, 2 and 3 threads.
+typedef struct op_subject {
+  const xlm_backend *backend;
+  const xlm_backend *others; // runs what the backend has no kernel for; NULL: an error
+  int ways;                  // to run it, from 1, which must give the same bits
+  int (*begin)(int way);     // makes a way the current one; returns the number of threads
+  const char *way;           // what differs: "threads"
+  void (*watch)(const void *at, size_t bytes, bool on); // see run_graph.h
+} op_subject;
+void op_compare(const op_subject *s); // from now on; kept by the caller
+
 // Runs one case; NULL or what went wrong (in `a`).
 const char *op_case_run(const op_case *c, xlm_arena *a);
 

@@ -1,0 +1,51 @@
+// The CUDA backend. Every build plans for it; XLM_CUDA_KERNELS: this one has the kernels.
+#include <pthread.h>
+
+#include "ops/cuda/backend_priv.h"
+
+static const char *const archs[] = {"sm_80", "sm_90", "sm_100", NULL};
+
+static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                        const xlm_target *t, xlm_kernel_choice *out) {
+  return xlm_kernel_plan(xlm_cuda_planned(instr->op), instr, tensors, dims, t, out);
+}
+
+#ifdef XLM_CUDA_KERNELS
+#define XLM_CUDA(name, NAME) xlm_status xlm_cuda_##name(const xlm_call *c);
+#include "ops/cuda/kernels.def"
+#undef XLM_CUDA
+
+static xlm_kernel kernels[XLM_OP_COUNT];
+
+static void fill_kernels(void) {
+#define XLM_CUDA(name, NAME)                                                                                 \
+  kernels[XLM_OP_##NAME] = *xlm_cuda_planned(XLM_OP_##NAME);                                                 \
+  kernels[XLM_OP_##NAME].run = xlm_cuda_##name;
+#include "ops/cuda/kernels.def"
+#undef XLM_CUDA
+}
+
+static const xlm_kernel *find(const char *arch, xlm_op_id op) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  (void)arch;
+  (void)pthread_once(&once, fill_kernels);
+  return kernels[op].run ? &kernels[op] : NULL;
+}
+
+static const char *here(void) {
+  return xlm_cuda_arch_here();
+}
+#else
+static const char *here(void) {
+  return NULL;
+}
+
+static const xlm_kernel *find(const char *arch, xlm_op_id op) {
+  (void)arch, (void)op;
+  return NULL;
+}
+#endif
+
+extern const xlm_backend xlm_backend_cuda;
+const xlm_backend xlm_backend_cuda = {
+    .info = {"cuda", archs, 256, plan}, .title = "CUDA", .here = here, .find = find};

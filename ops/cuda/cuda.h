@@ -1,0 +1,52 @@
+// The host's side of a CUDA kernel file. An operation's file, ops/cuda/NAME.cu, holds its kernels and what launches
+// them:
+//
+//   XLM_CUDA_RUN(softmax) { // const xlm_call *c
+//     ...
+//     return xlm_cuda_launched(c, XLM_LAUNCH(kernel, grid, block, 0, xlm_cuda_stream(c), arguments...));
+//   }
+//
+// and its line in kernels.def names it. Variants and workspace are planned in plan.c, which every build has; a run reads
+// c->variant and c->workspace. It only enqueues: it neither waits nor allocates, and reads no operand on the host. What
+// depends on data (offsets of experts, counts) stays in kernels. Shapes and strides are arguments by value, 4 KiB at most.
+#ifndef XLM_CUDA_CUDA_H
+#define XLM_CUDA_CUDA_H
+
+#include "ops/cuda/lang.h"
+#include "runtime/device/over.h"
+
+#define XLM_CUDA_RUN(name) extern "C" xlm_status xlm_cuda_##name(const xlm_call *c)
+
+// The stream of the call's queue, a cudaStream_t; NULL, the default stream, for a call without a device.
+extern "C" void *xlm_cuda_stream(const xlm_call *c);
+
+// What a launch says, as a run returns it: XLM_ENV with the sentence in c->err.
+extern "C" xlm_status xlm_cuda_failed(const xlm_call *c, const char *why);
+static inline xlm_status xlm_cuda_launched(const xlm_call *c, xlm_launch_status s) {
+  return s ? xlm_cuda_failed(c, xlm_launch_text(s)) : XLM_OK;
+}
+
+// Blocks of a grid for n pieces of work, `each` by a block: at least one, and no more than a grid's x may have. Kernels
+// loop over what is beyond: for (int64_t i = blockIdx.x; i < n; i += gridDim.x). No bit of a result may depend on how many
+// blocks there are: the emulation takes fewer in some runs.
+static inline unsigned xlm_cuda_blocks(int64_t n, int64_t each) {
+#ifdef XLM_EMULATE
+  const int64_t most = emu_most_blocks();
+#else
+  const int64_t most = 0x7fffffff;
+#endif
+  int64_t blocks = (n + each - 1) / each;
+  return (unsigned)(blocks < 1 ? 1 : blocks > most ? most : blocks);
+}
+
+// Calls f(T{}) with the C type of an element type: float, bf16 or int32_t.
+template <class F> static inline xlm_status xlm_cuda_typed(xlm_dtype t, F f) {
+  if (t == XLM_BF16) return f(bf16{});
+  if (t == XLM_I32) return f(int32_t{});
+  return f(float{});
+}
+template <class F> static inline xlm_status xlm_cuda_float(xlm_dtype t, F f) { // bf16 or float
+  return t == XLM_BF16 ? f(bf16{}) : f(float{});
+}
+
+#endif

@@ -1,0 +1,60 @@
+// Every op case with the CUDA backend's kernels, emulated, against the float64 reference; all orders of threads must give
+// the same bits. Built three times: plain, with the address sanitizer, with every access checked for races.
+// `test_cuda_ops [PATTERN]`: only cases whose "op.name" contains PATTERN.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/emulate/emulated.h"
+#include "tests/ops/run_op.h"
+
+static int begin(int way) {
+  emulated_order(way - 1);
+  return 1;
+}
+
+static void run_case(void **state) {
+  const op_case *c = *state;
+  xlm_arena *a = xlm_arena_new(0);
+  assert_non_null(a);
+  const char *wrong = op_case_run(c, a);
+  if (wrong) print_error("%s.%s: %s\n", xlm_op_at(c->op)->name, c->name, wrong);
+  bool failed = wrong;
+  xlm_arena_free(a);
+  assert_false(failed);
+}
+
+int main(int argc, char **argv) {
+#if defined(EMULATE_ASAN) || defined(EMULATE_RACES)
+  enum { WAYS = 2 };
+#else
+  enum { WAYS = EMULATED_ORDERS };
+#endif
+  const op_subject cuda = {.backend = xlm_backend_find("cuda"),
+                           .others = xlm_backend_find("cpu"),
+                           .ways = WAYS,
+                           .begin = begin,
+                           .way = "order of threads",
+                           .watch = emulated_watch};
+  op_compare(&cuda);
+  static struct CMUnitTest tests[2048];
+  static char names[2048][96];
+  size_t n = 0;
+  for (int f = 0; op_case_files[f]; f++)
+    for (int i = 0; i < op_case_files[f]->n; i++) {
+      const op_case *c = &op_case_files[f]->at[i];
+      xlm_op_id op = xlm_op_at(c->op)->flags & XLM_OPF_ELEMENTWISE ? XLM_OP_FUSED : c->op;
+      snprintf(names[n], sizeof names[n], "%s.%s", xlm_op_at(c->op)->name, c->name);
+      if (!cuda.backend->find(NULL, op) || (argc > 1 && !strstr(names[n], argv[1]))) continue;
+      tests[n] = (struct CMUnitTest){.name = names[n], .test_func = run_case, .initial_state = (void *)c};
+      n++;
+    }
+  if (n == 0) return fprintf(stderr, "no case of that name\n"), 1;
+  return _cmocka_run_group_tests("CUDA ops", tests, n, NULL, NULL);
+}

@@ -8,21 +8,21 @@
 
 typedef struct cpu {
   xlm_device device;
-  cpu_queue queue[XLM_STREAMS]; // not started: its work is done at once
-  uint64_t *tickets;            // by mark: when it is passed, in the queue that set it
+  cpu_queue queue[XLM_STREAMS]; // not started: its work runs at once
+  uint64_t *tickets;            // by mark: the ticket after which it is passed, in the queue that set it
   uint8_t *marked_in;           // by mark: that queue
   uint64_t last[XLM_STREAMS];   // ticket of the last work enqueued; 0 = done at once
-  uint64_t after[XLM_STREAMS];  // what the next work of a queue waits for in the other one
+  uint64_t after[XLM_STREAMS];  // what the next work item of a queue waits for in the other queue
   xlm_cpu_link link;
   cpu_block *blocks;
-  cpu_far *far; // NULL: the arena can always be reached
+  cpu_far *far; // NULL: the arena is always accessible
   bool hands_over_all;
   xlm_device_timer *timer;
   void *timer_arg;
   uint32_t n_marks, room;
   atomic_int failed; // 1 + the queue of the first failure; 0 = none
   xlm_status status;
-  uint32_t failed_at; // its instruction
+  uint32_t failed_at; // the instruction that failed
 } cpu;
 
 static cpu *cpu_of(xlm_device *d) {
@@ -38,9 +38,9 @@ static void fail(cpu *c, xlm_queue queue, uint32_t instr, xlm_status status) {
   c->failed_at = instr;
 }
 
-// `at`: the queue in whose order it runs; `where`: whose thread that is.
+// `at`: the queue whose order it follows; `where`: the queue whose thread runs it.
 static void do_work(cpu *c, xlm_queue at, xlm_queue where, const xlm_work *w) {
-  if (atomic_load_explicit(&c->failed, memory_order_relaxed)) return; // nobody waits for what comes after
+  if (atomic_load_explicit(&c->failed, memory_order_relaxed)) return; // work after a failure is skipped
   if (c->far) cpu_far_enter(c->far, c->blocks);
   int64_t begin = c->timer ? xlm_clock_ns() : 0;
   xlm_status s = w->run(w->arg, w->instr);
@@ -61,7 +61,8 @@ static void run_communication(void *arg, const cpu_item *item) {
   do_work(c, XLM_STREAM_COMM, XLM_STREAM_COMM, &item->work);
 }
 
-// Is there enough to compute beside it to be worth a hand-over? Rough rates will do: no result depends on it.
+// Is there enough computation to overlap with to pay for the hand-over? Rough rates suffice, as no result
+// depends on it.
 static bool is_worth_a_hand_over(const cpu *c, const xlm_work *w) {
   const double flops = 5e10, bytes = 5e9, hand_over = 5e-5;
   return c->hands_over_all || w->flops_beside / flops + w->bytes_beside / bytes >= hand_over;
@@ -99,7 +100,7 @@ static void enqueue(xlm_device *d, xlm_queue queue, const xlm_work *w) {
     return;
   }
   if (queue == XLM_STREAM_COMM)
-    wait_all(c); // communication keeps its order
+    wait_all(c); // communication stays in order
   else if (after)
     cpu_queue_wait(from, after);
   do_work(c, queue, XLM_STREAM_KERNELS, w);
@@ -124,13 +125,14 @@ xlm_pool *xlm_cpu_pool(const xlm_call *call) {
   if (!call->device) return NULL;
   cpu *c = cpu_of(call->device);
   if (call->queue == XLM_STREAM_KERNELS) return call->device->pool;
-  const cpu_queue *q = &c->queue[XLM_STREAM_COMM]; // on its thread the workers compute
+  const cpu_queue *q = &c->queue[XLM_STREAM_COMM]; // on the communication thread, the workers belong to the
+                                                   // kernels
   return cpu_queue_is_started(q) && pthread_equal(pthread_self(), q->thread) ? NULL : call->device->pool;
 }
 
 // ---- memory ----
 
-// Zeroed by the system at first touch; huge pages where the system gives them.
+// The system zeroes it on first touch; huge pages where available.
 static xlm_status take(xlm_device *d, size_t bytes, void **out, xlm_error *err) {
   cpu *c = cpu_of(d);
   cpu_block *b = (cpu_block *)calloc(1, sizeof *b);

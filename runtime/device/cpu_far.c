@@ -1,5 +1,5 @@
-// The arena out of reach, and delays: what makes `cpu-far` a proof. The pages are accessible only while work
-// of the rank runs; whoever else follows a pointer into them ends with a segmentation fault.
+// Access protection and delays of `cpu-far`. The pages are accessible only while work of the rank runs; any
+// other access through a pointer into them is a segmentation fault.
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,7 +27,7 @@ void cpu_far_leave(cpu_far *f, const cpu_block *blocks) {
   pthread_mutex_unlock(&f->lock);
 }
 
-// The host's side is copied while the arena is out of reach.
+// The host's side is copied while the arena is inaccessible.
 void cpu_far_copy(cpu_far *f, const cpu_block *blocks, void *to, const void *from, size_t bytes, bool put) {
   pthread_mutex_lock(&f->lock);
   for (size_t at = 0, n; at < bytes; at += n) {
@@ -41,7 +41,7 @@ void cpu_far_copy(cpu_far *f, const cpu_block *blocks, void *to, const void *fro
   pthread_mutex_unlock(&f->lock);
 }
 
-// One piece of work in four of a queue begins up to 60 microseconds late; communication oftener than kernels.
+// One in four work items of a queue starts up to 60 microseconds late; communication more often than kernels.
 void cpu_far_delay(cpu_far *f, xlm_queue queue) {
   uint64_t x = xlm_hash_mix(++f->random[queue] * 2 + (uint64_t)queue);
   if (x % (queue == XLM_STREAM_COMM ? 4 : 32)) return;

@@ -1,5 +1,5 @@
-// The link of the CPU: the arena is host memory and its kernels run on the host's threads, so every call is
-// one of the control plane, done when it returns.
+// The link of the CPU. The arena is host memory and kernels run on host threads, so every call is one of the
+// control plane, complete on return.
 #include "runtime/device/cpu.h"
 
 #include <string.h>

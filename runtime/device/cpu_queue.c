@@ -4,7 +4,7 @@
 
 #include "runtime/device/cpu_priv.h"
 
-enum { SPIN = 200 }; // ranks may outnumber the processors: who waits long must sleep
+enum { SPIN = 200 }; // ranks may outnumber the processors, so long waits must sleep
 
 static inline void relax(void) {
 #if defined(__x86_64__)

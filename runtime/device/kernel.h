@@ -1,9 +1,9 @@
-// Kernels: what a backend is made of. One xlm_kernel per op, beside the op's rules (ops/cpu/NAME.c,
-// ops/ref/NAME.c).
+// Kernels, the code of a backend. One xlm_kernel per op, in ops/cpu/NAME.c and ops/ref/NAME.c.
 //
-// A kernel sees a call: operands with types, attributes, workspace, and the few numbers of the running step.
-// It must not allocate, print or keep state between calls, and its result must not depend on the number of
-// workers. Storage is dense row-major in the order of the type's dims (ragged: xlm_dim_info in type.h).
+// A kernel receives a call: operands with types, attributes, workspace, and a few numbers of the current
+// step. It must not allocate, print or keep state between calls, and its result must not depend on the number
+// of workers. Storage is dense row-major in the order of the type's dims (for ragged dims see xlm_dim_info in
+// type.h).
 #ifndef XLM_DEVICE_KERNEL_H
 #define XLM_DEVICE_KERNEL_H
 
@@ -28,27 +28,28 @@ typedef struct xlm_call {
   void *const *in; // data; NULL while planning
   void *const *out;
   void *workspace;           // instr->workspace bytes, 64-byte aligned
-  void *prepared;            // what prepare returned
-  int variant;               // of the kernel's, as the plan says
-  struct xlm_device *device; // where the data lies; NULL: a CPU kernel called by hand, alone
-  xlm_queue queue; // what run enqueues goes there; on the host's threads it is done when run returns
+  void *prepared;            // the result of prepare
+  int variant;               // index of the variant that the plan names
+  struct xlm_device *device; // where the data is; NULL: the host, with a CPU kernel called directly and
+                             // without workers
+  xlm_queue queue;           // where run enqueues its work; on a CPU, the work is done when run returns
   const xlm_step_env *env;
-  struct xlm_link *link; // to the other ranks' arenas; NULL when there is only one rank
-  xlm_error *err;        // where a run that fails says why; may be NULL
+  struct xlm_link *link; // to the arenas of the other ranks; NULL when there is only one rank
+  xlm_error *err;        // where a failing run stores the reason; may be NULL
 } xlm_call;
 
 typedef struct xlm_kernel {
   xlm_op_id op;
-  // What planning asks: pure functions of types, attributes and target (data pointers are NULL).
-  // Several ways to compute it: their names, the preferred first, ending with NULL, and whether one may be
-  // taken for this call; the last always may. NULL: there is one way, without a name.
+  // Used by planning: pure functions of types, attributes and target (data pointers are NULL).
+  // Names of the variants in order of preference, ending with NULL, and whether one may be used for this
+  // call; the last always may. NULL: there is one variant, without a name.
   const char *const *variants;
   bool (*applicable)(const xlm_call *c, const xlm_target *t, int variant);
-  // Scratch bytes of the call's variant; NULL = none.
+  // Scratch bytes that the call's variant needs; NULL = none.
   size_t (*workspace)(const xlm_call *c, const xlm_target *t);
-  // What running asks; run is NULL where a backend is only planned for.
-  // Once, at load, without data: tables worth keeping, allocated in `a` (or on the device), become the call's
-  // `prepared`; NULL = none. A failure is one of the environment, said in a sentence.
+  // Used by the runtime; run is NULL where a backend can only be planned for.
+  // Called once, at load, without data: builds tables, allocated in `a` or on the device, which become the
+  // call's `prepared`; NULL = none. Failures are XLM_ENV with a sentence in err.
   xlm_status (*prepare)(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
   xlm_status (*run)(const xlm_call *c);
 } xlm_kernel;
@@ -56,28 +57,30 @@ typedef struct xlm_kernel {
 typedef struct xlm_backend { // a table of kernels and the device they run on
   xlm_backend_info info;
   const struct xlm_device_kind *device; // NULL: none in this build
-  const char *title;                    // for people: "CUDA"; NULL: for tests, nobody chooses it by its arch
-  const char *(*here)(void); // the best arch that this machine runs; NULL: this build or machine has none
-  // The kernels of an arch that this machine runs; arch NULL: of its best. NULL: no such kernel.
+  const char *title;                    // for messages: "CUDA"; NULL: a backend for tests, not selected by
+                                        // its arch
+  const char *(*here)(void); // the best arch that this machine can run; NULL: the build or the machine has
+                             // none
+  // The kernel for an op, of an arch that this machine runs (NULL: its best arch). NULL: there is none.
   const xlm_kernel *(*find)(const char *arch, xlm_op_id op);
 } xlm_backend;
 
 // All backends, as in ops/backends.def; the list ends with NULL.
 extern const xlm_backend *const xlm_backends[];
-const xlm_backend *xlm_backend_find(const char *name); // NULL: there is none
-// This machine as a target: the backend's best arch here.
+const xlm_backend *xlm_backend_find(const char *name); // NULL: unknown
+// This machine as a target, with the given arch (NULL: the backend's best here).
 xlm_target xlm_backend_target(const xlm_backend *b, const char *arch, int threads);
-// May a plan for this target run here? XLM_USER says why not and what to do.
+// Can a plan for this target run here? If not, XLM_USER with the reason and what to do about it.
 xlm_status xlm_backend_check(const xlm_target *t, const xlm_backend **out, xlm_error *err) XLM_MUST_CHECK;
 
-// For backends' info.plan: builds the call of `instr` without data, takes the first variant that is
-// applicable and asks for its workspace. kernel NULL: XLM_NO_KERNEL.
+// For info.plan of backends: builds the call of `instr` without data, picks the first applicable variant and
+// computes its workspace. kernel NULL: XLM_NO_KERNEL.
 xlm_planned xlm_kernel_plan(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
                             const xlm_dim_info *dims, const xlm_target *t, xlm_kernel_choice *out);
-// Position of a variant among the kernel's; "" or NULL where there are no names: 0; -1: it has no such one.
+// Index of a variant of the kernel; 0 for "" or NULL where variants have no names; -1: unknown.
 int xlm_kernel_variant(const xlm_kernel *kernel, const char *name);
 
-// Conveniences for kernels.
+// Helpers for kernels.
 static inline int64_t xlm_call_size(const xlm_call *c, const xlm_type *t, int i) {
   return c->dims[t->dim[i]].size;
 }

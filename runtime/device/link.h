@@ -1,14 +1,14 @@
-// A link: the data plane of communication, between the arenas of the ranks. The device makes it from the
-// control plane (runtime/comm); the collectives' kernels use it, nothing else does.
+// A link: the data plane of communication, between the arenas of the ranks. The device builds it on the
+// control plane (runtime/comm). Only the kernels of collectives and messages use it.
 //
-// Only two exchanges and two messages exist, all of contiguous bytes: everything else (reductions in a fixed
-// order, gathers along inner dimensions) is made of them in the kernels, so that every device gives the same
-// bits. `axes` selects the group: the ranks that differ from this one only along those mesh axes; members are
-// ordered as in mesh.h. Sizes are agreed by the plan; there is no handshake.
+// There are only two exchanges and two messages, all of contiguous bytes. Everything else (reductions in a
+// fixed order, gathers along inner dimensions) is built from them in kernels, so that every device computes
+// the same bits. `axes` selects the group: the ranks that differ from this one only along those mesh axes;
+// members are ordered as in mesh.h. The plan fixes all sizes; there is no handshake.
 //
-// Each call is work of `queue`, in its order: on a device whose kernels run on the host's threads it is done
-// when the call returns, elsewhere it is enqueued, and the arrays of pointers and sizes may be used again.
-// A failure returns XLM_ENV with the one sentence that every rank gets.
+// Each call is work of `queue`, in order. On a device whose kernels run on host threads it is complete on
+// return; elsewhere it is enqueued, and the arrays of pointers and sizes may be reused. A failure returns
+// XLM_ENV with the same message on every rank.
 #ifndef XLM_DEVICE_LINK_H
 #define XLM_DEVICE_LINK_H
 
@@ -20,11 +20,11 @@ XLM_C_BEGIN
 typedef struct xlm_link xlm_link;
 
 typedef struct xlm_link_kind {
-  // Sends bytes out[k] .. + out_bytes[k] to member k and receives in_bytes[k] bytes from member k at in[k],
-  // the own part included (copied).
+  // Sends out_bytes[k] bytes at out[k] to member k and receives in_bytes[k] bytes from member k at in[k]. The
+  // part for this member itself is copied.
   xlm_status (*exchange)(xlm_link *l, xlm_queue queue, uint32_t axes, const void *const *out,
                          const size_t *out_bytes, void *const *in, const size_t *in_bytes, xlm_error *err);
-  // Everybody's bytes[member] bytes at `mine` arrive at in[k] on everybody.
+  // Member k's bytes[k] bytes at `mine` arrive at in[k] on every member.
   xlm_status (*gather)(xlm_link *l, xlm_queue queue, uint32_t axes, const void *mine, void *const *in,
                        const size_t *bytes, xlm_error *err);
   // Point to point; `peer` is a global rank. A send does not wait for the receiver.
@@ -34,7 +34,7 @@ typedef struct xlm_link_kind {
                      xlm_error *err);
 } xlm_link_kind;
 
-struct xlm_link { // the part every link begins with
+struct xlm_link { // the common initial part of every link
   const xlm_link_kind *kind;
   xlm_mesh mesh;
   int64_t rank;

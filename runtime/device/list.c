@@ -1,4 +1,4 @@
-// The kinds of device of this build.
+// The kinds of device in this build.
 #include <stdio.h>
 #include <string.h>
 

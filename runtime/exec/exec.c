@@ -1,6 +1,6 @@
-// The executor. Everything is resolved at open (exec_open.c): per instruction a kernel, operand addresses and
-// types; a step only walks the schedule and hands each instruction to the device, behind what it must not
-// overtake. Addresses in areas with slots move with the slots of the running microbatch.
+// The executor. Everything is resolved at open (exec_open.c): a kernel, operand addresses and types per
+// instruction. A step walks the schedule and passes each instruction to the device after what it depends on.
+// Addresses in areas with slots follow the slots of the current microbatch.
 #include <stdio.h>
 
 #include "runtime/exec/exec_priv.h"
@@ -45,14 +45,15 @@ void xlm_exec_poison(xlm_exec *e, bool on) {
 
 static void move_to_slots(xlm_exec *e, exec_bound *b) {
   const xlm_instr *in = b->call.instr;
-  void **data = (void **)(uintptr_t)b->call.in; // inputs and outputs are one array, ours
+  void **data = (void **)(uintptr_t)b->call.in; // inputs and outputs are one array, owned by the executor
   for (int i = 0; i < b->n_slotted; i++) {
     uint32_t at = b->slotted[i];
     data[at] = exec_address(e, at < in->n_in ? in->in[at] : in->out[at - in->n_in]);
   }
 }
 
-// Results that do not share an operand's memory get NaN first, so that a kernel that leaves a hole shows.
+// Results that do not share an operand's memory are filled with NaN first, to expose kernels that do not
+// write all of it.
 static xlm_status poison_results(xlm_exec *e, uint32_t i, xlm_error *err) {
   xlm_device *d = e->device;
   exec_bound *b = &e->bound[i];
@@ -66,7 +67,7 @@ static xlm_status poison_results(xlm_exec *e, uint32_t i, xlm_error *err) {
   return d->kind->fill(d, b->call.workspace, 0xFF, in->workspace, err);
 }
 
-// Where this rank stands, for whoever waits for it.
+// Publishes where this rank is, for the messages of ranks that wait for it.
 static void announce(xlm_exec *e, const exec_bound *b) {
   const xlm_instr *in = b->call.instr;
   snprintf(e->where, sizeof e->where, "%s of %s (%s:%u)", xlm_op_name(in->op), *in->scope ? in->scope : "model",
@@ -97,7 +98,7 @@ xlm_status exec_name(const xlm_exec *e, uint32_t instr, xlm_error *err) {
                      e->plan->source_path, in->line);
 }
 
-// The comm's sentence says itself where its rank stood; a kernel's does not.
+// A comm's message already says where its rank was; a kernel's does not.
 static xlm_status name_failure(const xlm_exec *e, uint32_t instr, xlm_status s, xlm_error *err) {
   return !err || (e->comm && e->comm->err.status != XLM_OK) ? s : exec_name(e, instr, err);
 }

@@ -1,4 +1,4 @@
-// The first tensor that is not finite, for the message after a loss that is not.
+// Finds the first tensor that is not finite, for the message after a non-finite loss.
 #include <math.h>
 
 #include "runtime/exec/exec_priv.h"
@@ -27,11 +27,11 @@ static bool is_finite_piece(xlm_dtype t, const void *p, size_t bytes) {
   return t != XLM_F64 || finite_f64((const double *)p, bytes / sizeof(double));
 }
 
-// What cannot be read is not what is looked for.
+// A tensor that cannot be read counts as finite.
 static bool is_finite(xlm_exec *e, uint32_t tensor) {
   const xlm_tensor *t = &e->rank->tensors[tensor];
   size_t all = (size_t)xlm_type_bytes(&t->type, e->rank->dims);
-  double piece[4096]; // of any type
+  double piece[4096]; // aligned for any type
   for (size_t at = 0, n; at < all && xlm_dtype_is_float(t->type.dtype); at += n) {
     n = all - at < sizeof piece ? all - at : sizeof piece;
     if (exec_get(e, tensor, at, piece, n, NULL) != XLM_OK) return true;
@@ -52,7 +52,7 @@ static xlm_bad_tensor bad_state(xlm_exec *e) {
   return (xlm_bad_tensor){NULL, NULL, NULL, 0};
 }
 
-// Runs a segment in the first slots; *bad becomes the first bad result, if there was none before.
+// Runs a segment in the first slots; *bad becomes the first bad result, unless it is already set.
 static void look_at_segment(xlm_exec *e, const xlm_segment *s, xlm_bad_tensor *bad) {
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     const xlm_instr *in = &e->rank->instrs[i];
@@ -63,8 +63,8 @@ static void look_at_segment(xlm_exec *e, const xlm_segment *s, xlm_bad_tensor *b
   }
 }
 
-// With other ranks everything runs to the end, whatever is found: they wait for this rank's part of what is
-// communicated.
+// With several ranks everything runs to the end, whatever is found, since the other ranks need this rank's
+// part in the communication.
 xlm_bad_tensor xlm_exec_first_bad(xlm_exec *e, xlm_step_env env) {
   xlm_bad_tensor bad = bad_state(e);
   e->slot = NULL;

@@ -1,4 +1,4 @@
-// What goes into the arena and what comes out of it: the device copies, nobody gets an address.
+// Data in and out of the arena: the device copies it; no address leaves the executor.
 #include "runtime/exec/exec_priv.h"
 
 static void check_piece(const xlm_exec *e, uint32_t tensor, size_t at, size_t bytes) {
@@ -27,7 +27,7 @@ xlm_status xlm_exec_get_state(xlm_exec *e, uint32_t state, size_t at, void *to, 
   return exec_get(e, e->rank->states[state].tensor, at, to, bytes, err);
 }
 
-static uint32_t input_tensor(const xlm_exec *e, uint32_t input, bool eval) { // 0: it is not there now
+static uint32_t input_tensor(const xlm_exec *e, uint32_t input, bool eval) { // 0: not present now
   const xlm_plan_input *in = &e->rank->inputs[input];
   if (eval) return in->eval_tensor;
   return in->chunk >= 0 && in->chunk != e->chunk ? 0 : in->tensor;

@@ -1,4 +1,4 @@
-// Opening an executor: the device, the arena, and every instruction bound to its kernel and its operands.
+// Opens an executor: the device, the arena, and every instruction bound to its kernel and operands.
 #include <stdlib.h>
 
 #include "runtime/exec/exec_priv.h"
@@ -35,7 +35,7 @@ static void bind_call(xlm_exec *e, const xlm_instr *in, exec_bound *b) {
                        .workspace = e->arena + e->rank->area_begin[XLM_AREA_TEMP] + in->workspace_at};
 }
 
-// What the plan says of the kernel: which it is, and that it has its room.
+// Finds the kernel variant that the plan names and checks its workspace.
 static xlm_status bind_variant(const xlm_exec *e, exec_bound *b, xlm_error *err) {
   const xlm_instr *in = b->call.instr;
   const xlm_kernel *k = b->kernel;
@@ -76,7 +76,7 @@ static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backen
   return XLM_OK;
 }
 
-// What can be computed after communication i before something waits for it.
+// The work that can be done between communication i and the first instruction that waits for it.
 static void look_beside(const xlm_exec *e, const xlm_segment *s, uint32_t i, xlm_work *w) {
   for (uint32_t k = i + 1; k < s->first + s->n; k++) {
     const xlm_instr *in = &e->rank->instrs[k];

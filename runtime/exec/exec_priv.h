@@ -1,4 +1,4 @@
-// Between the files of the executor.
+// Internals shared by the files of the executor.
 #ifndef XLM_EXEC_EXEC_PRIV_H
 #define XLM_EXEC_EXEC_PRIV_H
 
@@ -8,25 +8,26 @@ typedef struct exec_bound { // one instruction, ready to run
   xlm_call call;
   const xlm_kernel *kernel;
   xlm_work work;
-  const uint32_t *slotted; // operand positions (inputs, then outputs) that lie in slots
+  const uint32_t *slotted; // positions of operands (inputs, then outputs) that are in slots
   uint16_t n_slotted;
-  bool marked; // another one waits for it
+  bool marked; // the other stream waits for it
 } exec_bound;
 
 struct xlm_exec {
   const xlm_plan *plan;
-  const xlm_rank_plan *rank; // own
+  const xlm_rank_plan *rank; // points to `own`
   xlm_rank_plan own;         // the shared plan with this rank's offsets
   xlm_device *device;
-  char *arena;       // arena_bytes of the device's memory: addresses to hand on, never to follow
+  char *arena;       // arena_bytes of device memory; the executor passes addresses on and never dereferences
+                     // them
   xlm_arena *tables; // bound instructions and what kernels prepared
   exec_bound *bound;
   xlm_step_env env;
   xlm_comm *comm;
   double *seconds;
   xlm_record *record;
-  int16_t chunk;       // of the segment that runs or is fed
-  const int32_t *slot; // its slots; NULL = the first
+  int16_t chunk;       // of the segment that runs or is being fed
+  const int32_t *slot; // its slots; NULL = the first of each area
   char where[256];     // see announce
   bool poison;
 };
@@ -35,16 +36,16 @@ static inline void *exec_address(const xlm_exec *e, uint32_t tensor) {
   return xlm_plan_address(e->rank, &e->rank->tensors[tensor], e->arena, e->slot);
 }
 
-// Bytes of a tensor in pieces, in the slots of the running microbatch.
+// Copies part of a tensor, in the slots of the current microbatch.
 xlm_status exec_put(xlm_exec *e, uint32_t tensor, size_t at, const void *from, size_t bytes, xlm_error *err);
 xlm_status exec_get(xlm_exec *e, uint32_t tensor, size_t at, void *to, size_t bytes, xlm_error *err);
 
-// Hands instruction i to the device, behind what it must not overtake; the operands move to the slots of the
-// running microbatch.
+// Passes instruction i to the device, after what it depends on. Operands in slots are bound to those of the
+// current microbatch.
 void exec_enqueue(xlm_exec *e, uint32_t i);
-// `op` of scope (file:line), before the sentence in err.
+// Prefixes the message in err with `op` of scope (file:line).
 xlm_status exec_name(const xlm_exec *e, uint32_t instr, xlm_error *err);
-// All of it is done. What failed is named with the op and its model line.
+// Waits for all work. A failure is reported with the op and its model line.
 xlm_status exec_sync(xlm_exec *e, xlm_error *err) XLM_MUST_CHECK;
 xlm_status exec_run(void *arg, uint32_t instr); // the work of an instruction
 

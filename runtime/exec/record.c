@@ -1,4 +1,4 @@
-// See record.h. One block for all lists; what is never written of it is never touched.
+// See record.h. One block holds all lists; pages that are never written stay untouched.
 #include "runtime/exec/record.h"
 
 #include <stdlib.h>

@@ -1,8 +1,7 @@
-// What a rank did and when, noted for a trace: every run of a segment and every instruction.
+// A record of what a rank did and when, for a trace: every run of a segment and of an instruction.
 //
-// The room is taken when it is opened; noting takes no lock and allocates nothing. Each list has one thread
-// that writes it (the rank's own: runs and kernels; that of the communication queue: what it ran), and it is
-// read only while no step runs.
+// All memory is allocated at open; recording takes no lock. Each list has one writing thread (the rank's own
+// for runs and kernels; the communication queue's for what it ran) and is read only while no step runs.
 #ifndef XLM_EXEC_RECORD_H
 #define XLM_EXEC_RECORD_H
 
@@ -13,7 +12,7 @@ XLM_C_BEGIN
 
 typedef struct xlm_record_entry {
   int64_t begin, end; // nanoseconds of this host's monotonic clock
-  uint32_t index;     // of a run: its entry in the schedule; of an instruction: as in the rank plan
+  uint32_t index;     // of a run: its index in the schedule; of an instruction: its index in the rank plan
 } xlm_record_entry;
 
 typedef struct xlm_record_list { // in the order in which they ended
@@ -23,10 +22,10 @@ typedef struct xlm_record_list { // in the order in which they ended
 
 typedef struct xlm_record {
   xlm_record_list runs,
-      instrs[XLM_STREAMS]; // by the thread that ran them: communication that waits runs among the kernels
+      instrs[XLM_STREAMS]; // by the thread that ran them: communication done in place is among the kernels
 } xlm_record;
 
-// Room for that many steps of the rank.
+// Allocates memory for that many steps of the rank.
 xlm_status xlm_record_open(xlm_record *r, const xlm_rank_plan *rank, int64_t steps,
                            xlm_error *err) XLM_MUST_CHECK;
 void xlm_record_close(xlm_record *r);

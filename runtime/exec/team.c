@@ -1,4 +1,4 @@
-// A team: a pool whose workers are the ranks; each runs its executor's step and they meet only in their
+// A team is a pool whose workers are the ranks. Each runs its executor's step; they meet only in their
 // collectives.
 #include "runtime/exec/team.h"
 
@@ -19,11 +19,11 @@ typedef struct member {
 struct xlm_team {
   const xlm_plan *plan;
   int n, processes;
-  void **shared; // by process: where its part of a share goes, and how long it is
+  void **shared; // by process: destination and length of its part of a share
   size_t *shared_bytes;
   member *members;
-  xlm_pool *ranks; // NULL for one
-  // Of the step in hand:
+  xlm_pool *ranks; // NULL for one rank
+  // Of the current step:
   xlm_step_env env;
   xlm_exec_feed *feed;
   void *const *feed_args;
@@ -55,8 +55,8 @@ xlm_comm *xlm_team_peers(const xlm_team *t) {
   return t->processes > 1 ? t->members[0].comm : NULL;
 }
 
-static xlm_exec *exec_of(const xlm_team *t, uint32_t rank) { // NULL: it lives elsewhere
-  int64_t i = (int64_t)rank - t->members[0].rank;            // those here follow one another
+static xlm_exec *exec_of(const xlm_team *t, uint32_t rank) { // NULL: it is in another process
+  int64_t i = (int64_t)rank - t->members[0].rank;            // the ranks here are consecutive
   return i >= 0 && i < t->n ? t->members[i].exec : NULL;
 }
 
@@ -222,7 +222,8 @@ static void run_member(void *arg, int i, int n) {
   __atomic_store_n(&m->failed, true, __ATOMIC_RELEASE);
 }
 
-// Through the comm every rank knows the one failure that ended the run, as one sentence with the rank in it.
+// Through the comm every rank learns of the one failure that ended the run, as a sentence with the rank in
+// it.
 static xlm_status first_failure(const xlm_team *t, xlm_error *err) {
   for (int i = 0; i < t->n; i++) {
     const member *m = &t->members[i];

@@ -1,10 +1,10 @@
 // An elementwise program: what `fused` executes, one pass over memory.
 //
-// Registers 0 .. n_in - 1 are loaded from the operands (broadcast by dimension: operand i has only some of
-// the result's dims); each instruction writes the next register; outputs are stored from registers. Registers
-// hold fp32 (f64 in the reference backend) whatever the operands' dtypes. An instruction's operand is a
-// register, or an immediate when its index is XLM_CODE_IMM (the value stands in imm; at most one immediate
-// per instruction).
+// Registers 0 .. n_in - 1 are loaded from the operands, which are broadcast by dimension: an operand may have
+// only some of the result's dims. Each instruction writes the next register; outputs are stored from
+// registers. Registers hold f32 (f64 in the reference backend) whatever the operands' dtypes. An
+// instruction's operand is a register, or, when its index is XLM_CODE_IMM, the value in imm; at most one
+// immediate per instruction.
 #ifndef XLM_PLAN_CODE_H
 #define XLM_PLAN_CODE_H
 

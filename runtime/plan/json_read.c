@@ -1,5 +1,5 @@
-// Reads a saved plan. The file is not trusted: every index, size and offset is checked before anything uses
-// it. What makes a plan sound as a whole is for the verifier (compiler/verify/saved.c) to say.
+// Reads a saved plan. The file is not trusted: every index, size and offset is checked before use. Whether
+// the plan as a whole is sound is checked by the verifier (compiler/verify/saved.c).
 #include <string.h>
 
 #include "runtime/plan/json_read_priv.h"
@@ -106,7 +106,7 @@ static xlm_plan *read_plan(reader *r, const json_t *o) {
   p->rank_plan_of = xlm_json_indices(r, o, "rank_plan_of", 0, p->n_rank_plans, 1 << 24, &p->n_ranks);
   if (!p->n_rank_plans || !p->n_ranks) xlm_json_fail(r, "no ranks in", "rank_plan_of");
   if (r->failed) return p;
-  r->n_dims = p->rank_plans[0]->n_dims; // weights name its dims
+  r->n_dims = p->rank_plans[0]->n_dims; // the dims in weights are those of the first rank plan
   read_lists(r, o, p);
   return p;
 }

@@ -1,5 +1,5 @@
-// One rank plan, from its JSON: tables, places, schedule. Sizes are checked as they come,
-// each table against those before it.
+// Reads one rank plan from its JSON: tables, offsets, schedule. Each table is checked against those read
+// before it.
 #include <string.h>
 
 #include "runtime/plan/json_read_priv.h"
@@ -31,7 +31,7 @@ static xlm_dim_info read_dim(reader *r, const json_t *o) {
                         .grain = xlm_json_int_or(r, o, "grain", 1, most, 0)};
 }
 
-// Sizes whose product is no number of bytes would seem small.
+// Rejects sizes whose product overflows.
 static bool is_countable(const xlm_type *t, const xlm_dim_info *dims) {
   int64_t n = 1;
   for (int i = 0; i < t->rank; i++)
@@ -187,7 +187,7 @@ static void read_memory(reader *r, const json_t *o, xlm_rank_plan *p) {
   read_slots(r, o, p);
 }
 
-enum { MOST = 1 << 24 }; // entries of a table
+enum { MOST = 1 << 24 }; // entries per table
 
 static void read_tensors(reader *r, const json_t *o, xlm_rank_plan *p) {
   uint32_t n;
@@ -225,7 +225,7 @@ static void read_program(reader *r, const json_t *o, xlm_rank_plan *p) {
 }
 
 static void read_ends(reader *r, const json_t *o,
-                      xlm_rank_plan *p) { // what comes from outside and goes there
+                      xlm_rank_plan *p) { // inputs and outputs
   const json_t *states = xlm_json_list(r, o, "states", MOST, &p->n_states);
   xlm_plan_state *st = XLM_NEW_N(r->a, xlm_plan_state, p->n_states);
   for (uint32_t i = 0; i < p->n_states && !r->failed; i++) st[i] = read_state(r, json_array_get(states, i));

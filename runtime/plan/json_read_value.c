@@ -1,4 +1,4 @@
-// Values of a saved plan: numbers, texts, lists, indices and the attributes of instructions; see
+// Values of a saved plan: numbers, strings, lists, indices and the attributes of instructions; see
 // json_read_priv.h.
 #include <math.h>
 #include <string.h>

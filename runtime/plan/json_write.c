@@ -1,6 +1,5 @@
-// The plan as JSON; its documentation is docs/plan.md. Tensors, dims and instructions refer to each other by
-// index, as in plan.h. Every number that matters is an integer or a decimal that reads back to the same
-// double.
+// The plan as JSON; docs/plan.md documents it. Tensors, dims and instructions refer to each other by index,
+// as in plan.h. Numbers are integers, or decimals that read back as the same double.
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +7,7 @@
 #include "runtime/base/hash.h"
 #include "runtime/plan/plan.h"
 
-// Infinite values (a mask, the neutral element of a maximum) as text: JSON has none.
+// Infinities (a mask, the neutral element of a maximum) are written as text, since JSON has none.
 static void number(xlm_json *j, const char *key, double x) {
   if (isfinite(x))
     xlm_json_put_real(j, key, x);
@@ -165,7 +164,7 @@ static void output(xlm_json *j, const xlm_plan_output *o) {
   xlm_json_put_int(j, "tensor", o->tensor);
 }
 
-// One entry a line, so that two plans can be compared with diff.
+// One entry per line, so that two plans can be compared with diff.
 #define LIST(name, list, n, first, write)                                                                    \
   do {                                                                                                       \
     xlm_json_array(j, name, XLM_JSON_LINES);                                                                 \
@@ -177,7 +176,7 @@ static void output(xlm_json *j, const xlm_plan_output *o) {
     xlm_json_close(j);                                                                                       \
   } while (0)
 
-// Per area with slots: where each slot begins, and where the last ends.
+// Per area with slots: the offset of each slot, then the end of the last.
 static void slots(xlm_json *j, const xlm_rank_plan *r) {
   xlm_json_array(j, "slots", XLM_JSON_ROW);
   for (int k = 0; k < XLM_SLOT_AREAS; k++) longs(j, NULL, r->slots[k].at, r->slots[k].n + 1);
@@ -259,7 +258,7 @@ static void target(xlm_json *j, const xlm_target *t) {
   xlm_json_close(j);
 }
 
-static void around(const xlm_plan *p, xlm_json *j) { // all but the rank plans
+static void around(const xlm_plan *p, xlm_json *j) { // everything but the rank plans
   xlm_json_put_int(j, "xlm_plan", 1);
   xlm_json_put_text(j, "model", p->model);
   xlm_json_put_text(j, "preset", p->preset);
@@ -284,7 +283,7 @@ static void around(const xlm_plan *p, xlm_json *j) { // all but the rank plans
 
 // ---- the hash ----
 
-// The rank plan without where things lie and what follows from it.
+// A copy of the rank plan without offsets and what is derived from them.
 static xlm_rank_plan without_places(const xlm_rank_plan *r, xlm_arena *a) {
   xlm_tensor *tensors = XLM_NEW_N(a, xlm_tensor, r->n_tensors);
   xlm_instr *instrs = XLM_NEW_N(a, xlm_instr, r->n_instrs);

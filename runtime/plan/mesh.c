@@ -51,8 +51,7 @@ int64_t xlm_mesh_member_rank(const xlm_mesh *m, uint32_t axes, const int32_t coo
   return xlm_mesh_rank(m, c);
 }
 
-// The same without a tail when the second run is empty or goes on where the first ends, or the first is
-// empty.
+// The same as one run, when either run is empty or the second continues the first.
 static xlm_piece joined(xlm_piece p) {
   int64_t first = p.size - p.tail;
   if (p.tail && first && p.tail_offset != p.offset + first) return p;
@@ -67,7 +66,7 @@ static xlm_piece part_of(xlm_piece p, int64_t begin, int64_t n) {
       .offset = p.offset + begin, .size = n, .tail = n - in_first, .tail_offset = p.tail_offset + behind});
 }
 
-static xlm_piece both(xlm_piece a, xlm_piece b) { // two runs as one piece
+static xlm_piece both(xlm_piece a, xlm_piece b) { // concatenates two single runs
   return joined((xlm_piece){a.offset, a.size + b.size, b.size, b.offset});
 }
 
@@ -95,7 +94,7 @@ xlm_piece xlm_mesh_local(const xlm_mesh *m, const xlm_dim_info *d, const int32_t
   return p;
 }
 
-// Where the run [offset, offset + n) stands among the local elements of `whole`; -1: not all of it is there.
+// Position of [offset, offset + n) among the local elements of `whole`; -1: not entirely there.
 static int64_t find_run(xlm_piece whole, int64_t offset, int64_t n) {
   int64_t first = whole.size - whole.tail, in_run = offset - whole.offset,
           in_tail = offset - whole.tail_offset;

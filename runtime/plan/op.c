@@ -1,4 +1,4 @@
-// Names of operations, and what follows from their facts; see op.h.
+// Names of operations, and properties derived from their facts; see op.h.
 #include "runtime/plan/op.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-// Names of the plan's enumerations, as they stand in reports and in the JSON form.
+// Names of the plan's enumerations, as used in reports and in JSON.
 #include "runtime/plan/plan.h"
 
 #include <string.h>

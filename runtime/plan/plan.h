@@ -1,9 +1,10 @@
-// The plan: the contract between compiler and runtime. Whatever runs stands here, and nothing else runs.
+// The plan: the contract between compiler and runtime. The runtime executes what is in the plan and nothing
+// else.
 //
-// A plan is data only: tables of dimensions, tensors (with their place in the arena), instructions, segments,
-// and the schedule that says in which order the segments run for which microbatch. It is complete for one
-// rank plan; ranks with the same local graph share one xlm_rank_plan. It is read-only after lowering, has
-// one text form (JSON, json_write.c, both directions), and the executor needs nothing else but the data.
+// A plan is plain data: tables of dimensions, tensors (with their offsets in the arena), instructions,
+// segments, and the schedule, which gives the order in which segments run and for which microbatch. Ranks
+// with the same local graph share one xlm_rank_plan. A plan is read-only after lowering. Its JSON form
+// (json_write.c, json_read.c) is lossless.
 #ifndef XLM_PLAN_PLAN_H
 #define XLM_PLAN_PLAN_H
 
@@ -17,12 +18,12 @@
 
 XLM_C_BEGIN
 
-// What a tensor is, for the memory report.
+// What a tensor is used for, in the memory report.
 typedef enum xlm_category {
   XLM_CATEGORY_PARAMETER,
   XLM_CATEGORY_GRADIENT,
   XLM_CATEGORY_OPTIMIZER,
-  XLM_CATEGORY_STATE, // other values kept between steps (router biases, ...)
+  XLM_CATEGORY_STATE, // other values that persist between steps (router biases, ...)
   XLM_CATEGORY_ACTIVATION,
   XLM_CATEGORY_COMM,      // communication buffers
   XLM_CATEGORY_WORKSPACE, // kernel scratch
@@ -31,10 +32,10 @@ typedef enum xlm_category {
 } xlm_category;
 const char *xlm_category_name(xlm_category c);
 
-// The parts of the arena, in order. What lives from one segment of a microbatch to another stands in a slot,
-// a copy per microbatch in flight, and is held no longer than the schedule needs it: FB from forward to
-// backward, FW from forward and BW from backward to the gradients of weights (when these are split off). The
-// other areas exist once.
+// The parts of the arena, in order. A value that lives from one segment of a microbatch to another is in a
+// slot; there is one slot per microbatch in flight, and it is held no longer than the schedule requires: FB
+// from forward to backward, FW from forward and BW from backward to the gradients of weights (when these are
+// separate). The other areas exist once.
 typedef enum xlm_area {
   XLM_AREA_STATE,
   XLM_AREA_IO,
@@ -49,21 +50,21 @@ static inline bool xlm_area_has_slots(xlm_area a) {
   return a >= XLM_AREA_FB && a <= XLM_AREA_BW;
 }
 
-typedef struct xlm_slots { // of one area; chunks of a stage differ in size, so slots do
+typedef struct xlm_slots { // of one area; chunks of a stage differ in size, and so do slots
   int32_t n;
   const uint64_t
-      *at; // [n + 1] where each begins in its area, from 0, the largest first; the last: where all end
+      *at; // [n + 1] offset of each slot in its area, the largest slot first; the last entry: the end of all
 } xlm_slots;
 
 typedef struct xlm_tensor {
-  const char *name; // for people; unique for states, inputs and outputs
+  const char *name; // for display; unique for states, inputs and outputs
   xlm_type type;
   xlm_category category;
   xlm_area area;
   uint64_t offset; // in its area, a multiple of target.align
   uint64_t bytes;
-  uint32_t view_of; // tensor whose memory this shares (views, in-place results); 0 = owns its place
-  uint32_t partial; // mesh axes
+  uint32_t view_of; // tensor whose memory this shares (views, in-place results); 0 = has memory of its own
+  uint32_t partial; // mesh axes over which the value is a partial sum
   uint32_t line;    // of the model text; 0 = none
 } xlm_tensor;
 
@@ -71,10 +72,10 @@ typedef enum xlm_stream { XLM_STREAM_KERNELS, XLM_STREAM_COMM, XLM_STREAMS } xlm
 
 typedef struct xlm_instr {
   xlm_op_id op;
-  const char *variant; // which of the backend's kernels for it; "" or NULL: it has only one
+  const char *variant; // which of the backend's kernels for the op; "" or NULL: there is only one
   xlm_stream stream;
-  uint32_t
-      after; // 1 + an earlier instruction of the segment, of the other stream, that must have ended; 0 = none
+  uint32_t after; // 1 + the instruction of the other stream, earlier in the segment, that must finish first;
+                  // 0 = none
   uint16_t n_in, n_out;
   uint32_t line;            // of the model text
   const uint32_t *in, *out; // tensors
@@ -95,16 +96,16 @@ typedef enum xlm_segment_kind {
   XLM_SEG_KINDS
 } xlm_segment_kind;
 const char *xlm_segment_name(xlm_segment_kind k);            // "F", "B", "W", "step", "eval", "prologue"
-static inline bool xlm_segment_is_once(xlm_segment_kind k) { // per step, not per microbatch
+static inline bool xlm_segment_is_once(xlm_segment_kind k) { // runs once per step, not per microbatch
   return k >= XLM_SEG_STEP;
 }
 
-// Which microbatches of a step a segment is for. Where they do not all do the same, each kind and chunk has
-// up to three segments on the same tensors: in the first the sums over the microbatches are overwritten, in
-// the others they are added to; the last also does what is done once for all microbatches (reducing
-// gradients). The middle one takes the place of a first or last that would be no different.
+// Which microbatches of a step a segment runs for. Where microbatches differ, each kind and chunk has up to
+// three segments on the same tensors: the first overwrites the sums over microbatches, the others add to
+// them; the last also does what is done once for all microbatches (reducing gradients). There is no first or
+// last where it would equal the middle one.
 typedef enum xlm_segment_variant {
-  XLM_VARIANT_ONLY, // the only one: all microbatches, or what runs once
+  XLM_VARIANT_ONLY, // all microbatches, or a segment that runs once
   XLM_VARIANT_FIRST,
   XLM_VARIANT_MIDDLE,
   XLM_VARIANT_LAST,
@@ -125,41 +126,40 @@ typedef struct xlm_segment_run { // one entry of the schedule
   int32_t slot[XLM_SLOT_AREAS]; // in each area with slots; -1 = none
 } xlm_segment_run;
 
-typedef struct xlm_plan_state { // a value that lives between steps: parameter, optimizer moment, accumulator,
-                                // ...
-  const char *name;             // "layers.0.attention.wq"; moments "adam.m/layers.0...": unique
+typedef struct xlm_plan_state { // a value that persists between steps: parameter, optimizer moment,
+                                // accumulator, ...
+  const char *name;             // unique: "layers.0.attention.wq"; moments "adam.m/layers.0..."
   const char *role;             // "parameter", "gradient", "optimizer", "state"
   const char *init;             // initialiser text
   uint32_t tensor;              // local shape; dims carry full sizes and offsets
-  bool saved;                   // belongs into a checkpoint
+  bool saved;                   // is part of a checkpoint
 } xlm_plan_state;
 
-// What fills an input: a sequence of each sample, or one number of the step.
+// What fills an input: a sequence of every sample, or one number per step.
 typedef enum xlm_input_role {
   XLM_INPUT_TOKENS, // i32 [batch, seq], in any order; of a whole step [microbatch, batch, seq]
   XLM_INPUT_LR,     // scalar: the learning rate
-  XLM_INPUT_STEP,   // scalar: the step, from 1
+  XLM_INPUT_STEP,   // scalar: the step number, from 1
   XLM_INPUT_ROLES
 } xlm_input_role;
 const char *xlm_input_role_name(xlm_input_role r); // "tokens", "lr", "step"
 bool xlm_input_role_find(const char *name, xlm_input_role *out);
 
-enum { XLM_MAX_SHIFT = 1024 }; // how far beyond its window a sample reads, at most
+enum { XLM_MAX_SHIFT = 1024 }; // how far a sample may read beyond its window
 
 typedef struct xlm_plan_input {
   const char *name; // "tokens", "targets", "lr"; of a whole step "step/targets"
   xlm_input_role role;
-  const char *source; // tokens: which sequence of a sample; "" of scalars
-  int64_t shift;      // tokens: how many places further on in it
-  bool whole_step;    // tokens of all microbatches, there before the first segment of a step
+  const char *source; // tokens: which sequence of a sample; "" for scalars
+  int64_t shift;      // tokens: offset in the sequence
+  bool whole_step;    // tokens of all microbatches, filled before the first segment of a step
   uint32_t tensor;
   uint32_t eval_tensor; // the same input of the eval segment; 0 = none
-  int64_t vocab;        // token ids must be below; 0 = not tokens
-  int16_t
-      chunk; // with several microbatches in flight: the chunk in whose slots it lives; -1 = it exists once
+  int64_t vocab;        // exclusive upper bound on token ids; 0 = not tokens
+  int16_t chunk; // with several microbatches in flight: the chunk whose slots hold it; -1 = it exists once
 } xlm_plan_input;
 
-typedef struct xlm_plan_output { // a value to look at after a segment ran
+typedef struct xlm_plan_output { // a value that can be read after a segment has run
   const char *name;              // "loss", "grad_norm", metric names; eval: "eval.loss", "logits", ...
   const char *role;              // "loss" | "weight" | "metric" | "output"
   bool eval;                     // of the eval segment; otherwise readable after the step segment
@@ -172,7 +172,8 @@ typedef struct xlm_plan_weight_group {
   int16_t part, parts;
 } xlm_plan_weight_group;
 
-typedef struct xlm_plan_weight { // parameter -> tensor of other tools (see xlm_weight_map of the graph)
+typedef struct xlm_plan_weight { // maps a parameter to tensors of other tools (see xlm_weight_map of the
+                                 // graph)
   const char *param, *external;
   xlm_dim each;
   uint8_t n_groups;
@@ -187,8 +188,8 @@ typedef struct xlm_plan_config { // dims and lets with public names
   bool integer;
 } xlm_plan_config;
 
-typedef struct xlm_plan_setting { // what the compiler was asked for, as in a run file
-  const char *key, *value;        // "train.zero", "1"; of a list one item a line
+typedef struct xlm_plan_setting { // an option given to the compiler, as in a run file
+  const char *key, *value;        // "train.zero", "1"; a list has one item per line
 } xlm_plan_setting;
 
 typedef struct xlm_mesh {
@@ -213,46 +214,46 @@ typedef struct xlm_rank_plan {
   const xlm_plan_output *outputs;
   uint64_t area_begin[XLM_AREAS], area_bytes[XLM_AREAS];
   xlm_slots slots[XLM_SLOT_AREAS];         // fill their areas
-  uint64_t arena_bytes;                    // what the runtime allocates: exactly this
-  uint64_t category_bytes[XLM_CATEGORIES]; // at the peak moment; they add up to arena_bytes with `free_bytes`
+  uint64_t arena_bytes;                    // exactly what the runtime allocates
+  uint64_t category_bytes[XLM_CATEGORIES]; // at the peak; together with free_bytes they add up to arena_bytes
   uint64_t free_bytes;                     // holes at the peak
   uint32_t peak_instr;                     // the instruction at the peak
 } xlm_rank_plan;
 
-// How often a segment runs in a training step; the eval segment: once.
+// How often a segment runs in a training step; the eval segment: 1.
 int64_t xlm_plan_runs(const xlm_rank_plan *r, uint32_t segment);
-// Of the variants of this segment the one that does all that any of them does; it may be the segment itself.
+// The variant of this segment that does everything any of its variants does; possibly the segment itself.
 uint32_t xlm_plan_whole(const xlm_rank_plan *r, uint32_t segment);
 
 typedef struct xlm_plan {
   const char *model, *preset, *source_path; // preset may be NULL
-  const char *source_text;                  // of the model; a checkpoint keeps it
-  const char *text_hash;                    // of the model text and settings: hexadecimal
+  const char *source_text;                  // of the model; checkpoints store it
+  const char *text_hash;                    // of the model text and settings, hexadecimal
   xlm_dtype dtype;                          // compute
-  int64_t batch, seq, microbatches;         // batch: of one microbatch over the whole mesh
-  xlm_target target;                        // what it was made for
+  int64_t batch, seq, microbatches;         // batch: samples of one microbatch over the whole mesh
+  xlm_target target;                        // the machine it was made for
   uint64_t seed;
   xlm_mesh mesh;
   uint32_t n_ranks, n_rank_plans;
   const uint32_t *rank_plan_of; // [n_ranks]
   xlm_rank_plan *const *rank_plans;
-  double parameters;            // logical count
+  double parameters;            // logical number of elements
   double model_flops_per_token; // forward and backward
   uint32_t n_weights, n_config;
   const xlm_plan_weight *weights;
   const xlm_plan_config *config;
-  uint32_t n_settings; // of those that make a plan; a run of it has them, and its checkpoints keep them
+  uint32_t n_settings; // those that affect the plan; checkpoints store them
   const xlm_plan_setting *settings;
   const char *weights_name; // "huggingface"; NULL without a weights section
 } xlm_plan;
 
-// XXH64 of all that the plan says (of its JSON without the path of the model and the limit on memory), so
-// that processes can tell that they run the same one. places = false: without what follows from the number of
-// threads alone: where things lie, workspaces, waits, kernel variants; only that takes memory, of `a`.
+// XXH64 of the plan's contents (of its JSON without the model's path and the memory limit), by which
+// processes check that they run the same plan. places = false: leaves out everything that depends only on the
+// number of threads: offsets, workspaces, `after`, kernel variants. This alone needs memory, from `a`.
 uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a);
 
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
-// The same as members of an object that is open; the reader skips further members that it does not know.
+// The same as members of an object that is already open; the reader ignores further members.
 void xlm_plan_write_json(const xlm_plan *p, xlm_json *out);
 xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xlm_plan **out,
                               xlm_error *err) XLM_MUST_CHECK;

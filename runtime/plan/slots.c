@@ -1,8 +1,8 @@
-// Slots of one area differ in size. A plan may come from a file, so whether each entry of the schedule stays
-// within the slots it was given is looked at, not believed: else a run would write into other values.
+// Slots of one area differ in size. A plan may come from a file, so the bounds of every entry of the schedule
+// in its slots are checked; otherwise a run could overwrite other values.
 #include "runtime/plan/plan.h"
 
-typedef struct reach { // bytes from the beginning of a slot, per area with slots
+typedef struct reach { // bytes from the start of a slot, per area with slots
   uint64_t bytes[XLM_SLOT_AREAS];
 } reach;
 
@@ -19,7 +19,7 @@ static reach reach_of(const xlm_rank_plan *p, const xlm_segment *s) {
     for (int k = 0; k < in->n_in; k++) extend(&r, &p->tensors[in->in[k]]);
     for (int k = 0; k < in->n_out; k++) extend(&r, &p->tensors[in->out[k]]);
   }
-  for (uint32_t i = 0; s->kind == XLM_SEG_F && i < p->n_inputs; i++) // fed before a forward
+  for (uint32_t i = 0; s->kind == XLM_SEG_F && i < p->n_inputs; i++) // inputs are filled before the forward
     if (p->inputs[i].chunk < 0 || p->inputs[i].chunk == s->chunk)
       extend(&r, &p->tensors[p->inputs[i].tensor]);
   for (uint32_t i = 0; s->kind == XLM_SEG_EVAL && i < p->n_inputs; i++)

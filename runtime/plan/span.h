@@ -1,4 +1,4 @@
-// Where in the model text something comes from. Every node, instruction and buffer keeps one to the end.
+// A range of the model text. Nodes, instructions and buffers carry one throughout compilation.
 #ifndef XLM_PLAN_SPAN_H
 #define XLM_PLAN_SPAN_H
 
@@ -8,7 +8,7 @@
 
 XLM_C_BEGIN
 
-typedef struct xlm_span { // byte range [begin, end) of the source; empty = no place
+typedef struct xlm_span { // bytes [begin, end) of the source; empty = none
   uint32_t begin, end;
 } xlm_span;
 

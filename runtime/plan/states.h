@@ -1,8 +1,8 @@
-// How the states of a run are reached, wherever they lie: nobody but the executor has their addresses.
+// Access to the states of a run, wherever they are stored: only the executor has their addresses.
 //
-// `rank` counts the ranks of the plan, `state` the states of that rank's plan; `at` and `bytes` count bytes
-// of the local tensor, dense in the order of its dimensions. Both functions return when the host's memory may
-// be used again; several threads may call them at once.
+// `rank` is an index into the ranks of the plan, `state` into the states of that rank's plan. `at` and
+// `bytes` count bytes of the local tensor, dense in the order of its dimensions. Both functions return when
+// the host buffer may be reused. They are safe to call from several threads at once.
 #ifndef XLM_PLAN_STATES_H
 #define XLM_PLAN_STATES_H
 

@@ -1,4 +1,4 @@
-// The order between the streams; see streams.h.
+// Dependencies between the streams; see streams.h.
 #include "runtime/plan/streams.h"
 
 xlm_stream xlm_stream_of(xlm_op_id op) {
@@ -16,9 +16,9 @@ typedef struct look {
   place *places;
   uint32_t *first; // [n + 1] into places
   struct {
-    uint32_t *at; // instructions of a stream so far, counted from the segment's first
+    uint32_t *at; // instructions of a stream so far, relative to the segment's first
     uint32_t n;
-    uint32_t waited; // how many of them the other stream knows to have ended
+    uint32_t waited; // how many of them the other stream has already waited for
   } stream[XLM_STREAMS];
 } look;
 
@@ -62,14 +62,14 @@ static look *start(const xlm_rank_plan *r, const xlm_segment *s, xlm_arena *a) {
   return l;
 }
 
-static xlm_stream note(look *l, uint32_t i) { // of the other stream
+static xlm_stream note(look *l, uint32_t i) { // returns the other stream
   xlm_stream mine = l->r->instrs[l->s->first + i].stream;
   l->stream[mine].at[l->stream[mine].n++] = i;
   return mine == XLM_STREAM_KERNELS ? XLM_STREAM_COMM : XLM_STREAM_KERNELS;
 }
 
-// How many instructions of the other stream must have ended before i: up to the last that it conflicts with,
-// beyond those that are known to have ended.
+// How many instructions of the other stream must finish before i: up to the last one that conflicts with it,
+// if that is beyond those already waited for.
 static uint32_t needs(const look *l, xlm_stream other, uint32_t i) {
   for (uint32_t k = l->stream[other].n; k > l->stream[other].waited; k--)
     if (conflict(l, l->stream[other].at[k - 1], i)) return k;
@@ -86,7 +86,7 @@ void xlm_streams_order(const xlm_rank_plan *r, const xlm_segment *s, xlm_arena *
   }
 }
 
-// The plan may say more than is needed, but only of what stands before in the segment.
+// The plan may order more than necessary, but only with respect to earlier instructions of the segment.
 static void believe(look *l, xlm_stream other, uint32_t after) {
   while (l->stream[other].waited < l->stream[other].n &&
          l->s->first + l->stream[other].at[l->stream[other].waited] < after)

@@ -1,9 +1,10 @@
-// Two streams: kernels and communication run side by side, each in the order of its segment, so that a rank
-// computes while it communicates. What one must not overtake stands in the plan: `after` of an instruction is
-// the last instruction of the other stream that must have ended before it begins. It follows from memory
-// alone: two instructions that touch the same bytes, one of them writing, run in the order of the plan.
+// Two streams: kernels and communication run concurrently, each in the order of its segment, so that a rank
+// computes while it communicates. Dependencies between the streams are explicit in the plan: `after` of an
+// instruction is the last instruction of the other stream that must finish before it starts. It is derived
+// from memory accesses alone: two instructions that touch the same bytes, at least one of them writing, run
+// in the order of the plan.
 //
-// Segments do not overlap: both streams are empty when the next one begins.
+// Segments do not overlap: both streams are empty when a segment begins.
 #ifndef XLM_PLAN_STREAMS_H
 #define XLM_PLAN_STREAMS_H
 
@@ -15,11 +16,12 @@ XLM_C_BEGIN
 xlm_stream xlm_stream_of(xlm_op_id op);
 
 // Fills after[i - s->first] for the instructions of one segment of a placed plan, as `after` of xlm_instr.
-// Scratch in `a`. The work grows with how far the streams run apart, not with the square of the segment.
+// Scratch in `a`. The time is proportional to the distance the streams run apart, not to the square of the
+// segment's length.
 void xlm_streams_order(const xlm_rank_plan *r, const xlm_segment *s, xlm_arena *a, uint32_t *after);
 
-// Does the plan's `after` keep the order of everything that touches the same bytes? Otherwise *first and
-// *then are two instructions that could run at once.
+// Does `after` order all conflicting accesses to memory? If not, *first and *then are two instructions that
+// could run at once.
 bool xlm_streams_check(const xlm_rank_plan *r, const xlm_segment *s, xlm_arena *a, uint32_t *first,
                        uint32_t *then);
 

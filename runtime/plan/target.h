@@ -1,6 +1,6 @@
-// The target of a plan: the machine it is made for. Plain data, chosen at planning, part of the plan and
-// compared at load with what the machine can run. All that planning must know of a backend is a pure function
-// of it and of the shapes, so that any machine plans for any other.
+// The target of a plan: the machine it is made for. Plain data, chosen at planning time, stored in the plan
+// and compared at load with the machine at hand. What planning needs from a backend is a pure function of the
+// target and the shapes, so any machine can plan for any target.
 #ifndef XLM_PLAN_TARGET_H
 #define XLM_PLAN_TARGET_H
 
@@ -12,35 +12,35 @@
 XLM_C_BEGIN
 
 typedef struct xlm_target {
-  const char *backend; // of ops/backends.def: "cpu", "ref", "cuda"
-  const char *arch;    // of the backend's list: "avx2", "sm_90"
-  int32_t threads;     // workers of one rank that there is room for; a run has as many or fewer
-  uint32_t align;  // bytes: every area, slot, tensor and workspace begins at a multiple of this power of two
-  uint64_t memory; // bytes that a rank's arena was to stay within; 0 = no limit
+  const char *backend; // as listed in ops/backends.def: "cpu", "ref", "cuda"
+  const char *arch;    // one of the backend's architectures: "avx2", "sm_90"
+  int32_t threads;     // maximum number of worker threads per rank; workspace is sized for it
+  uint32_t align;      // bytes, a power of two: alignment of every area, slot, tensor and workspace
+  uint64_t memory;     // limit on a rank's arena in bytes; 0 = none
 } xlm_target;
 
 struct xlm_instr;
 struct xlm_tensor;
 
 typedef struct xlm_kernel_choice {
-  const char *variant; // of the kernel; "" = it has only one
+  const char *variant; // of the kernel; "" = it has a single variant
   uint64_t workspace;  // bytes of scratch
 } xlm_kernel_choice;
 
 typedef enum xlm_planned { XLM_PLANNED, XLM_NO_KERNEL, XLM_NO_MEMORY } xlm_planned;
 
-// The part of a backend that the compiler sees. It needs no device and no kernels in this build.
+// The part of a backend that the compiler uses. It needs neither the device nor the kernels in this build.
 typedef struct xlm_backend_info {
   const char *name;
-  const char *const *archs; // ends with NULL; each can run what is planned for those before it
-  uint32_t align;           // what its kernels want of the arena
-  // The kernel for `instr` on target t: a pure function. XLM_NO_KERNEL: the backend has none for the op;
-  // XLM_NO_MEMORY: none to ask it.
+  const char *const *archs; // ends with NULL; each can run code planned for those before it
+  uint32_t align;           // alignment that its kernels require, in bytes
+  // Chooses the kernel for `instr` on target t; a pure function. XLM_NO_KERNEL: the backend has none for the
+  // op. XLM_NO_MEMORY: out of memory.
   xlm_planned (*plan)(const struct xlm_instr *instr, const struct xlm_tensor *tensors,
                       const xlm_dim_info *dims, const xlm_target *t, xlm_kernel_choice *out);
 } xlm_backend_info;
 
-// Position of `arch` among those of the backend; -1: it has no such one.
+// Index of `arch` among those of the backend; -1: unknown.
 int xlm_target_arch(const xlm_backend_info *b, const char *arch);
 
 XLM_C_END

@@ -1,5 +1,5 @@
-// See trace.h. One event per line; times are microseconds there. A rank's tracks are the threads 2 * rank and
-// 2 * rank + 1.
+// See trace.h. One event per line; the format's times are microseconds. The threads 2 * rank and 2 * rank + 1
+// are a rank's tracks.
 #include "runtime/plan/trace.h"
 
 #include <inttypes.h>
@@ -16,7 +16,7 @@ static void event(xlm_json *j, const char *phase, xlm_trace_source source, int64
   xlm_json_put_text(j, "name", name);
 }
 
-// Whole nanoseconds, so that what ends where another begins does so in print.
+// Rounded to nanoseconds, so that adjacent slices still touch in the output.
 static int64_t ns(double seconds) {
   return llround(seconds * 1e9);
 }
@@ -36,7 +36,7 @@ void xlm_trace_open(xlm_json *j) {
   xlm_json_array(j, "traceEvents", XLM_JSON_LINES);
 }
 
-// What a process or track is called; the argument follows.
+// Begins the event that names a process or track; its argument follows.
 static void begin_meta(xlm_json *j, xlm_trace_source source, int64_t rank, xlm_stream stream,
                        const char *what) {
   event(j, "M", source, rank, stream, NULL, what);

@@ -26,7 +26,7 @@ typedef struct query {
   const xlm_instr *instr;
   const xlm_tensor *tensors;
   const xlm_dim_info *dims;
-  int64_t n, me; // members of the group; which one this rank is
+  int64_t n, me; // members of the group; this rank's index in it
 } query;
 
 static const xlm_tensor *operand(const query *q) {
@@ -54,7 +54,7 @@ static xlm_dim dim_of(const query *q, xlm_attr_key key, int i) {
   return d[i];
 }
 
-// In two steps, or in one where all is small: see XLM_SMALL_ALL_REDUCE.
+// One step or two, depending on the size; see XLM_SMALL_ALL_REDUCE.
 static int64_t reduce(const query *q) {
   int64_t n = elements(q, operand(q)), bytes = element_bytes(q);
   if (q->n * n * bytes <= XLM_SMALL_ALL_REDUCE) return (q->n - 1) * n * bytes;
@@ -62,7 +62,7 @@ static int64_t reduce(const query *q) {
   return (n - mine + (q->n - 1) * mine) * bytes;
 }
 
-// Of all of list k's dimension, everything but its own piece.
+// All of list k's dimension except this member's piece.
 static int64_t others(const query *q, int k) {
   int64_t whole = q->dims[dim_of(q, XLM_A_from, k)].size, n = elements(q, operand(q));
   return whole ? n / whole * (whole - own_size(q, k)) * element_bytes(q) : 0;
@@ -79,18 +79,18 @@ static int64_t rows_width(const query *q) { // bytes of a row of [experts, route
   return bytes;
 }
 
-// Home sends the rows of the experts it does not own, and the counts of those.
+// Each member sends the rows of experts it does not own, and their counts.
 static int64_t rows_out(const query *q) {
   int64_t experts = q->dims[operand(q)->type.dim[0]].size, away = experts - own_size(q, 0);
   int64_t rows = q->dims[operand(q)->type.dim[1]].size;
   return experts ? (int64_t)((double)rows * (double)away / (double)experts) * rows_width(q) + away * 4 : 0;
 }
 
-// An owner sends the rows of its experts back to all the others; the counts go the other way.
+// The owner sends the rows of its experts back to the others; the counts go the other way.
 static int64_t rows_back(const query *q) {
   const xlm_type *home = &q->tensors[q->instr->out[0]].type;
   int64_t experts = q->dims[home->dim[0]].size, own = own_size(q, 0), rows = q->dims[home->dim[1]].size;
-  double share = experts ? (double)rows * (double)own / (double)experts : 0; // of every member
+  double share = experts ? (double)rows * (double)own / (double)experts : 0; // rows per member
   return (int64_t)(share * (double)(q->n - 1)) * rows_width(q) + (experts - own) * 4;
 }
 

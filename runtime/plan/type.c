@@ -70,7 +70,7 @@ bool xlm_attr_same(const xlm_attr *a, const xlm_attr *b) {
   case XLM_ATTR_CODE:
     return a->code == b->code;
   default:
-    return a->i == b->i; // INT, FLOAT: the bits
+    return a->i == b->i; // INT, FLOAT: compared as bits
   }
 }
 
@@ -112,7 +112,8 @@ int xlm_type_find(const xlm_type *t, xlm_dim d) {
 int64_t xlm_type_elements(const xlm_type *t, const xlm_dim_info *dims) {
   int64_t n = 1;
   for (int i = 0; i < t->rank; i++) {
-    bool packed = i + 1 < t->rank && dims[t->dim[i + 1]].ragged; // the next dimension counts all its rows
+    bool packed = i + 1 < t->rank && dims[t->dim[i + 1]].ragged; // a ragged dimension that follows counts the
+                                                                 // rows of this one too
     if (!packed) n *= dims[t->dim[i]].size;
   }
   return n;

@@ -1,4 +1,4 @@
-// The builder; see build.h. Every node passes through emit, so types are inferred in exactly one place.
+// The builder; see build.h. Every node passes through emit, so types are inferred in one place only.
 #include "compiler/ir/build.h"
 
 #include <string.h>
@@ -79,7 +79,7 @@ static bool has_ragged_dim(const xlm_graph *g, const xlm_type *t) {
   return false;
 }
 
-// Operands as the node stores them: with the offsets of a ragged operand appended where the op asks for them.
+// Operands as stored in the node, with the offsets of a ragged operand appended if the op requires them.
 static const xlm_val *node_operands(xlm_build *b, const xlm_op *op, const xlm_val *in, int *n,
                                     xlm_val offsets) {
   bool append = (op->flags & XLM_OPF_OFFSETS) && offsets && (*n == 0 || in[*n - 1] != offsets);

@@ -1,8 +1,8 @@
-// Building graphs: emit a node with inference, and the small vocabulary gradients are written in.
+// Builds graphs: emits nodes with type inference, and the basic operations that gradients are made of.
 //
-// A builder carries the context new nodes inherit: phase, span, scope, round. xlm_emit is for code that knows
-// its types are right (gradients, passes): a failed inference there is our bug. xlm_emit_checked is for
-// elaborate: it reports.
+// A builder carries the context of new nodes: phase, span, scope, round. xlm_emit is for code whose types are
+// right by construction (gradients, passes): it asserts that inference succeeds. xlm_emit_checked is for
+// elaborate, which reports the error.
 #ifndef XLM_IR_BUILD_H
 #define XLM_IR_BUILD_H
 
@@ -21,9 +21,9 @@ typedef struct xlm_build {
 xlm_build xlm_build_new(xlm_graph *g);
 void xlm_build_context(
     xlm_build *b,
-    const xlm_node_info *like); // span, scope, round, stage, recompute of another node (not phase)
+    const xlm_node_info *like); // span, scope, round, stage and recompute (not phase) of another node
 
-// A list of attributes under construction (in the graph's arena, kept sorted).
+// A list of attributes under construction, in the graph's arena, sorted by key.
 typedef struct xlm_attr_list {
   xlm_arena *arena;
   xlm_attr at[XLM_ATTR_KEYS];
@@ -31,7 +31,7 @@ typedef struct xlm_attr_list {
 } xlm_attr_list;
 xlm_attr_list xlm_attr_list_new(xlm_arena *a);
 xlm_attr_list xlm_attr_list_from(xlm_arena *a, const xlm_attrs *as);
-void xlm_attr_put(xlm_attr_list *l, xlm_attr a); // replaces an equal key
+void xlm_attr_put(xlm_attr_list *l, xlm_attr a); // replaces an entry with the same key
 void xlm_attr_put_int(xlm_attr_list *l, xlm_attr_key k, int64_t v);
 void xlm_attr_put_float(xlm_attr_list *l, xlm_attr_key k, double v);
 void xlm_attr_put_text(xlm_attr_list *l, xlm_attr_key k, const char *v);
@@ -45,27 +45,29 @@ struct xlm_infer;
 // As xlm_emit, but a failed inference fills *fault (never NULL) and returns 0.
 xlm_val xlm_emit_checked(xlm_build *b, xlm_op_id op, const xlm_val *in, int n_in, const xlm_attr_list *attrs,
                          struct xlm_infer *fault);
-// Copies node n of `from` with other operands (and its context and phase); infers again. First output.
+// Copies node n of `from` with other operands, in its context and phase, and infers types again. First
+// output.
 xlm_val xlm_emit_copy(xlm_build *b, const xlm_graph *from, xlm_node n, const xlm_val *in);
 
 xlm_val xlm_op1(xlm_build *b, xlm_op_id op, xlm_val x);
 xlm_val xlm_op2(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y);
 xlm_val xlm_op3(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y, xlm_val z);
 xlm_val xlm_scalar(xlm_build *b,
-                   double value); // const [] f32 (f64 in an f64 graph is the reference's business)
-// A `state` of these dims, f32 (f64 in the reference), zero at first. `split`: its shard override, may be
+                   double value); // const [], f32 (f64 in a reference graph)
+// A `state` of these dims, f32 (f64 in the reference), initially zero. `split`: its shard override; may be
 // NULL.
 xlm_val xlm_build_state(xlm_build *b, const char *name, const char *role, const xlm_type *like,
                         const char *split);
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor); // x * factor; x itself when factor is 1
 xlm_val xlm_sum_over(xlm_build *b, xlm_val x, const xlm_dim *over, int n); // x when n = 0
-xlm_val xlm_sum_to(xlm_build *b, xlm_val x, const xlm_type *like); // sums the dims of x that `like` lacks
+xlm_val xlm_sum_to(xlm_build *b, xlm_val x, const xlm_type *like); // sums over the dims of x that `like`
+                                                                   // lacks
 // Product summed over `over`; result dims in the order of `dims` (n_dims >= 0) or, with n_dims = -1, the
 // default order.
 xlm_val xlm_contract(xlm_build *b, xlm_val x, xlm_val y, const xlm_dim *over, int n_over, const xlm_dim *dims,
                      int n_dims);
-xlm_val xlm_cast_to(xlm_build *b, xlm_val x, xlm_dtype t); // x when it has that type
+xlm_val xlm_cast_to(xlm_build *b, xlm_val x, xlm_dtype t); // x if it already has that type
 xlm_val xlm_order_to(xlm_build *b, xlm_val x,
-                     const xlm_type *like); // same dims, like's storage order (op `permute`)
+                     const xlm_type *like); // same dims, in like's storage order (op `permute`)
 
 #endif

@@ -1,4 +1,4 @@
-// The graph's tables; see graph.h. Appending is the only change made here.
+// The graph's tables; see graph.h. They are only appended to.
 #include "compiler/ir/graph.h"
 
 #include <string.h>

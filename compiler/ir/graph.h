@@ -1,9 +1,9 @@
 // The graph: typed values with named dimensions, produced by nodes in execution order.
 //
-// Handles are 32-bit indices into the graph's tables, 0 = none; nothing holds a pointer into a table across
-// an append. The order of the node table IS the execution order, and every operand is defined before its use.
-// A pass reads one graph and writes another (xlm_graph_new + builder); only differentiate and the like append
-// to the graph they copied.
+// Handles are 32-bit indices into the graph's tables, 0 = none; pointers into a table are not valid across an
+// append. The order of the node table is the execution order; every operand is defined before its use. A pass
+// reads one graph and writes another (xlm_graph_new + builder); only passes like differentiate append to the
+// graph they copied.
 #ifndef XLM_IR_GRAPH_H
 #define XLM_IR_GRAPH_H
 
@@ -16,10 +16,10 @@
 typedef uint32_t xlm_val;
 typedef uint32_t xlm_node;
 
-// When a node runs. FWD, BWD, WGT run once per microbatch (WGT: gradients of weights, split off so that
-// schedules may move them); LAST once per optimizer step, among the backward of the last microbatch (gradients
-// are reduced as they become complete); STEP once, after it; PROLOGUE once, before the first microbatch, with
-// the inputs of all microbatches of the step.
+// When a node runs. FWD, BWD and WGT run once per microbatch (WGT: gradients of weights, separate so that
+// schedules can move them). LAST runs once per optimizer step, within the backward of the last microbatch
+// (gradients are reduced as they become complete). STEP runs once, after it. PROLOGUE runs once, before the
+// first microbatch, on the inputs of all microbatches of the step.
 typedef enum xlm_phase {
   XLM_PHASE_FWD,
   XLM_PHASE_BWD,
@@ -30,17 +30,16 @@ typedef enum xlm_phase {
   XLM_PHASES
 } xlm_phase;
 const char *xlm_phase_name(xlm_phase p); // "fwd", "bwd", "wgt", "last", "step", "prologue"
-static inline bool xlm_phase_is_once(xlm_phase p) { // per optimizer step, not per microbatch
+static inline bool xlm_phase_is_once(xlm_phase p) { // once per optimizer step, not per microbatch
   return p >= XLM_PHASE_LAST;
 }
 
 typedef struct xlm_value {
   xlm_type type;
   xlm_node def;
-  uint32_t partial;  // mesh axes over which this is one summand of the value
-  xlm_val ragged_by; // the i32 offsets [experts + 1] that say where each expert's rows begin; 0 unless a dim
-                     // is ragged
-  const char *name;  // for people: "layers.0.attention.q"; may be NULL
+  uint32_t partial;  // mesh axes over which the value is a partial sum
+  xlm_val ragged_by; // the i32 offsets [experts + 1] of each expert's rows; 0 unless a dim is ragged
+  const char *name;  // for display: "layers.0.attention.q"; may be NULL
 } xlm_value;
 
 typedef struct xlm_node_info {
@@ -54,7 +53,7 @@ typedef struct xlm_node_info {
   const char *scope; // "layers.3.attention"; "" at top level; never NULL
   int32_t round;     // index of the `repeat .. over pp` round, -1 outside
   int16_t stage;     // pipeline stage, after the pipeline pass
-  bool recompute;    // marked `recompute`: compute again in the backward pass instead of keeping
+  bool recompute;    // marked `recompute`: computed again in the backward pass instead of being stored
 } xlm_node_info;
 
 typedef struct xlm_named_val {
@@ -63,8 +62,8 @@ typedef struct xlm_named_val {
   xlm_span span;
 } xlm_named_val;
 
-// The value a state holds when the step (or, in FWD phase, the microbatch) is over. `val` comes from an op
-// whose output aliases its operand (accumulate, adamw, sgd, assign), starting at `state`.
+// The value of a state after the step (or, in FWD phase, after the microbatch). `val` is the result of an op
+// that updates in place (accumulate, adamw, sgd, assign), starting at `state`.
 typedef struct xlm_update {
   xlm_val state, val;
 } xlm_update;
@@ -74,7 +73,7 @@ typedef struct xlm_vals {
   uint32_t n, cap;
 } xlm_vals;
 
-// One entry of a `weights` section, resolved: parameter -> external tensor (see DESIGN.md section 3).
+// An entry of a `weights` section, resolved: parameter -> external tensor.
 typedef struct xlm_weight_map {
   const char *param; // "layers.0.attention.wq"
   const char
@@ -88,7 +87,7 @@ typedef struct xlm_weight_map {
   } group[XLM_MAX_RANK];
 } xlm_weight_map;
 
-typedef struct xlm_shard_rule { // shard D over A, as resolved: an index into dims' names and mesh axis names
+typedef struct xlm_shard_rule { // shard D over A; D and A are names of dims and of mesh axes
   const char *dim;
   uint8_t n_axes;
   const char *axis[XLM_MAX_AXES];
@@ -96,11 +95,11 @@ typedef struct xlm_shard_rule { // shard D over A, as resolved: an index into di
   xlm_span span;
 } xlm_shard_rule;
 
-typedef struct xlm_param_group { // what a group says of the parameters it matches
+typedef struct xlm_param_group { // settings for the parameters it matches
   const char *match;       // pattern over their paths, `*` = any characters; NULL: all
   int rank;                // number of dimensions; -1 = any
-  double lr, weight_decay; // lr: factor on the learning rate; not a number: unsaid
-  const char *optimizer;   // NULL: unsaid
+  double lr, weight_decay; // lr: factor on the learning rate; NaN: not set
+  const char *optimizer;   // NULL: not set
   const char *where;       // "run.yaml:12" for those of a run file; NULL: see span
   xlm_span span;
 } xlm_param_group;
@@ -113,7 +112,7 @@ typedef struct xlm_config_value { // a dim or let with public names, for flags a
   bool integer;
 } xlm_config_value;
 
-// What a graph is after the passes that made it: a set of bits.
+// Properties of a graph established by passes: a set of bits.
 typedef enum xlm_property_id {
 #define XLM_PROPERTY(name, NAME, meaning) XLM_IS_##NAME,
 #include "compiler/ir/property.def"
@@ -133,7 +132,7 @@ typedef struct xlm_graph {
   xlm_arena *arena;
   const xlm_source *source;
   const char *model, *preset; // preset may be NULL
-  uint32_t properties;        // kept up to date by whoever runs the passes, compiler/driver/passes.c
+  uint32_t properties;        // maintained by compiler/driver/passes.c
   xlm_dim_info *dims;
   uint32_t n_dims, cap_dims; // entry 0 unused
   xlm_value *values;
@@ -150,7 +149,7 @@ typedef struct xlm_graph {
   uint32_t n_rules, cap_rules;
   xlm_config_value *config;
   uint32_t n_config, cap_config;
-  xlm_param_group *groups; // of the model text; the first that matches a parameter counts
+  xlm_param_group *groups; // of the model text; the first that matches a parameter applies
   uint32_t n_groups, cap_groups;
 } xlm_graph;
 
@@ -158,10 +157,11 @@ xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *mod
 // A new graph with the same dims, rules, weights, config and properties, and no values, nodes or lists.
 xlm_graph *xlm_graph_like(const xlm_graph *g);
 
-// The dimension of this name and axes, created at first use. Sizes must agree with an existing one.
+// The dimension of this name and not split, created at first use. Its size must equal that of an existing
+// one.
 xlm_dim xlm_graph_dim(xlm_graph *g, const char *name, int64_t size);
 xlm_dim xlm_graph_dim_find(const xlm_graph *g, const char *name, uint32_t axes); // 0 when absent
-xlm_dim xlm_graph_dim_add(xlm_graph *g, xlm_dim_info info); // as given; name+axes must be new
+xlm_dim xlm_graph_dim_add(xlm_graph *g, xlm_dim_info info); // name and axes must be new
 
 static inline xlm_node_info *xlm_node_at(const xlm_graph *g, xlm_node n) {
   return &g->nodes[n];
@@ -179,15 +179,16 @@ static inline xlm_node_info *xlm_val_node(const xlm_graph *g, xlm_val v) {
 void xlm_vals_add(xlm_graph *g, xlm_vals *list, const char *name, xlm_val val, xlm_span span);
 void xlm_graph_update(xlm_graph *g, xlm_val state, xlm_val val);
 
-// use_count[v] for every value: operands, outputs, metrics, losses, updates. Array of n_values in g's arena.
+// use_count[v] for every value: operands, outputs, metrics, losses, updates. [n_values], in `a`.
 uint32_t *xlm_graph_uses(const xlm_graph *g, xlm_arena *a);
 
-// Text form, both directions (one line per node; grammar in compiler/ir/README.md). The reader accepts
-// exactly what the writer gives, plus blanks and comments; it never trusts its input.
+// The text form (one line per node; grammar in compiler/ir/README.md). The reader accepts exactly what the
+// writer prints, plus blanks and comments; it validates all input.
 void xlm_graph_print(const xlm_graph *g, xlm_text *out);
 xlm_graph *xlm_graph_read(xlm_arena *a, const char *text, size_t n, xlm_error *err);
 
-// NULL when the graph keeps its invariants, else a sentence naming the node (our bug, not the user's).
+// NULL when the graph's invariants hold, else a sentence naming the node (a bug of the compiler, not of the
+// user).
 const char *xlm_graph_verify(const xlm_graph *g, xlm_arena *a);
 
 #endif

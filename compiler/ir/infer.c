@@ -1,4 +1,4 @@
-// Conveniences for inference rules, and the default cost; see op.h.
+// Helpers for inference rules, and the default cost; see op.h.
 #include <stdio.h>
 #include <string.h>
 

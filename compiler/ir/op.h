@@ -1,17 +1,16 @@
-// What an op is: one xlm_op per file of ops/, listed in ops/ops.def. Nothing else in the compiler knows an op
-// by name.
+// The definition of an op: one xlm_op per file of ops/, listed in ops/ops.def. No other code of the compiler
+// refers to an op by name.
 //
 // A rule file gives: signature (how the language calls it), infer (types), layout (how it may be split),
-// grad, cost, doc. Kernels stand beside it in ops/cpu and ops/ref and are found by the op's name.
+// grad, cost, doc. Kernels are in ops/cpu and ops/ref, in files of the same name.
 #ifndef XLM_IR_OP_H
 #define XLM_IR_OP_H
 
 #include "compiler/ir/build.h"
 #include "compiler/ir/graph.h"
 
-// Signature: how a call in the language fills operands and attributes, in order. Positional arguments fill
-// TENSORs in order and then NUMBER/DIM parameters in order; `name = value` fills by name; a bare flag name
-// sets a FLAG.
+// Signature: how a call in the language sets operands and attributes. Positional arguments fill TENSORs in
+// order, then NUMBER/DIM parameters in order; `name = value` sets by name; a bare flag name sets a FLAG.
 typedef enum xlm_param_kind {
   XLM_P_TENSOR, // an operand
   XLM_P_REST,   // any number of further operands (concat, norm_sq)
@@ -31,14 +30,14 @@ typedef struct xlm_param {
   bool required;
 } xlm_param;
 
-// Inference. The rule reads operand types and attributes, fills out[] and may set attributes it derived (so
-// that kernels and later passes need not derive them again). On a user's mistake it calls xlm_infer_fail and
-// returns false.
-typedef enum xlm_fault { // which diagnostic a failed inference becomes
+// Inference. The rule reads operand types and attributes, fills out[], and may set derived attributes, so
+// that kernels and later passes need not compute them. On a user error it calls xlm_infer_fail and returns
+// false.
+typedef enum xlm_fault { // the diagnostic for a failed inference
   XLM_FAULT_NO_SHARED_DIM,
   XLM_FAULT_DIM_MISMATCH,
   XLM_FAULT_MISSING_DIM, // an operand lacks a dimension the op needs
-  XLM_FAULT_EXTRA_DIM,   // an operand has a dimension the op cannot take
+  XLM_FAULT_EXTRA_DIM,   // an operand has a dimension the op does not accept
   XLM_FAULT_DTYPE,
   XLM_FAULT_ATTR, // an attribute's value
   XLM_FAULT_SIZE, // sizes do not fit (divisibility, range)
@@ -51,8 +50,8 @@ typedef struct xlm_infer {
   const struct xlm_op *op;
   int n_in;
   const xlm_val *in;
-  xlm_attrs attrs; // current, including those set by the rule
-  int n_out;       // from the op; the rule may lower it
+  xlm_attrs attrs; // including those set by the rule
+  int n_out;       // initially the op's; the rule may lower it
   xlm_type out[8];
   xlm_val ragged_by[8]; // set automatically when an output has a ragged dim; dispatch overrides
   xlm_fault fault;
@@ -68,17 +67,16 @@ const char *xlm_infer_dims_text(const xlm_infer *x, const xlm_type *t); // "[bat
 void xlm_infer_set_int(xlm_infer *x, xlm_attr_key key, int64_t v);
 void xlm_infer_set_float(xlm_infer *x, xlm_attr_key key, double v);
 void xlm_infer_set_dims(xlm_infer *x, xlm_attr_key key, const xlm_dim *dims, int n);
-bool xlm_infer_is_float(xlm_infer *x, int operand);                        // or fails with DTYPE
-bool xlm_infer_has(xlm_infer *x, int operand, xlm_dim d, const char *why); // or fails with MISSING_DIM
-// The dimension attribute `key` if set, else the dimension of operand named `fallback`, else (last) the
-// operand's last dimension or failure. Sets the attribute. Used for seq, feature, vocab...
+bool xlm_infer_is_float(xlm_infer *x, int operand);                        // else fails with DTYPE
+bool xlm_infer_has(xlm_infer *x, int operand, xlm_dim d, const char *why); // else fails with MISSING_DIM
+// The dimension attribute `key` if set, else the dimension of the operand named `fallback`, else (last) the
+// operand's last dimension; otherwise fails. Sets the attribute. Used for seq, feature, vocab...
 bool xlm_infer_dim_attr(xlm_infer *x, xlm_attr_key key, int operand, const char *fallback, bool last,
                         xlm_dim *out);
 
-// Gradient. `in`, `out` are the node's values, `dout` the gradients of its outputs (0: none flows). The rule
-// sets din[i] for each operand with need[i]; the gradient has the operand's dims (any order; differentiate
-// brings it to the operand's order) and its own or fp32 dtype. Sums over broadcast dimensions are the rule's
-// duty (xlm_sum_to).
+// Gradient. `in` and `out` are the node's values, `dout` the gradients of its outputs (0: none). The rule
+// sets din[i] for each operand with need[i]; it has the operand's dims (in any order; differentiate reorders
+// it) and the operand's dtype or f32. The rule must sum over broadcast dimensions (xlm_sum_to).
 typedef struct xlm_grad {
   xlm_build *b;
   xlm_node node;
@@ -88,30 +86,30 @@ typedef struct xlm_grad {
 } xlm_grad;
 
 typedef struct xlm_cost {
-  double flops;       // multiply and add count as two; of the arithmetic as executed
-  double model_flops; // as the field counts for MFU: matrix products and attention only (causal counts the
+  double flops;       // multiply and add count as two; arithmetic as executed
+  double model_flops; // as counted for MFU: matrix products and attention only (of causal attention the
                       // visible half)
-  double bytes;       // read and written at least once
+  double bytes;       // minimum number of bytes read and written
 } xlm_cost;
 
 enum xlm_op_flags {
   XLM_OPF_LEAF = 1 << 0,        // no kernel: param, input, state, const
   XLM_OPF_VIEW = 1 << 1,        // no kernel: output 0 is operand 0's memory under other names
-  XLM_OPF_ELEMENTWISE = 1 << 2, // a function of the fused family; reaches kernels only inside `fused`
+  XLM_OPF_ELEMENTWISE = 1 << 2, // a function that is fused; kernels see it only inside `fused`
   XLM_OPF_RANDOM = 1 << 3,      // not subject to common subexpression elimination
-  XLM_OPF_INTERNAL = 1 << 4,    // the language cannot call it
+  XLM_OPF_INTERNAL = 1 << 4,    // cannot be called in the language
   XLM_OPF_OFFSETS = 1 << 5,     // when an operand is ragged, its offsets are appended as the last operand
-  // operand 0 is a sum over microbatches: added to, or with attribute `store` overwritten
+  // operand 0 is a sum over microbatches: added to, or overwritten if attribute `store` is set
   XLM_OPF_SUM = 1 << 6,
 };
 
-// An attribute that an operation takes, once inference has set what it derives. The graph's verifier, the
-// verifier of saved plans and the op reference go by this declaration, so that a kernel may rely on it.
+// An attribute that an operation takes, after inference has set the derived ones. The verifiers of graphs and
+// of saved plans and the op reference use this declaration, so kernels may rely on it.
 typedef struct xlm_attr_rule {
   xlm_attr_key key;
-  int8_t of; // DIMS: the operand or result that has them all: XLM_IN(i), XLM_OUT(i); or XLM_ANYWHERE
-  uint8_t least, most; // DIMS: how many
-  bool may;            // may be absent
+  int8_t of; // DIMS: the operand or result that has all of them: XLM_IN(i), XLM_OUT(i); or XLM_ANYWHERE
+  uint8_t least, most; // DIMS: minimum and maximum number
+  bool may;            // is optional
   double low, high;    // INT, FLOAT: smallest and largest value; both 0: any
 } xlm_attr_rule;
 
@@ -119,17 +117,17 @@ enum { XLM_ANYWHERE = 0 };
 #define XLM_IN(i) (1 + (i))
 #define XLM_OUT(i) (-1 - (i))
 #define XLM_ATTR_MOST                                                                                        \
-  ((double)((int64_t)1 << 50)) // for ranges without a bound of their own: sums of a few do not overflow
+  ((double)((int64_t)1 << 50)) // for ranges without a natural bound: sums of a few do not overflow
 #define XLM_TAKES(...)                                                                                       \
   .attrs = (const xlm_attr_rule[]){__VA_ARGS__},                                                             \
   .n_attrs = sizeof((const xlm_attr_rule[]){__VA_ARGS__}) / sizeof(xlm_attr_rule)
 
-// How an operation is written where a dimension that its kernel needs whole is split over ranks.
+// Rewrites an operation whose kernel needs a dimension whole when that dimension is split over ranks.
 typedef struct xlm_cut {
   xlm_build *b;
-  const xlm_val *in; // operands, in the layouts that the layout rule gave them
+  const xlm_val *in; // operands, in the layouts given by the layout rule
   int n_in;
-  const xlm_attrs *attrs; // of this rank: with its own dimensions
+  const xlm_attrs *attrs; // with this rank's dimensions
   uint32_t axes;          // mesh axes over which the dimension is split
   int64_t full;           // its whole size
   xlm_val *out;           // set by the rule: a value for each result
@@ -137,45 +135,45 @@ typedef struct xlm_cut {
 
 typedef struct xlm_op {
   const char *name;
-  xlm_op_facts facts; // what others must know of it
+  xlm_op_facts facts; // properties used by the rest of the compiler and the runtime
   uint32_t flags;
-  int8_t min_in, max_in; // operands, without offsets; max -1 = any
+  int8_t min_in, max_in; // number of operands, excluding offsets; max -1 = any
   int8_t n_out;
-  int8_t n_alias; // outputs 0 .. n_alias - 1 ARE operands 0 .. n_alias - 1, updated in place (state updates)
-  uint32_t in_place; // bit i: output 0 may take operand i's memory when it has the same type (dims in order,
-                     // dtype) and dies here
+  int8_t n_alias; // outputs 0 .. n_alias - 1 are operands 0 .. n_alias - 1, updated in place (state updates)
+  uint32_t in_place; // bit i: output 0 may reuse operand i's memory if it has the same type (order of dims,
+                     // dtype) and operand i is not used afterwards
   const xlm_param *params;    // ends with name NULL; NULL for INTERNAL ops
   const xlm_attr_rule *attrs; // XLM_TAKES
   uint8_t n_attrs;
-  // "[* over] -> [*] | over: sum": `*` any other dimension, split freely; after the bar, per attribute key
-  // what a split of those dimensions means: `sum` (result is partial), `whole` (must not be split), `index`
-  // (the kernel masks by the dim's offset; result partial), `place` (the kernel uses the dim's offset),
-  // `match a` (split exactly as attribute a). `*: linear`: partial sums may pass through when all operands
-  // are partial over the same axes; `*: scaling`: through operand 0 when operand 1 is a constant; `*: sum`:
-  // every dimension is summed. `[..]+` on one operand and one result: the result is linear in that operand,
-  // whose partial sums pass to it while the others are whole.
+  // "[* over] -> [*] | over: sum". `*` is any other dimension, split freely. After the bar, per attribute
+  // key, the meaning of a split of those dimensions: `sum` (the result is partial), `whole` (must not be
+  // split), `index` (the kernel masks by the dim's offset; the result is partial), `place` (the kernel uses
+  // the dim's offset), `match a` (split exactly as attribute a). `*: linear`: partial sums pass through when
+  // all operands are partial over the same axes; `*: scaling`: through operand 0 when operand 1 is a
+  // constant; `*: sum`: every dimension is summed. `[..]+` on an operand and a result: the result is linear
+  // in that operand, whose partial sums carry over to it while the other operands are whole.
   const char *layout;
   bool (*infer)(xlm_infer *);
-  // A composite (form `composite`): written in other ops. The builder emits these instead, given what infer
-  // found; no node has this op, and it needs no layout, gradient or kernel of its own. NULL for all others.
+  // A composite (form `composite`): defined in terms of other ops. The builder emits those instead, using the
+  // results of infer; no node has this op, so it has no layout, gradient or kernel. NULL for all others.
   xlm_val (*expand)(xlm_build *, const xlm_infer *);
-  // The operation as several, with communication among them, when the first dimension in attribute
-  // `cut_along` of operand 0 is split. NULL: the kernel does with what the layout rule gives it.
+  // Rewrites the operation into several with communication between them when the first dimension in attribute
+  // `cut_along` of operand 0 is split. NULL: the kernel handles what the layout rule allows.
   void (*cut)(const xlm_cut *);
   xlm_attr_key cut_along;
-  double (*fold)(const double *x); // elementwise: the function of numbers; NULL: left to the run
-  void (*grad)(xlm_grad *);        // NULL: no_grad says why
+  double (*fold)(const double *x); // elementwise: the function on numbers; NULL: not folded at compile time
+  void (*grad)(xlm_grad *);        // NULL: no_grad gives the reason
   const char *no_grad;
   void (*cost)(const xlm_graph *, xlm_node,
-               xlm_cost *); // NULL: bytes of operands and results, no FLOPs counted
-  const char *doc;          // one paragraph: formula, conventions; markdown
+               xlm_cost *); // NULL: bytes of operands and results, no FLOPs
+  const char *doc;          // a paragraph: formula, conventions; markdown
 } xlm_op;
 
-// What is wrong with the attributes of a node or instruction: a sentence, in a; NULL: nothing. `types` of the
-// graph's values `in` and `out`.
+// The error in the attributes of a node or instruction, a sentence in `a`; NULL: none. in and out: values of
+// g.
 const char *xlm_op_attrs_wrong(const xlm_op *op, const xlm_graph *g, const xlm_attrs *as, int n_in,
                                const xlm_val *in, int n_out, const xlm_val *out, xlm_arena *a);
-// Has inference derived other attributes than those that are there? The key of the first; -1: no.
+// The key of the first attribute that differs from what inference derives; -1: none.
 int xlm_attrs_differ(const xlm_attrs *have, const xlm_attrs *inferred);
 
 extern const xlm_op *const xlm_op_table[XLM_OP_COUNT]; // ops/table.c

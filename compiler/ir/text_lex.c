@@ -29,7 +29,7 @@ uint32_t xlm_lines_find(const xlm_lines *l, uint32_t at) {
 }
 
 xlm_lex xlm_lex_new(xlm_arena *a, const char *text, size_t n, xlm_error *err) {
-  const char *copy = xlm_arena_strndup(a, text, n); // the NUL behind it stops strtod
+  const char *copy = xlm_arena_strndup(a, text, n); // NUL-terminated, which stops strtod
   return (xlm_lex){.arena = a, .text = copy, .end = copy + n, .at = copy, .eol = copy, .err = err};
 }
 
@@ -65,7 +65,7 @@ bool xlm_lex_done(xlm_lex *x) {
   return x->failed || x->at == x->eol || *x->at == ';';
 }
 
-// What comes next, for messages: up to 20 printable characters.
+// Up to 20 printable characters at the cursor, for messages.
 static const char *found(xlm_lex *x) {
   blanks(x);
   if (x->at == x->eol) return "the end of the line";
@@ -103,7 +103,7 @@ static int hex(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-// One character of a quoted string, after the backslash if there was one.
+// Reads one character of a quoted string, after the backslash if it is escaped.
 static bool escaped(xlm_lex *x, xlm_text *out) {
   const char *s = x->at;
   if (x->eol - s >= 3 && s[0] == 'x' && hex(s[1]) >= 0 && hex(s[2]) >= 0 && (hex(s[1]) || hex(s[2]))) {

@@ -1,8 +1,7 @@
-// The graph as text; the grammar stands in README.md, the reader in text_read.c.
+// Prints the graph as text; README.md has the grammar, text_read.c the reader.
 //
-// The text holds everything the graph holds, so that a dump is a complete hand-over between passes: tests
-// write it, people read it, and print(read(text)) gives the same bytes. One line is one thing, so that two
-// dumps compare well with diff.
+// The text is lossless: print(read(text)) gives the same bytes. One item per line, so that dumps can be
+// compared with diff.
 #include <math.h>
 #include <string.h>
 
@@ -84,7 +83,7 @@ static void code(printer *p, const xlm_code *c) {
       xlm_text_printf(p->out, imm ? " #" : " r%u", at->a[j]);
       if (imm) xlm_text_double(p->out, at->imm);
     }
-    if (at->fn == XLM_FN_CAST) { // its immediate is the element type
+    if (at->fn == XLM_FN_CAST) { // its immediate encodes the element type
       xlm_text_add(p->out, " to ");
       xlm_text_double(p->out, at->imm);
     }

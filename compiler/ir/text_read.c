@@ -1,9 +1,8 @@
-// The graph from its text; grammar in README.md. The text may come from anyone: every index, count and size
-// is checked here, before the graph's own functions see it, and xlm_graph_verify has the last word.
+// Reads the graph from its text; grammar in README.md. The text is untrusted: every index, count and size is
+// checked before the graph's functions see it, and xlm_graph_verify checks the result.
 //
-// One function per kind of line, in one table; each reads its line through the cursor of text_lex.h, whose
-// first mistake ends the reading. Numbers of values are positions, so the reader demands exactly the next
-// one.
+// One function per kind of line, in a table; each reads its line through the cursor of text_lex.h, and the
+// first error ends the reading. Values are numbered consecutively, which the reader enforces.
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +11,7 @@
 #include "runtime/plan/code.h"
 
 enum { MAX_DIMS = 4096, MAX_OPERANDS = 65534, MAX_RESULTS = 8 };
-static const int64_t MAX_SIZE = (int64_t)1 << 48; // of a dimension, and of the elements of a tensor
+static const int64_t MAX_SIZE = (int64_t)1 << 48; // of a dimension, and of the number of elements of a tensor
 
 typedef struct reader {
   xlm_lex x;
@@ -277,7 +276,7 @@ static bool read_properties(reader *r) {
   return true;
 }
 
-// `source "path" BYTES`, then the source's lines, each behind a bar.
+// `source "path" BYTES`, then the lines of the source, each prefixed with a bar.
 static bool read_source(reader *r) {
   xlm_source *s = XLM_NEW(r->arena, xlm_source);
   if (!xlm_lex_quoted(&r->x, &s->path) || !xlm_lex_uint(&r->x, 0, UINT32_MAX - 1, &s->n)) return false;
@@ -296,7 +295,7 @@ static bool read_source(reader *r) {
     r->x.at = r->x.eol;
     more = at < s->n;
     if (more) text[at++] = '\n';
-    if (more && at == s->n) { // the last line is empty: its bar follows
+    if (more && at == s->n) { // the last line is empty; it has a bar, too
       if (!xlm_lex_line(&r->x) || !xlm_lex_want(&r->x, "|"))
         return xlm_lex_fail(&r->x, "expected an empty line of the source");
       more = false;

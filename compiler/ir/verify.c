@@ -1,8 +1,8 @@
-// What every graph between two passes must satisfy. A failure is our bug, so the answer is one sentence for
-// us.
+// The invariants of every graph between passes. A violation is a bug of the compiler, so the result is one
+// sentence for its developers.
 //
-// Everything is checked on a scratch copy of the tables that inference may append to; the graph itself is not
-// touched. The checks run in one sweep over the nodes, each a function that returns false after `broken`.
+// The checks run on a scratch copy of the tables, to which inference may append; the graph itself is not
+// modified. They run in one sweep over the nodes, each in a function that returns false after `broken`.
 #include <stdio.h>
 #include <string.h>
 
@@ -14,11 +14,11 @@
 typedef struct verifier {
   const xlm_graph *g;
   xlm_arena *arena;
-  xlm_graph scratch; // what inference sees
+  xlm_graph scratch; // the copy that inference runs on
   xlm_val defined;   // values below are defined
-  xlm_val *memory;   // the value whose memory this one is (views); itself otherwise
-  xlm_node *gone;    // per memory: the node that updated it in place
-  const char *text;  // the answer
+  xlm_val *memory;   // the value whose memory this value uses (views); itself otherwise
+  xlm_node *gone;    // by memory: the node that updated it in place
+  const char *text;  // the result
 } verifier;
 
 static bool broken(verifier *v, const char *fmt, ...) XLM_PRINTF(2, 3);
@@ -124,7 +124,7 @@ static bool type_is_sound(verifier *v, xlm_val val) {
   return true;
 }
 
-// Offsets may be a later result of the same node (dispatch), so this runs when all its results are known.
+// Offsets may be a later result of the same node (dispatch), so this runs after all its results are defined.
 static bool offsets_are_sound(verifier *v, xlm_val val) {
   xlm_val by = v->g->values[val].ragged_by;
   if (!by) return true;
@@ -158,8 +158,8 @@ static bool attrs_are_sound(verifier *v, xlm_node n) {
   return !wrong || broken(v, "%s: %s", node_text(v, n), wrong);
 }
 
-// Inference is pure: on the stored operands and attributes it must give the stored types. A graph that was
-// partitioned has local types with values that are partial; the rules hold for those too.
+// Inference is pure: on the stored operands and attributes it must yield the stored types. This holds for
+// partitioned graphs too, with local types and partial values.
 static bool types_infer(verifier *v, xlm_node n) {
   const xlm_node_info *node = &v->g->nodes[n];
   const xlm_op *op = xlm_op_at(node->op);
@@ -191,8 +191,8 @@ static bool is_leaf(verifier *v, xlm_val val) {
   return xlm_op_at(xlm_val_node(v->g, val)->op)->flags & XLM_OPF_LEAF;
 }
 
-// Who may read whom: [reader] = set of phases. Weight gradients are read by nobody of the same microbatch but
-// themselves, because schedules move them.
+// The phases a node may read from: [reader] = set of phases. Weight gradients are read only by
+// weight-gradient nodes of the same microbatch, because schedules move them.
 static const unsigned phase_reads[XLM_PHASES] = {
     [XLM_PHASE_PROLOGUE] = 1 << XLM_PHASE_PROLOGUE,
     [XLM_PHASE_FWD] = 1 << XLM_PHASE_PROLOGUE | 1 << XLM_PHASE_FWD,
@@ -245,8 +245,8 @@ static bool memory_is_current(verifier *v, xlm_node n) {
   return true;
 }
 
-// An update in place must begin at a state: at a `state` or `param`, at another update in place, or at a
-// rank's own copy of a piece of one (take).
+// An in-place update must begin at a state: at a `state` or `param`, at another in-place update, or at a
+// rank's own copy of a piece of one (op `slice`).
 static bool alias_begins_at_state(verifier *v, xlm_node n) {
   const xlm_node_info *node = &v->g->nodes[n];
   for (int i = 0; i < xlm_op_at(node->op)->n_alias; i++) {
@@ -286,7 +286,7 @@ static bool list_is_sound(verifier *v, const char *what, const xlm_vals *l) {
   return true;
 }
 
-// The state at the beginning of val's chain of updates in place; 0 when val does not end one.
+// The state at the start of val's chain of in-place updates; 0 when val is not the end of one.
 static xlm_val chain_begin(const xlm_graph *g, xlm_val val) {
   for (;;) {
     const xlm_node_info *def = xlm_val_node(g, val);
@@ -296,7 +296,7 @@ static xlm_val chain_begin(const xlm_graph *g, xlm_val val) {
   }
 }
 
-// A model graph (forward only) lists what a state becomes; differentiate turns that into updates in place.
+// A model graph (forward only) lists the new value of a state; differentiate turns it into in-place updates.
 static bool updates_are_sound(verifier *v) {
   const xlm_graph *g = v->g;
   bool trains = false;
@@ -329,7 +329,7 @@ static bool weights_are_sound(verifier *v) {
   return true;
 }
 
-// ---- properties that can be seen ----
+// ---- properties that can be checked on the nodes ----
 
 static bool is_fused(const xlm_node_info *n) {
   return !(xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE);
@@ -354,7 +354,7 @@ static bool properties_hold(verifier *v) {
   return true;
 }
 
-// Inference may create dims, and its faults and attributes live in the graph's arena.
+// Inference may create dims, and allocates faults and attributes in the graph's arena.
 static void copy_for_inference(verifier *v) {
   v->scratch = *v->g;
   v->scratch.arena = v->arena;

@@ -1,15 +1,15 @@
-// Values that outlive a microbatch: sums over the microbatches of a step, and the model's own states.
+// Values of a step: sums over microbatches, and updates of the model's own states.
 //
-// A language statement `update state = expr` is evaluated once per step, but expr speaks of values that exist
-// once per microbatch (the experts' token counts, say). The expression is cut: values that depend on the data
-// and come from an operation that is not elementwise are summed over the microbatches; what stands above the
-// cut is evaluated in the STEP phase from the sums. Reductions stand above the cut too when their operand no
-// longer has the data's dimensions, so that amax(count, over experts) is that of the whole count. Means over
-// the data are averaged instead of summed.
+// The statement `update state = expr` is evaluated once per step, but expr uses values that exist once per
+// microbatch (the experts' token counts, say). The expression is cut: data-dependent values that come from a
+// non-elementwise operation are summed over the microbatches, and what lies above the cut is evaluated in the
+// STEP phase on the sums. A reduction is above the cut, too, if its operand has no dimensions of the data, so
+// that amax(count, over experts) is the maximum of the total count. Means over the data are averaged instead
+// of summed.
 //
-// A metric that is a sum over samples is summed, one that is a mean is averaged; a function of sums and means
-// (`exp(cross_entropy(..))`, the load of experts) is cut in the same way, so that it is that of the whole
-// batch. What is neither, such as a maximum over samples, is averaged.
+// A metric that is a sum over samples is summed, and one that is a mean is averaged; a function of sums and
+// means (`exp(cross_entropy(..))`, the load of experts) is cut in the same way, so that it equals its value
+// for the whole batch. Any other metric, such as a maximum over samples, is averaged.
 #include <string.h>
 
 #include "compiler/pass/differentiate_priv.h"
@@ -54,8 +54,7 @@ xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, doub
 
 // ---- the model's own updates ----
 
-// Dimensions along which samples, positions or chosen tokens lie: those of inputs, and what views make of
-// them.
+// Dimensions of samples, positions and chosen tokens: those of inputs, and their names in views.
 static bool *data_dims(xlm_differentiation *d) {
   xlm_graph *g = d->out;
   bool *data = XLM_NEW_N(d->a, bool, g->n_dims);
@@ -79,7 +78,7 @@ static bool has_any(const xlm_type *t, const bool *flag) {
   return false;
 }
 
-// May this node be evaluated from sums over the microbatches?
+// Can this node be evaluated on sums over the microbatches?
 static bool above_cut(xlm_differentiation *d, const xlm_node_info *n, const bool *data) {
   uint32_t flags = xlm_op_at(n->op)->flags;
   if (n->op == XLM_OP_INPUT) return false;
@@ -94,8 +93,8 @@ static void carry_total(xlm_differentiation *d, xlm_val v, bool mean, uint32_t n
   d->carried[v] = xlm_diff_carry(d, name, v, mean ? 1.0 / (double)d->o->microbatches : 1);
 }
 
-// Marks what is evaluated again for v, and carries what it is evaluated from. With one microbatch, and for
-// what does not depend on the data, the forward value serves as it is.
+// Marks the nodes to evaluate again for v, and carries their operands at the cut. With one microbatch, and
+// for values that do not depend on the data, the forward value is used.
 static void cut(xlm_differentiation *d, xlm_val v, const bool *data, uint32_t *carried) {
   xlm_val *stack = NULL;
   uint32_t n_stack = 0, cap_stack = 0;
@@ -114,7 +113,7 @@ static void cut(xlm_differentiation *d, xlm_val v, const bool *data, uint32_t *c
   }
 }
 
-// Can v be evaluated from sums and means over the step? With `carries` what it is evaluated from is carried.
+// Can v be evaluated on sums and means over the step? With `carries`, their operands are carried.
 static bool from_totals(xlm_differentiation *d, xlm_val v, bool carries, uint32_t *carried) {
   bool *seen = XLM_NEW_N(d->a, bool, d->n_forward_values);
   xlm_val *stack = NULL;
@@ -167,7 +166,7 @@ void xlm_diff_carry_rest(xlm_differentiation *d) {
     if (!xlm_diff_is_early(d->g, d->g->updates[i].val)) cut(d, d->map[d->g->updates[i].val], data, &carried);
 }
 
-// The marked nodes once more, in order; afterwards carried[v] is v's value over the whole step.
+// Emits the marked nodes again, in order; afterwards carried[v] is v's value over the whole step.
 static void evaluate_again(xlm_differentiation *d) {
   for (xlm_node id = 1; id < d->n_forward; id++) {
     if (!d->again[id]) continue;
@@ -182,7 +181,7 @@ static void evaluate_again(xlm_differentiation *d) {
   }
 }
 
-// The value must not be another state's memory: that one may be given its own new value first.
+// Returns a copy if v is another state's memory, which may be updated first.
 static xlm_val own_memory(xlm_differentiation *d, xlm_val v) {
   bool copy =
       is_state(d->out, xlm_view_root(d->out, v)) && xlm_dtype_is_float(xlm_val_type(d->out, v)->dtype);

@@ -1,16 +1,16 @@
-// Differentiate: the model graph becomes the graph of a training step.
+// Differentiate: turns the model graph into the graph of a training step.
 //
-// Order of the result: the model's nodes; then, swept in reverse, the gradients (BWD), with what only leads
-// to a weight's gradient (WGT) and its accumulation where it arises, so that activations die early; then the
-// optimizer (STEP).
+// Order of the result: the model's nodes; then the gradients (BWD) in a reverse sweep, with the nodes that
+// only lead to a weight's gradient (WGT) and its accumulation emitted in place, so that activations die
+// early; then the optimizer (STEP).
 //
-// One reverse sweep. Each node's rule turns the gradients of its results into contributions to its operands,
-// added up as they come: in the order of the sweep, hence the same in every run. What depends on parameters
-// alone (a cast weight) is swept as soon as its last user was, wherever it stands, so that the weight's
-// gradient is finished at once.
+// There is one reverse sweep. Each node's rule turns the gradients of its results into contributions to its
+// operands. They are added in the order of the sweep, which is the same in every run. Nodes that depend on
+// parameters alone (a cast weight) are swept right after their last user, so that the weight's gradient is
+// finished at once.
 //
-// The loss is divided by the number of microbatches at the root: the sum over microbatches is their average,
-// which global_batch.c has made the loss of the global batch.
+// The loss is divided by the number of microbatches at the root: the sum over microbatches is then their
+// average, which global_batch.c has made equal to the loss of the global batch.
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@
 
 // ---- the forward nodes ----
 
-// What the prologue leaves in states stays as it is.
+// States that the prologue fills are copied unchanged.
 static void copy_forward(xlm_differentiation *d) {
   for (xlm_node n = 1; n < d->g->n_nodes; n++) xlm_copy_node(d->out, d->g, n, d->map, d->map);
   for (uint32_t i = 0; i < d->g->n_updates; i++)
@@ -28,7 +28,7 @@ static void copy_forward(xlm_differentiation *d) {
   d->n_forward_values = d->out->n_values;
 }
 
-// ---- what the sweep needs to know ----
+// ---- what the sweep needs ----
 
 static bool any_operand(const xlm_node_info *n, const bool *flag) {
   for (int i = 0; i < n->n_in; i++)
@@ -58,8 +58,8 @@ static void survey(xlm_differentiation *d) {
 
 // ---- the sweep ----
 
-// A contribution comes with the value's dims in any order, and with the value's element type or f32. An
-// activation's gradient takes the activation's type; a weight's stays f32.
+// A contribution has the value's dims in any order, and the value's element type or f32. An activation's
+// gradient has the activation's type; a weight's is f32.
 static void contribute(xlm_differentiation *d, xlm_val v, xlm_val g) {
   xlm_type like = *xlm_val_type(d->out, v);
   XLM_ASSERT(xlm_val_type(d->out, g)->rank == like.rank, "gradient of %%%u has other dimensions", v);
@@ -104,7 +104,7 @@ static void finish_parameter(xlm_differentiation *d, xlm_node id) {
   XLM_PUSH(d->a, d->trained, d->n_trained, d->cap_trained, t);
 }
 
-// Sweeps node id, and with it the weight-only nodes whose results have no other users left.
+// Sweeps node id, then the weight-only nodes whose results have no other users left.
 static void sweep_from(xlm_differentiation *d, xlm_node id) {
   xlm_node *stack = NULL;
   uint32_t n_stack = 0, cap_stack = 0;
@@ -127,8 +127,7 @@ static void sweep_from(xlm_differentiation *d, xlm_node id) {
   }
 }
 
-// Values that are gradients of activations, and what they are made of, stay BWD; the rest leads to weights
-// only.
+// Gradients of activations and their inputs stay BWD; the rest only leads to weights.
 static void split_phases(xlm_differentiation *d, xlm_node first) {
   xlm_graph *g = d->out;
   bool *bwd = XLM_NEW_N(d->a, bool, g->n_values);

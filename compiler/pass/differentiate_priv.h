@@ -1,13 +1,13 @@
-// The train graph under construction: differentiate.c makes gradients, carry.c carries values over the
-// microbatches, train_step.c ends the step.
+// The train graph under construction: differentiate.c emits gradients, carry.c sums values over the
+// microbatches, train_step.c emits the STEP phase.
 #ifndef XLM_PASS_DIFFERENTIATE_PRIV_H
 #define XLM_PASS_DIFFERENTIATE_PRIV_H
 
 #include "compiler/pass/global_batch.h"
 #include "compiler/pass/pass_priv.h"
 
-typedef struct xlm_trained { // a parameter that a gradient reaches
-  xlm_val param, grad;       // grad: its type is the parameter's; over all microbatches
+typedef struct xlm_trained { // a parameter with a gradient
+  xlm_val param, grad;       // grad: over all microbatches, of the parameter's type
 } xlm_trained;
 
 typedef struct xlm_differentiation {
@@ -21,35 +21,35 @@ typedef struct xlm_differentiation {
   xlm_val n_forward_values;
   xlm_node n_forward; // nodes below are the model's
   bool *active;       // a gradient may flow through it to a parameter
-  bool *sampled;      // depends on an input: its gradient is an activation's, not a weight's
-  uint32_t *pending;  // operands of forward nodes that are this value and not swept yet
+  bool *sampled;      // depends on an input: its gradient is one of an activation, not of a weight
+  uint32_t *pending;  // uses of the value by forward nodes that are not swept yet
   xlm_val *grad;      // the sum of the gradients so far
   bool *done;         // by node: swept
   xlm_trained *trained;
   uint32_t n_trained, cap_trained;
   // Language updates (`update state = expr`) and metrics, see carry.c:
-  const xlm_batch_kind *kind; // forward value -> what it says of the step
-  xlm_val *carried;           // forward value -> its sum over the microbatches; 0 = none
-  bool *again;                // by node: evaluated again in the STEP phase, from carried values
+  const xlm_batch_kind *kind; // by forward value: how it relates to the whole step
+  xlm_val *carried;           // by forward value: its sum over the microbatches; 0 = none
+  bool *again;                // by node: evaluated again in the STEP phase, on carried values
   bool *counted;              // by metric of the model: evaluated in the STEP phase too
 } xlm_differentiation;
 
-// Is it a value of the step as a whole, computed before the first microbatch?
+// Is it a value of the whole step, computed before the first microbatch?
 static inline bool xlm_diff_is_early(const xlm_graph *g, xlm_val v) {
   return xlm_val_node(g, v)->phase == XLM_PHASE_PROLOGUE;
 }
-xlm_val xlm_diff_scalar_input(xlm_differentiation *d, const char *name); // one f32 number of the step
-// A `state` of `like`'s dims, kept in f32 (f64 in the reference), zero at first.
+xlm_val xlm_diff_scalar_input(xlm_differentiation *d, const char *name); // an f32 number per step
+// A `state` with `like`'s dims, f32 (f64 in the reference), initially zero.
 xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, const char *role, xlm_val like);
 // The sum of v (times factor) over the microbatches of a step, readable in the STEP phase. With one
-// microbatch: v itself unless it is a state's own memory, which may change before it is read.
+// microbatch this is v itself, unless v is the memory of a state, which may change before it is read.
 xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, double factor);
 void xlm_diff_name(xlm_differentiation *d, xlm_val v, const char *prefix,
-                   const char *name);                      // unless it has one
+                   const char *name);                      // unless it has a name
 xlm_val xlm_diff_widen(xlm_differentiation *d, xlm_val v); // bf16 and i32 -> f32
 
-void xlm_diff_carry_rest(xlm_differentiation *d); // at the end of the forward nodes: for metrics and updates
-void xlm_diff_updates(xlm_differentiation *d);    // STEP phase; also the metrics of counts
+void xlm_diff_carry_rest(xlm_differentiation *d); // after the forward nodes: for metrics and updates
+void xlm_diff_updates(xlm_differentiation *d);    // STEP phase; also the metrics that are functions of counts
 void xlm_diff_optimize(xlm_differentiation *d);   // STEP phase; the output "grad_norm"
 
 #endif

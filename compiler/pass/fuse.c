@@ -1,10 +1,9 @@
 // Fuse: every elementwise node becomes part of a `fused` node, one pass over memory per cluster.
 //
 // Walking in execution order, a node joins the open clusters of its operands when they iterate over the same
-// dimensions in the same phase. A cluster runs where its last member stood, so it is sealed as soon as
-// somebody outside reads one of its values: from then on nothing may join. That rule alone excludes cycles. A
-// member with a bf16 result rounds inside the program too, so the bits do not depend on what was fused with
-// what.
+// dimensions in the same phase. A cluster runs at the position of its last member, so it is sealed as soon as
+// a node outside reads one of its values: nothing may join after that. This rule alone prevents cycles. A
+// member with a bf16 result rounds inside the program too, so the bits do not depend on what is fused.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -12,7 +11,7 @@
 #include "runtime/plan/code.h"
 
 typedef struct cluster {
-  bool sealed; // by a reader; see also fuse.sealed_below
+  bool sealed; // because of a reader; see also fuse.sealed_below
   xlm_phase phase;
   int16_t stage;
   xlm_type space; // dims; dtype unused
@@ -28,14 +27,14 @@ typedef struct fuse {
   xlm_build b;
   cluster *clusters; // index 0 unused
   uint32_t n_clusters, cap_clusters;
-  uint32_t sealed_below[XLM_PHASES]; // clusters of this phase with a smaller index are sealed
+  uint32_t sealed_below[XLM_PHASES]; // all clusters of this phase with a smaller index are sealed
   uint32_t *of;                         // cluster of each node, 0 = none
   xlm_val *map;                         // old value -> new value
-  xlm_val *constants[XLM_PHASES];       // old const value -> tensor made of it in that phase
+  xlm_val *constants[XLM_PHASES];       // old const value -> the tensor materialised for it in that phase
   xlm_node *next_member, *first_member; // members of a cluster in order: by node; by cluster
   uint32_t *uses;
-  xlm_node *contract_into; // contract node -> the accumulate that swallows it, 0 = none
-  struct program *program; // the one being put together
+  xlm_node *contract_into; // contract node -> the accumulate node it is merged into, 0 = none
+  struct program *program; // the one under construction
   uint32_t *none;          // by value: zero
 } fuse;
 
@@ -78,8 +77,8 @@ static void unite(fuse *f, uint32_t into, uint32_t c) {
   f->clusters[into].n_external += f->clusters[c].n_external;
 }
 
-// Seals the clusters whose values node n reads from outside; an in-place update also seals whoever may read
-// the state.
+// Seals the clusters whose values node n reads from outside; an in-place update also seals those that may
+// read the state.
 static void seal_operands(fuse *f, const xlm_node_info *n, uint32_t own) {
   for (int i = 0; i < n->n_in; i++) {
     uint32_t c = cluster_of(f, n->in[i]);
@@ -137,7 +136,7 @@ typedef struct program {
   fuse *f;
   xlm_val in[XLM_CODE_MAX_IN]; // old values
   int n_in;
-  xlm_val done[XLM_CODE_MAX]; // old value each register holds
+  xlm_val done[XLM_CODE_MAX]; // the old value in each register
   uint16_t reg[XLM_CODE_MAX];
   int n_done;
   xlm_code_instr at[XLM_CODE_MAX];
@@ -181,8 +180,7 @@ static uint16_t register_of(program *p, xlm_val v) {
   return 0;
 }
 
-// A constant operand: the instruction's immediate when it is free, else a register of its own (neg of the
-// immediate).
+// A constant operand: the instruction's immediate if unused, else a register (neg of the immediate).
 static uint16_t operand(program *p, xlm_val v, xlm_code_instr *into, bool *used_imm) {
   double c;
   if (!is_const(p->f->g, v, &c)) return register_of(p, v);
@@ -194,7 +192,7 @@ static uint16_t operand(program *p, xlm_val v, xlm_code_instr *into, bool *used_
   return push(p, (xlm_code_instr){.fn = XLM_FN_NEG, .a = {XLM_CODE_IMM}, .imm = -c});
 }
 
-// The elementwise op ids are contiguous in ops.def and in the order of elementwise.def.
+// Elementwise op ids are contiguous in ops.def, in the order of elementwise.def.
 static uint16_t fn_of(xlm_op_id op) {
   return (uint16_t)(op - XLM_OP_ADD);
 }
@@ -203,7 +201,7 @@ static void add_member(program *p, xlm_node id) {
   const xlm_node_info *n = &p->f->g->nodes[id];
   xlm_dtype dtype = xlm_val_type(p->f->g, n->out)->dtype;
   xlm_code_instr i = {.fn = fn_of(n->op)};
-  bool used_imm = n->op == XLM_OP_CAST; // the immediate of a cast is its type
+  bool used_imm = n->op == XLM_OP_CAST; // the immediate of a cast is its element type
   for (int k = 0; k < n->n_in; k++) i.a[k] = operand(p, n->in[k], &i, &used_imm);
   if (n->op == XLM_OP_CAST) i.imm = dtype;
   uint16_t r = push(p, i);
@@ -238,7 +236,7 @@ static xlm_val emit_fused(fuse *f, program *p, const xlm_val *outs, int n_out, c
   return first;
 }
 
-// Context of the new node: the last member's, which is where the cluster runs.
+// The context of the new node is that of the last member, where the cluster runs.
 static void context(fuse *f, const xlm_node_info *like) {
   xlm_build_context(&f->b, like);
   f->b.phase = like->phase;
@@ -248,7 +246,7 @@ static void emit_cluster(fuse *f, uint32_t c, const xlm_node *members, uint32_t 
                          const uint32_t *inner_uses) {
   program *p = begin_program(f);
   for (uint32_t m = 0; m < n;
-       m++) { // operands from outside first: registers are numbered before instructions
+       m++) { // external operands first: their registers precede those of instructions
     const xlm_node_info *node = &f->g->nodes[members[m]];
     for (int i = 0; i < node->n_in; i++)
       if (cluster_of(f, node->in[i]) != c) load(p, node->in[i]);
@@ -261,13 +259,13 @@ static void emit_cluster(fuse *f, uint32_t c, const xlm_node *members, uint32_t 
     if (f->uses[v] > inner_uses[v]) outs[n_out++] = v;
   }
   context(f, &f->g->nodes[members[n - 1]]);
-  if (n_out == 0) return; // nobody reads it
+  if (n_out == 0) return; // unused
   XLM_ASSERT(n_out <= XLM_CODE_MAX_OUT, "fused program with %d results", n_out);
   emit_fused(f, p, outs, n_out, &f->clusters[c].space);
   f->out->nodes[f->out->n_nodes - 1].stage = f->clusters[c].stage;
 }
 
-// A cluster with more results than a program may have is emitted member by member.
+// A cluster with more results than a program can have is emitted member by member.
 static void emit_members(fuse *f, uint32_t c, const uint32_t *inner_uses) {
   xlm_node *members = NULL;
   uint32_t n = 0, cap = 0, results = 0;
@@ -311,7 +309,7 @@ static void emit_other(fuse *f, xlm_node id) {
   for (int i = 0; i < n->n_out; i++) f->map[n->out + (xlm_val)i] = first + (xlm_val)i;
 }
 
-// accumulate(acc, contract(x, y)) -> contract_acc(acc, x, y), when nobody else reads the product.
+// accumulate(acc, contract(x, y)) -> contract_acc(acc, x, y), if the product has no other reader.
 static void find_accumulated_products(fuse *f) {
   for (xlm_node id = 1; id < f->g->n_nodes; id++) {
     const xlm_node_info *n = &f->g->nodes[id];

@@ -1,4 +1,4 @@
-// The layout rules of ops, parsed: "[* over], [* over] -> [*] | over: sum".
+// Parses the layout rules of ops: "[* over], [* over] -> [*] | over: sum".
 #include "compiler/pass/layout.h"
 
 #include <ctype.h>
@@ -35,7 +35,7 @@ static const char *blanks(const char *p) {
   return p;
 }
 
-// One bracketed list; names that are attributes are kept.
+// Parses one bracketed list and collects the names of attributes.
 static const char *brackets(const char *p, int *n, xlm_attr_key keys[XLM_RULE_KEYS]) {
   char name[32];
   for (p++; *p && *p != ']'; p = blanks(p)) {

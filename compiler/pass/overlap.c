@@ -1,23 +1,20 @@
-// Overlap: communication begins as soon as it can, and what can wait is computed while it runs. Kernels and
-// communication are two streams (runtime/plan/streams.h), each in the order of the graph; this pass gives the
-// order that lets them run side by side. Five things move, none of them far, so that memory stays what it
-// was but for a few values:
+// Overlap: starts communication as early as possible and computes while it runs. Kernels and communication
+// are two streams (runtime/plan/streams.h), each in the order of the graph; this pass chooses an order in
+// which they can overlap. There are five kinds of moves, all over short distances, so that memory hardly
+// grows:
 //
-//   - a collective (and a cast that feeds nothing else) moves up to what it reads, past at most
-//     XLM_OVERLAP_PRODUCTS products: gathered weights arrive while the layer before is computed;
-//   - gradients of weights move down behind the next communication that the backward waits for, when that is
-//     no more than so many products away: the backward's own path is never kept waiting by them;
-//   - what does not depend on a collective moves up before its first reader, when that would otherwise wait
-//   and no
-//     more than LOOK nodes lie between: experts that all tokens pass are computed while the rows of the
-//     others travel;
-//   - on a stage that sends its last backward on, gradients are reduced behind that: others wait for it, and
-//   the
-//     stage itself has little left to do;
-//   - in the step, parameters that come back from other ranks are stored while the next ones are computed.
+// - A collective (and a cast that feeds only collectives) moves up towards its operands, past at most
+//   XLM_OVERLAP_PRODUCTS products: weights are gathered while the previous layer is computed.
+// - Gradients of weights move down, behind the next communication that the backward waits for, if that is
+//   within as many products. They never delay the critical path of the backward.
+// - Nodes independent of a collective move up before its first reader if that reader would otherwise wait and
+//   is at most LOOK nodes away: shared experts are computed while the rows of the others are sent.
+// - On a stage that sends the result of its last backward, gradients are reduced after that backward: other
+//   stages wait for the message, and this one has little left to do.
+// - In the step, parameters that come back from other ranks are stored while the next ones are computed.
 //
-// Only the structure of the graph decides, never sizes: ranks of one group make the same moves, and enter
-// their collectives in the same order.
+// Decisions depend only on the structure of the graph, never on sizes. So the ranks of a group make the same
+// moves and enter their collectives in the same order.
 #include "compiler/pass/pass_priv.h"
 #include "runtime/plan/streams.h"
 
@@ -25,20 +22,21 @@ enum { LOOK = 64 };
 
 typedef struct reorder {
   const xlm_graph *g;
-  bool *product;    // by node: FLOPs that make it worth hiding communication behind
+  bool *product;    // by node: has enough FLOPs to hide communication behind
   bool *collective; // by node
   bool *feeds;      // by node: reads parameters alone and is read by collectives alone
-  bool *weights;    // by node: a collective of parameters, or of what feeds it
+  bool *weights;    // by node: a collective on parameters, or on what feeds such a one
   bool *awaited;    // by node: communication that the backward waits for
-  uint32_t *behind; // by node of the backward: products between it and the next awaited node of its stage
-  xlm_node *order;  // what is emitted so far
+  uint32_t *behind; // by node of the backward: number of products between it and the next awaited node of its
+                    // stage
+  xlm_node *order;  // emitted so far
   uint32_t n;
   xlm_node *waiting; // moved down, in order
   uint32_t n_waiting, first_waiting;
   bool *emitted;        // by node
-  xlm_node *kept;       // by node: the reader that keeps it where it is
+  xlm_node *kept;       // by node: the reader that prevents it from moving
   bool sends_last;      // see find_last_send
-  xlm_node *reductions; // of gradients, kept for the end of the backward
+  xlm_node *reductions; // of gradients, deferred to the end of the backward
   uint32_t n_reductions;
 } reorder;
 
@@ -46,7 +44,7 @@ static bool is_collective(const xlm_node_info *n) {
   return xlm_op_is_collective(n->op);
 }
 
-static int group_of(const xlm_node_info *n) { // what may share a segment
+static int group_of(const xlm_node_info *n) { // nodes with equal groups may share a segment
   if (n->phase == XLM_PHASE_PROLOGUE) return -1;
   if (n->phase == XLM_PHASE_FWD) return 0;
   return n->phase == XLM_PHASE_STEP ? 2 : 1;
@@ -56,7 +54,7 @@ static bool is_of_weights(const xlm_node_info *n) {
   return n->phase == XLM_PHASE_WGT || n->phase == XLM_PHASE_LAST;
 }
 
-// ---- what is what ----
+// ---- classification ----
 
 static void find_products(reorder *r) {
   for (xlm_node id = 1; id < r->g->n_nodes; id++) {
@@ -100,7 +98,7 @@ static void find_awaited(reorder *r) {
 }
 
 static void find_distances(reorder *r) {
-  int stages = 1; // outside of a pipeline a node has none
+  int stages = 1; // nodes have no stage outside a pipeline
   for (xlm_node id = 1; id < r->g->n_nodes; id++)
     if (r->g->nodes[id].stage >= stages) stages = r->g->nodes[id].stage + 1;
   uint32_t far = 1 << 20, *products = XLM_NEW_N(r->g->arena, uint32_t, stages + 1);
@@ -123,7 +121,7 @@ static bool makes(const xlm_graph *g, xlm_node y, xlm_val v) {
   return v && g->values[v].def == y;
 }
 
-static bool depends(const xlm_graph *g, xlm_node x, xlm_node y) { // does x read what y makes?
+static bool depends(const xlm_graph *g, xlm_node x, xlm_node y) { // does x read a result of y?
   const xlm_node_info *n = &g->nodes[x];
   for (int i = 0; i < n->n_in; i++)
     if (makes(g, y, n->in[i])) return true;
@@ -132,7 +130,7 @@ static bool depends(const xlm_graph *g, xlm_node x, xlm_node y) { // does x read
   return false;
 }
 
-// Weights are gathered in the order of their use, beside what is communicated of activations.
+// Weights are gathered in the order of their use, concurrently with communication of activations.
 static bool keeps_behind(const reorder *r, xlm_node id, xlm_node y) {
   bool of_weights = r->weights[id] || r->feeds[id];
   return r->collective[y] && r->weights[y] == of_weights;
@@ -159,7 +157,7 @@ static void put(reorder *r, xlm_node id) {
   r->order[at] = id;
 }
 
-// Has a product been put behind collective c? Then it need not be filled up.
+// Is there already a product behind collective c to hide it?
 static bool is_covered(const reorder *r, xlm_node c) {
   for (uint32_t i = r->n; i > 0 && r->order[i - 1] != c; i--)
     if (r->product[r->order[i - 1]] && r->g->nodes[r->order[i - 1]].stage == r->g->nodes[c].stage)
@@ -190,7 +188,7 @@ static bool stays(const reorder *r, xlm_node id, xlm_node reader) {
   return false;
 }
 
-// Puts what is behind `reader` and does not depend on it before it, up to its last product.
+// Moves nodes behind `reader` that do not depend on it before it, up to the last product among them.
 static void pull_ahead(reorder *r, xlm_node reader) {
   const xlm_node_info *n = &r->g->nodes[reader];
   xlm_node found[LOOK];
@@ -214,14 +212,14 @@ static void pull_ahead(reorder *r, xlm_node reader) {
 
 // ---- moving down ----
 
-static void release(reorder *r) { // what waits longest, with one product
+static void release(reorder *r) { // emits the product that waits longest
   while (r->first_waiting < r->n_waiting) {
     xlm_node id = r->waiting[r->first_waiting++];
     put(r, id);
     if (r->product[id]) break;
   }
   while (r->first_waiting < r->n_waiting && !r->product[r->waiting[r->first_waiting]])
-    put(r, r->waiting[r->first_waiting++]); // what follows from it: sums and reductions
+    put(r, r->waiting[r->first_waiting++]); // its dependents: sums and reductions
 }
 
 static void release_all(reorder *r) {
@@ -244,7 +242,7 @@ static bool needs_waiting(const reorder *r, xlm_node id) {
   return false;
 }
 
-// Does the backward of the part that runs last (chunk 0) send anything on?
+// Does the backward of the part that runs last (chunk 0) send a message?
 static void find_last_send(reorder *r, bool split_weights) {
   for (xlm_node id = 1; id < r->g->n_nodes && !split_weights; id++) {
     const xlm_node_info *n = &r->g->nodes[id];
@@ -264,7 +262,8 @@ static void weights_node(reorder *r, xlm_node id) {
     put(r, id);
 }
 
-static bool is_stored(const reorder *r, const xlm_node_info *n) { // a parameter from other ranks
+static bool is_stored(const reorder *r, const xlm_node_info *n) { // a parameter that comes back from other
+                                                                  // ranks
   return n->phase == XLM_PHASE_STEP && n->op == XLM_OP_ASSIGN && r->collective[r->g->values[n->in[1]].def];
 }
 
@@ -285,7 +284,7 @@ static void visit(reorder *r, xlm_node id) {
   }
 }
 
-// ---- the whole ----
+// ---- the whole pass ----
 
 static xlm_graph *emit(const reorder *r, xlm_arena *a) {
   const xlm_graph *g = r->g;
@@ -318,7 +317,7 @@ xlm_graph *xlm_pass_overlap(const xlm_graph *g, xlm_arena *a, bool split_weights
   find_awaited(&r);
   find_distances(&r);
   find_last_send(&r, split_weights);
-  for (xlm_node id = 1; id < n; id++) // parameters and inputs first: they are in nobody's way
+  for (xlm_node id = 1; id < n; id++) // parameters and inputs first
     if (xlm_is_leaf(&g->nodes[id])) r.order[r.n++] = id;
   for (xlm_node id = 1; id < n; id++)
     if (!xlm_is_leaf(&g->nodes[id]) && !r.emitted[id]) visit(&r, id);

@@ -1,17 +1,17 @@
-// Partition: which dimensions are split from both ends (runtime/plan/mesh.h).
+// Partition: dimensions that are split from both ends (runtime/plan/mesh.h).
 //
-// A query of causal attention sees the keys before it, so the later ones cost more: cut into n runs, the last
-// rank would have nearly twice the average to do. The dimension is therefore mirrored over the axes over
-// which attention has its queries split, in every tensor and in all layouts: no conversion is needed anywhere
-// because of it. Renamed, it stays mirrored.
+// A query of causal attention sees only the keys before it, so later queries cost more: with contiguous
+// pieces, the last of n ranks would have nearly twice the average work. The dimension is therefore mirrored
+// over the axes over which attention splits its queries, in every tensor and all layouts, so that no
+// conversions are needed. Its other names are mirrored, too.
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
 
-// Kernels that compare indices along these with ids take them for one run.
+// Kernels compare indices along these dimensions with ids and require a single run.
 static const xlm_attr_key one_run[] = {XLM_A_vocab, XLM_A_experts, XLM_A_heads, XLM_A_kv_heads};
 
-// The queries of causal attention.
+// Finds the queries of causal attention.
 static void find_queries(xlm_partitioning *p, xlm_node id) {
   const xlm_node_info *n = &p->g->nodes[id];
   xlm_dim seq[XLM_MAX_RANK];
@@ -22,7 +22,7 @@ static void find_queries(xlm_partitioning *p, xlm_node id) {
   }
 }
 
-// Whatever holds for a dimension holds for its other names. true: something has changed.
+// Propagates a property to a dimension's other names. Returns true on a change.
 static bool spread(xlm_partitioning *p, xlm_node id, uint32_t *of) {
   const xlm_node_info *n = &p->g->nodes[id];
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];

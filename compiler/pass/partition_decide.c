@@ -1,8 +1,8 @@
-// Partition, part 1: which layout every value has and every use needs.
+// Partition, part 1: decides the layout that every value has and every use needs.
 //
-// A node computes with its dimensions split as the shard rules say (canon, partition_rules.c), except where
-// its own layout rule demands otherwise. have[v] is canon[v], or what the producing op gives: partial sums,
-// and dimensions it keeps whole. States and the ops that update them: partition_zero.c.
+// A node computes with its dimensions split as the shard rules say (canon, partition_rules.c), unless its own
+// layout rule demands otherwise. have[v] is canon[v], or what the op produces: partial sums, and dimensions
+// left whole. For states and the ops that update them see partition_zero.c.
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
@@ -54,7 +54,7 @@ static void clear(assign *s, xlm_dim d) {
     if (s->at[i].dim == d) s->at[i].axes = 0;
 }
 
-// A dimension that stands in the same node under a key that may be split (attend: seq = kv_seq) stays split
+// A dimension that also occurs in the node under a key that may be split (attend: seq = kv_seq) stays split
 // there.
 static bool split_elsewhere(const xlm_layout_rule *r, const xlm_attrs *as, xlm_attr_key whole, xlm_dim d) {
   static const xlm_attr_key pairs[][2] = {{XLM_A_kv_seq, XLM_A_seq}};
@@ -82,7 +82,7 @@ static bool is_whole_key(const xlm_layout_rule *r, const xlm_attrs *as, xlm_dim 
   return false;
 }
 
-// Does the node touch packed rows, and (d != 0) does one of its packed tensors have dimension d?
+// Does the node use packed rows, and (d != 0) does one of its packed tensors have dimension d?
 static bool touches_ragged(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim d) {
   for (int i = 0; i < n->n_in + n->n_out; i++) {
     const xlm_type *t = type_of(p, i < n->n_in ? n->in[i] : n->out + (xlm_val)(i - n->n_in));
@@ -100,7 +100,7 @@ static bool is_whole_dim(const xlm_layout_rule *r, const xlm_attrs *as, xlm_dim 
   return false;
 }
 
-// Is one of them the other's new name?
+// Does the node rename one to the other?
 static bool is_renamed(const xlm_node_info *n, xlm_dim a, xlm_dim b) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
   int count = xlm_op_facts_of(n->op)->renames ? xlm_attr_dims(&n->attrs, XLM_A_from, from) : 0;
@@ -110,20 +110,20 @@ static bool is_renamed(const xlm_node_info *n, xlm_dim a, xlm_dim b) {
   return false;
 }
 
-// Two names of one place, of which no tensor here has both: they may take the same axis.
+// Two names of one dimension that no tensor here has both of: they may use the same axis.
 static bool share_place(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim a, xlm_dim b) {
   const xlm_type *t = n->n_in ? type_of(p, n->in[0]) : NULL;
   return t && is_renamed(n, a, b) && (xlm_type_find(t, a) < 0 || xlm_type_find(t, b) < 0);
 }
 
-// `where free` dimensions take what the others leave. Tokens on their way to experts and back are not split
-// by such a rule.
+// `where free` dimensions get the axes that remain. Tokens on their way to experts and back are not split by
+// such a rule.
 static void give_free(xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r, assign *s) {
   bool ragged = touches_ragged(p, n, 0);
   for (int i = 0; i < s->n; i++) {
     xlm_dim d = s->at[i].dim;
     if (!s->at[i].is_free || is_whole_dim(r, &n->attrs, d) || (ragged && !touches_ragged(p, n, d))) continue;
-    uint32_t used = 0; // packed rows are split as their tokens are: only what stands beside them counts
+    uint32_t used = 0; // packed rows are split as their tokens are: only other dimensions count
     for (int j = 0; j < s->n; j++)
       if (j != i && !share_place(p, n, d, s->at[j].dim) &&
           (!p->g->dims[d].ragged || touches_ragged(p, n, s->at[j].dim)))
@@ -132,7 +132,7 @@ static void give_free(xlm_partitioning *p, const xlm_node_info *n, const xlm_lay
   }
 }
 
-// A dimension and its new name are split alike: over what both rules allow.
+// A dimension and its new name are split alike: over the axes that both rules allow.
 static void match_names(const xlm_node_info *n, assign *s) {
   for (int i = 0; i < s->n; i++)
     for (int j = 0; j < i; j++)
@@ -173,7 +173,7 @@ static xlm_layout restricted(const xlm_partitioning *p, const xlm_node_info *n, 
   return l;
 }
 
-// Axes over which a result is a partial sum: those of summed and indexed dimensions that it does not have.
+// Axes over which a result is a partial sum: those of summed and indexed dimensions that it lacks.
 static uint32_t partial_of(const xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r,
                            const assign *s, int index) {
   uint32_t partial = 0;
@@ -188,17 +188,18 @@ static uint32_t partial_of(const xlm_partitioning *p, const xlm_node_info *n, co
       bool keeps = xlm_type_find(t, dims[i]) >= 0;
       bool named = xlm_layout_mentions(r, true, index, r->key[k].key);
       bool as_other =
-          keeps && !named && split_elsewhere(r, &n->attrs, XLM_A_kv_seq, dims[i]); // dk of attention
+          keeps && !named && split_elsewhere(r, &n->attrs, XLM_A_kv_seq, dims[i]); // the feature dim of keys
+                                                                                   // in attention
       if (!keeps || as_other) partial |= assigned(s, dims[i]);
     }
   }
   return partial;
 }
 
-// ---- partial sums pass through linear ops ----
+// ---- partial sums through linear ops ----
 
-// The axes all real operands are partial over; 0 when they differ or the op is not linear. What several nodes
-// of the step read (a matrix and its square, say) is reduced once, before them.
+// The axes over which all non-constant operands are partial; 0 when they differ or the op is not linear. A
+// value that several nodes of the step read (a matrix and its square, say) is reduced once, before them.
 static uint32_t common_partial(const xlm_partitioning *p, const xlm_node_info *n) {
   const xlm_layout_rule *r = &p->op_rules[n->op];
   if (!r->linear && !r->scaling) return 0;
@@ -218,8 +219,8 @@ static uint32_t common_partial(const xlm_partitioning *p, const xlm_node_info *n
   return partial;
 }
 
-// Where the rule marks one operand and one result: the operand's partial sums, except over axes that split
-// dimensions here.
+// Where the rule marks an operand and a result, the result has the operand's partial sums, except over axes
+// that split dimensions here.
 static void carry_partial(const xlm_partitioning *p, const xlm_node_info *n, const xlm_layout_rule *r,
                           const assign *s, xlm_node_layouts *l) {
   if (r->carry_in < 0 || r->carry_in >= n->n_in || r->carry_out >= n->n_out) return;
@@ -229,8 +230,8 @@ static void carry_partial(const xlm_partitioning *p, const xlm_node_info *n, con
   l->out[r->carry_out].partial |= partial;
 }
 
-// What is split only because an axis was free gives way to partial sums that nobody else reads: they are
-// added first and reduced once.
+// Dimensions that are split only because an axis was free yield to partial sums that have no other reader:
+// these are added first and reduced once.
 static void make_way(const xlm_partitioning *p, const xlm_node_info *n, assign *s, uint32_t through) {
   for (int i = 0; i < n->n_in; i++)
     if (p->have[n->in[i]].partial && p->uses[n->in[i]] > 1) return;
@@ -238,7 +239,7 @@ static void make_way(const xlm_partitioning *p, const xlm_node_info *n, assign *
     if (s->at[i].is_free) s->at[i].axes &= ~through;
 }
 
-// A parameter that ZeRO split is cast where it lies and gathered then: half the bytes.
+// A parameter split by ZeRO is cast before it is gathered, which halves the bytes.
 static bool casts_split_parameter(const xlm_partitioning *p, const xlm_node_info *n) {
   return n->op == XLM_OP_CAST && xlm_val_node(p->g, n->in[0])->op == XLM_OP_PARAM &&
          !xlm_layout_equal(&p->have[n->in[0]], &p->canon[n->in[0]], xlm_val_rank(p, n->in[0]));
@@ -253,7 +254,7 @@ static void decide_general(xlm_partitioning *p, xlm_node id, const xlm_layout_ru
     return;
   }
   make_way(p, n, s, through);
-  for (int i = 0; i < s->n; i++) through = s->at[i].axes & through ? 0 : through; // an axis cannot do both
+  for (int i = 0; i < s->n; i++) through = s->at[i].axes & through ? 0 : through; // an axis cannot be both
   for (int i = 0; i < n->n_in; i++) {
     l->in[i] = restricted(p, n, r, s, false, i);
     if (through && p->have[n->in[i]].partial == through) l->in[i].partial = through;
@@ -278,7 +279,7 @@ static bool decide_node(xlm_partitioning *p, xlm_node id) {
   const xlm_layout_rule *r = &p->op_rules[n->op];
   p->nodes[id].in = XLM_NEW_N(p->a, xlm_layout, n->n_in);
   p->nodes[id].out = XLM_NEW_N(p->a, xlm_layout, n->n_out);
-  if (xlm_op_facts_of(n->op)->makes_rows) { // the rows are split like the tokens they came from
+  if (xlm_op_facts_of(n->op)->makes_rows) { // the rows are split as the tokens they are made from
     assign tokens = {0};
     for (int i = 0; i < n->n_in; i++) note_value(p, &tokens, n->in[i]);
     token_axes(p, n, &tokens);

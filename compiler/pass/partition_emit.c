@@ -1,8 +1,8 @@
-// Partition, part 2: the graph of one rank. Nodes are emitted in order with local dimensions; operands are
-// converted where what a value has differs from what the node needs. A conversion is made once per value and
-// layout. Reductions are made for good, and so are exchanges of the rows of experts: the backward reads
-// them where the experts are and at home, and keeping the others instead would take as much. Gathers are made
-// again in each phase, so that whole copies of what is split need not be kept from forward to backward.
+// Partition, part 2: emits the graph of one rank. Nodes are emitted in order with local dimensions; operands
+// are converted where the layout of a value differs from the one the node needs. A value is converted once
+// per layout. Results of reductions are reused in later phases, and so are exchanged rows of experts: the
+// backward reads both forms, and storing one is no cheaper than the other. Gathers are repeated in each
+// phase, so that unsplit copies need not be stored from forward to backward.
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
@@ -27,9 +27,9 @@ typedef struct emit {
   xlm_build b;
   xlm_val *map;              // old value -> new, in layout have[old]
   converted **ready;         // old value -> other layouts of it
-  const xlm_update **update; // by old value: the state it becomes
-  xlm_val *stored;           // by old value of a state: what it becomes, in the state's layout
-  parts *parts;              // by old value: of the result of an additive operation
+  const xlm_update **update; // by old value: the update of the state
+  xlm_val *stored;           // by old value of a state: its new value, in the state's layout
+  parts *parts;              // by old value: partial results of an additive operation
 } emit;
 
 // ---- local dimensions ----
@@ -42,7 +42,7 @@ static xlm_dim local_dim(emit *e, xlm_dim d, uint32_t axes) {
   return xlm_graph_dim_add(e->out, xlm_partition_split(e->p, d, axes, e->coord));
 }
 
-// A ragged dimension split over `axes`: room for every row that may come, whatever the router says.
+// A ragged dimension split over `axes`: sized for every row that may arrive, whatever the routing.
 static xlm_dim ragged_dim(emit *e, xlm_dim d, uint32_t axes) {
   const xlm_dim_info *info = &e->p->g->dims[d];
   int64_t ranks = xlm_mesh_group(&e->p->o.mesh, axes), rows = (info->full + ranks - 1) / ranks;
@@ -68,14 +68,14 @@ typedef struct conversion {
   xlm_val old;     // logical value
   xlm_val now;     // in the new graph
   xlm_layout have; // of now
-  bool moved_rows; // to the ranks of experts, or back
+  bool moved_rows; // to or from the ranks of the experts
 } conversion;
 
 static const xlm_type *logical(const conversion *c) {
   return xlm_val_type(c->e->p->g, c->old);
 }
 
-// Sizes of every member's piece of dimension position i when it goes from `whole` axes to `whole | axes`.
+// Sizes of all members' pieces of dimension position i when it goes from `whole` axes to `whole | axes`.
 static const char *piece_sizes(const conversion *c, int i, uint32_t whole, uint32_t axes) {
   const emit *e = c->e;
   const xlm_mesh *m = &e->p->o.mesh;
@@ -117,19 +117,19 @@ static void collective(conversion *c, xlm_op_id op, uint32_t axes, const int *at
   if (reduces) c->have.partial &= ~axes;
 }
 
-// Local slices first: they only make what follows smaller.
+// Local slices first, since they make the later steps smaller.
 static void slice(conversion *c, const xlm_layout *want) {
   for (int i = 0; i < logical(c)->rank; i++) {
     uint32_t add =
         want->axes[i] & ~c->have.axes[i] & ~xlm_layout_axes(&c->have, logical(c)->rank) & ~c->have.partial;
     if (c->have.axes[i] && add && add < c->have.axes[i])
-      continue; // an outer axis cannot be added inside an inner split
+      continue; // an outer axis cannot be appended inside an inner split
     if (add)
       collective(c, XLM_OP_LOCAL_SLICE, add, &i, (uint32_t[]){c->have.axes[i] | add}, 1, NULL, NULL, 0);
   }
 }
 
-// Innermost axis first, so `dp` last: to add over it without scattering (reduce) comes last, too.
+// Innermost axis first, so `dp` is last; hence adding over it without scattering (reduce) is also last.
 static void scatter(conversion *c, const xlm_layout *want) {
   for (int outermost = c->e->p->o.mesh.n; outermost-- > 0;)
     for (int i = 0; i < logical(c)->rank; i++) {
@@ -140,7 +140,7 @@ static void scatter(conversion *c, const xlm_layout *want) {
     }
 }
 
-// The offsets of the rows of a packed tensor after its experts were exchanged.
+// The offsets of a packed tensor after its experts were exchanged.
 static xlm_val ragged_offsets(conversion *c) {
   return xlm_val_at(c->e->out, c->now)->ragged_by;
 }
@@ -161,7 +161,7 @@ static void exchange(conversion *c, const xlm_layout *want) {
         c->moved_rows = true;
         int experts = is_ragged(c, i) ? j : i;
         const char *sizes = piece_sizes(c, experts, 0, move);
-        // Back to the tokens: the rows return to where they were sent from.
+        // Back to the tokens: rows return to the rank that sent them.
         bool back = !is_ragged(c, i);
         xlm_val home = c->e->map[c->e->p->g->values[c->old].ragged_by];
         collective(c, back ? XLM_OP_COLLECT_ROWS : XLM_OP_SEND_ROWS, move, at, to, 2, sizes,
@@ -180,7 +180,7 @@ static void gather(conversion *c, const xlm_layout *want) {
   for (int i = 0; i < logical(c)->rank; i++) {
     uint32_t axes = c->have.axes[i] & ~want->axes[i];
     if (axes && axes < c->have.axes[i] && (c->have.axes[i] & ~axes) > axes)
-      axes = c->have.axes[i]; // outer axis: gather all
+      axes = c->have.axes[i]; // the split is outermost: gather all of it
     if (axes)
       collective(c, XLM_OP_ALL_GATHER, axes, &i, (uint32_t[]){c->have.axes[i] & ~axes}, 1,
                  piece_sizes(c, i, c->have.axes[i] & ~axes, axes), NULL, 0);
@@ -201,11 +201,10 @@ static const char *layout_text(const emit *e, xlm_val v, const xlm_layout *l) {
   return t.data;
 }
 
-// When a conversion runs: with its reader; for gradients of weights already in the backward, which may read
-// the same.
+// The phase of a conversion: that of its reader; for gradients of weights, the backward if it reads the same.
 static xlm_phase conversion_phase(const emit *e, xlm_val old) {
   xlm_phase made = xlm_val_node(e->p->g, old)->phase;
-  if (made == XLM_PHASE_PROLOGUE) return e->b.phase; // what others read of it is a state
+  if (made == XLM_PHASE_PROLOGUE) return e->b.phase; // other phases read a state instead
   xlm_phase phase = e->b.phase == XLM_PHASE_WGT ? XLM_PHASE_BWD : e->b.phase;
   return made > phase ? made : phase;
 }
@@ -232,8 +231,8 @@ static xlm_val convert_now(emit *e, xlm_val old, const xlm_layout *want) {
   return c.now;
 }
 
-// A gather belongs to its reader; a reduction to what it completes, so that a pipeline sends the small, whole
-// value on.
+// A gather is in its reader's context; a reduction in that of the value it completes, so that a pipeline
+// sends the small, reduced value.
 static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
   xlm_build reader = e->b;
   if (e->p->have[old].partial & ~want->partial) xlm_build_context(&e->b, xlm_val_node(e->p->g, old));
@@ -245,12 +244,11 @@ static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
 
 // ---- nodes ----
 
-// The local dimension that stands for logical dimension d in this node: as the operands that the key is about
-// have it.
+// The local dimension for logical dimension d in this node: that of the operands to which the key refers.
 static xlm_dim map_dim(emit *e, const xlm_node_info *n, const xlm_val *in, const xlm_node_layouts *l,
                        xlm_attr_key key, xlm_dim d) {
   const xlm_layout_rule *r = &e->p->op_rules[n->op];
-  for (int pass = 0; pass < 2; pass++) // operands that name the key first
+  for (int pass = 0; pass < 2; pass++) // operands whose rule names the key first
     for (int i = 0; i < n->n_in; i++) {
       int at = xlm_type_find(xlm_val_type(e->p->g, n->in[i]), d);
       if (at >= 0 && (pass == 1 || xlm_layout_mentions(r, false, i, key)))
@@ -272,7 +270,7 @@ static xlm_attr_list map_attrs(emit *e, xlm_node id, const xlm_val *in) {
     bool known = true;
     for (int k = 0; k < a->n; k++)
       known &= (a->dims[k] = map_dim(e, n, in, &e->p->nodes[id], a->key, a->dims[k])) != 0;
-    if (!known) xlm_attr_drop(&l, l.at[i--].key); // a ragged dimension that the op will make
+    if (!known) xlm_attr_drop(&l, l.at[i--].key); // a ragged dimension that the op creates
   }
   return l;
 }
@@ -303,7 +301,7 @@ static void emit_leaf(emit *e, xlm_node id) {
   bind_results(e, id, xlm_emit(&e->b, n->op, NULL, 0, &l));
 }
 
-// The axes over which the dimension is split that the operation would need whole; see xlm_op.cut.
+// The axes that split the dimension the operation needs whole; see xlm_op.cut.
 static uint32_t cut_axes(const emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
   const xlm_op *op = xlm_op_at(n->op);
@@ -334,8 +332,8 @@ static void emit_cut(emit *e, xlm_node id, uint32_t axes) {
   xlm_val_at(e->out, out[0])->name = e->p->g->values[n->out].name;
 }
 
-// An additive operation (norm_sq): one result per way of being split, each reduced over its own axes; its
-// reader adds them up.
+// An additive operation (norm_sq): one result per distinct split, each reduced over its own axes; its reader
+// adds them up.
 static void emit_parts(emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
   const xlm_node_layouts *l = &e->p->nodes[id];
@@ -378,7 +376,7 @@ static void emit_sum_of_parts(emit *e, xlm_node id) {
   bind_results(e, id, xlm_emit(&e->b, n->op, in, (int)n_in, &l));
 }
 
-// A gradient that adds up over microbatches is complete with the last of them.
+// A gradient summed over microbatches is complete in the last one.
 static void reduce_early(emit *e, const xlm_node_info *n, xlm_val v) {
   if (!e->p->early[v]) return;
   context(e, n);
@@ -386,7 +384,7 @@ static void reduce_early(emit *e, const xlm_node_info *n, xlm_val v) {
   convert(e, v, e->p->early[v]);
 }
 
-// A state keeps its own layout: what an op in another layout made of its copy is stored at once.
+// A state keeps its own layout: the result of an op in another layout is stored back at once.
 static void store(emit *e, const xlm_node_info *n, xlm_val v) {
   const xlm_update *u = e->update[v];
   if (!u || xlm_layout_equal(&e->p->have[u->state], &e->p->have[v], xlm_val_rank(e->p, u->state))) return;
@@ -403,7 +401,7 @@ static void emit_node(emit *e, xlm_node id) {
   xlm_attr_list l = map_attrs(e, id, in);
   int n_in = n->n_in;
   if ((xlm_op_at(n->op)->flags & XLM_OPF_OFFSETS) &&
-      n_in > 1) { // the offsets may have changed with the layout: derive them again
+      n_in > 1) { // the layout may have changed the offsets: derive them again
     xlm_val last = n->in[n_in - 1];
     for (int i = 0; i < n->n_in - 1; i++)
       if (e->p->g->values[n->in[i]].ragged_by == last) {
@@ -416,7 +414,7 @@ static void emit_node(emit *e, xlm_node id) {
   for (int i = 0; i < n->n_out; i++) store(e, n, n->out + (xlm_val)i);
 }
 
-// At the end of the graph: in the last phase there is.
+// The context for nodes at the end of the graph: its last phase.
 static void context_at_end(emit *e, const xlm_node_info *n) {
   context(e, n);
   e->b.phase = e->out->nodes[e->out->n_nodes - 1].phase;

@@ -1,9 +1,9 @@
-// Partition and the shard rules: what the rules say of each dimension, which sizes they ask for, and the
-// layout that every value has by the names of its dimensions.
+// Partition and the shard rules: which axes they assign to each dimension, the size constraints that follow,
+// and every value's layout by the names of its dimensions.
 //
-// canon[v]: an unconditional rule applies wherever the dimension occurs, unless it came in unsplit (an `over
-// none` at a parameter) and no operand has it split; a `where free` rule takes what no other dimension of the
-// tensor uses.
+// canon[v]: an unconditional rule applies wherever the dimension occurs, unless the dimension was introduced
+// unsplit (`over none` at a parameter) and no operand has it split. A `where free` rule uses the axes that no
+// other dimension of the tensor uses.
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
@@ -72,7 +72,7 @@ static const char *sizes_that_work(const xlm_partitioning *p, int64_t units, boo
   return t.data;
 }
 
-// Every split dimension must have at least one unit for every rank; the batch must divide.
+// Every split dimension needs at least one unit per rank; the batch must divide evenly.
 static bool check_sizes(xlm_partitioning *p) {
   for (xlm_dim d = 1; d < p->g->n_dims; d++) {
     const xlm_dim_info *info = &p->g->dims[d];
@@ -96,7 +96,7 @@ static bool has_axis(const char *list, size_t n, const char *axis) { // list: "d
   return false;
 }
 
-// `over` written at a parameter's dimension: attribute "ffn=none heads=dp,tp".
+// `over` at a parameter's dimension: attribute "ffn=none heads=dp,tp".
 static bool override_of(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim d, uint32_t *axes) {
   const char *name = p->g->dims[d].name;
   size_t len = strlen(name);
@@ -111,7 +111,8 @@ static bool override_of(const xlm_partitioning *p, const xlm_node_info *n, xlm_d
   return false;
 }
 
-// Axes of an unconditional dimension in a result: its rule, unless every operand that has it has it unsplit.
+// Axes of an unconditional dimension in a result: its rule, unless it is unsplit in all operands that have
+// it.
 static uint32_t inherited(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim d) {
   bool seen = false;
   uint32_t axes = 0;
@@ -145,7 +146,7 @@ bool xlm_partition_canonical(xlm_partitioning *p, const xlm_node_info *n, xlm_va
   for (int i = 0; i < t->rank; i++) {
     xlm_dim d = t->dim[i];
     if (!override_of(p, n, d, &l->axes[i])) l->axes[i] = p->free_rule[d] ? 0 : inherited(p, n, d);
-    if (p->g->dims[d].ragged) l->axes[i] = 0; // follows below
+    if (p->g->dims[d].ragged) l->axes[i] = 0; // decided below
     for (int j = 0; j < i; j++)
       if (l->axes[i] & l->axes[j]) return xlm_partition_conflict(p, n, t, t->dim[j], d);
     used |= l->axes[i];

@@ -1,5 +1,5 @@
-// Partition, part 3: in which ways dimensions are split anywhere, and so in what the graphs of two ranks can
-// differ.
+// Partition, part 3: the distinct ways in which dimensions are split. The graphs of two ranks can differ only
+// in these.
 #include "compiler/pass/partition_priv.h"
 #include "runtime/base/philox.h"
 
@@ -16,8 +16,8 @@ static void add_layout(xlm_partitioning *p, xlm_val v, const xlm_layout *l) {
     if (l->axes[i] && !p->g->dims[t->dim[i]].ragged) add_split(p, t->dim[i], l->axes[i]);
 }
 
-// On the way from one layout to another a dimension may also be split over some of these axes only; those
-// sizes follow from pieces of the same division, taken one axis at a time.
+// During a change of layout, a dimension may also be split over a subset of these axes; its sizes then follow
+// from the same division, one axis at a time.
 static void add_steps(xlm_partitioning *p) {
   uint32_t n = p->n_splits;
   for (uint32_t i = 0; i < n; i++)

@@ -1,12 +1,11 @@
-// Partition and ZeRO: how states and gradients are split over `dp`, beside what the shard rules say, and the
+// Partition and ZeRO: how states and gradients are split over `dp` in addition to the shard rules, and the
 // layouts of the ops that update states.
 //
-// Gradients are partial over `dp`, and reduced once per step: their sums over the microbatches are partial,
-// too, and whole on each rank, so that ranks are added after microbatches whatever ZeRO splits, in the same
-// order and to the same bits. For the same reason the step computes products and sums as without ZeRO, on
-// whole matrices, and only what works element by element in pieces. With `reduce_each` the sums are split
-// from level 2 on, and every microbatch is reduced into them: less memory, more to send, and another order of
-// addition.
+// Gradients are partial over `dp` and reduced once per step. Their sums over microbatches are partial and
+// whole on each rank, so that ranks are added after microbatches whatever ZeRO splits: in the same order and
+// with the same bits. For the same reason the step computes products and sums on whole matrices, as without
+// ZeRO; only elementwise work is done in pieces. With `reduce_each` the sums are split from level 2 on and
+// every microbatch is reduced into them: less memory, more communication, another order of addition.
 #include <string.h>
 
 #include "compiler/pass/partition_priv.h"
@@ -16,7 +15,7 @@ static const xlm_type *type_of(const xlm_partitioning *p, xlm_val v) {
 }
 
 // The dimension of a parameter that ZeRO splits: the first unsplit one that divides evenly, else the largest
-// that is large enough; none for small parameters, which stay whole. `l`: how it is split by the shard rules.
+// one that is large enough; none for small parameters, which stay whole. `l`: how the shard rules split it.
 static xlm_layout zero_layout(const xlm_partitioning *p, const xlm_type *t, xlm_layout l) {
   int dp = xlm_mesh_axis(&p->o.mesh, "dp"), best = -1;
   if (dp < 0 || p->o.mesh.size[dp] < 2) return l;
@@ -37,8 +36,8 @@ static xlm_layout zero_layout(const xlm_partitioning *p, const xlm_type *t, xlm_
 
 // ---- the values of the step ----
 
-// A value of the step is read whole when a node reads it that does not work element by element (products,
-// sums), or functions of it alone that are read whole.
+// A value of the step is read whole when a reader is not elementwise (products, sums), or is a function of it
+// alone that is read whole.
 static void find_whole(xlm_partitioning *p) {
   p->whole = XLM_NEW_N(p->a, bool, p->g->n_values);
   for (xlm_node id = p->g->n_nodes; id-- > 1;) {
@@ -53,7 +52,7 @@ static void find_whole(xlm_partitioning *p) {
   }
 }
 
-// How a state of these dimensions is split.
+// The split of a state with these dimensions.
 static xlm_layout as_state(xlm_partitioning *p, xlm_val v) {
   xlm_layout own = p->canon[v];
   static const xlm_node_info leaf;
@@ -63,8 +62,8 @@ static xlm_layout as_state(xlm_partitioning *p, xlm_val v) {
   return l;
 }
 
-// Gradients are what the global norm reads. The optimizer reads them as its states are split, but for those
-// that it reads whole; the norm reads them so, too, so that they are reduced once.
+// Gradients are what the global norm reads. The optimizer reads them with the split of its states, or whole;
+// the norm reads them in the same layout, so that they are reduced once.
 static void find_gradients(xlm_partitioning *p, const xlm_node_info *norm) {
   for (int i = 0; i < norm->n_in; i++) {
     xlm_val v = norm->in[i];
@@ -80,7 +79,7 @@ void xlm_partition_begin_step(xlm_partitioning *p) {
   find_whole(p);
 }
 
-// Gradients are reduced as soon as they are complete, while the backward goes on.
+// Gradients are reduced as soon as they are complete, while the backward continues.
 void xlm_partition_find_early(xlm_partitioning *p) {
   p->early = XLM_NEW_N(p->a, const xlm_layout *, p->g->n_values);
   for (xlm_val v = 1; v < p->g->n_values; v++) {
@@ -89,7 +88,8 @@ void xlm_partition_find_early(xlm_partitioning *p) {
   }
 }
 
-// A layout given for `t`, for a value whose dimensions are among t's; its other dimensions as the rules say.
+// Applies a layout given for `t` to a value whose dimensions are among t's; other dimensions follow the
+// rules.
 static xlm_layout by_dims(const xlm_partitioning *p, xlm_val v, const xlm_type *t, const xlm_layout *l) {
   xlm_layout out = {0};
   const xlm_type *own = type_of(p, v);
@@ -100,7 +100,8 @@ static xlm_layout by_dims(const xlm_partitioning *p, xlm_val v, const xlm_type *
   return out;
 }
 
-// Where a node of the step finds v, and does v lie there in smaller pieces than the rules ask for?
+// The layout in which a node of the step finds v, if its pieces are smaller than the rules ask for; else
+// NULL.
 static const xlm_layout *found(const xlm_partitioning *p, xlm_val v) {
   return p->gradient[v] ? p->gradient[v] : &p->have[v];
 }
@@ -118,12 +119,12 @@ bool xlm_partition_is_in_pieces(const xlm_partitioning *p, const xlm_node_info *
     any = true;
     gathered += xlm_type_elements(type_of(p, n->in[i]), p->g->dims);
   }
-  // when the result is read whole, the smaller is gathered: it or the operands
+  // if the result is read whole, gather whichever is smaller: the result or the operands
   return any && (!p->whole[n->out] || gathered >= xlm_type_elements(type_of(p, n->out), p->g->dims));
 }
 
-// What works element by element in the step works on the pieces that its operands lie in (but see above): the
-// others are cut, none is gathered. The first operand that splits a dimension, or uses an axis, decides.
+// Elementwise nodes of the step work on the pieces of their operands (but see above): other operands are cut,
+// none is gathered. The first operand that splits a dimension or uses an axis decides.
 void xlm_partition_decide_pieces(xlm_partitioning *p, xlm_node id) {
   const xlm_node_info *n = &p->g->nodes[id];
   const xlm_type *t = type_of(p, n->out);
@@ -141,7 +142,7 @@ void xlm_partition_decide_pieces(xlm_partitioning *p, xlm_node id) {
   p->nodes[id].out[0] = l;
 }
 
-// ---- states and what updates them ----
+// ---- states and their updates ----
 
 static bool splits(const xlm_partitioning *p, const char *role) {
   const struct {
@@ -166,8 +167,8 @@ void xlm_partition_decide_leaf(xlm_partitioning *p, const xlm_node_info *n) {
       splits(p, role_of(n)) ? zero_layout(p, type_of(p, n->out), p->canon[n->out]) : p->canon[n->out];
 }
 
-// An in-place op works in the layout of its most split state; its other operands are brought there, dimension
-// by dimension. What its rule wants whole stays whole.
+// An in-place op works in the layout of its most split state; its other operands are converted to it,
+// dimension by dimension, except where its rule requires a whole dimension.
 void xlm_partition_decide_update(xlm_partitioning *p, xlm_node id, const xlm_layout_rule *r) {
   const xlm_node_info *n = &p->g->nodes[id];
   xlm_node_layouts *l = &p->nodes[id];
@@ -184,7 +185,7 @@ void xlm_partition_decide_update(xlm_partitioning *p, xlm_node id, const xlm_lay
   for (int i = 0; i < n->n_out; i++) l->out[i] = by_dims(p, n->out + (xlm_val)i, t, &at);
 }
 
-// An accumulator is as its summand comes, partial sums stay partial until the step, except where it is split.
+// An accumulator has the layout of its summand; partial sums stay partial until the step, unless it is split.
 void xlm_partition_decide_accumulate(xlm_partitioning *p, xlm_node id) {
   const xlm_node_info *n = &p->g->nodes[id];
   if (!splits(p, role_of(xlm_val_node(p->g, n->in[0])))) p->have[n->in[0]] = p->have[n->in[1]];

@@ -1,18 +1,18 @@
-// What passes share: copying nodes and lists from one graph to the next, and dropping what nobody uses.
+// Helpers shared by passes: copying nodes and lists from one graph to the next, and dropping unused nodes.
 #ifndef XLM_PASS_PASS_PRIV_H
 #define XLM_PASS_PASS_PRIV_H
 
 #include "compiler/ir/op.h"
 #include "compiler/pass/pass.h"
 
-// Appends node n of `from` to `to` as it is, types included, so nothing is inferred again: right whenever the
-// new operands have the old ones' types. Operands and offsets are read[old]; write[old] becomes the new
-// value. Returns the new node.
+// Appends a copy of node n of `from` to `to`, including its types; nothing is inferred again, so the new
+// operands must have the types of the old ones. Operands and offsets are read[old]; write[old] becomes the
+// new value. Returns the new node.
 xlm_node xlm_copy_node(xlm_graph *to, const xlm_graph *from, xlm_node n, const xlm_val *read, xlm_val *write);
 void xlm_copy_list(xlm_graph *to, xlm_vals *into, const xlm_vals *list, const xlm_val *map);
 void xlm_copy_updates(xlm_graph *to, const xlm_graph *from, const xlm_val *map);
 
-// The graph without nodes that no output, metric, loss or update needs.
+// The graph without nodes on which no output, metric, loss or update depends.
 xlm_graph *xlm_drop_dead(const xlm_graph *g, xlm_arena *a);
 
 static inline bool xlm_is_leaf(const xlm_node_info *n) {
@@ -22,6 +22,6 @@ static inline bool xlm_is_view(const xlm_node_info *n) {
   return xlm_op_at(n->op)->flags & XLM_OPF_VIEW;
 }
 bool xlm_same_type(const xlm_type *a, const xlm_type *b); // element type, dims and their order
-xlm_val xlm_view_root(const xlm_graph *g, xlm_val v);     // v without the views above it
+xlm_val xlm_view_root(const xlm_graph *g, xlm_val v);     // follows views back to the value they show
 
 #endif

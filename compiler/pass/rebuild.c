@@ -1,4 +1,4 @@
-// Copying from graph to graph; see pass_priv.h.
+// Copies nodes and lists from graph to graph; see pass_priv.h.
 #include <string.h>
 
 #include "compiler/pass/pass_priv.h"
@@ -26,7 +26,7 @@ xlm_node xlm_copy_node(xlm_graph *to, const xlm_graph *from, xlm_node n, const x
   for (int i = 0; i < old->n_out; i++) {
     xlm_value v = from->values[old->out + (xlm_val)i];
     v.def = to->n_nodes;
-    bool own = v.ragged_by && from->values[v.ragged_by].def == n; // offsets that this node makes itself
+    bool own = v.ragged_by && from->values[v.ragged_by].def == n; // the node makes these offsets itself
     if (v.ragged_by) v.ragged_by = own ? copy.out + (v.ragged_by - old->out) : read[v.ragged_by];
     XLM_PUSH(to->arena, to->values, to->n_values, to->cap_values, v);
   }

@@ -1,13 +1,14 @@
-// Recompute: forward values of chosen regions are not kept for the backward pass but computed again just
+// Recompute: forward values of chosen regions are not stored for the backward pass but computed again just
 // before it.
 //
-// A region is one pipeline round (FULL), or one run of marked nodes of one instance (MARKED). What leaves its
-// region, to any forward node outside, is kept: the next region needs it. Of the rest, what the backward pass
-// reads, and what that is made of, is cloned in front of the region's first backward use. Clones are the same
-// ops on the same operands, and random ones draw by name, so a step gives the same bits with and without.
+// A region is one pipeline round (FULL), or one run of marked nodes of one instance (MARKED). A value that
+// leaves its region, to any forward node outside, is stored, since the next region needs it. Of the others,
+// those that the backward pass reads, and their inputs within the region, are cloned before the region's
+// first backward use. Clones are the same ops on the same operands, and random ops draw by name, so a step
+// gives the same bits with and without recomputation.
 //
-// In every mode, what is made of parameters alone (casts to the compute type) is made again: kept, it would
-// be a second copy of the weights for every microbatch in flight, and of the whole weights under ZeRO 3.
+// In every mode, values made from parameters alone (casts to the compute type) are recomputed: stored, they
+// would be a second copy of the weights per microbatch in flight, and of the unsplit weights under ZeRO 3.
 #include <string.h>
 
 #include "compiler/pass/pass_priv.h"
@@ -15,16 +16,16 @@
 typedef struct recomputer {
   const xlm_graph *g;
   xlm_graph *out;
-  int32_t rounds;   // FULL: of the first so many
+  int32_t rounds;   // FULL: number of rounds to recompute
   uint32_t *region; // by node; 0 = none
   uint32_t n_regions;
-  xlm_node *begin, *end; // by region: its nodes lie in [begin, end)
-  bool *of_weights;      // by node: depends on parameters and constants alone; a region by itself
+  xlm_node *begin, *end; // by region: its nodes are in [begin, end)
+  bool *of_weights;      // by node: depends only on parameters and constants; a region by itself
   bool *leaves;          // by value: read by a forward node outside its region
-  bool *needed;          // by value: the backward pass needs it again
+  bool *needed;          // by value: recomputed for the backward pass
   bool *emitted;         // by region
   xlm_val *forward;      // old values -> new
-  xlm_val *backward;     // the same, as the backward pass sees it
+  xlm_val *backward;     // the same, for the backward pass
 } recomputer;
 
 static bool eligible(const recomputer *r, const xlm_node_info *n, xlm_recompute mode) {
@@ -33,7 +34,8 @@ static bool eligible(const recomputer *r, const xlm_node_info *n, xlm_recompute 
                                     : mode == XLM_RECOMPUTE_MARKED && n->recompute;
 }
 
-// How much of a scope names the instance: up to the first number ("layers.3"), else the first word.
+// Length of the prefix of a scope that names the instance: up to the first number ("layers.3"), else the
+// first word.
 static size_t instance_length(const char *scope) {
   size_t first = strcspn(scope, ".");
   for (const char *s = scope; *s;) {
@@ -49,7 +51,7 @@ static bool same_instance(const xlm_node_info *a, const xlm_node_info *b) {
   return a->round == b->round && n == instance_length(b->scope) && !strncmp(a->scope, b->scope, n);
 }
 
-// Leaves between two nodes of a region do not end it. FULL: nor does anything else before the next round.
+// Leaves between two nodes do not end a region. FULL: nothing does before the next round.
 static uint32_t region_of(const recomputer *r, const xlm_node_info *n, xlm_recompute mode, xlm_node last,
                           bool adjacent) {
   const xlm_node_info *before = &r->g->nodes[last];
@@ -58,7 +60,7 @@ static uint32_t region_of(const recomputer *r, const xlm_node_info *n, xlm_recom
   return same ? r->region[last] : 0;
 }
 
-// Made of parameters and constants alone, elementwise; at least one step away from both.
+// Elementwise and made only from parameters and constants, at least one step away from both.
 static bool of_weights(const recomputer *r, const xlm_node_info *n) {
   uint32_t flags = xlm_op_at(n->op)->flags;
   bool cheap = flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_VIEW), weights = false;
@@ -136,7 +138,7 @@ static bool is_needed(const recomputer *r, const xlm_node_info *n) {
 }
 
 static void
-find_needed(recomputer *r) { // users come after definitions, so one sweep from the end closes the set
+find_needed(recomputer *r) { // users come after definitions, so one sweep from the end computes the closure
   for (xlm_node id = r->g->n_nodes; id-- > 1;) {
     const xlm_node_info *n = &r->g->nodes[id];
     if (is_backward(n) || (r->region[id] && is_needed(r, n))) need_operands(r, n);
@@ -147,7 +149,7 @@ static void clone_node(recomputer *r, xlm_node id) {
   const xlm_node_info *old = &r->g->nodes[id];
   xlm_val kept[8];
   for (xlm_val i = 0; i < old->n_out; i++) kept[i] = r->backward[old->out + i];
-  xlm_node made = xlm_copy_node(r->out, r->g, id, r->backward, r->backward); // may move the table
+  xlm_node made = xlm_copy_node(r->out, r->g, id, r->backward, r->backward); // may reallocate the table
   xlm_node_info *n = &r->out->nodes[made];
   n->phase = XLM_PHASE_BWD;
   n->recompute = true;
@@ -169,7 +171,7 @@ static void clone_region(recomputer *r, uint32_t region) {
   r->emitted[region] = true;
   for (xlm_node id = r->begin[region]; id < r->end[region]; id++) {
     if (r->region[id] != region || !is_needed(r, &r->g->nodes[id])) continue;
-    clone_operands(r, &r->g->nodes[id]); // what is made of weights stands in a region of its own
+    clone_operands(r, &r->g->nodes[id]); // casts of weights are in regions of their own
     clone_node(r, id);
   }
 }

@@ -1,18 +1,18 @@
-// Simplify: constants folded, identities removed, equal nodes merged, dead nodes dropped; in one sweep and
+// Simplify: folds constants, removes identities, merges equal nodes and drops dead ones, in one sweep and
 // linear time.
 //
-// Each node is looked at once, when its operands are final. Either it folds to a value that exists, or an
-// equal node is found in the table of nodes so far (hash-consing), or it is appended. Nodes of different
-// phases or pipeline rounds are never merged: that would keep an activation alive to save a little
-// arithmetic, undo a recomputation, or make a stage wait for another. Every replacement has the type of what
-// it replaces, so nothing is inferred again.
+// Each node is visited once, when its operands are final. It folds to an existing value, or equals a node in
+// the table of nodes so far (hash-consing), or is appended. Nodes of different phases or pipeline rounds are
+// never merged: that would keep an activation alive to save a little arithmetic, undo a recomputation, or
+// make a stage wait for another. A replacement has the type of what it replaces, so nothing is inferred
+// again.
 #include <math.h>
 #include <string.h>
 
 #include "compiler/pass/pass_priv.h"
 #include "runtime/base/philox.h"
 
-enum { VIEW_CHAIN = 4 }; // views looked back through: bounded, so that the pass stays linear
+enum { VIEW_CHAIN = 4 }; // views looked through; bounded so that the pass stays linear
 
 typedef struct simplifier {
   const xlm_graph *g;
@@ -69,13 +69,13 @@ static xlm_val fold_neutral(simplifier *s, const xlm_node_info *n, const xlm_val
   return 0;
 }
 
-// A cast, reordering or broadcast that changes nothing.
+// A cast, permute or broadcast that changes nothing.
 static xlm_val fold_unchanged(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
   return xlm_op_facts_of(n->op)->keeps_values && same_value_type(s, n, in[0]) ? in[0] : 0;
 }
 
-// A view that brings back what an earlier view in its chain changed. An opaque one (stop_gradient) changes no
-// bits but means something until gradients are made, so it stays, and nothing is looked for behind it.
+// A view that undoes an earlier view in its chain. An opaque one (stop_gradient) changes no bits but matters
+// until gradients are made, so it stays, and the search ends at it.
 static bool is_clear_view(const xlm_node_info *n) {
   return xlm_is_view(n) && !xlm_op_facts_of(n->op)->opaque;
 }
@@ -93,7 +93,7 @@ static xlm_val fold_view(simplifier *s, const xlm_node_info *n, const xlm_val *i
   return 0;
 }
 
-// ---- nodes written differently ----
+// ---- canonical forms ----
 
 static const struct {
   double exponent;
@@ -112,8 +112,8 @@ static void rewrite_permute(simplifier *s, const xlm_node_info *n, xlm_val *in) 
   if (def && def->op == XLM_OP_PERMUTE) in[0] = def->in[0];
 }
 
-// A number of the model text does not raise the precision of what it meets, a computed one does. So where an
-// operand has folded to a number, the others take over the precision it demanded.
+// A number in the model text does not raise the precision of the other operands, a computed one does. So
+// where an operand has folded to a number, the others are cast to the precision it required.
 static void keep_precision(simplifier *s, const xlm_node_info *n, xlm_val *in) {
   bool folded = false;
   double unused;
@@ -141,8 +141,8 @@ static uint64_t hash_attr(uint64_t h, const xlm_attr *a) {
   h = hash_bytes(h, &a->key, sizeof a->key);
   if (kind == XLM_ATTR_DIMS) return hash_bytes(h, a->dims, a->n * sizeof *a->dims);
   if (kind == XLM_ATTR_TEXT) return h ^ xlm_hash_text(a->text);
-  if (kind == XLM_ATTR_CODE) return h;      // programs are equal when they are the same one
-  return hash_bytes(h, &a->i, sizeof a->i); // INT, FLOAT: the bits
+  if (kind == XLM_ATTR_CODE) return h;      // programs are equal if identical
+  return hash_bytes(h, &a->i, sizeof a->i); // INT, FLOAT: hashed as bits
 }
 
 static uint64_t hash_node(const xlm_node_info *n, const xlm_val *in) {
@@ -164,7 +164,7 @@ static bool same_node(const xlm_node_info *a, const xlm_node_info *n, const xlm_
   return true;
 }
 
-// The equal node of the new graph, or the table's free slot for this one.
+// The equal node of the new graph, or a free slot of the table for this one.
 static xlm_node *find(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
   uint32_t at = (uint32_t)hash_node(n, in) & (s->slots - 1);
   while (s->table[at] && !same_node(&s->out->nodes[s->table[at]], n, in)) at = (at + 1) & (s->slots - 1);

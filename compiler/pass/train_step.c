@@ -2,7 +2,7 @@
 // optimizer (compiler/optimizer).
 #include "compiler/pass/differentiate_priv.h"
 
-// One norm over all gradients, so that its value does not depend on how they are grouped.
+// One norm over all gradients, so that its value does not depend on grouping.
 static xlm_val clip(xlm_differentiation *d) {
   xlm_val *grads = XLM_NEW_N(d->a, xlm_val, d->n_trained);
   for (uint32_t i = 0; i < d->n_trained; i++) grads[i] = d->trained[i].grad;
@@ -20,7 +20,7 @@ static xlm_val clip(xlm_differentiation *d) {
 void xlm_diff_optimize(xlm_differentiation *d) {
   d->b = xlm_build_new(d->out);
   d->b.phase = XLM_PHASE_STEP;
-  d->b.span = d->g->losses.at[0].span; // what belongs to all parameters points to what they are trained for
+  d->b.span = d->g->losses.at[0].span; // nodes for all parameters point at the loss
   if (!d->n_trained) {
     xlm_vals_add(d->out, &d->out->outputs, "grad_norm", xlm_scalar(&d->b, 0), (xlm_span){0, 0});
     return;

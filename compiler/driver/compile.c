@@ -1,5 +1,5 @@
 // From model text to plan. The lists below and `compile` are the whole pipeline: which passes run, on what,
-// and in which order. What each of them needs, gives and breaks stands in passes.c.
+// and in which order. passes.c has what each needs, gives and breaks.
 #include "compiler/driver/compile.h"
 
 #include <stdlib.h>
@@ -13,15 +13,15 @@
 #include "runtime/plan/mesh.h"
 
 static const xlm_pass_id
-    // text -> what the model computes, of each program
+    // text -> model graph, for each program
     model_passes[] = {XLM_PASS_ELABORATE, XLM_PASS_SIMPLIFY, XLM_PASS_END},
     // -> the training step
     train_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_DIFFERENTIATE, XLM_PASS_SIMPLIFY, XLM_PASS_END},
-    // -> what evaluation adds up
+    // -> the sums that evaluation computes
     eval_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_EVAL_WEIGHTS, XLM_PASS_END},
-    // -> what it keeps for the backward pass
+    // -> the same with recomputation
     memory_passes[] = {XLM_PASS_RECOMPUTE, XLM_PASS_END},
-    // -> the graph of one rank, as it is lowered; for each distinct rank
+    // -> the graph of one rank, ready for lowering; for each distinct rank
     rank_passes[] = {XLM_PASS_PARTITION, XLM_PASS_PIPELINE, XLM_PASS_FUSE, XLM_PASS_OVERLAP, XLM_PASS_END};
 
 xlm_compile_options xlm_compile_defaults(void) {
@@ -36,7 +36,7 @@ xlm_compile_options xlm_compile_defaults(void) {
       .seed = 1};
 }
 
-// ---- steps that are no passes ----
+// ---- steps that are not passes ----
 
 static const xlm_ast *parse(xlm_pass_context *p, const xlm_source *source) {
   double start = xlm_clock_seconds();
@@ -45,7 +45,7 @@ static const xlm_ast *parse(xlm_pass_context *p, const xlm_source *source) {
   return ast;
 }
 
-// The text was found right when the training step was made; its warnings were given once.
+// The text was checked, with its warnings, when the training step was built.
 static const xlm_graph *eval_graph(xlm_pass_context *p, const xlm_source *source) {
   xlm_diags *diags = p->diags, again;
   xlm_diags_init(&again, p->arena, source);
@@ -83,7 +83,7 @@ static void compile(xlm_pass_context *p, const xlm_source *source, xlm_compiled 
   const xlm_graph *step = NULL, *train = NULL, *eval = NULL;
 
   p->ast = parse(p, source);
-  if (p->diags->errors) return; // what does not parse is not worth more messages
+  if (p->diags->errors) return; // after syntax errors, further messages are not useful
   p->program = o->with_train ? XLM_PROGRAM_TRAIN : XLM_PROGRAM_EVAL;
   if (!(c->model = xlm_passes_run(p, model_passes, NULL))) return;
   if (o->with_train && !(step = xlm_passes_run(p, train_passes, c->model))) return;

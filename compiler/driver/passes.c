@@ -21,7 +21,7 @@ static const char *one_stage(const xlm_pass_context *c) {
   return stages_of(c) == 1 ? "there is one stage: give several, as in --pp 2" : NULL;
 }
 
-// ---- of a model ----
+// ---- passes on the model ----
 
 static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   (void)none;
@@ -32,7 +32,7 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   if (!g || c->diags->errors || !xlm_optimizer_check(g, &o->train, c->diags)) return NULL;
   bool beside_training = !s.training && o->with_train && xlm_mesh_ranks(&o->mesh) > 1;
   if (beside_training)
-    g->outputs.n = 0; // whole logits of all ranks are for nobody: evaluating means losses and metrics
+    g->outputs.n = 0; // evaluation uses losses and metrics; full logits of all ranks are not needed
   return g;
 }
 
@@ -67,7 +67,7 @@ static xlm_graph *recompute(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_recompute(g, c->arena, c->options->recompute);
 }
 
-// ---- of a rank ----
+// ---- passes on a rank ----
 
 static bool decide_layouts(xlm_pass_context *c, const xlm_graph *g) {
   const xlm_compile_options *o = c->options;
@@ -82,7 +82,7 @@ static bool decide_layouts(xlm_pass_context *c, const xlm_graph *g) {
   return false;
 }
 
-// Nothing is split over pp: the stages of a coordinate share its partitioned graph.
+// Nothing is split over pp, so the stages of a coordinate share its partitioned graph.
 static xlm_graph *partition(xlm_pass_context *c, const xlm_graph *g) {
   (void)g;
   const xlm_partitioning *p = c->partitioning[c->program];
@@ -114,7 +114,7 @@ static xlm_status make_schedule(xlm_pass_context *c, int stages, int chunks, xlm
   return xlm_schedule_check(c->schedule, c->arena, err);
 }
 
-// Both programs are cut alike: by the training step, when there is one.
+// Both programs are cut alike: by the training step if there is one.
 static bool cut_pipeline(xlm_pass_context *c, const xlm_graph *g) {
   const xlm_compile_options *o = c->options;
   int stages = stages_of(c), chunks = o->chunks > 0 ? o->chunks : 1;
@@ -210,7 +210,7 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                           .run = overlap},
 };
 
-// ---- running them ----
+// ---- running passes ----
 
 xlm_pass_id xlm_pass_find(const char *name, size_t n) {
   for (int i = XLM_PASS_END + 1; i < XLM_PASS_COUNT; i++)
@@ -262,7 +262,7 @@ static xlm_graph *run(xlm_pass_context *c, xlm_pass_id id, const xlm_graph *g) {
   xlm_times_add(c->options->times, p->name, 1, out->n_nodes, xlm_clock_seconds() - start);
   uint32_t properties = ((g ? g->properties : 0) | p->gives) & ~p->breaks;
 #ifdef XLM_CHECKED
-  bool again = p->per_rank && out->properties == properties; // of another rank: it was verified then
+  bool again = p->per_rank && out->properties == properties; // of another rank: already verified
   const char *broken = again ? NULL : xlm_graph_verify(out, c->arena);
   XLM_ASSERT(!broken, "after %s: %s", p->name, broken);
 #endif
@@ -271,12 +271,12 @@ static xlm_graph *run(xlm_pass_context *c, xlm_pass_id id, const xlm_graph *g) {
 }
 
 xlm_graph *xlm_passes_run(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g) {
-  xlm_graph *now = (xlm_graph *)(uintptr_t)g; // of an empty list
+  xlm_graph *now = (xlm_graph *)(uintptr_t)g; // result of an empty list
   for (; *list; list++) {
     const xlm_pass *p = &xlm_pass_table[*list];
     if (!(p->idle && p->idle(c)) && !(now = run(c, *list, now))) return NULL;
     if (*list != c->stop_after || ++c->runs != c->stop_run) continue;
-    c->dump = now; // a pass with nothing to do leaves the graph as it is
+    c->dump = now; // a pass with nothing to do leaves the graph unchanged
     c->stopped = true;
     return NULL;
   }

@@ -1,5 +1,5 @@
-// The table of passes, and the one function that runs them. A pass takes a graph and gives a graph; what else
-// it is told stands in the context. The order in which passes run is in compile.c.
+// The table of passes and the function that runs them. A pass maps a graph to a graph; its other inputs are
+// in the context. compile.c has the order of passes.
 #ifndef XLM_DRIVER_PASSES_H
 #define XLM_DRIVER_PASSES_H
 
@@ -9,7 +9,7 @@
 #include "compiler/schedule/schedule.h"
 
 typedef enum xlm_pass_id {
-  XLM_PASS_END, // of a list of passes
+  XLM_PASS_END, // ends a list of passes
   XLM_PASS_ELABORATE,
   XLM_PASS_SIMPLIFY,
   XLM_PASS_GLOBAL_BATCH,
@@ -23,20 +23,20 @@ typedef enum xlm_pass_id {
   XLM_PASS_COUNT
 } xlm_pass_id;
 
-// A plan has two programs, made by the same passes with the same options.
+// A plan has two programs, compiled by the same passes with the same options.
 enum { XLM_PROGRAM_TRAIN, XLM_PROGRAM_EVAL, XLM_PROGRAMS };
 
-// What the passes of one compilation know besides the graph.
+// The inputs and results of passes besides the graph, for one compilation.
 typedef struct xlm_pass_context {
   xlm_arena *arena;
   const xlm_compile_options *options;
   xlm_diags *diags;
   int program;
   const xlm_ast *ast;       // elaborate: the model
-  int32_t recompute_rounds; // recompute, with XLM_RECOMPUTE_AUTO: the first so many rounds
-  // Passes per rank: what their `prepare` decided on the graph of all ranks, once for all of them.
+  int32_t recompute_rounds; // for recompute with XLM_RECOMPUTE_AUTO: the number of rounds
+  // Results of `prepare` of the passes that run per rank; computed once for all ranks.
   xlm_partitioning *partitioning[XLM_PROGRAMS];
-  xlm_pipeline pipeline; // of both programs; stages 0 = not decided yet
+  xlm_pipeline pipeline; // of both programs; stages = 0: not decided yet
   xlm_schedule_plan *schedule;
   int32_t coord[XLM_MAX_AXES]; // of the rank
   struct xlm_partitioned { // the last partitioned graph: the stages of one coordinate share it, see passes.c
@@ -50,7 +50,7 @@ typedef struct xlm_pass_context {
     xlm_rank_plan *plan;
   } * made;
   uint32_t n_made, cap_made;
-  // What is looked at: the graph after run number stop_run (from 1) of this pass.
+  // Dumping: the graph after run number stop_run (from 1) of this pass.
   xlm_pass_id stop_after; // XLM_PASS_END: none
   int stop_run, runs;
   bool stopped;
@@ -59,27 +59,26 @@ typedef struct xlm_pass_context {
 
 typedef struct xlm_pass {
   const char *name, *what;
-  bool per_rank; // runs for every distinct rank, after `prepare`; otherwise once for all
+  bool per_rank; // runs for every distinct rank, after `prepare`; otherwise once for all ranks
   uint32_t needs, excludes, gives, breaks; // sets of xlm_property_id
-  // Why the pass has nothing to do in this context; NULL = it has.
+  // Why the pass has nothing to do in this context; NULL = it has work.
   const char *(*idle)(const xlm_pass_context *c);
-  // What is decided once for all ranks. false: a diagnostic was pushed.
+  // Decides what is common to all ranks. false: a diagnostic was pushed.
   bool (*prepare)(xlm_pass_context *c, const xlm_graph *g);
-  // The new graph; NULL: a diagnostic was pushed. Properties are the driver's.
+  // Returns the new graph; NULL: a diagnostic was pushed. The driver maintains the properties.
   xlm_graph *(*run)(xlm_pass_context *c, const xlm_graph *g);
 } xlm_pass;
 
 extern const xlm_pass xlm_pass_table[XLM_PASS_COUNT]; // [XLM_PASS_END] is empty
 
-xlm_pass_id xlm_pass_find(const char *name, size_t n); // XLM_PASS_END when there is none
-// Why the pass cannot take this graph, as a sentence that says what to run first; NULL = it can.
+xlm_pass_id xlm_pass_find(const char *name, size_t n); // XLM_PASS_END: unknown
+// Why the pass cannot run on this graph, as a sentence that says what to run first; NULL = it can.
 const char *xlm_pass_unmet(xlm_pass_id id, const xlm_graph *g, xlm_arena *a);
 
-// Passes of a list (which ends in XLM_PASS_END) per rank decide what they decide for all ranks of this
-// program.
+// Runs `prepare` of the per-rank passes of a list (which ends with XLM_PASS_END) for this program.
 bool xlm_passes_prepare(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g);
-// Runs a list: checks needs, times, verifies (in checked builds) and keeps what is looked at. NULL: a
-// diagnostic was pushed, or the pass that is looked at has run (c->stopped).
+// Runs a list of passes: checks what they need, times and (in checked builds) verifies them, and stores the
+// graph to dump. NULL: a diagnostic was pushed, or the pass to stop after has run (c->stopped).
 xlm_graph *xlm_passes_run(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g);
 
 #endif

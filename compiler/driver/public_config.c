@@ -1,11 +1,11 @@
-// What other tools must be told of a model (config.json): the dims and lets with public names, and what
-// follows from the graph alone. A let says how the text counts; the graph says what is computed.
+// The configuration for other tools (config.json): the dims and lets with public names, and what follows from
+// the graph alone. A let has the value in the text; the graph shows what is computed.
 #include <string.h>
 
 #include "compiler/driver/whole_plan.h"
 #include "compiler/ir/op.h"
 
-// The parameter that a value is, perhaps in another type or under other names of its dimensions; 0: none.
+// The parameter that a value is, possibly cast or renamed; 0: none.
 static xlm_val parameter_of(const xlm_graph *g, xlm_val v) {
   for (const xlm_node_info *n = xlm_val_node(g, v);; n = xlm_val_node(g, v)) {
     if (n->op == XLM_OP_PARAM) return v;
@@ -14,7 +14,7 @@ static xlm_val parameter_of(const xlm_graph *g, xlm_val v) {
   }
 }
 
-// Is a table that tokens look up also a factor of a product? That is a head that is the embedding.
+// Is a lookup table also a factor of a product, that is, is the head tied to the embedding?
 static bool is_tied(const xlm_graph *g, bool *any_table) {
   *any_table = false;
   for (xlm_node t = 1; t < g->n_nodes; t++) {
@@ -28,7 +28,7 @@ static bool is_tied(const xlm_graph *g, bool *any_table) {
   return false;
 }
 
-// The base that all rotary embeddings have; 0: there are none, or they differ.
+// The base shared by all rotary embeddings; 0: there are none, or they differ.
 static double rope_base(const xlm_graph *g) {
   double base = 0;
   for (xlm_node n = 1; n < g->n_nodes; n++) {

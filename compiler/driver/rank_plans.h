@@ -1,5 +1,5 @@
-// The plans of all ranks, from the graphs of both programs. Ranks whose graphs differ in offsets only share
-// one, so the work grows with distinct stages and uneven pieces, not with ranks.
+// The plans of all ranks, from the graphs of both programs. Ranks whose graphs differ only in offsets share
+// one, so the work grows with the number of distinct stages and uneven pieces, not of ranks.
 #ifndef XLM_DRIVER_RANK_PLANS_H
 #define XLM_DRIVER_RANK_PLANS_H
 
@@ -11,19 +11,19 @@ typedef struct xlm_rank_plans {
   xlm_rank_plan **rank_plans;
 } xlm_rank_plans;
 
-typedef struct xlm_rank_place { // the first rank with a plan of its own
+typedef struct xlm_rank_place { // the first rank of a distinct rank plan
   uint64_t signature;
   int32_t coord[XLM_MAX_AXES];
 } xlm_rank_place;
 
-// Which rank plans there are, after `prepare`; in the order of their first ranks.
+// The distinct rank plans, after `prepare`, in the order of their first ranks.
 xlm_rank_place *xlm_rank_plans_distinct(xlm_pass_context *c, uint32_t *n);
-// The plan of the rank at c->coord, made now or before (c->made). NULL: a diagnostic was pushed.
+// The plan of the rank at c->coord, possibly an existing one (c->made). NULL: a diagnostic was pushed.
 xlm_rank_plan *xlm_rank_plan_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
                                   const xlm_graph *eval);
 
-// Runs `passes`, which were prepared, for every distinct rank, and lowers what they give. train and eval:
-// graphs of all ranks, either may be NULL. false: a diagnostic was pushed.
+// Runs `passes`, already prepared, for every distinct rank and lowers the results. train and eval: graphs of
+// all ranks; either may be NULL. false: a diagnostic was pushed.
 bool xlm_rank_plans_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
                          const xlm_graph *eval, xlm_rank_plans *out);
 

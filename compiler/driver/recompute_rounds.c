@@ -1,11 +1,11 @@
-// How many rounds to compute again; see recompute_rounds.h.
+// Chooses the number of rounds to recompute; see recompute_rounds.h.
 //
-// One rank plan after the other is made with the rounds found so far, the last stage first: as the first
-// rounds are the ones that are computed again, what helps the last stage that needs help helps all before it.
-// When a rank plan does not fit, the fewest rounds with which it does are looked for on it alone: its bytes
-// fall about evenly with each of its own rounds, so the number is guessed from those of two others, and a few
-// guesses are enough. What was made is kept (rank_plans.c), and planning takes from there what has the right
-// number of rounds.
+// Rank plans are made one after the other with the rounds found so far, the last stage first: the first
+// rounds are the ones recomputed, so what is enough for a later stage also helps all before it. When a rank
+// plan does not fit, the search for the fewest rounds runs on it alone. Its bytes fall roughly linearly with
+// each of its own rounds, so the number is interpolated from two others, and a few guesses suffice. Rank
+// plans made on the way are stored (rank_plans.c) and reused by planning if they have the right number of
+// rounds.
 #include "compiler/driver/recompute_rounds.h"
 
 #include <string.h>
@@ -27,13 +27,13 @@ static int32_t count_rounds(const xlm_graph *g) {
   return rounds;
 }
 
-// The training step with so many rounds computed again, and what is decided on it for all ranks.
+// Prepares the training step with this many rounds recomputed, for all ranks.
 static bool set_rounds(chooser *s, int32_t rounds) {
   xlm_pass_context *c = &s->c;
   if (s->train && c->recompute_rounds == rounds) return true;
   c->recompute_rounds = rounds;
   c->program = XLM_PROGRAM_TRAIN;
-  c->pipeline.stages = 0; // is cut anew
+  c->pipeline.stages = 0; // is cut again
   c->partitioned[XLM_PROGRAM_TRAIN].graph = NULL;
   s->train = xlm_passes_run(c, s->memory_passes, s->step);
   return s->train && xlm_passes_prepare(c, s->rank_passes, s->train);
@@ -44,8 +44,7 @@ static bool prepare_eval(chooser *s) {
   return !s->eval || xlm_passes_prepare(&s->c, s->rank_passes, s->eval);
 }
 
-// Bytes of the rank plan at this coordinate; 0: there is none, for reasons that are said when the plan is
-// made.
+// Bytes of the rank plan at this coordinate; 0: it cannot be made, which planning will report.
 static uint64_t bytes_with(chooser *s, const int32_t *coord, int32_t rounds) {
   if (!set_rounds(s, rounds)) return 0;
   memcpy(s->c.coord, coord, sizeof s->c.coord);
@@ -53,7 +52,7 @@ static uint64_t bytes_with(chooser *s, const int32_t *coord, int32_t rounds) {
   return r ? r->arena_bytes : 0;
 }
 
-// How many of the first `rounds` rounds stand on the stage of this coordinate.
+// How many of the first `rounds` rounds are on the stage of this coordinate.
 static int32_t own(const chooser *s, const int32_t *coord, int32_t rounds) {
   const xlm_pipeline *p = &s->c.pipeline;
   int32_t n = 0;
@@ -65,24 +64,24 @@ static int32_t own(const chooser *s, const int32_t *coord, int32_t rounds) {
   return n;
 }
 
-typedef struct bracket { // too much with `low` rounds, within the limit with `high`
+typedef struct bracket { // `low` rounds are too few, `high` fit
   int32_t low, high;
   uint64_t low_bytes, high_bytes;
 } bracket;
 
-enum { GUESSES = 6 }; // then halves
+enum { GUESSES = 6 }; // then bisection
 
 static int32_t guess(const chooser *s, const int32_t *coord, const bracket *b, int tries) {
   int32_t k_low = own(s, coord, b->low), k_high = own(s, coord, b->high), r = b->low + 1;
   if (tries >= GUESSES || b->low_bytes <= b->high_bytes) return b->low + (b->high - b->low) / 2;
   double part = (double)(b->low_bytes - s->limit) / (double)(b->low_bytes - b->high_bytes);
   int32_t k =
-      k_low + (int32_t)(part * (k_high - k_low)); // rounded up below: the first round that makes it more
+      k_low + (int32_t)(part * (k_high - k_low)); // rounded up below, to the first round that has an effect
   while (r < b->high - 1 && own(s, coord, r) <= k && own(s, coord, r) < k_high) r++;
   return r;
 }
 
-// The fewest rounds above `low`, with which it is too much, that let this rank plan fit; all, when none do.
+// The fewest rounds above `low`, which are too few, with which this rank plan fits; all, if none do.
 static int32_t fewest(chooser *s, const int32_t *coord, int32_t low, uint64_t low_bytes) {
   bracket b = {low, s->rounds, low_bytes, bytes_with(s, coord, s->rounds)};
   if (b.high_bytes > s->limit) return s->rounds;
@@ -101,7 +100,7 @@ int32_t xlm_recompute_rounds(xlm_pass_context *c, const xlm_pass_id *memory_pass
                              const xlm_pass_id *rank_passes, const xlm_graph *step, const xlm_graph *eval) {
   chooser s = {*c,   memory_passes, rank_passes,        step,
                eval, NULL,          count_rounds(step), c->options->memory_limit};
-  xlm_diags quiet; // what is wrong is said when it is planned
+  xlm_diags quiet; // planning reports the errors
   int32_t rounds = 0;
   if (!s.limit || !c->options->backend) return 0;
   xlm_diags_init(&quiet, c->arena, step->source);

@@ -1,4 +1,4 @@
-// Where the time of a compilation goes, pass by pass, for `xlmc plan --time-passes`.
+// The time a compilation takes, by pass, for `xlmc plan --time-passes`.
 #ifndef XLM_DRIVER_TIMES_H
 #define XLM_DRIVER_TIMES_H
 
@@ -8,11 +8,11 @@
 
 enum { XLM_TIMES = 24 };
 
-typedef struct xlm_times { // zeroed at the beginning; steps in the order of their first run
+typedef struct xlm_times { // zeroed by the caller; entries are in the order of their first run
   int n;
   struct xlm_time {
     const char *name;
-    int64_t runs, nodes; // how often; nodes (or instructions) made, in all runs
+    int64_t runs, nodes; // number of runs; nodes (or instructions) made, over all runs
     double seconds;
   } at[XLM_TIMES];
 } xlm_times;

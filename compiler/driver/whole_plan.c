@@ -1,4 +1,4 @@
-// The plan of all ranks: rank plans, and what is true of the run as a whole.
+// The plan of all ranks: rank plans, and the properties of the whole run.
 #include "compiler/driver/whole_plan.h"
 
 #include <string.h>
@@ -26,8 +26,7 @@ static double flops_per_token(const xlm_graph *g, int64_t tokens) {
 
 static const char *hash_text(xlm_arena *a, const xlm_source *s, const xlm_graph *g) {
   uint64_t h = xlm_hash_text(s->text);
-  for (uint32_t i = 0; i < g->n_config;
-       i++) // the batch is the run's, not the model's: it changes with the layout
+  for (uint32_t i = 0; i < g->n_config; i++) // the batch is a property of the run and changes with the layout
     if (strcmp(g->config[i].name, "batch"))
       h = xlm_hash_mix(h ^ xlm_hash_text(g->config[i].name) ^ (uint64_t)(int64_t)(g->config[i].value * 4096));
   return xlm_arena_printf(a, "%016llx", (unsigned long long)h);
@@ -46,7 +45,7 @@ static void copy_weights(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
     }
   }
   p->weights = w;
-  p->n_weights = g->n_weights; // dims keep their indices: every rank's table begins with the model's
+  p->n_weights = g->n_weights; // dims keep their indices, since every rank's table begins with the model's
   p->weights_name = g->weights_name;
 }
 

@@ -1,11 +1,11 @@
-// The plan of all ranks: rank plans, and what is true of the run as a whole.
+// The plan of all ranks: rank plans, and the properties of the whole run.
 #ifndef XLM_DRIVER_WHOLE_PLAN_H
 #define XLM_DRIVER_WHOLE_PLAN_H
 
 #include "compiler/driver/rank_plans.h"
 
-// model: the simplified model graph; counted: the graph whose FLOPs are the model's, before anything is
-// computed twice.
+// model: the simplified model graph. counted: the graph whose FLOPs are the model's, before recomputation is
+// added.
 xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph *model,
                          const xlm_graph *counted, const xlm_rank_plans *ranks, const xlm_compile_options *o);
 

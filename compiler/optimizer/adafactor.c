@@ -1,10 +1,10 @@
-// adafactor: Shazeer & Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", ICML 2018. Of
-// a matrix's second moment only the means of its rows and columns are kept. The variant: decay 1 - t^-0.8,
+// adafactor: Shazeer & Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", ICML 2018.
+// Stores only the means of the rows and columns of a matrix's second moment. The variant: decay 1 - t^-0.8,
 // updates clipped to a root mean square of 1, no first moment, and the run's learning rate instead of a
 // relative step.
 //
-// The second moment is never formed as a product of rows and columns: with small gradients that would be too
-// small a number for f32.
+// The second moment is never formed as a product of rows and columns, which would underflow f32 for small
+// gradients.
 #include "compiler/optimizer/step_priv.h"
 
 static double count(const xlm_graph *g, const xlm_dim *dims, int n) {
@@ -22,7 +22,7 @@ static xlm_val mean_of_all(xlm_build *b, xlm_val x) {
   return mean(b, x, t.dim, t.rank);
 }
 
-// state + share (now - state), stored.
+// Stores and returns state + share (now - state).
 static xlm_val moment(xlm_step *s, const char *what, xlm_val now, xlm_val share) {
   xlm_type t = *xlm_val_type(s->b->g, now);
   xlm_val state = xlm_step_state(s, what, t.dim, t.rank);

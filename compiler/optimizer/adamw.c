@@ -1,5 +1,5 @@
-// adamw: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2. One kernel:
-// the update is bound by memory, and each array is read and written once.
+// adamw: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2. A single
+// kernel: the update is memory-bound, and each array is read and written once.
 #include "compiler/optimizer/step_priv.h"
 
 static void build(xlm_step *s) {

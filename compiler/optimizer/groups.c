@@ -1,7 +1,7 @@
-// Parameter groups: which optimizer, learning rate and weight decay each parameter has.
+// Parameter groups: the optimizer, learning rate and weight decay of each parameter.
 //
 // A group matches parameters by their path (`*` stands for any characters) and by their number of dimensions.
-// In each list the first group that matches counts; what it leaves open is looked for in the next: run file,
+// In each list the first matching group applies; what it does not set is taken from the next list: run file,
 // model text, the run's own settings.
 #include <math.h>
 #include <string.h>
@@ -12,7 +12,7 @@ static const char *path_of(const xlm_graph *g, xlm_val param) {
   return xlm_attr_text(&xlm_val_node(g, param)->attrs, XLM_A_name, "");
 }
 
-// One backtracking point suffices: a later star takes over from an earlier one.
+// One backtracking point suffices: a later star replaces an earlier one.
 static bool matches_text(const char *pattern, const char *text) {
   const char *star = NULL, *from = text;
   while (*text) {
@@ -41,7 +41,7 @@ static const xlm_param_group *first_match(const xlm_graph *g, const xlm_param_gr
   return NULL;
 }
 
-// Matrices that start random decay; scales, biases and what starts as ones or zeros do not.
+// Randomly initialised matrices decay; scales, biases and anything initialised to ones or zeros does not.
 static double usual_decay(const xlm_graph *g, const xlm_train_options *o, xlm_val param) {
   const char *init = xlm_attr_text(&xlm_val_node(g, param)->attrs, XLM_A_init, "");
   bool random = !strncmp(init, "normal", 6) || !strncmp(init, "uniform", 7);
@@ -61,7 +61,7 @@ static xlm_update_choice choose(const xlm_graph *g, const xlm_train_options *o, 
                                  first_match(g, g->groups, (int)g->n_groups, param)};
   xlm_update_choice c = {.lr = 1, .weight_decay = usual_decay(g, o, param)};
   const char *name = o->optimizer;
-  for (int i = 1; i >= 0; i--) { // the strongest last
+  for (int i = 1; i >= 0; i--) { // the highest precedence last
     if (!of[i]) continue;
     if (!isnan(of[i]->lr)) c.lr = of[i]->lr;
     if (!isnan(of[i]->weight_decay)) c.weight_decay = of[i]->weight_decay;
@@ -84,9 +84,9 @@ const xlm_update_choice *xlm_optimizer_choose(const xlm_graph *g, const xlm_trai
   return c;
 }
 
-// ---- mistakes ----
+// ---- errors ----
 
-// Where a group or setting was written: a place of the model text, or of a run file in the message itself.
+// Where a group or setting was written: in the model text by span, in a run file as part of the message.
 static const char *place(xlm_arena *a, const xlm_param_group *p) {
   return p && p->where ? xlm_arena_printf(a, "%s: ", p->where) : "";
 }
@@ -119,7 +119,7 @@ static bool check_number(double x, const char *what, double high, const xlm_para
   return false;
 }
 
-// "layers.3.attention.wq" -> "layers.*.attention.wq": one name for the same parameter of all rounds.
+// "layers.3.attention.wq" -> "layers.*.attention.wq": one name for the parameter of all rounds.
 static const char *general(xlm_arena *a, const char *path) {
   char *out = xlm_arena_strdup(a, path), *to = out;
   for (const char *p = path; *p;) {

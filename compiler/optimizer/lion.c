@@ -1,5 +1,5 @@
 // lion: Chen et al., "Symbolic Discovery of Optimization Algorithms", NeurIPS 2023. One moment; every element
-// of a parameter moves by the learning rate, whatever the size of its gradient.
+// of a parameter changes by the learning rate, regardless of the size of its gradient.
 #include "compiler/optimizer/step_priv.h"
 
 // beta x + (1 - beta) y

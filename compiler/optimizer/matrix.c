@@ -1,14 +1,14 @@
-// Which parameters are matrices, and which of their dimensions are rows and columns: what the forward pass
-// sums over in products with them are inputs, what it keeps are outputs, and what both operands keep
-// (experts) counts matrices. Followed from each parameter through casts, new names and factors; one sweep
-// over the graph.
+// Finds which parameters are matrices, and which of their dimensions are rows and columns. In products of the
+// forward pass, the summed dimensions are inputs, the others outputs, and those of both operands (experts)
+// number the matrices. Each parameter is followed through casts, renames and factors, in one sweep over the
+// graph.
 #include <string.h>
 
 #include "compiler/optimizer/step_priv.h"
 
-typedef struct origin { // of a value that is a parameter under other names or in another type
+typedef struct origin { // of a value that is a parameter, possibly renamed or cast
   xlm_val param;
-  xlm_dim dim[XLM_MAX_RANK]; // the parameter's, by position of this value's
+  xlm_dim dim[XLM_MAX_RANK]; // the parameter's dimension, by position in this value
 } origin;
 
 typedef struct finder {
@@ -16,8 +16,8 @@ typedef struct finder {
   xlm_arena *a;
   origin *from;        // by value; param 0: none
   xlm_matrix **matrix; // by value of a parameter
-  bool *other;         // by value of a parameter: something reads it that is no product, or another matrix
-  bool *vocabulary;    // by dimension: tokens index it, or are its classes
+  bool *other;         // by value of a parameter: a reader is not a product, or uses another matrix
+  bool *vocabulary;    // by dimension: tokens index it, or are classes along it
 } finder;
 
 static void begin(finder *f, xlm_val v) {
@@ -26,7 +26,7 @@ static void begin(finder *f, xlm_val v) {
   memcpy(f->from[v].dim, t->dim, sizeof t->dim);
 }
 
-// Does the node hand operand i on, dimension by dimension? Casts, factors, rename, stop_gradient.
+// Does the result have operand i's elements, dimension by dimension? Casts, factors, rename, stop_gradient.
 static bool hands_on(const finder *f, const xlm_node_info *n, int i) {
   uint32_t flags = xlm_op_at(n->op)->flags;
   const xlm_type *t = xlm_val_type(f->g, n->in[i]), *u = n->n_out ? xlm_val_type(f->g, n->out) : NULL;

@@ -1,13 +1,14 @@
 // muon: Keller Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
 // (kellerjordan.github.io/posts/muon). The momentum of a matrix is replaced by the nearest matrix with all
-// singular values near 1, found with five steps of a Newton-Schulz iteration; everything that is no matrix
-// between hidden values (vectors, embeddings, heads) is left to adamw. Updates are scaled by 0.2
-// sqrt(max(rows, columns)), as in Liu et al., "Muon is Scalable for LLM Training", 2025, so that their size
-// is that of adamw's and one learning rate and weight decay serve both.
+// singular values close to 1, found with five steps of a Newton-Schulz iteration. Parameters that are not
+// matrices between hidden values (vectors, embeddings, heads) are left to adamw. Updates are scaled by 0.2
+// sqrt(max(rows, columns)), as in Liu et al., "Muon is Scalable for LLM Training", 2025, so that they are as
+// large as adamw's and the same learning rate and weight decay work for both.
 //
-// Ordinary products: X X^T over the longer side of the matrix, which side that is following from the sizes.
-// The second operand has the shorter side's dimensions under other names (`hidden.gram`), which no shard rule
-// splits.
+//
+// The products are ordinary ones: X X^T with the matrix's longer side summed; the sizes decide which side
+// that is. The second operand has the shorter side's dimensions under other names (`hidden.gram`), which no
+// shard rule splits.
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@
 typedef struct sides {
   int n_batch, n_short, n_long;
   xlm_dim batch[XLM_MAX_RANK], shorter[XLM_MAX_RANK], longer[XLM_MAX_RANK];
-  xlm_dim gram[XLM_MAX_RANK], other[XLM_MAX_RANK]; // the shorter side's under two other names
+  xlm_dim gram[XLM_MAX_RANK], other[XLM_MAX_RANK]; // two renamed copies of the shorter side
   double rows, columns;
 } sides;
 
@@ -34,7 +35,7 @@ static bool is_sharded(const xlm_graph *g, const xlm_dim *dims, int n) {
 }
 
 static xlm_dim under_name(xlm_graph *g, xlm_dim d,
-                          const char *suffix) { // no dimension of a model: it has a dot
+                          const char *suffix) { // contains a dot, so no dimension of a model has it
   return xlm_graph_dim(g, xlm_arena_printf(g->arena, "%s.%s", g->dims[d].name, suffix), g->dims[d].full);
 }
 
@@ -42,7 +43,7 @@ static sides sides_of(xlm_graph *g, const xlm_matrix *m) {
   sides s = {.n_batch = m->n_batch, .rows = count(g, m->in, m->n_in), .columns = count(g, m->out, m->n_out)};
   bool in = s.rows < s.columns;
   if (s.rows == s.columns)
-    in = !is_sharded(g, m->in, m->n_in); // the product is then whole or a sum, not split
+    in = !is_sharded(g, m->in, m->n_in); // the product is then whole or a partial sum, not split
   if (m->n_batch + 2 * (in ? m->n_in : m->n_out) > XLM_MAX_RANK) in = !in;
   s.n_short = in ? m->n_in : m->n_out;
   s.n_long = in ? m->n_out : m->n_in;
@@ -85,7 +86,7 @@ static xlm_val add(xlm_build *b, double x_factor, xlm_val x, double y_factor, xl
   return xlm_op2(b, XLM_OP_ADD, first, second);
 }
 
-// X = a X + (b A + c A A) X, A = X X^T: singular values go to between 0.7 and 1.2 in five steps.
+// X = a X + (b A + c A A) X, A = X X^T: five steps bring the singular values between 0.7 and 1.2.
 static xlm_val newton_schulz(xlm_build *b, const sides *s, xlm_val x) {
   xlm_type t = *xlm_val_type(b->g, x);
   xlm_val a = gram_of(b, s, x), factor = add(b, -4.7750, a, 2.0315, squared(b, s, a));
@@ -94,7 +95,7 @@ static xlm_val newton_schulz(xlm_build *b, const sides *s, xlm_val x) {
   return add(b, 3.4445, x, 1, product);
 }
 
-// x with a Frobenius norm of 1, matrix by matrix.
+// Scales x to a Frobenius norm of 1, matrix by matrix.
 static xlm_val normalised(xlm_build *b, const xlm_matrix *m, xlm_val x) {
   xlm_dim over[XLM_MAX_RANK];
   int n = 0;

@@ -1,8 +1,8 @@
-// Optimizers: how the parameters of a model are updated, as ordinary nodes of the train graph (phase STEP).
+// Optimizers. The update of a parameter consists of ordinary nodes of the train graph (phase STEP).
 //
-// An optimizer is a name, the settings it takes, and a function that emits the update of one parameter: one
-// file each, one line each in optimizers.def. Which parameter is updated how follows from the run's choice
-// and from parameter groups (groups.c), those of the run file before those of the model text.
+// An optimizer is a name, its settings, and a function that emits the update of one parameter. Each has a
+// file and a line in optimizers.def. How a parameter is updated follows from the run's choice and from
+// parameter groups (groups.c); groups of the run file take precedence over those of the model text.
 #ifndef XLM_OPTIMIZER_OPTIMIZER_H
 #define XLM_OPTIMIZER_OPTIMIZER_H
 
@@ -22,18 +22,18 @@ struct xlm_step;
 
 typedef struct xlm_optimizer {
   const char *name;
-  xlm_optimizer_setting settings[XLM_OPTIMIZER_SETTINGS]; // up to the first without a name
-  // For one that updates matrices only: the optimizer of all other parameters. NULL: it updates all.
+  xlm_optimizer_setting settings[XLM_OPTIMIZER_SETTINGS]; // ends at the first entry without a name
+  // For an optimizer of matrices only: the one for all other parameters. NULL: it updates all.
   const char *otherwise;
-  // Emits the nodes and states that update s->param, ending in the new values of both (step_priv.h).
+  // Emits nodes and states that update s->param, ending with xlm_step_store (step_priv.h).
   void (*build)(struct xlm_step *s);
   const char *doc; // formulas and source; markdown
 } xlm_optimizer;
 
 extern const xlm_optimizer *const xlm_optimizers[];        // in the order of optimizers.def, ends with NULL
-const xlm_optimizer *xlm_optimizer_find(const char *name); // NULL when there is none
+const xlm_optimizer *xlm_optimizer_find(const char *name); // NULL: unknown
 
-// The setting of this name of any optimizer; NULL when there is none.
+// The setting of this name, of any optimizer; NULL: unknown.
 const xlm_optimizer_setting *xlm_optimizer_setting_find(const char *name);
 
 typedef struct xlm_optimizer_value { // of a setting
@@ -43,11 +43,11 @@ typedef struct xlm_optimizer_value { // of a setting
 
 typedef struct xlm_train_options {
   const char *optimizer;             // its name
-  const xlm_optimizer_value *values; // of settings; those not listed have their initial values
+  const xlm_optimizer_value *values; // settings not listed have their initial values
   int n_values;
-  double weight_decay; // of parameters with >= 2 dims whose initialiser is random, unless a group says other
-  double grad_clip;    // largest global norm of the gradient; 0 = none
-  const xlm_param_group *groups; // of the run file: what they set precedes the model text's
+  double weight_decay; // for parameters of >= 2 dims with a random initialiser, unless a group says otherwise
+  double grad_clip;    // maximum global norm of the gradient; 0 = no clipping
+  const xlm_param_group *groups; // of the run file; they take precedence over those of the model text
   int n_groups;
   int64_t microbatches;
 } xlm_train_options;
@@ -56,36 +56,36 @@ typedef struct xlm_train_options {
 typedef struct xlm_update_choice {
   const xlm_optimizer *optimizer;
   double lr, weight_decay; // lr: factor on the learning rate
-  const char *group;       // what the group says of its parameters: "embed", "rank 2"; "default" without one
+  const char *group;       // the group's pattern: "embed", "rank 2"; "default" without a group
 } xlm_update_choice;
 
-// False when something is wrong with the options or groups: an optimizer, setting or parameter that does not
-// exist, values out of range. Each becomes a diagnostic with the place it was written at. `g`: a model graph.
+// False when the options or groups have errors: an unknown optimizer, setting or parameter, or values out of
+// range. Each is a diagnostic at the place where it was written. `g`: a model graph.
 bool xlm_optimizer_check(const xlm_graph *g, const xlm_train_options *o, xlm_diags *d);
-// By value of g: the choice for every parameter, nothing for other values. needs: options and groups that
-// were checked.
+// The choice for every parameter, indexed by value of g; zero for other values. needs: checked options and
+// groups.
 const xlm_update_choice *xlm_optimizer_choose(const xlm_graph *g, const xlm_train_options *o, xlm_arena *a);
 
-// The values that all updates of a graph read: f32 scalars.
+// Values that all updates of a graph read: f32 scalars.
 typedef struct xlm_step_inputs {
-  xlm_val scale;    // factor on gradients (clipping); not a number when the gradients are not finite: then
-                    // parameters and states stay as they are
+  xlm_val scale;    // factor on gradients (clipping); NaN when the gradients are not finite: parameters and
+                    // states then stay unchanged
   xlm_val lr, step; // learning rate; number of this step, from 1
 } xlm_step_inputs;
 
 typedef struct xlm_steps xlm_steps;
-// Begins the updates of the graph under construction in b, whose forward nodes stand already.
+// Begins the updates of the graph under construction in b, which already has its forward nodes.
 xlm_steps *xlm_steps_begin(xlm_build *b, xlm_arena *a, const xlm_train_options *o, xlm_step_inputs in);
-// Emits the update of one parameter in b's context. grad: its type is the parameter's.
+// Emits the update of one parameter in b's context. grad has the parameter's type.
 void xlm_steps_update(xlm_steps *s, xlm_val param, xlm_val grad);
 
-// One row of the table that reports show: parameters that are updated alike.
+// A row of the table in reports: parameters that are updated alike.
 typedef struct xlm_update_row {
   xlm_update_choice choice;
-  int64_t parameters; // how many tensors
+  int64_t parameters; // number of tensors
   double elements;
 } xlm_update_row;
-// The rows for all parameters of a model graph, in the order of their first parameters; *n of them.
+// The rows for all parameters of a model graph, in the order of their first parameters; *n: their number.
 const xlm_update_row *xlm_optimizer_table(const xlm_graph *g, const xlm_train_options *o, xlm_arena *a,
                                           int *n);
 

@@ -1,4 +1,4 @@
-// The updates of a graph: what every optimizer's file is given, and the small vocabulary it is written in.
+// The updates of a graph: the inputs of every optimizer, and the helpers it is written with.
 #include "compiler/optimizer/step_priv.h"
 
 #include <string.h>
@@ -53,7 +53,7 @@ xlm_steps *xlm_steps_begin(xlm_build *b, xlm_arena *a, const xlm_train_options *
   xlm_steps *s = XLM_NEW(a, xlm_steps);
   *s = (xlm_steps){.b = b, .options = o, .in = in, .matrices = xlm_find_matrices(b->g, a)};
   s->choices = xlm_optimizer_choose(b->g, o, a);
-  s->sound = xlm_op2(b, XLM_OP_EQ, in.scale, in.scale); // what is not a number does not equal itself
+  s->sound = xlm_op2(b, XLM_OP_EQ, in.scale, in.scale); // NaN does not equal itself
   return s;
 }
 

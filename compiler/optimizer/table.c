@@ -1,4 +1,4 @@
-// The optimizers there are; see optimizer.h.
+// The table of optimizers; see optimizer.h.
 #include <string.h>
 
 #include "compiler/optimizer/optimizer.h"

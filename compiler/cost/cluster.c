@@ -1,5 +1,4 @@
-// Cluster files: YAML. One table says every key, its limits and where it goes; reading is a walk over
-// it.
+// Reads cluster files (YAML). A table lists every key, its range and its field.
 #include "compiler/cost/cluster.h"
 
 #include <math.h>
@@ -22,11 +21,11 @@ static const key keys[] = {
     {"device", "reserved", AT(reserved), 0, 1e18},                 // bytes
     {"device", "flops_bf16", AT(flops_bf16), 1, 1e21},             // FLOP/s
     {"device", "flops_f32", AT(flops_f32), 1, 1e21},               // FLOP/s
-    {"device", "gemm_large", AT(gemm_large), 1e-6, 1},             // share of the peak
+    {"device", "gemm_large", AT(gemm_large), 1e-6, 1},             // fraction of the peak
     {"device", "gemm_large_at", AT(gemm_large_at), 1, 1e21},       // FLOPs of one product
-    {"device", "gemm_small", AT(gemm_small), 1e-6, 1},             // share of the peak
+    {"device", "gemm_small", AT(gemm_small), 1e-6, 1},             // fraction of the peak
     {"device", "gemm_small_at", AT(gemm_small_at), 1, 1e21},       // FLOPs of one product
-    {"device", "attention", AT(attention), 1e-6, 1},               // share of the peak
+    {"device", "attention", AT(attention), 1e-6, 1},               // fraction of the peak
     {"device", "vector_flops", AT(vector_flops), 1, 1e21},         // FLOP/s
     {"device", "memory_bandwidth", AT(memory_bandwidth), 1, 1e18}, // bytes/s
     {"device", "launch", AT(launch), 0, 1},                        // seconds
@@ -55,7 +54,7 @@ typedef struct reader {
   xlm_error *err;
 } reader;
 
-static const char *scalar(const xlm_yaml *n) { // NULL: it is none
+static const char *scalar(const xlm_yaml *n) { // NULL: not a scalar
   return n->kind <= XLM_YAML_SCALAR ? n->text : NULL;
 }
 

@@ -1,11 +1,11 @@
-// What things take on a cluster. Formulas: rings and trees as in Thakur, Rabenseifner, Gropp 2005; a
-// product's share of the peak goes from small to large with the logarithm of its FLOPs.
+// Times on a cluster. Formulas for rings and trees: Thakur, Rabenseifner, Gropp 2005. The fraction of the
+// peak that a product reaches is interpolated between small and large by the logarithm of its FLOPs.
 #include <math.h>
 
 #include "compiler/cost/cluster.h"
 
-// The ranks of a group lie in blocks: those that differ along its innermost axis stand `stride` apart, and so
-// on outwards. As many axes as fit into a node whole, from the inside, are in one node.
+// The ranks of a group form blocks: those that differ along its innermost axis are `stride` apart, and so on
+// outwards. As many whole axes as fit into a node, from the inside, are within one node.
 xlm_span_of_ranks xlm_cluster_span(const xlm_cluster *c, const xlm_mesh *mesh, uint32_t axes) {
   xlm_span_of_ranks s = {.members = xlm_mesh_group(mesh, axes), .per_node = 1};
   int64_t stride = 1, node = (int64_t)c->devices_per_node;
@@ -21,7 +21,7 @@ xlm_span_of_ranks xlm_cluster_span(const xlm_cluster *c, const xlm_mesh *mesh, u
   return s;
 }
 
-static double latency(const xlm_cluster *c, xlm_span_of_ranks s) { // once round the ring
+static double latency(const xlm_cluster *c, xlm_span_of_ranks s) { // of one pass around the ring
   return (double)(s.per_node - 1) * c->intra_latency + (double)(s.nodes - 1) * c->inter_latency;
 }
 
@@ -38,8 +38,8 @@ static double ring_bandwidth(const xlm_cluster *c, xlm_span_of_ranks s) {
 double xlm_cluster_collective(const xlm_cluster *c, xlm_span_of_ranks s, double bytes, int rounds) {
   if (s.members < 2) return 0;
   double ring = bytes / ring_bandwidth(c, s) + rounds * latency(c, s);
-  double tree =
-      bytes / ring_bandwidth(c, s) * 1.25 + rounds * tree_latency(c, s); // links idle at the ends of the tree
+  double tree = bytes / ring_bandwidth(c, s) * 1.25 + rounds * tree_latency(c, s); // links are idle near the
+                                                                                   // root and the leaves
   return tree < ring ? tree : ring;
 }
 

@@ -1,10 +1,9 @@
-// The estimate of a step: every segment as two streams, then the schedule over all stages, then the
-// optimizer.
+// Estimates a step: every segment as two streams, then the schedule over all stages, then the optimizer.
 #include "compiler/cost/estimate.h"
 
 // ---- one segment ----
 
-// at: [g->n], when each instruction runs.
+// at: [g->n], the interval of each instruction.
 static xlm_segment_cost run_segment(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                                     const xlm_segment *g, xlm_interval *at) {
   xlm_segment_cost out = {0};
@@ -35,7 +34,7 @@ xlm_interval *xlm_estimate_instrs(const xlm_cluster *c, const xlm_plan *p, const
   return at;
 }
 
-// ---- the schedule, as the plan has it ----
+// ---- the schedule of the plan ----
 
 static const xlm_rank_plan *class_of_stage(const xlm_plan *p, int stage) {
   for (uint32_t c = 0; c < p->n_rank_plans; c++)
@@ -73,14 +72,14 @@ static xlm_schedule_plan *schedule_of(const xlm_plan *p, xlm_arena *a) {
 typedef struct sums {
   xlm_part_cost *parts, *serial;
   double *optimizer, *serial_optimizer;
-  double compute, communication, once, serial_once; // of the rank in hand; once: prologue and step
+  double compute, communication, once, serial_once; // of the current rank; once: prologue and step
 } sums;
 
 static void keep_larger(double *at, double x) {
   if (x > *at) *at = x;
 }
 
-// The variant that does more than the others counts as what it takes longer.
+// Adds the time by which this variant exceeds the others.
 static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment *g, double times,
                         const xlm_segment_cost *cost, const xlm_segment_cost *shorter) {
   if (g->kind == XLM_SEG_EVAL) return;
@@ -146,7 +145,8 @@ static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_p
   return s;
 }
 
-// The step begins everywhere when the pipeline has ended: the gradient's norm is of all stages.
+// The step segment starts on all stages after the whole pipeline, since the norm is over the gradients of all
+// stages.
 static void add_step_times(xlm_estimate *e, double pipeline) {
   for (int st = 0; st < e->schedule->stages; st++)
     for (uint32_t i = 0; i < e->schedule->stage[st].n; i++)

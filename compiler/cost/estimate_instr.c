@@ -1,10 +1,10 @@
-// What one instruction takes: a kernel the larger of arithmetic and memory traffic, and its launch; a
-// collective what the slowest link of its group takes for the bytes that the rank sends.
+// The time of one instruction: for a kernel the larger of arithmetic and memory traffic, plus its launch; for
+// a collective the time of the slowest link of its group for the bytes that the rank sends.
 #include "compiler/cost/estimate.h"
 #include "runtime/plan/traffic.h"
 
-// Only packed rows have a bound instead of a size. With the experts split over ranks, the bound holds for the
-// case that all tokens of all ranks choose the experts of this one.
+// Only packed rows have a bound instead of a size. With experts split over ranks, the bound covers the case
+// that all tokens of all ranks choose this rank's experts.
 double xlm_estimate_fill(const xlm_rank_plan *r, uint32_t tensor) {
   const xlm_type *t = &r->tensors[tensor].type;
   for (int i = 1; i < t->rank; i++) {
@@ -33,7 +33,7 @@ static double operand_fill(const xlm_rank_plan *r, const xlm_instr *in, double *
   return fill;
 }
 
-// An accumulator may be wider than what is multiplied.
+// The type of the factors; an accumulator may be wider.
 static xlm_dtype multiplied(const xlm_rank_plan *r, const xlm_instr *in) {
   for (int i = 0; i < in->n_in; i++)
     if (r->tensors[in->in[i]].type.dtype == XLM_BF16) return XLM_BF16;

@@ -1,24 +1,24 @@
-// A treap (a search tree balanced by random priorities: Seidel, Aragon 1996) of what was taken, in the order
-// of offsets and, at one offset, of time. To find a gap is to sweep over all that overlaps in time, from the
-// lowest offset up. Each subtree knows enough to be passed over at once in two cases: nothing in it overlaps,
-// or everything does and no gap between is large enough. Equal tensors of many rounds stand side by side when
-// they live at once, and at one offset when they do not; those of the forward and of the backward leave a
-// hole in time between them. So few subtrees are mixed, and a search looks at about log n of n. Long lives
-// have a tree of their own, as short ones would lie between them; the two are asked in turn, each from where
-// the other found nothing in the way.
+// A treap (a search tree balanced by random priorities: Seidel, Aragon 1996) of the occupied rectangles,
+// ordered by offset and then by time. A search sweeps upwards over everything that overlaps in time. Each
+// subtree stores enough to be skipped in two cases: nothing in it overlaps the query, or everything does and
+// no gap inside is large enough. Equal tensors of many rounds are adjacent when they are live at the same
+// time, and at the same offset when they are not; those of forward and backward leave a hole in time between
+// them. Few subtrees are therefore mixed, and a search visits about log n of n nodes. Long lifetimes have a
+// tree of their own, since short ones would lie between them; the two trees are searched alternately, each
+// from where the other found no conflict.
 #include "compiler/planner/gaps.h"
 
 #include "runtime/base/philox.h"
 
-typedef struct taken { // a node, and what holds for its subtree
+typedef struct taken { // a node, and summary data for its subtree
   uint32_t left, right;
   uint64_t priority;
   uint32_t begin, end;
   uint64_t offset, top;
   uint32_t first_begin, last_begin, first_end, last_end;
   uint64_t lowest, highest; // offset, top
-  uint64_t gap;             // no stretch between its places is larger
-  uint32_t hole, hole_end;  // positions hole .. hole_end - 1 at which nothing of it lives, within its lives
+  uint64_t gap;             // no gap between its rectangles is larger
+  uint32_t hole, hole_end;  // within its lifetimes, nothing in it is live at positions hole .. hole_end - 1
 } taken;
 
 enum { TREES = 2, LONG = 64 }; // positions
@@ -32,7 +32,7 @@ struct xlm_gaps {
 
 typedef struct query {
   uint32_t begin, end;
-  uint64_t bytes, at; // at: below it nothing is free, as far as was looked
+  uint64_t bytes, at; // at: nothing below it is free, as far as searched
 } query;
 
 xlm_gaps *xlm_gaps_new(xlm_arena *a) {
@@ -44,7 +44,7 @@ xlm_gaps *xlm_gaps_new(xlm_arena *a) {
 
 // ---- subtrees ----
 
-static void dig(taken *t, uint32_t from, uint32_t end) { // the larger of two holes
+static void dig(taken *t, uint32_t from, uint32_t end) { // keeps the larger of two holes
   if (from < end && end - from > t->hole_end - t->hole) t->hole = from, t->hole_end = end;
 }
 
@@ -60,7 +60,8 @@ static uint32_t next(uint32_t end) {
   return end < UINT32_MAX ? end + 1 : end;
 }
 
-// What is a hole of both: one's and the other's, or one's and before or behind the other, or between both.
+// A common hole of a and b: the overlap of their holes, or the part of one's hole before or after the other's
+// lifetimes, or the time between both.
 static void join_holes(taken *t, const taken *a, const taken *b) {
   uint32_t a_end = next(a->last_end), b_end = next(b->last_end);
   t->hole = t->hole_end = 0;
@@ -155,14 +156,14 @@ void xlm_gaps_take(xlm_gaps *g, uint32_t begin, uint32_t end, uint64_t offset, u
 
 // ---- the search ----
 
-// true: in this tree the gap at q->at is large enough; what comes later cannot change that.
+// true: the gap at q->at is large enough in this tree; later nodes cannot change that.
 static bool sweep(xlm_gaps *g, uint32_t tree, query *q) {
   if (!tree) return false;
   const taken *t = &g->at[tree];
   g->visited++;
   if (t->first_begin > q->end || t->last_end < q->begin || t->highest <= q->at) return false;
   if (q->begin >= t->hole && q->end < t->hole_end) return false;
-  if (t->last_begin <= q->end && t->first_end >= q->begin) { // all of it is in the way
+  if (t->last_begin <= q->end && t->first_end >= q->begin) { // all of it conflicts
     if (t->lowest >= q->at + q->bytes) return true;
     if (t->gap < q->bytes) {
       q->at = t->highest;

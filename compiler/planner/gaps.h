@@ -1,5 +1,5 @@
-// What is taken of an area, in two dimensions: bytes and time. Finds the lowest place that is free over a
-// whole life.
+// The occupied parts of an area in two dimensions, bytes and time. Finds the lowest offset that is free for a
+// whole lifetime.
 #ifndef XLM_PLANNER_GAPS_H
 #define XLM_PLANNER_GAPS_H
 
@@ -13,7 +13,7 @@ xlm_gaps *xlm_gaps_new(xlm_arena *a);
 // The lowest offset from which `bytes` are free at all positions begin .. end, both included.
 uint64_t xlm_gaps_lowest(xlm_gaps *g, uint32_t begin, uint32_t end, uint64_t bytes);
 void xlm_gaps_take(xlm_gaps *g, uint32_t begin, uint32_t end, uint64_t offset, uint64_t bytes);
-// Places looked at so far: what the search has cost.
+// Number of nodes visited so far: the cost of the search.
 uint64_t xlm_gaps_visited(const xlm_gaps *g);
 
 #endif

@@ -1,6 +1,6 @@
-// Lower: every node that has a kernel becomes an instruction; every value a tensor. Views and in-place
-// results share their operand's memory (view_of). States and inputs of the train and the eval graph with the
-// same name are the same tensor.
+// Lowering: every node with a kernel becomes an instruction, every value a tensor. Views and in-place results
+// share their operand's memory (view_of). States and inputs of the same name in the train and the eval graph
+// are the same tensor.
 #include "compiler/planner/lower.h"
 
 #include <string.h>
@@ -16,15 +16,15 @@ typedef struct lower {
   uint8_t program;
   xlm_dim *dim_map;   // g's dims -> plan's
   uint32_t *tensor;   // g's values -> plan's tensors
-  xlm_val *view_root; // value -> the value whose memory it views; itself when it is no view
-  uint32_t *last_use; // view root -> node of the last use of it or of a view of it, in the order of execution
+  xlm_val *view_root; // value -> the value whose memory it views; itself if it is not a view
+  uint32_t *last_use; // view root -> the node that uses it or a view of it last, in execution order
   uint32_t first_instr;
-  uint32_t chunk_begin; // position where the chunk being lowered begins
+  uint32_t chunk_begin; // position at which the current chunk begins
   int16_t chunk, last_chunk;
-  xlm_span at; // of the node being lowered
+  xlm_span at; // source of the current node
 } lower;
 
-// Are several microbatches in flight, so that activations have slots?
+// Several microbatches are in flight, so activations have slots.
 static bool in_slots(const lower *w) {
   return w->program == 0 && w->l.options.schedule;
 }
@@ -67,7 +67,7 @@ static bool has_dims(const xlm_attrs *as) {
 }
 
 static xlm_attrs map_attrs(lower *w, const xlm_attrs *as) {
-  if (!has_dims(as)) return *as; // the graph's live as long
+  if (!has_dims(as)) return *as; // the graph's attributes outlive the plan's construction
   xlm_attr *at = as->n ? XLM_NEW_N(w->l.arena, xlm_attr, as->n) : NULL;
   for (int i = 0; i < as->n; i++) {
     at[i] = as->at[i];
@@ -92,7 +92,7 @@ static uint32_t add_tensor(lower *w, xlm_tensor t, xlm_lifetime life) {
 typedef struct state_role {
   const char *role;
   xlm_category category;
-  bool saved; // belongs into a checkpoint
+  bool saved; // is part of a checkpoint
 } state_role;
 
 static state_role find_role(const char *role) {
@@ -141,8 +141,8 @@ static void lower_input(lower *w, const xlm_node_info *n) {
                   .category = XLM_CATEGORY_IO,
                   .area = XLM_AREA_IO,
                   .line = line_of(w, n->span)};
-  // Tokens belong to a microbatch: with several in flight they live in its slot, from the beginning of its
-  // chunk's forward.
+  // Tokens belong to a microbatch: with several in flight they are in its slot, from the start of its chunk's
+  // forward.
   xlm_lifetime life = {0};
   if (in_slots(w) && tokens && !whole_step) life = (xlm_lifetime){w->chunk_begin, w->chunk_begin, 0, true};
   uint32_t id = w->tensor[n->out] = add_tensor(w, t, life);
@@ -177,14 +177,14 @@ static bool same_storage(const xlm_type *a, const xlm_type *b) {
   return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
 }
 
-// A sum over the microbatches of a step, which begins anew with the next step.
+// A sum over the microbatches of a step, which starts again in the next step.
 static bool is_summed_up(const lower *w, const xlm_node_info *n, uint32_t tensor) {
   return xlm_phase_is_once(n->phase) && w->l.tensors[tensor].category == XLM_CATEGORY_GRADIENT &&
          w->l.tensors[tensor].area == XLM_AREA_STATE;
 }
 
-// The operand whose memory result k takes over; 0 = none. It must die here, and not be read twice under other
-// names.
+// The operand whose memory result k reuses; 0 = none. The operand must not be used afterwards, nor be read
+// twice through views.
 static uint32_t in_place_operand(lower *w, const xlm_node_info *n, xlm_node id, int k) {
   xlm_lowering *l = &w->l;
   const xlm_op *op = xlm_op_at(n->op);
@@ -194,7 +194,7 @@ static uint32_t in_place_operand(lower *w, const xlm_node_info *n, xlm_node id, 
     bool mine = l->life[r].placed ? l->life[r].program == w->program : is_summed_up(w, n, r);
     if (!mine || w->last_use[w->view_root[n->in[i]]] != id) continue;
     if (!same_storage(xlm_val_type(w->g, n->in[i]), xlm_val_type(w->g, n->out + (xlm_val)k))) continue;
-    bool taken = false; // by an earlier result of this node, or read through another view
+    bool taken = false; // reused by an earlier result of this node, or read through another view
     for (int j = 0; j < k; j++) taken |= xlm_lower_root(l, w->tensor[n->out + (xlm_val)j]) == r;
     for (int j = 0; j < n->n_in; j++)
       taken |= j != i && n->in[j] != n->in[i] && xlm_lower_root(l, w->tensor[n->in[j]]) == r;
@@ -244,7 +244,7 @@ static xlm_status ask(const lower *w, const xlm_instr *in, xlm_kernel_choice *ou
   return XLM_OK;
 }
 
-// Both forms of a sum, that which overwrites it and that which adds to it, share one place for their scratch.
+// The overwriting and the adding form of a sum share one workspace.
 static xlm_status choose_kernel(lower *w, xlm_instr *in, bool sums, xlm_error *err) {
   xlm_kernel_choice choice, of_store = {0};
   XLM_TRY(ask(w, in, &choice, err));
@@ -283,7 +283,7 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
   return XLM_OK;
 }
 
-// Leaves become tensors where they are first read: an input belongs to the chunk that reads it.
+// Leaves become tensors at their first use: an input belongs to the chunk that reads it.
 static void lower_leaves(lower *w, const xlm_node_info *n) {
   for (int i = 0; i < n->n_in; i++) {
     const xlm_node_info *leaf = xlm_val_node(w->g, n->in[i]);
@@ -315,8 +315,8 @@ static void find_view_roots(lower *w) {
   }
 }
 
-// The phase a node is ordered by: gradients of weights, and their reduction, stand among the backward unless
-// they are split off.
+// The phase by which a node is ordered: gradients of weights and their reduction are part of the backward
+// unless they are separate.
 static int runs_in(const lower *w, const xlm_node_info *n) {
   bool split = w->l.options.schedule && w->l.options.schedule->split_weights;
   bool of_weights = n->phase == XLM_PHASE_WGT || n->phase == XLM_PHASE_LAST;
@@ -328,7 +328,7 @@ static void find_last_uses(lower *w) {
   w->last_use = XLM_NEW_N(w->l.arena, uint32_t, g->n_values);
   static const xlm_phase order[XLM_PHASES] = {XLM_PHASE_PROLOGUE, XLM_PHASE_FWD,  XLM_PHASE_BWD,
                                               XLM_PHASE_WGT,      XLM_PHASE_LAST, XLM_PHASE_STEP};
-  for (int k = 0; k < XLM_PHASES; k++) // weight gradients may run behind all of the backward
+  for (int k = 0; k < XLM_PHASES; k++) // weight gradients may run after the whole backward
     for (xlm_node n = 1; n < g->n_nodes; n++)
       if (runs_in(w, &g->nodes[n]) == (int)order[k])
         for (int i = 0; i < g->nodes[n].n_in; i++) w->last_use[w->view_root[g->nodes[n].in[i]]] = n;
@@ -349,14 +349,14 @@ static void close_segment(lower *w) {
   xlm_lower_hold(&w->l, s, w->first_instr, w->program);
 }
 
-// What the last microbatch does for all runs with the chunk whose backward is the last of the step.
+// What the last microbatch does once runs with the chunk whose backward is the last of the step.
 static bool belongs(const lower *w, const xlm_node_info *n, uint32_t phases, int16_t chunk) {
   if (!(phases >> n->phase & 1) || xlm_op_at(n->op)->flags & XLM_OPF_LEAF) return false;
   if (n->phase == XLM_PHASE_LAST && w->program == 0) return chunk == w->last_chunk;
   return n->phase == XLM_PHASE_STEP || n->phase == XLM_PHASE_PROLOGUE || w->program == 1 || (n->stage < 0 ? 0 : n->stage) == chunk;
 }
 
-// All nodes of these phases (a bit set) and this chunk, as one segment.
+// Lowers all nodes of these phases (a bit set) and this chunk into one segment.
 static xlm_status lower_nodes(lower *w, xlm_segment_kind kind, uint32_t phases, int16_t chunk,
                               xlm_error *err) {
   open_segment(w, kind, chunk);
@@ -394,12 +394,12 @@ static void begin_graph(lower *w, const xlm_graph *g, uint8_t program) {
 enum {
   FWD = 1 << XLM_PHASE_FWD,
   BWD = 1 << XLM_PHASE_BWD,
-  WGT = 1 << XLM_PHASE_WGT | 1 << XLM_PHASE_LAST, // taken apart by xlm_lower_variants
+  WGT = 1 << XLM_PHASE_WGT | 1 << XLM_PHASE_LAST, // xlm_lower_variants separates LAST
   STEP = 1 << XLM_PHASE_STEP,
   PROLOGUE = 1 << XLM_PHASE_PROLOGUE
 };
 
-// An input that several chunks of a stage read is in the slots of each: the next one gets a tensor of its own.
+// An input that several chunks of a stage read is in the slots of each: the next chunk gets its own tensor.
 static void forget_inputs(lower *w) {
   for (xlm_node n = 1; n < w->g->n_nodes; n++) {
     const xlm_node_info *leaf = &w->g->nodes[n];
@@ -425,7 +425,7 @@ static uint32_t segment_of(const lower *w, xlm_segment_kind kind, int16_t chunk)
   return 0;
 }
 
-// One stage: forward and backward of each microbatch in turn, no slots.
+// One stage: forward and backward of each microbatch in turn, without slots.
 static void plain_schedule(lower *w) {
   xlm_segment_run *runs = XLM_NEW_N(w->l.arena, xlm_segment_run, 2 * w->l.options.microbatches + 1);
   uint32_t n = 0;
@@ -437,7 +437,7 @@ static void plain_schedule(lower *w) {
   w->l.plan->n_schedule = n;
 }
 
-// Slots are assigned when their sizes are known, by xlm_place.
+// xlm_place assigns the slots when their sizes are known.
 static void pipeline_schedule(lower *w) {
   const xlm_schedule_plan *sp = w->l.options.schedule;
   const xlm_stage_schedule *s = &sp->stage[w->l.options.stage];
@@ -462,7 +462,7 @@ static bool has_prologue(const xlm_graph *g) {
   return false;
 }
 
-// Before all else, once slots are assigned, which only microbatches have.
+// Puts the prologue first, after slots are assigned, which only microbatches have.
 static void schedule_prologue(lower *w) {
   xlm_rank_plan *p = w->l.plan;
   if (!p->n_schedule || w->l.segments[0].kind != XLM_SEG_PROLOGUE) return;

@@ -1,5 +1,5 @@
-// Lower: graphs -> instruction lists over tensors. Place: tensors -> offsets in one arena. Together they make
-// a rank plan.
+// Lowering turns graphs into instructions on tensors; placing assigns the tensors offsets in one arena.
+// Together they make a rank plan.
 #ifndef XLM_PLANNER_LOWER_H
 #define XLM_PLANNER_LOWER_H
 
@@ -10,18 +10,19 @@
 typedef struct xlm_lower_options {
   int64_t microbatches;
   xlm_target target;
-  bool wide; // every floating tensor is f64, whatever the graph says: the reference backend knows no other
+  bool wide; // every floating-point tensor is f64, whatever the graph says: the reference backend supports no
+             // other type
   const xlm_backend_info *backend;
   const struct xlm_schedule_plan
       *schedule; // of the pipeline; NULL: one stage, F and B of each microbatch in turn
   int stage;
 } xlm_lower_options;
 
-// A rank plan under construction: growing tables, and what placing needs to know.
+// A rank plan under construction: growing tables, and data for placing.
 typedef struct xlm_lifetime {
-  uint32_t begin, end; // positions on its program's timeline, both included; end = UINT32_MAX: for good
+  uint32_t begin, end; // positions on its program's timeline, both included; end = UINT32_MAX: never freed
   uint8_t program;     // 0 = train, 1 = eval
-  bool placed;         // has a lifetime (otherwise: STATE, IO, or a view)
+  bool placed;         // is placed by lifetime (otherwise: STATE, IO, or a view)
 } xlm_lifetime;
 
 typedef struct xlm_lowering {
@@ -31,23 +32,24 @@ typedef struct xlm_lowering {
   xlm_dim_info *dims;
   xlm_tensor *tensors;
   xlm_lifetime *life; // parallel to tensors
-  uint32_t *root;     // parallel to tensors: the one whose memory it is
+  uint32_t *root;     // parallel to tensors: the tensor that owns its memory
   xlm_instr *instrs;
-  uint32_t *scratch_end; // parallel to instrs: until which position the workspace is in use
-  bool *once, *sums;     // parallel to instrs: of the last microbatch only; adds to a sum over microbatches
+  uint32_t *scratch_end;     // parallel to instrs: the last position at which the workspace is in use
+  bool *once, *sums;         // parallel to instrs: runs for the last microbatch only; adds to a sum over
+                             // microbatches
   xlm_segment_run *schedule; // the plan's
   xlm_plan_state *states;
   xlm_plan_input *inputs;
   xlm_plan_output *outputs;
   xlm_segment *segments;
-  xlm_dict state_of; // name -> its entry in states, as index + 1
+  xlm_dict state_of; // name -> its index in states + 1
   uint32_t n_dims, cap_dims, n_tensors, cap_tensors, cap_life, n_life, n_root, cap_root, n_instrs, cap_instrs,
       n_states, cap_states, n_inputs, cap_inputs, n_outputs, cap_outputs, n_segments, cap_segments, n_scratch,
       cap_scratch, n_once, cap_once, n_sums, cap_sums;
 } xlm_lowering;
 
 // train and eval: fused graphs, either may be NULL. Fails with XLM_USER when the backend lacks a kernel (*at:
-// for what), with XLM_ENV when it could not be asked for want of memory.
+// the source of the op), with XLM_ENV when out of memory.
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
                      xlm_rank_plan **out, xlm_span *at, xlm_error *err) XLM_MUST_CHECK;
 
@@ -56,19 +58,20 @@ static inline uint32_t xlm_lower_root(const xlm_lowering *l, uint32_t t) {
   return l->root[t];
 }
 
-// Parts of lowering, in its order.
-// What communication of a segment reads stays while kernels run beside it; first_instr: where the timeline of
-// its program begins.
+// Parts of lowering, in order.
+// Extends the lifetimes of what communication in a segment reads over the kernels that run concurrently.
+// first_instr: where the timeline of its program begins.
 void xlm_lower_hold(xlm_lowering *l, const xlm_segment *s, uint32_t first_instr, uint8_t program);
 // Gives every tensor its area and offset and fills the plan's memory figures.
 void xlm_place(xlm_lowering *l);
-// Room for so many more instructions: they are most of a plan, and growing by doubling would keep all copies.
+// Reserves capacity for more instructions. They are the bulk of a plan, and growing by doubling leaves old
+// copies in the arena.
 void xlm_lower_reserve(xlm_lowering *l, uint32_t more);
-// An instruction that sums over microbatches, as it is in the first of them.
+// An instruction that sums over microbatches, as it runs in the first of them.
 xlm_instr xlm_lower_stored(const xlm_lowering *l, xlm_instr in);
-// After placing: what differs between the first, the middle and the last microbatch (xlm_segment_variant).
+// After placing: makes segment variants for the first, middle and last microbatch (xlm_segment_variant).
 void xlm_lower_variants(xlm_lowering *l);
-// After that: what must wait for what (runtime/plan/streams.h).
+// After that: fills `after` (runtime/plan/streams.h).
 void xlm_lower_order(xlm_lowering *l);
 
 #endif

@@ -1,5 +1,5 @@
-// Lower, the part that is about what runs when: what must stay while communication is under way, the segments
-// of the first, the middle and the last microbatch, and the order between the two streams.
+// The part of lowering about execution order: lifetimes of what communication reads, the segment variants for
+// the first, middle and last microbatch, and the dependencies between the two streams.
 #include <string.h>
 
 #include "compiler/pass/pass.h"
@@ -13,8 +13,8 @@ static bool reads(const xlm_lowering *l, const xlm_instr *in, const xlm_instr *m
   return false;
 }
 
-// The last position at which communication i may still be under way: before whoever reads it, and not farther
-// than the pass that made room for it looks (overlap.c).
+// The last position at which communication i may still be running: before its first reader, and within the
+// distance that the overlap pass considers (overlap.c).
 static uint32_t under_way(const xlm_lowering *l, uint32_t i, uint32_t end) {
   int products = 0;
   uint32_t last = i;
@@ -27,7 +27,8 @@ static uint32_t under_way(const xlm_lowering *l, uint32_t i, uint32_t end) {
   return last;
 }
 
-// What communication reads must stay while kernels run beside it: else they would have to wait for it.
+// What communication reads stays live while kernels run concurrently; otherwise they would have to wait for
+// it.
 void xlm_lower_hold(xlm_lowering *l, const xlm_segment *s, uint32_t first_instr, uint8_t program) {
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     const xlm_instr *in = &l->instrs[i];
@@ -52,7 +53,7 @@ void xlm_lower_reserve(xlm_lowering *l, uint32_t more) {
 xlm_instr xlm_lower_stored(const xlm_lowering *l, xlm_instr in) {
   xlm_attr *at = XLM_NEW_N(l->arena, xlm_attr, in.attrs.n + 1);
   if (in.attrs.n) memcpy(at, in.attrs.at, in.attrs.n * sizeof *at);
-  at[in.attrs.n] = (xlm_attr){.key = XLM_A_store, .i = 1}; // the last of the keys
+  at[in.attrs.n] = (xlm_attr){.key = XLM_A_store, .i = 1}; // the greatest key, so the list stays sorted
   in.attrs = (xlm_attrs){.n = (uint16_t)(in.attrs.n + 1), .at = at};
   return in;
 }
@@ -68,7 +69,7 @@ static void store_in_place(xlm_lowering *l, const xlm_segment *s) {
     if (l->sums[i]) l->instrs[i] = xlm_lower_stored(l, l->instrs[i]);
 }
 
-// The segment once more, without what is done once; its number.
+// Copies a segment without what is done once; returns its index.
 static uint32_t copy_segment(xlm_lowering *l, uint32_t segment, xlm_segment_variant variant) {
   xlm_segment s = l->segments[segment], copy = s;
   copy.variant = variant;
@@ -113,7 +114,7 @@ void xlm_lower_variants(xlm_lowering *l) {
   for (uint32_t s = 0, n = l->n_segments; s < n; s++) split(l, s);
 }
 
-// A segment before this one with the same instructions but for what sums begin with; NULL = none.
+// An earlier segment with the same instructions except for how sums start; NULL = none.
 static const xlm_segment *ordered_twin(const xlm_lowering *l, uint32_t segment) {
   const xlm_segment *s = &l->segments[segment];
   for (uint32_t i = 0; i < segment; i++) {

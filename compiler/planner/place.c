@@ -1,7 +1,7 @@
-// Place: one arena per device. States and IO stand for good; everything else lives from its definition to its
-// last use on its program's timeline and is placed by offline first fit, largest first: each tensor takes the
-// lowest gap free over its whole life. Train and eval never run at the same time, so their temporaries share
-// one area. Kernel scratch is a tensor that lives for one instruction.
+// Placing: one arena per device. States and IO are permanent; everything else is live from its definition to
+// its last use on its program's timeline and is placed by offline first fit, largest first: each tensor gets
+// the lowest offset that is free for its whole lifetime. Train and eval never run at the same time, so their
+// temporaries share one area. Workspace is live for one instruction.
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #include "compiler/schedule/schedule.h"
 
 typedef struct item {
-  uint32_t tensor; // or, with scratch, the instruction
+  uint32_t tensor; // or, for workspace, the instruction
   bool scratch;
   uint32_t begin, end;
   uint64_t bytes, offset;
@@ -29,7 +29,7 @@ static int larger_first(const void *pa, const void *pb) {
   return a->order < b->order ? -1 : 1;
 }
 
-// What is placed together: a run of positions on a program's timeline.
+// Tensors that are placed together: a range of positions on a program's timeline.
 typedef struct timeline {
   int program;
   xlm_area area;        // TEMP or one with slots
@@ -109,7 +109,7 @@ typedef struct peak {
   uint32_t instr;
 } peak;
 
-// The moment with the most live bytes, and what they are.
+// The position with the most live bytes, and what they consist of.
 static peak find_peak(xlm_lowering *l, const item *items, uint32_t n, const timeline *line) {
   uint32_t length = line->end - line->first;
   int64_t *delta = XLM_NEW_N(l->arena, int64_t, length + 1);
@@ -130,7 +130,7 @@ static peak find_peak(xlm_lowering *l, const item *items, uint32_t n, const time
   return p;
 }
 
-// Places one timeline; *most keeps the highest peak of those that share memory. Returns the bytes used.
+// Places one timeline; *most is the highest peak of those that share memory. Returns the bytes used.
 static uint64_t place_line(xlm_lowering *l, const timeline *line, peak *most) {
   uint32_t n = 0;
   item *items = collect(l, line, &n);
@@ -151,8 +151,8 @@ static const xlm_segment *segment_at(const xlm_lowering *l, uint32_t position) {
   return NULL;
 }
 
-// With several microbatches in flight: what stays within a segment is temporary, what lives from one segment
-// of a microbatch to another stands in a slot, what the step still reads stands for good.
+// With several microbatches in flight: values within a segment are temporary, values that live from one
+// segment of a microbatch to another are in slots, values that the step reads are permanent.
 static xlm_area area_of(const xlm_lowering *l, uint32_t t) {
   const xlm_segment *from = segment_at(l, l->life[t].begin), *to = segment_at(l, l->life[t].end);
   bool is_input = l->tensors[t].category == XLM_CATEGORY_IO;
@@ -188,7 +188,7 @@ static void add_categories(xlm_lowering *l, const peak *p) {
   for (int c = 0; c < XLM_CATEGORIES; c++) l->plan->category_bytes[c] += p->by_category[c];
 }
 
-// Places what each chunk keeps in this area, then gives every microbatch in flight a slot of its chunk's
+// Places what each chunk stores in this area, then assigns every microbatch in flight a slot of its chunk's
 // size.
 static void place_slots(xlm_lowering *l, xlm_area area) {
   static const xlm_segment_kind from[] = {XLM_SEG_F, XLM_SEG_F, XLM_SEG_B},
@@ -200,11 +200,11 @@ static void place_slots(xlm_lowering *l, xlm_area area) {
   for (int c = 0; c < s->chunks; c++) {
     timeline line = chunk_line(l, area, (int16_t)c);
     if (line.first == UINT32_MAX) continue;
-    line.end += line.end == line.first; // an input may live in an empty chunk
+    line.end += line.end == line.first; // an empty chunk may hold an input
     bytes[c] = place_line(l, &line, &peaks[c]);
   }
   xlm_schedule_held held = xlm_schedule_slots(s, l->options.stage, from[k], to[k], bytes, l->arena);
-  xlm_segment_run *runs = (xlm_segment_run *)(uintptr_t)l->plan->schedule; // ours until it is handed out
+  xlm_segment_run *runs = (xlm_segment_run *)(uintptr_t)l->plan->schedule; // still writable
   for (uint32_t i = 0; i < l->plan->n_schedule; i++) runs[i].slot[k] = held.slot[i];
   uint64_t *at = XLM_NEW_N(l->arena, uint64_t, held.n + 1);
   for (int32_t i = 0; i < held.n; i++) {
@@ -247,7 +247,7 @@ static void place_permanent(xlm_lowering *l, xlm_area area) {
 }
 
 static void resolve_views(xlm_lowering *l) {
-  for (uint32_t t = 1; t < l->n_tensors; t++) { // a view comes after what it views
+  for (uint32_t t = 1; t < l->n_tensors; t++) { // a view comes after its base
     xlm_tensor *x = &l->tensors[t];
     if (!x->view_of) continue;
     x->area = l->tensors[x->view_of].area;

@@ -1,6 +1,5 @@
-// Is a schedule sound? Each entry once and in order on its stage; then all stages are run side by side, and
-// where they get stuck the circle of waits is told. Entries are counted from 1 in messages, as people count
-// columns.
+// Checks a schedule: every entry once and in order on its stage; then all stages are run concurrently, and if
+// they block, the message shows the cycle. Messages count entries from 1.
 #include <stdio.h>
 
 #include "compiler/schedule/schedule_priv.h"
@@ -9,7 +8,7 @@
 typedef struct check {
   const xlm_schedule_plan *s;
   xlm_arena *arena;
-  uint32_t **where; // [stage][kind][chunk][microbatch]: entry from 1; 0 = none
+  uint32_t **where; // [stage][kind][chunk][microbatch]: entry, from 1; 0 = none
   xlm_error *err;
 } check;
 
@@ -67,7 +66,7 @@ static xlm_status index_stage(const check *c, int stage) {
   return xlm_fail(c->err, XLM_USER, "stage %d does not end with the optimizer's step", stage);
 }
 
-// F, B and W of one microbatch and chunk: all there, in this order.
+// F, B and W of one microbatch and chunk: all present, in this order.
 static xlm_status check_order(const check *c, int stage, int chunk, int64_t microbatch) {
   xlm_pipeline_action last = {XLM_SEG_F, (int16_t)chunk, (int32_t)microbatch};
   uint32_t last_at = *where(c, stage, last);
@@ -91,7 +90,7 @@ static xlm_status check_order(const check *c, int stage, int chunk, int64_t micr
   return XLM_OK;
 }
 
-// Microbatch 0 starts the sums over the microbatches (it overwrites what the last step left), so it comes
+// Microbatch 0 starts the sums over the microbatches (it overwrites those of the last step), so it must come
 // first.
 static xlm_status check_first(const check *c, int stage, xlm_segment_kind kind, int chunk) {
   xlm_pipeline_action first = {kind, (int16_t)chunk, 0}, other = first;
@@ -116,11 +115,11 @@ static xlm_status check_stage(const check *c, int stage) {
   return XLM_OK;
 }
 
-// ---- who waits for whom ----
+// ---- deadlocks ----
 
 enum { MOST_LINKS = 8 };
 
-// Adds "stage 0 waits in B0 (entry 2) for B0 of stage 1 (entry 3), "; returns the stage waited for.
+// Appends "stage 0 waits in B0 (entry 2) for B0 of stage 1 (entry 3), "; returns the stage waited for.
 static int add_link(const check *c, xlm_text *t, int stage, uint32_t at, bool say) {
   xlm_pipeline_action e = c->s->stage[stage].at[at];
   xlm_action_need need;
@@ -135,8 +134,7 @@ static int add_link(const check *c, xlm_text *t, int stage, uint32_t at, bool sa
 
 static xlm_status explain(const check *c, const uint32_t *at, int stage) {
   xlm_text t = xlm_text_new(c->arena);
-  for (int i = 0; i < c->s->stages; i++)
-    stage = add_link(c, &t, stage, at[stage], false); // now on the circle
+  for (int i = 0; i < c->s->stages; i++) stage = add_link(c, &t, stage, at[stage], false); // now on the cycle
   int first = stage, links = 0;
   do stage = add_link(c, &t, stage, at[stage], links++ < MOST_LINKS);
   while (stage != first);

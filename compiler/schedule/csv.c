@@ -1,6 +1,5 @@
-// Schedules as CSV: a line per stage, a cell per entry. Empty cells are idle time and mean nothing, so tables
-// drawn on a time axis can be read as they are. Only the writing is checked here; whether the schedule is
-// sound is schedule_check.c's.
+// Reads schedules as CSV: a line per stage, a cell per entry. Empty cells are idle time and are ignored, so
+// that tables drawn on a time axis can be read. Only the syntax is checked here; check.c checks the schedule.
 #include <string.h>
 
 #include "compiler/schedule/schedule_priv.h"
@@ -17,7 +16,7 @@ static int column(const reader *r, const char *at) {
   return (int)(at - r->line_start) + 1;
 }
 
-static const char *end_of_line(const reader *r) { // without comment and carriage return
+static const char *end_of_line(const reader *r) { // excluding comment and carriage return
   const char *p = r->at;
   while (p < r->end && *p != '\n' && *p != '#') p++;
   return p;

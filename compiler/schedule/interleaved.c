@@ -1,7 +1,7 @@
 // Interleaved 1F1B (Narayanan et al., "Efficient Large-Scale Language Model Training on GPU Clusters Using
-// Megatron-LM", 2021): each stage holds several chunks of the model, so the pipeline fills in steps of a
-// chunk and the bubble is divided by their number. Microbatches pass in groups of `stages`: a stage runs a
-// group through its first chunk, then through its second, and so on; backward the chunks come in reverse.
+// Megatron-LM", 2021): each stage has several chunks of the model, so the pipeline fills chunk by chunk and
+// the bubble is divided by their number. Microbatches advance in groups of `stages`: a stage runs a group
+// through its first chunk, then through its second, and so on; the backward visits the chunks in reverse.
 #include "compiler/schedule/schedule_priv.h"
 
 // The k-th forward (or backward) of any stage.

@@ -1,15 +1,15 @@
-// Schedules by name: gpipe and 1f1b here, the larger ones in files of their own. To add one: a function that
-// fills a stage, its line in `names` and `makers`, and its promises in tests/layouts/test_schedule_plan.c.
+// Schedules by name: gpipe and 1f1b here, larger ones in files of their own. To add one: a function that
+// fills a stage, its line in `names` and `makers`, and its properties in tests/layouts/test_schedule_plan.c.
 //
-// Every built-in schedule runs the microbatches of each part in ascending order, forward and backward. So the
-// gradients are summed in the same order whatever the schedule, and the result has the same bits.
+// Every built-in schedule runs the microbatches of each part in ascending order, forward and backward, so
+// that gradients are summed in the same order and have the same bits under every schedule.
 #include "compiler/schedule/schedule.h"
 
 #include <string.h>
 
 #include "compiler/schedule/schedule_priv.h"
 
-enum { MAX_ENTRIES = 1 << 28 }; // of a stage
+enum { MAX_ENTRIES = 1 << 28 }; // per stage
 
 xlm_status xlm_schedule_new(xlm_arena *a, const char *name, int stages, int chunks, int64_t microbatches,
                             bool split_weights, xlm_schedule_plan **out, xlm_error *err) {
@@ -46,8 +46,8 @@ static void gpipe(xlm_arena *a, xlm_schedule_plan *s, int stage) {
   for (int64_t m = 0; m < s->microbatches; m++) xlm_schedule_push(a, &s->stage[stage], XLM_SEG_B, 0, m);
 }
 
-// As many forwards as there are stages behind this one; then one forward, one backward; then the remaining
-// backwards.
+// As many forwards as there are stages after this one; then alternately one forward and one backward; then
+// the remaining backwards.
 static void one_f_one_b(xlm_arena *a, xlm_schedule_plan *s, int stage) {
   int64_t m = s->microbatches, ahead = s->stages - stage - 1;
   if (ahead > m) ahead = m;
@@ -58,8 +58,7 @@ static void one_f_one_b(xlm_arena *a, xlm_schedule_plan *s, int stage) {
   }
 }
 
-static const char *const names[] = {"gpipe", "1f1b", "interleaved", "zb-h1",
-                                    "zero-bubble"}; // the last: another name
+static const char *const names[] = {"gpipe", "1f1b", "interleaved", "zb-h1", "zero-bubble"}; // an alias
 enum { NAMES = sizeof names / sizeof *names, PROPER = NAMES - 1 };
 
 static const struct {

@@ -1,10 +1,10 @@
-// Which slots hold what the microbatches in flight on a stage keep.
+// Assigns slots to the microbatches in flight on a stage.
 //
-// Chunks of one stage differ in size (the embedding, a large head) and in how many of their microbatches are
-// in flight, so neither slots of one size nor a fixed number per chunk is small. Each microbatch of a chunk
-// is an interval of the schedule; intervals take slots first come, first served, chunks with more bytes
-// first: a slot has the size of the first that took it and later serves smaller ones in its gaps. Within one
-// size this is the greedy colouring of intervals, which is known to use the fewest.
+// The chunks of a stage differ in size (the embedding, a large head) and in how many of their microbatches
+// are in flight, so slots of one size, or a fixed number per chunk, would waste memory. Each microbatch of a
+// chunk is an interval of the schedule. Intervals are assigned first come, first served, chunks with more
+// bytes first: a slot has the size of its first user and later serves smaller ones in its gaps. For equal
+// sizes this is greedy interval colouring, which is optimal.
 #include <stdlib.h>
 
 #include "compiler/schedule/schedule.h"
@@ -17,9 +17,9 @@ typedef struct interval {
 } interval;
 
 typedef struct slots {
-  uint64_t **busy; // [n] a bit per entry
+  uint64_t **busy; // [n] one bit per entry
   int16_t *chunk;
-  const uint64_t *bytes; // of a chunk
+  const uint64_t *bytes; // by chunk
   int32_t n, cap, cap_chunk, n_chunk;
   uint32_t words;
 } slots;
@@ -36,7 +36,7 @@ static bool is_free(const uint64_t *busy, const interval *i) {
   return true;
 }
 
-// The smallest free slot that is large enough; slots come in descending size.
+// Assigns the smallest free slot that is large enough; slots are in descending size.
 static void take(slots *s, interval *i, xlm_arena *a) {
   int32_t at = s->n - 1;
   while (at >= 0 && (s->bytes[s->chunk[at]] < i->bytes || !is_free(s->busy[at], i))) at--;

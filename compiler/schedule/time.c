@@ -1,8 +1,8 @@
-// When the entries of a schedule run.
+// Simulates when the entries of a schedule run.
 //
-// The stages run side by side, each strictly in its order: an entry starts when its stage is free and what it
-// needs has arrived. A stage that must wait is looked at again when a neighbour has finished something, so
-// every entry is looked at a bounded number of times: linear. This is the longest path through the step.
+// Stages run concurrently, each strictly in order: an entry starts when its stage is free and its inputs have
+// arrived. A blocked stage is revisited when a neighbour has finished an entry, so every entry is visited a
+// bounded number of times and the time is linear. The result is the longest path through the step.
 #include "compiler/schedule/schedule.h"
 
 #include "compiler/schedule/schedule_priv.h"
@@ -13,9 +13,9 @@ typedef struct walk {
   double *done[XLM_SEG_STEP]; // by kind: [part * microbatches + microbatch], -1 = not yet
   double *free_at;
   uint32_t *at;
-  uint32_t *last; // by part: the entry with its last backward (with W segments: the last of those)
+  uint32_t *last; // by part: the entry of its last backward (with W segments: of its last W)
   xlm_interval **times;
-  int *waiting; // stages to look at (a stack), and which are on it
+  int *waiting; // a stack of stages to visit, and whether a stage is on it
   int n_waiting;
   bool *listed;
 } walk;
@@ -36,7 +36,7 @@ static double *done_at(const walk *w, xlm_segment_kind kind, int part, int64_t m
   return &w->done[kind][part * w->s->microbatches + microbatch];
 }
 
-// When what `e` needs is there; -1: not yet.
+// When the inputs of `e` are available; -1: not yet.
 static double ready(const walk *w, int stage, xlm_pipeline_action e) {
   if (xlm_segment_is_once(e.kind)) return 0;
   int part = part_of(w->s, stage, e);
@@ -58,7 +58,7 @@ static double seconds(const walk *w, int stage, xlm_pipeline_action e) {
   return w->s->split_weights ? c->b : c->b + c->w;
 }
 
-// Behind what it sends on, so only its own stage waits for it.
+// Runs after its message is sent, so only its own stage waits for it.
 static double last_seconds(const walk *w, int stage, uint32_t entry) {
   xlm_pipeline_action e = w->s->stage[stage].at[entry];
   if (!w->cost || e.kind == XLM_SEG_F || xlm_segment_is_once(e.kind)) return 0;

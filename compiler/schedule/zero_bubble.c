@@ -1,7 +1,7 @@
-// ZB-H1 (Qi et al., "Zero Bubble Pipeline Parallelism", 2024): 1F1B with the gradients of weights (W) split
-// from the backward pass. W depends on nothing but its own B and nothing waits for it, so it is put off: on
-// stage i by i microbatches. Then B travels up the pipeline without waiting for any W, the put-off ones fill
-// the end, and every stage holds at most `stages` microbatches, what the first stage of 1F1B holds anyway.
+// ZB-H1 (Qi et al., "Zero Bubble Pipeline Parallelism", 2024): 1F1B with the gradients of weights (W)
+// separated from the backward pass. W depends only on its own B and nothing waits for it, so it is delayed:
+// on stage i by i microbatches. B then moves up the pipeline without waiting for any W, delayed W entries
+// fill the end, and every stage stores at most `stages` microbatches, as many as the first stage of 1F1B.
 #include "compiler/schedule/schedule_priv.h"
 
 void xlm_schedule_zero_bubble(xlm_arena *a, xlm_schedule_plan *s, int stage) {

@@ -1,16 +1,17 @@
-// The flow of values through the memory of one rank_plan: does every read find what its tensor's definition
-// wrote?
+// The flow of values through the memory of one rank_plan: checks that every read finds what its tensor's
+// definition wrote.
 //
-// Memory is a canvas on which instructions paint: for every byte of a slot and of the TEMP and IO areas, who
-// wrote it last. A tensor can be read when its whole place was painted by its definition (the nearest tensor
-// up the chain of views that an instruction writes). Each segment is painted once, on an empty canvas; what
-// it reads before painting are its needs. Then the schedule is followed: the needs of an entry are looked for
-// in the entries before it, in those with the same slot or, for TEMP and IO, in all, until somebody has
-// painted there. It must be the definition, for the same microbatch; a step may read what any microbatch
-// left. Values in the STATE area and inputs can always be read.
+// For every byte of a slot and of the TEMP and IO areas, a canvas records which instruction wrote it last. A
+// tensor can be read when all its bytes were written by its definition (the nearest tensor up the chain of
+// views that an instruction writes). Each segment is run once on an empty canvas; what it reads before
+// writing are its needs. Then the schedule is followed: the needs of an entry are looked up in earlier
+// entries, in those with the same slot or, for TEMP and IO, in all, up to the latest that wrote there. That
+// writer must be the definition, for the same microbatch; a step may read values of any microbatch. Values in
+// the STATE area and inputs can always be read.
 //
-// Entries of one segment mostly find their needs the same way, so the last way is remembered: the cost grows
-// with the instructions of the segments plus the entries of the schedule, not with their product.
+//
+// Entries of one segment usually resolve their needs in the same way, so the last way is cached: the cost
+// grows with the instructions of the segments plus the entries of the schedule, not with their product.
 #include <string.h>
 
 #include "compiler/verify/verify_plan_priv.h"
@@ -22,7 +23,7 @@ typedef struct paint {
   uint32_t instr;
 } paint;
 
-typedef struct canvas { // disjoint, ascending
+typedef struct canvas { // disjoint pieces, ascending
   paint *at;
   uint32_t n, cap;
 } canvas;
@@ -32,33 +33,33 @@ typedef struct need {
 } need;
 
 enum { WAY = 4 };
-typedef struct way { // the entries looked at for the needs in one area
+typedef struct way { // the entries visited for the needs in one area
   uint32_t n, segment[WAY];
-  bool same[WAY]; // microbatch
+  bool same[WAY]; // of the same microbatch?
 } way;
 
-typedef struct painting { // what one run of a segment does
+typedef struct painting { // the effects of one run of a segment
   canvas area[XLM_AREAS];
   need *needs;
   uint32_t n, cap;
-  way ways[XLM_AREAS]; // of TEMP and IO together: at TEMP
-  bool known;          // the ways are those of an entry that was found right
+  way ways[XLM_AREAS]; // those of TEMP and IO together at TEMP
+  bool known;          // the ways are those of an entry that passed the check
 } painting;
 
 typedef struct flow {
   verifier *v;
   const xlm_rank_plan *r;
   uint32_t rank_plan;
-  uint32_t *def;       // of every tensor
-  uint32_t *root;      // of every tensor: the one whose memory it is
-  bool *always;        // definition can always be read
-  uint32_t *needed;    // segment + 1 that noted this need last
+  uint32_t *def;       // by tensor
+  uint32_t *root;      // by tensor: the one that owns its memory
+  bool *always;        // by definition: can always be read
+  uint32_t *needed;    // segment + 1 that recorded this need last
   painting *paintings; // [n_segments]
 } flow;
 
 // ---- painting ----
 
-static uint32_t first_after(const canvas *c, uint64_t begin) { // first piece that ends after `begin`
+static uint32_t first_after(const canvas *c, uint64_t begin) { // the first piece that ends after `begin`
   uint32_t lo = 0, hi = c->n;
   while (lo < hi) {
     uint32_t mid = (lo + hi) / 2;
@@ -100,7 +101,7 @@ static void paint_over(xlm_arena *a, canvas *c, paint p) {
 
 typedef enum sight { NOTHING, OWN, FOREIGN } sight;
 
-// What lies at the place of definition `def`; *other: who wrote over it.
+// The state of the memory of definition `def`; *other: what overwrote it.
 static sight look(const flow *f, const canvas *c, uint32_t def, const paint **other) {
   const xlm_tensor *t = &f->r->tensors[def];
   uint64_t end = t->offset + t->bytes;
@@ -149,7 +150,7 @@ static bool overlap(const flow *f, uint32_t tensor, xlm_area area, uint64_t begi
   return t->area == area && begin < end && t->bytes && t->offset < end && begin < t->offset + t->bytes;
 }
 
-// Nothing but a result made in place may lie over an operand, and no operand or result over the workspace.
+// Only an in-place result may overlap an operand, and no operand or result may overlap the workspace.
 static bool check_places(const flow *f, const xlm_instr *in) {
   uint64_t scratch = in->workspace_at, scratch_end = scratch + in->workspace;
   for (int i = 0; i < in->n_in + in->n_out; i++) {
@@ -198,7 +199,7 @@ static bool same_in_memory(const xlm_rank_plan *r, const xlm_segment *a, const x
   return true;
 }
 
-// Variants of a segment mostly use the same memory: what was found of one is so of the other.
+// Variants of a segment usually use the same memory; the result for one then holds for the other.
 static bool find_twin(const flow *f, uint32_t segment, uint32_t *twin) {
   for (*twin = 0; *twin < segment; ++*twin)
     if (same_in_memory(f->r, &f->r->segments[*twin], &f->r->segments[segment])) return true;
@@ -227,7 +228,7 @@ static bool paint_segment(flow *f, uint32_t segment) {
 typedef struct entries {
   const xlm_segment_run *at;
   uint32_t n;
-  int64_t *before[XLM_SLOT_AREAS]; // the entry before this one in the same slot; -1 = none
+  int64_t *before[XLM_SLOT_AREAS]; // the previous entry in the same slot; -1 = none
 } entries;
 
 static int64_t before(const entries *e, int64_t i, xlm_area area) {
@@ -238,7 +239,7 @@ static const char *when(const flow *f, const entries *e, int64_t i) {
   return i < (int64_t)e->n ? xlm_verify_run(f->v, f->r, &e->at[i]) : "the end of the step";
 }
 
-// Looks for what entry i (n: the end of the step) needs; *steps: how many entries were looked at.
+// Looks up a need of entry i (n: the end of the step); *steps: the number of entries visited.
 static bool find(const flow *f, const entries *e, int64_t i, int32_t microbatch, need d, uint32_t *steps) {
   xlm_area area = f->r->tensors[d.def].area;
   *steps = 0;
@@ -300,7 +301,7 @@ static bool check_entry(flow *f, const entries *e, int64_t i) {
   return true;
 }
 
-// An entry without a slot stands alone; the end of the step (entry n) sees what the first slot holds.
+// An entry without a slot is independent; the end of the step (entry n) reads the first slot.
 static int64_t *follow_slots(const flow *f, const xlm_segment_run *runs, uint32_t n, int k) {
   int64_t *out = XLM_NEW_N(f->v->arena, int64_t, n + 1),
           *last = XLM_NEW_N(f->v->arena, int64_t, f->r->slots[k].n + 1);
@@ -342,7 +343,7 @@ static void find_definitions(flow *f) {
   bool *written = XLM_NEW_N(f->v->arena, bool, r->n_tensors);
   for (uint32_t i = 0; i < r->n_instrs; i++)
     for (int k = 0; k < r->instrs[i].n_out; k++) written[r->instrs[i].out[k]] = true;
-  for (uint32_t t = 1; t < r->n_tensors; t++) { // a view comes after what it views
+  for (uint32_t t = 1; t < r->n_tensors; t++) { // a view comes after its base
     f->root[t] = r->tensors[t].view_of ? f->root[r->tensors[t].view_of] : t;
     f->def[t] = written[t] || !r->tensors[t].view_of ? t : f->def[r->tensors[t].view_of];
   }
@@ -350,7 +351,7 @@ static void find_definitions(flow *f) {
     f->always[r->inputs[i].tensor] = f->always[r->inputs[i].eval_tensor] = true;
 }
 
-// The flow above is that of one stream; what runs at once must not meet in memory.
+// The analysis above assumes one stream; instructions that run concurrently must not conflict in memory.
 static bool check_streams(flow *f) {
   for (uint32_t s = 0; s < f->r->n_segments; s++) {
     uint32_t first, then, twin;

@@ -1,7 +1,6 @@
 // Kinds of ranks: the coarsest partition in which ranks of one kind have, over every set of axes, groups of
-// the same kinds in the same order (colour refinement). See verify_plan.c for what that is good for. A round
-// costs ranks * masks; few rounds are needed, because what sets ranks apart (stages, uneven pieces) lies
-// along the axes.
+// the same kinds in the same order (colour refinement). verify_plan.c explains its use. A round costs ranks *
+// masks; few rounds are needed, because ranks differ (stages, uneven pieces) along the axes.
 #include "compiler/verify/verify_plan_priv.h"
 #include "runtime/base/philox.h"
 
@@ -11,8 +10,8 @@ typedef struct refine {
   int n_masks;
   int64_t n;        // ranks
   uint32_t **group; // [mask][rank]: number of its group
-  uint64_t *sign;   // [rank] what a rank sees
-  uint64_t *shared; // [group] what its members are, in order
+  uint64_t *sign;   // [rank] signature
+  uint64_t *shared; // [group] the kinds of its members, in order
   uint64_t *keys;   // hash table: signature -> kind
   uint32_t *kind_of_key, slots;
   rank_kinds kinds;
@@ -30,7 +29,7 @@ static void number_groups(refine *f) {
   }
 }
 
-static void sign_start(refine *f) { // rank_plan and place in the pipeline
+static void sign_start(refine *f) { // rank_plan and position in the pipeline
   for (int64_t r = 0; r < f->n; r++) {
     int32_t coord[XLM_MAX_AXES];
     xlm_mesh_coord(&f->v->plan->mesh, r, coord);
@@ -67,7 +66,7 @@ static void number_kinds(refine *f) { // in the order of their first ranks
   }
 }
 
-// Signatures are hashes; that the partition has the property is looked at member by member.
+// Signatures are hashes, so the property of the partition is checked member by member.
 static void check_stable(const refine *f) {
   const xlm_mesh *mesh = &f->v->plan->mesh;
   for (int m = 0; m < f->n_masks; m++)

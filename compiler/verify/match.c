@@ -1,6 +1,6 @@
-// Do the operations that meet fit together? Collectives: one operation, one list of sizes, the same
+// Do the operations that meet match? Collectives: the same operation, the same list of sizes, the same
 // microbatch and, within a pipeline stage, the same line of the model; and the elements that each member
-// gives and takes follow from the sizes. What the `sizes` attribute lists is told in runtime/plan/traffic.h.
+// sends and receives must follow from the sizes. runtime/plan/traffic.h describes the attribute `sizes`.
 #include <string.h>
 
 #include "compiler/verify/verify_plan_priv.h"
@@ -11,7 +11,7 @@ typedef struct meeting {
   const comm_entry *e;
   int64_t n;                  // members
   int64_t *size[2], whole[2]; // the lists of the sizes attribute, and their sums
-  int lists;                  // how many there are
+  int lists;                  // number of lists
 } meeting;
 
 static const xlm_tensor *operand(const comm_entry *e) {
@@ -44,14 +44,14 @@ static bool expect(const meeting *m, int64_t i, const char *what, int64_t found,
 
 // ---- by what the operation does with the listed dimensions ----
 
-// Elements of a member's operand or result, per element of the listed dimensions: `pieces` says of which of
-// them it has its piece. Without lists all pieces are alike.
+// Elements of a member's operand or result, per element of the listed dimensions: `pieces` says for which of
+// them it has only its piece. Without lists all pieces are equal.
 static int64_t expected(const meeting *m, int64_t i, uint8_t pieces, int64_t each) {
   for (int k = 0; k < m->lists; k++) each *= pieces >> k & 1 ? m->size[k][i] : m->whole[k];
   return each;
 }
 
-// From the first member that has anything.
+// From the first member with a non-empty piece.
 static int64_t elements_each(const meeting *m, const xlm_comm_info *c) {
   for (int64_t i = 0; i < m->n; i++) {
     int64_t gives = expected(m, i, c->gives, 1), takes = expected(m, i, c->takes, 1);
@@ -101,7 +101,7 @@ static int64_t experts(const comm_entry *e, const xlm_tensor *t) {
   return t->type.rank ? e->plan->dims[t->type.dim[0]].size : 0;
 }
 
-static bool rows(const meeting *m, bool out) { // how many rows depends on the routing
+static bool rows(const meeting *m, bool out) { // the number of rows depends on the routing
   for (int64_t i = 0; i < m->n; i++) {
     const comm_entry *e = &m->e[i];
     const xlm_tensor *home = out ? operand(e) : result(e), *away = out ? result(e) : operand(e);
@@ -130,7 +130,7 @@ bool xlm_verify_form(xlm_op_id op, comm_form *out) {
   return c != NULL;
 }
 
-// ---- what holds for all ----
+// ---- checks for all operations ----
 
 static bool same_text(const comm_entry *a, const comm_entry *b, xlm_attr_key key) {
   const char *x = xlm_attr_text(&a->instr->attrs, key, ""), *y = xlm_attr_text(&b->instr->attrs, key, "");

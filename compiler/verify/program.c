@@ -1,7 +1,7 @@
-// All ranks as one program, one actor for each kind of ranks; verify_plan.c says why that is enough. An actor
-// walks the communication of its schedule until it must wait; whoever completes what it waits for puts it
-// back on the list of those that can go on. When the list is empty all have ended, or verify_plan_wait.c
-// tells who waits for whom.
+// All ranks as one program, with one actor per kind of ranks; verify_plan.c explains why that suffices. An
+// actor walks the communication of its schedule until it must wait; whatever completes the awaited operation
+// puts it back on the ready list. When the list is empty, either all have ended or wait.c reports the
+// deadlock.
 #include "compiler/verify/program_priv.h"
 #include "runtime/base/philox.h"
 
@@ -14,7 +14,7 @@ static bool communicates(const verifier *v, const xlm_instr *in, comm_op *op) {
     if (axes >> i & 1 && v->plan->mesh.size[i] > 1) op->axes |= 1u << i;
   op->peer = xlm_attr_int(&in->attrs, XLM_A_peer, -1);
   op->tag = xlm_attr_int(&in->attrs, XLM_A_tag, 0);
-  return op->form != COMM_COLLECTIVE || op->axes; // a group of one has nothing to do
+  return op->form != COMM_COLLECTIVE || op->axes; // a group of one does not communicate
 }
 
 comm_program *xlm_verify_programs(verifier *v) {
@@ -34,7 +34,7 @@ comm_program *xlm_verify_programs(verifier *v) {
   return all;
 }
 
-// ---- who meets whom ----
+// ---- groups and channels ----
 
 int64_t xlm_verify_peer(const verifier *v, int64_t rank, int64_t stage) {
   int32_t coord[XLM_MAX_AXES];
@@ -69,14 +69,14 @@ static uint32_t add_channel(program *p, uint32_t sender, int64_t stage, int64_t 
   return p->n_channels - 1;
 }
 
-// Among channels [from, to), those of one sender: a short list. UINT32_MAX: none.
+// Searches channels [from, to), those of one sender: a short list. UINT32_MAX: none.
 static uint32_t find_channel(const program *p, uint32_t from, uint32_t to, int64_t stage, int64_t tag) {
   for (uint32_t i = from; i < to; i++)
     if (p->channels[i].stage == stage && p->channels[i].tag == tag) return i;
   return UINT32_MAX;
 }
 
-static void open_channels(program *p, uint32_t kind) { // for everything this kind sends
+static void open_channels(program *p, uint32_t kind) { // for every message this kind sends
   const actor *a = &p->actors[kind];
   uint32_t from = p->n_channels;
   for (uint32_t i = 0; i < a->program->n; i++) {
@@ -88,7 +88,7 @@ static void open_channels(program *p, uint32_t kind) { // for everything this ki
   }
 }
 
-static void find_channels(program *p, uint32_t kind, const uint32_t *first) { // of everything it receives
+static void find_channels(program *p, uint32_t kind, const uint32_t *first) { // for every message it receives
   const actor *a = &p->actors[kind];
   int64_t rank = p->kinds->at[kind].rank;
   for (uint32_t i = 0; i < a->program->n; i++) {
@@ -103,7 +103,7 @@ static void find_channels(program *p, uint32_t kind, const uint32_t *first) { //
   }
 }
 
-// ---- one actor's turn ----
+// ---- one turn of an actor ----
 
 const comm_op *xlm_verify_at(actor *a) {
   for (; a->run < a->n_runs; a->run++) {
@@ -154,7 +154,7 @@ static bool recv(program *p, uint32_t kind, const comm_op *op) {
   return xlm_verify_message(p->v, &from, &to);
 }
 
-static bool check_group(program *p, const shared_group *g) { // all of its kinds are at the collective
+static bool check_group(program *p, const shared_group *g) { // all of its kinds have reached the collective
   const xlm_mesh *mesh = &p->v->plan->mesh;
   int64_t n = xlm_mesh_group(mesh, g->axes), rank = p->kinds->at[g->kinds[0]].rank;
   int32_t coord[XLM_MAX_AXES];
@@ -171,8 +171,8 @@ static bool check_group(program *p, const shared_group *g) { // all of its kinds
   return xlm_verify_meeting(p->v, g->axes, e, n);
 }
 
-// The same instructions meet once per microbatch: looked at once. What differs then are the microbatches
-// themselves.
+// The same instructions meet once per microbatch but are compared once; later meetings differ only in their
+// microbatches.
 static bool check_once(program *p, const shared_group *g) {
   actor *a = &p->actors[g->kinds[0]];
   uint64_t meeting = 0;
@@ -210,7 +210,7 @@ static void take_turn(program *p, uint32_t kind) {
   for (const comm_op *op; (op = xlm_verify_at(a)) && act[op->form](p, kind, op);) a->op++;
 }
 
-// ---- the whole ----
+// ---- the whole program ----
 
 static void start(program *p, const comm_program *programs, bool eval) {
   xlm_arena *a = p->v->arena;

@@ -1,7 +1,7 @@
-// Are the instructions of a rank_plan what the rules of their ops say? Kernels take operands, results and
-// attributes as the compiler makes them and look no further, so a plan that comes from a file is held to the
-// same rules (compiler/ir/op.h): as many operands and results, and the types that inference gives. The rules
-// want a graph; the tensors of the rank_plan serve as its values.
+// Checks the instructions of a rank_plan against the rules of their ops. Kernels rely on operands, results
+// and attributes being as the compiler makes them, so a plan from a file is checked against the same rules
+// (compiler/ir/op.h): the number of operands and results, and the types that inference gives. The rules work
+// on a graph; the tensors of the rank_plan serve as its values.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -26,7 +26,7 @@ static void make_graph(rules *x) {
   xlm_arena *a = x->v->arena;
   xlm_value *values = XLM_NEW_N(a, xlm_value, r->n_tensors);
   for (uint32_t t = 1; t < r->n_tensors;
-       t++) // which offsets a ragged one goes by is not known, only that some
+       t++) // which offsets belong to a ragged tensor is unknown, only that it has some
     values[t] = (xlm_value){.type = r->tensors[t].type, .ragged_by = is_ragged(r, &r->tensors[t].type)};
   xlm_dim_info *dims = XLM_NEW_N(a, xlm_dim_info, r->n_dims + 8);
   memcpy(dims, r->dims, r->n_dims * sizeof *dims);
@@ -99,7 +99,7 @@ static bool has_first(const xlm_rank_plan *r, const xlm_segment *s) {
   return false;
 }
 
-// Sums over microbatches begin anew in the first of them and are added to in all others.
+// Sums over microbatches are overwritten in the first of them and added to in all others.
 static bool check_sums(const rules *x, uint32_t segment) {
   const xlm_segment *s = &x->r->segments[segment];
   int64_t runs = xlm_plan_runs(x->r, segment);

@@ -1,6 +1,6 @@
-// What holds of a plan by construction when it was just compiled, and must be looked at when it was read:
-// that its dimensions fit its mesh, its instructions the rules of their ops (verify_plan_rules.c), and its
-// states, inputs, outputs and weights what a run does with them.
+// Properties that hold by construction for a compiled plan and must be checked for a saved one: dimensions
+// fit the mesh, instructions obey the rules of their ops (rules.c), and states, inputs, outputs and weights
+// are usable by a run.
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@ typedef struct saved {
   uint32_t rank_plan;
 } saved;
 
-// ---- places ----
+// ---- offsets ----
 
 static bool places_are_aligned(const xlm_rank_plan *r, uint32_t align) {
   uint64_t all = 0;
@@ -100,7 +100,7 @@ static int by_name(const void *a, const void *b) {
   return order ? order : (x->of.rank_plan > y->of.rank_plan) - (x->of.rank_plan < y->of.rank_plan);
 }
 
-// Ranks hold parts of one tensor under one name; each rank one part.
+// Ranks hold pieces of one tensor under one name; each rank one piece.
 static bool check_states(verifier *v) {
   size_t n = 0, most = 0;
   for (uint32_t c = 0; c < v->plan->n_rank_plans; c++) most += v->plan->rank_plans[c]->n_states;
@@ -124,14 +124,14 @@ static bool check_states(verifier *v) {
   return true;
 }
 
-// ---- what is fed and looked at ----
+// ---- inputs and outputs ----
 
 static bool is_scalar(const saved *s, uint32_t tensor) {
   const xlm_type *t = &s->r->tensors[tensor].type;
   return !tensor || (!t->rank && (t->dtype == XLM_F32 || t->dtype == XLM_F64));
 }
 
-// [batch, seq] of the plan, in any order; of a whole step one more dimension, of its microbatches.
+// [batch, seq] of the plan, in any order; for a whole step one more dimension, its microbatches.
 static bool is_tokens(const saved *s, const xlm_plan_input *in, uint32_t tensor) {
   const xlm_type *t = &s->r->tensors[tensor].type;
   const xlm_plan *p = s->v->plan;
@@ -152,7 +152,7 @@ static bool fits(const saved *s, const xlm_plan_input *in, uint32_t tensor) {
   return in->role == XLM_INPUT_TOKENS ? is_tokens(s, in, tensor) : is_scalar(s, tensor);
 }
 
-static bool check_microbatches(const saved *s) { // what is fed and what is run are as many
+static bool check_microbatches(const saved *s) { // the number of microbatches fed equals the number run
   int64_t n = 0;
   for (uint32_t i = 0; i < s->r->n_schedule; i++)
     if (s->r->schedule[i].microbatch >= n) n = s->r->schedule[i].microbatch + 1;
@@ -180,7 +180,7 @@ static bool check_ends(const saved *s) {
 
 // ---- weights ----
 
-static bool dims_differ(const xlm_plan_weight *w) { // each stands once
+static bool dims_differ(const xlm_plan_weight *w) { // each dimension occurs once
   uint32_t seen[XLM_MAX_RANK + 1] = {w->each}, n = 1;
   for (int g = 0; g < w->n_groups; g++)
     for (int i = 0; i < w->group[g].n; i++) {
@@ -202,7 +202,7 @@ static bool is_packed(const xlm_plan_weight *w) {
   return false;
 }
 
-// Parts of one tensor agree on its shape.
+// Parts of one tensor must agree on its shape.
 static bool same_shape(const xlm_plan_weight *a, const xlm_plan_weight *b) {
   bool same = a->n_groups == b->n_groups && a->each == b->each;
   for (int g = 0; same && g < a->n_groups; g++)

@@ -1,5 +1,5 @@
-// The tables of a plan: everything refers to what exists, and every tensor lies inside its area. A plan may
-// have been read from a file, so nothing is taken for granted. What follows relies on this.
+// The tables of a plan: all indices are in range, and every tensor lies within its area. The plan may come
+// from a file, so nothing is assumed. Later checks rely on this one.
 #include <stdlib.h>
 
 #include "compiler/verify/verify_plan_priv.h"
@@ -14,7 +14,7 @@ static bool fits(uint64_t offset, uint64_t bytes, uint64_t limit) {
   return offset <= limit && bytes <= limit - offset;
 }
 
-static bool slots_fit(const xlm_slots *s, uint64_t bytes) { // one after the other into their area
+static bool slots_fit(const xlm_slots *s, uint64_t bytes) { // consecutive, and within their area
   if (s->n < 0 || !s->at || s->at[0]) return false;
   for (int32_t i = 0; i < s->n; i++)
     if (s->at[i + 1] < s->at[i] || xlm_slot_bytes(s, i) > xlm_slot_bytes(s, 0)) return false;
@@ -55,7 +55,7 @@ static bool operands_exist(const tables *t, const uint32_t *list, int n) {
   return true;
 }
 
-// Of communication: what must be there to compare partners.
+// Checks what communication needs so that partners can be compared.
 static bool check_partners(tables *t, const xlm_instr *in) {
   verifier *v = t->v;
   comm_form form;
@@ -113,8 +113,8 @@ static bool same_work(const xlm_segment *a, const xlm_segment *b) {
   return a->kind == b->kind && a->chunk == b->chunk;
 }
 
-// The first of the variants of a segment runs before the others and once, the last after them and once; an
-// only one has no others.
+// The first variant of a segment runs once, before the others, and the last once, after them; `only` has no
+// others.
 static bool variants_in_order(const xlm_rank_plan *r, uint32_t segment, xlm_segment_variant *wrong) {
   const xlm_segment *s = &r->segments[segment];
   int last = -1;
@@ -169,7 +169,7 @@ static bool check_schedule(tables *t) {
                          r->eval_segment);
 }
 
-static bool check_ids(tables *t) { // of states, inputs, outputs
+static bool check_ids(tables *t) { // unique ids of states, inputs, outputs
   const xlm_rank_plan *r = t->r;
   uint32_t most = 0;
   for (uint32_t i = 0; i < r->n_states; i++) most = r->states[i].tensor > most ? r->states[i].tensor : most;
@@ -184,7 +184,7 @@ static bool check_ids(tables *t) { // of states, inputs, outputs
                          xlm_verify_owner(t->v, t->rank_plan), most);
 }
 
-// ---- what stands for good must not overlap ----
+// ---- permanent tensors must not overlap ----
 
 static int by_offset(const void *a, const void *b) {
   const xlm_tensor *x = *(const xlm_tensor *const *)a, *y = *(const xlm_tensor *const *)b;

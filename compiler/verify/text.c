@@ -1,4 +1,4 @@
-// How findings name ranks, instructions and tensors.
+// Names of ranks, instructions and tensors in messages.
 #include <stdio.h>
 
 #include "compiler/verify/verify_plan_priv.h"

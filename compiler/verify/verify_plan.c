@@ -1,21 +1,19 @@
-// A whole plan, verified before launch. First each rank_plan by itself: its tables (verify_plan_tables.c) and its
-// flow of values (verify_plan_flow.c). Then the communication of all ranks as one program
-// (verify_plan_kinds.c, verify_plan_program.c).
+// Verifies a whole plan before launch: first each rank_plan by itself, its tables (tables.c) and its flow of
+// values (flow.c), then the communication of all ranks as one program (kinds.c, program.c).
 //
-// Why few simulated ranks stand for all. Ranks are sorted into kinds: two ranks are of one kind only if they
-// have the same rank_plan and place in the pipeline, and if for every set of axes over which anything is
-// communicated their groups, member by member, have the same kinds (the coarsest such partition, by
-// refinement until nothing changes). Say a plan is run in rounds in which every rank goes as far as it can.
-// Then by induction ranks of one kind are at the same place after every round: they run the same
-// instructions, what each waits for comes from ranks of equal kinds, and those are at equal places. So one
-// rank per kind, with a collective complete when every *kind* of its group has arrived and a message put into
-// the channel (kind of sender, stage of receiver, tag), goes exactly as far as all ranks would. And rounds
-// lose nothing: sends do not wait, receives name their sender, groups are fixed; in such a program what can
-// happen does not depend on the order in which ranks get their turns (Kahn 1974), so if one order gets stuck,
-// all do.
+// Why few simulated ranks suffice. Ranks are sorted into kinds: two ranks are of one kind only if they have
+// the same rank_plan and position in the pipeline, and if for every set of axes used for communication their
+// groups have the same kinds, member by member (the coarsest such partition, refined until stable). Run the
+// plan in rounds in which every rank proceeds as far as it can. By induction, ranks of one kind are at the
+// same place after every round: they run the same instructions, and what each waits for comes from ranks of
+// equal kinds, which are at equal places. So one rank per kind, with a collective complete when every *kind*
+// of its group has arrived, and a message put into the channel (kind of sender, stage of receiver, tag),
+// proceeds exactly as far as all ranks would. The order of turns does not matter: sends do not wait, receives
+// name their sender, and groups are fixed; the outcome of such a program does not depend on scheduling (Kahn
+// 1974), so if one order deadlocks, all do.
 //
-// What is refused: operations or sizes that do not fit, microbatches mixed up, collectives in different
-// orders, circles of waiting, partners that have ended, messages nobody reads.
+// Rejected: operations or sizes that do not match, mixed-up microbatches, collectives in different orders,
+// deadlocks, partners that have ended, messages that are never received.
 #include "compiler/verify/verify_plan.h"
 
 #include "compiler/verify/verify_plan_priv.h"
@@ -43,7 +41,7 @@ static bool check_communication(verifier *v) {
   if (!programs) return false;
   uint32_t masks[MAX_MASKS];
   int n = masks_of(v, programs, masks);
-  if (!n) return true; // nobody communicates
+  if (!n) return true; // there is no communication
   rank_kinds kinds = xlm_verify_kinds(v, masks, n);
   return xlm_verify_program(v, programs, &kinds, false) && xlm_verify_program(v, programs, &kinds, true);
 }

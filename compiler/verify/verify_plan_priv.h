@@ -1,4 +1,4 @@
-// What the files of plan verification share; verify_plan.c tells the whole.
+// Shared by the files of plan verification; see verify_plan.c.
 #ifndef XLM_VERIFY_VERIFY_PLAN_PRIV_H
 #define XLM_VERIFY_VERIFY_PLAN_PRIV_H
 
@@ -8,18 +8,18 @@
 typedef struct verifier {
   const xlm_plan *plan;
   xlm_arena *arena;
-  int pp;            // the mesh axis along which messages go; -1 = none
-  const char *wrong; // the first finding
+  int pp;            // the mesh axis of messages between stages; -1 = none
+  const char *wrong; // the first error
   int64_t operations;
-  int64_t *room; // scratch that grows and is used again
+  int64_t *room; // growing scratch
   int64_t room_n;
 } verifier;
 
-// Notes what is wrong, if nothing was noted before; returns false.
+// Records an error, unless there already is one; returns false.
 bool xlm_verify_fail(verifier *v, const char *fmt, ...) XLM_PRINTF(2, 3);
 
-// For people: "rank 5 (pp 1, tp 1)", "`all_reduce` over tp of layers.3.mlp (llama.xlm:48)", "F of microbatch
-// 3", "dp, tp".
+// Names for messages: "rank 5 (pp 1, tp 1)", "`all_reduce` over tp of layers.3.mlp (llama.xlm:48)", "F of
+// microbatch 3", "dp, tp".
 const char *xlm_verify_rank(const verifier *v, int64_t rank);
 const char *xlm_verify_instr(const verifier *v, const xlm_instr *in);
 const char *xlm_verify_tensor(const verifier *v, const xlm_rank_plan *r, uint32_t tensor);
@@ -28,11 +28,12 @@ const char *xlm_verify_axes(const verifier *v, uint32_t axes);
 const char *xlm_verify_owner(const verifier *v, uint32_t rank_plan); // the first rank of a rank_plan
 
 // ---- one rank_plan at a time
-bool xlm_verify_tables(verifier *v); // everything refers to what exists and lies where memory is
+bool xlm_verify_tables(verifier *v); // indices and offsets are within bounds
 bool xlm_verify_flow(verifier *v,
-                     uint32_t rank_plan); // no instruction reads what nothing wrote, or what was written over
+                     uint32_t rank_plan); // no instruction reads memory that was not written, or was
+                                          // overwritten
 
-bool xlm_verify_rules(verifier *v, uint32_t rank_plan); // instructions are as the rules of their ops say
+bool xlm_verify_rules(verifier *v, uint32_t rank_plan); // instructions obey the rules of their ops
 
 // ---- communication instructions
 typedef enum comm_form { COMM_SEND, COMM_RECV, COMM_COLLECTIVE, COMM_FORMS } comm_form;
@@ -44,7 +45,7 @@ typedef struct comm_op {
   int64_t peer, tag; // messages
 } comm_op;
 
-typedef struct comm_program { // of a rank_plan; op i of segment s: first[s] <= i < first[s + 1]
+typedef struct comm_program { // of a rank_plan; the ops of segment s are first[s] <= i < first[s + 1]
   comm_op *at;
   uint32_t n, cap;
   uint32_t *first;
@@ -54,7 +55,7 @@ bool xlm_verify_form(xlm_op_id op, comm_form *out);
 comm_program *xlm_verify_programs(verifier *v); // [n_rank_plans]
 
 // Members of one group that enter a collective together, in the order of the group: do their operations and
-// sizes fit?
+// sizes match?
 typedef struct comm_entry {
   int64_t rank;
   const xlm_rank_plan *plan;
@@ -64,10 +65,10 @@ typedef struct comm_entry {
 bool xlm_verify_meeting(verifier *v, uint32_t axes, const comm_entry *e, int64_t n);
 bool xlm_verify_message(verifier *v, const comm_entry *from, const comm_entry *to);
 
-// ---- kinds: ranks that nobody can tell apart
+// ---- kinds: ranks that are indistinguishable in the simulation
 typedef struct rank_kind {
   uint32_t rank_plan;
-  int64_t rank, members; // the first; how many
+  int64_t rank, members; // the first rank; the number of ranks
 } rank_kind;
 
 typedef struct rank_kinds {

@@ -1,6 +1,6 @@
-// Some ranks cannot go on: why. From a rank that waits to the rank it waits for, and on, until one has ended
-// (a partner is missing) or comes again (a circle). This walks real ranks, not kinds, so the circle that is
-// told exists.
+// Explains why some ranks cannot proceed: follows the chain from a waiting rank to the rank it waits for,
+// until one has ended (a partner is missing) or repeats (a cycle). It walks actual ranks, not kinds, so the
+// reported cycle exists.
 #include "compiler/verify/program_priv.h"
 
 enum { MOST_LINKS = 8 };
@@ -15,7 +15,7 @@ static bool waits_in_group(const program *p, int64_t rank, uint32_t group) {
   return op && op->form == COMM_COLLECTIVE && a->partner[a->op] == group;
 }
 
-// The rank that `rank` waits for; it has not ended itself.
+// The rank that `rank` waits for; that one has not ended.
 static int64_t waits_for(const program *p, int64_t rank) {
   const xlm_mesh *mesh = &p->v->plan->mesh;
   actor *a = actor_of(p, rank);
@@ -38,7 +38,7 @@ static const char *stands(const program *p, int64_t rank) {
                           xlm_verify_instr(p->v, e.instr), xlm_verify_run(p->v, e.plan, e.run), tag);
 }
 
-// A message between the two that nobody reads: probably the one meant.
+// A message between the two that is never received: probably the intended one.
 static const char *another_message(const program *p, int64_t rank, int64_t from) {
   int32_t coord[XLM_MAX_AXES];
   xlm_mesh_coord(&p->v->plan->mesh, rank, coord);

@@ -43,7 +43,7 @@ static const char *format(xlm_arena *a, const char *fmt, va_list ap) {
   return text;
 }
 
-// What a dropped diagnostic is: something to write labels to that nobody reads.
+// Returns a scratch diagnostic, to which labels can be added without effect.
 static xlm_diag *drop(xlm_diags *d) {
   d->dropped = (xlm_diag){.id = XLM_DIAG_COUNT};
   return &d->dropped;

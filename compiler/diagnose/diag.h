@@ -1,8 +1,8 @@
-// Diagnostics: a user's mistakes as data. Passes push them and go on; only tools print them.
+// Diagnostics: user errors as data. Passes push them and continue; only tools print them.
 //
-// One diagnostic is a stable code, a primary sentence (lower-case, no full stop), labelled source spans (the
-// first is the primary one), notes and helps. Codes, severities and the long explanation of each stand in
-// diag.def, one line each; every code has a golden test. Rendering is xlm_diag_render.
+// A diagnostic has a stable code, a primary sentence (lower-case, no full stop), labelled source spans (the
+// first is the primary one), notes and helps. diag.def has a line per code, with severity and long
+// explanation; every code has a golden test. xlm_diag_render prints.
 #ifndef XLM_DIAGNOSE_DIAG_H
 #define XLM_DIAGNOSE_DIAG_H
 
@@ -28,8 +28,8 @@ typedef struct xlm_diag {
   xlm_diag_id id;
   const char *text;
   int n_labels, n_notes;
-  xlm_label labels[XLM_DIAG_MAX_LABELS]; // labels[0] is primary (^^^), the others secondary (---); none: no
-                                         // source place
+  xlm_label labels[XLM_DIAG_MAX_LABELS]; // labels[0] is primary (^^^), the others secondary (---); may be
+                                         // empty
   struct {
     bool help; // "= help:" instead of "= note:"
     const char *text;
@@ -43,15 +43,15 @@ typedef struct xlm_diags {
   xlm_diag *at;
   uint32_t n, cap;
   uint32_t errors, warnings;
-  bool suppressed;  // more than XLM_DIAG_MAX_ERRORS errors (or warnings) came
-  xlm_diag dropped; // what push returns for a diagnostic that is not kept; its id is XLM_DIAG_COUNT
+  bool suppressed;  // there were more than XLM_DIAG_MAX_ERRORS errors (or warnings)
+  xlm_diag dropped; // what push returns for a diagnostic that is dropped; its id is XLM_DIAG_COUNT
 } xlm_diags;
 
 void xlm_diags_init(xlm_diags *d, xlm_arena *a, const xlm_source *source);
 
-// Pushes a diagnostic and returns it for labels and notes; never NULL (past the limit: a scratch one that is
-// dropped). The pointer is good until the next push. An error with the same id and primary span as an earlier
-// one is dropped too.
+// Pushes a diagnostic and returns it for labels and notes. Never NULL: past the limit, and for an error with
+// the same id and primary span as an earlier one, it returns a scratch diagnostic that is dropped. The
+// pointer is valid until the next push.
 xlm_diag *xlm_diag_push(xlm_diags *d, xlm_diag_id id, xlm_span primary, const char *fmt, ...)
     XLM_PRINTF(4, 5);
 void xlm_diag_label(xlm_diags *d, xlm_diag *g, xlm_span span, const char *fmt, ...) XLM_PRINTF(4, 5);
@@ -66,8 +66,7 @@ const char *xlm_diag_meaning(xlm_diag_id id); // for `xlmc explain` and the docs
 bool xlm_diag_is_error(xlm_diag_id id);
 bool xlm_diag_find(const char *code, xlm_diag_id *out);
 
-// All diagnostics in source order, as DESIGN.md section 8 shows, ending in "2 errors, 1 warning". color:
-// ANSI.
+// All diagnostics in source order, ending in "2 errors, 1 warning". color: with ANSI escapes.
 void xlm_diag_render(const xlm_diags *d, bool color, xlm_text *out);
 
 #endif

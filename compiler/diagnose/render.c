@@ -1,8 +1,7 @@
-// Diagnostics as text for a terminal: see DESIGN.md section 8 for the look.
+// Renders diagnostics as text for a terminal.
 //
-// A source line is shown through a view: tabs become blanks, bytes that a terminal should not get are
-// escaped, and of a very long line only a window around the marks is shown. Marks are placed in columns of
-// that view.
+// A source line is shown through a view: tabs become blanks, unsafe bytes are escaped, and of a very long
+// line only a window around the marks is shown. Marks are placed in columns of the view.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,7 @@ typedef struct page {
 
 // --- characters
 
-// Decodes one character; n = its bytes, 0 when it is not UTF-8.
+// Decodes one character; n: its length in bytes, 0 for invalid UTF-8.
 static uint32_t decode(const char *text, uint32_t left, uint32_t *n) {
   const unsigned char *s = (const unsigned char *)text;
   *n = 1;
@@ -55,7 +54,7 @@ static bool within(uint32_t c, const range *r) {
 }
 
 static bool
-is_control(uint32_t c) { // bidirectional overrides included: they can make a line look like another
+is_control(uint32_t c) { // includes bidirectional overrides, which can make a line look like another
   static const range r[] = {
       {0, 0x1F},        {0x7F, 0x9F}, {0x200E, 0x200F}, {0x202A, 0x202E}, {0x2066, 0x2069},
       {0xFEFF, 0xFEFF}, {0, 0}};
@@ -70,7 +69,7 @@ static uint32_t columns(uint32_t c) {
   return c < 0x300 ? 1 : within(c, none) ? 0 : within(c, two) ? 2 : 1;
 }
 
-// One character as shown in column `column`; returns how many bytes it took and sets its width.
+// Formats one character for column `column`; returns its length in bytes and sets its width.
 static uint32_t shown(const char *text, uint32_t left, uint32_t column, char cell[16], uint32_t *width) {
   uint32_t n, c = decode(text, left, &n);
   if (n && c == '\t') {
@@ -94,7 +93,7 @@ static uint32_t shown(const char *text, uint32_t left, uint32_t column, char cel
   return n ? n : 1;
 }
 
-// --- painted text
+// --- formatted text
 
 static void paint(page *p, enum style s, const char *text) {
   if (p->color && s)
@@ -103,7 +102,7 @@ static void paint(page *p, enum style s, const char *text) {
     xlm_text_add(p->out, text);
 }
 
-// Text of a message: what came from the model is made harmless; lines after the first are indented.
+// Prints a message: escapes text from the model and indents all lines but the first.
 static void sentence(page *p, enum style s, const char *text, int indent) {
   xlm_text t = xlm_text_new(p->out->arena);
   char cell[16];
@@ -127,7 +126,7 @@ static void gutter(page *p, uint32_t line) {
 // --- one source line with its marks
 
 typedef struct mark {
-  uint32_t line, begin, end; // columns of the view, end after begin
+  uint32_t line, begin, end; // columns of the view, `end` exclusive
   const char *text;
   enum style style;
   char sign;
@@ -180,7 +179,7 @@ static void source_line(page *p, uint32_t line, const view *v) {
   xlm_text_add(p->out, "\n");
 }
 
-// A row of signs under the line; a label's text may follow the last of them.
+// A row of marks under the line, optionally followed by the text of the last one.
 typedef struct row {
   char *sign;
   enum style *style;
@@ -210,7 +209,7 @@ static int by_column(const void *a, const void *b) {
   return x->begin != y->begin ? (x->begin < y->begin ? -1 : 1) : (x->sign == '^') - (y->sign == '^');
 }
 
-// Marks in window columns; those outside are left out.
+// Clips marks to the window and drops those outside.
 static int clip(const view *v, mark *m, int n) {
   int kept = 0;
   uint32_t lead = v->shift ? 3 : 0;
@@ -226,7 +225,7 @@ static int clip(const view *v, mark *m, int n) {
   return kept;
 }
 
-// Texts from right to left: the last mark's beside it, each other one under its mark.
+// Prints label texts from right to left: the last beside its mark, the others under their marks.
 static void labels(page *p, row *r, mark *m, int n) {
   for (int i = 0; i < n; i++)
     for (uint32_t c = m[i].begin; c < m[i].end; c++) set(r, c, m[i].sign, m[i].style);
@@ -260,7 +259,7 @@ static void marked_line(page *p, mark *m, int n) {
   labels(p, &r, m, n);
 }
 
-// --- an excerpt: all marks of a diagnostic, line by line
+// --- an excerpt: all marks of a diagnostic, by line
 
 static mark mark_of(const page *p, xlm_label l, enum style style, char sign) {
   uint32_t line, column, begin = l.span.begin < p->source->n ? l.span.begin : p->source->n;
@@ -362,7 +361,7 @@ static uint32_t place(const xlm_diag *g) {
 static int by_place(const void *a, const void *b) {
   const xlm_diag *x = *(const xlm_diag *const *)a, *y = *(const xlm_diag *const *)b;
   if (place(x) != place(y)) return place(x) < place(y) ? -1 : 1;
-  return x < y ? -1 : x > y; // the order in which they were pushed
+  return x < y ? -1 : x > y; // else the order in which they were pushed
 }
 
 static void count(xlm_text *out, uint32_t n, const char *what) {

@@ -1,10 +1,10 @@
-// Source text: the line table, and places for people.
+// Source text: the line table, and lines and columns for messages.
 #include "compiler/diagnose/source.h"
 
 #include <string.h>
 
 xlm_source *xlm_source_new(xlm_arena *a, const char *path, const char *text, size_t n) {
-  if (n >= UINT32_MAX) n = UINT32_MAX - 2; // far over what xlm_parse accepts
+  if (n >= UINT32_MAX) n = UINT32_MAX - 2; // far above what xlm_parse accepts
   xlm_source *s = XLM_NEW(a, xlm_source);
   s->path = path;
   s->text = text;

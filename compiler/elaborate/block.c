@@ -1,4 +1,4 @@
-// Calls of blocks: the body is inlined in a frame of its own, under the path of its instance.
+// Calls of blocks: the body is inlined in a new frame, under the path of its instance.
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -10,8 +10,8 @@ typedef struct inlining { // one call
   const xlm_stmt *block;
   xlm_el_frame *frame;
   int n_params;
-  xlm_el_operand *arg;          // by parameter; span empty: not given
-  xlm_dim others[XLM_MAX_RANK]; // what `..` stands for
+  xlm_el_operand *arg;          // by parameter; empty span: not given
+  xlm_dim others[XLM_MAX_RANK]; // the dimensions that `..` matched
   int n_others;
 } inlining;
 
@@ -78,7 +78,7 @@ static bool wrong_kind(inlining *c, const xlm_block_param *p, int i) {
   return false;
 }
 
-// Compile-time values first: the tensors' dimensions may be named by them.
+// Compile-time values first, since dimensions of tensors may refer to them.
 static bool bind(inlining *c) {
   bool ok = true;
   int i = 0;
@@ -108,7 +108,7 @@ static bool holds(const xlm_dim *dims, int n, xlm_dim d) {
   return false;
 }
 
-// What t lacks of the shape, and what it has too many (beside `others`, where the shape has `..`).
+// The dims of the shape that t lacks, and those it has in excess (beside `others`, where the shape has `..`).
 typedef struct difference {
   xlm_dim missing[2 * XLM_MAX_RANK], extra[XLM_MAX_RANK];
   int n_missing, n_extra;
@@ -233,7 +233,7 @@ static const char *second_instance(inlining *c, const xlm_el_instance *first, co
     xlm_diag_help(e->diags, g, "give each its own name; rounds of `repeat .. shared` share weights");
   else
     xlm_diag_help(e->diags, g, "name them, as in %s.pre(..) and %s.post(..)", block, block);
-  return xlm_arena_printf(e->arena, "%s#%u", path, c->x->span.begin); // so that checking goes on
+  return xlm_arena_printf(e->arena, "%s#%u", path, c->x->span.begin); // so that checking continues
 }
 
 static xlm_el_instance *enter_instance(inlining *c, const char **path) {

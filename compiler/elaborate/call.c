@@ -1,6 +1,6 @@
-// Calls of operations, filled from their signatures (xlm_op.params). No operation is known here by name,
-// except what the language itself defines: f32(x), compile-time functions of numbers, and max(x, over d),
-// which is the reduction `amax`.
+// Calls of operations, according to their signatures (xlm_op.params). No operation is referred to by name
+// except those the language defines: f32(x), compile-time functions of numbers, and max(x, over d), which is
+// the reduction `amax`.
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 
 enum { MOST_PARAMS = 32 };
 
-typedef struct xlm_el_filling { // a call in the making; large, so kept off the stack and used again
+typedef struct xlm_el_filling { // a call under construction; large, so it is heap-allocated and reused
   xlm_el *e;
   xlm_el_frame *f;
   const xlm_expr *x;
@@ -197,7 +197,7 @@ static bool is_flag(filling *c, const xlm_expr *x) {
   return true;
 }
 
-// A bare word that is nothing yet resembles a flag: `casual`.
+// Does an undefined bare word resemble a flag, like `casual`?
 static bool is_misspelt_flag(filling *c, const xlm_expr *x) {
   const char *flags[MOST_PARAMS];
   size_t n = 0;
@@ -252,7 +252,7 @@ static void take_over(filling *c, const xlm_arg *a) {
     c->ok = false;
 }
 
-// Several arrows, as in rename(x, a -> b, c -> d), are one list each of dimensions from and to.
+// Several arrows, as in rename(x, a -> b, c -> d), make one list of dimensions `from` and one `to`.
 static void take_arrow(filling *c, const xlm_arg *a) {
   xlm_dim from[2 * XLM_MAX_RANK], to[2 * XLM_MAX_RANK];
   int i = find_kind(c, XLM_P_ARROW), n_from = 0, n_to = 0, more_from, more_to;
@@ -307,7 +307,7 @@ static void check_required(filling *c) {
 
 // --- the node
 
-// The name of a random operation's stream: its place in the model, so that it is the same in every layout.
+// Names a random operation's stream after its place in the model, so that it is the same in every layout.
 static void name_stream(filling *c) {
   xlm_el *e = c->e;
   if (!(c->op->flags & XLM_OPF_RANDOM)) return;
@@ -316,7 +316,7 @@ static void name_stream(filling *c) {
   xlm_attr_put_text(&c->attrs, XLM_A_name, xlm_el_unique(e, name));
 }
 
-// Outside training dropout is the identity; the call is checked all the same, and its nodes taken back.
+// Outside training dropout is the identity; the call is checked anyway, and its nodes are removed.
 static xlm_el_value check_only(filling *c, xlm_op_id op) {
   xlm_graph *g = c->e->g;
   uint32_t nodes = g->n_nodes, values = g->n_values;
@@ -347,7 +347,7 @@ xlm_el_value xlm_el_call_op(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_o
   return v;
 }
 
-// --- which call is it?
+// --- dispatch
 
 static xlm_el_value fold(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xlm_num_fn *fn) {
   xlm_number in[2], out;
@@ -362,7 +362,7 @@ static xlm_el_value fold(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xl
   return xlm_el_bad();
 }
 
-// Whether all arguments are numbers (names of tensors are looked up, not used).
+// Are all arguments numbers? (Names of tensors are looked up, not used.)
 static bool only_numbers(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   if (x->kind == XLM_EXPR_NUMBER) return true;
   if (x->kind == XLM_EXPR_UNARY) return only_numbers(e, f, x->unary.x);

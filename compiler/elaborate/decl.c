@@ -1,5 +1,5 @@
-// Dims and lets: where their values come from (settings before preset before declaration), computed on demand
-// so that they may stand in any order, and checked.
+// Dims and lets: their values come from settings, preset or declaration, in this order of precedence; they
+// are computed on demand, so that order in the text does not matter, and checked.
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 
 enum { MOST_DECLS = 10000 };
 
-static char *public_name(xlm_el *e, const char *name) { // `-` and `_` are the same in settings
+static char *public_name(xlm_el *e, const char *name) { // `-` and `_` are equivalent in settings
   char *s = xlm_arena_strdup(e->arena, name);
   for (char *p = s; *p; p++)
     if (*p == '-') *p = '_';
@@ -269,7 +269,7 @@ static void declare_built_in(xlm_el *e, const char *name, bool is_dim, int64_t v
   d->value = xlm_num_int(value);
 }
 
-// Is it written as a real number? Then it stays one, whatever value it has: other tools tell 0 from 0.0.
+// Is it written as a real number? Then it stays real whatever its value: other tools distinguish 0 from 0.0.
 static bool is_written_real(const xlm_expr *x) {
   if (!x) return false;
   if (x->kind == XLM_EXPR_NUMBER) return !x->number.integer;
@@ -315,7 +315,7 @@ static void note_values(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_diag 
   xlm_diag_note(e->diags, g, "here %s", t.data);
 }
 
-// `check a % b == 0` is by far the usual one: say which sizes would do.
+// For the usual form `check a % b == 0`: suggests sizes that work.
 static void help_divisible(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_diag *g) {
   if (x->kind != XLM_EXPR_BINARY || x->binary.op != XLM_BIN_EQ) return;
   const xlm_expr *m = x->binary.a;

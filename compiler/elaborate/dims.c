@@ -4,7 +4,7 @@
 #include "compiler/elaborate/elaborate_priv.h"
 
 static int64_t divisor_near(int64_t a, int64_t b,
-                            int step) { // the nearest divisor of a below or above b; 0: none near
+                            int step) { // the nearest divisor of a below or above b; 0: none nearby
   for (int64_t d = b + step, n = 0; d > 0 && d <= a && n < 100000; d += step, n++)
     if (a % d == 0) return d;
   return 0;
@@ -34,7 +34,7 @@ static xlm_dim too_many(xlm_el *e, xlm_span at) {
   return 0;
 }
 
-// The dimension of this name and size: `name`, or name_2 .. when blocks made one of another size before.
+// The dimension of this name and size: `name`, or name_2 .. if blocks use the name with several sizes.
 static xlm_dim mint(xlm_el *e, const char *name, int64_t size, xlm_span at) {
   const char *key = xlm_arena_printf(e->arena, "%s %lld", name, (long long)size), *as = name;
   xlm_dim *known = xlm_dict_get(&e->dims, key);
@@ -101,7 +101,7 @@ static xlm_dim of_value(xlm_el *e, const xlm_el_symbol *s, xlm_span at) {
 xlm_dim xlm_el_dim(xlm_el *e, xlm_el_frame *f, const char *name, xlm_span at) {
   xlm_el_symbol *s = xlm_el_find(f, name);
   if (!s) {
-    xlm_dim made = xlm_graph_dim_find(e->g, name, 0); // by an operation: `routed`
+    xlm_dim made = xlm_graph_dim_find(e->g, name, 0); // created by an operation: `routed`
     return made ? made : unknown(e, f, name, at);
   }
   if (s->use) s->use->read = true;

@@ -1,5 +1,5 @@
-// Elaborate: the order of the work. Every step reports what is wrong and lets the next one go on with what is
-// still meaningful; a value that could not be made (XLM_EL_BAD) is silent wherever it is used.
+// Elaborate: the order of its steps. Every step reports errors and the next continues with what is still
+// valid; a value that could not be computed (XLM_EL_BAD) causes no further reports.
 #include "compiler/elaborate/elaborate.h"
 
 #include <string.h>
@@ -64,14 +64,14 @@ static xlm_graph *elaborate(xlm_el *e) {
   require_loss(e);
   xlm_el_shard_check(e);
   xlm_el_shard_minted(e);
-  if (!e->diags->errors) xlm_el_weights(e); // a parameter that could not be made would only be reported again
+  if (!e->diags->errors) xlm_el_weights(e); // otherwise parameters with errors would be reported again
   if (!e->diags->errors) xlm_el_unused(e);
   return e->g;
 }
 
 xlm_graph *xlm_elaborate(xlm_arena *a, const xlm_ast *ast, const xlm_elaborate_options *s, xlm_diags *d) {
   static const xlm_elaborate_options defaults = {0};
-  if (!ast || d->errors) return NULL; // what did not parse would be reported again as missing
+  if (!ast || d->errors) return NULL; // text with syntax errors would be reported again as missing
   xlm_el *e = XLM_NEW(a, xlm_el);
   *e = (xlm_el){.arena = a, .ast = ast, .set = s ? s : &defaults, .diags = d};
   return elaborate(e);

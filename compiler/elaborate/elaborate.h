@@ -1,8 +1,8 @@
-// Elaborate: syntax tree + settings -> typed graph. Names are resolved, blocks inlined, `repeat` unrolled,
-// shapes checked.
+// Elaborate: syntax tree + settings -> typed graph. Resolves names, inlines blocks, unrolls `repeat`, checks
+// shapes.
 //
-// Every mistake becomes a diagnostic and elaboration goes on with what is still meaningful. Work is bounded:
-// at most XLM_MAX_NODES nodes, 10,000 rounds per repeat, 64 nested blocks.
+// Every error becomes a diagnostic, and elaboration continues with what is still valid. Work is bounded: at
+// most XLM_MAX_NODES nodes, 10,000 rounds per repeat, 64 nested blocks.
 #ifndef XLM_ELABORATE_ELABORATE_H
 #define XLM_ELABORATE_ELABORATE_H
 
@@ -21,12 +21,12 @@ typedef struct xlm_elaborate_options {
   int n_sets;
   int64_t batch,
       seq; // sizes of the built-in dims `batch` and `seq`; 0 = the preset's, the model's, else 4 and 512
-  xlm_dtype dtype; // compute type: parameters stay f32 and are cast at use; F64 for the reference backend
+  xlm_dtype dtype; // compute type: parameters stay f32 and are cast where used; F64 for the reference backend
   bool training;   // false: dropout is the identity
   bool dump_only;  // accept a model without a loss (xlmc check of a fragment)
 } xlm_elaborate_options;
 
-// NULL when the tree did not parse without errors; otherwise the graph, complete iff d->errors == 0.
+// NULL when the tree has syntax errors; otherwise the graph, complete iff d->errors == 0.
 xlm_graph *xlm_elaborate(xlm_arena *a, const xlm_ast *ast, const xlm_elaborate_options *s, xlm_diags *d);
 
 #endif

@@ -1,17 +1,19 @@
-// Elaborate's own state, shared by its files. Not for other folders.
+// Elaborate's state, shared by its files. Private to this folder.
 //
 //   scope.c       maps, frames and symbols; suggestions
-//   el_number.c   compile-time arithmetic
-//   el_decl.c     dims and lets: settings, presets, lazy values, checks, config
-//   el_walk.c     walks over the tree that need no meaning
-//   el_dims.c     dimension lists: names -> dims, and as text
-//   el_tensor.c   param, state, input
-//   el_expr.c     expressions
-//   el_call.c     calls of operations, filled from their signatures
-//   el_emit.c     nodes: mixed precision, limits, failed inference -> diagnostic
-//   el_block.c    calls of blocks: inlining, instances, signatures
-//   el_stmt.c     statements
-//   el_shard.c, el_weights.c, el_unused.c   what is checked when the graph stands
+//   number.c      compile-time arithmetic
+//   decl.c        dims and lets: settings, presets, lazy values, checks, config
+//   walk.c        syntactic walks over the tree
+//   dims.c        dimension lists: names -> dims, and as text
+//   tensor.c      param, state, input
+//   expr.c        expressions
+//   call.c        calls of operations, by their signatures
+//   emit.c        nodes: mixed precision, limits, failed inference -> diagnostic
+//   block.c       calls of blocks: inlining, instances, signatures
+//   stmt.c        statements
+//   group.c       parameter groups
+//   paths.c       parameter paths that the text can produce
+//   shard.c, weights.c, unused.c   checks on the finished graph
 #ifndef XLM_ELABORATE_ELABORATE_PRIV_H
 #define XLM_ELABORATE_ELABORATE_PRIV_H
 
@@ -22,10 +24,10 @@
 enum {
   XLM_EL_MAX_ROUNDS = 10000, // of one repeat
   XLM_EL_MAX_BLOCKS = 64,    // nested block calls
-  XLM_EL_MAX_DEPTH = 2000,   // of our own recursion, whatever it is made of
+  XLM_EL_MAX_DEPTH = 2000,   // of recursion in elaborate, over any constructs
   XLM_EL_MAX_STEPS =
-      3000000, // expressions and statements looked at: stops exponential models that make no nodes
-  XLM_EL_FRAME_STEPS = 10, // what a block call or a round counts, for the memory of its frame
+      3000000, // visited expressions and statements: stops exponential models that make no nodes
+  XLM_EL_FRAME_STEPS = 10, // cost of a block call or a round in steps, for the memory of its frame
 };
 
 // --- values
@@ -39,14 +41,14 @@ typedef struct xlm_number {
 typedef enum xlm_el_kind { XLM_EL_BAD, XLM_EL_NUMBER, XLM_EL_TENSOR, XLM_EL_TUPLE } xlm_el_kind;
 
 typedef struct xlm_el_decl xlm_el_decl;
-typedef struct xlm_el_value { // BAD: something was reported already; stay silent
+typedef struct xlm_el_value { // BAD: an error was already reported; report nothing further
   xlm_el_kind kind;
-  bool param;        // TENSOR: a parameter as stored; it takes the type of the place that uses it
-  uint8_t outs;      // TENSOR fresh from an operation: how many results follow, itself included
+  bool param;        // TENSOR: a parameter as stored; its type depends on its use
+  uint8_t outs;      // TENSOR just returned by an operation: number of its results from this one on
   int n;             // TUPLE
   xlm_val val;       // TENSOR
   xlm_number num;    // NUMBER
-  xlm_el_decl *decl; // NUMBER that is just a dim: which
+  xlm_el_decl *decl; // NUMBER that is a dim: its declaration
   const struct xlm_el_value *item; // TUPLE
 } xlm_el_value;
 
@@ -62,8 +64,8 @@ static inline xlm_el_value xlm_el_num(xlm_number n) {
 
 // --- names
 
-// One place of the text that gives a name a value. All rounds and instances share it, so a name counts as
-// read when any of them reads it.
+// A place in the text that gives a name a value. All rounds and instances share it, so a name counts as read
+// when any of them reads it.
 typedef struct xlm_el_use {
   const char *name;
   xlm_span span;
@@ -102,12 +104,12 @@ struct xlm_el_decl {
   xlm_span span;        // the name
   const xlm_stmt *stmt; // NULL: built in
   bool is_dim, built_in;
-  const xlm_expr *expr; // from the preset or the declaration; NULL: `value` is given
+  const xlm_expr *expr; // from the preset or the declaration; NULL: `value` is set
   const char *origin;   // "--set", "preset `small`"; NULL: the declaration
   enum { XLM_DECL_NEW, XLM_DECL_BUSY, XLM_DECL_DONE, XLM_DECL_FAILED } state;
   xlm_number value;
   xlm_dim dim;        // 0 until first used as a dimension
-  xlm_el_decl *waits; // BUSY: the one being computed on the way to this one's value
+  xlm_el_decl *waits; // BUSY: the declaration being computed for this one's value
   struct xlm_el_frame *frame;
 };
 
@@ -150,8 +152,8 @@ typedef struct xlm_el_active { // a block being inlined
   int depth;
 } xlm_el_active;
 
-typedef struct xlm_el_pending { // an `update`, emitted last so that every reader sees the value before the
-                                // step
+typedef struct xlm_el_pending { // an `update`, emitted last so that every reader sees the value from before
+                                // the step
   xlm_val state, val;
   const char *name;
   xlm_span span;
@@ -164,34 +166,35 @@ typedef struct xlm_el {
   xlm_diags *diags;
   xlm_graph *g;
   xlm_build b;
-  const xlm_stmt *preset; // the chosen one or NULL
+  const xlm_stmt *preset; // the selected one or NULL
   xlm_el_frame global, top;
   xlm_dict blocks;    // -> xlm_stmt
-  xlm_dict public;    // every name a setting may use, `-` as `_` -> xlm_el_decl
+  xlm_dict public;    // every name that a setting may use, `-` as `_` -> xlm_el_decl
   xlm_dict params;    // path -> xlm_el_param
   xlm_dict instances; // path -> xlm_el_instance
   xlm_dict counts;    // xlm_el_unique: name -> uint32_t
   xlm_dict named;     // metrics and outputs: name -> xlm_ast_name
-  xlm_dict uses;      // by place -> xlm_el_use
+  xlm_dict uses;      // by source location -> xlm_el_use
   xlm_dict dims;      // "name size" -> xlm_dim; name -> uint32_t, the last suffix
-  xlm_dict minted;    // dimension name -> the name that blocks gave several sizes
-  int64_t n_plain_inputs; // that do not say what fills them
+  xlm_dict minted;    // generated dimension name -> its name in the text, for names with several sizes in
+                      // blocks
+  int64_t n_plain_inputs; // inputs without an explicit source
   xlm_el_decl **decls;
   uint32_t n_decls, cap_decls;
   xlm_el_pending *pending;
   uint32_t n_pending, cap_pending;
   const xlm_el_active *active;
   xlm_el_decl *computing; // the innermost decl whose value is being computed
-  bool exact;             // inside a dim's expression: a division must come out even
-  bool reuse;             // in a later round of a shared repeat: parameters exist already
+  bool exact;             // inside a dim's expression: divisions must be exact
+  bool reuse;             // in a later round of a shared repeat: parameters already exist
   uint32_t epoch, epochs; // which shared round
   int32_t rounds;         // of `repeat .. over pp`
   int over_depth;
   bool saw_loss;
   int depth;
   uint32_t steps;
-  struct xlm_el_filling *spare; // el_call.c: fillings to use again
-  bool stop;                    // a limit was hit: give up quietly
+  struct xlm_el_filling *spare; // call.c: a free list of fillings
+  bool stop;                    // a limit was reached: stop without further reports
 } xlm_el;
 
 // scope.c
@@ -202,22 +205,22 @@ xlm_el_use *xlm_el_use_at(xlm_el *e, xlm_el_symbol_kind k, const char *name, xlm
 const char *xlm_el_join(xlm_el *e, const char *path, const char *name); // "path.name"
 const char *xlm_el_unique(xlm_el *e, const char *name);                 // name, then name.2, name.3 ..
 const char *xlm_el_nearest_key(xlm_el *e, const xlm_dict *m, const char *name);
-// The nearest visible name for which `want` holds (NULL: any).
+// The nearest visible name for which `want` returns true (NULL: any).
 const char *xlm_el_nearest(xlm_el *e, const xlm_el_frame *f, const char *name,
                            bool (*want)(const xlm_el *, const xlm_el_symbol *, const void *),
                            const void *arg);
-const char *xlm_el_text(xlm_el *e, xlm_span s); // the source in backquotes, or "this" when it is long
-bool xlm_el_enter(xlm_el *e, xlm_span s);       // counts depth and steps; false: reported, give up
+const char *xlm_el_text(xlm_el *e, xlm_span s); // the source in backquotes, or "this" if it is long
+bool xlm_el_enter(xlm_el *e, xlm_span s);       // counts depth and steps; false: reported, stop
 static inline void xlm_el_leave(xlm_el *e) {
   e->depth--;
 }
 
-// el_number.c
+// number.c
 xlm_number xlm_num_int(int64_t i);
 xlm_number xlm_num_real(double v);
 bool xlm_num_equal(xlm_number a, int64_t i);
 const char *xlm_num_text(xlm_arena *a, xlm_number n);
-// NULL and *out, or what is wrong ("division by zero").
+// NULL and *out, or the error ("division by zero").
 const char *xlm_num_binary(xlm_binary op, xlm_number a, xlm_number b, xlm_number *out);
 typedef struct xlm_num_fn {
   const char *name;
@@ -226,23 +229,23 @@ typedef struct xlm_num_fn {
 } xlm_num_fn;
 const xlm_num_fn *xlm_num_find(const char *name);
 
-// el_decl.c
+// decl.c
 void xlm_el_declare_all(xlm_el *e); // dims, lets, presets, settings; values; checks; config
 xlm_el_symbol *xlm_el_declare(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s);
 bool xlm_el_force(xlm_el *e, xlm_el_decl *d, xlm_span at); // computes d->value
 void xlm_el_check(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s);
 
 // paths.c
-// Could the model have a parameter of this path (indices as `*`) under any settings?
+// Can the model have a parameter with this path (indices as `*`) under some settings?
 bool xlm_el_may_have(const xlm_el *e, const char *pattern);
 
-// el_walk.c
+// walk.c
 void xlm_el_walk_names(const xlm_expr *x, void (*fn)(void *, const char *, xlm_span),
                        void *context); // x may be NULL
 void xlm_el_walk_all(const xlm_stmt *list, void (*fn)(void *, const char *, xlm_span), void *context);
 
-// el_dims.c
-// "sizes that work": for a / b (or a % b == 0) with these values
+// dims.c
+// suggests sizes that work for a / b (or a % b == 0) with these values
 void xlm_el_help_sizes(xlm_el *e, xlm_diag *g, const xlm_expr *x, int64_t a, const xlm_expr *y, int64_t b);
 xlm_dim xlm_el_dim(xlm_el *e, xlm_el_frame *f, const char *name, xlm_span at); // 0: reported
 xlm_dim xlm_el_dim_of(xlm_el *e, xlm_el_decl *d);                              // d's dimension in the graph
@@ -251,7 +254,7 @@ bool xlm_el_dim_names(xlm_el *e, xlm_el_frame *f, const xlm_ast_name *names, xlm
 typedef struct xlm_el_shape {
   xlm_dim dim[XLM_MAX_RANK];
   int n;
-  bool more; // had `..`
+  bool more; // ends with `..`
 } xlm_el_shape;
 bool xlm_el_dim_list(xlm_el *e, xlm_el_frame *f, const xlm_ast_dim *list, bool dots, xlm_span at,
                      xlm_el_shape *out);
@@ -259,21 +262,21 @@ const char *xlm_el_dims_text(xlm_el *e, const xlm_dim *d, int n, bool more);
 const char *xlm_el_type_text(xlm_el *e, xlm_val v); // "[batch, seq, hidden]"
 const char *xlm_el_ast_text(xlm_el *e, const xlm_ast_dim *list);
 
-// el_tensor.c
+// tensor.c
 void xlm_el_declare_tensor(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s); // PARAM STATE INPUT
 
-// el_expr.c
+// expr.c
 xlm_el_value xlm_el_eval(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
 xlm_el_value xlm_el_one(xlm_el *e, xlm_el_frame *f, const xlm_expr *x); // a number or a single tensor
 bool xlm_el_number(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const char *what, xlm_number *out);
 bool xlm_el_integer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const char *what, int64_t *out);
 
-// el_call.c, el_block.c
+// call.c, block.c
 xlm_el_value xlm_el_call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
 xlm_el_value xlm_el_call_op(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_op_id op);
 xlm_el_value xlm_el_call_block(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xlm_stmt *block);
 
-// el_emit.c
+// emit.c
 typedef struct xlm_el_operand {
   xlm_el_value value;
   xlm_span span;
@@ -281,16 +284,16 @@ typedef struct xlm_el_operand {
 xlm_el_value xlm_el_emit(xlm_el *e, xlm_op_id op, const xlm_el_operand *in, int n, const xlm_attr_list *attrs,
                          xlm_span span);
 xlm_val xlm_el_cast(xlm_el *e, xlm_el_value v,
-                    bool wide);         // a parameter in the compute type, or (wide) anything in f32
+                    bool wide);         // a parameter in the compute type, or (wide) any value in f32
 xlm_dtype xlm_el_wide(const xlm_el *e); // f32, or f64 in an f64 graph
 
-// el_stmt.c
-bool xlm_el_run(xlm_el *e, xlm_el_frame *f, const xlm_stmt *list); // false: returned or gave up
+// stmt.c
+bool xlm_el_run(xlm_el *e, xlm_el_frame *f, const xlm_stmt *list); // false: returned or stopped
 void xlm_el_hoist(xlm_el *e, const xlm_stmt *list, bool nested);   // top-level tensors, visible everywhere
 void xlm_el_flush_updates(xlm_el *e);
 xlm_el_frame *xlm_el_home(xlm_el_frame *f); // the block or top frame around f
 
-// el_shard.c, el_weights.c, el_unused.c
+// shard.c, weights.c, unused.c
 void xlm_el_groups(xlm_el *e); // group.c: the graph's parameter groups
 void xlm_el_shard_rules(xlm_el *e);
 void xlm_el_shard_minted(xlm_el *e);

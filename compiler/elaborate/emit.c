@@ -1,12 +1,11 @@
-// Nodes: operands in the right precision, limits, and what a refused inference becomes for the person who
-// wrote the model.
+// Emits nodes: converts operands to the right precision, enforces limits, and turns failed inference into
+// diagnostics.
 //
-// Mixed precision (compute type bf16), the whole rule: parameters are kept in f32; where one is used it is
-// cast to bf16, unless another operand of the same operation is f32 (then the f32 master is used).
-// Activations are bf16; f32(x) makes a wide one. Numbers take the type of the other operands (ops/const.c).
-// An elementwise operation on bf16 and f32 gives f32; every other operation gets its operands as they are,
-// and if it cannot mix them, all in f32. Losses are f32. With compute type f32 or f64 everything has that
-// type.
+// The whole rule of mixed precision (compute type bf16): parameters are stored in f32. Where one is used it
+// is cast to bf16, unless another operand of the same operation is f32 (then the f32 value is used).
+// Activations are bf16; f32(x) widens. Numbers take the type of the other operands (ops/const.c). An
+// elementwise operation on bf16 and f32 gives f32; every other operation gets its operands unchanged and, if
+// it cannot mix types, all in f32. Losses are f32. With compute type f32 or f64 everything has that type.
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -24,7 +23,7 @@ static bool is_float(const xlm_el *e, xlm_val v) {
   return xlm_dtype_is_float(xlm_val_type(e->g, v)->dtype);
 }
 
-// Whether some operand that is neither a parameter nor a number is wide, so that the others follow it.
+// Is some operand wide that is neither a parameter nor a number? Then the others are widened, too.
 static bool is_wide(const xlm_el *e, const xlm_el_operand *in, int n) {
   for (int i = 0; i < n; i++)
     if (in[i].value.kind == XLM_EL_TENSOR && !in[i].value.param && is_float(e, in[i].value.val) &&
@@ -48,7 +47,7 @@ static const xlm_val *operands(xlm_el *e, const xlm_op *op, const xlm_el_operand
   return v;
 }
 
-// --- refusals
+// --- failed inference
 
 static const xlm_diag_id fault_codes[XLM_FAULTS] = {
     [XLM_FAULT_NO_SHARED_DIM] = XLM_E_NO_SHARED_DIM,

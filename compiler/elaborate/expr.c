@@ -1,4 +1,4 @@
-// Expressions: numbers are computed at once, tensors become nodes.
+// Expressions: numbers are computed, tensors become nodes.
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -117,7 +117,7 @@ static xlm_el_value arithmetic(xlm_el *e, const xlm_expr *x, xlm_number a, xlm_n
   return xlm_el_num(r);
 }
 
-typedef struct operation { // how an operator on tensors becomes a node
+typedef struct operation { // the node for an operator on tensors
   xlm_op_id op;
   bool swap;   // a > b is b < a
   bool negate; // a != b is 1 - (a == b)
@@ -218,7 +218,7 @@ static xlm_el_value eval_unary(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   return xlm_el_bad();
 }
 
-// --- the rest
+// --- other expressions
 
 static xlm_el_value eval_number(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   (void)e, (void)f;

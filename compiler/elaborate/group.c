@@ -1,5 +1,5 @@
-// Parameter groups of the model text: group "layers.*.attention.*" { lr = 0.5  weight_decay = 0 }. Read here;
-// which parameters they match, and which optimizers there are, is asked when the whole model stands
+// Parameter groups of the model text: group "layers.*.attention.*" { lr = 0.5  weight_decay = 0 }. Only the
+// syntax is handled here; patterns and optimizer names are checked on the whole model
 // (compiler/optimizer/groups.c).
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// Compile-time arithmetic. Whole numbers stay exact (64 bits, overflow is an error); a quotient of whole
-// numbers is whole when it comes out even and real otherwise; everything else is a double.
+// Compile-time arithmetic. Integers are exact (64 bits, overflow is an error); a quotient of integers is an
+// integer if exact and real otherwise; everything else is a double.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ bool xlm_num_equal(xlm_number a, int64_t i) {
 
 const char *xlm_num_text(xlm_arena *a, xlm_number n) {
   if (n.integer) return xlm_arena_printf(a, "%lld", (long long)n.i);
-  char *text = xlm_arena_printf(a, "%.15g", n.v); // 10000, where the shortest form is 1e+04
+  char *text = xlm_arena_printf(a, "%.15g", n.v); // 10000, where the shortest form would be 1e+04
   return strtod(text, NULL) == n.v ? text : xlm_arena_printf(a, "%.17g", n.v);
 }
 

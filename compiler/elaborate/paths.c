@@ -1,6 +1,7 @@
-// The paths that a model's text can give its parameters, whatever the settings: through blocks by their
-// instances, through repeats by their names, through both branches of every `if`. A pattern is followed
-// through the text, so nothing is enumerated; every block takes a part of the pattern, so recursion ends.
+// The paths that a model's text can give its parameters under any settings: through blocks by their
+// instances, through repeats by their names, through both branches of every `if`. A pattern is matched
+// against the text, so paths are not enumerated; every block consumes a part of the pattern, so recursion
+// ends.
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -8,7 +9,7 @@
 static bool in_list(const xlm_el *e, const xlm_stmt *list, const char *path);
 static bool in_expr(const xlm_el *e, const xlm_expr *x, const char *path);
 
-// What follows "name." in the path; NULL: it begins in another way.
+// The rest of the path after "name."; NULL: it does not begin so.
 static const char *after(const char *path, const char *name) {
   size_t n = strlen(name);
   return !strncmp(path, name, n) && path[n] == '.' ? path + n + 1 : NULL;
@@ -61,7 +62,7 @@ static bool in_tensor(const xlm_el *e, const xlm_stmt *s, const char *path) {
   return !strcmp(s->name->text, path);
 }
 
-// As el_stmt.c names the frames of rounds.
+// Uses the names that stmt.c gives the frames of rounds.
 static bool in_repeat(const xlm_el *e, const xlm_stmt *s, const char *path) {
   const char *name = s->expr && s->expr->kind == XLM_EXPR_NAME ? s->expr->name.text
                      : s->repeat.var                           ? s->repeat.var->text

@@ -1,9 +1,9 @@
-// Scopes: which name means what where.
+// Scopes: the meaning of names.
 //
 // Frames form a chain: the rounds of repeats, the block being inlined (or the top level), and the global
-// frame with what is visible everywhere. A block's frame hangs directly under the global one, so it never
-// sees its caller's variables. Maps keep insertion order: every walk, and so every message and graph, is the
-// same on every run.
+// frame with what is visible everywhere. The parent of a block's frame is the global one, so it does not see
+// its caller's variables. Maps keep insertion order: every walk, and so every message and graph, is
+// deterministic.
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -48,7 +48,7 @@ const char *xlm_el_unique(xlm_el *e, const char *name) {
   return ++*count == 1 ? name : xlm_arena_printf(e->arena, "%s.%u", name, *count);
 }
 
-enum { MOST_CANDIDATES = 2000 }; // a suggestion is a courtesy: bounded work
+enum { MOST_CANDIDATES = 2000 }; // bounds the work for a suggestion
 
 const char *xlm_el_nearest_key(xlm_el *e, const xlm_dict *m, const char *name) {
   uint32_t n = m->n < MOST_CANDIDATES ? m->n : MOST_CANDIDATES;

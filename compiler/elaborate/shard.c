@@ -1,5 +1,5 @@
-// Shard rules: resolved here, and checked against every tensor of the graph, so that a layout which cannot be
-// is an error that names both rules, before any mesh is known.
+// Shard rules. They are resolved here and checked against every tensor of the graph, so that an impossible
+// layout is an error that names both rules, independent of the mesh.
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -70,7 +70,7 @@ void xlm_el_shard_rules(xlm_el *e) {
     if (s->kind == XLM_STMT_SHARD) read_rule(e, s);
 }
 
-// Dimensions of blocks that got a name of their own (width_2) follow the rule of the name in the text.
+// Generated dimensions (width_2) follow the rule of the name in the text.
 void xlm_el_shard_minted(xlm_el *e) {
   for (xlm_dim d = 1; d < e->g->n_dims; d++) {
     const char *base = xlm_dict_get(&e->minted, e->g->dims[d].name);
@@ -95,12 +95,12 @@ const char *xlm_el_shard_local(xlm_el *e, const xlm_ast_dim *dims) {
 
 // --- the check
 
-typedef struct local { // an exception written on a declaration, as in `ffn=none`
+typedef struct local { // an override in a declaration, as in `ffn=none`
   xlm_shard_rule rule;
   bool set;
 } local;
 
-// Dimensions of blocks with several sizes (width_2) follow the rule of their name.
+// Generated dimensions (width_2) follow the rule of their name.
 static const xlm_shard_rule *rule_for(const xlm_el *e, xlm_dim d, const xlm_shard_rule *const *by_dim) {
   if (by_dim[d]) return by_dim[d];
   const char *base = xlm_dict_get(&e->minted, e->g->dims[d].name);
@@ -134,7 +134,7 @@ static void conflict(xlm_el *e, const xlm_node_info *n, xlm_val v, xlm_dim a, co
                      xlm_dim b, const xlm_shard_rule *rb, const char *axis) {
   const char *da = e->g->dims[a].name, *db = e->g->dims[b].name, *name = xlm_val_at(e->g, v)->name;
   const char *pair = xlm_arena_printf(e->arena, "%s %s %s", da, db, axis);
-  if (xlm_dict_get(&e->named, pair)) return; // once per pair of rules, not once per tensor
+  if (xlm_dict_get(&e->named, pair)) return; // once per pair of rules, not per tensor
   xlm_dict_put(e->arena, &e->named, pair, (void *)n);
   xlm_diag *g =
       xlm_diag_push(e->diags, XLM_E_SHARD_CONFLICT, n->span, "`%s` and `%s` of %s%s%s are both split over %s",

@@ -1,4 +1,4 @@
-// Statements: names get values, rounds unroll, losses are collected.
+// Statements: assigns names, unrolls rounds, collects losses.
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -32,7 +32,7 @@ static bool not_assignable(xlm_el *e, const xlm_el_symbol *s, xlm_span at) {
   return false;
 }
 
-// The symbol an assignment to `name` changes, made when there is none; NULL: reported.
+// The symbol that an assignment to `name` changes, created if needed; NULL: reported.
 static xlm_el_symbol *target(xlm_el *e, xlm_el_frame *f, xlm_el_symbol_kind kind, const char *name,
                              xlm_span at) {
   xlm_el_frame *home = xlm_el_home(f);
@@ -40,7 +40,7 @@ static xlm_el_symbol *target(xlm_el *e, xlm_el_frame *f, xlm_el_symbol_kind kind
     xlm_el_symbol *s = xlm_dict_get(&w->symbols, name);
     if (!s) continue;
     bool hidden = w->kind == XLM_FRAME_GLOBAL && s->kind != XLM_SYM_DECL && !is_top(home);
-    if (hidden) break; // a block may call its variables as it likes
+    if (hidden) break; // variables of a block may hide names
     if (s->kind == kind) return s;
     not_assignable(e, s, at);
     return NULL;
@@ -219,7 +219,7 @@ static bool run_round(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, int64_t i) 
 
 static bool run_repeat(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   int64_t n;
-  if (!count_rounds(e, f, s, &n)) n = 1; // check the body once all the same
+  if (!count_rounds(e, f, s, &n)) n = 1; // check the body anyway
   bool over = over_pipeline(e, s), recompute = e->b.recompute, on = true;
   uint32_t errors = e->diags->errors;
   e->b.recompute = recompute || s->repeat.recompute;
@@ -234,7 +234,7 @@ static bool run_repeat(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   return on;
 }
 
-// --- what leaves the model
+// --- losses, outputs, metrics
 
 static bool add_scalar(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, const char *what, xlm_vals *list,
                        const char *name) {
@@ -279,7 +279,7 @@ static bool name_is_free(xlm_el *e, const char *name, const xlm_ast_name *at) {
 static bool metric(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   const char *name = xlm_el_join(e, f->path, s->name->text);
   if (e->reuse && xlm_dict_get(&e->named, name) == s->name)
-    name = xlm_el_unique(e, name); // a later shared round
+    name = xlm_el_unique(e, name); // in a later shared round
   return !name_is_free(e, name, s->name) || add_scalar(e, f, s, "metric", &e->g->metrics, name);
 }
 
@@ -337,7 +337,7 @@ static bool update(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   return true;
 }
 
-// Listed, not emitted: differentiate puts them behind the backward pass. Evaluation changes no state.
+// Listed, not emitted: differentiate puts them after the backward pass. Evaluation does not update states.
 void xlm_el_flush_updates(xlm_el *e) {
   for (uint32_t i = 0; e->set->training && i < e->n_pending; i++) {
     const xlm_el_pending *p = &e->pending[i];

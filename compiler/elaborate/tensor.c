@@ -30,7 +30,7 @@ static const char *bad_initializer(xlm_el *e, const xlm_expr *x, const char *nam
   return NULL;
 }
 
-// The width of a distribution; of a constant any number.
+// A distribution has a width; a constant may be any number.
 static bool has_width(xlm_el *e, const xlm_expr *x, const initializer *init, const double *v) {
   bool normal = !strcmp(init->name, "normal"), uniform = !strcmp(init->name, "uniform");
   if ((!normal || v[0] >= 0) && (!uniform || v[0] <= v[1])) return true;
@@ -142,8 +142,8 @@ static xlm_el_value weight(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   return v;
 }
 
-// Which sequence of a sample fills an input, and how many places further on. The first input that does not
-// say is the stream, the second the token after each.
+// Which sequence of a sample fills an input, and with which shift. Inputs without an explicit source: the
+// first is the token stream, the second the token after each.
 typedef struct input_source {
   const char *name;
   int64_t shift;
@@ -180,7 +180,7 @@ static bool find_source(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, input_sou
   return false;
 }
 
-// What data fills is [batch, seq], in any order.
+// An input filled by data must be [batch, seq], in any order.
 static bool has_sample_dims(xlm_el *e, const xlm_stmt *s, const xlm_el_shape *shape) {
   bool batch = false, seq = false;
   for (int i = 0; i < shape->n; i++) {

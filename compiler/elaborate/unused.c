@@ -1,5 +1,5 @@
-// Warnings about what is declared and never read. Variables and parameters count by what these settings
-// build; dims, lets and blocks count as used when any part of the text mentions them.
+// Warnings about unused declarations. Variables and parameters count as used by what these settings build;
+// dims, lets and blocks count as used when any part of the text mentions them.
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -21,7 +21,7 @@ static void unused_text(xlm_el *e, const words *w) {
     if ((!decl && s->kind != XLM_STMT_BLOCK) || s->name->text[0] == '_' ||
         xlm_dict_get(&w->seen, s->name->text))
       continue;
-    if (decl && s->decl.aliases) continue; // public: somebody outside may want it
+    if (decl && s->decl.aliases) continue; // has a public name and may be used by other tools
     const char *what = s->kind == XLM_STMT_BLOCK ? "block" : s->kind == XLM_STMT_DIM ? "dimension" : "let";
     xlm_diag_push(e->diags, XLM_W_UNUSED_NAME, s->name->span, "%s `%s` is never used", what, s->name->text);
   }

@@ -1,6 +1,6 @@
-// Walks over the syntax tree that need no meaning: which names stand in an expression, which are mentioned
-// anywhere (dims, lets and blocks count as used when any text mentions them, even text that these settings
-// leave out). The parser bounds the height of every tree, so plain recursion is safe.
+// Syntactic walks over the tree: the names in an expression, and the names mentioned anywhere (dims, lets and
+// blocks count as used when any text mentions them, including text that these settings leave out). The parser
+// bounds the height of every tree, so plain recursion is safe.
 #include "compiler/elaborate/elaborate_priv.h"
 
 typedef void visit(void *context, const char *name, xlm_span span);

@@ -1,7 +1,7 @@
-// weights sections: every parameter's name and layout outside, expanded over the rounds.
+// weights sections: the external name and layout of every parameter, expanded over rounds.
 //
 // A path is matched as a pattern: `layers[i].mlp.up` and the parameters layers.0.mlp.up, layers.1.mlp.up ..
-// all read layers.*.mlp.up, so one map lookup finds all that an entry covers.
+// all become layers.*.mlp.up, so one lookup finds everything an entry covers.
 #include <ctype.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ typedef struct covered { // the parameters of one pattern
   uint32_t n, cap;
 } covered;
 
-typedef struct external { // one tensor outside
+typedef struct external { // an external tensor
   const xlm_weight *first;
   int parts, n_seen;
   bool *seen;
@@ -34,7 +34,7 @@ typedef struct section {
   const xlm_stmt *stmt;
   const xlm_dict *patterns; // -> covered
   xlm_dict externals;       // -> external
-  bool keep;                // the first section is the graph's
+  bool keep;                // store the entries in the graph: only of the first section
 } section;
 
 // --- paths
@@ -278,7 +278,8 @@ static const char *as_path(xlm_el *e, const char *pattern) { // layers.*.up -> l
   return t.data;
 }
 
-// An entry of a parameter that other settings would make is none too many; it has no index that is too large.
+// Reports an unknown path, unless it is that of a parameter under other settings; also an index that is too
+// large.
 static void unknown_path(section *s, const xlm_weight *w, const path *p) {
   xlm_el *e = s->e;
   if (!xlm_dict_get(s->patterns, p->pattern) && xlm_el_may_have(e, p->pattern)) return;

@@ -1,5 +1,5 @@
-// Canonical text of expressions and lists. Parentheses are printed where they were written: the tree of a
-// parsed text needs no others.
+// Canonical text of expressions and lists. Parentheses are printed where they were written; a parsed tree
+// needs no others.
 #include <string.h>
 
 #include "compiler/format/format_priv.h"

@@ -1,9 +1,9 @@
-// Canonical text of a model. Lines follow from the tree; of the source only comments, single blank lines and
-// whether a preset or group stands on one line are kept.
+// Canonical text of a model. Lines are generated from the tree; only comments, single blank lines, and
+// whether a preset or group is on one line come from the source.
 //
-// Comments are taken in source order. Before a line is written, all comments that come before the end of its
-// head are written above it (so a comment in the middle of a statement moves above it); one that follows on
-// the same line stays.
+// Comments are processed in source order. Before a line is written, all comments that start before the end of
+// its head are written above it (so a comment in the middle of a statement moves above it); one that follows
+// on the same line stays there.
 #include <string.h>
 
 #include "compiler/format/format_priv.h"
@@ -22,12 +22,12 @@ enum {
 typedef struct formatter {
   xlm_arena *arena;
   const xlm_source *source;
-  const xlm_comment *comment; // the next one
+  const xlm_comment *comment; // the next comment
   xlm_fmt_lines lines;
-  uint32_t done;  // source up to here is written
-  uint32_t limit; // where the braces around the line close: comments from there on are not for it
-  bool first;     // nothing written yet in these braces
-  bool blank;     // the next line wants a blank line before it
+  uint32_t done;  // the source up to here is written
+  uint32_t limit; // end of the enclosing braces: comments from there on do not belong to the line
+  bool first;     // nothing written in these braces yet
+  bool blank;     // put a blank line before the next line
   int indent;
 } formatter;
 
@@ -35,7 +35,7 @@ static void body(formatter *f, const xlm_stmt *stmts, xlm_span braces);
 
 // --- lines, blank lines and comments
 
-// Between two places of the source there is a blank line and nothing else.
+// Is there a blank line and nothing else between two places of the source?
 static bool blank_between(const formatter *f, uint32_t from, uint32_t to) {
   int newlines = 0;
   for (uint32_t i = from; i < to; i++) {
@@ -58,8 +58,8 @@ static const char *comment_text(const formatter *f, const xlm_comment *c) {
   return xlm_arena_strndup(f->arena, f->source->text + c->span.begin, c->span.end - c->span.begin);
 }
 
-// Writes the comments that start before `end` on lines of their own. `begin`: where the statement that they
-// may stand in starts; the blank line before it goes before the first of them.
+// Writes the comments that start before `end`, on separate lines. `begin`: the start of the statement they
+// may be in; the blank line before it goes before the first comment.
 static void comments_before(formatter *f, uint32_t begin, uint32_t end) {
   for (; f->comment && f->comment->span.begin < end; f->comment = f->comment->next) {
     if (f->comment->span.begin > begin && blank_between(f, f->done, begin)) f->blank = true;
@@ -69,8 +69,8 @@ static void comments_before(formatter *f, uint32_t begin, uint32_t end) {
   }
 }
 
-// Ends a line whose source ends at `end`: takes the comment after it on the same line unless something else,
-// at `limit`, comes first.
+// Ends a line whose source ends at `end`: appends a comment that follows on the same line, unless another
+// token, at `limit`, comes first.
 static void finish(formatter *f, uint32_t end, uint32_t limit) {
   f->done = end;
   const xlm_comment *c = f->comment;
@@ -217,7 +217,7 @@ static void format_repeat(formatter *f, const xlm_stmt *s) {
   body(f, s->repeat.body, s->body);
 }
 
-// The line `}` that ends braces at `close`; comments before `upto` go above it.
+// Writes the line `}` for braces that end at `close`, and comments before `upto` above it.
 static xlm_fmt_line *end_braces(formatter *f, uint32_t close, uint32_t upto) {
   comments_before(f, upto, upto);
   f->indent -= XLM_FMT_INDENT;
@@ -295,7 +295,7 @@ static void write_preset(xlm_fmt_line *l, const xlm_stmt *s) {
   add(l, s->preset.settings ? " }" : "}");
 }
 
-// Its text as one line without alignment, or more when it was not written so.
+// Writes it as one line without alignment; false if the source has it on several lines.
 static bool is_one_line(const formatter *f, const xlm_stmt *s) {
   if (memchr(f->source->text + s->span.begin, '\n', s->span.end - s->span.begin)) return false;
   xlm_fmt_line l = {.text = xlm_text_new(f->arena)};
@@ -356,7 +356,7 @@ static void format_weights(formatter *f, const xlm_stmt *s) {
   finish(f, s->body.end, UINT32_MAX);
 }
 
-// --- all
+// --- the whole model
 
 static const struct {
   void (*write)(xlm_fmt_line *, const xlm_stmt *); // one line

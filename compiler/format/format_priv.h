@@ -1,12 +1,12 @@
-// The formatter in three parts: format.c walks statements and places comments, format_expr.c writes what
-// stands inside a line, format_lines.c aligns, wraps and prints the lines.
+// The formatter in three parts: format.c walks statements and places comments, expr.c writes expressions and
+// lists, lines.c aligns, wraps and prints lines.
 #ifndef XLM_FORMAT_FORMAT_PRIV_H
 #define XLM_FORMAT_FORMAT_PRIV_H
 
 #include "compiler/parse/ast.h"
 
-// A place in a line. depth < 0: an alignment stop, `gap` blanks wide at least; else the line may be broken
-// here (after a comma, inside `depth` brackets).
+// A position in a line. depth < 0: an alignment stop, at least `gap` blanks wide; otherwise a possible line
+// break (after a comma, inside `depth` brackets).
 typedef struct xlm_fmt_mark {
   uint32_t at;
   int depth, gap;
@@ -17,8 +17,8 @@ typedef struct xlm_fmt_line {
   xlm_fmt_mark *mark;
   uint32_t n_marks, cap_marks;
   int indent;
-  int group; // lines that follow each other in one group (not 0) are aligned
-  int depth; // brackets open while the line is written
+  int group; // consecutive lines of the same group (not 0) are aligned
+  int depth; // open brackets while the line is written
   bool blank_before;
   const char *comment; // trailing, or NULL
 } xlm_fmt_line;

@@ -1,5 +1,5 @@
-// Lines to text: cells of lines that follow each other in one group are aligned, then comments at line ends;
-// then a line that is too long is broken after commas, outermost brackets first.
+// From lines to text: aligns cells of consecutive lines of a group, then comments at line ends; then breaks
+// long lines after commas, outermost brackets first.
 #include <string.h>
 
 #include "compiler/format/format_priv.h"
@@ -15,7 +15,7 @@ static uint32_t skip_to_stop(const xlm_fmt_line *l, uint32_t m) {
   return m;
 }
 
-// Inserts blanks before the text at mark m and moves what follows.
+// Inserts blanks before the text at mark m and shifts the later marks.
 static void insert(xlm_fmt_line *l, uint32_t m, uint32_t blanks) {
   xlm_text t = xlm_text_new(l->text.arena);
   uint32_t at = l->mark[m].at;
@@ -30,8 +30,7 @@ static uint32_t column(const xlm_fmt_line *l, uint32_t m) {
   return xlm_fmt_width(l->text.data, l->mark[m].at) + (uint32_t)l->mark[m].gap;
 }
 
-// Aligns stop after stop; `stop` holds, per line, the mark looked at. Cells that do not fit a line take no
-// part.
+// Aligns stop by stop; `stop` has the current mark of each line. Cells that do not fit on a line are ignored.
 static void align(xlm_fmt_line *l, uint32_t n, uint32_t *stop) {
   bool more = true;
   for (uint32_t i = 0; i < n; i++) stop[i] = skip_to_stop(&l[i], 0);
@@ -68,7 +67,7 @@ static void align_groups(xlm_fmt_lines *lines) {
 
 // --- wrapping
 
-// Where to break text[from..) of a line whose next piece may have `room` characters; 0: nowhere.
+// Where to break text[from..) if `room` characters fit on the line; 0: nowhere.
 static uint32_t break_at(const xlm_fmt_line *l, uint32_t from, uint32_t room, uint32_t *m) {
   uint32_t best = 0, seen = *m, at = from, width = 0;
   int depth = 0;
@@ -115,7 +114,7 @@ static void wrap(xlm_fmt_line *l) {
 
 // --- comments at line ends
 
-// Characters of the last line of its text.
+// Number of characters in the last line of its text.
 static uint32_t end_column(const xlm_fmt_line *l) {
   const char *last = l->text.n ? memrchr(l->text.data, '\n', l->text.n) : NULL;
   if (!last) return xlm_fmt_width(l->text.data, (uint32_t)l->text.n) + (uint32_t)l->indent;
@@ -132,7 +131,7 @@ static void print_line(const xlm_fmt_line *l, uint32_t comment_column, xlm_text 
   xlm_text_add(out, "\n");
 }
 
-// Lines with braces keep their comment beside them.
+// Lines with braces have their comment beside them.
 static bool has_brace(const xlm_fmt_line *l) {
   return l->text.n && (l->text.data[0] == '}' || l->text.data[l->text.n - 1] == '{');
 }

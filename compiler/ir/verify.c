@@ -246,7 +246,7 @@ static bool memory_is_current(verifier *v, xlm_node n) {
 }
 
 // An in-place update must begin at a state: at a `state` or `param`, at another in-place update, or at a
-// rank's own copy of a piece of one (op `slice`).
+// rank's own copy of a piece of one (`local_slice`).
 static bool alias_begins_at_state(verifier *v, xlm_node n) {
   const xlm_node_info *node = &v->g->nodes[n];
   for (int i = 0; i < xlm_op_at(node->op)->n_alias; i++) {

@@ -1,7 +1,7 @@
-// The syntax tree. The parser only builds it; nothing here is resolved, sized or checked.
+// The syntax tree. The parser only builds it; nothing is resolved, sized or checked.
 //
-// All nodes live in the compile arena and keep their spans. Lists are linked through `next`. Lists of names
-// are xlm_ast_name chains.
+// All nodes are in the compile arena and have spans. Lists are linked through `next`. Lists of names are
+// xlm_ast_name chains.
 #ifndef XLM_PARSE_AST_H
 #define XLM_PARSE_AST_H
 
@@ -22,7 +22,7 @@ typedef struct xlm_ast_name {
 } xlm_ast_name;
 
 typedef enum xlm_expr_kind {
-  XLM_EXPR_NUMBER, // 3, 1e-5, 0.02; `integer` says whether it was written without point and exponent
+  XLM_EXPR_NUMBER, // 3, 1e-5, 0.02; `integer`: written without point and exponent
   XLM_EXPR_STRING, // "..." (only where the grammar allows one)
   XLM_EXPR_NAME,   // h, hidden
   XLM_EXPR_INDEX,  // k0[i]: name and one compile-time index
@@ -55,13 +55,11 @@ typedef enum xlm_binary { // precedence: or < and < comparisons < + - < * / % @ 
 
 // One argument of a call:
 //   positional  x               value
-//   named       base = theta    name, value          (also flags written bare: `causal` is a positional NAME;
-//   elaborate
-//                                                     decides that it is a flag of that operation)
+//   named       base = theta    name, value
 //   over        over a, b       dims
-//   arrow       seq -> kv_seq   dims -> to           rename, split (`hidden -> heads head`), merge (`heads
-//   head -> hidden`):
-//                                                     each side one or more names
+//   arrow       seq -> kv_seq   dims -> to: rename, split (`hidden -> heads head`), merge (`heads head ->
+//                               hidden`); each side one or more names
+// A bare flag (`causal`) is a positional NAME here; elaborate decides that it is a flag of the operation.
 typedef enum xlm_arg_kind { XLM_ARG_VALUE, XLM_ARG_NAMED, XLM_ARG_OVER, XLM_ARG_ARROW } xlm_arg_kind;
 
 typedef struct xlm_expr xlm_expr;
@@ -70,15 +68,15 @@ typedef struct xlm_arg {
   xlm_span span;
   xlm_ast_name *name;      // NAMED
   xlm_expr *value;         // VALUE, NAMED
-  xlm_ast_name *dims, *to; // ARROW: both sides; OVER: dims (and `to` is only the last of them)
+  xlm_ast_name *dims, *to; // ARROW: both sides; OVER: dims (and `to` is the last of them)
   struct xlm_arg *next;
 } xlm_arg;
 
 struct xlm_expr {
   xlm_expr_kind kind;
-  uint16_t depth; // height of this tree, at most XLM_MAX_NESTING: recursive passes need no guard of their own
-  bool parens;    // written in parentheses; only the formatter cares
-  xlm_span span;  // with its parentheses
+  uint16_t depth; // height of this tree, at most XLM_MAX_NESTING, so recursive passes need no guard
+  bool parens;    // written in parentheses; used by the formatter only
+  xlm_span span;  // including its parentheses
   xlm_expr *next; // in TUPLE lists
   union {
     struct {
@@ -138,7 +136,7 @@ typedef enum xlm_stmt_kind {
   XLM_STMT_BLOCK,   // block name(param[..], ...) -> [..], [..] { body }
   XLM_STMT_INPUT,   // input name[dims] of dim from name shifted expr
   XLM_STMT_PARAM,   // param name[dims] ~ normal(0.02)
-  XLM_STMT_STATE,   // state name[dims] ~ zeros     kept between steps, no gradient
+  XLM_STMT_STATE,   // state name[dims] ~ zeros     persists between steps, no gradient
   XLM_STMT_UPDATE,  // update name = expr           its value after the step
   XLM_STMT_ASSIGN,  // a = expr; k[i] = expr; (a, b) = expr
   XLM_STMT_RETURN,  // return expr
@@ -166,13 +164,13 @@ typedef struct xlm_block_result {
   struct xlm_block_result *next;
 } xlm_block_result;
 
-typedef struct xlm_setting { // one `name = expr` of a preset or group
+typedef struct xlm_setting { // a `name = expr` in a preset or group
   xlm_ast_name *name;
   xlm_expr *value;
   struct xlm_setting *next;
 } xlm_setting;
 
-// One group of the external layout: `heads head` in [heads head, hidden]; `0 of 3 heads head`: the first of
+// A group of the external layout: `heads head` in [heads head, hidden]; `0 of 3 heads head`: the first of
 // three equal parts.
 typedef struct xlm_weight_group {
   xlm_span span;
@@ -181,9 +179,11 @@ typedef struct xlm_weight_group {
   struct xlm_weight_group *next;
 } xlm_weight_group;
 
-// layers[i].attention.wq = "model.layers.{i}.self_attn.q_proj.weight" [heads head, hidden]
-// path: "layers[i].attention.wq" normalised without spaces; {name} in the text is an index variable of the
-// path or a dimension of the parameter (then one external tensor per index of it, and the layout omits it).
+// An entry like
+//   layers[i].attention.wq = "model.layers.{i}.self_attn.q_proj.weight" [heads head, hidden]
+// path: "layers[i].attention.wq" without blanks. {name} in the external name is an index variable of the path
+// or a dimension of the parameter (then there is an external tensor per index of it, and the layout omits
+// it).
 typedef struct xlm_weight {
   xlm_span span, path_span, external_span;
   const char *path, *external;
@@ -196,10 +196,10 @@ typedef struct xlm_stmt xlm_stmt;
 struct xlm_stmt {
   xlm_stmt_kind kind;
   uint16_t depth;     // height of the statement tree, else-if chains included; at most XLM_MAX_NESTING
-  xlm_span span;      // the whole statement, from its first word to its last token (the closing brace)
+  xlm_span span;      // the whole statement, from its first to its last token (the closing brace)
   xlm_span body;      // BLOCK REPEAT IF PRESET GROUP WEIGHTS: the braces, from { to }
-  xlm_span else_body; // IF: the braces after a plain `else`; empty for `else if` (otherwise is then one IF
-                      // statement)
+  xlm_span else_body; // IF: the braces after a plain `else`; empty for `else if` (then `otherwise` is a
+                      // single IF statement)
   xlm_stmt *next;
   xlm_ast_name *name; // MODEL DIM LET BLOCK INPUT PARAM STATE UPDATE METRIC PRESET WEIGHTS; GROUP: the pattern
   xlm_expr *expr;     // DIM LET CHECK PARAM/STATE (initialiser) UPDATE ASSIGN RETURN REPEAT (count) IF
@@ -223,7 +223,8 @@ struct xlm_stmt {
     struct {
       xlm_ast_dim *dims;
       xlm_ast_name *of, *from; // of INPUT; may be NULL
-    } tensor;                  // INPUT PARAM STATE; expr: an INPUT's shift, the others' initialiser
+    } tensor;                  // INPUT PARAM STATE; expr: the shift of an INPUT, the initialiser of the
+                               // others
     struct {
       xlm_expr *targets;
     } assign; // NAME or INDEX expressions, chained
@@ -250,7 +251,7 @@ struct xlm_stmt {
 
 typedef struct xlm_comment {
   xlm_span span; // from # to the end of the line, without the newline
-  bool own_line; // nothing but blanks before it on its line
+  bool own_line; // preceded only by blanks on its line
   struct xlm_comment *next;
 } xlm_comment;
 
@@ -260,11 +261,11 @@ typedef struct xlm_ast {
   xlm_comment *comments; // in source order
 } xlm_ast;
 
-// Parses; pushes lexical and syntax errors to d and recovers at statement boundaries. Always returns a tree
-// (of the statements that parsed). Bounded: nesting deeper than 200 levels and files over 4 MiB are errors.
+// Parses; pushes lexical and syntax errors to d and recovers at statement boundaries. Always returns a tree,
+// of the statements that parsed. Nesting deeper than 200 levels and files over 4 MiB are errors.
 xlm_ast *xlm_parse(xlm_arena *a, const xlm_source *source, xlm_diags *d);
 
-// Canonical text; idempotent, keeps comments and single blank lines. The tree must have parsed without
+// The canonical text; idempotent, preserves comments and single blank lines. The tree must have no syntax
 // errors.
 void xlm_format(const xlm_ast *ast, xlm_text *out);
 

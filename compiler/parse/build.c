@@ -1,5 +1,5 @@
-// Builders: one per node kind, called by grammar actions. They keep the height of every tree under
-// XLM_MAX_NESTING, so that no later pass can run out of stack.
+// Builders, one per node kind, called by grammar actions. They limit the height of every tree to
+// XLM_MAX_NESTING, so that later passes cannot run out of stack.
 #include <string.h>
 
 #include "compiler/parse/parse_priv.h"
@@ -10,8 +10,8 @@ static int max(int a, int b) {
   return a > b ? a : b;
 }
 
-// The depth of a node over children of this depth; reports once when it is too much and then starts again
-// from 1, since a tree with errors is never used.
+// The depth of a node over children of this depth. Reports once when it exceeds the limit and then restarts
+// from 1, since a tree with errors is not used.
 static uint16_t above(xlm_parser *p, xlm_span s, int children) {
   if (children < XLM_MAX_NESTING) return (uint16_t)(children + 1);
   if (!p->deep) {
@@ -118,7 +118,7 @@ xlm_arg *xlm_build_arg(xlm_parser *p, xlm_arg_kind k, xlm_span s) {
   return a;
 }
 
-// `over a, b`: bare names after `over` belong to it. An OVER argument keeps the last of its names in `to`.
+// `over a, b`: bare names after `over` belong to it. `to` of an OVER argument is the last of its names.
 xlm_list xlm_build_add_arg(xlm_parser *p, xlm_list args, xlm_arg *a) {
   xlm_arg *last = args.last;
   bool joins = last && last->kind == XLM_ARG_OVER && a->kind == XLM_ARG_VALUE &&
@@ -221,7 +221,7 @@ xlm_list xlm_build_else_if(xlm_list chain, xlm_stmt *s) {
   return chain;
 }
 
-// Each statement of the chain spans to its end and is as deep as what follows.
+// Extends the span of each statement of the chain to its end, and sets depths.
 static uint16_t end_chain(xlm_parser *p, xlm_stmt *s, xlm_stmt *last, uint32_t end) {
   int links = 0, deepest = 0;
   for (xlm_stmt *t = s;; t = t->cond.otherwise, links++) {
@@ -273,7 +273,7 @@ xlm_stmt *xlm_build_param_group(xlm_parser *p, xlm_span s, xlm_span where, const
 
 // --- weights
 
-// The path as written without blanks and comments.
+// The path without blanks and comments.
 static const char *path_text(xlm_parser *p, xlm_span s) {
   char *text = xlm_arena_alloc(p->arena, s.end - s.begin + 1), *out = text;
   for (uint32_t i = s.begin; i < s.end; i++) {

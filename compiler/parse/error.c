@@ -1,14 +1,14 @@
-// Syntax errors for people. Bison says where the text stops making sense and what could have stood there; the
-// hints below recognise the usual reasons by the tokens around that place, first match wins. Then the input
-// is moved on to where the grammar can recover: the end of the statement, the body of a statement with a bad
-// head, or the next setting.
+// Syntax error messages. Bison reports where the text becomes invalid and what was expected; the hints below
+// recognise common mistakes by the tokens around that place, first match wins. Then the input is advanced to
+// where the grammar can recover: the end of the statement, the body of a statement with a bad head, or the
+// next setting.
 #include <stdio.h>
 #include <string.h>
 
 #include "compiler/parse/parse_priv.h"
 #include "grammar/xlm.tab.h"
 
-typedef struct site { // where and in what the error is
+typedef struct site { // the place and context of the error
   xlm_parser *p;
   const char *const *expected;
   int n;
@@ -45,7 +45,7 @@ static xlm_diag *report(const site *s, xlm_diag_id id, xlm_span span, const char
 #define SAY(...) xlm_arena_printf(s->p->arena, __VA_ARGS__)
 #define HELP(g, ...) xlm_diag_help(s->p->diags, g, __VA_ARGS__)
 
-// --- hints: each returns whether it knew the mistake and reported it
+// --- hints: each returns true if it recognised and reported the mistake
 
 static bool hint_colon(const site *s) {
   if (s->at->kind != FOREIGN || !xlm_token_is(s->p, s->at, ":")) return false;
@@ -285,7 +285,7 @@ static bool is_statement_word(const char *symbol) {
   return among(symbol, expression_words);
 }
 
-// Groups the expected symbols; returns how many phrases there are.
+// Groups the expected symbols; returns the number of phrases.
 static int phrases(const site *s, const char **out, int most) {
   bool statement = is_expected(s, "`param`") && is_expected(s, "`return`");
   bool expression = !statement && is_expected(s, "a number") && is_expected(s, "`not`");
@@ -315,10 +315,10 @@ static void general(const site *s) {
     xlm_diag_push(s->p->diags, XLM_E_SYNTAX, s->at->span, "%s cannot stand here", found(s));
 }
 
-// --- where to go on
+// --- recovery
 
-// The first token of the statement around token e, looking back no farther than the last recovery; false when
-// that lies in the same statement, so that this error is its consequence.
+// The first token of the statement around token e, searching back to the last recovery at most; false when
+// that is in the same statement, so that this error is a consequence of it.
 static bool statement_start(const xlm_parser *p, uint32_t e, uint32_t *first) {
   const xlm_token *t = p->tokens.at;
   uint32_t i = e;

@@ -1,4 +1,4 @@
-// Single lexemes: what is wrong with a bad one, and what a good one means.
+// Single lexemes: errors in bad ones, values of good ones.
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -6,8 +6,7 @@
 
 #include "compiler/parse/parse_priv.h"
 
-// Length of the UTF-8 character at s, or 0 when these bytes are none (overlong forms and surrogates
-// included).
+// Length of the UTF-8 character at s, or 0 if invalid (including overlong forms and surrogates).
 static uint32_t character(const unsigned char *s, uint32_t left) {
   if (s[0] < 0x80) return 1;
   uint32_t n = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
@@ -39,7 +38,7 @@ void xlm_lex_check_bytes(xlm_parser *p) {
       continue;
     }
     uint32_t begin = i, length = 0;
-    while (i < n && !s[i]) i++; // one diagnostic for a run
+    while (i < n && !s[i]) i++; // one diagnostic per run
     if (i > begin) {
       report_bytes(p, true, (xlm_span){begin, i});
       continue;
@@ -136,7 +135,7 @@ static const struct {
     {"\u223C", "~"},  {"\u00A0", " "},  {"\u3000", " "},
 };
 
-// Bytes that xlm_lex_check_bytes has reported already.
+// Bytes that xlm_lex_check_bytes has already reported.
 static bool only_reported_bytes(const unsigned char *s, uint32_t n) {
   for (uint32_t i = 0; i < n; i++)
     if (s[i] && character(s + i, n - i)) return false;

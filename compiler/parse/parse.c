@@ -1,4 +1,4 @@
-// The entry of the parser: limits, bytes, then scan, arrange and grammar (see parse_priv.h).
+// The entry point of the parser: limits, bytes, then scan, arrange and grammar (see parse_priv.h).
 #include <string.h>
 
 #include "compiler/parse/parse_priv.h"
@@ -6,7 +6,7 @@
 
 static const char byte_order_mark[] = "\xEF\xBB\xBF";
 
-// False: not worth reading on.
+// False: stop here.
 static bool check_file(xlm_parser *p) {
   const xlm_source *s = p->source;
   xlm_span start = {0, 1};
@@ -34,7 +34,7 @@ xlm_ast *xlm_parse(xlm_arena *a, const xlm_source *source, xlm_diags *d) {
     if (source->n >= 3 && !memcmp(source->text, byte_order_mark, 3)) p->pos = 3;
     xlm_parse_scan(p);
     xlm_parse_arrange(p);
-    (void)xlm_yyparse(p); // what it has to say is in the diagnostics
+    (void)xlm_yyparse(p); // its result is in the diagnostics
   }
   xlm_ast *ast = XLM_NEW(a, xlm_ast);
   ast->source = source;

@@ -1,11 +1,12 @@
-// The parser's own state and the builders that grammar actions call. Not for other folders.
+// The parser's state and the builders that grammar actions call. Private to this folder.
 //
 // Text is parsed in three steps, each linear:
 //   scan (grammar/xlm.l)      bytes -> raw tokens: words, numbers, strings, signs
-//   arrange (parse_token.c)   raw tokens -> tokens: brackets balanced, statement ends and keywords decided
-//   grammar (grammar/xlm.y)   tokens -> tree, through the builders of parse_build.c
+//   arrange (token.c)   raw tokens -> tokens: brackets balanced, statement ends and keywords decided
+//   grammar (grammar/xlm.y)   tokens -> tree, through the builders of build.c
 //
-// Because arrange balances the brackets first, the grammar can recover from any error at the statement's end.
+// Since arrange balances the brackets first, the grammar can recover from any error at the end of the
+// statement.
 #ifndef XLM_PARSE_PARSE_PRIV_H
 #define XLM_PARSE_PARSE_PRIV_H
 
@@ -17,10 +18,11 @@ enum { XLM_MAX_SOURCE = 4 << 20, XLM_MAX_TOKENS = 1000000 };
 typedef struct xlm_token {
   int kind; // bison's token number
   xlm_span span;
-  uint32_t match; // `{` and `}`: index of the other one
-  char body;      // `{`: what it holds, one of XLM_BODY_*; others: what they stand in, 0 inside ( ) and [ ]
+  uint32_t match; // `{` and `}`: index of the matching one
+  char body;      // `{`: its contents, one of XLM_BODY_*; others: the contents of the enclosing braces, 0
+                  // inside ( ) and [ ]
   bool first;     // first on its line
-  bool bad;       // something was reported here: a syntax error in the same statement says nothing new
+  bool bad;       // an error was reported here, so further syntax errors in the statement are not
 } xlm_token;
 
 typedef struct xlm_tokens {
@@ -37,16 +39,16 @@ typedef struct xlm_parser {
   const xlm_source *source;
   xlm_diags *diags;
   // scan
-  uint32_t pos;    // byte offset after the current match
-  bool line_start; // no token yet on this line
+  uint32_t pos;    // byte offset of the end of the current match
+  bool line_start; // no token on this line yet
   bool bad;        // mark the next token bad
   xlm_tokens raw;
   xlm_list comments;
   // arrange, grammar
   xlm_tokens tokens;
-  uint32_t at, next;  // token that xlm_yylex delivered last, and the one it delivers next
-  uint32_t recovered; // 1 + the token of the last recovery; it only grows
-  bool stop;          // no way to go on
+  uint32_t at, next;  // the token that xlm_yylex returned last, and the next one
+  uint32_t recovered; // 1 + the token of the last recovery; never decreases
+  bool stop;          // parsing cannot continue
   bool deep;          // the nesting limit was reported
   xlm_list stmts;
 } xlm_parser;
@@ -65,7 +67,7 @@ static inline xlm_span xlm_span_join(xlm_span a, xlm_span b) {
   return (xlm_span){a.begin, b.end};
 }
 
-// parse_token.c
+// token.c
 typedef struct xlm_word {
   const char *text;
   int kind;
@@ -76,7 +78,7 @@ void xlm_parse_arrange(xlm_parser *p);
 bool xlm_token_is(const xlm_parser *p, const xlm_token *t, const char *text);
 const char *xlm_token_text(const xlm_parser *p, const xlm_token *t);
 
-// parse_lexeme.c: checks and conversion of single lexemes
+// lexeme.c: checks and conversion of single lexemes
 void xlm_lex_check_bytes(xlm_parser *p); // NUL and non-UTF-8 bytes
 void xlm_lex_bad_number(xlm_parser *p, xlm_span s);
 void xlm_lex_open_string(xlm_parser *p, xlm_span s);
@@ -87,10 +89,10 @@ void xlm_lex_star_comment(xlm_parser *p, xlm_span s, bool closed);
 const char *xlm_lex_string(xlm_parser *p, xlm_span s); // unescaped content
 xlm_expr *xlm_lex_number(xlm_parser *p, xlm_span s);
 
-// parse_error.c: reports the syntax error at token p->at and moves p->next to where parsing can go on
+// error.c: reports the syntax error at token p->at and moves p->next to where parsing can go on
 void xlm_parse_report(xlm_parser *p, const char *const *expected, int n);
 
-// parse_build.c
+// build.c
 xlm_ast_name *xlm_build_name(xlm_parser *p, xlm_span s);
 xlm_expr *xlm_build_expr(xlm_parser *p, xlm_expr_kind k, xlm_span s);
 xlm_expr *xlm_build_named(xlm_parser *p, xlm_ast_name *n);
@@ -111,8 +113,8 @@ xlm_stmt *xlm_build_stmt(xlm_parser *p, xlm_stmt_kind k, xlm_span s, xlm_ast_nam
 xlm_stmt *xlm_build_shard(xlm_parser *p, xlm_span s, xlm_list dims, xlm_list axes, xlm_ast_name *where);
 xlm_stmt *xlm_build_tensor(xlm_parser *p, xlm_stmt_kind k, xlm_span s, xlm_ast_name *name, xlm_list dims,
                            xlm_expr *init);
-// For a statement with these `stmts` between these braces: sets its depth and refuses what belongs to the top
-// level.
+// For a statement with `stmts` between `braces`: sets its depth and rejects statements that are only allowed
+// at the top level.
 void xlm_build_body(xlm_parser *p, xlm_stmt *s, xlm_list stmts, xlm_span braces);
 xlm_stmt *xlm_build_if_stmt(xlm_parser *p, xlm_span s, xlm_expr *cond, xlm_list body, xlm_span braces);
 xlm_list xlm_build_else_if(xlm_list chain, xlm_stmt *s);

@@ -1,14 +1,14 @@
-// Arrange: raw tokens become the tokens that the grammar reads, in one pass.
+// Arrange: turns raw tokens into the tokens that the grammar reads, in one pass.
 //
-// Line ends: a NEWLINE token ends a statement. None stands inside ( ) and [ ], inside the braces of a preset
-// or group, after a binary operator or a comma, before `{`, and between `}` and `else`. One stands before the
-// `}` of every other body.
+// Line ends: a NEWLINE token ends a statement. There is none inside ( ) and [ ], inside the braces of a
+// preset or group, after a binary operator or a comma, before `{`, or between `}` and `else`. There is one
+// before the `}` of every other body.
 //
-// Keywords: a word is a keyword only in its place (see grammar/README.md), so that `model`, `state` or
+// Keywords: a word is a keyword only in certain places (see grammar/README.md), so that `model`, `state` or
 // `output` may name a dimension or a tensor.
 //
-// Brackets: after this pass they are balanced. What was left open is reported and closed where the layout of
-// the text says that it should have been; what was closed too often is reported and dropped.
+// Brackets are balanced after this pass. An unclosed bracket is reported and closed where the text's
+// indentation suggests; a surplus one is reported and dropped.
 #include <string.h>
 
 #include "compiler/parse/parse_priv.h"
@@ -18,18 +18,18 @@ typedef struct opened {
   int kind;       // '(' '[' '{'
   uint32_t token; // its index
   char body;
-  int statement;   // the statement it stands in
+  int statement;   // the statement it is in
   uint32_t indent; // of its line
 } opened;
 
 typedef struct arranger {
   xlm_parser *p;
-  uint32_t i; // raw token at hand
+  uint32_t i; // current raw token
   opened open[XLM_MAX_NESTING];
   int depth;
-  int statement;    // keyword of the statement at hand; NAME for others
-  uint32_t indent;  // of the line at hand
-  xlm_span suspect; // first `{` whose `}` stands under another column, and that `}`
+  int statement;    // keyword of the current statement; NAME for others
+  uint32_t indent;  // of the current line
+  xlm_span suspect; // the first `{` whose `}` is indented differently, and that `}`
   xlm_span suspect_close;
 } arranger;
 
@@ -55,7 +55,7 @@ bool xlm_token_is(const xlm_parser *p, const xlm_token *t, const char *text) {
   return t->span.end - t->span.begin == n && !memcmp(p->source->text + t->span.begin, text, n);
 }
 
-// --- looking around
+// --- lookahead and lookbehind
 
 static const xlm_token nothing = {.kind = END};
 
@@ -101,14 +101,14 @@ static bool is_plain_name(const arranger *a, const xlm_token *t) {
   return t->kind == NAME && !lookup(a, t, reserved_words);
 }
 
-// Blanks before the first token of a line; linear in the text, since each line has one such token.
+// Number of blanks before the first token of a line. Linear in total, since each line has one such token.
 static uint32_t indentation(const arranger *a, const xlm_token *t) {
   uint32_t begin = t->span.begin;
   while (begin > 0 && strchr(" \t", a->p->source->text[begin - 1]) && a->p->source->text[begin - 1]) begin--;
   return t->span.begin - begin;
 }
 
-// The raw token begins a line that can only be a new statement: `param w`, `group "w"`, `x =`.
+// Does the raw token begin a line that can only be a new statement: `param w`, `group "w"`, `x =`?
 static bool keyword_line(const arranger *a) {
   int next = raw(a, 1)->kind, kind = raw(a, 0)->kind == NAME ? lookup(a, raw(a, 0), xlm_statement_words) : 0;
   return kind && !raw(a, 1)->first && (next == NAME || (next == STRING && kind == GROUP));
@@ -148,7 +148,7 @@ static void close_silently(arranger *a) {
   close_top(a, (xlm_token){.kind = closing[top(a)->kind], .span = {end, end + 1}, .bad = true});
 }
 
-// --- mistakes with brackets
+// --- unbalanced brackets
 
 static xlm_span span_of(const arranger *a, const opened *o) {
   return a->p->tokens.at[o->token].span;
@@ -161,7 +161,7 @@ static const opened *outermost(const arranger *a) {
   return &a->open[i];
 }
 
-// Closes the ( and [ that are open at the end of a statement.
+// Closes ( and [ that are still open at the end of a statement.
 static void close_brackets(arranger *a) {
   if (!a->depth || top(a)->kind == '{') return;
   xlm_diag *g = xlm_diag_push(a->p->diags, XLM_E_UNCLOSED, span_of(a, top(a)), "this `%c` is never closed",
@@ -250,7 +250,7 @@ static void line_break(arranger *a) {
   newline(a);
 }
 
-// Words that are keywords after an operand only, and `over` before a name in an argument list.
+// Words that are keywords only after an operand, and `over` before a name in an argument list.
 static int contextual(arranger *a, const xlm_token *t) {
   const xlm_token *before = last(a), *next = raw(a, 1);
   if (next->kind == '=') return NAME;

@@ -1,5 +1,6 @@
-// The folded graph in Graphviz' language. Colour says the phase; a box names its block, parameters and FLOPs.
-// Collectives and messages are hexagons in the colour of their axis, with the bytes that this rank sends.
+// The folded graph in Graphviz's language. Colours show phases; a box has the name of its block, parameters
+// and FLOPs. Collectives and messages are hexagons in the colour of their axis, with the bytes that this rank
+// sends.
 #include "compiler/report/graph_view.h"
 
 static const char *const fill[XLM_PHASES] = {"#e8f1fb", "#fdf0e3", "#fbe9ee", "#f1edfb", "#eef7ea", "#f4f4f4"};
@@ -17,7 +18,7 @@ static void escaped(xlm_text *t, const char *s) {
 static int outermost(uint32_t axes) {
   int i = 0;
   while (i < 7 && !(axes >> i & 1)) i++;
-  return axes ? i : 0; // send and recv: the pipeline's axis, which is the first
+  return axes ? i : 0; // send and recv: the axis of the pipeline, which is the first
 }
 
 static void comm_box(xlm_text *t, uint32_t id, const xlm_view_box *b, const xlm_mesh *m) {

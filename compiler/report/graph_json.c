@@ -1,6 +1,6 @@
 // Every node and value of a graph as JSON: {"nodes": [{id, op, phase, scope, at, in, out}], "values": [{id,
-// name, type}]}; collectives and messages also have `over` (axes of the group) and `sent` (bytes), values
-// that are sums to be completed `partial`.
+// name, type}]}; collectives and messages also have `over` (axes of the group) and `sent` (bytes), and
+// partial sums have `partial`.
 #include "compiler/ir/op.h"
 #include "compiler/report/graph_view.h"
 

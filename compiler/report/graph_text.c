@@ -1,5 +1,5 @@
-// A graph for reading: one line per operation, with the axes by name. The text form that reads back is `xlmc
-// dump`'s.
+// A graph for reading: one line per operation, with the axes by name. (`xlmc dump` prints the form that can
+// be read back.)
 //
 //   all_gather over tp, 192.00 KiB sent    f32[batch/dp 1, seq 256, hidden 384]      layers.0.attention
 //   model.xlm:38
@@ -10,7 +10,7 @@
 
 enum { TYPE_AT = 47, SCOPE_AT = 103 };
 
-// What parameters and inputs it reads, by the last part of their names.
+// The parameters and inputs it reads, by the last part of their names.
 static void leaves(xlm_text *t, const xlm_graph *g, const xlm_node_info *n) {
   for (int i = 0; i < n->n_in; i++) {
     const xlm_node_info *def = xlm_val_node(g, n->in[i]);
@@ -20,7 +20,7 @@ static void leaves(xlm_text *t, const xlm_graph *g, const xlm_node_info *n) {
   }
 }
 
-// Where it stands in the model; the reduction of a gradient stands where the gradient was made.
+// Its line in the model; for the reduction of a gradient, that of the gradient.
 static void place(xlm_text *t, const xlm_graph *g, const xlm_node_info *n, bool collective) {
   if (collective && !*n->scope && n->n_in) n = xlm_val_node(g, n->in[0]);
   uint32_t at = xlm_view_line(g, n->span);

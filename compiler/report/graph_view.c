@@ -1,5 +1,5 @@
-// Folding: a node belongs to the box of its scope, cut at the wanted depth; parameters count towards the box
-// that reads them and are not drawn. Boxes and edges come out in execution order.
+// Folding: a node belongs to the box of its scope, truncated to the given depth; parameters count towards the
+// box that reads them and are not drawn. Boxes and edges are in execution order.
 #include "compiler/report/graph_view.h"
 
 #include <string.h>
@@ -55,12 +55,12 @@ uint64_t xlm_view_wire(const xlm_graph *g, const xlm_graph_view *view, xlm_node 
     tensors[WIRE_VALUES + i] = (xlm_tensor){.type = *xlm_val_type(g, n->out + i)}, out[i] = WIRE_VALUES + i;
   xlm_instr instr = {
       .op = n->op, .n_in = n->n_in, .n_out = n->n_out, .in = in, .out = out, .attrs = n->attrs};
-  int32_t coord[XLM_MAX_AXES] = {0}; // the graph is rank 0's
+  int32_t coord[XLM_MAX_AXES] = {0}; // the graph is that of rank 0
   int axis;
   return xlm_traffic_bytes(view->mesh, coord, &instr, tensors, g->dims, &axis);
 }
 
-// The first `depth` block names of a scope; the index of a repeat belongs to the name before it.
+// Length of the first `depth` block names of a scope; the index of a repeat belongs to the name before it.
 static size_t cut(const char *scope, int depth) {
   const char *p = scope;
   for (int kept = 0; *p; kept++) {
@@ -118,7 +118,7 @@ static uint32_t box_of(xlm_folded *f, const xlm_graph *g, xlm_node id, const xlm
 }
 
 static void add_edge(xlm_folded *f, xlm_arena *a, uint32_t from, uint32_t to, xlm_val v) {
-  enum { RECENT = 4096 }; // edges into a box come close together; an older twin is only drawn twice
+  enum { RECENT = 4096 }; // edges into a box are close together; a missed duplicate is only drawn twice
   if (from == to) return;
   for (uint32_t i = f->n_edges; i-- > 0 && f->n_edges - i < RECENT;)
     if (f->edges[i].from == from && f->edges[i].to == to) return;
@@ -131,7 +131,7 @@ bool xlm_view_shows(const xlm_graph_view *view, const char *scope) {
   return !n || (!strncmp(scope, view->only, n) && (!scope[n] || scope[n] == '.'));
 }
 
-// Every block once: the scopes of nodes and what they lie in.
+// All blocks: the scopes of nodes and their enclosing scopes.
 static const char **block_names(const xlm_graph *g, xlm_arena *a, size_t *count) {
   const char **names = NULL, *last = "";
   size_t n = 0, cap = 0;
@@ -177,7 +177,7 @@ static void add_inputs(xlm_folded *f, const xlm_graph *g, const uint32_t *box, x
   }
 }
 
-// How many collectives and messages lie one after the other before a node.
+// Number of collectives and messages in sequence before a node.
 static uint32_t stretch_of(const xlm_graph *g, xlm_node id, const uint32_t *stretch) {
   uint32_t most = 0;
   for (int i = 0; i < g->nodes[id].n_in; i++) {

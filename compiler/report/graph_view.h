@@ -1,5 +1,5 @@
-// A graph folded into boxes (blocks, or single ops) and the edges between them, and how types are written
-// with the axes they are split over; shared by the DOT, JSON and HTML views.
+// A graph folded into boxes (blocks, or single ops) and edges between them, and types with the axes that
+// split them, as text. Shared by the DOT, JSON and HTML views.
 #ifndef XLM_REPORT_GRAPH_VIEW_H
 #define XLM_REPORT_GRAPH_VIEW_H
 
@@ -13,16 +13,16 @@ typedef struct xlm_view_box {
   double parameters, model_flops;
   uint32_t line;
   bool leaf;     // an input or output of the model
-  bool comm;     // a collective, send or recv: always a box of its own
+  bool comm;     // a collective, send or recv: always a separate box
   uint32_t axes; // comm: the axes of the group; 0 for send and recv
   uint64_t wire; // comm: bytes that this rank sends
   uint32_t
-      stretch; // how many conversions lie before it: a block that waits for one in its middle is two boxes
+      stretch; // number of conversions before it: a block that waits for one in the middle becomes two boxes
 } xlm_view_box;
 
 typedef struct xlm_view_edge {
   uint32_t from, to; // boxes
-  xlm_val val;       // one of the values that flow
+  xlm_val val;       // one of the values on the edge
 } xlm_view_edge;
 
 typedef struct xlm_folded {
@@ -32,14 +32,15 @@ typedef struct xlm_folded {
   uint32_t n_edges, cap_edges;
 } xlm_folded;
 
-bool xlm_view_shows(const xlm_graph_view *view, const char *scope); // what lies in the block of --only
+bool xlm_view_shows(const xlm_graph_view *view, const char *scope); // is the scope inside the block of
+                                                                    // --only?
 xlm_folded xlm_view_fold(const xlm_graph *g, const xlm_graph_view *view, xlm_arena *a);
 const char *xlm_view_type(const xlm_graph *g, const xlm_graph_view *view, xlm_val v, xlm_arena *a);
-// "f32[batch 4, heads/tp 3]"; without a mesh axes are shown as their bits.
+// "f32[batch 4, heads/tp 3]"; without a mesh, axes are shown as a bit mask.
 void xlm_view_type_text(xlm_text *t, const xlm_type *type, const xlm_dim_info *dims, const xlm_mesh *m);
 void xlm_view_axes(xlm_text *t, const xlm_mesh *m, uint32_t axes); // "dp,tp"
 uint32_t xlm_view_line(const xlm_graph *g, xlm_span s);            // of the model text; 0 = none
 uint64_t xlm_view_wire(const xlm_graph *g, const xlm_graph_view *view,
-                       xlm_node n); // bytes that a collective or send sends
+                       xlm_node n); // bytes sent by a collective or send
 
 #endif

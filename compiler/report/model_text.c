@@ -1,10 +1,10 @@
-// One screen for `xlmc check`: what the model is, block by block.
+// The page of `xlmc check`: the model, block by block.
 #include <string.h>
 
 #include "compiler/ir/op.h"
 #include "compiler/report/report.h"
 
-typedef struct block_row { // parameters whose names differ only in repeat indices
+typedef struct block_row { // parameters whose names differ only in indices of repeats
   const char *pattern;
   const char *shape;
   int64_t copies;

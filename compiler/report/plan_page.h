@@ -1,4 +1,5 @@
-// What `xlmc plan` shows of a plan for many ranks, as a page and as data. Both read the same tables.
+// The page that `xlmc plan` prints for a plan of several ranks, as text and as JSON. Both use the same
+// tables.
 #ifndef XLM_REPORT_PLAN_PAGE_H
 #define XLM_REPORT_PLAN_PAGE_H
 
@@ -12,18 +13,18 @@ typedef struct xlm_plan_page {
   const char *schedule;          // of the pipeline; NULL = none
   const xlm_cluster *cluster;    // NULL = no estimate
   const xlm_estimate *estimate;  // of it
-  int64_t verified;              // operations matched
-  const char *advice;            // the cheapest change that would fit; NULL
+  int64_t verified;              // number of operations matched by verification
+  const char *advice;            // the cheapest change that would make it fit; NULL
   int top;                       // rows of the communication table; 0 = 24
-  const xlm_update_row *updates; // who updates which parameters; NULL = unknown
+  const xlm_update_row *updates; // how parameters are updated; NULL = unknown
   int n_updates;
 } xlm_plan_page;
 
 void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
-// The same as JSON, under `key` where an object is open; a: for the tables. Fields in docs/estimates.md.
+// The same as JSON, as member `key` of an open object; a: for the tables. docs/estimates.md lists the fields.
 void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *page, xlm_arena *a, const char *key,
                                 xlm_json *out);
-// Who updates which parameters: a table, and nothing without rows.
+// How parameters are updated, as a table; prints nothing without rows.
 void xlm_report_updates(const xlm_plan_page *page, xlm_text *out);
 // The estimate alone, for the page of one rank.
 void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
@@ -33,37 +34,37 @@ void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *page, xlm_text 
 typedef struct xlm_stage_row { // the rank of a stage with the largest arena
   const xlm_rank_plan *rank;
   uint32_t rank_plan;
-  const char *rounds; // "0-3,16-19"; "" when it has none
+  const char *rounds; // "0-3,16-19"; "" if there are none
 } xlm_stage_row;
 xlm_stage_row *xlm_report_stages(const xlm_plan *p, xlm_arena *a, int *n);
 
-typedef struct xlm_traffic_row { // what one rank sends in one step; the most over the stages
+typedef struct xlm_traffic_row { // bytes that one rank sends per step; the maximum over the stages
   uint32_t axes;
-  int axis;               // they are counted to
-  const char *op, *value; // value: the tensor or, unnamed, the scope, rounds as `*`
+  int axis;               // the axis they are attributed to
+  const char *op, *value; // value: the tensor or, if unnamed, the scope, with rounds as `*`
   uint32_t line;
   int64_t count;
-  uint64_t bytes; // of one
-  double seconds; // of all, on the cluster; 0 without
+  uint64_t bytes; // of one transfer
+  double seconds; // of all transfers on the cluster; 0 without one
 } xlm_traffic_row;
 xlm_traffic_row *xlm_report_traffic(const xlm_plan *p, const xlm_cluster *c, xlm_arena *a,
                                     uint32_t *n);                            // per axis, most bytes first
 const char *xlm_report_axes(const xlm_mesh *m, uint32_t axes, xlm_arena *a); // "dp, ep"
 
-typedef struct xlm_experts {      // memory of packed rows at the peak of the rank with most
+typedef struct xlm_experts {      // memory of packed rows at the peak of the rank with the most
   uint64_t worst, balanced;       // bytes of the packed tensors
-  uint64_t arena, arena_balanced; // and of everything on that rank
+  uint64_t arena, arena_balanced; // the whole arena of that rank
 } xlm_experts;
-xlm_experts xlm_report_experts(const xlm_plan *p, xlm_arena *a); // zeros when nothing is packed
+xlm_experts xlm_report_experts(const xlm_plan *p, xlm_arena *a); // zeros when no rows are packed
 
-// The line an instruction comes from; without one of its own (gradients, updates) that of its first operand.
-// 0 = none.
+// The line an instruction comes from, or that of its first operand if it has none (gradients, updates). 0 =
+// none.
 uint32_t xlm_report_line_of(const xlm_rank_plan *r, const xlm_instr *in);
-// What the first operand is called, or the scope.
+// The name of the first operand, or the scope.
 const char *xlm_report_value_of(const xlm_rank_plan *r, const xlm_instr *in);
 // "1.25 ms"
 const char *xlm_report_seconds(xlm_arena *a, double s);
-// Trimmed text of a line of the model, at most `most` characters; "" when unknown.
+// A line of the model, trimmed to at most `most` characters; "" when unknown.
 const char *xlm_report_line(const xlm_source *s, uint32_t line, int most, xlm_arena *a);
 
 #endif

@@ -1,5 +1,5 @@
-// `xlmc plan --format program`: everything that runs, a line per instruction, as a person or a test wants to
-// read it. (The form that is read back is JSON, runtime/plan.)
+// `xlmc plan --format program`: every instruction on one line, for reading and for tests. (JSON is the form
+// that can be read back, runtime/plan.)
 #include "compiler/report/report.h"
 
 static const char *const areas[XLM_AREAS] = {"state", "io", "fb", "fw", "bw", "temp"};

@@ -1,4 +1,4 @@
-// `xlmc plan` for many ranks: a table of stages, whether it fits, what is communicated and why, and the
+// `xlmc plan` for several ranks: a table of stages, whether they fit, communication and its causes, and the
 // estimate.
 #include <string.h>
 
@@ -125,7 +125,7 @@ static void traffic_row(page *g, const xlm_traffic_row *r) {
   xlm_text_add(g->t, "\n");
 }
 
-// A few rows of each axis: the largest, in the order of the table.
+// The largest rows of each axis, in the order of the table.
 static void traffic_rows(page *g, const xlm_traffic_row *rows, uint32_t n) {
   uint32_t top = g->o->top ? (uint32_t)g->o->top : 24, axes = 0;
   for (uint32_t i = 0; i < n; i++) axes += !i || rows[i].axis != rows[i - 1].axis;

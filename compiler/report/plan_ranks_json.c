@@ -1,4 +1,4 @@
-// What the page of a plan says, as JSON (fields: docs/estimates.md), in a fixed order.
+// The page of a plan as JSON (fields: docs/estimates.md), in a fixed order.
 #include "compiler/report/plan_page.h"
 
 enum { DIGITS = 9 }; // of estimates

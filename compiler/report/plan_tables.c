@@ -1,4 +1,4 @@
-// Tables over a plan for many ranks: stages, communication, packed rows.
+// Tables for plans of several ranks: stages, communication, packed rows.
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +37,7 @@ static const char *rounds_of(const xlm_rank_plan *r, xlm_arena *a) {
     const xlm_segment *g = &r->segments[s];
     for (uint32_t i = g->first; g->kind == XLM_SEG_F && i < g->first + g->n; i++) {
       int k = round_of(r->instrs[i].scope);
-      bool message = xlm_op_is_message(r->instrs[i].op); // named after where it comes from
+      bool message = xlm_op_is_message(r->instrs[i].op); // named after its origin
       if (k < 0 || k == last || message) continue;
       XLM_PUSH(a, seen, n, cap, k);
       last = k;
@@ -129,7 +129,7 @@ static void add_instr(traffic *t, uint32_t from, const xlm_rank_plan *r, const x
   add(t, from, row);
 }
 
-// The rows of one stage, put behind the table and then merged: of equal rows the larger count stays.
+// Appends the rows of one stage to the table and merges: of equal rows the larger count remains.
 static void add_stage(traffic *t, const xlm_rank_plan *r) {
   uint32_t from = t->n, kept = t->n;
   for (uint32_t s = 0; s < r->n_segments; s++) {
@@ -178,7 +178,7 @@ const char *xlm_report_axes(const xlm_mesh *m, uint32_t axes, xlm_arena *a) {
 
 // ---- packed rows ----
 
-typedef struct live { // bytes alive, as bounded and as balanced; of packed tensors and of all
+typedef struct live { // live bytes, by bound and balanced; of packed tensors and of all
   double packed, packed_balanced, all, all_balanced;
 } live;
 
@@ -204,7 +204,8 @@ static bool is_timed(const xlm_rank_plan *r, uint32_t s) { // every instruction 
 
 static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   life *lives = XLM_NEW_N(a, life, r->n_tensors);
-  uint32_t *own = XLM_NEW_N(a, uint32_t, r->n_tensors); // the tensor whose memory it is; a view comes after it
+  uint32_t *own = XLM_NEW_N(a, uint32_t, r->n_tensors); // the tensor that owns its memory; a view comes after
+                                                        // its base
   for (uint32_t t = 0; t < r->n_tensors; t++) lives[t] = (life){UINT32_MAX, 0};
   for (uint32_t t = 1; t < r->n_tensors; t++) own[t] = r->tensors[t].view_of ? own[r->tensors[t].view_of] : t;
   for (uint32_t s = 0; s < r->n_segments; s++)
@@ -217,7 +218,7 @@ static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
   return lives;
 }
 
-// How many slots of each area the microbatches of a chunk use.
+// Number of slots of each area used by the microbatches of a chunk.
 typedef struct copies {
   double of[XLM_SLOT_AREAS];
 } copies;
@@ -254,8 +255,8 @@ static int chunk_at(const xlm_rank_plan *r, uint32_t instr) {
   return 0;
 }
 
-// What is alive when most is, each moment of one microbatch's way; slots count for all microbatches in flight
-// of their chunk.
+// Live bytes at the peak, over all positions of one microbatch; slots count for all microbatches in flight of
+// their chunk.
 static live peak_of(const xlm_rank_plan *r, xlm_arena *a, bool *any) {
   life *lives = find_lives(r, a);
   copies *of_chunk = count_copies(r, a);
@@ -295,7 +296,7 @@ xlm_experts xlm_report_experts(const xlm_plan *p, xlm_arena *a) {
   return out;
 }
 
-// ---- words ----
+// ---- names and units ----
 
 const char *xlm_report_seconds(xlm_arena *a, double s) {
   if (s >= 100) return xlm_arena_printf(a, "%.0f s", s);

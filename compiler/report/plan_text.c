@@ -1,4 +1,4 @@
-// `xlmc plan` as text: a table of bytes per category, the tensors alive at the peak, and where the FLOPs are.
+// `xlmc plan` as text: bytes per category, the tensors live at the peak, and the distribution of FLOPs.
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,8 +66,8 @@ typedef struct row {
   const char *name;
   double key, flops, bytes;
   int64_t count;
-  const xlm_tensor *tensor; // of the largest activations
-  const xlm_instr *instr;   // of the kernels: the first of its kind
+  const xlm_tensor *tensor; // for the largest activations
+  const xlm_instr *instr;   // for kernels: the first of its kind
 } row;
 
 static int descending(const void *a, const void *b) {

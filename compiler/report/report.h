@@ -1,4 +1,4 @@
-// Views of graphs and plans for people and tools: text, DOT, JSON. They read and never decide.
+// Views of graphs and plans, for people and tools: text, DOT, JSON. They do not change anything.
 #ifndef XLM_REPORT_REPORT_H
 #define XLM_REPORT_REPORT_H
 
@@ -8,13 +8,13 @@
 typedef struct xlm_report_options {
   uint64_t memory_limit; // bytes per rank; 0 = unknown
   bool with_train;       // the plan has training segments
-  int top;               // how many tensors and ops to list; 0 = 8
+  int top;               // number of tensors and ops to list; 0 = 8
 } xlm_report_options;
 
-// The page `xlmc plan` prints: what is trained on what, bytes per category, the peak and who is at it, FLOPs,
+// The page that `xlmc plan` prints: model and data, bytes per category, the peak and its instruction, FLOPs,
 // ops.
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out);
-// Every instruction of every rank plan, a line each.
+// Every instruction of every rank plan, one per line.
 void xlm_report_plan_program(const xlm_plan *p, xlm_text *out);
 // One screen for `xlmc check`: dims, parameters by block, inputs, losses, outputs, shard rules.
 void xlm_report_model_text(const xlm_graph *g, xlm_text *out);
@@ -22,10 +22,10 @@ void xlm_report_model_text(const xlm_graph *g, xlm_text *out);
 typedef struct xlm_graph_view {
   int depth; // scopes deeper than this are one box; 0 = boxes for top-level blocks of each round; -1 = every
              // op
-  const char *only;     // the block to draw, as "layers.0": what lies in it; NULL = all
+  const char *only;     // the block to draw, as "layers.0"; NULL = everything
   const xlm_mesh *mesh; // of a partitioned graph: names of the axes; may be NULL
 } xlm_graph_view;
-// XLM_USER when the graph has no block `only`; the message names a near one.
+// XLM_USER when the graph has no block `only`; the message suggests a similar name.
 xlm_status xlm_view_check(const xlm_graph *g, const xlm_graph_view *view, xlm_arena *a,
                           xlm_error *err) XLM_MUST_CHECK;
 void xlm_report_graph_dot(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out);

@@ -1,5 +1,5 @@
-// The planned step as a trace: the times that the estimate's schedule gives, inside them those of its two
-// streams, and the messages between neighbouring parts.
+// The planned step as a trace: the times of the estimate's schedule, within them those of its two streams,
+// and the messages between neighbouring parts.
 #include "compiler/report/trace.h"
 
 #include "runtime/plan/mesh.h"
@@ -11,7 +11,7 @@ typedef struct tracer {
   xlm_arena *a;
   xlm_json *j;
   const xlm_rank_plan **stage; // one rank plan of each
-  xlm_interval **ops;          // of the stage in hand, by segment; NULL: not yet wanted
+  xlm_interval **ops;          // of the current stage, by segment; NULL: not computed yet
   bool with_ops;
   xlm_interval *ran[2]; // F and B: [part * microbatches + microbatch]
   int64_t messages;
@@ -61,7 +61,7 @@ static void message(tracer *w, int from, double sent, int to, double received) {
                     (xlm_trace_point){rank_of(w, to), XLM_STREAM_KERNELS, received});
 }
 
-static void messages(tracer *w, int part) { // between `part` and the next, there and back
+static void messages(tracer *w, int part) { // between `part` and the next, in both directions
   const xlm_schedule_plan *s = w->e->schedule;
   int low = part % s->stages, high = (part + 1) % s->stages;
   for (int64_t m = 0; m < s->microbatches; m++) {

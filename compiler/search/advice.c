@@ -1,9 +1,10 @@
-// The cheapest change with which a plan fits. Each is compiled and placed, so that what is said is true.
+// Finds the cheapest change that makes a plan fit. Each is compiled and placed, so that the advice is
+// correct.
 #include <string.h>
 
 #include "compiler/search/search.h"
 
-typedef bool change(xlm_compile_options *o); // false: makes no difference
+typedef bool change(xlm_compile_options *o); // false: no effect
 
 static int32_t *axis_of(xlm_mesh *m, const char *name) {
   int i = xlm_mesh_axis(m, name);
@@ -17,7 +18,7 @@ static bool raise_zero(xlm_compile_options *o, int level) {
   return true;
 }
 
-// Sums of gradients over several microbatches are split when every microbatch reduces its own.
+// Sums of gradients over several microbatches can be split if every microbatch reduces its own.
 static bool reduce_each(xlm_compile_options *o) {
   int32_t *dp = axis_of(&o->mesh, "dp");
   if (!dp || *dp < 2 || o->zero < 2 || o->reduce_each || o->train.microbatches == 1) return false;
@@ -28,7 +29,7 @@ static bool reduce_each(xlm_compile_options *o) {
 static bool zero1(xlm_compile_options *o) {
   return raise_zero(o, 1);
 }
-static bool zero2(xlm_compile_options *o) { // with whole sums of gradients, or none, it is zero1
+static bool zero2(xlm_compile_options *o) { // with unsplit sums of gradients, or none, it equals zero1
   return o->train.microbatches > 1 && raise_zero(o, 2) && (o->reduce_each || reduce_each(o));
 }
 static bool zero3(xlm_compile_options *o) {
@@ -66,8 +67,8 @@ static bool single_samples(xlm_compile_options *o) {
   return each > 2 && smaller_batch(o, each);
 }
 
-// More tensor parallelism from the same devices: half the data-parallel ranks, each with twice the samples,
-// so twice the microbatches.
+// More tensor parallelism on the same devices: half the data-parallel ranks, each with twice the samples, so
+// twice the microbatches.
 static bool more_tp(xlm_compile_options *o) {
   int32_t *dp = axis_of(&o->mesh, "dp"), *tp = axis_of(&o->mesh, "tp");
   if (!dp || *dp % 2) return false;
@@ -84,7 +85,7 @@ static bool more_tp(xlm_compile_options *o) {
   return true;
 }
 
-// More devices, when nothing else helps.
+// More devices, if nothing else helps.
 static bool double_tp(xlm_compile_options *o) {
   int32_t *tp = axis_of(&o->mesh, "tp");
   if (tp)
@@ -104,7 +105,7 @@ typedef struct advice {
   xlm_arena *scratch;
   const xlm_source *source;
   uint64_t limit;
-  bool shared; // by all ranks
+  bool shared; // the limit is for all ranks together
   const xlm_cluster *cluster;
   xlm_candidate best;
   bool found;
@@ -128,7 +129,7 @@ static void try_one(advice *w, const xlm_compile_options *base) {
   }
 }
 
-// One on top of the other, until it fits.
+// Accumulates changes until the plan fits.
 static void try_all(advice *w, const xlm_compile_options *base) {
   xlm_compile_options o = *base;
   static change *const order[] = {zero1,       zero2,     single_samples, half_batch, zero2,
@@ -148,7 +149,7 @@ const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_
   w.scratch = xlm_search_scratch();
   if (!w.scratch) return "there is no memory to look for a change that fits";
   xlm_compile_options base = *o;
-  base.with_eval = base.with_eval && !base.with_train; // evaluating keeps less than training
+  base.with_eval = base.with_eval && !base.with_train; // evaluation stores less than training
   try_one(&w, &base);
   if (!w.found) try_all(&w, &base);
   xlm_arena_free(w.scratch);

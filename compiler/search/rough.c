@@ -1,5 +1,5 @@
-// Rough figures for many layouts from a few compiled ones: how much memory and time, to within some tens of
-// percent. They decide only what is worth compiling.
+// Rough estimates of memory and time for many layouts from a few compiled ones, accurate to some tens of
+// percent. They are used only to choose what to compile.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -32,7 +32,7 @@ xlm_compile_options xlm_choice_options(const xlm_compile_options *base, const xl
   return o;
 }
 
-// ---- what the model is ----
+// ---- measuring the model ----
 
 static bool rule_names(const xlm_graph *g, const char *axis) {
   for (uint32_t i = 0; i < g->n_rules; i++)
@@ -42,7 +42,7 @@ static bool rule_names(const xlm_graph *g, const char *axis) {
 }
 
 static int64_t smallest_split(const xlm_graph *g,
-                              const char *axis) { // size of the smallest dimension only this axis splits
+                              const char *axis) { // size of the smallest dimension that only this axis splits
   int64_t least = 0;
   for (uint32_t i = 0; i < g->n_rules; i++) {
     if (g->rules[i].n_axes != 1 || strcmp(g->rules[i].axis[0], axis)) continue;
@@ -95,7 +95,8 @@ static xlm_compiled compile_one(xlm_arena *a, const xlm_search_request *r, bool 
   return out;
 }
 
-static double communicated(const xlm_plan *p) { // size of what passes through collectives, as whole tensors
+static double communicated(const xlm_plan *p) { // total size of the tensors passed through collectives,
+                                                // unsplit
   double bytes = 0;
   const xlm_rank_plan *r = p->rank_plans[0];
   int axis;
@@ -106,7 +107,7 @@ static double communicated(const xlm_plan *p) { // size of what passes through c
 
 static double communicated_over(xlm_arena *a, const xlm_search_request *r, int axis) {
   xlm_error ignored;
-  xlm_compiled two = compile_one(a, r, false, axis, &ignored); // a model may not divide by two
+  xlm_compiled two = compile_one(a, r, false, axis, &ignored); // the model may not be divisible by two
   return two.plan ? communicated(two.plan) : 0;
 }
 
@@ -127,7 +128,7 @@ xlm_status xlm_rough_measure(xlm_arena *a, const xlm_search_request *r, xlm_roug
   return XLM_OK;
 }
 
-// ---- what a layout takes ----
+// ---- estimating a layout ----
 
 static double parameters_of_rank(const xlm_rough *m, const xlm_layout_choice *c) {
   double dense = m->parameters - m->expert_parameters, parts = (double)c->size[XLM_TP] * c->size[XLM_PP];
@@ -135,7 +136,7 @@ static double parameters_of_rank(const xlm_rough *m, const xlm_layout_choice *c)
 }
 
 static double
-in_flight(const xlm_layout_choice *c) { // microbatches, of which the first stage keeps activations
+in_flight(const xlm_layout_choice *c) { // number of microbatches whose activations the first stage stores
   double pp = c->size[XLM_PP], chunks = c->chunks > 1 ? c->chunks : 1;
   double n = chunks > 1 ? pp + (pp - 1) / chunks : pp;
   return n < (double)c->microbatches ? n : (double)c->microbatches;
@@ -148,7 +149,7 @@ double xlm_rough_bytes(const xlm_rough *m, const xlm_layout_choice *c) {
   for (int i = 0; i < 3; i++) bytes += p * size[i] / (c->zero >= from[i] ? dp : 1);
   double samples = (double)c->micro * in_flight(c) / c->size[XLM_PP];
   bool split =
-      !strcmp(c->schedule, "zb-h1"); // what the gradients of weights need is kept until W, recomputed or not
+      !strcmp(c->schedule, "zb-h1"); // data for the gradients of weights is stored until W, recomputed or not
   double kept = split ? 1.2 * m->activations[0] : m->activations[c->full];
   return bytes + kept * samples / ((double)c->size[XLM_TP] * c->size[XLM_CP]);
 }
@@ -163,7 +164,7 @@ double xlm_rough_seconds(const xlm_rough *m, const xlm_search_request *r, const 
   const xlm_cluster *k = r->cluster;
   xlm_mesh mesh = mesh_of(c);
   double p = parameters_of_rank(m, c) * 4, n = (double)c->microbatches;
-  double samples = (double)c->micro * n; // that pass through this rank
+  double samples = (double)c->micro * n; // samples that pass through this rank
   double share = samples / ((double)c->size[XLM_TP] * c->size[XLM_PP] * c->size[XLM_CP]);
   double compute = share * m->forward_flops * (c->full ? 4 : 3) /
                    (xlm_cluster_peak(k, r->base->settings.dtype) * k->gemm_large);

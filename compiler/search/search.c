@@ -11,7 +11,7 @@ enum { MOST_PLANNED = 32 };
 
 typedef struct option {
   xlm_layout_choice choice;
-  double seconds, bytes; // roughly
+  double seconds, bytes; // rough estimates
   int64_t order;
   enum { NOT_PLANNED, SKIPPED, ILLEGAL, FITS, TOO_LARGE } outcome;
 } option;
@@ -25,7 +25,7 @@ typedef struct search {
   xlm_search_result *out;
 } search;
 
-// ---- one layout, compiled ----
+// ---- compiling one layout ----
 
 static void weigh(xlm_candidate *out, const xlm_estimate *e) {
   out->step = e->step;
@@ -63,7 +63,7 @@ bool xlm_search_try(xlm_arena *a, const xlm_source *source, const xlm_compile_op
   return legal;
 }
 
-// ---- what there is to choose from ----
+// ---- the search space ----
 
 static void add(search *s, const xlm_layout_choice *c) {
   s->out->possible++;
@@ -78,9 +78,9 @@ static void vary_memory(search *s, xlm_layout_choice c) {
   static const struct {
     int zero;
     bool reduce_each;
-  } ways[] = {{0, false}, {1, false}, {2, true}, {3, false}, {3, true}}; // {2, false} is {1, false}
+  } ways[] = {{0, false}, {1, false}, {2, true}, {3, false}, {3, true}}; // {2, false} equals {1, false}
   for (size_t i = 0; i < (c.size[XLM_DP] > 1 ? sizeof ways / sizeof *ways : 1); i++) {
-    if (ways[i].reduce_each && c.microbatches == 1) continue; // nothing to add up
+    if (ways[i].reduce_each && c.microbatches == 1) continue; // no sums over microbatches
     c.zero = ways[i].zero;
     c.reduce_each = ways[i].reduce_each;
     for (int full = 0; full < 2; full++) {
@@ -113,7 +113,7 @@ static void vary_batch(search *s, xlm_layout_choice c) {
   }
 }
 
-// Sizes of the axis `i` for what is left of the devices; the last one, dp, takes the rest.
+// Iterates over sizes of axis `i` for the remaining devices; the last axis, dp, gets the rest.
 static void vary_mesh(search *s, xlm_layout_choice c, int axis, int64_t left) {
   static const int order[] = {XLM_TP, XLM_PP, XLM_EP, XLM_CP, XLM_DP};
   int which = order[axis];
@@ -135,7 +135,7 @@ static void vary_mesh(search *s, xlm_layout_choice c, int axis, int64_t left) {
   }
 }
 
-// ---- choosing ----
+// ---- selection ----
 
 static int faster_first(const void *pa, const void *pb) {
   const option *a = pa, *b = pb;
@@ -159,8 +159,8 @@ static bool same_way(const xlm_layout_choice *a, const xlm_layout_choice *b) {
   return !strcmp(a->schedule, b->schedule) && a->chunks == b->chunks && a->full == b->full;
 }
 
-// Not worth compiling: enough of this mesh and micro batch were found already, so that different ones are
-// tried; or one with the same schedule that should need less did not fit.
+// Skips a candidate if enough of this mesh and micro batch were found, so that different ones are tried, or
+// if one with the same schedule that should need less did not fit.
 static bool skip(const search *s, int64_t i) {
   enum { OF_A_KIND = 3 };
   const option *o = &s->at[i];
@@ -187,7 +187,7 @@ static void plan_option(search *s, option *o) {
   if (o->outcome == FITS) s->out->at[s->out->n++] = c;
 }
 
-// Does everything that fits split its sequence, and could nothing else have fitted?
+// Do all that fit split the sequence, and can nothing else fit?
 static bool only_cp(const search *s) {
   for (int64_t i = 0; i < s->n; i++) {
     const option *o = &s->at[i];
@@ -221,7 +221,7 @@ xlm_status xlm_search(xlm_arena *a, const xlm_search_request *r, xlm_search_resu
   return XLM_OK;
 }
 
-// ---- words ----
+// ---- messages ----
 
 static const char *recompute_name(xlm_recompute r) {
   return r == XLM_RECOMPUTE_FULL ? "full" : r == XLM_RECOMPUTE_NONE ? "none" : "marked";

@@ -1,23 +1,23 @@
-// What the files of the search share.
+// Shared by the files of the search.
 #ifndef XLM_SEARCH_SEARCH_PRIV_H
 #define XLM_SEARCH_SEARCH_PRIV_H
 
 #include "compiler/search/search.h"
 
-typedef struct xlm_rough {              // of the whole model, for formulas
-  double parameters, expert_parameters; // values; of these split over ep
+typedef struct xlm_rough {              // of the whole model
+  double parameters, expert_parameters; // numbers of values; expert_parameters are split over ep
   double forward_flops;                 // of one sample
-  double optimizer_share;               // bytes of the optimizer's states over those of the parameters
-  double activations[2];                // bytes kept for one sample on one rank: as marked, full recompute
-  // of one sample: sum of the tensors that tensor parallelism communicates, that context parallelism does
+  double optimizer_share;               // bytes of the optimizer's states relative to those of the parameters
+  double activations[2];                // bytes stored per sample on one rank: as marked, full recompute
+  // per sample: total size of tensors communicated by tensor parallelism, and by context parallelism
   double tensor_bytes, context_bytes;
   int32_t rounds;
   int64_t seq;
   int64_t experts;
-  bool uses[5]; // axes that the model's rules name, in the order pp, dp, ep, cp, tp
+  bool uses[5]; // axes that the model's rules name, in order pp, dp, ep, cp, tp
 } xlm_rough;
 
-// Tokens of a sample that a rank keeps at least: less is not worth the exchange of keys and values.
+// Minimum tokens of a sample per rank; with fewer, exchanging keys and values does not pay off.
 enum { XLM_SEARCH_TOKENS = 4096 };
 
 enum { XLM_PP, XLM_DP, XLM_EP, XLM_CP, XLM_TP, XLM_SEARCH_AXES };

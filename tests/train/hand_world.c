@@ -1,0 +1,188 @@
+// See hand_world.h.
+#include "tests/train/hand_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/plan/mesh.h"
+
+static bool is_here(void *arg, uint32_t rank) {
+  return rank < ((world *)arg)->plan.n_ranks;
+}
+
+// Bytes outside of the local tensor are nobody's business.
+static char *place(world *w, uint32_t rank, uint32_t state, size_t at, size_t bytes) {
+  size_t room = (size_t)xlm_type_elements(&w->tensors[state + 1].type, w->dims[rank]) * sizeof(float);
+  assert_true(at <= room && bytes <= room - at);
+  return (char *)w->memory[rank][state] + at;
+}
+
+static xlm_status put(void *arg, uint32_t rank, uint32_t state, size_t at, const void *from, size_t bytes,
+                      xlm_error *err) {
+  world *w = arg;
+  if (w->refuses == state + 1) return xlm_fail(err, XLM_ENV, "the device refuses state %u", state);
+  memcpy(place(w, rank, state, at, bytes), from, bytes);
+  return XLM_OK;
+}
+
+static xlm_status get(void *arg, uint32_t rank, uint32_t state, size_t at, void *to, size_t bytes,
+                      xlm_error *err) {
+  world *w = arg;
+  if (w->refuses == state + 1) return xlm_fail(err, XLM_ENV, "the device refuses state %u", state);
+  memcpy(to, place(w, rank, state, at, bytes), bytes);
+  return XLM_OK;
+}
+
+xlm_states states_of(world *w) {
+  return (xlm_states){w, is_here, put, get};
+}
+
+static void add_state(world *w, int i, const char *name, const char *role, const char *init, xlm_type type) {
+  w->tensors[i + 1] = (xlm_tensor){.name = name, .type = type};
+  w->states[i] = (xlm_plan_state){name, role, init, (uint32_t)i + 1, strcmp(role, "gradient") != 0};
+}
+
+static const xlm_plan_weight weights[] = {
+    {"wq", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 0, 3}}},
+    {"wk", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 1, 3}}},
+    {"wv", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 2, 3}}},
+    {"gate", "moe.{experts}.w1", DIM_E, 2, {{1, {DIM_F}, 0, 0}, {1, {DIM_D}, 0, 0}}},
+    {"bias", "moe.bias", 0, 1, {{1, {DIM_H}, 0, 0}}}, // a state
+};
+static const xlm_plan_config config[] = {{"hidden", 1, {"hidden_size"}, 6, true},
+                                         {"eps", 1, {"rms_norm_eps"}, 1e-5, false}};
+
+static xlm_dim_info split_dim(const char *name, int64_t full, int rank, bool mirrored) {
+  xlm_mesh two = {.n = 1, .axis = {"tp"}, .size = {2}};
+  xlm_dim_info d = {.name = name, .full = full, .axes = 1, .mirrored = mirrored};
+  xlm_dim_set_piece(&d, xlm_mesh_local(&two, &d, (int32_t[XLM_MAX_AXES]){rank}));
+  return d;
+}
+
+world *new_world_of(int ranks, bool mirrored) {
+  world *w = calloc(1, sizeof *w);
+  static const xlm_dim_info base[DIMS] = {{0},
+                                          {"hidden", D, D, 0},
+                                          {"heads", H, H, 0},
+                                          {"head", HD, HD, 0},
+                                          {"experts", E, E, 0},
+                                          {"ffn", F, F, 0}};
+  xlm_type attention = {XLM_F32, 3, {DIM_D, DIM_H, DIM_HD}}, gate = {XLM_F32, 3, {DIM_E, DIM_D, DIM_F}};
+  xlm_type scale = {XLM_F32, 1, {DIM_D}};
+  add_state(w, 0, "wq", "parameter", "normal(0.5)", attention);
+  add_state(w, 1, "wk", "parameter", "normal(0.5)", attention);
+  add_state(w, 2, "wv", "parameter", "uniform(-1, 2)", attention);
+  add_state(w, 3, "gate", "parameter", "normal(1)", gate);
+  add_state(w, 4, "scale", "parameter", "ones", scale);
+  add_state(w, 5, "adam.m/wq", "optimizer", "constant(0.25)", attention);
+  add_state(w, 6, "grad/wq", "gradient", "zeros", attention);
+  add_state(w, 7, "bias", "state", "uniform(-1, 2)", (xlm_type){XLM_F32, 1, {DIM_H}});
+  for (int r = 0; r < ranks; r++) {
+    memcpy(w->dims[r], base, sizeof base);
+    if (ranks == 2) { // 4 heads = 2 + 2, 5 ffn = 3 + 2; the rest is on both ranks
+      w->dims[r][DIM_H] = split_dim("heads", H, r, mirrored);
+      w->dims[r][DIM_F] = split_dim("ffn", F, r, mirrored);
+    }
+    w->rank[r] = (xlm_rank_plan){.n_dims = DIMS,
+                                 .dims = w->dims[r],
+                                 .n_tensors = STATES + 1,
+                                 .tensors = w->tensors,
+                                 .n_states = STATES,
+                                 .states = w->states};
+    w->rank_plans[r] = &w->rank[r];
+    w->rank_plan_of[r] = (uint32_t)r;
+  }
+  w->plan = (xlm_plan){.model = "llama",
+                       .text_hash = "abc",
+                       .seq = 16,
+                       .mesh = {.n = 1, .axis = {"tp"}, .size = {ranks}},
+                       .n_ranks = (uint32_t)ranks,
+                       .n_rank_plans = (uint32_t)ranks,
+                       .rank_plan_of = w->rank_plan_of,
+                       .rank_plans = w->rank_plans,
+                       .n_weights = 5,
+                       .weights = weights,
+                       .n_config = 2,
+                       .config = config,
+                       .weights_name = "huggingface"};
+  memset(w->memory, 0xAA, sizeof w->memory);
+  assert_int_equal(xlm_store_new(&w->plan, states_of(w), &w->store, NULL), XLM_OK);
+  return w;
+}
+
+world *new_world(int ranks) {
+  return new_world_of(ranks, false);
+}
+
+void free_world(world *w) {
+  xlm_store_free(w->store);
+  free(w);
+}
+
+void init_world(world *w, uint64_t seed) {
+  xlm_error err;
+  if (xlm_store_init(w->store, seed, false, NULL, &err)) fail_msg("%s", err.text);
+}
+
+void get_all(const world *w, const char *name, float *out) {
+  const xlm_stored *t = xlm_store_find(w->store, name);
+  assert_non_null(t);
+  assert_int_equal(xlm_store_get(w->store, t, NULL, out, NULL), XLM_OK);
+}
+
+void expect_same(const world *a, const world *b, bool parameters_only) {
+  for (int i = 0; i < a->store->n; i++) {
+    const xlm_stored *t = &a->store->at[i];
+    if (!t->saved || (parameters_only && strcmp(t->role, "parameter"))) continue;
+    float x[512], y[512];
+    get_all(a, t->name, x);
+    get_all(b, t->name, y);
+    if (memcmp(x, y, sizeof(float) * (size_t)t->n)) fail_msg("'%s' differs", t->name);
+  }
+}
+
+static char root[64];
+
+int make_root(void **state) {
+  (void)state;
+  strcpy(root, "/tmp/xlm-test-ckpt-XXXXXX");
+  return mkdtemp(root) ? 0 : -1;
+}
+
+int remove_root(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf '%s'", root);
+  return system(command);
+}
+
+const char *in_root(const char *name) {
+  static char paths[64][256];
+  static int next;
+  char *p = paths[next++ % 64];
+  snprintf(p, sizeof paths[0], "%s/%s", root, name);
+  return p;
+}
+
+xlm_checkpoint_info info_at(int64_t step) {
+  static const xlm_checkpoint_setting settings[] = {{"preset", "nano"}, {"set.hidden", "6"}};
+  return (xlm_checkpoint_info){.step = step,
+                               .tokens = step < INT64_MAX / 64 ? step * 64 : INT64_MAX,
+                               .samples = step < INT64_MAX / 4 ? step * 4 : INT64_MAX,
+                               .seed = UINT64_MAX,
+                               .model_path = "models/llama.xlm",
+                               .model_text = "model llama\n",
+                               .text_hash = "abc",
+                               .settings = settings,
+                               .n_settings = 2};
+}
+
+void save(const world *w, const char *dir, int64_t step, int keep) {
+  xlm_checkpoint_info info = info_at(step);
+  xlm_error err = {0};
+  char path[4096];
+  if (xlm_checkpoint_save(w->store, &w->plan, dir, &info, keep, path, &err)) fail_msg("%s", err.text);
+  assert_int_equal(access(path, R_OK), 0);
+}

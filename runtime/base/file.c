@@ -12,6 +12,10 @@
 
 enum { READ_BYTES = 1 << 20 };
 
+xlm_status xlm_file_kind(int error) {
+  return error == ENOMEM || error == EMFILE || error == ENFILE ? XLM_ENV : XLM_USER;
+}
+
 // A full device may take a part of it: the next call tells why, not this one.
 xlm_status xlm_fd_write(int fd, const void *data, size_t n, const char *name, xlm_error *err) {
   for (const char *p = data; n;) {
@@ -189,7 +193,7 @@ static xlm_status hash_descriptor(int fd, const char *path, char *buffer, uint64
   for (;;) {
     ssize_t n = read(fd, buffer, READ_BYTES);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return xlm_fail(err, XLM_USER, "cannot read '%s': %s", path, strerror(errno));
+    if (n < 0) return xlm_fail(err, xlm_file_kind(errno), "cannot read '%s': %s", path, strerror(errno));
     if (!n) break;
     xlm_hash_add(&h, buffer, (size_t)n);
   }
@@ -201,8 +205,9 @@ xlm_status xlm_file_hash(const char *path, uint64_t *out, xlm_error *err) {
   char *buffer = malloc(READ_BYTES);
   if (!buffer) return xlm_fail(err, XLM_ENV, "no memory to read '%s'", path);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  xlm_status status = fd < 0 ? xlm_fail(err, XLM_USER, "cannot read '%s': %s", path, strerror(errno))
-                             : hash_descriptor(fd, path, buffer, out, err);
+  xlm_status status = fd < 0
+                          ? xlm_fail(err, xlm_file_kind(errno), "cannot read '%s': %s", path, strerror(errno))
+                          : hash_descriptor(fd, path, buffer, out, err);
   if (fd >= 0) close(fd);
   free(buffer);
   return status;

@@ -16,6 +16,8 @@ typedef struct xlm_out {
   xlm_hash hash;
 } xlm_out;
 
+// A file or folder that cannot be read: XLM_ENV where memory or descriptors ran out, else XLM_USER.
+xlm_status xlm_file_kind(int error);
 // All n bytes, in as many calls as it takes. name: for the message.
 xlm_status xlm_fd_write(int fd, const void *data, size_t n, const char *name, xlm_error *err) XLM_MUST_CHECK;
 
@@ -27,12 +29,13 @@ xlm_status xlm_out_close(xlm_out *f, xlm_status sofar, uint64_t *hash, uint64_t 
 
 xlm_status xlm_file_write(const char *path, const void *data, size_t n, uint64_t *hash,
                           xlm_error *err) XLM_MUST_CHECK;
-// The whole file or nothing of it: written to "path.partial", then renamed. Devices, pipes and links are written
-// into.
+// The whole file or nothing of it: written to "path.partial", then renamed. Devices, pipes and links are
+// written into.
 xlm_status xlm_file_replace(const char *path, const void *data, size_t n, xlm_error *err) XLM_MUST_CHECK;
 // Can it be written? To ask before the work that gives its content. Makes the folders it lies in.
 xlm_status xlm_file_can_replace(const char *path, xlm_error *err) XLM_MUST_CHECK;
-// Up to n first bytes; how many. 0: an empty file, one that cannot be read, or no file (nothing waits on a pipe).
+// Up to n first bytes; how many. 0: an empty file, one that cannot be read, or no file (nothing waits on a
+// pipe).
 size_t xlm_file_head(const char *path, void *out, size_t n);
 xlm_status xlm_file_sync_folder(const char *path, xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_file_make_folders(const char *path, xlm_error *err) XLM_MUST_CHECK; // like mkdir -p

@@ -40,7 +40,7 @@ static bool add(xlm_folder *f, int64_t step) {
 xlm_status xlm_folder_list(const char *dir, xlm_folder *out, xlm_error *err) {
   *out = (xlm_folder){0};
   DIR *d = opendir(dir);
-  if (!d) return xlm_fail(err, XLM_USER, "cannot read the folder '%s': %s", dir, strerror(errno));
+  if (!d) return xlm_fail(err, xlm_file_kind(errno), "cannot read the folder '%s': %s", dir, strerror(errno));
   bool ok = true;
   for (struct dirent *e; ok && (e = readdir(d));)
     if (step_of(e->d_name) >= 0) ok = add(out, step_of(e->d_name));

@@ -1,5 +1,6 @@
 // Opening and loading checkpoints. In a folder of several, damaged ones are passed over, newest first, with a
-// note each.
+// note each: at once what every process sees alike (sizes, headers, small files), and what only those see
+// that read it when all have read theirs and say so.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "runtime/checkpoint/folder.h"
 #include "runtime/checkpoint/manifest.h"
 #include "runtime/checkpoint/shards.h"
+#include "runtime/checkpoint/verify.h"
 
 static bool is_there(const char *folder, const char *name) {
   char path[4352];
@@ -32,35 +34,43 @@ static xlm_status read_model_text(xlm_checkpoint *c, xlm_error *err) {
   return XLM_OK;
 }
 
-static xlm_status open_part(xlm_arena *a, const char *folder, xlm_weights_part part, xlm_safetensors **out,
+static xlm_status open_part(const xlm_checkpoint *c, xlm_weights_part part, xlm_safetensors **out,
                             xlm_error *err) {
   const char *name = xlm_shards_part_name(part),
-             *index = xlm_arena_printf(a, "%s.safetensors.index.json", name);
-  const char *file = is_there(folder, index) ? index : xlm_arena_printf(a, "%s.safetensors", name);
-  return xlm_safetensors_open(xlm_arena_printf(a, "%s/%s", folder, file), out, err);
+             *index = xlm_arena_printf(c->arena, "%s.safetensors.index.json", name);
+  const char *file = is_there(c->path, index) ? index : xlm_arena_printf(c->arena, "%s.safetensors", name);
+  return xlm_safetensors_open_checked(xlm_arena_printf(c->arena, "%s/%s", c->path, file),
+                                      xlm_verifier_check(c->verifier), out, err);
 }
 
 // A file may be what was written and still be no good: then another checkpoint is better than a failed load.
-static xlm_status check_headers(xlm_arena *a, const char *path, xlm_error *err) {
+static xlm_status check_headers(const xlm_checkpoint *c, xlm_error *err) {
   for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) {
     xlm_safetensors *s;
-    XLM_TRY(open_part(a, path, (xlm_weights_part)part, &s, err));
+    XLM_TRY(open_part(c, (xlm_weights_part)part, &s, err));
     xlm_safetensors_close(s);
   }
   return XLM_OK;
 }
 
 static xlm_status open_one(xlm_checkpoint *c, const char *path, xlm_error *err) {
+  xlm_manifest *m = XLM_NEW(c->arena, xlm_manifest);
   c->path = xlm_arena_strdup(c->arena, path);
-  XLM_TRY(xlm_manifest_read(c->arena, path, &c->info, err));
-  XLM_TRY(check_headers(c->arena, path, err));
+  c->read = 0, c->damaged = false;
+  XLM_TRY(xlm_manifest_read(c->arena, path, m, &c->read, err));
+  c->info = m->info;
+  c->verifier = xlm_verifier_new(c->arena, m, &c->read, &c->damaged);
+  XLM_TRY(check_headers(c, err));
   return read_model_text(c, err);
 }
 
-static xlm_status open_newest(xlm_checkpoint *c, const char *dir, const xlm_folder *f, xlm_error *err) {
+static xlm_status open_newest(xlm_checkpoint *c, const char *dir, const xlm_folder *f, int64_t before,
+                              xlm_error *err) {
   xlm_text notes = xlm_text_new(c->arena);
   char path[4352];
   for (int i = 0; i < f->n; i++) {
+    if (f->step[i] >= before) continue;
+    c->among = f->step[i];
     xlm_folder_path(dir, f->step[i], path);
     xlm_error why = {0};
     xlm_status s = open_one(c, path, &why);
@@ -73,26 +83,26 @@ static xlm_status open_newest(xlm_checkpoint *c, const char *dir, const xlm_fold
     xlm_text_printf(&notes, "skipped %s: %s\n", path, why.text);
   }
   if (!f->n) return xlm_fail(err, XLM_USER, "there is no checkpoint in '%s'", dir);
-  return xlm_fail(err, XLM_USER, "no checkpoint in '%s' is whole:\n%s", dir, notes.data);
+  return xlm_fail(err, XLM_USER, "no checkpoint in '%s' is whole%s%s", dir, notes.n ? ":\n" : "", notes.data);
 }
 
 static void free_folder(void *folder) {
   xlm_folder_free(folder);
 }
 
-static xlm_status open_path(xlm_checkpoint *c, const char *path, xlm_error *err) {
-  c->notes = "";
+static xlm_status open_path(xlm_checkpoint *c, const char *path, int64_t before, xlm_error *err) {
+  c->notes = "", c->among = -1;
   if (is_there(path, "manifest.json")) return open_one(c, path, err);
   xlm_folder *f = XLM_NEW(c->arena, xlm_folder);
   xlm_arena_kept *kept = xlm_arena_keep(c->arena, free_folder);
   XLM_TRY(xlm_folder_list(path, f, err));
   kept->what = f;
-  xlm_status s = open_newest(c, path, f, err);
+  xlm_status s = open_newest(c, path, f, before, err);
   xlm_arena_drop(kept);
   return s;
 }
 
-xlm_status xlm_checkpoint_open(const char *path, xlm_checkpoint **out, xlm_error *err) {
+xlm_status xlm_checkpoint_open(const char *path, int64_t before, xlm_checkpoint **out, xlm_error *err) {
   *out = NULL;
   xlm_checkpoint *c = calloc(1, sizeof *c);
   if (!c || !(c->arena = xlm_arena_new(0))) {
@@ -101,7 +111,7 @@ xlm_status xlm_checkpoint_open(const char *path, xlm_checkpoint **out, xlm_error
   }
   xlm_status s;
   if (XLM_ARENA_TRY(c->arena))
-    s = open_path(c, path, err);
+    s = open_path(c, path, before, err);
   else
     s = xlm_fail(err, XLM_ENV, "no memory for the manifest of '%s'", path);
   if (s == XLM_OK)
@@ -136,7 +146,7 @@ const char *xlm_checkpoint_setting_of(const xlm_checkpoint *c, const char *key) 
 static xlm_status load_part(const xlm_checkpoint *c, const xlm_weights *w, xlm_weights_part part,
                             bool weights_only, xlm_error *err) {
   xlm_safetensors *f;
-  XLM_TRY(open_part(c->arena, c->path, part, &f, err));
+  XLM_TRY(open_part(c, part, &f, err));
   xlm_status status = part == XLM_WEIGHTS_MODEL ? xlm_weights_import(w, f, err)
                                                 : xlm_weights_import_rest(w, f, !weights_only, err);
   xlm_safetensors_close(f);
@@ -150,11 +160,58 @@ static xlm_status load_parts(const xlm_checkpoint *c, const xlm_weights *w, bool
   return load_part(c, w, XLM_WEIGHTS_REST, weights_only, err);
 }
 
-xlm_status xlm_checkpoint_load(const xlm_checkpoint *c, const xlm_store *s, const xlm_plan *p,
-                               bool weights_only, xlm_error *err) {
+static xlm_status load_here(const xlm_checkpoint *c, const xlm_store *s, const xlm_plan *p, bool weights_only,
+                            xlm_error *err) {
   xlm_weights *w;
   XLM_TRY(xlm_weights_new(s, p, &w, err));
   xlm_status status = load_parts(c, w, weights_only, err);
   xlm_weights_free(w);
-  return status == XLM_OK ? XLM_OK : xlm_fail_in(err, "cannot load '%s'", c->path);
+  return status;
+}
+
+typedef struct verdict { // of a process about what it has read
+  int32_t damaged;
+  char text[1020];
+} verdict;
+
+// By all processes; one that fails for another reason does not come here and ends the run.
+static xlm_status agree(xlm_checkpoint *c, const xlm_store *s, xlm_error *err) {
+  int64_t processes = s->peers ? s->peers->n_ranks : 1;
+  verdict mine = {.damaged = c->damaged}, *all = calloc((size_t)processes, sizeof *all);
+  if (!all) return xlm_fail(err, XLM_ENV, "no memory to load '%s'", c->path);
+  if (c->damaged) snprintf(mine.text, sizeof mine.text, "%.1000s", err->text);
+  xlm_status status = xlm_store_share(s, &mine, sizeof mine, all, err);
+  c->damaged = false;
+  for (int64_t k = 0; k < processes && status == XLM_OK; k++) {
+    if (!all[k].damaged) continue;
+    c->damaged = true;
+    status = xlm_fail(err, XLM_USER, "%s", all[k].text);
+  }
+  free(all);
+  return status;
+}
+
+xlm_status xlm_checkpoint_load(xlm_checkpoint *c, const xlm_store *s, const xlm_plan *p, bool weights_only,
+                               xlm_error *err) {
+  xlm_error own, *why = err ? err : &own;
+  c->damaged = false;
+  xlm_status status = load_here(c, s, p, weights_only, why);
+  if (status == XLM_OK || c->damaged) status = agree(c, s, why);
+  return status == XLM_OK ? XLM_OK : xlm_fail_in(why, "cannot load '%s'", c->path);
+}
+
+xlm_status xlm_checkpoint_load_newest(const char *path, const xlm_store *s, const xlm_plan *p,
+                                      bool weights_only, xlm_checkpoint **out, xlm_error *err) {
+  xlm_error why = {.text = ""}; // of the last that was damaged
+  for (int64_t before = XLM_ANY_STEP;;) {
+    if (xlm_checkpoint_open(path, before, out, err) != XLM_OK)
+      return *why.text ? xlm_fail_in(err, "%.900s", why.text) : err->status;
+    xlm_status status = xlm_checkpoint_load(*out, s, p, weights_only, err);
+    if (status == XLM_OK) return status;
+    why = *err;
+    before = (*out)->damaged ? (*out)->among : -1;
+    xlm_checkpoint_close(*out);
+    *out = NULL;
+    if (before < 0) return status;
+  }
 }

@@ -2,6 +2,7 @@
 // holds whatever the file's white space.
 #include "runtime/checkpoint/manifest.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -14,7 +15,7 @@
 #include "runtime/base/json.h"
 #include "runtime/base/map.h"
 
-enum { VERSION = 1, MAX_MANIFEST = 16 << 20 };
+enum { VERSION = 1, MAX_MANIFEST = 64 << 20 };
 static const int64_t MOST_STEPS = (int64_t)1 << 48; // so that counts derived from it have room
 
 static void put_hash(xlm_json *j, const char *key, uint64_t hash) {
@@ -31,8 +32,19 @@ static xlm_status add_to_hash(void *arg, const char *bytes, size_t n, xlm_error 
 
 // ---- writing ----
 
+// The checksums are one text, 16 digits each: a large checkpoint has very many.
+static void put_blocks(xlm_json *j, xlm_json_style style, const xlm_blocks *b, xlm_arena *a) {
+  xlm_text digits = xlm_text_new(a);
+  for (int64_t i = 0; i < b->n; i++) xlm_text_printf(&digits, "%016" PRIx64, b->hash[i]);
+  xlm_json_object(j, "blocks", style);
+  xlm_json_put_int(j, "head", (int64_t)b->head);
+  xlm_json_put_int(j, "each", (int64_t)b->each);
+  xlm_json_put_text(j, "xxh64", digits.data);
+  xlm_json_close(j);
+}
+
 static void put_members(xlm_json *j, xlm_json_style style, const xlm_checkpoint_info *info,
-                        const xlm_manifest_file *files, int n) {
+                        const xlm_manifest_file *files, int n, xlm_arena *a) {
   char seed[32];
   snprintf(seed, sizeof seed, "%" PRIu64, info->seed);
   xlm_json_put_int(j, "version", VERSION);
@@ -42,15 +54,18 @@ static void put_members(xlm_json *j, xlm_json_style style, const xlm_checkpoint_
   xlm_json_put_text(j, "seed", seed); // as text: readers of JSON may have no integers beyond 2^53
   if (info->model_path) xlm_json_put_text(j, "model", info->model_path);
   if (info->text_hash) xlm_json_put_text(j, "text_hash", info->text_hash);
+  if (info->plan_hash) xlm_json_put_text(j, "plan_hash", info->plan_hash);
   xlm_json_object(j, "settings", style);
   for (int i = 0; i < info->n_settings; i++)
     xlm_json_put_text(j, info->settings[i].key, info->settings[i].value);
   xlm_json_close(j);
   xlm_json_object(j, "files", style);
   for (int i = 0; i < n; i++) {
-    xlm_json_object(j, files[i].name, style ? XLM_JSON_ROW : style);
+    xlm_json_style row = style ? XLM_JSON_ROW : style;
+    xlm_json_object(j, files[i].name, row);
     xlm_json_put_int(j, "bytes", (int64_t)files[i].size);
     put_hash(j, "xxh64", files[i].hash);
+    if (files[i].blocks.n) put_blocks(j, row, &files[i].blocks, a);
     xlm_json_close(j);
   }
   xlm_json_close(j);
@@ -63,12 +78,12 @@ void xlm_manifest_print(const xlm_checkpoint_info *info, const xlm_manifest_file
   xlm_hash_start(&hash);
   xlm_json_to_sink(&j, add_to_hash, &hash, NULL);
   xlm_json_object(&j, NULL, XLM_JSON_DENSE);
-  put_members(&j, XLM_JSON_DENSE, info, files, n);
+  put_members(&j, XLM_JSON_DENSE, info, files, n, out->arena);
   xlm_json_close(&j);
   XLM_ASSERT(xlm_json_finish(&j) == XLM_OK, "a checksum cannot fail");
   xlm_json_to_text(&j, out);
   xlm_json_object(&j, NULL, XLM_JSON_LINES);
-  put_members(&j, XLM_JSON_LINES, info, files, n);
+  put_members(&j, XLM_JSON_LINES, info, files, n, out->arena);
   put_hash(&j, "checksum", xlm_hash_value(&hash));
   xlm_json_close(&j);
   xlm_text_add(out, "\n");
@@ -169,6 +184,7 @@ static xlm_status read_info(const reader *r, const json_t *m, xlm_checkpoint_inf
   XLM_TRY(read_seed(r, m, &out->seed));
   XLM_TRY(read_text(r, m, "model", &out->model_path));
   XLM_TRY(read_text(r, m, "text_hash", &out->text_hash));
+  XLM_TRY(read_text(r, m, "plan_hash", &out->plan_hash));
   return read_settings(r, json_object_get(m, "settings"), out);
 }
 
@@ -181,27 +197,62 @@ static xlm_status check_content(const char *file, const json_t *entry, xlm_error
   return xlm_fail(err, XLM_USER, "'%s' is damaged: its checksum is wrong", file);
 }
 
-static xlm_status check_size(const reader *r, const char *file, const json_t *entry) {
+static xlm_status check_size(const reader *r, const char *file, const json_t *entry, uint64_t *out) {
   int64_t size;
   struct stat st;
   XLM_TRY(read_count(r, entry, "bytes", INT64_MAX, &size));
-  if (stat(file, &st)) return xlm_fail(r->err, XLM_USER, "cannot read '%s': %s", file, strerror(errno));
+  *out = (uint64_t)size;
+  if (stat(file, &st)) return xlm_fail(r->err, xlm_file_kind(errno), "cannot read '%s': %s", file, strerror(errno));
   if (st.st_size == size) return XLM_OK;
   return xlm_fail(r->err, XLM_USER, "'%s' is damaged: it has %lld bytes, not %" PRId64, file,
                   (long long)st.st_size, size);
 }
 
+static bool read_hash(const char *digits, uint64_t *out) {
+  char text[17] = "", *end;
+  memcpy(text, digits, 16);
+  *out = strtoull(text, &end, 16);
+  return isxdigit((unsigned char)*text) && end == text + 16;
+}
+
+static xlm_status read_blocks(const reader *r, const json_t *entry, xlm_manifest_file *f) {
+  const json_t *blocks = json_object_get(entry, "blocks"), *digits = json_object_get(blocks, "xxh64");
+  int64_t head, each;
+  if (!blocks) return XLM_OK;
+  XLM_TRY(read_count(r, blocks, "head", (int64_t)f->size, &head));
+  XLM_TRY(read_count(r, blocks, "each", INT64_MAX, &each));
+  if (!each) return damaged(r, "each");
+  int64_t n = xlm_blocks_count(f->size - (uint64_t)head, (uint64_t)each);
+  if (!json_is_string(digits) || json_string_length(digits) % 16 ||
+      json_string_length(digits) / 16 != (size_t)n)
+    return damaged(r, "blocks");
+  f->blocks = (xlm_blocks){(uint64_t)head, (uint64_t)each, n, XLM_NEW_N(r->a, uint64_t, n)};
+  for (int64_t i = 0; i < n; i++)
+    if (!read_hash(json_string_value(digits) + 16 * i, &f->blocks.hash[i])) return damaged(r, "blocks");
+  return XLM_OK;
+}
+
+static xlm_status read_file(const reader *r, const char *name, const json_t *entry, xlm_manifest_file *f) {
+  if (strchr(name, '/') || *name == '.') return damaged(r, name); // nothing outside of the folder
+  f->name = xlm_arena_strdup(r->a, name);
+  XLM_TRY(check_size(r, xlm_arena_printf(r->a, "%s/%s", r->path, name), entry, &f->size));
+  return read_blocks(r, entry, f);
+}
+
 // All sizes first: a file that is cut off is found without reading the others.
-static xlm_status check_files(const reader *r, json_t *files) {
+static xlm_status read_files(const reader *r, json_t *files, xlm_manifest *out, uint64_t *read) {
   const char *name;
   json_t *entry;
   if (!json_is_object(files) || !json_object_size(files)) return damaged(r, "files");
-  json_object_foreach(files, name, entry) {
-    if (strchr(name, '/') || *name == '.') return damaged(r, name); // nothing outside of the folder
-    XLM_TRY(check_size(r, xlm_arena_printf(r->a, "%s/%s", r->path, name), entry));
+  out->files = XLM_NEW_N(r->a, xlm_manifest_file, json_object_size(files));
+  json_object_foreach(files, name, entry) XLM_TRY(read_file(r, name, entry, &out->files[out->n_files++]));
+  for (int i = 0; i < out->n_files; i++) {
+    const xlm_manifest_file *f = &out->files[i];
+    if (f->blocks.n) continue;
+    XLM_TRY(check_content(xlm_arena_printf(r->a, "%s/%s", r->path, f->name), json_object_get(files, f->name),
+                          r->err));
+    *read += f->size;
   }
-  json_object_foreach(files, name, entry)
-      XLM_TRY(check_content(xlm_arena_printf(r->a, "%s/%s", r->path, name), entry, r->err));
   return XLM_OK;
 }
 
@@ -236,15 +287,17 @@ static void free_json(void *json) {
   json_decref(json);
 }
 
-xlm_status xlm_manifest_read(xlm_arena *a, const char *path, xlm_checkpoint_info *out, xlm_error *err) {
+xlm_status xlm_manifest_read(xlm_arena *a, const char *path, xlm_manifest *out, uint64_t *read,
+                             xlm_error *err) {
   json_t *m;
   reader r = {a, path, err};
   xlm_arena_kept *kept = xlm_arena_keep(a, free_json);
   XLM_TRY(parse(xlm_arena_printf(a, "%s/manifest.json", path), &m, err));
   kept->what = m;
   xlm_status s = check_manifest(&r, m);
-  if (s == XLM_OK) s = read_info(&r, m, out);
-  if (s == XLM_OK) s = check_files(&r, json_object_get(m, "files"));
+  *out = (xlm_manifest){0};
+  if (s == XLM_OK) s = read_info(&r, m, &out->info);
+  if (s == XLM_OK) s = read_files(&r, json_object_get(m, "files"), out, read);
   xlm_arena_drop(kept);
   return s;
 }

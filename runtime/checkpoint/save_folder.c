@@ -41,8 +41,7 @@ typedef struct listing {
   uint32_t n, cap;
 } listing;
 
-static void add_file(listing *l, const char *name, uint64_t size, uint64_t hash) {
-  xlm_manifest_file f = {name, size, hash};
+static void add_file(listing *l, xlm_manifest_file f) {
   XLM_PUSH(l->a, l->files, l->n, l->cap, f);
 }
 
@@ -61,7 +60,7 @@ static xlm_status add_shards(listing *l, xlm_weights_part part, xlm_error *err) 
           err, XLM_ENV,
           "'%s', which process %lld wrote, is not here: the output folder must be the same on all hosts",
           path_of(l, f->name), (long long)l->s->shards.at[k].process);
-    add_file(l, f->name, f->size, f->hash);
+    add_file(l, (xlm_manifest_file){f->name, f->size, f->hash, f->blocks});
   }
   return XLM_OK;
 }
@@ -69,7 +68,7 @@ static xlm_status add_shards(listing *l, xlm_weights_part part, xlm_error *err) 
 static xlm_status write_text(listing *l, const char *name, const char *text, size_t n, xlm_error *err) {
   uint64_t hash;
   XLM_TRY(xlm_file_write(path_of(l, name), text, n, &hash, err));
-  add_file(l, name, n, hash);
+  add_file(l, (xlm_manifest_file){.name = name, .size = n, .hash = hash});
   return XLM_OK;
 }
 

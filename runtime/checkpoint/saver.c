@@ -77,7 +77,7 @@ static xlm_status collect(xlm_saver *s, xlm_error *err) {
 
 typedef struct report { // what a process tells the others
   int32_t status, over;
-  uint64_t size[XLM_WEIGHTS_PARTS], hash[XLM_WEIGHTS_PARTS];
+  uint64_t size[XLM_WEIGHTS_PARTS], hash[XLM_WEIGHTS_PARTS], head[XLM_WEIGHTS_PARTS];
   char text[400];
 } report;
 
@@ -86,9 +86,10 @@ static void tell(xlm_saver *s, report *mine) {
   *mine = (report){.over = over, .status = over ? s->written : XLM_OK};
   snprintf(mine->text, sizeof mine->text, "%.399s", mine->status ? s->err.text : "");
   for (int k = 0; over && k < s->shards.n; k++)
-    for (int part = 0; writes(s, k) && part < XLM_WEIGHTS_PARTS; part++)
-      mine->size[part] = s->shards.at[k].files[part].size,
-      mine->hash[part] = s->shards.at[k].files[part].hash;
+    for (int part = 0; writes(s, k) && part < XLM_WEIGHTS_PARTS; part++) {
+      const xlm_shard_file *f = &s->shards.at[k].files[part];
+      mine->size[part] = f->size, mine->hash[part] = f->hash, mine->head[part] = f->blocks.head;
+    }
 }
 
 // Takes over what the others wrote. *over: everybody is done.
@@ -101,9 +102,41 @@ static xlm_status hear(xlm_saver *s, const report *all, int64_t processes, bool 
   for (int k = 0; *over && k < s->shards.n; k++)
     for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) {
       const report *r = &all[s->shards.at[k].process];
-      s->shards.at[k].files[part].size = r->size[part], s->shards.at[k].files[part].hash = r->hash[part];
+      xlm_shard_file *f = &s->shards.at[k].files[part];
+      f->size = r->size[part], f->hash = r->hash[part], f->blocks.head = r->head[part];
     }
   return XLM_OK;
+}
+
+static size_t blocks_of(const xlm_shard *shard) {
+  size_t n = 0;
+  for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) n += (size_t)shard->files[part].blocks.n;
+  return n;
+}
+
+static void copy_blocks(xlm_shard *shard, uint64_t *list, bool in) {
+  for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) {
+    xlm_blocks *b = &shard->files[part].blocks;
+    size_t bytes = (size_t)b->n * sizeof *list;
+    memcpy(in ? b->hash : list, in ? list : b->hash, bytes);
+    list += b->n;
+  }
+}
+
+// The checksums of every process's blocks.
+static xlm_status share_blocks(xlm_saver *s, xlm_error *err) {
+  size_t processes = (size_t)s->store->peers->n_ranks, most = 0;
+  for (int k = 0; k < s->shards.n; k++)
+    if (blocks_of(&s->shards.at[k]) > most) most = blocks_of(&s->shards.at[k]);
+  uint64_t *mine = calloc(most + 1, sizeof *mine), *all = calloc(processes * most + 1, sizeof *all);
+  xlm_status status = mine && all ? XLM_OK : xlm_fail(err, XLM_ENV, "no memory to end a save");
+  for (int k = 0; status == XLM_OK && k < s->shards.n; k++)
+    if (writes(s, k)) copy_blocks(&s->shards.at[k], mine, false);
+  if (status == XLM_OK) status = xlm_store_share(s->store, mine, most * sizeof *mine, all, err);
+  for (int k = 0; status == XLM_OK && k < s->shards.n; k++)
+    copy_blocks(&s->shards.at[k], all + (size_t)s->shards.at[k].process * most, true);
+  free(mine), free(all);
+  return status;
 }
 
 static xlm_status agree(xlm_saver *s, bool *over, xlm_error *err) {
@@ -113,6 +146,7 @@ static xlm_status agree(xlm_saver *s, bool *over, xlm_error *err) {
   tell(s, &mine);
   xlm_status status = xlm_store_share(s->store, &mine, sizeof mine, all, err);
   if (status == XLM_OK && s->store->peers) status = hear(s, all, processes, over, err);
+  if (status == XLM_OK && s->store->peers && *over) status = share_blocks(s, err);
   if (status == XLM_OK && !s->store->peers) {
     *over = mine.over;
     if (mine.status) *err = s->err, status = s->written;
@@ -230,7 +264,8 @@ static xlm_status take_images(xlm_saver *s, xlm_error *err) {
 
 static xlm_status open_in(xlm_saver *s, const xlm_plan *p, xlm_error *err) {
   XLM_TRY(xlm_weights_new(s->store, p, &s->weights, err));
-  s->shards = xlm_shards_new(s->arena, s->weights, s->store, s->options.shards, p->n_ranks);
+  s->shards = xlm_shards_new(s->arena, s->weights, s->store, s->options.shards, p->n_ranks,
+                             s->options.block_bytes ? s->options.block_bytes : XLM_BLOCK_BYTES);
   return s->options.async ? take_images(s, err) : XLM_OK;
 }
 

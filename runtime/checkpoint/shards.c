@@ -74,7 +74,16 @@ static void set_names(xlm_shards *s, xlm_weights_part part) {
   }
 }
 
-xlm_shards xlm_shards_new(xlm_arena *a, const xlm_weights *w, const xlm_store *store, int n, int64_t ranks) {
+static void set_blocks(xlm_arena *a, xlm_shards *s, uint64_t block_bytes) {
+  for (int k = 0; k < s->n; k++)
+    for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) {
+      xlm_shard_file *f = &s->at[k].files[part];
+      f->blocks = xlm_blocks_new(a, f->bytes, block_bytes);
+    }
+}
+
+xlm_shards xlm_shards_new(xlm_arena *a, const xlm_weights *w, const xlm_store *store, int n, int64_t ranks,
+                          uint64_t block_bytes) {
   int counts[XLM_WEIGHTS_PARTS], total = 0, at = 0;
   uint64_t bytes = 0;
   for (int part = 0; part < XLM_WEIGHTS_PARTS; part++)
@@ -93,6 +102,7 @@ xlm_shards xlm_shards_new(xlm_arena *a, const xlm_weights *w, const xlm_store *s
   for (int k = 0; k < s.n; k++) s.at[k].process = store->peers ? k * writers / s.n : 0;
   assign(a, &s, w, list, total, store->peers != NULL);
   for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) set_names(&s, (xlm_weights_part)part);
+  set_blocks(a, &s, block_bytes);
   return s;
 }
 

@@ -6,6 +6,7 @@
 #ifndef XLM_CHECKPOINT_SHARDS_H
 #define XLM_CHECKPOINT_SHARDS_H
 
+#include "runtime/checkpoint/blocks.h"
 #include "runtime/interchange/weights.h"
 
 typedef struct xlm_shard_file {
@@ -14,6 +15,7 @@ typedef struct xlm_shard_file {
   int n;
   uint64_t bytes;      // of the tensors
   uint64_t size, hash; // of the file, once it is written
+  xlm_blocks blocks;   // of the file, too
 } xlm_shard_file;
 
 typedef struct xlm_shard {
@@ -26,9 +28,11 @@ typedef struct xlm_shards {
   int n;
 } xlm_shards;
 
-// n: 0 = one for every XLM_SHARD_BYTES, but no more than there are ranks. The same on every process.
+// n: 0 = one for every XLM_SHARD_BYTES, but no more than there are ranks. block_bytes: what one checksum
+// covers. The same on every process.
 enum { XLM_SHARD_BYTES = 64 << 20 };
-xlm_shards xlm_shards_new(xlm_arena *a, const xlm_weights *w, const xlm_store *s, int n, int64_t ranks);
+xlm_shards xlm_shards_new(xlm_arena *a, const xlm_weights *w, const xlm_store *s, int n, int64_t ranks,
+                          uint64_t block_bytes);
 const char *xlm_shards_part_name(xlm_weights_part part); // "model", "optimizer"
 // The index of a part that is in several files.
 void xlm_shards_print_index(const xlm_shards *s, const xlm_weights *w, xlm_weights_part part, xlm_text *out);

@@ -60,6 +60,7 @@ typedef struct writer {
   int part; // that is open; -1 = none yet
   bool open;
   xlm_out out;
+  xlm_blocks_run blocks;
   char path[4352], *chunk, *box;
   size_t used; // of the image
 } writer;
@@ -68,23 +69,30 @@ static xlm_status close_file(writer *x, xlm_status sofar, xlm_error *err) {
   if (!x->open) return sofar;
   xlm_shard_file *f = &x->shard->files[x->part];
   x->open = false;
+  xlm_blocks_end(&x->blocks);
   return xlm_out_close(&x->out, sofar, &f->hash, &f->size, err);
 }
 
-static xlm_status write_header(writer *x, const xlm_shard_file *f, xlm_error *err) {
+static xlm_status write_header(writer *x, xlm_shard_file *f, xlm_error *err) {
   xlm_st_tensor *list = malloc(((size_t)f->n + 1) * sizeof *list);
   if (!list) return xlm_fail(err, XLM_ENV, "no memory for the header of '%s'", x->path);
   for (int i = 0; i < f->n; i++) list[i] = *xlm_weights_at(x->w, (xlm_weights_part)x->part, f->tensors[i]);
   xlm_status status = xlm_safetensors_begin(&x->out, list, f->n, err);
+  xlm_blocks_begin(&x->blocks, &f->blocks, x->out.size, xlm_hash_value(&x->out.hash));
   free(list);
   return status;
 }
 
-static xlm_status open_file(writer *x, const xlm_shard_file *f, xlm_error *err) {
+static xlm_status open_file(writer *x, xlm_shard_file *f, xlm_error *err) {
   snprintf(x->path, sizeof x->path, "%.4200s/%s", x->sink->folder, f->name);
   XLM_TRY(xlm_out_open(x->path, &x->out, err));
   x->open = true;
   return write_header(x, f, err);
+}
+
+static xlm_status write_data(writer *x, const void *data, size_t n, xlm_error *err) {
+  xlm_blocks_add(&x->blocks, data, n);
+  return xlm_out_write(&x->out, data, n, err);
 }
 
 // Files up to that of `part` are there.
@@ -92,7 +100,7 @@ static xlm_status advance(writer *x, int part, xlm_error *err) {
   while (x->part < part) {
     XLM_TRY(close_file(x, XLM_OK, err));
     if (++x->part == XLM_WEIGHTS_PARTS) break;
-    const xlm_shard_file *f = &x->shard->files[x->part];
+    xlm_shard_file *f = &x->shard->files[x->part];
     if (*f->name && !x->sink->image) XLM_TRY(open_file(x, f, err));
   }
   return XLM_OK;
@@ -103,7 +111,7 @@ static xlm_status take_box(writer *x, int part, const xlm_weights_step *step, xl
   XLM_TRY(advance(x, part, err));
   xlm_weights_place(step, x->box, chunk);
   if (!step->last) return XLM_OK;
-  if (!x->sink->image) return xlm_out_write(&x->out, chunk, step->chunk_bytes, err);
+  if (!x->sink->image) return write_data(x, chunk, step->chunk_bytes, err);
   x->used += step->chunk_bytes;
   return XLM_OK;
 }
@@ -161,7 +169,7 @@ xlm_status xlm_shard_write(xlm_shard *shard, const xlm_weights *w, const xlm_sha
   for (int part = 0; part < XLM_WEIGHTS_PARTS && status == XLM_OK; part++) {
     status = advance(&x, part, err);
     uint64_t bytes = shard->files[part].bytes;
-    if (status == XLM_OK && bytes) status = xlm_out_write(&x.out, from, bytes, err);
+    if (status == XLM_OK && bytes) status = write_data(&x, from, bytes, err);
     from += bytes;
   }
   return close_writer(&x, status, err);

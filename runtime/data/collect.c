@@ -64,7 +64,7 @@ static xlm_status visit(walk *w, const char *folder, int depth, xlm_error *err) 
   if (depth > MAX_DEPTH)
     return xlm_fail(err, XLM_USER, "'%s' is nested deeper than %d folders", folder, MAX_DEPTH);
   DIR *dir = opendir(folder);
-  if (!dir) return xlm_fail(err, XLM_USER, "cannot read the folder '%s': %s", folder, strerror(errno));
+  if (!dir) return xlm_fail(err, xlm_file_kind(errno), "cannot read the folder '%s': %s", folder, strerror(errno));
   paths names = {0};
   for (struct dirent *e; (e = readdir(dir));)
     if (e->d_name[0] != '.')

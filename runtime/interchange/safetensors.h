@@ -51,6 +51,13 @@ typedef struct xlm_safetensors xlm_safetensors;
 // path: a file, an index (*.safetensors.index.json, which names several files beside it), or a folder with
 // model.safetensors or model.safetensors.index.json.
 xlm_status xlm_safetensors_open(const char *path, xlm_safetensors **out, xlm_error *err) XLM_MUST_CHECK;
+// Asked before bytes [at, at + n) of a file are used; what it says against them fails the read.
+typedef struct xlm_st_check {
+  xlm_status (*check)(void *arg, int fd, const char *path, uint64_t at, uint64_t n, xlm_error *err);
+  void *arg;
+} xlm_st_check;
+xlm_status xlm_safetensors_open_checked(const char *path, xlm_st_check check, xlm_safetensors **out,
+                                        xlm_error *err) XLM_MUST_CHECK;
 void xlm_safetensors_close(xlm_safetensors *s);
 int xlm_safetensors_count(const xlm_safetensors *s);
 const xlm_st_tensor *xlm_safetensors_at(const xlm_safetensors *s, int i);              // sorted by name

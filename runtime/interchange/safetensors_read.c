@@ -39,6 +39,7 @@ typedef struct shard {
 
 struct xlm_safetensors {
   xlm_arena *arena;
+  xlm_st_check check;
   shard *shards;
   uint32_t n_shards, cap_shards;
   xlm_st_tensor *at;
@@ -57,6 +58,10 @@ static xlm_status bad(const reader *r, const char *tensor, const char *what) {
   if (!tensor) return xlm_fail(r->err, XLM_USER, "'%s' is not a valid safetensors file: %s", r->path, what);
   return xlm_fail(r->err, XLM_USER, "'%s' is not a valid safetensors file: tensor '%.200s': %s", r->path,
                   tensor, what);
+}
+
+static xlm_status check(const xlm_safetensors *s, const shard *f, uint64_t at, uint64_t n, xlm_error *err) {
+  return s->check.check ? s->check.check(s->check.arg, f->fd, f->path, at, n, err) : XLM_OK;
 }
 
 static bool read_shape(const json_t *list, xlm_st_tensor *t) {
@@ -168,6 +173,7 @@ static xlm_status read_file(xlm_safetensors *s, const char *path, xlm_arena_kept
   memcpy(&n, m.data, 8);
   if (n > MAX_HEADER || n > m.n - 8)
     return bad(&r, NULL, "the header's length is beyond the file or its limit");
+  XLM_TRY(check(s, &s->shards[s->n_shards - 1], 0, 8 + n, err));
   if (n < 2 || m.data[8] != '{') return bad(&r, NULL, "the header does not begin with '{'");
   r.data = m.data + 8 + n;
   r.data_bytes = m.n - 8 - n;
@@ -253,6 +259,11 @@ static xlm_status open_all(xlm_safetensors *s, const char *path, xlm_error *err)
 }
 
 xlm_status xlm_safetensors_open(const char *path, xlm_safetensors **out, xlm_error *err) {
+  return xlm_safetensors_open_checked(path, (xlm_st_check){NULL, NULL}, out, err);
+}
+
+xlm_status xlm_safetensors_open_checked(const char *path, xlm_st_check check, xlm_safetensors **out,
+                                        xlm_error *err) {
   *out = NULL;
   xlm_safetensors *s = calloc(1, sizeof *s);
   if (!s || !(s->arena = xlm_arena_new(0))) {
@@ -260,6 +271,7 @@ xlm_status xlm_safetensors_open(const char *path, xlm_safetensors **out, xlm_err
     return xlm_fail(err, XLM_ENV, "no memory to open '%s'", path);
   }
   xlm_status status;
+  s->check = check;
   if (XLM_ARENA_TRY(s->arena))
     status = open_all(s, path, err);
   else
@@ -326,6 +338,7 @@ xlm_status xlm_safetensors_read(const xlm_safetensors *s, const xlm_st_tensor *t
   const shard *f = &s->shards[t->file];
   size_t bytes = dtypes[t->dtype].bytes, left = (size_t)n * bytes;
   off_t at = (off_t)(t->data - f->map.data) + (off_t)((size_t)first * bytes);
+  XLM_TRY(check(s, f, (uint64_t)at, left, err));
   for (char *to = out; left;) {
     ssize_t got = pread(f->fd, to, left < MOST_READ ? left : MOST_READ, at);
     if (got < 0 && errno == EINTR) continue;

@@ -9,12 +9,14 @@
 #include "runtime/plan/mesh.h"
 
 static bool is_here(void *arg, uint32_t rank) {
-  return rank < ((world *)arg)->plan.n_ranks;
+  const world *w = arg;
+  return rank < w->plan.n_ranks && (!w->only || rank == w->only - 1);
 }
 
 // Bytes outside of the local tensor are nobody's business.
 static char *place(world *w, uint32_t rank, uint32_t state, size_t at, size_t bytes) {
-  size_t room = (size_t)xlm_type_elements(&w->tensors[state + 1].type, w->dims[rank]) * sizeof(float);
+  const xlm_type *type = &w->tensors[w->first_state[rank] + state + 1].type;
+  size_t room = (size_t)xlm_type_elements(type, w->dims[rank]) * sizeof(float);
   assert_true(at <= room && bytes <= room - at);
   return (char *)w->memory[rank][state] + at;
 }
@@ -114,6 +116,29 @@ world *new_world_of(int ranks, bool mirrored) {
 
 world *new_world(int ranks) {
   return new_world_of(ranks, false);
+}
+
+static void renew_store(world *w) {
+  xlm_store_free(w->store);
+  assert_int_equal(xlm_store_new(&w->plan, states_of(w), &w->store, NULL), XLM_OK);
+}
+
+world *new_world_of_stages(void) {
+  world *w = new_world(2);
+  for (int r = 0; r < 2; r++) {
+    w->dims[r][DIM_H] = (xlm_dim_info){.name = "heads", .full = H, .size = H};
+    w->dims[r][DIM_F] = (xlm_dim_info){.name = "ffn", .full = F, .size = F};
+    w->first_state[r] = r ? STAGE_STATES : 0;
+    w->rank[r].states = w->states + w->first_state[r];
+    w->rank[r].n_states = r ? STATES - STAGE_STATES : STAGE_STATES;
+  }
+  renew_store(w);
+  return w;
+}
+
+void let_only(world *w, uint32_t rank) {
+  w->only = rank + 1;
+  renew_store(w);
 }
 
 void free_world(world *w) {

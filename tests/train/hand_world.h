@@ -13,7 +13,7 @@
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/interchange/weights.h"
 
-enum { D = 6, H = 4, HD = 3, E = 2, F = 5, STATES = 8, DIMS = 8 };
+enum { D = 6, H = 4, HD = 3, E = 2, F = 5, STATES = 8, DIMS = 8, STAGE_STATES = 3 };
 enum { DIM_D = 1, DIM_H, DIM_HD, DIM_E, DIM_F, DIM_ONE };
 
 typedef struct world {
@@ -25,11 +25,15 @@ typedef struct world {
   xlm_plan_state states[STATES];
   float memory[2][STATES][512];
   xlm_store *store;
-  uint32_t refuses; // state + 1; 0 = none
+  uint32_t refuses;        // state + 1; 0 = none
+  uint32_t only;           // the one rank that is here, + 1; 0 = all are
+  uint32_t first_state[2]; // by rank
 } world;
 
 world *new_world(int ranks);
 world *new_world_of(int ranks, bool mirrored); // mirrored: split dimensions come in two pieces per rank
+world *new_world_of_stages(void);       // of two ranks: one with the first STAGE_STATES, one with the others
+void let_only(world *w, uint32_t rank); // that one rank is here
 void free_world(world *w);
 xlm_states states_of(world *w);
 void init_world(world *w, uint64_t seed);

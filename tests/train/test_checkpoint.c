@@ -19,7 +19,7 @@ static void test_save_load(void **state) {
   assert_true(xlm_checkpoint_exists(dir));
   xlm_checkpoint *c;
   xlm_error err = {0};
-  assert_int_equal(xlm_checkpoint_open(dir, &c, &err), XLM_OK);
+  assert_int_equal(xlm_checkpoint_open(dir, XLM_ANY_STEP, &c, &err), XLM_OK);
   assert_int_equal(c->info.step, 100), assert_int_equal(c->info.samples, 400);
   assert_true(c->info.seed == UINT64_MAX);
   assert_string_equal(c->info.model_text, "model llama\n");
@@ -70,7 +70,7 @@ static void saved_in_shards(world *w, int shards, bool async) {
   }
   xlm_saver_close(s);
   xlm_checkpoint *c;
-  if (xlm_checkpoint_open(dir, &c, &err) != XLM_OK) fail_msg("%s", err.text);
+  if (xlm_checkpoint_open(dir, XLM_ANY_STEP, &c, &err) != XLM_OK) fail_msg("%s", err.text);
   assert_int_equal(c->info.step, 2);
   if (xlm_checkpoint_load(c, back->store, &back->plan, false, &err) != XLM_OK) fail_msg("%s", err.text);
   expect_same(before, back, false);
@@ -113,7 +113,7 @@ static void test_failed_save(void **state) {
     w->refuses = 0;
     xlm_saver_close(s);
     xlm_checkpoint *c;
-    assert_int_equal(xlm_checkpoint_open(dir, &c, &err), XLM_OK);
+    assert_int_equal(xlm_checkpoint_open(dir, XLM_ANY_STEP, &c, &err), XLM_OK);
     assert_int_equal(c->info.step, 1);
     xlm_checkpoint_close(c);
   }

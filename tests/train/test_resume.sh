@@ -101,6 +101,16 @@ expect 0 'at step' "$run" train --resume locked --max-steps 1
 expect 0 'at step 20' "$run" train --resume half --max-steps 25 --learning-rate 2e-3 --output-dir lr
 [ "$(column lr lr/metrics.jsonl | sort -u)" = 0.002 ] || fail "learning rate after a change: $(cat lr/metrics.jsonl)"
 [ "$(column step lr/metrics.jsonl | tr '\n' ' ')" = '21 22 23 24 25 ' ] || fail "steps of the new folder: $(cat lr/metrics.jsonl)"
+# With an older checkpoint its settings count, not those of the damaged one that was planned for first.
+mkdir mixed && cp -r half/step-00000010 lr/step-00000025 mixed/ && flip mixed/step-00000025/model.safetensors 3000
+expect 0 "skipped mixed/step-00000025: " "$run" train --resume mixed --max-steps 12
+grep -q 'resumed from mixed/step-00000010 at step 10' out.txt || fail "not from the checkpoint before: $(cat out.txt)"
+[ "$(column lr mixed/metrics.jsonl | sort -u)" = 0.01 ] || fail "learning rate of the damaged checkpoint: $(cat mixed/metrics.jsonl)"
+
+# Another plan is worth a word, and nothing more.
+! grep -q 'the plan is another' out.txt || fail "the same plan: $(cat out.txt)"
+expect 0 "the plan is another than the checkpoint's" "$run" train --resume half --max-steps 21 --dp 2 --micro-batch-size 2 --output-dir dp
+
 mkdir micro && cp -r whole/step-00000010 micro/ && cp whole/metrics.jsonl micro/
 expect 0 '4 microbatches' "$run" train --resume micro --micro-batch-size 1
 paste <(column loss whole/metrics.jsonl) <(column loss micro/metrics.jsonl) |

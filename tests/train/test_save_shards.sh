@@ -34,6 +34,13 @@ if command -v mpirun >/dev/null && ldd "$run" | grep -q libmpi; then
   for i in 1 2 3 4; do
     cmp -s {,mpi_}both/step-00000004/model-0000$i-of-00004.safetensors || fail "processes write another file $i than threads"
   done
+  # A shard that some of the processes read is damaged: all of them go on from the step before.
+  rm -r mpi_both/step-0000000[68] && printf xlm | dd of=mpi_both/step-00000004/model-00003-of-00004.safetensors bs=1 seek=3000 conv=notrunc 2>/dev/null
+  expect 0 'resumed from mpi_both/step-00000002 at step 2' mpirun --allow-run-as-root --oversubscribe -n 4 "$run" train --resume mpi_both \
+    --max-steps 8 --async-save false --checkpoint-shards 1
+  [ "$(grep -c "^xlmrun: skipped mpi_both/step-00000004: .*model-00003-of-00004.safetensors' is damaged" out.txt)" = 1 ] ||
+    fail "told otherwise than once: $(cat out.txt)"
+  same_weights whole/step-00000008 mpi_both/step-00000008
 fi
 
 # One rank reads what four wrote, and the other way round.

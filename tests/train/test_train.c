@@ -124,7 +124,8 @@ static world *new_world(const char *dir, int64_t steps) {
                                   .report = report,
                                   .report_arg = w};
   xlm_saver_options o = {.dir = dir, .keep = 3};
-  if (dir && xlm_saver_open(w->store, w->plan, &o, &w->options.saver, &err) != XLM_OK) fail_msg("%s", err.text);
+  if (dir && xlm_saver_open(w->store, w->plan, &o, &w->options.saver, &err) != XLM_OK)
+    fail_msg("%s", err.text);
   return w;
 }
 
@@ -207,7 +208,7 @@ static void test_resume(void **state) {
   xlm_loop_result r = run(first);
   assert_true(r.stopped && r.step == 9);
   xlm_checkpoint *c;
-  assert_int_equal(xlm_checkpoint_open(in_root("r"), &c, NULL), XLM_OK);
+  assert_int_equal(xlm_checkpoint_open(in_root("r"), XLM_ANY_STEP, &c, NULL), XLM_OK);
   assert_int_equal(c->info.step, 9);
   assert_int_equal(c->info.tokens, 9 * BATCH * MICROBATCHES * SEQ);
   assert_int_equal(xlm_checkpoint_load(c, second->store, second->plan, false, NULL), XLM_OK);
@@ -238,7 +239,7 @@ static void test_diverges(void **state) {
   assert_non_null(strstr(err.text, "is not finite at step 5"));
   assert_non_null(strstr(err.text, "first bad tensor is '"));
   xlm_checkpoint *c;
-  assert_int_equal(xlm_checkpoint_open(in_root("d"), &c, NULL), XLM_OK);
+  assert_int_equal(xlm_checkpoint_open(in_root("d"), XLM_ANY_STEP, &c, NULL), XLM_OK);
   assert_int_equal(c->info.step, 4); // the last good one
   xlm_checkpoint_close(c);
   free_world(w);

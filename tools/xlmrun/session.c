@@ -73,7 +73,7 @@ static xlm_status take_setting(session *s, const xlm_checkpoint_setting *x) {
 }
 
 xlm_status session_open_checkpoint(session *s, const char *path) {
-  XLM_TRY(xlm_checkpoint_open(path, &s->checkpoint, &s->err));
+  XLM_TRY(xlm_checkpoint_open(path, s->before, &s->checkpoint, &s->err));
   if (*s->checkpoint->notes && !s->silent) fprintf(stderr, "xlmrun: %s", s->checkpoint->notes);
   for (int i = 0; i < s->checkpoint->info.n_settings; i++)
     XLM_TRY(take_setting(s, &s->checkpoint->info.settings[i]));
@@ -346,10 +346,9 @@ xlm_status session_open(session *s) {
 static xlm_status import_weights(session *s, const char *path) {
   if (xlm_checkpoint_exists(path)) { // one of ours, or a folder of them
     xlm_checkpoint *c;
-    XLM_TRY(xlm_checkpoint_open(path, &c, &s->err));
-    xlm_status loaded = xlm_checkpoint_load(c, s->store, s->plan, true, &s->err);
+    XLM_TRY(xlm_checkpoint_load_newest(path, s->store, s->plan, true, &c, &s->err));
     xlm_checkpoint_close(c);
-    return loaded;
+    return XLM_OK;
   }
   xlm_safetensors *f;
   xlm_weights *w;
@@ -364,9 +363,19 @@ static xlm_status import_weights(session *s, const char *path) {
   return status == XLM_OK ? XLM_OK : xlm_fail_in(&s->err, "cannot start from '%s'", path);
 }
 
+// What was planned follows from the checkpoint's settings and model text, so with an older one all begins
+// again. All processes do.
+static xlm_status take_older(session *s) {
+  s->again = true;
+  s->before = s->checkpoint->among;
+  if (!s->silent) fprintf(stderr, "xlmrun: skipped %s: %s\n", s->checkpoint->path, s->err.text);
+  return s->err.status;
+}
+
 // A checkpoint fits only the sizes it was made with: those that were given now are told.
 static xlm_status load_checkpoint(session *s, bool weights_only) {
   if (xlm_checkpoint_load(s->checkpoint, s->store, s->plan, weights_only, &s->err) == XLM_OK) return XLM_OK;
+  if (s->checkpoint->damaged && s->checkpoint->among >= 0) return take_older(s);
   const xlm_setting_value *v = &s->settings->value[XLM_SET_set];
   xlm_text t = xlm_text_new(s->arena);
   for (int i = 0; i < v->n; i++)
@@ -424,16 +433,26 @@ static void show_error(session *s) {
     fprintf(stderr, "xlmrun: %s\n", s->err.text);
 }
 
-static int close_session(session *s, xlm_status status) {
-  if (status != XLM_OK) show_error(s);
-  int code = status == XLM_OK ? 0 : s->exit_code ? s->exit_code : (int)status;
-  bool connected = s->team != NULL;
-  fflush(stdout);
+static void release(session *s) {
   watchdog_stop(s->watchdog);
   xlm_tracer_close(s->tracer);
   xlm_store_free(s->store);
   xlm_team_close(s->team);
   xlm_checkpoint_close(s->checkpoint);
+}
+
+// As at the start, but for the arena and what is known by now.
+static void begin_again(session *s) {
+  release(s);
+  *s = (session){.arena = s->arena, .before = s->before, .lock = s->lock, .silent = s->silent};
+}
+
+static int close_session(session *s, xlm_status status) {
+  if (status != XLM_OK) show_error(s);
+  int code = status == XLM_OK ? 0 : s->exit_code ? s->exit_code : (int)status;
+  bool connected = s->team != NULL;
+  fflush(stdout);
+  release(s);
   xlm_arena_free(s->arena);
   if (status == XLM_OK || connected) xlm_comm_mpi_end();
   return code;
@@ -447,10 +466,14 @@ static void lower_voice(session *s) {
 
 int session_run(char tool, const char *usage, int argc, char *const *argv, session_body *body) {
   static session s; // static: it must keep its values when the arena jumps back here
+  s.before = XLM_ANY_STEP, s.lock = -1;
   lower_voice(&s);
   signal(SIGXFSZ, SIG_IGN); // a file that must not grow is an error of write
   s.arena = xlm_arena_new((size_t)4 << 30);
-  if (s.arena && XLM_ARENA_TRY(s.arena))
-    return close_session(&s, run_body(&s, tool, usage, argc, argv, body));
+  if (s.arena && XLM_ARENA_TRY(s.arena)) {
+    xlm_status status = run_body(&s, tool, usage, argc, argv, body);
+    for (; s.again; status = run_body(&s, tool, usage, argc, argv, body)) begin_again(&s);
+    return close_session(&s, status);
+  }
   return close_session(&s, xlm_fail(&s.err, XLM_ENV, "no memory to plan this model"));
 }

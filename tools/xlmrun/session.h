@@ -14,6 +14,9 @@ typedef struct session {
   xlm_arena *arena;
   xlm_run_settings *settings;
   xlm_checkpoint *checkpoint; // where model, settings and weights come from; NULL = none
+  int64_t before;             // only checkpoints of earlier steps: those from there on proved damaged
+  bool again;                 // the whole command, with an older checkpoint
+  int lock;                   // on the output folder, until the process ends; -1 = none
   const char *model_path, *model_text;
   size_t model_bytes;
   xlm_compile_options options;
@@ -44,7 +47,7 @@ xlm_status session_named(session *s, const char **path);
 xlm_status session_read_model(session *s, const char *path); // or a saved plan; NULL: the checkpoint's copy
 // The plan: compiled, or the saved one for this run. batch: see xlm_request_options.
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch);
-xlm_status session_open(session *s); // ranks and store; states not yet filled
+xlm_status session_open(session *s);                    // ranks and store; states not yet filled
 xlm_status session_fill(session *s, bool weights_only); // from checkpoint, --init-from, or initialisers
 
 bool session_tokens_are_bytes(const session *s);

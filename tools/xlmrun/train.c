@@ -130,12 +130,18 @@ static const char *text_of(session *s, int i) {
   return xlm_settings_whole(s->settings, (xlm_setting_id)i);
 }
 
+// Of what is computed where: threads and workspace do not count.
+static const char *plan_hash(session *s) {
+  return xlm_arena_printf(s->arena, "%016" PRIx64, xlm_plan_hash(s->plan, false, s->arena));
+}
+
 static void fill_info(session *s, xlm_checkpoint_info *info) {
   xlm_checkpoint_setting *list = XLM_NEW_N(s->arena, xlm_checkpoint_setting, XLM_SETTING_COUNT);
   *info = (xlm_checkpoint_info){.seed = s->options.seed,
                                 .model_path = s->model_path,
                                 .model_text = s->model_text,
                                 .text_hash = s->plan->text_hash,
+                                .plan_hash = plan_hash(s),
                                 .settings = list};
   for (int i = 0; i < XLM_SETTING_COUNT; i++) {
     const xlm_setting_info *k = &xlm_setting_table[i];
@@ -224,10 +230,9 @@ static xlm_status open_resumed(session *s) {
 }
 
 static xlm_status prepare_output(session *s, const char *dir) {
-  int lock;                                     // until this process ends
   if (xlm_team_process(s->team)) return XLM_OK; // rank 0's process writes
   XLM_TRY(xlm_file_make_folders(dir, &s->err));
-  XLM_TRY(xlm_lock_take(dir, &lock, &s->err));
+  if (s->lock < 0) XLM_TRY(xlm_lock_take(dir, &s->lock, &s->err));
   if (!s->checkpoint && xlm_checkpoint_exists(dir)) {
     if (!xlm_setting_bool(s->settings, XLM_SET_overwrite))
       return xlm_fail(
@@ -292,6 +297,13 @@ static void note_changes(session *s) {
   }
 }
 
+static void note_plan(session *s) {
+  const char *before = s->checkpoint->info.plan_hash;
+  if (before && strcmp(before, plan_hash(s)))
+    printf("the plan is another than the checkpoint's: any plan resumes any checkpoint; sums may be rounded "
+           "in another order\n");
+}
+
 static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
   const xlm_plan *p = s->plan;
   int64_t batch = p->batch * p->microbatches;
@@ -303,6 +315,7 @@ static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
          xlm_text_bytes(s->arena, arena_bytes(s)), session_threads(s));
   if (o->first_step) printf("resumed from %s at step %" PRId64 "\n", s->checkpoint->path, o->first_step);
   if (o->first_step) note_changes(s);
+  if (o->first_step) note_plan(s);
   if (o->first_step >= o->max_steps)
     printf("this run is done: it has all of its %" PRId64 " steps; a larger --max-steps goes on\n",
            o->max_steps);

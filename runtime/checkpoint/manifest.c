@@ -5,7 +5,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
+#include "runtime/base/json_parse.h"
 #include "runtime/base/map.h"
 
 enum { VERSION = 1, MAX_MANIFEST = 64 << 20 };
@@ -272,15 +272,12 @@ static xlm_status check_manifest(const reader *r, json_t *m) {
 
 static xlm_status parse(const char *file, json_t **out, xlm_error *err) {
   xlm_map map;
-  json_error_t problem = {0};
   XLM_TRY(xlm_map_open(file, &map, err));
-  *out = map.n < MAX_MANIFEST ? json_loadb((const char *)map.data, map.n, JSON_REJECT_DUPLICATES, &problem)
-                              : NULL;
+  xlm_status s = map.n < MAX_MANIFEST
+                     ? xlm_json_parse((const char *)map.data, map.n, JSON_REJECT_DUPLICATES, file, out, err)
+                     : xlm_fail(err, XLM_USER, "it is too large");
   xlm_map_close(&map);
-  if (*out) return XLM_OK;
-  if (json_error_code(&problem) == json_error_out_of_memory)
-    return xlm_fail(err, XLM_ENV, "no memory to read '%s'", file);
-  return xlm_fail(err, XLM_USER, "'%s' is damaged: %s", file, problem.text);
+  return s == XLM_USER ? xlm_fail_in(err, "'%s' is damaged", file) : s;
 }
 
 static void free_json(void *json) {

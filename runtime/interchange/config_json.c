@@ -2,11 +2,11 @@
 // what the model text does not say. A model of another kind gets the names alone. And the other way: is a
 // config.json, which came with weights, one of this model?
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/base/json_parse.h"
 #include "runtime/interchange/config_json.h"
 
 static const struct {
@@ -151,13 +151,12 @@ xlm_status xlm_config_compare(xlm_arena *a, const char *weights, const xlm_plan 
   const char *path = folder  ? xlm_arena_printf(a, "%s/config.json", weights)
                      : slash ? xlm_arena_printf(a, "%.*s/config.json", (int)(slash - weights), weights)
                              : "config.json";
-  json_error_t problem;
+  json_t *root;
   if (stat(path, &st)) return XLM_OK;
   xlm_arena_kept *kept = xlm_arena_keep(a, free_json);
-  kept->what = json_load_file(path, 0, &problem);
-  if (!kept->what)
-    return xlm_fail(err, XLM_USER, "'%s' cannot be read: line %d: %s", path, problem.line, problem.text);
-  xlm_status status = compare(a, path, kept->what, p, err);
+  XLM_TRY(xlm_json_parse_file(path, 0, &root, err));
+  kept->what = root;
+  xlm_status status = compare(a, path, root, p, err);
   xlm_arena_drop(kept);
   return status;
 }

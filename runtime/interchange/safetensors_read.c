@@ -1,13 +1,13 @@
 // Reading safetensors files and sharded sets of them; see safetensors.h.
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/base/json_parse.h"
 #include "runtime/base/map.h"
 #include "runtime/interchange/safetensors.h"
 #include "runtime/base/bf16.h"
@@ -177,10 +177,13 @@ static xlm_status read_file(xlm_safetensors *s, const char *path, xlm_arena_kept
   if (n < 2 || m.data[8] != '{') return bad(&r, NULL, "the header does not begin with '{'");
   r.data = m.data + 8 + n;
   r.data_bytes = m.n - 8 - n;
-  json_error_t problem;
-  header->what = json_loadb((const char *)m.data + 8, (size_t)n, JSON_REJECT_DUPLICATES, &problem);
-  if (!header->what) return bad(&r, NULL, problem.text);
-  return read_entries(&r, header->what);
+  json_t *root;
+  xlm_status parsed =
+      xlm_json_parse((const char *)m.data + 8, (size_t)n, JSON_REJECT_DUPLICATES, path, &root, err);
+  if (parsed == XLM_USER) return xlm_fail_in(err, "'%s' is not a valid safetensors file", path);
+  XLM_TRY(parsed);
+  header->what = root;
+  return read_entries(&r, root);
 }
 
 static xlm_status read_one(xlm_safetensors *s, const char *path, xlm_error *err) {
@@ -223,11 +226,11 @@ static xlm_status read_shards(xlm_safetensors *s, const char *path, json_t *map,
 }
 
 static xlm_status read_index(xlm_safetensors *s, const char *path, xlm_error *err) {
-  json_error_t problem;
+  json_t *root;
   xlm_arena_kept *index = xlm_arena_keep(s->arena, free_json);
-  index->what = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
-  if (!index->what) return xlm_fail(err, XLM_USER, "cannot read '%s': %s", path, problem.text);
-  xlm_status status = read_shards(s, path, json_object_get(index->what, "weight_map"), err);
+  XLM_TRY(xlm_json_parse_file(path, JSON_REJECT_DUPLICATES, &root, err));
+  index->what = root;
+  xlm_status status = read_shards(s, path, json_object_get(root, "weight_map"), err);
   xlm_arena_drop(index);
   return status;
 }

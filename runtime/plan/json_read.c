@@ -2,6 +2,7 @@
 // the plan as a whole is sound is checked by the verifier (compiler/verify/saved.c).
 #include <string.h>
 
+#include "runtime/base/json_parse.h"
 #include "runtime/plan/json_read_priv.h"
 
 static const char *dtype_name(int i) {
@@ -117,12 +118,10 @@ static void close_json(void *root) {
 
 xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xlm_plan **out,
                               xlm_error *err) {
-  json_error_t where;
+  json_t *root;
   xlm_arena_kept *kept = xlm_arena_keep(a, close_json);
-  json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &where);
-  if (!root)
-    return xlm_fail(err, XLM_USER, "not a plan: line %d, column %d: %s", where.line, where.column,
-                    where.text);
+  xlm_status parsed = xlm_json_parse(text, n, JSON_REJECT_DUPLICATES, "the plan", &root, err);
+  if (parsed != XLM_OK) return parsed == XLM_USER ? xlm_fail_in(err, "not a plan") : parsed;
   kept->what = root;
   reader r = {.a = a, .err = err};
   *out = read_plan(&r, root);

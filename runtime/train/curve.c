@@ -2,7 +2,6 @@
 // on 1, 2 or 5 times a power of ten; colours follow the reader's light or dark setting.
 #include "runtime/train/curve.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json_parse.h"
 
 enum { WIDTH = 860, HEIGHT = 480, LEFT = 70, RIGHT = 24, TOP = 56, BOTTOM = 56 };
 
@@ -36,8 +36,9 @@ void xlm_series_add(xlm_series *s, int64_t step, double value) {
   if (s->pending >= s->per_point) s->pending = 0;
 }
 
-static void add_line(xlm_curve *c, const char *text) {
-  json_t *j = json_loads(text, 0, NULL);
+static xlm_status add_line(xlm_curve *c, const char *text, const char *path, xlm_error *err) {
+  json_t *j;
+  if (xlm_json_parse(text, strlen(text), 0, path, &j, err) == XLM_ENV) return XLM_ENV;
   const json_t *step = json_object_get(j, "step"), *loss = json_object_get(j, "loss"),
                *val = json_object_get(j, "val_loss");
   if (json_is_integer(step) && json_is_number(loss))
@@ -45,16 +46,19 @@ static void add_line(xlm_curve *c, const char *text) {
   if (json_is_integer(step) && json_is_number(val))
     xlm_series_add(&c->valid, json_integer_value(step), json_number_value(val));
   json_decref(j);
+  return XLM_OK;
 }
 
-void xlm_curve_read(xlm_curve *c, const char *metrics_path) {
+xlm_status xlm_curve_read(xlm_curve *c, const char *metrics_path, xlm_error *err) {
   struct stat st;
   bool file = !stat(metrics_path, &st) && S_ISREG(st.st_mode); // of a pipe nothing comes back
   FILE *f = file ? fopen(metrics_path, "r") : NULL;
   char line[4096];
+  xlm_status s = XLM_OK;
   memset(c, 0, sizeof *c);
-  while (f && fgets(line, sizeof line, f)) add_line(c, line);
+  while (s == XLM_OK && f && fgets(line, sizeof line, f)) s = add_line(c, line, metrics_path, err);
   if (f) fclose(f);
+  return s;
 }
 
 typedef struct frame { // the range shown

@@ -22,7 +22,7 @@ typedef struct xlm_curve {
 
 void xlm_series_add(xlm_series *s, int64_t step, double value); // values that are not finite are left out
 // Fills the curve from a metrics file (earlier parts of a resumed run). A missing file leaves it empty.
-void xlm_curve_read(xlm_curve *c, const char *metrics_path);
+xlm_status xlm_curve_read(xlm_curve *c, const char *metrics_path, xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_curve_write(const xlm_curve *c, const char *title, const char *path,
                            xlm_error *err) XLM_MUST_CHECK;
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,25 +11,30 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
+#include "runtime/base/json_parse.h"
 #include "runtime/base/map.h"
 
 enum { LINE = 1 << 16 };
 
-static int64_t step_of(const char *line, size_t n) { // -1: no line of ours
-  json_t *j = json_loadb(line, n, 0, NULL);
+static xlm_status step_of(const char *path, const char *line, size_t n, int64_t *out, xlm_error *err) {
+  json_t *j;
+  xlm_status s = xlm_json_parse(line, n, 0, path, &j, err);
   const json_t *step = json_object_get(j, "step");
-  int64_t v = json_is_integer(step) ? json_integer_value(step) : -1;
+  *out = json_is_integer(step) ? json_integer_value(step) : -1; // -1: no line of ours
   json_decref(j);
-  return v;
+  return s == XLM_ENV ? s : XLM_OK;
 }
 
-// Length of what stays: whole lines up to the first one past `step`.
-static size_t kept(const xlm_map *m, int64_t step) {
+// Length of what stays: whole lines up to the first one past `last`.
+static xlm_status kept(const char *path, const xlm_map *m, int64_t last, size_t *out, xlm_error *err) {
   const char *text = (const char *)m->data;
-  size_t at = 0;
-  for (const char *end; (end = memchr(text + at, '\n', m->n - at)); at = (size_t)(end - text) + 1)
-    if (step_of(text + at, (size_t)(end - text) - at) > step) break;
-  return at;
+  int64_t step;
+  *out = 0;
+  for (const char *end; (end = memchr(text + *out, '\n', m->n - *out)); *out = (size_t)(end - text) + 1) {
+    XLM_TRY(step_of(path, text + *out, (size_t)(end - text) - *out, &step, err));
+    if (step > last) break;
+  }
+  return XLM_OK;
 }
 
 static xlm_status cut(const char *path, int64_t step, xlm_error *err) {
@@ -38,8 +42,10 @@ static xlm_status cut(const char *path, int64_t step, xlm_error *err) {
   if (stat(path, &st) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))) return XLM_OK; // or a device
   xlm_map m;
   XLM_TRY(xlm_map_open(path, &m, err));
-  size_t n = kept(&m, step), had = m.n;
+  size_t n, had = m.n;
+  xlm_status s = kept(path, &m, step, &n, err);
   xlm_map_close(&m);
+  XLM_TRY(s);
   if (n < had && truncate(path, (off_t)n))
     return xlm_fail(err, XLM_ENV, "cannot shorten '%s': %s", path, strerror(errno));
   return XLM_OK;

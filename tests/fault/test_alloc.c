@@ -12,6 +12,9 @@
 #include <cmocka.h>
 
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/interchange/config_json.h"
+#include "runtime/train/curve.h"
+#include "runtime/train/metrics.h"
 #include "tests/fault/malloc_hook.h"
 #include "tests/train/train_util.h"
 #include "tests/here.h"
@@ -82,7 +85,8 @@ static void test_compile(void **state) {
 
 typedef struct world {
   toy *t;
-  char root[64], text[96], tokens[96], checkpoints[96];
+  char root[64], text[96], tokens[96], checkpoints[96], metrics[96], config[256];
+  const char *plan; // as JSON
   xlm_checkpoint_info info;
 } world;
 
@@ -135,8 +139,40 @@ static xlm_status save(const world *w, xlm_error *err) {
 static xlm_status load(const world *w, xlm_error *err) {
   xlm_checkpoint *c;
   XLM_TRY(xlm_checkpoint_open(w->checkpoints, XLM_ANY_STEP, &c, err));
+  if (*c->notes) fail_msg("a whole checkpoint is taken for a damaged one: %s", c->notes);
   xlm_status s = xlm_checkpoint_load(c, w->t->store, w->t->plan, false, err);
   xlm_checkpoint_close(c);
+  return s;
+}
+
+static xlm_status read_plan(const world *w, xlm_error *err) {
+  xlm_arena *volatile a = xlm_arena_new(0);
+  const xlm_plan *read;
+  volatile xlm_status s = XLM_ENV;
+  if (a && XLM_ARENA_TRY(a))
+    s = xlm_plan_read_json(a, w->plan, strlen(w->plan), &read, err);
+  else
+    s = xlm_fail(err, XLM_ENV, "no memory");
+  if (a) xlm_arena_free(a);
+  return s;
+}
+
+static xlm_status read_metrics(const world *w, xlm_error *err) {
+  static xlm_curve c;
+  int fd;
+  XLM_TRY(xlm_metrics_open(w->metrics, 3, &fd, err));
+  close(fd);
+  return xlm_curve_read(&c, w->metrics, err);
+}
+
+static xlm_status read_config(const world *w, xlm_error *err) {
+  xlm_arena *volatile a = xlm_arena_new(0);
+  volatile xlm_status s = XLM_ENV;
+  if (a && XLM_ARENA_TRY(a))
+    s = xlm_config_compare(a, w->config, w->t->plan, err);
+  else
+    s = xlm_fail(err, XLM_ENV, "no memory");
+  if (a) xlm_arena_free(a);
   return s;
 }
 
@@ -150,7 +186,10 @@ static const struct {
               {"open a store", open_store, 2},
               {"open a feed", open_feed, 1},
               {"save", save, 5},
-              {"load", load, 5}};
+              {"load", load, 5},
+              {"read a plan", read_plan, 100},
+              {"read metrics", read_metrics, 20},
+              {"read a configuration", read_config, 20}};
 
 // All of the first, then some: saving has thousands, and waits for the disk every time.
 static long next_request(long n) {
@@ -169,6 +208,8 @@ static void walk_scene(const world *w, size_t i) {
     long more = atomic_load(&hook_live) - live;
     if (more > 0)
       fail_msg("%s leaks %ld blocks when request %ld fails (%s)", scenes[i].name, more, n, err.text);
+    if (s == XLM_USER)
+      fail_msg("%s: lack of memory in request %ld is taken for a mistake: %s", scenes[i].name, n, err.text);
     if (s != XLM_OK && !err.text[0])
       fail_msg("%s fails without a word when request %ld fails", scenes[i].name, n);
     if (all_granted && s != XLM_OK)
@@ -201,7 +242,8 @@ static void test_failed_saves(void **state) {
     bool saved = save(w, &err) == XLM_OK;
     granted = atomic_exchange(&hook_countdown, 0) > 0;
     xlm_checkpoint *c;
-    if (xlm_checkpoint_open(w->checkpoints, XLM_ANY_STEP, &c, &err) != XLM_OK) fail_msg("request %ld: %s", n, err.text);
+    if (xlm_checkpoint_open(w->checkpoints, XLM_ANY_STEP, &c, &err) != XLM_OK)
+      fail_msg("request %ld: %s", n, err.text);
     assert_in_range(c->info.step, 10, 11); // also 11 when it was written and an old one could not be removed
     if (granted) assert_true(saved);
     if (saved) assert_int_equal(c->info.step, 11);
@@ -214,6 +256,22 @@ static void write_file(const char *path, const char *text, size_t n) {
   assert_non_null(f);
   assert_int_equal(fwrite(text, 1, n, f), n);
   assert_int_equal(fclose(f), 0);
+}
+
+// What is read as JSON: a plan, metrics, another tool's configuration.
+static void write_json(world *w) {
+  xlm_text plan = xlm_text_new(w->t->arena), config = xlm_text_new(w->t->arena);
+  char file[128];
+  snprintf(w->metrics, sizeof w->metrics, "%s/metrics.jsonl", w->root);
+  snprintf(w->config, sizeof w->config, "%s/model.safetensors", w->root);
+  snprintf(file, sizeof file, "%s/config.json", w->root);
+  xlm_plan_print_json(w->t->plan, &plan);
+  xlm_config_print(w->t->plan, &config);
+  w->plan = plan.data;
+  write_file(file, config.data, config.n);
+  static const char lines[] =
+      "{\"step\": 1, \"loss\": 2.5}\n{\"step\": 2, \"loss\": 2.25, \"val_loss\": 3.5}\n";
+  write_file(w->metrics, lines, sizeof lines - 1);
 }
 
 static int setup(void **state) {
@@ -229,6 +287,7 @@ static int setup(void **state) {
   write_file(w->tokens, "a\0b\0c\0d\0e", 10);
   w->t = toy_open(&o);
   toy_step(w->t, 1e-3);
+  write_json(w);
   w->info = (xlm_checkpoint_info){.step = 1,
                                   .tokens = 64,
                                   .samples = 2,

@@ -103,7 +103,8 @@ static xlm_status save(const world *w, int64_t step, bool async, xlm_error *err)
 static int64_t newest(const world *w) {
   xlm_checkpoint *c;
   xlm_error err = {.text = ""};
-  if (xlm_checkpoint_open(w->dir, XLM_ANY_STEP, &c, &err) != XLM_OK) fail_msg("no checkpoint is left: %s", err.text);
+  if (xlm_checkpoint_open(w->dir, XLM_ANY_STEP, &c, &err) != XLM_OK)
+    fail_msg("no checkpoint is left: %s", err.text);
   if (*c->notes) fail_msg("%s", c->notes); // damaged ones are there, under the names of whole ones
   if (xlm_checkpoint_load(c, w->t->store, w->t->plan, false, &err) != XLM_OK) fail_msg("%s", err.text);
   int64_t step = c->info.step;

@@ -402,7 +402,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   XLM_TRY(check_curve(s, drawing));
   XLM_TRY(session_fill(s, false));
   if (leads) XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &s->err));
-  if (leads) xlm_curve_read(&curve, metrics);
+  if (leads) XLM_TRY(xlm_curve_read(&curve, metrics, &s->err));
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
   XLM_TRY(open_saver(s, dir, &o.saver));
   o.measure_peak = measure_peak, o.measure_arg = s;

@@ -1,4 +1,5 @@
 // The clock that durations are measured with: it never goes back, and processes of one machine read the same.
+// And a thread's own: what a processor has spent on it.
 #ifndef XLM_BASE_CLOCK_H
 #define XLM_BASE_CLOCK_H
 
@@ -17,6 +18,12 @@ static inline int64_t xlm_clock_ns(void) {
 
 static inline double xlm_clock_seconds(void) {
   return 1e-9 * (double)xlm_clock_ns();
+}
+
+static inline double xlm_clock_thread_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 XLM_C_END

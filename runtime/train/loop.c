@@ -29,7 +29,6 @@ typedef struct loop {
   double mark, step_seconds; // mark: when the present interval began; step_seconds: running mean of a step
   int64_t mark_step;
   double peak; // FLOP/s of the machine, as far as known; 0 = unknown
-  int64_t log_lines;
 } loop;
 
 static uint64_t memory_in_use(void) { // the largest there was, in bytes
@@ -148,15 +147,6 @@ static void measure_speed(loop *l) { // over the present interval
   l->p.memory_bytes = memory_in_use();
 }
 
-static xlm_status measure_peak(loop *l, xlm_error *err) {
-  double flops;
-  bool power_of_two = l->log_lines > 1 && !(l->log_lines & (l->log_lines - 1));
-  if (!l->o->measure_peak || !power_of_two) return XLM_OK;
-  XLM_TRY(l->o->measure_peak(l->o->measure_arg, &flops, err));
-  l->peak = fmax(l->peak, flops);
-  return XLM_OK;
-}
-
 static void start_interval(loop *l) { // evaluating, saving and writing a trace do not count
   l->mark = xlm_clock_seconds();
   l->mark_step = l->step;
@@ -206,8 +196,6 @@ static xlm_status after_step(loop *l, xlm_error *err) {
   if ((logs || evaluates) && l->leads && l->o->metrics >= 0)
     XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
   XLM_TRY(saves ? save(l, err) : hear_saver(l, false, err));
-  l->log_lines += logs;
-  if (logs && !last) XLM_TRY(measure_peak(l, err));
   if (logs || evaluates || saves || traces) start_interval(l);
   return XLM_OK;
 }

@@ -32,11 +32,7 @@ typedef struct xlm_loop_options {
   int metrics;                                                      // file descriptor; -1 = none
   xlm_curve *curve;
   xlm_checkpoint_info info; // seed, model text, settings; the loop fills in the position
-  double peak_flops;        // of the machine, for MFU; 0 = unknown
-  // Measures it again, all processes together, at the 2nd, 4th, 8th, ... log line: the best counts, because a
-  // measurement beside other work is too low. NULL: peak_flops stands.
-  xlm_status (*measure_peak)(void *arg, double *flops, xlm_error *err);
-  void *measure_arg;
+  double peak_flops;        // of the machine, for MFU; 0 = unknown. A faster run shows that it was too low
   xlm_tracer *tracer;                // the caller's; NULL = no trace
   const volatile sig_atomic_t *stop; // becomes non-zero: finish the step, save, return
   void (*report)(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path);

@@ -18,13 +18,16 @@ xlm_status xlm_request_model(const xlm_run_settings *s, const char **path, xlm_e
   return xlm_fail(err, XLM_USER, "'%s' and --model %s: which of them? give one", *path, named);
 }
 
-int xlm_request_threads(const xlm_run_settings *s) {
+int xlm_request_processors(void) {
   cpu_set_t set;
-  int64_t n = xlm_setting_int(s, XLM_SET_threads);
-  if (n > 0) return (int)n;
   if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
   long online = sysconf(_SC_NPROCESSORS_ONLN);
   return online > 0 ? (int)online : 1;
+}
+
+int xlm_request_threads(const xlm_run_settings *s) {
+  int64_t n = xlm_setting_int(s, XLM_SET_threads);
+  return n > 0 ? (int)n : xlm_request_processors();
 }
 
 uint64_t xlm_request_memory(const xlm_run_settings *s, int64_t here) {

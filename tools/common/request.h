@@ -13,6 +13,7 @@
 xlm_status xlm_request_model(const xlm_run_settings *s, const char **path, xlm_error *err) XLM_MUST_CHECK;
 // Flags that are public names of the model's dims become `set` entries.
 xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_error *err) XLM_MUST_CHECK;
+int xlm_request_processors(void);                   // that this process may use
 int xlm_request_threads(const xlm_run_settings *s); // --threads, else the processors this process may use
 // What a rank may take, in bytes: --memory-limit, else its share of this machine's memory when `here` ranks
 // run on it; 0 = unknown.

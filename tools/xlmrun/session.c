@@ -144,8 +144,7 @@ static xlm_status show_settings(session *s) {
 
 // ---- memory ----
 
-// Ranks of this host: the threads of a single process, or as the launcher says; 0 = it does not say.
-static int ranks_here(const session *s) {
+int session_ranks_here(const session *s) {
   static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS",
                                       "MV2_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"};
   int n = 0;
@@ -169,7 +168,7 @@ static needs count_needs(const session *s) {
     if (bytes > n.most) n.most = bytes, n.fullest = r;
     all += bytes;
   }
-  int here = ranks_here(s);
+  int here = session_ranks_here(s);
   n.here = !here ? n.most : (uint32_t)here >= p->n_ranks ? all : n.most * (uint64_t)here;
   return n;
 }
@@ -191,8 +190,8 @@ static xlm_status check_memory(session *s) {
     return xlm_fail(&s->err, XLM_USER, "rank %u needs %s and there are %s: %s, or more ranks", n.fullest,
                     xlm_text_bytes(s->arena, n.most), xlm_text_bytes(s->arena, limit), try);
   return xlm_fail(&s->err, XLM_USER, "the %d ranks of this machine need %s together and it has %s: %s%s",
-                  ranks_here(s), xlm_text_bytes(s->arena, n.here), xlm_text_bytes(s->arena, limit), try,
-                  s->mpi ? ", or more machines" : "");
+                  session_ranks_here(s), xlm_text_bytes(s->arena, n.here), xlm_text_bytes(s->arena, limit),
+                  try, s->mpi ? ", or more machines" : "");
 }
 
 // ---- the plan ----
@@ -255,7 +254,7 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
 
 // One rank per process: it has what the processes of this host leave to it.
 static int threads_of_process(const session *s) {
-  int n = xlm_request_threads(s->settings), beside = ranks_here(s);
+  int n = xlm_request_threads(s->settings), beside = session_ranks_here(s);
   if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 || n < sysconf(_SC_NPROCESSORS_ONLN))
     return n; // told, or bound
   if (beside < 1) beside = (int)xlm_mesh_ranks(&s->options.mesh);
@@ -306,7 +305,8 @@ xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t 
   XLM_TRY(check_processes(s, &s->options.mesh));
   if (s->mpi) s->options.target.threads = threads_of_process(s);
   if (s->mpi && s->options.memory_limit)
-    s->options.memory_limit = xlm_request_memory(s->settings, ranks_here(s) ? ranks_here(s) : 1);
+    s->options.memory_limit =
+        xlm_request_memory(s->settings, session_ranks_here(s) ? session_ranks_here(s) : 1);
   xlm_diags d;
   xlm_diags_init(&d, s->arena, source);
   s->plan = xlm_compile(s->arena, source, &s->options, &d, NULL, NULL).plan;

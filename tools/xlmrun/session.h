@@ -52,10 +52,12 @@ xlm_status session_fill(session *s, bool weights_only); // from checkpoint, --in
 
 bool session_tokens_are_bytes(const session *s);
 
-// Matrix products per second that the machines of this run reach with its threads (model FLOPs / s of a large
-// fp32 or bf16 product), all processes at once; about 0.2 s.
+// FLOP/s of matrix products in the run's type that its machines reach with the run's threads, all processes
+// together; about 0.1 s of each thread.
 xlm_status session_peak_flops(session *s, double *flops);
 int session_threads(const session *s);       // of all ranks of this process
+// Ranks of this host: the threads of a single process, or as the launcher says; 0 = it does not say.
+int session_ranks_here(const session *s);
 const char *session_ranks(const session *s); // "  4 ranks = pp 2 x tp 2"; "" for one
 
 // The layout: which flags it is made of.

@@ -372,13 +372,6 @@ static xlm_status open_saver(session *s, const char *dir, xlm_saver **out) {
   return xlm_saver_open(s->store, s->plan, &o, out, &s->err);
 }
 
-static xlm_status measure_peak(void *arg, double *flops, xlm_error *err) {
-  session *s = arg;
-  xlm_status status = session_peak_flops(s, flops);
-  if (status != XLM_OK) *err = s->err;
-  return status;
-}
-
 static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   static xlm_curve curve;
   bool leads = xlm_team_process(s->team) == 0;
@@ -405,7 +398,6 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   if (leads) XLM_TRY(xlm_curve_read(&curve, metrics, &s->err));
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
   XLM_TRY(open_saver(s, dir, &o.saver));
-  o.measure_peak = measure_peak, o.measure_arg = s;
   introduce(s, c, &o);
   launched = s->mpi, silent = s->silent;
   if (launched && xlm_team_comm(s->team, 0)) standing = &xlm_team_comm(s->team, 0)->where;

@@ -5,6 +5,11 @@
 #include "compiler/driver/compile.h"
 #include "runtime/device/kernel.h"
 
+// Whose kernels calls made by hand take: the CPU's, unless a build says otherwise.
+#ifndef XLM_KERNELS_HERE
+#define XLM_KERNELS_HERE "cpu"
+#endif
+
 // The backend of this name, on this machine.
 static inline xlm_target target_here(const char *backend, int threads) {
   const xlm_backend *b = xlm_backend_find(backend);
@@ -17,12 +22,12 @@ static inline void plan_for_here(xlm_compile_options *o, const char *backend, in
 }
 
 static inline const xlm_kernel *kernel_here(xlm_op_id op) {
-  return xlm_backend_find("cpu")->find(NULL, op);
+  return xlm_backend_find(XLM_KERNELS_HERE)->find(NULL, op);
 }
 
 // Plans a call made by hand: workspace and variant of `instr`.
 static inline bool plan_by_hand(xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims) {
-  const xlm_target t = target_here("cpu", 1);
+  const xlm_target t = target_here(XLM_KERNELS_HERE, 1);
   xlm_kernel_choice choice;
   if (xlm_kernel_plan(kernel_here(instr->op), instr, tensors, dims, &t, &choice) != XLM_PLANNED) return false;
   instr->workspace = choice.workspace, instr->variant = choice.variant;

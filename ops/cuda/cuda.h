@@ -39,6 +39,12 @@ static inline unsigned xlm_cuda_blocks(int64_t n, int64_t each) {
   return (unsigned)(blocks < 1 ? 1 : blocks > most ? most : blocks);
 }
 
+static inline bool xlm_cuda_aligned(const void *p, size_t bytes) { return (uintptr_t)p % bytes == 0; }
+
+// Memory of the device, enqueued: copied, neither overlapping; zeroed. Addresses and bytes are even. (bytes.cu)
+xlm_status xlm_cuda_copy(const xlm_call *c, void *to, const void *from, size_t bytes);
+xlm_status xlm_cuda_clear(const xlm_call *c, void *to, size_t bytes);
+
 // Calls f(T{}) with the C type of an element type: float, bf16 or int32_t.
 template <class F> static inline xlm_status xlm_cuda_typed(xlm_dtype t, F f) {
   if (t == XLM_BF16) return f(bf16{});

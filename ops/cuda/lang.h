@@ -82,6 +82,21 @@ template <class T> struct alignas(16) pack {
   T at[n];
 };
 
+// N neighbours, moved by one access. Addresses must be multiples of its size.
+template <class T, int N> struct alignas(N * sizeof(T)) vec {
+  static constexpr int n = N;
+  T at[N];
+};
+
+// One pass over n elements by all threads of a grid of any size: f(i, vec<char, V>{}) for V neighbours from i on, then
+// f(i, vec<char, 1>{}) for what is left.
+template <int V, class F> static __device__ __forceinline__ void each(int64_t n, F f) {
+  int64_t first = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, step = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t i = first; i < n / V; i += step) f(i * V, vec<char, V>{});
+  if (V > 1)
+    for (int64_t i = n / V * V + first; i < n; i += step) f(i, vec<char, 1>{});
+}
+
 // ---- reductions
 
 static __device__ __forceinline__ float warp_sum(float v) {

@@ -12,7 +12,7 @@
 // - routing: counts per expert and block of tokens;
 // - collectives: pieces of the others, added in member order.
 #include "ops/cuda/backend_priv.h"
-#include "ops/norm_sq.h"
+#include "ops/cuda/norm_sq.h"
 
 enum {
   PRODUCT = 32 << 20, // bytes for cuBLASLt
@@ -80,7 +80,7 @@ static size_t attend_bwd(const xlm_call *c, const xlm_target *t) {
 
 static size_t norm_sq(const xlm_call *c, const xlm_target *t) {
   (void)c, (void)t;
-  return (size_t)BLOCKS * XLM_NORM_LIMBS * sizeof(double);
+  return XLM_CUDA_NORM_BLOCKS * sizeof(xlm_cuda_norm_part);
 }
 
 static size_t by_columns(const xlm_call *c, const xlm_target *t) { // parts of every result

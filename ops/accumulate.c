@@ -1,4 +1,4 @@
-// accumulate: how gradients, losses and metrics add up over the microbatches of a step, in place.
+// accumulate: sums gradients, losses and metrics over the microbatches of a step, in place.
 #include <string.h>
 
 #include "compiler/ir/op.h"

@@ -1,5 +1,4 @@
-// amax: the largest element along dimensions. Where several are largest, the gradient goes to the first in
-// storage order.
+// amax: the maximum along dimensions. Of several equal maxima, the first in storage order gets the gradient.
 #include "ops/rules_priv.h"
 
 static bool infer(xlm_infer *x) {

@@ -1,4 +1,4 @@
-// assign: gives a state its next value.
+// assign: sets the next value of a state.
 #include <string.h>
 
 #include "compiler/ir/op.h"

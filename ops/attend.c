@@ -1,5 +1,5 @@
-// attend: softmax(scale q k^T) v without the score matrix (Dao et al., "FlashAttention"): kernels work in
-// tiles and keep one logsumexp per query, from which attend_bwd computes the probabilities again.
+// attend: softmax(scale q k^T) v without storing the score matrix (Dao et al., "FlashAttention"): kernels
+// work in tiles and store one logsumexp per query, from which attend_bwd recomputes the probabilities.
 #include <math.h>
 
 #include "compiler/ir/op.h"
@@ -10,8 +10,8 @@ static const char *name_of(const xlm_infer *x, xlm_dim d) {
   return x->g->dims[d].name;
 }
 
-// The only dim of t that `other` lacks and that is not one of `known`; 0 when there is none, -1 in *n for
-// more than one.
+// The only dim of t that `other` lacks and that is not one of `known`; 0 when there is none; *n = -1 when
+// there are several.
 static xlm_dim lone_dim(const xlm_type *t, const xlm_type *other, xlm_dim seq, xlm_dim feature, int *n) {
   xlm_dim found = 0;
   *n = 0;
@@ -35,8 +35,8 @@ static bool infer_seqs(xlm_infer *x, xlm_dim *seq, xlm_dim *kv_seq) {
   return xlm_infer_dim_attr(x, XLM_A_kv_seq, K, "kv_seq", false, kv_seq);
 }
 
-// Which dims are heads: the one of q that k lacks and the one of k that q lacks. Neither: q and k share all
-// their heads.
+// Determines the head dims: the one of q that k lacks and the one of k that q lacks. If there are none, q and
+// k have the same heads.
 static bool infer_heads(xlm_infer *x, xlm_dim seq, xlm_dim kv_seq, xlm_dim feature) {
   const xlm_type *q = xlm_infer_type(x, Q), *k = xlm_infer_type(x, K);
   int n_q, n_k;
@@ -149,7 +149,7 @@ static void grad(xlm_grad *d) {
     if (d->need[i]) d->din[i] = first + (xlm_val)i;
 }
 
-// Pairs (query, key) of one head that are visible.
+// Number of visible pairs (query, key) of one head.
 static double visible(const xlm_graph *g, const xlm_node_info *n) {
   xlm_dim seq[XLM_MAX_RANK], kv_seq[XLM_MAX_RANK];
   xlm_attr_dims(&n->attrs, XLM_A_seq, seq);
@@ -184,7 +184,7 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 
 static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   cost_products(g, n, 5, out);
-  out->model_flops = out->flops * 4 / 5; // the scores are computed a second time, which no model asks for
+  out->model_flops = out->flops * 4 / 5; // excludes the recomputed scores
 }
 
 static const xlm_param params[] = {{"q", XLM_P_TENSOR, 0, true},

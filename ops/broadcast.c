@@ -1,5 +1,5 @@
 // broadcast: repeats a tensor along further dimensions; the gradient of a sum. Elementwise functions
-// broadcast by themselves, so a pass may drop this op in front of them.
+// broadcast their operands, so a pass may drop this op before them.
 #include "ops/rules_priv.h"
 
 static bool infer(xlm_infer *x) {

@@ -1,4 +1,4 @@
-// clip_scale: the factor that brings the global gradient norm down to its limit.
+// clip_scale: the factor that reduces the global gradient norm to its limit.
 #include "compiler/ir/op.h"
 #include "ops/norm_sq.h"
 

@@ -1,9 +1,9 @@
-// The collectives, one file for the family: made by the partitioner where a producer's layout differs from a
-// consumer's, after differentiation, so none has a gradient; and never written in the language.
+// The collectives. The partitioner inserts them, after differentiation, where the layouts of producer and
+// consumer differ; so they have no gradients and cannot be called in the language.
 //
-// `axes` is the group: the ranks that differ along those mesh axes only. `from` and `to` pair the dimensions
-// that change: a whole one and the split one of the same name, both in the graph already. `sizes` says what
-// every member holds of it, in the order of the members.
+// `axes` is the group: the ranks that differ only along those mesh axes. `from` and `to` pair the dimensions
+// that change: an unsplit one and the split one of the same name, both already in the graph. `sizes` lists
+// the sizes of all members' pieces, in the order of the members.
 #include "ops/moe_priv.h"
 #include "ops/rules_priv.h"
 #include "runtime/plan/mesh.h"
@@ -36,7 +36,7 @@ static bool pairs(xlm_infer *x, int n, xlm_dim from[XLM_MAX_RANK], xlm_dim to[XL
   return true;
 }
 
-// Output 0: the operand with every from[i] as to[i], in the same storage order.
+// Output 0: the operand with every from[i] replaced by to[i], in the same storage order.
 static bool replace(xlm_infer *x, const xlm_dim *from, const xlm_dim *to, int n) {
   const xlm_type *t = xlm_infer_type(x, 0);
   x->out[0].dtype = t->dtype;
@@ -186,7 +186,7 @@ static bool infer_send_rows(xlm_infer *x) {
       !replace(x, from, to, 2))
     return false;
   x->out[1] = (xlm_type){.dtype = XLM_I32, .rank = 1, .dim = {moe_offsets_dim(x, to[experts])}};
-  x->ragged_by[0] = x->g->n_values + 1; // the second result of the node being made
+  x->ragged_by[0] = x->g->n_values + 1; // the second result of the node being emitted
   return true;
 }
 

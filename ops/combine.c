@@ -1,5 +1,6 @@
-// combine: the experts' rows back at their tokens, weighted and summed. Each token gathers its own rows, so
-// the sum has one fixed order and needs no atomics; where its rows lie follows from e alone (ops/moe_priv.h).
+// combine: the weighted sum of the experts' rows of each token. Each token gathers its own rows, so the order
+// of the sum is fixed and no atomics are needed; the positions of its rows depend on e alone
+// (ops/moe_priv.h).
 #include "ops/moe_priv.h"
 
 static bool infer(xlm_infer *x) {

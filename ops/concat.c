@@ -1,6 +1,5 @@
-// concat: tensors one after the other along a dimension, `concat(x, y, a b -> c)`: x has a, y has b, the
-// result c of size a + b, declared in the model like every dimension. One name before the arrow stands for
-// all operands.
+// concat: joins tensors along a dimension. `concat(x, y, a b -> c)`: x has a, y has b, the result c of size a
+// + b, declared in the model like any dimension. A single name before the arrow applies to all operands.
 #include "ops/shape_priv.h"
 
 static bool arrow(xlm_infer *x, xlm_dim *from, xlm_dim *to) {

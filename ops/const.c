@@ -1,5 +1,5 @@
-// const: a number of the model text. Without dims it is a scalar and does not raise the precision of what it
-// meets.
+// const: a number of the model text. Without dims it is a scalar and does not raise the precision of other
+// operands.
 #include "ops/rules_priv.h"
 
 const xlm_op xlm_op_const = {

@@ -1,7 +1,7 @@
-// contract: every matrix product. Which dimensions are rows, columns, summed or batch follows from the names
-// alone, so the same rule serves x @ w, attention written by hand, expert products and, with `dims` and
-// `dtype`, all gradients. contract_acc is the product added into an accumulator: what `fuse` makes of
-// accumulate(acc, contract(x, y)).
+// contract: every matrix product. The roles of dimensions (rows, columns, summed, batch) follow from their
+// names, so one rule serves x @ w, attention written by hand, expert products and, with `dims` and `dtype`,
+// all gradients. contract_acc adds the product to an accumulator; the fuse pass makes it from accumulate(acc,
+// contract(x, y)).
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -11,7 +11,7 @@ typedef struct groups { // b, m, n, k of the product
   int n_batch, n_m, n_n, n_k;
 } groups;
 
-enum { GROUP_MAX = 6 }; // dims of one group that kernels take (XLM_GEMM_DIMS)
+enum { GROUP_MAX = 6 }; // maximum number of dims per group in kernels (XLM_GEMM_DIMS)
 
 static bool has(const xlm_dim *dims, int n, xlm_dim d) {
   for (int i = 0; i < n; i++)
@@ -43,7 +43,7 @@ static groups node_groups(const xlm_graph *g, xlm_val x, xlm_val y, const xlm_at
 
 static bool infer_over(xlm_infer *x, int at, xlm_dim *over, int *n_over) {
   const xlm_type *a = xlm_infer_type(x, at), *b = xlm_infer_type(x, at + 1);
-  if (xlm_attr_find(&x->attrs, XLM_A_over)) { // `over` with no dims is an outer product: gradients of vectors
+  if (xlm_attr_find(&x->attrs, XLM_A_over)) { // `over` without dims is an outer product: gradients of vectors
     *n_over = xlm_attr_dims(&x->attrs, XLM_A_over, over);
     for (int i = 0; i < *n_over; i++)
       if (!xlm_infer_has(x, at, over[i], "it is summed over") ||
@@ -101,8 +101,8 @@ static bool check_ragged(xlm_infer *x, int at, const groups *r) {
   return true;
 }
 
-// The dtype of the result: bf16 of bf16s, f64 only in the reference, else f32; the attribute decides when it
-// is set.
+// The dtype of the result: the attribute if set; else bf16 for bf16 operands, f64 only in the reference,
+// otherwise f32.
 static bool result_dtype(xlm_infer *x, int at, xlm_dtype *out) {
   if (!xlm_infer_is_float(x, at) || !xlm_infer_is_float(x, at + 1)) return false;
   xlm_dtype a = xlm_infer_type(x, at)->dtype, b = xlm_infer_type(x, at + 1)->dtype;
@@ -114,7 +114,7 @@ static bool result_dtype(xlm_infer *x, int at, xlm_dtype *out) {
   return true;
 }
 
-// The order of the result: x's remaining dims, then y's; `dims` may give another order of the same dims.
+// The result has x's remaining dims, then y's; `dims` may give another order of them.
 static bool result_dims(xlm_infer *x, int at, const groups *r, xlm_type *out) {
   const xlm_type *a = xlm_infer_type(x, at);
   if (r->n_batch + r->n_m + r->n_n > XLM_MAX_RANK || r->n_m > GROUP_MAX || r->n_n > GROUP_MAX ||
@@ -177,7 +177,7 @@ static bool infer_acc(xlm_infer *x) {
   return true;
 }
 
-// A gradient of a parameter is summed over microbatches and ranks: it stays f32 even where the product's
+// A gradient of a parameter is summed over microbatches and ranks, so it is f32 even if the product's
 // operands are bf16.
 static bool is_weight(const xlm_graph *g, xlm_val v) {
   for (;;) {

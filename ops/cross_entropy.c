@@ -1,11 +1,9 @@
-// cross_entropy: the training loss. Logits are read once per direction: forward keeps one log-sum-exp per
-// token, and the gradient may overwrite the logits, so that a vocabulary of any size never needs a second
-// copy of them.
+// cross_entropy: the training loss. Logits are read once per direction: the forward stores one log-sum-exp
+// per token, and the gradient may overwrite the logits, so that a second copy of the logits is never needed.
 //
-// The elaborator gives two operands. The train pipeline adds a third, `valid`: the number of targets that
-// count, per microbatch on average over the global batch, so that the loss is the mean over the global
-// batch's valid tokens however it is cut into microbatches and ranks. Without it the kernel counts the
-// targets it sees.
+// The elaborator emits two operands. The train pipeline adds a third, `valid`: the average number of counted
+// targets per microbatch of the global batch. The loss is then the mean over the global batch's valid tokens,
+// however it is divided into microbatches and ranks. Without it the kernel counts the targets it is given.
 #include "ops/shape_priv.h"
 
 static bool find_vocab(xlm_infer *x, const xlm_type *logits, const xlm_type *targets, xlm_dim *vocab) {
@@ -54,7 +52,7 @@ static xlm_val grad_of_loss(xlm_grad *x) {
   return xlm_emit(x->b, XLM_OP_CROSS_ENTROPY_BWD, in, n > 2 ? 5 : 4, &as);
 }
 
-// d lse / d logits = softmax(logits); only a model that uses the second result itself comes here.
+// d lse / d logits = softmax(logits); needed only if a model uses the second result.
 static xlm_val grad_of_lse(xlm_grad *x) {
   xlm_val wide = xlm_cast_to(x->b, x->in[0], xlm_val_type(x->b->g, x->out[1])->dtype);
   xlm_val p = xlm_op1(x->b, XLM_OP_EXP, xlm_op2(x->b, XLM_OP_SUB, wide, x->out[1]));
@@ -86,7 +84,7 @@ static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   cost_of(g, n, 2, out);
 }
 
-// Over a split vocabulary two numbers per token are combined, never the logits.
+// With a split vocabulary two numbers per token are combined, never the logits.
 static xlm_val all_reduce(const xlm_cut *x, xlm_val v, const char *kind) {
   xlm_attr_list l = xlm_attr_list_new(x->b->g->arena);
   xlm_attr_put_int(&l, XLM_A_axes, x->axes);
@@ -186,7 +184,7 @@ const xlm_op xlm_op_cross_entropy_bwd = {
            "their memory when nothing else reads them.",
 };
 
-// ---- the loss over a split vocabulary: what each rank knows of its part, and the loss from all parts
+// ---- the loss over a split vocabulary: partial results of each rank, and the loss from all of them
 
 static bool infer_stats(xlm_infer *x) {
   const xlm_type *logits = xlm_infer_type(x, 0), *targets = xlm_infer_type(x, 1);

@@ -1,9 +1,9 @@
-// dispatch: every token's row, once for each expert that it chose, sorted by expert; nothing is ever dropped.
-// combine is its counterpart. `routed`, the dimension of one expert's rows, is ragged: offsets (the second
-// result) say where each expert's rows begin, and its size bounds them all: tokens times choices.
+// dispatch: copies every token's row once for each expert it chose, sorted by expert; no token is dropped.
+// combine is its counterpart. `routed`, the dimension of one expert's rows, is ragged: the second result has
+// the offset of each expert's rows. Its size bounds their total: tokens times choices.
 #include "ops/moe_priv.h"
 
-// The ragged dimension of this many rows: `routed`, or `routed.1`, .. when that name has another size.
+// The ragged dimension for this many rows: `routed`, or `routed.1`, .. if the name exists with another size.
 static xlm_dim routed_dim(xlm_infer *x, int64_t size, int64_t full) {
   xlm_graph *g = x->g;
   for (int i = 0;; i++) {
@@ -54,7 +54,7 @@ static bool infer(xlm_infer *x) {
   for (int i = 0; i < rest.rank; i++)
     if (!shape_append(x, &x->out[0], rest.dim[i])) return false;
   x->out[1] = (xlm_type){.dtype = XLM_I32, .rank = 1, .dim = {moe_offsets_dim(x, experts)}};
-  x->ragged_by[0] = x->g->n_values + 1; // the second result of the node being made
+  x->ragged_by[0] = x->g->n_values + 1; // the second result of the node being emitted
   return true;
 }
 

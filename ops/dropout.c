@@ -1,9 +1,9 @@
-// dropout: a mask from the counter-based generator, keyed by (seed, name, step) and the global index of the
-// element, so that it is the same in every layout and the gradient can draw it again instead of keeping it.
+// dropout: the mask comes from a counter-based generator, keyed by (seed, name, step) and the global index of
+// the element, so that it is the same in every layout and the gradient can recompute it.
 //
-// Element x[i0, i1, ..]: its sample (the index along the dimension named `batch`, plus the microbatch's first
-// sample) is the high word of the counter; the row-major index of the other dimensions, by full sizes, is the
-// low one: four neighbours share a draw.
+// The counter of element x[i0, i1, ..]: the high word is its sample (the index along the dimension named
+// `batch`, plus the first sample of the microbatch); the low word is the row-major index of the other
+// dimensions, by full sizes. Four neighbours share a draw.
 #include "ops/shape_priv.h"
 
 static bool infer(xlm_infer *x) {

@@ -1,17 +1,17 @@
-// The scalar functions of the fused family, one xlm_op each, over one common inference.
+// The elementwise functions, one xlm_op each, with a common inference rule.
 //
 // Operands broadcast by name: the result has the dimensions of the operand with the most, in its order, then
-// the others' further ones. Gradients are written in the same functions, so that the fuse pass turns them
-// into one pass over memory; where the derivative is costly (silu, gelu) it is a function of its own.
-// Functions whose derivative is cheap in terms of the result (exp, tanh, sigmoid, sqrt, ...) use it, so that
-// the operand need not be kept.
+// the others' further ones. Gradients are emitted as elementwise functions, so that the fuse pass turns them
+// into one pass over memory; a costly derivative (silu, gelu) is a separate function. If the derivative is
+// cheap in terms of the result (exp, tanh, sigmoid, sqrt, ...), the gradient uses the result, so that the
+// operand need not be stored.
 #include <math.h>
 
 #include "ops/rules_priv.h"
 
 // ---- inference
 
-static bool is_number(const xlm_infer *x, int i) { // takes part without raising the precision
+static bool is_number(const xlm_infer *x, int i) { // does not raise the precision
   return xlm_infer_type(x, i)->rank == 0 && xlm_val_node(x->g, x->in[i])->op == XLM_OP_CONST;
 }
 
@@ -46,8 +46,8 @@ static bool add_dims(xlm_infer *x, xlm_type *out, int operand) {
   return true;
 }
 
-// Rows of experts are packed: an operand with a value per expert but not per row has no place to broadcast
-// from.
+// Rows of experts are packed: an operand with a value per expert but not per row cannot be broadcast along
+// them.
 static bool check_ragged(xlm_infer *x, const xlm_type *out) {
   for (int i = 1; i < out->rank; i++) {
     if (!x->g->dims[out->dim[i]].ragged) continue;
@@ -116,7 +116,7 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 
 // ---- gradients
 
-// The gradient of operand i before the sum over dimensions it was broadcast along.
+// Emits the gradient of operand i, summed over the dimensions it was broadcast along.
 static void give(xlm_grad *g, int i, xlm_val v) {
   xlm_type like = *xlm_val_type(g->b->g, g->in[i]);
   g->din[i] = xlm_sum_to(g->b, v, &like);
@@ -218,7 +218,7 @@ static void gelu_erf_rule(xlm_grad *g) {
   give(g, 0, op2(g, XLM_OP_GELU_ERF_GRAD, g->dout[0], g->in[0]));
 }
 
-static void relu_grad(xlm_grad *g) { // the result is not 0 exactly where x > 0
+static void relu_grad(xlm_grad *g) { // the result is nonzero exactly where x > 0
   give(g, 0, xlm_op3(g->b, XLM_OP_WHERE, g->out[0], g->dout[0], number(g, 0)));
 }
 
@@ -241,7 +241,7 @@ static void cast_grad(xlm_grad *g) {
 
 // ---- the table
 
-// ---- functions of numbers known before the run
+// ---- functions on compile-time numbers
 
 static double add_of(const double *x) {
   return x[0] + x[1];
@@ -313,7 +313,7 @@ static const char first_order[] = "only first derivatives are defined";
   .in_place = 3, .layout = LAYOUT_2, .infer = infer, .cost = cost, .no_grad = first_order
 
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Woverride-init" // a line may name another infer or params than FN does
+#pragma GCC diagnostic ignored "-Woverride-init" // an entry may override the infer or params of FN
 #if defined(__clang__)
 #pragma GCC diagnostic ignored "-Winitializer-overrides"
 #endif

@@ -1,4 +1,4 @@
-// expert_count: how often each expert was chosen, for metrics and for balancing by bias.
+// expert_count: how often each expert was chosen, for metrics and for bias-based balancing.
 #include "ops/moe_priv.h"
 
 static bool infer(xlm_infer *x) {

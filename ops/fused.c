@@ -1,7 +1,6 @@
-// fused: a chain of elementwise functions in one pass over memory. Made by the fuse pass, never written by a
-// person.
+// fused: a chain of elementwise functions in one pass over memory. Emitted by the fuse pass only.
 //
-// Attributes: `code`, the program (runtime/plan/code.h); `dims`, the dims of every result, in storage order;
+// Attributes: `code`, the program (runtime/plan/code.h); `dims`, the dims of all results, in storage order;
 // `dtype`, the element types of the results, separated by commas ("f32,bf16"). Operands have any of these
 // dims, in any order.
 #include <string.h>

@@ -1,6 +1,5 @@
 // layernorm: (x - mean) / sqrt(variance + eps), Ba et al., "Layer Normalization" (2016). Scale and bias are
-// ordinary products and sums after it. The backward op computes the statistics again: the row is in cache
-// anyway.
+// ordinary operations after it. The backward op recomputes the statistics, since it reads the row anyway.
 #include "ops/rules_priv.h"
 
 static bool infer(xlm_infer *x) {

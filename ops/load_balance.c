@@ -1,6 +1,6 @@
-// load_balance: the auxiliary loss that keeps a router from always choosing the same experts (Fedus et al.,
-// "Switch Transformers", with k choices). A composite: as sums over the tokens of counts and of probabilities
-// it is split like any sum, and two vectors as long as there are experts are all that ranks exchange for it.
+// load_balance: the auxiliary loss that prevents a router from always choosing the same experts (Fedus et
+// al., "Switch Transformers", with k choices). A composite of sums over tokens of counts and of
+// probabilities, so it is split like any sum, and ranks exchange only two vectors with an element per expert.
 #include "ops/moe_priv.h"
 
 static bool find_experts(xlm_infer *x, const xlm_type *logits, const xlm_type *e, xlm_dim *experts) {
@@ -38,8 +38,8 @@ static xlm_val count(xlm_build *b, xlm_val e, xlm_dim experts) {
   return xlm_emit(b, XLM_OP_EXPERT_COUNT, &e, 1, &l);
 }
 
-// A product of two sums over the tokens: one of each microbatch, as the field has it.
-// The counts add up to k T, so their mean stands for k T / E: no size of the batch is written into the graph.
+// A product of two sums over the tokens of a microbatch, which is the usual definition. The counts add up to
+// k T, so their mean is k T / E; hence the graph does not depend on the batch size.
 static xlm_val expand(xlm_build *b, const xlm_infer *x) {
   xlm_type logits = *xlm_infer_type(x, 0), experts = {.rank = 1, .dim = {shape_attr_dim(x, XLM_A_experts)}};
   xlm_type tokens = shape_without(&logits, experts.dim[0]);

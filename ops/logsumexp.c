@@ -1,5 +1,5 @@
-// logsumexp: log(sum(e^x)), stable. Its gradient is the softmax, written as e^(x - y) so that it joins an
-// elementwise chain.
+// logsumexp: log(sum(e^x)), stable. Its gradient is the softmax, emitted as e^(x - y) so that it can be
+// fused.
 #include "ops/rules_priv.h"
 
 static bool infer(xlm_infer *x) {

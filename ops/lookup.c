@@ -1,5 +1,5 @@
-// lookup: the row of a table for each token. The table's gradient sums the rows of dy that went to the same
-// token; lookup_bwd does it without sorting and without atomics (ops/cpu/lookup.c says how).
+// lookup: the row of a table for each token. The table's gradient sums the rows of dy for equal tokens;
+// lookup_bwd needs neither sorting nor atomics (see ops/cpu/lookup.c).
 #include "ops/shape_priv.h"
 
 static bool infer(xlm_infer *x) {
@@ -66,7 +66,7 @@ const xlm_op xlm_op_lookup = {
            "tokens' dimensions, then the table's others. A token outside the table gives zeros.",
 };
 
-// Rows of dy: [tokens' dims .., rest ..]; result [vocab, rest ..], fp32.
+// Rows of dy: [tokens' dims .., rest ..]; result [vocab, rest ..], f32.
 static bool infer_bwd(xlm_infer *x) {
   const xlm_type *dy = xlm_infer_type(x, 0), *tokens = xlm_infer_type(x, 1);
   xlm_dim vocab = shape_attr_dim(x, XLM_A_vocab);

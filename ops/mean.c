@@ -1,5 +1,5 @@
-// mean: a sum times 1 / n, with n of the full (unsplit) dimensions, so that the mean of a split dimension is
-// a sum of parts.
+// mean: a sum times 1 / n, where n is the product of the full (unsplit) sizes, so that the mean over a split
+// dimension is a sum of parts.
 #include "ops/rules_priv.h"
 
 static bool infer(xlm_infer *x) {

@@ -1,10 +1,10 @@
-// merge: neighbouring dimensions become one, `heads head -> hidden`; no data moves. The inverse of split. A
-// rule cannot insert nodes, so dimensions that do not lie side by side in memory are refused, with the
-// permute that would help.
+// merge: adjacent dimensions become one, `heads head -> hidden`; no data moves. The inverse of split. A rule
+// cannot insert nodes, so dimensions that are not adjacent in memory are rejected, with a hint at the permute
+// that would help.
 #include "ops/shape_priv.h"
 
 static bool check_sizes(xlm_infer *x, const xlm_dim *from, int n, xlm_dim to) {
-  double product = 1; // exact far beyond any size that fits memory
+  double product = 1; // exact far beyond any size that fits in memory
   for (int i = 0; i < n; i++) product *= (double)shape_size(x, from[i]);
   if (product == (double)shape_size(x, to)) return true;
   xlm_text s = xlm_text_new(x->g->arena);

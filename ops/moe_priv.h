@@ -1,9 +1,9 @@
-// What the mixture-of-experts rules share: which dimensions are the tokens, the choices and the experts.
+// Shared by the mixture-of-experts rules: the dimensions of tokens, choices and experts.
 //
-// A choice e[tokens .., active] i32 names `active` experts per token; which dimension it indexes is the
-// attribute `experts`. A packed tensor [experts, routed, ..] holds the chosen tokens' rows sorted by expert,
-// and within an expert by (token, slot), in the storage order of e: that order is a function of e alone, so
-// dispatch, combine and their gradients each derive it again (a counting sort) and need no map between them.
+// A choice e[tokens .., active] i32 has `active` experts per token; the attribute `experts` is the dimension
+// it indexes. A packed tensor [experts, routed, ..] has the chosen tokens' rows sorted by expert, and within
+// an expert by (token, choice), in the storage order of e. That order is a function of e alone, so dispatch,
+// combine and their gradients each compute it (a counting sort) and pass no map between them.
 #ifndef XLM_OPS_MOE_PRIV_H
 #define XLM_OPS_MOE_PRIV_H
 
@@ -35,7 +35,7 @@ static inline double moe_full(const xlm_infer *x, const xlm_type *t) { // logica
   return n;
 }
 
-// ys must be packed rows [experts, routed, ..] of this choice.
+// ys must be packed rows [experts, routed, ..] of the choice e.
 static inline bool moe_packed(xlm_infer *x, int operand, const xlm_type *e, xlm_dim *experts) {
   const xlm_type *ys = xlm_infer_type(x, operand);
   if (ys->rank < 2 || !x->g->dims[ys->dim[1]].ragged)
@@ -56,7 +56,7 @@ static inline bool moe_packed(xlm_infer *x, int operand, const xlm_type *e, xlm_
   return true;
 }
 
-// The dimension of the offsets: one more than the experts.
+// The dimension of the offsets, one longer than the experts.
 static inline xlm_dim moe_offsets_dim(xlm_infer *x, xlm_dim experts) {
   xlm_graph *g = x->g;
   int64_t size = g->dims[experts].size + 1;

@@ -1,11 +1,11 @@
-// norm_sq: one number over all gradients, for the global norm; exact (norm_sq.h), so that clipping does not
-// depend on how the sum was split over ranks, stages and threads.
+// norm_sq: the squared norm of all gradients, exact (norm_sq.h), so that clipping does not depend on how the
+// sum was split over ranks, stages and threads.
 #include "ops/norm_sq.h"
 
 #include "compiler/ir/op.h"
 
 static xlm_dim limbs(xlm_graph *g) {
-  static const char name[] = "norm_sq.limbs"; // no dimension of a model: a dot is in it
+  static const char name[] = "norm_sq.limbs"; // contains a dot, so no dimension of a model has it
   xlm_dim d = xlm_graph_dim_find(g, name, 0);
   return d ? d
            : xlm_graph_dim_add(g,

@@ -1,4 +1,4 @@
-// param: a trained tensor. The leaves' common inference is in rules.c.
+// param: a trained tensor. rules.c has the common inference of leaves.
 #include "ops/rules_priv.h"
 
 const xlm_op xlm_op_param = {

@@ -1,5 +1,5 @@
-// per_microbatch: says that a loss is meant as the mean of its microbatches' values. The pass global_batch
-// reads it and takes it out.
+// per_microbatch: marks a loss as the mean of its microbatches' values. The pass global_batch reads and
+// removes it.
 #include "compiler/ir/op.h"
 
 static bool infer(xlm_infer *x) {

@@ -1,10 +1,9 @@
-// permute: the same dimensions in another storage order. Names say what a tensor is, so no model needs this
-// for its mathematics; passes use it where a kernel wants an order, and merge where dimensions must lie side
-// by side.
+// permute: changes the storage order of dimensions. Models do not need it, since dimensions are identified by
+// name; passes use it where a kernel requires an order, and merge where dimensions must be adjacent.
 #include "ops/shape_priv.h"
 
 static bool keeps_rows(xlm_infer *x, const xlm_type *t,
-                       const xlm_type *out) { // ragged rows stay behind their owner
+                       const xlm_type *out) { // ragged rows stay after their owner
   for (int i = 0; i + 1 < t->rank; i++) {
     if (!x->g->dims[t->dim[i + 1]].ragged) continue;
     if (xlm_type_find(out, t->dim[i + 1]) != xlm_type_find(out, t->dim[i]) + 1)
@@ -28,7 +27,7 @@ static bool infer(xlm_infer *x) {
 }
 
 static void grad(xlm_grad *x) {
-  if (x->need[0]) x->din[0] = x->dout[0]; // order is only layout
+  if (x->need[0]) x->din[0] = x->dout[0]; // order is only a matter of storage
 }
 
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {"over", XLM_P_OVER, XLM_A_dims, true}, {0}};

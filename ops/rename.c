@@ -1,4 +1,4 @@
-// rename: other names for dimensions of the same sizes; no data moves. All names change at once, so `a b -> b
+// rename: new names for dimensions of the same sizes; no data moves. All names change at once, so `a b -> b
 // a` swaps.
 #include "ops/shape_priv.h"
 

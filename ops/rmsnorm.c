@@ -1,6 +1,6 @@
 // rmsnorm: x / sqrt(mean(x^2) + eps), Zhang & Sennrich, "Root Mean Square Layer Normalization" (2019). The
-// scale is an ordinary product after it. The backward op computes the statistic again: the row is in cache
-// anyway, and nothing is kept.
+// scale is an ordinary product after it. The backward op recomputes the statistic, since it reads the row
+// anyway.
 #include "ops/rules_priv.h"
 
 static bool infer(xlm_infer *x) {

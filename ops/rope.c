@@ -1,5 +1,5 @@
 // rope: rotary position embedding (Su et al., "RoFormer"). A linear map by an orthogonal matrix per position,
-// so its gradient is the same op turning the other way.
+// so its gradient is the same op with the opposite rotation.
 #include "compiler/ir/op.h"
 
 static bool infer(xlm_infer *x) {

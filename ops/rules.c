@@ -21,8 +21,8 @@ static bool among(const xlm_dim *dims, int n, xlm_dim d) {
   return false;
 }
 
-// Is dimension i part of a ragged pair (experts, their rows) of which `over` takes only one? Ops that are
-// given the offsets may take both together, which is all the packed rows.
+// Is dimension i part of a ragged pair (experts, their rows) of which `over` contains only one? Ops that take
+// the offsets may reduce both together, that is, all packed rows.
 static bool splits_rows(const xlm_infer *x, const xlm_type *t, int i, const xlm_dim *over, int n) {
   int rows = i + 1 < t->rank && x->g->dims[t->dim[i + 1]].ragged ? i + 1 : i;
   if (!x->g->dims[t->dim[rows]].ragged) return false;

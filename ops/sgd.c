@@ -1,4 +1,4 @@
-// sgd: gradient descent with momentum, the parameter and the momentum updated in place.
+// sgd: gradient descent with momentum; updates the parameter and the momentum in place.
 #include <string.h>
 
 #include "compiler/ir/op.h"

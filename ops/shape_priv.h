@@ -1,10 +1,10 @@
-// Small questions about types and dimensions that many rule files ask. Rules only; nothing here knows an op.
+// Helpers for rule files about types and dimensions. They do not depend on particular ops.
 #ifndef XLM_OPS_SHAPE_PRIV_H
 #define XLM_OPS_SHAPE_PRIV_H
 
 #include "compiler/ir/op.h"
 
-// The type sums are kept in: fp32, or f64 in a reference graph.
+// The accumulator type of sums: f32, or f64 in a reference graph.
 static inline xlm_dtype shape_wide(xlm_dtype t) {
   return t == XLM_F64 ? XLM_F64 : XLM_F32;
 }
@@ -61,7 +61,7 @@ static inline bool shape_same_dims(const xlm_type *a, const xlm_type *b) { // in
   return a->rank == b->rank && shape_minus(a, b).rank == 0;
 }
 
-// d is ragged or holds ragged rows in t: its extent in storage is not its size.
+// d is ragged or has ragged rows in t: its extent in storage differs from its size.
 static inline bool shape_is_packed(const xlm_infer *x, const xlm_type *t, xlm_dim d) {
   int i = xlm_type_find(t, d);
   return x->g->dims[d].ragged || (i >= 0 && i + 1 < t->rank && x->g->dims[t->dim[i + 1]].ragged);
@@ -81,7 +81,7 @@ static inline bool shape_is_index(xlm_infer *x, int operand, const char *what) {
                         xlm_dtype_name(xlm_infer_type(x, operand)->dtype));
 }
 
-// Operand and operand `like` must have the same dimensions, in any order.
+// Checks that the operand and `like` have the same dimensions, in any order.
 static inline bool shape_match(xlm_infer *x, int operand, const xlm_type *like, const char *what) {
   const xlm_type *t = xlm_infer_type(x, operand);
   if (shape_same_dims(t, like)) return true;

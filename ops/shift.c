@@ -1,5 +1,5 @@
-// shift: y[t] = x[t - by] along a dimension, zeros moving in from the edge: the token before, a causal
-// convolution's taps.
+// shift: y[t] = x[t - by] along a dimension, with zeros at the edge: the previous token, the taps of a causal
+// convolution.
 #include "ops/shape_priv.h"
 
 static bool infer(xlm_infer *x) {

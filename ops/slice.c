@@ -1,5 +1,5 @@
-// slice: a contiguous part of a dimension, as another (smaller, declared) dimension. pad, its gradient, puts
-// zeros around.
+// slice: a contiguous part of a dimension, as another (smaller, declared) dimension. pad, its gradient,
+// surrounds it with zeros.
 #include "ops/shape_priv.h"
 
 static bool arrow(xlm_infer *x, xlm_dim *from, xlm_dim *to) {
@@ -33,7 +33,7 @@ static bool infer(xlm_infer *x) {
   return arrow(x, &from, &to) && fits(x, from, to) && replace(x, from, to);
 }
 
-static void grad(xlm_grad *x) { // slice and pad are each other's gradient, with the arrow turned
+static void grad(xlm_grad *x) { // slice and pad are each other's gradient, with the arrow reversed
   if (!x->need[0]) return;
   const xlm_node_info *node = xlm_node_at(x->b->g, x->node);
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
@@ -45,7 +45,7 @@ static void grad(xlm_grad *x) { // slice and pad are each other's gradient, with
   x->din[0] = xlm_emit(x->b, inverse, &x->dout[0], 1, &back);
 }
 
-static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) { // slice reads only what it keeps
+static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) { // slice reads only the result's elements
   out->bytes = 2.0 * (double)xlm_type_bytes(xlm_val_type(g, xlm_node_at(g, n)->out), g->dims);
 }
 

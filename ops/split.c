@@ -1,9 +1,9 @@
 // split: one dimension becomes several, `hidden -> heads head`; no data moves. The first of the new
-// dimensions is the outermost: index hidden = heads index * head size + head index.
+// dimensions is the outermost: index of hidden = index of heads * size of head + index of head.
 #include "ops/shape_priv.h"
 
 static bool check_sizes(xlm_infer *x, xlm_dim from, const xlm_dim *to, int n) {
-  double product = 1; // exact far beyond any size that fits memory
+  double product = 1; // exact far beyond any size that fits in memory
   for (int i = 0; i < n; i++) product *= (double)shape_size(x, to[i]);
   if (product == (double)shape_size(x, from)) return true;
   xlm_text s = xlm_text_new(x->g->arena);
@@ -39,7 +39,7 @@ static void grad(xlm_grad *x) {
   xlm_attr_list back = xlm_attr_list_new(x->b->g->arena);
   xlm_attr_put_dims(&back, XLM_A_from, to, m);
   xlm_attr_put_dims(&back, XLM_A_to, from, n);
-  xlm_val dy = shape_dout(x, 0); // its parts side by side again
+  xlm_val dy = shape_dout(x, 0); // its parts adjacent again
   x->din[0] = xlm_emit(x->b, XLM_OP_MERGE, &dy, 1, &back);
 }
 

@@ -1,4 +1,4 @@
-// state: what lives between steps and is not a parameter of the model.
+// state: a value that persists between steps and is not a parameter of the model.
 #include "ops/rules_priv.h"
 
 const xlm_op xlm_op_state = {

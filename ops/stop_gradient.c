@@ -1,4 +1,4 @@
-// stop_gradient: the identity through which no gradient passes.
+// stop_gradient: the identity, without a gradient.
 #include "compiler/ir/op.h"
 
 static bool infer(xlm_infer *x) {

@@ -1,5 +1,5 @@
-// sum: over named dimensions; of the ragged pair (experts, their rows) both or none. The result is fp32
-// whatever the operand: sums of many bf16 numbers would lose most of them.
+// sum: over named dimensions; of the ragged pair (experts, their rows) both or neither. The result is f32
+// whatever the operand, since sums of many bf16 numbers would lose most of their precision.
 #include "ops/rules_priv.h"
 
 static bool infer(xlm_infer *x) {
@@ -18,7 +18,7 @@ static bool over_rows(const xlm_graph *g, const xlm_type *t, xlm_node n) { // su
 static void grad(xlm_grad *g) {
   xlm_type like = *xlm_val_type(g->b->g, g->in[0]);
   if (over_rows(g->b->g, &like,
-                g->node)) { // only elementwise functions broadcast along rows: times 1, in x's shape
+                g->node)) { // only elementwise functions broadcast along rows: multiply by 1, in x's shape
     xlm_val ones = xlm_op2(g->b, XLM_OP_EQ, g->in[0], g->in[0]);
     g->din[0] = xlm_op2(g->b, XLM_OP_MUL, ones, g->dout[0]);
     return;

@@ -1,5 +1,5 @@
-// top_k: the k largest along a dimension and where they were; the router of a mixture of experts. Of equal
-// values the one with the lower index comes first, so that the choice never depends on the kernel.
+// top_k: the k largest values along a dimension and their indices; the router of a mixture of experts. Equal
+// values are ordered by index, so that the choice does not depend on the kernel.
 #include "ops/shape_priv.h"
 
 static bool infer(xlm_infer *x) {

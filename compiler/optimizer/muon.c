@@ -5,7 +5,6 @@
 // sqrt(max(rows, columns)), as in Liu et al., "Muon is Scalable for LLM Training", 2025, so that they are as
 // large as adamw's and the same learning rate and weight decay work for both.
 //
-//
 // The products are ordinary ones: X X^T with the matrix's longer side summed; the sizes decide which side
 // that is. The second operand has the shorter side's dimensions under other names (`hidden.gram`), which no
 // shard rule splits.

@@ -9,7 +9,6 @@
 // writer must be the definition, for the same microbatch; a step may read values of any microbatch. Values in
 // the STATE area and inputs can always be read.
 //
-//
 // Entries of one segment usually resolve their needs in the same way, so the last way is cached: the cost
 // grows with the instructions of the segments plus the entries of the schedule, not with their product.
 #include <string.h>

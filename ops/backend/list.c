@@ -1,4 +1,4 @@
-// The list of backends, and what holds of all of them.
+// The list of backends, and functions for all of them.
 #include <stdlib.h>
 #include <string.h>
 

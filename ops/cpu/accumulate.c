@@ -1,4 +1,4 @@
-// accumulate on CPUs: one pass, bound by memory.
+// accumulate on CPUs: one pass, memory-bound.
 #include "ops/cpu/kernel_priv.h"
 
 typedef struct job {

@@ -1,5 +1,4 @@
-// adamw on CPUs: one pass over p, m, v and g, bound by memory; the bias corrections are folded into two
-// factors.
+// adamw on CPUs: one pass over p, m, v and g, memory-bound; the bias corrections are folded into two factors.
 #include <math.h>
 
 #include "ops/cpu/kernel_priv.h"
@@ -9,7 +8,7 @@ enum { P, M, V, G, SCALE, LR, STEP };
 typedef struct job {
   float *p, *m, *v;
   const void *g;
-  bool bf16; // g
+  bool bf16; // of g
   int64_t n;
   float beta1, beta2, eps, decay, scale, lr;
   float m_fix, v_fix; // 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
@@ -36,7 +35,7 @@ static void update_bf16(const job *j, int64_t at, int64_t n) {
   update(j, at, n, g);
 }
 
-// Chunks of fixed size and place: which elements a vector holds does not depend on the number of workers.
+// Chunks have fixed sizes and positions, so the contents of vectors do not depend on the number of workers.
 static void part(void *arg, int worker, int workers) {
   const job *j = arg;
   int64_t begin, end;
@@ -56,7 +55,7 @@ static float scalar(const xlm_call *c, int i) {
 
 static xlm_status run(const xlm_call *c) {
   if (!isfinite(scalar(c, SCALE)))
-    return XLM_OK; // the gradient is not finite: parameters and moments stay as they are
+    return XLM_OK; // non-finite gradient: parameters and moments stay unchanged
   const xlm_attrs *as = &c->instr->attrs;
   double beta1 = xlm_attr_float(as, XLM_A_beta1, 0.9), beta2 = xlm_attr_float(as, XLM_A_beta2, 0.95);
   double t = scalar(c, STEP);

@@ -1,4 +1,4 @@
-// amax over named dims, and its gradient, which goes to the first largest element of each row.
+// amax over named dims, and its gradient, which goes to the first maximum of each row.
 #include "ops/cpu/kernel_priv.h"
 #include "ops/cpu/reduce_priv.h"
 #include "ops/cpu/over_priv.h"
@@ -13,7 +13,7 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
-static size_t workspace_bwd(const xlm_call *c, const xlm_target *t) { // a row of x per worker
+static size_t workspace_bwd(const xlm_call *c, const xlm_target *t) { // one row of x per worker
   return (size_t)over_of(c, c->in_type[0]).len * sizeof(float) * (size_t)t->threads;
 }
 
@@ -23,7 +23,7 @@ static void row_bwd(const xlm_call *c, const over_rows *r, int64_t row, float *b
   for (int64_t i = 0; i < r->len; i++) {
     bool here = buffer[i] == largest;
     buffer[i] = here ? dy : 0;
-    dy = here ? 0 : dy; // once
+    dy = here ? 0 : dy; // only once
   }
   over_write(r, c->out_type[0]->dtype, c->out[0], row, buffer);
 }

@@ -1,5 +1,5 @@
-// The CPU backend: a kernel table per instruction set. Planning asks the base table, which every build has:
-// what it answers depends on the target's arch, not on the copy.
+// The CPU backend: a kernel table per instruction set. Planning uses the base table, which every build has;
+// its answers depend on the target's arch, not on the copy.
 #include "ops/cpu/isa.h"
 #include "runtime/device/cpu.h"
 

@@ -1,5 +1,5 @@
-// clip_scale on CPUs: squared norms, in digits (norm_sq.h), become the norm and the factor. The digits are
-// carried before they are added up, so that equal sums give equal bits however they were split.
+// clip_scale on CPUs: from squared norms as digits (norm_sq.h) to the norm and the factor. Carries are
+// propagated before the digits are added up, so that equal sums give equal bits however they were split.
 #include <math.h>
 
 #include "ops/cpu/kernel_priv.h"
@@ -23,7 +23,7 @@ static double total(const xlm_call *c) {
 static xlm_status run(const xlm_call *c) {
   double most = xlm_attr_float(&c->instr->attrs, XLM_A_value, INFINITY);
   double norm = sqrt(total(c)), scale = most / (norm + 1e-6);
-  *(float *)c->out[0] = isfinite(norm) ? (float)(scale < 1 ? scale : 1) : NAN; // then nothing is updated
+  *(float *)c->out[0] = isfinite(norm) ? (float)(scale < 1 ? scale : 1) : NAN; // NaN: nothing is updated
   *(float *)c->out[1] = (float)norm;
   return XLM_OK;
 }

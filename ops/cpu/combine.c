@@ -1,5 +1,5 @@
-// combine on the CPU: every token gathers its rows (ops/cpu/moe_priv.h). combine_bwd takes the rows in the
-// same order and gives both gradients in one walk.
+// combine on the CPU: every token gathers its rows (ops/cpu/moe_priv.h). combine_bwd visits the rows in the
+// same order and computes both gradients in one pass.
 #include "ops/cpu/moe_priv.h"
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
@@ -20,11 +20,11 @@ typedef struct job {
   const void *dout, *ys, *w;
   void *dys, *dw;
   xlm_dtype dtype, dout_dtype, w_dtype;
-  places at_w; // w and dw
+  places at_w; // of w and dw
   int64_t w_slot, width;
 } job;
 
-// dys of one row, and its share of dw.
+// Computes dys of one row and returns its contribution to dw.
 static float gradient_row(const job *j, int64_t token, int64_t row, float weight) {
   float dout[CHUNK], y[CHUNK], sum = 0;
   for (int64_t at = 0; at < j->width; at += CHUNK) {

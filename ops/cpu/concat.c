@@ -1,4 +1,4 @@
-// concat on the CPU: one strided copy per operand, which may each store their dimensions in their own order.
+// concat on the CPU: one strided copy per operand; operands may differ in storage order.
 #include "ops/cpu/copy_priv.h"
 
 static xlm_status run(const xlm_call *c) {

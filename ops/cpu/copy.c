@@ -1,6 +1,6 @@
 // Strided copies; see copy_priv.h. Neighbouring dimensions that are contiguous in both layouts are merged
-// first, so most copies become long memcpys. Where the innermost dimensions differ, square tiles go through a
-// small buffer, so that both sides are read and written in whole cache lines. Work is cut into units by the
+// first, so most copies become long memcpys. If the innermost dimensions differ, square tiles go through a
+// small buffer, so that both sides are accessed in whole cache lines. The division into units depends on the
 // shape alone.
 #include "ops/cpu/copy_priv.h"
 
@@ -10,12 +10,13 @@ enum {
   TILE = 32,
   CHUNK = 1 << 15,
   SERIAL = 1 << 15
-}; // elements; bytes; bytes below which one worker does it all
+}; // elements; bytes; bytes below which one worker does everything
 
 static void strides_of(const xlm_call *c, const xlm_type *t, int64_t stride[XLM_MAX_RANK]) {
   int64_t n = 1;
   for (int i = t->rank - 1; i >= 0; i--) {
-    bool packed = i + 1 < t->rank && c->dims[t->dim[i + 1]].ragged; // the ragged dim counts all its rows
+    bool packed = i + 1 < t->rank && c->dims[t->dim[i + 1]].ragged; // a ragged dim that follows counts all
+                                                                    // its rows
     stride[i] = n;
     if (!packed) n *= c->dims[t->dim[i]].size;
   }
@@ -51,8 +52,8 @@ static void simplify(xlm_copy *s) {
 
 typedef struct job {
   xlm_copy s;
-  int inner;                 // tiles: the dimension contiguous in src; -1 otherwise
-  int64_t per, parts, units; // elements of the split dimension per unit, units per outer index, units in all
+  int inner;                 // tiles: the dimension contiguous in src; else -1
+  int64_t per, parts, units; // elements of the split dimension per unit, units per outer index, total units
   const char *src;
   char *dst;
 } job;
@@ -122,7 +123,7 @@ static void work(void *arg, int worker, int workers) {
   }
 }
 
-static int tiled_dim(const xlm_copy *s) { // the dimension to pair with the last in tiles; -1: copy rows
+static int tiled_dim(const xlm_copy *s) { // the dimension paired with the last in tiles; -1: copy rows
   if (s->src[s->n - 1] == 1 || s->dst[s->n - 1] != 1 || (s->elem != 4 && s->elem != 2)) return -1;
   for (int i = 0; i < s->n - 1; i++)
     if (s->src[i] == 1) return i;

@@ -1,4 +1,4 @@
-// Moving elements between two layouts: what permute, slice, pad, concat and shift are made of.
+// Copies between two layouts, used by permute, slice, pad, concat and shift.
 #ifndef XLM_OPS_CPU_COPY_PRIV_H
 #define XLM_OPS_CPU_COPY_PRIV_H
 
@@ -12,8 +12,8 @@ typedef struct xlm_copy {
   int64_t size[XLM_MAX_RANK], src[XLM_MAX_RANK], dst[XLM_MAX_RANK];
 } xlm_copy;
 
-// The dims of `out` in order against those of `in`; out's dim `to` is in's dim `from` (0, 0: all the same).
-// Where the two differ in size the smaller counts: the part that both have.
+// Matches the dims of `out`, in order, with those of `in`; out's dim `to` corresponds to in's dim `from` (0,
+// 0: all equal). If these differ in size, the smaller one is copied.
 #define xlm_copy_between XLM_ISA_NAME(xlm_copy_between_)
 xlm_copy xlm_copy_between(const xlm_call *c, const xlm_type *in, const xlm_type *out, xlm_dim from,
                           xlm_dim to);

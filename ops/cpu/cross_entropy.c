@@ -1,10 +1,10 @@
-// cross_entropy on the CPU. Forward reads the logits once, in chunks that stay in the cache, with a running
-// maximum and a running sum scaled to it (Milakov & Gimelshein, "Online normalizer calculation for softmax").
-// Backward turns logits into their gradient element by element and may do so in place. The logits are [a,
+// cross_entropy on the CPU. The forward reads the logits once, in chunks that stay in the cache, with a
+// running maximum and a running sum scaled to it (Milakov & Gimelshein, "Online normalizer calculation for
+// softmax"). The backward computes gradients of logits elementwise and may do so in place. The logits are [a,
 // vocab, b]; b = 1 is the fast case.
 //
-// Losses of single tokens go to the workspace and are added in the order of the tokens in double: the order
-// does not depend on the workers.
+// Losses of tokens are written to the workspace and added in the order of the tokens in double, independent
+// of the workers.
 #include <float.h>
 
 #include "ops/cpu/places_priv.h"
@@ -12,7 +12,7 @@
 enum {
   CHUNK = VEC_RUN,
   SMALL = 1 << 12
-}; // elements of a row at a time; elements below which one worker does all
+}; // elements of a row at a time; elements below which one worker does everything
 
 typedef struct job {
   const void *logits;
@@ -21,8 +21,8 @@ typedef struct job {
   const int32_t *targets;
   float *lse, *loss; // like the targets; loss: per token in the logits' order
   int64_t tokens, vocab, stride, ignore;
-  int64_t first, full;          // the vocabulary's part that is here begins at `first` of `full`
-  double share;                 // tokens of all ranks to those here
+  int64_t first, full;          // the local part of the vocabulary begins at `first` of `full`
+  double share;                 // tokens of all ranks relative to the local ones
   places at_logits, at_targets; // by token, in the order of the logits
   float factor;                 // backward: dloss / valid
 } job;
@@ -68,7 +68,7 @@ static float logit_at(const job *j, int64_t base, int32_t target) {
   return vec_read_one(j->dtype, j->logits, base + (target - j->first) * j->stride);
 }
 
-// Where nobody gives the count for the global batch: what is counted here, as if the other ranks had as many.
+// Without a count for the global batch: the local count, assuming that the other ranks have as many.
 
 static double valid_targets(const xlm_call *c, const job *j, int operand) {
   if (c->instr->n_in > operand) return (double)((const float *)c->in[operand])[0];
@@ -77,8 +77,8 @@ static double valid_targets(const xlm_call *c, const job *j, int operand) {
   return (double)n * j->share;
 }
 
-// Elements [at, at + n) of the row at `base`, as fp32, and -inf up to a whole block; `buffer` is used unless
-// they lie so in memory already.
+// Elements [at, at + n) of the row at `base`, as f32, padded with -inf to a whole block; `buffer` is used
+// unless they are in memory in that form.
 static const float *chunk(const job *j, int64_t base, int64_t at, int64_t n, float *buffer) {
   bool direct = j->dtype == XLM_F32 && j->stride == 1 && n == vec_pad(n);
   if (direct) return (const float *)j->logits + base + at;
@@ -87,7 +87,7 @@ static const float *chunk(const job *j, int64_t base, int64_t at, int64_t n, flo
   return buffer;
 }
 
-typedef struct running { // sum of e^(x - max) so far
+typedef struct running { // running sum of e^(x - max)
   float max;
   double sum;
 } running;
@@ -144,7 +144,7 @@ const xlm_kernel XLM_KERNEL(cross_entropy) = {.op = XLM_OP_CROSS_ENTROPY, .works
 static void row_gradient(const job *j, int64_t base, float lse, int32_t target) {
   float buffer[CHUNK], *direct = j->dlogits;
   bool here = is_here(j, target);
-  float at_target = here ? logit_at(j, base, target) : 0; // before it is overwritten
+  float at_target = here ? logit_at(j, base, target) : 0; // read before it is overwritten
   for (int64_t at = 0; at < j->vocab; at += CHUNK) {
     int64_t n = j->vocab - at < CHUNK ? j->vocab - at : CHUNK;
     const float *x = chunk(j, base, at, n, buffer);

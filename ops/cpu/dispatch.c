@@ -1,4 +1,4 @@
-// dispatch on the CPU: walks the tokens and copies each to the rows of its choices. Its gradient is combine
+// dispatch on the CPU: visits the tokens and copies each to the rows of its choices. Its gradient is combine
 // with weights of one (ops/cpu/moe_priv.h).
 #include "ops/cpu/moe_priv.h"
 
@@ -7,7 +7,7 @@ typedef struct job {
   const void *x;
   void *xs;
   size_t elem;        // bytes
-  places token, rest; // where a token lies in x, and where an element of its row does within it
+  places token, rest; // offsets of a token in x, and of an element within its row
   int64_t width;      // elements of a row
 } job;
 
@@ -45,7 +45,7 @@ static xlm_status run(const xlm_call *c) {
   j.token = places_over(c, c->in_type[0], tokens.dim, tokens.rank);
   j.rest = places_over(c, c->in_type[0], xs->dim + 2, xs->rank - 2);
   j.m = XLM_ISA_NAME(xlm_moe_start)(c, 1, j.width);
-  int32_t *offsets = c->out[1]; // the first worker's cursors, before it moves them
+  int32_t *offsets = c->out[1]; // the cursors of the first worker, before they advance
   memcpy(offsets, j.m.cursor, (size_t)j.m.experts * sizeof *offsets);
   offsets[j.m.experts] = (int32_t)j.m.rows;
   xlm_pool_run(j.m.pool, pack, &j);

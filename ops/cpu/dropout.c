@@ -1,6 +1,5 @@
-// dropout and its gradient on the CPU: the same function of the same mask. ops/dropout.c defines the counter;
-// here runs of neighbours draw their counters side by side, in lanes that the compiler turns into vector
-// code.
+// dropout and its gradient on the CPU: the same function with the same mask. ops/dropout.c defines the
+// counter; here runs of neighbours draw several counters at once, in lanes that the compiler vectorises.
 #include <math.h>
 
 #include "ops/cpu/places_priv.h"
@@ -13,7 +12,7 @@ typedef struct job {
   void *y;
   xlm_dtype dtype;
   xlm_philox key;
-  uint32_t threshold; // bits below it are dropped
+  uint32_t threshold; // values below it are dropped
   float scale;
   int outer; // dims before the run, and their weights in the index
   const xlm_dim_info *dim[XLM_MAX_RANK];
@@ -23,7 +22,7 @@ typedef struct job {
   int64_t first_row;
 } job;
 
-// The words in the order of the elements that they are drawn for.
+// Draws words, in the order of their elements.
 static void draw(xlm_philox key, uint64_t hi, uint64_t lo, uint32_t out[DRAWS]) {
   uint32_t word[4][XLM_PHILOX_BATCH];
   xlm_philox_batch(key, hi, lo, word);
@@ -31,7 +30,7 @@ static void draw(xlm_philox key, uint64_t hi, uint64_t lo, uint32_t out[DRAWS]) 
     for (int w = 0; w < 4; w++) out[4 * i + w] = word[w][i];
 }
 
-// Elements [at, at + n) of memory, whose global index begins at `index` of `sample`.
+// Masks elements [at, at + n) of memory, whose global index begins at `index` of `sample`.
 static void mask(const job *j, int64_t at, int64_t n, uint64_t sample, uint64_t index) {
   uint32_t bits[DRAWS];
   float x[DRAWS];
@@ -64,7 +63,7 @@ static void work(void *arg, int worker, int workers) {
   }
 }
 
-// Splits the dims into the longest run of memory neighbours that are neighbours globally too, and those
+// Splits the dims into the longest run of neighbours in memory that are also neighbours globally, and those
 // before it.
 static void set_shape(job *j, const xlm_call *c, const xlm_type *t) {
   int64_t weight = 1;

@@ -1,7 +1,7 @@
-// What softmax and logsumexp share: e^(x - largest) of some rows at a time.
+// Shared by softmax and logsumexp: e^(x - maximum) for several rows at a time.
 //
-// Short rows (experts) are taken several at a time, so that the exponentials run over whole vectors; e^x of
-// an element does not depend on its neighbours, so the grouping does not show in the bits.
+// Short rows (experts) are processed several at a time, so that exponentials run on whole vectors; e^x of an
+// element does not depend on its neighbours, so grouping does not change bits.
 #ifndef XLM_OPS_CPU_EXP_ROWS_PRIV_H
 #define XLM_OPS_CPU_EXP_ROWS_PRIV_H
 
@@ -20,7 +20,7 @@ static inline size_t exp_rows_workspace(const xlm_call *c, const xlm_target *t) 
   return (size_t)exp_rows_buffer(&r) * (size_t)t->threads * sizeof(float);
 }
 
-// Rows [row, row + n) of operand 0 into e, as e^(x - largest); largest[i] per row.
+// Rows [row, row + n) of operand 0 into e, as e^(x - largest); largest[i] is the maximum of each row.
 static inline void exp_rows(const xlm_call *c, const over_rows *r, int64_t row, int64_t n, float *e,
                             float *largest) {
   for (int64_t i = 0; i < n; i++) {

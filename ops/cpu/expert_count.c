@@ -1,4 +1,4 @@
-// expert_count on the CPU. There are few choices; one worker counts them.
+// expert_count on the CPU. One worker suffices for the few choices.
 #include "ops/cpu/places_priv.h"
 
 static xlm_status run(const xlm_call *c) {
@@ -9,8 +9,7 @@ static xlm_status run(const xlm_call *c) {
   memset(counts, 0, (size_t)experts->size * sizeof *counts);
   for (int64_t k = 0; k < n; k++) {
     int64_t i = e[k] - experts->offset;
-    if (i >= 0 && i < experts->size)
-      counts[i]++; // exact up to 2^24 of one expert, more than fit a microbatch
+    if (i >= 0 && i < experts->size) counts[i]++; // exact up to 2^24 per expert, more than a microbatch has
   }
   return XLM_OK;
 }

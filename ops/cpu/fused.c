@@ -1,12 +1,11 @@
 // fused: an elementwise program in one pass over memory.
 //
 // The result is cut into blocks of BLOCK elements. For each block the whole program runs function by function
-// over registers of BLOCK floats, which stay in the first-level cache; a register is reused once its last
-// reader is done. f32 operands that lie contiguously are read where they are, results are written where they
-// go; everything else (bf16, broadcast, other orders, block ends) passes through a register. Dims over which
-// all operands run on together are merged first, so most calls are one or two loops. Blocks are independent
-// and every function computes whole vectors only: bits depend neither on the threads nor on where an element
-// lies in its block.
+// on registers of BLOCK floats, which stay in the L1 cache; a register is reused after its last reader.
+// Contiguous f32 operands are read and results written in place; everything else (bf16, broadcast, other
+// orders, ends of blocks) is copied through a register. Dims that are contiguous in all operands are merged
+// first, so most calls are one or two loops. Blocks are independent and every function computes whole
+// vectors: bits depend neither on the threads nor on an element's position in its block.
 #include "ops/cpu/fused_fn_priv.h"
 #include "ops/cpu/fused_priv.h"
 #include "ops/cpu/kernel_priv.h"
@@ -26,8 +25,8 @@ typedef struct program {
   uint16_t slot[MAX_VALUES]; // register of each value
   float number[XLM_CODE_MAX];
   uint16_t out[XLM_CODE_MAX_OUT];
-  int16_t stored_by[MAX_VALUES]; // f32 result that a value may be computed into at once; -1 = none
-  bool scalar[XLM_CODE_MAX_IN];  // one number for all elements: loaded once
+  int16_t stored_by[MAX_VALUES]; // f32 result into which a value is computed directly; -1 = none
+  bool scalar[XLM_CODE_MAX_IN];  // the same for all elements: loaded once
   int n_dims;                    // after merging; at least 1
   int64_t size[XLM_MAX_RANK], total;
   int64_t stride[XLM_CODE_MAX_IN][XLM_MAX_RANK];
@@ -65,7 +64,7 @@ static void set_geometry(program *p, const xlm_call *c) {
 // ---- registers
 
 typedef struct registers {
-  int last_use[MAX_VALUES]; // step of the program; INT32_MAX: keep
+  int last_use[MAX_VALUES]; // step of the program; INT32_MAX: never freed
   bool placed[MAX_VALUES];
   uint16_t free[MAX_VALUES];
   int n_free;
@@ -83,7 +82,7 @@ static void load_operand(program *p, registers *r, int value) {
   p->steps[p->n_steps++] = (step){.load = true, .a = {(uint16_t)value}};
 }
 
-static int value_of(program *p, const xlm_code_instr *at, int i) { // immediates become values of their own
+static int value_of(program *p, const xlm_code_instr *at, int i) { // immediates become values
   if (i >= xlm_fn_arity((xlm_fn)at->fn)) return -1;
   if (at->a[i] != XLM_CODE_IMM) return at->a[i];
   p->number[p->n_values - p->first_number] = (float)at->imm;
@@ -95,7 +94,7 @@ static void translate(program *p, const xlm_code *code, step *steps) {
     steps[k] = (step){.fn = code->at[k].fn, .out = (uint16_t)(code->n_in + k)};
     for (int i = 0; i < 3; i++) {
       int v = value_of(p, &code->at[k], i);
-      steps[k].a[i] = v < 0 ? steps[k].a[0] : (uint16_t)v; // a place to point at; not read
+      steps[k].a[i] = v < 0 ? steps[k].a[0] : (uint16_t)v; // a valid index; not read
     }
   }
 }
@@ -134,8 +133,7 @@ static void assign_registers(program *p, const xlm_code *code, const step *steps
     if (code->out[i] < p->n_in) load_operand(p, &r, code->out[i]);
 }
 
-static const xlm_code copy = {
-    .n_in = 1, .n_out = 1, .out = {0}}; // `broadcast` has no program: it only copies
+static const xlm_code copy = {.n_in = 1, .n_out = 1, .out = {0}}; // `broadcast` has no program: it copies
 
 static void compile(const xlm_call *c, program *p) {
   const xlm_attr *attr = xlm_attr_find(&c->instr->attrs, XLM_A_code);
@@ -178,12 +176,12 @@ typedef struct block {
   int64_t index[XLM_MAX_RANK]; // of its first element
 } block;
 
-typedef struct lane { // one worker's view
+typedef struct lane { // state of one worker
   const xlm_call *c;
   const program *p;
   float *slots;
-  float *value[MAX_VALUES];      // where each value of the current block lies
-  bool direct[XLM_CODE_MAX_OUT]; // result i is written where it goes
+  float *value[MAX_VALUES];      // address of each value of the current block
+  bool direct[XLM_CODE_MAX_OUT]; // result i is written directly
 } lane;
 
 static void locate(const program *p, int64_t at, int64_t *index) {
@@ -250,7 +248,7 @@ static void run_block(lane *l, const block *b) {
     else
       fused_fns[s->fn](l->value[s->out], l->value[s->a[0]], l->value[s->a[1]], l->value[s->a[2]], n);
   }
-  for (int i = 0; i < p->n_out; i++) { // after all loads: a result may take an operand's place
+  for (int i = 0; i < p->n_out; i++) { // after all loads, since a result may use an operand's memory
     const float *src = l->value[p->out[i]];
     bool is_there = l->c->out_type[i]->dtype == XLM_F32 && src == (float *)l->c->out[i] + b->at;
     if (!is_there) vec_write(l->c->out_type[i]->dtype, l->c->out[i], b->at, b->n, src);
@@ -274,7 +272,7 @@ static bool shares_memory(const xlm_call *c, int out) {
   return false;
 }
 
-// Blocks per innermost run; 0: rows are short, blocks go over their ends.
+// Blocks per innermost run; 0: rows are short and blocks span several.
 static int64_t blocks_per_row(const program *p) {
   int64_t row = p->size[p->n_dims - 1];
   return row >= SHORT_ROW || p->n_dims == 1 ? (row + BLOCK - 1) / BLOCK : 0;

@@ -1,5 +1,5 @@
-// The functions of `fused` over one block: o[i] = f(a[i], b[i], c[i]) for n elements, n a multiple of
-// VEC_PAD. Operands that a function does not have are not read.
+// The functions of `fused` on one block: o[i] = f(a[i], b[i], c[i]) for n elements, n a multiple of VEC_PAD.
+// Only the operands that a function has are read.
 #ifndef XLM_OPS_CPU_FUSED_FN_PRIV_H
 #define XLM_OPS_CPU_FUSED_FN_PRIV_H
 
@@ -94,7 +94,7 @@ static void fn_gelu_erf(FN_ARGS) {
 }
 static void fn_relu(FN_ARGS) {
   (void)b, (void)c;
-  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i] < 0.0f ? 0.0f : a[i]; // keeps not-a-number
+  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i] < 0.0f ? 0.0f : a[i]; // propagates NaN
 }
 static void fn_sign(FN_ARGS) {
   (void)b, (void)c;
@@ -119,7 +119,7 @@ static void fn_eq(FN_ARGS) {
 static void fn_where(FN_ARGS) {
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i] != 0.0f ? b[i] : c[i];
 }
-static void fn_cast(FN_ARGS) { // the store converts
+static void fn_cast(FN_ARGS) { // converted when stored
   (void)b, (void)c;
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i];
 }

@@ -1,12 +1,13 @@
-// Which copy of a CPU kernel runs: every kernel file of ops/cpu is compiled once per instruction set
-// (ops/CMakeLists.txt defines XLM_ISA=base|avx2|avx512 and XLM_ISA_<it>=1), and its exported names carry the
+// Selects copies of CPU kernels. Every kernel file of ops/cpu is compiled once per instruction set
+// (ops/CMakeLists.txt defines XLM_ISA=base|avx2|avx512 and XLM_ISA_<it>=1), and its exported names have the
 // set's name as a suffix:
 //
 //   void XLM_ISA_NAME(xlm_gelu_rows)(...) { ... }       defines xlm_gelu_rows_avx512 in the avx512 copy
 //
-// A *_dispatch.c file is compiled once and declares the copies. Which one runs stands in the plan: its
-// target's arch. What planning asks (workspace, which variant) is the same in all copies: where it depends on
-// the sizes of tiles it takes those of the target's arch from ops/cpu/tiles.def. Off x86 only base exists.
+// A *_dispatch.c file is compiled once and declares the copies. The plan's target names the arch, and hence
+// the copy that runs. Functions for planning (workspace, applicable) are the same in all copies: if they
+// depend on tile sizes they use those of the target's arch from ops/cpu/tiles.def. Only base exists on
+// machines other than x86.
 #ifndef XLM_OPS_CPU_ISA_H
 #define XLM_OPS_CPU_ISA_H
 
@@ -19,9 +20,9 @@ typedef enum xlm_isa {
   XLM_ISA_AVX2,
   XLM_ISA_AVX512,
   XLM_ISAS
-} xlm_isa; // each contains those before it
+} xlm_isa; // each includes those before it
 
-// The archs of the backend: instruction sets, and what else decides about bits (vdpbf16ps sums pairs).
+// The archs of the backend: instruction sets, and features that change bits (vdpbf16ps sums pairs).
 typedef enum xlm_cpu_arch {
   XLM_CPU_BASE,
   XLM_CPU_AVX2,
@@ -35,18 +36,18 @@ enum {
   xlm_arch_base = XLM_CPU_BASE,
   xlm_arch_avx2 = XLM_CPU_AVX2,
   xlm_arch_avx512 = XLM_CPU_AVX512
-}; // of a copy
+}; // number of lanes in a copy
 
-static inline xlm_isa xlm_cpu_isa_of(xlm_cpu_arch a) { // whose copy runs
+static inline xlm_isa xlm_cpu_isa_of(xlm_cpu_arch a) { // the copy that runs
   return a == XLM_CPU_AVX512_BF16 ? XLM_ISA_AVX512 : (xlm_isa)a;
 }
-xlm_cpu_arch xlm_cpu_arch_of(const xlm_target *t); // a name that does not exist: base
+xlm_cpu_arch xlm_cpu_arch_of(const xlm_target *t); // an unknown name: base
 
-// The best that this machine has and for which copies are built (x86-64-v2, v3, v4, v4 with AVX512-BF16).
-// Found once; any thread.
+// The best arch of this machine for which there is a copy (x86-64-v2, v3, v4, v4 with AVX512-BF16). Detected
+// once; thread-safe.
 xlm_cpu_arch xlm_cpu_machine(void);
-// The same, lowered by the environment variable XLM_CPU_ISA, as if the machine had no more; one that does not
-// exist lowers nothing (tools refuse it).
+// The same, limited by the environment variable XLM_CPU_ISA; an unknown value has no effect (the tools reject
+// it).
 xlm_cpu_arch xlm_cpu_arch_here(void);
 
 typedef struct xlm_cpu_tiles { // lanes of f32 in a vector; rows and vectors of the tile kept in registers

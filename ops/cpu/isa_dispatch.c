@@ -1,5 +1,5 @@
-// Finds what this CPU has, once. The answer is kept in one atomic word: two threads that ask first at the
-// same time both compute the same value, so no lock is needed.
+// Detects the CPU's instruction sets, once. The result is one atomic word: threads that race compute the same
+// value, so no lock is needed.
 #include "ops/cpu/isa.h"
 
 #include <stdatomic.h>

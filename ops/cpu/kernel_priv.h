@@ -1,4 +1,4 @@
-// What every CPU kernel file includes. Each file of ops/cpu is compiled once per instruction set and exports
+// Included by every CPU kernel file. Each file of ops/cpu is compiled once per instruction set and exports
 // one table entry per op, XLM_KERNEL(name); ops/cpu/table.c collects them from ops.def.
 #ifndef XLM_OPS_CPU_KERNEL_PRIV_H
 #define XLM_OPS_CPU_KERNEL_PRIV_H

@@ -1,5 +1,5 @@
-// layernorm and its gradient. The variance is taken around the mean in a second pass over the row, which is
-// in cache; so are both rows when backward computes the statistics again.
+// layernorm and its gradient. The variance is computed around the mean in a second pass over the row, which
+// is in cache; so are both rows when the backward recomputes the statistics.
 #include "ops/cpu/kernel_priv.h"
 #include "ops/cpu/norm_priv.h"
 

@@ -1,9 +1,9 @@
-// lookup on the CPU. The table is [a, vocab, b] (dimensions before and after the vocabulary); a row is `a`
-// pieces of b.
+// lookup on the CPU. The table is [a, vocab, b] (dimensions before and after the vocabulary); a row consists
+// of `a` pieces of b.
 //
 // lookup_bwd: every worker owns a block of columns of the table's gradient and adds the rows of dy to it in
-// the order of the tokens. So an element's sum has one order however many workers there are, without sorting
-// and without atomics; the table is zeroed first.
+// the order of the tokens. So the order of an element's sum does not depend on the number of workers, without
+// sorting or atomics. The table is zeroed first.
 #include <string.h>
 
 #include "ops/cpu/places_priv.h"
@@ -11,7 +11,7 @@
 enum {
   COLUMNS = 16,
   SMALL = 1 << 14
-}; // elements: the grain of a worker's block; below SMALL one worker does all
+}; // elements: granularity of a worker's block; below SMALL one worker does everything
 
 typedef struct job {
   const int32_t *tokens;

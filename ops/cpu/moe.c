@@ -4,7 +4,7 @@
 enum {
   SMALL = 1 << 14,
   CHUNK = VEC_RUN
-}; // elements moved below which one worker does all; of a row at a time
+}; // elements moved below which one worker does everything; elements of a row at a time
 
 static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
   xlm_dim d[XLM_MAX_RANK];
@@ -73,7 +73,7 @@ typedef struct gathering {
   const void *x, *w; // packed rows; weights, NULL: ones
   void *y;
   xlm_dtype dtype, w_dtype;
-  places at_w; // a token's place in w
+  places at_w; // offset of a token in w
   int64_t w_slot, width;
 } gathering;
 

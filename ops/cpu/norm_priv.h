@@ -1,5 +1,5 @@
-// Vector loops of the norms, over one row. Written with explicit vectors: the last part of a row goes through
-// the same arithmetic as the rest, and results may overwrite operands.
+// Vector loops of the norms, over one row. Written with explicit vectors: the end of a row uses the same
+// arithmetic as the rest, and results may overwrite operands.
 #ifndef XLM_OPS_CPU_NORM_PRIV_H
 #define XLM_OPS_CPU_NORM_PRIV_H
 
@@ -33,7 +33,7 @@ static inline float norm_dot_run(const float *x, float m, const float *y, int64_
     b += (vec_load(x + i + 16) - m) * vec_load(y + i + 16);
   }
   if (i + 16 <= n) a += (vec_load(x + i) - m) * vec_load(y + i), i += 16;
-  if (i < n) b += (vec_load_part(x + i, n - i) - m) * vec_load_part(y + i, n - i); // y is 0 behind the end
+  if (i < n) b += (vec_load_part(x + i, n - i) - m) * vec_load_part(y + i, n - i); // y is 0 past the end
   return vec_fold(a + b);
 }
 

@@ -1,7 +1,6 @@
-// norm_sq on CPUs. The square of an f32 is a 48 bit integer at a place that its exponent gives, so the
-// squares of a block are added up as integers, one sum per exponent, and these as digits in base 2^32: exact
-// whatever the order. Neighbours go to tables of their own: adding to one sum twice in a row would wait for
-// memory.
+// norm_sq on CPUs. The square of an f32 is a 48-bit integer shifted by its exponent, so the squares of a
+// block are added as integers, one sum per exponent, and these as digits in base 2^32: exact in any order.
+// Neighbours use different tables, since adding to the same sum twice in a row would stall on memory.
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +11,7 @@ enum { BLOCK = 8192, TABLES = 4, EXPONENTS = 256 }; // a block's sums stay below
 
 typedef struct worker {
   uint64_t digit[XLM_NORM_LIMBS];
-  double beyond; // 0, or what is not finite
+  double beyond; // 0, or a non-finite value
 } worker;
 
 typedef struct job {

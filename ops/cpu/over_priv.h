@@ -1,5 +1,5 @@
-// Rows of an operand (runtime/device/over.h) as floats. Where the row's dims are the innermost, rows are
-// contiguous and kernels work in place; otherwise a row is gathered into a buffer and scattered back.
+// Rows of an operand (runtime/device/over.h) as floats. If the row's dims are innermost, rows are contiguous
+// and kernels work in place; otherwise a row is gathered into a buffer and scattered back.
 #ifndef XLM_OPS_CPU_OVER_PRIV_H
 #define XLM_OPS_CPU_OVER_PRIV_H
 
@@ -32,7 +32,7 @@ static inline void over_write(const over_rows *r, xlm_dtype t, void *dst, int64_
   }
 }
 
-// Row `row` of operand i as floats: where it lies, or in `buffer` (len floats).
+// Row `row` of operand i as floats: in memory, or copied to `buffer` (len floats).
 static inline const float *over_get(const xlm_call *c, const over_rows *r, int i, int64_t row,
                                     float *buffer) {
   if (r->contiguous && c->in_type[i]->dtype == XLM_F32) return (const float *)c->in[i] + row * r->len;
@@ -40,7 +40,7 @@ static inline const float *over_get(const xlm_call *c, const over_rows *r, int i
   return buffer;
 }
 
-// Where to compute row `row` of result 0: in its place, or in `buffer`; over_put completes it.
+// Where to compute row `row` of result 0: in memory, or in `buffer`; over_put completes it.
 static inline float *over_place(const xlm_call *c, const over_rows *r, int64_t row, float *buffer) {
   return r->contiguous && c->out_type[0]->dtype == XLM_F32 ? (float *)c->out[0] + row * r->len : buffer;
 }

@@ -1,5 +1,5 @@
-// For kernels that take tensors apart into tokens and features, whatever the storage order: where index i of
-// a list of dimensions lies in an operand, and strided pieces of a row as fp32.
+// For kernels that view tensors as tokens and features, whatever the storage order: offsets of the indices of
+// a list of dimensions in an operand, and strided pieces of a row as f32.
 #ifndef XLM_OPS_CPU_PLACES_PRIV_H
 #define XLM_OPS_CPU_PLACES_PRIV_H
 

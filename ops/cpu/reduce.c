@@ -1,14 +1,12 @@
 // Reductions over any dims.
 //
-// An operand is [outer, reduced, inner] after merging dims. Whatever the threads, the order of summation is
-// fixed:
-// - inner = 1 (rows): runs of VEC_RUN elements, their results added pairwise within chunks of CHUNK, chunks
-// pairwise.
+// An operand is [outer, reduced, inner] after merging dims. The order of summation is fixed, independent of
+// the threads:
+// - inner = 1 (rows): runs of VEC_RUN elements, added pairwise within chunks of CHUNK, chunks pairwise.
 // - inner > 1 (columns: gradients of biases and scales): tiles of TILE_ROWS x TILE_COLUMNS are summed row by
-// row into one
-//   row each (contiguous reads, the accumulator stays in cache), tiles of a column pairwise.
-// Rows and columns that are scattered over several dims are gathered into the first form.
-// First every worker fills its share of the partial results, then its share of the results.
+//   row into one row each (contiguous reads, the accumulator stays in cache), the tiles of a column pairwise.
+// Rows and columns that span several separate dims are gathered into the first form.
+// Every worker first computes its share of the partial results, then its share of the results.
 #include "ops/cpu/reduce_priv.h"
 
 #include "ops/cpu/over_priv.h"
@@ -25,14 +23,14 @@ typedef struct task {
   float *partial;                // [outer][parts][inner]
 } task;
 
-static bool is_columns(const over_rows *r) { // [outer, reduced, inner], all three one run
+static bool is_columns(const over_rows *r) { // [outer, reduced, inner], each a single run
   if (r->inner.n != 1 || r->inner.stride[0] == 1 || r->outer.n > 2) return false;
   int64_t inner = r->inner.stride[0], last = r->outer.n - 1;
   if (last < 0 || r->outer.stride[last] != 1 || r->outer.size[last] != inner) return false;
   return last == 0 || r->outer.stride[0] == inner * r->len;
 }
 
-// Packed rows of experts: the last offset says how many there are; while planning, the bound counts.
+// Packed rows of experts: the last offset is their number; while planning, the bound is used.
 static void limit_rows(const xlm_call *c, over_rows *r) {
   const xlm_type *t = c->in_type[0];
   if (c->instr->n_in < 2 || !c->in[1]) return;
@@ -62,7 +60,7 @@ static float pairwise(const reduce_kind *k, float *x, int64_t n) {
   return n ? x[0] : k->start;
 }
 
-// Elements [at, at + n) of a row, as floats: where they lie, or in `buffer`.
+// Elements [at, at + n) of a row, as floats: in memory, or copied to `buffer`.
 static const float *row_part(const task *t, int64_t row, int64_t at, int64_t n, float *buffer) {
   const xlm_call *c = t->c;
   xlm_dtype type = c->in_type[0]->dtype;

@@ -1,4 +1,4 @@
-// Reductions over any dims: the one driver of sum, mean and amax.
+// Reductions over any dims: the common driver of sum, mean and amax.
 #ifndef XLM_OPS_CPU_REDUCE_PRIV_H
 #define XLM_OPS_CPU_REDUCE_PRIV_H
 
@@ -6,9 +6,9 @@
 #include "runtime/device/cpu.h"
 
 typedef struct reduce_kind {
-  float (*run)(const float *x, int64_t n);              // of n <= VEC_RUN elements
+  float (*run)(const float *x, int64_t n);              // reduces n <= VEC_RUN elements
   void (*merge)(float *acc, const float *x, int64_t n); // acc[i] = acc[i] with x[i]
-  float start;                                          // the result over no elements
+  float start;                                          // the result for no elements
 } reduce_kind;
 
 size_t XLM_ISA_NAME(reduce_workspace)(const xlm_call *c, const xlm_target *t);

@@ -1,5 +1,4 @@
-// rmsnorm and its gradient. Backward computes the statistic again: both rows are in cache by then, and
-// nothing is kept.
+// rmsnorm and its gradient. The backward recomputes the statistic, since both rows are in cache then.
 #include "ops/cpu/kernel_priv.h"
 #include "ops/cpu/norm_priv.h"
 

@@ -1,6 +1,6 @@
-// rope on CPUs: cosines and sines of every (position, pair) are a table made at load; run is one pass over
-// memory. The angle of an absolute position is always built the same way (a multiple of STEP plus a rest), so
-// a rank that holds a later part of the sequence has the same bits as one that holds all of it.
+// rope on CPUs: a table of cosines and sines of every (position, pair) is computed at load; run is one pass
+// over memory. The angle of an absolute position is always computed in the same way (a multiple of STEP plus
+// a remainder), so a rank with a later part of the sequence has the same bits as one with all of it.
 #include <math.h>
 
 #include "ops/cpu/kernel_priv.h"
@@ -22,7 +22,8 @@ static xlm_dim attr_dim(const xlm_call *c, xlm_attr_key key) {
   return d[0];
 }
 
-// One column of the table. Position p = STEP * q + r: cos and sin of both angles, then the addition theorem.
+// Fills one column of the table. Position p = STEP * q + r: cos and sin of both angles, then the addition
+// theorem.
 static void fill_pair(table *t, int64_t pair, double frequency, const xlm_dim_info *seq, int64_t position) {
   double rest_cos[STEP], rest_sin[STEP], c = 1, s = 0;
   for (int r = 0; r < STEP; r++) rest_cos[r] = cos(r * frequency), rest_sin[r] = sin(r * frequency);
@@ -68,8 +69,8 @@ static void store(void *y, bool bf16, int64_t i, float v) {
     ((float *)y)[i] = v;
 }
 
-// Pairs [first, pairs) of the vector at element `at`, one at a time: any place of the feature dimension, any
-// type.
+// Rotates pairs [first, pairs) of the vector at element `at`, one at a time, for any position of the feature
+// dimension and any type.
 static void turn_pairs(const table *t, const xlm_call *c, int64_t seq, int64_t first, int64_t at,
                        int64_t stride) {
   bool bf16 = c->in_type[0]->dtype == XLM_BF16;
@@ -102,7 +103,7 @@ static inline void store_lanes(void *y, bool bf16, int64_t i, lanes v) {
   *(halves *)((uint16_t *)y + i) = __builtin_convertvector((rounded & ~nan) | (quiet & nan), halves);
 }
 
-// One vector of neighbours in memory. x and y may be the same: every pair is read before it is written.
+// Rotates one contiguous vector. x and y may be the same: every pair is read before it is written.
 static inline void turn_row(const table *t, const xlm_call *c, int64_t row, bool bf16) {
   int64_t seq = row / t->rows_inner % t->seq, n = t->pairs, at = row * 2 * n, j = 0;
   const float *cosine = t->cosine + seq * n, *sine = t->sine + seq * n;
@@ -116,7 +117,7 @@ static inline void turn_row(const table *t, const xlm_call *c, int64_t row, bool
   turn_pairs(t, c, seq, j, at, 1);
 }
 
-// Feature not last: row r is the r-th index of the other dimensions.
+// Feature is not the last dimension: row r is the r-th index of the others.
 static void turn_scattered(const table *t, const xlm_call *c, int64_t row) {
   const xlm_type *x = c->in_type[0];
   xlm_dim seq = attr_dim(c, XLM_A_seq), feature = attr_dim(c, XLM_A_feature);

@@ -8,7 +8,7 @@ enum { P, M, G, SCALE, LR };
 typedef struct job {
   float *p, *m;
   const void *g;
-  bool bf16; // g
+  bool bf16; // of g
   int64_t n;
   float beta, decay, scale, lr;
   bool nesterov;
@@ -46,7 +46,7 @@ static void update_bf16(const job *j, int64_t at, int64_t n) {
   update(j, at, n, g);
 }
 
-static void part(void *arg, int worker, int workers) { // chunks of fixed place, as in adamw
+static void part(void *arg, int worker, int workers) { // chunks of fixed position, as in adamw
   const job *j = arg;
   int64_t begin, end;
   xlm_pool_range((j->n + CHUNK - 1) / CHUNK, worker, workers, &begin, &end);
@@ -61,7 +61,7 @@ static void part(void *arg, int worker, int workers) { // chunks of fixed place,
 
 static xlm_status run(const xlm_call *c) {
   if (!isfinite(*(const float *)c->in[SCALE]))
-    return XLM_OK; // the gradient is not finite: all stays as it is
+    return XLM_OK; // non-finite gradient: everything stays unchanged
   const xlm_attrs *as = &c->instr->attrs;
   job j = {.p = c->out[P],
            .m = c->out[M],

@@ -12,7 +12,7 @@ static xlm_status run(const xlm_call *c) {
   if (by < -n) by = -n;
   int64_t element = xlm_call_stride(c, t, seq[0]) * (int64_t)copy.elem, rows = xlm_call_outer(c, t, at);
   int64_t gap = (by < 0 ? -by : by) * element;
-  copy.size[at] = n - (by < 0 ? -by : by); // shift never meets ragged dims, so positions agree
+  copy.size[at] = n - (by < 0 ? -by : by); // shift is not defined on ragged dims, so positions agree
   xlm_copy_zero(c->out[0], rows, n * element, by < 0 ? n * element - gap : 0, gap, xlm_cpu_pool(c));
   xlm_copy_run(&copy, (const char *)c->in[0] + (by < 0 ? gap : 0), (char *)c->out[0] + (by > 0 ? gap : 0),
                xlm_cpu_pool(c));

@@ -1,5 +1,4 @@
-// slice and pad on the CPU: the part that both sides have is one strided copy; pad zeroes what lies around
-// it.
+// slice and pad on the CPU: the common part is one strided copy; pad zeroes the rest.
 #include "ops/cpu/copy_priv.h"
 
 static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {

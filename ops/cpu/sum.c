@@ -1,4 +1,4 @@
-// sum over named dims; reduce.c holds the order of summation.
+// sum over named dims; reduce.c fixes the order of summation.
 #include "ops/cpu/kernel_priv.h"
 #include "ops/cpu/reduce_priv.h"
 #include "ops/cpu/vec_priv.h"

@@ -1,6 +1,5 @@
-// top_k on the CPU: insertion into a sorted list of k indices, per token; k is small. x is [a, experts, b];
-// the results are [a, b, active]. A value must be strictly larger to move up, so equal values stay in index
-// order.
+// top_k on the CPU: insertion into a sorted list of k indices per token; k is small. x is [a, experts, b];
+// the results are [a, b, active]. Only a strictly larger value moves up, so equal values stay in index order.
 #include "ops/cpu/places_priv.h"
 
 enum { SMALL = 1 << 12 };

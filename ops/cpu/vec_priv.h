@@ -1,15 +1,12 @@
-// Vector arithmetic for CPU kernels, in plain C that gcc and clang turn into vector code for every
-// instruction set.
+// Vector arithmetic for CPU kernels, in plain C that gcc and clang vectorise for every instruction set.
 //
-// - Scalar functions without branches (vec_exp, vec_log, ...): a loop that calls them vectorises. Accurate to
-// 1-3 units in
-//   the last place of f32; the polynomials are those of Cephes (S. Moshier) and, for erf, of N. Juffa.
+// - Scalar functions without branches (vec_exp, vec_log, ...): loops that call them vectorise. Accurate to
+//   1-3 ulp of f32; the polynomials are those of Cephes (S. Moshier) and, for erf, of N. Juffa.
 // - vec_lanes(n): loop bound for such loops over whole blocks. The caller pads blocks to a multiple of
-// VEC_PAD elements, so
-//   that there is never a scalar remainder loop: an element's bits do not depend on where in a block it
-//   stands.
-// - vec_sum and friends reduce an array with a fixed order: 16 lanes, then halves; long arrays in blocks,
-// added pairwise.
+//   VEC_PAD elements, so there is no scalar remainder loop: an element's bits do not depend on its position
+//   in a block.
+// - vec_sum and similar reduce an array in a fixed order: 16 lanes, then halves; long arrays in blocks, added
+//   pairwise.
 #ifndef XLM_OPS_CPU_VEC_PRIV_H
 #define XLM_OPS_CPU_VEC_PRIV_H
 
@@ -65,14 +62,14 @@ static inline float vec_exp(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  // n from the bits of `shifted`, since a NaN has no integer; in two factors, since the result may be
-  // subnormal or infinite
+  // n is taken from the bits of `shifted`, since a NaN has no integer; in two factors, since the result may
+  // be subnormal or infinite
   int k = (int)(vec_bits(shifted) - vec_bits(round)), half = k >> 1;
   return p * vec_power_of_two(half) * vec_power_of_two(k - half);
 }
 
 static inline float vec_log(float x) {
-  float tiny = x < 1.17549435e-38f ? 8388608.0f : 1.0f; // bring subnormal numbers into range
+  float tiny = x < 1.17549435e-38f ? 8388608.0f : 1.0f; // scales subnormal numbers into range
   uint32_t u = vec_bits(x * tiny);
   float e = (float)((int)(u >> 23) - 126) - (x < 1.17549435e-38f ? 23.0f : 0.0f);
   float m = vec_from_bits((u & 0x007FFFFFu) | 0x3F000000u); // in [0.5, 1)
@@ -92,7 +89,7 @@ static inline float vec_log(float x) {
   y = m + y + e * 0.693359375f;
   y = x == INFINITY ? INFINITY : y;
   y = x == 0.0f ? -INFINITY : y;
-  return x >= 0.0f ? y : NAN; // also for not a number
+  return x >= 0.0f ? y : NAN; // also for NaN
 }
 
 static inline float vec_sigmoid(float x) {
@@ -117,7 +114,7 @@ static inline float vec_erf(float x) {
   far = far * t - 6.34846687e-1f;
   far = far * t - 1.28717512e-1f;
   far = far * t - t;
-  far = t > 4.0f ? 1.0f : 1.0f - vec_exp(far); // the polynomial holds up to where erf is 1
+  far = t > 4.0f ? 1.0f : 1.0f - vec_exp(far); // the polynomial is valid until erf is 1
   float near = -5.96761703e-4f;
   near = near * s + 4.99119423e-3f;
   near = near * s - 2.67681349e-2f;
@@ -143,7 +140,7 @@ typedef float vec_f __attribute__((vector_size(64), aligned(4), may_alias));
 static inline vec_f vec_load(const float *x) {
   return *(const vec_f *)x;
 }
-static inline vec_f vec_load_part(const float *x, int64_t n) { // n < 16; zeros behind
+static inline vec_f vec_load_part(const float *x, int64_t n) { // n < 16; the rest is zero
   vec_f v = {0};
   memcpy(&v, x, (size_t)n * sizeof *x);
   return v;
@@ -157,7 +154,7 @@ static inline float vec_fold(vec_f v) {
   return s[0];
 }
 
-enum { VEC_RUN = 1024 }; // elements summed plainly before sums are added pairwise
+enum { VEC_RUN = 1024 }; // elements summed directly before sums are added pairwise
 
 static inline float vec_sum_run(const float *x, int64_t n) {
   vec_f a = {0}, b = {0};
@@ -180,7 +177,8 @@ static inline float vec_dot_run(const float *x, const float *y, int64_t n) {
   return vec_fold(a + b);
 }
 
-// Adds numbers as they come in a binary tree: as exact as a recursive pairwise sum, without recursion.
+// Adds numbers in a binary tree as they arrive: as accurate as recursive pairwise summation, without
+// recursion.
 typedef struct vec_tree {
   uint64_t count;
   float part[48];
@@ -216,7 +214,7 @@ static inline float vec_dot(const float *x, const float *y, int64_t n) {
   return vec_tree_total(&t);
 }
 
-static inline float vec_max(const float *x, int64_t n) { // -inf for n = 0; not a number is passed over
+static inline float vec_max(const float *x, int64_t n) { // -inf for n = 0; ignores NaN
   float lane[16], best = -INFINITY;
   for (int j = 0; j < 16; j++) lane[j] = -INFINITY;
   int64_t i = 0;

@@ -1,26 +1,25 @@
-// Planning for NVIDIA devices: which kernel runs an op and how much scratch it takes, so that plans for them
-// are made and read on any machine, also by builds without the kernels.
+// Planning for NVIDIA devices: the kernel of each op and its workspace, so that plans can be made and read on
+// any machine, also by builds without the kernels.
 //
-// What takes scratch:
-// - products: what cuBLASLt may use, the same for all;
-// - attention backward: cuDNN's deterministic form writes batch x heads x queries x keys in two bytes, for as
-// many
-//   samples of the batch at a time as stay within a limit; masks that it does not know go to a kernel of our
-//   own without such a matrix, which keeps the sums of dout * out of every query;
-// - sums in two fixed steps: the parts of the first;
-// - gradients of tables: token numbers, sorted, before and after, with where they stood;
+// Operations with a workspace:
+// - products: as much as cuBLASLt may use, the same for all;
+// - attention backward: cuDNN's deterministic form stores batch x heads x queries x keys in two bytes each,
+//   for as many samples at a time as stay within a limit; masks it does not support use a kernel of our own,
+//   which stores only the sums of dout * out per query;
+// - sums in two fixed steps: the partial sums;
+// - gradients of tables: token numbers, sorted, before and after, with their positions;
 // - routing: counts per expert and block of tokens;
-// - collectives: pieces of the others, added in member order.
+// - collectives: pieces of other ranks, added in member order.
 #include "ops/cuda/backend_priv.h"
 #include "ops/cuda/norm_sq.h"
 
 enum {
   PRODUCT = 32 << 20, // bytes for cuBLASLt
-  ATTEND = 512 << 20, // bytes that chunks of attention's backward stay within
-  STAGING = 32 << 20, // bytes of others' pieces at a time
-  BLOCKS = 1024,      // of a grid that adds up everything
-  ROWS = 256,         // that a block adds up, of sums by columns
-  TOKENS = 1024,      // that a block of the routing counts
+  ATTEND = 512 << 20, // limit in bytes for chunks of attention's backward
+  STAGING = 32 << 20, // bytes of other ranks' pieces at a time
+  BLOCKS = 1024,      // of a grid that sums everything
+  ROWS = 256,         // per block, in sums by columns
+  TOKENS = 1024,      // per block, in routing
 };
 
 static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
@@ -83,7 +82,7 @@ static size_t norm_sq(const xlm_call *c, const xlm_target *t) {
   return XLM_CUDA_NORM_BLOCKS * sizeof(xlm_cuda_norm_part);
 }
 
-static size_t by_columns(const xlm_call *c, const xlm_target *t) { // parts of every result
+static size_t by_columns(const xlm_call *c, const xlm_target *t) { // parts of each result
   (void)t;
   int64_t out = xlm_call_elements(c, c->out_type[0]), in = xlm_call_elements(c, c->in_type[0]);
   int64_t parts = out ? ceil_div(in / out, ROWS) : 0;
@@ -149,7 +148,7 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_ALL_TO_ALL, .workspace = staging},
 };
 
-// All others work in registers and shared memory.
+// All others use only registers and shared memory.
 static const xlm_kernel others[XLM_OP_COUNT] = {
 #define XLM_FORM_kernel(name, NAME) [XLM_OP_##NAME] = {.op = XLM_OP_##NAME},
 #define XLM_FORM_leaf(name, NAME)

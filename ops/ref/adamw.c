@@ -1,4 +1,4 @@
-// adamw, the reference: algorithm 2 of Loshchilov & Hutter, line by line.
+// adamw, the reference: algorithm 2 of Loshchilov & Hutter, step by step.
 #include <math.h>
 
 #include "ops/ref/ref_priv.h"

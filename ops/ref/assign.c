@@ -1,4 +1,4 @@
-// assign, the reference. States of integers are i32 here too.
+// assign, the reference. Integer states are i32, too.
 #include <string.h>
 
 #include "ops/ref/ref_priv.h"

@@ -38,7 +38,7 @@ static setting read_setting(const xlm_call *c) {
   return s;
 }
 
-// Offset in k or v of element f of the key j that the query at q meets.
+// Offset in k or v of element f of key j, for the query at q.
 static int64_t key_at(const setting *s, const ref_walk *q, int64_t j, int64_t f) {
   const xlm_dim_info *dims = s->c->dims;
   const xlm_type *t = s->c->in_type[K];
@@ -92,7 +92,7 @@ static double score(const setting *s, const ref_walk *q, int64_t j) {
   return s->softcap > 0 ? s->softcap * tanh(x / s->softcap) : x;
 }
 
-static ref_walk queries(const setting *s) { // every index of q but the feature
+static ref_walk queries(const setting *s) { // every index of q except the feature
   const xlm_type *t = s->c->in_type[Q];
   xlm_dim dims[XLM_MAX_RANK];
   int n = 0;

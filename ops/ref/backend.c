@@ -1,4 +1,4 @@
-// The reference backend: every op in float64, written to be obviously right. Tests hold the others against
+// The reference backend: every op in float64, as simple as possible. Tests compare the other backends with
 // it.
 #include "ops/ref/ref_priv.h"
 #include "runtime/device/cpu.h"

@@ -1,5 +1,5 @@
-// The collectives in a group of one, which is all that a reference run has: copies. `take` alone has
-// something to do, since the piece of this rank is given by the dimensions.
+// The collectives in a group of one, the only group in a reference run: copies. `local_slice` alone does
+// more, since the dimensions define this rank's piece.
 #include <string.h>
 
 #include "ops/ref/ref_priv.h"
@@ -37,7 +37,7 @@ static xlm_status run_local_slice(const xlm_call *c) {
 
 const xlm_kernel xlm_ref_local_slice = {.op = XLM_OP_LOCAL_SLICE, .run = run_local_slice};
 
-// Rows in use, zeros behind.
+// Copies the rows in use and zeroes the others.
 static void copy_rows(const xlm_call *c, const int32_t *offsets, int64_t experts) {
   size_t row = (size_t)xlm_call_inner(c, c->out_type[0], 1) * xlm_dtype_bytes(c->out_type[0]->dtype);
   size_t used = (size_t)offsets[experts] * row, all = xlm_type_bytes(c->out_type[0], c->dims);
@@ -62,7 +62,7 @@ static xlm_status run_collect_rows(const xlm_call *c) {
 const xlm_kernel xlm_ref_collect_rows = {.op = XLM_OP_COLLECT_ROWS, .run = run_collect_rows};
 
 static xlm_status run_send(const xlm_call *c) {
-  (void)c; // there is nobody
+  (void)c; // no other ranks
   return XLM_OK;
 }
 

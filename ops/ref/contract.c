@@ -1,4 +1,4 @@
-// contract, the reference: every combination of indices once.
+// contract, the reference: visits every combination of indices once.
 #include "ops/ref/ref_priv.h"
 
 static bool packs_rows(const xlm_call *c, const xlm_type *t) {
@@ -7,7 +7,8 @@ static bool packs_rows(const xlm_call *c, const xlm_type *t) {
   return false;
 }
 
-// Element offset; in a ragged tensor rows count from its start, so the expert's own index does not move.
+// Element offset; rows of a ragged tensor are counted from its start, so the expert's index does not change
+// it.
 static int64_t at(const xlm_call *c, const xlm_type *t, const ref_walk *w, xlm_dim experts) {
   if (!packs_rows(c, t)) return ref_at(c, t, w);
   ref_walk rows = *w;

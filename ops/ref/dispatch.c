@@ -1,4 +1,4 @@
-// dispatch in float64: every choice copies its token's row to its place in the packed order.
+// dispatch in float64: copies the token's row of every choice to its position in the packed order.
 #include <string.h>
 
 #include "ops/ref/moe_priv.h"

@@ -9,7 +9,7 @@ static xlm_dim vocab_of(const xlm_call *c) {
   return d[0];
 }
 
-// The local row of the token at this place of the walk; false: outside this table.
+// The local row of the token at this position of the walk; false: not in this part of the table.
 static bool row_of(const xlm_call *c, const ref_walk *w, int64_t *row) {
   const xlm_dim_info *v = &c->dims[vocab_of(c)];
   *row = ((const int32_t *)c->in[1])[ref_at(c, c->in_type[1], w)] - v->offset;
@@ -19,7 +19,7 @@ static bool row_of(const xlm_call *c, const ref_walk *w, int64_t *row) {
 static xlm_status run(const xlm_call *c) {
   const xlm_type *both[] = {c->out_type[0], c->in_type[0]};
   ref_walk w = ref_walk_type(c, c->out_type[0]),
-           at = ref_walk_union(c, both, 2); // `at` walks the vocabulary too
+           at = ref_walk_union(c, both, 2); // `at` includes the vocabulary
   while (ref_walk_next(&w)) {
     int64_t row;
     bool inside = row_of(c, &w, &row);

@@ -19,7 +19,7 @@ ref_walk ref_moe_choices(const xlm_call *c, int e_operand) {
   return ref_walk_over(c, dims, n);
 }
 
-static int64_t expert_of(const xlm_call *c, int e_operand, const ref_walk *choice) { // -1: not here
+static int64_t expert_of(const xlm_call *c, int e_operand, const ref_walk *choice) { // -1: on another rank
   const xlm_dim_info *experts = &c->dims[dim_of(c, XLM_A_experts)];
   int64_t i = ((const int32_t *)c->in[e_operand])[ref_at(c, c->in_type[e_operand], choice)] - experts->offset;
   return i >= 0 && i < experts->size ? i : -1;

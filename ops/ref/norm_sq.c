@@ -1,4 +1,4 @@
-// norm_sq, the reference: the sum in the last limb, where any number may stand; clip_scale adds the limbs.
+// norm_sq, the reference: the sum is in the last limb, which may hold any number; clip_scale adds the limbs.
 #include "ops/norm_sq.h"
 
 #include "ops/ref/ref_priv.h"

@@ -1,9 +1,9 @@
-// permute in float64, element by element. Ragged rows count as one dimension with their owner: both orders
-// keep them together.
+// permute in float64, element by element. Ragged rows and their owner count as one dimension, since both
+// orders keep them together.
 #include "ops/ref/ref_priv.h"
 
 static ref_walk stored(const xlm_call *c,
-                       const xlm_type *t) { // a walk over what is stored: packed owners have one index
+                       const xlm_type *t) { // a walk over stored elements: packed owners have one index
   ref_walk w = ref_walk_over(c, t->dim, t->rank);
   for (int i = 0; i + 1 < t->rank; i++)
     if (c->dims[t->dim[i + 1]].ragged) w.size[i] = 1;

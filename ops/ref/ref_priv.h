@@ -1,8 +1,8 @@
-// What every reference kernel file includes: plain loops over doubles, one exported xlm_ref_<op> per op.
+// Included by every reference kernel file: plain loops over doubles, one exported xlm_ref_<op> per op.
 //
-// All floating tensors of a reference graph are f64, all integer ones i32. ref_walk visits every index of a
-// set of dimensions in order; ref_at addresses an operand by those indices, whatever its storage order,
-// broadcasting what it lacks.
+// All floating-point tensors of a reference graph are f64, all integer ones i32. ref_walk visits every index
+// of a set of dimensions in order; ref_at maps such an index to an operand's element, whatever its storage
+// order, broadcasting dims it lacks.
 #ifndef XLM_OPS_REF_REF_PRIV_H
 #define XLM_OPS_REF_REF_PRIV_H
 
@@ -34,9 +34,10 @@ typedef struct ref_walk { // odometer over n dims; start with ref_walk_over/ref_
 
 ref_walk ref_walk_over(const xlm_call *c, const xlm_dim *dims, int n);
 ref_walk ref_walk_type(const xlm_call *c, const xlm_type *t);                    // not for ragged types
-ref_walk ref_walk_union(const xlm_call *c, const xlm_type *const *types, int n); // dims of all, each once
+ref_walk ref_walk_union(const xlm_call *c, const xlm_type *const *types, int n); // dims of all types, without
+                                                                                 // duplicates
 bool ref_walk_next(ref_walk *w);
-int64_t ref_walk_index(const ref_walk *w, xlm_dim d); // 0 when d is not walked
+int64_t ref_walk_index(const ref_walk *w, xlm_dim d); // 0 when d is not in the walk
 void ref_walk_set(ref_walk *w, xlm_dim d, int64_t index);
 int64_t ref_at(const xlm_call *c, const xlm_type *t, const ref_walk *w); // element offset in t's storage
 

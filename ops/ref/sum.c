@@ -2,7 +2,7 @@
 #include "ops/ref/over_priv.h"
 
 static void limit_rows(const xlm_call *c,
-                       ref_walk *w) { // operand 1: where each expert's rows begin, and the end
+                       ref_walk *w) { // operand 1: the offsets of each expert's rows, and the end
   for (int i = 0; i < w->n && c->instr->n_in > 1; i++)
     if (c->dims[w->dim[i]].ragged)
       w->size[i] = ((const int32_t *)c->in[1])[xlm_call_elements(c, c->in_type[1]) - 1];

@@ -1,4 +1,4 @@
-// top_k in float64: k times the largest not yet chosen, the lower index among equals.
+// top_k in float64: selects the largest not yet chosen k times, the lower index among equals.
 #include <string.h>
 
 #include "ops/ref/ref_priv.h"
@@ -14,7 +14,7 @@ static double value_at(const xlm_call *c, ref_walk *w, xlm_dim experts, int64_t 
   return ref_in(c, 0)[ref_at(c, c->in_type[0], w)];
 }
 
-// The best index after `last` in the order (value descending, index ascending); last = -1: the best of all.
+// The best index after `last` in the order (value descending, index ascending); last = -1: the first.
 static int64_t next_best(const xlm_call *c, ref_walk *w, xlm_dim experts, int64_t last) {
   double bound = last < 0 ? 0 : value_at(c, w, experts, last), best_value = 0;
   int64_t best = -1;

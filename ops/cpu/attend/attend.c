@@ -1,20 +1,20 @@
-// attend on CPUs: FlashAttention's order of work (Dao et al.; Milakov & Gimelshein for the running softmax)
-// for caches instead of shared memory. Keys and values of one head are packed once; a tile of queries then
-// meets one key tile after the other, strip by strip (MR queries): scores, softmax against the running
-// maximum, product with the values. Tiles and parts of strips that the mask hides are not computed. A query's
-// result does not depend on what else a worker computes.
+// attend on CPUs: FlashAttention's order of computation (Dao et al.; Milakov & Gimelshein for the online
+// softmax), for caches instead of shared memory. Keys and values of one head are packed once; a tile of
+// queries then visits the key tiles in order, strip by strip (MR queries): scores, softmax against the
+// running maximum, product with the values. Tiles and parts of strips hidden by the mask are skipped. A
+// query's result does not depend on what else a worker computes.
 #include <math.h>
 
 #include "ops/cpu/attend/attend_math_priv.h"
 
 enum { Q, K, V };
 
-static const float HIDDEN = -1e30f; // a score that no key has; finite, so that differences stay numbers
+static const float HIDDEN = -1e30f; // below any score; finite, so that differences are not NaN
 
 typedef struct job {
   attend_shape s;
   attend_view q, k, v, out, lse;
-  int64_t pieces; // of the query tiles of one (batch, key head)
+  int64_t pieces; // number of pieces of the query tiles of one (batch, key head)
   float *workspace;
 } job;
 
@@ -48,7 +48,7 @@ static void pack_keys(const job *j, const room *r, int64_t batch, int64_t g, int
           tile = TILE * s->dp;
   for (int64_t t = first; t < end; t++) {
     attend_rows rows = xlm_attend_key_rows(s, t);
-    xlm_attend_load(r->o, s, &j->k, k_at, rows.row, rows.n, 1); // o is free until the first query tile
+    xlm_attend_load(r->o, s, &j->k, k_at, rows.row, rows.n, 1); // o is unused until the first query tile
     xlm_attend_transpose(r->kt + t * tile, r->o, s->dp);
     xlm_attend_load(r->v + t * tile, s, &j->v, v_at, rows.row, rows.n, 1);
   }
@@ -58,7 +58,8 @@ ATTEND_INLINE lanes capped(lanes x, float softcap) {
   return softcap > 0 ? lanes_splat((float)(softcap * ATTEND_LOG2E)) * lanes_tanh(x) : x;
 }
 
-// One query's scores [from, to) become probabilities times 2^-maximum; full: all TILE of them are visible.
+// Turns one query's scores [from, to) into probabilities times 2^-maximum; full: all TILE of them are
+// visible.
 ATTEND_INLINE void softmax_row(bool full, float *x, attend_span span, float softcap, float *most, float *sum,
                                float *o, int64_t dp) {
   int from = full ? 0 : span.from, to = full ? TILE : span.to;
@@ -84,7 +85,7 @@ ATTEND_INLINE void softmax_row(bool full, float *x, attend_span span, float soft
   for (int64_t f = 0; f < dp; f += VL) lanes_store(o + f, lanes_load(o + f) * shrink);
 }
 
-// MR queries from i on meet one key tile.
+// Computes MR queries from i on against one key tile.
 static void strip(const attend_shape *s, const room *r, const attend_tile *t, int i, const float *kt,
                   const float *v, attend_ahead *ahead) {
   attend_span span = attend_span_of(t, i, MR);
@@ -112,7 +113,7 @@ static void finish_tile(const job *j, const room *r, int64_t batch, int64_t h, a
   float *lse = (float *)j->lse.data + xlm_attend_at(s, &j->lse, batch, h);
   for (int i = 0; i < rows.n; i++) {
     float sum = lanes_sum(lanes_load(r->sum + i * VL));
-    lanes inverse = lanes_splat(sum > 0 || sum != sum ? 1 / sum : 0); // a query that sees nothing: result 0
+    lanes inverse = lanes_splat(sum > 0 || sum != sum ? 1 / sum : 0); // a query without visible keys gives 0
     float *o = r->o + i * s->dp;
     for (int64_t f = 0; f < s->dp; f += VL) lanes_store(o + f, lanes_load(o + f) * inverse);
     lse[(rows.row + i) * j->lse.row] = sum == 0 ? -INFINITY : (float)((r->most[i] + log2f(sum)) * ATTEND_LN2);
@@ -120,8 +121,8 @@ static void finish_tile(const job *j, const room *r, int64_t batch, int64_t h, a
   xlm_attend_store(r->o, s, &j->out, xlm_attend_at(s, &j->out, batch, h), rows.row, rows.n, 1);
 }
 
-// A unit: the query tiles [q_first, q_end) of the heads [h_first, h_end), which share key head g of one batch
-// entry.
+// A unit of work: the query tiles [q_first, q_end) of the heads [h_first, h_end), which share key head g of
+// one batch entry.
 typedef struct unit {
   int64_t batch, g, h_first, h_end, q_first, q_end;
 } unit;
@@ -134,8 +135,8 @@ static unit unit_at(const job *j, int64_t u) {
   return x;
 }
 
-// What is packed and stored after query tile t of head h: the next query tile, and under the last head, piece
-// by piece, the keys and values of the next unit.
+// The rows to prefetch during query tile t of head h: the next query tile and, under the last head, piece by
+// piece, the keys and values of the next unit.
 static attend_ahead look_ahead(const job *j, const unit *x, const unit *next, int64_t h, int64_t t) {
   const attend_shape *s = &j->s;
   attend_ahead a = {0};

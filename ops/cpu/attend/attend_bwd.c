@@ -1,11 +1,11 @@
 // attend_bwd on CPUs: FlashAttention's backward pass. For every pair of tiles the probabilities P are
-// computed again from the logsumexp, then with dS = P (dOut V^T - rowsum(dOut Out)): dV += P^T dOut, dK +=
-// dS^T Q, dQ += dS K. Phase by phase over a tile pair, so that one packed right factor at a time stays in the
-// first cache.
+// recomputed from the logsumexp; then with dS = P (dOut V^T - rowsum(dOut Out)): dV += P^T dOut, dK += dS^T
+// Q, dQ += dS K. A tile pair is processed in phases, so that one packed right factor at a time stays in the
+// L1 cache.
 //
-// Sums run over key tiles for dQ and over (head, query tile) for dK and dV, always upwards. With few (batch,
-// key head) pairs per worker the same tile operations run in two passes, one for dK and dV over pieces of the
-// keys, one for dQ over pieces of the queries: more work, the same bits.
+// Sums run over key tiles for dQ and over (head, query tile) for dK and dV, always in ascending order. With
+// few (batch, key head) pairs per worker the same tile operations run in two passes, one for dK and dV over
+// pieces of the keys, one for dQ over pieces of the queries: more work, the same bits.
 #include <math.h>
 
 #include "ops/cpu/attend/attend_math_priv.h"
@@ -16,8 +16,9 @@ typedef struct job {
   attend_shape s;
   attend_view q, k, v, out, lse, dout, dlse, dq, dk, dv; // dlse.data NULL: none
   bool want_q, want_kv;
-  int64_t pieces; // of the key tiles (want_kv alone) or query tiles (want_q alone) of one (batch, key head)
-  float q_factor; // q is packed times this
+  int64_t pieces; // number of pieces of the key tiles (want_kv alone) or query tiles (want_q alone) of one
+                  // (batch, key head)
+  float q_factor; // factor applied to q when packing
   float *workspace;
 } job;
 
@@ -50,7 +51,7 @@ static void pack_keys(const job *j, const room *r, int64_t batch, int64_t g, int
           tile = TILE * s->dp;
   for (int64_t t = first; t < end; t++) {
     attend_rows rows = xlm_attend_key_rows(s, t);
-    xlm_attend_load(r->q, s, &j->v, v_at, rows.row, rows.n, 1); // q is free until the first query tile
+    xlm_attend_load(r->q, s, &j->v, v_at, rows.row, rows.n, 1); // q is unused until the first query tile
     xlm_attend_transpose(r->vt + t * tile, r->q, s->dp);
     xlm_attend_load(r->k + t * tile, s, &j->k, k_at, rows.row, rows.n, 1);
     xlm_attend_transpose(r->kt + t * tile, r->k + t * tile, s->dp);
@@ -59,7 +60,8 @@ static void pack_keys(const job *j, const room *r, int64_t batch, int64_t g, int
   for (int64_t i = first * tile; i < end * tile; i++) r->dk[i] = r->dv[i] = 0;
 }
 
-// delta = rowsum(dout * out) - dlse; lse in base 2, infinite where P must be zero (queries that see nothing).
+// delta = rowsum(dout * out) - dlse; lse in base 2, infinite where P must be zero (queries without visible
+// keys).
 static void load_query_numbers(const job *j, const room *r, int64_t batch, int64_t h, attend_rows rows) {
   const attend_shape *s = &j->s;
   const float *lse = (const float *)j->lse.data + xlm_attend_at(s, &j->lse, batch, h);
@@ -85,7 +87,7 @@ static void load_queries(const job *j, const room *r, int64_t batch, int64_t h, 
   for (int64_t i = 0; i < TILE * s->dp; i++) r->dq[i] = 0;
 }
 
-// c [TILE][TILE] = a . bt over what each strip of queries sees.
+// c [TILE][TILE] = a . bt, restricted to the keys each strip of queries sees.
 static void pair_products(const attend_shape *s, const attend_tile *t, const float *a, const float *bt,
                           float *c, attend_ahead *ahead) {
   for (int i = 0; i < t->nq; i += MR) {
@@ -97,7 +99,7 @@ static void pair_products(const attend_shape *s, const attend_tile *t, const flo
   }
 }
 
-// Scores to probabilities, dout . v to dS, for one query.
+// For one query: scores become probabilities, dout . v becomes dS.
 ATTEND_INLINE void pair_row(bool masked, float *p, float *ds, attend_span span, float softcap, float lse,
                             float delta) {
   for (int i = span.from; i < span.to; i += VL) {
@@ -142,8 +144,7 @@ static void add_dq(const attend_shape *s, const attend_tile *t, const room *r, c
   }
 }
 
-// sum [TILE][dp] += pairs^T . rows: strips of keys; only queries that see a key of the strip (and of the
-// tile) count.
+// sum [TILE][dp] += pairs^T . rows, by strips of keys; only queries that see a key of the strip contribute.
 static void add_transposed(const attend_shape *s, const attend_tile *t, const float *pairs, const float *rows,
                            float *sum, attend_ahead *ahead) {
   for (int j = 0; j < t->nk; j += MR) {
@@ -180,8 +181,8 @@ static void store_keys(const job *j, const room *r, int64_t batch, int64_t g, in
   }
 }
 
-// A unit: the query tiles [q_first, q_end) of the heads [h_first, h_end), which share key head g of one batch
-// entry, against the key tiles [k_first, k_end).
+// A unit of work: the query tiles [q_first, q_end) of the heads [h_first, h_end), which share key head g of
+// one batch entry, against the key tiles [k_first, k_end).
 typedef struct unit {
   int64_t batch, g, h_first, h_end, q_first, q_end, k_first, k_end;
 } unit;
@@ -202,8 +203,8 @@ static unit unit_at(const job *j, int64_t u) {
   return x;
 }
 
-// What is packed and stored after query tile t of head h: the next query tile, and under the last head, piece
-// by piece, the keys and values of the next unit and the places of this one's gradients.
+// The rows to prefetch during query tile t of head h: the next query tile and, under the last head, piece by
+// piece, the keys and values of the next unit and the gradients of this one.
 static attend_ahead look_ahead(const job *j, const unit *x, const unit *next, int64_t h, int64_t t) {
   const attend_shape *s = &j->s;
   attend_ahead a = {0};

@@ -1,4 +1,4 @@
-// Vector arithmetic of attention: multiply-add, maximum, 2^x and tanh in fp32.
+// Vector arithmetic for attention: multiply-add, maximum, 2^x and tanh in f32.
 #ifndef XLM_ATTEND_ATTEND_MATH_PRIV_H
 #define XLM_ATTEND_ATTEND_MATH_PRIV_H
 
@@ -8,7 +8,7 @@
 #include <immintrin.h>
 #endif
 
-// lanes_max(a, b) gives b when either is not a number: put the bound first and NaN goes through.
+// lanes_max(a, b) returns b if either is NaN: pass the bound first to propagate NaN.
 #if defined(XLM_ISA_avx512)
 ATTEND_INLINE lanes lanes_fma(lanes a, lanes b, lanes c) {
   return (lanes)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -70,7 +70,7 @@ ATTEND_INLINE lanes lanes_exp2(lanes x) {
   p = lanes_fma(p, f, lanes_splat(2.402264791363012e-1f));
   p = lanes_fma(p, f, lanes_splat(6.931472028550421e-1f));
   p = lanes_fma(p, f, lanes_splat(1.0f));
-  return (lanes)((ulanes)p + ((ulanes)t << 23)); // wraps for what is not a number
+  return (lanes)((ulanes)p + ((ulanes)t << 23)); // wraps for NaN
 }
 
 // tanh by the rational function of Eigen (ptanh_float), a few units in the last place.

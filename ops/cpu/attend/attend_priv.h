@@ -1,10 +1,10 @@
-// Inside of attention: how q, k, v lie in memory, which pairs of a tile are visible, and the tile operations
-// that forward and backward share (attend_tile.c).
+// Internals of attention: strides of q, k, v, visible pairs of a tile, and the tile operations that forward
+// and backward share (attend_tile.c).
 //
-// Everything works on tiles of TILE queries by TILE keys that were packed to fp32 first: rows as [TILE][dp],
+// All computation is on tiles of TILE queries by TILE keys that are first packed to f32: rows as [TILE][dp],
 // where dp is the feature size rounded up to whole vectors with zeros, or, as the right factor of q k^T,
-// transposed as [feature][TILE]. Scores are kept in base 2 (the factor log2(e) is folded into q), because 2^x
-// is the cheaper exponential.
+// transposed as [feature][TILE]. Scores are in base 2 (the factor log2(e) is folded into q), because 2^x is
+// cheaper than e^x.
 #ifndef XLM_ATTEND_ATTEND_PRIV_H
 #define XLM_ATTEND_ATTEND_PRIV_H
 
@@ -32,40 +32,40 @@ typedef struct attend_shape {
   int64_t batches;             // their product
   int64_t heads, kv_heads, queries, keys, d, dp;
   int64_t q_tiles, k_tiles;
-  // Positions of the first query and key; the queries from `first` on, in tiles of their own, begin at
+  // Positions of the first query and key; the queries from `first` on have separate tiles, which begin at
   // tail_pos.
   int64_t q_pos, k_pos, first, tail_pos;
-  // Query head h uses key head (h + head_first) * kv_full / heads_full - kv_first: numbers of the whole
-  // model, so that a rank with some of the heads agrees.
+  // Query head h uses key head (h + head_first) * kv_full / heads_full - kv_first, with numbers of the whole
+  // model, so that a rank with some of the heads uses the same mapping.
   int64_t head_first, heads_full, kv_first, kv_full;
   bool causal;
   int64_t window;
   float scale, softcap;
 } attend_shape;
 
-// Which keys query i of a tile sees: those j < nk with lo <= j - i <= hi.
+// The keys that query i of a tile sees: j < nk with lo <= j - i <= hi.
 typedef struct attend_tile {
   int nq, nk, lo, hi;
 } attend_tile;
 
-typedef struct attend_rows { // of a query tile: [row, row + n) of the local queries, and the position of the
+typedef struct attend_rows { // of a query tile: the local queries [row, row + n), and the position of the
                              // first
   int64_t row, n, pos;
 } attend_rows;
 
-typedef struct attend_span { // columns [begin, end) a strip of MR queries sees; [from, to): the same in whole
-                             // vectors
+typedef struct attend_span { // the columns [begin, end) that a strip of MR queries sees; [from, to): rounded
+                             // to whole vectors
   int begin, end, from, to;
 } attend_span;
 
-// Rows that will be packed next, fetched into the caches while the products of the current tile run: reading
-// a head's short, far-apart rows from memory costs as much as a third of the arithmetic otherwise.
+// Rows to be packed next are prefetched while the products of the current tile run; otherwise reading a
+// head's short, distant rows from memory takes up to a third as long as the arithmetic.
 enum { ATTEND_AHEAD = 10 };
 typedef struct attend_ahead {
   int n;
-  int64_t done; // rows fetched so far, over all wanted
+  int64_t done; // rows fetched so far, over all entries
   struct {
-    const char *row; // the first; NULL: nothing
+    const char *row; // the first row; NULL: none
     int64_t stride, rows, bytes;
     bool write;
   } want[ATTEND_AHEAD];
@@ -89,18 +89,18 @@ typedef struct attend_ahead {
 #define xlm_attend_mul_t XLM_ISA_NAME(xlm_attend_mul_t)
 
 attend_shape xlm_attend_read(const xlm_call *c);
-// The same as a target's copy of the kernel reads it, whichever copy this is; *tiles: its sizes.
+// The same for a given target, whichever copy of the kernel this is; *tiles: its tile sizes.
 attend_shape xlm_attend_read_for(const xlm_call *c, const xlm_target *t, xlm_cpu_tiles *tiles);
-// query: the operand has the query's sequence and heads, otherwise the keys'.
+// query: the operand has the sequence and heads of the queries, otherwise of the keys.
 attend_view xlm_attend_view_of(const xlm_call *c, const attend_shape *s, const xlm_type *t, void *data,
                                bool query);
 int64_t xlm_attend_at(const attend_shape *s, const attend_view *v, int64_t batch,
                       int64_t head); // element offset
 // The query heads [*first, *end) that use key head g.
 void xlm_attend_group(const attend_shape *s, int64_t g, int64_t *first, int64_t *end);
-attend_rows xlm_attend_rows(const attend_shape *s, int64_t q_tile); // n = 0: there is no such tile
+attend_rows xlm_attend_rows(const attend_shape *s, int64_t q_tile); // n = 0: no such tile
 attend_rows xlm_attend_key_rows(const attend_shape *s, int64_t k_tile);
-// The key tiles [*first, *end) that the queries of the tiles [q_first, q_end) see anything of.
+// The key tiles [*first, *end) of which the queries of the tiles [q_first, q_end) see some part.
 void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end, int64_t *first,
                           int64_t *end);
 attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_tile);
@@ -111,16 +111,16 @@ void xlm_attend_load(float *dst, const attend_shape *s, const attend_view *v, in
 // rows of v = factor * src [rows][dp], in v's type.
 void xlm_attend_store(const float *src, const attend_shape *s, const attend_view *v, int64_t at, int64_t row,
                       int64_t rows, float factor);
-// Adds these rows of v to what is fetched.
+// Adds these rows of v to those to be prefetched.
 void xlm_attend_want(attend_ahead *a, const attend_shape *s, const attend_view *v, int64_t at,
                      attend_rows rows, bool write);
-void xlm_attend_fetch(attend_ahead *a, int rows); // the next so many rows
+void xlm_attend_fetch(attend_ahead *a, int rows); // prefetches the next `rows` rows
 
 // dst [dp][TILE] = src [TILE][dp] transposed.
 void xlm_attend_transpose(float *dst, const float *src, int64_t dp);
 
-// c [MR][vectors * VL] (rows ldc apart) = (add ? c : 0) + a . b, with b [k][vectors * VL] (rows ldb apart)
-// and a [MR][k] (rows lda apart), or in _t a given transposed, [k][MR].
+// c [MR][vectors * VL] (row stride ldc) = (add ? c : 0) + a . b, with b [k][vectors * VL] (row stride ldb)
+// and a [MR][k] (row stride lda), or in _t a transposed, [k][MR].
 void xlm_attend_mul(const float *a, int64_t lda, int k, const float *b, int64_t ldb, float *c, int64_t ldc,
                     int vectors, bool add);
 void xlm_attend_mul_t(const float *a, int64_t lda, int k, const float *b, int64_t ldb, float *c, int64_t ldc,
@@ -145,13 +145,15 @@ static inline attend_span attend_span_of(const attend_tile *t, int i, int rows) 
   return s;
 }
 
-// Units of work for worker w: turns forwards, backwards, forwards..., so that a steady rise in cost is shared
-// evenly. Use as for (turn = 0; turn * workers < units; turn++), skipping u >= units.
+// The unit of work for worker w in a turn: turns alternate between ascending and descending order, so that a
+// steady rise in cost is balanced. Use as for (turn = 0; turn * workers < units; turn++), skipping u >=
+// units.
 static inline int64_t attend_turn(int64_t turn, int worker, int workers) {
   return turn * workers + (turn % 2 ? workers - 1 - worker : worker);
 }
 
-// Into how many pieces each of `units` is cut so that all workers have about equal work; at most `most`.
+// Number of pieces into which to cut each of `units` so that all workers have about equal work; at most
+// `most`.
 static inline int64_t attend_pieces(int64_t units, int workers, int64_t most) {
   if (units % workers == 0 || units >= 4 * workers) return 1;
   int64_t n = (4 * workers + units - 1) / units;

@@ -1,5 +1,5 @@
 // The tile operations of attention; see attend_priv.h. The micro-kernels keep MR x NV vectors of the result
-// in registers over the whole inner dimension: per step NV loads and MR broadcasts for MR * NV multiply-adds.
+// in registers over the whole inner dimension: NV loads and MR broadcasts per MR * NV multiply-adds.
 #include "ops/cpu/attend/attend_math_priv.h"
 
 static xlm_dim attr_dim(const xlm_call *c, xlm_attr_key key) {
@@ -126,7 +126,7 @@ void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end,
 
 attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_tile) {
   attend_rows q = xlm_attend_rows(s, q_tile);
-  int64_t hi = TILE, lo = -TILE; // everything
+  int64_t hi = TILE, lo = -TILE; // everything visible
   if (s->causal) hi = q.pos - (k_tile * TILE + s->k_pos);
   if (s->window) lo = hi - s->window + 1;
   return (attend_tile){.nq = (int)q.n,
@@ -200,7 +200,7 @@ void xlm_attend_fetch(attend_ahead *a, int rows) {
 
 typedef float quad __attribute__((vector_size(16), may_alias));
 
-ATTEND_INLINE void transpose4(float *dst, const float *src, int64_t ld) { // 4 x 4 block
+ATTEND_INLINE void transpose4(float *dst, const float *src, int64_t ld) { // transposes a 4 x 4 block
   quad a = *(const quad *)src, b = *(const quad *)(src + ld), c = *(const quad *)(src + 2 * ld),
        d = *(const quad *)(src + 3 * ld);
   quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
@@ -218,7 +218,7 @@ void xlm_attend_transpose(float *dst, const float *src, int64_t dp) {
 
 // ---- products
 
-// N and transposed are constants in every call, so that the loops unroll and acc stays in registers.
+// N and transposed are constants in every call, so loops are unrolled and acc stays in registers.
 ATTEND_INLINE void block(bool transposed, int N, const float *a, int64_t lda, int k, const float *b,
                          int64_t ldb, float *c, int64_t ldc, bool add) {
   lanes acc[MR][NV];

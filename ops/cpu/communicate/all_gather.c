@@ -1,5 +1,5 @@
-// all_gather on the CPU: along an outermost dimension every piece arrives in its place, run by run; along an
-// inner one it goes through the workspace, in rounds.
+// all_gather on the CPU: pieces of the outermost dimension are received in place, run by run; those of an
+// inner one go through the workspace, in rounds.
 #include "ops/cpu/communicate/collect_priv.h"
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
@@ -23,7 +23,8 @@ static collect_piece piece(const job *j, int64_t k) {
   return collect_member(j->c, &j->g, j->whole, j->to, j->from, k);
 }
 
-static int64_t left(const job *j, int64_t k, int64_t first) { // elements of member k's piece in this round
+static int64_t left(const job *j, int64_t k, int64_t first) { // remaining elements of member k's piece in
+                                                              // this round
   collect_piece p = piece(j, k);
   int64_t n = collect_count(&p) - first;
   return n < 0 ? 0 : n < j->step ? n : j->step;

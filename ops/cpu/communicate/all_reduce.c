@@ -1,9 +1,9 @@
-// all_reduce on the CPU. Small values are gathered by everybody and added by everybody (one exchange). Large
-// ones are cut into one piece per member: every member receives all summands of its piece, adds them in a
-// fixed order, and gives the result to all. Either way the bits are the same.
+// all_reduce on the CPU. Small values are gathered and added by every member (one exchange). Large ones are
+// cut into one piece per member: every member receives all summands of its piece, adds them in a fixed order,
+// and sends the result to all. Both ways give the same bits.
 #include "ops/cpu/communicate/collect_priv.h"
 
-// The number of members is not known here; in rounds, any number fits.
+// The number of members is unknown here; rounds work for any number.
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
   size_t bytes = xlm_type_bytes(c->in_type[0], c->dims) + XLM_SMALL_ALL_REDUCE * 2;
@@ -20,7 +20,7 @@ typedef struct job {
   char *out;
 } job;
 
-static void reduce(const job *j, int64_t count, void *out) { // of g.in
+static void reduce(const job *j, int64_t count, void *out) { // reduces g.in
   collect_reduce(&j->g, j->kind, j->c->in_type[0]->dtype, count, out, xlm_cpu_pool(j->c));
 }
 

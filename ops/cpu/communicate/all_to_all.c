@@ -1,9 +1,9 @@
 // all_to_all on the CPU: joins the pieces of dimension a (from[0] -> to[0]) and splits dimension b (from[1]
-// -> to[1]). What goes to member k is its part of b, what comes from k its part of a; both are lists in one
+// -> to[1]). Member k is sent its part of b and sends its part of a; both are element lists in the same
 // order, since the storage order of the dimensions stays. In rounds through the workspace.
 #include "ops/cpu/communicate/collect_priv.h"
 
-// Elements of the largest piece that any two members exchange: from the sizes, so that all agree on the
+// Elements of the largest piece that any two members exchange, from the sizes, so that all agree on the
 // number of rounds.
 static int64_t largest_piece(const xlm_call *c, bool used) {
   xlm_type t = *c->out_type[0], rest = {.dtype = t.dtype};
@@ -29,11 +29,11 @@ typedef struct job {
   int64_t step;
 } job;
 
-static collect_piece joins(const job *j, int64_t k) { // what member k has of a
+static collect_piece joins(const job *j, int64_t k) { // member k's part of a
   return collect_member(j->c, &j->g, j->a, j->a_whole, j->a_part, k);
 }
 
-static collect_piece leaves(const job *j, int64_t k) { // what it will have of b
+static collect_piece leaves(const job *j, int64_t k) { // member k's future part of b
   return collect_member(j->c, &j->g, j->b, j->b_whole, j->b_part, k);
 }
 

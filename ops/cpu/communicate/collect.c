@@ -1,7 +1,7 @@
 // See collect_priv.h: groups, exchanges, pieces.
 #include "ops/cpu/communicate/collect_priv.h"
 
-enum { SERIAL = 1 << 16 }; // bytes below which one worker copies all
+enum { SERIAL = 1 << 16 }; // bytes below which one worker copies everything
 
 // ---- the group
 

@@ -1,9 +1,9 @@
-// What the collectives' kernels share: the group of a call, exchanges in rounds through a bounded workspace,
-// pieces of a tensor cut along one dimension, and the sum over members in a fixed order.
+// Shared by the kernels of collectives: the group of a call, exchanges in rounds through a bounded workspace,
+// pieces of a tensor along one dimension, and sums over members in a fixed order.
 //
-// An exchange moves contiguous bytes only (runtime/device/link.h). A piece of a tensor along an inner
-// dimension is not contiguous, and what n members send must be kept until it is added; so both go through the
-// workspace, a round at a time: every member's piece is a row-major list of elements, and a round moves the
+// An exchange moves contiguous bytes only (runtime/device/link.h). A piece along an inner dimension is not
+// contiguous, and data received from n members must be stored until it is added; so both go through the
+// workspace, one round at a time: every member's piece is a row-major list of elements, and a round moves the
 // next `step` elements of every piece.
 //
 // Without a link the group is this rank alone.
@@ -16,16 +16,14 @@
 #include "runtime/device/link.h"
 #include "runtime/plan/traffic.h"
 
-enum {
-  COLLECT_ROOM = 4 << 20
-}; // most bytes of workspace that a round may use; more pieces go in more rounds
+enum { COLLECT_ROOM = 4 << 20 }; // maximum bytes of workspace per round; larger pieces take more rounds
 
 typedef struct collect { // the group of one call, and the tables of its exchanges, in the workspace
   const xlm_call *call;
   xlm_link *link; // NULL: a group of one
   uint32_t axes;
   int64_t n, me;
-  int64_t *size, *begin; // [n], [n]: of every member along a dimension; zeros until collect_sizes
+  int64_t *size, *begin; // [n], [n]: of every member along a dimension; zero until collect_sizes
   const void **out;      // [n] ..: arguments of the next exchange
   void **in;
   size_t *out_bytes, *in_bytes;
@@ -43,26 +41,27 @@ typedef struct collect { // the group of one call, and the tables of its exchang
 #define collect_gather XLM_ISA_NAME(xlm_collect_gather)
 
 size_t collect_tables(int64_t n); // bytes of the tables; a multiple of 64
-// From the sizes attribute: how many members, and the largest piece of list `list`.
+// From the attribute `sizes`: the number of members, and the largest piece of list `list`.
 int64_t collect_members(const xlm_call *c);
 int64_t collect_largest(const xlm_call *c, int list);
-// Room for rounds in which `n` members move pieces of at most `piece` elements, `copies` of each; never less
-// than one element. The same on all members, as `piece` is, so that they agree on the number of rounds.
+// Workspace for rounds in which `n` members move pieces of at most `piece` elements, `copies` of each; at
+// least one element. `piece` is equal on all members, hence also the number of rounds.
 size_t collect_room(int64_t n, int64_t piece, size_t elem, int copies);
 static inline int64_t collect_step(const collect *g, size_t elem,
-                                   int copies) { // elements of every piece in a round
+                                   int copies) { // elements of every piece per round
   return (int64_t)(g->room_bytes / elem) / (g->n * copies);
 }
 collect collect_start(const xlm_call *c);
 void collect_sizes(const xlm_call *c, int list, int64_t n, int64_t *size, int64_t *begin);
-// out, in and their bytes are set; all entries.
+// requires out, in and their bytes to be set for all members
 xlm_status collect_exchange(const collect *g) XLM_MUST_CHECK;
-xlm_status collect_gather(const collect *g, const void *mine) XLM_MUST_CHECK; // in and in_bytes are set
+xlm_status collect_gather(const collect *g, const void *mine) XLM_MUST_CHECK; // requires in and in_bytes to
+                                                                              // be set
 
 // ---- pieces
 
-// Of the middle of a tensor [outer, whole, inner]: indices [begin, begin + size - tail), then [tail_begin,
-// tail_begin + tail).
+// Of the middle dimension of a tensor [outer, whole, inner]: indices [begin, begin + size - tail), then
+// [tail_begin, tail_begin + tail).
 typedef struct collect_piece {
   int64_t outer, whole, inner, begin, size, tail, tail_begin;
 } collect_piece;
@@ -79,13 +78,13 @@ static inline int64_t collect_count(const collect_piece *p) {
 #define collect_elements XLM_ISA_NAME(xlm_collect_elements)
 #define collect_clear_tail XLM_ISA_NAME(xlm_collect_clear_tail)
 
-// All of dimension d of tensor t; outer counts the rows in use only (operand 1: offsets) when `used`.
+// All of dimension d of tensor t; when `used`, outer counts only the rows in use (operand 1: offsets).
 collect_piece collect_piece_of(const xlm_call *c, const xlm_type *t, xlm_dim d, bool used);
-// Of `all` of dimension `whole`: what member k of the group has, whose own dimension is `part`.
+// Member k's piece of `all` of dimension `whole`; this rank's piece is dimension `part`.
 collect_piece collect_member(const xlm_call *c, const collect *g, collect_piece all, xlm_dim whole,
                              xlm_dim part, int64_t k);
-// In how many runs a member's part of a dimension, `part` here, may lie among the elements of the group: 1 or
-// 2, the same on all members.
+// The number of runs that a member's piece of a dimension may have, 1 or 2, the same on all members; `part`
+// is this rank's piece.
 int collect_runs(const xlm_call *c, xlm_dim part);
 // Elements [first, first + n) of the piece's row-major list <-> contiguous memory.
 void collect_pack(const collect_piece *p, const void *tensor, int64_t first, int64_t n, size_t elem,
@@ -93,7 +92,7 @@ void collect_pack(const collect_piece *p, const void *tensor, int64_t first, int
 void collect_unpack(const collect_piece *p, void *tensor, int64_t first, int64_t n, size_t elem,
                     const void *dense, xlm_pool *pool);
 int64_t collect_elements(const xlm_call *c, const xlm_type *t,
-                         bool used); // of t; ragged and `used`: of the rows in use
+                         bool used); // of t; if ragged and `used`: of the rows in use
 void collect_clear_tail(const xlm_call *c, const xlm_type *t,
                         void *data); // zeroes the rows of t that are not in use
 
@@ -105,8 +104,8 @@ static inline xlm_dim collect_dim(const xlm_call *c, xlm_attr_key key, int i) {
 
 // ---- reduction
 
-// Sums in member order, whoever computes them: the same bits in every run. A library's own reduction would be
-// another variant.
+// Sums in member order, on whichever member, so every run gives the same bits. A library's own reduction
+// would be another variant.
 static const char *const collect_exact[] = {"exact", NULL};
 static inline bool collect_applicable(const xlm_call *c, const xlm_target *t, int variant) {
   (void)c, (void)t;
@@ -114,7 +113,7 @@ static inline bool collect_applicable(const xlm_call *c, const xlm_target *t, in
 }
 
 #define collect_reduce XLM_ISA_NAME(xlm_collect_reduce)
-// out[0 .. count) = the reduction `kind` of g->in[k][0 .. count) over the members k; sums in f32 axis by
+// out[0 .. count) = the reduction `kind` of g->in[k][0 .. count) over the members k; f32 sums go axis by
 // axis, outermost first. out may be one of them.
 void collect_reduce(const collect *g, const char *kind, xlm_dtype t, int64_t count, void *out,
                     xlm_pool *pool);

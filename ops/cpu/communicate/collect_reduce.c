@@ -1,27 +1,27 @@
-// The reduction over members: what makes a result the same on every member and in every backend. In f32 (bf16
-// rounded once at the end), f64 or i32; `lse` in f64, whose error vanishes when it is rounded.
+// The reduction over members, which gives the same result on every member and in every backend. In f32 (bf16
+// rounded once at the end), f64 or i32; `lse` in f64, whose error disappears in the final rounding.
 //
 // Sums in f32 go axis by axis, outermost first: a sum over `dp` and `tp` adds the dp members of each tp
-// position, then these sums. So it has the bits of a sum over `dp` followed by one over `tp`, which is what a
-// conversion becomes that scatters over `dp` (ZeRO).
+// position, then these sums. It has the bits of a sum over `dp` followed by one over `tp`, which is what a
+// conversion that scatters over `dp` (ZeRO) computes.
 #include <math.h>
 
 #include "ops/cpu/communicate/collect_priv.h"
 #include "ops/cpu/vec_priv.h"
 
-enum { BLOCK = 1024, SERIAL = 1 << 14 }; // elements at a time; below which one worker does all
+enum { BLOCK = 1024, SERIAL = 1 << 14 }; // elements at a time; below SERIAL one worker does everything
 
 typedef struct job {
   const void *const *from;
   int64_t n, count; // members, elements
-  int n_axes;       // of more than one member, outermost first; 1 in a group of one
+  int n_axes;       // those with more than one member, outermost first; 1 in a group of one
   int64_t size[XLM_MAX_AXES], stride[XLM_MAX_AXES]; // stride: between neighbours along the axis, in `from`
   xlm_dtype dtype;
   void *out;
   void (*block)(const struct job *, int64_t at, int64_t n);
 } job;
 
-// sum = over the axes 0 .. axis, of the members that stand where `first` does along the others.
+// sum = over axes 0 .. axis, of the members with `first`'s position along the others.
 static void add_axes(const job *j, int axis, int64_t first, int64_t at, int64_t n, float *sum) {
   float x[BLOCK];
   for (int64_t k = 0; k < j->size[axis]; k++) {
@@ -40,7 +40,7 @@ static void sum_f32(const job *j, int64_t at, int64_t n) {
   vec_write(j->dtype, j->out, at, n, sum);
 }
 
-static void max_f32(const job *j, int64_t at, int64_t n) { // not a number stays
+static void max_f32(const job *j, int64_t at, int64_t n) { // propagates NaN
   float max[BLOCK], x[BLOCK];
   vec_read(j->dtype, j->from[0], at, n, max);
   for (int64_t k = 1; k < j->n; k++) {

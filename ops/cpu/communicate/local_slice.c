@@ -1,4 +1,4 @@
-// local_slice on the CPU: this rank's piece of what it holds already.
+// local_slice on the CPU: this rank's piece of a tensor that it has.
 #include "ops/cpu/communicate/collect_priv.h"
 
 static xlm_status run(const xlm_call *c) {

@@ -1,4 +1,4 @@
-// recv on the CPU. Without a link nothing arrives: zeros.
+// recv on the CPU. Without a link the result is zero.
 #include "ops/cpu/communicate/message_priv.h"
 
 static xlm_status run(const xlm_call *c) {

@@ -1,6 +1,5 @@
 // reduce_scatter on the CPU: every member receives all summands of its piece and adds them in the order of
-// all_reduce, to the same bits. Pieces that are not contiguous are packed first; both in
-// rounds.
+// all_reduce, with the same bits. Pieces that are not contiguous are packed first. Both in rounds.
 #include "ops/cpu/communicate/collect_priv.h"
 
 static bool is_dense(const xlm_call *c, const collect_piece *all) { // is every member's piece contiguous?
@@ -9,7 +8,7 @@ static bool is_dense(const xlm_call *c, const collect_piece *all) { // is every 
 
 static int copies_of(bool dense) {
   return dense ? 1 : 2;
-} // received, and packed to be sent
+} // receive and pack buffers
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
@@ -29,12 +28,13 @@ typedef struct job {
   int64_t step;
 } job;
 
-static int64_t left(const job *j, int64_t k, int64_t first) { // elements of member k's piece in this round
+static int64_t left(const job *j, int64_t k, int64_t first) { // remaining elements of member k's piece in
+                                                              // this round
   int64_t n = j->whole.outer * j->g.size[k] * j->whole.inner - first;
   return n < 0 ? 0 : n < j->step ? n : j->step;
 }
 
-static const void *summand(const job *j, int64_t k, int64_t first) { // what goes to member k in this round
+static const void *summand(const job *j, int64_t k, int64_t first) { // sent to member k in this round
   collect_piece p = collect_member(j->c, &j->g, j->whole, j->from, j->to, k);
   if (j->dense) return (const char *)j->c->in[0] + (size_t)(p.begin * p.inner + first) * j->elem;
   char *packed = j->g.room + (size_t)((j->g.n + k) * j->step) * j->elem;

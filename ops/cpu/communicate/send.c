@@ -1,4 +1,4 @@
-// send on the CPU. Without a link there is nobody to send to.
+// send on the CPU. Without a link it does nothing.
 #include "ops/cpu/communicate/message_priv.h"
 
 static xlm_status run(const xlm_call *c) {

@@ -1,4 +1,4 @@
-// contract on CPUs: sorts the operands' dimensions into the index groups of one matrix product
+// contract on CPUs: assigns the operands' dimensions to the index groups of a matrix product
 // (ops/cpu/gemm/gemm.h), once at load. Any order of dimensions is a list of strides, so nothing is
 // transposed.
 #include "ops/cpu/gemm/gemm.h"
@@ -9,7 +9,8 @@ typedef struct view { // an operand: strides per dim, in elements
   const xlm_type *t;
 } view;
 
-// Rows of a ragged dimension are addressed from the start of the tensor, so the dim before it does not move.
+// Rows of a ragged dimension are addressed from the start of the tensor, so the stride of the dim before it
+// is 0.
 static int64_t stride(view v, xlm_dim d) {
   int i = xlm_type_find(v.t, d);
   if (i < 0 || (i + 1 < v.t->rank && v.c->dims[v.t->dim[i + 1]].ragged)) return 0;
@@ -73,7 +74,7 @@ static bool can(const xlm_call *c, int at, const xlm_target *t, int variant) {
 }
 
 static xlm_cpu_arch
-own_arch(void) { // whose tiles this copy has; what only planning tells apart is in the variant
+own_arch(void) { // the arch whose tiles this copy has; differences known only to planning are in the variant
   return (xlm_cpu_arch)XLM_ISA_NAME(xlm_arch);
 }
 
@@ -109,7 +110,7 @@ const xlm_kernel XLM_KERNEL(contract) = {.op = XLM_OP_CONTRACT,
                                          .prepare = prepare,
                                          .run = run};
 
-// ---- contract_acc: the product added to the accumulator, or written over it ----
+// ---- contract_acc: adds the product to the accumulator, or overwrites it ----
 
 static xlm_gemm planned_acc(const xlm_call *c, xlm_cpu_arch arch) {
   xlm_gemm g = planned(c, 1, arch);

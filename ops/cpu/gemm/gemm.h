@@ -1,11 +1,10 @@
-// Matrix product for CPUs, the inner part of `contract`: C[b][i][j] = add[b][i][j] + sum_p A[b][i][p] *
-// B[b][p][j].
+// Matrix product for CPUs, the core of `contract`: C[b][i][j] = add[b][i][j] + sum_p A[b][i][p] * B[b][p][j].
 //
 // Blocked and packed after Goto & van de Geijn ("Anatomy of High-Performance Matrix Multiplication") and
-// BLIS. Each of the index groups b, i (m), j (n), p (k) is a list of (size, strides): any dimension order is
-// read where it lies, packing absorbs it, and no operand is ever transposed in memory. The sum over p runs in
-// one fixed order that depends on k alone, never on threads, m, n or b: the same element has the same bits
-// however the work is divided. Nothing is allocated; the caller gives the workspace.
+// BLIS. Each of the index groups b, i (m), j (n), p (k) is a list of (size, strides): packing reads any order
+// of dimensions directly, so operands are never transposed in memory. The order of the sum over p depends on
+// k alone, never on threads, m, n or b, so an element has the same bits however the work is divided. Nothing
+// is allocated; the caller provides the workspace.
 #ifndef XLM_GEMM_GEMM_H
 #define XLM_GEMM_GEMM_H
 
@@ -34,32 +33,33 @@ typedef enum xlm_gemm_ragged {
 // How it is computed; every form adds in the same order.
 typedef enum xlm_gemm_form {
   XLM_GEMM_TILED,    // A and B packed, tile by tile
-  XLM_GEMM_FEW_ROWS, // no more rows than a tile has: bound by reading B, which is not packed for sharing
-  XLM_GEMM_BY_EXPERT // ragged rows: the one or the other, as many rows as each expert has
+  XLM_GEMM_FEW_ROWS, // no more rows than a tile: bound by reading B, which is not packed for sharing
+  XLM_GEMM_BY_EXPERT // ragged rows: one or the other, depending on each expert's rows
 } xlm_gemm_form;
 
 typedef struct xlm_gemm {
   xlm_gemm_index batch, m, n, k;
-  xlm_dtype a, b, c; // F32 or BF16 each; sums are fp32 always
+  xlm_dtype a, b, c; // F32 or BF16 each; sums are always f32
   bool add;          // C = add + A.B; `add` has C's type and strides (add == C accumulates)
-  // Ragged (experts): batch has exactly one dimension, of E entries; the ragged group is one dimension, and
-  // entry e owns its indices offsets[e] .. offsets[e+1]. The ragged group's strides address rows from offset
-  // 0 of the whole packed tensor, so an operand that has the ragged dimension has batch stride 0. RAGGED_K
-  // with an empty range gives zero (+ add).
+  // Ragged (experts): batch has exactly one dimension, with E entries; the ragged group is one dimension, and
+  // entry e has its indices offsets[e] .. offsets[e+1]. The ragged group's strides address rows from offset 0
+  // of the whole packed tensor, so an operand with the ragged dimension has batch stride 0. RAGGED_K with an
+  // empty range gives zero (+ add).
   xlm_gemm_ragged ragged;
-  // Which of the kernels, by xlm_gemm_choose or a plan.
+  // The kernel, set by xlm_gemm_choose or from a plan.
   xlm_cpu_arch arch;
   xlm_gemm_form form;
   bool pairs;
 } xlm_gemm;
 
-// Merges neighbouring dimensions of a group whose strides allow it, drops dimensions of size 1. Idempotent.
+// Merges neighbouring dimensions of a group where the strides allow it, and drops dimensions of size 1.
+// Idempotent.
 void xlm_gemm_simplify(xlm_gemm *g);
 
-// May the product be computed so on this arch? pairs: bf16 operands are multiplied two at a time (vdpbf16ps),
-// which rounds otherwise. TILED without pairs always may.
+// Is this form possible on this arch? pairs: bf16 operands are multiplied in pairs (vdpbf16ps), which rounds
+// differently. TILED without pairs is always possible.
 bool xlm_gemm_can(const xlm_gemm *g, xlm_cpu_arch arch, xlm_gemm_form form, bool pairs);
-// The best that may be on this arch: sets arch, form and pairs.
+// Sets arch, form and pairs to the best possible on this arch.
 void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch);
 
 // Bytes of workspace for `threads` workers; a pure function of its arguments, for any arch on any machine.

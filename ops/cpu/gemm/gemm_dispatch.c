@@ -1,9 +1,9 @@
-// The matrix product's front: brings a product to one normal form and hands it to the copy for this CPU.
+// The entry of the matrix product: normalises a product and calls the copy for this CPU.
 //
-// Normal form: C's rows are contiguous if C is contiguous in any way. The micro-kernel writes vectors along
-// n, so where C's neighbours run along m the two operands change places (C^T = B^T A^T; a multiply-add
-// commutes, the bits stay). Dimensions of m and n are put in the order of C's strides; k is never reordered,
-// its order is the order of the sum.
+// Normal form: C's rows are contiguous if C is contiguous along any dimension. The micro-kernel writes
+// vectors along n, so if C is contiguous along m the two operands are swapped (C^T = B^T A^T; multiplication
+// commutes, so the bits are the same). Dimensions of m and n are put in the order of C's strides; k is never
+// reordered, since its order is that of the sum.
 #include "ops/cpu/gemm/gemm_priv.h"
 
 #include <assert.h>
@@ -95,7 +95,7 @@ void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_gemm_index *x, xlm_gemm_s
 
 // ---- normal form ----
 
-static void sort_by_c(xlm_gemm_index *x) { // insertion sort: stable, at most XLM_GEMM_DIMS entries
+static void sort_by_c(xlm_gemm_index *x) { // stable, at most XLM_GEMM_DIMS entries
   for (int i = 1; i < x->n; i++)
     for (int j = i; j > 0 && x->c[j - 1] < x->c[j]; j--) {
       xlm_gemm_index t = *x;
@@ -163,7 +163,7 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e) {
                           .c = job->c + c};
 }
 
-// ---- what planning asks ----
+// ---- planning ----
 
 static const xlm_cpu_tiles *tiles_of(const xlm_gemm *g) {
   return &xlm_cpu_tiles_of[xlm_cpu_isa_of(g->arch)];
@@ -189,7 +189,7 @@ void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch) {
                                                                : XLM_GEMM_TILED;
 }
 
-// Most words that all of B can take; ragged entries may each end in a part of a panel or of a pair.
+// Maximum words for all of B; each ragged entry may end within a panel or a pair.
 static int64_t shared_bound(const xlm_gemm *g, int64_t words, int64_t n, int64_t width) {
   int64_t entries = xlm_gemm_count(&g->batch), panels = xlm_gemm_ceil(n, width);
   if (g->ragged == XLM_GEMM_RAGGED_N) return words * width * (panels + entries);
@@ -207,7 +207,7 @@ xlm_gemm_layout xlm_gemm_layout_of(const xlm_gemm *g) {
   int64_t shared =
       xlm_gemm_min(xlm_gemm_max(depth * width * panels, SHARED), shared_bound(g, words, n, width));
   return (xlm_gemm_layout){
-      .shared = skinny ? 0 : xlm_gemm_ceil(shared, 16) * 16, // what follows begins on a cache line
+      .shared = skinny ? 0 : xlm_gemm_ceil(shared, 16) * 16, // the next part begins on a cache line
       .block = (int64_t)MC * KC,
       .stage = staged ? MC * width * xlm_gemm_min(all, ROUND_PANELS_MAX) : 0,
   };

@@ -1,16 +1,16 @@
 // The blocked product: rounds of two phases over the pool.
 //
-// A round packs as much of B as the shared buffer holds (several whole batch entries, or some columns and k
+// A round packs as much of B as fits in the shared buffer (several whole batch entries, or some columns and k
 // blocks of one) and then multiplies it by all rows of A. Both phases are divided by worker index: packing by
-// (entry, k block, panel); multiplying by a grid of row panels x column panels, rows weighted by their work
-// and taken across entries, so that ragged experts balance. A worker packs its rows of A for itself, MC rows
-// by one k block at a time, to stay in its L2.
+// (entry, k block, panel); multiplying by a grid of row panels x column panels, with rows weighted by their
+// work and assigned across entries, so that ragged experts are balanced. Each worker packs its rows of A, MC
+// rows by one k block at a time, into its L2.
 //
-// C holds the running sum between k blocks when it is fp32. When it is bf16 each worker keeps its rows' sum
-// in an fp32 stage, so that rounding happens once; then a round must hold all of k.
+// C holds the running sum between k blocks if it is f32. If it is bf16, each worker keeps the sums of its
+// rows in an f32 stage, so that rounding happens once; a round must then cover all of k.
 #include "ops/cpu/gemm/gemm_priv.h"
 
-enum { SMALL = 1 << 19 }; // floating-point operations that are not worth waking the pool
+enum { SMALL = 1 << 19 }; // floating-point operations below which the pool is not worth waking
 
 _Static_assert((MR + NR) * KC + 2 * MR * SKINNY_PANELS * NR <= MC * KC, "skinny scratch fits in an A block");
 _Static_assert(2 * KC <= AXIS && MC <= AXIS && KC % VL == 0 && MC % MR == 0, "axes hold a block");
@@ -19,9 +19,9 @@ typedef struct round {
   const xlm_gemm_job *job;
   xlm_gemm_layout at;
   int64_t e0, e1; // entries
-  int64_t j0, j1; // column panels, k blocks: limits that matter when the round is a part of one entry
+  int64_t j0, j1; // column panels, k blocks: limits that apply when the round is a part of one entry
   int64_t b0, b1;
-} round_; // `round` is C's
+} round_; // `round` is a C function
 
 static int64_t panels_of(int64_t n, int64_t width) {
   return xlm_gemm_ceil(n, width);
@@ -46,11 +46,11 @@ static bool is_part(const round_ *r) {
   return r->e1 == r->e0 + 1;
 }
 
-typedef struct part { // what a round has of one entry
+typedef struct part { // the part of a round from one entry
   xlm_gemm_entry en;
   int64_t j0, j1, b0, b1;
   int64_t words;    // of k
-  uint32_t *packed; // block by block, panel by panel
+  uint32_t *packed; // by block, then by panel
 } part;
 
 static part part_at(const round_ *r, int64_t e, int64_t packed) {
@@ -117,8 +117,8 @@ static void pack_phase(void *arg, int worker, int workers) {
 
 // ---- phase 2: multiply ----
 
-// While one block of A is multiplied, the next one is fetched to L2, some lines with every tile: packing
-// would otherwise wait for memory, for as long as a tenth of the time where n is small.
+// While one block of A is multiplied, the next one is prefetched to L2, some lines with every tile; otherwise
+// packing would wait for memory, up to a tenth of the time for small n.
 typedef struct ahead {
   const char *base;
   xlm_gemm_axis row, k;
@@ -191,7 +191,7 @@ static void rows_block(rows *w, int64_t block) {
   }
 }
 
-// The block after `block` of rows i .. : the next k block, or the first of the next rows.
+// The block after `block` of the rows from i on: the next k block, or the first of the next rows.
 static void rows_ahead(rows *w, int64_t i, int64_t step, int64_t end, int64_t block) {
   if (++block == w->p->b1) block = w->p->b0, i += step;
   xlm_gemm_axis_fill(&w->next.row, &w->job->g->m, XLM_SIDE_A, i,
@@ -200,7 +200,7 @@ static void rows_ahead(rows *w, int64_t i, int64_t step, int64_t end, int64_t bl
   ahead_begin(&w->next, w->p->en.a, w->job->g->a, xlm_gemm_ceil(w->crow.n, MR) * (w->j1 - w->j0));
 }
 
-// Rows begin .. end of an entry, in equal blocks of at most MC.
+// Multiplies rows begin .. end of an entry, in equal blocks of at most MC.
 static void multiply(rows *w, int64_t begin, int64_t end, float *stage) {
   int64_t blocks = xlm_gemm_ceil(end - begin, MC),
           step = xlm_gemm_ceil(xlm_gemm_ceil(end - begin, blocks), MR) * MR;
@@ -217,8 +217,8 @@ typedef struct grid { // workers as row parts x column parts
   int64_t rows, columns;
 } grid;
 
-// The cheapest grid by a simple model: a word of an A panel costs NV * MR / 2 cycles per column panel, and 3
-// to pack.
+// The cheapest grid by a simple model: a word of an A panel costs NV * MR / 2 cycles per column panel, plus 3
+// for packing.
 static grid grid_of(int64_t row_panels, int64_t column_panels, int workers) {
   grid best = {0};
   int64_t least = INT64_MAX;
@@ -246,8 +246,8 @@ static grid measure(const round_ *r, int workers, int64_t *weight) {
   return grid_of(row_panels, column_panels, workers);
 }
 
-// The first row panel that begins at or after `target` in the round's line of weights, where the entry begins
-// at `base`.
+// The first row panel that begins at or after `target` in the cumulative weights of the round, where the
+// entry begins at `base`.
 static int64_t panel_at(const part *p, int64_t base, int64_t target) {
   int64_t weight = panel_weight(p);
   if (target <= base || weight == 0) return 0;
@@ -307,7 +307,7 @@ static void run_round(round_ *r) {
   xlm_pool_run(r->job->pool, multiply_phase, r);
 }
 
-// One entry that does not fit into the shared buffer: columns outside, k blocks inside.
+// An entry that does not fit in the shared buffer: columns in the outer loop, k blocks in the inner.
 static void run_parts(round_ *r, const xlm_gemm_entry *en) {
   int64_t depth = r->job->g->c == XLM_F32 ? ROUND_BLOCKS : en->blocks, panels = panels_of(en->n, NR);
   int64_t fit = r->at.shared / (xlm_gemm_max(xlm_gemm_min(depth * en->step, en->words), 1) * NR);
@@ -322,7 +322,7 @@ static void run_parts(round_ *r, const xlm_gemm_entry *en) {
   }
 }
 
-// Entries from r->e0 on that the shared buffer holds together.
+// The end of the entries from r->e0 on that fit together in the shared buffer.
 static int64_t group_end(const round_ *r, int64_t entries) {
   int64_t e = r->e0, used = 0;
   for (; e < entries; e++) {

@@ -1,10 +1,10 @@
-// Micro-kernels of the matrix product, in vector-extension C so that one text serves every instruction set.
+// Micro-kernels of the matrix product, in C with vector extensions, so that one source serves every
+// instruction set.
 //
 // The accumulators of an MR x NR tile stay in registers over a whole k block; each word of k costs NV loads
 // of B, MR broadcasts of A and MR * NV multiply-adds (8 x 48 on AVX-512: 11 loads for 24 FMAs, so the two FMA
 // pipes are the limit). Every path below (full tile, few rows, few columns, streamed rows) adds word q+1
-// after word q into an accumulator that began at zero, with the same multiply-add: equal elements get equal
-// bits on all of them.
+// after word q to an accumulator that starts at zero, with the same multiply-add, so all give the same bits.
 #include "ops/cpu/gemm/gemm_priv.h"
 
 #if defined(__AVX2__)
@@ -46,7 +46,7 @@ INLINE vec dot(bool pair, vec acc, vec a, vec b) {
 #endif
 }
 
-// R, N and pair are constants in every call, so that all loops over them unroll and acc lives in registers.
+// R, N and pair are constants in every call, so loops are unrolled and acc stays in registers.
 INLINE void body(bool pair, int R, int N, int64_t words, const uint32_t *a, const uint32_t *b,
                  float *const *to, const float *const *from) {
   vec acc[MR][NV] = {{{0}}};
@@ -94,7 +94,7 @@ void xlm_gemm_kernel(bool pair, int rows, int vectors, int64_t words, const uint
     by_rows(false, rows, vectors, words, a, b, to, from);
 }
 
-// VL words of one row of B (two rows when they are pairs).
+// VL words of one row of B (two rows for pairs).
 INLINE vec words_at(xlm_gemm_word word, const char *b, const xlm_gemm_axis *k, int q, int64_t j) {
   if (word == XLM_WORD_F32) return load((const float *)b + k->off[q] + j);
   const uint16_t *h = (const uint16_t *)b;
@@ -111,7 +111,7 @@ INLINE uint32_t word_at(xlm_gemm_word word, const char *b, const xlm_gemm_axis *
   return h[k->off[2 * q] + j] | high << 16;
 }
 
-enum { DEPTH = 4 }; // rows of B that pass through the accumulators at once
+enum { DEPTH = 4 }; // rows of B processed per pass over the accumulators
 
 INLINE void stream_rows(xlm_gemm_word word, int R, int depth, int q, const uint32_t *a, const char *b,
                         const xlm_gemm_axis *k, int n, float *acc, int ld) {
@@ -131,7 +131,7 @@ INLINE void stream_rows(xlm_gemm_word word, int R, int depth, int q, const uint3
   }
 }
 
-// The last columns, fewer than a vector has.
+// The last columns, fewer than a vector.
 INLINE void stream_tail(xlm_gemm_word word, int rows, int words, const uint32_t *a, const char *b,
                         const xlm_gemm_axis *k, int j, int lanes, float *acc, int ld) {
   for (int q = 0; q < words; q++) {

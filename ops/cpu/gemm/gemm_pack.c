@@ -1,25 +1,25 @@
-// Packing: copies a range of an operand into panels, whatever its strides, so that the micro-kernel reads
-// memory in order.
+// Packing: copies a range of an operand with any strides into panels that the micro-kernel reads
+// sequentially.
 //
-// Lanes are handled in groups (MR of A, VL of B). A group whose lanes are neighbours in memory is copied word
-// by word; one whose k elements are neighbours is loaded along k and transposed in registers, by rounds of
+// Lanes are handled in groups (MR of A, VL of B). A group whose lanes are adjacent in memory is copied word
+// by word; one whose k elements are adjacent is loaded along k and transposed in registers, by rounds of
 // perfect shuffles (each round moves the top bit of the element's address to the bottom, so log2(lanes)
-// rounds exchange lane and word); anything else goes one word at a time. Memory is read along the dimension
-// in which it is contiguous: rows of k are copied STEP at a time over all panels (both what is read and what
-// is written stays in few pages); lanes that run along k are read to the end.
+// rounds exchange lane and word); otherwise words are copied one at a time. Memory is read along its
+// contiguous dimension: rows of k are copied STEP at a time over all panels (so that reads and writes stay
+// within few pages); lanes that run along k are read to the end.
 #include "ops/cpu/gemm/gemm_priv.h"
 
 enum {
   STEP = 32,   // words of k
-  AHEAD = 64,  // lanes: how far ahead rows of k are fetched
-  ALONG = 128, // elements: how far ahead lanes that run along k are fetched
+  AHEAD = 64,  // lanes: prefetch distance for rows of k
+  ALONG = 128, // elements: prefetch distance for lanes that run along k
 };
 
 typedef uint32_t bits __attribute__((vector_size(VL * 4)));
 typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(2), may_alias));
 typedef uint16_t half_u __attribute__((vector_size(VL * 2), aligned(2), may_alias));
 
-typedef uint32_t few __attribute__((vector_size(MR * 4))); // as many lanes as a panel of A has
+typedef uint32_t few __attribute__((vector_size(MR * 4))); // as many lanes as a panel of A
 typedef uint32_t few_u __attribute__((vector_size(MR * 4), aligned(2), may_alias));
 typedef uint16_t few_half_u __attribute__((vector_size(MR * 2), aligned(2), may_alias));
 
@@ -34,14 +34,14 @@ typedef uint16_t few_half_u __attribute__((vector_size(MR * 2), aligned(2), may_
 #define HIGH 2, 6, 3, 7
 #endif
 
-typedef struct source { // one operand; `word`, `elements` are constants wherever it is used in a loop
+typedef struct source { // one operand; `word` and `elements` are constants in every loop
   const char *base;
   xlm_gemm_word word;
-  int elements; // of k in a word
+  int elements; // of k per word
   const xlm_gemm_axis *x, *k;
 } source;
 
-INLINE void fetch(const source *s, int64_t at) { // may lie past the end: a prefetch does not fault
+INLINE void fetch(const source *s, int64_t at) { // may be past the end: a prefetch does not fault
   __builtin_prefetch((const void *)((uintptr_t)s->base + (uintptr_t)(at * (s->word == XLM_WORD_F32 ? 4 : 2))),
                      0, 3);
 }
@@ -63,7 +63,7 @@ INLINE bits words_along(const source *s, int64_t at) {
   return __builtin_convertvector(*(const half_u *)h, bits) << 16;
 }
 
-// VL or MR lanes that are neighbours in memory, from lane offset x.
+// VL or MR lanes adjacent in memory, from lane offset x.
 INLINE bits lanes_at(const source *s, int64_t x, int q) {
   const xlm_gemm_axis *k = s->k;
   if (s->word == XLM_WORD_F32) return *(const bits_u *)((const uint32_t *)s->base + x + k->off[q]);
@@ -100,7 +100,7 @@ INLINE void copy_scalar(uint32_t *dst, int width, int lanes, const source *s, in
     dst[(int64_t)q * width + l] = l < valid ? word_at(s, s->x->off[x + l], q) : 0;
 }
 
-// lanes x VL words to VL x lanes.
+// Transposes lanes x VL words to VL x lanes.
 INLINE void copy_transposed(uint32_t *dst, int width, int lanes, const source *s, int x, int valid, int q) {
   bits r[VL], t[VL];
   int64_t along = s->k->off[q * s->elements];
@@ -119,7 +119,7 @@ INLINE void copy_transposed(uint32_t *dst, int width, int lanes, const source *s
   UNROLL for (int i = 0; i < lanes; i++) * (bits_u *)(to + i * apart) = r[i];
 }
 
-// Words q0 .. q1 of one group of lanes that begins at lane x.
+// Copies words q0 .. q1 of the group of lanes that begins at lane x.
 INLINE void copy_group(uint32_t *dst, int width, int lanes, const source *s, int x, int q0, int q1) {
   int valid = s->x->n - x < lanes ? s->x->n - x : lanes, span = VL * s->elements;
   if (valid == lanes && s->x->run[x] >= lanes) {

@@ -1,10 +1,10 @@
-// Inside of the matrix product: tile sizes of each instruction set, packed words, and the parts that the
-// files share.
+// Internals of the matrix product: tile sizes of each instruction set, packed words, and functions shared by
+// its files.
 //
-// A *word* is 32 packed bits: one fp32 element of k, or two neighbouring bf16 elements (for vdpbf16ps). An A
-// panel holds MR rows as [word][MR], a B panel NR columns as [word][NR]. One micro-tile multiplies an A panel
-// by a B panel over one *k block* of at most KC words; k blocks depend on k alone, which is what fixes the
-// order of every sum.
+// A *word* is 32 packed bits: one f32 element of k, or two adjacent bf16 elements (for vdpbf16ps). An A panel
+// holds MR rows as [word][MR], a B panel NR columns as [word][NR]. One micro-tile multiplies an A panel by a
+// B panel over one *k block* of at most KC words; k blocks depend on k alone, which fixes the order of every
+// sum.
 #ifndef XLM_GEMM_GEMM_PRIV_H
 #define XLM_GEMM_GEMM_PRIV_H
 
@@ -14,7 +14,8 @@
 enum {
   KC = 384,    // words of a k block: an A panel (12 KiB) stays in L1, an A block and a B panel in L2
   MC = 192,    // rows of a packed A block
-  AXIS = 1024, // most entries of an axis: 2 * KC elements of k, MC rows, PACK_PANELS or SKINNY_PANELS panels
+  AXIS = 1024, // maximum entries of an axis: 2 * KC elements of k, MC rows, PACK_PANELS or SKINNY_PANELS
+               // panels
 };
 
 #if defined(XLM_ISA)
@@ -28,9 +29,9 @@ enum {
 #endif
 
 enum {                  // of rounds; see gemm_drive.c
-  SHARED = 6 << 18,     // words of packed B that a round aims at: 6 MiB, to be read from L3
-  ROUND_BLOCKS = 3,     // k blocks in a round (fp32 C)
-  ROUND_PANELS_MIN = 4, // A is packed again for every round: never for fewer columns than this
+  SHARED = 6 << 18,     // target for the words of packed B per round: 6 MiB, to be read from L3
+  ROUND_BLOCKS = 3,     // k blocks per round (f32 C)
+  ROUND_PANELS_MIN = 4, // A is packed again for every round, so never use fewer columns than this
   ROUND_PANELS_MAX = 32,
 };
 
@@ -40,22 +41,22 @@ typedef enum xlm_gemm_word {
   XLM_WORD_PAIR
 } xlm_gemm_word; // f32; bf16 as f32; 2 bf16
 
-// Where consecutive indices of a group lie in one operand, for a range of the group.
+// Offsets of consecutive indices of a group in one operand, for a range of the group.
 typedef struct xlm_gemm_axis {
   int n;
-  int32_t run[AXIS]; // how many entries from here on are neighbours in memory (at least 1)
+  int32_t run[AXIS]; // number of entries from here on that are adjacent in memory (at least 1)
   int64_t off[AXIS]; // elements from the operand's start
 } xlm_gemm_axis;
 
 typedef enum xlm_gemm_side { XLM_SIDE_A, XLM_SIDE_B, XLM_SIDE_C } xlm_gemm_side;
 
-// Entries begin .. begin + count of group x in the operand `side`.
+// Fills in entries begin .. begin + count of group x in the operand `side`.
 void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_gemm_index *x, xlm_gemm_side side, int64_t begin,
                         int64_t count);
 
-// A piece of memory that tiles are read from or written to: C, add, or an fp32 stage.
+// Memory that tiles are read from or written to: C, add, or an f32 stage.
 typedef struct xlm_gemm_plane {
-  char *base; // NULL: nothing is read
+  char *base; // NULL: not read
   xlm_dtype type;
   const xlm_gemm_axis *row, *col;
 } xlm_gemm_plane;
@@ -63,13 +64,13 @@ typedef struct xlm_gemm_plane {
 typedef struct xlm_gemm_entry { // one batch entry
   int64_t m, n, k;
   int64_t words;        // of k
-  int64_t blocks, step; // k blocks, words of each but the last
+  int64_t blocks, step; // number of k blocks, words of each but the last
   const char *a, *b, *add;
   char *c;
 } xlm_gemm_entry;
 
 typedef struct xlm_gemm_job {
-  const xlm_gemm *g; // normalised: see gemm_dispatch.c
+  const xlm_gemm *g; // normalised, see gemm_dispatch.c
   const char *a, *b, *add;
   char *c;
   const int32_t *offsets;
@@ -78,10 +79,10 @@ typedef struct xlm_gemm_job {
 } xlm_gemm_job;
 
 typedef void
-xlm_gemm_engine(const xlm_gemm_job *job); // an instruction set's copy, as gemm_dispatch.c sees it
+xlm_gemm_engine(const xlm_gemm_job *job); // an instruction set's copy, as called by gemm_dispatch.c
 
-typedef struct xlm_gemm_layout { // of the workspace, in words: what all workers share; of each its block of A
-                                 // and stage
+typedef struct xlm_gemm_layout { // of the workspace, in words: shared by all workers; per worker its block of
+                                 // A and its stage
   int64_t shared, block, stage;
 } xlm_gemm_layout;
 xlm_gemm_layout xlm_gemm_layout_of(const xlm_gemm *normalised);
@@ -91,15 +92,15 @@ static inline int64_t xlm_gemm_words(const xlm_gemm *g, int64_t k) { // of k ele
 }
 
 int64_t xlm_gemm_count(const xlm_gemm_index *x); // product of the sizes
-// The memory of batch entry e: pointers and sizes; words and k blocks are left to the engine.
+// The memory of batch entry e: pointers and sizes; the engine fills in words and k blocks.
 xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 
-// The kernels are written once over constant tile sizes; these make the compiler see the constants and
-// unroll.
+// The kernels are written once over constant tile sizes; these macros make the compiler propagate the
+// constants and unroll.
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UNROLL _Pragma("clang loop unroll(disable)") // checked code would grow too large
+#define UNROLL _Pragma("clang loop unroll(disable)") // checked code would be too large
 #else
 #define UNROLL _Pragma("clang loop unroll(full)")
 #endif
@@ -120,22 +121,22 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 #define xlm_gemm_skinny XLM_ISA_NAME(xlm_gemm_skinny)
 #define xlm_gemm_stream XLM_ISA_NAME(xlm_gemm_stream)
 
-// xlm_gemm_entry_at with its k blocks.
+// xlm_gemm_entry_at including its k blocks.
 xlm_gemm_entry xlm_gemm_entry_of(const xlm_gemm_job *job, int64_t e);
 
-// Panels of x.n rows (columns) by k.n elements. Rows past the end are zero up to the next multiple of MR (of
-// VL).
+// Packs panels of x.n rows (columns) by k.n elements. Rows past the end are zero up to the next multiple of
+// MR (of VL).
 void xlm_gemm_pack_a(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
                      const xlm_gemm_axis *k);
 void xlm_gemm_pack_b(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
                      const xlm_gemm_axis *k);
 
-// to[r][0 .. vectors * VL) = from[r][..] + A panel . B panel, for r < rows; from = NULL: without it.
+// to[r][0 .. vectors * VL) = from[r][..] + A panel . B panel, for r < rows; from NULL: zero.
 void xlm_gemm_kernel(bool pair, int rows, int vectors, int64_t words, const uint32_t *a, const uint32_t *b,
                      float *const *to, const float *const *from);
 
-// acc[r * ld + j] += sum over words of a[word][r] * b[word][j], for r < rows, j < n; k: where the rows of B
-// lie.
+// acc[r * ld + j] += sum over words of a[word][r] * b[word][j], for r < rows, j < n; k: offsets of the rows
+// of B.
 void xlm_gemm_stream(xlm_gemm_word word, int rows, const uint32_t *a, const void *b, const xlm_gemm_axis *k,
                      int n, float *acc, int ld);
 
@@ -146,7 +147,7 @@ void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *
 void xlm_gemm_row_load(float *dst, const xlm_gemm_plane *p, int row, int n);
 void xlm_gemm_row_store(const xlm_gemm_plane *p, int row, const float *src, int n);
 
-// C for the column panels [j0, j1) of an entry with at most MR rows. `scratch`: MC * KC words.
+// Computes C for the column panels [j0, j1) of an entry with at most MR rows. `scratch`: MC * KC words.
 void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
                      uint32_t *scratch);
 

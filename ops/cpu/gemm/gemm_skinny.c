@@ -1,12 +1,12 @@
 // Products with few rows (generation: one row against a large weight) are bound by reading B once. B is not
-// packed for sharing: where its columns are neighbours its rows stream through accumulators that stay in
-// cache; else one panel at a time is packed into this worker's cache and used at once. The order of each sum
-// is that of the blocked product.
+// packed for sharing: if its columns are adjacent, its rows stream through accumulators that stay in cache;
+// else one panel at a time is packed into the worker's cache and used at once. Sums have the order of the
+// blocked product.
 #include "ops/cpu/gemm/gemm_priv.h"
 
 #include <string.h>
 
-typedef struct span { // the columns that this call computes, and its buffers
+typedef struct span { // the columns of this call, and its buffers
   const xlm_gemm_job *job;
   const xlm_gemm_entry *en;
   int64_t first; // column

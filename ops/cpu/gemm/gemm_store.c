@@ -1,6 +1,5 @@
-// Where a micro-tile ends: straight in fp32 memory when its columns are neighbours there, else through a
-// small buffer that is converted and scattered row by row. Both compute from + sum with one rounding per
-// step.
+// Stores a micro-tile: directly if its columns are adjacent in f32 memory, else through a small buffer that
+// is converted and scattered row by row. Both compute from + sum with one rounding per step.
 #include "ops/cpu/gemm/gemm_priv.h"
 
 #include <string.h>
@@ -12,7 +11,7 @@ static inline float widen(uint16_t h) {
   return f;
 }
 
-// Round to nearest even; a NaN stays a NaN.
+// Rounds to nearest even; preserves NaN.
 static inline uint16_t narrow(float f) {
   uint32_t w;
   memcpy(&w, &f, 4);

@@ -45,6 +45,14 @@ static inline bool xlm_cuda_aligned(const void *p, size_t bytes) { return (uintp
 xlm_status xlm_cuda_copy(const xlm_call *c, void *to, const void *from, size_t bytes);
 xlm_status xlm_cuda_clear(const xlm_call *c, void *to, size_t bytes);
 
+// Calls f(U{}) with the largest unit that memory may be moved in: of 16, 4 or 2 bytes. bits: addresses, strides and sizes in
+// bytes, or-ed together.
+template <class F> static inline xlm_status xlm_cuda_units(uintptr_t bits, F f) {
+  if (bits % 16 == 0) return f(vec<uint32_t, 4>{});
+  if (bits % 4 == 0) return f(uint32_t{});
+  return f(uint16_t{});
+}
+
 // Calls f(T{}) with the C type of an element type: float, bf16 or int32_t.
 template <class F> static inline xlm_status xlm_cuda_typed(xlm_dtype t, F f) {
   if (t == XLM_BF16) return f(bf16{});

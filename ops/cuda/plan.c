@@ -7,11 +7,13 @@
 //   for as many samples at a time as stay within a limit; masks it does not support use a kernel of our own,
 //   which stores only the sums of dout * out per query;
 // - sums in two fixed steps: the partial sums;
-// - gradients of tables: token numbers, sorted, before and after, with their positions;
-// - routing: counts per expert and block of tokens;
+// - gradients of tables: token numbers, sorted, and sums of tiles of them;
+// - routing: choices of experts, sorted;
 // - collectives: pieces of other ranks, added in member order.
 #include "ops/cuda/backend_priv.h"
+#include "ops/cuda/lookup.h"
 #include "ops/cuda/norm_sq.h"
+#include "ops/cuda/routing.h"
 
 enum {
   PRODUCT = 32 << 20, // bytes for cuBLASLt
@@ -19,7 +21,6 @@ enum {
   STAGING = 32 << 20, // bytes of other ranks' pieces at a time
   BLOCKS = 1024,      // of a grid that sums everything
   ROWS = 256,         // per block, in sums by columns
-  TOKENS = 1024,      // per block, in routing
 };
 
 static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
@@ -98,17 +99,15 @@ static size_t by_token(const xlm_call *c, const xlm_target *t) { // the losses
 
 static size_t lookup_bwd(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  return (size_t)xlm_call_elements(c, c->in_type[1]) * 4 * sizeof(int32_t);
+  int64_t vocab = c->dims[dim_of(c, XLM_A_vocab)].size, tokens = xlm_call_elements(c, c->in_type[1]);
+  return xlm_cuda_lookup_scratch_of(NULL, tokens, vocab, xlm_call_inner(c, c->out_type[0], 0)).bytes;
 }
 
 static size_t routing(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  int64_t experts = c->dims[dim_of(c, XLM_A_experts)].size, tokens = 0;
-  for (int i = 0; i < c->instr->n_in; i++) {
-    int64_t n = c->in_type[i]->dtype == XLM_I32 ? xlm_call_elements(c, c->in_type[i]) : 0;
-    tokens = n > tokens ? n : tokens;
-  }
-  return (size_t)experts * (size_t)ceil_div(tokens, TOKENS) * sizeof(int32_t);
+  int64_t experts = c->dims[dim_of(c, XLM_A_experts)].size;
+  const xlm_type *e = c->in_type[c->instr->n_in - 1]; // the choices
+  return xlm_cuda_routing_scratch_of(NULL, xlm_call_elements(c, e), experts).bytes;
 }
 
 // ---- communication ----

@@ -1,5 +1,7 @@
 // Cases of the mixture-of-experts ops. Packed rows are ragged and cannot be leaves: they are made by
 // dispatch, and gradients flow back through combine.
+#include <math.h>
+
 #include "tests/ops/run_op.h"
 
 static xlm_val emit_moe(op_test *t, xlm_op_id op, const xlm_val *in, int n) {
@@ -34,6 +36,22 @@ static void top_k_middle(op_test *t) {
 }
 static void top_k_many(op_test *t) {
   top_k(t, "x[seq 300, experts 64]", "experts", "active 8");
+}
+
+static void top_k_prime(op_test *t) {
+  top_k(t, "x[seq 7, experts 131]", "experts", "active 5");
+}
+
+static void top_k_infinite(op_test *t) { // as a router's mask leaves them
+  enum { N = 40 };
+  double x[N];
+  for (int i = 0; i < N; i++) x[i] = i == 35 ? INFINITY : i == 7 ? -3 : -INFINITY;
+  xlm_val v = op_data(t, "x[experts 40]", x);
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_active, "active 4");
+  xlm_val y = xlm_emit(&t->b, XLM_OP_TOP_K, &v, 1, &l);
+  op_out_const(t, y);
+  op_out_const(t, y + 1);
 }
 
 static void top_k_ties(op_test *t) { // equal values: the lower index first
@@ -104,6 +122,18 @@ static void route_wide(op_test *t) { // rows longer than a chunk
   route(t, x, w, op_ints(t, "e[seq, active]", 0, 3));
 }
 
+static void route_many(op_test *t) { // more choices than a block sorts
+  op_dim(t, "experts 7");
+  xlm_val x = op_leaf(t, "x[seq 1201, hidden 8]"), w = op_leaf(t, "w[seq, active 2]");
+  route(t, x, w, op_ints(t, "e[seq, active]", -1, 7));
+}
+
+static void route_many_experts(op_test *t) { // more than a digit of a sort has values
+  op_dim(t, "experts 600");
+  xlm_val x = op_leaf(t, "x[seq 47, hidden 5]"), w = op_leaf(t, "w[seq, active 3]");
+  route(t, x, w, op_ints(t, "e[seq, active]", 0, 601));
+}
+
 static void route_two_sizes(op_test *t) { // two token counts in one graph: two ragged dims
   op_dim(t, "experts 3");
   xlm_val x = op_leaf(t, "x[seq 4, hidden 3]"), w = op_leaf(t, "w[seq, active 2]");
@@ -125,6 +155,12 @@ static void route_whole(op_test *t) { // the way of a model: choose, send, weigh
 static void count_some(op_test *t) {
   op_dim(t, "experts 5");
   xlm_val e = op_int_data(t, "e[seq 4, active 2]", (int[]){0, 4, 4, 1, 4, 9, -1, 0});
+  op_out_const(t, emit_moe(t, XLM_OP_EXPERT_COUNT, &e, 1));
+}
+
+static void count_many(op_test *t) {
+  op_dim(t, "experts 3");
+  xlm_val e = op_ints(t, "e[seq 1009, active 2]", -1, 4);
   op_out_const(t, emit_moe(t, XLM_OP_EXPERT_COUNT, &e, 1));
 }
 
@@ -151,6 +187,8 @@ static const op_case table[] = {
     {"all", XLM_OP_TOP_K, top_k_all},
     {"middle", XLM_OP_TOP_K, top_k_middle, .bf16 = true},
     {"many", XLM_OP_TOP_K, top_k_many, .bf16 = true},
+    {"prime", XLM_OP_TOP_K, top_k_prime, .bf16 = true},
+    {"infinite", XLM_OP_TOP_K, top_k_infinite, .no_grad = true},
     {"ties", XLM_OP_TOP_K, top_k_ties, .no_grad = true},
     {"even", XLM_OP_DISPATCH, route_even, .bf16 = true},
     {"empty", XLM_OP_DISPATCH, route_empty, .bf16 = true},
@@ -160,9 +198,12 @@ static const op_case table[] = {
     {"order", XLM_OP_COMBINE, route_order, .bf16 = true},
     {"large", XLM_OP_COMBINE, route_large, .bf16 = true, .no_grad = true},
     {"wide", XLM_OP_COMBINE, route_wide, .bf16 = true},
+    {"many", XLM_OP_COMBINE, route_many, .bf16 = true, .no_grad = true},
+    {"many_experts", XLM_OP_COMBINE, route_many_experts, .bf16 = true},
     {"two_sizes", XLM_OP_COMBINE, route_two_sizes},
     {"whole", XLM_OP_COMBINE, route_whole},
     {"some", XLM_OP_EXPERT_COUNT, count_some, .no_grad = true},
+    {"many", XLM_OP_EXPERT_COUNT, count_many, .no_grad = true},
     {"small", XLM_OP_LOAD_BALANCE, balance_small, .bf16 = true},
     {"order", XLM_OP_LOAD_BALANCE, balance_order, .bf16 = true},
     {"large", XLM_OP_LOAD_BALANCE, balance_large, .tol_grad = 1e-5},

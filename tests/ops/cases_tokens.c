@@ -46,6 +46,26 @@ static void lookup_scalar_rows(op_test *t) { // a table of numbers
   op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, tokens));
 }
 
+static void often(op_test *t, const char *decl) { // a sum of many rows, over several tiles of sorted tokens
+  enum { N = 2500 };
+  int ids[N];
+  for (int i = 0; i < N; i++) ids[i] = i % 10 == 0 ? i * 7919 % 700 : i % 3 == 0 ? 699 : i > 2000 ? -1 : 13;
+  xlm_val table = op_leaf(t, decl);
+  op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, op_int_data(t, "tokens[seq 2500]", ids)));
+}
+
+static void lookup_often(op_test *t) {
+  often(t, "table[vocab 700, hidden 8]");
+}
+static void lookup_often_odd(op_test *t) { // rows that no wide access reaches
+  often(t, "table[vocab 700, hidden 3]");
+}
+
+static void lookup_even_rows(op_test *t) { // rows of 8 or 16 bytes that begin at 4 or 8
+  xlm_val table = op_leaf(t, "table[vocab 11, hidden 34]"), tokens = op_ints(t, "tokens[seq 13]", -1, 12);
+  op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, tokens));
+}
+
 static void lookup_tied(op_test *t) { // one table read twice: the gradients add
   xlm_val table = op_leaf(t, "table[vocab 6, hidden 8]");
   xlm_val a = op_ints(t, "a[seq 5]", 0, 6), b = op_ints(t, "b[seq 5]", 0, 6);
@@ -221,6 +241,9 @@ static const op_case table[] = {
     {"part", XLM_OP_LOOKUP, lookup_part},
     {"large", XLM_OP_LOOKUP, lookup_large, .bf16 = true},
     {"scalar_rows", XLM_OP_LOOKUP, lookup_scalar_rows},
+    {"often", XLM_OP_LOOKUP, lookup_often, .bf16 = true},
+    {"often_odd", XLM_OP_LOOKUP, lookup_often_odd, .bf16 = true},
+    {"even_rows", XLM_OP_LOOKUP, lookup_even_rows, .bf16 = true},
     {"tied", XLM_OP_LOOKUP, lookup_tied},
     {"simple", XLM_OP_CROSS_ENTROPY, loss_simple, .bf16 = true},
     {"valid", XLM_OP_CROSS_ENTROPY, loss_valid, .bf16 = true},

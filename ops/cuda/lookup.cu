@@ -1,0 +1,140 @@
+// lookup: a warp per row of the table that a token names, moved in the largest units that addresses and rows allow.
+//
+// lookup_bwd: the tokens are sorted by number, stably, so every row of the gradient is a sum over neighbours in the sorted
+// order, in the order of the tokens, without atomics. A row that many tokens name would be one long sum: where a tile of
+// TILE sorted positions belongs to one row, its part is added up beforehand, by a warp of its own. Tiles lie at fixed
+// positions, so the order of the sum is one whatever the grid.
+#include "ops/cuda/lookup.h"
+
+#include "ops/cuda/sort_run.h"
+
+enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP, TILE = XLM_CUDA_LOOKUP_TILE };
+
+static xlm_dim vocab_of(const xlm_call *c) {
+  xlm_dim vocab[XLM_MAX_RANK];
+  xlm_attr_dims(&c->instr->attrs, XLM_A_vocab, vocab);
+  return vocab[0];
+}
+
+// ---- lookup: table [a, vocab, b], in units of U; rows of the result are the pairs of token and index of a
+
+struct table_shape {
+  int64_t rows, a, vocab, b, first; // first: global number of the table's first row
+};
+
+template <class U>
+__global__ void __launch_bounds__(BLOCK) gather_rows(const int32_t *tokens, const U *table, U *y, table_shape s) {
+  int lane = (int)threadIdx.x % XLM_WARP;
+  for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; row < s.rows; row += (int64_t)gridDim.x * WARPS) {
+    int64_t token = s.a == 1 ? row : row / s.a, i = row - token * s.a, at = (int64_t)tokens[token] - s.first;
+    bool inside = at >= 0 && at < s.vocab;
+    const U *from = table + (i * s.vocab + (inside ? at : 0)) * s.b;
+    U *to = y + row * s.b;
+    for (int64_t k = lane; k < s.b; k += XLM_WARP) to[k] = inside ? from[k] : U{};
+  }
+}
+
+XLM_CUDA_RUN(lookup) {
+  const xlm_type *table = c->in_type[0];
+  const xlm_dim_info *vocab = &c->dims[vocab_of(c)];
+  int at = xlm_type_find(table, vocab_of(c));
+  table_shape s = {0, xlm_call_outer(c, table, at), vocab->size, 0, vocab->offset};
+  s.rows = xlm_call_elements(c, c->in_type[1]) * s.a;
+  int64_t row = xlm_call_inner(c, table, at) * (int64_t)xlm_dtype_bytes(table->dtype);
+  if (!s.rows || !row) return XLM_OK;
+  return xlm_cuda_units((uintptr_t)c->in[0] | (uintptr_t)c->out[0] | (uintptr_t)row, [&](auto unit) {
+    using U = decltype(unit);
+    s.b = row / (int64_t)sizeof(U);
+    return xlm_cuda_launched(c, XLM_LAUNCH(gather_rows<U>, xlm_cuda_blocks(s.rows, WARPS), BLOCK, 0, xlm_cuda_stream(c),
+                                           (const int32_t *)c->in[1], (const U *)c->in[0], (U *)c->out[0], s));
+  });
+}
+
+// ---- lookup_bwd
+
+__global__ void __launch_bounds__(BLOCK) keys_of_tokens(const int32_t *tokens, int32_t *key, int64_t n, int64_t vocab, int64_t first) {
+  for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK) {
+    int64_t row = (int64_t)tokens[i] - first;
+    key[i] = (int32_t)(row >= 0 && row < vocab ? row : vocab);
+  }
+}
+
+struct sum_shape {
+  int64_t n, vocab, b, pieces; // pieces: of a row, 32 lanes of V columns each
+};
+
+template <class T, int V>
+static __device__ __forceinline__ void add_row(float (&sum)[V], const T *row) {
+  vec<T, V> x = *(const vec<T, V> *)row;
+  for (int k = 0; k < V; k++) sum[k] += to_float(x.at[k]);
+}
+
+template <int V> static __device__ __forceinline__ void write(float *to, const float (&sum)[V]) {
+  vec<float, V> y;
+  for (int k = 0; k < V; k++) y.at[k] = sum[k];
+  *(vec<float, V> *)to = y;
+}
+
+// part[tile] = the sum of the tile's rows, where all of them are of one row of the table.
+template <class T, int V>
+__global__ void __launch_bounds__(BLOCK)
+    sum_tiles(const T *dy, const int32_t *key, const int32_t *index, float *part, sum_shape s) {
+  int64_t items = s.n / TILE * s.pieces;
+  for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items; item += (int64_t)gridDim.x * WARPS) {
+    int64_t tile = item / s.pieces, begin = tile * TILE;
+    int64_t column = ((item - tile * s.pieces) * XLM_WARP + threadIdx.x % XLM_WARP) * V;
+    int32_t mine = key[begin];
+    if (mine != key[begin + TILE - 1] || mine == s.vocab || column >= s.b) continue;
+    float sum[V] = {};
+    for (int64_t i = begin; i < begin + TILE; i++) add_row<T, V>(sum, dy + index[i] * s.b + column);
+    write<V>(part + tile * s.b + column, sum);
+  }
+}
+
+// Every row of the gradient, zeros included. first: where a row's tokens begin in the sorted order.
+template <class T, int V>
+__global__ void __launch_bounds__(BLOCK)
+    sum_rows(const T *dy, const int32_t *first, const int32_t *index, const float *part, float *out, sum_shape s) {
+  int64_t items = s.vocab * s.pieces;
+  for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items; item += (int64_t)gridDim.x * WARPS) {
+    int64_t row = item / s.pieces, column = ((item - row * s.pieces) * XLM_WARP + threadIdx.x % XLM_WARP) * V;
+    if (column >= s.b) continue;
+    int64_t i = first[row], end = first[row + 1];
+    float sum[V] = {};
+    while (i < end) {
+      if (i % TILE == 0)
+        for (; i + TILE <= end; i += TILE) add_row<float, V>(sum, part + i / TILE * s.b + column);
+      int64_t next = (i / TILE + 1) * TILE, stop = next < end ? next : end;
+      for (; i < stop; i++) add_row<T, V>(sum, dy + index[i] * s.b + column);
+    }
+    write<V>(out + row * s.b + column, sum);
+  }
+}
+
+template <class T, int V> static xlm_status sum_sorted(const xlm_call *c, const xlm_cuda_sort &sort, float *part, sum_shape s) {
+  const T *dy = (const T *)c->in[0];
+  const int32_t *index = xlm_cuda_sorted_index(&sort);
+  void *stream = xlm_cuda_stream(c);
+  s.pieces = (s.b + XLM_WARP * V - 1) / (XLM_WARP * V);
+  if (s.n >= TILE)
+    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH((sum_tiles<T, V>), xlm_cuda_blocks(s.n / TILE * s.pieces, WARPS), BLOCK, 0, stream,
+                                            dy, xlm_cuda_sorted_keys(&sort), index, part, s)));
+  return xlm_cuda_launched(c, XLM_LAUNCH((sum_rows<T, V>), xlm_cuda_blocks(s.vocab * s.pieces, WARPS), BLOCK, 0, stream, dy,
+                                         sort.first, index, part, (float *)c->out[0], s));
+}
+
+XLM_CUDA_RUN(lookup_bwd) {
+  const xlm_dim_info *vocab = &c->dims[vocab_of(c)];
+  sum_shape s = {xlm_call_elements(c, c->in_type[1]), vocab->size, xlm_call_inner(c, c->out_type[0], 0), 0};
+  xlm_cuda_lookup_scratch w = xlm_cuda_lookup_scratch_of(c->workspace, s.n, s.vocab, s.b);
+  if (!s.vocab || !s.b) return XLM_OK;
+  if (s.n)
+    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(keys_of_tokens, xlm_cuda_blocks(s.n, BLOCK), BLOCK, 0, xlm_cuda_stream(c),
+                                            (const int32_t *)c->in[1], w.sort.key[0], s.n, s.vocab, vocab->offset)));
+  XLM_TRY(xlm_cuda_sort_run(c, w.sort, NULL));
+  bool wide = s.b % 4 == 0 && xlm_cuda_aligned(c->in[0], 16) && xlm_cuda_aligned(c->out[0], 16);
+  return xlm_cuda_float(c->in_type[0]->dtype, [&](auto t) {
+    using T = decltype(t);
+    return wide ? sum_sorted<T, 4>(c, w.sort, w.part, s) : sum_sorted<T, 1>(c, w.sort, w.part, s);
+  });
+}

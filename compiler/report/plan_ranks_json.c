@@ -3,17 +3,6 @@
 
 enum { DIGITS = 9 }; // of estimates
 
-static void mesh(xlm_json *j, const xlm_mesh *m) {
-  xlm_json_array(j, "mesh", XLM_JSON_ROW);
-  for (int i = 0; i < m->n; i++) {
-    xlm_json_object(j, NULL, XLM_JSON_ROW);
-    xlm_json_put_text(j, "axis", m->axis[i]);
-    xlm_json_put_int(j, "size", m->size[i]);
-    xlm_json_close(j);
-  }
-  xlm_json_close(j);
-}
-
 static void peak(xlm_json *j, const xlm_plan *p, const xlm_instr *in) {
   xlm_json_object(j, "peak", XLM_JSON_ROW);
   xlm_json_put_text(j, "op", xlm_op_name(in->op));
@@ -134,16 +123,6 @@ static void updates(xlm_json *j, const xlm_plan_page *o) {
   xlm_json_close(j);
 }
 
-static void target(xlm_json *j, const xlm_target *t) {
-  xlm_json_object(j, "target", XLM_JSON_ROW);
-  xlm_json_put_text(j, "backend", t->backend);
-  xlm_json_put_text(j, "arch", t->arch);
-  xlm_json_put_int(j, "threads", t->threads);
-  xlm_json_put_int(j, "align", t->align);
-  xlm_json_put_int(j, "memory", (int64_t)t->memory);
-  xlm_json_close(j);
-}
-
 static void fits(xlm_json *j, const xlm_plan *p, const xlm_plan_page *o) {
   if (o->memory_limit) {
     xlm_json_put_int(j, "memory_limit", (int64_t)o->memory_limit);
@@ -165,8 +144,8 @@ void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *o, xlm_a
   xlm_json_put_real(j, "parameters", p->parameters);
   xlm_json_put_int(j, "ranks", p->n_ranks);
   xlm_json_put_int(j, "rank_plans", p->n_rank_plans);
-  mesh(j, &p->mesh);
-  target(j, &p->target);
+  xlm_plan_write_mesh(&p->mesh, j);
+  xlm_plan_write_target(&p->target, j);
   xlm_json_put_int(j, "samples_per_step", p->batch * p->microbatches);
   xlm_json_put_int(j, "seq", p->seq);
   xlm_json_put_int(j, "microbatches", p->microbatches);

@@ -237,7 +237,7 @@ static void setting(xlm_json *j, const xlm_plan_setting *s) {
   xlm_json_put_text(j, "value", s->value);
 }
 
-static void mesh(xlm_json *j, const xlm_mesh *m) {
+void xlm_plan_write_mesh(const xlm_mesh *m, xlm_json *j) {
   xlm_json_array(j, "mesh", XLM_JSON_ROW);
   for (int i = 0; i < m->n; i++) {
     xlm_json_object(j, NULL, XLM_JSON_ROW);
@@ -248,7 +248,7 @@ static void mesh(xlm_json *j, const xlm_mesh *m) {
   xlm_json_close(j);
 }
 
-static void target(xlm_json *j, const xlm_target *t) {
+void xlm_plan_write_target(const xlm_target *t, xlm_json *j) {
   xlm_json_object(j, "target", XLM_JSON_ROW);
   xlm_json_put_text(j, "backend", t->backend);
   xlm_json_put_text(j, "arch", t->arch);
@@ -269,9 +269,9 @@ static void around(const xlm_plan *p, xlm_json *j) { // everything but the rank 
   xlm_json_put_int(j, "batch", p->batch);
   xlm_json_put_int(j, "seq", p->seq);
   xlm_json_put_int(j, "microbatches", p->microbatches);
-  target(j, &p->target);
+  xlm_plan_write_target(&p->target, j);
   xlm_json_put_int(j, "seed", (int64_t)p->seed);
-  mesh(j, &p->mesh);
+  xlm_plan_write_mesh(&p->mesh, j);
   number(j, "parameters", p->parameters);
   number(j, "model_flops_per_token", p->model_flops_per_token);
   xlm_json_put_text(j, "weights_name", p->weights_name);

@@ -255,6 +255,9 @@ uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a);
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
 // The same as members of an object that is already open; the reader ignores further members.
 void xlm_plan_write_json(const xlm_plan *p, xlm_json *out);
+// Its members `mesh` and `target`, for other pages that have them.
+void xlm_plan_write_mesh(const xlm_mesh *m, xlm_json *out);
+void xlm_plan_write_target(const xlm_target *t, xlm_json *out);
 xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xlm_plan **out,
                               xlm_error *err) XLM_MUST_CHECK;
 

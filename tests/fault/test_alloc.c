@@ -11,12 +11,11 @@
 
 #include <cmocka.h>
 
-#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/interchange/config_json.h"
 #include "runtime/train/curve.h"
 #include "runtime/train/metrics.h"
 #include "tests/fault/malloc_hook.h"
-#include "tests/train/train_util.h"
+#include "tests/fault/toy_folder.h"
 #include "tests/here.h"
 
 // ---- arenas: the compiler ----
@@ -84,10 +83,9 @@ static void test_compile(void **state) {
 // ---- malloc: everything that is opened, read and written at run time ----
 
 typedef struct world {
-  toy *t;
-  char root[64], text[96], tokens[96], checkpoints[96], metrics[96], config[256];
+  toy_folder in;
+  char text[96], tokens[96], checkpoints[96], metrics[96], config[256];
   const char *plan; // as JSON
-  xlm_checkpoint_info info;
 } world;
 
 static xlm_data *data;
@@ -111,14 +109,14 @@ static xlm_status open_synthetic(const world *w, xlm_error *err) {
 
 static xlm_status open_exec(const world *w, xlm_error *err) {
   xlm_exec *e;
-  XLM_TRY(xlm_exec_open(w->t->plan, 0, xlm_backend_find("cpu"), 3, NULL, &e, err));
+  XLM_TRY(xlm_exec_open(w->in.t->plan, 0, xlm_backend_find("cpu"), 3, NULL, &e, err));
   xlm_exec_close(e);
   return XLM_OK;
 }
 
 static xlm_status open_store(const world *w, xlm_error *err) {
   xlm_store *s;
-  XLM_TRY(xlm_store_new(w->t->plan, xlm_exec_states(w->t->exec), &s, err));
+  XLM_TRY(xlm_store_new(w->in.t->plan, xlm_exec_states(w->in.t->exec), &s, err));
   xlm_status status = xlm_store_init(s, 1, false, NULL, err);
   xlm_store_free(s);
   return status;
@@ -126,21 +124,21 @@ static xlm_status open_store(const world *w, xlm_error *err) {
 
 static xlm_status open_feed(const world *w, xlm_error *err) {
   xlm_feed f;
-  xlm_status s = xlm_feed_open(w->t->exec, &w->t->samples, false, &f, err);
+  xlm_status s = xlm_feed_open(w->in.t->exec, &w->in.t->samples, false, &f, err);
   xlm_feed_close(&f);
   return s;
 }
 
 static xlm_status save(const world *w, xlm_error *err) {
   char path[4096];
-  return xlm_checkpoint_save(w->t->store, w->t->plan, w->checkpoints, &w->info, 2, path, err);
+  return xlm_checkpoint_save(w->in.t->store, w->in.t->plan, w->checkpoints, &w->in.info, 2, path, err);
 }
 
 static xlm_status load(const world *w, xlm_error *err) {
   xlm_checkpoint *c;
   XLM_TRY(xlm_checkpoint_open(w->checkpoints, XLM_ANY_STEP, &c, err));
   if (*c->notes) fail_msg("a whole checkpoint is taken for a damaged one: %s", c->notes);
-  xlm_status s = xlm_checkpoint_load(c, w->t->store, w->t->plan, false, err);
+  xlm_status s = xlm_checkpoint_load(c, w->in.t->store, w->in.t->plan, false, err);
   xlm_checkpoint_close(c);
   return s;
 }
@@ -169,7 +167,7 @@ static xlm_status read_config(const world *w, xlm_error *err) {
   xlm_arena *volatile a = xlm_arena_new(0);
   volatile xlm_status s = XLM_ENV;
   if (a && XLM_ARENA_TRY(a))
-    s = xlm_config_compare(a, w->config, w->t->plan, err);
+    s = xlm_config_compare(a, w->config, w->in.t->plan, err);
   else
     s = xlm_fail(err, XLM_ENV, "no memory");
   if (a) xlm_arena_free(a);
@@ -234,10 +232,10 @@ static void test_failed_saves(void **state) {
   world *w = *state;
   xlm_error err = {.text = ""};
   if (!MALLOC_HOOK) skip();
-  w->info.step = 10;
+  w->in.info.step = 10;
   assert_int_equal(save(w, &err), XLM_OK);
   for (long n = 1, granted = 0; !granted; n = next_request(n)) {
-    w->info.step = 11;
+    w->in.info.step = 11;
     atomic_store(&hook_countdown, n);
     bool saved = save(w, &err) == XLM_OK;
     granted = atomic_exchange(&hook_countdown, 0) > 0;
@@ -260,13 +258,13 @@ static void write_file(const char *path, const char *text, size_t n) {
 
 // What is read as JSON: a plan, metrics, another tool's configuration.
 static void write_json(world *w) {
-  xlm_text plan = xlm_text_new(w->t->arena), config = xlm_text_new(w->t->arena);
+  xlm_text plan = xlm_text_new(w->in.t->arena), config = xlm_text_new(w->in.t->arena);
   char file[128];
-  snprintf(w->metrics, sizeof w->metrics, "%s/metrics.jsonl", w->root);
-  snprintf(w->config, sizeof w->config, "%s/model.safetensors", w->root);
-  snprintf(file, sizeof file, "%s/config.json", w->root);
-  xlm_plan_print_json(w->t->plan, &plan);
-  xlm_config_print(w->t->plan, &config);
+  snprintf(w->metrics, sizeof w->metrics, "%s/metrics.jsonl", w->in.root);
+  snprintf(w->config, sizeof w->config, "%s/model.safetensors", w->in.root);
+  snprintf(file, sizeof file, "%s/config.json", w->in.root);
+  xlm_plan_print_json(w->in.t->plan, &plan);
+  xlm_config_print(w->in.t->plan, &config);
   w->plan = plan.data;
   write_file(file, config.data, config.n);
   static const char lines[] =
@@ -275,37 +273,23 @@ static void write_json(world *w) {
 }
 
 static int setup(void **state) {
-  world *w = calloc(1, sizeof *w);
-  toy_options o = toy_defaults("gpt2"); // packed weights: saving splits and merges
-  o.threads = 3;
-  strcpy(w->root, "/tmp/xlm-test-alloc-XXXXXX");
-  if (!mkdtemp(w->root)) return -1;
-  snprintf(w->text, sizeof w->text, "%s/a.txt", w->root);
-  snprintf(w->tokens, sizeof w->tokens, "%s/a.bin", w->root);
-  snprintf(w->checkpoints, sizeof w->checkpoints, "%s/checkpoints", w->root);
+  world *w = *state = calloc(1, sizeof *w);
+  if (!w || !toy_folder_open(&w->in, "alloc", 3)) return -1;
+  snprintf(w->text, sizeof w->text, "%s/a.txt", w->in.root);
+  snprintf(w->tokens, sizeof w->tokens, "%s/a.bin", w->in.root);
+  snprintf(w->checkpoints, sizeof w->checkpoints, "%s/checkpoints", w->in.root);
   write_file(w->text, "some text to read, longer than a sample", 39);
   write_file(w->tokens, "a\0b\0c\0d\0e", 10);
-  w->t = toy_open(&o);
-  toy_step(w->t, 1e-3);
+  toy_step(w->in.t, 1e-3);
   write_json(w);
-  w->info = (xlm_checkpoint_info){.step = 1,
-                                  .tokens = 64,
-                                  .samples = 2,
-                                  .seed = 7,
-                                  .model_path = "gpt2.xlm",
-                                  .model_text = "model gpt2\n",
-                                  .text_hash = w->t->plan->text_hash};
-  *state = w;
   return 0;
 }
 
 static int teardown(void **state) {
   world *w = *state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf '%s'", w->root);
-  toy_close(w->t);
+  int removed = toy_folder_close(&w->in);
   free(w);
-  return system(command);
+  return removed;
 }
 
 int main(void) {

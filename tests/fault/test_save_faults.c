@@ -16,8 +16,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/checkpoint/checkpoint.h"
-#include "tests/train/train_util.h"
+#include "tests/fault/toy_folder.h"
 
 // ---- the file system ----
 
@@ -81,18 +80,17 @@ int unlinkat(int dir, const char *name, int flags) {
 // ---- saves ----
 
 typedef struct world {
-  toy *t;
-  char root[64], dir[96];
-  xlm_checkpoint_info info;
+  toy_folder in;
+  char dir[96];
 } world;
 
 static xlm_status save(const world *w, int64_t step, bool async, xlm_error *err) {
   xlm_saver_options o = {.dir = w->dir, .keep = 2, .async = async};
-  xlm_checkpoint_info info = w->info;
+  xlm_checkpoint_info info = w->in.info;
   xlm_saver *s;
   const char *path;
   info.step = step;
-  XLM_TRY(xlm_saver_open(w->t->store, w->t->plan, &o, &s, err));
+  XLM_TRY(xlm_saver_open(w->in.t->store, w->in.t->plan, &o, &s, err));
   xlm_status status = xlm_saver_start(s, &info, err);
   if (status == XLM_OK) status = xlm_saver_poll(s, true, &path, err);
   if (status == XLM_OK) assert_non_null(path);
@@ -106,7 +104,7 @@ static int64_t newest(const world *w) {
   if (xlm_checkpoint_open(w->dir, XLM_ANY_STEP, &c, &err) != XLM_OK)
     fail_msg("no checkpoint is left: %s", err.text);
   if (*c->notes) fail_msg("%s", c->notes); // damaged ones are there, under the names of whole ones
-  if (xlm_checkpoint_load(c, w->t->store, w->t->plan, false, &err) != XLM_OK) fail_msg("%s", err.text);
+  if (xlm_checkpoint_load(c, w->in.t->store, w->in.t->plan, false, &err) != XLM_OK) fail_msg("%s", err.text);
   int64_t step = c->info.step;
   xlm_checkpoint_close(c);
   return step;
@@ -130,7 +128,7 @@ static bool save_with_fault(const world *w, fault_call call, long n, bool for_go
 }
 
 static void walk(world *w, bool async) {
-  snprintf(w->dir, sizeof w->dir, "%s/%s", w->root, async ? "behind" : "at-once");
+  snprintf(w->dir, sizeof w->dir, "%s/%s", w->in.root, async ? "behind" : "at-once");
   int64_t step = 1;
   xlm_error err = {.text = ""};
   if (save(w, step, async, &err) != XLM_OK) fail_msg("%s", err.text);
@@ -149,24 +147,15 @@ static void test_behind_the_training(void **state) {
 }
 
 static int setup(void **state) {
-  world *w = calloc(1, sizeof *w);
-  toy_options o = toy_defaults("gpt2");
-  strcpy(w->root, "/tmp/xlm-test-save-XXXXXX");
-  if (!mkdtemp(w->root)) return -1;
-  w->t = toy_open(&o);
-  w->info =
-      (xlm_checkpoint_info){.seed = 7, .model_text = "model gpt2\n", .text_hash = w->t->plan->text_hash};
-  *state = w;
-  return 0;
+  world *w = *state = calloc(1, sizeof *w);
+  return w && toy_folder_open(&w->in, "save", 1) ? 0 : -1;
 }
 
 static int teardown(void **state) {
   world *w = *state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf '%s'", w->root);
-  toy_close(w->t);
+  int removed = toy_folder_close(&w->in);
   free(w);
-  return system(command);
+  return removed;
 }
 
 int main(void) {

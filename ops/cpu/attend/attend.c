@@ -175,27 +175,23 @@ static void query_tile(const job *j, const room *r, int64_t batch, int64_t h, in
   finish_tile(j, r, batch, h, rows);
 }
 
-static void do_unit(const job *j, const room *r, const unit *x, const unit *next) {
+static void do_unit(const void *job_, int worker, int64_t u, int64_t next) {
+  const job *j = job_;
+  room r = room_of(&j->s, j->workspace, worker);
+  unit x = unit_at(j, u), after = unit_at(j, next < 0 ? u : next);
   int64_t k_first, k_end;
-  xlm_attend_key_tiles(&j->s, x->q_first, x->q_end, &k_first, &k_end);
-  pack_keys(j, r, x->batch, x->g, k_first, k_end);
-  for (int64_t h = x->h_first; h < x->h_end; h++)
-    for (int64_t t = x->q_first; t < x->q_end; t++) {
-      attend_ahead ahead = look_ahead(j, x, next, h, t);
-      query_tile(j, r, x->batch, h, t, &ahead);
+  xlm_attend_key_tiles(&j->s, x.q_first, x.q_end, &k_first, &k_end);
+  pack_keys(j, &r, x.batch, x.g, k_first, k_end);
+  for (int64_t h = x.h_first; h < x.h_end; h++)
+    for (int64_t t = x.q_first; t < x.q_end; t++) {
+      attend_ahead ahead = look_ahead(j, &x, next < 0 ? NULL : &after, h, t);
+      query_tile(j, &r, x.batch, h, t, &ahead);
     }
 }
 
 static void part(void *arg, int worker, int workers) {
   const job *j = arg;
-  room r = room_of(&j->s, j->workspace, worker);
-  int64_t units = j->s.batches * j->s.kv_heads * j->pieces;
-  for (int64_t turn = 0; turn * workers < units; turn++) {
-    int64_t u = attend_turn(turn, worker, workers), v = attend_turn(turn + 1, worker, workers);
-    if (u >= units) continue;
-    unit x = unit_at(j, u), next = v < units ? unit_at(j, v) : x;
-    do_unit(j, &r, &x, v < units ? &next : NULL);
-  }
+  attend_units(j, j->s.batches * j->s.kv_heads * j->pieces, worker, workers, do_unit);
 }
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {

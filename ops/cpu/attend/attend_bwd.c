@@ -247,26 +247,22 @@ static void query_tile(const job *j, const room *r, const unit *x, int64_t h, in
     xlm_attend_store(r->dq, s, &j->dq, xlm_attend_at(s, &j->dq, x->batch, h), rows.row, rows.n, s->scale);
 }
 
-static void do_unit(const job *j, const room *r, const unit *x, const unit *next) {
-  pack_keys(j, r, x->batch, x->g, x->k_first, x->k_end);
-  for (int64_t h = x->h_first; h < x->h_end; h++)
-    for (int64_t q = x->q_first; q < x->q_end; q++) {
-      attend_ahead ahead = look_ahead(j, x, next, h, q);
-      query_tile(j, r, x, h, q, &ahead);
+static void do_unit(const void *job_, int worker, int64_t u, int64_t next) {
+  const job *j = job_;
+  room r = room_of(&j->s, j->workspace, worker);
+  unit x = unit_at(j, u), after = unit_at(j, next < 0 ? u : next);
+  pack_keys(j, &r, x.batch, x.g, x.k_first, x.k_end);
+  for (int64_t h = x.h_first; h < x.h_end; h++)
+    for (int64_t q = x.q_first; q < x.q_end; q++) {
+      attend_ahead ahead = look_ahead(j, &x, next < 0 ? NULL : &after, h, q);
+      query_tile(j, &r, &x, h, q, &ahead);
     }
-  if (j->want_kv) store_keys(j, r, x->batch, x->g, x->k_first, x->k_end);
+  if (j->want_kv) store_keys(j, &r, x.batch, x.g, x.k_first, x.k_end);
 }
 
 static void part(void *arg, int worker, int workers) {
   const job *j = arg;
-  room r = room_of(&j->s, j->workspace, worker);
-  int64_t units = j->s.batches * j->s.kv_heads * j->pieces;
-  for (int64_t turn = 0; turn * workers < units; turn++) {
-    int64_t u = attend_turn(turn, worker, workers), v = attend_turn(turn + 1, worker, workers);
-    if (u >= units) continue;
-    unit x = unit_at(j, u), next = v < units ? unit_at(j, v) : x;
-    do_unit(j, &r, &x, v < units ? &next : NULL);
-  }
+  attend_units(j, j->s.batches * j->s.kv_heads * j->pieces, worker, workers, do_unit);
 }
 
 static job job_of(const xlm_call *c) {

@@ -145,11 +145,19 @@ static inline attend_span attend_span_of(const attend_tile *t, int i, int rows) 
   return s;
 }
 
-// The unit of work for worker w in a turn: turns alternate between ascending and descending order, so that a
-// steady rise in cost is balanced. Use as for (turn = 0; turn * workers < units; turn++), skipping u >=
-// units.
+// Turns of a worker alternate between ascending and descending order, so that a steady rise in cost is
+// balanced. next: the unit that the worker does afterwards; -1 = none.
+typedef void attend_unit(const void *job, int worker, int64_t u, int64_t next);
+
 static inline int64_t attend_turn(int64_t turn, int worker, int workers) {
   return turn * workers + (turn % 2 ? workers - 1 - worker : worker);
+}
+
+static inline void attend_units(const void *job, int64_t units, int worker, int workers, attend_unit *run) {
+  for (int64_t turn = 0; turn * workers < units; turn++) {
+    int64_t u = attend_turn(turn, worker, workers), next = attend_turn(turn + 1, worker, workers);
+    if (u < units) run(job, worker, u, next < units ? next : -1);
+  }
 }
 
 // Number of pieces into which to cut each of `units` so that all workers have about equal work; at most

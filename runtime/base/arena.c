@@ -16,7 +16,7 @@ typedef struct block {
 
 struct xlm_arena {
   block *top;
-  block *spare; // of an earlier life, see xlm_arena_clear
+  block *spare; // blocks for reuse, see xlm_arena_clear
   size_t used_in_top, total, limit;
   jmp_buf recovery;
   bool has_recovery;
@@ -74,7 +74,7 @@ void xlm_arena_clear(xlm_arena *a) {
   a->total = a->used_in_top = 0;
 }
 
-// The first spare block that is large enough; the oldest come first, as they were taken.
+// The first spare block that is large enough, in the order in which they were allocated.
 static block *take_spare(xlm_arena *a, size_t n) {
   for (block **at = &a->spare; *at; at = &(*at)->prev) {
     block *b = *at;

@@ -1,5 +1,5 @@
-// The clock that durations are measured with: it never goes back, and processes of one machine read the same.
-// And a thread's own: what a processor has spent on it.
+// A monotonic clock for durations, the same in all processes of a machine; and the processor time of a
+// thread.
 #ifndef XLM_BASE_CLOCK_H
 #define XLM_BASE_CLOCK_H
 

@@ -1,5 +1,5 @@
-// Public headers are C that C++ compiles, too, since .cu files include them: C's linkage, and words that C++
-// spells differently.
+// Makes public headers valid C++, since .cu files include them: C linkage, and keywords that C++ spells
+// differently.
 #ifndef XLM_BASE_CXX_H
 #define XLM_BASE_CXX_H
 

@@ -1,5 +1,4 @@
-// A table from names to pointers. Entries stand in the order in which they were first put, so every walk is the same on
-// every run.
+// A table from names to pointers. Entries are in the order of insertion, so iteration is deterministic.
 #ifndef XLM_BASE_DICT_H
 #define XLM_BASE_DICT_H
 
@@ -21,8 +20,9 @@ typedef struct xlm_dict { // zeroed: empty
   uint32_t n_slots;
 } xlm_dict;
 
-void *xlm_dict_get(const xlm_dict *d, const char *key);                     // NULL when there is none
-void xlm_dict_put(xlm_arena *a, xlm_dict *d, const char *key, void *value); // replaces; the key is not copied
+void *xlm_dict_get(const xlm_dict *d, const char *key);                     // NULL: not found
+void xlm_dict_put(xlm_arena *a, xlm_dict *d, const char *key, void *value); // replaces an existing value; the
+                                                                            // key is not copied
 
 XLM_C_END
 

@@ -16,7 +16,7 @@ xlm_status xlm_file_kind(int error) {
   return error == ENOMEM || error == EMFILE || error == ENFILE ? XLM_ENV : XLM_USER;
 }
 
-// A full device may take a part of it: the next call tells why, not this one.
+// A full device may accept a part of it; the next call then returns the error.
 xlm_status xlm_fd_write(int fd, const void *data, size_t n, const char *name, xlm_error *err) {
   for (const char *p = data; n;) {
     ssize_t done = write(fd, p, n < (size_t)1 << 30 ? n : (size_t)1 << 30);
@@ -69,7 +69,7 @@ static xlm_status partial_of(const char *path, char partial[4096], xlm_error *er
   return xlm_fail(err, XLM_USER, "the path '%.60s...' is too long", path);
 }
 
-// A device, a pipe and what a link leads to are written into; renaming would put a file in their place.
+// Devices, pipes and links are written directly, since renaming would replace them with a file.
 static bool is_special(const char *path) {
   struct stat st;
   return !lstat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
@@ -156,7 +156,7 @@ static bool is_dots(const char *name) {
   return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
-// Removes what is in it; nothing when there is a folder among it.
+// Removes its contents, unless there is a folder among them.
 static xlm_status empty_folder(DIR *dir, const char *path, xlm_error *err) {
   for (struct dirent *e; (e = readdir(dir));)
     if (!is_dots(e->d_name) && is_folder(dirfd(dir), e->d_name))

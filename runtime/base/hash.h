@@ -1,4 +1,4 @@
-// XXH64 of libxxhash, seed 0: checksums of checkpoint files, at memory speed.
+// XXH64 by libxxhash, seed 0: checksums of checkpoint files at memory speed.
 #ifndef XLM_BASE_HASH_H
 #define XLM_BASE_HASH_H
 
@@ -16,7 +16,7 @@ XLM_C_BEGIN
 typedef XXH64_state_t xlm_hash;
 
 static inline void xlm_hash_start(xlm_hash *h) {
-  XXH64_reset(h, 0); // fails only for a state that is NULL; so does the next
+  XXH64_reset(h, 0); // fails only for NULL, as does XXH64_update
 }
 
 static inline void xlm_hash_add(xlm_hash *h, const void *data, size_t n) {

@@ -51,8 +51,8 @@ xlm_status xlm_json_finish(xlm_json *j) {
 
 // ---- texts ----
 
-// Bytes of the UTF-8 character at s, at most n; 0: it is none (a lone or missing continuation, a longer form
-// than needed, a surrogate, beyond U+10FFFF).
+// Length of the UTF-8 character at s, at most n; 0: invalid (a lone or missing continuation, an overlong
+// form, a surrogate, beyond U+10FFFF).
 static size_t character(const unsigned char *s, size_t n) {
   static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
   size_t size = *s < 0x80 ? 1 : *s >> 5 == 6 ? 2 : *s >> 4 == 14 ? 3 : *s >> 3 == 30 ? 4 : 0;
@@ -103,7 +103,7 @@ static void new_line(xlm_json *j, int depth) {
   for (int i = 0; i < depth; i++) add(j, "  ", 2);
 }
 
-// What stands before a value: a comma, white space, its key.
+// Writes what precedes a value: a comma, white space, its key.
 static void begin(xlm_json *j, const char *key) {
   if (!j->depth) return;
   bool *any = &j->open[j->depth - 1].any, first = !*any;

@@ -18,7 +18,7 @@ static xlm_status map_descriptor(int fd, const char *path, xlm_map *out, xlm_err
     return xlm_fail(err, XLM_USER, "'%s' is a %s, not a file: write what comes out of it into a file first",
                     path, S_ISFIFO(st.st_mode) ? "pipe" : "device");
   *out = (xlm_map){nothing, 0};
-  if (st.st_size == 0) return XLM_OK; // mmap refuses length 0
+  if (st.st_size == 0) return XLM_OK; // mmap rejects length 0
   void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (p == MAP_FAILED) return xlm_fail(err, XLM_ENV, "cannot map '%s': %s", path, strerror(errno));
   *out = (xlm_map){p, (size_t)st.st_size};
@@ -27,7 +27,8 @@ static xlm_status map_descriptor(int fd, const char *path, xlm_map *out, xlm_err
 
 xlm_status xlm_map_open(const char *path, xlm_map *out, xlm_error *err) {
   *out = (xlm_map){nothing, 0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe without a writer would wait
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // without O_NONBLOCK, opening a pipe without a
+                                                          // writer would block
   if (fd < 0) {
     xlm_status kind = errno == ENOENT || errno == EACCES || errno == ENOTDIR ? XLM_USER : XLM_ENV;
     return xlm_fail(err, kind, "cannot open '%s': %s", path, strerror(errno));

@@ -1,4 +1,4 @@
-// A file mapped read-only: token files and safetensors are read where they lie and never loaded.
+// Read-only file mappings.
 #ifndef XLM_BASE_MAP_H
 #define XLM_BASE_MAP_H
 
@@ -10,7 +10,7 @@
 XLM_C_BEGIN
 
 typedef struct xlm_map {
-  const unsigned char *data; // a valid pointer also when n = 0
+  const unsigned char *data; // valid even if n = 0
   size_t n;
 } xlm_map;
 

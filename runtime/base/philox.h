@@ -2,7 +2,7 @@
 // (SC11).
 //
 // Draws are a pure function of (key, counter): initial weights and dropout masks are keyed by (seed, name,
-// global index) and so are the same in every layout.
+// global index) and are therefore the same in every layout.
 #ifndef XLM_BASE_PHILOX_H
 #define XLM_BASE_PHILOX_H
 
@@ -36,8 +36,8 @@ static inline xlm_philox xlm_philox_key(uint64_t seed, uint64_t stream) {
 
 enum { XLM_PHILOX_ROUNDS = 10, XLM_PHILOX_BATCH = 16 };
 
-// n counters hi : lo, lo + 1, ... side by side, in loops that compilers turn into vector instructions:
-// word[w][i] is word w of the i-th. n is a constant where this is inlined.
+// n counters hi : lo, lo + 1, ... at once, in loops that compilers vectorise: word[w][i] is word w of the
+// i-th. n must be a constant where this is inlined.
 static inline __attribute__((always_inline)) void xlm_philox_lanes(xlm_philox p, uint64_t hi, uint64_t lo,
                                                                    int n, uint32_t *c0, uint32_t *c1,
                                                                    uint32_t *c2, uint32_t *c3) {

@@ -1,7 +1,7 @@
-// Thread pool: `threads` workers (the caller is worker 0) that run one function over [0, threads).
+// Thread pool: `threads` workers (the caller is worker 0) that run a function for each index in [0, threads).
 //
-// Work is divided by worker index, never by arrival, so a result cannot depend on timing. Workers spin
-// briefly and then sleep; run allocates nothing. A pool belongs to one rank; one caller at a time.
+// Work is divided by worker index, never by arrival, so results cannot depend on timing. Workers spin briefly
+// and then sleep; run allocates nothing. A pool belongs to one rank and has one caller at a time.
 #ifndef XLM_BASE_POOL_H
 #define XLM_BASE_POOL_H
 
@@ -17,7 +17,8 @@ typedef void xlm_pool_fn(void *arg, int worker, int workers);
 xlm_status xlm_pool_new(int threads, xlm_pool **out, xlm_error *err) XLM_MUST_CHECK;
 void xlm_pool_free(xlm_pool *p);
 int xlm_pool_size(const xlm_pool *p); // 1 for NULL
-// Calls fn(arg, i, workers) for every i at once and returns when all are done. p = NULL: fn(arg, 0, 1) here.
+// Calls fn(arg, i, workers) for every i concurrently and returns when all are done. p = NULL: calls fn(arg,
+// 0, 1).
 void xlm_pool_run(xlm_pool *p, xlm_pool_fn *fn, void *arg);
 
 // The part of [0, n) that worker i of k owns; contiguous, sizes differ by at most one.

@@ -1,8 +1,8 @@
-// Status and error text: how environment failures and user mistakes travel upwards.
+// Status and error text: how failures of the environment and user errors are returned.
 //
-// A fallible function returns xlm_status and takes an xlm_error * as its last argument. On failure it
-// records one plain sentence (what was wanted, what there was) and returns the kind; callers add a frame
-// with xlm_fail_at or pass the status on. Libraries never print: only tools/ show xlm_error.text.
+// A fallible function returns xlm_status and takes an xlm_error * as its last argument. On failure it stores
+// one plain sentence (what was expected, what was found) and returns the kind; callers add context with
+// xlm_fail_in or pass the status on. Libraries never print: only tools/ show xlm_error.text.
 #ifndef XLM_BASE_STATUS_H
 #define XLM_BASE_STATUS_H
 
@@ -14,7 +14,7 @@ XLM_C_BEGIN
 
 typedef enum xlm_status {
   XLM_OK = 0,
-  XLM_USER = 1, // the user can mend it: a wrong flag, file content, setting (exit code 1)
+  XLM_USER = 1, // the user can correct it: a wrong flag, file content, setting (exit code 1)
   XLM_ENV = 2,  // the environment failed: memory, file system, device, peer (exit code 2)
 } xlm_status;
 
@@ -29,7 +29,7 @@ typedef struct xlm_error {
 // Sets err (which may be NULL) to status and the formatted sentence; returns status.
 xlm_status xlm_fail(xlm_error *err, xlm_status status, const char *fmt, ...) XLM_PRINTF(3, 4);
 
-// Puts "context: " before the text already in err; returns err's status. For unwinding callers.
+// Prefixes the text already in err with "context: "; returns err's status.
 xlm_status xlm_fail_in(xlm_error *err, const char *fmt, ...) XLM_PRINTF(2, 3);
 
 // Returns the failure status of the expression from the enclosing function.
@@ -39,7 +39,7 @@ xlm_status xlm_fail_in(xlm_error *err, const char *fmt, ...) XLM_PRINTF(2, 3);
     if (xlm_try_status != XLM_OK) return xlm_try_status;                                           \
   } while (0)
 
-// Our own bug: prints where and aborts. Never for anything a user or the environment can cause.
+// A bug of xlm: prints the location and aborts. Never for anything a user or the environment can cause.
 #define XLM_ASSERT(cond, ...)                                                                      \
   do {                                                                                             \
     if (__builtin_expect(!(cond), 0)) xlm_bug(__FILE__, __LINE__, #cond, __VA_ARGS__);             \

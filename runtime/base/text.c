@@ -1,4 +1,4 @@
-// Text: a growing string in an arena; numbers for people; nearest names for suggestions.
+// Text: a growing string in an arena; formatting of numbers for display; nearest names for suggestions.
 #include "runtime/base/text.h"
 
 #include <math.h>

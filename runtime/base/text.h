@@ -10,7 +10,7 @@ XLM_C_BEGIN
 
 typedef struct xlm_text {
   xlm_arena *arena;
-  char *data; // always NUL-terminated once anything was added; "" before
+  char *data; // NUL-terminated; "" while empty
   size_t n, cap;
 } xlm_text;
 
@@ -19,16 +19,16 @@ void xlm_text_add(xlm_text *t, const char *s);
 void xlm_text_addn(xlm_text *t, const char *s, size_t n);
 void xlm_text_printf(xlm_text *t, const char *fmt, ...) XLM_PRINTF(2, 3);
 void xlm_text_pad(xlm_text *t, size_t column); // spaces until the current line has `column` characters
-// Shortest decimal text that reads back to exactly the same double ("0.1", "1e-05", "nan", "inf").
+// The shortest decimal text that reads back as the same double ("0.1", "1e-05", "nan", "inf").
 void xlm_text_double(xlm_text *t, double x);
-// "12.34 GiB", "1.56 B" (parameters), "13,120": for people, not for parsing.
+// "12.34 GiB", "1.56 B" (parameters), "13,120": for display, not for parsing.
 const char *xlm_text_bytes(xlm_arena *a, uint64_t bytes);
 const char *xlm_text_count(xlm_arena *a, double n);
 const char *xlm_text_thousands(xlm_arena *a, int64_t n);
 
-// Edit distance (insert, delete, substitute, swap neighbours) capped at 63 characters each; for suggestions.
+// Edit distance (insert, delete, substitute, swap neighbours) of at most 63 characters each; for suggestions.
 int xlm_text_distance(const char *a, const char *b);
-// The candidate nearest to `name` if near enough to be a likely typo (distance <= max(1, len/3)), else NULL.
+// The candidate nearest to `name` if close enough for a likely typo (distance <= max(1, len/3)), else NULL.
 const char *xlm_text_nearest(const char *name, const char *const *candidates, size_t n);
 
 XLM_C_END

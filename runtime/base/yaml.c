@@ -1,4 +1,4 @@
-// See yaml.h. libyaml keeps a document's nodes in one array and refers to them by number; so do we.
+// See yaml.h. As in libyaml, a document's nodes are one array, and references are indices.
 #include "runtime/base/yaml.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@ typedef struct reader {
   const char *path;
   yaml_parser_t *parser;
   yaml_document_t *doc; // NULL: none is open
-  xlm_yaml *nodes;      // as numbered there, from 1
+  xlm_yaml *nodes;      // with libyaml's numbering, from 1
 } reader;
 
 static bool is_null(const yaml_node_t *n) {

@@ -34,7 +34,7 @@ int xlm_comm_peer_axis(const xlm_comm *c, int64_t peer) {
   return 0;
 }
 
-static int64_t from_environment(const char *const *names, int n) { // the first that is set, or -1
+static int64_t from_environment(const char *const *names, int n) { // the first one that is set, or -1
   for (int i = 0; i < n; i++)
     if (getenv(names[i])) return strtoll(getenv(names[i]), NULL, 10);
   return -1;
@@ -45,7 +45,7 @@ int64_t xlm_comm_launcher_rank(void) {
   return from_environment(names, sizeof names / sizeof *names);
 }
 
-// srun sets its own variables whether or not it has connected the tasks.
+// srun sets its variables even if it has not connected the tasks.
 int64_t xlm_comm_started(void) {
   static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
                                       "SLURM_STEP_NUM_TASKS"};

@@ -1,4 +1,4 @@
-// Ranks as threads of one process; see local_priv.h. The default: any layout runs on a laptop.
+// Ranks as threads of one process; see local_priv.h.
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,8 @@ enum { SPIN = 2000, MAX_LOCAL = 1024 };
 
 // ---- exchanges
 
-static group *
-group_of(local *c, const comm_group *g) { // groups of a mask are numbered by the coordinates along the others
+static group *group_of(local *c, const comm_group *g) { // groups of a mask are numbered by the coordinates
+                                                        // along the other axes
   return &c->world->groups[g->axes][xlm_mesh_member(&c->base.mesh, ~g->axes, c->base.coord)];
 }
 
@@ -80,7 +80,7 @@ static xlm_status all_to_all(xlm_comm *base, uint32_t axes, const void *const *o
   mine->out = out, mine->out_bytes = out_bytes;
   XLM_TRY(enter(c, g, cg.me, what));
   for (int64_t i = 0; i < g->n; i++) {
-    int64_t k = (cg.me + i) % g->n; // not all from the same one at once
+    int64_t k = (cg.me + i) % g->n; // start with different members
     const entry *from = &g->entries[k];
     if (copy_from(c, from, in[k], from->out[cg.me], from->out_bytes[cg.me], in_bytes[k]) != XLM_OK)
       return give_up(c, g, cg.me);
@@ -122,7 +122,7 @@ static void fail(xlm_comm *base, const char *why) {
   (void)xlm_local_fail(c, "rank %lld failed in %s: %s", (long long)base->rank, xlm_comm_where(base), why);
 }
 
-// ---- life
+// ---- open and close
 
 static void free_world(world *w) {
   for (int mask = 0; mask < 1 << XLM_MAX_AXES; mask++) {
@@ -140,7 +140,7 @@ static void close_rank(xlm_comm *base) {
   local *c = (local *)base;
   world *w = c->world;
   atomic_store(&c->closed, true);
-  for (int mask = 0; mask < 1 << XLM_MAX_AXES; mask++) { // whoever waits for this rank looks around now
+  for (int mask = 0; mask < 1 << XLM_MAX_AXES; mask++) { // wakes ranks that wait for this one
     if (!w->groups[mask]) continue;
     comm_group g = xlm_comm_group(base, (uint32_t)mask);
     xlm_local_wake(&group_of(c, &g)->generation);

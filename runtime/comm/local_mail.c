@@ -1,6 +1,6 @@
-// Messages among threads: a copy in the receiver's inbox, so that sending never waits and two stages may send
-// to each other at once. Buffers are kept and used again; a schedule has a bounded number in flight, so after
-// the first step nothing is allocated.
+// Messages between threads: a copy in the receiver's inbox, so that a send never waits and two stages can
+// send to each other at once. Buffers are reused; a schedule has a bounded number of messages in flight, so
+// nothing is allocated after the first step.
 #include <stdlib.h>
 #include <string.h>
 

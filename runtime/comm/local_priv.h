@@ -1,14 +1,13 @@
-// The ranks of one process: what local.c (life and exchanges), local_wait.c (waiting and giving up) and
-// local_mail.c (messages) share.
+// Ranks of one process: shared by local.c (open, close, exchanges), local_wait.c (waiting and failures) and
+// local_mail.c (messages).
 //
-// Every axis mask cuts the ranks into groups; a group is a barrier and one entry per member, where it lays
-// open what it brings to an exchange. An exchange is: publish, barrier, copy what is mine from everybody's
-// memory, barrier.
+// Every axis mask divides the ranks into groups. A group has a barrier and one entry per member, in which the
+// member publishes its part of an exchange. An exchange consists of: publish, barrier, copy from the other
+// members' memory, barrier.
 //
-// Giving up: the first failure sets `failed`, and every wait looks at it. A rank must not hand its memory
-// back to its caller while another still copies from it, so a rank that gives an exchange up first waits
-// until no member is `copying`; every member sets that before it looks at `failed` and clears it before it
-// waits for the others.
+// Failures: the first one sets `failed`, which every wait checks. A rank must not return memory to its caller
+// while another copies from it. So a rank that abandons an exchange first waits until no member is `copying`;
+// every member sets that flag before it checks `failed` and clears it before it waits for the others.
 #ifndef XLM_COMM_LOCAL_PRIV_H
 #define XLM_COMM_LOCAL_PRIV_H
 
@@ -20,17 +19,17 @@
 enum { LINE = 64 }; // bytes of a cache line
 
 typedef struct entry {
-  _Alignas(LINE) const char *what; // the kind of exchange, to catch members that meet in different ones
+  _Alignas(LINE) const char *what; // the kind of exchange, to detect members in different ones
   const void *const *out;          // all_to_all
   const size_t *out_bytes;
   const void *mine; // all_gather
   size_t bytes;
   int64_t rank;
-  atomic_uint entered; // barriers so far
+  atomic_uint entered; // number of barriers entered so far
   atomic_bool copying;
 } entry;
 
-typedef struct word { // a number to wait for: sleepers sleep on its address
+typedef struct word { // a number to wait for: waiters sleep on its address
   atomic_uint value;
   atomic_int sleepers;
 } word;
@@ -46,13 +45,13 @@ typedef struct message {
   struct message *next;
   int64_t src;
   int32_t tag;
-  size_t bytes, room; // sent; allocated
+  size_t bytes, room; // bytes sent; bytes allocated
   char data[];
 } message;
 
 typedef struct inbox { // of one rank
   _Alignas(LINE) pthread_mutex_t lock;
-  message *first, *spare; // in order of arrival; used buffers, kept for the next messages
+  message *first, *spare; // in order of arrival; buffers for reuse
   word arrivals;
 } inbox;
 
@@ -67,9 +66,9 @@ typedef struct local {
 typedef struct world {
   xlm_mesh mesh;
   int64_t n;
-  int spin;     // looks before a waiting rank sleeps; 0 when there are more ranks than processors
+  int spin;     // polls before a waiting rank sleeps; 0 when there are more ranks than processors
   local *ranks; // [n]
-  group *groups[1 << XLM_MAX_AXES]; // by normalised mask; NULL where the mask has none
+  group *groups[1 << XLM_MAX_AXES]; // by normalised mask; NULL for a mask without groups
   entry *entries[1 << XLM_MAX_AXES];
   inbox *inboxes;       // [n]
   pthread_mutex_t lock; // of `error`
@@ -80,14 +79,15 @@ typedef struct world {
 
 // ---- local_wait.c
 
-// Everybody's first failure, as a sentence; every rank's err becomes it. Returns XLM_ENV.
+// Records the first failure of the run, which becomes every rank's err. Returns XLM_ENV.
 xlm_status xlm_local_fail(local *c, const char *fmt, ...) XLM_PRINTF(2, 3);
-// XLM_OK, or this rank's err set to the failure that ended the run.
+// XLM_OK, or XLM_ENV with this rank's err set to the failure that ended the run.
 xlm_status xlm_local_check(local *c);
-void xlm_local_set(word *w, unsigned value); // and wakes who sleeps on it
+void xlm_local_set(word *w, unsigned value); // and wakes its waiters
 void xlm_local_wake(word *w);
-// Waits until w differs from `seen`, for the members of g that have not entered as often as `me`, or (g NULL)
-// for rank `peer`. Fails when the run does, when who is waited for has closed, and after the timeout.
+// Waits until w differs from `seen`. It waits for the members of g that have entered fewer barriers than
+// `me`, or (g NULL) for rank `peer`. Fails when the run fails, when an awaited rank has closed, and after the
+// timeout.
 xlm_status xlm_local_wait(local *c, word *w, unsigned seen, const group *g, int64_t me, int64_t peer);
 
 // ---- local_mail.c

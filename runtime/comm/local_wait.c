@@ -1,6 +1,6 @@
-// Waiting among threads: look a few times, then sleep in the kernel (futex), a tenth of a second at most
-// before looking around again. So a wake-up that is missed costs a tenth of a second, never a hang, and a
-// waiting rank uses no processor: sixteen ranks on two cores are normal here.
+// Waiting between threads: polls a few times, then sleeps in the kernel (futex), for at most a tenth of a
+// second at a time. A missed wake-up thus costs a tenth of a second, and a waiting rank does not occupy a
+// processor, so sixteen ranks on two cores work.
 #include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,7 +66,7 @@ xlm_status xlm_local_fail(local *c, const char *fmt, ...) {
   return xlm_local_check(c);
 }
 
-// A rank that is still waited for; -1: none.
+// A rank that has not arrived; -1: none.
 static int64_t missing(const group *g, int64_t me, int64_t peer) {
   if (!g) return peer;
   unsigned mine = atomic_load(&g->entries[me].entered);
@@ -81,7 +81,7 @@ static xlm_status look_around(local *c, word *w, unsigned seen, const group *g, 
   int64_t who = missing(g, me, peer);
   if (who < 0) return XLM_OK;
   local *other = &c->world->ranks[who];
-  bool closed = atomic_load(&other->closed); // what a rank did before it closed is visible now
+  bool closed = atomic_load(&other->closed); // everything a rank did before it closed is visible now
   if (closed && missing(g, me, peer) == who && atomic_load(&w->value) == seen)
     return xlm_local_fail(c, "rank %lld ended while rank %lld waited for it in %s", (long long)who,
                           (long long)c->base.rank, xlm_comm_where(&c->base));

@@ -1,14 +1,14 @@
 // Ranks as processes of an MPI job; see mpi_priv.h.
 //
-// The end: a comm is closed by all ranks together. After a failure they meet once more, for a few seconds, so
-// that the rank that reports can do so before the job is ended (xlm_comm_mpi_end aborts it then: a rank that
-// is stuck in a computation, or that never learned of the failure, must not stay).
+// All ranks close a comm together. After a failure they meet once more, for a few seconds, so that the rank
+// that reports can do so before the job ends (xlm_comm_mpi_end then aborts it, since a rank may be stuck in a
+// computation or may not have learned of the failure).
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/comm/mpi_priv.h"
 
-static const double meet_seconds = 3; // to wait for the others at the end of a failed run
+static const double meet_seconds = 3; // maximum wait for the others at the end of a failed run
 static bool failed_run;
 
 static void start_mpi(void) {
@@ -48,7 +48,7 @@ void xlm_comm_mpi_end(void) {
   MPI_Finalize();
 }
 
-// ---- a comm
+// ---- one comm
 
 static xlm_status barrier(xlm_comm *base) {
   mpi_comm *c = (mpi_comm *)base;
@@ -65,7 +65,7 @@ static void fail(xlm_comm *base, const char *why) {
                      xlm_comm_where(base), why);
 }
 
-// true: every rank came, so nobody needs this one's memory or messages any more.
+// Returns true if every rank came, so that no other rank uses this one's memory or messages.
 static bool meet(mpi_comm *c) {
   MPI_Request r;
   return MPI_Ibarrier(c->alarms, &r) == MPI_SUCCESS && xlm_mpi_wait_one(c, &r, meet_seconds);
@@ -77,8 +77,8 @@ static void close_rank(xlm_comm *base) {
   c->closing = true;
   if (!sound) {
     failed_run = true;
-    if (c->died == 0 || !base->reports) (void)meet(c); // the dead do not come
-    return; // what MPI may still write to or read from stays; the process ends
+    if (c->died == 0 || !base->reports) (void)meet(c); // processes that died do not come
+    return; // MPI may still access these buffers; the process is about to end
   }
   MPI_Comm_free(&c->exchanges);
   MPI_Comm_free(&c->messages);
@@ -110,7 +110,7 @@ static xlm_status duplicate(MPI_Comm *out, xlm_error *err) {
 static int tag_limit(MPI_Comm comm) {
   int *limit = NULL, found = 0;
   MPI_Comm_get_attr(comm, MPI_TAG_UB, &limit, &found);
-  return found ? *limit : 32767; // what every MPI allows
+  return found ? *limit : 32767; // minimum guaranteed by the MPI standard
 }
 
 xlm_status xlm_comm_mpi(const xlm_mesh *mesh, double timeout_s, xlm_comm **out, xlm_error *err) {
@@ -138,6 +138,7 @@ xlm_status xlm_comm_mpi(const xlm_mesh *mesh, double timeout_s, xlm_comm **out, 
   MPI_Query_thread(&level);
   c->base.second_thread = level >= MPI_THREAD_SERIALIZED;
   s = xlm_mpi_peers_open(c, err);
-  *out = s == XLM_OK ? &c->base : NULL; // else what MPI may still write to stays; the process ends
+  *out = s == XLM_OK ? &c->base : NULL; // on failure it is leaked: MPI may still write to it, and the process
+                                        // is about to end
   return s;
 }

@@ -1,4 +1,4 @@
-// In place of mpi.c where no MPI was found when xlm was built.
+// Replaces mpi.c in builds without MPI.
 #include "runtime/comm/comm_priv.h"
 
 xlm_status xlm_comm_mpi(const xlm_mesh *mesh, double timeout_s, xlm_comm **out, xlm_error *err) {

@@ -10,8 +10,8 @@ static void copy(void *to, const void *from, size_t n) {
 
 // ---- exchanges
 
-// Receives first, then sends, each beginning with the next member, so that not all talk to the same one at
-// once.
+// Posts receives first, then sends, each starting with the next member, so that members do not all address
+// the same one at once.
 static xlm_status exchange(mpi_comm *c, const comm_group *g, const void *const *out, const size_t *out_bytes,
                            void *const *in, const size_t *in_bytes, const void *same, size_t same_bytes) {
   int tag = (int)g->axes;
@@ -57,8 +57,7 @@ static bool has_left(outgoing *o) {
   return o->n == 0;
 }
 
-// A buffer of at least `bytes` that is not on its way: the smallest of those there are, else a new one. NULL:
-// no memory.
+// The smallest idle buffer of at least `bytes`, else a new one. NULL: out of memory.
 static outgoing *free_buffer(mpi_comm *c, size_t bytes) {
   outgoing *best = NULL;
   for (outgoing *o = c->out; o; o = o->next)
@@ -87,7 +86,7 @@ xlm_status xlm_mpi_send(xlm_comm *base, int64_t peer, int32_t tag, const void *d
                         bytes, xlm_comm_where(base));
   copy(o->data, data, bytes);
   size_t at = 0;
-  do { // an empty message is one too
+  do { // at least one message, even if empty
     int n = bytes - at < MPI_PIECE ? (int)(bytes - at) : MPI_PIECE;
     int rc = MPI_Isend(o->data + at, n, MPI_BYTE, (int)peer, tag, c->messages, &o->requests[o->n]);
     XLM_TRY(xlm_mpi_call(c, rc, "a send"));

@@ -1,8 +1,8 @@
-// The processes of this machine watch each other. A rank that dies (killed, out of memory, crashed) tells
-// nobody, and MPI says nothing to those who wait for it: the launcher ends them later, without a word about
-// what the run was doing. So every rank holds a pidfd (Linux: readable once the process has ended) of each
-// rank of the same machine and looks at them while it waits; who notices tells the ranks of other machines.
-// Where there are no pidfds, and for a rank that is alone on its machine, it remains the launcher's task.
+// The processes of a machine watch each other. MPI does not report a rank that dies (killed, out of memory,
+// crashed) to those that wait for it; the launcher ends them later, without a message about what the run was
+// doing. So every rank holds a pidfd (Linux: readable once the process has ended) of each rank on the same
+// machine and checks them while it waits; a rank that detects an end notifies the ranks of other machines.
+// Without pidfds, and for a rank that is alone on its machine, only the launcher reacts.
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -14,12 +14,12 @@
 #include "runtime/comm/mpi_priv.h"
 #include "runtime/base/clock.h"
 
-static const double look_seconds = 0.02; // between two looks
-// From noticing to believing: at the end of a run a rank may have left in good order, its last message
-// unread here.
+static const double look_seconds = 0.02; // between two checks
+// Delay between detection and reporting: at the end of a run, a rank may have exited normally with its last
+// message still unread here.
 static const double sure_seconds = 0.1;
 
-typedef struct place { // equal `machine`: numbers of processes mean the same
+typedef struct place { // process ids are comparable between places with equal `machine`
   uint64_t machine[2];
   int64_t pid;
 } place;
@@ -30,7 +30,7 @@ static uint64_t hash_of(const char *text, size_t n) { // FNV-1a
   return h;
 }
 
-// The boot of this machine and the namespace of its process numbers; zeros where either cannot be known.
+// The boot id of this machine and the namespace of its process ids; zeros when either is unknown.
 static place here(void) {
   char boot[64];
   struct stat st;

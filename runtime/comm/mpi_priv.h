@@ -1,13 +1,13 @@
-// The MPI backend: what mpi.c (life), mpi_wait.c (progress, failures) and mpi_exchange.c (exchanges,
-// messages) share.
+// The MPI backend: shared by mpi.c (open, close), mpi_wait.c (progress, failures) and mpi_exchange.c
+// (exchanges, messages).
 //
-// Everything is MPI_Isend and MPI_Irecv of bytes and one loop that polls them. That loop is why no rank ever
-// hangs: between polls it looks for an alarm that another rank has sent, and at the clock. Blocking
-// collectives could do neither. Only one thread of a process calls MPI (MPI_THREAD_FUNNELED).
+// Everything uses MPI_Isend and MPI_Irecv of bytes and a loop that polls them. Between polls the loop checks
+// the clock and looks for an alarm from another rank, so no rank blocks forever; blocking collectives could
+// do neither. Only one thread of a process calls MPI (MPI_THREAD_FUNNELED).
 //
-// Pairs of ranks enter the exchanges of one group in one order, and MPI keeps the order of messages between
-// two ranks with one tag; so the tag of an exchange is its axis mask, and no communicator per group is
-// needed.
+// Pairs of ranks enter the exchanges of a group in the same order, and MPI preserves the order of messages
+// between two ranks with the same tag. So the axis mask serves as the tag of an exchange, and no communicator
+// per group is needed.
 #ifndef XLM_COMM_MPI_PRIV_H
 #define XLM_COMM_MPI_PRIV_H
 
@@ -18,15 +18,15 @@
 
 enum { MPI_PIECE = 1 << 30, MPI_ALARM = 1024 }; // bytes of one MPI message (its counts are ints); of an alarm
 
-typedef struct pending { // one piece on its way
+typedef struct pending { // one piece in flight
   int64_t peer;
   int bytes;
   bool receives;
 } pending;
 
-typedef struct outgoing { // a message that left its sender's memory and is not yet received
+typedef struct outgoing { // a message that was copied from its sender and is not yet received
   struct outgoing *next;
-  int n;       // requests in flight; 0 = the buffer is free
+  int n;       // requests in flight; 0 = the buffer is unused
   size_t room; // bytes of data
   MPI_Request *requests;
   char *data;
@@ -35,31 +35,32 @@ typedef struct outgoing { // a message that left its sender's memory and is not 
 typedef struct mpi_comm {
   xlm_comm base;
   MPI_Comm exchanges, messages, alarms;
-  int n, room; // requests of the running call
+  int n, room; // requests of the current call
   MPI_Request *requests;
   MPI_Status *statuses;
   pending *pending;
   outgoing *out;
   int tag_limit;
-  char alarm[MPI_ALARM]; // what this rank tells the others
-  bool closing;          // failures are no news any more
-  struct pollfd *lives;  // by rank: a process of this machine; fd -1 = another machine's, or not watched
+  char alarm[MPI_ALARM]; // sent by this rank to the others
+  bool closing;          // later failures are ignored
+  struct pollfd *lives;  // by rank: pidfd of a process on this machine; fd -1 = on another machine, or not
+                         // watched
   int n_lives;
-  double looked, died; // when lives were last looked at, and when one was first found to have ended
+  double looked, died; // time of the last check of lives, and when one was first found to have ended
 } mpi_comm;
 
 // ---- mpi_wait.c
 
-// Ends the run from here: tells every rank, once. Returns XLM_ENV with err set.
+// Ends the run: notifies every rank, once. Returns XLM_ENV with err set.
 xlm_status xlm_mpi_fail(mpi_comm *c, const char *fmt, ...) XLM_PRINTF(2, 3);
-xlm_status xlm_mpi_check(mpi_comm *c); // XLM_OK, or this rank's failure; takes alarms from others
-xlm_status xlm_mpi_call(mpi_comm *c, int rc, const char *what); // an MPI return code
-// Adds the pieces of a message to the running call.
+xlm_status xlm_mpi_check(mpi_comm *c); // XLM_OK, or this rank's failure; receives alarms
+xlm_status xlm_mpi_call(mpi_comm *c, int rc, const char *what); // checks an MPI return code
+// Posts the pieces of a message as part of the current call.
 xlm_status xlm_mpi_post_send(mpi_comm *c, MPI_Comm comm, int64_t peer, int tag, const void *data,
                              size_t bytes);
 xlm_status xlm_mpi_post_recv(mpi_comm *c, MPI_Comm comm, int64_t peer, int tag, void *data, size_t bytes);
 xlm_status xlm_mpi_finish(mpi_comm *c); // waits for all of them
-// Waits for one request with a deadline of its own (0: the comm's); false when it passed or the run failed.
+// Waits for one request, at most `seconds` (0: the comm's timeout); false on timeout or failure of the run.
 bool xlm_mpi_wait_one(mpi_comm *c, MPI_Request *r, double seconds);
 
 // ---- mpi_peers.c
@@ -77,7 +78,7 @@ xlm_status xlm_mpi_all_gather(xlm_comm *base, uint32_t axes, const void *mine, v
                               const size_t *bytes);
 xlm_status xlm_mpi_send(xlm_comm *base, int64_t peer, int32_t tag, const void *data, size_t bytes);
 xlm_status xlm_mpi_recv(xlm_comm *base, int64_t peer, int32_t tag, void *data, size_t bytes);
-bool xlm_mpi_drain(mpi_comm *c, double seconds); // waits until all messages have left; false: not in time
+bool xlm_mpi_drain(mpi_comm *c, double seconds); // waits until all messages have left; false: timed out
 void xlm_mpi_free_outgoing(mpi_comm *c);
 
 #endif

@@ -9,13 +9,14 @@
 #include "runtime/base/clock.h"
 
 enum { ALARM = 1, LOOK_EVERY = 32, YIELD_AFTER = 200, NAP_AFTER = 2000 };
-static const double alarm_seconds = 2; // most time to tell the others
+static const double alarm_seconds = 2; // maximum time for notifying the others
 static const double election_seconds =
-    0.3; // to hear whether a lower rank failed at the same time: then it reports
+    0.3; // time in which a lower rank that failed simultaneously may notify us; then that one reports
 
 // ---- failures
 
-static void tell_all(mpi_comm *c) { // small messages leave at once; who cannot be told is ended by mpirun
+static void tell_all(mpi_comm *c) { // small messages are sent eagerly; mpirun ends any rank that cannot be
+                                    // notified
   snprintf(c->alarm, sizeof c->alarm, "%.1000s", c->base.err.text);
   MPI_Request *r = calloc((size_t)c->base.n_ranks, sizeof *r);
   int n = 0, done = 0;
@@ -24,7 +25,7 @@ static void tell_all(mpi_comm *c) { // small messages leave at once; who cannot 
         MPI_Isend(c->alarm, MPI_ALARM, MPI_BYTE, (int)k, ALARM, c->alarms, &r[n]) == MPI_SUCCESS)
       n++;
   double end =
-      xlm_clock_seconds() + (c->died > 0 ? 0.5 : alarm_seconds); // the launcher is about to end us all
+      xlm_clock_seconds() + (c->died > 0 ? 0.5 : alarm_seconds); // the launcher is about to end the job
   while (r && !done && xlm_clock_seconds() < end) {
     if (MPI_Testall(n, r, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) break;
     sched_yield();
@@ -32,7 +33,7 @@ static void tell_all(mpi_comm *c) { // small messages leave at once; who cannot 
   free(r);
 }
 
-// An alarm that has come, into `text`; the rank that sent it, or -1.
+// Receives an alarm, if there is one, into `text`; returns the rank that sent it, or -1.
 static int take_alarm(mpi_comm *c, char text[MPI_ALARM]) {
   int there = 0;
   MPI_Status from;
@@ -97,13 +98,13 @@ static void rest(int polls) {
     sched_yield();
 }
 
-static bool is_late(const mpi_comm *c, int i) { // Testall marks nothing before all have come
+static bool is_late(const mpi_comm *c, int i) { // Testall completes nothing before all have arrived
   int done = 1;
   if (c->requests[i] != MPI_REQUEST_NULL) MPI_Request_get_status(c->requests[i], &done, MPI_STATUS_IGNORE);
   return !done;
 }
 
-static int64_t waited_for(const mpi_comm *c) { // a rank that owes this one something
+static int64_t waited_for(const mpi_comm *c) { // a rank with an outstanding message to this one
   for (int i = 0; i < c->n; i++)
     if (c->pending[i].receives && is_late(c, i)) return c->pending[i].peer;
   for (int i = 0; i < c->n; i++)
@@ -111,8 +112,8 @@ static int64_t waited_for(const mpi_comm *c) { // a rank that owes this one some
   return c->base.rank;
 }
 
-// Testall says that something failed, and the statuses what; pieces that are shorter than agreed are found
-// here too.
+// Testall reports that something failed, and the statuses what; pieces that are shorter than expected are
+// also found here.
 static xlm_status check_statuses(mpi_comm *c, int rc) {
   for (int i = 0; i < c->n; i++) {
     int got = c->pending[i].bytes, code = rc == MPI_ERR_IN_STATUS ? c->statuses[i].MPI_ERROR : rc,
@@ -129,12 +130,13 @@ static xlm_status check_statuses(mpi_comm *c, int rc) {
   return XLM_OK;
 }
 
-// What is still on its way must not write into memory that is given back: receives are cancelled. Those that
-// MPI has matched already end by themselves, or the process does (xlm_comm_mpi_end).
+// Pending receives must not write into memory that is returned to the caller, so they are cancelled. Those
+// that MPI has already matched complete on their own, or the process ends (xlm_comm_mpi_end).
 static void abandon(mpi_comm *c) {
   for (int i = 0; i < c->n; i++)
     if (c->requests[i] != MPI_REQUEST_NULL && c->pending[i].receives) MPI_Cancel(&c->requests[i]);
-  double end = xlm_clock_seconds() + (c->died > 0 ? 0.2 : alarm_seconds); // the dead send no more
+  double end = xlm_clock_seconds() + (c->died > 0 ? 0.2 : alarm_seconds); // processes that died send nothing
+                                                                          // more
   for (int done = 0, i = 0; !done && xlm_clock_seconds() < end; rest(++i)) {
     done = 1;
     for (int k = 0; k < c->n; k++) {

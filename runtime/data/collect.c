@@ -1,6 +1,7 @@
-// Which files a path stands for. A folder is walked in name order; hidden entries and links to folders are
-// left out. Token files in a folder win over text (a data folder often holds a README beside its shards);
-// otherwise all text files are taken. What is neither is left out, and remembered so that it can be said.
+// Finds the files that a path refers to. A folder is walked in name order; hidden entries and links to
+// folders are skipped. If a folder has token files, its text files are skipped (a data folder often has a
+// README beside its shards); otherwise all text files are used. Other files are skipped and recorded for a
+// message.
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -22,13 +23,14 @@ static bool is_tokens(const char *path, const unsigned char *head) {
   return xlm_data_has_token_magic(head) || xlm_data_has_suffix(path, ".bin");
 }
 
-// The list a file of a folder belongs into; NULL: none.
+// The list for a file of a folder; NULL: none.
 static paths *sort(walk *w, const char *path) {
   unsigned char head[XLM_DATA_HEAD] = {0};
   size_t n = xlm_file_head(path, head, sizeof head);
   if (!n) return NULL;
   if (w->d->o.format != XLM_DATA_AUTO) return &w->text;
-  if (xlm_data_has_token_magic(head) && xlm_data_has_suffix(path, ".idx")) return NULL; // comes with its .bin
+  if (xlm_data_has_token_magic(head) && xlm_data_has_suffix(path, ".idx"))
+    return NULL; // handled with its .bin
   const xlm_foreign *foreign = xlm_data_has_token_magic(head) ? NULL : xlm_data_foreign(path, head, n);
   if (!foreign) return is_tokens(path, head) ? &w->tokens : &w->text;
   if (!w->d->n_left_out++) w->d->left_out = path, w->d->left_out_as = foreign;
@@ -36,7 +38,7 @@ static paths *sort(walk *w, const char *path) {
 }
 
 static void add_path(xlm_data *d, paths *list, const char *path) {
-  for (uint32_t i = 0; list->n < 64 && i < list->n; i++) // `x.bin x.idx` by a shell glob: one data set
+  for (uint32_t i = 0; list->n < 64 && i < list->n; i++) // `x.bin x.idx` from a shell glob: one data set
     if (!strcmp(list->at[i], path)) return;
   XLM_PUSH(d->arena, list->at, list->n, list->cap, path);
 }
@@ -46,7 +48,7 @@ static xlm_status visit(walk *w, const char *folder, int depth, xlm_error *err);
 static xlm_status visit_entry(walk *w, const char *folder, const char *name, int depth, xlm_error *err) {
   const char *path = xlm_arena_printf(w->d->arena, "%s/%s", folder, name);
   struct stat st, target;
-  if (lstat(path, &st) || stat(path, &target)) return XLM_OK; // vanished, or a dangling link
+  if (lstat(path, &st) || stat(path, &target)) return XLM_OK; // removed meanwhile, or a dangling link
   if (S_ISDIR(st.st_mode)) return visit(w, path, depth + 1, err);
   if (!S_ISREG(target.st_mode)) return XLM_OK;
   paths *list = sort(w, path);
@@ -91,7 +93,7 @@ static xlm_status collect_folder(xlm_data *d, const char *path, paths *out, xlm_
 
 xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error *err) {
   struct stat st;
-  if (stat(path, &st)) { // a Megatron prefix names no file of its own
+  if (stat(path, &st)) { // a Megatron prefix is not itself a file
     const char *bin = xlm_arena_printf(d->arena, "%s.bin", path);
     if (stat(bin, &st)) return xlm_fail(err, XLM_USER, "there is no data file '%s'", path);
     add_path(d, out, bin);

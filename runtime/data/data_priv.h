@@ -1,4 +1,4 @@
-// The stream's own structure; for the files of this room.
+// Internals of the stream, shared by the files of this folder.
 #ifndef XLM_DATA_DATA_PRIV_H
 #define XLM_DATA_DATA_PRIV_H
 
@@ -6,14 +6,14 @@
 #include "runtime/data/data.h"
 
 typedef struct element { // how one token is stored
-  uint8_t bytes;         // 0: a format code without meaning here
+  uint8_t bytes;         // 0: an unsupported format code
   bool is_signed;
 } element;
 
-enum { XLM_DATA_END = -1 }; // the end of a document
+enum { XLM_DATA_END = -1 }; // a document boundary
 
-typedef struct segment { // neighbouring tokens of one file
-  int64_t at;            // byte of the file where it begins; XLM_DATA_END: one 0 byte that is in no file
+typedef struct segment { // consecutive tokens of one file
+  int64_t at;            // offset in the file; XLM_DATA_END: a single 0 byte that is in no file
   int64_t begin, n;      // position in the stream, count
   element element;
   uint32_t file;
@@ -21,8 +21,8 @@ typedef struct segment { // neighbouring tokens of one file
 
 typedef struct file {
   const char *path;
-  int fd;             // what is read from; -1 = none
-  size_t bytes;       // when it was opened
+  int fd;             // -1 = none
+  size_t bytes;       // at opening
   xlm_map map, index; // while it is opened; index: Megatron's .idx
   bool text;
 } file;
@@ -32,7 +32,7 @@ typedef struct paths {
   uint32_t n, cap;
 } paths;
 
-typedef struct xlm_foreign { // what a file is that cannot be trained on, and what to do with it
+typedef struct xlm_foreign { // the kind of a file that cannot be used, and what to do about it
   const char *what, *advice;
 } xlm_foreign;
 
@@ -44,32 +44,33 @@ struct xlm_data {
   uint32_t n_segments, cap_segments;
   int64_t tokens;
   xlm_data_options o;
-  int64_t sequence; // length of all sequences of all indexes; 0: none seen, -1: they differ
+  int64_t sequence; // common length of all sequences of all indexes; 0: none seen, -1: they differ
   uint32_t n_left_out;
-  const char *left_out, *left_out_text; // the first of them, and how it is said
+  const char *left_out, *left_out_text; // the first of them, and the sentence
   const xlm_foreign *left_out_as;
   bool synthetic;
   uint64_t seed;
 };
 
 bool xlm_data_has_suffix(const char *s, const char *suffix);
-enum { XLM_DATA_HEAD = 8192 }; // what the kind of a file is judged by
-// NULL: text or (a .bin) token ids. head: n first bytes.
+enum { XLM_DATA_HEAD = 8192 }; // number of bytes that determine the kind of a file
+// NULL: text or (for .bin) token ids. head: the first n bytes.
 const xlm_foreign *xlm_data_foreign(const char *path, const unsigned char *head, size_t n);
 // The first bytes of a file, zero padded; false when it cannot be read.
 bool xlm_data_peek(const char *path, unsigned char head[24]);
 bool xlm_data_has_token_magic(const unsigned char head[24]);
 
-// collect.c: appends the files that `path` (a file, a folder, a Megatron prefix) stands for.
+// collect.c: appends the files that `path` (a file, a folder, a Megatron prefix) refers to.
 xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error *err);
 // format.c: opens one file and appends its segments.
 void xlm_data_close_maps(file *f);
 xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err);
 void xlm_data_add_segment(xlm_data *d, segment s);
 
-// read.c: opens a file for reading; no limit of open files below the system's is in the way.
+// read.c: opens a file for reading, raising the process's limit of open files if necessary.
 xlm_status xlm_data_open_file(file *f, xlm_error *err);
-// Bytes [at, at + n) of an open file. XLM_ENV when they are gone: files may be cut while they are in use.
+// Reads bytes [at, at + n) of an open file. XLM_ENV when they no longer exist: a file may be truncated while
+// in use.
 xlm_status xlm_data_read_bytes(const file *f, int64_t at, size_t n, unsigned char *out, xlm_error *err);
 
 // synthetic.c

@@ -1,6 +1,6 @@
 // Files that are neither text nor tokens: archives, tables, arrays, text in another encoding. Training on
-// their bytes runs without a complaint and learns nothing, so they are known by their first bytes, and each
-// has an advice. Where a format has no magic, a 0 byte says that it is no text.
+// their bytes would run and learn nothing, so they are recognised by their first bytes and rejected with
+// advice. For formats without a magic number, a 0 byte shows that a file is not text.
 #include <string.h>
 
 #include "runtime/data/data_priv.h"
@@ -54,7 +54,7 @@ static const xlm_foreign json_lines = {"JSON lines",
                                    "tokens come as a .bin of 16-bit ids, or as Megatron, llm.c and "
                                    "PackedDataset write them"};
 
-// Two records, one a line.
+// Two records, one per line.
 static bool is_json_lines(const char *path, const unsigned char *head, size_t n) {
   if (xlm_data_has_suffix(path, ".jsonl") || xlm_data_has_suffix(path, ".ndjson")) return true;
   for (int line = 0; line < 2; line++) {
@@ -66,7 +66,7 @@ static bool is_json_lines(const char *path, const unsigned char *head, size_t n)
   return true;
 }
 
-// Letters of Latin text take every second byte.
+// Every second byte of Latin text in UTF-16 is 0.
 static bool is_utf16(const unsigned char *head, size_t n) {
   size_t even = 0, odd = 0;
   for (size_t i = 0; i < n; i++) *(i % 2 ? &odd : &even) += head[i] == 0;
@@ -74,7 +74,7 @@ static bool is_utf16(const unsigned char *head, size_t n) {
 }
 
 const xlm_foreign *xlm_data_foreign(const char *path, const unsigned char *head, size_t n) {
-  enum { SURE = 4 }; // shorter magics are too likely to be the first tokens of a .bin
+  enum { SURE = 4 }; // shorter magic numbers could well be the first tokens of a .bin
   bool tokens = xlm_data_has_suffix(path, ".bin");
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (n >= known[i].at + known[i].n && !memcmp(head + known[i].at, known[i].magic, known[i].n) &&

@@ -1,7 +1,7 @@
 // File formats of token streams. Each is recognised by its first bytes and becomes one or few segments of the
 // stream; layouts are those of the formats' own writers (lit-gpt's PackedDataset, Megatron-LM's
-// MMapIndexedDataset, llm.c, nanoGPT). Nothing in a file is trusted: counts are checked against its size
-// before use.
+// MMapIndexedDataset, llm.c, nanoGPT). Files are untrusted: counts are checked against the file's size before
+// use.
 #include <string.h>
 
 #include "runtime/base/file.h"
@@ -26,7 +26,7 @@ static const element by_code[CODES] = {[U8] = {1, false}, [I8] = {1, true},  [I1
 
 static uint64_t load(const unsigned char *p, size_t bytes) {
   uint64_t v = 0;
-  memcpy(&v, p, bytes); // files are little-endian, as are the machines we run on
+  memcpy(&v, p, bytes); // files are little-endian, as are the supported machines
   return v;
 }
 
@@ -47,7 +47,7 @@ static bool is_megatron_index(const unsigned char *h) {
   return !memcmp(h, "MMIDIDX\0\0", 9);
 }
 
-static element llmc_element(const unsigned char *h) { // bytes = 0: not llm.c's
+static element llmc_element(const unsigned char *h) { // bytes = 0: not an llm.c file
   if (load(h, 4) == 20240520 && load(h + 4, 4) == 1) return (element){2, false};
   if (load(h, 4) == 20240801 && load(h + 4, 4) == 7) return (element){4, false};
   return (element){0, false};
@@ -106,8 +106,8 @@ static xlm_status add_flat(xlm_data *d, uint32_t f, int bytes, xlm_error *err) {
   return XLM_OK;
 }
 
-// Sequences lie anywhere in the .bin; neighbours in the index that are neighbours in the file become one
-// segment, so the usual file is a single one.
+// Sequences may be anywhere in the .bin; consecutive ones that are adjacent in the file become one segment,
+// so the usual file is a single segment.
 static xlm_status add_megatron(xlm_data *d, uint32_t f, xlm_error *err) {
   const file *x = &d->files[f];
   const unsigned char *h = x->index.data;
@@ -208,11 +208,11 @@ void xlm_data_close_maps(file *f) {
 xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err) {
   file x = {.path = path, .fd = -1};
   XLM_TRY(xlm_map_open(path, &x.map, err));
-  XLM_PUSH(d->arena, d->files, d->n_files, d->cap_files, x); // from here on the stream closes it
+  XLM_PUSH(d->arena, d->files, d->n_files, d->cap_files, x); // from here on owned by the stream
   if (!x.map.n) return xlm_fail(err, XLM_USER, "the data file '%s' is empty", path);
   file *f = &d->files[d->n_files - 1];
   XLM_TRY(xlm_data_open_file(f, err));
   XLM_TRY(add_whole_records(d, d->n_files - 1, err));
-  xlm_data_close_maps(f); // it is read by its number: a page of a file that is cut short cannot be touched
+  xlm_data_close_maps(f); // later reads use pread, since pages of a truncated mapping cannot be accessed
   return check_one_kind(d, f, err);
 }

@@ -1,5 +1,5 @@
-// Reading data files. They stay open and are read with pread: a file that is cut short while it is in use is
-// then an error of the read; a mapping would end the process with SIGBUS. Data may be thousands of files, so
+// Reads data files. They stay open and are read with pread, so that truncation while in use is an error of
+// the read; with a mapping it would end the process with SIGBUS. Data may consist of thousands of files, so
 // the limit of open files is raised as far as the system allows.
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // Samples of a stream. The order of an epoch is a keyed permutation: a balanced Feistel network over the next
-// power of four, walked along its cycle until the result falls into [0, n) (Black & Rogaway, "Ciphers with
-// Arbitrary Finite Domains", 2002). Position is thus computed, never stored.
+// power of four, iterated until the result is in [0, n) (cycle walking; Black & Rogaway, "Ciphers with
+// Arbitrary Finite Domains", 2002). Positions are computed, not stored.
 #include <inttypes.h>
 
 #include "runtime/base/philox.h"
@@ -25,7 +25,7 @@ uint64_t xlm_data_permute(uint64_t n, uint64_t key, uint64_t index) {
   return index;
 }
 
-// Sequences of an index are records when one fills a sample; documents that happen to be alike are not.
+// Sequences of an index are records if each fills a sample; documents of equal length are not.
 static int64_t record_of(const xlm_data *d, int64_t seq) {
   if (d->o.record) return d->o.record;
   return d->sequence == seq || d->sequence == seq + 1 ? d->sequence : 0;
@@ -58,8 +58,8 @@ xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out,
 }
 
 xlm_status xlm_samples_shuffled(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {
-  // One window fewer per epoch leaves room to move all borders by up to a window, so that a small corpus is
-  // not cut at the same places again and again. Records begin where they begin.
+  // One window fewer per epoch leaves room to shift all boundaries by up to a window, so that a small corpus
+  // is not cut at the same places in every epoch. Records have fixed boundaries.
   bool moving = s->n > 16 && !record_of(s->part.data, s->seq);
   int64_t n = moving ? s->n - 1 : s->n, epoch = index / n;
   uint64_t key = xlm_hash_mix(s->seed ^ xlm_hash_mix((uint64_t)epoch + 1));

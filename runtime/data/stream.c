@@ -1,4 +1,4 @@
-// The stream: opens files, finds the segment of a position, widens token ids to i32 and checks them.
+// The stream: opens files, finds the segment of a position, widens token ids to i32 and validates them.
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

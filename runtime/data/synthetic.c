@@ -1,5 +1,5 @@
-// Synthetic tokens with random access: a noisy Markov chain that starts anew every RESTART tokens, so that
-// any position is reached in a bounded number of steps.
+// Synthetic tokens with random access: a noisy Markov chain that restarts every RESTART tokens, so that any
+// position is reached in a bounded number of steps.
 #include "runtime/base/philox.h"
 #include "runtime/data/data_priv.h"
 

@@ -1,6 +1,6 @@
-// config.json, as Hugging Face's readers expect it: the dims and lets with public names, and per architecture
-// what the model text does not say. A model of another kind gets the names alone. And the other way: is a
-// config.json, which came with weights, one of this model?
+// config.json in the form that Hugging Face's readers expect: the dims and lets with public names and, per
+// architecture, keys that the model text does not have. For an unknown architecture, only the names. Also
+// compares the config.json that came with weights with the model.
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -65,7 +65,7 @@ void xlm_config_print(const xlm_plan *p, xlm_text *out) {
 
 // ---- comparing ----
 
-// What a run may set as it likes: it does not change what the weights compute.
+// Keys that a run may set freely, since they do not change what the weights compute.
 static bool may_differ(const xlm_plan_config *x, const char *key) {
   size_t n = strlen(key);
   return !strcmp(x->name, "seq") || !strcmp(x->name, "batch") ||
@@ -97,7 +97,8 @@ static const char *as_flag(xlm_arena *a, const char *key) {
 static xlm_status differs(xlm_arena *a, const char *path, const xlm_plan_config *x, const char *key,
                           const json_t *v, xlm_error *err) {
   const char *there = value_text(a, v);
-  if (!strcmp(key, "tie_word_embeddings") && !strcmp(x->name, key)) // follows from the graph: no let to set
+  if (!strcmp(key, "tie_word_embeddings") && !strcmp(x->name, key)) // derived from the graph; there is no let
+                                                                    // to set
     return xlm_fail(err, XLM_USER,
                     "'%s' says %s = %s, and in this model the head is %s: use a model text that %s "
                     "(models/qwen3.xlm shows both)",
@@ -110,7 +111,7 @@ static xlm_status differs(xlm_arena *a, const char *path, const xlm_plan_config 
                   as_flag(a, key), there);
 }
 
-// Frequencies of rotary embeddings that are scaled: rope here has a base and nothing else.
+// Scaled rotary frequencies, which rope here does not support: it has only a base.
 static xlm_status check_rope(const char *path, const json_t *c, const char *key, xlm_error *err) {
   const json_t *rope = json_object_get(c, key);
   const char *type = json_string_value(json_object_get(rope, "rope_type"));

@@ -1,8 +1,8 @@
-// safetensors: the file format for tensors that other tools read and write (layout: docs of
+// safetensors: a file format for tensors that other tools read and write (specification: docs of
 // huggingface/safetensors).
 //
-// A file is hostile until proven otherwise: names, types, shapes and offsets are all checked at open (no
-// overlap, no hole, the whole file covered), and tensors are read where they lie in the mapped file.
+// Files are untrusted: names, types, shapes and offsets are checked at open (no overlap, no gap, the whole
+// file covered).
 #ifndef XLM_INTERCHANGE_SAFETENSORS_H
 #define XLM_INTERCHANGE_SAFETENSORS_H
 
@@ -42,8 +42,8 @@ typedef struct xlm_st_tensor {
   int rank;
   int64_t shape[XLM_ST_MAX_RANK];
   int64_t n;                 // elements
-  const unsigned char *data; // where it lies in the mapped file; may be unaligned
-  int file;                  // of the set
+  const unsigned char *data; // in the mapped file; may be unaligned
+  int file;                  // index in the set
 } xlm_st_tensor;
 
 typedef struct xlm_safetensors xlm_safetensors;
@@ -61,23 +61,23 @@ xlm_status xlm_safetensors_open_checked(const char *path, xlm_st_check check, xl
 void xlm_safetensors_close(xlm_safetensors *s);
 int xlm_safetensors_count(const xlm_safetensors *s);
 const xlm_st_tensor *xlm_safetensors_at(const xlm_safetensors *s, int i);              // sorted by name
-const xlm_st_tensor *xlm_safetensors_find(const xlm_safetensors *s, const char *name); // NULL when absent
-// Elements [first, first + n), read from the file: nothing else of it is touched, and a file that is cut off
-// by now is an error. out: n elements of the tensor's type.
+const xlm_st_tensor *xlm_safetensors_find(const xlm_safetensors *s, const char *name); // NULL: not found
+// Reads elements [first, first + n) from the file and nothing else; truncation of the file meanwhile is an
+// error. out: n elements of the tensor's type.
 xlm_status xlm_safetensors_read(const xlm_safetensors *s, const xlm_st_tensor *t, int64_t first, int64_t n,
                                 void *out, xlm_error *err) XLM_MUST_CHECK;
-// As f32, from F32, F16, BF16 or F64. scratch: room for n elements of the tensor's type.
+// The same as f32, from F32, F16, BF16 or F64. scratch: space for n elements of the tensor's type.
 xlm_status xlm_safetensors_read_floats(const xlm_safetensors *s, const xlm_st_tensor *t, int64_t first,
                                        int64_t n, void *scratch, float *out, xlm_error *err) XLM_MUST_CHECK;
-// n elements of a type as f32; false for other types.
+// Converts n elements of a type to f32; false for other types.
 bool xlm_st_floats(xlm_st_dtype type, const void *data, int64_t n, float *out);
 
-// Begins a file of the tensors in the order given (`data` is ignored): writes the header. Their bytes follow,
-// in this order, by xlm_out_write; xlm_out_close ends it.
+// Begins a file of tensors in the given order (`data` is ignored) by writing the header. The caller writes
+// their bytes, in this order, with xlm_out_write, and closes the file with xlm_out_close.
 xlm_status xlm_safetensors_begin(xlm_out *f, const xlm_st_tensor *tensors, int n,
                                  xlm_error *err) XLM_MUST_CHECK;
 uint64_t xlm_st_bytes(const xlm_st_tensor *t);
-// An index of files: tensor i is in the file file_of(arg, i).
+// An index of several files: tensor i is in the file file_of(arg, i).
 void xlm_safetensors_print_index(const xlm_st_tensor *const *tensors, int n,
                                  const char *(*file_of)(void *arg, int i), void *arg, xlm_text *out);
 

@@ -1,4 +1,4 @@
-// Reading safetensors files and sharded sets of them; see safetensors.h.
+// Reads safetensors files and sharded sets of them; see safetensors.h.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -116,7 +116,7 @@ static xlm_status read_tensor(const reader *r, const char *name, const json_t *e
 static int by_place(const void *a, const void *b) {
   const xlm_st_tensor *x = a, *y = b;
   if (x->data != y->data) return x->data < y->data ? -1 : 1;
-  return (x->n > 0) - (y->n > 0); // empty tensors first: they share a place with the next one
+  return (x->n > 0) - (y->n > 0); // empty tensors first: they share an offset with the next one
 }
 
 // The tensors from `first` on must cover the file's data exactly.
@@ -161,7 +161,7 @@ static void free_json(void *json) {
 static xlm_status read_file(xlm_safetensors *s, const char *path, xlm_arena_kept *header, xlm_error *err) {
   xlm_map m = {0};
   XLM_PUSH(s->arena, s->shards, s->n_shards, s->cap_shards,
-           ((shard){path, -1, m})); // what is open has its place
+           ((shard){path, -1, m})); // the open file has its entry
   XLM_TRY(xlm_map_open(path, &m, err));
   s->shards[s->n_shards - 1].map = m;
   s->shards[s->n_shards - 1].fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -193,13 +193,13 @@ static xlm_status read_one(xlm_safetensors *s, const char *path, xlm_error *err)
   return status;
 }
 
-// A shard is named by a plain file name: a hostile index must not reach out of its folder.
+// A shard must be a plain file name, so that a hostile index cannot refer to files outside its folder.
 static bool is_plain(const char *name) {
   return *name && !strchr(name, '/') && strcmp(name, "..") && strcmp(name, ".");
 }
 
 static bool is_open(const xlm_safetensors *s, const char *path) {
-  for (uint32_t i = s->n_shards; i-- > 0;) // neighbours in the map mostly share their file
+  for (uint32_t i = s->n_shards; i-- > 0;) // consecutive entries of the map usually have the same file
     if (!strcmp(s->shards[i].path, path)) return true;
   return false;
 }

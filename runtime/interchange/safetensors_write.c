@@ -1,4 +1,4 @@
-// Writing safetensors: the header is known from names and shapes; data is streamed behind it.
+// Writes safetensors: the header follows from names and shapes; data is streamed after it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +48,7 @@ static xlm_status to_file(void *arg, const char *bytes, size_t n, xlm_error *err
   return xlm_out_write(arg, bytes, n, err);
 }
 
-// Its length comes first, so it is made twice; padded with spaces to a multiple of 8.
+// The header's length comes first, so it is generated twice; padded with spaces to a multiple of 8.
 static xlm_status write_header(xlm_out *f, const xlm_st_tensor *t, int n, xlm_error *err) {
   uint64_t used = 0;
   XLM_TRY(put_header(t, n, count, &used, err));

@@ -1,4 +1,4 @@
-// Which tensors a store's states are; see weights.h.
+// Determines the tensors of a store's states; see weights.h.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +55,7 @@ static bool is_plain(const xlm_weights_piece *p, const xlm_st_tensor *x) {
 static xlm_weights_piece piece_of(const xlm_weights *w, const xlm_plan_weight *entry, const xlm_stored *t,
                                   const xlm_st_tensor *x) {
   xlm_weights_piece p = {.state = t, .box = xlm_box_whole(t), .n = 1};
-  int64_t outer = 1; // stride outside of the next dim, walking from the innermost
+  int64_t outer = 1; // stride of the next dim, from the innermost on
   for (int g = entry->n_groups - 1; g >= 0; g--) {
     const xlm_plan_weight_group *group = &entry->group[g];
     int64_t next = outer * x->shape[g];
@@ -81,7 +81,7 @@ static void add_piece(xlm_arena *a, xlm_weights_item *x, xlm_weights_piece p) {
 
 // ---- bands ----
 
-// The region of a piece is contiguous in the tensor.
+// Is the region of a piece contiguous in the tensor?
 static bool is_dense(const xlm_weights_piece *p) {
   return !p->n_axes || p->axes[0].size * p->axes[0].outer == p->n;
 }
@@ -174,7 +174,7 @@ bool xlm_weights_is_parameter(const xlm_stored *t) {
   return !strcmp(t->role, "parameter");
 }
 
-// A state that other tools know, too (the bias of a router): with an entry it goes out and comes in.
+// A state that other tools have, too (the bias of a router): one with an entry is exported and imported.
 static bool is_mapped_state(const xlm_stored *t) {
   return !strcmp(t->role, "state") && t->dtype == XLM_F32;
 }

@@ -1,12 +1,12 @@
-// A store's states as the tensors of files.
+// Maps a store's states to tensors in files.
 //
-// Parameters have the names and layouts of other tools, as the model's `weights` section maps them: one
-// tensor of a file may hold several parameters (packed q, k, v) and one parameter may be several tensors (one
-// per expert). Parameters without an entry, all of them in a model without the section, and all other states
-// have their own names and shapes.
+// Parameters have the names and layouts of other tools, as given by the model's `weights` section: a tensor
+// may contain several parameters (packed q, k, v), and a parameter may consist of several tensors (one per
+// expert). Parameters without an entry (all of them without that section) and all other states have the
+// model's names and shapes.
 //
-// Tensors are made and read in chunks of rows, each from a box of each state in it, so that memory is needed
-// for a chunk and never for a tensor.
+// Tensors are written and read in chunks of rows, each made of a box of each of its states, so that memory is
+// needed for a chunk but never for a whole tensor.
 #ifndef XLM_INTERCHANGE_WEIGHTS_H
 #define XLM_INTERCHANGE_WEIGHTS_H
 
@@ -14,28 +14,28 @@
 #include "runtime/state/store.h"
 
 typedef enum xlm_weights_part {
-  XLM_WEIGHTS_MODEL, // parameters, as F32, and the states that have an entry
-  XLM_WEIGHTS_REST,  // all other saved states, in their own types; those with an entry too
+  XLM_WEIGHTS_MODEL, // parameters, as F32, and states with an entry
+  XLM_WEIGHTS_REST,  // all other saved states, in their own types; also those with an entry
   XLM_WEIGHTS_PARTS,
 } xlm_weights_part;
 
 typedef struct xlm_weights xlm_weights;
 
-// Both must outlive it.
+// Both s and p must outlive it.
 xlm_status xlm_weights_new(const xlm_store *s, const xlm_plan *p, xlm_weights **out,
                            xlm_error *err) XLM_MUST_CHECK;
 void xlm_weights_free(xlm_weights *w);
 // The same tensors, in the same order, on every process and in every layout.
 int xlm_weights_count(const xlm_weights *w, xlm_weights_part part);
 const xlm_st_tensor *xlm_weights_at(const xlm_weights *w, xlm_weights_part part, int i); // without data
-// Does a rank hold a part of it?
+// Does the rank have a part of it?
 bool xlm_weights_held_by(const xlm_weights *w, xlm_weights_part part, int i, int64_t rank);
 
 // ---- out ----
 
-typedef struct xlm_weights_cursor { // begins as {.w, .chunk_bytes, .part, .tensors, .n}
+typedef struct xlm_weights_cursor { // initialised as {.w, .chunk_bytes, .part, .tensors, .n}
   const xlm_weights *w;
-  size_t chunk_bytes; // about; a row is never cut
+  size_t chunk_bytes; // approximate; rows are not cut
   xlm_weights_part part;
   const int *tensors; // indices, in the order of the file
   int n;
@@ -43,7 +43,7 @@ typedef struct xlm_weights_cursor { // begins as {.w, .chunk_bytes, .part, .tens
   int64_t row;
 } xlm_weights_cursor;
 
-typedef struct xlm_weights_step { // a box that goes into a chunk
+typedef struct xlm_weights_step { // a box that is part of a chunk
   const xlm_stored *state;
   xlm_box box;
   size_t chunk_bytes;
@@ -53,22 +53,22 @@ typedef struct xlm_weights_step { // a box that goes into a chunk
   bool has_holes;
 } xlm_weights_step;
 
-// The next step; false: the file is done. Chunks follow each other in the file.
+// Advances to the next step; false: the file is complete. Chunks are consecutive in the file.
 bool xlm_weights_next(xlm_weights_cursor *c, xlm_weights_step *step);
-// Puts the box, dense as xlm_store_get gives it, into its chunk; what no state has is 0.
+// Copies the box, dense as returned by xlm_store_get, into its chunk; elements without a state are 0.
 void xlm_weights_place(const xlm_weights_step *step, const void *box, void *chunk);
-// The most bytes that a chunk has, and a box.
+// The maximum number of bytes of a chunk or a box.
 size_t xlm_weights_most(const xlm_weights_cursor *c);
 
 // ---- in ----
 
-// Parameters from F32, F16, BF16 or F64 tensors; each process reads what its ranks need. Names are looked up
-// as mapped, then without their first component ("transformer."), then as the model's own. A state with an
-// entry that the files do not have stays as it is. XLM_USER names what parameter is missing or has another
+// Imports parameters from F32, F16, BF16 or F64 tensors; each process reads what its ranks need. Names are
+// looked up as mapped, then without their first component ("transformer."), then as the model's own. A state
+// whose entry the files lack is left unchanged. XLM_USER names a parameter that is missing or has another
 // shape.
 xlm_status xlm_weights_import(const xlm_weights *w, const xlm_safetensors *from,
                               xlm_error *err) XLM_MUST_CHECK;
-// The other states, all of them; optimizer: those of the optimizer too.
+// Imports all other states; optimizer: including those of the optimizer.
 xlm_status xlm_weights_import_rest(const xlm_weights *w, const xlm_safetensors *from, bool optimizer,
                                    xlm_error *err) XLM_MUST_CHECK;
 

@@ -1,4 +1,4 @@
-// The chunks of a file's tensors, and the copies between a chunk and the boxes of states in it.
+// The chunks of a file's tensors, and copies between a chunk and the boxes of its states.
 #include <string.h>
 
 #include "runtime/interchange/weights_priv.h"
@@ -11,7 +11,7 @@ typedef struct axis {
   int64_t size, inner, outer; // strides, in elements, in the box and in the chunk
 } axis;
 
-// Two innermost axes go in tiles: one side is usually transposed.
+// The two innermost axes are copied in tiles, since one side is usually transposed.
 static void copy_tile(const axis *x, const axis *y, float *inner, float *outer, bool to_outer) {
   for (int64_t i = 0; i < x->size; i++) {
     float *a = inner + i * x->inner, *b = outer + i * x->outer;
@@ -46,7 +46,8 @@ static void copy_axes(const axis *x, int n, float *inner, float *outer, bool to_
       copy_axes(x + 1, n - 1, inner + i * x->inner, outer + i * x->outer, to_outer);
 }
 
-// The two axes that matter for speed go last: the one dense outside, and before it the one dense inside.
+// Puts the two axes that determine the speed last: the one contiguous in the chunk, and before it the one
+// contiguous in the box.
 static void order_axes(axis *x, int n) {
   for (int last = n - 1, pass = 0; pass < 2 && last > 0; pass++, last--)
     for (int i = 0; i < last; i++) {

@@ -1,4 +1,5 @@
-// Tensors of files into states. Each process reads the rows that its ranks have a part of, chunk by chunk.
+// Imports tensors of files into states. Each process reads the rows of which its ranks have a part, chunk by
+// chunk.
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@ enum { CHUNK = 16 << 20 };
 typedef struct importer {
   const xlm_weights *w;
   const xlm_safetensors *from;
-  xlm_arena *a; // of messages and passing items
+  xlm_arena *a; // for messages and temporary items
   char *chunk, *box;
   size_t room;
 } importer;
@@ -91,7 +92,7 @@ static const xlm_st_tensor *find(const xlm_safetensors *from, const char *name) 
   return t || !dot ? t : xlm_safetensors_find(from, dot + 1);
 }
 
-// Under the model's own name, in its own shape: the item becomes that tensor.
+// Looks up the model's own name and shape: the item becomes that tensor.
 static const xlm_st_tensor *find_own(const importer *in, xlm_weights_item *x) {
   const xlm_stored *t = x->pieces->state;
   const xlm_st_tensor *found = NULL;

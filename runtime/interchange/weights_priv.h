@@ -1,4 +1,4 @@
-// Between weights.c (which tensors), weights_chunks.c (their chunks) and weights_import.c.
+// Shared by weights.c (which tensors), weights_chunks.c (their chunks) and weights_import.c.
 #ifndef XLM_INTERCHANGE_WEIGHTS_PRIV_H
 #define XLM_INTERCHANGE_WEIGHTS_PRIV_H
 
@@ -9,27 +9,27 @@ typedef struct xlm_weights_axis {
   int64_t size, outer; // outer: stride in the tensor, in elements
 } xlm_weights_axis;
 
-typedef struct xlm_weights_piece { // what a state has of a tensor
+typedef struct xlm_weights_piece { // the part of a state in a tensor
   const xlm_stored *state;
   xlm_box box; // of the state
   int n_axes;
   xlm_weights_axis axes[XLM_MAX_RANK]; // outermost in the tensor first
-  int64_t n, at;                       // elements; where it begins in the tensor
+  int64_t n, at;                       // number of elements; offset in the tensor
   bool plain;                          // the same order on both sides
 } xlm_weights_piece;
 
-// Rows of a tensor that the same states have: all of them, or those of one state packed behind others.
+// Rows of a tensor that consist of the same states: all rows, or those of one of several concatenated states.
 typedef struct xlm_weights_band {
   uint32_t first, n; // pieces
   int64_t at, rows, row;
-  bool whole; // a row is the tensor: boxes are not cut
+  bool whole; // a row is the whole tensor: boxes are not cut
 } xlm_weights_band;
 
 typedef struct xlm_weights_item {
   xlm_st_tensor tensor;
-  xlm_weights_piece *pieces; // in the order in which they begin
+  xlm_weights_piece *pieces; // in order of offset
   uint32_t n_pieces, cap_pieces;
-  xlm_weights_band *bands; // one behind the other
+  xlm_weights_band *bands; // consecutive
   int n_bands;
   bool has_holes;
 } xlm_weights_item;
@@ -51,7 +51,7 @@ void xlm_weights_set_bands(xlm_arena *a, xlm_weights_item *x);
 bool xlm_weights_is_parameter(const xlm_stored *t);
 xlm_box xlm_weights_box(const xlm_weights_band *b, const xlm_weights_piece *p, int64_t row, int64_t rows);
 int64_t xlm_weights_rows(const xlm_weights_item *x, const xlm_weights_band *b, size_t chunk_bytes);
-// Between a chunk's elements from row `row` on and the dense box.
+// Copies between a chunk's elements from row `row` on and the dense box.
 void xlm_weights_copy(const xlm_weights_band *b, const xlm_weights_piece *p, const xlm_box *box, void *in_box,
                       void *chunk, bool to_chunk);
 

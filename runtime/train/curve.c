@@ -1,5 +1,5 @@
-// The loss curve as SVG: training loss as a thin line, validation as a bold one with points. Axis ticks fall
-// on 1, 2 or 5 times a power of ten; colours follow the reader's light or dark setting.
+// The loss curve as SVG: training loss as a thin line, validation loss as a bold one with points. Axis ticks
+// are at 1, 2 or 5 times powers of ten; colours follow the viewer's light or dark setting.
 #include "runtime/train/curve.h"
 
 #include <math.h>
@@ -51,7 +51,7 @@ static xlm_status add_line(xlm_curve *c, const char *text, const char *path, xlm
 
 xlm_status xlm_curve_read(xlm_curve *c, const char *metrics_path, xlm_error *err) {
   struct stat st;
-  bool file = !stat(metrics_path, &st) && S_ISREG(st.st_mode); // of a pipe nothing comes back
+  bool file = !stat(metrics_path, &st) && S_ISREG(st.st_mode); // a pipe cannot be read back
   FILE *f = file ? fopen(metrics_path, "r") : NULL;
   char line[4096];
   xlm_status s = XLM_OK;
@@ -61,7 +61,7 @@ xlm_status xlm_curve_read(xlm_curve *c, const char *metrics_path, xlm_error *err
   return s;
 }
 
-typedef struct frame { // the range shown
+typedef struct frame { // the visible range
   double x0, x1, y0, y1;
 } frame;
 

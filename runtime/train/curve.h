@@ -1,4 +1,4 @@
-// The loss curve: points kept while training, drawn as one self-contained SVG file.
+// The loss curve: points collected during training, drawn as a self-contained SVG file.
 #ifndef XLM_TRAIN_CURVE_H
 #define XLM_TRAIN_CURVE_H
 
@@ -8,7 +8,7 @@
 
 enum { XLM_CURVE_POINTS = 1024 };
 
-// Up to XLM_CURVE_POINTS points; when full, neighbours are averaged, so adding never allocates.
+// Up to XLM_CURVE_POINTS points; when full, neighbours are averaged. Adding never allocates.
 typedef struct xlm_series {
   int n;
   int64_t per_point; // values averaged into one point
@@ -20,8 +20,8 @@ typedef struct xlm_curve {
   xlm_series train, valid;
 } xlm_curve;
 
-void xlm_series_add(xlm_series *s, int64_t step, double value); // values that are not finite are left out
-// Fills the curve from a metrics file (earlier parts of a resumed run). A missing file leaves it empty.
+void xlm_series_add(xlm_series *s, int64_t step, double value); // ignores non-finite values
+// Fills the curve from a metrics file (of the earlier part of a resumed run). A missing file leaves it empty.
 xlm_status xlm_curve_read(xlm_curve *c, const char *metrics_path, xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_curve_write(const xlm_curve *c, const char *title, const char *path,
                            xlm_error *err) XLM_MUST_CHECK;

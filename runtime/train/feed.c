@@ -1,5 +1,5 @@
-// Feeding. The plan says of every input what fills it. A rank fills only its part of [batch, seq]; which
-// samples those are depends on step and row.
+// Feeding. The plan has the role of every input. A rank fills only its part of [batch, seq]; the samples
+// depend on step and row.
 #include "runtime/train/feed.h"
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static const xlm_dim_info *find_dim(const xlm_rank_plan *rp, const xlm_type *t, 
   return NULL;
 }
 
-// The one dimension of a whole step's input that a sample does not have.
+// The dimension of a whole step's input that a sample does not have.
 static bool find_microbatches(const xlm_rank_plan *rp, const xlm_type *t, int64_t *stride) {
   *stride = 1;
   for (int i = t->rank - 1; i >= 0; i--) {
@@ -95,7 +95,7 @@ static bool wants(const xlm_feed *f, const xlm_exec *e, bool whole_step, int64_t
   return false;
 }
 
-// A window becomes row `row` of every input of a microbatch, or of every input of a whole step.
+// Copies a window to row `row` of every input of a microbatch, or of every input of the whole step.
 static void fill_row(const xlm_feed *f, const int32_t *window, bool whole_step, int64_t microbatch,
                      int64_t row) {
   for (int i = 0; i < f->n; i++) {
@@ -112,7 +112,7 @@ static xlm_status put_tokens(const xlm_feed *f, xlm_exec *e, bool eval, bool who
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
     if (!in->n || in->whole_step != whole_step) continue;
-    if (!xlm_exec_has_input(e, in->index, eval)) continue; // another chunk's
+    if (!xlm_exec_has_input(e, in->index, eval)) continue; // belongs to another chunk
     XLM_TRY(xlm_exec_put_input(e, in->index, eval, 0, in->local, (size_t)in->n * sizeof *in->local, err));
   }
   return XLM_OK;
@@ -128,7 +128,7 @@ static xlm_status put_scalars(const xlm_feed *f, xlm_exec *e, xlm_error *err) {
   return XLM_OK;
 }
 
-// Read ahead, or, in a feed that stands alone, now.
+// From the prefetch, or read now if there is none.
 static xlm_status find_window(xlm_feed *f, int64_t row_of_step, const int32_t **out, xlm_error *err) {
   *out = f->ahead ? xlm_prefetch_window(f->ahead, row_of_step) : f->window;
   if (f->ahead) return XLM_OK;
@@ -168,8 +168,8 @@ xlm_status xlm_feed_eval(const xlm_feed *f, xlm_exec *e, xlm_error *err) {
 
 // ---- of a team ----
 
-// The rows of a step that some rank here has: of its microbatches, or of the whole step, whose rows are the
-// same.
+// Marks the rows of a step that some rank here has, in its microbatches or in inputs of the whole step, which
+// have the same rows.
 static void mark_rows(const xlm_feed *f, bool *needed) {
   for (int i = 0; i < f->n; i++)
     for (int64_t m = 0; m < f->plan->microbatches; m++)

@@ -1,4 +1,4 @@
-// Feeding: samples and scalars into the inputs of a plan.
+// Feeding: copies samples and scalars into the inputs of a plan.
 #ifndef XLM_TRAIN_FEED_H
 #define XLM_TRAIN_FEED_H
 
@@ -8,15 +8,16 @@
 
 enum { XLM_MAX_INPUTS = 16 };
 
-typedef struct xlm_feed_input { // how one input is filled, resolved once
+typedef struct xlm_feed_input { // how one input is filled
   uint32_t index;               // of the plan's inputs
   xlm_input_role role;
   bool whole_step;
-  // Tokens: the local part of [batch, seq], and in a whole step's input from one microbatch to the next.
+  // Tokens: the local part of [batch, seq], and the stride between microbatches in an input of the whole
+  // step.
   int64_t shift, rows, first_row, row_stride, column_stride, microbatch_stride;
   const xlm_dim_info *seq;
-  int32_t *local; // that part, on its way into the arena
-  int64_t n;      // its tokens; 0: a scalar
+  int32_t *local; // staging buffer for that part
+  int64_t n;      // number of tokens; 0: a scalar
 } xlm_feed_input;
 
 typedef struct xlm_feed {
@@ -27,10 +28,10 @@ typedef struct xlm_feed {
   int n;
   xlm_feed_input inputs[XLM_MAX_INPUTS];
   int32_t *window;           // seq + 1
-  const xlm_prefetch *ahead; // of the team; NULL: windows are read when they are put
+  const xlm_prefetch *ahead; // of the team; NULL: windows are read when they are needed
 } xlm_feed;
 
-// XLM_USER when the model has an input that token data cannot fill.
+// XLM_USER when the model has an input that cannot be filled from token data.
 xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eval, xlm_feed *out,
                          xlm_error *err) XLM_MUST_CHECK;
 void xlm_feed_close(xlm_feed *f);
@@ -44,7 +45,7 @@ typedef struct xlm_feeds {
   int n;
   xlm_feed *at;        // [n]
   void **args;         // [n], for xlm_team_step
-  xlm_prefetch *ahead; // the windows of training steps
+  xlm_prefetch *ahead; // windows of training steps
 } xlm_feeds;
 
 xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval, xlm_feeds *out,
@@ -54,9 +55,9 @@ void xlm_feeds_close(xlm_feeds *f);
 xlm_status xlm_feeds_step(xlm_feeds *f, uint64_t seed, int64_t step, double lr,
                           xlm_error *err) XLM_MUST_CHECK;
 
-// Makes window `at` of the samples row `row` of the next evaluation batch.
+// Puts window `at` of the samples into row `row` of the next evaluation batch.
 xlm_status xlm_feed_window(xlm_feed *f, int64_t row, int64_t at, xlm_error *err) XLM_MUST_CHECK;
-// Puts the rows of an evaluation batch where this rank wants them.
+// Copies the rows of an evaluation batch to this rank's input.
 xlm_status xlm_feed_eval(const xlm_feed *f, xlm_exec *e, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

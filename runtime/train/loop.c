@@ -1,4 +1,4 @@
-// The training loop; see loop.h. All memory is taken before the first step.
+// The training loop; see loop.h. All memory is allocated before the first step.
 #include "runtime/train/loop.h"
 
 #include <inttypes.h>
@@ -18,20 +18,20 @@ typedef struct loop {
   const xlm_plan *plan;
   xlm_feeds feed, valid;
   xlm_watch seen, valid_seen;
-  bool leads;          // this process is the one that writes and reports
-  bool noted;          // the saver's note was passed on
-  bool told;           // the run shall end after this step: agreed by all processes
+  bool leads;          // this process writes and reports
+  bool noted;          // the saver's note was reported
+  bool told;           // the run ends after this step, as agreed by all processes
   int loss, grad_norm; // watched; -1 = none
   int extra[XLM_MAX_METRICS];
   double lr;
   xlm_progress p;
   int64_t tokens_per_step, step, saved;
-  double mark, step_seconds; // mark: when the present interval began; step_seconds: running mean of a step
+  double mark, step_seconds; // mark: start of the current interval; step_seconds: running mean
   int64_t mark_step;
-  double peak; // FLOP/s of the machine, as far as known; 0 = unknown
+  double peak; // FLOP/s of the machine as far as known; 0 = unknown
 } loop;
 
-static uint64_t memory_in_use(void) { // the largest there was, in bytes
+static uint64_t memory_in_use(void) { // peak resident memory in bytes
   struct rusage u;
   return getrusage(RUSAGE_SELF, &u) ? 0 : (uint64_t)u.ru_maxrss * 1024;
 }
@@ -72,7 +72,7 @@ static xlm_status hear_saver(loop *l, bool wait, xlm_error *err) {
   return XLM_OK;
 }
 
-// One save at a time: the one before must be over. Of a synchronous saver it is.
+// One save at a time: waits for the previous one, which has already ended if the saver is synchronous.
 static xlm_status save(loop *l, xlm_error *err) {
   if (!l->o->saver || l->saved == l->step) return XLM_OK;
   xlm_team_at(l->o->team, "writing a checkpoint");
@@ -86,12 +86,12 @@ static xlm_status save(loop *l, xlm_error *err) {
   return hear_saver(l, false, err);
 }
 
-typedef struct bad_note { // what a process found
+typedef struct bad_note { // result of a process's search
   int32_t found;          // 0 nothing, 1 a result, 2 a state
   char text[500];
 } bad_note;
 
-// The first bad tensor of the run, as a clause; states before results, earlier ranks first.
+// Describes the first bad tensor of the run, as a clause; states before results, in order of rank.
 static xlm_status describe_bad(loop *l, char out[512], xlm_error *err) {
   int processes = xlm_team_processes(l->o->team);
   bad_note mine = {0}, *all = calloc((size_t)processes, sizeof *all), *worst = NULL;
@@ -112,7 +112,7 @@ static xlm_status describe_bad(loop *l, char out[512], xlm_error *err) {
   return s;
 }
 
-// The update has used what was not finite, so parameters may be bad by now; the last checkpoint is not.
+// The update has used non-finite values, so parameters may be bad; the last checkpoint is not.
 static xlm_status diverged(loop *l, xlm_error *err) {
   char where[512];
   XLM_TRY(describe_bad(l, where, err));
@@ -124,7 +124,7 @@ static xlm_status diverged(loop *l, xlm_error *err) {
                   *kept ? "; the last good checkpoint is " : "", kept);
 }
 
-static void measure(loop *l) { // loss, norm and metrics of the step just done
+static void measure(loop *l) { // loss, norm and metrics of the last step
   l->p.m.step = l->step;
   l->p.m.tokens = l->step * l->tokens_per_step;
   l->p.m.loss = output(l, l->loss);
@@ -136,18 +136,18 @@ static void measure(loop *l) { // loss, norm and metrics of the step just done
   l->result->step = l->step;
 }
 
-static void measure_speed(loop *l) { // over the present interval
+static void measure_speed(loop *l) { // over the current interval
   double seconds = xlm_clock_seconds() - l->mark, steps = (double)(l->step - l->mark_step);
   l->step_seconds = seconds / steps;
   l->p.m.tokens_per_s = steps * (double)l->tokens_per_step / seconds;
   double flops = l->plan->model_flops_per_token * l->p.m.tokens_per_s;
-  if (l->peak > 0 && flops > l->peak) l->peak = flops; // it was measured at a bad moment
+  if (l->peak > 0 && flops > l->peak) l->peak = flops; // the measured peak was too low
   l->p.m.mfu = l->peak > 0 ? flops / l->peak : 0;
   l->p.seconds_left = l->step_seconds * (double)(l->o->max_steps - l->step);
   l->p.memory_bytes = memory_in_use();
 }
 
-static void start_interval(loop *l) { // evaluating, saving and writing a trace do not count
+static void start_interval(loop *l) { // excludes evaluation, saving and writing a trace
   l->mark = xlm_clock_seconds();
   l->mark_step = l->step;
 }
@@ -171,7 +171,7 @@ static xlm_status evaluate(loop *l, xlm_error *err) {
   return XLM_OK;
 }
 
-// A signal may come at any moment: it counts for the step at whose end process 0 has seen it, once.
+// A signal may arrive at any time; it takes effect at the end of the step in which process 0 sees it.
 static xlm_status one_step(loop *l, xlm_error *err) {
   l->lr = xlm_schedule_rate(&l->o->schedule, l->step);
   XLM_TRY(xlm_tracer_before(l->o->tracer, l->step + 1, err));

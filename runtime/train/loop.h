@@ -1,5 +1,5 @@
-// The training loop: steps, evaluation, checkpoints, metrics. What a person sees goes through `report`;
-// nothing is printed. Every process of a run is in the loop; process 0 decides when it ends, writes
+// The training loop: steps, evaluation, checkpoints, metrics. It prints nothing; events for the user go
+// through `report`. Every process of a run is in the loop; process 0 decides when it ends, writes
 // checkpoints, metrics and the curve, and reports.
 #ifndef XLM_TRAIN_LOOP_H
 #define XLM_TRAIN_LOOP_H
@@ -14,12 +14,12 @@
 #include "runtime/train/lr_schedule.h"
 #include "runtime/train/tracer.h"
 
-typedef enum xlm_loop_event { // what a report is about
-  XLM_LOOP_STEP,              // a step is done
-  XLM_LOOP_LOGGED,            // ... and it is one to log
-  XLM_LOOP_VALID,             // an evaluation is done: progress.m.val_loss
+typedef enum xlm_loop_event { // the subject of a report
+  XLM_LOOP_STEP,              // a step was completed
+  XLM_LOOP_LOGGED,            // ... and it is to be logged
+  XLM_LOOP_VALID,             // an evaluation was completed: progress.m.val_loss
   XLM_LOOP_SAVED,             // a checkpoint was written: path
-  XLM_LOOP_NOTE,              // something that a person should know: path is the sentence
+  XLM_LOOP_NOTE,              // a message for the user: path is the sentence
 } xlm_loop_event;
 
 typedef struct xlm_loop_options {
@@ -27,27 +27,27 @@ typedef struct xlm_loop_options {
   xlm_saver *saver;                 // NULL: no checkpoints
   const xlm_samples *train, *valid; // valid: NULL = no evaluation
   xlm_schedule schedule;
-  int64_t first_step, max_steps;                                    // first_step: done before (resume)
+  int64_t first_step, max_steps;                                    // first_step: steps done before (resume)
   int64_t log_interval, save_interval, eval_interval, eval_batches; // 0: never; eval also runs at the end
   int metrics;                                                      // file descriptor; -1 = none
   xlm_curve *curve;
-  xlm_checkpoint_info info; // seed, model text, settings; the loop fills in the position
-  double peak_flops;        // of the machine, for MFU; 0 = unknown. A faster run shows that it was too low
-  xlm_tracer *tracer;                // the caller's; NULL = no trace
-  const volatile sig_atomic_t *stop; // becomes non-zero: finish the step, save, return
+  xlm_checkpoint_info info; // seed, model text, settings; the loop sets the position
+  double peak_flops;        // of the machine, for MFU; 0 = unknown. Raised if the run is faster
+  xlm_tracer *tracer;                // owned by the caller; NULL = no trace
+  const volatile sig_atomic_t *stop; // when it becomes non-zero: finish the step, save, return
   void (*report)(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path);
   void *report_arg;
 } xlm_loop_options;
 
 typedef struct xlm_loop_result {
   int64_t step;
-  double loss, val_loss; // the last ones; NaN when there is none
+  double loss, val_loss; // the last ones; NaN when there are none
   bool stopped;          // by `stop`
   char checkpoint[4096]; // the last one written; ""
 } xlm_loop_result;
 
-// XLM_ENV with the step and the first bad tensor when the loss or the gradient's norm is not finite; nothing
-// is saved then.
+// XLM_ENV with the step and the first bad tensor when the loss or the gradient norm is not finite; nothing is
+// saved in that case.
 xlm_status xlm_loop_run(const xlm_loop_options *o, xlm_loop_result *out, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

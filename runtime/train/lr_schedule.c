@@ -1,10 +1,10 @@
-// Learning-rate schedules; see schedule.h.
+// Learning-rate schedules; see lr_schedule.h.
 #include "runtime/train/lr_schedule.h"
 
 #include <math.h>
 #include <string.h>
 
-// Each shape maps the share of the time after warm-up to the share of the way from min to peak.
+// Each shape maps the fraction of the time after warm-up to the fraction of the way from min to peak.
 static double cosine(double done, double decay) {
   (void)decay;
   return 0.5 * (1 + cos(M_PI * done));

@@ -17,13 +17,14 @@ typedef struct xlm_schedule {
   xlm_schedule_kind kind;
   double peak, min;
   int64_t steps, warmup;
-  int64_t decay; // wsd: the last steps, in which the rate falls linearly; before them it stays at the peak
+  int64_t decay; // wsd: number of last steps in which the rate falls linearly; before them it stays at the
+                 // peak
 } xlm_schedule;
 
 const char *xlm_schedule_name(xlm_schedule_kind k); // "cosine", "linear", "constant", "wsd"
 bool xlm_schedule_parse(const char *name, xlm_schedule_kind *out);
-// The rate of a step, counted from 0. Warm-up: step t of w has peak (t + 1) / w. At `steps` the rate would be
-// min.
+// The rate of a step, counted from 0. Warm-up: step t of w has peak (t + 1) / w. The rate reaches min at
+// `steps`.
 double xlm_schedule_rate(const xlm_schedule *s, int64_t step);
 
 #endif

@@ -1,4 +1,5 @@
-// Metrics file; see metrics.h. Each line is one write, so that a reader and a crash see whole lines.
+// The metrics file; see metrics.h. Each line is one write, so that readers see whole lines even after a
+// crash.
 #include "runtime/train/metrics.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ static xlm_status step_of(const char *path, const char *line, size_t n, int64_t 
   return s == XLM_ENV ? s : XLM_OK;
 }
 
-// Length of what stays: whole lines up to the first one past `last`.
+// *out: length of the part to keep, whole lines up to the first one past `last`.
 static xlm_status kept(const char *path, const xlm_map *m, int64_t last, size_t *out, xlm_error *err) {
   const char *text = (const char *)m->data;
   int64_t step;
@@ -56,7 +57,7 @@ xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, xlm_error *
   *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
   if (*fd < 0 && errno == ENXIO)
     return xlm_fail(err, XLM_ENV, "cannot open the metrics file '%s': it is a pipe that nobody reads", path);
-  if (*fd >= 0) fcntl(*fd, F_SETFL, O_APPEND); // a slow reader is waited for
+  if (*fd >= 0) fcntl(*fd, F_SETFL, O_APPEND); // writes block on a slow reader
   return *fd >= 0 ? XLM_OK
                   : xlm_fail(err, XLM_ENV, "cannot open the metrics file '%s': %s", path, strerror(errno));
 }

@@ -1,4 +1,4 @@
-// Metrics: one JSON object per line and logged step.
+// Metrics: a JSON object per line for each logged step.
 #ifndef XLM_TRAIN_METRICS_H
 #define XLM_TRAIN_METRICS_H
 
@@ -9,18 +9,18 @@
 enum { XLM_MAX_METRICS = 16 };
 
 typedef struct xlm_metrics_line {
-  int64_t step, tokens;                          // done so far, this step included
-  double loss, lr, grad_norm, tokens_per_s, mfu; // mfu: share, 0 when the peak is unknown
+  int64_t step, tokens;                          // done so far, including this step
+  double loss, lr, grad_norm, tokens_per_s, mfu; // mfu: fraction of the peak; 0 when the peak is unknown
   double val_loss;                               // NaN: not evaluated
   int n_extra;                                   // the model's own metrics
   const char *extra_name[XLM_MAX_METRICS];
   double extra[XLM_MAX_METRICS];
 } xlm_metrics_line;
 
-// Opens for appending. Lines of steps after `step` (of a run that went further than the checkpoint it resumes
-// from) and a half-written last line are dropped.
+// Opens for appending. Lines after `step` (of a run that went beyond the checkpoint it resumes from) and an
+// incomplete last line are dropped.
 xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, xlm_error *err) XLM_MUST_CHECK;
-// Written at once; allocates nothing.
+// Not buffered; allocates nothing.
 xlm_status xlm_metrics_write(int fd, const xlm_metrics_line *line, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

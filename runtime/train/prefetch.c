@@ -1,6 +1,7 @@
-// See prefetch.h. Two buffers: one is read by the ranks, the other is filled by the thread. The thread has at
-// most one order, a step and a buffer; who takes a step waits for its order, gives the next, and owns the
-// buffer until then. Which windows a step has is a function of its number, so reading ahead changes nothing.
+// See prefetch.h. Two buffers: the ranks read one while the thread fills the other. The thread has at most
+// one order, a step and a buffer; a caller that takes a step waits for its order, gives the next, and owns
+// the buffer until then. The windows of a step are a function of its number, so reading ahead does not change
+// results.
 #include "runtime/train/prefetch.h"
 
 #include <pthread.h>
@@ -10,7 +11,7 @@
 enum { NONE = -1 };
 
 typedef struct buffer {
-  int64_t step; // that was read, or is being read, into it; NONE
+  int64_t step; // read, or being read, into it; NONE
   int32_t *windows;
   xlm_status status;
   xlm_error err;
@@ -19,15 +20,15 @@ typedef struct buffer {
 struct xlm_prefetch {
   const xlm_samples *samples;
   int64_t rows, window; // window: tokens
-  int64_t *place;       // [rows] in the buffers; NONE: not needed
+  int64_t *place;       // [rows] index in the buffers; NONE: not needed
   int64_t n;            // needed rows
   buffer of[2];
-  int current; // taken last
+  int current; // the one in use
   pthread_t thread;
   bool started;
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  int order; // buffer that is to be filled; NONE: nothing to do
+  int order; // buffer to fill; NONE: nothing to do
   bool ends;
 };
 
@@ -58,13 +59,13 @@ static void *run(void *arg) {
   return NULL;
 }
 
-static void give_order(xlm_prefetch *p, int into, int64_t step) { // locked, and nothing is under way
+static void give_order(xlm_prefetch *p, int into, int64_t step) { // requires the lock and no order under way
   p->of[into].step = step;
   p->order = into;
   pthread_cond_broadcast(&p->changed);
 }
 
-static void wait_for_order(xlm_prefetch *p) { // locked
+static void wait_for_order(xlm_prefetch *p) { // requires the lock
   while (p->order != NONE) pthread_cond_wait(&p->changed, &p->lock);
 }
 
@@ -72,14 +73,14 @@ xlm_status xlm_prefetch_take(xlm_prefetch *p, int64_t step, xlm_error *err) {
   int other = 1 - p->current;
   pthread_mutex_lock(&p->lock);
   wait_for_order(p);
-  if (p->of[other].step != step) give_order(p, other, step); // the first step, or not the one after the last
+  if (p->of[other].step != step) give_order(p, other, step); // the first step, or not consecutive
   wait_for_order(p);
   p->current = other;
   buffer *b = &p->of[other];
   if (b->status == XLM_OK)
     give_order(p, 1 - other, step + 1);
   else
-    b->step = NONE; // asked for once more it is read once more
+    b->step = NONE; // read again if requested again
   pthread_mutex_unlock(&p->lock);
   if (b->status != XLM_OK && err) *err = b->err;
   return b->status;

@@ -26,7 +26,7 @@ static void count(double n, char out[PART], const char *unit) {
   snprintf(out, PART, shown < 100 && *scale ? "%.1f%s %s" : "%.0f%s %s", shown, scale, unit);
 }
 
-// The parts of the line in the order shown; an empty one is not shown.
+// The parts of the line in order; empty ones are not shown.
 static void write_parts(const xlm_progress *p, char part[PARTS][PART]) {
   char left[PART / 2];
   memset(part, 0, PARTS * PART);

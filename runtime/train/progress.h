@@ -1,4 +1,4 @@
-// Progress: what a person sees of a running training, as one line of text.
+// Progress of a training run, as one line of text.
 #ifndef XLM_TRAIN_PROGRESS_H
 #define XLM_TRAIN_PROGRESS_H
 
@@ -13,8 +13,8 @@ typedef struct xlm_progress {
   double seconds_left; // negative: unknown
 } xlm_progress;
 
-// At most `width` columns (parts that do not fit are left out, the least important first); returns the
-// columns used.
+// At most `width` columns (parts that do not fit are omitted, the least important first); returns the columns
+// used.
 int xlm_progress_line(const xlm_progress *p, int width, char *out, int room);
 // "45 s", "12 min", "3 h 20 min", "2 d 4 h".
 void xlm_progress_time(double seconds, char *out, int room);

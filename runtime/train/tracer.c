@@ -9,10 +9,10 @@
 #include "runtime/base/file.h"
 #include "runtime/train/tracer_priv.h"
 
-typedef struct note { // what a process tells the others
-  uint64_t host;      // whose clock it reads
+typedef struct note { // sent to the other processes
+  uint64_t host;      // identifies its clock
   int64_t now;
-  uint32_t runs, instrs[XLM_STREAMS]; // noted
+  uint32_t runs, instrs[XLM_STREAMS]; // counts
 } note;
 
 struct xlm_tracer {
@@ -21,15 +21,15 @@ struct xlm_tracer {
   xlm_record *records;     // by member of the team
   note *notes;             // by process
   int64_t seen, traced;    // steps
-  uint64_t host;           // whose clock this process reads
+  uint64_t host;           // identifies this process's clock
   int64_t origin;          // time 0
-  int64_t *begins, *steps; // of the traced steps: when, and their numbers
+  int64_t *begins, *steps; // of the traced steps: start times and numbers
   bool recording, written;
 };
 
 // ---- clocks ----
 
-// Processes that see the same boot of a machine read one clock.
+// Processes in the same boot of a machine share a clock.
 static uint64_t host_of_clock(void) {
   char name[256] = "";
   FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
@@ -39,7 +39,7 @@ static uint64_t host_of_clock(void) {
   return xlm_hash_text(name);
 }
 
-// On every host the moment at which the first of its processes left the barrier.
+// Per host, the time at which the first of its processes left the barrier.
 static xlm_status agree_on_origin(xlm_tracer *t, xlm_error *err) {
   xlm_comm *peers = xlm_team_peers(t->team);
   note mine = {.host = t->host};
@@ -79,7 +79,7 @@ static xlm_record_list room_for(uint32_t n, xlm_arena *a) {
   return (xlm_record_list){XLM_NEW_N(a, xlm_record_entry, n), n, n};
 }
 
-// The ranks of this process, then, one after the other, those of the others.
+// Adds the ranks of this process, then those of the others in order.
 static xlm_status gather(xlm_tracer *t, xlm_trace_page *page, xlm_error *err) {
   int me = xlm_team_process(t->team);
   for (int i = 0; i < xlm_team_size(t->team); i++) {

@@ -18,7 +18,7 @@ static int64_t peer_of(const xlm_plan *p, int64_t rank, const xlm_instr *in) {
   return xlm_mesh_rank(&p->mesh, coord);
 }
 
-// From the begin of the send: a receiver may have the message before the send is over.
+// Uses the start of the send, since the receiver may have the message before the send ends.
 static void note_message(xlm_trace_page *p, int64_t rank, xlm_stream stream, const xlm_instr *in,
                          const xlm_record_entry *e) {
   bool sends = xlm_op_sends(in->op);
@@ -29,7 +29,7 @@ static void note_message(xlm_trace_page *p, int64_t rank, xlm_stream stream, con
                        .to = sends ? peer : rank,
                        .tag = (int32_t)xlm_attr_int(&in->attrs, XLM_A_tag, 0),
                        .order = l->n,
-                       .at = {rank, stream, seconds(sends ? e->begin : e->end - 1)}}; // inside the slices
+                       .at = {rank, stream, seconds(sends ? e->begin : e->end - 1)}}; // within the slices
   XLM_PUSH(p->arena, l->at, l->n, l->cap, end);
 }
 

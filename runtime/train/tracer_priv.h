@@ -1,4 +1,4 @@
-// From recordings to the events of a trace.
+// Turns recordings into the events of a trace.
 #ifndef XLM_TRAIN_TRACER_PRIV_H
 #define XLM_TRAIN_TRACER_PRIV_H
 
@@ -8,7 +8,7 @@
 typedef struct xlm_trace_end { // one end of a message
   int64_t from, to;
   int32_t tag;
-  uint32_t order; // in which the rank came to it
+  uint32_t order; // position among the rank's messages
   xlm_trace_point at;
 } xlm_trace_end;
 
@@ -25,10 +25,10 @@ typedef struct xlm_trace_page {
   xlm_trace_ends sent, received;
 } xlm_trace_page;
 
-// Tracks and slices of a rank. Times of the recording count from time 0.
+// Adds tracks and slices of a rank. The recording's times are relative to time 0.
 void xlm_trace_page_rank(xlm_trace_page *p, int64_t rank, const xlm_record *r);
-// The arrows, when all ranks are there: the n-th message with a tag from one rank to another is the n-th that
-// the other one received.
+// Adds the arrows, after all ranks: the n-th message with a tag from one rank to another is the n-th that the
+// other received.
 void xlm_trace_page_messages(xlm_trace_page *p);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "runtime/train/feed.h"
 
-typedef struct xlm_watch_note { // what a process tells the others
+typedef struct xlm_watch_note { // sent to the other processes
   int32_t flag, has[XLM_MAX_WATCHED];
   double value[XLM_MAX_WATCHED];
 } note;
@@ -23,7 +23,7 @@ int xlm_watch_find(const xlm_watch *w, const char *name) {
   return -1;
 }
 
-// All scalars of all rank plans, in the order of the ranks: the same list in every process.
+// Lists all scalars of all rank plans in the order of the ranks: the same list in every process.
 static void collect(xlm_watch *w, bool eval) {
   const xlm_plan *p = xlm_team_plan(w->team);
   for (uint32_t c = 0; c < p->n_rank_plans; c++) {
@@ -73,9 +73,9 @@ xlm_status xlm_watch_read(xlm_watch *w, bool *flag, xlm_error *err) {
 
 // ---- evaluation ----
 
-// The sums over the batches of one part of the loss.
+// Sums of one part of the loss over the batches.
 typedef struct part_sum {
-  int loss, weight; // watched; weight -1: every window counts alike
+  int loss, weight; // indices of watched values; weight -1: all windows have equal weight
   double sum, of;
 } part_sum;
 
@@ -87,7 +87,7 @@ typedef struct evaluation {
   part_sum parts[XLM_MAX_WATCHED];
 } evaluation;
 
-// The model's own losses are those at top level; a model that has losses in blocks only gives their sum.
+// The parts are the losses at top level; if a model has losses only in blocks, the part is their sum.
 static void find_parts(evaluation *x) {
   static const char prefix[] = "eval.", top[] = "eval.loss";
   for (int level = 0; level < 2 && !x->n; level++)
@@ -100,8 +100,8 @@ static void find_parts(evaluation *x) {
     }
 }
 
-// Windows [first, first + n) of `count` that are spread evenly over the held-out ones; a batch's remaining
-// rows repeat the last of them.
+// Windows [first, first + n) of `count` that are spread evenly over the held-out ones; the remaining rows of
+// a batch repeat the last of them.
 typedef struct stretch {
   int64_t first, n, count;
 } stretch;
@@ -116,7 +116,7 @@ static xlm_status put_batch(xlm_feeds *f, stretch x, xlm_error *err) {
   return XLM_OK;
 }
 
-// One pass over a batch, whose parts count `times`.
+// One pass over a batch; its parts are added with weight `times`.
 static xlm_status pass(evaluation *x, stretch s, double times, xlm_error *err) {
   const xlm_plan *plan = xlm_team_plan(x->f->team);
   XLM_TRY(put_batch(x->f, s, err));
@@ -125,15 +125,15 @@ static xlm_status pass(evaluation *x, stretch s, double times, xlm_error *err) {
   for (int i = 0; i < x->n; i++) {
     part_sum *p = &x->parts[i];
     double of = p->weight < 0 ? (double)(plan->batch * plan->seq) : x->w->at[p->weight].value;
-    if (of == 0) continue; // nothing of this batch counts
+    if (of == 0) continue; // nothing in this batch counts
     p->sum += x->w->at[p->loss].value * (of * times);
     p->of += of * times;
   }
   return XLM_OK;
 }
 
-// Where rows were filled up with the last window, a second pass with nothing but that window gives its loss,
-// which is taken off again: no model needs to know of rows that do not count.
+// If rows were filled up with the last window, a second pass with only that window gives its loss, which is
+// subtracted; so models need not handle rows that do not count.
 static xlm_status add_batch(evaluation *x, stretch s, xlm_error *err) {
   int64_t rows = xlm_team_plan(x->f->team)->batch;
   XLM_TRY(pass(x, s, 1, err));

@@ -1,7 +1,7 @@
-// Watching: the scalars of a plan (loss, norm of the gradient, metrics), wherever in the run they come out.
+// Watching: reads the scalars of a plan (loss, gradient norm, metrics) from whichever rank computes them.
 //
-// A process reads those of its own ranks; processes tell each other, so that everybody has them and all
-// decide alike: whether to go on, when to evaluate and to save.
+// A process reads those of its own ranks and shares them, so that all processes have the same values and make
+// the same decisions: whether to continue, when to evaluate and to save.
 #ifndef XLM_TRAIN_WATCH_H
 #define XLM_TRAIN_WATCH_H
 
@@ -11,9 +11,9 @@ enum { XLM_MAX_WATCHED = 32 };
 
 typedef struct xlm_watched {
   const char *name, *role; // of the plan's output
-  int member;              // of the team; -1: another process has it
+  int member;              // index in the team; -1: in another process
   uint32_t output;
-  double value; // as read last
+  double value; // last value read
 } xlm_watched;
 
 typedef struct xlm_watch {
@@ -23,16 +23,16 @@ typedef struct xlm_watch {
   struct xlm_watch_note *notes; // [processes]
 } xlm_watch;
 
-// eval: the outputs of the eval segment.
+// eval: watches the outputs of the eval segment.
 xlm_status xlm_watch_open(xlm_team *team, bool eval, xlm_watch *out, xlm_error *err) XLM_MUST_CHECK;
 void xlm_watch_close(xlm_watch *w);
 int xlm_watch_find(const xlm_watch *w, const char *name); // -1: the plan has no such output
-// After a step (an evaluation): fills the values. *flag (may be NULL) becomes that of process 0.
+// Updates the values after a step (an evaluation). *flag (may be NULL) is set to that of process 0.
 xlm_status xlm_watch_read(xlm_watch *w, bool *flag, xlm_error *err) XLM_MUST_CHECK;
 
-// Mean loss per valid token over `count` windows (0, or more than there are: all), spread evenly over the
-// samples. Which windows those are, and that each counts once, does not depend on the layout or the micro
-// batch. *tokens counts the targets. w: of the eval segment.
+// Mean loss per valid token over `count` windows (0, or more than exist: all), spread evenly over the
+// samples. The choice of windows, each counted once, does not depend on the layout or the micro batch.
+// *tokens: number of targets. w: of the eval segment.
 struct xlm_feeds;
 xlm_status xlm_evaluate(struct xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t count, double *loss,
                         int64_t *tokens, xlm_error *err) XLM_MUST_CHECK;

@@ -1,5 +1,5 @@
-// How fast attention is on this machine: GFLOP/s of attend and attend_bwd over the visible half of causal
-// attention. usage: bench_attend [threads] [f32 | bf16] [shape]
+// Measures attention: GFLOP/s of attend and attend_bwd over the visible half of causal attention. usage:
+// bench_attend [threads] [f32 | bf16] [shape]
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ typedef struct bench_shape {
 static const bench_shape shapes[] = {
     {"nano", 16, 256, 6, 64}, {"124M", 4, 512, 12, 64}, {"long", 1, 2048, 12, 64}};
 
-static double now(bool alone) { // one thread: processor time, so that other programs do not count
+static double now(bool alone) { // one thread: processor time, which excludes other programs
   return alone ? (double)clock() / CLOCKS_PER_SEC : xlm_clock_seconds();
 }
 
@@ -37,7 +37,7 @@ static void *filled(xlm_dtype t, int64_t n) {
   return p;
 }
 
-// Best seconds of one call.
+// Minimum seconds of a call.
 static double time_op(xlm_op_id op, const xlm_dim_info *dims, const xlm_type *types, void **data,
                       const int *in, int n_in, const int *out, int n_out, xlm_device *device) {
   xlm_attr attrs[] = {{.key = XLM_A_seq, .n = 1, .dims = {SEQ}},

@@ -1,11 +1,11 @@
-// Our matrix product beside oneDNN's, on the shapes that training uses: bench_gemm [threads] [filter].
+// Compares our matrix product with oneDNN's on shapes of training: bench_gemm [threads] [filter].
 //
-// Both run in this process on the same number of threads, in turns, so that other load on the machine meets
-// both alike; the figures are medians over the turns. libgomp's threads go on spinning for some milliseconds
-// after a product, and cores that slept wake slowly, so each turn begins with a pause and untimed products.
-// oneDNN gets plain row-major or transposed operands; for the products that are not one plain matrix product
-// (experts, split dimensions) it gets the nearest thing: a loop over experts, or dense operands of the same
-// sizes. "B GB/s" is how fast B is read: the figure that matters for few rows.
+// Both run in this process on the same number of threads, alternately, so that other load on the machine
+// affects both alike; the figures are medians over the turns. libgomp's threads spin for some milliseconds
+// after a product, and sleeping cores wake slowly, so each turn begins with a pause and untimed products.
+// oneDNN gets plain row-major or transposed operands; for products that are not one plain matrix product
+// (experts, split dimensions) it gets the closest equivalent: a loop over experts, or dense operands of the
+// same sizes. "B GB/s" is the rate at which B is read, which matters for few rows.
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ typedef struct product {
   const char *name;
   int64_t batch, m, n, k;
   layout layout;
-  bool add, ragged, split; // add == C; experts; dimensions in pieces that do not merge
+  bool add, ragged, split; // add == C; experts; dimensions in pieces that cannot be merged
 } product;
 
 static const product products[] = {
@@ -74,7 +74,7 @@ typedef struct operands {
   void *a, *b, *c;
   void *workspace;
   int32_t offsets[9];
-  size_t size; // bytes of an element of a and b
+  size_t size; // bytes per element of a and b
 } operands;
 
 static void *random_new(int64_t n, size_t size) {
@@ -138,7 +138,7 @@ typedef struct reference {
   dnnl_stream_t stream;
   dnnl_primitive_t matmul[8];
   dnnl_memory_t a[8], b[8], c[8];
-  int count; // products: one, or one per expert
+  int count; // number of products: one, or one per expert
 } reference;
 
 #define CHECK(call) require((call) == dnnl_success, #call)
@@ -200,7 +200,7 @@ static void reference_add(reference *r, const product *p, const operands *o, int
   dnnl_dims_t da = {batch, m, k}, db = {batch, k, n}, dc = {batch, m, n};
   dnnl_dims_t sa = {m * k, ta ? 1 : k, ta ? m : 1}, sb = {n * k, tb ? 1 : n, tb ? k : 1}, sc = {m * n, n, 1};
   int64_t *const all[] = {da, db, dc, sa, sb, sc};
-  int nd = batch > 1 ? 3 : 2; // oneDNN has faster ways for plain matrices
+  int nd = batch > 1 ? 3 : 2; // oneDNN is faster for plain matrices
   for (int i = 0; nd == 2 && i < 6; i++) all[i][0] = all[i][1], all[i][1] = all[i][2];
   dnnl_data_type_t t = o->size == 2 ? dnnl_bf16 : dnnl_f32;
   dnnl_memory_desc_t a = describe(nd, da, sa, t), b = describe(nd, db, sb, t);
@@ -239,7 +239,7 @@ static void reference_free(reference *r) {
   dnnl_engine_destroy(r->engine);
 }
 
-// The OpenMP runtime that oneDNN brought along must use as many threads as our pool.
+// oneDNN's OpenMP runtime must use as many threads as our pool.
 static void set_openmp_threads(int threads) {
   void (*set)(int);
   int (*get)(void);
@@ -280,7 +280,7 @@ static void run_theirs(contest *c) {
   reference_run(&c->r);
 }
 
-// Seconds per product, over as many products as fill the time.
+// Seconds per product, over as many products as fit in the time.
 static double repeat(void (*run)(contest *), contest *c, double least) {
   double begin = xlm_clock_seconds(), spent = 0;
   int n = 0;

@@ -1,7 +1,7 @@
-// Batch sizes. The micro batch size is what one data-parallel rank computes at once; a microbatch of the plan
-// is that over all of them, and the global batch (what decides the training) is a whole number of
-// microbatches. What is not said is chosen so that it fits: the global batch first, which no layout may
-// change.
+// Batch sizes. The micro batch size is the number of samples that one data-parallel rank computes at once; a
+// microbatch of the plan is that over all of them; and the global batch, which determines the training, is a
+// whole number of microbatches. Sizes that are not given are chosen to fit, starting with the global batch,
+// which no layout may change.
 #include <stdio.h>
 
 #include "tools/common/request.h"
@@ -11,7 +11,7 @@ typedef struct sizes {
   int64_t global, micro, count;
 } sizes;
 
-// A size that came with a checkpoint was right for another layout, maybe not for this one.
+// A size from a checkpoint may not suit this layout.
 static int64_t size_of(const xlm_run_settings *s, xlm_setting_id id, bool *weak) {
   *weak = s->value[id].source == XLM_FROM_CHECKPOINT;
   return xlm_setting_int(s, id);
@@ -23,7 +23,7 @@ static int64_t default_global(const sizes *z) {
   return unit > 32 ? unit : 32 / unit * unit;
 }
 
-// At most 4, such that microbatches come out whole and, if it can be, at least one for every stage.
+// At most 4, such that the number of microbatches is whole and, if possible, at least that of stages.
 static int64_t default_micro(const sizes *z) {
   int64_t each = z->global / z->ranks, best = 1;
   if (z->count) return each / z->count > 0 ? each / z->count : 1;

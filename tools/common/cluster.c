@@ -1,4 +1,4 @@
-// Which cluster a name means.
+// Finds a cluster by name.
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -6,7 +6,7 @@
 #include "runtime/base/map.h"
 #include "tools/common/request.h"
 
-// `h100`: clusters/h100.yaml, here or beside the folder of the model.
+// `h100`: clusters/h100.yaml, in the current folder or beside the model's folder.
 static const char *cluster_path(xlm_arena *a, const char *model_path, const char *name) {
   if (!access(name, R_OK) || strchr(name, '/')) return name;
   const char *slash = strrchr(model_path, '/'), *dot = strrchr(name, '.') ? "" : ".yaml";

@@ -1,6 +1,6 @@
-// The command line: --flag value, --flag=value, repeated and several values for lists, switches
-// (--profile, --profile false, --no-profile), and flags that are not in the table, which may be public names
-// of the model. `--` ends the flags.
+// The command line: --flag value, --flag=value, repeated and several values for lists, switches (--profile,
+// --profile false, --no-profile), and flags that are not in the table, which may be public names of the
+// model. `--` ends the flags.
 #include <string.h>
 #include <sys/stat.h>
 
@@ -45,7 +45,7 @@ static xlm_status put(parser *p, xlm_setting_id id, const char *flag, const char
   return xlm_settings_put(p->s, id, value, XLM_FROM_FLAG, flag, err);
 }
 
-// What follows a flag that was written without `=`.
+// Reads the values after a flag written without `=`.
 static xlm_status take_values(parser *p, xlm_setting_id id, const char *flag, xlm_error *err) {
   xlm_setting_type type = xlm_setting_table[id].type;
   if (type == XLM_SETTING_BOOL) {
@@ -59,7 +59,8 @@ static xlm_status take_values(parser *p, xlm_setting_id id, const char *flag, xl
   if (!is_value(p, p->at))
     return xlm_fail(err, XLM_USER, "%s wants a value (%s)", flag, xlm_setting_table[id].help);
   XLM_TRY(put(p, id, flag, p->argv[p->at++], err));
-  bool paths = id == XLM_SET_data || id == XLM_SET_valid; // as the shell expands `--data corpus/*.txt`
+  bool paths = id == XLM_SET_data || id == XLM_SET_valid; // as expanded by the shell from `--data
+                                                          // corpus/*.txt`
   while (paths && is_value(p, p->at) && !xlm_settings_names_run(p->argv[p->at]))
     XLM_TRY(put(p, id, flag, p->argv[p->at++], err));
   return XLM_OK;
@@ -74,7 +75,7 @@ static xlm_status take_extra(parser *p, const char *flag, const char *value, xlm
   return XLM_OK;
 }
 
-// --no-profile: a switch that is off.
+// --no-profile: a negated switch.
 static bool is_refusal(const xlm_run_settings *s, const char *flag, xlm_setting_id *id) {
   return !strncmp(flag, "--no-", 5) && find_flag(s, flag + 5, strlen(flag + 5), id) &&
          xlm_setting_table[*id].type == XLM_SETTING_BOOL;
@@ -126,7 +127,7 @@ xlm_status xlm_settings_flags(xlm_run_settings *s, int argc, char *const *argv, 
   return XLM_OK;
 }
 
-// All flags of the tool and all names of the model, as written on the command line.
+// All flags of the tool and all names of the model, as on the command line.
 static const char **all_names(const xlm_run_settings *s, const xlm_public_name *names, int n, size_t *count) {
   const char **all = NULL;
   size_t total = 0, cap = 0;
@@ -143,7 +144,7 @@ static const char **all_names(const xlm_run_settings *s, const xlm_public_name *
   return all;
 }
 
-// What is no misspelling may be a beginning (--pre) or another tool's name for the same (--num-heads, heads).
+// A flag that is not a misspelling may be a prefix (--pre) or another tool's name (--num-heads, heads).
 static const char *related(const char *flag, const char *const *all, size_t n) {
   const char *last = strrchr(flag, '-');
   for (size_t i = 0; i < n; i++)
@@ -153,7 +154,7 @@ static const char *related(const char *flag, const char *const *all, size_t n) {
   return NULL;
 }
 
-static bool same_name(const char *flag, const char *name) { // dashes and underscores are one
+static bool same_name(const char *flag, const char *name) { // dashes and underscores are equivalent
   for (; *flag && *name; flag++, name++)
     if (*flag != *name && !(*flag == '-' && *name == '_')) return false;
   return *flag == *name;

@@ -1,5 +1,5 @@
-// Parameter groups of a run file or of --group: one text each, `match=embed lr=0.1 optimizer=adamw`. Which
-// parameters and optimizers there are is the compiler's question.
+// Parameter groups of a run file or of --group: one text each, `match=embed lr=0.1 optimizer=adamw`. The
+// compiler checks parameters and optimizers.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

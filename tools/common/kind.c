@@ -1,5 +1,5 @@
-// What a word on the command line names, where several may follow a flag (`--data a.txt b.txt plan.json`).
-// Files of models are known by their name, plans and checkpoints by what is in them.
+// Classifies words on the command line, where several may follow a flag (`--data a.txt b.txt plan.json`).
+// Model files are recognised by name, plans and checkpoints by content.
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static bool holds_manifest(const char *folder) {
   return (size_t)snprintf(path, sizeof path, "%s/manifest.json", folder) < sizeof path && !access(path, F_OK);
 }
 
-// One, or a folder of them.
+// A checkpoint, or a folder of them.
 static bool is_checkpoint(const char *path) {
   if (holds_manifest(path)) return true;
   DIR *d = opendir(path);

@@ -1,5 +1,5 @@
-// The mesh of a run. The axes that every model may use have flags of their own; a model may name others in
-// its shard rules. The order is fixed, outermost first, so that tp, which talks most, stays inside a host.
+// The mesh of a run. Axes that every model may use have flags; a model may name others in its shard rules.
+// The order is fixed, outermost first, so that tp, which communicates most, is within a host.
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +31,7 @@ static xlm_status read_own(const xlm_run_settings *s, int i, own_axis *out, xlm_
   return XLM_OK;
 }
 
-// ---- which axes the model's rules name ----
+// ---- axes named by the model's shard rules ----
 
 typedef struct names {
   xlm_arena *arena;
@@ -93,7 +93,7 @@ static xlm_status add_axis(xlm_mesh *m, const char *name, int64_t size, xlm_erro
   return xlm_fail(err, XLM_USER, "the mesh has more than %d ranks", XLM_MAX_RANKS);
 }
 
-// --mesh dp=2 is another way to say --dp 2.
+// --mesh dp=2 is equivalent to --dp 2.
 static xlm_status size_of(const xlm_run_settings *s, const own_axis *own, int n, int which, int64_t *size,
                           xlm_error *err) {
   *size = xlm_setting_int(s, known[which].id);
@@ -131,7 +131,7 @@ xlm_status xlm_request_mesh(const xlm_run_settings *s, const xlm_ast *ast, xlm_m
     int64_t size;
     if (i == KNOWN - 1) XLM_TRY(add_own(s, ast, own, v->n, m, err));
     XLM_TRY(size_of(s, own, v->n, i, &size, err));
-    bool cuts = !strcmp(known[i].name, "pp"); // a `repeat` is what that one needs: see the pipeline
+    bool cuts = !strcmp(known[i].name, "pp"); // pp needs a `repeat` instead: see the pipeline
     if (size > 1 && !cuts) XLM_TRY(check_named(s, ast, where_of(s, i), known[i].name, err));
     XLM_TRY(add_axis(m, known[i].name, size, err));
   }

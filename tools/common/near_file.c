@@ -1,11 +1,11 @@
-// A file that is not there is most often a misspelt name or one without its ending; the folder knows better.
+// Suggests an existing file for one that does not exist, which usually has a typo or lacks its suffix.
 #include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "tools/common/request.h"
 
-// `llama`, `llama.xlm`, `models/llama`: the shipped models lie in models/.
+// `llama`, `llama.xlm`, `models/llama`: the shipped models are in models/.
 static const char *with_ending(xlm_arena *a, const char *path) {
   static const char *const around[][2] = {{"", ".xlm"}, {"models/", ".xlm"}, {"models/", ""}};
   for (size_t i = 0; i < sizeof around / sizeof *around; i++) {

@@ -1,5 +1,4 @@
-// What a run asks of the compiler; see request.h. Mistakes in the model itself are left to the compiler to
-// report.
+// From settings to compiler options; see request.h. The compiler reports errors in the model itself.
 #include "tools/common/request.h"
 
 #include <sched.h>
@@ -36,12 +35,12 @@ uint64_t xlm_request_memory(const xlm_run_settings *s, int64_t here) {
   return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / (uint64_t)here : 0;
 }
 
-// ---- what the model text says before it is compiled ----
+// ---- reading the model text before it is compiled ----
 
 static xlm_status resolve_flags(xlm_run_settings *s, const xlm_ast *ast, xlm_error *err) {
   xlm_public_name *names = NULL;
   uint32_t n = 0, cap = 0;
-  if (!ast) return XLM_OK; // the compiler will say why
+  if (!ast) return XLM_OK; // the compiler will report why
   for (const xlm_stmt *x = ast->stmts; x; x = x->next) {
     if (x->kind != XLM_STMT_DIM && x->kind != XLM_STMT_LET) continue;
     const char *own = x->name->text;
@@ -96,7 +95,7 @@ static const struct {
                        {"full", XLM_RECOMPUTE_FULL},
                        {"auto", XLM_RECOMPUTE_AUTO}};
 
-// The settings of optimizers have the names they have in a run file.
+// Settings of optimizers have the same names as in run files.
 static const xlm_optimizer_value *optimizer_values(const xlm_run_settings *s, int *n) {
   xlm_optimizer_value *list = XLM_NEW_N(s->arena, xlm_optimizer_value, XLM_SETTING_COUNT);
   for (int i = 0; i < XLM_SETTING_COUNT; i++) {
@@ -158,7 +157,7 @@ static xlm_status read_pipeline(xlm_run_settings *s, xlm_compile_options *o, xlm
   return read_rounds(s, o, err);
 }
 
-// What this was asked with, for the plan to keep.
+// Records the settings in the plan.
 static void note_settings(const xlm_run_settings *s, xlm_compile_options *o) {
   xlm_plan_setting *list = XLM_NEW_N(s->arena, xlm_plan_setting, XLM_SETTING_COUNT);
   o->asked = list;
@@ -172,7 +171,7 @@ static void note_settings(const xlm_run_settings *s, xlm_compile_options *o) {
 }
 
 static const xlm_ast *parse(const xlm_run_settings *s, const xlm_source *source) {
-  xlm_diags ignored; // the compiler says them
+  xlm_diags ignored; // the compiler reports them
   xlm_diags_init(&ignored, s->arena, source);
   return xlm_parse(s->arena, source, &ignored);
 }

@@ -1,4 +1,4 @@
-// The run file: YAML, sections and keys as settings.def names them. Every message has its line.
+// The run file: YAML with the sections and keys of settings.def. Every message has a line.
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static const char *where(const reader *r, const xlm_yaml *n) {
   return xlm_arena_printf(r->s->arena, "%s:%zu", r->path, n->line);
 }
 
-static const char *scalar(const xlm_yaml *n) { // NULL: it is none
+static const char *scalar(const xlm_yaml *n) { // NULL: not a scalar
   return n->kind <= XLM_YAML_SCALAR ? n->text : NULL;
 }
 
@@ -73,7 +73,7 @@ static xlm_status put_any(const reader *r, xlm_setting_id id, const xlm_yaml *v)
   return xlm_setting_is_list(id) ? put_list(r, id, v) : put(r, id, v);
 }
 
-// mesh: { rows: 2 }: an axis of the model's own.
+// mesh: { rows: 2 }: an axis named by the model.
 static xlm_status put_axis(const reader *r, const xlm_yaml *k, const char *name, const xlm_yaml *v) {
   const char *size = scalar(v);
   if (!size || strspn(size, "0123456789") != strlen(size) || !*size)

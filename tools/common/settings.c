@@ -1,4 +1,4 @@
-// The table of settings and the checking of values; see settings.h.
+// The table of settings and validation of values; see settings.h.
 #include "tools/common/settings.h"
 
 #include <math.h>
@@ -109,7 +109,7 @@ static void remove_entry(xlm_setting_value *v, int at) {
   for (int i = at; i < v->n; i++) v->list[i] = v->list[i + 1], v->origin[i] = v->origin[i + 1];
 }
 
-// Entries stay in the order of their strength, so that a reader who takes the last of a name is right.
+// Entries are in order of precedence, so that the last one of a name applies.
 static void put_entry(xlm_run_settings *s, xlm_setting_value *v, const char *text, xlm_setting_origin from) {
   for (int i = v->n; i-- > 0;) {
     if (!same_entry(v->list[i], text)) continue;
@@ -161,7 +161,7 @@ xlm_status xlm_settings_put(xlm_run_settings *s, xlm_setting_id id, const char *
   text = xlm_arena_strdup(s->arena, text), where = xlm_arena_strdup(s->arena, where);
   if (map) put_entry(s, v, text, (xlm_setting_origin){source, where});
   if (v->source > source) return XLM_OK;
-  if (v->source < source && !map) v->n = 0; // a stronger source replaces a list
+  if (v->source < source && !map) v->n = 0; // a source of higher precedence replaces a list
   v->source = source;
   v->where = where;
   return set_value(s, &xlm_setting_table[id], v, text, err);
@@ -225,7 +225,7 @@ xlm_status xlm_settings_put_whole(xlm_run_settings *s, xlm_setting_id id, const 
   return XLM_OK;
 }
 
-// Settings of xlmc shape the plan, but for these: where the model is, and what this machine gives.
+// All settings of xlmc affect the plan, except the model's path and this machine's resources.
 bool xlm_settings_makes_plan(xlm_setting_id id) {
   static const xlm_setting_id others[] = {XLM_SET_model, XLM_SET_arch, XLM_SET_threads, XLM_SET_memory_limit};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)

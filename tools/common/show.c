@@ -1,4 +1,4 @@
-// Settings for people: the run file that gives the same run, and the help.
+// Prints settings: a run file for the same run, and the help.
 #include <string.h>
 
 #include "tools/common/settings.h"

@@ -17,7 +17,8 @@ void xlm_streams_open(void) {
   if (fd > STDERR_FILENO) close(fd);
 }
 
-// Why a line did not arrive: long forgotten when the end comes, so one more is tried. 0: there is room again.
+// Why output was lost. The errno of the failed write is gone by now, so another write is tried. 0: it
+// succeeds.
 static int reason(void) {
   ssize_t n = write(STDOUT_FILENO, "\n", 1);
   return n < 0 ? errno : 0;

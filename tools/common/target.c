@@ -1,4 +1,4 @@
-// Which target a plan is made for.
+// Selects the target of a plan.
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,7 @@ static xlm_status no_arch(const xlm_run_settings *s, const char *where, const ch
   return xlm_fail(err, XLM_USER, "%s: there is no arch '%s': %s", where, arch, t.data);
 }
 
-// What was asked for: by flag or run file, or by the environment; "" = nothing.
+// The requested arch: from flag or run file, or from the environment; "" = none.
 static const char *asked(const xlm_run_settings *s, const char **where) {
   const char *told = xlm_setting_text(s, XLM_SET_arch), *variable = getenv("XLM_CPU_ISA");
   *where = *told ? s->value[XLM_SET_arch].where : "XLM_CPU_ISA";

@@ -1,5 +1,5 @@
-// xlmc check: all mistakes, or the model on one screen. Needs no loss, so that a model under construction can
-// be checked.
+// xlmc check: prints all errors, or a summary of the model. Does not require a loss, so that a model under
+// construction can be checked.
 #include "compiler/report/report.h"
 #include "tools/xlmc/xlmc.h"
 

@@ -1,4 +1,4 @@
-// xlmc dump: the IR after a pass, in the text form that reads back (--check reads it back and compares).
+// xlmc dump: the IR after a pass, in its text form (--check reads it back and compares).
 #include <stdio.h>
 #include <string.h>
 

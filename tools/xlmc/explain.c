@@ -1,11 +1,11 @@
-// xlmc explain: the meaning of a diagnostic's code; without one, the list of all.
+// xlmc explain: the meaning of a diagnostic's code, or the list of all codes.
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tools/xlmc/xlmc.h"
 
-// E0203, e0203 and 203 are one code.
+// E0203, e0203 and 203 are equivalent.
 static bool find(const char *text, xlm_diag_id *id) {
   char code[8];
   const char *digits = text + (*text && !isdigit((unsigned char)*text));

@@ -1,5 +1,4 @@
-// xlmc fmt: canonical text. --write replaces the file through a temporary one beside it, so that it is never
-// half-written.
+// xlmc fmt: canonical text. --write replaces the file atomically through a temporary one beside it.
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +26,7 @@ static int replace_file(const char *path, const xlm_text *t, xlm_arena *a) {
 
 static int format(xlmc_job *j) {
   xlm_status s =
-      xlm_settings_resolve(j->settings, NULL, 0, &j->err); // the model's own flags mean nothing here
+      xlm_settings_resolve(j->settings, NULL, 0, &j->err); // flags named by the model have no effect here
   if (s != XLM_OK) return xlmc_fail(j, s);
   const xlm_ast *ast = xlm_parse(j->arena, j->source, &j->diags);
   if (xlmc_tell(j) != XLMC_OK) return XLMC_USER;

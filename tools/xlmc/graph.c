@@ -1,4 +1,4 @@
-// xlmc graph: drawings of the model or of the graph of a training step. SVG is made by Graphviz' dot.
+// xlmc graph: drawings of the model or of the graph of a training step. SVG is made by Graphviz's dot.
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,7 +44,7 @@ static const struct {
                {"text", xlm_report_graph_text}};
 enum { FORMATS = sizeof formats / sizeof *formats };
 
-// Feeds the text to `dot -Tsvg`, whose output goes to --output or stdout.
+// Runs `dot -Tsvg` on the text; its output goes to --output or stdout.
 static int run_dot(xlmc_job *j, const xlm_text *t) {
   int in[2];
   if (pipe(in)) return XLMC_ENV;

@@ -1,4 +1,4 @@
-// What every command of xlmc does: flags, the model file, diagnostics, output.
+// Shared by all commands of xlmc: flags, the model file, diagnostics, output.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
 
-enum { MOST_BYTES = 5 << 20 }; // the parser refuses more than 4 MiB with a proper message
+enum { MOST_BYTES = 5 << 20 }; // the parser rejects more than 4 MiB with a diagnostic
 
 typedef struct own_flag {
   const char *name;
@@ -64,14 +64,14 @@ static bool put_own(xlmc_job *j, const own_flag *f, const char *value) {
   return true;
 }
 
-// A command takes the flags that its usage shows, and no others of the table.
+// Rejects those of xlmc's own flags that the command's usage does not list.
 static bool refuse_own(xlmc_job *j, const own_flag *f, const char *usage) {
   if (strstr(usage, f->name) || f->at == offsetof(xlmc_flags, help)) return false;
   (void)xlm_fail(&j->err, XLM_USER, "`%s` is a flag of other commands, not of this one", f->name);
   return true;
 }
 
-// Moves xlmc's own flags from argv into j->flags; the rest stays, in order.
+// Moves xlmc's own flags from argv to j->flags; the rest remains, in order.
 static bool take_own(xlmc_job *j, int *argc, char **argv, const char *usage) {
   int kept = 0;
   for (int i = 0; i < *argc; i++) {
@@ -102,7 +102,7 @@ static xlm_status missing_model(xlmc_job *j, const char *path) {
   return xlm_fail(&j->err, mistaken ? XLM_USER : XLM_ENV, "cannot read `%s`: %s", path, strerror(why));
 }
 
-// All of it. errno says why not.
+// Reads everything. On failure errno has the reason.
 static bool read_descriptor(int fd, char *text, size_t *n) {
   for (ssize_t got = 1; got && *n < MOST_BYTES;) {
     got = read(fd, text + *n, MOST_BYTES - *n);
@@ -113,7 +113,7 @@ static bool read_descriptor(int fd, char *text, size_t *n) {
   return true;
 }
 
-// A pipe may be given, as in `xlmc check <(make_model)`; one without a writer is empty and not waited for.
+// The path may be a pipe, as in `xlmc check <(make_model)`; one without a writer counts as empty.
 static xlm_status read_model(xlmc_job *j, const char *path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return missing_model(j, path);
@@ -132,7 +132,7 @@ static xlm_status read_model(xlmc_job *j, const char *path) {
   return XLM_OK;
 }
 
-// What is written at the end must be writable at the beginning.
+// Checks early that the output can be written.
 static xlm_status check_output(xlmc_job *j, const char *path) {
   const char *slash = path ? strrchr(path, '/') : NULL;
   if (slash && access(xlm_arena_strndup(j->arena, path, (size_t)(slash - path) + 1), F_OK))
@@ -252,7 +252,7 @@ int xlmc_print(xlmc_job *j, const char *text, size_t n) {
     xlm_status s = xlm_file_replace(j->flags.output, text, n, &j->err);
     return s == XLM_OK ? XLMC_OK : xlmc_fail(j, s);
   }
-  fwrite(text, 1, n, stdout); // main sees whether it has arrived
+  fwrite(text, 1, n, stdout); // main checks for errors
   return XLMC_OK;
 }
 

@@ -1,4 +1,4 @@
-// xlmc ops: the op reference as markdown, generated from what each op says of itself. docs/ops.md is its
+// xlmc ops: the op reference as Markdown, generated from the definitions of the ops. docs/ops.md is its
 // output.
 #include <stdio.h>
 #include <string.h>

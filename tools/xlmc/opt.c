@@ -1,4 +1,4 @@
-// xlmc opt: passes on IR text, one by one, as LLVM's opt. What comes out reads back in.
+// xlmc opt: runs passes on IR text, like LLVM's opt. Its output can be read back.
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +50,7 @@ static xlm_status read_settings(xlmc_job *j, const xlm_graph *g, const xlm_pass_
   return xlmc_find_rank(j, per_rank(list), "a pass per rank: partition, pipeline, fuse or overlap", o);
 }
 
-// One pass on g; what cannot be is a message instead.
+// Runs one pass on g, or reports why it cannot run.
 static xlm_status apply(xlmc_job *j, xlm_pass_context *c, xlm_pass_id id, const xlm_graph **g) {
   const xlm_pass *p = &xlm_pass_table[id];
   const xlm_pass_id one[] = {id, XLM_PASS_END};

@@ -1,5 +1,5 @@
-// xlmc plan: the complete plan, as a page, as data (docs/plan.md, docs/estimates.md) or as a trace; with
-// --auto the search for one.
+// xlmc plan: the complete plan, as text, as JSON (docs/plan.md, docs/estimates.md) or as a trace; with --auto
+// the search for one.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,7 @@ typedef struct planning {
   xlm_cluster cluster_data;
   const xlm_cluster *cluster; // NULL = none
   uint64_t limit;
-  bool alone; // on this machine, whose memory its ranks share
+  bool alone; // on this machine, whose memory the ranks share
   xlm_compiled c;
   xlm_estimate estimate;
   xlm_plan_page page;
@@ -48,8 +48,8 @@ static xlm_status read_cluster(planning *w, const char *name) {
   return xlm_request_cluster(w->j->arena, w->j->source->path, name, &w->cluster_data, &w->j->err);
 }
 
-// The memory of a rank: as said; of the cluster's device; of this machine, for one rank. Several ranks may be
-// meant for other machines.
+// The memory of a rank: as given; of the cluster's device; of this machine, for one rank. Several ranks may
+// be meant for other machines.
 static void find_limit(planning *w) {
   bool said = *xlm_setting_text(w->j->settings, XLM_SET_memory_limit) != 0;
   w->alone = !said && !w->cluster && xlm_mesh_ranks(&w->o.mesh) == 1 && !w->j->flags.search;

@@ -1,4 +1,4 @@
-// xlmc: check, format, plan and show models. Each command is one file; this is what they share.
+// xlmc: check, format, plan and show models. Each command is a file; this header has what they share.
 #ifndef XLM_XLMC_XLMC_H
 #define XLM_XLMC_XLMC_H
 
@@ -7,7 +7,7 @@
 
 enum { XLMC_OK = 0, XLMC_USER = 1, XLMC_ENV = 2, XLMC_DOES_NOT_FIT = 3 };
 
-typedef struct xlmc_flags { // of xlmc itself; everything else is a setting of the run
+typedef struct xlmc_flags { // xlmc's own flags; all others are settings of the run
   const char *format, *level, *after, *output, *only, *cluster, *devices, *trace, *rank, *stage, *pass;
   int depth;
   bool write, check, open, help, search, time_passes;
@@ -22,22 +22,22 @@ typedef struct xlmc_job {
   xlm_error err;
 } xlmc_job;
 
-// A whole command: takes xlmc's own flags out of argv and the rest as settings, opens the model named there and
-// runs `command` on it. Its frame holds the arena's recovery point, so it must outlive every allocation: when memory
-// runs out anywhere, it says so and ends with XLMC_ENV. Returns the exit code.
+// Runs a command: removes xlmc's own flags from argv, reads the rest as settings, opens the model and calls
+// `command`. The arena's recovery point is in its frame: when memory runs out anywhere, it prints a message
+// and returns XLMC_ENV. Returns the exit code.
 int xlmc_run(int argc, char **argv, const char *usage, int (*command)(xlmc_job *j));
-// Shows the diagnostics on stderr; the exit code they mean.
+// Prints the diagnostics to stderr; returns the exit code for them.
 int xlmc_tell(xlmc_job *j);
 int xlmc_fail(xlmc_job *j, xlm_status s); // prints err
-// Compiles as the settings say. dump_after: see xlm_compile.
+// Compiles according to the settings. dump_after: see xlm_compile.
 bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump,
                   xlm_compiled *out);
 // Compiles with these options.
 bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *o, const char *dump_after,
                        const xlm_graph **dump, xlm_compiled *out);
-// The pass of this name; otherwise j->err says which there are.
+// Finds a pass by name; otherwise j->err lists the known ones.
 xlm_status xlmc_find_pass(xlmc_job *j, const char *name, size_t n, xlm_pass_id *id) XLM_MUST_CHECK;
-// The rank of which --rank or --stage want to see the graph; of_rank: is there one at all, and `where`.
+// Finds the rank selected by --rank or --stage; of_rank: does the graph at `where` belong to a rank?
 xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where, xlm_compile_options *o) XLM_MUST_CHECK;
 int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout
 

@@ -1,4 +1,4 @@
-// See agree.h: every process tells all others hashes of what it has.
+// See agree.h: the processes exchange hashes of what they have.
 #include "tools/xlmrun/agree.h"
 
 #include <stdio.h>
@@ -8,7 +8,8 @@
 #include "runtime/base/hash.h"
 
 typedef struct run {
-  uint64_t plan, work; // hashes: of all, and without what follows from the threads, which may differ
+  uint64_t plan, work; // hashes: of everything, and without what depends on the number of threads, which may
+                       // differ
   uint64_t step, setting[XLM_SETTING_COUNT];
   int32_t threads;
   char arch[32];

@@ -1,5 +1,5 @@
-// xlmrun bench: speed of training steps on synthetic tokens, against the machine's matrix-product peak, and
-// where the time goes.
+// xlmrun bench: speed of training steps on synthetic tokens, relative to the machine's matrix-product peak,
+// and the distribution of time.
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ static bool communicates(xlm_op_id op) {
   return xlm_stream_of(op) == XLM_STREAM_COMM;
 }
 
-// Bytes that rank 0 sent, over each axis, against what the plan says.
+// Prints the bytes that rank 0 sent over each axis, and those in the plan.
 static void show_traffic(session *s, const uint64_t *before, int64_t steps) {
   const xlm_comm *c = xlm_team_comm(s->team, 0);
   for (int i = 0; c && i < c->mesh.n; i++) {

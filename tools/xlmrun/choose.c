@@ -1,10 +1,11 @@
-// Choosing the next token: softmax at a temperature over the candidates that top-k and top-p leave.
+// Selects the next token: softmax at a temperature over the candidates of top-k and top-p.
 #include "tools/xlmrun/choose.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-static int likelier(const void *a, const void *b) { // ties by token id: the order is the same everywhere
+static int likelier(const void *a, const void *b) { // ties are broken by token id, so that the order is
+                                                    // deterministic
   const choice *x = a, *y = b;
   if (x->p != y->p) return x->p < y->p ? 1 : -1;
   return (x->token > y->token) - (x->token < y->token);
@@ -17,7 +18,7 @@ static int32_t likeliest(const float *logits, int64_t n) {
   return (int32_t)best;
 }
 
-// Sorted probabilities (up to a factor) of all tokens; their sum.
+// Fills in sorted probabilities (up to a factor) of all tokens; returns their sum.
 static double fill(const float *logits, int64_t n, double temperature, choice *c) {
   float top = logits[likeliest(logits, n)];
   double sum = 0;

@@ -42,7 +42,7 @@ xlm_status corpus_named(session *s) {
 
 enum { BYTES_AND_SPECIALS = 512 };
 
-// Text is read a byte a token. With a vocabulary of thousands that is most likely not what was meant.
+// Text has one token per byte. With a vocabulary of thousands that is probably a mistake.
 static xlm_status check_text(session *s, const xlm_data *d) {
   bool told = !strcmp(xlm_setting_text(s->settings, XLM_SET_tokenizer), "bytes") ||
               !strcmp(xlm_setting_text(s->settings, XLM_SET_data_format), "bytes");
@@ -77,12 +77,12 @@ static xlm_status open_train(session *s, corpus *c) {
   int64_t vocab = corpus_vocab(s), n = xlm_setting_int(s->settings, XLM_SET_num_train_samples);
   XLM_TRY(corpus_named(s));
   if (!is_synthetic(v->list[0])) return open_files(s, v, &c->data);
-  // At most 256 different tokens: what follows what can then be learnt from few samples.
+  // at most 256 different tokens, so that transitions can be learnt from few samples
   return xlm_data_synthetic(n * s->plan->seq + 1, vocab && vocab < 256 ? vocab : 256, s->options.seed,
                             &c->data, &s->err);
 }
 
-// Without held-out data to speak of a run goes on, just without validation, unless it was asked for.
+// Without enough held-out data a run continues without validation, unless it was requested.
 static xlm_status open_valid(session *s, corpus *c, xlm_data_part part, bool asked) {
   if (part.end - part.begin <= s->plan->seq && !asked) return XLM_OK;
   XLM_TRY(xlm_samples_open(part, s->plan->seq, s->options.seed, "validation", &c->valid, &s->err));

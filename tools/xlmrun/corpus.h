@@ -6,14 +6,14 @@
 #include "tools/xlmrun/session.h"
 
 typedef struct corpus {
-  xlm_data *data, *held_out; // held_out: of --valid; else NULL
+  xlm_data *data, *held_out; // held_out: from --valid; else NULL
   xlm_samples train, valid;
   bool has_valid;
 } corpus;
 
-// XLM_USER when the settings name no data to train on: to be asked before anything takes long.
+// XLM_USER when the settings name no training data; to be called before long operations.
 xlm_status corpus_named(session *s);
-// want_train: needs training samples; otherwise only validation samples are made.
+// want_train: requires training samples; otherwise only validation samples are made.
 xlm_status corpus_open(session *s, bool want_train, corpus *out);
 void corpus_close(corpus *c);
 int64_t corpus_vocab(const session *s); // 0: the plan has no token input

@@ -14,7 +14,7 @@ static const char usage[] = "usage: xlmrun eval [CHECKPOINT] [--data FILE...] [f
                             "       xlmrun eval PLAN.json --init-from WEIGHTS --data FILE... [flags]\n\n"
                             "Without --data: the part of the training data that was held out.";
 
-// Files named now are evaluated whole; those the checkpoint was trained on, only where they were held out.
+// Files given now are evaluated entirely; those the checkpoint was trained on, only in their held-out part.
 static xlm_status use_all_of_data(session *s) {
   xlm_run_settings *r = s->settings;
   bool named = r->value[XLM_SET_data].source > XLM_FROM_CHECKPOINT &&
@@ -30,7 +30,7 @@ static void show(const session *s, double loss, int64_t tokens) {
          loss / M_LN2, unit, xlm_text_thousands(s->arena, tokens), unit);
 }
 
-// As in training, so that the same --eval-batches gives the same windows: a batch is the global batch of the
+// As in training, so that the same --eval-batches selects the same windows: a batch is the global batch of
 // training. 0: all windows.
 static int64_t windows_asked_for(const session *s) {
   if (s->settings->value[XLM_SET_eval_batches].source <= XLM_FROM_CHECKPOINT) return 0;
@@ -60,7 +60,7 @@ static xlm_status eval(session *s) {
   corpus c;
   XLM_TRY(weights_open(s));
   if (s->checkpoint && !s->silent)
-    fprintf(stderr, "checkpoint %s\n", s->checkpoint->path); // of a folder: the newest
+    fprintf(stderr, "checkpoint %s\n", s->checkpoint->path); // the newest, if it was a folder
   XLM_TRY(use_all_of_data(s));
   XLM_TRY(session_compile(s, false, true, 0));
   XLM_TRY(session_open(s));

@@ -1,5 +1,5 @@
-// xlmrun generate: text from a checkpoint, as it comes. Each token is one run of the eval segment over the
-// window of the last `seq` tokens; what stands behind the end of the text does not matter to a causal model.
+// xlmrun generate: streams text from a checkpoint. Each token is one run of the eval segment over the window
+// of the last `seq` tokens; positions after the end of the text do not affect a causal model.
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,32 +14,32 @@
 static const char usage[] = "usage: xlmrun generate [CHECKPOINT] [--prompt TEXT] [flags]\n"
                             "       xlmrun generate MODEL.xlm --init-from WEIGHTS [flags]";
 
-typedef struct part { // what one rank of this process has of a tensor [batch, seq] or [batch, seq, vocab]
+typedef struct part { // the part of a tensor [batch, seq] or [batch, seq, vocab] on one rank of this process
   int member;
-  uint32_t index; // of the rank's inputs or outputs
+  uint32_t index; // index in the rank's inputs or outputs
   const xlm_type *type;
-  const xlm_dim_info *seq; // NULL: it has none
+  const xlm_dim_info *seq; // NULL: it has no such dimension
   int64_t stride;          // of seq
   int64_t first_vocab, vocab, vocab_stride;
-  size_t bytes; // of an element
-  char *local;  // inputs: the whole tensor; logits: those of one position, with what lies between them
-  int64_t n;    // elements there
+  size_t bytes; // per element
+  char *local;  // inputs: the whole tensor; logits: the range that contains one position
+  int64_t n;    // number of elements in it
 } part;
 
 typedef struct generator {
   session *s;
   bool bytes;            // a token is a byte
   int32_t *tokens;       // prompt and result
-  int64_t n, first, cap; // first: where the result begins
-  part *inputs, *logits; // of the ranks here that hold row 0
+  int64_t n, first, cap; // first: start of the result
+  part *inputs, *logits; // of local ranks that have row 0
   int n_inputs, n_logits;
   int64_t seq, vocab;
-  int64_t printed;   // tokens of the result already shown
-  float *row, *rows; // logits of one position; what each process has of them, NaN elsewhere
+  int64_t printed;   // tokens of the result already printed
+  float *row, *rows; // logits of one position; the parts of all processes, NaN elsewhere
   choice *scratch;
 } generator;
 
-// false: this rank does not hold row 0.
+// false: this rank does not have row 0.
 static bool read_part(const xlm_rank_plan *rp, const xlm_type *t, part *out) {
   int64_t stride = 1;
   out->type = t;
@@ -133,7 +133,7 @@ static xlm_status read_prompt(generator *g) {
     p = g->bytes ? p + 1 : end;
     while (!g->bytes && (isspace((unsigned char)*p) || *p == ',')) p++;
   }
-  if (!g->n) g->tokens[g->n++] = g->bytes && limit > '\n' ? '\n' : 0; // something to go on from
+  if (!g->n) g->tokens[g->n++] = g->bytes && limit > '\n' ? '\n' : 0; // a token to start from
   g->first = *text ? 0 : g->n;
   return XLM_OK;
 }
@@ -167,7 +167,7 @@ static xlm_status read_part_of_row(generator *g, const part *p, int64_t position
   return XLM_OK;
 }
 
-// The logits may be split over ranks, and be in other processes.
+// The logits may be split over ranks and be in other processes.
 static xlm_status read_logits(generator *g) {
   int64_t position = (g->n < g->seq ? g->n : g->seq) - 1;
   for (int64_t v = 0; v < g->vocab; v++) g->row[v] = NAN;
@@ -191,8 +191,8 @@ static void show_until(generator *g, int64_t end) {
   fflush(stdout);
 }
 
-// Where a stop text begins when the result ends in one; otherwise -1. *hold: tokens that may be the beginning
-// of one.
+// Start of a stop text at the end of the result, or -1. *hold: number of tokens that may be the beginning of
+// one.
 static int64_t find_stop(const generator *g, int64_t first, int64_t *hold) {
   const xlm_setting_value *stops = &g->s->settings->value[XLM_SET_stop];
   *hold = 0;
@@ -224,7 +224,7 @@ static xlm_status run(generator *g) {
     int32_t token = choose_token(g->row, g->vocab, xlm_setting_float(r, XLM_SET_temperature),
                                  xlm_setting_int(r, XLM_SET_top_k), xlm_setting_float(r, XLM_SET_top_p),
                                  xlm_philox_unit(draw[0]), g->scratch);
-    if (g->bytes && token == 0) break; // the end of a document
+    if (g->bytes && token == 0) break; // end of document
     g->tokens[g->n++] = token;
     stopped = find_stop(g, begin, &hold);
     if (stopped < 0) show_until(g, g->n - hold);

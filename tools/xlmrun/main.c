@@ -1,6 +1,5 @@
-// xlmrun: trains models, evaluates them, lets them write, measures them. Exit codes: 0 done, 1 the user's
-// mistake, 2 the environment failed (or the training diverged), 3 the run does not fit into memory, 130
-// stopped at once.
+// xlmrun: train, evaluate, generate, benchmark. Exit codes: 0 done, 1 user error, 2 failure of the
+// environment (or diverged training), 3 the run does not fit in memory, 130 interrupted.
 #include <stdio.h>
 #include <string.h>
 

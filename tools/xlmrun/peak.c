@@ -1,6 +1,6 @@
-// The machine's matrix-product peak, the yardstick of MFU: what one of our own products reaches on every
-// thread of the run, all at once. A thread counts its own processor time, so that other programs on the
-// machine do not make the peak lower than it is.
+// The machine's matrix-product peak, the reference for MFU: the rate of our own product on every thread of
+// the run, all at once. Each thread measures its processor time, so that other programs on the machine do not
+// lower the result.
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +14,7 @@ enum { SIZE = 768, SECONDS_TENTHS = 1 };
 
 typedef struct probe {
   xlm_gemm g;
-  double *flops; // by thread; 0: it had no memory
+  double *flops; // by thread; 0: out of memory
 } probe;
 
 static double best_of(const xlm_gemm *g, const void *a, const void *b, void *c, void *workspace) {
@@ -34,7 +34,7 @@ static void probe_thread(void *arg, int worker, int workers) {
   (void)workers;
   size_t bytes = (size_t)SIZE * SIZE * sizeof(float);
   void *a = malloc(bytes), *b = malloc(bytes), *c = malloc(bytes), *w = NULL;
-  if (a) memset(a, 0x3C, bytes); // small normal numbers; untouched memory would all be one page
+  if (a) memset(a, 0x3C, bytes); // small normal numbers; untouched memory would be a single zero page
   if (b) memset(b, 0x3C, bytes);
   if (a && b && c && !posix_memalign(&w, 64, xlm_gemm_workspace(&p->g, 1) + 64))
     p->flops[worker] = 2.0 * SIZE * SIZE * SIZE / best_of(&p->g, a, b, c, w);
@@ -53,7 +53,7 @@ static xlm_gemm product(const session *s) {
   return g;
 }
 
-// Processes of a host may have more threads together than it has processors; a bound one has its own.
+// The processes of a host may have more threads together than it has processors; a bound process has its own.
 static double share_of_processors(const session *s, int threads) {
   int processors = xlm_request_processors(), beside = s->mpi ? session_ranks_here(s) : 1;
   bool bound = processors < sysconf(_SC_NPROCESSORS_ONLN);

@@ -1,5 +1,5 @@
-// Saved plans; see saved_plan.h. The file is not trusted: the reader checks that its tables refer to what
-// exists, the verifier that all ranks together do something sensible, and both before anything uses it.
+// Saved plans; see saved_plan.h. The file is untrusted: the reader checks all references, and the verifier
+// checks all ranks together, before the plan is used.
 #include "tools/xlmrun/saved_plan.h"
 
 #include <ctype.h>
@@ -61,7 +61,7 @@ static const char *value_in(const xlm_plan *p, xlm_setting_id id) {
   return "";
 }
 
-// Flags that are public names of the model: the plan knows them.
+// Resolves flags that are public names of the model, which the plan lists.
 static xlm_status resolve_flags(session *s) {
   xlm_public_name *names = NULL;
   uint32_t n = 0, cap = 0;
@@ -81,7 +81,7 @@ static const char *on_one_line(session *s, const char *list) {
   return text;
 }
 
-// The run file that a plan was made with may be given again, flags that say what the plan says may not.
+// The run file with which the plan was made may be given again, but not flags for settings of the plan.
 static xlm_status refuse_given(session *s, xlm_setting_id id) {
   const xlm_setting_value *v = &s->settings->value[id];
   const char *given = xlm_settings_whole(s->settings, id), *fixed = value_in(s->plan, id);
@@ -99,7 +99,7 @@ static xlm_status take_setting(session *s, const xlm_plan_setting *x) {
   return xlm_settings_put_whole(s->settings, id, x->value, XLM_FROM_FLAG, s->saved, &s->err);
 }
 
-static xlm_status take_seed(session *s) { // a run may choose another; a checkpoint keeps its own
+static xlm_status take_seed(session *s) { // a run may choose another seed; a checkpoint has its own
   if (s->settings->value[XLM_SET_seed].source == XLM_FROM_DEFAULT)
     XLM_TRY(xlm_settings_put(s->settings, XLM_SET_seed,
                              xlm_arena_printf(s->arena, "%lld", (long long)s->plan->seed),
@@ -122,7 +122,7 @@ static xlm_status need_segments(session *s, bool with_train, bool with_eval) {
   return XLM_OK;
 }
 
-static xlm_status refuse_arch(session *s) { // kernels stand in the plan
+static xlm_status refuse_arch(session *s) { // the plan names its kernels
   const char *asked = xlm_setting_text(s->settings, XLM_SET_arch);
   if (!*asked || !strcmp(asked, s->plan->target.arch)) return XLM_OK;
   return xlm_fail(&s->err, XLM_USER,

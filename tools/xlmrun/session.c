@@ -43,8 +43,8 @@ bool session_is_layout(xlm_setting_id id) {
          id == XLM_SET_reduce_gradients;
 }
 
-// A checkpoint fits every layout. Training goes on in the one it had, unless another mesh is asked for now:
-// then nothing of the old one counts.
+// A checkpoint fits every layout. Training continues in the old one unless another mesh is given now; then no
+// layout setting of the checkpoint applies.
 static bool keeps_layout(const session *s) {
   static const xlm_setting_id axes[] = {XLM_SET_tp, XLM_SET_pp, XLM_SET_dp,
                                         XLM_SET_ep, XLM_SET_cp, XLM_SET_mesh};
@@ -53,7 +53,7 @@ static bool keeps_layout(const session *s) {
   return s->settings->tool == 't';
 }
 
-// Settings that a checkpoint does not hand on: where things are, how fast, and what a saved plan says.
+// Is the setting taken from a checkpoint? Not those of locations and speed, nor those of a saved plan.
 static bool is_handed_on(const session *s, xlm_setting_id id) {
   if (s->saved && xlm_settings_makes_plan(id)) return false;
   if (session_is_layout(id) && (!keeps_layout(s) || id == XLM_SET_comm_timeout)) return false;
@@ -103,7 +103,7 @@ static xlm_status missing(session *s, const char *path) {
 }
 
 xlm_status session_read_model(session *s, const char *path) {
-  if (s->saved) return XLM_OK; // it brought the text
+  if (s->saved) return XLM_OK; // the plan includes the text
   if (!path && s->checkpoint && s->checkpoint->info.model_text) {
     const char *from = s->checkpoint->info.model_path;
     s->model_path = from ? from : "model.xlm";
@@ -123,7 +123,7 @@ xlm_status session_read_model(session *s, const char *path) {
   return XLM_OK;
 }
 
-// As a run file. Without a model nobody knows which names a flag may have.
+// Prints a run file. Without a model, flags may be names of one.
 static xlm_status show_settings(session *s) {
   xlm_setting_value *model = &s->settings->value[XLM_SET_model];
   if (s->settings->n_positional) model->text = s->settings->positional[0];
@@ -154,8 +154,8 @@ int session_ranks_here(const session *s) {
   return n > 0 ? n : 0;
 }
 
-typedef struct needs { // of the plan's ranks
-  uint64_t most, here; // the fullest; those of this host together (with several hosts: at most)
+typedef struct needs { // memory of the plan's ranks
+  uint64_t most, here; // of the fullest rank; total of this host (with several hosts: an upper bound)
   uint32_t fullest;
 } needs;
 
@@ -173,7 +173,8 @@ static needs count_needs(const session *s) {
   return n;
 }
 
-// The fullest rank against --memory-limit; without one, the ranks of this host together against its memory.
+// Checks the fullest rank against --memory-limit or, without one, the total of this host's ranks against its
+// memory.
 static xlm_status check_memory(session *s) {
   needs n = count_needs(s);
   uint64_t limit = xlm_request_memory(s->settings, 1);
@@ -196,7 +197,7 @@ static xlm_status check_memory(session *s) {
 
 // ---- the plan ----
 
-// MPI waits without end for a process that was started and never comes (another program, a host that hangs).
+// MPI waits forever for a process that was started but never arrives (another program, a host that hangs).
 static void give_up(int signal) {
   static const char text[] = "xlmrun: not all processes of this run have come; see --comm-timeout\n";
   (void)signal;
@@ -209,7 +210,7 @@ static int64_t connect_processes(const session *s) {
   struct sigaction own = {.sa_handler = give_up}, before;
   if (xlm_comm_started() < 2 || limit < 1 || limit > INT_MAX - 4) return xlm_comm_mpi_size();
   sigaction(SIGALRM, &own, &before);
-  alarm((unsigned)limit + (s->silent ? 2 : 0)); // one speaks, and its end ends the others
+  alarm((unsigned)limit + (s->silent ? 2 : 0)); // one process reports, and its end ends the others
   int64_t n = xlm_comm_mpi_size();
   alarm(0);
   sigaction(SIGALRM, &before, NULL);
@@ -229,7 +230,7 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
         "ranks are then threads of one process",
         started);
   }
-  if (started > processes) { // each would be a run of its own, all writing into one folder
+  if (started > processes) { // each would be a separate run, all writing to one folder
     s->told = s->silent;
     return xlm_fail(
         &s->err, XLM_USER,
@@ -252,11 +253,11 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
       processes);
 }
 
-// One rank per process: it has what the processes of this host leave to it.
+// One rank per process: its share of the processors of this host.
 static int threads_of_process(const session *s) {
   int n = xlm_request_threads(s->settings), beside = session_ranks_here(s);
   if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 || n < sysconf(_SC_NPROCESSORS_ONLN))
-    return n; // told, or bound
+    return n; // given, or bound
   if (beside < 1) beside = (int)xlm_mesh_ranks(&s->options.mesh);
   return n / beside > 1 ? n / beside : 1;
 }
@@ -268,7 +269,7 @@ static void show_diagnostics(session *s, const xlm_diags *d) {
   fputs(t.data, stderr);
 }
 
-// As many as there are, but no more than the plan has room for.
+// As many as there are processors, but no more than the plan allows.
 static xlm_status settle_threads(session *s) {
   int most = s->plan->target.threads, ranks = s->mpi ? 1 : (int)s->plan->n_ranks;
   int all = s->mpi ? threads_of_process(s) : xlm_request_threads(s->settings), each = all / ranks;
@@ -287,7 +288,7 @@ static xlm_status use_saved(session *s, bool with_train, bool with_eval) {
   return check_memory(s);
 }
 
-enum { MOST_THREADS = 64, PER_PROCESSOR = 4 }; // more only wait for one another
+enum { MOST_THREADS = 64, PER_PROCESSOR = 4 }; // more would only wait for each other
 
 static xlm_status check_threads(session *s) {
   long processors = sysconf(_SC_NPROCESSORS_ONLN), most = PER_PROCESSOR * processors;
@@ -344,7 +345,7 @@ xlm_status session_open(session *s) {
 }
 
 static xlm_status import_weights(session *s, const char *path) {
-  if (xlm_checkpoint_exists(path)) { // one of ours, or a folder of them
+  if (xlm_checkpoint_exists(path)) { // one checkpoint, or a folder of them
     xlm_checkpoint *c;
     XLM_TRY(xlm_checkpoint_load_newest(path, s->store, s->plan, true, &c, &s->err));
     xlm_checkpoint_close(c);
@@ -363,8 +364,8 @@ static xlm_status import_weights(session *s, const char *path) {
   return status == XLM_OK ? XLM_OK : xlm_fail_in(&s->err, "cannot start from '%s'", path);
 }
 
-// What was planned follows from the checkpoint's settings and model text, so with an older one all begins
-// again. All processes do.
+// The plan depends on the checkpoint's settings and model text, so with an older one everything starts over,
+// on all processes.
 static xlm_status take_older(session *s) {
   s->again = true;
   s->before = s->checkpoint->among;
@@ -372,7 +373,7 @@ static xlm_status take_older(session *s) {
   return s->err.status;
 }
 
-// A checkpoint fits only the sizes it was made with: those that were given now are told.
+// A checkpoint only fits the sizes it was made with: the message lists those that were given now.
 static xlm_status load_checkpoint(session *s, bool weights_only) {
   if (xlm_checkpoint_load(s->checkpoint, s->store, s->plan, weights_only, &s->err) == XLM_OK) return XLM_OK;
   if (s->checkpoint->damaged && s->checkpoint->among >= 0) return take_older(s);
@@ -388,7 +389,7 @@ xlm_status session_fill(session *s, bool weights_only) {
   xlm_team_at(s->team, "filling weights");
   if (s->checkpoint) return load_checkpoint(s, weights_only);
   XLM_TRY(xlm_store_init(s->store, s->options.seed, true, xlm_exec_pool(xlm_team_exec(s->team, 0)),
-                         &s->err)); // arenas are fresh: zero
+                         &s->err)); // arenas are new: zero
   return *from ? import_weights(s, from) : XLM_OK;
 }
 
@@ -409,8 +410,7 @@ static xlm_status run_body(session *s, char tool, const char *usage, int argc, c
 
 // ---- the end ----
 
-// Where everybody stands, after a wait that took too long: the comm's sentence for that begins alike in all
-// backends.
+// Shows where all ranks are, after a timeout; the comm's message for it begins alike in all backends.
 static void show_places(session *s) {
   if (!s->team || xlm_team_plan(s->team)->n_ranks == 1 || !strstr(s->err.text, " waited ")) return;
   char text[8192];
@@ -418,8 +418,8 @@ static void show_places(session *s) {
   fputs(text, stderr);
 }
 
-// One process tells. Once the ranks are connected that is the one that failed first; before that, all fail
-// alike (rank 0 tells) or one alone, whose own message comes when rank 0 has had the time for its.
+// One process reports. Once the ranks are connected that is the one that failed first. Before that, either
+// all fail alike (rank 0 reports) or one alone, which reports after a delay in which rank 0 could have.
 static void show_error(session *s) {
   xlm_comm *peers = s->team ? xlm_team_peers(s->team) : NULL;
   if (peers && peers->err.status == XLM_OK) xlm_team_fail(s->team, s->err.text);
@@ -441,7 +441,7 @@ static void release(session *s) {
   xlm_checkpoint_close(s->checkpoint);
 }
 
-// As at the start, but for the arena and what is known by now.
+// Resets everything except the arena and what is known by now.
 static void begin_again(session *s) {
   release(s);
   *s = (session){.arena = s->arena, .before = s->before, .lock = s->lock, .silent = s->silent};
@@ -458,17 +458,17 @@ static int close_session(session *s, xlm_status status) {
   return code;
 }
 
-// Under mpirun and srun every process does the same; only rank 0's is heard.
+// Under mpirun and srun all processes do the same; only rank 0's prints.
 static void lower_voice(session *s) {
   s->silent = xlm_comm_started_as() > 0;
   if (s->silent && !freopen("/dev/null", "w", stdout)) fclose(stdout);
 }
 
 int session_run(char tool, const char *usage, int argc, char *const *argv, session_body *body) {
-  static session s; // static: it must keep its values when the arena jumps back here
+  static session s; // static: it must keep its values across a longjmp
   s.before = XLM_ANY_STEP, s.lock = -1;
   lower_voice(&s);
-  signal(SIGXFSZ, SIG_IGN); // a file that must not grow is an error of write
+  signal(SIGXFSZ, SIG_IGN); // a file over the size limit becomes an error of write
   s.arena = xlm_arena_new((size_t)4 << 30);
   if (s.arena && XLM_ARENA_TRY(s.arena)) {
     xlm_status status = run_body(&s, tool, usage, argc, argv, body);

@@ -13,54 +13,55 @@ enum { EXIT_USER = 1, EXIT_ENVIRONMENT = 2, EXIT_DOES_NOT_FIT = 3 };
 typedef struct session {
   xlm_arena *arena;
   xlm_run_settings *settings;
-  xlm_checkpoint *checkpoint; // where model, settings and weights come from; NULL = none
-  int64_t before;             // only checkpoints of earlier steps: those from there on proved damaged
-  bool again;                 // the whole command, with an older checkpoint
+  xlm_checkpoint *checkpoint; // source of model, settings and weights; NULL = none
+  int64_t before;             // use only checkpoints of earlier steps, since those from here on are damaged
+  bool again;                 // start the command over with an older checkpoint
   int lock;                   // on the output folder, until the process ends; -1 = none
   const char *model_path, *model_text;
   size_t model_bytes;
   xlm_compile_options options;
   const xlm_plan *plan;
-  const char *saved; // path of the saved plan that is run; NULL: the plan is compiled
+  const char *saved; // path of the saved plan; NULL: the plan is compiled
   xlm_team *team;
   struct watchdog *watchdog;
   xlm_tracer *tracer; // NULL: no trace
   xlm_store *store;
   bool mpi;      // one rank per process
-  bool silent;   // not rank 0's process: another one speaks
-  int exit_code; // of the failure; set where the status alone does not say it
-  bool told;     // the message was shown already (diagnostics)
+  bool silent;   // not the process of rank 0, which prints
+  int exit_code; // for a failure; set where the status is not specific enough
+  bool told;     // the message was already printed (diagnostics)
   xlm_error err;
 } session;
 
 typedef xlm_status session_body(session *s);
-// A whole command: reads flags and run file, answers --help and --print-config, runs the body, shows its
+// Runs a command: reads flags and run file, handles --help and --print-config, runs the body, prints its
 // error, cleans up; returns the exit code.
 int session_run(char tool, const char *usage, int argc, char *const *argv, session_body *body);
 
-// The steps, each as the name says; they fill s->err.
+// The steps; each fills s->err on failure.
 xlm_status session_open_checkpoint(session *s,
-                                   const char *path); // takes its settings, weaker than file and flags
-// The model, saved plan or checkpoint that is named on the command line or in the run file; *path NULL: none.
-// A saved plan is opened, so this comes first.
+                                   const char *path); // applies its settings, with lower precedence than file
+                                                      // and flags
+// The model, saved plan or checkpoint given on the command line or in the run file; *path NULL: none. A saved
+// plan is opened, so this must be the first step.
 xlm_status session_named(session *s, const char **path);
 xlm_status session_read_model(session *s, const char *path); // or a saved plan; NULL: the checkpoint's copy
-// The plan: compiled, or the saved one for this run. batch: see xlm_request_options.
+// Compiles the plan, or takes the saved one. batch: see xlm_request_options.
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch);
 xlm_status session_open(session *s);                    // ranks and store; states not yet filled
-xlm_status session_fill(session *s, bool weights_only); // from checkpoint, --init-from, or initialisers
+xlm_status session_fill(session *s, bool weights_only); // from the checkpoint, --init-from, or initialisers
 
 bool session_tokens_are_bytes(const session *s);
 
-// FLOP/s of matrix products in the run's type that its machines reach with the run's threads, all processes
-// together; about 0.1 s of each thread.
+// Measures the matrix-product rate (FLOP/s, in the run's type) of the machines with the run's threads, on all
+// processes at once; takes about 0.1 s of each thread.
 xlm_status session_peak_flops(session *s, double *flops);
 int session_threads(const session *s);       // of all ranks of this process
 // Ranks of this host: the threads of a single process, or as the launcher says; 0 = it does not say.
 int session_ranks_here(const session *s);
 const char *session_ranks(const session *s); // "  4 ranks = pp 2 x tp 2"; "" for one
 
-// The layout: which flags it is made of.
+// Is it a setting of the layout?
 bool session_is_layout(xlm_setting_id id);
 
 int command_train(int argc, char *const *argv);

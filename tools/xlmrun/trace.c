@@ -48,7 +48,7 @@ static void add_planned(void *arg, xlm_arena *a, xlm_json *j) {
   xlm_report_trace_events(p->plan, &p->cluster, &p->estimate, a, j);
 }
 
-// The step as planned, for the process that writes.
+// Adds the planned step, in the process that writes.
 static xlm_status plan_events(session *s, xlm_tracer_options *o) {
   const char *name = xlm_setting_text(s->settings, XLM_SET_cluster);
   if (!*name || xlm_team_process(s->team)) return XLM_OK;

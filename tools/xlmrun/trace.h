@@ -4,8 +4,8 @@
 
 #include "tools/xlmrun/session.h"
 
-// Opens s->tracer, if a trace is wanted; steps: of this run. After session_open.
+// Opens s->tracer if a trace is requested; steps: of this run. Must follow session_open.
 xlm_status session_open_trace(session *s, int64_t steps);
-void session_show_trace(const session *s); // at the end, for a person
+void session_show_trace(const session *s); // prints where the trace is, at the end
 
 #endif

@@ -1,4 +1,4 @@
-// xlmrun train: settings, plan, data, states; then the loop, shown to a person or a log.
+// xlmrun train: settings, plan, data, states; then the loop, with output for a terminal or a log.
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -24,11 +24,11 @@ static const char usage[] =
 
 static volatile sig_atomic_t stop;
 static bool launched,
-    silent; // by mpirun, which repeats signals and ends what does not end itself; another process speaks
+    silent; // under mpirun, which repeats signals and ends processes that do not end; another process reports
 
-static const char **volatile standing; // where the first rank is, of several processes
+static const char **volatile standing; // where the first rank is, if there are several processes
 
-// The text may change meanwhile, but never loses its end. A terminal that is gone hears nothing.
+// The text may change concurrently but is always NUL-terminated. After a hangup nothing is printed.
 static void say(const char *text) {
   size_t n = 0;
   while (n < 256 && text[n]) n++;
@@ -39,10 +39,10 @@ static void say(const char *text) {
   }
 }
 
-// Of several processes one may have died, and the launcher leaves no time for more: where the run stands is
-// said at once.
+// If one of several processes has died, the launcher leaves no time for later messages, so the position is
+// printed at once.
 static void on_signal(int number) {
-  static volatile sig_atomic_t asked; // by somebody, not by a terminal that went
+  static volatile sig_atomic_t asked; // by a signal other than a hangup
   (void)number;
   if (asked && !launched) _exit(130);
   bool again = asked;
@@ -54,7 +54,7 @@ static void on_signal(int number) {
   say("\n");
 }
 
-// The terminal has gone, and what is printed with it; the run ends as after the others. A shell that ends may
+// The terminal has gone, and with it the output; the run ends as after other signals. A shell that exits may
 // send it several times.
 static void on_hangup(int number) {
   (void)number;
@@ -64,7 +64,7 @@ static void on_hangup(int number) {
 typedef struct screen {
   bool live;
   int shown;   // columns of the live line
-  double last; // when it was drawn
+  double last; // time of the last update
 } screen;
 
 static int terminal_width(void) {
@@ -101,7 +101,7 @@ static void show(void *arg, xlm_loop_event event, const xlm_progress *p, const c
     fflush(stdout);
     return;
   }
-  if (event == XLM_LOOP_STEP && xlm_clock_seconds() - c->last < 0.1) return; // fast steps would only flicker
+  if (event == XLM_LOOP_STEP && xlm_clock_seconds() - c->last < 0.1) return; // limits the rate of updates
   c->last = xlm_clock_seconds();
   int n = (int)strlen(line);
   fprintf(stderr, "\r%s%*s", line, c->shown > n ? c->shown - n : 0, "");
@@ -110,27 +110,27 @@ static void show(void *arg, xlm_loop_event event, const xlm_progress *p, const c
 
 static void catch_signals(void) {
   struct sigaction a = {.sa_handler = on_signal}, hangup = {.sa_handler = on_hangup}, before;
-  if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN) // nohup: goes on
+  if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN) // nohup: continue
     sigaction(SIGHUP, &hangup, NULL);
-  signal(SIGPIPE, SIG_IGN); // who reads the progress may leave
+  signal(SIGPIPE, SIG_IGN); // the reader of the progress may exit
   sigaction(SIGINT, &a, NULL);
   sigaction(SIGTERM, &a, NULL);
-  sigaction(SIGUSR1, &a, NULL); // what mpirun hands on, and what a scheduler can send before the time is up
+  sigaction(SIGUSR1, &a, NULL); // sent by mpirun, and by a scheduler before the time limit
 }
 
-static bool is_run_setting(int i) { // what makes a run the same run
+static bool is_run_setting(int i) { // settings that identify a run
   return strchr(xlm_setting_table[i].tools, 't') && i != XLM_SET_resume && i != XLM_SET_overwrite &&
          i != XLM_SET_model && i != XLM_SET_trace && i != XLM_SET_trace_steps && i != XLM_SET_cluster;
 }
 
-// What the batch came to be is what a run in another layout must keep.
+// The resulting batch size is what a run in another layout must keep.
 static const char *text_of(session *s, int i) {
   if (i == XLM_SET_global_batch_size)
     return xlm_arena_printf(s->arena, "%" PRId64, s->plan->batch * s->plan->microbatches);
   return xlm_settings_whole(s->settings, (xlm_setting_id)i);
 }
 
-// Of what is computed where: threads and workspace do not count.
+// Of the computation: threads and workspace do not count.
 static const char *plan_hash(session *s) {
   return xlm_arena_printf(s->arena, "%016" PRIx64, xlm_plan_hash(s->plan, false, s->arena));
 }
@@ -152,7 +152,7 @@ static void fill_info(session *s, xlm_checkpoint_info *info) {
   }
 }
 
-static bool was_given(const session *s, xlm_setting_id id) { // now; a checkpoint hands on defaults, too
+static bool was_given(const session *s, xlm_setting_id id) { // now; settings of a checkpoint include defaults
   return s->settings->value[id].source > XLM_FROM_CHECKPOINT;
 }
 
@@ -160,7 +160,8 @@ static const char *where_of(const session *s, xlm_setting_id id) {
   return s->settings->value[id].where;
 }
 
-// Settings that contradict each other. A default gives way instead: a low --learning-rate is its own minimum.
+// Rejects contradictory settings. A default is adapted instead: a low --learning-rate becomes its own
+// minimum.
 static xlm_status check_schedule(session *s, xlm_schedule *c) {
   bool wsd = c->kind == XLM_WSD;
   if (c->min > c->peak && was_given(s, XLM_SET_min_lr))
@@ -188,7 +189,7 @@ static xlm_status find_schedule(session *s, xlm_schedule *c) {
   return check_schedule(s, c);
 }
 
-// Settings that say nothing beside others: most likely the other one was forgotten.
+// Warns about settings that have no effect with others; probably one was forgotten.
 static void note_idle_settings(const session *s) {
   static const struct {
     xlm_setting_id id, other;
@@ -207,7 +208,7 @@ static void note_idle_settings(const session *s) {
            where_of(s, XLM_SET_warmup_ratio));
 }
 
-// Where checkpoints go: with --resume DIR, to DIR again unless --output-dir says otherwise.
+// The folder for checkpoints: with --resume DIR it is DIR, unless --output-dir is given.
 static const char *output_dir(const session *s) {
   const char *dir = xlm_setting_text(s->settings, XLM_SET_output_dir),
              *resume = xlm_setting_text(s->settings, XLM_SET_resume);
@@ -245,7 +246,7 @@ static xlm_status prepare_output(session *s, const char *dir) {
   return XLM_OK;
 }
 
-// What is written at the end must be writable at the beginning.
+// Checks early that the curve can be written.
 static xlm_status check_curve(session *s, const char *path) {
   if (xlm_team_process(s->team) || xlm_file_can_replace(path, &s->err) == XLM_OK) return XLM_OK;
   return xlm_fail_in(&s->err, "--curve");
@@ -256,13 +257,13 @@ static const char *file_in(session *s, const char *dir, xlm_setting_id id, const
   return *given ? given : xlm_arena_printf(s->arena, "%s/%s", dir, name);
 }
 
-static uint64_t arena_bytes(const session *s) { // of the ranks of this process
+static uint64_t arena_bytes(const session *s) { // of the local ranks
   uint64_t n = 0;
   for (int i = 0; i < xlm_team_size(s->team); i++) n += xlm_exec_arena_bytes(xlm_team_exec(s->team, i));
   return n;
 }
 
-// Settings that change what is learnt; where the bits are the same, nothing needs to be said.
+// Does the setting change the training? Settings that give the same bits need no note.
 static bool matters(xlm_setting_id id) {
   static const xlm_setting_id neutral[] = {XLM_SET_micro_batch_size, XLM_SET_recompute, XLM_SET_threads,
                                            XLM_SET_memory_limit,     XLM_SET_device,    XLM_SET_init_from};
@@ -284,7 +285,7 @@ static const char *on_one_line(session *s, const char *list) {
   return text;
 }
 
-// A run that goes on with other settings is another run: which they are is said.
+// Reports settings that differ from those of the checkpoint.
 static void note_changes(session *s) {
   for (int i = 0; i < XLM_SETTING_COUNT; i++) {
     const xlm_setting_info *k = &xlm_setting_table[i];
@@ -329,7 +330,7 @@ static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
     printf("asynchronous saves: copies of the states take %s beside the training\n",
            xlm_text_bytes(s->arena, xlm_saver_bytes(o->saver)));
   note_idle_settings(s);
-  if (o->schedule.warmup > o->max_steps) // no mistake where a long run is begun in parts
+  if (o->schedule.warmup > o->max_steps) // not an error if a long run is done in parts
     printf("note: the warm-up of %" PRId64
            " steps is longer than the run: the rate does not reach its peak\n",
            o->schedule.warmup);

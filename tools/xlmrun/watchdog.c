@@ -20,9 +20,9 @@ struct watchdog {
 };
 
 enum { NAP_MS = 250 };
-static const double slow_s = 0.5; // a step that goes on so long after a signal is worth a word
+static const double slow_s = 0.5; // a step that takes longer after a signal is reported
 
-// Sleeps, unless it is to stop.
+// Sleeps; false when it is to stop.
 static bool nap(watchdog *w) {
   int64_t end = xlm_clock_ns() + NAP_MS * 1000000;
   struct timespec t = {.tv_sec = end / 1000000000, .tv_nsec = end % 1000000000};
@@ -33,7 +33,7 @@ static bool nap(watchdog *w) {
   return !stop;
 }
 
-// Of processes: one line, when the run was told to stop and stands.
+// For processes: prints one line when the run was asked to stop and does not.
 static void watch_stop(const watchdog *w, double *waited) {
   const volatile sig_atomic_t *told = __atomic_load_n(&w->told, __ATOMIC_ACQUIRE);
   if (!told || !*told || *waited >= slow_s) return;
@@ -72,7 +72,7 @@ watchdog *watchdog_start(xlm_team *team, double patience_s) {
   pthread_mutex_init(&w->lock, NULL);
   pthread_condattr_t clock;
   pthread_condattr_init(&clock);
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC); // that of xlm_clock_ns
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC); // the clock of xlm_clock_ns
   pthread_cond_init(&w->wake, &clock);
   pthread_condattr_destroy(&clock);
   if (!pthread_create(&w->thread, NULL, watch, w)) return w;

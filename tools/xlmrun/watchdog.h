@@ -1,9 +1,9 @@
-// The watchdog: another thread that says where the ranks stand when they do not come back.
+// The watchdog: a thread that reports where the ranks are when they do not return.
 //
-// Of ranks that are threads: when a run has failed and one of them is stuck in a computation (a thread cannot
-// be ended from outside), it tells and ends the process. Of ranks that are processes: when the run was told
-// to stop and the step does not end, it tells, once: the launcher ends a job so when a rank has died, and
-// gives the others a second.
+// If ranks are threads: when a run has failed and a rank is stuck in a computation (a thread cannot be ended
+// from outside), it reports this and ends the process. If ranks are processes: when the run was asked to stop
+// and the step does not end, it reports once, because a launcher that ends a job after the death of a rank
+// gives the others only a second.
 #ifndef XLM_XLMRUN_WATCHDOG_H
 #define XLM_XLMRUN_WATCHDOG_H
 
@@ -13,8 +13,8 @@
 
 typedef struct watchdog watchdog;
 
-watchdog *watchdog_start(xlm_team *team, double patience_s); // NULL: not needed, or no thread to be had
-// Told to stop: where a signal handler leaves its word. May be set while the watchdog runs.
+watchdog *watchdog_start(xlm_team *team, double patience_s); // NULL: not needed, or no thread available
+// told: the flag that a signal handler sets to request a stop. May be called while the watchdog runs.
 void watchdog_heeds(watchdog *w, const volatile sig_atomic_t *told); // w may be NULL
 void watchdog_stop(watchdog *w);
 

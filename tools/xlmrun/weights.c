@@ -1,4 +1,4 @@
-// Where eval and generate take model and weights from; see weights.h.
+// The source of model and weights for eval and generate; see weights.h.
 #include "tools/xlmrun/weights.h"
 
 #include <string.h>

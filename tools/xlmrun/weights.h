@@ -1,11 +1,11 @@
-// Where eval and generate take model and weights from.
+// The source of model and weights for eval and generate.
 #ifndef XLM_XLMRUN_WEIGHTS_H
 #define XLM_XLMRUN_WEIGHTS_H
 
 #include "tools/xlmrun/session.h"
 
-// The one positional argument is a model file or saved plan (then --init-from gives weights), a checkpoint,
-// or a folder of checkpoints; none: ./checkpoints. Opens the checkpoint, if any, and reads the model text.
+// The single argument is a model file or saved plan (with weights from --init-from), a checkpoint, or a
+// folder of checkpoints; default: ./checkpoints. Opens the checkpoint, if any, and reads the model text.
 xlm_status weights_open(session *s);
 
 #endif

@@ -4,21 +4,21 @@
 enum { BLOCK = 256, EACH = 4 };
 
 template <class T, int V>
-__global__ void __launch_bounds__(BLOCK) add_to(float *acc, const T *g, int64_t n, bool store) {
+__global__ void __launch_bounds__(BLOCK) add_to(float *acc, const T *g, int64_t n, bool first) {
   each<V>(n, [&](int64_t i, auto width) {
     constexpr int N = decltype(width)::n;
-    vec<T, N> x = *(const vec<T, N> *)(g + i);
+    vec<T, N> x = load<N>(g + i);
     vec<float, N> a = {};
-    if (!store) a = *(const vec<float, N> *)(acc + i);
-    for (int k = 0; k < N; k++) a.at[k] = store ? to_float(x.at[k]) : a.at[k] + to_float(x.at[k]);
-    *(vec<float, N> *)(acc + i) = a;
+    if (!first) a = load<N>(acc + i);
+    for (int k = 0; k < N; k++) a.at[k] = first ? to_float(x.at[k]) : a.at[k] + to_float(x.at[k]);
+    store(acc + i, a);
   });
 }
 
 template <class T, int V> static xlm_status launch(const xlm_call *c, int64_t n) {
-  bool store = xlm_attr_int(&c->instr->attrs, XLM_A_store, 0);
+  bool first = xlm_attr_int(&c->instr->attrs, XLM_A_store, 0);
   return xlm_cuda_launched(c, XLM_LAUNCH((add_to<T, V>), xlm_cuda_blocks(n, BLOCK * EACH * V), BLOCK, 0,
-                                         xlm_cuda_stream(c), (float *)c->out[0], (const T *)c->in[1], n, store));
+                                         xlm_cuda_stream(c), (float *)c->out[0], (const T *)c->in[1], n, first));
 }
 
 XLM_CUDA_RUN(accumulate) {

@@ -8,7 +8,7 @@
 enum { P, M, V, G, SCALE, LR, STEP };
 enum { BLOCK = 256, EACH = 4 };
 
-struct settings {
+struct adamw_settings {
   double wide_beta1, wide_beta2;
   float beta1, beta2, eps, decay;
   const float *scale, *lr, *step;
@@ -19,7 +19,7 @@ struct factors {
 };
 
 template <class T, int N>
-__global__ void __launch_bounds__(BLOCK) update(float *p, float *m, float *v, const T *g, int64_t n, settings s) {
+__global__ void __launch_bounds__(BLOCK) adamw_update(float *p, float *m, float *v, const T *g, int64_t n, adamw_settings s) {
   XLM_SHARED(factors, fix);
   float scale = *s.scale, lr = *s.lr;
   if (!(fabsf(scale) <= FLT_MAX)) return; // the gradient is not finite: parameters and moments stay as they are
@@ -32,28 +32,27 @@ __global__ void __launch_bounds__(BLOCK) update(float *p, float *m, float *v, co
   float m_fix = fix.m, v_fix = fix.v;
   each<N>(n, [&](int64_t i, auto width) {
     constexpr int W = decltype(width)::n;
-    vec<float, W> pi = *(const vec<float, W> *)(p + i), mi = *(const vec<float, W> *)(m + i),
-                  vi = *(const vec<float, W> *)(v + i);
-    vec<T, W> gi = *(const vec<T, W> *)(g + i);
+    vec<float, W> pi = load<W>(p + i), mi = load<W>(m + i), vi = load<W>(v + i);
+    vec<T, W> gi = load<W>(g + i);
     for (int k = 0; k < W; k++) {
       float h = scale * to_float(gi.at[k]);
       mi.at[k] = s.beta1 * mi.at[k] + (1 - s.beta1) * h;
       vi.at[k] = s.beta2 * vi.at[k] + (1 - s.beta2) * h * h;
       pi.at[k] -= lr * (mi.at[k] * m_fix / (sqrtf(vi.at[k]) * v_fix + s.eps) + s.decay * pi.at[k]);
     }
-    *(vec<float, W> *)(p + i) = pi, *(vec<float, W> *)(m + i) = mi, *(vec<float, W> *)(v + i) = vi;
+    store(p + i, pi), store(m + i, mi), store(v + i, vi);
   });
 }
 
-template <class T, int N> static xlm_status launch(const xlm_call *c, int64_t n, const settings &s) {
-  return xlm_cuda_launched(c, XLM_LAUNCH((update<T, N>), xlm_cuda_blocks(n, BLOCK * EACH * N), BLOCK, 0, xlm_cuda_stream(c),
+template <class T, int N> static xlm_status launch(const xlm_call *c, int64_t n, const adamw_settings &s) {
+  return xlm_cuda_launched(c, XLM_LAUNCH((adamw_update<T, N>), xlm_cuda_blocks(n, BLOCK * EACH * N), BLOCK, 0, xlm_cuda_stream(c),
                                          (float *)c->out[P], (float *)c->out[M], (float *)c->out[V], (const T *)c->in[G],
                                          n, s));
 }
 
 XLM_CUDA_RUN(adamw) {
   const xlm_attrs *as = &c->instr->attrs;
-  settings s;
+  adamw_settings s;
   s.wide_beta1 = xlm_attr_float(as, XLM_A_beta1, 0.9), s.wide_beta2 = xlm_attr_float(as, XLM_A_beta2, 0.95);
   s.beta1 = (float)s.wide_beta1, s.beta2 = (float)s.wide_beta2;
   s.eps = (float)xlm_attr_float(as, XLM_A_eps, 1e-8), s.decay = (float)xlm_attr_float(as, XLM_A_decay, 0);

@@ -12,6 +12,9 @@ static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const
 
 #ifdef XLM_CUDA_KERNELS
 #define XLM_CUDA(name, NAME) xlm_status xlm_cuda_##name(const xlm_call *c);
+#define XLM_CUDA_PREPARED(name, NAME, what)                                                                  \
+  XLM_CUDA(name, NAME)                                                                                       \
+  xlm_status xlm_cuda_prepare_##what(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
 #include "ops/cuda/kernels.def"
 #undef XLM_CUDA
 
@@ -21,6 +24,9 @@ static void fill_kernels(void) {
 #define XLM_CUDA(name, NAME)                                                                                 \
   kernels[XLM_OP_##NAME] = *xlm_cuda_planned(XLM_OP_##NAME);                                                 \
   kernels[XLM_OP_##NAME].run = xlm_cuda_##name;
+#define XLM_CUDA_PREPARED(name, NAME, what)                                                                  \
+  XLM_CUDA(name, NAME)                                                                                       \
+  kernels[XLM_OP_##NAME].prepare = xlm_cuda_prepare_##what;
 #include "ops/cuda/kernels.def"
 #undef XLM_CUDA
 }

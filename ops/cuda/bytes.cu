@@ -5,13 +5,13 @@ enum { BLOCK = 256, EACH = 4 }; // accesses of a thread, where there are many
 
 template <class T, int V> __global__ void __launch_bounds__(BLOCK) copy_units(T *to, const T *from, int64_t n) {
   each<V>(n, [&](int64_t i, auto width) {
-    using unit = vec<T, decltype(width)::n>;
-    *(unit *)(to + i) = *(const unit *)(from + i);
+    constexpr int N = decltype(width)::n;
+    store(to + i, load<N>(from + i));
   });
 }
 
 template <class T, int V> __global__ void __launch_bounds__(BLOCK) clear_units(T *to, int64_t n) {
-  each<V>(n, [&](int64_t i, auto width) { *(vec<T, decltype(width)::n> *)(to + i) = {}; });
+  each<V>(n, [&](int64_t i, auto width) { store(to + i, vec<T, decltype(width)::n>{}); });
 }
 
 template <class T, int V> static xlm_status copy(const xlm_call *c, void *to, const void *from, size_t bytes) {

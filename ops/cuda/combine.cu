@@ -1,6 +1,6 @@
-// combine: every token gathers its rows (routing_run.h). combine_bwd goes along the packed rows, a warp per row, and gives
+// combine: every token gathers its rows (routing_run_priv.h). combine_bwd goes along the packed rows, a warp per row, and gives
 // both gradients in one pass over dout and ys.
-#include "ops/cuda/routing_run.h"
+#include "ops/cuda/routing_run_priv.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP };
 
@@ -38,14 +38,14 @@ __global__ void __launch_bounds__(BLOCK) spread_tokens(const D *dout, const T *y
     for (int64_t i = (int64_t)(threadIdx.x % XLM_WARP) * V; i < s.width; i += XLM_WARP * V) {
       vec<T, V> to = {};
       if (some) {
-        vec<D, V> d = *(const vec<D, V> *)(dout + token * s.width + i);
-        vec<T, V> y = *(const vec<T, V> *)(ys + row * s.width + i);
+        vec<D, V> d = load<V>(dout + token * s.width + i);
+        vec<T, V> y = load<V>(ys + row * s.width + i);
         for (int k = 0; k < V; k++) {
           sum += to_float(d.at[k]) * to_float(y.at[k]);
           to.at[k] = from_float<T>(to_float(d.at[k]) * weight);
         }
       }
-      *(vec<T, V> *)(dys + row * s.width + i) = to;
+      store(dys + row * s.width + i, to);
     }
     sum = warp_sum(sum);
     if (threadIdx.x % XLM_WARP == 0) write_weight(s, at, sum);

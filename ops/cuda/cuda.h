@@ -6,9 +6,10 @@
 //     return xlm_cuda_launched(c, XLM_LAUNCH(kernel, grid, block, 0, xlm_cuda_stream(c), arguments...));
 //   }
 //
-// and its line in kernels.def names it. Variants and workspace are planned in plan.c, which every build has; a run reads
-// c->variant and c->workspace. It only enqueues: it neither waits nor allocates, and reads no operand on the host. What
-// depends on data (offsets of experts, counts) stays in kernels. Shapes and strides are arguments by value, 4 KiB at most.
+// and its line in kernels.def names it, with a `prepare` where it needs tables on the host. Variants and workspace are
+// planned in plan.c, which every build has; a run reads c->variant and c->workspace. It only enqueues: it neither waits nor
+// allocates, and reads no operand on the host. What depends on data (offsets of experts, counts) stays in kernels. Shapes
+// and strides are arguments by value, 4 KiB at most.
 #ifndef XLM_CUDA_CUDA_H
 #define XLM_CUDA_CUDA_H
 
@@ -25,6 +26,10 @@ extern "C" xlm_status xlm_cuda_failed(const xlm_call *c, const char *why);
 static inline xlm_status xlm_cuda_launched(const xlm_call *c, xlm_launch_status s) {
   return s ? xlm_cuda_failed(c, xlm_launch_text(s)) : XLM_OK;
 }
+
+// Memory of the device to the host: waits until all that was enqueued before, in any queue, is done. Only for collectives
+// whose sizes depend on data; a call that fetches cannot be part of a captured graph.
+extern "C" xlm_status xlm_cuda_fetch(const xlm_call *c, void *to, const void *from, size_t bytes);
 
 // Blocks of a grid for n pieces of work, `each` by a block: at least one, and no more than a grid's x may have. Kernels
 // loop over what is beyond: for (int64_t i = blockIdx.x; i < n; i += gridDim.x). No bit of a result may depend on how many

@@ -1,6 +1,6 @@
 // dispatch: the rows of the tokens in the packed order, a warp per packed row, moved in the largest units that addresses and
-// rows allow. Its gradient is a gathering with weights of one (routing_run.h).
-#include "ops/cuda/routing_run.h"
+// rows allow. Its gradient is a gathering with weights of one (routing_run_priv.h).
+#include "ops/cuda/routing_run_priv.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP };
 

@@ -35,6 +35,15 @@ static const uint32_t XLM_ALL_LANES = 0xffffffffu;
   T *name = (T *)xlm_dynamic_shared
 #endif
 
+// ---- loops: XLM_UNROLL(4) before one, so that four loads are under way at a time
+
+#ifdef XLM_EMULATE
+#define XLM_UNROLL(n)
+#else
+#define XLM_PRAGMA(text) _Pragma(#text)
+#define XLM_UNROLL(n) XLM_PRAGMA(unroll n)
+#endif
+
 // ---- launching: XLM_LAUNCH(kernel, grid, block, dynamic shared bytes, stream, arguments...)
 // xlm_launch_status: 0 / NULL is success; a cudaError_t, or under emulation the sentence of what went wrong.
 
@@ -76,17 +85,19 @@ template <class T> static __device__ __forceinline__ T from_float(float x);
 template <> __device__ __forceinline__ float from_float<float>(float x) { return x; }
 template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) { return to_bf16(x); }
 
-// 16 bytes, moved by one access. Addresses must be multiples of 16.
-template <class T> struct alignas(16) pack {
-  static constexpr int n = 16 / sizeof(T);
-  T at[n];
-};
-
-// N neighbours, moved by one access. Addresses must be multiples of its size.
-template <class T, int N> struct alignas(N * sizeof(T)) vec {
+// N neighbours, moved by one access, by several of 16 bytes where they are more. Addresses must be multiples of the access.
+template <class T, int N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) vec {
   static constexpr int n = N;
   T at[N];
 };
+template <class T> using pack = vec<T, 16 / sizeof(T)>;
+
+template <int N, class T> static __device__ __forceinline__ vec<T, N> load(const T *from) {
+  return *(const vec<T, N> *)from;
+}
+template <class T, int N> static __device__ __forceinline__ void store(T *to, const vec<T, N> &v) {
+  *(vec<T, N> *)to = v;
+}
 
 // One pass over n elements by all threads of a grid of any size: f(i, vec<char, V>{}) for V neighbours from i on, then
 // f(i, vec<char, 1>{}) for what is left.
@@ -132,6 +143,43 @@ static __device__ __forceinline__ float block_max(float v, block_scratch &scratc
   for (unsigned w = 1; w < blockDim.x / XLM_WARP; w++) most = fmaxf(most, scratch.of_warp[w]);
   return most;
 }
+
+// ---- teams: the threads of a block of XLM_BLOCK that share a row. All of a team go through its loops together; sums and
+// maxima are for all of the team.
+
+enum { XLM_BLOCK = 256 };
+
+struct thread_team {
+  static constexpr int size = 1, per_block = XLM_BLOCK;
+  static __device__ int index() { return (int)threadIdx.x; }
+  static __device__ int lane() { return 0; }
+  static __device__ float sum(float v) { return v; }
+  static __device__ float most(float v) { return v; }
+};
+
+struct warp_team {
+  static constexpr int size = XLM_WARP, per_block = XLM_BLOCK / XLM_WARP;
+  static __device__ int index() { return (int)threadIdx.x / XLM_WARP; }
+  static __device__ int lane() { return (int)threadIdx.x % XLM_WARP; }
+  static __device__ float sum(float v) { return warp_sum(v); }
+  static __device__ float most(float v) { return warp_max(v); }
+};
+
+struct block_team {
+  static constexpr int size = XLM_BLOCK, per_block = 1;
+  static __device__ int index() { return 0; }
+  static __device__ int lane() { return (int)threadIdx.x; }
+  static __device__ float sum(float v) {
+    XLM_SHARED(block_scratch, scratch);
+    __syncthreads(); // those who still read the last sum
+    return block_sum(v, scratch);
+  }
+  static __device__ float most(float v) {
+    XLM_SHARED(block_scratch, scratch);
+    __syncthreads();
+    return block_max(v, scratch);
+  }
+};
 
 // ---- tensor cores and asynchronous copies, sm_80 and later; fragments as in the PTX ISA, section "Warp Level Matrix
 // Multiply-Accumulate Instructions"

@@ -4,9 +4,9 @@
 // order, in the order of the tokens, without atomics. A row that many tokens name would be one long sum: where a tile of
 // TILE sorted positions belongs to one row, its part is added up beforehand, by a warp of its own. Tiles lie at fixed
 // positions, so the order of the sum is one whatever the grid.
-#include "ops/cuda/lookup.h"
+#include "ops/cuda/lookup_priv.h"
 
-#include "ops/cuda/sort_run.h"
+#include "ops/cuda/sort_run_priv.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP, TILE = XLM_CUDA_LOOKUP_TILE };
 
@@ -65,14 +65,14 @@ struct sum_shape {
 
 template <class T, int V>
 static __device__ __forceinline__ void add_row(float (&sum)[V], const T *row) {
-  vec<T, V> x = *(const vec<T, V> *)row;
+  vec<T, V> x = load<V>(row);
   for (int k = 0; k < V; k++) sum[k] += to_float(x.at[k]);
 }
 
 template <int V> static __device__ __forceinline__ void write(float *to, const float (&sum)[V]) {
   vec<float, V> y;
   for (int k = 0; k < V; k++) y.at[k] = sum[k];
-  *(vec<float, V> *)to = y;
+  store(to, y);
 }
 
 // part[tile] = the sum of the tile's rows, where all of them are of one row of the table.

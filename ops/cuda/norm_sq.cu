@@ -7,7 +7,7 @@
 // that is left. Zeros and what is not finite are in every window. One pass over memory; parts of blocks are added up by
 // one more block.
 #include "ops/cuda/cuda.h"
-#include "ops/cuda/norm_sq.h"
+#include "ops/cuda/norm_sq_priv.h"
 
 enum {
   BLOCK = 256,
@@ -108,7 +108,7 @@ template <class T, int N>
 static __device__ __forceinline__ void read(const T *x, int64_t i, int64_t n, bool aligned, uint32_t (&bits)[N]) {
   pack<T> p;
   if (aligned && i + N <= n)
-    p = *(const pack<T> *)(x + i);
+    p = load<N>(x + i);
   else
     for (int k = 0; k < N; k++) p.at[k] = i + k < n ? x[i + k] : from_float<T>(0);
   for (int k = 0; k < N; k++) bits[k] = bits_of(to_float(p.at[k]));
@@ -156,8 +156,8 @@ __global__ void __launch_bounds__(BLOCK) sum_squares(operands o, xlm_cuda_norm_p
       add_chunk(w, (const float *)o.data[i] + at, n, mine);
   }
   flush(w, mine);
-  uint32_t beyond = (uint32_t)__any_sync(XLM_ALL_LANES, (w.beyond & 1) != 0) | (uint32_t)__any_sync(XLM_ALL_LANES, (w.beyond & 2) != 0) << 1;
-  if (lane == 0) sum.beyond[warp] = beyond;
+  bool infinite = __any_sync(XLM_ALL_LANES, (w.beyond & 1) != 0), no_number = __any_sync(XLM_ALL_LANES, (w.beyond & 2) != 0);
+  if (lane == 0) sum.beyond[warp] = (uint32_t)infinite | (uint32_t)no_number << 1;
   __syncthreads();
   xlm_cuda_norm_part *to = part + blockIdx.x;
   if (threadIdx.x < LIMBS) {
@@ -221,5 +221,6 @@ XLM_CUDA_RUN(norm_sq) {
     operands o = table_of(c, i);
     XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(sum_squares, blocks, BLOCK, 0, stream, o, part, i > 0)));
   }
-  return xlm_cuda_launched(c, XLM_LAUNCH(add_parts, 1, (LIMBS + 1) * XLM_WARP, 0, stream, part, (int)blocks, (double *)c->out[0]));
+  return xlm_cuda_launched(c, XLM_LAUNCH(add_parts, 1, (LIMBS + 1) * XLM_WARP, 0, stream, part, (int)blocks,
+                                         (double *)c->out[0]));
 }

@@ -11,14 +11,14 @@
 // - routing: choices of experts, sorted;
 // - collectives: pieces of other ranks, added in member order.
 #include "ops/cuda/backend_priv.h"
-#include "ops/cuda/lookup.h"
-#include "ops/cuda/norm_sq.h"
-#include "ops/cuda/routing.h"
+#include "ops/cuda/collect_plan_priv.h"
+#include "ops/cuda/lookup_priv.h"
+#include "ops/cuda/norm_sq_priv.h"
+#include "ops/cuda/routing_priv.h"
 
 enum {
   PRODUCT = 32 << 20, // bytes for cuBLASLt
   ATTEND = 512 << 20, // limit in bytes for chunks of attention's backward
-  STAGING = 32 << 20, // bytes of other ranks' pieces at a time
   BLOCKS = 1024,      // of a grid that sums everything
   ROWS = 256,         // per block, in sums by columns
 };
@@ -97,6 +97,11 @@ static size_t by_token(const xlm_call *c, const xlm_target *t) { // the losses
 
 // ---- tokens and experts ----
 
+static size_t count(const xlm_call *c, const xlm_target *t) { // of targets, unless an operand gives it
+  (void)t;
+  return c->instr->n_in > 4 ? 0 : sizeof(float);
+}
+
 static size_t lookup_bwd(const xlm_call *c, const xlm_target *t) {
   (void)t;
   int64_t vocab = c->dims[dim_of(c, XLM_A_vocab)].size, tokens = xlm_call_elements(c, c->in_type[1]);
@@ -119,9 +124,38 @@ static bool sum_may(const xlm_call *c, const xlm_target *t, int variant) {
   return true;
 }
 
-static size_t staging(const xlm_call *c, const xlm_target *t) {
+static size_t all_reduce(const xlm_call *c, const xlm_target *t) { // any number of members fits, in rounds
   (void)t;
-  return least(STAGING, xlm_type_bytes(c->in_type[0], c->dims) * 2);
+  return least(XLM_COLLECT_STAGING, xlm_type_bytes(c->in_type[0], c->dims) + XLM_SMALL_ALL_REDUCE);
+}
+
+static size_t reduce_scatter(const xlm_call *c, const xlm_target *t) { // received, and packed to be sent
+  (void)t;
+  int64_t piece = xlm_collect_beside(c, c->in_type[0], dim_of(c, XLM_A_from)) * xlm_collect_largest(c, 0);
+  return xlm_collect_room(xlm_collect_members(c), piece, xlm_dtype_bytes(c->in_type[0]->dtype),
+                          xlm_collect_dense(c) ? 1 : 2);
+}
+
+static size_t all_gather(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  const xlm_type *y = c->out_type[0];
+  xlm_dim to = dim_of(c, XLM_A_to);
+  if (xlm_collect_outermost(c, y, to)) return 0;
+  int64_t piece = xlm_collect_beside(c, y, to) * xlm_collect_largest(c, 0);
+  return xlm_collect_room(xlm_collect_members(c), piece, xlm_dtype_bytes(y->dtype), 1);
+}
+
+static size_t all_to_all(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  return xlm_collect_room(xlm_collect_members(c), xlm_collect_exchanged(c), xlm_dtype_bytes(c->in_type[0]->dtype),
+                          2);
+}
+
+static size_t rows_of_experts(const xlm_call *c, const xlm_target *t) { // how many, by expert and member
+  (void)t;
+  bool back = c->instr->op == XLM_OP_COLLECT_ROWS;
+  int64_t from = xlm_call_size(c, c->in_type[0], 0), to = xlm_call_size(c, c->out_type[0], 0);
+  return xlm_collect_counts(xlm_collect_members(c), back ? to : from, back ? from : to);
 }
 
 // ---- the kernels ----
@@ -136,15 +170,18 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_MEAN, .workspace = by_columns},
     {.op = XLM_OP_AMAX, .workspace = by_columns},
     {.op = XLM_OP_CROSS_ENTROPY, .workspace = by_token},
+    {.op = XLM_OP_CROSS_ENTROPY_BWD, .workspace = count},
     {.op = XLM_OP_LOOKUP_BWD, .workspace = lookup_bwd},
     {.op = XLM_OP_DISPATCH, .workspace = routing},
     {.op = XLM_OP_DISPATCH_BWD, .workspace = routing},
     {.op = XLM_OP_COMBINE, .workspace = routing},
     {.op = XLM_OP_COMBINE_BWD, .workspace = routing},
-    {.op = XLM_OP_ALL_REDUCE, .variants = sums, .applicable = sum_may, .workspace = staging},
-    {.op = XLM_OP_REDUCE_SCATTER, .variants = sums, .applicable = sum_may, .workspace = staging},
-    {.op = XLM_OP_ALL_GATHER, .workspace = staging},
-    {.op = XLM_OP_ALL_TO_ALL, .workspace = staging},
+    {.op = XLM_OP_ALL_REDUCE, .variants = sums, .applicable = sum_may, .workspace = all_reduce},
+    {.op = XLM_OP_REDUCE_SCATTER, .variants = sums, .applicable = sum_may, .workspace = reduce_scatter},
+    {.op = XLM_OP_ALL_GATHER, .workspace = all_gather},
+    {.op = XLM_OP_ALL_TO_ALL, .workspace = all_to_all},
+    {.op = XLM_OP_SEND_ROWS, .workspace = rows_of_experts},
+    {.op = XLM_OP_COLLECT_ROWS, .workspace = rows_of_experts},
 };
 
 // All others use only registers and shared memory.

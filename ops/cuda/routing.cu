@@ -1,6 +1,6 @@
-// See routing_run.h. Tokens gather their rows: a warp per token and piece of the row, 16 bytes per lane, so that a sum has
+// See routing_run_priv.h. Tokens gather their rows: a warp per token and piece of the row, 16 bytes per lane, so that a sum has
 // the order of the choices and needs no atomics.
-#include "ops/cuda/routing_run.h"
+#include "ops/cuda/routing_run_priv.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP };
 
@@ -70,12 +70,12 @@ template <class T, int V> __global__ void __launch_bounds__(BLOCK) gather_tokens
       int32_t row = g.place[token * g.active + s];
       if (row >= *g.used) continue;
       float weight = weight_of(g, token, s);
-      vec<T, V> v = *(const vec<T, V> *)(x + row * g.width + column);
+      vec<T, V> v = load<V>(x + row * g.width + column);
       for (int k = 0; k < V; k++) sum[k] += weight * to_float(v.at[k]);
     }
     vec<T, V> v;
     for (int k = 0; k < V; k++) v.at[k] = from_float<T>(sum[k]);
-    *(vec<T, V> *)(y + token * g.width + column) = v;
+    store(y + token * g.width + column, v);
   }
 }
 

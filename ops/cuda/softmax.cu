@@ -4,32 +4,7 @@
 // result), from the caches after the first. Other rows: a thread per row, neighbouring threads on neighbouring elements.
 #include "ops/cuda/cuda.h"
 
-enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP, SHORT = 1024 };
-
-// A team of threads goes along a row; sums and maxima are for all of the team.
-struct warp_team {
-  static constexpr int size = XLM_WARP, per_block = WARPS;
-  static __device__ int index() { return (int)threadIdx.x / XLM_WARP; }
-  static __device__ int lane() { return (int)threadIdx.x % XLM_WARP; }
-  static __device__ float sum(float v) { return warp_sum(v); }
-  static __device__ float most(float v) { return warp_max(v); }
-};
-
-struct block_team {
-  static constexpr int size = BLOCK, per_block = 1;
-  static __device__ int index() { return 0; }
-  static __device__ int lane() { return (int)threadIdx.x; }
-  static __device__ float sum(float v) {
-    XLM_SHARED(block_scratch, scratch);
-    __syncthreads();
-    return block_sum(v, scratch);
-  }
-  static __device__ float most(float v) {
-    XLM_SHARED(block_scratch, scratch);
-    __syncthreads();
-    return block_max(v, scratch);
-  }
-};
+enum { BLOCK = XLM_BLOCK, WARPS = BLOCK / XLM_WARP, SHORT = 1024 };
 
 template <class T, class Team>
 __global__ void __launch_bounds__(BLOCK) softmax_rows(const T *x, T *y, int64_t count, int64_t len) {
@@ -48,7 +23,7 @@ __global__ void __launch_bounds__(BLOCK) softmax_rows(const T *x, T *y, int64_t 
 }
 
 template <class T>
-__global__ void __launch_bounds__(BLOCK) softmax_strided(const T *x, T *y, over_rows r) {
+__global__ void __launch_bounds__(BLOCK) softmax_strided(const T *x, T *y, const __grid_constant__ over_rows r) {
   for (int64_t row = (int64_t)blockIdx.x * BLOCK + threadIdx.x; row < r.count; row += (int64_t)gridDim.x * BLOCK) {
     int64_t base = over_offset(&r.outer, row);
     float most = -INFINITY, sum = 0;
@@ -79,7 +54,7 @@ __global__ void __launch_bounds__(BLOCK)
 }
 
 template <class T, class D>
-__global__ void __launch_bounds__(BLOCK) softmax_bwd_strided(const T *y, const D *dy, T *dx, over_rows r) {
+__global__ void __launch_bounds__(BLOCK) softmax_bwd_strided(const T *y, const D *dy, T *dx, const __grid_constant__ over_rows r) {
   for (int64_t row = (int64_t)blockIdx.x * BLOCK + threadIdx.x; row < r.count; row += (int64_t)gridDim.x * BLOCK) {
     int64_t base = over_offset(&r.outer, row);
     float dot = 0;

@@ -1,7 +1,7 @@
-// See sort.h. Three launches per digit: counts per digit and tile of keys; their sums, digits first, then tiles; places.
+// See sort_priv.h. Three launches per digit: counts per digit and tile of keys; their sums, digits first, then tiles; places.
 // Within a tile the warps have stretches of keys and go through them 32 at a time: which lanes have the same digit follows
 // from a vote per bit.
-#include "ops/cuda/sort_run.h"
+#include "ops/cuda/sort_run_priv.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP, SCAN = 512, SCAN_EACH = 4, DIGITS = 1 << XLM_SORT_BITS };
 

@@ -22,6 +22,7 @@
 #define __global__ static
 #define __device__
 #define __host__
+#define __grid_constant__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define EMU_NO_RACES __attribute__((no_sanitize("thread"))) // the emulator's own accesses
@@ -151,6 +152,9 @@ static inline int __ffs(uint32_t x) { return __builtin_ffs((int)x); }
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
 template <class T> static inline T __ldg(const T *p) { return *p; }
+static inline void sincospif(float x, float *s, float *c) { // of pi x
+  *s = (float)sin(M_PI * (double)x), *c = (float)cos(M_PI * (double)x);
+}
 static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 
 // ---- tensor cores and asynchronous copies, as lang.h wraps them

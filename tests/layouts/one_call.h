@@ -52,6 +52,7 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
     types[i] = &k->tensors[t].type, data[i] = k->data[t];
   }
   RANK_CHECK(c, plan_by_hand(&k->instr, k->tensors, k->dims));
+  xlm_arena *tables = xlm_arena_new(0);
   int failed = posix_memalign(&workspace, 64, k->instr.workspace + 64);
   RANK_CHECK(c, !failed);
   memset(workspace, 0xA5, k->instr.workspace + 64);
@@ -69,6 +70,7 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
                 .queue = XLM_STREAM_COMM,
                 .link = &link.link,
                 .err = &err};
+  if (kernel->prepare) RANK_CHECK(c, kernel->prepare(&x, tables, &x.prepared, &err) == XLM_OK);
   uint64_t before = 0, after = 0;
   for (int i = 0; i < XLM_MAX_AXES; i++) before += c->bytes_sent[i];
   xlm_status status = kernel->run(&x);
@@ -79,6 +81,7 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
   for (int i = 0; i < 64; i++)
     RANK_CHECK(c, ((unsigned char *)workspace)[k->instr.workspace + (size_t)i] == 0xA5);
   RANK_CHECK(c, status == XLM_OK && c->err.status == XLM_OK);
+  xlm_arena_free(tables);
   free(workspace);
 }
 

@@ -143,12 +143,15 @@ static void try_ragged_sum(xlm_comm *c, void *arg) {
                     .in = (void *[]){x, k->data[2]},
                     .out = (void *[]){y},
                     .workspace = workspace};
+  xlm_arena *tables = xlm_arena_new(0);
+  if (kernel->prepare) RANK_CHECK(c, kernel->prepare(&call_, tables, &call_.prepared, NULL) == XLM_OK);
   RANK_CHECK(c, kernel->run(&call_) == XLM_OK);
   for (int i = 0; i < 200; i++)
     RANK_CHECK(c, y[i] == (i < 36 ? (float)reduced(c, 0xFF, "sum", 3, XLM_F32, i) : 0));
   uint64_t sent = 0;
   for (int i = 0; i < XLM_MAX_AXES; i++) sent += c->bytes_sent[i];
   RANK_CHECK(c, sent == (uint64_t)(c->n_ranks - 1) * 36 * 4);
+  xlm_arena_free(tables);
   free(workspace);
   call_free(k);
   free(k);

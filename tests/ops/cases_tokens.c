@@ -113,6 +113,26 @@ static void loss_large(op_test *t) { // several chunks per row, a ragged end, la
   loss_of(t, logits, op_ints(t, "targets[seq]", 0, 2500), 0, NULL);
 }
 
+static void loss_prime(op_test *t) { // rows longer than a block, that begin anywhere
+  xlm_val logits = op_leaf(t, "logits[seq 7, vocab 2053]");
+  loss_of(t, logits, op_ints(t, "targets[seq]", 0, 2053), 0, NULL);
+}
+
+static void loss_odd(op_test *t) { // short rows that begin anywhere
+  xlm_val logits = op_leaf(t, "logits[seq 13, vocab 37]");
+  loss_of(t, logits, op_ints(t, "targets[seq]", -1, 38), 0, NULL);
+}
+
+static void loss_of_one(op_test *t) { // a vocabulary of one
+  xlm_val logits = op_leaf(t, "logits[seq 3, vocab 1]");
+  loss_of(t, logits, op_ints(t, "targets[seq]", 0, 1), 0, NULL);
+}
+
+static void loss_many_tokens(op_test *t) {
+  xlm_val logits = op_leaf(t, "logits[batch 3, seq 401, vocab 3]");
+  loss_of(t, logits, op_ints(t, "targets[seq, batch]", -1, 4), op_fixed(t, "valid[]", 900, 901), NULL);
+}
+
 static void loss_rising(op_test *t) { // the maximum moves from chunk to chunk
   enum { V = 3000 };
   double x[V];
@@ -251,6 +271,10 @@ static const op_case table[] = {
     {"none", XLM_OP_CROSS_ENTROPY, loss_none},
     {"order", XLM_OP_CROSS_ENTROPY, loss_order, .bf16 = true},
     {"large", XLM_OP_CROSS_ENTROPY, loss_large, .bf16 = true},
+    {"prime", XLM_OP_CROSS_ENTROPY, loss_prime, .bf16 = true},
+    {"odd", XLM_OP_CROSS_ENTROPY, loss_odd, .bf16 = true},
+    {"of_one", XLM_OP_CROSS_ENTROPY, loss_of_one},
+    {"many_tokens", XLM_OP_CROSS_ENTROPY, loss_many_tokens, .bf16 = true},
     {"rising", XLM_OP_CROSS_ENTROPY, loss_rising, .no_grad = true},
     {"blocks", XLM_OP_CROSS_ENTROPY, loss_blocks, .bf16 = true},
     {"and_lse", XLM_OP_CROSS_ENTROPY, loss_and_lse},

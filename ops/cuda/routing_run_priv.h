@@ -3,8 +3,8 @@
 #ifndef XLM_CUDA_ROUTING_RUN_H
 #define XLM_CUDA_ROUTING_RUN_H
 
-#include "ops/cuda/routing.h"
-#include "ops/cuda/sort_run.h"
+#include "ops/cuda/routing_priv.h"
+#include "ops/cuda/sort_run_priv.h"
 
 typedef struct xlm_cuda_routing {
   int64_t tokens, active, choices;

@@ -2,7 +2,7 @@
 #ifndef XLM_CUDA_LOOKUP_H
 #define XLM_CUDA_LOOKUP_H
 
-#include "ops/cuda/sort.h"
+#include "ops/cuda/sort_priv.h"
 
 enum { XLM_CUDA_LOOKUP_TILE = 64 };
 

@@ -2,7 +2,7 @@
 #ifndef XLM_CUDA_ROUTING_H
 #define XLM_CUDA_ROUTING_H
 
-#include "ops/cuda/sort.h"
+#include "ops/cuda/sort_priv.h"
 
 typedef struct xlm_cuda_routing_scratch {
   xlm_cuda_sort sort;

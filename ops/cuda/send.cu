@@ -1,0 +1,8 @@
+// send: to the rank with this one's coordinates in another pipeline stage. Without a link there is nobody to send to.
+#include "ops/cuda/message_priv.h"
+
+XLM_CUDA_RUN(send) {
+  if (!c->link) return XLM_OK;
+  size_t bytes = xlm_type_bytes(c->in_type[0], c->dims);
+  return c->link->kind->send(c->link, c->queue, message_peer(c), message_tag(c), c->in[0], bytes, c->err);
+}

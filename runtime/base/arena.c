@@ -15,8 +15,10 @@ typedef struct block {
 } block;
 
 struct xlm_arena {
+  xlm_arena *parent;        // NULL: it takes its blocks from the system itself
+  xlm_arena_kept *as_child; // what the parent knows of it
   block *top;
-  block *spare; // blocks for reuse, see xlm_arena_clear
+  block *spare; // of an earlier life or of children that are gone; for the children, too
   size_t used_in_top, total, limit;
   jmp_buf recovery;
   bool has_recovery;
@@ -32,7 +34,13 @@ static void *system_block(size_t n) {
   return malloc(n);
 }
 
+static xlm_arena *root_of(xlm_arena *a) {
+  while (a->parent) a = a->parent;
+  return a;
+}
+
 _Noreturn void xlm_arena_exhausted(xlm_arena *a, size_t n) {
+  a = root_of(a);
   XLM_ASSERT(a->has_recovery, "arena of %zu bytes wants %zu more and nobody set XLM_ARENA_TRY",
              a->total, n);
   longjmp(a->recovery, 1);
@@ -45,6 +53,16 @@ xlm_arena *xlm_arena_new(size_t limit) {
   return a;
 }
 
+static void free_child(void *child) { xlm_arena_free(child); }
+
+xlm_arena *xlm_arena_child(xlm_arena *parent) {
+  xlm_arena *a = XLM_NEW(parent, xlm_arena);
+  a->parent = parent;
+  a->as_child = xlm_arena_keep(parent, free_child);
+  a->as_child->what = a;
+  return a;
+}
+
 void xlm_arena_drop(xlm_arena_kept *k) {
   void *what = k->what;
   k->what = NULL;
@@ -54,6 +72,10 @@ void xlm_arena_drop(xlm_arena_kept *k) {
 void xlm_arena_free(xlm_arena *a) {
   if (!a) return;
   xlm_arena_clear(a);
+  if (a->parent) {
+    a->as_child->what = NULL;
+    return;
+  }
   for (block *b = a->spare; b;) {
     block *prev = b->prev;
     free(b);
@@ -62,15 +84,27 @@ void xlm_arena_free(xlm_arena *a) {
   free(a);
 }
 
+// Reading what is gone shall show, in builds for that.
+static void spoil(block *b) {
+#ifndef XLM_SANITIZED
+  (void)b;
+#else
+  memset(b->data, 0xa5, b->size);
+#endif
+}
+
 void xlm_arena_clear(xlm_arena *a) {
   for (xlm_arena_kept *k = a->kept; k; k = k->prev) xlm_arena_drop(k);
   a->kept = NULL;
+  xlm_arena *root = root_of(a);
   while (a->top) {
     block *b = a->top;
     a->top = b->prev;
-    b->prev = a->spare;
-    a->spare = b;
+    b->prev = root->spare;
+    root->spare = b;
+    spoil(b);
   }
+  if (root != a) root->total -= a->total;
   a->total = a->used_in_top = 0;
 }
 
@@ -93,9 +127,10 @@ jmp_buf *xlm_arena_recovery(xlm_arena *a) {
 static void add_block(xlm_arena *a, size_t n) {
   size_t grown = a->top ? a->top->size * 2 : BLOCK;
   if (grown > (size_t)4 << 20) grown = (size_t)4 << 20;
-  block *b = take_spare(a, n);
+  xlm_arena *root = root_of(a);
+  block *b = take_spare(root, n);
   size_t size = b ? b->size : n > grown ? n : grown;
-  if (size > a->limit - a->total || a->total > a->limit) {
+  if (size > root->limit - root->total || root->total > root->limit) {
     free(b);
     xlm_arena_exhausted(a, n);
   }
@@ -106,6 +141,7 @@ static void add_block(xlm_arena *a, size_t n) {
   a->top = b;
   a->used_in_top = 0;
   a->total += size;
+  if (root != a) root->total += size;
 }
 
 void *xlm_arena_alloc(xlm_arena *a, size_t n) {

@@ -24,7 +24,12 @@ void xlm_arena_free(xlm_arena *a);
 // Frees everything in it but keeps the blocks for reuse.
 void xlm_arena_clear(xlm_arena *a);
 
-// Zeroed, 16-byte aligned. n = 0 returns a valid unique pointer.
+// An arena for what dies before its parent does: tables of a pass, graphs between passes. Its bytes count to the
+// parent's limit, a refused allocation jumps to the parent's recovery point, and it ends with the parent at the latest.
+// What it gives back serves the parent and its other children.
+xlm_arena *xlm_arena_child(xlm_arena *parent);
+
+// Zeroed, 16-byte aligned. n = 0 gives a valid unique pointer.
 void *xlm_arena_alloc(xlm_arena *a, size_t n);
 // Returns storage for `cap_new` elements with the old `count` copied. XLM_PUSH uses it to double arrays.
 void *xlm_arena_grow(xlm_arena *a, void *old, size_t count, size_t cap_new, size_t elem);

@@ -112,6 +112,35 @@ static void a_refused_block_jumps_back(void **state) {
   assert_int_equal(blocks, 0 + 1 + 2);
 }
 
+static void children_die_first(void **state) {
+  (void)state;
+  xlm_arena *parent = xlm_arena_new((size_t)8 << 20);
+  for (int i = 0; i < 1000; i++) { // what one gives back is there for the next
+    xlm_arena *child = xlm_arena_child(parent), *inner = xlm_arena_child(child);
+    memset(xlm_arena_alloc(child, (size_t)1 << 20), 1, (size_t)1 << 20);
+    char *p = xlm_arena_alloc(inner, (size_t)2 << 20);
+    assert_int_equal(p[0] | p[((size_t)2 << 20) - 1], 0);
+    assert_true(xlm_arena_used(parent) >= (size_t)3 << 20);
+    if (i % 2) xlm_arena_free(inner); // otherwise with its parent
+    xlm_arena_free(child);
+  }
+  assert_true(xlm_arena_used(parent) < (size_t)2 << 20);
+  (void)xlm_arena_alloc(xlm_arena_child(parent), 100); // one that the parent ends
+  xlm_arena_free(parent);
+}
+
+static void a_child_keeps_its_parents_limit(void **state) {
+  (void)state;
+  volatile bool refused = false;
+  xlm_arena *parent = xlm_arena_new(300000);
+  if (XLM_ARENA_TRY(parent))
+    take_until_refused(xlm_arena_child(parent), 1000);
+  else
+    refused = true;
+  assert_true(refused && xlm_arena_used(parent) <= 300000);
+  xlm_arena_free(parent);
+}
+
 static void strings_in_arenas(void **state) {
   (void)state;
   assert_string_equal(xlm_arena_strdup(a, "text"), "text");
@@ -255,6 +284,8 @@ int main(void) {
                                      cmocka_unit_test(a_limit_is_never_passed),
                                      cmocka_unit_test(growth_cannot_overflow),
                                      cmocka_unit_test(a_refused_block_jumps_back),
+                                     cmocka_unit_test(children_die_first),
+                                     cmocka_unit_test(a_child_keeps_its_parents_limit),
                                      cmocka_unit_test(strings_in_arenas),
                                      cmocka_unit_test(text_grows),
                                      cmocka_unit_test(doubles_read_back),

@@ -149,6 +149,23 @@ static void grad(xlm_grad *d) {
     if (d->need[i]) d->din[i] = first + (xlm_val)i;
 }
 
+// The sum over x in [begin, end) of x, but at least 0 and at most `most`.
+static int64_t clamped_sum(int64_t begin, int64_t end, int64_t most) {
+  int64_t below[] = {begin, end};
+  for (int i = 0; i < 2; i++) {
+    int64_t x = below[i] > 0 ? below[i] : 0, inside = x <= most ? x : most + 1;
+    below[i] = inside * (inside - 1) / 2 + (x - inside) * most;
+  }
+  return below[1] - below[0];
+}
+
+// Of n queries in a row, of which the first stands `at` places behind the first of the keys. A query sees keys up to
+// its own place, without those that have left the window.
+static int64_t visible_in_run(int64_t at, int64_t n, int64_t keys, int64_t window) {
+  int64_t seen = clamped_sum(at + 1, at + 1 + n, keys);
+  return window ? seen - clamped_sum(at + 1 - window, at + 1 - window + n, keys) : seen;
+}
+
 // Number of visible pairs (query, key) of one head.
 static double visible(const xlm_graph *g, const xlm_node_info *n) {
   xlm_dim seq[XLM_MAX_RANK], kv_seq[XLM_MAX_RANK];
@@ -157,14 +174,8 @@ static double visible(const xlm_graph *g, const xlm_node_info *n) {
   const xlm_dim_info *q = &g->dims[seq[0]], *k = &g->dims[kv_seq[0]];
   if (!xlm_attr_int(&n->attrs, XLM_A_causal, 0)) return (double)q->size * (double)k->size;
   int64_t window = xlm_attr_int(&n->attrs, XLM_A_window, 0);
-  double pairs = 0;
-  for (int64_t i = 0; i < q->size; i++) {
-    int64_t last = xlm_dim_global(q, i) - k->offset, first = window ? last - window + 1 : 0;
-    if (first < 0) first = 0;
-    if (last >= k->size) last = k->size - 1;
-    if (last >= first) pairs += (double)(last - first + 1);
-  }
-  return pairs;
+  return (double)(visible_in_run(q->offset - k->offset, q->size - q->tail, k->size, window) +
+                  visible_in_run(q->tail_offset - k->offset, q->tail, k->size, window));
 }
 
 static void cost_products(const xlm_graph *g, xlm_node node, double products, xlm_cost *out) {

@@ -1,8 +1,9 @@
 // See traffic.h.
 #include "runtime/plan/traffic.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#define MOST ((int64_t)1 << 50) // a size too large for anything: lists are read from files, too
 
 const char *xlm_sizes_list(const char *sizes, int index) {
   for (; index > 0; index--) {
@@ -14,11 +15,12 @@ const char *xlm_sizes_list(const char *sizes, int index) {
 }
 
 const char *xlm_sizes_next(const char *at, int64_t *size) {
-  char *end;
+  int64_t n = 0;
   if (*at == ',') at++;
   if (*at < '0' || *at > '9') return NULL;
-  *size = strtoll(at, &end, 10);
-  return end;
+  for (; *at >= '0' && *at <= '9'; at++) n = n < MOST ? 10 * n + (*at - '0') : MOST;
+  *size = n;
+  return at;
 }
 
 typedef struct query {

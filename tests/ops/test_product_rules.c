@@ -139,14 +139,51 @@ static void attend_refuses(void **state) {
   end(&t);
 }
 
-static double attend_flops(bench *t, xlm_val q, int64_t causal, int64_t window) {
+static double attend_flops_of(bench *t, xlm_val q, xlm_val k, int64_t causal, int64_t window) {
   xlm_attr_list l = xlm_attr_list_new(t->b.g->arena);
   xlm_attr_put_int(&l, XLM_A_causal, causal);
   xlm_attr_put_int(&l, XLM_A_window, window);
-  xlm_val out = xlm_emit(&t->b, XLM_OP_ATTEND, (xlm_val[]){q, q, q}, 3, &l);
+  xlm_val out = xlm_emit(&t->b, XLM_OP_ATTEND, (xlm_val[]){q, k, k}, 3, &l);
   xlm_cost cost;
   xlm_op_cost(t->b.g, xlm_val_at(t->b.g, out)->def, &cost);
   return cost.model_flops;
+}
+
+static double attend_flops(bench *t, xlm_val q, int64_t causal, int64_t window) {
+  return attend_flops_of(t, q, q, causal, window);
+}
+
+// One by one, as its definition says.
+static double count_pairs(const xlm_dim_info *q, const xlm_dim_info *k, int64_t window) {
+  double pairs = 0;
+  for (int64_t i = 0; i < q->size; i++)
+    for (int64_t j = 0; j < k->size; j++) {
+      int64_t behind = xlm_dim_global(q, i) - (k->offset + j);
+      pairs += behind >= 0 && (!window || behind < window);
+    }
+  return pairs;
+}
+
+// Queries of a rank in two runs, keys from somewhere on.
+static void attend_counts_pieces(void **state) {
+  (void)state;
+  static const xlm_dim_info queries[] = {{.size = 5, .offset = 2},
+                                         {.size = 4, .offset = 0, .tail = 2, .tail_offset = 14},
+                                         {.size = 6, .offset = 3, .tail = 3, .tail_offset = 10},
+                                         {.size = 16}},
+                            keys[] = {{.size = 16}, {.size = 7, .offset = 4}, {.size = 1, .offset = 15}};
+  for (size_t i = 0; i < sizeof queries / sizeof *queries; i++)
+    for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
+      for (int64_t window = 0; window <= 17; window++) {
+        bench t = start();
+        xlm_dim_info q = queries[i], k = keys[j];
+        q.name = "seq", k.name = "kv_seq", q.full = k.full = 16, q.axes = k.axes = 1;
+        xlm_dim head = dim(&t, "head", 6), seq = xlm_graph_dim_add(t.b.g, q),
+                kv_seq = xlm_graph_dim_add(t.b.g, k);
+        xlm_val x = LEAF(&t, XLM_F32, seq, head), y = LEAF(&t, XLM_F32, kv_seq, head);
+        assert_true(attend_flops_of(&t, x, y, 1, window) == 2.0 * 2 * 6 * count_pairs(&q, &k, window));
+        end(&t);
+      }
 }
 
 static void attend_counts_what_is_visible(void **state) {
@@ -187,6 +224,7 @@ int main(void) {
       cmocka_unit_test(rope_refuses),
       cmocka_unit_test(attend_refuses),
       cmocka_unit_test(attend_counts_what_is_visible),
+      cmocka_unit_test(attend_counts_pieces),
       cmocka_unit_test(training_ops_refuse),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,9 +51,12 @@ static const xlm_graph *eval_graph(xlm_pass_context *p, const xlm_source *source
   xlm_diags_init(&again, p->arena, source);
   p->program = XLM_PROGRAM_EVAL;
   p->diags = &again;
-  const xlm_graph *g = xlm_passes_run(p, model_passes, NULL);
+  xlm_graph *g = xlm_passes_run(p, model_passes, NULL), *eval;
   p->diags = diags;
-  return g ? xlm_passes_run(p, eval_passes, g) : NULL;
+  if (!g) return NULL;
+  eval = xlm_passes_run(p, eval_passes, g);
+  if (eval) xlm_graph_free(g);
+  return eval;
 }
 
 static bool prepare(xlm_pass_context *p, int program, const xlm_graph *g) {
@@ -67,12 +70,15 @@ static void show_rank(xlm_pass_context *p, const xlm_graph *train, const xlm_gra
   (void)xlm_passes_run(p, rank_passes, train ? train : eval);
 }
 
-static bool verify(xlm_pass_context *p, const xlm_plan *plan) {
+static bool verify(xlm_pass_context *p, const xlm_plan *plan, xlm_compiled *c) {
   if (plan->n_ranks == 1) return true;
   double start = xlm_clock_seconds();
-  xlm_plan_check check = xlm_plan_verify(plan, p->arena);
+  xlm_arena *scratch = xlm_arena_child(p->arena);
+  xlm_plan_check check = xlm_plan_verify(plan, scratch);
   xlm_times_add(p->options->times, "verify", 1, 0, xlm_clock_seconds() - start);
   if (check.text) xlm_diag_push(p->diags, XLM_E_MESH_UNSOUND, (xlm_span){0, 0}, "%s", check.text);
+  xlm_arena_free(scratch);
+  c->operations = check.operations;
   return !check.text;
 }
 
@@ -80,7 +86,8 @@ static bool verify(xlm_pass_context *p, const xlm_plan *plan) {
 
 static void compile(xlm_pass_context *p, const xlm_source *source, xlm_compiled *c) {
   const xlm_compile_options *o = p->options;
-  const xlm_graph *step = NULL, *train = NULL, *eval = NULL;
+  const xlm_graph *step = NULL, *eval = NULL;
+  xlm_graph *train = NULL;
 
   p->ast = parse(p, source);
   if (p->diags->errors) return; // after syntax errors, further messages are not useful
@@ -101,8 +108,10 @@ static void compile(xlm_pass_context *p, const xlm_source *source, xlm_compiled 
   if (p->stop_after || !o->backend) return;
   xlm_rank_plans ranks;
   if (!xlm_rank_plans_make(p, rank_passes, train, eval, &ranks)) return;
+  for (int k = 0; k < XLM_PROGRAMS; k++) xlm_passes_forget(p, k);
+  if (train) xlm_graph_free(train);
   const xlm_plan *plan = xlm_whole_plan(p->arena, source, c->model, step ? step : eval, &ranks, o);
-  if (verify(p, plan)) c->plan = plan;
+  if (verify(p, plan, c)) c->plan = plan;
 }
 
 // "simplify,2": the second run of simplify.

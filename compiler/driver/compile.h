@@ -35,6 +35,7 @@ typedef struct xlm_compiled {
   const xlm_source *source;
   const xlm_graph *model; // after simplify
   const xlm_plan *plan;   // NULL when there were errors
+  int64_t operations;     // of communication, matched when the plan of several ranks was verified
 } xlm_compiled;
 
 // Parses, checks and plans. Errors go to d; result->plan is NULL iff d->errors > 0. `stop_after` (the name of

@@ -37,13 +37,13 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
 }
 
 static xlm_graph *simplify(xlm_pass_context *c, const xlm_graph *g) {
-  return xlm_pass_simplify(g, c->arena);
+  return xlm_pass_simplify(g, c->scratch);
 }
 
 static xlm_graph *global_batch(xlm_pass_context *c, const xlm_graph *g) {
   int64_t microbatches = c->program == XLM_PROGRAM_TRAIN ? c->options->train.microbatches : 1;
   xlm_batch_fault f;
-  xlm_graph *out = xlm_pass_global_batch(g, c->arena, microbatches, &f);
+  xlm_graph *out = xlm_pass_global_batch(g, c->scratch, microbatches, &f);
   if (out) return out;
   xlm_diag *diag = xlm_diag_push(c->diags, XLM_E_MICROBATCHES, f.loss, "%s", f.text);
   if (f.culprit.begin != f.loss.begin) xlm_diag_label(c->diags, diag, f.culprit, "here");
@@ -52,19 +52,19 @@ static xlm_graph *global_batch(xlm_pass_context *c, const xlm_graph *g) {
 }
 
 static xlm_graph *eval_weights(xlm_pass_context *c, const xlm_graph *g) {
-  return xlm_pass_eval_weights(g, c->arena);
+  return xlm_pass_eval_weights(g, c->scratch);
 }
 
 static xlm_graph *differentiate(xlm_pass_context *c, const xlm_graph *g) {
   if (!g->losses.n) xlm_diag_push(c->diags, XLM_E_NO_LOSS, (xlm_span){0, 0}, "the graph has no loss");
   if (!g->losses.n || !xlm_optimizer_check(g, &c->options->train, c->diags)) return NULL;
-  return xlm_pass_differentiate(g, c->arena, &c->options->train);
+  return xlm_pass_differentiate(g, c->scratch, &c->options->train);
 }
 
 static xlm_graph *recompute(xlm_pass_context *c, const xlm_graph *g) {
   if (c->options->recompute == XLM_RECOMPUTE_AUTO)
-    return xlm_pass_recompute_rounds(g, c->arena, c->recompute_rounds);
-  return xlm_pass_recompute(g, c->arena, c->options->recompute);
+    return xlm_pass_recompute_rounds(g, c->scratch, c->recompute_rounds);
+  return xlm_pass_recompute(g, c->scratch, c->options->recompute);
 }
 
 // ---- passes on a rank ----
@@ -93,7 +93,8 @@ static xlm_graph *partition(xlm_pass_context *c, const xlm_graph *g) {
   if (axis >= 0) now.coord[axis] = 0;
   bool same = last->signature == now.signature && !memcmp(last->coord, now.coord, sizeof now.coord);
   if (last->graph && same) return last->graph;
-  now.graph = xlm_partition_emit(p, c->coord);
+  if (last->graph) xlm_graph_free(last->graph);
+  now.graph = xlm_partition_emit(p, c->scratch, c->coord);
   *last = now;
   return now.graph;
 }
@@ -114,12 +115,18 @@ static xlm_status make_schedule(xlm_pass_context *c, int stages, int chunks, xlm
   return xlm_schedule_check(c->schedule, c->arena, err);
 }
 
+static void forget_stages(xlm_pass_context *c, int program) {
+  if (c->staged[program].arena) xlm_arena_free(c->staged[program].arena);
+  c->staged[program] = (struct xlm_staged){0};
+}
+
 // Both programs are cut alike: by the training step if there is one.
 static bool cut_pipeline(xlm_pass_context *c, const xlm_graph *g) {
   const xlm_compile_options *o = c->options;
   int stages = stages_of(c), chunks = o->chunks > 0 ? o->chunks : 1;
   xlm_error err;
   if (c->pipeline.stages) return true;
+  for (int p = 0; p < XLM_PROGRAMS; p++) forget_stages(c, p); // of another cut
   if (xlm_pipeline_cut(g, c->arena, stages, chunks, o->stage_rounds, o->n_stage_rounds, &c->pipeline, &err) !=
       XLM_OK)
     return refuse_pipeline(c, &err);
@@ -128,16 +135,24 @@ static bool cut_pipeline(xlm_pass_context *c, const xlm_graph *g) {
   return make_schedule(c, stages, chunks, &err) == XLM_OK || refuse_pipeline(c, &err);
 }
 
+// What is decided on a graph serves all stages that share it.
 static xlm_graph *pipeline(xlm_pass_context *c, const xlm_graph *g) {
-  return xlm_pass_pipeline(g, c->arena, &c->pipeline, c->coord[c->pipeline.pp_axis]);
+  struct xlm_staged *last = &c->staged[c->program];
+  if (last->of != g) {
+    forget_stages(c, c->program);
+    last->of = g;
+    last->arena = xlm_arena_child(c->arena);
+    last->stages = xlm_pipeline_assign(g, last->arena, &c->pipeline);
+  }
+  return xlm_pass_pipeline(last->stages, c->scratch, c->coord[c->pipeline.pp_axis]);
 }
 
 static xlm_graph *fuse(xlm_pass_context *c, const xlm_graph *g) {
-  return xlm_pass_fuse(g, c->arena);
+  return xlm_pass_fuse(g, c->scratch);
 }
 
 static xlm_graph *overlap(xlm_pass_context *c, const xlm_graph *g) {
-  return xlm_pass_overlap(g, c->arena, c->schedule && c->schedule->split_weights);
+  return xlm_pass_overlap(g, c->scratch, c->schedule && c->schedule->split_weights);
 }
 
 const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
@@ -257,24 +272,46 @@ static xlm_graph *run(xlm_pass_context *c, xlm_pass_id id, const xlm_graph *g) {
   const char *unmet = xlm_pass_unmet(id, g, c->arena);
   XLM_ASSERT(!unmet, "%s", unmet);
   double start = xlm_clock_seconds();
+  c->scratch = xlm_arena_child(c->arena);
   xlm_graph *out = p->run(c, g);
+  xlm_arena_free(c->scratch);
   if (!out) return NULL;
   xlm_times_add(c->options->times, p->name, 1, out->n_nodes, xlm_clock_seconds() - start);
   uint32_t properties = ((g ? g->properties : 0) | p->gives) & ~p->breaks;
 #ifdef XLM_CHECKED
   bool again = p->per_rank && out->properties == properties; // of another rank: already verified
-  const char *broken = again ? NULL : xlm_graph_verify(out, c->arena);
+  xlm_arena *scratch = xlm_arena_child(c->arena);
+  const char *broken = again ? NULL : xlm_graph_verify(out, scratch);
   XLM_ASSERT(!broken, "after %s: %s", p->name, broken);
+  xlm_arena_free(scratch);
 #endif
   out->properties = properties;
   return out;
+}
+
+void xlm_passes_release(const xlm_pass_context *c, xlm_graph *g) {
+  for (int p = 0; p < XLM_PROGRAMS; p++)
+    if (c->partitioned[p].graph == g) return;
+  xlm_graph_free(g);
+}
+
+void xlm_passes_forget(xlm_pass_context *c, int program) {
+  if (c->partitioning[program]) xlm_partition_free(c->partitioning[program]);
+  if (c->partitioned[program].graph) xlm_graph_free(c->partitioned[program].graph);
+  c->partitioning[program] = NULL;
+  c->partitioned[program].graph = NULL;
+  forget_stages(c, program);
 }
 
 xlm_graph *xlm_passes_run(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g) {
   xlm_graph *now = (xlm_graph *)(uintptr_t)g; // result of an empty list
   for (; *list; list++) {
     const xlm_pass *p = &xlm_pass_table[*list];
-    if (!(p->idle && p->idle(c)) && !(now = run(c, *list, now))) return NULL;
+    if (!(p->idle && p->idle(c))) {
+      xlm_graph *out = run(c, *list, now);
+      if (now != g) xlm_passes_release(c, now);
+      if (!(now = out)) return NULL;
+    }
     if (*list != c->stop_after || ++c->runs != c->stop_run) continue;
     c->dump = now; // a pass with nothing to do leaves the graph unchanged
     c->stopped = true;

@@ -29,6 +29,7 @@ enum { XLM_PROGRAM_TRAIN, XLM_PROGRAM_EVAL, XLM_PROGRAMS };
 // The inputs and results of passes besides the graph, for one compilation.
 typedef struct xlm_pass_context {
   xlm_arena *arena;
+  xlm_arena *scratch; // of the pass that runs: gone with its end
   const xlm_compile_options *options;
   xlm_diags *diags;
   int program;
@@ -44,6 +45,11 @@ typedef struct xlm_pass_context {
     uint64_t signature;
     int32_t coord[XLM_MAX_AXES];
   } partitioned[XLM_PROGRAMS];
+  struct xlm_staged { // the last graph that was cut into stages
+    const xlm_graph *of;
+    const xlm_stages *stages;
+    xlm_arena *arena; // of `stages`
+  } staged[XLM_PROGRAMS];
   struct xlm_made { // the rank plans made so far, see rank_plans.c
     uint64_t signature;
     int32_t recompute_rounds;
@@ -78,7 +84,12 @@ const char *xlm_pass_unmet(xlm_pass_id id, const xlm_graph *g, xlm_arena *a);
 // Runs `prepare` of the per-rank passes of a list (which ends with XLM_PASS_END) for this program.
 bool xlm_passes_prepare(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g);
 // Runs a list of passes: checks what they need, times and (in checked builds) verifies them, and stores the
-// graph to dump. NULL: a diagnostic was pushed, or the pass to stop after has run (c->stopped).
+// graph to dump. NULL: a diagnostic was pushed, or the pass to stop after has run (c->stopped). Frees the
+// graphs between two passes; the caller may pass the last one to xlm_passes_release.
 xlm_graph *xlm_passes_run(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g);
+// Frees a graph that a pass made, unless it is kept for other ranks.
+void xlm_passes_release(const xlm_pass_context *c, xlm_graph *g);
+// Frees what is kept for other ranks of this program; preparing begins anew.
+void xlm_passes_forget(xlm_pass_context *c, int program);
 
 #endif

@@ -22,7 +22,7 @@ static uint64_t signature(const xlm_pass_context *c) {
 }
 
 static bool run_passes(xlm_pass_context *c, const xlm_pass_id *passes, int program, const xlm_graph *g,
-                       const xlm_graph **out) {
+                       xlm_graph **out) {
   *out = NULL;
   if (!g) return true;
   c->program = program;
@@ -56,7 +56,7 @@ static bool lower(xlm_pass_context *c, const xlm_graph *train, const xlm_graph *
 xlm_rank_plan *xlm_rank_plan_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
                                   const xlm_graph *eval) {
   struct xlm_made made = {signature(c), c->recompute_rounds, NULL};
-  const xlm_graph *t, *e;
+  xlm_graph *t, *e;
   for (uint32_t i = 0; i < c->n_made; i++)
     if (c->made[i].signature == made.signature && c->made[i].recompute_rounds == made.recompute_rounds)
       return c->made[i].plan;
@@ -65,6 +65,8 @@ xlm_rank_plan *xlm_rank_plan_make(xlm_pass_context *c, const xlm_pass_id *passes
   XLM_ASSERT((!t || t->properties & XLM_FUSED) && (!e || e->properties & XLM_FUSED),
              "what is lowered is fused");
   if (!lower(c, t, e, &made.plan)) return NULL;
+  if (t && t != train) xlm_passes_release(c, t);
+  if (e && e != eval) xlm_passes_release(c, e);
   XLM_PUSH(c->arena, c->made, c->n_made, c->cap_made, made);
   return made.plan;
 }

@@ -15,7 +15,8 @@
 typedef struct chooser {
   xlm_pass_context c; // a copy
   const xlm_pass_id *memory_passes, *rank_passes;
-  const xlm_graph *step, *eval, *train; // train: with c.recompute_rounds
+  const xlm_graph *step, *eval;
+  xlm_graph *train;     // with c.recompute_rounds
   int32_t rounds;                       // of the model
   uint64_t limit;
 } chooser;
@@ -34,7 +35,8 @@ static bool set_rounds(chooser *s, int32_t rounds) {
   c->recompute_rounds = rounds;
   c->program = XLM_PROGRAM_TRAIN;
   c->pipeline.stages = 0; // is cut again
-  c->partitioned[XLM_PROGRAM_TRAIN].graph = NULL;
+  xlm_passes_forget(c, XLM_PROGRAM_TRAIN);
+  if (s->train) xlm_graph_free(s->train);
   s->train = xlm_passes_run(c, s->memory_passes, s->step);
   return s->train && xlm_passes_prepare(c, s->rank_passes, s->train);
 }
@@ -115,6 +117,8 @@ int32_t xlm_recompute_rounds(xlm_pass_context *c, const xlm_pass_id *memory_pass
     fitting = bytes <= s.limit ? fitting + 1 : 1;
     if (bytes > s.limit) rounds = fewest(&s, distinct[i].coord, rounds, bytes);
   }
+  for (int p = 0; p < XLM_PROGRAMS; p++) xlm_passes_forget(&s.c, p);
+  if (s.train) xlm_graph_free(s.train);
   c->made = s.c.made, c->n_made = s.c.n_made, c->cap_made = s.c.cap_made;
   return rounds;
 }

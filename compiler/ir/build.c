@@ -83,7 +83,7 @@ static bool has_ragged_dim(const xlm_graph *g, const xlm_type *t) {
 static const xlm_val *node_operands(xlm_build *b, const xlm_op *op, const xlm_val *in, int *n,
                                     xlm_val offsets) {
   bool append = (op->flags & XLM_OPF_OFFSETS) && offsets && (*n == 0 || in[*n - 1] != offsets);
-  xlm_val *copy = XLM_NEW_N(b->g->arena, xlm_val, *n + append);
+  xlm_val *copy = XLM_NEW_N(b->g->tables, xlm_val, *n + append);
   if (*n) memcpy(copy, in, (size_t)*n * sizeof *in);
   if (append) copy[(*n)++] = offsets;
   return copy;
@@ -95,7 +95,7 @@ static xlm_val add_outputs(xlm_build *b, const xlm_infer *x, xlm_node def, xlm_v
   for (int i = 0; i < x->n_out; i++) {
     xlm_value v = {.type = x->out[i], .def = def, .ragged_by = x->ragged_by[i]};
     if (!v.ragged_by && has_ragged_dim(g, &v.type)) v.ragged_by = offsets;
-    XLM_PUSH(g->arena, g->values, g->n_values, g->cap_values, v);
+    XLM_PUSH(g->tables, g->values, g->n_values, g->cap_values, v);
   }
   return first;
 }
@@ -128,7 +128,7 @@ xlm_val xlm_emit_checked(xlm_build *b, xlm_op_id id, const xlm_val *in, int n_in
                      .stage = b->stage,
                      .recompute = b->recompute};
   n.out = add_outputs(b, x, g->n_nodes, offsets);
-  XLM_PUSH(g->arena, g->nodes, g->n_nodes, g->cap_nodes, n);
+  XLM_PUSH(g->tables, g->nodes, g->n_nodes, g->cap_nodes, n);
   return n.out;
 }
 
@@ -138,20 +138,6 @@ xlm_val xlm_emit(xlm_build *b, xlm_op_id op, const xlm_val *in, int n_in, const 
   XLM_ASSERT(v || xlm_op_at(op)->n_out == 0, "%s: %s", xlm_op_at(op)->name,
              x.fault_text ? x.fault_text : "refused");
   return v;
-}
-
-xlm_val xlm_emit_copy(xlm_build *b, const xlm_graph *from, xlm_node n, const xlm_val *in) {
-  const xlm_node_info *old = &from->nodes[n];
-  xlm_build at = *b;
-  xlm_build_context(&at, old);
-  at.phase = old->phase;
-  xlm_attr_list attrs = xlm_attr_list_from(b->g->arena, &old->attrs);
-  xlm_val first = xlm_emit(&at, old->op, in, old->n_in, &attrs);
-  for (int i = 0; i < old->n_out; i++) {
-    xlm_val_at(b->g, first + (xlm_val)i)->name = from->values[old->out + (xlm_val)i].name;
-    xlm_val_at(b->g, first + (xlm_val)i)->partial = from->values[old->out + (xlm_val)i].partial;
-  }
-  return first;
 }
 
 xlm_val xlm_op1(xlm_build *b, xlm_op_id op, xlm_val x) {

@@ -45,9 +45,6 @@ struct xlm_infer;
 // As xlm_emit, but a failed inference fills *fault (never NULL) and returns 0.
 xlm_val xlm_emit_checked(xlm_build *b, xlm_op_id op, const xlm_val *in, int n_in, const xlm_attr_list *attrs,
                          struct xlm_infer *fault);
-// Copies node n of `from` with other operands, in its context and phase, and infers types again. First
-// output.
-xlm_val xlm_emit_copy(xlm_build *b, const xlm_graph *from, xlm_node n, const xlm_val *in);
 
 xlm_val xlm_op1(xlm_build *b, xlm_op_id op, xlm_val x);
 xlm_val xlm_op2(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y);

@@ -37,11 +37,12 @@ const char *xlm_properties_text(xlm_arena *a, uint32_t set, const char *between)
 xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *model) {
   xlm_graph *g = XLM_NEW(a, xlm_graph);
   g->arena = a;
+  g->tables = xlm_arena_child(a);
   g->source = source;
   g->model = model;
-  XLM_PUSH(a, g->dims, g->n_dims, g->cap_dims, (xlm_dim_info){.name = ""});
-  XLM_PUSH(a, g->values, g->n_values, g->cap_values, (xlm_value){.def = 0});
-  XLM_PUSH(a, g->nodes, g->n_nodes, g->cap_nodes, (xlm_node_info){.scope = ""});
+  XLM_PUSH(g->tables, g->dims, g->n_dims, g->cap_dims, (xlm_dim_info){.name = ""});
+  XLM_PUSH(g->tables, g->values, g->n_values, g->cap_values, (xlm_value){.def = 0});
+  XLM_PUSH(g->tables, g->nodes, g->n_nodes, g->cap_nodes, (xlm_node_info){.scope = ""});
   return g;
 }
 
@@ -50,7 +51,7 @@ xlm_graph *xlm_graph_like(const xlm_graph *from) {
   g->preset = from->preset;
   g->properties = from->properties;
   for (uint32_t i = 1; i < from->n_dims; i++)
-    XLM_PUSH(g->arena, g->dims, g->n_dims, g->cap_dims, from->dims[i]);
+    XLM_PUSH(g->tables, g->dims, g->n_dims, g->cap_dims, from->dims[i]);
   g->weights_name = from->weights_name;
   g->weights = from->weights;
   g->n_weights = from->n_weights;
@@ -63,6 +64,21 @@ xlm_graph *xlm_graph_like(const xlm_graph *from) {
   return g;
 }
 
+void xlm_graph_free(xlm_graph *g) {
+  xlm_arena_free(g->tables);
+}
+
+void xlm_graph_reserve(xlm_graph *g, uint32_t nodes, uint32_t values) {
+  if (g->n_nodes + nodes > g->cap_nodes) {
+    g->cap_nodes = g->n_nodes + nodes;
+    g->nodes = xlm_arena_grow(g->tables, g->nodes, g->n_nodes, g->cap_nodes, sizeof *g->nodes);
+  }
+  if (g->n_values + values > g->cap_values) {
+    g->cap_values = g->n_values + values;
+    g->values = xlm_arena_grow(g->tables, g->values, g->n_values, g->cap_values, sizeof *g->values);
+  }
+}
+
 xlm_dim xlm_graph_dim_find(const xlm_graph *g, const char *name, uint32_t axes) {
   for (uint32_t i = 1; i < g->n_dims; i++)
     if (g->dims[i].axes == axes && !strcmp(g->dims[i].name, name)) return i;
@@ -72,7 +88,7 @@ xlm_dim xlm_graph_dim_find(const xlm_graph *g, const char *name, uint32_t axes) 
 xlm_dim xlm_graph_dim_add(xlm_graph *g, xlm_dim_info info) {
   XLM_ASSERT(!xlm_graph_dim_find(g, info.name, info.axes), "dim %s exists already", info.name);
   info.name = xlm_arena_strdup(g->arena, info.name);
-  XLM_PUSH(g->arena, g->dims, g->n_dims, g->cap_dims, info);
+  XLM_PUSH(g->tables, g->dims, g->n_dims, g->cap_dims, info);
   return g->n_dims - 1;
 }
 
@@ -86,12 +102,12 @@ xlm_dim xlm_graph_dim(xlm_graph *g, const char *name, int64_t size) {
 
 void xlm_vals_add(xlm_graph *g, xlm_vals *list, const char *name, xlm_val val, xlm_span span) {
   xlm_named_val v = {.name = name, .val = val, .span = span};
-  XLM_PUSH(g->arena, list->at, list->n, list->cap, v);
+  XLM_PUSH(g->tables, list->at, list->n, list->cap, v);
 }
 
 void xlm_graph_update(xlm_graph *g, xlm_val state, xlm_val val) {
   xlm_update u = {state, val};
-  XLM_PUSH(g->arena, g->updates, g->n_updates, g->cap_updates, u);
+  XLM_PUSH(g->tables, g->updates, g->n_updates, g->cap_updates, u);
 }
 
 uint32_t *xlm_graph_uses(const xlm_graph *g, xlm_arena *a) {

@@ -129,7 +129,8 @@ const char *xlm_property_meaning(xlm_property_id p);
 const char *xlm_properties_text(xlm_arena *a, uint32_t set, const char *between); // "simplified, fused"
 
 typedef struct xlm_graph {
-  xlm_arena *arena;
+  xlm_arena *arena;  // of what graphs made from this one, and plans, refer to: names, attributes, rules
+  xlm_arena *tables; // of the rest: dims, values, nodes and their operands, lists
   const xlm_source *source;
   const char *model, *preset; // preset may be NULL
   uint32_t properties;        // maintained by compiler/driver/passes.c
@@ -156,6 +157,10 @@ typedef struct xlm_graph {
 xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *model);
 // A new graph with the same dims, rules, weights, config and properties, and no values, nodes or lists.
 xlm_graph *xlm_graph_like(const xlm_graph *g);
+// Gives back the tables of a graph that was read for the last time.
+void xlm_graph_free(xlm_graph *g);
+// Room for so many more nodes and values: tables that grow by doubling leave as much behind.
+void xlm_graph_reserve(xlm_graph *g, uint32_t nodes, uint32_t values);
 
 // The dimension of this name and not split, created at first use. Its size must equal that of an existing
 // one.

@@ -42,6 +42,8 @@ const char *xlm_infer_dims_text(const xlm_infer *x, const xlm_type *t) {
 }
 
 static void put(xlm_infer *x, xlm_attr a) {
+  const xlm_attr *have = xlm_attr_find(&x->attrs, a.key);
+  if (have && xlm_attr_same(have, &a)) return;
   xlm_attr_list l = xlm_attr_list_from(x->g->arena, &x->attrs);
   xlm_attr_put(&l, a);
   x->attrs = xlm_attr_freeze(&l);

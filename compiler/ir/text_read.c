@@ -196,7 +196,7 @@ static bool result(reader *r, xlm_node_info *n) {
   if (xlm_lex_try(&r->x, "partial") && !xlm_lex_uint(&r->x, 1, UINT32_MAX, &at.partial)) return false;
   if (xlm_lex_try(&r->x, "by") && !handle(r, &at.ragged_by)) return false;
   if (n->n_out++ == MAX_RESULTS) return xlm_lex_fail(&r->x, "more than %d results", MAX_RESULTS);
-  XLM_PUSH(r->arena, r->g->values, r->g->n_values, r->g->cap_values, at);
+  XLM_PUSH(r->g->tables, r->g->values, r->g->n_values, r->g->cap_values, at);
   return true;
 }
 
@@ -255,7 +255,7 @@ static bool read_node(reader *r) {
     return xlm_lex_fail(&r->x, "`%.100s` stands in models only: graphs hold its parts", op);
   if (!operands(r, &n, n.out ? n.out : r->g->n_values) || !attrs(r, &n.attrs)) return false;
   if (!phase(r, &n.phase) || !place(r, &n)) return false;
-  XLM_PUSH(r->arena, r->g->nodes, r->g->n_nodes, r->g->cap_nodes, n);
+  XLM_PUSH(r->g->tables, r->g->nodes, r->g->n_nodes, r->g->cap_nodes, n);
   return true;
 }
 

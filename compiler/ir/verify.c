@@ -357,7 +357,7 @@ static bool properties_hold(verifier *v) {
 // Inference may create dims, and allocates faults and attributes in the graph's arena.
 static void copy_for_inference(verifier *v) {
   v->scratch = *v->g;
-  v->scratch.arena = v->arena;
+  v->scratch.arena = v->scratch.tables = v->arena;
   v->scratch.cap_dims = v->g->n_dims + 8;
   v->scratch.dims =
       xlm_arena_grow(v->arena, v->g->dims, v->g->n_dims, v->scratch.cap_dims, sizeof *v->g->dims);

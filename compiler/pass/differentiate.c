@@ -192,5 +192,6 @@ xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_tr
   d.b.phase = XLM_PHASE_STEP;
   xlm_diff_updates(&d);
   xlm_diff_optimize(&d);
-  return xlm_drop_dead(d.out, a);
+  xlm_drop_dead(d.out, a);
+  return d.out;
 }

@@ -119,6 +119,7 @@ xlm_graph *xlm_pass_eval_weights(const xlm_graph *g, xlm_arena *a) {
   parts p = {.g = g, .out = xlm_graph_like(g), .a = a};
   p.map = XLM_NEW_N(a, xlm_val, g->n_values);
   p.of_inputs = XLM_NEW_N(a, bool, g->n_values);
+  xlm_graph_reserve(p.out, g->n_nodes, g->n_values);
   find_inputs(&p);
   for (xlm_node id = 1; id < g->n_nodes; id++) xlm_copy_node(p.out, g, id, p.map, p.map);
   p.b = xlm_build_new(p.out);
@@ -131,5 +132,6 @@ xlm_graph *xlm_pass_eval_weights(const xlm_graph *g, xlm_arena *a) {
     walk(&p, p.loss->val, NULL, false);
     walk(&p, p.loss->val, NULL, true);
   }
-  return xlm_drop_dead(p.out, a);
+  xlm_drop_dead(p.out, a);
+  return p.out;
 }

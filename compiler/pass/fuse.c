@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "compiler/ir/op.h"
-#include "compiler/pass/pass.h"
+#include "compiler/pass/pass_priv.h"
 #include "runtime/plan/code.h"
 
 typedef struct cluster {
@@ -212,16 +212,17 @@ static void add_member(program *p, xlm_node id) {
 }
 
 static xlm_val emit_fused(fuse *f, program *p, const xlm_val *outs, int n_out, const xlm_type *space) {
-  xlm_code *code = XLM_NEW(f->a, xlm_code);
-  xlm_code_instr *at = XLM_NEW_N(f->a, xlm_code_instr, p->n);
+  xlm_arena *a = f->out->arena;
+  xlm_code *code = XLM_NEW(a, xlm_code);
+  xlm_code_instr *at = XLM_NEW_N(a, xlm_code_instr, p->n);
   memcpy(at, p->at, (size_t)p->n * sizeof *at);
   *code = (xlm_code){.n_in = (uint16_t)p->n_in, .n = (uint16_t)p->n, .n_out = (uint16_t)n_out, .at = at};
-  xlm_text dtypes = xlm_text_new(f->a);
+  xlm_text dtypes = xlm_text_new(a);
   for (int i = 0; i < n_out; i++) {
     code->out[i] = register_of(p, outs[i]);
     xlm_text_printf(&dtypes, "%s%s", i ? "," : "", xlm_dtype_name(xlm_val_type(f->g, outs[i])->dtype));
   }
-  xlm_attr_list l = xlm_attr_list_new(f->a);
+  xlm_attr_list l = xlm_attr_list_new(a);
   xlm_attr_put(&l, (xlm_attr){.key = XLM_A_code, .code = code});
   xlm_attr_put_dims(&l, XLM_A_dims, space->dim, space->rank);
   xlm_attr_put_text(&l, XLM_A_dtype, dtypes.data);
@@ -305,7 +306,7 @@ static void emit_other(fuse *f, xlm_node id) {
     in[i] = materialise(f, n->in[i]);
     XLM_ASSERT(in[i], "operand %d of node %u was dropped", i, id);
   }
-  xlm_val first = xlm_emit_copy(&f->b, f->g, id, in);
+  xlm_val first = xlm_copy_with(&f->b, f->g, id, in);
   for (int i = 0; i < n->n_out; i++) f->map[n->out + (xlm_val)i] = first + (xlm_val)i;
 }
 
@@ -328,7 +329,7 @@ static void emit_accumulated(fuse *f, xlm_node id, xlm_node product) {
   context(f, n);
   in[0] = f->map[n->in[0]];
   for (int i = 0; i < c->n_in; i++) in[i + 1] = materialise(f, c->in[i]);
-  xlm_attr_list l = xlm_attr_list_from(f->a, &c->attrs);
+  xlm_attr_list l = xlm_attr_list_from(f->out->arena, &c->attrs);
   f->map[n->out] = xlm_emit(&f->b, xlm_op_facts_of(c->op)->accumulating, in, c->n_in + 1, &l);
   xlm_val_at(f->out, f->map[n->out])->name = f->g->values[n->out].name;
   f->out->nodes[f->out->n_nodes - 1].stage = n->stage;
@@ -378,6 +379,7 @@ xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a) {
   f.program = XLM_NEW(a, program);
   f.none = XLM_NEW_N(a, uint32_t, g->n_values);
   for (int p = 0; p < XLM_PHASES; p++) f.constants[p] = XLM_NEW_N(a, xlm_val, g->n_values);
+  xlm_graph_reserve(f.out, g->n_nodes, g->n_values);
   assign_clusters(&f);
   list_members(&f);
   find_accumulated_products(&f);

@@ -424,7 +424,7 @@ static bool check_loss(global *w, const xlm_named_val *loss) {
   *w->fault = (xlm_batch_fault){
       .loss = loss->span,
       .culprit = n->span,
-      .text = xlm_arena_printf(w->a,
+      .text = xlm_arena_printf(w->out->arena,
                                "with %lld microbatches this loss would depend on how the batch is divided: "
                                "`%s` joins samples in a way that does not add up over microbatches",
                                (long long)w->microbatches, xlm_op_at(n->op)->name),
@@ -459,6 +459,7 @@ xlm_graph *xlm_pass_global_batch(const xlm_graph *g, xlm_arena *a, int64_t micro
   w.early = XLM_NEW_N(a, bool, g->n_values);
   w.map = XLM_NEW_N(a, xlm_val, g->n_values);
   w.before = XLM_NEW_N(a, xlm_val, g->n_values);
+  xlm_graph_reserve(w.out, g->n_nodes, g->n_values);
   for (uint32_t i = 0; microbatches > 1 && i < g->losses.n; i++)
     if (!check_loss(&w, &g->losses.at[i])) return NULL;
   if (microbatches > 1 && !emit_prologue(&w)) return NULL;
@@ -471,5 +472,6 @@ xlm_graph *xlm_pass_global_batch(const xlm_graph *g, xlm_arena *a, int64_t micro
                  g->losses.at[i].span);
   }
   xlm_copy_updates(w.out, g, w.map);
-  return xlm_drop_dead(w.out, a);
+  xlm_drop_dead(w.out, a);
+  return w.out;
 }

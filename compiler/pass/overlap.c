@@ -22,6 +22,7 @@ enum { LOOK = 64 };
 
 typedef struct reorder {
   const xlm_graph *g;
+  xlm_arena *a;     // scratch
   bool *product;    // by node: has enough FLOPs to hide communication behind
   bool *collective; // by node
   bool *feeds;      // by node: reads parameters alone and is read by collectives alone
@@ -101,7 +102,7 @@ static void find_distances(reorder *r) {
   int stages = 1; // nodes have no stage outside a pipeline
   for (xlm_node id = 1; id < r->g->n_nodes; id++)
     if (r->g->nodes[id].stage >= stages) stages = r->g->nodes[id].stage + 1;
-  uint32_t far = 1 << 20, *products = XLM_NEW_N(r->g->arena, uint32_t, stages + 1);
+  uint32_t far = 1 << 20, *products = XLM_NEW_N(r->a, uint32_t, stages + 1);
   for (int s = 0; s <= stages; s++) products[s] = far;
   for (xlm_node id = r->g->n_nodes - 1; id > 0; id--) {
     const xlm_node_info *n = &r->g->nodes[id];
@@ -290,6 +291,7 @@ static xlm_graph *emit(const reorder *r, xlm_arena *a) {
   const xlm_graph *g = r->g;
   xlm_graph *out = xlm_graph_like(g);
   xlm_val *map = XLM_NEW_N(a, xlm_val, g->n_values);
+  xlm_graph_reserve(out, g->n_nodes, g->n_values);
   for (uint32_t i = 0; i < r->n; i++) xlm_copy_node(out, g, r->order[i], map, map);
   xlm_copy_list(out, &out->outputs, &g->outputs, map);
   xlm_copy_list(out, &out->metrics, &g->metrics, map);
@@ -301,6 +303,7 @@ static xlm_graph *emit(const reorder *r, xlm_arena *a) {
 xlm_graph *xlm_pass_overlap(const xlm_graph *g, xlm_arena *a, bool split_weights) {
   uint32_t n = g->n_nodes;
   reorder r = {.g = g,
+               .a = a,
                .product = XLM_NEW_N(a, bool, n),
                .collective = XLM_NEW_N(a, bool, n),
                .feeds = XLM_NEW_N(a, bool, n),

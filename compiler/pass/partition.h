@@ -30,8 +30,9 @@ typedef struct xlm_partitioning xlm_partitioning;
 // Decides all layouts. NULL with *fault filled when the rules conflict or sizes do not fit the mesh.
 xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const xlm_partition_options *o,
                                        xlm_partition_fault *fault);
-// The graph of the rank at `coord`.
-xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]);
+void xlm_partition_free(xlm_partitioning *p); // before the end of `a`
+// The graph of the rank at `coord`. Scratch in a.
+xlm_graph *xlm_partition_emit(const xlm_partitioning *p, xlm_arena *a, const int32_t coord[XLM_MAX_AXES]);
 // Coordinates (of one stage) with equal signatures have graphs that differ only in offsets: they share a
 // plan.
 uint64_t xlm_partition_signature(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]);

@@ -316,6 +316,7 @@ static bool decide_all(xlm_partitioning *p) {
 
 xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const xlm_partition_options *o,
                                        xlm_partition_fault *fault) {
+  a = xlm_arena_child(a);
   xlm_partitioning *p = XLM_NEW(a, xlm_partitioning);
   *p = (xlm_partitioning){.g = g, .a = a, .o = *o, .fault = fault};
   *fault = (xlm_partition_fault){0};
@@ -330,4 +331,8 @@ xlm_partitioning *xlm_partition_decide(const xlm_graph *g, xlm_arena *a, const x
   xlm_partition_find_early(p);
   xlm_partition_find_splits(p);
   return p;
+}
+
+void xlm_partition_free(xlm_partitioning *p) {
+  xlm_arena_free(p->a);
 }

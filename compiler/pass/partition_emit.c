@@ -24,12 +24,14 @@ typedef struct emit {
   const xlm_partitioning *p;
   const int32_t *coord;
   xlm_graph *out;
+  xlm_arena *a; // scratch
   xlm_build b;
   xlm_val *map;              // old value -> new, in layout have[old]
   converted **ready;         // old value -> other layouts of it
   const xlm_update **update; // by old value: the update of the state
   xlm_val *stored;           // by old value of a state: its new value, in the state's layout
   parts *parts;              // by old value: partial results of an additive operation
+  struct pieces **pieces;    // by dim
 } emit;
 
 // ---- local dimensions ----
@@ -75,11 +77,14 @@ static const xlm_type *logical(const conversion *c) {
   return xlm_val_type(c->e->p->g, c->old);
 }
 
-// Sizes of all members' pieces of dimension position i when it goes from `whole` axes to `whole | axes`.
-static const char *piece_sizes(const conversion *c, int i, uint32_t whole, uint32_t axes) {
-  const emit *e = c->e;
+typedef struct pieces { // a list of sizes of pieces that was written before
+  uint32_t whole, axes;
+  const char *sizes;
+  struct pieces *next;
+} pieces;
+
+static const char *write_sizes(const emit *e, xlm_dim d, uint32_t whole, uint32_t axes) {
   const xlm_mesh *m = &e->p->o.mesh;
-  xlm_dim d = logical(c)->dim[i];
   xlm_text t = xlm_text_new(e->out->arena);
   int64_t n = xlm_mesh_group(m, axes);
   for (int64_t k = 0; k < n; k++) {
@@ -89,6 +94,17 @@ static const char *piece_sizes(const conversion *c, int i, uint32_t whole, uint3
     xlm_text_printf(&t, "%s%lld", k ? "," : "", (long long)size);
   }
   return t.data;
+}
+
+// Sizes of all members' pieces of dimension position i when it goes from `whole` axes to `whole | axes`.
+static const char *piece_sizes(const conversion *c, int i, uint32_t whole, uint32_t axes) {
+  xlm_dim d = logical(c)->dim[i];
+  pieces **known = &c->e->pieces[d], *p = *known;
+  while (p && (p->whole != whole || p->axes != axes)) p = p->next;
+  if (p) return p->sizes;
+  p = XLM_NEW(c->e->a, pieces);
+  *p = (pieces){whole, axes, write_sizes(c->e, d, whole, axes), *known};
+  return (*known = p)->sizes;
 }
 
 static void collective(conversion *c, xlm_op_id op, uint32_t axes, const int *at, const uint32_t *to_axes,
@@ -225,7 +241,7 @@ static xlm_val convert_now(emit *e, xlm_val old, const xlm_layout *want) {
   XLM_ASSERT(xlm_layout_equal(&c.have, want, rank), "layout of value %u (%s) was not reached: from %s to %s",
              old, xlm_op_at(xlm_val_node(e->p->g, old)->op)->name, layout_text(e, old, &e->p->have[old]),
              layout_text(e, old, want));
-  converted *k = XLM_NEW(e->out->arena, converted);
+  converted *k = XLM_NEW(e->a, converted);
   *k = (converted){*want, e->b.phase, reduces || c.moved_rows, c.now, e->ready[old]};
   e->ready[old] = k;
   return c.now;
@@ -313,7 +329,7 @@ static uint32_t cut_axes(const emit *e, xlm_node id) {
 static void emit_cut(emit *e, xlm_node id, uint32_t axes) {
   const xlm_node_info *n = &e->p->g->nodes[id];
   const xlm_op *op = xlm_op_at(n->op);
-  xlm_val *in = XLM_NEW_N(e->p->a, xlm_val, n->n_in), out[8];
+  xlm_val *in = XLM_NEW_N(e->a, xlm_val, n->n_in), out[8];
   context(e, n);
   for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &e->p->nodes[id].in[i]);
   xlm_attr_list l = map_attrs(e, id, in);
@@ -337,16 +353,16 @@ static void emit_cut(emit *e, xlm_node id, uint32_t axes) {
 static void emit_parts(emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
   const xlm_node_layouts *l = &e->p->nodes[id];
-  bool *done = XLM_NEW_N(e->out->arena, bool, n->n_in);
-  xlm_val *in = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
+  bool *done = XLM_NEW_N(e->a, bool, n->n_in);
+  xlm_val *in = XLM_NEW_N(e->a, xlm_val, n->n_in);
   parts *p = &e->parts[n->out];
-  p->at = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
+  p->at = XLM_NEW_N(e->a, xlm_val, n->n_in);
   context(e, n);
   for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &l->in[i]);
   for (int i = 0; i < n->n_in; i++) {
     if (done[i]) continue;
     uint32_t axes = xlm_layout_axes(&l->in[i], xlm_val_rank(e->p, n->in[i]));
-    xlm_val *group = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
+    xlm_val *group = XLM_NEW_N(e->a, xlm_val, n->n_in);
     int count = 0;
     for (int j = i; j < n->n_in; j++) {
       if (xlm_layout_axes(&l->in[j], xlm_val_rank(e->p, n->in[j])) != axes) continue;
@@ -369,8 +385,8 @@ static void emit_sum_of_parts(emit *e, xlm_node id) {
   uint32_t n_in = 0, cap = 0;
   for (int i = 0; i < n->n_in; i++) {
     const parts *p = &e->parts[n->in[i]];
-    for (int k = 0; k < p->n; k++) XLM_PUSH(e->out->arena, in, n_in, cap, p->at[k]);
-    if (!p->n) XLM_PUSH(e->out->arena, in, n_in, cap, convert(e, n->in[i], &e->p->nodes[id].in[i]));
+    for (int k = 0; k < p->n; k++) XLM_PUSH(e->a, in, n_in, cap, p->at[k]);
+    if (!p->n) XLM_PUSH(e->a, in, n_in, cap, convert(e, n->in[i], &e->p->nodes[id].in[i]));
   }
   xlm_attr_list l = xlm_attr_list_from(e->out->arena, &n->attrs);
   bind_results(e, id, xlm_emit(&e->b, n->op, in, (int)n_in, &l));
@@ -395,7 +411,7 @@ static void store(emit *e, const xlm_node_info *n, xlm_val v) {
 
 static void emit_node(emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
-  xlm_val *in = XLM_NEW_N(e->out->arena, xlm_val, n->n_in);
+  xlm_val *in = XLM_NEW_N(e->a, xlm_val, n->n_in);
   context(e, n);
   for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &e->p->nodes[id].in[i]);
   xlm_attr_list l = map_attrs(e, id, in);
@@ -436,14 +452,16 @@ static void emit_list(emit *e, const xlm_vals *from, xlm_vals *to) {
   }
 }
 
-xlm_graph *xlm_partition_emit(const xlm_partitioning *p, const int32_t coord[XLM_MAX_AXES]) {
-  emit e = {.p = p, .coord = coord, .out = xlm_graph_like(p->g)};
+xlm_graph *xlm_partition_emit(const xlm_partitioning *p, xlm_arena *a, const int32_t coord[XLM_MAX_AXES]) {
+  emit e = {.p = p, .coord = coord, .out = xlm_graph_like(p->g), .a = a};
   e.b = xlm_build_new(e.out);
-  e.map = XLM_NEW_N(p->a, xlm_val, p->g->n_values);
-  e.parts = XLM_NEW_N(p->a, parts, p->g->n_values);
-  e.ready = XLM_NEW_N(p->a, converted *, p->g->n_values);
-  e.stored = XLM_NEW_N(p->a, xlm_val, p->g->n_values);
-  e.update = XLM_NEW_N(p->a, const xlm_update *, p->g->n_values);
+  xlm_graph_reserve(e.out, p->g->n_nodes, p->g->n_values);
+  e.pieces = XLM_NEW_N(a, pieces *, p->g->n_dims);
+  e.map = XLM_NEW_N(a, xlm_val, p->g->n_values);
+  e.parts = XLM_NEW_N(a, parts, p->g->n_values);
+  e.ready = XLM_NEW_N(a, converted *, p->g->n_values);
+  e.stored = XLM_NEW_N(a, xlm_val, p->g->n_values);
+  e.update = XLM_NEW_N(a, const xlm_update *, p->g->n_values);
   for (uint32_t i = 0; i < p->g->n_updates; i++) e.update[p->g->updates[i].val] = &p->g->updates[i];
   for (xlm_node id = 1; id < p->g->n_nodes; id++) {
     const xlm_node_info *n = &p->g->nodes[id];

@@ -9,11 +9,13 @@
 // operands must have the types of the old ones. Operands and offsets are read[old]; write[old] becomes the
 // new value. Returns the new node.
 xlm_node xlm_copy_node(xlm_graph *to, const xlm_graph *from, xlm_node n, const xlm_val *read, xlm_val *write);
+// The same with its operands given, in b's phase and context. Returns the first result.
+xlm_val xlm_copy_with(xlm_build *b, const xlm_graph *from, xlm_node n, const xlm_val *in);
 void xlm_copy_list(xlm_graph *to, xlm_vals *into, const xlm_vals *list, const xlm_val *map);
 void xlm_copy_updates(xlm_graph *to, const xlm_graph *from, const xlm_val *map);
 
-// The graph without nodes on which no output, metric, loss or update depends.
-xlm_graph *xlm_drop_dead(const xlm_graph *g, xlm_arena *a);
+// Removes the nodes on which no output, metric, loss or update depends from a graph under construction.
+void xlm_drop_dead(xlm_graph *g, xlm_arena *scratch);
 
 static inline bool xlm_is_leaf(const xlm_node_info *n) {
   return xlm_op_at(n->op)->flags & XLM_OPF_LEAF;

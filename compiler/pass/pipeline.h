@@ -25,8 +25,11 @@ typedef struct xlm_pipeline {
 xlm_status xlm_pipeline_cut(const xlm_graph *train, xlm_arena *a, int stages, int chunks, const int32_t *list,
                             int n_list, xlm_pipeline *out, xlm_error *err) XLM_MUST_CHECK;
 
-// The parts of `stage`: nodes have `stage` = chunk on this stage. g: as partitioned, for a coordinate that
-// lies on this stage.
-xlm_graph *xlm_pass_pipeline(const xlm_graph *g, xlm_arena *a, const xlm_pipeline *p, int stage);
+// Where every node of a graph stands and what its stages send each other, decided once for all of them. g: as
+// partitioned.
+typedef struct xlm_stages xlm_stages;
+xlm_stages *xlm_pipeline_assign(const xlm_graph *g, xlm_arena *a, const xlm_pipeline *p);
+// The parts of `stage`: nodes have `stage` = chunk on this stage.
+xlm_graph *xlm_pass_pipeline(const xlm_stages *s, xlm_arena *a, int stage);
 
 #endif

@@ -16,7 +16,7 @@ xlm_node xlm_copy_node(xlm_graph *to, const xlm_graph *from, xlm_node n, const x
                        xlm_val *write) {
   const xlm_node_info *old = &from->nodes[n];
   xlm_node_info copy = *old;
-  xlm_val *in = XLM_NEW_N(to->arena, xlm_val, old->n_in);
+  xlm_val *in = XLM_NEW_N(to->tables, xlm_val, old->n_in);
   for (int i = 0; i < old->n_in; i++) {
     in[i] = read[old->in[i]];
     XLM_ASSERT(in[i], "operand %d of node %u (%s) was dropped", i, n, xlm_op_at(old->op)->name);
@@ -28,11 +28,45 @@ xlm_node xlm_copy_node(xlm_graph *to, const xlm_graph *from, xlm_node n, const x
     v.def = to->n_nodes;
     bool own = v.ragged_by && from->values[v.ragged_by].def == n; // the node makes these offsets itself
     if (v.ragged_by) v.ragged_by = own ? copy.out + (v.ragged_by - old->out) : read[v.ragged_by];
-    XLM_PUSH(to->arena, to->values, to->n_values, to->cap_values, v);
+    XLM_PUSH(to->tables, to->values, to->n_values, to->cap_values, v);
   }
   for (int i = 0; i < old->n_out; i++) write[old->out + (xlm_val)i] = copy.out + (xlm_val)i;
-  XLM_PUSH(to->arena, to->nodes, to->n_nodes, to->cap_nodes, copy);
+  XLM_PUSH(to->tables, to->nodes, to->n_nodes, to->cap_nodes, copy);
   return to->n_nodes - 1;
+}
+
+static xlm_val offsets_of(const xlm_graph *g, const xlm_val *in, int n) {
+  for (int i = 0; i < n; i++)
+    if (g->values[in[i]].ragged_by) return g->values[in[i]].ragged_by;
+  return 0;
+}
+
+xlm_val xlm_copy_with(xlm_build *b, const xlm_graph *from, xlm_node n, const xlm_val *in) {
+  xlm_graph *g = b->g;
+  const xlm_node_info *old = &from->nodes[n];
+  xlm_val *operands = XLM_NEW_N(g->tables, xlm_val, old->n_in);
+  if (old->n_in) memcpy(operands, in, old->n_in * sizeof *in);
+  xlm_node_info copy = {.op = old->op,
+                        .phase = b->phase,
+                        .n_in = old->n_in,
+                        .n_out = old->n_out,
+                        .in = operands,
+                        .out = old->n_out ? g->n_values : 0,
+                        .attrs = old->attrs,
+                        .span = b->span,
+                        .scope = b->scope,
+                        .round = b->round,
+                        .stage = b->stage,
+                        .recompute = b->recompute};
+  for (int i = 0; i < old->n_out; i++) {
+    xlm_value v = from->values[old->out + (xlm_val)i];
+    bool own = v.ragged_by && from->values[v.ragged_by].def == n;
+    v.def = g->n_nodes;
+    if (v.ragged_by) v.ragged_by = own ? copy.out + (v.ragged_by - old->out) : offsets_of(g, in, old->n_in);
+    XLM_PUSH(g->tables, g->values, g->n_values, g->cap_values, v);
+  }
+  XLM_PUSH(g->tables, g->nodes, g->n_nodes, g->cap_nodes, copy);
+  return copy.out;
 }
 
 void xlm_copy_list(xlm_graph *to, xlm_vals *into, const xlm_vals *list, const xlm_val *map) {
@@ -69,15 +103,42 @@ static bool *live_nodes(const xlm_graph *g, xlm_arena *a) {
   return live;
 }
 
-xlm_graph *xlm_drop_dead(const xlm_graph *g, xlm_arena *a) {
-  xlm_graph *out = xlm_graph_like(g);
-  bool *live = live_nodes(g, a);
-  xlm_val *map = XLM_NEW_N(a, xlm_val, g->n_values);
-  for (xlm_node n = 1; n < g->n_nodes; n++)
-    if (live[n]) xlm_copy_node(out, g, n, map, map);
-  xlm_copy_list(out, &out->outputs, &g->outputs, map);
-  xlm_copy_list(out, &out->metrics, &g->metrics, map);
-  xlm_copy_list(out, &out->losses, &g->losses, map);
-  xlm_copy_updates(out, g, map);
-  return out;
+// A node moves down in its table, and its results in theirs.
+static void move_node(xlm_graph *g, xlm_node from, xlm_node to, xlm_val *map, xlm_val out) {
+  xlm_node_info n = g->nodes[from];
+  xlm_val *in = XLM_NEW_N(g->tables, xlm_val, n.n_in), old = n.out;
+  for (int i = 0; i < n.n_in; i++) in[i] = map[n.in[i]];
+  n.in = in;
+  n.out = n.n_out ? out : 0;
+  for (xlm_val i = 0; i < n.n_out; i++) map[old + i] = out + i;
+  for (xlm_val i = 0; i < n.n_out; i++) {
+    xlm_value v = g->values[old + i];
+    v.def = to;
+    v.ragged_by = map[v.ragged_by];
+    g->values[out + i] = v;
+  }
+  g->nodes[to] = n;
+}
+
+static void map_list(xlm_vals *list, const xlm_val *map) {
+  for (uint32_t i = 0; i < list->n; i++) list->at[i].val = map[list->at[i].val];
+}
+
+void xlm_drop_dead(xlm_graph *g, xlm_arena *scratch) {
+  bool *live = live_nodes(g, scratch);
+  xlm_val *map = XLM_NEW_N(scratch, xlm_val, g->n_values), values = 1;
+  xlm_node nodes = 1;
+  for (xlm_node n = 1; n < g->n_nodes; n++) {
+    uint16_t n_out = g->nodes[n].n_out;
+    if (!live[n]) continue;
+    move_node(g, n, nodes++, map, values);
+    values += n_out;
+  }
+  g->n_nodes = nodes;
+  g->n_values = values;
+  map_list(&g->outputs, map);
+  map_list(&g->metrics, map);
+  map_list(&g->losses, map);
+  for (uint32_t i = 0; i < g->n_updates; i++)
+    g->updates[i] = (xlm_update){map[g->updates[i].state], map[g->updates[i].val]};
 }

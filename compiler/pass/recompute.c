@@ -183,6 +183,18 @@ static void copy_node(recomputer *r, xlm_node id) {
   for (xlm_val v = n->out; v < n->out + n->n_out; v++) r->backward[v] = r->forward[v];
 }
 
+// How many nodes will be cloned, at most; *values: of their results.
+static uint32_t count_clones(const recomputer *r, uint32_t *values) {
+  uint32_t nodes = 0;
+  *values = 0;
+  for (xlm_node id = 1; id < r->g->n_nodes; id++) {
+    if (!r->region[id] || !is_needed(r, &r->g->nodes[id])) continue;
+    nodes++;
+    *values += r->g->nodes[id].n_out;
+  }
+  return nodes;
+}
+
 static xlm_graph *recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode, int32_t rounds) {
   recomputer r = {.g = g, .out = xlm_graph_like(g), .rounds = rounds};
   r.region = XLM_NEW_N(a, uint32_t, g->n_nodes);
@@ -195,6 +207,8 @@ static xlm_graph *recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode
   r.emitted = XLM_NEW_N(a, bool, r.n_regions);
   find_leaving(&r);
   find_needed(&r);
+  uint32_t more_values, more = count_clones(&r, &more_values);
+  xlm_graph_reserve(r.out, g->n_nodes + more, g->n_values + more_values);
   for (xlm_node id = 1; id < g->n_nodes; id++) copy_node(&r, id);
   xlm_copy_list(r.out, &r.out->outputs, &g->outputs, r.forward);
   xlm_copy_list(r.out, &r.out->metrics, &g->metrics, r.forward);

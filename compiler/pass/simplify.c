@@ -199,7 +199,7 @@ static void append(simplifier *s, xlm_node id, const xlm_node_info *n, const xlm
 
 static void simplify_node(simplifier *s, xlm_node id) {
   xlm_node_info n = s->g->nodes[id];
-  xlm_val *in = XLM_NEW_N(s->out->arena, xlm_val, n.n_in), same = 0;
+  xlm_val *in = XLM_NEW_N(s->out->tables, xlm_val, n.n_in), same = 0;
   for (int i = 0; i < n.n_in; i++) in[i] = s->map[n.in[i]];
   if (n.n_in && n.n_out) {
     rewrite_permute(s, &n, in);
@@ -228,10 +228,12 @@ xlm_graph *xlm_pass_simplify(const xlm_graph *g, xlm_arena *a) {
   while (s.slots < 2 * g->n_nodes) s.slots *= 2;
   s.map = XLM_NEW_N(a, xlm_val, g->n_values);
   s.table = XLM_NEW_N(a, xlm_node, s.slots);
+  xlm_graph_reserve(s.out, g->n_nodes, g->n_values);
   for (xlm_node n = 1; n < g->n_nodes; n++) simplify_node(&s, n);
   xlm_copy_list(s.out, &s.out->outputs, &g->outputs, s.map);
   xlm_copy_list(s.out, &s.out->metrics, &g->metrics, s.map);
   xlm_copy_list(s.out, &s.out->losses, &g->losses, s.map);
   xlm_copy_updates(s.out, g, s.map);
-  return xlm_drop_dead(s.out, a);
+  xlm_drop_dead(s.out, a);
+  return s.out;
 }

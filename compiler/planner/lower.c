@@ -44,11 +44,11 @@ static bool same_dim(const xlm_dim_info *a, const xlm_dim_info *b) {
 
 static void map_dims(lower *w) {
   xlm_lowering *l = &w->l;
-  w->dim_map = XLM_NEW_N(l->arena, xlm_dim, w->g->n_dims);
+  w->dim_map = XLM_NEW_N(l->scratch, xlm_dim, w->g->n_dims);
   for (uint32_t i = 1; i < w->g->n_dims; i++) {
     uint32_t j = 1;
     while (j < l->n_dims && !same_dim(&l->dims[j], &w->g->dims[i])) j++;
-    if (j >= l->n_dims) XLM_PUSH(l->arena, l->dims, l->n_dims, l->cap_dims, w->g->dims[i]);
+    if (j >= l->n_dims) XLM_PUSH(l->scratch, l->dims, l->n_dims, l->cap_dims, w->g->dims[i]);
     w->dim_map[i] = j;
   }
 }
@@ -80,10 +80,10 @@ static xlm_attrs map_attrs(lower *w, const xlm_attrs *as) {
 static uint32_t add_tensor(lower *w, xlm_tensor t, xlm_lifetime life) {
   xlm_lowering *l = &w->l;
   t.bytes = xlm_type_bytes(&t.type, l->dims);
-  XLM_PUSH(l->arena, l->tensors, l->n_tensors, l->cap_tensors, t);
-  XLM_PUSH(l->arena, l->life, l->n_life, l->cap_life, life);
+  XLM_PUSH(l->scratch, l->tensors, l->n_tensors, l->cap_tensors, t);
+  XLM_PUSH(l->scratch, l->life, l->n_life, l->cap_life, life);
   uint32_t root = t.view_of ? l->root[t.view_of] : l->n_root;
-  XLM_PUSH(l->arena, l->root, l->n_root, l->cap_root, root);
+  XLM_PUSH(l->scratch, l->root, l->n_root, l->cap_root, root);
   return l->n_tensors - 1;
 }
 
@@ -126,7 +126,7 @@ static void lower_state(lower *w, const xlm_node_info *n) {
                       .tensor = w->tensor[n->out],
                       .saved = find_role(role).saved};
   XLM_PUSH(l->arena, l->states, l->n_states, l->cap_states, s);
-  xlm_dict_put(l->arena, &l->state_of, name, (void *)(uintptr_t)l->n_states);
+  xlm_dict_put(l->scratch, &l->state_of, name, (void *)(uintptr_t)l->n_states);
 }
 
 static void lower_input(lower *w, const xlm_node_info *n) {
@@ -276,10 +276,10 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
                   .scope = n->scope};
   bool sums = xlm_op_at(n->op)->flags & XLM_OPF_SUM;
   XLM_TRY(choose_kernel(w, &in, sums, err));
-  XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
-  XLM_PUSH(l->arena, l->once, l->n_once, l->cap_once, n->phase == XLM_PHASE_LAST);
-  XLM_PUSH(l->arena, l->sums, l->n_sums, l->cap_sums, sums);
-  XLM_PUSH(l->arena, l->scratch_end, l->n_scratch, l->cap_scratch, l->n_instrs - 1 - w->first_instr);
+  XLM_PUSH(l->scratch, l->instrs, l->n_instrs, l->cap_instrs, in);
+  XLM_PUSH(l->scratch, l->once, l->n_once, l->cap_once, n->phase == XLM_PHASE_LAST);
+  XLM_PUSH(l->scratch, l->sums, l->n_sums, l->cap_sums, sums);
+  XLM_PUSH(l->scratch, l->scratch_end, l->n_scratch, l->cap_scratch, l->n_instrs - 1 - w->first_instr);
   return XLM_OK;
 }
 
@@ -308,7 +308,7 @@ static xlm_status lower_node(lower *w, xlm_node id, xlm_error *err) {
 // ---- segments ----
 
 static void find_view_roots(lower *w) {
-  w->view_root = XLM_NEW_N(w->l.arena, xlm_val, w->g->n_values);
+  w->view_root = XLM_NEW_N(w->l.scratch, xlm_val, w->g->n_values);
   for (xlm_val v = 1; v < w->g->n_values; v++) {
     const xlm_node_info *n = xlm_val_node(w->g, v);
     w->view_root[v] = xlm_op_at(n->op)->flags & XLM_OPF_VIEW ? w->view_root[n->in[0]] : v;
@@ -325,7 +325,7 @@ static int runs_in(const lower *w, const xlm_node_info *n) {
 
 static void find_last_uses(lower *w) {
   const xlm_graph *g = w->g;
-  w->last_use = XLM_NEW_N(w->l.arena, uint32_t, g->n_values);
+  w->last_use = XLM_NEW_N(w->l.scratch, uint32_t, g->n_values);
   static const xlm_phase order[XLM_PHASES] = {XLM_PHASE_PROLOGUE, XLM_PHASE_FWD,  XLM_PHASE_BWD,
                                               XLM_PHASE_WGT,      XLM_PHASE_LAST, XLM_PHASE_STEP};
   for (int k = 0; k < XLM_PHASES; k++) // weight gradients may run after the whole backward
@@ -384,7 +384,7 @@ static void begin_graph(lower *w, const xlm_graph *g, uint8_t program) {
   w->g = g;
   w->program = program;
   map_dims(w);
-  w->tensor = XLM_NEW_N(w->l.arena, uint32_t, g->n_values);
+  w->tensor = XLM_NEW_N(w->l.scratch, uint32_t, g->n_values);
   find_view_roots(w);
   find_last_uses(w);
   w->first_instr = w->l.n_instrs;
@@ -497,6 +497,10 @@ static xlm_status lower_eval(lower *w, const xlm_graph *g, xlm_error *err) {
   return XLM_OK;
 }
 
+static void *keep(const xlm_lowering *l, const void *table, uint32_t n, size_t each) {
+  return xlm_arena_grow(l->arena, (void *)(uintptr_t)table, n, n, each);
+}
+
 static void finish(lower *w) {
   xlm_lowering *l = &w->l;
   xlm_rank_plan *p = l->plan;
@@ -504,9 +508,9 @@ static void finish(lower *w) {
   schedule_prologue(w);
   xlm_lower_variants(l);
   xlm_lower_order(l);
-  p->dims = l->dims, p->n_dims = l->n_dims;
-  p->tensors = l->tensors, p->n_tensors = l->n_tensors;
-  p->instrs = l->instrs, p->n_instrs = l->n_instrs;
+  p->dims = keep(l, l->dims, l->n_dims, sizeof *l->dims), p->n_dims = l->n_dims;
+  p->tensors = keep(l, l->tensors, l->n_tensors, sizeof *l->tensors), p->n_tensors = l->n_tensors;
+  p->instrs = keep(l, l->instrs, l->n_instrs, sizeof *l->instrs), p->n_instrs = l->n_instrs;
   p->segments = l->segments, p->n_segments = l->n_segments;
   p->states = l->states, p->n_states = l->n_states;
   p->inputs = l->inputs, p->n_inputs = l->n_inputs;
@@ -515,19 +519,21 @@ static void finish(lower *w) {
 
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
                      xlm_rank_plan **out, xlm_span *at, xlm_error *err) {
-  lower *w = XLM_NEW(a, lower);
-  w->l = (xlm_lowering){.arena = a, .options = *o, .plan = XLM_NEW(a, xlm_rank_plan)};
+  xlm_arena *scratch = xlm_arena_child(a);
+  lower *w = XLM_NEW(scratch, lower);
+  w->l = (xlm_lowering){
+      .arena = a, .scratch = scratch, .options = *o, .plan = XLM_NEW(a, xlm_rank_plan)};
   xlm_lowering *l = &w->l;
   l->plan->eval_segment = -1;
-  XLM_PUSH(a, l->dims, l->n_dims, l->cap_dims, (xlm_dim_info){.name = ""});
-  XLM_PUSH(a, l->tensors, l->n_tensors, l->cap_tensors, (xlm_tensor){.name = ""});
-  XLM_PUSH(a, l->life, l->n_life, l->cap_life, (xlm_lifetime){0});
-  XLM_PUSH(a, l->root, l->n_root, l->cap_root, 0);
+  XLM_PUSH(scratch, l->dims, l->n_dims, l->cap_dims, (xlm_dim_info){.name = ""});
+  XLM_PUSH(scratch, l->tensors, l->n_tensors, l->cap_tensors, (xlm_tensor){.name = ""});
+  XLM_PUSH(scratch, l->life, l->n_life, l->cap_life, (xlm_lifetime){0});
+  XLM_PUSH(scratch, l->root, l->n_root, l->cap_root, 0);
   xlm_status status = train ? lower_train(w, train, err) : XLM_OK;
   if (status == XLM_OK && eval) status = lower_eval(w, eval, err);
   *at = w->at;
-  if (status != XLM_OK) return status;
-  finish(w);
+  if (status == XLM_OK) finish(w);
   *out = l->plan;
-  return XLM_OK;
+  xlm_arena_free(scratch);
+  return status;
 }

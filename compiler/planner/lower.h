@@ -26,7 +26,8 @@ typedef struct xlm_lifetime {
 } xlm_lifetime;
 
 typedef struct xlm_lowering {
-  xlm_arena *arena;
+  xlm_arena *arena;   // of the plan
+  xlm_arena *scratch; // of lowering: tables that grow are copied from it when they are done
   xlm_lower_options options;
   xlm_rank_plan *plan;
   xlm_dim_info *dims;

@@ -47,7 +47,7 @@ void xlm_lower_hold(xlm_lowering *l, const xlm_segment *s, uint32_t first_instr,
 void xlm_lower_reserve(xlm_lowering *l, uint32_t more) {
   if (l->n_instrs + more <= l->cap_instrs) return;
   l->cap_instrs = l->n_instrs + more;
-  l->instrs = xlm_arena_grow(l->arena, l->instrs, l->n_instrs, l->cap_instrs, sizeof *l->instrs);
+  l->instrs = xlm_arena_grow(l->scratch, l->instrs, l->n_instrs, l->cap_instrs, sizeof *l->instrs);
 }
 
 xlm_instr xlm_lower_stored(const xlm_lowering *l, xlm_instr in) {
@@ -78,7 +78,7 @@ static uint32_t copy_segment(xlm_lowering *l, uint32_t segment, xlm_segment_vari
     if (l->once[i]) continue;
     bool store = variant == XLM_VARIANT_FIRST && l->sums[i];
     xlm_instr in = store ? xlm_lower_stored(l, l->instrs[i]) : l->instrs[i];
-    XLM_PUSH(l->arena, l->instrs, l->n_instrs, l->cap_instrs, in);
+    XLM_PUSH(l->scratch, l->instrs, l->n_instrs, l->cap_instrs, in);
   }
   copy.n = l->n_instrs - copy.first;
   XLM_PUSH(l->arena, l->segments, l->n_segments, l->cap_segments, copy);
@@ -129,8 +129,8 @@ void xlm_lower_order(xlm_lowering *l) {
   r.tensors = l->tensors, r.instrs = l->instrs;
   for (uint32_t s = 0; s < l->n_segments; s++) {
     const xlm_segment *g = &l->segments[s], *twin = ordered_twin(l, s);
-    uint32_t *after = twin ? NULL : XLM_NEW_N(l->arena, uint32_t, g->n);
-    if (!twin) xlm_streams_order(&r, g, l->arena, after);
+    uint32_t *after = twin ? NULL : XLM_NEW_N(l->scratch, uint32_t, g->n);
+    if (!twin) xlm_streams_order(&r, g, l->scratch, after);
     for (uint32_t i = 0; i < g->n; i++) {
       uint32_t as_twin = twin ? l->instrs[twin->first + i].after : 0;
       l->instrs[g->first + i].after = !twin ? after[i] : as_twin ? as_twin - twin->first + g->first : 0;

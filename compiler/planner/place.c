@@ -38,7 +38,7 @@ typedef struct timeline {
 } timeline;
 
 static uint64_t place_items(xlm_lowering *l, item *items, uint32_t n) {
-  xlm_gaps *gaps = xlm_gaps_new(l->arena);
+  xlm_gaps *gaps = xlm_gaps_new(l->scratch);
   uint64_t top = 0;
   qsort(items, n, sizeof *items, larger_first);
   for (uint32_t i = 0; i < n; i++) {
@@ -68,7 +68,7 @@ static uint32_t program_end(const xlm_lowering *l, int program) {
 }
 
 static item *collect(xlm_lowering *l, const timeline *line, uint32_t *n) {
-  item *items = XLM_NEW_N(l->arena, item, l->n_tensors + (line->end - line->first));
+  item *items = XLM_NEW_N(l->scratch, item, l->n_tensors + (line->end - line->first));
   for (uint32_t t = 1; t < l->n_tensors; t++) {
     const xlm_lifetime *life = &l->life[t];
     if (!life->placed || life->program != line->program || l->tensors[t].area != line->area) continue;
@@ -112,7 +112,7 @@ typedef struct peak {
 // The position with the most live bytes, and what they consist of.
 static peak find_peak(xlm_lowering *l, const item *items, uint32_t n, const timeline *line) {
   uint32_t length = line->end - line->first;
-  int64_t *delta = XLM_NEW_N(l->arena, int64_t, length + 1);
+  int64_t *delta = XLM_NEW_N(l->scratch, int64_t, length + 1);
   for (uint32_t i = 0; i < n; i++) {
     delta[items[i].begin - line->first] += (int64_t)items[i].bytes;
     if (items[i].end < line->end) delta[items[i].end + 1 - line->first] -= (int64_t)items[i].bytes;
@@ -195,15 +195,15 @@ static void place_slots(xlm_lowering *l, xlm_area area) {
                                 to[] = {XLM_SEG_B, XLM_SEG_W, XLM_SEG_W};
   const xlm_schedule_plan *s = l->options.schedule;
   int k = area - XLM_FIRST_SLOT_AREA;
-  uint64_t *bytes = XLM_NEW_N(l->arena, uint64_t, s->chunks);
-  peak *peaks = XLM_NEW_N(l->arena, peak, s->chunks);
+  uint64_t *bytes = XLM_NEW_N(l->scratch, uint64_t, s->chunks);
+  peak *peaks = XLM_NEW_N(l->scratch, peak, s->chunks);
   for (int c = 0; c < s->chunks; c++) {
     timeline line = chunk_line(l, area, (int16_t)c);
     if (line.first == UINT32_MAX) continue;
     line.end += line.end == line.first; // an empty chunk may hold an input
     bytes[c] = place_line(l, &line, &peaks[c]);
   }
-  xlm_schedule_held held = xlm_schedule_slots(s, l->options.stage, from[k], to[k], bytes, l->arena);
+  xlm_schedule_held held = xlm_schedule_slots(s, l->options.stage, from[k], to[k], bytes, l->scratch);
   xlm_segment_run *runs = (xlm_segment_run *)(uintptr_t)l->plan->schedule; // still writable
   for (uint32_t i = 0; i < l->plan->n_schedule; i++) runs[i].slot[k] = held.slot[i];
   uint64_t *at = XLM_NEW_N(l->arena, uint64_t, held.n + 1);

@@ -1,0 +1,62 @@
+// What deciding where everything stands (pipeline_assign.c) and emitting one stage of it (pipeline.c) share.
+#ifndef XLM_PASS_PIPELINE_PRIV_H
+#define XLM_PASS_PIPELINE_PRIV_H
+
+#include "compiler/pass/pass_priv.h"
+#include "compiler/pass/pipeline.h"
+
+// ANY: repeated where used. EVERYWHERE: on every stage. LATER: where the first reader is, not known yet.
+enum { XLM_PART_ANY = -1, XLM_PART_EVERYWHERE = -2, XLM_PART_LATER = INT32_MAX };
+
+typedef struct xlm_crossing { // value `val` is needed by part `to`
+  xlm_val val;
+  int to;
+  bool in_step; // only by its step: is sent when the step reads it, as the schedule knows no one microbatch for it
+  uint32_t number; // among all, from 0
+  struct xlm_crossing *next;
+} xlm_crossing;
+
+struct xlm_stages {
+  const xlm_graph *g;
+  xlm_pipeline p;
+  int parts;
+  int *part;                // by node
+  int *home;                // by value of a state: the part that updates it; ANY when nothing does
+  xlm_crossing **crossings; // by value
+  uint32_t n_crossings;
+  uint64_t *needed; // by node: a set of stages, `words` words long
+  int words;
+  struct xlm_stage_nodes { // by stage: the nodes at which it emits something, in order
+    xlm_node *at;
+    uint32_t n;
+  } * nodes;
+};
+
+// Does the stage emit the node, or repeat it for its readers?
+static inline bool xlm_stages_need(const xlm_stages *s, xlm_node n, int stage) {
+  return s->needed[(size_t)n * (size_t)s->words + (size_t)stage / 64] >> stage % 64 & 1;
+}
+
+static inline bool xlm_part_is_on(const xlm_stages *s, int part, int stage) {
+  return part == XLM_PART_EVERYWHERE || (part >= 0 && part % s->p.stages == stage);
+}
+
+// Is value v made by another part than `to`?
+static inline bool xlm_part_is_remote(const xlm_stages *s, xlm_val v, int to) {
+  xlm_node def = s->g->values[v].def;
+  return !xlm_is_leaf(&s->g->nodes[def]) && s->part[def] >= 0 && s->part[def] != to;
+}
+
+static inline bool xlm_is_state(const xlm_node_info *n) {
+  return xlm_op_facts_of(n->op)->is_state;
+}
+static inline bool xlm_is_additive(const xlm_node_info *n) { // each stage has a part of it
+  return xlm_op_facts_of(n->op)->additive;
+}
+// Emitted with its readers, once for each of a stage's parts.
+static inline bool xlm_is_repeated(const xlm_stages *s, xlm_node n) {
+  const xlm_node_info *node = &s->g->nodes[n];
+  return s->part[n] == XLM_PART_ANY && !xlm_is_leaf(node) && node->phase != XLM_PHASE_PROLOGUE;
+}
+
+#endif

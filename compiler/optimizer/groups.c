@@ -229,7 +229,7 @@ const xlm_update_row *xlm_optimizer_table(const xlm_graph *g, const xlm_train_op
     if (node->op != XLM_OP_PARAM) continue;
     while (i < count && !alike(&rows[i].choice, &of[node->out])) i++;
     if (i == count) XLM_PUSH(a, rows, count, cap, ((xlm_update_row){.choice = of[node->out]}));
-    rows[i].parameters++;
+    XLM_PUSH(a, rows[i].names, rows[i].parameters, rows[i].cap, xlm_attr_text(&node->attrs, XLM_A_name, ""));
     rows[i].elements += (double)xlm_type_elements(xlm_val_type(g, node->out), g->dims);
   }
   *n = count;

@@ -84,6 +84,8 @@ typedef struct xlm_update_row {
   xlm_update_choice choice;
   int64_t parameters; // number of tensors
   double elements;
+  const char **names; // of the parameters
+  int64_t cap;
 } xlm_update_row;
 // The rows for all parameters of a model graph, in the order of their first parameters; *n: their number.
 const xlm_update_row *xlm_optimizer_table(const xlm_graph *g, const xlm_train_options *o, xlm_arena *a,

@@ -4,13 +4,16 @@
 #define XLM_REPORT_HTML_H
 
 #include "compiler/cost/estimate.h"
+#include "compiler/optimizer/optimizer.h"
 #include "compiler/report/report.h"
 
 typedef struct xlm_report_html {
-  const xlm_source *source;     // the model text, for its lines beside what comes from them; may be NULL
-  uint64_t memory_limit;        // bytes per rank; 0 = unknown
-  const char *schedule;         // name of the pipeline schedule; may be NULL
-  const char *cluster;          // what the estimate is for; may be NULL
+  const xlm_source *source;      // the model text, for its lines beside what comes from them; may be NULL
+  uint64_t memory_limit;         // bytes per rank; 0 = unknown
+  const char *schedule;          // name of the pipeline schedule; may be NULL
+  const char *cluster;           // what the estimate is for; may be NULL
+  const xlm_update_row *updates; // how parameters are updated
+  int n_updates;
   const xlm_estimate *estimate; // of this plan; NULL: parts of the pipeline weigh by their FLOPs
 } xlm_report_html;
 

@@ -18,20 +18,15 @@ typedef struct table {
   uint32_t n, cap;
 } table;
 
-static const char *after_slash(const char *s) {
-  const char *slash = strchr(s, '/');
-  return slash ? slash + 1 : s;
-}
-
-static uint32_t optimizer_axes(const xlm_rank_plan *r, const char *name, uint32_t otherwise) {
+static uint32_t optimizer_axes(const xlm_rank_plan *r, const int64_t *owner, uint32_t parameter) {
   for (uint32_t i = 0; i < r->n_states; i++)
-    if (!strcmp(r->states[i].role, "optimizer") && !strcmp(after_slash(r->states[i].name), name))
-      return xlm_html_split(&r->tensors[r->states[i].tensor].type, r->dims);
-  return otherwise;
+    if (owner[i] == parameter) return xlm_html_split(&r->tensors[r->states[i].tensor].type, r->dims);
+  return xlm_html_split(&r->tensors[r->states[parameter].tensor].type, r->dims); // it has none
 }
 
-static void add(table *t, xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_plan_state *s,
-                int stage) {
+static void add(table *t, xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const int64_t *owner,
+                uint32_t state, int stage) {
+  const xlm_plan_state *s = &r->states[state];
   const xlm_tensor *tensor = &r->tensors[s->tensor];
   row x = {.name = xlm_html_pattern(h->a, s->name),
            .type = xlm_html_type(h->a, &tensor->type, r->dims, &p->mesh),
@@ -39,7 +34,7 @@ static void add(table *t, xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r
            .t = tensor,
            .copies = 1,
            .stages = 1ull << (stage < 63 ? stage : 63)};
-  x.optimizer = optimizer_axes(r, s->name, xlm_html_split(&tensor->type, r->dims));
+  x.optimizer = optimizer_axes(r, owner, state);
   for (uint32_t i = 0; i < t->n; i++)
     if (!strcmp(t->at[i].name, x.name) && !strcmp(t->at[i].type, x.type) &&
         t->at[i].optimizer == x.optimizer) {
@@ -88,8 +83,9 @@ void xlm_html_parameters(xlm_html *h, const xlm_plan *p, const xlm_html_stages *
   table t = {0};
   for (int s = 0; s < stages->n; s++) {
     const xlm_rank_plan *r = p->rank_plans[stages->rank_plan[s]];
+    const int64_t *owner = xlm_html_owners(r, h->a);
     for (uint32_t i = 0; i < r->n_states; i++)
-      if (!strcmp(r->states[i].role, "parameter")) add(&t, h, p, r, &r->states[i], s);
+      if (!strcmp(r->states[i].role, "parameter")) add(&t, h, p, r, owner, i, s);
   }
   xlm_html_open(h, "parameters", "[");
   for (uint32_t i = 0; i < t.n; i++) write_row(h, &t.at[i]);

@@ -123,6 +123,7 @@ void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text 
   xlm_html_close(&h, "]");
   classes(&h, p);
   xlm_html_parameters(&h, p, &s);
+  xlm_html_updates(&h, p, &s, o->updates, o->n_updates);
   xlm_html_times(&h, p, &s, o->estimate);
   xlm_html_traffic(&h, p, &s);
   write_stages(&h, p, &s);

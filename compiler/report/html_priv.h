@@ -55,6 +55,10 @@ void xlm_html_times(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stage
 void xlm_html_traffic(xlm_html *h, const xlm_plan *p,
                       const xlm_html_stages *stages); // the communication table
 void xlm_html_parameters(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages); // how each is split
+void xlm_html_updates(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages,
+                      const xlm_update_row *updates, int n);
+// By state of a rank: for a state of the optimizer the state that is its parameter; -1 for all others.
+const int64_t *xlm_html_owners(const xlm_rank_plan *r, xlm_arena *a);
 
 // html.css and the scripts, as the build read them; both end with a NUL.
 extern const char xlm_html_style[], xlm_html_script[];

@@ -160,6 +160,27 @@ function parameterSection(d) {
   ];
 }
 
+// ---- updates ----
+
+function updateSection(d) {
+  const rows = d.updates.map(([group, optimizer, tensors, elements, lr, decay, states]) => [
+    el("code", {}, d.texts[group]), d.texts[optimizer], thousands(tensors), count(elements), "× " + lr, String(decay),
+    el("td", {}, ...states.map(([kind, n, size]) => el("span", {class: "dim"}, d.texts[kind] + " " + bytes(size)))),
+    states.length ? bytes(states.reduce((sum, s) => sum + s[2], 0)) : "–"
+  ]);
+  return [
+    section(
+        "updates", "Updates",
+        "How parameters are updated, by group: factor on the learning rate, weight decay, and what the optimizer keeps of them on one rank (of the stage with most)."),
+    makeTable(
+        [
+          ["group", false], ["optimizer", false], ["tensors", true], ["parameters", true], ["learning rate", true],
+          ["weight decay", true], ["states on one rank", false], ["bytes", true]
+        ],
+        rows)
+  ];
+}
+
 // ---- communication ----
 
 function axisTotals(d, rows) {

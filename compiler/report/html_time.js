@@ -333,7 +333,7 @@ function memorySection(d) {
 function show_plan(d) {
   unpack(d);
   const main = el("main", {}), parts = [
-    ["Memory", partitionSection], ["Parameters", parameterSection],
+    ["Memory", partitionSection], ["Parameters", parameterSection], ["Updates", updateSection],
     [
       "Graph",
       (x) =>

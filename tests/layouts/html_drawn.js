@@ -90,20 +90,27 @@ function checkPipeline(stages) {
   checkBars(stages, canvas, 2 * scale, from, "zoomed");
 }
 
-// The mouse on a bar: its name and, to three digits, its times.
+// Half a unit of the last digit that the page shows of a time (4 digits, whole microseconds, or two decimals of
+// the page's own unit), and of the last one in the page's data (6 digits) and in the trace (nanoseconds).
+const digit = (x, n) => x > 0 ? 0.5 * 10 ** (Math.floor(Math.log10(x)) + 1 - n) : 0;
+function rounded(x) {
+  const shown = !d.stepSeconds ? 0.005 : x < 1e-3 ? 0.5e-6 : digit(x, 4);
+  return 1.0001 * shown + digit(x, 6) + 1e-9;
+}
+
+// The mouse on a bar: its name and its times.
 function checkTips(stages, canvas, scale, rows) {
   const names = {F: "forward", B: "backward", W: "gradients of weights", step: "step"};
   stages.forEach((runs, s) => runs.forEach((run) => {
     if ((run.end - run.begin) * scale < 2) return;
     canvas.fire("mousemove", {offsetX: (run.begin + run.end) / 2 * scale, offsetY: rows[s] + 5});
-    const shown = (x) => Math.max(1e-3 * d.length, 0.5 * 10 ** (Math.floor(Math.log10(x)) - 2)); // three digits
     const text = page.body.all((e) => e.className === "tip").map((e) => e.textContent).join();
     const name = "stage " + s + ": " + names[run.kind];
     check(text.startsWith(name), "the tip says", text.slice(0, 60), "on", name);
     check(run.microbatch < 0 || new RegExp("microbatch " + run.microbatch + "\\D").test(text), "tip of another microbatch:", text);
     const [, a, b] = text.match(/from (\S+(?: \D\S*)?) to (\S+(?: [µm]?s)?):/) || [];
-    check(a && near(inSeconds(a), run.begin, shown(run.begin)), "tip:", text, "; begins at", run.begin);
-    check(b && near(inSeconds(b), run.end, shown(run.end)), "tip:", text, "; ends at", run.end);
+    check(a && near(inSeconds(a), run.begin, rounded(run.begin)), "tip:", text, "; begins at", run.begin);
+    check(b && near(inSeconds(b), run.end, rounded(run.end)), "tip:", text, "; ends at", run.end);
   }));
 }
 
@@ -159,7 +166,7 @@ function leaves(e, x, y) {
   if (e.className !== "box") return e.children.flatMap((c) => leaves(c, x, y));
   const {d: hexagon, width, height} = e.children.find((c) => c.className === "frame").attributes;
   const [, w, h] = hexagon ? /L([\d.]+) [\d.]+L[\d.]+ ([\d.]+)H/.exec(hexagon).map(Number) : [0, Number(width), Number(height)];
-  return [{x, y, w, h, text: e.textContent}];
+  return [{x, y, w, h, text: e.children.map((c) => c.textContent).join("\n")}];
 }
 
 // With every block open, each op of the segment is in one box (or one of several "× n"), and no box covers another.
@@ -190,6 +197,29 @@ function checkBarsOfClasses() {
   sorted(sums).forEach((sum, i) => check(near(sum, sorted(wanted)[i], 0.01), "a bar of memory is", sum, "% wide"));
 }
 
+// ---- updates ----
+
+// Each group in a row with its numbers, all parameters in one of them, and in a plan of one stage every byte of the
+// optimizer's states.
+function checkUpdates() {
+  const rows = section("updates").all((e) => e.tag === "tbody")[0].children.map((r) => r.children.map((c) => c.textContent));
+  const sum = (f) => d.updates.reduce((s, u) => s + f(u), 0), kept = (u) => u[6].reduce((s, k) => s + k[2], 0);
+  check(rows.length === d.updates.length && rows.length > 0, "rows of updates:", rows.length);
+  check(near(sum((u) => u[3]), d.parameterCount, 1e-5 * d.parameterCount), "parameters that are updated:", sum((u) => u[3]));
+  d.updates.forEach((u, i) => {
+    const [group, optimizer, tensors, , lr, decay, states] = rows[i];
+    check(group === d.texts[u[0]] && optimizer === d.texts[u[1]], "update", i, "is of", group, optimizer);
+    check(Number(tensors.replace(/,/g, "")) === u[2] && lr === "× " + u[4] && Number(decay) === u[5], "update", i, "says", rows[i].join(" | "));
+    for (const [kind, , size] of u[6]) {
+      const [, said] = states.match(new RegExp(d.texts[kind].replace(".", "\\.") + " ([\\d.]+ [KMG]?i?B)")) || [];
+      check(said && near(amount(said), size, 0.006 * size), "update", i, d.texts[kind], "is", size, "and the page says", states);
+    }
+  });
+  const optimizer = d.classNames.indexOf("optimizer"), most = Math.max(...d.classes.map((c) => c.bytes[optimizer]));
+  const all = sum(kept);
+  if (d.stages.length === 1) check(near(all, most, 0.02 * most), "states of the optimizer:", all, "of", most);
+}
+
 // What the lists of the page point to must be there: an op lies in its segment.
 function checkData() {
   d.stages.forEach((stage, s) => stage.segments.forEach((g, k) => {
@@ -203,6 +233,7 @@ checkData();
 checkPipeline(stages);
 checkMemory(stages);
 checkBarsOfClasses();
+checkUpdates();
 checkGraph();
 console.log(failed ? failed + " differences" : "ok: " + stages.flat().length + " runs in " + stages.length + " stages");
 process.exit(failed ? 1 : 0);

@@ -21,6 +21,8 @@ drawn() {
 }
 
 drawn one_rank --layers 2 --micro-batch-size 8
+drawn updates --layers 2 --dp 2 --zero 1 --optimizer muon
+drawn three --layers 2 --dp 2 --tp 2 --zero 3
 drawn two_stages --pp 2 --tp 2 --num-microbatches 4
 drawn four_stages --layers 4 --pp 4 --dp 2 --zero 1 --num-microbatches 8 --pipeline-schedule gpipe
 drawn interleaved --layers 4 --pp 2 --num-microbatches 8 --pipeline-schedule interleaved

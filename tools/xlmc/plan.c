@@ -120,6 +120,8 @@ static void as_html(planning *w, xlm_text *t) {
                        .memory_limit = w->limit,
                        .schedule = w->page.schedule,
                        .cluster = w->cluster ? w->cluster->name : NULL,
+                       .updates = w->page.updates,
+                       .n_updates = w->page.n_updates,
                        .estimate = w->page.estimate};
   xlm_report_plan_html(w->c.plan, &o, t);
 }

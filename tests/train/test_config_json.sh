@@ -54,7 +54,23 @@ other rms_norm_eps 1e-6 "says rms_norm_eps = 1e-06, and this model has 1e-05: gi
 expect 0 'checkpoint started/' "${start[@]}" --rms-norm-eps 1e-6
 other rope_theta 500000.0 'says rope_theta = 500000, and this model has 10000: give --rope-theta 500000'
 other hidden_size 32 'says hidden_size = 32, and this model has 16: give --hidden-size 32'
-other tie_word_embeddings true 'says tie_word_embeddings = true, and in this model the head is a parameter of its own'
+other tie_word_embeddings true 'says tie_word_embeddings = true, and this model has false: give --tie-word-embeddings true'
+# A model text without the choice says where to find one that has it.
+sed '/^let tied/d; /^if not tied {/,/^}/{ /^if/d; /^}/d }; s/(if tied then embed else unembed)/unembed/' "$source_dir/models/llama.xlm" >head.xlm
+sed -i 's/^  param unembed/param unembed/' head.xlm
+expect 1 'says tie_word_embeddings = true, and in this model the head is a parameter of its own' "$run" train head.xlm "${start[@]:3}"
+
+# A tied Llama goes out without a head and comes in again: the same loss from its checkpoint, and from its weights alone.
+saved tied llama "${small[@]}" --hidden-size 16 --intermediate-size 16 --tie-word-embeddings true
+holds tied '"tie_word_embeddings": true'
+! grep -aq 'lm_head' tied/step-00000001/model.safetensors || fail 'a tied Llama has a head of its own'
+head -c 500 corpus.txt >some.txt
+"$run" eval tied/step-00000001 --data some.txt >from_checkpoint.txt 2>/dev/null
+mkdir tied_weights && cp tied/step-00000001/{model.safetensors,config.json} tied_weights/
+weights=("$run" eval "$source_dir/models/llama.xlm" --init-from tied_weights --data some.txt --seq-length 16
+  --micro-batch-size 2 "${small[@]}" --hidden-size 16 --intermediate-size 16)
+expect 1 'says tie_word_embeddings = true, and this model has false: give --tie-word-embeddings true' "${weights[@]}"
+expect 0 "$(cat from_checkpoint.txt)" "${weights[@]}" --tie-word-embeddings true
 other rope_scaling '{"rope_type": "llama3", "factor": 8.0}' "rope_scaling of type 'llama3'"
 other rope_parameters '{"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0}' "rope_parameters of type 'yarn'"
 sed -i '/^  "rope_theta":/d' llama/step-00000001/config.json

@@ -199,7 +199,7 @@ head -c 2000 /dev/zero | tr '\0' '\377' >ids.bin
 expect 1 "ids.bin' holds token id 65535 at byte" "$run" train "$model" "${tiny[@]}" --data ids.bin --output-dir ids65535
 head -c 20 corpus.txt >short.txt
 expect 1 'has 18 tokens, but one sample takes 33' "$run" train "$model" "${tiny[@]}" --data short.txt --output-dir n
-sed 's/@ unembed/@ unembd/' "$model" >typo.xlm
+sed 's/else unembed/else unembd/' "$model" >typo.xlm
 expect 1 '`unembed`' "$run" train typo.xlm "${tiny[@]}" --output-dir n
 
 # yaml TEXT LINE...: a run file of these lines is refused with the text.

@@ -40,8 +40,9 @@ while [ $killed -lt "$kills" ]; do
   victim=$(ranks_of killed | shuf -n 1)
   [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null && killed=$((killed + 1))
   must_end
-  for folder in killed/step-*; do # what bears the name of a checkpoint is one
-    [ ! -d "$folder" ] || "$run" eval "$folder" --eval-batches 1 >out.txt 2>&1 || fail "kill $killed: $folder: $(cat out.txt)"
+  for folder in killed/step-*; do # what bears the name of a checkpoint is one, with all its states
+    [ ! -d "$folder" ] || "$run" train --resume "$folder" --max-steps 1 --output-dir read >out.txt 2>&1 ||
+      fail "kill $killed: $folder: $(cat out.txt)"
   done
 done
 resume=()

@@ -329,12 +329,23 @@ int session_threads(const session *s) {
 
 // ---- the ranks ----
 
+// The device of the plan's backend, or another that runs its kernels.
+static xlm_status choose_device(session *s, xlm_backend *b) {
+  const char *name = xlm_setting_text(s->settings, XLM_SET_device);
+  if (!*name) return XLM_OK;
+  XLM_TRY(xlm_device_find(name, &b->device, &s->err));
+  if (!strcmp(b->device->backend, b->info.name)) return XLM_OK;
+  return xlm_fail(&s->err, XLM_USER,
+                  "the plan is for the %s backend and the device %s runs kernels of %s: leave out --device",
+                  b->info.name, name, b->device->backend);
+}
+
 xlm_status session_open(session *s) {
   double timeout = xlm_setting_float(s->settings, XLM_SET_comm_timeout);
   const xlm_backend *planned;
   XLM_TRY(xlm_backend_check(&s->plan->target, &planned, &s->err));
   xlm_backend backend = *planned;
-  XLM_TRY(xlm_device_find(xlm_setting_text(s->settings, XLM_SET_device), &backend.device, &s->err));
+  XLM_TRY(choose_device(s, &backend));
   XLM_TRY(xlm_team_open(s->plan, &backend, s->options.target.threads,
                         s->mpi ? XLM_LAUNCH_MPI : XLM_LAUNCH_LOCAL, timeout, &s->team, &s->err));
   s->watchdog = watchdog_start(s->team, PATIENCE_S);

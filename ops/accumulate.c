@@ -18,7 +18,8 @@ static bool infer(xlm_infer *x) {
 }
 
 const xlm_op xlm_op_accumulate = {.name = "accumulate",
-                                  .flags = XLM_OPF_INTERNAL | XLM_OPF_SUM,
+                                  .facts = {.sums = true, .addend = 2},
+                                  .flags = XLM_OPF_INTERNAL,
                                   .min_in = 2,
                                   .max_in = 2,
                                   .n_out = 1,

@@ -16,6 +16,7 @@ static bool infer(xlm_infer *x) {
 }
 
 const xlm_op xlm_op_assign = {.name = "assign",
+                              .facts = {.stored = 2},
                               .flags = XLM_OPF_INTERNAL,
                               .min_in = 2,
                               .max_in = 2,

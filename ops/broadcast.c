@@ -27,7 +27,7 @@ static void grad(xlm_grad *g) {
 
 const xlm_op xlm_op_broadcast = {
     .name = "broadcast",
-    .facts = {.of_totals = true, .keeps_values = true},
+    .facts = {.linear = 1, .of_totals = true, .keeps_values = true, .moves = true},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 1,
     .max_in = 1,

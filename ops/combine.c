@@ -46,7 +46,8 @@ static const xlm_param params[] = {{"ys", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_combine = {
     .name = "combine",
-    .facts = {.index = 3,
+    .facts = {.linear = 3,
+              .index = 3,
               .index_into = XLM_A_experts,
               .mixes = XLM_KEY(over) | XLM_KEY(active) | XLM_KEY(experts) | XLM_KEY(routed)},
     .min_in = 3,

@@ -4,7 +4,8 @@
 
 const xlm_op xlm_op_const = {
     .name = "const",
-    .flags = XLM_OPF_LEAF | XLM_OPF_INTERNAL,
+    .facts = {.leaf = XLM_LEAF_CONSTANT},
+    .flags = XLM_OPF_INTERNAL,
     .n_out = 1,
     XLM_TAKES({XLM_A_value}, {XLM_A_dims, XLM_OUT(0), 0, 8, .may = true}, {XLM_A_dtype, .may = true}),
     .layout = "-> [*]",

@@ -182,8 +182,8 @@ static bool infer_acc(xlm_infer *x) {
 static bool is_weight(const xlm_graph *g, xlm_val v) {
   for (;;) {
     const xlm_node_info *n = &g->nodes[xlm_val_at(g, v)->def];
-    if (n->op == XLM_OP_PARAM) return true;
-    if (n->op != XLM_OP_CAST && !(xlm_op_at(n->op)->flags & XLM_OPF_VIEW)) return false;
+    if (xlm_node_is(n, XLM_LEAF_PARAMETER)) return true;
+    if (!xlm_op_casts(n->op) && !(xlm_op_at(n->op)->flags & XLM_OPF_VIEW)) return false;
     v = n->in[0];
   }
 }
@@ -240,6 +240,7 @@ const xlm_op xlm_op_contract = {.name = "contract",
                                 .facts = {.reduces = XLM_REDUCTION_SUM,
                                           .product = XLM_PRODUCT_MATRIX,
                                           .accumulating = XLM_OP_CONTRACT_ACC,
+                                          .linear = 3,
                                           .mixes = XLM_KEY(over)},
                                 .flags = XLM_OPF_OFFSETS,
                                 .min_in = 2,
@@ -263,20 +264,20 @@ const xlm_op xlm_op_contract = {.name = "contract",
                                        "(`routed`) each expert's rows meet that "
                                        "expert's matrix."};
 
-const xlm_op xlm_op_contract_acc = {.name = "contract_acc",
-                                    .facts = {.product = XLM_PRODUCT_MATRIX, .mixes = XLM_KEY(over)},
-                                    .flags = XLM_OPF_OFFSETS | XLM_OPF_INTERNAL | XLM_OPF_SUM,
-                                    .min_in = 3,
-                                    .max_in = 3,
-                                    .n_out = 1,
-                                    .n_alias = 1,
-                                    XLM_TAKES({XLM_A_store, .low = 0, .high = 1, .may = true},
-                                              {XLM_A_over, XLM_IN(1), 0, 8}, {XLM_A_dims, XLM_OUT(0), 0, 8},
-                                              {XLM_A_batch, XLM_IN(1), 0, 8}, {XLM_A_dtype, .may = true}),
-                                    .layout = "[*], [* over], [* over] -> [*] | over: sum",
-                                    .infer = infer_acc,
-                                    .no_grad = "made after differentiation, from accumulate and contract",
-                                    .cost = cost_acc,
-                                    .doc = "acc + contract(x, y) in acc's memory and order of dimensions, in "
-                                           "f32; with `store`, as in the first microbatch of a step, acc "
-                                           "counts as zero."};
+const xlm_op xlm_op_contract_acc = {
+    .name = "contract_acc",
+    .facts = {.product = XLM_PRODUCT_MATRIX, .sums = true, .mixes = XLM_KEY(over)},
+    .flags = XLM_OPF_OFFSETS | XLM_OPF_INTERNAL,
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 1,
+    .n_alias = 1,
+    XLM_TAKES({XLM_A_store, .low = 0, .high = 1, .may = true}, {XLM_A_over, XLM_IN(1), 0, 8},
+              {XLM_A_dims, XLM_OUT(0), 0, 8}, {XLM_A_batch, XLM_IN(1), 0, 8}, {XLM_A_dtype, .may = true}),
+    .layout = "[*], [* over], [* over] -> [*] | over: sum",
+    .infer = infer_acc,
+    .no_grad = "made after differentiation, from accumulate and contract",
+    .cost = cost_acc,
+    .doc = "acc + contract(x, y) in acc's memory and order of dimensions, in "
+           "f32; with `store`, as in the first microbatch of a step, acc "
+           "counts as zero."};

@@ -233,7 +233,7 @@ static bool infer_token_loss(xlm_infer *x) {
 
 const xlm_op xlm_op_token_loss = {
     .name = "token_loss",
-    .facts = {.reduces = XLM_REDUCTION_MEAN, .mixes = XLM_KEY(over)},
+    .facts = {.reduces = XLM_REDUCTION_MEAN, .targets = 3, .valid = 4, .mixes = XLM_KEY(over)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 3,
     .max_in = 4,

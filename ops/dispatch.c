@@ -72,7 +72,8 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_dispatch = {
     .name = "dispatch",
-    .facts = {.index = 2,
+    .facts = {.linear = 1,
+              .index = 2,
               .index_into = XLM_A_experts,
               .makes_rows = true,
               .mixes = XLM_KEY(over) | XLM_KEY(active) | XLM_KEY(experts) | XLM_KEY(routed)},

@@ -11,8 +11,8 @@
 
 // ---- inference
 
-static bool is_number(const xlm_infer *x, int i) { // does not raise the precision
-  return xlm_infer_type(x, i)->rank == 0 && xlm_val_node(x->g, x->in[i])->op == XLM_OP_CONST;
+static bool is_number(const xlm_infer *x, int i) { // takes part without raising the precision
+  return xlm_infer_type(x, i)->rank == 0 && xlm_node_is(xlm_val_node(x->g, x->in[i]), XLM_LEAF_CONSTANT);
 }
 
 static xlm_dtype promoted(const xlm_infer *x, int first) {
@@ -289,6 +289,16 @@ static double pow_of(const double *x) {
   return pow(x[0], x[1]);
 }
 
+static xlm_op_id simpler_pow(double exponent) {
+  static const struct {
+    double exponent;
+    xlm_op_id op;
+  } powers[] = {{2, XLM_OP_SQUARE}, {0.5, XLM_OP_SQRT}, {-0.5, XLM_OP_RSQRT}, {-1, XLM_OP_RECIP}};
+  for (size_t i = 0; i < sizeof powers / sizeof *powers; i++)
+    if (powers[i].exponent == exponent) return powers[i].op;
+  return XLM_OP_NONE;
+}
+
 static const xlm_param params_1[] = {{"x", XLM_P_TENSOR, 0, true}, {0}};
 static const xlm_param params_2[] = {{"x", XLM_P_TENSOR, 0, true}, {"y", XLM_P_TENSOR, 0, true}, {0}};
 static const xlm_param params_3[] = {
@@ -320,25 +330,25 @@ static const char first_order[] = "only first derivatives are defined";
 const xlm_op xlm_op_add = {
     FN(add, 2),
     .fold = add_of,
-    .facts = {.neutral = {{1, 0}, {2, 0}}},
+    .facts = {.terms = {1, 1}, .neutral = {{1, 0}, {2, 0}}},
     .grad = add_grad,
     .layout = LAYOUT_2 LINEAR,
     .doc = "`x + y`. Dimensions broadcast by name: `x[batch, seq, hidden] + bias[hidden]`."};
 const xlm_op xlm_op_sub = {FN(sub, 2),
                            .fold = sub_of,
-                           .facts = {.neutral = {{2, 0}}},
+                           .facts = {.terms = {1, -1}, .neutral = {{2, 0}}},
                            .grad = sub_grad,
                            .layout = LAYOUT_2 LINEAR,
                            .doc = "`x - y`."};
 const xlm_op xlm_op_mul = {FN(mul, 2),
                            .fold = mul_of,
-                           .facts = {.neutral = {{1, 1}, {2, 1}}},
+                           .facts = {.linear = 3, .neutral = {{1, 1}, {2, 1}}},
                            .grad = mul_grad,
                            .layout = LAYOUT_2 SCALING,
                            .doc = "`x * y`, element by element; `@` is the matrix product."};
 const xlm_op xlm_op_div = {FN(div, 2),
                            .fold = div_of,
-                           .facts = {.neutral = {{2, 1}}},
+                           .facts = {.linear = 1, .divisor = 2, .neutral = {{2, 1}}},
                            .grad = div_grad,
                            .layout = LAYOUT_2 SCALING,
                            .doc = "`x / y`."};
@@ -349,8 +359,9 @@ const xlm_op xlm_op_max = {
     FN(max, 2), .fold = max_of, .grad = max_grad,
     .doc = "`max(x, y)`, the larger of the two; where they are equal the gradient goes to `x`. `max(x, 0)` "
            "is `relu(x)`. For the largest element along a dimension see `amax`."};
-const xlm_op xlm_op_neg = {FN(neg, 1), .fold = neg_of, .grad = neg_grad, .layout = LAYOUT_1 LINEAR,
-                           .doc = "`-x`."};
+const xlm_op xlm_op_neg = {
+    FN(neg, 1),    .fold = neg_of, .facts = {.linear = 1}, .grad = neg_grad, .layout = LAYOUT_1 LINEAR,
+    .doc = "`-x`."};
 const xlm_op xlm_op_abs = {FN(abs, 1), .fold = abs_of, .grad = abs_grad,
                            .doc = "`|x|`; the derivative at 0 is 0."};
 const xlm_op xlm_op_square = {FN(square, 1), .fold = square_of, .grad = square_grad,
@@ -381,6 +392,7 @@ const xlm_op xlm_op_pow = {
     FN(pow, 2),
     .fold = pow_of,
     .facts = {.neutral = {{2, 1}}},
+    .simpler = simpler_pow,
     .infer = infer_pow,
     .grad = pow_grad,
     .doc = "`x^y` with a number `y` known before the run. A negative `x` takes whole `y` only."};
@@ -398,7 +410,7 @@ const xlm_op xlm_op_where = {
 const xlm_op xlm_op_cast = {
     FN(cast, 1),
     XLM_TAKES({XLM_A_dtype, .may = true}),
-    .facts = {.keeps_values = true},
+    .facts = {.linear = 1, .keeps_values = true},
     .infer = infer_cast,
     .params = params_cast,
     .grad = cast_grad,

@@ -19,10 +19,7 @@ static const xlm_param params[] = {
 
 const xlm_op xlm_op_expert_count = {
     .name = "expert_count",
-    .facts = {.counts = true,
-              .index = 1,
-              .index_into = XLM_A_experts,
-              .mixes = XLM_KEY(over) | XLM_KEY(experts)},
+    .facts = {.index = 1, .index_into = XLM_A_experts, .mixes = XLM_KEY(over) | XLM_KEY(experts)},
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,

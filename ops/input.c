@@ -3,7 +3,8 @@
 
 const xlm_op xlm_op_input = {
     .name = "input",
-    .flags = XLM_OPF_LEAF | XLM_OPF_INTERNAL,
+    .facts = {.leaf = XLM_LEAF_INPUT},
+    .flags = XLM_OPF_INTERNAL,
     .n_out = 1,
     XLM_TAKES({XLM_A_name, .may = true}, {XLM_A_dims, XLM_OUT(0), 0, 8, .may = true},
               {XLM_A_vocab, XLM_ANYWHERE, 1, 1, .may = true}, {XLM_A_dtype, .may = true},

@@ -49,7 +49,7 @@ static const xlm_param params[] = {{"table", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_lookup = {
     .name = "lookup",
-    .facts = {.index = 2, .index_into = XLM_A_vocab, .mixes = XLM_KEY(vocab)},
+    .facts = {.linear = 1, .index = 2, .index_into = XLM_A_vocab, .mixes = XLM_KEY(vocab)},
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,

@@ -28,7 +28,7 @@ static const xlm_param params[] = {
 
 const xlm_op xlm_op_mean = {
     .name = "mean",
-    .facts = {.reduces = XLM_REDUCTION_MEAN, .of_totals = true, .mixes = XLM_KEY(over)},
+    .facts = {.reduces = XLM_REDUCTION_MEAN, .linear = 1, .of_totals = true, .mixes = XLM_KEY(over)},
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,

@@ -61,7 +61,7 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {"dims", XLM_P_
 
 const xlm_op xlm_op_merge = {
     .name = "merge",
-    .facts = {.mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .facts = {.linear = 1, .mixes = XLM_KEY(from) | XLM_KEY(to), .moves = true},
     .flags = XLM_OPF_VIEW,
     .min_in = 1,
     .max_in = 1,

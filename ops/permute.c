@@ -34,7 +34,7 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {"over", XLM_P_
 
 const xlm_op xlm_op_permute = {
     .name = "permute",
-    .facts = {.of_totals = true, .keeps_values = true},
+    .facts = {.linear = 1, .of_totals = true, .keeps_values = true, .reorders = true, .moves = true},
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,

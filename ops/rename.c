@@ -57,7 +57,7 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {"dims", XLM_P_
 
 const xlm_op xlm_op_rename = {
     .name = "rename",
-    .facts = {.renames = true},
+    .facts = {.linear = 1, .renames = true, .moves = true},
     .flags = XLM_OPF_VIEW,
     .min_in = 1,
     .max_in = 1,

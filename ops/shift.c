@@ -25,7 +25,7 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_shift = {
     .name = "shift",
-    .facts = {.mixes = XLM_KEY(seq)},
+    .facts = {.linear = 1, .mixes = XLM_KEY(seq), .moves = true},
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,

@@ -56,7 +56,7 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_slice = {
     .name = "slice",
-    .facts = {.mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .facts = {.linear = 1, .mixes = XLM_KEY(from) | XLM_KEY(to), .moves = true},
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
@@ -79,7 +79,7 @@ static bool infer_pad(xlm_infer *x) {
 
 const xlm_op xlm_op_pad = {
     .name = "pad",
-    .facts = {.mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .facts = {.linear = 1, .mixes = XLM_KEY(from) | XLM_KEY(to), .moves = true},
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,

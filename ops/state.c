@@ -3,8 +3,8 @@
 
 const xlm_op xlm_op_state = {
     .name = "state",
-    .facts = {.is_state = true},
-    .flags = XLM_OPF_LEAF | XLM_OPF_INTERNAL,
+    .facts = {.leaf = XLM_LEAF_STATE},
+    .flags = XLM_OPF_INTERNAL,
     .n_out = 1,
     XLM_TAKES({XLM_A_name}, {XLM_A_dims, XLM_OUT(0), 0, 8, .may = true}, {XLM_A_dtype, .may = true},
               {XLM_A_split, .may = true}, {XLM_A_init, .may = true}, {XLM_A_role, .may = true}),

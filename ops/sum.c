@@ -35,7 +35,7 @@ static const xlm_param params[] = {
 
 const xlm_op xlm_op_sum = {
     .name = "sum",
-    .facts = {.reduces = XLM_REDUCTION_SUM, .of_totals = true, .mixes = XLM_KEY(over)},
+    .facts = {.reduces = XLM_REDUCTION_SUM, .linear = 1, .of_totals = true, .mixes = XLM_KEY(over)},
     .flags = XLM_OPF_OFFSETS,
     .min_in = 1,
     .max_in = 1,

@@ -9,7 +9,7 @@
 static double count_parameters(const xlm_graph *g) {
   double n = 0;
   for (xlm_node id = 1; id < g->n_nodes; id++)
-    if (g->nodes[id].op == XLM_OP_PARAM)
+    if (xlm_node_is(&g->nodes[id], XLM_LEAF_PARAMETER))
       n += (double)xlm_type_elements(xlm_val_type(g, g->nodes[id].out), g->dims);
   return n;
 }

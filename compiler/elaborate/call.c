@@ -391,8 +391,7 @@ static bool has_one_value(const xlm_expr *x) {
 
 static xlm_op_id callable(const char *name) {
   xlm_op_id op = xlm_op_find(name);
-  bool hidden = op && (!xlm_op_at(op) || (xlm_op_at(op)->flags & (XLM_OPF_INTERNAL | XLM_OPF_LEAF)) ||
-                       !xlm_op_at(op)->params);
+  bool hidden = op && (!xlm_op_at(op) || (xlm_op_at(op)->flags & XLM_OPF_INTERNAL) || !xlm_op_at(op)->params);
   return hidden ? XLM_OP_NONE : op;
 }
 

@@ -183,7 +183,7 @@ static xlm_el_value on_tensors(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xl
                                xlm_el_value b) {
   const operation *o = &operations[x->binary.op];
   if (!o->op) return no_operator(e, x);
-  if (o->op == XLM_OP_CONTRACT && a.kind == XLM_EL_TENSOR && b.kind == XLM_EL_TENSOR &&
+  if (xlm_op_facts_of(o->op)->product && a.kind == XLM_EL_TENSOR && b.kind == XLM_EL_TENSOR &&
       !share_dimension(e, a.val, b.val))
     return not_shared(e, f, x, a.val, b.val);
   xlm_el_operand in[] = {{o->swap ? b : a, o->swap ? x->binary.b->span : x->binary.a->span},

@@ -54,7 +54,7 @@ static const char *wrong_number(const check *c, const xlm_attr_rule *r, const xl
 static const char *wrong_attr(const check *c, const xlm_attr *a) {
   const xlm_attr_rule *r = rule_of(c->op, a->key);
   xlm_attr_kind kind = xlm_attr_kind_of(a->key);
-  bool leaf = c->op->flags & XLM_OPF_LEAF; // kernels do not read the attributes of leaves
+  bool leaf = c->op->facts.leaf; // kernels do not read the attributes of leaves
   if (!r) return leaf ? NULL : xlm_arena_printf(c->a, "it takes no attribute `%s`", xlm_attr_name(a->key));
   if (kind == XLM_ATTR_DIMS) return wrong_dims(c, r, a);
   return kind == XLM_ATTR_INT || kind == XLM_ATTR_FLOAT ? wrong_number(c, r, a) : NULL;

@@ -56,6 +56,10 @@ typedef struct xlm_node_info {
   bool recompute;    // marked `recompute`: computed again in the backward pass instead of being stored
 } xlm_node_info;
 
+static inline bool xlm_node_is(const xlm_node_info *n, xlm_leaf leaf) {
+  return xlm_op_facts_of(n->op)->leaf == leaf;
+}
+
 typedef struct xlm_named_val {
   const char *name;
   xlm_val val;

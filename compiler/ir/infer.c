@@ -105,6 +105,6 @@ void xlm_op_cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   for (int i = 0; i < node->n_out; i++)
     out->bytes += (double)xlm_type_bytes(&g->values[node->out + (xlm_val)i].type, g->dims);
   const xlm_op *op = xlm_op_at(node->op);
-  if (op->flags & (XLM_OPF_LEAF | XLM_OPF_VIEW)) *out = (xlm_cost){0};
+  if (op->facts.leaf || op->flags & XLM_OPF_VIEW) *out = (xlm_cost){0};
   if (op->cost) op->cost(g, n, out);
 }

@@ -93,14 +93,11 @@ typedef struct xlm_cost {
 } xlm_cost;
 
 enum xlm_op_flags {
-  XLM_OPF_LEAF = 1 << 0,        // no kernel: param, input, state, const
-  XLM_OPF_VIEW = 1 << 1,        // no kernel: output 0 is operand 0's memory under other names
-  XLM_OPF_ELEMENTWISE = 1 << 2, // a function that is fused; kernels see it only inside `fused`
-  XLM_OPF_RANDOM = 1 << 3,      // not subject to common subexpression elimination
-  XLM_OPF_INTERNAL = 1 << 4,    // cannot be called in the language
-  XLM_OPF_OFFSETS = 1 << 5,     // when an operand is ragged, its offsets are appended as the last operand
-  // operand 0 is a sum over microbatches: added to, or overwritten if attribute `store` is set
-  XLM_OPF_SUM = 1 << 6,
+  XLM_OPF_VIEW = 1 << 0,        // no kernel: output 0 is operand 0's memory under other names
+  XLM_OPF_ELEMENTWISE = 1 << 1, // a function that is fused; kernels see it only inside `fused`
+  XLM_OPF_RANDOM = 1 << 2,      // not subject to common subexpression elimination
+  XLM_OPF_INTERNAL = 1 << 3,    // cannot be called in the language
+  XLM_OPF_OFFSETS = 1 << 4,     // when an operand is ragged, its offsets are appended as the last operand
 };
 
 // An attribute that an operation takes, after inference has set the derived ones. The verifiers of graphs and
@@ -162,7 +159,10 @@ typedef struct xlm_op {
   void (*cut)(const xlm_cut *);
   xlm_attr_key cut_along;
   double (*fold)(const double *x); // elementwise: the function on numbers; NULL: not folded at compile time
-  void (*grad)(xlm_grad *);        // NULL: no_grad gives the reason
+  // Elementwise with two operands: the equal function of operand 0 alone when operand 1 is this number
+  // (pow: 2 is square); XLM_OP_NONE: there is none. NULL: there is none for any number.
+  xlm_op_id (*simpler)(double operand);
+  void (*grad)(xlm_grad *); // NULL: no_grad gives the reason
   const char *no_grad;
   void (*cost)(const xlm_graph *, xlm_node,
                xlm_cost *); // NULL: bytes of operands and results, no FLOPs
@@ -179,6 +179,10 @@ int xlm_attrs_differ(const xlm_attrs *have, const xlm_attrs *inferred);
 extern const xlm_op *const xlm_op_table[XLM_OP_COUNT]; // ops/table.c
 static inline const xlm_op *xlm_op_at(xlm_op_id id) {
   return xlm_op_table[id];
+}
+// Is the result the operand in another element type (attribute `dtype`)?
+static inline bool xlm_op_casts(xlm_op_id id) {
+  return xlm_op_at(id)->flags & XLM_OPF_ELEMENTWISE && xlm_op_facts_of(id)->keeps_values;
 }
 void xlm_op_cost(const xlm_graph *g, xlm_node n, xlm_cost *out); // op->cost or the default
 

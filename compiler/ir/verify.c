@@ -188,7 +188,7 @@ static bool types_infer(verifier *v, xlm_node n) {
 }
 
 static bool is_leaf(verifier *v, xlm_val val) {
-  return xlm_op_at(xlm_val_node(v->g, val)->op)->flags & XLM_OPF_LEAF;
+  return xlm_op_is_leaf(xlm_val_node(v->g, val)->op);
 }
 
 // The phases a node may read from: [reader] = set of phases. Weight gradients are read only by
@@ -208,7 +208,7 @@ static const int phase_order[XLM_PHASES] = {[XLM_PHASE_PROLOGUE] = 0, [XLM_PHASE
 
 static bool phases_agree(verifier *v, xlm_node n, int *latest) {
   const xlm_node_info *node = &v->g->nodes[n];
-  if (xlm_op_at(node->op)->flags & XLM_OPF_LEAF) return true;
+  if (xlm_op_is_leaf(node->op)) return true;
   if (phase_order[node->phase] < *latest)
     return broken(v, "%s is %s but stands behind a later phase", node_text(v, n),
                   xlm_phase_name(node->phase));
@@ -252,7 +252,7 @@ static bool alias_begins_at_state(verifier *v, xlm_node n) {
   for (int i = 0; i < xlm_op_at(node->op)->n_alias; i++) {
     const xlm_node_info *def = xlm_val_node(v->g, node->in[i]);
     const xlm_op_facts *f = xlm_op_facts_of(def->op);
-    bool state = f->is_state || (f->converts_layout && !f->comm);
+    bool state = xlm_op_is_state(def->op) || (f->converts_layout && !f->comm);
     bool updated = node->in[i] - def->out < (xlm_val)xlm_op_at(def->op)->n_alias;
     if (!state && !updated)
       return broken(v, "%s updates %%%u, which is no state", node_text(v, n), node->in[i]);
@@ -308,7 +308,7 @@ static bool updates_are_sound(verifier *v) {
     xlm_update u = g->updates[i];
     if (!u.state || !u.val || u.state >= g->n_values || u.val >= g->n_values)
       return broken(v, "update %%%u -> %%%u of what does not exist", u.state, u.val);
-    if (!xlm_op_facts_of(xlm_val_node(g, u.state)->op)->is_state)
+    if (!xlm_op_is_state(xlm_val_node(g, u.state)->op))
       return broken(v, "update of %%%u, which is no state", u.state);
     if (trains && (u.val == u.state || chain_begin(g, u.val) != u.state))
       return broken(v, "update %%%u -> %%%u does not begin at the state", u.state, u.val);
@@ -336,7 +336,7 @@ static bool is_fused(const xlm_node_info *n) {
 }
 
 static bool is_staged(const xlm_node_info *n) {
-  return n->stage >= 0 || xlm_op_at(n->op)->flags & XLM_OPF_LEAF;
+  return n->stage >= 0 || xlm_op_is_leaf(n->op);
 }
 
 static const struct {

@@ -79,7 +79,7 @@ const xlm_update_choice *xlm_optimizer_choose(const xlm_graph *g, const xlm_trai
   const xlm_matrix *const *matrices = xlm_find_matrices(g, a);
   for (xlm_node n = 1; n < g->n_nodes; n++) {
     xlm_val v = g->nodes[n].out;
-    if (g->nodes[n].op == XLM_OP_PARAM) c[v] = choose(g, o, a, v, matrices[v] != NULL);
+    if (xlm_node_is(&g->nodes[n], XLM_LEAF_PARAMETER)) c[v] = choose(g, o, a, v, matrices[v] != NULL);
   }
   return c;
 }
@@ -138,7 +138,7 @@ static const char **general_paths(const xlm_graph *g, xlm_arena *a, size_t *n) {
   const char **at = NULL;
   size_t count = 0, cap = 0;
   for (xlm_node id = 1; id < g->n_nodes && count < 1000; id++) {
-    if (g->nodes[id].op != XLM_OP_PARAM) continue;
+    if (!xlm_node_is(&g->nodes[id], XLM_LEAF_PARAMETER)) continue;
     const char *path = general(a, path_of(g, g->nodes[id].out));
     bool known = false;
     for (size_t i = 0; i < count && !known; i++) known = !strcmp(at[i], path);
@@ -150,7 +150,7 @@ static const char **general_paths(const xlm_graph *g, xlm_arena *a, size_t *n) {
 
 static bool matches_any(const xlm_graph *g, const xlm_param_group *p) {
   for (xlm_node n = 1; n < g->n_nodes; n++)
-    if (g->nodes[n].op == XLM_OP_PARAM && matches(g, p, g->nodes[n].out)) return true;
+    if (xlm_node_is(&g->nodes[n], XLM_LEAF_PARAMETER) && matches(g, p, g->nodes[n].out)) return true;
   return false;
 }
 
@@ -193,7 +193,7 @@ static bool check_value(const xlm_optimizer_value *v, xlm_diags *d) {
 // The global norm reads all gradients at once, and a node has at most 65,535 operands.
 static bool check_count(const xlm_graph *g, xlm_diags *d) {
   uint32_t n = 0;
-  for (xlm_node id = 1; id < g->n_nodes; id++) n += g->nodes[id].op == XLM_OP_PARAM;
+  for (xlm_node id = 1; id < g->n_nodes; id++) n += xlm_node_is(&g->nodes[id], XLM_LEAF_PARAMETER);
   if (n <= UINT16_MAX) return true;
   xlm_diag *x = xlm_diag_push(d, XLM_E_TOO_MUCH, (xlm_span){0, 0}, "the model has %u parameter tensors", n);
   xlm_diag_help(d, x,
@@ -226,7 +226,7 @@ const xlm_update_row *xlm_optimizer_table(const xlm_graph *g, const xlm_train_op
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *node = &g->nodes[id];
     int i = 0;
-    if (node->op != XLM_OP_PARAM) continue;
+    if (!xlm_node_is(node, XLM_LEAF_PARAMETER)) continue;
     while (i < count && !alike(&rows[i].choice, &of[node->out])) i++;
     if (i == count) XLM_PUSH(a, rows, count, cap, ((xlm_update_row){.choice = of[node->out]}));
     XLM_PUSH(a, rows[i].names, rows[i].parameters, rows[i].cap, xlm_attr_text(&node->attrs, XLM_A_name, ""));

@@ -66,7 +66,7 @@ static void note_product(finder *f, const xlm_node_info *n, int i) {
 static void read_operand(finder *f, const xlm_node_info *n, int i) {
   const origin *o = &f->from[n->in[i]];
   if (!o->param) return;
-  if (n->op == XLM_OP_CONTRACT && i < 2)
+  if (xlm_op_facts_of(n->op)->product == XLM_PRODUCT_MATRIX && i < 2)
     note_product(f, n, i);
   else if (hands_on(f, n, i))
     f->from[n->out] = *o;
@@ -97,7 +97,7 @@ const xlm_matrix *const *xlm_find_matrices(const xlm_graph *g, xlm_arena *a) {
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
     if (n->phase != XLM_PHASE_FWD) continue;
-    if (n->op == XLM_OP_PARAM) begin(&f, n->out);
+    if (xlm_node_is(n, XLM_LEAF_PARAMETER)) begin(&f, n->out);
     note_vocabulary(&f, n);
     for (int i = 0; i < n->n_in; i++) read_operand(&f, n, i);
   }

@@ -40,7 +40,7 @@ xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, const char *rol
 }
 
 static bool is_state(const xlm_graph *g, xlm_val v) {
-  return xlm_op_facts_of(xlm_val_node(g, v)->op)->is_state;
+  return xlm_op_is_state(xlm_val_node(g, v)->op);
 }
 
 xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, double factor) {
@@ -66,7 +66,7 @@ static bool *data_dims(xlm_differentiation *d) {
     bool any = false;
     for (int i = 0; i < n_from; i++) any |= data[from[i]];
     for (int i = 0; any && i < n_to; i++) data[to[i]] = true;
-    const xlm_type *t = n->op == XLM_OP_INPUT ? xlm_val_type(g, n->out) : NULL;
+    const xlm_type *t = xlm_node_is(n, XLM_LEAF_INPUT) ? xlm_val_type(g, n->out) : NULL;
     for (int i = 0; t && i < t->rank; i++) data[t->dim[i]] = true;
   }
   return data;
@@ -81,8 +81,8 @@ static bool has_any(const xlm_type *t, const bool *flag) {
 // Can this node be evaluated on sums over the microbatches?
 static bool above_cut(xlm_differentiation *d, const xlm_node_info *n, const bool *data) {
   uint32_t flags = xlm_op_at(n->op)->flags;
-  if (n->op == XLM_OP_INPUT) return false;
-  if (flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_LEAF)) return true;
+  if (xlm_node_is(n, XLM_LEAF_INPUT)) return false;
+  if (flags & XLM_OPF_ELEMENTWISE || xlm_is_leaf(n)) return true;
   bool may = (flags & XLM_OPF_VIEW) || xlm_op_facts_of(n->op)->of_totals;
   return may && !has_any(xlm_val_type(d->out, n->in[0]), data);
 }

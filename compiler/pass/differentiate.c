@@ -45,9 +45,9 @@ static void survey(xlm_differentiation *d) {
   d->done = XLM_NEW_N(d->a, bool, d->n_forward);
   for (xlm_node id = 1; id < d->n_forward; id++) {
     const xlm_node_info *n = &g->nodes[id];
-    bool flows = n->op == XLM_OP_PARAM || (xlm_op_at(n->op)->grad && any_operand(n, d->active));
+    bool flows = xlm_node_is(n, XLM_LEAF_PARAMETER) || (xlm_op_at(n->op)->grad && any_operand(n, d->active));
     bool sampled =
-        n->phase != XLM_PHASE_PROLOGUE && (n->op == XLM_OP_INPUT || any_operand(n, d->sampled));
+        n->phase != XLM_PHASE_PROLOGUE && (xlm_node_is(n, XLM_LEAF_INPUT) || any_operand(n, d->sampled));
     for (xlm_val v = n->out; v < n->out + n->n_out; v++) {
       d->active[v] = flows && xlm_dtype_is_float(xlm_val_type(g, v)->dtype);
       d->sampled[v] = sampled;
@@ -63,7 +63,7 @@ static void survey(xlm_differentiation *d) {
 static void contribute(xlm_differentiation *d, xlm_val v, xlm_val g) {
   xlm_type like = *xlm_val_type(d->out, v);
   XLM_ASSERT(xlm_val_type(d->out, g)->rank == like.rank, "gradient of %%%u has other dimensions", v);
-  if (xlm_val_node(d->out, g)->op != XLM_OP_CONST)
+  if (!xlm_node_is(xlm_val_node(d->out, g), XLM_LEAF_CONSTANT))
     g = d->sampled[v] ? xlm_cast_to(&d->b, g, like.dtype) : xlm_diff_widen(d, g);
   g = xlm_order_to(&d->b, g, &like);
   d->grad[v] = d->grad[v] ? xlm_op2(&d->b, XLM_OP_ADD, d->grad[v], g) : g;
@@ -114,7 +114,7 @@ static void sweep_from(xlm_differentiation *d, xlm_node id) {
     if (d->done[id]) continue;
     d->done[id] = true;
     xlm_node_info n = d->out->nodes[id];
-    if (n.op == XLM_OP_PARAM)
+    if (xlm_node_is(&n, XLM_LEAF_PARAMETER))
       finish_parameter(d, id);
     else if (xlm_op_at(n.op)->grad)
       apply_rule(d, id);

@@ -25,27 +25,34 @@ typedef struct parts {
   int n, found; // parts of this loss; found: so far
 } parts;
 
+static bool others_are_numbers(const xlm_graph *g, const xlm_node_info *n, int operand) {
+  for (int i = 0; i < n->n_in; i++)
+    if (i != operand && !xlm_node_is(xlm_val_node(g, n->in[i]), XLM_LEAF_CONSTANT)) return false;
+  return true;
+}
+
 // The operand through which a part goes on; -1: n is where it ends.
 static int scaled_operand(const parts *p, const xlm_node_info *n) {
-  if (n->op == XLM_OP_NEG || n->op == XLM_OP_CAST || n->op == XLM_OP_STOP_GRADIENT) return 0;
-  if (n->op == XLM_OP_DIV && xlm_val_node(p->g, n->in[1])->op == XLM_OP_CONST) return 0;
-  for (int i = 0; n->op == XLM_OP_MUL && i < 2; i++)
-    if (xlm_val_node(p->g, n->in[1 - i])->op == XLM_OP_CONST) return i;
+  const xlm_op *op = xlm_op_at(n->op);
+  if (!(op->flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_VIEW))) return -1;
+  for (int i = 0; i < n->n_in; i++)
+    if (op->facts.linear >> i & 1 && others_are_numbers(p->g, n, i)) return i;
   return -1;
 }
 
-static bool is_sum(const xlm_node_info *n) {
-  return n->op == XLM_OP_ADD || n->op == XLM_OP_SUB;
+// The factor of an operand in a sum of two; 0: n is no such sum.
+static double factor_of(const xlm_node_info *n, int operand) {
+  return xlm_op_facts_of(n->op)->terms[operand];
 }
 
 // What a part is divided by, in the batch; 0: a size that all batches share.
 static xlm_val weight_of(const parts *p, xlm_val v) {
   for (;;) {
     const xlm_node_info *n = xlm_val_node(p->g, v);
-    int valid = xlm_op_facts_of(n->op)->valid;
+    int valid = xlm_op_facts_of(n->op)->valid, divisor = xlm_op_facts_of(n->op)->divisor;
     if (valid) return n->n_in >= valid ? n->in[valid - 1] : 0;
-    if (n->op == XLM_OP_DIV && xlm_val_type(p->g, n->in[1])->rank == 0 && p->of_inputs[n->in[1]])
-      return n->in[1];
+    xlm_val by = divisor ? n->in[divisor - 1] : 0;
+    if (by && xlm_val_type(p->g, by)->rank == 0 && p->of_inputs[by]) return by;
     int next = scaled_operand(p, n);
     if (next < 0) return 0;
     v = n->in[next];
@@ -56,13 +63,13 @@ static xlm_val weight_of(const parts *p, xlm_val v) {
 static xlm_val rebuild(parts *p, xlm_val v, const step *s) {
   xlm_val now = p->map[v];
   for (; s; s = s->above) {
-    xlm_val in[2] = {now, 0};
+    double factor = s->operand < 2 ? factor_of(s->n, s->operand) : 0;
     xlm_build_context(&p->b, s->n);
-    if (s->n->op == XLM_OP_ADD || (s->n->op == XLM_OP_SUB && s->operand == 0)) continue;
-    if (s->n->op == XLM_OP_SUB) {
-      now = xlm_op1(&p->b, XLM_OP_NEG, now);
+    if (factor != 0) {
+      now = factor == -1 ? xlm_op1(&p->b, XLM_OP_NEG, now) : xlm_scale(&p->b, now, factor);
       continue;
     }
+    xlm_val *in = XLM_NEW_N(p->a, xlm_val, s->n->n_in);
     for (int i = 0; i < s->n->n_in; i++) in[i] = i == s->operand ? now : p->map[s->n->in[i]];
     xlm_attr_list l = xlm_attr_list_from(p->out->arena, &s->n->attrs);
     now = xlm_emit(&p->b, s->n->op, in, s->n->n_in, &l);
@@ -87,7 +94,8 @@ static void walk(parts *p, xlm_val v, const step *above, bool collects) {
   const xlm_node_info *n = xlm_val_node(p->g, v);
   step s = {n, 0, above};
   int next = scaled_operand(p, n);
-  if (is_sum(n) && xlm_val_type(p->g, n->in[0])->rank == 0 && xlm_val_type(p->g, n->in[1])->rank == 0) {
+  bool sum = factor_of(n, 0) != 0;
+  if (sum && xlm_val_type(p->g, n->in[0])->rank == 0 && xlm_val_type(p->g, n->in[1])->rank == 0) {
     for (; s.operand < 2; s.operand++) walk(p, n->in[s.operand], &s, collects);
   } else if (next >= 0 && !weight_of(p, v)) { // a sum may stand below
     s.operand = next;
@@ -103,7 +111,8 @@ static void find_inputs(parts *p) {
   bool *others = XLM_NEW_N(p->a, bool, p->g->n_values);
   for (xlm_node id = 1; id < p->g->n_nodes; id++) {
     const xlm_node_info *n = &p->g->nodes[id];
-    bool input = n->op == XLM_OP_INPUT, other = n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE;
+    bool input = xlm_node_is(n, XLM_LEAF_INPUT),
+         other = xlm_node_is(n, XLM_LEAF_PARAMETER) || xlm_node_is(n, XLM_LEAF_STATE);
     for (int i = 0; i < n->n_in; i++) {
       input |= p->of_inputs[n->in[i]];
       other |= others[n->in[i]];

@@ -145,7 +145,7 @@ typedef struct program {
 
 static bool is_const(const xlm_graph *g, xlm_val v, double *value) {
   const xlm_node_info *n = &g->nodes[g->values[v].def];
-  if (n->op != XLM_OP_CONST) return false;
+  if (!xlm_node_is(n, XLM_LEAF_CONSTANT)) return false;
   *value = xlm_attr_float(&n->attrs, XLM_A_value, 0);
   return true;
 }
@@ -192,20 +192,15 @@ static uint16_t operand(program *p, xlm_val v, xlm_code_instr *into, bool *used_
   return push(p, (xlm_code_instr){.fn = XLM_FN_NEG, .a = {XLM_CODE_IMM}, .imm = -c});
 }
 
-// Elementwise op ids are contiguous in ops.def, in the order of elementwise.def.
-static uint16_t fn_of(xlm_op_id op) {
-  return (uint16_t)(op - XLM_OP_ADD);
-}
-
 static void add_member(program *p, xlm_node id) {
   const xlm_node_info *n = &p->f->g->nodes[id];
   xlm_dtype dtype = xlm_val_type(p->f->g, n->out)->dtype;
-  xlm_code_instr i = {.fn = fn_of(n->op)};
-  bool used_imm = n->op == XLM_OP_CAST; // the immediate of a cast is its element type
+  xlm_code_instr i = {.fn = (uint16_t)xlm_fn_of(n->op)};
+  bool casts = xlm_op_casts(n->op), used_imm = casts; // the immediate of a cast is its type
   for (int k = 0; k < n->n_in; k++) i.a[k] = operand(p, n->in[k], &i, &used_imm);
-  if (n->op == XLM_OP_CAST) i.imm = dtype;
+  if (casts) i.imm = dtype;
   uint16_t r = push(p, i);
-  if (dtype == XLM_BF16 && n->op != XLM_OP_CAST)
+  if (dtype == XLM_BF16 && !casts)
     r = push(p, (xlm_code_instr){.fn = XLM_FN_CAST, .a = {r}, .imm = XLM_BF16});
   p->done[p->n_done] = n->out;
   p->reg[p->n_done++] = r;
@@ -310,14 +305,21 @@ static void emit_other(fuse *f, xlm_node id) {
   for (int i = 0; i < n->n_out; i++) f->map[n->out + (xlm_val)i] = first + (xlm_val)i;
 }
 
+// The value that n adds to a sum over microbatches; 0: it is no such sum.
+static xlm_val addend_of(const xlm_node_info *n) {
+  int addend = xlm_op_facts_of(n->op)->addend;
+  return addend ? n->in[addend - 1] : 0;
+}
+
 // accumulate(acc, contract(x, y)) -> contract_acc(acc, x, y), if the product has no other reader.
 static void find_accumulated_products(fuse *f) {
   for (xlm_node id = 1; id < f->g->n_nodes; id++) {
     const xlm_node_info *n = &f->g->nodes[id];
-    if (n->op != XLM_OP_ACCUMULATE) continue;
-    xlm_node def = f->g->values[n->in[1]].def;
-    const xlm_type *acc = xlm_val_type(f->g, n->in[0]), *product = xlm_val_type(f->g, n->in[1]);
-    if (xlm_op_facts_of(f->g->nodes[def].op)->accumulating && f->uses[n->in[1]] == 1 &&
+    xlm_val v = addend_of(n);
+    if (!v) continue;
+    xlm_node def = f->g->values[v].def;
+    const xlm_type *acc = xlm_val_type(f->g, n->in[0]), *product = xlm_val_type(f->g, v);
+    if (xlm_op_facts_of(f->g->nodes[def].op)->accumulating && f->uses[v] == 1 &&
         f->g->nodes[def].phase == n->phase && acc->dtype == product->dtype && same_space(acc, product))
       f->contract_into[def] = id;
   }
@@ -351,8 +353,8 @@ static void emit_all(fuse *f) {
     const xlm_node_info *n = &f->g->nodes[id];
     uint32_t c = f->of[id] ? root(f, f->of[id]) : 0;
     if (c && f->clusters[c].last == id) emit_members(f, c, inner);
-    if (c || n->op == XLM_OP_CONST || f->contract_into[id]) continue;
-    xlm_node product = n->op == XLM_OP_ACCUMULATE ? f->g->values[n->in[1]].def : 0;
+    if (c || xlm_node_is(n, XLM_LEAF_CONSTANT) || f->contract_into[id]) continue;
+    xlm_node product = addend_of(n) ? f->g->values[addend_of(n)].def : 0;
     if (product && f->contract_into[product] == id)
       emit_accumulated(f, id, product);
     else

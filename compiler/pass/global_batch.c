@@ -81,10 +81,9 @@ static void find_rows(global *w) {
 static int64_t bound_of(const global *w, xlm_val v) {
   const xlm_node_info *n = xlm_val_node(w->g, v);
   xlm_dim vocab[XLM_MAX_RANK];
-  if (n->op == XLM_OP_INPUT)
+  if (xlm_node_is(n, XLM_LEAF_INPUT))
     return xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab) ? w->g->dims[vocab[0]].full : 0;
-  bool moves = xlm_is_view(n) || n->op == XLM_OP_SLICE || n->op == XLM_OP_SHIFT || n->op == XLM_OP_PERMUTE;
-  return moves ? bound_of(w, n->in[0]) : 0;
+  return xlm_op_facts_of(n->op)->moves ? bound_of(w, n->in[0]) : 0;
 }
 
 static int64_t vocab_of(const global *w, const xlm_node_info *n) {
@@ -149,42 +148,48 @@ static kind kind_from_samples(const global *w, const xlm_node_info *n, const xlm
   bool sums = has_rows_under(w, n, XLM_SPLIT_SUM, out);
   if (!xlm_is_view(n) && has_rows_under(w, n, XLM_SPLIT_WHOLE, &(xlm_type){.rank = 0}))
     return XLM_BATCH_MIXED;
-  if (rows > 1 || (rows && sums && n->op != XLM_OP_CROSS_ENTROPY))
-    return XLM_BATCH_MIXED; // some are left, or meet others
+  if (rows > 1 || (rows && sums)) return XLM_BATCH_MIXED; // some are left, or meet others
   if (rows || out->dtype == XLM_I32) return XLM_BATCH_SAMPLE;
   return !sums ? XLM_BATCH_MIXED : is_mean(n->op) ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
 }
 
+// Is there one sum or mean among the operands, and the result linear in it?
+static bool linear_in_sum(const global *w, const xlm_node_info *n) {
+  int at = -1, found = 0;
+  for (int i = 0; i < n->n_in; i++) {
+    kind k = w->kind[n->in[i]];
+    if (is_offsets(w, n, n->in[i]) || (k != XLM_BATCH_SUM && k != XLM_BATCH_MEAN)) continue;
+    at = i;
+    found++;
+  }
+  return found == 1 && xlm_op_facts_of(n->op)->linear >> at & 1;
+}
+
 // A result of sums and means: of the same kind where the operation is linear in them.
-static kind kind_from_sums(const global *w, const xlm_node_info *n, const int *n_of) {
-  const xlm_layout_rule *r = &w->rules[n->op];
-  int varying = n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN];
-  bool product = r->scaling || n->op == XLM_OP_CONTRACT;
-  if (n->op == XLM_OP_CAST) return n_of[XLM_BATCH_MEAN] ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
-  if (r->linear) return n_of[XLM_BATCH_MEAN] || n_of[XLM_BATCH_FIXED] ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
-  if (is_mean(n->op)) return n_of[XLM_BATCH_MEAN] ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
-  if (!product || varying != 1) return XLM_BATCH_MIXED;
-  if (n->op == XLM_OP_DIV && w->kind[n->in[1]] != XLM_BATCH_FIXED) return XLM_BATCH_MIXED;
-  return n_of[XLM_BATCH_MEAN] ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
+static kind kind_from_sums(const global *w, const xlm_node_info *n, int result, const int *n_of) {
+  bool together = w->rules[n->op].linear; // in all operands: what is fixed is a mean to the sums beside it
+  if (!together && (result || !linear_in_sum(w, n))) return XLM_BATCH_MIXED;
+  return n_of[XLM_BATCH_MEAN] || (together && n_of[XLM_BATCH_FIXED]) ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
 }
 
 static kind kind_of(const global *w, const xlm_node_info *n, int result) {
   const xlm_type *out = type_of(w, n->out + (xlm_val)result);
   int n_of[XLM_BATCH_MIXED + 1] = {0};
   if (n->phase == XLM_PHASE_PROLOGUE) return XLM_BATCH_FIXED;
-  if (n->op == XLM_OP_INPUT) return XLM_BATCH_SAMPLE;
+  if (xlm_node_is(n, XLM_LEAF_INPUT)) return XLM_BATCH_SAMPLE;
   for (int i = 0; i < n->n_in; i++)
     if (!is_offsets(w, n, n->in[i])) n_of[w->kind[n->in[i]]]++;
-  if (n->op == XLM_OP_PER_MICROBATCH) return count_rows(w, out) ? XLM_BATCH_SAMPLE : XLM_BATCH_MEAN;
+  if (xlm_op_facts_of(n->op)->per_microbatch) return count_rows(w, out) ? XLM_BATCH_SAMPLE : XLM_BATCH_MEAN;
   if (n_of[XLM_BATCH_MIXED] || (n_of[XLM_BATCH_SAMPLE] && n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN]))
     return XLM_BATCH_MIXED;
   if (n_of[XLM_BATCH_SAMPLE]) return kind_from_samples(w, n, out);
-  return n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN] ? kind_from_sums(w, n, n_of) : XLM_BATCH_FIXED;
+  return n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN] ? kind_from_sums(w, n, result, n_of) : XLM_BATCH_FIXED;
 }
 
 static uint8_t depends_on(const global *w, const xlm_node_info *n) {
-  uint8_t of = n->op == XLM_OP_INPUT ? OF_INPUTS : 0;
-  if (n->op == XLM_OP_PARAM || n->op == XLM_OP_STATE || xlm_op_at(n->op)->flags & XLM_OPF_RANDOM)
+  uint8_t of = xlm_node_is(n, XLM_LEAF_INPUT) ? OF_INPUTS : 0;
+  if (xlm_node_is(n, XLM_LEAF_PARAMETER) || xlm_node_is(n, XLM_LEAF_STATE) ||
+      xlm_op_at(n->op)->flags & XLM_OPF_RANDOM)
     of = OF_OTHERS;
   for (int i = 0; i < n->n_in; i++) of |= w->of[n->in[i]];
   return of;
@@ -298,7 +303,7 @@ static bool emit_early(global *w, xlm_node id) {
   const xlm_node_info *n = &w->g->nodes[id];
   xlm_build_context(&w->b, n);
   w->b.recompute = false;
-  if (n->op == XLM_OP_INPUT) {
+  if (xlm_node_is(n, XLM_LEAF_INPUT)) {
     emit_step_input(w, n);
     return true;
   }
@@ -395,7 +400,7 @@ static void emit_forward(global *w) {
   for (xlm_node id = 1; id < w->g->n_nodes; id++) {
     const xlm_node_info *n = &w->g->nodes[id];
     if (n->n_out && w->map[n->out]) continue; // made in the prologue
-    if (n->op == XLM_OP_PER_MICROBATCH)
+    if (xlm_op_facts_of(n->op)->per_microbatch)
       w->map[n->out] = w->map[n->in[0]];
     else if (needs_count(w, n))
       emit_loss(w, id);

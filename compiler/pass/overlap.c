@@ -263,9 +263,10 @@ static void weights_node(reorder *r, xlm_node id) {
     put(r, id);
 }
 
-static bool is_stored(const reorder *r, const xlm_node_info *n) { // a parameter that comes back from other
-                                                                  // ranks
-  return n->phase == XLM_PHASE_STEP && n->op == XLM_OP_ASSIGN && r->collective[r->g->values[n->in[1]].def];
+// A parameter that comes back from other ranks.
+static bool is_stored(const reorder *r, const xlm_node_info *n) {
+  int stored = xlm_op_facts_of(n->op)->stored;
+  return n->phase == XLM_PHASE_STEP && stored && r->collective[r->g->values[n->in[stored - 1]].def];
 }
 
 static void visit(reorder *r, xlm_node id) {

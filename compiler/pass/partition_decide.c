@@ -210,7 +210,7 @@ static uint32_t common_partial(const xlm_partitioning *p, const xlm_node_info *n
     if (type_of(p, n->in[i])->dtype == XLM_I32) continue;
     if (n->phase == XLM_PHASE_STEP && p->uses[n->in[i]] > 1 && p->have[n->in[i]].partial) return 0;
     if (r->scaling) { // x * c, x / c: c must be a constant
-      if (i == 1 && def->op != XLM_OP_CONST) return 0;
+      if (i == 1 && !xlm_node_is(def, XLM_LEAF_CONSTANT)) return 0;
       if (i == 1) continue;
     }
     if (counted++ && p->have[n->in[i]].partial != partial) return 0;
@@ -241,7 +241,7 @@ static void make_way(const xlm_partitioning *p, const xlm_node_info *n, assign *
 
 // A parameter split by ZeRO is cast before it is gathered, which halves the bytes.
 static bool casts_split_parameter(const xlm_partitioning *p, const xlm_node_info *n) {
-  return n->op == XLM_OP_CAST && xlm_val_node(p->g, n->in[0])->op == XLM_OP_PARAM &&
+  return xlm_op_casts(n->op) && xlm_node_is(xlm_val_node(p->g, n->in[0]), XLM_LEAF_PARAMETER) &&
          !xlm_layout_equal(&p->have[n->in[0]], &p->canon[n->in[0]], xlm_val_rank(p, n->in[0]));
 }
 
@@ -290,7 +290,7 @@ static bool decide_node(xlm_partitioning *p, xlm_node id) {
     xlm_partition_decide_leaf(p, n);
     return true;
   }
-  if (n->op == XLM_OP_ACCUMULATE)
+  if (xlm_op_facts_of(n->op)->addend)
     xlm_partition_decide_accumulate(p, id);
   else if (xlm_op_at(n->op)->n_alias)
     xlm_partition_decide_update(p, id, r);

@@ -396,7 +396,7 @@ static void emit_sum_of_parts(emit *e, xlm_node id) {
 static void reduce_early(emit *e, const xlm_node_info *n, xlm_val v) {
   if (!e->p->early[v]) return;
   context(e, n);
-  if (n->op == XLM_OP_ACCUMULATE) e->b.phase = XLM_PHASE_LAST;
+  if (xlm_op_facts_of(n->op)->sums) e->b.phase = XLM_PHASE_LAST;
   convert(e, v, e->p->early[v]);
 }
 

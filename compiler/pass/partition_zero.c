@@ -157,9 +157,9 @@ static bool splits(const xlm_partitioning *p, const char *role) {
 }
 
 static const char *role_of(const xlm_node_info *n) {
-  return n->op == XLM_OP_PARAM   ? "parameter"
-         : n->op == XLM_OP_INPUT ? "input"
-                                 : xlm_attr_text(&n->attrs, XLM_A_role, "state");
+  return xlm_node_is(n, XLM_LEAF_PARAMETER) ? "parameter"
+         : xlm_node_is(n, XLM_LEAF_INPUT)   ? "input"
+                                            : xlm_attr_text(&n->attrs, XLM_A_role, "state");
 }
 
 void xlm_partition_decide_leaf(xlm_partitioning *p, const xlm_node_info *n) {
@@ -188,8 +188,10 @@ void xlm_partition_decide_update(xlm_partitioning *p, xlm_node id, const xlm_lay
 // An accumulator has the layout of its summand; partial sums stay partial until the step, unless it is split.
 void xlm_partition_decide_accumulate(xlm_partitioning *p, xlm_node id) {
   const xlm_node_info *n = &p->g->nodes[id];
-  if (!splits(p, role_of(xlm_val_node(p->g, n->in[0])))) p->have[n->in[0]] = p->have[n->in[1]];
-  p->nodes[id].in[0] = p->nodes[id].in[1] = p->nodes[id].out[0] = p->have[n->in[0]];
+  xlm_val added = n->in[xlm_op_facts_of(n->op)->addend - 1];
+  if (!splits(p, role_of(xlm_val_node(p->g, n->in[0])))) p->have[n->in[0]] = p->have[added];
+  for (int i = 0; i < n->n_in; i++) p->nodes[id].in[i] = p->have[n->in[0]];
+  p->nodes[id].out[0] = p->have[n->in[0]];
 }
 
 void xlm_partition_decide_norm(xlm_partitioning *p, xlm_node id) {

@@ -18,7 +18,7 @@ void xlm_copy_updates(xlm_graph *to, const xlm_graph *from, const xlm_val *map);
 void xlm_drop_dead(xlm_graph *g, xlm_arena *scratch);
 
 static inline bool xlm_is_leaf(const xlm_node_info *n) {
-  return xlm_op_at(n->op)->flags & XLM_OPF_LEAF;
+  return xlm_op_is_leaf(n->op);
 }
 static inline bool xlm_is_view(const xlm_node_info *n) {
   return xlm_op_at(n->op)->flags & XLM_OPF_VIEW;

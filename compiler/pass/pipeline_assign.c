@@ -14,11 +14,12 @@ static int part_of_round(const xlm_pipeline *p, int32_t round) {
 // ---- which part ----
 
 static bool pure(const xlm_stages *s, const xlm_node_info *n) { // depends on parameters and constants alone
-  if (xlm_phase_is_once(n->phase) || xlm_op_at(n->op)->n_alias || n->op == XLM_OP_INPUT) return false;
+  if (xlm_phase_is_once(n->phase) || xlm_op_at(n->op)->n_alias || xlm_node_is(n, XLM_LEAF_INPUT))
+    return false;
   for (int i = 0; i < n->n_in; i++) {
     xlm_node def = s->g->values[n->in[i]].def;
     if (!xlm_is_leaf(&s->g->nodes[def]) && s->part[def] != XLM_PART_ANY) return false;
-    if (s->g->nodes[def].op == XLM_OP_INPUT) return false;
+    if (xlm_node_is(&s->g->nodes[def], XLM_LEAF_INPUT)) return false;
   }
   return true;
 }
@@ -62,7 +63,7 @@ static bool of_scalars(const xlm_stages *s, const xlm_node_info *n) {
   for (int i = 0; i < n->n_in; i++) {
     const xlm_node_info *def = xlm_val_node(s->g, n->in[i]);
     bool computed = !xlm_is_leaf(def) && s->part[s->g->values[n->in[i]].def] == XLM_PART_ANY;
-    if (!computed && def->op != XLM_OP_INPUT && def->op != XLM_OP_CONST) return false;
+    if (!computed && !xlm_node_is(def, XLM_LEAF_INPUT) && !xlm_node_is(def, XLM_LEAF_CONSTANT)) return false;
   }
   return n->n_in && !xlm_op_at(n->op)->n_alias;
 }
@@ -130,7 +131,8 @@ static void assign_parts(xlm_stages *s, bool step) {
     if (!step || xlm_is_leaf(n)) continue;
     int aliases = xlm_op_at(n->op)->n_alias; // moments are at home where their parameter is
     for (int i = 0; i < aliases; i++)
-      if (xlm_is_state(xlm_val_node(s->g, n->in[i])) && s->home[n->in[i]] < 0) s->home[n->in[i]] = s->part[id];
+      if (xlm_is_state(xlm_val_node(s->g, n->in[i])) && s->home[n->in[i]] < 0)
+        s->home[n->in[i]] = s->part[id];
   }
 }
 

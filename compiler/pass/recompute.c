@@ -68,8 +68,8 @@ static bool of_weights(const recomputer *r, const xlm_node_info *n) {
   for (int i = 0; i < n->n_in; i++) {
     const xlm_node_info *def = xlm_val_node(r->g, n->in[i]);
     bool made = r->of_weights[r->g->values[n->in[i]].def];
-    if (def->op != XLM_OP_PARAM && def->op != XLM_OP_CONST && !made) return false;
-    weights |= made || def->op == XLM_OP_PARAM;
+    if (!xlm_node_is(def, XLM_LEAF_PARAMETER) && !xlm_node_is(def, XLM_LEAF_CONSTANT) && !made) return false;
+    weights |= made || xlm_node_is(def, XLM_LEAF_PARAMETER);
   }
   return weights;
 }

@@ -26,7 +26,7 @@ typedef struct simplifier {
 
 static bool is_const(const xlm_graph *g, xlm_val v, double *value) {
   const xlm_node_info *n = xlm_val_node(g, v);
-  if (n->op != XLM_OP_CONST || xlm_val_type(g, v)->rank) return false;
+  if (!xlm_node_is(n, XLM_LEAF_CONSTANT) || xlm_val_type(g, v)->rank) return false;
   *value = xlm_attr_float(&n->attrs, XLM_A_value, 0);
   return true;
 }
@@ -95,21 +95,22 @@ static xlm_val fold_view(simplifier *s, const xlm_node_info *n, const xlm_val *i
 
 // ---- canonical forms ----
 
-static const struct {
-  double exponent;
-  xlm_op_id op;
-} powers[] = {{2, XLM_OP_SQUARE}, {0.5, XLM_OP_SQRT}, {-0.5, XLM_OP_RSQRT}, {-1, XLM_OP_RECIP}};
-
-static void rewrite_power(simplifier *s, xlm_node_info *n, const xlm_val *in) {
-  double e;
-  if (n->op != XLM_OP_POW || !is_const(s->out, in[1], &e) || !same_value_type(s, n, in[0])) return;
-  for (size_t i = 0; i < sizeof powers / sizeof *powers; i++)
-    if (powers[i].exponent == e) n->op = powers[i].op, n->n_in = 1;
+// A function of an operand and a number that is a function of the operand alone: x ^ 2 is square(x).
+static void rewrite_number(simplifier *s, xlm_node_info *n, const xlm_val *in) {
+  xlm_op_id (*simpler)(double) = xlm_op_at(n->op)->simpler;
+  double c;
+  if (!simpler || !is_const(s->out, in[1], &c) || !same_value_type(s, n, in[0])) return;
+  xlm_op_id op = simpler(c);
+  if (op) n->op = op, n->n_in = 1;
 }
 
-static void rewrite_permute(simplifier *s, const xlm_node_info *n, xlm_val *in) {
-  const xlm_node_info *def = n->op == XLM_OP_PERMUTE ? xlm_val_node(s->out, in[0]) : NULL;
-  if (def && def->op == XLM_OP_PERMUTE) in[0] = def->in[0];
+static bool reorders(const xlm_node_info *n) {
+  return xlm_op_facts_of(n->op)->reorders;
+}
+
+static void rewrite_order(simplifier *s, const xlm_node_info *n, xlm_val *in) {
+  const xlm_node_info *def = xlm_val_node(s->out, in[0]);
+  if (reorders(n) && reorders(def)) in[0] = def->in[0];
 }
 
 // A number in the model text does not raise the precision of the other operands, a computed one does. So
@@ -117,7 +118,7 @@ static void rewrite_permute(simplifier *s, const xlm_node_info *n, xlm_val *in) 
 static void keep_precision(simplifier *s, const xlm_node_info *n, xlm_val *in) {
   bool folded = false;
   double unused;
-  if (!(xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE) || n->op == XLM_OP_CAST) return;
+  if (!(xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE) || xlm_op_casts(n->op)) return;
   for (int i = 0; i < n->n_in; i++)
     folded |= is_const(s->out, in[i], &unused) && !is_const(s->g, n->in[i], &unused);
   xlm_dtype wanted = xlm_val_type(s->g, n->out)->dtype;
@@ -202,12 +203,12 @@ static void simplify_node(simplifier *s, xlm_node id) {
   xlm_val *in = XLM_NEW_N(s->out->tables, xlm_val, n.n_in), same = 0;
   for (int i = 0; i < n.n_in; i++) in[i] = s->map[n.in[i]];
   if (n.n_in && n.n_out) {
-    rewrite_permute(s, &n, in);
+    rewrite_order(s, &n, in);
     same = fold_constant(s, &n, in);
     if (!same) same = fold_neutral(s, &n, in);
     if (!same) same = fold_unchanged(s, &n, in);
     if (!same) same = fold_view(s, &n, in);
-    rewrite_power(s, &n, in);
+    rewrite_number(s, &n, in);
   }
   if (same) {
     s->map[n.out] = same;

@@ -108,7 +108,8 @@ static state_role find_role(const char *role) {
 static void lower_state(lower *w, const xlm_node_info *n) {
   xlm_lowering *l = &w->l;
   const char *name = xlm_attr_text(&n->attrs, XLM_A_name, "");
-  const char *role = n->op == XLM_OP_PARAM ? "parameter" : xlm_attr_text(&n->attrs, XLM_A_role, "state");
+  const char *role =
+      xlm_node_is(n, XLM_LEAF_PARAMETER) ? "parameter" : xlm_attr_text(&n->attrs, XLM_A_role, "state");
   uintptr_t known = (uintptr_t)xlm_dict_get(&l->state_of, name);
   if (known) {
     w->tensor[n->out] = l->states[known - 1].tensor;
@@ -274,7 +275,7 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
                   .bytes = cost.bytes,
                   .line = line_of(w, n->span),
                   .scope = n->scope};
-  bool sums = xlm_op_at(n->op)->flags & XLM_OPF_SUM;
+  bool sums = xlm_op_facts_of(n->op)->sums;
   XLM_TRY(choose_kernel(w, &in, sums, err));
   XLM_PUSH(l->scratch, l->instrs, l->n_instrs, l->cap_instrs, in);
   XLM_PUSH(l->scratch, l->once, l->n_once, l->cap_once, n->phase == XLM_PHASE_LAST);
@@ -287,8 +288,8 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
 static void lower_leaves(lower *w, const xlm_node_info *n) {
   for (int i = 0; i < n->n_in; i++) {
     const xlm_node_info *leaf = xlm_val_node(w->g, n->in[i]);
-    if (w->tensor[n->in[i]] || !(xlm_op_at(leaf->op)->flags & XLM_OPF_LEAF)) continue;
-    (leaf->op == XLM_OP_INPUT ? lower_input : lower_state)(w, leaf);
+    if (w->tensor[n->in[i]] || !(xlm_op_is_leaf(leaf->op))) continue;
+    (xlm_node_is(leaf, XLM_LEAF_INPUT) ? lower_input : lower_state)(w, leaf);
   }
 }
 
@@ -351,7 +352,7 @@ static void close_segment(lower *w) {
 
 // What the last microbatch does once runs with the chunk whose backward is the last of the step.
 static bool belongs(const lower *w, const xlm_node_info *n, uint32_t phases, int16_t chunk) {
-  if (!(phases >> n->phase & 1) || xlm_op_at(n->op)->flags & XLM_OPF_LEAF) return false;
+  if (!(phases >> n->phase & 1) || xlm_op_is_leaf(n->op)) return false;
   if (n->phase == XLM_PHASE_LAST && w->program == 0) return chunk == w->last_chunk;
   return n->phase == XLM_PHASE_STEP || n->phase == XLM_PHASE_PROLOGUE || w->program == 1 || (n->stage < 0 ? 0 : n->stage) == chunk;
 }
@@ -403,7 +404,7 @@ enum {
 static void forget_inputs(lower *w) {
   for (xlm_node n = 1; n < w->g->n_nodes; n++) {
     const xlm_node_info *leaf = &w->g->nodes[n];
-    if (leaf->op == XLM_OP_INPUT && leaf->phase != XLM_PHASE_PROLOGUE &&
+    if (xlm_node_is(leaf, XLM_LEAF_INPUT) && leaf->phase != XLM_PHASE_PROLOGUE &&
         !strcmp(xlm_attr_text(&leaf->attrs, XLM_A_role, "tokens"), "tokens"))
       w->tensor[leaf->out] = 0;
   }

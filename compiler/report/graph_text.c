@@ -14,7 +14,7 @@ enum { TYPE_AT = 47, SCOPE_AT = 103 };
 static void leaves(xlm_text *t, const xlm_graph *g, const xlm_node_info *n) {
   for (int i = 0; i < n->n_in; i++) {
     const xlm_node_info *def = xlm_val_node(g, n->in[i]);
-    if (!(xlm_op_at(def->op)->flags & XLM_OPF_LEAF) || def->op == XLM_OP_CONST) continue;
+    if (!(xlm_op_is_leaf(def->op)) || xlm_node_is(def, XLM_LEAF_CONSTANT)) continue;
     const char *name = xlm_attr_text(&def->attrs, XLM_A_name, ""), *dot = strrchr(name, '.');
     xlm_text_printf(t, " %s", dot ? dot + 1 : name);
   }
@@ -51,7 +51,7 @@ static void line(xlm_text *t, const xlm_graph *g, const xlm_graph_view *view, xl
 void xlm_report_graph_text(const xlm_graph *g, const xlm_graph_view *view, xlm_text *t) {
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
-    if (xlm_op_at(n->op)->flags & XLM_OPF_LEAF) continue;
+    if (xlm_op_is_leaf(n->op)) continue;
     if (xlm_view_shows(view, n->scope)) line(t, g, view, id);
   }
 }

@@ -80,7 +80,7 @@ uint32_t xlm_view_line(const xlm_graph *g, xlm_span s) {
 }
 
 static bool is_state(const xlm_node_info *n) {
-  return xlm_op_facts_of(n->op)->is_state || n->op == XLM_OP_CONST;
+  return xlm_op_is_state(n->op) || xlm_node_is(n, XLM_LEAF_CONSTANT);
 }
 
 static uint32_t new_box(xlm_folded *f, xlm_arena *a, xlm_view_box b) {
@@ -94,7 +94,7 @@ static xlm_view_box describe(const xlm_graph *g, xlm_node id, const xlm_graph_vi
                     .label = xlm_op_at(n->op)->name,
                     .phase = n->phase,
                     .line = xlm_view_line(g, n->span),
-                    .leaf = n->op == XLM_OP_INPUT,
+                    .leaf = xlm_node_is(n, XLM_LEAF_INPUT),
                     .comm = is_comm(n),
                     .stretch = stretch};
   if (b.leaf) b.label = xlm_attr_text(&n->attrs, XLM_A_name, "input");
@@ -171,7 +171,7 @@ static void add_inputs(xlm_folded *f, const xlm_graph *g, const uint32_t *box, x
   const xlm_node_info *n = &g->nodes[id];
   for (int i = 0; i < n->n_in; i++) {
     xlm_node def = g->values[n->in[i]].def;
-    if (g->nodes[def].op == XLM_OP_PARAM)
+    if (xlm_node_is(&g->nodes[def], XLM_LEAF_PARAMETER))
       f->boxes[box[id]].parameters += (double)xlm_type_elements(xlm_val_type(g, n->in[i]), g->dims);
     if (box[def] != UINT32_MAX) add_edge(f, a, box[def], box[id], n->in[i]);
   }

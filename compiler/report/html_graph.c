@@ -11,13 +11,13 @@ static void value(xlm_html *h, const xlm_graph *g, const xlm_mesh *m, xlm_val v)
   xlm_html_open(h, NULL, "[");
   if (v) {
     const xlm_node_info *n = &g->nodes[x->def];
-    bool leaf = xlm_op_at(n->op)->flags & XLM_OPF_LEAF;
+    bool leaf = xlm_op_is_leaf(n->op);
     xlm_html_text(h, NULL, leaf ? xlm_attr_text(&n->attrs, XLM_A_name, x->name) : x->name);
     xlm_html_text(h, NULL, xlm_html_type(h->a, &x->type, g->dims, m));
     xlm_html_int(h, NULL,
-                 n->op == XLM_OP_PARAM ? XLM_CATEGORY_PARAMETER
-                 : leaf                ? XLM_CATEGORY_IO
-                                       : XLM_CATEGORY_ACTIVATION);
+                 xlm_node_is(n, XLM_LEAF_PARAMETER) ? XLM_CATEGORY_PARAMETER
+                 : leaf                             ? XLM_CATEGORY_IO
+                                                    : XLM_CATEGORY_ACTIVATION);
     xlm_html_int(h, NULL, 0);
     xlm_html_int(h, NULL, (int64_t)xlm_type_bytes(&x->type, g->dims));
     xlm_html_int(h, NULL, -1);
@@ -82,7 +82,7 @@ static void graph(xlm_html *h, const xlm_graph *g, const xlm_graph_view *view) {
   xlm_html_open(h, "ops", "[");
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
-    bool leaf = xlm_op_at(n->op)->flags & XLM_OPF_LEAF;
+    bool leaf = xlm_op_is_leaf(n->op);
     if (!leaf && xlm_view_shows(view, n->scope)) node(h, g, view, id);
   }
   xlm_html_close(h, "]");

@@ -39,7 +39,7 @@ static uint32_t collect(const xlm_graph *g, block_row *rows, double *total, xlm_
   uint32_t n = 0;
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *node = &g->nodes[id];
-    if (node->op != XLM_OP_PARAM) continue;
+    if (!xlm_node_is(node, XLM_LEAF_PARAMETER)) continue;
     const char *pattern = pattern_of(a, xlm_attr_text(&node->attrs, XLM_A_name, ""));
     const char *shape = shape_of(g, node->out, a);
     uint32_t k = 0;
@@ -75,7 +75,7 @@ void xlm_report_model_text(const xlm_graph *g, xlm_text *t) {
   xlm_text_printf(t, "%s%s%s  %s parameters\n\n", g->model, g->preset ? " " : "", g->preset ? g->preset : "",
                   xlm_text_count(t->arena, total));
   for (xlm_node id = 1; id < g->n_nodes; id++)
-    if (g->nodes[id].op == XLM_OP_INPUT)
+    if (xlm_node_is(&g->nodes[id], XLM_LEAF_INPUT))
       xlm_text_printf(t, "  input     %s %s\n", xlm_attr_text(&g->nodes[id].attrs, XLM_A_name, ""),
                       shape_of(g, g->nodes[id].out, t->arena));
   for (uint32_t i = 0; i < n; i++) {

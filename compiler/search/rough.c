@@ -67,7 +67,7 @@ static void read_graph(const xlm_graph *g, xlm_rough *out) {
     xlm_cost c;
     xlm_op_cost(g, id, &c);
     out->forward_flops += c.model_flops;
-    if (n->op != XLM_OP_PARAM) continue;
+    if (!xlm_node_is(n, XLM_LEAF_PARAMETER)) continue;
     double elements = (double)xlm_type_elements(xlm_val_type(g, n->out), g->dims);
     out->parameters += elements;
     if (has_axis_dim(g, xlm_val_type(g, n->out), "ep")) out->expert_parameters += elements;

@@ -83,8 +83,8 @@ static bool types_fit(rules *x, const xlm_op *op, const xlm_instr *in) {
 }
 
 static bool check_instr(rules *x, const xlm_instr *in) {
-  const uint32_t no_kernel = XLM_OPF_LEAF | XLM_OPF_VIEW | XLM_OPF_ELEMENTWISE;
-  if (xlm_op_at(in->op)->flags & no_kernel || !xlm_op_at(in->op)->infer)
+  const uint32_t no_kernel = XLM_OPF_VIEW | XLM_OPF_ELEMENTWISE;
+  if (xlm_op_is_leaf(in->op) || xlm_op_at(in->op)->flags & no_kernel || !xlm_op_at(in->op)->infer)
     return refuse(x, in, "no kernel runs it");
   if (!counts_fit(xlm_op_at(in->op), in)) return refuse(x, in, "too few or too many operands or results");
   if (in->stream != xlm_stream_of(in->op)) return refuse(x, in, "it stands on the wrong stream");
@@ -106,7 +106,7 @@ static bool check_sums(const rules *x, uint32_t segment) {
   bool stores = s->variant <= XLM_VARIANT_FIRST || !has_first(x->r, s);
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     const xlm_instr *in = &x->r->instrs[i];
-    if (!(xlm_op_at(in->op)->flags & XLM_OPF_SUM)) continue;
+    if (!xlm_op_facts_of(in->op)->sums) continue;
     bool store = xlm_attr_int(&in->attrs, XLM_A_store, 0);
     if (s->variant == XLM_VARIANT_ONLY && runs > 1)
       return refuse(x, in, "it sums over microbatches, which all run the same segment");

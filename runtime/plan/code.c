@@ -12,3 +12,12 @@ static const struct {
 
 const char *xlm_fn_name(xlm_fn f) { return fn_table[f].name; }
 int xlm_fn_arity(xlm_fn f) { return fn_table[f].arity; }
+
+xlm_fn xlm_fn_of(xlm_op_id op) {
+  static const xlm_fn of[XLM_OP_COUNT] = {
+#define XLM_FN(name, NAME, arity, doc) [XLM_OP_##NAME] = XLM_FN_##NAME,
+#include "ops/elementwise.def"
+#undef XLM_FN
+  };
+  return of[op];
+}

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "runtime/base/cxx.h"
+#include "runtime/plan/op.h"
 
 XLM_C_BEGIN
 
@@ -23,6 +24,7 @@ typedef enum xlm_fn {
 
 const char *xlm_fn_name(xlm_fn f);
 int xlm_fn_arity(xlm_fn f);
+xlm_fn xlm_fn_of(xlm_op_id op); // of an elementwise operation
 
 enum { XLM_CODE_IMM = 0xFFFF, XLM_CODE_MAX_IN = 24, XLM_CODE_MAX_OUT = 7, XLM_CODE_MAX = 96 };
 

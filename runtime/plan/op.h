@@ -56,6 +56,15 @@ typedef enum xlm_reduction {
   XLM_REDUCTION_LSE, // log of the sum of exponentials
 } xlm_reduction;
 
+// What a value without operands is.
+typedef enum xlm_leaf {
+  XLM_LEAF_NONE,      // the operation computes
+  XLM_LEAF_PARAMETER, // persists between steps and is trained
+  XLM_LEAF_STATE,     // persists between steps
+  XLM_LEAF_INPUT,     // data of the step
+  XLM_LEAF_CONSTANT,  // every element is the number in attribute `value`
+} xlm_leaf;
+
 typedef enum xlm_product { // Counts as model FLOPs, and is expensive enough to be worth storing or to hide
                            // communication behind.
   XLM_PRODUCT_NONE,
@@ -74,34 +83,52 @@ typedef struct xlm_op_facts {
   xlm_reduction reduces;
   xlm_product product;
   xlm_op_id accumulating; // the operation that adds this one's result to its operand 0 in place
-  bool additive;          // result 0 is a sum over parts of the operands: of each operand, and of the operand
-                          // list
-  bool adds_operands;     // reads the sum of its operands, which may be parts of one `additive` result
-  bool counts;            // counts tokens: results are summed over microbatches
-  bool of_totals; // may be evaluated on totals over the microbatches where its operand lacks the data's
-                  // dimensions
-                  // dimensions
+  bool sums;       // operand 0 is a sum over microbatches: added to, or overwritten if attribute `store` is set
+  uint8_t linear;  // bit i: result 0 is linear in operand i while the other operands are fixed
+  double terms[2]; // not 0: result 0 is terms[0] * operand 0 + terms[1] * operand 1
+  bool additive;   // result 0 is a sum over parts of the operands: of each operand, and of the operand list
+  bool adds_operands; // reads the sum of its operands, which may be parts of one `additive` result
+  bool of_totals;     // may be evaluated on totals over the microbatches where its operand lacks the data's
+                      // dimensions
   uint64_t mixes; // attributes (XLM_KEY) naming dimensions along which one element of the result depends on
                   // several of the operand's; along all other dimensions the operation is local
-                  // of the operand's; along all other dimensions the operation is local
   // operands, counted from 1; 0 = none
   uint8_t index;           // holds indices into the dimension ..
   xlm_attr_key index_into; // .. that this attribute names
   uint8_t targets, valid;  // of a loss: the target tokens, and the number of them that count
+  uint8_t addend;          // of `sums`: the value added, unchanged; 0: the operation computes it
+  uint8_t divisor;         // the result is divided by it
+  uint8_t stored;          // written to operand 0, a state; it is the result
   // identity
-  bool is_state;     // a value that persists between steps
+  xlm_leaf leaf;
   bool renames;      // dimension to[i] is another name of from[i]
   bool makes_rows;   // its dimension `routed` holds rows of the dimensions `over`, and is split as they are
   bool opaque;       // a view with a meaning for autodiff; passes do not look through it
   bool keeps_values; // the result has the operand's elements; when the types are equal too, it is the operand
-  struct {           // when operand `operand` equals `value`, the result is the other operand
+  bool reorders;     // .. and differs in storage order only
+  bool moves;        // every element of the result is an element of operand 0, or 0
+  bool per_microbatch; // a view: its value is per microbatch, and that of the step is their mean
+  struct {             // when operand `operand` equals `value`, the result is the other operand
     uint8_t operand;
     double value;
   } neutral[2];
+  struct { // a FLOAT attribute that config.json contains, under this name; `absent`: its default
+    xlm_attr_key key;
+    const char *name; // NULL: none
+    double absent;
+  } published;
 } xlm_op_facts;
 
 const xlm_op_facts *xlm_op_facts_of(xlm_op_id id); // ops/table.c
 const xlm_comm_info *xlm_comm_of(xlm_op_id id);    // NULL: it does not communicate
+
+static inline bool xlm_op_is_leaf(xlm_op_id id) { // data: no kernel
+  return xlm_op_facts_of(id)->leaf != XLM_LEAF_NONE;
+}
+static inline bool xlm_op_is_state(xlm_op_id id) { // a value that persists between steps
+  xlm_leaf leaf = xlm_op_facts_of(id)->leaf;
+  return leaf == XLM_LEAF_PARAMETER || leaf == XLM_LEAF_STATE;
+}
 
 static inline bool xlm_op_sends(xlm_op_id id) { // a message to a receiver
   return xlm_op_facts_of(id)->comm == XLM_COMM_SEND;

@@ -35,6 +35,11 @@ static void norm_sq_one(op_test *t) {
   norm_of(t, (xlm_val[]){op_leaf(t, "x[rows 3]")}, 1);
 }
 
+static void norm_sq_few(op_test *t) {
+  xlm_val a = op_leaf(t, "a[rows 3, cols 7]"), b = op_leaf(t, "b[]");
+  norm_of(t, (xlm_val[]){a, b}, 2);
+}
+
 static void norm_sq_many(op_test *t) { // several blocks, sizes that are no multiple of anything
   xlm_val in[] = {op_leaf(t, "a[n 30011]"), op_fixed(t, "b[rows 3, cols 7]", -1, 1), op_leaf(t, "c[]"),
                   op_fixed(t, "d[m 8192]", -3, 3)};
@@ -119,6 +124,7 @@ static const op_case table[] = {
     {"scalar", XLM_OP_ACCUMULATE, accumulate_scalar, .bf16 = true, .no_grad = true},
     {"state", XLM_OP_ASSIGN, assign, .no_grad = true},
     {"one", XLM_OP_NORM_SQ, norm_sq_one, .bf16 = true, .no_grad = true, .tol = 1e-7, .tol_bf16 = 1e-7},
+    {"few", XLM_OP_NORM_SQ, norm_sq_few, .no_grad = true, .tol = 1e-7},
     {"many", XLM_OP_NORM_SQ, norm_sq_many, .bf16 = true, .no_grad = true, .tol = 1e-7, .tol_bf16 = 1e-7},
     {"smaller", XLM_OP_CLIP_SCALE, clip_smaller, .no_grad = true},
     {"larger", XLM_OP_CLIP_SCALE, clip_larger, .no_grad = true},

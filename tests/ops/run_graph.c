@@ -69,9 +69,8 @@ static void report(run_graph *r, xlm_node n, const char *what) {
 
 // The node as one line of elementwise code: operands in registers 0.., result in the next.
 static xlm_attrs wrap_function(run_graph *r, const xlm_node_info *n, const xlm_type *out) {
-  xlm_fn fn = (xlm_fn)(n->op - XLM_OP_ADD);
   xlm_code_instr *at = XLM_NEW(r->arena, xlm_code_instr);
-  *at = (xlm_code_instr){.fn = (uint16_t)fn, .a = {0, 1, 2}};
+  *at = (xlm_code_instr){.fn = (uint16_t)xlm_fn_of(n->op), .a = {0, 1, 2}};
   xlm_code *code = XLM_NEW(r->arena, xlm_code);
   *code = (xlm_code){.n_in = n->n_in, .n = 1, .n_out = 1, .at = at, .out = {n->n_in}};
   xlm_attr_list l = xlm_attr_list_new(r->arena);
@@ -126,7 +125,7 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
   s->instr.in = value_ids(r, n->in, 0, n->n_in);
   s->instr.out = value_ids(r, NULL, n->out, n->n_out);
   s->instr.attrs = fn ? wrap_function(r, n, xlm_val_type(r->g, n->out)) : n->attrs;
-  if (r->o.store && op->flags & XLM_OPF_SUM) s->instr.attrs = stored(r, &s->instr.attrs);
+  if (r->o.store && op->facts.sums) s->instr.attrs = stored(r, &s->instr.attrs);
   const xlm_backend *backend = r->o.backend;
   s->kernel = backend->find(NULL, s->instr.op);
   if (!s->kernel && r->o.others) {
@@ -187,7 +186,7 @@ run_graph *run_graph_new(const xlm_graph *g, run_options o) {
     const xlm_node_info *n = &g->nodes[id];
     const xlm_op *op = xlm_op_at(n->op);
     place_outputs(r, n, op);
-    if (!(op->flags & (XLM_OPF_LEAF | XLM_OPF_VIEW))) plan_call(r, id, n, op);
+    if (!op->facts.leaf && !(op->flags & XLM_OPF_VIEW)) plan_call(r, id, n, op);
   }
   return r;
 }
@@ -282,9 +281,9 @@ static void run_node(run_graph *r, xlm_node id) {
   const xlm_node_info *n = &r->g->nodes[id];
   const xlm_op *op = xlm_op_at(n->op);
   step *s = &r->steps[id];
-  if (op->flags & XLM_OPF_LEAF) {
+  if (op->facts.leaf) {
     double value = xlm_attr_float(&n->attrs, XLM_A_value, 0);
-    if (n->op == XLM_OP_CONST)
+    if (xlm_node_is(n, XLM_LEAF_CONSTANT))
       for (int64_t i = 0, k = run_graph_elements(r, n->out); i < k; i++)
         store(r->tensors[n->out].type.dtype, r->values[n->out].at, i, value);
     return;

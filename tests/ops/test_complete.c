@@ -36,7 +36,7 @@ static bool has_text(const char *s) {
 }
 
 static int check_rules(int i, const xlm_op *op) {
-  bool internal = op->flags & XLM_OPF_INTERNAL, leaf = op->flags & XLM_OPF_LEAF;
+  bool internal = op->flags & XLM_OPF_INTERNAL, leaf = op->facts.leaf;
   int bad = demand(op->name && !strcmp(op->name, forms[i].name), i, "its own name");
   bad += demand(has_text(op->doc), i, "documentation");
   bad += demand(op->infer, i, "inference");

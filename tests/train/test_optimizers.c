@@ -67,8 +67,7 @@ static xlm_graph *model(void) {
 
 static xlm_val find(const xlm_graph *g, const char *name) {
   for (xlm_node n = 1; n < g->n_nodes; n++)
-    if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_LEAF &&
-        !strcmp(xlm_attr_text(&g->nodes[n].attrs, XLM_A_name, ""), name))
+    if (xlm_op_is_leaf(g->nodes[n].op) && !strcmp(xlm_attr_text(&g->nodes[n].attrs, XLM_A_name, ""), name))
       return g->nodes[n].out;
   return 0;
 }
@@ -92,7 +91,8 @@ static problem *new_problem(const xlm_train_options *o, double gradient) {
   if (wrong) fail_msg("%s", wrong);
   p->r = run_graph_new(p->g, (run_options){.backend = xlm_backend_find("ref"), .f64 = true, .threads = 1});
   for (xlm_node n = 1; n < p->g->n_nodes; n++)
-    if (p->g->nodes[n].op == XLM_OP_STATE) run_graph_set(p->r, p->g->nodes[n].out, (double[IN * OUT]){0});
+    if (xlm_node_is(&p->g->nodes[n], XLM_LEAF_STATE))
+      run_graph_set(p->r, p->g->nodes[n].out, (double[IN * OUT]){0});
   fill("w", p->w, IN * OUT), fill("b", p->b, OUT), fill("u", p->db, OUT);
   fill("x", p->x, BATCH * IN), fill("t", p->t, BATCH * OUT);
   for (int i = 0; i < OUT; i++) p->db[i] *= gradient;

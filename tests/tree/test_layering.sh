@@ -74,6 +74,12 @@ while IFS=: read -r file line; do
   esac
 done < <(grep -rE '^#include "[a-z_/]+_priv\.h"' --include='*.[chly]' compiler runtime ops tools grammar)
 
+# what an operation is stands in its own file, as facts: nobody recognises one by its number
+if grep -rnE '([=!]=|case) *XLM_OP_[A-Z]' --include='*.[ch]' compiler runtime tools | grep -vE 'XLM_OP_(NONE|COUNT)'; then
+  echo "  ^ ask for a fact (runtime/plan/op.h) instead" >&2
+  bad=1
+fi
+
 # libraries never print, exit or abort on their own
 if grep -rnE '\b(printf|puts|exit|abort)\(' --include='*.c' compiler runtime ops | grep -vE 'runtime/base/status\.c|snprintf|_printf|text_printf|arena_printf|^[^:]*:[0-9]+: *//'; then
   echo "  ^ libraries do not print, exit or abort" >&2

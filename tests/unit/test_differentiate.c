@@ -60,7 +60,7 @@ static const char *leaf_name(const xlm_graph *g, xlm_val v) {
 
 static xlm_val find_leaf(const xlm_graph *g, const char *name) {
   for (xlm_node n = 1; n < g->n_nodes; n++)
-    if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_LEAF && !strcmp(leaf_name(g, g->nodes[n].out), name))
+    if (xlm_op_is_leaf(g->nodes[n].op) && !strcmp(leaf_name(g, g->nodes[n].out), name))
       return g->nodes[n].out;
   return 0;
 }
@@ -118,9 +118,9 @@ static void set_leaf(run *t, xlm_val v, int64_t first_row) {
   int64_t count = run_graph_elements(t->r, v);
   double *x = calloc((size_t)count + 1, sizeof *x);
   for (int64_t i = 0; i < count; i++) {
-    double u = draw(name, n->op == XLM_OP_INPUT ? i + first_row * SEQ : i);
-    x[i] = n->op == XLM_OP_PARAM ? u - 0.5 : 0;
-    if (n->op == XLM_OP_INPUT) x[i] = floor(u * VOCAB);
+    double u = draw(name, xlm_node_is(n, XLM_LEAF_INPUT) ? i + first_row * SEQ : i);
+    x[i] = xlm_node_is(n, XLM_LEAF_PARAMETER) ? u - 0.5 : 0;
+    if (xlm_node_is(n, XLM_LEAF_INPUT)) x[i] = floor(u * VOCAB);
     if (!strcmp(name, "targets") && (i / SEQ + first_row) == 1 && i % 2) x[i] = 0;
     if (!strcmp(name, "lr")) x[i] = 0.01;
     if (!strcmp(name, "step")) x[i] = 1;
@@ -135,10 +135,10 @@ static run run_new(const xlm_graph *g, int64_t batch, int64_t microbatch) {
   o.store = !microbatch;
   run t = {.g = g, .r = run_graph_new(g, o), .batch = batch};
   for (xlm_node n = 1; n < g->n_nodes; n++)
-    if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_LEAF && g->nodes[n].op != XLM_OP_CONST)
+    if (xlm_op_is_leaf(g->nodes[n].op) && g->nodes[n].op != XLM_OP_CONST)
       set_leaf(&t, g->nodes[n].out, microbatch * batch);
   for (xlm_node n = 1; n < g->n_nodes; n++) // constants of all phases
-    if (g->nodes[n].op == XLM_OP_CONST) run_graph_run(t.r, n, n + 1);
+    if (xlm_node_is(&g->nodes[n], XLM_LEAF_CONSTANT)) run_graph_run(t.r, n, n + 1);
   return t;
 }
 
@@ -198,7 +198,7 @@ static void gradients_are_derivatives(void **state) {
 
 static void copy_states(const run *from, run *to) {
   for (xlm_node n = 1; n < from->g->n_nodes; n++)
-    if (from->g->nodes[n].op == XLM_OP_STATE) {
+    if (xlm_node_is(&from->g->nodes[n], XLM_LEAF_STATE)) {
       int64_t count;
       run_graph_set(to->r, from->g->nodes[n].out, get(from, from->g->nodes[n].out, &count));
     }
@@ -285,7 +285,7 @@ static void weight_gradients_arise_early(void **state) {
   int weights = 0;
   for (xlm_node n = first_of_phase(g, XLM_PHASE_BWD); n < g->n_nodes && g->nodes[n].phase != XLM_PHASE_STEP;
        n++) {
-    if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_LEAF) continue;
+    if (xlm_op_is_leaf(g->nodes[n].op)) continue;
     if (g->nodes[n].round == 0) below = true;
     if (below) assert_int_not_equal(g->nodes[n].round, 1);
     weights += g->nodes[n].phase == XLM_PHASE_WGT;

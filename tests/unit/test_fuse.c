@@ -90,7 +90,7 @@ static double value_of(const xlm_graph *g, uint32_t i) {
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
     const char *name = g->values[n->out].name;
-    if (n->op == XLM_OP_INPUT) v[n->out] = *name == 'x' ? 1.7 : *name == 'y' ? -0.6 : 2.25;
+    if (xlm_node_is(n, XLM_LEAF_INPUT)) v[n->out] = *name == 'x' ? 1.7 : *name == 'y' ? -0.6 : 2.25;
     if (n->op != XLM_OP_FUSED) continue;
     const xlm_code *c = code_of(n);
     assert_int_equal(c->n_in, n->n_in);
@@ -362,7 +362,8 @@ static void a_whole_training_step(void **state) {
       assert_int_equal(xlm_val_type(g, g->outputs.at[k].val)->dtype,
                        xlm_val_type(train, train->outputs.at[k].val)->dtype);
     for (xlm_node n = 1; n < g->n_nodes; n++)
-      assert_false(xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_ELEMENTWISE || g->nodes[n].op == XLM_OP_CONST);
+      assert_false(xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_ELEMENTWISE ||
+                   xlm_node_is(&g->nodes[n], XLM_LEAF_CONSTANT));
   }
 }
 

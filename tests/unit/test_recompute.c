@@ -38,7 +38,7 @@ static xlm_graph *train_graph(int64_t microbatches) {
 }
 
 static bool is_clone(const xlm_node_info *n) {
-  return n->phase == XLM_PHASE_BWD && n->recompute && !(xlm_op_at(n->op)->flags & XLM_OPF_LEAF);
+  return n->phase == XLM_PHASE_BWD && n->recompute && !(xlm_op_is_leaf(n->op));
 }
 
 static int count_clones(const xlm_graph *g, const char *scope) {
@@ -57,7 +57,7 @@ static int count_kept(const xlm_graph *g) {
     if (n->phase != XLM_PHASE_BWD && n->phase != XLM_PHASE_WGT) continue;
     for (int k = 0; k < n->n_in; k++) {
       const xlm_node_info *def = xlm_val_node(g, n->in[k]);
-      kept[n->in[k]] |= def->phase == XLM_PHASE_FWD && !(xlm_op_at(def->op)->flags & XLM_OPF_LEAF);
+      kept[n->in[k]] |= def->phase == XLM_PHASE_FWD && !(xlm_op_is_leaf(def->op));
     }
   }
   for (xlm_val v = 1; v < g->n_values; v++) count += kept[v];
@@ -77,15 +77,15 @@ static run run_step(const xlm_graph *g) {
       .backend = xlm_backend_find("ref"), .f64 = true, .threads = 1, .env = {.seed = 9, .step = 4}};
   run t = {g, run_graph_new(g, o)};
   for (xlm_node n = 1; n < g->n_nodes; n++) {
-    if (!(xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_LEAF)) continue;
+    if (!(xlm_op_is_leaf(g->nodes[n].op))) continue;
     run_graph_run(t.r, n, n + 1); // constants
-    if (g->nodes[n].op == XLM_OP_CONST) continue;
+    if (xlm_node_is(&g->nodes[n], XLM_LEAF_CONSTANT)) continue;
     int64_t count = run_graph_elements(t.r, g->nodes[n].out);
     double *x = calloc((size_t)count + 1, sizeof *x);
     bool integers = xlm_val_type(g, g->nodes[n].out)->dtype == XLM_I32;
     for (int64_t i = 0; i < count; i++)
       x[i] = integers ? (double)(i * 5 % 9) : ((double)(i * 37 % 101) - 50) / 60;
-    if (g->nodes[n].op == XLM_OP_INPUT && !integers) x[0] = 3; // valid, lr, step
+    if (xlm_node_is(&g->nodes[n], XLM_LEAF_INPUT) && !integers) x[0] = 3; // valid, lr, step
     run_graph_set(t.r, g->nodes[n].out, x);
     free(x);
   }
@@ -152,7 +152,7 @@ static void full_keeps_what_crosses_rounds(void **state) {
     if (f->nodes[n].phase != XLM_PHASE_BWD && f->nodes[n].phase != XLM_PHASE_WGT) continue;
     for (int i = 0; i < f->nodes[n].n_in; i++) {
       const xlm_node_info *def = xlm_val_node(f, f->nodes[n].in[i]);
-      if (def->phase != XLM_PHASE_FWD || xlm_op_at(def->op)->flags & XLM_OPF_LEAF || def->round < 0) continue;
+      if (def->phase != XLM_PHASE_FWD || xlm_op_is_leaf(def->op) || def->round < 0) continue;
       assert_int_equal(def->op, XLM_OP_ADD);
       assert_true(strlen(def->scope) == strlen("layers.0"));
     }

@@ -10,19 +10,29 @@
 #include "runtime/plan/traffic.h"
 
 #define NO_GRAD "made after differentiation"
+#define AXES                                                                                                 \
+  { XLM_A_axes, .low = 0, .high = 255 }
+#define SIZES                                                                                                \
+  { XLM_A_sizes, .least = 1, .low = 0, .high = XLM_ATTR_MOST }
+#define REDUCTION                                                                                            \
+  {                                                                                                          \
+    XLM_A_kind, .may = true, .unset = XLM_REDUCTION_SUM,                                                     \
+                .among = 1 << XLM_REDUCTION_SUM | 1 << XLM_REDUCTION_MAX | 1 << XLM_REDUCTION_LSE            \
+  }
 
 static bool sizes_fit(xlm_infer *x, int list, xlm_dim whole, xlm_dim piece) {
-  const char *text = xlm_attr_text(&x->attrs, XLM_A_sizes, "");
-  int64_t size, sum = 0;
-  bool has = false;
-  for (const char *at = xlm_sizes_list(text, list); (at = xlm_sizes_next(at, &size));) {
-    sum += size;
-    has |= size == shape_size(x, piece);
+  xlm_ints sizes = xlm_piece_sizes(&x->attrs, xlm_comm_info_of(x->op->facts.comm), list);
+  int64_t left = shape_size(x, whole);
+  bool has = false, fit = true;
+  for (uint32_t i = 0; i < sizes.n && fit; i++) {
+    fit = sizes.at[i] >= 0 && sizes.at[i] <= left;
+    left -= sizes.at[i];
+    has |= sizes.at[i] == shape_size(x, piece);
   }
-  if (sum == shape_size(x, whole) && has) return true;
+  if (fit && !left && has) return true;
   return xlm_infer_fail(
-      x, XLM_FAULT_SIZE, -1, "the pieces of `%s` are \"%s\" but it has %lld elements, here %lld",
-      shape_name(x, whole), text, (long long)shape_size(x, whole), (long long)shape_size(x, piece));
+      x, XLM_FAULT_SIZE, -1, "`sizes` lists %u pieces of `%s` that do not make its %lld elements, %lld here",
+      sizes.n, shape_name(x, whole), (long long)shape_size(x, whole), (long long)shape_size(x, piece));
 }
 
 static bool pairs(xlm_infer *x, int n, xlm_dim from[XLM_MAX_RANK], xlm_dim to[XLM_MAX_RANK]) {
@@ -51,16 +61,14 @@ static bool replace(xlm_infer *x, const xlm_dim *from, const xlm_dim *to, int n)
 
 // ---- regular
 
-static bool kind_is_known(xlm_infer *x) {
-  const char *kind = xlm_attr_text(&x->attrs, XLM_A_kind, "sum");
-  if (strcmp(kind, "sum") && strcmp(kind, "max") && strcmp(kind, "lse"))
-    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`%s` cannot reduce by `%s`", x->op->name, kind);
-  return strcmp(kind, "lse") || xlm_infer_is_float(x, 0);
+static bool is_reducible(xlm_infer *x) {
+  int kind = xlm_attr_enum(&x->attrs, XLM_A_kind, XLM_REDUCTION_SUM);
+  return kind != XLM_REDUCTION_LSE || xlm_infer_is_float(x, 0);
 }
 
 static bool infer_reduce(xlm_infer *x) {
   x->out[0] = *xlm_infer_type(x, 0);
-  return kind_is_known(x);
+  return is_reducible(x);
 }
 
 const xlm_op xlm_op_all_reduce = {.name = "all_reduce",
@@ -70,7 +78,7 @@ const xlm_op xlm_op_all_reduce = {.name = "all_reduce",
                                   .max_in = 1,
                                   .n_out = 1,
                                   .in_place = 1,
-                                  XLM_TAKES({XLM_A_kind, .may = true}, {XLM_A_axes, .low = 0, .high = 255}),
+                                  XLM_TAKES(REDUCTION, AXES),
                                   .layout = "[*] -> [*]",
                                   .infer = infer_reduce,
                                   .no_grad = NO_GRAD,
@@ -82,7 +90,7 @@ const xlm_op xlm_op_all_reduce = {.name = "all_reduce",
 
 static bool infer_scatter(xlm_infer *x) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
-  return kind_is_known(x) && pairs(x, 1, from, to) && shape_not_packed(x, 0, from[0]) &&
+  return is_reducible(x) && pairs(x, 1, from, to) && shape_not_packed(x, 0, from[0]) &&
          sizes_fit(x, 0, from[0], to[0]) && replace(x, from, to, 1);
 }
 
@@ -93,8 +101,7 @@ const xlm_op xlm_op_reduce_scatter = {
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
-    XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 1}, {XLM_A_to, XLM_OUT(0), 1, 1}, {XLM_A_kind, .may = true},
-              {XLM_A_sizes}, {XLM_A_axes, .low = 0, .high = 255}),
+    XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 1}, {XLM_A_to, XLM_OUT(0), 1, 1}, REDUCTION, SIZES, AXES),
     .layout = "[* from] -> [* to] | from: whole, to: whole",
     .infer = infer_scatter,
     .no_grad = NO_GRAD,
@@ -113,8 +120,7 @@ const xlm_op xlm_op_all_gather = {
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
-    XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 1}, {XLM_A_to, XLM_OUT(0), 1, 1}, {XLM_A_sizes},
-              {XLM_A_axes, .low = 0, .high = 255}),
+    XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 1}, {XLM_A_to, XLM_OUT(0), 1, 1}, SIZES, AXES),
     .layout = "[* from] -> [* to] | from: whole, to: whole",
     .infer = infer_gather,
     .no_grad = NO_GRAD,
@@ -133,8 +139,7 @@ const xlm_op xlm_op_all_to_all = {
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
-    XLM_TAKES({XLM_A_from, XLM_IN(0), 2, 2}, {XLM_A_to, XLM_OUT(0), 2, 2}, {XLM_A_sizes},
-              {XLM_A_axes, .low = 0, .high = 255}),
+    XLM_TAKES({XLM_A_from, XLM_IN(0), 2, 2}, {XLM_A_to, XLM_OUT(0), 2, 2}, SIZES, AXES),
     .layout = "[* from] -> [* to] | from: whole, to: whole",
     .infer = infer_exchange,
     .no_grad = NO_GRAD,
@@ -159,8 +164,7 @@ const xlm_op xlm_op_local_slice = {
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
-    XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 1}, {XLM_A_to, XLM_OUT(0), 1, 1},
-              {XLM_A_axes, .low = 0, .high = 255}),
+    XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 1}, {XLM_A_to, XLM_OUT(0), 1, 1}, AXES),
     .layout = "[* from] -> [* to] | from: whole, to: whole",
     .infer = infer_take,
     .no_grad = NO_GRAD,
@@ -197,8 +201,7 @@ const xlm_op xlm_op_send_rows = {
     .min_in = 1,
     .max_in = 1,
     .n_out = 2,
-    XLM_TAKES({XLM_A_from, XLM_IN(0), 2, 2}, {XLM_A_to, XLM_OUT(0), 2, 2}, {XLM_A_sizes},
-              {XLM_A_axes, .low = 0, .high = 255}),
+    XLM_TAKES({XLM_A_from, XLM_IN(0), 2, 2}, {XLM_A_to, XLM_OUT(0), 2, 2}, SIZES, AXES),
     .layout = "[* from], [] -> [* to], [] | from: whole, to: whole",
     .infer = infer_send_rows,
     .no_grad = NO_GRAD,
@@ -225,8 +228,7 @@ const xlm_op xlm_op_collect_rows = {
     .min_in = 3,
     .max_in = 3,
     .n_out = 1,
-    XLM_TAKES({XLM_A_from, XLM_IN(0), 2, 2}, {XLM_A_to, XLM_OUT(0), 2, 2}, {XLM_A_sizes},
-              {XLM_A_axes, .low = 0, .high = 255}),
+    XLM_TAKES({XLM_A_from, XLM_IN(0), 2, 2}, {XLM_A_to, XLM_OUT(0), 2, 2}, SIZES, AXES),
     .layout = "[* from], [], [] -> [* to] | from: whole, to: whole",
     .infer = infer_collect_rows,
     .no_grad = NO_GRAD,

@@ -107,11 +107,9 @@ static bool result_dtype(xlm_infer *x, int at, xlm_dtype *out) {
   if (!xlm_infer_is_float(x, at) || !xlm_infer_is_float(x, at + 1)) return false;
   xlm_dtype a = xlm_infer_type(x, at)->dtype, b = xlm_infer_type(x, at + 1)->dtype;
   *out = a == XLM_F64 || b == XLM_F64 ? XLM_F64 : a == b ? a : XLM_F32;
-  const char *name = xlm_attr_text(&x->attrs, XLM_A_dtype, NULL);
-  if (!name || *out == XLM_F64) return true;
-  if (!xlm_dtype_parse(name, out) || !xlm_dtype_is_float(*out))
-    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`%s` is no element type of a product: f32 or bf16", name);
-  return true;
+  if (*out != XLM_F64) *out = (xlm_dtype)xlm_attr_enum(&x->attrs, XLM_A_dtype, *out);
+  return xlm_dtype_is_float(*out) ||
+         xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "a product has no elements of %s", xlm_dtype_name(*out));
 }
 
 // The result has x's remaining dims, then y's; `dims` may give another order of them.
@@ -194,7 +192,7 @@ static xlm_val product_like(xlm_grad *d, xlm_val dy, xlm_val other, const xlm_di
   xlm_attr_list l = xlm_attr_list_new(d->b->g->arena);
   xlm_attr_put_dims(&l, XLM_A_over, over, n_over);
   xlm_attr_put_dims(&l, XLM_A_dims, t.dim, t.rank);
-  if (is_weight(d->b->g, like)) xlm_attr_put_text(&l, XLM_A_dtype, "f32");
+  if (is_weight(d->b->g, like)) xlm_attr_put_enum(&l, XLM_A_dtype, XLM_F32);
   return xlm_emit(d->b, XLM_OP_CONTRACT, (xlm_val[]){dy, other}, 2, &l);
 }
 
@@ -236,6 +234,9 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
                                    {"over", XLM_P_OVER, XLM_A_over, false},
                                    {NULL}};
 
+#define RESULT_DTYPE                                                                                         \
+  { XLM_A_dtype, .may = true, .among = XLM_FLOATS, .without = "as the operands are: f32 where they differ" }
+
 const xlm_op xlm_op_contract = {.name = "contract",
                                 .facts = {.reduces = XLM_REDUCTION_SUM,
                                           .product = XLM_PRODUCT_MATRIX,
@@ -248,8 +249,7 @@ const xlm_op xlm_op_contract = {.name = "contract",
                                 .n_out = 1,
                                 .params = params,
                                 XLM_TAKES({XLM_A_over, XLM_IN(0), 0, 8}, {XLM_A_batch, XLM_IN(0), 0, 8},
-                                          {XLM_A_dims, XLM_OUT(0), 0, 8, .may = true},
-                                          {XLM_A_dtype, .may = true}),
+                                          {XLM_A_dims, XLM_OUT(0), 0, 8, .may = true}, RESULT_DTYPE),
                                 .layout = "[* over], [* over] -> [*] | over: sum",
                                 .infer = infer,
                                 .grad = grad,
@@ -273,7 +273,7 @@ const xlm_op xlm_op_contract_acc = {
     .n_out = 1,
     .n_alias = 1,
     XLM_TAKES({XLM_A_store, .low = 0, .high = 1, .may = true}, {XLM_A_over, XLM_IN(1), 0, 8},
-              {XLM_A_dims, XLM_OUT(0), 0, 8}, {XLM_A_batch, XLM_IN(1), 0, 8}, {XLM_A_dtype, .may = true}),
+              {XLM_A_dims, XLM_OUT(0), 0, 8}, {XLM_A_batch, XLM_IN(1), 0, 8}, RESULT_DTYPE),
     .layout = "[*], [* over], [* over] -> [*] | over: sum",
     .infer = infer_acc,
     .no_grad = "made after differentiation, from accumulate and contract",

@@ -85,17 +85,17 @@ static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 }
 
 // With a split vocabulary two numbers per token are combined, never the logits.
-static xlm_val all_reduce(const xlm_cut *x, xlm_val v, const char *kind) {
+static xlm_val all_reduce(const xlm_cut *x, xlm_val v, xlm_reduction kind) {
   xlm_attr_list l = xlm_attr_list_new(x->b->g->arena);
   xlm_attr_put_int(&l, XLM_A_axes, x->axes);
-  xlm_attr_put_text(&l, XLM_A_kind, kind);
+  xlm_attr_put_enum(&l, XLM_A_kind, kind);
   return xlm_emit(x->b, XLM_OP_ALL_REDUCE, &v, 1, &l);
 }
 
 static void cut(const xlm_cut *x) {
   xlm_attr_list l = xlm_attr_list_from(x->b->g->arena, x->attrs);
   xlm_val stats = xlm_emit(x->b, XLM_OP_TOKEN_STATS, x->in, 2, &l);
-  xlm_val lse = all_reduce(x, stats, "lse"), logit = all_reduce(x, stats + 1, "sum");
+  xlm_val lse = all_reduce(x, stats, XLM_REDUCTION_LSE), logit = all_reduce(x, stats + 1, XLM_REDUCTION_SUM);
   xlm_attr_list of_tokens = xlm_attr_list_from(x->b->g->arena, x->attrs);
   xlm_attr_drop(&of_tokens, XLM_A_vocab);
   xlm_attr_drop(&of_tokens, XLM_A_over);

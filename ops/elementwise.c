@@ -99,10 +99,9 @@ static bool infer_pow(xlm_infer *x) {
 }
 
 static bool infer_cast(xlm_infer *x) {
-  const char *name = xlm_attr_text(&x->attrs, XLM_A_dtype, "f32");
-  xlm_dtype to;
-  if (!xlm_dtype_parse(name, &to) || to == XLM_I32) {
-    xlm_infer_fail(x, XLM_FAULT_DTYPE, -1, "`cast` cannot make `%s`", name);
+  xlm_dtype to = (xlm_dtype)xlm_attr_enum(&x->attrs, XLM_A_dtype, XLM_F32);
+  if (!xlm_dtype_is_float(to)) {
+    xlm_infer_fail(x, XLM_FAULT_DTYPE, -1, "`cast` cannot make %s", xlm_dtype_name(to));
     return xlm_infer_help(x, "the element types to cast to are f32 and bf16");
   }
   x->out[0] = *xlm_infer_type(x, 0);
@@ -304,7 +303,7 @@ static const xlm_param params_2[] = {{"x", XLM_P_TENSOR, 0, true}, {"y", XLM_P_T
 static const xlm_param params_3[] = {
     {"x", XLM_P_TENSOR, 0, true}, {"y", XLM_P_TENSOR, 0, true}, {"z", XLM_P_TENSOR, 0, true}, {0}};
 static const xlm_param params_cast[] = {
-    {"x", XLM_P_TENSOR, 0, true}, {"dtype", XLM_P_TEXT, XLM_A_dtype, true}, {0}};
+    {"x", XLM_P_TENSOR, 0, true}, {"dtype", XLM_P_ENUM, XLM_A_dtype, true}, {0}};
 
 static const char flat[] = "its derivative is 0 wherever it exists";
 static const char first_order[] = "only first derivatives are defined";
@@ -409,7 +408,7 @@ const xlm_op xlm_op_where = {
            "Example: `where(lt(x, 0), 0.1 * x, x)` is a leaky ReLU."};
 const xlm_op xlm_op_cast = {
     FN(cast, 1),
-    XLM_TAKES({XLM_A_dtype, .may = true}),
+    XLM_TAKES({XLM_A_dtype, .may = true, .among = XLM_FLOATS}),
     .facts = {.linear = 1, .keeps_values = true},
     .infer = infer_cast,
     .params = params_cast,

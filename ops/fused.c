@@ -1,26 +1,20 @@
 // fused: a chain of elementwise functions in one pass over memory. Emitted by the fuse pass only.
 //
 // Attributes: `code`, the program (runtime/plan/code.h); `dims`, the dims of all results, in storage order;
-// `dtype`, the element types of the results, separated by commas ("f32,bf16"). Operands have any of these
-// dims, in any order.
-#include <string.h>
-
+// `dtypes`, the element types of the results. Operands have any of these dims, in any order.
 #include "ops/rules_priv.h"
 #include "runtime/plan/code.h"
 
 static bool result_types(xlm_infer *x, const xlm_code *code) {
   xlm_type t = {0};
   t.rank = (uint8_t)xlm_attr_dims(&x->attrs, XLM_A_dims, t.dim);
-  const char *at = xlm_attr_text(&x->attrs, XLM_A_dtype, "f32");
+  xlm_ints dtypes = xlm_attr_ints(&x->attrs, XLM_A_dtypes);
+  if (dtypes.n != code->n_out)
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`fused` has %d results and %u element types", code->n_out,
+                          dtypes.n);
   for (int i = 0; i < code->n_out; i++) {
-    char name[16] = "";
-    size_t n = strcspn(at, ",");
-    if (n < sizeof name) memcpy(name, at, n);
-    if (!xlm_dtype_parse(name, &t.dtype))
-      return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`fused` needs %d element types, got \"%s\"", code->n_out,
-                            xlm_attr_text(&x->attrs, XLM_A_dtype, ""));
+    t.dtype = (xlm_dtype)dtypes.at[i];
     x->out[i] = t;
-    at += n + (at[n] == ',');
   }
   x->n_out = code->n_out;
   return true;
@@ -55,7 +49,7 @@ const xlm_op xlm_op_fused = {
     .max_in = XLM_CODE_MAX_IN,
     .n_out = XLM_CODE_MAX_OUT,
     .in_place = (1u << XLM_CODE_MAX_IN) - 1,
-    XLM_TAKES({XLM_A_dims, XLM_OUT(0), 0, 8}, {XLM_A_dtype}, {XLM_A_code}),
+    XLM_TAKES({XLM_A_dims, XLM_OUT(0), 0, 8}, {XLM_A_dtypes, .least = 1}, {XLM_A_code}),
     .layout = "[*].. -> [*]..",
     .infer = infer,
     .cost = cost,

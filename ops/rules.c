@@ -4,12 +4,7 @@
 #include <string.h>
 
 bool xlm_rule_leaf(xlm_infer *x) {
-  const char *name = xlm_attr_text(&x->attrs, XLM_A_dtype, "f32");
-  xlm_type t = {0};
-  if (!xlm_dtype_parse(name, &t.dtype)) {
-    xlm_infer_fail(x, XLM_FAULT_DTYPE, -1, "`%s` is not an element type", name);
-    return xlm_infer_help(x, "the element types are f32, bf16 and i32");
-  }
+  xlm_type t = {.dtype = (xlm_dtype)xlm_attr_enum(&x->attrs, XLM_A_dtype, XLM_F32)};
   t.rank = (uint8_t)xlm_attr_dims(&x->attrs, XLM_A_dims, t.dim);
   x->out[0] = t;
   return true;

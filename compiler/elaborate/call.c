@@ -34,6 +34,7 @@ static const char *signature(xlm_el *e, const xlm_op *op) {
       [XLM_P_TENSOR] = "%s",        [XLM_P_REST] = "%s ..",   [XLM_P_FLOAT] = "%s = number",
       [XLM_P_INT] = "%s = integer", [XLM_P_FLAG] = "%s",      [XLM_P_DIM] = "%s = dim",
       [XLM_P_OVER] = "over ..",     [XLM_P_ARROW] = "a -> b", [XLM_P_TEXT] = "%s = name",
+      [XLM_P_ENUM] = "%s = name",
   };
   xlm_text t = xlm_text_new(e->arena);
   xlm_text_printf(&t, "%s(", op->name);
@@ -105,14 +106,37 @@ static void set_dim(filling *c, const xlm_param *p, const xlm_expr *x) {
     c->ok = false;
 }
 
+static const char *word(const xlm_expr *x) { // a bare name or a string; NULL: something else
+  return x->kind == XLM_EXPR_NAME ? x->name.text : x->kind == XLM_EXPR_STRING ? x->string.text : NULL;
+}
+
+static uint32_t among(const xlm_op *op, xlm_attr_key key) {
+  for (int i = 0; i < op->n_attrs; i++)
+    if (op->attrs[i].key == key) return op->attrs[i].among;
+  return 0;
+}
+
 static void set_text(filling *c, const xlm_param *p, const xlm_expr *x) {
-  const char *text = x->kind == XLM_EXPR_NAME     ? x->name.text
-                     : x->kind == XLM_EXPR_STRING ? x->string.text
-                                                  : NULL;
+  const char *text = word(x);
   if (text)
     xlm_attr_put_text(&c->attrs, p->key, text);
   else
     say_signature(c, wrong(c, x->span, "`%s` of `%s` is a name", p->name, c->op->name));
+}
+
+static void set_enum(filling *c, const xlm_param *p, const xlm_expr *x) {
+  xlm_enum set = xlm_attr_set_of(p->key);
+  const char *name = word(x);
+  int value;
+  if (name && xlm_enum_find(set, name, &value)) {
+    xlm_attr_put_enum(&c->attrs, p->key, value);
+    return;
+  }
+  xlm_text names = xlm_text_new(c->e->arena);
+  xlm_enum_list(set, among(c->op, p->key), &names);
+  xlm_diag *g = name ? wrong(c, x->span, "no %s is called `%s`", xlm_enum_what(set), name)
+                     : wrong(c, x->span, "`%s` of `%s` is a name", p->name, c->op->name);
+  xlm_diag_help(c->e->diags, g, "write one of %s", names.data);
 }
 
 static void put_operand(filling *c, xlm_el_value v, const xlm_expr *x) {
@@ -148,6 +172,7 @@ static void set(filling *c, int i, const xlm_expr *x) {
       [XLM_P_TENSOR] = set_operand, [XLM_P_REST] = set_misplaced,  [XLM_P_FLOAT] = set_float,
       [XLM_P_INT] = set_int,        [XLM_P_FLAG] = set_flag,       [XLM_P_DIM] = set_dim,
       [XLM_P_OVER] = set_misplaced, [XLM_P_ARROW] = set_misplaced, [XLM_P_TEXT] = set_text,
+      [XLM_P_ENUM] = set_enum,
   };
   const xlm_param *p = &c->op->params[i];
   if (c->filled[i]) {
@@ -216,7 +241,7 @@ static int next_open(const filling *c, bool tensors) {
     xlm_param_kind k = c->op->params[i].kind;
     if (c->filled[i]) continue;
     if (tensors ? k == XLM_P_TENSOR || k == XLM_P_REST
-                : k == XLM_P_FLOAT || k == XLM_P_INT || k == XLM_P_DIM || k == XLM_P_TEXT)
+                : k == XLM_P_FLOAT || k == XLM_P_INT || k == XLM_P_DIM || k == XLM_P_TEXT || k == XLM_P_ENUM)
       return i;
   }
   return -1;

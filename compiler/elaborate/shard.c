@@ -82,23 +82,20 @@ void xlm_el_shard_minted(xlm_el *e) {
   }
 }
 
-const char *xlm_el_shard_local(xlm_el *e, const xlm_ast_dim *dims) {
-  xlm_text t = xlm_text_new(e->arena);
-  for (const xlm_ast_dim *d = dims; d; d = d->next) {
+xlm_attr xlm_el_shard_local(xlm_el *e, const xlm_ast_dim *dims, const xlm_el_shape *shape) {
+  xlm_override *at = XLM_NEW_N(e->arena, xlm_override, shape->n);
+  xlm_attr split = {.key = XLM_A_split, .split = at};
+  int i = 0;
+  for (const xlm_ast_dim *d = dims; d && i < shape->n; d = d->next, i++) {
     xlm_shard_rule r = {0};
-    if (!d->over_set || !d->name || !read_axes(e, d->over, &r)) continue;
-    xlm_text_printf(&t, "%s%s=%s", t.n ? " " : "", d->name, r.n_axes ? "" : "none");
-    for (int i = 0; i < r.n_axes; i++) xlm_text_printf(&t, "%s%s", i ? "," : "", r.axis[i]);
+    if (!d->over_set || !read_axes(e, d->over, &r)) continue;
+    at[split.n] = (xlm_override){.dim = e->g->dims[shape->dim[i]].name, .n_axes = r.n_axes};
+    memcpy(at[split.n++].axis, r.axis, sizeof r.axis);
   }
-  return t.n ? t.data : NULL;
+  return split;
 }
 
 // --- the check
-
-typedef struct local { // an override in a declaration, as in `ffn=none`
-  xlm_shard_rule rule;
-  bool set;
-} local;
 
 // Generated dimensions (width_2) follow the rule of their name.
 static const xlm_shard_rule *rule_for(const xlm_el *e, xlm_dim d, const xlm_shard_rule *const *by_dim) {
@@ -107,20 +104,14 @@ static const xlm_shard_rule *rule_for(const xlm_el *e, xlm_dim d, const xlm_shar
   return base ? rule_of(e->g, base) : NULL;
 }
 
-static local find_local(xlm_el *e, const char *text, const char *dim) {
-  local l = {0};
-  size_t n = strlen(dim);
-  for (const char *p = text; p && *p; p += strcspn(p, " "), p += *p == ' ') {
-    if (strncmp(p, dim, n) != 0 || p[n] != '=') continue;
-    l.set = true;
-    for (const char *a = p + n + 1; *a && *a != ' ' && strncmp(a, "none", 4) != 0;) {
-      size_t len = strcspn(a, ", ");
-      if (l.rule.n_axes < XLM_MAX_AXES) l.rule.axis[l.rule.n_axes++] = xlm_arena_strndup(e->arena, a, len);
-      a += len + (a[len] == ',');
-    }
-    return l;
-  }
-  return l;
+// What was written on the declaration, as a rule.
+static bool find_local(const xlm_node_info *n, const char *dim, xlm_shard_rule *out) {
+  const xlm_override *s = xlm_override_of(&n->attrs, dim);
+  *out = (xlm_shard_rule){.span = n->span};
+  if (!s) return false;
+  out->n_axes = s->n_axes;
+  memcpy(out->axis, s->axis, sizeof s->axis);
+  return true;
 }
 
 static const char *shared_axis(const xlm_shard_rule *a, const xlm_shard_rule *b) {
@@ -147,13 +138,11 @@ static void conflict(xlm_el *e, const xlm_node_info *n, xlm_val v, xlm_dim a, co
 
 static void check_value(xlm_el *e, const xlm_node_info *n, xlm_val v, const xlm_shard_rule *const *by_dim) {
   const xlm_type *t = xlm_val_type(e->g, v);
-  const char *text = xlm_attr_text(&n->attrs, XLM_A_split, NULL);
   const xlm_shard_rule *rule[XLM_MAX_RANK];
-  local own[XLM_MAX_RANK];
+  xlm_shard_rule own[XLM_MAX_RANK];
   for (int i = 0; i < t->rank; i++) {
-    own[i] = text ? find_local(e, text, e->g->dims[t->dim[i]].name) : (local){0};
-    own[i].rule.span = n->span;
-    rule[i] = own[i].set ? &own[i].rule : rule_for(e, t->dim[i], by_dim);
+    bool local = find_local(n, e->g->dims[t->dim[i]].name, &own[i]);
+    rule[i] = local ? &own[i] : rule_for(e, t->dim[i], by_dim);
   }
   for (int i = 0; i < t->rank; i++)
     for (int k = i + 1; k < t->rank; k++) {

@@ -7,72 +7,53 @@
 
 // --- initialisers
 
-typedef struct initializer {
-  const char *name;
-  int arity;
-} initializer;
+static void say_forms(xlm_el *e, xlm_diag *g) {
+  xlm_diag_help(e->diags, g, "write normal(0.02), uniform(-0.1, 0.1), constant(2), ones or zeros");
+}
 
-static const initializer initializers[] = {
-    {"normal", 1}, {"uniform", 2}, {"ones", 0}, {"zeros", 0}, {"constant", 1}};
-enum { N_INITIALIZERS = sizeof initializers / sizeof *initializers };
-
-static const char *bad_initializer(xlm_el *e, const xlm_expr *x, const char *name) {
-  const char *names[N_INITIALIZERS];
-  for (int i = 0; i < N_INITIALIZERS; i++) names[i] = initializers[i].name;
-  const char *near = name ? xlm_text_nearest(name, names, N_INITIALIZERS) : NULL;
+static bool bad_initializer(xlm_el *e, const xlm_expr *x, const char *name) {
+  const char *names[XLM_INITS];
+  for (int i = 0; i < XLM_INITS; i++) names[i] = xlm_enum_name(XLM_ENUM_INIT, i);
+  const char *near = name ? xlm_text_nearest(name, names, XLM_INITS) : NULL;
   xlm_diag *g =
       name ? xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "no initialiser is called `%s`", name)
            : xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "this is no initialiser");
   if (near)
     xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
   else
-    xlm_diag_help(e->diags, g, "write normal(0.02), uniform(-0.1, 0.1), constant(2), ones or zeros");
-  return NULL;
-}
-
-// A distribution has a width; a constant may be any number.
-static bool has_width(xlm_el *e, const xlm_expr *x, const initializer *init, const double *v) {
-  bool normal = !strcmp(init->name, "normal"), uniform = !strcmp(init->name, "uniform");
-  if ((!normal || v[0] >= 0) && (!uniform || v[0] <= v[1])) return true;
-  xlm_diag *g = normal ? xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span,
-                                       "the standard deviation %g is negative", v[0])
-                       : xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span,
-                                       "the lower bound %g lies above the upper bound %g", v[0], v[1]);
-  xlm_diag_help(e->diags, g, "write normal(0.02), uniform(-0.1, 0.1), constant(2), ones or zeros");
+    say_forms(e, g);
   return false;
 }
 
-static const char *initializer_text(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const initializer *init) {
+static bool read_numbers(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_init *init) {
   const xlm_arg *a = x->kind == XLM_EXPR_CALL ? x->call.args : NULL;
-  xlm_text t = xlm_text_new(e->arena);
-  xlm_text_printf(&t, "%s%s", init->name, init->arity ? "(" : "");
-  int n = 0;
-  double value[2] = {0};
+  const char *name = xlm_enum_name(XLM_ENUM_INIT, init->kind);
+  int n = 0, want = xlm_init_numbers(init->kind);
   for (; a; a = a->next, n++) {
     xlm_number v;
-    if (a->kind != XLM_ARG_VALUE || n == init->arity) break;
-    if (!xlm_el_number(e, f, a->value, "an initialiser", &v)) return NULL;
-    xlm_text_add(&t, n ? ", " : "");
-    xlm_text_double(&t, value[n] = v.v);
+    if (a->kind != XLM_ARG_VALUE || n == want) break;
+    if (!xlm_el_number(e, f, a->value, "an initialiser", &v)) return false;
+    init->x[n] = v.v;
   }
-  if (a || n != init->arity) {
-    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "`%s` takes %d number%s", init->name,
-                                init->arity, init->arity == 1 ? "" : "s");
-    xlm_diag_help(e->diags, g, "write normal(0.02), uniform(-0.1, 0.1), constant(2), ones or zeros");
-    return NULL;
-  }
-  if (init->arity) xlm_text_add(&t, ")");
-  return has_width(e, x, init, value) ? t.data : NULL;
+  if (!a && n == want) return true;
+  say_forms(e, xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "`%s` takes %d number%s", name, want,
+                             want == 1 ? "" : "s"));
+  return false;
 }
 
-static const char *read_initializer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
-  if (!x) return "zeros";
+static bool read_initializer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_init *init) {
+  int kind;
+  *init = (xlm_init){0};
+  if (!x) return true;
   const char *name = x->kind == XLM_EXPR_NAME   ? x->name.text
                      : x->kind == XLM_EXPR_CALL ? x->call.callee->text
                                                 : NULL;
-  for (int i = 0; name && i < N_INITIALIZERS; i++)
-    if (!strcmp(initializers[i].name, name)) return initializer_text(e, f, x, &initializers[i]);
-  return bad_initializer(e, x, name);
+  if (!name || !xlm_enum_find(XLM_ENUM_INIT, name, &kind)) return bad_initializer(e, x, name);
+  init->kind = (xlm_init_kind)kind;
+  if (!read_numbers(e, f, x, init)) return false;
+  const char *wrong = xlm_init_wrong(init, e->arena);
+  if (wrong) say_forms(e, xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "%s", wrong));
+  return !wrong;
 }
 
 // --- the symbol
@@ -107,12 +88,11 @@ static xlm_el_param *existing(xlm_el *e, const xlm_stmt *s, const char *path) {
 }
 
 static xlm_val emit_leaf(xlm_el *e, xlm_op_id op, const char *path, const xlm_el_shape *shape,
-                         const xlm_stmt *s, const char *init, xlm_attr_list *attrs) {
+                         const xlm_stmt *s, xlm_attr_list *attrs) {
   xlm_attr_put_text(attrs, XLM_A_name, path);
   xlm_attr_put_dims(attrs, XLM_A_dims, shape->dim, shape->n);
-  if (init) xlm_attr_put_text(attrs, XLM_A_init, init);
-  const char *local = xlm_el_shard_local(e, s->tensor.dims);
-  if (local) xlm_attr_put_text(attrs, XLM_A_split, local);
+  xlm_attr split = xlm_el_shard_local(e, s->tensor.dims, shape);
+  if (split.n) xlm_attr_put(attrs, split);
   xlm_el_value v = xlm_el_emit(e, op, NULL, 0, attrs, s->name->span);
   if (v.kind != XLM_EL_TENSOR) return 0;
   xlm_val_at(e->g, v.val)->name = path;
@@ -125,13 +105,15 @@ static xlm_el_value weight(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_el_param *p = existing(e, s, path);
   xlm_el_shape shape;
   bool ok = xlm_el_dim_list(e, f, s->tensor.dims, false, s->span, &shape);
-  const char *init = read_initializer(e, f, s->expr);
+  xlm_init init;
+  ok = read_initializer(e, f, s->expr, &init) && ok;
   if (p) p->epoch = e->epoch;
-  if (!ok || !init) return xlm_el_bad();
+  if (!ok) return xlm_el_bad();
   if (!p) {
     xlm_attr_list attrs = xlm_attr_list_new(e->arena);
-    xlm_attr_put_text(&attrs, XLM_A_dtype, xlm_dtype_name(xlm_el_wide(e)));
-    xlm_val val = emit_leaf(e, is_param ? XLM_OP_PARAM : XLM_OP_STATE, path, &shape, s, init, &attrs);
+    xlm_attr_put_enum(&attrs, XLM_A_dtype, xlm_el_wide(e));
+    xlm_attr_put(&attrs, (xlm_attr){.key = XLM_A_init, .init = init});
+    xlm_val val = emit_leaf(e, is_param ? XLM_OP_PARAM : XLM_OP_STATE, path, &shape, s, &attrs);
     if (!val) return xlm_el_bad();
     p = XLM_NEW(e->arena, xlm_el_param);
     *p = (xlm_el_param){.path = path, .val = val, .span = s->name->span, .stmt = s, .epoch = e->epoch};
@@ -217,11 +199,11 @@ static xlm_el_value input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_dim vocab = xlm_el_dim(e, f, s->tensor.of->text, s->tensor.of->span);
   if (!ok || !vocab || !find_source(e, f, s, &source) || !has_sample_dims(e, s, &shape)) return xlm_el_bad();
   xlm_attr_put_dims(&attrs, XLM_A_vocab, &vocab, 1);
-  xlm_attr_put_text(&attrs, XLM_A_role, xlm_input_role_name(XLM_INPUT_TOKENS));
+  xlm_attr_put_enum(&attrs, XLM_A_feed, XLM_INPUT_TOKENS);
   xlm_attr_put_text(&attrs, XLM_A_source, source.name);
   xlm_attr_put_int(&attrs, XLM_A_start, source.shift);
-  xlm_attr_put_text(&attrs, XLM_A_dtype, xlm_dtype_name(XLM_I32));
-  xlm_val v = emit_leaf(e, XLM_OP_INPUT, s->name->text, &shape, s, NULL, &attrs);
+  xlm_attr_put_enum(&attrs, XLM_A_dtype, XLM_I32);
+  xlm_val v = emit_leaf(e, XLM_OP_INPUT, s->name->text, &shape, s, &attrs);
   return v ? xlm_el_tensor(v) : xlm_el_bad();
 }
 

@@ -41,13 +41,27 @@ void xlm_attr_put_int(xlm_attr_list *l, xlm_attr_key k, int64_t v) {
 void xlm_attr_put_float(xlm_attr_list *l, xlm_attr_key k, double v) {
   xlm_attr_put(l, (xlm_attr){.key = k, .f = v});
 }
+void xlm_attr_put_enum(xlm_attr_list *l, xlm_attr_key k, int v) {
+  xlm_attr_put(l, (xlm_attr){.key = k, .i = v});
+}
+
+void xlm_attr_put_ints(xlm_attr_list *l, xlm_attr_key k, const int64_t *v, uint32_t n) {
+  int64_t *copy = XLM_NEW_N(l->arena, int64_t, n);
+  if (n) memcpy(copy, v, n * sizeof *v);
+  xlm_attr_put(l, (xlm_attr){.key = k, .n = n, .ints = copy});
+}
+
+void xlm_attr_put_init(xlm_attr_list *l, xlm_attr_key k, xlm_init_kind kind, double x, double y) {
+  xlm_attr_put(l, (xlm_attr){.key = k, .init = {kind, {x, y}}});
+}
+
 void xlm_attr_put_text(xlm_attr_list *l, xlm_attr_key k, const char *v) {
   xlm_attr_put(l, (xlm_attr){.key = k, .text = v});
 }
 
 void xlm_attr_put_dims(xlm_attr_list *l, xlm_attr_key k, const xlm_dim *d, int n) {
   XLM_ASSERT(n <= XLM_MAX_RANK, "attribute %s with %d dims", xlm_attr_name(k), n);
-  xlm_attr a = {.key = k, .n = (uint8_t)n};
+  xlm_attr a = {.key = k, .n = (uint32_t)n};
   for (int i = 0; i < n; i++) a.dims[i] = d[i];
   xlm_attr_put(l, a);
 }
@@ -156,15 +170,25 @@ xlm_val xlm_scalar(xlm_build *b, double value) {
   return xlm_emit(b, XLM_OP_CONST, NULL, 0, &l);
 }
 
-xlm_val xlm_build_state(xlm_build *b, const char *name, const char *role, const xlm_type *like,
-                        const char *split) {
+// What it says of dimensions that `like` has.
+static void put_split(xlm_build *b, xlm_attr_list *l, const xlm_attr *split, const xlm_type *like) {
+  xlm_override *at = XLM_NEW_N(b->g->arena, xlm_override, split->n);
+  xlm_attr out = {.key = split->key, .split = at};
+  for (uint32_t i = 0; i < split->n; i++)
+    for (int k = 0; k < like->rank; k++)
+      if (!strcmp(split->split[i].dim, b->g->dims[like->dim[k]].name)) at[out.n++] = split->split[i];
+  if (out.n) xlm_attr_put(l, out);
+}
+
+xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm_type *like,
+                        const xlm_attr *split) {
   xlm_attr_list l = xlm_attr_list_new(b->g->arena);
   xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_text(&l, XLM_A_role, role);
-  xlm_attr_put_text(&l, XLM_A_init, "zeros");
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(like->dtype == XLM_F64 ? XLM_F64 : XLM_F32));
+  xlm_attr_put_enum(&l, XLM_A_role, role);
+  xlm_attr_put_init(&l, XLM_A_init, XLM_INIT_ZEROS, 0, 0);
+  xlm_attr_put_enum(&l, XLM_A_dtype, like->dtype == XLM_F64 ? XLM_F64 : XLM_F32);
   xlm_attr_put_dims(&l, XLM_A_dims, like->dim, like->rank);
-  if (split) xlm_attr_put_text(&l, XLM_A_split, split);
+  if (split) put_split(b, &l, split, like);
   xlm_val v = xlm_emit(b, XLM_OP_STATE, NULL, 0, &l);
   xlm_val_at(b->g, v)->name = name;
   return v;
@@ -201,7 +225,7 @@ xlm_val xlm_contract(xlm_build *b, xlm_val x, xlm_val y, const xlm_dim *over, in
 xlm_val xlm_cast_to(xlm_build *b, xlm_val x, xlm_dtype t) {
   if (xlm_val_type(b->g, x)->dtype == t) return x;
   xlm_attr_list l = xlm_attr_list_new(b->g->arena);
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(t));
+  xlm_attr_put_enum(&l, XLM_A_dtype, t);
   return xlm_emit(b, XLM_OP_CAST, &x, 1, &l);
 }
 

@@ -34,6 +34,9 @@ xlm_attr_list xlm_attr_list_from(xlm_arena *a, const xlm_attrs *as);
 void xlm_attr_put(xlm_attr_list *l, xlm_attr a); // replaces an entry with the same key
 void xlm_attr_put_int(xlm_attr_list *l, xlm_attr_key k, int64_t v);
 void xlm_attr_put_float(xlm_attr_list *l, xlm_attr_key k, double v);
+void xlm_attr_put_enum(xlm_attr_list *l, xlm_attr_key k, int v);
+void xlm_attr_put_ints(xlm_attr_list *l, xlm_attr_key k, const int64_t *v, uint32_t n); // copied
+void xlm_attr_put_init(xlm_attr_list *l, xlm_attr_key k, xlm_init_kind kind, double x, double y);
 void xlm_attr_put_text(xlm_attr_list *l, xlm_attr_key k, const char *v);
 void xlm_attr_put_dims(xlm_attr_list *l, xlm_attr_key k, const xlm_dim *d, int n);
 void xlm_attr_drop(xlm_attr_list *l, xlm_attr_key k);
@@ -51,10 +54,10 @@ xlm_val xlm_op2(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y);
 xlm_val xlm_op3(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y, xlm_val z);
 xlm_val xlm_scalar(xlm_build *b,
                    double value); // const [], f32 (f64 in a reference graph)
-// A `state` of these dims, f32 (f64 in the reference), initially zero. `split`: its shard override; may be
-// NULL.
-xlm_val xlm_build_state(xlm_build *b, const char *name, const char *role, const xlm_type *like,
-                        const char *split);
+// A `state` of these dims, f32 (f64 in the reference), initially zero. `split`: the attribute of this name of
+// what it belongs to; may be NULL.
+xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm_type *like,
+                        const xlm_attr *split);
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor); // x * factor; x itself when factor is 1
 xlm_val xlm_sum_over(xlm_build *b, xlm_val x, const xlm_dim *over, int n); // x when n = 0
 xlm_val xlm_sum_to(xlm_build *b, xlm_val x, const xlm_type *like); // sums over the dims of x that `like`

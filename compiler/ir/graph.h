@@ -11,7 +11,7 @@
 #include "runtime/base/text.h"
 #include "runtime/plan/op.h"
 #include "runtime/plan/span.h"
-#include "runtime/plan/type.h"
+#include "runtime/plan/attr.h"
 
 typedef uint32_t xlm_val;
 typedef uint32_t xlm_node;
@@ -177,6 +177,10 @@ static inline xlm_node_info *xlm_node_at(const xlm_graph *g, xlm_node n) {
 }
 static inline xlm_value *xlm_val_at(const xlm_graph *g, xlm_val v) {
   return &g->values[v];
+}
+static inline xlm_role xlm_state_role(const xlm_node_info *n) { // of a `param` or `state`
+  int unset = xlm_node_is(n, XLM_LEAF_PARAMETER) ? XLM_ROLE_PARAMETER : XLM_ROLE_STATE;
+  return (xlm_role)xlm_attr_enum(&n->attrs, XLM_A_role, unset);
 }
 static inline const xlm_type *xlm_val_type(const xlm_graph *g, xlm_val v) {
   return &g->values[v].type;

@@ -57,7 +57,7 @@ void xlm_infer_set_float(xlm_infer *x, xlm_attr_key key, double v) {
 }
 
 void xlm_infer_set_dims(xlm_infer *x, xlm_attr_key key, const xlm_dim *dims, int n) {
-  xlm_attr a = {.key = key, .n = (uint8_t)n};
+  xlm_attr a = {.key = key, .n = (uint32_t)n};
   for (int i = 0; i < n; i++) a.dims[i] = dims[i];
   put(x, a);
 }

@@ -21,6 +21,7 @@ typedef enum xlm_param_kind {
   XLM_P_OVER,   // `over a, b` -> DIMS attribute
   XLM_P_ARROW,  // `a b -> c` -> DIMS attributes `from` and `to`
   XLM_P_TEXT,   // a bare name or string -> TEXT attribute
+  XLM_P_ENUM,   // a name of the attribute's set -> ENUM attribute
 } xlm_param_kind;
 
 typedef struct xlm_param {
@@ -105,9 +106,12 @@ enum xlm_op_flags {
 typedef struct xlm_attr_rule {
   xlm_attr_key key;
   int8_t of; // DIMS: the operand or result that has all of them: XLM_IN(i), XLM_OUT(i); or XLM_ANYWHERE
-  uint8_t least, most; // DIMS: minimum and maximum number
+  uint8_t least, most; // DIMS: minimum and maximum number; INTS: minimum number
   bool may;            // is optional
-  double low, high;    // INT, FLOAT: smallest and largest value; both 0: any
+  double low, high;    // INT, INTS, FLOAT: smallest and largest value; both 0: any
+  uint32_t among;      // ENUM, INTS: bit i = value i of the set; 0: any of them
+  double unset;        // INT, FLOAT, ENUM that is optional: the value that holds without it ..
+  const char *without; // .. or, where that is no value of its own, what does
 } xlm_attr_rule;
 
 enum { XLM_ANYWHERE = 0 };

@@ -84,8 +84,7 @@ static void code(printer *p, const xlm_code *c) {
       if (imm) xlm_text_double(p->out, at->imm);
     }
     if (at->fn == XLM_FN_CAST) { // its immediate encodes the element type
-      xlm_text_add(p->out, " to ");
-      xlm_text_double(p->out, at->imm);
+      xlm_text_printf(p->out, " to %s", xlm_enum_name(XLM_ENUM_DTYPE, (int64_t)at->imm));
     }
     xlm_text_add(p->out, ";");
   }
@@ -100,9 +99,43 @@ static void attr_int(printer *p, const xlm_attr *a) {
 static void attr_float(printer *p, const xlm_attr *a) {
   xlm_text_double(p->out, a->f);
 }
-static void attr_dims(printer *p, const xlm_attr *a) {
-  dim_list(p, a->dims, a->n);
+static void attr_enum(printer *p, const xlm_attr *a) {
+  xlm_text_add(p->out, xlm_enum_name(xlm_attr_set_of(a->key), a->i));
 }
+
+static void attr_ints(printer *p, const xlm_attr *a) {
+  xlm_enum set = xlm_attr_set_of(a->key);
+  for (uint32_t i = 0; i < a->n; i++) {
+    xlm_text_add(p->out, i ? ", " : "[");
+    if (set)
+      xlm_text_add(p->out, xlm_enum_name(set, a->ints[i]));
+    else
+      xlm_text_printf(p->out, "%lld", (long long)a->ints[i]);
+  }
+  xlm_text_add(p->out, a->n ? "]" : "[]");
+}
+
+static void attr_dims(printer *p, const xlm_attr *a) {
+  dim_list(p, a->dims, (int)a->n);
+}
+
+static void attr_init(printer *p, const xlm_attr *a) {
+  xlm_init_print(&a->init, p->out);
+}
+
+static void attr_split(printer *p, const xlm_attr *a) {
+  for (uint32_t i = 0; i < a->n; i++) {
+    xlm_text_add(p->out, i ? ", " : "[");
+    word(p, a->split[i].dim);
+    xlm_text_add(p->out, a->split[i].n_axes ? " over " : " over none");
+    for (int k = 0; k < a->split[i].n_axes; k++) {
+      if (k) xlm_text_add(p->out, "+");
+      word(p, a->split[i].axis[k]);
+    }
+  }
+  xlm_text_add(p->out, "]");
+}
+
 static void attr_text(printer *p, const xlm_attr *a) {
   quoted(p->out, a->text);
 }
@@ -110,9 +143,10 @@ static void attr_code(printer *p, const xlm_attr *a) {
   code(p, a->code);
 }
 
-static void (*const attr_printers[])(printer *, const xlm_attr *) = {
-    [XLM_ATTR_INT] = attr_int,   [XLM_ATTR_FLOAT] = attr_float, [XLM_ATTR_DIMS] = attr_dims,
-    [XLM_ATTR_TEXT] = attr_text, [XLM_ATTR_CODE] = attr_code,
+static void (*const attr_printers[XLM_ATTR_KINDS])(printer *, const xlm_attr *) = {
+    [XLM_ATTR_INT] = attr_int,     [XLM_ATTR_FLOAT] = attr_float, [XLM_ATTR_ENUM] = attr_enum,
+    [XLM_ATTR_INTS] = attr_ints,   [XLM_ATTR_DIMS] = attr_dims,   [XLM_ATTR_INIT] = attr_init,
+    [XLM_ATTR_SPLIT] = attr_split, [XLM_ATTR_TEXT] = attr_text,   [XLM_ATTR_CODE] = attr_code,
 };
 
 static void attrs(printer *p, const xlm_attrs *as) {

@@ -7,18 +7,10 @@
 #include <string.h>
 
 #include "compiler/ir/op.h"
-#include "compiler/ir/text_lex.h"
-#include "runtime/plan/code.h"
+#include "compiler/ir/text_read_priv.h"
 
 enum { MAX_DIMS = 4096, MAX_OPERANDS = 65534, MAX_RESULTS = 8 };
 static const int64_t MAX_SIZE = (int64_t)1 << 48; // of a dimension, and of the number of elements of a tensor
-
-typedef struct reader {
-  xlm_lex x;
-  xlm_arena *arena;
-  xlm_graph *g;
-  xlm_lines lines; // of the source
-} reader;
 
 static bool at_span(reader *r, xlm_span *out) {
   uint32_t v[4];
@@ -61,7 +53,7 @@ static bool dim(reader *r, xlm_dim *out) {
   return true;
 }
 
-static bool dim_list(reader *r, xlm_dim *out, uint8_t *n) {
+bool xlm_text_dims(reader *r, xlm_dim *out, uint8_t *n) {
   *n = 0;
   if (!xlm_lex_want(&r->x, "[")) return false;
   if (xlm_lex_try(&r->x, "]")) return true;
@@ -72,92 +64,13 @@ static bool dim_list(reader *r, xlm_dim *out, uint8_t *n) {
   return xlm_lex_want(&r->x, "]");
 }
 
-static bool reg(reader *r, uint32_t limit, uint16_t *out) {
+bool xlm_text_named(reader *r, xlm_enum set, int *out) {
   const char *name;
   if (!xlm_lex_word(&r->x, false, &name)) return false;
-  uint32_t v = name[0] == 'r' && name[1] ? 0 : UINT16_MAX;
-  for (const char *s = name + 1; v < limit && *s; s++)
-    v = xlm_lex_digit(*s) ? v * 10 + (uint32_t)(*s - '0') : UINT16_MAX;
-  if (v >= limit) return xlm_lex_fail(&r->x, "`%.100s` is no register that is set", name);
-  *out = (uint16_t)v;
-  return true;
-}
-
-static bool code_instr(reader *r, uint32_t limit, xlm_code_instr *out) {
-  const char *name;
-  if (!xlm_lex_word(&r->x, false, &name)) return false;
-  int fn = 0;
-  while (fn < XLM_FN_COUNT && strcmp(name, xlm_fn_name((xlm_fn)fn)) != 0) fn++;
-  if (fn == XLM_FN_COUNT) return xlm_lex_fail(&r->x, "there is no function `%.100s`", name);
-  out->fn = (uint16_t)fn;
-  bool imm = false;
-  for (int i = 0; i < xlm_fn_arity((xlm_fn)fn); i++) {
-    if (xlm_lex_try(&r->x, "#")) {
-      if (imm) return xlm_lex_fail(&r->x, "two immediate numbers in one instruction");
-      imm = true;
-      out->a[i] = XLM_CODE_IMM;
-      if (!xlm_lex_double(&r->x, &out->imm)) return false;
-    } else if (!reg(r, limit, &out->a[i])) {
-      return false;
-    }
-  }
-  if (fn == XLM_FN_CAST && (!xlm_lex_want(&r->x, "to") || !xlm_lex_double(&r->x, &out->imm))) return false;
-  return xlm_lex_want(&r->x, ";");
-}
-
-static bool read_code(reader *r, xlm_attr *a) {
-  xlm_code_instr at[XLM_CODE_MAX] = {{0}};
-  xlm_code c = {0};
-  uint32_t n_in;
-  if (!xlm_lex_want(&r->x, "<") || !xlm_lex_want(&r->x, "in")) return false;
-  if (!xlm_lex_uint(&r->x, 0, XLM_CODE_MAX_IN, &n_in) || !xlm_lex_want(&r->x, ";")) return false;
-  while (!r->x.failed && !xlm_lex_try(&r->x, "out")) {
-    if (c.n == XLM_CODE_MAX) return xlm_lex_fail(&r->x, "more than %d instructions", XLM_CODE_MAX);
-    if (!code_instr(r, n_in + c.n, &at[c.n])) return false;
-    c.n++;
-  }
-  while (!r->x.failed && !xlm_lex_try(&r->x, ">")) {
-    if (c.n_out == XLM_CODE_MAX_OUT) return xlm_lex_fail(&r->x, "more than %d results", XLM_CODE_MAX_OUT);
-    if (!reg(r, n_in + c.n, &c.out[c.n_out++])) return false;
-  }
-  c.n_in = (uint16_t)n_in;
-  c.at = xlm_arena_grow(r->arena, at, c.n, c.n, sizeof *at);
-  a->code = xlm_arena_grow(r->arena, &c, 1, 1, sizeof c);
-  return !r->x.failed;
-}
-
-static bool read_int(reader *r, xlm_attr *a) {
-  return xlm_lex_int(&r->x, INT64_MIN, INT64_MAX, &a->i);
-}
-static bool read_float(reader *r, xlm_attr *a) {
-  return xlm_lex_double(&r->x, &a->f);
-}
-static bool read_dims(reader *r, xlm_attr *a) {
-  return dim_list(r, a->dims, &a->n);
-}
-static bool read_text(reader *r, xlm_attr *a) {
-  return xlm_lex_quoted(&r->x, &a->text);
-}
-
-static bool (*const attr_readers[])(reader *, xlm_attr *) = {
-    [XLM_ATTR_INT] = read_int,   [XLM_ATTR_FLOAT] = read_float, [XLM_ATTR_DIMS] = read_dims,
-    [XLM_ATTR_TEXT] = read_text, [XLM_ATTR_CODE] = read_code,
-};
-
-static bool attrs(reader *r, xlm_attrs *out) {
-  xlm_attr_list l = xlm_attr_list_new(r->arena);
-  if (!xlm_lex_try(&r->x, "{")) return true;
-  do {
-    const char *name;
-    xlm_attr a = {0};
-    if (!xlm_lex_word(&r->x, false, &name)) return false;
-    if (!xlm_attr_parse(name, &a.key)) return xlm_lex_fail(&r->x, "there is no attribute `%.100s`", name);
-    if (l.n && l.at[l.n - 1].key >= a.key) return xlm_lex_fail(&r->x, "attribute `%s` is out of order", name);
-    if (!xlm_lex_want(&r->x, "=") || !attr_readers[xlm_attr_kind_of(a.key)](r, &a)) return false;
-    xlm_attr_put(&l, a);
-  } while (xlm_lex_try(&r->x, ","));
-  *out = xlm_attr_freeze(&l);
-  return xlm_lex_want(&r->x, "}");
+  if (xlm_enum_find(set, name, out)) return true;
+  xlm_text names = xlm_text_new(r->arena);
+  xlm_enum_list(set, 0, &names);
+  return xlm_lex_fail(&r->x, "no %s is called `%.100s`: there are %s", xlm_enum_what(set), name, names.data);
 }
 
 static bool handle(reader *r, xlm_val *out) {
@@ -170,11 +83,10 @@ static bool defined(reader *r, xlm_val *out) {
 }
 
 static bool type(reader *r, xlm_type *t) {
-  const char *dtype;
-  if (!xlm_lex_word(&r->x, false, &dtype)) return false;
-  if (!xlm_dtype_parse(dtype, &t->dtype))
-    return xlm_lex_fail(&r->x, "there is no element type `%.100s`", dtype);
-  if (!dim_list(r, t->dim, &t->rank)) return false;
+  int dtype;
+  if (!xlm_text_named(r, XLM_ENUM_DTYPE, &dtype)) return false;
+  t->dtype = (xlm_dtype)dtype;
+  if (!xlm_text_dims(r, t->dim, &t->rank)) return false;
   int64_t elements = 1;
   for (int i = 0; i < t->rank; i++) {
     int64_t size = r->g->dims[t->dim[i]].size;
@@ -253,7 +165,7 @@ static bool read_node(reader *r) {
   if (!n.op) return xlm_lex_fail(&r->x, "there is no operation `%.100s`", op);
   if (xlm_op_at(n.op)->expand)
     return xlm_lex_fail(&r->x, "`%.100s` stands in models only: graphs hold its parts", op);
-  if (!operands(r, &n, n.out ? n.out : r->g->n_values) || !attrs(r, &n.attrs)) return false;
+  if (!operands(r, &n, n.out ? n.out : r->g->n_values) || !xlm_text_attrs(r, &n.attrs)) return false;
   if (!phase(r, &n.phase) || !place(r, &n)) return false;
   XLM_PUSH(r->g->tables, r->g->nodes, r->g->n_nodes, r->g->cap_nodes, n);
   return true;
@@ -437,9 +349,12 @@ static const struct {
   const char *keyword;
   bool (*read)(reader *);
 } statements[] = {
-    {"model", read_model}, {"properties", read_properties}, {"source", read_source}, {"config", read_config}, {"dim", read_dim},
-    {"shard", read_rule},  {"weight", read_weight}, {"output", read_output}, {"metric", read_metric},
-    {"loss", read_loss},   {"update", read_update}, {"group", read_group},
+    {"model", read_model},   {"properties", read_properties},
+    {"source", read_source}, {"config", read_config},
+    {"dim", read_dim},       {"shard", read_rule},
+    {"weight", read_weight}, {"output", read_output},
+    {"metric", read_metric}, {"loss", read_loss},
+    {"update", read_update}, {"group", read_group},
 };
 
 static bool read_line(reader *r) {

@@ -23,10 +23,11 @@ double xlm_step_setting(const xlm_step *s, const char *name) {
 xlm_val xlm_step_state(xlm_step *s, const char *what, const xlm_dim *dims, int n) {
   xlm_graph *g = s->b->g;
   const xlm_attrs *as = &xlm_val_node(g, s->param)->attrs;
-  const char *name = xlm_attr_text(as, XLM_A_name, ""), *split = xlm_attr_text(as, XLM_A_split, NULL);
+  const xlm_attr *split = xlm_attr_find(as, XLM_A_split);
+  const char *name = xlm_attr_text(as, XLM_A_name, "");
   xlm_type t = {.dtype = xlm_val_type(g, s->param)->dtype, .rank = (uint8_t)n};
   for (int i = 0; i < n; i++) t.dim[i] = dims[i];
-  return xlm_build_state(s->b, xlm_arena_printf(g->arena, "%s/%s", what, name), "optimizer", &t, split);
+  return xlm_build_state(s->b, xlm_arena_printf(g->arena, "%s/%s", what, name), XLM_ROLE_OPTIMIZER, &t, split);
 }
 
 xlm_val xlm_step_state_like(xlm_step *s, const char *what) {

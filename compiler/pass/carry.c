@@ -24,17 +24,18 @@ xlm_val xlm_diff_widen(xlm_differentiation *d, xlm_val v) {
   return t == XLM_F64 ? v : xlm_cast_to(&d->b, v, XLM_F32);
 }
 
-xlm_val xlm_diff_scalar_input(xlm_differentiation *d, const char *name) {
+xlm_val xlm_diff_scalar_input(xlm_differentiation *d, xlm_input_role role) {
+  const char *name = xlm_enum_name(XLM_ENUM_INPUT_ROLE, role);
   xlm_attr_list l = xlm_attr_list_new(d->out->arena);
   xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_text(&l, XLM_A_dtype, "f32");
-  xlm_attr_put_text(&l, XLM_A_role, name);
+  xlm_attr_put_enum(&l, XLM_A_dtype, XLM_F32);
+  xlm_attr_put_enum(&l, XLM_A_feed, role);
   xlm_val v = xlm_emit(&d->b, XLM_OP_INPUT, NULL, 0, &l);
   xlm_val_at(d->out, v)->name = name;
   return v;
 }
 
-xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, const char *role, xlm_val like) {
+xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, xlm_role role, xlm_val like) {
   xlm_type t = *xlm_val_type(d->out, like);
   return xlm_build_state(&d->b, name, role, &t, NULL);
 }
@@ -46,7 +47,7 @@ static bool is_state(const xlm_graph *g, xlm_val v) {
 xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, double factor) {
   v = xlm_scale(&d->b, xlm_diff_widen(d, v), factor);
   if (d->o->microbatches == 1 && !is_state(d->out, xlm_view_root(d->out, v))) return v;
-  xlm_val state = xlm_diff_state(d, name, "gradient", v);
+  xlm_val state = xlm_diff_state(d, name, XLM_ROLE_GRADIENT, v);
   xlm_val sum = xlm_op2(&d->b, XLM_OP_ACCUMULATE, state, v);
   xlm_graph_update(d->out, state, sum);
   return sum;

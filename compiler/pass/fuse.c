@@ -212,15 +212,15 @@ static xlm_val emit_fused(fuse *f, program *p, const xlm_val *outs, int n_out, c
   xlm_code_instr *at = XLM_NEW_N(a, xlm_code_instr, p->n);
   memcpy(at, p->at, (size_t)p->n * sizeof *at);
   *code = (xlm_code){.n_in = (uint16_t)p->n_in, .n = (uint16_t)p->n, .n_out = (uint16_t)n_out, .at = at};
-  xlm_text dtypes = xlm_text_new(a);
+  int64_t dtypes[XLM_CODE_MAX_OUT];
   for (int i = 0; i < n_out; i++) {
     code->out[i] = register_of(p, outs[i]);
-    xlm_text_printf(&dtypes, "%s%s", i ? "," : "", xlm_dtype_name(xlm_val_type(f->g, outs[i])->dtype));
+    dtypes[i] = xlm_val_type(f->g, outs[i])->dtype;
   }
   xlm_attr_list l = xlm_attr_list_new(a);
   xlm_attr_put(&l, (xlm_attr){.key = XLM_A_code, .code = code});
   xlm_attr_put_dims(&l, XLM_A_dims, space->dim, space->rank);
-  xlm_attr_put_text(&l, XLM_A_dtype, dtypes.data);
+  xlm_attr_put_ints(&l, XLM_A_dtypes, dtypes, (uint32_t)n_out);
   xlm_val in[XLM_CODE_MAX_IN];
   for (int i = 0; i < p->n_in; i++) in[i] = f->map[p->in[i]];
   xlm_val first = xlm_emit(&f->b, XLM_OP_FUSED, in, p->n_in, &l);

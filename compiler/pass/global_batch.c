@@ -281,9 +281,9 @@ static xlm_val keep(global *w, xlm_val v, const char *name) {
     if (!strcmp(xlm_attr_text(&xlm_val_node(w->out, w->out->updates[i].state)->attrs, XLM_A_name, ""), name))
       name = xlm_arena_printf(w->out->arena, "%s.%u", name, w->out->n_updates);
   xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_text(&l, XLM_A_role, "count");
-  xlm_attr_put_text(&l, XLM_A_init, "zeros");
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(t->dtype));
+  xlm_attr_put_enum(&l, XLM_A_role, XLM_ROLE_COUNT);
+  xlm_attr_put_init(&l, XLM_A_init, XLM_INIT_ZEROS, 0, 0);
+  xlm_attr_put_enum(&l, XLM_A_dtype, t->dtype);
   xlm_attr_put_dims(&l, XLM_A_dims, t->dim, t->rank);
   xlm_val state = xlm_emit(&w->b, XLM_OP_STATE, NULL, 0, &l);
   xlm_val_at(w->out, state)->name = name;

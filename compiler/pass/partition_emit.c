@@ -77,38 +77,46 @@ static const xlm_type *logical(const conversion *c) {
   return xlm_val_type(c->e->p->g, c->old);
 }
 
-typedef struct pieces { // a list of sizes of pieces that was written before
+typedef struct pieces { // a list of sizes of pieces that was made before
   uint32_t whole, axes;
-  const char *sizes;
+  xlm_ints sizes;
   struct pieces *next;
 } pieces;
 
-static const char *write_sizes(const emit *e, xlm_dim d, uint32_t whole, uint32_t axes) {
+static xlm_ints make_sizes(const emit *e, xlm_dim d, uint32_t whole, uint32_t axes) {
   const xlm_mesh *m = &e->p->o.mesh;
-  xlm_text t = xlm_text_new(e->out->arena);
   int64_t n = xlm_mesh_group(m, axes);
+  int64_t *size = XLM_NEW_N(e->out->arena, int64_t, n);
   for (int64_t k = 0; k < n; k++) {
     int32_t at[XLM_MAX_AXES];
     xlm_mesh_coord(m, xlm_mesh_member_rank(m, axes, e->coord, k), at);
-    int64_t size = xlm_partition_split(e->p, d, whole | axes, at).size;
-    xlm_text_printf(&t, "%s%lld", k ? "," : "", (long long)size);
+    size[k] = xlm_partition_split(e->p, d, whole | axes, at).size;
   }
-  return t.data;
+  return (xlm_ints){(uint32_t)n, size};
 }
 
 // Sizes of all members' pieces of dimension position i when it goes from `whole` axes to `whole | axes`.
-static const char *piece_sizes(const conversion *c, int i, uint32_t whole, uint32_t axes) {
+static xlm_ints piece_sizes(const conversion *c, int i, uint32_t whole, uint32_t axes) {
   xlm_dim d = logical(c)->dim[i];
   pieces **known = &c->e->pieces[d], *p = *known;
   while (p && (p->whole != whole || p->axes != axes)) p = p->next;
   if (p) return p->sizes;
   p = XLM_NEW(c->e->a, pieces);
-  *p = (pieces){whole, axes, write_sizes(c->e, d, whole, axes), *known};
+  *p = (pieces){whole, axes, make_sizes(c->e, d, whole, axes), *known};
   return (*known = p)->sizes;
 }
 
+static xlm_ints joined(const conversion *c, xlm_ints a, xlm_ints b) {
+  int64_t *both = XLM_NEW_N(c->e->out->arena, int64_t, a.n + b.n);
+  memcpy(both, a.at, a.n * sizeof *both);
+  memcpy(both + a.n, b.at, b.n * sizeof *both);
+  return (xlm_ints){a.n + b.n, both};
+}
+
+static const xlm_ints no_sizes;
+
 static void collective(conversion *c, xlm_op_id op, uint32_t axes, const int *at, const uint32_t *to_axes,
-                       int n, const char *sizes, const xlm_val *more, int n_more) {
+                       int n, xlm_ints sizes, const xlm_val *more, int n_more) {
   emit *e = c->e;
   xlm_dim from[2], to[2];
   xlm_attr_list l = xlm_attr_list_new(e->out->arena);
@@ -119,7 +127,7 @@ static void collective(conversion *c, xlm_op_id op, uint32_t axes, const int *at
   }
   if (n) xlm_attr_put_dims(&l, XLM_A_from, from, n);
   if (n) xlm_attr_put_dims(&l, XLM_A_to, to, n);
-  if (sizes) xlm_attr_put_text(&l, XLM_A_sizes, sizes);
+  if (sizes.n) xlm_attr_put(&l, (xlm_attr){.key = XLM_A_sizes, .n = sizes.n, .ints = sizes.at});
   xlm_attr_put_int(&l, XLM_A_axes, axes);
   xlm_val in[3] = {c->now};
   for (int i = 0; i < n_more; i++) in[i + 1] = more[i];
@@ -141,7 +149,7 @@ static void slice(conversion *c, const xlm_layout *want) {
     if (c->have.axes[i] && add && add < c->have.axes[i])
       continue; // an outer axis cannot be appended inside an inner split
     if (add)
-      collective(c, XLM_OP_LOCAL_SLICE, add, &i, (uint32_t[]){c->have.axes[i] | add}, 1, NULL, NULL, 0);
+      collective(c, XLM_OP_LOCAL_SLICE, add, &i, (uint32_t[]){c->have.axes[i] | add}, 1, no_sizes, NULL, 0);
   }
 }
 
@@ -176,7 +184,7 @@ static void exchange(conversion *c, const xlm_layout *want) {
       if (is_ragged(c, i) || is_ragged(c, j)) {
         c->moved_rows = true;
         int experts = is_ragged(c, i) ? j : i;
-        const char *sizes = piece_sizes(c, experts, 0, move);
+        xlm_ints sizes = piece_sizes(c, experts, 0, move);
         // Back to the tokens: rows return to the rank that sent them.
         bool back = !is_ragged(c, i);
         xlm_val home = c->e->map[c->e->p->g->values[c->old].ragged_by];
@@ -184,9 +192,8 @@ static void exchange(conversion *c, const xlm_layout *want) {
                    back ? (xlm_val[]){ragged_offsets(c), home} : (xlm_val[]){ragged_offsets(c)},
                    back ? 2 : 1);
       } else {
-        const char *sizes =
-            xlm_arena_printf(c->e->out->arena, "%s;%s", piece_sizes(c, i, c->have.axes[i] & ~move, move),
-                             piece_sizes(c, j, c->have.axes[j], move));
+        xlm_ints sizes = joined(c, piece_sizes(c, i, c->have.axes[i] & ~move, move),
+                                piece_sizes(c, j, c->have.axes[j], move));
         collective(c, XLM_OP_ALL_TO_ALL, move, at, to, 2, sizes, NULL, 0);
       }
     }
@@ -205,7 +212,7 @@ static void gather(conversion *c, const xlm_layout *want) {
 
 static void reduce(conversion *c, const xlm_layout *want) {
   uint32_t axes = c->have.partial & ~want->partial;
-  if (axes) collective(c, XLM_OP_ALL_REDUCE, axes, NULL, NULL, 0, NULL, NULL, 0);
+  if (axes) collective(c, XLM_OP_ALL_REDUCE, axes, NULL, NULL, 0, no_sizes, NULL, 0);
 }
 
 static const char *layout_text(const emit *e, xlm_val v, const xlm_layout *l) {
@@ -284,7 +291,7 @@ static xlm_attr_list map_attrs(emit *e, xlm_node id, const xlm_val *in) {
     xlm_attr *a = &l.at[i];
     if (xlm_attr_kind_of(a->key) != XLM_ATTR_DIMS) continue;
     bool known = true;
-    for (int k = 0; k < a->n; k++)
+    for (uint32_t k = 0; k < a->n; k++)
       known &= (a->dims[k] = map_dim(e, n, in, &e->p->nodes[id], a->key, a->dims[k])) != 0;
     if (!known) xlm_attr_drop(&l, l.at[i--].key); // a ragged dimension that the op creates
   }

@@ -90,25 +90,16 @@ static bool check_sizes(xlm_partitioning *p) {
 
 // ---- canonical layouts ----
 
-static bool has_axis(const char *list, size_t n, const char *axis) { // list: "dp,tp"
-  for (const char *p = list; p < list + n; p += strcspn(p, ", "), p += *p == ',')
-    if (strcspn(p, ", ") == strlen(axis) && !strncmp(p, axis, strlen(axis))) return true;
-  return false;
-}
-
-// `over` at a parameter's dimension: attribute "ffn=none heads=dp,tp".
+// `over` at a parameter's dimension.
 static bool override_of(const xlm_partitioning *p, const xlm_node_info *n, xlm_dim d, uint32_t *axes) {
-  const char *name = p->g->dims[d].name;
-  size_t len = strlen(name);
-  for (const char *s = xlm_attr_text(&n->attrs, XLM_A_split, ""); *s; s += strcspn(s, " "), s += *s == ' ') {
-    if (strncmp(s, name, len) || s[len] != '=') continue;
-    const char *list = s + len + 1;
-    *axes = 0;
-    for (int a = 0; a < p->o.mesh.n; a++)
-      if (p->o.mesh.size[a] > 1 && has_axis(list, strcspn(list, " "), p->o.mesh.axis[a])) *axes |= 1u << a;
-    return true;
+  const xlm_override *s = xlm_override_of(&n->attrs, p->g->dims[d].name);
+  if (!s) return false;
+  *axes = 0;
+  for (int i = 0; i < s->n_axes; i++) {
+    int a = xlm_mesh_axis(&p->o.mesh, s->axis[i]);
+    if (a >= 0 && p->o.mesh.size[a] > 1) *axes |= 1u << a;
   }
-  return false;
+  return true;
 }
 
 // Axes of an unconditional dimension in a result: its rule, unless it is unsplit in all operands that have

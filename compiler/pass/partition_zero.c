@@ -144,27 +144,22 @@ void xlm_partition_decide_pieces(xlm_partitioning *p, xlm_node id) {
 
 // ---- states and their updates ----
 
-static bool splits(const xlm_partitioning *p, const char *role) {
-  const struct {
-    const char *role;
-    bool split;
-  } of[] = {{"optimizer", p->o.zero >= 1},
-            {"gradient", p->o.zero >= 2 && p->o.reduce_each},
-            {"parameter", p->o.zero >= 3}};
-  for (size_t i = 0; i < sizeof of / sizeof *of; i++)
-    if (!strcmp(role, of[i].role)) return of[i].split;
-  return false;
-}
-
-static const char *role_of(const xlm_node_info *n) {
-  return xlm_node_is(n, XLM_LEAF_PARAMETER) ? "parameter"
-         : xlm_node_is(n, XLM_LEAF_INPUT)   ? "input"
-                                            : xlm_attr_text(&n->attrs, XLM_A_role, "state");
+static bool splits(const xlm_partitioning *p, xlm_role role) {
+  switch (role) {
+  case XLM_ROLE_OPTIMIZER:
+    return p->o.zero >= 1;
+  case XLM_ROLE_GRADIENT:
+    return p->o.zero >= 2 && p->o.reduce_each;
+  case XLM_ROLE_PARAMETER:
+    return p->o.zero >= 3;
+  default:
+    return false;
+  }
 }
 
 void xlm_partition_decide_leaf(xlm_partitioning *p, const xlm_node_info *n) {
-  p->have[n->out] =
-      splits(p, role_of(n)) ? zero_layout(p, type_of(p, n->out), p->canon[n->out]) : p->canon[n->out];
+  bool split = xlm_op_is_state(n->op) && splits(p, xlm_state_role(n));
+  p->have[n->out] = split ? zero_layout(p, type_of(p, n->out), p->canon[n->out]) : p->canon[n->out];
 }
 
 // An in-place op works in the layout of its most split state; its other operands are converted to it,
@@ -189,7 +184,7 @@ void xlm_partition_decide_update(xlm_partitioning *p, xlm_node id, const xlm_lay
 void xlm_partition_decide_accumulate(xlm_partitioning *p, xlm_node id) {
   const xlm_node_info *n = &p->g->nodes[id];
   xlm_val added = n->in[xlm_op_facts_of(n->op)->addend - 1];
-  if (!splits(p, role_of(xlm_val_node(p->g, n->in[0])))) p->have[n->in[0]] = p->have[added];
+  if (!splits(p, xlm_state_role(xlm_val_node(p->g, n->in[0])))) p->have[n->in[0]] = p->have[added];
   for (int i = 0; i < n->n_in; i++) p->nodes[id].in[i] = p->have[n->in[0]];
   p->nodes[id].out[0] = p->have[n->in[0]];
 }

@@ -47,7 +47,7 @@ static xlm_val emit_recv(staged *s, xlm_val old, int from_stage, int64_t tag) {
   xlm_attr_put_int(&l, XLM_A_peer, from_stage);
   xlm_attr_put_int(&l, XLM_A_tag, tag);
   xlm_attr_put_dims(&l, XLM_A_dims, t->dim, t->rank);
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(t->dtype));
+  xlm_attr_put_enum(&l, XLM_A_dtype, t->dtype);
   xlm_val v = xlm_emit(&s->b, XLM_OP_RECV, NULL, 0, &l);
   xlm_val_at(s->out, v)->name = s->g->values[old].name;
   xlm_val_at(s->out, v)->partial = s->g->values[old].partial;

@@ -48,7 +48,7 @@ static inline bool xlm_part_is_remote(const xlm_stages *s, xlm_val v, int to) {
 }
 
 static inline bool xlm_is_state(const xlm_node_info *n) {
-  return xlm_op_facts_of(n->op)->is_state;
+  return xlm_op_is_state(n->op);
 }
 static inline bool xlm_is_additive(const xlm_node_info *n) { // each stage has a part of it
   return xlm_op_facts_of(n->op)->additive;

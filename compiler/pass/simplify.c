@@ -37,7 +37,7 @@ static xlm_val constant(simplifier *s, const xlm_node_info *like, double value, 
   b.phase = like->phase;
   xlm_attr_list l = xlm_attr_list_new(s->out->arena);
   xlm_attr_put_float(&l, XLM_A_value, value);
-  if (t != XLM_F32) xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(t));
+  if (t != XLM_F32) xlm_attr_put_enum(&l, XLM_A_dtype, t);
   return xlm_emit(&b, XLM_OP_CONST, NULL, 0, &l);
 }
 
@@ -137,21 +137,12 @@ static uint64_t hash_bytes(uint64_t h, const void *p, size_t n) {
   return h;
 }
 
-static uint64_t hash_attr(uint64_t h, const xlm_attr *a) {
-  xlm_attr_kind kind = xlm_attr_kind_of(a->key);
-  h = hash_bytes(h, &a->key, sizeof a->key);
-  if (kind == XLM_ATTR_DIMS) return hash_bytes(h, a->dims, a->n * sizeof *a->dims);
-  if (kind == XLM_ATTR_TEXT) return h ^ xlm_hash_text(a->text);
-  if (kind == XLM_ATTR_CODE) return h;      // programs are equal if identical
-  return hash_bytes(h, &a->i, sizeof a->i); // INT, FLOAT: hashed as bits
-}
-
 static uint64_t hash_node(const xlm_node_info *n, const xlm_val *in) {
   int32_t key[] = {(int32_t)n->op, xlm_is_leaf(n) ? 0 : (int32_t)n->phase, xlm_is_leaf(n) ? 0 : n->round,
                    n->stage};
   uint64_t h = hash_bytes(1469598103934665603u, key, sizeof key);
   h = hash_bytes(h, in, n->n_in * sizeof *in);
-  for (int i = 0; i < n->attrs.n; i++) h = hash_attr(h, &n->attrs.at[i]);
+  for (int i = 0; i < n->attrs.n; i++) h = xlm_hash_mix(h ^ xlm_attr_hash(&n->attrs.at[i]));
   return xlm_hash_mix(h);
 }
 

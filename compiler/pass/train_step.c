@@ -26,8 +26,8 @@ void xlm_diff_optimize(xlm_differentiation *d) {
     return;
   }
   xlm_step_inputs in = {.scale = clip(d)};
-  in.lr = xlm_diff_scalar_input(d, "lr");
-  in.step = xlm_diff_scalar_input(d, "step");
+  in.lr = xlm_diff_scalar_input(d, XLM_INPUT_LR);
+  in.step = xlm_diff_scalar_input(d, XLM_INPUT_STEP);
   xlm_steps *steps = xlm_steps_begin(&d->b, d->a, d->o, in);
   for (uint32_t i = 0; i < d->n_trained; i++) {
     xlm_build_context(&d->b, xlm_val_node(d->out, d->trained[i].param));

@@ -72,7 +72,7 @@ static xlm_attrs map_attrs(lower *w, const xlm_attrs *as) {
   for (int i = 0; i < as->n; i++) {
     at[i] = as->at[i];
     if (xlm_attr_kind_of(at[i].key) != XLM_ATTR_DIMS) continue;
-    for (int k = 0; k < at[i].n; k++) at[i].dims[k] = w->dim_map[at[i].dims[k]];
+    for (uint32_t k = 0; k < at[i].n; k++) at[i].dims[k] = w->dim_map[at[i].dims[k]];
   }
   return (xlm_attrs){.n = as->n, .at = at};
 }
@@ -89,27 +89,22 @@ static uint32_t add_tensor(lower *w, xlm_tensor t, xlm_lifetime life) {
 
 // ---- leaves ----
 
-typedef struct state_role {
-  const char *role;
+static const struct {
   xlm_category category;
   bool saved; // is part of a checkpoint
-} state_role;
-
-static state_role find_role(const char *role) {
-  static const state_role roles[] = {{"parameter", XLM_CATEGORY_PARAMETER, true},
-                                     {"gradient", XLM_CATEGORY_GRADIENT, false},
-                                     {"optimizer", XLM_CATEGORY_OPTIMIZER, true},
-                                     {"count", XLM_CATEGORY_IO, false}};
-  for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
-    if (!strcmp(role, roles[i].role)) return roles[i];
-  return (state_role){role, XLM_CATEGORY_STATE, true};
-}
+} by_role[XLM_ROLES] = {
+    [XLM_ROLE_STATE] = {XLM_CATEGORY_STATE, true},
+    [XLM_ROLE_PARAMETER] = {XLM_CATEGORY_PARAMETER, true},
+    [XLM_ROLE_GRADIENT] = {XLM_CATEGORY_GRADIENT, false},
+    [XLM_ROLE_OPTIMIZER] = {XLM_CATEGORY_OPTIMIZER, true},
+    [XLM_ROLE_COUNT] = {XLM_CATEGORY_IO, false},
+};
 
 static void lower_state(lower *w, const xlm_node_info *n) {
   xlm_lowering *l = &w->l;
   const char *name = xlm_attr_text(&n->attrs, XLM_A_name, "");
-  const char *role =
-      xlm_node_is(n, XLM_LEAF_PARAMETER) ? "parameter" : xlm_attr_text(&n->attrs, XLM_A_role, "state");
+  const xlm_attr *init = xlm_attr_find(&n->attrs, XLM_A_init);
+  xlm_role role = xlm_state_role(n);
   uintptr_t known = (uintptr_t)xlm_dict_get(&l->state_of, name);
   if (known) {
     w->tensor[n->out] = l->states[known - 1].tensor;
@@ -117,25 +112,27 @@ static void lower_state(lower *w, const xlm_node_info *n) {
   }
   xlm_tensor t = {.name = name,
                   .type = map_type(w, xlm_val_type(w->g, n->out)),
-                  .category = find_role(role).category,
+                  .category = by_role[role].category,
                   .area = XLM_AREA_STATE,
                   .line = line_of(w, n->span)};
   w->tensor[n->out] = add_tensor(w, t, (xlm_lifetime){0});
   xlm_plan_state s = {.name = name,
                       .role = role,
-                      .init = xlm_attr_text(&n->attrs, XLM_A_init, "zeros"),
+                      .init = init ? init->init : (xlm_init){XLM_INIT_ZEROS},
                       .tensor = w->tensor[n->out],
-                      .saved = find_role(role).saved};
+                      .saved = by_role[role].saved};
   XLM_PUSH(l->arena, l->states, l->n_states, l->cap_states, s);
   xlm_dict_put(l->scratch, &l->state_of, name, (void *)(uintptr_t)l->n_states);
+}
+
+static xlm_input_role input_role(const xlm_node_info *n) {
+  return (xlm_input_role)xlm_attr_enum(&n->attrs, XLM_A_feed, XLM_INPUT_TOKENS);
 }
 
 static void lower_input(lower *w, const xlm_node_info *n) {
   xlm_lowering *l = &w->l;
   const char *name = xlm_attr_text(&n->attrs, XLM_A_name, "");
-  xlm_input_role role = XLM_INPUT_TOKENS;
-  bool known = xlm_input_role_find(xlm_attr_text(&n->attrs, XLM_A_role, "tokens"), &role);
-  XLM_ASSERT(known, "input %s has no role", name);
+  xlm_input_role role = input_role(n);
   bool tokens = role == XLM_INPUT_TOKENS, whole_step = tokens && n->phase == XLM_PHASE_PROLOGUE;
   xlm_tensor t = {.name = name,
                   .type = map_type(w, xlm_val_type(w->g, n->out)),
@@ -354,7 +351,8 @@ static void close_segment(lower *w) {
 static bool belongs(const lower *w, const xlm_node_info *n, uint32_t phases, int16_t chunk) {
   if (!(phases >> n->phase & 1) || xlm_op_is_leaf(n->op)) return false;
   if (n->phase == XLM_PHASE_LAST && w->program == 0) return chunk == w->last_chunk;
-  return n->phase == XLM_PHASE_STEP || n->phase == XLM_PHASE_PROLOGUE || w->program == 1 || (n->stage < 0 ? 0 : n->stage) == chunk;
+  return n->phase == XLM_PHASE_STEP || n->phase == XLM_PHASE_PROLOGUE || w->program == 1 ||
+         (n->stage < 0 ? 0 : n->stage) == chunk;
 }
 
 // Lowers all nodes of these phases (a bit set) and this chunk into one segment.
@@ -367,14 +365,16 @@ static xlm_status lower_nodes(lower *w, xlm_segment_kind kind, uint32_t phases, 
   return XLM_OK;
 }
 
-static void lower_outputs(lower *w, const xlm_vals *list, const char *role, const char *prefix) {
+static void lower_outputs(lower *w, const xlm_vals *list, xlm_output_role role, const char *prefix) {
   xlm_lowering *l = &w->l;
   for (uint32_t i = 0; i < list->n; i++) {
     uint32_t t = w->tensor[list->at[i].val];
     l->life[xlm_lower_root(l, t)].end = UINT32_MAX;
     bool is_loss = !strcmp(list->at[i].name, "loss"), is_weight = !strncmp(list->at[i].name, "weight/", 7);
     xlm_plan_output o = {.name = xlm_arena_printf(l->arena, "%s%s", prefix, list->at[i].name),
-                         .role = is_loss ? "loss" : is_weight ? "weight" : role,
+                         .role = is_loss     ? XLM_OUTPUT_LOSS
+                                 : is_weight ? XLM_OUTPUT_WEIGHT
+                                             : role,
                          .eval = w->program == 1,
                          .tensor = t};
     XLM_PUSH(l->arena, l->outputs, l->n_outputs, l->cap_outputs, o);
@@ -405,7 +405,7 @@ static void forget_inputs(lower *w) {
   for (xlm_node n = 1; n < w->g->n_nodes; n++) {
     const xlm_node_info *leaf = &w->g->nodes[n];
     if (xlm_node_is(leaf, XLM_LEAF_INPUT) && leaf->phase != XLM_PHASE_PROLOGUE &&
-        !strcmp(xlm_attr_text(&leaf->attrs, XLM_A_role, "tokens"), "tokens"))
+        input_role(leaf) == XLM_INPUT_TOKENS)
       w->tensor[leaf->out] = 0;
   }
 }
@@ -421,7 +421,8 @@ static xlm_status lower_chunk(lower *w, int16_t chunk, bool split_weights, xlm_e
 
 static uint32_t segment_of(const lower *w, xlm_segment_kind kind, int16_t chunk) {
   for (uint32_t i = 0; i < w->l.n_segments; i++)
-    if (w->l.segments[i].kind == kind && (xlm_segment_is_once(kind) || w->l.segments[i].chunk == chunk)) return i;
+    if (w->l.segments[i].kind == kind && (xlm_segment_is_once(kind) || w->l.segments[i].chunk == chunk))
+      return i;
   XLM_ASSERT(false, "no segment %s of chunk %d", xlm_segment_name(kind), chunk);
   return 0;
 }
@@ -483,7 +484,7 @@ static xlm_status lower_train(lower *w, const xlm_graph *g, xlm_error *err) {
     if (c != w->last_chunk) XLM_TRY(lower_chunk(w, c, s->split_weights, err));
   XLM_TRY(lower_chunk(w, w->last_chunk, s && s->split_weights, err));
   XLM_TRY(lower_nodes(w, XLM_SEG_STEP, STEP, 0, err));
-  lower_outputs(w, &g->outputs, "metric", "");
+  lower_outputs(w, &g->outputs, XLM_OUTPUT_METRIC, "");
   (s ? pipeline_schedule : plain_schedule)(w);
   return XLM_OK;
 }
@@ -492,9 +493,9 @@ static xlm_status lower_eval(lower *w, const xlm_graph *g, xlm_error *err) {
   begin_graph(w, g, 1);
   w->l.plan->eval_segment = (int32_t)w->l.n_segments;
   XLM_TRY(lower_nodes(w, XLM_SEG_EVAL, FWD | BWD | WGT | STEP, 0, err));
-  lower_outputs(w, &g->losses, "loss", "eval.");
-  lower_outputs(w, &g->metrics, "metric", "eval.");
-  lower_outputs(w, &g->outputs, "output", "");
+  lower_outputs(w, &g->losses, XLM_OUTPUT_LOSS, "eval.");
+  lower_outputs(w, &g->metrics, XLM_OUTPUT_METRIC, "eval.");
+  lower_outputs(w, &g->outputs, XLM_OUTPUT_OUTPUT, "");
   return XLM_OK;
 }
 

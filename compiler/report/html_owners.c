@@ -20,17 +20,13 @@ static uint32_t memory_of(const xlm_rank_plan *r, uint32_t tensor) {
   return tensor;
 }
 
-static bool is_role(const xlm_plan_state *s, const char *role) {
-  return !strcmp(s->role, role);
-}
-
 static void follow(finder *f, uint32_t instr, uint32_t parameter) {
   const xlm_instr *in = &f->r->instrs[instr];
   if (f->seen[instr] == parameter + 1) return;
   f->seen[instr] = parameter + 1;
   for (int i = 0; i < in->n_in; i++) {
     uint32_t state = f->state_of[memory_of(f->r, in->in[i])];
-    if (state != NONE && is_role(&f->r->states[state], "optimizer")) f->owner[state] = parameter;
+    if (state != NONE && f->r->states[state].role == XLM_ROLE_OPTIMIZER) f->owner[state] = parameter;
     if (f->r->tensors[in->in[i]].type.rank && f->maker[in->in[i]] != NONE)
       follow(f, f->maker[in->in[i]], parameter);
   }
@@ -53,7 +49,7 @@ const int64_t *xlm_html_owners(const xlm_rank_plan *r, xlm_arena *a) {
   find_makers(&f);
   for (uint32_t t = 1; t < r->n_tensors; t++) {
     uint32_t state = f.state_of[memory_of(r, t)];
-    if (f.maker[t] != NONE && state != NONE && is_role(&r->states[state], "parameter"))
+    if (f.maker[t] != NONE && state != NONE && r->states[state].role == XLM_ROLE_PARAMETER)
       follow(&f, f.maker[t], state);
   }
   return f.owner;

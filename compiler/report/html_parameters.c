@@ -85,7 +85,7 @@ void xlm_html_parameters(xlm_html *h, const xlm_plan *p, const xlm_html_stages *
     const xlm_rank_plan *r = p->rank_plans[stages->rank_plan[s]];
     const int64_t *owner = xlm_html_owners(r, h->a);
     for (uint32_t i = 0; i < r->n_states; i++)
-      if (!strcmp(r->states[i].role, "parameter")) add(&t, h, p, r, owner, i, s);
+      if (r->states[i].role == XLM_ROLE_PARAMETER) add(&t, h, p, r, owner, i, s);
   }
   xlm_html_open(h, "parameters", "[");
   for (uint32_t i = 0; i < t.n; i++) write_row(h, &t.at[i]);

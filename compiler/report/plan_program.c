@@ -32,14 +32,16 @@ static void tensor_line(const xlm_rank_plan *r, const char *what, const char *na
 
 static void tables(const xlm_rank_plan *r, xlm_text *out) {
   for (uint32_t i = 0; i < r->n_states; i++)
-    tensor_line(r, r->states[i].role, r->states[i].name, r->states[i].tensor, out);
+    tensor_line(r, xlm_enum_name(XLM_ENUM_ROLE, r->states[i].role), r->states[i].name, r->states[i].tensor,
+                out);
   for (uint32_t i = 0; i < r->n_inputs; i++) {
     const xlm_plan_input *in = &r->inputs[i];
     if (in->tensor) tensor_line(r, "input", in->name, in->tensor, out);
     if (in->eval_tensor) tensor_line(r, "eval input", in->name, in->eval_tensor, out);
   }
   for (uint32_t i = 0; i < r->n_outputs; i++)
-    tensor_line(r, r->outputs[i].role, r->outputs[i].name, r->outputs[i].tensor, out);
+    tensor_line(r, xlm_enum_name(XLM_ENUM_OUTPUT_ROLE, r->outputs[i].role), r->outputs[i].name,
+                r->outputs[i].tensor, out);
 }
 
 static void segment_name(const xlm_rank_plan *r, uint32_t s, xlm_text *out) {

@@ -1,17 +1,17 @@
 // Do the operations that meet match? Collectives: the same operation, the same list of sizes, the same
 // microbatch and, within a pipeline stage, the same line of the model; and the elements that each member
-// sends and receives must follow from the sizes. runtime/plan/traffic.h describes the attribute `sizes`.
+// sends and receives must follow from the sizes.
 #include <string.h>
 
 #include "compiler/verify/verify_plan_priv.h"
-#include "runtime/plan/traffic.h"
 
 typedef struct meeting {
   verifier *v;
   const comm_entry *e;
-  int64_t n;                  // members
-  int64_t *size[2], whole[2]; // the lists of the sizes attribute, and their sums
-  int lists;                  // number of lists
+  int64_t n;              // members
+  const int64_t *size[2]; // the lists of the sizes attribute ..
+  int64_t whole[2];       // .. and their sums
+  int lists;              // number of lists
 } meeting;
 
 static const xlm_tensor *operand(const comm_entry *e) {
@@ -45,9 +45,10 @@ static bool expect(const meeting *m, int64_t i, const char *what, int64_t found,
 // ---- by what the operation does with the listed dimensions ----
 
 // Elements of a member's operand or result, per element of the listed dimensions: `pieces` says for which of
-// them it has only its piece. Without lists all pieces are equal.
+// them it has only its piece. Without lists all pieces are equal. -1: no tensor has so many.
 static int64_t expected(const meeting *m, int64_t i, uint8_t pieces, int64_t each) {
-  for (int k = 0; k < m->lists; k++) each *= pieces >> k & 1 ? m->size[k][i] : m->whole[k];
+  for (int k = 0; k < m->lists; k++)
+    if (__builtin_mul_overflow(each, pieces >> k & 1 ? m->size[k][i] : m->whole[k], &each)) return -1;
   return each;
 }
 
@@ -132,9 +133,13 @@ bool xlm_verify_form(xlm_op_id op, comm_form *out) {
 
 // ---- checks for all operations ----
 
-static bool same_text(const comm_entry *a, const comm_entry *b, xlm_attr_key key) {
-  const char *x = xlm_attr_text(&a->instr->attrs, key, ""), *y = xlm_attr_text(&b->instr->attrs, key, "");
-  return x == y || !strcmp(x, y);
+static bool same_sizes(const comm_entry *a, const comm_entry *b) {
+  xlm_ints x = xlm_attr_ints(&a->instr->attrs, XLM_A_sizes), y = xlm_attr_ints(&b->instr->attrs, XLM_A_sizes);
+  return x.n == y.n && (x.at == y.at || !memcmp(x.at, y.at, x.n * sizeof *x.at));
+}
+
+static int reduction(const comm_entry *e) {
+  return xlm_attr_enum(&e->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM);
 }
 
 static bool same_stage(const meeting *m, int64_t i) {
@@ -149,8 +154,8 @@ static const char *difference(const meeting *m, int64_t i) {
   const comm_entry *a = &m->e[0], *b = &m->e[i];
   if (a->instr->op != b->instr->op) return "the members of a group must enter their collectives in one order";
   if (a->run->microbatch != b->run->microbatch) return "they are at different microbatches";
-  if (!same_text(a, b, XLM_A_sizes)) return "their lists of sizes differ";
-  if (!same_text(a, b, XLM_A_kind)) return "their reductions differ";
+  if (!same_sizes(a, b)) return "their lists of sizes differ";
+  if (reduction(a) != reduction(b)) return "their reductions differ";
   if (operand(a)->type.dtype != operand(b)->type.dtype) return "their element types differ";
   if (same_stage(m, i) &&
       (a->instr->line != b->instr->line ||
@@ -163,24 +168,16 @@ static bool alike(const comm_entry *a, const comm_entry *b) {
   return a->instr == b->instr && a->run->microbatch == b->run->microbatch;
 }
 
-static bool read_sizes(meeting *m, int lists) {
-  const char *text = xlm_attr_text(&m->e[0].instr->attrs, XLM_A_sizes, "");
-  if (!*text || !lists) return true;
-  if (m->v->room_n < 2 * m->n) {
-    m->v->room_n = 2 * m->n;
-    m->v->room = XLM_NEW_N(m->v->arena, int64_t, m->v->room_n);
+static bool read_sizes(meeting *m, const xlm_comm_info *c) {
+  const xlm_attrs *attrs = &m->e[0].instr->attrs;
+  if (!xlm_attr_ints(attrs, XLM_A_sizes).n) return true;
+  for (int k = 0; k < c->lists; k++) {
+    m->size[k] = xlm_piece_sizes(attrs, c, k).at;
+    for (int64_t i = 0; i < m->n; i++)
+      if (m->size[k][i] < 0 || __builtin_add_overflow(m->whole[k], m->size[k][i], &m->whole[k]))
+        return xlm_verify_fail(m->v, "%s: %lld is no size", who(m, 0), (long long)m->size[k][i]);
   }
-  for (int k = 0; k < lists; k++) {
-    m->size[k] = m->v->room + k * m->n;
-    int64_t n = 0, size;
-    for (const char *at = xlm_sizes_list(text, k); (at = xlm_sizes_next(at, &size)); n++)
-      if (n < m->n) m->whole[k] += m->size[k][n] = size;
-    if (n != m->n)
-      return xlm_verify_fail(m->v,
-                             "%s: list %d of its sizes `%.100s` has %lld entries and the group %lld members",
-                             who(m, 0), k + 1, text, (long long)n, (long long)m->n);
-  }
-  m->lists = lists;
+  m->lists = c->lists;
   return true;
 }
 
@@ -193,7 +190,7 @@ bool xlm_verify_meeting(verifier *v, uint32_t axes, const comm_entry *e, int64_t
                              xlm_verify_axes(v, axes), why);
   }
   const xlm_comm_info *c = xlm_comm_of(e[0].instr->op);
-  return read_sizes(&m, c->lists) && fits(&m, c);
+  return read_sizes(&m, c) && fits(&m, c);
 }
 
 bool xlm_verify_message(verifier *v, const comm_entry *from, const comm_entry *to) {

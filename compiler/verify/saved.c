@@ -84,7 +84,7 @@ static bool state_is_storable(const saved *s, const xlm_plan_state *x) {
 
 static bool same_state(const saved *a, const xlm_plan_state *x, const saved *b, const xlm_plan_state *y) {
   const xlm_type *t = &a->r->tensors[x->tensor].type, *u = &b->r->tensors[y->tensor].type;
-  bool same = t->dtype == u->dtype && t->rank == u->rank && !strcmp(x->role, y->role) && x->saved == y->saved;
+  bool same = t->dtype == u->dtype && t->rank == u->rank && x->role == y->role && x->saved == y->saved;
   for (int i = 0; same && i < t->rank; i++) same = a->r->dims[t->dim[i]].full == b->r->dims[u->dim[i]].full;
   return same;
 }

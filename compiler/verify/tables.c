@@ -55,6 +55,21 @@ static bool operands_exist(const tables *t, const uint32_t *list, int n) {
   return true;
 }
 
+static bool check_group(tables *t, const xlm_instr *in) {
+  const xlm_mesh *mesh = &t->v->plan->mesh;
+  int64_t axes = xlm_attr_int(&in->attrs, XLM_A_axes, 0);
+  if (axes < 0 || axes >> mesh->n)
+    return xlm_verify_fail(t->v, "%s: %s: axes %lld are not all in the mesh, which has %d",
+                           xlm_verify_owner(t->v, t->rank_plan), xlm_verify_instr(t->v, in), (long long)axes,
+                           mesh->n);
+  int64_t lists = xlm_comm_of(in->op)->lists, n = xlm_mesh_group(mesh, (uint32_t)axes),
+          sizes = xlm_attr_ints(&in->attrs, XLM_A_sizes).n;
+  return !sizes || sizes == lists * n ||
+         xlm_verify_fail(t->v, "%s: %s: `sizes` lists %lld; the group's %lld members have %lld",
+                         xlm_verify_owner(t->v, t->rank_plan), xlm_verify_instr(t->v, in), (long long)sizes,
+                         (long long)n, (long long)(lists * n));
+}
+
 // Checks what communication needs so that partners can be compared.
 static bool check_partners(tables *t, const xlm_instr *in) {
   verifier *v = t->v;
@@ -63,13 +78,7 @@ static bool check_partners(tables *t, const xlm_instr *in) {
   if ((form != COMM_RECV && !in->n_in) || (form != COMM_SEND && !in->n_out))
     return xlm_verify_fail(v, "%s: %s lacks its operand or result", xlm_verify_owner(v, t->rank_plan),
                            xlm_verify_instr(v, in));
-  if (form == COMM_COLLECTIVE) {
-    int64_t axes = xlm_attr_int(&in->attrs, XLM_A_axes, 0);
-    if (axes >= 0 && axes >> v->plan->mesh.n == 0) return true;
-    return xlm_verify_fail(v, "%s: %s: axes %lld are not all in the mesh, which has %d",
-                           xlm_verify_owner(v, t->rank_plan), xlm_verify_instr(v, in), (long long)axes,
-                           v->plan->mesh.n);
-  }
+  if (form == COMM_COLLECTIVE) return check_group(t, in);
   int64_t peer = xlm_attr_int(&in->attrs, XLM_A_peer, -1);
   if (v->pp < 0)
     return xlm_verify_fail(v, "%s: %s goes to stage %lld, but the mesh has no axis pp",

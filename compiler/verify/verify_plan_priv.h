@@ -11,8 +11,6 @@ typedef struct verifier {
   int pp;            // the mesh axis of messages between stages; -1 = none
   const char *wrong; // the first error
   int64_t operations;
-  int64_t *room; // growing scratch
-  int64_t room_n;
 } verifier;
 
 // Records an error, unless there already is one; returns false.

@@ -4,7 +4,7 @@
 
 struct job {
   collect g;
-  const char *kind;
+  int kind; // xlm_reduction
   int64_t count;
   const char *x;
   char *out;
@@ -64,7 +64,7 @@ static xlm_status reduce_large(const job *j) {
 
 XLM_CUDA_RUN(all_reduce) {
   const xlm_type *t = c->in_type[0];
-  job j = {collect_start(c), xlm_attr_text(&c->instr->attrs, XLM_A_kind, "sum"), xlm_call_elements(c, t),
+  job j = {collect_start(c), xlm_attr_enum(&c->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM), xlm_call_elements(c, t),
            (const char *)c->in[0], (char *)c->out[0]};
   if (collect_is_ragged(c, t)) {
     XLM_TRY(collect_rows_in_use(&j.g, t, &j.count));

@@ -36,10 +36,9 @@ collect collect_start(const xlm_call *c) {
 }
 
 void collect_read_sizes(const collect *g) {
-  int64_t i = 0, sum = 0;
-  const char *at = xlm_collect_sizes(g->call, 0);
-  for (; i < g->n && (at = xlm_sizes_next(at, &g->t->size[i])); i++) g->t->begin[i] = sum, sum += g->t->size[i];
-  XLM_ASSERT(i == g->n, "%s: %lld sizes for %lld members", xlm_op_name(g->call->instr->op), (long long)i, (long long)g->n);
+  xlm_ints sizes = xlm_collect_sizes(g->call, 0);
+  XLM_ASSERT(sizes.n == g->n, "%s: %u sizes for %lld members", xlm_op_name(g->call->instr->op), sizes.n, (long long)g->n);
+  for (int64_t i = 0, sum = 0; i < g->n; sum += sizes.at[i++]) g->t->size[i] = sizes.at[i], g->t->begin[i] = sum;
 }
 
 xlm_status collect_exchange(const collect *g) {

@@ -11,20 +11,18 @@
 
 enum { XLM_COLLECT_STAGING = 32 << 20, XLM_COLLECT_ALIGN = 16 }; // bytes
 
-static inline const char *xlm_collect_sizes(const xlm_call *c, int list) {
-  return xlm_sizes_list(xlm_attr_text(&c->instr->attrs, XLM_A_sizes, ""), list);
+static inline xlm_ints xlm_collect_sizes(const xlm_call *c, int list) {
+  return xlm_piece_sizes(&c->instr->attrs, xlm_comm_of(c->instr->op), list);
 }
 
 static inline int64_t xlm_collect_members(const xlm_call *c) {
-  int64_t size, n = 0;
-  for (const char *at = xlm_sizes_next(xlm_collect_sizes(c, 0), &size); at; at = xlm_sizes_next(at, &size)) n++;
-  return n;
+  return xlm_collect_sizes(c, 0).n;
 }
 
 static inline int64_t xlm_collect_largest(const xlm_call *c, int list) {
-  int64_t size, most = 0;
-  for (const char *at = xlm_sizes_next(xlm_collect_sizes(c, list), &size); at; at = xlm_sizes_next(at, &size))
-    most = size > most ? size : most;
+  xlm_ints sizes = xlm_collect_sizes(c, list);
+  int64_t most = 0;
+  for (uint32_t i = 0; i < sizes.n; i++) most = sizes.at[i] > most ? sizes.at[i] : most;
   return most;
 }
 

@@ -82,7 +82,7 @@ xlm_status collect_copy(const collect *g, collect_way way, void *tensor, const c
 
 // ---- reduction
 
-// out[0 .. count) = the reduction `kind` over the members of what each gave: `mine` here, room + k * step from member k.
-xlm_status collect_reduce(const collect *g, const char *kind, const void *mine, int64_t step, int64_t count, void *out);
+// out[0 .. count) = the reduction `kind` (xlm_reduction) over the members of what each gave: `mine` here, room + k * step from member k.
+xlm_status collect_reduce(const collect *g, int kind, const void *mine, int64_t step, int64_t count, void *out);
 
 #endif

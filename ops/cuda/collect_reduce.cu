@@ -124,21 +124,21 @@ template <class T> static xlm_status add_exps(const xlm_call *c, const summands 
 
 typedef xlm_status reduction(const xlm_call *c, const summands &s, void *out);
 
-static reduction *reduction_of(const char *kind, xlm_dtype t) {
+static reduction *reduction_of(int kind, xlm_dtype t) {
   static const struct {
-    const char *kind;
+    int kind;
     xlm_dtype dtype;
     reduction *run;
   } table[] = {
-      {"sum", XLM_F32, sum_axes<float>},         {"sum", XLM_BF16, sum_axes<bf16>},
-      {"sum", XLM_F64, fold_all<double, add_two>}, {"sum", XLM_I32, fold_all<int32_t, add_two>},
-      {"max", XLM_F32, fold_all<float, larger>}, {"max", XLM_BF16, fold_all<bf16, larger>},
-      {"max", XLM_F64, fold_all<double, larger>}, {"max", XLM_I32, fold_all<int32_t, larger>},
-      {"lse", XLM_F32, add_exps<float>},         {"lse", XLM_BF16, add_exps<bf16>},
-      {"lse", XLM_F64, add_exps<double>},
+      {XLM_REDUCTION_SUM, XLM_F32, sum_axes<float>},         {XLM_REDUCTION_SUM, XLM_BF16, sum_axes<bf16>},
+      {XLM_REDUCTION_SUM, XLM_F64, fold_all<double, add_two>}, {XLM_REDUCTION_SUM, XLM_I32, fold_all<int32_t, add_two>},
+      {XLM_REDUCTION_MAX, XLM_F32, fold_all<float, larger>}, {XLM_REDUCTION_MAX, XLM_BF16, fold_all<bf16, larger>},
+      {XLM_REDUCTION_MAX, XLM_F64, fold_all<double, larger>}, {XLM_REDUCTION_MAX, XLM_I32, fold_all<int32_t, larger>},
+      {XLM_REDUCTION_LSE, XLM_F32, add_exps<float>},         {XLM_REDUCTION_LSE, XLM_BF16, add_exps<bf16>},
+      {XLM_REDUCTION_LSE, XLM_F64, add_exps<double>},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-    if (table[i].dtype == t && !strcmp(kind, table[i].kind)) return table[i].run;
+    if (table[i].dtype == t && table[i].kind == kind) return table[i].run;
   return NULL;
 }
 
@@ -151,12 +151,12 @@ static void find_axes(summands *s, const collect *g) {
   if (!s->n_axes) s->size[s->n_axes++] = 1;
 }
 
-xlm_status collect_reduce(const collect *g, const char *kind, const void *mine, int64_t step, int64_t count, void *out) {
+xlm_status collect_reduce(const collect *g, int kind, const void *mine, int64_t step, int64_t count, void *out) {
   xlm_dtype t = g->call->in_type[0]->dtype;
   summands s = {};
   s.mine = mine, s.room = g->room, s.n = g->n, s.me = g->me, s.step = step, s.count = count;
   find_axes(&s, g);
   reduction *run = reduction_of(kind, t);
-  XLM_ASSERT(run, "no reduction `%s` of %s", kind, xlm_dtype_name(t));
+  XLM_ASSERT(run, "no reduction %s of %s", xlm_enum_name(XLM_ENUM_REDUCTION, kind), xlm_dtype_name(t));
   return count ? run(g->call, s, out) : XLM_OK;
 }

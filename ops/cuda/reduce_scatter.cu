@@ -28,7 +28,7 @@ static xlm_status round_of(const job *j, int64_t first) {
     t->in_bytes[k] = (size_t)mine * j->g.elem;
   }
   XLM_TRY(collect_exchange(&j->g));
-  return collect_reduce(&j->g, xlm_attr_text(&c->instr->attrs, XLM_A_kind, "sum"), t->in[j->g.me], j->step, mine,
+  return collect_reduce(&j->g, xlm_attr_enum(&c->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM), t->in[j->g.me], j->step, mine,
                         (char *)c->out[0] + (size_t)first * j->g.elem);
 }
 

@@ -171,12 +171,12 @@ static const xlm_plan_weight *entry_of(const xlm_plan *p, const char *param) {
 }
 
 bool xlm_weights_is_parameter(const xlm_stored *t) {
-  return !strcmp(t->role, "parameter");
+  return t->role == XLM_ROLE_PARAMETER;
 }
 
 // A state that other tools have, too (the bias of a router): one with an entry is exported and imported.
 static bool is_mapped_state(const xlm_stored *t) {
-  return !strcmp(t->role, "state") && t->dtype == XLM_F32;
+  return t->role == XLM_ROLE_STATE && t->dtype == XLM_F32;
 }
 
 static xlm_status add_state(xlm_weights *w, const xlm_stored *t, xlm_error *err) {

@@ -130,7 +130,7 @@ static xlm_status import_states(importer *in, bool optimizer, xlm_error *err) {
   for (uint32_t i = 0; i < l->n; i++) {
     const xlm_weights_item *x = &l->at[i];
     const char *name = x->tensor.name;
-    if (!optimizer && !strcmp(x->pieces->state->role, "optimizer")) continue;
+    if (!optimizer && x->pieces->state->role == XLM_ROLE_OPTIMIZER) continue;
     const xlm_st_tensor *t = xlm_safetensors_find(in->from, name);
     if (!t)
       return xlm_fail(err, XLM_USER, "it has no state '%s': the model or the optimizer has changed", name);

@@ -5,10 +5,6 @@
 #include "runtime/base/json_parse.h"
 #include "runtime/plan/json_read_priv.h"
 
-static const char *dtype_name(int i) {
-  return xlm_dtype_name((xlm_dtype)i);
-}
-
 static xlm_plan_weight read_weight(reader *r, const json_t *o) {
   uint32_t n;
   xlm_plan_weight w = {.param = xlm_json_text(r, o, "param"),
@@ -68,28 +64,37 @@ static xlm_target read_target(reader *r, const json_t *o) {
 static void read_lists(reader *r, const json_t *o, xlm_plan *p) {
   const json_t *weights = xlm_json_list(r, o, "weights", 1 << 24, &p->n_weights);
   xlm_plan_weight *w = XLM_NEW_N(r->a, xlm_plan_weight, p->n_weights);
-  for (uint32_t i = 0; i < p->n_weights && !r->failed; i++) w[i] = read_weight(r, json_array_get(weights, i));
+  for (uint32_t i = 0; i < p->n_weights && !r->failed; i++)
+    w[i] = read_weight(r, xlm_json_entry(r, 0, "weights", weights, i));
   p->weights = w;
   const json_t *config = xlm_json_list(r, o, "config", 1 << 20, &p->n_config);
   xlm_plan_config *c = XLM_NEW_N(r->a, xlm_plan_config, p->n_config);
-  for (uint32_t i = 0; i < p->n_config && !r->failed; i++) c[i] = read_config(r, json_array_get(config, i));
+  for (uint32_t i = 0; i < p->n_config && !r->failed; i++)
+    c[i] = read_config(r, xlm_json_entry(r, 0, "config", config, i));
   p->config = c;
   const json_t *settings = xlm_json_list(r, o, "settings", 1 << 16, &p->n_settings);
   xlm_plan_setting *s = XLM_NEW_N(r->a, xlm_plan_setting, p->n_settings);
   for (uint32_t i = 0; i < p->n_settings && !r->failed; i++)
-    s[i] = read_setting(r, json_array_get(settings, i));
+    s[i] = read_setting(r, xlm_json_entry(r, 0, "settings", settings, i));
   p->settings = s;
+}
+
+static bool is_this_format(reader *r, const json_t *o) {
+  int64_t format = xlm_json_int(r, o, "xlm_plan", 1, INT32_MAX);
+  if (!r->failed && format != XLM_PLAN_FORMAT)
+    xlm_json_say(r, "its format is %lld, and this xlm reads %d", (long long)format, XLM_PLAN_FORMAT);
+  return !r->failed;
 }
 
 static xlm_plan *read_plan(reader *r, const json_t *o) {
   xlm_plan *p = XLM_NEW(r->a, xlm_plan);
-  if (xlm_json_int(r, o, "xlm_plan", 1, 1) != 1) return p;
+  if (!is_this_format(r, o)) return p;
   p->model = xlm_json_text(r, o, "model");
   p->preset = xlm_json_text_or_null(r, o, "preset");
   p->source_path = xlm_json_text(r, o, "source");
   p->source_text = xlm_json_text(r, o, "source_text");
   p->text_hash = xlm_json_text(r, o, "text_hash");
-  p->dtype = (xlm_dtype)xlm_json_name(r, o, "dtype", dtype_name, XLM_DTYPE_COUNT);
+  p->dtype = (xlm_dtype)xlm_json_enum(r, o, "dtype", XLM_ENUM_DTYPE);
   p->batch = xlm_json_int(r, o, "batch", 1, INT32_MAX);
   p->seq = xlm_json_int(r, o, "seq", 1, INT32_MAX);
   p->microbatches = xlm_json_int(r, o, "microbatches", 1, INT32_MAX);
@@ -102,8 +107,9 @@ static xlm_plan *read_plan(reader *r, const json_t *o) {
   const json_t *rank_plans = xlm_json_list(r, o, "rank_plans", 1 << 20, &p->n_rank_plans);
   xlm_rank_plan **list = XLM_NEW_N(r->a, xlm_rank_plan *, p->n_rank_plans);
   for (uint32_t i = 0; i < p->n_rank_plans && !r->failed; i++)
-    list[i] = xlm_json_rank(r, json_array_get(rank_plans, i), p->mesh.n);
+    list[i] = xlm_json_rank(r, xlm_json_entry(r, 0, "rank_plans", rank_plans, i), p->mesh.n);
   p->rank_plans = list;
+  r->depth = 0;
   p->rank_plan_of = xlm_json_indices(r, o, "rank_plan_of", 0, p->n_rank_plans, 1 << 24, &p->n_ranks);
   if (!p->n_rank_plans || !p->n_ranks) xlm_json_fail(r, "no ranks in", "rank_plan_of");
   if (r->failed) return p;

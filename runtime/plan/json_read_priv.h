@@ -12,9 +12,18 @@ typedef struct reader {
   xlm_error *err;
   bool failed;
   uint32_t n_dims, n_tensors, n_instrs, n_segments; // of the rank plan being read
+  int depth;
+  struct {
+    const char *list;
+    uint32_t index;
+  } at[2]; // [depth] the entries being read: rank_plans[0].instructions[17]
 } reader;
 
+// The first finding, behind the place of the entry being read.
+void xlm_json_say(reader *r, const char *fmt, ...) XLM_PRINTF(2, 3);
 void xlm_json_fail(reader *r, const char *what, const char *key);
+// Entry i of the list v, which is being read from now on; at depth 1 within an entry at depth 0.
+const json_t *xlm_json_entry(reader *r, int depth, const char *list, const json_t *v, uint32_t i);
 
 // Members of the object o. A value outside [low, high] or of the wrong kind is an error; the result is then
 // `low`, or a similarly harmless value.
@@ -33,8 +42,11 @@ uint32_t *xlm_json_indices(reader *r, const json_t *o, const char *key, uint32_t
 // n non-negative numbers, from the member `key` or from the list v.
 void xlm_json_longs(reader *r, const json_t *o, const char *key, uint64_t *at, uint32_t n);
 void xlm_json_to_longs(reader *r, const json_t *v, const char *key, uint64_t *at, uint32_t n);
-// The index i < n for which name(i) equals the member's text.
-int xlm_json_name(reader *r, const json_t *o, const char *key, const char *(*name)(int), int n);
+double xlm_json_to_number(reader *r, const json_t *v, const char *key);
+// The value of this name.
+int xlm_json_enum(reader *r, const json_t *o, const char *key, xlm_enum set);
+int xlm_json_to_enum(reader *r, const json_t *v, const char *key, xlm_enum set);
+xlm_init xlm_json_init(reader *r, const json_t *v, const char *key); // ["normal", 0.02]
 xlm_attrs xlm_json_attrs(reader *r, const json_t *o);
 
 xlm_rank_plan *xlm_json_rank(reader *r, const json_t *o, uint8_t n_axes);

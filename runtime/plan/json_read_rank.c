@@ -4,19 +4,6 @@
 
 #include "runtime/plan/json_read_priv.h"
 
-static const char *category_name(int i) {
-  return xlm_category_name((xlm_category)i);
-}
-static const char *segment_name(int i) {
-  return xlm_segment_name((xlm_segment_kind)i);
-}
-static const char *variant_name(int i) {
-  return xlm_variant_name((xlm_segment_variant)i);
-}
-static const char *dtype_name(int i) {
-  return xlm_dtype_name((xlm_dtype)i);
-}
-
 static xlm_dim_info read_dim(reader *r, const json_t *o) {
   const int64_t most = (int64_t)1 << 40;
   return (xlm_dim_info){.name = xlm_json_text(r, o, "name"),
@@ -43,14 +30,14 @@ static xlm_tensor read_tensor(reader *r, const json_t *o, const xlm_rank_plan *p
   uint32_t rank;
   uint32_t *dims = xlm_json_indices(r, o, "dims", 1, r->n_dims, XLM_MAX_RANK, &rank);
   xlm_tensor t = {.name = xlm_json_text_or_null(r, o, "name"),
-                  .category = (xlm_category)xlm_json_name(r, o, "category", category_name, XLM_CATEGORIES),
+                  .category = (xlm_category)xlm_json_enum(r, o, "category", XLM_ENUM_CATEGORY),
                   .area = (xlm_area)xlm_json_int(r, o, "area", 0, XLM_AREAS - 1),
                   .offset = (uint64_t)xlm_json_int(r, o, "offset", 0, INT64_MAX),
                   .bytes = (uint64_t)xlm_json_int(r, o, "bytes", 0, INT64_MAX),
                   .view_of = (uint32_t)xlm_json_int_or(r, o, "view_of", 1, index - 1, 0),
                   .partial = (uint32_t)xlm_json_int_or(r, o, "partial", 0, 255, 0),
                   .line = (uint32_t)xlm_json_int(r, o, "line", 0, UINT32_MAX)};
-  t.type.dtype = (xlm_dtype)xlm_json_name(r, o, "dtype", dtype_name, XLM_DTYPE_COUNT);
+  t.type.dtype = (xlm_dtype)xlm_json_enum(r, o, "dtype", XLM_ENUM_DTYPE);
   t.type.rank = (uint8_t)rank;
   for (uint32_t i = 0; i < rank; i++) t.type.dim[i] = dims[i];
   if (r->failed) return t;
@@ -93,10 +80,10 @@ static xlm_instr read_instr(reader *r, const json_t *o, const xlm_rank_plan *p) 
 }
 
 static xlm_segment read_segment(reader *r, const json_t *o) {
-  xlm_segment s = {.kind = (xlm_segment_kind)xlm_json_name(r, o, "kind", segment_name, XLM_SEG_KINDS),
+  xlm_segment s = {.kind = (xlm_segment_kind)xlm_json_enum(r, o, "kind", XLM_ENUM_SEGMENT),
                    .stage = (int16_t)xlm_json_int(r, o, "stage", -1, INT16_MAX),
                    .chunk = (int16_t)xlm_json_int(r, o, "chunk", -1, INT16_MAX),
-                   .variant = (xlm_segment_variant)xlm_json_name(r, o, "variant", variant_name, XLM_VARIANTS),
+                   .variant = (xlm_segment_variant)xlm_json_enum(r, o, "variant", XLM_ENUM_VARIANT),
                    .first = (uint32_t)xlm_json_int(r, o, "first", 0, r->n_instrs)};
   s.n = (uint32_t)xlm_json_int(r, o, "n", 0, r->n_instrs - s.first);
   return s;
@@ -119,20 +106,16 @@ static xlm_segment_run read_slot_run(reader *r, const json_t *o, const xlm_rank_
 
 static xlm_plan_state read_state(reader *r, const json_t *o) {
   return (xlm_plan_state){.name = xlm_json_text(r, o, "name"),
-                          .role = xlm_json_text(r, o, "role"),
-                          .init = xlm_json_text(r, o, "init"),
+                          .role = (xlm_role)xlm_json_enum(r, o, "role", XLM_ENUM_ROLE),
+                          .init = xlm_json_init(r, json_object_get(o, "init"), "init"),
                           .tensor = (uint32_t)xlm_json_int(r, o, "tensor", 1, (int64_t)r->n_tensors - 1),
                           .saved = xlm_json_bool(o, "saved")};
-}
-
-static const char *input_role_name(int i) {
-  return xlm_input_role_name((xlm_input_role)i);
 }
 
 static xlm_plan_input read_input(reader *r, const json_t *o) {
   int64_t last = (int64_t)r->n_tensors - 1;
   return (xlm_plan_input){.name = xlm_json_text(r, o, "name"),
-                          .role = (xlm_input_role)xlm_json_name(r, o, "role", input_role_name, XLM_INPUT_ROLES),
+                          .role = (xlm_input_role)xlm_json_enum(r, o, "role", XLM_ENUM_INPUT_ROLE),
                           .source = xlm_json_text(r, o, "source"),
                           .shift = xlm_json_int(r, o, "shift", 0, XLM_MAX_SHIFT),
                           .whole_step = xlm_json_bool(o, "whole_step"),
@@ -144,7 +127,7 @@ static xlm_plan_input read_input(reader *r, const json_t *o) {
 
 static xlm_plan_output read_output(reader *r, const json_t *o) {
   return (xlm_plan_output){.name = xlm_json_text(r, o, "name"),
-                           .role = xlm_json_text(r, o, "role"),
+                           .role = (xlm_output_role)xlm_json_enum(r, o, "role", XLM_ENUM_OUTPUT_ROLE),
                            .eval = xlm_json_bool(o, "eval"),
                            .tensor = (uint32_t)xlm_json_int(r, o, "tensor", 1, (int64_t)r->n_tensors - 1)};
 }
@@ -194,13 +177,13 @@ static void read_tensors(reader *r, const json_t *o, xlm_rank_plan *p) {
   const json_t *dims = xlm_json_list(r, o, "dims", MOST, &n);
   xlm_dim_info *d = XLM_NEW_N(r->a, xlm_dim_info, n + 1);
   d[0].name = "";
-  for (uint32_t i = 0; i < n; i++) d[i + 1] = read_dim(r, json_array_get(dims, i));
+  for (uint32_t i = 0; i < n; i++) d[i + 1] = read_dim(r, xlm_json_entry(r, 1, "dims", dims, i));
   p->dims = d, p->n_dims = r->n_dims = n + 1;
   const json_t *tensors = xlm_json_list(r, o, "tensors", MOST, &n);
   xlm_tensor *t = XLM_NEW_N(r->a, xlm_tensor, n + 1);
   t[0].name = "";
   for (uint32_t i = 0; i < n && !r->failed; i++)
-    t[i + 1] = read_tensor(r, json_array_get(tensors, i), p, i + 1);
+    t[i + 1] = read_tensor(r, xlm_json_entry(r, 1, "tensors", tensors, i), p, i + 1);
   p->tensors = t, p->n_tensors = r->n_tensors = n + 1;
 }
 
@@ -209,18 +192,18 @@ static void read_program(reader *r, const json_t *o, xlm_rank_plan *p) {
   r->n_instrs = p->n_instrs;
   xlm_instr *in = XLM_NEW_N(r->a, xlm_instr, p->n_instrs);
   for (uint32_t i = 0; i < p->n_instrs && !r->failed; i++)
-    in[i] = read_instr(r, json_array_get(instrs, i), p);
+    in[i] = read_instr(r, xlm_json_entry(r, 1, "instructions", instrs, i), p);
   p->instrs = in;
   const json_t *segments = xlm_json_list(r, o, "segments", MOST, &p->n_segments);
   r->n_segments = p->n_segments;
   xlm_segment *s = XLM_NEW_N(r->a, xlm_segment, p->n_segments);
   for (uint32_t i = 0; i < p->n_segments && !r->failed; i++)
-    s[i] = read_segment(r, json_array_get(segments, i));
+    s[i] = read_segment(r, xlm_json_entry(r, 1, "segments", segments, i));
   p->segments = s;
   const json_t *schedule = xlm_json_list(r, o, "schedule", MOST, &p->n_schedule);
   xlm_segment_run *runs = XLM_NEW_N(r->a, xlm_segment_run, p->n_schedule);
   for (uint32_t i = 0; i < p->n_schedule && !r->failed; i++)
-    runs[i] = read_slot_run(r, json_array_get(schedule, i), p);
+    runs[i] = read_slot_run(r, xlm_json_entry(r, 1, "schedule", schedule, i), p);
   p->schedule = runs;
 }
 
@@ -228,16 +211,18 @@ static void read_ends(reader *r, const json_t *o,
                       xlm_rank_plan *p) { // inputs and outputs
   const json_t *states = xlm_json_list(r, o, "states", MOST, &p->n_states);
   xlm_plan_state *st = XLM_NEW_N(r->a, xlm_plan_state, p->n_states);
-  for (uint32_t i = 0; i < p->n_states && !r->failed; i++) st[i] = read_state(r, json_array_get(states, i));
+  for (uint32_t i = 0; i < p->n_states && !r->failed; i++)
+    st[i] = read_state(r, xlm_json_entry(r, 1, "states", states, i));
   p->states = st;
   const json_t *inputs = xlm_json_list(r, o, "inputs", MOST, &p->n_inputs);
   xlm_plan_input *in = XLM_NEW_N(r->a, xlm_plan_input, p->n_inputs);
-  for (uint32_t i = 0; i < p->n_inputs && !r->failed; i++) in[i] = read_input(r, json_array_get(inputs, i));
+  for (uint32_t i = 0; i < p->n_inputs && !r->failed; i++)
+    in[i] = read_input(r, xlm_json_entry(r, 1, "inputs", inputs, i));
   p->inputs = in;
   const json_t *outputs = xlm_json_list(r, o, "outputs", MOST, &p->n_outputs);
   xlm_plan_output *out = XLM_NEW_N(r->a, xlm_plan_output, p->n_outputs);
   for (uint32_t i = 0; i < p->n_outputs && !r->failed; i++)
-    out[i] = read_output(r, json_array_get(outputs, i));
+    out[i] = read_output(r, xlm_json_entry(r, 1, "outputs", outputs, i));
   p->outputs = out;
 }
 
@@ -251,6 +236,7 @@ xlm_rank_plan *xlm_json_rank(reader *r, const json_t *o, uint8_t n_axes) {
   read_tensors(r, o, p);
   read_program(r, o, p);
   read_ends(r, o, p);
+  r->depth = 1;
   p->eval_segment = (int32_t)xlm_json_int(r, o, "eval_segment", -1, (int64_t)p->n_segments - 1);
   p->peak_instr = (uint32_t)xlm_json_int(r, o, "peak_instr", 0, p->n_instrs);
   if (!r->failed && !xlm_plan_slots_suffice(p, &entry))

@@ -39,7 +39,10 @@ static void code(xlm_json *j, const char *key, const xlm_code *c) {
     xlm_json_array(j, NULL, XLM_JSON_ROW);
     xlm_json_put_text(j, NULL, xlm_fn_name((xlm_fn)in->fn));
     for (int k = 0; k < 3; k++) xlm_json_put_int(j, NULL, in->a[k]);
-    number(j, NULL, in->imm);
+    if (in->fn == XLM_FN_CAST)
+      xlm_json_put_text(j, NULL, xlm_enum_name(XLM_ENUM_DTYPE, (int64_t)in->imm));
+    else
+      number(j, NULL, in->imm);
     xlm_json_close(j);
   }
   xlm_json_close(j);
@@ -52,6 +55,19 @@ static void write_int(xlm_json *j, const char *key, const xlm_attr *a) {
 static void write_float(xlm_json *j, const char *key, const xlm_attr *a) {
   number(j, key, a->f);
 }
+static void write_enum(xlm_json *j, const char *key, const xlm_attr *a) {
+  xlm_json_put_text(j, key, xlm_enum_name(xlm_attr_set_of(a->key), a->i));
+}
+static void write_ints(xlm_json *j, const char *key, const xlm_attr *a) {
+  xlm_enum set = xlm_attr_set_of(a->key);
+  xlm_json_array(j, key, XLM_JSON_ROW);
+  for (uint32_t i = 0; i < a->n; i++)
+    if (set)
+      xlm_json_put_text(j, NULL, xlm_enum_name(set, a->ints[i]));
+    else
+      xlm_json_put_int(j, NULL, a->ints[i]);
+  xlm_json_close(j);
+}
 static void write_text(xlm_json *j, const char *key, const xlm_attr *a) {
   xlm_json_put_text(j, key, a->text);
 }
@@ -60,16 +76,16 @@ static void write_code(xlm_json *j, const char *key, const xlm_attr *a) {
 }
 static void write_dims(xlm_json *j, const char *key, const xlm_attr *a) {
   xlm_json_array(j, key, XLM_JSON_ROW);
-  for (int i = 0; i < a->n; i++) xlm_json_put_int(j, NULL, a->dims[i]);
+  for (uint32_t i = 0; i < a->n; i++) xlm_json_put_int(j, NULL, a->dims[i]);
   xlm_json_close(j);
 }
 
-static void (*const write_attr[])(xlm_json *, const char *,
-                                  const xlm_attr *) = {[XLM_ATTR_INT] = write_int,
-                                                       [XLM_ATTR_FLOAT] = write_float,
-                                                       [XLM_ATTR_DIMS] = write_dims,
-                                                       [XLM_ATTR_TEXT] = write_text,
-                                                       [XLM_ATTR_CODE] = write_code};
+// Initialisers and splits are of data, and no instruction is data.
+static void (*const write_attr[XLM_ATTR_KINDS])(xlm_json *, const char *, const xlm_attr *) = {
+    [XLM_ATTR_INT] = write_int,   [XLM_ATTR_FLOAT] = write_float, [XLM_ATTR_ENUM] = write_enum,
+    [XLM_ATTR_INTS] = write_ints, [XLM_ATTR_DIMS] = write_dims,   [XLM_ATTR_INIT] = NULL,
+    [XLM_ATTR_SPLIT] = NULL,      [XLM_ATTR_TEXT] = write_text,   [XLM_ATTR_CODE] = write_code,
+};
 
 static void attrs(xlm_json *j, const xlm_attrs *as) {
   xlm_json_object(j, "attrs", XLM_JSON_ROW);
@@ -137,17 +153,24 @@ static void slot_run(xlm_json *j, const xlm_segment_run *r) {
   xlm_json_close(j);
 }
 
+static void init(xlm_json *j, const char *key, const xlm_init *x) { // ["normal", 0.02]
+  xlm_json_array(j, key, XLM_JSON_ROW);
+  xlm_json_put_text(j, NULL, xlm_enum_name(XLM_ENUM_INIT, x->kind));
+  for (int i = 0; i < xlm_init_numbers(x->kind); i++) number(j, NULL, x->x[i]);
+  xlm_json_close(j);
+}
+
 static void state(xlm_json *j, const xlm_plan_state *s) {
   xlm_json_put_text(j, "name", s->name);
-  xlm_json_put_text(j, "role", s->role);
-  xlm_json_put_text(j, "init", s->init);
+  xlm_json_put_text(j, "role", xlm_enum_name(XLM_ENUM_ROLE, s->role));
+  init(j, "init", &s->init);
   xlm_json_put_int(j, "tensor", s->tensor);
   xlm_json_put_bool(j, "saved", s->saved);
 }
 
 static void input(xlm_json *j, const xlm_plan_input *in) {
   xlm_json_put_text(j, "name", in->name);
-  xlm_json_put_text(j, "role", xlm_input_role_name(in->role));
+  xlm_json_put_text(j, "role", xlm_enum_name(XLM_ENUM_INPUT_ROLE, in->role));
   xlm_json_put_text(j, "source", in->source);
   xlm_json_put_int(j, "shift", in->shift);
   xlm_json_put_bool(j, "whole_step", in->whole_step);
@@ -159,7 +182,7 @@ static void input(xlm_json *j, const xlm_plan_input *in) {
 
 static void output(xlm_json *j, const xlm_plan_output *o) {
   xlm_json_put_text(j, "name", o->name);
-  xlm_json_put_text(j, "role", o->role);
+  xlm_json_put_text(j, "role", xlm_enum_name(XLM_ENUM_OUTPUT_ROLE, o->role));
   xlm_json_put_bool(j, "eval", o->eval);
   xlm_json_put_int(j, "tensor", o->tensor);
 }
@@ -259,7 +282,7 @@ void xlm_plan_write_target(const xlm_target *t, xlm_json *j) {
 }
 
 static void around(const xlm_plan *p, xlm_json *j) { // everything but the rank plans
-  xlm_json_put_int(j, "xlm_plan", 1);
+  xlm_json_put_int(j, "xlm_plan", XLM_PLAN_FORMAT);
   xlm_json_put_text(j, "model", p->model);
   xlm_json_put_text(j, "preset", p->preset);
   xlm_json_put_text(j, "source", p->source_path);

@@ -31,9 +31,19 @@ static const xlm_comm_info forms[XLM_COMM_FORMS] = {
     [XLM_COMM_ROWS_BACK] = {.group = true, .rows = true, .lists = 1, .gives = 1},
 };
 
-const xlm_comm_info *xlm_comm_of(xlm_op_id id) {
-  xlm_comm_form form = xlm_op_facts_of(id)->comm;
+const xlm_comm_info *xlm_comm_info_of(xlm_comm_form form) {
   return form ? &forms[form] : NULL;
+}
+
+const xlm_comm_info *xlm_comm_of(xlm_op_id id) {
+  return xlm_comm_info_of(xlm_op_facts_of(id)->comm);
+}
+
+xlm_ints xlm_piece_sizes(const xlm_attrs *attrs, const xlm_comm_info *c, int list) {
+  xlm_ints all = xlm_attr_ints(attrs, XLM_A_sizes);
+  if (!c || list >= c->lists || all.n % c->lists) return (xlm_ints){0, NULL};
+  uint32_t n = all.n / c->lists;
+  return (xlm_ints){n, all.at + (size_t)list * n};
 }
 
 bool xlm_op_is_collective(xlm_op_id id) {

@@ -6,7 +6,7 @@
 #ifndef XLM_PLAN_OP_H
 #define XLM_PLAN_OP_H
 
-#include "runtime/plan/type.h"
+#include "runtime/plan/attr.h"
 
 XLM_C_BEGIN
 
@@ -47,15 +47,6 @@ typedef struct xlm_comm_info {
   uint8_t rounds; // steps around a ring of the members; 0: each sends to each of the others at once
 } xlm_comm_info;
 
-// The reduction that computes a result, over the dimensions in the attribute `over`.
-typedef enum xlm_reduction {
-  XLM_REDUCTION_NONE,
-  XLM_REDUCTION_SUM,
-  XLM_REDUCTION_MEAN, // of several equal parts: the mean of their means
-  XLM_REDUCTION_MAX,
-  XLM_REDUCTION_LSE, // log of the sum of exponentials
-} xlm_reduction;
-
 // What a value without operands is.
 typedef enum xlm_leaf {
   XLM_LEAF_NONE,      // the operation computes
@@ -80,7 +71,7 @@ typedef struct xlm_op_facts {
   bool converts_layout; // converts between a producer's and a consumer's layout; its result is a
                         // communication buffer
   // arithmetic
-  xlm_reduction reduces;
+  xlm_reduction reduces; // what a result is over the dimensions in the attribute `over`
   xlm_product product;
   xlm_op_id accumulating; // the operation that adds this one's result to its operand 0 in place
   bool sums;       // operand 0 is a sum over microbatches: added to, or overwritten if attribute `store` is set
@@ -121,6 +112,9 @@ typedef struct xlm_op_facts {
 
 const xlm_op_facts *xlm_op_facts_of(xlm_op_id id); // ops/table.c
 const xlm_comm_info *xlm_comm_of(xlm_op_id id);    // NULL: it does not communicate
+const xlm_comm_info *xlm_comm_info_of(xlm_comm_form form);
+// List `list` of the attribute `sizes`, with an entry per member; none: it is unset, or holds other lists.
+xlm_ints xlm_piece_sizes(const xlm_attrs *attrs, const xlm_comm_info *c, int list);
 
 static inline bool xlm_op_is_leaf(xlm_op_id id) { // data: no kernel
   return xlm_op_facts_of(id)->leaf != XLM_LEAF_NONE;

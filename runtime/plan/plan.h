@@ -14,22 +14,10 @@
 #include "runtime/plan/op.h"
 #include "runtime/plan/span.h"
 #include "runtime/plan/target.h"
-#include "runtime/plan/type.h"
 
 XLM_C_BEGIN
 
-// What a tensor is used for, in the memory report.
-typedef enum xlm_category {
-  XLM_CATEGORY_PARAMETER,
-  XLM_CATEGORY_GRADIENT,
-  XLM_CATEGORY_OPTIMIZER,
-  XLM_CATEGORY_STATE, // other values that persist between steps (router biases, ...)
-  XLM_CATEGORY_ACTIVATION,
-  XLM_CATEGORY_COMM,      // communication buffers
-  XLM_CATEGORY_WORKSPACE, // kernel scratch
-  XLM_CATEGORY_IO,        // inputs, outputs, scalars
-  XLM_CATEGORIES,
-} xlm_category;
+// Categories of memory, kinds and variants of segments, roles: enum.def.
 const char *xlm_category_name(xlm_category c);
 
 // The parts of the arena, in order. A value that lives from one segment of a microbatch to another is in a
@@ -86,15 +74,6 @@ typedef struct xlm_instr {
   const char *scope; // "layers.3.attention"
 } xlm_instr;
 
-typedef enum xlm_segment_kind {
-  XLM_SEG_F,
-  XLM_SEG_B,
-  XLM_SEG_W,
-  XLM_SEG_STEP,
-  XLM_SEG_EVAL,
-  XLM_SEG_PROLOGUE, // once, before the first microbatch: counts over the inputs of the whole step
-  XLM_SEG_KINDS
-} xlm_segment_kind;
 const char *xlm_segment_name(xlm_segment_kind k);            // "F", "B", "W", "step", "eval", "prologue"
 static inline bool xlm_segment_is_once(xlm_segment_kind k) { // runs once per step, not per microbatch
   return k >= XLM_SEG_STEP;
@@ -104,13 +83,6 @@ static inline bool xlm_segment_is_once(xlm_segment_kind k) { // runs once per st
 // three segments on the same tensors: the first overwrites the sums over microbatches, the others add to
 // them; the last also does what is done once for all microbatches (reducing gradients). There is no first or
 // last where it would equal the middle one.
-typedef enum xlm_segment_variant {
-  XLM_VARIANT_ONLY, // all microbatches, or a segment that runs once
-  XLM_VARIANT_FIRST,
-  XLM_VARIANT_MIDDLE,
-  XLM_VARIANT_LAST,
-  XLM_VARIANTS
-} xlm_segment_variant;
 const char *xlm_variant_name(xlm_segment_variant v); // "only", "first", "middle", "last"
 
 typedef struct xlm_segment {
@@ -129,21 +101,11 @@ typedef struct xlm_segment_run { // one entry of the schedule
 typedef struct xlm_plan_state { // a value that persists between steps: parameter, optimizer moment,
                                 // accumulator, ...
   const char *name;             // unique: "layers.0.attention.wq"; moments "adam.m/layers.0..."
-  const char *role;             // "parameter", "gradient", "optimizer", "state"
-  const char *init;             // initialiser text
+  xlm_role role;
+  xlm_init init;
   uint32_t tensor;              // local shape; dims carry full sizes and offsets
   bool saved;                   // is part of a checkpoint
 } xlm_plan_state;
-
-// What fills an input: a sequence of every sample, or one number per step.
-typedef enum xlm_input_role {
-  XLM_INPUT_TOKENS, // i32 [batch, seq], in any order; of a whole step [microbatch, batch, seq]
-  XLM_INPUT_LR,     // scalar: the learning rate
-  XLM_INPUT_STEP,   // scalar: the step number, from 1
-  XLM_INPUT_ROLES
-} xlm_input_role;
-const char *xlm_input_role_name(xlm_input_role r); // "tokens", "lr", "step"
-bool xlm_input_role_find(const char *name, xlm_input_role *out);
 
 enum { XLM_MAX_SHIFT = 1024 }; // how far a sample may read beyond its window
 
@@ -161,7 +123,7 @@ typedef struct xlm_plan_input {
 
 typedef struct xlm_plan_output { // a value that can be read after a segment has run
   const char *name;              // "loss", "grad_norm", metric names; eval: "eval.loss", "logits", ...
-  const char *role;              // "loss" | "weight" | "metric" | "output"
+  xlm_output_role role;
   bool eval;                     // of the eval segment; otherwise readable after the step segment
   uint32_t tensor;
 } xlm_plan_output;
@@ -252,6 +214,7 @@ typedef struct xlm_plan {
 // number of threads: offsets, workspaces, `after`, kernel variants. This alone needs memory, from `a`.
 uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a);
 
+enum { XLM_PLAN_FORMAT = 2 }; // of the JSON; the reader takes no other
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
 // The same as members of an object that is already open; the reader ignores further members.
 void xlm_plan_write_json(const xlm_plan *p, xlm_json *out);

@@ -1,28 +1,6 @@
 // See traffic.h.
 #include "runtime/plan/traffic.h"
 
-#include <string.h>
-
-#define MOST ((int64_t)1 << 50) // a size too large for anything: lists are read from files, too
-
-const char *xlm_sizes_list(const char *sizes, int index) {
-  for (; index > 0; index--) {
-    const char *end = strchr(sizes, ';');
-    if (!end) return "";
-    sizes = end + 1;
-  }
-  return sizes;
-}
-
-const char *xlm_sizes_next(const char *at, int64_t *size) {
-  int64_t n = 0;
-  if (*at == ',') at++;
-  if (*at < '0' || *at > '9') return NULL;
-  for (; *at >= '0' && *at <= '9'; at++) n = n < MOST ? 10 * n + (*at - '0') : MOST;
-  *size = n;
-  return at;
-}
-
 typedef struct query {
   const xlm_mesh *mesh;
   const xlm_instr *instr;
@@ -42,11 +20,8 @@ static int64_t element_bytes(const query *q) {
 }
 
 static int64_t own_size(const query *q, int list) { // this member's entry of the sizes attribute
-  int64_t size = 0, i = 0;
-  const char *at = xlm_sizes_list(xlm_attr_text(&q->instr->attrs, XLM_A_sizes, ""), list);
-  while ((at = xlm_sizes_next(at, &size)))
-    if (i++ == q->me) return size;
-  return 0;
+  xlm_ints sizes = xlm_piece_sizes(&q->instr->attrs, xlm_comm_of(q->instr->op), list);
+  return q->me < sizes.n ? sizes.at[q->me] : 0;
 }
 
 static xlm_dim dim_of(const query *q, xlm_attr_key key, int i) {

@@ -12,12 +12,6 @@ XLM_C_BEGIN
 // exchanged, added by their owners, and gathered.
 enum { XLM_SMALL_ALL_REDUCE = 32 * 1024 };
 
-// The attribute `sizes` of a collective: lists separated by `;` of numbers separated by `,`.
-//   int64_t size;
-//   for (const char *at = xlm_sizes_list(text, 0); (at = xlm_sizes_next(at, &size));) ...
-const char *xlm_sizes_list(const char *sizes, int index);  // "" when there is no such list
-const char *xlm_sizes_next(const char *at, int64_t *size); // NULL after the last
-
 // Bytes that the rank at `coord` sends to other ranks when it runs `instr` once; 0 for anything but a
 // collective or `send`. *axis: the mesh axis they are attributed to (the outermost of the group with more
 // than one member; for send, pp). The size of ragged transfers depends on the routing: send_rows and

@@ -1,5 +1,4 @@
-// Types that the graph, the plan and the kernels share: element types, named dimensions, tensor types,
-// attributes.
+// Types that the graph, the plan and the kernels share: element types, named dimensions, tensor types.
 //
 // A dimension is named, sized and possibly split. `size` is what one rank holds; `full` is the logical size
 // and `offset` where the local part starts in it; `axes` is the set of mesh axes it is split over (bit i =
@@ -14,23 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "runtime/base/cxx.h"
+#include "runtime/plan/enum.h"
 
 XLM_C_BEGIN
 
 enum { XLM_MAX_RANK = 8, XLM_MAX_AXES = 8 };
 
-typedef enum xlm_dtype {
-  XLM_F32,
-  XLM_BF16,
-  XLM_F64, // reference backend and finite-difference tests only
-  XLM_I32, // token ids, routing, counts
-  XLM_DTYPE_COUNT,
-} xlm_dtype;
-
 const char *xlm_dtype_name(xlm_dtype t); // "f32", "bf16", "f64", "i32"
-bool xlm_dtype_parse(const char *name, xlm_dtype *out);
 size_t xlm_dtype_bytes(xlm_dtype t);
+enum { XLM_FLOATS = 1 << XLM_F32 | 1 << XLM_BF16 | 1 << XLM_F64 }; // as a set: bit i = value i
 static inline bool xlm_dtype_is_float(xlm_dtype t) {
   return t != XLM_I32;
 }
@@ -68,55 +59,6 @@ typedef struct xlm_type {
   uint8_t rank;
   xlm_dim dim[XLM_MAX_RANK]; // outermost first; storage is dense row-major in this order
 } xlm_type;
-
-// Attributes of an operation. Keys come from the one table in attr.def; unset keys read as their default
-// there.
-typedef enum xlm_attr_kind {
-  XLM_ATTR_INT,
-  XLM_ATTR_FLOAT,
-  XLM_ATTR_DIMS,
-  XLM_ATTR_TEXT,
-  XLM_ATTR_CODE
-} xlm_attr_kind;
-
-typedef enum xlm_attr_key {
-#define XLM_ATTR(name, kind, doc) XLM_A_##name,
-#include "runtime/plan/attr.def"
-#undef XLM_ATTR
-  XLM_ATTR_KEYS,
-} xlm_attr_key;
-
-const char *xlm_attr_name(xlm_attr_key k);
-xlm_attr_kind xlm_attr_kind_of(xlm_attr_key k);
-const char *xlm_attr_doc(xlm_attr_key k);
-bool xlm_attr_parse(const char *name, xlm_attr_key *out);
-
-typedef struct xlm_attr {
-  xlm_attr_key key;
-  uint8_t n; // DIMS: how many
-  union {
-    int64_t i;                   // INT
-    double f;                    // FLOAT
-    xlm_dim dims[XLM_MAX_RANK];  // DIMS
-    const char *text;            // TEXT
-    const struct xlm_code *code; // CODE: an elementwise program (code.h)
-  };
-} xlm_attr;
-
-typedef struct xlm_attrs {
-  uint16_t n;
-  const xlm_attr *at; // sorted by key, each key at most once
-} xlm_attrs;
-
-const xlm_attr *xlm_attr_find(const xlm_attrs *as, xlm_attr_key key); // NULL when unset
-int64_t xlm_attr_int(const xlm_attrs *as, xlm_attr_key key, int64_t unset);
-double xlm_attr_float(const xlm_attrs *as, xlm_attr_key key, double unset);
-const char *xlm_attr_text(const xlm_attrs *as, xlm_attr_key key, const char *unset);
-// Fills out[0..n) and returns n (0 when unset).
-int xlm_attr_dims(const xlm_attrs *as, xlm_attr_key key, xlm_dim out[XLM_MAX_RANK]);
-bool xlm_attr_has_dim(const xlm_attrs *as, xlm_attr_key key, xlm_dim d);
-
-bool xlm_attr_same(const xlm_attr *a, const xlm_attr *b); // key and value
 
 int xlm_type_find(const xlm_type *t, xlm_dim d); // position of d in t, or -1
 int64_t xlm_type_elements(const xlm_type *t,

@@ -6,8 +6,6 @@
 #include "runtime/state/init.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { BATCH = XLM_PHILOX_BATCH, PER = 4 * BATCH };
@@ -59,11 +57,16 @@ INLINE void turn(uint32_t bits, float *cosine, float *sine) {
   *cosine = from_bits(((c_bits & ~swap) | (s_bits & swap)) ^ ((quadrant + 1) & 2) << 30);
 }
 
-INLINE void normals(const xlm_init *init, const uint32_t word[4][BATCH], float out[PER]) {
+typedef struct draw {
+  bool normal;
+  float a, b; // normal: b is the standard deviation; uniform: [a, b)
+} draw;
+
+INLINE void normals(const draw *d, const uint32_t word[4][BATCH], float out[PER]) {
   float z[4][BATCH];
   for (int pair = 0; pair < 4; pair += 2)
     for (int j = 0; j < BATCH; j++) {
-      float radius = init->b * sqrtf(-2.0f * logarithm(unit(word[pair][j])) + 0.0f), c, s;
+      float radius = d->b * sqrtf(-2.0f * logarithm(unit(word[pair][j])) + 0.0f), c, s;
       turn(word[pair + 1][j], &c, &s);
       z[pair][j] = radius * c, z[pair + 1][j] = radius * s;
     }
@@ -71,96 +74,61 @@ INLINE void normals(const xlm_init *init, const uint32_t word[4][BATCH], float o
     for (int w = 0; w < 4; w++) out[4 * j + w] = z[w][j];
 }
 
-INLINE void uniforms(const xlm_init *init, const uint32_t word[4][BATCH], float out[PER]) {
-  float width = init->b - init->a;
+INLINE void uniforms(const draw *d, const uint32_t word[4][BATCH], float out[PER]) {
+  float width = d->b - d->a;
   for (int j = 0; j < BATCH; j++)
-    for (int w = 0; w < 4; w++) out[4 * j + w] = init->a + width * unit(word[w][j]);
+    for (int w = 0; w < 4; w++) out[4 * j + w] = d->a + width * unit(word[w][j]);
 }
 
-INLINE void batch(const xlm_init *init, xlm_philox key, uint64_t first, float out[PER]) {
+INLINE void batch(const draw *d, xlm_philox key, uint64_t first, float out[PER]) {
   uint32_t word[4][BATCH];
   xlm_philox_batch(key, 0, first, word);
-  if (init->kind == XLM_INIT_NORMAL)
-    normals(init, word, out);
+  if (d->normal)
+    normals(d, word, out);
   else
-    uniforms(init, word, out);
+    uniforms(d, word, out);
 }
 
-INLINE void fill(const xlm_init *init, xlm_philox key, int64_t first, int64_t n, float *out) {
+INLINE void fill(const draw *d, xlm_philox key, int64_t first, int64_t n, float *out) {
   float part[PER];
   for (int64_t at = first; at < first + n;) {
     int64_t lead = at % PER, take = PER - lead < first + n - at ? PER - lead : first + n - at;
-    batch(init, key, (uint64_t)(at - lead) / 4, part);
+    batch(d, key, (uint64_t)(at - lead) / 4, part);
     memcpy(out + (at - first), part + lead, (size_t)take * sizeof *out);
     at += take;
   }
 }
 
-static void fill_base(const xlm_init *init, xlm_philox key, int64_t first, int64_t n, float *out) {
-  fill(init, key, first, n, out);
+static void fill_base(const draw *d, xlm_philox key, int64_t first, int64_t n, float *out) {
+  fill(d, key, first, n, out);
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static void fill_avx2(const xlm_init *init, xlm_philox key, int64_t first,
+__attribute__((target("avx2"))) static void fill_avx2(const draw *d, xlm_philox key, int64_t first,
                                                       int64_t n, float *out) {
-  fill(init, key, first, n, out);
+  fill(d, key, first, n, out);
 }
 static int has_avx2(void) {
   return __builtin_cpu_supports("avx2");
 }
 #else
-static void (*const fill_avx2)(const xlm_init *, xlm_philox, int64_t, int64_t, float *) = fill_base;
+static void (*const fill_avx2)(const draw *, xlm_philox, int64_t, int64_t, float *) = fill_base;
 static int has_avx2(void) {
   return 0;
 }
 #endif
 
 void xlm_init_fill(const xlm_init *init, xlm_philox key, int64_t first, int64_t n, float *out) {
-  if (init->kind == XLM_INIT_CONSTANT)
-    for (int64_t i = 0; i < n; i++) out[i] = init->a;
+  bool normal = init->kind == XLM_INIT_NORMAL;
+  draw d = {normal, normal ? 0 : (float)init->x[0], (float)init->x[normal ? 0 : 1]};
+  if (!normal && init->kind != XLM_INIT_UNIFORM)
+    for (int64_t i = 0; i < n; i++) out[i] = xlm_init_value(init);
   else if (has_avx2())
-    fill_avx2(init, key, first, n, out);
+    fill_avx2(&d, key, first, n, out);
   else
-    fill_base(init, key, first, n, out);
+    fill_base(&d, key, first, n, out);
 }
 
-static const struct {
-  const char *name;
-  xlm_init_kind kind;
-  int arguments;
-  float a, b; // without arguments
-} table[] = {{"normal", XLM_INIT_NORMAL, 1, 0, 1},
-             {"uniform", XLM_INIT_UNIFORM, 2, 0, 1},
-             {"ones", XLM_INIT_CONSTANT, 0, 1, 0},
-             {"zeros", XLM_INIT_CONSTANT, 0, 0, 0},
-             {"constant", XLM_INIT_CONSTANT, 1, 0, 0}};
-
-// Reads "(x, y)" with exactly `want` numbers.
-static int read_arguments(const char *p, int want, double value[2]) {
-  for (int i = 0; i < want; i++) {
-    char *end;
-    if (*p++ != (i ? ',' : '(')) return 0;
-    value[i] = strtod(p, &end);
-    if (end == p) return 0;
-    for (p = end; *p == ' '; p++) {}
-  }
-  return want ? !strcmp(p, ")") : !*p || !strcmp(p, "()");
-}
-
-xlm_status xlm_init_parse(const char *text, xlm_init *out, xlm_error *err) {
-  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-    size_t n = strlen(table[i].name);
-    double v[2] = {0, 0};
-    if (strncmp(text, table[i].name, n) || !read_arguments(text + n, table[i].arguments, v)) continue;
-    *out = (xlm_init){table[i].kind, table[i].a, table[i].b};
-    if (table[i].arguments == 2)
-      out->a = (float)v[0], out->b = (float)v[1];
-    else if (table[i].kind == XLM_INIT_NORMAL)
-      out->b = (float)v[0];
-    else if (table[i].arguments)
-      out->a = (float)v[0];
-    return XLM_OK;
-  }
-  return xlm_fail(err, XLM_USER,
-                  "'%s' is no initialiser: use normal(std), uniform(a, b), constant(c), ones or zeros", text);
+float xlm_init_value(const xlm_init *init) {
+  return init->kind == XLM_INIT_ONES ? 1 : init->kind == XLM_INIT_CONSTANT ? (float)init->x[0] : 0;
 }

@@ -1,4 +1,4 @@
-// Initial values: normal(std), uniform(a, b), ones, zeros, constant(c).
+// Initial values (runtime/plan/init.h) drawn.
 //
 // Element i of a tensor draws from Philox keyed by (seed, hash of the name) at counter i / 4, word i % 4,
 // where i counts in the logical tensor: the same weights in every layout, with any number of threads.
@@ -8,17 +8,11 @@
 #include <stdint.h>
 
 #include "runtime/base/philox.h"
-#include "runtime/base/status.h"
+#include "runtime/plan/init.h"
 
-typedef enum xlm_init_kind { XLM_INIT_CONSTANT, XLM_INIT_NORMAL, XLM_INIT_UNIFORM } xlm_init_kind;
-
-typedef struct xlm_init {
-  xlm_init_kind kind;
-  float a, b; // constant: a; normal: mean a = 0, standard deviation b; uniform: [a, b)
-} xlm_init;
-
-xlm_status xlm_init_parse(const char *text, xlm_init *out, xlm_error *err) XLM_MUST_CHECK;
 // Elements [first, first + n) of the logical tensor.
+// Those that are drawn come from f32; uniform: from the first bound, below the second.
 void xlm_init_fill(const xlm_init *init, xlm_philox key, int64_t first, int64_t n, float *out);
+float xlm_init_value(const xlm_init *init); // of one that is not drawn: all its elements
 
 #endif

@@ -136,7 +136,6 @@ void xlm_store_free(xlm_store *s) {
 
 typedef struct init_job {
   const xlm_store *store;
-  const xlm_init *inits;
   uint64_t seed;
   bool zeroed;
   atomic_flag failed; // the first to fail says why
@@ -156,8 +155,8 @@ static void store_floats(xlm_dtype type, char *to, const float *from, int64_t n)
 }
 
 // Local elements [begin, end) of a view: run by run into a piece, and from there to their place.
-static xlm_status init_view(const init_job *j, const xlm_stored *t, const xlm_init *init, const xlm_view *v,
-                            int64_t begin, int64_t end, xlm_error *err) {
+static xlm_status init_view(const init_job *j, const xlm_stored *t, const xlm_view *v, int64_t begin,
+                            int64_t end, xlm_error *err) {
   enum { MOST = 2048 };
   xlm_philox key = xlm_philox_key(j->seed, xlm_hash_text(t->name));
   size_t bytes = xlm_dtype_bytes(t->dtype);
@@ -168,7 +167,7 @@ static xlm_status init_view(const init_job *j, const xlm_stored *t, const xlm_in
     for (int64_t part; n < MOST && at + n < end; n += part) {
       int64_t left = v->run - (at + n) % v->run, room = end - at < MOST ? end - at - n : MOST - n;
       part = left < room ? left : room;
-      xlm_init_fill(init, key, logical_index(v, at + n), part, values + n);
+      xlm_init_fill(&t->init, key, logical_index(v, at + n), part, values + n);
     }
     bool same = t->dtype == XLM_F32;
     if (!same) store_floats(t->dtype, (char *)piece, values, n);
@@ -181,12 +180,12 @@ static xlm_status init_view(const init_job *j, const xlm_stored *t, const xlm_in
 static xlm_status init_states(const init_job *j, int worker, int workers, xlm_error *err) {
   for (int i = 0; i < j->store->n; i++) {
     const xlm_stored *t = &j->store->at[i];
-    const xlm_init *init = &j->inits[i];
-    bool zero = init->kind == XLM_INIT_CONSTANT && init->a == 0;
+    bool drawn = t->init.kind == XLM_INIT_NORMAL || t->init.kind == XLM_INIT_UNIFORM;
+    bool zero = !drawn && xlm_init_value(&t->init) == 0;
     for (int k = 0; k < t->n_views && !(zero && j->zeroed); k++) {
       int64_t begin, end;
       xlm_pool_range(t->views[k].n, worker, workers, &begin, &end);
-      XLM_TRY(init_view(j, t, init, &t->views[k], begin, end, err));
+      XLM_TRY(init_view(j, t, &t->views[k], begin, end, err));
     }
   }
   return XLM_OK;
@@ -202,15 +201,7 @@ static void init_worker(void *arg, int worker, int workers) {
 }
 
 xlm_status xlm_store_init(const xlm_store *s, uint64_t seed, bool zeroed, xlm_pool *pool, xlm_error *err) {
-  xlm_init *inits = calloc((size_t)s->n + 1, sizeof *inits);
-  if (!inits) return xlm_fail(err, XLM_ENV, "no memory for %d initialisers", s->n);
-  init_job job = {
-      .store = s, .inits = inits, .seed = seed, .zeroed = zeroed, .failed = ATOMIC_FLAG_INIT, .err = err};
-  for (int i = 0; i < s->n && job.status == XLM_OK; i++) {
-    job.status = xlm_init_parse(s->at[i].init ? s->at[i].init : "zeros", &inits[i], err);
-    if (job.status != XLM_OK) job.status = xlm_fail_in(err, "state '%s'", s->at[i].name);
-  }
-  if (job.status == XLM_OK) xlm_pool_run(pool, init_worker, &job);
-  free(inits);
+  init_job job = {.store = s, .seed = seed, .zeroed = zeroed, .failed = ATOMIC_FLAG_INIT, .err = err};
+  xlm_pool_run(pool, init_worker, &job);
   return job.status;
 }

@@ -8,6 +8,7 @@
 
 #include "runtime/base/pool.h"
 #include "runtime/comm/comm.h"
+#include "runtime/plan/plan.h"
 #include "runtime/plan/states.h"
 
 typedef struct xlm_view { // what a rank holds of a logical tensor, stored densely
@@ -27,7 +28,9 @@ typedef struct xlm_part { // a box of a logical tensor that some ranks hold
 } xlm_part;
 
 typedef struct xlm_stored {
-  const char *name, *role, *init;
+  const char *name;
+  xlm_role role;
+  xlm_init init;
   bool saved;
   xlm_dtype dtype;
   int rank;

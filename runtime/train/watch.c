@@ -93,7 +93,7 @@ static void find_parts(evaluation *x) {
   for (int level = 0; level < 2 && !x->n; level++)
     for (int i = 0; i < x->w->n; i++) {
       const char *name = x->w->at[i].name;
-      if (strcmp(x->w->at[i].role, "loss") || (!level && strncmp(name, top, strlen(top)))) continue;
+      if (x->w->at[i].role != XLM_OUTPUT_LOSS || (!level && strncmp(name, top, strlen(top)))) continue;
       char weight[256];
       snprintf(weight, sizeof weight, "%sweight/%s", prefix, name + strlen(prefix));
       x->parts[x->n++] = (part_sum){.loss = i, .weight = xlm_watch_find(x->w, weight)};

@@ -10,8 +10,9 @@
 enum { XLM_MAX_WATCHED = 32 };
 
 typedef struct xlm_watched {
-  const char *name, *role; // of the plan's output
-  int member;              // index in the team; -1: in another process
+  const char *name; // of the plan's output
+  xlm_output_role role;
+  int member;              // of the team; -1: another process has it
   uint32_t output;
   double value; // last value read
 } xlm_watched;

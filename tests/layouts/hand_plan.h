@@ -105,11 +105,20 @@ static inline void hand_attr(xlm_instr *i, xlm_attr a) {
   at[n] = a;
 }
 
-static inline xlm_instr *hand_collective(hand_rank_plan *c, xlm_op_id op, uint32_t axes, const char *sizes,
+#define HAND_SIZES(...)                                                                                      \
+  (xlm_ints) {                                                                                               \
+    sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (int64_t[]) {                                        \
+      __VA_ARGS__                                                                                            \
+    }                                                                                                        \
+  }
+static const xlm_ints hand_no_sizes;
+
+// The sizes must live as long as the plan.
+static inline xlm_instr *hand_collective(hand_rank_plan *c, xlm_op_id op, uint32_t axes, xlm_ints sizes,
                                          uint32_t in, uint32_t out, uint32_t line) {
   xlm_instr *i = hand_op(c, op, in, out, line);
   hand_attr(i, (xlm_attr){.key = XLM_A_axes, .i = axes});
-  if (sizes) hand_attr(i, (xlm_attr){.key = XLM_A_sizes, .text = sizes});
+  if (sizes.n) hand_attr(i, (xlm_attr){.key = XLM_A_sizes, .n = sizes.n, .ints = sizes.at});
   return i;
 }
 

@@ -19,7 +19,8 @@ typedef struct call {
   uint32_t in[4], out[2];
   xlm_instr instr;
   void *data[MAX_TENSORS];
-  char sizes[2][128], both[260];
+  int64_t sizes[2 * MAX_MEMBERS]; // the second list behind the first
+  uint32_t n_sizes;
 } call;
 
 static inline void add_attr(call *k, xlm_attr a) { // keys must come in order
@@ -29,6 +30,10 @@ static inline void add_attr(call *k, xlm_attr a) { // keys must come in order
 
 static inline void add_dims(call *k, xlm_attr_key key, xlm_dim a, xlm_dim b) {
   add_attr(k, (xlm_attr){.key = key, .n = b ? 2 : 1, .dims = {a, b}});
+}
+
+static inline void add_sizes(call *k) {
+  add_attr(k, (xlm_attr){.key = XLM_A_sizes, .n = k->n_sizes, .ints = k->sizes});
 }
 
 static inline void set_type(call *k, uint32_t tensor, xlm_dtype t, const xlm_dim *dims, int n) {
@@ -134,7 +139,7 @@ static inline float nested(const xlm_comm *c, uint32_t axes, int axis, const int
 }
 
 // The reduction over the members in order, f32 sums axis by axis, in the precision the op promises.
-static inline double reduced(const xlm_comm *c, uint32_t axes, const char *kind, uint64_t seed, xlm_dtype t,
+static inline double reduced(const xlm_comm *c, uint32_t axes, xlm_reduction kind, uint64_t seed, xlm_dtype t,
                              int64_t i) {
   int64_t n = xlm_mesh_group(&c->mesh, axes);
   double x[MAX_MEMBERS], wide = 0, max = -INFINITY, exps = 0;
@@ -143,8 +148,8 @@ static inline double reduced(const xlm_comm *c, uint32_t axes, const char *kind,
     wide = k ? wide + x[k] : x[k];
     max = x[k] > max ? x[k] : max;
   }
-  if (!strcmp(kind, "max")) return max;
-  if (strcmp(kind, "lse"))
+  if (kind == XLM_REDUCTION_MAX) return max;
+  if (kind != XLM_REDUCTION_LSE)
     return t == XLM_F32 || t == XLM_BF16 ? rounded(t, nested(c, axes, c->mesh.n - 1, c->coord, seed, t, i))
                                          : wide;
   for (int64_t k = 0; k < n; k++) exps += exp(x[k] - max);
@@ -155,11 +160,12 @@ static inline double reduced(const xlm_comm *c, uint32_t axes, const char *kind,
 
 // The sizes of the parts of `d`, a dimension split over `axes` and maybe more.
 static inline void set_sizes(const xlm_comm *c, call *k, int list, const xlm_dim_info *d, uint32_t axes) {
-  char *at = k->sizes[list];
-  for (int64_t i = 0; i < xlm_mesh_group(&c->mesh, axes); i++) {
+  int64_t n = xlm_mesh_group(&c->mesh, axes);
+  k->n_sizes = (uint32_t)(n * (list + 1));
+  for (int64_t i = 0; i < n; i++) {
     int32_t coord[XLM_MAX_AXES];
     xlm_mesh_coord(&c->mesh, xlm_mesh_member_rank(&c->mesh, axes, c->coord, i), coord);
-    at += sprintf(at, "%s%lld", i ? "," : "", (long long)xlm_mesh_local(&c->mesh, d, coord).size);
+    k->sizes[n * list + i] = xlm_mesh_local(&c->mesh, d, coord).size;
   }
 }
 

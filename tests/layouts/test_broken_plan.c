@@ -298,7 +298,8 @@ static const struct {
             {&thrice, no_first, "adds to what an earlier step left"},
             {&thrice, last_too_soon, "variant of segment B out of its order"},
             {&thrice, only_one, "variant of segment B out of its order"},
-            {&thrice, unknown_variant, "unknown `variant`"},
+            {&thrice, unknown_variant,
+             "`variant`: no variant of a segment is called `second`: there are only, first, middle, last"},
             {&thrice, adds_first, "adds to what an earlier step left"},
             {&thrice, stores_last, "overwrites what it should add to"},
             {&alone, overflow, "size of tensor"}};

@@ -8,7 +8,7 @@
 typedef struct shape {
   xlm_dtype dtype;
   int64_t outer, size, inner;
-  const char *kind;
+  xlm_reduction kind;
   uint32_t mirrored; // axes over which d, and b of all_to_all, are split from both ends
   uint32_t outside;  // axes over which the `whole` d is split already
 } shape;
@@ -17,7 +17,8 @@ enum { OUTER = 1, WHOLE, PIECE, INNER, B_WHOLE, B_PIECE };
 
 static shape random_shape(uint64_t seed) {
   static const xlm_dtype dtypes[] = {XLM_F32, XLM_BF16, XLM_F64, XLM_I32};
-  static const char *const kinds[] = {"sum", "sum", "max", "lse"};
+  static const xlm_reduction kinds[] = {XLM_REDUCTION_SUM, XLM_REDUCTION_SUM, XLM_REDUCTION_MAX,
+                                        XLM_REDUCTION_LSE};
   shape s = {.dtype = dtypes[ranks_random(seed, 1, 0) % 4], .kind = kinds[ranks_random(seed, 2, 0) % 4]};
   s.outer = ranks_random(seed, 3, 0) % 3 ? 1 + ranks_random(seed, 4, 0) % 5 : 1;
   s.size = ranks_random(seed, 5, 0) % 30; // fewer than members sometimes, and 0
@@ -25,7 +26,7 @@ static shape random_shape(uint64_t seed) {
   if (ranks_random(seed, 8, 0) % 8 == 0)
     s.size += 1200, s.inner = 1 + s.inner % 4; // beyond the small all-reduce
   s.mirrored = ranks_random(seed, 12, 0) % 8;  // any of the first three axes
-  if (s.dtype == XLM_I32 && !strcmp(s.kind, "lse")) s.kind = "sum";
+  if (s.dtype == XLM_I32 && s.kind == XLM_REDUCTION_LSE) s.kind = XLM_REDUCTION_SUM;
   return s;
 }
 
@@ -48,11 +49,11 @@ static void set_piece(call *k, uint32_t tensor, const shape *s) {
   set_type(k, tensor, s->dtype, (xlm_dim[]){OUTER, PIECE, INNER}, 3);
 }
 
-static void along(call *k, xlm_dim from, xlm_dim to, const char *kind, uint32_t axes) {
+static void along(call *k, xlm_dim from, xlm_dim to, xlm_reduction kind, uint32_t axes) {
   add_dims(k, XLM_A_from, from, 0);
   add_dims(k, XLM_A_to, to, 0);
-  if (kind) add_attr(k, (xlm_attr){.key = XLM_A_kind, .text = kind});
-  add_attr(k, (xlm_attr){.key = XLM_A_sizes, .text = k->sizes[0]});
+  if (kind) add_attr(k, (xlm_attr){.key = XLM_A_kind, .i = kind});
+  add_sizes(k);
   add_attr(k, (xlm_attr){.key = XLM_A_axes, .i = axes});
 }
 
@@ -86,7 +87,7 @@ static void try_all_reduce(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
   set_whole(k, 1, s);
   set_whole(k, 2, s);
   fill_own(c, k, s, 1, WHOLE, seed, c->rank);
-  add_attr(k, (xlm_attr){.key = XLM_A_kind, .text = s->kind});
+  add_attr(k, (xlm_attr){.key = XLM_A_kind, .i = s->kind});
   add_attr(k, (xlm_attr){.key = XLM_A_axes, .i = axes});
   k->in[0] = 1, k->out[0] = in_place ? 1 : 2;
   call_run(k, c, XLM_OP_ALL_REDUCE, 1, 1);
@@ -108,7 +109,7 @@ static void try_scatter_gather(xlm_comm *c, const shape *s, uint32_t axes, uint6
   set_piece(back, 1, s);
   set_whole(back, 2, s);
   memcpy(back->data[1], k->data[2], k->tensors[2].bytes);
-  along(back, PIECE, WHOLE, NULL, axes);
+  along(back, PIECE, WHOLE, XLM_REDUCTION_NONE, axes);
   back->in[0] = 1, back->out[0] = 2;
   call_run(back, c, XLM_OP_ALL_GATHER, 1, 1);
   check_reduced(c, back, s, 2, WHOLE, axes, seed);
@@ -123,7 +124,7 @@ static void try_take(xlm_comm *c, const shape *s, uint32_t axes, uint64_t seed) 
   set_whole(k, 1, s);
   set_piece(k, 2, s);
   fill_own(c, k, s, 1, WHOLE, seed, 0);
-  along(k, WHOLE, PIECE, NULL, axes);
+  along(k, WHOLE, PIECE, XLM_REDUCTION_NONE, axes);
   k->in[0] = 1, k->out[0] = 2;
   call_run(k, c, XLM_OP_LOCAL_SLICE, 1, 1);
   int64_t n = xlm_type_elements(&k->tensors[2].type, k->dims);
@@ -141,7 +142,6 @@ static void try_all_to_all(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
   k->dims[B_WHOLE] = (xlm_dim_info){.name = "b", .size = b, .full = b};
   k->dims[B_PIECE] = own_part(c, "b", b, axes, s->mirrored);
   set_sizes(c, k, 1, &k->dims[B_PIECE], axes);
-  snprintf(k->both, sizeof k->both, "%s;%s", k->sizes[0], k->sizes[1]);
   xlm_dim from[] = {OUTER, a_first ? PIECE : B_WHOLE, INNER, a_first ? B_WHOLE : PIECE};
   xlm_dim to[] = {OUTER, a_first ? WHOLE : B_PIECE, INNER, a_first ? B_PIECE : WHOLE};
   for (int side = 0; side < 2; side++) {
@@ -151,7 +151,7 @@ static void try_all_to_all(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
     if (side == 1) {
       add_dims(k, XLM_A_from, PIECE, B_WHOLE);
       add_dims(k, XLM_A_to, WHOLE, B_PIECE);
-      add_attr(k, (xlm_attr){.key = XLM_A_sizes, .text = k->both});
+      add_sizes(k);
       add_attr(k, (xlm_attr){.key = XLM_A_axes, .i = axes});
       k->in[0] = 1, k->out[0] = 2;
       call_run(k, c, XLM_OP_ALL_TO_ALL, 1, 1);
@@ -208,11 +208,11 @@ static void random_shapes(void **state) {
 
 static void try_large(xlm_comm *c, void *arg) { // more than one round fits
   (void)arg;
-  shape s = {.dtype = XLM_F32, .outer = 1, .size = 1100003, .inner = 1, .kind = "sum"};
+  shape s = {.dtype = XLM_F32, .outer = 1, .size = 1100003, .inner = 1, .kind = XLM_REDUCTION_SUM};
   try_all_reduce(c, &s, 3, 1, true);
-  s = (shape){.dtype = XLM_F32, .outer = 3, .size = 1501, .inner = 333, .kind = "sum"};
+  s = (shape){.dtype = XLM_F32, .outer = 3, .size = 1501, .inner = 333, .kind = XLM_REDUCTION_SUM};
   try_scatter_gather(c, &s, 3, 2);
-  s = (shape){.dtype = XLM_BF16, .outer = 2, .size = 701, .inner = 150, .kind = "max"};
+  s = (shape){.dtype = XLM_BF16, .outer = 2, .size = 701, .inner = 150, .kind = XLM_REDUCTION_MAX};
   try_all_to_all(c, &s, 3, 3);
 }
 
@@ -227,7 +227,7 @@ static void large_shapes(void **state) {
 static void try_sixteen(xlm_comm *c, void *arg) {
   (void)arg;
   for (uint64_t i = 0; i < 6; i++) {
-    shape s = {.dtype = XLM_F32, .outer = 2, .size = 21, .inner = 3, .kind = "sum"};
+    shape s = {.dtype = XLM_F32, .outer = 2, .size = 21, .inner = 3, .kind = XLM_REDUCTION_SUM};
     try_all_reduce(c, &s, 15, i, false);
     s.size = 4001;
     try_all_reduce(c, &s, 15, i, false);

@@ -25,7 +25,7 @@ static void add_rows_attrs(call *k, bool back, uint32_t axes) {
     add_dims(k, XLM_A_from, ROUTED, EXPERTS);
     add_dims(k, XLM_A_to, ROUTED_HERE, HERE);
   }
-  add_attr(k, (xlm_attr){.key = XLM_A_sizes, .text = k->sizes[0]});
+  add_sizes(k);
   add_attr(k, (xlm_attr){.key = XLM_A_axes, .i = axes});
 }
 
@@ -147,7 +147,7 @@ static void try_ragged_sum(xlm_comm *c, void *arg) {
   if (kernel->prepare) RANK_CHECK(c, kernel->prepare(&call_, tables, &call_.prepared, NULL) == XLM_OK);
   RANK_CHECK(c, kernel->run(&call_) == XLM_OK);
   for (int i = 0; i < 200; i++)
-    RANK_CHECK(c, y[i] == (i < 36 ? (float)reduced(c, 0xFF, "sum", 3, XLM_F32, i) : 0));
+    RANK_CHECK(c, y[i] == (i < 36 ? (float)reduced(c, 0xFF, XLM_REDUCTION_SUM, 3, XLM_F32, i) : 0));
   uint64_t sent = 0;
   for (int i = 0; i < XLM_MAX_AXES; i++) sent += c->bytes_sent[i];
   RANK_CHECK(c, sent == (uint64_t)(c->n_ranks - 1) * 36 * 4);

@@ -193,7 +193,7 @@ static int64_t count_reductions(const xlm_rank_plan *r, bool in_step) {
 
 static int64_t count_parameters(const xlm_rank_plan *r) {
   int64_t n = 0;
-  for (uint32_t i = 0; i < r->n_states; i++) n += !strcmp(r->states[i].role, "parameter");
+  for (uint32_t i = 0; i < r->n_states; i++) n += r->states[i].role == XLM_ROLE_PARAMETER;
   return n;
 }
 

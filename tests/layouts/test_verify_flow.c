@@ -181,10 +181,10 @@ static hand_plan *random_plan(uint32_t *seed) {
     hand_segment(c, XLM_SEG_F);
     if (i / 2) hand_message(c, XLM_OP_RECV, 0, 3, y, 50);
     for (uint32_t k = 0; k < n; k++)
-      hand_collective(c, XLM_OP_ALL_REDUCE, program[k] & 6, NULL, w, y, 60 + k);
+      hand_collective(c, XLM_OP_ALL_REDUCE, program[k] & 6, hand_no_sizes, w, y, 60 + k);
     if (!(i / 2)) hand_message(c, XLM_OP_SEND, 1, 3, w, 51);
     hand_segment(c, XLM_SEG_STEP);
-    for (uint32_t k = 0; k < n; k++) hand_collective(c, XLM_OP_ALL_REDUCE, program[k], NULL, w, y, 70 + k);
+    for (uint32_t k = 0; k < n; k++) hand_collective(c, XLM_OP_ALL_REDUCE, program[k], hand_no_sizes, w, y, 70 + k);
     hand_run(c, 0, 0, 0);
     hand_run(c, 0, 1, 0);
     hand_run(c, 1, -1, 0);
@@ -239,7 +239,7 @@ static void add_part(hand_rank_plan *c, int part, int parts, uint32_t x, uint32_
     hand_message(c, XLM_OP_RECV, from % PP, kind + part, x, 1);
   else
     hand_op(c, XLM_OP_FUSED, y, x, 1);
-  for (int i = 0; i < LAYER_OPS; i++) hand_collective(c, XLM_OP_ALL_REDUCE, 4, NULL, x, x, 2 + (uint32_t)i);
+  for (int i = 0; i < LAYER_OPS; i++) hand_collective(c, XLM_OP_ALL_REDUCE, 4, hand_no_sizes, x, x, 2 + (uint32_t)i);
   if (to >= 0 && to < parts) hand_message(c, XLM_OP_SEND, to % PP, kind + to, x, 20);
 }
 
@@ -251,7 +251,7 @@ static void add_large_stage(hand_plan *h, const xlm_schedule_plan *s, int at, in
     for (int forward = 1; forward >= 0; forward--) add_part(c, k * PP + at, PP * CHUNKS, x, y, forward);
   hand_segment(c, XLM_SEG_STEP);
   hand_op(c, XLM_OP_FUSED, y, x, 30);
-  hand_collective(c, XLM_OP_ALL_REDUCE, 7, NULL, x, x, 31);
+  hand_collective(c, XLM_OP_ALL_REDUCE, 7, hand_no_sizes, x, x, 31);
   (void)all;
   static const uint64_t bytes[CHUNKS] = {[0 ... CHUNKS - 1] = 64};
   xlm_schedule_held held = xlm_schedule_slots(s, at, XLM_SEG_F, XLM_SEG_B, bytes, arena);

@@ -40,16 +40,16 @@ static stage make_stage(hand_plan *h, int at, int stages) {
   s.f = hand_segment(c, XLM_SEG_F);
   s.in = first ? hand_op(c, XLM_OP_LOOKUP, tokens, x, 10) : hand_message(c, XLM_OP_RECV, at - 1, 1, x, 20);
   s.kept = hand_op(c, XLM_OP_FUSED, x, h1, 21);
-  s.reduce = hand_collective(c, XLM_OP_ALL_REDUCE, TP, NULL, h1, y, 22);
+  s.reduce = hand_collective(c, XLM_OP_ALL_REDUCE, TP, hand_no_sizes, h1, y, 22);
   s.out = last ? NULL : hand_message(c, XLM_OP_SEND, at + 1, 1, y, 23);
   s.b = hand_segment(c, XLM_SEG_B);
   s.back_in = last ? hand_op(c, XLM_OP_FUSED, h1, g, 24) : hand_message(c, XLM_OP_RECV, at + 1, 2, g, 24);
   s.back = hand_op(c, XLM_OP_FUSED, h1, gx, 25);
-  hand_collective(c, XLM_OP_ALL_REDUCE, TP, NULL, g, gx, 26);
+  hand_collective(c, XLM_OP_ALL_REDUCE, TP, hand_no_sizes, g, gx, 26);
   s.back_out = first ? NULL : hand_message(c, XLM_OP_SEND, at - 1, 2, gx, 27);
   s.step = hand_segment(c, XLM_SEG_STEP);
   hand_op(c, XLM_OP_NORM_SQ, w, norm, 0);
-  s.norm = hand_collective(c, XLM_OP_ALL_REDUCE, ALL, NULL, norm, norm, 0);
+  s.norm = hand_collective(c, XLM_OP_ALL_REDUCE, ALL, hand_no_sizes, norm, norm, 0);
   uint32_t segment[] = {s.f, s.b, s.b, s.step};
   run_1f1b(c, segment, stages, at, h->p.microbatches);
   return s;
@@ -75,7 +75,7 @@ static void test_sound(void **state) {
   hand_segment(c, XLM_SEG_STEP);
   uint32_t x = hand_tensor(c, "x", XLM_AREA_TEMP, 4), y = hand_tensor(c, "y", XLM_AREA_TEMP, 4);
   hand_op(c, XLM_OP_CONST, 0, x, 1);
-  hand_collective(c, XLM_OP_ALL_REDUCE, 0, NULL, x, y, 2); // a group of one
+  hand_collective(c, XLM_OP_ALL_REDUCE, 0, hand_no_sizes, x, y, 2); // a group of one
   hand_run(c, 0, -1, 0);
   assert_sound(alone, 0);
 }
@@ -183,7 +183,7 @@ static hand_plan *collectives(int dp, const char *const *ops, const uint32_t *co
     hand_segment(c, XLM_SEG_STEP);
     for (int k = 0; ops[i][k]; k++)
       hand_collective(c, ops[i][k] == 'g' ? XLM_OP_ALL_GATHER : XLM_OP_ALL_REDUCE, ops[i][k] == 'd' ? 1 : 2,
-                      NULL, x, ops[i][k] == 'g' ? all : y, lines[i][k]);
+                      hand_no_sizes, x, ops[i][k] == 'g' ? all : y, lines[i][k]);
     hand_run(c, 0, -1, 0);
     for (int k = 0; k < dp; k++) h->rank_plan_of[k * n + i] = (uint32_t)i;
   }
@@ -211,7 +211,7 @@ static void test_collective_orders_over_two_axes(
     uint32_t x = hand_tensor(c, "x", XLM_AREA_STATE, 12), y = hand_tensor(c, "y", XLM_AREA_TEMP, 12);
     hand_segment(c, XLM_SEG_STEP);
     for (int k = 0; k < 2; k++)
-      hand_collective(c, XLM_OP_ALL_REDUCE, k == i ? 1 : 2, NULL, x, y, (uint32_t)(k == i ? 5 : 6));
+      hand_collective(c, XLM_OP_ALL_REDUCE, k == i ? 1 : 2, hand_no_sizes, x, y, (uint32_t)(k == i ? 5 : 6));
     hand_run(c, 0, -1, 0);
   }
   h->rank_plan_of[1] = h->rank_plan_of[2] = 1; // tp partners differ, and dp partners differ
@@ -233,7 +233,7 @@ static void test_collective_attributes(void **state) {
   static const uint32_t lines[] = {5};
   const uint32_t *both[] = {lines, lines};
   hand_plan *h = collectives(1, WORDS("r", "r"), both, 2);
-  hand_attr(&h->rank_plan[1]->instrs[0], (xlm_attr){.key = XLM_A_kind, .text = "max"});
+  hand_attr(&h->rank_plan[1]->instrs[0], (xlm_attr){.key = XLM_A_kind, .i = XLM_REDUCTION_MAX});
   assert_refused(h, WORDS("rank 0", "rank 1", "reductions differ"));
   h = collectives(1, WORDS("r", "r"), both, 2);
   h->rank_plan[1]->dims[1].size = 13, h->rank_plan[1]->tensors[1].bytes += 4;
@@ -242,7 +242,7 @@ static void test_collective_attributes(void **state) {
   h->rank_plan[1]->tensors[1].type.dtype = XLM_BF16;
   assert_refused(h, WORDS("element types differ"));
   h = collectives(1, WORDS("g", "g"), both, 2);
-  hand_attr(&h->rank_plan[1]->instrs[0], (xlm_attr){.key = XLM_A_sizes, .text = "12,12"});
+  hand_attr(&h->rank_plan[1]->instrs[0], (xlm_attr){.key = XLM_A_sizes, .n = 2, .ints = (int64_t[]){12, 12}});
   assert_refused(h, WORDS("lists of sizes differ"));
   h = collectives(1, WORDS("r", "r"), both, 2);
   ((xlm_attr *)(uintptr_t)h->rank_plan[1]->instrs[0].attrs.at)[0].i = 4;
@@ -253,7 +253,7 @@ static void test_collective_attributes(void **state) {
 
 typedef struct uneven {
   xlm_op_id op;
-  const char *sizes;
+  xlm_ints sizes;
   int64_t in[4], out[4];
 } uneven;
 
@@ -273,13 +273,13 @@ static hand_plan *uneven_plan(uneven u) {
 
 static void test_uneven(void **state) {
   (void)state;
-  const char *sizes = "7,6,6,6", *both = "7,6,6,6;2,1,1,1";
+  xlm_ints sizes = HAND_SIZES(7, 6, 6, 6), both = HAND_SIZES(7, 6, 6, 6, 2, 1, 1, 1);
   assert_sound(uneven_plan((uneven){XLM_OP_ALL_GATHER, sizes, {70, 60}, {250, 250}}), 12);
   assert_sound(uneven_plan((uneven){XLM_OP_REDUCE_SCATTER, sizes, {250, 250}, {70, 60}}), 12);
   assert_sound(
       uneven_plan((uneven){XLM_OP_ALL_TO_ALL, both, {7 * 5 * 3, 6 * 5 * 3}, {25 * 2 * 3, 25 * 1 * 3}}), 12);
-  assert_sound(uneven_plan((uneven){XLM_OP_ALL_REDUCE, NULL, {9, 9}, {9, 9}}), 12);
-  assert_sound(uneven_plan((uneven){XLM_OP_ALL_GATHER, "25,0,0,0", {250, 0}, {250, 250}}), 12);
+  assert_sound(uneven_plan((uneven){XLM_OP_ALL_REDUCE, hand_no_sizes, {9, 9}, {9, 9}}), 12);
+  assert_sound(uneven_plan((uneven){XLM_OP_ALL_GATHER, HAND_SIZES(25, 0, 0, 0), {250, 0}, {250, 250}}), 12);
   assert_refused(uneven_plan((uneven){XLM_OP_ALL_GATHER, sizes, {70, 70}, {250, 250}}),
                  WORDS("rank 1 (dp 0, tp 1) in `all_gather` over tp",
                        "gives 70 elements where the other members expect 60"));
@@ -289,11 +289,13 @@ static void test_uneven(void **state) {
                  WORDS("rank 1", "takes 70", "expect 60"));
   assert_refused(uneven_plan((uneven){XLM_OP_ALL_TO_ALL, both, {105, 90}, {150, 80}}),
                  WORDS("rank 1", "takes 80", "expect 75"));
-  assert_refused(uneven_plan((uneven){XLM_OP_ALL_GATHER, "7,6,6", {70, 60}, {250, 250}}),
-                 WORDS("has 3 entries", "4 members"));
+  assert_refused(uneven_plan((uneven){XLM_OP_ALL_GATHER, HAND_SIZES(7, 6, 6), {70, 60}, {250, 250}}),
+                 WORDS("`sizes` lists 3", "4 members have 4"));
   assert_refused(uneven_plan((uneven){XLM_OP_ALL_TO_ALL, sizes, {70, 60}, {70, 60}}),
-                 WORDS("list 2", "has 0 entries"));
+                 WORDS("`sizes` lists 4", "4 members have 8"));
 }
+
+static const int64_t two_and_one[] = {2, 1};
 
 static void
 test_rows(void **state) { // 3 experts over 2 owners: home [3, 8, 5], owner [2, 16, 5] and [1, 16, 5]
@@ -315,8 +317,8 @@ test_rows(void **state) { // 3 experts over 2 owners: home [3, 8, 5], owner [2, 
         c->tensors[y].type =
             (xlm_type){.dtype = XLM_F32, .rank = broken == 2 ? 2 : 3, .dim = {d + 3, d + 4, d + 2}};
         hand_segment(c, XLM_SEG_STEP);
-        hand_collective(c, back ? XLM_OP_COLLECT_ROWS : XLM_OP_SEND_ROWS, 1, "2,1", back ? y : x,
-                        back ? x : y, 4);
+        hand_collective(c, back ? XLM_OP_COLLECT_ROWS : XLM_OP_SEND_ROWS, 1, (xlm_ints){2, two_and_one},
+                        back ? y : x, back ? x : y, 4);
         hand_run(c, 0, -1, 0);
       }
       h->rank_plan_of[1] = 1;

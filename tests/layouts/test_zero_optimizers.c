@@ -25,11 +25,11 @@ static const xlm_plan *plan_of(xlm_arena *a, const char *optimizer, int dp, int 
   return toy_plan(a, toy_source(a, "llama"), &c);
 }
 
-static uint64_t state_bytes(const xlm_plan *p, const char *role) {
+static uint64_t state_bytes(const xlm_plan *p, xlm_role role) {
   const xlm_rank_plan *r = p->rank_plans[0];
   uint64_t sum = 0;
   for (uint32_t i = 0; i < r->n_states; i++)
-    if (!strcmp(r->states[i].role, role)) sum += r->tensors[r->states[i].tensor].bytes;
+    if (r->states[i].role == role) sum += r->tensors[r->states[i].tensor].bytes;
   return sum;
 }
 
@@ -54,8 +54,8 @@ static void states_are_split(void **state) {
   for (int i = 0; xlm_optimizers[i]; i++) {
     xlm_arena *a = xlm_arena_new(0);
     const char *name = xlm_optimizers[i]->name;
-    uint64_t whole = state_bytes(plan_of(a, name, 2, 1, 0), "optimizer"),
-             half = state_bytes(plan_of(a, name, 2, 1, 1), "optimizer");
+    uint64_t whole = state_bytes(plan_of(a, name, 2, 1, 0), XLM_ROLE_OPTIMIZER),
+             half = state_bytes(plan_of(a, name, 2, 1, 1), XLM_ROLE_OPTIMIZER);
     if (!whole || half > whole / 2)
       fail_msg("%s: %llu bytes of %llu", name, (unsigned long long)half, (unsigned long long)whole);
     xlm_arena_free(a);

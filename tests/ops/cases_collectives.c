@@ -8,32 +8,32 @@ static xlm_dim piece(op_test *t, const char *name, int64_t size, int64_t full, i
   return xlm_graph_dim_add(t->b.g, d);
 }
 
-static void put_sizes(xlm_attr_list *l, const char *sizes) {
+static void put_sizes(xlm_attr_list *l, int64_t size, int64_t second) { // of a group of one; 0: one list
   xlm_attr_put_int(l, XLM_A_axes, 1);
-  xlm_attr_put_text(l, XLM_A_sizes, sizes);
+  xlm_attr_put_ints(l, XLM_A_sizes, (int64_t[]){size, second}, second ? 2 : 1);
 }
 
-static void reduce(op_test *t, const char *decl, const char *kind) {
+static void reduce(op_test *t, const char *decl, xlm_reduction kind) {
   xlm_val x = op_leaf(t, decl);
   xlm_attr_list l = op_attrs(t);
   xlm_attr_put_int(&l, XLM_A_axes, 1);
-  if (kind) xlm_attr_put_text(&l, XLM_A_kind, kind);
+  if (kind) xlm_attr_put_enum(&l, XLM_A_kind, kind);
   op_out_const(t, xlm_emit(&t->b, XLM_OP_ALL_REDUCE, &x, 1, &l));
 }
 
 static void reduce_sum(op_test *t) {
-  reduce(t, "x[batch 3, hidden 70]", NULL);
+  reduce(t, "x[batch 3, hidden 70]", XLM_REDUCTION_NONE);
 }
 static void reduce_max(op_test *t) {
-  reduce(t, "x[]", "max");
+  reduce(t, "x[]", XLM_REDUCTION_MAX);
 }
 static void reduce_lse(op_test *t) {
-  reduce(t, "x[seq 5]", "lse");
+  reduce(t, "x[seq 5]", XLM_REDUCTION_LSE);
 }
 
-static void along(op_test *t, xlm_op_id op, const char *decl, xlm_dim from, xlm_dim to, const char *sizes) {
+static void along(op_test *t, xlm_op_id op, const char *decl, xlm_dim from, xlm_dim to, int64_t size) {
   xlm_attr_list l = op_attrs(t);
-  if (sizes) put_sizes(&l, sizes);
+  if (size) put_sizes(&l, size, 0);
   xlm_attr_put_int(&l, XLM_A_axes, 1);
   xlm_attr_put_dims(&l, XLM_A_from, &from, 1);
   xlm_attr_put_dims(&l, XLM_A_to, &to, 1);
@@ -53,22 +53,22 @@ static void along(op_test *t, xlm_op_id op, const char *decl, xlm_dim from, xlm_
 
 static void scatter_middle(op_test *t) {
   xlm_dim whole = op_dim(t, "heads 5");
-  along(t, XLM_OP_REDUCE_SCATTER, "x[batch 3, heads, hidden 4]", whole, piece(t, "heads", 5, 5, 0), "5");
+  along(t, XLM_OP_REDUCE_SCATTER, "x[batch 3, heads, hidden 4]", whole, piece(t, "heads", 5, 5, 0), 5);
 }
 
 static void scatter_first(op_test *t) {
   xlm_dim whole = op_dim(t, "seq 33");
-  along(t, XLM_OP_REDUCE_SCATTER, "x[seq, hidden 7]", whole, piece(t, "seq", 33, 33, 0), "33");
+  along(t, XLM_OP_REDUCE_SCATTER, "x[seq, hidden 7]", whole, piece(t, "seq", 33, 33, 0), 33);
 }
 
 static void gather_last(op_test *t) {
   xlm_dim whole = op_dim(t, "hidden 9");
-  along(t, XLM_OP_ALL_GATHER, "x[batch 3, hidden]", piece(t, "hidden", 9, 9, 0), whole, "9");
+  along(t, XLM_OP_ALL_GATHER, "x[batch 3, hidden]", piece(t, "hidden", 9, 9, 0), whole, 9);
 }
 
 static void gather_first(op_test *t) {
   xlm_dim whole = op_dim(t, "hidden 9");
-  along(t, XLM_OP_ALL_GATHER, "x[hidden, batch 3]", piece(t, "hidden", 9, 9, 0), whole, "9");
+  along(t, XLM_OP_ALL_GATHER, "x[hidden, batch 3]", piece(t, "hidden", 9, 9, 0), whole, 9);
 }
 
 static void exchange(op_test *t) {
@@ -76,7 +76,7 @@ static void exchange(op_test *t) {
   xlm_dim seq_piece = piece(t, "seq", 6, 6, 0), heads_piece = piece(t, "heads", 5, 5, 0);
   xlm_val x = op_leaf(t, "x[seq, batch 2, heads, head 3]");
   xlm_attr_list to_piece = op_attrs(t), l = op_attrs(t);
-  put_sizes(&l, "6;5");
+  put_sizes(&l, 6, 5);
   xlm_attr_put_int(&to_piece, XLM_A_axes, 1);
   xlm_attr_put_dims(&to_piece, XLM_A_from, &seq, 1);
   xlm_attr_put_dims(&to_piece, XLM_A_to, &seq_piece, 1);
@@ -88,7 +88,7 @@ static void exchange(op_test *t) {
 
 static void take(op_test *t, const char *decl, int64_t size, int64_t offset) {
   xlm_dim whole = op_dim(t, "heads 25");
-  along(t, XLM_OP_LOCAL_SLICE, decl, whole, piece(t, "heads", size, 25, offset), NULL);
+  along(t, XLM_OP_LOCAL_SLICE, decl, whole, piece(t, "heads", size, 25, offset), 0);
 }
 
 static void take_first(op_test *t) {
@@ -104,7 +104,7 @@ static void take_last(op_test *t) {
 static void take_both_ends(op_test *t) {
   xlm_dim whole = op_dim(t, "heads 25"), part = piece(t, "heads", 8, 25, 3);
   t->b.g->dims[part].tail = 3, t->b.g->dims[part].tail_offset = 20, t->b.g->dims[part].mirrored = 1;
-  along(t, XLM_OP_LOCAL_SLICE, "x[batch 2, heads, hidden 3]", whole, part, NULL);
+  along(t, XLM_OP_LOCAL_SLICE, "x[batch 2, heads, hidden 3]", whole, part, 0);
 }
 
 // dispatch, to the owners and back; expert 2 has no rows.
@@ -118,12 +118,12 @@ static void there_and_back(op_test *t) {
   xlm_dim_info most = t->b.g->dims[routed];
   most.axes = 1, most.name = "routed.here";
   xlm_dim routed_here = xlm_graph_dim_add(t->b.g, most);
-  put_sizes(&l, "4");
+  put_sizes(&l, 4, 0);
   xlm_attr_put_dims(&l, XLM_A_from, (xlm_dim[]){routed, experts}, 2);
   xlm_attr_put_dims(&l, XLM_A_to, (xlm_dim[]){routed_here, here}, 2);
   xlm_val ys = xlm_emit(&t->b, XLM_OP_SEND_ROWS, &xs, 1, &l);
   xlm_attr_list back = op_attrs(t);
-  put_sizes(&back, "4");
+  put_sizes(&back, 4, 0);
   xlm_attr_put_dims(&back, XLM_A_from, (xlm_dim[]){here, routed_here}, 2);
   xlm_attr_put_dims(&back, XLM_A_to, (xlm_dim[]){experts, routed}, 2);
   op_out_const(t, ys);
@@ -142,7 +142,7 @@ static void message(op_test *t) {
   xlm_attr_put_int(&l, XLM_A_tag, 7);
   xlm_emit(&t->b, XLM_OP_SEND, &x, 1, &l);
   op_put_dims(t, &l, XLM_A_dims, "batch hidden");
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(t->dtype));
+  xlm_attr_put_enum(&l, XLM_A_dtype, t->dtype);
   op_out_const(t, xlm_emit(&t->b, XLM_OP_RECV, NULL, 0, &l));
 }
 

@@ -150,11 +150,11 @@ static void functions_grad(op_test *t) { // silu_grad and the like, called direc
 // ---- fused programs
 
 static xlm_val fuse(op_test *t, const xlm_val *in, const xlm_code *code, const char *dims,
-                    const char *dtype) {
+                    const int64_t *dtypes) {
   xlm_attr_list l = op_attrs(t);
   xlm_attr_put(&l, (xlm_attr){.key = XLM_A_code, .code = code});
   op_put_dims(t, &l, XLM_A_dims, dims);
-  xlm_attr_put_text(&l, XLM_A_dtype, dtype);
+  xlm_attr_put_ints(&l, XLM_A_dtypes, dtypes, code->n_out);
   xlm_val y = xlm_emit(&t->b, XLM_OP_FUSED, in, code->n_in, &l);
   for (int i = 0; i < code->n_out; i++) op_out_const(t, y + (xlm_val)i);
   return y;
@@ -169,13 +169,14 @@ static void chain(op_test *t) { // silu(x) * y * 0.5 + bias, and its input doubl
   static const xlm_code code = {.n_in = 3, .n = 5, .n_out = 3, .at = at, .out = {6, 7, 4}};
   xlm_val in[3] = {op_leaf(t, "x[batch 9, seq 3, hidden 611]"), op_leaf(t, "y[batch, seq, hidden]"),
                    op_leaf(t, "b[hidden]")};
-  fuse(t, in, &code, "batch seq hidden", t->dtype == XLM_BF16 ? "bf16,f32,bf16" : "f32,f32,f32");
+  int64_t narrow = t->dtype == XLM_BF16 ? XLM_BF16 : XLM_F32;
+  fuse(t, in, &code, "batch seq hidden", (int64_t[]){narrow, XLM_F32, narrow});
 }
 
 static void copy_operand(op_test *t) { // results that are operands, in another order and type
   static const xlm_code code = {.n_in = 2, .n = 0, .n_out = 2, .out = {1, 0}};
   xlm_val in[2] = {op_leaf(t, "x[batch 9, seq 130]"), op_leaf(t, "y[seq, batch]")};
-  fuse(t, in, &code, "batch seq", "bf16,f32");
+  fuse(t, in, &code, "batch seq", (int64_t[]){XLM_BF16, XLM_F32});
 }
 
 static void many_registers(op_test *t) { // every operand lives to the end
@@ -187,20 +188,20 @@ static void many_registers(op_test *t) { // every operand lives to the end
   at[0] = (xlm_code_instr){XLM_FN_MUL, {N - 1, 0}, 0};
   for (int i = 1; i < N - 1; i++)
     at[i] = (xlm_code_instr){XLM_FN_ADD, {(uint16_t)(N + i - 1), (uint16_t)i}, 0};
-  fuse(t, in, &code, "batch seq", "f32");
+  fuse(t, in, &code, "batch seq", (int64_t[]){XLM_F32});
 }
 
 static void reversed_immediate(op_test *t) { // the number is the first operand
   static const xlm_code_instr at[] = {{XLM_FN_SUB, {XLM_CODE_IMM, 0}, 1}, {XLM_FN_DIV, {XLM_CODE_IMM, 1}, 2}};
   static const xlm_code code = {.n_in = 1, .n = 2, .n_out = 1, .at = at, .out = {2}};
-  fuse(t, (xlm_val[]){op_leaf_range(t, "x[batch 70]", 2, 3)}, &code, "batch", "f32");
+  fuse(t, (xlm_val[]){op_leaf_range(t, "x[batch 70]", 2, 3)}, &code, "batch", (int64_t[]){XLM_F32});
 }
 
 static void only_numbers(op_test *t) {
   static const xlm_code_instr at[] = {{XLM_FN_EXP, {XLM_CODE_IMM}, 1}};
   static const xlm_code code = {.n_in = 0, .n = 1, .n_out = 1, .at = at, .out = {0}};
   op_dim(t, "batch 70");
-  fuse(t, NULL, &code, "batch", "f32");
+  fuse(t, NULL, &code, "batch", (int64_t[]){XLM_F32});
 }
 
 static void empty(op_test *t) {

@@ -51,7 +51,7 @@ static void mixed_types(op_test *t) {
 static void wide_result(op_test *t) { // bf16 operands, f32 result: weight gradients
   xlm_val x = op_leaf(t, "x[batch 9, hidden 7]"), w = op_leaf(t, "w[batch, ffn 4]");
   xlm_attr_list l = op_attrs(t);
-  xlm_attr_put_text(&l, XLM_A_dtype, "f32");
+  xlm_attr_put_enum(&l, XLM_A_dtype, XLM_F32);
   xlm_val y = xlm_emit(&t->b, XLM_OP_CONTRACT, (xlm_val[]){x, w}, 2, &l);
   XLM_ASSERT(xlm_val_type(t->b.g, y)->dtype == XLM_F32, "the dtype attribute decides");
   op_out(t, y);

@@ -76,7 +76,7 @@ static xlm_attrs wrap_function(run_graph *r, const xlm_node_info *n, const xlm_t
   xlm_attr_list l = xlm_attr_list_new(r->arena);
   xlm_attr_put(&l, (xlm_attr){.key = XLM_A_code, .code = code});
   xlm_attr_put_dims(&l, XLM_A_dims, out->dim, out->rank);
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(out->dtype));
+  xlm_attr_put_enum(&l, XLM_A_dtype, out->dtype);
   return xlm_attr_freeze(&l);
 }
 

@@ -60,7 +60,7 @@ static op_leaf_info *add_leaf(op_test *t, const char *decl, leaf_spec s) {
   int n = parse_decl(t, decl, &name, dims);
   xlm_attr_list l = xlm_attr_list_new(g->arena);
   xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(s.dtype));
+  xlm_attr_put_enum(&l, XLM_A_dtype, s.dtype);
   xlm_attr_put_dims(&l, XLM_A_dims, dims, n);
   XLM_ASSERT(t->n_leaves < OP_MAX_LEAVES, "too many leaves");
   op_leaf_info *leaf = &t->leaf[t->n_leaves++];
@@ -151,7 +151,7 @@ static void add_upstream(op_test *t) { // a random gradient per output
     xlm_attr_list l = xlm_attr_list_new(g->arena);
     const char *name = xlm_arena_printf(g->arena, "dout%d", i);
     xlm_attr_put_text(&l, XLM_A_name, name);
-    xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(type.dtype));
+    xlm_attr_put_enum(&l, XLM_A_dtype, type.dtype);
     xlm_attr_put_dims(&l, XLM_A_dims, type.dim, type.rank);
     op_leaf_info *leaf = &t->leaf[t->n_leaves++];
     *leaf = (op_leaf_info){.val = xlm_emit(&t->b, XLM_OP_INPUT, NULL, 0, &l)};

@@ -30,7 +30,7 @@ static xlm_dim dim(bench *t, const char *name, int64_t size) {
 static xlm_val leaf(bench *t, xlm_dtype dtype, int n, const xlm_dim *dims) {
   xlm_attr_list l = xlm_attr_list_new(t->b.g->arena);
   xlm_attr_put_text(&l, XLM_A_name, "x");
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(dtype));
+  xlm_attr_put_enum(&l, XLM_A_dtype, dtype);
   xlm_attr_put_dims(&l, XLM_A_dims, dims, n);
   return xlm_emit(&t->b, XLM_OP_INPUT, NULL, 0, &l);
 }

@@ -53,7 +53,7 @@ static xlm_dim part_of(op_test *t, const char *name, int64_t size, int64_t full,
 static xlm_val ones(op_test *t, const xlm_dim *dims, int n) {
   xlm_attr_list l = op_attrs(t);
   xlm_attr_put_text(&l, XLM_A_name, "x");
-  xlm_attr_put_text(&l, XLM_A_dtype, "f32");
+  xlm_attr_put_enum(&l, XLM_A_dtype, XLM_F32);
   xlm_attr_put_dims(&l, XLM_A_dims, dims, n);
   op_leaf_info *leaf = &t->leaf[t->n_leaves++];
   leaf->val = xlm_emit(&t->b, XLM_OP_INPUT, NULL, 0, &l);

@@ -41,9 +41,9 @@ xlm_states states_of(world *w) {
   return (xlm_states){w, is_here, put, get};
 }
 
-static void add_state(world *w, int i, const char *name, const char *role, const char *init, xlm_type type) {
+static void add_state(world *w, int i, const char *name, xlm_role role, xlm_init init, xlm_type type) {
   w->tensors[i + 1] = (xlm_tensor){.name = name, .type = type};
-  w->states[i] = (xlm_plan_state){name, role, init, (uint32_t)i + 1, strcmp(role, "gradient") != 0};
+  w->states[i] = (xlm_plan_state){name, role, init, (uint32_t)i + 1, role != XLM_ROLE_GRADIENT};
 }
 
 static const xlm_plan_weight weights[] = {
@@ -73,14 +73,15 @@ world *new_world_of(int ranks, bool mirrored) {
                                           {"ffn", F, F, 0}};
   xlm_type attention = {XLM_F32, 3, {DIM_D, DIM_H, DIM_HD}}, gate = {XLM_F32, 3, {DIM_E, DIM_D, DIM_F}};
   xlm_type scale = {XLM_F32, 1, {DIM_D}};
-  add_state(w, 0, "wq", "parameter", "normal(0.5)", attention);
-  add_state(w, 1, "wk", "parameter", "normal(0.5)", attention);
-  add_state(w, 2, "wv", "parameter", "uniform(-1, 2)", attention);
-  add_state(w, 3, "gate", "parameter", "normal(1)", gate);
-  add_state(w, 4, "scale", "parameter", "ones", scale);
-  add_state(w, 5, "adam.m/wq", "optimizer", "constant(0.25)", attention);
-  add_state(w, 6, "grad/wq", "gradient", "zeros", attention);
-  add_state(w, 7, "bias", "state", "uniform(-1, 2)", (xlm_type){XLM_F32, 1, {DIM_H}});
+  add_state(w, 0, "wq", XLM_ROLE_PARAMETER, (xlm_init){XLM_INIT_NORMAL, {0.5}}, attention);
+  add_state(w, 1, "wk", XLM_ROLE_PARAMETER, (xlm_init){XLM_INIT_NORMAL, {0.5}}, attention);
+  add_state(w, 2, "wv", XLM_ROLE_PARAMETER, (xlm_init){XLM_INIT_UNIFORM, {-1, 2}}, attention);
+  add_state(w, 3, "gate", XLM_ROLE_PARAMETER, (xlm_init){XLM_INIT_NORMAL, {1}}, gate);
+  add_state(w, 4, "scale", XLM_ROLE_PARAMETER, (xlm_init){XLM_INIT_ONES}, scale);
+  add_state(w, 5, "adam.m/wq", XLM_ROLE_OPTIMIZER, (xlm_init){XLM_INIT_CONSTANT, {0.25}}, attention);
+  add_state(w, 6, "grad/wq", XLM_ROLE_GRADIENT, (xlm_init){XLM_INIT_ZEROS}, attention);
+  add_state(w, 7, "bias", XLM_ROLE_STATE, (xlm_init){XLM_INIT_UNIFORM, {-1, 2}},
+            (xlm_type){XLM_F32, 1, {DIM_H}});
   for (int r = 0; r < ranks; r++) {
     memcpy(w->dims[r], base, sizeof base);
     if (ranks == 2) { // 4 heads = 2 + 2, 5 ffn = 3 + 2; the rest is on both ranks
@@ -160,7 +161,7 @@ void get_all(const world *w, const char *name, float *out) {
 void expect_same(const world *a, const world *b, bool parameters_only) {
   for (int i = 0; i < a->store->n; i++) {
     const xlm_stored *t = &a->store->at[i];
-    if (!t->saved || (parameters_only && strcmp(t->role, "parameter"))) continue;
+    if (!t->saved || (parameters_only && t->role != XLM_ROLE_PARAMETER)) continue;
     float x[512], y[512];
     get_all(a, t->name, x);
     get_all(b, t->name, y);

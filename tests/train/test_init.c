@@ -1,25 +1,36 @@
 // Initial values: their text, their distribution, the same in every layout.
+#include <math.h>
+
 #include <string.h>
 
 #include "runtime/state/init.h"
 #include "tests/train/hand_world.h"
 
-static void test_init_text(void **state) {
+static void test_init_checks(void **state) {
   (void)state;
-  xlm_init x;
-  xlm_error err;
-  assert_int_equal(xlm_init_parse("normal(0.02)", &x, NULL), XLM_OK);
-  assert_true(x.kind == XLM_INIT_NORMAL && x.b == 0.02f);
-  assert_int_equal(xlm_init_parse("uniform(-0.5, 2e-1)", &x, NULL), XLM_OK);
-  assert_true(x.kind == XLM_INIT_UNIFORM && x.a == -0.5f && x.b == 0.2f);
-  assert_int_equal(xlm_init_parse("ones", &x, NULL), XLM_OK);
-  assert_true(x.kind == XLM_INIT_CONSTANT && x.a == 1);
-  assert_int_equal(xlm_init_parse("constant(-3)", &x, NULL), XLM_OK);
-  assert_true(x.a == -3);
-  static const char *const bad[] = {"",           "normal", "normal()", "normal(1, 2)",
-                                    "uniform(1)", "once",   "ones(1)",  "normal(1"};
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-    assert_int_equal(xlm_init_parse(bad[i], &x, &err), XLM_USER);
+  xlm_arena *a = xlm_arena_new(0);
+  static const struct {
+    xlm_init init;
+    const char *text, *wrong; // NULL: nothing
+  } cases[] = {
+      {{XLM_INIT_NORMAL, {0.02}}, "normal(0.02)", NULL},
+      {{XLM_INIT_NORMAL, {0}}, "normal(0)", NULL},
+      {{XLM_INIT_NORMAL, {-1}}, "normal(-1)", "the standard deviation -1 is negative"},
+      {{XLM_INIT_NORMAL, {INFINITY}}, "normal(inf)", "inf is no number of f32"},
+      {{XLM_INIT_UNIFORM, {-0.5, 0.25}}, "uniform(-0.5, 0.25)", NULL},
+      {{XLM_INIT_UNIFORM, {1, 0}}, "uniform(1, 0)", "the lower bound 1 lies above the upper bound 0"},
+      {{XLM_INIT_UNIFORM, {0, NAN}}, "uniform(0, nan)", "nan is no number of f32"},
+      {{XLM_INIT_ONES}, "ones", NULL},
+      {{XLM_INIT_ZEROS}, "zeros", NULL},
+      {{XLM_INIT_CONSTANT, {-3}}, "constant(-3)", NULL}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    xlm_text t = xlm_text_new(a);
+    xlm_init_print(&cases[i].init, &t);
+    assert_string_equal(t.data, cases[i].text);
+    const char *wrong = xlm_init_wrong(&cases[i].init, a);
+    assert_string_equal(wrong ? wrong : "", cases[i].wrong ? cases[i].wrong : "");
+  }
+  xlm_arena_free(a);
 }
 
 // Moments of the normal, range of the uniform, and the same values whatever the range asked for.
@@ -28,7 +39,7 @@ static void test_init_values(void **state) {
   enum { N = 200000 };
   static float all[N], some[1000];
   xlm_philox key = xlm_philox_key(1, 2);
-  xlm_init normal = {XLM_INIT_NORMAL, 0, 2}, uniform = {XLM_INIT_UNIFORM, -1, 3};
+  xlm_init normal = {XLM_INIT_NORMAL, {2}}, uniform = {XLM_INIT_UNIFORM, {-1, 3}};
   xlm_init_fill(&normal, key, 0, N, all);
   double m[5] = {0};
   for (int i = 0; i < N; i++)
@@ -77,7 +88,7 @@ static void test_init_layout(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_init_text), cmocka_unit_test(test_init_values),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_init_checks), cmocka_unit_test(test_init_values),
                                      cmocka_unit_test(test_init_layout)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

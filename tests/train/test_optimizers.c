@@ -38,12 +38,12 @@ typedef struct problem {
   double w[IN * OUT], b[OUT], dw[IN * OUT], db[OUT], x[BATCH * IN], t[BATCH * OUT];
 } problem;
 
-static xlm_val leaf(xlm_build *b, xlm_op_id op, const char *name, const char *init, const xlm_dim *dims,
+static xlm_val leaf(xlm_build *b, xlm_op_id op, const char *name, xlm_init_kind init, const xlm_dim *dims,
                     int n) {
   xlm_attr_list l = xlm_attr_list_new(b->g->arena);
   xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_text(&l, XLM_A_dtype, "f32");
-  xlm_attr_put_text(&l, XLM_A_init, init);
+  xlm_attr_put_enum(&l, XLM_A_dtype, XLM_F32);
+  xlm_attr_put_init(&l, XLM_A_init, init, 1, 0);
   xlm_attr_put_dims(&l, XLM_A_dims, dims, n);
   return xlm_emit(b, op, NULL, 0, &l);
 }
@@ -53,11 +53,11 @@ static xlm_graph *model(void) {
   xlm_build b = xlm_build_new(g);
   xlm_dim batch = xlm_graph_dim(g, "batch", BATCH), in = xlm_graph_dim(g, "in", IN),
           heads = xlm_graph_dim(g, "heads", HEADS), head = xlm_graph_dim(g, "head", HEAD);
-  xlm_val x = leaf(&b, XLM_OP_STATE, "x", "zeros", (xlm_dim[]){batch, in}, 2);
-  xlm_val t = leaf(&b, XLM_OP_STATE, "t", "zeros", (xlm_dim[]){batch, heads, head}, 3);
-  xlm_val u = leaf(&b, XLM_OP_STATE, "u", "zeros", (xlm_dim[]){heads, head}, 2);
-  xlm_val w = leaf(&b, XLM_OP_PARAM, "layers.0.w", "normal(1)", (xlm_dim[]){in, heads, head}, 3);
-  xlm_val v = leaf(&b, XLM_OP_PARAM, "bias", "zeros", (xlm_dim[]){heads, head}, 2);
+  xlm_val x = leaf(&b, XLM_OP_STATE, "x", XLM_INIT_ZEROS, (xlm_dim[]){batch, in}, 2);
+  xlm_val t = leaf(&b, XLM_OP_STATE, "t", XLM_INIT_ZEROS, (xlm_dim[]){batch, heads, head}, 3);
+  xlm_val u = leaf(&b, XLM_OP_STATE, "u", XLM_INIT_ZEROS, (xlm_dim[]){heads, head}, 2);
+  xlm_val w = leaf(&b, XLM_OP_PARAM, "layers.0.w", XLM_INIT_NORMAL, (xlm_dim[]){in, heads, head}, 3);
+  xlm_val v = leaf(&b, XLM_OP_PARAM, "bias", XLM_INIT_ZEROS, (xlm_dim[]){heads, head}, 2);
   xlm_val y = xlm_contract(&b, x, w, &in, 1, NULL, -1);
   xlm_val loss = xlm_sum_over(&b, xlm_op2(&b, XLM_OP_MUL, y, t), (xlm_dim[]){batch, heads, head}, 3);
   xlm_val other = xlm_sum_over(&b, xlm_op2(&b, XLM_OP_MUL, v, u), (xlm_dim[]){heads, head}, 2);
@@ -385,9 +385,9 @@ static void too_many_parameters(void **state) {
   xlm_train_options o = {.optimizer = "adamw", .microbatches = 1};
   xlm_diags diags;
   xlm_diags_init(&diags, arena, xlm_source_new(arena, "many.xlm", "", 0));
-  for (int i = 0; i < UINT16_MAX; i++) leaf(&b, XLM_OP_PARAM, "w", "ones", &d, 1);
+  for (int i = 0; i < UINT16_MAX; i++) leaf(&b, XLM_OP_PARAM, "w", XLM_INIT_ONES, &d, 1);
   assert_true(xlm_optimizer_check(g, &o, &diags));
-  leaf(&b, XLM_OP_PARAM, "w", "ones", &d, 1);
+  leaf(&b, XLM_OP_PARAM, "w", XLM_INIT_ONES, &d, 1);
   assert_false(xlm_optimizer_check(g, &o, &diags));
   assert_int_equal(diags.errors, 1);
   assert_non_null(strstr(diags.at[0].text, "65536 parameter tensors"));

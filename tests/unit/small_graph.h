@@ -25,19 +25,22 @@ typedef struct small {
   xlm_dim batch, seq, kv_seq, hidden, heads, head, ffn, vocab, experts, active;
 } small;
 
-static inline xlm_val small_leaf(small *s, xlm_op_id op, const char *name, xlm_dtype t, const char *init,
+#define SMALL_INIT(kind, ...) (&(xlm_init){XLM_INIT_##kind, {__VA_ARGS__}})
+
+static inline xlm_val small_leaf(small *s, xlm_op_id op, const char *name, xlm_dtype t, const xlm_init *init,
                                  const xlm_dim *dims, int n) {
   xlm_attr_list l = xlm_attr_list_new(s->g->arena);
   xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_text(&l, XLM_A_dtype, xlm_dtype_name(t));
-  if (init) xlm_attr_put_text(&l, XLM_A_init, init);
+  xlm_attr_put_enum(&l, XLM_A_dtype, t);
+  if (init) xlm_attr_put(&l, (xlm_attr){.key = XLM_A_init, .init = *init});
   xlm_attr_put_dims(&l, XLM_A_dims, dims, n);
   xlm_val v = xlm_emit(&s->b, op, NULL, 0, &l);
   xlm_val_at(s->g, v)->name = name;
   return v;
 }
 
-static inline xlm_val small_param(small *s, const char *what, const char *init, const xlm_dim *dims, int n) {
+static inline xlm_val small_param(small *s, const char *what, const xlm_init *init, const xlm_dim *dims,
+                                  int n) {
   const char *name = *s->b.scope ? xlm_arena_printf(s->g->arena, "%s.%s", s->b.scope, what) : what;
   xlm_val p = small_leaf(s, XLM_OP_PARAM, name, XLM_F32, init, dims, n);
   return xlm_cast_to(&s->b, p, s->o.dtype);
@@ -45,10 +48,10 @@ static inline xlm_val small_param(small *s, const char *what, const char *init, 
 
 #define SMALL_DIMS(...)                                                                                      \
   (const xlm_dim[]){__VA_ARGS__}, (int)(sizeof((const xlm_dim[]){__VA_ARGS__}) / sizeof(xlm_dim))
-#define SMALL_PARAM(s, what, ...) small_param(s, what, "normal(0.02)", SMALL_DIMS(__VA_ARGS__))
+#define SMALL_PARAM(s, what, ...) small_param(s, what, SMALL_INIT(NORMAL, 0.02), SMALL_DIMS(__VA_ARGS__))
 
 static inline xlm_val small_norm(small *s, const char *name, xlm_val x) {
-  xlm_val scale = small_param(s, name, "ones", SMALL_DIMS(s->hidden));
+  xlm_val scale = small_param(s, name, SMALL_INIT(ONES, 0), SMALL_DIMS(s->hidden));
   return xlm_op2(&s->b, XLM_OP_MUL, xlm_op1(&s->b, XLM_OP_RMSNORM, x), scale);
 }
 
@@ -136,7 +139,8 @@ static inline xlm_val small_round(small *s, int i, xlm_val h) {
 // state += sign(mean of its running square) ..., a value per feature that sums over the data: what crosses
 // microbatches.
 static inline void small_update(small *s, xlm_val h) {
-  xlm_val state = small_leaf(s, XLM_OP_STATE, "running", XLM_F32, "zeros", SMALL_DIMS(s->hidden));
+  xlm_val state =
+      small_leaf(s, XLM_OP_STATE, "running", XLM_F32, SMALL_INIT(ZEROS, 0), SMALL_DIMS(s->hidden));
   xlm_dim data[] = {s->batch, s->seq};
   xlm_val total = xlm_sum_over(&s->b, xlm_cast_to(&s->b, h, XLM_F32), data, 2);
   xlm_val largest = xlm_emit(&s->b, XLM_OP_AMAX, &total, 1, NULL);

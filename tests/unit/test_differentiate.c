@@ -257,7 +257,7 @@ static void microbatches_have_accumulators(void **state) {
                    params + 3); // loss, metric, the sum that `running` is updated from
   xlm_val acc = find_leaf(g, "grad/layers.1.mlp.up");
   assert_true(acc);
-  assert_string_equal(xlm_attr_text(&xlm_val_node(g, acc)->attrs, XLM_A_role, ""), "gradient");
+  assert_int_equal(xlm_state_role(xlm_val_node(g, acc)), XLM_ROLE_GRADIENT);
   assert_int_equal(xlm_val_type(g, acc)->dtype, XLM_F32);
   for (xlm_node n = 1; n < g->n_nodes; n++) // once per step: from the sum, not once per microbatch
     if (g->nodes[n].op == XLM_OP_AMAX) assert_int_equal(g->nodes[n].phase, XLM_PHASE_STEP);
@@ -272,8 +272,7 @@ static void decay_is_for_random_matrices(void **state) {
     assert_true(xlm_attr_float(&g->nodes[n].attrs, XLM_A_decay, -1) == (scale ? 0 : 0.1));
   }
   assert_true(find_leaf(g, "adam.v/layers.0.attention.pre"));
-  assert_string_equal(xlm_attr_text(&xlm_val_node(g, find_leaf(g, "adam.m/embed"))->attrs, XLM_A_role, ""),
-                      "optimizer");
+  assert_int_equal(xlm_state_role(xlm_val_node(g, find_leaf(g, "adam.m/embed"))), XLM_ROLE_OPTIMIZER);
 }
 
 // A weight's gradient is finished in the round it belongs to: nothing of round 1 runs after the backward of
@@ -325,8 +324,8 @@ static void stop_gradient_stops(void **state) {
   small s = {.g = xlm_graph_new(arena, NULL, "stop")};
   s.b = xlm_build_new(s.g);
   xlm_dim d = xlm_graph_dim(s.g, "d", 3);
-  xlm_val w = small_leaf(&s, XLM_OP_PARAM, "w", XLM_F32, "normal(1)", &d, 1);
-  xlm_val u = small_leaf(&s, XLM_OP_PARAM, "u", XLM_F32, "normal(1)", &d, 1);
+  xlm_val w = small_leaf(&s, XLM_OP_PARAM, "w", XLM_F32, SMALL_INIT(NORMAL, 1), &d, 1);
+  xlm_val u = small_leaf(&s, XLM_OP_PARAM, "u", XLM_F32, SMALL_INIT(NORMAL, 1), &d, 1);
   xlm_val x = xlm_op2(&s.b, XLM_OP_MUL, w, xlm_op1(&s.b, XLM_OP_STOP_GRADIENT, u));
   xlm_vals_add(s.g, &s.g->losses, NULL, xlm_sum_over(&s.b, x, &d, 1), (xlm_span){0, 0});
   xlm_graph *g = train_graph(xlm_pass_simplify(s.g, arena), 1);
@@ -372,9 +371,9 @@ static void states_may_swap(void **state) {
   small s = {.g = xlm_graph_new(arena, NULL, "swap")};
   s.b = xlm_build_new(s.g);
   xlm_dim d = xlm_graph_dim(s.g, "d", 2);
-  xlm_val w = small_leaf(&s, XLM_OP_PARAM, "w", XLM_F32, "normal(1)", &d, 1);
-  xlm_val a = small_leaf(&s, XLM_OP_STATE, "a", XLM_F32, "zeros", &d, 1);
-  xlm_val b = small_leaf(&s, XLM_OP_STATE, "b", XLM_F32, "ones", &d, 1);
+  xlm_val w = small_leaf(&s, XLM_OP_PARAM, "w", XLM_F32, SMALL_INIT(NORMAL, 1), &d, 1);
+  xlm_val a = small_leaf(&s, XLM_OP_STATE, "a", XLM_F32, SMALL_INIT(ZEROS, 0), &d, 1);
+  xlm_val b = small_leaf(&s, XLM_OP_STATE, "b", XLM_F32, SMALL_INIT(ONES, 0), &d, 1);
   xlm_graph_update(s.g, a, b);
   xlm_graph_update(s.g, b, a);
   xlm_vals_add(s.g, &s.g->losses, NULL, xlm_sum_over(&s.b, w, &d, 1), (xlm_span){0, 0});

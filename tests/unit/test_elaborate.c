@@ -31,6 +31,13 @@ static const xlm_node_info *find_leaf(const xlm_graph *g, const char *name) {
   return NULL;
 }
 
+static const char *init_text(const xlm_graph *g, const char *name) {
+  const xlm_attr *a = xlm_attr_find(&find_leaf(g, name)->attrs, XLM_A_init);
+  xlm_text t = xlm_text_new(g->arena);
+  if (a) xlm_init_print(&a->init, &t);
+  return t.data;
+}
+
 static const xlm_type *leaf_type(const xlm_graph *g, const char *name) {
   const xlm_node_info *n = find_leaf(g, name);
   if (!n) fail_msg("no `%s`", name);
@@ -169,8 +176,8 @@ static void arithmetic(void **state) {
   assert_int_equal(dim_size(o.graph, "a"), 12);
   assert_int_equal(dim_size(o.graph, "b"), 4);
   assert_int_equal(dim_size(o.graph, "c"), 4);
-  assert_string_equal(xlm_attr_text(&find_leaf(o.graph, "w")->attrs, XLM_A_init, NULL), "uniform(-0.5, 2)");
-  assert_string_equal(xlm_attr_text(&find_leaf(o.graph, "v")->attrs, XLM_A_init, NULL), "constant(0.001)");
+  assert_string_equal(init_text(o.graph, "w"), "uniform(-0.5, 2)");
+  assert_string_equal(init_text(o.graph, "v"), "constant(0.001)");
   xlm_arena_free(o.arena);
 }
 
@@ -314,7 +321,7 @@ static void results(void **state) {
   assert_int_equal(o.graph->losses.n, 2);
   assert_string_not_equal(o.graph->losses.at[0].name, o.graph->losses.at[1].name);
   const xlm_node_info *in = find_leaf(o.graph, "tokens");
-  assert_string_equal(xlm_attr_text(&in->attrs, XLM_A_role, ""), "tokens");
+  assert_int_equal(xlm_attr_enum(&in->attrs, XLM_A_feed, -1), XLM_INPUT_TOKENS);
   assert_true(xlm_attr_has_dim(&in->attrs, XLM_A_vocab, xlm_graph_dim_find(o.graph, "vocab", 0)));
   assert_int_equal(xlm_val_type(o.graph, in->out)->dtype, XLM_I32);
   xlm_arena_free(o.arena);
@@ -366,8 +373,10 @@ static void shard_rules(void **state) {
   assert_int_equal(o.graph->rules[0].n_axes, 2);
   assert_string_equal(o.graph->rules[0].axis[1], "ep");
   assert_true(o.graph->rules[3].where_free);
-  assert_string_equal(xlm_attr_text(&find_leaf(o.graph, "embed")->attrs, XLM_A_split, ""), "vocab=none");
-  assert_string_equal(xlm_attr_text(&find_leaf(o.graph, "w")->attrs, XLM_A_split, ""), "hidden=mine,cp");
+  const xlm_override *none = xlm_override_of(&find_leaf(o.graph, "embed")->attrs, "vocab");
+  const xlm_override *two = xlm_override_of(&find_leaf(o.graph, "w")->attrs, "hidden");
+  assert_true(none && none->n_axes == 0 && !xlm_override_of(&find_leaf(o.graph, "embed")->attrs, "hidden"));
+  assert_true(two && two->n_axes == 2 && !strcmp(two->axis[0], "mine") && !strcmp(two->axis[1], "cp"));
   xlm_arena_free(o.arena);
   bad("shard batch, hidden over dp\n" HEAD LOSS, XLM_E_SHARD_CONFLICT);
   bad("shard seq, width over tp\ndim width = 3\n" HEAD "param w[hidden, width] ~ ones\nh = h @ w\n" LOSS,

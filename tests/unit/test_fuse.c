@@ -321,7 +321,7 @@ static void an_accumulated_product_is_one_operation(void **state) {
   (void)state;
   s.hidden = xlm_graph_dim(s.g, "hidden", 5);
   xlm_val w = small_leaf(&s, XLM_OP_INPUT, "w", XLM_F32, NULL, SMALL_DIMS(d, s.hidden));
-  xlm_val acc = small_leaf(&s, XLM_OP_STATE, "acc", XLM_F32, "zeros", SMALL_DIMS(e, s.hidden));
+  xlm_val acc = small_leaf(&s, XLM_OP_STATE, "acc", XLM_F32, SMALL_INIT(ZEROS, 0), SMALL_DIMS(e, s.hidden));
   xlm_val sum = op2(XLM_OP_ACCUMULATE, acc, product_of(x, w));
   xlm_graph_update(s.g, acc, sum);
   xlm_graph *g = fused();
@@ -335,7 +335,7 @@ static void a_product_that_others_read_is_not_swallowed(void **state) {
   (void)state;
   s.hidden = xlm_graph_dim(s.g, "hidden", 5);
   xlm_val w = small_leaf(&s, XLM_OP_INPUT, "w", XLM_F32, NULL, SMALL_DIMS(d, s.hidden));
-  xlm_val acc = small_leaf(&s, XLM_OP_STATE, "acc", XLM_F32, "zeros", SMALL_DIMS(e, s.hidden));
+  xlm_val acc = small_leaf(&s, XLM_OP_STATE, "acc", XLM_F32, SMALL_INIT(ZEROS, 0), SMALL_DIMS(e, s.hidden));
   xlm_val product = product_of(x, w);
   xlm_graph_update(s.g, acc, op2(XLM_OP_ACCUMULATE, acc, product));
   keep(product);

@@ -119,7 +119,7 @@ static void views_keep_their_operand_alive(void **state) {
 
 static void inputs_states_and_outputs_are_not_overwritten(void **state) {
   (void)state;
-  xlm_val w = small_leaf(&s, XLM_OP_PARAM, "w", XLM_F32, "ones", SMALL_DIMS(d, e));
+  xlm_val w = small_leaf(&s, XLM_OP_PARAM, "w", XLM_F32, SMALL_INIT(ONES, 0), SMALL_DIMS(d, e));
   keep(norm(x, "of input"));
   keep(norm(w, "of state"));
   xlm_val out = shifted(x, "result");
@@ -180,7 +180,8 @@ static void the_peak_is_where_most_is_alive(void **state) {
 
 static void scratch_is_placed_and_counted(void **state) {
   (void)state;
-  xlm_val w = small_leaf(&s, XLM_OP_PARAM, "w", XLM_F32, "ones", SMALL_DIMS(e, xlm_graph_dim(s.g, "f", 48)));
+  xlm_val w = small_leaf(&s, XLM_OP_PARAM, "w", XLM_F32, SMALL_INIT(ONES, 0),
+                         SMALL_DIMS(e, xlm_graph_dim(s.g, "f", 48)));
   keep(small_product(&s, x, w));
   xlm_rank_plan *p = placed();
   uint64_t most = 0;

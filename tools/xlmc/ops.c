@@ -16,7 +16,8 @@ static const char *const kind_text[] = {[XLM_P_TENSOR] = "%s",         [XLM_P_RE
                                         [XLM_P_FLOAT] = "%s = number", [XLM_P_INT] = "%s = integer",
                                         [XLM_P_FLAG] = "%s",           [XLM_P_DIM] = "%s = dimension",
                                         [XLM_P_OVER] = "over d, ..",   [XLM_P_ARROW] = "d .. -> e ..",
-                                        [XLM_P_TEXT] = "%s = name"};
+                                        [XLM_P_TEXT] = "%s = name",
+                                        [XLM_P_ENUM] = "%s = name"};
 
 static void signature(const xlm_op *op) {
   printf("### `%s(", op->name);

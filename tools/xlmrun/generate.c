@@ -71,7 +71,7 @@ static void take_memory(generator *g) {
 }
 
 static bool is_logits(const xlm_rank_plan *rp, const xlm_plan_output *o) {
-  return o->eval && !strcmp(o->role, "output") && rp->tensors[o->tensor].type.rank == 3;
+  return o->eval && o->role == XLM_OUTPUT_OUTPUT && rp->tensors[o->tensor].type.rank == 3;
 }
 
 // The first output of that shape, by name, and its full sizes: the same in every process.

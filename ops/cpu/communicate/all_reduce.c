@@ -13,7 +13,6 @@ static size_t workspace(const xlm_call *c, const xlm_target *t) {
 typedef struct job {
   const xlm_call *c;
   collect g;
-  const char *kind;
   size_t elem;
   int64_t count;
   const char *x;
@@ -21,7 +20,7 @@ typedef struct job {
 } job;
 
 static void reduce(const job *j, int64_t count, void *out) { // reduces g.in
-  collect_reduce(&j->g, j->kind, j->c->in_type[0]->dtype, count, out, xlm_cpu_pool(j->c));
+  collect_reduce(&j->g, j->c->in_type[0]->dtype, count, out, xlm_cpu_pool(j->c));
 }
 
 static xlm_status reduce_small(job *j) {
@@ -77,7 +76,6 @@ static xlm_status run(const xlm_call *c) {
   const xlm_type *t = c->in_type[0];
   job j = {.c = c,
            .g = collect_start(c),
-           .kind = xlm_attr_text(&c->instr->attrs, XLM_A_kind, "sum"),
            .elem = xlm_dtype_bytes(t->dtype),
            .count = collect_elements(c, t, true),
            .x = c->in[0],

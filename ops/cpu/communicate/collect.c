@@ -31,20 +31,18 @@ collect collect_start(const xlm_call *c) {
   return g;
 }
 
-static const char *sizes_of(const xlm_call *c, int list) {
-  return xlm_sizes_list(xlm_attr_text(&c->instr->attrs, XLM_A_sizes, ""), list);
+static xlm_ints sizes_of(const xlm_call *c, int list) {
+  return xlm_piece_sizes(&c->instr->attrs, xlm_comm_of(c->instr->op), list);
 }
 
 int64_t collect_members(const xlm_call *c) {
-  int64_t size, n = 0;
-  for (const char *at = sizes_of(c, 0); (at = xlm_sizes_next(at, &size));) n++;
-  return n;
+  return sizes_of(c, 0).n;
 }
 
 int64_t collect_largest(const xlm_call *c, int list) {
-  int64_t size, most = 0;
-  for (const char *at = sizes_of(c, list); (at = xlm_sizes_next(at, &size));)
-    most = size > most ? size : most;
+  xlm_ints sizes = sizes_of(c, list);
+  int64_t most = 0;
+  for (uint32_t i = 0; i < sizes.n; i++) most = sizes.at[i] > most ? sizes.at[i] : most;
   return most;
 }
 
@@ -55,11 +53,10 @@ size_t collect_room(int64_t n, int64_t piece, size_t elem, int copies) {
 }
 
 void collect_sizes(const xlm_call *c, int list, int64_t n, int64_t *size, int64_t *begin) {
-  int64_t i = 0, sum = 0;
-  const char *at = sizes_of(c, list);
-  for (; i < n && (at = xlm_sizes_next(at, &size[i])); i++) begin[i] = sum, sum += size[i];
-  XLM_ASSERT(i == n, "%s: %lld sizes for %lld members", xlm_op_name(c->instr->op), (long long)i,
-             (long long)n);
+  xlm_ints sizes = sizes_of(c, list);
+  int64_t sum = 0;
+  XLM_ASSERT(sizes.n == n, "%s: %u sizes for %lld members", xlm_op_name(c->instr->op), sizes.n, (long long)n);
+  for (int64_t i = 0; i < n; i++) size[i] = sizes.at[i], begin[i] = sum, sum += size[i];
 }
 
 xlm_status collect_exchange(const collect *g) {

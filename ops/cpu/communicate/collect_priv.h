@@ -113,9 +113,8 @@ static inline bool collect_applicable(const xlm_call *c, const xlm_target *t, in
 }
 
 #define collect_reduce XLM_ISA_NAME(xlm_collect_reduce)
-// out[0 .. count) = the reduction `kind` of g->in[k][0 .. count) over the members k; f32 sums go axis by
-// axis, outermost first. out may be one of them.
-void collect_reduce(const collect *g, const char *kind, xlm_dtype t, int64_t count, void *out,
-                    xlm_pool *pool);
+// out[0 .. count) = the call's reduction of g->in[k][0 .. count) over the members k; f32 sums go axis by axis,
+// outermost first. out may be one of them.
+void collect_reduce(const collect *g, xlm_dtype t, int64_t count, void *out, xlm_pool *pool);
 
 #endif

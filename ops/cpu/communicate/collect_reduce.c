@@ -127,13 +127,12 @@ static void lse_f64(const job *j, int64_t at,
   write_f64(j, at, n, sum);
 }
 
-static const struct {
-  const char *kind;
-  void (*block[XLM_DTYPE_COUNT])(const job *, int64_t at, int64_t n);
-} table[] = {
-    {"sum", {[XLM_F32] = sum_f32, [XLM_BF16] = sum_f32, [XLM_F64] = sum_f64, [XLM_I32] = sum_i32}},
-    {"max", {[XLM_F32] = max_f32, [XLM_BF16] = max_f32, [XLM_F64] = max_f64, [XLM_I32] = max_i32}},
-    {"lse", {[XLM_F32] = lse_f64, [XLM_BF16] = lse_f64, [XLM_F64] = lse_f64}},
+static void (*const table[XLM_REDUCTIONS][XLM_DTYPE_COUNT])(const job *, int64_t at, int64_t n) = {
+    [XLM_REDUCTION_SUM] =
+        {[XLM_F32] = sum_f32, [XLM_BF16] = sum_f32, [XLM_F64] = sum_f64, [XLM_I32] = sum_i32},
+    [XLM_REDUCTION_MAX] =
+        {[XLM_F32] = max_f32, [XLM_BF16] = max_f32, [XLM_F64] = max_f64, [XLM_I32] = max_i32},
+    [XLM_REDUCTION_LSE] = {[XLM_F32] = lse_f64, [XLM_BF16] = lse_f64, [XLM_F64] = lse_f64},
 };
 
 static void work(void *arg, int worker, int workers) {
@@ -152,12 +151,15 @@ static void find_axes(job *j, const collect *g) {
   if (!j->n_axes) j->size[j->n_axes++] = 1;
 }
 
-void collect_reduce(const collect *g, const char *kind, xlm_dtype t, int64_t count, void *out,
-                    xlm_pool *pool) {
-  job j = {.from = (const void *const *)g->in, .n = g->n, .count = count, .dtype = t, .out = out};
+void collect_reduce(const collect *g, xlm_dtype t, int64_t count, void *out, xlm_pool *pool) {
+  int kind = xlm_attr_enum(&g->call->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM);
+  job j = {.from = (const void *const *)g->in,
+           .n = g->n,
+           .count = count,
+           .dtype = t,
+           .out = out,
+           .block = table[kind][t]};
   find_axes(&j, g);
-  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-    if (!strcmp(kind, table[i].kind)) j.block = table[i].block[t];
-  XLM_ASSERT(j.block, "no reduction `%s` of %s", kind, xlm_dtype_name(t));
+  XLM_ASSERT(j.block, "no reduction %s of %s", xlm_enum_name(XLM_ENUM_REDUCTION, kind), xlm_dtype_name(t));
   xlm_pool_run(count < SERIAL ? NULL : pool, work, &j);
 }

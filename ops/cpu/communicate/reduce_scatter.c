@@ -51,8 +51,7 @@ static xlm_status round_of(job *j, int64_t first) {
     j->g.in_bytes[k] = (size_t)mine * j->elem;
   }
   XLM_TRY(collect_exchange(&j->g));
-  const char *kind = xlm_attr_text(&j->c->instr->attrs, XLM_A_kind, "sum");
-  collect_reduce(&j->g, kind, j->c->in_type[0]->dtype, mine, (char *)j->c->out[0] + (size_t)first * j->elem,
+  collect_reduce(&j->g, j->c->in_type[0]->dtype, mine, (char *)j->c->out[0] + (size_t)first * j->elem,
                  xlm_cpu_pool(j->c));
   return XLM_OK;
 }

@@ -15,12 +15,11 @@
 #include "ops/cuda/lookup_priv.h"
 #include "ops/cuda/norm_sq_priv.h"
 #include "ops/cuda/routing_priv.h"
+#include "ops/cuda/reduce_shape_priv.h"
 
 enum {
   PRODUCT = 32 << 20, // bytes for cuBLASLt
   ATTEND = 512 << 20, // limit in bytes for chunks of attention's backward
-  BLOCKS = 1024,      // of a grid that sums everything
-  ROWS = 256,         // per block, in sums by columns
 };
 
 static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
@@ -83,11 +82,14 @@ static size_t norm_sq(const xlm_call *c, const xlm_target *t) {
   return XLM_CUDA_NORM_BLOCKS * sizeof(xlm_cuda_norm_part);
 }
 
-static size_t by_columns(const xlm_call *c, const xlm_target *t) { // parts of each result
+static size_t by_parts(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  int64_t out = xlm_call_elements(c, c->out_type[0]), in = xlm_call_elements(c, c->in_type[0]);
-  int64_t parts = out ? ceil_div(in / out, ROWS) : 0;
-  return (size_t)(parts < BLOCKS ? parts : BLOCKS) * (size_t)out * sizeof(float);
+  return reduce_workspace(c, sizeof(float));
+}
+
+static size_t logsumexp(const xlm_call *c, const xlm_target *t) { // parts are two numbers
+  (void)t;
+  return reduce_workspace(c, 2 * sizeof(float));
 }
 
 static size_t by_token(const xlm_call *c, const xlm_target *t) { // the losses
@@ -166,9 +168,10 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may},
     {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend_bwd},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},
-    {.op = XLM_OP_SUM, .workspace = by_columns},
-    {.op = XLM_OP_MEAN, .workspace = by_columns},
-    {.op = XLM_OP_AMAX, .workspace = by_columns},
+    {.op = XLM_OP_SUM, .workspace = by_parts},
+    {.op = XLM_OP_MEAN, .workspace = by_parts},
+    {.op = XLM_OP_AMAX, .workspace = by_parts},
+    {.op = XLM_OP_LOGSUMEXP, .workspace = logsumexp},
     {.op = XLM_OP_CROSS_ENTROPY, .workspace = by_token},
     {.op = XLM_OP_CROSS_ENTROPY_BWD, .workspace = count},
     {.op = XLM_OP_LOOKUP_BWD, .workspace = lookup_bwd},

@@ -46,14 +46,24 @@ static inline over_rows over_of(const xlm_call *c, const xlm_type *t) {
   return r;
 }
 
+// *i becomes i / size and the rest is returned; in 32 bits where both fit, which every device does several times faster.
+static inline XLM_HOST_DEVICE int64_t over_split(int64_t *i, int64_t size) {
+  int64_t rest;
+  if (((uint64_t)*i | (uint64_t)size) >> 32) {
+    rest = *i % size;
+    *i /= size;
+  } else {
+    rest = (uint32_t)*i % (uint32_t)size;
+    *i = (uint32_t)*i / (uint32_t)size;
+  }
+  return rest;
+}
+
 // Element offset of the i-th index.
 static inline XLM_HOST_DEVICE int64_t over_offset(const over_dims *d, int64_t i) {
   int64_t at = 0;
-  for (int k = d->n - 1; k >= 0; k--) {
-    at += i % d->size[k] * d->stride[k];
-    i /= d->size[k];
-  }
-  return at;
+  for (int k = d->n - 1; k > 0; k--) at += over_split(&i, d->size[k]) * d->stride[k];
+  return d->n ? at + i * d->stride[0] : 0;
 }
 
 XLM_C_END

@@ -21,6 +21,10 @@
 // The stream of the call's queue, a cudaStream_t; NULL, the default stream, for a call without a device.
 extern "C" void *xlm_cuda_stream(const xlm_call *c);
 
+// The step's numbers where kernels can read them, as they are when the kernel runs: a captured graph's kernels see those of
+// the replay. What the host alone reads is c->env.
+extern "C" const xlm_step_env *xlm_cuda_env(const xlm_call *c);
+
 // What a launch says, as a run returns it: XLM_ENV with the sentence in c->err.
 extern "C" xlm_status xlm_cuda_failed(const xlm_call *c, const char *why);
 static inline xlm_status xlm_cuda_launched(const xlm_call *c, xlm_launch_status s) {

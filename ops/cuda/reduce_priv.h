@@ -147,7 +147,7 @@ static inline bool reduce_in_packs(const reduce_shape *s, const void *x, int64_t
   bool fits = last >= 0 && runs->stride[last] == 1 && runs->size[last] % v == 0 && s->per_used % v == 0;
   for (int i = 0; i < last; i++) fits = fits && runs->stride[i] % v == 0;
   for (int i = 0; i < others->n; i++) fits = fits && others->stride[i] % v == 0;
-  return fits && (uintptr_t)x % ((size_t)v * bytes) == 0;
+  return fits && xlm_cuda_aligned(x, (size_t)v * bytes);
 }
 
 template <class Op, class E, class O, int V>

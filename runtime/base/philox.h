@@ -22,23 +22,23 @@ static inline uint64_t xlm_hash_text(const char *s) { // FNV-1a, 64 bits
   return h;
 }
 
-static inline uint64_t xlm_hash_mix(uint64_t x) { // the splitmix64 finaliser
+static inline XLM_HOST_DEVICE uint64_t xlm_hash_mix(uint64_t x) { // the splitmix64 finaliser
   x += 0x9E3779B97F4A7C15u;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
   return x ^ (x >> 31);
 }
 
-static inline xlm_philox xlm_philox_key(uint64_t seed, uint64_t stream) {
+static inline XLM_HOST_DEVICE xlm_philox xlm_philox_key(uint64_t seed, uint64_t stream) {
   uint64_t k = xlm_hash_mix(seed ^ xlm_hash_mix(stream));
   return (xlm_philox){{(uint32_t)k, (uint32_t)(k >> 32)}};
 }
 
 enum { XLM_PHILOX_ROUNDS = 10, XLM_PHILOX_BATCH = 16 };
 
-// n counters hi : lo, lo + 1, ... at once, in loops that compilers vectorise: word[w][i] is word w of the
-// i-th. n must be a constant where this is inlined.
-static inline __attribute__((always_inline)) void xlm_philox_lanes(xlm_philox p, uint64_t hi, uint64_t lo,
+// n counters hi : lo, lo + 1, ... side by side, in loops that compilers turn into vector instructions:
+// word[w][i] is word w of the i-th. n is a constant where this is inlined.
+static inline XLM_HOST_DEVICE __attribute__((always_inline)) void xlm_philox_lanes(xlm_philox p, uint64_t hi, uint64_t lo,
                                                                    int n, uint32_t *c0, uint32_t *c1,
                                                                    uint32_t *c2, uint32_t *c3) {
   uint32_t k0 = p.key[0], k1 = p.key[1];
@@ -60,12 +60,12 @@ static inline __attribute__((always_inline)) void xlm_philox_batch(xlm_philox p,
   xlm_philox_lanes(p, hi, lo, XLM_PHILOX_BATCH, word[0], word[1], word[2], word[3]);
 }
 
-static inline void xlm_philox_draw(xlm_philox p, uint64_t hi, uint64_t lo, uint32_t out[4]) {
+static inline XLM_HOST_DEVICE void xlm_philox_draw(xlm_philox p, uint64_t hi, uint64_t lo, uint32_t out[4]) {
   xlm_philox_lanes(p, hi, lo, 1, &out[0], &out[1], &out[2], &out[3]);
 }
 
 // Uniform in (0, 1): never 0, so its logarithm is finite.
-static inline double xlm_philox_unit(uint32_t bits) {
+static inline XLM_HOST_DEVICE double xlm_philox_unit(uint32_t bits) {
   return ((double)bits + 0.5) * 0x1p-32;
 }
 

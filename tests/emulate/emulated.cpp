@@ -25,6 +25,10 @@ void *xlm_cuda_stream(const xlm_call *c) {
   return NULL;
 }
 
+const xlm_step_env *xlm_cuda_env(const xlm_call *c) {
+  return c->env;
+}
+
 xlm_status xlm_cuda_failed(const xlm_call *c, const char *why) {
   return xlm_fail(c->err, XLM_ENV, "%s", why);
 }

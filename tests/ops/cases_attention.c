@@ -35,6 +35,21 @@ static void rope_wide(op_test *t) {
   op_out(t, rope(t, "x[seq 70, heads 2, head 72]", NULL));
 } // whole vectors and a rest
 
+static void rope_even(op_test *t) { // whole accesses; more heads than a GPU's thread turns
+  op_out(t, rope(t, "x[batch 3, seq 5, heads 5, head 64]", NULL));
+}
+static void rope_heads_first(op_test *t) {
+  op_out(t, rope(t, "x[batch 2, heads 3, seq 5, head 32]", NULL));
+}
+static void rope_long(op_test *t) { // more pairs than one launch takes
+  op_out(t, rope(t, "x[seq 3, head 1040]", NULL));
+}
+static void rope_even_neighbours(op_test *t) {
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_int(&l, XLM_A_interleaved, 1);
+  op_out(t, rope(t, "x[seq 5, heads 2, head 16]", &l));
+}
+
 static void rope_neighbours(op_test *t) {
   xlm_attr_list l = op_attrs(t);
   xlm_attr_put_int(&l, XLM_A_interleaved, 1);
@@ -180,6 +195,10 @@ static void direct(op_test *t) { // attend_bwd as a node of its own
 static const op_case table[] = {
     {"plain", XLM_OP_ROPE, rope_plain, .bf16 = true},
     {"wide", XLM_OP_ROPE, rope_wide, .bf16 = true},
+    {"even", XLM_OP_ROPE, rope_even, .bf16 = true},
+    {"heads_first", XLM_OP_ROPE, rope_heads_first, .bf16 = true},
+    {"long", XLM_OP_ROPE, rope_long, .bf16 = true},
+    {"even_neighbours", XLM_OP_ROPE, rope_even_neighbours, .bf16 = true},
     {"neighbours", XLM_OP_ROPE, rope_neighbours, .bf16 = true},
     {"feature_first", XLM_OP_ROPE, rope_feature_first, .bf16 = true},
     {"later_part", XLM_OP_ROPE, rope_later_part, .bf16 = true},

@@ -107,6 +107,20 @@ static void take_both_ends(op_test *t) {
   along(t, XLM_OP_LOCAL_SLICE, "x[batch 2, heads, hidden 3]", whole, part, 0);
 }
 
+static void take_of_rows(op_test *t) { // of packed rows: those in use, zeros behind
+  xlm_dim whole = op_dim(t, "hidden 8"), part = piece(t, "hidden", 4, 8, 4);
+  op_dim(t, "experts 4");
+  xlm_val x = op_leaf(t, "x[seq 5, hidden]");
+  xlm_val e = op_int_data(t, "e[seq, active 2]", (int[]){0, 1, 3, 9, 1, 3, 0, 9, 1, 0}); // no expert 9: rows not in use
+  xlm_attr_list d = op_attrs(t), l = op_attrs(t);
+  op_put_dims(t, &d, XLM_A_experts, "experts");
+  xlm_val rows = xlm_emit(&t->b, XLM_OP_DISPATCH, (xlm_val[]){x, e}, 2, &d);
+  xlm_attr_put_int(&l, XLM_A_axes, 1);
+  xlm_attr_put_dims(&l, XLM_A_from, &whole, 1);
+  xlm_attr_put_dims(&l, XLM_A_to, &part, 1);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_LOCAL_SLICE, &rows, 1, &l));
+}
+
 // dispatch, to the owners and back; expert 2 has no rows.
 static void there_and_back(op_test *t) {
   xlm_dim experts = op_dim(t, "experts 4"), here = piece(t, "experts", 4, 4, 0);
@@ -159,6 +173,7 @@ static const op_case table[] = {
     {"middle", XLM_OP_LOCAL_SLICE, take_middle, .bf16 = true, .no_grad = true},
     {"last", XLM_OP_LOCAL_SLICE, take_last, .bf16 = true, .no_grad = true},
     {"both_ends", XLM_OP_LOCAL_SLICE, take_both_ends, .bf16 = true, .no_grad = true},
+    {"of_rows", XLM_OP_LOCAL_SLICE, take_of_rows, .bf16 = true, .no_grad = true},
     {"there_and_back", XLM_OP_SEND_ROWS, there_and_back, .bf16 = true, .no_grad = true},
     {"pair", XLM_OP_SEND, message, .bf16 = true, .no_grad = true},
 };

@@ -87,6 +87,23 @@ static void permute_large_rows(op_test *t) {
   permute(t, "x[a 20, b 10, c 300]", "b a c");
 }
 
+// The operand's rows stay whole, in accesses of 16, 8, 4 and (bf16) 2 bytes.
+static void permute_whole(op_test *t) {
+  permute(t, "x[a 5, b 6, c 64]", "b a c");
+}
+static void permute_halves(op_test *t) {
+  permute(t, "x[a 5, b 6, c 6]", "b a c");
+}
+static void permute_odd(op_test *t) {
+  permute(t, "x[a 5, b 6, c 7]", "b a c");
+}
+static void permute_full_tiles(op_test *t) {
+  permute(t, "x[a 128, b 3, c 64]", "c b a");
+}
+static void permute_one_more(op_test *t) {
+  permute(t, "x[a 65, b 33]", "b a");
+}
+
 static void permute_ints(op_test *t) {
   xlm_val x = op_ints(t, "x[a 40, b 70]", 0, 1000);
   xlm_attr_list l = op_attrs(t);
@@ -116,6 +133,15 @@ static void slice_all(op_test *t) {
 static void slice_large(op_test *t) {
   cut(t, XLM_OP_SLICE, "x[b 40, long 900]", "long", "short 800", 33);
 }
+static void slice_even(op_test *t) {
+  cut(t, XLM_OP_SLICE, "x[b 40, long 64]", "long", "short 16", 8);
+}
+static void slice_uneven(op_test *t) { // rows begin within an access
+  cut(t, XLM_OP_SLICE, "x[b 40, long 64]", "long", "short 16", 3);
+}
+static void pad_even(op_test *t) {
+  cut(t, XLM_OP_PAD, "x[b 40, short 16]", "short", "long 64", 8);
+}
 static void pad_middle(op_test *t) {
   cut(t, XLM_OP_PAD, "x[a 3, short 3, b 4]", "short", "long 7", 2);
 }
@@ -141,6 +167,11 @@ static void concat_same(op_test *t) { // one name for all three
 static void concat_order(op_test *t) { // the operands store their dims differently
   xlm_val in[] = {op_leaf(t, "x[hidden 40, seq 3, a 37]"), op_leaf(t, "y[b 50, hidden, seq]")};
   op_out(t, arrow(t, XLM_OP_CONCAT, in, 2, "a b", "c 87", 0));
+}
+
+static void concat_even(op_test *t) {
+  xlm_val in[] = {op_leaf(t, "x[batch 3, a 16]"), op_leaf(t, "y[batch, b 24]")};
+  op_out(t, arrow(t, XLM_OP_CONCAT, in, 2, "a b", "c 40", 0));
 }
 
 // ---- shift
@@ -172,6 +203,10 @@ static void shift_last(op_test *t) {
   shift(t, "x[batch 30, seq 500]", "seq", 3);
 }
 
+static void shift_rows(op_test *t) {
+  shift(t, "x[batch 3, seq 20, hidden 32]", "seq", 2);
+}
+
 static const op_case table[] = {
     {"one", XLM_OP_RENAME, rename_one, .bf16 = true},
     {"swap", XLM_OP_RENAME, rename_swap},
@@ -188,17 +223,26 @@ static const op_case table[] = {
     {"middle", XLM_OP_PERMUTE, permute_middle},
     {"large", XLM_OP_PERMUTE, permute_large, .bf16 = true},
     {"large_rows", XLM_OP_PERMUTE, permute_large_rows},
+    {"whole", XLM_OP_PERMUTE, permute_whole, .bf16 = true},
+    {"halves", XLM_OP_PERMUTE, permute_halves, .bf16 = true},
+    {"odd", XLM_OP_PERMUTE, permute_odd, .bf16 = true},
+    {"full_tiles", XLM_OP_PERMUTE, permute_full_tiles, .bf16 = true},
+    {"one_more", XLM_OP_PERMUTE, permute_one_more, .bf16 = true},
     {"ints", XLM_OP_PERMUTE, permute_ints, .no_grad = true},
     {"middle", XLM_OP_SLICE, slice_middle, .bf16 = true},
     {"first", XLM_OP_SLICE, slice_first},
     {"last", XLM_OP_SLICE, slice_last, .bf16 = true},
     {"all", XLM_OP_SLICE, slice_all},
     {"large", XLM_OP_SLICE, slice_large},
+    {"even", XLM_OP_SLICE, slice_even, .bf16 = true},
+    {"uneven", XLM_OP_SLICE, slice_uneven, .bf16 = true},
     {"middle", XLM_OP_PAD, pad_middle, .bf16 = true},
     {"one_row", XLM_OP_PAD, pad_one_row},
     {"end", XLM_OP_PAD, pad_end},
+    {"even", XLM_OP_PAD, pad_even, .bf16 = true},
     {"two", XLM_OP_CONCAT, concat_two, .bf16 = true},
     {"same", XLM_OP_CONCAT, concat_same},
+    {"even", XLM_OP_CONCAT, concat_even, .bf16 = true},
     {"order", XLM_OP_CONCAT, concat_order, .bf16 = true},
     {"one", XLM_OP_SHIFT, shift_one, .bf16 = true},
     {"back", XLM_OP_SHIFT, shift_back},
@@ -206,5 +250,6 @@ static const op_case table[] = {
     {"out", XLM_OP_SHIFT, shift_out},
     {"far", XLM_OP_SHIFT, shift_far},
     {"last", XLM_OP_SHIFT, shift_last, .bf16 = true},
+    {"rows", XLM_OP_SHIFT, shift_rows, .bf16 = true},
 };
 const op_cases cases_dims = {table, sizeof table / sizeof *table};

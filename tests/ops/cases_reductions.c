@@ -49,6 +49,45 @@ static void nothing(op_test *t) {
   reduce(t, "x[batch 3, none 0]", "none");
 }
 
+// Sizes at which GPU kernels change their ways: whole 16-byte accesses, rows for a thread, a warp, a block, several
+// parts; columns that fill tiles, several of them.
+static void single(op_test *t) {
+  reduce(t, "x[single 1]", "single");
+}
+static void short_rows(op_test *t) {
+  reduce(t, "x[batch 300, hidden 16]", "hidden");
+}
+static void even_rows(op_test *t) {
+  reduce(t, "x[batch 9, hidden 768]", "hidden");
+}
+static void wide_rows(op_test *t) {
+  reduce(t, "x[batch 3, wide 4096]", "wide");
+}
+static void even_parts(op_test *t) {
+  reduce(t, "x[batch 2, wide 20000]", "wide");
+}
+static void odd_parts(op_test *t) {
+  reduce(t, "x[batch 2, wide 16411]", "wide");
+}
+static void even_columns(op_test *t) {
+  reduce(t, "x[batch 300, hidden 64]", "batch");
+}
+static void wide_columns(op_test *t) {
+  reduce(t, "x[batch 11, wide 1024]", "batch");
+}
+static void odd_columns(op_test *t) {
+  reduce(t, "x[batch 131, wide 263]", "batch");
+}
+static void even_scattered(op_test *t) { // columns, then rows, with whole accesses
+  reduce(t, "x[batch 3, heads 5, seq 40, head 16]", "batch seq");
+}
+static void even_ends(op_test *t) {
+  reduce(t, "x[batch 3, seq 4, head 16]", "head batch");
+}
+static void largest_norm(op_test *t) { // longer than a block's registers
+  reduce(t, "x[batch 2, wide 16640]", "wide");
+}
+
 static xlm_val
 dispatched(op_test *t) { // [experts, routed, hidden]: rows packed by expert, one expert without rows
   op_dim(t, "experts 4");
@@ -93,6 +132,24 @@ static void equal_elements(op_test *t) { // the gradient goes to the first: chec
   op_out_const(t, xlm_emit(&t->b, XLM_OP_AMAX_BWD, in, 2, &l));
 }
 
+// Gradients with a float dy where x may be bf16.
+static void norm_bwd(op_test *t, const char *decl, const char *dy_decl) {
+  xlm_val in[2] = {op_leaf(t, decl), op_fixed(t, dy_decl, -1, 1)};
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_float(&l, XLM_A_eps, 1e-3);
+  op_put_dims(t, &l, XLM_A_over, "hidden");
+  op_out_const(t, xlm_emit(&t->b, t->the_case->op, in, 2, &l));
+}
+static void norm_bwd_odd(op_test *t) {
+  norm_bwd(t, "x[batch 3, hidden 37]", "dy[batch, hidden]");
+}
+static void norm_bwd_warp(op_test *t) {
+  norm_bwd(t, "x[batch 9, hidden 1024]", "dy[batch, hidden]");
+}
+static void norm_bwd_block(op_test *t) {
+  norm_bwd(t, "x[batch 2, hidden 6000]", "dy[batch, hidden]");
+}
+
 static void repeat_to(op_test *t, const char *decl, const char *dims) {
   xlm_val x = op_leaf(t, decl);
   xlm_attr_list l = op_attrs(t);
@@ -105,6 +162,12 @@ static void repeat_rows(op_test *t) {
 }
 static void repeat_elements(op_test *t) {
   repeat_to(t, "x[batch 3, seq 5]", "batch seq hidden 37");
+}
+static void repeat_even_rows(op_test *t) {
+  repeat_to(t, "x[hidden 64]", "batch 3 seq 5 hidden");
+}
+static void repeat_even_elements(op_test *t) {
+  repeat_to(t, "x[batch 3, seq 5]", "batch seq hidden 64");
 }
 static void repeat_scalar(op_test *t) {
   repeat_to(t, "x[]", "batch 3 seq 50");
@@ -159,20 +222,36 @@ static const op_case table[] = {
     {"packed_rows", XLM_OP_SUM, packed_rows, .bf16 = true},
     {"packed_all", XLM_OP_SUM, packed_all},
     {"packed_inner", XLM_OP_SUM, packed_inner},
+    {"single", XLM_OP_SUM, single, .bf16 = true},
+    {"short_rows", XLM_OP_SUM, short_rows, .bf16 = true},
+    {"even_rows", XLM_OP_SUM, even_rows, .bf16 = true},
+    {"even_parts", XLM_OP_SUM, even_parts, .bf16 = true},
+    {"odd_parts", XLM_OP_SUM, odd_parts, .bf16 = true},
+    {"even_columns", XLM_OP_SUM, even_columns, .bf16 = true},
+    {"wide_columns", XLM_OP_SUM, wide_columns, .bf16 = true},
+    {"odd_columns", XLM_OP_SUM, odd_columns, .bf16 = true},
+    {"even_scattered", XLM_OP_SUM, even_scattered, .bf16 = true},
+    {"even_ends", XLM_OP_SUM, even_ends, .bf16 = true},
     {"packed", XLM_OP_RMSNORM, packed_norm},
     {"last", XLM_OP_MEAN, last, .bf16 = true},
     {"first", XLM_OP_MEAN, first},
     {"scattered", XLM_OP_MEAN, scattered},
     {"everything", XLM_OP_MEAN, everything, .bf16 = true},
+    {"even_columns", XLM_OP_MEAN, even_columns, .bf16 = true},
     {"last", XLM_OP_AMAX, last, .bf16 = true},
     {"first", XLM_OP_AMAX, first, .bf16 = true},
     {"middle", XLM_OP_AMAX, middle},
     {"scattered", XLM_OP_AMAX, scattered},
     {"long_rows", XLM_OP_AMAX, long_rows},
     {"long_columns", XLM_OP_AMAX, long_columns},
+    {"even_rows", XLM_OP_AMAX, even_rows, .bf16 = true},
+    {"odd_parts", XLM_OP_AMAX, odd_parts},
+    {"even_columns", XLM_OP_AMAX, even_columns, .bf16 = true},
     {"equal", XLM_OP_AMAX_BWD, equal_elements, .no_grad = true},
     {"rows", XLM_OP_BROADCAST, repeat_rows, .bf16 = true},
     {"elements", XLM_OP_BROADCAST, repeat_elements, .bf16 = true},
+    {"even_rows", XLM_OP_BROADCAST, repeat_even_rows, .bf16 = true},
+    {"even_elements", XLM_OP_BROADCAST, repeat_even_elements, .bf16 = true},
     {"scalar", XLM_OP_BROADCAST, repeat_scalar},
     {"reordered", XLM_OP_BROADCAST, repeat_reordered, .bf16 = true},
     {"last", XLM_OP_SOFTMAX, last, .bf16 = true},
@@ -186,18 +265,37 @@ static const op_case table[] = {
     {"middle", XLM_OP_LOGSUMEXP, middle},
     {"scattered", XLM_OP_LOGSUMEXP, scattered},
     {"long_rows", XLM_OP_LOGSUMEXP, long_rows},
+    {"short_rows", XLM_OP_LOGSUMEXP, short_rows, .bf16 = true},
+    {"even_rows", XLM_OP_LOGSUMEXP, even_rows, .bf16 = true},
+    {"even_parts", XLM_OP_LOGSUMEXP, even_parts},
+    {"even_columns", XLM_OP_LOGSUMEXP, even_columns, .bf16 = true},
+    {"odd_columns", XLM_OP_LOGSUMEXP, odd_columns},
     {"far_out", XLM_OP_LOGSUMEXP, far_out, .tol = 1e-4},
     {"last", XLM_OP_RMSNORM, last, .bf16 = true},
     {"middle", XLM_OP_RMSNORM, middle, .bf16 = true},
     {"scattered", XLM_OP_RMSNORM, scattered},
     {"long_rows", XLM_OP_RMSNORM, long_rows},
     {"eps", XLM_OP_RMSNORM, with_eps},
+    {"short_rows", XLM_OP_RMSNORM, short_rows, .bf16 = true},
+    {"even_rows", XLM_OP_RMSNORM, even_rows, .bf16 = true},
+    {"wide_rows", XLM_OP_RMSNORM, wide_rows, .bf16 = true},
+    {"largest", XLM_OP_RMSNORM, largest_norm, .bf16 = true},
+    {"odd", XLM_OP_RMSNORM_BWD, norm_bwd_odd, .bf16 = true, .no_grad = true},
+    {"warp", XLM_OP_RMSNORM_BWD, norm_bwd_warp, .bf16 = true, .no_grad = true},
+    {"block", XLM_OP_RMSNORM_BWD, norm_bwd_block, .bf16 = true, .no_grad = true},
     {"scaled", XLM_OP_RMSNORM, scaled_norm, .bf16 = true},
     {"last", XLM_OP_LAYERNORM, last, .bf16 = true},
     {"middle", XLM_OP_LAYERNORM, middle, .bf16 = true},
     {"scattered", XLM_OP_LAYERNORM, scattered},
     {"long_rows", XLM_OP_LAYERNORM, long_rows},
     {"eps", XLM_OP_LAYERNORM, with_eps},
+    {"short_rows", XLM_OP_LAYERNORM, short_rows, .bf16 = true},
+    {"even_rows", XLM_OP_LAYERNORM, even_rows, .bf16 = true},
+    {"wide_rows", XLM_OP_LAYERNORM, wide_rows, .bf16 = true},
+    {"largest", XLM_OP_LAYERNORM, largest_norm, .bf16 = true},
+    {"odd", XLM_OP_LAYERNORM_BWD, norm_bwd_odd, .bf16 = true, .no_grad = true},
+    {"warp", XLM_OP_LAYERNORM_BWD, norm_bwd_warp, .bf16 = true, .no_grad = true},
+    {"block", XLM_OP_LAYERNORM_BWD, norm_bwd_block, .bf16 = true, .no_grad = true},
     {"offset", XLM_OP_LAYERNORM, offset_rows, .tol = 1e-4},
     {"scaled", XLM_OP_LAYERNORM, scaled_norm, .bf16 = true},
     {"values", XLM_OP_STOP_GRADIENT, stopped},

@@ -223,6 +223,12 @@ static void drop_batch_last(op_test *t) {
 static void drop_large(op_test *t) {
   drop(t, "x[batch 3, seq 50, hidden 101]", 0.1);
 }
+static void drop_even(op_test *t) { // whole accesses
+  drop(t, "x[batch 3, seq 4, hidden 32]", 0.3);
+}
+static void drop_even_inside(op_test *t) {
+  drop(t, "x[seq 5, batch 3, hidden 8]", 0.3);
+}
 static void drop_scalar(op_test *t) {
   drop(t, "x[]", 0.5);
 }
@@ -287,6 +293,8 @@ static const op_case table[] = {
     {"batch_inside", XLM_OP_DROPOUT, drop_batch_inside},
     {"batch_last", XLM_OP_DROPOUT, drop_batch_last},
     {"large", XLM_OP_DROPOUT, drop_large, .bf16 = true},
+    {"even", XLM_OP_DROPOUT, drop_even, .bf16 = true},
+    {"even_inside", XLM_OP_DROPOUT, drop_even_inside, .bf16 = true},
     {"scalar", XLM_OP_DROPOUT, drop_scalar},
     {"part", XLM_OP_DROPOUT, drop_part},
     {"both_ends", XLM_OP_DROPOUT, drop_both_ends},

@@ -115,12 +115,12 @@ __global__ void __launch_bounds__(XLM_BLOCK)
     for (int r = warp; r < side; r += warps)
       for (int k = lane; k < side; k += XLM_WARP)
         if (j + r < n_last && i + k < n_inner) tile.at[r][k] = from[at + (j + r) * s.from_stride[last] + i + k];
-    __syncthreads();
+    __syncthreads(); // all of the tile is there
     XLM_UNROLL(8)
     for (int r = warp; r < side; r += warps)
       for (int k = lane; k < side; k += XLM_WARP)
         if (i + r < n_inner && j + k < n_last) to[out + (i + r) * s.to_stride[grid.inner] + j + k] = tile.at[k][r];
-    __syncthreads(); // the next tile's
+    __syncthreads(); // before the next tile
   }
 }
 

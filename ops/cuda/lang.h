@@ -171,7 +171,7 @@ struct block_team {
   static __device__ int lane() { return (int)threadIdx.x; }
   static __device__ float sum(float v) {
     XLM_SHARED(block_scratch, scratch);
-    __syncthreads(); // those who still read the last sum
+    __syncthreads(); // before the last sum's scratch is overwritten
     return block_sum(v, scratch);
   }
   static __device__ float most(float v) {

@@ -3,7 +3,7 @@
 #include "ops/cuda/norm_priv.h"
 
 template <class Row>
-__global__ void __launch_bounds__(XLM_BLOCK) layernorm_rows(const __grid_constant__ norm_args a, float eps) {
+__global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) layernorm_rows(const __grid_constant__ norm_args a, float eps) {
   using team = typename Row::team;
   for (int64_t row = (int64_t)blockIdx.x * team::per_block + team::index(); row < a.r.count;
        row += (int64_t)gridDim.x * team::per_block) {
@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(XLM_BLOCK) layernorm_rows(const __grid_constan
 
 // dx = s (dy - mean(dy) - h mean(h dy)), h = s (x - mean(x)), s = 1 / sqrt(variance + eps)
 template <class Row>
-__global__ void __launch_bounds__(XLM_BLOCK) layernorm_bwd_rows(const __grid_constant__ norm_args a, float eps) {
+__global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) layernorm_bwd_rows(const __grid_constant__ norm_args a, float eps) {
   using team = typename Row::team;
   for (int64_t row = (int64_t)blockIdx.x * team::per_block + team::index(); row < a.r.count;
        row += (int64_t)gridDim.x * team::per_block) {

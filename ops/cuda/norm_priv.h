@@ -1,6 +1,6 @@
 // Rows as the norms see them: a team of threads goes over its row several times, each time with a function of an element
 // of x (and of dy, backward), the last time writing. Two kinds of rows do the same:
-// - norm_packed: contiguous rows of whole 16-byte accesses, up to NORM_EACH elements per thread: read once, then in
+// - norm_packed: contiguous rows of whole 16-byte accesses, at most 8 per thread, x and dy of one type: read once, then in
 //   registers. One pass over memory.
 // - norm_looped: all others, read again each time, from the caches where they are short.
 // Operands and result may be the same memory: a thread writes only what it alone has read.
@@ -8,6 +8,8 @@
 #define XLM_CUDA_NORM_PRIV_H
 
 #include "ops/cuda/cuda.h"
+
+enum { NORM_BLOCKS = 2 }; // that a multiprocessor must hold: 128 registers
 
 struct norm_args {
   const void *x, *dy; // dy: NULL forward
@@ -18,11 +20,10 @@ struct norm_args {
 struct norm_nothing {}; // the type of dy, forward
 static __device__ __forceinline__ float to_float(norm_nothing) { return 0; }
 
-template <class X, class D, class T> struct norm_packed {
+template <class X, class D, class T, int K> struct norm_packed { // K accesses per thread
   using team = T;
-  static constexpr bool both = sizeof(D) > 1, halves = sizeof(X) == 2 || (both && sizeof(D) == 2);
-  // Elements of an access and accesses per thread: 64 registers at most for what is kept.
-  static constexpr int V = halves ? 8 : 4, K = sizeof(X) == 4 && both && halves ? 4 : 8;
+  static constexpr bool both = sizeof(D) > 1;
+  static constexpr int V = 16 / sizeof(X);
   static constexpr int64_t longest = (int64_t)team::size * V * K;
   vec<X, V> x[K];
   vec<D, V> dy[both ? K : 1];
@@ -88,13 +89,19 @@ template <class R> struct norm_rows {
 
 template <class X, class D, class F> static xlm_launch_status norm_choose(const norm_args &a, F launch) {
   const over_rows &r = a.r;
-  constexpr int V = norm_packed<X, D, warp_team>::V;
-  bool whole = r.contiguous && r.len % V == 0 && xlm_cuda_aligned(a.x, 16) && xlm_cuda_aligned(a.dy, 16) && xlm_cuda_aligned(a.out, 16);
   unsigned by_warp = xlm_cuda_blocks(r.count, warp_team::per_block), by_block = xlm_cuda_blocks(r.count, 1);
-  if (whole && r.len <= norm_packed<X, D, warp_team>::longest)
-    return launch(norm_rows<norm_packed<X, D, warp_team>>{}, by_warp);
-  if (whole && r.len <= norm_packed<X, D, block_team>::longest)
-    return launch(norm_rows<norm_packed<X, D, block_team>>{}, by_block);
+  if constexpr (sizeof(D) == 1 || sizeof(D) == sizeof(X)) { // fewer registers where rows are short: more of them at a time
+    using warp = norm_packed<X, D, warp_team, 4>;
+    using wide_warp = norm_packed<X, D, warp_team, 8>;
+    using block = norm_packed<X, D, block_team, 2>;
+    using wide_block = norm_packed<X, D, block_team, 8>;
+    bool whole = r.contiguous && r.len % warp::V == 0 && r.len <= wide_block::longest && xlm_cuda_aligned(a.x, 16) &&
+                 xlm_cuda_aligned(a.dy, 16) && xlm_cuda_aligned(a.out, 16);
+    if (whole && r.len <= warp::longest) return launch(norm_rows<warp>{}, by_warp);
+    if (whole && r.len <= wide_warp::longest) return launch(norm_rows<wide_warp>{}, by_warp);
+    if (whole && r.len <= block::longest) return launch(norm_rows<block>{}, by_block);
+    if (whole) return launch(norm_rows<wide_block>{}, by_block);
+  }
   bool columns = r.outer.n && r.outer.stride[r.outer.n - 1] == 1; // neighbours in memory are of neighbouring rows
   if (columns) return launch(norm_rows<norm_looped<X, D, thread_team>>{}, xlm_cuda_blocks(r.count, thread_team::per_block));
   if (r.len <= 1024) return launch(norm_rows<norm_looped<X, D, warp_team>>{}, by_warp);

@@ -60,9 +60,9 @@ template <class Op, class Team> static __device__ typename Op::state reduce_team
     for (int d = XLM_WARP / 2; d; d >>= 1) Op::join(s, reduce_shuffle(s, d));
   if constexpr (Team::size > XLM_WARP) {
     XLM_SHARED(reduce_scratch<state>, scratch);
-    __syncthreads(); // those who still read the last row's
+    __syncthreads(); // before the last row's are overwritten
     if (threadIdx.x % XLM_WARP == 0) scratch.of_warp[threadIdx.x / XLM_WARP] = s;
-    __syncthreads();
+    __syncthreads(); // all warps' are there
     s = scratch.of_warp[0];
     for (int w = 1; w < XLM_BLOCK / XLM_WARP; w++) Op::join(s, scratch.of_warp[w]);
   }
@@ -128,13 +128,13 @@ __global__ void __launch_bounds__(XLM_BLOCK) reduce_columns(const E *x, const __
     }
     for (int g = 0; g < groups; g++)
       for (int j = 0; j < V; j++) scratch.of_warp[warp][(g * XLM_WARP + lane) * V + j] = sum[g][j];
-    __syncthreads();
+    __syncthreads(); // all warps' sums are there
     for (int k = (int)threadIdx.x; k < width && first + k < s.r.count; k += XLM_BLOCK) {
       state all = scratch.of_warp[0][k];
       for (int w = 1; w < REDUCE_WARPS; w++) Op::join(all, scratch.of_warp[w][k]);
       reduce_put(to, part * s.r.count + first + k, first + k, all);
     }
-    __syncthreads(); // the next tile's
+    __syncthreads(); // before the next tile
   }
 }
 

@@ -12,7 +12,7 @@
 
 #include "runtime/device/over.h"
 
-enum { REDUCE_PART = 8192, REDUCE_ROWS = 128, REDUCE_PARTS = 256, REDUCE_WARPS = 8 };
+enum { REDUCE_PART = 8192, REDUCE_ROWS = 64, REDUCE_PARTS = 256, REDUCE_WARPS = 8 };
 
 typedef struct reduce_shape {
   over_rows r;

@@ -2,7 +2,7 @@
 #include "ops/cuda/norm_priv.h"
 
 template <class Row>
-__global__ void __launch_bounds__(XLM_BLOCK) rmsnorm_rows(const __grid_constant__ norm_args a, float eps) {
+__global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) rmsnorm_rows(const __grid_constant__ norm_args a, float eps) {
   using team = typename Row::team;
   for (int64_t row = (int64_t)blockIdx.x * team::per_block + team::index(); row < a.r.count;
        row += (int64_t)gridDim.x * team::per_block) {
@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(XLM_BLOCK) rmsnorm_rows(const __grid_constant_
 
 // dx = s dy - s^3 x mean(x dy), s = 1 / sqrt(mean(x^2) + eps)
 template <class Row>
-__global__ void __launch_bounds__(XLM_BLOCK) rmsnorm_bwd_rows(const __grid_constant__ norm_args a, float eps) {
+__global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) rmsnorm_bwd_rows(const __grid_constant__ norm_args a, float eps) {
   using team = typename Row::team;
   for (int64_t row = (int64_t)blockIdx.x * team::per_block + team::index(); row < a.r.count;
        row += (int64_t)gridDim.x * team::per_block) {

@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(XLM_BLOCK) rope_rows(const T *x, T *y, const _
   constexpr int n = V == 1 ? 1 : neighbours ? V / 2 : V;
   XLM_SHARED(rope_turns, turns);
   for (int j = (int)threadIdx.x; j < a.pairs; j += XLM_BLOCK) turns.at[j] = a.turns[j];
-  __syncthreads();
+  __syncthreads(); // all turns are there
   int64_t chunks = a.pairs / n, units = a.seq * a.groups * chunks;
   for (int64_t unit = (int64_t)blockIdx.x * XLM_BLOCK + threadIdx.x; unit < units; unit += (int64_t)gridDim.x * XLM_BLOCK) {
     int64_t rest = unit, pair = over_split(&rest, chunks) * n, group = over_split(&rest, a.groups);

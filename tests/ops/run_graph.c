@@ -24,6 +24,7 @@ typedef struct step { // one node, ready to run
   xlm_call call;
   const xlm_kernel *kernel;
   buffer workspace;
+  xlm_error err; // why it failed
 } step;
 
 struct run_graph {
@@ -147,7 +148,8 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
                        .variant = xlm_kernel_variant(s->kernel, choice.variant),
                        .dims = r->g->dims,
                        .device = r->device,
-                       .env = &r->o.env};
+                       .env = &r->o.env,
+                       .err = &s->err};
   s->call.in_type = types_of(r, s->instr.in, n->n_in);
   s->call.out_type = types_of(r, s->instr.out, n->n_out);
   s->call.in = XLM_NEW_N(r->arena, void *, n->n_in + 1);
@@ -261,7 +263,7 @@ static void run_in_place(run_graph *r, xlm_node id, int i) {
     if (n->in[j] == n->in[i]) ((void **)c.in)[j] = copy.at;
   ((void **)c.out)[0] = copy.at;
   memset(s->workspace.at, POISON, s->workspace.n);
-  if (s->kernel->run(&c) != XLM_OK) report(r, id, "in place it fails");
+  if (s->kernel->run(&c) != XLM_OK) report(r, id, xlm_arena_printf(r->arena, "in place: %s", s->err.text));
   if (memcmp(copy.at, r->values[n->out].at, copy.n))
     report(r, id, xlm_arena_printf(r->arena, "in place of operand %d it gives other bits", i));
   buffer_free(r, &copy);
@@ -295,7 +297,7 @@ static void run_node(run_graph *r, xlm_node id) {
   for (int i = op->n_alias; i < n->n_out; i++)
     memset(r->values[n->out + (xlm_val)i].at, POISON, r->values[n->out + (xlm_val)i].n);
   memset(s->workspace.at, POISON, s->workspace.n);
-  if (s->kernel->run(&s->call) != XLM_OK) report(r, id, "it fails");
+  if (s->kernel->run(&s->call) != XLM_OK) report(r, id, s->err.text);
   if (!r->o.in_place) return;
   if (n->n_in <= 64) check_after(r, id, op, before);
   for (int i = 0; i < 32 && !r->error; i++)

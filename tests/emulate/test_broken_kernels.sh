@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The emulated tests find mistakes: each line below breaks one kernel in one place, and a case must fail, saying why.
+# test_broken_kernels.sh SOURCE BUILD COMPILER: BUILD has test_cuda_ops, _asan and _races, which take the broken kernel from
+# a library instead of their own.
+set -u
+source_dir=$1 build=$2 cxx=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$source_dir" || exit 1
+
+# FILE of ops/cuda | sed expression | .cu files to compile | plain, asan or races | case | what its failure says
+list() {
+  cat <<'EOF'
+reduce_priv.h|/all warps' sums are there/d|sum|races|sum.long_columns|race at
+reduce_priv.h|/before the next tile/d|sum|races|sum.wide_columns|race at
+reduce_priv.h|s/int64_t begin = part \* s.per, end = begin + s.per < len ? begin + s.per : len;/int64_t begin = part * s.per, end = begin + s.per;/|sum|asan|sum.odd_parts|heap-buffer-overflow
+reduce_priv.h|/before the last row's are overwritten/d|logsumexp|races|logsumexp.long_rows|race at
+reduce_priv.h|s/int d = XLM_WARP \/ 2; d;/int d = XLM_WARP \/ 4; d;/|sum|plain|sum.even_rows|expected
+reduce_priv.h|s/if constexpr (Team::size > 1)/if (Team::lane() % 2)/|amax|plain|amax.even_rows|but is in the mask of
+lang.h|/before the last sum's scratch is overwritten/d|rmsnorm|races|rmsnorm.wide_rows|race at
+norm_priv.h|s/if (at(k) >= a.r.len) continue;//|layernorm|asan|layernorm.even_rows|heap-buffer-overflow
+copy.cu|/all of the tile is there/d|copy permute|races|permute.tiles|race at
+copy.cu|/before the next tile/d|copy permute|races|permute.large|race at
+copy.cu|s/j + r < n_last \&\& //|copy permute|asan|permute.one_more|heap-buffer-overflow
+rope.cu|/all turns are there/d|rope|races|rope.even|race at
+EOF
+}
+
+# One line: NUMBER FILE SED UNITS BUILD CASE SAYS; prints what is wrong with it.
+check() {
+  local dir=$work/$1 file=$2 sed=$3 units=$4 kind=$5 name=$6 says=$7 suffix="" unit
+  local flags=(-std=gnu++17 -O1 -g1 -fPIC -shared -Wl,-Bsymbolic -w -fno-math-errno -ffp-contract=off -DXLM_EMULATE)
+  local link=()
+  case $kind in
+    asan) suffix=_asan flags+=(-fsanitize=address,undefined -fno-sanitize-recover=all -DEMULATE_ASAN) ;;
+    races) suffix=_races flags+=(-DEMULATE_RACES) ;;
+  esac
+  mkdir -p "$dir/ops"
+  cp -r ops/cuda "$dir/ops/cuda"
+  sed -i "$sed" "$dir/ops/cuda/$file"
+  cmp -s "ops/cuda/$file" "$dir/ops/cuda/$file" && { echo "$file: nothing matches '$sed'"; return; }
+  for unit in $units; do
+    # Instrumented for races when compiled, but linked without the sanitizer's own runtime.
+    local instrument=()
+    [ "$kind" = races ] && instrument=(-fsanitize=thread)
+    "$cxx" "${flags[@]}" "${instrument[@]}" -I"$dir" -I. -x c++ -c "$dir/ops/cuda/$unit.cu" -o "$dir/$unit.o" || { echo "$file: '$sed' does not compile"; return; }
+    link+=("$dir/$unit.o")
+  done
+  "$cxx" "${flags[@]}" "${link[@]}" -o "$dir/broken.so" || { echo "$file: does not link"; return; }
+  "$build/test_cuda_ops$suffix" "$name" "$dir/broken.so" >"$dir/log" 2>&1 && { echo "$file: '$sed' is not found by $name, $kind"; return; }
+  grep -q "$says" "$dir/log" || { echo "$file: '$sed': $name, $kind does not say '$says':"; tail -5 "$dir/log"; }
+}
+
+number=0
+while IFS='|' read -r file sed units kind name says; do
+  number=$((number + 1))
+  check "$number" "$file" "$sed" "$units" "$kind" "$name" "$says" >"$work/wrong.$number" &
+  while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+done < <(list)
+wait
+cat "$work"/wrong.*
+[ -z "$(cat "$work"/wrong.*)" ] && echo "$number broken kernels, all found"

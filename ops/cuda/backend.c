@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "ops/cuda/backend_priv.h"
+#include "runtime/device/cuda/cuda.h"
 
 static const char *const archs[] = {"sm_80", "sm_90", "sm_100", NULL};
 
@@ -17,6 +18,15 @@ static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const
   xlm_status xlm_cuda_prepare_##what(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
 #include "ops/cuda/kernels.def"
 #undef XLM_CUDA
+
+#ifdef XLM_CUDA_BRIDGE // tests, while kernels are missing: tests/fake_cuda/bridge.c
+const xlm_kernel *xlm_cuda_bridge(xlm_op_id op);
+#else
+static const xlm_kernel *xlm_cuda_bridge(xlm_op_id op) {
+  (void)op;
+  return NULL;
+}
+#endif
 
 static xlm_kernel kernels[XLM_OP_COUNT];
 
@@ -35,7 +45,7 @@ static const xlm_kernel *find(const char *arch, xlm_op_id op) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   (void)arch;
   (void)pthread_once(&once, fill_kernels);
-  return kernels[op].run ? &kernels[op] : NULL;
+  return kernels[op].run ? &kernels[op] : xlm_cuda_bridge(op);
 }
 
 static const char *here(void) {
@@ -53,5 +63,8 @@ static const xlm_kernel *find(const char *arch, xlm_op_id op) {
 #endif
 
 extern const xlm_backend xlm_backend_cuda;
-const xlm_backend xlm_backend_cuda = {
-    .info = {"cuda", archs, 256, plan}, .title = "CUDA", .here = here, .find = find};
+const xlm_backend xlm_backend_cuda = {.info = {"cuda", archs, 256, plan},
+                                      .device = &xlm_device_cuda,
+                                      .title = "CUDA",
+                                      .here = here,
+                                      .find = find};

@@ -21,8 +21,8 @@
 // The stream of the call's queue, a cudaStream_t; NULL, the default stream, for a call without a device.
 extern "C" void *xlm_cuda_stream(const xlm_call *c);
 
-// The step's numbers where kernels can read them, as they are when the kernel runs: a captured graph's kernels see those of
-// the replay. What the host alone reads is c->env.
+// The running step's numbers in the card's memory: kernels take this address and read what they need of it. A captured
+// launch is repeated with other numbers, so neither c->env nor anything computed from it may be an argument.
 extern "C" const xlm_step_env *xlm_cuda_env(const xlm_call *c);
 
 // What a launch says, as a run returns it: XLM_ENV with the sentence in c->err.

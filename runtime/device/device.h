@@ -6,6 +6,9 @@
 // after wait(p, m) starts after that. For each instruction the executor waits for `after`, enqueues, and
 // marks. A device may do the work of a queue at once, on a thread, or enqueue it on hardware.
 //
+// A segment of the plan begins with `begin` and ends with `join`. A device may record what is enqueued between
+// them and repeat it as a whole.
+//
 // The device records the first failure with its instruction and skips the work enqueued after it; join and
 // sync report it once. One host thread drives a device; put and get may be called from several.
 #ifndef XLM_DEVICE_DEVICE_H
@@ -31,7 +34,18 @@ typedef struct xlm_work { // the function, its argument and everything they refe
   void *arg;
   uint32_t instr;
   double flops_beside, bytes_beside; // work that can be done before the result is needed; an estimate
+  const xlm_call *call; // of the kernel, for devices that check what it accesses; NULL = unknown
 } xlm_work;
+
+enum { XLM_NO_INSTR = UINT32_MAX }; // a failure of which only the segment is known
+
+typedef struct xlm_device_segment { // one run of a segment
+  uint32_t segment;
+  const int32_t *slot;     // [XLM_SLOT_AREAS], as in its xlm_segment_run; NULL = the first
+  const xlm_step_env *env; // of this run
+  bool communicates;       // some of its work uses the link
+  bool apart;              // its instructions are run and inspected one by one
+} xlm_device_segment;
 
 // Time spent on a work item, in nanoseconds of the host's monotonic clock. `queue`: the queue that actually
 // ran it.
@@ -40,6 +54,9 @@ typedef void xlm_device_timer(void *arg, xlm_queue queue, uint32_t instr, int64_
 typedef struct xlm_device_kind {
   const char *name;    // as given to --device
   const char *backend; // the backend whose kernels run on it
+  bool checked;        // results are filled with NaN before they are computed
+  // Can a device be opened here? XLM_ENV says what is missing and what to do. NULL: always.
+  xlm_status (*check)(xlm_error *err);
   // On failure *out is NULL.
   xlm_status (*open)(const xlm_device_options *o, xlm_device **out, xlm_error *err);
   void (*close)(xlm_device *d); // waits for work under way; frees everything; accepts NULL
@@ -51,6 +68,9 @@ typedef struct xlm_device_kind {
   xlm_status (*put)(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err);
   xlm_status (*get)(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err);
   xlm_status (*fill)(xlm_device *d, void *to, int byte, size_t bytes, xlm_error *err);
+  // Before the work of a segment, which is the same for the same segment in the same slots. *known: the
+  // device repeats what it has of it; nothing is to be enqueued. NULL: never.
+  xlm_status (*begin)(xlm_device *d, const xlm_device_segment *s, bool *known, xlm_error *err);
   void (*wait)(xlm_device *d, xlm_queue queue, uint32_t mark); // a mark that was set since the last join
   void (*enqueue)(xlm_device *d, xlm_queue queue, const xlm_work *w);
   void (*mark)(xlm_device *d, xlm_queue queue, uint32_t mark);

@@ -3,8 +3,11 @@
 #include <string.h>
 
 #include "runtime/device/cpu.h"
+#include "runtime/device/cuda/cuda.h"
 
-const xlm_device_kind *const xlm_devices[] = {&xlm_device_cpu, &xlm_device_cpu_far, NULL};
+const xlm_device_kind *const xlm_devices[] = {&xlm_device_cpu,          &xlm_device_cpu_far,
+                                              &xlm_device_cuda,         &xlm_device_cuda_eager,
+                                              &xlm_device_cuda_checked, NULL};
 
 xlm_status xlm_device_find(const char *name, const xlm_device_kind **out, xlm_error *err) {
   char all[256] = "";

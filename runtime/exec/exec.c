@@ -70,8 +70,8 @@ static xlm_status poison_results(xlm_exec *e, uint32_t i, xlm_error *err) {
 // Publishes where this rank is, for the messages of ranks that wait for it.
 static void announce(xlm_exec *e, const exec_bound *b) {
   const xlm_instr *in = b->call.instr;
-  snprintf(e->where, sizeof e->where, "%s of %s (%s:%u)", xlm_op_name(in->op), *in->scope ? in->scope : "model",
-           e->plan->source_path, in->line);
+  snprintf(e->where, sizeof e->where, "%s of %s (%s:%u)", xlm_op_name(in->op),
+           *in->scope ? in->scope : "model", e->plan->source_path, in->line);
   xlm_comm_at(e->comm, e->where);
 }
 
@@ -93,6 +93,7 @@ void exec_enqueue(xlm_exec *e, uint32_t i) {
 }
 
 xlm_status exec_name(const xlm_exec *e, uint32_t instr, xlm_error *err) {
+  if (instr == XLM_NO_INSTR) return err->status;
   const xlm_instr *in = &e->rank->instrs[instr];
   return xlm_fail_in(err, "`%s` of %s (%s:%u)", xlm_op_name(in->op), *in->scope ? in->scope : "model",
                      e->plan->source_path, in->line);
@@ -115,9 +116,22 @@ xlm_status exec_sync(xlm_exec *e, xlm_error *err) {
   return s == XLM_OK ? s : name_failure(e, instr, s, err);
 }
 
+xlm_status exec_begin(xlm_exec *e, uint32_t segment, bool apart, bool *known, xlm_error *err) {
+  const xlm_device_kind *on = e->device->kind;
+  const xlm_device_segment s = {.segment = segment,
+                                .slot = e->slot,
+                                .env = &e->env,
+                                .communicates = e->communicates[segment],
+                                .apart = apart};
+  *known = false;
+  return on->begin ? on->begin(e->device, &s, known, err) : XLM_OK;
+}
+
 static xlm_status run_segment(xlm_exec *e, uint32_t segment, xlm_error *err) {
   const xlm_segment *s = &e->rank->segments[segment];
-  for (uint32_t i = s->first; i < s->first + s->n; i++) {
+  bool known;
+  XLM_TRY(exec_begin(e, segment, e->poison, &known, err));
+  for (uint32_t i = s->first; i < s->first + s->n && !known; i++) {
     if (e->poison) XLM_TRY(poison_results(e, i, err));
     exec_enqueue(e, i);
   }

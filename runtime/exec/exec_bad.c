@@ -53,7 +53,10 @@ static xlm_bad_tensor bad_state(xlm_exec *e) {
 }
 
 // Runs a segment in the first slots; *bad becomes the first bad result, unless it is already set.
-static void look_at_segment(xlm_exec *e, const xlm_segment *s, xlm_bad_tensor *bad) {
+static void look_at_segment(xlm_exec *e, uint32_t segment, xlm_bad_tensor *bad) {
+  const xlm_segment *s = &e->rank->segments[segment];
+  bool known;
+  if (exec_begin(e, segment, true, &known, NULL) != XLM_OK) return;
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     const xlm_instr *in = &e->rank->instrs[i];
     exec_enqueue(e, i);
@@ -71,7 +74,8 @@ xlm_bad_tensor xlm_exec_first_bad(xlm_exec *e, xlm_step_env env) {
   e->env = env;
   for (uint32_t i = 0; i < e->rank->n_schedule && (e->comm || !bad.name); i++) {
     const xlm_segment *s = &e->rank->segments[e->rank->schedule[i].segment];
-    if (s->kind == XLM_SEG_F && !e->rank->schedule[i].microbatch) look_at_segment(e, s, &bad);
+    if (s->kind == XLM_SEG_F && !e->rank->schedule[i].microbatch)
+      look_at_segment(e, e->rank->schedule[i].segment, &bad);
   }
   return bad;
 }

@@ -71,6 +71,7 @@ static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backen
   xlm_mesh_rank_dims(e->plan, rank, dims);
   e->own.dims = dims;
   e->bound = XLM_NEW_N(e->tables, exec_bound, e->rank->n_instrs);
+  e->communicates = XLM_NEW_N(e->tables, bool, e->rank->n_segments);
   for (uint32_t i = 0; i < e->rank->n_instrs; i++)
     if (bind(e, &e->rank->instrs[i], &e->bound[i], backend, err) != XLM_OK) return exec_name(e, i, err);
   return XLM_OK;
@@ -90,7 +91,8 @@ static void plan_work(xlm_exec *e) {
     for (uint32_t k = 0; k < e->rank->segments[s].n; k++) {
       uint32_t i = e->rank->segments[s].first + k;
       const xlm_instr *in = &e->rank->instrs[i];
-      e->bound[i].work = (xlm_work){.run = exec_run, .arg = e, .instr = i};
+      e->bound[i].work = (xlm_work){.run = exec_run, .arg = e, .instr = i, .call = &e->bound[i].call};
+      e->communicates[s] |= in->stream == XLM_STREAM_COMM;
       if (in->stream == XLM_STREAM_COMM) look_beside(e, &e->rank->segments[s], i, &e->bound[i].work);
       if (in->after) e->bound[in->after - 1].marked = true;
     }
@@ -105,6 +107,7 @@ static xlm_status open_device(xlm_exec *e, const xlm_device_kind *kind, int thre
   if (kind->alloc(e->device, e->rank->arena_bytes, &arena, err) != XLM_OK)
     return xlm_fail_in(err, "an arena of %llu bytes", (unsigned long long)e->rank->arena_bytes);
   e->arena = (char *)arena;
+  e->poison = kind->checked;
   return XLM_OK;
 }
 

@@ -23,7 +23,7 @@ only() {
 base="runtime/base" plan="runtime/base runtime/plan"
 only runtime/base
 only runtime/plan $base ops # ops.def: the numbers of operations
-only runtime/device $plan runtime/comm
+only runtime/device $plan runtime/comm runtime/device/cuda
 only runtime/comm $plan
 only runtime/exec $plan runtime/device runtime/comm
 only runtime/data $plan
@@ -46,7 +46,7 @@ only compiler/planner $plan compiler/ir compiler/diagnose compiler/optimizer com
 only compiler/driver $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/verify
 only compiler/search $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost
 only compiler/report $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost compiler/search compiler/verify
-only ops/cuda $plan runtime/device runtime/comm ops tests/emulate
+only ops/cuda $plan runtime/device runtime/device/cuda runtime/comm ops tests/emulate
 only ops/cpu $plan runtime/device ops ops/cpu/gemm ops/cpu/attend ops/cpu/communicate
 only ops/ref $plan runtime/device ops
 only ops/backend $plan runtime/device ops

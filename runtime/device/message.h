@@ -1,11 +1,15 @@
-// send and recv: the rank of another pipeline stage.
-#ifndef XLM_COMMUNICATE_MESSAGE_PRIV_H
-#define XLM_COMMUNICATE_MESSAGE_PRIV_H
+// What send and recv of all backends share: the rank of another pipeline stage, and the tag.
+#ifndef XLM_DEVICE_MESSAGE_H
+#define XLM_DEVICE_MESSAGE_H
 
-#include "ops/cpu/communicate/collect_priv.h"
+#include <string.h>
+
+#include "runtime/device/link.h"
+
+XLM_C_BEGIN
 
 static inline int64_t
-message_peer(const xlm_call *c) { // the rank with this one's coordinates in stage `peer`
+xlm_message_peer(const xlm_call *c) { // the rank with this one's coordinates in stage `peer`
   int32_t coord[XLM_MAX_AXES];
   int64_t stage = xlm_attr_int(&c->instr->attrs, XLM_A_peer, 0);
   int pp = xlm_mesh_axis(&c->link->mesh, "pp");
@@ -16,8 +20,10 @@ message_peer(const xlm_call *c) { // the rank with this one's coordinates in sta
   return xlm_mesh_rank(&c->link->mesh, coord);
 }
 
-static inline int32_t message_tag(const xlm_call *c) {
+static inline int32_t xlm_message_tag(const xlm_call *c) {
   return (int32_t)xlm_attr_int(&c->instr->attrs, XLM_A_tag, 0);
 }
+
+XLM_C_END
 
 #endif

@@ -1,0 +1,47 @@
+// Is there a card, and can this build use it? Every answer says what is missing and what to do.
+#include "runtime/device/cuda/cuda.h"
+
+xlm_status xlm_cuda_check(const xlm_cuda_runtime *r, int rc, const char *what, xlm_error *err) {
+  if (!rc) return XLM_OK;
+  return xlm_fail(err, XLM_ENV, "CUDA: %s: %s (%d)", what, r->text(rc), rc);
+}
+
+static xlm_status check_driver(const xlm_cuda_runtime *r, xlm_error *err) {
+  int driver = 0, runtime = 0;
+  XLM_TRY(xlm_cuda_check(r, r->versions(&driver, &runtime), "asking for the driver's version", err));
+  if (!driver)
+    return xlm_fail(
+        err, XLM_ENV,
+        "this machine has no NVIDIA driver (libcuda.so.1): install one, start the container with its GPUs "
+        "(docker run --gpus all), or run without --device cuda");
+  if (driver / 1000 >= runtime / 1000) return XLM_OK;
+  return xlm_fail(err, XLM_ENV,
+                  "the NVIDIA driver is for CUDA %d.%d and this xlm was built with CUDA %d.%d: install a "
+                  "newer driver, or "
+                  "build xlm with a CUDA toolkit %d",
+                  driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, driver / 1000);
+}
+
+xlm_status xlm_cuda_find_card(int64_t rank, int *card, xlm_cuda_card *out, xlm_error *err) {
+  const xlm_cuda_runtime *r = xlm_cuda_runtime_here;
+  int cards = 0;
+  if (!r)
+    return xlm_fail(
+        err, XLM_ENV,
+        "this xlm was built without CUDA: configure it with -DXLM_CUDA=ON where the CUDA toolkit is "
+        "installed, or run without --device cuda");
+  XLM_TRY(check_driver(r, err));
+  int rc = r->count(&cards);
+  if (rc) (void)r->last_error();
+  if (rc || !cards)
+    return xlm_fail(
+        err, XLM_ENV,
+        "the NVIDIA driver finds no GPU%s%s: see `nvidia-smi` and CUDA_VISIBLE_DEVICES, or run without "
+        "--device cuda",
+        rc ? ": " : "", rc ? r->text(rc) : "");
+  *card = (int)(rank % cards);
+  XLM_TRY(xlm_cuda_check(r, r->card(*card, out), "asking for the card's properties", err));
+  if (out->major >= 8) return XLM_OK;
+  return xlm_fail(err, XLM_ENV, "card %d, %s, has compute capability %d.%d: xlm needs 8.0 (A100) or later",
+                  *card, out->name, out->major, out->minor);
+}

@@ -1,0 +1,127 @@
+// Between the files of the CUDA device.
+#ifndef XLM_DEVICE_CUDA_PRIV_H
+#define XLM_DEVICE_CUDA_PRIV_H
+
+#include <pthread.h>
+
+#include "runtime/device/cuda/cuda.h"
+
+typedef enum cuda_mode { CUDA_GRAPH, CUDA_EAGER, CUDA_CHECKED } cuda_mode;
+
+enum { CUDA_PIECE = 1 << 20, CUDA_PIECES = 8 };
+
+typedef struct cuda_block { // what alloc gave
+  struct cuda_block *next;
+  void *at;
+} cuda_block;
+
+typedef struct cuda_thing { // what is kept, the last made first
+  struct cuda_thing *next;
+  const xlm_cuda_kept *how;
+  void *thing;
+  uint64_t bytes;
+} cuda_thing;
+
+typedef struct cuda_ring { // pinned memory that puts are copied through; a piece is used again when its event
+                           // is passed
+  char *at;
+  int piece;
+  size_t used; // of the piece
+  xlm_cuda_event passed[CUDA_PIECES];
+  bool recorded[CUDA_PIECES];
+} cuda_ring;
+
+typedef struct cuda_repeat { // a segment in certain slots
+  uint32_t segment;
+  int32_t slot[XLM_SLOT_AREAS];
+  xlm_cuda_graph graph; // NULL: run once, not captured yet
+} cuda_repeat;
+
+typedef struct cuda_times { // while timing: two events per instruction
+  xlm_device_timer *timer;
+  void *arg;
+  xlm_cuda_event base, *begin, *end; // [n_marks] each; NULL: never used
+  int64_t base_ns;
+  uint32_t *ran, n; // instructions since the last report
+  uint8_t *ran_in;  // by instruction: its queue
+} cuda_times;
+
+typedef struct cuda {
+  xlm_cuda_device open; // what others see of it
+  cuda_mode mode;
+  xlm_cuda_host_link link;
+  pthread_mutex_t lock; // recursive; held while a segment is captured
+  xlm_cuda_event *marks;
+  uint8_t *marked_in; // by mark: the queue that set it
+  uint32_t n_marks;
+  // KERNELS is where the two queues meet. joined: COMM so far, for KERNELS; forked: KERNELS so far, for COMM.
+  xlm_cuda_event joined, forked;
+  bool comm_used;   // since KERNELS waited for it
+  bool comm_behind; // it has not waited for `forked` yet
+  cuda_block *blocks;
+  cuda_thing *things;
+  cuda_ring ring;
+  char *bounce; // what gets are copied through: two pieces
+  xlm_cuda_event bounced[2];
+  cuda_repeat *repeats;
+  uint32_t n_repeats, repeats_cap;
+  cuda_repeat *capturing; // NULL: nothing is
+  cuda_times times;
+  xlm_status failed; // of the first failure
+  uint32_t failed_at;
+  xlm_error why;
+} cuda;
+
+static inline cuda *cuda_of(xlm_device *d) {
+  return (cuda *)d;
+}
+static inline const xlm_cuda_runtime *cuda_calls(const cuda *c) {
+  return c->open.runtime;
+}
+
+// The calling thread's calls are about this card. Every entry that another thread may call first begins with
+// it.
+static inline xlm_status cuda_enter(cuda *c, xlm_error *err) {
+  pthread_mutex_lock(&c->lock);
+  return xlm_cuda_check(cuda_calls(c), cuda_calls(c)->use(c->open.card), "the card cannot be used", err);
+}
+static inline void cuda_leave(cuda *c) {
+  pthread_mutex_unlock(&c->lock);
+}
+
+// ---- order (order.c)
+
+void cuda_fail(cuda *c, uint32_t instr, xlm_status s, const xlm_error *why); // the first one is kept
+bool cuda_ok(cuda *c, uint32_t instr, int rc, const char *what);             // false: the failure is kept
+xlm_status cuda_settle(cuda *c, xlm_error *err); // what KERNELS is given from now on comes after all of COMM
+xlm_status cuda_fork(cuda *c, xlm_error *err);   // what COMM is given from now on comes after all of KERNELS
+void cuda_wait(xlm_device *d, xlm_queue queue, uint32_t mark);
+void cuda_enqueue(xlm_device *d, xlm_queue queue, const xlm_work *w);
+void cuda_mark(xlm_device *d, xlm_queue queue, uint32_t mark);
+xlm_status cuda_join(xlm_device *d, uint32_t *instr, xlm_error *err);
+xlm_status cuda_sync(xlm_device *d, uint32_t *instr, xlm_error *err);
+
+// ---- memory (memory.c)
+
+xlm_status cuda_open_memory(cuda *c, xlm_error *err);
+void cuda_close_memory(cuda *c);
+xlm_status cuda_alloc(xlm_device *d, size_t bytes, void **out, xlm_error *err);
+xlm_status cuda_put(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err);
+xlm_status cuda_get(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err);
+xlm_status cuda_fill(xlm_device *d, void *to, int byte, size_t bytes, xlm_error *err);
+
+// ---- segments (segment.c)
+
+xlm_status cuda_begin(xlm_device *d, const xlm_device_segment *s, bool *known, xlm_error *err);
+void cuda_end_capture(cuda *c); // and the segment's first launch as a graph
+void cuda_close_segments(cuda *c);
+
+// ---- times (times.c)
+
+void cuda_seconds(xlm_device *d, xlm_device_timer *timer, void *arg);
+void cuda_time_begin(cuda *c, xlm_queue queue, uint32_t instr);
+void cuda_time_end(cuda *c, xlm_queue queue, uint32_t instr);
+void cuda_time_report(cuda *c); // all that ran since the last time; waits for it
+void cuda_close_times(cuda *c);
+
+#endif

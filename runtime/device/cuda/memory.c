@@ -1,0 +1,154 @@
+// Memory of the card, and copies through pinned memory: those to the card are enqueued and wait for nothing
+// but the ring.
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/device/cuda/cuda_priv.h"
+
+static xlm_cuda_queue kernels(const cuda *c) {
+  return c->open.queue[XLM_STREAM_KERNELS];
+}
+
+static xlm_status check(const cuda *c, int rc, const char *what, xlm_error *err) {
+  return xlm_cuda_check(cuda_calls(c), rc, what, err);
+}
+
+// ---- taking ----
+
+static xlm_status take(cuda *c, size_t bytes, void **out, xlm_error *err) {
+  const xlm_cuda_runtime *r = cuda_calls(c);
+  cuda_block *b = (cuda_block *)calloc(1, sizeof *b);
+  if (!b) return xlm_fail(err, XLM_ENV, "no memory for a device");
+  if (r->take(&b->at, bytes)) {
+    size_t unused = 0, all = 0;
+    free(b);
+    (void)r->last_error();
+    (void)r->memory(&unused, &all);
+    return xlm_fail(err, XLM_ENV, "cannot take %zu bytes of the card's memory: %zu of %zu are unused", bytes,
+                    unused, all);
+  }
+  b->next = c->blocks;
+  c->blocks = b;
+  *out = b->at;
+  XLM_TRY(check(c, r->fill(b->at, 0, bytes, kernels(c)), "clearing memory", err));
+  return check(c, r->finish(kernels(c)), "clearing memory", err);
+}
+
+xlm_status cuda_alloc(xlm_device *d, size_t bytes, void **out, xlm_error *err) {
+  cuda *c = cuda_of(d);
+  xlm_status s = cuda_enter(c, err);
+  if (s == XLM_OK) s = take(c, bytes ? bytes : 1, out, err);
+  cuda_leave(c);
+  return s;
+}
+
+// ---- copies ----
+
+// The next piece of the ring, when the card has read what it held.
+static xlm_status turn(cuda *c, xlm_error *err) {
+  cuda_ring *g = &c->ring;
+  XLM_TRY(check(c, cuda_calls(c)->record(g->passed[g->piece], kernels(c)), "recording an event", err));
+  g->recorded[g->piece] = true;
+  g->piece = (g->piece + 1) % CUDA_PIECES;
+  g->used = 0;
+  if (!g->recorded[g->piece]) return XLM_OK;
+  return check(c, cuda_calls(c)->reach(g->passed[g->piece]), "copying to the card", err);
+}
+
+static xlm_status put(cuda *c, char *to, const char *from, size_t bytes, xlm_error *err) {
+  cuda_ring *g = &c->ring;
+  XLM_TRY(cuda_settle(c, err));
+  for (size_t at = 0, n; at < bytes; at += n) {
+    if (g->used == CUDA_PIECE) XLM_TRY(turn(c, err));
+    char *pinned = g->at + (size_t)g->piece * CUDA_PIECE + g->used;
+    n = bytes - at < CUDA_PIECE - g->used ? bytes - at : CUDA_PIECE - g->used;
+    memcpy(pinned, from + at, n);
+    XLM_TRY(check(c, cuda_calls(c)->copy(to + at, pinned, n, XLM_CUDA_TO_CARD, kernels(c)),
+                  "copying to the card", err));
+    g->used += (n + 63) / 64 * 64;
+  }
+  return cuda_fork(c, err);
+}
+
+xlm_status cuda_put(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err) {
+  cuda *c = cuda_of(d);
+  xlm_status s = cuda_enter(c, err);
+  if (s == XLM_OK) s = put(c, (char *)to, (const char *)from, bytes, err);
+  cuda_leave(c);
+  return s;
+}
+
+static xlm_status start_get(cuda *c, const char *from, size_t n, int half, xlm_error *err) {
+  const xlm_cuda_runtime *r = cuda_calls(c);
+  char *pinned = c->bounce + (size_t)half * CUDA_PIECE;
+  XLM_TRY(check(c, r->copy(pinned, from, n, XLM_CUDA_TO_HOST, kernels(c)), "copying from the card", err));
+  return check(c, r->record(c->bounced[half], kernels(c)), "recording an event", err);
+}
+
+static size_t piece_at(size_t bytes, size_t at) {
+  return bytes - at < CUDA_PIECE ? bytes - at : CUDA_PIECE;
+}
+
+// One piece arrives while the one before is copied out.
+static xlm_status get(cuda *c, char *to, const char *from, size_t bytes, xlm_error *err) {
+  XLM_TRY(cuda_settle(c, err));
+  if (bytes) XLM_TRY(start_get(c, from, piece_at(bytes, 0), 0, err));
+  int half = 0;
+  for (size_t at = 0; at < bytes; at += CUDA_PIECE, half = 1 - half) {
+    size_t next = at + CUDA_PIECE;
+    if (next < bytes) XLM_TRY(start_get(c, from + next, piece_at(bytes, next), 1 - half, err));
+    XLM_TRY(check(c, cuda_calls(c)->reach(c->bounced[half]), "copying from the card", err));
+    memcpy(to + at, c->bounce + (size_t)half * CUDA_PIECE, piece_at(bytes, at));
+  }
+  return cuda_fork(c, err);
+}
+
+xlm_status cuda_get(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err) {
+  cuda *c = cuda_of(d);
+  xlm_status s = cuda_enter(c, err);
+  if (s == XLM_OK) s = get(c, (char *)to, (const char *)from, bytes, err);
+  cuda_leave(c);
+  return s;
+}
+
+xlm_status cuda_fill(xlm_device *d, void *to, int byte, size_t bytes, xlm_error *err) {
+  cuda *c = cuda_of(d);
+  xlm_status s = cuda_enter(c, err);
+  if (s == XLM_OK) s = cuda_settle(c, err);
+  if (s == XLM_OK && bytes)
+    s = check(c, cuda_calls(c)->fill(to, byte, bytes, kernels(c)), "filling memory", err);
+  if (s == XLM_OK) s = cuda_fork(c, err);
+  cuda_leave(c);
+  return s;
+}
+
+// ---- life ----
+
+xlm_status cuda_open_memory(cuda *c, xlm_error *err) {
+  const xlm_cuda_runtime *r = cuda_calls(c);
+  static const char why[] = "taking pinned memory of the host";
+  void *env;
+  XLM_TRY(check(c, r->take_pinned((void **)&c->ring.at, (size_t)CUDA_PIECES * CUDA_PIECE), why, err));
+  XLM_TRY(check(c, r->take_pinned((void **)&c->bounce, (size_t)2 * CUDA_PIECE), why, err));
+  for (int i = 0; i < CUDA_PIECES; i++)
+    XLM_TRY(check(c, r->open_event(&c->ring.passed[i], false), "making an event", err));
+  for (int i = 0; i < 2; i++) XLM_TRY(check(c, r->open_event(&c->bounced[i], false), "making an event", err));
+  XLM_TRY(take(c, sizeof *c->open.env, &env, err));
+  c->open.env = (const xlm_step_env *)env;
+  return XLM_OK;
+}
+
+void cuda_close_memory(cuda *c) {
+  const xlm_cuda_runtime *r = cuda_calls(c);
+  for (cuda_block *b = c->blocks, *next; b; b = next) {
+    next = b->next;
+    (void)r->give(b->at);
+    free(b);
+  }
+  if (c->ring.at) (void)r->give_pinned(c->ring.at);
+  if (c->bounce) (void)r->give_pinned(c->bounce);
+  for (int i = 0; i < CUDA_PIECES; i++)
+    if (c->ring.passed[i]) (void)r->close_event(c->ring.passed[i]);
+  for (int i = 0; i < 2; i++)
+    if (c->bounced[i]) (void)r->close_event(c->bounced[i]);
+}

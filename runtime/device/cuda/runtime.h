@@ -1,0 +1,63 @@
+// The calls of the CUDA runtime that the device makes, as a table: the real one is cudart (cudart.c), tests
+// have one that needs no card. A build without the toolkit has none. Nothing here needs CUDA's headers.
+//
+// Every int returned is a cudaError_t; 0 is success. Streams, events and graphs are the runtime's own
+// objects.
+#ifndef XLM_CUDA_RUNTIME_H
+#define XLM_CUDA_RUNTIME_H
+
+#include "runtime/device/device.h"
+
+XLM_C_BEGIN
+
+typedef struct CUstream_st *xlm_cuda_queue;
+typedef struct CUevent_st *xlm_cuda_event;
+typedef struct CUgraphExec_st *xlm_cuda_graph;
+
+typedef struct xlm_cuda_card {
+  char name[128];
+  int major, minor; // compute capability: 9, 0
+  uint64_t memory;  // bytes in all
+} xlm_cuda_card;
+
+typedef enum xlm_cuda_way { XLM_CUDA_TO_CARD, XLM_CUDA_TO_HOST, XLM_CUDA_ON_CARD } xlm_cuda_way;
+
+typedef struct xlm_cuda_runtime {
+  int (*versions)(int *driver, int *runtime); // 13020 = 13.2; driver 0: there is none
+  int (*count)(int *cards);
+  int (*use)(int card); // what the calling thread's calls are about
+  int (*card)(int card, xlm_cuda_card *out);
+  int (*memory)(size_t *unused, size_t *all);
+  int (*take)(void **out, size_t bytes); // of the card: 256-byte aligned
+  int (*give)(void *at);
+  int (*take_pinned)(void **out, size_t bytes); // of the host, for copies that nothing waits for
+  int (*give_pinned)(void *at);
+  int (*open_queue)(xlm_cuda_queue *out, bool urgent);
+  int (*close_queue)(xlm_cuda_queue q);
+  int (*finish)(xlm_cuda_queue q); // waits for all of it
+  int (*open_event)(xlm_cuda_event *out, bool timed);
+  int (*close_event)(xlm_cuda_event e);
+  int (*record)(xlm_cuda_event e, xlm_cuda_queue q);
+  int (*wait)(xlm_cuda_queue q, xlm_cuda_event e);
+  int (*reach)(xlm_cuda_event e); // the host waits for it
+  int (*elapsed)(float *ms, xlm_cuda_event from, xlm_cuda_event to);
+  int (*copy)(void *to, const void *from, size_t bytes, xlm_cuda_way way, xlm_cuda_queue q);
+  int (*fill)(void *to, int byte, size_t bytes, xlm_cuda_queue q);
+  // What this thread enqueues in q, and in queues that wait for events of it, becomes a graph and does not
+  // run.
+  int (*begin_capture)(xlm_cuda_queue q);
+  int (*end_capture)(xlm_cuda_queue q, xlm_cuda_graph *out); // NULL where capturing failed
+  int (*launch)(xlm_cuda_graph g, xlm_cuda_queue q);
+  int (*close_graph)(xlm_cuda_graph g);
+  const char *(*text)(int error);
+  int (*last_error)(void); // and forgets it, where it can be forgotten
+  // What is enqueued in q from now on is this instruction's: for a runtime that checks the order of what
+  // touches the same bytes. NULL in all others.
+  void (*announce)(xlm_cuda_queue q, const xlm_work *w);
+} xlm_cuda_runtime;
+
+extern const xlm_cuda_runtime *const xlm_cuda_runtime_here; // NULL: this build has none
+
+XLM_C_END
+
+#endif

@@ -6,8 +6,8 @@
 // after wait(p, m) starts after that. For each instruction the executor waits for `after`, enqueues, and
 // marks. A device may do the work of a queue at once, on a thread, or enqueue it on hardware.
 //
-// A segment of the plan begins with `begin` and ends with `join`. A device may record what is enqueued between
-// them and repeat it as a whole.
+// A segment of the plan begins with `begin` and ends with `join`. A device may record what is enqueued
+// between them and repeat it as a whole.
 //
 // The device records the first failure with its instruction and skips the work enqueued after it; join and
 // sync report it once. One host thread drives a device; put and get may be called from several.
@@ -34,7 +34,7 @@ typedef struct xlm_work { // the function, its argument and everything they refe
   void *arg;
   uint32_t instr;
   double flops_beside, bytes_beside; // work that can be done before the result is needed; an estimate
-  const xlm_call *call; // of the kernel, for devices that check what it accesses; NULL = unknown
+  const xlm_call *call;              // of the kernel, for devices that check what it accesses; NULL = unknown
 } xlm_work;
 
 enum { XLM_NO_INSTR = UINT32_MAX }; // a failure of which only the segment is known

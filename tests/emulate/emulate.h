@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <tuple>
 #include <type_traits>
 
 #define __global__ static
@@ -55,12 +56,37 @@ enum { EMU_ASCENDING, EMU_DESCENDING }; // any larger number: the seed of a rand
 void emu_set_order(uint32_t order);
 int64_t emu_most_blocks(void); // of grids whose kernels loop: few in some orders, so that the loops run
 
-template <class F>
-const char *emu_launch_call(const char *kernel, emu_dim3 grid, emu_dim3 block, size_t dynamic_shared, const F &call) {
-  return emu_launch(kernel, grid, block, dynamic_shared, [](const void *f) { (*(const F *)f)(); }, &call);
+// A launch, ready to run: arguments are copied when it is made, as a GPU's are.
+template <class Call, class... A> struct emu_pending {
+  const char *kernel;
+  emu_dim3 grid, block;
+  size_t dynamic_shared;
+  Call call;
+  std::tuple<A...> arguments;
+  static void body(const void *me) {
+    const emu_pending *p = (const emu_pending *)me;
+    std::apply(p->call, p->arguments);
+  }
+  static const char *run(void *me) {
+    const emu_pending *p = (const emu_pending *)me;
+    return emu_launch(p->kernel, p->grid, p->block, p->dynamic_shared, body, p);
+  }
+  static void drop(void *me) { delete (emu_pending *)me; }
+};
+// Puts a launch on a stream; a test that has streams brings this (tests/fake_cuda). run may be called any number of times
+// before drop.
+extern "C" const char *emu_enqueue(void *stream, const char *kernel, const char *(*run)(void *), void (*drop)(void *),
+                                   void *pending);
+template <class Call, class... A>
+const char *emu_launch_on(void *stream, const char *kernel, emu_dim3 grid, emu_dim3 block, size_t dynamic_shared,
+                          Call call, A... arguments) {
+  typedef emu_pending<Call, A...> pending;
+  pending now = {kernel, grid, block, dynamic_shared, call, std::tuple<A...>(arguments...)};
+  if (!stream) return pending::run(&now);
+  return emu_enqueue(stream, kernel, pending::run, pending::drop, new pending(now));
 }
 #define XLM_LAUNCH(kernel, grid, block, shared, stream, ...)                                                  \
-  ((void)(stream), emu_launch_call(#kernel, grid, block, shared, [&] { kernel(__VA_ARGS__); }))
+  emu_launch_on(stream, #kernel, grid, block, shared, [](const auto &...a) { kernel(a...); }, __VA_ARGS__)
 
 // ---- points where threads meet. EMU_SITE: the caller's place, as default arguments.
 

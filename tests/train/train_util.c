@@ -69,8 +69,16 @@ static void add_sets(xlm_arena *a, const char *words, set_list *l) {
   }
 }
 
-static const char *backend_for(xlm_dtype t) {
-  return t == XLM_F64 ? "ref" : "cpu";
+static const xlm_device_kind *device_named(const char *name) {
+  const xlm_device_kind *kind;
+  xlm_error err;
+  if (!name) name = getenv("XLM_TEST_DEVICE");
+  if (xlm_device_find(name ? name : "cpu", &kind, &err) != XLM_OK) fail_msg("%s", err.text);
+  return kind;
+}
+
+static const char *backend_for(xlm_dtype t, const char *device) {
+  return t == XLM_F64 ? "ref" : device_named(device)->backend;
 }
 
 xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
@@ -90,14 +98,19 @@ xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
   c.train.microbatches = o->microbatches;
   c.recompute = o->recompute;
   c.with_eval = o->with_eval;
-  plan_for_here(&c, backend_for(o->dtype), o->threads);
+  plan_for_here(&c, backend_for(o->dtype, NULL), o->threads);
   return c;
 }
 
 const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o) {
+  return toy_plan_on(NULL, a, source, o);
+}
+
+const xlm_plan *toy_plan_on(const char *device, xlm_arena *a, const xlm_source *source,
+                            const xlm_compile_options *o) {
   xlm_compile_options with = *o;
   xlm_diags d;
-  plan_for_here(&with, backend_for(o->settings.dtype), o->target.threads);
+  plan_for_here(&with, backend_for(o->settings.dtype, device), o->target.threads);
   xlm_diags_init(&d, a, source);
   const xlm_plan *plan = xlm_compile(a, source, &with, &d, NULL, NULL).plan;
   xlm_text t = xlm_text_new(a);
@@ -107,17 +120,16 @@ const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compi
 }
 
 xlm_backend toy_backend(const char *device) {
-  xlm_backend b = *xlm_backend_find("cpu");
-  xlm_error err;
-  if (!device) device = getenv("XLM_TEST_DEVICE");
-  if (xlm_device_find(device ? device : "cpu", &b.device, &err) != XLM_OK) fail_msg("%s", err.text);
+  const xlm_device_kind *kind = device_named(device);
+  xlm_backend b = *xlm_backend_find(kind->backend);
+  b.device = kind;
   return b;
 }
 
 static xlm_status open_all(toy *t, const toy_options *o, xlm_error *err) {
   xlm_data_part all;
-  xlm_backend b = *xlm_backend_find(backend_for(o->dtype));
-  b.device = toy_backend(NULL).device;
+  xlm_backend b = *xlm_backend_find(backend_for(o->dtype, NULL));
+  b.device = toy_backend(o->dtype == XLM_F64 ? "cpu" : NULL).device;
   XLM_TRY(xlm_exec_open(t->plan, 0, &b, o->threads, NULL, &t->exec, err));
   XLM_TRY(xlm_store_new(t->plan, xlm_exec_states(t->exec), &t->store, err));
   XLM_TRY(xlm_store_init(t->store, 7, true, xlm_exec_pool(t->exec), err));

@@ -39,11 +39,14 @@ typedef struct toy {
 
 // The model text of models/NAME.xlm.
 const xlm_source *toy_source(xlm_arena *a, const char *model);
-// Compiles with the backend that the dtype asks for; fails the test with the rendered diagnostics.
-const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o);
+// Compiles for the backend that the dtype and the device ask for (NULL: see toy_backend); fails the test with
+// the rendered diagnostics.
+const xlm_plan *toy_plan_on(const char *device, xlm_arena *a, const xlm_source *source,
+                            const xlm_compile_options *o);
+const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o); // device NULL
 xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o);
 
-// The CPU's kernels on the device of that name; NULL: on the one that XLM_TEST_DEVICE names, else on the CPU.
+// The device of that name with its kernels; NULL: the one that XLM_TEST_DEVICE names, else the CPU.
 xlm_backend toy_backend(const char *device);
 
 toy *toy_open(const toy_options *o);

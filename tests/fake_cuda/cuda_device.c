@@ -1,0 +1,643 @@
+// The CUDA device on the fake runtime: order, failures, memory, graphs, the link; every wait of real plans
+// left out once; and that the fake finds what it must.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "runtime/device/cuda/cuda.h"
+#include "tests/fake_cuda/bridge.h"
+#include "tests/fake_cuda/fake_cuda.h"
+#include "tests/layouts/ranks.h"
+#include "tests/train/toy_team.h"
+
+#define fail() _fail(__FILE__, __LINE__) // cmocka's again, for fail_msg: ranks.h takes it away
+
+static const xlm_device_kind *const kinds[] = {&xlm_device_cuda, &xlm_device_cuda_eager,
+                                               &xlm_device_cuda_checked};
+enum { KINDS = 3, MANY = 300 };
+
+static xlm_device *open_device(const xlm_device_kind *kind, xlm_comm *comm) {
+  xlm_error err = {0};
+  xlm_device *d;
+  xlm_device_options o = {.threads = 1, .n_marks = MANY, .room = MANY, .comm = comm};
+  if (kind->open(&o, &d, &err) != XLM_OK) fail_msg("%s", err.text);
+  return d;
+}
+
+static int setup(void **state) {
+  (void)state;
+  fake_cuda_reset(1);
+  return 0;
+}
+
+static int nothing_is_left(void **state) {
+  (void)state;
+  return fake_cuda_taken() == 0 && fake_cuda_open() == 0 && !fake_cuda_error() ? 0 : -1;
+}
+
+static int errors_are_forgotten(void **state) {
+  (void)state;
+  fake_cuda_reset(1);
+  return fake_cuda_taken() == 0 && fake_cuda_open() == 0 ? 0 : -1;
+}
+
+// ---- order ----
+
+typedef struct story { // what ran on the card, in the order in which it ended
+  xlm_device *d;
+  uint32_t at[MANY], n;
+  xlm_queue queue[MANY];
+  bool refused, broken; // piece 3 cannot be launched; goes wrong on the card
+} story;
+
+typedef struct piece {
+  story *s;
+  uint32_t instr;
+} piece;
+
+static const char *tell(void *arg) {
+  piece *p = arg;
+  p->s->at[p->instr] = ++p->s->n;
+  return p->s->broken && p->instr == 3 ? "the card is out of breath" : NULL;
+}
+
+static xlm_status launch(void *arg, uint32_t instr) {
+  story *s = arg;
+  if (s->refused && instr == 3) return xlm_fail(&s->d->err[s->queue[instr]], XLM_ENV, "too many threads");
+  piece *p = malloc(sizeof *p);
+  *p = (piece){s, instr};
+  fake_cuda_enqueue(xlm_cuda_device_of(s->d)->queue[s->queue[instr]], "a piece", tell, free, p);
+  return XLM_OK;
+}
+
+static void push(story *s, xlm_queue q, uint32_t instr) {
+  xlm_work w = {.run = launch, .arg = s, .instr = instr};
+  s->queue[instr] = q;
+  s->d->kind->enqueue(s->d, q, &w);
+  s->d->kind->mark(s->d, q, instr);
+}
+
+// Pieces go to the queues as chance will have it, each behind one or none of the other queue; several times
+// the same, so that the device `cuda` captures them and launches the graph.
+static void waits_are_kept(void **state) {
+  (void)state;
+  for (int k = 0; k < KINDS; k++) {
+    story s = {.d = open_device(kinds[k], NULL)};
+    const xlm_step_env env = {0};
+    const xlm_device_segment segment = {.segment = 3, .env = &env};
+    for (int round = 0; round < 6; round++) {
+      uint32_t before[MANY], waits[MANY], last[XLM_STREAMS] = {UINT32_MAX, UINT32_MAX};
+      uint64_t x = 12345;
+      bool known;
+      s.n = 0;
+      assert_int_equal(s.d->kind->begin(s.d, &segment, &known, NULL), XLM_OK);
+      assert_int_equal(known, k == 0 && round > 1);
+      for (uint32_t i = 0; i < MANY; i++) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        xlm_queue q = x >> 60 & 1 ? XLM_STREAM_COMM : XLM_STREAM_KERNELS;
+        before[i] = last[q];
+        waits[i] = x >> 50 & 1 ? last[1 - q] : UINT32_MAX;
+        if (!known && waits[i] != UINT32_MAX) s.d->kind->wait(s.d, q, waits[i]);
+        if (!known) push(&s, q, i);
+        last[q] = i;
+      }
+      assert_int_equal(s.d->kind->sync(s.d, NULL, NULL), XLM_OK);
+      assert_int_equal(s.n, MANY);
+      for (uint32_t i = 0; i < MANY; i++) {
+        if (before[i] != UINT32_MAX) assert_true(s.at[before[i]] < s.at[i]);
+        if (waits[i] != UINT32_MAX) assert_true(s.at[waits[i]] < s.at[i]);
+      }
+    }
+    s.d->kind->close(s.d);
+    kinds[k]->close(NULL);
+  }
+}
+
+// A join orders both queues, without a wait of the host.
+static void a_join_orders_all(void **state) {
+  (void)state;
+  for (uint64_t seed = 0; seed < 20; seed++) {
+    fake_cuda_reset(seed);
+    story s = {.d = open_device(&xlm_device_cuda_eager, NULL)};
+    for (uint32_t i = 0; i < 40; i++) {
+      push(&s, i % 3 ? XLM_STREAM_KERNELS : XLM_STREAM_COMM, i);
+      if (i % 10 == 9) assert_int_equal(s.d->kind->join(s.d, NULL, NULL), XLM_OK);
+    }
+    assert_true(s.n < 40);
+    assert_int_equal(s.d->kind->sync(s.d, NULL, NULL), XLM_OK);
+    for (uint32_t i = 0; i < 40; i++)
+      for (uint32_t j = 0; j < i / 10 * 10; j++) assert_true(s.at[j] < s.at[i]);
+    s.d->kind->close(s.d);
+  }
+}
+
+// ---- failures ----
+
+static void a_launch_that_fails_is_told_once(void **state) {
+  (void)state;
+  for (int k = 0; k < KINDS; k++)
+    for (int q = 0; q < XLM_STREAMS; q++) {
+      story s = {.d = open_device(kinds[k], NULL), .refused = true};
+      uint32_t instr = 99;
+      xlm_error err = {0};
+      for (uint32_t i = 0; i < 8; i++) push(&s, (xlm_queue)q, i);
+      assert_int_equal(s.d->kind->sync(s.d, &instr, &err), XLM_ENV);
+      assert_int_equal(instr, 3);
+      assert_string_equal(err.text, "too many threads");
+      s.refused = false;
+      push(&s, (xlm_queue)q, 8);
+      assert_int_equal(s.d->kind->sync(s.d, &instr, &err), XLM_OK);
+      assert_int_equal(s.n, 4); // nothing behind it ran
+      s.d->kind->close(s.d);
+    }
+}
+
+static void a_failure_on_the_card_is_noticed(void **state) {
+  (void)state;
+  for (int k = 0; k < KINDS; k++) {
+    fake_cuda_reset(1);
+    story s = {.d = open_device(kinds[k], NULL), .broken = true};
+    uint32_t instr = 99;
+    xlm_error err = {0};
+    for (uint32_t i = 0; i < 8; i++) push(&s, XLM_STREAM_KERNELS, i);
+    assert_int_equal(s.d->kind->sync(s.d, &instr, &err), XLM_ENV);
+    assert_int_equal(instr, kinds[k]->checked ? 3 : XLM_NO_INSTR);
+    assert_non_null(strstr(err.text, "the card is out of breath"));
+    assert_int_equal(s.d->kind->put(s.d, NULL, NULL, 0, &err), XLM_ENV); // on and on
+    s.d->kind->close(s.d);
+  }
+}
+
+// ---- memory ----
+
+static void memory_goes_in_and_out(void **state) {
+  (void)state;
+  enum { N = 12000000 }; // more than the ring holds
+  char *in = malloc(N), *out = malloc(N);
+  for (int k = 0; k < KINDS; k++) {
+    xlm_device *d = open_device(kinds[k], NULL);
+    uint64_t before = d->kind->memory(d);
+    void *at;
+    assert_int_equal(d->kind->alloc(d, N, &at, NULL), XLM_OK);
+    assert_int_equal((uintptr_t)at % 256, 0);
+    assert_true(before > 0 && d->kind->memory(d) == before); // what alloc gave is not counted
+    assert_int_equal(d->kind->get(d, out, at, N, NULL), XLM_OK);
+    for (int i = 0; i < N; i++) assert_int_equal(out[i], 0);
+    for (int i = 0; i < N; i++) in[i] = (char)(i % 101);
+    assert_int_equal(d->kind->put(d, (char *)at + 5, in, N - 5, NULL), XLM_OK);
+    memset(in, 1, N); // it may be used again
+    assert_int_equal(d->kind->fill(d, at, 7, 3, NULL), XLM_OK);
+    assert_int_equal(d->kind->get(d, out, at, N, NULL), XLM_OK);
+    assert_memory_equal(out, "\7\7\7\0\0", 5);
+    for (int i = 5; i < N; i++) assert_int_equal(out[i], (i - 5) % 101);
+    d->kind->close(d);
+  }
+  free(in);
+  free(out);
+}
+
+static xlm_status made_status;
+static int made, dropped[2], n_dropped;
+static xlm_status make(xlm_cuda_device *d, void **out, xlm_error *err) {
+  (void)d;
+  *out = &made;
+  made++;
+  return made_status == XLM_OK ? XLM_OK : xlm_fail(err, made_status, "no such library");
+}
+static void drop_first(xlm_cuda_device *d, void *thing) {
+  assert_true(thing == &made && d->queue[0]);
+  dropped[n_dropped++] = 1;
+}
+static void drop_second(xlm_cuda_device *d, void *thing) {
+  (void)d, (void)thing;
+  dropped[n_dropped++] = 2;
+}
+
+static void things_are_kept_and_dropped(void **state) {
+  (void)state;
+  static const xlm_cuda_kept first = {make, drop_first}, second = {make, drop_second};
+  xlm_device *d = open_device(&xlm_device_cuda, NULL);
+  xlm_cuda_device *c = xlm_cuda_device_of(d);
+  void *thing;
+  made_status = XLM_ENV;
+  assert_int_equal(xlm_cuda_keep(c, &first, &thing, NULL), XLM_ENV);
+  made_status = XLM_OK;
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(xlm_cuda_keep(c, &first, &thing, NULL), XLM_OK);
+    assert_int_equal(xlm_cuda_keep(c, &second, &thing, NULL), XLM_OK);
+  }
+  assert_int_equal(made, 3);
+  d->kind->close(d);
+  assert_true(n_dropped == 2 && dropped[0] == 2 && dropped[1] == 1);
+}
+
+// ---- graphs ----
+
+typedef struct reader { // a kernel that reads the numbers of the step
+  xlm_device *d;
+  const xlm_step_env *env;
+  int64_t saw;
+} reader;
+
+static const char *read_env(void *arg) {
+  reader *r = arg;
+  r->saw = r->env->step * 1000 + r->env->first_row;
+  return NULL;
+}
+
+static xlm_status launch_reader(void *arg, uint32_t instr) {
+  reader *r = arg;
+  (void)instr;
+  r->env = xlm_cuda_device_of(r->d)->env;
+  fake_cuda_enqueue(xlm_cuda_device_of(r->d)->queue[0], "a reader", read_env, NULL, r);
+  return XLM_OK;
+}
+
+static void graphs_are_those_of_segment_and_slots(void **state) {
+  (void)state;
+  reader r = {.d = open_device(&xlm_device_cuda, NULL)};
+  int64_t graphs = fake_cuda_launches();
+  int enqueued = 0;
+  for (int64_t step = 0; step < 5; step++)
+    for (int32_t slot = 0; slot < 3; slot++) {
+      const int32_t slots[XLM_SLOT_AREAS] = {slot, -1, 0};
+      const xlm_step_env env = {.step = step, .first_row = slot};
+      bool known;
+      const xlm_device_segment s = {.segment = 1, .slot = slots, .env = &env};
+      assert_int_equal(r.d->kind->begin(r.d, &s, &known, NULL), XLM_OK);
+      if (!known) r.d->kind->enqueue(r.d, 0, &(xlm_work){.run = launch_reader, .arg = &r}), enqueued++;
+      assert_int_equal(r.d->kind->sync(r.d, NULL, NULL), XLM_OK);
+      assert_int_equal(r.saw, step * 1000 + slot);
+    }
+  assert_int_equal(enqueued, 3 * 2); // once as they are, once captured
+  assert_int_equal(fake_cuda_launches() - graphs, 3 * 4);
+  r.d->kind->close(r.d);
+}
+
+static void what_communicates_is_not_captured(void **state) {
+  (void)state;
+  reader r = {.d = open_device(&xlm_device_cuda, NULL)};
+  int64_t graphs = fake_cuda_launches();
+  const xlm_step_env env = {0};
+  for (int i = 0; i < 8; i++) {
+    const xlm_device_segment s = {.segment = 1, .env = &env, .communicates = i % 2, .apart = i % 2 == 0};
+    bool known = true;
+    assert_int_equal(r.d->kind->begin(r.d, &s, &known, NULL), XLM_OK);
+    assert_false(known);
+    assert_int_equal(r.d->kind->sync(r.d, NULL, NULL), XLM_OK);
+  }
+  assert_int_equal(fake_cuda_launches(), graphs);
+  r.d->kind->close(r.d);
+}
+
+// ---- time ----
+
+static void take_time(void *arg, xlm_queue queue, uint32_t instr, int64_t begin, int64_t end) {
+  uint32_t *seen = arg;
+  assert_true(begin <= end);
+  *seen |= 1u << (instr + 8 * queue);
+}
+
+static void work_is_timed(void **state) {
+  (void)state;
+  for (int k = 0; k < KINDS; k++) {
+    story s = {.d = open_device(kinds[k], NULL)};
+    uint32_t seen = 0;
+    s.d->kind->seconds(s.d, take_time, &seen);
+    push(&s, XLM_STREAM_KERNELS, 1), push(&s, XLM_STREAM_COMM, 2);
+    assert_int_equal(s.d->kind->sync(s.d, NULL, NULL), XLM_OK);
+    s.d->kind->seconds(s.d, NULL, NULL);
+    push(&s, XLM_STREAM_KERNELS, 3);
+    assert_int_equal(s.d->kind->sync(s.d, NULL, NULL), XLM_OK);
+    assert_int_equal(seen, 1u << 1 | 1u << 10);
+    s.d->kind->close(s.d);
+  }
+}
+
+// ---- the machine ----
+
+static void what_is_missing_is_said(void **state) {
+  (void)state;
+  static const struct {
+    int driver, cards, major;
+    const char *says;
+  } machines[] = {{0, 0, 0, "no NVIDIA driver"},
+                  {12040, 1, 9, "the NVIDIA driver is for CUDA 12.4 and this xlm was built with CUDA 13.0"},
+                  {13000, 0, 0, "the NVIDIA driver finds no GPU: no device"},
+                  {13020, 1, 7, "has compute capability 7.0: xlm needs 8.0"}};
+  for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+    xlm_error err = {0};
+    xlm_device *d;
+    xlm_device_options o = {.threads = 1};
+    fake_cuda_pretend(machines[i].driver, machines[i].cards, machines[i].major);
+    assert_int_equal(xlm_device_cuda.check(&err), XLM_ENV);
+    if (!strstr(err.text, machines[i].says)) fail_msg("%s", err.text);
+    assert_int_equal(xlm_device_cuda.open(&o, &d, &err), XLM_ENV);
+    assert_null(d);
+    assert_null(xlm_backend_find("cuda")->here());
+  }
+  fake_cuda_pretend(13000, 1, 9);
+  assert_int_equal(xlm_device_cuda.check(NULL), XLM_OK);
+}
+
+// ---- the link ----
+
+enum { PART = 1000 };
+
+static uint32_t word(int64_t from, int64_t to, int64_t i) {
+  return ranks_random((uint64_t)from, (uint64_t)to, (uint64_t)i);
+}
+
+static void exchange(xlm_comm *c, xlm_device *d, uint32_t *at, uint32_t *host) {
+  const void *out[8];
+  void *in[8];
+  size_t out_bytes[8], in_bytes[8];
+  for (int64_t k = 0; k < c->n_ranks; k++) {
+    out[k] = at + k * PART, in[k] = at + (8 + k) * PART;
+    out_bytes[k] = (size_t)(c->rank + 2 * k + 1) * 40, in_bytes[k] = (size_t)(k + 2 * c->rank + 1) * 40;
+    for (int64_t i = 0; i < PART; i++) host[k * PART + i] = word(c->rank, k, i);
+  }
+  RANK_CHECK(c, d->kind->put(d, at, host, sizeof(uint32_t) * 8 * PART, NULL) == XLM_OK);
+  xlm_link *l = d->link;
+  xlm_error err = {0};
+  RANK_CHECK(c, l->kind->exchange(l, 0, UINT32_MAX, out, out_bytes, in, in_bytes, &err) == XLM_OK);
+  RANK_CHECK(c, d->kind->get(d, host, at, sizeof(uint32_t) * 16 * PART, &err) == XLM_OK);
+  for (int64_t k = 0; k < c->n_ranks; k++)
+    for (size_t i = 0; i < in_bytes[k] / 4; i++)
+      RANK_CHECK(c, host[(8 + (size_t)k) * PART + i] == word(k, c->rank, (int64_t)i));
+}
+
+static void gather(xlm_comm *c, xlm_device *d, uint32_t *at, uint32_t *host) {
+  void *in[8];
+  size_t bytes[8];
+  for (int64_t k = 0; k < c->n_ranks; k++) in[k] = at + k * PART, bytes[k] = (size_t)(k + 1) * 100;
+  for (int64_t i = 0; i < PART; i++) host[i] = word(c->rank, 77, i);
+  RANK_CHECK(c, d->kind->put(d, at + 9 * PART, host, sizeof(uint32_t) * PART, NULL) == XLM_OK);
+  RANK_CHECK(c, d->link->kind->gather(d->link, 0, UINT32_MAX, at + 9 * PART, in, bytes, NULL) == XLM_OK);
+  RANK_CHECK(c, d->kind->get(d, host, at, sizeof(uint32_t) * 8 * PART, NULL) == XLM_OK);
+  for (int64_t k = 0; k < c->n_ranks; k++)
+    for (size_t i = 0; i < bytes[k] / 4; i++)
+      RANK_CHECK(c, host[(size_t)k * PART + i] == word(k, 77, (int64_t)i));
+}
+
+static void messages(xlm_comm *c, xlm_device *d, uint32_t *at,
+                     uint32_t *host) { // around a ring, larger ones later
+  int64_t next = (c->rank + 1) % c->n_ranks, before = (c->rank + c->n_ranks - 1) % c->n_ranks;
+  for (size_t n = 1; n <= PART; n *= 10) {
+    for (size_t i = 0; i < n; i++) host[i] = word(c->rank, next, (int64_t)(i + n));
+    RANK_CHECK(c, d->kind->put(d, at, host, n * 4, NULL) == XLM_OK);
+    RANK_CHECK(c, d->link->kind->send(d->link, 0, next, 5, at, n * 4, NULL) == XLM_OK);
+    RANK_CHECK(c, d->link->kind->recv(d->link, 0, before, 5, at + PART, n * 4, NULL) == XLM_OK);
+    RANK_CHECK(c, d->kind->get(d, host, at + PART, n * 4, NULL) == XLM_OK);
+    for (size_t i = 0; i < n; i++) RANK_CHECK(c, host[i] == word(before, c->rank, (int64_t)(i + n)));
+  }
+}
+
+static void communicate(xlm_comm *c, void *arg) {
+  xlm_device *d;
+  xlm_device_options o = {.threads = 1, .comm = c};
+  void *at;
+  uint32_t *host = malloc(sizeof *host * 16 * PART);
+  RANK_CHECK(c, ((const xlm_device_kind *)arg)->open(&o, &d, NULL) == XLM_OK);
+  RANK_CHECK(c, d->kind->alloc(d, sizeof *host * 16 * PART, &at, NULL) == XLM_OK);
+  for (int round = 0; round < 3; round++) {
+    exchange(c, d, at, host);
+    gather(c, d, at, host);
+    messages(c, d, at, host);
+  }
+  d->kind->close(d);
+  free(host);
+}
+
+static void the_link_moves_bytes(void **state) {
+  (void)state;
+  xlm_mesh m = ranks_mesh("tp 4");
+  for (int k = 0; k < KINDS; k++) ranks_run(&m, 20, communicate, (void *)(uintptr_t)kinds[k]);
+}
+
+// ---- every wait left out once ----
+
+static xlm_status touch_only(const xlm_call *c) { // what the fake knows of the instruction, and nothing else
+  fake_cuda_enqueue(xlm_cuda_device_of(c->device)->queue[c->queue], "the kernel", NULL, NULL, NULL);
+  return XLM_OK;
+}
+
+static const xlm_kernel *find_touching(const char *arch, xlm_op_id op) {
+  static xlm_kernel k[XLM_OP_COUNT];
+  const xlm_kernel *real = xlm_backend_find("cuda")->find(arch, op);
+  k[op] = *real;
+  k[op].prepare = NULL, k[op].run = touch_only;
+  return &k[op];
+}
+
+// A few steps of one rank, alone: nothing is computed or sent, so the host waits for nothing and hides no
+// missing wait.
+static xlm_status step_alone(const xlm_plan *p, uint32_t rank, const xlm_device_kind *kind, xlm_error *err) {
+  static const xlm_comm_backend quiet = {.name = "quiet"};
+  xlm_comm comm = {.backend = &quiet, .mesh = p->mesh, .rank = rank, .n_ranks = p->n_ranks};
+  xlm_backend b = *xlm_backend_find("cuda");
+  xlm_exec *e;
+  b.find = find_touching, b.device = kind;
+  fake_cuda_reset(rank);
+  if (xlm_exec_open(p, rank, &b, 1, &comm, &e, err) != XLM_OK) fail_msg("%s", err->text);
+  xlm_status s = XLM_OK;
+  for (int i = 0; i < 3 && s == XLM_OK; i++) s = xlm_exec_step(e, (xlm_step_env){.step = i}, NULL, NULL, err);
+  const char *found = fake_cuda_error();
+  if (s == XLM_OK && found) s = xlm_fail(err, XLM_ENV, "%s", found);
+  xlm_exec_close(e);
+  return s;
+}
+
+static bool runs(const xlm_rank_plan *r, uint32_t i) { // in a training step
+  for (uint32_t k = 0; k < r->n_schedule; k++) {
+    const xlm_segment *s = &r->segments[r->schedule[k].segment];
+    if (i >= s->first && i < s->first + s->n) return true;
+  }
+  return false;
+}
+
+// Of one rank; returns how many there are.
+static int leave_out(const xlm_plan *p, uint32_t rank, const xlm_device_kind *kind) {
+  const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[rank]];
+  xlm_instr *instrs = (xlm_instr *)(uintptr_t)r->instrs;
+  xlm_error err = {0};
+  int waits = 0;
+  if (step_alone(p, rank, kind, &err) != XLM_OK) fail_msg("rank %u, as planned: %s", rank, err.text);
+  for (uint32_t i = 0; i < r->n_instrs; i++) {
+    uint32_t after = instrs[i].after;
+    if (!after || !runs(r, i)) continue;
+    instrs[i].after = 0;
+    if (step_alone(p, rank, kind, &err) == XLM_OK)
+      fail_msg("rank %u: instruction %u does not wait for %u, and nothing was found", rank, i, after - 1);
+    if (!strstr(err.text, "no order between")) fail_msg("%s", err.text);
+    instrs[i].after = after;
+    waits++;
+  }
+  return waits;
+}
+
+static void every_wait_is_needed_and_found(void **state) {
+  (void)state;
+  static const struct {
+    const char *model, *mesh;
+    int microbatches, zero;
+  } plans[] = {{"llama", "pp 2 tp 2", 4, 0}, {"gpt2", "dp 2 tp 2", 2, 3}, {"mixtral", "pp 2 ep 2", 2, 0}};
+  int waits = 0;
+  for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+    xlm_arena *a = xlm_arena_new(0);
+    toy_options o = toy_defaults(plans[i].model);
+    o.batch = 8 / plans[i].microbatches, o.microbatches = plans[i].microbatches;
+    xlm_compile_options c = toy_compile_options(a, &o);
+    c.mesh = ranks_mesh(plans[i].mesh), c.zero = plans[i].zero;
+    const xlm_plan *p = toy_plan_on("cuda", a, toy_source(a, plans[i].model), &c);
+    for (uint32_t k = 0; k < p->n_rank_plans; k++) {
+      uint32_t rank = 0;
+      while (p->rank_plan_of[rank] != k) rank++;
+      waits += leave_out(p, rank, &xlm_device_cuda_eager);
+    }
+    xlm_arena_free(a);
+  }
+  print_message("%d waits left out, all found\n", waits);
+  assert_true(waits > 50);
+}
+
+// ---- what the fake finds ----
+
+static void *card, *pinned, *plain;
+static xlm_cuda_queue queues[2];
+static xlm_cuda_event event;
+
+static void wait_for_nothing(void) {
+  (void)fake_cuda.wait(queues[0], event);
+}
+static void copy_from_plain_memory(void) {
+  (void)fake_cuda.copy(card, plain, 8, XLM_CUDA_TO_CARD, queues[0]);
+}
+static void copy_beyond_the_end(void) {
+  (void)fake_cuda.copy((char *)card + 60, pinned, 8, XLM_CUDA_TO_CARD, queues[0]);
+}
+static void two_fills(void) {
+  (void)fake_cuda.fill(card, 1, 8, queues[0]), (void)fake_cuda.fill((char *)card + 7, 2, 8, queues[1]);
+}
+static void read_too_early(void) {
+  (void)fake_cuda.fill(card, 1, 8, queues[0]);
+  (void)fake_cuda.copy(pinned, card, 8, XLM_CUDA_TO_HOST, queues[1]);
+}
+static void write_too_early(void) {
+  (void)fake_cuda.copy(pinned, card, 8, XLM_CUDA_TO_HOST, queues[0]);
+  (void)fake_cuda.fill(card, 1, 8, queues[1]);
+}
+static void wait_while_capturing(void) {
+  xlm_cuda_graph g;
+  (void)fake_cuda.begin_capture(queues[0]);
+  (void)fake_cuda.finish(queues[0]);
+  assert_int_not_equal(fake_cuda.end_capture(queues[0], &g), 0);
+}
+static void take_while_capturing(void) {
+  xlm_cuda_graph g;
+  void *more;
+  (void)fake_cuda.begin_capture(queues[0]);
+  assert_int_not_equal(fake_cuda.take(&more, 8), 0);
+  assert_int_not_equal(fake_cuda.end_capture(queues[0], &g), 0);
+}
+static void leave_a_queue_unjoined(void) {
+  xlm_cuda_graph g;
+  (void)fake_cuda.begin_capture(queues[0]);
+  (void)fake_cuda.record(event, queues[0]), (void)fake_cuda.wait(queues[1], event);
+  (void)fake_cuda.fill(card, 1, 8, queues[1]);
+  assert_int_not_equal(fake_cuda.end_capture(queues[0], &g), 0);
+}
+static void wait_for_before_the_capture(void) {
+  xlm_cuda_graph g;
+  (void)fake_cuda.record(event, queues[1]);
+  (void)fake_cuda.begin_capture(queues[0]);
+  (void)fake_cuda.wait(queues[0], event);
+  assert_int_not_equal(fake_cuda.end_capture(queues[0], &g), 0);
+}
+static void race_in_a_graph(void) {
+  xlm_cuda_graph g;
+  (void)fake_cuda.begin_capture(queues[0]);
+  (void)fake_cuda.record(event, queues[0]), (void)fake_cuda.wait(queues[1], event);
+  (void)fake_cuda.fill(card, 1, 8, queues[1]), (void)fake_cuda.fill(card, 2, 8, queues[0]);
+  (void)fake_cuda.record(event, queues[1]), (void)fake_cuda.wait(queues[0], event);
+  assert_int_equal(fake_cuda.end_capture(queues[0], &g), 0);
+  (void)fake_cuda.launch(g, queues[0]);
+  (void)fake_cuda.close_graph(g);
+}
+static void close_twice(void) {
+  xlm_cuda_event e;
+  (void)fake_cuda.open_event(&e, false), (void)fake_cuda.close_event(e);
+  (void)fake_cuda.record(e, queues[0]);
+}
+static void in_order(void) { // the only one in which nothing is wrong
+  (void)fake_cuda.fill(card, 1, 8, queues[0]);
+  (void)fake_cuda.record(event, queues[0]), (void)fake_cuda.wait(queues[1], event);
+  (void)fake_cuda.copy(pinned, card, 8, XLM_CUDA_TO_HOST, queues[1]);
+  (void)fake_cuda.finish(queues[1]);
+  (void)fake_cuda.fill(card, 2, 8, queues[0]);
+}
+
+static void the_fake_finds_mistakes(void **state) {
+  (void)state;
+  static void (*const mistakes[])(void) = {wait_for_nothing,       copy_from_plain_memory,
+                                           copy_beyond_the_end,    two_fills,
+                                           read_too_early,         write_too_early,
+                                           wait_while_capturing,   take_while_capturing,
+                                           leave_a_queue_unjoined, wait_for_before_the_capture,
+                                           race_in_a_graph,        close_twice};
+  enum { MISTAKES = sizeof mistakes / sizeof *mistakes };
+  plain = malloc(8);
+  for (int i = 0; i <= MISTAKES; i++) {
+    fake_cuda_reset(1);
+    (void)fake_cuda.take(&card, 64), (void)fake_cuda.take_pinned(&pinned, 64);
+    (void)fake_cuda.open_queue(&queues[0], false), (void)fake_cuda.open_queue(&queues[1], true);
+    (void)fake_cuda.open_event(&event, false);
+    if (i < MISTAKES)
+      mistakes[i]();
+    else
+      in_order();
+    if (i < MISTAKES && !fake_cuda_error()) fail_msg("mistake %d is not found", i);
+    if (i == MISTAKES && fake_cuda_error()) fail_msg("%s", fake_cuda_error());
+    (void)fake_cuda.close_event(event);
+    (void)fake_cuda.close_queue(queues[0]), (void)fake_cuda.close_queue(queues[1]);
+    (void)fake_cuda.give(card), (void)fake_cuda.give_pinned(pinned);
+  }
+  free(plain);
+}
+
+// ---- what has no kernel yet ----
+
+static void print_what_is_bridged(void **state) {
+  (void)state;
+  for (int op = 0; op < XLM_OP_COUNT; op++)
+    if (bridge_needs((xlm_op_id)op))
+      print_message("no CUDA kernel yet, the CPU's in tests: %s\n", xlm_op_name((xlm_op_id)op));
+}
+
+#define CLEAN(test) cmocka_unit_test_setup_teardown(test, setup, nothing_is_left)
+#define WRONG(test) cmocka_unit_test_setup_teardown(test, setup, errors_are_forgotten)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      CLEAN(waits_are_kept),
+      CLEAN(a_join_orders_all),
+      CLEAN(a_launch_that_fails_is_told_once),
+      WRONG(a_failure_on_the_card_is_noticed),
+      CLEAN(memory_goes_in_and_out),
+      CLEAN(things_are_kept_and_dropped),
+      CLEAN(graphs_are_those_of_segment_and_slots),
+      CLEAN(what_communicates_is_not_captured),
+      CLEAN(work_is_timed),
+      CLEAN(what_is_missing_is_said),
+      CLEAN(the_link_moves_bytes),
+      WRONG(every_wait_is_needed_and_found),
+      WRONG(the_fake_finds_mistakes),
+      cmocka_unit_test(print_what_is_bridged),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -12,13 +12,6 @@ static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const
 }
 
 #ifdef XLM_CUDA_KERNELS
-#define XLM_CUDA(name, NAME) xlm_status xlm_cuda_##name(const xlm_call *c);
-#define XLM_CUDA_PREPARED(name, NAME, what)                                                                  \
-  XLM_CUDA(name, NAME)                                                                                       \
-  xlm_status xlm_cuda_prepare_##what(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
-#include "ops/cuda/kernels.def"
-#undef XLM_CUDA
-
 #ifdef XLM_CUDA_BRIDGE // tests, while kernels are missing: tests/fake_cuda/bridge.c
 const xlm_kernel *xlm_cuda_bridge(xlm_op_id op);
 #else
@@ -39,6 +32,7 @@ static void fill_kernels(void) {
   kernels[XLM_OP_##NAME].prepare = xlm_cuda_prepare_##what;
 #include "ops/cuda/kernels.def"
 #undef XLM_CUDA
+#undef XLM_CUDA_PREPARED
 }
 
 static const xlm_kernel *find(const char *arch, xlm_op_id op) {

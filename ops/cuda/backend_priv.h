@@ -14,9 +14,15 @@ const char *xlm_cuda_arch_here(void);
 void *xlm_cuda_stream(const xlm_call *c);
 const xlm_step_env *xlm_cuda_env(const xlm_call *c);
 xlm_status xlm_cuda_failed(const xlm_call *c, const char *why);
+xlm_status xlm_cuda_fetch(const xlm_call *c, void *to, const void *from, size_t bytes);
+xlm_status xlm_cuda_product_own(const xlm_call *c, int at, const void *add);
 
-// Runs that need no kernel of their own (message.c).
-xlm_status xlm_cuda_send(const xlm_call *c);
-xlm_status xlm_cuda_recv(const xlm_call *c);
+// The functions that kernels.def names.
+#define XLM_CUDA(name, NAME) xlm_status xlm_cuda_##name(const xlm_call *c);
+#define XLM_CUDA_PREPARED(name, NAME, what)                                                                  \
+  XLM_CUDA(name, NAME)                                                                                       \
+  xlm_status xlm_cuda_prepare_##what(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
+#include "ops/cuda/kernels.def"
+#undef XLM_CUDA
 
 #endif

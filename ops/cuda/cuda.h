@@ -1,15 +1,15 @@
-// The host's side of a CUDA kernel file. An operation's file, ops/cuda/NAME.cu, holds its kernels and what launches
-// them:
+// The host's side of a CUDA kernel file. An operation's file, ops/cuda/NAME.cu, holds its kernels and what
+// launches them:
 //
 //   XLM_CUDA_RUN(softmax) { // const xlm_call *c
 //     ...
 //     return xlm_cuda_launched(c, XLM_LAUNCH(kernel, grid, block, 0, xlm_cuda_stream(c), arguments...));
 //   }
 //
-// and its line in kernels.def names it, with a `prepare` where it needs tables on the host. Variants and workspace are
-// planned in plan.c, which every build has; a run reads c->variant and c->workspace. It only enqueues: it neither waits nor
-// allocates, and reads no operand on the host. What depends on data (offsets of experts, counts) stays in kernels. Shapes
-// and strides are arguments by value, 4 KiB at most.
+// and its line in kernels.def names it. Variants and workspace are planned in plan.c, which every build has;
+// a run reads c->variant and c->workspace. It only enqueues: it neither waits nor allocates, and reads no
+// operand on the host. What depends on data (offsets of experts, counts) stays in kernels. Shapes and strides
+// are arguments by value, 4 KiB at most.
 #ifndef XLM_CUDA_CUDA_H
 #define XLM_CUDA_CUDA_H
 
@@ -24,6 +24,10 @@ extern "C" void *xlm_cuda_stream(const xlm_call *c);
 // The running step's numbers in the card's memory: kernels take this address and read what they need of it. A captured
 // launch is repeated with other numbers, so neither c->env nor anything computed from it may be an argument.
 extern "C" const xlm_step_env *xlm_cuda_env(const xlm_call *c);
+
+// Matrix product of the call's operands `at` and `at + 1`, by a kernel of our own (product.cu); add: NULL to
+// store.
+extern "C" xlm_status xlm_cuda_product_own(const xlm_call *c, int at, const void *add);
 
 // What a launch says, as a run returns it: XLM_ENV with the sentence in c->err.
 extern "C" xlm_status xlm_cuda_failed(const xlm_call *c, const char *why);
@@ -48,9 +52,12 @@ static inline unsigned xlm_cuda_blocks(int64_t n, int64_t each) {
   return (unsigned)(blocks < 1 ? 1 : blocks > most ? most : blocks);
 }
 
-static inline bool xlm_cuda_aligned(const void *p, size_t bytes) { return (uintptr_t)p % bytes == 0; }
+static inline bool xlm_cuda_aligned(const void *p, size_t bytes) {
+  return (uintptr_t)p % bytes == 0;
+}
 
-// Memory of the device, enqueued: copied, neither overlapping; zeroed. Addresses and bytes are even. (bytes.cu)
+// Memory of the device, enqueued: copied, neither overlapping; zeroed. Addresses and bytes are even.
+// (bytes.cu)
 xlm_status xlm_cuda_copy(const xlm_call *c, void *to, const void *from, size_t bytes);
 xlm_status xlm_cuda_clear(const xlm_call *c, void *to, size_t bytes);
 

@@ -1,12 +1,14 @@
-// What GPU kernels are written in: CUDA C++, less what has no fixed order of sums or cannot be tested without a GPU.
+// What GPU kernels are written in: CUDA C++, less what has no fixed order of sums or cannot be tested without
+// a GPU.
 //
-// nvcc sees CUDA. With XLM_EMULATE any C++17 compiler sees tests/emulate/emulate.h instead, and the same source runs on
-// a CPU, thread by thread, with its races, barriers and bounds checked. This header alone knows both; a kernel file
-// includes nothing else of CUDA's. Left out on purpose: floating-point atomics (no order, so no fixed bits), grid-wide
-// barriers, managed memory, dynamic parallelism.
+// nvcc sees CUDA. With XLM_EMULATE any C++17 compiler sees tests/emulate/emulate.h instead, and the same
+// source runs on a CPU, thread by thread, with its races, barriers and bounds checked. This header alone
+// knows both; a kernel file includes nothing else of CUDA's. Left out on purpose: floating-point atomics (no
+// order, so no fixed bits), grid-wide barriers, managed memory, dynamic parallelism.
 //
-// Arithmetic is in float; bf16 is storage. Reductions have one fixed order: lanes of a warp by butterfly, then the
-// warps of a block in ascending order. Kernels are compiled with --fmad=false wherever emulated and real bits are compared.
+// Arithmetic is in float; bf16 is storage. Reductions have one fixed order: lanes of a warp by butterfly,
+// then the warps of a block in ascending order. Kernels are compiled with --fmad=false wherever emulated and
+// real bits are compared.
 #ifndef XLM_CUDA_LANG_H
 #define XLM_CUDA_LANG_H
 
@@ -24,14 +26,14 @@ static const uint32_t XLM_ALL_LANES = 0xffffffffu;
 // ---- shared memory: one struct per declaration, by reference
 
 #ifdef XLM_EMULATE
-#define XLM_SHARED(T, name)                                                                                   \
-  static const char name##_declaration = 0;                                                                   \
+#define XLM_SHARED(T, name)                                                                                  \
+  static const char name##_declaration = 0;                                                                  \
   T &name = *(T *)emu_shared(&name##_declaration, sizeof(T), __FILE__, __LINE__)
 #define XLM_DYNAMIC_SHARED(T, name) T *name = (T *)emu_dynamic_shared()
 #else
 #define XLM_SHARED(T, name) __shared__ T name
-#define XLM_DYNAMIC_SHARED(T, name)                                                                           \
-  extern __shared__ __align__(128) unsigned char xlm_dynamic_shared[];                                        \
+#define XLM_DYNAMIC_SHARED(T, name)                                                                          \
+  extern __shared__ __align__(128) unsigned char xlm_dynamic_shared[];                                       \
   T *name = (T *)xlm_dynamic_shared
 #endif
 
@@ -49,11 +51,15 @@ static const uint32_t XLM_ALL_LANES = 0xffffffffu;
 
 #ifdef XLM_EMULATE
 typedef const char *xlm_launch_status;
-static inline const char *xlm_launch_text(xlm_launch_status s) { return s; }
+static inline const char *xlm_launch_text(xlm_launch_status s) {
+  return s;
+}
 #else
 typedef cudaError_t xlm_launch_status;
-static inline const char *xlm_launch_text(xlm_launch_status s) { return cudaGetErrorString(s); }
-#define XLM_LAUNCH(kernel, grid, block, shared, stream, ...)                                                  \
+static inline const char *xlm_launch_text(xlm_launch_status s) {
+  return cudaGetErrorString(s);
+}
+#define XLM_LAUNCH(kernel, grid, block, shared, stream, ...)                                                 \
   (kernel<<<grid, block, shared, (cudaStream_t)(stream)>>>(__VA_ARGS__), cudaPeekAtLastError())
 #endif
 
@@ -77,13 +83,23 @@ static inline bf16 to_bf16(float f) { // to nearest even; not-a-number as __floa
 }
 #else
 using bf16 = __nv_bfloat16;
-static __device__ __forceinline__ float to_float(bf16 x) { return __bfloat162float(x); }
-static __device__ __forceinline__ bf16 to_bf16(float x) { return __float2bfloat16_rn(x); }
+static __device__ __forceinline__ float to_float(bf16 x) {
+  return __bfloat162float(x);
+}
+static __device__ __forceinline__ bf16 to_bf16(float x) {
+  return __float2bfloat16_rn(x);
+}
 #endif
-static __device__ __forceinline__ float to_float(float x) { return x; }
+static __device__ __forceinline__ float to_float(float x) {
+  return x;
+}
 template <class T> static __device__ __forceinline__ T from_float(float x);
-template <> __device__ __forceinline__ float from_float<float>(float x) { return x; }
-template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) { return to_bf16(x); }
+template <> __device__ __forceinline__ float from_float<float>(float x) {
+  return x;
+}
+template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) {
+  return to_bf16(x);
+}
 
 // N neighbours, moved by one access, by several of 16 bytes where they are more. Addresses must be multiples of the access.
 template <class T, int N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) vec {
@@ -99,8 +115,8 @@ template <class T, int N> static __device__ __forceinline__ void store(T *to, co
   *(vec<T, N> *)to = v;
 }
 
-// One pass over n elements by all threads of a grid of any size: f(i, vec<char, V>{}) for V neighbours from i on, then
-// f(i, vec<char, 1>{}) for what is left.
+// One pass over n elements by all threads of a grid of any size: f(i, vec<char, V>{}) for V neighbours from i
+// on, then f(i, vec<char, 1>{}) for what is left.
 template <int V, class F> static __device__ __forceinline__ void each(int64_t n, F f) {
   int64_t first = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, step = (int64_t)gridDim.x * blockDim.x;
   for (int64_t i = first; i < n / V; i += step) f(i * V, vec<char, V>{});
@@ -124,8 +140,8 @@ struct block_scratch { // one per reduction between two barriers
   float of_warp[XLM_WARP];
 };
 
-// Of all threads of the block, for all of them; blockDim is (n, 1, 1), n a multiple of 32. The scratch is free again
-// after the next barrier.
+// Of all threads of the block, for all of them; blockDim is (n, 1, 1), n a multiple of 32. The scratch is
+// free again after the next barrier.
 static __device__ __forceinline__ float block_sum(float v, block_scratch &scratch) {
   v = warp_sum(v);
   if (threadIdx.x % XLM_WARP == 0) scratch.of_warp[threadIdx.x / XLM_WARP] = v;
@@ -202,8 +218,12 @@ static inline void ldmatrix_x4_trans(uint32_t out[4], const void *row, EMU_SITE)
 static inline void copy_async16(void *shared, const void *global, int valid, EMU_SITE) {
   emu_copy_async(shared, global, 16, valid, file, line);
 }
-static inline void copy_commit() { emu_copy_commit(); }
-template <int pending> static inline void copy_wait() { emu_copy_wait(pending); } // all but the last `pending` groups
+static inline void copy_commit() {
+  emu_copy_commit();
+}
+template <int pending> static inline void copy_wait() {
+  emu_copy_wait(pending);
+} // all but the last `pending` groups
 #else
 static __device__ __forceinline__ uint32_t shared_address(const void *p) {
   return (uint32_t)__cvta_generic_to_shared(p);
@@ -227,10 +247,13 @@ static __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t out[4], const 
                : "memory");
 }
 static __device__ __forceinline__ void copy_async16(void *shared, const void *global, int valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(valid)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
+               "r"(valid)
                : "memory");
 }
-static __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+static __device__ __forceinline__ void copy_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
 template <int pending> static __device__ __forceinline__ void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
 }

@@ -15,6 +15,10 @@ xlm_status xlm_cuda_failed(const xlm_call *c, const char *why) {
   return xlm_fail(c->err, XLM_ENV, "%s", why);
 }
 
+xlm_status xlm_cuda_fetch(const xlm_call *c, void *to, const void *from, size_t bytes) {
+  return c->device->kind->get(c->device, to, from, bytes, c->err);
+}
+
 // The archs of backend.c by the card's capability. A card without code of its own runs that of sm_80, which
 // every build has in a form that the driver translates.
 const char *xlm_cuda_arch_here(void) {

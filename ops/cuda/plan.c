@@ -2,7 +2,7 @@
 // any machine, also by builds without the kernels.
 //
 // Operations with a workspace:
-// - products: as much as cuBLASLt may use, the same for all;
+// - products: what cuBLASLt may use (blas.h);
 // - attention backward: cuDNN's deterministic form stores batch x heads x queries x keys in two bytes each,
 //   for as many samples at a time as stay within a limit; masks it does not support use a kernel of our own,
 //   which stores only the sums of dout * out per query;
@@ -11,6 +11,7 @@
 // - routing: choices of experts, sorted;
 // - collectives: pieces of other ranks, added in member order.
 #include "ops/cuda/backend_priv.h"
+#include "ops/cuda/blas.h"
 #include "ops/cuda/collect_plan_priv.h"
 #include "ops/cuda/lookup_priv.h"
 #include "ops/cuda/norm_sq_priv.h"
@@ -18,7 +19,6 @@
 #include "ops/cuda/reduce_shape_priv.h"
 
 enum {
-  PRODUCT = 32 << 20, // bytes for cuBLASLt
   ATTEND = 512 << 20, // limit in bytes for chunks of attention's backward
 };
 
@@ -28,30 +28,41 @@ static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
   return d[0];
 }
 
-static int64_t ceil_div(int64_t n, int64_t d) {
-  return (n + d - 1) / d;
-}
-
 static size_t least(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
 // ---- products ----
 
-static const char *const products[] = {"cublaslt", "grouped", NULL};
+static const char *const products[] = {"cublaslt", "own", NULL};
 
-static bool product_may(const xlm_call *c, const xlm_target *t,
-                        int variant) { // grouped: by the rows of experts
+static bool product_at(const xlm_call *c, int at, xlm_blas *b) {
+  xlm_matmul m = xlm_matmul_of(c, at);
+  return xlm_blas_of(&m, b);
+}
+
+static bool product_may(const xlm_call *c, const xlm_target *t, int variant) {
   (void)t;
-  bool ragged = false;
-  for (int i = 0; i < c->instr->n_in; i++)
-    for (int k = 0; k < c->in_type[i]->rank; k++) ragged |= c->dims[c->in_type[i]->dim[k]].ragged;
-  return variant == 1 || !ragged;
+  xlm_blas b;
+  return variant == 1 || product_at(c, 0, &b);
 }
 
 static size_t product(const xlm_call *c, const xlm_target *t) {
-  (void)c, (void)t;
-  return PRODUCT;
+  (void)t;
+  xlm_blas b;
+  return c->variant == 0 && product_at(c, 0, &b) ? xlm_blas_workspace(&b) : 0;
+}
+
+static bool product_acc_may(const xlm_call *c, const xlm_target *t, int variant) {
+  (void)t;
+  xlm_blas b;
+  return variant == 1 || product_at(c, 1, &b);
+}
+
+static size_t product_acc(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  xlm_blas b;
+  return c->variant == 0 && product_at(c, 1, &b) ? xlm_blas_workspace(&b) : 0;
 }
 
 // ---- attention ----
@@ -164,7 +175,10 @@ static size_t rows_of_experts(const xlm_call *c, const xlm_target *t) { // how m
 
 static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_CONTRACT, .variants = products, .applicable = product_may, .workspace = product},
-    {.op = XLM_OP_CONTRACT_ACC, .variants = products, .applicable = product_may, .workspace = product},
+    {.op = XLM_OP_CONTRACT_ACC,
+     .variants = products,
+     .applicable = product_acc_may,
+     .workspace = product_acc},
     {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may},
     {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend_bwd},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},

@@ -1,5 +1,5 @@
-// Geometry that kernels of all backends share: an operand seen as `count` rows of `len` elements, the dims of the
-// attribute `over` forming the row. Neighbouring dims of one kind are merged.
+// Geometry that kernels of all backends share: an operand seen as `count` rows of `len` elements, the dims of
+// the attribute `over` forming the row. Neighbouring dims of one kind are merged.
 #ifndef XLM_DEVICE_OVER_H
 #define XLM_DEVICE_OVER_H
 

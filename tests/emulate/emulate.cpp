@@ -108,8 +108,12 @@ bool can_launch(const emu_dim3 &grid, const emu_dim3 &size, size_t dynamic_share
 }
 
 void end_launch(block &b) {
-  for (shared_region &r : b.shared) free(r.at);
+  for (shared_region &r : b.shared) {
+    emu_race_forget(r.at, r.bytes);
+    free(r.at);
+  }
   b.shared.clear();
+  emu_race_forget(b.dynamic, b.dynamic_bytes);
   free(b.dynamic);
   b.dynamic = NULL;
 }

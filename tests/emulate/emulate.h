@@ -86,7 +86,7 @@ const char *emu_launch_on(void *stream, const char *kernel, emu_dim3 grid, emu_d
   return emu_enqueue(stream, kernel, pending::run, pending::drop, new pending(now));
 }
 #define XLM_LAUNCH(kernel, grid, block, shared, stream, ...)                                                  \
-  emu_launch_on(stream, #kernel, grid, block, shared, [](const auto &...a) { kernel(a...); }, __VA_ARGS__)
+  emu_launch_on(stream, #kernel, grid, block, shared, [](const auto &...emu_a) { kernel(emu_a...); }, __VA_ARGS__)
 
 // ---- points where threads meet. EMU_SITE: the caller's place, as default arguments.
 

@@ -82,18 +82,18 @@ typedef struct problem {
   bool ragged;
 } problem;
 
-static xlm_gemm_index *group(xlm_gemm *g, int i) {
-  return i == 0 ? &g->batch : i == 1 ? &g->m : i == 2 ? &g->n : &g->k;
+static xlm_matmul_index *group(xlm_gemm *g, int i) {
+  return i == 0 ? &g->p.batch : i == 1 ? &g->p.m : i == 2 ? &g->p.n : &g->p.k;
 }
 
-static int64_t *stride_of(xlm_gemm_index *x, int side) {
+static int64_t *stride_of(xlm_matmul_index *x, int side) {
   return side == 0 ? x->a : side == 1 ? x->b : x->c;
 }
 
 static bool side_has(const xlm_gemm *g, int side, int i) {
   static const bool has[3][4] = {{1, 1, 0, 1}, {1, 0, 1, 1}, {1, 1, 1, 0}};
   bool ragged_here =
-      g->ragged && has[side][g->ragged]; // then the batch dimension is folded into the ragged one
+      g->p.ragged && has[side][g->p.ragged]; // then the batch dimension is folded into the ragged one
   return has[side][i] && !(i == 0 && ragged_here);
 }
 
@@ -101,9 +101,9 @@ static bool side_has(const xlm_gemm *g, int side, int i) {
 // span.
 static int64_t lay_out(xlm_gemm *g, int side, bool permute, uint32_t *seed) {
   struct {
-    xlm_gemm_index *x;
+    xlm_matmul_index *x;
     int d;
-  } dim[4 * XLM_GEMM_DIMS];
+  } dim[4 * XLM_MATMUL_DIMS];
   int n = 0;
   for (int i = 0; i < 4; i++)
     for (int d = 0; d < group(g, i)->n; d++) {
@@ -112,7 +112,7 @@ static int64_t lay_out(xlm_gemm *g, int side, bool permute, uint32_t *seed) {
     }
   for (int i = n - 1; permute && i > 0; i--) {
     int j = below(seed, i + 1);
-    xlm_gemm_index *x = dim[i].x;
+    xlm_matmul_index *x = dim[i].x;
     int d = dim[i].d;
     dim[i] = dim[j];
     dim[j].x = x, dim[j].d = d;
@@ -133,25 +133,25 @@ static void set_data(problem *p, bool permute, uint32_t *seed) {
   p->a = malloc((size_t)p->a_count * 4), p->b = malloc((size_t)p->b_count * 4),
   p->add = malloc((size_t)p->c_count * 4);
   assert_true(p->a && p->b && p->add);
-  fill_random(p->a, p->g.a, p->a_count, seed);
-  fill_random(p->b, p->g.b, p->b_count, seed);
-  fill_random(p->add, p->g.c, p->c_count, seed);
+  fill_random(p->a, p->g.p.a, p->a_count, seed);
+  fill_random(p->b, p->g.p.b, p->b_count, seed);
+  fill_random(p->add, p->g.p.c, p->c_count, seed);
 }
 
 static void problem_free(problem *p) {
   free(p->a), free(p->b), free(p->add);
 }
 
-static int64_t count(const xlm_gemm_index *x) {
+static int64_t count(const xlm_matmul_index *x) {
   int64_t n = 1;
   for (int d = 0; d < x->n; d++) n *= x->size[d];
   return n;
 }
 
 // Splits n into up to 3 dimensions.
-static void split(xlm_gemm_index *x, int64_t n, bool permute, uint32_t *seed) {
+static void split(xlm_matmul_index *x, int64_t n, bool permute, uint32_t *seed) {
   static const int factors[] = {2, 3, 4, 5, 7};
-  *x = (xlm_gemm_index){.n = 1, .size = {n}};
+  *x = (xlm_matmul_index){.n = 1, .size = {n}};
   for (int tries = 0; permute && tries < 3 && x->n < 3; tries++) {
     int f = factors[below(seed, 5)];
     if (x->size[0] % f == 0 && x->size[0] > 0) {
@@ -166,20 +166,20 @@ static problem random_problem(uint32_t *seed) {
                    ks[] = {0, 1, 2, 15, 16, 33, 64, 100, 385, 400, 800, 1201};
   problem p = {0};
   bool permute = below(seed, 3) > 0;
-  p.g.a = below(seed, 2), p.g.b = below(seed, 2), p.g.c = below(seed, 2);
-  p.g.add = below(seed, 2);
-  p.g.ragged = below(seed, 3) ? XLM_GEMM_DENSE : (xlm_gemm_ragged)below(seed, 4);
+  p.g.p.a = below(seed, 2), p.g.p.b = below(seed, 2), p.g.p.c = below(seed, 2);
+  p.g.p.add = below(seed, 2);
+  p.g.p.ragged = below(seed, 3) ? XLM_RAGGED_NONE : (xlm_ragged)below(seed, 4);
   int64_t n[4] = {below(seed, 40) ? 1 + below(seed, 4) : 0, ms[below(seed, 11)], ms[below(seed, 11)],
                   ks[below(seed, 12)]};
   if (below(seed, 3) == 0)
     n[1] = 1 + below(seed, 120), n[2] = 1 + below(seed, 120), n[3] = 1 + below(seed, 450);
   for (int i = 0; i < 4; i++) {
-    bool whole = p.g.ragged && (i == 0 || i == (int)p.g.ragged);
+    bool whole = p.g.p.ragged && (i == 0 || i == (int)p.g.p.ragged);
     split(group(&p.g, i), n[i], permute && !whole, seed);
   }
-  if (p.g.ragged)
+  if (p.g.p.ragged)
     for (int e = 0; e < n[0]; e++) {
-      int left = (int)n[p.g.ragged] - p.offsets[e];
+      int left = (int)n[p.g.p.ragged] - p.offsets[e];
       p.offsets[e + 1] = p.offsets[e] + (below(seed, 4) ? below(seed, left + 1) : 0);
     }
   set_data(&p, permute, seed);
@@ -188,7 +188,7 @@ static problem random_problem(uint32_t *seed) {
 
 // ---- running and checking ----
 
-static int64_t offset(xlm_gemm_index *x, int side, int64_t i) {
+static int64_t offset(xlm_matmul_index *x, int side, int64_t i) {
   int64_t o = 0;
   for (int d = x->n - 1; d >= 0; d--) {
     o += (d ? i % x->size[d] : i) * stride_of(x, side)[d];
@@ -205,7 +205,7 @@ static void run(const problem *p, void *c, const void *add, int threads) {
   xlm_gemm_choose(&g, xlm_cpu_arch_here());
   size_t bytes = xlm_gemm_workspace(&g, threads);
   char *workspace = guarded_new(bytes);
-  xlm_gemm_run(&g, p->a, p->b, p->g.add ? add : NULL, c, p->g.ragged ? p->offsets : NULL, workspace,
+  xlm_gemm_run(&g, p->a, p->b, p->g.p.add ? add : NULL, c, p->g.p.ragged ? p->offsets : NULL, workspace,
                threads > 1 ? pool : NULL);
   guarded_free(workspace, bytes);
   xlm_pool_free(pool);
@@ -214,34 +214,34 @@ static void run(const problem *p, void *c, const void *add, int threads) {
 static void check_element(problem *p, const void *c, int64_t e, int64_t i, int64_t j, int64_t k0,
                           int64_t k1) {
   xlm_gemm *g = &p->g;
-  int64_t a = offset(&g->batch, 0, e) + offset(&g->m, 0, i),
-          b = offset(&g->batch, 1, e) + offset(&g->n, 1, j);
-  int64_t at = offset(&g->batch, 2, e) + offset(&g->m, 2, i) + offset(&g->n, 2, j);
-  double sum = g->add ? get(p->add, g->c, at) : 0, size = fabs(sum);
+  int64_t a = offset(&g->p.batch, 0, e) + offset(&g->p.m, 0, i),
+          b = offset(&g->p.batch, 1, e) + offset(&g->p.n, 1, j);
+  int64_t at = offset(&g->p.batch, 2, e) + offset(&g->p.m, 2, i) + offset(&g->p.n, 2, j);
+  double sum = g->p.add ? get(p->add, g->p.c, at) : 0, size = fabs(sum);
   for (int64_t k = k0; k < k1; k++) {
-    double v = get(p->a, g->a, a + offset(&g->k, 0, k)) * get(p->b, g->b, b + offset(&g->k, 1, k));
+    double v = get(p->a, g->p.a, a + offset(&g->p.k, 0, k)) * get(p->b, g->p.b, b + offset(&g->p.k, 1, k));
     sum += v, size += fabs(v);
   }
   // Rounding of a sum of n terms: n * eps * sum of magnitudes, at worst; random signs stay far below.
   double tolerance =
-      size * 6e-8 * (sqrt((double)(k1 - k0)) + 8) + (g->c == XLM_BF16 ? fabs(sum) * 0.00391 : 0);
-  double got = get(c, g->c, at);
+      size * 6e-8 * (sqrt((double)(k1 - k0)) + 8) + (g->p.c == XLM_BF16 ? fabs(sum) * 0.00391 : 0);
+  double got = get(c, g->p.c, at);
   if (!(fabs(got - sum) <= tolerance + 1e-30))
     fail_msg("element %ld %ld %ld of m %ld n %ld k %ld: %.9g, expected %.9g", (long)e, (long)i, (long)j,
-             (long)count(&g->m), (long)count(&g->n), (long)count(&g->k), got, sum);
+             (long)count(&g->p.m), (long)count(&g->p.n), (long)count(&g->p.k), got, sum);
 }
 
 // Checks a sample of the elements of C and marks all of them in `seen`.
 static void check_all(problem *p, const void *c, bool *seen, uint32_t *seed) {
   xlm_gemm *g = &p->g;
-  for (int64_t e = 0; e < count(&g->batch); e++) {
-    int64_t from[4] = {0}, to[4] = {0, count(&g->m), count(&g->n), count(&g->k)};
-    if (g->ragged) from[g->ragged] = p->offsets[e], to[g->ragged] = p->offsets[e + 1];
+  for (int64_t e = 0; e < count(&g->p.batch); e++) {
+    int64_t from[4] = {0}, to[4] = {0, count(&g->p.m), count(&g->p.n), count(&g->p.k)};
+    if (g->p.ragged) from[g->p.ragged] = p->offsets[e], to[g->p.ragged] = p->offsets[e + 1];
     int64_t elements = (to[1] - from[1]) * (to[2] - from[2]),
             every = elements * (to[3] - from[3]) / 20000 + 1;
     for (int64_t i = from[1]; i < to[1]; i++)
       for (int64_t j = from[2]; j < to[2]; j++) {
-        seen[offset(&g->batch, 2, e) + offset(&g->m, 2, i) + offset(&g->n, 2, j)] = true;
+        seen[offset(&g->p.batch, 2, e) + offset(&g->p.m, 2, i) + offset(&g->p.n, 2, j)] = true;
         bool corner = (i == from[1] || i == to[1] - 1) && (j == from[2] || j == to[2] - 1);
         if (corner || below(seed, (int)every) == 0) check_element(p, c, e, i, j, from[3], to[3]);
       }
@@ -249,22 +249,22 @@ static void check_all(problem *p, const void *c, bool *seen, uint32_t *seed) {
 }
 
 static void check_untouched(const problem *p, const char *c, const bool *seen) {
-  size_t size = p->g.c == XLM_F32 ? 4 : 2;
+  size_t size = p->g.p.c == XLM_F32 ? 4 : 2;
   for (int64_t i = 0; i < p->c_count; i++)
     for (size_t b = 0; !seen[i] && b < size; b++)
       assert_int_equal((unsigned char)c[(size_t)i * size + b], CANARY);
 }
 
 static void check_problem(problem *p, uint32_t *seed) {
-  size_t bytes = (size_t)p->c_count * (p->g.c == XLM_F32 ? 4 : 2);
+  size_t bytes = (size_t)p->c_count * (p->g.p.c == XLM_F32 ? 4 : 2);
   char *c = guarded_new(bytes), *again = guarded_new(bytes);
   bool *seen = calloc((size_t)p->c_count, 1);
   run(p, c, p->add, 1 + below(seed, 2));
   check_all(p, c, seen, seed);
   check_untouched(p, c, seen);
-  if (p->g.add) memcpy(again, p->add, bytes); // in place, another number of threads: the same bits
-  run(p, again, p->g.add ? again : NULL, 1 + below(seed, 4));
-  size_t size = p->g.c == XLM_F32 ? 4 : 2;
+  if (p->g.p.add) memcpy(again, p->add, bytes); // in place, another number of threads: the same bits
+  run(p, again, p->g.p.add ? again : NULL, 1 + below(seed, 4));
+  size_t size = p->g.p.c == XLM_F32 ? 4 : 2;
   for (int64_t i = 0; i < p->c_count; i++)
     if (seen[i]) assert_memory_equal(c + (size_t)i * size, again + (size_t)i * size, size);
   free(seen);
@@ -291,7 +291,7 @@ static void large_products(void **state) { // several rounds of each kind
   for (uint32_t i = 0; i < 40; i++) {
     uint32_t seed = i + 99;
     const int *s = shapes[i % 5];
-    problem p = {.g = {.a = i & 1, .b = i >> 1 & 1, .c = i >> 2 & 1, .add = i & 1}};
+    problem p = {.g = {{.a = i & 1, .b = i >> 1 & 1, .c = i >> 2 & 1, .add = i & 1}}};
     for (int x = 0; x < 4; x++) split(group(&p.g, x), s[x], false, &seed);
     set_data(&p, i > 20, &seed);
     check_problem(&p, &seed);
@@ -303,36 +303,36 @@ static void large_products(void **state) { // several rounds of each kind
 // it has in the whole.
 static void check_block(const problem *whole, const char *c, int i0, int j0, int m, int n, bool transposed) {
   problem p = *whole;
-  int64_t size = p.g.c == XLM_F32 ? 4 : 2;
-  p.g.m.size[0] = m, p.g.n.size[0] = n;
-  p.a = (char *)p.a + i0 * p.g.m.a[0] * (p.g.a == XLM_F32 ? 4 : 2);
-  p.b = (char *)p.b + j0 * p.g.n.b[0] * (p.g.b == XLM_F32 ? 4 : 2);
-  int64_t row = whole->g.m.c[0];
+  int64_t size = p.g.p.c == XLM_F32 ? 4 : 2;
+  p.g.p.m.size[0] = m, p.g.p.n.size[0] = n;
+  p.a = (char *)p.a + i0 * p.g.p.m.a[0] * (p.g.p.a == XLM_F32 ? 4 : 2);
+  p.b = (char *)p.b + j0 * p.g.p.n.b[0] * (p.g.p.b == XLM_F32 ? 4 : 2);
+  int64_t row = whole->g.p.m.c[0];
   if (transposed)
-    p.g.m.c[0] = 1, p.g.n.c[0] = m;
+    p.g.p.m.c[0] = 1, p.g.p.n.c[0] = m;
   else
-    p.g.m.c[0] = n;
+    p.g.p.m.c[0] = n;
   char *part = guarded_new((size_t)(m * n * size)), *add = malloc((size_t)(m * n * size));
   for (int i = 0; i < m; i++)
     for (int j = 0; j < n; j++)
-      memcpy(add + (i * p.g.m.c[0] + j * p.g.n.c[0]) * size, (char *)p.add + ((i0 + i) * row + j0 + j) * size,
-             (size_t)size);
+      memcpy(add + (i * p.g.p.m.c[0] + j * p.g.p.n.c[0]) * size,
+             (char *)p.add + ((i0 + i) * row + j0 + j) * size, (size_t)size);
   run(&p, part, add, 1 + (m + n) % 4);
   for (int i = 0; i < m; i++)
     for (int j = 0; j < n; j++)
-      assert_memory_equal(part + (i * p.g.m.c[0] + j * p.g.n.c[0]) * size,
+      assert_memory_equal(part + (i * p.g.p.m.c[0] + j * p.g.p.n.c[0]) * size,
                           c + ((i0 + i) * row + j0 + j) * size, size);
   free(add);
   guarded_free(part, (size_t)(m * n * size));
 }
 
 static problem plain_problem(int m, int n, int k, int bits, bool ta, bool tb, uint32_t *seed) {
-  problem p = {.g = {.a = bits & 1, .b = bits >> 1 & 1, .c = bits >> 2 & 1, .add = bits >> 3 & 1}};
+  problem p = {.g = {{.a = bits & 1, .b = bits >> 1 & 1, .c = bits >> 2 & 1, .add = bits >> 3 & 1}}};
   int sizes[4] = {1, m, n, k};
   for (int x = 0; x < 4; x++) split(group(&p.g, x), sizes[x], false, seed);
   set_data(&p, false, seed);
-  if (ta) p.g.m.a[0] = 1, p.g.k.a[0] = m;
-  if (tb) p.g.k.b[0] = 1, p.g.n.b[0] = k;
+  if (ta) p.g.p.m.a[0] = 1, p.g.p.k.a[0] = m;
+  if (tb) p.g.p.k.b[0] = 1, p.g.p.n.b[0] = k;
   return p;
 }
 
@@ -342,7 +342,7 @@ static void same_bits_in_blocks(void **state) {
   for (int bits = 0; bits < 16; bits++) {
     int m = 150, n = 260, k = bits % 3 ? 901 : 333;
     problem p = plain_problem(m, n, k, bits, bits & 1, bits & 2, &seed);
-    size_t bytes = (size_t)(m * n) * (p.g.c == XLM_F32 ? 4 : 2);
+    size_t bytes = (size_t)(m * n) * (p.g.p.c == XLM_F32 ? 4 : 2);
     char *c = guarded_new(bytes);
     run(&p, c, p.add, 2);
     for (int t = 0; t < 12; t++) {
@@ -363,19 +363,19 @@ static void same_bits_ragged(void **state) {
   uint32_t seed = 17;
   int experts = 5, rows = 90, n = 70, k = 500;
   for (int bits = 0; bits < 8; bits++) {
-    problem p = {.g = {.a = bits & 1, .b = bits >> 1 & 1, .c = bits >> 2 & 1, .ragged = XLM_GEMM_RAGGED_M},
+    problem p = {.g = {{.a = bits & 1, .b = bits >> 1 & 1, .c = bits >> 2 & 1, .ragged = XLM_RAGGED_M}},
                  .offsets = {0, 3, 3, 50, 51, 90}};
     int sizes[4] = {experts, rows, n, k};
     for (int x = 0; x < 4; x++) split(group(&p.g, x), sizes[x], false, &seed);
     set_data(&p, false, &seed);
-    int64_t size = p.g.c == XLM_F32 ? 4 : 2;
+    int64_t size = p.g.p.c == XLM_F32 ? 4 : 2;
     char *c = guarded_new((size_t)(rows * n * size)), *one = guarded_new((size_t)(rows * n * size));
     run(&p, c, NULL, 3);
     for (int e = 0; e < experts; e++) {
       problem q = p;
-      q.g.ragged = XLM_GEMM_DENSE, q.g.batch.n = 0, q.g.m.size[0] = p.offsets[e + 1] - p.offsets[e];
-      q.a = (char *)p.a + p.offsets[e] * p.g.m.a[0] * (p.g.a == XLM_F32 ? 4 : 2);
-      q.b = (char *)p.b + e * p.g.batch.b[0] * (p.g.b == XLM_F32 ? 4 : 2);
+      q.g.p.ragged = XLM_RAGGED_NONE, q.g.p.batch.n = 0, q.g.p.m.size[0] = p.offsets[e + 1] - p.offsets[e];
+      q.a = (char *)p.a + p.offsets[e] * p.g.p.m.a[0] * (p.g.p.a == XLM_F32 ? 4 : 2);
+      q.b = (char *)p.b + e * p.g.p.batch.b[0] * (p.g.p.b == XLM_F32 ? 4 : 2);
       run(&q, one + p.offsets[e] * n * size, NULL, 1);
     }
     assert_memory_equal(c, one, (size_t)(rows * n * size));
@@ -394,10 +394,10 @@ static void rounds_to_even(void **state) {
   float one[16];
   for (int i = 0; i < 16; i++) one[i] = 1;
   for (int rows = 1; rows <= 16; rows += 15) { // few rows, and a whole tile
-    problem p = {.g = {.c = XLM_BF16,
-                       .m = {1, {rows}, {1}, {0}, {6}},
-                       .n = {1, {6}, {0}, {1}, {1}},
-                       .k = {1, {1}, {1}, {6}}}};
+    problem p = {.g = {{.c = XLM_BF16,
+                        .m = {1, {rows}, {1}, {0}, {6}},
+                        .n = {1, {6}, {0}, {1}, {1}},
+                        .k = {1, {1}, {1}, {6}}}}};
     uint16_t c[16 * 6];
     p.a = one, p.b = (void *)in;
     run(&p, c, NULL, 1);
@@ -411,18 +411,18 @@ static void rounds_to_even(void **state) {
 
 static void simplify_merges(void **state) {
   (void)state;
-  xlm_gemm g = {.m = {3, {2, 1, 3}, {12, 7, 4}, {0}, {30, 9, 10}},
-                .n = {1, {10}, {0}, {1}, {1}},
-                .k = {2, {2, 2}, {2, 1}, {10, 20}, {0}}};
-  xlm_gemm_simplify(&g);
-  assert_int_equal(g.m.n, 1);
-  assert_int_equal(g.m.size[0], 6);
-  assert_int_equal(g.m.a[0], 4);
-  assert_int_equal(g.m.c[0], 10);
-  assert_int_equal(g.k.n, 2);
+  xlm_gemm g = {{.m = {3, {2, 1, 3}, {12, 7, 4}, {0}, {30, 9, 10}},
+                 .n = {1, {10}, {0}, {1}, {1}},
+                 .k = {2, {2, 2}, {2, 1}, {10, 20}, {0}}}};
+  xlm_matmul_simplify(&g.p);
+  assert_int_equal(g.p.m.n, 1);
+  assert_int_equal(g.p.m.size[0], 6);
+  assert_int_equal(g.p.m.a[0], 4);
+  assert_int_equal(g.p.m.c[0], 10);
+  assert_int_equal(g.p.k.n, 2);
   xlm_gemm again = g;
-  xlm_gemm_simplify(&again);
-  assert_memory_equal(&again.m, &g.m, sizeof g.m);
+  xlm_matmul_simplify(&again.p);
+  assert_memory_equal(&again.p.m, &g.p.m, sizeof g.p.m);
 }
 
 static int run_all(void) {

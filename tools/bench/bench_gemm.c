@@ -113,20 +113,21 @@ static void operands_free(operands *o) {
 static xlm_gemm gemm_of(const product *p, bool bf16) {
   int64_t m = p->m, n = p->n, k = p->k;
   bool ta = p->layout == TN, tb = p->layout == NT;
-  xlm_gemm g = {.a = bf16 ? XLM_BF16 : XLM_F32, .b = bf16 ? XLM_BF16 : XLM_F32, .c = XLM_F32, .add = p->add};
-  g.batch = (xlm_gemm_index){1, {p->batch}, {m * k}, {k * n}, {m * n}};
-  g.m = (xlm_gemm_index){1, {m}, {ta ? 1 : k}, {0}, {n}};
-  g.n = (xlm_gemm_index){1, {n}, {0}, {tb ? k : 1}, {1}};
-  g.k = (xlm_gemm_index){1, {k}, {ta ? m : 1}, {tb ? 1 : n}, {0}};
+  xlm_gemm g = {
+      {.a = bf16 ? XLM_BF16 : XLM_F32, .b = bf16 ? XLM_BF16 : XLM_F32, .c = XLM_F32, .add = p->add}};
+  g.p.batch = (xlm_matmul_index){1, {p->batch}, {m * k}, {k * n}, {m * n}};
+  g.p.m = (xlm_matmul_index){1, {m}, {ta ? 1 : k}, {0}, {n}};
+  g.p.n = (xlm_matmul_index){1, {n}, {0}, {tb ? k : 1}, {1}};
+  g.p.k = (xlm_matmul_index){1, {k}, {ta ? m : 1}, {tb ? 1 : n}, {0}};
   if (p->ragged) {
-    g.ragged = XLM_GEMM_RAGGED_M;
-    g.m.size[0] = p->batch * m, g.batch.a[0] = 0, g.batch.c[0] = 0;
+    g.p.ragged = XLM_RAGGED_M;
+    g.p.m.size[0] = p->batch * m, g.p.batch.a[0] = 0, g.p.batch.c[0] = 0;
   }
   if (p->split) { // rows (8, m/8) and columns (6, 64) exchanged outside in C, k as (6, 64) with heads
                   // outermost in A
-    g.m = (xlm_gemm_index){2, {8, m / 8}, {m / 8 * 64, 64}, {0}, {m / 8 * n, 64}};
-    g.n = (xlm_gemm_index){2, {n / 64, 64}, {0}, {64, 1}, {m / 8 * 64, 1}};
-    g.k = (xlm_gemm_index){2, {k / 64, 64}, {m * 64, 1}, {64 * n, n}, {0}};
+    g.p.m = (xlm_matmul_index){2, {8, m / 8}, {m / 8 * 64, 64}, {0}, {m / 8 * n, 64}};
+    g.p.n = (xlm_matmul_index){2, {n / 64, 64}, {0}, {64, 1}, {m / 8 * 64, 1}};
+    g.p.k = (xlm_matmul_index){2, {k / 64, 64}, {m * 64, 1}, {64 * n, n}, {0}};
   }
   return g;
 }

@@ -43,12 +43,12 @@ static void probe_thread(void *arg, int worker, int workers) {
 
 static xlm_gemm product(const session *s) {
   bool half = s->options.settings.dtype == XLM_BF16;
-  xlm_gemm g = {.m = {.n = 1, .size = {SIZE}, .a = {SIZE}, .c = {SIZE}},
-                .n = {.n = 1, .size = {SIZE}, .b = {1}, .c = {1}},
-                .k = {.n = 1, .size = {SIZE}, .a = {1}, .b = {SIZE}},
-                .a = half ? XLM_BF16 : XLM_F32,
-                .b = half ? XLM_BF16 : XLM_F32,
-                .c = XLM_F32};
+  xlm_gemm g = {{.m = {.n = 1, .size = {SIZE}, .a = {SIZE}, .c = {SIZE}},
+                 .n = {.n = 1, .size = {SIZE}, .b = {1}, .c = {1}},
+                 .k = {.n = 1, .size = {SIZE}, .a = {1}, .b = {SIZE}},
+                 .a = half ? XLM_BF16 : XLM_F32,
+                 .b = half ? XLM_BF16 : XLM_F32,
+                 .c = XLM_F32}};
   xlm_gemm_choose(&g, xlm_cpu_arch_of(&s->plan->target));
   return g;
 }

@@ -77,7 +77,7 @@ static uint32_t *packed_panel(const part *p, int64_t block, int64_t panel) {
 static void fill_k(xlm_gemm_axis *k, const xlm_gemm_job *job, const xlm_gemm_entry *en, xlm_gemm_side side,
                    int64_t block) {
   int64_t elements = job->g->pairs ? 2 : 1, begin = block * en->step * elements;
-  xlm_gemm_axis_fill(k, &job->g->k, side, begin, xlm_gemm_min(en->k - begin, en->step * elements));
+  xlm_gemm_axis_fill(k, &job->g->p.k, side, begin, xlm_gemm_min(en->k - begin, en->step * elements));
 }
 
 // ---- phase 1: pack B ----
@@ -87,8 +87,8 @@ static void pack_panels(const xlm_gemm_job *job, const part *p, int64_t block, i
   fill_k(&k, job, &p->en, XLM_SIDE_B, block);
   for (int64_t j = j0; j < j1; j += AXIS / NR) {
     int64_t end = xlm_gemm_min(p->en.n, xlm_gemm_min(j1, j + AXIS / NR) * NR);
-    xlm_gemm_axis_fill(&x, &job->g->n, XLM_SIDE_B, j * NR, end - j * NR);
-    xlm_gemm_pack_b(packed_panel(p, block, j), p->en.b, xlm_gemm_word_of(job->g->pairs, job->g->b), &x, &k);
+    xlm_gemm_axis_fill(&x, &job->g->p.n, XLM_SIDE_B, j * NR, end - j * NR);
+    xlm_gemm_pack_b(packed_panel(p, block, j), p->en.b, xlm_gemm_word_of(job->g->pairs, job->g->p.b), &x, &k);
   }
 }
 
@@ -152,19 +152,19 @@ typedef struct rows { // MC rows of one entry, times the panels [j0, j1)
   ahead next;
 } rows;
 
-static const xlm_gemm_index *plain(xlm_gemm_index *x, int64_t stride) { // a group with one stride
-  *x = (xlm_gemm_index){.n = 1, .size = {INT64_MAX}, .c = {stride}};
+static const xlm_matmul_index *plain(xlm_matmul_index *x, int64_t stride) { // a group with one stride
+  *x = (xlm_matmul_index){.n = 1, .size = {INT64_MAX}, .c = {stride}};
   return x;
 }
 
 static void rows_begin(rows *w, int64_t i, int64_t count, float *stage) {
   const xlm_gemm *g = w->job->g;
-  xlm_gemm_index x;
-  xlm_gemm_axis_fill(&w->arow, &g->m, XLM_SIDE_A, i, count);
-  xlm_gemm_axis_fill(&w->crow, &g->m, XLM_SIDE_C, i, count);
+  xlm_matmul_index x;
+  xlm_gemm_axis_fill(&w->arow, &g->p.m, XLM_SIDE_A, i, count);
+  xlm_gemm_axis_fill(&w->crow, &g->p.m, XLM_SIDE_C, i, count);
   xlm_gemm_axis_fill(&w->srow, plain(&x, (w->j1 - w->j0) * NR), XLM_SIDE_C, 0, count);
-  w->c = (xlm_gemm_plane){w->p->en.c, g->c, &w->crow, &w->ccol};
-  w->add = (xlm_gemm_plane){(char *)w->p->en.add, g->c, &w->crow, &w->ccol};
+  w->c = (xlm_gemm_plane){w->p->en.c, g->p.c, &w->crow, &w->ccol};
+  w->add = (xlm_gemm_plane){(char *)w->p->en.add, g->p.c, &w->crow, &w->ccol};
   w->stage = (xlm_gemm_plane){(char *)stage, XLM_F32, &w->srow, &w->scol};
   w->none = (xlm_gemm_plane){NULL, XLM_F32, &w->crow, &w->ccol};
 }
@@ -173,15 +173,15 @@ static void rows_block(rows *w, int64_t block) {
   const xlm_gemm *g = w->job->g;
   const xlm_gemm_entry *en = &w->p->en;
   int64_t words = block_words(en, block), panel = words * MR;
-  bool pair = w->job->g->pairs, staged = g->c == XLM_BF16;
+  bool pair = w->job->g->pairs, staged = g->p.c == XLM_BF16;
   const xlm_gemm_plane *sum = staged ? &w->stage : &w->c, *from = block ? sum : en->add ? &w->add : &w->none;
   const xlm_gemm_plane *to = block + 1 < en->blocks ? sum : &w->c;
-  xlm_gemm_index x;
+  xlm_matmul_index x;
   fill_k(&w->k, w->job, en, XLM_SIDE_A, block);
-  xlm_gemm_pack_a(w->a, en->a, xlm_gemm_word_of(pair, g->a), &w->arow, &w->k);
+  xlm_gemm_pack_a(w->a, en->a, xlm_gemm_word_of(pair, g->p.a), &w->arow, &w->k);
   for (int64_t j = w->j0; j < w->j1; j++) {
     int64_t columns = xlm_gemm_min(en->n - j * NR, NR);
-    xlm_gemm_axis_fill(&w->ccol, &g->n, XLM_SIDE_C, j * NR, columns);
+    xlm_gemm_axis_fill(&w->ccol, &g->p.n, XLM_SIDE_C, j * NR, columns);
     xlm_gemm_axis_fill(&w->scol, plain(&x, 1), XLM_SIDE_C, (j - w->j0) * NR, columns);
     const uint32_t *b = packed_panel(w->p, block, j);
     for (int i = 0; i < w->crow.n; i += MR) {
@@ -194,10 +194,10 @@ static void rows_block(rows *w, int64_t block) {
 // The block after `block` of the rows from i on: the next k block, or the first of the next rows.
 static void rows_ahead(rows *w, int64_t i, int64_t step, int64_t end, int64_t block) {
   if (++block == w->p->b1) block = w->p->b0, i += step;
-  xlm_gemm_axis_fill(&w->next.row, &w->job->g->m, XLM_SIDE_A, i,
+  xlm_gemm_axis_fill(&w->next.row, &w->job->g->p.m, XLM_SIDE_A, i,
                      xlm_gemm_max(xlm_gemm_min(end - i, step), 0));
   fill_k(&w->next.k, w->job, &w->p->en, XLM_SIDE_A, block);
-  ahead_begin(&w->next, w->p->en.a, w->job->g->a, xlm_gemm_ceil(w->crow.n, MR) * (w->j1 - w->j0));
+  ahead_begin(&w->next, w->p->en.a, w->job->g->p.a, xlm_gemm_ceil(w->crow.n, MR) * (w->j1 - w->j0));
 }
 
 // Multiplies rows begin .. end of an entry, in equal blocks of at most MC.
@@ -309,7 +309,7 @@ static void run_round(round_ *r) {
 
 // An entry that does not fit in the shared buffer: columns in the outer loop, k blocks in the inner.
 static void run_parts(round_ *r, const xlm_gemm_entry *en) {
-  int64_t depth = r->job->g->c == XLM_F32 ? ROUND_BLOCKS : en->blocks, panels = panels_of(en->n, NR);
+  int64_t depth = r->job->g->p.c == XLM_F32 ? ROUND_BLOCKS : en->blocks, panels = panels_of(en->n, NR);
   int64_t fit = r->at.shared / (xlm_gemm_max(xlm_gemm_min(depth * en->step, en->words), 1) * NR);
   int64_t rounds = xlm_gemm_ceil(panels, xlm_gemm_min(fit, ROUND_PANELS_MAX)),
           step = xlm_gemm_ceil(panels, rounds);
@@ -363,9 +363,9 @@ xlm_gemm_engine XLM_ISA_NAME(xlm_gemm_engine);
 void XLM_ISA_NAME(xlm_gemm_engine)(const xlm_gemm_job *job) {
   const xlm_gemm *g = job->g;
   xlm_gemm_job own = *job;
-  int64_t entries = xlm_gemm_count(&g->batch);
-  double work = 2.0 * (double)entries * (double)xlm_gemm_count(&g->m) * (double)xlm_gemm_count(&g->n) *
-                (double)xlm_gemm_count(&g->k);
+  int64_t entries = xlm_matmul_count(&g->p.batch);
+  double work = 2.0 * (double)entries * (double)xlm_matmul_count(&g->p.m) *
+                (double)xlm_matmul_count(&g->p.n) * (double)xlm_matmul_count(&g->p.k);
   if (work < SMALL) own.pool = NULL;
   round_ r = {.job = &own, .at = xlm_gemm_layout_of(g)};
   for (; r.e0 < entries; r.e0 = r.e1) run_next(&r, entries);

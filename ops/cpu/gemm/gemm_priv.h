@@ -50,8 +50,8 @@ typedef struct xlm_gemm_axis {
 
 typedef enum xlm_gemm_side { XLM_SIDE_A, XLM_SIDE_B, XLM_SIDE_C } xlm_gemm_side;
 
-// Fills in entries begin .. begin + count of group x in the operand `side`.
-void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_gemm_index *x, xlm_gemm_side side, int64_t begin,
+// Entries begin .. begin + count of group x in the operand `side`.
+void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_matmul_index *x, xlm_gemm_side side, int64_t begin,
                         int64_t count);
 
 // Memory that tiles are read from or written to: C, add, or an f32 stage.
@@ -91,8 +91,7 @@ static inline int64_t xlm_gemm_words(const xlm_gemm *g, int64_t k) { // of k ele
   return g->pairs ? (k + 1) / 2 : k;
 }
 
-int64_t xlm_gemm_count(const xlm_gemm_index *x); // product of the sizes
-// The memory of batch entry e: pointers and sizes; the engine fills in words and k blocks.
+// The memory of batch entry e: pointers and sizes; words and k blocks are left to the engine.
 xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 
 // The kernels are written once over constant tile sizes; these macros make the compiler propagate the

@@ -18,7 +18,7 @@ typedef struct span { // the columns of this call, and its buffers
 
 static void add_streamed(span *s, xlm_gemm_word word, bool have) {
   const xlm_gemm *g = s->job->g;
-  const char *b = s->en->b + s->col.off[0] * (int64_t)xlm_dtype_bytes(g->b);
+  const char *b = s->en->b + s->col.off[0] * (int64_t)xlm_dtype_bytes(g->p.b);
   int rows = (int)s->en->m;
   memset(s->part, 0, sizeof(float) * (size_t)(MR * s->ld));
   xlm_gemm_stream(word, rows, s->a, b, &s->bk, s->n, s->part, s->ld);
@@ -30,7 +30,7 @@ static void add_panels(span *s, xlm_gemm_word word, bool have, int64_t words) {
   for (int j = 0; j < s->n; j += NR) {
     int columns = s->n - j < NR ? s->n - j : NR;
     xlm_gemm_axis x;
-    xlm_gemm_axis_fill(&x, &g->n, XLM_SIDE_B, s->first + j, columns);
+    xlm_gemm_axis_fill(&x, &g->p.n, XLM_SIDE_B, s->first + j, columns);
     xlm_gemm_pack_b(s->b, s->en->b, word, &x, &s->bk);
     float *at[MR];
     for (int r = 0; r < MR; r++) at[r] = s->sum + r * s->ld + j;
@@ -44,10 +44,10 @@ static void add_block(span *s, const xlm_gemm_axis *row, int64_t block) {
   const xlm_gemm_entry *en = s->en;
   int64_t elements = s->job->g->pairs ? 2 : 1, begin = block * en->step * elements;
   int64_t count = xlm_gemm_min(en->k - begin, en->step * elements);
-  xlm_gemm_axis_fill(&s->ak, &g->k, XLM_SIDE_A, begin, count);
-  xlm_gemm_axis_fill(&s->bk, &g->k, XLM_SIDE_B, begin, count);
-  xlm_gemm_pack_a(s->a, en->a, xlm_gemm_word_of(s->job->g->pairs, g->a), row, &s->ak);
-  xlm_gemm_word word = xlm_gemm_word_of(s->job->g->pairs, g->b);
+  xlm_gemm_axis_fill(&s->ak, &g->p.k, XLM_SIDE_A, begin, count);
+  xlm_gemm_axis_fill(&s->bk, &g->p.k, XLM_SIDE_B, begin, count);
+  xlm_gemm_pack_a(s->a, en->a, xlm_gemm_word_of(s->job->g->pairs, g->p.a), row, &s->ak);
+  xlm_gemm_word word = xlm_gemm_word_of(s->job->g->pairs, g->p.b);
   bool have = block > 0 || en->add;
   if (s->col.run[0] >= s->n)
     add_streamed(s, word, have);
@@ -65,11 +65,11 @@ void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t 
   s.sum = (float *)(s.b + NR * KC);
   s.part = s.sum + MR * s.ld;
   xlm_gemm_axis row, crow, ccol;
-  xlm_gemm_axis_fill(&row, &g->m, XLM_SIDE_A, 0, en->m);
-  xlm_gemm_axis_fill(&s.col, &g->n, XLM_SIDE_B, s.first, s.n);
-  xlm_gemm_axis_fill(&crow, &g->m, XLM_SIDE_C, 0, en->m);
-  xlm_gemm_axis_fill(&ccol, &g->n, XLM_SIDE_C, s.first, s.n);
-  xlm_gemm_plane c = {en->c, g->c, &crow, &ccol}, add = {(char *)en->add, g->c, &crow, &ccol};
+  xlm_gemm_axis_fill(&row, &g->p.m, XLM_SIDE_A, 0, en->m);
+  xlm_gemm_axis_fill(&s.col, &g->p.n, XLM_SIDE_B, s.first, s.n);
+  xlm_gemm_axis_fill(&crow, &g->p.m, XLM_SIDE_C, 0, en->m);
+  xlm_gemm_axis_fill(&ccol, &g->p.n, XLM_SIDE_C, s.first, s.n);
+  xlm_gemm_plane c = {en->c, g->p.c, &crow, &ccol}, add = {(char *)en->add, g->p.c, &crow, &ccol};
   for (int r = 0; en->add && r < en->m; r++) xlm_gemm_row_load(s.sum + r * s.ld, &add, r, s.n);
   for (int64_t b = 0; b < en->blocks; b++) add_block(&s, &row, b);
   for (int r = 0; r < en->m; r++) xlm_gemm_row_store(&c, r, s.sum + r * s.ld, s.n);

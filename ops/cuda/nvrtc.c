@@ -1,0 +1,120 @@
+// See nvrtc.h.
+#include "ops/cuda/nvrtc.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+
+// The library's interface (nvrtc.h of the CUDA toolkit), as far as it is used.
+typedef struct program *nvrtc_program;
+typedef struct nvrtc_table {
+  int (*version)(int *major, int *minor);
+  const char *(*error)(int result);
+  int (*create)(nvrtc_program *p, const char *source, const char *name, int n_headers,
+                const char *const *headers, const char *const *names);
+  int (*compile)(nvrtc_program p, int n, const char *const *options);
+  int (*log_size)(nvrtc_program p, size_t *n);
+  int (*log)(nvrtc_program p, char *text);
+  int (*cubin_size)(nvrtc_program p, size_t *n);
+  int (*cubin)(nvrtc_program p, char *data);
+  int (*destroy)(nvrtc_program *p);
+} nvrtc_table;
+
+static const struct {
+  const char *name;
+  size_t at;
+} symbols[] = {
+    {"nvrtcVersion", offsetof(nvrtc_table, version)},
+    {"nvrtcGetErrorString", offsetof(nvrtc_table, error)},
+    {"nvrtcCreateProgram", offsetof(nvrtc_table, create)},
+    {"nvrtcCompileProgram", offsetof(nvrtc_table, compile)},
+    {"nvrtcGetProgramLogSize", offsetof(nvrtc_table, log_size)},
+    {"nvrtcGetProgramLog", offsetof(nvrtc_table, log)},
+    {"nvrtcGetCUBINSize", offsetof(nvrtc_table, cubin_size)},
+    {"nvrtcGetCUBIN", offsetof(nvrtc_table, cubin)},
+    {"nvrtcDestroyProgram", offsetof(nvrtc_table, destroy)},
+};
+
+static const char prelude[] = "typedef unsigned short u16;\n"
+                              "typedef unsigned int u32;\n"
+                              "typedef long long i64;\n"
+                              "#define FUNCTION static __device__ __forceinline__\n"
+                              "#define ALIGN(n) alignas(n)\n"
+                              "#define BLOCK ((i64)blockIdx.x)\n"
+                              "#define THREAD ((i64)threadIdx.x)\n"
+                              "#define BLOCKS ((i64)gridDim.x)\n"
+                              "#define float_of __uint_as_float\n"
+                              "#define u32_of __float_as_uint\n"
+                              "#define KERNEL(operands) extern \"C\" __global__ void __launch_bounds__(256) "
+                              "kernel(const operands p)\n";
+
+static nvrtc_table table;
+static bool is_loaded;
+static char version[32];
+
+static const char *const names[] = {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12"};
+
+static void load(void) {
+  void *library = NULL;
+  for (size_t i = 0; i < sizeof names / sizeof *names && !library; i++)
+    library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+  if (!library) return;
+  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+    void *f = dlsym(library, symbols[i].name);
+    if (!f) return;
+    *(void **)((char *)&table + symbols[i].at) = f;
+  }
+  int major = 0, minor = 0;
+  if (table.version(&major, &minor)) return;
+  snprintf(version, sizeof version, "%d.%d", major, minor);
+  is_loaded = true;
+}
+
+static bool is_here(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  (void)pthread_once(&once, load);
+  return is_loaded;
+}
+
+const char *xlm_nvrtc_version(void) {
+  return is_here() ? version : NULL;
+}
+
+static xlm_status refused(nvrtc_program p, xlm_arena *a, const char *arch, int result, xlm_error *err) {
+  size_t n = 0;
+  char *log = NULL;
+  if (!table.log_size(p, &n) && n) {
+    log = xlm_arena_alloc(a, n + 1);
+    if (table.log(p, log)) log = NULL;
+  }
+  return xlm_fail(err, XLM_ENV, "NVRTC %s cannot compile a kernel for %s: %s\n%s", version, arch,
+                  table.error(result), log ? log : "");
+}
+
+xlm_status xlm_nvrtc_compile(const char *source, const char *arch, xlm_arena *a, xlm_nvrtc_image *out,
+                             xlm_error *err) {
+  if (!is_here())
+    return xlm_fail(
+        err, XLM_ENV,
+        "kernels for %s are compiled when a plan is loaded, and libnvrtc.so (of CUDA 12 or later) was not "
+        "found: add its folder to LD_LIBRARY_PATH",
+        arch);
+  nvrtc_program p = NULL;
+  const char *text = xlm_arena_printf(a, "%s%s", prelude, source);
+  const char *options[] = {xlm_arena_printf(a, "--gpu-architecture=%s", arch), "--fmad=false", "--std=c++17",
+                           "--device-as-default-execution-space"};
+  int result = table.create(&p, text, "generated.cu", 0, NULL, NULL);
+  if (result) return xlm_fail(err, XLM_ENV, "NVRTC %s: %s", version, table.error(result));
+  xlm_status s = XLM_OK;
+  if ((result = table.compile(p, sizeof options / sizeof *options, options)))
+    s = refused(p, a, arch, result, err);
+  if (s == XLM_OK && (result = table.cubin_size(p, &out->bytes)))
+    s = xlm_fail(err, XLM_ENV, "NVRTC %s: %s", version, table.error(result));
+  if (s == XLM_OK) {
+    out->data = xlm_arena_alloc(a, out->bytes);
+    if ((result = table.cubin(p, out->data)))
+      s = xlm_fail(err, XLM_ENV, "NVRTC %s: %s", version, table.error(result));
+  }
+  (void)table.destroy(&p);
+  return s;
+}

@@ -1,0 +1,167 @@
+// contract and contract_acc: variant "cublaslt" where the library computes it (blas.h), else "own"
+// (product.cu). The algorithm is chosen once, at load: the library's first choice among those whose sums have
+// one order.
+#include <pthread.h>
+
+#include "ops/cuda/backend_priv.h"
+#include "ops/cuda/blas.h"
+#include "ops/cuda/cublaslt.h"
+
+#ifdef XLM_CUDA_KERNELS
+
+typedef struct product {
+  const xlm_cublaslt *lt;
+  lt_handle handle;
+  xlm_blas blas;
+  lt_algo algo;
+} product;
+
+typedef struct descriptors { // of one call
+  lt_desc desc;
+  lt_layout a, b, d;
+} descriptors;
+
+// The library's context of a device, made once and kept: a device lives as long as its rank.
+static int handle_of(const struct xlm_device *device, const xlm_cublaslt *lt, lt_handle *out) {
+  enum { DEVICES = 64 };
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static struct {
+    const struct xlm_device *device;
+    lt_handle handle;
+  } known[DEVICES];
+  static int n;
+  int bad = 0, i = 0;
+  (void)pthread_mutex_lock(&lock);
+  while (i < n && known[i].device != device) i++;
+  if (i == n && n < DEVICES && !(bad = lt->create(&known[n].handle))) known[n++].device = device;
+  *out = i < n ? known[i].handle : NULL;
+  (void)pthread_mutex_unlock(&lock);
+  return *out ? 0 : bad ? bad : -1;
+}
+
+static int data_type(xlm_dtype t) {
+  return t == XLM_BF16 ? LT_R_16BF : LT_R_32F;
+}
+
+static int make_layout(const product *p, const xlm_blas_matrix *m, xlm_dtype t, lt_layout *out) {
+  int32_t batch = (int32_t)p->blas.batch;
+  int bad = p->lt->layout_create(out, data_type(t), (uint64_t)m->rows, (uint64_t)m->cols, m->ld);
+  if (!bad) bad = p->lt->layout_set(*out, LT_LAYOUT_BATCH_COUNT, &batch, sizeof batch);
+  if (!bad) bad = p->lt->layout_set(*out, LT_LAYOUT_BATCH_STRIDE, &m->batch, sizeof m->batch);
+  return bad;
+}
+
+static int make(const product *p, descriptors *d) {
+  int32_t trans_a = p->blas.trans_a, trans_b = p->blas.trans_b;
+  *d = (descriptors){0};
+  int bad = p->lt->desc_create(&d->desc, LT_COMPUTE_32F, LT_R_32F);
+  if (!bad) bad = p->lt->desc_set(d->desc, LT_DESC_TRANSA, &trans_a, sizeof trans_a);
+  if (!bad) bad = p->lt->desc_set(d->desc, LT_DESC_TRANSB, &trans_b, sizeof trans_b);
+  if (!bad) bad = make_layout(p, &p->blas.a, p->blas.in, &d->a);
+  if (!bad) bad = make_layout(p, &p->blas.b, p->blas.in, &d->b);
+  if (!bad) bad = make_layout(p, &p->blas.d, p->blas.out, &d->d);
+  return bad;
+}
+
+static void unmake(const product *p, descriptors *d) {
+  if (d->desc) (void)p->lt->desc_destroy(d->desc);
+  if (d->a) (void)p->lt->layout_destroy(d->a);
+  if (d->b) (void)p->lt->layout_destroy(d->b);
+  if (d->d) (void)p->lt->layout_destroy(d->d);
+}
+
+// Where entries of a batch or a loop begin is as aligned as their distance.
+static uint32_t alignment(const xlm_blas_matrix *m, xlm_dtype t) {
+  uint32_t align = 256;
+  int64_t bytes = (int64_t)xlm_dtype_bytes(t);
+  while ((m->batch * bytes) % align || (m->loop * bytes) % align) align /= 2;
+  return align;
+}
+
+static int choose(product *p, const descriptors *d, uint64_t workspace, int *found) {
+  uint32_t reductions = LT_REDUCTION_IN_PLACE | LT_REDUCTION_COMPUTE_TYPE; // not in the output's type
+  uint32_t a = alignment(&p->blas.a, p->blas.in), b = alignment(&p->blas.b, p->blas.in),
+           out = alignment(&p->blas.d, p->blas.out);
+  lt_preference pref = NULL;
+  lt_heuristic result = {.state = -1};
+  *found = 0;
+  int bad = p->lt->preference_create(&pref);
+  if (!bad) bad = p->lt->preference_set(pref, LT_PREFERENCE_WORKSPACE, &workspace, sizeof workspace);
+  if (!bad) bad = p->lt->preference_set(pref, LT_PREFERENCE_REDUCTIONS, &reductions, sizeof reductions);
+  if (!bad) bad = p->lt->preference_set(pref, LT_PREFERENCE_ALIGN_A, &a, sizeof a);
+  if (!bad) bad = p->lt->preference_set(pref, LT_PREFERENCE_ALIGN_B, &b, sizeof b);
+  if (!bad) bad = p->lt->preference_set(pref, LT_PREFERENCE_ALIGN_C, &out, sizeof out);
+  if (!bad) bad = p->lt->preference_set(pref, LT_PREFERENCE_ALIGN_D, &out, sizeof out);
+  if (!bad) bad = p->lt->heuristic(p->handle, d->desc, d->a, d->b, d->d, d->d, pref, 1, &result, found);
+  if (!bad && result.state) *found = 0;
+  if (pref) (void)p->lt->preference_destroy(pref);
+  p->algo = result.algo;
+  return bad;
+}
+
+static xlm_status prepare(const xlm_call *c, int at, xlm_arena *a, void **prepared, xlm_error *err) {
+  product *p = XLM_NEW(a, product);
+  xlm_matmul m = xlm_matmul_of(c, at);
+  *prepared = p;
+  if (c->variant) return XLM_OK; // own
+  if (!xlm_blas_of(&m, &p->blas))
+    return xlm_fail(err, XLM_USER,
+                    "the plan computes a product with cuBLASLt that cuBLASLt does not compute");
+  XLM_TRY(xlm_cublaslt_table(&p->lt, err));
+  descriptors d = {0};
+  int found = 0, bad = handle_of(c->device, p->lt, &p->handle);
+  if (!bad) bad = make(p, &d);
+  if (!bad) bad = choose(p, &d, c->instr->workspace, &found);
+  unmake(p, &d);
+  if (bad) return xlm_fail(err, XLM_ENV, "cuBLASLt cannot prepare a product: status %d", bad);
+  if (!found)
+    return xlm_fail(err, XLM_ENV, "cuBLASLt has no algorithm for a product of %lld x %lld by %lld",
+                    (long long)p->blas.d.cols, (long long)p->blas.d.rows,
+                    (long long)(p->blas.trans_b ? p->blas.b.cols : p->blas.b.rows));
+  return XLM_OK;
+}
+
+static char *moved(const void *at, int64_t elements, xlm_dtype t) {
+  return (char *)at + elements * (int64_t)xlm_dtype_bytes(t);
+}
+
+static xlm_status run(const xlm_call *c, int at, const void *add) {
+  const product *p = (const product *)c->prepared;
+  const xlm_blas *x = &p->blas;
+  const void *a = c->in[at + (x->first_is_b ? 1 : 0)], *b = c->in[at + (x->first_is_b ? 0 : 1)];
+  const float one = 1, beta = add ? 1 : 0;
+  descriptors d;
+  int bad = make(p, &d);
+  for (int64_t i = 0; i < x->loops && !bad; i++) {
+    void *out = moved(c->out[0], i * x->d.loop, x->out);
+    bad = p->lt->matmul(p->handle, d.desc, &one, moved(a, i * x->a.loop, x->in), d.a,
+                        moved(b, i * x->b.loop, x->in), d.b, &beta,
+                        add ? moved(add, i * x->d.loop, x->out) : out, d.d, out, d.d, &p->algo, c->workspace,
+                        c->instr->workspace, xlm_cuda_stream(c));
+  }
+  unmake(p, &d);
+  return bad ? xlm_fail(c->err, XLM_ENV, "cuBLASLt cannot compute a product: status %d", bad) : XLM_OK;
+}
+
+// What is added to: NULL for the first microbatch.
+static const void *accumulator(const xlm_call *c) {
+  return xlm_attr_int(&c->instr->attrs, XLM_A_store, 0) ? NULL : c->in[0];
+}
+
+xlm_status xlm_cuda_prepare_contract(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
+  return prepare(c, 0, a, prepared, err);
+}
+
+xlm_status xlm_cuda_contract(const xlm_call *c) {
+  return c->variant ? xlm_cuda_product_own(c, 0, NULL) : run(c, 0, NULL);
+}
+
+xlm_status xlm_cuda_prepare_contract_acc(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
+  return prepare(c, 1, a, prepared, err);
+}
+
+xlm_status xlm_cuda_contract_acc(const xlm_call *c) {
+  return c->variant ? xlm_cuda_product_own(c, 1, accumulator(c)) : run(c, 1, accumulator(c));
+}
+
+#endif

@@ -152,7 +152,8 @@ template <class E> static xlm_status run(const xlm_call *c, const copy_shape &s,
   uintptr_t both = (uintptr_t)from | (uintptr_t)to;
   if (both % 16 == 0 && in_units(s, n, false)) return run_units<words, words>(c, cut_in_units(s, n, false), from, to);
   if (both % 8 == 0 && in_units(s, n / 2, false)) return run_units<half, half>(c, cut_in_units(s, n / 2, false), from, to);
-  if (both % 4 == 0 && in_units(s, n / 4, false)) return run_units<uint32_t, uint32_t>(c, cut_in_units(s, n / 4, false), from, to);
+  if constexpr (n >= 4)
+    if (both % 4 == 0 && in_units(s, n / 4, false)) return run_units<uint32_t, uint32_t>(c, cut_in_units(s, n / 4, false), from, to);
   if ((uintptr_t)to % 16 == 0 && in_units(s, n, true)) return run_units<pack<E>, E>(c, cut_in_units(s, n, true), from, to);
   int inner = tiled_dim(s);
   if (inner >= 0) return run_tiles<E>(c, s, inner, from, to);
@@ -162,6 +163,7 @@ template <class E> static xlm_status run(const xlm_call *c, const copy_shape &s,
 xlm_status copy_run(const xlm_call *c, const copy_shape &shape, const void *from, void *to, size_t elem) {
   copy_shape s = simplify(shape);
   if (!elements(s)) return XLM_OK;
+  if (elem == 8) return run<uint64_t>(c, s, from, to);
   return elem == 2 ? run<uint16_t>(c, s, from, to) : run<uint32_t>(c, s, from, to);
 }
 

@@ -28,7 +28,7 @@ static inline xlm_dim copy_dim(const xlm_call *c, xlm_attr_key key, int i) {
   return d[i];
 }
 
-// Operand and result must not overlap. elem: 2 or 4 bytes.
+// Operand and result must not overlap. elem: 2, 4 or 8 bytes.
 xlm_status copy_run(const xlm_call *c, const copy_shape &shape, const void *from, void *to, size_t elem);
 
 #endif

@@ -10,6 +10,7 @@ static const struct {
   size_t at;
 } symbols[] = {
     {"cublasLtCreate", offsetof(xlm_cublaslt, create)},
+    {"cublasLtDestroy", offsetof(xlm_cublaslt, destroy)},
     {"cublasLtMatmulDescCreate", offsetof(xlm_cublaslt, desc_create)},
     {"cublasLtMatmulDescSetAttribute", offsetof(xlm_cublaslt, desc_set)},
     {"cublasLtMatmulDescDestroy", offsetof(xlm_cublaslt, desc_destroy)},

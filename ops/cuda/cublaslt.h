@@ -39,6 +39,7 @@ enum { LT_REDUCTION_IN_PLACE = 1, LT_REDUCTION_COMPUTE_TYPE = 2, LT_REDUCTION_OU
 
 typedef struct xlm_cublaslt { // all return 0 for success
   int (*create)(lt_handle *h);
+  int (*destroy)(lt_handle h);
   int (*desc_create)(lt_desc *d, int compute, int scale);
   int (*desc_set)(lt_desc d, int attr, const void *value, size_t bytes);
   int (*desc_destroy)(lt_desc d);

@@ -6,6 +6,7 @@
 #include "ops/cuda/backend_priv.h"
 #include "ops/cuda/blas.h"
 #include "ops/cuda/cublaslt.h"
+#include "runtime/device/cuda/cuda.h"
 
 #ifdef XLM_CUDA_KERNELS
 
@@ -21,22 +22,33 @@ typedef struct descriptors { // of one call
   lt_layout a, b, d;
 } descriptors;
 
-// The library's context of a device, made once and kept: a device lives as long as its rank.
-static int handle_of(const struct xlm_device *device, const xlm_cublaslt *lt, lt_handle *out) {
-  enum { DEVICES = 64 };
+// The library's context of a device, made once and kept until the device closes.
+static xlm_status make_handle(xlm_cuda_device *d, void **out, xlm_error *err) {
+  const xlm_cublaslt *lt;
+  (void)d;
+  XLM_TRY(xlm_cublaslt_table(&lt, err));
+  int bad = lt->create((lt_handle *)out);
+  return bad ? xlm_fail(err, XLM_ENV, "cuBLASLt cannot be opened: status %d", bad) : XLM_OK;
+}
+
+static void drop_handle(xlm_cuda_device *d, void *handle) {
+  const xlm_cublaslt *lt;
+  (void)d;
+  if (xlm_cublaslt_table(&lt, NULL) == XLM_OK) (void)lt->destroy((lt_handle)handle);
+}
+
+static const xlm_cuda_kept handles = {make_handle, drop_handle};
+
+// Without a device, in tests of single ops, a context lives as long as the process.
+static xlm_status handle_of(const xlm_call *c, lt_handle *out, xlm_error *err) {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-  static struct {
-    const struct xlm_device *device;
-    lt_handle handle;
-  } known[DEVICES];
-  static int n;
-  int bad = 0, i = 0;
+  static void *without;
+  if (c->device) return xlm_cuda_keep(xlm_cuda_device_of(c->device), &handles, (void **)out, err);
   (void)pthread_mutex_lock(&lock);
-  while (i < n && known[i].device != device) i++;
-  if (i == n && n < DEVICES && !(bad = lt->create(&known[n].handle))) known[n++].device = device;
-  *out = i < n ? known[i].handle : NULL;
+  xlm_status s = without ? XLM_OK : make_handle(NULL, &without, err);
+  *out = (lt_handle)without;
   (void)pthread_mutex_unlock(&lock);
-  return *out ? 0 : bad ? bad : -1;
+  return s;
 }
 
 static int data_type(xlm_dtype t) {
@@ -109,8 +121,8 @@ static xlm_status prepare(const xlm_call *c, int at, xlm_arena *a, void **prepar
                     "the plan computes a product with cuBLASLt that cuBLASLt does not compute");
   XLM_TRY(xlm_cublaslt_table(&p->lt, err));
   descriptors d = {0};
-  int found = 0, bad = handle_of(c->device, p->lt, &p->handle);
-  if (!bad) bad = make(p, &d);
+  XLM_TRY(handle_of(c, &p->handle, err));
+  int found = 0, bad = make(p, &d);
   if (!bad) bad = choose(p, &d, c->instr->workspace, &found);
   unmake(p, &d);
   if (bad) return xlm_fail(err, XLM_ENV, "cuBLASLt cannot prepare a product: status %d", bad);

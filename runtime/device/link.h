@@ -24,7 +24,8 @@ typedef struct xlm_link_kind {
   // part for this member itself is copied.
   xlm_status (*exchange)(xlm_link *l, xlm_queue queue, uint32_t axes, const void *const *out,
                          const size_t *out_bytes, void *const *in, const size_t *in_bytes, xlm_error *err);
-  // Member k's bytes[k] bytes at `mine` arrive at in[k] on every member.
+  // Member k's bytes[k] bytes at `mine` arrive at in[k] on every member. This member's in[k] may be `mine`: then
+  // it is not written, and others may read it meanwhile.
   xlm_status (*gather)(xlm_link *l, xlm_queue queue, uint32_t axes, const void *mine, void *const *in,
                        const size_t *bytes, xlm_error *err);
   // Point to point; `peer` is a global rank. A send does not wait for the receiver.

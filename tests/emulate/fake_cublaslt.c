@@ -11,7 +11,8 @@
 #include "runtime/plan/type.h"
 
 // tests/emulate/emulate.h
-const char *emu_enqueue(void *stream, const char *what, const char *(*run)(void *), void (*drop)(void *), void *arg);
+const char *emu_enqueue(void *stream, const char *what, const char *(*run)(void *), void (*drop)(void *),
+                        void *arg);
 
 struct lt_context {
   int alive;
@@ -40,6 +41,10 @@ static int create(lt_handle *h) {
   static struct lt_context one = {MAGIC};
   *h = &one;
   return OK;
+}
+
+static int destroy(lt_handle h) {
+  return h->alive == MAGIC ? OK : broken(NOT_INITIALISED, "no handle");
 }
 
 static int desc_create(lt_desc *d, int compute, int scale) {
@@ -186,18 +191,20 @@ static const char *compute(void *arg) {
 
 static int check_memory(const void *const at[4], const lt_algo *algo, const void *workspace, size_t bytes) {
   for (int i = 0; i < 4; i++)
-    if ((uintptr_t)at[i] % (algo->data[2 + i] < 64 ? algo->data[2 + i] : 64)) // the tests' memory is aligned to 64
+    if ((uintptr_t)at[i] %
+        (algo->data[2 + i] < 64 ? algo->data[2 + i] : 64)) // the tests' memory is aligned to 64
       return broken(INVALID, "an operand is less aligned than the algorithm was chosen for");
   if (bytes < algo->data[1] || (algo->data[1] && !workspace)) return broken(INVALID, "too little workspace");
   return OK;
 }
 
-static int matmul(lt_handle h, lt_desc d, const void *alpha, const void *a, lt_layout la, const void *b, lt_layout lb,
-                  const void *beta, const void *c, lt_layout lc, void *out, lt_layout lout, const lt_algo *algo,
-                  void *workspace, size_t workspace_bytes, void *stream) {
+static int matmul(lt_handle h, lt_desc d, const void *alpha, const void *a, lt_layout la, const void *b,
+                  lt_layout lb, const void *beta, const void *c, lt_layout lc, void *out, lt_layout lout,
+                  const lt_algo *algo, void *workspace, size_t workspace_bytes, void *stream) {
   if (h->alive != MAGIC || algo->data[0] != MAGIC) return broken(INVALID, "no handle or algorithm");
   int bad = check_shapes(d, la, lb, lc, lout);
-  if (!bad && (lc->ld != lout->ld || lc->stride != lout->stride)) bad = broken(NOT_SUPPORTED, "C and D lie differently");
+  if (!bad && (lc->ld != lout->ld || lc->stride != lout->stride))
+    bad = broken(NOT_SUPPORTED, "C and D lie differently");
   if (!bad) bad = check_memory((const void *[]){a, b, c, out}, algo, workspace, workspace_bytes);
   if (bad) return bad;
   pending now = {*d, *la, *lb, *lout, a, b, c, out, *(const float *)alpha, *(const float *)beta};
@@ -209,9 +216,10 @@ static int matmul(lt_handle h, lt_desc d, const void *alpha, const void *a, lt_l
 }
 
 xlm_status xlm_cublaslt_table(const xlm_cublaslt **out, xlm_error *err) {
-  static const xlm_cublaslt table = {create,         desc_create,        desc_set,       desc_destroy,
-                                     layout_create,  layout_set,         layout_destroy, preference_create,
-                                     preference_set, preference_destroy, heuristic,      matmul};
+  static const xlm_cublaslt table = {
+      create,     destroy,        desc_create,       desc_set,       desc_destroy,       layout_create,
+      layout_set, layout_destroy, preference_create, preference_set, preference_destroy, heuristic,
+      matmul};
   (void)err;
   *out = &table;
   return XLM_OK;

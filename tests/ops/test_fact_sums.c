@@ -228,7 +228,7 @@ static int check_accumulating(const op_case *c, bool *tried) {
   int bad = 0;
   bool ragged = xlm_val_at(t.b.g, n.out)->ragged_by || n.n_in > xlm_op_at(n.op)->max_in;
   if (op && !ragged) {
-    xlm_val in[PROBE_MOST] = {xlm_build_state(&t.b, "acc", "gradient", &type, NULL)};
+    xlm_val in[PROBE_MOST] = {xlm_build_state(&t.b, "acc", XLM_ROLE_GRADIENT, &type, NULL)};
     for (int i = 0; i < n.n_in; i++) in[i + 1] = n.in[i];
     xlm_attr_list l = xlm_attr_list_from(a, &n.attrs);
     xlm_val sum = xlm_emit(&t.b, op, in, n.n_in + 1, &l);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The emulated tests find mistakes: each line below breaks one kernel in one place, and a case must fail, saying why.
-# test_broken_kernels.sh SOURCE BUILD COMPILER: BUILD has test_cuda_ops, _asan and _races, which take the broken kernel from
+# broken_kernels.sh SOURCE BUILD COMPILER: BUILD has test_cuda_ops, _asan and _races, which take the broken kernel from
 # a library instead of their own.
 set -u
 source_dir=$1 build=$2 cxx=$3

@@ -16,7 +16,7 @@ xlm_status xlm_cuda_failed(const xlm_call *c, const char *why) {
 }
 
 xlm_status xlm_cuda_fetch(const xlm_call *c, void *to, const void *from, size_t bytes) {
-  return c->device->kind->get(c->device, to, from, bytes, c->err);
+  return xlm_cuda_read(xlm_cuda_device_of(c->device), c->queue, to, from, bytes, c->err);
 }
 
 // The archs of backend.c by the card's capability. A card without code of its own runs that of sm_80, which

@@ -2,8 +2,7 @@
 // operation of the fake card's queue. So the device is proven while kernels are being written;
 // test_cuda_device prints which operations are meant. When the list is empty, this file goes.
 //
-// The CPU's kernel has workspace and tables of its own. Collectives wait for their queue and run on the host,
-// over the control plane.
+// The CPU's kernel has workspace and tables of its own.
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,27 +74,15 @@ static xlm_status enqueue(const xlm_call *c) {
   return XLM_OK;
 }
 
-static xlm_status communicate(const xlm_call *c) {
-  xlm_call call = call_of(c->prepared, c);
-  xlm_cpu_link link;
-  if (c->link) {
-    xlm_cpu_link_init(&link, ((xlm_cuda_host_link *)c->link)->comm);
-    call.link = &link.link;
-  }
-  int rc = fake_cuda_to_host(xlm_cuda_stream(c));
-  if (rc) return xlm_fail(c->err, XLM_ENV, "%s", fake_cuda.text(rc));
-  return ((const bridged *)c->prepared)->cpu->run(&call);
-}
-
 static xlm_kernel kernels[XLM_OP_COUNT];
 
 // One entry per op, written before any thread but the first runs, or with the same values.
 const xlm_kernel *xlm_cuda_bridge(xlm_op_id op) {
   const xlm_kernel *planned = xlm_cuda_planned(op), *cpu = cpu_kernel(op);
-  if (!planned || !cpu || !cpu->run) return NULL;
+  if (!planned || !cpu || !cpu->run || xlm_stream_of(op) == XLM_STREAM_COMM) return NULL;
   xlm_kernel k = *planned;
   k.prepare = prepare;
-  k.run = xlm_stream_of(op) == XLM_STREAM_COMM ? communicate : enqueue;
+  k.run = enqueue;
   kernels[op] = k;
   return &kernels[op];
 }

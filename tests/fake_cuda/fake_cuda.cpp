@@ -369,11 +369,6 @@ void fake_cuda_enqueue(xlm_cuda_queue q, const char *what, const char *(*run)(vo
                                         }}));
 }
 
-int fake_cuda_to_host(xlm_cuda_queue q) {
-  fake_cuda_enqueue(q, "the host", NULL, NULL, NULL);
-  return finish(q);
-}
-
 extern "C" const char *emu_enqueue(void *stream, const char *kernel, const char *(*run)(void *), void (*drop)(void *),
                                    void *pending) {
   fake_cuda_enqueue((xlm_cuda_queue)stream, kernel, run, drop, pending);

@@ -24,9 +24,6 @@ const char *fake_cuda_error(void); // NULL: none
 // Puts work on a queue. run returns NULL or what is wrong and may be called any number of times before drop.
 void fake_cuda_enqueue(xlm_cuda_queue q, const char *what, const char *(*run)(void *arg),
                        void (*drop)(void *arg), void *arg);
-// The host works on the operands of the announced instruction itself: all of the queue has run, as if it were
-// waited for.
-int fake_cuda_to_host(xlm_cuda_queue q);
 int64_t fake_cuda_taken(void);    // bytes of card memory that are taken
 int64_t fake_cuda_open(void);     // queues, events, graphs that are not closed
 int64_t fake_cuda_launches(void); // of graphs, so far

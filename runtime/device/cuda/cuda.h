@@ -49,6 +49,11 @@ typedef struct xlm_cuda_kept {
 xlm_status xlm_cuda_keep(xlm_cuda_device *d, const xlm_cuda_kept *how, void **out,
                          xlm_error *err) XLM_MUST_CHECK;
 
+// Device memory to the host from within a run: waits for what was enqueued in this queue, and so for what its
+// instruction waits for. Not while a segment is captured: only what communicates may read.
+xlm_status xlm_cuda_read(xlm_cuda_device *d, xlm_queue queue, void *to, const void *from, size_t bytes,
+                         xlm_error *err) XLM_MUST_CHECK;
+
 // A call's result as a status: XLM_ENV, "WHAT: what CUDA says (code)".
 xlm_status xlm_cuda_check(const xlm_cuda_runtime *r, int rc, const char *what, xlm_error *err);
 

@@ -111,6 +111,22 @@ xlm_status cuda_get(xlm_device *d, void *to, const void *from, size_t bytes, xlm
   return s;
 }
 
+xlm_status xlm_cuda_read(xlm_cuda_device *d, xlm_queue queue, void *to, const void *from, size_t bytes,
+                         xlm_error *err) {
+  cuda *c = cuda_of(&d->device);
+  const xlm_cuda_runtime *r = d->runtime;
+  xlm_status s = cuda_enter(c, err);
+  for (size_t at = 0; s == XLM_OK && at < bytes; at += CUDA_PIECE) {
+    size_t n = piece_at(bytes, at);
+    s = check(c, r->copy(c->bounce, (const char *)from + at, n, XLM_CUDA_TO_HOST, d->queue[queue]), "reading",
+              err);
+    if (s == XLM_OK) s = check(c, r->finish(d->queue[queue]), "reading", err);
+    if (s == XLM_OK) memcpy((char *)to + at, c->bounce, n);
+  }
+  cuda_leave(c);
+  return s;
+}
+
 xlm_status cuda_fill(xlm_device *d, void *to, int byte, size_t bytes, xlm_error *err) {
   cuda *c = cuda_of(d);
   xlm_status s = cuda_enter(c, err);

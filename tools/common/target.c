@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/device/kernel.h"
+#include "runtime/device/device.h"
 #include "tools/common/request.h"
 
 static const xlm_backend *with_arch(const char *arch) {
@@ -46,9 +46,26 @@ static xlm_status of_cluster(const xlm_run_settings *s, const xlm_cluster *c, co
   return XLM_OK;
 }
 
+// A device that is asked for and runs other kernels than the CPU's: its machine is this one.
+static xlm_status of_device(const xlm_device_kind *kind, const xlm_run_settings *s, const xlm_backend **b,
+                            const char **arch, xlm_error *err) {
+  *b = xlm_backend_find(kind->backend);
+  *arch = xlm_setting_text(s, XLM_SET_arch);
+  if (kind->check) XLM_TRY(kind->check(err));
+  if (!**arch) *arch = (*b)->here();
+  if (!*arch)
+    return xlm_fail(err, XLM_ENV, "this xlm has no %s kernels: see docs/gpu.md for a build with them",
+                    (*b)->title);
+  return xlm_target_arch(&(*b)->info, *arch) < 0 ? no_arch(s, s->value[XLM_SET_arch].where, *arch, *b, err)
+                                                 : XLM_OK;
+}
+
 static xlm_status of_machine(const xlm_run_settings *s, const xlm_backend **b, const char **arch,
                              xlm_error *err) {
-  const char *where;
+  const char *where, *device = xlm_setting_text(s, XLM_SET_device);
+  const xlm_device_kind *kind = NULL;
+  if (*device) XLM_TRY(xlm_device_find(device, &kind, err));
+  if (kind && strcmp(kind->backend, "cpu")) return of_device(kind, s, b, arch, err);
   *arch = asked(s, &where);
   *b = **arch ? with_arch(*arch) : xlm_backend_find("cpu");
   if (!*b) return no_arch(s, where, *arch, NULL, err);

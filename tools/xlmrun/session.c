@@ -342,7 +342,8 @@ static xlm_status choose_device(session *s, xlm_backend *b) {
 
 xlm_status session_open(session *s) {
   double timeout = xlm_setting_float(s->settings, XLM_SET_comm_timeout);
-  const xlm_backend *planned;
+  const xlm_backend *planned = xlm_backend_find(s->plan->target.backend);
+  if (planned && planned->device && planned->device->check) XLM_TRY(planned->device->check(&s->err));
   XLM_TRY(xlm_backend_check(&s->plan->target, &planned, &s->err));
   xlm_backend backend = *planned;
   XLM_TRY(choose_device(s, &backend));

@@ -2,7 +2,7 @@
 # with a small text, corpus.txt, and settings for small models.
 set -u
 source_dir=$1
-run=$2/xlmrun
+run=${XLM_TEST_XLMRUN:-$2/xlmrun} # or a program built like it
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

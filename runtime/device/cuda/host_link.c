@@ -57,18 +57,18 @@ static void place_in(xlm_cuda_host_link *l, xlm_queue queue, const size_t *bytes
   for (int64_t k = 0; k < n; at += bytes[k++]) l->host_in[k] = at;
 }
 
-// `mine`: what this rank gave; where it arrives in its own place, nothing is written.
-static xlm_status take_in(xlm_cuda_host_link *l, xlm_queue queue, void *const *in, const size_t *bytes,
-                          int64_t n, const void *mine, xlm_error *err) {
+// The own part may stay where it is: then it is not written, since others may be reading it.
+static xlm_status take_in(xlm_cuda_host_link *l, xlm_queue queue, void *const *in, const void *own,
+                          const size_t *bytes, int64_t n, xlm_error *err) {
   for (int64_t k = 0; k < n; k++)
-    if (in[k] != mine) XLM_TRY(copy(l, queue, in[k], l->host_in[k], bytes[k], XLM_CUDA_TO_CARD, err));
+    if (in[k] != own) XLM_TRY(copy(l, queue, in[k], l->host_in[k], bytes[k], XLM_CUDA_TO_CARD, err));
   return XLM_OK;
 }
 
 static xlm_status exchange(xlm_link *base, xlm_queue queue, uint32_t axes, const void *const *out,
                            const size_t *out_bytes, void *const *in, const size_t *in_bytes, xlm_error *err) {
   xlm_cuda_host_link *l = of(base);
-  int64_t n = xlm_mesh_group(&base->mesh, axes);
+  int64_t n = xlm_mesh_group(&base->mesh, axes), me = xlm_mesh_member(&base->mesh, axes, base->coord);
   XLM_TRY(start(l, queue, total(out_bytes, n), total(in_bytes, n), err));
   char *at = l->out[queue].at;
   for (int64_t k = 0; k < n; at += out_bytes[k++]) {
@@ -78,7 +78,7 @@ static xlm_status exchange(xlm_link *base, xlm_queue queue, uint32_t axes, const
   place_in(l, queue, in_bytes, n);
   XLM_TRY(finish(l, queue, err));
   xlm_status s = l->comm->backend->all_to_all(l->comm, axes, l->host_out, out_bytes, l->host_in, in_bytes);
-  return s == XLM_OK ? take_in(l, queue, in, in_bytes, n, NULL, err) : result(l, s, err);
+  return s == XLM_OK ? take_in(l, queue, in, out[me], in_bytes, n, err) : result(l, s, err);
 }
 
 static xlm_status gather(xlm_link *base, xlm_queue queue, uint32_t axes, const void *mine, void *const *in,
@@ -90,7 +90,7 @@ static xlm_status gather(xlm_link *base, xlm_queue queue, uint32_t axes, const v
   place_in(l, queue, bytes, n);
   XLM_TRY(finish(l, queue, err));
   xlm_status s = l->comm->backend->all_gather(l->comm, axes, l->out[queue].at, l->host_in, bytes);
-  return s == XLM_OK ? take_in(l, queue, in, bytes, n, mine, err) : result(l, s, err);
+  return s == XLM_OK ? take_in(l, queue, in, mine, bytes, n, err) : result(l, s, err);
 }
 
 static xlm_status send(xlm_link *base, xlm_queue queue, int64_t peer, int32_t tag, const void *data,

@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(BLOCK) adamw_update(float *p, float *m, float 
     fix.m = (float)(1 / (1 - pow(s.wide_beta1, t)));
     fix.v = (float)(1 / sqrt(1 - pow(s.wide_beta2, t)));
   }
-  __syncthreads();
+  __syncthreads(); // the factors are there
   float m_fix = fix.m, v_fix = fix.v;
   each<N>(n, [&](int64_t i, auto width) {
     constexpr int W = decltype(width)::n;

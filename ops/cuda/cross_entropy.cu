@@ -142,7 +142,7 @@ static __device__ total block_total(total t, total_scratch &scratch) { // for th
     t.count += __shfl_xor_sync(XLM_ALL_LANES, t.count, d);
   }
   if (threadIdx.x % XLM_WARP == 0) scratch.of_warp[threadIdx.x / XLM_WARP] = t;
-  __syncthreads();
+  __syncthreads(); // all warps' totals are there
   total all = {0, 0};
   for (int w = 0; w < TOTAL / XLM_WARP; w++) all.sum += scratch.of_warp[w].sum, all.count += scratch.of_warp[w].count;
   return all;

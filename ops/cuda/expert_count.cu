@@ -14,13 +14,13 @@ __global__ void __launch_bounds__(BLOCK) count(const int32_t *e, int64_t n, int6
     for (int64_t i = threadIdx.x; i < n; i += BLOCK) mine += e[i] - first == expert;
     for (int d = XLM_WARP / 2; d; d >>= 1) mine += __shfl_xor_sync(XLM_ALL_LANES, mine, d);
     if (threadIdx.x % XLM_WARP == 0) sum.of_warp[threadIdx.x / XLM_WARP] = mine;
-    __syncthreads();
+    __syncthreads(); // all warps' counts are there
     if (threadIdx.x == 0) {
       int32_t all = 0;
       for (int w = 0; w < WARPS; w++) all += sum.of_warp[w];
       out[expert] = (float)all;
     }
-    __syncthreads();
+    __syncthreads(); // before the next expert's
   }
 }
 

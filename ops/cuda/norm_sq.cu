@@ -158,7 +158,7 @@ __global__ void __launch_bounds__(BLOCK) sum_squares(operands o, xlm_cuda_norm_p
   flush(w, mine);
   bool infinite = __any_sync(XLM_ALL_LANES, (w.beyond & 1) != 0), no_number = __any_sync(XLM_ALL_LANES, (w.beyond & 2) != 0);
   if (lane == 0) sum.beyond[warp] = (uint32_t)infinite | (uint32_t)no_number << 1;
-  __syncthreads();
+  __syncthreads(); // all warps' digits are there
   xlm_cuda_norm_part *to = part + blockIdx.x;
   if (threadIdx.x < LIMBS) {
     uint64_t all = more ? to->digit[threadIdx.x] : 0;

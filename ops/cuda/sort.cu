@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(BLOCK) count_digits(xlm_cuda_sort s, const int
     __syncthreads();
     for (int64_t i = tile * s.tile + threadIdx.x; i < end_of_tile(s, tile); i += BLOCK)
       atomicAdd(&count.of[digit_of(key[i], shift, s.bits)], 1);
-    __syncthreads();
+    __syncthreads(); // all of the tile is counted
     for (int d = (int)threadIdx.x; d < 1 << s.bits; d += BLOCK) s.counts[(int64_t)d * s.tiles + tile] = count.of[d];
     __syncthreads();
   }
@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(SCAN) scan_counts(int32_t *counts, int64_t n) 
       if (lane >= d) upto += other;
     }
     if (lane == XLM_WARP - 1) sum.of_warp[warp] = upto;
-    __syncthreads();
+    __syncthreads(); // all warps' sums are there
     int32_t all = 0, place = before + upto - mine;
     for (int w = 0; w < SCAN / XLM_WARP; w++) {
       if (w < warp) place += sum.of_warp[w];
@@ -113,9 +113,9 @@ __global__ void __launch_bounds__(BLOCK) place_keys(xlm_cuda_sort s, one_pass p)
     __syncwarp();
     for (int64_t i = begin + lane; i < end && i < s.n; i += XLM_WARP)
       atomicAdd(&mine[digit_of(p.key[i], p.shift, s.bits)], 1);
-    __syncthreads();
+    __syncthreads(); // all warps have counted
     find_places(s, tile, at);
-    __syncthreads();
+    __syncthreads(); // all places are there
     for (int64_t first = begin; first < end && first < s.n; first += XLM_WARP) {
       int64_t i = first + lane;
       bool some = i < s.n;
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(BLOCK) place_keys(xlm_cuda_sort s, one_pass p)
       uint32_t same = same_digit(digit, some, s.bits);
       int below = __popc(same & ((1u << lane) - 1));
       if (some) put(p, i, key, mine[digit] + below);
-      __syncwarp();
+      __syncwarp(); // all lanes have read their place before it moves on
       if (some && below == 0) mine[digit] += __popc(same);
       __syncwarp();
     }

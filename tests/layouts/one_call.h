@@ -9,6 +9,9 @@
 #include "runtime/plan/traffic.h"
 #include "tests/layouts/ranks.h"
 #include "tests/here.h"
+#ifdef XLM_EMULATE
+#include "tests/emulate/emulated.h"
+#endif
 
 enum { MAX_DIMS = 16, MAX_TENSORS = 8, MAX_MEMBERS = 16 };
 
@@ -76,6 +79,9 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
                 .link = &link.link,
                 .err = &err};
   if (kernel->prepare) RANK_CHECK(c, kernel->prepare(&x, tables, &x.prepared, &err) == XLM_OK);
+#ifdef XLM_EMULATE
+  emulated_order((int)(c->rank % EMULATED_ORDERS)); // of threads: every rank another one, all to the same bits
+#endif
   uint64_t before = 0, after = 0;
   for (int i = 0; i < XLM_MAX_AXES; i++) before += c->bytes_sent[i];
   xlm_status status = kernel->run(&x);

@@ -5,7 +5,7 @@
 #include "compiler/driver/compile.h"
 #include "runtime/device/kernel.h"
 
-// Whose kernels calls made by hand take: the CPU's, unless a build says otherwise; the CPU's for what has no kernel there.
+// Whose kernels calls made by hand take: the CPU's, unless a build says otherwise.
 #ifndef XLM_KERNELS_HERE
 #define XLM_KERNELS_HERE "cpu"
 #endif
@@ -22,8 +22,7 @@ static inline void plan_for_here(xlm_compile_options *o, const char *backend, in
 }
 
 static inline const xlm_kernel *kernel_here(xlm_op_id op) {
-  const xlm_kernel *k = xlm_backend_find(XLM_KERNELS_HERE)->find(NULL, op);
-  return k ? k : xlm_backend_find("cpu")->find(NULL, op);
+  return xlm_backend_find(XLM_KERNELS_HERE)->find(NULL, op);
 }
 
 // Plans a call made by hand: workspace and variant of `instr`.

@@ -23,6 +23,21 @@ copy.cu|/all of the tile is there/d|copy permute|races|permute.tiles|race at
 copy.cu|/before the next tile/d|copy permute|races|permute.large|race at
 copy.cu|s/j + r < n_last \&\& //|copy permute|asan|permute.one_more|heap-buffer-overflow
 rope.cu|/all turns are there/d|rope|races|rope.even|race at
+sort.cu|/all warps have counted/d|lookup sort|races|lookup.often|race at
+sort.cu|/all places are there/d|lookup sort|races|lookup.often|race at
+sort.cu|/all lanes have read their place/d|lookup sort|races|lookup.often|race at
+sort.cu|/all of the tile is counted/d|dispatch routing sort|races|dispatch.even|race at
+sort.cu|s/same \&= digit >> b \& 1 ? set : ~set/same \&= set/|lookup sort|plain|lookup.rows|expected
+lookup.cu|s/i + TILE <= end; i += TILE/i < end; i += TILE/|lookup sort|plain|lookup.often|expected
+cross_entropy.cu|/all warps' totals are there/d|cross_entropy|races|cross_entropy.simple|race at
+cross_entropy.cu|s/int64_t tail = head + (n - head) \/ N \* N/int64_t tail = n/|cross_entropy|asan|cross_entropy.odd|heap-buffer-overflow
+cross_entropy.cu|s/r.sum \*= exp_of(r.most - most), //|cross_entropy|plain|cross_entropy.large|expected
+norm_sq.cu|/all warps' digits are there/d|norm_sq|races|norm_sq.many|race at
+norm_sq.cu|s/aligned \&\& i + N <= n/aligned/|norm_sq|asan|norm_sq.many|heap-buffer-overflow
+adamw.cu|/the factors are there/d|adamw|races|adamw.first|race at
+expert_count.cu|/before the next expert's/d|expert_count|races|expert_count.many|race at
+dispatch.cu|s/to\[i\] = some ? /to[i] = true ? /|dispatch routing sort|plain|dispatch.missing|expected
+top_k.cu|s/a.index < b.index/a.index > b.index/|top_k|plain|top_k.ties|expected
 EOF
 }
 

@@ -17,8 +17,9 @@ __global__ void __launch_bounds__(BLOCK) add_to(float *acc, const T *g, int64_t 
 
 template <class T, int V> static xlm_status launch(const xlm_call *c, int64_t n) {
   bool first = xlm_attr_int(&c->instr->attrs, XLM_A_store, 0);
-  return xlm_cuda_launched(c, XLM_LAUNCH((add_to<T, V>), xlm_cuda_blocks(n, BLOCK * EACH * V), BLOCK, 0,
-                                         xlm_cuda_stream(c), (float *)c->out[0], (const T *)c->in[1], n, first));
+  return xlm_cuda_launched(c,
+                           XLM_LAUNCH((add_to<T, V>), xlm_cuda_blocks(n, BLOCK * EACH * V), BLOCK, 0,
+                                      xlm_cuda_stream(c), (float *)c->out[0], (const T *)c->in[1], n, first));
 }
 
 XLM_CUDA_RUN(accumulate) {

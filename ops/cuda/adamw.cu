@@ -1,6 +1,6 @@
-// adamw: one pass over p, m, v and g, 16 bytes of each at a time. Learning rate, gradient factor and step number are read
-// on the device; a block's first thread turns the step into the two factors of the bias corrections. The formula is the
-// CPU's, term by term.
+// adamw: one pass over p, m, v and g, 16 bytes of each at a time. Learning rate, gradient factor and step
+// number are read on the device; a block's first thread turns the step into the two factors of the bias
+// corrections. The formula is the CPU's, term by term.
 #include <cfloat>
 
 #include "ops/cuda/cuda.h"
@@ -19,10 +19,12 @@ struct factors {
 };
 
 template <class T, int N>
-__global__ void __launch_bounds__(BLOCK) adamw_update(float *p, float *m, float *v, const T *g, int64_t n, adamw_settings s) {
+__global__ void __launch_bounds__(BLOCK)
+    adamw_update(float *p, float *m, float *v, const T *g, int64_t n, adamw_settings s) {
   XLM_SHARED(factors, fix);
   float scale = *s.scale, lr = *s.lr;
-  if (!(fabsf(scale) <= FLT_MAX)) return; // the gradient is not finite: parameters and moments stay as they are
+  if (!(fabsf(scale) <= FLT_MAX))
+    return; // the gradient is not finite: parameters and moments stay as they are
   if (threadIdx.x == 0) {
     double t = *s.step;
     fix.m = (float)(1 / (1 - pow(s.wide_beta1, t)));
@@ -45,9 +47,9 @@ __global__ void __launch_bounds__(BLOCK) adamw_update(float *p, float *m, float 
 }
 
 template <class T, int N> static xlm_status launch(const xlm_call *c, int64_t n, const adamw_settings &s) {
-  return xlm_cuda_launched(c, XLM_LAUNCH((adamw_update<T, N>), xlm_cuda_blocks(n, BLOCK * EACH * N), BLOCK, 0, xlm_cuda_stream(c),
-                                         (float *)c->out[P], (float *)c->out[M], (float *)c->out[V], (const T *)c->in[G],
-                                         n, s));
+  return xlm_cuda_launched(c, XLM_LAUNCH((adamw_update<T, N>), xlm_cuda_blocks(n, BLOCK * EACH * N), BLOCK, 0,
+                                         xlm_cuda_stream(c), (float *)c->out[P], (float *)c->out[M],
+                                         (float *)c->out[V], (const T *)c->in[G], n, s));
 }
 
 XLM_CUDA_RUN(adamw) {

@@ -1,5 +1,5 @@
-// all_gather: along an outermost dimension every piece arrives in its place, run by run; along an inner one it goes through
-// the workspace, in rounds.
+// all_gather: along an outermost dimension every piece arrives in its place, run by run; along an inner one
+// it goes through the workspace, in rounds.
 #include "ops/cuda/collect_priv.h"
 
 struct job {
@@ -9,7 +9,9 @@ struct job {
   int64_t step;
 };
 
-static collect_piece piece(const job *j, int64_t k) { return collect_member(&j->g, j->whole, j->to, j->from, k); }
+static collect_piece piece(const job *j, int64_t k) {
+  return collect_member(&j->g, j->whole, j->to, j->from, k);
+}
 
 static xlm_status gather_in_place(const job *j) {
   const xlm_call *c = j->g.call;

@@ -1,5 +1,6 @@
-// all_reduce, in the two forms of the CPU (ops/cpu/communicate/all_reduce.c): small values are gathered by everybody and
-// added by everybody; large ones are cut into one piece per member, whose owner adds it and gives the result to all.
+// all_reduce, in the two forms of the CPU (ops/cpu/communicate/all_reduce.c): small values are gathered by
+// everybody and added by everybody; large ones are cut into one piece per member, whose owner adds it and
+// gives the result to all.
 #include "ops/cuda/collect_priv.h"
 
 struct job {
@@ -64,8 +65,8 @@ static xlm_status reduce_large(const job *j) {
 
 XLM_CUDA_RUN(all_reduce) {
   const xlm_type *t = c->in_type[0];
-  job j = {collect_start(c), xlm_attr_enum(&c->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM), xlm_call_elements(c, t),
-           (const char *)c->in[0], (char *)c->out[0]};
+  job j = {collect_start(c), xlm_attr_enum(&c->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM),
+           xlm_call_elements(c, t), (const char *)c->in[0], (char *)c->out[0]};
   if (collect_is_ragged(c, t)) {
     XLM_TRY(collect_rows_in_use(&j.g, t, &j.count));
     j.count *= xlm_call_inner(c, t, 1);

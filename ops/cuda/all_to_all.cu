@@ -1,6 +1,6 @@
-// all_to_all: joins the pieces of dimension a (from[0] -> to[0]) and splits dimension b (from[1] -> to[1]). What goes to
-// member k is its part of b, what comes from k its part of a; both are lists in one order, since the storage order of the
-// dimensions stays. In rounds through the workspace.
+// all_to_all: joins the pieces of dimension a (from[0] -> to[0]) and splits dimension b (from[1] -> to[1]).
+// What goes to member k is its part of b, what comes from k its part of a; both are lists in one order, since
+// the storage order of the dimensions stays. In rounds through the workspace.
 #include "ops/cuda/collect_priv.h"
 
 struct job {
@@ -18,7 +18,9 @@ static collect_piece leaves(const job *j, int64_t k) { // what it will have of b
   return collect_member(&j->g, j->b, j->b_whole, j->b_part, k);
 }
 
-static char *place(const job *j, int64_t k) { return j->g.room + (size_t)(k * j->step) * j->g.elem; }
+static char *place(const job *j, int64_t k) {
+  return j->g.room + (size_t)(k * j->step) * j->g.elem;
+}
 
 static xlm_status round_of(const job *j, int64_t first) {
   const xlm_call *c = j->g.call;
@@ -26,7 +28,8 @@ static xlm_status round_of(const job *j, int64_t first) {
   int64_t n = j->g.n;
   for (int64_t k = 0; k < n; k++) {
     t->move[k] = {leaves(j, k), place(j, n + k)};
-    t->out[k] = place(j, n + k), t->out_bytes[k] = (size_t)collect_left(t->move[k].piece, first, j->step) * j->g.elem;
+    t->out[k] = place(j, n + k),
+    t->out_bytes[k] = (size_t)collect_left(t->move[k].piece, first, j->step) * j->g.elem;
   }
   XLM_TRY(collect_copy(&j->g, COLLECT_PACK, c->in[0], t->move, n, first, j->step));
   for (int64_t k = 0; k < n; k++) {

@@ -3,7 +3,8 @@
 
 enum { BLOCK = 256, EACH = 4 }; // accesses of a thread, where there are many
 
-template <class T, int V> __global__ void __launch_bounds__(BLOCK) copy_units(T *to, const T *from, int64_t n) {
+template <class T, int V>
+__global__ void __launch_bounds__(BLOCK) copy_units(T *to, const T *from, int64_t n) {
   each<V>(n, [&](int64_t i, auto width) {
     constexpr int N = decltype(width)::n;
     store(to + i, load<N>(from + i));
@@ -14,7 +15,8 @@ template <class T, int V> __global__ void __launch_bounds__(BLOCK) clear_units(T
   each<V>(n, [&](int64_t i, auto width) { store(to + i, vec<T, decltype(width)::n>{}); });
 }
 
-template <class T, int V> static xlm_status copy(const xlm_call *c, void *to, const void *from, size_t bytes) {
+template <class T, int V>
+static xlm_status copy(const xlm_call *c, void *to, const void *from, size_t bytes) {
   int64_t n = (int64_t)(bytes / sizeof(T));
   return xlm_cuda_launched(c, XLM_LAUNCH((copy_units<T, V>), xlm_cuda_blocks(n, BLOCK * EACH * V), BLOCK, 0,
                                          xlm_cuda_stream(c), (T *)to, (const T *)from, n));

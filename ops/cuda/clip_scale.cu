@@ -1,11 +1,14 @@
-// clip_scale: squared norms, in digits (ops/norm_sq.h), become the norm and the factor, as on the CPU. One warp: a lane adds
-// up one digit of all operands, the first lane carries.
+// clip_scale: squared norms, in digits (ops/norm_sq.h), become the norm and the factor, as on the CPU. One
+// warp: a lane adds up one digit of all operands, the first lane carries.
 #include <cfloat>
 
 #include "ops/cuda/cuda.h"
 #include "ops/norm_sq.h"
 
-enum { LIMBS = XLM_NORM_LIMBS, OPERANDS = 1 << XLM_MAX_AXES }; // one operand per way in which gradients are split
+enum {
+  LIMBS = XLM_NORM_LIMBS,
+  OPERANDS = 1 << XLM_MAX_AXES
+}; // one operand per way in which gradients are split
 
 struct operands {
   int n;
@@ -48,6 +51,6 @@ XLM_CUDA_RUN(clip_scale) {
   XLM_ASSERT(c->instr->n_in <= OPERANDS, "clip_scale of %d norms", c->instr->n_in);
   for (in.n = 0; in.n < c->instr->n_in; in.n++) in.at[in.n] = (const double *)c->in[in.n];
   double most = xlm_attr_float(&c->instr->attrs, XLM_A_value, (double)INFINITY);
-  return xlm_cuda_launched(c, XLM_LAUNCH(clip, 1, XLM_WARP, 0, xlm_cuda_stream(c), in, most, (float *)c->out[0],
-                                         (float *)c->out[1]));
+  return xlm_cuda_launched(c, XLM_LAUNCH(clip, 1, XLM_WARP, 0, xlm_cuda_stream(c), in, most,
+                                         (float *)c->out[0], (float *)c->out[1]));
 }

@@ -5,17 +5,22 @@
 
 static int64_t rows_counted(const xlm_call *c, int64_t n) { // numbers of send_rows and collect_rows
   bool rows = c->instr->op == XLM_OP_SEND_ROWS || c->instr->op == XLM_OP_COLLECT_ROWS;
-  int64_t from = rows ? xlm_call_size(c, c->in_type[0], 0) : 0, to = rows ? xlm_call_size(c, c->out_type[0], 0) : 0;
+  int64_t from = rows ? xlm_call_size(c, c->in_type[0], 0) : 0,
+          to = rows ? xlm_call_size(c, c->out_type[0], 0) : 0;
   return (from + to) * (n + 1);
 }
 
 static int64_t members_of(const xlm_call *c) {
-  return c->link ? xlm_mesh_group(&c->link->mesh, (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0)) : 1;
+  return c->link ? xlm_mesh_group(&c->link->mesh, (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0))
+                 : 1;
 }
 
-template <class T> static T *table(xlm_arena *a, int64_t n) { return (T *)xlm_arena_alloc(a, sizeof(T) * (size_t)(n + 1)); }
+template <class T> static T *table(xlm_arena *a, int64_t n) {
+  return (T *)xlm_arena_alloc(a, sizeof(T) * (size_t)(n + 1));
+}
 
-extern "C" xlm_status xlm_cuda_prepare_collective(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
+extern "C" xlm_status xlm_cuda_prepare_collective(const xlm_call *c, xlm_arena *a, void **prepared,
+                                                  xlm_error *err) {
   (void)err;
   int64_t n = members_of(c);
   collect_tables *t = table<collect_tables>(a, 1);
@@ -29,23 +34,31 @@ extern "C" xlm_status xlm_cuda_prepare_collective(const xlm_call *c, xlm_arena *
 }
 
 collect collect_start(const xlm_call *c) {
-  collect g = {c, (collect_tables *)c->prepared, (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0), members_of(c), 0,
-               xlm_dtype_bytes(c->in_type[0]->dtype), (char *)c->workspace};
+  collect g = {c,
+               (collect_tables *)c->prepared,
+               (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0),
+               members_of(c),
+               0,
+               xlm_dtype_bytes(c->in_type[0]->dtype),
+               (char *)c->workspace};
   if (c->link) g.me = xlm_mesh_member(&c->link->mesh, g.axes, c->link->coord);
   return g;
 }
 
 void collect_read_sizes(const collect *g) {
   xlm_ints sizes = xlm_collect_sizes(g->call, 0);
-  XLM_ASSERT(sizes.n == g->n, "%s: %u sizes for %lld members", xlm_op_name(g->call->instr->op), sizes.n, (long long)g->n);
-  for (int64_t i = 0, sum = 0; i < g->n; sum += sizes.at[i++]) g->t->size[i] = sizes.at[i], g->t->begin[i] = sum;
+  XLM_ASSERT(sizes.n == g->n, "%s: %u sizes for %lld members", xlm_op_name(g->call->instr->op), sizes.n,
+             (long long)g->n);
+  for (int64_t i = 0, sum = 0; i < g->n; sum += sizes.at[i++])
+    g->t->size[i] = sizes.at[i], g->t->begin[i] = sum;
 }
 
 xlm_status collect_exchange(const collect *g) {
   const xlm_call *c = g->call;
   collect_tables *t = g->t;
   if (!c->link) return xlm_cuda_copy(c, t->in[0], t->out[0], t->in_bytes[0]);
-  return c->link->kind->exchange(c->link, c->queue, g->axes, t->out, t->out_bytes, t->in, t->in_bytes, c->err);
+  return c->link->kind->exchange(c->link, c->queue, g->axes, t->out, t->out_bytes, t->in, t->in_bytes,
+                                 c->err);
 }
 
 xlm_status collect_gather(const collect *g, const void *mine) {
@@ -56,7 +69,9 @@ xlm_status collect_gather(const collect *g, const void *mine) {
 
 // ---- pieces
 
-bool collect_is_ragged(const xlm_call *c, const xlm_type *t) { return t->rank > 1 && c->dims[t->dim[1]].ragged; }
+bool collect_is_ragged(const xlm_call *c, const xlm_type *t) {
+  return t->rank > 1 && c->dims[t->dim[1]].ragged;
+}
 
 xlm_status collect_rows_in_use(const collect *g, const xlm_type *t, int64_t *rows) {
   const xlm_call *c = g->call;
@@ -90,7 +105,8 @@ collect_piece collect_member(const collect *g, collect_piece all, xlm_dim whole,
     piece = xlm_mesh_local(&c->link->mesh, to, coord);
   }
   bool within = xlm_piece_within(xlm_dim_piece(from), piece, &here);
-  XLM_ASSERT(within, "%s: what member %lld has of `%s` is not in the whole", xlm_op_name(c->instr->op), (long long)k, to->name);
+  XLM_ASSERT(within, "%s: what member %lld has of `%s` is not in the whole", xlm_op_name(c->instr->op),
+             (long long)k, to->name);
   all.begin = here.offset, all.size = here.size, all.tail = here.tail, all.tail_begin = here.tail_offset;
   return all;
 }
@@ -100,8 +116,10 @@ collect_piece collect_member(const collect *g, collect_piece all, xlm_dim whole,
 enum { BLOCK = 256, EACH = 4, MOVES = 48 }; // pieces of one launch: a table of them is an argument
 
 template <class U>
-__global__ void __launch_bounds__(BLOCK) clear_rows(U *data, const int32_t *used, int64_t row, int64_t rows) { // row: units
-  for (int64_t i = *used * row + (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < rows * row; i += (int64_t)gridDim.x * BLOCK)
+__global__ void __launch_bounds__(BLOCK)
+    clear_rows(U *data, const int32_t *used, int64_t row, int64_t rows) { // row: units
+  for (int64_t i = *used * row + (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < rows * row;
+       i += (int64_t)gridDim.x * BLOCK)
     data[i] = U{};
 }
 
@@ -111,8 +129,8 @@ xlm_status collect_clear_rows(const xlm_call *c, const xlm_type *t, void *data, 
   return xlm_cuda_units((uintptr_t)data | (uintptr_t)row, [&](auto unit) {
     using U = decltype(unit);
     int64_t units = row / (int64_t)sizeof(U);
-    return xlm_cuda_launched(c, XLM_LAUNCH(clear_rows<U>, xlm_cuda_blocks(rows * units, BLOCK * EACH), BLOCK, 0,
-                                           xlm_cuda_stream(c), (U *)data, used, units, rows));
+    return xlm_cuda_launched(c, XLM_LAUNCH(clear_rows<U>, xlm_cuda_blocks(rows * units, BLOCK * EACH), BLOCK,
+                                           0, xlm_cuda_stream(c), (U *)data, used, units, rows));
   });
 }
 
@@ -126,7 +144,8 @@ struct moves { // in units
   collect_move at[MOVES];
 };
 
-// Blocks in y: the pieces. Neighbouring threads on neighbouring units, at both ends but for the borders of runs.
+// Blocks in y: the pieces. Neighbouring threads on neighbouring units, at both ends but for the borders of
+// runs.
 template <class U, bool PACK> __global__ void __launch_bounds__(BLOCK) copy_pieces(U *tensor, moves m) {
   collect_piece p = m.at[blockIdx.y].piece;
   U *dense = (U *)m.at[blockIdx.y].dense;
@@ -146,11 +165,12 @@ template <class U, bool PACK> __global__ void __launch_bounds__(BLOCK) copy_piec
 template <class U, bool PACK>
 static xlm_status launch_copy(const xlm_call *c, void *tensor, moves m, int64_t n, int64_t most) {
   dim3 grid(xlm_cuda_blocks(most, BLOCK * EACH), (unsigned)n);
-  return xlm_cuda_launched(c, XLM_LAUNCH((copy_pieces<U, PACK>), grid, BLOCK, 0, xlm_cuda_stream(c), (U *)tensor, m));
+  return xlm_cuda_launched(
+      c, XLM_LAUNCH((copy_pieces<U, PACK>), grid, BLOCK, 0, xlm_cuda_stream(c), (U *)tensor, m));
 }
 
-static xlm_status copy_some(const collect *g, collect_way way, void *tensor, const collect_move *m, int64_t n, int64_t first,
-                            int64_t step) {
+static xlm_status copy_some(const collect *g, collect_way way, void *tensor, const collect_move *m, int64_t n,
+                            int64_t first, int64_t step) {
   uintptr_t bits = (uintptr_t)tensor;
   int64_t most = 0, elem = (int64_t)g->elem;
   for (int64_t k = 0; k < n; k++) {
@@ -171,8 +191,8 @@ static xlm_status copy_some(const collect *g, collect_way way, void *tensor, con
   });
 }
 
-xlm_status collect_copy(const collect *g, collect_way way, void *tensor, const collect_move *m, int64_t n, int64_t first,
-                        int64_t step) {
+xlm_status collect_copy(const collect *g, collect_way way, void *tensor, const collect_move *m, int64_t n,
+                        int64_t first, int64_t step) {
   for (int64_t k = 0; k < n; k += MOVES)
     XLM_TRY(copy_some(g, way, tensor, m + k, n - k < MOVES ? n - k : (int64_t)MOVES, first, step));
   return XLM_OK;

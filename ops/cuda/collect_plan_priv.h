@@ -1,6 +1,6 @@
-// How much workspace the collectives take: what kernels and plan.c share. All of it is staging: pieces of the other
-// members, and pieces packed to be sent; pieces that need more go in several rounds. Figures come from the sizes attribute,
-// so that all members agree on the number of rounds.
+// How much workspace the collectives take: what kernels and plan.c share. All of it is staging: pieces of the
+// other members, and pieces packed to be sent; pieces that need more go in several rounds. Figures come from
+// the sizes attribute, so that all members agree on the number of rounds.
 #ifndef XLM_CUDA_COLLECT_PLAN_H
 #define XLM_CUDA_COLLECT_PLAN_H
 
@@ -58,7 +58,8 @@ static inline bool xlm_collect_outermost(const xlm_call *c, const xlm_type *t, x
   return xlm_call_outer(c, t, xlm_type_find(t, d)) == 1;
 }
 
-// In how many runs a member's part of a dimension may lie among the elements of the group, the same on all members: 1 or 2.
+// In how many runs a member's part of a dimension may lie among the elements of the group, the same on all
+// members: 1 or 2.
 static inline int xlm_collect_runs(const xlm_call *c, xlm_dim part) {
   return c->dims[part].mirrored & (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0) ? 2 : 1;
 }

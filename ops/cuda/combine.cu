@@ -1,10 +1,12 @@
-// combine: every token gathers its rows (routing_run_priv.h). combine_bwd goes along the packed rows, a warp per row, and gives
-// both gradients in one pass over dout and ys.
+// combine: every token gathers its rows (routing_run_priv.h). combine_bwd goes along the packed rows, a warp
+// per row, and gives both gradients in one pass over dout and ys.
 #include "ops/cuda/routing_run_priv.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP };
 
-XLM_CUDA_RUN(combine) { return xlm_cuda_gather_choices(c, 1, 2); } // ys, w, e -> out
+XLM_CUDA_RUN(combine) {
+  return xlm_cuda_gather_choices(c, 1, 2);
+} // ys, w, e -> out
 
 struct spreading {
   int64_t rows, active, width;
@@ -30,7 +32,8 @@ static __device__ __forceinline__ void write_weight(const spreading &s, int64_t 
 // Every choice has one row: those in use, and, behind them, those of choices whose expert is not here.
 template <class T, class D, int V>
 __global__ void __launch_bounds__(BLOCK) spread_tokens(const D *dout, const T *ys, T *dys, spreading s) {
-  for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; row < s.rows; row += (int64_t)gridDim.x * WARPS) {
+  for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; row < s.rows;
+       row += (int64_t)gridDim.x * WARPS) {
     int64_t choice = s.choice[row], token = choice / s.active;
     int64_t at = over_offset(&s.w_token, token) + choice % s.active * s.w_slot;
     bool some = row < *s.used;
@@ -54,7 +57,8 @@ __global__ void __launch_bounds__(BLOCK) spread_tokens(const D *dout, const T *y
 
 template <class T, class D, int V> static xlm_status launch(const xlm_call *c, const spreading &s) {
   return xlm_cuda_launched(c, XLM_LAUNCH((spread_tokens<T, D, V>), xlm_cuda_blocks(s.rows, WARPS), BLOCK, 0,
-                                         xlm_cuda_stream(c), (const D *)c->in[0], (const T *)c->in[1], (T *)c->out[0], s));
+                                         xlm_cuda_stream(c), (const D *)c->in[0], (const T *)c->in[1],
+                                         (T *)c->out[0], s));
 }
 
 XLM_CUDA_RUN(combine_bwd) { // dout, ys, w, e -> dys, dw
@@ -68,7 +72,8 @@ XLM_CUDA_RUN(combine_bwd) { // dout, ys, w, e -> dys, dw
   s.w_token = xlm_cuda_places(c, w, r.token_dims.dim, r.token_dims.rank);
   s.w_slot = xlm_call_stride(c, w, r.slot_dim);
   if (!s.rows) return XLM_OK;
-  bool aligned = xlm_cuda_aligned(c->in[0], 16) && xlm_cuda_aligned(c->in[1], 16) && xlm_cuda_aligned(c->out[0], 16);
+  bool aligned =
+      xlm_cuda_aligned(c->in[0], 16) && xlm_cuda_aligned(c->in[1], 16) && xlm_cuda_aligned(c->out[0], 16);
   return xlm_cuda_float(ys->dtype, [&](auto t) {
     using T = decltype(t);
     return xlm_cuda_float(c->in_type[0]->dtype, [&](auto d) {

@@ -1,8 +1,8 @@
-// cross_entropy, its gradient, and the two halves of it over a split vocabulary. A block per token, a warp where rows are
-// short: logits are read once, 16 bytes at a time, with a running maximum and a running sum scaled to it (Milakov and
-// Gimelshein, "Online normalizer calculation for softmax"). The gradient reads and writes each element once, and may do so
-// in place. A row may begin anywhere (vocabularies are odd numbers): what lies before its first multiple of 16 bytes and
-// behind its last goes element by element.
+// cross_entropy, its gradient, and the two halves of it over a split vocabulary. A block per token, a warp
+// where rows are short: logits are read once, 16 bytes at a time, with a running maximum and a running sum
+// scaled to it (Milakov and Gimelshein, "Online normalizer calculation for softmax"). The gradient reads and
+// writes each element once, and may do so in place. A row may begin anywhere (vocabularies are odd numbers):
+// what lies before its first multiple of 16 bytes and behind its last goes element by element.
 //
 // Losses of single tokens are added up in double by one block. Counts and factors stay on the device.
 #include <cfloat>
@@ -21,14 +21,18 @@ static __device__ __forceinline__ bool counts(const token_rows &r, int32_t targe
   return target >= 0 && target < r.full && target != r.ignore;
 }
 
-static __device__ __forceinline__ int64_t place_of(const token_rows &r, int32_t target) { // in the row; -1: not here
+// In the row; -1: not here.
+static __device__ __forceinline__ int64_t place_of(const token_rows &r, int32_t target) {
   int64_t at = target - r.first;
   return counts(r, target) && at >= 0 && at < r.vocab ? at : -1;
 }
 
-static __device__ __forceinline__ float exp_of(float x) { return exp2f(x * 1.4426950408889634f); }
+static __device__ __forceinline__ float exp_of(float x) {
+  return exp2f(x * 1.4426950408889634f);
+}
 
-// All elements of a row by a team: f(i, pack of neighbours from i on). aligned_with: another row that f accesses alike.
+// All elements of a row by a team: f(i, pack of neighbours from i on). aligned_with: another row that f
+// accesses alike.
 template <class Team, class T, class F>
 static __device__ __forceinline__ void along(const T *row, const T *aligned_with, int64_t n, F f) {
   constexpr int N = pack<T>::n;
@@ -58,8 +62,8 @@ struct token_results { // lse and logit like the targets, loss by token; logit o
 };
 
 template <class T>
-static __device__ void finish(const token_rows &r, const T *row, int64_t token, const int32_t *targets, float lse,
-                              const token_results &to) {
+static __device__ void finish(const token_rows &r, const T *row, int64_t token, const int32_t *targets,
+                              float lse, const token_results &to) {
   int64_t at = over_offset(&r.targets, token), place = place_of(r, targets[at]);
   float logit = place < 0 ? 0 : to_float(row[place * r.stride]);
   to.lse[at] = lse;
@@ -68,7 +72,8 @@ static __device__ void finish(const token_rows &r, const T *row, int64_t token, 
 }
 
 template <class T, class Team>
-__global__ void __launch_bounds__(XLM_BLOCK) find_lse(const T *logits, const int32_t *targets, token_rows r, token_results to) {
+__global__ void __launch_bounds__(XLM_BLOCK)
+    find_lse(const T *logits, const int32_t *targets, token_rows r, token_results to) {
   for (int64_t token = (int64_t)blockIdx.x * Team::per_block + Team::index(); token < r.tokens;
        token += (int64_t)gridDim.x * Team::per_block) {
     const T *row = logits + token * r.vocab;
@@ -80,8 +85,10 @@ __global__ void __launch_bounds__(XLM_BLOCK) find_lse(const T *logits, const int
 }
 
 template <class T> // a thread per token; neighbouring threads on neighbouring elements
-__global__ void __launch_bounds__(XLM_BLOCK) find_lse_strided(const T *logits, const int32_t *targets, token_rows r, token_results to) {
-  for (int64_t token = (int64_t)blockIdx.x * XLM_BLOCK + threadIdx.x; token < r.tokens; token += (int64_t)gridDim.x * XLM_BLOCK) {
+__global__ void __launch_bounds__(XLM_BLOCK)
+    find_lse_strided(const T *logits, const int32_t *targets, token_rows r, token_results to) {
+  for (int64_t token = (int64_t)blockIdx.x * XLM_BLOCK + threadIdx.x; token < r.tokens;
+       token += (int64_t)gridDim.x * XLM_BLOCK) {
     const T *row = logits + over_offset(&r.logits, token);
     running mine;
     for (int64_t i = 0; i < r.vocab; i++) add(mine, load<1>(row + i * r.stride));
@@ -116,13 +123,14 @@ static xlm_status find_all_lse(const xlm_call *c, const token_rows &r, token_res
     const int32_t *targets = (const int32_t *)c->in[1];
     void *stream = xlm_cuda_stream(c);
     if (r.stride != 1)
-      return xlm_cuda_launched(c, XLM_LAUNCH(find_lse_strided<T>, xlm_cuda_blocks(r.tokens, XLM_BLOCK), XLM_BLOCK, 0, stream,
-                                             x, targets, r, to));
-    if (r.vocab <= SHORT)
-      return xlm_cuda_launched(c, XLM_LAUNCH((find_lse<T, warp_team>), xlm_cuda_blocks(r.tokens, warp_team::per_block),
+      return xlm_cuda_launched(c, XLM_LAUNCH(find_lse_strided<T>, xlm_cuda_blocks(r.tokens, XLM_BLOCK),
                                              XLM_BLOCK, 0, stream, x, targets, r, to));
-    return xlm_cuda_launched(c, XLM_LAUNCH((find_lse<T, block_team>), xlm_cuda_blocks(r.tokens, 1), XLM_BLOCK, 0, stream, x,
-                                           targets, r, to));
+    if (r.vocab <= SHORT)
+      return xlm_cuda_launched(c, XLM_LAUNCH((find_lse<T, warp_team>),
+                                             xlm_cuda_blocks(r.tokens, warp_team::per_block), XLM_BLOCK, 0,
+                                             stream, x, targets, r, to));
+    return xlm_cuda_launched(c, XLM_LAUNCH((find_lse<T, block_team>), xlm_cuda_blocks(r.tokens, 1), XLM_BLOCK,
+                                           0, stream, x, targets, r, to));
   });
 }
 
@@ -144,11 +152,13 @@ static __device__ total block_total(total t, total_scratch &scratch) { // for th
   if (threadIdx.x % XLM_WARP == 0) scratch.of_warp[threadIdx.x / XLM_WARP] = t;
   __syncthreads(); // all warps' totals are there
   total all = {0, 0};
-  for (int w = 0; w < TOTAL / XLM_WARP; w++) all.sum += scratch.of_warp[w].sum, all.count += scratch.of_warp[w].count;
+  for (int w = 0; w < TOTAL / XLM_WARP; w++)
+    all.sum += scratch.of_warp[w].sum, all.count += scratch.of_warp[w].count;
   return all;
 }
 
-// The tokens of all ranks to those here, if the others have as many of them: for counts that nobody else gives.
+// The tokens of all ranks to those here, if the others have as many of them: for counts that no operand
+// gives.
 static double share_of(const xlm_call *c, const xlm_type *tokens) {
   double share = 1;
   for (int i = 0; i < tokens->rank; i++) {
@@ -159,11 +169,12 @@ static double share_of(const xlm_call *c, const xlm_type *tokens) {
 }
 
 // *mean = sum(loss) / *valid; valid NULL: as many targets as count.
-__global__ void __launch_bounds__(TOTAL)
-    mean_loss(const float *loss, const int32_t *targets, token_rows r, double share, const float *valid, float *mean) {
+__global__ void __launch_bounds__(TOTAL) mean_loss(const float *loss, const int32_t *targets, token_rows r,
+                                                   double share, const float *valid, float *mean) {
   XLM_SHARED(total_scratch, scratch);
   total t = {0, 0};
-  for (int64_t i = threadIdx.x; i < r.tokens; i += TOTAL) t.sum += (double)loss[i], t.count += counts(r, targets[i]);
+  for (int64_t i = threadIdx.x; i < r.tokens; i += TOTAL)
+    t.sum += (double)loss[i], t.count += counts(r, targets[i]);
   t = block_total(t, scratch);
   double n = valid ? (double)*valid : t.count * share;
   if (threadIdx.x == 0) *mean = n > 0 ? (float)(t.sum / n) : 0;
@@ -174,13 +185,15 @@ XLM_CUDA_RUN(cross_entropy) { // logits, targets, valid -> loss, lse
   float *loss = (float *)c->workspace;
   const float *valid = c->instr->n_in > 2 ? (const float *)c->in[2] : NULL;
   XLM_TRY(find_all_lse(c, r, token_results{(float *)c->out[1], NULL, loss}));
-  return xlm_cuda_launched(c, XLM_LAUNCH(mean_loss, 1, TOTAL, 0, xlm_cuda_stream(c), loss, (const int32_t *)c->in[1], r,
-                                         share_of(c, c->in_type[1]), valid, (float *)c->out[0]));
+  return xlm_cuda_launched(c, XLM_LAUNCH(mean_loss, 1, TOTAL, 0, xlm_cuda_stream(c), loss,
+                                         (const int32_t *)c->in[1], r, share_of(c, c->in_type[1]), valid,
+                                         (float *)c->out[0]));
 }
 
 // ---- backward
 
-__global__ void __launch_bounds__(TOTAL) count_targets(const int32_t *targets, token_rows r, double share, float *valid) {
+__global__ void __launch_bounds__(TOTAL)
+    count_targets(const int32_t *targets, token_rows r, double share, float *valid) {
   XLM_SHARED(total_scratch, scratch);
   total t = {0, 0};
   for (int64_t i = threadIdx.x; i < r.tokens; i += TOTAL) t.count += counts(r, targets[i]);
@@ -203,7 +216,8 @@ struct row_gradient {
   bool counts;
 };
 
-static __device__ __forceinline__ row_gradient gradient_of(const token_rows &r, const token_gradient &g, int64_t token, float factor) {
+static __device__ __forceinline__ row_gradient gradient_of(const token_rows &r, const token_gradient &g,
+                                                           int64_t token, float factor) {
   int64_t at = over_offset(&r.targets, token);
   return {g.lse[at], factor, place_of(r, g.targets[at]), counts(r, g.targets[at])};
 }
@@ -213,23 +227,27 @@ static __device__ __forceinline__ float gradient_at(const row_gradient &g, int64
 }
 
 template <class T, class Team>
-__global__ void __launch_bounds__(XLM_BLOCK) turn_rows(const T *logits, T *dlogits, token_rows r, token_gradient all) {
+__global__ void __launch_bounds__(XLM_BLOCK)
+    turn_rows(const T *logits, T *dlogits, token_rows r, token_gradient all) {
   float factor = factor_of(all);
   for (int64_t token = (int64_t)blockIdx.x * Team::per_block + Team::index(); token < r.tokens;
        token += (int64_t)gridDim.x * Team::per_block) {
     row_gradient g = gradient_of(r, all, token, factor);
     T *to = dlogits + token * r.vocab;
     along<Team>(logits + token * r.vocab, (const T *)to, r.vocab, [&](int64_t i, auto x) {
-      for (int k = 0; k < decltype(x)::n; k++) x.at[k] = from_float<T>(gradient_at(g, i + k, to_float(x.at[k])));
+      for (int k = 0; k < decltype(x)::n; k++)
+        x.at[k] = from_float<T>(gradient_at(g, i + k, to_float(x.at[k])));
       store(to + i, x);
     });
   }
 }
 
 template <class T>
-__global__ void __launch_bounds__(XLM_BLOCK) turn_strided(const T *logits, T *dlogits, token_rows r, token_gradient all) {
+__global__ void __launch_bounds__(XLM_BLOCK)
+    turn_strided(const T *logits, T *dlogits, token_rows r, token_gradient all) {
   float factor = factor_of(all);
-  for (int64_t token = (int64_t)blockIdx.x * XLM_BLOCK + threadIdx.x; token < r.tokens; token += (int64_t)gridDim.x * XLM_BLOCK) {
+  for (int64_t token = (int64_t)blockIdx.x * XLM_BLOCK + threadIdx.x; token < r.tokens;
+       token += (int64_t)gridDim.x * XLM_BLOCK) {
     row_gradient g = gradient_of(r, all, token, factor);
     int64_t base = over_offset(&r.logits, token);
     for (int64_t i = 0; i < r.vocab; i++)
@@ -240,25 +258,27 @@ __global__ void __launch_bounds__(XLM_BLOCK) turn_strided(const T *logits, T *dl
 XLM_CUDA_RUN(cross_entropy_bwd) { // logits, targets, lse, dloss, valid -> dlogits
   token_rows r = rows_of(c);
   void *stream = xlm_cuda_stream(c);
-  token_gradient g = {(const int32_t *)c->in[1], (const float *)c->in[2], (const float *)c->in[3], (const float *)c->workspace};
+  token_gradient g = {(const int32_t *)c->in[1], (const float *)c->in[2], (const float *)c->in[3],
+                      (const float *)c->workspace};
   if (c->instr->n_in > 4)
     g.valid = (const float *)c->in[4];
   else
-    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(count_targets, 1, TOTAL, 0, stream, g.targets, r, share_of(c, c->in_type[1]),
-                                            (float *)c->workspace)));
+    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(count_targets, 1, TOTAL, 0, stream, g.targets, r,
+                                            share_of(c, c->in_type[1]), (float *)c->workspace)));
   if (!r.tokens) return XLM_OK;
   return xlm_cuda_float(c->in_type[0]->dtype, [&](auto t) {
     using T = decltype(t);
     const T *x = (const T *)c->in[0];
     T *dx = (T *)c->out[0];
     if (r.stride != 1)
-      return xlm_cuda_launched(c, XLM_LAUNCH(turn_strided<T>, xlm_cuda_blocks(r.tokens, XLM_BLOCK), XLM_BLOCK, 0, stream, x,
-                                             dx, r, g));
+      return xlm_cuda_launched(c, XLM_LAUNCH(turn_strided<T>, xlm_cuda_blocks(r.tokens, XLM_BLOCK), XLM_BLOCK,
+                                             0, stream, x, dx, r, g));
     if (r.vocab <= SHORT)
-      return xlm_cuda_launched(c, XLM_LAUNCH((turn_rows<T, warp_team>), xlm_cuda_blocks(r.tokens, warp_team::per_block),
-                                             XLM_BLOCK, 0, stream, x, dx, r, g));
-    return xlm_cuda_launched(c, XLM_LAUNCH((turn_rows<T, block_team>), xlm_cuda_blocks(r.tokens, 1), XLM_BLOCK, 0, stream, x,
-                                           dx, r, g));
+      return xlm_cuda_launched(c, XLM_LAUNCH((turn_rows<T, warp_team>),
+                                             xlm_cuda_blocks(r.tokens, warp_team::per_block), XLM_BLOCK, 0,
+                                             stream, x, dx, r, g));
+    return xlm_cuda_launched(c, XLM_LAUNCH((turn_rows<T, block_team>), xlm_cuda_blocks(r.tokens, 1),
+                                           XLM_BLOCK, 0, stream, x, dx, r, g));
   });
 }
 
@@ -269,9 +289,9 @@ XLM_CUDA_RUN(token_stats) { // logits, targets -> lse, logit of the target
 }
 
 // lse and logit: by place of the target.
-__global__ void __launch_bounds__(TOTAL) mean_of_parts(const float *lse, const float *logit, over_dims at_lse, over_dims at_logit,
-                                                       const int32_t *targets, token_rows r, double share, const float *valid,
-                                                       float *mean) {
+__global__ void __launch_bounds__(TOTAL)
+    mean_of_parts(const float *lse, const float *logit, over_dims at_lse, over_dims at_logit,
+                  const int32_t *targets, token_rows r, double share, const float *valid, float *mean) {
   XLM_SHARED(total_scratch, scratch);
   total t = {0, 0};
   for (int64_t i = threadIdx.x; i < r.tokens; i += TOTAL) {
@@ -289,11 +309,14 @@ XLM_CUDA_RUN(token_loss) { // lse, logit of the target, targets, valid -> loss
   token_rows r = {};
   over_dims at[2] = {};
   r.tokens = xlm_call_elements(c, t);
-  r.full = xlm_attr_int(&c->instr->attrs, XLM_A_k, INT32_MAX), r.ignore = xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1);
+  r.full = xlm_attr_int(&c->instr->attrs, XLM_A_k, INT32_MAX),
+  r.ignore = xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1);
   for (int i = 0; i < t->rank; i++)
-    for (int k = 0; k < 2; k++) over_add(&at[k], c->dims[t->dim[i]].size, xlm_call_stride(c, c->in_type[k], t->dim[i]));
+    for (int k = 0; k < 2; k++)
+      over_add(&at[k], c->dims[t->dim[i]].size, xlm_call_stride(c, c->in_type[k], t->dim[i]));
   const float *valid = c->instr->n_in > 3 ? (const float *)c->in[3] : NULL;
-  return xlm_cuda_launched(c, XLM_LAUNCH(mean_of_parts, 1, TOTAL, 0, xlm_cuda_stream(c), (const float *)c->in[0],
-                                         (const float *)c->in[1], at[0], at[1], (const int32_t *)c->in[2], r, share_of(c, t),
-                                         valid, (float *)c->out[0]));
+  return xlm_cuda_launched(c,
+                           XLM_LAUNCH(mean_of_parts, 1, TOTAL, 0, xlm_cuda_stream(c), (const float *)c->in[0],
+                                      (const float *)c->in[1], at[0], at[1], (const int32_t *)c->in[2], r,
+                                      share_of(c, t), valid, (float *)c->out[0]));
 }

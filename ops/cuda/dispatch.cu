@@ -1,5 +1,5 @@
-// dispatch: the rows of the tokens in the packed order, a warp per packed row, moved in the largest units that addresses and
-// rows allow. Its gradient is a gathering with weights of one (routing_run_priv.h).
+// dispatch: the rows of the tokens in the packed order, a warp per packed row, moved in the largest units
+// that addresses and rows allow. Its gradient is a gathering with weights of one (routing_run_priv.h).
 #include "ops/cuda/routing_run_priv.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP };
@@ -12,8 +12,10 @@ struct packing {
 };
 
 template <class U>
-__global__ void __launch_bounds__(BLOCK) pack_rows(const int32_t *choice, const int32_t *used, const U *x, U *xs, packing p) {
-  for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; row < p.rows; row += (int64_t)gridDim.x * WARPS) {
+__global__ void __launch_bounds__(BLOCK)
+    pack_rows(const int32_t *choice, const int32_t *used, const U *x, U *xs, packing p) {
+  for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; row < p.rows;
+       row += (int64_t)gridDim.x * WARPS) {
     bool some = row < *used;
     const U *from = x + (some ? over_offset(&p.token, choice[row] / p.active) / p.per_unit : 0);
     U *to = xs + row * p.width;
@@ -43,9 +45,12 @@ XLM_CUDA_RUN(dispatch) {
   return xlm_cuda_units(bits, [&](auto unit) {
     using U = decltype(unit);
     p.width = row / (int64_t)sizeof(U), p.per_unit = (int64_t)sizeof(U) / elem;
-    return xlm_cuda_launched(c, XLM_LAUNCH(pack_rows<U>, xlm_cuda_blocks(p.rows, WARPS), BLOCK, 0, xlm_cuda_stream(c),
-                                           r.choice, r.used, (const U *)c->in[0], (U *)c->out[0], p));
+    return xlm_cuda_launched(c, XLM_LAUNCH(pack_rows<U>, xlm_cuda_blocks(p.rows, WARPS), BLOCK, 0,
+                                           xlm_cuda_stream(c), r.choice, r.used, (const U *)c->in[0],
+                                           (U *)c->out[0], p));
   });
 }
 
-XLM_CUDA_RUN(dispatch_bwd) { return xlm_cuda_gather_choices(c, -1, 1); } // dxs, e -> dx
+XLM_CUDA_RUN(dispatch_bwd) {
+  return xlm_cuda_gather_choices(c, -1, 1);
+} // dxs, e -> dx

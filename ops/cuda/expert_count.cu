@@ -7,7 +7,8 @@ struct counts {
   int32_t of_warp[WARPS];
 };
 
-__global__ void __launch_bounds__(BLOCK) count(const int32_t *e, int64_t n, int64_t first, int64_t experts, float *out) {
+__global__ void __launch_bounds__(BLOCK)
+    count(const int32_t *e, int64_t n, int64_t first, int64_t experts, float *out) {
   XLM_SHARED(counts, sum);
   for (int64_t expert = blockIdx.x; expert < experts; expert += gridDim.x) {
     int32_t mine = 0;
@@ -27,7 +28,8 @@ __global__ void __launch_bounds__(BLOCK) count(const int32_t *e, int64_t n, int6
 XLM_CUDA_RUN(expert_count) {
   const xlm_dim_info *experts = &c->dims[c->out_type[0]->dim[0]];
   if (!experts->size) return XLM_OK;
-  return xlm_cuda_launched(c, XLM_LAUNCH(count, xlm_cuda_blocks(experts->size, 1), BLOCK, 0, xlm_cuda_stream(c),
-                                         (const int32_t *)c->in[0], xlm_call_elements(c, c->in_type[0]), experts->offset,
-                                         experts->size, (float *)c->out[0]));
+  return xlm_cuda_launched(c,
+                           XLM_LAUNCH(count, xlm_cuda_blocks(experts->size, 1), BLOCK, 0, xlm_cuda_stream(c),
+                                      (const int32_t *)c->in[0], xlm_call_elements(c, c->in_type[0]),
+                                      experts->offset, experts->size, (float *)c->out[0]));
 }

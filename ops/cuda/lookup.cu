@@ -1,9 +1,10 @@
-// lookup: a warp per row of the table that a token names, moved in the largest units that addresses and rows allow.
+// lookup: a warp per row of the table that a token names, moved in the largest units that addresses and rows
+// allow.
 //
-// lookup_bwd: the tokens are sorted by number, stably, so every row of the gradient is a sum over neighbours in the sorted
-// order, in the order of the tokens, without atomics. A row that many tokens name would be one long sum: where a tile of
-// TILE sorted positions belongs to one row, its part is added up beforehand, by a warp of its own. Tiles lie at fixed
-// positions, so the order of the sum is one whatever the grid.
+// lookup_bwd: the tokens are sorted by number, stably, so every row of the gradient is a sum over neighbours
+// in the sorted order, in the order of the tokens, without atomics. A row that many tokens name would be one
+// long sum: where a tile of TILE sorted positions belongs to one row, its part is added up beforehand, by a
+// warp of its own. Tiles lie at fixed positions, so the order of the sum is one whatever the grid.
 #include "ops/cuda/lookup_priv.h"
 
 #include "ops/cuda/sort_run_priv.h"
@@ -23,9 +24,11 @@ struct table_shape {
 };
 
 template <class U>
-__global__ void __launch_bounds__(BLOCK) gather_rows(const int32_t *tokens, const U *table, U *y, table_shape s) {
+__global__ void __launch_bounds__(BLOCK)
+    gather_rows(const int32_t *tokens, const U *table, U *y, table_shape s) {
   int lane = (int)threadIdx.x % XLM_WARP;
-  for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; row < s.rows; row += (int64_t)gridDim.x * WARPS) {
+  for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; row < s.rows;
+       row += (int64_t)gridDim.x * WARPS) {
     int64_t token = s.a == 1 ? row : row / s.a, i = row - token * s.a, at = (int64_t)tokens[token] - s.first;
     bool inside = at >= 0 && at < s.vocab;
     const U *from = table + (i * s.vocab + (inside ? at : 0)) * s.b;
@@ -45,14 +48,16 @@ XLM_CUDA_RUN(lookup) {
   return xlm_cuda_units((uintptr_t)c->in[0] | (uintptr_t)c->out[0] | (uintptr_t)row, [&](auto unit) {
     using U = decltype(unit);
     s.b = row / (int64_t)sizeof(U);
-    return xlm_cuda_launched(c, XLM_LAUNCH(gather_rows<U>, xlm_cuda_blocks(s.rows, WARPS), BLOCK, 0, xlm_cuda_stream(c),
-                                           (const int32_t *)c->in[1], (const U *)c->in[0], (U *)c->out[0], s));
+    return xlm_cuda_launched(c, XLM_LAUNCH(gather_rows<U>, xlm_cuda_blocks(s.rows, WARPS), BLOCK, 0,
+                                           xlm_cuda_stream(c), (const int32_t *)c->in[1], (const U *)c->in[0],
+                                           (U *)c->out[0], s));
   });
 }
 
 // ---- lookup_bwd
 
-__global__ void __launch_bounds__(BLOCK) keys_of_tokens(const int32_t *tokens, int32_t *key, int64_t n, int64_t vocab, int64_t first) {
+__global__ void __launch_bounds__(BLOCK)
+    keys_of_tokens(const int32_t *tokens, int32_t *key, int64_t n, int64_t vocab, int64_t first) {
   for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK) {
     int64_t row = (int64_t)tokens[i] - first;
     key[i] = (int32_t)(row >= 0 && row < vocab ? row : vocab);
@@ -63,8 +68,7 @@ struct sum_shape {
   int64_t n, vocab, b, pieces; // pieces: of a row, 32 lanes of V columns each
 };
 
-template <class T, int V>
-static __device__ __forceinline__ void add_row(float (&sum)[V], const T *row) {
+template <class T, int V> static __device__ __forceinline__ void add_row(float (&sum)[V], const T *row) {
   vec<T, V> x = load<V>(row);
   for (int k = 0; k < V; k++) sum[k] += to_float(x.at[k]);
 }
@@ -80,7 +84,8 @@ template <class T, int V>
 __global__ void __launch_bounds__(BLOCK)
     sum_tiles(const T *dy, const int32_t *key, const int32_t *index, float *part, sum_shape s) {
   int64_t items = s.n / TILE * s.pieces;
-  for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items; item += (int64_t)gridDim.x * WARPS) {
+  for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items;
+       item += (int64_t)gridDim.x * WARPS) {
     int64_t tile = item / s.pieces, begin = tile * TILE;
     int64_t column = ((item - tile * s.pieces) * XLM_WARP + threadIdx.x % XLM_WARP) * V;
     int32_t mine = key[begin];
@@ -93,10 +98,11 @@ __global__ void __launch_bounds__(BLOCK)
 
 // Every row of the gradient, zeros included. first: where a row's tokens begin in the sorted order.
 template <class T, int V>
-__global__ void __launch_bounds__(BLOCK)
-    sum_rows(const T *dy, const int32_t *first, const int32_t *index, const float *part, float *out, sum_shape s) {
+__global__ void __launch_bounds__(BLOCK) sum_rows(const T *dy, const int32_t *first, const int32_t *index,
+                                                  const float *part, float *out, sum_shape s) {
   int64_t items = s.vocab * s.pieces;
-  for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items; item += (int64_t)gridDim.x * WARPS) {
+  for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items;
+       item += (int64_t)gridDim.x * WARPS) {
     int64_t row = item / s.pieces, column = ((item - row * s.pieces) * XLM_WARP + threadIdx.x % XLM_WARP) * V;
     if (column >= s.b) continue;
     int64_t i = first[row], end = first[row + 1];
@@ -111,16 +117,18 @@ __global__ void __launch_bounds__(BLOCK)
   }
 }
 
-template <class T, int V> static xlm_status sum_sorted(const xlm_call *c, const xlm_cuda_sort &sort, float *part, sum_shape s) {
+template <class T, int V>
+static xlm_status sum_sorted(const xlm_call *c, const xlm_cuda_sort &sort, float *part, sum_shape s) {
   const T *dy = (const T *)c->in[0];
   const int32_t *index = xlm_cuda_sorted_index(&sort);
   void *stream = xlm_cuda_stream(c);
   s.pieces = (s.b + XLM_WARP * V - 1) / (XLM_WARP * V);
   if (s.n >= TILE)
-    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH((sum_tiles<T, V>), xlm_cuda_blocks(s.n / TILE * s.pieces, WARPS), BLOCK, 0, stream,
-                                            dy, xlm_cuda_sorted_keys(&sort), index, part, s)));
-  return xlm_cuda_launched(c, XLM_LAUNCH((sum_rows<T, V>), xlm_cuda_blocks(s.vocab * s.pieces, WARPS), BLOCK, 0, stream, dy,
-                                         sort.first, index, part, (float *)c->out[0], s));
+    XLM_TRY(
+        xlm_cuda_launched(c, XLM_LAUNCH((sum_tiles<T, V>), xlm_cuda_blocks(s.n / TILE * s.pieces, WARPS),
+                                        BLOCK, 0, stream, dy, xlm_cuda_sorted_keys(&sort), index, part, s)));
+  return xlm_cuda_launched(c, XLM_LAUNCH((sum_rows<T, V>), xlm_cuda_blocks(s.vocab * s.pieces, WARPS), BLOCK,
+                                         0, stream, dy, sort.first, index, part, (float *)c->out[0], s));
 }
 
 XLM_CUDA_RUN(lookup_bwd) {
@@ -129,8 +137,9 @@ XLM_CUDA_RUN(lookup_bwd) {
   xlm_cuda_lookup_scratch w = xlm_cuda_lookup_scratch_of(c->workspace, s.n, s.vocab, s.b);
   if (!s.vocab || !s.b) return XLM_OK;
   if (s.n)
-    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(keys_of_tokens, xlm_cuda_blocks(s.n, BLOCK), BLOCK, 0, xlm_cuda_stream(c),
-                                            (const int32_t *)c->in[1], w.sort.key[0], s.n, s.vocab, vocab->offset)));
+    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(keys_of_tokens, xlm_cuda_blocks(s.n, BLOCK), BLOCK, 0,
+                                            xlm_cuda_stream(c), (const int32_t *)c->in[1], w.sort.key[0], s.n,
+                                            s.vocab, vocab->offset)));
   XLM_TRY(xlm_cuda_sort_run(c, w.sort, NULL));
   bool wide = s.b % 4 == 0 && xlm_cuda_aligned(c->in[0], 16) && xlm_cuda_aligned(c->out[0], 16);
   return xlm_cuda_float(c->in_type[0]->dtype, [&](auto t) {

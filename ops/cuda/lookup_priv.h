@@ -1,4 +1,5 @@
-// The scratch of lookup_bwd: the sort of the tokens, and sums of tiles of sorted tokens. For lookup.cu and plan.c.
+// The scratch of lookup_bwd: the sort of the tokens, and sums of tiles of sorted tokens. For lookup.cu and
+// plan.c.
 #ifndef XLM_CUDA_LOOKUP_H
 #define XLM_CUDA_LOOKUP_H
 

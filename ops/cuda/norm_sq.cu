@@ -1,22 +1,22 @@
-// norm_sq: the exact sum of squares, in digits (ops/norm_sq.h), with the bits that the CPU gives: integers, so that no
-// order shows.
+// norm_sq: the exact sum of squares, in digits (ops/norm_sq.h), with the bits that the CPU gives: integers,
+// so that no order shows.
 //
-// The square of an f32 is a 48 bit integer m^2 at a place that its exponent gives. Each lane adds its squares to 128 bits
-// of registers, a window of 32 exponents that is one for the warp; nearly all gradients of a step fit into one window.
-// What does not makes the warp add its window to the digits in shared memory and move it, as far as the largest exponent
-// that is left. Zeros and what is not finite are in every window. One pass over memory; parts of blocks are added up by
-// one more block.
+// The square of an f32 is a 48 bit integer m^2 at a place that its exponent gives. Each lane adds its squares
+// to 128 bits of registers, a window of 32 exponents that is one for the warp; nearly all gradients of a step
+// fit into one window. What does not makes the warp add its window to the digits in shared memory and move
+// it, as far as the largest exponent that is left. Zeros and what is not finite are in every window. One pass
+// over memory; parts of blocks are added up by one more block.
 #include "ops/cuda/cuda.h"
 #include "ops/cuda/norm_sq_priv.h"
 
 enum {
   BLOCK = 256,
   WARPS = BLOCK / XLM_WARP,
-  CHUNK = 8192,    // elements of one operand that a block takes at a time
-  OPERANDS = 128,  // of one launch: a table of them is an argument
-  WINDOW = 32,     // exponents: places 0 .. 62 of 128 bits; a square has 48
+  CHUNK = 8192,      // elements of one operand that a block takes at a time
+  OPERANDS = 128,    // of one launch: a table of them is an argument
+  WINDOW = 32,       // exponents: places 0 .. 62 of 128 bits; a square has 48
   ROOM = WINDOW - 5, // of the window, up to the exponent that it is moved for: larger ones come
-  ADDED = 4096,    // packs of up to 8 squares of 2^110, until 128 bits might be full
+  ADDED = 4096,      // packs of up to 8 squares of 2^110, until 128 bits might be full
   LIMBS = XLM_NORM_LIMBS,
 };
 
@@ -76,13 +76,15 @@ static __device__ void flush(window &w, uint64_t digit[LIMBS]) {
 }
 
 static __device__ __forceinline__ void move_to(window &w, int exponent, uint64_t digit[LIMBS]) {
-  for (int d = XLM_WARP / 2; d; d >>= 1) exponent = max(exponent, __shfl_xor_sync(XLM_ALL_LANES, exponent, d));
+  for (int d = XLM_WARP / 2; d; d >>= 1)
+    exponent = max(exponent, __shfl_xor_sync(XLM_ALL_LANES, exponent, d));
   flush(w, digit);
   w.first = max(1, exponent - (ROOM - 1));
 }
 
 // N squares of every lane of the warp, together.
-template <int N> static __device__ void add_squares(window &w, const uint32_t (&bits)[N], uint64_t digit[LIMBS]) {
+template <int N>
+static __device__ void add_squares(window &w, const uint32_t (&bits)[N], uint64_t digit[LIMBS]) {
   uint32_t left = 0;
   if (w.added == ADDED) flush(w, digit);
   for (int k = 0; k < N; k++) left |= (uint32_t)!take(w, bits[k]) << k;
@@ -105,7 +107,8 @@ static __device__ __forceinline__ uint32_t bits_of(float x) {
 
 // N neighbours from element i on; zeros beyond n.
 template <class T, int N>
-static __device__ __forceinline__ void read(const T *x, int64_t i, int64_t n, bool aligned, uint32_t (&bits)[N]) {
+static __device__ __forceinline__ void read(const T *x, int64_t i, int64_t n, bool aligned,
+                                            uint32_t (&bits)[N]) {
   pack<T> p;
   if (aligned && i + N <= n)
     p = load<N>(x + i);
@@ -127,7 +130,8 @@ template <class T> static __device__ void add_chunk(window &w, const T *x, int64
   }
 }
 
-static __device__ int operand_of(const operands &o, int64_t chunk) { // the last whose first chunk is not behind it
+static __device__ int operand_of(const operands &o,
+                                 int64_t chunk) { // the last whose first chunk is not behind it
   int low = 0, high = o.n - 1;
   while (low < high) {
     int middle = (low + high + 1) / 2;
@@ -149,14 +153,16 @@ __global__ void __launch_bounds__(BLOCK) sum_squares(operands o, xlm_cuda_norm_p
     for (int k = 0; k < LIMBS; k++) mine[k] = 0;
   for (int64_t chunk = blockIdx.x; chunk < o.first[o.n]; chunk += gridDim.x) {
     int i = operand_of(o, chunk);
-    int64_t at = (chunk - o.first[i]) * CHUNK, left = o.size[i] - at, n = left < CHUNK ? left : (int64_t)CHUNK;
+    int64_t at = (chunk - o.first[i]) * CHUNK, left = o.size[i] - at,
+            n = left < CHUNK ? left : (int64_t)CHUNK;
     if (o.bf16[i])
       add_chunk(w, (const bf16 *)o.data[i] + at, n, mine);
     else
       add_chunk(w, (const float *)o.data[i] + at, n, mine);
   }
   flush(w, mine);
-  bool infinite = __any_sync(XLM_ALL_LANES, (w.beyond & 1) != 0), no_number = __any_sync(XLM_ALL_LANES, (w.beyond & 2) != 0);
+  bool infinite = __any_sync(XLM_ALL_LANES, (w.beyond & 1) != 0),
+       no_number = __any_sync(XLM_ALL_LANES, (w.beyond & 2) != 0);
   if (lane == 0) sum.beyond[warp] = (uint32_t)infinite | (uint32_t)no_number << 1;
   __syncthreads(); // all warps' digits are there
   xlm_cuda_norm_part *to = part + blockIdx.x;
@@ -177,7 +183,8 @@ struct total {
 };
 
 // A warp per digit; then one thread carries, so that equal sums have equal bits.
-__global__ void __launch_bounds__((LIMBS + 1) * XLM_WARP) add_parts(const xlm_cuda_norm_part *part, int parts, double *out) {
+__global__ void __launch_bounds__((LIMBS + 1) * XLM_WARP)
+    add_parts(const xlm_cuda_norm_part *part, int parts, double *out) {
   XLM_SHARED(total, all);
   int k = (int)threadIdx.x / XLM_WARP, lane = (int)threadIdx.x % XLM_WARP;
   uint64_t sum = 0, any = 0;
@@ -198,7 +205,9 @@ __global__ void __launch_bounds__((LIMBS + 1) * XLM_WARP) add_parts(const xlm_cu
   if (all.beyond) out[LIMBS - 1] += all.beyond & 2 ? (double)NAN : (double)INFINITY;
 }
 
-static int64_t chunks_of(const xlm_call *c, int i) { return (xlm_call_elements(c, c->in_type[i]) + CHUNK - 1) / CHUNK; }
+static int64_t chunks_of(const xlm_call *c, int i) {
+  return (xlm_call_elements(c, c->in_type[i]) + CHUNK - 1) / CHUNK;
+}
 
 static operands table_of(const xlm_call *c, int begin) {
   operands o = {};
@@ -216,11 +225,12 @@ XLM_CUDA_RUN(norm_sq) {
   void *stream = xlm_cuda_stream(c);
   int64_t chunks = 0;
   for (int i = 0; i < c->instr->n_in; i++) chunks += chunks_of(c, i);
-  unsigned blocks = xlm_cuda_blocks(chunks < XLM_CUDA_NORM_BLOCKS ? chunks : (int64_t)XLM_CUDA_NORM_BLOCKS, 1);
+  unsigned blocks =
+      xlm_cuda_blocks(chunks < XLM_CUDA_NORM_BLOCKS ? chunks : (int64_t)XLM_CUDA_NORM_BLOCKS, 1);
   for (int i = 0; i == 0 || i < c->instr->n_in; i += OPERANDS) { // without operands, too: zeros
     operands o = table_of(c, i);
     XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(sum_squares, blocks, BLOCK, 0, stream, o, part, i > 0)));
   }
-  return xlm_cuda_launched(c, XLM_LAUNCH(add_parts, 1, (LIMBS + 1) * XLM_WARP, 0, stream, part, (int)blocks,
-                                         (double *)c->out[0]));
+  return xlm_cuda_launched(
+      c, XLM_LAUNCH(add_parts, 1, (LIMBS + 1) * XLM_WARP, 0, stream, part, (int)blocks, (double *)c->out[0]));
 }

@@ -1,5 +1,5 @@
-// reduce_scatter: every member receives all summands of its piece and adds them in the order of all_reduce, to the same
-// bits. Pieces that are not contiguous are packed first; both in rounds.
+// reduce_scatter: every member receives all summands of its piece and adds them in the order of all_reduce,
+// to the same bits. Pieces that are not contiguous are packed first; both in rounds.
 #include "ops/cuda/collect_priv.h"
 
 struct job {
@@ -10,9 +10,13 @@ struct job {
   int64_t step;
 };
 
-static collect_piece piece(const job *j, int64_t k) { return collect_member(&j->g, j->whole, j->from, j->to, k); }
+static collect_piece piece(const job *j, int64_t k) {
+  return collect_member(&j->g, j->whole, j->from, j->to, k);
+}
 
-static char *packed(const job *j, int64_t k) { return j->g.room + (size_t)((j->g.n + k) * j->step) * j->g.elem; }
+static char *packed(const job *j, int64_t k) {
+  return j->g.room + (size_t)((j->g.n + k) * j->step) * j->g.elem;
+}
 
 static xlm_status round_of(const job *j, int64_t first) {
   const xlm_call *c = j->g.call;
@@ -22,14 +26,15 @@ static xlm_status round_of(const job *j, int64_t first) {
   if (!j->dense) XLM_TRY(collect_copy(&j->g, COLLECT_PACK, c->in[0], t->move, j->g.n, first, j->step));
   for (int64_t k = 0; k < j->g.n; k++) {
     const collect_piece &p = t->move[k].piece;
-    t->out[k] = j->dense ? (const char *)c->in[0] + (size_t)(p.begin * p.inner + first) * j->g.elem : packed(j, k);
+    t->out[k] =
+        j->dense ? (const char *)c->in[0] + (size_t)(p.begin * p.inner + first) * j->g.elem : packed(j, k);
     t->out_bytes[k] = (size_t)collect_left(p, first, j->step) * j->g.elem;
     t->in[k] = k == j->g.me ? (void *)(uintptr_t)t->out[k] : j->g.room + (size_t)(k * j->step) * j->g.elem;
     t->in_bytes[k] = (size_t)mine * j->g.elem;
   }
   XLM_TRY(collect_exchange(&j->g));
-  return collect_reduce(&j->g, xlm_attr_enum(&c->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM), t->in[j->g.me], j->step, mine,
-                        (char *)c->out[0] + (size_t)first * j->g.elem);
+  return collect_reduce(&j->g, xlm_attr_enum(&c->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM), t->in[j->g.me],
+                        j->step, mine, (char *)c->out[0] + (size_t)first * j->g.elem);
 }
 
 XLM_CUDA_RUN(reduce_scatter) {

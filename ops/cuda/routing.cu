@@ -1,5 +1,5 @@
-// See routing_run_priv.h. Tokens gather their rows: a warp per token and piece of the row, 16 bytes per lane, so that a sum has
-// the order of the choices and needs no atomics.
+// See routing_run_priv.h. Tokens gather their rows: a warp per token and piece of the row, 16 bytes per lane,
+// so that a sum has the order of the choices and needs no atomics.
 #include "ops/cuda/routing_run_priv.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP };
@@ -34,11 +34,16 @@ xlm_status xlm_cuda_route(const xlm_call *c, int e_operand, int32_t *offsets, xl
   r.tokens = r.active ? r.choices / r.active : 0;
   xlm_cuda_routing_scratch w = xlm_cuda_routing_scratch_of(c->workspace, r.choices, experts->size);
   if (offsets) w.sort.first = offsets;
-  choices_of s = {xlm_cuda_places(c, e, r.token_dims.dim, r.token_dims.rank), xlm_call_stride(c, e, r.slot_dim), r.active,
-                  r.choices, experts->size, experts->offset};
+  choices_of s = {xlm_cuda_places(c, e, r.token_dims.dim, r.token_dims.rank),
+                  xlm_call_stride(c, e, r.slot_dim),
+                  r.active,
+                  r.choices,
+                  experts->size,
+                  experts->offset};
   if (r.choices)
-    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(keys_of_choices, xlm_cuda_blocks(r.choices, BLOCK), BLOCK, 0, xlm_cuda_stream(c),
-                                            (const int32_t *)c->in[e_operand], w.sort.key[0], s)));
+    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(keys_of_choices, xlm_cuda_blocks(r.choices, BLOCK), BLOCK, 0,
+                                            xlm_cuda_stream(c), (const int32_t *)c->in[e_operand],
+                                            w.sort.key[0], s)));
   XLM_TRY(xlm_cuda_sort_run(c, w.sort, w.place));
   r.choice = xlm_cuda_sorted_index(&w.sort), r.place = w.place, r.used = w.sort.first + experts->size;
   *out = r;
@@ -60,10 +65,13 @@ static __device__ __forceinline__ float weight_of(const gathering &g, int64_t to
   return g.w_bf16 ? to_float(((const bf16 *)g.w)[at]) : ((const float *)g.w)[at];
 }
 
-template <class T, int V> __global__ void __launch_bounds__(BLOCK) gather_tokens(const T *x, T *y, gathering g) {
+template <class T, int V>
+__global__ void __launch_bounds__(BLOCK) gather_tokens(const T *x, T *y, gathering g) {
   int64_t items = g.tokens * g.pieces;
-  for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items; item += (int64_t)gridDim.x * WARPS) {
-    int64_t token = item / g.pieces, column = ((item - token * g.pieces) * XLM_WARP + threadIdx.x % XLM_WARP) * V;
+  for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items;
+       item += (int64_t)gridDim.x * WARPS) {
+    int64_t token = item / g.pieces,
+            column = ((item - token * g.pieces) * XLM_WARP + threadIdx.x % XLM_WARP) * V;
     if (column >= g.width) continue;
     float sum[V] = {};
     for (int64_t s = 0; s < g.active; s++) {
@@ -81,8 +89,9 @@ template <class T, int V> __global__ void __launch_bounds__(BLOCK) gather_tokens
 
 template <class T, int V> static xlm_status launch_gather(const xlm_call *c, gathering g) {
   g.pieces = (g.width + XLM_WARP * V - 1) / (XLM_WARP * V);
-  return xlm_cuda_launched(c, XLM_LAUNCH((gather_tokens<T, V>), xlm_cuda_blocks(g.tokens * g.pieces, WARPS), BLOCK, 0,
-                                         xlm_cuda_stream(c), (const T *)c->in[0], (T *)c->out[0], g));
+  return xlm_cuda_launched(c,
+                           XLM_LAUNCH((gather_tokens<T, V>), xlm_cuda_blocks(g.tokens * g.pieces, WARPS),
+                                      BLOCK, 0, xlm_cuda_stream(c), (const T *)c->in[0], (T *)c->out[0], g));
 }
 
 xlm_status xlm_cuda_gather_choices(const xlm_call *c, int w_operand, int e_operand) {

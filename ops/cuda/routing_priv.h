@@ -1,4 +1,5 @@
-// The scratch of dispatch, combine and their gradients: the choices of experts, sorted. For routing.cu and plan.c.
+// The scratch of dispatch, combine and their gradients: the choices of experts, sorted. For routing.cu and
+// plan.c.
 #ifndef XLM_CUDA_ROUTING_H
 #define XLM_CUDA_ROUTING_H
 

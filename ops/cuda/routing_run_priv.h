@@ -1,5 +1,6 @@
-// The packed order of a choice e, derived anew by every kernel that needs it (ops/moe_priv.h): by expert, then token, then
-// slot; choices whose expert is not here come last. Choice t * active + s is that of token t in slot s.
+// The packed order of a choice e, derived anew by every kernel that needs it (ops/moe_priv.h): by expert,
+// then token, then slot; choices whose expert is not here come last. Choice t * active + s is that of token t
+// in slot s.
 #ifndef XLM_CUDA_ROUTING_RUN_H
 #define XLM_CUDA_ROUTING_RUN_H
 
@@ -25,8 +26,8 @@ static inline over_dims xlm_cuda_places(const xlm_call *c, const xlm_type *t, co
   return d;
 }
 
-// out 0 [tokens, ..] = for each token the sum of its rows of operand 0 times w (w_operand -1: ones), in the order of the
-// choices.
+// out 0 [tokens, ..] = for each token the sum of its rows of operand 0 times w (w_operand -1: ones), in the
+// order of the choices.
 xlm_status xlm_cuda_gather_choices(const xlm_call *c, int w_operand, int e_operand);
 
 #endif

@@ -13,7 +13,8 @@ struct sgd_settings {
 };
 
 template <class T, int N>
-__global__ void __launch_bounds__(BLOCK) sgd_update(float *p, float *m, const T *g, int64_t n, sgd_settings s) {
+__global__ void __launch_bounds__(BLOCK)
+    sgd_update(float *p, float *m, const T *g, int64_t n, sgd_settings s) {
   float scale = *s.scale, lr = *s.lr;
   if (!(fabsf(scale) <= FLT_MAX)) return; // the gradient is not finite: all stays as it is
   each<N>(n, [&](int64_t i, auto width) {
@@ -30,8 +31,9 @@ __global__ void __launch_bounds__(BLOCK) sgd_update(float *p, float *m, const T 
 }
 
 template <class T, int N> static xlm_status launch(const xlm_call *c, int64_t n, const sgd_settings &s) {
-  return xlm_cuda_launched(c, XLM_LAUNCH((sgd_update<T, N>), xlm_cuda_blocks(n, BLOCK * EACH * N), BLOCK, 0, xlm_cuda_stream(c),
-                                         (float *)c->out[P], (float *)c->out[M], (const T *)c->in[G], n, s));
+  return xlm_cuda_launched(c, XLM_LAUNCH((sgd_update<T, N>), xlm_cuda_blocks(n, BLOCK * EACH * N), BLOCK, 0,
+                                         xlm_cuda_stream(c), (float *)c->out[P], (float *)c->out[M],
+                                         (const T *)c->in[G], n, s));
 }
 
 XLM_CUDA_RUN(sgd) {
@@ -42,7 +44,8 @@ XLM_CUDA_RUN(sgd) {
   s.scale = (const float *)c->in[SCALE], s.lr = (const float *)c->in[LR];
   int64_t n = xlm_call_elements(c, c->in_type[P]);
   if (!n) return XLM_OK;
-  bool wide = xlm_cuda_aligned(c->in[G], 16) && xlm_cuda_aligned(c->out[P], 16) && xlm_cuda_aligned(c->out[M], 16);
+  bool wide =
+      xlm_cuda_aligned(c->in[G], 16) && xlm_cuda_aligned(c->out[P], 16) && xlm_cuda_aligned(c->out[M], 16);
   return xlm_cuda_float(c->in_type[G]->dtype, [&](auto t) {
     using T = decltype(t);
     return wide ? launch<T, 4>(c, n, s) : launch<T, 1>(c, n, s);

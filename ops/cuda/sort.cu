@@ -1,6 +1,6 @@
-// See sort_priv.h. Three launches per digit: counts per digit and tile of keys; their sums, digits first, then tiles; places.
-// Within a tile the warps have stretches of keys and go through them 32 at a time: which lanes have the same digit follows
-// from a vote per bit.
+// See sort_priv.h. Three launches per digit: counts per digit and tile of keys; their sums, digits first,
+// then tiles; places. Within a tile the warps have stretches of keys and go through them 32 at a time: which
+// lanes have the same digit follows from a vote per bit.
 #include "ops/cuda/sort_run_priv.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP, SCAN = 512, SCAN_EACH = 4, DIGITS = 1 << XLM_SORT_BITS };
@@ -29,7 +29,8 @@ __global__ void __launch_bounds__(BLOCK) count_digits(xlm_cuda_sort s, const int
     for (int64_t i = tile * s.tile + threadIdx.x; i < end_of_tile(s, tile); i += BLOCK)
       atomicAdd(&count.of[digit_of(key[i], shift, s.bits)], 1);
     __syncthreads(); // all of the tile is counted
-    for (int d = (int)threadIdx.x; d < 1 << s.bits; d += BLOCK) s.counts[(int64_t)d * s.tiles + tile] = count.of[d];
+    for (int d = (int)threadIdx.x; d < 1 << s.bits; d += BLOCK)
+      s.counts[(int64_t)d * s.tiles + tile] = count.of[d];
     __syncthreads();
   }
 }
@@ -79,7 +80,7 @@ static __device__ __forceinline__ uint32_t same_digit(int digit, bool some, int 
 }
 
 struct one_pass {
-  const int32_t *key, *index; // index NULL: 0, 1, ..
+  const int32_t *key, *index;         // index NULL: 0, 1, ..
   int32_t *to_key, *to_index, *place; // place: of every element; NULL, or in the last pass
   int shift;
 };
@@ -151,9 +152,11 @@ xlm_status xlm_cuda_sort_run(const xlm_call *c, const xlm_cuda_sort &s, int32_t 
   unsigned blocks = xlm_cuda_blocks(s.tiles, 1);
   for (int i = 0; i < s.passes && s.n; i++) {
     int from = i % 2, to = !from, shift = i * s.bits;
-    one_pass p = {s.key[from], i ? s.index[from] : NULL, s.key[to], s.index[to], i == s.passes - 1 ? place : NULL, shift};
+    one_pass p = {s.key[from], i ? s.index[from] : NULL,         s.key[to],
+                  s.index[to], i == s.passes - 1 ? place : NULL, shift};
     XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(count_digits, blocks, BLOCK, 0, stream, s, p.key, shift)));
-    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(scan_counts, 1, SCAN, 0, stream, s.counts, (int64_t)s.tiles << s.bits)));
+    XLM_TRY(xlm_cuda_launched(
+        c, XLM_LAUNCH(scan_counts, 1, SCAN, 0, stream, s.counts, (int64_t)s.tiles << s.bits)));
     XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(place_keys, blocks, BLOCK, 0, stream, s, p)));
   }
   return xlm_cuda_launched(c, XLM_LAUNCH(find_first, xlm_cuda_blocks(s.range + 1, BLOCK), BLOCK, 0, stream, s,

@@ -1,8 +1,8 @@
-// Small keys sorted on the device, for gradients of tables and for the routing of tokens: a stable radix sort, least digit
-// first, by counting. Integers only, so the order is one whatever the grid.
+// Small keys sorted on the device, for gradients of tables and for the routing of tokens: a stable radix
+// sort, least digit first, by counting. Integers only, so the order is one whatever the grid.
 //
-// Keys are 0 .. range; `range` stands for what belongs nowhere and comes last. The arrays lie in the call's workspace;
-// plan.c asks here for their size.
+// Keys are 0 .. range; `range` stands for what belongs nowhere and comes last. The arrays lie in the call's
+// workspace; plan.c asks here for their size.
 #ifndef XLM_CUDA_SORT_H
 #define XLM_CUDA_SORT_H
 
@@ -10,17 +10,17 @@
 #include <stdint.h>
 
 enum {
-  XLM_SORT_BITS = 9,     // of a digit at most: 2 KiB of counters per warp
-  XLM_SORT_TILE = 1024,  // keys of a block, where they are few
-  XLM_SORT_TILES = 256,  // at most
+  XLM_SORT_BITS = 9,    // of a digit at most: 2 KiB of counters per warp
+  XLM_SORT_TILE = 1024, // keys of a block, where they are few
+  XLM_SORT_TILES = 256, // at most
 };
 
 typedef struct xlm_cuda_sort {
   int64_t n, range;
   int passes, bits, tile, tiles; // bits: of a digit; tile: keys
   int32_t *key[2], *index[2];    // [n]; keys are given in key[0]; one of each pair is the result
-  int32_t *first;                // [range + 1]: position of the first key that is not below; of `range`: how many belong
-  int32_t *counts;               // [digits, tiles]
+  int32_t *first;  // [range + 1]: position of the first key that is not below; of `range`: how many belong
+  int32_t *counts; // [digits, tiles]
 } xlm_cuda_sort;
 
 // Part of a workspace, NULL while planning; *used bytes of it are in use already.
@@ -49,7 +49,11 @@ static inline xlm_cuda_sort xlm_cuda_sort_of(void *workspace, size_t *used, int6
   return s;
 }
 
-static inline const int32_t *xlm_cuda_sorted_keys(const xlm_cuda_sort *s) { return s->key[s->passes % 2]; }
-static inline const int32_t *xlm_cuda_sorted_index(const xlm_cuda_sort *s) { return s->index[s->passes % 2]; } // which came i-th
+static inline const int32_t *xlm_cuda_sorted_keys(const xlm_cuda_sort *s) {
+  return s->key[s->passes % 2];
+}
+static inline const int32_t *xlm_cuda_sorted_index(const xlm_cuda_sort *s) {
+  return s->index[s->passes % 2];
+} // which came i-th
 
 #endif

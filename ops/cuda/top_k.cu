@@ -1,6 +1,6 @@
-// top_k: a warp per token; k times the lanes look for the largest that comes after the last one found, larger values first
-// and of equal ones the lower index. What is not a number counts as the smallest. The values are in the cache after the
-// first round. x is [a, experts, b], the results are [a, b, active].
+// top_k: a warp per token; k times the lanes look for the largest that comes after the last one found, larger
+// values first and of equal ones the lower index. What is not a number counts as the smallest. The values are
+// in the cache after the first round. x is [a, experts, b], the results are [a, b, active].
 //
 // top_k_bwd: a thread per element of the result looks whether its token chose it.
 #include "ops/cuda/cuda.h"
@@ -24,7 +24,8 @@ static __device__ __forceinline__ bool comes_before(choice a, choice b) {
 
 static __device__ __forceinline__ choice first_of_warp(choice best) {
   for (int d = XLM_WARP / 2; d; d >>= 1) {
-    choice other = {__shfl_xor_sync(XLM_ALL_LANES, best.value, d), __shfl_xor_sync(XLM_ALL_LANES, best.index, d)};
+    choice other = {__shfl_xor_sync(XLM_ALL_LANES, best.value, d),
+                    __shfl_xor_sync(XLM_ALL_LANES, best.index, d)};
     if (comes_before(other, best)) best = other;
   }
   return best;
@@ -64,14 +65,16 @@ XLM_CUDA_RUN(top_k) {
   if (!s.tokens) return XLM_OK;
   return xlm_cuda_float(t->dtype, [&](auto x) {
     using T = decltype(x);
-    return xlm_cuda_launched(c, XLM_LAUNCH(choose<T>, xlm_cuda_blocks(s.tokens, WARPS), BLOCK, 0, xlm_cuda_stream(c),
-                                           (const T *)c->in[0], (T *)c->out[0], (int32_t *)c->out[1], s));
+    return xlm_cuda_launched(c, XLM_LAUNCH(choose<T>, xlm_cuda_blocks(s.tokens, WARPS), BLOCK, 0,
+                                           xlm_cuda_stream(c), (const T *)c->in[0], (T *)c->out[0],
+                                           (int32_t *)c->out[1], s));
   });
 }
 
 template <class T>
 __global__ void __launch_bounds__(BLOCK) scatter(const T *dy, const int32_t *index, T *dx, top_shape s) {
-  for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < s.tokens * s.experts; i += (int64_t)gridDim.x * BLOCK) {
+  for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < s.tokens * s.experts;
+       i += (int64_t)gridDim.x * BLOCK) {
     int64_t token = i / s.experts, expert = i - token * s.experts;
     T mine = from_float<T>(0);
     for (int64_t k = 0; k < s.k; k++)

@@ -24,7 +24,7 @@ const xlm_op xlm_op_clip_scale = {
     .min_in = 1,
     .max_in = -1,
     .n_out = 2,
-    XLM_TAKES({XLM_A_value, .low = 0, .high = XLM_ATTR_MOST, .may = true}),
+    XLM_TAKES({XLM_A_value, .low = 0, .high = XLM_ATTR_MOST, .may = true, .without = "any norm"}),
     .layout = "[*] -> [], []",
     .infer = infer,
     .no_grad = "used after differentiation only",

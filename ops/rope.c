@@ -51,7 +51,7 @@ const xlm_op xlm_op_rope = {
     .in_place = 1,
     .params = params,
     XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1}, {XLM_A_feature, XLM_IN(0), 1, 1},
-              {XLM_A_base, .low = 0, .high = XLM_ATTR_MOST, .may = true},
+              {XLM_A_base, .low = 0, .high = XLM_ATTR_MOST, .may = true, .unset = 10000},
               {XLM_A_position, .low = -XLM_ATTR_MOST, .high = XLM_ATTR_MOST, .may = true},
               {XLM_A_interleaved, .low = 0, .high = 1, .may = true},
               {XLM_A_inverse, .low = 0, .high = 1, .may = true}),

@@ -313,6 +313,40 @@ static const char *same_bits(xlm_arena *a, const char *what, const run_graph *x,
              : xlm_arena_printf(a, "%s: other bits with %s %d than with 1", what, compared()->way, way);
 }
 
+// Attributes that are not set hold the value that their op declares for this.
+static void set_unset(xlm_graph *g) {
+  for (xlm_node id = 1; id < g->n_nodes; id++) {
+    const xlm_op *op = xlm_op_at(g->nodes[id].op);
+    xlm_attr_list l = xlm_attr_list_from(g->arena, &g->nodes[id].attrs);
+    for (int i = 0; i < op->n_attrs; i++) {
+      const xlm_attr_rule *r = &op->attrs[i];
+      xlm_attr_kind kind = xlm_attr_kind_of(r->key);
+      if (!r->may || r->without || xlm_attr_find(&g->nodes[id].attrs, r->key)) continue;
+      if (kind == XLM_ATTR_INT || kind == XLM_ATTR_ENUM) xlm_attr_put_int(&l, r->key, (int64_t)r->unset);
+      if (kind == XLM_ATTR_FLOAT) xlm_attr_put_float(&l, r->key, r->unset);
+    }
+    g->nodes[id].attrs = xlm_attr_freeze(&l);
+  }
+}
+
+static const char *check_unset(const test_graph *tg, xlm_arena *a, run_graph *const run[2],
+                               const xlm_val *vals, const char *const *names, int n) {
+  xlm_graph *g = tg->t.b.g;
+  set_unset(g);
+  const char *wrong = xlm_graph_verify(g, a);
+  for (int k = 0; k < 2 && !wrong; k++) {
+    run_graph *r = k ? start_way(tg, 1) : start_reference(tg);
+    set_leaves(tg, r);
+    run_graph_run(r, 1, g->n_nodes);
+    for (int i = 0; i < n && !wrong; i++)
+      if (same_bits(a, names[i], run[k], r, vals[i], 1))
+        wrong = xlm_arena_printf(
+            a, "%s: other bits where attributes are unset than with the values declared for this", names[i]);
+    run_graph_free(r);
+  }
+  return wrong;
+}
+
 static const char *check_against_reference(const test_graph *tg, xlm_arena *a, double tol) {
   const xlm_graph *g = tg->t.b.g;
   xlm_val vals[OP_MAX_LEAVES + OP_MAX_OUTS];
@@ -329,9 +363,9 @@ static const char *check_against_reference(const test_graph *tg, xlm_arena *a, d
     int64_t count;
     double *y = get(tg, run[0], vals[i], &count), *x = get(tg, run[1], vals[i], &count);
     wrong = compare(a, names[i], x, y, count, tol, rms_of(y, count));
-    for (int k = 2; k <= ways && !wrong; k++)
-      wrong = same_bits(a, names[i], run[1], run[k], vals[i], k);
+    for (int k = 2; k <= ways && !wrong; k++) wrong = same_bits(a, names[i], run[1], run[k], vals[i], k);
   }
+  if (!wrong) wrong = check_unset(tg, a, run, vals, names, n);
   for (int k = 0; k <= ways; k++) run_graph_free(run[k]);
   return wrong;
 }

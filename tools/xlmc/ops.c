@@ -16,8 +16,7 @@ static const char *const kind_text[] = {[XLM_P_TENSOR] = "%s",         [XLM_P_RE
                                         [XLM_P_FLOAT] = "%s = number", [XLM_P_INT] = "%s = integer",
                                         [XLM_P_FLAG] = "%s",           [XLM_P_DIM] = "%s = dimension",
                                         [XLM_P_OVER] = "over d, ..",   [XLM_P_ARROW] = "d .. -> e ..",
-                                        [XLM_P_TEXT] = "%s = name",
-                                        [XLM_P_ENUM] = "%s = name"};
+                                        [XLM_P_TEXT] = "%s = name",    [XLM_P_ENUM] = "%s = name"};
 
 static void signature(const xlm_op *op) {
   printf("### `%s(", op->name);
@@ -35,6 +34,89 @@ static void signature(const xlm_op *op) {
   printf(")`\n\n");
 }
 
+// ---- attributes
+
+static void count(int n, const char *what) {
+  printf("%d %s%s", n, what, n == 1 ? "" : "s");
+}
+
+static void dims(const xlm_attr_rule *r) {
+  if (r->least != r->most) printf("%d to ", r->least);
+  count(r->most, "dimension");
+  if (r->of) printf(" of %s %d", r->of > 0 ? "operand" : "result", r->of > 0 ? r->of : -r->of);
+}
+
+static void range(const char *what, const xlm_attr_rule *r) {
+  bool low = r->low != r->high && r->low > -XLM_ATTR_MOST,
+       high = r->low != r->high && r->high < XLM_ATTR_MOST;
+  printf("%s", what);
+  if (low) printf(high ? ", %g" : ", at least %g", r->low);
+  if (high) printf(low ? " to %g" : ", at most %g", r->high);
+}
+
+static void names(const xlm_attr_rule *r) {
+  xlm_enum set = xlm_attr_set_of(r->key);
+  bool first = true;
+  for (int i = 0; i < xlm_enum_end(set); i++) {
+    if (!xlm_enum_name(set, i) || (r->among && !(r->among >> i & 1))) continue;
+    printf("%s`%s`", first ? "" : ", ", xlm_enum_name(set, i));
+    first = false;
+  }
+}
+
+static void value(const xlm_attr_rule *r) {
+  static const char *const what[XLM_ATTR_KINDS] = {[XLM_ATTR_INT] = "integer",
+                                                   [XLM_ATTR_FLOAT] = "number",
+                                                   [XLM_ATTR_INTS] = "list of integers",
+                                                   [XLM_ATTR_INIT] = "initialiser",
+                                                   [XLM_ATTR_SPLIT] = "list of dimensions and mesh axes",
+                                                   [XLM_ATTR_TEXT] = "text",
+                                                   [XLM_ATTR_CODE] = "program"};
+  xlm_attr_kind kind = xlm_attr_kind_of(r->key);
+  bool named = xlm_attr_set_of(r->key) != XLM_ENUM_NONE;
+  if (kind == XLM_ATTR_DIMS) {
+    dims(r);
+  } else if (named) {
+    printf(kind == XLM_ATTR_INTS ? "list of " : "one of ");
+    names(r);
+  } else {
+    range(what[kind], r);
+  }
+}
+
+static bool is_left_out(const xlm_op *op, const xlm_attr_rule *r) { // by the language; inference sets it
+  for (const xlm_param *p = op->params; p && p->name; p++)
+    if (p->key == r->key && p->kind != XLM_P_TENSOR && p->kind != XLM_P_REST) return !p->required;
+  return op->params != NULL;
+}
+
+static void without(const xlm_op *op, const xlm_attr_rule *r) {
+  xlm_attr_kind kind = xlm_attr_kind_of(r->key);
+  if (!r->may)
+    printf(is_left_out(op, r) ? "follows from the operands" : "required");
+  else if (r->without)
+    printf("%s", r->without);
+  else if (kind == XLM_ATTR_ENUM)
+    printf("`%s`", xlm_enum_name(xlm_attr_set_of(r->key), (int64_t)r->unset));
+  else if (kind == XLM_ATTR_INT || kind == XLM_ATTR_FLOAT)
+    printf("%g", r->unset);
+  else
+    printf("none");
+}
+
+static void attributes(const xlm_op *op) {
+  if (!op->n_attrs) return;
+  printf("| attribute | value | without it | meaning |\n|---|---|---|---|\n");
+  for (int i = 0; i < op->n_attrs; i++) {
+    printf("| `%s` | ", xlm_attr_name(op->attrs[i].key));
+    value(&op->attrs[i]);
+    printf(" | ");
+    without(op, &op->attrs[i]);
+    printf(" | %s |\n", xlm_attr_doc(op->attrs[i].key));
+  }
+  printf("\n");
+}
+
 static void entry(const xlm_op *op) {
   if (op->flags & XLM_OPF_INTERNAL)
     printf("### %s (internal)\n\n", op->name);
@@ -44,6 +126,22 @@ static void entry(const xlm_op *op) {
   printf("Layout: `%s`.", op->layout);
   if (!op->grad && op->no_grad) printf(" No gradient: %s.", op->no_grad);
   printf("\n\n");
+  attributes(op);
+}
+
+// What the names mean that attributes have as values.
+static void meanings(void) {
+  bool shown[XLM_ENUMS] = {true}; // not XLM_ENUM_NONE
+  printf("## Named values\n\n");
+  for (int k = 0; k < XLM_ATTR_KEYS; k++) {
+    xlm_enum set = xlm_attr_set_of((xlm_attr_key)k);
+    if (shown[set]) continue;
+    shown[set] = true;
+    printf("| %s | meaning |\n|---|---|\n", xlm_enum_what(set));
+    for (int i = 0; i < xlm_enum_end(set); i++)
+      if (xlm_enum_name(set, i)) printf("| `%s` | %s |\n", xlm_enum_name(set, i), xlm_enum_doc(set, i));
+    printf("\n");
+  }
 }
 
 int xlmc_ops(int argc, char **argv) {
@@ -66,5 +164,6 @@ int xlmc_ops(int argc, char **argv) {
     room = rooms[i];
     entry(xlm_op_at((xlm_op_id)i));
   }
+  meanings();
   return XLMC_OK;
 }

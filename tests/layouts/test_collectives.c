@@ -82,7 +82,8 @@ static void check_reduced(xlm_comm *c, call *k, const shape *s, uint32_t tensor,
 
 // ---- the regular ones
 
-static void try_all_reduce(xlm_comm *c, const shape *s, uint32_t axes, uint64_t seed, bool in_place) {
+static void try_reduce(xlm_op_id op, xlm_comm *c, const shape *s, uint32_t axes, uint64_t seed,
+                       bool in_place) {
   call *k = new_call(c, s, axes);
   set_whole(k, 1, s);
   set_whole(k, 2, s);
@@ -90,10 +91,17 @@ static void try_all_reduce(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
   add_attr(k, (xlm_attr){.key = XLM_A_kind, .i = s->kind});
   add_attr(k, (xlm_attr){.key = XLM_A_axes, .i = axes});
   k->in[0] = 1, k->out[0] = in_place ? 1 : 2;
-  call_run(k, c, XLM_OP_ALL_REDUCE, 1, 1);
+  call_run(k, c, op, 1, 1);
   check_reduced(c, k, s, k->out[0], WHOLE, axes, seed);
   call_free(k);
   free(k);
+}
+
+// Every operation that leaves the whole sum with all members: they differ in how, not in bits.
+static void try_all_reduce(xlm_comm *c, const shape *s, uint32_t axes, uint64_t seed, bool in_place) {
+  for (int op = 1; op < XLM_OP_COUNT; op++)
+    if (xlm_op_facts_of((xlm_op_id)op)->comm == XLM_COMM_REDUCE)
+      try_reduce((xlm_op_id)op, c, s, axes, seed, in_place);
 }
 
 // Then all_gather, which must give what all_reduce gives.

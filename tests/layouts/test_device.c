@@ -16,7 +16,7 @@
 #include "tests/layouts/hand_plan.h"
 
 static const xlm_device_kind *const kinds[] = {&xlm_device_cpu, &xlm_device_cpu_far};
-enum { KINDS = 2, MANY = 3000 };
+enum { KINDS = sizeof kinds / sizeof *kinds, MANY = 3000 };
 
 static xlm_device *open_device(const xlm_device_kind *kind, uint32_t room, xlm_comm *comm) {
   xlm_error err;

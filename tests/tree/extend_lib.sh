@@ -1,75 +1,95 @@
-# What tests of docs/extending.md share: a scratch copy of the sources to which a toy is added, and programs built
-# of it. Only what the change touches is compiled, with the flags of the build at hand; the rest is linked from it.
+# What the parts of test_extend.sh share: a scratch copy of the sources to which toys are added, and a build of it.
 #
 #   . tests/tree/extend_lib.sh SOURCE_DIR BINARY_DIR
 #   (in $copy, change and add files)
-#   extend_files FILE...        the copy differs from the sources in exactly these files
+#   extend_by CHAPTER NAME      docs/extending.md, in this chapter, lists exactly the files changed since the last call
 #   extend_build TARGET...      builds them into $programs
 source_dir=$(cd "$1" && pwd)
 binary_dir=$(cd "$2" && pwd)
 [ -f "$binary_dir/build.ninja" ] || { echo 'not a build by ninja'; exit 77; }
+if grep -qE '^XLM_SANITIZE(_THREAD)?:BOOL=ON' "$binary_dir/CMakeCache.txt"; then
+  echo 'the copy is built without sanitizers'
+  exit 77
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-copy=$work/source programs=$work/programs
-mkdir "$copy" "$programs" "$work/objects"
+copy=$work/source programs=$work/build
+mkdir "$copy"
 (cd "$source_dir" && tar c CMakeLists.txt compiler grammar ops runtime tools tests models docs) | tar x -C "$copy"
-# flags may name the build by its place among the sources
-case $binary_dir in "$source_dir"/*) ln -s "$binary_dir" "$copy/${binary_dir#"$source_dir"/}" ;; esac
 
 complain() {
   echo "FAILED: $*" >&2
   exit 1
 }
 
-differing() {
-  local part
-  for part in CMakeLists.txt compiler grammar ops runtime tools tests models docs; do
-    diff -rq "$source_dir/$part" "$copy/$part"
-  done | sed -E "s#^Only in $copy/?([^:]*): (.*)#\1/\2#; s#^Files $source_dir/(.*) and .* differ#\1#" | sort
+state_of_copy() {
+  (cd "$copy" && find . -type f -exec cksum {} + | sed 's# \./# #' | sort)
+}
+state_of_copy > "$work/state"
+
+# The files of a chapter: a paragraph "Files: `a`, `b`, ..", in which NAME stands for the toy's name and * for any text.
+listed_files() { # CHAPTER NAME
+  awk -v chapter="## $1" '$0 == chapter { on = 1; next } /^## / { on = 0 } on && /^Files: / { files = 1 } /^$/ { files = 0 } on && files' \
+    "$source_dir/docs/extending.md" | grep -oE '`[^`]+`' | tr -d '`' | sed "s#NAME#$2#g"
 }
 
-extend_files() {
-  local want
-  want=$(printf '%s\n' "$@" | sort)
-  [ "$(differing)" = "$want" ] || complain "the copy differs in other files than: $want: $(differing)"
+extend_by() { # CHAPTER NAME
+  local pattern file found
+  listed_files "$1" "$2" > "$work/listed"
+  [ -s "$work/listed" ] || complain "docs/extending.md lists no files under '$1'"
+  state_of_copy > "$work/now"
+  comm -3 "$work/state" "$work/now" | awk '{ print $3 }' | sort -u > "$work/changed"
+  mv "$work/now" "$work/state"
+  while read -r file; do
+    found=''
+    while read -r pattern; do
+      case $file in $pattern) found=1 ;; esac
+    done < "$work/listed"
+    [ "$found" ] || complain "'$1' in docs/extending.md does not list $file"
+  done < "$work/changed"
+  while read -r pattern; do
+    found=''
+    while read -r file; do
+      case $file in $pattern) found=1 ;; esac
+    done < "$work/changed"
+    [ "$found" ] || complain "'$1' in docs/extending.md lists $pattern, which was not needed"
+  done < "$work/listed"
 }
 
-# object COMMAND FILE: compiles FILE of the copy by a command that ninja gives
-object() {
-  local to=$work/objects/$(printf '%s' "$2" | tr / _).$3.o
-  (cd "$binary_dir" && bash -c "$(printf '%s' "$1" | sed -E "s#$source_dir(/| |\"|$)#$copy\\1#g; s# -o [^ ]+# -o $to#; s# -MF [^ ]+# -MF $to.d#")") ||
-    complain "$2 does not compile"
+# insert FILE before|after REGEX: the text of stdin at the first line that matches
+insert() {
+  text=$(cat) pattern=$3 awk -v place="$2" '
+    !done && $0 ~ ENVIRON["pattern"] && place == "before" { print ENVIRON["text"] }
+    { print }
+    !done && $0 ~ ENVIRON["pattern"] { if (place == "after") print ENVIRON["text"]; done = 1 }
+    END { exit !done }' "$copy/$1" > "$work/inserted" || complain "$1 has no line like $3"
+  cp "$work/inserted" "$copy/$1"
 }
 
 extend_build() {
-  local target file obj command n=0
-  differing > "$work/changed"
-  # objects that read a changed file, by the dependencies ninja has noted
-  ninja -C "$binary_dir" -t deps | awk -v list="$work/changed" '
-    BEGIN { while ((getline f < list) > 0) changed[n++] = "/" f }
-    /^[^ ].*: #deps/ { object = $1; sub(/:$/, "", object); next }
-    NF == 1 { for (i = 0; i < n; i++) if (substr("/" $1, length("/" $1) - length(changed[i]) + 1) == changed[i]) print object }' |
-    sort -u > "$work/stale"
-  for target in "$@"; do
-    ninja -C "$binary_dir" -t commands "$target" > "$work/commands" || complain "there is no $target"
-    command=$(tail -n 1 "$work/commands")
-    while read -r obj; do
-      grep -F -- " -o $obj " "$work/commands" > "$work/one" || continue
-      file=$(sed -E 's#.* -c ([^ ]+).*#\1#' "$work/one")
-      object "$(cat "$work/one")" "${file#"$source_dir"/}" "$((n++))"
-      command=${command// $obj / }
-    done < "$work/stale"
-    # new files are compiled as those beside them are: once for each set of flags
-    while read -r file; do
-      [[ $file == *.c && ! -e $source_dir/$file ]] || continue
-      grep -E -- " -c $source_dir/$(dirname "$file")/[^ /]+\.c" "$work/commands" > "$work/beside" ||
-        complain "$file stands in a folder of which $target has nothing"
-      while read -r beside; do
-        object "$(printf '%s' "$beside" | sed -E "s# -c [^ ]+# -c $copy/$file#")" "$file" "$((n++))"
-      done < <(awk '{ flags = $0; gsub(/ -(MT|MF|o|c) [^ ]+/, "", flags); if (!seen[flags]++) print }' "$work/beside")
-    done < "$work/changed"
-    command=$(printf '%s' "$command" | sed -E "s# -o [^ ]+# -o $programs/$(basename "$target") $work/objects/*.o#")
-    (cd "$binary_dir" && bash -c "$command") || complain "$target does not link"
-    rm -f "$work"/objects/*
-  done
+  local compiler launcher
+  compiler=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$binary_dir/CMakeCache.txt")
+  launcher=$(sed -n 's/^CMAKE_C_COMPILER_LAUNCHER:[A-Z]*=//p' "$binary_dir/CMakeCache.txt")
+  # files of this copy as such of the last one, for ccache
+  export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1
+  if [ ! -f "$programs/build.ninja" ]; then
+    cmake -G Ninja -S "$copy" -B "$programs" -DCMAKE_C_COMPILER="$compiler" ${launcher:+-DCMAKE_C_COMPILER_LAUNCHER="$launcher"} \
+ -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O0 -DXLM_KERNEL_OPTIMIZATION=-O0 > "$work/cmake.log" 2>&1 || complain "cmake: $(tail -n 20 "$work/cmake.log")"
+  fi
+  ninja -C "$programs" "$@" > "$work/build.log" 2>&1 || complain "$(grep -A 20 -m 1 FAILED "$work/build.log" || tail -n 5 "$work/build.log")"
+}
+
+# The losses of a run, and that two runs have the same: to the bit, or to 5 digits where sums have another order.
+train() { # OUT FLAGS...
+  "$programs/xlmrun" train "${model:-$source_dir/models/llama.xlm}" "${nano[@]}" --data "$source_dir/docs" --max-steps 3 --global-batch-size 4 --micro-batch-size 2 --eval-interval 0 \
+    --save-interval 0 --log-interval 1 --output-dir "$@" > "$1.txt" 2>&1 || complain "$*: $(tail -n 5 "$1.txt")"
+  grep -o '"loss": *[0-9.]*' "$1/metrics.jsonl" > "$1.loss"
+  [ "$(wc -l < "$1.loss")" = 3 ] || complain "$1: not three losses: $(cat "$1/metrics.jsonl")"
+}
+same_losses() { # OUT OUT
+  cmp -s "$1.loss" "$2.loss" || complain "$1 and $2 differ: $(paste "$1.loss" "$2.loss")"
+}
+near_losses() { # OUT OUT
+  paste "$1.loss" "$2.loss" | awk '{ d = $2 - $4; if (d < 0) d = -d; if (d > 1e-5 * $2) exit 1 }' ||
+    complain "$1 and $2 differ: $(paste "$1.loss" "$2.loss")"
 }

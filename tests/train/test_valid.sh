@@ -28,5 +28,19 @@ for layout in '--micro-batch-size 5' '--micro-batch-size 40' '--micro-batch-size
   # shellcheck disable=SC2086
   near all "$(loss_of v $layout)"
 done
+# Losses with counts of their own: weights, in front of the sum and inside of it, and targets that do not count.
+counts=("$run" train "$source_dir/tests/layouts/counts.xlm" --preset nano --data corpus.txt --global-batch-size 12 --max-steps 2 --seed 5
+  --learning-rate 1e-3 --log-interval 1 --eval-batches 2)
+for layout in '--micro-batch-size 12' '--micro-batch-size 1' '--micro-batch-size 4 --dp 3'; do
+  # shellcheck disable=SC2086
+  expect 0 'validation loss' "${counts[@]}" $layout --output-dir c --overwrite
+  near counts "$(column val_loss c/metrics.jsonl | tail -n 1)"
+done
+for layout in '--micro-batch-size 1' '--micro-batch-size 5 --tp 2' '--micro-batch-size 40'; do
+  # shellcheck disable=SC2086
+  near counts "$(loss_of c --eval-batches 2 $layout)"
+  # shellcheck disable=SC2086
+  near all_counts "$(loss_of c $layout)"
+done
 [ "${first[part]}" != "${first[all]}" ] || fail 'a part of the windows and all of them give one loss'
 exit $failed

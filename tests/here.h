@@ -1,11 +1,12 @@
-// Plans for the machine that the tests run on.
+// Plans for the machine on which the tests run.
 #ifndef XLM_TESTS_HERE_H
 #define XLM_TESTS_HERE_H
 
 #include "compiler/driver/compile.h"
 #include "runtime/device/kernel.h"
 
-// Whose kernels calls made by hand take: the CPU's, unless a build says otherwise.
+// The backend of direct calls: the CPU's, unless a build defines otherwise; the CPU's also for ops without a
+// kernel in that one.
 #ifndef XLM_KERNELS_HERE
 #define XLM_KERNELS_HERE "cpu"
 #endif
@@ -25,7 +26,7 @@ static inline const xlm_kernel *kernel_here(xlm_op_id op) {
   return xlm_backend_find(XLM_KERNELS_HERE)->find(NULL, op);
 }
 
-// Plans a call made by hand: workspace and variant of `instr`.
+// Plans a direct call: workspace and variant of `instr`.
 static inline bool plan_by_hand(xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims) {
   const xlm_target t = target_here(XLM_KERNELS_HERE, 1);
   xlm_kernel_choice choice;

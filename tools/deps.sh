@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages xlm needs, and only those that are missing; arguments name further ones. Run by quickstart.sh
-# and test.sh. Optional packages (README.md) are left out: libopenmpi-dev and openmpi-bin, libdnnl-dev.
+# Installs missing Debian packages that xlm needs; arguments name further ones. Called by quickstart.sh and
+# test.sh. Optional packages (README.md) are not included: libopenmpi-dev and openmpi-bin, libdnnl-dev.
 set -eu
 packages=(gcc cmake ninja-build flex bison pkg-config libyaml-dev libjansson-dev libxxhash-dev libcmocka-dev graphviz)
 packages+=("$@")

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Keeps the documents true: generates the reference pages, runs the marked blocks of README.md and docs/, and puts the
-# real output into them.
+# Keeps the documents correct: generates the reference pages, runs the marked blocks of README.md and docs/,
+# and inserts their actual output.
 #
-#   tools/docs.sh BINARY_DIR            writes what changed
-#   tools/docs.sh BINARY_DIR --check    writes nothing; shows the differences and exits 1 when there are any
+#   tools/docs.sh BINARY_DIR            updates the files
+#   tools/docs.sh BINARY_DIR --check    changes nothing; shows differences and exits with 1 if there are any
 #
-# A comment line before a block says what it is. All blocks of one document run in order in one new folder, in which
-# models, docs, compiler, runtime, ops and README.md are those of the source tree.
+# A comment line before a block gives its kind. All blocks of a document run in order in one new folder, in
+# which models, docs, compiler, runtime, ops and README.md are those of the source tree.
 #
 #   <!-- file NAME -->    the block becomes file NAME
 #   <!-- parse -->        the block must be accepted by `xlmc fmt` (a part of a model)
@@ -18,7 +18,8 @@ source_dir=$(cd "$(dirname "$0")/.." && pwd)
 binary_dir=$(cd "$1" && pwd)
 check=${2:-}
 export PATH="$binary_dir:$PATH" LC_ALL=C.UTF-8 NO_COLOR=1 TERM=dumb
-export XLM_CPU_ISA=base # plans hold the workspaces of one instruction set: the one that every machine has
+export XLM_CPU_ISA=base # plans contain the workspaces of one instruction set: use the one that every machine
+                        # has
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -28,7 +29,7 @@ complain() {
   failed=1
 }
 
-# keep NEW FILE: FILE becomes NEW, or with --check is compared with it
+# keep NEW FILE: replaces FILE by NEW or, with --check, compares them
 keep() {
   cmp -s "$1" "$2" && return
   if [ "$check" = --check ]; then
@@ -64,7 +65,7 @@ run_exact() { # $work/block -> $work/shown
   done > "$work/shown"
 }
 
-# block KIND ARGUMENT PLACE: does with $work/block what the mark asks for; $work/shown is what shall stand there.
+# block KIND ARGUMENT PLACE: handles $work/block according to its kind; $work/shown is its new content.
 block() {
   cp "$work/block" "$work/shown"
   case "$1" in
@@ -83,7 +84,7 @@ block() {
   esac
 }
 
-# document FILE: runs its blocks; $work/new is the document with the output of now
+# document FILE: runs its blocks; $work/new is the document with current output
 document() {
   local line kind='' argument='' state=text number=0
   rm -rf "$work/dir" && mkdir "$work/dir"

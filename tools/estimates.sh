@@ -1,9 +1,9 @@
 #!/bin/bash
-# The table of docs/estimates.md, made anew: published runs, what `xlmc plan` says of the same, the deviation.
+# Prints the table of docs/estimates.md: published runs, the estimate of `xlmc plan` for each, the deviation.
 #   tools/estimates.sh [BUILD]
-# A row: name; what was published, as tokens/s of a device (t) or MFU in % (m), a range as 5762-6667; the plan.
-# The rows of "Megatron 2021" count FLOPs with recomputation; they are turned into tokens by the formula of that
-# paper, 96 l h^2 (1 + s / 6h + V / 16lh) FLOPs per token: `f TFLOP/s l h`.
+# A row: name; the published figure, in tokens/s per device (t) or MFU in % (m), a range as 5762-6667; the
+# plan. The rows of "Megatron 2021" count FLOPs with recomputation; they are converted to tokens by the
+# formula of that paper, 96 l h^2 (1 + s / 6h + V / 16lh) FLOPs per token: `f TFLOP/s l h`.
 cd "$(dirname "$0")/.." || exit 1
 xlmc=${1:-build}/xlmc
 llama=models/llama.xlm
@@ -14,7 +14,7 @@ row() {
   shift 3
   local report ranks tokens mfu
   report=$("$xlmc" plan "$@" --dtype bf16 --format report-json 2> /dev/null)
-  # the first `ranks` is the plan's; the estimate stands once
+  # the first `ranks` is the plan's
   ranks=$(grep -m1 -oE '^ "ranks": [0-9]+' <<< "$report" | grep -oE '[0-9]+$')
   tokens=$(grep -oE '"tokens_per_second": [0-9.e+]+' <<< "$report" | sed 's/.* //')
   mfu=$(grep -oE '"mfu": [0-9.e-]+' <<< "$report" | sed 's/.* //')
@@ -40,7 +40,7 @@ row() {
     }'
 }
 
-# Recomputation of every second layer: what fits halfway between none and all.
+# Recomputation of every second layer: a memory limit halfway between none and all.
 half() {
   local how bytes sum=0
   for how in none full; do

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# From a clone to a trained model in a few minutes: installs what is missing, builds, trains a byte-level Llama of 3.3 M
-# parameters for about two minutes on the text of this repository, evaluates it and lets it write.
+# From a clone to a trained model in a few minutes: installs missing packages, builds, trains a byte-level
+# Llama of 3.3 M parameters for about two minutes on the text of this repository, evaluates it and generates
+# text.
 #
 #   tools/quickstart.sh
 #
-# Everything it makes lies under build/. It may be run again: the run of the last time is replaced.
-# Environment, for tests: QUICKSTART_STEPS (steps instead of two minutes), QUICKSTART_BUILD (folder of a finished build),
+# Everything it creates is in build/. It can be run again and then replaces the previous run. Environment, for
+# tests: QUICKSTART_STEPS (steps instead of two minutes), QUICKSTART_BUILD (folder of a finished build),
 # QUICKSTART_OUT (folder of the run).
 set -eu
 cd "$(dirname "$0")/.."
@@ -29,7 +30,7 @@ if [ -z "${QUICKSTART_BUILD:-}" ]; then
   fi
 fi
 
-# The nano preset, made smaller still: its public names are flags.
+# A smaller version of the nano preset, using its public names as flags.
 model=(models/llama.xlm --preset nano --hidden-size 256 --num-layers 4 --heads 4 --intermediate-size 704 --seq-length 128)
 tokens_per_step=$((16 * 128))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test.
+# Installs missing packages, builds, and runs all tests.
 #   tools/test.sh [--cc gcc|clang] [--sanitize | --sanitize-thread] [--build DIR] [ctest arguments...]
 # --sanitize: address and undefined behaviour; --sanitize-thread: data races, in the tests of ranks and threads only.
 set -euo pipefail
@@ -26,7 +26,7 @@ if [ -z "$build" ]; then
   if [ $sanitize = ON ]; then build=$build-sanitize; fi
   if [ $thread = ON ]; then build=$build-thread; fi
 fi
-# What runs on several threads; the other tests have nothing to find here.
+# Tests with several threads; others have nothing to find here.
 threaded=(test_pool test_any_plan test_comm test_collectives test_overlap test_context_parallel test_comm_fault test_train)
 targets=()
 if [ $thread = ON ]; then

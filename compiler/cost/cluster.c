@@ -67,7 +67,7 @@ static xlm_status unknown(const reader *r, const xlm_yaml *n, const char *sectio
   size_t count = *section ? 0 : 4;
   for (int i = 0; i < KEYS; i++) {
     if (strcmp(keys[i].name, name) == 0 && strcmp(keys[i].section, section) && *keys[i].section)
-      return xlm_fail(r->err, XLM_USER, "%s:%zu: '%s' belongs into the section `%s:`", r->path, n->line, name,
+      return xlm_fail(r->err, XLM_USER, "%s:%zu: '%s' belongs in the section `%s:`", r->path, n->line, name,
                       keys[i].section);
     if (!strcmp(keys[i].section, section)) all[count++] = keys[i].name;
   }
@@ -82,7 +82,7 @@ static xlm_status put(reader *r, const xlm_yaml *at, int i, const char *text) {
   char *end = NULL;
   double x = text ? strtod(text, &end) : 0;
   if (!text || end == text || *end || !(x >= keys[i].low && x <= keys[i].high))
-    return xlm_fail(r->err, XLM_USER, "%s:%zu: '%s' wants a number between %g and %g, not '%s'", r->path,
+    return xlm_fail(r->err, XLM_USER, "%s:%zu: '%s' must be a number between %g and %g, not '%s'", r->path,
                     at->line, dotted(r, keys[i].section, keys[i].name), keys[i].low, keys[i].high,
                     text ? text : "a list");
   r->given[i] = true;
@@ -107,7 +107,7 @@ static xlm_status read_pair(reader *r, const xlm_yaml *k, const xlm_yaml *v, con
   }
   if (!*section && is_section(name)) {
     if (v->kind == XLM_YAML_MAP) return read_mapping(r, v, name);
-    return xlm_fail(r->err, XLM_USER, "%s:%zu: the section `%s` wants keys and values", r->path, v->line,
+    return xlm_fail(r->err, XLM_USER, "%s:%zu: the section `%s` must have keys and values", r->path, v->line,
                     name);
   }
   for (int i = 0; i < TEXTS && value; i++)
@@ -147,7 +147,7 @@ xlm_status xlm_cluster_read(xlm_arena *a, const char *path, const char *text, si
   *out = (xlm_cluster){.name = path};
   XLM_TRY(xlm_yaml_read(a, path, text, n, &root, err));
   if (root->kind != XLM_YAML_MAP)
-    return xlm_fail(err, XLM_USER, "%s: a cluster file holds keys and values", path);
+    return xlm_fail(err, XLM_USER, "%s: a cluster file must have keys and values", path);
   XLM_TRY(read_mapping(&r, root, ""));
   return check(&r);
 }

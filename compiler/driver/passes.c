@@ -248,7 +248,7 @@ const char *xlm_pass_unmet(xlm_pass_id id, const xlm_graph *g, xlm_arena *a) {
   if (!g != (id == XLM_PASS_ELABORATE))
     return xlm_arena_printf(a, g ? "`%s` takes a model text, not a graph" : "`%s` takes a graph", p->name);
   if (missing)
-    return xlm_arena_printf(a, "`%s` wants a graph that is %s; first run %s", p->name,
+    return xlm_arena_printf(a, "`%s` needs a graph that is %s; first run %s", p->name,
                             xlm_properties_text(a, missing, " and "), who_gives(missing, a));
   if (wrong)
     return xlm_arena_printf(a, "`%s` cannot take a graph that is already %s", p->name,

@@ -113,7 +113,7 @@ xlm_dim xlm_el_dim(xlm_el *e, xlm_el_frame *f, const char *name, xlm_span at) {
 static bool repeated(xlm_el *e, xlm_dim d, const char *as, xlm_span at) {
   const char *name = e->g->dims[d].name;
   xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_DUPLICATE_DIM, at, "dimension `%s` stands twice in one list", name);
+      xlm_diag_push(e->diags, XLM_E_DUPLICATE_DIM, at, "dimension `%s` appears twice in one list", name);
   if (strcmp(as, name) != 0) xlm_diag_primary(e->diags, g, "`%s` is `%s` here", as, name);
   xlm_diag_help(e->diags, g,
                 "a tensor has each dimension once; declare a second one of the same size: dim %s_2 = %s",
@@ -154,7 +154,7 @@ bool xlm_el_dim_list(xlm_el *e, xlm_el_frame *f, const xlm_ast_dim *list, bool d
       ok = d && add(e, d, list->name, list->span, out->dim, &out->n) && ok;
     } else if (!dots || out->more) {
       xlm_diag *g = xlm_diag_push(e->diags, XLM_E_DOTS, list->span.end ? list->span : at,
-                                  dots ? "`..` stands twice in one list" : "`..` has no meaning here");
+                                  dots ? "`..` appears twice in one list" : "`..` has no meaning here");
       xlm_diag_help(e->diags, g, "`..` stands for any other dimensions, once, in the signature of a block");
       ok = false;
     } else {

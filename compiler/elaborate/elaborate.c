@@ -18,7 +18,7 @@ static const char *model_name(xlm_el *e) {
   for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
     if (s->kind != XLM_STMT_MODEL) continue;
     if (first) {
-      xlm_diag *g = xlm_diag_push(e->diags, XLM_E_TWO_MODELS, s->span, "a file holds one model");
+      xlm_diag *g = xlm_diag_push(e->diags, XLM_E_TWO_MODELS, s->span, "a file contains one model");
       xlm_diag_label(e->diags, g, first->span, "it is named here");
     } else {
       first = s;
@@ -45,7 +45,7 @@ static void collect_blocks(xlm_el *e) {
 static void require_loss(xlm_el *e) {
   if (e->saw_loss || e->set->dump_only || e->stop) return;
   xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NO_LOSS, (xlm_span){0}, "the model has no loss");
-  xlm_diag_help(e->diags, g, "say what training makes small: loss cross_entropy(logits, targets)");
+  xlm_diag_help(e->diags, g, "declare what training minimises: loss cross_entropy(logits, targets)");
 }
 
 static xlm_graph *elaborate(xlm_el *e) {

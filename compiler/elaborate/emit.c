@@ -79,9 +79,8 @@ static xlm_el_value refused(xlm_el *e, const xlm_infer *x, const xlm_el_operand 
 static bool too_many(xlm_el *e, xlm_span span) {
   if (e->stop) return true;
   if (e->g->n_nodes < XLM_MAX_NODES) return false;
-  xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_TOO_MUCH, span, "the model unfolds into more than %s operations",
-                    xlm_text_thousands(e->arena, XLM_MAX_NODES));
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_TOO_MUCH, span, "the model expands to more than %s operations",
+                              xlm_text_thousands(e->arena, XLM_MAX_NODES));
   xlm_diag_help(e->diags, g,
                 "look for blocks that call each other twice per level, or for very large repeat counts");
   return e->stop = true;

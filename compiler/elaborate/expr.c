@@ -27,7 +27,7 @@ static xlm_el_value unknown_name(xlm_el *e, xlm_el_frame *f, const char *name, x
   const xlm_el_decl *owner;
   bool hidden = xlm_el_home(f)->kind == XLM_FRAME_BLOCK && xlm_dict_get(&e->top.symbols, name);
   if (hidden)
-    xlm_diag_help(e->diags, g, "a block does not see the variables around it; give it `%s` as an argument",
+    xlm_diag_help(e->diags, g, "a block does not see the variables around it; pass `%s` as an argument",
                   name);
   else if (xlm_dict_get(&e->blocks, name))
     xlm_diag_help(e->diags, g, "`%s` is a block; call it: %s(..)", name, name);
@@ -49,7 +49,7 @@ static xlm_el_value use_symbol(xlm_el *e, xlm_el_symbol *s, xlm_span at) {
   if (s->use) s->use->read = true;
   if (s->kind == XLM_SYM_DECL) return use_decl(e, s->decl, at);
   if (s->kind != XLM_SYM_ARRAY) return s->value;
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INDEX, at, "`%s` holds one tensor per index", s->name);
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INDEX, at, "`%s` has one tensor per index", s->name);
   xlm_diag_label(e->diags, g, s->span, "first element given here");
   xlm_diag_help(e->diags, g, "choose one: %s[0]", s->name);
   return xlm_el_bad();
@@ -73,10 +73,9 @@ static xlm_el_value no_element(xlm_el *e, const xlm_el_symbol *s, const xlm_expr
 
 static xlm_el_value not_indexed(xlm_el *e, const xlm_el_symbol *s, xlm_span at) {
   if (s->value.kind == XLM_EL_BAD && s->kind == XLM_SYM_VALUE) return xlm_el_bad();
-  xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_INDEX, at, "`%s` is no list of tensors and has no elements", s->name);
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INDEX, at, "`%s` is not indexed and has no elements", s->name);
   xlm_diag_label(e->diags, g, s->span, "defined here");
-  xlm_diag_help(e->diags, g, "`k[i] = ..` keeps a tensor per index; `slice` takes a part of a tensor");
+  xlm_diag_help(e->diags, g, "`k[i] = ..` stores a tensor per index; `slice` extracts a part of a tensor");
   return xlm_el_bad();
 }
 
@@ -227,8 +226,8 @@ static xlm_el_value eval_number(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
 
 static xlm_el_value eval_string(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   (void)f;
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NOT_TENSOR, x->span, "a text is no value");
-  xlm_diag_help(e->diags, g, "texts stand in checks, weights and where an operation asks for a name");
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NOT_TENSOR, x->span, "a string is not a value");
+  xlm_diag_help(e->diags, g, "strings are used in checks, weights and where an operation takes a name");
   return xlm_el_bad();
 }
 

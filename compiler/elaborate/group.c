@@ -37,7 +37,7 @@ static void read_optimizer(xlm_el *e, const xlm_setting *s, xlm_param_group *g) 
   else if (s->value->kind == XLM_EXPR_STRING)
     g->optimizer = s->value->string.text;
   else
-    xlm_diag_push(e->diags, XLM_E_GROUP_VALUE, s->value->span, "this is no name of an optimizer");
+    xlm_diag_push(e->diags, XLM_E_GROUP_VALUE, s->value->span, "this is not the name of an optimizer");
 }
 
 static const struct {
@@ -52,11 +52,11 @@ static void unknown_key(xlm_el *e, const xlm_setting *s) {
   for (int i = 0; i < KEYS; i++) names[i] = keys[i].key;
   const char *near = xlm_text_nearest(s->name->text, names, KEYS);
   xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_GROUP_KEY, s->name->span, "a group does not say `%s`", s->name->text);
+      xlm_diag_push(e->diags, XLM_E_GROUP_KEY, s->name->span, "a group has no key `%s`", s->name->text);
   if (near)
     xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
   else
-    xlm_diag_help(e->diags, g, "it says lr, weight_decay, rank or optimizer");
+    xlm_diag_help(e->diags, g, "its keys are lr, weight_decay, rank and optimizer");
 }
 
 static void read_group(xlm_el *e, const xlm_stmt *s) {
@@ -70,7 +70,7 @@ static void read_group(xlm_el *e, const xlm_stmt *s) {
       unknown_key(e, p);
     } else if (first[i]) {
       xlm_diag *d =
-          xlm_diag_push(e->diags, XLM_E_GROUP_KEY, p->name->span, "this group says `%s` twice", keys[i].key);
+          xlm_diag_push(e->diags, XLM_E_GROUP_KEY, p->name->span, "this group sets `%s` twice", keys[i].key);
       xlm_diag_label(e->diags, d, first[i]->name->span, "first here");
     } else {
       first[i] = p;

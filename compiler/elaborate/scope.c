@@ -87,7 +87,7 @@ static bool give_up(xlm_el *e, xlm_diag_id id, xlm_span s, const char *what, con
 bool xlm_el_enter(xlm_el *e, xlm_span s) {
   if (e->stop || e->diags->suppressed) return false;
   if (++e->steps >= XLM_EL_MAX_STEPS)
-    return give_up(e, XLM_E_TOO_MUCH, s, "the model unfolds into more than 3,000,000 expressions",
+    return give_up(e, XLM_E_TOO_MUCH, s, "the model expands to more than 3,000,000 expressions",
                    "look for blocks that call each other twice per level, or for very large repeat counts");
   if (e->depth >= XLM_EL_MAX_DEPTH)
     return give_up(e, XLM_E_NESTED, s, "expressions, blocks and dims depend on each other too deeply here",

@@ -41,7 +41,7 @@ static bool read_axes(xlm_el *e, const xlm_ast_name *axes, xlm_shard_rule *r) {
     for (int i = 0; i < r->n_axes; i++) again |= !strcmp(r->axis[i], a->text);
     if (again || r->n_axes == XLM_MAX_AXES) {
       xlm_diag *g =
-          again ? xlm_diag_push(e->diags, XLM_E_SHARD_AXIS, a->span, "axis `%s` stands twice in one rule",
+          again ? xlm_diag_push(e->diags, XLM_E_SHARD_AXIS, a->span, "axis `%s` appears twice in one rule",
                                 a->text)
                 : xlm_diag_push(e->diags, XLM_E_SHARD_AXIS, a->span, "a rule may name %d axes", XLM_MAX_AXES);
       xlm_diag_help(e->diags, g,

@@ -19,12 +19,11 @@ static bool not_assignable(xlm_el *e, const xlm_el_symbol *s, xlm_span at) {
       [XLM_SYM_DECL] = "a let",     [XLM_SYM_PARAM] = "a parameter", [XLM_SYM_STATE] = "a state",
       [XLM_SYM_INPUT] = "an input", [XLM_SYM_VALUE] = "a variable",  [XLM_SYM_ARRAY] = "a list of tensors"};
   bool is_dim = s->kind == XLM_SYM_DECL && s->decl->is_dim;
-  xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_NOT_ASSIGNABLE, at, "`%s` is %s and cannot be given a value here",
-                    s->name, is_dim ? "a dimension" : what[s->kind]);
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NOT_ASSIGNABLE, at, "`%s` is %s and cannot be assigned here",
+                              s->name, is_dim ? "a dimension" : what[s->kind]);
   xlm_diag_label(e->diags, g, s->span, "declared here");
   if (s->kind == XLM_SYM_STATE)
-    xlm_diag_help(e->diags, g, "`update %s = ..` gives its value after the step", s->name);
+    xlm_diag_help(e->diags, g, "`update %s = ..` sets its value after the step", s->name);
   else if (s->kind == XLM_SYM_ARRAY)
     xlm_diag_help(e->diags, g, "give one element: %s[i] = ..", s->name);
   else
@@ -169,13 +168,13 @@ static bool over_pipeline(xlm_el *e, const xlm_stmt *s) {
         xlm_diag_push(e->diags, XLM_E_REPEAT_OVER, over->span, "a repeat cannot go over `%s`", over->text);
     xlm_diag_help(
         e->diags, g,
-        "rounds are spread over the pipeline: repeat .. over pp; dimensions are split with `shard`");
+        "rounds are divided over the pipeline: repeat .. over pp; dimensions are split with `shard`");
     return false;
   }
   if (!e->over_depth) return true;
   xlm_diag *g =
       xlm_diag_push(e->diags, XLM_E_REPEAT_OVER, over->span, "a repeat `over pp` inside another one");
-  xlm_diag_help(e->diags, g, "the pipeline can cut between the rounds of one of them only");
+  xlm_diag_help(e->diags, g, "the pipeline can be cut between the rounds of only one of them");
   return false;
 }
 

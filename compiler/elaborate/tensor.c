@@ -17,7 +17,7 @@ static bool bad_initializer(xlm_el *e, const xlm_expr *x, const char *name) {
   const char *near = name ? xlm_text_nearest(name, names, XLM_INITS) : NULL;
   xlm_diag *g =
       name ? xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "no initialiser is called `%s`", name)
-           : xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "this is no initialiser");
+           : xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "this is not an initialiser");
   if (near)
     xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
   else
@@ -133,12 +133,11 @@ typedef struct input_source {
 
 static bool nothing_fills(xlm_el *e, const xlm_stmt *s) {
   xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_INPUT, s->name->span, "nothing fills the input `%s`", s->name->text);
-  xlm_diag_help(
-      e->diags, g,
-      "without a word the first input is the stream of tokens and the second the token after each; say "
-      "what a further one is: input %s%s of %s from tokens shifted 2",
-      s->name->text, xlm_el_ast_text(e, s->tensor.dims), s->tensor.of->text);
+      xlm_diag_push(e->diags, XLM_E_INPUT, s->name->span, "no source for the input `%s`", s->name->text);
+  xlm_diag_help(e->diags, g,
+                "by default the first input is the stream of tokens and the second the token after each; "
+                "give the source of others: input %s%s of %s from tokens shifted 2",
+                s->name->text, xlm_el_ast_text(e, s->tensor.dims), s->tensor.of->text);
   return false;
 }
 
@@ -171,7 +170,7 @@ static bool has_sample_dims(xlm_el *e, const xlm_stmt *s, const xlm_el_shape *sh
   }
   if (batch && seq && shape->n == 2) return true;
   xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "nothing fills the input `%s`: its dimensions are %s",
+      xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "no source for the input `%s`: its dimensions are %s",
                     s->name->text, xlm_el_ast_text(e, s->tensor.dims));
   xlm_diag_help(e->diags, g, "data comes as samples of a sequence: input %s[batch, seq] of %s", s->name->text,
                 s->tensor.of->text);
@@ -183,15 +182,15 @@ static xlm_el_value input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   input_source source;
   if (f->kind != XLM_FRAME_GLOBAL) {
     xlm_diag *g =
-        xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "inputs belong to the top level of the model");
+        xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "inputs must be at the top level of the model");
     xlm_diag_help(e->diags, g, "declare it at the top level; it is visible in every block");
     return xlm_el_bad();
   }
   bool ok = xlm_el_dim_list(e, f, s->tensor.dims, false, s->span, &shape);
   xlm_attr_list attrs = xlm_attr_list_new(e->arena);
   if (!s->tensor.of) {
-    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INPUT, s->span,
-                                "input `%s` does not say what its numbers are", s->name->text);
+    xlm_diag *g =
+        xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "input `%s` has no vocabulary", s->name->text);
     xlm_diag_help(e->diags, g, "inputs are tokens: input %s%s of vocab", s->name->text,
                   xlm_el_ast_text(e, s->tensor.dims));
     return xlm_el_bad();

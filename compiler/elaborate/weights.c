@@ -158,7 +158,7 @@ static bool bad_layout(section *s, const xlm_weight *w, xlm_span at, const xlm_t
   xlm_diag_label(e->diags, g, w->path_span, "the parameter is %s",
                  xlm_el_dims_text(e, t->dim, t->rank, false));
   xlm_diag_help(e->diags, g,
-                "the layout names each dimension once, but for one that stands as {..} in the name; `heads "
+                "the layout names each dimension once, except one that is {..} in the name; `heads "
                 "head` merges two");
   return false;
 }
@@ -174,7 +174,7 @@ static bool read_layout(section *s, const xlm_weight *w, const xlm_type *t, xlm_
       xlm_dim dim = dim_named(s->e, t, d->text);
       int i = dim ? xlm_type_find(t, dim) : -1;
       if (i < 0) return bad_layout(s, w, d->span, t, "the parameter has no dimension `%s`", d->text);
-      if (used >> i & 1 || dim == m->each) return bad_layout(s, w, d->span, t, "`%s` stands twice", d->text);
+      if (used >> i & 1 || dim == m->each) return bad_layout(s, w, d->span, t, "`%s` appears twice", d->text);
       used |= 1u << i;
       m->group[m->n_groups].dim[m->group[m->n_groups].n++] = dim;
     }
@@ -221,7 +221,7 @@ static void check_parts(section *s) {
     int missing = 0;
     while (x->seen[missing]) missing++;
     xlm_diag *g = xlm_diag_push(e->diags, XLM_E_WEIGHT_PARTS, x->first->external_span,
-                                "part %d of %d of `%s` belongs to no parameter", missing, x->parts,
+                                "part %d of %d of `%s` is not mapped to a parameter", missing, x->parts,
                                 s->externals.at[i].key);
     xlm_diag_help(e->diags, g, "parts count from 0");
   }

@@ -113,7 +113,7 @@ static bool escaped(xlm_lex *x, xlm_text *out) {
     return true;
   }
   if (s == x->eol || (*s != '"' && *s != '\\'))
-    return xlm_lex_fail(x, "a backslash wants `\"`, `\\` or two hex digits");
+    return xlm_lex_fail(x, "a backslash must be followed by `\"`, `\\` or two hex digits");
   xlm_text_addn(out, s, 1);
   x->at++;
   return true;

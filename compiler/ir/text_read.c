@@ -164,7 +164,7 @@ static bool read_node(reader *r) {
   n.op = xlm_op_find(op);
   if (!n.op) return xlm_lex_fail(&r->x, "there is no operation `%.100s`", op);
   if (xlm_op_at(n.op)->expand)
-    return xlm_lex_fail(&r->x, "`%.100s` stands in models only: graphs hold its parts", op);
+    return xlm_lex_fail(&r->x, "`%.100s` exists in models only: graphs have its parts", op);
   if (!operands(r, &n, n.out ? n.out : r->g->n_values) || !xlm_text_attrs(r, &n.attrs)) return false;
   if (!phase(r, &n.phase) || !place(r, &n)) return false;
   XLM_PUSH(r->g->tables, r->g->nodes, r->g->n_nodes, r->g->cap_nodes, n);
@@ -251,7 +251,7 @@ static bool read_dim(reader *r) {
   if (xlm_lex_try(&r->x, "by") && !xlm_lex_int(&r->x, 1, MAX_SIZE, &d.grain)) return false;
   d.ragged = xlm_lex_try(&r->x, "ragged");
   if (xlm_graph_dim_find(r->g, d.name, d.axes))
-    return xlm_lex_fail(&r->x, "dimension `%.100s` stands twice", d.name);
+    return xlm_lex_fail(&r->x, "dimension `%.100s` appears twice", d.name);
   if (r->g->n_dims > MAX_DIMS) return xlm_lex_fail(&r->x, "more than %d dimensions", MAX_DIMS);
   xlm_graph_dim_add(r->g, d);
   return true;
@@ -370,6 +370,6 @@ xlm_graph *xlm_graph_read(xlm_arena *a, const char *text, size_t n, xlm_error *e
   if (r.x.failed) return NULL;
   const char *wrong = xlm_graph_verify(r.g, a);
   if (!wrong) return r.g;
-  xlm_fail(err, XLM_USER, "the IR text is not a sound graph: %s", wrong);
+  xlm_fail(err, XLM_USER, "the IR text is not a valid graph: %s", wrong);
   return NULL;
 }

@@ -11,7 +11,7 @@ static bool reg(reader *r, uint32_t limit, uint16_t *out) {
   uint32_t v = name[0] == 'r' && name[1] ? 0 : UINT16_MAX;
   for (const char *s = name + 1; v < limit && *s; s++)
     v = xlm_lex_digit(*s) ? v * 10 + (uint32_t)(*s - '0') : UINT16_MAX;
-  if (v >= limit) return xlm_lex_fail(&r->x, "`%.100s` is no register that is set", name);
+  if (v >= limit) return xlm_lex_fail(&r->x, "`%.100s` is not a register that is set", name);
   *out = (uint16_t)v;
   return true;
 }

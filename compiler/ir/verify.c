@@ -210,7 +210,7 @@ static bool phases_agree(verifier *v, xlm_node n, int *latest) {
   const xlm_node_info *node = &v->g->nodes[n];
   if (xlm_op_is_leaf(node->op)) return true;
   if (phase_order[node->phase] < *latest)
-    return broken(v, "%s is %s but stands behind a later phase", node_text(v, n),
+    return broken(v, "%s is %s but comes after a later phase", node_text(v, n),
                   xlm_phase_name(node->phase));
   *latest = phase_order[node->phase];
   for (int i = 0; i < node->n_in; i++) {

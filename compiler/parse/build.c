@@ -197,7 +197,7 @@ void xlm_build_body(xlm_parser *p, xlm_stmt *s, xlm_list stmts, xlm_span braces)
     depth = max(depth, t->depth);
     if (!top_level_only[t->kind]) continue;
     xlm_diag *g = xlm_diag_push(p->diags, XLM_E_NOT_TOP_LEVEL, t->name->span,
-                                "`%s` stands at the top level only", top_level_only[t->kind]);
+                                "`%s` is allowed only at the top level", top_level_only[t->kind]);
     xlm_diag_label(p->diags, g, (xlm_span){braces.begin, braces.begin + 1}, "inside these braces");
     xlm_diag_help(p->diags, g, "move it out, or is a `}` missing before it?");
   }

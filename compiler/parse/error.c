@@ -195,7 +195,7 @@ static bool hint_empty_entry(const site *s) {
   bool closes = s->at->kind == ')' || s->at->kind == ']' || s->at->kind == '}';
   if (!(s->at->kind == ',' && (after_comma || opens)) && !(after_comma && closes)) return false;
   xlm_diag *g =
-      report(s, XLM_E_EMPTY_ENTRY, s->at->span, SAY("nothing stands before this `%s`", text(s, s->at)));
+      report(s, XLM_E_EMPTY_ENTRY, s->at->span, SAY("there is nothing before this `%s`", text(s, s->at)));
   HELP(g, "remove the `,`");
   return true;
 }
@@ -218,7 +218,8 @@ static bool hint_else(const site *s) {
 
 static bool hint_several_targets(const site *s) {
   if (s->first->kind != NAME || s->at != s->first + 1 || s->at->kind != ',') return false;
-  xlm_diag *g = report(s, XLM_E_SYNTAX, s->at->span, "several names on the left of `=` stand in parentheses");
+  xlm_diag *g =
+      report(s, XLM_E_SYNTAX, s->at->span, "several names on the left of `=` must be in parentheses");
   HELP(g, "write `(%s, ...) = ...`", text(s, s->first));
   return true;
 }
@@ -234,8 +235,8 @@ static bool hint_repeat_order(const site *s) { // repeat 3 as i shared over pp {
 
 static bool hint_unused_call(const site *s) {
   if (s->first->kind != NAME || s->at != s->first + 1 || s->at->kind != '(') return false;
-  xlm_diag *g =
-      report(s, XLM_E_UNKNOWN_STATEMENT, s->first->span, SAY("`%s(` starts no statement", text(s, s->first)));
+  xlm_diag *g = report(s, XLM_E_UNKNOWN_STATEMENT, s->first->span,
+                       SAY("`%s(` does not start a statement", text(s, s->first)));
   HELP(g, "give the result a name: `y = %s(...)`", text(s, s->first));
   return true;
 }
@@ -250,7 +251,8 @@ static bool hint_unknown_statement(const site *s) {
   words[n++] = "else";
   const char *near = xlm_text_nearest(text(s, w), words, n);
   if (s->at->kind != NAME && !(near && strcmp(near, text(s, w)))) return false;
-  xlm_diag *g = report(s, XLM_E_UNKNOWN_STATEMENT, w->span, SAY("`%s` starts no statement", text(s, w)));
+  xlm_diag *g =
+      report(s, XLM_E_UNKNOWN_STATEMENT, w->span, SAY("`%s` does not start a statement", text(s, w)));
   if (near)
     HELP(g, "did you mean `%s`?", near);
   else
@@ -312,7 +314,7 @@ static void general(const site *s) {
   if (n)
     xlm_diag_push(s->p->diags, XLM_E_SYNTAX, s->at->span, "expected %s, found %s", t.data, found(s));
   else
-    xlm_diag_push(s->p->diags, XLM_E_SYNTAX, s->at->span, "%s cannot stand here", found(s));
+    xlm_diag_push(s->p->diags, XLM_E_SYNTAX, s->at->span, "%s is not allowed here", found(s));
 }
 
 // --- recovery

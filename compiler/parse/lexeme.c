@@ -21,7 +21,7 @@ static uint32_t character(const unsigned char *s, uint32_t left) {
 
 static void report_bytes(xlm_parser *p, bool nul, xlm_span s) {
   if (nul) {
-    xlm_diag *g = xlm_diag_push(p->diags, XLM_E_NUL_BYTE, s, "the file holds a zero byte here");
+    xlm_diag *g = xlm_diag_push(p->diags, XLM_E_NUL_BYTE, s, "the file contains a zero byte here");
     xlm_diag_help(p->diags, g, "is this a text file?");
     return;
   }
@@ -98,7 +98,7 @@ void xlm_lex_open_string(xlm_parser *p, xlm_span s) {
 }
 
 void xlm_lex_single_quotes(xlm_parser *p, xlm_span s) {
-  xlm_diag *g = xlm_diag_push(p->diags, XLM_E_STRING, s, "strings stand in double quotes");
+  xlm_diag *g = xlm_diag_push(p->diags, XLM_E_STRING, s, "strings are in double quotes");
   uint32_t n = s.end - s.begin;
   if (n > 2 && n < 60 && p->source->text[s.end - 1] == '\'')
     xlm_diag_help(p->diags, g, "write `\"%s\"`", copy(p, (xlm_span){s.begin + 1, s.end - 1}));
@@ -146,7 +146,7 @@ static void stray_help(xlm_parser *p, xlm_diag *g, const char *text) {
   for (size_t i = 0; i < sizeof lookalikes / sizeof *lookalikes; i++) {
     if (strncmp(text, lookalikes[i].sign, strlen(lookalikes[i].sign))) continue;
     if (*lookalikes[i].meant == ' ')
-      xlm_diag_help(p->diags, g, "this is a special blank; use an ordinary one");
+      xlm_diag_help(p->diags, g, "this is a special space; use an ordinary one");
     else
       xlm_diag_help(p->diags, g, "write `%s`", lookalikes[i].meant);
     return;

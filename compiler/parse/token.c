@@ -180,7 +180,7 @@ static void close_braces(arranger *a, xlm_span before, const char *what) {
   xlm_diag_label(a->p->diags, g, before, "%s", what);
   if (a->suspect.end && a->suspect.begin != span_of(a, top(a)).begin) {
     xlm_diag_label(a->p->diags, g, a->suspect, "or perhaps this one:");
-    xlm_diag_label(a->p->diags, g, a->suspect_close, "its `}` stands in another column");
+    xlm_diag_label(a->p->diags, g, a->suspect_close, "its `}` is in another column");
   }
   while (a->depth) close_silently(a);
   a->suspect = (xlm_span){0};

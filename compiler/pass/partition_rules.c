@@ -124,7 +124,7 @@ bool xlm_partition_conflict(xlm_partitioning *p, const xlm_node_info *n, const x
   const char *na = p->g->dims[a].name, *nb = p->g->dims[b].name;
   fail(p, true, n->span,
        xlm_arena_printf(p->a, "`%s` and `%s` of %s are both split over one mesh axis", na, nb, s.data),
-       xlm_arena_printf(p->a, "split `%s` over another axis, or write `where free` behind one of the rules",
+       xlm_arena_printf(p->a, "split `%s` over another axis, or write `where free` after one of the rules",
                         nb));
   if (p->rule_text[b]) p->fault->other = p->rule_text[b]->span;
   return false;

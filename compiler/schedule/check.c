@@ -58,8 +58,9 @@ static xlm_status index_stage(const check *c, int stage) {
     if (st->at[i].kind == XLM_SEG_STEP) continue;
     uint32_t *at = where(c, stage, st->at[i]);
     if (*at)
-      return xlm_fail(c->err, XLM_USER, "stage %d runs %s twice, as entry %u and as entry %u; once is right",
-                      stage, xlm_schedule_entry(c->s, st->at[i]).text, *at, i + 1);
+      return xlm_fail(c->err, XLM_USER,
+                      "stage %d runs %s twice, as entry %u and as entry %u; it must run it once", stage,
+                      xlm_schedule_entry(c->s, st->at[i]).text, *at, i + 1);
     *at = i + 1;
   }
   if (st->n && st->at[st->n - 1].kind == XLM_SEG_STEP) return XLM_OK;
@@ -138,8 +139,8 @@ static xlm_status explain(const check *c, const uint32_t *at, int stage) {
   int first = stage, links = 0;
   do stage = add_link(c, &t, stage, at[stage], links++ < MOST_LINKS);
   while (stage != first);
-  return xlm_fail(c->err, XLM_USER, "the schedule waits on itself: %.1800s%s", t.data,
-                  links > MOST_LINKS ? "; and so on round the circle" : "");
+  return xlm_fail(c->err, XLM_USER, "the schedule has a deadlock: %.1800s%s", t.data,
+                  links > MOST_LINKS ? "; and so on around the cycle" : "");
 }
 
 xlm_status xlm_schedule_check(const xlm_schedule_plan *s, xlm_arena *a, xlm_error *err) {

@@ -42,10 +42,11 @@ static bool kind_of(char ch, xlm_segment_kind *out) {
 
 static xlm_status refuse(const reader *r, const char *cell, const char *end) {
   int n = (int)(end - cell > 32 ? 32 : end - cell);
-  return xlm_fail(r->err, XLM_USER,
-                  "%s:%d:%d: `%.*s` is no entry of a schedule; write F, B or W and the microbatch, F0, and "
-                  "with several chunks also the chunk, F0.1",
-                  r->path, r->line, column(r, cell), n, cell);
+  return xlm_fail(
+      r->err, XLM_USER,
+      "%s:%d:%d: `%.*s` is not an entry of a schedule; write F, B or W and the microbatch, F0, and "
+      "with several chunks also the chunk, F0.1",
+      r->path, r->line, column(r, cell), n, cell);
 }
 
 static xlm_status read_cell(reader *r, int stage, const char *cell, const char *end) {

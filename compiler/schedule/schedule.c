@@ -86,7 +86,7 @@ static xlm_status check_chunks(const char *name, bool chunked, int stages, int c
                                xlm_error *err) {
   if (!chunked && chunks > 1)
     return xlm_fail(err, XLM_USER,
-                    "the schedule %s has one chunk per stage and %d are asked for; use interleaved, or 1 "
+                    "the schedule %s has one chunk per stage and %d are requested; use interleaved, or 1 "
                     "chunk",
                     name, chunks);
   if (!chunked) return XLM_OK;
@@ -98,11 +98,11 @@ static xlm_status check_chunks(const char *name, bool chunked, int stages, int c
   if (!below)
     return xlm_fail(err, XLM_USER,
                     "the schedule %s needs a multiple of the %d stages as the number of microbatches, and "
-                    "%lld is none; %d or %d would work",
+                    "%lld is not one; %d or %d would work",
                     name, stages, (long long)microbatches, stages, 2 * stages);
   return xlm_fail(err, XLM_USER,
                   "the schedule %s needs a multiple of the %d stages as the number of microbatches, and %lld "
-                  "is none; %lld or %lld would work",
+                  "is not one; %lld or %lld would work",
                   name, stages, (long long)microbatches, (long long)below, (long long)(below + stages));
 }
 

@@ -162,7 +162,7 @@ static bool check_places(const flow *f, const xlm_instr *in) {
       const xlm_tensor *o = &f->r->tensors[in->out[k]];
       if (f->root[t] == f->root[in->out[k]] || !overlap(f, t, o->area, o->offset, o->offset + o->bytes))
         continue;
-      return xlm_verify_fail(f->v, "%s: the result %s of %s lies over its operand %s",
+      return xlm_verify_fail(f->v, "%s: the result %s of %s overlaps its operand %s",
                              xlm_verify_owner(f->v, f->rank_plan), xlm_verify_tensor(f->v, f->r, in->out[k]),
                              xlm_verify_instr(f->v, in), xlm_verify_tensor(f->v, f->r, t));
     }
@@ -253,7 +253,7 @@ static bool find(const flow *f, const entries *e, int64_t i, int32_t microbatch,
                            xlm_verify_owner(f->v, f->rank_plan), when(f, e, i), reader_text(f, d.instr),
                            xlm_verify_tensor(f->v, f->r, d.tensor), when(f, e, j));
   }
-  return xlm_verify_fail(f->v, "%s: in %s %s reads %s, which nothing wrote before",
+  return xlm_verify_fail(f->v, "%s: in %s %s reads %s, which was not written before",
                          xlm_verify_owner(f->v, f->rank_plan), when(f, e, i), reader_text(f, d.instr),
                          xlm_verify_tensor(f->v, f->r, d.tensor));
 }

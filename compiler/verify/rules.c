@@ -87,7 +87,7 @@ static bool check_instr(rules *x, const xlm_instr *in) {
   if (xlm_op_is_leaf(in->op) || xlm_op_at(in->op)->flags & no_kernel || !xlm_op_at(in->op)->infer)
     return refuse(x, in, "no kernel runs it");
   if (!counts_fit(xlm_op_at(in->op), in)) return refuse(x, in, "too few or too many operands or results");
-  if (in->stream != xlm_stream_of(in->op)) return refuse(x, in, "it stands on the wrong stream");
+  if (in->stream != xlm_stream_of(in->op)) return refuse(x, in, "it is on the wrong stream");
   return types_fit(x, xlm_op_at(in->op), in);
 }
 

@@ -27,7 +27,7 @@ static bool places_are_aligned(const xlm_rank_plan *r, uint32_t align) {
 static bool check_places(const saved *s) {
   uint32_t align = s->v->plan->target.align;
   if (places_are_aligned(s->r, align)) return true;
-  return xlm_verify_fail(s->v, "%s: something does not begin at a multiple of %u bytes",
+  return xlm_verify_fail(s->v, "%s: an offset is not a multiple of %u bytes",
                          xlm_verify_owner(s->v, s->rank_plan), align);
 }
 
@@ -48,7 +48,7 @@ static bool dim_is_sound(const saved *s, const xlm_dim_info *d) {
 static bool check_dims(const saved *s) {
   for (uint32_t i = 1; i < s->r->n_dims; i++)
     if (!dim_is_sound(s, &s->r->dims[i]))
-      return xlm_verify_fail(s->v, "%s: what it holds of the dimension `%.100s` is no part of it",
+      return xlm_verify_fail(s->v, "%s: what it holds of the dimension `%.100s` is not a part of it",
                              xlm_verify_owner(s->v, s->rank_plan), s->r->dims[i].name);
   return true;
 }

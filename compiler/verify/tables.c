@@ -25,7 +25,7 @@ static bool check_areas(tables *t) {
   const xlm_rank_plan *r = t->r;
   for (int a = 0; a < XLM_AREAS; a++)
     if (!fits(r->area_begin[a], r->area_bytes[a], r->arena_bytes))
-      return xlm_verify_fail(t->v, "%s: area %d of the arena reaches beyond its %llu bytes",
+      return xlm_verify_fail(t->v, "%s: area %d of the arena extends beyond its %llu bytes",
                              xlm_verify_owner(t->v, t->rank_plan), a, (unsigned long long)r->arena_bytes);
   for (int k = 0; k < XLM_SLOT_AREAS; k++)
     if (!slots_fit(&r->slots[k], r->area_bytes[XLM_FIRST_SLOT_AREA + k]))
@@ -43,7 +43,7 @@ static bool check_tensor(tables *t, uint32_t i) {
     return xlm_verify_fail(t->v, "%s: tensor %u of the plan is malformed",
                            xlm_verify_owner(t->v, t->rank_plan), i);
   if (fits(x->offset, x->bytes, xlm_plan_room(t->r, x->area))) return true;
-  return xlm_verify_fail(t->v, "%s: %s (%llu bytes at %llu) reaches beyond its area of %llu bytes",
+  return xlm_verify_fail(t->v, "%s: %s (%llu bytes at %llu) extends beyond its area of %llu bytes",
                          xlm_verify_owner(t->v, t->rank_plan), xlm_verify_tensor(t->v, t->r, i),
                          (unsigned long long)x->bytes, (unsigned long long)x->offset,
                          (unsigned long long)xlm_plan_room(t->r, x->area));
@@ -96,7 +96,7 @@ static bool check_instr(tables *t, uint32_t i) {
     return xlm_verify_fail(t->v, "%s: instruction %u refers to tensors that do not exist",
                            xlm_verify_owner(t->v, t->rank_plan), i);
   if (in->workspace && !fits(in->workspace_at, in->workspace, t->r->area_bytes[XLM_AREA_TEMP]))
-    return xlm_verify_fail(t->v, "%s: the workspace of %s reaches beyond its area",
+    return xlm_verify_fail(t->v, "%s: the workspace of %s extends beyond its area",
                            xlm_verify_owner(t->v, t->rank_plan), xlm_verify_instr(t->v, in));
   return check_partners(t, in);
 }
@@ -111,10 +111,9 @@ static bool check_slots(tables *t) {
   uint32_t entry;
   if (xlm_plan_slots_suffice(t->r, &entry)) return true;
   if (entry == t->r->n_schedule)
-    return xlm_verify_fail(t->v, "%s: the eval segment keeps something in a slot and has none",
+    return xlm_verify_fail(t->v, "%s: the eval segment uses a slot and has none",
                            xlm_verify_owner(t->v, t->rank_plan));
-  return xlm_verify_fail(t->v,
-                         "%s: entry %u of the schedule has no slot, or too small a one, for what it keeps",
+  return xlm_verify_fail(t->v, "%s: entry %u of the schedule has no slot, or one that is too small",
                          xlm_verify_owner(t->v, t->rank_plan), entry + 1);
 }
 
@@ -211,7 +210,7 @@ static bool check_permanent(tables *t, xlm_area area) {
   qsort(list, n, sizeof *list, by_offset);
   for (uint32_t i = 1; i < n; i++)
     if (list[i - 1]->offset + list[i - 1]->bytes > list[i]->offset)
-      return xlm_verify_fail(t->v, "%s: %s and %s lie over each other", xlm_verify_owner(t->v, t->rank_plan),
+      return xlm_verify_fail(t->v, "%s: %s and %s overlap", xlm_verify_owner(t->v, t->rank_plan),
                              xlm_verify_tensor(t->v, r, (uint32_t)(list[i - 1] - r->tensors)),
                              xlm_verify_tensor(t->v, r, (uint32_t)(list[i] - r->tensors)));
   return true;

@@ -73,9 +73,9 @@ static void explain_circle(program *p, int64_t first) {
     rank = next;
   } while (rank != first);
   xlm_verify_fail(p->v, "%s: %.1700s%s",
-                  collectives == links ? "ranks enter their collectives in different orders and wait for ever"
-                                       : "ranks wait for each other for ever",
-                  t.data, links > MOST_LINKS ? "; and so on round the circle" : "");
+                  collectives == links ? "ranks enter their collectives in different orders and wait forever"
+                                       : "ranks wait for each other forever",
+                  t.data, links > MOST_LINKS ? "; and so on around the cycle" : "");
 }
 
 void xlm_verify_explain_wait(program *p) {

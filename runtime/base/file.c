@@ -79,7 +79,7 @@ static xlm_status can_write(const char *path, xlm_error *err) {
   int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
   if (fd < 0)
     return xlm_fail(err, XLM_ENV, "cannot write '%s': %s", path,
-                    errno == ENXIO ? "it is a pipe that nobody reads" : strerror(errno));
+                    errno == ENXIO ? "it is a pipe without a reader" : strerror(errno));
   close(fd);
   return XLM_OK;
 }

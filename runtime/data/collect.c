@@ -84,9 +84,9 @@ static xlm_status collect_folder(xlm_data *d, const char *path, paths *out, xlm_
   XLM_TRY(visit(&w, xlm_arena_strndup(d->arena, path, n), 0, err));
   const paths *found = w.tokens.n ? &w.tokens : &w.text;
   if (!found->n && d->n_left_out)
-    return xlm_fail(err, XLM_USER, "the folder '%s' holds no text and no token file; '%s' is %s: %s", path,
+    return xlm_fail(err, XLM_USER, "the folder '%s' has no text or token file; '%s' is %s: %s", path,
                     d->left_out, d->left_out_as->what, d->left_out_as->advice);
-  if (!found->n) return xlm_fail(err, XLM_USER, "the folder '%s' holds no text and no token file", path);
+  if (!found->n) return xlm_fail(err, XLM_USER, "the folder '%s' has no text or token file", path);
   for (uint32_t i = 0; i < found->n; i++) XLM_PUSH(d->arena, out->at, out->n, out->cap, found->at[i]);
   return XLM_OK;
 }

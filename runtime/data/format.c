@@ -70,7 +70,7 @@ static xlm_status add_counted(xlm_data *d, uint32_t f, size_t header, uint64_t c
   const xlm_map *m = &d->files[f].map;
   if (count > (m->n - header) / e.bytes)
     return xlm_fail(err, XLM_USER,
-                    "'%s' is cut short: its header promises %llu tokens of %d bytes, it holds %zu bytes",
+                    "'%s' is truncated: its header promises %llu tokens of %d bytes, it holds %zu bytes",
                     d->files[f].path, (unsigned long long)count, e.bytes, m->n - header);
   xlm_data_add_segment(d, (segment){.at = (int64_t)header, .n = (int64_t)count, .element = e, .file = f});
   return XLM_OK;
@@ -112,14 +112,14 @@ static xlm_status add_megatron(xlm_data *d, uint32_t f, xlm_error *err) {
   const file *x = &d->files[f];
   const unsigned char *h = x->index.data;
   if (x->index.n < MEGATRON_HEADER || load(h + 9, 8) != 1)
-    return xlm_fail(err, XLM_USER, "the index of '%s' is cut short or not of version 1", x->path);
+    return xlm_fail(err, XLM_USER, "the index of '%s' is truncated or not of version 1", x->path);
   element e = h[17] < CODES ? by_code[h[17]] : (element){0, false};
   if (!e.bytes)
-    return xlm_fail(err, XLM_USER, "the index of '%s' names type code %d, which is no token id", x->path,
+    return xlm_fail(err, XLM_USER, "the index of '%s' names type code %d, which is not a token id", x->path,
                     h[17]);
   uint64_t sequences = load(h + 18, 8);
   if (sequences > (x->index.n - MEGATRON_HEADER) / 12)
-    return xlm_fail(err, XLM_USER, "the index of '%s' is cut short: it promises %llu sequences", x->path,
+    return xlm_fail(err, XLM_USER, "the index of '%s' is truncated: it promises %llu sequences", x->path,
                     (unsigned long long)sequences);
   const unsigned char *length = h + MEGATRON_HEADER, *pointer = length + 4 * sequences;
   segment run = {.element = e, .file = f};
@@ -152,7 +152,7 @@ static void add_text(xlm_data *d, uint32_t f) {
 static xlm_status check_one_kind(const xlm_data *d, const file *x, xlm_error *err) {
   const file *first = &d->files[0];
   if (first->text == x->text) return XLM_OK;
-  return xlm_fail(err, XLM_USER, "'%s' is text and '%s' holds token ids: give one kind in one run",
+  return xlm_fail(err, XLM_USER, "'%s' is text and '%s' has token ids: give one kind per run",
                   first->text ? first->path : x->path, first->text ? x->path : first->path);
 }
 
@@ -196,8 +196,8 @@ static xlm_status add_whole_records(xlm_data *d, uint32_t f, xlm_error *err) {
   XLM_TRY(d->o.format == XLM_DATA_AUTO ? add_recognised(d, f, err) : add_as_told(d, f, err));
   int64_t n = d->tokens - before;
   if (!d->o.record || n % d->o.record == 0) return XLM_OK;
-  return xlm_fail(err, XLM_USER, "'%s' has %lld tokens, which are no whole records of %lld", d->files[f].path,
-                  (long long)n, (long long)d->o.record);
+  return xlm_fail(err, XLM_USER, "'%s' has %lld tokens, which is not a whole number of records of %lld",
+                  d->files[f].path, (long long)n, (long long)d->o.record);
 }
 
 void xlm_data_close_maps(file *f) {

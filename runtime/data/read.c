@@ -32,7 +32,7 @@ xlm_status xlm_data_open_file(file *f, xlm_error *err) {
 
 static xlm_status cut_short(const file *f, int64_t at, xlm_error *err) {
   return xlm_fail(err, XLM_ENV,
-                  "'%s' was cut short while it was in use: it had %zu bytes, and byte %" PRId64
+                  "'%s' was truncated while it was in use: it had %zu bytes, and byte %" PRId64
                   " is not there any more",
                   f->path, f->bytes, at);
 }

@@ -50,7 +50,7 @@ static xlm_status bind_variant(const xlm_exec *e, exec_bound *b, xlm_error *err)
   uint64_t needs = k->workspace ? k->workspace(&b->call, t) : 0;
   if (needs <= in->workspace) return XLM_OK;
   return xlm_fail(err, XLM_USER,
-                  "it needs %llu bytes of workspace and the plan gives %llu; make the plan anew",
+                  "it needs %llu bytes of workspace and the plan gives %llu; make the plan again",
                   (unsigned long long)needs, (unsigned long long)in->workspace);
 }
 

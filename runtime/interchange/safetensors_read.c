@@ -212,7 +212,7 @@ static xlm_status read_shards(xlm_safetensors *s, const char *path, json_t *map,
   json_object_foreach(map, key, value) {
     const char *name = json_string_value(value);
     if (!name || !is_plain(name))
-      return xlm_fail(err, XLM_USER, "'%s': the file of '%.200s' is no plain name", path, key);
+      return xlm_fail(err, XLM_USER, "'%s': the file of '%.200s' is not a plain name", path, key);
     int folder = slash ? (int)(slash - path) + 1 : 0,
         n = snprintf(file, sizeof file, "%.*s%s", folder, path, name);
     if (n >= (int)sizeof file)
@@ -358,6 +358,6 @@ xlm_status xlm_safetensors_read_floats(const xlm_safetensors *s, const xlm_st_te
   XLM_TRY(xlm_safetensors_read(s, t, first, n, scratch, err));
   if (xlm_st_floats(t->dtype, scratch, n, out)) return XLM_OK;
   return xlm_fail(err, XLM_USER,
-                  "tensor '%s' is of type %s, which is no floating point type that can be read", t->name,
+                  "tensor '%s' is of type %s, which is not a floating-point type that can be read", t->name,
                   dtypes[t->dtype].name);
 }

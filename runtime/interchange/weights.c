@@ -182,7 +182,7 @@ static bool is_mapped_state(const xlm_stored *t) {
 static xlm_status add_state(xlm_weights *w, const xlm_stored *t, xlm_error *err) {
   const xlm_plan_weight *entry = entry_of(w->plan, t->name);
   if (xlm_weights_is_parameter(t) && t->dtype != XLM_F32)
-    return xlm_fail(err, XLM_USER, "parameter '%s' is not kept in f32", t->name);
+    return xlm_fail(err, XLM_USER, "parameter '%s' is not stored in f32", t->name);
   if (entry && (xlm_weights_is_parameter(t) || is_mapped_state(t)))
     add_entry(w, entry, t);
   else if (xlm_weights_is_parameter(t))

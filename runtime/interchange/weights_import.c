@@ -78,7 +78,7 @@ static bool same_shape(const xlm_st_tensor *a, const xlm_st_tensor *b) {
 
 static xlm_status check(importer *in, const xlm_weights_item *x, const xlm_st_tensor *t, xlm_error *err) {
   if (!same_shape(t, &x->tensor))
-    return xlm_fail(err, XLM_USER, "tensor '%s' has shape [%s] in the file, but the model wants [%s]",
+    return xlm_fail(err, XLM_USER, "tensor '%s' has shape [%s] in the file, but the model has [%s]",
                     x->tensor.name, shape_text(in->a, t->shape, t->rank),
                     shape_text(in->a, x->tensor.shape, x->tensor.rank));
   if (t->dtype <= XLM_ST_F64) return XLM_OK;

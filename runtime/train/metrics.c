@@ -56,7 +56,7 @@ xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, xlm_error *
   XLM_TRY(cut(path, step, err));
   *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
   if (*fd < 0 && errno == ENXIO)
-    return xlm_fail(err, XLM_ENV, "cannot open the metrics file '%s': it is a pipe that nobody reads", path);
+    return xlm_fail(err, XLM_ENV, "cannot open the metrics file '%s': it is a pipe without a reader", path);
   if (*fd >= 0) fcntl(*fd, F_SETFL, O_APPEND); // writes block on a slow reader
   return *fd >= 0 ? XLM_OK
                   : xlm_fail(err, XLM_ENV, "cannot open the metrics file '%s': %s", path, strerror(errno));

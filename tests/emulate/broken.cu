@@ -1,4 +1,4 @@
-// Kernels with one mistake each, and one without. The emulator must find every mistake; test_emulate.cpp says how.
+// Kernels with one error each, and one without. The emulator must detect every error; see test_emulate.cpp.
 #include "ops/cuda/lang.h"
 #include "tests/emulate/broken.h"
 
@@ -6,7 +6,7 @@ struct row64 {
   alignas(16) float at[64];
 };
 
-// ---- right: the sum of a row of 64, twice, by shared memory, shuffles and copies
+// ---- correct: the sum of a row of 64, twice, using shared memory, shuffles and copies
 __global__ void __launch_bounds__(64) right(const float *x, float *y) {
   XLM_SHARED(row64, room);
   XLM_SHARED(block_scratch, scratch);
@@ -46,7 +46,8 @@ __global__ void divergent_shuffle(const float *x, float *y) {
   __syncthreads();
   y[threadIdx.x] = v;
 }
-__global__ void past_the_end(const float *x, float *y) { // of shared memory: the address sanitizer sees it
+__global__ void past_the_end(const float *x, float *y) { // of shared memory: detected by the address
+                                                         // sanitizer
   XLM_SHARED(row64, room);
   room.at[threadIdx.x + 1] = x[threadIdx.x];
   __syncthreads();

@@ -1,4 +1,4 @@
-// Kernels with one mistake each (broken.cu), for the test of the emulator.
+// Kernels with one error each (broken.cu), for the test of the emulator.
 #ifndef XLM_EMULATE_BROKEN_H
 #define XLM_EMULATE_BROKEN_H
 

@@ -1,7 +1,8 @@
-// Every op case with the CUDA backend's kernels, emulated, against the float64 reference; all orders of threads must give
-// the same bits. Built three times: plain, with the address sanitizer, with every access checked for races.
+// Every op case with the CUDA backend's kernels, emulated, compared with the float64 reference; all thread
+// orders must give the same bits. Built three times: plain, with the address sanitizer, with every access
+// checked for races.
 // `test_cuda_ops [PATTERN]`: only cases whose "op.name" contains PATTERN.
-// `test_cuda_ops PATTERN KERNELS.so`: with kernels from there instead, where it has them (broken_kernels.sh).
+// `test_cuda_ops PATTERN KERNELS.so`: uses the kernels that KERNELS.so has instead (test_broken_kernels.sh).
 #include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>

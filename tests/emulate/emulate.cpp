@@ -1,4 +1,5 @@
-// Launches: blocks one after another, the lanes of a block in the chosen order, barriers and meetings. See emulate.h.
+// Launches: runs blocks one after another and the lanes of a block in the chosen order, with barriers and
+// meetings. See emulate.h.
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -126,7 +127,7 @@ void finish_meeting(warp &w, uint32_t first, meeting &m, emu_act *act, const voi
   m.came = 0;
 }
 
-// The unfinished meeting that shares lanes with `mask`, else an unused one.
+// The unfinished meeting that shares lanes with `mask`, else a free one.
 meeting *meeting_of(warp &w, uint32_t mask) {
   meeting *unused = NULL;
   for (meeting &m : w.at) {
@@ -171,7 +172,7 @@ int pick() {
     if (b.order > EMU_DESCENDING) {
       for (uint32_t skip = next_random() % (uint32_t)__builtin_popcount(ready); skip; skip--) ready &= ready - 1;
       lane = __builtin_ctz(ready);
-      if (next_random() % 4 == 0) b.turn = next_random() % b.n_warps; // another warp next time
+      if (next_random() % 4 == 0) b.turn = next_random() % b.n_warps; // sometimes switch to another warp
     }
     return (int)(w * 32) + lane;
   }
@@ -252,7 +253,7 @@ void emu_meet(uint32_t mask, const char *what, void *part, emu_act *act, const v
   else if (m->came && (m->mask != mask || m->line != line || strcmp(m->what, what)))
     fail("lanes of one warp meet at %s (%s:%d, mask %08x) and at %s (%s:%d, mask %08x)", m->what, m->file, m->line, m->mask,
          what, file, line, mask);
-  if (now().failed) give_way(); // does not come back
+  if (now().failed) give_way(); // does not return
   m->mask = mask, m->what = what, m->file = file, m->line = line;
   m->part[id % 32] = part;
   m->came |= lane_bit;
@@ -282,7 +283,8 @@ void *emu_shared(const void *declaration, size_t bytes, const char *file, int li
   if (b.static_shared > STATIC_SHARED)
     fail("%s:%d: %zu bytes of static shared memory, and a block may have %d", file, line, b.static_shared, STATIC_SHARED);
   void *p = NULL;
-  if (posix_memalign(&p, 16, bytes)) abort(); // exactly `bytes`, so that the address sanitizer sees the end
+  if (posix_memalign(&p, 16, bytes)) abort(); // exactly `bytes`, so that the address sanitizer detects
+                                              // overruns
   memset(p, POISON, bytes);
   b.shared.push_back({declaration, (char *)p, bytes});
   emu_race_watch(p, bytes, true);

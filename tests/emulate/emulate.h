@@ -1,15 +1,17 @@
 // The CUDA language on a CPU, for tests of kernels written in ops/cuda/lang.h.
 //
-// A kernel becomes a C++ function, a thread of a block a fiber (a stack of its own, switched by hand). One thread runs at
-// a time, until it reaches a point where it must meet others: a barrier, a shuffle, a vote, a tensor-core product. What a
-// GPU hides shows here:
-//   - The order of threads and of blocks is the test's choice (emu_set_order). A result that depends on it has other bits.
-//   - Shared memory is not-a-number at the start of a block and exactly as large as declared, on the heap, so that the
-//     address sanitizer sees its ends. An asynchronous copy arrives when it is waited for, not before.
+// A kernel becomes a C++ function, a thread of a block a fiber (with its own stack, switched by hand). One
+// thread runs at a time, until it reaches a point where it must meet others: a barrier, a shuffle, a vote, a
+// tensor-core product. This exposes errors that a GPU may hide:
+//   - The test chooses the order of threads and of blocks (emu_set_order). A result that depends on it has
+//     different bits.
+//   - Shared memory is NaN at the start of a block and exactly as large as declared, on the heap, so that the
+//     address sanitizer detects overruns. An asynchronous copy arrives when it is waited for, not earlier.
 //   - A meeting point that not all required threads reach ends the launch, with both places.
-//   - Compiled with -fsanitize=thread and linked with races.cpp instead of the sanitizer's runtime, every load and store
-//     is checked: two threads, the same bytes, one of them writes, and no barrier or meeting orders them.
-// Everything here is per OS thread: several launches may run at once.
+//   - Compiled with -fsanitize=thread and linked with races.cpp instead of the sanitizer's runtime, every
+//     load and store is checked for races: two threads access the same bytes, one of them writes, and no
+//     barrier or meeting orders them.
+// All state is per OS thread: several launches may run at once.
 #ifndef XLM_EMULATE_H
 #define XLM_EMULATE_H
 
@@ -49,7 +51,7 @@ extern thread_local emu_thread emu_now;
 // ---- launching
 
 typedef void emu_body(const void *arg);
-// NULL, or what went wrong: a sentence with kernel, block, source lines; good until this OS thread's next launch.
+// NULL, or the error: a sentence with kernel, block, source lines; valid until this OS thread's next launch.
 const char *emu_launch(const char *kernel, emu_dim3 grid, emu_dim3 block, size_t dynamic_shared, emu_body *body,
                        const void *arg);
 enum { EMU_ASCENDING, EMU_DESCENDING }; // any larger number: the seed of a random order
@@ -92,7 +94,7 @@ const char *emu_launch_on(void *stream, const char *kernel, emu_dim3 grid, emu_d
 
 #define EMU_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 void emu_barrier(const char *file, int line);
-// The lanes of `mask` come together. The last to come runs act(part of each lane, which have come, arg).
+// The lanes of `mask` meet. The last to arrive runs act(part of each lane, which have arrived, arg).
 typedef void emu_act(void **part, uint32_t came, const void *arg);
 void emu_meet(uint32_t mask, const char *what, void *part, emu_act *act, const void *arg, const char *file, int line);
 
@@ -112,7 +114,7 @@ void emu_act_ballot(void **part, uint32_t came, const void *arg);
 template <class T>
 static EMU_NO_RACES inline T emu_shuffle(uint32_t mask, const char *what, T v, int from, const char *file, int line) {
   static_assert(sizeof(T) <= 8 && std::is_trivially_copyable<T>::value, "a shuffle moves at most 8 bytes");
-  emu_word w = {0, ~0ull, from}; // a lane that does not take part gives not-a-number
+  emu_word w = {0, ~0ull, from}; // a lane that does not take part contributes NaN
   memcpy(&w.value, &v, sizeof v);
   emu_meet(mask, what, &w, emu_act_shuffle, NULL, file, line);
   memcpy(&v, &w.result, sizeof v);
@@ -150,7 +152,8 @@ static inline bool __all_sync(uint32_t mask, bool p, EMU_SITE) { return __ballot
 void *emu_shared(const void *declaration, size_t bytes, const char *file, int line);
 void *emu_dynamic_shared(void);
 
-// Told of accesses that no compiler instruments, and of memory to watch; without races.cpp they do nothing.
+// Reports accesses that the compiler does not instrument, and memory to watch; without races.cpp these do
+// nothing.
 enum { EMU_READ, EMU_WRITE, EMU_ATOMIC };
 extern "C" void emu_race_access(const void *at, size_t bytes, int kind);
 extern "C" void emu_race_watch(const void *at, size_t bytes, bool of_block); // of_block: shared memory

@@ -1,4 +1,4 @@
-// What the emulator's files share: one block in the making, its threads, and who may run next.
+// Shared by the emulator's files: the running block, its threads, and which can run next.
 #ifndef XLM_EMULATE_PRIV_H
 #define XLM_EMULATE_PRIV_H
 
@@ -17,7 +17,7 @@ struct async_copy {
 };
 
 struct lane {
-  void *sp = NULL; // where it goes on, while it does not run
+  void *sp = NULL; // where it continues, while it does not run
   int stack = -1;  // -1: has not begun, or has ended
   uint32_t x = 0, y = 0, z = 0;
   const char *what = NULL, *file = NULL; // the meeting point it is at
@@ -73,10 +73,10 @@ int pick(void);           // a lane that can run, in the order of the launch; -1
 void start_running(int to); // it is no longer among the ready ones
 
 // fiber.cpp: stacks
-void run_until_blocked(int first); // from the host's stack; comes back when no lane can run
-void give_way(void);               // the running lane cannot go on; comes back when it can
+void run_until_blocked(int first); // called on the host's stack; returns when no lane can run
+void give_way(void);               // the running lane is blocked; returns when it can continue
 void end_of_lane(void);            // emulate.cpp, called when a body returns
-void forget_stacks(void);          // of lanes that a failed launch left behind
+void forget_stacks(void);          // of lanes abandoned by a failed launch
 
 // Hooks of races.cpp; empty without it.
 extern "C" void emu_race_launch(void);

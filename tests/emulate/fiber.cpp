@@ -1,7 +1,8 @@
 // Fibers: the threads of a block, one stack each, switched by hand.
 //
-// A lane that ends hands its stack to the next one that has not begun, so a kernel without meeting points runs as a plain
-// loop on one stack. A lane that blocks switches straight to the next that can run; the host's stack is entered once a block.
+// A lane that ends passes its stack to the next one that has not begun, so a kernel without meeting points
+// runs as a plain loop on one stack. A lane that blocks switches directly to the next that can run; the
+// host's stack is used once per block.
 #include <cstdlib>
 #include <sys/mman.h>
 
@@ -25,7 +26,7 @@ enum { STACK = 1 << 16 };
 #if !defined(__x86_64__)
 #error "the emulator switches stacks for the x86-64 System V ABI only"
 #endif
-// Saves the callee-saved registers on the running stack, its top in *save, and goes on at `load`.
+// Saves the callee-saved registers on the running stack, its top in *save, and continues at `load`.
 extern "C" void emu_switch_stack(void **save, void *load);
 __asm__(".text\n.globl emu_switch_stack\n.type emu_switch_stack,@function\nemu_switch_stack:\n"
         "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
@@ -73,7 +74,7 @@ void *fresh_stack(int s) {
   return sp;
 }
 
-// Leaves the running stack for that of lane `to`, or the host's. gone: nothing comes back to it.
+// Leaves the running stack for that of lane `to`, or the host's. gone: it is not resumed.
 void switch_to(void **save, int to, bool gone) {
   void *load = all.host_sp;
   if (to != HOST) {
@@ -97,7 +98,7 @@ void switch_to(void **save, int to, bool gone) {
 #endif
 }
 
-// The first function of every stack: runs lanes until one must come after a lane with a stack of its own.
+// The first function of every stack: runs lanes until the next one has a stack of its own.
 void lane_main() {
 #ifdef EMU_ASAN
   const void *low;

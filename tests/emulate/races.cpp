@@ -1,9 +1,10 @@
-// Races between the threads of a kernel, found exactly. Linked instead of the thread sanitizer's runtime.
+// Exact detection of races between the threads of a kernel. Linked instead of the thread sanitizer's runtime.
 //
-// -fsanitize=thread puts a call before every load and store of a kernel; these calls come here. Every two bytes of watched
-// memory remember who wrote and who read them last. Two accesses by different threads, one of them a write, are a race
-// unless they are ordered: by a barrier of the block between them, or by a __syncwarp in which both took part. Nothing
-// orders blocks of one launch. Atomics do not race with atomics. Launches are ordered.
+// -fsanitize=thread inserts a call before every load and store of a kernel; these calls come here. For every
+// two bytes of watched memory, the last writer and readers are recorded. Two accesses by different threads,
+// one of them a write, are a race unless they are ordered by a barrier of the block between them, or by a
+// __syncwarp in which both took part. Blocks of one launch are not ordered. Atomics do not race with atomics.
+// Launches are ordered.
 #include <cstdio>
 #include <map>
 #include <unistd.h>
@@ -127,7 +128,7 @@ void emu_race_lane(uint32_t id, uint32_t barrier, uint32_t meeting) {
 
 void emu_race_watch(const void *at, size_t bytes, bool of_block) {
   uintptr_t begin = (uintptr_t)at, end = begin + bytes;
-  emu_race_forget(at, bytes); // memory that was freed and is used again
+  emu_race_forget(at, bytes); // freed memory may be reused
   if (bytes) regions.emplace(end, region{begin, end, of_block, std::vector<cell>(bytes / 2 + 1)});
 }
 

@@ -1,5 +1,6 @@
-// The emulator itself: a right kernel passes in every order to the same bits, and every kernel of broken.cu is found by the
-// builds that can find it. Built three times: plain, with the address sanitizer (EMULATE_ASAN), with races.cpp (EMULATE_RACES).
+// Tests the emulator: a correct kernel passes in every order with the same bits, and every kernel of
+// broken.cu is detected by the builds that can detect it. Built three times: plain, with the address
+// sanitizer (EMULATE_ASAN), with races.cpp (EMULATE_RACES).
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -47,7 +48,7 @@ struct outcome {
   std::string how;
 };
 
-// Runs in every order; what gives it away: a sentence, not-a-number, or other bits in another order.
+// Runs in every order; an error shows as a message, NaN, or different bits in another order.
 static outcome run(int which) {
   float *x = (float *)malloc(N * sizeof *x); // its own block, so that its end is seen
   std::vector<float> first, y((size_t)(N * broken_blocks(which)));
@@ -71,7 +72,7 @@ static outcome run(int which) {
   return o;
 }
 
-// In a process of its own: the address sanitizer ends it.
+// In a separate process, since the address sanitizer ends it.
 static outcome run_apart(int which) {
   int ends[2];
   if (pipe(ends)) return {false, "no pipe"};
@@ -98,7 +99,7 @@ int main() {
   int passed = 0, failed = 0;
   for (int which = 0; which < BROKEN_KINDS; which++) {
     bool should = expected[which].builds & build;
-    if (which != BROKEN_NONE && !should) continue; // this build need not see it
+    if (which != BROKEN_NONE && !should) continue; // this build need not detect it
     outcome o = build == ASAN ? run_apart(which) : run(which);
     bool ok = o.found == should && (!o.found || o.how.find(expected[which].words) != std::string::npos);
     printf("%-6s %-32s %s\n", ok ? "ok" : "FAILED", expected[which].name, o.found ? o.how.c_str() : "nothing found");

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Every kernel file compiles for the cards, warnings as errors, and no two files have a kernel of one name and signature:
-# templates of that kind would become one without a word. Skipped without a CUDA toolkit.
+# Every kernel file compiles for the GPUs, with warnings as errors. Skipped without a CUDA toolkit.
 set -eu
 command -v nvcc >/dev/null || { echo "no nvcc"; exit 77; }
 out=$(mktemp -d)

@@ -1,5 +1,5 @@
-// A library for LD_PRELOAD: the request for memory number FAIL_AT (from 1, over the whole program) is
-// refused. With COUNT_FILE the number of requests is written there when the program ends.
+// A library for LD_PRELOAD: request number FAIL_AT for memory (from 1, over the whole program) fails. With
+// COUNT_FILE the number of requests is written there at exit.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -33,7 +33,7 @@ void *realloc(void *p, size_t n) {
   return refused() ? NULL : __libc_realloc(p, n);
 }
 
-__attribute__((constructor)) static void begin(void) { // what the loader asks for is not the program's
+__attribute__((constructor)) static void begin(void) { // excludes requests of the loader
   const char *at = getenv("FAIL_AT");
   if (at) fail_at = atol(at);
   counting = true;

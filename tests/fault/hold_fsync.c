@@ -1,5 +1,5 @@
-// A library for LD_PRELOAD: while the file HOLD exists, a file whose path has HOLD_NAME in it is not synced.
-// The first that waits makes HOLD.held. So a test can look at a save in the middle.
+// A library for LD_PRELOAD: while the file HOLD exists, fsync blocks on files whose path contains HOLD_NAME.
+// The first that waits creates HOLD.held, so that a test can inspect a save in progress.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>

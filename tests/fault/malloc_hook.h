@@ -1,6 +1,6 @@
-// Counts and refuses requests to the system for memory. To be included by one source file of a program: it
-// defines malloc and its family (and mmap) in front of the C library's. Sanitizers bring their own malloc, so
-// there it is left out and MALLOC_HOOK is 0.
+// Counts memory requests to the system and makes one fail. To be included by one source file of a program: it
+// defines malloc and its family (and mmap) in front of the C library's. Sanitizers have their own malloc, so
+// there this is left out and MALLOC_HOOK is 0.
 #ifndef XLM_TESTS_MALLOC_HOOK_H
 #define XLM_TESTS_MALLOC_HOOK_H
 

@@ -1,5 +1,5 @@
-// Out of memory, everywhere: the n-th request to the system fails, for n = 1, 2, ... until all are granted.
-// Nothing may crash, everything that fails says so, and (under sanitizers) nothing leaks.
+// Out of memory everywhere: the n-th request to the system fails, for n = 1, 2, ... until none fails. Nothing
+// may crash, every failure must be reported, and (under sanitizers) nothing may leak.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@
 
 // ---- arenas: the compiler ----
 
-enum { FILLERS = 12, FILLER = 5557 }; // what comes first shifts the places where blocks end
+enum { FILLERS = 12, FILLER = 5557 }; // earlier allocations shift the positions where blocks end
 
 // false: out of memory.
 static bool compile(const char *model, const toy_options *o, size_t filler) {
@@ -49,7 +49,7 @@ static const char *read_model(xlm_arena *a, const char *name, bool broken) {
   const xlm_source *s = toy_source(a, name);
   char *text = xlm_arena_strdup(a, s->text);
   if (!broken) return text;
-  char *at = strstr(text, "cross_entropy("); // a mistake at the end, and some elsewhere
+  char *at = strstr(text, "cross_entropy("); // an error at the end, and some elsewhere
   assert_non_null(at);
   memcpy(at, "kross_entropy(", 14);
   return xlm_arena_printf(a, "%s\nx = hidden @ @ 3\nparam w[hiden] ~ nomal(1)\n", text);
@@ -177,7 +177,7 @@ static xlm_status read_config(const world *w, xlm_error *err) {
 static const struct {
   const char *name;
   xlm_status (*run)(const world *, xlm_error *);
-  int at_least; // requests for memory that must be among them, or the hook does not work
+  int at_least; // minimum number of requests; otherwise the hook does not work
 } scenes[] = {{"open data", open_data, 3},
               {"synthetic data", open_synthetic, 1},
               {"open an executor", open_exec, 4},
@@ -189,7 +189,7 @@ static const struct {
               {"read metrics", read_metrics, 20},
               {"read a configuration", read_config, 20}};
 
-// All of the first, then some: saving has thousands, and waits for the disk every time.
+// All of the first, then a selection: saving makes thousands, and waits for the disk every time.
 static long next_request(long n) {
   return n < 30 ? n + 1 : n + 53;
 }
@@ -197,7 +197,7 @@ static long next_request(long n) {
 static void walk_scene(const world *w, size_t i) {
   xlm_error first = {.text = ""};
   if (scenes[i].run(w, &first) != XLM_OK) fail_msg("%s: %s", scenes[i].name, first.text);
-  long live = atomic_load(&hook_live); // what the C library keeps for itself, it has by now
+  long live = atomic_load(&hook_live); // the C library has its permanent allocations by now
   for (long n = 1;; n = next_request(n)) {
     xlm_error err = {.text = ""};
     atomic_store(&hook_countdown, n);

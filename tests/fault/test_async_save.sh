@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A rank dies while a checkpoint is written behind the training: the job ends, what was half written is never taken for a
-# checkpoint, and the run goes on from the one before to the weights of a run that nothing happened to.
+# A rank dies during an asynchronous save: the job ends, the incomplete checkpoint is never used, and the run
+# continues from the previous one to the weights of an uninterrupted run.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 nm "$run" 2>/dev/null | grep -qE '__(a|t)san_init' && { echo "skipped: a sanitizer must come first"; exit 77; }
@@ -9,8 +9,8 @@ nm "$run" 2>/dev/null | grep -qE '__(a|t)san_init' && { echo "skipped: a sanitiz
 train=("$run" train "$model" --data corpus.txt "${tiny[@]}" --micro-batch-size 1 --log-interval 1 --lr-schedule constant --warmup-steps 2
   --seed 5 --eval-interval 0 --threads 1 --pp 2 --dp 2)
 
-# dies VICTIM NAME STEPS LAUNCHER...: the job's process number VICTIM (of those that train) is killed while files with NAME in
-# their paths cannot be synced, STEPS steps into the writing.
+# dies VICTIM NAME STEPS LAUNCHER...: the job's process number VICTIM (of those that train) is killed while
+# files with NAME in their paths cannot be synced, STEPS steps after the save began.
 dies() {
   local victim=$1 name=$2 steps=$3 pid step last
   shift 3
@@ -27,7 +27,7 @@ dies() {
   [ -f hold.held ] || fail "no save waits: $(tail -n 3 log.txt)"
   step=$(basename killed/.writing-*)
   step=$((10#${step#.writing-}))
-  wait_for "step $((step + steps))/" log.txt # the training goes on beside the save
+  wait_for "step $((step + steps))/" log.txt # training continues during the save
   kill -9 "$(ranks_of killed | sed -n "${victim}p")" || fail "no process $victim: $(ranks_of killed)"
   for _ in $(seq 200); do
     kill -0 $pid 2>/dev/null || break

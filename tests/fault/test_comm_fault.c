@@ -1,8 +1,7 @@
-// A rank that fails, disagrees, leaves or never comes ends the run on all ranks, with one sentence that says
-// which and why, and one rank that tells it. ranks_run's alarm makes a hang a failure.
+// A rank that fails, disagrees, leaves or never arrives ends the run on all ranks, with one message that says
+// which and why, reported by one rank. The alarm in ranks_run turns a hang into a failure.
 //
-// `test_comm_fault SCENARIO` under mpirun (tests/layouts/test_mpi.sh) does one of them to the processes of a
-// job.
+// `test_comm_fault SCENARIO` under mpirun (tests/layouts/test_mpi.sh) does this with the processes of a job.
 #include <signal.h>
 
 #include "tests/layouts/ranks.h"
@@ -67,7 +66,7 @@ static void a_rank_fails(void **state) {
   }
 }
 
-// In the middle of exchanges, at many moments: nobody may copy from memory that its owner has given back.
+// During exchanges, at many times: memory must not be read after its owner has got it back.
 static void fail_in_exchanges(xlm_comm *c, void *arg) {
   const int *moment = arg;
   xlm_status s = XLM_OK;
@@ -81,7 +80,7 @@ static void fail_in_exchanges(xlm_comm *c, void *arg) {
       c->backend->fail(c, "enough"), s = XLM_ENV;
     else
       s = c->backend->all_gather(c, 0xFF, mine, in, bytes);
-    free(mine); // the sanitizer sees who still reads
+    free(mine); // the sanitizer detects later reads
     free(got);
   }
   expect_failure(c, "enough");
@@ -136,9 +135,9 @@ static void leave_early(xlm_comm *c, void *arg) {
     return;
   }
   if (*how == 1) RANK_CHECK(c, gather(c, 1, 8) == XLM_OK);
-  if (*how == 1 && c->rank == 1) { // what was sent arrives
+  if (*how == 1 && c->rank == 1) { // messages sent before must arrive
     RANK_CHECK(c, c->backend->recv(c, 0, 1, x, 8) == XLM_OK && c->backend->send(c, 2, 2, x, 8) == XLM_OK);
-  } else if (*how == 1) { // only then does rank 2 notice; rank 1 may have been faster
+  } else if (*how == 1) { // only then does rank 2 detect it; rank 1 may have been faster
     (void)c->backend->recv(c, 1, 2, x, 8);
   }
   xlm_status s = c->rank == 1 ? c->backend->recv(c, 0, 1, x, 8) : gather(c, 1, 8);
@@ -155,7 +154,7 @@ static void never_come(xlm_comm *c, void *arg) {
   (void)arg;
   xlm_comm_at(c, c->rank == 1 ? "a long computation" : "the gradients");
   if (c->rank == 1) {
-    while (c->backend->send(c, 1, 9, "", 0) == XLM_OK) usleep(10000); // busy with itself, for ever
+    while (c->backend->send(c, 1, 9, "", 0) == XLM_OK) usleep(10000); // busy forever
   } else {
     RANK_CHECK(c, gather(c, 1, 8) == XLM_ENV);
   }
@@ -199,7 +198,7 @@ static const struct {
                  {"leaves", leaves},         {"sleeps", sleeps},
                  {"sends_more", sends_more}, {"sends_less", sends_less}};
 
-// Rank 1 works for a while and then does what the scenario says; the others go on until they hear of it.
+// Rank 1 works for a while and then does what the scenario says; the others continue until they are notified.
 static int run_scenario(const char *name) {
   char mesh_text[32];
   snprintf(mesh_text, sizeof mesh_text, "dp %lld", (long long)xlm_comm_mpi_size());

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Processes that do not belong together, or that lack something: no run begins, or it ends, with one message that says why; no
-# file is left that bears a checkpoint's name and is none.
+# Processes that do not match, or that lack something: the run does not start, or ends, with one message that
+# says why; no incomplete file is left under the name of a checkpoint.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 
@@ -8,7 +8,7 @@ train=("$run" train "$model" --data corpus.txt --hidden-size 32 --set layers=4 -
   --vocab-size 256 --seq-length 32 --global-batch-size 8 --micro-batch-size 1 --log-interval 1 --eval-interval 0 --max-steps 3
   --seed 5 --dp 2 --threads 1)
 
-# apart TEXT FLAGS...: the second process has these flags, too.
+# apart TEXT FLAGS...: the second process has these flags in addition.
 apart() {
   local text=$1
   shift
@@ -26,7 +26,7 @@ another=("${train[@]}")
 another[2]=other.xlm
 expect 2 'process 1 has another model text' timeout 60 mpirun -n 1 "${train[@]}" --output-dir n : -n 1 "${another[@]}" --output-dir n
 apart 'process 1 would run kernels for base' --arch base
-# Saved plans of one size, of one model, that say something else in one number.
+# Saved plans of one size and model that differ in one number.
 "$2/xlmc" plan "${train[2]}" --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40 --vocab-size 256 \
   --seq-length 32 --global-batch-size 8 --micro-batch-size 1 --dp 2 --threads 1 --format json --output one.json ||
   fail "no plan"
@@ -38,20 +38,21 @@ apart 'process 1 reads other data' --data "$source_dir/grammar/xlm.l"
 expect 0 'checkpoint m/step-00000003' timeout 60 mpirun -n 1 "${train[@]}" --output-dir m : \
   -n 1 "${train[@]}" --output-dir elsewhere --threads 2 --comm-timeout 30 # what may differ
 
-# One that was started and never comes.
+# One process that was started and never arrives.
 for other in 'sleep 100' true; do
-  expect 2 'not all processes of this run have come' timeout 60 mpirun -n 1 "${train[@]}" --output-dir n --comm-timeout 2 : -n 1 $other
+  expect 2 'not all processes of this run have arrived' timeout 60 mpirun -n 1 "${train[@]}" --output-dir n --comm-timeout 2 : -n 1 $other
   [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
 done
 
-# No memory for the arena of one rank: the limit lies between what MPI takes and what the plan needs.
+# Not enough memory for the arena of one rank: the limit is between what MPI uses and what the plan needs.
 if ! grep -q __asan_init "$run"; then # sanitizers reserve more
   big=("${train[@]}" --hidden-size 1024 --intermediate-size 4096 --set heads=8 --output-dir n)
   expect 2 'rank 1' timeout 60 mpirun -n 1 "${big[@]}" : -n 1 bash -c 'ulimit -v 700000; exec "$@"' - "${big[@]}"
   [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
 fi
 
-# A disk that is full, a file that must not grow: what was saved before stays whole, nothing half written keeps a name.
+# A full disk, and a file that must not grow: earlier checkpoints stay complete, and no incomplete one is
+# left.
 full() { # FOLDER COMMAND...
   local folder=$1
   shift

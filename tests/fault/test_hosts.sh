@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Two hosts: network namespaces joined by a pair of virtual interfaces, each with a host name and process numbers of its own;
-# mpirun starts its second half through an agent in place of ssh, and everything between the two goes over TCP. The same
-# numbers as on threads of one process, bit for bit; a rank that dies on the other host ends the run within 10 seconds with a
-# message that names it, the operation and the model line; what was saved goes on.
+# Two hosts: network namespaces joined by a pair of virtual interfaces, each with its own host name and
+# process ids; mpirun starts its second half through an agent instead of ssh, and all communication goes over
+# TCP. The results equal those of threads of one process, bit for bit; a rank that dies on the other host ends
+# the run within 10 seconds with a message that names it, the operation and the model line; its checkpoint can
+# be resumed.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 
@@ -94,18 +95,18 @@ dies() {
   wait $pid && fail 'a run that lost a rank ends well'
   all_gone killed
 }
-# Beside it lives another rank, who notices and tells all.
+# Another rank on its host detects it and notifies all others.
 dies 2 2 --pp 2 --tp 2
 [ "$(grep -c '^xlmrun: ' log.txt)" = 1 ] || fail "not one message: $(grep -v '^step' log.txt)"
 grep -qE '^xlmrun: rank ([23]) has died while rank [23] was in ([a-z_]+ of [a-z0-9.]+ \(.*llama.xlm:[0-9]+\)|writing a checkpoint)' log.txt ||
   fail "no word about who died: $(grep -v '^step' log.txt)"
-# What it left goes on, on both hosts, to the numbers of a run that nothing happened to.
+# Its checkpoint is resumed on both hosts, with the results of an uninterrupted run.
 step=$((10#$(ls -d killed/step-* | tail -n 1 | sed 's/.*step-//') + 2))
 on_hosts 2 2 "$run" train --resume killed --max-steps $step --eval-interval 2 >log.txt 2>&1 || fail "no resume: $(cat log.txt)"
 expect 0 'ranks = ' "${train[@]}" --pp 2 --tp 2 --max-steps $step --eval-interval 0 --save-interval $step --output-dir whole
 last=$(printf 'step-%08d' $step)
 same_weights whole/$last killed/$last
-# Alone on its host: mpirun notices and names it; the first rank says where the run stands.
+# Alone on its host: mpirun detects it and names it; the first rank reports where the run is.
 dies 3 1 --pp 2 --tp 2
 grep -qE 'rank 3 .*on node 10.77.0.2 exited on signal 9' log.txt || fail "no word about who died: $(grep -v '^step' log.txt)"
 grep -qE '^(this step goes on: rank 0:|stopping after this step; rank 0 is at) ([a-z_]+ of [a-z0-9.]+ \(.*llama.xlm:[0-9]+\)|writing a checkpoint)' log.txt ||

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A random rank dies at a random moment: the job ends within 10 seconds, and the folder of checkpoints always goes on, to the
-# very weights of a run that nothing happened to. XLM_KILLS says how often (nightly: 50).
+# A random rank dies at a random time: the job ends within 10 seconds, and the checkpoints can always be
+# resumed, to the weights of an uninterrupted run. XLM_KILLS is the number of kills (nightly: 50).
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 
@@ -10,7 +10,7 @@ train=("$run" train "$model" --data corpus.txt --hidden-size 32 --set layers=4 -
   --warmup-steps 2 --log-interval 1 --eval-interval 0 --save-interval 1 --keep-checkpoints 2 --seed 5 --pp 2 --dp 2)
 expect 0 "checkpoint whole/step-000000$steps" "${train[@]}" --max-steps $steps --output-dir whole
 
-# run_job FLAGS...: in the background, in a session of its own.
+# run_job FLAGS...: in the background, in a new session.
 run_job() {
   setsid mpirun -n 4 "${train[@]}" --max-steps $steps --output-dir killed "$@" >log.txt 2>&1 &
   pid=$!
@@ -29,7 +29,7 @@ must_end() {
 
 killed=0
 while [ $killed -lt "$kills" ]; do
-  if [ -d killed/step-000000$steps ]; then # it came through: another run
+  if [ -d killed/step-000000$steps ]; then # it finished: another run
     same_weights whole/step-000000$steps killed/step-000000$steps
     rm -r killed
   fi
@@ -40,7 +40,7 @@ while [ $killed -lt "$kills" ]; do
   victim=$(ranks_of killed | shuf -n 1)
   [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null && killed=$((killed + 1))
   must_end
-  for folder in killed/step-*; do # what bears the name of a checkpoint is one, with all its states
+  for folder in killed/step-*; do # every folder with the name of a checkpoint is one, with all its states
     [ ! -d "$folder" ] || "$run" train --resume "$folder" --max-steps 1 --output-dir read >out.txt 2>&1 ||
       fail "kill $killed: $folder: $(cat out.txt)"
   done

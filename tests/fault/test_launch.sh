@@ -1,6 +1,6 @@
 "${launch[@]}" --max-steps "$step" >log.txt 2>&1 ||#!/usr/bin/env bash
-# The launch script for mpirun: TERM ends a run in good order even when a step takes longer than the second that Open MPI leaves
-# between its signals, and the same command goes on.
+# The launch script for mpirun: TERM ends a run in order even if a step takes longer than the second that Open
+# MPI leaves between its signals, and the same command resumes.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 

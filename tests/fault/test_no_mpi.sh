@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# An xlmrun that was built without MPI: started by a launcher it says which packages are missing, and on its own it trains.
+# An xlmrun built without MPI: started by a launcher it names the missing packages, and alone it trains.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 run=$2/tests/xlmrun_without_mpi
 train=("$run" train "$model" --data corpus.txt "${sizes[@]}" --global-batch-size 4 --tp 2 --max-steps 2 --eval-interval 0)

@@ -1,6 +1,6 @@
-// A file system that fails while a checkpoint is saved: every call that could fail does so once, and from
-// then on (a device that is full). Each time there is one clear error, or the checkpoint is whole; the one
-// before always is.
+// A file system that fails while a checkpoint is saved: every call that can fail does so once, and also from
+// then on (a full device). Each time there is either one clear error or a complete checkpoint; the previous
+// one is always intact.
 #include <dlfcn.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -45,7 +45,7 @@ ssize_t write(int fd, const void *data, size_t n) {
   if (!real) real = REAL(write);
   if (fd > 2 && n > 1 && fault.for_good && fault.call == WRITE && atomic_load(&fault.left) == 2) {
     atomic_store(&fault.left, 1);
-    return real(fd, data, n / 2); // the device takes what it has room for
+    return real(fd, data, n / 2); // the device accepts what fits
   }
   return fd > 2 && fails(WRITE) ? -1 : real(fd, data, n);
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Under Slurm: a controller and a node of our own in a temporary folder, on this machine (as root, without munge). srun starts
-# the ranks; the numbers are those of threads of one process; a rank that dies ends the step; the launch script stops in good
-# order and goes on; srun without an MPI plugin is told what is missing. Skipped where slurmctld, slurmd or mpirun are missing.
+# Under Slurm: a private controller and node in a temporary folder, on this machine (as root, without munge).
+# srun starts the ranks; the results are those of threads of one process; a rank that dies ends the step; the
+# launch script stops in order and resumes; srun without an MPI plugin is reported. Skipped without slurmctld,
+# slurmd or mpirun.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 if [ "$(id -u)" != 0 ] || ! command -v slurmctld slurmd srun sbatch >/dev/null; then
@@ -68,7 +69,7 @@ for key in step loss grad_norm; do
   [ "$(column $key threads/metrics.jsonl)" = "$(column $key tasks/metrics.jsonl)" ] || fail "$key differs: $(cat tasks/metrics.jsonl)"
 done
 
-# Tasks that nobody has connected would be four runs that write into one folder.
+# Unconnected tasks would be four runs that write to one folder.
 timeout 60 srun --mpi=none -n 4 "${train[@]}" --max-steps 1 --output-dir none >out.txt 2>&1 && fail 'four runs instead of one'
 [ "$(grep -c '^xlmrun: .*srun --mpi=pmix' out.txt)" = 1 ] || fail "no word about --mpi=pmix: $(cat out.txt)"
 [ ! -d none ] || fail 'something was written'

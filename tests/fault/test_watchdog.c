@@ -1,5 +1,5 @@
-// A rank that never comes back from a computation: the others give up after their timeout, and the watchdog
-// ends the process, with a word about where every rank stands.
+// A rank that never returns from a computation: the others give up after their timeout, and the watchdog ends
+// the process, with a message about where every rank is.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +38,7 @@ static void run_child(int out) {
   xlm_error err;
   void *args[2] = {NULL, team}; // rank 1 is the stuck one
   watchdog_start(team, 1);
-  _exit(xlm_team_step(team, (xlm_step_env){0}, stuck, args, &err) == XLM_OK ? 0 : 1); // is never reached
+  _exit(xlm_team_step(team, (xlm_step_env){0}, stuck, args, &err) == XLM_OK ? 0 : 1); // never reached
 }
 
 static void test_stuck_rank(void **state) {

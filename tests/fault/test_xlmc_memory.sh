@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# xlmc without memory: the n-th request is refused, for n spread over all there are. Either the output is what it is with
-# memory, or there is one line that says so and exit code 2; never a crash, never half an answer.
+# xlmc out of memory: the n-th request fails, for n spread over all requests. Either the output is the usual
+# one, or there is one line that reports it and exit code 2; never a crash, never incomplete output.
 #   test_xlmc_memory.sh SOURCE_DIR BINARY_DIR
 set -u
 source_dir=$(cd "$1" && pwd) xlmc=$(cd "$2" && pwd)/xlmc

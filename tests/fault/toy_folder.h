@@ -1,4 +1,4 @@
-// A small model and a folder of its own: what the tests of faults in reading and writing have in common.
+// A small model with a folder: shared by the tests of faults in reading and writing.
 #ifndef XLM_TESTS_FAULT_TOY_FOLDER_H
 #define XLM_TESTS_FAULT_TOY_FOLDER_H
 

@@ -1,4 +1,4 @@
-// Fuzz target for the IR text: any bytes are read or refused, and what is read survives printing, reading and
+// Fuzz target for the IR text: any input is read or rejected, and what is read survives printing, reading and
 // simplifying.
 //
 // Build with clang's libFuzzer: clang -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_ir.c and the

@@ -1,5 +1,5 @@
-// Fuzz target: any bytes parse without a crash; what parses cleanly formats to a text with the same tree and
-// the same comments, and formatting that changes nothing more. Diagnostics of the rest are rendered.
+// Fuzz target for the parser: no input crashes it; a text without errors formats to a text with the same tree
+// and comments, and formatting is idempotent. Diagnostics of the others are rendered.
 //
 //   clang -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. -IBUILD tests/fuzz/fuzz_parse.c <the front
 //   library>

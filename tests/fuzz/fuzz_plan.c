@@ -1,6 +1,6 @@
-// Fuzz target for saved plans: any bytes are read or refused; what is read is found sound or refused with a
-// reason; and what is found sound can be run, whatever comes out. (But for plans with packed rows of experts:
-// where these begin is computed, so no plan says it.)
+// Fuzz target for saved plans: any input is read or rejected; what is read is found valid or rejected with a
+// reason; and a valid plan can be run, whatever its results. (Except plans with packed rows of experts, whose
+// offsets are computed at run time.)
 //
 // Build with clang's libFuzzer: clang -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I.
 // tests/fuzz/fuzz_plan.c and the libraries xlm_train, xlm_checkpoint, xlm_planner, xlm_cpu. Seeds: small

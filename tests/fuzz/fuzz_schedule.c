@@ -1,5 +1,5 @@
-// Fuzz target for pipeline schedules in CSV: any bytes are read or refused; what is read is found sound or
-// refused with a reason; what is sound can be timed, and survives printing and reading.
+// Fuzz target for pipeline schedules in CSV: any input is read or rejected; what is read is found valid or
+// rejected with a reason; a valid one can be simulated, and survives printing and reading.
 //
 // Build with clang's libFuzzer: clang -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_schedule.c
 // compiler/schedule/*.c and the libraries xlm_plan, xlm_base. Seeds: any schedule; the first byte

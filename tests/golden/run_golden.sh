@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Golden tests of the command line, the one mechanism for the whole project.
+# Golden tests of the command line.
 #
 #   run_golden.sh SOURCE_DIR BINARY_DIR [--accept] [PATTERN]
 #
-# Runs every tests/golden/**/*.golden whose path contains PATTERN, shows how what came out differs from what the file
-# expects, and exits 1 on any difference. --accept writes what came out into the files instead; read the diff before you
-# commit it. A golden file:
+# Runs every tests/golden/**/*.golden whose path contains PATTERN, shows differences between actual and
+# expected output, and exits with 1 if there are any. --accept writes the actual output to the files instead;
+# review the diff before committing it. A golden file:
 #
 #   # run: xlmc check input.xlm        one or more; bash runs each in the file's own directory, BINARY_DIR first in PATH
 #   --- input                          becomes input.xlm

@@ -1,4 +1,4 @@
-// Plans made by hand, for tests of what looks at plans.
+// Plans built by hand, for tests of code that reads plans.
 #ifndef XLM_TESTS_HAND_PLAN_H
 #define XLM_TESTS_HAND_PLAN_H
 

@@ -1,5 +1,5 @@
-// For tests of the collectives' kernels: one instruction with its tensors, run on a rank; values that every
-// rank can compute for every other; how a dimension is split.
+// For tests of the kernels of collectives: one instruction with its tensors, run on a rank; values that every
+// rank can compute for every other; splits of a dimension.
 #ifndef XLM_TESTS_LAYOUTS_ONE_CALL_H
 #define XLM_TESTS_LAYOUTS_ONE_CALL_H
 
@@ -121,15 +121,15 @@ static inline double rounded(xlm_dtype t, double x) {
   return t == XLM_F32 ? (double)(float)x : x;
 }
 
-// What rank `rank` holds at logical index i: of differing size, so that the order of a sum shows.
+// The value of rank `rank` at logical index i; magnitudes differ, so that the order of a sum matters.
 static inline double value(uint64_t seed, xlm_dtype t, int64_t rank, int64_t i) {
   double x = (double)ranks_random(seed, (uint64_t)rank, (uint64_t)i) / 4294967296.0 - 0.5;
   double size = ranks_random(seed + 1, (uint64_t)i, (uint64_t)rank) % 3 ? 3 : 5000;
   return rounded(t, t == XLM_I32 ? floor(x * 1e6) : x * size);
 }
 
-// The f32 sum over the axes up to `axis`, outermost first, of the members that stand where `at` does along
-// the others.
+// The f32 sum over the axes up to `axis`, outermost first, of the members with `at`'s position along the
+// others.
 static inline float nested(const xlm_comm *c, uint32_t axes, int axis, const int32_t at[XLM_MAX_AXES],
                            uint64_t seed, xlm_dtype t, int64_t i) {
   int32_t here[XLM_MAX_AXES];

@@ -1,6 +1,6 @@
-// Runs a function on every rank of a mesh: in threads, or, when mpirun started this program, on this
-// process's rank. Ranks must not use cmocka's assertions (they are threads); they say what is wrong with
-// RANK_CHECK, and ranks_run fails then.
+// Runs a function on every rank of a mesh: in threads or, when mpirun started this program, on this process's
+// rank. Ranks must not use cmocka's assertions (they are threads); they report errors with RANK_CHECK, which
+// makes ranks_run fail.
 #ifndef XLM_TESTS_LAYOUTS_RANKS_H
 #define XLM_TESTS_LAYOUTS_RANKS_H
 
@@ -68,7 +68,7 @@ static inline bool ranks_can_run(const xlm_mesh *mesh) {
 
 static inline void ranks_run(const xlm_mesh *mesh, double timeout_s, ranks_fn *fn, void *arg) {
   atomic_store(&ranks_wrong, 0);
-  alarm(60); // a hang is a failure too
+  alarm(60); // a hang is a failure, too
   if (!ranks_can_run(mesh)) return;
   if (xlm_comm_mpi_launched()) {
     xlm_comm *c = NULL;

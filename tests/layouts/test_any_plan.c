@@ -1,12 +1,12 @@
-// Any plan equals the one-rank plan: random legal layouts of the shipped models, and of one whose losses are
-// means over uneven counts (counts.xlm), made small, train 5 steps on local ranks and are compared with one
-// rank, and with their plain twin: the same dp, ep, cp, tp and microbatches without pipeline, ZeRO and
-// recompute. Losses agree with those of one rank within rounding; with those of the twin bit for bit, and so
-// do the global norms, parameters and optimizer states, except where every microbatch is reduced on its own.
-// One bound on the losses serves every optimizer: an element whose sign lion takes the other way has next to
-// no gradient, and what muon makes of directions that hold rounding errors alone moves the loss as little;
-// parameters and states of other splits are not compared. The plans compared go through a file first, as
-// `xlmrun train plan.json` has them; those they are compared with do not.
+// Any plan equals the one-rank plan. Random legal layouts of small versions of the shipped models, and of one
+// whose losses are means over uneven counts (counts.xlm), train 5 steps on local ranks. They are compared
+// with one rank, and with a plain layout: the same dp, ep, cp, tp and microbatches without pipeline, ZeRO and
+// recompute. Losses agree with those of one rank within rounding. Losses, global norms, parameters and
+// optimizer states agree with those of the plain layout bit for bit, except when every microbatch is reduced
+// separately. One bound on the losses serves every optimizer: an element whose sign lion takes differently
+// has almost no gradient, and directions of only rounding errors in muon change the loss as little;
+// parameters and states of other splits are not compared. The plans under test go through a file first, as
+// with `xlmrun train plan.json`; those they are compared with do not.
 //
 //   test_any_plan                 a fixed list of seeds, and some fresh ones
 //   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)
@@ -103,7 +103,7 @@ static const xlm_plan *plan_of(const char *device, xlm_arena *a, const layout *l
   return toy_plan_on(device, a, toy_source(a, l->model), &c);
 }
 
-// The plan written, read again and found sound, as one that xlmrun gets from a file.
+// Writes the plan, reads it back and verifies it, as xlmrun does with a file.
 static const xlm_plan *through_file(xlm_arena *a, const xlm_plan *p, const layout *l) {
   xlm_text text = xlm_text_new(a);
   const xlm_plan *again = NULL;
@@ -159,7 +159,7 @@ static curve train(const char *device, const layout *l, bool saved) {
 
 // ---- what it is compared with ----
 
-// Runs that others are compared with are few: each is made once.
+// There are few reference runs; each is made once.
 static curve reference(const char *device, const layout *l) {
   enum { MOST = 4096 };
   static struct {
@@ -225,7 +225,7 @@ static void compare(const layout *l) {
   check_close(l, &many, &one);
   if (keeps_bits(l)) check_same(l, &many, &twin, "without pipeline, ZeRO and recompute");
   if (!getenv("XLM_TEST_DEVICE") || !has_kernels_of_cpu()) return;
-  curve here = reference(cpu, l); // what the device is changes no bit of anything
+  curve here = reference(cpu, l); // the device changes no bits
   check_same(l, &many, &here, "on the CPU");
 }
 

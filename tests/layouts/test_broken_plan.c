@@ -1,7 +1,7 @@
-// Plans that come from a file and are not what a compiler makes: each is refused with a sentence that says
-// where, and none ends the program, whatever is done to it.
+// Plans from files that a compiler would not make: each is rejected with a message that says where, and none
+// crashes the program.
 //
-//   test_broken_plan         what is known to be wrong, and some mutants
+//   test_broken_plan         known errors, and some mutants
 //   test_broken_plan SEED    with other mutants, from SEED on
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,7 +61,7 @@ static const layout alone = {"llama", {0}, "1f1b", 0};
 static const layout thrice = {"llama", {.n = 1, .axis = {"dp"}, .size = {2}}, "1f1b", 0, 3};
 static const layout grid = {"llama", {.n = 2, .axis = {"dp", "tp"}, .size = {2, 2}}, "1f1b", 1};
 
-// What is wrong with the plan; NULL: nothing.
+// The error in the plan; NULL: none.
 static const char *verdict(const char *text, size_t n) {
   const xlm_plan *p = NULL;
   xlm_error err = {0};
@@ -330,8 +330,7 @@ typedef struct attr_trial {
   int refused, run;
 } attr_trial;
 
-// A plan with `value` as the attribute (NULL: without it) is refused with a sentence, or runs and harms
-// nothing.
+// A plan with `value` as the attribute (NULL: without it) is rejected with a message, or runs without harm.
 static void try_attr(attr_trial *t, json_t *value) {
   json_t *was = json_deep_copy(t->attrs);
   if (value)

@@ -1,7 +1,7 @@
-// Bytes that every rank sends over every axis in a step, counted at run time, are those that the plan says.
-// What experts send depends on the routing: the plan counts as if every expert got equally many rows. Here a
-// bias makes every token choose the same experts, so that the rows are known: with as many of these experts
-// on every rank the plan is exact, and otherwise it is exact in all but the rows.
+// Bytes that every rank sends over every axis in a step, counted at run time, equal those of the plan. The
+// bytes of experts depend on the routing: the plan assumes equally many rows per expert. Here a bias makes
+// every token choose the same experts, so that the rows are known: if every rank has as many of these experts
+// the plan is exact, and otherwise it is exact in everything but the rows.
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,8 +69,8 @@ static int chosen_among(const layout *l, xlm_piece own) {
   return n;
 }
 
-// Every token of this rank has one row at each chosen expert: the rows of the experts of others go there, and
-// rows as many come back; the counts (4 bytes an expert) always go to the owners.
+// Every token of this rank has one row for each chosen expert: the rows of other ranks' experts are sent
+// there, and as many rows come back; the counts (4 bytes per expert) are always sent to the owners.
 static uint64_t row_bytes(const layout *l, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *i,
                           const int32_t coord[XLM_MAX_AXES]) {
   bool back = i->op == XLM_OP_COLLECT_ROWS;
@@ -114,8 +114,8 @@ static bool is_even(const layout *l) { // as many chosen experts on every rank
   return true;
 }
 
-// There and back in the forward and in the backward pass, never again: what the forward moved is kept. With
-// full recompute both of the forward are made again.
+// Two exchanges in the forward and two in the backward pass: the rows of the forward are stored. With full
+// recompute both of the forward are repeated.
 static void check_exchanges(const layout *l, const xlm_plan *p) {
   int64_t dispatches = 0, exchanges = 0;
   const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[0]];
@@ -153,7 +153,7 @@ static void check(const layout *l, const xlm_plan *p, xlm_team *team) {
   assert_true(total > 0);
 }
 
-// More than any score: these experts are chosen by every token, and no update takes that away in two steps.
+// More than any score: every token chooses these experts, and no update changes that within two steps.
 static void put_bias(const layout *l, const xlm_store *s) {
   float bias[6] = {0};
   int put = 0;

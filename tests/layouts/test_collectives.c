@@ -1,6 +1,6 @@
-// The collectives' kernels among ranks against directly computed results: random uneven shapes, positions,
-// dtypes and groups; the same bits on every rank; reduce_scatter + all_gather == all_reduce; bytes sent ==
-// bytes planned. Every rank computes what every other holds.
+// The kernels of collectives on several ranks, compared with directly computed results: random uneven shapes,
+// positions, dtypes and groups; the same bits on every rank; reduce_scatter + all_gather == all_reduce; bytes
+// sent == bytes planned. Every rank computes the data of every other.
 #include "tests/layouts/one_call.h"
 
 // ---- shapes: [outer, d, inner] or fewer dims
@@ -181,7 +181,7 @@ static void try_all_to_all(xlm_comm *c, const shape *s, uint32_t axes, uint64_t 
   free(k);
 }
 
-// Scatter, gather and take of a dimension that an outer axis splits already.
+// Scatter, gather and slice of a dimension that an outer axis already splits.
 static void try_inside(xlm_comm *c, const shape *s, uint32_t axes, uint64_t seed) {
   uint32_t outer = axes & (~axes + 1), inner = axes & ~outer;
   shape inside = *s;

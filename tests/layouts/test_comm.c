@@ -105,7 +105,7 @@ static void exchanges(void **state) {
   }
 }
 
-// Bytes are counted to the outermost axis that has more than one member.
+// Bytes are attributed to the outermost axis with more than one member.
 static void count_bytes(xlm_comm *c, void *arg) {
   (void)arg;
   char data[100] = {0}, got[4][100];
@@ -128,8 +128,8 @@ static void counts(void **state) {
   ranks_run(&m, 30, count_bytes, NULL);
 }
 
-// Everybody sends to everybody before anybody receives; then takes the messages in another order, each tag in
-// its own.
+// Every rank sends to every other before any receives; then the messages are received in another order, each
+// by its tag.
 static void all_send_first(xlm_comm *c, void *arg) {
   size_t large = *(size_t *)arg;
   unsigned char *p = malloc(large), *got = malloc(large);
@@ -139,7 +139,7 @@ static void all_send_first(xlm_comm *c, void *arg) {
         size_t n = k == 5 ? large : size_of(step * 6 + (uint64_t)k, c->rank, peer);
         fill(p, n, step * 6 + (uint64_t)k, c->rank, peer);
         RANK_CHECK(c, c->backend->send(c, peer, k % 2, p, n) == XLM_OK);
-        memset(p, 0xEE, n); // the memory is ours again
+        memset(p, 0xEE, n); // the memory may be reused
       }
     for (int64_t i = c->n_ranks; i-- > 0;)
       for (int32_t k = 0; k < 6; k++) {
@@ -163,7 +163,8 @@ static void messages(void **state) {
   }
 }
 
-// Sixteen ranks whatever the processors: short exchanges in groups that overlap, with messages between.
+// Sixteen ranks, whatever the number of processors: short exchanges in overlapping groups, with messages
+// between.
 static void many_short_ones(xlm_comm *c, void *arg) {
   (void)arg;
   for (uint64_t round = 0; round < 60; round++) {

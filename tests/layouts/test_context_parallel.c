@@ -1,5 +1,5 @@
-// The sequence of causal attention is split so that every context-parallel rank has as much to do: by the
-// plan's FLOPs, by the pairs of tiles the kernel visits, and only where attention is causal.
+// The sequence of causal attention is split so that every context-parallel rank has the same amount of work:
+// in the plan's FLOPs and in the pairs of tiles the kernel visits; and only where attention is causal.
 #define XLM_ISA base
 #include "ops/cpu/attend/attend_priv.h"
 #include "tests/train/train_util.h"

@@ -1,5 +1,5 @@
-// Devices: order within a queue and between queues, failures with their instruction, memory in and out; and
-// the executor's word for a kernel that fails. Each kind of device does the same.
+// Devices: order within and between queues, failures with their instruction, copies in and out; and the
+// executor's message for a failing kernel. The same for each kind of device.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -56,7 +56,7 @@ static void push(xlm_device *d, story *s, xlm_queue q, uint32_t instr, double be
   d->kind->mark(d, q, instr);
 }
 
-// Numbers 0, 1, 2, .. go to the queues as chance will have it, each behind one or none of the other queue.
+// Numbers 0, 1, 2, .. are enqueued at random, each after at most one item of the other queue.
 static void waits_are_kept(void **state) {
   (void)state;
   for (int k = 0; k < KINDS; k++) {
@@ -104,7 +104,7 @@ static void a_failure_is_told_once(void **state) {
       for (uint32_t i = 0; i < 8; i++) push(d, &s, (xlm_queue)q, i, 1e9);
       assert_int_equal(d->kind->sync(d, &instr, &err), XLM_ENV);
       assert_int_equal(instr, 3);
-      assert_true(*err.text && s.n == 3); // nothing behind it ran
+      assert_true(*err.text && s.n == 3); // nothing after it ran
       s.broken = false;
       push(d, &s, (xlm_queue)q, 8, 1e9);
       assert_int_equal(d->kind->sync(d, &instr, &err), XLM_OK);
@@ -157,7 +157,7 @@ static void memory_goes_in_and_out(void **state) {
   }
 }
 
-// Whoever keeps a pointer into the arena of `cpu-far` and follows it outside of a kernel ends there.
+// A pointer into the arena of `cpu-far` must not be dereferenced outside of a kernel.
 static void far_is_out_of_reach(void **state) {
   (void)state;
   pid_t child = fork();

@@ -1,5 +1,5 @@
-// Clusters and estimates: files with mistakes, formulas against figures worked out by hand, and what must
-// hold of every estimate.
+// Clusters and estimates: files with errors, formulas compared with figures computed by hand, and properties
+// of every estimate.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -94,13 +94,13 @@ static void mistakes_in_files_are_named(void **state) {
   refused(state, "  memory: 16e9", "  memroy: 16e9",
           "test.yaml:4: unknown key 'device.memroy'; did you mean 'memory'?");
   refused(state, "  memory: 16e9\n", "", "'device.memory' is missing");
-  refused(state, "  memory: 16e9", "  memory: much", "test.yaml:4: 'device.memory' wants a number");
+  refused(state, "  memory: 16e9", "  memory: much", "test.yaml:4: 'device.memory' must be a number");
   refused(state, "  memory: 16e9", "  memory: 16e9\n  memory: 2e9", "given twice");
   refused(state, "  attention: 0.5", "  attention: 1.5", "between 1e-06 and 1");
-  refused(state, "devices_per_node: 4", "memory: 4", "belongs into the section `device:`");
+  refused(state, "devices_per_node: 4", "memory: 4", "belongs in the section `device:`");
   refused(state, "inter:\n", "intter:\n", "did you mean 'inter'?");
   refused(state, "  reserved: 1e9", "  reserved: 17e9", "leaves nothing");
-  refused(state, "device:\n", "device: 3\nx:\n", "`device` wants keys and values");
+  refused(state, "device:\n", "device: 3\nx:\n", "`device` must have keys and values");
   refused(state, "name: test", "name: [", "test.yaml:");
 }
 
@@ -207,7 +207,7 @@ static void one_rank_is_the_sum_of_its_kernels(void **state) {
   assert_true(e.communication == 0 && e.bubble < 1e-12);
 }
 
-// Copying along new dimensions (`broadcast`) is a kernel, however its name sounds.
+// Copying along new dimensions (`broadcast`) is a kernel, despite its name.
 static void only_communication_takes_links(void **state) {
   xlm_cluster c = cluster(arena_of(state));
   xlm_plan p = {.mesh = {1, {"tp"}, {4}}, .n_ranks = 4};
@@ -219,7 +219,7 @@ static void only_communication_takes_links(void **state) {
   for (xlm_op_id op = 1; op < XLM_OP_COUNT; op++) {
     bool communication;
     const xlm_comm_info *comm = xlm_comm_of(op);
-    if (comm && (comm->lists || comm->rows)) continue; // these want their pieces
+    if (comm && (comm->lists || comm->rows)) continue; // these require their pieces
     xlm_instr i = {.op = op, .n_in = 1, .n_out = 1, .in = in, .out = out, .attrs = {1, &axes}};
     double t = xlm_estimate_instr(&c, &p, &r, &i, &communication);
     if (communication != xlm_op_is_collective(op)) fail_msg("`%s`: %d", xlm_op_name(op), communication);

@@ -1,5 +1,5 @@
-// Rows of experts (send_rows, collect_rows) among ranks: there and back, with uneven counts, experts without
-// rows and members without experts; and sums of ragged rows.
+// Rows of experts (send_rows, collect_rows) on several ranks: both directions, with uneven counts, experts
+// without rows and members without experts; and sums of ragged rows.
 #include "tests/layouts/one_call.h"
 
 enum { EXPERTS = 1, ROUTED, HERE, ROUTED_HERE, HIDDEN, OFFSETS, OFFSETS_HERE };
@@ -116,7 +116,7 @@ static void rows(void **state) {
   }
 }
 
-// A sum of ragged rows moves the rows in use only, and leaves zeros behind them.
+// A sum of ragged rows transfers only the rows in use, and zeroes the others.
 static void try_ragged_sum(xlm_comm *c, void *arg) {
   (void)arg;
   routing r = {.experts = 3, .hidden = 4, .most = 50};

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The HTML pages of `xlmc plan` and `xlmc graph`: self-contained, of a size that a browser likes, with data that agrees with the
-# JSON plan; and, where there is a browser, drawn without an error, every part of it.
+# The HTML pages of `xlmc plan` and `xlmc graph`: self-contained, not too large, with data that agrees with
+# the JSON plan; and, where there is a browser, every part is drawn without an error.
 set -u
 source_dir=$1 xlmc=$2/xlmc
 work=$(mktemp -d)

@@ -1,5 +1,5 @@
-// Kernels and communication side by side: what runs at once never meets in memory, there is something to run
-// at once, gradients are reduced once and among the last backward, and none of it changes a bit.
+// Overlap of kernels and communication: concurrent instructions do not conflict in memory, there is something
+// to overlap, gradients are reduced once and during the last backward, and no bits change.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ static xlm_plan *plan_of(const char *model, xlm_mesh mesh, int64_t microbatches,
 
 // ---- memory ----
 
-// Written to be obviously right: everything that could run at once, from the waits alone.
+// Simple by design: all pairs that could run concurrently, by the waits alone.
 static bool touches(const xlm_rank_plan *r, const xlm_instr *x,
                     const xlm_instr *y) { // x writes, y reads or writes
   for (int i = 0; i <= x->n_out; i++)
@@ -117,7 +117,7 @@ static void nothing_meets_in_memory(void **state) {
   }
 }
 
-// Every wait that the plan has is needed: without it the plan is refused.
+// Every wait in the plan is needed: without it the plan is rejected.
 static void a_missing_wait_is_found(void **state) {
   (void)state;
   xlm_plan *p = case_plan(0);
@@ -141,7 +141,7 @@ static void a_missing_wait_is_found(void **state) {
 
 // ---- something to run at once ----
 
-// Communication beside which products run before anything waits for it.
+// Number of communications with products that run concurrently before the result is needed.
 static int hidden(const xlm_plan *p, xlm_op_id op, xlm_segment_kind kind) {
   const xlm_rank_plan *r = p->rank_plans[0];
   int n = 0;
@@ -166,7 +166,7 @@ static void there_is_something_beside(void **state) {
   assert_true(hidden(zero, XLM_OP_ALL_GATHER, XLM_SEG_F) >= 20); // the layer before is computed
 }
 
-// The experts that all tokens pass are computed while the rows of the others travel, there and back.
+// Shared experts are computed while the rows of the others are sent, in both directions.
 static void rows_travel_beside_shared_experts(void **state) {
   (void)state;
   xlm_plan *ep = plan_of("deepseek", mesh2("ep", 2, "tp", 1), 1, 0, "1f1b", 1);
@@ -217,7 +217,7 @@ static void gradients_are_reduced_once(void **state) {
     }
 }
 
-// Each microbatch runs the variant of its segment that is for it, and there is none that nobody runs.
+// Each microbatch runs the right variant of its segment, and every variant is used.
 static void check_variants(const xlm_plan *p, const char *forward, const char *backward) {
   const xlm_rank_plan *r = p->rank_plans[0];
   for (uint32_t s = 0; s < r->n_segments; s++) assert_true(xlm_plan_runs(r, s) > 0);
@@ -241,7 +241,8 @@ static void microbatches_run_their_variants(void **state) {
   check_variants(plan_of("llama", pp, 4, 0, "1f1b", 1), "oooo", "fmml"); // the loss is the other stage's
 }
 
-// The sum over ranks takes the place of the sum over microbatches: no second copy of all gradients.
+// The sum over ranks reuses the memory of the sum over microbatches: there is no second copy of all
+// gradients.
 static void gradients_exist_once(void **state) {
   (void)state;
   const xlm_rank_plan *one = plan_of("llama", mesh2("dp", 1, "tp", 1), 4, 0, "1f1b", 1)->rank_plans[0];

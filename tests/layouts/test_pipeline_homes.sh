@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Parameters whose gradients are made on another stage than the one they are at home on: every cut trains to the same bits.
+# Parameters whose gradients are computed on another stage than the one that owns them: every cut trains to
+# the same bits.
 #   test_pipeline_homes.sh SOURCE_DIR BINARY_DIR
 set -u
 source_dir=$(cd "$1" && pwd) xlmrun=$(cd "$2" && pwd)/xlmrun

@@ -67,7 +67,7 @@ read -r -a flags <<< "$(sed -n 's/^  1 .*[0-9] [KMG]iB  //p' "$work/out")"
 expect 0 "${nano[@]}" --cluster cpu "${flags[@]}" -- '^FITS '
 cp "$work/out" "$work/first"
 expect 3 "${nano[@]}" --auto --devices 4 --cluster cpu --memory-limit 4MiB -- 'DOES NOT FIT'
-expect 1 "${nano[@]}" --auto --cluster cpu -- 'wants the number of ranks'
+expect 1 "${nano[@]}" --auto --cluster cpu -- 'needs the number of ranks'
 expect 1 "${nano[@]}" --auto --devices 4 --tp 2 --cluster cpu -- 'leave out --tp 2'
 expect 1 "${nano[@]}" --devices 4 -- 'goes with --auto'
 

@@ -1,4 +1,4 @@
-// Recompute chosen by the planner: the fewest rounds that fit, not one more.
+// Automatic recompute: the fewest rounds that fit, not one more.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ static void nothing_fits(void **state) { // then what needs least is what there 
   assert_true(arena_with(XLM_RECOMPUTE_AUTO, 1, &some) == least && some == full);
 }
 
-// The choice is made on one rank plan at a time, by a few guesses, and what was planned on the way is used.
+// The choice is made on one rank plan at a time with a few guesses, and plans made on the way are reused.
 static void few_tries(void **state) {
   (void)state;
   xlm_arena *a = xlm_arena_new(0);

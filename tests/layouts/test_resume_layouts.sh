@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A checkpoint holds logical tensors: a run goes on in any other layout, and its curve is that of one rank.
+# A checkpoint contains logical tensors: a run can be resumed in any other layout, and its curve is that of
+# one rank.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 
 sizes=(--hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40 --vocab-size 256 --seq-length 32)

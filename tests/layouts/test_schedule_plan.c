@@ -1,5 +1,5 @@
-// Pipeline schedules: the promises of each built-in one over many sizes (sound, memory, bubble), broken ones
-// refused with the two entries named, CSV in both directions.
+// Pipeline schedules: the properties of each built-in one over many sizes (valid, memory, bubble), broken
+// ones rejected with the two entries named, CSV in both directions.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -219,7 +219,7 @@ static void test_slots_differ(void **state) {
         uint64_t most = 0;
         for (int c = 0; c < 3; c++) most = sizes[k][c] > most ? sizes[k][c] : most;
         if (!most) assert_int_equal(xlm_schedule_slots(s, st, XLM_SEG_F, XLM_SEG_B, sizes[k], arena).n, 0);
-        if (k == 3 || !most) continue; // check_held wants a slot for every entry
+        if (k == 3 || !most) continue; // check_held requires a slot for every entry
         xlm_schedule_held held;
         uint64_t sum = check_held(s, st, XLM_SEG_F, XLM_SEG_B, sizes[k], &held),
                  all = most * (uint64_t)slots_of(s, st);
@@ -356,8 +356,8 @@ static void test_broken_by_hand(void **state) {
   assert_said(xlm_schedule_check(s, arena, &err), &err, (const char *[]){"leave the W entries out", NULL});
 }
 
-// Swapping two entries of a stage gives a schedule that either passes and can be timed, or is refused; never
-// a hang.
+// Swapping two entries of a stage gives a schedule that either passes and can be simulated, or is rejected;
+// it never hangs.
 static void test_random_swaps(void **state) {
   (void)state;
   int refused = 0;

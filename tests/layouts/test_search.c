@@ -1,5 +1,4 @@
-// The search: what it finds fits, is in order and is what a compiled plan says; the same question gives the
-// same answer.
+// The search: its results fit, are in order and agree with compiled plans; it is deterministic.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,7 +114,7 @@ static void finds_layouts_of_experts(void **state) {
   xlm_arena_free(b.a);
 }
 
-// Little memory: what is found differs, and with too little there is nothing.
+// With little memory the results differ, and with too little there are none.
 static void memory_limits_the_choice(void **state) {
   (void)state;
   bench b = open_bench("llama");
@@ -167,7 +166,7 @@ static void long_sequences_are_split(void **state) {
   xlm_arena_free(b.a);
 }
 
-// What is advised fits, and is the least change that does.
+// Advice fits, and is the smallest change that does.
 static void advice_is_true(void **state) {
   (void)state;
   bench b = open_bench("llama");
@@ -187,7 +186,7 @@ static void advice_is_true(void **state) {
   xlm_arena_free(b.a);
 }
 
-// Ranks on one machine share its memory: more of them are no way to fit where only splitting would help.
+// Ranks on one machine share its memory: more of them do not help where only splitting would.
 static void advises_no_ranks_that_share(void **state) {
   (void)state;
   bench b = open_bench("llama");

@@ -1,6 +1,6 @@
-// The trace of a measured run, as xlmrun writes it, against the plan that ran: every run of a segment, every
-// operation and every message is there, where and in the order in which the plan has it, under the names of
-// the planned trace.
+// The trace of a measured run, as written by xlmrun, compared with the plan that ran: every run of a segment,
+// every operation and every message is there, in the plan's place and order, with the names of the planned
+// trace.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -172,7 +172,7 @@ static const char *expected_name(const xlm_rank_plan *r, int entry, int chunks, 
   return out;
 }
 
-// The runs of a rank: those of its schedule, one after the other, steps times.
+// The runs of a rank: those of its schedule in order, `steps` times.
 static void check_runs(const track *k, const xlm_rank_plan *r, int chunks, int steps) {
   int n = 0;
   int64_t last = 0;
@@ -193,7 +193,7 @@ static const slice *slice_at(const track *k, int64_t at, bool op) { // the inner
   return found;
 }
 
-// Its operations, here and on the track beside: each as often as its segment runs, inside a run.
+// Its operations, here and on the communication track: each as often as its segment runs, within a run.
 static uint64_t count_ops(const track *of, const track *runs) {
   uint64_t n = 0;
   for (int i = 0; i < of->n; i++) {

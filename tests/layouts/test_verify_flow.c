@@ -1,5 +1,5 @@
-// Verification of plans: the flow of values through memory; few simulated ranks stand for all; plans of
-// 16,384 ranks; plans of the shipped models, as compiled and with one instruction broken.
+// Verification of plans: the flow of values through memory; few simulated ranks suffice; plans of 16,384
+// ranks; plans of the shipped models, as compiled and with one instruction broken.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +29,8 @@ static void test_unwritten(void **state) {
   hand_segment(c, XLM_SEG_F);
   hand_op(c, XLM_OP_FUSED, x, y, 9);
   hand_run(c, 0, 0, 0);
-  assert_refused(h,
-                 WORDS("rank 0: in F of microbatch 0 `fused` of block (m.xlm:9) reads `x` (m.xlm:8), which "
-                       "nothing wrote before"));
+  assert_refused(h, WORDS("rank 0: in F of microbatch 0 `fused` of block (m.xlm:9) reads `x` (m.xlm:8), "
+                          "which was not written before"));
   c->inputs[c->r.n_inputs++] = (xlm_plan_input){.name = "x", .tensor = x}; // now somebody feeds it
   assert_sound(h, 0);
 }
@@ -66,12 +65,12 @@ static void test_written_over(void **state) {
   hand_run(c, 0, 0, 0);
   assert_sound(h, 0);
   c->tensors[y].offset = 0;
-  assert_refused(h, WORDS("the result `y` of `fused` of block (m.xlm:2) lies over its operand `x`"));
+  assert_refused(h, WORDS("the result `y` of `fused` of block (m.xlm:2) overlaps its operand `x`"));
   c->tensors[y].offset = 128;
   ((uint32_t *)(uintptr_t)over->out)[0] = z;
   hand_op(c, XLM_OP_FUSED, z, y, 3);
   assert_sound(h, 0);
-  hand_op(c, XLM_OP_FUSED, x, y, 4); // what was made over in place is gone
+  hand_op(c, XLM_OP_FUSED, x, y, 4); // overwritten in place
   assert_refused(h, WORDS("(m.xlm:4) reads `x`, but `fused` of block (m.xlm:2) has written `z` over it"));
 }
 
@@ -107,7 +106,7 @@ static void test_slots(void **state) {
   assert_refused(h, WORDS("entry 4 of the schedule names a segment, slot or microbatch that does not exist"));
   c->runs[3].slot[0] = 1;
   c->runs[1] = c->runs[0]; // F of microbatch 1 never ran
-  assert_refused(h, WORDS("in B of microbatch 1", "which nothing wrote before"));
+  assert_refused(h, WORDS("in B of microbatch 1", "which was not written before"));
 }
 
 static void test_temporary_between_segments(void **state) { // another microbatch's F writes over it
@@ -141,7 +140,7 @@ static void test_outputs(void **state) {
   c->outputs[c->r.n_outputs++] = (xlm_plan_output){.name = "logits", .eval = true, .tensor = other};
   assert_sound(h, 0);
   c->outputs[1].eval = false;
-  assert_refused(h, WORDS("the end of the step", "outputs reads `logits`, which nothing wrote before"));
+  assert_refused(h, WORDS("the end of the step", "outputs reads `logits`, which was not written before"));
 }
 
 static void test_eval_program(void **state) { // eval segments are one program too
@@ -162,7 +161,7 @@ static void test_eval_program(void **state) { // eval segments are one program t
   assert_refused(h, WORDS("rank 1 (pp 1) in `recv` of block (m.xlm:4), eval, tag 0, waits for rank 0"));
 }
 
-// ---- one rank per kind stands for all ----
+// ---- one rank per kind suffices ----
 
 static uint32_t next(uint32_t *seed, uint32_t below) {
   *seed = *seed * 1664525u + 1013904223u;
@@ -263,7 +262,7 @@ static void add_large_stage(hand_plan *h, const xlm_schedule_plan *s, int at, in
   }
 }
 
-static void test_large(void **state) { // 16,384 ranks, two classes per stage
+static void test_large(void **state) { // 16,384 ranks, two kinds per stage
   (void)state;
   hand_plan *h = hand_plan_new(arena, 3, (const char *[]){"pp", "dp", "tp"}, (int32_t[]){PP, DP, WIDE}, MANY);
   xlm_schedule_plan *s;
@@ -344,7 +343,8 @@ static bool communicates(xlm_op_id op) {
   return xlm_stream_of(op) == XLM_STREAM_COMM;
 }
 
-// Every communication of one rank plan left out in turn: never sound, as its partners are of other classes.
+// Every communication of one rank plan omitted in turn: always invalid, as its partners have other rank
+// plans.
 static void test_models_broken(void **state) {
   (void)state;
   static const layout l = {"llama", 2, "1f1b",       1,
@@ -368,7 +368,7 @@ static void test_models_broken(void **state) {
   assert_plan_sound(p);
 }
 
-// Every result of an instruction forgotten in turn: found, unless nobody reads it or it is a state.
+// Every result of an instruction omitted in turn: detected, unless it is unused or a state.
 static void test_models_forgetful(void **state) {
   (void)state;
   static const layout l = {"llama", 2, "1f1b", 1, 0, 2, {"pp", "tp"}, {2, 2}};

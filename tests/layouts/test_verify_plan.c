@@ -1,5 +1,5 @@
-// Verification of plans, communication: sound plans pass with every operation counted; each kind of mistake
-// is found and told by ranks, operations and model lines. Plans here are made by hand.
+// Verification of plans, communication: valid plans pass with every operation counted; each kind of error is
+// found and reported with ranks, operations and model lines. The plans are built by hand.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,7 +165,7 @@ static void test_message_circle(void **state) { // both receive before they send
     hand_run(c, 0, -1, 0);
     for (int k = 0; k < 3; k++) h->rank_plan_of[i * 3 + k] = (uint32_t)i;
   }
-  assert_refused(h, WORDS("wait for each other for ever", "rank 0 (pp 0, dp 0) in `recv` of block (m.xlm:2)",
+  assert_refused(h, WORDS("wait for each other forever", "rank 0 (pp 0, dp 0) in `recv` of block (m.xlm:2)",
                           "waits for rank 3 (pp 1, dp 0)", "rank 3 (pp 1, dp 0) in `recv` of block (m.xlm:3)",
                           "waits for rank 0"));
 }
@@ -344,7 +344,7 @@ static void test_tables(void **state) {
   assert_refused(h, WORDS("rank 2 (pp 1, tp 0): instruction 1 refers to tensors that do not exist"));
   h = pipeline(s);
   s[0].c->tensors[5].offset = 1 << 20;
-  assert_refused(h, WORDS("`y` (64 bytes at 1048576) reaches beyond its area"));
+  assert_refused(h, WORDS("`y` (64 bytes at 1048576) extends beyond its area"));
   h = pipeline(s);
   s[0].c->tensors[3].view_of = 4;
   assert_refused(h, WORDS("tensor 3 of the plan is malformed"));
@@ -360,7 +360,7 @@ static void test_tables(void **state) {
   h = pipeline(s);
   uint32_t extra = hand_tensor(s[0].c, "w2", XLM_AREA_STATE, 8);
   s[0].c->tensors[extra].offset = 16;
-  assert_refused(h, WORDS("`w` and `w2` lie over each other"));
+  assert_refused(h, WORDS("`w` and `w2` overlap"));
 }
 
 int main(void) {

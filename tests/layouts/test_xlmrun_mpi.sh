@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# xlmrun under mpirun: the same plan, one rank per process. One process speaks and writes; checkpoints hold everything and go
-# both ways; failures are told once and end all; signals end a run in good order.
+# xlmrun under mpirun: the same plan, one rank per process. One process prints and writes; checkpoints are
+# complete and can be resumed either way; failures are reported once and end all processes; signals end a run
+# in order.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# xlmrun on many ranks, as a person uses it: every command on a mesh, every seed configuration, and what is said when sizes,
+# xlmrun on many ranks: every command on a mesh, every example configuration, and the messages when sizes,
 # axes or batches do not fit.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 

@@ -1,6 +1,6 @@
 // ZeRO with every optimizer: its states are split, and no more is sent than with adamw: each gradient is
-// added once and each parameter, or what its update needs whole, gathered once. Groups keep the same bits on
-// a pipeline.
+// reduced once, and each parameter (or the operands its update needs whole) gathered once. Groups keep the
+// same bits on a pipeline.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -102,7 +102,7 @@ static void products_are_reduced_once(void **state) {
   xlm_arena_free(a);
 }
 
-// A group's learning rate is computed on every stage, not sent around.
+// A group's learning rate is computed on every stage, not sent.
 static void groups_on_a_pipeline(void **state) {
   (void)state;
   xlm_param_group groups[] = {

@@ -1,5 +1,6 @@
-// Cases of rope, attend and attend_bwd. One row of a table is one setting; `both` settings are small and go
-// through finite differences, the others cross tiles and hold attend_bwd directly against the reference.
+// Cases of rope, attend and attend_bwd. A row of a table is one configuration; `both` configurations are
+// small and are also checked by finite differences, the others span several tiles and compare attend_bwd
+// directly with the reference.
 #include <string.h>
 
 #include "tests/ops/run_op.h"
@@ -12,7 +13,7 @@ static void later_part(op_test *t, int offset) {
   seq->axes = 1;
 }
 
-// From here on `seq` is what the first of `ranks` holds of it when it is split from both ends.
+// From here on `seq` is the piece of the first of `ranks` when it is split from both ends.
 static void both_ends(op_test *t, int ranks) {
   xlm_dim_info *seq = &t->b.g->dims[op_dim(t, "seq")];
   int64_t piece = seq->size / 2;
@@ -33,7 +34,7 @@ static void rope_plain(op_test *t) {
 }
 static void rope_wide(op_test *t) {
   op_out(t, rope(t, "x[seq 70, heads 2, head 72]", NULL));
-} // whole vectors and a rest
+} // whole vectors and a remainder
 
 static void rope_even(op_test *t) { // whole accesses; more heads than a GPU's thread turns
   op_out(t, rope(t, "x[batch 3, seq 5, heads 5, head 64]", NULL));

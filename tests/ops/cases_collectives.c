@@ -1,5 +1,5 @@
-// Cases of the collectives in a group of one: types, attributes, strides. What they do among ranks is tested
-// in tests/layouts/test_collectives.c.
+// Cases of the collectives in a group of one: types, attributes, strides. tests/layouts/test_collectives.c
+// tests them on several ranks.
 #include "tests/ops/run_op.h"
 
 // The piece of dimension `name` that one rank of a group holds.

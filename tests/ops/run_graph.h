@@ -1,10 +1,10 @@
-// A tiny interpreter of graphs for tests: runs the nodes of an xlm_graph in order on one backend, calling
+// A small interpreter of graphs for tests: runs the nodes of an xlm_graph in order on one backend, calling
 // kernels exactly as the executor does (workspace, prepare, run), without passes, plan or arena.
 //
-// It is strict where the executor is fast: every output and workspace is poisoned with NaN before a kernel
-// runs, guard bytes behind every buffer are checked after it, constants must stay untouched, and an op that
-// may run in place runs a second time in place and must give the same bits. On the reference backend every
-// floating value is f64, whatever the graph says.
+// It checks more than the executor: every output and workspace is filled with NaN before a kernel runs, guard
+// bytes after every buffer are checked, constants must stay unchanged, and an op that may run in place is run
+// a second time in place and must give the same bits. On the reference backend every floating-point value is
+// f64, whatever the graph says.
 #ifndef XLM_TESTS_OPS_RUN_GRAPH_H
 #define XLM_TESTS_OPS_RUN_GRAPH_H
 
@@ -13,7 +13,8 @@
 
 typedef struct run_graph run_graph;
 
-// `error` receives a sentence when something is wrong (no kernel, guard overwritten); the caller stops there.
+// `error` is set to a sentence when something is wrong (no kernel, guard overwritten); the caller stops
+// there.
 typedef struct run_options {
   const xlm_backend *backend;
   bool f64;      // the reference backend's types
@@ -22,12 +23,13 @@ typedef struct run_options {
   xlm_step_env env;
   bool store; // sums over microbatches are overwritten, as in the first
   const xlm_backend *others; // runs what the backend has no kernel for; NULL: an error
-  void (*watch)(const void *at, size_t bytes, bool on); // memory that kernels reach, at its birth and end
+  void (*watch)(const void *at, size_t bytes, bool on); // memory that kernels access, at its allocation and
+                                                        // before its release
 } run_options;
 
 run_graph *run_graph_new(const xlm_graph *g, run_options o);
 void run_graph_free(run_graph *r);
-const char *run_graph_error(const run_graph *r); // NULL while all is well
+const char *run_graph_error(const run_graph *r); // NULL if there is no error
 
 void run_graph_set(run_graph *r, xlm_val v, const double *values); // converts to the value's element type
 void run_graph_get(const run_graph *r, xlm_val v, double *values);

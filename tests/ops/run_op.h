@@ -1,8 +1,8 @@
-// The op test runner: what a case is and how a family's file gives them.
+// The op test runner: the definition of cases and of the files that contain them.
 //
-// A family's file tests/ops/cases_NAME.c (one per group of ops) exports `const op_cases cases_NAME`; the
-// build collects all such files, test_ops.c runs them, test_complete.c demands at least one case per op. A
-// case builds a small graph:
+// A file tests/ops/cases_NAME.c (one per group of ops) exports `const op_cases cases_NAME`; the build
+// collects these files, test_ops.c runs them, test_complete.c requires at least one case per op. A case
+// builds a small graph:
 //
 //   static void softmax_middle(op_test *t) {
 //     xlm_val x = op_leaf(t, "x[batch 2, seq 5, hidden 3]");
@@ -13,13 +13,12 @@
 //   static const op_case table[] = {{"middle", XLM_OP_SOFTMAX, softmax_middle, .bf16 = true}, ...};
 //   const op_cases cases_softmax = {table, sizeof table / sizeof *table};
 //
-// For each case the runner holds
-// - cpu (f32, and bf16 where the case says) against the float64 reference: every output, every gradient;
-// - 1, 2 and 3 threads to the same bits, in-place execution to the same bits as out-of-place;
-// - the gradient rule, run in float64 on the reference backend with random upstream gradients, against
-// central differences
-//   of sum(out * dout), for every operand that wants a gradient.
-// Leaf values are rounded to what the graph's element types can hold, so all runs see the same numbers.
+// For each case the runner compares
+// - cpu (f32, and bf16 where the case says so) with the float64 reference: every output, every gradient;
+// - 1, 2 and 3 threads, and in-place with out-of-place execution: the same bits;
+// - the gradient rule, run in float64 on the reference backend with random upstream gradients, with central
+//   differences of sum(out * dout), for every operand that requires a gradient.
+// Leaf values are rounded to what the graph's element types can represent, so all runs use the same numbers.
 #ifndef XLM_TESTS_OPS_RUN_OP_H
 #define XLM_TESTS_OPS_RUN_OP_H
 
@@ -70,15 +69,16 @@ extern const op_cases *const op_case_files[]; // NULL at the end; written by CMa
 // Leaves. `decl` is a name and dims, sizes at their first use: "x[batch 2, seq 3, hidden 8]", "s[]". Values
 // are a function of the name and the type alone. (C does not order the arguments of one call: give sizes
 // wherever it matters.)
-xlm_val op_leaf(op_test *t, const char *decl); // random in [-1.5, 1.5], wants a gradient
+xlm_val op_leaf(op_test *t, const char *decl); // random in [-1.5, 1.5], requires a gradient
 xlm_val op_leaf_range(op_test *t, const char *decl, double lo, double hi); // the same in [lo, hi]
 xlm_val op_leaf_f32(op_test *t, const char *decl, double lo, double hi);   // the same, f32 in bf16 runs too
-xlm_val op_fixed(op_test *t, const char *decl, double lo, double hi);      // f32, wants no gradient
+xlm_val op_fixed(op_test *t, const char *decl, double lo, double hi);      // f32, requires no gradient
 xlm_val op_ints(op_test *t, const char *decl, int lo, int hi);             // i32 in [lo, hi)
-xlm_val op_data(op_test *t, const char *decl, const double *values);       // f32 as given, wants no gradient
+xlm_val op_data(op_test *t, const char *decl, const double *values);       // f32 as given, requires no
+                                                                           // gradient
 xlm_val op_int_data(op_test *t, const char *decl, const int *values);      // i32 as given
 xlm_val op_state(op_test *t, const char *decl, double lo,
-                 double hi); // a `state` leaf, f32, wants no gradient
+                 double hi); // a `state` leaf, f32, requires no gradient
 
 // Outputs to compare; a gradient flows from op_out's, none from op_out_const's (and never from integers).
 void op_out(op_test *t, xlm_val v);
@@ -99,7 +99,7 @@ typedef struct op_subject {
   const char *way;           // what differs: "threads"
   void (*watch)(const void *at, size_t bytes, bool on); // see run_graph.h
 } op_subject;
-void op_compare(const op_subject *s); // from now on; kept by the caller
+void op_compare(const op_subject *s); // from now on; owned by the caller
 
 // Runs one case; NULL or what went wrong (in `a`).
 const char *op_case_run(const op_case *c, xlm_arena *a);

@@ -1,7 +1,6 @@
-// The arena as a row of cells between all the places where some tensor begins or ends; each cell knows which
-// value was written there last, for which microbatch. The schedule is run over it, instruction by
-// instruction, knowing nothing of lifetimes: a read that finds another value than it wants is memory given
-// away too early.
+// Models the arena as a row of cells between all boundaries of tensors; each cell records the value written
+// there last, and for which microbatch. The schedule is run on it instruction by instruction, without
+// lifetimes: a read that finds another value than it needs means that memory was reused too early.
 #include "tests/train/arena_check.h"
 
 #include <stdlib.h>
@@ -24,7 +23,7 @@ typedef struct model {
   uint64_t *edge; // sorted places; cell i is [edge[i], edge[i + 1])
   uint32_t n_edges;
   owner *cell;
-  uint32_t *value; // tensor -> the tensor an instruction (or nobody) wrote, of which it is a view
+  uint32_t *value; // tensor -> the tensor that an instruction (or none) wrote, of which it is a view
   bool *is_state;
   int32_t microbatch;
   const int32_t *slot; // of the entry that runs; NULL: none
@@ -100,8 +99,8 @@ static uint32_t root(const model *m, uint32_t t) {
   return t;
 }
 
-// A state holds what an earlier microbatch or step left; anything else must have been made in this
-// microbatch, or, for what the step reads, in any.
+// A state has the value of an earlier microbatch or step; anything else must have been computed in this
+// microbatch or, for values that the step reads, in any.
 static bool may_read(const model *m, uint32_t value, owner o) {
   if (m->is_state[value])
     return o.value == 0 || (o.value != SCRATCH && root(m, o.value) == value && o.microbatch != m->microbatch);
@@ -190,7 +189,7 @@ static const char *read_outputs(model *m, bool eval) {
   return wrong;
 }
 
-// One training step, then an evaluation that finds nothing but states.
+// One training step, then an evaluation that finds only states.
 static const char *run_schedule(model *m) {
   const xlm_rank_plan *p = m->p;
   const char *wrong = NULL;

@@ -13,7 +13,7 @@ static bool is_here(void *arg, uint32_t rank) {
   return rank < w->plan.n_ranks && (!w->only || rank == w->only - 1);
 }
 
-// Bytes outside of the local tensor are nobody's business.
+// Bytes outside of the local tensor must not be accessed.
 static char *place(world *w, uint32_t rank, uint32_t state, size_t at, size_t bytes) {
   const xlm_type *type = &w->tensors[w->first_state[rank] + state + 1].type;
   size_t room = (size_t)xlm_type_elements(type, w->dims[rank]) * sizeof(float);
@@ -84,7 +84,7 @@ world *new_world_of(int ranks, bool mirrored) {
             (xlm_type){XLM_F32, 1, {DIM_H}});
   for (int r = 0; r < ranks; r++) {
     memcpy(w->dims[r], base, sizeof base);
-    if (ranks == 2) { // 4 heads = 2 + 2, 5 ffn = 3 + 2; the rest is on both ranks
+    if (ranks == 2) { // 4 heads = 2 + 2, 5 ffn = 3 + 2; other tensors are on both ranks
       w->dims[r][DIM_H] = split_dim("heads", H, r, mirrored);
       w->dims[r][DIM_F] = split_dim("ffn", F, r, mirrored);
     }

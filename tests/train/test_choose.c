@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tools/xlmrun/choose.c" // the tool is no library
+#include "tools/xlmrun/choose.c" // the tool is not a library
 
 enum { N = 5, DRAWS = 20000 };
 // Probabilities 0.1, 0.4, 0.2, 0.25, 0.05.

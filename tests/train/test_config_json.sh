@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# config.json: what other tools read of a model, and what is read of theirs.
+# config.json: written for other tools, and read from theirs.
 . "$(dirname "$0")/xlmrun_lib.sh"
 
 # saved NAME MODEL FLAG...: a checkpoint after one step.

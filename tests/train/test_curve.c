@@ -1,4 +1,4 @@
-// The loss curve as SVG: what is drawn is what was given, read back from the picture's own axes.
+// The loss curve as SVG: the drawn lines match the data, read back using the picture's own axes.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +52,7 @@ static void read_axes(const char *svg, axis *x, axis *y) {
   assert_true(n_x > 1 && n_y > 1);
 }
 
-// Every point of a line lies where the series says; a pixel is the precision.
+// Every point of a line is where the series says, to within a pixel.
 static void check_line(const char *svg, const char *class, const xlm_series *s) {
   axis x = {0}, y = {0};
   char start[64];

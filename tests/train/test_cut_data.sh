@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Data that is cut short while a run reads it: an error that names the file, not a signal.
+# Data that is truncated while a run reads it: an error that names the file, not a signal.
 . "$(dirname "$0")/xlmrun_lib.sh"
 
 head -c 400000 /dev/zero | tr '\0' 'x' >long.txt
@@ -15,5 +15,5 @@ truncate -s 1000 long.txt
 wait $pid
 code=$?
 [ $code = 2 ] || fail "exit code $code, not 2: $(tail -n 3 out.txt)"
-grep -q "long.txt' was cut short while it was in use" out.txt || fail "$(tail -n 3 out.txt)"
+grep -q "long.txt' was truncated while it was in use" out.txt || fail "$(tail -n 3 out.txt)"
 exit $failed

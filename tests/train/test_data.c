@@ -1,4 +1,4 @@
-// Token streams: every file format, hostile files, folders, the split, and the order of samples.
+// Token streams: every file format, broken files, folders, the split, and the order of samples.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,9 +105,9 @@ static void test_litpkds(void **state) {
   b = litpkds(5, 8, 5);
   expect_tokens(put("noname", b.at, b.n), ids, 5);
   b = litpkds(8, 2, 6);
-  expect_refused(put("c.bin", b.at, b.n), "cut short");
+  expect_refused(put("c.bin", b.at, b.n), "truncated");
   b = litpkds(8, 2, UINT64_MAX);
-  expect_refused(put("c.bin", b.at, b.n), "cut short");
+  expect_refused(put("c.bin", b.at, b.n), "truncated");
   b = litpkds(6, 4, 5);
   expect_refused(put("c.bin", b.at, b.n), "not token ids");
   b.at[7] = 9;
@@ -121,7 +121,7 @@ static void test_llmc(void **state) {
   b.n = 1024;
   for (int i = 0; i < 5; i++) add(&b, (uint64_t)ids[i], 2);
   expect_tokens(put("l.bin", b.at, b.n), ids, 5);
-  expect_refused(put("l.bin", b.at, b.n - 1), "cut short");
+  expect_refused(put("l.bin", b.at, b.n - 1), "truncated");
   b = (bytes){0};
   add(&b, 20240801, 4), add(&b, 7, 4), add(&b, 5, 4);
   b.n = 1024;
@@ -160,12 +160,12 @@ static void test_megatron(void **state) {
   assert_int_equal(xlm_data_open(both, 2, (xlm_data_options){0}, &d, NULL), XLM_OK);
   assert_int_equal(xlm_data_tokens(d), 5);
   xlm_data_close(d);
-  write_megatron(0, 2); // the second sequence lies over the first
+  write_megatron(0, 2); // the second sequence overlaps the first
   expect_tokens(in_root("m"), (int32_t[]){7, 300, 65535, 7, 300}, 5);
   write_megatron(8, 2);
   expect_refused(in_root("m"), "outside the file");
   write_megatron(6, UINT64_MAX / 3);
-  expect_refused(in_root("m"), "cut short");
+  expect_refused(in_root("m"), "truncated");
 }
 
 static void test_text_folder(void **state) {
@@ -176,12 +176,12 @@ static void test_text_folder(void **state) {
   put("t/tool.bin", "\177ELF\1\2\3\4", 8);
   expect_tokens(in_root("t"), (int32_t[]){'A', 'A', 0, 'X', 0, 'C', '\n'}, 7);
   expect_tokens(in_root("t/"), (int32_t[]){'A', 'A', 0, 'X', 0, 'C', '\n'}, 7);
-  put("t/b/shard.bin", "\1\0\2\0", 4); // token files win
+  put("t/b/shard.bin", "\1\0\2\0", 4); // token files take precedence
   expect_tokens(in_root("t"), (int32_t[]){1, 2}, 2);
   expect_refused(in_root("t/.git/missing"), "there is no data file");
   expect_refused(put("void.txt", "", 0), "empty");
   mkdir(in_root("e"), 0777);
-  expect_refused(in_root("e"), "no text and no token file");
+  expect_refused(in_root("e"), "no text or token file");
   const char *mixed[] = {in_root("t/c.txt"), in_root("t/b/shard.bin")};
   xlm_data *d;
   xlm_error err = {0};
@@ -196,7 +196,8 @@ static xlm_data *open_as(const char *path, xlm_data_options o) {
   return d;
 }
 
-// What is neither text nor tokens is refused by what it is, whatever its name; its bytes can be insisted on.
+// Files that are neither text nor tokens are rejected by content, whatever their names; the format can be
+// overridden.
 static void test_foreign(void **state) {
   (void)state;
   static const struct {
@@ -239,7 +240,7 @@ static void test_foreign(void **state) {
   expect_tokens(put("f.bin", "\x1f\x8b\x08\0", 4), (int32_t[]){0x8b1f, 8}, 2); // ids may begin so
 }
 
-// A folder says what it leaves out, and is refused when nothing is left.
+// A folder reports what it skips, and is rejected when nothing remains.
 static void test_left_out(void **state) {
   (void)state;
   mkdir(in_root("l"), 0777);
@@ -272,7 +273,7 @@ static void test_told_format(void **state) {
   }
 }
 
-// What waits for ever when it is opened, or has no end.
+// Files that block when opened, or are endless.
 static void test_no_file(void **state) {
   (void)state;
   assert_int_equal(mkfifo(in_root("pipe"), 0666), 0);
@@ -286,8 +287,8 @@ static void test_no_file(void **state) {
   expect_refused(put("none.txt", "", 0), "none.txt' is empty");
 }
 
-// Records of one length stay whole, however many there are: a sample begins where a record begins, in
-// training and in validation, and a split falls between records.
+// Records of a fixed length are not cut, however many there are: a sample begins at the start of a record, in
+// training and in validation, and a split is between records.
 static void test_records(void **state) {
   (void)state;
   enum { RECORDS = 50, LENGTH = 11 };
@@ -324,10 +325,10 @@ static void test_records(void **state) {
   assert_non_null(strstr(err.text, "a --seq-length of at most 11"));
   xlm_data_close(d);
   assert_int_equal(xlm_data_open(&path, 1, (xlm_data_options){.record = 12}, &d, &err), XLM_USER);
-  assert_non_null(strstr(err.text, "550 tokens, which are no whole records of 12"));
+  assert_non_null(strstr(err.text, "550 tokens, which is not a whole number of records of 12"));
 }
 
-// An index whose sequences all fill one sample is one of records.
+// An index whose sequences all fill one sample is treated as records.
 static void test_index_of_records(void **state) {
   (void)state;
   enum { RECORDS = 40, LENGTH = 6 };
@@ -371,7 +372,7 @@ static void test_vocabulary(void **state) {
   xlm_data_close(d);
 }
 
-// A file that is cut while it is in use is an error of the read that misses it, and of no other.
+// Truncating a file while it is in use is an error of the reads beyond its end, and of no other.
 static void test_cut_short(void **state) {
   (void)state;
   unsigned char text[5000];
@@ -386,7 +387,7 @@ static void test_cut_short(void **state) {
   assert_int_equal(xlm_data_read(d, 800, 200, out, &err), XLM_OK);
   assert_int_equal(out[199], 'x');
   assert_int_equal(xlm_data_read(d, 900, 200, out, &err), XLM_ENV);
-  assert_non_null(strstr(err.text, "was cut short while it was in use: it had 5000 bytes, and byte 1000"));
+  assert_non_null(strstr(err.text, "was truncated while it was in use: it had 5000 bytes, and byte 1000"));
   xlm_data_close(d);
 }
 
@@ -469,7 +470,7 @@ static void test_synthetic(void **state) {
     for (int j = 0; j < 50; j++) most = follows[i][j] > most ? follows[i][j] : most;
     best += most;
   }
-  assert_in_range(best, 8000, 9500); // predictable, but not quite
+  assert_in_range(best, 8000, 9500); // predictable, but not entirely
   xlm_data_close(d);
 }
 

@@ -1,7 +1,6 @@
-// Where plans put things, and what running them asks of the system. Every shipped model with every preset is
-// planned (even those that no machine at hand could hold) and checked against a model of the arena that knows
-// nothing of lifetimes (arena_check.c); those that fit are opened; small ones are run, and steps after the
-// first ask for nothing at all.
+// Memory of plans, and allocations at run time. Every shipped model with every preset is planned (even those
+// too large for any machine at hand) and checked on a model of the arena without lifetimes (arena_check.c);
+// those that fit are opened; small ones are run, and steps after the first must not allocate.
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,8 +95,8 @@ static void test_toys(void **state) {
   }
 }
 
-// The check itself: a plan in which one tensor was moved, made smaller or whose figures are off does not
-// pass.
+// The check itself: it must reject a plan in which a tensor was moved or made smaller, or whose figures are
+// wrong.
 static void test_check_sees(void **state) {
   (void)state;
   toy_options o = toy_defaults("llama");

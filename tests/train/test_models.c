@@ -1,6 +1,6 @@
-// Every shipped model, small, through the whole way: it learns; how it is run (recompute, threads, what dead
-// memory held before) does not change a bit; how the batch is cut only changes rounding; and the float64
-// reference backend agrees.
+// Every shipped model, small, end to end: it learns; the way it is run (recompute, threads, contents of dead
+// memory) does not change a bit; the division of the batch only changes rounding; and the float64 reference
+// backend agrees.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,7 +76,8 @@ static void run_variants(toy_options o) {
   threads.threads = 3;
   expect_same_bits(&o, &base, &o, true);
   expect_same_bits(&o, &base, &full, true);
-  if ((o.dtype == XLM_BF16) == (o.microbatches == 2)) // waiting for each other is slow on few processors
+  if ((o.dtype == XLM_BF16) == (o.microbatches == 2)) // threads that wait for each other are slow on few
+                                                      // processors
     expect_same_bits(&o, &base, &threads, false);
   free(base.states);
 }
@@ -97,8 +98,8 @@ static double difference(double a, double b) {
   return fabs(a - b) / fabs(b);
 }
 
-// The batch in one piece or in two: the same but for rounding. The balance loss looks at one microbatch at a
-// time, so it is not part of this.
+// The batch in one piece or in two: equal up to rounding. The balance loss is per microbatch, so it is
+// excluded.
 static void test_microbatches(void **state) {
   (void)state;
   for (int i = 0; i < TOY_MODELS; i++) {

@@ -1,11 +1,10 @@
-// Mixtures of experts on many ranks: the same gradients, the same choices, the same load and the same bias as
-// on one rank, also where experts get no row at all or do not divide by the ranks; and no token leaves its
-// rank for a loss or a metric.
+// Mixtures of experts on many ranks: the same gradients, choices, load and bias as on one rank, also if
+// experts get no rows or cannot be divided evenly; and no token leaves its rank for a loss or a metric.
 //
-// The choice of experts is a step function: where two scores are closer than rounding, another order of
-// summation may choose another expert, and the loss moves by more than rounding. Here every comparison is
-// over few tokens and few steps, where no two scores come that close; counts and biases are then equal to the
-// bit.
+// The choice of experts is a step function: if two scores differ by less than rounding, another order of
+// summation may choose another expert, and the loss changes by more than rounding. Here every comparison is
+// over few tokens and few steps, where no two scores are that close; counts and biases are then bitwise
+// equal.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -188,8 +187,8 @@ static void uneven_experts(void **state) {
   compare_layouts(&(job){.model = "deepseek", .sets = "experts=8 active=3", .rows = 6, .lr = 1e-3}, three, 3);
 }
 
-// A bias of 2 is more than any score: every token chooses the first two experts. All rows go to one rank,
-// which must have room for them, and the others have none.
+// A bias of 2 exceeds any score: every token chooses the first two experts. All rows go to one rank, which
+// must have memory for them, and the others have none.
 static void experts_without_rows(void **state) {
   (void)state;
   static const float one_rank[] = {2, 2, 0, 0, 0, 0, 0, 0}, ends[] = {2, 0, 0, 0, 0, 0, 0, 2};
@@ -211,7 +210,7 @@ static void experts_without_rows(void **state) {
   release(&x);
 }
 
-// The load is that of the whole batch, however it is cut into microbatches and ranks.
+// The load is that of the whole batch, however it is divided into microbatches and ranks.
 static void load_of_the_whole_batch(void **state) {
   (void)state;
   static const char *const models[] = {"mixtral", "deepseek"};
@@ -230,7 +229,8 @@ static void load_of_the_whole_batch(void **state) {
   }
 }
 
-// From a bias that sends everything to two experts, the updates alone (no learning) even the load out.
+// Starting from a bias that sends everything to two experts, the updates alone (no learning) balance the
+// load.
 static void bias_evens_the_load(void **state) {
   (void)state;
   static const float first[] = {0.4f, 0.4f, 0, 0, 0, 0};
@@ -267,9 +267,9 @@ static const xlm_graph *graph_of(xlm_arena *a, const job *j, xlm_diags *d) {
   return g;
 }
 
-// Between ranks go gradients of parameters, rows to their experts and back, and vectors as long as there are
-// experts; never the logits or probabilities of tokens. With tensor parallelism a token's choices go where
-// its vector goes, and what the parts of experts return is summed per token, not per row.
+// Ranks exchange gradients of parameters, rows to their experts and back, and vectors with an element per
+// expert; never logits or probabilities of tokens. With tensor parallelism a token's choices are gathered
+// with its vector, and the partial results of experts are summed per token, not per row.
 static int check_sent(const xlm_graph *g) {
   int rows = 0;
   for (xlm_node id = 1; id < g->n_nodes; id++) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs with every optimizer and with groups: interrupted, resumed and from a saved plan they are the same; checkpoints keep
-# what was chosen, and what cannot be resumed is said.
+# Runs with every optimizer and with groups: interrupted, resumed and from a saved plan they are the same;
+# checkpoints store the choice, and what cannot be resumed is reported.
 . "$(dirname "$0")/xlmrun_lib.sh"
 
 train=("$run" train "$model" --data corpus.txt "${tiny[@]}" --log-interval 1 --lr-schedule constant --warmup-steps 3 --eval-interval 0

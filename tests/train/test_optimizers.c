@@ -1,5 +1,5 @@
-// Optimizers: three steps of each on a tiny problem against formulas in plain C; parameter groups; what is
-// wrong with either is said.
+// Optimizers: three steps of each on a tiny problem, compared with formulas in plain C; parameter groups;
+// error messages for both.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -119,7 +119,7 @@ static void same(const problem *p, const char *name, const double *want, int n) 
       fail_msg("%s at %d: %.15g, not %.15g", name, i, got[i], want[i]);
 }
 
-// ---- the formulas, once more and by hand: one step on p [rows, cols] in place; s: what lives between steps
+// ---- the formulas in plain C: one step on p [rows, cols] in place; s: what persists between steps
 
 typedef struct memory {
   double a[IN * OUT], b[IN * OUT];
@@ -283,8 +283,7 @@ static void every_optimizer_has_a_formula(void **state) {
   }
 }
 
-// Gradients that are all zero move a parameter by its decay at most; those that are no numbers change
-// nothing.
+// Zero gradients change a parameter at most by its decay; NaN gradients change nothing.
 static void extremes_are_harmless(void **state) {
   (void)state;
   for (int i = 0; i < CASES; i++)
@@ -313,7 +312,7 @@ static double of_update(const xlm_graph *g, xlm_op_id op, const char *param, xlm
   return 0;
 }
 
-// In each list the first match counts; the run file goes before the text, setting by setting.
+// In each list the first match applies; the run file takes precedence over the text, setting by setting.
 static void groups_choose(void **state) {
   (void)state;
   xlm_param_group text[] = {{.match = "layers.*", .rank = -1, .lr = 0.5, .weight_decay = 0.3},

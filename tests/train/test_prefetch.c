@@ -1,4 +1,4 @@
-// Reading ahead gives the windows that reading at once would give, in any order of steps.
+// Reading ahead gives the same windows as reading on demand, for any order of steps.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

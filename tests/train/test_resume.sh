@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A run that was interrupted, however rudely, goes on as if nothing had happened.
+# A run that was interrupted in any way resumes as if it had not been.
 . "$(dirname "$0")/xlmrun_lib.sh"
 
 train=("$run" train "$model" --data corpus.txt "${tiny[@]}" --log-interval 1 --lr-schedule constant --warmup-steps 3

@@ -1,4 +1,4 @@
-// safetensors: what is written reads back; broken and hostile files are refused with a reason.
+// safetensors: written files read back; broken and hostile files are rejected with a reason.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -159,7 +159,7 @@ static void test_round_trip(void **state) {
   assert_memory_equal(got, numbers + 1, sizeof got);
   assert_int_equal(xlm_safetensors_read_floats(s, xlm_safetensors_at(s, 0), 0, 1, scratch, got, &err),
                    XLM_USER);
-  assert_int_equal(truncate(path, (off_t)size - 8 - 4), 0); // while it is open: an error, no signal
+  assert_int_equal(truncate(path, (off_t)size - 8 - 4), 0); // truncated while open: an error, not a signal
   assert_int_equal(xlm_safetensors_read(s, t, 5, 1, scratch, &err), XLM_ENV);
   assert_non_null(strstr(err.text, "has become shorter"));
   assert_int_equal(xlm_safetensors_read(s, t, 0, 4, scratch, &err), XLM_OK);
@@ -221,7 +221,7 @@ static void test_shards(void **state) {
   xlm_safetensors_close(s);
   index_with(folder, "\"a\":\"../m-0.safetensors\"");
   assert_int_equal(xlm_safetensors_open(folder, &s, &err), XLM_USER);
-  assert_non_null(strstr(err.text, "no plain name"));
+  assert_non_null(strstr(err.text, "not a plain name"));
   snprintf(command, sizeof command, "cp %s/m-0.safetensors %s/m-1.safetensors", folder, folder);
   assert_int_equal(system(command), 0);
   index_with(folder, "\"a\":\"m-0.safetensors\",\"b\":\"m-1.safetensors\"");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checkpoints in several files, written by several ranks at once, and behind the training: a run that goes on from them has the
-# same bits as one that was never interrupted, whatever the files were.
+# Checkpoints in several files, written by several ranks at once and asynchronously: a run resumed from them
+# has the same bits as an uninterrupted one.
 . "$(dirname "$0")/xlmrun_lib.sh"
 export ASAN_OPTIONS=detect_leaks=0 # MPI keeps what it allocates
 

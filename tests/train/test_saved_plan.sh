@@ -161,9 +161,9 @@ expect 1 '`init`: the standard deviation -1 is negative' "${train[@]}"
 sed 's/"op": "rmsnorm"/"op": "rmsnor"/' one.json >broken.json
 expect 1 'unknown operation `rmsnor`' "${train[@]}"
 sed 's/{"axis": "tp", "size": 2}/{"axis": "tp", "size": 3}/' zero.json >broken.json
-expect 1 'the plan was refused: the plan is for 4 ranks' "${train[@]}"
+expect 1 'the plan was rejected: the plan is for 4 ranks' "${train[@]}"
 sed 's/"key": "train.zero"/"key": "output.dir"/' zero.json >broken.json
-expect 1 '`output.dir` is no setting of a plan' "${train[@]}"
+expect 1 '`output.dir` is not a setting of a plan' "${train[@]}"
 expect 1 'missing.json' "$run" train missing.json --data corpus.txt --output-dir n
 if [ ${#processes[@]} -gt 0 ]; then
   expect 1 "the plan 'zero.json' is for dp 2 x tp 2 = 4 ranks: start it with \`mpirun -n 4\`" "${processes[@]}" 2 "$run" train zero.json \

@@ -1,4 +1,4 @@
-// Settings: flags, run files, precedence, every kind of mistake, and the printed run file reads back.
+// Settings: flags, run files, precedence, every kind of error; the printed run file reads back.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,7 +70,7 @@ static void test_flags(void **state) {
   assert_string_equal(s->value[XLM_SET_set].list[0], "hidden_size=64");
   assert_int_equal(flags(&s, 't', &err, FLAGS("--data", "a", "m.xlm", "--resume", "m.xlm", "--", "--x")),
                    XLM_OK);
-  assert_int_equal(s->value[XLM_SET_data].n, 1); // a model file ends the list of data
+  assert_int_equal(s->value[XLM_SET_data].n, 1); // a model file ends the list of data files
   assert_int_equal(s->n_positional, 3);
 }
 
@@ -79,7 +79,7 @@ static void test_switches(void **state) {
   static const struct {
     const char *args[3];
     bool on;
-    const char *left; // what is no value of the switch: the model
+    const char *left; // not a value of the switch, so it is the model
   } rows[] = {{{"--profile"}, true, NULL},
               {{"--profile=no"}, false, NULL},
               {{"--profile", "false"}, false, NULL},
@@ -105,20 +105,20 @@ static void test_flag_mistakes(void **state) {
       {{"--max-steps", "ten"}, "--max-steps: 'ten' is not a whole number"},
       {{"--max-steps", "1.5"}, "not a whole number"},
       {{"--max-steps", "0"}, "must lie between 1 and"},
-      {{"--max-steps"}, "--max-steps wants a value"},
-      {{"--max-steps", "--lr"}, "--max-steps wants a value"},
+      {{"--max-steps"}, "--max-steps needs a value"},
+      {{"--max-steps", "--lr"}, "--max-steps needs a value"},
       {{"--lr", "nan"}, "not a number"},
       {{"--lr", "1e999"}, "not a number"},
-      {{"--lr-schedule", "cos"}, "none of cosine, linear, constant, wsd"},
+      {{"--lr-schedule", "cos"}, "not one of cosine, linear, constant, wsd"},
       {{"--overwrite=maybe"}, "not true or false"},
       {{"--no-overwrite=false"}, "--no-overwrite takes no value"},
       {{"--no-max-steps"}, "unknown flag '--no-max-steps'"}, // no switch
       {{"-x"}, "two dashes"},
-      {{"--config"}, "wants a YAML file"},
+      {{"--config"}, "needs a YAML file"},
       {{"--max-step", "5"}, "unknown flag '--max-step'; did you mean '--max-steps'?"},
       {{"--hiden_size=5"}, "did you mean '--hidden-size'?"},
       {{"--zzzzzzzz", "5"}, "unknown flag '--zzzzzzzz'; --help"},
-      {{"--hidden-size"}, "--hidden-size wants a value"},
+      {{"--hidden-size"}, "--hidden-size needs a value"},
       {{"--temperature", "1"}, "'--temperature' is a flag of other commands"}, // generate's, not train's
   };
   static const xlm_public_name names[] = {{"hidden", "hidden"}, {"hidden_size", "hidden"}};
@@ -132,7 +132,7 @@ static void test_flag_mistakes(void **state) {
   }
 }
 
-// A dim of the model comes from the strongest source that gives this dim, under whichever of its names.
+// A dim of the model has the value of the source with the highest precedence, under any of its names.
 static void test_dims_merge(void **state) {
   (void)state;
   static const xlm_public_name names[] = {{"hidden", "hidden"},
@@ -169,7 +169,7 @@ static void test_file(void **state) {
   xlm_error err = {0};
   assert_int_equal(flags(&s, 't', &err, FLAGS("--max-steps", "7", "--set", "ffn=1")), XLM_OK);
   if (xlm_settings_file(s, path, &err)) fail_msg("%s", err.text);
-  assert_int_equal(xlm_setting_int(s, XLM_SET_max_steps), 7); // the command line wins
+  assert_int_equal(xlm_setting_int(s, XLM_SET_max_steps), 7); // the command line takes precedence
   assert_int_equal(s->value[XLM_SET_set].n, 2);               // of each dim, too
   assert_string_equal(s->value[XLM_SET_set].list[0], "hidden=64");
   assert_string_equal(s->value[XLM_SET_set].list[1], "ffn=1");
@@ -195,18 +195,18 @@ static void test_file_mistakes(void **state) {
     const char *text, *says;
   } rows[] = {
       {"train:\n  max_step: 5\n", ":2: unknown key 'max_step' in `train`; did you mean 'max_steps'?"},
-      {"max_steps: 5\n", ":1: unknown key 'max_steps'; it belongs into the section `train:`"},
-      {"data: { metrics: x }\n", "it belongs into the section `output:`"},
+      {"max_steps: 5\n", ":1: unknown key 'max_steps'; it belongs in the section `train:`"},
+      {"data: { metrics: x }\n", "it belongs in the section `output:`"},
       {"trian:\n  max_steps: 5\n", "did you mean 'train'?"},
       {"train:\n  max_steps: five\n", ":2: 'five' is not a whole number"},
-      {"train:\n  max_steps: [5]\n", ":2: 'max_steps' wants one value"},
-      {"train: 5\n", "the section `train` wants keys and values"},
+      {"train:\n  max_steps: [5]\n", ":2: 'max_steps' needs one value"},
+      {"train: 5\n", "the section `train` must have keys and values"},
       {"train:\n  seed: 1\n  seed: 2\n", ":3: the key 'seed' is given twice"},
-      {"- 5\n", "holds keys and values"},
+      {"- 5\n", "must have keys and values"},
       {"train: {\n", ":2"},
-      {"set: { a: [1] }\n", "holds names and numbers"},
+      {"set: { a: [1] }\n", "must have names and numbers"},
       {"? [a]\n: 5\n", "a key must be a name"},
-      {"data: {train: &x [*x]}\n", "wants one value"},
+      {"data: {train: &x [*x]}\n", "needs one value"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     xlm_run_settings *s = xlm_settings_new(arena, 't');
@@ -273,7 +273,7 @@ static void test_unknown_optimizer(void **state) {
     xlm_error err = {0};
     assert_int_equal(xlm_settings_put(s, XLM_SET_optimizer, "adamv", from[i], "here", &err), XLM_USER);
     assert_string_equal(err.text,
-                        "here: 'adamv' is none of adamw, sgd, lion, muon, adafactor; did you mean 'adamw'?");
+                        "here: 'adamv' is not one of adamw, sgd, lion, muon, adafactor; did you mean 'adamw'?");
     for (int k = 0; xlm_optimizers[k]; k++)
       assert_int_equal(xlm_settings_put(s, XLM_SET_optimizer, xlm_optimizers[k]->name, from[i], "here", &err),
                        XLM_OK);

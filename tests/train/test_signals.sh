@@ -19,7 +19,7 @@ for signal in INT TERM; do
   code=$?
   [ $code -eq 0 ] || fail "exit code $code after SIG$signal: $(tail -n 5 log.txt)"
   grep -q 'stopping after this step' log.txt || fail "no word about SIG$signal: $(tail -n 5 log.txt)"
-  grep -q "go on with: xlmrun train --resume on$signal" log.txt || fail "no hint how to resume: $(tail -n 5 log.txt)"
+  grep -q "continue with: xlmrun train --resume on$signal" log.txt || fail "no hint how to resume: $(tail -n 5 log.txt)"
   step=$(sed -n 's/^stopped at step \([0-9]*\).*/\1/p' log.txt)
   folder=$(printf 'on%s/step-%08d' $signal "$step")
   [ -f "$folder/manifest.json" ] || fail "nothing saved at step $step: $(ls on$signal)"

@@ -43,7 +43,7 @@ kill -HUP $pid
 kill -HUP $pid
 wait $pid
 code=$?
-[ $code = 0 ] && grep -q 'go on with: xlmrun train --resume hangup' log.txt || fail "SIGHUP: $code $(tail -n 3 log.txt)"
+[ $code = 0 ] && grep -q 'continue with: xlmrun train --resume hangup' log.txt || fail "SIGHUP: $code $(tail -n 3 log.txt)"
 ls hangup/step-*/manifest.json >/dev/null || fail 'SIGHUP: nothing saved'
 
 # Under nohup it means nothing.
@@ -78,7 +78,7 @@ for flag in --curve --metrics --trace; do
   done
 done
 mkfifo pipe
-expect 2 "cannot open the metrics file 'pipe': it is a pipe that nobody reads" timeout 60 "${train[@]}" --max-steps 2 --metrics pipe --output-dir early
+expect 2 "cannot open the metrics file 'pipe': it is a pipe without a reader" timeout 60 "${train[@]}" --max-steps 2 --metrics pipe --output-dir early
 expect 0 'loss curve devnull/' "${train[@]}" --max-steps 2 --metrics /dev/null --output-dir devnull
 cat pipe >from_pipe.jsonl &
 expect 0 'loss curve piped/' timeout 60 "${train[@]}" --max-steps 3 --log-interval 1 --metrics pipe --output-dir piped
@@ -122,7 +122,7 @@ done
 grep 'changed since' out.txt | grep -q -e '--pp' && fail 'the layout changes no result'
 expect 0 'checkpoint low/step-00000004' "$run" eval low
 expect 1 "--resume: there is no checkpoint 'nowhere'" "$run" train --resume nowhere
-expect 1 "'run.yaml' is a run file: give it with --config" "$run" train run.yaml --data corpus.txt
+expect 1 "'run.yaml' is a run file: use --config" "$run" train run.yaml --data corpus.txt
 echo 'train: {}' >runs.yaml
 expect 1 "--config: there is no file 'run.yaml'; did you mean 'runs.yaml'?" "$run" train --config run.yaml
 mkdir models && cp "$model" models/

@@ -1,5 +1,5 @@
 // The training loop on a tiny model and synthetic tokens: it learns, allocates nothing after the first step,
-// resumes bit for bit, stops when told to, and says what went wrong when the loss is no number.
+// resumes bit for bit, stops on request, and reports a non-finite loss.
 #include <fcntl.h>
 #include <malloc.h>
 #include <math.h>
@@ -20,7 +20,7 @@
 #include "tests/train/train_util.h"
 #include "tests/here.h"
 
-// Counting malloc: not with sanitizers, which bring their own, nor with the fake card, which allocates.
+// Counting malloc: not with sanitizers, which have their own, nor with the emulated card, which allocates.
 #if !defined(XLM_SANITIZED) && !defined(XLM_TEST_CUDA) && defined(__GLIBC__)
 enum { COUNTS = 1 };
 #else
@@ -169,7 +169,7 @@ static void test_learns(void **state) {
   free_world(w);
 }
 
-// While steps are recorded nothing is allocated either; only writing the file takes memory.
+// Recording a step allocates nothing either; only writing the file needs memory.
 static void test_traces(void **state) {
   (void)state;
   world *w = new_world(NULL, 6);
@@ -204,7 +204,7 @@ static void test_resume(void **state) {
   world *whole = new_world(NULL, 20), *first = new_world(in_root("r"), 20),
         *second = new_world(in_root("r"), 20);
   run(whole);
-  first->stop_at = 8; // told while step 8 is reported: step 9 is the last
+  first->stop_at = 8; // requested while step 8 is reported: step 9 is the last
   xlm_loop_result r = run(first);
   assert_true(r.stopped && r.step == 9);
   xlm_checkpoint *c;
@@ -264,8 +264,7 @@ static void run_with_peak(double flops) {
   free_world(w);
 }
 
-// MFU is a share of the machine's peak; where the run itself is faster than that, of its fastest steps so
-// far.
+// MFU is relative to the machine's peak, or to the run's fastest steps so far if these are faster.
 static void test_peak(void **state) {
   (void)state;
   run_with_peak(1e14);

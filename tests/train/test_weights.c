@@ -65,7 +65,7 @@ static void test_import_faults(void **state) {
   w->store = wider;
   assert_int_equal(import(w, s, &err), XLM_USER);
   w->store = own;
-  assert_non_null(strstr(err.text, "'moe.0.w1' has shape [5, 6] in the file, but the model wants [4, 6]"));
+  assert_non_null(strstr(err.text, "'moe.0.w1' has shape [5, 6] in the file, but the model has [4, 6]"));
   xlm_store_free(wider);
   xlm_safetensors_close(s);
   free_world(w), free_world(other);

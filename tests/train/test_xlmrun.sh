@@ -93,7 +93,7 @@ refused() { # TEXT FLAGS...: no run begins
   expect 1 "$1" "$run" train "$model" "${tiny[@]}" --max-steps 1 --output-dir refused "${@:2}"
   [ ! -e refused ] || fail "a run was begun: $*"
 }
-refused 'which data? --data FILE... trains on text or tokens, --data synthetic on made-up tokens'
+refused 'no data given: --data FILE... trains on text or tokens, --data synthetic on generated tokens'
 refused 'synthetic tokens or files, not both' --data synthetic corpus.txt
 refused "'corpus.txt' is text, of which every byte is a token, and the model has a vocabulary of 32,000" --data corpus.txt --vocab-size 32000
 refused 'or a model of bytes with a vocabulary of 256' --data folder --vocab-size 32000
@@ -109,7 +109,7 @@ mkdir half && cp corpus.txt.gz half/ && cp corpus.txt half/
 expect 0 "1 file of the data is left out: 'half/corpus.txt.gz' is compressed with gzip" "$run" train "$model" "${tiny[@]}" \
   --max-steps 1 --data half --output-dir half.out
 rm half/corpus.txt
-refused "holds no text and no token file; 'half/corpus.txt.gz' is compressed with gzip: unpack it" --data half
+refused "has no text or token file; 'half/corpus.txt.gz' is compressed with gzip: unpack it" --data half
 mkfifo pipe pipe.json
 refused "'pipe' is a pipe, not a file" --data pipe
 expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" train pipe --data corpus.txt
@@ -118,7 +118,7 @@ expect 1 "'pipe.json' is a pipe, not a file" timeout 20 "$run" train pipe.json -
 expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" eval "$model" "${sizes[@]}" --data corpus.txt --init-from pipe
 : >void.txt
 refused "the data file 'void.txt' is empty" --data corpus.txt void.txt
-refused 'no whole records of 7' --data corpus.bin --record-length 7
+refused 'not a whole number of records of 7' --data corpus.bin --record-length 7
 
 # ---- eval ----
 
@@ -177,7 +177,7 @@ grep -q nan wild/metrics.jsonl && fail 'NaN in the metrics'
 
 # ---- mistakes ----
 
-expect 1 '--resume goes on with it' "$run" train --config run.yaml
+expect 1 '--resume continues it' "$run" train --config run.yaml
 expect 0 'checkpoint whole/step-00000001' "$run" train --config run.yaml --overwrite --max-steps 1
 expect 1 "did you mean '--max-steps'?" "$run" train "$model" --max-step 5
 expect 1 "did you mean '--hidden-size'?" "$run" train "$model" --hiden-size 5
@@ -209,11 +209,11 @@ yaml() {
 }
 yaml "wrong.yaml:2: unknown key 'max_step' in \`train\`; did you mean 'max_steps'?" 'train:' '  max_step: 5'
 yaml "did you mean 'train'?" 'trian: { max_steps: 5 }'
-yaml 'it belongs into the section `train:`' 'max_steps: 5'
+yaml 'it belongs in the section `train:`' 'max_steps: 5'
 yaml "is given twice" 'train:' '  seed: 5' '  seed: 6'
 yaml 'wrong.yaml:2' 'train: [1, 2'
 yaml "wrong.yaml:1: 'soon' is not a whole number" 'train: { max_steps: soon }'
-yaml 'wants keys and values' 'train: 5'
+yaml 'must have keys and values' 'train: 5'
 expect 1 'nowhere.yaml' "$run" train --config nowhere.yaml
 expect 0 'max_steps: 10000' "$run" train --print-config
 "$run" train --config run.yaml --max-steps 7 --print-config >printed.yaml

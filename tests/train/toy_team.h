@@ -1,5 +1,5 @@
-// A plan of any number of ranks, run by local ranks on synthetic tokens: what the tests of layouts have in
-// common. Failures end the test; `what` stands before the message.
+// A plan of any number of ranks, run by local ranks on synthetic tokens: shared by the tests of layouts.
+// Failures end the test; `what` precedes the message.
 #ifndef XLM_TESTS_TOY_TEAM_H
 #define XLM_TESTS_TOY_TEAM_H
 
@@ -17,7 +17,7 @@ typedef struct toy_team {
 } toy_team;
 
 toy_team *toy_team_open(const xlm_plan *plan, const char *what);
-// The same on a device of that name; XLM_TEST_DEVICE names it for tests that say nothing.
+// The same on a given device; XLM_TEST_DEVICE selects the device of tests that do not.
 toy_team *toy_team_open_on(const char *device, const xlm_plan *plan, const char *what);
 // Step s (from 0), at learning rate lr.
 void toy_team_step(toy_team *t, int64_t s, double lr);

@@ -15,8 +15,8 @@
 
 const char *const toy_models[TOY_MODELS] = {"llama", "gpt2", "qwen3", "mixtral", "freestyle", "deepseek"};
 
-// Small sizes that keep what is special about a model: grouped heads, a window shorter than the sequence, an
-// odd number of layers.
+// Small sizes that keep a model's special features: grouped heads, a window shorter than the sequence, an odd
+// number of layers.
 static const struct {
   const char *model, *sets;
 } toy_sets[] = {
@@ -54,7 +54,7 @@ typedef struct set_list {
   int n, cap;
 } set_list;
 
-// A later value of a name takes the place of an earlier one.
+// A later value of a name replaces an earlier one.
 static void add_sets(xlm_arena *a, const char *words, set_list *l) {
   for (const char *p = words ? words : ""; *p; p += strspn(p, " ")) {
     size_t n = strcspn(p, " "), name = strcspn(p, "=");
@@ -151,7 +151,7 @@ toy *toy_open(const toy_options *o) {
   return t;
 }
 
-// The samples of step 0 every time, and the true number of the step for the optimizer.
+// Always the samples of step 0, but the actual step number for the optimizer.
 static xlm_status feed_same_batch(void *arg, xlm_exec *e, int64_t microbatch, xlm_error *err) {
   toy *t = arg;
   XLM_TRY(xlm_feed_step(&t->feed, e, microbatch, err));

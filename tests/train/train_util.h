@@ -1,7 +1,7 @@
-// The shipped models made small and trained for a few steps: what the tests of the whole way have in common.
+// Small versions of the shipped models, trained for a few steps: shared by end-to-end tests.
 //
 // A `toy` is a compiled model with its executor, filled states and a feeder of synthetic tokens. Everything
-// of a toy lives in its arena. Failures end the test (cmocka's fail_msg).
+// of a toy is in its arena. Failures end the test (cmocka's fail_msg).
 #ifndef XLM_TESTS_TRAIN_UTIL_H
 #define XLM_TESTS_TRAIN_UTIL_H
 
@@ -39,14 +39,14 @@ typedef struct toy {
 
 // The model text of models/NAME.xlm.
 const xlm_source *toy_source(xlm_arena *a, const char *model);
-// Compiles for the backend that the dtype and the device ask for (NULL: see toy_backend); fails the test with
-// the rendered diagnostics.
+// Compiles for the backend of the dtype and the device (NULL: see toy_backend); fails the test with the
+// rendered diagnostics.
 const xlm_plan *toy_plan_on(const char *device, xlm_arena *a, const xlm_source *source,
                             const xlm_compile_options *o);
 const xlm_plan *toy_plan(xlm_arena *a, const xlm_source *source, const xlm_compile_options *o); // device NULL
 xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o);
 
-// The device of that name with its kernels; NULL: the one that XLM_TEST_DEVICE names, else the CPU.
+// The given device with its kernels; NULL: the one that XLM_TEST_DEVICE names, else the CPU.
 xlm_backend toy_backend(const char *device);
 
 toy *toy_open(const toy_options *o);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The documents say what the programs do: generated pages are current, marked blocks work, shown output is real, and no
-# link leads nowhere.
+# The documents agree with the programs: generated pages are up to date, marked blocks work, shown output is
+# current, and no link is broken.
 #   test_docs.sh SOURCE_DIR BINARY_DIR
 set -u
 source_dir=$(cd "$1" && pwd)
@@ -13,7 +13,7 @@ while IFS=: read -r file link; do
   [ -e "$target" ] || { echo "FAILED: $file links to $link, which does not exist"; failed=1; }
 done < <(grep -oE '\]\([^)#: ]+[^): ]*\)' README.md docs/*.md | sed -E 's/\]\((.*)\)$/\1/')
 
-# every field that the plan's JSON has is explained
+# every field of the plan's JSON is documented
 while read -r field; do
   grep -qF "\`$field\`" docs/plan.md || { echo "FAILED: docs/plan.md does not explain the field $field"; failed=1; }
 done < <(grep -oE '(_field|longs|ints|key|LIST)\((t, )?"[a-z_]+"' runtime/plan/json_write.c | sed -E 's/.*"(.*)"/\1/' | sort -u)

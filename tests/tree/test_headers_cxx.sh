@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Public headers of the rooms that .cu files include are C++, too, each by itself, and their functions keep C's names.
+# Public headers of the folders that .cu files include are also valid C++, each by itself, and their functions
+# have C linkage.
 set -u
 source_dir=$1
 work=$(mktemp -d)
@@ -13,7 +14,7 @@ for h in $headers; do
   [ "$h" = runtime/base/cxx.h ] || grep -q '^XLM_C_BEGIN$' "$h" || { echo "$h lacks XLM_C_BEGIN and XLM_C_END" >&2; failed=1; }
 done >"$work/all.cu"
 cp "$work/all.cu" "$work/all.cc"
-# A call of a function of each room, to see under which name it is looked for.
+# A call of a function of each folder, to check the name of its symbol.
 cat >>"$work/all.cc" <<'EOF2'
 void *const names[] = {(void *)xlm_fail, (void *)xlm_mesh_ranks, (void *)xlm_device_find, (void *)xlm_exec_open, (void *)xlm_comm_local};
 void *const *use() { return names; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Who may include whom (DESIGN: rooms). Prints every include that breaks the rule, and fails.
+# The layering of folders: prints every include that violates it, and fails.
 set -eu
 cd "$1"
 bad=0
@@ -85,7 +85,7 @@ if grep -rnE '\b(printf|puts|exit|abort)\(' --include='*.c' compiler runtime ops
   echo "  ^ libraries do not print, exit or abort" >&2
   bad=1
 fi
-# every room says what it is for
+# every folder has a README
 for room in compiler/*/ runtime/*/ ops/ ops/cpu/*/ tools/*/; do
   ls "$room"*.[ch] >/dev/null 2>&1 && [ ! -f "$room/README.md" ] && echo "$room has no README.md" >&2 && bad=1
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Planning takes time in proportion to the size of the model: four times the rounds, not much more than four times the
-# instructions. Counted by valgrind, so the machine does not matter.
+# Planning time is proportional to the size of the model: for four times the rounds, not much more than four
+# times the instructions. Counted by valgrind, so the machine does not matter.
 #   test_linear.sh SOURCE_DIR BINARY_DIR
 set -u
 xlmc=$(cd "$2" && pwd)/xlmc

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every command of xlmc on every model, its exit codes, and what it answers to the first things a person types wrong.
+# Every command of xlmc on every model, its exit codes, and its messages for common mistakes on the command
+# line.
 #   test_xlmc.sh SOURCE_DIR BINARY_DIR
 set -u
 source_dir=$(cd "$1" && pwd) xlmc=$(cd "$2" && pwd)/xlmc
@@ -21,7 +22,7 @@ run() {
   failed=1
 }
 
-# says FILE TEXT: the output of the last command holds TEXT
+# says FILE TEXT: the output of the last command contains TEXT
 says() {
   grep -qF -e "$2" "$work/$1" && return 0
   echo "FAILED: no '$2' in:"
@@ -29,7 +30,7 @@ says() {
   failed=1
 }
 
-# wrong TEXT COMMAND...: a mistake of the user's, answered with TEXT on stderr and nothing on stdout
+# wrong TEXT COMMAND...: a user error, reported with TEXT on stderr and nothing on stdout
 wrong() {
   local text=$1
   shift
@@ -78,7 +79,7 @@ every_command() {
 
 for m in models/*.xlm; do every_command "$m"; done
 
-# what is drawn of one block is that block: not layers.10 for layers.1, and never nothing
+# the drawing of one block contains that block: not layers.10 for layers.1, and is never empty
 run 0 graph models/llama.xlm --preset nano --layers 12 --format text --only layers.1
 says out ' layers.1.'
 grep -q 'layers\.1[01]' "$work/out" && { echo "FAILED: --only layers.1 shows layers.10"; failed=1; }
@@ -105,7 +106,7 @@ says err 'cannot write `/proc/none/x`'
 run 2 plan models/llama.xlm --preset nano --cluster cpu --trace /proc/none/x
 mkfifo pipe
 run 1 check pipe
-says err '`pipe` is a pipe into which nobody writes'
+says err '`pipe` is a pipe without a writer'
 run 0 check <(cat models/llama.xlm)
 ln -s elsewhere link
 run 0 plan models/llama.xlm --preset nano --output link
@@ -140,7 +141,7 @@ grep -q '# why' untidy.xlm || { echo "FAILED: fmt --write lost a comment"; faile
 run 2 check models/llama.xlm --output no/such/folder/file
 says err "cannot write"
 
-# what people type wrong
+# common mistakes
 run 1
 says err "usage: xlmc"
 wrong 'did you mean `check`?' chek models/llama.xlm
@@ -152,7 +153,7 @@ wrong 'is a folder' check models
 wrong 'cannot read' check nowhere/else.xlm
 wrong 'did you mean `nano`?' check models/llama.xlm --preset nanno
 wrong '--preset NAME' check models/llama.xlm nano
-wrong 'wants a value' check models/llama.xlm --preset
+wrong 'needs a value' check models/llama.xlm --preset
 wrong "did you mean '--preset'?" check models/llama.xlm --presset nano
 wrong "did you mean '--preset'?" check models/llama.xlm --pre nano
 wrong "did you mean '--hidden-size'?" check models/llama.xlm --hiden-size 8
@@ -167,7 +168,7 @@ wrong 'text, program, json, report-json or html' plan models/llama.xlm --format 
 wrong 'dot, svg, html, json or text' graph models/llama.xlm --format png
 wrong 'model, train, partition and plan' graph models/llama.xlm --level all
 wrong 'is no size' plan models/llama.xlm --memory-limit lots
-wrong 'does not run that often' dump models/llama.xlm --preset nano --after fuse,3
+wrong 'does not run that many times' dump models/llama.xlm --preset nano --after fuse,3
 wrong "write PASS, or PASS,2" dump models/llama.xlm --preset nano --after fuse,x
 wrong '--rank goes with dump --after partition or later' dump models/llama.xlm --preset nano --after simplify --rank 1
 wrong 'did you mean `fuse`?' dump models/llama.xlm --after fusse

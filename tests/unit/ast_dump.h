@@ -1,4 +1,4 @@
-// The tree as text without places: two texts have the same tree iff their dumps are equal.
+// The tree as text without spans: two texts have the same tree iff their dumps are equal.
 #ifndef XLM_TESTS_AST_DUMP_H
 #define XLM_TESTS_AST_DUMP_H
 

@@ -1,4 +1,4 @@
-// What the tests of elaboration share: a small model around a line of text, and one run.
+// Shared by the tests of elaboration: a small model around a line of text, and one run.
 #ifndef XLM_TESTS_ELABORATE_TEXT_H
 #define XLM_TESTS_ELABORATE_TEXT_H
 

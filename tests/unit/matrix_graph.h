@@ -1,5 +1,5 @@
 // A graph to start from, for tests of single passes: one matrix, to which every test adds a few operations.
-// Each test has its own, in `s`; after the pass it looks at what was kept.
+// Each test has its own, in `s`, and inspects the results after the pass.
 #ifndef XLM_TESTS_UNIT_MATRIX_GRAPH_H
 #define XLM_TESTS_UNIT_MATRIX_GRAPH_H
 
@@ -47,7 +47,7 @@ static inline xlm_graph *verified(xlm_graph *g) {
   return g;
 }
 
-static inline const xlm_node_info *result(const xlm_graph *g, uint32_t i) { // of what was kept
+static inline const xlm_node_info *result(const xlm_graph *g, uint32_t i) { // of the kept values
   return xlm_val_node(g, g->outputs.at[i].val);
 }
 

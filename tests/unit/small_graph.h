@@ -1,6 +1,6 @@
 // A small decoder built by hand, for tests of passes: two rounds of attention and MLP (or experts), a tied
-// head, a second loss, a metric, a state with an update, and dropout. It uses what makes passes err: a
-// parameter with three uses, views, values with two readers, operands in different storage orders.
+// head, a second loss, a metric, a state with an update, and dropout. It has features that passes easily get
+// wrong: a parameter with three uses, views, values with two readers, operands in different storage orders.
 #ifndef XLM_TESTS_UNIT_SMALL_GRAPH_H
 #define XLM_TESTS_UNIT_SMALL_GRAPH_H
 

@@ -37,7 +37,7 @@ static void memory_is_zero_and_aligned(void **state) {
     assert_int_equal((uintptr_t)p % 16, 0);
     assert_true(p != last);
     for (size_t i = 0; i < n; i++) assert_int_equal(p[i], 0);
-    memset(p, 0xAA, n); // the next one must not see it
+    memset(p, 0xAA, n); // must not be visible to the next one
     last = p;
   }
   char *large = xlm_arena_alloc(a, (size_t)9 << 20); // larger than any block

@@ -1,4 +1,4 @@
-// The driver from text to plan: what it answers when the plan cannot be made.
+// The driver from text to plan: its errors when the plan cannot be made.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -42,7 +42,8 @@ static const xlm_plan *plan(xlm_arena *a, const xlm_backend_info *backend, xlm_d
   return xlm_compile(a, source, &o, d, NULL, NULL).plan;
 }
 
-static void missing_kernel(void **state) { // the user's choice of a backend: said with the line of the model
+static void missing_kernel(void **state) { // the user's choice of a backend: reported with the line of the
+                                           // model
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
   xlm_backend_info some = {.name = "toy", .plan = no_lookup};
@@ -56,8 +57,8 @@ static void missing_kernel(void **state) { // the user's choice of a backend: sa
   xlm_arena_free(a);
 }
 
-static void
-memory_of_a_backend(void **state) { // the environment's failure: back to where the arena's owner stands
+static void memory_of_a_backend(void **state) { // a failure of the environment: returns to the recovery point
+                                                // of the arena
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
   volatile bool back = true;
@@ -159,7 +160,7 @@ static void what_a_pass_needs(void **state) {
   g->properties = XLM_PARTITIONED | XLM_FUSED;
   assert_null(xlm_pass_unmet(XLM_PASS_OVERLAP, g, a));
   assert_non_null(strstr(xlm_pass_unmet(XLM_PASS_FUSE, g, a), "already fused"));
-  for (int p = XLM_PASS_END + 1; p < XLM_PASS_COUNT; p++) { // some pass gives what another needs
+  for (int p = XLM_PASS_END + 1; p < XLM_PASS_COUNT; p++) { // what a pass needs is given by another
     uint32_t given = 0;
     for (int q = XLM_PASS_END + 1; q < p; q++) given |= xlm_pass_table[q].gives;
     assert_int_equal(xlm_pass_table[p].needs & ~given, 0);

@@ -1,4 +1,4 @@
-// Diagnostics: the list, the codes, and the page that a person sees.
+// Diagnostics: the list, the codes, and the rendered page.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-// The train graph: its gradients are the derivatives of its loss, microbatches change nothing, and its shape
-// is what schedules and memory planning rely on.
+// The train graph: its gradients are the derivatives of its loss, microbatches do not change results, and it
+// has the structure on which schedules and memory planning rely.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,7 +78,7 @@ static int count_ops(const xlm_graph *g, xlm_op_id op) {
   return n;
 }
 
-// The gradient that the optimizer is given for a parameter.
+// The gradient passed to the optimizer for a parameter.
 static xlm_val gradient_of(const xlm_graph *g, const char *param) {
   for (xlm_node n = 1; n < g->n_nodes; n++)
     if (g->nodes[n].op == XLM_OP_ADAMW && !strcmp(leaf_name(g, g->nodes[n].in[0]), param))
@@ -275,8 +275,8 @@ static void decay_is_for_random_matrices(void **state) {
   assert_int_equal(xlm_state_role(xlm_val_node(g, find_leaf(g, "adam.m/embed"))), XLM_ROLE_OPTIMIZER);
 }
 
-// A weight's gradient is finished in the round it belongs to: nothing of round 1 runs after the backward of
-// round 0 began.
+// A weight's gradient is completed in its round: nothing of round 1 runs after the backward of round 0 has
+// begun.
 static void weight_gradients_arise_early(void **state) {
   (void)state;
   xlm_graph *g = train_graph(small_model(arena, (small_options){.batch = 2, .dtype = XLM_BF16}), 2);
@@ -346,8 +346,7 @@ static void sgd_has_one_moment(void **state) {
     if (g->nodes[n].op == XLM_OP_CLIP_SCALE) assert_null(xlm_attr_find(&g->nodes[n].attrs, XLM_A_value));
 }
 
-// The count of the step stands before the first microbatch, in a state; with one microbatch it is taken in
-// it.
+// The count of the step is computed before the first microbatch, in a state; with one microbatch, within it.
 static void cross_entropy_counts_globally(void **state) {
   (void)state;
   xlm_graph *one = train_graph(small_model(arena, (small_options){.batch = 2}), 1),
@@ -365,7 +364,7 @@ static void cross_entropy_counts_globally(void **state) {
       assert_int_equal(xlm_val_node(one, one->nodes[n].in[2])->op, XLM_OP_SUM);
 }
 
-// Two states that take each other's value: both read before either is written.
+// Two states that swap values: both are read before either is written.
 static void states_may_swap(void **state) {
   (void)state;
   small s = {.g = xlm_graph_new(arena, NULL, "swap")};

@@ -1,4 +1,4 @@
-// Elaboration: the shipped models, what names, types and scopes come out, and where values come from. Messages
+// Elaboration: the shipped models, the resulting names, types and scopes, and the origin of values. Messages
 // have golden tests (tests/golden/errors); hostile texts are in test_elaborate_hostile.c.
 #include "tests/unit/elaborate_text.h"
 
@@ -210,7 +210,7 @@ static void mixed_precision(void **state) {
   assert_int_equal(leaf_type(o.graph, "w")->dtype, XLM_F32);
   assert_int_equal(xlm_val_type(o.graph, o.graph->losses.at[0].val)->dtype, XLM_F32);
   const xlm_node_info *wide = xlm_val_node(o.graph, o.graph->outputs.at[2].val);
-  assert_int_equal(xlm_val_node(o.graph, wide->in[1])->op, XLM_OP_PARAM); // the master, not its bf16 copy
+  assert_int_equal(xlm_val_node(o.graph, wide->in[1])->op, XLM_OP_PARAM); // the f32 value, not its bf16 copy
   xlm_arena_free(o.arena);
   static const xlm_dtype pure[] = {XLM_F32, XLM_F64};
   for (int t = 0; t < 2; t++) {

@@ -1,5 +1,5 @@
-// Fuse: what becomes one pass over memory, what must not, and that the programs compute what the nodes said:
-// small graphs are run by an interpreter of fused programs, one number per tensor.
+// Fuse: what is fused, what must not be, and that the programs compute what the nodes did: small graphs are
+// run by an interpreter of fused programs, one number per tensor.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,7 +132,7 @@ static void a_value_read_outside_is_a_result(void **state) {
   check_value(g, 1, 1.1);
 }
 
-// a -> sum -> b, and b also reads a: were b to join a's pass, the pass would wait for itself.
+// a -> sum -> b, and b also reads a: if b joined a's cluster, there would be a cycle.
 static void no_cycle_through_other_nodes(void **state) {
   (void)state;
   xlm_val a = op(XLM_OP_SQUARE, x), total = xlm_sum_over(&s.b, a, (xlm_dim[]){d}, 1);
@@ -197,8 +197,7 @@ static void long_chains_are_cut(void **state) {
   check_value(g, 0, want);
 }
 
-// Every instruction of a bf16 chain has its rounding, and constants registers of their own: three times as
-// long.
+// Every instruction of a bf16 chain has a rounding, and constants have registers: three times as long.
 static void long_bf16_chains_are_cut(void **state) {
   (void)state;
   xlm_val v = h, zero = xlm_scalar(&s.b, 0), half = xlm_scalar(&s.b, 0.5);
@@ -285,7 +284,7 @@ static void a_constant_that_others_read_becomes_a_tensor(void **state) {
   check_value(g, 1, 2);
 }
 
-// Between two bf16 operations of one pass the value is rounded as memory would have rounded it.
+// Between two bf16 operations of one cluster the value is rounded as if it had been stored.
 static void bf16_rounds_inside_a_pass(void **state) {
   (void)state;
   xlm_val a = op2(XLM_OP_MUL, h, xlm_scalar(&s.b, 1.01)), b = op2(XLM_OP_MUL, a, h);

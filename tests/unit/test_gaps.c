@@ -1,4 +1,4 @@
-// The lowest gap: the same as by looking at everything, at the cost of looking at little.
+// The lowest gap: the same result as an exhaustive search, at much lower cost.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,7 @@ static void random_places(void **state) {
     uint32_t length = 1 + (uint32_t)rand() % 200, longest = 1 + (uint32_t)rand() % 200;
     for (int n = 0; n < MOST; n++) {
       place p = {.begin = (uint32_t)rand() % length, .bytes = (uint64_t)(rand() % 9) * 64};
-      p.end = rand() % 10 ? p.begin + (uint32_t)rand() % longest : UINT32_MAX; // some for good
+      p.end = rand() % 10 ? p.begin + (uint32_t)rand() % longest : UINT32_MAX; // some are permanent
       p.offset = xlm_gaps_lowest(g, p.begin, p.end, p.bytes);
       assert_int_equal(p.offset, lowest(all, n, &p));
       if (round & 1) p.offset += (uint64_t)(rand() % 3) * 64; // holes

@@ -1,4 +1,4 @@
-// The IR's text form, both ways, and the verifier: what a graph may not be.
+// The IR's text form in both directions, and the verifier: what it rejects.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,7 +46,7 @@ static void assert_round_trip(const xlm_graph *g) {
 
 // ---- round trips ----
 
-// Everything that can stand in a text, in the writer's own spelling.
+// All forms of the text, as the writer prints them.
 static const char everything[] =
     "model \"all \\\"of\\\" it\" preset \"nano\\x0a\"\n"
     "source \"models/it.xlm\" 26\n"
@@ -147,7 +147,7 @@ static void blanks_and_comments_are_skipped(void **state) {
 static const struct {
   const char *text, *message;
 } mistakes[] = {
-    {"dim d = 3\ndim d = 4\n", "line 2 of the IR text: dimension `d` stands twice"},
+    {"dim d = 3\ndim d = 4\n", "line 2 of the IR text: dimension `d` appears twice"},
     {"dim d = -1\n", "line 1 of the IR text: `-1` is not between 0 and 281474976710656"},
     {"dim d = 99999999999999999999\n", "is not between"},
     {"dim d = 1 of x\n", "expected a whole number, found `x`"},
@@ -166,7 +166,7 @@ static const struct {
     {HEAD "%2: f32[d] = exp(%1) fwd trailing\n", "expected the end of the line, found `trailing`"},
     {HEAD "%2: f32[d] = exp(%1) fwd @1:1..1:2\n", "this place is not in the source"},
     {HEAD "%2: f32[d = exp(%1) fwd\n", "expected `]`"},
-    {HEAD "%2: f32[d] = fused(%1) {code=<in 1; exp r1; out r1>} fwd\n", "`r1` is no register that is set"},
+    {HEAD "%2: f32[d] = fused(%1) {code=<in 1; exp r1; out r1>} fwd\n", "`r1` is not a register that is set"},
     {HEAD "%2: f32[d] = fused(%1) {code=<in 1; boom r0; out r1>} fwd\n", "there is no function `boom`"},
     {HEAD "%2: f32[d] = fused(%1) {code=<in 1; add #1 #2; out r1>} fwd\n", "two immediate numbers"},
     {HEAD "%2: f32[d] = all_reduce(%1) {kind=sun, axes=1} fwd\n",
@@ -203,14 +203,14 @@ static const struct {
     {HEAD "output x = %2\n", "%2 is not defined yet"},
     {HEAD "update %1 -> %9\n", "%9 is not defined yet"},
     {"model \"no end\n", "expected `\"`, found the end of the line"},
-    {"model \"\\x00\"\n", "a backslash wants"},
+    {"model \"\\x00\"\n", "a backslash must be followed by"},
     {"source \"x\" 10\n|abc\n", "the source has fewer than 10 bytes"},
     {"source \"x\" 2\n|abc\n", "the source has more than 2 bytes"},
     {"source \"x\" 5\n|abc\n", "the source has fewer than 5 bytes"},
     {"dim a = 281474976710656\ndim b = 2\n%1: f32[a, b] = input() {dims=[a, b]} fwd\n",
      "more than 2^48 elements"},
     {HEAD "%2: f32[d] by %7 = input() {dims=[d]} fwd\n",
-     "is not a sound graph: %2 is not ragged but has offsets"},
+     "is not a valid graph: %2 is not ragged but has offsets"},
     {"dim d/1 = 4 of 8 then 2 from 2 mirrored 1\n", "holds [0, 2) and then 2 from 2 of 8"},
     {"dim d/1 = 4 of 8 then 4 from 4\n", "and then 4 from 4 of 8"},
     {"dim d/1 = 4 of 8 then 2 from 7\n", "and then 2 from 7 of 8"},
@@ -339,7 +339,7 @@ static void phases_read_only_earlier_ones(void **state) {
   s.g->n_nodes--, s.g->n_values--;
   s.b.phase = XLM_PHASE_FWD;
   xlm_op1(&s.b, XLM_OP_EXP, x);
-  assert_broken(s.g, "stands behind a later phase");
+  assert_broken(s.g, "comes after a later phase");
 }
 
 static void tables_are_consistent(void **state) {

@@ -1,4 +1,4 @@
-// The writer of JSON: what it writes is read back by jansson, whatever the texts and numbers.
+// The JSON writer: its output is read back by jansson, for all kinds of texts and numbers.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 // Splits: every element belongs to exactly one rank, sizes differ by one unit, splits over fewer axes contain
-// those over more; and from both ends the later elements are shared out evenly.
+// those over more; and splitting from both ends balances later elements.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-// The parser: trees of good texts, one mistake after the other, hostile texts, and mutants of a model.
+// The parser: trees of valid texts, single errors, hostile texts, and mutants of a model.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -267,18 +267,18 @@ static void reports(void **state) {
       BAD("// hello\nx = 1", E_COMMENT_STYLE, "`//` does not start", 1),
       BAD("/* hello\n x */\nx = 1", E_COMMENT_STYLE, "`/*` does not start", 1),
       BAD("/* hello\n x = 1", E_COMMENT_STYLE, "`/*` does not start", 0),
-      BAD("parm w[a] ~ ones", E_UNKNOWN_STATEMENT, "`parm` starts no statement", 0),
-      BAD("f(x)", E_UNKNOWN_STATEMENT, "`f(` starts no statement", 0),
+      BAD("parm w[a] ~ ones", E_UNKNOWN_STATEMENT, "`parm` does not start a statement", 0),
+      BAD("f(x)", E_UNKNOWN_STATEMENT, "`f(` does not start a statement", 0),
       BAD("block f(x[..]) -> [..]\na = 1", E_NO_BODY, "the `block` has no body", 1),
       BAD("repeat 3\na = 1", E_NO_BODY, "the `repeat` has no body", 1),
-      BAD("param w[a,, b] ~ ones", E_EMPTY_ENTRY, "nothing stands before this `,`", 0),
-      BAD("param w[a, b,] ~ ones", E_EMPTY_ENTRY, "nothing stands before this `]`", 0),
+      BAD("param w[a,, b] ~ ones", E_EMPTY_ENTRY, "there is nothing before this `,`", 0),
+      BAD("param w[a, b,] ~ ones", E_EMPTY_ENTRY, "there is nothing before this `]`", 0),
       BAD("x = a +\ny = 3\n", E_TRAILING_OPERATOR, "`+` has nothing after it", 1),
       BAD("output a,\nloss x\n", E_TRAILING_OPERATOR, "`,` has nothing after it", 1),
       BAD("check a < b < c", E_CHAINED_COMPARISON, "do not chain", 0),
-      BAD("repeat 3 {\n  preset p { }\n}", E_NOT_TOP_LEVEL, "`preset` stands at the top level only", 1),
+      BAD("repeat 3 {\n  preset p { }\n}", E_NOT_TOP_LEVEL, "`preset` is allowed only at the top level", 1),
       BAD("weights w {\n  a = \"x\" [3 of 3 b]\n}", E_BAD_PART, "no part 3 of 3", 1),
-      BAD("a, b = f(x)", E_SYNTAX, "stand in parentheses", 0),
+      BAD("a, b = f(x)", E_SYNTAX, "must be in parentheses", 0),
       BAD("preset p { a = 1, b = 2 }", E_SYNTAX, "no `,` between settings", 1),
       BAD("preset p { a = 1 b 3 c = 2 }", E_SYNTAX, "expected `=`, found `3`", 1),
       BAD("else { x = 1 }\na = 1", E_SYNTAX, "belongs to no `if`", 1),
@@ -312,7 +312,7 @@ static void reports_zero_bytes(void **state) {
   done(p);
 }
 
-// Several mistakes: all are found and nothing is said twice.
+// Several errors: all are found and none is reported twice.
 static void goes_on(void **state) {
   (void)state;
   parsed *p = parse(
@@ -434,8 +434,8 @@ static void survives_mutants(void **state) {
   }
 }
 
-// Every allocation may fail: the arena jumps out of scanner and parser, and nothing is lost or left
-// half-done.
+// Every allocation may fail: the arena longjmps out of scanner and parser without leaks or inconsistent
+// state.
 static void survives_failing_memory(void **state) {
   (void)state;
   for (long n = 1; n < 40; n++) {

@@ -1,5 +1,5 @@
-// Lowering and placing: what shares memory, what must not, what dead memory is used again for, and the
-// figures. Every plan is also run against the model of the arena of tests/train/arena_check.c.
+// Lowering and placing: what shares memory, what must not, reuse of dead memory, and the figures. Every plan
+// is also run on the model of the arena in tests/train/arena_check.c.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -139,8 +139,8 @@ static void an_operand_read_twice_gives_it_too(void **state) {
   assert_true(shares(placed(), "n", "a"));
 }
 
-// The same memory under two names with the dims in different places: what is written for one would be read
-// for the other.
+// The same memory under two names with dims in different positions: a write for one would be read for the
+// other.
 static void not_when_read_under_another_name(void **state) {
   (void)state;
   xlm_dim other = xlm_graph_dim(s.g, "other", 64);

@@ -1,5 +1,5 @@
-// The plan as JSON: what is written reads back as the same plan, and a damaged or hostile file is refused
-// with a sentence, never trusted and never fatal.
+// The plan as JSON: it reads back as the same plan, and a damaged or hostile file is rejected with a message,
+// never accepted and never fatal.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -138,7 +138,8 @@ static void test_numbers_out_of_range(void **state) {
   xlm_arena_free(a);
 }
 
-// Slots are where a pipeline's values are: one that is too small, missing or out of order must not be run.
+// Slots are the memory of a pipeline's values: a plan with one that is too small, missing or out of order
+// must not run.
 static void test_slots_out_of_range(void **state) {
   static const struct {
     const char *before;
@@ -198,7 +199,7 @@ static void test_nonsense(void **state) {
   free(deep);
 }
 
-// What the reader accepts, it understood: written and read again it is the same.
+// What the reader accepts, it has understood: written and read again it is the same.
 static void check_accepted(xlm_arena *a, const xlm_plan *p, uint32_t seed) {
   xlm_text first = print(a, p);
   const xlm_plan *again = NULL;

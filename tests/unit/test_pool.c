@@ -1,5 +1,5 @@
-// The thread pool: every worker runs exactly once per run, whatever the size and however the runs follow each
-// other, also when workers had time to fall asleep; and the ranges it deals out.
+// The thread pool: every worker runs exactly once per run, for all sizes and sequences of runs, also when
+// workers had time to fall asleep; and the ranges it computes.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// Recomputation: the same bits with fewer values kept, and clones only where they belong.
+// Recomputation: the same bits with fewer stored values, and clones only where they belong.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-// Simplify: what folds, what merges, what goes; and what must not.
+// Simplify: what folds, merges and disappears, and what must not.
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-// Targets: any machine plans for any other, and a plan runs only where it can.
+// Targets: any machine can plan for any other, and a plan runs only where it can.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,7 +49,7 @@ static bool has_variant(const xlm_plan *p, xlm_op_id op, const char *variant) {
   return false;
 }
 
-// Every copy of a CPU kernel says the same of every target.
+// Every copy of a CPU kernel plans the same for every target.
 static void copies_agree(void **state) {
   (void)state;
   const xlm_backend *cpu = xlm_backend_find("cpu");
@@ -146,7 +146,8 @@ static void hashes_tell_contents(void **state) {
            *more = plan_for("cpu", "base", 3, XLM_F32);
   uint64_t all = xlm_plan_hash(p, true, arena), work = xlm_plan_hash(p, false, arena);
   assert_true(all == xlm_plan_hash(same, true, arena) && all != xlm_plan_hash(more, true, arena));
-  assert_true(work == xlm_plan_hash(more, false, arena)); // threads move things, and change nothing else
+  assert_true(work == xlm_plan_hash(more, false, arena)); // the number of threads changes offsets and nothing
+                                                          // else
   same->source_path = "elsewhere.xlm";
   assert_true(all == xlm_plan_hash(same, true, arena));
   xlm_instr *instrs = (xlm_instr *)(uintptr_t)same->rank_plans[0]->instrs; // the counts stay

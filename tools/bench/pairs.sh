@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Two builds, side by side: runs `xlmrun bench` of each in turn and prints tokens/s of every run and the ratio of each pair.
-# The ratios stay meaningful when the machine's speed drifts; the median of the pairs is the figure to quote.
+# Compares two builds: runs `xlmrun bench` of each alternately and prints tokens/s of every run and the ratio
+# of each pair. The ratios are meaningful even if the machine's speed drifts; quote the median of the pairs.
 #
 #   tools/bench/pairs.sh BUILD_A BUILD_B [PAIRS] -- MODEL [xlmrun bench flags...]
 #

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# How long planning takes: a model of many rounds, and Llama 405B on 16,384 ranks with and without a memory limit.
+# Measures planning: a model of many rounds, and Llama 405B on 16,384 ranks with and without a memory limit.
 #   tools/bench/plan.sh XLMC [--time-passes]
-# A line each: seconds of one processor, and what was planned. --time-passes adds where the time went.
+# One line each: processor seconds, and what was planned. --time-passes adds the time of each pass.
 set -eu
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
 [ $# -ge 1 ] && [ -x "$1" ] || { sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 1; }

@@ -57,7 +57,7 @@ static xlm_status take_values(parser *p, xlm_setting_id id, const char *flag, xl
     return put(p, id, flag, given ? p->argv[p->at++] : "latest", err);
   }
   if (!is_value(p, p->at))
-    return xlm_fail(err, XLM_USER, "%s wants a value (%s)", flag, xlm_setting_table[id].help);
+    return xlm_fail(err, XLM_USER, "%s needs a value (%s)", flag, xlm_setting_table[id].help);
   XLM_TRY(put(p, id, flag, p->argv[p->at++], err));
   bool paths = id == XLM_SET_data || id == XLM_SET_valid; // as expanded by the shell from `--data
                                                           // corpus/*.txt`
@@ -88,7 +88,7 @@ static xlm_status take_refusal(parser *p, xlm_setting_id id, const char *flag, c
 }
 
 static xlm_status take_config(parser *p, const char *value, xlm_error *err) {
-  if (!value && !is_value(p, p->at)) return xlm_fail(err, XLM_USER, "--config wants a YAML file");
+  if (!value && !is_value(p, p->at)) return xlm_fail(err, XLM_USER, "--config needs a YAML file");
   p->s->config = value ? value : p->argv[p->at++];
   return XLM_OK;
 }
@@ -188,7 +188,7 @@ xlm_status xlm_settings_resolve(xlm_run_settings *s, const xlm_public_name *name
     for (int k = 0; k < n && !found; k++)
       if (same_name(x->flag + 2, names[k].name)) found = names[k].name;
     if (!found) return unknown(s, x->flag, names, n, err);
-    if (!*x->value) return xlm_fail(err, XLM_USER, "%s wants a value", x->flag);
+    if (!*x->value) return xlm_fail(err, XLM_USER, "%s needs a value", x->flag);
     const char *entry = xlm_arena_printf(s->arena, "%s=%s", found, x->value);
     XLM_TRY(xlm_settings_put(s, XLM_SET_set, entry, XLM_FROM_FLAG, x->flag, err));
   }

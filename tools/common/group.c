@@ -71,8 +71,8 @@ static xlm_status read_word(group_reader *r, const char *word, uint32_t *seen) {
     return keys[i].read(r, name, equals + 1);
   }
   const char *near = xlm_text_nearest(name, names, KEYS);
-  return xlm_fail(r->err, XLM_USER, "%s: a group does not say '%.60s'%s%s%s", r->where, name,
-                  near ? "; did you mean '" : "; it says match, rank, lr, weight_decay, optimizer",
+  return xlm_fail(r->err, XLM_USER, "%s: a group has no key '%.60s'%s%s%s", r->where, name,
+                  near ? "; did you mean '" : "; its keys are match, rank, lr, weight_decay, optimizer",
                   near ? near : "", near ? "'?" : "");
 }
 
@@ -82,8 +82,7 @@ static xlm_status read_group(group_reader *r) {
   for (char *w = strtok_r(copy, " ,", &save); w; w = strtok_r(NULL, " ,", &save))
     XLM_TRY(read_word(r, w, &seen));
   if (r->g.match || r->g.rank >= 0) return XLM_OK;
-  return xlm_fail(r->err, XLM_USER, "%s: the group '%.100s' says neither match nor rank: whose is it?",
-                  r->where, r->text);
+  return xlm_fail(r->err, XLM_USER, "%s: the group '%.100s' sets neither match nor rank", r->where, r->text);
 }
 
 xlm_status xlm_request_groups(xlm_run_settings *s, const xlm_param_group **out, int *n, xlm_error *err) {

@@ -136,8 +136,8 @@ static xlm_status read_rounds(xlm_run_settings *s, xlm_compile_options *o, xlm_e
       char *end;
       long rounds = strtol(p, &end, 10);
       if (end == p || rounds < 0 || rounds > 1000000 || (*end && *end != ','))
-        return xlm_fail(err, XLM_USER, "%s: '%s' is no list of rounds; write --stage-rounds 3,3,2", v->where,
-                        v->list[i]);
+        return xlm_fail(err, XLM_USER, "%s: '%s' is not a list of rounds; write --stage-rounds 3,3,2",
+                        v->where, v->list[i]);
       XLM_PUSH(s->arena, list, n, cap, (int32_t)rounds);
       p = *end ? end + 1 : end;
     }

@@ -23,7 +23,7 @@ static const char *scalar(const xlm_yaml *n) { // NULL: not a scalar
 static xlm_status put(const reader *r, xlm_setting_id id, const xlm_yaml *n) {
   const char *text = scalar(n);
   if (!text)
-    return xlm_fail(r->err, XLM_USER, "%s: '%s' wants one value (%s)", where(r, n), xlm_setting_table[id].key,
+    return xlm_fail(r->err, XLM_USER, "%s: '%s' needs one value (%s)", where(r, n), xlm_setting_table[id].key,
                     xlm_setting_table[id].help);
   return xlm_settings_put(r->s, id, text, XLM_FROM_FILE, where(r, n), r->err);
 }
@@ -39,7 +39,8 @@ static xlm_status put_set(const reader *r, const xlm_yaml *n) { // set: { hidden
   for (int i = 0; i < n->n; i++) {
     const xlm_yaml *k = n->at[i].key;
     const char *name = scalar(k), *value = scalar(n->at[i].value);
-    if (!name || !value) return xlm_fail(r->err, XLM_USER, "%s: `set` holds names and numbers", where(r, k));
+    if (!name || !value)
+      return xlm_fail(r->err, XLM_USER, "%s: `set` must have names and numbers", where(r, k));
     XLM_TRY(xlm_settings_put(r->s, XLM_SET_set, xlm_arena_printf(r->s->arena, "%s=%s", name, value),
                              XLM_FROM_FILE, where(r, k), r->err));
   }
@@ -52,7 +53,8 @@ static xlm_status put_group(const reader *r, const xlm_yaml *n) {
   if (n->kind != XLM_YAML_MAP) return put(r, XLM_SET_groups, n);
   for (int i = 0; i < n->n; i++) {
     const char *key = scalar(n->at[i].key), *value = scalar(n->at[i].value);
-    if (!key || !value) return xlm_fail(r->err, XLM_USER, "%s: a group holds names and numbers", where(r, n));
+    if (!key || !value)
+      return xlm_fail(r->err, XLM_USER, "%s: a group must have names and numbers", where(r, n));
     xlm_text_printf(&t, "%s%s=%s", t.n ? " " : "", key, value);
   }
   return xlm_settings_put(r->s, XLM_SET_groups, t.data, XLM_FROM_FILE, where(r, n), r->err);
@@ -77,7 +79,7 @@ static xlm_status put_any(const reader *r, xlm_setting_id id, const xlm_yaml *v)
 static xlm_status put_axis(const reader *r, const xlm_yaml *k, const char *name, const xlm_yaml *v) {
   const char *size = scalar(v);
   if (!size || strspn(size, "0123456789") != strlen(size) || !*size)
-    return xlm_fail(r->err, XLM_USER, "%s: the mesh axis '%s' wants a number of ranks", where(r, k), name);
+    return xlm_fail(r->err, XLM_USER, "%s: the mesh axis '%s' needs a number of ranks", where(r, k), name);
   return xlm_settings_put(r->s, XLM_SET_mesh, xlm_arena_printf(r->s->arena, "%s=%s", name, size),
                           XLM_FROM_FILE, where(r, k), r->err);
 }
@@ -89,7 +91,7 @@ static const char *suggestion(const reader *r, const char *section, const char *
   for (int i = 0; i < XLM_SETTING_COUNT; i++) {
     const xlm_setting_info *k = &xlm_setting_table[i];
     if (!strcmp(k->key, key) && strcmp(k->section, section) && *k->section)
-      return xlm_arena_printf(r->s->arena, "; it belongs into the section `%s:`", k->section);
+      return xlm_arena_printf(r->s->arena, "; it belongs in the section `%s:`", k->section);
     if (!strcmp(k->section, section))
       names[n++] = k->key;
     else if (!*section)
@@ -115,7 +117,7 @@ static xlm_status read_pair(const reader *r, const xlm_yaml *k, const xlm_yaml *
   if (!*section && is_section(key)) {
     if (v->kind == XLM_YAML_NULL) return XLM_OK;
     if (v->kind == XLM_YAML_MAP) return read_mapping(r, v, key);
-    return xlm_fail(r->err, XLM_USER, "%s: the section `%s` wants keys and values", where(r, v), key);
+    return xlm_fail(r->err, XLM_USER, "%s: the section `%s` must have keys and values", where(r, v), key);
   }
   if (!strcmp(section, "mesh")) return put_axis(r, k, key, v);
   return xlm_fail(r->err, XLM_USER, "%s: unknown key '%s'%s%s%s%s", where(r, k), key, *section ? " in `" : "",
@@ -133,7 +135,7 @@ static xlm_status parse(xlm_run_settings *s, const char *path, const xlm_map *m,
   XLM_TRY(xlm_yaml_read(s->arena, path, (const char *)m->data, m->n, &root, err));
   if (root->kind == XLM_YAML_NULL) return XLM_OK; // an empty file
   if (root->kind != XLM_YAML_MAP)
-    return xlm_fail(err, XLM_USER, "%s: a run file holds keys and values", where(&r, root));
+    return xlm_fail(err, XLM_USER, "%s: a run file must have keys and values", where(&r, root));
   return read_mapping(&r, root, "");
 }
 

@@ -84,7 +84,7 @@ static xlm_status set_choice(const xlm_setting_info *k, xlm_setting_value *v, co
     names[n++] = w;
   }
   const char *near = xlm_text_nearest(text, names, n);
-  return xlm_fail(err, XLM_USER, "%s: '%.100s' is none of %s%s%s%s", v->where, text, list,
+  return xlm_fail(err, XLM_USER, "%s: '%.100s' is not one of %s%s%s%s", v->where, text, list,
                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 

@@ -29,6 +29,6 @@ int xlm_streams_close(const char *tool, int code) {
   int why = failed ? reason() : 0;
   if (!failed || why == EPIPE || why == EIO) return code;
   fprintf(stderr, "%s: cannot write standard output: %s\n", tool,
-          why ? strerror(why) : "not everything has arrived");
+          why ? strerror(why) : "not everything was written");
   return code ? code : FAILED;
 }

@@ -21,7 +21,7 @@ static xlm_status no_arch(const xlm_run_settings *s, const char *where, const ch
   xlm_text t = xlm_text_new(s->arena);
   for (int i = 0; xlm_backends[i]; i++)
     if (xlm_backends[i]->title && (!only || only == xlm_backends[i])) add_archs(&t, xlm_backends[i]);
-  return xlm_fail(err, XLM_USER, "%s: there is no arch '%s': %s", where, arch, t.data);
+  return xlm_fail(err, XLM_USER, "%s: unknown arch '%s': %s", where, arch, t.data);
 }
 
 // The requested arch: from flag or run file, or from the environment; "" = none.

@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
-# Several hosts with mpirun, one rank per process. Every host sees the program, the data and the output folder under the same
-# paths (a shared file system).
+# Several hosts with mpirun, one rank per process. All hosts must have the program, the data and the output
+# folder under the same paths (a shared file system).
 #
 #   HOSTS=node1:8,node2:8 tools/launch/mpirun.sh --config configs/sixteen.yaml --data corpus/*.txt
 #
-# HOSTS lists hosts and how many ranks each takes; without it everything runs here. The product of the mesh must be the number
-# of ranks in all (RANKS). MPIRUN holds more of mpirun's flags.
+# HOSTS lists hosts and their numbers of ranks; without it everything runs here. The product of the mesh must
+# be the total number of ranks (RANKS). MPIRUN has further flags of mpirun.
 #
-# Ctrl-C, or TERM or INT sent to this script, stops in good order: the step is finished, a checkpoint written, however long that
-# takes; a second one ends the job at once. That is why mpirun does not get these signals itself: Open MPI then waits a second,
-# sends them on, and kills a second later (its odls_base_sigkill_timeout makes both waits longer, but those after the death of a
-# rank, too). USR1 it hands on at once and kills nothing.
+# Ctrl-C, or TERM or INT sent to this script, stops in order: the step is finished and a checkpoint written,
+# however long that takes; a second signal ends the job at once. For this reason mpirun does not receive these
+# signals: Open MPI would wait a second, forward them, and kill a second later (odls_base_sigkill_timeout
+# makes both delays longer, but also those after the death of a rank). It forwards USR1 at once and kills
+# nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 xlmrun=${XLMRUN:-build/xlmrun}
 ranks=${RANKS:-16}
-threads=${THREADS:-1} # of each rank
+threads=${THREADS:-1} # per rank
 read -r -a flags <<<"${MPIRUN:-}"
 [ -z "${HOSTS:-}" ] || flags+=(--host "$HOSTS")
 output=${OUTPUT:-checkpoints}
 if ls -d "$output"/step-* >/dev/null 2>&1; then more=(--resume "$output"); else more=(--output-dir "$output"); fi
 
-setsid mpirun -n "$ranks" "${flags[@]}" "$xlmrun" train "$@" --threads "$threads" "${more[@]}" & # setsid: Ctrl-C is for us only
+setsid mpirun -n "$ranks" "${flags[@]}" "$xlmrun" train "$@" --threads "$threads" "${more[@]}" & # setsid: Ctrl-C is for
+                                                                                                 # this script only
 job=$!
 asked=0
 stop() {

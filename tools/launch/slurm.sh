@@ -9,12 +9,14 @@
 #
 # Several hosts with Slurm, one rank per task: sbatch tools/launch/slurm.sh --config configs/sixteen.yaml --data corpus/*.txt
 #
-# Three minutes before the time is up Slurm sends USR1: the step is finished, a checkpoint written, the run ends well. The next
-# job with the same output folder goes on from there, in the same mesh or in another. To stop it by hand in the same way:
-# scancel --signal=USR1 JOB. A plain scancel sends TERM, which does so too if Slurm's KillWait (30 s) is long enough.
+# Three minutes before the time limit Slurm sends USR1: the step is finished, a checkpoint written, and the
+# run ends. The next job with the same output folder continues from there, in the same mesh or in another. To
+# stop a job by hand in the same way: scancel --signal=USR1 JOB. A plain scancel sends TERM, which has the
+# same effect if Slurm's KillWait (30 s) is long enough.
 #
-# MPI: the plugin of srun that the MPI library was built for (`srun --mpi=list`): pmix for Open MPI, pmi2 for MPICH. With pmix
-# the death of a rank ends the step at once, and srun's --kill-on-bad-exit, which grants the others KillWait, is not wanted.
+# MPI: use the srun plugin that the MPI library was built for (`srun --mpi=list`): pmix for Open MPI, pmi2 for
+# MPICH. With pmix the death of a rank ends the step at once; do not use srun's --kill-on-bad-exit, with which
+# the others wait for KillWait.
 set -eu
 cd "${SLURM_SUBMIT_DIR:-.}"
 xlmrun=${XLMRUN:-build/xlmrun}

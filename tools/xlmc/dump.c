@@ -47,7 +47,8 @@ static int dump(xlmc_job *j) {
   if (s != XLM_OK) return xlmc_fail(j, s);
   if (!xlmc_compile_with(j, &o, after, &g, &c)) return XLMC_USER;
   if (!g)
-    return xlmc_fail(j, xlm_fail(&j->err, XLM_USER, "--after %s: the pass does not run that often", after));
+    return xlmc_fail(j,
+                     xlm_fail(&j->err, XLM_USER, "--after %s: the pass does not run that many times", after));
   xlm_text t = xlm_text_new(j->arena);
   xlm_graph_print(g, &t);
   if (j->flags.check) return reads_back(j, &t);

@@ -57,7 +57,7 @@ static bool put_own(xlmc_job *j, const own_flag *f, const char *value) {
   char *end;
   long n = strtol(value, &end, 10);
   if (*end || end == value || n < -1 || n > 1000) {
-    (void)xlm_fail(&j->err, XLM_USER, "%s wants a small whole number, not `%s`", f->name, value);
+    (void)xlm_fail(&j->err, XLM_USER, "%s needs a small whole number, not `%s`", f->name, value);
     return false;
   }
   *(int *)at = (int)n;
@@ -85,7 +85,7 @@ static bool take_own(xlmc_job *j, int *argc, char **argv, const char *usage) {
     const char *value = argv[i][n] ? argv[i] + n + 1 : NULL;
     if (f->type != 'b' && !value) value = i + 1 < *argc ? argv[++i] : NULL;
     if (f->type != 'b' && !value) {
-      (void)xlm_fail(&j->err, XLM_USER, "%s wants a value", f->name);
+      (void)xlm_fail(&j->err, XLM_USER, "%s needs a value", f->name);
       return false;
     }
     if (!put_own(j, f, value)) return false;
@@ -127,7 +127,7 @@ static xlm_status read_model(xlmc_job *j, const char *path) {
   if (!read && why == EISDIR)
     return xlm_fail(&j->err, XLM_USER, "`%s` is a folder; name one model in it", path);
   if (!read) return xlm_fail(&j->err, XLM_USER, "cannot read `%s`: %s", path, strerror(why));
-  if (!n && piped) return xlm_fail(&j->err, XLM_USER, "`%s` is a pipe into which nobody writes", path);
+  if (!n && piped) return xlm_fail(&j->err, XLM_USER, "`%s` is a pipe without a writer", path);
   j->source = xlm_source_new(j->arena, path, text, n);
   return XLM_OK;
 }

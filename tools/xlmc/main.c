@@ -10,14 +10,14 @@ static const struct {
   int (*run)(int, char **);
   const char *what;
 } commands[] = {
-    {"check", xlmc_check, "errors, and the model on one screen"},
+    {"check", xlmc_check, "errors, or a summary of the model"},
     {"fmt", xlmc_fmt, "the canonical text (--write: in place; --check: exit 1 if it differs)"},
-    {"plan", xlmc_plan, "memory, FLOPs and kernels of a run; exits 3 when it does not fit"},
+    {"plan", xlmc_plan, "memory, FLOPs and kernels of a run; exits with 3 if it does not fit"},
     {"graph", xlmc_graph, "the graph as dot, svg or json"},
     {"dump", xlmc_dump, "the IR as text after a pass"},
-    {"opt", xlmc_opt, "passes on IR text"},
-    {"explain", xlmc_explain, "what a diagnostic's code means"},
-    {"ops", xlmc_ops, "the reference of all operations, as markdown"},
+    {"opt", xlmc_opt, "runs passes on IR text"},
+    {"explain", xlmc_explain, "the meaning of a diagnostic's code"},
+    {"ops", xlmc_ops, "the reference of all operations, as Markdown"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -181,10 +181,10 @@ static xlm_status read_devices(planning *w, int64_t *devices) {
   char *end;
   const char *text = w->j->flags.devices;
   if (!text)
-    return xlm_fail(&w->j->err, XLM_USER, "--auto wants the number of ranks, as in `--auto --devices 64`");
+    return xlm_fail(&w->j->err, XLM_USER, "--auto needs the number of ranks, as in `--auto --devices 64`");
   *devices = strtoll(text, &end, 10);
   if (*end || end == text || *devices < 1 || *devices > XLM_MAX_RANKS)
-    return xlm_fail(&w->j->err, XLM_USER, "--devices wants a number between 1 and %d, not `%s`",
+    return xlm_fail(&w->j->err, XLM_USER, "--devices must be a number between 1 and %d, not `%s`",
                     XLM_MAX_RANKS, text);
   if (w->o.mesh.n)
     return xlm_fail(&w->j->err, XLM_USER, "--auto chooses the mesh: leave out --%s %d", w->o.mesh.axis[0],

@@ -34,10 +34,9 @@ xlm_status corpus_named(session *s) {
                       "%s: synthetic tokens or files, not both (a file of that name is ./synthetic)",
                       v->where);
   if (v->n) return XLM_OK;
-  return xlm_fail(
-      &s->err, XLM_USER,
-      "which data? --data FILE... trains on text or tokens, --data synthetic on made-up tokens, to "
-      "try things out");
+  return xlm_fail(&s->err, XLM_USER,
+                  "no data given: --data FILE... trains on text or tokens, --data synthetic on generated "
+                  "tokens, for trials");
 }
 
 enum { BYTES_AND_SPECIALS = 512 };

@@ -125,7 +125,7 @@ static xlm_status read_prompt(generator *g) {
     long long id = g->bytes ? (unsigned char)*p : strtoll(p, &end, 10);
     if (!g->bytes && end == p)
       return xlm_fail(&g->s->err, XLM_USER,
-                      "--prompt: '%s' holds no token id; this model's tokens are numbers", p);
+                      "--prompt: '%s' is not a list of token ids; this model's tokens are numbers", p);
     if (id < 0 || id >= limit)
       return xlm_fail(&g->s->err, XLM_USER, "--prompt: token %lld is outside the vocabulary of %lld", id,
                       (long long)limit);
@@ -256,11 +256,10 @@ static xlm_status generate(session *s) {
   generator g = {.s = s};
   XLM_TRY(weights_open(s));
   if (s->saved)
-    return xlm_fail(
-        &s->err, XLM_USER,
-        "'%s' is the plan of a training; generate plans its own windows: give a checkpoint, or the "
-        "model with --init-from WEIGHTS",
-        s->saved);
+    return xlm_fail(&s->err, XLM_USER,
+                    "'%s' is a plan for training; generate plans its own windows: give a checkpoint, or the "
+                    "model with --init-from WEIGHTS",
+                    s->saved);
   XLM_TRY(session_compile(s, false, true, 1));
   XLM_TRY(session_open(s));
   XLM_TRY(prepare(&g));

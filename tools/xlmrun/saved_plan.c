@@ -35,7 +35,7 @@ static xlm_status read_verified(session *s, const char *path, const xlm_map *m) 
   if (xlm_plan_read_json(s->arena, (const char *)m->data, m->n, &s->plan, &s->err) != XLM_OK)
     return xlm_fail_in(&s->err, "'%s'", path);
   xlm_plan_check check = xlm_plan_verify_saved(s->plan, s->arena);
-  if (check.text) return xlm_fail(&s->err, XLM_USER, "'%s': the plan was refused: %s", path, check.text);
+  if (check.text) return xlm_fail(&s->err, XLM_USER, "'%s': the plan was rejected: %s", path, check.text);
   return XLM_OK;
 }
 
@@ -88,14 +88,14 @@ static xlm_status refuse_given(session *s, xlm_setting_id id) {
   if (v->source <= XLM_FROM_CHECKPOINT || (v->source == XLM_FROM_FILE && !strcmp(given, fixed)))
     return XLM_OK;
   return xlm_fail(&s->err, XLM_USER,
-                  "%s: the plan '%s' fixes it%s%s%s: leave it out, or make the plan anew with `xlmc plan`",
+                  "%s: the plan '%s' fixes it%s%s%s: leave it out, or make the plan again with `xlmc plan`",
                   v->where, s->saved, *fixed ? " (" : "", on_one_line(s, fixed), *fixed ? ")" : "");
 }
 
 static xlm_status take_setting(session *s, const xlm_plan_setting *x) {
   xlm_setting_id id;
   if (!xlm_settings_find_path(x->key, &id) || !xlm_settings_makes_plan(id))
-    return xlm_fail(&s->err, XLM_USER, "'%s': `%s` is no setting of a plan", s->saved, x->key);
+    return xlm_fail(&s->err, XLM_USER, "'%s': `%s` is not a setting of a plan", s->saved, x->key);
   return xlm_settings_put_whole(s->settings, id, x->value, XLM_FROM_FLAG, s->saved, &s->err);
 }
 
@@ -114,9 +114,9 @@ static xlm_status need_segments(session *s, bool with_train, bool with_eval) {
   for (uint32_t c = 0; c < s->plan->n_rank_plans; c++) {
     const xlm_rank_plan *r = s->plan->rank_plans[c];
     if (with_train && !r->n_schedule)
-      return xlm_fail(&s->err, XLM_USER, "'%s' has no schedule: it is no plan of a training", s->saved);
+      return xlm_fail(&s->err, XLM_USER, "'%s' has no schedule: it is not a plan for training", s->saved);
     if (with_eval && r->eval_segment < 0)
-      return xlm_fail(&s->err, XLM_USER, "'%s' has no segment that evaluates%s", s->saved,
+      return xlm_fail(&s->err, XLM_USER, "'%s' has no eval segment%s", s->saved,
                       with_train ? ": give --eval-interval 0" : "");
   }
   return XLM_OK;
@@ -126,7 +126,7 @@ static xlm_status refuse_arch(session *s) { // the plan names its kernels
   const char *asked = xlm_setting_text(s->settings, XLM_SET_arch);
   if (!*asked || !strcmp(asked, s->plan->target.arch)) return XLM_OK;
   return xlm_fail(&s->err, XLM_USER,
-                  "%s %s: the plan '%s' is for %s: make the plan anew with `xlmc plan --arch %s`",
+                  "%s %s: the plan '%s' is for %s: make the plan again with `xlmc plan --arch %s`",
                   s->settings->value[XLM_SET_arch].where, asked, s->saved, s->plan->target.arch, asked);
 }
 

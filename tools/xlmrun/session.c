@@ -92,7 +92,7 @@ xlm_status session_named(session *s, const char **path) {
                     r->positional[1]);
   XLM_TRY(xlm_request_model(r, path, &s->err));
   if (*path && is_run_file(*path))
-    return xlm_fail(&s->err, XLM_USER, "'%s' is a run file: give it with --config", *path);
+    return xlm_fail(&s->err, XLM_USER, "'%s' is a run file: use --config", *path);
   return *path && saved_plan_is(*path) ? saved_plan_open(s, *path) : XLM_OK;
 }
 
@@ -199,7 +199,7 @@ static xlm_status check_memory(session *s) {
 
 // MPI waits forever for a process that was started but never arrives (another program, a host that hangs).
 static void give_up(int signal) {
-  static const char text[] = "xlmrun: not all processes of this run have come; see --comm-timeout\n";
+  static const char text[] = "xlmrun: not all processes of this run have arrived; see --comm-timeout\n";
   (void)signal;
   ssize_t told = write(STDERR_FILENO, text, sizeof text - 1);
   _exit(told < 0 ? EXIT_USER : EXIT_ENVIRONMENT);
@@ -294,7 +294,7 @@ static xlm_status check_threads(session *s) {
   long processors = sysconf(_SC_NPROCESSORS_ONLN), most = PER_PROCESSOR * processors;
   if (most < MOST_THREADS) most = MOST_THREADS;
   if (processors < 1 || xlm_setting_int(s->settings, XLM_SET_threads) <= most) return XLM_OK;
-  return xlm_fail(&s->err, XLM_USER, "%s: this machine has %ld processors; at most %ld threads make sense",
+  return xlm_fail(&s->err, XLM_USER, "%s: this machine has %ld processors; use at most %ld threads",
                   s->settings->value[XLM_SET_threads].where, processors, most);
 }
 

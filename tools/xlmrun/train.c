@@ -236,11 +236,10 @@ static xlm_status prepare_output(session *s, const char *dir) {
   if (s->lock < 0) XLM_TRY(xlm_lock_take(dir, &s->lock, &s->err));
   if (!s->checkpoint && xlm_checkpoint_exists(dir)) {
     if (!xlm_setting_bool(s->settings, XLM_SET_overwrite))
-      return xlm_fail(
-          &s->err, XLM_USER,
-          "'%s' holds checkpoints of an earlier run: --resume goes on with it, --overwrite removes it, "
-          "--output-dir puts this run elsewhere",
-          dir);
+      return xlm_fail(&s->err, XLM_USER,
+                      "'%s' holds checkpoints of an earlier run: --resume continues it, --overwrite removes "
+                      "it, --output-dir selects another folder",
+                      dir);
     XLM_TRY(xlm_checkpoint_clear(dir, &s->err));
   }
   return XLM_OK;
@@ -318,7 +317,7 @@ static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
   if (o->first_step) note_changes(s);
   if (o->first_step) note_plan(s);
   if (o->first_step >= o->max_steps)
-    printf("this run is done: it has all of its %" PRId64 " steps; a larger --max-steps goes on\n",
+    printf("this run is done: it has all of its %" PRId64 " steps; continue with a larger --max-steps\n",
            o->max_steps);
   const char *before = s->checkpoint ? s->checkpoint->info.text_hash : NULL;
   if (before && strcmp(before, p->text_hash))
@@ -357,7 +356,8 @@ static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_r
       xlm_arena_printf(s->arena, "%s%s%s, %s parameters", s->plan->model, s->plan->preset ? " " : "",
                        s->plan->preset ? s->plan->preset : "", xlm_text_count(s->arena, s->plan->parameters));
   XLM_TRY(xlm_curve_write(o->curve, title, curve, &s->err));
-  if (r->stopped) printf("stopped at step %" PRId64 "; go on with: xlmrun train --resume %s\n", r->step, dir);
+  if (r->stopped)
+    printf("stopped at step %" PRId64 "; continue with: xlmrun train --resume %s\n", r->step, dir);
   printf("checkpoint %s\nmetrics    %s\nloss curve %s\n", *r->checkpoint ? r->checkpoint : dir, metrics,
          curve);
   session_show_trace(s);

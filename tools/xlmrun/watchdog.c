@@ -56,7 +56,7 @@ static void *watch(void *arg) {
     if (failed < w->patience) continue;
     char text[4096];
     xlm_team_places(w->team, text, sizeof text);
-    fprintf(stderr, "%sxlmrun: the run has failed and not every rank has come back in %.0f s\n", text,
+    fprintf(stderr, "%sxlmrun: the run has failed and not every rank has returned within %.0f s\n", text,
             w->patience);
     _exit(EXIT_ENVIRONMENT);
   }

@@ -159,8 +159,8 @@ static int64_t clamped_sum(int64_t begin, int64_t end, int64_t most) {
   return below[1] - below[0];
 }
 
-// Of n queries in a row, of which the first stands `at` places behind the first of the keys. A query sees keys up to
-// its own place, without those that have left the window.
+// Of n consecutive queries, the first at position `at` relative to the first key. A query sees keys up to its own
+// position that are within the window.
 static int64_t visible_in_run(int64_t at, int64_t n, int64_t keys, int64_t window) {
   int64_t seen = clamped_sum(at + 1, at + 1 + n, keys);
   return window ? seen - clamped_sum(at + 1 - window, at + 1 - window + n, keys) : seen;

@@ -11,7 +11,7 @@
 
 // ---- inference
 
-static bool is_number(const xlm_infer *x, int i) { // takes part without raising the precision
+static bool is_number(const xlm_infer *x, int i) { // does not raise the precision of the result
   return xlm_infer_type(x, i)->rank == 0 && xlm_node_is(xlm_val_node(x->g, x->in[i]), XLM_LEAF_CONSTANT);
 }
 

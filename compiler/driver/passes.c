@@ -135,7 +135,7 @@ static bool cut_pipeline(xlm_pass_context *c, const xlm_graph *g) {
   return make_schedule(c, stages, chunks, &err) == XLM_OK || refuse_pipeline(c, &err);
 }
 
-// What is decided on a graph serves all stages that share it.
+// Decisions about a graph apply to all stages that share it.
 static xlm_graph *pipeline(xlm_pass_context *c, const xlm_graph *g) {
   struct xlm_staged *last = &c->staged[c->program];
   if (last->of != g) {

@@ -29,7 +29,7 @@ enum { XLM_PROGRAM_TRAIN, XLM_PROGRAM_EVAL, XLM_PROGRAMS };
 // The inputs and results of passes besides the graph, for one compilation.
 typedef struct xlm_pass_context {
   xlm_arena *arena;
-  xlm_arena *scratch; // of the pass that runs: gone with its end
+  xlm_arena *scratch; // of the running pass; freed when it ends
   const xlm_compile_options *options;
   xlm_diags *diags;
   int program;
@@ -87,9 +87,9 @@ bool xlm_passes_prepare(xlm_pass_context *c, const xlm_pass_id *list, const xlm_
 // graph to dump. NULL: a diagnostic was pushed, or the pass to stop after has run (c->stopped). Frees the
 // graphs between two passes; the caller may pass the last one to xlm_passes_release.
 xlm_graph *xlm_passes_run(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g);
-// Frees a graph that a pass made, unless it is kept for other ranks.
+// Frees the graph of a pass, unless it is stored for other ranks.
 void xlm_passes_release(const xlm_pass_context *c, xlm_graph *g);
-// Frees what is kept for other ranks of this program; preparing begins anew.
+// Frees what is stored for other ranks of this program; preparation starts again.
 void xlm_passes_forget(xlm_pass_context *c, int program);
 
 #endif

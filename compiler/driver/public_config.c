@@ -46,7 +46,7 @@ static void put(xlm_plan_config *c, uint32_t *n, const char *alias, double value
   at->value = value, at->integer = integer;
 }
 
-// What operations publish of their attributes: the value that all uses agree on.
+// The attributes that operations publish: the value, if all uses have the same.
 static void put_published(xlm_plan_config *c, uint32_t *n, const xlm_graph *g, xlm_op_id op) {
   const xlm_op_facts *f = xlm_op_facts_of(op);
   double value = 0;

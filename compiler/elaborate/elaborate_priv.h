@@ -298,7 +298,7 @@ void xlm_el_groups(xlm_el *e); // group.c: the graph's parameter groups
 void xlm_el_shard_rules(xlm_el *e);
 void xlm_el_shard_minted(xlm_el *e);
 void xlm_el_shard_check(xlm_el *e);
-// The attribute `split` of what was written at the dimensions of a declaration; n = 0: nothing.
+// The attribute `split` from the axes written at the dimensions of a declaration; n = 0: there are none.
 xlm_attr xlm_el_shard_local(xlm_el *e, const xlm_ast_dim *dims, const xlm_el_shape *shape);
 void xlm_el_weights(xlm_el *e);
 void xlm_el_unused(xlm_el *e);

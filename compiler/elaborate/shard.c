@@ -104,7 +104,7 @@ static const xlm_shard_rule *rule_for(const xlm_el *e, xlm_dim d, const xlm_shar
   return base ? rule_of(e->g, base) : NULL;
 }
 
-// What was written on the declaration, as a rule.
+// The axes written on the declaration, as a rule.
 static bool find_local(const xlm_node_info *n, const char *dim, xlm_shard_rule *out) {
   const xlm_override *s = xlm_override_of(&n->attrs, dim);
   *out = (xlm_shard_rule){.span = n->span};

@@ -170,7 +170,7 @@ xlm_val xlm_scalar(xlm_build *b, double value) {
   return xlm_emit(b, XLM_OP_CONST, NULL, 0, &l);
 }
 
-// What it says of dimensions that `like` has.
+// Its entries for dimensions that `like` has.
 static void put_split(xlm_build *b, xlm_attr_list *l, const xlm_attr *split, const xlm_type *like) {
   xlm_override *at = XLM_NEW_N(b->g->arena, xlm_override, split->n);
   xlm_attr out = {.key = split->key, .split = at};

@@ -54,8 +54,8 @@ xlm_val xlm_op2(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y);
 xlm_val xlm_op3(xlm_build *b, xlm_op_id op, xlm_val x, xlm_val y, xlm_val z);
 xlm_val xlm_scalar(xlm_build *b,
                    double value); // const [], f32 (f64 in a reference graph)
-// A `state` of these dims, f32 (f64 in the reference), initially zero. `split`: the attribute of this name of
-// what it belongs to; may be NULL.
+// A `state` of these dims, f32 (f64 in the reference), initially zero. `split`: the attribute of this name
+// of the parameter it belongs to; may be NULL.
 xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm_type *like,
                         const xlm_attr *split);
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor); // x * factor; x itself when factor is 1

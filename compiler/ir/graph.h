@@ -133,8 +133,8 @@ const char *xlm_property_meaning(xlm_property_id p);
 const char *xlm_properties_text(xlm_arena *a, uint32_t set, const char *between); // "simplified, fused"
 
 typedef struct xlm_graph {
-  xlm_arena *arena;  // of what graphs made from this one, and plans, refer to: names, attributes, rules
-  xlm_arena *tables; // of the rest: dims, values, nodes and their operands, lists
+  xlm_arena *arena;  // for data that graphs derived from this one and plans refer to: names, attributes, rules
+  xlm_arena *tables; // for the rest: dims, values, nodes and their operands, lists
   const xlm_source *source;
   const char *model, *preset; // preset may be NULL
   uint32_t properties;        // maintained by compiler/driver/passes.c
@@ -161,9 +161,9 @@ typedef struct xlm_graph {
 xlm_graph *xlm_graph_new(xlm_arena *a, const xlm_source *source, const char *model);
 // A new graph with the same dims, rules, weights, config and properties, and no values, nodes or lists.
 xlm_graph *xlm_graph_like(const xlm_graph *g);
-// Gives back the tables of a graph that was read for the last time.
+// Frees the tables of a graph after its last use.
 void xlm_graph_free(xlm_graph *g);
-// Room for so many more nodes and values: tables that grow by doubling leave as much behind.
+// Reserves room for this many more nodes and values: tables that grow by doubling leave as much unused memory.
 void xlm_graph_reserve(xlm_graph *g, uint32_t nodes, uint32_t values);
 
 // The dimension of this name and not split, created at first use. Its size must equal that of an existing

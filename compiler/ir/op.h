@@ -110,8 +110,8 @@ typedef struct xlm_attr_rule {
   bool may;            // is optional
   double low, high;    // INT, INTS, FLOAT: smallest and largest value; both 0: any
   uint32_t among;      // ENUM, INTS: bit i = value i of the set; 0: any of them
-  double unset;        // INT, FLOAT, ENUM that is optional: the value that holds without it ..
-  const char *without; // .. or, where that is no value of its own, what does
+  double unset;        // optional INT, FLOAT, ENUM: the default ..
+  const char *without; // .. or its description, if it is not a value
 } xlm_attr_rule;
 
 enum { XLM_ANYWHERE = 0 };

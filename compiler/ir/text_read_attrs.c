@@ -1,4 +1,4 @@
-// The attributes of a node from the graph's text. What values its operation takes is for the verifier to say.
+// The attributes of a node, from the graph's text. The verifier checks which values its operation accepts.
 #include <string.h>
 
 #include "compiler/ir/build.h"

@@ -1,14 +1,13 @@
-// Evaluation runs batch after batch, and the loss over all of them is no average of the batches' losses when
-// a batch has fewer valid targets than another. So each loss is taken apart at its additions, and each part
-// that is a mean over a count comes with that count: the metric "weight/NAME" beside the loss NAME. Whoever
-// evaluates adds part times weight, and divides by the weights at the end. A part without a weight is a mean
-// over samples.
+// Evaluation runs batch by batch, and the loss over all batches is not the average of the batches' losses if
+// they differ in valid targets. So each loss is split at its additions, and each part that is a mean over a
+// count has that count as the metric "weight/NAME", with NAME the name of the loss part. The evaluation sums
+// part times weight and divides by the sum of weights. A part without a weight is a mean over samples.
 #include <string.h>
 
 #include "compiler/pass/global_batch.h"
 #include "compiler/pass/pass_priv.h"
 
-typedef struct step { // from a loss down to one of its parts: what is done with the part
+typedef struct step { // one operation between a loss and one of its parts
   const xlm_node_info *n;
   int operand;
   const struct step *above;
@@ -33,7 +32,7 @@ static bool others_are_numbers(const xlm_graph *g, const xlm_node_info *n, int o
   return true;
 }
 
-// The operand through which a part goes on; -1: n is where it ends.
+// The operand that contains the part; -1: n is the part.
 static int scaled_operand(const parts *p, const xlm_node_info *n) {
   const xlm_op *op = xlm_op_at(n->op);
   if (!(op->flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_VIEW))) return -1;
@@ -42,7 +41,7 @@ static int scaled_operand(const parts *p, const xlm_node_info *n) {
   return -1;
 }
 
-// The factor of an operand in a sum of two; 0: n is no such sum.
+// The factor of an operand in a sum of two; 0: n is not such a sum.
 static double factor_of(const xlm_node_info *n, int operand) {
   return xlm_op_facts_of(n->op)->terms[operand];
 }
@@ -77,7 +76,7 @@ static void add_part(parts *p, xlm_val v, const step *s) {
                  p->loss->span);
 }
 
-// Sums within sums nest as deep as the text has them; collects when asked to, else counts.
+// Sums may be nested; collects the parts if requested, else counts them.
 static void walk(parts *p, xlm_val v, const step *above, bool collects) {
   const xlm_node_info *n = xlm_val_node(p->g, v);
   step s = {n, 0, above};

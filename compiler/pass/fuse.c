@@ -305,7 +305,7 @@ static void emit_other(fuse *f, xlm_node id) {
   for (int i = 0; i < n->n_out; i++) f->map[n->out + (xlm_val)i] = first + (xlm_val)i;
 }
 
-// The value that n adds to a sum over microbatches; 0: it is no such sum.
+// The value that n adds to a sum over microbatches; 0: it is not such a sum.
 static xlm_val addend_of(const xlm_node_info *n) {
   int addend = xlm_op_facts_of(n->op)->addend;
   return addend ? n->in[addend - 1] : 0;

@@ -1,15 +1,14 @@
 // Global batch, see global_batch.h. Every value has a kind (XLM_BATCH_..), found in the order of the graph.
 //
 // A loss that is a SUM is scaled, so that the average over the microbatches is the step's sum. A value that
-// depends on the inputs alone and has no sample's dimension (a count of valid targets, a sum of weights) is
-// computed beforehand, for the step as a whole: it becomes FIXED, and whatever is divided by it is a SUM.
-// That happens in the PROLOGUE: its inputs hold the rows of all microbatches along one more dimension,
-// `microbatch`, which every reduction over samples sums too; the result is kept in a state until the step
-// ends. So a mean over the valid tokens is over those of the global batch, also where one microbatch has
-// none.
+// depends only on inputs and has no dimension of samples (a count of valid targets, a sum of weights) is
+// computed in advance for the whole step: it becomes FIXED, and anything divided by it is a SUM. This is done
+// in the PROLOGUE: its inputs have the rows of all microbatches along one more dimension, `microbatch`, which
+// every reduction over samples also reduces; the result is stored in a state until the step ends. So a mean
+// over the valid tokens is over those of the global batch, even if a microbatch has none.
 //
-// With one microbatch only the counts of cross_entropy are written out; that ranks see different samples is
-// the partitioner's business.
+// With one microbatch only the counts of cross_entropy are emitted; the partitioner handles samples on
+// different ranks.
 #include "compiler/pass/global_batch.h"
 
 #include <string.h>
@@ -19,13 +18,10 @@
 
 typedef xlm_batch_kind kind;
 
-enum {
-  OF_INPUTS = 1,
-  OF_OTHERS = 2
-}; // what a value depends on: OTHERS are parameters, states, random numbers
+enum { OF_INPUTS = 1, OF_OTHERS = 2 }; // what a value depends on; OTHERS: parameters, states, random numbers
 
-typedef struct target_count { // of cross_entropy; one for all that count the same
-  xlm_val targets, count;     // g's, out's
+typedef struct target_count { // of cross_entropy; shared by all that count the same targets
+  xlm_val targets, count;     // in g; in out
   int64_t ignore, vocab;
   struct target_count *next;
 } target_count;
@@ -37,13 +33,13 @@ typedef struct global {
   xlm_graph *out;
   xlm_build b;
   xlm_layout_rule *rules;
-  bool *rows;      // by dim: samples lie along it
+  bool *rows;      // by dim: numbers samples
   kind *kind;      // by value
   uint8_t *of;     // by value
   bool *early;     // by value: computed in the prologue
-  bool *whole;     // by value: and replaced by what was computed there
+  bool *whole;     // by value: replaced by the prologue's result
   xlm_val *map;    // value -> out's
-  xlm_val *before; // value -> out's in the prologue
+  xlm_val *before; // value -> out's value in the prologue
   xlm_dim microbatch;
   target_count *counts;
   xlm_batch_fault *fault;
@@ -61,7 +57,7 @@ static int count_rows(const global *w, const xlm_type *t) {
   return n;
 }
 
-// `batch`, what views make of it, and the rows of experts.
+// `batch`, its names in views, and the rows of experts.
 static void find_rows(global *w) {
   const xlm_graph *g = w->g;
   for (xlm_dim d = 1; d < g->n_dims; d++) w->rows[d] = g->dims[d].ragged || !strcmp(g->dims[d].name, "batch");
@@ -77,7 +73,7 @@ static void find_rows(global *w) {
 
 // ---- targets that count ----
 
-// All elements lie in [0, bound); 0 = not known.
+// All elements are in [0, bound); 0 = unknown.
 static int64_t bound_of(const global *w, xlm_val v) {
   const xlm_node_info *n = xlm_val_node(w->g, v);
   xlm_dim vocab[XLM_MAX_RANK];
@@ -95,7 +91,7 @@ static xlm_val targets_of(const xlm_node_info *n) {
   return n->in[xlm_op_facts_of(n->op)->targets - 1];
 }
 
-// A mean over targets whose count must be taken: some of its targets may not count.
+// A mean over targets that needs a count, because some of its targets may not count.
 static bool needs_count(const global *w, const xlm_node_info *n) {
   if (xlm_op_facts_of(n->op)->valid <= n->n_in) return false;
   int64_t bound = bound_of(w, targets_of(n)), ignore = xlm_attr_int(&n->attrs, XLM_A_ignore, -1);
@@ -118,14 +114,14 @@ static xlm_val emit_count(global *w, xlm_val targets, int64_t ignore, int64_t vo
 
 // ---- kinds ----
 
-// Is `v` the offsets of packed rows, which another operand has?
+// Is `v` the offsets of packed rows in another operand?
 static bool is_offsets(const global *w, const xlm_node_info *n, xlm_val v) {
   for (int i = 0; i < n->n_in; i++)
     if (w->g->values[n->in[i]].ragged_by == v) return true;
   return false;
 }
 
-// Has a key with this layout rule a dimension of samples that `without` lacks?
+// Does a key with this layout rule have a dimension of samples that `without` lacks?
 static bool has_rows_under(const global *w, const xlm_node_info *n, xlm_split_rule rule,
                            const xlm_type *without) {
   const xlm_layout_rule *r = &w->rules[n->op];
@@ -142,13 +138,14 @@ static bool is_mean(xlm_op_id op) {
   return xlm_op_facts_of(op)->reduces == XLM_REDUCTION_MEAN;
 }
 
-// A result of samples.
+// The kind of a result computed from samples.
 static kind kind_from_samples(const global *w, const xlm_node_info *n, const xlm_type *out) {
   int rows = count_rows(w, out);
   bool sums = has_rows_under(w, n, XLM_SPLIT_SUM, out);
   if (!xlm_is_view(n) && has_rows_under(w, n, XLM_SPLIT_WHOLE, &(xlm_type){.rank = 0}))
     return XLM_BATCH_MIXED;
-  if (rows > 1 || (rows && sums)) return XLM_BATCH_MIXED; // some are left, or meet others
+  if (rows > 1 || (rows && sums))
+    return XLM_BATCH_MIXED; // some dimensions of samples remain, or samples are mixed
   if (rows || out->dtype == XLM_I32) return XLM_BATCH_SAMPLE;
   return !sums ? XLM_BATCH_MIXED : is_mean(n->op) ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
 }
@@ -165,9 +162,9 @@ static bool linear_in_sum(const global *w, const xlm_node_info *n) {
   return found == 1 && xlm_op_facts_of(n->op)->linear >> at & 1;
 }
 
-// A result of sums and means: of the same kind where the operation is linear in them.
+// The kind of a result computed from sums and means: the same if the operation is linear in them.
 static kind kind_from_sums(const global *w, const xlm_node_info *n, int result, const int *n_of) {
-  bool together = w->rules[n->op].linear; // in all operands: what is fixed is a mean to the sums beside it
+  bool together = w->rules[n->op].linear; // in all operands: a fixed value counts as a mean beside sums
   if (!together && (result || !linear_in_sum(w, n))) return XLM_BATCH_MIXED;
   return n_of[XLM_BATCH_MEAN] || (together && n_of[XLM_BATCH_FIXED]) ? XLM_BATCH_MEAN : XLM_BATCH_SUM;
 }
@@ -195,7 +192,7 @@ static uint8_t depends_on(const global *w, const xlm_node_info *n) {
   return of;
 }
 
-// Does v leave the samples behind, knowing nothing but inputs?
+// Does v have no dimension of samples and depend only on inputs?
 static bool is_whole(const global *w, const xlm_node_info *n, xlm_val v) {
   const xlm_type *t = type_of(w, v);
   bool of_samples = false;
@@ -271,7 +268,7 @@ static void emit_step_input(global *w, const xlm_node_info *n) {
   xlm_val_at(w->out, w->before[n->out])->name = name;
 }
 
-// The value stays until the step ends: v in the prologue, kept in a state.
+// Stores v, a value of the prologue, in a state until the step ends.
 static xlm_val keep(global *w, xlm_val v, const char *name) {
   const xlm_type *t = xlm_val_type(w->out, v);
   xlm_attr_list l = xlm_attr_list_new(w->out->arena);
@@ -361,7 +358,7 @@ static bool emit_prologue(global *w) {
 
 // ---- the microbatch ----
 
-// The loss divides by the count of a microbatch on average over the step.
+// The loss divides by the average count per microbatch.
 static void emit_loss(global *w, xlm_node id) {
   const xlm_node_info *n = &w->g->nodes[id];
   xlm_build_context(&w->b, n);
@@ -377,13 +374,13 @@ static void emit_loss(global *w, xlm_node id) {
   }
 }
 
-// v as something whose average over the microbatches is the step's value.
+// Scales v so that its average over the microbatches is the step's value.
 static xlm_val as_mean(global *w, xlm_val v) {
   if (w->microbatches == 1 || w->kind[v] != XLM_BATCH_SUM) return w->map[v];
   return xlm_scale(&w->b, w->map[v], (double)w->microbatches);
 }
 
-// Sums added to means are made means.
+// Sums that are added to means are converted to means.
 static void emit_node(global *w, xlm_node id) {
   const xlm_node_info *n = &w->g->nodes[id];
   xlm_val *saved = XLM_NEW_N(w->a, xlm_val, n->n_in);
@@ -399,7 +396,7 @@ static void emit_forward(global *w) {
   w->b = xlm_build_new(w->out);
   for (xlm_node id = 1; id < w->g->n_nodes; id++) {
     const xlm_node_info *n = &w->g->nodes[id];
-    if (n->n_out && w->map[n->out]) continue; // made in the prologue
+    if (n->n_out && w->map[n->out]) continue; // computed in the prologue
     if (xlm_op_facts_of(n->op)->per_microbatch)
       w->map[n->out] = w->map[n->in[0]];
     else if (needs_count(w, n))
@@ -411,7 +408,7 @@ static void emit_forward(global *w) {
 
 // ---- losses and metrics ----
 
-// The first MIXED value that v comes from.
+// The first MIXED value that v depends on.
 static const xlm_node_info *culprit_of(const global *w, xlm_val v) {
   for (;;) {
     const xlm_node_info *n = xlm_val_node(w->g, v);

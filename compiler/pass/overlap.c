@@ -263,7 +263,7 @@ static void weights_node(reorder *r, xlm_node id) {
     put(r, id);
 }
 
-// A parameter that comes back from other ranks.
+// A parameter gathered again from other ranks.
 static bool is_stored(const reorder *r, const xlm_node_info *n) {
   int stored = xlm_op_facts_of(n->op)->stored;
   return n->phase == XLM_PHASE_STEP && stored && r->collective[r->g->values[n->in[stored - 1]].def];

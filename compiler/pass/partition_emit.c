@@ -77,7 +77,7 @@ static const xlm_type *logical(const conversion *c) {
   return xlm_val_type(c->e->p->g, c->old);
 }
 
-typedef struct pieces { // a list of sizes of pieces that was made before
+typedef struct pieces { // a list of sizes of pieces, for reuse
   uint32_t whole, axes;
   xlm_ints sizes;
   struct pieces *next;

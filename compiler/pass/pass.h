@@ -1,5 +1,5 @@
 // Passes: one file and one entry each. A pass takes a graph and returns a new one in the same arena; `a` is
-// for scratch. It reports no user errors unless stated here. compiler/driver/compile.c lists the whole
+// the scratch arena. It reports no user errors unless stated here. compiler/driver/compile.c lists the whole
 // pipeline; between passes, checked builds run xlm_graph_verify.
 #ifndef XLM_PASS_PASS_H
 #define XLM_PASS_PASS_H

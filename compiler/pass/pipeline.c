@@ -1,4 +1,4 @@
-// Pipeline, part 2: one stage, emitted in the order of the whole graph, so that every stage sees its messages
+// Pipeline, part 2: emits one stage in the order of the whole graph, so that all stages have their messages
 // in the same order; see pipeline.h.
 #include <string.h>
 
@@ -12,7 +12,7 @@ typedef struct staged {
   xlm_graph *out;
   xlm_build b;
   xlm_val *map;       // values made on this stage
-  xlm_val **received; // [chunk][value]: what a chunk of this stage received, or repeated for itself
+  xlm_val **received; // [chunk][value]: what a chunk of this stage received or repeated
   bool *sent;         // by crossing, of those to a step
 } staged;
 
@@ -57,13 +57,13 @@ static xlm_val emit_recv(staged *s, xlm_val old, int from_stage, int64_t tag) {
 
 static xlm_val operand(staged *s, const xlm_node_info *n, xlm_val v, int part);
 
-// What weight gradients read may be read by the backward after them, and they may run later: it comes with
-// the backward.
+// Operands of weight gradients may also be read by the backward after them, and weight gradients may run
+// later, so they are received in the backward.
 static xlm_phase phase_for(const xlm_node_info *reader) {
   return reader->phase == XLM_PHASE_WGT ? XLM_PHASE_BWD : reader->phase;
 }
 
-// A node that depends on parameters and constants alone, once more for this chunk.
+// Emits a node that depends only on parameters and constants again, for this chunk.
 static void repeat_node(staged *s, const xlm_node_info *reader, xlm_node id, int part) {
   const xlm_node_info *n = &s->g->nodes[id];
   xlm_val *in = XLM_NEW_N(s->a, xlm_val, n->n_in);
@@ -74,7 +74,7 @@ static void repeat_node(staged *s, const xlm_node_info *reader, xlm_node id, int
     s->received[part < 0 ? 0 : part / s->all->p.stages][n->out + i] = first + i;
 }
 
-// Operand v of a node of `part`: made here, or received or repeated once per part.
+// Operand v of a node of `part`: local, or received or repeated once per part.
 static xlm_val operand(staged *s, const xlm_node_info *n, xlm_val v, int part) {
   xlm_node def = s->g->values[v].def;
   if (s->g->nodes[def].phase == XLM_PHASE_PROLOGUE) return s->map[v];
@@ -105,7 +105,7 @@ static void send_results(staged *s, xlm_node id) {
       }
 }
 
-// What the step of another part reads of what was made here before it, in the order in which it is read.
+// Sends values computed here before the step that the step of another part reads, in the order of reading.
 static void send_to_step(staged *s, xlm_node id) {
   const xlm_node_info *n = &s->g->nodes[id];
   int to = s->all->part[id];
@@ -131,7 +131,7 @@ static void bind(staged *s, xlm_node id, xlm_val first) {
   }
 }
 
-// An additive operation (the global norm): of what this stage has, then the sum over the stages.
+// An additive operation (the global norm): over what this stage has, then the sum over the stages.
 static void emit_parts(staged *s, xlm_node id) {
   const xlm_node_info *n = &s->g->nodes[id];
   xlm_val *in = XLM_NEW_N(s->a, xlm_val, n->n_in);
@@ -164,7 +164,7 @@ static bool state_is_here(const staged *s, xlm_val state) {
   return s->map[state] != 0;
 }
 
-// Does the stage hold a copy of the state? Every one does on which a forward or backward node reads it.
+// Does the stage have a copy of the state? Every stage with a forward or backward node that reads it does.
 static bool is_held(const staged *s, xlm_val state, int stage) {
   return xlm_stages_need(s->all, s->g->values[state].def, stage);
 }

@@ -1,5 +1,5 @@
-// Pipeline, part 1: which part each node belongs to, which values cross to which parts, and what each stage
-// needs. It is decided once for all stages of a graph, so that emitting a stage takes time in proportion to
+// Pipeline, part 1: the part of each node, the values that cross and to which parts, and the nodes of each
+// stage. This is computed once for all stages of a graph, so that emitting a stage takes time proportional to
 // that stage.
 #include <string.h>
 
@@ -13,7 +13,7 @@ static int part_of_round(const xlm_pipeline *p, int32_t round) {
 
 // ---- which part ----
 
-static bool pure(const xlm_stages *s, const xlm_node_info *n) { // depends on parameters and constants alone
+static bool pure(const xlm_stages *s, const xlm_node_info *n) { // depends only on parameters and constants
   if (xlm_phase_is_once(n->phase) || xlm_op_at(n->op)->n_alias || xlm_node_is(n, XLM_LEAF_INPUT))
     return false;
   for (int i = 0; i < n->n_in; i++) {
@@ -25,7 +25,7 @@ static bool pure(const xlm_stages *s, const xlm_node_info *n) { // depends on pa
 }
 
 typedef struct operand_parts {
-  int low, high, backward_low; // over operands that have a part; INT32_MAX / -1 when none
+  int low, high, backward_low; // over operands that have a part; INT32_MAX / -1 if there are none
 } operand_parts;
 
 static operand_parts look_at_operands(const xlm_stages *s, const xlm_node_info *n) {
@@ -58,7 +58,7 @@ static int home_of_operand(const xlm_stages *s, const xlm_node_info *n) {
   return 0;
 }
 
-// Numbers of the step that depend on its scalars alone, as a group's learning rate.
+// Values of the step that depend only on its scalars, such as a group's learning rate.
 static bool of_scalars(const xlm_stages *s, const xlm_node_info *n) {
   for (int i = 0; i < n->n_in; i++) {
     const xlm_node_info *def = xlm_val_node(s->g, n->in[i]);
@@ -80,15 +80,16 @@ static int part_of_node(const xlm_stages *s, xlm_node id) {
   const xlm_node_info *n = &s->g->nodes[id];
   if (xlm_phase_is_once(n->phase)) return part_of_step(s, n);
   if (pure(s, n)) return XLM_PART_ANY;
-  bool sum = xlm_op_at(n->op)->n_alias; // of a parameter of several rounds: stands where what it sums is made
+  bool sum =
+      xlm_op_at(n->op)->n_alias; // of a parameter of several rounds: in the part that computes what it sums
   if (n->round >= 0 && !sum) return part_of_round(&s->p, n->round);
   operand_parts o = look_at_operands(s, n);
   if (n->phase == XLM_PHASE_FWD) return o.high >= 0 ? o.high : XLM_PART_LATER;
   return o.backward_low != INT32_MAX ? o.backward_low : o.high >= 0 ? o.high : XLM_PART_LATER;
 }
 
-// What depends on inputs alone belongs to its readers: in the forward to the first part that reads it, in the
-// backward, which runs the other way, to the last.
+// Nodes that depend only on inputs belong to their readers: in the forward to the first part that reads them;
+// in the backward, which runs in the opposite direction, to the last.
 static void pull_to_readers(xlm_stages *s, xlm_arena *scratch) {
   int *first = XLM_NEW_N(scratch, int, s->g->n_nodes), *last = XLM_NEW_N(scratch, int, s->g->n_nodes);
   for (xlm_node id = 0; id < s->g->n_nodes; id++) first[id] = XLM_PART_LATER, last[id] = 0;
@@ -106,7 +107,7 @@ static void pull_to_readers(xlm_stages *s, xlm_arena *scratch) {
   }
 }
 
-// The home of a state: the first part whose forward or backward reads it, also through repeated nodes.
+// The home of a state: the first part whose forward or backward reads it, directly or through repeated nodes.
 static void find_homes(xlm_stages *s, xlm_arena *scratch) {
   int *first = XLM_NEW_N(scratch, int, s->g->n_nodes);
   for (xlm_node id = 0; id < s->g->n_nodes; id++) first[id] = INT32_MAX;
@@ -129,14 +130,14 @@ static void assign_parts(xlm_stages *s, bool step) {
     if (n->phase == XLM_PHASE_PROLOGUE || xlm_phase_is_once(n->phase) != step) continue;
     s->part[id] = xlm_is_leaf(n) ? XLM_PART_ANY : part_of_node(s, id);
     if (!step || xlm_is_leaf(n)) continue;
-    int aliases = xlm_op_at(n->op)->n_alias; // moments are at home where their parameter is
+    int aliases = xlm_op_at(n->op)->n_alias; // moments have the same home as their parameter
     for (int i = 0; i < aliases; i++)
       if (xlm_is_state(xlm_val_node(s->g, n->in[i])) && s->home[n->in[i]] < 0)
         s->home[n->in[i]] = s->part[id];
   }
 }
 
-// ---- what crosses ----
+// ---- crossings ----
 
 static void note_crossing(xlm_stages *s, xlm_arena *a, xlm_val v, int to, bool in_step) {
   for (xlm_crossing *c = s->crossings[v]; c; c = c->next) {
@@ -152,7 +153,7 @@ static void note_crossing(xlm_stages *s, xlm_arena *a, xlm_val v, int to, bool i
 static void find_crossings(xlm_stages *s, xlm_arena *a) {
   for (xlm_node id = 1; id < s->g->n_nodes; id++) {
     const xlm_node_info *n = &s->g->nodes[id];
-    if (s->part[id] < 0) continue; // repeated nodes read leaves; the norm reads what is here
+    if (s->part[id] < 0) continue; // repeated nodes read leaves; the norm reads local values
     for (int i = 0; i < n->n_in; i++) {
       if (!xlm_part_is_remote(s, n->in[i], s->part[id])) continue;
       const xlm_node_info *def = xlm_val_node(s->g, n->in[i]);
@@ -181,7 +182,7 @@ static void add_part(const xlm_stages *s, uint64_t *set, int part) {
     if (xlm_part_is_on(s, part, t)) set[t / 64] |= (uint64_t)1 << t % 64;
 }
 
-// An additive node reads what was made on its stage, and so needs nothing repeated.
+// An additive node reads values of its own stage, so nothing is repeated for it.
 static void find_needed(xlm_stages *s) {
   for (xlm_node id = s->g->n_nodes - 1; id > 0; id--) {
     const xlm_node_info *n = &s->g->nodes[id];

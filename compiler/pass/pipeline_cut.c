@@ -1,6 +1,6 @@
-// Where the pipeline is cut: contiguous runs of rounds, so that the most expensive part is as cheap as
-// possible. What is not in a round (embedding, head, loss) is counted to the first or last part, by whether
-// it comes before or after the rounds.
+// Cuts the pipeline: contiguous rounds, minimising the cost of the most expensive part. Nodes outside the
+// rounds (embedding, head, loss) count towards the first or last part, depending on whether they come before
+// or after the rounds.
 #include <string.h>
 
 #include "compiler/pass/pass_priv.h"
@@ -30,19 +30,19 @@ static costs measure(const xlm_graph *g, xlm_arena *a) {
     if (n->round >= 0)
       inside = true, c.round[n->round] += cost_of(g, id);
     else if (n->phase == XLM_PHASE_FWD)
-      *(inside ? &c.after : &c.before) += 3 * cost_of(g, id); // and its backward
+      *(inside ? &c.after : &c.before) += 3 * cost_of(g, id); // including its backward
   }
   return c;
 }
 
-// How many parts are needed when none may cost more than `most`; first[] gets the cuts.
+// Number of parts needed if none may cost more than `most`; first[] receives the cuts.
 static int fill(const costs *c, int parts, double most, int32_t *first) {
   int k = 0;
   double used = c->before;
   first[0] = 0;
   for (int32_t r = 0; r < c->rounds; r++) {
     bool last_part = k == parts - 1;
-    bool must_leave = c->rounds - r <= parts - 1 - k && r > first[k]; // every part gets a round
+    bool must_leave = c->rounds - r <= parts - 1 - k && r > first[k]; // every part needs a round
     double rest = last_part ? c->after : 0;
     if (k < parts && (used + c->round[r] + rest > most || must_leave) && r > first[k]) {
       first[++k] = r;
@@ -65,7 +65,7 @@ static void balance(const costs *c, int parts, int32_t *first) {
   (void)fill(c, parts, high * (1 + 1e-9), first);
 }
 
-// Parts that stayed empty take a round from the part before them.
+// Empty parts take a round from the part before them.
 static void spread_empty(int32_t rounds, int parts, int32_t *first, int filled) {
   for (int k = filled; k < parts; k++) first[k] = rounds;
   for (int k = parts - 1; k > 0; k--)

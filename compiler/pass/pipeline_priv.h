@@ -1,14 +1,14 @@
-// What deciding where everything stands (pipeline_assign.c) and emitting one stage of it (pipeline.c) share.
+// Declarations shared by pipeline_assign.c and pipeline.c.
 #ifndef XLM_PASS_PIPELINE_PRIV_H
 #define XLM_PASS_PIPELINE_PRIV_H
 
 #include "compiler/pass/pass_priv.h"
 #include "compiler/pass/pipeline.h"
 
-// ANY: repeated where used. EVERYWHERE: on every stage. LATER: where the first reader is, not known yet.
+// ANY: repeated where used. EVERYWHERE: on every stage. LATER: with the first reader, not known yet.
 enum { XLM_PART_ANY = -1, XLM_PART_EVERYWHERE = -2, XLM_PART_LATER = INT32_MAX };
 
-typedef struct xlm_crossing { // value `val` is needed by part `to`
+typedef struct xlm_crossing { // part `to` needs value `val`
   xlm_val val;
   int to;
   bool in_step; // only by its step: is sent when the step reads it, as the schedule knows no one microbatch for it
@@ -21,7 +21,7 @@ struct xlm_stages {
   xlm_pipeline p;
   int parts;
   int *part;                // by node
-  int *home;                // by value of a state: the part that updates it; ANY when nothing does
+  int *home;                // by value of a state: the part that updates it; ANY if none does
   xlm_crossing **crossings; // by value
   uint32_t n_crossings;
   uint64_t *needed; // by node: a set of stages, `words` words long
@@ -41,7 +41,7 @@ static inline bool xlm_part_is_on(const xlm_stages *s, int part, int stage) {
   return part == XLM_PART_EVERYWHERE || (part >= 0 && part % s->p.stages == stage);
 }
 
-// Is value v made by another part than `to`?
+// Is value v computed by a part other than `to`?
 static inline bool xlm_part_is_remote(const xlm_stages *s, xlm_val v, int to) {
   xlm_node def = s->g->values[v].def;
   return !xlm_is_leaf(&s->g->nodes[def]) && s->part[def] >= 0 && s->part[def] != to;
@@ -50,7 +50,7 @@ static inline bool xlm_part_is_remote(const xlm_stages *s, xlm_val v, int to) {
 static inline bool xlm_is_state(const xlm_node_info *n) {
   return xlm_op_is_state(n->op);
 }
-static inline bool xlm_is_additive(const xlm_node_info *n) { // each stage has a part of it
+static inline bool xlm_is_additive(const xlm_node_info *n) { // each stage has a part of the sum
   return xlm_op_facts_of(n->op)->additive;
 }
 // Emitted with its readers, once for each of a stage's parts.

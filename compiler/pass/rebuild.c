@@ -103,7 +103,7 @@ static bool *live_nodes(const xlm_graph *g, xlm_arena *a) {
   return live;
 }
 
-// A node moves down in its table, and its results in theirs.
+// Moves a node down in its table, and its results in theirs.
 static void move_node(xlm_graph *g, xlm_node from, xlm_node to, xlm_val *map, xlm_val out) {
   xlm_node_info n = g->nodes[from];
   xlm_val *in = XLM_NEW_N(g->tables, xlm_val, n.n_in), old = n.out;

@@ -183,7 +183,7 @@ static void copy_node(recomputer *r, xlm_node id) {
   for (xlm_val v = n->out; v < n->out + n->n_out; v++) r->backward[v] = r->forward[v];
 }
 
-// How many nodes will be cloned, at most; *values: of their results.
+// Upper bound of the number of cloned nodes; *values: of their results.
 static uint32_t count_clones(const recomputer *r, uint32_t *values) {
   uint32_t nodes = 0;
   *values = 0;

@@ -95,7 +95,7 @@ static xlm_val fold_view(simplifier *s, const xlm_node_info *n, const xlm_val *i
 
 // ---- canonical forms ----
 
-// A function of an operand and a number that is a function of the operand alone: x ^ 2 is square(x).
+// A function of an operand and a number that equals a function of one operand: x ^ 2 is square(x).
 static void rewrite_number(simplifier *s, xlm_node_info *n, const xlm_val *in) {
   xlm_op_id (*simpler)(double) = xlm_op_at(n->op)->simpler;
   double c;

@@ -27,7 +27,7 @@ typedef struct xlm_lifetime {
 
 typedef struct xlm_lowering {
   xlm_arena *arena;   // of the plan
-  xlm_arena *scratch; // of lowering: tables that grow are copied from it when they are done
+  xlm_arena *scratch; // of lowering: growing tables are copied from it when complete
   xlm_lower_options options;
   xlm_rank_plan *plan;
   xlm_dim_info *dims;

@@ -1,4 +1,4 @@
-// Small tools of the pages: elements, numbers for people, colours, the tip that follows the mouse.
+// Utilities of the pages: elements, formatting of numbers, colours, tooltips.
 
 function el(tag, props, ...children) {
   const e = document.createElement(tag);
@@ -83,7 +83,7 @@ function axisPills(mesh, mask) {
                  mesh[i] ? mesh[i][0] : String(i)));
 }
 
-// ---- the tip ----
+// ---- tooltips ----
 
 const tip = el("div", {class: "tip"});
 
@@ -131,7 +131,7 @@ function modelLine(d, line) {
 }
 function place(d, line) { return line ? d.path.replace(/^.*\//, "") + ":" + line : ""; }
 
-// A drawing surface as sharp as the screen, and drawn again when the width changes.
+// A canvas at the screen's resolution, redrawn when the width changes.
 function surface(height, draw) {
   const c = el("canvas", {style: "width:100%;height:" + height + "px"});
   const again = () => {
@@ -156,7 +156,7 @@ const fields = {
   segment: ["kind", "chunk", "first", "n"]
 };
 
-// Lists become objects, places in the table of texts become texts.
+// Turns lists into objects and indices into the table of texts into texts.
 function unpack(d) {
   const named = (kind, texts) => (row) => {
     const o = {};

@@ -1,5 +1,5 @@
-// The data of a page: JSON without a blank, because a page may hold a hundred thousand numbers. Names repeat
-// in every layer, so a text is written once and stands for its place in the table.
+// The data of a page: JSON without blanks, because a page may have a hundred thousand numbers. Names repeat
+// in every layer, so each text is written once in a table and referred to by index.
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
@@ -21,7 +21,7 @@ void xlm_html_open(xlm_html *h, const char *key, const char *bracket) {
 }
 
 void xlm_html_close(xlm_html *h, const char *bracket) {
-  (void)bracket; // for whoever reads the call
+  (void)bracket; // documents the call
   xlm_json_close(&h->json);
 }
 

@@ -1,5 +1,5 @@
-// `xlmc graph --format html`: a graph in the same form as a stage of the plan's page (html_stage.c), so that
-// one script draws both. Values stand where tensors do, the phases where segments do.
+// `xlmc graph --format html`: a graph in the form of a stage of the plan's page (html_stage.c), so that the
+// same script draws both. Values take the place of tensors, phases that of segments.
 #include <string.h>
 
 #include "compiler/ir/op.h"

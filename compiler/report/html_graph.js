@@ -1,5 +1,5 @@
-// The graph: its boxes and edges drawn (html_layout.js says where), what is known of the op that is picked,
-// and the widget around them. One for the plan's page and for `xlmc graph`.
+// The graph: draws boxes and edges (html_layout.js computes positions), details of the selected op, and the
+// widget around them. Used by the plan's page and by `xlmc graph`.
 
 // Where the value of `op` leaves or enters a box, relative to the node's centre.
 function portX(n, ports, op) {
@@ -122,7 +122,7 @@ function drawLeaf(view, box, x, y) {
   return g;
 }
 
-// ---- what is known of one op ----
+// ---- details of one op ----
 
 function describeOp(view, i) {
   const op = view.stage.ops[i], d = view.d, list = el("dl", {});
@@ -290,7 +290,7 @@ function graphView(d) {
   return el("div", {}, bar, el("div", {class: "graph"}, holder, aside));
 }
 
-// The first repeated block, or else the first block, with all that is in it.
+// The first repeated block, or else the first block, with all of its contents.
 function openOne(view) {
   const groups = [...view.root.groups.values()], g = groups.find((x) => /\.\d+$/.test(x.name)) || groups[0];
   const open = (x) => {

@@ -1,6 +1,6 @@
-// Where the boxes of a graph stand: blocks that open to what is in them, top to bottom. Each open block is
-// laid out on its own: what flows in and out are ports on its border, long edges are led around boxes through
-// waypoints, and boxes of a row are moved as near as they can be to what they are connected to.
+// Computes positions of the boxes of a graph: nested blocks, top to bottom. Each expanded block is laid out
+// separately: values that enter and leave are ports on its border, long edges are routed around boxes through
+// waypoints, and the boxes of a row are placed as close as possible to their neighbours.
 
 const GAP = 26, ROW = 34, PAD = 12, PORT = 8;
 
@@ -54,7 +54,7 @@ function buildTree(stage, segment) {
   return root;
 }
 
-// Which op made each operand, as the ops run; -1: none, it stands in memory.
+// The op that computed each operand, in execution order; -1: none, it is in memory.
 function findProducers(stage) {
   const made = new Map();
   stage.ops.forEach((op, i) => {
@@ -195,7 +195,7 @@ function opsOf(item) {
   return list;
 }
 
-// Many like ops that stand alone (one update per parameter) are one box.
+// Many similar ops without a block (one update per parameter) form one box.
 function bundle(view, group) {
   if (group.bundled) return;
   group.bundled = true;
@@ -273,8 +273,8 @@ function pullDown(nodes, edges) {
   }
 }
 
-// Where a box wants to be: under (or above) what it is connected to, port over port. Waypoints of long
-// edges give way to boxes.
+// The preferred position of a box: below (or above) its neighbours, port over port. Waypoints of long edges
+// yield to boxes.
 function wish(n, links) {
   let list = links.get(n) || [];
   if (!n.via && list.some((l) => !l[0].via)) list = list.filter((l) => !l[0].via);
@@ -334,7 +334,8 @@ function straighten(rows, wires) {
     for (const row of rows) spread(row, row.map((n) => at.has(n) ? at.get(n) : n.x));
 }
 
-// Boxes of a row as near as possible (least squares) to where they want to be, in order and without touching.
+// Places the boxes of a row as close as possible (least squares) to their preferred positions, in order and
+// without overlap.
 function spread(row, wanted) {
   const blocks = [];
   let offset = 0;

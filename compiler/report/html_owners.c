@@ -1,6 +1,6 @@
-// Which parameter a state of the optimizer belongs to: the one whose new value is computed from it. Followed
-// backwards through the step's instructions; not through scalars, which all updates share (learning rate,
-// factor of the clipping).
+// Finds the parameter of a state of the optimizer: the one whose new value is computed from it. The search
+// goes backwards through the step's instructions, but not through scalars, which all updates share (learning
+// rate, clipping factor).
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
@@ -10,7 +10,7 @@ enum { NONE = UINT32_MAX };
 typedef struct finder {
   const xlm_rank_plan *r;
   uint32_t *maker;    // by tensor: the instruction of the step that computes it; NONE
-  uint32_t *state_of; // by tensor: the state that is kept in its memory; NONE
+  uint32_t *state_of; // by tensor: the state stored in its memory; NONE
   uint32_t *seen;     // by instruction: for which parameter, + 1
   int64_t *owner;     // by state
 } finder;
@@ -32,7 +32,7 @@ static void follow(finder *f, uint32_t instr, uint32_t parameter) {
   }
 }
 
-// Instructions of the step, each with what it computes.
+// The step's instructions and the tensors that they compute.
 static void find_makers(finder *f) {
   for (uint32_t s = 0; s < f->r->n_segments; s++) {
     const xlm_segment *g = &f->r->segments[s];

@@ -1,4 +1,4 @@
-// The page around the data, and the words that plans and graphs are shown with.
+// The page around the data, and the names of things in plans and graphs.
 #include <string.h>
 
 #include "compiler/report/graph_view.h"

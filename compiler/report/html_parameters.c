@@ -1,5 +1,5 @@
-// How each parameter is split: rows of the same name but for the repeat's index, of the same shape, count as
-// one. Beside it how its optimizer state is split, which ZeRO may split further.
+// The split of each parameter: parameters that differ only in the index of a repeat, with the same shape,
+// share a row. Also the split of its optimizer state, which ZeRO may split further.
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
@@ -10,7 +10,7 @@ typedef struct row {
   const xlm_tensor *t;
   uint32_t optimizer; // axes that the optimizer's values are split over
   int64_t copies;
-  uint64_t stages; // bits; the 64th stands for all beyond
+  uint64_t stages; // bits; the 64th stands for all later ones
 } row;
 
 typedef struct table {

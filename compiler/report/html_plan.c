@@ -1,5 +1,5 @@
-// `xlmc plan --format html`: the plan as one page. C writes what the plan says, in compact JSON; html_*.js
-// draws it.
+// `xlmc plan --format html`: the plan as one page. The C code writes the plan's data in compact JSON;
+// html_*.js draws it.
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
@@ -43,7 +43,7 @@ static void header(xlm_html *h, const xlm_plan *p, const xlm_report_html *o) {
   xlm_html_mesh(h, "mesh", &p->mesh);
 }
 
-// Which coordinates a rank plan's ranks have: per axis the smallest and the largest.
+// The coordinates of a rank plan's ranks: minimum and maximum per axis.
 static void coordinates(xlm_html *h, const xlm_plan *p, const uint32_t *count,
                         const int32_t (*low)[XLM_MAX_AXES], const int32_t (*high)[XLM_MAX_AXES], uint32_t c) {
   xlm_html_int(h, "ranks", count[c]);

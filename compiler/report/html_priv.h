@@ -1,5 +1,4 @@
-// What the HTML pages share: data as JSON whose texts stand once in a table, and the page around
-// it.
+// Shared by the HTML pages: data as JSON with a table of texts, and the page around it.
 #ifndef XLM_REPORT_HTML_PRIV_H
 #define XLM_REPORT_HTML_PRIV_H
 
@@ -9,7 +8,7 @@
 typedef struct xlm_html {
   xlm_json json;
   xlm_arena *a;
-  const char **texts; // each once, in order of appearance
+  const char **texts; // without duplicates, in order of appearance
   uint32_t n_texts, cap_texts;
   uint32_t *table;  // open addressing: index + 1 into texts
   uint32_t n_table; // a power of two
@@ -22,9 +21,9 @@ void xlm_html_close(xlm_html *h, const char *bracket);
 void xlm_html_int(xlm_html *h, const char *key, int64_t v);
 void xlm_html_number(xlm_html *h, const char *key, double v);
 void xlm_html_text(xlm_html *h, const char *key,
-                   const char *s); // as a number: its place among the texts; NULL = ""
+                   const char *s); // as an index into the table of texts; NULL = ""
 void xlm_html_string(xlm_html *h, const char *key, const char *s);       // in full
-void xlm_html_texts(xlm_html *h, const char *key);                       // the table itself; last
+void xlm_html_texts(xlm_html *h, const char *key);                       // the table; must be last
 void xlm_html_source(xlm_html *h, const char *key, const xlm_source *s); // its lines
 void xlm_html_mesh(xlm_html *h, const char *key, const xlm_mesh *m);     // [[axis, size], ..]
 
@@ -36,9 +35,9 @@ const char *xlm_html_type(xlm_arena *a, const xlm_type *type, const xlm_dim_info
 const char *xlm_html_pattern(xlm_arena *a, const char *name); // "layers.*.attention"
 uint32_t xlm_html_split(const xlm_type *type,
                         const xlm_dim_info *dims); // all axes its dimensions are split over
-// The model line of an instruction; of what it works on where it has none, as the reduction of a gradient.
+// The model line of an instruction or, if it has none (the reduction of a gradient), of its operand.
 uint32_t xlm_html_line(const xlm_rank_plan *r, const xlm_instr *in);
-// What kind of box an op is.
+// Kinds of boxes.
 enum { XLM_HTML_OP, XLM_HTML_COLLECTIVE, XLM_HTML_SEND, XLM_HTML_RECV };
 int xlm_html_kind(xlm_op_id op);
 const char *xlm_html_label(xlm_arena *a, xlm_op_id op,
@@ -50,7 +49,7 @@ typedef struct xlm_html_stages { // of each pipeline stage the rank plan with th
   const uint32_t *rank_plan;
 } xlm_html_stages;
 void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r); // tensors, ops, segments, runs
-// When each run begins and ends; with an estimate in seconds.
+// Start and end of each run; in seconds if there is an estimate.
 void xlm_html_times(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages, const xlm_estimate *e);
 void xlm_html_traffic(xlm_html *h, const xlm_plan *p,
                       const xlm_html_stages *stages); // the communication table
@@ -60,7 +59,7 @@ void xlm_html_updates(xlm_html *h, const xlm_plan *p, const xlm_html_stages *sta
 // By state of a rank: for a state of the optimizer the state that is its parameter; -1 for all others.
 const int64_t *xlm_html_owners(const xlm_rank_plan *r, xlm_arena *a);
 
-// html.css and the scripts, as the build read them; both end with a NUL.
+// html.css and the scripts, embedded by the build; both NUL-terminated.
 extern const char xlm_html_style[], xlm_html_script[];
 
 #endif

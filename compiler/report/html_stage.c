@@ -1,13 +1,12 @@
-// One stage of the plan as data: its tensors with the instructions between which each is alive, its
-// instructions, and the order in which they run. What the page draws of memory and of the graph follows from
-// these.
+// One stage of the plan as data: its tensors with the instructions between which each is live, its
+// instructions, and their order. The page derives the drawings of memory and of the graph from these.
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
 #include "runtime/plan/traffic.h"
 
 typedef struct life {
-  int64_t first, last; // instructions; first = -1: always there, last = -1: for good
+  int64_t first, last; // instructions; first = -1: always live, last = -1: permanent
   bool used;
 } life;
 
@@ -16,7 +15,7 @@ static uint32_t root_of(const xlm_rank_plan *r, uint32_t t) {
   return t;
 }
 
-// The page is about the training step; a plan without one is shown by its eval segment.
+// The page shows the training step; a plan without one is shown by its eval segment.
 static bool shown(const xlm_rank_plan *r, uint32_t s) {
   return (r->segments[s].kind == XLM_SEG_EVAL) == (r->n_schedule == 0) && xlm_plan_whole(r, s) == s;
 }

@@ -1,4 +1,4 @@
-// What happens over time: the pipeline as a Gantt chart, and memory along the instructions of one step.
+// Views over time: the pipeline as a Gantt chart, and memory along the instructions of one step.
 
 const hueOf = (m) => (205 + m * 47) % 360;
 function runColor(kind, microbatch) {
@@ -143,8 +143,9 @@ const aligned = (n) => Math.ceil(n / 64) * 64;
 
 const isSlotted = (x) => x.area >= 2 && x.area <= 4;
 
-// Replays one step: which tensors come alive and die at each instruction, in which slot. visit(position, run,
-// instruction, bytes per class, live) after each instruction's results exist and before its operands die.
+// Replays one step: which tensors become live and dead at each instruction, in which slot. visit(position,
+// run, instruction, bytes per class, live) is called after each instruction's results exist and before its
+// operands die.
 function replay(d, stage, runs, visit) {
   const n = stage.tensors.length;
   const keyOf = (run, x, t) => (isSlotted(x) ? (run.slots[x.area - 2] + 1) * n : 0) + t;
@@ -184,7 +185,7 @@ function replay(d, stage, runs, visit) {
   return position;
 }
 
-// As many columns as can be drawn; each keeps its fullest moment.
+// As many columns as can be drawn; each shows its maximum.
 function memoryColumns(d, stage, runs, columns) {
   const total = runs.reduce((s, r) => s + stage.segments[r.segment].n, 0), list = [], marks = [];
   const per = Math.max(1, total / columns);
@@ -201,7 +202,7 @@ function memoryColumns(d, stage, runs, columns) {
   return {list, marks, total, peak: Math.max(0, ...list.map((x) => x ? x.sum : 0))};
 }
 
-const stackOrder = [0, 2, 1, 3, 7, 5, 4, 6];  // what stands for good below, what moves above
+const stackOrder = [0, 2, 1, 3, 7, 5, 4, 6];  // permanent memory at the bottom, varying memory at the top
 
 function drawMemory(g, w, h, d, stage, m, top) {
   const STRIP = 9, base = h - STRIP - 3, y = (v) => base - v / top * (base - 6),
@@ -233,7 +234,7 @@ function drawMemory(g, w, h, d, stage, m, top) {
   g.lineTo(w, Math.round(y(arena)) + 0.5);
   g.stroke();
   g.setLineDash([]);
-  m.marks.forEach((mark, i) => {  // which segment runs
+  m.marks.forEach((mark, i) => {  // the running segment
     const x1 = mark.at / m.total * w,
           x2 = (i + 1 < m.marks.length ? m.marks[i + 1].at : m.total) / m.total * w;
     g.fillStyle = runColor(stage.segments[mark.run.segment].kind, mark.run.microbatch);

@@ -1,6 +1,6 @@
-// When each run of a segment begins and ends: the schedule of the plan, simulated with the dependencies
-// between the stages. An estimate has seconds. Without one the unit is the forward of an average part, and
-// parts weigh by their FLOPs, so that an unbalanced cut shows.
+// Start and end of each run of a segment: the plan's schedule, simulated with the dependencies between
+// stages. With an estimate in seconds; without one the unit is the forward of an average part, and parts are
+// weighted by their FLOPs, so that an unbalanced cut is visible.
 #include <string.h>
 
 #include "compiler/schedule/schedule.h"
@@ -20,7 +20,7 @@ static int count_chunks(const xlm_plan *p, const xlm_html_stages *stages) {
   return chunks;
 }
 
-// The schedule as the planner writes it down, from the plan of each stage.
+// The planner's schedule, reconstructed from the plan of each stage.
 static xlm_schedule_plan *read_schedule(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages) {
   xlm_schedule_plan *s = XLM_NEW(h->a, xlm_schedule_plan);
   *s = (xlm_schedule_plan){.name = "",

@@ -1,6 +1,5 @@
-// Communication of one step, seen from the first rank of each stage's rank plan: one row per kind of
-// collective and model line, with the bytes that this rank sends. The figures are those of xlm_traffic_bytes,
-// which the runtime counts by, too.
+// Communication of one step on the first rank of each stage's rank plan: one row per kind of collective and
+// model line, with the bytes that this rank sends, by xlm_traffic_bytes.
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +41,7 @@ static void add_segment(table *t, xlm_arena *a, const xlm_plan *p, const xlm_ran
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     const xlm_instr *in = &r->instrs[i];
     int kind = xlm_html_kind(in->op);
-    if (!kind || kind == XLM_HTML_RECV) continue; // receiving is the other end of a send
+    if (!kind || kind == XLM_HTML_RECV) continue; // a receive is counted at its send
     row x = {.op = xlm_op_name(in->op),
              .scope = xlm_html_pattern(a, in->scope),
              .line = xlm_html_line(r, in),

@@ -1,5 +1,5 @@
-// How parameters are updated: for every group its optimizer, and the states that it keeps, with their bytes
-// on one rank.
+// The table of updates: for every group its optimizer and the states of the optimizer, with their bytes on
+// one rank.
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
@@ -8,7 +8,7 @@
 typedef struct kept { // states of a kind: "adam.m"
   const char *kind;
   int64_t n;      // tensors
-  uint64_t bytes; // on the rank of a stage that has most
+  uint64_t bytes; // maximum over the ranks of a stage
 } kept;
 
 typedef struct row {

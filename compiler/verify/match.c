@@ -45,7 +45,7 @@ static bool expect(const meeting *m, int64_t i, const char *what, int64_t found,
 // ---- by what the operation does with the listed dimensions ----
 
 // Elements of a member's operand or result, per element of the listed dimensions: `pieces` says for which of
-// them it has only its piece. Without lists all pieces are equal. -1: no tensor has so many.
+// them it has only its piece. Without lists all pieces are equal. -1: more than any tensor has.
 static int64_t expected(const meeting *m, int64_t i, uint8_t pieces, int64_t each) {
   for (int k = 0; k < m->lists; k++)
     if (__builtin_mul_overflow(each, pieces >> k & 1 ? m->size[k][i] : m->whole[k], &each)) return -1;

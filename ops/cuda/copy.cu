@@ -1,7 +1,7 @@
-// Strided copies; see copy_priv.h. Dims that lie side by side in both layouts are merged first.
-// - Where the innermost dim lies side by side in both, a thread moves as many bytes as the shape allows, at most 16.
-// - Where another dim does in the operand, square tiles go through shared memory, so that both sides move whole lines.
-// - All else moves by elements, the result's neighbours by neighbouring threads.
+// Strided copies; see copy_priv.h. Dims that are adjacent in both layouts are merged first.
+// - If the innermost dim is contiguous in both, a thread moves as many bytes as the shape allows, at most 16.
+// - If another dim is contiguous in the operand, square tiles go through shared memory, so both sides move whole lines.
+// - Otherwise elements are moved singly, the result's neighbours by neighbouring threads.
 #include "ops/cuda/copy_priv.h"
 
 // Merges neighbouring dims. The window stays the window of the merged dim, if it was the outer of two.
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(XLM_BLOCK)
 
 // The dim to pair with the last in tiles; -1: none.
 static int tiled_dim(const copy_shape &s) {
-  enum { LEAST = 16 }; // a tile that is emptier costs more than scattered reads
+  enum { LEAST = 16 }; // a tile with fewer elements costs more than scattered reads
   int last = s.n - 1;
   if (s.window != COPY_NO_WINDOW || s.from_stride[last] == 1 || s.to_stride[last] != 1 || s.size[last] < LEAST) return -1;
   for (int i = 0; i < last; i++)
@@ -169,7 +169,7 @@ xlm_status copy_run(const xlm_call *c, const copy_shape &shape, const void *from
 
 // ---- shapes
 
-static bool packed(const xlm_call *c, const xlm_type *t, int i) { // the dim behind it counts all rows
+static bool packed(const xlm_call *c, const xlm_type *t, int i) { // the dim after it counts all rows
   return i + 1 < t->rank && c->dims[t->dim[i + 1]].ragged;
 }
 

@@ -1,4 +1,4 @@
-// Moving elements between two layouts: what permute, slice, pad, concat, shift, local_slice and broadcast are made of.
+// Moves elements between two layouts; used by permute, slice, pad, concat, shift, local_slice and broadcast.
 #ifndef XLM_CUDA_COPY_PRIV_H
 #define XLM_CUDA_COPY_PRIV_H
 

@@ -21,7 +21,7 @@
 // The stream of the call's queue, a cudaStream_t; NULL, the default stream, for a call without a device.
 extern "C" void *xlm_cuda_stream(const xlm_call *c);
 
-// The running step's numbers in the card's memory: kernels take this address and read what they need of it. A captured
+// The running step's numbers in the card's memory: kernels receive this address and read from it. A captured
 // launch is repeated with other numbers, so neither c->env nor anything computed from it may be an argument.
 extern "C" const xlm_step_env *xlm_cuda_env(const xlm_call *c);
 

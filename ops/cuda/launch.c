@@ -1,4 +1,4 @@
-// What the device tells the kernels' files: see cuda.h. Tests of single kernels have their own
+// The functions of cuda.h that kernels use of the device. Tests of single kernels have their own
 // (tests/emulate).
 #include "ops/cuda/backend_priv.h"
 #include "runtime/device/cuda/cuda.h"

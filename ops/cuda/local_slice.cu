@@ -1,5 +1,5 @@
-// local_slice: this rank's piece of a dimension, which may lie in two runs: a strided copy (copy.cu) of each. Of packed
-// rows of experts those in use, zeros behind.
+// local_slice: this rank's piece of a dimension, which may consist of two runs: a strided copy (copy.cu) of each. Of
+// packed rows of experts those in use, followed by zeros.
 #include "ops/cuda/copy_priv.h"
 #include "runtime/plan/mesh.h"
 

@@ -1,9 +1,9 @@
-// Rows as the norms see them: a team of threads goes over its row several times, each time with a function of an element
-// of x (and of dy, backward), the last time writing. Two kinds of rows do the same:
+// Rows of the norms: a team of threads goes over its row several times, each time with a function of an element
+// of x (and of dy, backward), the last time writing. There are two implementations:
 // - norm_packed: contiguous rows of whole 16-byte accesses, at most 8 per thread, x and dy of one type: read once, then in
 //   registers. One pass over memory.
-// - norm_looped: all others, read again each time, from the caches where they are short.
-// Operands and result may be the same memory: a thread writes only what it alone has read.
+// - norm_looped: all others, read again each time, from the caches if they are short.
+// Operands and result may be the same memory: a thread writes only elements that no other thread reads.
 #ifndef XLM_CUDA_NORM_PRIV_H
 #define XLM_CUDA_NORM_PRIV_H
 
@@ -90,7 +90,7 @@ template <class R> struct norm_rows {
 template <class X, class D, class F> static xlm_launch_status norm_choose(const norm_args &a, F launch) {
   const over_rows &r = a.r;
   unsigned by_warp = xlm_cuda_blocks(r.count, warp_team::per_block), by_block = xlm_cuda_blocks(r.count, 1);
-  if constexpr (sizeof(D) == 1 || sizeof(D) == sizeof(X)) { // fewer registers where rows are short: more of them at a time
+  if constexpr (sizeof(D) == 1 || sizeof(D) == sizeof(X)) { // fewer registers for short rows: more of them at a time
     using warp = norm_packed<X, D, warp_team, 4>;
     using wide_warp = norm_packed<X, D, warp_team, 8>;
     using block = norm_packed<X, D, block_team, 2>;

@@ -1,11 +1,11 @@
-// The kernels of sum, mean, amax and logsumexp: one pass over the operand, then one over the parts where a result has
-// several (reduce_shape_priv.h). What is computed is an Op:
+// The kernels of sum, mean, amax and logsumexp: one pass over the operand, then one over the parts if a result has
+// several (reduce_shape_priv.h). An Op defines the reduction:
 //
 //   struct sum_of {
 //     using state = float;                               // of some elements; 4 or 8 bytes
 //     static __device__ state start();                   // of none
 //     static __device__ void add(state &s, float x);     // one more
-//     static __device__ void join(state &s, state o);    // o's, too; the same bits either way round
+//     static __device__ void join(state &s, state o);    // adds o's; the same bits in either order
 //     static __device__ float result(state s);
 //   };
 #ifndef XLM_CUDA_REDUCE_PRIV_H
@@ -53,7 +53,7 @@ template <class S> struct reduce_scratch {
   S of_warp[XLM_WARP];
 };
 
-// Of all threads of the team, for all of them.
+// Combines the states of the team's threads; all receive the result.
 template <class Op, class Team> static __device__ typename Op::state reduce_team(typename Op::state s) {
   using state = typename Op::state;
   if constexpr (Team::size > 1)

@@ -1,12 +1,12 @@
-// How the reductions of sum, mean, amax and logsumexp are cut into pieces: what a launch needs and planning asks, so that
-// both agree on the workspace.
+// How the reductions of sum, mean, amax and logsumexp are cut into pieces; shared by launching and planning, which must
+// agree on the workspace.
 //
-// One of two forms, by what lies side by side in memory:
+// One of two forms, depending on which elements are adjacent in memory:
 // - rows: elements of one result. A team of threads goes along a row, or along a part of PART elements of it.
 // - columns: elements of neighbouring results (gradients of biases and scales: [tokens, hidden] -> [hidden]). A warp reads
 //   neighbouring columns, the warps of a block every eighth row of a part; the block adds its warps up.
-// Rows and columns of several parts take a second step, over the parts. Where parts begin depends on the length of the
-// reduction alone, so a result has the same bits however the other dims are split over ranks.
+// Rows and columns of several parts take a second step, over the parts. The bounds of the parts depend only on the length
+// of the reduction, so a result has the same bits however the other dims are split over ranks.
 #ifndef XLM_CUDA_REDUCE_SHAPE_PRIV_H
 #define XLM_CUDA_REDUCE_SHAPE_PRIV_H
 

@@ -1,9 +1,9 @@
-// rope, in one pass over memory and in place where asked: a thread takes the pairs of one access at one position, computes
+// rope, in one pass over memory, in place if requested: a thread takes the pairs of one access at one position, computes
 // their cosines and sines once and turns up to ROWS rows (heads, samples) of that position.
 //
-// The angle of pair j at position p is p * base^(-j / pairs). In float it would lose all digits behind position 10^5, so
-// it is counted in full turns, in double: p * turns[j], whose fraction is exact enough for float cosines at any position.
-// It depends on the absolute position alone: ranks with a later part of a sequence have the same bits.
+// The angle of pair j at position p is p * base^(-j / pairs). In float it would lose all digits beyond position 10^5, so
+// it is computed in full turns, in double: p * turns[j], whose fraction is exact enough for float cosines at any position.
+// It depends only on the absolute position: ranks with a later part of a sequence have the same bits.
 #include <math.h>
 
 #include "ops/cuda/cuda.h"

@@ -1,4 +1,4 @@
-// slice: a strided copy (copy.cu) from `start` on. pad: one of the whole result, zero outside the operand's window.
+// slice: a strided copy (copy.cu) from `start`. pad: one of the whole result, zero outside the operand's window.
 #include "ops/cuda/copy_priv.h"
 
 static int64_t start_of(const xlm_call *c) { return xlm_attr_int(&c->instr->attrs, XLM_A_start, 0); }

@@ -15,10 +15,10 @@ typedef struct block {
 } block;
 
 struct xlm_arena {
-  xlm_arena *parent;        // NULL: it takes its blocks from the system itself
-  xlm_arena_kept *as_child; // what the parent knows of it
+  xlm_arena *parent;        // NULL: allocates its blocks from the system
+  xlm_arena_kept *as_child; // its entry in the parent
   block *top;
-  block *spare; // of an earlier life or of children that are gone; for the children, too
+  block *spare; // unused blocks, also of ended children; also used for children
   size_t used_in_top, total, limit;
   jmp_buf recovery;
   bool has_recovery;
@@ -84,7 +84,7 @@ void xlm_arena_free(xlm_arena *a) {
   free(a);
 }
 
-// Reading what is gone shall show, in builds for that.
+// Makes reads of freed memory visible, in builds with a sanitizer.
 static void spoil(block *b) {
 #ifndef XLM_SANITIZED
   (void)b;

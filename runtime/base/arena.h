@@ -24,9 +24,9 @@ void xlm_arena_free(xlm_arena *a);
 // Frees everything in it but keeps the blocks for reuse.
 void xlm_arena_clear(xlm_arena *a);
 
-// An arena for what dies before its parent does: tables of a pass, graphs between passes. Its bytes count to the
-// parent's limit, a refused allocation jumps to the parent's recovery point, and it ends with the parent at the latest.
-// What it gives back serves the parent and its other children.
+// An arena for data with a shorter lifetime than the parent's: tables of a pass, graphs between passes. Its bytes
+// count towards the parent's limit, a failed allocation jumps to the parent's recovery point, and it is freed with
+// the parent at the latest. Its freed blocks are reused by the parent and its other children.
 xlm_arena *xlm_arena_child(xlm_arena *parent);
 
 // Zeroed, 16-byte aligned. n = 0 gives a valid unique pointer.

@@ -1,5 +1,4 @@
-// Checkpoints: folders that hold everything a run needs to go on, and everything another tool needs to use
-// the weights.
+// Checkpoints: folders with everything needed to resume a run, and to use the weights in other tools.
 //
 //   DIR/step-00000100/model.safetensors      parameters, under the names of the model's `weights` section
 //                     optimizer.safetensors  all other saved states, under their own names; large ones are
@@ -10,9 +9,9 @@
 //                     manifest.json          position, seed, settings, plan; size and XXH64 of every file and
 //                                            of the blocks of large ones; its own checksum
 //
-// A checkpoint is written to a temporary sibling, synced and renamed, so a folder of that name is complete.
-// What a process reads it checks, and nothing else: tensors block by block, so all processes together check
-// each byte that they load. Tensors are logical: any layout resumes any checkpoint.
+// A checkpoint is written to a temporary sibling, synced and renamed, so a folder of that name is complete. A
+// process verifies exactly what it reads, tensors block by block, so all processes together verify each byte
+// that they load. Tensors are logical: any layout can resume any checkpoint.
 #ifndef XLM_CHECKPOINT_CHECKPOINT_H
 #define XLM_CHECKPOINT_CHECKPOINT_H
 
@@ -36,29 +35,30 @@ typedef struct xlm_saver xlm_saver;
 
 typedef struct xlm_saver_options {
   const char *dir;      // checkpoints are DIR/step-NNNNNNNN
-  int keep;             // so many, the newest; 0 = all
-  int shards;           // files of tensors that are written at once; 0 = by size, at most one per rank
-  bool async;           // states are copied and written behind the training
-  uint64_t block_bytes; // that one checksum covers; 0 = XLM_BLOCK_BYTES
+  int keep;             // number of newest checkpoints to keep; 0 = all
+  int shards;           // files of tensors written in parallel; 0 = by size, at most one per rank
+  bool async;           // states are copied and written during training
+  uint64_t block_bytes; // bytes per checksum; 0 = XLM_BLOCK_BYTES
 } xlm_saver_options;
 
-// Strings must live on, and so must store and plan. Memory for the copies of an asynchronous saver is taken
-// here: xlm_saver_bytes, in this process.
+// Strings, store and plan must outlive the saver. An asynchronous saver allocates memory for its copies here:
+// xlm_saver_bytes, in this process.
 xlm_status xlm_saver_open(const xlm_store *store, const xlm_plan *p, const xlm_saver_options *o,
                           xlm_saver **out, xlm_error *err) XLM_MUST_CHECK;
-// Waits for what is being written.
+// Waits for a save in progress.
 void xlm_saver_close(xlm_saver *s);
 uint64_t xlm_saver_bytes(const xlm_saver *s);
-// By all processes of a run together. When it returns the states may change again; an asynchronous save goes
-// on, and the next one may not begin before xlm_saver_poll has told its end.
+// To be called by all processes of a run together. The states may change again when it returns. An
+// asynchronous save continues; the next one may not start before xlm_saver_poll has reported its end.
 xlm_status xlm_saver_start(xlm_saver *s, const xlm_checkpoint_info *info, xlm_error *err) XLM_MUST_CHECK;
-// By all processes together. Has the save ended since the last time? Then *path is the checkpoint, whole and
-// durable; else NULL. wait: not before it has. What failed behind the training fails here, on every process.
+// To be called by all processes together. If the save has ended since the last call, *path is the checkpoint,
+// complete and durable; else NULL. wait: waits for the end. A failure of an asynchronous save is returned
+// here, on every process.
 xlm_status xlm_saver_poll(xlm_saver *s, bool wait, const char **path, xlm_error *err) XLM_MUST_CHECK;
-// What could not be done that does not matter for the checkpoint: an old one that stays. Once; "" = nothing.
+// Failures that do not affect the checkpoint: an old one that could not be removed. Reported once; "" = none.
 const char *xlm_saver_note(const xlm_saver *s);
 
-// One save, at once.
+// A synchronous save.
 xlm_status xlm_checkpoint_save(const xlm_store *s, const xlm_plan *p, const char *dir,
                                const xlm_checkpoint_info *info, int keep, char path[4096],
                                xlm_error *err) XLM_MUST_CHECK;
@@ -69,29 +69,29 @@ typedef struct xlm_checkpoint {
   xlm_arena *arena;
   const char *path;
   xlm_checkpoint_info info;
-  const char *notes;             // what was skipped and why, one line each; "" when nothing was
-  int64_t among;                 // of a folder's steps, opened as the newest of them; -1: it was named itself
-  bool damaged;                  // found when it was loaded, by any process
-  uint64_t read;                 // bytes of its files that this process has read and checked
+  const char *notes;             // skipped checkpoints and the reasons, one per line; "" if none
+  int64_t among;                 // of a folder's steps, if opened as the newest of them; -1: named directly
+  bool damaged;                  // set when any process finds damage while loading
+  uint64_t read;                 // bytes of its files that this process has read and verified
   struct xlm_verifier *verifier; // of those files
 } xlm_checkpoint;
 
 #define XLM_ANY_STEP INT64_MAX
-// path: a checkpoint, or a folder of them: then the newest one, of a step before `before`, whose files are
-// there with the right sizes and headers. XLM_USER when there is none.
+// path: a checkpoint, or a folder of them: then the newest one of a step before `before` whose files exist
+// with the right sizes and headers. XLM_USER when there is none.
 xlm_status xlm_checkpoint_open(const char *path, int64_t before, xlm_checkpoint **out,
                                xlm_error *err) XLM_MUST_CHECK;
 void xlm_checkpoint_close(xlm_checkpoint *c);
-const char *xlm_checkpoint_setting_of(const xlm_checkpoint *c, const char *key); // NULL when absent
-bool xlm_checkpoint_exists(const char *dir); // does the folder hold (what looks like) a checkpoint?
+const char *xlm_checkpoint_setting_of(const xlm_checkpoint *c, const char *key); // NULL: not set
+bool xlm_checkpoint_exists(const char *dir); // does the folder contain (what looks like) a checkpoint?
 // Removes all checkpoints in the folder.
 xlm_status xlm_checkpoint_clear(const char *dir, xlm_error *err) XLM_MUST_CHECK;
 
-// Reads all saved states; weights_only: not those of the optimizer. By all processes of the store together:
-// where what one of them reads is not what was written, it fails on all of them, with c->damaged.
+// Reads all saved states; weights_only: except those of the optimizer. To be called by all processes of the
+// store together: if one of them reads damaged data, it fails on all of them, with c->damaged.
 xlm_status xlm_checkpoint_load(xlm_checkpoint *c, const xlm_store *s, const xlm_plan *p, bool weights_only,
                                xlm_error *err) XLM_MUST_CHECK;
-// Opens and loads; of a folder, older ones take the place of damaged ones. *out NULL when it fails.
+// Opens and loads; in a folder, falls back from damaged checkpoints to older ones. *out NULL on failure.
 xlm_status xlm_checkpoint_load_newest(const char *path, const xlm_store *s, const xlm_plan *p,
                                       bool weights_only, xlm_checkpoint **out, xlm_error *err) XLM_MUST_CHECK;
 

@@ -14,7 +14,7 @@ void xlm_folder_path(const char *dir, int64_t step, char path[4352]) {
   snprintf(path, 4352, "%.4095s/step-%08" PRId64, dir, step);
 }
 
-static int64_t step_of(const char *name) { // -1: no checkpoint's name
+static int64_t step_of(const char *name) { // -1: not the name of a checkpoint
   if (strncmp(name, "step-", 5) || strlen(name) < 13 || strlen(name) > 23) return -1;
   char *end;
   int64_t step = strtoll(name + 5, &end, 10);
@@ -62,7 +62,7 @@ void xlm_folder_remove_temporary(const char *dir) {
   for (struct dirent *e; (e = readdir(d));) {
     if (strncmp(e->d_name, XLM_FOLDER_TEMPORARY, strlen(XLM_FOLDER_TEMPORARY))) continue;
     char path[4352];
-    xlm_error ignored; // a leftover that cannot go is in nobody's way
+    xlm_error ignored; // a leftover that cannot be removed does no harm
     snprintf(path, sizeof path, "%.4000s/%s", dir, e->d_name);
     if (xlm_file_remove_folder(path, &ignored) != XLM_OK) continue;
   }

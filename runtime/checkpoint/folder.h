@@ -1,4 +1,4 @@
-// The folder of checkpoints: names, and what is there.
+// The folder of checkpoints: names and contents.
 #ifndef XLM_CHECKPOINT_FOLDER_H
 #define XLM_CHECKPOINT_FOLDER_H
 
@@ -16,6 +16,6 @@ typedef struct xlm_folder {
 xlm_status xlm_folder_list(const char *dir, xlm_folder *out, xlm_error *err) XLM_MUST_CHECK;
 void xlm_folder_free(xlm_folder *f);
 void xlm_folder_path(const char *dir, int64_t step, char path[4352]);
-void xlm_folder_remove_temporary(const char *dir); // what a killed run left half written
+void xlm_folder_remove_temporary(const char *dir); // left by a killed run
 
 #endif

@@ -1,6 +1,6 @@
-// Opening and loading checkpoints. In a folder of several, damaged ones are passed over, newest first, with a
-// note each: at once what every process sees alike (sizes, headers, small files), and what only those see
-// that read it when all have read theirs and say so.
+// Opens and loads checkpoints. In a folder of several, damaged ones are skipped, newest first, with a note
+// each: immediately for damage that every process sees (sizes, headers, small files), and after all have read
+// their parts for damage that only some processes see.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +43,8 @@ static xlm_status open_part(const xlm_checkpoint *c, xlm_weights_part part, xlm_
                                       xlm_verifier_check(c->verifier), out, err);
 }
 
-// A file may be what was written and still be no good: then another checkpoint is better than a failed load.
+// A file may have a valid checksum and be invalid; falling back to another checkpoint is better than a failed
+// load.
 static xlm_status check_headers(const xlm_checkpoint *c, xlm_error *err) {
   for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) {
     xlm_safetensors *s;
@@ -76,7 +77,7 @@ static xlm_status open_newest(xlm_checkpoint *c, const char *dir, const xlm_fold
     xlm_status s = open_one(c, path, &why);
     c->notes = notes.data;
     if (s == XLM_OK) return s;
-    if (s == XLM_ENV) { // no memory, say: that does not make it a damaged one
+    if (s == XLM_ENV) { // out of memory, say, which does not make the checkpoint damaged
       *err = why;
       return s;
     }
@@ -169,12 +170,12 @@ static xlm_status load_here(const xlm_checkpoint *c, const xlm_store *s, const x
   return status;
 }
 
-typedef struct verdict { // of a process about what it has read
+typedef struct verdict { // a process's result of reading
   int32_t damaged;
   char text[1020];
 } verdict;
 
-// By all processes; one that fails for another reason does not come here and ends the run.
+// By all processes; one that fails for another reason does not reach this and ends the run.
 static xlm_status agree(xlm_checkpoint *c, const xlm_store *s, xlm_error *err) {
   int64_t processes = s->peers ? s->peers->n_ranks : 1;
   verdict mine = {.damaged = c->damaged}, *all = calloc((size_t)processes, sizeof *all);
@@ -202,7 +203,7 @@ xlm_status xlm_checkpoint_load(xlm_checkpoint *c, const xlm_store *s, const xlm_
 
 xlm_status xlm_checkpoint_load_newest(const char *path, const xlm_store *s, const xlm_plan *p,
                                       bool weights_only, xlm_checkpoint **out, xlm_error *err) {
-  xlm_error why = {.text = ""}; // of the last that was damaged
+  xlm_error why = {.text = ""}; // of the last damaged one
   for (int64_t before = XLM_ANY_STEP;;) {
     if (xlm_checkpoint_open(path, before, out, err) != XLM_OK)
       return *why.text ? xlm_fail_in(err, "%.900s", why.text) : err->status;

@@ -1,6 +1,6 @@
-// flock on a file of the folder: the kernel gives it back when the process ends, and over NFS it holds
-// between hosts (Linux makes it a lock of the server there). The file says who has it; it stays, because
-// removing it would let two runs lock two files of one name.
+// flock on a file of the folder: the kernel releases it when the process ends, and over NFS it works between
+// hosts (Linux turns it into a lock on the server). The file names the holder. It is not removed, because
+// then two runs could lock two files of the same name.
 #include "runtime/checkpoint/lock.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ xlm_status xlm_lock_take(const char *dir, int *lock, xlm_error *err) {
   if (status == XLM_OK && !taken)
     *lock = fd;
   else
-    close(fd); // no locks on this file system, or not ours
+    close(fd); // no locks on this file system
   return status;
 }
 

@@ -1,5 +1,5 @@
-// The manifest. Its own checksum is taken over the members before it as JSON without white space, so that it
-// holds whatever the file's white space.
+// The manifest. Its checksum is computed over the members before it as JSON without white space, so that it
+// is independent of the file's white space.
 #include "runtime/checkpoint/manifest.h"
 
 #include <ctype.h>
@@ -16,7 +16,7 @@
 #include "runtime/base/map.h"
 
 enum { VERSION = 1, MAX_MANIFEST = 64 << 20 };
-static const int64_t MOST_STEPS = (int64_t)1 << 48; // so that counts derived from it have room
+static const int64_t MOST_STEPS = (int64_t)1 << 48; // so that derived counts do not overflow
 
 static void put_hash(xlm_json *j, const char *key, uint64_t hash) {
   char text[17];
@@ -32,7 +32,7 @@ static xlm_status add_to_hash(void *arg, const char *bytes, size_t n, xlm_error 
 
 // ---- writing ----
 
-// The checksums are one text, 16 digits each: a large checkpoint has very many.
+// The checksums are one string of 16 digits each, since a large checkpoint has very many.
 static void put_blocks(xlm_json *j, xlm_json_style style, const xlm_blocks *b, xlm_arena *a) {
   xlm_text digits = xlm_text_new(a);
   for (int64_t i = 0; i < b->n; i++) xlm_text_printf(&digits, "%016" PRIx64, b->hash[i]);
@@ -51,7 +51,7 @@ static void put_members(xlm_json *j, xlm_json_style style, const xlm_checkpoint_
   xlm_json_put_int(j, "step", info->step);
   xlm_json_put_int(j, "tokens", info->tokens);
   xlm_json_put_int(j, "samples", info->samples);
-  xlm_json_put_text(j, "seed", seed); // as text: readers of JSON may have no integers beyond 2^53
+  xlm_json_put_text(j, "seed", seed); // as a string: JSON readers may not support integers beyond 2^53
   if (info->model_path) xlm_json_put_text(j, "model", info->model_path);
   if (info->text_hash) xlm_json_put_text(j, "text_hash", info->text_hash);
   if (info->plan_hash) xlm_json_put_text(j, "plan_hash", info->plan_hash);
@@ -109,7 +109,7 @@ static void put_value(xlm_json *j, const char *key, const json_t *v) {
   else if (json_is_integer(v))
     xlm_json_put_int(j, key, json_integer_value(v));
   else
-    xlm_json_put_null(j, key); // manifests hold nothing else, so the checksum will be wrong
+    xlm_json_put_null(j, key); // manifests have nothing else, so the checksum will not match
 }
 
 static uint64_t own_hash(const json_t *manifest) {
@@ -156,7 +156,7 @@ static xlm_status read_seed(const reader *r, const json_t *m, uint64_t *out) {
   return good ? XLM_OK : damaged(r, "seed");
 }
 
-static xlm_status read_text(const reader *r, const json_t *m, const char *key, const char **out) { // or none
+static xlm_status read_text(const reader *r, const json_t *m, const char *key, const char **out) { // or null
   const json_t *x = json_object_get(m, key);
   *out = json_is_string(x) ? xlm_arena_strdup(r->a, json_string_value(x)) : NULL;
   return !x || *out ? XLM_OK : damaged(r, key);
@@ -233,13 +233,13 @@ static xlm_status read_blocks(const reader *r, const json_t *entry, xlm_manifest
 }
 
 static xlm_status read_file(const reader *r, const char *name, const json_t *entry, xlm_manifest_file *f) {
-  if (strchr(name, '/') || *name == '.') return damaged(r, name); // nothing outside of the folder
+  if (strchr(name, '/') || *name == '.') return damaged(r, name); // only files within the folder
   f->name = xlm_arena_strdup(r->a, name);
   XLM_TRY(check_size(r, xlm_arena_printf(r->a, "%s/%s", r->path, name), entry, &f->size));
   return read_blocks(r, entry, f);
 }
 
-// All sizes first: a file that is cut off is found without reading the others.
+// Checks all sizes first: a truncated file is found without reading the others.
 static xlm_status read_files(const reader *r, json_t *files, xlm_manifest *out, uint64_t *read) {
   const char *name;
   json_t *entry;

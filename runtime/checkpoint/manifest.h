@@ -8,7 +8,7 @@
 typedef struct xlm_manifest_file {
   const char *name;
   uint64_t size, hash;
-  xlm_blocks blocks; // n = 0: it has none
+  xlm_blocks blocks; // n = 0: none
 } xlm_manifest_file;
 
 typedef struct xlm_manifest {
@@ -20,8 +20,8 @@ typedef struct xlm_manifest {
 void xlm_manifest_print(const xlm_checkpoint_info *info, const xlm_manifest_file *files, int n,
                         xlm_text *out);
 
-// Reads and checks the manifest of the checkpoint at `path`: its own checksum, the size of each file, and the
-// checksum of each that has no blocks; *read += the bytes that took. Those with blocks are checked as they
+// Reads and verifies the manifest of the checkpoint at `path`: its own checksum, the size of each file, and
+// the checksum of each file without blocks; *read += the bytes read. Files with blocks are verified as they
 // are read (verify.h).
 xlm_status xlm_manifest_read(xlm_arena *a, const char *path, xlm_manifest *out, uint64_t *read,
                              xlm_error *err) XLM_MUST_CHECK;

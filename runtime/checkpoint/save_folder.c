@@ -1,4 +1,4 @@
-// The folder of a save: made, completed, put in place; and older ones removed. Of process 0.
+// The folder of a save: creates, completes and renames it, and removes older ones. Runs on process 0.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +49,7 @@ static const char *path_of(const listing *l, const char *name) {
   return xlm_arena_printf(l->a, "%s/%s", l->s->writing, name);
 }
 
-// What other processes wrote must be in this folder, or theirs is another.
+// Files written by other processes must be in this folder, otherwise they use another one.
 static xlm_status add_shards(listing *l, xlm_weights_part part, xlm_error *err) {
   for (int k = 0; k < l->s->shards.n; k++) {
     const xlm_shard_file *f = &l->s->shards.at[k].files[part];
@@ -115,8 +115,7 @@ static void note(xlm_saver *s, const xlm_error *why) {
   s->noted = true;
 }
 
-// A checkpoint of the same step gives way: it is moved aside first, so that at any moment one of the two is
-// there.
+// A checkpoint of the same step is moved aside first, so that one of the two exists at all times.
 static xlm_status put_in_place(xlm_saver *s, xlm_error *err) {
   char aside[4352];
   const char *dir = s->options.dir;
@@ -124,7 +123,7 @@ static xlm_status put_in_place(xlm_saver *s, xlm_error *err) {
   bool moved = !rename(s->final, aside);
   if (rename(s->writing, s->final)) {
     int why = errno;
-    if (moved) moved = rename(aside, s->final) != 0; // as it was
+    if (moved) moved = rename(aside, s->final) != 0; // restore it
     return xlm_fail(err, XLM_ENV, "cannot rename '%s' to '%s': %s", s->writing, s->final, strerror(why));
   }
   XLM_TRY(xlm_file_sync_folder(dir, err));
@@ -133,8 +132,8 @@ static xlm_status put_in_place(xlm_saver *s, xlm_error *err) {
   return XLM_OK;
 }
 
-// Loses its name first: a run that is killed on the way leaves no half checkpoint, only something to clear
-// away. One with a folder in it is somebody's and stays.
+// Renames it first, so that a run that is killed meanwhile leaves no incomplete checkpoint, only something to
+// clean up. One that contains a folder is not ours to remove.
 static xlm_status remove_checkpoint(const char *dir, int64_t step, xlm_error *err) {
   char path[4352], aside[4352];
   xlm_folder_path(dir, step, path);
@@ -147,7 +146,7 @@ static xlm_status remove_checkpoint(const char *dir, int64_t step, xlm_error *er
   return xlm_file_remove_folder(aside, err);
 }
 
-// Keeps `step` and the newest others, `keep` in all; 0 keeps everything. What cannot go is no reason to end a
+// Keeps `step` and the newest others, `keep` in total; 0 keeps all. Failure to remove one does not end the
 // run.
 static void remove_old(xlm_saver *s) {
   xlm_folder f;

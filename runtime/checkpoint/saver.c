@@ -1,9 +1,9 @@
-// Saving: everything into a temporary sibling, synced, then one rename; then old checkpoints go.
+// Saving: writes everything to a temporary sibling, syncs it and renames it; then removes old checkpoints.
 //
-// A save has three parts. Collecting: the states become the tensors of this process's shards, in its files
-// or, when the save is asynchronous, in memory. Writing (asynchronous only): the files from that memory, on a
-// thread of its own while training goes on. Ending: process 0 hears of every file, writes manifest and
-// indices and renames. All processes collect and end together.
+// A save has three steps. Collecting: the states become the tensors of this process's shards, in its files
+// or, for an asynchronous save, in memory. Writing (asynchronous only): a thread writes the files from that
+// memory while training continues. Ending: process 0 learns of every file, writes manifest and indices and
+// renames. All processes collect and end together.
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,7 +22,7 @@ static bool writes(const xlm_saver *s, int k) {
   return s->shards.at[k].process == (s->store->peers ? s->store->peers->rank : 0);
 }
 
-typedef struct task { // a shard on a thread
+typedef struct task { // a shard written by a thread
   xlm_saver *s;
   int shard;
   bool started, from_image;
@@ -45,7 +45,7 @@ static void *task_thread(void *arg) {
   return NULL;
 }
 
-// All shards of this process at once; where no thread can be had, one after the other.
+// All shards of this process in parallel; one after the other if no thread can be created.
 static xlm_status run_tasks(xlm_saver *s, bool from_image, xlm_error *err) {
   task *tasks = calloc((size_t)s->shards.n, sizeof *tasks);
   if (!tasks) return xlm_fail(err, XLM_ENV, "no memory to save");
@@ -75,7 +75,7 @@ static xlm_status collect(xlm_saver *s, xlm_error *err) {
 
 // ---- the end of a save ----
 
-typedef struct report { // what a process tells the others
+typedef struct report { // sent to the other processes
   int32_t status, over;
   uint64_t size[XLM_WEIGHTS_PARTS], hash[XLM_WEIGHTS_PARTS], head[XLM_WEIGHTS_PARTS];
   char text[400];
@@ -92,7 +92,7 @@ static void tell(xlm_saver *s, report *mine) {
     }
 }
 
-// Takes over what the others wrote. *over: everybody is done.
+// Merges the reports of all processes. *over: all have finished.
 static xlm_status hear(xlm_saver *s, const report *all, int64_t processes, bool *over, xlm_error *err) {
   *over = true;
   for (int64_t k = 0; k < processes; k++) {
@@ -159,7 +159,7 @@ static bool leads(const xlm_saver *s) {
   return !s->store->peers || s->store->peers->rank == 0;
 }
 
-// ---- writing behind the training ----
+// ---- asynchronous writing ----
 
 static void *write_behind(void *arg) {
   xlm_saver *s = arg;
@@ -169,7 +169,7 @@ static void *write_behind(void *arg) {
   return NULL;
 }
 
-// Signals are the main thread's.
+// Signals are handled by the main thread.
 static xlm_status start_behind(xlm_saver *s, xlm_error *err) {
   sigset_t all, before;
   sigfillset(&all);
@@ -191,13 +191,13 @@ static void join(xlm_saver *s) {
 
 // ---- the whole ----
 
-// A failure must end the run elsewhere too: the caller tells the others (xlm_team_fail), who wait for this
-// process.
+// A failure must end the run on other processes too: the caller notifies them (xlm_team_fail), since they
+// wait for this one.
 static xlm_status begin(xlm_saver *s, xlm_error *err) {
   char ready = 0, *all = malloc(s->store->peers ? (size_t)s->store->peers->n_ranks : 1);
   if (!all) return xlm_fail(err, XLM_ENV, "no memory to save");
   xlm_status status = leads(s) ? xlm_saver_make_folder(s, err) : XLM_OK;
-  if (status == XLM_OK) status = xlm_store_share(s->store, &ready, 1, all, err); // the folder is there
+  if (status == XLM_OK) status = xlm_store_share(s->store, &ready, 1, all, err); // the folder exists
   free(all);
   return status;
 }
@@ -295,7 +295,7 @@ xlm_status xlm_saver_open(const xlm_store *store, const xlm_plan *p, const xlm_s
 void xlm_saver_close(xlm_saver *s) {
   if (!s) return;
   join(s);
-  if (s->state == XLM_SAVER_WRITING && s->store->peers) xlm_saver_abandon(s); // nobody will end it
+  if (s->state == XLM_SAVER_WRITING && s->store->peers) xlm_saver_abandon(s); // it will not be completed
   for (int k = 0; s->images && k < s->shards.n; k++) free(s->images[k]);
   xlm_weights_free(s->weights);
   xlm_arena_free(s->arena);

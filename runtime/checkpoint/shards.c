@@ -1,5 +1,5 @@
-// Which tensors are in which files: the largest first, each to the shard with the least so far; to one whose
-// process holds a part of it when that costs no balance.
+// Assigns tensors to files: the largest first, each to the shard with the fewest bytes so far, preferring one
+// whose process has a part of it if that does not affect the balance.
 #include "runtime/checkpoint/shards.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
-// Collecting shards and writing them. A walk gives the boxes of a shard one after the other; every process
-// can walk every shard, so all know who wants what next and exchange it in rounds. Memory: a chunk and a box.
+// Collects and writes shards. A walk yields the boxes of a shard in order; every process can walk every
+// shard, so all know which process needs which box next, and exchange them in rounds. Memory: a chunk and a
+// box.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +96,7 @@ static xlm_status write_data(writer *x, const void *data, size_t n, xlm_error *e
   return xlm_out_write(&x->out, data, n, err);
 }
 
-// Files up to that of `part` are there.
+// Opens and completes files up to that of `part`.
 static xlm_status advance(writer *x, int part, xlm_error *err) {
   while (x->part < part) {
     XLM_TRY(close_file(x, XLM_OK, err));
@@ -179,7 +180,7 @@ xlm_status xlm_shard_write(xlm_shard *shard, const xlm_weights *w, const xlm_sha
 
 typedef struct rounds {
   walk *walks;             // by shard
-  xlm_weights_step *steps; // what each wants now
+  xlm_weights_step *steps; // the current request of each
   xlm_want *wants;         // by process
 } rounds;
 

@@ -1,4 +1,4 @@
-// See verify.h. What is read afterwards comes from the system's cache.
+// See verify.h. Later reads are served from the system's cache.
 #include "runtime/checkpoint/verify.h"
 
 #include <errno.h>

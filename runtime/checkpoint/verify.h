@@ -1,4 +1,4 @@
-// A checkpoint's files are checked as they are read: block by block, each block once.
+// Verifies a checkpoint's files as they are read: block by block, each block once.
 #ifndef XLM_CHECKPOINT_VERIFY_H
 #define XLM_CHECKPOINT_VERIFY_H
 
@@ -7,13 +7,13 @@
 
 typedef struct xlm_verifier {
   const xlm_manifest *manifest;
-  unsigned char **checked; // by file, a byte per block; NULL: it has no blocks, or was checked whole
+  unsigned char **checked; // by file, one byte per block; NULL: no blocks, or already verified
   uint64_t *read;          // += bytes
-  bool *damaged;           // a block was not what was written
+  bool *damaged;           // set when a block is damaged
 } xlm_verifier;
 
-// In the arena; all that it points to must live on.
+// Allocated in the arena; everything it points to must outlive it.
 xlm_verifier *xlm_verifier_new(xlm_arena *a, const xlm_manifest *m, uint64_t *read, bool *damaged);
-xlm_st_check xlm_verifier_check(xlm_verifier *v); // XLM_USER where the file is damaged
+xlm_st_check xlm_verifier_check(xlm_verifier *v); // XLM_USER if the file is damaged
 
 #endif

@@ -37,7 +37,7 @@ typedef struct xlm_work { // the function, its argument and everything they refe
   const xlm_call *call;              // of the kernel, for devices that check what it accesses; NULL = unknown
 } xlm_work;
 
-enum { XLM_NO_INSTR = UINT32_MAX }; // a failure of which only the segment is known
+enum { XLM_NO_INSTR = UINT32_MAX }; // a failure in an unknown instruction of the segment
 
 typedef struct xlm_device_segment { // one run of a segment
   uint32_t segment;
@@ -55,7 +55,7 @@ typedef struct xlm_device_kind {
   const char *name;    // as given to --device
   const char *backend; // the backend whose kernels run on it
   bool checked;        // results are filled with NaN before they are computed
-  // Can a device be opened here? XLM_ENV says what is missing and what to do. NULL: always.
+  // Can a device be opened here? XLM_ENV: the message names what is missing and the remedy. NULL: always.
   xlm_status (*check)(xlm_error *err);
   // On failure *out is NULL.
   xlm_status (*open)(const xlm_device_options *o, xlm_device **out, xlm_error *err);
@@ -69,7 +69,7 @@ typedef struct xlm_device_kind {
   xlm_status (*get)(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err);
   xlm_status (*fill)(xlm_device *d, void *to, int byte, size_t bytes, xlm_error *err);
   // Before the work of a segment, which is the same for the same segment in the same slots. *known: the
-  // device repeats what it has of it; nothing is to be enqueued. NULL: never.
+  // device repeats its recording; nothing must be enqueued. NULL: never.
   xlm_status (*begin)(xlm_device *d, const xlm_device_segment *s, bool *known, xlm_error *err);
   void (*wait)(xlm_device *d, xlm_queue queue, uint32_t mark); // a mark that was set since the last join
   void (*enqueue)(xlm_device *d, xlm_queue queue, const xlm_work *w);

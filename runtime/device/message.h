@@ -1,4 +1,4 @@
-// What send and recv of all backends share: the rank of another pipeline stage, and the tag.
+// Shared by send and recv of all backends: the rank of another pipeline stage, and the tag.
 #ifndef XLM_DEVICE_MESSAGE_H
 #define XLM_DEVICE_MESSAGE_H
 

@@ -46,7 +46,7 @@ static inline over_rows over_of(const xlm_call *c, const xlm_type *t) {
   return r;
 }
 
-// *i becomes i / size and the rest is returned; in 32 bits where both fit, which every device does several times faster.
+// *i becomes i / size; returns the remainder. In 32 bits if both fit, which is several times faster on all devices.
 static inline XLM_HOST_DEVICE int64_t over_split(int64_t *i, int64_t size) {
   int64_t rest;
   if (((uint64_t)*i | (uint64_t)size) >> 32) {

@@ -1,5 +1,5 @@
-// Attributes of an operation: typed values under the keys of attr.def. What an operation takes, in which
-// range, and what holds where one is unset, its own file declares (xlm_attr_rule in compiler/ir/op.h).
+// Attributes of an operation: typed values under the keys of attr.def. The operation's own file declares
+// which attributes it has, their ranges and their defaults (xlm_attr_rule in compiler/ir/op.h).
 #ifndef XLM_PLAN_ATTR_H
 #define XLM_PLAN_ATTR_H
 

@@ -1,5 +1,5 @@
-// Values that have names: the C enums, and their names for whatever reads or writes text. The one table,
-// which says what each value means, is enum.def.
+// Values with names: the C enums, and their names in text. enum.def is the table of both and describes every
+// value.
 #ifndef XLM_PLAN_ENUM_H
 #define XLM_PLAN_ENUM_H
 
@@ -78,11 +78,11 @@ typedef enum xlm_enum { // the sets
   XLM_ENUMS
 } xlm_enum;
 
-const char *xlm_enum_what(xlm_enum e);                // what its values are: "element type"
-int xlm_enum_end(xlm_enum e);                         // all values lie below it
-const char *xlm_enum_name(xlm_enum e, int64_t value); // NULL: no value that has a name
+const char *xlm_enum_what(xlm_enum e);                // the kind of its values: "element type"
+int xlm_enum_end(xlm_enum e);                         // all values are below it
+const char *xlm_enum_name(xlm_enum e, int64_t value); // NULL: not a value with a name
 const char *xlm_enum_doc(xlm_enum e, int64_t value);
-bool xlm_enum_find(xlm_enum e, const char *name, int *value); // false: unknown, *value as it was
+bool xlm_enum_find(xlm_enum e, const char *name, int *value); // false: unknown, *value unchanged
 // "sum, max, lse": those in the set `among` (bit i = value i; 0: all).
 void xlm_enum_list(xlm_enum e, uint32_t among, xlm_text *out);
 

@@ -1,5 +1,5 @@
-// Initialisers: what a state holds before the first step. A kind and its numbers, from the model text to the
-// plan; runtime/state/init.h draws the values.
+// Initialisers: the contents of a state before the first step, as a kind and its parameters, from the model
+// text to the plan; runtime/state/init.h draws the values.
 #ifndef XLM_PLAN_INIT_H
 #define XLM_PLAN_INIT_H
 
@@ -14,7 +14,7 @@ typedef struct xlm_init { // zero: zeros
 } xlm_init;
 
 int xlm_init_numbers(xlm_init_kind kind); // how many
-// NULL when there are values to draw, else a sentence without a full stop, in a.
+// NULL if values can be drawn, else an error message without a full stop, in a.
 const char *xlm_init_wrong(const xlm_init *init, xlm_arena *a);
 void xlm_init_print(const xlm_init *init, xlm_text *out); // as in the model text: "uniform(-0.1, 0.1)"
 

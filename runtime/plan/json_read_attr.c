@@ -1,5 +1,4 @@
-// The attributes of an instruction of a saved plan. What values its operation takes is for the verifier to
-// say.
+// The attributes of an instruction of a saved plan. The verifier checks which values its operation accepts.
 #include <string.h>
 
 #include "runtime/plan/json_read_priv.h"
@@ -101,7 +100,7 @@ static void read_code(reader *r, const json_t *v, xlm_attr *a) {
   a->code = get_code(r, v);
 }
 
-// Initialisers and splits are of data, and no instruction is data.
+// Only data has initialisers and splits, and no instruction is data.
 static void (*const read_attr[XLM_ATTR_KINDS])(reader *, const json_t *, xlm_attr *) = {
     [XLM_ATTR_INT] = read_int,   [XLM_ATTR_FLOAT] = read_float, [XLM_ATTR_ENUM] = read_enum,
     [XLM_ATTR_INTS] = read_ints, [XLM_ATTR_DIMS] = read_dims,   [XLM_ATTR_INIT] = NULL,

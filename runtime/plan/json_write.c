@@ -80,7 +80,7 @@ static void write_dims(xlm_json *j, const char *key, const xlm_attr *a) {
   xlm_json_close(j);
 }
 
-// Initialisers and splits are of data, and no instruction is data.
+// Only data has initialisers and splits, and no instruction is data.
 static void (*const write_attr[XLM_ATTR_KINDS])(xlm_json *, const char *, const xlm_attr *) = {
     [XLM_ATTR_INT] = write_int,   [XLM_ATTR_FLOAT] = write_float, [XLM_ATTR_ENUM] = write_enum,
     [XLM_ATTR_INTS] = write_ints, [XLM_ATTR_DIMS] = write_dims,   [XLM_ATTR_INIT] = NULL,

@@ -47,7 +47,7 @@ typedef struct xlm_comm_info {
   uint8_t rounds; // steps around a ring of the members; 0: each sends to each of the others at once
 } xlm_comm_info;
 
-// What a value without operands is.
+// Values without operands.
 typedef enum xlm_leaf {
   XLM_LEAF_NONE,      // the operation computes
   XLM_LEAF_PARAMETER, // persists between steps and is trained

@@ -214,7 +214,7 @@ typedef struct xlm_plan {
 // number of threads: offsets, workspaces, `after`, kernel variants. This alone needs memory, from `a`.
 uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a);
 
-enum { XLM_PLAN_FORMAT = 2 }; // of the JSON; the reader takes no other
+enum { XLM_PLAN_FORMAT = 2 }; // of the JSON; the reader accepts no other
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
 // The same as members of an object that is already open; the reader ignores further members.
 void xlm_plan_write_json(const xlm_plan *p, xlm_json *out);

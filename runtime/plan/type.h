@@ -1,11 +1,11 @@
-// Types that the graph, the plan and the kernels share: element types, named dimensions, tensor types.
+// Types shared by the graph, the plan and the kernels: element types, named dimensions, tensor types.
 //
-// A dimension is named, sized and possibly split. `size` is what one rank holds; `full` is the logical size
-// and `offset` where the local part starts in it; `axes` is the set of mesh axes it is split over (bit i =
-// mesh axis i). Before partitioning axes = 0, size = full, offset = 0. The local part may lie in two places:
-// then its last `tail` elements start at `tail_offset`, behind the others. xlm_dim_global says which element
-// of the whole a local one is; it rises with its argument. Two dimensions are the same iff their ids are
-// equal; so "the operands agree on their layout" and "the operands share dimensions" are one question.
+// A dimension is named, sized and possibly split. `size` is the local size, `full` the logical size, `offset`
+// the start of the local piece; `axes` is the set of mesh axes it is split over (bit i = mesh axis i). Before
+// partitioning axes = 0, size = full, offset = 0. The local piece may consist of two runs: then its last
+// `tail` elements start at `tail_offset`, after the others. xlm_dim_global maps a local index to a logical
+// one; it is monotonic. Two dimensions are the same iff their ids are equal, so "the operands have the same
+// layout" and "the operands share dimensions" are the same question.
 #ifndef XLM_PLAN_TYPE_H
 #define XLM_PLAN_TYPE_H
 
@@ -31,23 +31,23 @@ typedef uint32_t xlm_dim; // index into a dimension table; 0 = none
 typedef struct xlm_dim_info {
   const char *name; // as in the model text; unique together with axes
   int64_t size, full, offset;
-  uint32_t axes;             // mesh axes this (copy of the) dimension is split over
-  uint32_t mirrored;         // those of them over which it is split from both ends (mesh.h)
+  uint32_t axes;             // mesh axes that this version of the dimension is split over
+  uint32_t mirrored;         // those axes over which it is split from both ends (mesh.h)
   int64_t tail, tail_offset; // 0, 0: one run
-  int64_t grain;             // it is split in multiples of this (query heads: in whole groups); 0 = 1
-  // Ragged: the rows of the dimension before it in a tensor (experts) are packed back to back, and `size`
-  // bounds their total. A tensor [experts, routed, hidden] stores size(routed) * size(hidden) elements; where
-  // each expert's rows begin stands in an i32 tensor [experts + 1] of offsets (see ops/dispatch.c).
+  int64_t grain;             // unit of splitting (query heads: whole groups); 0 = 1
+  // Ragged: the rows of the dimension before it in a tensor (experts) are packed without gaps, and `size`
+  // bounds their total. A tensor [experts, routed, hidden] stores size(routed) * size(hidden) elements; an
+  // i32 tensor [experts + 1] has the offset of each expert's rows (see ops/dispatch.c).
   bool ragged;
 } xlm_dim_info;
 
-// The element of the whole dimension that local element i is.
+// The logical index of local element i.
 static inline int64_t xlm_dim_global(const xlm_dim_info *d, int64_t i) {
   int64_t first = d->size - d->tail;
   return i < first ? d->offset + i : d->tail_offset + (i - first);
 }
 
-// The local element that `global` is; -1: another rank has it.
+// The local index of `global`; -1: on another rank.
 static inline int64_t xlm_dim_local(const xlm_dim_info *d, int64_t global) {
   int64_t first = d->size - d->tail, in_run = global - d->offset, in_tail = global - d->tail_offset;
   if (in_run >= 0 && in_run < first) return in_run;

@@ -1,13 +1,13 @@
-// Boxes of logical tensors against views. What a view has of a box is, in every dimension, one or two ranges
-// of local indices; walking the outer dimensions gives runs that are contiguous on both sides. Short runs go
-// through a piece of stack, so that a device is asked for much at a time.
+// Boxes of logical tensors and views. In every dimension, the intersection of a view and a box consists of
+// one or two ranges of local indices; iterating over the outer dimensions yields runs that are contiguous on
+// both sides. Short runs go through a buffer on the stack, so that device transfers are large.
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/state/store.h"
 #include "runtime/state/store_priv.h"
 
-enum { PIECE = 32 << 10 }; // bytes that go through the stack at a time
+enum { PIECE = 32 << 10 }; // size of that buffer in bytes
 
 int64_t xlm_box_elements(const xlm_stored *t, const xlm_box *b) {
   int64_t n = 1;
@@ -30,7 +30,7 @@ static range overlap(int64_t local, int64_t size, int64_t offset, int64_t begin,
   return to > from ? (range){local + from - offset, local + to - offset, from - begin} : (range){0, 0, 0};
 }
 
-// The ranges of a dimension that are in both; neighbours become one.
+// Intersects a dimension; adjacent ranges are merged.
 static int ranges_of(const xlm_dim_info *d, int64_t begin, int64_t end, range out[2]) {
   int64_t first = d->size - d->tail;
   range head = overlap(0, first, d->offset, begin, end),
@@ -48,7 +48,7 @@ typedef struct walk {
   int n[XLM_MAX_RANK];
   range at[XLM_MAX_RANK][2];
   int64_t local[XLM_MAX_RANK], box[XLM_MAX_RANK]; // strides
-  int inner; // dimensions from here on are one run: whole on both sides but for the first, which is one range
+  int inner; // dimensions from here on form one run: whole on both sides except the first, which is one range
   xlm_box_run *run;
   void *arg;
 } walk;
@@ -67,7 +67,7 @@ static xlm_status walk_from(const walk *w, int i, int64_t local, int64_t box, xl
   return XLM_OK;
 }
 
-// false: they have nothing in common.
+// false: the intersection is empty.
 static bool walk_new(const xlm_view *v, const xlm_box *b, walk *w) {
   *w = (walk){.rank = v->rank};
   int64_t local = 1, box = 1;
@@ -103,8 +103,8 @@ typedef struct transfer {
   const xlm_store *s;
   const xlm_view *v;
   size_t bytes; // of an element
-  char *memory; // the box, densely
-  // Local elements [begin, begin + n) as they are or shall be in the device's memory.
+  char *memory; // the box, dense
+  // Local elements [begin, begin + n), as read from or to be written to the device's memory.
   char piece[PIECE];
   int64_t begin, n;
 } transfer;
@@ -121,7 +121,7 @@ xlm_status xlm_view_put(const xlm_store *s, const xlm_view *v, size_t bytes, int
                        (size_t)n * bytes, err);
 }
 
-// Runs come in the order of local elements, so what lies behind a short one is read with it.
+// Runs are in the order of local elements, so what follows a short one is read with it.
 static xlm_status get_run(void *arg, int64_t local, int64_t box, int64_t n, xlm_error *err) {
   transfer *t = arg;
   int64_t most = PIECE / (int64_t)t->bytes;
@@ -142,7 +142,7 @@ static xlm_status put_piece(transfer *t, xlm_error *err) {
   return n ? xlm_view_put(t->s, t->v, t->bytes, t->begin, n, t->piece, err) : XLM_OK;
 }
 
-// Short runs that are neighbours are put together; what lies between others is not ours.
+// Adjacent short runs are combined; memory between other runs must not be written.
 static xlm_status put_run(void *arg, int64_t local, int64_t box, int64_t n, xlm_error *err) {
   transfer *t = arg;
   int64_t most = PIECE / (int64_t)t->bytes;

@@ -1,13 +1,13 @@
-// States that lie in several processes. All processes know the plan and so who holds what: every one says
-// which box each of them wants, and one all-to-all brings the parts. Who has a part itself does not ask for
-// it; of several that hold the same, different askers ask different ones.
+// States in several processes. All processes have the plan, so they know which ranks have which parts: every
+// process announces the box each of them requests, and one all-to-all delivers the parts. A process does not
+// request parts it has; if several have the same part, different requests go to different ones.
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/state/store.h"
 #include "runtime/state/store_priv.h"
 
-typedef struct packing { // runs of a box, one behind the other
+typedef struct packing { // runs of a box, consecutively
   size_t bytes;
   char *box, *packed; // NULL: only counted
   int64_t n;
@@ -32,7 +32,7 @@ static size_t run_packing(const xlm_part *part, const xlm_want *w, char *box, ch
   return (size_t)p.n * p.bytes;
 }
 
-// Who sends `part` to `asker`; -1: it has it.
+// The sender of `part` to `asker`; -1: it has the part.
 static int64_t sender_of(const xlm_part *part, int64_t asker) {
   return xlm_part_held_by(part, asker) ? -1 : part->holders[asker % part->n_holders];
 }
@@ -67,7 +67,7 @@ static xlm_status no_memory(const xlm_want *w, xlm_error *err) {
   return xlm_fail(err, XLM_ENV, "no memory to collect state '%s'", w->state->name);
 }
 
-// What this process sends to k.
+// Packs what this process sends to k.
 static xlm_status pack_for(exchange *x, int64_t k, xlm_error *err) {
   const xlm_want *w = &x->wants[k];
   size_t bytes = 0, box_bytes;
@@ -99,11 +99,11 @@ static xlm_status make_room(exchange *x, xlm_error *err) {
 
 static void unpack(const exchange *x) {
   const xlm_want *w = &x->wants[x->c->rank];
-  size_t *used = x->in_bytes; // counted again from 0
+  size_t *used = x->in_bytes; // recounted from 0
   memset(used, 0, (size_t)x->c->n_ranks * sizeof *used);
   for (int i = 0; w->state && i < w->state->n_parts; i++) {
     int64_t from = sender_of(&w->state->parts[i], x->c->rank);
-    if (from >= 0 && x->in[from]) // none: nothing comes from there
+    if (from >= 0 && x->in[from]) // nothing comes from other processes
       used[from] += run_packing(&w->state->parts[i], w, w->out, (char *)x->in[from] + used[from], false);
   }
 }

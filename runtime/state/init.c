@@ -1,8 +1,7 @@
 // Initial values, in batches of BATCH Philox counters. Every step is a loop over the batch, which compilers
-// turn into vector instructions; the normal deviates are Box & Muller's, with logarithm, sine and cosine as
-// the polynomials of Moshier's Cephes library (single precision, errors below two units in the last place).
-// On x86 the same code is compiled for AVX2 too, without fused multiply-add, so that the bits are the same on
-// every such machine.
+// vectorise; normal deviates use Box & Muller, with logarithm, sine and cosine as polynomials from Moshier's
+// Cephes library (single precision, errors below 2 ulp). On x86 the same code is also compiled for AVX2,
+// without fused multiply-add, so that all such machines give the same bits.
 #include "runtime/state/init.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-// The table of states: which tensors there are, who holds which part of them, and their initial values.
+// The table of states: tensors, the ranks that have parts of them, and initial values.
 #include "runtime/state/store.h"
 
 #include <stdatomic.h>
@@ -76,7 +76,7 @@ static xlm_part *part_of(xlm_store *s, xlm_stored *t, const xlm_view *v) {
   return &t->parts[t->n_parts - 1];
 }
 
-// Ranks come in ascending order.
+// Must be called with ranks in ascending order.
 static void add_view(xlm_store *s, xlm_stored *t, xlm_view v, bool here) {
   if (!v.n) return;
   xlm_part *p = part_of(s, t, &v);
@@ -88,7 +88,7 @@ static void add_view(xlm_store *s, xlm_stored *t, xlm_view v, bool here) {
 }
 
 static int by_name(const void *a,
-                   const void *b) { // an order that no layout changes: the same files from each
+                   const void *b) { // independent of the layout, so that files are the same
   return strcmp(((const xlm_stored *)a)->name, ((const xlm_stored *)b)->name);
 }
 
@@ -96,7 +96,7 @@ static void collect(xlm_store *s, const xlm_plan *p) {
   size_t most = 0;
   for (uint32_t c = 0; c < p->n_rank_plans; c++) most += p->rank_plans[c]->n_states;
   s->at = XLM_NEW_N(s->arena, xlm_stored, most);
-  xlm_stored ***entries = XLM_NEW_N(s->arena, xlm_stored **, p->n_rank_plans); // found once per rank plan
+  xlm_stored ***entries = XLM_NEW_N(s->arena, xlm_stored **, p->n_rank_plans); // looked up once per rank plan
   for (uint32_t rank = 0; rank < p->n_ranks; rank++) {
     uint32_t which = p->rank_plan_of[rank];
     const xlm_rank_plan *rp = p->rank_plans[which];
@@ -138,7 +138,7 @@ typedef struct init_job {
   const xlm_store *store;
   uint64_t seed;
   bool zeroed;
-  atomic_flag failed; // the first to fail says why
+  atomic_flag failed; // the first to fail sets the error
   xlm_status status;
   xlm_error *err;
 } init_job;
@@ -154,7 +154,7 @@ static void store_floats(xlm_dtype type, char *to, const float *from, int64_t n)
   }
 }
 
-// Local elements [begin, end) of a view: run by run into a piece, and from there to their place.
+// Local elements [begin, end) of a view: filled run by run in a buffer and written from there.
 static xlm_status init_view(const init_job *j, const xlm_stored *t, const xlm_view *v, int64_t begin,
                             int64_t end, xlm_error *err) {
   enum { MOST = 2048 };

@@ -1,8 +1,8 @@
-// The store: a plan's states as logical tensors, whatever the layout.
+// The store: a plan's states as logical tensors, independent of the layout.
 //
-// Each state is seen through views, one per rank that holds a part of it; elements are addressed by their
-// row-major index in the logical tensor. Initialisation, checkpoints and the exchange with other tools use
-// this and know nothing of ranks.
+// Each state has views, one per rank with a part of it; elements are addressed by their row-major index in
+// the logical tensor. Initialisation, checkpoints and interchange with other tools use the store and do not
+// depend on ranks.
 #ifndef XLM_STATE_STORE_H
 #define XLM_STATE_STORE_H
 
@@ -11,17 +11,17 @@
 #include "runtime/plan/plan.h"
 #include "runtime/plan/states.h"
 
-typedef struct xlm_view { // what a rank holds of a logical tensor, stored densely
+typedef struct xlm_view { // the part of a logical tensor on one rank, stored densely
   int rank;
   const xlm_dim_info *dim[XLM_MAX_RANK];
-  int64_t n;      // elements here
-  int64_t run;    // neighbouring elements here that are neighbours in the logical tensor too; divides n
-  int64_t owner;  // the rank whose memory it is
+  int64_t n;      // number of local elements
+  int64_t run;    // elements that are consecutive both here and in the logical tensor; divides n
+  int64_t owner;  // the rank whose memory it is in
   uint32_t state; // its index there
-  bool repeats;   // an earlier rank holds the same: replicas, copies of tied parameters
+  bool repeats;   // an earlier rank has the same: replicas, copies of tied parameters
 } xlm_view;
 
-typedef struct xlm_part { // a box of a logical tensor that some ranks hold
+typedef struct xlm_part { // a box of a logical tensor on one or more ranks
   xlm_view view;
   int n_holders, cap_holders;
   int64_t *holders; // ascending
@@ -52,13 +52,13 @@ typedef struct xlm_store {
   xlm_states states;
   int n;
   xlm_stored *at;
-  xlm_comm *peers; // the processes that hold the rest; NULL when everything is here
+  xlm_comm *peers; // the processes with the other parts; NULL when everything is here
 } xlm_store;
 
 xlm_status xlm_store_new(const xlm_plan *p, xlm_states states, xlm_store **out,
                          xlm_error *err) XLM_MUST_CHECK;
 void xlm_store_free(xlm_store *s);
-const xlm_stored *xlm_store_find(const xlm_store *s, const char *name); // NULL when there is none
+const xlm_stored *xlm_store_find(const xlm_store *s, const char *name); // NULL: not found
 
 // b NULL, here and below: the whole tensor.
 xlm_box xlm_box_whole(const xlm_stored *t);
@@ -68,27 +68,27 @@ int64_t xlm_box_elements(const xlm_stored *t, const xlm_box *b);
 // left as it was. Nothing is allocated; several threads may get, and put into different tensors, at once.
 xlm_status xlm_store_get(const xlm_store *s, const xlm_stored *t, const xlm_box *b, void *out,
                          xlm_error *err) XLM_MUST_CHECK;
-// Every rank here that has a part of it gets that part.
+// Writes the box to every local rank that has a part of it.
 xlm_status xlm_store_put(const xlm_store *s, const xlm_stored *t, const xlm_box *b, const void *in,
                          xlm_error *err) XLM_MUST_CHECK;
-bool xlm_store_has(const xlm_stored *t, const xlm_box *b); // do ranks here hold a part of it?
-bool xlm_store_held_by(const xlm_stored *t, int64_t rank); // does this one hold a part of the tensor?
+bool xlm_store_has(const xlm_stored *t, const xlm_box *b); // do local ranks have a part of it?
+bool xlm_store_held_by(const xlm_stored *t, int64_t rank); // does the rank have a part of the tensor?
 
-typedef struct xlm_want {  // a box that a process wants
+typedef struct xlm_want {  // a box that a process requests
   const xlm_stored *state; // NULL: none
   xlm_box box;
-  void *out; // there; for other processes it has no meaning
+  void *out; // in that process; not valid in others
 } xlm_want;
 
-// Called by all processes together, each with the same wants[process]: everybody gets the box it wants,
-// whole. Takes memory for what it sends and receives.
+// To be called by all processes together, each with the same wants[process]: every process receives its whole
+// box. Allocates memory for what it sends and receives.
 xlm_status xlm_store_exchange(const xlm_store *s, const xlm_want *wants, xlm_error *err) XLM_MUST_CHECK;
-// Every process brings `bytes` bytes; process k's arrive at all + k * bytes. Neither counts as bytes sent,
-// which are those of the plan.
+// An all-gather between processes: process k's `bytes` bytes at `mine` arrive at all + k * bytes. Neither
+// function counts as bytes sent, which are those of the plan.
 xlm_status xlm_store_share(const xlm_store *s, const void *mine, size_t bytes, void *all,
                            xlm_error *err) XLM_MUST_CHECK;
 
-// Fills all states by their initialisers. zeroed: the memory is known to be zero, so zeros cost nothing.
+// Initialises all states. zeroed: the memory is known to be zero, so zeros need not be written.
 xlm_status xlm_store_init(const xlm_store *s, uint64_t seed, bool zeroed, xlm_pool *pool,
                           xlm_error *err) XLM_MUST_CHECK;
 

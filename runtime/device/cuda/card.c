@@ -1,4 +1,4 @@
-// Is there a card, and can this build use it? Every answer says what is missing and what to do.
+// Finds a card that this build can use. Error messages name what is missing and the remedy.
 #include "runtime/device/cuda/cuda.h"
 
 xlm_status xlm_cuda_check(const xlm_cuda_runtime *r, int rc, const char *what, xlm_error *err) {

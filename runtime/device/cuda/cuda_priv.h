@@ -1,4 +1,4 @@
-// Between the files of the CUDA device.
+// Declarations shared by the files of the CUDA device.
 #ifndef XLM_DEVICE_CUDA_PRIV_H
 #define XLM_DEVICE_CUDA_PRIV_H
 
@@ -10,12 +10,12 @@ typedef enum cuda_mode { CUDA_GRAPH, CUDA_EAGER, CUDA_CHECKED } cuda_mode;
 
 enum { CUDA_PIECE = 1 << 20, CUDA_PIECES = 8 };
 
-typedef struct cuda_block { // what alloc gave
+typedef struct cuda_block { // an allocation of alloc
   struct cuda_block *next;
   void *at;
 } cuda_block;
 
-typedef struct cuda_thing { // what is kept, the last made first
+typedef struct cuda_thing { // an object of the device (xlm_cuda_kept), the newest first
   struct cuda_thing *next;
   const xlm_cuda_kept *how;
   void *thing;
@@ -47,7 +47,7 @@ typedef struct cuda_times { // while timing: two events per instruction
 } cuda_times;
 
 typedef struct cuda {
-  xlm_cuda_device open; // what others see of it
+  xlm_cuda_device open; // the public part
   cuda_mode mode;
   xlm_cuda_host_link link;
   pthread_mutex_t lock; // recursive; held while a segment is captured
@@ -57,15 +57,15 @@ typedef struct cuda {
   // KERNELS is where the two queues meet. joined: COMM so far, for KERNELS; forked: KERNELS so far, for COMM.
   xlm_cuda_event joined, forked;
   bool comm_used;   // since KERNELS waited for it
-  bool comm_behind; // it has not waited for `forked` yet
+  bool comm_behind; // COMM has not waited for `forked` yet
   cuda_block *blocks;
   cuda_thing *things;
   cuda_ring ring;
-  char *bounce; // what gets are copied through: two pieces
+  char *bounce; // pinned memory that gets are copied through: two pieces
   xlm_cuda_event bounced[2];
   cuda_repeat *repeats;
   uint32_t n_repeats, repeats_cap;
-  cuda_repeat *capturing; // NULL: nothing is
+  cuda_repeat *capturing; // NULL: none
   cuda_times times;
   xlm_status failed; // of the first failure
   uint32_t failed_at;
@@ -79,8 +79,7 @@ static inline const xlm_cuda_runtime *cuda_calls(const cuda *c) {
   return c->open.runtime;
 }
 
-// The calling thread's calls are about this card. Every entry that another thread may call first begins with
-// it.
+// Makes this card current in the calling thread. Every entry that other threads may call begins with this.
 static inline xlm_status cuda_enter(cuda *c, xlm_error *err) {
   pthread_mutex_lock(&c->lock);
   return xlm_cuda_check(cuda_calls(c), cuda_calls(c)->use(c->open.card), "the card cannot be used", err);
@@ -91,10 +90,10 @@ static inline void cuda_leave(cuda *c) {
 
 // ---- order (order.c)
 
-void cuda_fail(cuda *c, uint32_t instr, xlm_status s, const xlm_error *why); // the first one is kept
-bool cuda_ok(cuda *c, uint32_t instr, int rc, const char *what);             // false: the failure is kept
-xlm_status cuda_settle(cuda *c, xlm_error *err); // what KERNELS is given from now on comes after all of COMM
-xlm_status cuda_fork(cuda *c, xlm_error *err);   // what COMM is given from now on comes after all of KERNELS
+void cuda_fail(cuda *c, uint32_t instr, xlm_status s, const xlm_error *why); // stores the first one
+bool cuda_ok(cuda *c, uint32_t instr, int rc, const char *what);             // false: the failure is stored
+xlm_status cuda_settle(cuda *c, xlm_error *err); // later work of KERNELS comes after all of COMM
+xlm_status cuda_fork(cuda *c, xlm_error *err);   // later work of COMM comes after all of KERNELS
 void cuda_wait(xlm_device *d, xlm_queue queue, uint32_t mark);
 void cuda_enqueue(xlm_device *d, xlm_queue queue, const xlm_work *w);
 void cuda_mark(xlm_device *d, xlm_queue queue, uint32_t mark);
@@ -121,7 +120,7 @@ void cuda_close_segments(cuda *c);
 void cuda_seconds(xlm_device *d, xlm_device_timer *timer, void *arg);
 void cuda_time_begin(cuda *c, xlm_queue queue, uint32_t instr);
 void cuda_time_end(cuda *c, xlm_queue queue, uint32_t instr);
-void cuda_time_report(cuda *c); // all that ran since the last time; waits for it
+void cuda_time_report(cuda *c); // all instructions since the last call; waits for them
 void cuda_close_times(cuda *c);
 
 #endif

@@ -1,5 +1,5 @@
 // The table over cudart, which is linked statically and loads the driver when it is first called: without one
-// the calls fail with a code, and the program starts all the same.
+// the calls fail with a code, but the program starts.
 #include <cuda_runtime_api.h>
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-// In place of cudart.c where the CUDA toolkit was not found or not asked for.
+// Replaces cudart.c if the CUDA toolkit was not found or not requested.
 #include "runtime/device/cuda/runtime.h"
 
 const xlm_cuda_runtime *const xlm_cuda_runtime_here = NULL;

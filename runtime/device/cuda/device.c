@@ -1,9 +1,9 @@
-// The CUDA device's life; see cuda.h.
+// Opens and closes the CUDA device; see cuda.h.
 #include <stdlib.h>
 
 #include "runtime/device/cuda/cuda_priv.h"
 
-// ---- what is kept ----
+// ---- objects of the device ----
 
 static uint64_t unused_bytes(const cuda *c) {
   size_t unused = 0, all = 0;
@@ -26,7 +26,7 @@ static xlm_status make(cuda *c, const xlm_cuda_kept *how, void **out, xlm_error 
     free(t);
     return s;
   }
-  uint64_t after = unused_bytes(c); // others may use the card, too
+  uint64_t after = unused_bytes(c); // other processes may use the card, too
   t->how = how, t->bytes = before > after ? before - after : 0;
   t->next = c->things;
   c->things = t;
@@ -54,7 +54,7 @@ static uint64_t memory(const xlm_device *d) {
   return n + xlm_cuda_host_link_bytes(&c->link);
 }
 
-// ---- life ----
+// ---- open and close ----
 
 static void close_queues(cuda *c) {
   const xlm_cuda_runtime *r = cuda_calls(c);

@@ -1,5 +1,5 @@
-// The link through host memory; see cuda.h. A call waits for its queue until what it sends has reached the
-// host, and enqueues the copies of what it received: order with the rest of the queue is that of the queue.
+// The link through host memory; see cuda.h. A call waits for its queue until the data to send is on the host,
+// and enqueues the copies of the received data, so these are ordered with the queue's other work.
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,7 +45,7 @@ static size_t total(const size_t *bytes, int64_t n) {
   return sum;
 }
 
-// Room for what goes and comes; the queue is idle then.
+// Reserves room for the data sent and received; leaves the queue idle.
 static xlm_status start(xlm_cuda_host_link *l, xlm_queue queue, size_t out, size_t in, xlm_error *err) {
   XLM_TRY(finish(l, queue, err));
   XLM_TRY(make_room(l, &l->out[queue], out, err));

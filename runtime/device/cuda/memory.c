@@ -1,5 +1,5 @@
-// Memory of the card, and copies through pinned memory: those to the card are enqueued and wait for nothing
-// but the ring.
+// Memory of the card, and copies through pinned memory: those to the card are enqueued and wait only for the
+// ring.
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ static xlm_status check(const cuda *c, int rc, const char *what, xlm_error *err)
   return xlm_cuda_check(cuda_calls(c), rc, what, err);
 }
 
-// ---- taking ----
+// ---- allocation ----
 
 static xlm_status take(cuda *c, size_t bytes, void **out, xlm_error *err) {
   const xlm_cuda_runtime *r = cuda_calls(c);
@@ -44,7 +44,7 @@ xlm_status cuda_alloc(xlm_device *d, size_t bytes, void **out, xlm_error *err) {
 
 // ---- copies ----
 
-// The next piece of the ring, when the card has read what it held.
+// The next piece of the ring; waits until the card has read its contents.
 static xlm_status turn(cuda *c, xlm_error *err) {
   cuda_ring *g = &c->ring;
   XLM_TRY(check(c, cuda_calls(c)->record(g->passed[g->piece], kernels(c)), "recording an event", err));
@@ -89,7 +89,7 @@ static size_t piece_at(size_t bytes, size_t at) {
   return bytes - at < CUDA_PIECE ? bytes - at : CUDA_PIECE;
 }
 
-// One piece arrives while the one before is copied out.
+// One piece is transferred while the previous one is copied out.
 static xlm_status get(cuda *c, char *to, const char *from, size_t bytes, xlm_error *err) {
   XLM_TRY(cuda_settle(c, err));
   if (bytes) XLM_TRY(start_get(c, from, piece_at(bytes, 0), 0, err));
@@ -138,7 +138,7 @@ xlm_status cuda_fill(xlm_device *d, void *to, int byte, size_t bytes, xlm_error 
   return s;
 }
 
-// ---- life ----
+// ---- open and close ----
 
 xlm_status cuda_open_memory(cuda *c, xlm_error *err) {
   const xlm_cuda_runtime *r = cuda_calls(c);

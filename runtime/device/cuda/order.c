@@ -1,7 +1,7 @@
 // Work and its order: queues, marks, joins, failures.
 //
-// The streams meet in KERNELS: a join lets it wait for COMM, and records where it stands then, which COMM
-// waits for before its next work. While COMM is unused that costs one event a join.
+// The streams are ordered through KERNELS: at a join it waits for COMM and records an event, which COMM waits
+// for before its next work. While COMM is unused this costs one event per join.
 #include <string.h>
 
 #include "runtime/device/cuda/cuda_priv.h"
@@ -75,7 +75,7 @@ static bool catch_up(cuda *c, uint32_t instr) { // before work of COMM
 void cuda_enqueue(xlm_device *d, xlm_queue queue, const xlm_work *w) {
   cuda *c = cuda_of(d);
   const xlm_cuda_runtime *r = cuda_calls(c);
-  if (c->failed != XLM_OK) return; // nothing waits for what comes after
+  if (c->failed != XLM_OK) return; // nothing waits for later work
   if (queue == XLM_STREAM_COMM && !catch_up(c, w->instr)) return;
   if (r->announce) r->announce(c->open.queue[queue], w);
   if (c->times.timer) cuda_time_begin(c, queue, w->instr);

@@ -1,5 +1,5 @@
-// The calls of the CUDA runtime that the device makes, as a table: the real one is cudart (cudart.c), tests
-// have one that needs no card. A build without the toolkit has none. Nothing here needs CUDA's headers.
+// The functions of the CUDA runtime that the device uses, as a table: the real one is cudart (cudart.c);
+// tests have one that needs no card. A build without the toolkit has none. This does not need CUDA's headers.
 //
 // Every int returned is a cudaError_t; 0 is success. Streams, events and graphs are the runtime's own
 // objects.
@@ -17,20 +17,20 @@ typedef struct CUgraphExec_st *xlm_cuda_graph;
 typedef struct xlm_cuda_card {
   char name[128];
   int major, minor; // compute capability: 9, 0
-  uint64_t memory;  // bytes in all
+  uint64_t memory;  // total bytes
 } xlm_cuda_card;
 
 typedef enum xlm_cuda_way { XLM_CUDA_TO_CARD, XLM_CUDA_TO_HOST, XLM_CUDA_ON_CARD } xlm_cuda_way;
 
 typedef struct xlm_cuda_runtime {
-  int (*versions)(int *driver, int *runtime); // 13020 = 13.2; driver 0: there is none
+  int (*versions)(int *driver, int *runtime); // 13020 = 13.2; driver 0: none
   int (*count)(int *cards);
-  int (*use)(int card); // what the calling thread's calls are about
+  int (*use)(int card); // makes it current in the calling thread
   int (*card)(int card, xlm_cuda_card *out);
   int (*memory)(size_t *unused, size_t *all);
   int (*take)(void **out, size_t bytes); // of the card: 256-byte aligned
   int (*give)(void *at);
-  int (*take_pinned)(void **out, size_t bytes); // of the host, for copies that nothing waits for
+  int (*take_pinned)(void **out, size_t bytes); // of the host, for asynchronous copies
   int (*give_pinned)(void *at);
   int (*open_queue)(xlm_cuda_queue *out, bool urgent);
   int (*close_queue)(xlm_cuda_queue q);
@@ -43,16 +43,16 @@ typedef struct xlm_cuda_runtime {
   int (*elapsed)(float *ms, xlm_cuda_event from, xlm_cuda_event to);
   int (*copy)(void *to, const void *from, size_t bytes, xlm_cuda_way way, xlm_cuda_queue q);
   int (*fill)(void *to, int byte, size_t bytes, xlm_cuda_queue q);
-  // What this thread enqueues in q, and in queues that wait for events of it, becomes a graph and does not
-  // run.
+  // Work that this thread enqueues in q, and in queues that wait for its events, is recorded as a graph and
+  // does not run.
   int (*begin_capture)(xlm_cuda_queue q);
-  int (*end_capture)(xlm_cuda_queue q, xlm_cuda_graph *out); // NULL where capturing failed
+  int (*end_capture)(xlm_cuda_queue q, xlm_cuda_graph *out); // NULL if capturing failed
   int (*launch)(xlm_cuda_graph g, xlm_cuda_queue q);
   int (*close_graph)(xlm_cuda_graph g);
   const char *(*text)(int error);
-  int (*last_error)(void); // and forgets it, where it can be forgotten
-  // What is enqueued in q from now on is this instruction's: for a runtime that checks the order of what
-  // touches the same bytes. NULL in all others.
+  int (*last_error)(void); // and resets it, if possible
+  // Later work in q belongs to this instruction: for a runtime that checks the order of accesses to the same
+  // bytes. NULL in all others.
   void (*announce)(xlm_cuda_queue q, const xlm_work *w);
 } xlm_cuda_runtime;
 

@@ -1,9 +1,9 @@
-// Segments as graphs: what is enqueued between begin and join is captured and launched as a whole from then
-// on.
+// Segments as graphs: the work between begin and join is captured, and launched as a whole from then on.
 //
 // The same segment in the same slots enqueues the same kernels with the same arguments: addresses follow from
-// the slots, and what changes from run to run (learning rate, step, the numbers of xlm_step_env) is read from
-// the card's memory. The first run is not captured: libraries choose and take memory in it.
+// the slots, and values that change from run to run (learning rate, step, the numbers of xlm_step_env) are
+// read from the card's memory. The first run is not captured: libraries choose algorithms and allocate memory
+// in it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ static xlm_status add(cuda *c, uint32_t segment, const int32_t *slot, xlm_error 
   return XLM_OK;
 }
 
-// The lock stays until the capture ends: what another thread puts in the queue meanwhile would become part of
+// The lock is held until the capture ends: work that another thread enqueues meanwhile would become part of
 // it.
 static xlm_status begin_capture(cuda *c, cuda_repeat *r, xlm_error *err) {
   xlm_cuda_queue q = c->open.queue[XLM_STREAM_KERNELS];

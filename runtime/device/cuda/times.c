@@ -1,4 +1,4 @@
-// What instructions take, by two events each; a segment that is timed is waited for when it is joined.
+// Times of instructions, by two events each; the join of a timed segment waits for it.
 #include <stdlib.h>
 
 #include "runtime/base/clock.h"
@@ -20,7 +20,7 @@ static bool open_events(cuda *c) {
   return cuda_ok(c, XLM_NO_INSTR, rc, "making events to time with");
 }
 
-// The card's time and the host's, at once as nearly as can be.
+// The card's time and the host's, as close together as possible.
 static void take_base(cuda *c) {
   const xlm_cuda_runtime *r = cuda_calls(c);
   if (cuda_ok(c, XLM_NO_INSTR, r->record(c->times.base, c->open.queue[XLM_STREAM_KERNELS]),
@@ -67,7 +67,7 @@ static void report(cuda *c, uint32_t instr) {
 void cuda_time_report(cuda *c) {
   for (uint32_t i = 0; i < c->times.n && c->failed == XLM_OK; i++) report(c, c->times.ran[i]);
   c->times.n = 0;
-  take_base(c); // milliseconds are floats: never far from the last one
+  take_base(c); // milliseconds are floats, so the base must be recent
 }
 
 void cuda_close_times(cuda *c) {

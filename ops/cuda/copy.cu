@@ -12,7 +12,8 @@ static copy_shape simplify(const copy_shape &s) {
     bool window = i == s.window;
     if (s.size[i] == 1 && !window) continue;
     int to = r.n - 1;
-    if (r.n && !window && r.from_stride[to] == s.from_stride[i] * s.size[i] && r.to_stride[to] == s.to_stride[i] * s.size[i]) {
+    if (r.n && !window && r.from_stride[to] == s.from_stride[i] * s.size[i] &&
+        r.to_stride[to] == s.to_stride[i] * s.size[i]) {
       r.size[to] *= s.size[i], r.from_stride[to] = s.from_stride[i], r.to_stride[to] = s.to_stride[i];
       if (to == r.window) r.begin *= s.size[i], r.end *= s.size[i], r.used_each *= s.size[i];
       continue;
@@ -29,7 +30,8 @@ static copy_shape simplify(const copy_shape &s) {
 
 // U is written; E, of the same size, is read, or an element that fills U.
 template <class U, class E>
-__global__ void __launch_bounds__(XLM_BLOCK) copy_units(const E *from, U *to, const __grid_constant__ copy_shape s, int64_t total) {
+__global__ void __launch_bounds__(XLM_BLOCK)
+    copy_units(const E *from, U *to, const __grid_constant__ copy_shape s, int64_t total) {
   int64_t end = s.used && *s.used * s.used_each < s.end ? *s.used * s.used_each : s.end;
   for (int64_t i = (int64_t)blockIdx.x * XLM_BLOCK + threadIdx.x; i < total; i += (int64_t)gridDim.x * XLM_BLOCK) {
     int64_t rest = i, at = s.from_at, out = s.to_at;
@@ -54,7 +56,8 @@ __global__ void __launch_bounds__(XLM_BLOCK) copy_units(const E *from, U *to, co
 // Can the innermost dim be cut into units of `n` elements? `repeats`: the operand has one element for all of it.
 static bool in_units(const copy_shape &s, int64_t n, bool repeats) {
   int last = s.n - 1;
-  bool fits = s.to_stride[last] == 1 && s.from_stride[last] == (repeats ? 0 : 1) && s.size[last] % n == 0 && s.to_at % n == 0;
+  bool fits = s.to_stride[last] == 1 && s.from_stride[last] == (repeats ? 0 : 1);
+  fits = fits && s.size[last] % n == 0 && s.to_at % n == 0;
   for (int i = 0; i < last; i++) fits = fits && s.to_stride[i] % n == 0 && (repeats || s.from_stride[i] % n == 0);
   if (!repeats) fits = fits && s.from_at % n == 0;
   return fits && (s.window != last || (!repeats && s.begin % n == 0 && s.end % n == 0 && s.used_each % n == 0));
@@ -160,7 +163,7 @@ template <class E> static xlm_status run(const xlm_call *c, const copy_shape &s,
   return run_units<E, E>(c, s, from, to);
 }
 
-xlm_status copy_run(const xlm_call *c, const copy_shape &shape, const void *from, void *to, size_t elem) {
+xlm_status xlm_cuda_copy_strided(const xlm_call *c, const copy_shape &shape, const void *from, void *to, size_t elem) {
   copy_shape s = simplify(shape);
   if (!elements(s)) return XLM_OK;
   if (elem == 8) return run<uint64_t>(c, s, from, to);
@@ -173,7 +176,7 @@ static bool packed(const xlm_call *c, const xlm_type *t, int i) { // the dim aft
   return i + 1 < t->rank && c->dims[t->dim[i + 1]].ragged;
 }
 
-copy_shape copy_between(const xlm_call *c, const xlm_type *in, const xlm_type *out, xlm_dim from, xlm_dim to) {
+copy_shape xlm_cuda_copy_between(const xlm_call *c, const xlm_type *in, const xlm_type *out, xlm_dim from, xlm_dim to) {
   copy_shape s;
   memset(&s, 0, sizeof s);
   s.window = COPY_NO_WINDOW, s.used_each = 1;
@@ -187,7 +190,7 @@ copy_shape copy_between(const xlm_call *c, const xlm_type *in, const xlm_type *o
   return s;
 }
 
-int copy_position(const xlm_call *c, const xlm_type *out, xlm_dim d) {
+int xlm_cuda_copy_position(const xlm_call *c, const xlm_type *out, xlm_dim d) {
   int n = 0;
   for (int i = 0; out->dim[i] != d; i++) n += !packed(c, out, i);
   return n;

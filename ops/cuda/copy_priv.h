@@ -19,16 +19,16 @@ typedef struct copy_shape {
 
 // The dims of `out` in order against those of `in`; out's dim `to` is in's dim `from` (0, 0: all the same). Dims that `in`
 // lacks are repeated. Sizes are the smaller of both: the part that both have.
-copy_shape copy_between(const xlm_call *c, const xlm_type *in, const xlm_type *out, xlm_dim from, xlm_dim to);
+copy_shape xlm_cuda_copy_between(const xlm_call *c, const xlm_type *in, const xlm_type *out, xlm_dim from, xlm_dim to);
 // Position of `out`'s dim d in the shape.
-int copy_position(const xlm_call *c, const xlm_type *out, xlm_dim d);
+int xlm_cuda_copy_position(const xlm_call *c, const xlm_type *out, xlm_dim d);
 static inline xlm_dim copy_dim(const xlm_call *c, xlm_attr_key key, int i) {
   xlm_dim d[XLM_MAX_RANK] = {0};
   xlm_attr_dims(&c->instr->attrs, key, d);
   return d[i];
 }
 
-// Operand and result must not overlap. elem: 2, 4 or 8 bytes.
-xlm_status copy_run(const xlm_call *c, const copy_shape &shape, const void *from, void *to, size_t elem);
+// Operand and result must not overlap. elem: 2 or 4 bytes.
+xlm_status xlm_cuda_copy_strided(const xlm_call *c, const copy_shape &shape, const void *from, void *to, size_t elem);
 
 #endif

@@ -6,7 +6,7 @@
 static void limit_rows(const xlm_call *c, copy_shape *s) {
   const xlm_type *y = c->out_type[0];
   if (c->instr->n_in < 2 || y->rank < 2 || !c->dims[y->dim[1]].ragged) return;
-  s->window = copy_position(c, y, y->dim[1]);
+  s->window = xlm_cuda_copy_position(c, y, y->dim[1]);
   s->end = s->size[s->window];
   s->used = (const int32_t *)c->in[1] + xlm_call_elements(c, c->in_type[1]) - 1;
 }
@@ -14,11 +14,11 @@ static void limit_rows(const xlm_call *c, copy_shape *s) {
 static xlm_status copy_piece(const xlm_call *c, int64_t first, int64_t n, int64_t to_first) {
   const xlm_type *x = c->in_type[0], *y = c->out_type[0];
   xlm_dim from = copy_dim(c, XLM_A_from, 0), to = copy_dim(c, XLM_A_to, 0);
-  copy_shape s = copy_between(c, x, y, from, to);
-  s.size[copy_position(c, y, to)] = n;
+  copy_shape s = xlm_cuda_copy_between(c, x, y, from, to);
+  s.size[xlm_cuda_copy_position(c, y, to)] = n;
   s.from_at = first * xlm_call_stride(c, x, from), s.to_at = to_first * xlm_call_stride(c, y, to);
   limit_rows(c, &s);
-  return copy_run(c, s, c->in[0], c->out[0], xlm_dtype_bytes(y->dtype));
+  return xlm_cuda_copy_strided(c, s, c->in[0], c->out[0], xlm_dtype_bytes(y->dtype));
 }
 
 XLM_CUDA_RUN(local_slice) {

@@ -50,7 +50,8 @@ template <class X, class D, class T, int K> struct norm_packed { // K accesses p
     for (int k = 0; k < K; k++) {
       if (at(k) >= a.r.len) continue;
       vec<X, V> y;
-      for (int j = 0; j < V; j++) y.at[j] = from_float<X>(f(to_float(x[k].at[j]), to_float(dy[both ? k : 0].at[j])));
+      for (int j = 0; j < V; j++)
+        y.at[j] = from_float<X>(f(to_float(x[k].at[j]), to_float(dy[both ? k : 0].at[j])));
       store((X *)a.out + row * a.r.len + at(k), y);
     }
   }
@@ -112,7 +113,8 @@ template <class F> static xlm_status norm_run(const xlm_call *c, F launch) {
   norm_args a = {c->in[0], NULL, c->out[0], over_of(c, c->in_type[0])};
   if (!a.r.count || !a.r.len) return XLM_OK;
   return xlm_cuda_float(c->in_type[0]->dtype, [&](auto x) {
-    return xlm_cuda_launched(c, norm_choose<decltype(x), norm_nothing>(a, [&](auto rows, unsigned blocks) { return launch(rows, a, blocks); }));
+    return xlm_cuda_launched(
+        c, norm_choose<decltype(x), norm_nothing>(a, [&](auto rows, unsigned blocks) { return launch(rows, a, blocks); }));
   });
 }
 

@@ -3,5 +3,5 @@
 
 XLM_CUDA_RUN(permute) {
   const xlm_type *x = c->in_type[0], *y = c->out_type[0];
-  return copy_run(c, copy_between(c, x, y, 0, 0), c->in[0], c->out[0], xlm_dtype_bytes(y->dtype));
+  return xlm_cuda_copy_strided(c, xlm_cuda_copy_between(c, x, y, 0, 0), c->in[0], c->out[0], xlm_dtype_bytes(y->dtype));
 }

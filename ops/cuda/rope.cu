@@ -115,7 +115,8 @@ XLM_CUDA_RUN(rope) {
   if (!xlm_call_elements(c, t)) return XLM_OK;
   rope_args all = args_of(c, seq[0], feature[0]);
   bool neighbours = xlm_attr_int(as, XLM_A_interleaved, 0);
-  bool packs = in_packs(all, neighbours, t->dtype == XLM_BF16 ? 8 : 4) && xlm_cuda_aligned(c->in[0], 16) && xlm_cuda_aligned(c->out[0], 16);
+  bool packs = in_packs(all, neighbours, t->dtype == XLM_BF16 ? 8 : 4);
+  packs = packs && xlm_cuda_aligned(c->in[0], 16) && xlm_cuda_aligned(c->out[0], 16);
   double base = xlm_attr_float(as, XLM_A_base, 10000);
   for (int64_t first = 0; first < all.pairs; first += PAIRS) {
     rope_args a = all;

@@ -36,11 +36,11 @@ static inline XLM_HOST_DEVICE xlm_philox xlm_philox_key(uint64_t seed, uint64_t 
 
 enum { XLM_PHILOX_ROUNDS = 10, XLM_PHILOX_BATCH = 16 };
 
-// n counters hi : lo, lo + 1, ... side by side, in loops that compilers turn into vector instructions:
-// word[w][i] is word w of the i-th. n is a constant where this is inlined.
-static inline XLM_HOST_DEVICE __attribute__((always_inline)) void xlm_philox_lanes(xlm_philox p, uint64_t hi, uint64_t lo,
-                                                                   int n, uint32_t *c0, uint32_t *c1,
-                                                                   uint32_t *c2, uint32_t *c3) {
+// n counters hi : lo, lo + 1, ... at once, in loops that compilers vectorise: word[w][i] is word w of the
+// i-th. n must be a constant where this is inlined.
+static inline XLM_HOST_DEVICE __attribute__((always_inline)) void
+xlm_philox_lanes(xlm_philox p, uint64_t hi, uint64_t lo, int n, uint32_t *c0, uint32_t *c1, uint32_t *c2,
+                 uint32_t *c3) {
   uint32_t k0 = p.key[0], k1 = p.key[1];
   for (int i = 0; i < n; i++) {
     uint64_t counter = lo + (uint64_t)i;

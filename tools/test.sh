@@ -17,8 +17,8 @@ while [ $# -gt 0 ]; do
     *) break ;;
   esac
 done
-packages=(libopenmpi-dev openmpi-bin libdnnl-dev g++ nodejs) # optional for users: plans under mpirun, a benchmark, GPU kernels on
-                                                               # the CPU, what pages draw
+packages=(libopenmpi-dev openmpi-bin libdnnl-dev g++ nodejs valgrind) # optional for users: plans under mpirun, a benchmark, GPU
+                                                                        # kernels on the CPU, what pages draw, instructions of planning
 if [ "$cc" = clang ]; then packages+=(clang); fi
 tools/deps.sh "${packages[@]}"
 if [ -z "$build" ]; then

@@ -35,6 +35,7 @@ typedef struct reorder {
   xlm_node *waiting; // moved down, in order
   uint32_t n_waiting, first_waiting;
   bool *emitted;        // by node
+  bool *waits;          // by node: moved down and not emitted yet
   xlm_node *kept;       // by node: the reader that prevents it from moving
   bool sends_last;      // see find_last_send
   xlm_node *reductions; // of gradients, deferred to the end of the backward
@@ -154,6 +155,7 @@ static uint32_t highest_place(const reorder *r, xlm_node id) {
 static void put(reorder *r, xlm_node id) {
   uint32_t at = r->collective[id] || r->feeds[id] ? highest_place(r, id) : r->n;
   r->emitted[id] = true;
+  r->waits[id] = false;
   for (uint32_t i = r->n++; i > at; i--) r->order[i] = r->order[i - 1];
   r->order[at] = id;
 }
@@ -235,11 +237,15 @@ static void end_group(reorder *r) {
 
 static void wait(reorder *r, xlm_node id) {
   r->waiting[r->n_waiting++] = id;
+  r->waits[id] = true;
 }
 
 static bool needs_waiting(const reorder *r, xlm_node id) {
-  for (uint32_t i = r->first_waiting; i < r->n_waiting; i++)
-    if (depends(r->g, id, r->waiting[i])) return true;
+  const xlm_node_info *n = &r->g->nodes[id];
+  for (int i = 0; i < n->n_in; i++)
+    if (r->waits[r->g->values[n->in[i]].def]) return true;
+  for (int i = 0; i < n->n_out; i++)
+    if (r->waits[r->g->values[r->g->values[n->out + (xlm_val)i].ragged_by].def]) return true;
   return false;
 }
 
@@ -315,6 +321,7 @@ xlm_graph *xlm_pass_overlap(const xlm_graph *g, xlm_arena *a, bool split_weights
                .waiting = XLM_NEW_N(a, xlm_node, n),
                .reductions = XLM_NEW_N(a, xlm_node, n),
                .emitted = XLM_NEW_N(a, bool, n),
+               .waits = XLM_NEW_N(a, bool, n),
                .kept = XLM_NEW_N(a, xlm_node, n)};
   find_products(&r);
   find_feeders(&r);

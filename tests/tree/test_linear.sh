@@ -3,7 +3,7 @@
 # times the instructions. Counted by valgrind, so the machine does not matter.
 #   test_linear.sh SOURCE_DIR BINARY_DIR
 set -u
-xlmc=$(cd "$2" && pwd)/xlmc
+source_dir=$(cd "$1" && pwd) xlmc=$(cd "$2" && pwd)/xlmc
 export LC_ALL=C NO_COLOR=1
 command -v valgrind > /dev/null || { echo "needs valgrind"; exit 77; }
 grep -q __asan_init "$xlmc" && { echo "sanitizers and valgrind do not go together"; exit 77; }
@@ -12,28 +12,8 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 2
 failed=0
 
-model() { # ROUNDS
-  cat << END
-model rounds
-dim v = 16
-dim h = 8
-dim g = 4
-shard batch over dp
-shard g over tp
-input tokens[batch, seq] of v
-input targets[batch, seq] of v
-param e[v, h] ~ normal(0.02)
-param u[h, v] ~ normal(0.02)
-x = lookup(e, tokens)
-repeat $1 as i over pp {
-  param w[h, g] ~ normal(0.1)
-  param y[g, h] ~ normal(0.1)
-  x = x + relu(x @ w) @ y
-}
-loss cross_entropy(x @ u, targets)
-END
-}
-for n in 100 400; do model $n > $n.xlm; done
+. "$source_dir/tools/bench/rounds.sh"
+for n in 250 1000; do rounds $n > $n.xlm; done
 
 instructions() { # ARGUMENTS...: how many xlmc runs with them
   valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null "$xlmc" "$@" 2>&1 > /dev/null | sed -n 's/.*I *refs: *//p' | tr -d ,
@@ -42,10 +22,10 @@ instructions() { # ARGUMENTS...: how many xlmc runs with them
 # linear ARGUMENTS...
 linear() {
   local few many
-  few=$(instructions plan 100.xlm "$@") many=$(instructions plan 400.xlm "$@")
+  few=$(instructions plan 250.xlm "$@") many=$(instructions plan 1000.xlm "$@")
   [ -n "$few" ] && [ -n "$many" ] || { echo "FAILED: valgrind does not run xlmc plan $*"; failed=1; return; }
   [ $((many * 10)) -le $((few * 44)) ] && return
-  echo "FAILED: plan $*: $few instructions for 100 rounds, $many for 400"
+  echo "FAILED: plan $*: $few instructions for 250 rounds, $many for 1,000"
   failed=1
 }
 

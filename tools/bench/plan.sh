@@ -4,32 +4,12 @@
 # One line each: processor seconds, and what was planned. --time-passes adds the time of each pass.
 set -eu
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
+. "$source_dir/tools/bench/rounds.sh"
 [ $# -ge 1 ] && [ -x "$1" ] || { sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 1; }
 xlmc=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 passes=${2:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-rounds() { # N
-  cat << END
-model rounds
-dim v = 16
-dim h = 8
-dim g = 4
-shard g over tp
-input tokens[batch, seq] of v
-input targets[batch, seq] of v
-param e[v, h] ~ normal(0.02)
-param u[h, v] ~ normal(0.02)
-x = lookup(e, tokens)
-repeat $1 as i over pp {
-  param w[h, g] ~ normal(0.1)
-  param y[g, h] ~ normal(0.1)
-  x = x + relu(x @ w) @ y
-}
-loss cross_entropy(x @ u, targets)
-END
-}
 
 # bench WHAT ARGUMENTS...
 bench() {

@@ -114,11 +114,12 @@ static void rank_plan(const xlm_plan *p, uint32_t c, xlm_text *out) {
 }
 
 void xlm_report_plan_program(const xlm_plan *p, xlm_text *out) {
-  xlm_text_printf(out, "plan of %s, %u ranks", p->model, p->n_ranks);
+  xlm_arena *a = out->arena;
+  xlm_text_printf(out, "plan of %s, %s", p->model, xlm_text_plural(a, p->n_ranks, "rank"));
   for (int i = 0; i < p->mesh.n; i++)
     xlm_text_printf(out, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
-  xlm_text_printf(out, ", %lld microbatches of %lld samples\n", (long long)p->microbatches,
-                  (long long)p->batch);
+  xlm_text_printf(out, ", %s of %s\n", xlm_text_plural(a, p->microbatches, "microbatch"),
+                  xlm_text_plural(a, p->batch, "sample"));
   xlm_text_printf(out, "for %s %s, aligned to %u bytes\n", p->target.backend, p->target.arch,
                   p->target.align);
   for (uint32_t c = 0; c < p->n_rank_plans; c++) rank_plan(p, c, out);

@@ -19,15 +19,14 @@ static const char *where(page *g, uint32_t line, const char *scope) {
 
 static void header(page *g) {
   const xlm_plan *p = g->p;
-  xlm_text_printf(g->t, "%s%s%s  %s parameters  %s   %u rank%s", p->model, p->preset ? " " : "",
+  xlm_text_printf(g->t, "%s%s%s  %s parameters  %s   %s", p->model, p->preset ? " " : "",
                   p->preset ? p->preset : "", xlm_text_count(g->a, p->parameters), xlm_dtype_name(p->dtype),
-                  p->n_ranks, p->n_ranks == 1 ? "" : "s");
+                  xlm_text_plural(g->a, p->n_ranks, "rank"));
   for (int i = 0; i < p->mesh.n; i++)
     xlm_text_printf(g->t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
   if (g->o->with_train)
-    xlm_text_printf(g->t, "   %lld x %lld tokens per step, %lld microbatch%s",
-                    (long long)(p->batch * p->microbatches), (long long)p->seq, (long long)p->microbatches,
-                    p->microbatches == 1 ? "" : "es");
+    xlm_text_printf(g->t, "   %lld x %lld tokens per step, %s", (long long)(p->batch * p->microbatches),
+                    (long long)p->seq, xlm_text_plural(g->a, p->microbatches, "microbatch"));
   else
     xlm_text_printf(g->t, "   %lld x %lld tokens", (long long)p->batch, (long long)p->seq);
   xlm_text_printf(g->t, "\nplanned for %s %s\n\n", p->target.backend, p->target.arch);

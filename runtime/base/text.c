@@ -83,6 +83,12 @@ const char *xlm_text_thousands(xlm_arena *a, int64_t n) {
   return xlm_arena_strndup(a, out, o);
 }
 
+const char *xlm_text_plural(xlm_arena *a, int64_t n, const char *noun) {
+  size_t length = strlen(noun);
+  bool hisses = length && (strchr("sx", noun[length - 1]) || (length > 1 && !strcmp(noun + length - 2, "ch")));
+  return xlm_arena_printf(a, "%s %s%s", xlm_text_thousands(a, n), noun, n == 1 ? "" : hisses ? "es" : "s");
+}
+
 int xlm_text_distance(const char *a, const char *b) {
   int la = (int)strnlen(a, 63), lb = (int)strnlen(b, 63);
   int d[3][64];

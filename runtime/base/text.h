@@ -25,6 +25,7 @@ void xlm_text_double(xlm_text *t, double x);
 const char *xlm_text_bytes(xlm_arena *a, uint64_t bytes);
 const char *xlm_text_count(xlm_arena *a, double n);
 const char *xlm_text_thousands(xlm_arena *a, int64_t n);
+const char *xlm_text_plural(xlm_arena *a, int64_t n, const char *noun); // "1 microbatch", "1,024 ranks"
 
 // Edit distance (insert, delete, substitute, swap neighbours) of at most 63 characters each; for suggestions.
 int xlm_text_distance(const char *a, const char *b);

@@ -43,7 +43,7 @@ expect 0 'at step 2' "$run" train --resume whole/step-00000002 --output-dir cut 
 same_weights whole/step-00000004 cut/step-00000004
 
 # The global batch is the run's, whatever the layout makes of the micro batch.
-expect 0 '8 x 32 per step, 1 microbatches  8 ranks = dp 8' "$run" train --resume whole/step-00000002 --output-dir wide --max-steps 4 --dp 8
+expect 0 '8 x 32 per step, 1 microbatch  8 ranks = dp 8' "$run" train --resume whole/step-00000002 --output-dir wide --max-steps 4 --dp 8
 sed -n 3,4p whole/metrics.jsonl >part.jsonl
 same_curve part.jsonl wide/metrics.jsonl
 expect 1 'data-parallel ranks' "$run" train --resume whole/step-00000002 --output-dir n --dp 3

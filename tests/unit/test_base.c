@@ -150,6 +150,15 @@ static void strings_in_arenas(void **state) {
   assert_string_equal(xlm_arena_printf(a, "%s", ""), "");
 }
 
+static void counts_of_things(void **state) {
+  (void)state;
+  assert_string_equal(xlm_text_plural(a, 1, "microbatch"), "1 microbatch");
+  assert_string_equal(xlm_text_plural(a, 0, "microbatch"), "0 microbatches");
+  assert_string_equal(xlm_text_plural(a, 2, "axis"), "2 axises"); // regular words only
+  assert_string_equal(xlm_text_plural(a, 16384, "rank"), "16,384 ranks");
+  assert_string_equal(xlm_text_plural(a, 2, "h"), "2 hs");
+}
+
 // ---- text ----
 
 static void text_grows(void **state) {
@@ -287,6 +296,7 @@ int main(void) {
                                      cmocka_unit_test(children_die_first),
                                      cmocka_unit_test(a_child_keeps_its_parents_limit),
                                      cmocka_unit_test(strings_in_arenas),
+                                     cmocka_unit_test(counts_of_things),
                                      cmocka_unit_test(text_grows),
                                      cmocka_unit_test(doubles_read_back),
                                      cmocka_unit_test(numbers_for_people),

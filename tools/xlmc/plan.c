@@ -202,8 +202,9 @@ static void print_candidate(xlm_text *t, int i, const xlm_candidate *c) {
 static int print_found(planning *w, const xlm_search_request *r, const xlm_search_result *found) {
   xlm_text t = xlm_text_new(w->j->arena);
   enum { SHOWN = 6 };
-  xlm_text_printf(&t, "%lld devices of %s, %s each; %lld samples per step\n", (long long)r->devices,
-                  w->cluster->name, xlm_text_bytes(w->j->arena, w->limit), (long long)r->global_batch);
+  xlm_text_printf(&t, "%s of %s, %s each; %s per step\n", xlm_text_plural(w->j->arena, r->devices, "device"),
+                  w->cluster->name, xlm_text_bytes(w->j->arena, w->limit),
+                  xlm_text_plural(w->j->arena, r->global_batch, "sample"));
   xlm_text_printf(&t, "%lld layouts are possible, %lld may fit, %lld were planned, %lld fit\n\n",
                   (long long)found->possible, (long long)found->small_enough, (long long)found->planned,
                   (long long)found->fitting);

@@ -97,11 +97,12 @@ static xlm_status one_step(session *s, xlm_feeds *feeds, int64_t *step) {
 static void show_speed(session *s, double mean, double best, double peak) {
   const xlm_plan *p = s->plan;
   double tokens = (double)(p->batch * p->microbatches * p->seq), flops = p->model_flops_per_token * tokens;
-  printf("%s%s%s  %s parameters  %s  %" PRId64 " x %" PRId64 " tokens per step, %" PRId64
-         " microbatches%s  %d threads\n",
+  printf("%s%s%s  %s parameters  %s  %" PRId64 " x %" PRId64
+         " tokens per step, %s%s  %s\n",
          p->model, p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
-         xlm_dtype_name(p->dtype), p->batch * p->microbatches, p->seq, p->microbatches, session_ranks(s),
-         session_threads(s));
+         xlm_dtype_name(p->dtype), p->batch * p->microbatches, p->seq,
+         xlm_text_plural(s->arena, p->microbatches, "microbatch"), session_ranks(s),
+         xlm_text_plural(s->arena, session_threads(s), "thread"));
   printf("%.0f tokens/s   %.1f ms/step (best %.1f)   %.1f GFLOP/s of the model   %.1f%% MFU (peak %.0f "
          "GFLOP/s, measured)\n",
          tokens / mean, 1e3 * mean, 1e3 * best, flops / mean / 1e9, peak > 0 ? 100 * flops / mean / peak : 0,

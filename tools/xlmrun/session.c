@@ -241,15 +241,15 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
   if (!s->mpi || ranks == processes) return XLM_OK;
   if (s->saved)
     return xlm_fail(&s->err, XLM_USER,
-                    "%lld processes were started and the plan '%s' is for %s = %lld rank%s: start it with "
+                    "%lld processes were started and the plan '%s' is for %s = %s: start it with "
                     "`mpirun -n %lld`, or make a plan for %lld",
-                    processes, s->saved, xlm_request_mesh_text(s->arena, m), ranks, ranks == 1 ? "" : "s",
-                    ranks, processes);
+                    processes, s->saved, xlm_request_mesh_text(s->arena, m),
+                    xlm_text_plural(s->arena, ranks, "rank"), ranks, processes);
   return xlm_fail(
       &s->err, XLM_USER,
-      "%lld processes were started and the mesh is %s = %lld rank%s: start it with `mpirun -n %lld`, or give "
+      "%lld processes were started and the mesh is %s = %s: start it with `mpirun -n %lld`, or give "
       "axes whose product is %lld, as in --dp %lld",
-      processes, xlm_request_mesh_text(s->arena, m), ranks, ranks == 1 ? "" : "s", ranks, processes,
+      processes, xlm_request_mesh_text(s->arena, m), xlm_text_plural(s->arena, ranks, "rank"), ranks, processes,
       processes);
 }
 
@@ -275,8 +275,8 @@ static xlm_status settle_threads(session *s) {
   int all = s->mpi ? threads_of_process(s) : xlm_request_threads(s->settings), each = all / ranks;
   if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 && each > most)
     return xlm_fail(&s->err, XLM_USER,
-                    "--threads %d: the plan '%s' has room for %d thread%s per rank, %d in this process", all,
-                    s->saved, most, most == 1 ? "" : "s", most * ranks);
+                    "--threads %d: the plan '%s' has room for %s per rank, %d in this process", all,
+                    s->saved, xlm_text_plural(s->arena, most, "thread"), most * ranks);
   s->options.target.threads = each < 1 ? 1 : each < most ? each : most;
   return XLM_OK;
 }
@@ -294,8 +294,8 @@ static xlm_status check_threads(session *s) {
   long processors = sysconf(_SC_NPROCESSORS_ONLN), most = PER_PROCESSOR * processors;
   if (most < MOST_THREADS) most = MOST_THREADS;
   if (processors < 1 || xlm_setting_int(s->settings, XLM_SET_threads) <= most) return XLM_OK;
-  return xlm_fail(&s->err, XLM_USER, "%s: this machine has %ld processors; use at most %ld threads",
-                  s->settings->value[XLM_SET_threads].where, processors, most);
+  return xlm_fail(&s->err, XLM_USER, "%s: this machine has %s; use at most %ld threads",
+                  s->settings->value[XLM_SET_threads].where, xlm_text_plural(s->arena, processors, "processor"), most);
 }
 
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch) {

@@ -111,11 +111,12 @@ int32_t xlm_recompute_rounds(xlm_pass_context *c, const xlm_pass_id *memory_pass
   if (!set_rounds(&s, 0) || !prepare_eval(&s)) return 0;
   uint32_t n;
   const xlm_rank_place *distinct = xlm_rank_plans_distinct(&s.c, &n);
-  for (uint32_t i = n - 1, fitting = 0; fitting < n && rounds < s.rounds; i = (i + n - 1) % n) {
+  for (uint32_t i = n; i-- > 0 && rounds < s.rounds;) {
     uint64_t bytes = bytes_with(&s, distinct[i].coord, rounds);
     if (!bytes) break;
-    fitting = bytes <= s.limit ? fitting + 1 : 1;
-    if (bytes > s.limit) rounds = fewest(&s, distinct[i].coord, rounds, bytes);
+    if (bytes <= s.limit) continue;
+    rounds = fewest(&s, distinct[i].coord, rounds, bytes);
+    i = n; // the cuts have moved: the later stages first, as what they need helps all before them
   }
   for (int p = 0; p < XLM_PROGRAMS; p++) xlm_passes_forget(&s.c, p);
   if (s.train) xlm_graph_free(s.train);

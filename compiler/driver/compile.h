@@ -24,6 +24,7 @@ typedef struct xlm_compile_options {
   const xlm_plan_setting *asked; // these options as a run file has them, stored in the plan
   int n_asked;
   int64_t shown_rank;              // whose graph `stop_after` returns, from pass "partition" on
+  bool figures_only;               // the plan is measured and thrown away (search): nothing is verified
   struct xlm_times *times;         // receives the time of every pass (times.h); may be NULL
   const xlm_backend_info *backend; // NULL: no plan, only graphs
   xlm_target target;               // of that backend

@@ -50,7 +50,9 @@ bool xlm_search_try(xlm_arena *a, const xlm_source *source, const xlm_compile_op
   if (XLM_ARENA_TRY(a)) {
     xlm_diags d;
     xlm_diags_init(&d, a, source);
-    xlm_compiled c = xlm_compile(a, source, o, &d, NULL, NULL);
+    xlm_compile_options figures = *o;
+    figures.figures_only = true;
+    xlm_compiled c = xlm_compile(a, source, &figures, &d, NULL, NULL);
     legal = c.plan != NULL;
     for (uint32_t i = 0; c.plan && i < c.plan->n_rank_plans; i++)
       if (c.plan->rank_plans[i]->arena_bytes > out->arena_bytes)

@@ -45,6 +45,9 @@ struct stacks {
   void *host_sp;
   const void *host_low; // for the address sanitizer
   size_t host_bytes;
+  ~stacks() { // the thread of the host ends
+    for (char *p : low) munmap(p - GUARD, GUARD + STACK);
+  }
 };
 thread_local stacks all;
 

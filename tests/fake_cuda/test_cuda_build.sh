@@ -5,7 +5,7 @@ set -eu
 command -v nvcc >/dev/null || { echo "no nvcc"; exit 77; }
 build=$2/with_cuda
 cmake -G Ninja -S "$1" -B "$build" -DXLM_CUDA=ON -DXLM_CUDA_ARCHS=90a-real -DCMAKE_C_FLAGS_RELEASE=-O1 \
-  -DCMAKE_CUDA_FLAGS_RELEASE=-O0 >/dev/null
+  -DCMAKE_CUDA_FLAGS_RELEASE="-O0 -Xcicc -O0 -Xptxas -O0" >/dev/null
 ninja -C "$build" xlmrun >"$build/log" 2>&1 || { tail -30 "$build/log"; exit 1; }
 run() {
   code=0

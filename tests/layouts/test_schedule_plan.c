@@ -325,7 +325,7 @@ static void test_broken_schedules(void **state) {
 static void test_waits_on_itself(void **state) {
   (void)state;
   refuse_check("F0,B0,F1,B1\nF0,F1,B0,B1\n", 2, 1, 2,
-               (const char *[]){"waits on itself",
+               (const char *[]){"has a deadlock",
                                 "stage 0 cannot run B0 (entry 2) before B0 of stage 1, which is entry 3",
                                 "stage 1 cannot run F1 (entry 2) before F1 of stage 0, which is entry 3",
                                 NULL});

@@ -91,7 +91,7 @@ bad 'no multiple of 6 = micro batch size 2 x 3 data-parallel ranks; 6 and 12 wou
 bad 'or a micro batch size that divides 4' --dp 2 --micro-batch-size 3
 bad 'does not fit' --dp 2 --num-microbatches 3
 bad 'did you mean `1f1b`' --pp 2 --pipeline-schedule 1f1
-bad 'no list of rounds' --pp 2 --stage-rounds 3,x
+bad 'is not a list of rounds' --pp 2 --stage-rounds 3,x
 bad 'given twice' --dp 2 --mesh dp=4
 bad 'no mesh axis' --mesh rows
 bad "no rule of the model splits anything over the mesh axis 'rows'" --mesh rows=2

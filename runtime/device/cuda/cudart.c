@@ -24,7 +24,7 @@ static int card_of(int card, xlm_cuda_card *out) {
   struct cudaDeviceProp p;
   cudaError_t e = cudaGetDeviceProperties(&p, card);
   if (e) return (int)e;
-  snprintf(out->name, sizeof out->name, "%s", p.name);
+  snprintf(out->name, sizeof out->name, "%.*s", (int)sizeof out->name - 1, p.name);
   out->major = p.major, out->minor = p.minor, out->memory = p.totalGlobalMem;
   return 0;
 }

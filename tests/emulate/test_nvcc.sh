@@ -2,6 +2,7 @@
 # Every kernel file compiles for the GPUs, with warnings as errors. Skipped without a CUDA toolkit.
 set -eu
 command -v nvcc >/dev/null || { echo "no nvcc"; exit 77; }
+grep -qE 'XLM_SANITIZE(_THREAD)?:BOOL=ON' "$2/CMakeCache.txt" && { echo "done by the build without sanitizers"; exit 77; }
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cd "$1"

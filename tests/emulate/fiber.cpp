@@ -46,7 +46,12 @@ struct stacks {
   const void *host_low; // for the address sanitizer
   size_t host_bytes;
   ~stacks() { // the thread of the host ends
-    for (char *p : low) munmap(p - GUARD, GUARD + STACK);
+    for (char *p : low) {
+#ifdef EMU_ASAN
+      __asan_unpoison_memory_region(p, STACK); // the addresses will be used for something else
+#endif
+      munmap(p - GUARD, GUARD + STACK);
+    }
   }
 };
 thread_local stacks all;

@@ -39,9 +39,19 @@ expect 0 'checkpoint m/step-00000003' timeout 60 mpirun -n 1 "${train[@]}" --out
   -n 1 "${train[@]}" --output-dir elsewhere --threads 2 --comm-timeout 30 # what may differ
 
 # One process that was started and never arrives.
-for other in 'sleep 100' true; do
-  expect 2 'not all processes of this run have arrived' timeout 60 mpirun -n 1 "${train[@]}" --output-dir n --comm-timeout 2 : -n 1 $other
-  [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
+missing=(timeout 60 mpirun -n 1 "${train[@]}" --output-dir n --comm-timeout 2 : -n 1)
+expect 2 'not all processes of this run have arrived' "${missing[@]}" sleep 100
+[ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
+
+# One that ends before it arrives: mpirun ends the run itself when xlmrun was in MPI_Init already, with its
+# own message or with none; else xlmrun's limit does.
+for other in true 'sleep 1'; do
+  "${missing[@]}" $other >out.txt 2>&1
+  got=$?
+  [ $got = 1 ] || [ $got = 2 ] || fail "exit code $got without a process: $(cat out.txt)"
+  [ "$(grep -c '^xlmrun: ' out.txt)" -le 1 ] || fail "told more than once: $(cat out.txt)"
+  [ $got = 1 ] || grep -q 'not all processes of this run have arrived' out.txt || fail "no reason: $(cat out.txt)"
+  [ ! -d n ] || [ -z "$(ls -d n/step-* 2>/dev/null)" ] || fail "it ran without a process"
 done
 
 # Not enough memory for the arena of one rank: the limit is between what MPI uses and what the plan needs.

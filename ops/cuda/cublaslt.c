@@ -1,14 +1,11 @@
 // See cublaslt.h: the library itself.
 #include "ops/cuda/cublaslt.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
-#include <stdbool.h>
 
-static const struct {
-  const char *name;
-  size_t at;
-} symbols[] = {
+#include "runtime/base/library.h"
+
+static const xlm_library_symbol symbols[] = {
     {"cublasLtCreate", offsetof(xlm_cublaslt, create)},
     {"cublasLtDestroy", offsetof(xlm_cublaslt, destroy)},
     {"cublasLtMatmulDescCreate", offsetof(xlm_cublaslt, desc_create)},
@@ -28,17 +25,8 @@ static xlm_cublaslt table;
 static bool is_loaded;
 
 static void load(void) {
-  static const char *const names[] = {"libcublasLt.so", "libcublasLt.so.13", "libcublasLt.so.12"};
-  void *library = NULL;
-  for (size_t i = 0; i < sizeof names / sizeof *names && !library; i++)
-    library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-  if (!library) return;
-  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
-    void *f = dlsym(library, symbols[i].name);
-    if (!f) return;
-    *(void **)((char *)&table + symbols[i].at) = f;
-  }
-  is_loaded = true;
+  static const char *const names[] = {"libcublasLt.so", "libcublasLt.so.13", "libcublasLt.so.12", NULL};
+  is_loaded = xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &table);
 }
 
 xlm_status xlm_cublaslt_table(const xlm_cublaslt **out, xlm_error *err) {

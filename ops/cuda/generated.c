@@ -1,20 +1,15 @@
-// See generated.h: NVRTC compiles, the driver loads and launches. Images are kept on disk, by source, arch
-// and version of NVRTC; one that cannot be read is made again.
+// See generated.h: NVRTC compiles, the driver loads and launches. Images are kept on disk; one that cannot be
+// read or loaded is made again.
 #include "ops/cuda/generated.h"
 
 #ifdef XLM_CUDA_KERNELS
 
-#include <dlfcn.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "ops/cuda/backend_priv.h"
-#include "ops/cuda/nvrtc.h"
-#include "runtime/base/hash.h"
+#include "ops/cuda/image_cache.h"
+#include "runtime/base/library.h"
 
 // The driver's interface (cuda.h of the CUDA toolkit, 12.0 and later), as far as it is used.
 typedef struct driver {
@@ -38,13 +33,12 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static xlm_generated *loaded;
 
 static void find_driver(void) {
-  void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (!library) return;
-  *(void **)&calls.load = dlsym(library, "cuLibraryLoadData");
-  *(void **)&calls.kernel = dlsym(library, "cuLibraryGetKernel");
-  *(void **)&calls.launch = dlsym(library, "cuLaunchKernel");
-  *(void **)&calls.text = dlsym(library, "cuGetErrorString");
-  have_driver = calls.load && calls.kernel && calls.launch && calls.text;
+  static const char *const names[] = {"libcuda.so.1", NULL};
+  static const xlm_library_symbol symbols[] = {{"cuLibraryLoadData", offsetof(driver, load)},
+                                               {"cuLibraryGetKernel", offsetof(driver, kernel)},
+                                               {"cuLaunchKernel", offsetof(driver, launch)},
+                                               {"cuGetErrorString", offsetof(driver, text)}};
+  have_driver = xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &calls);
 }
 
 static xlm_status check(int result, const char *what, xlm_error *err) {
@@ -52,44 +46,6 @@ static xlm_status check(int result, const char *what, xlm_error *err) {
   if (!result) return XLM_OK;
   if (calls.text(result, &text) || !text) text = "an unknown error";
   return xlm_fail(err, XLM_ENV, "%s: the CUDA driver says: %s (%d)", what, text, result);
-}
-
-// ---- on disk: ~/.cache/xlm/KEY.cubin
-
-static bool cache_path(char *path, size_t room, uint64_t key) {
-  const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  char dir[512];
-  int n = base && *base ? snprintf(dir, sizeof dir, "%s", base)
-                        : snprintf(dir, sizeof dir, "%s/.cache", home ? home : "");
-  if (n <= 0 || (size_t)n + 64 > sizeof dir || (!home && !(base && *base))) return false;
-  (void)mkdir(dir, 0777);
-  strcat(dir, "/xlm");
-  (void)mkdir(dir, 0777);
-  return (size_t)snprintf(path, room, "%s/%016llx.cubin", dir, (unsigned long long)key) < room;
-}
-
-static bool read_image(const char *path, xlm_arena *a, xlm_nvrtc_image *out) {
-  FILE *f = fopen(path, "rb");
-  struct stat s;
-  bool ok = f && !fstat(fileno(f), &s) && s.st_size > 0;
-  if (ok) {
-    out->bytes = (size_t)s.st_size;
-    out->data = xlm_arena_alloc(a, out->bytes);
-    ok = fread(out->data, 1, out->bytes, f) == out->bytes;
-  }
-  if (f) (void)fclose(f);
-  return ok;
-}
-
-// Whole or not at all; a failure only costs time in the next run.
-static void write_image(const char *path, const xlm_nvrtc_image *image) {
-  char made[640];
-  if ((size_t)snprintf(made, sizeof made, "%s.%ld", path, (long)getpid()) >= sizeof made) return;
-  FILE *f = fopen(made, "wb");
-  if (!f) return;
-  bool ok = fwrite(image->data, 1, image->bytes, f) == image->bytes;
-  ok = !fclose(f) && ok;
-  if (!ok || rename(made, path)) (void)unlink(made);
 }
 
 // ---- loading
@@ -103,12 +59,10 @@ static xlm_status load(const xlm_nvrtc_image *image, void **kernel, xlm_error *e
 
 static xlm_status make(const char *source, const char *arch, uint64_t key, xlm_arena *a, void **kernel,
                        xlm_error *err) {
-  char path[600];
   xlm_nvrtc_image image = {0};
-  bool cached = cache_path(path, sizeof path, key);
-  if (cached && read_image(path, a, &image) && load(&image, kernel, err) == XLM_OK) return XLM_OK;
+  if (xlm_image_read(key, a, &image) && load(&image, kernel, NULL) == XLM_OK) return XLM_OK;
   XLM_TRY(xlm_nvrtc_compile(source, arch, a, &image, err));
-  if (cached) write_image(path, &image);
+  xlm_image_write(key, &image);
   return load(&image, kernel, err);
 }
 
@@ -116,8 +70,11 @@ static xlm_status load_new(const char *source, const char *arch, uint64_t key, x
                            xlm_error *err) {
   xlm_arena *a = xlm_arena_new(0);
   xlm_generated *k = calloc(1, sizeof *k);
-  xlm_status s =
-      a && k ? make(source, arch, key, a, &k->kernel, err) : xlm_fail(err, XLM_ENV, "no memory for a kernel");
+  volatile xlm_status s;
+  if (a && k && XLM_ARENA_TRY(a))
+    s = make(source, arch, key, a, &k->kernel, err);
+  else
+    s = xlm_fail(err, XLM_ENV, "no memory for a kernel");
   xlm_arena_free(a);
   if (s != XLM_OK) return free(k), s;
   k->key = key, k->next = loaded;
@@ -128,15 +85,10 @@ static xlm_status load_new(const char *source, const char *arch, uint64_t key, x
 xlm_status xlm_generated_load(const char *source, xlm_generated **out, xlm_error *err) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   (void)pthread_once(&once, find_driver);
-  const char *arch = xlm_cuda_arch_here(), *version = xlm_nvrtc_version();
+  const char *arch = xlm_cuda_arch_here();
   if (!have_driver || !arch)
     return xlm_fail(err, XLM_ENV, "generated kernels need an NVIDIA driver for CUDA 12 or later");
-  xlm_hash h;
-  xlm_hash_start(&h);
-  xlm_hash_add(&h, source, strlen(source));
-  xlm_hash_add(&h, arch, strlen(arch));
-  if (version) xlm_hash_add(&h, version, strlen(version));
-  uint64_t key = xlm_hash_value(&h);
+  uint64_t key = xlm_nvrtc_key(source, arch);
   (void)pthread_mutex_lock(&lock);
   xlm_generated *k = loaded;
   while (k && k->key != key) k = k->next;

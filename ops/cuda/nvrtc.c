@@ -1,9 +1,12 @@
 // See nvrtc.h.
 #include "ops/cuda/nvrtc.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "runtime/base/hash.h"
+#include "runtime/base/library.h"
 
 // The library's interface (nvrtc.h of the CUDA toolkit), as far as it is used.
 typedef struct program *nvrtc_program;
@@ -20,10 +23,7 @@ typedef struct nvrtc_table {
   int (*destroy)(nvrtc_program *p);
 } nvrtc_table;
 
-static const struct {
-  const char *name;
-  size_t at;
-} symbols[] = {
+static const xlm_library_symbol symbols[] = {
     {"nvrtcVersion", offsetof(nvrtc_table, version)},
     {"nvrtcGetErrorString", offsetof(nvrtc_table, error)},
     {"nvrtcCreateProgram", offsetof(nvrtc_table, create)},
@@ -48,23 +48,18 @@ static const char prelude[] = "typedef unsigned short u16;\n"
                               "#define KERNEL(operands) extern \"C\" __global__ void __launch_bounds__(256) "
                               "kernel(const operands p)\n";
 
+static const char *const fixed_options[] = {"--fmad=false", "--std=c++17",
+                                            "--device-as-default-execution-space"};
+enum { N_OPTIONS = sizeof fixed_options / sizeof *fixed_options };
+
 static nvrtc_table table;
 static bool is_loaded;
 static char version[32];
 
-static const char *const names[] = {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12"};
-
 static void load(void) {
-  void *library = NULL;
-  for (size_t i = 0; i < sizeof names / sizeof *names && !library; i++)
-    library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-  if (!library) return;
-  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
-    void *f = dlsym(library, symbols[i].name);
-    if (!f) return;
-    *(void **)((char *)&table + symbols[i].at) = f;
-  }
+  static const char *const names[] = {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", NULL};
   int major = 0, minor = 0;
+  if (!xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &table)) return;
   if (table.version(&major, &minor)) return;
   snprintf(version, sizeof version, "%d.%d", major, minor);
   is_loaded = true;
@@ -76,8 +71,13 @@ static bool is_here(void) {
   return is_loaded;
 }
 
-const char *xlm_nvrtc_version(void) {
-  return is_here() ? version : NULL;
+uint64_t xlm_nvrtc_key(const char *source, const char *arch) {
+  const char *const parts[] = {prelude, source, arch, is_here() ? version : ""};
+  xlm_hash h;
+  xlm_hash_start(&h);
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) xlm_hash_add(&h, parts[i], strlen(parts[i]) + 1);
+  for (size_t i = 0; i < N_OPTIONS; i++) xlm_hash_add(&h, fixed_options[i], strlen(fixed_options[i]) + 1);
+  return xlm_hash_value(&h);
 }
 
 static xlm_status refused(nvrtc_program p, xlm_arena *a, const char *arch, int result, xlm_error *err) {
@@ -101,8 +101,8 @@ xlm_status xlm_nvrtc_compile(const char *source, const char *arch, xlm_arena *a,
         arch);
   nvrtc_program p = NULL;
   const char *text = xlm_arena_printf(a, "%s%s", prelude, source);
-  const char *options[] = {xlm_arena_printf(a, "--gpu-architecture=%s", arch), "--fmad=false", "--std=c++17",
-                           "--device-as-default-execution-space"};
+  const char *options[N_OPTIONS + 1] = {xlm_arena_printf(a, "--gpu-architecture=%s", arch)};
+  memcpy(options + 1, fixed_options, sizeof fixed_options);
   int result = table.create(&p, text, "generated.cu", 0, NULL, NULL);
   if (result) return xlm_fail(err, XLM_ENV, "NVRTC %s: %s", version, table.error(result));
   xlm_status s = XLM_OK;

@@ -3,6 +3,8 @@
 #ifndef XLM_CUDA_NVRTC_H
 #define XLM_CUDA_NVRTC_H
 
+#include <stdint.h>
+
 #include "runtime/base/arena.h"
 #include "runtime/base/status.h"
 
@@ -18,8 +20,9 @@ typedef struct xlm_nvrtc_image {
 // NVRTC, or it refuses the source or the arch, with its log.
 xlm_status xlm_nvrtc_compile(const char *source, const char *arch, xlm_arena *a, xlm_nvrtc_image *out,
                              xlm_error *err) XLM_MUST_CHECK;
-// "13.0", for the key of what is kept on disk; NULL: there is none.
-const char *xlm_nvrtc_version(void);
+// What the result depends on, as one number: the source with what is put before it, the arch, the options and
+// NVRTC's version.
+uint64_t xlm_nvrtc_key(const char *source, const char *arch);
 
 XLM_C_END
 

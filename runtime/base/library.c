@@ -1,0 +1,16 @@
+// See library.h.
+#include "runtime/base/library.h"
+
+#include <dlfcn.h>
+
+bool xlm_library_load(const char *const *names, const xlm_library_symbol *symbols, size_t n, void *table) {
+  void *library = NULL;
+  for (; *names && !library; names++) library = dlopen(*names, RTLD_NOW | RTLD_LOCAL);
+  if (!library) return false;
+  for (size_t i = 0; i < n; i++) {
+    void *f = dlsym(library, symbols[i].name);
+    if (!f) return false;
+    *(void **)((char *)table + symbols[i].at) = f;
+  }
+  return true;
+}

@@ -1,6 +1,6 @@
 // TEMPORARY, for tests only: operations that have no CUDA kernel yet run the CPU backend's kernel, as an
 // operation of the fake card's queue. So the device is proven while kernels are being written;
-// test_cuda_device prints which operations are meant. When the list is empty, this file goes.
+// test_cuda_waits checks which operations are meant. When the list is empty, this file goes.
 //
 // The CPU's kernel has workspace and tables of its own.
 #include <stdlib.h>

@@ -5,25 +5,21 @@
 template <class Row>
 __global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) layernorm_rows(const __grid_constant__ norm_args a, float eps) {
   using team = typename Row::team;
-  for (int64_t row = (int64_t)blockIdx.x * team::per_block + team::index(); row < a.r.count;
-       row += (int64_t)gridDim.x * team::per_block) {
-    const Row r(a, row);
+  norm_each<Row>(a, [&](const Row &r) {
     float n = (float)a.r.len, sum = 0, squares = 0;
     r.each([&](float x, float) { sum += x; });
     float mean = team::sum(sum) / n;
     r.each([&](float x, float) { squares += (x - mean) * (x - mean); });
     float scale = 1.0f / sqrtf(team::sum(squares) / n + eps);
     r.write([&](float x, float) { return (x - mean) * scale; });
-  }
+  });
 }
 
 // dx = s (dy - mean(dy) - h mean(h dy)), h = s (x - mean(x)), s = 1 / sqrt(variance + eps)
 template <class Row>
 __global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) layernorm_bwd_rows(const __grid_constant__ norm_args a, float eps) {
   using team = typename Row::team;
-  for (int64_t row = (int64_t)blockIdx.x * team::per_block + team::index(); row < a.r.count;
-       row += (int64_t)gridDim.x * team::per_block) {
-    const Row r(a, row);
+  norm_each<Row>(a, [&](const Row &r) {
     float n = (float)a.r.len, sum = 0, dy_sum = 0, squares = 0, products = 0;
     r.each([&](float x, float dy) { sum += x, dy_sum += dy; });
     float mean = team::sum(sum) / n, dy_mean = team::sum(dy_sum) / n;
@@ -31,21 +27,19 @@ __global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) layernorm_bwd_rows(con
     float s = 1.0f / sqrtf(team::sum(squares) / n + eps);
     float slope = s * s * (team::sum(products) / n);
     r.write([&](float x, float dy) { return s * (dy - dy_mean - (x - mean) * slope); });
-  }
+  });
 }
-
-static float eps_of(const xlm_call *c) { return (float)xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5); }
 
 XLM_CUDA_RUN(layernorm) {
   return norm_run(c, [&](auto rows, const norm_args &a, unsigned blocks) {
     using Row = typename decltype(rows)::row;
-    return XLM_LAUNCH(layernorm_rows<Row>, blocks, XLM_BLOCK, 0, xlm_cuda_stream(c), a, eps_of(c));
+    return XLM_LAUNCH(layernorm_rows<Row>, blocks, XLM_BLOCK, 0, xlm_cuda_stream(c), a, norm_eps(c));
   });
 }
 
 XLM_CUDA_RUN(layernorm_bwd) {
   return norm_run_bwd(c, [&](auto rows, const norm_args &a, unsigned blocks) {
     using Row = typename decltype(rows)::row;
-    return XLM_LAUNCH(layernorm_bwd_rows<Row>, blocks, XLM_BLOCK, 0, xlm_cuda_stream(c), a, eps_of(c));
+    return XLM_LAUNCH(layernorm_bwd_rows<Row>, blocks, XLM_BLOCK, 0, xlm_cuda_stream(c), a, norm_eps(c));
   });
 }

@@ -82,6 +82,16 @@ template <class X, class D, class T> struct norm_looped {
   }
 };
 
+static inline float norm_eps(const xlm_call *c) { return (float)xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5); }
+
+// f(Row) for every row that falls to this thread's team.
+template <class Row, class F> static __device__ __forceinline__ void norm_each(const norm_args &a, F f) {
+  using team = typename Row::team;
+  for (int64_t row = (int64_t)blockIdx.x * team::per_block + team::index(); row < a.r.count;
+       row += (int64_t)gridDim.x * team::per_block)
+    f(Row(a, row));
+}
+
 // ---- launching: calls launch(norm_rows<Row>{}, blocks) for the kind of rows and teams that fit
 
 template <class R> struct norm_rows {

@@ -4,43 +4,37 @@
 template <class Row>
 __global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) rmsnorm_rows(const __grid_constant__ norm_args a, float eps) {
   using team = typename Row::team;
-  for (int64_t row = (int64_t)blockIdx.x * team::per_block + team::index(); row < a.r.count;
-       row += (int64_t)gridDim.x * team::per_block) {
-    const Row r(a, row);
+  norm_each<Row>(a, [&](const Row &r) {
     float xx = 0;
     r.each([&](float x, float) { xx += x * x; });
     float scale = 1.0f / sqrtf(team::sum(xx) / (float)a.r.len + eps);
     r.write([&](float x, float) { return x * scale; });
-  }
+  });
 }
 
 // dx = s dy - s^3 x mean(x dy), s = 1 / sqrt(mean(x^2) + eps)
 template <class Row>
 __global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) rmsnorm_bwd_rows(const __grid_constant__ norm_args a, float eps) {
   using team = typename Row::team;
-  for (int64_t row = (int64_t)blockIdx.x * team::per_block + team::index(); row < a.r.count;
-       row += (int64_t)gridDim.x * team::per_block) {
-    const Row r(a, row);
+  norm_each<Row>(a, [&](const Row &r) {
     float xx = 0, xdy = 0;
     r.each([&](float x, float dy) { xx += x * x, xdy += x * dy; });
     float n = (float)a.r.len, s = 1.0f / sqrtf(team::sum(xx) / n + eps);
     float slope = s * s * s * (team::sum(xdy) / n);
     r.write([&](float x, float dy) { return s * dy - slope * x; });
-  }
+  });
 }
-
-static float eps_of(const xlm_call *c) { return (float)xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5); }
 
 XLM_CUDA_RUN(rmsnorm) {
   return norm_run(c, [&](auto rows, const norm_args &a, unsigned blocks) {
     using Row = typename decltype(rows)::row;
-    return XLM_LAUNCH(rmsnorm_rows<Row>, blocks, XLM_BLOCK, 0, xlm_cuda_stream(c), a, eps_of(c));
+    return XLM_LAUNCH(rmsnorm_rows<Row>, blocks, XLM_BLOCK, 0, xlm_cuda_stream(c), a, norm_eps(c));
   });
 }
 
 XLM_CUDA_RUN(rmsnorm_bwd) {
   return norm_run_bwd(c, [&](auto rows, const norm_args &a, unsigned blocks) {
     using Row = typename decltype(rows)::row;
-    return XLM_LAUNCH(rmsnorm_bwd_rows<Row>, blocks, XLM_BLOCK, 0, xlm_cuda_stream(c), a, eps_of(c));
+    return XLM_LAUNCH(rmsnorm_bwd_rows<Row>, blocks, XLM_BLOCK, 0, xlm_cuda_stream(c), a, norm_eps(c));
   });
 }

@@ -6,19 +6,14 @@ enum {
   CHUNK = VEC_RUN
 }; // elements moved below which one worker does everything; elements of a row at a time
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 static size_t cursors_bytes(int64_t experts, int workers) {
   size_t n = (size_t)experts * (size_t)workers * sizeof(int32_t);
   return (n + 63) / 64 * 64;
 }
 
 size_t XLM_ISA_NAME(xlm_moe_workspace)(const xlm_call *c, const xlm_target *t) {
-  int64_t experts = c->dims[dim_of(c, XLM_A_experts)].size, active = c->dims[dim_of(c, XLM_A_active)].size;
+  int64_t experts = c->dims[xlm_call_dim(c, XLM_A_experts, 0)].size,
+          active = c->dims[xlm_call_dim(c, XLM_A_active, 0)].size;
   return cursors_bytes(experts, t->threads) + (size_t)active * (size_t)t->threads * sizeof(int64_t);
 }
 
@@ -26,7 +21,7 @@ xlm_type XLM_ISA_NAME(xlm_moe_tokens)(const xlm_call *c, int e_operand) {
   const xlm_type *e = c->in_type[e_operand];
   xlm_type t = {.dtype = e->dtype};
   for (int i = 0; i < e->rank; i++)
-    if (e->dim[i] != dim_of(c, XLM_A_active)) t.dim[t.rank++] = e->dim[i];
+    if (e->dim[i] != xlm_call_dim(c, XLM_A_active, 0)) t.dim[t.rank++] = e->dim[i];
   return t;
 }
 
@@ -44,9 +39,9 @@ static void count(void *arg, int worker, int workers) {
 }
 
 moe XLM_ISA_NAME(xlm_moe_start)(const xlm_call *c, int e_operand, int64_t width) {
-  const xlm_dim_info *experts = &c->dims[dim_of(c, XLM_A_experts)];
+  const xlm_dim_info *experts = &c->dims[xlm_call_dim(c, XLM_A_experts, 0)];
   xlm_type tokens = XLM_ISA_NAME(xlm_moe_tokens)(c, e_operand);
-  xlm_dim active = dim_of(c, XLM_A_active);
+  xlm_dim active = xlm_call_dim(c, XLM_A_active, 0);
   moe m = {.e = c->in[e_operand],
            .token = places_over(c, c->in_type[e_operand], tokens.dim, tokens.rank),
            .slot = xlm_call_stride(c, c->in_type[e_operand], active),
@@ -120,7 +115,7 @@ void XLM_ISA_NAME(xlm_moe_gather)(const xlm_call *c, int w_operand, int e_operan
     xlm_type tokens = XLM_ISA_NAME(xlm_moe_tokens)(c, e_operand);
     j.w = c->in[w_operand], j.w_dtype = w->dtype;
     j.at_w = places_over(c, w, tokens.dim, tokens.rank);
-    j.w_slot = xlm_call_stride(c, w, dim_of(c, XLM_A_active));
+    j.w_slot = xlm_call_stride(c, w, xlm_call_dim(c, XLM_A_active, 0));
   }
   j.m = XLM_ISA_NAME(xlm_moe_start)(c, e_operand, j.width);
   xlm_pool_run(j.m.pool, gather, &j);

@@ -16,12 +16,6 @@ typedef struct table {
   bool interleaved, inverse;
 } table;
 
-static xlm_dim attr_dim(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK] = {0};
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 // Fills one column of the table. Position p = STEP * q + r: cos and sin of both angles, then the addition
 // theorem.
 static void fill_pair(table *t, int64_t pair, double frequency, const xlm_dim_info *seq, int64_t position) {
@@ -40,7 +34,7 @@ static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_
   (void)err;
   const xlm_attrs *as = &c->instr->attrs;
   const xlm_type *x = c->in_type[0];
-  xlm_dim seq = attr_dim(c, XLM_A_seq), feature = attr_dim(c, XLM_A_feature);
+  xlm_dim seq = xlm_call_dim(c, XLM_A_seq, 0), feature = xlm_call_dim(c, XLM_A_feature, 0);
   table *t = XLM_NEW(a, table);
   *t = (table){.seq = c->dims[seq].size,
                .pairs = c->dims[feature].size / 2,
@@ -120,7 +114,7 @@ static inline void turn_row(const table *t, const xlm_call *c, int64_t row, bool
 // Feature is not the last dimension: row r is the r-th index of the others.
 static void turn_scattered(const table *t, const xlm_call *c, int64_t row) {
   const xlm_type *x = c->in_type[0];
-  xlm_dim seq = attr_dim(c, XLM_A_seq), feature = attr_dim(c, XLM_A_feature);
+  xlm_dim seq = xlm_call_dim(c, XLM_A_seq, 0), feature = xlm_call_dim(c, XLM_A_feature, 0);
   int64_t at = 0, position = 0, stride = 1, feature_stride = 1;
   for (int i = x->rank - 1; i >= 0; i--) {
     int64_t size = xlm_call_size(c, x, i);

@@ -1,18 +1,12 @@
 // slice and pad on the CPU: the common part is one strided copy; pad zeroes the rest.
 #include "ops/cpu/copy_priv.h"
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 static int64_t start_of(const xlm_call *c) {
   return xlm_attr_int(&c->instr->attrs, XLM_A_start, 0);
 }
 
 static xlm_status run(const xlm_call *c) {
-  xlm_dim from = dim_of(c, XLM_A_from), to = dim_of(c, XLM_A_to);
+  xlm_dim from = xlm_call_dim(c, XLM_A_from, 0), to = xlm_call_dim(c, XLM_A_to, 0);
   xlm_copy copy = xlm_copy_between(c, c->in_type[0], c->out_type[0], from, to);
   int64_t skip = start_of(c) * xlm_call_stride(c, c->in_type[0], from) * (int64_t)copy.elem;
   xlm_copy_run(&copy, (const char *)c->in[0] + skip, c->out[0], xlm_cpu_pool(c));
@@ -22,7 +16,7 @@ static xlm_status run(const xlm_call *c) {
 const xlm_kernel XLM_KERNEL(slice) = {.op = XLM_OP_SLICE, .run = run};
 
 static xlm_status run_pad(const xlm_call *c) {
-  xlm_dim from = dim_of(c, XLM_A_from), to = dim_of(c, XLM_A_to);
+  xlm_dim from = xlm_call_dim(c, XLM_A_from, 0), to = xlm_call_dim(c, XLM_A_to, 0);
   xlm_copy copy = xlm_copy_between(c, c->in_type[0], c->out_type[0], from, to);
   const xlm_type *out = c->out_type[0];
   int at = xlm_type_find(out, to);

@@ -12,12 +12,6 @@ typedef struct job {
   int64_t tokens, experts, k, b;
 } job;
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 static void choose(const job *j, int64_t base, int32_t *index) {
   int64_t n = 0;
   for (int64_t i = 0; i < j->experts; i++) {
@@ -44,13 +38,13 @@ static void work(void *arg, int worker, int workers) {
 
 static xlm_status run(const xlm_call *c) {
   const xlm_type *t = c->in_type[0];
-  int at = xlm_type_find(t, dim_of(c, XLM_A_experts));
+  int at = xlm_type_find(t, xlm_call_dim(c, XLM_A_experts, 0));
   job j = {.x = c->in[0],
            .y = c->out[0],
            .index = c->out[1],
            .dtype = t->dtype,
            .experts = xlm_call_size(c, t, at),
-           .k = c->dims[dim_of(c, XLM_A_active)].size,
+           .k = c->dims[xlm_call_dim(c, XLM_A_active, 0)].size,
            .b = xlm_call_inner(c, t, at)};
   j.tokens = xlm_call_outer(c, t, at) * j.b;
   xlm_pool_run(j.tokens * j.experts < SMALL ? NULL : xlm_cpu_pool(c), work, &j);
@@ -78,8 +72,8 @@ static xlm_status run_bwd(const xlm_call *c) {
            .y = c->out[0],
            .index = c->in[1],
            .dtype = c->out_type[0]->dtype,
-           .experts = c->dims[dim_of(c, XLM_A_experts)].size,
-           .k = c->dims[dim_of(c, XLM_A_active)].size};
+           .experts = c->dims[xlm_call_dim(c, XLM_A_experts, 0)].size,
+           .k = c->dims[xlm_call_dim(c, XLM_A_active, 0)].size};
   j.tokens = j.k ? xlm_call_elements(c, c->in_type[0]) / j.k : 0;
   xlm_pool_run(j.tokens * j.experts < SMALL ? NULL : xlm_cpu_pool(c), scatter, &j);
   return XLM_OK;

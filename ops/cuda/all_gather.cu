@@ -10,7 +10,7 @@ struct job {
 };
 
 static collect_piece piece(const job *j, int64_t k) {
-  return collect_member(&j->g, j->whole, j->to, j->from, k);
+  return xlm_collect_member(j->g.call, j->whole, j->to, j->from, k);
 }
 
 static xlm_status gather_in_place(const job *j) {
@@ -47,9 +47,9 @@ XLM_CUDA_RUN(all_gather) {
   job j = {};
   int64_t rows;
   j.g = collect_start(c);
-  j.from = xlm_collect_dim(c, XLM_A_from, 0), j.to = xlm_collect_dim(c, XLM_A_to, 0);
+  j.from = xlm_call_dim(c, XLM_A_from, 0), j.to = xlm_call_dim(c, XLM_A_to, 0);
   XLM_TRY(collect_rows_in_use(&j.g, c->out_type[0], &rows));
-  j.whole = collect_whole(c, c->out_type[0], j.to, rows);
+  j.whole = xlm_collect_whole(c, c->out_type[0], j.to, rows);
   if (xlm_collect_outermost(c, c->out_type[0], j.to)) {
     XLM_TRY(gather_in_place(&j));
   } else {

@@ -67,7 +67,7 @@ XLM_CUDA_RUN(all_reduce) {
   const xlm_type *t = c->in_type[0];
   job j = {collect_start(c), xlm_attr_enum(&c->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM),
            xlm_call_elements(c, t), (const char *)c->in[0], (char *)c->out[0]};
-  if (collect_is_ragged(c, t)) {
+  if (xlm_collect_ragged(c, t)) {
     XLM_TRY(collect_rows_in_use(&j.g, t, &j.count));
     j.count *= xlm_call_inner(c, t, 1);
   }

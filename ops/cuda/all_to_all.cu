@@ -11,11 +11,11 @@ struct job {
 };
 
 static collect_piece joins(const job *j, int64_t k) { // what member k has of a
-  return collect_member(&j->g, j->a, j->a_whole, j->a_part, k);
+  return xlm_collect_member(j->g.call, j->a, j->a_whole, j->a_part, k);
 }
 
 static collect_piece leaves(const job *j, int64_t k) { // what it will have of b
-  return collect_member(&j->g, j->b, j->b_whole, j->b_part, k);
+  return xlm_collect_member(j->g.call, j->b, j->b_whole, j->b_part, k);
 }
 
 static char *place(const job *j, int64_t k) {
@@ -45,13 +45,13 @@ XLM_CUDA_RUN(all_to_all) {
   job j = {};
   int64_t rows = 0, most = xlm_collect_exchanged(c);
   j.g = collect_start(c);
-  j.a_part = xlm_collect_dim(c, XLM_A_from, 0), j.a_whole = xlm_collect_dim(c, XLM_A_to, 0);
-  j.b_whole = xlm_collect_dim(c, XLM_A_from, 1), j.b_part = xlm_collect_dim(c, XLM_A_to, 1);
+  j.a_part = xlm_call_dim(c, XLM_A_from, 0), j.a_whole = xlm_call_dim(c, XLM_A_to, 0);
+  j.b_whole = xlm_call_dim(c, XLM_A_from, 1), j.b_part = xlm_call_dim(c, XLM_A_to, 1);
   XLM_TRY(collect_rows_in_use(&j.g, c->in_type[0], &rows));
-  j.a = collect_whole(c, c->out_type[0], j.a_whole, rows);
-  j.b = collect_whole(c, c->in_type[0], j.b_whole, rows);
+  j.a = xlm_collect_whole(c, c->out_type[0], j.a_whole, rows);
+  j.b = xlm_collect_whole(c, c->in_type[0], j.b_whole, rows);
   j.step = collect_step(&j.g, 2);
-  if (collect_is_ragged(c, c->in_type[0]) && xlm_call_size(c, c->in_type[0], 1))
+  if (xlm_collect_ragged(c, c->in_type[0]) && xlm_call_size(c, c->in_type[0], 1))
     most = most / xlm_call_size(c, c->in_type[0], 1) * rows;
   for (int64_t first = 0; first < most; first += j.step) XLM_TRY(round_of(&j, first));
   return collect_clear_tail(c, c->out_type[0], c->out[0]);

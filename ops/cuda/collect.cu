@@ -69,14 +69,10 @@ xlm_status collect_gather(const collect *g, const void *mine) {
 
 // ---- pieces
 
-bool collect_is_ragged(const xlm_call *c, const xlm_type *t) {
-  return t->rank > 1 && c->dims[t->dim[1]].ragged;
-}
-
 xlm_status collect_rows_in_use(const collect *g, const xlm_type *t, int64_t *rows) {
   const xlm_call *c = g->call;
   *rows = 0;
-  if (!collect_is_ragged(c, t)) return XLM_OK;
+  if (!xlm_collect_ragged(c, t)) return XLM_OK;
   *rows = xlm_call_size(c, t, 1);
   if (!c->link) return XLM_OK;
   int32_t last = 0;
@@ -84,31 +80,6 @@ xlm_status collect_rows_in_use(const collect *g, const xlm_type *t, int64_t *row
   XLM_TRY(xlm_cuda_fetch(c, &last, offsets + xlm_call_elements(c, c->in_type[1]) - 1, sizeof last));
   *rows = last;
   return XLM_OK;
-}
-
-collect_piece collect_whole(const xlm_call *c, const xlm_type *t, xlm_dim d, int64_t rows) {
-  int i = xlm_type_find(t, d);
-  XLM_ASSERT(i >= 0, "%s: dimension `%s` is not in its operand", xlm_op_name(c->instr->op), c->dims[d].name);
-  int64_t size = c->dims[d].size;
-  collect_piece p = {xlm_call_outer(c, t, i), size, xlm_call_inner(c, t, i), 0, size, 0, 0};
-  if (collect_is_ragged(c, t) && c->dims[t->dim[1]].size) p.outer = p.outer / c->dims[t->dim[1]].size * rows;
-  return p;
-}
-
-collect_piece collect_member(const collect *g, collect_piece all, xlm_dim whole, xlm_dim part, int64_t k) {
-  const xlm_call *c = g->call;
-  const xlm_dim_info *from = &c->dims[whole], *to = &c->dims[part];
-  xlm_piece piece = xlm_dim_piece(to), here;
-  if (k != g->me) {
-    int32_t coord[XLM_MAX_AXES];
-    xlm_mesh_coord(&c->link->mesh, xlm_mesh_member_rank(&c->link->mesh, g->axes, c->link->coord, k), coord);
-    piece = xlm_mesh_local(&c->link->mesh, to, coord);
-  }
-  bool within = xlm_piece_within(xlm_dim_piece(from), piece, &here);
-  XLM_ASSERT(within, "%s: what member %lld has of `%s` is not in the whole", xlm_op_name(c->instr->op),
-             (long long)k, to->name);
-  all.begin = here.offset, all.size = here.size, all.tail = here.tail, all.tail_begin = here.tail_offset;
-  return all;
 }
 
 // ---- kernels
@@ -135,7 +106,7 @@ xlm_status collect_clear_rows(const xlm_call *c, const xlm_type *t, void *data, 
 }
 
 xlm_status collect_clear_tail(const xlm_call *c, const xlm_type *t, void *data) {
-  if (!collect_is_ragged(c, t)) return XLM_OK;
+  if (!xlm_collect_ragged(c, t)) return XLM_OK;
   return collect_clear_rows(c, t, data, (const int32_t *)c->in[1] + xlm_call_elements(c, c->in_type[1]) - 1);
 }
 

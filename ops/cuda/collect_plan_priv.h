@@ -6,31 +6,9 @@
 
 #include <string.h>
 
-#include "runtime/device/kernel.h"
-#include "runtime/plan/traffic.h"
+#include "runtime/device/collect.h"
 
 enum { XLM_COLLECT_STAGING = 32 << 20, XLM_COLLECT_ALIGN = 16 }; // bytes
-
-static inline xlm_ints xlm_collect_sizes(const xlm_call *c, int list) {
-  return xlm_piece_sizes(&c->instr->attrs, xlm_comm_of(c->instr->op), list);
-}
-
-static inline int64_t xlm_collect_members(const xlm_call *c) {
-  return xlm_collect_sizes(c, 0).n;
-}
-
-static inline int64_t xlm_collect_largest(const xlm_call *c, int list) {
-  xlm_ints sizes = xlm_collect_sizes(c, list);
-  int64_t most = 0;
-  for (uint32_t i = 0; i < sizes.n; i++) most = sizes.at[i] > most ? sizes.at[i] : most;
-  return most;
-}
-
-static inline xlm_dim xlm_collect_dim(const xlm_call *c, xlm_attr_key key, int i) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[i];
-}
 
 // Room for `n` members to move pieces of up to `piece` elements, `copies` of each.
 static inline size_t xlm_collect_room(int64_t n, int64_t piece, size_t elem, int copies) {
@@ -58,16 +36,10 @@ static inline bool xlm_collect_outermost(const xlm_call *c, const xlm_type *t, x
   return xlm_call_outer(c, t, xlm_type_find(t, d)) == 1;
 }
 
-// In how many runs a member's part of a dimension may lie among the elements of the group, the same on all
-// members: 1 or 2.
-static inline int xlm_collect_runs(const xlm_call *c, xlm_dim part) {
-  return c->dims[part].mirrored & (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0) ? 2 : 1;
-}
-
 // reduce_scatter: is every member's piece of operand 0 contiguous?
 static inline bool xlm_collect_dense(const xlm_call *c) {
-  return xlm_collect_outermost(c, c->in_type[0], xlm_collect_dim(c, XLM_A_from, 0)) &&
-         xlm_collect_runs(c, xlm_collect_dim(c, XLM_A_to, 0)) == 1;
+  return xlm_collect_outermost(c, c->in_type[0], xlm_call_dim(c, XLM_A_from, 0)) &&
+         xlm_collect_runs(c, xlm_call_dim(c, XLM_A_to, 0)) == 1;
 }
 
 // Elements of the largest piece that two members exchange in all_to_all: all but the two dimensions.
@@ -75,7 +47,7 @@ static inline int64_t xlm_collect_exchanged(const xlm_call *c) {
   xlm_type t = *c->out_type[0], rest;
   memset(&rest, 0, sizeof rest);
   for (int i = 0; i < t.rank; i++)
-    if (t.dim[i] != xlm_collect_dim(c, XLM_A_to, 0) && t.dim[i] != xlm_collect_dim(c, XLM_A_to, 1))
+    if (t.dim[i] != xlm_call_dim(c, XLM_A_to, 0) && t.dim[i] != xlm_call_dim(c, XLM_A_to, 1))
       rest.dim[rest.rank++] = t.dim[i];
   return xlm_call_elements(c, &rest) * xlm_collect_largest(c, 0) * xlm_collect_largest(c, 1);
 }

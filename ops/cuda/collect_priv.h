@@ -15,13 +15,8 @@
 
 #include "ops/cuda/collect_plan_priv.h"
 #include "ops/cuda/cuda.h"
-#include "runtime/device/link.h"
 
-// Of the middle of a tensor [outer, whole, inner]: indices [begin, begin + size - tail), then [tail_begin,
-// tail_begin + tail).
-struct collect_piece {
-  int64_t outer, whole, inner, begin, size, tail, tail_begin;
-};
+using collect_piece = xlm_collect_piece;
 
 struct collect_move { // a piece, and the contiguous memory that a part of its row-major list goes to or comes
                       // from
@@ -67,13 +62,8 @@ static inline int64_t collect_left(const collect_piece &p, int64_t first, int64_
   return n < 0 ? 0 : n < step ? n : step;
 }
 
-bool collect_is_ragged(const xlm_call *c, const xlm_type *t);
 // Rows in use: the last of the offsets, operand 1. A group of one takes all that there is room for.
 xlm_status collect_rows_in_use(const collect *g, const xlm_type *t, int64_t *rows);
-// All of dimension d of t; of a ragged t `rows` rows.
-collect_piece collect_whole(const xlm_call *c, const xlm_type *t, xlm_dim d, int64_t rows);
-// Of `all` of dimension `whole`: what member k has, whose own dimension is `part`.
-collect_piece collect_member(const collect *g, collect_piece all, xlm_dim whole, xlm_dim part, int64_t k);
 // Zeroes the rows of t behind those in use: *used, on the device; the last of operand 1, where t is ragged.
 xlm_status collect_clear_rows(const xlm_call *c, const xlm_type *t, void *data, const int32_t *used);
 xlm_status collect_clear_tail(const xlm_call *c, const xlm_type *t, void *data);

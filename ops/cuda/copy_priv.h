@@ -22,12 +22,6 @@ typedef struct copy_shape {
 copy_shape xlm_cuda_copy_between(const xlm_call *c, const xlm_type *in, const xlm_type *out, xlm_dim from, xlm_dim to);
 // Position of `out`'s dim d in the shape.
 int xlm_cuda_copy_position(const xlm_call *c, const xlm_type *out, xlm_dim d);
-static inline xlm_dim copy_dim(const xlm_call *c, xlm_attr_key key, int i) {
-  xlm_dim d[XLM_MAX_RANK] = {0};
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[i];
-}
-
 // Operand and result must not overlap. elem: 2 or 4 bytes.
 xlm_status xlm_cuda_copy_strided(const xlm_call *c, const copy_shape &shape, const void *from, void *to, size_t elem);
 

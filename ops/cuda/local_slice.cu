@@ -13,7 +13,7 @@ static void limit_rows(const xlm_call *c, copy_shape *s) {
 
 static xlm_status copy_piece(const xlm_call *c, int64_t first, int64_t n, int64_t to_first) {
   const xlm_type *x = c->in_type[0], *y = c->out_type[0];
-  xlm_dim from = copy_dim(c, XLM_A_from, 0), to = copy_dim(c, XLM_A_to, 0);
+  xlm_dim from = xlm_call_dim(c, XLM_A_from, 0), to = xlm_call_dim(c, XLM_A_to, 0);
   copy_shape s = xlm_cuda_copy_between(c, x, y, from, to);
   s.size[xlm_cuda_copy_position(c, y, to)] = n;
   s.from_at = first * xlm_call_stride(c, x, from), s.to_at = to_first * xlm_call_stride(c, y, to);
@@ -22,7 +22,7 @@ static xlm_status copy_piece(const xlm_call *c, int64_t first, int64_t n, int64_
 }
 
 XLM_CUDA_RUN(local_slice) {
-  const xlm_dim_info *from = &c->dims[copy_dim(c, XLM_A_from, 0)], *to = &c->dims[copy_dim(c, XLM_A_to, 0)];
+  const xlm_dim_info *from = &c->dims[xlm_call_dim(c, XLM_A_from, 0)], *to = &c->dims[xlm_call_dim(c, XLM_A_to, 0)];
   xlm_piece here;
   bool within = xlm_piece_within(xlm_dim_piece(from), xlm_dim_piece(to), &here);
   XLM_ASSERT(within, "local_slice: what this rank has of `%s` is not in the whole", to->name);

@@ -22,12 +22,6 @@ enum {
   ATTEND = 512 << 20, // limit in bytes for chunks of attention's backward
 };
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK] = {0};
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 static size_t least(size_t a, size_t b) {
   return a < b ? a : b;
 }
@@ -36,33 +30,21 @@ static size_t least(size_t a, size_t b) {
 
 static const char *const products[] = {"cublaslt", "own", NULL};
 
-static bool product_at(const xlm_call *c, int at, xlm_blas *b) {
-  xlm_matmul m = xlm_matmul_of(c, at);
+static bool by_blas(const xlm_call *c, xlm_blas *b) { // operand 0 of contract_acc is what is added to
+  xlm_matmul m = xlm_matmul_of(c, c->instr->op == XLM_OP_CONTRACT_ACC);
   return xlm_blas_of(&m, b);
 }
 
 static bool product_may(const xlm_call *c, const xlm_target *t, int variant) {
   (void)t;
   xlm_blas b;
-  return variant == 1 || product_at(c, 0, &b);
+  return variant == 1 || by_blas(c, &b);
 }
 
 static size_t product(const xlm_call *c, const xlm_target *t) {
   (void)t;
   xlm_blas b;
-  return c->variant == 0 && product_at(c, 0, &b) ? xlm_blas_workspace(&b) : 0;
-}
-
-static bool product_acc_may(const xlm_call *c, const xlm_target *t, int variant) {
-  (void)t;
-  xlm_blas b;
-  return variant == 1 || product_at(c, 1, &b);
-}
-
-static size_t product_acc(const xlm_call *c, const xlm_target *t) {
-  (void)t;
-  xlm_blas b;
-  return c->variant == 0 && product_at(c, 1, &b) ? xlm_blas_workspace(&b) : 0;
+  return c->variant == 0 && by_blas(c, &b) ? xlm_blas_workspace(&b) : 0;
 }
 
 // ---- attention ----
@@ -76,10 +58,11 @@ static bool attend_may(const xlm_call *c, const xlm_target *t, int variant) {
 
 static size_t attend_bwd(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  xlm_dim heads = dim_of(c, XLM_A_heads);
-  size_t queries = (size_t)c->dims[dim_of(c, XLM_A_seq)].size,
-         keys = (size_t)c->dims[dim_of(c, XLM_A_kv_seq)].size;
-  size_t rows = (size_t)xlm_call_elements(c, c->in_type[0]) / (size_t)c->dims[dim_of(c, XLM_A_feature)].size;
+  xlm_dim heads = xlm_call_dim(c, XLM_A_heads, 0);
+  size_t queries = (size_t)c->dims[xlm_call_dim(c, XLM_A_seq, 0)].size,
+         keys = (size_t)c->dims[xlm_call_dim(c, XLM_A_kv_seq, 0)].size;
+  size_t rows =
+      (size_t)xlm_call_elements(c, c->in_type[0]) / (size_t)c->dims[xlm_call_dim(c, XLM_A_feature, 0)].size;
   if (c->variant) return rows * sizeof(float);
   size_t all = rows * keys * 2, sample = (heads ? (size_t)c->dims[heads].size : 1) * queries * keys * 2;
   size_t chunk = sample > ATTEND ? sample : ATTEND / (sample ? sample : 1) * sample;
@@ -117,13 +100,13 @@ static size_t count(const xlm_call *c, const xlm_target *t) { // of targets, unl
 
 static size_t lookup_bwd(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  int64_t vocab = c->dims[dim_of(c, XLM_A_vocab)].size, tokens = xlm_call_elements(c, c->in_type[1]);
+  int64_t vocab = c->dims[xlm_call_dim(c, XLM_A_vocab, 0)].size, tokens = xlm_call_elements(c, c->in_type[1]);
   return xlm_cuda_lookup_scratch_of(NULL, tokens, vocab, xlm_call_inner(c, c->out_type[0], 0)).bytes;
 }
 
 static size_t routing(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  int64_t experts = c->dims[dim_of(c, XLM_A_experts)].size;
+  int64_t experts = c->dims[xlm_call_dim(c, XLM_A_experts, 0)].size;
   const xlm_type *e = c->in_type[c->instr->n_in - 1]; // the choices
   return xlm_cuda_routing_scratch_of(NULL, xlm_call_elements(c, e), experts).bytes;
 }
@@ -144,7 +127,8 @@ static size_t all_reduce(const xlm_call *c, const xlm_target *t) { // any number
 
 static size_t reduce_scatter(const xlm_call *c, const xlm_target *t) { // received, and packed to be sent
   (void)t;
-  int64_t piece = xlm_collect_beside(c, c->in_type[0], dim_of(c, XLM_A_from)) * xlm_collect_largest(c, 0);
+  int64_t piece =
+      xlm_collect_beside(c, c->in_type[0], xlm_call_dim(c, XLM_A_from, 0)) * xlm_collect_largest(c, 0);
   return xlm_collect_room(xlm_collect_members(c), piece, xlm_dtype_bytes(c->in_type[0]->dtype),
                           xlm_collect_dense(c) ? 1 : 2);
 }
@@ -152,7 +136,7 @@ static size_t reduce_scatter(const xlm_call *c, const xlm_target *t) { // receiv
 static size_t all_gather(const xlm_call *c, const xlm_target *t) {
   (void)t;
   const xlm_type *y = c->out_type[0];
-  xlm_dim to = dim_of(c, XLM_A_to);
+  xlm_dim to = xlm_call_dim(c, XLM_A_to, 0);
   if (xlm_collect_outermost(c, y, to)) return 0;
   int64_t piece = xlm_collect_beside(c, y, to) * xlm_collect_largest(c, 0);
   return xlm_collect_room(xlm_collect_members(c), piece, xlm_dtype_bytes(y->dtype), 1);
@@ -160,8 +144,8 @@ static size_t all_gather(const xlm_call *c, const xlm_target *t) {
 
 static size_t all_to_all(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  return xlm_collect_room(xlm_collect_members(c), xlm_collect_exchanged(c), xlm_dtype_bytes(c->in_type[0]->dtype),
-                          2);
+  return xlm_collect_room(xlm_collect_members(c), xlm_collect_exchanged(c),
+                          xlm_dtype_bytes(c->in_type[0]->dtype), 2);
 }
 
 static size_t rows_of_experts(const xlm_call *c, const xlm_target *t) { // how many, by expert and member
@@ -175,10 +159,7 @@ static size_t rows_of_experts(const xlm_call *c, const xlm_target *t) { // how m
 
 static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_CONTRACT, .variants = products, .applicable = product_may, .workspace = product},
-    {.op = XLM_OP_CONTRACT_ACC,
-     .variants = products,
-     .applicable = product_acc_may,
-     .workspace = product_acc},
+    {.op = XLM_OP_CONTRACT_ACC, .variants = products, .applicable = product_may, .workspace = product},
     {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may},
     {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend_bwd},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},

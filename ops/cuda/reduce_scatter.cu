@@ -11,7 +11,7 @@ struct job {
 };
 
 static collect_piece piece(const job *j, int64_t k) {
-  return collect_member(&j->g, j->whole, j->from, j->to, k);
+  return xlm_collect_member(j->g.call, j->whole, j->from, j->to, k);
 }
 
 static char *packed(const job *j, int64_t k) {
@@ -41,9 +41,9 @@ XLM_CUDA_RUN(reduce_scatter) {
   job j = {};
   int64_t rows;
   j.g = collect_start(c);
-  j.from = xlm_collect_dim(c, XLM_A_from, 0), j.to = xlm_collect_dim(c, XLM_A_to, 0);
+  j.from = xlm_call_dim(c, XLM_A_from, 0), j.to = xlm_call_dim(c, XLM_A_to, 0);
   XLM_TRY(collect_rows_in_use(&j.g, c->in_type[0], &rows));
-  j.whole = collect_whole(c, c->in_type[0], j.from, rows);
+  j.whole = xlm_collect_whole(c, c->in_type[0], j.from, rows);
   j.dense = xlm_collect_dense(c);
   j.step = collect_step(&j.g, j.dense ? 1 : 2);
   int64_t most = j.whole.outer * xlm_collect_largest(c, 0) * j.whole.inner;

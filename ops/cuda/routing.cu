@@ -4,12 +4,6 @@
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP };
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 struct choices_of {
   over_dims token;
   int64_t slot, active, n, experts, first; // slot: stride; first: global number of the first expert here
@@ -24,9 +18,9 @@ __global__ void __launch_bounds__(BLOCK) keys_of_choices(const int32_t *e, int32
 
 xlm_status xlm_cuda_route(const xlm_call *c, int e_operand, int32_t *offsets, xlm_cuda_routing *out) {
   const xlm_type *e = c->in_type[e_operand];
-  const xlm_dim_info *experts = &c->dims[dim_of(c, XLM_A_experts)];
+  const xlm_dim_info *experts = &c->dims[xlm_call_dim(c, XLM_A_experts, 0)];
   xlm_cuda_routing r = {};
-  r.slot_dim = dim_of(c, XLM_A_active);
+  r.slot_dim = xlm_call_dim(c, XLM_A_active, 0);
   for (int i = 0; i < e->rank; i++)
     if (e->dim[i] != r.slot_dim) r.token_dims.dim[r.token_dims.rank++] = e->dim[i];
   r.choices = xlm_call_elements(c, e);

@@ -3,7 +3,7 @@
 
 XLM_CUDA_RUN(shift) {
   const xlm_type *t = c->out_type[0];
-  xlm_dim seq = copy_dim(c, XLM_A_seq, 0);
+  xlm_dim seq = xlm_call_dim(c, XLM_A_seq, 0);
   int64_t by = xlm_attr_int(&c->instr->attrs, XLM_A_start, 1), n = c->dims[seq].size;
   if (by > n) by = n;
   if (by < -n) by = -n;

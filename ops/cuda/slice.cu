@@ -5,15 +5,15 @@ static int64_t start_of(const xlm_call *c) { return xlm_attr_int(&c->instr->attr
 
 XLM_CUDA_RUN(slice) {
   const xlm_type *x = c->in_type[0], *y = c->out_type[0];
-  xlm_dim from = copy_dim(c, XLM_A_from, 0);
-  copy_shape s = xlm_cuda_copy_between(c, x, y, from, copy_dim(c, XLM_A_to, 0));
+  xlm_dim from = xlm_call_dim(c, XLM_A_from, 0);
+  copy_shape s = xlm_cuda_copy_between(c, x, y, from, xlm_call_dim(c, XLM_A_to, 0));
   s.from_at = start_of(c) * xlm_call_stride(c, x, from);
   return xlm_cuda_copy_strided(c, s, c->in[0], c->out[0], xlm_dtype_bytes(y->dtype));
 }
 
 XLM_CUDA_RUN(pad) {
   const xlm_type *x = c->in_type[0], *y = c->out_type[0];
-  xlm_dim from = copy_dim(c, XLM_A_from, 0), to = copy_dim(c, XLM_A_to, 0);
+  xlm_dim from = xlm_call_dim(c, XLM_A_from, 0), to = xlm_call_dim(c, XLM_A_to, 0);
   copy_shape s = xlm_cuda_copy_between(c, x, y, from, to);
   s.window = xlm_cuda_copy_position(c, y, to);
   s.begin = start_of(c), s.end = s.begin + c->dims[from].size;

@@ -7,12 +7,6 @@
 
 enum { BLOCK = 256, WARPS = BLOCK / XLM_WARP };
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 struct choice {
   float value;
   int32_t index;
@@ -59,8 +53,8 @@ __global__ void __launch_bounds__(BLOCK) choose(const T *x, T *y, int32_t *index
 
 XLM_CUDA_RUN(top_k) {
   const xlm_type *t = c->in_type[0];
-  int at = xlm_type_find(t, dim_of(c, XLM_A_experts));
-  top_shape s = {0, xlm_call_size(c, t, at), c->dims[dim_of(c, XLM_A_active)].size, xlm_call_inner(c, t, at)};
+  int at = xlm_type_find(t, xlm_call_dim(c, XLM_A_experts, 0));
+  top_shape s = {0, xlm_call_size(c, t, at), c->dims[xlm_call_dim(c, XLM_A_active, 0)].size, xlm_call_inner(c, t, at)};
   s.tokens = xlm_call_outer(c, t, at) * s.b;
   if (!s.tokens) return XLM_OK;
   return xlm_cuda_float(t->dtype, [&](auto x) {
@@ -84,7 +78,7 @@ __global__ void __launch_bounds__(BLOCK) scatter(const T *dy, const int32_t *ind
 }
 
 XLM_CUDA_RUN(top_k_bwd) { // dy, index [tokens, k] -> dx [tokens, experts]
-  top_shape s = {0, c->dims[dim_of(c, XLM_A_experts)].size, c->dims[dim_of(c, XLM_A_active)].size, 1};
+  top_shape s = {0, c->dims[xlm_call_dim(c, XLM_A_experts, 0)].size, c->dims[xlm_call_dim(c, XLM_A_active, 0)].size, 1};
   s.tokens = s.k ? xlm_call_elements(c, c->in_type[0]) / s.k : 0;
   if (!s.tokens || !s.experts) return XLM_OK;
   return xlm_cuda_float(c->out_type[0]->dtype, [&](auto x) {

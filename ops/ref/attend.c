@@ -15,20 +15,14 @@ typedef struct setting {
   double scale, softcap;
 } setting;
 
-static xlm_dim dim(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK] = {0};
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 static setting read_setting(const xlm_call *c) {
   const xlm_attrs *as = &c->instr->attrs;
   setting s = {.c = c,
-               .seq = dim(c, XLM_A_seq),
-               .kv_seq = dim(c, XLM_A_kv_seq),
-               .heads = dim(c, XLM_A_heads),
-               .kv_heads = dim(c, XLM_A_kv_heads),
-               .feature = dim(c, XLM_A_feature),
+               .seq = xlm_call_dim(c, XLM_A_seq, 0),
+               .kv_seq = xlm_call_dim(c, XLM_A_kv_seq, 0),
+               .heads = xlm_call_dim(c, XLM_A_heads, 0),
+               .kv_heads = xlm_call_dim(c, XLM_A_kv_heads, 0),
+               .feature = xlm_call_dim(c, XLM_A_feature, 0),
                .causal = xlm_attr_int(as, XLM_A_causal, 0),
                .window = xlm_attr_int(as, XLM_A_window, 0),
                .scale = xlm_attr_float(as, XLM_A_scale, 1),
@@ -103,7 +97,7 @@ static ref_walk queries(const setting *s) { // every index of q except the featu
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) { // the scores of one query
   (void)t;
-  return (size_t)c->dims[dim(c, XLM_A_kv_seq)].size * sizeof(double);
+  return (size_t)c->dims[xlm_call_dim(c, XLM_A_kv_seq, 0)].size * sizeof(double);
 }
 
 static xlm_status run(const xlm_call *c) {

@@ -15,14 +15,8 @@ const xlm_kernel xlm_ref_reduce_scatter = {.op = XLM_OP_REDUCE_SCATTER, .run = c
 const xlm_kernel xlm_ref_all_gather = {.op = XLM_OP_ALL_GATHER, .run = copy};
 const xlm_kernel xlm_ref_all_to_all = {.op = XLM_OP_ALL_TO_ALL, .run = copy};
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 static xlm_status run_local_slice(const xlm_call *c) {
-  xlm_dim from = dim_of(c, XLM_A_from), to = dim_of(c, XLM_A_to);
+  xlm_dim from = xlm_call_dim(c, XLM_A_from, 0), to = xlm_call_dim(c, XLM_A_to, 0);
   const xlm_type *x = c->in_type[0], *y = c->out_type[0];
   size_t elem = xlm_dtype_bytes(x->dtype);
   int64_t size = c->dims[to].size, inner = xlm_call_stride(c, y, to), n = xlm_call_elements(c, y);

@@ -3,15 +3,9 @@
 
 #include <string.h>
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 ref_walk ref_moe_choices(const xlm_call *c, int e_operand) {
   const xlm_type *e = c->in_type[e_operand];
-  xlm_dim active = dim_of(c, XLM_A_active), dims[XLM_MAX_RANK];
+  xlm_dim active = xlm_call_dim(c, XLM_A_active, 0), dims[XLM_MAX_RANK];
   int n = 0;
   for (int i = 0; i < e->rank; i++)
     if (e->dim[i] != active) dims[n++] = e->dim[i];
@@ -20,7 +14,7 @@ ref_walk ref_moe_choices(const xlm_call *c, int e_operand) {
 }
 
 static int64_t expert_of(const xlm_call *c, int e_operand, const ref_walk *choice) { // -1: on another rank
-  const xlm_dim_info *experts = &c->dims[dim_of(c, XLM_A_experts)];
+  const xlm_dim_info *experts = &c->dims[xlm_call_dim(c, XLM_A_experts, 0)];
   int64_t i = ((const int32_t *)c->in[e_operand])[ref_at(c, c->in_type[e_operand], choice)] - experts->offset;
   return i >= 0 && i < experts->size ? i : -1;
 }

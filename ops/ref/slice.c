@@ -3,12 +3,6 @@
 
 #include "ops/ref/ref_priv.h"
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 // Copies short[.., i, ..] <-> long[.., start + i, ..] for every element of the short one.
 static void copy(const xlm_call *c, const xlm_type *small, xlm_dim s, const xlm_type *large, xlm_dim l,
                  bool to_large) {
@@ -27,7 +21,7 @@ static void copy(const xlm_call *c, const xlm_type *small, xlm_dim s, const xlm_
 }
 
 static xlm_status run(const xlm_call *c) {
-  copy(c, c->out_type[0], dim_of(c, XLM_A_to), c->in_type[0], dim_of(c, XLM_A_from), false);
+  copy(c, c->out_type[0], xlm_call_dim(c, XLM_A_to, 0), c->in_type[0], xlm_call_dim(c, XLM_A_from, 0), false);
   return XLM_OK;
 }
 
@@ -35,7 +29,7 @@ const xlm_kernel xlm_ref_slice = {.op = XLM_OP_SLICE, .run = run};
 
 static xlm_status run_pad(const xlm_call *c) {
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
-  copy(c, c->in_type[0], dim_of(c, XLM_A_from), c->out_type[0], dim_of(c, XLM_A_to), true);
+  copy(c, c->in_type[0], xlm_call_dim(c, XLM_A_from, 0), c->out_type[0], xlm_call_dim(c, XLM_A_to, 0), true);
   return XLM_OK;
 }
 

@@ -3,12 +3,6 @@
 
 #include "ops/ref/ref_priv.h"
 
-static xlm_dim dim_of(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 static double value_at(const xlm_call *c, ref_walk *w, xlm_dim experts, int64_t i) {
   ref_walk_set(w, experts, i);
   return ref_in(c, 0)[ref_at(c, c->in_type[0], w)];
@@ -27,7 +21,7 @@ static int64_t next_best(const xlm_call *c, ref_walk *w, xlm_dim experts, int64_
 }
 
 static xlm_status run(const xlm_call *c) {
-  xlm_dim experts = dim_of(c, XLM_A_experts), active = dim_of(c, XLM_A_active);
+  xlm_dim experts = xlm_call_dim(c, XLM_A_experts, 0), active = xlm_call_dim(c, XLM_A_active, 0);
   const xlm_type *out = c->out_type[0];
   ref_walk t = ref_walk_over(c, out->dim, out->rank - 1); // active is the last
   while (ref_walk_next(&t)) {
@@ -48,7 +42,7 @@ static xlm_status run(const xlm_call *c) {
 const xlm_kernel xlm_ref_top_k = {.op = XLM_OP_TOP_K, .run = run};
 
 static xlm_status run_bwd(const xlm_call *c) {
-  xlm_dim experts = dim_of(c, XLM_A_experts);
+  xlm_dim experts = xlm_call_dim(c, XLM_A_experts, 0);
   memset(c->out[0], 0, xlm_type_bytes(c->out_type[0], c->dims));
   ref_walk w = ref_walk_type(c, c->in_type[0]);
   while (ref_walk_next(&w)) {

@@ -19,6 +19,12 @@ int64_t xlm_call_outer(const xlm_call *c, const xlm_type *t, int i) {
   return n;
 }
 
+xlm_dim xlm_call_dim(const xlm_call *c, xlm_attr_key key, int i) {
+  xlm_dim d[XLM_MAX_RANK] = {0};
+  xlm_attr_dims(&c->instr->attrs, key, d);
+  return d[i];
+}
+
 int64_t xlm_call_stride(const xlm_call *c, const xlm_type *t, xlm_dim d) {
   int i = xlm_type_find(t, d);
   return i < 0 ? 0 : xlm_call_inner(c, t, i);

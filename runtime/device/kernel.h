@@ -87,6 +87,8 @@ static inline int64_t xlm_call_size(const xlm_call *c, const xlm_type *t, int i)
 static inline int64_t xlm_call_elements(const xlm_call *c, const xlm_type *t) {
   return xlm_type_elements(t, c->dims);
 }
+// Dim i of the call's attribute `key`; 0 when it is unset.
+xlm_dim xlm_call_dim(const xlm_call *c, xlm_attr_key key, int i);
 // Elements between neighbours along dim d in dense storage of t; 0 when t lacks d (broadcast).
 int64_t xlm_call_stride(const xlm_call *c, const xlm_type *t, xlm_dim d);
 // Product of the sizes of t's dims before position i / after position i.

@@ -2,14 +2,8 @@
 // in registers over the whole inner dimension: NV loads and MR broadcasts per MR * NV multiply-adds.
 #include "ops/cpu/attend/attend_math_priv.h"
 
-static xlm_dim attr_dim(const xlm_call *c, xlm_attr_key key) {
-  xlm_dim d[XLM_MAX_RANK] = {0};
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[0];
-}
-
 static void read_heads(const xlm_call *c, attend_shape *s) {
-  xlm_dim heads = attr_dim(c, XLM_A_heads), kv_heads = attr_dim(c, XLM_A_kv_heads);
+  xlm_dim heads = xlm_call_dim(c, XLM_A_heads, 0), kv_heads = xlm_call_dim(c, XLM_A_kv_heads, 0);
   s->heads = s->kv_heads = s->heads_full = s->kv_full = 1;
   if (heads) {
     s->heads = c->dims[heads].size, s->heads_full = c->dims[heads].full,
@@ -28,9 +22,9 @@ static int64_t whole_lanes(int64_t n, int vl) {
 attend_shape xlm_attend_read(const xlm_call *c) {
   const xlm_attrs *as = &c->instr->attrs;
   const xlm_type *q = c->in_type[0];
-  xlm_dim seq = attr_dim(c, XLM_A_seq), kv_seq = attr_dim(c, XLM_A_kv_seq),
-          feature = attr_dim(c, XLM_A_feature);
-  xlm_dim heads = attr_dim(c, XLM_A_heads);
+  xlm_dim seq = xlm_call_dim(c, XLM_A_seq, 0), kv_seq = xlm_call_dim(c, XLM_A_kv_seq, 0),
+          feature = xlm_call_dim(c, XLM_A_feature, 0);
+  xlm_dim heads = xlm_call_dim(c, XLM_A_heads, 0);
   attend_shape s = {.batches = 1,
                     .queries = c->dims[seq].size,
                     .keys = c->dims[kv_seq].size,
@@ -64,12 +58,12 @@ attend_shape xlm_attend_read_for(const xlm_call *c, const xlm_target *t, xlm_cpu
 attend_view xlm_attend_view_of(const xlm_call *c, const attend_shape *s, const xlm_type *t, void *data,
                                bool query) {
   const xlm_type *q = c->in_type[0];
-  xlm_dim seq = attr_dim(c, XLM_A_seq), heads = attr_dim(c, XLM_A_heads),
-          feature = attr_dim(c, XLM_A_feature);
-  xlm_dim head = attr_dim(c, query ? XLM_A_heads : XLM_A_kv_heads);
+  xlm_dim seq = xlm_call_dim(c, XLM_A_seq, 0), heads = xlm_call_dim(c, XLM_A_heads, 0),
+          feature = xlm_call_dim(c, XLM_A_feature, 0);
+  xlm_dim head = xlm_call_dim(c, query ? XLM_A_heads : XLM_A_kv_heads, 0);
   attend_view v = {.data = data,
                    .type = t->dtype,
-                   .row = xlm_call_stride(c, t, attr_dim(c, query ? XLM_A_seq : XLM_A_kv_seq)),
+                   .row = xlm_call_stride(c, t, xlm_call_dim(c, query ? XLM_A_seq : XLM_A_kv_seq, 0)),
                    .head = head ? xlm_call_stride(c, t, head) : 0,
                    .feature = xlm_call_stride(c, t, feature)};
   int n = 0;

@@ -4,8 +4,8 @@
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  collect_piece p = collect_piece_of(c, c->out_type[0], collect_dim(c, XLM_A_to, 0), false);
-  int64_t n = collect_members(c), piece = p.outer * collect_largest(c, 0) * p.inner;
+  collect_piece p = collect_piece_of(c, c->out_type[0], xlm_call_dim(c, XLM_A_to, 0), false);
+  int64_t n = xlm_collect_members(c), piece = p.outer * xlm_collect_largest(c, 0) * p.inner;
   size_t room = p.outer == 1 ? 0 : collect_room(n, piece, xlm_dtype_bytes(c->in_type[0]->dtype), 1);
   return collect_tables(n) + room;
 }
@@ -20,7 +20,7 @@ typedef struct job {
 } job;
 
 static collect_piece piece(const job *j, int64_t k) {
-  return collect_member(j->c, &j->g, j->whole, j->to, j->from, k);
+  return xlm_collect_member(j->c, j->whole, j->to, j->from, k);
 }
 
 static int64_t left(const job *j, int64_t k, int64_t first) { // remaining elements of member k's piece in
@@ -32,7 +32,7 @@ static int64_t left(const job *j, int64_t k, int64_t first) { // remaining eleme
 
 static xlm_status gather_in_place(job *j) {
   const char *mine = j->c->in[0];
-  for (int run = 0; run < collect_runs(j->c, j->from); run++) {
+  for (int run = 0; run < xlm_collect_runs(j->c, j->from); run++) {
     for (int64_t k = 0; k < j->g.n; k++) {
       collect_piece p = piece(j, k);
       int64_t begin = run ? p.tail_begin : p.begin, size = run ? p.tail : p.size - p.tail;
@@ -61,13 +61,13 @@ static xlm_status round_of(job *j, int64_t first) {
 
 static xlm_status run(const xlm_call *c) {
   job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
-  j.from = collect_dim(c, XLM_A_from, 0), j.to = collect_dim(c, XLM_A_to, 0);
+  j.from = xlm_call_dim(c, XLM_A_from, 0), j.to = xlm_call_dim(c, XLM_A_to, 0);
   j.whole = collect_piece_of(c, c->out_type[0], j.to, true);
   if (collect_piece_of(c, c->out_type[0], j.to, false).outer == 1) {
     XLM_TRY(gather_in_place(&j));
   } else {
     j.step = collect_step(&j.g, j.elem, 1);
-    int64_t most = j.whole.outer * collect_largest(c, 0) * j.whole.inner;
+    int64_t most = j.whole.outer * xlm_collect_largest(c, 0) * j.whole.inner;
     for (int64_t first = 0; first < most; first += j.step) XLM_TRY(round_of(&j, first));
   }
   collect_clear_tail(c, c->out_type[0], c->out[0]);

@@ -8,14 +8,14 @@
 static int64_t largest_piece(const xlm_call *c, bool used) {
   xlm_type t = *c->out_type[0], rest = {.dtype = t.dtype};
   for (int i = 0; i < t.rank; i++)
-    if (t.dim[i] != collect_dim(c, XLM_A_to, 0) && t.dim[i] != collect_dim(c, XLM_A_to, 1))
+    if (t.dim[i] != xlm_call_dim(c, XLM_A_to, 0) && t.dim[i] != xlm_call_dim(c, XLM_A_to, 1))
       rest.dim[rest.rank++] = t.dim[i];
-  return collect_elements(c, &rest, used) * collect_largest(c, 0) * collect_largest(c, 1);
+  return collect_elements(c, &rest, used) * xlm_collect_largest(c, 0) * xlm_collect_largest(c, 1);
 }
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  int64_t n = collect_members(c);
+  int64_t n = xlm_collect_members(c);
   return collect_tables(n) +
          collect_room(n, largest_piece(c, false), xlm_dtype_bytes(c->in_type[0]->dtype), 2);
 }
@@ -30,11 +30,11 @@ typedef struct job {
 } job;
 
 static collect_piece joins(const job *j, int64_t k) { // member k's part of a
-  return collect_member(j->c, &j->g, j->a, j->a_whole, j->a_part, k);
+  return xlm_collect_member(j->c, j->a, j->a_whole, j->a_part, k);
 }
 
 static collect_piece leaves(const job *j, int64_t k) { // member k's future part of b
-  return collect_member(j->c, &j->g, j->b, j->b_whole, j->b_part, k);
+  return xlm_collect_member(j->c, j->b, j->b_whole, j->b_part, k);
 }
 
 static int64_t left(const job *j, const collect_piece *p, int64_t first) {
@@ -62,8 +62,8 @@ static xlm_status round_of(job *j, int64_t first) {
 
 static xlm_status run(const xlm_call *c) {
   job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
-  j.a_part = collect_dim(c, XLM_A_from, 0), j.a_whole = collect_dim(c, XLM_A_to, 0);
-  j.b_whole = collect_dim(c, XLM_A_from, 1), j.b_part = collect_dim(c, XLM_A_to, 1);
+  j.a_part = xlm_call_dim(c, XLM_A_from, 0), j.a_whole = xlm_call_dim(c, XLM_A_to, 0);
+  j.b_whole = xlm_call_dim(c, XLM_A_from, 1), j.b_part = xlm_call_dim(c, XLM_A_to, 1);
   j.a = collect_piece_of(c, c->out_type[0], j.a_whole, true);
   j.b = collect_piece_of(c, c->in_type[0], j.b_whole, true);
   j.step = collect_step(&j.g, j.elem, 2);

@@ -31,21 +31,6 @@ collect collect_start(const xlm_call *c) {
   return g;
 }
 
-static xlm_ints sizes_of(const xlm_call *c, int list) {
-  return xlm_piece_sizes(&c->instr->attrs, xlm_comm_of(c->instr->op), list);
-}
-
-int64_t collect_members(const xlm_call *c) {
-  return sizes_of(c, 0).n;
-}
-
-int64_t collect_largest(const xlm_call *c, int list) {
-  xlm_ints sizes = sizes_of(c, list);
-  int64_t most = 0;
-  for (uint32_t i = 0; i < sizes.n; i++) most = sizes.at[i] > most ? sizes.at[i] : most;
-  return most;
-}
-
 size_t collect_room(int64_t n, int64_t piece, size_t elem, int copies) {
   size_t one = (size_t)n * elem * (size_t)copies, all = one * (size_t)piece;
   size_t room = all < COLLECT_ROOM ? all : COLLECT_ROOM;
@@ -53,7 +38,7 @@ size_t collect_room(int64_t n, int64_t piece, size_t elem, int copies) {
 }
 
 void collect_sizes(const xlm_call *c, int list, int64_t n, int64_t *size, int64_t *begin) {
-  xlm_ints sizes = sizes_of(c, list);
+  xlm_ints sizes = xlm_collect_sizes(c, list);
   int64_t sum = 0;
   XLM_ASSERT(sizes.n == n, "%s: %u sizes for %lld members", xlm_op_name(c->instr->op), sizes.n, (long long)n);
   for (int64_t i = 0; i < n; i++) size[i] = sizes.at[i], begin[i] = sum, sum += size[i];
@@ -76,53 +61,22 @@ xlm_status collect_gather(const collect *g, const void *mine) {
 
 // ---- pieces
 
-static bool is_ragged(const xlm_call *c, const xlm_type *t) {
-  return t->rank > 1 && c->dims[t->dim[1]].ragged;
-}
-
 static int64_t rows_in_use(const xlm_call *c) { // the last of the offsets, which are operand 1
   const int32_t *offsets = c->in[1];
   return offsets[xlm_call_elements(c, c->in_type[1]) - 1];
 }
 
 collect_piece collect_piece_of(const xlm_call *c, const xlm_type *t, xlm_dim d, bool used) {
-  int i = xlm_type_find(t, d);
-  XLM_ASSERT(i >= 0, "%s: dimension `%s` is not in its operand", xlm_op_name(c->instr->op), c->dims[d].name);
-  collect_piece p = {.outer = xlm_call_outer(c, t, i),
-                     .whole = c->dims[d].size,
-                     .inner = xlm_call_inner(c, t, i),
-                     .size = c->dims[d].size};
-  if (used && is_ragged(c, t) && c->dims[t->dim[1]].size)
-    p.outer = p.outer / c->dims[t->dim[1]].size * rows_in_use(c);
-  return p;
-}
-
-collect_piece collect_member(const xlm_call *c, const collect *g, collect_piece all, xlm_dim whole,
-                             xlm_dim part, int64_t k) {
-  const xlm_dim_info *from = &c->dims[whole], *to = &c->dims[part];
-  xlm_piece piece = xlm_dim_piece(to), here;
-  if (k != g->me) {
-    int32_t coord[XLM_MAX_AXES];
-    xlm_mesh_coord(&c->link->mesh, xlm_mesh_member_rank(&c->link->mesh, g->axes, c->link->coord, k), coord);
-    piece = xlm_mesh_local(&c->link->mesh, to, coord);
-  }
-  bool within = xlm_piece_within(xlm_dim_piece(from), piece, &here);
-  XLM_ASSERT(within, "%s: what member %lld has of `%s` is not in the whole", xlm_op_name(c->instr->op),
-             (long long)k, to->name);
-  all.begin = here.offset, all.size = here.size, all.tail = here.tail, all.tail_begin = here.tail_offset;
-  return all;
-}
-
-int collect_runs(const xlm_call *c, xlm_dim part) {
-  return c->dims[part].mirrored & (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0) ? 2 : 1;
+  return xlm_collect_whole(c, t, d, used && xlm_collect_ragged(c, t) ? rows_in_use(c) : -1);
 }
 
 int64_t collect_elements(const xlm_call *c, const xlm_type *t, bool used) {
-  return used && is_ragged(c, t) ? rows_in_use(c) * xlm_call_inner(c, t, 1) : xlm_call_elements(c, t);
+  return used && xlm_collect_ragged(c, t) ? rows_in_use(c) * xlm_call_inner(c, t, 1)
+                                          : xlm_call_elements(c, t);
 }
 
 void collect_clear_tail(const xlm_call *c, const xlm_type *t, void *data) {
-  if (!is_ragged(c, t)) return;
+  if (!xlm_collect_ragged(c, t)) return;
   size_t elem = xlm_dtype_bytes(t->dtype), used = (size_t)collect_elements(c, t, true) * elem;
   memset((char *)data + used, 0, (size_t)xlm_call_elements(c, t) * elem - used);
 }

@@ -13,8 +13,7 @@
 #include <string.h>
 
 #include "ops/cpu/kernel_priv.h"
-#include "runtime/device/link.h"
-#include "runtime/plan/traffic.h"
+#include "runtime/device/collect.h"
 
 enum { COLLECT_ROOM = 4 << 20 }; // maximum bytes of workspace per round; larger pieces take more rounds
 
@@ -32,8 +31,6 @@ typedef struct collect { // the group of one call, and the tables of its exchang
 } collect;
 
 #define collect_tables XLM_ISA_NAME(xlm_collect_tables)
-#define collect_members XLM_ISA_NAME(xlm_collect_members)
-#define collect_largest XLM_ISA_NAME(xlm_collect_largest)
 #define collect_room XLM_ISA_NAME(xlm_collect_room)
 #define collect_start XLM_ISA_NAME(xlm_collect_start)
 #define collect_sizes XLM_ISA_NAME(xlm_collect_sizes)
@@ -41,9 +38,6 @@ typedef struct collect { // the group of one call, and the tables of its exchang
 #define collect_gather XLM_ISA_NAME(xlm_collect_gather)
 
 size_t collect_tables(int64_t n); // bytes of the tables; a multiple of 64
-// From the attribute `sizes`: the number of members, and the largest piece of list `list`.
-int64_t collect_members(const xlm_call *c);
-int64_t collect_largest(const xlm_call *c, int list);
 // Workspace for rounds in which `n` members move pieces of at most `piece` elements, `copies` of each; at
 // least one element. `piece` is equal on all members, hence also the number of rounds.
 size_t collect_room(int64_t n, int64_t piece, size_t elem, int copies);
@@ -60,19 +54,13 @@ xlm_status collect_gather(const collect *g, const void *mine) XLM_MUST_CHECK; //
 
 // ---- pieces
 
-// Of the middle dimension of a tensor [outer, whole, inner]: indices [begin, begin + size - tail), then
-// [tail_begin, tail_begin + tail).
-typedef struct collect_piece {
-  int64_t outer, whole, inner, begin, size, tail, tail_begin;
-} collect_piece;
+typedef xlm_collect_piece collect_piece;
 
 static inline int64_t collect_count(const collect_piece *p) {
   return p->outer * p->size * p->inner;
 }
 
 #define collect_piece_of XLM_ISA_NAME(xlm_collect_piece_of)
-#define collect_member XLM_ISA_NAME(xlm_collect_member)
-#define collect_runs XLM_ISA_NAME(xlm_collect_runs)
 #define collect_pack XLM_ISA_NAME(xlm_collect_pack)
 #define collect_unpack XLM_ISA_NAME(xlm_collect_unpack)
 #define collect_elements XLM_ISA_NAME(xlm_collect_elements)
@@ -80,12 +68,6 @@ static inline int64_t collect_count(const collect_piece *p) {
 
 // All of dimension d of tensor t; when `used`, outer counts only the rows in use (operand 1: offsets).
 collect_piece collect_piece_of(const xlm_call *c, const xlm_type *t, xlm_dim d, bool used);
-// Member k's piece of `all` of dimension `whole`; this rank's piece is dimension `part`.
-collect_piece collect_member(const xlm_call *c, const collect *g, collect_piece all, xlm_dim whole,
-                             xlm_dim part, int64_t k);
-// The number of runs that a member's piece of a dimension may have, 1 or 2, the same on all members; `part`
-// is this rank's piece.
-int collect_runs(const xlm_call *c, xlm_dim part);
 // Elements [first, first + n) of the piece's row-major list <-> contiguous memory.
 void collect_pack(const collect_piece *p, const void *tensor, int64_t first, int64_t n, size_t elem,
                   void *dense, xlm_pool *pool);
@@ -95,12 +77,6 @@ int64_t collect_elements(const xlm_call *c, const xlm_type *t,
                          bool used); // of t; if ragged and `used`: of the rows in use
 void collect_clear_tail(const xlm_call *c, const xlm_type *t,
                         void *data); // zeroes the rows of t that are not in use
-
-static inline xlm_dim collect_dim(const xlm_call *c, xlm_attr_key key, int i) {
-  xlm_dim d[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, key, d);
-  return d[i];
-}
 
 // ---- reduction
 

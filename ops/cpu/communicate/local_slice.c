@@ -2,9 +2,9 @@
 #include "ops/cpu/communicate/collect_priv.h"
 
 static xlm_status run(const xlm_call *c) {
-  xlm_dim from = collect_dim(c, XLM_A_from, 0), to = collect_dim(c, XLM_A_to, 0);
+  xlm_dim from = xlm_call_dim(c, XLM_A_from, 0), to = xlm_call_dim(c, XLM_A_to, 0);
   collect_piece p = collect_piece_of(c, c->in_type[0], from, true);
-  p = collect_member(c, &(collect){0}, p, from, to, 0);
+  p = xlm_collect_mine(c, p, from, to);
   collect_pack(&p, c->in[0], 0, collect_count(&p), xlm_dtype_bytes(c->in_type[0]->dtype), c->out[0],
                xlm_cpu_pool(c));
   collect_clear_tail(c, c->out_type[0], c->out[0]);

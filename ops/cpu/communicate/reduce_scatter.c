@@ -3,7 +3,7 @@
 #include "ops/cpu/communicate/collect_priv.h"
 
 static bool is_dense(const xlm_call *c, const collect_piece *all) { // is every member's piece contiguous?
-  return all->outer == 1 && collect_runs(c, collect_dim(c, XLM_A_to, 0)) == 1;
+  return all->outer == 1 && xlm_collect_runs(c, xlm_call_dim(c, XLM_A_to, 0)) == 1;
 }
 
 static int copies_of(bool dense) {
@@ -12,8 +12,8 @@ static int copies_of(bool dense) {
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  collect_piece p = collect_piece_of(c, c->in_type[0], collect_dim(c, XLM_A_from, 0), false);
-  int64_t n = collect_members(c), piece = p.outer * collect_largest(c, 0) * p.inner;
+  collect_piece p = collect_piece_of(c, c->in_type[0], xlm_call_dim(c, XLM_A_from, 0), false);
+  int64_t n = xlm_collect_members(c), piece = p.outer * xlm_collect_largest(c, 0) * p.inner;
   bool dense = is_dense(c, &p);
   return collect_tables(n) + collect_room(n, piece, xlm_dtype_bytes(c->in_type[0]->dtype), copies_of(dense));
 }
@@ -35,7 +35,7 @@ static int64_t left(const job *j, int64_t k, int64_t first) { // remaining eleme
 }
 
 static const void *summand(const job *j, int64_t k, int64_t first) { // sent to member k in this round
-  collect_piece p = collect_member(j->c, &j->g, j->whole, j->from, j->to, k);
+  collect_piece p = xlm_collect_member(j->c, j->whole, j->from, j->to, k);
   if (j->dense) return (const char *)j->c->in[0] + (size_t)(p.begin * p.inner + first) * j->elem;
   char *packed = j->g.room + (size_t)((j->g.n + k) * j->step) * j->elem;
   collect_pack(&p, j->c->in[0], first, left(j, k, first), j->elem, packed, xlm_cpu_pool(j->c));
@@ -58,12 +58,12 @@ static xlm_status round_of(job *j, int64_t first) {
 
 static xlm_status run(const xlm_call *c) {
   job j = {.c = c, .g = collect_start(c), .elem = xlm_dtype_bytes(c->in_type[0]->dtype)};
-  j.from = collect_dim(c, XLM_A_from, 0), j.to = collect_dim(c, XLM_A_to, 0);
+  j.from = xlm_call_dim(c, XLM_A_from, 0), j.to = xlm_call_dim(c, XLM_A_to, 0);
   j.whole = collect_piece_of(c, c->in_type[0], j.from, true);
   j.dense = is_dense(c, &j.whole);
   collect_sizes(c, 0, j.g.n, j.g.size, j.g.begin);
   j.step = collect_step(&j.g, j.elem, copies_of(j.dense));
-  int64_t most = j.whole.outer * collect_largest(c, 0) * j.whole.inner;
+  int64_t most = j.whole.outer * xlm_collect_largest(c, 0) * j.whole.inner;
   for (int64_t first = 0; first < most; first += j.step) XLM_TRY(round_of(&j, first));
   collect_clear_tail(c, c->out_type[0], c->out[0]);
   return XLM_OK;

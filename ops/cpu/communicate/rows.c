@@ -2,7 +2,7 @@
 #include "ops/cpu/communicate/rows_priv.h"
 
 size_t rows_workspace(const xlm_call *c, const xlm_type *home, const xlm_type *here) {
-  int64_t n = collect_members(c), counts = c->dims[home->dim[0]].size + n * c->dims[here->dim[0]].size;
+  int64_t n = xlm_collect_members(c), counts = c->dims[home->dim[0]].size + n * c->dims[here->dim[0]].size;
   return collect_tables(n) + (size_t)counts * sizeof(int32_t);
 }
 
@@ -10,7 +10,7 @@ xlm_status rows_start(const xlm_call *c, rows *r, const xlm_type *home, const xl
                       const int32_t *offsets) {
   collect *g = &r->g;
   *r = (rows){.g = collect_start(c), .home = offsets, .here = c->dims[here->dim[0]].size};
-  r->rounds = collect_largest(c, 0);
+  r->rounds = xlm_collect_largest(c, 0);
   r->bytes = (size_t)xlm_call_inner(c, home, 1) * xlm_dtype_bytes(home->dtype);
   collect_sizes(c, 0, g->n, g->size, g->begin);
   XLM_ASSERT(g->size[g->me] == r->here, "%s: member %lld owns %lld experts, not %lld",

@@ -4,15 +4,9 @@
 // `test_cuda_ops [PATTERN]`: only cases whose "op.name" contains PATTERN.
 // `test_cuda_ops PATTERN KERNELS.so`: uses the kernels that KERNELS.so has instead (test_broken_kernels.sh).
 #include <dlfcn.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "tests/emulate/emulated.h"
 #include "tests/ops/run_op.h"
@@ -20,17 +14,6 @@
 static int begin(int way) {
   emulated_order(way - 1);
   return 1;
-}
-
-static void run_case(void **state) {
-  const op_case *c = *state;
-  xlm_arena *a = xlm_arena_new(0);
-  assert_non_null(a);
-  const char *wrong = op_case_run(c, a);
-  if (wrong) print_error("%s.%s: %s\n", xlm_op_at(c->op)->name, c->name, wrong);
-  bool failed = wrong;
-  xlm_arena_free(a);
-  assert_false(failed);
 }
 
 static void *library;
@@ -53,6 +36,11 @@ static const xlm_kernel *find(const char *arch, xlm_op_id op) {
   return &others[op];
 }
 
+static bool takes(const op_case *c) { // what has a kernel
+  xlm_op_id op = xlm_op_at(c->op)->flags & XLM_OPF_ELEMENTWISE ? XLM_OP_FUSED : c->op;
+  return xlm_backend_find("cuda")->find(NULL, op) && (op == XLM_OP_FUSED || !getenv("XLM_TEST_NVRTC"));
+}
+
 int main(int argc, char **argv) {
 #if defined(EMULATE_ASAN) || defined(EMULATE_RACES)
   enum { WAYS = 2 };
@@ -69,19 +57,5 @@ int main(int argc, char **argv) {
                            .way = "order of threads",
                            .watch = emulated_watch};
   op_compare(&cuda);
-  static struct CMUnitTest tests[2048];
-  static char names[2048][96];
-  size_t n = 0;
-  for (int f = 0; op_case_files[f]; f++)
-    for (int i = 0; i < op_case_files[f]->n; i++) {
-      const op_case *c = &op_case_files[f]->at[i];
-      xlm_op_id op = xlm_op_at(c->op)->flags & XLM_OPF_ELEMENTWISE ? XLM_OP_FUSED : c->op;
-      snprintf(names[n], sizeof names[n], "%s.%s", xlm_op_at(c->op)->name, c->name);
-      if (!cuda.backend->find(NULL, op) || (argc > 1 && !strstr(names[n], argv[1]))) continue;
-      if (getenv("XLM_TEST_NVRTC") && op != XLM_OP_FUSED) continue;
-      tests[n] = (struct CMUnitTest){.name = names[n], .test_func = run_case, .initial_state = (void *)c};
-      n++;
-    }
-  if (n == 0) return fprintf(stderr, "no case of that name\n"), 1;
-  return _cmocka_run_group_tests("CUDA ops", tests, n, NULL, NULL);
+  return op_cases_main("CUDA ops", argc > 1 ? argv[1] : NULL, takes);
 }

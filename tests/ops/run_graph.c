@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/device/cpu.h"
+#include "runtime/plan/streams.h"
 
 #ifdef XLM_SANITIZED
 enum { GUARD = 0 }; // the sanitizer guards reads too, if nothing lies behind the buffer
@@ -15,6 +16,7 @@ enum { POISON = 0xFF, FENCE = 0xA5 };
 
 typedef struct buffer {
   unsigned char *at;
+  void *there; // the same for kernels: `at`, or memory of the device
   size_t n;
   bool owned;
 } buffer;
@@ -38,6 +40,15 @@ struct run_graph {
   const char *error;
 };
 
+static void *on_device(const run_graph *r, size_t n, void *here) {
+  if (!r->o.device) return here;
+  void *there;
+  xlm_error err;
+  xlm_status s = r->device->kind->alloc(r->device, n, &there, &err);
+  XLM_ASSERT(s == XLM_OK, "%s", err.text);
+  return there;
+}
+
 static buffer buffer_new(const run_graph *r, size_t n) {
   void *p = NULL;
   int failed = posix_memalign(&p, 64, n + GUARD ? n + GUARD : 1);
@@ -45,7 +56,7 @@ static buffer buffer_new(const run_graph *r, size_t n) {
   memset(p, POISON, n);
   memset((char *)p + n, FENCE, GUARD);
   if (r->o.watch) r->o.watch(p, n, true);
-  return (buffer){p, n, true};
+  return (buffer){p, on_device(r, n + GUARD, p), n, true};
 }
 
 static void buffer_free(const run_graph *r, buffer *b) {
@@ -97,7 +108,7 @@ static uint32_t *value_ids(run_graph *r, const xlm_val *vals, xlm_val first, int
 
 static void **data_of(run_graph *r, const uint32_t *ids, int n) {
   void **data = XLM_NEW_N(r->arena, void *, n + 1);
-  for (int i = 0; i < n; i++) data[i] = r->values[ids[i]].at;
+  for (int i = 0; i < n; i++) data[i] = r->values[ids[i]].there;
   return data;
 }
 
@@ -113,7 +124,7 @@ static void place_outputs(run_graph *r, const xlm_node_info *n, const xlm_op *op
     buffer *b = &r->values[n->out + (xlm_val)i];
     bool shared = i < op->n_alias || (i == 0 && (op->flags & XLM_OPF_VIEW));
     if (shared)
-      *b = (buffer){r->values[n->in[i]].at, r->values[n->in[i]].n, false};
+      *b = r->values[n->in[i]], b->owned = false;
     else
       *b = buffer_new(r, xlm_type_bytes(&r->tensors[n->out + (xlm_val)i].type, r->g->dims));
   }
@@ -129,7 +140,7 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
   if (r->o.store && op->facts.sums) s->instr.attrs = stored(r, &s->instr.attrs);
   const xlm_backend *backend = r->o.backend;
   s->kernel = backend->find(NULL, s->instr.op);
-  if (!s->kernel && r->o.others) {
+  if (!s->kernel && r->o.others && !r->o.device) {
     backend = r->o.others;
     s->kernel = backend->find(NULL, s->instr.op);
   }
@@ -159,7 +170,7 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
       report(r, id, "it cannot prepare");
   s->call.in = data_of(r, s->instr.in, n->n_in);
   s->call.out = data_of(r, s->instr.out, n->n_out);
-  s->call.workspace = s->workspace.at;
+  s->call.workspace = s->workspace.there;
 }
 
 static void set_types(run_graph *r) {
@@ -175,9 +186,10 @@ run_graph *run_graph_new(const xlm_graph *g, run_options o) {
   XLM_ASSERT(a, "test arena");
   run_graph *r = XLM_NEW(a, run_graph);
   *r = (run_graph){.g = g, .o = o, .arena = a};
-  if (o.threads > 1) {
+  if (o.threads > 1 || o.device) {
     xlm_error err;
-    xlm_status s = xlm_device_cpu.open(&(xlm_device_options){.threads = o.threads}, &r->device, &err);
+    xlm_device_options d = {.threads = o.threads, .n_marks = 1, .room = 1};
+    xlm_status s = (o.device ? o.device : &xlm_device_cpu)->open(&d, &r->device, &err);
     XLM_ASSERT(s == XLM_OK, "%s", err.text);
   }
   r->tensors = XLM_NEW_N(a, xlm_tensor, g->n_values + 1);
@@ -196,7 +208,7 @@ run_graph *run_graph_new(const xlm_graph *g, run_options o) {
 void run_graph_free(run_graph *r) {
   for (xlm_node id = 1; id < r->g->n_nodes; id++) buffer_free(r, &r->steps[id].workspace);
   for (xlm_val v = 1; v < r->g->n_values; v++) buffer_free(r, &r->values[v]);
-  xlm_device_cpu.close(r->device);
+  if (r->device) r->device->kind->close(r->device);
   xlm_arena_free(r->arena);
 }
 
@@ -249,6 +261,58 @@ static bool is_aliased(const xlm_op *op, const xlm_node_info *n, int operand) {
   return false;
 }
 
+// ---- on a device: operands go there before a kernel runs, everything it may write comes back
+
+static void check_device(xlm_status s, const xlm_error *err) {
+  XLM_ASSERT(s == XLM_OK, "%s", err->text);
+}
+
+static void put(const run_graph *r, const buffer *b) {
+  xlm_error err;
+  check_device(r->device->kind->put(r->device, b->there, b->at, b->n + GUARD, &err), &err);
+}
+
+static void get_back(const run_graph *r, const buffer *b) {
+  xlm_error err;
+  check_device(r->device->kind->get(r->device, b->at, b->there, b->n + GUARD, &err), &err);
+}
+
+typedef struct run_work {
+  const xlm_kernel *kernel;
+  const xlm_call *call;
+} run_work;
+
+static xlm_status run_there(void *arg, uint32_t instr) {
+  const run_work *w = arg;
+  (void)instr;
+  return w->kernel->run(w->call);
+}
+
+// The call of node `id`; `moved` is in place of its operand and output 0, if it is given.
+static xlm_status run_call(run_graph *r, xlm_node id, const xlm_call *call, const buffer *moved) {
+  step *s = &r->steps[id];
+  const xlm_node_info *n = &r->g->nodes[id];
+  if (!r->o.device) return s->kernel->run(call);
+  xlm_call c = *call;
+  c.queue = XLM_STREAM_KERNELS, c.err = &r->device->err[XLM_STREAM_KERNELS];
+  run_work w = {s->kernel, &c};
+  xlm_work work = {.run = run_there, .arg = &w, .call = &c};
+  const xlm_device_segment segment = {.segment = id, .env = &r->o.env};
+  bool known = false;
+  for (int i = 0; i < n->n_in; i++) put(r, &r->values[n->in[i]]);
+  for (int i = 0; i < n->n_out; i++) put(r, &r->values[n->out + (xlm_val)i]);
+  put(r, &s->workspace);
+  if (moved) put(r, moved);
+  if (r->device->kind->begin) check_device(r->device->kind->begin(r->device, &segment, &known, &s->err), &s->err);
+  r->device->kind->enqueue(r->device, XLM_STREAM_KERNELS, &work);
+  XLM_TRY(r->device->kind->sync(r->device, NULL, &s->err));
+  for (int i = 0; i < n->n_in; i++) get_back(r, &r->values[n->in[i]]);
+  for (int i = 0; i < n->n_out; i++) get_back(r, &r->values[n->out + (xlm_val)i]);
+  get_back(r, &s->workspace);
+  if (moved) get_back(r, moved);
+  return XLM_OK;
+}
+
 // Runs the node once more with output 0 in a copy of operand `i`: as the placement pass may arrange it.
 static void run_in_place(run_graph *r, xlm_node id, int i) {
   step *s = &r->steps[id];
@@ -260,10 +324,11 @@ static void run_in_place(run_graph *r, xlm_node id, int i) {
   c.in = data_of(r, s->instr.in, n->n_in);
   c.out = data_of(r, s->instr.out, n->n_out);
   for (int j = 0; j < n->n_in; j++)
-    if (n->in[j] == n->in[i]) ((void **)c.in)[j] = copy.at;
-  ((void **)c.out)[0] = copy.at;
+    if (n->in[j] == n->in[i]) ((void **)c.in)[j] = copy.there;
+  ((void **)c.out)[0] = copy.there;
   memset(s->workspace.at, POISON, s->workspace.n);
-  if (s->kernel->run(&c) != XLM_OK) report(r, id, xlm_arena_printf(r->arena, "in place: %s", s->err.text));
+  if (run_call(r, id, &c, &copy) != XLM_OK)
+    report(r, id, xlm_arena_printf(r->arena, "in place: %s", s->err.text));
   if (memcmp(copy.at, r->values[n->out].at, copy.n))
     report(r, id, xlm_arena_printf(r->arena, "in place of operand %d it gives other bits", i));
   buffer_free(r, &copy);
@@ -297,7 +362,7 @@ static void run_node(run_graph *r, xlm_node id) {
   for (int i = op->n_alias; i < n->n_out; i++)
     memset(r->values[n->out + (xlm_val)i].at, POISON, r->values[n->out + (xlm_val)i].n);
   memset(s->workspace.at, POISON, s->workspace.n);
-  if (s->kernel->run(&s->call) != XLM_OK) report(r, id, s->err.text);
+  if (run_call(r, id, &s->call, NULL) != XLM_OK) report(r, id, s->err.text);
   if (!r->o.in_place) return;
   if (n->n_in <= 64) check_after(r, id, op, before);
   for (int i = 0; i < 32 && !r->error; i++)

@@ -25,6 +25,9 @@ typedef struct run_options {
   const xlm_backend *others; // runs what the backend has no kernel for; NULL: an error
   void (*watch)(const void *at, size_t bytes, bool on); // memory that kernels access, at its allocation and
                                                         // before its release
+  // Kernels run there, on copies of the operands in its memory; NULL: here, on `threads` threads. Its own
+  // backend's, not those of `others`.
+  const struct xlm_device_kind *device;
 } run_options;
 
 run_graph *run_graph_new(const xlm_graph *g, run_options o);

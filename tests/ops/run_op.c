@@ -255,7 +255,8 @@ static run_graph *start_way(const test_graph *tg, int way) {
                    .in_place = way == 1,
                    .threads = s->begin(way),
                    .env = tg->t.env,
-                   .watch = s->watch};
+                   .watch = s->watch,
+                   .device = s->device};
   return run_graph_new(tg->t.b.g, o);
 }
 

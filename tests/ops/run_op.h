@@ -97,12 +97,17 @@ typedef struct op_subject {
   int ways;                  // to run it, from 1, which must give the same bits
   int (*begin)(int way);     // makes a way the current one; returns the number of threads
   const char *way;           // what differs: "threads"
+  const struct xlm_device_kind *device; // where the backend's kernels run; NULL: on this machine's processors
   void (*watch)(const void *at, size_t bytes, bool on); // see run_graph.h
 } op_subject;
 void op_compare(const op_subject *s); // from now on; owned by the caller
 
 // Runs one case; NULL or what went wrong (in `a`).
 const char *op_case_run(const op_case *c, xlm_arena *a);
+
+// Runs all cases whose "op.name" contains `pattern` (NULL: any) and that `takes` accepts (NULL: all) as a
+// cmocka group; returns the exit code.
+int op_cases_main(const char *group, const char *pattern, bool (*takes)(const op_case *c));
 
 // Marks every op that the case's graph and its gradients contain: covered[XLM_OP_COUNT].
 void op_case_cover(const op_case *c, xlm_arena *a, bool *covered);

@@ -1,0 +1,42 @@
+// Every op case on a card, in its own memory, compared with the float64 reference; runs must give the same
+// bits. Exit code 77: there is no card. On the fake card it is test_gpu_ops.
+// `gpu_ops [PATTERN]`: only cases whose "op.name" contains PATTERN.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/device/cuda/cuda.h"
+#include "tests/ops/run_op.h"
+
+static int begin(int way) {
+  (void)way;
+  return 1;
+}
+
+static bool takes(const op_case *c) { // what has a kernel, and none of the others in its graph
+  static bool covered[XLM_OP_COUNT];
+  const xlm_backend *cuda = xlm_backend_find("cuda");
+  xlm_arena *a = xlm_arena_new(0);
+  XLM_ASSERT(a, "no memory");
+  for (int op = 0; op < XLM_OP_COUNT; op++) covered[op] = false;
+  op_case_cover(c, a, covered);
+  xlm_arena_free(a);
+  for (int op = 0; op < XLM_OP_COUNT; op++) {
+    const xlm_op *o = xlm_op_at((xlm_op_id)op);
+    bool kernel = covered[op] && !o->facts.leaf && !(o->flags & (XLM_OPF_VIEW | XLM_OPF_ELEMENTWISE)) &&
+                  xlm_backend_find("cpu")->find(NULL, (xlm_op_id)op);
+    if (kernel && !cuda->find(NULL, (xlm_op_id)op)) return false;
+  }
+  return true;
+}
+
+int main(int argc, char **argv) {
+  xlm_error err = {0};
+  if (xlm_device_cuda_eager.check(&err) != XLM_OK) return fprintf(stderr, "%s\n", err.text), 77;
+  const op_subject card = {.backend = xlm_backend_find("cuda"),
+                           .ways = 3,
+                           .begin = begin,
+                           .way = "runs",
+                           .device = &xlm_device_cuda_eager};
+  op_compare(&card);
+  return op_cases_main("ops on the card", argc > 1 ? argv[1] : NULL, takes);
+}

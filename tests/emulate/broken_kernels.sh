@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$source_dir" || exit 1
 
-# FILE of ops/cuda | sed expression | .cu files to compile | plain, asan or races | case | what its failure says
+# FILE of ops/cuda | sed expression | .cu files to compile, others as NAME.c | plain, asan or races | case | what its failure says
 list() {
   cat <<'EOF'
 reduce_priv.h|/all warps' sums are there/d|sum|races|sum.long_columns|race at
@@ -38,13 +38,15 @@ adamw.cu|/the factors are there/d|adamw|races|adamw.first|race at
 expert_count.cu|/before the next expert's/d|expert_count|races|expert_count.many|race at
 dispatch.cu|s/to\[i\] = some ? /to[i] = true ? /|dispatch routing sort|plain|dispatch.missing|expected
 top_k.cu|s/a.index < b.index/a.index > b.index/|top_k|plain|top_k.ties|expected
+product.c|s/add ? moved(add, i \* x->d.loop, x->out) : out/add/|product.c blas.c|plain|contract_acc.batches|expected
+product.c|s/align \/= 2/break/|product.c blas.c|plain|contract_acc.batches|less aligned
 EOF
 }
 
 # One line: NUMBER FILE SED UNITS BUILD CASE SAYS; prints what is wrong with it.
 check() {
   local dir=$work/$1 file=$2 sed=$3 units=$4 kind=$5 name=$6 says=$7 suffix="" unit
-  local flags=(-std=gnu++17 -O1 -g1 -fPIC -shared -Wl,-Bsymbolic -w -fno-math-errno -ffp-contract=off -DXLM_EMULATE)
+  local flags=(-O1 -g1 -fPIC -shared -Wl,-Bsymbolic -w -fno-math-errno -ffp-contract=off -DXLM_EMULATE -DXLM_CUDA_KERNELS=1)
   local link=()
   case $kind in
     asan) suffix=_asan flags+=(-fsanitize=address,undefined -fno-sanitize-recover=all -DEMULATE_ASAN) ;;
@@ -56,9 +58,10 @@ check() {
   cmp -s "ops/cuda/$file" "$dir/ops/cuda/$file" && { echo "$file: nothing matches '$sed'"; return; }
   for unit in $units; do
     # Instrumented for races when compiled, but linked without the sanitizer's own runtime.
-    local instrument=()
+    local instrument=() language=(-std=gnu++17 -x c++) source=$dir/ops/cuda/$unit.cu
     [ "$kind" = races ] && instrument=(-fsanitize=thread)
-    "$cxx" "${flags[@]}" "${instrument[@]}" -I"$dir" -I. -x c++ -c "$dir/ops/cuda/$unit.cu" -o "$dir/$unit.o" || { echo "$file: '$sed' does not compile"; return; }
+    case $unit in *.c) source=$dir/ops/cuda/$unit language=(-std=gnu11 -x c) ;; esac
+    "$cxx" "${flags[@]}" "${instrument[@]}" -I"$dir" -I. "${language[@]}" -c "$source" -o "$dir/$unit.o" || { echo "$file: '$sed' does not compile"; return; }
     link+=("$dir/$unit.o")
   done
   "$cxx" "${flags[@]}" "${link[@]}" -o "$dir/broken.so" || { echo "$file: does not link"; return; }

@@ -18,21 +18,20 @@ static int begin(int way) {
 
 static void *library;
 
-static const char *symbol_of(xlm_op_id op) {
-#define XLM_CUDA(name, NAME) \
-  if (op == XLM_OP_##NAME) return "xlm_cuda_" #name;
-#include "ops/cuda/kernels.def"
-#undef XLM_CUDA
-  return "";
+static void *symbol_of(xlm_op_id op, const char *what) { // of the library; NULL: it has none
+  char symbol[96];
+  snprintf(symbol, sizeof symbol, "xlm_cuda_%s%s", what, xlm_op_name(op));
+  return dlsym(library, symbol);
 }
 
 static const xlm_kernel *find(const char *arch, xlm_op_id op) {
   static xlm_kernel others[XLM_OP_COUNT];
   const xlm_kernel *k = xlm_backend_find("cuda")->find(arch, op);
-  void *run = library && k ? dlsym(library, symbol_of(op)) : NULL;
+  void *run = library && k ? symbol_of(op, "") : NULL, *prepare = run ? symbol_of(op, "prepare_") : NULL;
   if (!run) return k;
   others[op] = *k;
   memcpy(&others[op].run, &run, sizeof run);
+  if (prepare) memcpy(&others[op].prepare, &prepare, sizeof prepare);
   return &others[op];
 }
 

@@ -28,6 +28,18 @@ static void other_order(op_test *t) {
   op_out(t, xlm_contract(&t->b, x, w, &over, 1, dims, 3));
 }
 
+static void many_batch_dims(op_test *t) { // three that do not merge
+  xlm_val x = op_leaf(t, "x[a 2, seq 3, b 2, c 3, hidden 4]"), w = op_leaf(t, "w[c, a, hidden, b, ffn 5]");
+  xlm_dim over = op_dim(t, "hidden");
+  op_out(t, xlm_contract(&t->b, x, w, &over, 1, NULL, -1));
+}
+
+static void summed_apart(op_test *t) { // two summed dimensions that do not merge
+  xlm_val x = op_leaf(t, "x[seq 5, rows 4, batch 3]"), y = op_leaf(t, "y[seq, ffn 6, batch]");
+  xlm_dim over[] = {op_dim(t, "batch"), op_dim(t, "seq")};
+  op_out(t, xlm_contract(&t->b, x, y, over, 2, NULL, -1));
+}
+
 static void dot(op_test *t) {
   xlm_val x = op_leaf(t, "x[hidden 7]"), y = op_leaf(t, "y[hidden]");
   op_out(t, xlm_op2(&t->b, XLM_OP_CONTRACT, x, y));
@@ -113,6 +125,12 @@ static void acc_next(op_test *t) {
   acc_dense(t, false);
 }
 
+static void acc_batches(op_test *t) { // two dimensions beside the matrices, which do not merge
+  xlm_val x = op_leaf(t, "x[batch 2, heads 3, seq 7, hidden 5]"),
+          dy = op_leaf(t, "dy[heads, seq, batch, ffn 3]");
+  acc_emit(t, op_state(t, "acc[heads, ffn, batch, hidden]", -1, 1), x, dy, "seq", false);
+}
+
 static void acc_ragged(op_test *t) {
   xlm_val x = ragged(t, "x[experts 3, routed, hidden 4]"), dy = ragged(t, "dy[experts, routed, ffn 5]");
   acc_emit(t, op_state(t, "acc[experts, hidden, ffn]", -1, 1), x, dy, "routed", false);
@@ -123,6 +141,8 @@ static const op_case table[] = {
     {"heads", XLM_OP_CONTRACT, to_heads_and_back, .bf16 = true},
     {"batch_dims", XLM_OP_CONTRACT, batch_dims, .bf16 = true},
     {"other_order", XLM_OP_CONTRACT, other_order, .bf16 = true},
+    {"many_batch_dims", XLM_OP_CONTRACT, many_batch_dims, .bf16 = true},
+    {"summed_apart", XLM_OP_CONTRACT, summed_apart, .bf16 = true},
     {"dot", XLM_OP_CONTRACT, dot, .bf16 = true},
     {"matrix_vector", XLM_OP_CONTRACT, matrix_vector, .bf16 = true},
     {"outer", XLM_OP_CONTRACT, outer, .bf16 = true},
@@ -133,6 +153,7 @@ static const op_case table[] = {
     {"ragged_columns", XLM_OP_CONTRACT, ragged_columns, .bf16 = true},
     {"first", XLM_OP_CONTRACT_ACC, acc_first, .bf16 = true, .no_grad = true},
     {"next", XLM_OP_CONTRACT_ACC, acc_next, .bf16 = true, .no_grad = true},
+    {"batches", XLM_OP_CONTRACT_ACC, acc_batches, .bf16 = true, .no_grad = true},
     {"ragged", XLM_OP_CONTRACT_ACC, acc_ragged, .bf16 = true, .no_grad = true},
 };
 const op_cases cases_products = {table, sizeof table / sizeof *table};

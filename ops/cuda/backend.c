@@ -12,15 +12,6 @@ static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const
 }
 
 #ifdef XLM_CUDA_KERNELS
-#ifdef XLM_CUDA_BRIDGE // tests, while kernels are missing: tests/fake_cuda/bridge.c
-const xlm_kernel *xlm_cuda_bridge(xlm_op_id op);
-#else
-static const xlm_kernel *xlm_cuda_bridge(xlm_op_id op) {
-  (void)op;
-  return NULL;
-}
-#endif
-
 static xlm_kernel kernels[XLM_OP_COUNT];
 
 static void fill_kernels(void) {
@@ -39,7 +30,7 @@ static const xlm_kernel *find(const char *arch, xlm_op_id op) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   (void)arch;
   (void)pthread_once(&once, fill_kernels);
-  return kernels[op].run ? &kernels[op] : xlm_cuda_bridge(op);
+  return kernels[op].run ? &kernels[op] : NULL;
 }
 
 static const char *here(void) {

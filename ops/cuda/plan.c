@@ -3,13 +3,12 @@
 //
 // Operations with a workspace:
 // - products: what cuBLASLt may use (blas.h);
-// - attention backward: cuDNN's deterministic form stores batch x heads x queries x keys in two bytes each,
-//   for as many samples at a time as stay within a limit; masks it does not support use a kernel of our own,
-//   which stores only the sums of dout * out per query;
+// - attention backward: the sums of dout * out per query;
 // - sums in two fixed steps: the partial sums;
 // - gradients of tables: token numbers, sorted, and sums of tiles of them;
 // - routing: choices of experts, sorted;
 // - collectives: pieces of other ranks, added in member order.
+#include "ops/cuda/attend_priv.h"
 #include "ops/cuda/backend_priv.h"
 #include "ops/cuda/blas.h"
 #include "ops/cuda/collect_plan_priv.h"
@@ -17,10 +16,6 @@
 #include "ops/cuda/norm_sq_priv.h"
 #include "ops/cuda/routing_priv.h"
 #include "ops/cuda/reduce_shape_priv.h"
-
-enum {
-  ATTEND = 512 << 20, // limit in bytes for chunks of attention's backward
-};
 
 static size_t least(size_t a, size_t b) {
   return a < b ? a : b;
@@ -49,24 +44,9 @@ static size_t product(const xlm_call *c, const xlm_target *t) {
 
 // ---- attention ----
 
-static const char *const attends[] = {"cudnn", "flash", NULL};
-
-static bool attend_may(const xlm_call *c, const xlm_target *t, int variant) {
-  (void)t;
-  return variant == 1 || xlm_attr_float(&c->instr->attrs, XLM_A_softcap, 0) == 0;
-}
-
 static size_t attend_bwd(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  xlm_dim heads = xlm_call_dim(c, XLM_A_heads, 0);
-  size_t queries = (size_t)c->dims[xlm_call_dim(c, XLM_A_seq, 0)].size,
-         keys = (size_t)c->dims[xlm_call_dim(c, XLM_A_kv_seq, 0)].size;
-  size_t rows =
-      (size_t)xlm_call_elements(c, c->in_type[0]) / (size_t)c->dims[xlm_call_dim(c, XLM_A_feature, 0)].size;
-  if (c->variant) return rows * sizeof(float);
-  size_t all = rows * keys * 2, sample = (heads ? (size_t)c->dims[heads].size : 1) * queries * keys * 2;
-  size_t chunk = sample > ATTEND ? sample : ATTEND / (sample ? sample : 1) * sample;
-  return least(all, chunk);
+  return attend_bwd_workspace(c);
 }
 
 // ---- sums in two steps ----
@@ -160,8 +140,7 @@ static size_t rows_of_experts(const xlm_call *c, const xlm_target *t) { // how m
 static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_CONTRACT, .variants = products, .applicable = product_may, .workspace = product},
     {.op = XLM_OP_CONTRACT_ACC, .variants = products, .applicable = product_may, .workspace = product},
-    {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may},
-    {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend_bwd},
+    {.op = XLM_OP_ATTEND_BWD, .workspace = attend_bwd},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},
     {.op = XLM_OP_SUM, .workspace = by_parts},
     {.op = XLM_OP_MEAN, .workspace = by_parts},

@@ -37,6 +37,13 @@ norm_sq.cu|s/aligned \&\& i + N <= n/aligned/|norm_sq|asan|norm_sq.many|heap-buf
 adamw.cu|/the factors are there/d|adamw|races|adamw.first|race at
 expert_count.cu|/before the next expert's/d|expert_count|races|expert_count.many|race at
 dispatch.cu|s/to\[i\] = some ? /to[i] = true ? /|dispatch routing sort|plain|dispatch.missing|expected
+attend_simt_priv.h|/what is in the room is read no more/d|attend attend_bwd|races|attend_bwd.tiles_grouped|race at
+attend_simt_priv.h|/the pairs are there, the last rows are read no more/d|attend attend_bwd|races|attend_bwd.tiles_grouped|race at
+attend_simt_priv.h|s/row0 + row < t.rows \&\& //|attend attend_bwd|asan|attend_bwd.tiles_one_head|heap-buffer-overflow
+attend_bwd.cu|/the probabilities are read no more/d|attend attend_bwd|races|attend_bwd.tiles_grouped|race at
+attend.cu|s/out\[i\]\[j\] \*= keep\[i\]/(void)0/|attend attend_bwd|plain|attend_bwd.tiles_causal|expected
+attend_priv.h|s/k->n - 1 + s->window, end/k->n, end/|attend attend_bwd|plain|attend_bwd.tiles_window|expected
+attend_priv.h|s/tile < tiles ? s->at : s->tail_at/s->at/|attend attend_bwd|plain|attend_bwd.tiles_both_ends|expected
 top_k.cu|s/a.index < b.index/a.index > b.index/|top_k|plain|top_k.ties|expected
 product.c|s/add ? moved(add, i \* x->d.loop, x->out) : out/add/|product.c blas.c|plain|contract_acc.batches|expected
 product.c|s/align \/= 2/break/|product.c blas.c|plain|contract_acc.batches|less aligned

@@ -129,6 +129,16 @@ static const setting settings[] = {
      "v[kv_seq, heads, head]", true, 90, .ranks = 2},
     {"unseeing", "q[seq 80, heads 2, head 8]", "k[kv_seq 20, heads, head]", "v[kv_seq, heads, head]", true,
      9},
+    {"tiles_orders", "q[heads 2, head 24, batch 2, seq 70]", "k[head, seq, kv_heads 1, batch]",
+     "v[batch, kv_heads, seq, head]", true, .feature = "head"},
+    // heads of other sizes
+    {"head_1", "q[seq 67, heads 2, head 1]", "k[seq, heads, head]", "v[seq, heads, head]", true},
+    {"head_40", "q[seq 70, heads 3, head 40]", "k[seq, head]", "v[seq, head]", true},
+    {"head_80", "q[seq 65, head 80]", "k[kv_seq 97, head]", "v[kv_seq, head]"},
+    {"head_96", "q[seq 71, head 96]", "k[seq, head]", "v[seq, head]", true, 9},
+    {"head_128", "q[seq 67, heads 2, head 128]", "k[seq, heads, head]", "v[seq, heads, head]", true},
+    {"head_130", "q[seq 66, head 130]", "k[seq, head]", "v[seq, head]", true},
+    {"head_256", "q[seq 66, head 256]", "k[seq, head]", "v[seq, head]", true, 0, 0, 0, 30},
 };
 
 static const setting *setting_of(const op_test *t) {
@@ -227,5 +237,13 @@ static const op_case table[] = {
     {"tiles_both_ends", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
     {"window_both_ends", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
     {"unseeing", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
+    {"tiles_orders", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
+    {"head_1", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
+    {"head_40", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
+    {"head_80", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
+    {"head_96", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
+    {"head_128", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
+    {"head_130", XLM_OP_ATTEND_BWD, direct, .no_grad = true},
+    {"head_256", XLM_OP_ATTEND_BWD, direct, .bf16 = true, .no_grad = true, .tol_bf16 = 5e-2},
 };
 const op_cases cases_attention = {table, sizeof table / sizeof *table};

@@ -4,6 +4,9 @@
 // One kernel has tiles of keys and goes along the queries that see them (dK, dV), a second has tiles of queries and goes
 // along the keys that they see (dQ): scores are computed twice, and no two blocks add to one place. Before them, a warp
 // per query prepares its two numbers (attend_sums). Sums run in ascending order: over (head, query tile), over key tiles.
+//
+// Here in f32 for everything (attend_simt_priv.h); attend_bwd_tensor.cu has the variant on tensor cores.
+#include "ops/cuda/attend_run_priv.h"
 #include "ops/cuda/attend_simt_priv.h"
 
 enum { Q, K, V, OUT, LSE, DOUT, DLSE };
@@ -135,6 +138,7 @@ XLM_CUDA_RUN(attend_bwd) {
   void *stream = xlm_cuda_stream(c);
   int64_t rows = s.batches * s.heads * s.queries;
   if (rows) XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(sum_queries, xlm_cuda_blocks(rows, WARPS), XLM_BLOCK, 0, stream, a)));
+  if (c->variant == 0) return xlm_cuda_attend_bwd_tensor(c, a);
   return xlm_cuda_launched(c, simt_width(s.features, [&](auto width) {
     constexpr int N = decltype(width)::value;
     int64_t parts = attend_parts(&s, N * SIMT_SIDE);

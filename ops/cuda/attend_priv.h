@@ -87,11 +87,11 @@ static inline attend_shape attend_shape_of(const xlm_call *c) {
 // of_keys: the operand has the sequence and heads of the keys, otherwise of the queries.
 static inline attend_view attend_view_of(const xlm_call *c, const xlm_type *t, void *data, bool of_keys) {
   const xlm_type *q = c->in_type[0];
-  xlm_dim head = attend_dim(c, of_keys ? XLM_A_kv_heads : XLM_A_heads);
+  xlm_dim head = xlm_call_dim(c, of_keys ? XLM_A_kv_heads : XLM_A_heads, 0);
   attend_view v;
   memset(&v, 0, sizeof v);
   v.data = data, v.bf16 = t->dtype == XLM_BF16;
-  v.row = xlm_call_stride(c, t, attend_dim(c, of_keys ? XLM_A_kv_seq : XLM_A_seq));
+  v.row = xlm_call_stride(c, t, xlm_call_dim(c, of_keys ? XLM_A_kv_seq : XLM_A_seq, 0));
   v.head = head ? xlm_call_stride(c, t, head) : 0;
   v.feature = xlm_call_stride(c, t, xlm_call_dim(c, XLM_A_feature, 0));
   int n = 0;
@@ -103,6 +103,19 @@ static inline attend_view attend_view_of(const xlm_call *c, const xlm_type *t, v
 static inline size_t attend_bwd_workspace(const xlm_call *c) {
   attend_shape s = attend_shape_of(c);
   return (size_t)(s.batches * s.heads * s.queries) * sizeof(attend_sums);
+}
+
+// On tensor cores: all operands and results of bf16, one head's vector contiguous, in accesses of 16 bytes, and small
+// enough for tiles in shared memory.
+static inline bool attend_fits_tensor_cores(const xlm_call *c) {
+  xlm_dim feature = xlm_call_dim(c, XLM_A_feature, 0);
+  if (c->dims[feature].size % 8 || c->dims[feature].size > 256) return false;
+  for (int i = 0; i < c->instr->n_in + c->instr->n_out; i++) {
+    const xlm_type *t = i < c->instr->n_in ? c->in_type[i] : c->out_type[i - c->instr->n_in];
+    int at = xlm_type_find(t, feature);
+    if (at >= 0 && (at != t->rank - 1 || t->dtype != XLM_BF16)) return false;
+  }
+  return true;
 }
 
 // ---- for kernels too

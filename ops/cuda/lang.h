@@ -63,6 +63,15 @@ static inline const char *xlm_launch_text(xlm_launch_status s) {
   (kernel<<<grid, block, shared, (cudaStream_t)(stream)>>>(__VA_ARGS__), cudaPeekAtLastError())
 #endif
 
+// XLM_ALLOW_SHARED(kernel, bytes): the kernel may be launched with so much dynamic shared memory; needed above 48 KiB.
+
+#ifdef XLM_EMULATE
+#define XLM_ALLOW_SHARED(kernel, bytes) ((xlm_launch_status)NULL)
+#else
+#define XLM_ALLOW_SHARED(kernel, bytes)                                                                      \
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes))
+#endif
+
 // ---- bf16
 
 #ifdef XLM_EMULATE

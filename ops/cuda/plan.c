@@ -3,7 +3,7 @@
 //
 // Operations with a workspace:
 // - products: what cuBLASLt may use (blas.h);
-// - attention backward: the sums of dout * out per query;
+// - attention backward: two numbers per query;
 // - sums in two fixed steps: the partial sums;
 // - gradients of tables: token numbers, sorted, and sums of tiles of them;
 // - routing: choices of experts, sorted;
@@ -43,6 +43,14 @@ static size_t product(const xlm_call *c, const xlm_target *t) {
 }
 
 // ---- attention ----
+
+// tensor_core: bf16 throughout, f32 sums; simt: f32 arithmetic by single threads, for all types and orders.
+static const char *const attends[] = {"tensor_core", "simt", NULL};
+
+static bool attend_may(const xlm_call *c, const xlm_target *t, int variant) {
+  (void)t;
+  return variant == 1 || attend_fits_tensor_cores(c);
+}
 
 static size_t attend_bwd(const xlm_call *c, const xlm_target *t) {
   (void)t;
@@ -140,7 +148,8 @@ static size_t rows_of_experts(const xlm_call *c, const xlm_target *t) { // how m
 static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_CONTRACT, .variants = products, .applicable = product_may, .workspace = product},
     {.op = XLM_OP_CONTRACT_ACC, .variants = products, .applicable = product_may, .workspace = product},
-    {.op = XLM_OP_ATTEND_BWD, .workspace = attend_bwd},
+    {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may},
+    {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend_bwd},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},
     {.op = XLM_OP_SUM, .workspace = by_parts},
     {.op = XLM_OP_MEAN, .workspace = by_parts},

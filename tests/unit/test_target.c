@@ -90,7 +90,7 @@ static void devices_are_planned_for(void **state) {
     if (r->instrs[i].op == XLM_OP_CONTRACT) assert_in_range(r->instrs[i].workspace, 256, 32 << 20); // blas.h
   }
   assert_int_equal(all % 256, 0);
-  assert_true(has_variant(p, XLM_OP_CONTRACT, "cublaslt"));
+  assert_true(has_variant(p, XLM_OP_CONTRACT, "cublaslt") && has_variant(p, XLM_OP_ATTEND_BWD, "tensor_core"));
   assert_null(xlm_plan_verify_saved(p, arena).text);
 }
 

@@ -1,0 +1,92 @@
+// attend_bwd on tensor cores; the algorithm is that of attend_bwd.cu. Its two kernels are one template: rows that stay,
+// keys or queries, and columns that pass by.
+//
+// Shared memory holds 4 tiles. For heads of more than 128 features the columns are half a tile, so that 99 KiB suffice on
+// every card, and dk and dv, which must stay in registers, are computed 128 features at a time.
+#include "ops/cuda/attend_run_priv.h"
+#include "ops/cuda/attend_tensor_priv.h"
+
+template <int D> struct attend_bwd_room {
+  static constexpr int N = D > 128 ? ATTEND_TILE / 2 : ATTEND_TILE;
+  tensor_row<D> rows[2][ATTEND_TILE]; // keys and values, or queries and their gradients of the result
+  tensor_row<D> cols[2][N];           // the others
+};
+
+// The products of rows with columns from col0 on become probabilities and gradients of scores. sums: of the tile of queries.
+template <bool of_keys, int N>
+static __device__ __forceinline__ void differentiate(const attend_shape &s, const attend_band &band, const attend_sums *sums,
+                                                     int col0, tensor_sums<N> &x, tensor_sums<N> &y) {
+  bool all = attend_sees_all(&band);
+  XLM_UNROLL(N / 8) for (int n = 0; n < N / 8; n++) for (int e = 0; e < 4; e++) {
+    int row = tensor_row_of(e / 2), col = col0 + tensor_col(n, e % 2);
+    int query = of_keys ? col : row, key = of_keys ? row : col;
+    attend_pair p = {0, 0};
+    if (all || attend_sees(&band, query, key)) p = attend_gradient(s, x.at[n][e], y.at[n][e], sums[query]);
+    x.at[n][e] = p.p, y.at[n][e] = p.ds;
+  }
+}
+
+// of_keys: dk and dv of tiles of keys; else dq of tiles of queries. W features of them per block.
+template <bool of_keys, int D, int W>
+__global__ void __launch_bounds__(MMA_THREADS) attend_bwd_tensor(const __grid_constant__ attend_bwd_args a, int64_t items) {
+  XLM_DYNAMIC_SHARED(attend_bwd_room<D>, room);
+  constexpr int N = attend_bwd_room<D>::N;
+  const attend_shape &s = a.s;
+  int64_t tiles = of_keys ? attend_tiles(s.keys) : attend_query_tiles(&s);
+  for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
+    attend_item it = attend_item_of(&s, item, tiles, of_keys ? s.kv_heads : s.heads, W);
+    attend_rows rows = of_keys ? attend_key_tile(&s, it.tile) : attend_query_tile(&s, tiles - 1 - it.tile); // long ones first
+    attend_range others = of_keys ? attend_seeing_queries(&s, &rows) : attend_seen_keys(&s, &rows);
+    int64_t first = of_keys ? attend_first_head(&s, it.head) : it.head;
+    int64_t end = of_keys ? attend_first_head(&s, it.head + 1) : it.head + 1;
+    tensor_sums<W> dx = {}, dv = {}; // dx: dk or dq
+    __syncthreads();                 // the last item's tiles are read no more
+    tensor_load<ATTEND_TILE>(room->rows[0], tensor_rows_of(s, of_keys ? a.k : a.q, it.batch, it.head, rows), 0, s.features);
+    tensor_load<ATTEND_TILE>(room->rows[1], tensor_rows_of(s, of_keys ? a.v : a.dout, it.batch, it.head, rows), 0, s.features);
+    copy_commit();
+    for (int64_t h = first; h < end; h++)
+      for (int64_t tile = others.begin; tile < others.end; tile++) {
+        attend_rows cols = of_keys ? attend_query_tile(&s, tile) : attend_key_tile(&s, tile);
+        attend_band band = attend_band_of(&s, of_keys ? &cols : &rows, of_keys ? &rows : &cols);
+        if (attend_sees_nothing(&band)) continue;
+        int64_t other = of_keys ? h : attend_key_head(&s, h);
+        const attend_sums *sums = a.sums + (it.batch * s.heads + h) * s.queries + (of_keys ? cols : rows).row;
+        for (int col0 = 0; col0 < cols.n; col0 += N) {
+          tensor_sums<N> x, y;
+          __syncthreads(); // the last columns are read no more
+          tensor_load<N>(room->cols[0], tensor_rows_of(s, of_keys ? a.q : a.k, it.batch, other, cols), col0, s.features);
+          tensor_load<N>(room->cols[1], tensor_rows_of(s, of_keys ? a.dout : a.v, it.batch, other, cols), col0, s.features);
+          copy_commit();
+          copy_wait<0>();
+          __syncthreads(); // the tiles are there
+          tensor_scores<N>(x, room->rows[0], room->cols[0], s.features);
+          tensor_scores<N>(y, room->rows[1], room->cols[1], s.features);
+          differentiate<of_keys>(s, band, sums, col0, x, y);
+          if (of_keys) tensor_add<W>(dv, x, room->cols[1], it.feature, s.features);
+          tensor_add<W>(dx, y, room->cols[0], it.feature, s.features);
+        }
+      }
+    copy_wait<0>(); // if there was nothing to see
+    const float scale[2] = {s.scale, s.scale}, one[2] = {1, 1};
+    tensor_store<W>(tensor_rows_of(s, of_keys ? a.dk : a.dq, it.batch, it.head, rows), dx, scale, it.feature, s.features);
+    if (of_keys) tensor_store<W>(tensor_rows_of(s, a.dv, it.batch, it.head, rows), dv, one, it.feature, s.features);
+  }
+}
+
+template <bool of_keys, int D, int W>
+static xlm_launch_status launch(const xlm_call *c, const attend_bwd_args &a, int64_t tiles, int64_t heads) {
+  int64_t items = a.s.batches * heads * tiles * attend_parts(&a.s, W);
+  if (!items) return {};
+  xlm_launch_status done = XLM_ALLOW_SHARED((attend_bwd_tensor<of_keys, D, W>), sizeof(attend_bwd_room<D>));
+  if (done) return done;
+  return XLM_LAUNCH((attend_bwd_tensor<of_keys, D, W>), xlm_cuda_blocks(items, 1), MMA_THREADS, sizeof(attend_bwd_room<D>),
+                    xlm_cuda_stream(c), a, items);
+}
+
+xlm_status xlm_cuda_attend_bwd_tensor(const xlm_call *c, const attend_bwd_args &a) {
+  return xlm_cuda_launched(c, tensor_width(a.s.features, [&](auto width) {
+    constexpr int D = decltype(width)::value;
+    xlm_launch_status done = launch<true, D, D < 128 ? D : 128>(c, a, attend_tiles(a.s.keys), a.s.kv_heads);
+    return done ? done : launch<false, D, D>(c, a, attend_query_tiles(&a.s), a.s.heads);
+  }));
+}

@@ -27,10 +27,12 @@ static inline const xlm_kernel *kernel_here(xlm_op_id op) {
 }
 
 // Plans a direct call: workspace and variant of `instr`.
-static inline bool plan_by_hand(xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims) {
+static inline bool plan_by_hand(xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                                const xlm_mesh *mesh) {
   const xlm_target t = target_here(XLM_KERNELS_HERE, 1);
   xlm_kernel_choice choice;
-  if (xlm_kernel_plan(kernel_here(instr->op), instr, tensors, dims, &t, &choice) != XLM_PLANNED) return false;
+  if (xlm_kernel_plan(kernel_here(instr->op), instr, tensors, dims, mesh, &t, &choice) != XLM_PLANNED)
+    return false;
   instr->workspace = choice.workspace, instr->variant = choice.variant;
   return true;
 }

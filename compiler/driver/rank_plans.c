@@ -33,6 +33,7 @@ static bool run_passes(xlm_pass_context *c, const xlm_pass_id *passes, int progr
 static bool lower(xlm_pass_context *c, const xlm_graph *train, const xlm_graph *eval, xlm_rank_plan **out) {
   const xlm_compile_options *o = c->options;
   xlm_lower_options lo = {.microbatches = o->train.microbatches,
+                          .mesh = &o->mesh,
                           .target = o->target,
                           .backend = o->backend,
                           .wide = o->settings.dtype == XLM_F64,

@@ -235,7 +235,7 @@ static const uint32_t *tensor_list(lower *w, const xlm_val *vals, xlm_val first,
 static xlm_status ask(const lower *w, const xlm_instr *in, xlm_kernel_choice *out, xlm_error *err) {
   const xlm_lowering *l = &w->l;
   const xlm_backend_info *b = l->options.backend;
-  xlm_planned p = b->plan(in, l->tensors, l->dims, &l->options.target, out);
+  xlm_planned p = b->plan(in, l->tensors, l->dims, l->options.mesh, &l->options.target, out);
   if (p == XLM_NO_MEMORY) return xlm_fail(err, XLM_ENV, "no memory to plan `%s`", xlm_op_name(in->op));
   if (p == XLM_NO_KERNEL)
     return xlm_fail(err, XLM_USER, "the %s backend has no kernel for `%s`", b->name, xlm_op_name(in->op));

@@ -9,6 +9,7 @@
 
 typedef struct xlm_lower_options {
   int64_t microbatches;
+  const xlm_mesh *mesh; // NULL: one rank
   xlm_target target;
   bool wide; // every floating-point tensor is f64, whatever the graph says: the reference backend supports no
              // other type

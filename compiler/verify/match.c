@@ -1,5 +1,5 @@
-// Do the operations that meet match? Collectives: the same operation, the same list of sizes, the same
-// microbatch and, within a pipeline stage, the same line of the model; and the elements that each member
+// Do the operations that meet match? Collectives: the same operation and kernel variant, the same list of
+// sizes, the same microbatch and, within a pipeline stage, the same line of the model; and the elements that each member
 // sends and receives must follow from the sizes.
 #include <string.h>
 
@@ -142,6 +142,11 @@ static int reduction(const comm_entry *e) {
   return xlm_attr_enum(&e->instr->attrs, XLM_A_kind, XLM_REDUCTION_SUM);
 }
 
+static bool same_variant(const comm_entry *a, const comm_entry *b) {
+  const char *x = a->instr->variant, *y = b->instr->variant;
+  return !strcmp(x ? x : "", y ? y : "");
+}
+
 static bool same_stage(const meeting *m, int64_t i) {
   int32_t a[XLM_MAX_AXES], b[XLM_MAX_AXES];
   if (m->v->pp < 0) return true;
@@ -156,6 +161,7 @@ static const char *difference(const meeting *m, int64_t i) {
   if (a->run->microbatch != b->run->microbatch) return "they are at different microbatches";
   if (!same_sizes(a, b)) return "their lists of sizes differ";
   if (reduction(a) != reduction(b)) return "their reductions differ";
+  if (!same_variant(a, b)) return "their kernel variants differ";
   if (operand(a)->type.dtype != operand(b)->type.dtype) return "their element types differ";
   if (same_stage(m, i) &&
       (a->instr->line != b->instr->line ||

@@ -1,6 +1,4 @@
-// all_reduce, in the two forms of the CPU (ops/cpu/communicate/all_reduce.c): small values are gathered by
-// everybody and added by everybody; large ones are cut into one piece per member, whose owner adds it and
-// gives the result to all.
+// all_reduce, in the variants of runtime/plan/traffic.h, with the bits of the CPU's.
 #include "ops/cuda/collect_priv.h"
 
 struct job {
@@ -11,7 +9,7 @@ struct job {
   char *out;
 };
 
-static xlm_status reduce_small(const job *j) {
+static xlm_status oneshot(const job *j) {
   size_t bytes = (size_t)j->count * j->g.elem;
   for (int64_t k = 0; k < j->g.n; k++) {
     j->g.t->in[k] = k == j->g.me ? (void *)(uintptr_t)j->x : j->g.room + (size_t)k * bytes;
@@ -50,7 +48,7 @@ static xlm_status gather(const job *j, int64_t first, int64_t step) {
   return collect_gather(&j->g, j->g.t->in[j->g.me]);
 }
 
-static xlm_status reduce_large(const job *j) {
+static xlm_status twoshot(const job *j) {
   int64_t step = collect_step(&j->g, 1), most = xlm_mesh_split({0, j->count, 0, 0}, 1, j->g.n, 0).size;
   XLM_ASSERT(step > 0, "all_reduce over %lld members", (long long)j->g.n);
   for (int64_t first = 0; first < most; first += step) {
@@ -71,12 +69,6 @@ XLM_CUDA_RUN(all_reduce) {
     XLM_TRY(collect_rows_in_use(&j.g, t, &j.count));
     j.count *= xlm_call_inner(c, t, 1);
   }
-  int64_t bytes = j.count * (int64_t)j.g.elem;
-  if (j.g.n == 1)
-    XLM_TRY(xlm_cuda_copy(c, j.out, j.x, (size_t)bytes));
-  else if (j.g.n * bytes <= XLM_SMALL_ALL_REDUCE)
-    XLM_TRY(reduce_small(&j));
-  else
-    XLM_TRY(reduce_large(&j));
+  XLM_TRY(c->variant == XLM_ALL_REDUCE_ONESHOT ? oneshot(&j) : twoshot(&j));
   return collect_clear_tail(c, t, c->out[0]);
 }

@@ -7,8 +7,8 @@
 static const char *const archs[] = {"sm_80", "sm_90", "sm_100", NULL};
 
 static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
-                        const xlm_target *t, xlm_kernel_choice *out) {
-  return xlm_kernel_plan(xlm_cuda_planned(instr->op), instr, tensors, dims, t, out);
+                        const xlm_mesh *mesh, const xlm_target *t, xlm_kernel_choice *out) {
+  return xlm_kernel_plan(xlm_cuda_planned(instr->op), instr, tensors, dims, mesh, t, out);
 }
 
 #ifdef XLM_CUDA_KERNELS

@@ -10,11 +10,6 @@ static int64_t rows_counted(const xlm_call *c, int64_t n) { // numbers of send_r
   return (from + to) * (n + 1);
 }
 
-static int64_t members_of(const xlm_call *c) {
-  return c->link ? xlm_mesh_group(&c->link->mesh, (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0))
-                 : 1;
-}
-
 template <class T> static T *table(xlm_arena *a, int64_t n) {
   return (T *)xlm_arena_alloc(a, sizeof(T) * (size_t)(n + 1));
 }
@@ -22,7 +17,7 @@ template <class T> static T *table(xlm_arena *a, int64_t n) {
 extern "C" xlm_status xlm_cuda_prepare_collective(const xlm_call *c, xlm_arena *a, void **prepared,
                                                   xlm_error *err) {
   (void)err;
-  int64_t n = members_of(c);
+  int64_t n = xlm_call_members(c);
   collect_tables *t = table<collect_tables>(a, 1);
   t->size = table<int64_t>(a, n), t->begin = table<int64_t>(a, n);
   t->out = table<const void *>(a, n), t->in = table<void *>(a, n);
@@ -37,7 +32,7 @@ collect collect_start(const xlm_call *c) {
   collect g = {c,
                (collect_tables *)c->prepared,
                (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0),
-               members_of(c),
+               xlm_call_members(c),
                0,
                xlm_dtype_bytes(c->in_type[0]->dtype),
                (char *)c->workspace};

@@ -17,10 +17,6 @@
 #include "ops/cuda/routing_priv.h"
 #include "ops/cuda/reduce_shape_priv.h"
 
-static size_t least(size_t a, size_t b) {
-  return a < b ? a : b;
-}
-
 // ---- products ----
 
 static const char *const products[] = {"cublaslt", "own", NULL};
@@ -108,16 +104,25 @@ static bool sum_may(const xlm_call *c, const xlm_target *t, int variant) {
   return true;
 }
 
-static size_t all_reduce(const xlm_call *c, const xlm_target *t) { // any number of members fits, in rounds
+static bool all_reduce_may(const xlm_call *c, const xlm_target *t, int variant) {
   (void)t;
-  return least(XLM_COLLECT_STAGING, xlm_type_bytes(c->in_type[0], c->dims) + XLM_SMALL_ALL_REDUCE);
+  return variant == XLM_ALL_REDUCE_TWOSHOT ||
+         xlm_all_reduce_is_small(xlm_call_members(c), xlm_type_bytes(c->in_type[0], c->dims));
+}
+
+static size_t all_reduce(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  int64_t n = xlm_call_members(c), count = xlm_call_elements(c, c->in_type[0]);
+  size_t elem = xlm_dtype_bytes(c->in_type[0]->dtype);
+  if (c->variant == XLM_ALL_REDUCE_ONESHOT) return (size_t)(n * count) * elem;
+  return xlm_collect_room(n, (count + n - 1) / n, elem, 1);
 }
 
 static size_t reduce_scatter(const xlm_call *c, const xlm_target *t) { // received, and packed to be sent
   (void)t;
   int64_t piece =
       xlm_collect_beside(c, c->in_type[0], xlm_call_dim(c, XLM_A_from, 0)) * xlm_collect_largest(c, 0);
-  return xlm_collect_room(xlm_collect_members(c), piece, xlm_dtype_bytes(c->in_type[0]->dtype),
+  return xlm_collect_room(xlm_call_members(c), piece, xlm_dtype_bytes(c->in_type[0]->dtype),
                           xlm_collect_dense(c) ? 1 : 2);
 }
 
@@ -127,12 +132,12 @@ static size_t all_gather(const xlm_call *c, const xlm_target *t) {
   xlm_dim to = xlm_call_dim(c, XLM_A_to, 0);
   if (xlm_collect_outermost(c, y, to)) return 0;
   int64_t piece = xlm_collect_beside(c, y, to) * xlm_collect_largest(c, 0);
-  return xlm_collect_room(xlm_collect_members(c), piece, xlm_dtype_bytes(y->dtype), 1);
+  return xlm_collect_room(xlm_call_members(c), piece, xlm_dtype_bytes(y->dtype), 1);
 }
 
 static size_t all_to_all(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  return xlm_collect_room(xlm_collect_members(c), xlm_collect_exchanged(c),
+  return xlm_collect_room(xlm_call_members(c), xlm_collect_exchanged(c),
                           xlm_dtype_bytes(c->in_type[0]->dtype), 2);
 }
 
@@ -140,7 +145,7 @@ static size_t rows_of_experts(const xlm_call *c, const xlm_target *t) { // how m
   (void)t;
   bool back = c->instr->op == XLM_OP_COLLECT_ROWS;
   int64_t from = xlm_call_size(c, c->in_type[0], 0), to = xlm_call_size(c, c->out_type[0], 0);
-  return xlm_collect_counts(xlm_collect_members(c), back ? to : from, back ? from : to);
+  return xlm_collect_counts(xlm_call_members(c), back ? to : from, back ? from : to);
 }
 
 // ---- the kernels ----
@@ -162,7 +167,10 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_DISPATCH_BWD, .workspace = routing},
     {.op = XLM_OP_COMBINE, .workspace = routing},
     {.op = XLM_OP_COMBINE_BWD, .workspace = routing},
-    {.op = XLM_OP_ALL_REDUCE, .variants = sums, .applicable = sum_may, .workspace = all_reduce},
+    {.op = XLM_OP_ALL_REDUCE,
+     .variants = xlm_all_reduce_names,
+     .applicable = all_reduce_may,
+     .workspace = all_reduce},
     {.op = XLM_OP_REDUCE_SCATTER, .variants = sums, .applicable = sum_may, .workspace = reduce_scatter},
     {.op = XLM_OP_ALL_GATHER, .workspace = all_gather},
     {.op = XLM_OP_ALL_TO_ALL, .workspace = all_to_all},

@@ -26,8 +26,8 @@ static const xlm_kernel *find(const char *arch, xlm_op_id op) {
 }
 
 static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
-                        const xlm_target *t, xlm_kernel_choice *out) {
-  return xlm_kernel_plan(find(t->arch, instr->op), instr, tensors, dims, t, out);
+                        const xlm_mesh *mesh, const xlm_target *t, xlm_kernel_choice *out) {
+  return xlm_kernel_plan(find(t->arch, instr->op), instr, tensors, dims, mesh, t, out);
 }
 
 extern const xlm_backend xlm_backend_ref;

@@ -9,10 +9,6 @@ xlm_ints xlm_collect_sizes(const xlm_call *c, int list) {
   return xlm_piece_sizes(&c->instr->attrs, xlm_comm_of(c->instr->op), list);
 }
 
-int64_t xlm_collect_members(const xlm_call *c) {
-  return xlm_collect_sizes(c, 0).n;
-}
-
 int64_t xlm_collect_largest(const xlm_call *c, int list) {
   xlm_ints sizes = xlm_collect_sizes(c, list);
   int64_t most = 0;

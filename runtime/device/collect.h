@@ -13,7 +13,6 @@ XLM_C_BEGIN
 // ---- planned sizes, from the attribute `sizes`, hence equal on all members
 
 xlm_ints xlm_collect_sizes(const xlm_call *c, int list);  // one per member
-int64_t xlm_collect_members(const xlm_call *c);           // how many there are
 int64_t xlm_collect_largest(const xlm_call *c, int list); // the largest of xlm_collect_sizes
 // The number of runs that a member's piece of a dimension may have, 1 or 2, the same on all members; `part`
 // is this rank's piece.

@@ -4,6 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/plan/mesh.h"
+
+int64_t xlm_call_members(const xlm_call *c) {
+  return c->mesh ? xlm_mesh_group(c->mesh, (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0)) : 1;
+}
+
 int64_t xlm_call_inner(const xlm_call *c, const xlm_type *t, int i) {
   int64_t n = 1;
   for (int j = i + 1; j < t->rank; j++) n *= xlm_call_size(c, t, j);
@@ -46,7 +52,8 @@ static void choose(const xlm_kernel *kernel, xlm_call *c, const xlm_target *t, x
 }
 
 xlm_planned xlm_kernel_plan(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
-                            const xlm_dim_info *dims, const xlm_target *t, xlm_kernel_choice *out) {
+                            const xlm_dim_info *dims, const xlm_mesh *mesh, const xlm_target *t,
+                            xlm_kernel_choice *out) {
   *out = (xlm_kernel_choice){.variant = ""};
   if (!kernel) return XLM_NO_KERNEL;
   if (!kernel->workspace && !kernel->variants) return XLM_PLANNED;
@@ -58,6 +65,7 @@ xlm_planned xlm_kernel_plan(const xlm_kernel *kernel, const xlm_instr *instr, co
       types[i] = &tensors[i < instr->n_in ? instr->in[i] : instr->out[i - instr->n_in]].type;
     xlm_call call = {.instr = instr,
                      .dims = dims,
+                     .mesh = mesh,
                      .in_type = types,
                      .out_type = types + instr->n_in,
                      .in = data,

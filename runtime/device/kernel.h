@@ -34,13 +34,14 @@ typedef struct xlm_call {
                              // without workers
   xlm_queue queue;           // where run enqueues its work; on a CPU, the work is done when run returns
   const xlm_step_env *env;
+  const xlm_mesh *mesh;  // of the plan; NULL: one rank
   struct xlm_link *link; // to the arenas of the other ranks; NULL when there is only one rank
   xlm_error *err;        // where a failing run stores the reason; may be NULL
 } xlm_call;
 
 typedef struct xlm_kernel {
   xlm_op_id op;
-  // Used by planning: pure functions of types, attributes and target (data pointers are NULL).
+  // Used by planning: pure functions of types, attributes, mesh and target (data pointers are NULL).
   // Names of the variants in order of preference, ending with NULL, and whether one may be used for this
   // call; the last always may. NULL: there is one variant, without a name.
   const char *const *variants;
@@ -74,9 +75,10 @@ xlm_target xlm_backend_target(const xlm_backend *b, const char *arch, int thread
 xlm_status xlm_backend_check(const xlm_target *t, const xlm_backend **out, xlm_error *err) XLM_MUST_CHECK;
 
 // For info.plan of backends: builds the call of `instr` without data, picks the first applicable variant and
-// computes its workspace. kernel NULL: XLM_NO_KERNEL.
+// computes its workspace. mesh NULL: one rank. kernel NULL: XLM_NO_KERNEL.
 xlm_planned xlm_kernel_plan(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
-                            const xlm_dim_info *dims, const xlm_target *t, xlm_kernel_choice *out);
+                            const xlm_dim_info *dims, const xlm_mesh *mesh, const xlm_target *t,
+                            xlm_kernel_choice *out);
 // Index of a variant of the kernel; 0 for "" or NULL where variants have no names; -1: unknown.
 int xlm_kernel_variant(const xlm_kernel *kernel, const char *name);
 
@@ -89,6 +91,8 @@ static inline int64_t xlm_call_elements(const xlm_call *c, const xlm_type *t) {
 }
 // Dim i of the call's attribute `key`; 0 when it is unset.
 xlm_dim xlm_call_dim(const xlm_call *c, xlm_attr_key key, int i);
+// Members of the call's group: the ranks that differ only along the attribute `axes`; 1 without it.
+int64_t xlm_call_members(const xlm_call *c);
 // Elements between neighbours along dim d in dense storage of t; 0 when t lacks d (broadcast).
 int64_t xlm_call_stride(const xlm_call *c, const xlm_type *t, xlm_dim d);
 // Product of the sizes of t's dims before position i / after position i.

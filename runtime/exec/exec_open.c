@@ -30,6 +30,7 @@ static void bind_call(xlm_exec *e, const xlm_instr *in, exec_bound *b) {
                        .device = e->device,
                        .env = &e->env,
                        .queue = in->stream,
+                       .mesh = &e->plan->mesh,
                        .link = e->device->link,
                        .err = &e->device->err[in->stream],
                        .workspace = e->arena + e->rank->area_begin[XLM_AREA_TEMP] + in->workspace_at};

@@ -21,6 +21,7 @@ typedef struct xlm_target {
 
 struct xlm_instr;
 struct xlm_tensor;
+struct xlm_mesh;
 
 typedef struct xlm_kernel_choice {
   const char *variant; // of the kernel; "" = it has a single variant
@@ -34,10 +35,11 @@ typedef struct xlm_backend_info {
   const char *name;
   const char *const *archs; // ends with NULL; each can run code planned for those before it
   uint32_t align;           // alignment that its kernels require, in bytes
-  // Chooses the kernel for `instr` on target t; a pure function. XLM_NO_KERNEL: the backend has none for the
-  // op. XLM_NO_MEMORY: out of memory.
+  // Chooses the kernel for `instr` among the ranks of `mesh` (NULL: one) on target t; a pure function.
+  // XLM_NO_KERNEL: the backend has none for the op. XLM_NO_MEMORY: out of memory.
   xlm_planned (*plan)(const struct xlm_instr *instr, const struct xlm_tensor *tensors,
-                      const xlm_dim_info *dims, const xlm_target *t, xlm_kernel_choice *out);
+                      const xlm_dim_info *dims, const struct xlm_mesh *mesh, const xlm_target *t,
+                      xlm_kernel_choice *out);
 } xlm_backend_info;
 
 // Index of `arch` among those of the backend; -1: unknown.

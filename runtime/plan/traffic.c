@@ -1,6 +1,14 @@
 // See traffic.h.
 #include "runtime/plan/traffic.h"
 
+#include <string.h>
+
+const char *const xlm_all_reduce_names[] = {"oneshot", "twoshot", NULL};
+
+bool xlm_all_reduce_is_small(int64_t members, size_t bytes) {
+  return bytes <= XLM_SMALL_ALL_REDUCE / (size_t)members;
+}
+
 typedef struct query {
   const xlm_mesh *mesh;
   const xlm_instr *instr;
@@ -31,10 +39,10 @@ static xlm_dim dim_of(const query *q, xlm_attr_key key, int i) {
   return d[i];
 }
 
-// One step or two, depending on the size; see XLM_SMALL_ALL_REDUCE.
-static int64_t reduce(const query *q) {
+static int64_t reduce(const query *q) { // twoshot, unless the plan names the other
   int64_t n = elements(q, operand(q)), bytes = element_bytes(q);
-  if (q->n * n * bytes <= XLM_SMALL_ALL_REDUCE) return (q->n - 1) * n * bytes;
+  const char *variant = q->instr->variant ? q->instr->variant : "";
+  if (!strcmp(variant, xlm_all_reduce_names[XLM_ALL_REDUCE_ONESHOT])) return (q->n - 1) * n * bytes;
   int64_t mine = xlm_mesh_split((xlm_piece){0, n}, 1, q->n, q->me).size;
   return (n - mine + (q->n - 1) * mine) * bytes;
 }

@@ -7,10 +7,15 @@
 
 XLM_C_BEGIN
 
-// Up to this many bytes over all members, an all-reduce is one all-gather and every member adds everything,
-// which halves the latency. Above it, the elements are cut into one piece per member (as by xlm_mesh_split),
-// exchanged, added by their owners, and gathered.
-enum { XLM_SMALL_ALL_REDUCE = 32 * 1024 };
+// The variants of an all-reduce's kernel, which the plan names:
+// - oneshot: every member gathers all operands and adds them. One step, hence the lower latency.
+// - twoshot: the elements are cut into one piece per member (as by xlm_mesh_split); each member receives all
+//   summands of its piece, adds them and sends the sum to all. Two steps, fewer bytes.
+typedef enum xlm_all_reduce { XLM_ALL_REDUCE_ONESHOT, XLM_ALL_REDUCE_TWOSHOT } xlm_all_reduce;
+extern const char *const xlm_all_reduce_names[]; // ends with NULL
+enum { XLM_SMALL_ALL_REDUCE = 32 * 1024 };       // bytes over all members, up to which oneshot is taken
+// Bytes of the operand, counting ragged dimensions as full, times the number of members.
+bool xlm_all_reduce_is_small(int64_t members, size_t bytes);
 
 // Bytes that the rank at `coord` sends to other ranks when it runs `instr` once; 0 for anything but a
 // collective or `send`. *axis: the mesh axis they are attributed to (the outermost of the group with more

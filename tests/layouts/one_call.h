@@ -59,7 +59,7 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
     uint32_t t = i < n_in ? k->in[i] : k->out[i - n_in];
     types[i] = &k->tensors[t].type, data[i] = k->data[t];
   }
-  RANK_CHECK(c, plan_by_hand(&k->instr, k->tensors, k->dims));
+  RANK_CHECK(c, plan_by_hand(&k->instr, k->tensors, k->dims, &c->mesh));
   xlm_arena *tables = xlm_arena_new(0);
   int failed = posix_memalign(&workspace, 64, k->instr.workspace + 64);
   RANK_CHECK(c, !failed);
@@ -76,6 +76,7 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
                 .out = data + n_in,
                 .workspace = workspace,
                 .queue = XLM_STREAM_COMM,
+                .mesh = &c->mesh,
                 .link = &link.link,
                 .err = &err};
   if (kernel->prepare) RANK_CHECK(c, kernel->prepare(&x, tables, &x.prepared, &err) == XLM_OK);

@@ -129,16 +129,18 @@ static void try_ragged_sum(xlm_comm *c, void *arg) {
   k->instr.op = XLM_OP_ALL_REDUCE, k->instr.n_in = 2, k->instr.n_out = 1, k->instr.in = k->in,
   k->instr.out = k->out;
   const xlm_kernel *kernel = kernel_here(XLM_OP_ALL_REDUCE);
-  RANK_CHECK(c, plan_by_hand(&k->instr, k->tensors, k->dims));
+  RANK_CHECK(c, plan_by_hand(&k->instr, k->tensors, k->dims, &c->mesh));
   const xlm_type *types[] = {&k->tensors[1].type, &k->tensors[2].type, &k->tensors[5].type};
   void *workspace = NULL;
   RANK_CHECK(c, !posix_memalign(&workspace, 64, k->instr.workspace));
   xlm_cpu_link link;
   xlm_cpu_link_init(&link, c);
   xlm_call call_ = {.instr = &k->instr,
+                    .variant = xlm_kernel_variant(kernel, k->instr.variant),
                     .dims = k->dims,
                     .in_type = types,
                     .out_type = types + 2,
+                    .mesh = &c->mesh,
                     .link = &link.link,
                     .in = (void *[]){x, k->data[2]},
                     .out = (void *[]){y},

@@ -236,6 +236,9 @@ static void test_collective_attributes(void **state) {
   hand_attr(&h->rank_plan[1]->instrs[0], (xlm_attr){.key = XLM_A_kind, .i = XLM_REDUCTION_MAX});
   assert_refused(h, WORDS("rank 0", "rank 1", "reductions differ"));
   h = collectives(1, WORDS("r", "r"), both, 2);
+  h->rank_plan[1]->instrs[0].variant = "oneshot";
+  assert_refused(h, WORDS("rank 0", "rank 1", "kernel variants differ"));
+  h = collectives(1, WORDS("r", "r"), both, 2);
   h->rank_plan[1]->dims[1].size = 13, h->rank_plan[1]->tensors[1].bytes += 4;
   assert_refused(h, WORDS("gives 12 elements", "gives 13", "must be equal"));
   h = collectives(1, WORDS("r", "r"), both, 2);

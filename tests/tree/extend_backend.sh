@@ -29,9 +29,9 @@ static const xlm_kernel *find(const char *arch, xlm_op_id op) {
   return op == own.op ? &own : of_cpu(op);
 }
 
-static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims, const xlm_target *t,
-                        xlm_kernel_choice *out) {
-  return xlm_kernel_plan(find(t->arch, instr->op), instr, tensors, dims, t, out);
+static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims, const xlm_mesh *mesh,
+                        const xlm_target *t, xlm_kernel_choice *out) {
+  return xlm_kernel_plan(find(t->arch, instr->op), instr, tensors, dims, mesh, t, out);
 }
 
 static const char *const archs[] = {"toy1", NULL};

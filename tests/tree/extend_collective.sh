@@ -39,9 +39,9 @@ static xlm_status run(const xlm_call *c) {
 const xlm_kernel xlm_ref_all_reduce_rounds = {.op = XLM_OP_ALL_REDUCE_ROUNDS, .run = run};
 C
   # the kernel of all_reduce in smaller rounds
-  sed 's/all_reduce/all_reduce_rounds/g; s/XLM_OP_ALL_REDUCE/&_ROUNDS/; s/COLLECT_ROOM/(size_t)XLM_SMALL_ALL_REDUCE * 2/g' \
+  sed 's/\<all_reduce\>/all_reduce_rounds/g; s/XLM_OP_ALL_REDUCE/&_ROUNDS/; s/(count + n - 1) \/ n, elem/16, elem/' \
     "$copy/ops/cpu/communicate/all_reduce.c" > "$copy/ops/cpu/communicate/all_reduce_rounds.c"
-  grep -q 'XLM_SMALL_ALL_REDUCE \* 2 ' "$copy/ops/cpu/communicate/all_reduce_rounds.c" || complain 'all_reduce has no such rounds any more'
+  grep -q 'collect_room(n, 16, elem' "$copy/ops/cpu/communicate/all_reduce_rounds.c" || complain 'all_reduce has no such rounds any more'
   insert ops/ops.def after '^XLM_OP\(all_reduce,' <<< 'XLM_OP(all_reduce_rounds, ALL_REDUCE_ROUNDS, "communication", kernel)'
   # the pass that emits it, here where the environment asks for it, so that both can be compared
   sed -i 's/collective(c, XLM_OP_ALL_REDUCE,/collective(c, getenv("XLM_ROUNDS") ? XLM_OP_ALL_REDUCE_ROUNDS : XLM_OP_ALL_REDUCE,/' \

@@ -21,14 +21,14 @@ static const char text[] = "model m\n"
                            "loss cross_entropy(h @ embed, targets)\n";
 
 static xlm_planned no_lookup(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
-                             const xlm_target *t, xlm_kernel_choice *out) {
+                             const xlm_mesh *mesh, const xlm_target *t, xlm_kernel_choice *out) {
   if (instr->op == XLM_OP_LOOKUP) return XLM_NO_KERNEL;
-  return xlm_backend_find("cpu")->info.plan(instr, tensors, dims, t, out);
+  return xlm_backend_find("cpu")->info.plan(instr, tensors, dims, mesh, t, out);
 }
 
 static xlm_planned no_memory(const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
-                             const xlm_target *t, xlm_kernel_choice *out) {
-  (void)instr, (void)tensors, (void)dims, (void)t, (void)out;
+                             const xlm_mesh *mesh, const xlm_target *t, xlm_kernel_choice *out) {
+  (void)instr, (void)tensors, (void)dims, (void)mesh, (void)t, (void)out;
   return XLM_NO_MEMORY;
 }
 

@@ -61,7 +61,8 @@ static void copies_agree(void **state) {
       for (uint32_t i = 0; i < r->n_instrs; i++) {
         xlm_kernel_choice c;
         const xlm_kernel *k = cpu->find(cpu->info.archs[copy], r->instrs[i].op);
-        assert_int_equal(xlm_kernel_plan(k, &r->instrs[i], r->tensors, r->dims, &p->target, &c), XLM_PLANNED);
+        assert_int_equal(xlm_kernel_plan(k, &r->instrs[i], r->tensors, r->dims, &p->mesh, &p->target, &c),
+                         XLM_PLANNED);
         assert_string_equal(c.variant, r->instrs[i].variant);
         assert_true(c.workspace <= r->instrs[i].workspace);
       }
@@ -92,6 +93,26 @@ static void devices_are_planned_for(void **state) {
   assert_int_equal(all % 256, 0);
   assert_true(has_variant(p, XLM_OP_CONTRACT, "cublaslt") && has_variant(p, XLM_OP_ATTEND_BWD, "tensor_core"));
   assert_null(xlm_plan_verify_saved(p, arena).text);
+}
+
+// The number of members is known when a kernel is chosen.
+static void members_choose_the_all_reduce(void **state) {
+  (void)state;
+  xlm_dim_info dims[] = {{0}, {.name = "n", .size = 2000, .full = 2000}};
+  xlm_tensor x = {.type = {.dtype = XLM_F32, .rank = 1, .dim = {1}}};
+  uint32_t operand = 0;
+  xlm_attr axes = {.key = XLM_A_axes, .i = 2};
+  xlm_instr in = {.op = XLM_OP_ALL_REDUCE, .n_in = 1, .n_out = 1, .in = &operand, .out = &operand};
+  in.attrs = (xlm_attrs){.at = &axes, .n = 1};
+  for (int backend = 0; backend < 2; backend++)
+    for (int32_t tp = 1; tp <= 8; tp *= 2) {
+      const xlm_backend *b = xlm_backend_find(backend ? "cuda" : "cpu");
+      xlm_target t = xlm_backend_target(b, b->info.archs[0], 1);
+      xlm_mesh mesh = {.n = 2, .axis = {"dp", "tp"}, .size = {16, tp}};
+      xlm_kernel_choice c;
+      assert_int_equal(b->info.plan(&in, &x, dims, &mesh, &t, &c), XLM_PLANNED);
+      assert_string_equal(c.variant, tp <= 4 ? "oneshot" : "twoshot"); // 8,000 bytes each, up to 32 KiB together
+    }
 }
 
 // ---- loading ----
@@ -166,6 +187,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(copies_agree, set_up, tear_down),
       cmocka_unit_test_setup_teardown(archs_differ, set_up, tear_down),
       cmocka_unit_test_setup_teardown(devices_are_planned_for, set_up, tear_down),
+      cmocka_unit_test(members_choose_the_all_reduce),
       cmocka_unit_test_setup_teardown(plans_run_where_they_can, set_up, tear_down),
       cmocka_unit_test_setup_teardown(variants_are_honoured, set_up, tear_down),
       cmocka_unit_test_setup_teardown(hashes_tell_contents, set_up, tear_down),

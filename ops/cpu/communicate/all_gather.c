@@ -5,7 +5,7 @@
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
   collect_piece p = collect_piece_of(c, c->out_type[0], xlm_call_dim(c, XLM_A_to, 0), false);
-  int64_t n = xlm_collect_members(c), piece = p.outer * xlm_collect_largest(c, 0) * p.inner;
+  int64_t n = xlm_call_members(c), piece = p.outer * xlm_collect_largest(c, 0) * p.inner;
   size_t room = p.outer == 1 ? 0 : collect_room(n, piece, xlm_dtype_bytes(c->in_type[0]->dtype), 1);
   return collect_tables(n) + room;
 }

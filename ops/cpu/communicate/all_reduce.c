@@ -1,13 +1,19 @@
-// all_reduce on the CPU. Small values are gathered and added by every member (one exchange). Large ones are
-// cut into one piece per member: every member receives all summands of its piece, adds them in a fixed order,
-// and sends the result to all. Both ways give the same bits.
+// all_reduce on the CPU, in the variants of runtime/plan/traffic.h. Both add in the order of the members, so
+// they give the same bits.
 #include "ops/cpu/communicate/collect_priv.h"
 
-// The number of members is unknown here; rounds work for any number.
+static bool applicable(const xlm_call *c, const xlm_target *t, int variant) {
+  (void)t;
+  return variant == XLM_ALL_REDUCE_TWOSHOT ||
+         xlm_all_reduce_is_small(xlm_call_members(c), xlm_type_bytes(c->in_type[0], c->dims));
+}
+
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  size_t bytes = xlm_type_bytes(c->in_type[0], c->dims) + XLM_SMALL_ALL_REDUCE * 2;
-  return bytes < COLLECT_ROOM ? bytes : COLLECT_ROOM;
+  int64_t n = xlm_call_members(c), count = xlm_call_elements(c, c->in_type[0]);
+  size_t elem = xlm_dtype_bytes(c->in_type[0]->dtype);
+  if (c->variant == XLM_ALL_REDUCE_ONESHOT) return collect_tables(n) + (size_t)(n * count) * elem;
+  return collect_tables(n) + collect_room(n, (count + n - 1) / n, elem, 1);
 }
 
 typedef struct job {
@@ -23,7 +29,7 @@ static void reduce(const job *j, int64_t count, void *out) { // reduces g.in
   collect_reduce(&j->g, j->c->in_type[0]->dtype, count, out, xlm_cpu_pool(j->c));
 }
 
-static xlm_status reduce_small(job *j) {
+static xlm_status oneshot(job *j) {
   size_t bytes = (size_t)j->count * j->elem;
   for (int64_t k = 0; k < j->g.n; k++) j->g.in[k] = j->g.room + (size_t)k * bytes, j->g.in_bytes[k] = bytes;
   XLM_TRY(collect_gather(&j->g, j->x));
@@ -59,8 +65,8 @@ static xlm_status gather(job *j, int64_t first, int64_t step) {
   return collect_gather(&j->g, j->g.in[j->g.me]);
 }
 
-static xlm_status reduce_large(job *j) {
-  int64_t step = (int64_t)(j->g.room_bytes / j->elem) / j->g.n;
+static xlm_status twoshot(job *j) {
+  int64_t step = collect_step(&j->g, j->elem, 1);
   XLM_ASSERT(step > 0, "all_reduce over %lld members", (long long)j->g.n);
   int64_t most = xlm_mesh_split((xlm_piece){0, j->count}, 1, j->g.n, 0).size;
   for (int64_t first = 0; first < most; first += step) {
@@ -80,20 +86,13 @@ static xlm_status run(const xlm_call *c) {
            .count = collect_elements(c, t, true),
            .x = c->in[0],
            .out = c->out[0]};
-  int64_t bytes = j.count * (int64_t)j.elem;
-  if (j.g.n == 1) {
-    if (j.out != j.x) memcpy(j.out, j.x, (size_t)bytes);
-  } else if (j.g.n * bytes <= XLM_SMALL_ALL_REDUCE) {
-    XLM_TRY(reduce_small(&j));
-  } else {
-    XLM_TRY(reduce_large(&j));
-  }
+  XLM_TRY(c->variant == XLM_ALL_REDUCE_ONESHOT ? oneshot(&j) : twoshot(&j));
   collect_clear_tail(c, t, c->out[0]);
   return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(all_reduce) = {.op = XLM_OP_ALL_REDUCE,
-                                           .variants = collect_exact,
-                                           .applicable = collect_applicable,
+                                           .variants = xlm_all_reduce_names,
+                                           .applicable = applicable,
                                            .workspace = workspace,
                                            .run = run};

@@ -15,7 +15,7 @@ static int64_t largest_piece(const xlm_call *c, bool used) {
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  int64_t n = xlm_collect_members(c);
+  int64_t n = xlm_call_members(c);
   return collect_tables(n) +
          collect_room(n, largest_piece(c, false), xlm_dtype_bytes(c->in_type[0]->dtype), 2);
 }

@@ -11,11 +11,10 @@ size_t collect_tables(int64_t n) {
 
 collect collect_start(const xlm_call *c) {
   uint32_t axes = (uint32_t)xlm_attr_int(&c->instr->attrs, XLM_A_axes, 0);
-  collect g = {.call = c, .link = c->link, .axes = axes, .n = 1};
-  if (c->link) {
-    g.n = xlm_mesh_group(&c->link->mesh, axes);
-    g.me = xlm_mesh_member(&c->link->mesh, axes, c->link->coord);
-  }
+  collect g = {.call = c, .link = c->link, .axes = axes, .n = xlm_call_members(c)};
+  XLM_ASSERT(g.n == 1 || g.link, "%s over %lld members without a link", xlm_op_name(c->instr->op),
+             (long long)g.n);
+  if (c->link) g.me = xlm_mesh_member(&c->link->mesh, axes, c->link->coord);
   size_t tables = collect_tables(g.n);
   XLM_ASSERT(c->instr->workspace >= tables, "%s over %lld members", xlm_op_name(c->instr->op),
              (long long)g.n);

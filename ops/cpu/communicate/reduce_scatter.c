@@ -13,7 +13,7 @@ static int copies_of(bool dense) {
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
   collect_piece p = collect_piece_of(c, c->in_type[0], xlm_call_dim(c, XLM_A_from, 0), false);
-  int64_t n = xlm_collect_members(c), piece = p.outer * xlm_collect_largest(c, 0) * p.inner;
+  int64_t n = xlm_call_members(c), piece = p.outer * xlm_collect_largest(c, 0) * p.inner;
   bool dense = is_dense(c, &p);
   return collect_tables(n) + collect_room(n, piece, xlm_dtype_bytes(c->in_type[0]->dtype), copies_of(dense));
 }

@@ -2,7 +2,7 @@
 #include "ops/cpu/communicate/rows_priv.h"
 
 size_t rows_workspace(const xlm_call *c, const xlm_type *home, const xlm_type *here) {
-  int64_t n = xlm_collect_members(c), counts = c->dims[home->dim[0]].size + n * c->dims[here->dim[0]].size;
+  int64_t n = xlm_call_members(c), counts = c->dims[home->dim[0]].size + n * c->dims[here->dim[0]].size;
   return collect_tables(n) + (size_t)counts * sizeof(int32_t);
 }
 

@@ -127,8 +127,9 @@ static bool cut_pipeline(xlm_pass_context *c, const xlm_graph *g) {
   xlm_error err;
   if (c->pipeline.stages) return true;
   for (int p = 0; p < XLM_PROGRAMS; p++) forget_stages(c, p); // of another cut
-  if (xlm_pipeline_cut(g, c->arena, stages, chunks, o->stage_rounds, o->n_stage_rounds, &c->pipeline, &err) !=
-      XLM_OK)
+  xlm_round_costs costs = xlm_pipeline_costs(g, c->arena);
+  if (xlm_pipeline_cut(&costs, c->arena, stages, chunks, o->stage_rounds, o->n_stage_rounds, &c->pipeline,
+                       &err) != XLM_OK)
     return refuse_pipeline(c, &err);
   c->pipeline.pp_axis = xlm_mesh_axis(&o->mesh, "pp");
   if (c->program == XLM_PROGRAM_EVAL) return true;

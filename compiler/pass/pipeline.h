@@ -19,10 +19,17 @@ typedef struct xlm_pipeline {
   int pp_axis;          // of the mesh
 } xlm_pipeline;
 
-// Cuts `rounds` to minimise the cost of the most expensive part. The cost of a round is computed from its
-// nodes' FLOPs and bytes; the head and the embedding are counted in their parts. `list` (may be NULL): the
-// number of rounds of each part instead.
-xlm_status xlm_pipeline_cut(const xlm_graph *train, xlm_arena *a, int stages, int chunks, const int32_t *list,
+typedef struct xlm_round_costs {
+  int32_t rounds;
+  double *round;        // [rounds]
+  double before, after; // of the nodes before and after the rounds: the embedding, the head
+} xlm_round_costs;
+// From the FLOPs and bytes of the nodes.
+xlm_round_costs xlm_pipeline_costs(const xlm_graph *train, xlm_arena *a);
+
+// Cuts the rounds to minimise the cost of the most expensive part. `list` (may be NULL): the number of rounds
+// of each part instead.
+xlm_status xlm_pipeline_cut(const xlm_round_costs *c, xlm_arena *a, int stages, int chunks, const int32_t *list,
                             int n_list, xlm_pipeline *out, xlm_error *err) XLM_MUST_CHECK;
 
 // Assigns the nodes of g, a partitioned graph, to stages, and determines the values that stages send each

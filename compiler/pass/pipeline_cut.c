@@ -6,11 +6,6 @@
 #include "compiler/pass/pass_priv.h"
 #include "compiler/pass/pipeline.h"
 
-typedef struct costs {
-  int32_t rounds;
-  double *round, before, after;
-} costs;
-
 static double cost_of(const xlm_graph *g,
                       xlm_node id) { // FLOPs, and bytes at about the rate a matrix unit outruns memory
   xlm_cost c;
@@ -18,8 +13,8 @@ static double cost_of(const xlm_graph *g,
   return c.flops + 10 * c.bytes;
 }
 
-static costs measure(const xlm_graph *g, xlm_arena *a) {
-  costs c = {0};
+xlm_round_costs xlm_pipeline_costs(const xlm_graph *g, xlm_arena *a) {
+  xlm_round_costs c = {0};
   for (xlm_node id = 1; id < g->n_nodes; id++)
     if (g->nodes[id].round >= c.rounds) c.rounds = g->nodes[id].round + 1;
   c.round = XLM_NEW_N(a, double, c.rounds + 1);
@@ -36,7 +31,7 @@ static costs measure(const xlm_graph *g, xlm_arena *a) {
 }
 
 // Number of parts needed if none may cost more than `most`; first[] receives the cuts.
-static int fill(const costs *c, int parts, double most, int32_t *first) {
+static int fill(const xlm_round_costs *c, int parts, double most, int32_t *first) {
   int k = 0;
   double used = c->before;
   first[0] = 0;
@@ -54,7 +49,7 @@ static int fill(const costs *c, int parts, double most, int32_t *first) {
   return used + (k == parts - 1 ? c->after : 0) > most ? parts + 1 : k + 1;
 }
 
-static void balance(const costs *c, int parts, int32_t *first) {
+static void balance(const xlm_round_costs *c, int parts, int32_t *first) {
   double low = 0, high = c->before + c->after;
   int32_t *trial = first;
   for (int32_t r = 0; r < c->rounds; r++) high += c->round[r];
@@ -72,7 +67,7 @@ static void spread_empty(int32_t rounds, int parts, int32_t *first, int filled) 
     if (first[k] > rounds - (parts - k)) first[k] = rounds - (parts - k);
 }
 
-static xlm_status read_list(const costs *c, int parts, const int32_t *list, int n, int32_t *first,
+static xlm_status read_list(const xlm_round_costs *c, int parts, const int32_t *list, int n, int32_t *first,
                             xlm_error *err) {
   int64_t sum = 0;
   if (n != parts)
@@ -92,29 +87,28 @@ static xlm_status read_list(const costs *c, int parts, const int32_t *list, int 
   return XLM_OK;
 }
 
-xlm_status xlm_pipeline_cut(const xlm_graph *train, xlm_arena *a, int stages, int chunks, const int32_t *list,
-                            int n_list, xlm_pipeline *out, xlm_error *err) {
+xlm_status xlm_pipeline_cut(const xlm_round_costs *c, xlm_arena *a, int stages, int chunks,
+                            const int32_t *list, int n_list, xlm_pipeline *out, xlm_error *err) {
   int parts = stages * chunks;
-  costs c = measure(train, a);
-  if (c.rounds < parts)
+  if (c->rounds < parts)
     return xlm_fail(err, XLM_USER,
-                    c.rounds ? "the model has %d rounds of `repeat .. over pp`, too few for %d parts (%d "
-                               "stages x %d); at most %d "
-                               "parts work"
-                             : "the model has %d rounds of `repeat .. over pp`: write `over pp` behind the "
-                               "repeat whose rounds may "
-                               "be cut (%d parts were asked for: %d stages x %d; without it at most %d)",
-                    c.rounds, parts, stages, chunks, c.rounds ? c.rounds : 1);
+                    c->rounds ? "the model has %d rounds of `repeat .. over pp`, too few for %d parts (%d "
+                                "stages x %d); at most %d "
+                                "parts work"
+                              : "the model has %d rounds of `repeat .. over pp`: write `over pp` behind the "
+                                "repeat whose rounds may "
+                                "be cut (%d parts were asked for: %d stages x %d; without it at most %d)",
+                    c->rounds, parts, stages, chunks, c->rounds ? c->rounds : 1);
   int32_t *first = XLM_NEW_N(a, int32_t, parts + 2);
   if (list)
-    XLM_TRY(read_list(&c, parts, list, n_list, first, err));
+    XLM_TRY(read_list(c, parts, list, n_list, first, err));
   else {
-    balance(&c, parts, first);
+    balance(c, parts, first);
     int filled = 1;
     while (filled < parts && first[filled] > first[filled - 1]) filled++;
-    spread_empty(c.rounds, parts, first, filled);
+    spread_empty(c->rounds, parts, first, filled);
   }
-  first[parts] = c.rounds;
-  *out = (xlm_pipeline){.stages = stages, .chunks = chunks, .rounds = c.rounds, .first = first};
+  first[parts] = c->rounds;
+  *out = (xlm_pipeline){.stages = stages, .chunks = chunks, .rounds = c->rounds, .first = first};
   return XLM_OK;
 }

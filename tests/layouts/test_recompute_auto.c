@@ -43,15 +43,8 @@ static void nothing_fits(void **state) { // then what needs least is what there 
   assert_true(arena_with(XLM_RECOMPUTE_AUTO, 1, &some) == least && some == full);
 }
 
-// A search makes four rank plans: with all rounds, as many as two points on a line say, one beside it when the line is
-// not quite straight, and one round fewer, which is too few. Two searches are enough: the first moves the cuts, so a
-// later stage may ask for a second. At the beginning and after each search every other stage is planned once.
-static int64_t most_plans(uint32_t stages) {
-  enum { SEARCHES = 2, OF_A_SEARCH = 4 };
-  return (int64_t)stages + SEARCHES * (OF_A_SEARCH + (int64_t)stages - 1);
-}
-
-// The choice is made on one rank plan at a time, by a few guesses, and what was planned on the way is used.
+// The estimates are good enough that hardly more is planned than the stages as chosen, which planning uses: one stage
+// with one round fewer, which does not fit, and one stage of a number that the estimates were wrong about.
 static void few_tries(void **state) {
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
@@ -77,7 +70,7 @@ static void few_tries(void **state) {
     while (strcmp(times.at[i].name, "lower")) i++;
     for (uint32_t k = 0; k < p->n_rank_plans; k++)
       assert_true(p->rank_plans[k]->arena_bytes <= c.memory_limit);
-    if (times.at[i].runs > most_plans(p->n_rank_plans)) fail_msg("%lld rank plans for four", (long long)times.at[i].runs);
+    if (times.at[i].runs > p->n_rank_plans + 2) fail_msg("%lld rank plans for four", (long long)times.at[i].runs);
   }
   xlm_arena_free(a);
 }

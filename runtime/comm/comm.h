@@ -34,6 +34,7 @@ typedef struct xlm_comm_backend {
   xlm_status (*send)(xlm_comm *c, int64_t peer, int32_t tag, const void *data, size_t bytes);
   xlm_status (*recv)(xlm_comm *c, int64_t peer, int32_t tag, void *data, size_t bytes);
   xlm_status (*barrier)(xlm_comm *c);         // all ranks
+  xlm_status (*check)(xlm_comm *c);           // XLM_OK, or the failure that ended the run; does not wait
   void (*fail)(xlm_comm *c, const char *why); // tells all ranks that this one cannot continue
   void (*close)(xlm_comm *c);
 } xlm_comm_backend;

@@ -117,6 +117,10 @@ static xlm_status barrier(xlm_comm *base) {
   return leave(c, g, cg.me);
 }
 
+static xlm_status check(xlm_comm *base) {
+  return xlm_local_check((local *)base);
+}
+
 static void fail(xlm_comm *base, const char *why) {
   local *c = (local *)base;
   (void)xlm_local_fail(c, "rank %lld failed in %s: %s", (long long)base->rank, xlm_comm_where(base), why);
@@ -154,6 +158,7 @@ static const xlm_comm_backend backend = {.name = "local",
                                          .send = xlm_local_send,
                                          .recv = xlm_local_recv,
                                          .barrier = barrier,
+                                         .check = check,
                                          .fail = fail,
                                          .close = close_rank};
 

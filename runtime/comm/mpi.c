@@ -60,6 +60,10 @@ static xlm_status barrier(xlm_comm *base) {
                       base->timeout_s, xlm_comm_where(base));
 }
 
+static xlm_status check(xlm_comm *base) {
+  return xlm_mpi_check((mpi_comm *)base);
+}
+
 static void fail(xlm_comm *base, const char *why) {
   (void)xlm_mpi_fail((mpi_comm *)base, "rank %lld failed in %s: %s", (long long)base->rank,
                      xlm_comm_where(base), why);
@@ -97,6 +101,7 @@ static const xlm_comm_backend backend = {.name = "mpi",
                                          .send = xlm_mpi_send,
                                          .recv = xlm_mpi_recv,
                                          .barrier = barrier,
+                                         .check = check,
                                          .fail = fail,
                                          .close = close_rank};
 

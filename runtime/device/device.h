@@ -16,6 +16,7 @@
 
 #include "runtime/comm/comm.h"
 #include "runtime/device/link.h"
+#include "runtime/plan/routes.h"
 
 XLM_C_BEGIN
 
@@ -33,6 +34,7 @@ typedef struct xlm_work { // the function, its argument and everything they refe
   xlm_status (*run)(void *arg, uint32_t instr); // calls the kernel
   void *arg;
   uint32_t instr;
+  const char *where; // the instruction as messages name it; NULL = unknown
   double flops_beside, bytes_beside; // work that can be done before the result is needed; an estimate
   const xlm_call *call;              // of the kernel, for devices that check what it accesses; NULL = unknown
 } xlm_work;
@@ -44,6 +46,8 @@ typedef struct xlm_device_segment { // one run of a segment
   const int32_t *slot;     // [XLM_SLOT_AREAS], as in its xlm_segment_run; NULL = the first
   const xlm_step_env *env; // of this run
   bool communicates;       // some of its work uses the link
+  bool together;           // and the ranks it exchanges data with run the same segment then; see
+                           // xlm_plan_runs_together
   bool apart;              // its instructions are run and inspected one by one
 } xlm_device_segment;
 
@@ -59,7 +63,12 @@ typedef struct xlm_device_kind {
   xlm_status (*check)(xlm_error *err);
   // On failure *out is NULL.
   xlm_status (*open)(const xlm_device_options *o, xlm_device **out, xlm_error *err);
-  void (*close)(xlm_device *d); // waits for work under way; frees everything; accepts NULL
+  // Connects the link to those of the other ranks in the best way there is; until then, and where this is
+  // NULL, it goes over the control plane. All ranks call it at once, each from the thread that drives the
+  // device, before the first work. `routes` stays valid until close.
+  xlm_status (*connect)(xlm_device *d, const xlm_routes *routes, xlm_error *err);
+  // Waits for work under way; frees everything; accepts NULL. Ranks that are connected close at the same time.
+  void (*close)(xlm_device *d);
   // Device memory that lives until close: the arena, tables of kernels. Zeroed and sufficiently aligned for
   // every kernel.
   xlm_status (*alloc)(xlm_device *d, size_t bytes, void **out, xlm_error *err);

@@ -37,6 +37,7 @@ typedef struct xlm_link_kind {
 
 struct xlm_link { // the common initial part of every link
   const xlm_link_kind *kind;
+  const char *how; // it moves data, for the user: "NCCL 2.28.9"; NULL: the control plane does
   xlm_mesh mesh;
   int64_t rank;
   int32_t coord[XLM_MAX_AXES];

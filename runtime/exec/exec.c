@@ -1,8 +1,6 @@
 // The executor. Everything is resolved at open (exec_open.c): a kernel, operand addresses and types per
 // instruction. A step walks the schedule and passes each instruction to the device after what it depends on.
 // Addresses in areas with slots follow the slots of the current microbatch.
-#include <stdio.h>
-
 #include "runtime/exec/exec_priv.h"
 
 const xlm_plan *xlm_exec_plan(const xlm_exec *e) {
@@ -10,6 +8,9 @@ const xlm_plan *xlm_exec_plan(const xlm_exec *e) {
 }
 const xlm_rank_plan *xlm_exec_rank_plan(const xlm_exec *e) {
   return e->rank;
+}
+const char *xlm_exec_link(const xlm_exec *e) {
+  return e->device->link ? e->device->link->how : NULL;
 }
 xlm_pool *xlm_exec_pool(xlm_exec *e) {
   return e->device->pool;
@@ -67,18 +68,10 @@ static xlm_status poison_results(xlm_exec *e, uint32_t i, xlm_error *err) {
   return d->kind->fill(d, b->call.workspace, 0xFF, in->workspace, err);
 }
 
-// Publishes where this rank is, for the messages of ranks that wait for it.
-static void announce(xlm_exec *e, const exec_bound *b) {
-  const xlm_instr *in = b->call.instr;
-  snprintf(e->where, sizeof e->where, "%s of %s (%s:%u)", xlm_op_name(in->op),
-           *in->scope ? in->scope : "model", e->plan->source_path, in->line);
-  xlm_comm_at(e->comm, e->where);
-}
-
 xlm_status exec_run(void *arg, uint32_t instr) {
   xlm_exec *e = (xlm_exec *)arg;
   const exec_bound *b = &e->bound[instr];
-  if (b->call.queue == XLM_STREAM_COMM) announce(e, b);
+  if (b->work.where) xlm_comm_at(e->comm, b->work.where); // for the messages of ranks that wait for this one
   return b->kernel->run(&b->call);
 }
 
@@ -122,6 +115,7 @@ xlm_status exec_begin(xlm_exec *e, uint32_t segment, bool apart, bool *known, xl
                                 .slot = e->slot,
                                 .env = &e->env,
                                 .communicates = e->communicates[segment],
+                                .together = e->together[segment],
                                 .apart = apart};
   *known = false;
   return on->begin ? on->begin(e->device, &s, known, err) : XLM_OK;

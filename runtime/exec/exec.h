@@ -19,7 +19,11 @@ typedef struct xlm_exec xlm_exec;
 // this rank, owned by the caller; NULL when the plan has one rank.
 xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend *backend, int threads,
                          xlm_comm *comm, xlm_exec **out, xlm_error *err) XLM_MUST_CHECK;
+// Connects the device's link; see connect in device.h. All ranks call it at once, each from the thread that
+// drives its executor; and so they close, if they are connected.
+xlm_status xlm_exec_connect(xlm_exec *e, xlm_error *err) XLM_MUST_CHECK;
 void xlm_exec_close(xlm_exec *e);
+const char *xlm_exec_link(const xlm_exec *e); // how data gets to other ranks; NULL: over the control plane
 
 const xlm_plan *xlm_exec_plan(const xlm_exec *e);
 const xlm_rank_plan *xlm_exec_rank_plan(const xlm_exec *e);

@@ -66,18 +66,6 @@ static xlm_status bind(xlm_exec *e, const xlm_instr *in, exec_bound *b, const xl
   return b->kernel->prepare ? b->kernel->prepare(&b->call, e->tables, &b->call.prepared, err) : XLM_OK;
 }
 
-static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backend, xlm_error *err) {
-  if (!XLM_ARENA_TRY(e->tables)) return xlm_fail(err, XLM_ENV, "no memory for the executor's tables");
-  xlm_dim_info *dims = XLM_NEW_N(e->tables, xlm_dim_info, e->rank->n_dims);
-  xlm_mesh_rank_dims(e->plan, rank, dims);
-  e->own.dims = dims;
-  e->bound = XLM_NEW_N(e->tables, exec_bound, e->rank->n_instrs);
-  e->communicates = XLM_NEW_N(e->tables, bool, e->rank->n_segments);
-  for (uint32_t i = 0; i < e->rank->n_instrs; i++)
-    if (bind(e, &e->rank->instrs[i], &e->bound[i], backend, err) != XLM_OK) return exec_name(e, i, err);
-  return XLM_OK;
-}
-
 // The work that can be done between communication i and the first instruction that waits for it.
 static void look_beside(const xlm_exec *e, const xlm_segment *s, uint32_t i, xlm_work *w) {
   for (uint32_t k = i + 1; k < s->first + s->n; k++) {
@@ -87,16 +75,39 @@ static void look_beside(const xlm_exec *e, const xlm_segment *s, uint32_t i, xlm
   }
 }
 
-static void plan_work(xlm_exec *e) {
+static const char *name_of(xlm_exec *e, const xlm_instr *in) {
+  return xlm_arena_printf(e->tables, "%s of %s (%s:%u)", xlm_op_name(in->op), *in->scope ? in->scope : "model",
+                          e->plan->source_path, in->line);
+}
+
+static void plan_work(xlm_exec *e, uint32_t rank) {
   for (uint32_t s = 0; s < e->rank->n_segments; s++)
     for (uint32_t k = 0; k < e->rank->segments[s].n; k++) {
       uint32_t i = e->rank->segments[s].first + k;
       const xlm_instr *in = &e->rank->instrs[i];
       e->bound[i].work = (xlm_work){.run = exec_run, .arg = e, .instr = i, .call = &e->bound[i].call};
-      e->communicates[s] |= in->stream == XLM_STREAM_COMM;
-      if (in->stream == XLM_STREAM_COMM) look_beside(e, &e->rank->segments[s], i, &e->bound[i].work);
       if (in->after) e->bound[in->after - 1].marked = true;
+      if (in->stream != XLM_STREAM_COMM) continue;
+      e->communicates[s] = true;
+      e->bound[i].work.where = name_of(e, in);
+      look_beside(e, &e->rank->segments[s], i, &e->bound[i].work);
     }
+  for (uint32_t s = 0; s < e->rank->n_segments; s++)
+    e->together[s] = xlm_plan_runs_together(e->plan, rank, s);
+}
+
+static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backend, xlm_error *err) {
+  if (!XLM_ARENA_TRY(e->tables)) return xlm_fail(err, XLM_ENV, "no memory for the executor's tables");
+  xlm_dim_info *dims = XLM_NEW_N(e->tables, xlm_dim_info, e->rank->n_dims);
+  xlm_mesh_rank_dims(e->plan, rank, dims);
+  e->own.dims = dims;
+  e->bound = XLM_NEW_N(e->tables, exec_bound, e->rank->n_instrs);
+  e->communicates = XLM_NEW_N(e->tables, bool, e->rank->n_segments);
+  e->together = XLM_NEW_N(e->tables, bool, e->rank->n_segments);
+  for (uint32_t i = 0; i < e->rank->n_instrs; i++)
+    if (bind(e, &e->rank->instrs[i], &e->bound[i], backend, err) != XLM_OK) return exec_name(e, i, err);
+  plan_work(e, rank);
+  return XLM_OK;
 }
 
 static xlm_status open_device(xlm_exec *e, const xlm_device_kind *kind, int threads, xlm_error *err) {
@@ -110,6 +121,14 @@ static xlm_status open_device(xlm_exec *e, const xlm_device_kind *kind, int thre
   e->arena = (char *)arena;
   e->poison = kind->checked;
   return XLM_OK;
+}
+
+xlm_status xlm_exec_connect(xlm_exec *e, xlm_error *err) {
+  const xlm_device_kind *on = e->device->kind;
+  if (!e->comm || !on->connect) return XLM_OK;
+  if (!XLM_ARENA_TRY(e->tables)) return xlm_fail(err, XLM_ENV, "no memory for the executor's tables");
+  e->routes = xlm_plan_routes(e->plan, e->tables);
+  return on->connect(e->device, &e->routes, err);
 }
 
 void xlm_exec_close(xlm_exec *e) {
@@ -135,7 +154,6 @@ xlm_status xlm_exec_open(const xlm_plan *plan, uint32_t rank, const xlm_backend 
   xlm_status s = e->tables ? open_device(e, backend->device, threads, err)
                            : xlm_fail(err, XLM_ENV, "no memory for an executor");
   if (s == XLM_OK) s = bind_all(e, rank, backend, err);
-  if (s == XLM_OK) plan_work(e);
   if (s != XLM_OK)
     xlm_exec_close(e);
   else

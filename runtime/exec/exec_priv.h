@@ -22,14 +22,14 @@ struct xlm_exec {
                      // them
   xlm_arena *tables; // bound instructions and what kernels prepared
   exec_bound *bound;
-  bool *communicates; // by segment
+  bool *communicates, *together; // by segment; see xlm_device_segment
+  xlm_routes routes;
   xlm_step_env env;
   xlm_comm *comm;
   double *seconds;
   xlm_record *record;
   int16_t chunk;       // of the segment that runs or is being fed
   const int32_t *slot; // its slots; NULL = the first of each area
-  char where[256];     // see announce
   bool poison;
 };
 

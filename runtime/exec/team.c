@@ -78,13 +78,20 @@ xlm_states xlm_team_states(xlm_team *t) {
   return (xlm_states){t, is_here, put_state, get_state};
 }
 
+static void close_member(void *arg, int i, int n) {
+  xlm_team *t = arg;
+  (void)n;
+  if (t->members[i].comm) xlm_comm_at(t->members[i].comm, "closing"); // names of operations go with the executor
+  xlm_exec_close(t->members[i].exec);
+}
+
 void xlm_team_close(xlm_team *t) {
   if (!t) return;
+  if (t->ranks) xlm_pool_run(t->ranks, close_member, t); // at once: they may be connected
+  for (int i = 0; i < t->n && t->members && !t->ranks; i++) close_member(t, i, t->n);
   xlm_pool_free(t->ranks);
-  for (int i = 0; i < t->n; i++) {
-    xlm_exec_close(t->members[i].exec);
+  for (int i = 0; i < t->n && t->members; i++)
     if (t->members[i].comm) t->members[i].comm->backend->close(t->members[i].comm);
-  }
   free(t->shared);
   free(t->shared_bytes);
   free(t->members);
@@ -116,6 +123,31 @@ static xlm_status open_members(xlm_team *t, const xlm_plan *plan, const xlm_back
   return XLM_OK;
 }
 
+// Through the comm every rank learns of the one failure that ended the run, as a sentence with the rank in
+// it.
+static xlm_status first_failure(const xlm_team *t, xlm_error *err) {
+  for (int i = 0; i < t->n; i++) {
+    const member *m = &t->members[i];
+    if (m->status == XLM_OK) continue;
+    *err = m->comm && m->comm->err.status != XLM_OK ? m->comm->err : m->err;
+    return m->status;
+  }
+  return XLM_OK;
+}
+
+static void end_member(member *m) { // this rank cannot continue: nor can the others
+  if (m->comm) m->comm->backend->fail(m->comm, m->err.text);
+  __atomic_store_n(&m->failed, true, __ATOMIC_RELEASE);
+}
+
+static void connect_member(void *arg, int i, int n) {
+  member *m = &((xlm_team *)arg)->members[i];
+  (void)n;
+  if (m->comm) xlm_comm_at(m->comm, "connecting");
+  m->status = xlm_exec_connect(m->exec, &m->err);
+  if (m->status != XLM_OK) end_member(m);
+}
+
 static xlm_status open_team(xlm_team *t, const xlm_backend *backend, int threads, xlm_launch launch,
                             double timeout_s, xlm_error *err) {
   t->members = calloc((size_t)t->n, sizeof *t->members);
@@ -125,7 +157,9 @@ static xlm_status open_team(xlm_team *t, const xlm_backend *backend, int threads
     return xlm_fail(err, XLM_ENV, "no memory for a team of %u ranks", t->plan->n_ranks);
   XLM_TRY(open_comms(t, t->plan, launch, timeout_s, err));
   XLM_TRY(open_members(t, t->plan, backend, threads, err));
-  return t->n > 1 ? xlm_pool_new(t->n, &t->ranks, err) : XLM_OK;
+  if (t->n > 1) XLM_TRY(xlm_pool_new(t->n, &t->ranks, err));
+  xlm_pool_run(t->ranks, connect_member, t);
+  return first_failure(t, err);
 }
 
 xlm_status xlm_team_open(const xlm_plan *plan, const xlm_backend *backend, int threads, xlm_launch launch,
@@ -217,21 +251,7 @@ static void run_member(void *arg, int i, int n) {
   void *feed_arg = t->feed_args ? t->feed_args[i] : NULL;
   m->status = t->eval ? xlm_exec_eval(m->exec, t->env, &m->err)
                       : xlm_exec_step(m->exec, t->env, t->feed, feed_arg, &m->err);
-  if (m->status == XLM_OK) return;
-  if (m->comm) m->comm->backend->fail(m->comm, m->err.text);
-  __atomic_store_n(&m->failed, true, __ATOMIC_RELEASE);
-}
-
-// Through the comm every rank learns of the one failure that ended the run, as a sentence with the rank in
-// it.
-static xlm_status first_failure(const xlm_team *t, xlm_error *err) {
-  for (int i = 0; i < t->n; i++) {
-    const member *m = &t->members[i];
-    if (m->status == XLM_OK) continue;
-    *err = m->comm && m->comm->err.status != XLM_OK ? m->comm->err : m->err;
-    return m->status;
-  }
-  return XLM_OK;
+  if (m->status != XLM_OK) end_member(m);
 }
 
 static xlm_status run_all(xlm_team *t, xlm_error *err) {

@@ -76,6 +76,7 @@ typedef struct xlm_cuda_host_link {
   xlm_cuda_stage out[XLM_STREAMS], in[XLM_STREAMS];
   const void **host_out; // of the current exchange, by member
   void **host_in;
+  size_t *host_bytes;
 } xlm_cuda_host_link;
 
 xlm_status xlm_cuda_host_link_open(xlm_cuda_host_link *l, xlm_cuda_device *d, xlm_comm *c,

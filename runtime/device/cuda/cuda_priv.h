@@ -35,6 +35,8 @@ typedef struct cuda_repeat { // a segment in certain slots
   uint32_t segment;
   int32_t slot[XLM_SLOT_AREAS];
   xlm_cuda_graph graph; // NULL: run once, not captured yet
+  bool waits;           // the host waits in it: it cannot be captured
+  uint64_t sent[XLM_MAX_AXES]; // bytes by each launch, by axis
 } cuda_repeat;
 
 typedef struct cuda_times { // while timing: two events per instruction
@@ -46,14 +48,20 @@ typedef struct cuda_times { // while timing: two events per instruction
   uint8_t *ran_in;  // by instruction: its queue
 } cuda_times;
 
+typedef struct cuda_nccl cuda_nccl;
+
 typedef struct cuda {
   xlm_cuda_device open; // the public part
   cuda_mode mode;
   xlm_cuda_host_link link;
+  cuda_nccl *nccl; // NULL: the link goes through host memory
+  char how[240];   // the link's
   pthread_mutex_t lock; // recursive; held while a segment is captured
   xlm_cuda_event *marks;
   uint8_t *marked_in; // by mark: the queue that set it
+  const char **where; // by mark: the instruction as messages name it, once it has been enqueued; may be NULL
   uint32_t n_marks;
+  uint32_t running; // the instruction that is being enqueued; XLM_NO_INSTR
   // KERNELS is where the two queues meet. joined: COMM so far, for KERNELS; forked: KERNELS so far, for COMM.
   xlm_cuda_event joined, forked;
   bool comm_used;   // since KERNELS waited for it
@@ -66,6 +74,8 @@ typedef struct cuda {
   cuda_repeat *repeats;
   uint32_t n_repeats, repeats_cap;
   cuda_repeat *capturing; // NULL: none
+  cuda_repeat *observed;  // its first run is being enqueued; NULL: none
+  uint64_t sent_before[XLM_MAX_AXES];
   cuda_times times;
   xlm_status failed; // of the first failure
   uint32_t failed_at;
@@ -99,6 +109,17 @@ void cuda_enqueue(xlm_device *d, xlm_queue queue, const xlm_work *w);
 void cuda_mark(xlm_device *d, xlm_queue queue, uint32_t mark);
 xlm_status cuda_join(xlm_device *d, uint32_t *instr, xlm_error *err);
 xlm_status cuda_sync(xlm_device *d, uint32_t *instr, xlm_error *err);
+
+// ---- waits of the host (nccl_watch.c): while the link goes over NCCL they end, too, when the run fails
+
+xlm_status cuda_finish(cuda *c, xlm_queue queue, const char *what, xlm_error *err);
+xlm_status cuda_reach(cuda *c, xlm_cuda_event e, const char *what, xlm_error *err);
+
+// ---- the link (nccl_connect.c)
+
+xlm_status cuda_connect(xlm_device *d, const xlm_routes *routes, xlm_error *err);
+void cuda_close_nccl(cuda *c);
+uint64_t cuda_nccl_bytes(const cuda *c);
 
 // ---- memory (memory.c)
 

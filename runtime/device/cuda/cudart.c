@@ -2,6 +2,7 @@
 // the calls fail with a code, but the program starts.
 #include <cuda_runtime_api.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "runtime/device/cuda/runtime.h"
 
@@ -26,6 +27,7 @@ static int card_of(int card, xlm_cuda_card *out) {
   if (e) return (int)e;
   snprintf(out->name, sizeof out->name, "%.*s", (int)sizeof out->name - 1, p.name);
   out->major = p.major, out->minor = p.minor, out->memory = p.totalGlobalMem;
+  memcpy(out->id, &p.uuid, sizeof out->id);
   return 0;
 }
 
@@ -64,6 +66,15 @@ static int finish(xlm_cuda_queue q) {
   return (int)cudaStreamSynchronize(q);
 }
 
+static int asked(cudaError_t e) { // "not ready" would be taken for the error of the next launch
+  if (e == cudaErrorNotReady) (void)cudaGetLastError();
+  return (int)e;
+}
+
+static int idle(xlm_cuda_queue q) {
+  return asked(cudaStreamQuery(q));
+}
+
 static int open_event(xlm_cuda_event *out, bool timed) {
   return (int)cudaEventCreateWithFlags(out, timed ? cudaEventDefault : cudaEventDisableTiming);
 }
@@ -82,6 +93,10 @@ static int wait_event(xlm_cuda_queue q, xlm_cuda_event e) {
 
 static int reach(xlm_cuda_event e) {
   return (int)cudaEventSynchronize(e);
+}
+
+static int passed(xlm_cuda_event e) {
+  return asked(cudaEventQuery(e));
 }
 
 static int elapsed(float *ms, xlm_cuda_event from, xlm_cuda_event to) {
@@ -141,11 +156,13 @@ static const xlm_cuda_runtime table = {.versions = versions,
                                        .open_queue = open_queue,
                                        .close_queue = close_queue,
                                        .finish = finish,
+                                       .idle = idle,
                                        .open_event = open_event,
                                        .close_event = close_event,
                                        .record = record,
                                        .wait = wait_event,
                                        .reach = reach,
+                                       .passed = passed,
                                        .elapsed = elapsed,
                                        .copy = copy,
                                        .fill = fill,

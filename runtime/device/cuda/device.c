@@ -51,7 +51,7 @@ static uint64_t memory(const xlm_device *d) {
   uint64_t n = sizeof *c + (uint64_t)(CUDA_PIECES + 2) * CUDA_PIECE + sizeof *c->open.env;
   n += (uint64_t)c->n_marks * (sizeof *c->marks + sizeof *c->marked_in);
   for (const cuda_thing *t = c->things; t; t = t->next) n += t->bytes;
-  return n + xlm_cuda_host_link_bytes(&c->link);
+  return n + xlm_cuda_host_link_bytes(&c->link) + cuda_nccl_bytes(c);
 }
 
 // ---- open and close ----
@@ -68,13 +68,17 @@ static void close_queues(cuda *c) {
 
 static void finish(cuda *c) {
   for (int q = 0; q < XLM_STREAMS; q++)
-    if (c->open.queue[q]) (void)cuda_calls(c)->finish(c->open.queue[q]);
+    if (c->open.queue[q]) (void)cuda_finish(c, (xlm_queue)q, "closing", NULL);
 }
 
 static void close_cuda(xlm_device *d) {
   if (!d) return;
   cuda *c = cuda_of(d);
-  if (cuda_enter(c, NULL) == XLM_OK) finish(c);
+  if (cuda_enter(c, NULL) == XLM_OK) {
+    finish(c);
+    cuda_close_nccl(c);
+    finish(c); // what an aborted communicator left
+  }
   cuda_leave(c);
   for (cuda_thing *t = c->things, *next; t; t = next) {
     next = t->next;
@@ -90,6 +94,7 @@ static void close_cuda(xlm_device *d) {
   pthread_mutex_destroy(&c->lock);
   free(c->marks);
   free(c->marked_in);
+  free(c->where);
   free(c);
 }
 
@@ -108,7 +113,8 @@ static xlm_status open_queues(cuda *c, xlm_error *err) {
 static xlm_status fill_in(cuda *c, const xlm_device_options *o, xlm_error *err) {
   c->marks = (xlm_cuda_event *)calloc((size_t)o->n_marks + 1, sizeof *c->marks);
   c->marked_in = (uint8_t *)calloc((size_t)o->n_marks + 1, sizeof *c->marked_in);
-  if (!c->marks || !c->marked_in) return xlm_fail(err, XLM_ENV, "no memory for a device");
+  c->where = (const char **)calloc((size_t)o->n_marks + 1, sizeof *c->where);
+  if (!c->marks || !c->marked_in || !c->where) return xlm_fail(err, XLM_ENV, "no memory for a device");
   c->n_marks = o->n_marks;
   XLM_TRY(xlm_cuda_check(cuda_calls(c), cuda_calls(c)->use(c->open.card), "the card cannot be used", err));
   XLM_TRY(open_queues(c, err));
@@ -138,7 +144,7 @@ static xlm_status open_kind(const xlm_device_kind *kind, cuda_mode mode, const x
   if (!c) return xlm_fail(err, XLM_ENV, "no memory for a device");
   c->open = (xlm_cuda_device){.device = {.kind = kind}, .runtime = xlm_cuda_runtime_here, .card = card};
   c->open.properties = properties;
-  c->mode = mode;
+  c->mode = mode, c->running = XLM_NO_INSTR;
   make_lock(c);
   xlm_status s = fill_in(c, o, err);
   if (s == XLM_OK)
@@ -169,7 +175,7 @@ static xlm_status check_here(xlm_error *err) {
 #define CUDA_KIND(name_, open_, checked_)                                                                    \
   {                                                                                                          \
     .name = name_, .backend = "cuda", .checked = checked_, .check = check_here, .open = open_,               \
-    .close = close_cuda, .alloc = cuda_alloc, .put = cuda_put, .get = cuda_get, .fill = cuda_fill,           \
+    .connect = cuda_connect, .close = close_cuda, .alloc = cuda_alloc, .put = cuda_put, .get = cuda_get, .fill = cuda_fill,           \
     .begin = cuda_begin, .wait = cuda_wait, .enqueue = cuda_enqueue, .mark = cuda_mark, .join = cuda_join,   \
     .sync = cuda_sync, .seconds = cuda_seconds, .memory = memory                                             \
   }

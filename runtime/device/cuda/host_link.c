@@ -118,7 +118,8 @@ xlm_status xlm_cuda_host_link_open(xlm_cuda_host_link *l, xlm_cuda_device *d, xl
   memcpy(l->link.coord, c->coord, sizeof l->link.coord);
   l->host_out = (const void **)calloc((size_t)c->n_ranks + 1, sizeof *l->host_out);
   l->host_in = (void **)calloc((size_t)c->n_ranks + 1, sizeof *l->host_in);
-  return l->host_out && l->host_in ? XLM_OK : xlm_fail(err, XLM_ENV, "no memory for a device");
+  l->host_bytes = (size_t *)calloc((size_t)c->n_ranks + 1, sizeof *l->host_bytes);
+  return l->host_out && l->host_in && l->host_bytes ? XLM_OK : xlm_fail(err, XLM_ENV, "no memory for a device");
 }
 
 void xlm_cuda_host_link_close(xlm_cuda_host_link *l) {
@@ -128,6 +129,7 @@ void xlm_cuda_host_link_close(xlm_cuda_host_link *l) {
   }
   free(l->host_out);
   free(l->host_in);
+  free(l->host_bytes);
 }
 
 uint64_t xlm_cuda_host_link_bytes(const xlm_cuda_host_link *l) {

@@ -31,7 +31,7 @@ static xlm_status take(cuda *c, size_t bytes, void **out, xlm_error *err) {
   c->blocks = b;
   *out = b->at;
   XLM_TRY(check(c, r->fill(b->at, 0, bytes, kernels(c)), "clearing memory", err));
-  return check(c, r->finish(kernels(c)), "clearing memory", err);
+  return cuda_finish(c, XLM_STREAM_KERNELS, "clearing memory", err);
 }
 
 xlm_status cuda_alloc(xlm_device *d, size_t bytes, void **out, xlm_error *err) {
@@ -52,7 +52,7 @@ static xlm_status turn(cuda *c, xlm_error *err) {
   g->piece = (g->piece + 1) % CUDA_PIECES;
   g->used = 0;
   if (!g->recorded[g->piece]) return XLM_OK;
-  return check(c, cuda_calls(c)->reach(g->passed[g->piece]), "copying to the card", err);
+  return cuda_reach(c, g->passed[g->piece], "copying to the card", err);
 }
 
 static xlm_status put(cuda *c, char *to, const char *from, size_t bytes, xlm_error *err) {
@@ -97,7 +97,7 @@ static xlm_status get(cuda *c, char *to, const char *from, size_t bytes, xlm_err
   for (size_t at = 0; at < bytes; at += CUDA_PIECE, half = 1 - half) {
     size_t next = at + CUDA_PIECE;
     if (next < bytes) XLM_TRY(start_get(c, from + next, piece_at(bytes, next), 1 - half, err));
-    XLM_TRY(check(c, cuda_calls(c)->reach(c->bounced[half]), "copying from the card", err));
+    XLM_TRY(cuda_reach(c, c->bounced[half], "copying from the card", err));
     memcpy(to + at, c->bounce + (size_t)half * CUDA_PIECE, piece_at(bytes, at));
   }
   return cuda_fork(c, err);
@@ -116,11 +116,12 @@ xlm_status xlm_cuda_read(xlm_cuda_device *d, xlm_queue queue, void *to, const vo
   cuda *c = cuda_of(&d->device);
   const xlm_cuda_runtime *r = d->runtime;
   xlm_status s = cuda_enter(c, err);
+  if (c->observed) c->observed->waits = true;
   for (size_t at = 0; s == XLM_OK && at < bytes; at += CUDA_PIECE) {
     size_t n = piece_at(bytes, at);
     s = check(c, r->copy(c->bounce, (const char *)from + at, n, XLM_CUDA_TO_HOST, d->queue[queue]), "reading",
               err);
-    if (s == XLM_OK) s = check(c, r->finish(d->queue[queue]), "reading", err);
+    if (s == XLM_OK) s = cuda_finish(c, queue, "reading", err);
     if (s == XLM_OK) memcpy((char *)to + at, c->bounce, n);
   }
   cuda_leave(c);

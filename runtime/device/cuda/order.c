@@ -65,6 +65,12 @@ void cuda_mark(xlm_device *d, xlm_queue queue, uint32_t mark) {
     (void)cuda_ok(c, mark, cuda_calls(c)->record(c->marks[mark], c->open.queue[queue]), "recording an event");
 }
 
+static void finish(cuda *c, xlm_queue queue, uint32_t instr, const char *what) {
+  xlm_error why = {0};
+  xlm_status s = cuda_finish(c, queue, what, &why);
+  if (s != XLM_OK) cuda_fail(c, instr, s, &why);
+}
+
 static bool catch_up(cuda *c, uint32_t instr) { // before work of COMM
   bool behind = c->comm_behind;
   c->comm_used = true, c->comm_behind = false;
@@ -79,10 +85,13 @@ void cuda_enqueue(xlm_device *d, xlm_queue queue, const xlm_work *w) {
   if (queue == XLM_STREAM_COMM && !catch_up(c, w->instr)) return;
   if (r->announce) r->announce(c->open.queue[queue], w);
   if (c->times.timer) cuda_time_begin(c, queue, w->instr);
+  if (w->where && w->instr < c->n_marks) c->where[w->instr] = w->where;
+  c->running = w->instr;
   xlm_status s = w->run(w->arg, w->instr);
+  c->running = XLM_NO_INSTR;
   if (s != XLM_OK) cuda_fail(c, w->instr, s, &d->err[queue]);
   if (c->times.timer) cuda_time_end(c, queue, w->instr);
-  if (c->mode == CUDA_CHECKED) (void)cuda_ok(c, w->instr, r->finish(c->open.queue[queue]), "on the card");
+  if (c->mode == CUDA_CHECKED) finish(c, queue, w->instr, "on the card");
 }
 
 xlm_status cuda_join(xlm_device *d, uint32_t *instr, xlm_error *err) {
@@ -91,6 +100,7 @@ xlm_status cuda_join(xlm_device *d, uint32_t *instr, xlm_error *err) {
   if (cuda_enter(c, &why) != XLM_OK) cuda_fail(c, XLM_NO_INSTR, XLM_ENV, &why);
   (void)cuda_ok(c, XLM_NO_INSTR, settle(c), "joining the streams");
   if (c->capturing) cuda_end_capture(c);
+  c->observed = NULL;
   if (cuda_fork(c, &why) != XLM_OK) cuda_fail(c, XLM_NO_INSTR, XLM_ENV, &why);
   if (c->times.timer) cuda_time_report(c);
   cuda_leave(c);
@@ -101,7 +111,6 @@ xlm_status cuda_sync(xlm_device *d, uint32_t *instr, xlm_error *err) {
   cuda *c = cuda_of(d);
   XLM_TRY(cuda_join(d, instr, err));
   for (int q = 0; q < XLM_STREAMS; q++)
-    (void)cuda_ok(c, XLM_NO_INSTR, cuda_calls(c)->finish(c->open.queue[q]),
-                  "on the card (--device cuda-checked says in which operation)");
+    finish(c, (xlm_queue)q, XLM_NO_INSTR, "on the card (--device cuda-checked says in which operation)");
   return tell(c, instr, err);
 }

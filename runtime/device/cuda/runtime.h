@@ -18,7 +18,10 @@ typedef struct xlm_cuda_card {
   char name[128];
   int major, minor; // compute capability: 9, 0
   uint64_t memory;  // total bytes
+  char id[16];      // of this card, and no other on any machine
 } xlm_cuda_card;
+
+enum { XLM_CUDA_NOT_READY = 600 };
 
 typedef enum xlm_cuda_way { XLM_CUDA_TO_CARD, XLM_CUDA_TO_HOST, XLM_CUDA_ON_CARD } xlm_cuda_way;
 
@@ -35,11 +38,13 @@ typedef struct xlm_cuda_runtime {
   int (*open_queue)(xlm_cuda_queue *out, bool urgent);
   int (*close_queue)(xlm_cuda_queue q);
   int (*finish)(xlm_cuda_queue q); // waits for all of it
+  int (*idle)(xlm_cuda_queue q);   // 0: all of it is done; XLM_CUDA_NOT_READY
   int (*open_event)(xlm_cuda_event *out, bool timed);
   int (*close_event)(xlm_cuda_event e);
   int (*record)(xlm_cuda_event e, xlm_cuda_queue q);
   int (*wait)(xlm_cuda_queue q, xlm_cuda_event e);
-  int (*reach)(xlm_cuda_event e); // the host waits for it
+  int (*reach)(xlm_cuda_event e);  // the host waits for it
+  int (*passed)(xlm_cuda_event e); // 0: it is passed; XLM_CUDA_NOT_READY
   int (*elapsed)(float *ms, xlm_cuda_event from, xlm_cuda_event to);
   int (*copy)(void *to, const void *from, size_t bytes, xlm_cuda_way way, xlm_cuda_queue q);
   int (*fill)(void *to, int byte, size_t bytes, xlm_cuda_queue q);

@@ -3,7 +3,7 @@
 // The same segment in the same slots enqueues the same kernels with the same arguments: addresses follow from
 // the slots, and values that change from run to run (learning rate, step, the numbers of xlm_step_env) are
 // read from the card's memory. The first run is not captured: libraries choose algorithms and allocate memory
-// in it.
+// in it; and what then needs the host (counts of routed rows) is never captured.
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +26,7 @@ static xlm_status add(cuda *c, uint32_t segment, const int32_t *slot, xlm_error 
   cuda_repeat *r = &c->repeats[c->n_repeats++];
   *r = (cuda_repeat){.segment = segment};
   memcpy(r->slot, slot, sizeof r->slot);
+  c->observed = r;
   return XLM_OK;
 }
 
@@ -36,7 +37,13 @@ static xlm_status begin_capture(cuda *c, cuda_repeat *r, xlm_error *err) {
   XLM_TRY(xlm_cuda_check(cuda_calls(c), cuda_calls(c)->begin_capture(q), "capturing a graph", err));
   pthread_mutex_lock(&c->lock);
   c->capturing = r;
+  if (c->link.comm) memcpy(c->sent_before, c->link.comm->bytes_sent, sizeof c->sent_before);
   return cuda_fork(c, err);
+}
+
+static void count_sent(cuda *c, cuda_repeat *r) { // by the capture, and so by each launch
+  for (int i = 0; c->link.comm && i < XLM_MAX_AXES; i++)
+    r->sent[i] = c->link.comm->bytes_sent[i] - c->sent_before[i];
 }
 
 static xlm_status launch(cuda *c, const cuda_repeat *r, xlm_error *err) {
@@ -49,8 +56,10 @@ static xlm_status repeat(cuda *c, const xlm_device_segment *s, bool *known, xlm_
   if (s->slot) memcpy(slot, s->slot, sizeof slot);
   cuda_repeat *r = find(c, s->segment, slot);
   if (!r) return add(c, s->segment, slot, err);
+  if (r->waits) return XLM_OK;
   if (!r->graph) return begin_capture(c, r, err);
   *known = true;
+  for (int i = 0; c->link.comm && i < XLM_MAX_AXES; i++) c->link.comm->bytes_sent[i] += r->sent[i];
   return launch(c, r, err);
 }
 
@@ -59,8 +68,8 @@ xlm_status cuda_begin(xlm_device *d, const xlm_device_segment *s, bool *known, x
   *known = false;
   xlm_status status = cuda_enter(c, err);
   if (status == XLM_OK) status = cuda_put(d, (void *)(uintptr_t)c->open.env, s->env, sizeof *s->env, err);
-  bool whole =
-      c->mode == CUDA_GRAPH && !s->apart && !s->communicates && !c->times.timer && c->failed == XLM_OK;
+  bool alone = !s->communicates || (c->nccl && s->together); // NCCL: all ranks of an operation capture it, or none
+  bool whole = c->mode == CUDA_GRAPH && !s->apart && alone && !c->times.timer && c->failed == XLM_OK;
   if (status == XLM_OK && whole) status = repeat(c, s, known, err);
   cuda_leave(c);
   return status;
@@ -77,6 +86,7 @@ void cuda_end_capture(cuda *c) {
     r->graph = NULL;
     return;
   }
+  count_sent(c, r);
   if (launch(c, r, &err) != XLM_OK) cuda_fail(c, XLM_NO_INSTR, XLM_ENV, &err);
 }
 

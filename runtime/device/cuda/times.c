@@ -20,12 +20,19 @@ static bool open_events(cuda *c) {
   return cuda_ok(c, XLM_NO_INSTR, rc, "making events to time with");
 }
 
+static bool reach(cuda *c, uint32_t instr, xlm_cuda_event e) {
+  xlm_error why = {0};
+  xlm_status s = cuda_reach(c, e, "waiting for an event", &why);
+  if (s != XLM_OK) cuda_fail(c, instr, s, &why);
+  return s == XLM_OK;
+}
+
 // The card's time and the host's, as close together as possible.
 static void take_base(cuda *c) {
   const xlm_cuda_runtime *r = cuda_calls(c);
   if (cuda_ok(c, XLM_NO_INSTR, r->record(c->times.base, c->open.queue[XLM_STREAM_KERNELS]),
               "recording an event"))
-    (void)cuda_ok(c, XLM_NO_INSTR, r->reach(c->times.base), "waiting for an event");
+    (void)reach(c, XLM_NO_INSTR, c->times.base);
   c->times.base_ns = xlm_clock_ns();
 }
 
@@ -56,7 +63,7 @@ static void report(cuda *c, uint32_t instr) {
   const cuda_times *t = &c->times;
   const xlm_cuda_runtime *r = cuda_calls(c);
   float from = 0, to = 0;
-  if (!cuda_ok(c, instr, r->reach(t->end[instr]), "waiting for an event") ||
+  if (!reach(c, instr, t->end[instr]) ||
       !cuda_ok(c, instr, r->elapsed(&from, t->base, t->begin[instr]), "reading an event") ||
       !cuda_ok(c, instr, r->elapsed(&to, t->base, t->end[instr]), "reading an event"))
     return;

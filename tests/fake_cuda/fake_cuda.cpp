@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <set>
+#include <unistd.h>
 
 #include "runtime/base/clock.h"
 
@@ -78,20 +79,32 @@ bool within(const std::map<uintptr_t, size_t> &all, const void *at, size_t bytes
   return (uintptr_t)at + bytes <= i->first + i->second;
 }
 
-void put_on(CUstream_st *q, std::shared_ptr<work> w) {
-  if (q->in) {
-    q->in->graph->nodes.push_back({q->graph_lane, w, q->graph_at});
-    q->graph_at[(size_t)q->graph_lane]++;
-    return;
+// The host waits, without an end if others do not come.
+void wait_until(const moment &m, const void *on) {
+  while (!run_until(m)) {
+    waits(on);
+    lock.unlock();
+    usleep(100);
+    lock.lock();
   }
-  join(q->at, host());
-  append(q->lane, w, q->at);
+  goes_on(on);
+}
+
+int ask(const moment &m, const void *on) {
+  if (run_until(m)) return goes_on(on), code();
+  waits(on);
+  return XLM_CUDA_NOT_READY;
 }
 
 // ---- the machine
 
+int cards_of_test() { // XLM_FAKE_CARDS: of the machine
+  const char *text = getenv("XLM_FAKE_CARDS");
+  return text ? atoi(text) : 1;
+}
+
 struct {
-  int driver = 13000, cards = 1, major = 9;
+  int driver = 13000, cards = cards_of_test(), major = 9;
 } machine;
 
 int versions(int *driver, int *runtime) {
@@ -103,8 +116,9 @@ int count(int *cards) {
   return machine.cards ? 0 : NO_CARD;
 }
 int use(int) { return 0; }
-int card_of(int, xlm_cuda_card *out) {
+int card_of(int index, xlm_cuda_card *out) {
   memset(out, 0, sizeof *out);
+  out->id[0] = (char)(1 + index);
   snprintf(out->name, sizeof out->name, "no card");
   out->major = machine.major, out->minor = 0, out->memory = (uint64_t)8 << 30;
   return 0;
@@ -190,7 +204,7 @@ int open_queue(xlm_cuda_queue *out, bool) {
 int close_queue(xlm_cuda_queue q) {
   guard g(lock);
   if (!known.erase(q)) return wrong_use("a queue is closed that is not open");
-  run_until(q->at);
+  wait_until(q->at, q);
   give_lane(q->lane);
   if (q->beside >= 0) give_lane(q->beside);
   delete q;
@@ -201,8 +215,15 @@ int finish(xlm_cuda_queue q) {
   guard g(lock);
   if (!is_known(q)) return wrong_use("the host waits for a queue that is not open");
   if (q->in || capturing) return forbid("the host waits");
-  run_until(q->at);
+  wait_until(q->at, q);
   return code();
+}
+
+int idle(xlm_cuda_queue q) {
+  guard g(lock);
+  if (!is_known(q)) return wrong_use("the host asks for a queue that is not open");
+  if (q->in || capturing) return forbid("the host asks for a queue");
+  return ask(q->at, q);
 }
 
 int open_event(xlm_cuda_event *out, bool timed) {
@@ -262,8 +283,15 @@ int reach(xlm_cuda_event e) {
   guard g(lock);
   if (!is_known(e) || !e->recorded) return wrong_use("the host waits for an event that is not open or never recorded");
   if (e->in || capturing) return forbid("the host waits");
-  run_until(e->at);
+  wait_until(e->at, e);
   return code();
+}
+
+int passed(xlm_cuda_event e) {
+  guard g(lock);
+  if (!is_known(e) || !e->recorded) return wrong_use("the host asks for an event that is not open or never recorded");
+  if (e->in || capturing) return forbid("the host asks for an event");
+  return ask(e->at, e);
 }
 
 int elapsed(float *ms, xlm_cuda_event from, xlm_cuda_event to) {
@@ -359,6 +387,24 @@ void announce(xlm_cuda_queue q, const xlm_work *w) {
 
 } // namespace
 
+namespace fake {
+
+bool is_on_card(const void *at, size_t bytes) { return within(card, at, bytes); }
+bool is_open(xlm_cuda_queue q) { return is_known(q); }
+const std::string &announced(xlm_cuda_queue q) { return q->announced; }
+
+void put_on(CUstream_st *q, std::shared_ptr<work> w) {
+  if (q->in) {
+    q->in->graph->nodes.push_back({q->graph_lane, w, q->graph_at});
+    q->graph_at[(size_t)q->graph_lane]++;
+    return;
+  }
+  join(q->at, host());
+  append(q->lane, w, q->at);
+}
+
+} // namespace fake
+
 void fake_cuda_enqueue(xlm_cuda_queue q, const char *what, const char *(*run)(void *), void (*drop)(void *), void *arg) {
   guard g(lock);
   std::shared_ptr<void> mine(arg, [drop](void *p) {
@@ -401,8 +447,8 @@ int64_t fake_cuda_launches(void) {
 
 extern const xlm_cuda_runtime fake_cuda;
 const xlm_cuda_runtime fake_cuda = {
-    versions, count,  use,   card_of,    memory,     take,    give,          take_pinned, give_pinned, open_queue,
-    close_queue, finish, open_event, close_event, record, wait_event, reach, elapsed,     copy,        fill,
+    versions, count,  use,  card_of,    memory,      take,   give,       take_pinned, give_pinned, open_queue, close_queue,
+    finish,   idle,   open_event, close_event, record, wait_event, reach, passed,    elapsed,     copy,       fill,
     begin_capture, end_capture, launch, close_graph, text, last_error, announce};
 
 extern "C" {

@@ -5,6 +5,8 @@
 // no order wherever there is one.
 #include "tests/fake_cuda/fake_priv.h"
 
+#include <thread>
+
 namespace fake {
 
 std::recursive_mutex lock;
@@ -28,11 +30,13 @@ std::map<uintptr_t, bytes> touched;
 std::string wrong;
 uint64_t random_state = 1;
 
-uint64_t next_random() { // xorshift64 (Marsaglia 2003)
-  uint64_t &r = random_state;
-  r ^= r << 13, r ^= r >> 7, r ^= r << 17;
-  return r >> 11;
-}
+uint64_t events = 1; // so far: of operations and of what happened besides
+struct waiting {
+  const void *on = NULL;
+  uint64_t since = 0; // events then
+  int ranks = 0;
+};
+std::map<std::thread::id, waiting> threads; // of ranks
 
 bool reached(const moment &now, const moment &m) {
   for (int i = 0; i < LANES; i++)
@@ -82,6 +86,22 @@ void touch(const coming &c, const range &r) {
 void run(operation &o) {
   const char *bad = o.does->run && wrong.empty() ? o.does->run() : NULL;
   if (bad) fail(o.does->what + ": " + bad);
+  o.begun = true;
+}
+
+bool has_ended(const operation &o) { return !o.does->ended || !wrong.empty() || o.does->ended(); }
+
+bool can_run(const lane &l) {
+  if (l.waiting.empty()) return false;
+  const operation &o = l.waiting.front();
+  return o.begun ? has_ended(o) : reached(done, o.after);
+}
+
+std::string who_waits() {
+  std::string all;
+  for (const lane &l : lanes)
+    if (!l.waiting.empty() && l.waiting.front().begun) all += (all.empty() ? "" : "; ") + l.waiting.front().does->what;
+  return all;
 }
 
 } // namespace
@@ -89,6 +109,35 @@ void run(operation &o) {
 void fail(const std::string &why) {
   if (wrong.empty()) wrong = why;
 }
+uint64_t next_random() { // xorshift64 (Marsaglia 2003)
+  uint64_t &r = random_state;
+  r ^= r << 13, r ^= r >> 7, r ^= r << 17;
+  return r >> 11;
+}
+
+void happened() { events++; }
+
+void add_rank(int add) {
+  waiting &w = threads[std::this_thread::get_id()];
+  happened();
+  if (!(w.ranks += add)) threads.erase(std::this_thread::get_id());
+}
+
+void waits(const void *on) {
+  auto t = threads.find(std::this_thread::get_id());
+  if (t == threads.end()) return;
+  t->second.on = on, t->second.since = events;
+  for (const auto &other : threads)
+    if (!other.second.on || other.second.since != events) return;
+  std::string who = who_waits();
+  fail("all ranks wait for one another: " + (who.empty() ? "for a call that not every rank makes" : who));
+}
+
+void goes_on(const void *on) {
+  auto t = threads.find(std::this_thread::get_id());
+  if (t != threads.end() && t->second.on == on) t->second.on = NULL;
+}
+
 const char *error() { return wrong.empty() ? NULL : wrong.c_str(); }
 const moment &host() { return seen; }
 
@@ -113,22 +162,30 @@ void append(int to, std::shared_ptr<work> does, moment &after) {
   for (const range &r : does->touches)
     if (r.begin < r.end) touch(c, r);
   lanes[to].waiting.push_back(o);
+  happened();
   after[(size_t)to] = c.me.number;
 }
 
-void run_until(const moment &m) {
+bool run_until(const moment &m) {
   while (!reached(done, m)) {
     int ready[LANES], n = 0;
-    for (int i = 0; i < LANES; i++)
-      if (!lanes[i].waiting.empty() && reached(done, lanes[i].waiting.front().after)) ready[n++] = i;
-    if (!n) return fail("operations wait for one another in a circle");
+    bool begun = false;
+    for (int i = 0; i < LANES; i++) {
+      if (can_run(lanes[i])) ready[n++] = i;
+      begun |= !lanes[i].waiting.empty() && lanes[i].waiting.front().begun;
+    }
+    if (!n && begun) return false;
+    if (!n) return fail("operations wait for one another in a circle"), true;
     int i = ready[next_random() % (uint64_t)n];
-    operation o = lanes[i].waiting.front();
+    operation &o = lanes[i].waiting.front();
+    happened();
+    if (!o.begun) run(o);
+    if (!has_ended(o)) continue;
     lanes[i].waiting.pop_front();
-    run(o);
     done[(size_t)i]++;
   }
   join(seen, m);
+  return true;
 }
 
 void forget_bytes(uintptr_t begin, uintptr_t end) {

@@ -31,11 +31,13 @@ struct work { // what an operation does; of a graph, any number of times
   std::string what;
   std::vector<range> touches;
   std::function<const char *()> run; // NULL, or what is wrong
+  std::function<bool()> ended;       // of what takes until other ranks come: has it, after run? Else NULL
 };
 
 struct operation {
   std::shared_ptr<work> does;
   moment after;
+  bool begun = false; // it runs until its work has ended
 };
 
 struct lane {
@@ -51,12 +53,27 @@ void give_lane(int lane);
 // Appends to a lane what comes after `after`, which becomes the moment when that has ended, too.
 void append(int lane, std::shared_ptr<work> does, moment &after);
 void join(moment &a, const moment &b);
-void run_until(const moment &m); // and, as chance will have it, more
+// And, as chance will have it, more. false: nothing more can run until other ranks come.
+bool run_until(const moment &m);
+// A thread that waits on something and finds no end, or finds it. If every rank's thread waits and nothing has
+// happened since, none will ever go on: an error.
+void waits(const void *on);
+void goes_on(const void *on);
+void happened();         // anything that may let others go on
+void add_rank(int add);  // 1: this thread is one of a rank that others wait for; -1: no longer
 const moment &host();            // what the host has waited for
 void fail(const std::string &why);
 void forget_bytes(uintptr_t begin, uintptr_t end); // memory is given back: nothing is left to order
 const char *error();
 void restart(uint64_t seed);
+uint64_t next_random();
+
+// ---- the card (fake_cuda.cpp)
+
+bool is_on_card(const void *at, size_t bytes);
+bool is_open(xlm_cuda_queue q);
+const std::string &announced(xlm_cuda_queue q);
+void put_on(xlm_cuda_queue q, std::shared_ptr<work> w);
 
 } // namespace fake
 

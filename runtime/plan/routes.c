@@ -253,14 +253,34 @@ static bool members_share_a_plan(const xlm_plan *p, uint32_t rank, uint32_t axes
   return true;
 }
 
+static bool has_messages(const xlm_rank_plan *r, const xlm_segment *s) {
+  for (uint32_t i = s->first; i < s->first + s->n; i++)
+    if (xlm_op_is_message(r->instrs[i].op)) return true;
+  return false;
+}
+
+// Every rank plan has one segment of the kind, which runs once per step, and no message is in it.
+static bool is_once_everywhere(const xlm_plan *p, xlm_segment_kind kind) {
+  for (uint32_t k = 0; k < p->n_rank_plans; k++) {
+    const xlm_rank_plan *r = p->rank_plans[k];
+    int n = 0;
+    for (uint32_t s = 0; s < r->n_segments; s++) {
+      if (r->segments[s].kind != kind) continue;
+      if (n++ || xlm_plan_runs(r, s) != 1 || has_messages(r, &r->segments[s])) return false;
+    }
+    if (!n) return false;
+  }
+  return true;
+}
+
 bool xlm_plan_runs_together(const xlm_plan *p, uint32_t rank, uint32_t segment) {
   const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[rank]];
   const xlm_segment *s = &r->segments[segment];
   uint32_t known = 0; // the mask that was looked at last
+  if (has_messages(r, s)) return false;
+  if (is_once_everywhere(p, s->kind)) return true;
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
-    const xlm_instr *in = &r->instrs[i];
-    if (xlm_op_is_message(in->op)) return false;
-    uint32_t axes = xlm_op_is_collective(in->op) ? group_axes(p, in) : 0;
+    uint32_t axes = xlm_op_is_collective(r->instrs[i].op) ? group_axes(p, &r->instrs[i]) : 0;
     if (axes && axes != known && !members_share_a_plan(p, rank, axes)) return false;
     known = axes ? axes : known;
   }

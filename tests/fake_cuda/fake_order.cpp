@@ -30,10 +30,12 @@ std::map<uintptr_t, bytes> touched;
 std::string wrong;
 uint64_t random_state = 1;
 
+enum { PATIENCE = 20 };
 uint64_t events = 1; // so far: of operations and of what happened besides
 struct waiting {
   const void *on = NULL;
   uint64_t since = 0; // events then
+  int asked = 0;      // since then
   int ranks = 0;
 };
 std::map<std::thread::id, waiting> threads; // of ranks
@@ -126,9 +128,11 @@ void add_rank(int add) {
 void waits(const void *on) {
   auto t = threads.find(std::this_thread::get_id());
   if (t == threads.end()) return;
-  t->second.on = on, t->second.since = events;
-  for (const auto &other : threads)
-    if (!other.second.on || other.second.since != events) return;
+  waiting &me = t->second;
+  me.asked = me.on && me.since == events ? me.asked + 1 : 0;
+  me.on = on, me.since = events;
+  for (const auto &other : threads) // a thread that gives up asks no more
+    if (!other.second.on || other.second.since != events || other.second.asked < PATIENCE) return;
   std::string who = who_waits();
   fail("all ranks wait for one another: " + (who.empty() ? "for a call that not every rank makes" : who));
 }

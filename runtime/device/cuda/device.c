@@ -77,7 +77,6 @@ static void close_cuda(xlm_device *d) {
   if (cuda_enter(c, NULL) == XLM_OK) {
     finish(c);
     cuda_close_nccl(c);
-    finish(c); // what an aborted communicator left
   }
   cuda_leave(c);
   for (cuda_thing *t = c->things, *next; t; t = next) {

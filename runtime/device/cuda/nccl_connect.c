@@ -309,6 +309,7 @@ void cuda_close_nccl(cuda *c) {
   cuda_nccl *n = c->nccl;
   if (!n) return;
   close_comms(c);
+  for (int q = 0; q < XLM_STREAMS; q++) (void)cuda_calls(c)->finish(c->open.queue[q]); // what was left when it failed
   for (uint32_t i = 0; i < n->n; i++) close_sender(c, &n->at[i]);
   if (n->under_way) (void)cuda_calls(c)->give_pinned((void *)(uintptr_t)n->under_way);
   free(n->at);

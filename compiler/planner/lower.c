@@ -7,6 +7,7 @@
 
 #include "compiler/diagnose/source.h"
 #include "compiler/ir/op.h"
+#include "compiler/planner/assigned.h"
 #include "compiler/schedule/schedule.h"
 #include "runtime/plan/streams.h"
 
@@ -18,6 +19,7 @@ typedef struct lower {
   uint32_t *tensor;   // g's values -> plan's tensors
   xlm_val *view_root; // value -> the value whose memory it views; itself if it is not a view
   uint32_t *last_use; // view root -> the node that uses it or a view of it last, in execution order
+  const xlm_val *assigned; // value -> the state in whose memory it may be computed (assigned.h)
   uint32_t first_instr;
   uint32_t chunk_begin; // position at which the current chunk begins
   int16_t chunk, last_chunk;
@@ -201,6 +203,27 @@ static uint32_t in_place_operand(lower *w, const xlm_node_info *n, xlm_node id, 
   return 0;
 }
 
+// The state to which result v of n is only assigned, if n can compute it there; 0 = none. An operand in the
+// same memory must be the state itself, read element by element.
+static uint32_t assigned_state(lower *w, const xlm_node_info *n, xlm_val v) {
+  xlm_val s = w->assigned[v];
+  if (!s) return 0;
+  if (!w->tensor[s]) lower_state(w, xlm_val_node(w->g, s));
+  uint32_t t = w->tensor[s], r = xlm_lower_root(&w->l, t);
+  bool in_place = !w->l.options.wide && same_storage(xlm_val_type(w->g, s), xlm_val_type(w->g, v));
+  for (int j = 0; j < n->n_in; j++) {
+    if (xlm_lower_root(&w->l, w->tensor[n->in[j]]) != r) continue;
+    if (!in_place || n->in[j] != s || j >= 32 || !(xlm_op_at(n->op)->in_place >> j & 1)) return 0;
+  }
+  return t;
+}
+
+static bool is_in_its_state(const lower *w, const xlm_node_info *n) {
+  int stored = xlm_op_facts_of(n->op)->stored;
+  return stored && xlm_lower_root(&w->l, w->tensor[n->in[stored - 1]]) ==
+                       xlm_lower_root(&w->l, w->tensor[n->in[0]]);
+}
+
 static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_t position) {
   const xlm_op *op = xlm_op_at(n->op);
   for (int k = 0; k < n->n_out; k++) {
@@ -208,7 +231,7 @@ static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_
     uint32_t shares = 0;
     if (k < op->n_alias || (op->flags & XLM_OPF_VIEW))
       shares = w->tensor[n->in[k]];
-    else
+    else if (!(shares = assigned_state(w, n, v)))
       shares = in_place_operand(w, n, id, k);
     xlm_tensor t = {.name = w->g->values[v].name,
                     .type = map_type(w, &w->g->values[v].type),
@@ -297,7 +320,7 @@ static xlm_status lower_node(lower *w, xlm_node id, xlm_error *err) {
   w->at = n->span;
   lower_leaves(w, n);
   lower_results(w, n, id, position);
-  if (op->flags & XLM_OPF_VIEW) return XLM_OK;
+  if ((op->flags & XLM_OPF_VIEW) || is_in_its_state(w, n)) return XLM_OK;
   for (int i = 0; i < n->n_in; i++) extend_life(w, n->in[i], position);
   for (int i = 0; i < n->n_out; i++) extend_life(w, n->out + (xlm_val)i, position);
   return lower_kernel(w, id, err);
@@ -388,6 +411,7 @@ static void begin_graph(lower *w, const xlm_graph *g, uint8_t program) {
   w->tensor = XLM_NEW_N(w->l.scratch, uint32_t, g->n_values);
   find_view_roots(w);
   find_last_uses(w);
+  w->assigned = xlm_find_assigned(g, w->l.scratch);
   w->first_instr = w->l.n_instrs;
   xlm_lower_reserve(&w->l, g->n_nodes);
 }

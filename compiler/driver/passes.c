@@ -61,6 +61,10 @@ static xlm_graph *differentiate(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_differentiate(g, c->scratch, &c->options->train);
 }
 
+static xlm_graph *cast_weights(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_cast_weights(g, c->scratch);
+}
+
 static xlm_graph *recompute(xlm_pass_context *c, const xlm_graph *g) {
   if (c->options->recompute == XLM_RECOMPUTE_AUTO)
     return xlm_pass_recompute_rounds(g, c->scratch, c->recompute_rounds);
@@ -184,6 +188,11 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                                 .gives = XLM_DIFFERENTIATED,
                                 .breaks = XLM_SIMPLIFIED,
                                 .run = differentiate},
+    [XLM_PASS_CAST_WEIGHTS] = {.name = "cast_weights",
+                               .what = "casts the weights of products once per step",
+                               .needs = XLM_DIFFERENTIATED,
+                               .excludes = XLM_RECOMPUTED | XLM_PARTITIONED | XLM_FUSED,
+                               .run = cast_weights},
     [XLM_PASS_RECOMPUTE] = {.name = "recompute",
                             .what = "computes activations again in the backward pass instead of keeping them",
                             .needs = XLM_DIFFERENTIATED,

@@ -180,18 +180,33 @@ static void put_split(xlm_build *b, xlm_attr_list *l, const xlm_attr *split, con
   if (out.n) xlm_attr_put(l, out);
 }
 
-xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm_type *like,
-                        const xlm_attr *split) {
+static xlm_val emit_state(xlm_build *b, const char *name, xlm_role role, const xlm_type *like,
+                          const xlm_attr *split) {
   xlm_attr_list l = xlm_attr_list_new(b->g->arena);
   xlm_attr_put_text(&l, XLM_A_name, name);
   xlm_attr_put_enum(&l, XLM_A_role, role);
   xlm_attr_put_init(&l, XLM_A_init, XLM_INIT_ZEROS, 0, 0);
-  xlm_attr_put_enum(&l, XLM_A_dtype, like->dtype == XLM_F64 ? XLM_F64 : XLM_F32);
+  xlm_attr_put_enum(&l, XLM_A_dtype, like->dtype);
   xlm_attr_put_dims(&l, XLM_A_dims, like->dim, like->rank);
   if (split) put_split(b, &l, split, like);
   xlm_val v = xlm_emit(b, XLM_OP_STATE, NULL, 0, &l);
   xlm_val_at(b->g, v)->name = name;
   return v;
+}
+
+xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm_type *like,
+                        const xlm_attr *split) {
+  xlm_type t = *like;
+  t.dtype = like->dtype == XLM_F64 ? XLM_F64 : XLM_F32;
+  return emit_state(b, name, role, &t, split);
+}
+
+xlm_val xlm_build_kept(xlm_build *b, const char *name, xlm_role role, xlm_val v, const xlm_attr *split) {
+  xlm_type t = *xlm_val_type(b->g, v);
+  xlm_val state = emit_state(b, name, role, &t, split), kept = xlm_op2(b, XLM_OP_ASSIGN, state, v);
+  xlm_val_at(b->g, kept)->name = name;
+  xlm_graph_update(b->g, state, kept);
+  return kept;
 }
 
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor) {

@@ -58,6 +58,8 @@ xlm_val xlm_scalar(xlm_build *b,
 // of the parameter it belongs to; may be NULL.
 xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm_type *like,
                         const xlm_attr *split);
+// Stores v in a new state of its type, whose value after the step it is. Returns the state's new value.
+xlm_val xlm_build_kept(xlm_build *b, const char *name, xlm_role role, xlm_val v, const xlm_attr *split);
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor); // x * factor; x itself when factor is 1
 xlm_val xlm_sum_over(xlm_build *b, xlm_val x, const xlm_dim *over, int n); // x when n = 0
 xlm_val xlm_sum_to(xlm_build *b, xlm_val x, const xlm_type *like); // sums over the dims of x that `like`

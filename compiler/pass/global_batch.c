@@ -270,24 +270,12 @@ static void emit_step_input(global *w, const xlm_node_info *n) {
 
 // Stores v, a value of the prologue, in a state until the step ends.
 static xlm_val keep(global *w, xlm_val v, const char *name) {
-  const xlm_type *t = xlm_val_type(w->out, v);
-  xlm_attr_list l = xlm_attr_list_new(w->out->arena);
   name = xlm_arena_printf(w->out->arena, "whole/%s",
                           name ? name : xlm_arena_printf(w->a, "%u", w->out->n_updates));
   for (uint32_t i = 0; i < w->out->n_updates; i++)
     if (!strcmp(xlm_attr_text(&xlm_val_node(w->out, w->out->updates[i].state)->attrs, XLM_A_name, ""), name))
       name = xlm_arena_printf(w->out->arena, "%s.%u", name, w->out->n_updates);
-  xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_enum(&l, XLM_A_role, XLM_ROLE_COUNT);
-  xlm_attr_put_init(&l, XLM_A_init, XLM_INIT_ZEROS, 0, 0);
-  xlm_attr_put_enum(&l, XLM_A_dtype, t->dtype);
-  xlm_attr_put_dims(&l, XLM_A_dims, t->dim, t->rank);
-  xlm_val state = xlm_emit(&w->b, XLM_OP_STATE, NULL, 0, &l);
-  xlm_val_at(w->out, state)->name = name;
-  xlm_val kept = xlm_op2(&w->b, XLM_OP_ASSIGN, state, v);
-  xlm_val_at(w->out, kept)->name = name;
-  xlm_graph_update(w->out, state, kept);
-  return kept;
+  return xlm_build_kept(&w->b, name, XLM_ROLE_COUNT, v, NULL);
 }
 
 static bool refuse(global *w, const xlm_node_info *n, const char *text) {

@@ -151,6 +151,7 @@ static bool splits(const xlm_partitioning *p, xlm_role role) {
   case XLM_ROLE_GRADIENT:
     return p->o.zero >= 2 && p->o.reduce_each;
   case XLM_ROLE_PARAMETER:
+  case XLM_ROLE_CAST:
     return p->o.zero >= 3;
   default:
     return false;

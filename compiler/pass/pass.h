@@ -19,6 +19,11 @@ xlm_graph *xlm_pass_simplify(const xlm_graph *g, xlm_arena *a);
 // gives: updates; outputs "loss", "grad_norm" and the metrics.
 xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_train_options *o);
 
+// Train graph -> train graph: casts of parameters that a node other than an elementwise one reads move to the
+// PROLOGUE, into states `cast/PARAM` (role cast), and are read from there by every microbatch. See
+// cast_weights.c.
+xlm_graph *xlm_pass_cast_weights(const xlm_graph *g, xlm_arena *a);
+
 // AUTO is resolved before the pass: compiler/driver/recompute_rounds.c chooses the number of rounds.
 typedef enum xlm_recompute {
   XLM_RECOMPUTE_MARKED,

@@ -107,13 +107,14 @@ static void pull_to_readers(xlm_stages *s, xlm_arena *scratch) {
   }
 }
 
-// The home of a state: the first part whose forward or backward reads it, directly or through repeated nodes.
+// The home of a state: the first part whose forward or backward reads it, directly or through nodes that are
+// repeated or run before them.
 static void find_homes(xlm_stages *s, xlm_arena *scratch) {
   int *first = XLM_NEW_N(scratch, int, s->g->n_nodes);
   for (xlm_node id = 0; id < s->g->n_nodes; id++) first[id] = INT32_MAX;
   for (xlm_node id = s->g->n_nodes - 1; id > 0; id--) {
     const xlm_node_info *n = &s->g->nodes[id];
-    if (xlm_phase_is_once(n->phase)) continue;
+    if (xlm_phase_is_once(n->phase) && n->phase != XLM_PHASE_PROLOGUE) continue;
     int own = s->part[id] >= 0 && !xlm_is_leaf(n) ? s->part[id] : first[id];
     for (int i = 0; i < n->n_in; i++) {
       int *at = &first[s->g->values[n->in[i]].def];

@@ -100,6 +100,7 @@ static const struct {
     [XLM_ROLE_GRADIENT] = {XLM_CATEGORY_GRADIENT, false},
     [XLM_ROLE_OPTIMIZER] = {XLM_CATEGORY_OPTIMIZER, true},
     [XLM_ROLE_COUNT] = {XLM_CATEGORY_IO, false},
+    [XLM_ROLE_CAST] = {XLM_CATEGORY_PARAMETER, false},
 };
 
 static void lower_state(lower *w, const xlm_node_info *n) {

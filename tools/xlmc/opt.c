@@ -10,9 +10,8 @@
 static const char usage[] =
     "usage: xlmc opt FILE.ir --pass NAME[,NAME..] [settings] [--rank N | --stage N] [--output FILE]\n"
     "  FILE.ir            a graph as text, as `xlmc dump` writes it (compiler/ir/README.md)\n"
-    "  --pass NAME,..     simplify, global_batch, differentiate, recompute, partition, pipeline, fuse, "
-    "overlap: run in "
-    "this order\n"
+    "  --pass NAME,..     simplify, global_batch, differentiate, cast_weights, recompute, partition, pipeline, "
+    "fuse, overlap: run in this order\n"
     "  --rank N           partition and later: of which rank (0); --stage N: the first rank of this pipeline "
     "stage\n"
     "  settings           what the passes are told, as for `xlmc plan`: mesh, recompute, optimizer, "

@@ -91,7 +91,8 @@ static int value_of(program *p, const xlm_code_instr *at, int i) { // immediates
 
 static void translate(program *p, const xlm_code *code, step *steps) {
   for (int k = 0; k < code->n; k++) {
-    steps[k] = (step){.fn = code->at[k].fn, .out = (uint16_t)(code->n_in + k)};
+    bool rounds = code->at[k].fn == XLM_FN_CAST && code->at[k].imm == XLM_BF16;
+    steps[k] = (step){.fn = rounds ? FN_ROUND : code->at[k].fn, .out = (uint16_t)(code->n_in + k)};
     for (int i = 0; i < 3; i++) {
       int v = value_of(p, &code->at[k], i);
       steps[k].a[i] = v < 0 ? steps[k].a[0] : (uint16_t)v; // a valid index; not read

@@ -119,9 +119,13 @@ static void fn_eq(FN_ARGS) {
 static void fn_where(FN_ARGS) {
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i] != 0.0f ? b[i] : c[i];
 }
-static void fn_cast(FN_ARGS) { // converted when stored
+static void fn_cast(FN_ARGS) { // to f32; i32 is converted when stored
   (void)b, (void)c;
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i];
+}
+static void fn_round(FN_ARGS) { // cast to bf16: later functions read what a store would leave
+  (void)b, (void)c;
+  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = vec_from_bits((uint32_t)vec_to_bf16(a[i]) << 16);
 }
 
 // Of the *_grad functions a is dy, b is x.
@@ -147,7 +151,9 @@ static void fn_gelu_erf_grad(FN_ARGS) {
   }
 }
 
-static fused_fn *const fused_fns[XLM_FN_COUNT] = {
+enum { FN_ROUND = XLM_FN_COUNT };
+static fused_fn *const fused_fns[XLM_FN_COUNT + 1] = {
+    [FN_ROUND] = fn_round,
 #define XLM_FN(name, NAME, arity, doc) [XLM_FN_##NAME] = fn_##name,
 #include "ops/elementwise.def"
 #undef XLM_FN

@@ -105,7 +105,7 @@ static const char *const formulas[XLM_FN_COUNT] = {
     [XLM_FN_LE] = "A <= B ? 1.0f : 0.0f",
     [XLM_FN_EQ] = "A == B ? 1.0f : 0.0f",
     [XLM_FN_WHERE] = "A != 0.0f ? B : C",
-    [XLM_FN_CAST] = "A", // the store converts
+    [XLM_FN_CAST] = "A", // to f32; i32 is converted when stored
     [XLM_FN_SILU_GRAD] = "A * silu_slope(B)",
     [XLM_FN_GELU_GRAD] = "A * gelu_slope(B)",
     [XLM_FN_GELU_ERF_GRAD] = "A * gelu_erf_slope(B)",
@@ -132,7 +132,8 @@ static void add_operand(xlm_text *t, const xlm_code_instr *at, int i) {
 }
 
 static void add_formula(xlm_text *t, const xlm_code_instr *at) {
-  for (const char *s = formulas[at->fn]; *s; s++) {
+  bool rounds = at->fn == XLM_FN_CAST && at->imm == XLM_BF16; // later functions read what a store would leave
+  for (const char *s = rounds ? "up(down(A))" : formulas[at->fn]; *s; s++) {
     bool letter = *s >= 'A' && *s <= 'C';
     if (letter)
       add_operand(t, at, *s - 'A');

@@ -47,6 +47,7 @@ struct xlm_comm { // the common initial part of every backend
   uint64_t bytes_sent[XLM_MAX_AXES]; // to other ranks, by the outermost axis of the group (send/recv: pp)
   xlm_error err;                     // the first failure, with the same text on every rank
   bool reports;       // this rank detected the failure first and should report it to the user
+  bool any_thread;    // any thread may call check and fail
   bool second_thread; // another thread of the rank may use it, too, while the first does not
   const char *where;  // set with xlm_comm_at: the current operation, for the messages of waiting ranks:
                       // "all_reduce of layers.3.mlp, models/llama.xlm:48"

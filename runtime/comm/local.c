@@ -204,7 +204,7 @@ static world *new_world(const xlm_mesh *mesh, double timeout_s) {
   for (int64_t i = 0; i < w->n && w->inboxes; i++) pthread_mutex_init(&w->inboxes[i].lock, NULL);
   for (int64_t i = 0; i < w->n && ok; i++) {
     xlm_comm_start(&w->ranks[i].base, &backend, mesh, i, timeout_s);
-    w->ranks[i].base.second_thread = true;
+    w->ranks[i].base.second_thread = w->ranks[i].base.any_thread = true;
     w->ranks[i].world = w;
   }
   for (uint32_t mask = 0; mask < 1u << mesh->n && ok; mask++)

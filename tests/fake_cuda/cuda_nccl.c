@@ -443,7 +443,7 @@ static void split_too_early(xlm_comm *c, nccl_comm comm, const xlm_nccl *n, xlm_
   (void)q, (void)at;
   for (int i = 0; i < 2; i++) (void)n->split(comm, 0, 0, &out[c->rank][i], NULL);
   settle(n, comm);
-  if (out[c->rank][0]) (void)n->abort(out[c->rank][0]); // that of the first, if all had come
+  if (out[c->rank][0]) (void)n->abandon(out[c->rank][0]); // that of the first, if all had come
 }
 static void read_before_it_arrives(xlm_comm *c, nccl_comm comm, const xlm_nccl *n, xlm_cuda_queue q, char *at) {
   xlm_cuda_queue other;
@@ -475,7 +475,7 @@ static void err_on_purpose(xlm_comm *c, void *arg) {
     while (!fake_cuda_error()) (void)fake_cuda.idle(q), usleep(100);
   RANK_CHECK(c, c->backend->barrier(c) == XLM_OK);
   RANK_CHECK(c, strstr(fake_cuda_error(), m->found));
-  (void)n->abort(comm);
+  (void)n->abandon(comm);
   (void)fake_cuda.close_queue(q), (void)fake_cuda.give(at);
 }
 

@@ -109,18 +109,29 @@ static void show_speed(session *s, double mean, double best, double peak) {
          peak / 1e9);
 }
 
+// Every rank is timed, though only the first is shown: a device runs timed instructions one by one, and ranks
+// that communicate must do alike.
+static double *start_profile(session *s) {
+  double *first = NULL;
+  for (int i = xlm_team_size(s->team); i-- > 0;) {
+    xlm_exec *e = xlm_team_exec(s->team, i);
+    first = XLM_NEW_N(s->arena, double, xlm_exec_rank_plan(e)->n_instrs);
+    xlm_exec_profile(e, first);
+  }
+  return first;
+}
+
 static xlm_status measure(session *s, xlm_feeds *feeds) {
   int64_t steps = xlm_setting_int(s->settings, XLM_SET_steps),
           warmup = xlm_setting_int(s->settings, XLM_SET_warmup), step = 0;
-  xlm_exec *first = xlm_team_exec(s->team, 0);
-  double best = INFINITY, peak, *seconds = XLM_NEW_N(s->arena, double, xlm_exec_rank_plan(first)->n_instrs);
+  double best = INFINITY, peak, *seconds = NULL;
   uint64_t before[XLM_MAX_AXES] = {0};
   bool profile = xlm_setting_bool(s->settings, XLM_SET_profile);
   XLM_TRY(session_open_trace(s, warmup + steps));
   XLM_TRY(session_peak_flops(s, &peak));
   for (int64_t i = 0; i < warmup; i++) XLM_TRY(one_step(s, feeds, &step));
   if (xlm_team_comm(s->team, 0)) memcpy(before, xlm_team_comm(s->team, 0)->bytes_sent, sizeof before);
-  if (profile) xlm_exec_profile(first, seconds);
+  if (profile) seconds = start_profile(s);
   double begin = xlm_clock_seconds();
   for (int64_t i = 0; i < steps; i++) {
     double start = xlm_clock_seconds();

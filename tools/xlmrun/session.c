@@ -319,8 +319,10 @@ xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t 
 
 const char *session_ranks(const session *s) {
   if (s->plan->n_ranks == 1) return "";
-  return xlm_arena_printf(s->arena, "  %u ranks = %s%s", s->plan->n_ranks,
-                          xlm_request_mesh_text(s->arena, &s->plan->mesh), s->mpi ? " (mpi)" : "");
+  const char *link = s->team ? xlm_exec_link(xlm_team_exec(s->team, 0)) : NULL;
+  return xlm_arena_printf(s->arena, "  %u ranks = %s%s%s%s", s->plan->n_ranks,
+                          xlm_request_mesh_text(s->arena, &s->plan->mesh), s->mpi ? " (mpi)" : "", link ? ", " : "",
+                          link ? link : "");
 }
 
 int session_threads(const session *s) {

@@ -21,7 +21,7 @@ static const struct {
     {"ncclRecv", offsetof(xlm_nccl, recv)},
     {"ncclCommFinalize", offsetof(xlm_nccl, finalize)},
     {"ncclCommDestroy", offsetof(xlm_nccl, destroy)},
-    {"ncclCommAbort", offsetof(xlm_nccl, abort)},
+    {"ncclCommAbort", offsetof(xlm_nccl, abandon)},
 };
 
 static xlm_nccl table;

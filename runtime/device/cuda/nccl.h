@@ -50,7 +50,7 @@ typedef struct xlm_nccl {
   int (*recv)(void *data, size_t n, int type, int peer, nccl_comm c, xlm_cuda_queue q);
   int (*finalize)(nccl_comm c); // all ranks; waits, in progress, for what was enqueued
   int (*destroy)(nccl_comm c);  // after it
-  int (*abort)(nccl_comm c);    // ends what runs on the card, and frees c
+  int (*abandon)(nccl_comm c);    // ends what runs on the card, and frees c
 } xlm_nccl;
 
 // XLM_ENV when there is none, with what to do. *version: of the library.

@@ -217,6 +217,8 @@ static xlm_status make_numbers(cuda *c, xlm_error *err) {
   XLM_TRY(xlm_cuda_check(r, r->take_pinned(&pinned, sizeof(uint32_t) * XLM_STREAMS), "taking pinned memory", err));
   memset(pinned, 0, sizeof(uint32_t) * XLM_STREAMS);
   n->under_way = pinned;
+  for (int i = 0; i < NCCL_AHEAD; i++)
+    XLM_TRY(xlm_cuda_check(r, r->open_event(&n->ended[i], false), "making an event", err));
   return XLM_OK;
 }
 
@@ -311,6 +313,8 @@ void cuda_close_nccl(cuda *c) {
   close_comms(c);
   for (int q = 0; q < XLM_STREAMS; q++) (void)cuda_calls(c)->finish(c->open.queue[q]); // what was left when it failed
   for (uint32_t i = 0; i < n->n; i++) close_sender(c, &n->at[i]);
+  for (int i = 0; i < NCCL_AHEAD; i++)
+    if (n->ended[i]) (void)cuda_calls(c)->close_event(n->ended[i]);
   if (n->under_way) (void)cuda_calls(c)->give_pinned((void *)(uintptr_t)n->under_way);
   free(n->at);
   free(n);

@@ -21,12 +21,18 @@ static xlm_status note(cuda *c, xlm_queue queue, uint32_t number, xlm_error *err
 }
 
 static xlm_status begin(cuda *c, xlm_queue queue, xlm_error *err) {
-  if (c->nccl->dead) return cuda_nccl_check(c, NCCL_OK, NULL, what, err);
+  cuda_nccl *n = c->nccl;
+  if (n->dead) return cuda_nccl_check(c, NCCL_OK, NULL, what, err);
+  if (!c->capturing && n->operations >= NCCL_AHEAD)
+    XLM_TRY(cuda_reach(c, n->ended[n->operations % NCCL_AHEAD], what, err));
   return note(c, queue, c->running == XLM_NO_INSTR ? c->n_marks + 1 : c->running + 1, err);
 }
 
 static xlm_status end(cuda *c, xlm_queue queue, xlm_error *err) {
-  return note(c, queue, 0, err);
+  cuda_nccl *n = c->nccl;
+  XLM_TRY(note(c, queue, 0, err));
+  if (c->capturing) return XLM_OK;
+  return check(c, cuda_calls(c)->record(n->ended[n->operations++ % NCCL_AHEAD], c->open.queue[queue]), err);
 }
 
 // ---- groups ----

@@ -20,7 +20,7 @@
 #include "runtime/device/cuda/nccl.h"
 #include "runtime/device/cuda/cuda_priv.h"
 
-enum { NCCL_ROUTE_CTAS = 4 };
+enum { NCCL_ROUTE_CTAS = 4, NCCL_AHEAD = 16 };
 
 typedef struct nccl_route { // one that this rank sends or receives on
   const xlm_route *route;
@@ -51,6 +51,10 @@ struct cuda_nccl {
   // from the card's `numbers` to pinned memory, so that it is right for graphs, too.
   uint32_t *numbers;            // card: [n_marks + 2], number i is i; the last: no instruction
   volatile uint32_t *under_way; // [XLM_STREAMS]
+  // The ends of the last operations: the host is no further ahead. Else it could block in a launch, whose stream
+  // is full behind an operation that never ends, and look around no more.
+  xlm_cuda_event ended[NCCL_AHEAD];
+  uint64_t operations;          // so far
   uint64_t bytes;               // of the card's memory and of the host's
   volatile bool dead;           // aborted
   xlm_error why;

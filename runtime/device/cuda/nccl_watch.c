@@ -14,10 +14,10 @@ enum { SPINS = 200, NAP_NS = 20 * 1000 };
 void cuda_nccl_abort(cuda *c) {
   cuda_nccl *n = c->nccl;
   for (uint32_t i = 0; i < n->n; i++)
-    if (n->at[i].comm) (void)n->calls->abort(n->at[i].comm);
+    if (n->at[i].comm) (void)n->calls->abandon(n->at[i].comm);
   for (int i = 0; i < 1 << XLM_MAX_AXES; i++)
-    if (n->groups[i] && n->groups[i] != n->world) (void)n->calls->abort(n->groups[i]);
-  if (n->world) (void)n->calls->abort(n->world);
+    if (n->groups[i] && n->groups[i] != n->world) (void)n->calls->abandon(n->groups[i]);
+  if (n->world) (void)n->calls->abandon(n->world);
   for (uint32_t i = 0; i < n->n; i++) n->at[i].comm = NULL;
   memset(n->groups, 0, sizeof n->groups);
   n->world = NULL;
@@ -98,11 +98,11 @@ static xlm_status check_time(cuda *c, nccl_watch *w, xlm_error *err) {
   return XLM_OK;
 }
 
-// Another thread than the driver only sees what the driver finds: the control plane has one user at a time.
+// Where the control plane has one user at a time, another thread than the driver only sees what that finds.
 static xlm_status look(cuda *c, nccl_watch *w, xlm_error *err) {
   cuda_nccl *n = c->nccl;
   if (n->dead) return end(c, err);
-  if (!pthread_equal(pthread_self(), n->driver)) return XLM_OK;
+  if (!n->comm->any_thread && !pthread_equal(pthread_self(), n->driver)) return XLM_OK;
   if (n->comm->backend->check(n->comm) != XLM_OK) return end(c, err);
   XLM_TRY(look_at_all(c, err));
   return check_time(c, w, err);

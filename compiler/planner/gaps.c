@@ -3,9 +3,11 @@
 // subtree stores enough to be skipped in two cases: nothing in it overlaps the query, or everything does and
 // no gap inside is large enough. Equal tensors of many rounds are adjacent when they are live at the same
 // time, and at the same offset when they are not; those of forward and backward leave a hole in time between
-// them. Few subtrees are therefore mixed, and a search visits about log n of n nodes. Long lifetimes have a
-// tree of their own, since short ones would lie between them; the two trees are searched alternately, each
-// from where the other found no conflict.
+// them. Few subtrees are therefore mixed, and a search visits about log n of n nodes.
+//
+// What would mix is in different trees: short lifetimes, and long ones that follow each other in the same
+// bytes. Of those, each is in the first tree that has nothing in its bytes; so long lifetimes of one kind are
+// side by side. The trees are searched in turn, each from where the others found no conflict.
 #include "compiler/planner/gaps.h"
 
 #include "runtime/base/philox.h"
@@ -21,7 +23,7 @@ typedef struct taken { // a node, and summary data for its subtree
   uint32_t hole, hole_end;  // within its lifetimes, nothing in it is live at positions hole .. hole_end - 1
 } taken;
 
-enum { TREES = 2, LONG = 64 }; // positions
+enum { TREES = 8, LONG = 64 }; // tree 0: lifetimes of up to LONG positions
 
 struct xlm_gaps {
   xlm_arena *arena;
@@ -146,10 +148,23 @@ static uint32_t insert(xlm_gaps *g, uint32_t tree, uint32_t i) {
   return tree;
 }
 
+// Are some of these bytes taken, at whatever time? In a tree of which no two rectangles share bytes.
+static bool is_taken(const xlm_gaps *g, uint32_t tree, uint64_t offset, uint64_t top) {
+  while (tree && (g->at[tree].offset >= top || g->at[tree].top <= offset))
+    tree = g->at[tree].offset >= top ? g->at[tree].left : g->at[tree].right;
+  return tree != 0;
+}
+
+static uint32_t *tree_for(xlm_gaps *g, const taken *t) {
+  int m = t->end - t->begin > LONG;
+  while (m > 0 && m < TREES - 1 && is_taken(g, g->root[m], t->offset, t->top)) m++;
+  return &g->root[m];
+}
+
 void xlm_gaps_take(xlm_gaps *g, uint32_t begin, uint32_t end, uint64_t offset, uint64_t bytes) {
   taken t = {
       .priority = xlm_hash_mix(g->n), .begin = begin, .end = end, .offset = offset, .top = offset + bytes};
-  uint32_t *root = &g->root[end - begin > LONG];
+  uint32_t *root = tree_for(g, &t);
   XLM_PUSH(g->arena, g->at, g->n, g->cap, t);
   *root = insert(g, *root, g->n - 1);
 }

@@ -165,7 +165,7 @@ static bool infer_bwd(xlm_infer *x) {
 
 const xlm_op xlm_op_cross_entropy_bwd = {
     .name = "cross_entropy_bwd",
-    .facts = {.index = 2, .index_into = XLM_A_vocab, .mixes = XLM_KEY(vocab)},
+    .facts = {.index = 2, .index_into = XLM_A_vocab, .valid = 5, .mixes = XLM_KEY(vocab)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 4,
     .max_in = 5,

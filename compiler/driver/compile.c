@@ -16,14 +16,15 @@ static const xlm_pass_id
     // text -> model graph, for each program
     model_passes[] = {XLM_PASS_ELABORATE, XLM_PASS_SIMPLIFY, XLM_PASS_END},
     // -> the training step
-    train_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_DIFFERENTIATE, XLM_PASS_SIMPLIFY, XLM_PASS_CAST_WEIGHTS,
-                      XLM_PASS_END},
+    train_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_DIFFERENTIATE, XLM_PASS_SIMPLIFY,
+                      XLM_PASS_CAST_WEIGHTS, XLM_PASS_LATE_LOSS,     XLM_PASS_END},
     // -> the sums that evaluation computes
     eval_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_EVAL_WEIGHTS, XLM_PASS_END},
     // -> the same with recomputation
     memory_passes[] = {XLM_PASS_RECOMPUTE, XLM_PASS_END},
     // -> the graph of one rank, ready for lowering; for each distinct rank
-    rank_passes[] = {XLM_PASS_PARTITION, XLM_PASS_PIPELINE, XLM_PASS_FUSE, XLM_PASS_OVERLAP, XLM_PASS_END};
+    rank_passes[] = {XLM_PASS_PARTITION, XLM_PASS_PIPELINE, XLM_PASS_CHUNK_LOSS,
+                     XLM_PASS_FUSE,      XLM_PASS_OVERLAP,  XLM_PASS_END};
 
 xlm_compile_options xlm_compile_defaults(void) {
   return (xlm_compile_options){

@@ -10,6 +10,7 @@ typedef struct xlm_compile_options {
   xlm_elaborate_options settings; // preset, sets, batch (of one microbatch), seq, dtype
   xlm_train_options train;
   xlm_recompute recompute;
+  int loss_chunks; // parts of the rows for which logits and loss are computed at a time; 0: by their size
   bool with_train, with_eval; // which segments the plan has; generate and eval use with_train = false
   uint64_t seed;
   uint64_t memory_limit;                    // bytes per rank; 0 = none

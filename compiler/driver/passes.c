@@ -17,6 +17,10 @@ static const char *one_rank(const xlm_pass_context *c) {
   return xlm_mesh_ranks(&c->options->mesh) == 1 ? "there is one rank: give a mesh, as in --tp 2" : NULL;
 }
 
+static const char *one_chunk(const xlm_pass_context *c) {
+  return c->options->loss_chunks == 1 ? "there is one chunk: give several, as in --loss-chunks 4" : NULL;
+}
+
 static const char *one_stage(const xlm_pass_context *c) {
   return stages_of(c) == 1 ? "there is one stage: give several, as in --pp 2" : NULL;
 }
@@ -30,9 +34,8 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   s.training = c->program == XLM_PROGRAM_TRAIN;
   xlm_graph *g = xlm_elaborate(c->arena, c->ast, &s, c->diags);
   if (!g || c->diags->errors || !xlm_optimizer_check(g, &o->train, c->diags)) return NULL;
-  bool beside_training = !s.training && o->with_train && xlm_mesh_ranks(&o->mesh) > 1;
-  if (beside_training)
-    g->outputs.n = 0; // evaluation uses losses and metrics; full logits of all ranks are not needed
+  bool beside_training = !s.training && o->with_train;
+  if (beside_training) g->outputs.n = 0; // evaluation uses losses and metrics; whole logits are not needed
   return g;
 }
 
@@ -63,6 +66,10 @@ static xlm_graph *differentiate(xlm_pass_context *c, const xlm_graph *g) {
 
 static xlm_graph *cast_weights(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_cast_weights(g, c->scratch);
+}
+
+static xlm_graph *late_loss(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_late_loss(g, c->scratch);
 }
 
 static xlm_graph *recompute(xlm_pass_context *c, const xlm_graph *g) {
@@ -152,6 +159,10 @@ static xlm_graph *pipeline(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_pipeline(last->stages, c->scratch, c->coord[c->pipeline.pp_axis]);
 }
 
+static xlm_graph *chunk_loss(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_chunk_loss(g, c->scratch, &c->options->mesh, c->options->loss_chunks);
+}
+
 static xlm_graph *fuse(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_fuse(g, c->scratch);
 }
@@ -193,6 +204,11 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                                .needs = XLM_DIFFERENTIATED,
                                .excludes = XLM_RECOMPUTED | XLM_PARTITIONED | XLM_FUSED,
                                .run = cast_weights},
+    [XLM_PASS_LATE_LOSS] = {.name = "late_loss",
+                            .what = "moves the logits and the loss to the beginning of the backward pass",
+                            .needs = XLM_DIFFERENTIATED,
+                            .excludes = XLM_RECOMPUTED | XLM_PARTITIONED | XLM_FUSED,
+                            .run = late_loss},
     [XLM_PASS_RECOMPUTE] = {.name = "recompute",
                             .what = "computes activations again in the backward pass instead of keeping them",
                             .needs = XLM_DIFFERENTIATED,
@@ -218,6 +234,15 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                            .idle = one_stage,
                            .prepare = cut_pipeline,
                            .run = pipeline},
+    [XLM_PASS_CHUNK_LOSS] = {.name = "chunk_loss",
+                             .what =
+                                 "computes logits, loss and their gradients for some of the rows at a time",
+                             .per_rank = true,
+                             .excludes = XLM_CHUNKED | XLM_FUSED,
+                             .gives = XLM_CHUNKED,
+                             .breaks = XLM_SIMPLIFIED,
+                             .idle = one_chunk,
+                             .run = chunk_loss},
     [XLM_PASS_FUSE] = {.name = "fuse",
                        .what =
                            "elementwise chains become one node; products add to what they are summed into",

@@ -1,5 +1,5 @@
-// Cast weights: a parameter that products read in another element type is cast once per step, before the first
-// microbatch, instead of in the forward and the backward of every microbatch.
+// Cast weights: a parameter that products read in another element type is cast once per step, before the
+// first microbatch, instead of in the forward and the backward of every microbatch.
 //
 // The result is a state: with ZeRO 3 it is split as its parameter is, so what is gathered for a product is
 // the smaller type; a pipeline stage has the casts of the parameters that it reads. It is not saved: every
@@ -40,7 +40,8 @@ static void emit_cast(casts *c, xlm_node id) {
     xlm_copy_node(c->out, c->g, c->g->values[n->in[0]].def, c->map, c->map);
     xlm_build_context(&c->b, n);
     c->b.recompute = false;
-    const char *name = xlm_arena_printf(c->out->arena, "cast/%s", xlm_attr_text(&param->attrs, XLM_A_name, ""));
+    const char *name =
+        xlm_arena_printf(c->out->arena, "cast/%s", xlm_attr_text(&param->attrs, XLM_A_name, ""));
     *cast = xlm_build_kept(&c->b, name, XLM_ROLE_CAST, xlm_copy_with(&c->b, c->g, id, &c->map[n->in[0]]),
                            xlm_attr_find(&param->attrs, XLM_A_split));
   }

@@ -7,6 +7,7 @@
 #include "compiler/ir/build.h"
 #include "compiler/ir/graph.h"
 #include "compiler/optimizer/optimizer.h"
+#include "runtime/plan/mesh.h"
 
 // Folds constants (arithmetic on consts, x*1, x+0, cast to the same type, permute to the same order, chains
 // of views), merges equal nodes (same op, operands and attributes; neither RANDOM nor aliasing), drops unused
@@ -24,6 +25,10 @@ xlm_graph *xlm_pass_differentiate(const xlm_graph *g, xlm_arena *a, const xlm_tr
 // cast_weights.c.
 xlm_graph *xlm_pass_cast_weights(const xlm_graph *g, xlm_arena *a);
 
+// Train graph -> train graph: the product that makes the logits, the loss and what follows from it move from
+// FWD to BWD, and the gradient of the product's weights from WGT to BWD. See late_loss.c.
+xlm_graph *xlm_pass_late_loss(const xlm_graph *g, xlm_arena *a);
+
 // AUTO is resolved before the pass: compiler/driver/recompute_rounds.c chooses the number of rounds.
 typedef enum xlm_recompute {
   XLM_RECOMPUTE_MARKED,
@@ -37,6 +42,11 @@ typedef enum xlm_recompute {
 xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode);
 // FULL for the first `rounds` rounds only: storing the values of the others costs memory and saves time.
 xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t rounds);
+
+// Evaluates the product that makes the logits, the loss and its gradients for `chunks` parts of the rows, one
+// after the other; 0: as many as it takes to keep the logits of a part below 512 MiB. At most 8. Needs the
+// nodes between the logits and the gradients to be in one phase (late_loss). See chunk_loss.c.
+xlm_graph *xlm_pass_chunk_loss(const xlm_graph *g, xlm_arena *a, const xlm_mesh *mesh, int chunks);
 
 // Replaces elementwise nodes by `fused` nodes (single ones too) and accumulate(contract) by contract_acc.
 // gives: no ELEMENTWISE ops, no scalar consts as operands of fused.

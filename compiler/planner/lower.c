@@ -15,10 +15,10 @@ typedef struct lower {
   xlm_lowering l;
   const xlm_graph *g; // the graph being lowered
   uint8_t program;
-  xlm_dim *dim_map;   // g's dims -> plan's
-  uint32_t *tensor;   // g's values -> plan's tensors
-  xlm_val *view_root; // value -> the value whose memory it views; itself if it is not a view
-  uint32_t *last_use; // view root -> the node that uses it or a view of it last, in execution order
+  xlm_dim *dim_map;        // g's dims -> plan's
+  uint32_t *tensor;        // g's values -> plan's tensors
+  xlm_val *view_root;      // value -> the value whose memory it views; itself if it is not a view
+  uint32_t *last_use;      // view root -> the node that uses it or a view of it last, in execution order
   const xlm_val *assigned; // value -> the state in whose memory it may be computed (assigned.h)
   uint32_t first_instr;
   uint32_t chunk_begin; // position at which the current chunk begins
@@ -221,8 +221,8 @@ static uint32_t assigned_state(lower *w, const xlm_node_info *n, xlm_val v) {
 
 static bool is_in_its_state(const lower *w, const xlm_node_info *n) {
   int stored = xlm_op_facts_of(n->op)->stored;
-  return stored && xlm_lower_root(&w->l, w->tensor[n->in[stored - 1]]) ==
-                       xlm_lower_root(&w->l, w->tensor[n->in[0]]);
+  return stored &&
+         xlm_lower_root(&w->l, w->tensor[n->in[stored - 1]]) == xlm_lower_root(&w->l, w->tensor[n->in[0]]);
 }
 
 static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_t position) {
@@ -296,7 +296,7 @@ static xlm_status lower_kernel(lower *w, xlm_node id, xlm_error *err) {
                   .bytes = cost.bytes,
                   .line = line_of(w, n->span),
                   .scope = n->scope};
-  bool sums = xlm_op_facts_of(n->op)->sums;
+  bool sums = xlm_op_facts_of(n->op)->sums && xlm_op_is_leaf(xlm_val_node(w->g, n->in[0])->op);
   XLM_TRY(choose_kernel(w, &in, sums, err));
   XLM_PUSH(l->scratch, l->instrs, l->n_instrs, l->cap_instrs, in);
   XLM_PUSH(l->scratch, l->once, l->n_once, l->cap_once, n->phase == XLM_PHASE_LAST);
@@ -548,8 +548,7 @@ xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval
                      xlm_rank_plan **out, xlm_span *at, xlm_error *err) {
   xlm_arena *scratch = xlm_arena_child(a);
   lower *w = XLM_NEW(scratch, lower);
-  w->l = (xlm_lowering){
-      .arena = a, .scratch = scratch, .options = *o, .plan = XLM_NEW(a, xlm_rank_plan)};
+  w->l = (xlm_lowering){.arena = a, .scratch = scratch, .options = *o, .plan = XLM_NEW(a, xlm_rank_plan)};
   xlm_lowering *l = &w->l;
   l->plan->eval_segment = -1;
   XLM_PUSH(scratch, l->dims, l->n_dims, l->cap_dims, (xlm_dim_info){.name = ""});

@@ -99,7 +99,15 @@ static bool has_first(const xlm_rank_plan *r, const xlm_segment *s) {
   return false;
 }
 
-// Sums over microbatches are overwritten in the first of them and added to in all others.
+// Does the instruction add to a state, and not to the result of another?
+static bool is_first_addition(const rules *x, const xlm_instr *in) {
+  for (uint32_t i = 0; i < x->r->n_states; i++)
+    if (x->r->states[i].tensor == in->in[0]) return true;
+  return false;
+}
+
+// Sums over microbatches are overwritten in the first of them and added to in all others. Of several
+// additions in one segment the first overwrites.
 static bool check_sums(const rules *x, uint32_t segment) {
   const xlm_segment *s = &x->r->segments[segment];
   int64_t runs = xlm_plan_runs(x->r, segment);
@@ -108,6 +116,10 @@ static bool check_sums(const rules *x, uint32_t segment) {
     const xlm_instr *in = &x->r->instrs[i];
     if (!xlm_op_facts_of(in->op)->sums) continue;
     bool store = xlm_attr_int(&in->attrs, XLM_A_store, 0);
+    if (!is_first_addition(x, in)) {
+      if (store) return refuse(x, in, "it overwrites what it should add to");
+      continue;
+    }
     if (s->variant == XLM_VARIANT_ONLY && runs > 1)
       return refuse(x, in, "it sums over microbatches, which all run the same segment");
     if (store != stores)

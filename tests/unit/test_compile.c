@@ -74,7 +74,10 @@ static void memory_of_a_backend(void **state) { // a failure of the environment:
 
 // ---- the table of passes ----
 
-enum { STEP = XLM_COUNTED | XLM_DIFFERENTIATED };
+enum {
+  STEP = XLM_COUNTED | XLM_DIFFERENTIATED,
+  OF_STAGE = STEP | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED
+};
 
 static const struct {
   const char *after;
@@ -85,11 +88,14 @@ static const struct {
              {"eval_weights", XLM_COUNTED}, // of evaluation
              {"differentiate", STEP},
              {"simplify,2", STEP | XLM_SIMPLIFIED},
+             {"cast_weights", STEP | XLM_SIMPLIFIED},
+             {"late_loss", STEP | XLM_SIMPLIFIED},
              {"recompute", STEP | XLM_RECOMPUTED},
              {"partition", STEP | XLM_RECOMPUTED | XLM_PARTITIONED},
-             {"pipeline", STEP | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED},
-             {"fuse", STEP | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED | XLM_FUSED},
-             {"overlap", STEP | XLM_RECOMPUTED | XLM_PARTITIONED | XLM_STAGED | XLM_FUSED | XLM_OVERLAPPED}};
+             {"pipeline", OF_STAGE},
+             {"chunk_loss", OF_STAGE | XLM_CHUNKED},
+             {"fuse", OF_STAGE | XLM_CHUNKED | XLM_FUSED},
+             {"overlap", OF_STAGE | XLM_CHUNKED | XLM_FUSED | XLM_OVERLAPPED}};
 
 static const char staged[] = "model m\n"
                              "dim vocab = 8\n"

@@ -205,6 +205,7 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   for (size_t i = 0; i < sizeof recompute_modes / sizeof *recompute_modes; i++)
     if (!strcmp(recompute_modes[i].name, xlm_setting_text(s, XLM_SET_recompute)))
       o->recompute = recompute_modes[i].mode;
+  o->loss_chunks = (int)xlm_setting_int(s, XLM_SET_loss_chunks);
   if (o->recompute == XLM_RECOMPUTE_AUTO) o->memory_limit = xlm_request_memory(s, xlm_mesh_ranks(&o->mesh));
   o->with_train = with_train;
   o->with_eval = with_eval;

@@ -10,8 +10,9 @@
 static const char usage[] =
     "usage: xlmc opt FILE.ir --pass NAME[,NAME..] [settings] [--rank N | --stage N] [--output FILE]\n"
     "  FILE.ir            a graph as text, as `xlmc dump` writes it (compiler/ir/README.md)\n"
-    "  --pass NAME,..     simplify, global_batch, differentiate, cast_weights, recompute, partition, pipeline, "
-    "fuse, overlap: run in this order\n"
+    "  --pass NAME,..     simplify, global_batch, differentiate, cast_weights, late_loss, recompute, "
+    "partition, "
+    "pipeline, chunk_loss, fuse, overlap: run in this order\n"
     "  --rank N           partition and later: of which rank (0); --stage N: the first rank of this pipeline "
     "stage\n"
     "  settings           what the passes are told, as for `xlmc plan`: mesh, recompute, optimizer, "
@@ -46,7 +47,8 @@ static xlm_status read_settings(xlmc_job *j, const xlm_graph *g, const xlm_pass_
     return xlm_fail(&j->err, XLM_USER,
                     "--recompute auto is chosen when a whole run is planned; here say none, marked "
                     "or full");
-  return xlmc_find_rank(j, per_rank(list), "a pass per rank: partition, pipeline, fuse or overlap", o);
+  return xlmc_find_rank(j, per_rank(list),
+                        "a pass per rank: partition, pipeline, chunk_loss, fuse or overlap", o);
 }
 
 // Runs one pass on g, or reports why it cannot run.

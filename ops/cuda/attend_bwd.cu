@@ -2,8 +2,8 @@
 // the logsumexp; with dS = P (dOut V^T - rowsum(dOut Out)): dV = P^T dOut, dK = dS^T Q, dQ = dS K.
 //
 // One kernel has tiles of keys and goes along the queries that see them (dK, dV), a second has tiles of queries and goes
-// along the keys that they see (dQ): scores are computed twice, and no two blocks add to one place. Before them, a warp
-// per query prepares its two numbers (attend_sums). Sums run in ascending order: over (head, query tile), over key tiles.
+// along the keys that they see (dQ): scores are computed twice, and no two blocks add to one place. Before them, two
+// numbers are prepared per query (attend_sums). Sums run in ascending order: over (head, query tile), over key tiles.
 //
 // Here in f32 for everything (attend_simt_priv.h); attend_bwd_tensor.cu has the variant on tensor cores.
 #include "ops/cuda/attend_run_priv.h"
@@ -11,25 +11,45 @@
 
 enum { Q, K, V, OUT, LSE, DOUT, DLSE };
 
-enum { WARPS = XLM_BLOCK / XLM_WARP };
+// N neighbouring features; several: of bf16.
+template <int N> static __device__ __forceinline__ float part_of_dot(const attend_bwd_args &a, int64_t out, int64_t dout) {
+  if constexpr (N == 1) {
+    return simt_read(a.out, out) * simt_read(a.dout, dout);
+  } else {
+    vec<bf16, N> x = load<N>((const bf16 *)a.out.data + out), y = load<N>((const bf16 *)a.dout.data + dout);
+    float sum = 0;
+    for (int i = 0; i < N; i++) sum += to_float(x.at[i]) * to_float(y.at[i]);
+    return sum;
+  }
+}
 
-__global__ void __launch_bounds__(XLM_BLOCK) sum_queries(const __grid_constant__ attend_bwd_args a) {
+// TEAM threads per query, accesses of N elements.
+template <int TEAM, int N>
+__global__ void __launch_bounds__(XLM_BLOCK) attend_sum_queries(const __grid_constant__ attend_bwd_args a) {
   const attend_shape &s = a.s;
   const float log2e = 1.44269504088896341f;
-  int64_t n = s.batches * s.heads * s.queries;
-  for (int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; i < n; i += (int64_t)gridDim.x * WARPS) {
-    int64_t batch = i, row = over_split(&batch, s.queries), head = over_split(&batch, s.heads);
+  const int64_t each = XLM_BLOCK / TEAM, n = s.batches * s.heads * s.queries;
+  for (int64_t first = blockIdx.x * each; first < n; first += gridDim.x * each) {
+    int64_t i = first + threadIdx.x / TEAM, batch = i < n ? i : n - 1;
+    int64_t row = over_split(&batch, s.queries), head = over_split(&batch, s.heads);
     int64_t out = attend_base(&s, &a.out, batch, head) + row * a.out.row;
     int64_t dout = attend_base(&s, &a.dout, batch, head) + row * a.dout.row;
     float sum = 0;
-    for (int64_t f = threadIdx.x % XLM_WARP; f < s.features; f += XLM_WARP)
-      sum += simt_read(a.out, out + f * a.out.feature) * simt_read(a.dout, dout + f * a.dout.feature);
-    sum = warp_sum(sum);
-    if (threadIdx.x % XLM_WARP) continue;
+    for (int64_t f = threadIdx.x % TEAM * N; f < s.features; f += TEAM * N)
+      sum += part_of_dot<N>(a, out + f * a.out.feature, dout + f * a.dout.feature);
+    for (int d = TEAM / 2; d; d >>= 1) sum += __shfl_xor_sync(XLM_ALL_LANES, sum, d);
+    if (threadIdx.x % TEAM || i >= n) continue;
     if (a.dlse.data) sum -= simt_read(a.dlse, attend_base(&s, &a.dlse, batch, head) + row * a.dlse.row);
     float lse = simt_read(a.lse, attend_base(&s, &a.lse, batch, head) + row * a.lse.row);
     a.sums[i] = {lse * log2e, sum};
   }
+}
+
+template <int TEAM, int N> static xlm_status sum_queries(const xlm_call *c, const attend_bwd_args &a) {
+  int64_t n = a.s.batches * a.s.heads * a.s.queries;
+  if (!n) return XLM_OK;
+  return xlm_cuda_launched(c, XLM_LAUNCH((attend_sum_queries<TEAM, N>), xlm_cuda_blocks(n, XLM_BLOCK / TEAM), XLM_BLOCK, 0,
+                                         xlm_cuda_stream(c), a));
 }
 
 // The products of a pair of tiles become probabilities and gradients of scores. of_keys: rows are keys, columns queries.
@@ -136,9 +156,9 @@ XLM_CUDA_RUN(attend_bwd) {
   attend_bwd_args a = args_of(c);
   const attend_shape &s = a.s;
   void *stream = xlm_cuda_stream(c);
-  int64_t rows = s.batches * s.heads * s.queries;
-  if (rows) XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(sum_queries, xlm_cuda_blocks(rows, WARPS), XLM_BLOCK, 0, stream, a)));
-  if (c->variant == 0) return xlm_cuda_attend_bwd_tensor(c, a);
+  bool tensor_core = c->variant == 0;
+  XLM_TRY((tensor_core ? sum_queries<8, 8>(c, a) : sum_queries<XLM_WARP, 1>(c, a)));
+  if (tensor_core) return xlm_cuda_attend_bwd_tensor(c, a);
   return xlm_cuda_launched(c, simt_width(s.features, [&](auto width) {
     constexpr int N = decltype(width)::value;
     int64_t parts = attend_parts(&s, N * SIMT_SIDE);

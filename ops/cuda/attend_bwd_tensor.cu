@@ -1,5 +1,6 @@
 // attend_bwd on tensor cores; the algorithm is that of attend_bwd.cu. Its two kernels are one template: rows that stay,
-// keys or queries, and columns that pass by.
+// keys or queries, and columns that pass by. Each of the two tiles of columns is replaced as soon as it is read no more,
+// while the products with the other run.
 //
 // Shared memory holds 4 tiles. For heads of more than 128 features the columns are half a tile, so that 99 KiB suffice on
 // every card, and dk and dv, which must stay in registers, are computed 128 features at a time.
@@ -26,46 +27,82 @@ static __device__ __forceinline__ void differentiate(const attend_shape &s, cons
   }
 }
 
+// The columns that pass by a tile of rows: of the query heads [head, end), N of a tile at a time. Those of which nothing is
+// seen are left out.
+template <bool of_keys, int N> struct passing {
+  const attend_shape &s;
+  const attend_rows &rows;
+  attend_range tiles;
+  int64_t head, end, tile;
+  int col0;
+  attend_rows cols; // the tile
+  attend_band band;
+
+  __device__ __forceinline__ passing(const attend_shape &shape, const attend_rows &own, int64_t of_head) : s(shape), rows(own) {
+    tiles = of_keys ? attend_seeing_queries(&s, &rows) : attend_seen_keys(&s, &rows);
+    head = of_keys ? attend_first_head(&s, of_head) : of_head;
+    end = of_keys ? attend_first_head(&s, of_head + 1) : of_head + 1;
+    tile = tiles.begin, col0 = 0, cols = {}, band = {};
+    find();
+  }
+  __device__ __forceinline__ void find() { // from here on
+    for (; head < end; head++, tile = tiles.begin)
+      for (; tile < tiles.end; tile++, col0 = 0) {
+        cols = of_keys ? attend_query_tile(&s, tile) : attend_key_tile(&s, tile);
+        band = attend_band_of(&s, of_keys ? &cols : &rows, of_keys ? &rows : &cols);
+        if (col0 < cols.n && !attend_sees_nothing(&band)) return;
+      }
+  }
+  __device__ __forceinline__ bool some() const { return head < end; }
+  __device__ __forceinline__ void next() { col0 += N, find(); }
+  __device__ __forceinline__ int64_t query0() const { return head * s.queries + (of_keys ? cols : rows).row; }
+  __device__ __forceinline__ int64_t col_head() const { return of_keys ? head : attend_key_head(&s, head); }
+};
+
+// Begins to copy the columns of v, if there are any.
+template <bool of_keys, int N, int D>
+static __device__ __forceinline__ void load_cols(tensor_row<D> *to, const attend_view &v, int64_t batch,
+                                                 const passing<of_keys, N> &p) {
+  if (p.some()) tensor_load<N>(to, tensor_rows_of(p.s, v, batch, p.col_head(), p.cols), p.col0, p.s.features);
+  copy_commit();
+}
+
 // of_keys: dk and dv of tiles of keys; else dq of tiles of queries. W features of them per block.
 template <bool of_keys, int D, int W>
 __global__ void __launch_bounds__(MMA_THREADS) attend_bwd_tensor(const __grid_constant__ attend_bwd_args a, int64_t items) {
   XLM_DYNAMIC_SHARED(attend_bwd_room<D>, room);
   constexpr int N = attend_bwd_room<D>::N;
   const attend_shape &s = a.s;
+  const attend_view &row0 = of_keys ? a.k : a.q, &row1 = of_keys ? a.v : a.dout;
+  const attend_view &col0 = of_keys ? a.q : a.k, &col1 = of_keys ? a.dout : a.v;
   int64_t tiles = of_keys ? attend_tiles(s.keys) : attend_query_tiles(&s);
   for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
     attend_item it = attend_item_of(&s, item, tiles, of_keys ? s.kv_heads : s.heads, W);
     attend_rows rows = of_keys ? attend_key_tile(&s, it.tile) : attend_query_tile(&s, tiles - 1 - it.tile); // long ones first
-    attend_range others = of_keys ? attend_seeing_queries(&s, &rows) : attend_seen_keys(&s, &rows);
-    int64_t first = of_keys ? attend_first_head(&s, it.head) : it.head;
-    int64_t end = of_keys ? attend_first_head(&s, it.head + 1) : it.head + 1;
+    passing<of_keys, N> p(s, rows, it.head);
     tensor_sums<W> dx = {}, dv = {}; // dx: dk or dq
-    __syncthreads();                 // the last item's tiles are read no more
-    tensor_load<ATTEND_TILE>(room->rows[0], tensor_rows_of(s, of_keys ? a.k : a.q, it.batch, it.head, rows), 0, s.features);
-    tensor_load<ATTEND_TILE>(room->rows[1], tensor_rows_of(s, of_keys ? a.v : a.dout, it.batch, it.head, rows), 0, s.features);
-    copy_commit();
-    for (int64_t h = first; h < end; h++)
-      for (int64_t tile = others.begin; tile < others.end; tile++) {
-        attend_rows cols = of_keys ? attend_query_tile(&s, tile) : attend_key_tile(&s, tile);
-        attend_band band = attend_band_of(&s, of_keys ? &cols : &rows, of_keys ? &rows : &cols);
-        if (attend_sees_nothing(&band)) continue;
-        int64_t other = of_keys ? h : attend_key_head(&s, h);
-        const attend_sums *sums = a.sums + (it.batch * s.heads + h) * s.queries + (of_keys ? cols : rows).row;
-        for (int col0 = 0; col0 < cols.n; col0 += N) {
-          tensor_sums<N> x, y;
-          __syncthreads(); // the last columns are read no more
-          tensor_load<N>(room->cols[0], tensor_rows_of(s, of_keys ? a.q : a.k, it.batch, other, cols), col0, s.features);
-          tensor_load<N>(room->cols[1], tensor_rows_of(s, of_keys ? a.dout : a.v, it.batch, other, cols), col0, s.features);
-          copy_commit();
-          copy_wait<0>();
-          __syncthreads(); // the tiles are there
-          tensor_scores<N>(x, room->rows[0], room->cols[0], s.features);
-          tensor_scores<N>(y, room->rows[1], room->cols[1], s.features);
-          differentiate<of_keys>(s, band, sums, col0, x, y);
-          if (of_keys) tensor_add<W>(dv, x, room->cols[1], it.feature, s.features);
-          tensor_add<W>(dx, y, room->cols[0], it.feature, s.features);
-        }
-      }
+    __syncthreads();                 // the last item's rows are read no more
+    tensor_load<ATTEND_TILE>(room->rows[0], tensor_rows_of(s, row0, it.batch, it.head, rows), 0, s.features);
+    tensor_load<ATTEND_TILE>(room->rows[1], tensor_rows_of(s, row1, it.batch, it.head, rows), 0, s.features);
+    load_cols(room->cols[1], col1, it.batch, p);
+    load_cols(room->cols[0], col0, it.batch, p);
+    while (p.some()) {
+      tensor_sums<N> x, y;
+      copy_wait<1>();
+      __syncthreads(); // the second columns are there
+      tensor_scores<N>(y, room->rows[1], room->cols[1], s.features);
+      copy_wait<0>();
+      __syncthreads(); // the first columns are there
+      tensor_scores<N>(x, room->rows[0], room->cols[0], s.features);
+      differentiate<of_keys>(s, p.band, a.sums + it.batch * s.heads * s.queries + p.query0(), p.col0, x, y);
+      p.next();
+      if (of_keys) tensor_add<W>(dv, x, room->cols[1], it.feature, s.features);
+      __syncthreads(); // the second columns are read no more
+      load_cols(room->cols[1], col1, it.batch, p);
+      tensor_add<W>(dx, y, room->cols[0], it.feature, s.features);
+      __syncthreads(); // the first columns are read no more
+      load_cols(room->cols[0], col0, it.batch, p);
+    }
     copy_wait<0>(); // if there was nothing to see
     const float scale[2] = {s.scale, s.scale}, one[2] = {1, 1};
     tensor_store<W>(tensor_rows_of(s, of_keys ? a.dk : a.dq, it.batch, it.head, rows), dx, scale, it.feature, s.features);

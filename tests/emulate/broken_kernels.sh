@@ -49,9 +49,10 @@ attend_tensor.cu|/the values are there, the keys are read no more/d|attend atten
 attend_tensor.cu|s/bool all = attend_sees_all(&band)/bool all = true/|attend attend_tensor|plain|attend_bwd.head_40|expected
 attend_tensor_priv.h|s/row0 + row < from.n \&\& //|attend_bwd attend_bwd_tensor|asan|attend_bwd.head_40|heap-buffer-overflow
 attend_tensor_priv.h|s/f + lane \/ 8 % 2 \* 8/f + lane \/ 16 * 8/|attend attend_tensor|plain|attend_bwd.head_40|expected
-attend_bwd_tensor.cu|/the last columns are read no more/d|attend_bwd attend_bwd_tensor|races|attend_bwd.tiles_grouped|race at
+attend_bwd_tensor.cu|/the first columns are read no more/d|attend_bwd attend_bwd_tensor|races|attend_bwd.tiles_grouped|race at
+attend_bwd_tensor.cu|/the second columns are there/d|attend_bwd attend_bwd_tensor|races|attend_bwd.tiles_grouped|race at
 attend_bwd_tensor.cu|/if there was nothing to see/d|attend_bwd attend_bwd_tensor|plain|attend_bwd.unseeing|asynchronous copies
-attend_bwd_tensor.cu|s/col0 < cols.n; col0 += N/col0 < N; col0 += N/|attend_bwd attend_bwd_tensor|plain|attend_bwd.head_256|expected
+attend_bwd_tensor.cu|s/col0 += N, find/col0 += ATTEND_TILE, find/|attend_bwd attend_bwd_tensor|plain|attend_bwd.head_256|expected
 top_k.cu|s/a.index < b.index/a.index > b.index/|top_k|plain|top_k.ties|expected
 product.c|s/add ? moved(add, i \* x->d.loop, x->out) : out/add/|product.c blas.c|plain|contract_acc.batches|expected
 product.c|s/align \/= 2/break/|product.c blas.c|plain|contract_acc.batches|less aligned

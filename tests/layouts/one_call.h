@@ -5,9 +5,8 @@
 
 #include <math.h>
 
-#include "runtime/device/cpu.h"
 #include "runtime/plan/traffic.h"
-#include "tests/layouts/ranks.h"
+#include "tests/layouts/call_place.h"
 #include "tests/here.h"
 #ifdef XLM_EMULATE
 #include "tests/emulate/emulated.h"
@@ -55,18 +54,19 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
   const xlm_kernel *kernel = kernel_here(op);
   const xlm_type *types[6];
   void *data[6], *workspace = NULL;
+  call_place place;
+  RANK_CHECK(c, plan_by_hand(&k->instr, k->tensors, k->dims, &c->mesh));
+  call_place_open(&place, c);
   for (int i = 0; i < n_in + n_out; i++) {
     uint32_t t = i < n_in ? k->in[i] : k->out[i - n_in];
-    types[i] = &k->tensors[t].type, data[i] = k->data[t];
+    types[i] = &k->tensors[t].type, data[i] = call_place_put(&place, c, k->data[t], k->tensors[t].bytes);
   }
-  RANK_CHECK(c, plan_by_hand(&k->instr, k->tensors, k->dims, &c->mesh));
   xlm_arena *tables = xlm_arena_new(0);
   int failed = posix_memalign(&workspace, 64, k->instr.workspace + 64);
   RANK_CHECK(c, !failed);
   memset(workspace, 0xA5, k->instr.workspace + 64);
   xlm_error err = {0};
-  xlm_cpu_link link;
-  xlm_cpu_link_init(&link, c);
+  void *room = call_place_put(&place, c, workspace, k->instr.workspace + 64);
   xlm_call x = {.instr = &k->instr,
                 .variant = xlm_kernel_variant(kernel, k->instr.variant),
                 .dims = k->dims,
@@ -74,10 +74,11 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
                 .out_type = types + n_in,
                 .in = data,
                 .out = data + n_in,
-                .workspace = workspace,
+                .workspace = room,
+                .device = place.device,
                 .queue = XLM_STREAM_COMM,
                 .mesh = &c->mesh,
-                .link = &link.link,
+                .link = place.link,
                 .err = &err};
   if (kernel->prepare) RANK_CHECK(c, kernel->prepare(&x, tables, &x.prepared, &err) == XLM_OK);
 #ifdef XLM_EMULATE
@@ -85,11 +86,14 @@ static inline void call_run(call *k, xlm_comm *c, xlm_op_id op, int n_in, int n_
 #endif
   uint64_t before = 0, after = 0;
   for (int i = 0; i < XLM_MAX_AXES; i++) before += c->bytes_sent[i];
-  xlm_status status = kernel->run(&x);
+  xlm_status status = call_place_run(&place, kernel, &x);
   for (int i = 0; i < XLM_MAX_AXES; i++) after += c->bytes_sent[i];
   int axis;
   uint64_t planned = xlm_traffic_bytes(&c->mesh, c->coord, &k->instr, k->tensors, k->dims, &axis);
   if (op != XLM_OP_SEND_ROWS && op != XLM_OP_COLLECT_ROWS) RANK_CHECK(c, after - before == planned);
+  call_place_get(&place, c, workspace, room, k->instr.workspace + 64);
+  for (int i = 0; i < n_out; i++)
+    call_place_get(&place, c, k->data[k->out[i]], data[n_in + i], k->tensors[k->out[i]].bytes);
   for (int i = 0; i < 64; i++)
     RANK_CHECK(c, ((unsigned char *)workspace)[k->instr.workspace + (size_t)i] == 0xA5);
   RANK_CHECK(c, status == XLM_OK && c->err.status == XLM_OK);

@@ -39,9 +39,17 @@ typedef struct ranks_thread {
   void *arg;
 } ranks_thread;
 
+static _Thread_local void (*ranks_leave)(void); // what a rank does on its thread before its comm closes, once
+
+static inline void ranks_call(ranks_fn *fn, xlm_comm *c, void *arg) {
+  fn(c, arg);
+  if (ranks_leave) ranks_leave();
+  ranks_leave = NULL;
+}
+
 static inline void *ranks_main(void *arg) {
   ranks_thread *t = arg;
-  t->fn(t->comm, t->arg);
+  ranks_call(t->fn, t->comm, t->arg);
   t->comm->backend->close(t->comm);
   return NULL;
 }
@@ -76,7 +84,7 @@ static inline void ranks_run(const xlm_mesh *mesh, double timeout_s, ranks_fn *f
     xlm_status s = xlm_comm_mpi(mesh, timeout_s, &c, &err);
     if (s != XLM_OK) print_error("%s\n", err.text);
     assert_int_equal(s, XLM_OK);
-    fn(c, arg);
+    ranks_call(fn, c, arg);
     c->backend->close(c);
   } else {
     ranks_local(mesh, timeout_s, fn, arg);

@@ -4,6 +4,10 @@
 // dimensions in the same phase. A cluster runs at the position of its last member, so it is sealed as soon as
 // a node outside reads one of its values: nothing may join after that. This rule alone prevents cycles. A
 // member with a bf16 result rounds inside the program too, so the bits do not depend on what is fused.
+//
+// Nodes that read the same value and stand close together share a cluster even if neither reads the other:
+// the value is read once. A cast of a parameter that only elementwise nodes read (a bias, the scale of a
+// norm) is part of each of their programs.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -16,6 +20,7 @@ typedef struct cluster {
   int16_t stage;
   xlm_type space; // dims; dtype unused
   xlm_node last;
+  uint32_t products;      // before its last member, see fuse.products
   uint32_t parent;        // union-find
   uint32_t n, n_external; // members; upper bound on operands from outside
 } cluster;
@@ -24,15 +29,19 @@ typedef struct fuse {
   const xlm_graph *g;
   xlm_graph *out;
   xlm_arena *a;
+  bool split_weights;
   xlm_build b;
   cluster *clusters; // index 0 unused
   uint32_t n_clusters, cap_clusters;
-  uint32_t sealed_below[XLM_PHASES]; // all clusters of this phase with a smaller index are sealed
+  uint32_t sealed_below[XLM_PHASES];    // all clusters of this phase with a smaller index are sealed
   uint32_t *of;                         // cluster of each node, 0 = none
   xlm_val *map;                         // old value -> new value
   xlm_val *constants[XLM_PHASES];       // old const value -> the tensor materialised for it in that phase
   xlm_node *next_member, *first_member; // members of a cluster in order: by node; by cluster
   uint32_t *uses;
+  uint32_t *reader;        // by value: the cluster that read it last, 0 = none
+  uint32_t products;       // products and communication so far
+  bool *inlined;           // by node: a cast of a parameter that is part of its readers' programs
   xlm_node *contract_into; // contract node -> the accumulate node it is merged into, 0 = none
   struct program *program; // the one under construction
   uint32_t *none;          // by value: zero
@@ -56,9 +65,18 @@ static bool same_space(const xlm_type *a, const xlm_type *b) {
   return a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
 }
 
+// Gradients of weights run with the backward unless they have segments of their own.
+static bool can_run_in(const fuse *f, const cluster *k, const xlm_node_info *n) {
+  if (k->phase == n->phase) return true;
+  if (f->split_weights || k->phase != XLM_PHASE_BWD || n->phase != XLM_PHASE_WGT) return false;
+  for (int i = 0; i < n->n_in; i++)
+    if (xlm_val_node(f->g, n->in[i])->phase == XLM_PHASE_WGT) return false;
+  return true;
+}
+
 static bool can_join(fuse *f, uint32_t c, const xlm_node_info *n, uint32_t members, uint32_t external) {
   cluster *k = &f->clusters[c];
-  return !k->sealed && c >= f->sealed_below[k->phase] && k->phase == n->phase && k->stage == n->stage &&
+  return !k->sealed && c >= f->sealed_below[k->phase] && can_run_in(f, k, n) && k->stage == n->stage &&
          same_space(&k->space, xlm_val_type(f->g, n->out)) && k->n + members <= XLM_CODE_MAX / 3 &&
          k->n_external + external <= XLM_CODE_MAX_IN;
 }
@@ -70,11 +88,24 @@ static uint32_t new_cluster(fuse *f, const xlm_node_info *n) {
   return f->n_clusters - 1;
 }
 
+// A cast in the program of a reader counts as one of its members.
+static uint32_t members_of(const fuse *f, const xlm_node_info *n) {
+  uint32_t count = 1;
+  for (int i = 0; i < n->n_in; i++) count += f->inlined[f->g->values[n->in[i]].def];
+  return count;
+}
+
 static void unite(fuse *f, uint32_t into, uint32_t c) {
   if (into == c) return;
   f->clusters[c].parent = into;
   f->clusters[into].n += f->clusters[c].n;
   f->clusters[into].n_external += f->clusters[c].n_external;
+}
+
+static bool updates_what_others_read(const fuse *f, const xlm_node_info *n) {
+  for (int i = 0; i < xlm_op_at(n->op)->n_alias; i++)
+    if (f->uses[n->in[i]] > 1) return true;
+  return false;
 }
 
 // Seals the clusters whose values node n reads from outside; an in-place update also seals those that may
@@ -84,33 +115,69 @@ static void seal_operands(fuse *f, const xlm_node_info *n, uint32_t own) {
     uint32_t c = cluster_of(f, n->in[i]);
     if (c && c != own) f->clusters[c].sealed = true;
   }
-  if (xlm_op_at(n->op)->n_alias) f->sealed_below[n->phase] = f->n_clusters;
+  if (!updates_what_others_read(f, n)) return;
+  f->sealed_below[n->phase] = f->n_clusters;
+  if (n->phase == XLM_PHASE_WGT) f->sealed_below[XLM_PHASE_BWD] = f->n_clusters;
+}
+
+// Joins cluster c to that of n (0: n has none yet) if it can. Returns the cluster of n.
+static uint32_t join(fuse *f, uint32_t own, uint32_t c, const xlm_node_info *n) {
+  uint32_t members = own ? f->clusters[own].n : members_of(f, n),
+           external = own ? f->clusters[own].n_external : n->n_in;
+  if (!c || c == own || !can_join(f, c, n, members, external)) return own;
+  if (!own) return c;
+  if (f->clusters[own].phase == f->clusters[c].phase) unite(f, own, c);
+  return own;
+}
+
+// Clusters that read the same values as n. They wait for n, with what they read, so they must be close; and
+// all their members may have results.
+static uint32_t join_readers(fuse *f, uint32_t own, const xlm_node_info *n) {
+  for (int i = 0; i < n->n_in; i++) {
+    uint32_t c = root(f, f->reader[n->in[i]]), members = own ? f->clusters[own].n : members_of(f, n);
+    bool close = f->clusters[c].products == f->products,
+         full = same_space(xlm_val_type(f->g, n->in[i]), xlm_val_type(f->g, n->out));
+    if (full && close && f->clusters[c].n + members <= XLM_CODE_MAX_OUT) own = join(f, own, c, n);
+  }
+  return own;
 }
 
 static void assign_elementwise(fuse *f, xlm_node id) {
   const xlm_node_info *n = &f->g->nodes[id];
   uint32_t own = 0;
-  for (int i = 0; i < n->n_in; i++) {
-    uint32_t c = cluster_of(f, n->in[i]);
-    if (!c || c == own) continue;
-    uint32_t members = own ? f->clusters[own].n : 1, external = own ? f->clusters[own].n_external : n->n_in;
-    if (!can_join(f, c, n, members, external)) continue;
-    if (own)
-      unite(f, own, c);
-    else
-      own = c;
-  }
+  for (int i = 0; i < n->n_in; i++) own = join(f, own, cluster_of(f, n->in[i]), n);
+  own = join_readers(f, own, n);
   if (!own) own = new_cluster(f, n);
   f->of[id] = own;
-  f->clusters[own].n++;
+  f->clusters[own].n += members_of(f, n);
   f->clusters[own].n_external += n->n_in;
   f->clusters[own].last = id;
+  f->clusters[own].products = f->products;
+  for (int i = 0; i < n->n_in; i++) f->reader[n->in[i]] = own;
   seal_operands(f, n, own);
+}
+
+static void find_inlined(fuse *f) {
+  uint32_t *elementwise = XLM_NEW_N(f->a, uint32_t, f->g->n_values);
+  for (xlm_node id = 1; id < f->g->n_nodes; id++) {
+    const xlm_node_info *n = &f->g->nodes[id];
+    bool counts = is_elementwise(n) && !xlm_phase_is_once(n->phase);
+    for (int i = 0; counts && i < n->n_in; i++) elementwise[n->in[i]]++;
+  }
+  for (xlm_node id = 1; id < f->g->n_nodes; id++) {
+    const xlm_node_info *n = &f->g->nodes[id];
+    f->inlined[id] = xlm_op_casts(n->op) && !xlm_phase_is_once(n->phase) &&
+                     xlm_node_is(xlm_val_node(f->g, n->in[0]), XLM_LEAF_PARAMETER) &&
+                     elementwise[n->out] == f->uses[n->out];
+  }
 }
 
 static void assign_clusters(fuse *f) {
   for (xlm_node id = 1; id < f->g->n_nodes; id++) {
     const xlm_node_info *n = &f->g->nodes[id];
+    const xlm_op_facts *facts = xlm_op_facts_of(n->op);
+    f->products += facts->product || facts->comm;
+    if (f->inlined[id]) continue;
     if (is_elementwise(n))
       assign_elementwise(f, id);
     else
@@ -158,6 +225,7 @@ static program *begin_program(fuse *f) {
 
 static void load(program *p, xlm_val v) {
   double unused;
+  if (p->f->inlined[p->f->g->values[v].def]) v = xlm_val_node(p->f->g, v)->in[0];
   if (is_const(p->f->g, v, &unused)) return;
   for (int i = 0; i < p->n_in; i++)
     if (p->in[i] == v) return;
@@ -171,13 +239,25 @@ static uint16_t push(program *p, xlm_code_instr i) {
   return (uint16_t)(p->n_in + p->n - 1);
 }
 
-static uint16_t register_of(program *p, xlm_val v) {
-  for (int i = 0; i < p->n_done; i++)
-    if (p->done[i] == v) return p->reg[i];
+static uint16_t loaded(const program *p, xlm_val v) {
   for (int i = 0; i < p->n_in; i++)
     if (p->in[i] == v) return (uint16_t)i;
   XLM_ASSERT(false, "value %u is not in the program", v);
   return 0;
+}
+
+static uint16_t done(program *p, xlm_val v, uint16_t r) {
+  p->done[p->n_done] = v;
+  return p->reg[p->n_done++] = r;
+}
+
+static uint16_t register_of(program *p, xlm_val v) {
+  for (int i = 0; i < p->n_done; i++)
+    if (p->done[i] == v) return p->reg[i];
+  if (!p->f->inlined[p->f->g->values[v].def]) return loaded(p, v);
+  uint16_t whole = loaded(p, xlm_val_node(p->f->g, v)->in[0]);
+  double dtype = xlm_val_type(p->f->g, v)->dtype;
+  return done(p, v, push(p, (xlm_code_instr){.fn = XLM_FN_CAST, .a = {whole}, .imm = dtype}));
 }
 
 // A constant operand: the instruction's immediate if unused, else a register (neg of the immediate).
@@ -202,8 +282,7 @@ static void add_member(program *p, xlm_node id) {
   uint16_t r = push(p, i);
   if (dtype == XLM_BF16 && !casts)
     r = push(p, (xlm_code_instr){.fn = XLM_FN_CAST, .a = {r}, .imm = XLM_BF16});
-  p->done[p->n_done] = n->out;
-  p->reg[p->n_done++] = r;
+  done(p, n->out, r);
 }
 
 static xlm_val emit_fused(fuse *f, program *p, const xlm_val *outs, int n_out, const xlm_type *space) {
@@ -241,8 +320,7 @@ static void context(fuse *f, const xlm_node_info *like) {
 static void emit_cluster(fuse *f, uint32_t c, const xlm_node *members, uint32_t n,
                          const uint32_t *inner_uses) {
   program *p = begin_program(f);
-  for (uint32_t m = 0; m < n;
-       m++) { // external operands first: their registers precede those of instructions
+  for (uint32_t m = 0; m < n; m++) { // external operands first: their registers precede those of instructions
     const xlm_node_info *node = &f->g->nodes[members[m]];
     for (int i = 0; i < node->n_in; i++)
       if (cluster_of(f, node->in[i]) != c) load(p, node->in[i]);
@@ -255,6 +333,7 @@ static void emit_cluster(fuse *f, uint32_t c, const xlm_node *members, uint32_t 
     if (f->uses[v] > inner_uses[v]) outs[n_out++] = v;
   }
   context(f, &f->g->nodes[members[n - 1]]);
+  f->b.phase = f->clusters[c].phase;
   if (n_out == 0) return; // unused
   XLM_ASSERT(n_out <= XLM_CODE_MAX_OUT, "fused program with %d results", n_out);
   emit_fused(f, p, outs, n_out, &f->clusters[c].space);
@@ -288,8 +367,7 @@ static xlm_val materialise(fuse *f, xlm_val v) {
   xlm_val *made = &f->constants[f->b.phase][v];
   if (*made) return *made;
   program *p = begin_program(f);
-  p->done[p->n_done] = v;
-  p->reg[p->n_done++] = push(p, (xlm_code_instr){.fn = XLM_FN_NEG, .a = {XLM_CODE_IMM}, .imm = -c});
+  done(p, v, push(p, (xlm_code_instr){.fn = XLM_FN_NEG, .a = {XLM_CODE_IMM}, .imm = -c}));
   return *made = emit_fused(f, p, &v, 1, xlm_val_type(f->g, v));
 }
 
@@ -353,7 +431,7 @@ static void emit_all(fuse *f) {
     const xlm_node_info *n = &f->g->nodes[id];
     uint32_t c = f->of[id] ? root(f, f->of[id]) : 0;
     if (c && f->clusters[c].last == id) emit_members(f, c, inner);
-    if (c || xlm_node_is(n, XLM_LEAF_CONSTANT) || f->contract_into[id]) continue;
+    if (c || xlm_node_is(n, XLM_LEAF_CONSTANT) || f->contract_into[id] || f->inlined[id]) continue;
     xlm_node product = addend_of(n) ? f->g->values[addend_of(n)].def : 0;
     if (product && f->contract_into[product] == id)
       emit_accumulated(f, id, product);
@@ -370,18 +448,21 @@ static void copy_list(fuse *f, const xlm_vals *from, xlm_vals *to) {
   }
 }
 
-xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a) {
-  fuse f = {.g = g, .out = xlm_graph_like(g), .a = a};
+xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a, bool split_weights) {
+  fuse f = {.g = g, .out = xlm_graph_like(g), .a = a, .split_weights = split_weights};
   f.b = xlm_build_new(f.out);
   XLM_PUSH(a, f.clusters, f.n_clusters, f.cap_clusters, (cluster){0});
   f.of = XLM_NEW_N(a, uint32_t, g->n_nodes);
   f.map = XLM_NEW_N(a, xlm_val, g->n_values);
   f.contract_into = XLM_NEW_N(a, xlm_node, g->n_nodes);
   f.uses = xlm_graph_uses(g, a);
+  f.reader = XLM_NEW_N(a, uint32_t, g->n_values);
+  f.inlined = XLM_NEW_N(a, bool, g->n_nodes);
   f.program = XLM_NEW(a, program);
   f.none = XLM_NEW_N(a, uint32_t, g->n_values);
   for (int p = 0; p < XLM_PHASES; p++) f.constants[p] = XLM_NEW_N(a, xlm_val, g->n_values);
   xlm_graph_reserve(f.out, g->n_nodes, g->n_values);
+  find_inlined(&f);
   assign_clusters(&f);
   list_members(&f);
   find_accumulated_products(&f);

@@ -49,13 +49,14 @@ xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t r
 xlm_graph *xlm_pass_chunk_loss(const xlm_graph *g, xlm_arena *a, const xlm_mesh *mesh, int chunks);
 
 // Replaces elementwise nodes by `fused` nodes (single ones too) and accumulate(contract) by contract_acc.
-// gives: no ELEMENTWISE ops, no scalar consts as operands of fused.
-xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a);
+// gives: no ELEMENTWISE ops, no scalar consts as operands of fused. split_weights: WGT runs in segments of its
+// own, so nothing of it is computed in BWD.
+xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a, bool split_weights);
 
 // Orders the graph of one rank so that kernels and communication run concurrently. See overlap.c. A node
 // moves past at most this many products (matrix products, attention), because the results of early
 // communication occupy memory for that long.
-// split_weights: WGT runs in segments of its own.
+// split_weights: as for fuse.
 enum { XLM_OVERLAP_PRODUCTS = 2 };
 xlm_graph *xlm_pass_overlap(const xlm_graph *g, xlm_arena *a, bool split_weights);
 

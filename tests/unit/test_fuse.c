@@ -26,7 +26,7 @@ static xlm_val op2(xlm_op_id id, xlm_val v, xlm_val w) {
 }
 
 static xlm_graph *fused(void) {
-  xlm_graph *g = verified(xlm_pass_fuse(s.g, s.g->arena));
+  xlm_graph *g = verified(xlm_pass_fuse(s.g, s.g->arena, false));
   for (xlm_node n = 1; n < g->n_nodes; n++)
     if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_ELEMENTWISE)
       fail_msg("`%s` is left", xlm_op_at(g->nodes[n].op)->name);
@@ -352,7 +352,7 @@ static void a_whole_training_step(void **state) {
     xlm_train_options t = {.optimizer = "adamw", .grad_clip = 1, .microbatches = 1 + (i & 1)};
     xlm_graph *model = xlm_pass_simplify(small_model(s.g->arena, o), s.g->arena);
     xlm_graph *train = xlm_pass_simplify(xlm_pass_differentiate(model, s.g->arena, &t), s.g->arena);
-    xlm_graph *g = xlm_pass_fuse(train, s.g->arena);
+    xlm_graph *g = xlm_pass_fuse(train, s.g->arena, false);
     const char *wrong = xlm_graph_verify(g, s.g->arena);
     if (wrong) fail_msg("%s", wrong);
     assert_int_equal(g->n_updates, train->n_updates);

@@ -361,7 +361,7 @@ static xlm_el_value fill_and_emit(filling *c, xlm_op_id op) {
   return xlm_el_emit(e, op, c->in, c->n_in, &c->attrs, c->x->span);
 }
 
-xlm_el_value xlm_el_call_op(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_op_id op) {
+static xlm_el_value call_op(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_op_id op) {
   filling *c = e->spare ? e->spare : XLM_NEW(e->arena, filling);
   e->spare = c->spare;
   *c = (filling){
@@ -466,9 +466,9 @@ static xlm_el_value call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   }
   if (!strcmp(name, "f32")) return to_f32(e, f, x);
   if (xlm_num_find(name) && only_numbers(e, f, x)) return fold(e, f, x, xlm_num_find(name));
-  if (!strcmp(name, "max") && (has_over(x) || has_one_value(x))) return xlm_el_call_op(e, f, x, XLM_OP_AMAX);
+  if (!strcmp(name, "max") && (has_over(x) || has_one_value(x))) return call_op(e, f, x, XLM_OP_AMAX);
   xlm_op_id op = callable(name);
-  return op ? xlm_el_call_op(e, f, x, op) : unknown_function(e, f, x);
+  return op ? call_op(e, f, x, op) : unknown_function(e, f, x);
 }
 
 xlm_el_value xlm_el_call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {

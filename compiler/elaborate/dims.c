@@ -51,7 +51,7 @@ static xlm_dim mint(xlm_el *e, const char *name, int64_t size, xlm_span at) {
   return *known;
 }
 
-xlm_dim xlm_el_dim_of(xlm_el *e, xlm_el_decl *d) {
+static xlm_dim dim_of(xlm_el *e, xlm_el_decl *d) {
   if (!d->dim) d->dim = mint(e, d->name, d->value.i, d->span);
   return d->dim;
 }
@@ -81,7 +81,7 @@ static xlm_dim no_dimension(xlm_el *e, const xlm_el_symbol *s, xlm_span at, cons
 
 static xlm_dim of_decl(xlm_el *e, const xlm_el_symbol *s, xlm_el_decl *d, xlm_span at) {
   if (!d->is_dim) return no_dimension(e, s, at, "a let", "declare it as `dim %s = ...`");
-  return xlm_el_force(e, d, at) ? xlm_el_dim_of(e, d) : 0;
+  return xlm_el_force(e, d, at) ? dim_of(e, d) : 0;
 }
 
 static xlm_dim of_value(xlm_el *e, const xlm_el_symbol *s, xlm_span at) {

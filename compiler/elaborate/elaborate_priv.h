@@ -218,7 +218,6 @@ static inline void xlm_el_leave(xlm_el *e) {
 // number.c
 xlm_number xlm_num_int(int64_t i);
 xlm_number xlm_num_real(double v);
-bool xlm_num_equal(xlm_number a, int64_t i);
 const char *xlm_num_text(xlm_arena *a, xlm_number n);
 // NULL and *out, or the error ("division by zero").
 const char *xlm_num_binary(xlm_binary op, xlm_number a, xlm_number b, xlm_number *out);
@@ -248,7 +247,6 @@ void xlm_el_walk_all(const xlm_stmt *list, void (*fn)(void *, const char *, xlm_
 // suggests sizes that work for a / b (or a % b == 0) with these values
 void xlm_el_help_sizes(xlm_el *e, xlm_diag *g, const xlm_expr *x, int64_t a, const xlm_expr *y, int64_t b);
 xlm_dim xlm_el_dim(xlm_el *e, xlm_el_frame *f, const char *name, xlm_span at); // 0: reported
-xlm_dim xlm_el_dim_of(xlm_el *e, xlm_el_decl *d);                              // d's dimension in the graph
 bool xlm_el_dim_names(xlm_el *e, xlm_el_frame *f, const xlm_ast_name *names, xlm_dim out[XLM_MAX_RANK],
                       int *n);
 typedef struct xlm_el_shape {
@@ -273,7 +271,6 @@ bool xlm_el_integer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const char *w
 
 // call.c, block.c
 xlm_el_value xlm_el_call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
-xlm_el_value xlm_el_call_op(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_op_id op);
 xlm_el_value xlm_el_call_block(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xlm_stmt *block);
 
 // emit.c

@@ -14,10 +14,6 @@ xlm_number xlm_num_real(double v) {
   return (xlm_number){false, 0, v};
 }
 
-bool xlm_num_equal(xlm_number a, int64_t i) {
-  return a.integer ? a.i == i : a.v == (double)i;
-}
-
 const char *xlm_num_text(xlm_arena *a, xlm_number n) {
   if (n.integer) return xlm_arena_printf(a, "%lld", (long long)n.i);
   char *text = xlm_arena_printf(a, "%.15g", n.v); // 10000, where the shortest form would be 1e+04

@@ -53,7 +53,7 @@ void xlm_fmt_names(xlm_fmt_line *l, const xlm_ast_name *n) {
   }
 }
 
-void xlm_fmt_juxtaposed(xlm_fmt_line *l, const xlm_ast_name *n) {
+static void put_juxtaposed(xlm_fmt_line *l, const xlm_ast_name *n) {
   for (; n; n = n->next) {
     add(l, n->text);
     if (n->next) add(l, " ");
@@ -87,7 +87,7 @@ void xlm_fmt_layout(xlm_fmt_line *l, const xlm_weight_group *g) {
   open(l, "[");
   for (; g; g = g->next) {
     if (g->parts) xlm_text_printf(&l->text, "%d of %d ", g->part, g->parts);
-    xlm_fmt_juxtaposed(l, g->dims);
+    put_juxtaposed(l, g->dims);
     if (g->next) xlm_fmt_comma(l);
   }
   close(l, "]");
@@ -110,9 +110,9 @@ static void arg_over(xlm_fmt_line *l, const xlm_arg *a) {
 }
 
 static void arg_arrow(xlm_fmt_line *l, const xlm_arg *a) {
-  xlm_fmt_juxtaposed(l, a->dims);
+  put_juxtaposed(l, a->dims);
   add(l, " -> ");
-  xlm_fmt_juxtaposed(l, a->to);
+  put_juxtaposed(l, a->to);
 }
 
 static void (*const args[])(xlm_fmt_line *, const xlm_arg *) = {[XLM_ARG_VALUE] = arg_value,

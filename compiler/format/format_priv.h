@@ -35,7 +35,6 @@ void xlm_fmt_comma(xlm_fmt_line *l); // ", ", breakable inside brackets
 void xlm_fmt_expr(xlm_fmt_line *l, const xlm_expr *e);
 void xlm_fmt_string(xlm_fmt_line *l, const char *s);
 void xlm_fmt_names(xlm_fmt_line *l, const xlm_ast_name *n);      // a, b
-void xlm_fmt_juxtaposed(xlm_fmt_line *l, const xlm_ast_name *n); // a b
 void xlm_fmt_dims(xlm_fmt_line *l, const xlm_ast_dim *d);
 void xlm_fmt_layout(xlm_fmt_line *l, const xlm_weight_group *g);
 uint32_t xlm_fmt_width(const char *s, uint32_t n); // characters

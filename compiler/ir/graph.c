@@ -11,26 +11,20 @@ const char *xlm_phase_name(xlm_phase p) {
   return phase_names[p];
 }
 
-static const struct {
-  const char *name, *meaning;
-} properties[XLM_PROPERTIES] = {
-#define XLM_PROPERTY(name, NAME, meaning) {#name, meaning},
+static const char *const properties[XLM_PROPERTIES] = {
+#define XLM_PROPERTY(name, NAME, meaning) #name,
 #include "compiler/ir/property.def"
 #undef XLM_PROPERTY
 };
 
 const char *xlm_property_name(xlm_property_id p) {
-  return properties[p].name;
-}
-
-const char *xlm_property_meaning(xlm_property_id p) {
-  return properties[p].meaning;
+  return properties[p];
 }
 
 const char *xlm_properties_text(xlm_arena *a, uint32_t set, const char *between) {
   xlm_text t = xlm_text_new(a);
   for (int p = 0; p < XLM_PROPERTIES; p++)
-    if (set >> p & 1) xlm_text_printf(&t, "%s%s", t.n ? between : "", properties[p].name);
+    if (set >> p & 1) xlm_text_printf(&t, "%s%s", t.n ? between : "", properties[p]);
   return t.data;
 }
 

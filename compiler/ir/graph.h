@@ -129,7 +129,6 @@ enum {
 #undef XLM_PROPERTY
 };
 const char *xlm_property_name(xlm_property_id p);
-const char *xlm_property_meaning(xlm_property_id p);
 const char *xlm_properties_text(xlm_arena *a, uint32_t set, const char *between); // "simplified, fused"
 
 typedef struct xlm_graph {

@@ -35,7 +35,7 @@ xlm_val xlm_diff_scalar_input(xlm_differentiation *d, xlm_input_role role) {
   return v;
 }
 
-xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, xlm_role role, xlm_val like) {
+static xlm_val new_state(xlm_differentiation *d, const char *name, xlm_role role, xlm_val like) {
   xlm_type t = *xlm_val_type(d->out, like);
   return xlm_build_state(&d->b, name, role, &t, NULL);
 }
@@ -47,7 +47,7 @@ static bool is_state(const xlm_graph *g, xlm_val v) {
 xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, double factor) {
   v = xlm_scale(&d->b, xlm_diff_widen(d, v), factor);
   if (d->o->microbatches == 1 && !is_state(d->out, xlm_view_root(d->out, v))) return v;
-  xlm_val state = xlm_diff_state(d, name, XLM_ROLE_GRADIENT, v);
+  xlm_val state = new_state(d, name, XLM_ROLE_GRADIENT, v);
   xlm_val sum = xlm_op2(&d->b, XLM_OP_ACCUMULATE, state, v);
   xlm_graph_update(d->out, state, sum);
   return sum;

@@ -39,8 +39,6 @@ static inline bool xlm_diff_is_early(const xlm_graph *g, xlm_val v) {
   return xlm_val_node(g, v)->phase == XLM_PHASE_PROLOGUE;
 }
 xlm_val xlm_diff_scalar_input(xlm_differentiation *d, xlm_input_role role); // an f32 number per step
-// A `state` with `like`'s dims, f32 (f64 in the reference), initially zero.
-xlm_val xlm_diff_state(xlm_differentiation *d, const char *name, xlm_role role, xlm_val like);
 // The sum of v (times factor) over the microbatches of a step, readable in the STEP phase. With one
 // microbatch this is v itself, unless v is the memory of a state, which may change before it is read.
 xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, double factor);

@@ -6,12 +6,12 @@
 #include "compiler/search/search_priv.h"
 #include "runtime/plan/traffic.h"
 
-const char *const xlm_search_axis[XLM_SEARCH_AXES] = {"pp", "dp", "ep", "cp", "tp"};
+static const char *const axis_names[XLM_SEARCH_AXES] = {"pp", "dp", "ep", "cp", "tp"};
 
 static xlm_mesh mesh_of(const xlm_layout_choice *c) {
   xlm_mesh m = {0};
   for (int i = 0; i < XLM_SEARCH_AXES; i++)
-    if (c->size[i] > 1) m.axis[m.n] = xlm_search_axis[i], m.size[m.n++] = c->size[i];
+    if (c->size[i] > 1) m.axis[m.n] = axis_names[i], m.size[m.n++] = c->size[i];
   return m;
 }
 
@@ -72,7 +72,7 @@ static void read_graph(const xlm_graph *g, xlm_rough *out) {
     out->parameters += elements;
     if (has_axis_dim(g, xlm_val_type(g, n->out), "ep")) out->expert_parameters += elements;
   }
-  for (int i = 0; i < XLM_SEARCH_AXES; i++) out->uses[i] = rule_names(g, xlm_search_axis[i]);
+  for (int i = 0; i < XLM_SEARCH_AXES; i++) out->uses[i] = rule_names(g, axis_names[i]);
   out->uses[XLM_PP] = out->rounds > 1;
   out->experts = smallest_split(g, "ep");
   xlm_dim seq = xlm_graph_dim_find(g, "seq", 0);
@@ -150,8 +150,8 @@ double xlm_rough_bytes(const xlm_rough *m, const xlm_layout_choice *c) {
   double samples = (double)c->micro * in_flight(c) / c->size[XLM_PP];
   bool split =
       !strcmp(c->schedule, "zb-h1"); // data for the gradients of weights is stored until W, recomputed or not
-  double kept = split ? 1.2 * m->activations[0] : m->activations[c->full];
-  return bytes + kept * samples / ((double)c->size[XLM_TP] * c->size[XLM_CP]);
+  double stored = split ? 1.2 * m->activations[0] : m->activations[c->full];
+  return bytes + stored * samples / ((double)c->size[XLM_TP] * c->size[XLM_CP]);
 }
 
 static double bubble(const xlm_layout_choice *c) {

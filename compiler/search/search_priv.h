@@ -21,7 +21,6 @@ typedef struct xlm_rough {              // of the whole model
 enum { XLM_SEARCH_TOKENS = 4096 };
 
 enum { XLM_PP, XLM_DP, XLM_EP, XLM_CP, XLM_TP, XLM_SEARCH_AXES };
-extern const char *const xlm_search_axis[XLM_SEARCH_AXES];
 
 // Compiles the model on one rank, and over two tensor-parallel and two context-parallel ranks.
 xlm_status xlm_rough_measure(xlm_arena *a, const xlm_search_request *r, xlm_rough *out,

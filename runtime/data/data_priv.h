@@ -65,7 +65,6 @@ xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error
 // format.c: opens one file and appends its segments.
 void xlm_data_close_maps(file *f);
 xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err);
-void xlm_data_add_segment(xlm_data *d, segment s);
 
 // read.c: opens a file for reading, raising the process's limit of open files if necessary.
 xlm_status xlm_data_open_file(file *f, xlm_error *err);

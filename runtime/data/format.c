@@ -57,7 +57,7 @@ bool xlm_data_has_token_magic(const unsigned char head[24]) {
   return is_litpkds(head) || is_megatron_index(head) || llmc_element(head).bytes;
 }
 
-void xlm_data_add_segment(xlm_data *d, segment s) {
+static void add_segment(xlm_data *d, segment s) {
   if (s.n <= 0) return;
   s.begin = d->tokens;
   d->tokens += s.n;
@@ -72,7 +72,7 @@ static xlm_status add_counted(xlm_data *d, uint32_t f, size_t header, uint64_t c
     return xlm_fail(err, XLM_USER,
                     "'%s' is truncated: its header promises %llu tokens of %d bytes, it holds %zu bytes",
                     d->files[f].path, (unsigned long long)count, e.bytes, m->n - header);
-  xlm_data_add_segment(d, (segment){.at = (int64_t)header, .n = (int64_t)count, .element = e, .file = f});
+  add_segment(d, (segment){.at = (int64_t)header, .n = (int64_t)count, .element = e, .file = f});
   return XLM_OK;
 }
 
@@ -101,7 +101,7 @@ static xlm_status add_flat(xlm_data *d, uint32_t f, int bytes, xlm_error *err) {
         err, XLM_USER,
         "'%s' has %zu bytes: not a whole number of %d-bit token ids (--data-format says what it is)", x->path,
         x->map.n, 8 * bytes);
-  xlm_data_add_segment(
+  add_segment(
       d, (segment){.n = (int64_t)(x->map.n / (size_t)bytes), .element = {(uint8_t)bytes, false}, .file = f});
   return XLM_OK;
 }
@@ -129,7 +129,7 @@ static xlm_status add_megatron(xlm_data *d, uint32_t f, xlm_error *err) {
       return xlm_fail(err, XLM_USER, "'%s': sequence %llu lies outside the file", x->path,
                       (unsigned long long)i);
     if (run.n && (int64_t)at != run.at + run.n * e.bytes) {
-      xlm_data_add_segment(d, run);
+      add_segment(d, run);
       run.n = 0;
     }
     if (!run.n) run.at = (int64_t)at;
@@ -137,7 +137,7 @@ static xlm_status add_megatron(xlm_data *d, uint32_t f, xlm_error *err) {
     if (!d->sequence) d->sequence = (int64_t)n;
     if (d->sequence != (int64_t)n) d->sequence = -1;
   }
-  xlm_data_add_segment(d, run);
+  add_segment(d, run);
   return XLM_OK;
 }
 
@@ -145,8 +145,8 @@ static void add_text(xlm_data *d, uint32_t f) {
   const xlm_map *m = &d->files[f].map;
   d->files[f].text = true;
   if (d->n_segments && !d->o.record)
-    xlm_data_add_segment(d, (segment){.at = XLM_DATA_END, .n = 1, .element = {1, false}, .file = f});
-  xlm_data_add_segment(d, (segment){.n = (int64_t)m->n, .element = {1, false}, .file = f});
+    add_segment(d, (segment){.at = XLM_DATA_END, .n = 1, .element = {1, false}, .file = f});
+  add_segment(d, (segment){.n = (int64_t)m->n, .element = {1, false}, .file = f});
 }
 
 static xlm_status check_one_kind(const xlm_data *d, const file *x, xlm_error *err) {

@@ -92,7 +92,7 @@ xlm_status xlm_view_runs(const xlm_view *v, const xlm_box *b, xlm_box_run *run, 
   return v->rank ? walk_from(&w, 0, 0, 0, err) : run(arg, 0, 0, 1, err);
 }
 
-bool xlm_view_meets(const xlm_view *v, const xlm_box *b) {
+static bool meets(const xlm_view *v, const xlm_box *b) {
   walk w;
   return walk_new(v, b, &w);
 }
@@ -192,7 +192,7 @@ bool xlm_part_held_by(const xlm_part *p, int64_t rank) {
 
 bool xlm_store_has(const xlm_stored *t, const xlm_box *b) {
   for (int i = 0; i < t->n_views; i++)
-    if (xlm_view_meets(&t->views[i], b)) return true;
+    if (meets(&t->views[i], b)) return true;
   return false;
 }
 

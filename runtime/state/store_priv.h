@@ -12,7 +12,6 @@ typedef xlm_status xlm_box_run(void *arg, int64_t local, int64_t box, int64_t n,
 xlm_status xlm_view_runs(const xlm_view *v, const xlm_box *b, xlm_box_run *run, void *arg,
                          xlm_error *err) XLM_MUST_CHECK;
 bool xlm_part_held_by(const xlm_part *p, int64_t rank);
-bool xlm_view_meets(const xlm_view *v, const xlm_box *b);
 
 // Elements [first, first + n) of a view of a local rank, densely.
 xlm_status xlm_view_get(const xlm_store *s, const xlm_view *v, size_t bytes, int64_t first, int64_t n,

@@ -203,10 +203,10 @@ xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm
 
 xlm_val xlm_build_kept(xlm_build *b, const char *name, xlm_role role, xlm_val v, const xlm_attr *split) {
   xlm_type t = *xlm_val_type(b->g, v);
-  xlm_val state = emit_state(b, name, role, &t, split), kept = xlm_op2(b, XLM_OP_ASSIGN, state, v);
-  xlm_val_at(b->g, kept)->name = name;
-  xlm_graph_update(b->g, state, kept);
-  return kept;
+  xlm_val state = emit_state(b, name, role, &t, split), assigned = xlm_op2(b, XLM_OP_ASSIGN, state, v);
+  xlm_val_at(b->g, assigned)->name = name;
+  xlm_graph_update(b->g, state, assigned);
+  return assigned;
 }
 
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor) {

@@ -76,14 +76,14 @@ static bool dim_is_sound(verifier *v, xlm_dim d) {
 
 static bool dims_are_sound(verifier *v) {
   const xlm_graph *g = v->g;
-  uint32_t slots = 16;
-  while (slots < 2 * g->n_dims) slots *= 2;
-  xlm_dim *table = XLM_NEW_N(v->arena, xlm_dim, slots);
+  uint32_t n_buckets = 16;
+  while (n_buckets < 2 * g->n_dims) n_buckets *= 2;
+  xlm_dim *table = XLM_NEW_N(v->arena, xlm_dim, n_buckets);
   for (xlm_dim d = 1; d < g->n_dims; d++) {
     if (!dim_is_sound(v, d)) return false;
     const xlm_dim_info *i = &g->dims[d];
-    uint32_t at = (uint32_t)xlm_hash_mix(xlm_hash_text(i->name) + i->axes) & (slots - 1);
-    for (; table[at]; at = (at + 1) & (slots - 1))
+    uint32_t at = (uint32_t)xlm_hash_mix(xlm_hash_text(i->name) + i->axes) & (n_buckets - 1);
+    for (; table[at]; at = (at + 1) & (n_buckets - 1))
       if (g->dims[table[at]].axes == i->axes && !strcmp(g->dims[table[at]].name, i->name))
         return broken(v, "dims %u and %u are both %.200s", table[at], d, i->name);
     table[at] = d;

@@ -36,7 +36,7 @@ typedef struct reorder {
   uint32_t n_waiting, first_waiting;
   bool *emitted;        // by node
   bool *waits;          // by node: moved down and not emitted yet
-  xlm_node *kept;       // by node: the reader that prevents it from moving
+  xlm_node *blocked_by; // by node: the reader that prevents it from moving
   bool sends_last;      // see find_last_send
   xlm_node *reductions; // of gradients, deferred to the end of the backward
   uint32_t n_reductions;
@@ -182,10 +182,10 @@ static bool stays(const reorder *r, xlm_node id, xlm_node reader) {
   if (r->collective[id] || xlm_op_is_message(n->op)) return true;
   if (xlm_op_at(n->op)->n_alias || is_of_weights(n)) return true;
   for (int i = 0; i < n->n_in; i++)
-    if (r->kept[r->g->values[n->in[i]].def] == reader) return true;
+    if (r->blocked_by[r->g->values[n->in[i]].def] == reader) return true;
   for (int i = 0; i < n->n_out; i++) {
     xlm_val offsets = r->g->values[n->out + (xlm_val)i].ragged_by;
-    if (offsets && r->g->values[offsets].def != id && r->kept[r->g->values[offsets].def] == reader)
+    if (offsets && r->g->values[offsets].def != id && r->blocked_by[r->g->values[offsets].def] == reader)
       return true;
   }
   return false;
@@ -196,14 +196,14 @@ static void pull_ahead(reorder *r, xlm_node reader) {
   const xlm_node_info *n = &r->g->nodes[reader];
   xlm_node found[LOOK];
   int n_found = 0, useful = 0, products = 0;
-  r->kept[reader] = reader;
+  r->blocked_by[reader] = reader;
   for (xlm_node id = reader + 1; id < r->g->n_nodes && id < reader + LOOK && products < XLM_OVERLAP_PRODUCTS;
        id++) {
     const xlm_node_info *m = &r->g->nodes[id];
     if (xlm_is_leaf(m) || r->emitted[id]) continue;
     if (group_of(m) != group_of(n) || m->stage != n->stage) break;
     if (stays(r, id, reader)) {
-      r->kept[id] = reader;
+      r->blocked_by[id] = reader;
       continue;
     }
     found[n_found++] = id;
@@ -322,7 +322,7 @@ xlm_graph *xlm_pass_overlap(const xlm_graph *g, xlm_arena *a, bool split_weights
                .reductions = XLM_NEW_N(a, xlm_node, n),
                .emitted = XLM_NEW_N(a, bool, n),
                .waits = XLM_NEW_N(a, bool, n),
-               .kept = XLM_NEW_N(a, xlm_node, n)};
+               .blocked_by = XLM_NEW_N(a, xlm_node, n)};
   find_products(&r);
   find_feeders(&r);
   find_awaited(&r);

@@ -23,7 +23,7 @@ static void find_queries(xlm_partitioning *p, xlm_node id) {
 }
 
 // Propagates a property to a dimension's other names. Returns true on a change.
-static bool spread(xlm_partitioning *p, xlm_node id, uint32_t *of) {
+static bool propagate(xlm_partitioning *p, xlm_node id, uint32_t *of) {
   const xlm_node_info *n = &p->g->nodes[id];
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
   int count = xlm_op_facts_of(n->op)->renames ? xlm_attr_dims(&n->attrs, XLM_A_from, from) : 0;
@@ -37,10 +37,10 @@ static bool spread(xlm_partitioning *p, xlm_node id, uint32_t *of) {
   return changed;
 }
 
-static void spread_all(xlm_partitioning *p, uint32_t *of) {
+static void propagate_all(xlm_partitioning *p, uint32_t *of) {
   for (bool changed = true; changed;) {
     changed = false;
-    for (xlm_node id = 1; id < p->g->n_nodes; id++) changed |= spread(p, id, of);
+    for (xlm_node id = 1; id < p->g->n_nodes; id++) changed |= propagate(p, id, of);
   }
 }
 
@@ -54,8 +54,8 @@ void xlm_partition_balance(xlm_partitioning *p) {
       for (int i = xlm_attr_dims(&p->g->nodes[id].attrs, one_run[k], dims) - 1; i >= 0; i--)
         plain[dims[i]] = 1;
   }
-  spread_all(p, p->mirrored);
-  spread_all(p, plain);
+  propagate_all(p, p->mirrored);
+  propagate_all(p, plain);
   for (xlm_dim d = 1; d < p->g->n_dims; d++)
     if (plain[d] || !strcmp(p->g->dims[d].name, "batch")) p->mirrored[d] = 0;
 }

@@ -10,7 +10,7 @@
 typedef struct converted {
   xlm_layout layout;
   xlm_phase phase;
-  bool kept;   // for readers in later phases, too
+  bool stays;  // for readers in later phases, too
   xlm_val val; // in the new graph
   struct converted *next;
 } converted;
@@ -238,7 +238,7 @@ static xlm_val convert_now(emit *e, xlm_val old, const xlm_layout *want) {
   if (xlm_layout_equal(&c.have, want, rank)) return c.now;
   bool reduces = c.have.partial & ~want->partial;
   for (converted *k = e->ready[old]; k; k = k->next)
-    if (xlm_layout_equal(&k->layout, want, rank) && (k->kept || k->phase == e->b.phase)) return k->val;
+    if (xlm_layout_equal(&k->layout, want, rank) && (k->stays || k->phase == e->b.phase)) return k->val;
   slice(&c, want);
   scatter(&c, want);
   exchange(&c, want);

@@ -61,7 +61,7 @@ static void balance(const xlm_round_costs *c, int parts, int32_t *first) {
 }
 
 // Empty parts take a round from the part before them.
-static void spread_empty(int32_t rounds, int parts, int32_t *first, int filled) {
+static void fill_empty(int32_t rounds, int parts, int32_t *first, int filled) {
   for (int k = filled; k < parts; k++) first[k] = rounds;
   for (int k = parts - 1; k > 0; k--)
     if (first[k] > rounds - (parts - k)) first[k] = rounds - (parts - k);
@@ -106,7 +106,7 @@ xlm_status xlm_pipeline_cut(const xlm_round_costs *c, xlm_arena *a, int stages, 
     balance(c, parts, first);
     int filled = 1;
     while (filled < parts && first[filled] > first[filled - 1]) filled++;
-    spread_empty(c->rounds, parts, first, filled);
+    fill_empty(c->rounds, parts, first, filled);
   }
   first[parts] = c->rounds;
   *out = (xlm_pipeline){.stages = stages, .chunks = chunks, .rounds = c->rounds, .first = first};

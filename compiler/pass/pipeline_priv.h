@@ -11,7 +11,7 @@ enum { XLM_PART_ANY = -1, XLM_PART_EVERYWHERE = -2, XLM_PART_LATER = INT32_MAX }
 typedef struct xlm_crossing { // part `to` needs value `val`
   xlm_val val;
   int to;
-  bool in_step; // only by its step: is sent when the step reads it, as the schedule knows no one microbatch for it
+  bool in_step; // only by its step: sent when the step reads it, since it belongs to no single microbatch
   uint32_t number; // among all, from 0
   struct xlm_crossing *next;
 } xlm_crossing;

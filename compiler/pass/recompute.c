@@ -147,14 +147,14 @@ find_needed(recomputer *r) { // users come after definitions, so one sweep from 
 
 static void clone_node(recomputer *r, xlm_node id) {
   const xlm_node_info *old = &r->g->nodes[id];
-  xlm_val kept[8];
-  for (xlm_val i = 0; i < old->n_out; i++) kept[i] = r->backward[old->out + i];
+  xlm_val stored[8];
+  for (xlm_val i = 0; i < old->n_out; i++) stored[i] = r->backward[old->out + i];
   xlm_node made = xlm_copy_node(r->out, r->g, id, r->backward, r->backward); // may reallocate the table
   xlm_node_info *n = &r->out->nodes[made];
   n->phase = XLM_PHASE_BWD;
   n->recompute = true;
   for (xlm_val i = 0; i < old->n_out; i++)
-    if (r->leaves[old->out + i]) r->backward[old->out + i] = kept[i];
+    if (r->leaves[old->out + i]) r->backward[old->out + i] = stored[i];
 }
 
 static void clone_region(recomputer *r, uint32_t region);

@@ -17,9 +17,9 @@ enum { VIEW_CHAIN = 4 }; // views looked through; bounded so that the pass stays
 typedef struct simplifier {
   const xlm_graph *g;
   xlm_graph *out;
-  xlm_val *map;    // g's values -> out's
-  xlm_node *table; // open addressing, by hash of the node
-  uint32_t slots;  // a power of two
+  xlm_val *map;       // g's values -> out's
+  xlm_node *table;    // open addressing, by hash of the node
+  uint32_t n_buckets; // a power of two
 } simplifier;
 
 // ---- constants ----
@@ -156,10 +156,10 @@ static bool same_node(const xlm_node_info *a, const xlm_node_info *n, const xlm_
   return true;
 }
 
-// The equal node of the new graph, or a free slot of the table for this one.
+// The equal node of the new graph, or a free bucket of the table for this one.
 static xlm_node *find(simplifier *s, const xlm_node_info *n, const xlm_val *in) {
-  uint32_t at = (uint32_t)hash_node(n, in) & (s->slots - 1);
-  while (s->table[at] && !same_node(&s->out->nodes[s->table[at]], n, in)) at = (at + 1) & (s->slots - 1);
+  uint32_t at = (uint32_t)hash_node(n, in) & (s->n_buckets - 1);
+  while (s->table[at] && !same_node(&s->out->nodes[s->table[at]], n, in)) at = (at + 1) & (s->n_buckets - 1);
   return &s->table[at];
 }
 
@@ -206,20 +206,20 @@ static void simplify_node(simplifier *s, xlm_node id) {
     return;
   }
   keep_precision(s, &n, in);
-  xlm_node *slot = mergeable(&n) ? find(s, &n, in) : NULL;
-  if (slot && *slot) {
-    merge(s, &n, *slot);
+  xlm_node *bucket = mergeable(&n) ? find(s, &n, in) : NULL;
+  if (bucket && *bucket) {
+    merge(s, &n, *bucket);
     return;
   }
   append(s, id, &n, in);
-  if (slot) *slot = s->out->n_nodes - 1;
+  if (bucket) *bucket = s->out->n_nodes - 1;
 }
 
 xlm_graph *xlm_pass_simplify(const xlm_graph *g, xlm_arena *a) {
-  simplifier s = {.g = g, .out = xlm_graph_like(g), .slots = 64};
-  while (s.slots < 2 * g->n_nodes) s.slots *= 2;
+  simplifier s = {.g = g, .out = xlm_graph_like(g), .n_buckets = 64};
+  while (s.n_buckets < 2 * g->n_nodes) s.n_buckets *= 2;
   s.map = XLM_NEW_N(a, xlm_val, g->n_values);
-  s.table = XLM_NEW_N(a, xlm_node, s.slots);
+  s.table = XLM_NEW_N(a, xlm_node, s.n_buckets);
   xlm_graph_reserve(s.out, g->n_nodes, g->n_values);
   for (xlm_node n = 1; n < g->n_nodes; n++) simplify_node(&s, n);
   xlm_copy_list(s.out, &s.out->outputs, &g->outputs, s.map);

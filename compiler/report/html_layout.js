@@ -180,12 +180,12 @@ function groupEdges(view, group, ops) {
 
 // Several values between two closed boxes are one edge.
 function mergeEdges(edges, boxes) {
-  const kept = new Map(), port = (i, op) => i < 0 || boxes[i].open ? op : "";
+  const distinct = new Map(), port = (i, op) => i < 0 || boxes[i].open ? op : "";
   for (const e of edges) {
     const key = [e[0], e[1], port(e[0], e[2]), port(e[1], e[2])].join();
-    if (!kept.has(key)) kept.set(key, e);
+    if (!distinct.has(key)) distinct.set(key, e);
   }
-  return [...kept.values()];
+  return [...distinct.values()];
 }
 
 function opsOf(item) {
@@ -294,7 +294,7 @@ function placeRows(rows, wires) {
       link(down, a, b, enters - leaves);
       link(up, b, a, leaves - enters);
     }
-  for (const row of rows) spread(row, row.map(() => 0));
+  for (const row of rows) placeRow(row, row.map(() => 0));
   for (let round = 0; round < 4; round++) {  // order within rows
     for (const row of round % 2 ? [...rows].reverse() : rows) {
       const keys = new Map(row.map((n, i) => {
@@ -302,17 +302,17 @@ function placeRows(rows, wires) {
         return [n, (m === null ? n.x : m) + i * 1e-6 + (n.via ? 25 : 0)];
       }));
       row.sort((a, b) => keys.get(a) - keys.get(b));
-      spread(row, row.map((n) => keys.get(n)));
+      placeRow(row, row.map((n) => keys.get(n)));
     }
   }
   for (let round = 0; round < 11; round++)
     for (const row of round % 2 ? [...rows].reverse() : rows)
-      spread(row, row.map((n) => {
+      placeRow(row, row.map((n) => {
         const a = wish(n, up), b = wish(n, down);
         return a === null ? (b === null ? n.x : b) : b === null ? a : (a + b) / 2;
       }));
   for (const row of rows)
-    spread(row, row.map((n) => {
+    placeRow(row, row.map((n) => {
       const a = wish(n, up);
       return a === null ? n.x : a;
     }));  // chains straight
@@ -331,12 +331,12 @@ function straighten(rows, wires) {
     for (const n of vias) at.set(n, x);
   }
   for (let round = 0; round < 2; round++)
-    for (const row of rows) spread(row, row.map((n) => at.has(n) ? at.get(n) : n.x));
+    for (const row of rows) placeRow(row, row.map((n) => at.has(n) ? at.get(n) : n.x));
 }
 
 // Places the boxes of a row as close as possible (least squares) to their preferred positions, in order and
 // without overlap.
-function spread(row, wanted) {
+function placeRow(row, wanted) {
   const blocks = [];
   let offset = 0;
   row.forEach((n, i) => {

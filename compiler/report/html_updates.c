@@ -5,23 +5,23 @@
 #include "compiler/report/html_priv.h"
 #include "runtime/base/dict.h"
 
-typedef struct kept { // states of a kind: "adam.m"
+typedef struct state_kind { // states of a kind: "adam.m"
   const char *kind;
   int64_t n;      // tensors
   uint64_t bytes; // maximum over the ranks of a stage
-} kept;
+} state_kind;
 
 typedef struct row {
   const xlm_update_row *update;
-  kept *at;
+  state_kind *at;
   uint32_t n, cap;
 } row;
 
-static kept *kept_of(xlm_html *h, row *x, const char *state) {
+static state_kind *kind_of(xlm_html *h, row *x, const char *state) {
   const char *kind = xlm_arena_strndup(h->a, state, strcspn(state, "/"));
   for (uint32_t i = 0; i < x->n; i++)
     if (!strcmp(x->at[i].kind, kind)) return &x->at[i];
-  XLM_PUSH(h->a, x->at, x->n, x->cap, (kept){.kind = kind});
+  XLM_PUSH(h->a, x->at, x->n, x->cap, (state_kind){.kind = kind});
   return &x->at[x->n - 1];
 }
 
@@ -44,12 +44,12 @@ static void add_rank(xlm_html *h, const xlm_rank_plan *r, row *rows, int n_rows,
     if (owner[i] < 0) continue;
     row *x = xlm_dict_get(by_parameter, r->states[owner[i]].name);
     if (!x) continue;
-    kept *k = kept_of(h, &here[x - rows], r->states[i].name);
+    state_kind *k = kind_of(h, &here[x - rows], r->states[i].name);
     k->n++, k->bytes += r->tensors[r->states[i].tensor].bytes;
   }
   for (int i = 0; i < n_rows; i++)
     for (uint32_t k = 0; k < here[i].n; k++) {
-      kept *all = kept_of(h, &rows[i], here[i].at[k].kind);
+      state_kind *all = kind_of(h, &rows[i], here[i].at[k].kind);
       all->n += here[i].at[k].n;
       if (here[i].at[k].bytes > all->bytes) all->bytes = here[i].at[k].bytes;
     }

@@ -55,7 +55,7 @@ xlm_schedule_held xlm_schedule_slots(const xlm_schedule_plan *s, int stage, xlm_
   xlm_schedule_held held = {.slot = XLM_NEW_N(a, int32_t, st->n)};
   for (uint32_t i = 0; i < st->n; i++) held.slot[i] = -1;
   if (to == XLM_SEG_W && !s->split_weights) return held;
-  uint32_t n = (uint32_t)(s->microbatches * s->chunks), kept = 0;
+  uint32_t n = (uint32_t)(s->microbatches * s->chunks), used = 0;
   interval *all = XLM_NEW_N(a, interval, n);
   for (uint32_t i = 0; i < st->n; i++) {
     xlm_pipeline_action e = st->at[i];
@@ -65,12 +65,12 @@ xlm_schedule_held xlm_schedule_slots(const xlm_schedule_plan *s, int stage, xlm_
     x->chunk = e.chunk, x->bytes = bytes[e.chunk];
   }
   for (uint32_t i = 0; i < n; i++)
-    if (all[i].bytes) all[kept++] = all[i];
-  if (kept) qsort(all, kept, sizeof *all, larger_first);
+    if (all[i].bytes) all[used++] = all[i];
+  if (used) qsort(all, used, sizeof *all, larger_first);
   slots taken = {.bytes = bytes, .words = st->n / 64 + 1};
   int32_t *of = XLM_NEW_N(a, int32_t, n);
   for (uint32_t i = 0; i < n; i++) of[i] = -1;
-  for (uint32_t i = 0; i < kept; i++) {
+  for (uint32_t i = 0; i < used; i++) {
     take(&taken, &all[i], a);
     of[all[i].chunk * s->microbatches + st->at[all[i].begin].microbatch] = all[i].slot;
   }

@@ -13,7 +13,7 @@ typedef struct refine {
   uint64_t *sign;   // [rank] signature
   uint64_t *shared; // [group] the kinds of its members, in order
   uint64_t *keys;   // hash table: signature -> kind
-  uint32_t *kind_of_key, slots;
+  uint32_t *kind_of_key, n_buckets;
   rank_kinds kinds;
 } refine;
 
@@ -52,11 +52,11 @@ sign_again(refine *f) { // kind, and the kinds of all groups; members of a group
 }
 
 static void number_kinds(refine *f) { // in the order of their first ranks
-  for (uint32_t i = 0; i < f->slots; i++) f->kind_of_key[i] = UINT32_MAX;
+  for (uint32_t i = 0; i < f->n_buckets; i++) f->kind_of_key[i] = UINT32_MAX;
   f->kinds.n = 0;
   for (int64_t r = 0; r < f->n; r++) {
-    uint32_t at = (uint32_t)f->sign[r] & (f->slots - 1);
-    while (f->kind_of_key[at] != UINT32_MAX && f->keys[at] != f->sign[r]) at = (at + 1) & (f->slots - 1);
+    uint32_t at = (uint32_t)f->sign[r] & (f->n_buckets - 1);
+    while (f->kind_of_key[at] != UINT32_MAX && f->keys[at] != f->sign[r]) at = (at + 1) & (f->n_buckets - 1);
     if (f->kind_of_key[at] == UINT32_MAX) {
       f->keys[at] = f->sign[r];
       f->kind_of_key[at] = f->kinds.n;
@@ -93,11 +93,11 @@ rank_kinds xlm_verify_kinds(verifier *v, const uint32_t *masks, int n_masks) {
               .n = n,
               .sign = XLM_NEW_N(a, uint64_t, n),
               .shared = XLM_NEW_N(a, uint64_t, n),
-              .slots = 4,
+              .n_buckets = 4,
               .kinds = {.at = XLM_NEW_N(a, rank_kind, n), .of = XLM_NEW_N(a, uint32_t, n)}};
-  while (f.slots < 2 * n) f.slots *= 2;
-  f.keys = XLM_NEW_N(a, uint64_t, f.slots);
-  f.kind_of_key = XLM_NEW_N(a, uint32_t, f.slots);
+  while (f.n_buckets < 2 * n) f.n_buckets *= 2;
+  f.keys = XLM_NEW_N(a, uint64_t, f.n_buckets);
+  f.kind_of_key = XLM_NEW_N(a, uint32_t, f.n_buckets);
   number_groups(&f);
   sign_start(&f);
   number_kinds(&f);

@@ -116,12 +116,12 @@ static xlm_status describe_bad(loop *l, char out[512], xlm_error *err) {
 static xlm_status diverged(loop *l, xlm_error *err) {
   char where[512];
   XLM_TRY(describe_bad(l, where, err));
-  const char *kept = l->result->checkpoint;
+  const char *last_good = l->result->checkpoint;
   return xlm_fail(err, XLM_ENV,
                   "the %s is not finite at step %" PRId64 "%s. Nothing was saved after that%s%s; try a lower "
                   "--learning-rate, a longer warm-up or a smaller --grad-clip",
                   isfinite(l->p.m.loss) ? "gradient's norm" : "loss", l->step, where,
-                  *kept ? "; the last good checkpoint is " : "", kept);
+                  *last_good ? "; the last good checkpoint is " : "", last_good);
 }
 
 static void measure(loop *l) { // loss, norm and metrics of the last step

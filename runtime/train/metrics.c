@@ -27,7 +27,7 @@ static xlm_status step_of(const char *path, const char *line, size_t n, int64_t 
 }
 
 // *out: length of the part to keep, whole lines up to the first one past `last`.
-static xlm_status kept(const char *path, const xlm_map *m, int64_t last, size_t *out, xlm_error *err) {
+static xlm_status length_up_to(const char *path, const xlm_map *m, int64_t last, size_t *out, xlm_error *err) {
   const char *text = (const char *)m->data;
   int64_t step;
   *out = 0;
@@ -44,7 +44,7 @@ static xlm_status cut(const char *path, int64_t step, xlm_error *err) {
   xlm_map m;
   XLM_TRY(xlm_map_open(path, &m, err));
   size_t n, had = m.n;
-  xlm_status s = kept(path, &m, step, &n, err);
+  xlm_status s = length_up_to(path, &m, step, &n, err);
   xlm_map_close(&m);
   XLM_TRY(s);
   if (n < had && truncate(path, (off_t)n))

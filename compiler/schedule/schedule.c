@@ -97,12 +97,12 @@ static xlm_status check_chunks(const char *name, bool chunked, int stages, int c
   if (below == microbatches) return XLM_OK;
   if (!below)
     return xlm_fail(err, XLM_USER,
-                    "the schedule %s needs a multiple of the %d stages as the number of microbatches, and "
-                    "%lld is not one; %d or %d would work",
+                    "the schedule %s needs a number of microbatches that is a multiple of the %d stages; %lld "
+                    "is not, %d or %d would be",
                     name, stages, (long long)microbatches, stages, 2 * stages);
   return xlm_fail(err, XLM_USER,
-                  "the schedule %s needs a multiple of the %d stages as the number of microbatches, and %lld "
-                  "is not one; %lld or %lld would work",
+                  "the schedule %s needs a number of microbatches that is a multiple of the %d stages; %lld is "
+                  "not, %lld or %lld would be",
                   name, stages, (long long)microbatches, (long long)below, (long long)(below + stages));
 }
 

@@ -160,7 +160,7 @@ static bool is_dots(const char *name) {
 static xlm_status empty_folder(DIR *dir, const char *path, xlm_error *err) {
   for (struct dirent *e; (e = readdir(dir));)
     if (!is_dots(e->d_name) && is_folder(dirfd(dir), e->d_name))
-      return xlm_fail(err, XLM_USER, "'%s' stays: it holds a folder, '%.200s'", path, e->d_name);
+      return xlm_fail(err, XLM_USER, "'%s' was not removed: it contains a folder, '%.200s'", path, e->d_name);
   rewinddir(dir);
   for (struct dirent *e; (e = readdir(dir));)
     if (!is_dots(e->d_name) && unlinkat(dirfd(dir), e->d_name, 0))

@@ -84,7 +84,7 @@ static xlm_status open_newest(xlm_checkpoint *c, const char *dir, const xlm_fold
     xlm_text_printf(&notes, "skipped %s: %s\n", path, why.text);
   }
   if (!f->n) return xlm_fail(err, XLM_USER, "there is no checkpoint in '%s'", dir);
-  return xlm_fail(err, XLM_USER, "no checkpoint in '%s' is whole%s%s", dir, notes.n ? ":\n" : "", notes.data);
+  return xlm_fail(err, XLM_USER, "no checkpoint in '%s' is complete%s%s", dir, notes.n ? ":\n" : "", notes.data);
 }
 
 static void free_folder(void *folder) {

@@ -18,7 +18,7 @@ static xlm_status in_use(int fd, const char *dir, xlm_error *err) {
   holder[n > 0 ? strcspn(holder, "\n") : 0] = 0;
   return xlm_fail(
       err, XLM_USER,
-      "another run writes into '%s'%s%s: wait for its end, or give this run an --output-dir of its own", dir,
+      "another run writes to '%s'%s%s: wait until it ends, or give this run another --output-dir", dir,
       *holder ? ": " : "", holder);
 }
 

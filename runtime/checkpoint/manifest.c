@@ -266,7 +266,7 @@ static xlm_status check_manifest(const reader *r, json_t *m) {
   json_int_t version = json_integer_value(json_object_get(m, "version"));
   if (version == VERSION) return XLM_OK;
   return xlm_fail(r->err, XLM_USER,
-                  "'%s' was written in format %" JSON_INTEGER_FORMAT ", this program reads %d", r->path,
+                  "'%s' was written in format %" JSON_INTEGER_FORMAT ", this program reads format %d", r->path,
                   version, VERSION);
 }
 

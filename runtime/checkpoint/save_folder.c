@@ -138,10 +138,10 @@ static xlm_status remove_checkpoint(const char *dir, int64_t step, xlm_error *er
   char path[4352], aside[4352];
   xlm_folder_path(dir, step, path);
   if (xlm_file_holds_folder(path))
-    return xlm_fail(err, XLM_USER, "the old checkpoint '%s' stays: there is a folder in it", path);
+    return xlm_fail(err, XLM_USER, "cannot remove the old checkpoint '%s': it contains a folder", path);
   snprintf(aside, sizeof aside, "%.3900s/" XLM_FOLDER_TEMPORARY "gone-%ld", dir, (long)getpid());
   if (rename(path, aside))
-    return xlm_fail(err, XLM_ENV, "the old checkpoint '%s' stays: it cannot be renamed: %s", path,
+    return xlm_fail(err, XLM_ENV, "cannot remove the old checkpoint '%s': renaming failed: %s", path,
                     strerror(errno));
   return xlm_file_remove_folder(aside, err);
 }

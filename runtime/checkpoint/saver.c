@@ -255,7 +255,7 @@ static xlm_status take_images(xlm_saver *s, xlm_error *err) {
     if (!writes(s, k)) continue;
     if (!(s->images[k] = malloc(bytes + 1)))
       return xlm_fail(err, XLM_ENV,
-                      "no memory for an asynchronous save: it wants %llu MiB beside the training",
+                      "no memory for an asynchronous save: it needs %llu MiB besides those of the training",
                       (unsigned long long)(bytes >> 20));
     s->image_bytes += bytes;
   }

@@ -36,7 +36,7 @@ static xlm_status hash_range(xlm_verifier *v, int fd, const char *path, uint64_t
       xlm_status kind = got ? xlm_file_kind(errno) : XLM_USER;
       *v->damaged = kind == XLM_USER;
       return xlm_fail(err, kind, "cannot read '%s': %s", path,
-                      got ? strerror(errno) : "the file has become shorter");
+                      got ? strerror(errno) : "the file was truncated");
     }
     xlm_hash_add(&h, piece, (size_t)got);
     at += (uint64_t)got, n -= (uint64_t)got;

@@ -121,8 +121,8 @@ static xlm_status check_rope(const char *path, const json_t *c, const char *key,
     return XLM_OK;
   return xlm_fail(
       err, XLM_USER,
-      "'%s' scales its rotary embeddings (%s of type '%s'), which `rope` cannot: the weights would compute "
-      "something else here",
+      "'%s' scales its rotary embeddings (%s of type '%s'), which `rope` does not support: the results "
+      "would differ",
       path, key, type ? type : "linear");
 }
 

@@ -219,7 +219,7 @@ static xlm_status read_shards(xlm_safetensors *s, const char *path, json_t *map,
       return xlm_fail(err, XLM_USER, "'%s': the file name of '%.200s' is too long", path, key);
     if (is_open(s, file)) continue;
     if (s->n_shards >= MAX_FILES)
-      return xlm_fail(err, XLM_USER, "'%s' names more than %d files", path, MAX_FILES);
+      return xlm_fail(err, XLM_USER, "'%s' lists more than %d files", path, MAX_FILES);
     XLM_TRY(read_one(s, xlm_arena_strdup(s->arena, file), err));
   }
   return XLM_OK;
@@ -257,7 +257,7 @@ static xlm_status open_all(xlm_safetensors *s, const char *path, xlm_error *err)
   if (s->n) qsort(s->at, s->n, sizeof *s->at, by_name);
   for (uint32_t i = 1; i < s->n; i++)
     if (!strcmp(s->at[i].name, s->at[i - 1].name))
-      return xlm_fail(err, XLM_USER, "'%s': tensor '%.200s' stands in two files", path, s->at[i].name);
+      return xlm_fail(err, XLM_USER, "'%s': tensor '%.200s' is in two files", path, s->at[i].name);
   return XLM_OK;
 }
 
@@ -347,7 +347,7 @@ xlm_status xlm_safetensors_read(const xlm_safetensors *s, const xlm_st_tensor *t
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0)
       return xlm_fail(err, XLM_ENV, "cannot read tensor '%s' of '%s': %s", t->name, f->path,
-                      got ? strerror(errno) : "the file has become shorter");
+                      got ? strerror(errno) : "the file was truncated");
     to += got, at += got, left -= (size_t)got;
   }
   return XLM_OK;

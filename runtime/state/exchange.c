@@ -162,7 +162,7 @@ xlm_status xlm_store_share(const xlm_store *s, const void *mine, size_t bytes, v
   void **in = calloc((size_t)c->n_ranks, sizeof *in);
   size_t *sizes = calloc((size_t)c->n_ranks, sizeof *sizes);
   xlm_status status = in && sizes ? share(c, mine, bytes, all, in, sizes, err)
-                                  : xlm_fail(err, XLM_ENV, "no memory to talk to the other processes");
+                                  : xlm_fail(err, XLM_ENV, "no memory to communicate with the other processes");
   free(in);
   free(sizes);
   return status;

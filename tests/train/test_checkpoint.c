@@ -138,7 +138,7 @@ static void test_foreign_folder(void **state) {
     if (step == 1) assert_int_equal(mkdir(in_root("foreign/step-00000001/mine"), 0777), 0);
     assert_true((*xlm_saver_note(s) != 0) == (step >= 3));
   }
-  assert_non_null(strstr(xlm_saver_note(s), "step-00000001' stays"));
+  assert_non_null(strstr(xlm_saver_note(s), "step-00000001': it contains a folder"));
   xlm_saver_close(s);
   assert_int_equal(access(in_root("foreign/step-00000001/model.safetensors"), F_OK), 0);
   assert_int_not_equal(access(in_root("foreign/step-00000002"), F_OK), 0);

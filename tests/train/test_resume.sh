@@ -92,7 +92,7 @@ expect 1 'empty' "$run" train --resume empty
 "$run" train --resume whole --max-steps 100000 --output-dir locked >long.txt 2>&1 &
 long=$!
 wait_for loss long.txt
-expect 1 "another run writes into 'locked': process $long on $(hostname)" "$run" train --resume whole --max-steps 30 --output-dir locked
+expect 1 "another run writes to 'locked': process $long on $(hostname)" "$run" train --resume whole --max-steps 30 --output-dir locked
 kill -TERM $long
 wait $long || fail "the first of two runs: $(cat long.txt)"
 expect 0 'at step' "$run" train --resume locked --max-steps 1

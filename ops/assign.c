@@ -25,4 +25,4 @@ const xlm_op xlm_op_assign = {.name = "assign",
                               .layout = "[*], [*] -> [*]",
                               .infer = infer,
                               .no_grad = "a state's next value does not count in this step's loss",
-                              .doc = "The state's memory, holding x from here on."};
+                              .doc = "The state, whose value is x from here on."};

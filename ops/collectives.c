@@ -147,7 +147,7 @@ const xlm_op xlm_op_all_to_all = {
            "`to` name the joined dimension first, `sizes` "
            "has a list for each."};
 
-static bool infer_take(xlm_infer *x) {
+static bool infer_local_slice(xlm_infer *x) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
   if (!pairs(x, 1, from, to) || !shape_not_packed(x, 0, from[0]) || !replace(x, from, to, 1)) return false;
   const xlm_dim_info *whole = &x->g->dims[from[0]], *part = &x->g->dims[to[0]];
@@ -166,7 +166,7 @@ const xlm_op xlm_op_local_slice = {
     .n_out = 1,
     XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 1}, {XLM_A_to, XLM_OUT(0), 1, 1}, AXES),
     .layout = "[* from] -> [* to] | from: whole, to: whole",
-    .infer = infer_take,
+    .infer = infer_local_slice,
     .no_grad = NO_GRAD,
     .doc = "This member's piece of one dimension, from what it holds already; nothing is sent."};
 
@@ -209,7 +209,7 @@ const xlm_op xlm_op_send_rows = {
            "of `sizes[k]` "
            "experts. There they are packed by expert, within an expert by the member they came from, then in "
            "its order. "
-           "Only real rows travel. Second result: where the rows of each expert begin."};
+           "Only rows in use are sent. Second result: where the rows of each expert begin."};
 
 static bool infer_collect_rows(xlm_infer *x) {
   xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
@@ -232,8 +232,8 @@ const xlm_op xlm_op_collect_rows = {
     .layout = "[* from], [], [] -> [* to] | from: whole, to: whole",
     .infer = infer_collect_rows,
     .no_grad = NO_GRAD,
-    .doc = "`collect_rows(ys, offsets, home)`: the way back of `send_rows`: every row returns to where it "
-           "came from. "
+    .doc = "`collect_rows(ys, offsets, home)`: the inverse of `send_rows`: every row returns to the member "
+           "it came from. "
            "`offsets` are those of ys, `home` those of the rows before they were sent."};
 
 // ---- messages between pipeline stages
@@ -255,7 +255,7 @@ const xlm_op xlm_op_send = {
     .layout = "[*] ->",
     .infer = infer_send,
     .no_grad = NO_GRAD,
-    .doc = "Sends x to the rank with the same coordinates in pipeline stage `peer`; never waits for it."};
+    .doc = "Sends x to the rank with the same coordinates in pipeline stage `peer`, without waiting for it."};
 
 const xlm_op xlm_op_recv = {.name = "recv",
                             .facts = {.comm = XLM_COMM_RECV, .converts_layout = true},

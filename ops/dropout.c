@@ -58,7 +58,7 @@ const xlm_op xlm_op_dropout = {
            "function of the run's "
            "seed, the step, the call's place in the model and the element's global index: it is the same in "
            "every layout "
-           "and for every number of microbatches. Evaluation leaves dropout out.",
+           "and for every number of microbatches. In evaluation there is no dropout.",
 };
 
 const xlm_op xlm_op_dropout_bwd = {

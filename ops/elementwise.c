@@ -366,12 +366,12 @@ const xlm_op xlm_op_abs = {FN(abs, 1), .fold = abs_of, .grad = abs_grad,
 const xlm_op xlm_op_square = {FN(square, 1), .fold = square_of, .grad = square_grad,
                               .doc = "`x * x`. Squared ReLU is `square(relu(x))`."};
 const xlm_op xlm_op_sqrt = {FN(sqrt, 1), .fold = sqrt_of, .grad = sqrt_grad,
-                            .doc = "The square root; not a number below 0."};
+                            .doc = "The square root; NaN below 0."};
 const xlm_op xlm_op_rsqrt = {FN(rsqrt, 1), .fold = rsqrt_of, .grad = rsqrt_grad, .doc = "`1 / sqrt(x)`."};
 const xlm_op xlm_op_recip = {FN(recip, 1), .fold = recip_of, .grad = recip_grad, .doc = "`1 / x`."};
 const xlm_op xlm_op_exp = {FN(exp, 1), .fold = exp_of, .grad = exp_grad, .doc = "`e^x`."};
 const xlm_op xlm_op_log = {FN(log, 1), .fold = log_of, .grad = log_grad,
-                           .doc = "The natural logarithm; minus infinity at 0, not a number below."};
+                           .doc = "The natural logarithm; minus infinity at 0, NaN below."};
 const xlm_op xlm_op_tanh = {FN(tanh, 1), .grad = tanh_grad,
                             .doc =
                                 "The hyperbolic tangent. Soft-capping a logit at `c` is `c * tanh(x / c)`."};
@@ -394,7 +394,7 @@ const xlm_op xlm_op_pow = {
     .simpler = simpler_pow,
     .infer = infer_pow,
     .grad = pow_grad,
-    .doc = "`x^y` with a number `y` known before the run. A negative `x` takes whole `y` only."};
+    .doc = "`x^y` with a number `y` known before the run. A negative `x` requires a whole `y`."};
 const xlm_op xlm_op_lt = {
     FN(lt, 2), .infer = infer_compare, .no_grad = flat,
     .doc = "1 where `x < y`, else 0, as real numbers. Integers may be compared too. No gradient passes."};

@@ -67,6 +67,6 @@ const xlm_op xlm_op_load_balance = {
     .no_grad = "it is written in other operations, which have theirs",
     .doc = "`load_balance(logits, e)`: `E / (k T^2) * sum_i c_i * sum_t p_ti`, with p the softmax of the "
            "logits over the experts (fp32), c_i how often expert i was chosen, T tokens, k choices each, E "
-           "experts. 1 when all is even. Of each microbatch by itself. Gradient to the logits, through p only. Written as `c = "
+           "experts. It is 1 when all experts are chosen equally often, and is computed per microbatch. The gradient flows through p only. Written as `c = "
            "expert_count(e)`, `sum(c * mean(p, over ..tokens)) / mean(c)`.",
 };

@@ -48,7 +48,7 @@ const xlm_op xlm_op_top_k = {
     .grad = grad,
     .doc = "`(w, e) = top_k(x, active)`: the `active` largest of x along `experts` (else along `over D`, "
            "else the last "
-           "dimension), largest first, and their indices (integers). Of equal values the lower index wins. "
+           "dimension), largest first, and their indices (integers). Of equal values the one with the lower index comes first. "
            "Both results "
            "have the other dimensions, then `active`. The gradient goes to the chosen elements.",
 };

@@ -25,12 +25,14 @@ static __device__ __forceinline__ float row_sum(float x) {
 // Products become powers of scores, in room.pairs; keep[i]: what row i of the result is multiplied by before they count.
 static __device__ __forceinline__ void soften(const attend_shape &s, const attend_band &band, simt_room &room, simt_pairs &x,
                                               running &r, float (&keep)[PER]) {
+  attend_capped(s, [&](auto capped) {
+    for (int i = 0; i < PER; i++)
+      for (int j = 0; j < PER; j++) x[i][j] = attend_score(s, capped, x[i][j]);
+  });
   for (int i = 0; i < PER; i++) {
     float now = -INFINITY;
-    for (int j = 0; j < PER; j++) {
-      x[i][j] = attend_score(s, x[i][j]);
+    for (int j = 0; j < PER; j++)
       if (attend_sees(&band, simt_row(i), simt_col(j))) now = fmaxf(now, x[i][j]);
-    }
     r.most[i] = attend_raise(r.most[i], row_max(now), &keep[i]);
     r.sum[i] *= keep[i];
     for (int j = 0; j < PER; j++) {

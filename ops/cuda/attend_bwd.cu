@@ -56,13 +56,15 @@ template <int TEAM, int N> static xlm_status sum_queries(const xlm_call *c, cons
 template <bool of_keys>
 static __device__ __forceinline__ void differentiate(const attend_shape &s, const attend_band &band, const attend_sums *sums,
                                                      simt_pairs &x, simt_pairs &y) {
-  for (int i = 0; i < PER; i++)
-    for (int j = 0; j < PER; j++) {
-      int query = of_keys ? simt_col(j) : simt_row(i), key = of_keys ? simt_row(i) : simt_col(j);
-      attend_pair p = {0, 0};
-      if (attend_sees(&band, query, key)) p = attend_gradient(s, x[i][j], y[i][j], sums[query]);
-      x[i][j] = p.p, y[i][j] = p.ds;
-    }
+  attend_capped(s, [&](auto capped) {
+    for (int i = 0; i < PER; i++)
+      for (int j = 0; j < PER; j++) {
+        int query = of_keys ? simt_col(j) : simt_row(i), key = of_keys ? simt_row(i) : simt_col(j);
+        attend_pair p = {0, 0};
+        if (attend_sees(&band, query, key)) p = attend_gradient(s, capped, x[i][j], y[i][j], sums[query]);
+        x[i][j] = p.p, y[i][j] = p.ds;
+      }
+  });
 }
 
 static __device__ __forceinline__ void put_pairs(simt_room &room, const simt_pairs &x) {

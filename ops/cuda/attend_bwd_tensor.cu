@@ -17,14 +17,21 @@ template <int D> struct attend_bwd_room {
 template <bool of_keys, int N>
 static __device__ __forceinline__ void differentiate(const attend_shape &s, const attend_band &band, const attend_sums *sums,
                                                      int col0, tensor_sums<N> &x, tensor_sums<N> &y) {
-  bool all = attend_sees_all(&band);
-  XLM_UNROLL(N / 8) for (int n = 0; n < N / 8; n++) for (int e = 0; e < 4; e++) {
+  auto sums_of = [&](int query) { return query < band.queries ? sums[query] : attend_sums{0, 0}; };
+  attend_sums own[2] = {}; // of the two queries of a thread's rows, or of neighbouring columns
+  for (int half = 0; half < 2 && !of_keys; half++) own[half] = sums_of(tensor_row_of(half));
+  attend_capped(s, [&](auto capped) {
+    tensor_each<N>([&](int n, int e) {
+      if (of_keys && e < 2) own[e] = sums_of(col0 + tensor_col(n, e));
+      attend_pair p = attend_gradient(s, capped, x.at[n][e], y.at[n][e], own[of_keys ? e % 2 : e / 2]);
+      x.at[n][e] = p.p, y.at[n][e] = p.ds;
+    });
+  });
+  if (attend_sees_all(&band)) return;
+  tensor_each<N>([&](int n, int e) {
     int row = tensor_row_of(e / 2), col = col0 + tensor_col(n, e % 2);
-    int query = of_keys ? col : row, key = of_keys ? row : col;
-    attend_pair p = {0, 0};
-    if (all || attend_sees(&band, query, key)) p = attend_gradient(s, x.at[n][e], y.at[n][e], sums[query]);
-    x.at[n][e] = p.p, y.at[n][e] = p.ds;
-  }
+    if (!attend_sees(&band, of_keys ? col : row, of_keys ? row : col)) x.at[n][e] = y.at[n][e] = 0;
+  });
 }
 
 // The columns that pass by a tile of rows: of the query heads [head, end), N of a tile at a time. Those of which nothing is

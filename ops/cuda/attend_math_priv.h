@@ -2,11 +2,24 @@
 #ifndef XLM_CUDA_ATTEND_MATH_PRIV_H
 #define XLM_CUDA_ATTEND_MATH_PRIV_H
 
+#include <type_traits>
+
 #include "ops/cuda/attend_priv.h"
 #include "ops/cuda/cuda.h"
 
-static __device__ __forceinline__ float attend_score(const attend_shape &s, float product) {
-  return s.cap > 0 ? s.cap * tanhf(product * s.factor) : product * s.factor;
+// Calls f(whether there is a soft-cap) with a constant, so that loops over pairs do not ask each time.
+template <class F> static __device__ __forceinline__ void attend_capped(const attend_shape &s, F f) {
+  if (s.cap > 0)
+    f(std::true_type{});
+  else
+    f(std::false_type{});
+}
+
+template <class C> static __device__ __forceinline__ float attend_score(const attend_shape &s, C, float product) {
+  if constexpr (C::value)
+    return s.cap * tanhf(product * s.factor);
+  else
+    return product * s.factor;
 }
 
 struct attend_pair {
@@ -14,9 +27,10 @@ struct attend_pair {
 };
 
 // product: q . k; dp: dout . v
-static __device__ __forceinline__ attend_pair attend_gradient(const attend_shape &s, float product, float dp, attend_sums q) {
+template <class C>
+static __device__ __forceinline__ attend_pair attend_gradient(const attend_shape &s, C, float product, float dp, attend_sums q) {
   float x = product * s.factor, slope = 1;
-  if (s.cap > 0) {
+  if constexpr (C::value) {
     float t = tanhf(x);
     x = s.cap * t, slope = 1 - t * t;
   }

@@ -25,11 +25,13 @@ static __device__ __forceinline__ float row_sum(float x) {
 
 // Products become scores; of keys that a query does not see -infinity.
 static __device__ __forceinline__ void find_scores(const attend_shape &s, const attend_band &band, pairs &x) {
-  bool all = attend_sees_all(&band);
-  XLM_UNROLL(ATTEND_TILE / 8) for (int n = 0; n < ATTEND_TILE / 8; n++) for (int e = 0; e < 4; e++) {
-    x.at[n][e] = attend_score(s, x.at[n][e]);
-    if (!all && !attend_sees(&band, tensor_row_of(e / 2), tensor_col(n, e % 2))) x.at[n][e] = -INFINITY;
-  }
+  attend_capped(s, [&](auto capped) {
+    tensor_each<ATTEND_TILE>([&](int n, int e) { x.at[n][e] = attend_score(s, capped, x.at[n][e]); });
+  });
+  if (attend_sees_all(&band)) return;
+  tensor_each<ATTEND_TILE>([&](int n, int e) {
+    if (!attend_sees(&band, tensor_row_of(e / 2), tensor_col(n, e % 2))) x.at[n][e] = -INFINITY;
+  });
 }
 
 // Scores become their powers, relative to the largest; out is scaled accordingly.

@@ -27,6 +27,11 @@ static __device__ __forceinline__ int tensor_first_row() { return (int)threadIdx
 static __device__ __forceinline__ int tensor_row_of(int half) { return tensor_first_row() + tensor_lane() / 4 + half * 8; }
 static __device__ __forceinline__ int tensor_col(int n, int odd) { return n * 8 + tensor_lane() % 4 * 2 + odd; }
 
+// f(n, e) for all of a thread's elements of N columns.
+template <int N, class F> static __device__ __forceinline__ void tensor_each(F f) {
+  XLM_UNROLL(N / 8) for (int n = 0; n < N / 8; n++) XLM_UNROLL(4) for (int e = 0; e < 4; e++) f(n, e);
+}
+
 struct tensor_rows { // of an operand in global memory
   bf16 *at;          // the first row
   int64_t stride;

@@ -438,6 +438,14 @@ static void destroyed_unfinished(xlm_comm *c, nccl_comm comm, const xlm_nccl *n,
   (void)c, (void)q, (void)at;
   (void)n->destroy(comm);
 }
+static void aborted_before_its_graph(xlm_comm *c, nccl_comm comm, const xlm_nccl *n, xlm_cuda_queue q, char *at) {
+  xlm_cuda_graph g;
+  (void)fake_cuda.begin_capture(q);
+  one_way(n, comm, q, at, !c->rank, 40);
+  (void)fake_cuda.end_capture(q, &g);
+  (void)n->abandon(comm);
+  (void)fake_cuda.close_graph(g);
+}
 static void split_too_early(xlm_comm *c, nccl_comm comm, const xlm_nccl *n, xlm_cuda_queue q, char *at) {
   static nccl_comm out[2][2];
   (void)q, (void)at;
@@ -489,6 +497,7 @@ static void the_fake_finds_mistakes(void **state) {
       {foreign_memory, "memory that is not the card's"},
       {outside_of_a_group, "outside of a group"},
       {destroyed_unfinished, "before it is finalized"},
+      {aborted_before_its_graph, "would wait for a graph"},
       {split_too_early, "split while it is in progress"},
       {read_before_it_arrives, "no order between"},
   };

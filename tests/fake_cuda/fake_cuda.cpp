@@ -52,6 +52,7 @@ struct CUevent_st {
 namespace {
 
 std::set<const void *> known; // queues, events, graphs
+std::set<CUgraphExec_st *> graphs; // also those that are being captured
 std::map<uintptr_t, size_t> card, pinned;
 int64_t launches;
 thread_local capture *capturing;
@@ -308,6 +309,7 @@ int begin_capture(xlm_cuda_queue q) {
   guard g(lock);
   if (!is_known(q) || q->in || capturing) return wrong_use("a capture begins within a capture");
   q->in = capturing = new capture{q, {q}, {}, new CUgraphExec_st};
+  graphs.insert(capturing->graph);
   q->graph_lane = 0, q->graph_at = moment{};
   return code();
 }
@@ -329,7 +331,7 @@ int end_capture(xlm_cuda_queue q, xlm_cuda_graph *out) {
   bool good = joined && !c->broken;
   if (good) *out = c->graph, known.insert(c->graph);
   if (!joined) fail("a capture ends with a queue that was not joined");
-  if (!good) delete c->graph;
+  if (!good) graphs.erase(c->graph), delete c->graph;
   delete c;
   return good ? code() : CAPTURE_UNJOINED;
 }
@@ -360,6 +362,7 @@ int launch(xlm_cuda_graph graph, xlm_cuda_queue q) {
 int close_graph(xlm_cuda_graph graph) {
   guard g(lock);
   if (!known.erase(graph)) return wrong_use("a graph is closed that is not open");
+  graphs.erase(graph);
   delete graph;
   return code();
 }
@@ -392,6 +395,12 @@ namespace fake {
 bool is_on_card(const void *at, size_t bytes) { return within(card, at, bytes); }
 bool is_open(xlm_cuda_queue q) { return is_known(q); }
 const std::string &announced(xlm_cuda_queue q) { return q->announced; }
+bool is_in_a_graph(const work *w) {
+  for (const CUgraphExec_st *g : graphs)
+    for (const auto &n : g->nodes)
+      if (n.does.get() == w) return true;
+  return false;
+}
 
 void put_on(CUstream_st *q, std::shared_ptr<work> w) {
   if (q->in) {

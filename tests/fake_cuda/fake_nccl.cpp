@@ -58,6 +58,7 @@ struct group {
   xlm_cuda_queue q;
   std::string what;
   std::vector<transfer> parts;
+  std::weak_ptr<work> does;
   size_t left = 0;
   bool aborted = false;
 };
@@ -128,7 +129,9 @@ std::shared_ptr<work> work_of(const std::shared_ptr<group> &g) {
     t.of = g.get();
     touches.push_back({(uintptr_t)t.data, (uintptr_t)t.data + t.bytes, !t.sends});
   }
-  return std::make_shared<work>(work{"NCCL, " + name(*g), touches, [g] { return post(g); }, [g] { return ended(g); }});
+  auto w = std::make_shared<work>(work{"NCCL, " + name(*g), touches, [g] { return post(g); }, [g] { return ended(g); }});
+  g->does = w;
+  return w;
 }
 
 std::vector<std::weak_ptr<group>> all_groups;
@@ -319,8 +322,17 @@ int recv(void *data, size_t n, int type, int peer, nccl_comm c, xlm_cuda_queue q
   return call(false, data, n, type, peer, c, q);
 }
 
+bool is_captured(nccl_comm c) { // in a graph that is left
+  return std::any_of(all_groups.begin(), all_groups.end(), [c](const std::weak_ptr<group> &w) {
+    auto g = w.lock();
+    auto does = g ? g->does.lock() : nullptr;
+    return does && g->comm == c && is_in_a_graph(does.get());
+  });
+}
+
 int finalize(nccl_comm c) {
   guard g(lock);
+  if (known.count(c) && is_captured(c)) return wrong("closing a communicator would wait for a graph that holds operations of it");
   if (!known.count(c) || c->finalizing) return wrong("a communicator is finalized that is not open, or twice");
   c->finalizing = true;
   happened();
@@ -338,6 +350,7 @@ int destroy(nccl_comm c) {
 int abort_comm(nccl_comm c) {
   guard g(lock);
   if (!known.count(c)) return wrong("a communicator is aborted that is not open");
+  if (is_captured(c)) return wrong("aborting a communicator would wait for a graph that holds operations of it");
   for (auto &w : all_groups)
     if (auto one = w.lock())
       if (one->comm == c) one->aborted = true;

@@ -73,6 +73,7 @@ uint64_t next_random();
 bool is_on_card(const void *at, size_t bytes);
 bool is_open(xlm_cuda_queue q);
 const std::string &announced(xlm_cuda_queue q);
+bool is_in_a_graph(const work *w); // also one that is being captured
 void put_on(xlm_cuda_queue q, std::shared_ptr<work> w);
 
 } // namespace fake

@@ -59,7 +59,7 @@ xlm_status session_peak_flops(session *s, double *flops);
 int session_threads(const session *s);       // of all ranks of this process
 // Ranks of this host: the threads of a single process, or as the launcher says; 0 = it does not say.
 int session_ranks_here(const session *s);
-const char *session_ranks(const session *s); // "  4 ranks = pp 2 x tp 2"; "" for one
+const char *session_ranks(const session *s); // "  4 ranks = pp 2 x tp 2, NCCL 2.28.9"; "" for one
 
 // Is it a setting of the layout?
 bool session_is_layout(xlm_setting_id id);

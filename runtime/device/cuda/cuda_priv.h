@@ -118,7 +118,8 @@ xlm_status cuda_reach(cuda *c, xlm_cuda_event e, const char *what, xlm_error *er
 // ---- the link (nccl_connect.c)
 
 xlm_status cuda_connect(xlm_device *d, const xlm_routes *routes, xlm_error *err);
-void cuda_close_nccl(cuda *c);
+void cuda_nccl_capture_failed(cuda *c); // after the capture
+void cuda_close_nccl(cuda *c);          // after all graphs
 uint64_t cuda_nccl_bytes(const cuda *c);
 
 // ---- memory (memory.c)
@@ -134,6 +135,7 @@ xlm_status cuda_fill(xlm_device *d, void *to, int byte, size_t bytes, xlm_error 
 
 xlm_status cuda_begin(xlm_device *d, const xlm_device_segment *s, bool *known, xlm_error *err);
 void cuda_end_capture(cuda *c); // and the segment's first launch as a graph
+void cuda_drop_graphs(cuda *c); // all segments run as if for the first time
 void cuda_close_segments(cuda *c);
 
 // ---- times (times.c)

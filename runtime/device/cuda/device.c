@@ -76,6 +76,7 @@ static void close_cuda(xlm_device *d) {
   cuda *c = cuda_of(d);
   if (cuda_enter(c, NULL) == XLM_OK) {
     finish(c);
+    cuda_drop_graphs(c);
     cuda_close_nccl(c);
   }
   cuda_leave(c);

@@ -307,6 +307,10 @@ static void close_sender(cuda *c, nccl_route *r) {
   free(r->used);
 }
 
+void cuda_nccl_capture_failed(cuda *c) {
+  if (c->nccl && c->nccl->dead) cuda_nccl_abort(c);
+}
+
 void cuda_close_nccl(cuda *c) {
   cuda_nccl *n = c->nccl;
   if (!n) return;

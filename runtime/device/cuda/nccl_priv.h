@@ -56,7 +56,7 @@ struct cuda_nccl {
   xlm_cuda_event ended[NCCL_AHEAD];
   uint64_t operations;          // so far
   uint64_t bytes;               // of the card's memory and of the host's
-  volatile bool dead;           // aborted
+  volatile bool dead;           // aborted, or about to be when the capture ends
   xlm_error why;
 };
 
@@ -74,6 +74,6 @@ xlm_status cuda_nccl_exchange(cuda *c, xlm_cuda_queue q, nccl_comm comm, int64_t
 xlm_status cuda_nccl_check(cuda *c, int result, nccl_comm comm, const char *what, xlm_error *err) XLM_MUST_CHECK;
 // Waits until a communicator is no longer in progress.
 xlm_status cuda_nccl_settle(cuda *c, nccl_comm comm, const char *what, xlm_error *err) XLM_MUST_CHECK;
-void cuda_nccl_abort(cuda *c);
+void cuda_nccl_abort(cuda *c); // does what is left to do
 
 #endif

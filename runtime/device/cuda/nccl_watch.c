@@ -11,8 +11,12 @@ enum { SPINS = 200, NAP_NS = 20 * 1000 };
 
 // ---- failures ----
 
+// NCCL waits for all graphs that hold operations of a communicator, so they go first; and not within a capture.
 void cuda_nccl_abort(cuda *c) {
   cuda_nccl *n = c->nccl;
+  n->dead = true;
+  if (c->capturing) return;
+  cuda_drop_graphs(c);
   for (uint32_t i = 0; i < n->n; i++)
     if (n->at[i].comm) (void)n->calls->abandon(n->at[i].comm);
   for (int i = 0; i < 1 << XLM_MAX_AXES; i++)
@@ -21,7 +25,6 @@ void cuda_nccl_abort(cuda *c) {
   for (uint32_t i = 0; i < n->n; i++) n->at[i].comm = NULL;
   memset(n->groups, 0, sizeof n->groups);
   n->world = NULL;
-  n->dead = true;
 }
 
 // The run has failed, here or elsewhere: the control plane has the sentence, the same on every rank.

@@ -84,14 +84,21 @@ void cuda_end_capture(cuda *c) {
   if (c->failed != XLM_OK || !cuda_ok(c, XLM_NO_INSTR, rc, "capturing a graph")) {
     if (r->graph) (void)cuda_calls(c)->close_graph(r->graph);
     r->graph = NULL;
+    cuda_nccl_capture_failed(c);
     return;
   }
   count_sent(c, r);
   if (launch(c, r, &err) != XLM_OK) cuda_fail(c, XLM_NO_INSTR, XLM_ENV, &err);
 }
 
-void cuda_close_segments(cuda *c) {
+void cuda_drop_graphs(cuda *c) {
   for (uint32_t i = 0; i < c->n_repeats; i++)
     if (c->repeats[i].graph) (void)cuda_calls(c)->close_graph(c->repeats[i].graph);
+  c->n_repeats = 0;
+  c->observed = NULL;
+}
+
+void cuda_close_segments(cuda *c) {
+  cuda_drop_graphs(c);
   free(c->repeats);
 }

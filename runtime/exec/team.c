@@ -81,7 +81,8 @@ xlm_states xlm_team_states(xlm_team *t) {
 static void close_member(void *arg, int i, int n) {
   xlm_team *t = arg;
   (void)n;
-  if (t->members[i].comm) xlm_comm_at(t->members[i].comm, "closing"); // names of operations go with the executor
+  if (t->members[i].comm)
+    xlm_comm_at(t->members[i].comm, "closing"); // names of operations go with the executor
   xlm_exec_close(t->members[i].exec);
 }
 

@@ -45,7 +45,8 @@ static void find_groups(const xlm_plan *p, xlm_arena *a, xlm_routes *out) {
   uint32_t *axes = XLM_NEW_N(a, uint32_t, 1 << XLM_MAX_AXES);
   for (uint32_t r = 0; r < p->n_rank_plans; r++)
     for (uint32_t i = 0; i < p->rank_plans[r]->n_instrs; i++)
-      if (xlm_op_is_collective(p->rank_plans[r]->instrs[i].op)) used[group_axes(p, &p->rank_plans[r]->instrs[i])] = true;
+      if (xlm_op_is_collective(p->rank_plans[r]->instrs[i].op))
+        used[group_axes(p, &p->rank_plans[r]->instrs[i])] = true;
   for (uint32_t mask = 1; mask < 1u << XLM_MAX_AXES; mask++)
     if (used[mask]) axes[out->n_axes++] = mask;
   out->axes = axes;
@@ -63,7 +64,9 @@ static void add_segment(finder *f, int stage, const xlm_rank_plan *r, uint32_t s
   const xlm_segment *s = &r->segments[segment];
   for (uint32_t i = s->first; i < s->first + s->n; i++) {
     const xlm_instr *in = &r->instrs[i];
-    event e = {.form = xlm_op_sends(in->op) ? SEND : xlm_op_receives(in->op) ? RECV : MEET,
+    event e = {.form = xlm_op_sends(in->op)      ? SEND
+                       : xlm_op_receives(in->op) ? RECV
+                                                 : MEET,
                .peer = (int32_t)xlm_attr_int(&in->attrs, XLM_A_peer, -1),
                .tag = xlm_attr_int(&in->attrs, XLM_A_tag, 0)};
     if (e.form == MEET && !(xlm_op_is_collective(in->op) && group_axes(f->p, in) >> f->pp & 1)) continue;
@@ -87,7 +90,8 @@ static void write_programs(finder *f, bool eval) {
 
 static uint32_t find(const finder *f, int64_t from, int64_t to, int64_t tag) { // f->n: there is none
   for (uint32_t i = 0; i < f->n; i++)
-    if (f->routes[i].from == from && f->routes[i].to == to && (f->routes[i].tag == tag || f->routes[i].tag < 0))
+    if (f->routes[i].from == from && f->routes[i].to == to &&
+        (f->routes[i].tag == tag || f->routes[i].tag < 0))
       return i;
   return f->n;
 }
@@ -98,7 +102,8 @@ static void insert(finder *f, xlm_route route) { // keeps the order
   uint32_t i = f->n - 1;
   for (; i; i--) {
     const xlm_route *b = &f->routes[i - 1];
-    if (b->from < route.from || (b->from == route.from && (b->to < route.to || (b->to == route.to && b->tag < route.tag))))
+    if (b->from < route.from ||
+        (b->from == route.from && (b->to < route.to || (b->to == route.to && b->tag < route.tag))))
       break;
     f->routes[i] = *b;
   }
@@ -157,7 +162,7 @@ static void join_tags(finder *f, int from, int to) {
 }
 
 static void join_where_ordered(finder *f) {
-  bool *together = XLM_NEW_N(f->a, bool, (size_t)f->stages * (size_t)f->stages);
+  bool *together = XLM_NEW_N(f->a, bool, (size_t)f->stages *(size_t)f->stages);
   memset(together, 1, (size_t)f->stages * (size_t)f->stages);
   for (int eval = 0; eval < 2; eval++) {
     write_programs(f, eval);
@@ -206,7 +211,8 @@ static void run(finder *f) {
   for (int s = 0; s < f->stages; s++)
     for (uint32_t i = 0; i < f->actors[s].n; i++) {
       event *e = &f->actors[s].at[i];
-      if (e->form != MEET) e->route = find(f, e->form == SEND ? s : e->peer, e->form == SEND ? e->peer : s, e->tag);
+      if (e->form != MEET)
+        e->route = find(f, e->form == SEND ? s : e->peer, e->form == SEND ? e->peer : s, e->tag);
       XLM_ASSERT(e->form == MEET || e->route < f->n, "stage %d has a message that is not sent", s);
     }
   memset(f->under_way, 0, f->n * sizeof *f->under_way);
@@ -241,7 +247,8 @@ xlm_routes xlm_plan_routes(const xlm_plan *p, xlm_arena *a) {
 
 const xlm_route *xlm_route_find(const xlm_routes *r, int64_t from, int64_t to, int64_t tag) {
   for (uint32_t i = 0; i < r->n; i++)
-    if (r->at[i].from == from && r->at[i].to == to && (r->at[i].tag == tag || r->at[i].tag < 0)) return &r->at[i];
+    if (r->at[i].from == from && r->at[i].to == to && (r->at[i].tag == tag || r->at[i].tag < 0))
+      return &r->at[i];
   return NULL;
 }
 
@@ -249,7 +256,8 @@ static bool members_share_a_plan(const xlm_plan *p, uint32_t rank, uint32_t axes
   int32_t coord[XLM_MAX_AXES];
   xlm_mesh_coord(&p->mesh, rank, coord);
   for (int64_t i = 0, n = xlm_mesh_group(&p->mesh, axes); i < n; i++)
-    if (p->rank_plan_of[xlm_mesh_member_rank(&p->mesh, axes, coord, i)] != p->rank_plan_of[rank]) return false;
+    if (p->rank_plan_of[xlm_mesh_member_rank(&p->mesh, axes, coord, i)] != p->rank_plan_of[rank])
+      return false;
   return true;
 }
 

@@ -1,6 +1,6 @@
-// What the ranks of a plan say to one another: the groups of its collectives and the messages between its
-// pipeline stages. A pure function of the plan, the same on every rank, so that a link can be connected before
-// the first step.
+// What the ranks of a plan communicate: the groups of its collectives and the messages between its
+// pipeline stages. A pure function of the plan, the same on every rank, so that a link can be connected
+// before the first step.
 //
 // Messages between two stages share one route where both sides have them in one order, else each tag has its
 // own. A send must not wait for its receiver, so messages that are sent and not yet received are kept: `room`

@@ -1,6 +1,6 @@
 // Where a direct call runs: the host's memory with the control plane as its link or, in programs for the fake
-// card, a device that the rank keeps until it ends, connected for all groups and for messages between opposite
-// stages.
+// card, a device that the rank keeps until it ends, connected for all groups and for messages between
+// opposite stages.
 #ifndef XLM_TESTS_LAYOUTS_CALL_PLACE_H
 #define XLM_TESTS_LAYOUTS_CALL_PLACE_H
 

@@ -1,5 +1,5 @@
-// The real libnccl.so.2 through the table that the link uses: it loads without a GPU, or the error says what to
-// do. Where nccl.h is installed, our types and values are compared with its own.
+// The real libnccl.so.2 through the table that the link uses: it loads without a GPU, or the error says what
+// to do. Where nccl.h is installed, our types and values are compared with its own.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,8 @@ SAME(split_share, splitShare);
 _Static_assert(sizeof(nccl_id) == sizeof(ncclUniqueId), "the size of an id");
 _Static_assert((int)NCCL_OK == (int)ncclSuccess && (int)NCCL_IN_PROGRESS == (int)ncclInProgress, "results");
 _Static_assert((int)NCCL_UINT8 == (int)ncclUint8, "types");
-_Static_assert((int)NCCL_NO_COLOR == NCCL_SPLIT_NOCOLOR && (int)NCCL_UNSET == NCCL_CONFIG_UNDEF_INT, "values");
+_Static_assert((int)NCCL_NO_COLOR == NCCL_SPLIT_NOCOLOR && (int)NCCL_UNSET == NCCL_CONFIG_UNDEF_INT,
+               "values");
 _Static_assert((int)NCCL_OLDEST == NCCL_VERSION(2, 18, 1), "the version of the configuration");
 
 static void the_configuration_is_marked_as_theirs(void **state) {
@@ -57,7 +58,8 @@ static void it_loads_or_says_what_to_do(void **state) {
     assert_non_null(strstr(err.text, version ? "is the oldest that serves" : "LD_LIBRARY_PATH"));
     return;
   }
-  for (size_t i = 0; i < sizeof *n / sizeof(void *); i++) assert_non_null(((void *const *)(const void *)n)[i]);
+  for (size_t i = 0; i < sizeof *n / sizeof(void *); i++)
+    assert_non_null(((void *const *)(const void *)n)[i]);
   assert_int_equal(n->version(&again), NCCL_OK);
   assert_true(version == again && version >= NCCL_OLDEST);
   assert_string_not_equal(n->text(6), n->text(NCCL_OK));

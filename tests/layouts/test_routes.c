@@ -1,5 +1,5 @@
-// The groups and routes of plans (runtime/plan/routes.h). That the room suffices and no two ranks wait for one
-// another is shown by test_any_plan over NCCL (tests/fake_cuda), which finds a deadlock of any plan.
+// The groups and routes of plans (runtime/plan/routes.h). That the room suffices and no two ranks wait for
+// one another is shown by test_any_plan over NCCL (tests/fake_cuda), which finds a deadlock of any plan.
 #include "runtime/plan/routes.h"
 #include "tests/layouts/hand_plan.h"
 #include "tests/layouts/ranks.h"
@@ -26,8 +26,8 @@ static int check_messages(const xlm_plan *p, const xlm_routes *routes) {
       const xlm_rank_plan *r = p->rank_plans[k];
       const xlm_instr *in = &r->instrs[i];
       if (!xlm_op_is_message(in->op)) continue;
-      int64_t here = r->coord[xlm_mesh_axis(&p->mesh, "pp")], there = xlm_attr_int(&in->attrs, XLM_A_peer, -1),
-              tag = xlm_attr_int(&in->attrs, XLM_A_tag, 0);
+      int64_t here = r->coord[xlm_mesh_axis(&p->mesh, "pp")],
+              there = xlm_attr_int(&in->attrs, XLM_A_peer, -1), tag = xlm_attr_int(&in->attrs, XLM_A_tag, 0);
       bool sends = xlm_op_sends(in->op);
       const xlm_route *route = xlm_route_find(routes, sends ? here : there, sends ? there : here, tag);
       assert_non_null(route);
@@ -46,9 +46,12 @@ static void messages_have_routes(void **state) {
     int chunks;
     uint32_t routes;
     bool tags; // some have their own route
-  } plans[] = {{"llama", "pp 4 tp 2", 8, "1f1b", 1, 6, false},      {"llama", "pp 4", 8, "gpipe", 1, 6, false},
-               {"llama", "pp 4", 8, "zb-h1", 1, 6, false},          {"llama", "pp 2 dp 2", 4, "interleaved", 2, 2, false},
-               {"gpt2", "pp 2 tp 2", 4, "interleaved", 2, 5, true}, {"deepseek", "pp 4", 4, "1f1b", 1, 7, false}};
+  } plans[] = {{"llama", "pp 4 tp 2", 8, "1f1b", 1, 6, false},
+               {"llama", "pp 4", 8, "gpipe", 1, 6, false},
+               {"llama", "pp 4", 8, "zb-h1", 1, 6, false},
+               {"llama", "pp 2 dp 2", 4, "interleaved", 2, 2, false},
+               {"gpt2", "pp 2 tp 2", 4, "interleaved", 2, 5, true},
+               {"deepseek", "pp 4", 4, "1f1b", 1, 7, false}};
   for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
     const xlm_plan *p =
         plan_of(plans[i].model, plans[i].mesh, plans[i].microbatches, plans[i].schedule, plans[i].chunks);
@@ -128,10 +131,12 @@ static bool together(const xlm_plan *p, uint32_t rank, xlm_segment_kind kind) { 
 
 static void members_of_one_plan_run_together(void **state) {
   (void)state;
-  const xlm_plan *flat = plan_of("llama", "dp 2 tp 2", 2, "1f1b", 1), *stages = plan_of("llama", "pp 2 dp 2", 4, "zb-h1", 1),
+  const xlm_plan *flat = plan_of("llama", "dp 2 tp 2", 2, "1f1b", 1),
+                 *stages = plan_of("llama", "pp 2 dp 2", 4, "zb-h1", 1),
                  *sends = plan_of("deepseek", "pp 4", 4, "1f1b", 1);
   for (uint32_t rank = 0; rank < flat->n_ranks; rank++)
-    for (int kind = XLM_SEG_F; kind <= XLM_SEG_STEP; kind++) assert_true(together(flat, rank, (xlm_segment_kind)kind));
+    for (int kind = XLM_SEG_F; kind <= XLM_SEG_STEP; kind++)
+      assert_true(together(flat, rank, (xlm_segment_kind)kind));
   for (uint32_t rank = 0; rank < stages->n_ranks; rank++) {
     assert_false(together(stages, rank, XLM_SEG_F)); // messages
     assert_true(together(stages, rank, XLM_SEG_W));

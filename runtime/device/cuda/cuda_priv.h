@@ -34,8 +34,8 @@ typedef struct cuda_ring { // pinned memory that puts are copied through; a piec
 typedef struct cuda_repeat { // a segment in certain slots
   uint32_t segment;
   int32_t slot[XLM_SLOT_AREAS];
-  xlm_cuda_graph graph; // NULL: run once, not captured yet
-  bool waits;           // the host waits in it: it cannot be captured
+  xlm_cuda_graph graph;        // NULL: run once, not captured yet
+  bool waits;                  // the host waits in it: it cannot be captured
   uint64_t sent[XLM_MAX_AXES]; // bytes by each launch, by axis
 } cuda_repeat;
 
@@ -54,8 +54,8 @@ typedef struct cuda {
   xlm_cuda_device open; // the public part
   cuda_mode mode;
   xlm_cuda_host_link link;
-  cuda_nccl *nccl; // NULL: the link goes through host memory
-  char how[240];   // the link's
+  cuda_nccl *nccl;      // NULL: the link goes through host memory
+  char how[240];        // the link's
   pthread_mutex_t lock; // recursive; held while a segment is captured
   xlm_cuda_event *marks;
   uint8_t *marked_in; // by mark: the queue that set it

@@ -175,9 +175,9 @@ static xlm_status check_here(xlm_error *err) {
 #define CUDA_KIND(name_, open_, checked_)                                                                    \
   {                                                                                                          \
     .name = name_, .backend = "cuda", .checked = checked_, .check = check_here, .open = open_,               \
-    .connect = cuda_connect, .close = close_cuda, .alloc = cuda_alloc, .put = cuda_put, .get = cuda_get, .fill = cuda_fill,           \
-    .begin = cuda_begin, .wait = cuda_wait, .enqueue = cuda_enqueue, .mark = cuda_mark, .join = cuda_join,   \
-    .sync = cuda_sync, .seconds = cuda_seconds, .memory = memory                                             \
+    .connect = cuda_connect, .close = close_cuda, .alloc = cuda_alloc, .put = cuda_put, .get = cuda_get,     \
+    .fill = cuda_fill, .begin = cuda_begin, .wait = cuda_wait, .enqueue = cuda_enqueue, .mark = cuda_mark,   \
+    .join = cuda_join, .sync = cuda_sync, .seconds = cuda_seconds, .memory = memory                          \
   }
 
 const xlm_device_kind xlm_device_cuda = CUDA_KIND("cuda", open_graph, false);

@@ -45,8 +45,10 @@ xlm_status xlm_nccl_table(const xlm_nccl **out, int *found, xlm_error *err) {
   (void)pthread_once(&once, load);
   *out = &table, *found = version;
   if (!version)
-    return xlm_fail(err, XLM_ENV, "libnccl.so.2 was not found: install NCCL, or add its folder to LD_LIBRARY_PATH");
+    return xlm_fail(err, XLM_ENV,
+                    "libnccl.so.2 was not found: install NCCL, or add its folder to LD_LIBRARY_PATH");
   if (!missing && version >= NCCL_OLDEST) return XLM_OK;
-  return xlm_fail(err, XLM_ENV, "libnccl.so.2 is NCCL %d.%d.%d%s%s, and 2.18.1 is the oldest that serves", version / 10000,
-                  version % 10000 / 100, version % 100, missing ? " without " : "", missing ? missing : "");
+  return xlm_fail(err, XLM_ENV, "libnccl.so.2 is NCCL %d.%d.%d%s%s, and 2.18.1 is the oldest that serves",
+                  version / 10000, version % 10000 / 100, version % 100, missing ? " without " : "",
+                  missing ? missing : "");
 }

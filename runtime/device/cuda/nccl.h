@@ -1,9 +1,9 @@
-// The functions of NCCL that the link uses, as a table: the library's own, loaded when first used, or a test's.
-// This does not need nccl.h; types and values are its own, which later versions keep.
+// The functions of NCCL that the link uses, as a table: the library's own, loaded when first used, or a
+// test's. This does not need nccl.h; types and values are its own, which later versions keep.
 //
-// Every int returned is an ncclResult_t. Communicators are non-blocking (config.blocking = 0), so that no call
-// waits for another rank: it returns NCCL_IN_PROGRESS, and async_error says NCCL_IN_PROGRESS until it is done.
-// Until then the communicator must not be used, and what it is to do may not be on its stream yet.
+// Every int returned is an ncclResult_t. Communicators are non-blocking (config.blocking = 0), so that no
+// call waits for another rank: it returns NCCL_IN_PROGRESS, and async_error says NCCL_IN_PROGRESS until it is
+// done. Until then the communicator must not be used, and what it is to do may not be on its stream yet.
 #ifndef XLM_CUDA_NCCL_H
 #define XLM_CUDA_NCCL_H
 
@@ -50,7 +50,7 @@ typedef struct xlm_nccl {
   int (*recv)(void *data, size_t n, int type, int peer, nccl_comm c, xlm_cuda_queue q);
   int (*finalize)(nccl_comm c); // all ranks; waits, in progress, for what was enqueued
   int (*destroy)(nccl_comm c);  // after it
-  int (*abandon)(nccl_comm c);    // ends what runs on the card, and frees c
+  int (*abandon)(nccl_comm c);  // ends what runs on the card, and frees c
 } xlm_nccl;
 
 // XLM_ENV when there is none, with what to do. *version: of the library.

@@ -1,40 +1,40 @@
-// Which link: the ranks tell one another what they have, and all come to the same decision. Then, for NCCL, the
-// communicators, in the same order on every rank, and a first exchange over each: it connects every pair, which
-// would otherwise happen in the first step, where ranks wait for one another in ways that this would block; and
-// it shows that the bytes arrive.
+// Which link: every rank learns what all have, and all decide alike. Then, for NCCL, the communicators, in
+// the same order on every rank, and a first exchange over each: it connects every pair, which would otherwise
+// happen in the first step, where ranks wait for one another in ways that this would block; and it shows that
+// the bytes arrive.
 #include "runtime/device/cuda/nccl_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/clock.h"
-
 // ---- the decision ----
 
-typedef enum wish { WISH_NONE, WISH_HOST, WISH_NCCL } wish;
+typedef enum choice { CHOICE_NONE, CHOICE_HOST, CHOICE_NCCL } choice;
 
-typedef struct hello { // of every rank, to all
+typedef struct offer { // of every rank, to all
   char card[16];
   int32_t version; // of NCCL; 0: none
-  int32_t wish;
+  int32_t choice;
   nccl_id world; // of rank 0
   char missing[160];
-} hello;
+} offer;
 
-static xlm_status read_wish(wish *out, xlm_error *err) {
+static xlm_status read_choice(choice *out, xlm_error *err) {
   const char *text = getenv("XLM_CUDA_LINK");
-  *out = !text || !*text || !strcmp(text, "auto") ? WISH_NONE : !strcmp(text, "host") ? WISH_HOST : WISH_NCCL;
-  if (*out != WISH_NCCL || !strcmp(text, "nccl")) return XLM_OK;
+  *out = !text || !*text || !strcmp(text, "auto") ? CHOICE_NONE
+         : !strcmp(text, "host")                  ? CHOICE_HOST
+                                                  : CHOICE_NCCL;
+  if (*out != CHOICE_NCCL || !strcmp(text, "nccl")) return XLM_OK;
   return xlm_fail(err, XLM_USER, "XLM_CUDA_LINK is '%.40s': it can be nccl, host or auto", text);
 }
 
-static void say_hello(cuda *c, wish w, const xlm_nccl **calls, hello *mine) {
+static void make_offer(cuda *c, choice w, const xlm_nccl **calls, offer *mine) {
   xlm_error missing = {0};
   int version = 0;
   memcpy(mine->card, c->open.properties.id, sizeof mine->card);
-  mine->wish = (int32_t)w;
-  if (w == WISH_HOST) return;
+  mine->choice = (int32_t)w;
+  if (w == CHOICE_HOST) return;
   xlm_status s = xlm_nccl_table(calls, &version, &missing);
   if (s == XLM_OK && c->link.comm->rank == 0) {
     int rc = (*calls)->unique_id(&mine->world);
@@ -44,7 +44,7 @@ static void say_hello(cuda *c, wish w, const xlm_nccl **calls, hello *mine) {
   snprintf(mine->missing, sizeof mine->missing, "%.150s", missing.text);
 }
 
-static xlm_status share(xlm_comm *comm, const hello *mine, hello *all, xlm_error *err) {
+static xlm_status share(xlm_comm *comm, const offer *mine, offer *all, xlm_error *err) {
   uint64_t sent[XLM_MAX_AXES];
   void **in = calloc((size_t)comm->n_ranks, sizeof *in);
   size_t *bytes = calloc((size_t)comm->n_ranks, sizeof *bytes);
@@ -59,7 +59,7 @@ static xlm_status share(xlm_comm *comm, const hello *mine, hello *all, xlm_error
   return s;
 }
 
-static bool share_a_card(const hello *all, int64_t n, char *why, size_t room) {
+static bool share_a_card(const offer *all, int64_t n, char *why, size_t room) {
   for (int64_t i = 0; i < n; i++)
     for (int64_t k = 0; k < i; k++) {
       if (memcmp(all[i].card, all[k].card, sizeof all[i].card)) continue;
@@ -70,9 +70,9 @@ static bool share_a_card(const hello *all, int64_t n, char *why, size_t room) {
 }
 
 // Why NCCL is not used, from what all ranks said; false: it is.
-static bool is_refused(const hello *all, int64_t n, char *why, size_t room) {
+static bool is_refused(const offer *all, int64_t n, char *why, size_t room) {
   for (int64_t i = 0; i < n; i++)
-    if (all[i].wish == WISH_HOST) return snprintf(why, room, "XLM_CUDA_LINK=host"), true;
+    if (all[i].choice == CHOICE_HOST) return snprintf(why, room, "XLM_CUDA_LINK=host"), true;
   if (share_a_card(all, n, why, room)) return true;
   for (int64_t i = 0; i < n; i++) {
     if (!all[i].version) return snprintf(why, room, "rank %lld: %s", (long long)i, all[i].missing), true;
@@ -85,7 +85,7 @@ static bool is_refused(const hello *all, int64_t n, char *why, size_t room) {
 
 // ---- communicators ----
 
-static xlm_status make_world(cuda *c, const hello *all, xlm_error *err) {
+static xlm_status make_world(cuda *c, const offer *all, xlm_error *err) {
   static const char what[] = "connecting all ranks";
   cuda_nccl *n = c->nccl;
   nccl_config config = NCCL_CONFIG;
@@ -94,7 +94,8 @@ static xlm_status make_world(cuda *c, const hello *all, xlm_error *err) {
   return cuda_nccl_settle(c, n->world, what, err);
 }
 
-static xlm_status split(cuda *c, int64_t color, int64_t key, nccl_config *config, nccl_comm *out, xlm_error *err) {
+static xlm_status split(cuda *c, int64_t color, int64_t key, nccl_config *config, nccl_comm *out,
+                        xlm_error *err) {
   static const char what[] = "connecting a group of ranks";
   cuda_nccl *n = c->nccl;
   int rc = n->calls->split(n->world, (int)color, (int)key, out, config);
@@ -110,16 +111,18 @@ static xlm_status try_exchange(cuda *c, nccl_comm comm, int64_t n, int64_t me, x
   char *bytes = (char *)l->numbers + sizeof(uint32_t) * (c->n_marks + 2), *host = calloc((size_t)n, 2);
   if (!host) return xlm_fail(err, XLM_ENV, "no memory for a device");
   for (int64_t k = 0; k < n; k++) {
-    host[k] = (char)(7 * me + k), h->host_out[k] = bytes + k, h->host_in[k] = bytes + n + k, h->host_bytes[k] = 1;
+    host[k] = (char)(7 * me + k), h->host_out[k] = bytes + k, h->host_in[k] = bytes + n + k,
+    h->host_bytes[k] = 1;
   }
   xlm_status s = cuda_put(&c->open.device, bytes, host, (size_t)n, err);
   if (s == XLM_OK)
-    s = cuda_nccl_exchange(c, c->open.queue[XLM_STREAM_KERNELS], comm, n, me, h->host_out, h->host_bytes, h->host_in,
-                           h->host_bytes, err);
+    s = cuda_nccl_exchange(c, c->open.queue[XLM_STREAM_KERNELS], comm, n, me, h->host_out, h->host_bytes,
+                           h->host_in, h->host_bytes, err);
   if (s == XLM_OK) s = cuda_get(&c->open.device, host, bytes + n, (size_t)n, err);
   for (int64_t k = 0; s == XLM_OK && k < n; k++)
     if (host[k] != (char)(7 * k + me))
-      s = xlm_fail(err, XLM_ENV, "NCCL: what member %lld of %lld sends does not arrive: set XLM_CUDA_LINK=host",
+      s = xlm_fail(err, XLM_ENV,
+                   "NCCL: what member %lld of %lld sends does not arrive: set XLM_CUDA_LINK=host",
                    (long long)k, (long long)n);
   free(host);
   return s;
@@ -214,7 +217,8 @@ static xlm_status make_numbers(cuda *c, xlm_error *err) {
   free(host);
   XLM_TRY(s);
   const xlm_cuda_runtime *r = cuda_calls(c);
-  XLM_TRY(xlm_cuda_check(r, r->take_pinned(&pinned, sizeof(uint32_t) * XLM_STREAMS), "taking pinned memory", err));
+  XLM_TRY(xlm_cuda_check(r, r->take_pinned(&pinned, sizeof(uint32_t) * XLM_STREAMS), "taking pinned memory",
+                         err));
   memset(pinned, 0, sizeof(uint32_t) * XLM_STREAMS);
   n->under_way = pinned;
   for (int i = 0; i < NCCL_AHEAD; i++)
@@ -222,7 +226,7 @@ static xlm_status make_numbers(cuda *c, xlm_error *err) {
   return XLM_OK;
 }
 
-static xlm_status open_nccl(cuda *c, const xlm_nccl *calls, const hello *all, const xlm_routes *routes,
+static xlm_status open_nccl(cuda *c, const xlm_nccl *calls, const offer *all, const xlm_routes *routes,
                             xlm_error *err) {
   size_t before = 0, after = 0, whole;
   cuda_nccl *n = c->nccl = calloc(1, sizeof *n);
@@ -239,21 +243,21 @@ static xlm_status open_nccl(cuda *c, const xlm_nccl *calls, const hello *all, co
   return XLM_OK;
 }
 
-static xlm_status connect(cuda *c, hello *all, const xlm_routes *routes, xlm_error *err) {
+static xlm_status connect(cuda *c, offer *all, const xlm_routes *routes, xlm_error *err) {
   const xlm_comm *comm = c->link.comm;
   const xlm_nccl *calls = NULL;
-  hello mine = {0};
-  wish w;
+  offer mine = {0};
+  choice w;
   char why[200];
-  XLM_TRY(read_wish(&w, err));
-  say_hello(c, w, &calls, &mine);
+  XLM_TRY(read_choice(&w, err));
+  make_offer(c, w, &calls, &mine);
   XLM_TRY(share(c->link.comm, &mine, all, err));
   if (!is_refused(all, comm->n_ranks, why, sizeof why)) {
     int v = all[0].version;
     snprintf(c->how, sizeof c->how, "NCCL %d.%d.%d", v / 10000, v % 10000 / 100, v % 100);
     return open_nccl(c, calls, all, routes, err);
   }
-  if (w == WISH_NCCL) return xlm_fail(err, XLM_ENV, "XLM_CUDA_LINK=nccl cannot be: %s", why);
+  if (w == CHOICE_NCCL) return xlm_fail(err, XLM_ENV, "XLM_CUDA_LINK=nccl cannot be: %s", why);
   snprintf(c->how, sizeof c->how, "through host memory (%s)", why);
   return XLM_OK;
 }
@@ -261,7 +265,7 @@ static xlm_status connect(cuda *c, hello *all, const xlm_routes *routes, xlm_err
 xlm_status cuda_connect(xlm_device *d, const xlm_routes *routes, xlm_error *err) {
   cuda *c = cuda_of(d);
   if (!c->link.comm || c->link.comm->n_ranks < 2) return XLM_OK;
-  hello *all = calloc((size_t)c->link.comm->n_ranks, sizeof *all);
+  offer *all = calloc((size_t)c->link.comm->n_ranks, sizeof *all);
   if (!all) return xlm_fail(err, XLM_ENV, "no memory for a device");
   xlm_status s = cuda_enter(c, err);
   if (s == XLM_OK) s = connect(c, all, routes, err);
@@ -315,7 +319,8 @@ void cuda_close_nccl(cuda *c) {
   cuda_nccl *n = c->nccl;
   if (!n) return;
   close_comms(c);
-  for (int q = 0; q < XLM_STREAMS; q++) (void)cuda_calls(c)->finish(c->open.queue[q]); // what was left when it failed
+  for (int q = 0; q < XLM_STREAMS; q++)
+    (void)cuda_calls(c)->finish(c->open.queue[q]); // what was left when it failed
   for (uint32_t i = 0; i < n->n; i++) close_sender(c, &n->at[i]);
   for (int i = 0; i < NCCL_AHEAD; i++)
     if (n->ended[i]) (void)cuda_calls(c)->close_event(n->ended[i]);

@@ -16,8 +16,9 @@ static xlm_status check(const cuda *c, int rc, xlm_error *err) {
 static xlm_status note(cuda *c, xlm_queue queue, uint32_t number, xlm_error *err) {
   cuda_nccl *n = c->nccl;
   uint32_t *to = (uint32_t *)(uintptr_t)&n->under_way[queue];
-  return check(c, cuda_calls(c)->copy(to, n->numbers + number, sizeof *to, XLM_CUDA_TO_HOST, c->open.queue[queue]),
-               err);
+  return check(
+      c, cuda_calls(c)->copy(to, n->numbers + number, sizeof *to, XLM_CUDA_TO_HOST, c->open.queue[queue]),
+      err);
 }
 
 static xlm_status begin(cuda *c, xlm_queue queue, xlm_error *err) {
@@ -90,7 +91,8 @@ static xlm_status exchange(xlm_link *l, xlm_queue queue, uint32_t axes, const vo
   cuda *c = of(l);
   int64_t n = xlm_mesh_group(&l->mesh, axes), me = xlm_mesh_member(&l->mesh, axes, l->coord);
   XLM_TRY(begin(c, queue, err));
-  XLM_TRY(cuda_nccl_exchange(c, c->open.queue[queue], comm_of(c, l, axes), n, me, out, out_bytes, in, in_bytes, err));
+  XLM_TRY(cuda_nccl_exchange(c, c->open.queue[queue], comm_of(c, l, axes), n, me, out, out_bytes, in,
+                             in_bytes, err));
   count(c, l, axes, out_bytes, n, me);
   return end(c, queue, err);
 }
@@ -102,8 +104,8 @@ static xlm_status gather(xlm_link *l, xlm_queue queue, uint32_t axes, const void
   int64_t n = xlm_mesh_group(&l->mesh, axes), me = xlm_mesh_member(&l->mesh, axes, l->coord);
   for (int64_t k = 0; k < n; k++) h->host_out[k] = mine, h->host_bytes[k] = bytes[me];
   XLM_TRY(begin(c, queue, err));
-  XLM_TRY(cuda_nccl_exchange(c, c->open.queue[queue], comm_of(c, l, axes), n, me, h->host_out, h->host_bytes, in,
-                             bytes, err));
+  XLM_TRY(cuda_nccl_exchange(c, c->open.queue[queue], comm_of(c, l, axes), n, me, h->host_out, h->host_bytes,
+                             in, bytes, err));
   count(c, l, axes, h->host_bytes, n, me);
   return end(c, queue, err);
 }
@@ -129,8 +131,8 @@ static nccl_route *route_of(cuda *c, const xlm_link *l, int64_t peer, int32_t ta
 }
 
 // The message leaves its queue as a copy.
-static xlm_status keep(cuda *c, nccl_route *r, xlm_queue queue, uint32_t place, const void *data, size_t bytes,
-                       xlm_error *err) {
+static xlm_status keep(cuda *c, nccl_route *r, xlm_queue queue, uint32_t place, const void *data,
+                       size_t bytes, xlm_error *err) {
   const xlm_cuda_runtime *calls = cuda_calls(c);
   xlm_cuda_queue q = c->open.queue[queue];
   if (r->used[place]) XLM_TRY(check(c, calls->wait(q, r->sent[place]), err));
@@ -139,8 +141,8 @@ static xlm_status keep(cuda *c, nccl_route *r, xlm_queue queue, uint32_t place, 
   return check(c, calls->wait(r->queue, r->copied), err);
 }
 
-static xlm_status send(xlm_link *l, xlm_queue queue, int64_t peer, int32_t tag, const void *data, size_t bytes,
-                       xlm_error *err) {
+static xlm_status send(xlm_link *l, xlm_queue queue, int64_t peer, int32_t tag, const void *data,
+                       size_t bytes, xlm_error *err) {
   cuda *c = of(l);
   nccl_route *r = route_of(c, l, peer, tag, true);
   XLM_ASSERT(bytes <= r->route->bytes, "a message of %zu bytes, planned are %llu", bytes,

@@ -1,13 +1,13 @@
-// A link over NCCL, shared by nccl_connect.c (which link, communicators, closing), nccl_link.c (operations) and
-// nccl_watch.c (waiting, failures).
+// A link over NCCL, shared by nccl_connect.c (which link, communicators, closing), nccl_link.c (operations)
+// and nccl_watch.c (waiting, failures).
 //
 // Data is moved by grouped sends and receives, so pieces may be uneven, and nothing is added by the library:
-// sums stay kernels of ours, in member order, and have the bits of every other device. A world communicator is
-// split once per kind of group, and once more for each set of routes that have no rank in common.
+// sums stay kernels of ours, in member order, and have the bits of every other device. A world communicator
+// is split once per kind of group, and once more for each set of routes that have no rank in common.
 //
 // A send must not wait for its receiver, but NCCL's does. So a message is copied, in its queue, to a place of
-// its route's own, and sent from there on the route's own stream, over a communicator of two ranks: it holds up
-// nothing but later messages of the route. CTAs of routes are few, since sends that wait stay on the card.
+// its route's own, and sent from there on the route's own stream, over a communicator of two ranks: it holds
+// up nothing but later messages of the route. CTAs of routes are few, since sends that wait stay on the card.
 //
 // No wait is without an end: communicators are non-blocking, and where the host waits it asks instead
 // (nccl_watch.c), looks whether another rank or NCCL has failed, and whether an operation takes longer than a
@@ -51,12 +51,12 @@ struct cuda_nccl {
   // from the card's `numbers` to pinned memory, so that it is right for graphs, too.
   uint32_t *numbers;            // card: [n_marks + 2], number i is i; the last: no instruction
   volatile uint32_t *under_way; // [XLM_STREAMS]
-  // The ends of the last operations: the host is no further ahead. Else it could block in a launch, whose stream
-  // is full behind an operation that never ends, and look around no more.
+  // The ends of the last operations: the host is no further ahead. Else it could block in a launch, whose
+  // stream is full behind an operation that never ends, and look around no more.
   xlm_cuda_event ended[NCCL_AHEAD];
-  uint64_t operations;          // so far
-  uint64_t bytes;               // of the card's memory and of the host's
-  volatile bool dead;           // aborted, or about to be when the capture ends
+  uint64_t operations; // so far
+  uint64_t bytes;      // of the card's memory and of the host's
+  volatile bool dead;  // aborted, or about to be when the capture ends
   xlm_error why;
 };
 
@@ -71,7 +71,8 @@ xlm_status cuda_nccl_exchange(cuda *c, xlm_cuda_queue q, nccl_comm comm, int64_t
 // ---- nccl_watch.c
 
 // A result of `call`: XLM_OK, also in progress; else aborts, and says what it was.
-xlm_status cuda_nccl_check(cuda *c, int result, nccl_comm comm, const char *what, xlm_error *err) XLM_MUST_CHECK;
+xlm_status cuda_nccl_check(cuda *c, int result, nccl_comm comm, const char *what,
+                           xlm_error *err) XLM_MUST_CHECK;
 // Waits until a communicator is no longer in progress.
 xlm_status cuda_nccl_settle(cuda *c, nccl_comm comm, const char *what, xlm_error *err) XLM_MUST_CHECK;
 void cuda_nccl_abort(cuda *c); // does what is left to do

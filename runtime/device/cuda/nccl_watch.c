@@ -1,4 +1,5 @@
-// The watchdog of a NCCL link: every wait of the host asks the card instead and looks around; see nccl_priv.h.
+// The watchdog of a NCCL link: every wait of the host asks the card instead and looks around; see
+// nccl_priv.h.
 #include "runtime/device/cuda/nccl_priv.h"
 
 #include <sched.h>
@@ -11,7 +12,8 @@ enum { SPINS = 200, NAP_NS = 20 * 1000 };
 
 // ---- failures ----
 
-// NCCL waits for all graphs that hold operations of a communicator, so they go first; and not within a capture.
+// NCCL waits for all graphs that hold operations of a communicator, so they go first; and not within a
+// capture.
 void cuda_nccl_abort(cuda *c) {
   cuda_nccl *n = c->nccl;
   n->dead = true;

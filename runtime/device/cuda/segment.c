@@ -68,7 +68,8 @@ xlm_status cuda_begin(xlm_device *d, const xlm_device_segment *s, bool *known, x
   *known = false;
   xlm_status status = cuda_enter(c, err);
   if (status == XLM_OK) status = cuda_put(d, (void *)(uintptr_t)c->open.env, s->env, sizeof *s->env, err);
-  bool alone = !s->communicates || (c->nccl && s->together); // NCCL: all ranks of an operation capture it, or none
+  bool alone =
+      !s->communicates || (c->nccl && s->together); // NCCL: all ranks of an operation capture it, or none
   bool whole = c->mode == CUDA_GRAPH && !s->apart && alone && !c->times.timer && c->failed == XLM_OK;
   if (status == XLM_OK && whole) status = repeat(c, s, known, err);
   cuda_leave(c);

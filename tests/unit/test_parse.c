@@ -9,7 +9,6 @@
 #include "tests/fuzz/fuzz_parse.c"
 #include "tests/fuzz/mutate.h"
 #include "tests/unit/model_text.h"
-#include "runtime/base/clock.h"
 
 typedef struct parsed {
   xlm_arena *arena;
@@ -329,7 +328,7 @@ static void goes_on(void **state) {
   xlm_arena_free(many.arena);
 }
 
-// --- hostile texts: bounded time and memory, no stack overflow
+// --- hostile texts: bounded memory, no stack overflow; tests/tree/test_linear.sh counts the instructions
 
 static char *repeated(const char *head, const char *unit, size_t bytes, size_t *n) {
   size_t h = strlen(head), u = strlen(unit);
@@ -376,7 +375,6 @@ static void survives_hostile_texts(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     size_t n;
     char *text = repeated(cases[i].head, cases[i].unit, cases[i].bytes, &n);
-    double start = xlm_clock_seconds();
     parsed *p = parse_bytes(text, n);
     xlm_text t = xlm_text_new(p->arena);
     xlm_diag_render(&p->d, true, &t);
@@ -385,7 +383,6 @@ static void survives_hostile_texts(void **state) {
     if (!found) fail_msg("`%s%s...`: no %s", cases[i].head, cases[i].unit, xlm_diag_code(cases[i].id));
     assert_true(p->d.n <= XLM_DIAG_MAX_ERRORS);
     assert_true(xlm_arena_used(p->arena) < (size_t)400 << 20);
-    assert_true(xlm_clock_seconds() - start < 20); // linear: well under a second, sanitizers and slow machines aside
     done(p);
     free(text);
   }
@@ -408,9 +405,7 @@ static void formats_large_texts(void **state) {
     text = realloc(text, n + e + 1);
     assert_non_null(text);
     memcpy(text + n, ends[i], e + 1);
-    double start = xlm_clock_seconds();
     LLVMFuzzerTestOneInput((const uint8_t *)text, n + e);
-    assert_true(xlm_clock_seconds() - start < 20);
     free(text);
   }
 }

@@ -180,7 +180,7 @@ static const xlm_plan *plan_of(xlm_arena *a, const char *model, asked q) {
 
 static void check_estimate(const xlm_plan *p, const xlm_estimate *e) {
   assert_true(e->step > 0 && e->step <= e->step_serial * (1 + 1e-12));
-  assert_true(e->compute <= e->step); // of the busiest rank
+  assert_true(e->compute <= e->step * (1 + 1e-12)); // of the busiest rank
   assert_true(e->bubble >= 0 && e->bubble < 1);
   close_to(e->tokens, (double)(p->batch * p->microbatches * p->seq));
   close_to(e->tokens_per_second, e->tokens / e->step);

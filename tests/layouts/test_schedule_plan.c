@@ -277,8 +277,8 @@ static void refuse_make(const char *name, int stages, int chunks, int64_t microb
 static void test_refused_requests(void **state) {
   (void)state;
   refuse_make("1f2b", 4, 1, 8, (const char *[]){"`1f2b`", "did you mean `1f1b`", "zb-h1", NULL});
-  refuse_make("interleaved", 4, 2, 10, (const char *[]){"10", "8 or 12 would work", NULL});
-  refuse_make("interleaved", 4, 2, 3, (const char *[]){"4 or 8 would work", NULL});
+  refuse_make("interleaved", 4, 2, 10, (const char *[]){"10", "8 or 12 would be", NULL});
+  refuse_make("interleaved", 4, 2, 3, (const char *[]){"4 or 8 would be", NULL});
   refuse_make("interleaved", 4, 1, 8, (const char *[]){"at least 2 chunks", NULL});
   refuse_make("1f1b", 4, 2, 8, (const char *[]){"use interleaved", NULL});
   refuse_make("gpipe", 0, 1, 8, (const char *[]){"at least 1 stage", NULL});

@@ -81,9 +81,9 @@ static bool divides(const xlm_graph *g, const bool *member, xlm_node id, xlm_dim
   return true;
 }
 
-static bool all_divide(const xlm_graph *g, const bool *member, xlm_dim d) {
-  for (xlm_node id = 1; id < g->n_nodes; id++)
-    if (member[id] && !divides(g, member, id, d)) return false;
+static bool all_divide(const xlm_graph *g, const xlm_head *h, xlm_dim d) {
+  for (xlm_node id = h->first; id <= h->last; id++)
+    if (h->member[id] && !divides(g, h->member, id, d)) return false;
   return true;
 }
 
@@ -101,7 +101,7 @@ static void find_rows(const xlm_graph *g, xlm_head *h) {
   int weights = xlm_type_find(xlm_val_type(g, p->in[1]), h->vocab) >= 0;
   const xlm_type *t = xlm_val_type(g, h->logits), *w = xlm_val_type(g, p->in[weights]);
   for (int i = 0; i < t->rank; i++)
-    if (xlm_type_find(w, t->dim[i]) < 0 && !g->dims[t->dim[i]].ragged && all_divide(g, h->member, t->dim[i]))
+    if (xlm_type_find(w, t->dim[i]) < 0 && !g->dims[t->dim[i]].ragged && all_divide(g, h, t->dim[i]))
       h->rows[h->n_rows++] = t->dim[i];
 }
 
@@ -110,12 +110,12 @@ static xlm_head *head_of(const xlm_graph *g, xlm_arena *a, xlm_val logits, xlm_d
   bool *wide = XLM_NEW_N(a, bool, g->n_values);
   *h = (xlm_head){.logits = logits, .vocab = vocab, .member = readers_of_logits(g, a, logits, wide)};
   add_nodes_between(g, a, h->member);
-  find_rows(g, h);
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     if (!h->member[id]) continue;
     if (!h->first) h->first = id;
     h->last = id;
   }
+  find_rows(g, h);
   return h->n_rows && !is_listed(g, wide) ? h : NULL;
 }
 

@@ -169,7 +169,8 @@ static void lower_input(lower *w, const xlm_node_info *n) {
 
 static xlm_category category_of_value(const lower *w, const xlm_node_info *n, xlm_val v) {
   if (xlm_op_facts_of(n->op)->converts_layout) return XLM_CATEGORY_COMM;
-  bool gradient = n->phase == XLM_PHASE_WGT && w->last_use[v] < w->g->n_nodes && w->last_use[v] &&
+  bool backward = n->phase == XLM_PHASE_BWD || n->phase == XLM_PHASE_WGT;
+  bool gradient = backward && w->last_use[v] < w->g->n_nodes && w->last_use[v] &&
                   xlm_phase_is_once(w->g->nodes[w->last_use[v]].phase);
   return gradient ? XLM_CATEGORY_GRADIENT : XLM_CATEGORY_ACTIVATION;
 }

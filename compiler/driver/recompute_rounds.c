@@ -2,9 +2,10 @@
 //
 // The memory of all stages is estimated for every number of rounds from one analysis (pass/round_memory.h).
 // The fewest rounds with which the estimates fit are then planned, the stage with the largest estimate first,
-// and the difference between plan and estimate corrects the estimates of that stage. This repeats until a
-// number fits on all stages, and one round fewer does not on one of them. Rank plans made on the way are
-// stored (rank_plans.c) and reused by planning if they have the right number of rounds.
+// and the difference between plan and estimate corrects the estimates of that stage; if fewer rounds fit
+// then, they are planned instead. This repeats until a number fits on all stages, and one round fewer does
+// not on one of them. Rank plans made on the way are stored (rank_plans.c) and reused by planning if they
+// have the right number of rounds.
 #include "compiler/driver/recompute_rounds.h"
 
 #include <string.h>
@@ -17,7 +18,7 @@
 typedef struct place {
   int32_t coord[XLM_MAX_AXES];
   int64_t correction; // plan minus estimate
-  bool planned;       // else that of the place planned last
+  bool planned;
 } place;
 
 typedef struct chooser {
@@ -33,7 +34,7 @@ typedef struct chooser {
   const int32_t **first; // by number of rounds recomputed: the cut of the pipeline
   place *places;         // one per distinct rank plan
   uint32_t n_places;
-  int64_t correction; // of the place planned last
+  int64_t correction; // of places that are not planned yet: the largest so far
   bool failed;        // a rank plan cannot be made, which planning will report
 } chooser;
 
@@ -153,33 +154,47 @@ static bool fits(chooser *s, place *at, int32_t rounds) {
   uint64_t bytes = plan(s, at->coord, rounds);
   s->failed = !bytes;
   at->planned = true;
-  at->correction = s->correction = (int64_t)bytes - expected;
+  at->correction = (int64_t)bytes - expected;
+  if (at->correction > s->correction) s->correction = at->correction;
   return bytes <= s->limit;
 }
 
-// Plans the stages, the largest estimates first, until one does not fit.
-static bool all_fit(chooser *s, int32_t rounds) {
-  int64_t *expected = XLM_NEW_N(s->c.arena, int64_t, s->n_places);
-  for (uint32_t i = 0; i < s->n_places; i++) expected[i] = estimate(s, &s->places[i], rounds);
-  for (uint32_t n = 0; n < s->n_places; n++) {
-    uint32_t most = 0;
-    for (uint32_t i = 1; i < s->n_places; i++)
-      if (expected[i] > expected[most]) most = i;
-    expected[most] = INT64_MIN;
-    if (!fits(s, &s->places[most], rounds)) return false;
-    if (s->failed) return true;
+static place *largest(chooser *s, int32_t rounds, const bool *except) {
+  place *most = NULL;
+  int64_t bytes = 0;
+  for (uint32_t i = 0; i < s->n_places; i++) {
+    int64_t b = except[i] ? INT64_MIN : estimate(s, &s->places[i], rounds);
+    if (!except[i] && (!most || b > bytes)) most = &s->places[i], bytes = b;
   }
-  return true;
+  return most;
 }
 
-enum { GUESSES = 6 }; // then bisection
+typedef enum outcome { FIT, DO_NOT_FIT, FEWER_MAY } outcome;
+
+// Plans the stages, the largest estimates first, until one does not fit or, if `guess`, fewer rounds above
+// `low` fit by the estimates.
+static outcome try_rounds(chooser *s, int32_t low, int32_t rounds, bool guess) {
+  bool *done = XLM_NEW_N(s->c.arena, bool, s->n_places);
+  for (uint32_t n = 0; n < s->n_places && !s->failed; n++) {
+    place *at = largest(s, rounds, done);
+    done[at - s->places] = true;
+    if (!fits(s, at, rounds)) return DO_NOT_FIT;
+    if (guess && fewest(s, low, rounds) < rounds) return FEWER_MAY;
+  }
+  return FIT;
+}
+
+enum { GUESSES = 8 }; // then bisection
 
 static int32_t search(chooser *s) {
   int32_t low = -1, high = s->rounds; // too few; enough, or all
   for (int tries = 0; high - low > 1 && !s->failed; tries++) {
-    int32_t r = tries < GUESSES ? fewest(s, low, high) : low + (high - low) / 2;
+    bool guess = tries < GUESSES;
+    int32_t r = guess ? fewest(s, low, high) : low + (high - low) / 2;
     if (r == high) r--; // a plan shows that this does not fit
-    *(all_fit(s, r) ? &high : &low) = r;
+    outcome o = try_rounds(s, low, r, guess);
+    if (o == FIT) high = r;
+    if (o == DO_NOT_FIT) low = r;
   }
   return high;
 }

@@ -38,7 +38,7 @@ struct xlm_round_memory {
   value *values;
   pair *stored[XLM_SLOT_AREAS]; // by round
   pair *temporary;              // by round
-  uint64_t **users;             // by value: of a state, a set of rounds
+  uint64_t **users;             // by value of the step: a set of rounds; NULL: not known
   uint32_t n_words;
   state *states;
   uint32_t n_states, cap_states;
@@ -238,21 +238,39 @@ static bool is_state(const xlm_round_memory *m, xlm_val v) {
   return xlm_op_is_state(xlm_val_node(m->g, v)->op);
 }
 
-// What only the step reads belongs to the rounds of the first operand of the node that updates it, which is a
-// parameter.
-static void find_users(xlm_round_memory *m) {
-  for (int step = 0; step < 2; step++)
-    for (xlm_node id = 1; id < m->g->n_nodes; id++) {
-      const xlm_node_info *n = &m->g->nodes[id];
-      const uint64_t *users = step && n->n_in ? m->users[m->values[n->in[0]].root] : NULL;
-      if (xlm_is_leaf(n) || (m->part[id] < 0) != step) continue;
-      for (int i = 0; i < n->n_in; i++) {
-        xlm_val v = m->values[n->in[i]].root;
-        if (is_state(m, v) && (!step || !m->users[v])) add_users(m, v, users, m->part[id]);
-      }
+// Gives the users of value `from` to those operands of the node that have none yet.
+static void share_users(xlm_round_memory *m, const xlm_node_info *n, xlm_val from) {
+  const uint64_t *users = m->users[m->values[from].root];
+  for (int i = 0; users && i < n->n_in; i++) {
+    xlm_val v = m->values[n->in[i]].root;
+    if (!m->users[v]) add_users(m, v, users, -1);
+  }
+}
+
+// What only nodes of the step read belongs to the rounds that use their result: a parameter of which a cast
+// is stored. Then to those of their first operand, which is the parameter in an update.
+static void find_users_in_step(xlm_round_memory *m) {
+  for (xlm_node id = m->g->n_nodes; id-- > 1;) {
+    const xlm_node_info *n = &m->g->nodes[id];
+    if (m->part[id] < 0 && n->n_out) share_users(m, n, n->out);
+  }
+  for (xlm_node id = 1; id < m->g->n_nodes; id++) {
+    const xlm_node_info *n = &m->g->nodes[id];
+    if (m->part[id] < 0 && n->n_in) share_users(m, n, n->in[0]);
+  }
+}
+
+static void find_states(xlm_round_memory *m) {
+  for (xlm_node id = 1; id < m->g->n_nodes; id++) {
+    const xlm_node_info *n = &m->g->nodes[id];
+    for (int i = 0; m->part[id] >= 0 && i < n->n_in; i++) {
+      xlm_val v = m->values[n->in[i]].root;
+      if (is_state(m, v)) add_users(m, v, NULL, m->part[id]);
     }
+  }
+  find_users_in_step(m);
   for (xlm_val v = 1; v < m->g->n_values; v++)
-    if (m->users[v]) {
+    if (m->users[v] && is_state(m, v)) {
       state s = {m->values[v].bytes, m->users[v]};
       XLM_PUSH(m->a, m->states, m->n_states, m->cap_states, s);
     }
@@ -277,7 +295,7 @@ xlm_round_memory *xlm_round_memory_new(const xlm_graph *g, xlm_arena *a, bool sp
   find_readers(m);
   find_stored(m);
   find_temporaries(m);
-  find_users(m);
+  find_states(m);
   m->g = NULL;
   return m;
 }

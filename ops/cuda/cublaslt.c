@@ -26,7 +26,7 @@ static bool is_loaded;
 
 static void load(void) {
   static const char *const names[] = {"libcublasLt.so", "libcublasLt.so.13", "libcublasLt.so.12", NULL};
-  is_loaded = xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &table);
+  is_loaded = xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &table, NULL);
 }
 
 xlm_status xlm_cublaslt_table(const xlm_cublaslt **out, xlm_error *err) {

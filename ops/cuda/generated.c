@@ -38,7 +38,7 @@ static void find_driver(void) {
                                                {"cuLibraryGetKernel", offsetof(driver, kernel)},
                                                {"cuLaunchKernel", offsetof(driver, launch)},
                                                {"cuGetErrorString", offsetof(driver, text)}};
-  have_driver = xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &calls);
+  have_driver = xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &calls, NULL);
 }
 
 static xlm_status check(int result, const char *what, xlm_error *err) {

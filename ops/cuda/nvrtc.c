@@ -59,7 +59,7 @@ static char version[32];
 static void load(void) {
   static const char *const names[] = {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", NULL};
   int major = 0, minor = 0;
-  if (!xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &table)) return;
+  if (!xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &table, NULL)) return;
   if (table.version(&major, &minor)) return;
   snprintf(version, sizeof version, "%d.%d", major, minor);
   is_loaded = true;

@@ -16,9 +16,10 @@ typedef struct xlm_library_symbol {
 } xlm_library_symbol;
 
 // Loads the first of the libraries `names` (ends with NULL) that there is, and stores its n symbols in
-// `table`. false: there is no such library, or it lacks a symbol; the table must not be used then. The
-// library stays loaded.
-bool xlm_library_load(const char *const *names, const xlm_library_symbol *symbols, size_t n, void *table);
+// `table`. false: there is no such library, or it lacks a symbol; *missing (may be NULL) is then NULL or the
+// first such symbol, and the table has those before it. The library stays loaded.
+bool xlm_library_load(const char *const *names, const xlm_library_symbol *symbols, size_t n, void *table,
+                      const char **missing);
 
 XLM_C_END
 

@@ -1,13 +1,11 @@
 // See nccl.h: the library itself.
 #include "runtime/device/cuda/nccl.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 
-static const struct {
-  const char *name;
-  size_t at;
-} symbols[] = {
+#include "runtime/base/library.h"
+
+static const xlm_library_symbol symbols[] = {
     {"ncclGetVersion", offsetof(xlm_nccl, version)},
     {"ncclGetErrorString", offsetof(xlm_nccl, text)},
     {"ncclGetLastError", offsetof(xlm_nccl, last_error)},
@@ -29,14 +27,9 @@ static int version; // 0: no library
 static const char *missing;
 
 static void load(void) {
-  void *library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+  static const char *const names[] = {"libnccl.so.2", NULL};
   int found = 0;
-  if (!library) return;
-  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
-    void *f = dlsym(library, symbols[i].name);
-    if (!f && !missing) missing = symbols[i].name;
-    *(void **)((char *)&table + symbols[i].at) = f;
-  }
+  (void)xlm_library_load(names, symbols, sizeof symbols / sizeof *symbols, &table, &missing);
   if (table.version && !table.version(&found)) version = found;
 }
 

@@ -16,13 +16,13 @@ typedef struct block {
 
 struct xlm_arena {
   xlm_arena *parent;        // NULL: allocates its blocks from the system
-  xlm_arena_kept *as_child; // its entry in the parent
+  xlm_arena_cleanup *as_child; // its entry in the parent
   block *top;
   block *spare; // unused blocks, also of ended children; also used for children
   size_t used_in_top, total, limit;
   jmp_buf recovery;
   bool has_recovery;
-  xlm_arena_kept *kept; // newest first
+  xlm_arena_cleanup *cleanups; // newest first
 };
 
 static long fail_countdown;
@@ -41,7 +41,7 @@ static xlm_arena *root_of(xlm_arena *a) {
 
 _Noreturn void xlm_arena_exhausted(xlm_arena *a, size_t n) {
   a = root_of(a);
-  XLM_ASSERT(a->has_recovery, "arena of %zu bytes wants %zu more and nobody set XLM_ARENA_TRY",
+  XLM_ASSERT(a->has_recovery, "arena of %zu bytes needs %zu more, outside XLM_ARENA_TRY",
              a->total, n);
   longjmp(a->recovery, 1);
 }
@@ -58,12 +58,12 @@ static void free_child(void *child) { xlm_arena_free(child); }
 xlm_arena *xlm_arena_child(xlm_arena *parent) {
   xlm_arena *a = XLM_NEW(parent, xlm_arena);
   a->parent = parent;
-  a->as_child = xlm_arena_keep(parent, free_child);
+  a->as_child = xlm_arena_add_cleanup(parent, free_child);
   a->as_child->what = a;
   return a;
 }
 
-void xlm_arena_drop(xlm_arena_kept *k) {
+void xlm_arena_clean_up(xlm_arena_cleanup *k) {
   void *what = k->what;
   k->what = NULL;
   if (what) k->close(what);
@@ -94,8 +94,8 @@ static void spoil(block *b) {
 }
 
 void xlm_arena_clear(xlm_arena *a) {
-  for (xlm_arena_kept *k = a->kept; k; k = k->prev) xlm_arena_drop(k);
-  a->kept = NULL;
+  for (xlm_arena_cleanup *k = a->cleanups; k; k = k->prev) xlm_arena_clean_up(k);
+  a->cleanups = NULL;
   xlm_arena *root = root_of(a);
   while (a->top) {
     block *b = a->top;
@@ -183,8 +183,8 @@ char *xlm_arena_printf(xlm_arena *a, const char *fmt, ...) {
 
 size_t xlm_arena_used(const xlm_arena *a) { return a->total; }
 
-xlm_arena_kept *xlm_arena_keep(xlm_arena *a, void (*close)(void *what)) {
-  xlm_arena_kept *k = XLM_NEW(a, xlm_arena_kept);
-  *k = (xlm_arena_kept){.prev = a->kept, .close = close};
-  return a->kept = k;
+xlm_arena_cleanup *xlm_arena_add_cleanup(xlm_arena *a, void (*close)(void *what)) {
+  xlm_arena_cleanup *k = XLM_NEW(a, xlm_arena_cleanup);
+  *k = (xlm_arena_cleanup){.prev = a->cleanups, .close = close};
+  return a->cleanups = k;
 }

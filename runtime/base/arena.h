@@ -47,14 +47,14 @@ jmp_buf *xlm_arena_recovery(xlm_arena *a);
 XLM_NORETURN void xlm_arena_exhausted(xlm_arena *a, size_t n);
 
 // A resource other than memory that must be released with the arena, also after a longjmp: an open file, a
-// parsed text. The entry is created first, then `what` is set; xlm_arena_drop releases it early.
-typedef struct xlm_arena_kept {
-  struct xlm_arena_kept *prev;
+// parsed text. The entry is created first, then `what` is set; xlm_arena_clean_up releases it early.
+typedef struct xlm_arena_cleanup {
+  struct xlm_arena_cleanup *prev;
   void (*close)(void *what); // called once, with `what` unless that is NULL
   void *what;
-} xlm_arena_kept;
-xlm_arena_kept *xlm_arena_keep(xlm_arena *a, void (*close)(void *what));
-void xlm_arena_drop(xlm_arena_kept *k);
+} xlm_arena_cleanup;
+xlm_arena_cleanup *xlm_arena_add_cleanup(xlm_arena *a, void (*close)(void *what));
+void xlm_arena_clean_up(xlm_arena_cleanup *c);
 
 #define XLM_NEW(a, T) ((T *)xlm_arena_alloc((a), sizeof(T)))
 #define XLM_NEW_N(a, T, n) ((T *)xlm_arena_alloc((a), sizeof(T) * (size_t)(n)))

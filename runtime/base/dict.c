@@ -10,14 +10,14 @@ static uint32_t hash(const char *s) { // FNV-1a
 }
 
 static uint32_t *probe(const xlm_dict *d, const char *key) {
-  uint32_t i = hash(key) & (d->n_slots - 1);
-  while (d->slot[i] && strcmp(d->at[d->slot[i] - 1].key, key) != 0) i = (i + 1) & (d->n_slots - 1);
-  return &d->slot[i];
+  uint32_t i = hash(key) & (d->n_buckets - 1);
+  while (d->bucket[i] && strcmp(d->at[d->bucket[i] - 1].key, key) != 0) i = (i + 1) & (d->n_buckets - 1);
+  return &d->bucket[i];
 }
 
 static void rehash(xlm_arena *a, xlm_dict *d) {
-  d->n_slots = d->n_slots ? d->n_slots * 2 : 16;
-  d->slot = XLM_NEW_N(a, uint32_t, d->n_slots);
+  d->n_buckets = d->n_buckets ? d->n_buckets * 2 : 16;
+  d->bucket = XLM_NEW_N(a, uint32_t, d->n_buckets);
   for (uint32_t i = 0; i < d->n; i++) *probe(d, d->at[i].key) = i + 1;
 }
 
@@ -28,12 +28,12 @@ void *xlm_dict_get(const xlm_dict *d, const char *key) {
 }
 
 void xlm_dict_put(xlm_arena *a, xlm_dict *d, const char *key, void *value) {
-  if (2 * (d->n + 1) > d->n_slots) rehash(a, d);
-  uint32_t *slot = probe(d, key);
-  if (*slot) {
-    d->at[*slot - 1].value = value;
+  if (2 * (d->n + 1) > d->n_buckets) rehash(a, d);
+  uint32_t *bucket = probe(d, key);
+  if (*bucket) {
+    d->at[*bucket - 1].value = value;
     return;
   }
   XLM_PUSH(a, d->at, d->n, d->cap, ((xlm_dict_entry){key, value}));
-  *slot = d->n;
+  *bucket = d->n;
 }

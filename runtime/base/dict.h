@@ -16,8 +16,8 @@ typedef struct xlm_dict_entry {
 typedef struct xlm_dict { // zeroed: empty
   xlm_dict_entry *at;     // [n]
   uint32_t n, cap;
-  uint32_t *slot; // open addressing: index of the entry + 1; 0 = free
-  uint32_t n_slots;
+  uint32_t *bucket; // open addressing: index of the entry + 1; 0 = free
+  uint32_t n_buckets;
 } xlm_dict;
 
 void *xlm_dict_get(const xlm_dict *d, const char *key);                     // NULL: not found

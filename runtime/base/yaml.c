@@ -102,14 +102,14 @@ static xlm_status load(reader *r, yaml_document_t *doc, xlm_error *err) {
 xlm_status xlm_yaml_read(xlm_arena *a, const char *path, const char *text, size_t n, const xlm_yaml **root,
                          xlm_error *err) {
   reader *r = XLM_NEW(a, reader);
-  xlm_arena_kept *kept = xlm_arena_keep(a, close_parser);
+  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, close_parser);
   yaml_document_t *doc = XLM_NEW(a, yaml_document_t);
   *r = (reader){.a = a, .path = path, .parser = XLM_NEW(a, yaml_parser_t)};
   if (!yaml_parser_initialize(r->parser)) return xlm_fail(err, XLM_ENV, "no memory to read '%s'", path);
-  kept->what = r;
+  cleanup->what = r;
   yaml_parser_set_input_string(r->parser, (const unsigned char *)text, n);
   xlm_status status = load(r, doc, err);
   if (status == XLM_OK) status = read_nodes(r, root, err);
-  xlm_arena_drop(kept);
+  xlm_arena_clean_up(cleanup);
   return status;
 }

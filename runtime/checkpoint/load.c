@@ -26,11 +26,11 @@ static void close_map(void *map) {
 static xlm_status read_model_text(xlm_checkpoint *c, xlm_error *err) {
   if (!is_there(c->path, "model.xlm")) return XLM_OK;
   xlm_map *m = XLM_NEW(c->arena, xlm_map);
-  xlm_arena_kept *kept = xlm_arena_keep(c->arena, close_map);
+  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(c->arena, close_map);
   XLM_TRY(xlm_map_open(xlm_arena_printf(c->arena, "%s/model.xlm", c->path), m, err));
-  kept->what = m;
+  cleanup->what = m;
   c->info.model_text = xlm_arena_strndup(c->arena, (const char *)m->data, m->n);
-  xlm_arena_drop(kept);
+  xlm_arena_clean_up(cleanup);
   return XLM_OK;
 }
 
@@ -95,11 +95,11 @@ static xlm_status open_path(xlm_checkpoint *c, const char *path, int64_t before,
   c->notes = "", c->among = -1;
   if (is_there(path, "manifest.json")) return open_one(c, path, err);
   xlm_folder *f = XLM_NEW(c->arena, xlm_folder);
-  xlm_arena_kept *kept = xlm_arena_keep(c->arena, free_folder);
+  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(c->arena, free_folder);
   XLM_TRY(xlm_folder_list(path, f, err));
-  kept->what = f;
+  cleanup->what = f;
   xlm_status s = open_newest(c, path, f, before, err);
-  xlm_arena_drop(kept);
+  xlm_arena_clean_up(cleanup);
   return s;
 }
 

@@ -288,13 +288,13 @@ xlm_status xlm_manifest_read(xlm_arena *a, const char *path, xlm_manifest *out, 
                              xlm_error *err) {
   json_t *m;
   reader r = {a, path, err};
-  xlm_arena_kept *kept = xlm_arena_keep(a, free_json);
+  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, free_json);
   XLM_TRY(parse(xlm_arena_printf(a, "%s/manifest.json", path), &m, err));
-  kept->what = m;
+  cleanup->what = m;
   xlm_status s = check_manifest(&r, m);
   *out = (xlm_manifest){0};
   if (s == XLM_OK) s = read_info(&r, m, &out->info);
   if (s == XLM_OK) s = read_files(&r, json_object_get(m, "files"), out, read);
-  xlm_arena_drop(kept);
+  xlm_arena_clean_up(cleanup);
   return s;
 }

@@ -154,10 +154,10 @@ xlm_status xlm_config_compare(xlm_arena *a, const char *weights, const xlm_plan 
                              : "config.json";
   json_t *root;
   if (stat(path, &st)) return XLM_OK;
-  xlm_arena_kept *kept = xlm_arena_keep(a, free_json);
+  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, free_json);
   XLM_TRY(xlm_json_parse_file(path, 0, &root, err));
-  kept->what = root;
+  cleanup->what = root;
   xlm_status status = compare(a, path, root, p, err);
-  xlm_arena_drop(kept);
+  xlm_arena_clean_up(cleanup);
   return status;
 }

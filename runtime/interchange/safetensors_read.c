@@ -158,7 +158,7 @@ static void free_json(void *json) {
   json_decref(json);
 }
 
-static xlm_status read_file(xlm_safetensors *s, const char *path, xlm_arena_kept *header, xlm_error *err) {
+static xlm_status read_file(xlm_safetensors *s, const char *path, xlm_arena_cleanup *header, xlm_error *err) {
   xlm_map m = {0};
   XLM_PUSH(s->arena, s->shards, s->n_shards, s->cap_shards,
            ((shard){path, -1, m})); // the open file has its entry
@@ -187,9 +187,9 @@ static xlm_status read_file(xlm_safetensors *s, const char *path, xlm_arena_kept
 }
 
 static xlm_status read_one(xlm_safetensors *s, const char *path, xlm_error *err) {
-  xlm_arena_kept *header = xlm_arena_keep(s->arena, free_json);
+  xlm_arena_cleanup *header = xlm_arena_add_cleanup(s->arena, free_json);
   xlm_status status = read_file(s, path, header, err);
-  xlm_arena_drop(header);
+  xlm_arena_clean_up(header);
   return status;
 }
 
@@ -227,11 +227,11 @@ static xlm_status read_shards(xlm_safetensors *s, const char *path, json_t *map,
 
 static xlm_status read_index(xlm_safetensors *s, const char *path, xlm_error *err) {
   json_t *root;
-  xlm_arena_kept *index = xlm_arena_keep(s->arena, free_json);
+  xlm_arena_cleanup *index = xlm_arena_add_cleanup(s->arena, free_json);
   XLM_TRY(xlm_json_parse_file(path, JSON_REJECT_DUPLICATES, &root, err));
   index->what = root;
   xlm_status status = read_shards(s, path, json_object_get(root, "weight_map"), err);
-  xlm_arena_drop(index);
+  xlm_arena_clean_up(index);
   return status;
 }
 

@@ -125,12 +125,12 @@ static void close_json(void *root) {
 xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xlm_plan **out,
                               xlm_error *err) {
   json_t *root;
-  xlm_arena_kept *kept = xlm_arena_keep(a, close_json);
+  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, close_json);
   xlm_status parsed = xlm_json_parse(text, n, JSON_REJECT_DUPLICATES, "the plan", &root, err);
   if (parsed != XLM_OK) return parsed == XLM_USER ? xlm_fail_in(err, "not a plan") : parsed;
-  kept->what = root;
+  cleanup->what = root;
   reader r = {.a = a, .err = err};
   *out = read_plan(&r, root);
-  xlm_arena_drop(kept);
+  xlm_arena_clean_up(cleanup);
   return r.failed ? XLM_USER : XLM_OK;
 }

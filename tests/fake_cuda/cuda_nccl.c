@@ -56,7 +56,7 @@ static xlm_device *open_connected(xlm_comm *c, const xlm_device_kind *kind) {
   return d;
 }
 
-static uint32_t *take(xlm_comm *c, xlm_device *d, int parts) {
+static uint32_t *alloc(xlm_comm *c, xlm_device *d, int parts) {
   void *at = NULL;
   RANK_CHECK(c, d->kind->alloc(d, sizeof(uint32_t) * PART * (size_t)parts, &at, NULL) == XLM_OK);
   return at;
@@ -127,7 +127,7 @@ static void messages(xlm_comm *c, xlm_device *d, uint32_t *at, uint32_t *host) {
 
 static void communicate(xlm_comm *c, void *kind) {
   xlm_device *d = open_connected(c, kind);
-  uint32_t *at = take(c, d, 2 * MOST), *host = malloc(sizeof *host * 2 * MOST * PART);
+  uint32_t *at = alloc(c, d, 2 * MOST), *host = malloc(sizeof *host * 2 * MOST * PART);
   RANK_CHECK(c, !strcmp(d->link->how, "NCCL 2.28.9"));
   for (int round = 0; round < 3; round++) {
     for (uint32_t axes = 1; axes <= 3; axes++) exchange(c, d, axes, at, host), gather(c, d, axes, at, host);
@@ -151,7 +151,7 @@ static void bytes_arrive(void **state) {
 
 static void count_bytes(xlm_comm *c, void *kind) {
   xlm_device *d = open_connected(c, kind);
-  uint32_t *at = take(c, d, 4);
+  uint32_t *at = alloc(c, d, 4);
   const void *out[] = {at, at, at, at};
   void *in[] = {at + PART, at + PART + 100, at + PART + 200, at + PART + 300};
   const size_t bytes[] = {40, 40, 40, 40};
@@ -245,7 +245,7 @@ static void capture(xlm_comm *c, void *arg) {
   bool together = arg != NULL, known;
   job j = {open_connected(c, &xlm_device_cuda), c, NULL};
   uint32_t host[100];
-  j.at = take(c, j.d, 3);
+  j.at = alloc(c, j.d, 3);
   for (uint32_t round = 0; round < 6; round++) {
     for (uint32_t i = 0; i < 100; i++) host[i] = word(c->rank, round, i);
     RANK_CHECK(c, j.d->kind->put(j.d, j.at, host, sizeof host, NULL) == XLM_OK);
@@ -278,7 +278,7 @@ static void one_breaks(xlm_comm *c, void *arg) {
   int64_t who = *(int64_t *)arg;
   bool known;
   job j = {open_connected(c, &xlm_device_cuda), c, NULL};
-  j.at = take(c, j.d, 3);
+  j.at = alloc(c, j.d, 3);
   RANK_CHECK(c, run_segment(&j, true, &known) == XLM_OK);
   RANK_CHECK(c, c->backend->barrier(c) == XLM_OK);
   if (c->rank == who) fake_nccl_break((int)who);
@@ -310,7 +310,7 @@ static void a_rank_that_nccl_fails_on_ends_all(void **state) {
 static void one_stays_away(xlm_comm *c, void *arg) {
   bool known;
   job j = {open_connected(c, arg), c, NULL};
-  j.at = take(c, j.d, 3);
+  j.at = alloc(c, j.d, 3);
   for (int i = 0; i < 3; i++) RANK_CHECK(c, run_segment(&j, true, &known) == XLM_OK); // now it is a graph
   xlm_comm_at(c, "something else");
   if (c->rank == 2)

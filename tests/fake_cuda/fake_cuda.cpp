@@ -140,7 +140,7 @@ int memory(size_t *unused, size_t *all) {
   return code();
 }
 
-int take_of(std::map<uintptr_t, size_t> &of, void **out, size_t bytes, size_t align) {
+int alloc_of(std::map<uintptr_t, size_t> &of, void **out, size_t bytes, size_t align) {
   guard g(lock);
   if (capturing) return forbid("memory is taken");
   if (posix_memalign(out, align, (bytes + align - 1) / align * align)) return NO_MEMORY;
@@ -149,7 +149,7 @@ int take_of(std::map<uintptr_t, size_t> &of, void **out, size_t bytes, size_t al
   return code();
 }
 
-int give_of(std::map<uintptr_t, size_t> &of, void *at) {
+int free_of(std::map<uintptr_t, size_t> &of, void *at) {
   guard g(lock);
   if (capturing) return forbid("memory is given back");
   auto i = of.find((uintptr_t)at);
@@ -160,10 +160,10 @@ int give_of(std::map<uintptr_t, size_t> &of, void *at) {
   return code();
 }
 
-int take(void **out, size_t bytes) { return take_of(card, out, bytes, 256); }
-int give(void *at) { return give_of(card, at); }
-int take_pinned(void **out, size_t bytes) { return take_of(pinned, out, bytes, 4096); }
-int give_pinned(void *at) { return give_of(pinned, at); }
+int alloc(void **out, size_t bytes) { return alloc_of(card, out, bytes, 256); }
+int release(void *at) { return free_of(card, at); }
+int alloc_pinned(void **out, size_t bytes) { return alloc_of(pinned, out, bytes, 4096); }
+int free_pinned(void *at) { return free_of(pinned, at); }
 
 int copy(void *to, const void *from, size_t bytes, xlm_cuda_way way, xlm_cuda_queue q) {
   guard g(lock);
@@ -456,7 +456,7 @@ int64_t fake_cuda_launches(void) {
 
 extern const xlm_cuda_runtime fake_cuda;
 const xlm_cuda_runtime fake_cuda = {
-    versions, count,  use,  card_of,    memory,      take,   give,       take_pinned, give_pinned, open_queue, close_queue,
+    versions, count,  use,  card_of,    memory,      alloc,  release,     alloc_pinned, free_pinned, open_queue, close_queue,
     finish,   idle,   open_event, close_event, record, wait_event, reach, passed,    elapsed,     copy,       fill,
     begin_capture, end_capture, launch, close_graph, text, last_error, announce};
 

@@ -44,7 +44,7 @@ static void take_while_capturing(void) {
   xlm_cuda_graph g;
   void *more;
   (void)fake_cuda.begin_capture(queues[0]);
-  assert_int_not_equal(fake_cuda.take(&more, 8), 0);
+  assert_int_not_equal(fake_cuda.alloc(&more, 8), 0);
   assert_int_not_equal(fake_cuda.end_capture(queues[0], &g), 0);
 }
 static void leave_a_queue_unjoined(void) {
@@ -96,7 +96,7 @@ static void the_fake_finds_mistakes(void **state) {
   plain = malloc(8);
   for (int i = 0; i <= MISTAKES; i++) {
     fake_cuda_reset(1);
-    (void)fake_cuda.take(&card, 64), (void)fake_cuda.take_pinned(&pinned, 64);
+    (void)fake_cuda.alloc(&card, 64), (void)fake_cuda.alloc_pinned(&pinned, 64);
     (void)fake_cuda.open_queue(&queues[0], false), (void)fake_cuda.open_queue(&queues[1], true);
     (void)fake_cuda.open_event(&event, false);
     if (i < MISTAKES)
@@ -107,7 +107,7 @@ static void the_fake_finds_mistakes(void **state) {
     if (i == MISTAKES && fake_cuda_error()) fail_msg("%s", fake_cuda_error());
     (void)fake_cuda.close_event(event);
     (void)fake_cuda.close_queue(queues[0]), (void)fake_cuda.close_queue(queues[1]);
-    (void)fake_cuda.give(card), (void)fake_cuda.give_pinned(pinned);
+    (void)fake_cuda.release(card), (void)fake_cuda.free_pinned(pinned);
   }
   free(plain);
 }

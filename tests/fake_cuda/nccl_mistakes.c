@@ -104,7 +104,7 @@ static void err_on_purpose(xlm_comm *c, void *arg) {
   int version;
   void *at;
   RANK_CHECK(c, xlm_nccl_table(&n, &version, NULL) == XLM_OK);
-  (void)fake_cuda.take(&at, 400), (void)fake_cuda.open_queue(&q, false);
+  (void)fake_cuda.alloc(&at, 400), (void)fake_cuda.open_queue(&q, false);
   if (!c->rank) (void)n->unique_id(&id);
   RANK_CHECK(c, c->backend->barrier(c) == XLM_OK);
   RANK_CHECK(c, n->init(&comm, 2, id, (int)c->rank, &config) == NCCL_IN_PROGRESS);
@@ -116,7 +116,7 @@ static void err_on_purpose(xlm_comm *c, void *arg) {
   RANK_CHECK(c, c->backend->barrier(c) == XLM_OK);
   RANK_CHECK(c, strstr(fake_cuda_error(), m->found));
   (void)n->abandon(comm);
-  (void)fake_cuda.close_queue(q), (void)fake_cuda.give(at);
+  (void)fake_cuda.close_queue(q), (void)fake_cuda.release(at);
 }
 
 static void mistakes_are_found(void **state) {

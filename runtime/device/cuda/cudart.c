@@ -35,19 +35,19 @@ static int memory(size_t *unused, size_t *all) {
   return (int)cudaMemGetInfo(unused, all);
 }
 
-static int take(void **out, size_t bytes) {
+static int alloc(void **out, size_t bytes) {
   return (int)cudaMalloc(out, bytes);
 }
 
-static int give(void *at) {
+static int release(void *at) {
   return (int)cudaFree(at);
 }
 
-static int take_pinned(void **out, size_t bytes) {
+static int alloc_pinned(void **out, size_t bytes) {
   return (int)cudaHostAlloc(out, bytes, cudaHostAllocDefault);
 }
 
-static int give_pinned(void *at) {
+static int free_pinned(void *at) {
   return (int)cudaFreeHost(at);
 }
 
@@ -149,10 +149,10 @@ static const xlm_cuda_runtime table = {.versions = versions,
                                        .use = use,
                                        .card = card_of,
                                        .memory = memory,
-                                       .take = take,
-                                       .give = give,
-                                       .take_pinned = take_pinned,
-                                       .give_pinned = give_pinned,
+                                       .alloc = alloc,
+                                       .release = release,
+                                       .alloc_pinned = alloc_pinned,
+                                       .free_pinned = free_pinned,
                                        .open_queue = open_queue,
                                        .close_queue = close_queue,
                                        .finish = finish,

@@ -22,9 +22,9 @@ static xlm_status result(const xlm_cuda_host_link *l, xlm_status s, xlm_error *e
 static xlm_status make_room(xlm_cuda_host_link *l, xlm_cuda_stage *s, size_t bytes, xlm_error *err) {
   const xlm_cuda_runtime *r = l->device->runtime;
   if (bytes <= s->room) return XLM_OK;
-  if (s->at) XLM_TRY(check(l, r->give_pinned(s->at), err));
+  if (s->at) XLM_TRY(check(l, r->free_pinned(s->at), err));
   *s = (xlm_cuda_stage){0};
-  XLM_TRY(check(l, r->take_pinned((void **)&s->at, bytes), err));
+  XLM_TRY(check(l, r->alloc_pinned((void **)&s->at, bytes), err));
   s->room = bytes;
   return XLM_OK;
 }
@@ -124,8 +124,8 @@ xlm_status xlm_cuda_host_link_open(xlm_cuda_host_link *l, xlm_cuda_device *d, xl
 
 void xlm_cuda_host_link_close(xlm_cuda_host_link *l) {
   for (int q = 0; q < XLM_STREAMS; q++) {
-    if (l->out[q].at) (void)l->device->runtime->give_pinned(l->out[q].at);
-    if (l->in[q].at) (void)l->device->runtime->give_pinned(l->in[q].at);
+    if (l->out[q].at) (void)l->device->runtime->free_pinned(l->out[q].at);
+    if (l->in[q].at) (void)l->device->runtime->free_pinned(l->in[q].at);
   }
   free(l->host_out);
   free(l->host_in);

@@ -15,16 +15,16 @@ static xlm_status check(const cuda *c, int rc, const char *what, xlm_error *err)
 
 // ---- allocation ----
 
-static xlm_status take(cuda *c, size_t bytes, void **out, xlm_error *err) {
+static xlm_status alloc(cuda *c, size_t bytes, void **out, xlm_error *err) {
   const xlm_cuda_runtime *r = cuda_calls(c);
   cuda_block *b = (cuda_block *)calloc(1, sizeof *b);
   if (!b) return xlm_fail(err, XLM_ENV, "no memory for a device");
-  if (r->take(&b->at, bytes)) {
+  if (r->alloc(&b->at, bytes)) {
     size_t unused = 0, all = 0;
     free(b);
     (void)r->last_error();
     (void)r->memory(&unused, &all);
-    return xlm_fail(err, XLM_ENV, "cannot take %zu bytes of the card's memory: %zu of %zu are unused", bytes,
+    return xlm_fail(err, XLM_ENV, "cannot allocate %zu bytes of the card's memory: %zu of %zu are unused", bytes,
                     unused, all);
   }
   b->next = c->blocks;
@@ -37,7 +37,7 @@ static xlm_status take(cuda *c, size_t bytes, void **out, xlm_error *err) {
 xlm_status cuda_alloc(xlm_device *d, size_t bytes, void **out, xlm_error *err) {
   cuda *c = cuda_of(d);
   xlm_status s = cuda_enter(c, err);
-  if (s == XLM_OK) s = take(c, bytes ? bytes : 1, out, err);
+  if (s == XLM_OK) s = alloc(c, bytes ? bytes : 1, out, err);
   cuda_leave(c);
   return s;
 }
@@ -143,14 +143,14 @@ xlm_status cuda_fill(xlm_device *d, void *to, int byte, size_t bytes, xlm_error 
 
 xlm_status cuda_open_memory(cuda *c, xlm_error *err) {
   const xlm_cuda_runtime *r = cuda_calls(c);
-  static const char why[] = "taking pinned memory of the host";
+  static const char why[] = "allocating pinned memory of the host";
   void *env;
-  XLM_TRY(check(c, r->take_pinned((void **)&c->ring.at, (size_t)CUDA_PIECES * CUDA_PIECE), why, err));
-  XLM_TRY(check(c, r->take_pinned((void **)&c->bounce, (size_t)2 * CUDA_PIECE), why, err));
+  XLM_TRY(check(c, r->alloc_pinned((void **)&c->ring.at, (size_t)CUDA_PIECES * CUDA_PIECE), why, err));
+  XLM_TRY(check(c, r->alloc_pinned((void **)&c->bounce, (size_t)2 * CUDA_PIECE), why, err));
   for (int i = 0; i < CUDA_PIECES; i++)
     XLM_TRY(check(c, r->open_event(&c->ring.passed[i], false), "making an event", err));
   for (int i = 0; i < 2; i++) XLM_TRY(check(c, r->open_event(&c->bounced[i], false), "making an event", err));
-  XLM_TRY(take(c, sizeof *c->open.env, &env, err));
+  XLM_TRY(alloc(c, sizeof *c->open.env, &env, err));
   c->open.env = (const xlm_step_env *)env;
   return XLM_OK;
 }
@@ -159,11 +159,11 @@ void cuda_close_memory(cuda *c) {
   const xlm_cuda_runtime *r = cuda_calls(c);
   for (cuda_block *b = c->blocks, *next; b; b = next) {
     next = b->next;
-    (void)r->give(b->at);
+    (void)r->release(b->at);
     free(b);
   }
-  if (c->ring.at) (void)r->give_pinned(c->ring.at);
-  if (c->bounce) (void)r->give_pinned(c->bounce);
+  if (c->ring.at) (void)r->free_pinned(c->ring.at);
+  if (c->bounce) (void)r->free_pinned(c->bounce);
   for (int i = 0; i < CUDA_PIECES; i++)
     if (c->ring.passed[i]) (void)r->close_event(c->ring.passed[i]);
   for (int i = 0; i < 2; i++)

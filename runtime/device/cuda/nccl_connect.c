@@ -217,7 +217,7 @@ static xlm_status make_numbers(cuda *c, xlm_error *err) {
   free(host);
   XLM_TRY(s);
   const xlm_cuda_runtime *r = cuda_calls(c);
-  XLM_TRY(xlm_cuda_check(r, r->take_pinned(&pinned, sizeof(uint32_t) * XLM_STREAMS), "taking pinned memory",
+  XLM_TRY(xlm_cuda_check(r, r->alloc_pinned(&pinned, sizeof(uint32_t) * XLM_STREAMS), "allocating pinned memory",
                          err));
   memset(pinned, 0, sizeof(uint32_t) * XLM_STREAMS);
   n->under_way = pinned;
@@ -324,7 +324,7 @@ void cuda_close_nccl(cuda *c) {
   for (uint32_t i = 0; i < n->n; i++) close_sender(c, &n->at[i]);
   for (int i = 0; i < NCCL_AHEAD; i++)
     if (n->ended[i]) (void)cuda_calls(c)->close_event(n->ended[i]);
-  if (n->under_way) (void)cuda_calls(c)->give_pinned((void *)(uintptr_t)n->under_way);
+  if (n->under_way) (void)cuda_calls(c)->free_pinned((void *)(uintptr_t)n->under_way);
   free(n->at);
   free(n);
   c->nccl = NULL;

@@ -31,10 +31,10 @@ typedef struct xlm_cuda_runtime {
   int (*use)(int card); // makes it current in the calling thread
   int (*card)(int card, xlm_cuda_card *out);
   int (*memory)(size_t *unused, size_t *all);
-  int (*take)(void **out, size_t bytes); // of the card: 256-byte aligned
-  int (*give)(void *at);
-  int (*take_pinned)(void **out, size_t bytes); // of the host, for asynchronous copies
-  int (*give_pinned)(void *at);
+  int (*alloc)(void **out, size_t bytes); // of the card: 256-byte aligned
+  int (*release)(void *at);
+  int (*alloc_pinned)(void **out, size_t bytes); // of the host, for asynchronous copies
+  int (*free_pinned)(void *at);
   int (*open_queue)(xlm_cuda_queue *out, bool urgent);
   int (*close_queue)(xlm_cuda_queue q);
   int (*finish)(xlm_cuda_queue q); // waits for all of it

@@ -4,8 +4,10 @@
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 
+samples=2000
+grep -q __asan_init "$run" && samples=400 # sanitizers are slower
 launch=(env XLMRUN="$run" RANKS=4 OUTPUT="$work/out" bash "$source_dir/tools/launch/mpirun.sh" "$model" --data "$work/corpus.txt"
-  --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40 --vocab-size 256 --seq-length 32 --global-batch-size 2000
+  --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40 --vocab-size 256 --seq-length 32 --global-batch-size $samples
   --micro-batch-size 1 --log-interval 1 --eval-interval 0 --seed 5 --pp 2 --tp 2)
 "${launch[@]}" --max-steps 1000 >log.txt 2>&1 &
 pid=$!

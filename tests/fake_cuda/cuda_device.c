@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "runtime/device/cuda/cuda.h"
-#include "tests/fake_cuda/fake_cuda.h"
+#include "tests/fake_cuda/fixture.h"
 
 static const xlm_device_kind *const kinds[] = {&xlm_device_cuda, &xlm_device_cuda_eager,
                                                &xlm_device_cuda_checked};
@@ -21,17 +21,6 @@ static xlm_device *open_device(const xlm_device_kind *kind, xlm_comm *comm) {
   xlm_device_options o = {.threads = 1, .n_marks = MANY, .room = MANY, .comm = comm};
   if (kind->open(&o, &d, &err) != XLM_OK) fail_msg("%s", err.text);
   return d;
-}
-
-static int setup(void **state) {
-  (void)state;
-  fake_cuda_reset(1);
-  return 0;
-}
-
-static int nothing_is_left(void **state) {
-  (void)state;
-  return fake_cuda_taken() == 0 && fake_cuda_open() == 0 && !fake_cuda_error() ? 0 : -1;
 }
 
 static int errors_are_forgotten(void **state) {
@@ -339,8 +328,8 @@ static void what_is_missing_is_said(void **state) {
   assert_int_equal(xlm_device_cuda.check(NULL), XLM_OK);
 }
 
-#define CLEAN(test) cmocka_unit_test_setup_teardown(test, setup, nothing_is_left)
-#define WRONG(test) cmocka_unit_test_setup_teardown(test, setup, errors_are_forgotten)
+#define CLEAN(test) cmocka_unit_test_setup_teardown(test, fake_setup, fake_nothing_is_left)
+#define WRONG(test) cmocka_unit_test_setup_teardown(test, fake_setup, errors_are_forgotten)
 
 int main(void) {
   const struct CMUnitTest tests[] = {

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "runtime/device/cuda/cuda.h"
-#include "tests/fake_cuda/fake_cuda.h"
+#include "tests/fake_cuda/fixture.h"
 #include "tests/layouts/ranks.h"
 
 static const xlm_device_kind *const kinds[] = {&xlm_device_cuda, &xlm_device_cuda_eager,
@@ -89,20 +89,9 @@ static void the_link_moves_bytes(void **state) {
   for (int k = 0; k < KINDS; k++) ranks_run(&m, 20, communicate, (void *)(uintptr_t)kinds[k]);
 }
 
-static int setup(void **state) {
-  (void)state;
-  fake_cuda_reset(1);
-  return 0;
-}
-
-static int nothing_is_left(void **state) {
-  (void)state;
-  return fake_cuda_taken() == 0 && fake_cuda_open() == 0 && !fake_cuda_error() ? 0 : -1;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(the_link_moves_bytes, setup, nothing_is_left),
+      cmocka_unit_test_setup_teardown(the_link_moves_bytes, fake_setup, fake_nothing_is_left),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

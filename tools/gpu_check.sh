@@ -2,7 +2,8 @@
 # Checks and measures xlm on an NVIDIA GPU.
 #
 #   tools/gpu_check.sh prepare [DIR]   where the CUDA toolkit is; needs no GPU: builds what the other machine needs
-#                                      into DIR (default build/gpu): programs, libraries, models, the CPU's loss curve
+#                                      into DIR (default build/gpu): programs, libraries, models, the CPU's loss curve;
+#                                      for the cards of $ARCHS (default 90a-real: H100, H200)
 #   DIR/gpu_check.sh [PHASE...]        where the GPU is; needs a driver and bash. Phases, in this order by default:
 #     probe      the GPU, driver and libraries that are found
 #     ops        every op case against the float64 reference, repeated with equal bits
@@ -30,8 +31,8 @@ prepare() {
   source=$(cd "$here/.." && pwd) dir=${1:-$here/../build/gpu}
   mkdir -p "$dir/bin" "$dir/lib" "$dir/models" || return 1
   dir=$(cd "$dir" && pwd) build=$dir/../gpu-build
-  cmake -G Ninja -S "$source" -B "$build" -DXLM_CUDA=ON -DXLM_CUDA_ARCHS='80-real;90a-real' -DXLM_CHECKED=OFF \
-    -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON >"$dir/cmake.log" || { tail "$dir/cmake.log"; return 1; }
+  cmake -G Ninja -S "$source" -B "$build" -DXLM_CUDA=ON -DXLM_CUDA_ARCHS="${ARCHS:-90a-real}" -DXLM_CHECKED=OFF \
+    -DCMAKE_CUDA_FLAGS='-Xfatbin -compress-all' -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON >"$dir/cmake.log" || { tail "$dir/cmake.log"; return 1; }
   ninja -C "$build" xlmrun gpu_ops >"$dir/build.log" || { grep -A 20 -m 1 FAILED "$dir/build.log"; return 1; }
   install -s "$build/xlmrun" "$dir/bin/xlmrun" && install -s "$build/tests/gpu_ops" "$dir/bin/gpu_ops" || return 1
   for library in $(libraries "$dir/bin/gpu_ops") $(libraries "$dir/bin/xlmrun"); do cp "$library" "$dir/lib/"; done
@@ -40,6 +41,7 @@ prepare() {
   cat "$source"/docs/*.md >"$dir/corpus.txt"
   rm -rf "$dir/cpu"
   (cd "$dir" && train cpu --device cpu) >"$dir/cpu.log" 2>&1 || { tail "$dir/cpu.log"; return 1; }
+  rm -r "$dir"/cpu/step-* # the curve is enough
   du -sh "$dir" | sed 's/\t.*/ to carry: /' | tr -d '\n'
   echo "$dir"
 }

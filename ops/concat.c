@@ -61,11 +61,7 @@ static void grad(xlm_grad *x) {
   xlm_attr_dims(as, XLM_A_to, to);
   int64_t start = 0;
   for (int i = 0; i < n; i++) {
-    xlm_attr_list l = xlm_attr_list_new(x->b->g->arena);
-    xlm_attr_put_dims(&l, XLM_A_from, to, 1);
-    xlm_attr_put_dims(&l, XLM_A_to, &from[i], 1);
-    xlm_attr_put_int(&l, XLM_A_start, start);
-    if (x->need[i]) x->din[i] = xlm_emit(x->b, XLM_OP_SLICE, &x->dout[0], 1, &l);
+    if (x->need[i]) x->din[i] = xlm_slice_to(x->b, x->dout[0], to[0], start, from[i]);
     start += x->b->g->dims[from[i]].size;
   }
 }

@@ -213,6 +213,25 @@ xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor) {
   return factor == 1 ? x : xlm_op2(b, XLM_OP_MUL, x, xlm_scalar(b, factor));
 }
 
+xlm_val xlm_add_to(xlm_build *b, xlm_val sum, xlm_val x) {
+  return sum ? xlm_op2(b, XLM_OP_ADD, sum, x) : x;
+}
+
+xlm_val xlm_slice_to(xlm_build *b, xlm_val x, xlm_dim from, int64_t start, xlm_dim to) {
+  xlm_attr_list l = xlm_attr_list_new(b->g->arena);
+  xlm_attr_put_dims(&l, XLM_A_from, &from, 1);
+  xlm_attr_put_dims(&l, XLM_A_to, &to, 1);
+  xlm_attr_put_int(&l, XLM_A_start, start);
+  return xlm_emit(b, XLM_OP_SLICE, &x, 1, &l);
+}
+
+xlm_val xlm_join_to(xlm_build *b, const xlm_val *x, const xlm_dim *from, int n, xlm_dim to) {
+  xlm_attr_list l = xlm_attr_list_new(b->g->arena);
+  xlm_attr_put_dims(&l, XLM_A_from, from, n);
+  xlm_attr_put_dims(&l, XLM_A_to, &to, 1);
+  return xlm_emit(b, XLM_OP_CONCAT, x, n, &l);
+}
+
 xlm_val xlm_sum_over(xlm_build *b, xlm_val x, const xlm_dim *over, int n) {
   if (n == 0) return x;
   xlm_attr_list l = xlm_attr_list_new(b->g->arena);

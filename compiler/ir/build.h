@@ -61,6 +61,11 @@ xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm
 // Stores v in a new state of its type, whose value after the step it is. Returns the state's new value.
 xlm_val xlm_build_kept(xlm_build *b, const char *name, xlm_role role, xlm_val v, const xlm_attr *split);
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor); // x * factor; x itself when factor is 1
+xlm_val xlm_add_to(xlm_build *b, xlm_val sum, xlm_val x); // sum + x; x itself when sum is 0
+// The elements of dimension `from` from `start` on, as dimension `to`; and the reverse: n tensors joined along
+// from[0 .. n), as dimension `to`.
+xlm_val xlm_slice_to(xlm_build *b, xlm_val x, xlm_dim from, int64_t start, xlm_dim to);
+xlm_val xlm_join_to(xlm_build *b, const xlm_val *x, const xlm_dim *from, int n, xlm_dim to);
 xlm_val xlm_sum_over(xlm_build *b, xlm_val x, const xlm_dim *over, int n); // x when n = 0
 xlm_val xlm_sum_to(xlm_build *b, xlm_val x, const xlm_type *like); // sums over the dims of x that `like`
                                                                    // lacks

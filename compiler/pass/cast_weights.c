@@ -16,18 +16,14 @@ typedef struct casts {
   xlm_val *cast; // by value: of a parameter, its cast in the new graph; 0: none
 } casts;
 
-static bool is_cast_of_parameter(const xlm_graph *g, const xlm_node_info *n) {
-  return n->phase == XLM_PHASE_FWD && xlm_op_casts(n->op) &&
-         xlm_node_is(xlm_val_node(g, n->in[0]), XLM_LEAF_PARAMETER);
-}
-
 static void find_stored(casts *c) {
   for (xlm_node id = 1; id < c->g->n_nodes; id++) {
     const xlm_node_info *n = &c->g->nodes[id];
     if (xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE) continue;
     for (int i = 0; i < n->n_in; i++) {
       xlm_node def = c->g->values[n->in[i]].def;
-      c->stored[def] |= is_cast_of_parameter(c->g, &c->g->nodes[def]);
+      const xlm_node_info *made = &c->g->nodes[def];
+      c->stored[def] |= made->phase == XLM_PHASE_FWD && xlm_casts_parameter(c->g, made);
     }
   }
 }

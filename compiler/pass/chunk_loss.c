@@ -172,11 +172,7 @@ static void context(chunker *c, xlm_node id) {
 static xlm_val slice(chunker *c, const division *v, int chunk, xlm_val whole) {
   int64_t start = 0;
   for (int i = 0; i < chunk; i++) start += c->out->dims[v->part[i]].size;
-  xlm_attr_list l = xlm_attr_list_new(c->out->arena);
-  xlm_attr_put_dims(&l, XLM_A_from, &v->d, 1);
-  xlm_attr_put_dims(&l, XLM_A_to, &v->part[chunk], 1);
-  xlm_attr_put_int(&l, XLM_A_start, start);
-  xlm_val part = xlm_emit(&c->b, XLM_OP_SLICE, &whole, 1, &l);
+  xlm_val part = xlm_slice_to(&c->b, whole, v->d, start, v->part[chunk]);
   xlm_val_at(c->out, part)->partial = xlm_val_at(c->out, whole)->partial;
   return part;
 }
@@ -212,12 +208,6 @@ static xlm_val count_of_targets(chunker *c, const xlm_head *h) {
   return c->count;
 }
 
-static xlm_val add_to_total(chunker *c, xlm_val old, xlm_val part) {
-  xlm_val *total = &c->total[old];
-  if (*total) part = xlm_op2(&c->b, XLM_OP_ADD, *total, part);
-  return *total = part;
-}
-
 // Emits the product of this chunk as an addition to those before. Returns false if it must be added
 // otherwise.
 static bool add_product(chunker *c, const xlm_node_info *n, const xlm_val *in, const xlm_attr_list *l) {
@@ -248,7 +238,7 @@ static void emit_member(chunker *c, const division *v, int chunk, xlm_node id) {
     xlm_val_at(c->out, made)->partial = c->g->values[old].partial;
     xlm_val_at(c->out, made)->name = c->g->values[old].name;
     if (xlm_head_sums(c->g, old, v->d) && c->read[old])
-      add_to_total(c, old, made);
+      c->total[old] = xlm_add_to(&c->b, c->total[old], made);
     else
       c->now[old] = c->parts[old][chunk] = made;
   }
@@ -256,19 +246,13 @@ static void emit_member(chunker *c, const division *v, int chunk, xlm_node id) {
 
 // ---- a head ----
 
-static xlm_val join(chunker *c, const division *v, xlm_val old) {
-  xlm_attr_list l = xlm_attr_list_new(c->out->arena);
-  xlm_attr_put_dims(&l, XLM_A_from, v->part, v->n);
-  xlm_attr_put_dims(&l, XLM_A_to, &v->d, 1);
-  return xlm_emit(&c->b, XLM_OP_CONCAT, c->parts[old], v->n, &l);
-}
-
 static void emit_results(chunker *c, const division *v, xlm_node id) {
   const xlm_node_info *n = &c->g->nodes[id];
   context(c, id);
   for (xlm_val old = n->out; old < n->out + n->n_out; old++) {
     if (!c->read[old]) continue;
-    xlm_val now = xlm_head_sums(c->g, old, v->d) ? c->total[old] : join(c, v, old);
+    xlm_val now = xlm_head_sums(c->g, old, v->d) ? c->total[old]
+                                                 : xlm_join_to(&c->b, c->parts[old], v->part, v->n, v->d);
     xlm_val sum = c->sum[old] ? c->g->nodes[c->sum[old]].out : 0, like = sum ? sum : old;
     xlm_val_at(c->out, now)->partial = c->g->values[like].partial;
     xlm_val_at(c->out, now)->name = c->g->values[like].name;

@@ -66,7 +66,7 @@ static void contribute(xlm_differentiation *d, xlm_val v, xlm_val g) {
   if (!xlm_node_is(xlm_val_node(d->out, g), XLM_LEAF_CONSTANT))
     g = d->sampled[v] ? xlm_cast_to(&d->b, g, like.dtype) : xlm_diff_widen(d, g);
   g = xlm_order_to(&d->b, g, &like);
-  d->grad[v] = d->grad[v] ? xlm_op2(&d->b, XLM_OP_ADD, d->grad[v], g) : g;
+  d->grad[v] = xlm_add_to(&d->b, d->grad[v], g);
   if (xlm_val_at(d->out, v)->name) xlm_diff_name(d, d->grad[v], "d/", xlm_val_at(d->out, v)->name);
 }
 
@@ -169,7 +169,7 @@ static void total_loss(xlm_differentiation *d) {
   for (uint32_t i = 0; i < d->g->losses.n; i++) {
     xlm_val loss = xlm_diff_widen(d, d->map[d->g->losses.at[i].val]);
     if (!sum) span = d->g->losses.at[i].span;
-    sum = sum ? xlm_op2(&d->b, XLM_OP_ADD, sum, loss) : loss;
+    sum = xlm_add_to(&d->b, sum, loss);
   }
   xlm_val total = xlm_diff_carry(d, "sum/loss", sum, 1.0 / (double)d->o->microbatches);
   xlm_vals_add(d->out, &d->out->outputs, "loss", total, span);

@@ -166,8 +166,7 @@ static void find_inlined(fuse *f) {
   }
   for (xlm_node id = 1; id < f->g->n_nodes; id++) {
     const xlm_node_info *n = &f->g->nodes[id];
-    f->inlined[id] = xlm_op_casts(n->op) && !xlm_phase_is_once(n->phase) &&
-                     xlm_node_is(xlm_val_node(f->g, n->in[0]), XLM_LEAF_PARAMETER) &&
+    f->inlined[id] = !xlm_phase_is_once(n->phase) && xlm_casts_parameter(f->g, n) &&
                      elementwise[n->out] == f->uses[n->out];
   }
 }

@@ -241,7 +241,7 @@ static void make_way(const xlm_partitioning *p, const xlm_node_info *n, assign *
 
 // A parameter split by ZeRO is cast before it is gathered, which halves the bytes.
 static bool casts_split_parameter(const xlm_partitioning *p, const xlm_node_info *n) {
-  return xlm_op_casts(n->op) && xlm_node_is(xlm_val_node(p->g, n->in[0]), XLM_LEAF_PARAMETER) &&
+  return xlm_casts_parameter(p->g, n) &&
          !xlm_layout_equal(&p->have[n->in[0]], &p->canon[n->in[0]], xlm_val_rank(p, n->in[0]));
 }
 

@@ -20,6 +20,9 @@ void xlm_drop_dead(xlm_graph *g, xlm_arena *scratch);
 static inline bool xlm_is_leaf(const xlm_node_info *n) {
   return xlm_op_is_leaf(n->op);
 }
+static inline bool xlm_casts_parameter(const xlm_graph *g, const xlm_node_info *n) {
+  return xlm_op_casts(n->op) && xlm_node_is(xlm_val_node(g, n->in[0]), XLM_LEAF_PARAMETER);
+}
 static inline bool xlm_is_view(const xlm_node_info *n) {
   return xlm_op_at(n->op)->flags & XLM_OPF_VIEW;
 }

@@ -4,8 +4,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -15,6 +13,7 @@
 #include "ops/cuda/nvrtc.h"
 #include "runtime/base/dict.h"
 #include "runtime/device/kernel.h"
+#include "tests/train/train_util.h"
 
 static const struct {
   const char *model, *preset;
@@ -30,13 +29,7 @@ typedef struct finder {
 
 static const xlm_plan *plan_of(xlm_arena *a, const char *model, const char *preset, xlm_dtype dtype) {
   const xlm_backend *cuda = xlm_backend_find("cuda");
-  const char *path = xlm_arena_printf(a, XLM_SOURCE_DIR "/models/%s.xlm", model);
-  char *text = xlm_arena_alloc(a, 1 << 16);
-  FILE *f = fopen(path, "r");
-  assert_non_null(f);
-  size_t n = fread(text, 1, 1 << 16, f);
-  fclose(f);
-  const xlm_source *source = xlm_source_new(a, path, text, n);
+  const xlm_source *source = toy_source(a, model);
   xlm_compile_options o = xlm_compile_defaults();
   o.settings.preset = preset, o.settings.dtype = dtype, o.settings.batch = 1;
   o.train.microbatches = 2;

@@ -178,7 +178,7 @@ static bool *values_needing(const op_test *t,
 }
 
 static void add_to(op_test *t, xlm_val *sum, xlm_val v) {
-  if (v) *sum = *sum ? xlm_op2(&t->b, XLM_OP_ADD, *sum, v) : v;
+  if (v) *sum = xlm_add_to(&t->b, *sum, v);
 }
 
 static void differentiate_node(op_test *t, xlm_node id, const bool *need, xlm_val *grad) {

@@ -201,7 +201,7 @@ xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm
   return emit_state(b, name, role, &t, split);
 }
 
-xlm_val xlm_build_kept(xlm_build *b, const char *name, xlm_role role, xlm_val v, const xlm_attr *split) {
+xlm_val xlm_build_stored(xlm_build *b, const char *name, xlm_role role, xlm_val v, const xlm_attr *split) {
   xlm_type t = *xlm_val_type(b->g, v);
   xlm_val state = emit_state(b, name, role, &t, split), assigned = xlm_op2(b, XLM_OP_ASSIGN, state, v);
   xlm_val_at(b->g, assigned)->name = name;

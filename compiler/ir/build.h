@@ -59,7 +59,7 @@ xlm_val xlm_scalar(xlm_build *b,
 xlm_val xlm_build_state(xlm_build *b, const char *name, xlm_role role, const xlm_type *like,
                         const xlm_attr *split);
 // Stores v in a new state of its type, whose value after the step it is. Returns the state's new value.
-xlm_val xlm_build_kept(xlm_build *b, const char *name, xlm_role role, xlm_val v, const xlm_attr *split);
+xlm_val xlm_build_stored(xlm_build *b, const char *name, xlm_role role, xlm_val v, const xlm_attr *split);
 xlm_val xlm_scale(xlm_build *b, xlm_val x, double factor); // x * factor; x itself when factor is 1
 xlm_val xlm_add_to(xlm_build *b, xlm_val sum, xlm_val x); // sum + x; x itself when sum is 0
 // The elements of dimension `from` from `start` on, as dimension `to`; and the reverse: n tensors joined along

@@ -38,8 +38,8 @@ static void emit_cast(casts *c, xlm_node id) {
     c->b.recompute = false;
     const char *name =
         xlm_arena_printf(c->out->arena, "cast/%s", xlm_attr_text(&param->attrs, XLM_A_name, ""));
-    *cast = xlm_build_kept(&c->b, name, XLM_ROLE_CAST, xlm_copy_with(&c->b, c->g, id, &c->map[n->in[0]]),
-                           xlm_attr_find(&param->attrs, XLM_A_split));
+    *cast = xlm_build_stored(&c->b, name, XLM_ROLE_CAST, xlm_copy_with(&c->b, c->g, id, &c->map[n->in[0]]),
+                             xlm_attr_find(&param->attrs, XLM_A_split));
   }
   XLM_ASSERT(xlm_same_type(xlm_val_type(c->out, *cast), xlm_val_type(c->g, n->out)),
              "node %u casts to another type than an earlier one", id);

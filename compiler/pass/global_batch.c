@@ -275,7 +275,7 @@ static xlm_val keep(global *w, xlm_val v, const char *name) {
   for (uint32_t i = 0; i < w->out->n_updates; i++)
     if (!strcmp(xlm_attr_text(&xlm_val_node(w->out, w->out->updates[i].state)->attrs, XLM_A_name, ""), name))
       name = xlm_arena_printf(w->out->arena, "%s.%u", name, w->out->n_updates);
-  return xlm_build_kept(&w->b, name, XLM_ROLE_COUNT, v, NULL);
+  return xlm_build_stored(&w->b, name, XLM_ROLE_COUNT, v, NULL);
 }
 
 static bool refuse(global *w, const xlm_node_info *n, const char *text) {

@@ -34,6 +34,7 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
 const xlm_op xlm_op_rmsnorm = {
     .name = "rmsnorm",
     .facts = {.mixes = XLM_KEY(over)},
+    .flags = XLM_OPF_ROWS,
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,
@@ -53,7 +54,7 @@ const xlm_op xlm_op_rmsnorm = {
 const xlm_op xlm_op_rmsnorm_bwd = {
     .name = "rmsnorm_bwd",
     .facts = {.mixes = XLM_KEY(over)},
-    .flags = XLM_OPF_INTERNAL,
+    .flags = XLM_OPF_INTERNAL | XLM_OPF_ROWS,
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,

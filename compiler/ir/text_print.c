@@ -75,6 +75,7 @@ static void span(printer *p, xlm_span s) {
 
 static void code(printer *p, const xlm_code *c) {
   xlm_text_printf(p->out, "<in %u;", c->n_in);
+  if (c->row) xlm_text_printf(p->out, " row %u;", c->row);
   for (int i = 0; i < c->n; i++) {
     const xlm_code_instr *at = &c->at[i];
     xlm_text_printf(p->out, " %s", xlm_fn_name((xlm_fn)at->fn));
@@ -85,11 +86,17 @@ static void code(printer *p, const xlm_code *c) {
     }
     if (at->fn == XLM_FN_CAST) { // its immediate encodes the element type
       xlm_text_printf(p->out, " to %s", xlm_enum_name(XLM_ENUM_DTYPE, (int64_t)at->imm));
+    } else if (xlm_fn_is_row(at->fn)) {
+      xlm_text_printf(p->out, " %s ", xlm_attr_name(xlm_fn_attr((xlm_fn)at->fn)));
+      xlm_text_double(p->out, at->imm);
     }
     xlm_text_add(p->out, ";");
   }
   xlm_text_add(p->out, " out");
-  for (int i = 0; i < c->n_out; i++) xlm_text_printf(p->out, " r%u", c->out[i]);
+  for (int i = 0; i < c->n_out; i++) {
+    if (i == c->n_out - c->n_summed) xlm_text_add(p->out, " sum");
+    xlm_text_printf(p->out, " r%u", c->out[i]);
+  }
   xlm_text_add(p->out, ">");
 }
 

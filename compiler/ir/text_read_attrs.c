@@ -23,6 +23,10 @@ static bool read_cast(reader *r, xlm_code_instr *out) { // the element type is i
   return true;
 }
 
+static bool read_row_attr(reader *r, xlm_code_instr *out) { // so is the attribute of a row function
+  return xlm_lex_want(&r->x, xlm_attr_name(xlm_fn_attr((xlm_fn)out->fn))) && xlm_lex_double(&r->x, &out->imm);
+}
+
 static bool code_instr(reader *r, uint32_t limit, xlm_code_instr *out) {
   const char *name;
   if (!xlm_lex_word(&r->x, false, &name)) return false;
@@ -32,7 +36,7 @@ static bool code_instr(reader *r, uint32_t limit, xlm_code_instr *out) {
   out->fn = (uint16_t)fn;
   bool imm = false;
   for (int i = 0; i < xlm_fn_arity((xlm_fn)fn); i++) {
-    if (xlm_lex_try(&r->x, "#")) {
+    if (!xlm_fn_is_row((unsigned)fn) && xlm_lex_try(&r->x, "#")) {
       if (imm) return xlm_lex_fail(&r->x, "two immediate numbers in one instruction");
       imm = true;
       out->a[i] = XLM_CODE_IMM;
@@ -42,15 +46,19 @@ static bool code_instr(reader *r, uint32_t limit, xlm_code_instr *out) {
     }
   }
   if (fn == XLM_FN_CAST && !read_cast(r, out)) return false;
+  if (xlm_fn_is_row((unsigned)fn) && !read_row_attr(r, out)) return false;
   return xlm_lex_want(&r->x, ";");
 }
 
 static bool read_code(reader *r, xlm_attr *a) {
   xlm_code_instr at[XLM_CODE_MAX] = {{0}};
   xlm_code c = {0};
-  uint32_t n_in;
+  uint32_t n_in, row = 0, whole = UINT32_MAX;
   if (!xlm_lex_want(&r->x, "<") || !xlm_lex_want(&r->x, "in")) return false;
   if (!xlm_lex_uint(&r->x, 0, XLM_CODE_MAX_IN, &n_in) || !xlm_lex_want(&r->x, ";")) return false;
+  if (xlm_lex_try(&r->x, "row") &&
+      (!xlm_lex_uint(&r->x, 1, XLM_MAX_RANK, &row) || !xlm_lex_want(&r->x, ";")))
+    return false;
   while (!r->x.failed && !xlm_lex_try(&r->x, "out")) {
     if (c.n == XLM_CODE_MAX) return xlm_lex_fail(&r->x, "more than %d instructions", XLM_CODE_MAX);
     if (!code_instr(r, n_in + c.n, &at[c.n])) return false;
@@ -58,9 +66,12 @@ static bool read_code(reader *r, xlm_attr *a) {
   }
   while (!r->x.failed && !xlm_lex_try(&r->x, ">")) {
     if (c.n_out == XLM_CODE_MAX_OUT) return xlm_lex_fail(&r->x, "more than %d results", XLM_CODE_MAX_OUT);
+    if (whole == UINT32_MAX && xlm_lex_try(&r->x, "sum")) whole = c.n_out;
     if (!reg(r, n_in + c.n, &c.out[c.n_out++])) return false;
   }
   c.n_in = (uint16_t)n_in;
+  c.row = (uint16_t)row;
+  c.n_summed = (uint16_t)(whole < c.n_out ? c.n_out - whole : 0);
   c.at = xlm_arena_grow(r->arena, at, c.n, c.n, sizeof *at);
   a->code = xlm_arena_grow(r->arena, &c, 1, 1, sizeof c);
   return !r->x.failed;

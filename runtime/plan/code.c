@@ -1,23 +1,43 @@
-// Names and arities of the elementwise functions; see code.h.
+// Names, arities and attributes of the functions; see code.h.
 #include "runtime/plan/code.h"
 
 static const struct {
   const char *name;
   int arity;
+  xlm_attr_key attr;
 } fn_table[XLM_FN_COUNT] = {
-#define XLM_FN(name, NAME, arity, doc) {#name, arity},
+#define XLM_FN(name, NAME, arity, doc) {#name, arity, 0},
 #include "ops/elementwise.def"
 #undef XLM_FN
+#define XLM_ROW_FN(name, NAME, arity, attribute) {#name, arity, XLM_A_##attribute},
+#include "ops/rows.def"
+#undef XLM_ROW_FN
 };
 
 const char *xlm_fn_name(xlm_fn f) { return fn_table[f].name; }
 int xlm_fn_arity(xlm_fn f) { return fn_table[f].arity; }
+xlm_attr_key xlm_fn_attr(xlm_fn f) { return fn_table[f].attr; }
 
 xlm_fn xlm_fn_of(xlm_op_id op) {
   static const xlm_fn of[XLM_OP_COUNT] = {
 #define XLM_FN(name, NAME, arity, doc) [XLM_OP_##NAME] = XLM_FN_##NAME,
 #include "ops/elementwise.def"
 #undef XLM_FN
+#define XLM_ROW_FN(name, NAME, arity, attribute) [XLM_OP_##NAME] = XLM_FN_##NAME,
+#include "ops/rows.def"
+#undef XLM_ROW_FN
   };
   return of[op];
+}
+
+xlm_type xlm_code_space(const xlm_attrs *attrs) {
+  xlm_type t = {.dtype = XLM_F32};
+  t.rank = (uint8_t)xlm_attr_dims(attrs, XLM_A_dims, t.dim);
+  return t;
+}
+
+xlm_type xlm_code_row_type(const xlm_code *code, const xlm_type *space) {
+  xlm_type t = {.dtype = XLM_F32, .rank = (uint8_t)code->row};
+  for (int i = 0; i < code->row; i++) t.dim[i] = space->dim[space->rank - code->row + i];
+  return t;
 }

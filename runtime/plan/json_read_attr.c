@@ -33,6 +33,8 @@ static const xlm_code *get_code(reader *r, const json_t *o) {
   xlm_code_instr *instrs = XLM_NEW_N(r->a, xlm_code_instr, n);
   for (uint32_t i = 0; i < n; i++) code_instr(r, json_array_get(at, i), &instrs[i], c->n_in + i);
   uint32_t *out = xlm_json_indices(r, o, "out", 0, c->n_in + n, XLM_CODE_MAX_OUT, &n_out);
+  c->row = (uint16_t)xlm_json_int_or(r, o, "row", 0, XLM_MAX_RANK, 0);
+  c->n_summed = (uint16_t)xlm_json_int_or(r, o, "summed", 0, n_out, 0);
   c->at = instrs;
   c->n = (uint16_t)n;
   c->n_out = (uint16_t)n_out;

@@ -30,6 +30,8 @@ static void longs(xlm_json *j, const char *key, const uint64_t *at, int64_t n) {
 static void code(xlm_json *j, const char *key, const xlm_code *c) {
   xlm_json_object(j, key, XLM_JSON_ROW);
   xlm_json_put_int(j, "in", c->n_in);
+  if (c->row) xlm_json_put_int(j, "row", c->row);
+  if (c->n_summed) xlm_json_put_int(j, "summed", c->n_summed);
   xlm_json_array(j, "out", XLM_JSON_ROW);
   for (int i = 0; i < c->n_out; i++) xlm_json_put_int(j, NULL, c->out[i]);
   xlm_json_close(j);

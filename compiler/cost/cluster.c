@@ -28,6 +28,9 @@ static const key keys[] = {
     {"device", "attention", AT(attention), 1e-6, 1},               // fraction of the peak
     {"device", "vector_flops", AT(vector_flops), 1, 1e21},         // FLOP/s
     {"device", "memory_bandwidth", AT(memory_bandwidth), 1, 1e18}, // bytes/s
+    {"device", "best_gemm", AT(best_gemm), 1e-6, 1},               // fraction of the peak
+    {"device", "best_attention", AT(best_attention), 1e-6, 1},     // fraction of the peak
+    {"device", "best_bandwidth", AT(best_bandwidth), 1, 1e18},     // bytes/s
     {"device", "launch", AT(launch), 0, 1},                        // seconds
     {"intra", "bandwidth", AT(intra_bandwidth), 1, 1e18},          // bytes/s, one device, one direction
     {"intra", "latency", AT(intra_latency), 0, 1},                 // seconds

@@ -21,6 +21,9 @@ typedef struct xlm_cluster {
   double attention;        // fraction of the peak reached by attention
   double vector_flops;     // of everything else, FLOP/s
   double memory_bandwidth; // bytes/s, as reached by copies
+  // What the best kernels reach, each alone on the device, for the floor of a step: fractions of the peak for
+  // products and attention, bytes/s.
+  double best_gemm, best_attention, best_bandwidth;
   double launch;           // seconds between two kernels
   double intra_bandwidth,
       intra_latency;                     // within a node: bytes/s per device and direction; seconds

@@ -113,6 +113,16 @@ static double largest(const double *x, int n) {
   return most;
 }
 
+static double floor_of(const xlm_cluster *c, const xlm_rank_plan *r) {
+  double seconds = 0;
+  for (uint32_t s = 0; s < r->n_segments; s++) {
+    const xlm_segment *g = &r->segments[s];
+    for (uint32_t i = g->first; g->kind != XLM_SEG_EVAL && i < g->first + g->n; i++)
+      seconds += (double)xlm_plan_runs(r, s) * xlm_estimate_floor(c, r, &r->instrs[i]);
+  }
+  return seconds;
+}
+
 static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_plan *sp, xlm_estimate *out,
                    xlm_arena *a) {
   int parts = sp->stages * sp->chunks;
@@ -141,6 +151,7 @@ static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_p
     if (s.compute + s.communication <= out->compute + out->communication) continue;
     out->compute = s.compute;
     out->communication = s.communication;
+    out->floor = floor_of(c, r);
   }
   return s;
 }

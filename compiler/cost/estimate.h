@@ -17,6 +17,9 @@ typedef struct xlm_segment_cost { // seconds of one run of a segment
 // whether it runs on the communication stream.
 double xlm_estimate_instr(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                           const xlm_instr *in, bool *communication);
+// Seconds of one kernel at its bound: the larger of its arithmetic and its memory traffic at what the best
+// kernels of the device reach, without launch. 0 for communication.
+double xlm_estimate_floor(const xlm_cluster *c, const xlm_rank_plan *r, const xlm_instr *in);
 // Seconds a message takes along pp; 0 for all but `send`.
 double xlm_estimate_message(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                             const xlm_instr *in);
@@ -39,6 +42,7 @@ typedef struct xlm_estimate {
   double step, step_serial;          // serial: with no communication overlapped
   double bubble;                     // idle share of the pipeline
   double compute, communication;     // seconds per step of the busiest stage
+  double floor;                      // of its kernels, if each took its xlm_estimate_floor
   double tokens, model_flops;        // per step, whole mesh
   double tokens_per_second, mfu;     // mfu: relative to the peak of the plan's element type, all ranks
 } xlm_estimate;

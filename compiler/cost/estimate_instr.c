@@ -52,6 +52,16 @@ static double kernel(const xlm_cluster *c, const xlm_rank_plan *r, const xlm_ins
   return (arithmetic > memory ? arithmetic : memory) + c->launch;
 }
 
+double xlm_estimate_floor(const xlm_cluster *c, const xlm_rank_plan *r, const xlm_instr *in) {
+  if (xlm_comm_of(in->op)) return 0;
+  double groups, fill = operand_fill(r, in, &groups), peak = xlm_cluster_peak(c, multiplied(r, in)),
+                 memory = in->bytes / c->best_bandwidth, rate = c->flops_f32;
+  bool attends = xlm_op_facts_of(in->op)->product == XLM_PRODUCT_ATTENTION;
+  if (in->model_flops > 0) rate = peak * (attends ? c->best_attention : c->best_gemm);
+  double arithmetic = in->flops / rate;
+  return fill * (arithmetic > memory ? arithmetic : memory);
+}
+
 double xlm_estimate_message(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
                             const xlm_instr *in) {
   int axis, pp = xlm_mesh_axis(&p->mesh, "pp");

@@ -200,7 +200,8 @@ void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *o, xlm_text *t)
   if (p->n_ranks > 1)
     xlm_text_printf(t, ", %s per rank", xlm_text_count(a, e->tokens_per_second / p->n_ranks));
   xlm_text_printf(t, "   %.1f %% MFU\n", 100 * e->mfu);
-  xlm_text_printf(t, "  the busiest rank computes for %s", xlm_report_seconds(a, e->compute));
+  xlm_text_printf(t, "  the busiest rank computes for %s (%s with every kernel at its bound)",
+                  xlm_report_seconds(a, e->compute), xlm_report_seconds(a, e->floor));
   if (e->communication > 0) {
     xlm_text_printf(t, " and communicates for %s", xlm_report_seconds(a, e->communication));
     xlm_text_printf(t,

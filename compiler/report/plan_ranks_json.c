@@ -76,6 +76,7 @@ static void estimate(xlm_json *j, const xlm_plan_page *o) {
   xlm_json_put_rounded(j, "serial_step_seconds", e->step_serial, DIGITS);
   xlm_json_put_rounded(j, "bubble", e->bubble, DIGITS);
   xlm_json_put_rounded(j, "compute_seconds", e->compute, DIGITS);
+  xlm_json_put_rounded(j, "floor_seconds", e->floor, DIGITS);
   xlm_json_put_rounded(j, "communication_seconds", e->communication, DIGITS);
   xlm_json_put_rounded(j, "tokens_per_second", e->tokens_per_second, DIGITS);
   xlm_json_put_rounded(j, "mfu", e->mfu, DIGITS);

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/cost/estimate.h"
+#include "compiler/report/plan_page.h"
 #include "compiler/report/report.h"
 
 typedef struct page {
@@ -63,7 +65,7 @@ static void fits(page *g) {
 
 typedef struct row {
   const char *name;
-  double key, flops, bytes;
+  double key, flops, bytes, floor;
   int64_t count;
   const xlm_tensor *tensor; // for the largest activations
   const xlm_instr *instr;   // for kernels: the first of its kind
@@ -123,6 +125,7 @@ static uint32_t rows_by_kernel(page *g, row *rows, double *flops, double *bytes)
       rows[k].count += (int64_t)times;
       rows[k].flops += times * in->flops;
       rows[k].bytes += times * in->bytes;
+      if (g->o->cluster) rows[k].floor += times * xlm_estimate_floor(g->o->cluster, g->r, in);
       *flops += times * in->flops;
       *bytes += times * in->bytes;
     }
@@ -139,13 +142,16 @@ static void op_table(page *g) {
   for (uint32_t i = 0; i < n; i++)
     if ((int)strlen(rows[i].name) > width) width = (int)strlen(rows[i].name);
   qsort(rows, n, sizeof *rows, descending);
-  xlm_text_printf(g->t, "\nkernels of one %s\n  %-*s    calls      FLOPs  share      bytes  share\n",
-                  g->o->with_train ? "step" : "pass", width, "op");
-  for (uint32_t i = 0; i < n; i++)
+  xlm_text_printf(g->t, "\nkernels of one %s\n  %-*s    calls      FLOPs  share      bytes  share%s\n",
+                  g->o->with_train ? "step" : "pass", width, "op", g->o->cluster ? "      floor" : "");
+  for (uint32_t i = 0; i < n; i++) {
     xlm_text_printf(
-        g->t, "  %-*s %8lld %10s %5.1f%% %10s %5.1f%%\n", width, rows[i].name, (long long)rows[i].count,
+        g->t, "  %-*s %8lld %10s %5.1f%% %10s %5.1f%%", width, rows[i].name, (long long)rows[i].count,
         xlm_text_count(g->a, rows[i].flops), flops > 0 ? 100 * rows[i].flops / flops : 0.0,
         xlm_text_bytes(g->a, (uint64_t)rows[i].bytes), bytes > 0 ? 100 * rows[i].bytes / bytes : 0.0);
+    if (g->o->cluster) xlm_text_printf(g->t, " %10s", xlm_report_seconds(g->a, rows[i].floor));
+    xlm_text_add(g->t, "\n");
+  }
 }
 
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out) {

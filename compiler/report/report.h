@@ -2,6 +2,7 @@
 #ifndef XLM_REPORT_REPORT_H
 #define XLM_REPORT_REPORT_H
 
+#include "compiler/cost/cluster.h"
 #include "compiler/ir/graph.h"
 #include "runtime/plan/plan.h"
 
@@ -9,6 +10,7 @@ typedef struct xlm_report_options {
   uint64_t memory_limit; // bytes per rank; 0 = unknown
   bool with_train;       // the plan has training segments
   int top;               // number of tensors and ops to list; 0 = 8
+  const xlm_cluster *cluster; // for the floors of kernels; NULL: they are not shown
 } xlm_report_options;
 
 // The page that `xlmc plan` prints: model and data, bytes per category, the peak and its instruction, FLOPs,

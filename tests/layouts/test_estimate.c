@@ -24,6 +24,7 @@ static const char figures[] =
     "devices_per_node: 4\n"
     "device:\n  memory: 16e9\n  reserved: 1e9\n  flops_bf16: 100e12\n  flops_f32: 10e12\n"
     "  gemm_large: 0.8\n  gemm_large_at: 1e12\n  gemm_small: 0.2\n  gemm_small_at: 1e6\n"
+    "  best_gemm: 0.9\n  best_attention: 0.7\n  best_bandwidth: 2e12\n"
     "  attention: 0.5\n  vector_flops: 1e12\n  memory_bandwidth: 1e12\n  launch: 1e-6\n"
     "  backend: cpu\n  arch: base\n  threads: 1\n"
     "intra:\n  bandwidth: 100e9\n  latency: 1e-6\n"
@@ -207,6 +208,26 @@ static void one_rank_is_the_sum_of_its_kernels(void **state) {
   assert_true(e.communication == 0 && e.bubble < 1e-12);
 }
 
+// By the figures above: products at 0.9, attention at 0.7 of 10 TFLOP/s, others at that peak; 2 TB/s; no launch.
+static void the_floor_is_the_sum_of_bounds(void **state) {
+  xlm_arena *a = arena_of(state);
+  xlm_cluster c = cluster(a);
+  const xlm_plan *p = plan_of(a, "gpt2", (asked){.batch = 4, .microbatches = 2});
+  xlm_estimate e = xlm_estimate_plan(p, &c, a);
+  const xlm_rank_plan *r = p->rank_plans[0];
+  double sum = 0;
+  for (uint32_t s = 0; s < r->n_segments; s++)
+    for (uint32_t i = 0; r->segments[s].kind != XLM_SEG_EVAL && i < r->segments[s].n; i++) {
+      const xlm_instr *in = &r->instrs[r->segments[s].first + i];
+      const char *name = xlm_op_name(in->op);
+      double rate = !strncmp(name, "contract", 8) ? 9e12 : !strncmp(name, "attend", 6) ? 7e12 : 10e12;
+      double arithmetic = in->flops / rate, memory = in->bytes / 2e12;
+      sum += (double)xlm_plan_runs(r, s) * (arithmetic > memory ? arithmetic : memory);
+    }
+  close_to(e.floor, sum);
+  assert_true(e.floor > 0 && e.floor < e.compute);
+}
+
 // Copying along new dimensions (`broadcast`) is a kernel, despite its name.
 static void only_communication_takes_links(void **state) {
   xlm_cluster c = cluster(arena_of(state));
@@ -352,6 +373,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(links_take_what_the_formulas_say, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(products_get_better_with_size, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(one_rank_is_the_sum_of_its_kernels, open_arena, close_arena),
+      cmocka_unit_test_setup_teardown(the_floor_is_the_sum_of_bounds, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(only_communication_takes_links, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(splitting_work_divides_its_time, open_arena, close_arena),
       cmocka_unit_test_setup_teardown(slower_links_cost_time, open_arena, close_arena),

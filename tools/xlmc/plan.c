@@ -87,7 +87,7 @@ static void complete(planning *w) {
 }
 
 static void as_text(planning *w, xlm_text *t) {
-  xlm_report_options one = {.memory_limit = w->limit, .with_train = true};
+  xlm_report_options one = {.memory_limit = w->limit, .with_train = true, .cluster = w->cluster};
   if (w->c.plan->n_ranks > 1) {
     xlm_report_plan_ranks(w->c.plan, &w->page, t);
     return;

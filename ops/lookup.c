@@ -1,5 +1,8 @@
-// lookup: the row of a table for each token. The table's gradient sums the rows of dy for equal tokens;
-// lookup_bwd needs neither sorting nor atomics (see ops/cpu/lookup.c).
+// lookup: the row of a table for each token. The table's gradient, lookup_bwd, sums the rows of dy for equal
+// tokens. lookup_bwd_acc adds it to an accumulator, of which it touches only the tokens' rows; the fuse pass
+// makes it from accumulate(acc, lookup_bwd(dy, tokens)).
+#include <string.h>
+
 #include "ops/shape_priv.h"
 
 static bool infer(xlm_infer *x) {
@@ -66,21 +69,36 @@ const xlm_op xlm_op_lookup = {
            "tokens' dimensions, then the table's others. A token outside the table gives zeros.",
 };
 
-// Rows of dy: [tokens' dims .., rest ..]; result [vocab, rest ..], f32.
-static bool infer_bwd(xlm_infer *x) {
-  const xlm_type *dy = xlm_infer_type(x, 0), *tokens = xlm_infer_type(x, 1);
+// Rows of dy, operand `first`: [tokens' dims .., rest ..]; result [vocab, rest ..], f32.
+static bool infer_gradient(xlm_infer *x, int first) {
+  const xlm_type *dy = xlm_infer_type(x, first), *tokens = xlm_infer_type(x, first + 1);
   xlm_dim vocab = shape_attr_dim(x, XLM_A_vocab);
-  if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the tokens")) return false;
+  if (!xlm_infer_is_float(x, first) || !shape_is_index(x, first + 1, "the tokens")) return false;
   if (!vocab) return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "attribute `vocab` is missing");
   for (int i = 0; i < tokens->rank; i++)
     if (i >= dy->rank || dy->dim[i] != tokens->dim[i])
-      return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, 0, "%s must begin with the tokens' dimensions %s",
+      return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, first, "%s must begin with the tokens' dimensions %s",
                             xlm_infer_dims_text(x, dy), xlm_infer_dims_text(x, tokens));
   xlm_infer_set_dims(x, XLM_A_over, tokens->dim, tokens->rank);
   x->out[0] = (xlm_type){.dtype = shape_wide(dy->dtype), .rank = 1, .dim = {vocab}};
   for (int i = tokens->rank; i < dy->rank; i++)
     if (!shape_append(x, &x->out[0], dy->dim[i])) return false;
   return true;
+}
+
+static bool infer_bwd(xlm_infer *x) {
+  return infer_gradient(x, 0);
+}
+
+static bool infer_bwd_acc(xlm_infer *x) {
+  const xlm_type *acc = xlm_infer_type(x, 0);
+  if (!infer_gradient(x, 1)) return false;
+  const xlm_type *out = &x->out[0];
+  if (acc->dtype == out->dtype && acc->rank == out->rank &&
+      !memcmp(acc->dim, out->dim, out->rank * sizeof *out->dim))
+    return true;
+  return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, 0, "%s cannot be added into %s: same dimensions, same order",
+                        xlm_infer_dims_text(x, out), xlm_infer_dims_text(x, acc));
 }
 
 static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
@@ -91,9 +109,22 @@ static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
       (double)xlm_type_bytes(dy, g->dims) + (double)xlm_type_bytes(xlm_val_type(g, node->out), g->dims);
 }
 
+// Of the accumulator, the rows of all tokens are read and written if they differ, at most.
+static void cost_bwd_acc(const xlm_graph *g, xlm_node n, xlm_cost *out) {
+  const xlm_node_info *node = xlm_node_at(g, n);
+  const xlm_type *dy = xlm_val_type(g, node->in[1]), *acc = xlm_val_type(g, node->in[0]);
+  double elements = (double)xlm_type_elements(dy, g->dims), all = (double)xlm_type_bytes(acc, g->dims);
+  double rows = elements * (double)xlm_dtype_bytes(acc->dtype);
+  out->flops = elements;
+  out->bytes = (double)xlm_type_bytes(dy, g->dims) + 2 * (rows < all ? rows : all);
+}
+
 const xlm_op xlm_op_lookup_bwd = {
     .name = "lookup_bwd",
-    .facts = {.index = 2, .index_into = XLM_A_vocab, .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
+    .facts = {.accumulating = XLM_OP_LOOKUP_BWD_ACC,
+              .index = 2,
+              .index_into = XLM_A_vocab,
+              .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 2,
     .max_in = 2,
@@ -106,4 +137,25 @@ const xlm_op xlm_op_lookup_bwd = {
     .doc = "Gradient of `lookup` to the table: `dtable[v, rest] = sum of dy[.., rest] over the tokens equal "
            "to v`, in the "
            "order of the tokens, in fp32.",
+};
+
+const xlm_op xlm_op_lookup_bwd_acc = {
+    .name = "lookup_bwd_acc",
+    .facts = {.sums = true,
+              .index = 3,
+              .index_into = XLM_A_vocab,
+              .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 1,
+    .n_alias = 1,
+    XLM_TAKES({XLM_A_store, .low = 0, .high = 1, .may = true}, {XLM_A_over, XLM_IN(1), 0, 8},
+              {XLM_A_vocab, XLM_OUT(0), 1, 1}),
+    .layout = "[vocab *], [over *], [over] -> [vocab *] | over: sum, vocab: place",
+    .infer = infer_bwd_acc,
+    .no_grad = "made after differentiation, from accumulate and lookup_bwd",
+    .cost = cost_bwd_acc,
+    .doc = "acc + lookup_bwd(dy, tokens) in acc's memory, in f32; rows that no token names are not touched. With "
+           "`store`, as in the first microbatch of a step, acc counts as zero.",
 };

@@ -246,7 +246,8 @@ static bool memory_is_current(verifier *v, xlm_node n) {
 }
 
 // An in-place update must begin at a state: at a `state` or `param`, at another in-place update, or at a
-// rank's own copy of a piece of one (`local_slice`). A sum of products may begin at the first product.
+// rank's own copy of a piece of one (`local_slice`). A sum may begin at its first addend, if that could also be
+// added to one.
 static bool alias_begins_at_state(verifier *v, xlm_node n) {
   const xlm_node_info *node = &v->g->nodes[n];
   for (int i = 0; i < xlm_op_at(node->op)->n_alias; i++) {
@@ -254,7 +255,7 @@ static bool alias_begins_at_state(verifier *v, xlm_node n) {
     const xlm_op_facts *f = xlm_op_facts_of(def->op);
     bool state = xlm_op_is_state(def->op) || (f->converts_layout && !f->comm);
     bool updated = node->in[i] - def->out < (xlm_val)xlm_op_at(def->op)->n_alias;
-    bool first_of_sum = f->accumulating == node->op;
+    bool first_of_sum = f->accumulating;
     if (!state && !updated && !first_of_sum)
       return broken(v, "%s updates %%%u, which is no state", node_text(v, n), node->in[i]);
   }

@@ -3,7 +3,7 @@
 //
 // lookup_bwd: every worker owns a block of columns of the table's gradient and adds the rows of dy to it in
 // the order of the tokens. So the order of an element's sum does not depend on the number of workers, without
-// sorting or atomics. The table is zeroed first.
+// sorting or atomics. The table is zeroed first, unless the gradient is added to what it holds.
 #include <string.h>
 
 #include "ops/cpu/places_priv.h"
@@ -21,16 +21,16 @@ typedef struct job {
   int64_t n, a, vocab, b, first; // tokens; table shape; global index of the first row here
 } job;
 
-static job job_of(const xlm_call *c, const xlm_type *table, const xlm_type *tokens) {
-  xlm_dim vocab[XLM_MAX_RANK];
-  xlm_attr_dims(&c->instr->attrs, XLM_A_vocab, vocab);
-  int at = xlm_type_find(table, vocab[0]);
-  const xlm_dim_info *v = &c->dims[vocab[0]];
-  return (job){.tokens = c->in[1],
-               .src = c->in[0],
+// The rows read are operand `rows`, the tokens follow.
+static job job_of(const xlm_call *c, const xlm_type *table, int rows) {
+  xlm_dim vocab = xlm_call_dim(c, XLM_A_vocab, 0);
+  int at = xlm_type_find(table, vocab);
+  const xlm_dim_info *v = &c->dims[vocab];
+  return (job){.tokens = c->in[rows + 1],
+               .src = c->in[rows],
                .dst = c->out[0],
-               .dtype = c->in_type[0]->dtype,
-               .n = xlm_call_elements(c, tokens),
+               .dtype = c->in_type[rows]->dtype,
+               .n = xlm_call_elements(c, c->in_type[rows + 1]),
                .a = xlm_call_outer(c, table, at),
                .vocab = v->size,
                .b = xlm_call_inner(c, table, at),
@@ -53,7 +53,7 @@ static void gather(void *arg, int worker, int workers) {
 }
 
 static xlm_status run(const xlm_call *c) {
-  job j = job_of(c, c->in_type[0], c->in_type[1]);
+  job j = job_of(c, c->in_type[0], 0);
   xlm_pool_run(j.n * j.a * j.b < SMALL ? NULL : xlm_cpu_pool(c), gather, &j);
   return XLM_OK;
 }
@@ -90,11 +90,22 @@ static void scatter(void *arg, int worker, int workers) {
   }
 }
 
-static xlm_status run_bwd(const xlm_call *c) {
-  job j = job_of(c, c->out_type[0], c->in_type[1]); // the vocabulary comes first: a = 1
-  xlm_pool_run(j.vocab * j.b < SMALL ? NULL : xlm_cpu_pool(c), clear, &j);
+static void add_gradient(const xlm_call *c, int rows, bool clears) {
+  job j = job_of(c, c->out_type[0], rows); // the vocabulary comes first: a = 1
+  if (clears) xlm_pool_run(j.vocab * j.b < SMALL ? NULL : xlm_cpu_pool(c), clear, &j);
   xlm_pool_run(j.n * j.b < SMALL ? NULL : xlm_cpu_pool(c), scatter, &j);
+}
+
+static xlm_status run_bwd(const xlm_call *c) {
+  add_gradient(c, 0, true);
   return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(lookup_bwd) = {.op = XLM_OP_LOOKUP_BWD, .run = run_bwd};
+
+static xlm_status run_bwd_acc(const xlm_call *c) {
+  add_gradient(c, 1, xlm_attr_int(&c->instr->attrs, XLM_A_store, 0));
+  return XLM_OK;
+}
+
+const xlm_kernel XLM_KERNEL(lookup_bwd_acc) = {.op = XLM_OP_LOOKUP_BWD_ACC, .run = run_bwd_acc};

@@ -66,6 +66,7 @@ __global__ void __launch_bounds__(BLOCK)
 
 struct sum_shape {
   int64_t n, vocab, b, pieces; // pieces: of a row, 32 lanes of V columns each
+  bool adds;                   // to what the gradient's memory holds
 };
 
 template <class T, int V> static __device__ __forceinline__ void add_row(float (&sum)[V], const T *row) {
@@ -96,7 +97,8 @@ __global__ void __launch_bounds__(BLOCK)
   }
 }
 
-// Every row of the gradient, zeros included. first: where a row's tokens begin in the sorted order.
+// Every row of the gradient, zeros included; added to `out`: those with tokens. first: where a row's tokens
+// begin in the sorted order.
 template <class T, int V>
 __global__ void __launch_bounds__(BLOCK) sum_rows(const T *dy, const int32_t *first, const int32_t *index,
                                                   const float *part, float *out, sum_shape s) {
@@ -104,8 +106,8 @@ __global__ void __launch_bounds__(BLOCK) sum_rows(const T *dy, const int32_t *fi
   for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items;
        item += (int64_t)gridDim.x * WARPS) {
     int64_t row = item / s.pieces, column = ((item - row * s.pieces) * XLM_WARP + threadIdx.x % XLM_WARP) * V;
-    if (column >= s.b) continue;
     int64_t i = first[row], end = first[row + 1];
+    if (column >= s.b || (s.adds && i == end)) continue;
     float sum[V] = {};
     while (i < end) {
       if (i % TILE == 0)
@@ -113,13 +115,14 @@ __global__ void __launch_bounds__(BLOCK) sum_rows(const T *dy, const int32_t *fi
       int64_t next = (i / TILE + 1) * TILE, stop = next < end ? next : end;
       for (; i < stop; i++) add_row<T, V>(sum, dy + index[i] * s.b + column);
     }
-    write<V>(out + row * s.b + column, sum);
+    float *to = out + row * s.b + column;
+    if (s.adds) add_row<float, V>(sum, to);
+    write<V>(to, sum);
   }
 }
 
 template <class T, int V>
-static xlm_status sum_sorted(const xlm_call *c, const xlm_cuda_sort &sort, float *part, sum_shape s) {
-  const T *dy = (const T *)c->in[0];
+static xlm_status sum_sorted(const xlm_call *c, const T *dy, const xlm_cuda_sort &sort, float *part, sum_shape s) {
   const int32_t *index = xlm_cuda_sorted_index(&sort);
   void *stream = xlm_cuda_stream(c);
   s.pieces = (s.b + XLM_WARP * V - 1) / (XLM_WARP * V);
@@ -131,19 +134,25 @@ static xlm_status sum_sorted(const xlm_call *c, const xlm_cuda_sort &sort, float
                                          0, stream, dy, sort.first, index, part, (float *)c->out[0], s));
 }
 
-XLM_CUDA_RUN(lookup_bwd) {
+// dy is operand `rows`, the tokens follow.
+static xlm_status run_gradient(const xlm_call *c, int rows, bool adds) {
   const xlm_dim_info *vocab = &c->dims[vocab_of(c)];
-  sum_shape s = {xlm_call_elements(c, c->in_type[1]), vocab->size, xlm_call_inner(c, c->out_type[0], 0), 0};
+  const int32_t *tokens = (const int32_t *)c->in[rows + 1];
+  sum_shape s = {xlm_call_elements(c, c->in_type[rows + 1]), vocab->size, xlm_call_inner(c, c->out_type[0], 0), 0, adds};
   xlm_cuda_lookup_scratch w = xlm_cuda_lookup_scratch_of(c->workspace, s.n, s.vocab, s.b);
   if (!s.vocab || !s.b) return XLM_OK;
   if (s.n)
     XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(keys_of_tokens, xlm_cuda_blocks(s.n, BLOCK), BLOCK, 0,
-                                            xlm_cuda_stream(c), (const int32_t *)c->in[1], w.sort.key[0], s.n,
-                                            s.vocab, vocab->offset)));
+                                            xlm_cuda_stream(c), tokens, w.sort.key[0], s.n, s.vocab, vocab->offset)));
   XLM_TRY(xlm_cuda_sort_run(c, w.sort, NULL));
-  bool wide = s.b % 4 == 0 && xlm_cuda_aligned(c->in[0], 16) && xlm_cuda_aligned(c->out[0], 16);
-  return xlm_cuda_float(c->in_type[0]->dtype, [&](auto t) {
+  bool wide = s.b % 4 == 0 && xlm_cuda_aligned(c->in[rows], 16) && xlm_cuda_aligned(c->out[0], 16);
+  return xlm_cuda_float(c->in_type[rows]->dtype, [&](auto t) {
     using T = decltype(t);
-    return wide ? sum_sorted<T, 4>(c, w.sort, w.part, s) : sum_sorted<T, 1>(c, w.sort, w.part, s);
+    const T *dy = (const T *)c->in[rows];
+    return wide ? sum_sorted<T, 4>(c, dy, w.sort, w.part, s) : sum_sorted<T, 1>(c, dy, w.sort, w.part, s);
   });
 }
+
+XLM_CUDA_RUN(lookup_bwd) { return run_gradient(c, 0, false); }
+
+XLM_CUDA_RUN(lookup_bwd_acc) { return run_gradient(c, 1, !xlm_attr_int(&c->instr->attrs, XLM_A_store, 0)); }

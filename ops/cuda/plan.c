@@ -84,7 +84,8 @@ static size_t count(const xlm_call *c, const xlm_target *t) { // of targets, unl
 
 static size_t lookup_bwd(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  int64_t vocab = c->dims[xlm_call_dim(c, XLM_A_vocab, 0)].size, tokens = xlm_call_elements(c, c->in_type[1]);
+  int64_t vocab = c->dims[xlm_call_dim(c, XLM_A_vocab, 0)].size;
+  int64_t tokens = xlm_call_elements(c, c->in_type[c->instr->n_in - 1]); // the last operand, also with an accumulator
   return xlm_cuda_lookup_scratch_of(NULL, tokens, vocab, xlm_call_inner(c, c->out_type[0], 0)).bytes;
 }
 
@@ -163,6 +164,7 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_CROSS_ENTROPY, .workspace = by_token},
     {.op = XLM_OP_CROSS_ENTROPY_BWD, .workspace = count},
     {.op = XLM_OP_LOOKUP_BWD, .workspace = lookup_bwd},
+    {.op = XLM_OP_LOOKUP_BWD_ACC, .workspace = lookup_bwd},
     {.op = XLM_OP_DISPATCH, .workspace = routing},
     {.op = XLM_OP_DISPATCH_BWD, .workspace = routing},
     {.op = XLM_OP_COMBINE, .workspace = routing},

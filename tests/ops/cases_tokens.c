@@ -54,6 +54,28 @@ static void often(op_test *t, const char *decl) { // a sum of many rows, over se
   op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, op_int_data(t, "tokens[seq 2500]", ids)));
 }
 
+// The gradient added to an accumulator: tokens that repeat over several tiles, that no row has, rows without tokens.
+static void gradient_acc(op_test *t, const char *acc, const char *rows, bool store) {
+  enum { N = 600 };
+  int ids[N];
+  for (int i = 0; i < N; i++) ids[i] = i % 5 == 0 ? i * 7919 % 90 : i > 500 ? -1 : 13;
+  xlm_val in[] = {op_state(t, acc, -1, 1), op_leaf(t, rows), op_int_data(t, "tokens[seq 600]", ids)};
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_vocab, "vocab");
+  if (store) xlm_attr_put_int(&l, XLM_A_store, 1);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_LOOKUP_BWD_ACC, in, 3, &l));
+}
+
+static void acc_next(op_test *t) {
+  gradient_acc(t, "acc[vocab 90, hidden 40]", "dy[seq 600, hidden 40]", false);
+}
+static void acc_first(op_test *t) {
+  gradient_acc(t, "acc[vocab 90, hidden 40]", "dy[seq 600, hidden 40]", true);
+}
+static void acc_odd(op_test *t) { // more rows than tokens name, and no wide access
+  gradient_acc(t, "acc[vocab 97, heads 3, head 11]", "dy[seq 600, heads 3, head 11]", false);
+}
+
 static void lookup_often(op_test *t) {
   often(t, "table[vocab 700, hidden 8]");
 }
@@ -271,6 +293,9 @@ static const op_case table[] = {
     {"often_odd", XLM_OP_LOOKUP, lookup_often_odd, .bf16 = true},
     {"even_rows", XLM_OP_LOOKUP, lookup_even_rows, .bf16 = true},
     {"tied", XLM_OP_LOOKUP, lookup_tied},
+    {"next", XLM_OP_LOOKUP_BWD_ACC, acc_next, .bf16 = true, .no_grad = true},
+    {"first", XLM_OP_LOOKUP_BWD_ACC, acc_first, .bf16 = true, .no_grad = true},
+    {"odd", XLM_OP_LOOKUP_BWD_ACC, acc_odd, .bf16 = true, .no_grad = true},
     {"simple", XLM_OP_CROSS_ENTROPY, loss_simple, .bf16 = true},
     {"valid", XLM_OP_CROSS_ENTROPY, loss_valid, .bf16 = true},
     {"ignore", XLM_OP_CROSS_ENTROPY, loss_ignore, .bf16 = true},

@@ -1,7 +1,7 @@
 // contract: every matrix product. The roles of dimensions (rows, columns, summed, batch) follow from their
 // names, so one rule serves x @ w, attention written by hand, expert products and, with `dims` and `dtype`,
 // all gradients. contract_acc adds the product to an accumulator; the fuse pass makes it from accumulate(acc,
-// contract(x, y)).
+// contract(x, y)). contract_bias adds a bias to the product; the bias pass makes it from contract(x, y) + b.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -175,6 +175,32 @@ static bool infer_acc(xlm_infer *x) {
   return true;
 }
 
+static bool is_packed(const xlm_infer *x, int operand) {
+  const xlm_type *t = xlm_infer_type(x, operand);
+  for (int i = 0; i < t->rank; i++)
+    if (x->g->dims[t->dim[i]].ragged) return true;
+  return false;
+}
+
+// The bias is one row of the result, or an end of one: kernels add it column by column.
+static bool infer_bias(xlm_infer *x) {
+  if (!infer_at(x, 0, &x->out[0])) return false;
+  const xlm_type *bias = xlm_infer_type(x, 2), *out = &x->out[0];
+  int first = out->rank - bias->rank;
+  if (is_packed(x, 0) || is_packed(x, 1))
+    return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, 2, "rows of experts have no common bias");
+  if (bias->dtype != out->dtype)
+    return xlm_infer_fail(x, XLM_FAULT_DTYPE, 2, "the bias is added in the result's type, %s",
+                          xlm_dtype_name(out->dtype));
+  bool ends = first >= 0;
+  for (int i = 0; i < bias->rank && ends; i++)
+    ends = bias->dim[i] == out->dim[first + i] && xlm_type_find(xlm_infer_type(x, 0), bias->dim[i]) < 0;
+  return ends ||
+         xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, 2,
+                        "the bias %s must have the last dimensions of the product %s, and x none of them",
+                        xlm_infer_dims_text(x, bias), xlm_infer_dims_text(x, out));
+}
+
 // A gradient of a parameter is summed over microbatches and ranks, so it is f32 even if the product's
 // operands are bf16.
 static bool is_weight(const xlm_graph *g, xlm_val v) {
@@ -228,6 +254,10 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 static void cost_acc(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   cost_at(g, n, 1, out);
 }
+static void cost_bias(const xlm_graph *g, xlm_node n, xlm_cost *out) {
+  cost_at(g, n, 0, out);
+  out->flops += (double)xlm_type_elements(xlm_val_type(g, g->nodes[n].out), g->dims);
+}
 
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
                                    {"y", XLM_P_TENSOR, 0, true},
@@ -241,6 +271,7 @@ const xlm_op xlm_op_contract = {.name = "contract",
                                 .facts = {.reduces = XLM_REDUCTION_SUM,
                                           .product = XLM_PRODUCT_MATRIX,
                                           .accumulating = XLM_OP_CONTRACT_ACC,
+                                          .biased = XLM_OP_CONTRACT_BIAS,
                                           .linear = 3,
                                           .mixes = XLM_KEY(over)},
                                 .flags = XLM_OPF_OFFSETS,
@@ -281,3 +312,20 @@ const xlm_op xlm_op_contract_acc = {
     .doc = "acc + contract(x, y) in acc's memory and order of dimensions, in "
            "f32; with `store`, as in the first microbatch of a step, acc "
            "counts as zero."};
+
+const xlm_op xlm_op_contract_bias = {
+    .name = "contract_bias",
+    .facts = {.product = XLM_PRODUCT_MATRIX, .mixes = XLM_KEY(over)},
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 1,
+    XLM_TAKES({XLM_A_over, XLM_IN(0), 0, 8}, {XLM_A_batch, XLM_IN(0), 0, 8},
+              {XLM_A_dims, XLM_OUT(0), 0, 8, .may = true}, RESULT_DTYPE),
+    .layout = "[* over], [* over], [*] -> [*] | over: whole",
+    .infer = infer_bias,
+    .no_grad = "made after differentiation, from contract and add",
+    .cost = cost_bias,
+    .doc = "contract(x, y) + bias, for a bias with the last dimensions of the result, which x lacks. It is "
+           "added in f32 to the whole sum, which is then rounded to the result's type.",
+};

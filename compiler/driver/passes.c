@@ -163,6 +163,10 @@ static xlm_graph *chunk_loss(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_chunk_loss(g, c->scratch, &c->options->mesh, c->options->loss_chunks);
 }
 
+static xlm_graph *bias(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_bias(g, c->scratch);
+}
+
 static xlm_graph *fuse(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_fuse(g, c->scratch, c->schedule && c->schedule->split_weights);
 }
@@ -243,6 +247,11 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                              .breaks = XLM_SIMPLIFIED,
                              .idle = one_chunk,
                              .run = chunk_loss},
+    [XLM_PASS_BIAS] = {.name = "bias",
+                       .what = "products add their biases themselves",
+                       .per_rank = true,
+                       .excludes = XLM_FUSED,
+                       .run = bias},
     [XLM_PASS_FUSE] = {.name = "fuse",
                        .what =
                            "elementwise chains become one node; products add to what they are summed into",

@@ -3,9 +3,10 @@
 //
 // The result is a state: with ZeRO 3 it is split as its parameter is, so what is gathered for a product is
 // the smaller type; a pipeline stage has the casts of the parameters that it reads. It is not saved: every
-// step makes it anew. A parameter that only elementwise operations read (a bias, the scale of a norm) stays
-// as it is, since its cast costs nothing within them.
-#include "compiler/pass/pass_priv.h"
+// step makes it anew. The bias that is added to a product counts as one of its operands (the bias pass). A
+// parameter that only other elementwise operations read (the scale of a norm) stays as it is, since its cast
+// costs nothing within them.
+#include "compiler/pass/bias.h"
 
 typedef struct casts {
   const xlm_graph *g;
@@ -19,8 +20,10 @@ typedef struct casts {
 static void find_stored(casts *c) {
   for (xlm_node id = 1; id < c->g->n_nodes; id++) {
     const xlm_node_info *n = &c->g->nodes[id];
-    if (xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE) continue;
+    xlm_val bias = xlm_bias_of(c->g, n).bias;
+    bool elementwise = xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE;
     for (int i = 0; i < n->n_in; i++) {
+      if (elementwise && n->in[i] != bias) continue;
       xlm_node def = c->g->values[n->in[i]].def;
       const xlm_node_info *made = &c->g->nodes[def];
       c->stored[def] |= made->phase == XLM_PHASE_FWD && xlm_casts_parameter(c->g, made);

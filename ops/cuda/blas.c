@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+xlm_matmul xlm_cuda_product_of(const xlm_call *c) {
+  if (c->instr->op == XLM_OP_CONTRACT_BIAS) return xlm_matmul_biased(c);
+  return xlm_matmul_of(c, c->instr->op == XLM_OP_CONTRACT_ACC);
+}
+
 typedef struct axis { // one dimension of a product: strides in its A, B, C
   int64_t size, a, b, c;
 } axis;
@@ -35,6 +40,15 @@ static bool types_fit(const xlm_matmul *p) {
   return p->a == p->b && (p->c == XLM_F32 || p->a == XLM_BF16);
 }
 
+// Every row of D has its element of the bias, and every column and entry the same ones, or one after the
+// other those of the next entry.
+static bool bias_fits(int64_t bias, xlm_blas *b) {
+  int64_t rows = b->d.rows, batch = b->d.batch % bias, loop = b->d.loop % bias;
+  b->biased = true, b->bias_batch = batch, b->bias_loop = loop;
+  return (b->d.cols == 1 || b->d.ld % bias == 0) &&
+         batch * (b->batch - 1) + loop * (b->loops - 1) + rows <= bias;
+}
+
 bool xlm_blas_of(const xlm_matmul *p, xlm_blas *out) {
   xlm_matmul q = *p;
   bool swapped = xlm_matmul_normalise(&q);
@@ -61,7 +75,7 @@ bool xlm_blas_of(const xlm_matmul *p, xlm_blas *out) {
     *(batch ? &r.d.batch : &r.d.loop) = x->c;
   }
   *out = r;
-  return true;
+  return !q.bias || bias_fits(q.bias, out);
 }
 
 uint64_t xlm_blas_workspace(const xlm_blas *b) {

@@ -27,6 +27,9 @@ typedef struct lt_heuristic {
 
 enum { LT_R_32F = 0, LT_R_16BF = 14, LT_COMPUTE_32F = 68 };
 enum { LT_DESC_TRANSA = 3, LT_DESC_TRANSB = 4 };                    // int32_t
+// uint32_t; const void *, whose alignment the choice of an algorithm depends on; int64_t
+enum { LT_DESC_EPILOGUE = 7, LT_DESC_BIAS = 8, LT_DESC_BIAS_STRIDE = 10 };
+enum { LT_EPILOGUE_NONE = 1, LT_EPILOGUE_BIAS = 4 };
 enum { LT_LAYOUT_BATCH_COUNT = 5, LT_LAYOUT_BATCH_STRIDE = 6 };     // int32_t, int64_t
 enum { LT_PREFERENCE_WORKSPACE = 1, LT_PREFERENCE_REDUCTIONS = 3 }; // uint64_t, uint32_t
 enum {

@@ -21,8 +21,8 @@
 
 static const char *const products[] = {"cublaslt", "own", NULL};
 
-static bool by_blas(const xlm_call *c, xlm_blas *b) { // operand 0 of contract_acc is what is added to
-  xlm_matmul m = xlm_matmul_of(c, c->instr->op == XLM_OP_CONTRACT_ACC);
+static bool by_blas(const xlm_call *c, xlm_blas *b) {
+  xlm_matmul m = xlm_cuda_product_of(c);
   return xlm_blas_of(&m, b);
 }
 
@@ -154,6 +154,7 @@ static size_t rows_of_experts(const xlm_call *c, const xlm_target *t) { // how m
 static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_CONTRACT, .variants = products, .applicable = product_may, .workspace = product},
     {.op = XLM_OP_CONTRACT_ACC, .variants = products, .applicable = product_may, .workspace = product},
+    {.op = XLM_OP_CONTRACT_BIAS, .variants = products, .applicable = product_may, .workspace = product},
     {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may},
     {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend_bwd},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},

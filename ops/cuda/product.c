@@ -1,6 +1,6 @@
-// contract and contract_acc: variant "cublaslt" where the library computes it (blas.h), else "own"
-// (product.cu). The algorithm is chosen once, at load: the library's first choice among those whose sums have
-// one order.
+// contract, contract_acc and contract_bias: variant "cublaslt" where the library computes it (blas.h), else
+// "own" (product.cu). The algorithm is chosen once, at load: the library's first choice among those whose
+// sums have one order.
 #include <pthread.h>
 
 #include "ops/cuda/backend_priv.h"
@@ -66,9 +66,13 @@ static int make_layout(const product *p, const xlm_blas_matrix *m, xlm_dtype t, 
 static int make(const product *p, descriptors *d) {
   int32_t trans_a = p->blas.trans_a, trans_b = p->blas.trans_b;
   *d = (descriptors){0};
+  uint32_t epilogue = p->blas.biased ? LT_EPILOGUE_BIAS : LT_EPILOGUE_NONE;
   int bad = p->lt->desc_create(&d->desc, LT_COMPUTE_32F, LT_R_32F);
   if (!bad) bad = p->lt->desc_set(d->desc, LT_DESC_TRANSA, &trans_a, sizeof trans_a);
   if (!bad) bad = p->lt->desc_set(d->desc, LT_DESC_TRANSB, &trans_b, sizeof trans_b);
+  if (!bad) bad = p->lt->desc_set(d->desc, LT_DESC_EPILOGUE, &epilogue, sizeof epilogue);
+  if (!bad && p->blas.biased)
+    bad = p->lt->desc_set(d->desc, LT_DESC_BIAS_STRIDE, &p->blas.bias_batch, sizeof p->blas.bias_batch);
   if (!bad) bad = make_layout(p, &p->blas.a, p->blas.in, &d->a);
   if (!bad) bad = make_layout(p, &p->blas.b, p->blas.in, &d->b);
   if (!bad) bad = make_layout(p, &p->blas.d, p->blas.out, &d->d);
@@ -83,21 +87,33 @@ static void unmake(const product *p, descriptors *d) {
 }
 
 // Where entries of a batch or a loop begin is as aligned as their distance.
-static uint32_t alignment(const xlm_blas_matrix *m, xlm_dtype t) {
+static uint32_t aligned(int64_t batch, int64_t loop, xlm_dtype t) {
   uint32_t align = 256;
   int64_t bytes = (int64_t)xlm_dtype_bytes(t);
-  while ((m->batch * bytes) % align || (m->loop * bytes) % align) align /= 2;
+  while ((batch * bytes) % align || (loop * bytes) % align) align /= 2;
   return align;
 }
 
+static uint32_t alignment(const xlm_blas_matrix *m, xlm_dtype t) {
+  return aligned(m->batch, m->loop, t);
+}
+
+static int point_to_bias(const product *p, const descriptors *d, const void *at) {
+  return p->blas.biased ? p->lt->desc_set(d->desc, LT_DESC_BIAS, &at, sizeof at) : 0;
+}
+
 static int choose(product *p, const descriptors *d, uint64_t workspace, int *found) {
+  // Not dereferenced: an address that is as aligned as the vectors of a run are, and no more.
+  const void *like_bias =
+      (const void *)(uintptr_t)aligned(p->blas.bias_batch, p->blas.bias_loop, p->blas.out);
   uint32_t reductions = LT_REDUCTION_IN_PLACE | LT_REDUCTION_COMPUTE_TYPE; // not in the output's type
   uint32_t a = alignment(&p->blas.a, p->blas.in), b = alignment(&p->blas.b, p->blas.in),
            out = alignment(&p->blas.d, p->blas.out);
   lt_preference pref = NULL;
   lt_heuristic result = {.state = -1};
   *found = 0;
-  int bad = p->lt->preference_create(&pref);
+  int bad = point_to_bias(p, d, like_bias);
+  if (!bad) bad = p->lt->preference_create(&pref);
   if (!bad) bad = p->lt->preference_set(pref, LT_PREFERENCE_WORKSPACE, &workspace, sizeof workspace);
   if (!bad) bad = p->lt->preference_set(pref, LT_PREFERENCE_REDUCTIONS, &reductions, sizeof reductions);
   if (!bad) bad = p->lt->preference_set(pref, LT_PREFERENCE_ALIGN_A, &a, sizeof a);
@@ -111,9 +127,9 @@ static int choose(product *p, const descriptors *d, uint64_t workspace, int *fou
   return bad;
 }
 
-static xlm_status prepare(const xlm_call *c, int at, xlm_arena *a, void **prepared, xlm_error *err) {
+static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
   product *p = XLM_NEW(a, product);
-  xlm_matmul m = xlm_matmul_of(c, at);
+  xlm_matmul m = xlm_cuda_product_of(c);
   *prepared = p;
   if (c->variant) return XLM_OK; // own
   if (!xlm_blas_of(&m, &p->blas))
@@ -146,10 +162,12 @@ static xlm_status run(const xlm_call *c, int at, const void *add) {
   int bad = make(p, &d);
   for (int64_t i = 0; i < x->loops && !bad; i++) {
     void *out = moved(c->out[0], i * x->d.loop, x->out);
-    bad = p->lt->matmul(p->handle, d.desc, &one, moved(a, i * x->a.loop, x->in), d.a,
-                        moved(b, i * x->b.loop, x->in), d.b, &beta,
-                        add ? moved(add, i * x->d.loop, x->out) : out, d.d, out, d.d, &p->algo, c->workspace,
-                        c->instr->workspace, xlm_cuda_stream(c));
+    bad = point_to_bias(p, &d, x->biased ? moved(c->in[2], i * x->bias_loop, x->out) : NULL);
+    if (!bad)
+      bad = p->lt->matmul(p->handle, d.desc, &one, moved(a, i * x->a.loop, x->in), d.a,
+                          moved(b, i * x->b.loop, x->in), d.b, &beta,
+                          add ? moved(add, i * x->d.loop, x->out) : out, d.d, out, d.d, &p->algo,
+                          c->workspace, c->instr->workspace, xlm_cuda_stream(c));
   }
   unmake(p, &d);
   return bad ? xlm_fail(c->err, XLM_ENV, "cuBLASLt cannot compute a product: status %d", bad) : XLM_OK;
@@ -161,7 +179,7 @@ static const void *accumulator(const xlm_call *c) {
 }
 
 xlm_status xlm_cuda_prepare_contract(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
-  return prepare(c, 0, a, prepared, err);
+  return prepare(c, a, prepared, err);
 }
 
 xlm_status xlm_cuda_contract(const xlm_call *c) {
@@ -169,11 +187,19 @@ xlm_status xlm_cuda_contract(const xlm_call *c) {
 }
 
 xlm_status xlm_cuda_prepare_contract_acc(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
-  return prepare(c, 1, a, prepared, err);
+  return prepare(c, a, prepared, err);
 }
 
 xlm_status xlm_cuda_contract_acc(const xlm_call *c) {
   return c->variant ? xlm_cuda_product_own(c, 1, accumulator(c)) : run(c, 1, accumulator(c));
+}
+
+xlm_status xlm_cuda_prepare_contract_bias(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
+  return prepare(c, a, prepared, err);
+}
+
+xlm_status xlm_cuda_contract_bias(const xlm_call *c) {
+  return c->variant ? xlm_cuda_product_own(c, 0, NULL) : run(c, 0, NULL);
 }
 
 #endif

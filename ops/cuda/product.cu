@@ -1,12 +1,12 @@
-// contract and contract_acc by a kernel of our own: any order of dimensions, any mix of f32 and bf16, ragged
+// contract, contract_acc and contract_bias by a kernel of our own: any order of dimensions, any mix of f32 and bf16, ragged
 // rows.
 //
 // A block computes a tile of BM x BN of one batch entry, 4 x 4 elements per thread, in steps of BK along k:
 // both operands' pieces pass through shared memory, as floats, loaded along whichever group is contiguous.
 // The sum over k runs in order, so bits depend on nothing else. Where each row, column and k lies is computed
 // once per block (rows, columns) or step (k).
+#include "ops/cuda/blas.h"
 #include "ops/cuda/cuda.h"
-#include "runtime/device/matmul.h"
 
 enum { BM = 64, BN = 64, BK = 16, THREADS = 256, PER = 4 };
 
@@ -65,7 +65,8 @@ static __device__ void load(float (*to)[WIDTH + 1], const T *from, const int64_t
 
 template <class A, class B, class C>
 __global__ void __launch_bounds__(THREADS)
-    product_tiles(const A *a, const B *b, const C *add, C *c, const int32_t *offsets, xlm_matmul p, shape s) {
+    product_tiles(const A *a, const B *b, const C *add, const C *bias, C *c, const int32_t *offsets,
+                  xlm_matmul p, shape s) {
   XLM_SHARED(places, at);
   XLM_SHARED(k_places, at_k);
   XLM_SHARED(tiles, tile);
@@ -108,7 +109,8 @@ __global__ void __launch_bounds__(THREADS)
     XLM_UNROLL(16) for (int i = 0; i < PER; i++) XLM_UNROLL(16) for (int j = 0; j < PER; j++) {
       if (row0 + i >= rows || col0 + j >= cols) continue;
       int64_t to = at.c_row[row0 + i] + at.c_col[col0 + j];
-      c[to] = from_float<C>(add ? to_float(add[to]) + sum[i][j] : sum[i][j]);
+      float x = add ? to_float(add[to]) + sum[i][j] : sum[i][j];
+      c[to] = from_float<C>(bias ? x + to_float(bias[to % p.bias]) : x);
     }
   }
 }
@@ -118,9 +120,10 @@ static bool along_k(const xlm_matmul_index &k, const int64_t *stride) {
 }
 
 xlm_status xlm_cuda_product_own(const xlm_call *c, int at, const void *add) {
-  xlm_matmul p = xlm_matmul_of(c, at);
+  xlm_matmul p = xlm_cuda_product_of(c);
   bool swapped = xlm_matmul_normalise(&p);
   const void *a = c->in[swapped ? at + 1 : at], *b = c->in[swapped ? at : at + 1];
+  const void *bias = p.bias ? c->in[2] : NULL;
   const int32_t *offsets = p.ragged ? (const int32_t *)c->in[c->instr->n_in - 1] : NULL;
   shape s;
   s.entries = xlm_matmul_count(&p.batch);
@@ -137,7 +140,7 @@ xlm_status xlm_cuda_product_own(const xlm_call *c, int at, const void *add) {
         using C = decltype(tc);
         return xlm_cuda_launched(c, XLM_LAUNCH((product_tiles<A, B, C>), blocks, THREADS, 0,
                                                xlm_cuda_stream(c), (const A *)a, (const B *)b, (const C *)add,
-                                               (C *)c->out[0], offsets, p, s));
+                                               (const C *)bias, (C *)c->out[0], offsets, p, s));
       });
     });
   });

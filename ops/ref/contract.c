@@ -51,5 +51,13 @@ static xlm_status run_acc(const xlm_call *c) {
   return XLM_OK;
 }
 
+static xlm_status run_bias(const xlm_call *c) {
+  int64_t n = xlm_call_elements(c, c->out_type[0]), bias = xlm_call_elements(c, c->in_type[2]);
+  product(c, 0, false);
+  for (int64_t i = 0; i < n; i++) ref_out(c, 0)[i] += ref_in(c, 2)[i % bias];
+  return XLM_OK;
+}
+
 const xlm_kernel xlm_ref_contract = {.op = XLM_OP_CONTRACT, .run = run};
 const xlm_kernel xlm_ref_contract_acc = {.op = XLM_OP_CONTRACT_ACC, .run = run_acc};
+const xlm_kernel xlm_ref_contract_bias = {.op = XLM_OP_CONTRACT_BIAS, .run = run_bias};

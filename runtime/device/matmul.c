@@ -42,6 +42,12 @@ xlm_matmul xlm_matmul_of(const xlm_call *c, int at) {
   return p;
 }
 
+xlm_matmul xlm_matmul_biased(const xlm_call *c) {
+  xlm_matmul p = xlm_matmul_of(c, 0);
+  p.bias = xlm_call_elements(c, c->in_type[2]);
+  return p;
+}
+
 // ---- index groups ----
 
 int64_t xlm_matmul_count(const xlm_matmul_index *x) {

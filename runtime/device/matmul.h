@@ -1,5 +1,5 @@
 // Geometry of a matrix product, for the kernels of all backends: C[b][i][j] = add[b][i][j] + sum_p A[b][i][p]
-// * B[b][p][j].
+// * B[b][p][j] + bias[j].
 //
 // Each of the index groups b (batch), i (m), j (n), p (k) is a list of (size, strides), outermost first: any
 // order of dimensions is read where it lies.
@@ -24,6 +24,9 @@ typedef struct xlm_matmul {
   xlm_matmul_index batch, m, n, k;
   xlm_dtype a, b, c; // F32 or BF16 each; sums are fp32
   bool add;          // `add` has C's type and strides (add == C accumulates)
+  // Elements of the bias, in C's type, which is added to the whole sum; 0: none. It belongs to the ends of
+  // C's rows, so C's element at offset i gets element i % bias, and that depends on j alone.
+  int64_t bias;
   // Ragged (experts): batch has exactly one dimension, of E entries; the ragged group is one dimension, and
   // entry e owns its indices offsets[e] .. offsets[e+1]. The ragged group's strides address rows from offset
   // 0 of the whole packed tensor, so an operand that has the ragged dimension has batch stride 0. RAGGED_K
@@ -34,6 +37,8 @@ typedef struct xlm_matmul {
 
 // The product of a call's operands `at` and `at + 1`, summed over the dims of the attribute `over`.
 xlm_matmul xlm_matmul_of(const xlm_call *c, int at);
+// The same of operands 0 and 1, with operand 2 as the bias.
+xlm_matmul xlm_matmul_biased(const xlm_call *c);
 // Merges neighbouring dimensions of a group whose strides allow it, drops dimensions of size 1. Idempotent.
 void xlm_matmul_simplify(xlm_matmul *p);
 // Brings it to a form where C's rows are contiguous if C is contiguous in any way: dimensions of m and n in

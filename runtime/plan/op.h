@@ -74,6 +74,7 @@ typedef struct xlm_op_facts {
   xlm_reduction reduces; // what a result is over the dimensions in the attribute `over`
   xlm_product product;
   xlm_op_id accumulating; // the operation that adds this one's result to its operand 0 in place
+  xlm_op_id biased;       // the operation that also adds a bias, its third operand, to this one's result
   bool sums;       // operand 0 is a sum over microbatches: added to, or overwritten if attribute `store` is set
   uint8_t linear;  // bit i: result 0 is linear in operand i while the other operands are fixed
   double terms[2]; // not 0: result 0 is terms[0] * operand 0 + terms[1] * operand 1

@@ -56,6 +56,9 @@ attend_bwd_tensor.cu|s/col0 += N, find/col0 += ATTEND_TILE, find/|attend_bwd att
 top_k.cu|s/a.index < b.index/a.index > b.index/|top_k|plain|top_k.ties|expected
 product.c|s/add ? moved(add, i \* x->d.loop, x->out) : out/add/|product.c blas.c|plain|contract_acc.batches|expected
 product.c|s/align \/= 2/break/|product.c blas.c|plain|contract_acc.batches|less aligned
+product.c|s/i \* x->bias_loop/0/|product.c blas.c|plain|contract_bias.heads_and_batch|expected
+product.c|s/aligned(p->blas.bias_batch, p->blas.bias_loop, p->blas.out)/256/|product.c blas.c|plain|contract_bias.heads_and_batch|the bias is less aligned
+product.cu|s/bias\[to % p.bias\]/bias[0]/|product product.c blas.c|plain|contract_bias.end|expected
 EOF
 }
 

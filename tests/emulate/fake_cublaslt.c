@@ -19,6 +19,9 @@ struct lt_context {
 };
 struct lt_matmul_desc {
   int32_t trans_a, trans_b;
+  uint32_t epilogue;
+  const void *bias;
+  int64_t bias_stride;
 };
 struct lt_matrix_layout {
   int type;
@@ -51,15 +54,27 @@ static int desc_create(lt_desc *d, int compute, int scale) {
   if (compute != LT_COMPUTE_32F || scale != LT_R_32F)
     return broken(NOT_SUPPORTED, "sums are computed in another type");
   *d = calloc(1, sizeof **d);
+  if (*d) (*d)->epilogue = LT_EPILOGUE_NONE;
   return *d ? OK : 3;
 }
 
 static int desc_set(lt_desc d, int attr, const void *value, size_t bytes) {
-  if (bytes != sizeof(int32_t)) return broken(INVALID, "an attribute of a product has another size");
-  if (attr != LT_DESC_TRANSA && attr != LT_DESC_TRANSB)
-    return broken(INVALID, "no such attribute of a product");
-  memcpy(attr == LT_DESC_TRANSA ? &d->trans_a : &d->trans_b, value, bytes);
-  return OK;
+  const struct {
+    int attr;
+    void *at;
+    size_t bytes;
+  } fields[] = {{LT_DESC_TRANSA, &d->trans_a, sizeof d->trans_a},
+                {LT_DESC_TRANSB, &d->trans_b, sizeof d->trans_b},
+                {LT_DESC_EPILOGUE, &d->epilogue, sizeof d->epilogue},
+                {LT_DESC_BIAS, &d->bias, sizeof d->bias},
+                {LT_DESC_BIAS_STRIDE, &d->bias_stride, sizeof d->bias_stride}};
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    if (fields[i].attr != attr) continue;
+    if (bytes != fields[i].bytes) return broken(INVALID, "an attribute of a product has another size");
+    memcpy(fields[i].at, value, bytes);
+    return OK;
+  }
+  return broken(INVALID, "no such attribute of a product");
 }
 
 static int desc_destroy(lt_desc d) {
@@ -132,6 +147,22 @@ static int check_shapes(lt_desc d, lt_layout a, lt_layout b, lt_layout c, lt_lay
   return OK;
 }
 
+// The algorithm of a product with a bias is chosen for the alignment that the address of the bias has then.
+static int check_epilogue(lt_desc d) {
+  if (d->epilogue != LT_EPILOGUE_NONE && d->epilogue != LT_EPILOGUE_BIAS)
+    return broken(NOT_SUPPORTED, "no such epilogue");
+  if (d->epilogue == LT_EPILOGUE_BIAS && !d->bias) return broken(INVALID, "the bias has no address");
+  if (d->epilogue == LT_EPILOGUE_NONE && (d->bias || d->bias_stride))
+    return broken(INVALID, "there is a bias that no epilogue adds");
+  return OK;
+}
+
+static uint64_t bias_alignment(lt_desc d) {
+  uintptr_t at = (uintptr_t)d->bias;
+  uint64_t lowest = (uint64_t)(at & -at);
+  return !at || lowest > 64 ? 64 : lowest; // the tests' memory is aligned to 64
+}
+
 // What the algorithm stands for: the alignment and the workspace that it was chosen for.
 static int heuristic(lt_handle h, lt_desc d, lt_layout a, lt_layout b, lt_layout c, lt_layout out,
                      lt_preference p, int n, lt_heuristic *results, int *found) {
@@ -140,11 +171,13 @@ static int heuristic(lt_handle h, lt_desc d, lt_layout a, lt_layout b, lt_layout
   if (p->reductions & LT_REDUCTION_OUTPUT_TYPE)
     return broken(INVALID, "sums in the output's type are allowed");
   int bad = check_shapes(d, a, b, c, out);
+  if (!bad) bad = check_epilogue(d);
   if (bad) return bad;
   memset(results, 0, sizeof *results);
   results->workspace = (size_t)p->workspace;
   results->algo.data[0] = MAGIC, results->algo.data[1] = p->workspace;
   for (int i = 0; i < 4; i++) results->algo.data[2 + i] = p->align[i];
+  results->algo.data[6] = bias_alignment(d), results->algo.data[7] = d->epilogue;
   *found = 1;
   return OK;
 }
@@ -184,16 +217,21 @@ static const char *compute(void *arg) {
                  load(p->at_b, p->b.type, place(&p->b, e, p->d.trans_b, x, j));
         int64_t to = place(&p->out, e, false, i, j);
         float old = p->keep != 0 ? p->keep * load(p->at_c, p->out.type, to) : 0;
-        store(p->at_out, p->out.type, to, p->scale * sum + old);
+        float bias = p->d.bias ? load(p->d.bias, p->out.type, e * p->d.bias_stride + i) : 0;
+        store(p->at_out, p->out.type, to, p->scale * sum + old + bias);
       }
   return NULL;
 }
 
-static int check_memory(const void *const at[4], const lt_algo *algo, const void *workspace, size_t bytes) {
+static int check_memory(lt_desc d, const void *const at[4], const lt_algo *algo, const void *workspace,
+                        size_t bytes) {
   for (int i = 0; i < 4; i++)
     if ((uintptr_t)at[i] %
         (algo->data[2 + i] < 64 ? algo->data[2 + i] : 64)) // the tests' memory is aligned to 64
       return broken(INVALID, "an operand is less aligned than the algorithm was chosen for");
+  if (algo->data[7] != d->epilogue) return broken(INVALID, "the algorithm was chosen for another epilogue");
+  if (d->bias && (uintptr_t)d->bias % algo->data[6])
+    return broken(INVALID, "the bias is less aligned than the algorithm was chosen for");
   if (bytes < algo->data[1] || (algo->data[1] && !workspace)) return broken(INVALID, "too little workspace");
   return OK;
 }
@@ -205,7 +243,8 @@ static int matmul(lt_handle h, lt_desc d, const void *alpha, const void *a, lt_l
   int bad = check_shapes(d, la, lb, lc, lout);
   if (!bad && (lc->ld != lout->ld || lc->stride != lout->stride))
     bad = broken(NOT_SUPPORTED, "C and D lie differently");
-  if (!bad) bad = check_memory((const void *[]){a, b, c, out}, algo, workspace, workspace_bytes);
+  if (!bad) bad = check_epilogue(d);
+  if (!bad) bad = check_memory(d, (const void *[]){a, b, c, out}, algo, workspace, workspace_bytes);
   if (bad) return bad;
   pending now = {*d, *la, *lb, *lout, a, b, c, out, *(const float *)alpha, *(const float *)beta};
   if (!stream) return compute(&now) ? INVALID : OK;

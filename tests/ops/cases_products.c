@@ -1,5 +1,5 @@
-// Cases of contract and contract_acc: every role a dimension can have, ragged rows, sizes that cross kernel
-// blocks.
+// Cases of contract, contract_acc and contract_bias: every role a dimension can have, ragged rows, sizes that
+// cross kernel blocks.
 #include "tests/ops/run_op.h"
 
 static void shared_all(op_test *t) {
@@ -136,6 +136,62 @@ static void acc_ragged(op_test *t) {
   acc_emit(t, op_state(t, "acc[experts, hidden, ffn]", -1, 1), x, dy, "routed", false);
 }
 
+// ---- with a bias ----
+
+static void bias_emit(op_test *t, const char *x, const char *w, const char *bias) {
+  const char *decl[] = {x, w, bias};
+  xlm_val in[3];
+  for (int i = 0; i < 3; i++) in[i] = op_leaf(t, decl[i]);
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_over, "hidden");
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_CONTRACT_BIAS, in, 3, &l));
+}
+
+static void bias_row(op_test *t) {
+  bias_emit(t, "x[batch 2, seq 3, hidden 5]", "w[hidden, ffn 7]", "b[ffn]");
+}
+
+static void bias_heads(op_test *t) { // of several dimensions
+  bias_emit(t, "x[batch 2, seq 3, hidden 6]", "w[hidden, heads 3, head 5]", "b[heads, head]");
+}
+
+static void bias_end(op_test *t) { // the same for every head
+  bias_emit(t, "x[batch 2, seq 3, hidden 6]", "w[hidden, heads 3, head 5]", "b[head]");
+}
+
+static void bias_heads_apart(op_test *t) { // a matrix per head, each with its own piece of the bias
+  bias_emit(t, "x[batch 2, seq 3, hidden 6]", "w[heads 3, hidden, head 5]", "b[heads, head]");
+}
+
+static void
+bias_heads_and_batch(op_test *t) { // of two that do not merge, one is the library's batch, one a loop
+  bias_emit(t, "x[batch 4, seq 3, hidden 6]", "w[heads 3, hidden, batch, head 5]", "b[heads, head]");
+}
+
+static void bias_vector(op_test *t) { // one row
+  bias_emit(t, "x[hidden 33]", "w[hidden, ffn 1100]", "b[ffn]");
+}
+
+static void bias_other_order(op_test *t) { // the weight's summed dimension last
+  bias_emit(t, "x[hidden 7, rows 13]", "w[ffn 19, hidden]", "b[ffn]");
+}
+
+static void bias_one(op_test *t) {
+  bias_emit(t, "x[batch 3, hidden 4]", "w[hidden, ffn 1]", "b[ffn]");
+}
+
+static void bias_large(op_test *t) { // crosses tiles and k blocks: added once
+  bias_emit(t, "x[batch 2, seq 37, hidden 1201]", "w[hidden, ffn 71]", "b[ffn]");
+}
+
+static void bias_wide(op_test *t) { // bf16 operands, f32 result and bias
+  xlm_val x = op_leaf(t, "x[batch 9, hidden 7]"), w = op_leaf(t, "w[hidden, ffn 4]");
+  xlm_val b = op_leaf_f32(t, "b[ffn]", -1, 1);
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_enum(&l, XLM_A_dtype, XLM_F32);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, b}, 3, &l));
+}
+
 static const op_case table[] = {
     {"shared_all", XLM_OP_CONTRACT, shared_all, .bf16 = true},
     {"heads", XLM_OP_CONTRACT, to_heads_and_back, .bf16 = true},
@@ -155,5 +211,15 @@ static const op_case table[] = {
     {"next", XLM_OP_CONTRACT_ACC, acc_next, .bf16 = true, .no_grad = true},
     {"batches", XLM_OP_CONTRACT_ACC, acc_batches, .bf16 = true, .no_grad = true},
     {"ragged", XLM_OP_CONTRACT_ACC, acc_ragged, .bf16 = true, .no_grad = true},
+    {"row", XLM_OP_CONTRACT_BIAS, bias_row, .bf16 = true, .no_grad = true},
+    {"heads", XLM_OP_CONTRACT_BIAS, bias_heads, .bf16 = true, .no_grad = true},
+    {"end", XLM_OP_CONTRACT_BIAS, bias_end, .bf16 = true, .no_grad = true},
+    {"heads_apart", XLM_OP_CONTRACT_BIAS, bias_heads_apart, .bf16 = true, .no_grad = true},
+    {"heads_and_batch", XLM_OP_CONTRACT_BIAS, bias_heads_and_batch, .bf16 = true, .no_grad = true},
+    {"vector", XLM_OP_CONTRACT_BIAS, bias_vector, .bf16 = true, .no_grad = true},
+    {"other_order", XLM_OP_CONTRACT_BIAS, bias_other_order, .bf16 = true, .no_grad = true},
+    {"one", XLM_OP_CONTRACT_BIAS, bias_one, .bf16 = true, .no_grad = true},
+    {"large", XLM_OP_CONTRACT_BIAS, bias_large, .bf16 = true, .no_grad = true},
+    {"wide", XLM_OP_CONTRACT_BIAS, bias_wide, .bf16 = true, .no_grad = true},
 };
 const op_cases cases_products = {table, sizeof table / sizeof *table};

@@ -77,7 +77,7 @@ static void guarded_free(char *p, size_t bytes) {
 typedef struct problem {
   xlm_gemm g;
   int64_t a_count, b_count, c_count; // elements spanned
-  void *a, *b, *add;
+  void *a, *b, *add, *bias;
   int32_t offsets[ENTRIES + 1];
   bool ragged;
 } problem;
@@ -139,7 +139,23 @@ static void set_data(problem *p, bool permute, uint32_t *seed) {
 }
 
 static void problem_free(problem *p) {
-  free(p->a), free(p->b), free(p->add);
+  free(p->a), free(p->b), free(p->add), free(p->bias);
+}
+
+// A bias that C's other dimensions step over in whole: its elements follow the columns.
+static void set_bias(problem *p, uint32_t *seed) {
+  int64_t n = 0;
+  for (int i = 0; i < 2; i++)
+    for (int d = 0; d < group(&p->g, i)->n; d++) {
+      int64_t step = group(&p->g, i)->size[d] > 1 ? group(&p->g, i)->c[d] : 0;
+      for (int64_t t; step; t = n % step, n = step, step = t) continue; // the greatest common divisor
+    }
+  int64_t parts = 1 + below(seed, 3);
+  if (!n) n = 1 + below(seed, 50);
+  p->g.p.bias = n % parts ? n : n / parts;
+  p->bias = malloc((size_t)p->g.p.bias * 4);
+  assert_non_null(p->bias);
+  fill_random(p->bias, p->g.p.c, p->g.p.bias, seed);
 }
 
 static int64_t count(const xlm_matmul_index *x) {
@@ -183,6 +199,7 @@ static problem random_problem(uint32_t *seed) {
       p.offsets[e + 1] = p.offsets[e] + (below(seed, 4) ? below(seed, left + 1) : 0);
     }
   set_data(&p, permute, seed);
+  if (!p.g.p.ragged && below(seed, 2)) set_bias(&p, seed);
   return p;
 }
 
@@ -205,8 +222,8 @@ static void run(const problem *p, void *c, const void *add, int threads) {
   xlm_gemm_choose(&g, xlm_cpu_arch_here());
   size_t bytes = xlm_gemm_workspace(&g, threads);
   char *workspace = guarded_new(bytes);
-  xlm_gemm_run(&g, p->a, p->b, p->g.p.add ? add : NULL, c, p->g.p.ragged ? p->offsets : NULL, workspace,
-               threads > 1 ? pool : NULL);
+  xlm_gemm_run(&g, p->a, p->b, p->g.p.add ? add : NULL, p->bias, c, p->g.p.ragged ? p->offsets : NULL,
+               workspace, threads > 1 ? pool : NULL);
   guarded_free(workspace, bytes);
   xlm_pool_free(pool);
 }
@@ -217,7 +234,9 @@ static void check_element(problem *p, const void *c, int64_t e, int64_t i, int64
   int64_t a = offset(&g->p.batch, 0, e) + offset(&g->p.m, 0, i),
           b = offset(&g->p.batch, 1, e) + offset(&g->p.n, 1, j);
   int64_t at = offset(&g->p.batch, 2, e) + offset(&g->p.m, 2, i) + offset(&g->p.n, 2, j);
-  double sum = g->p.add ? get(p->add, g->p.c, at) : 0, size = fabs(sum);
+  double add = g->p.add ? get(p->add, g->p.c, at) : 0,
+         bias = g->p.bias ? get(p->bias, g->p.c, at % g->p.bias) : 0, sum = add + bias,
+         size = fabs(add) + fabs(bias);
   for (int64_t k = k0; k < k1; k++) {
     double v = get(p->a, g->p.a, a + offset(&g->p.k, 0, k)) * get(p->b, g->p.b, b + offset(&g->p.k, 1, k));
     sum += v, size += fabs(v);
@@ -294,6 +313,7 @@ static void large_products(void **state) { // several rounds of each kind
     problem p = {.g = {{.a = i & 1, .b = i >> 1 & 1, .c = i >> 2 & 1, .add = i & 1}}};
     for (int x = 0; x < 4; x++) split(group(&p.g, x), s[x], false, &seed);
     set_data(&p, i > 20, &seed);
+    if (i & 2) set_bias(&p, &seed);
     check_problem(&p, &seed);
     problem_free(&p);
   }

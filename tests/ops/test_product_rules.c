@@ -87,6 +87,24 @@ static void contract_refuses_ragged(void **state) { // rows of experts meet a ma
   end(&t);
 }
 
+static void contract_bias_refuses(void **state) {
+  (void)state;
+  bench t = start();
+  xlm_dim b = dim(&t, "b", 2), k = dim(&t, "k", 3), m = dim(&t, "m", 4), n = dim(&t, "n", 5);
+  xlm_val x = LEAF(&t, XLM_F32, b, k), w = LEAF(&t, XLM_F32, k, m, n), mn = LEAF(&t, XLM_F32, m, n);
+  xlm_val y = xlm_emit(&t.b, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, mn}, 3, NULL);
+  assert_int_equal(xlm_val_type(t.b.g, y)->rank, 3);
+  refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, LEAF(&t, XLM_F32, m)}, 3, NULL, XLM_FAULT_DIM_MISMATCH,
+          "the last dimensions of the product [b, m, n]");
+  refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, LEAF(&t, XLM_F32, n, m)}, 3, NULL,
+          XLM_FAULT_DIM_MISMATCH, "the last dimensions");
+  refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, LEAF(&t, XLM_F32, b, m, n)}, 3, NULL,
+          XLM_FAULT_DIM_MISMATCH, "x none of them");
+  refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, LEAF(&t, XLM_BF16, m, n)}, 3, NULL, XLM_FAULT_DTYPE,
+          "the result's type, f32");
+  end(&t);
+}
+
 static void contract_types_and_costs(void **state) {
   (void)state;
   bench t = start();
@@ -217,15 +235,11 @@ static void training_ops_refuse(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(contract_refuses),
-      cmocka_unit_test(contract_suggests_a_rename),
-      cmocka_unit_test(contract_refuses_ragged),
-      cmocka_unit_test(contract_types_and_costs),
-      cmocka_unit_test(rope_refuses),
-      cmocka_unit_test(attend_refuses),
-      cmocka_unit_test(attend_counts_what_is_visible),
-      cmocka_unit_test(attend_counts_pieces),
-      cmocka_unit_test(training_ops_refuse),
+      cmocka_unit_test(contract_refuses),         cmocka_unit_test(contract_suggests_a_rename),
+      cmocka_unit_test(contract_refuses_ragged),  cmocka_unit_test(contract_bias_refuses),
+      cmocka_unit_test(contract_types_and_costs), cmocka_unit_test(rope_refuses),
+      cmocka_unit_test(attend_refuses),           cmocka_unit_test(attend_counts_what_is_visible),
+      cmocka_unit_test(attend_counts_pieces),     cmocka_unit_test(training_ops_refuse),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

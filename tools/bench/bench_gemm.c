@@ -273,7 +273,7 @@ typedef struct contest {
 
 static void run_ours(contest *c) {
   operands *o = &c->o;
-  xlm_gemm_run(&c->g, o->a, o->b, c->p->add ? o->c : NULL, o->c, c->p->ragged ? o->offsets : NULL,
+  xlm_gemm_run(&c->g, o->a, o->b, c->p->add ? o->c : NULL, NULL, o->c, c->p->ragged ? o->offsets : NULL,
                o->workspace, c->pool);
 }
 

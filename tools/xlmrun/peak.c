@@ -18,11 +18,11 @@ typedef struct probe {
 } probe;
 
 static double best_of(const xlm_gemm *g, const void *a, const void *b, void *c, void *workspace) {
-  xlm_gemm_run(g, a, b, NULL, c, NULL, workspace, NULL); // touches all memory
+  xlm_gemm_run(g, a, b, NULL, NULL, c, NULL, workspace, NULL); // touches all memory
   double begin = xlm_clock_thread_seconds(), best = 1e30;
   for (int i = 0; i < 3 || xlm_clock_thread_seconds() - begin < 0.1 * SECONDS_TENTHS; i++) {
     double start = xlm_clock_thread_seconds();
-    xlm_gemm_run(g, a, b, NULL, c, NULL, workspace, NULL);
+    xlm_gemm_run(g, a, b, NULL, NULL, c, NULL, workspace, NULL);
     double seconds = xlm_clock_thread_seconds() - start;
     if (seconds < best) best = seconds;
   }

@@ -57,7 +57,7 @@ static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_
 
 static xlm_status run(const xlm_call *c) {
   const xlm_gemm *g = (const xlm_gemm *)c->prepared;
-  xlm_gemm_run(g, c->in[0], c->in[1], NULL, c->out[0], offsets(c, g), c->workspace, xlm_cpu_pool(c));
+  xlm_gemm_run(g, c->in[0], c->in[1], NULL, NULL, c->out[0], offsets(c, g), c->workspace, xlm_cpu_pool(c));
   return XLM_OK;
 }
 
@@ -95,8 +95,8 @@ static xlm_status prepare_acc(const xlm_call *c, xlm_arena *a, void **prepared, 
 
 static xlm_status run_acc(const xlm_call *c) {
   const xlm_gemm *g = (const xlm_gemm *)c->prepared;
-  xlm_gemm_run(g, c->in[1], c->in[2], g->p.add ? c->in[0] : NULL, c->out[0], offsets(c, g), c->workspace,
-               xlm_cpu_pool(c));
+  xlm_gemm_run(g, c->in[1], c->in[2], g->p.add ? c->in[0] : NULL, NULL, c->out[0], offsets(c, g),
+               c->workspace, xlm_cpu_pool(c));
   return XLM_OK;
 }
 
@@ -106,3 +106,24 @@ const xlm_kernel XLM_KERNEL(contract_acc) = {.op = XLM_OP_CONTRACT_ACC,
                                              .workspace = workspace_acc,
                                              .prepare = prepare_acc,
                                              .run = run_acc};
+
+// ---- contract_bias: the product plus a bias ----
+
+static xlm_status prepare_bias(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
+  XLM_TRY(prepare(c, a, prepared, err));
+  ((xlm_gemm *)*prepared)->p.bias = xlm_matmul_biased(c).bias;
+  return XLM_OK;
+}
+
+static xlm_status run_bias(const xlm_call *c) {
+  const xlm_gemm *g = (const xlm_gemm *)c->prepared;
+  xlm_gemm_run(g, c->in[0], c->in[1], NULL, c->in[2], c->out[0], NULL, c->workspace, xlm_cpu_pool(c));
+  return XLM_OK;
+}
+
+const xlm_kernel XLM_KERNEL(contract_bias) = {.op = XLM_OP_CONTRACT_BIAS,
+                                              .variants = variants,
+                                              .applicable = applicable,
+                                              .workspace = workspace,
+                                              .prepare = prepare_bias,
+                                              .run = run_bias};

@@ -1,4 +1,5 @@
-// Matrix product for CPUs, the core of `contract`: C[b][i][j] = add[b][i][j] + sum_p A[b][i][p] * B[b][p][j].
+// Matrix product for CPUs, the core of `contract`: C[b][i][j] = add[b][i][j] + sum_p A[b][i][p] * B[b][p][j]
+// + bias[j].
 //
 // Blocked and packed after Goto & van de Geijn ("Anatomy of High-Performance Matrix Multiplication") and
 // BLIS. Any order of dimensions (runtime/device/matmul.h) is
@@ -36,8 +37,9 @@ void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch);
 // Bytes of workspace for `threads` workers; a pure function of its arguments, for any arch on any machine.
 size_t xlm_gemm_workspace(const xlm_gemm *g, int threads);
 
-// Runs on `pool` (NULL: this thread). offsets: E + 1 entries, NULL unless ragged. add: NULL unless g->p.add.
-void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *add, void *c,
+// Runs on `pool` (NULL: this thread). offsets: E + 1 entries, NULL unless ragged. add, bias: NULL unless g->p
+// has them.
+void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *add, const void *bias, void *c,
                   const int32_t *offsets, void *workspace, xlm_pool *pool);
 
 #endif

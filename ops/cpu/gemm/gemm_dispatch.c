@@ -140,15 +140,17 @@ size_t xlm_gemm_workspace(const xlm_gemm *g, int threads) {
 
 // ---- running ----
 
-void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *add, void *c,
+void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *add, const void *bias, void *c,
                   const int32_t *offsets, void *workspace, xlm_pool *pool) {
   xlm_gemm normal = *g;
   bool swapped = normalise(&normal);
-  assert((uintptr_t)workspace % 64 == 0 && (!g->p.ragged || offsets) && (!g->p.add || add));
+  assert((uintptr_t)workspace % 64 == 0 && (!g->p.ragged || offsets) && (!g->p.add || add) &&
+         (!g->p.bias || bias));
   xlm_gemm_job job = {.g = &normal,
                       .a = swapped ? b : a,
                       .b = swapped ? a : b,
                       .add = add,
+                      .bias = bias,
                       .c = c,
                       .offsets = offsets,
                       .pool = pool,

@@ -175,7 +175,9 @@ static void rows_block(rows *w, int64_t block) {
   int64_t words = block_words(en, block), panel = words * MR;
   bool pair = w->job->g->pairs, staged = g->p.c == XLM_BF16;
   const xlm_gemm_plane *sum = staged ? &w->stage : &w->c, *from = block ? sum : en->add ? &w->add : &w->none;
-  const xlm_gemm_plane *to = block + 1 < en->blocks ? sum : &w->c;
+  bool last = block + 1 == en->blocks;
+  const xlm_gemm_plane *to = last ? &w->c : sum;
+  float columns_bias[NR];
   xlm_matmul_index x;
   fill_k(&w->k, w->job, en, XLM_SIDE_A, block);
   xlm_gemm_pack_a(w->a, en->a, xlm_gemm_word_of(pair, g->p.a), &w->arow, &w->k);
@@ -184,9 +186,10 @@ static void rows_block(rows *w, int64_t block) {
     xlm_gemm_axis_fill(&w->ccol, &g->p.n, XLM_SIDE_C, j * NR, columns);
     xlm_gemm_axis_fill(&w->scol, plain(&x, 1), XLM_SIDE_C, (j - w->j0) * NR, columns);
     const uint32_t *b = packed_panel(w->p, block, j);
+    const float *bias = last ? xlm_gemm_bias_load(columns_bias, w->job, &w->ccol) : NULL;
     for (int i = 0; i < w->crow.n; i += MR) {
       ahead_fetch(&w->next);
-      xlm_gemm_tile(pair, words, w->a + i / MR * panel, b, i, to, from);
+      xlm_gemm_tile(pair, words, w->a + i / MR * panel, b, i, to, from, bias);
     }
   }
 }

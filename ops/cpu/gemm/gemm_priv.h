@@ -71,7 +71,7 @@ typedef struct xlm_gemm_entry { // one batch entry
 
 typedef struct xlm_gemm_job {
   const xlm_gemm *g; // normalised, see gemm_dispatch.c
-  const char *a, *b, *add;
+  const char *a, *b, *add, *bias;
   char *c;
   const int32_t *offsets;
   xlm_pool *pool;
@@ -114,6 +114,7 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 #define xlm_gemm_pack_b XLM_ISA_NAME(xlm_gemm_pack_b)
 #define xlm_gemm_kernel XLM_ISA_NAME(xlm_gemm_kernel)
 #define xlm_gemm_tile XLM_ISA_NAME(xlm_gemm_tile)
+#define xlm_gemm_bias_load XLM_ISA_NAME(xlm_gemm_bias_load)
 #define xlm_gemm_row_load XLM_ISA_NAME(xlm_gemm_row_load)
 #define xlm_gemm_row_store XLM_ISA_NAME(xlm_gemm_row_store)
 #define xlm_gemm_entry_of XLM_ISA_NAME(xlm_gemm_entry_of)
@@ -139,9 +140,13 @@ void xlm_gemm_kernel(bool pair, int rows, int vectors, int64_t words, const uint
 void xlm_gemm_stream(xlm_gemm_word word, int rows, const uint32_t *a, const void *b, const xlm_gemm_axis *k,
                      int n, float *acc, int ld);
 
-// One micro-tile at row i of the planes' row axes: to = from + a . b, whatever the planes' types and layouts.
+// One micro-tile at row i of the planes' row axes: to = from + a . b + bias, whatever the planes' types and
+// layouts. bias: one per column; NULL: none.
 void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *b, int i,
-                   const xlm_gemm_plane *to, const xlm_gemm_plane *from);
+                   const xlm_gemm_plane *to, const xlm_gemm_plane *from, const float *bias);
+
+// The bias of some columns of C, `col`. Returns dst; NULL: there is no bias.
+const float *xlm_gemm_bias_load(float *dst, const xlm_gemm_job *job, const xlm_gemm_axis *col);
 
 void xlm_gemm_row_load(float *dst, const xlm_gemm_plane *p, int row, int n);
 void xlm_gemm_row_store(const xlm_gemm_plane *p, int row, const float *src, int n);

@@ -72,5 +72,11 @@ void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t 
   xlm_gemm_plane c = {en->c, g->p.c, &crow, &ccol}, add = {(char *)en->add, g->p.c, &crow, &ccol};
   for (int r = 0; en->add && r < en->m; r++) xlm_gemm_row_load(s.sum + r * s.ld, &add, r, s.n);
   for (int64_t b = 0; b < en->blocks; b++) add_block(&s, &row, b);
-  for (int r = 0; r < en->m; r++) xlm_gemm_row_store(&c, r, s.sum + r * s.ld, s.n);
+  float of_columns[AXIS];
+  const float *bias = xlm_gemm_bias_load(of_columns, job, &ccol);
+  for (int r = 0; r < en->m; r++) {
+    float *sum = s.sum + r * s.ld;
+    for (int j = 0; bias && j < s.n; j++) sum[j] = sum[j] + bias[j];
+    xlm_gemm_row_store(&c, r, sum, s.n);
+  }
 }

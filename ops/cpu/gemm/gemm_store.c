@@ -1,5 +1,5 @@
 // Stores a micro-tile: directly if its columns are adjacent in f32 memory, else through a small buffer that
-// is converted and scattered row by row. Both compute from + sum with one rounding per step.
+// is converted and scattered row by row. Both compute from + sum + bias with one rounding per step.
 #include "ops/cpu/gemm/gemm_priv.h"
 
 #include <string.h>
@@ -41,6 +41,16 @@ void xlm_gemm_row_load(float *dst, const xlm_gemm_plane *p, int row, int n) {
     load_bf16(dst, (const uint16_t *)p->base + at, p->col, n);
 }
 
+const float *xlm_gemm_bias_load(float *dst, const xlm_gemm_job *job, const xlm_gemm_axis *col) {
+  if (!job->bias) return NULL;
+  for (int j = 0; j < col->n; j++) {
+    int64_t at = col->off[j] % job->g->p.bias;
+    dst[j] =
+        job->g->p.c == XLM_F32 ? ((const float *)job->bias)[at] : widen(((const uint16_t *)job->bias)[at]);
+  }
+  return dst;
+}
+
 static void store_f32(float *dst, const xlm_gemm_axis *col, const float *src, int n) {
   if (col->run[0] >= n)
     memcpy(dst + col->off[0], src, (size_t)n * sizeof *dst);
@@ -63,8 +73,12 @@ void xlm_gemm_row_store(const xlm_gemm_plane *p, int row, const float *src, int 
     store_bf16((uint16_t *)p->base + at, p->col, src, n);
 }
 
+static void add_row(float *to, const float *row, int n) {
+  for (int j = 0; j < n; j++) to[j] = to[j] + row[j];
+}
+
 static void tile_buffered(bool pair, int rows, int64_t words, const uint32_t *a, const uint32_t *b, int i,
-                          const xlm_gemm_plane *to, const xlm_gemm_plane *from) {
+                          const xlm_gemm_plane *to, const xlm_gemm_plane *from, const float *bias) {
   _Alignas(64) float sum[MR][NR], old[NR];
   float *at[MR];
   int n = to->col->n;
@@ -73,8 +87,9 @@ static void tile_buffered(bool pair, int rows, int64_t words, const uint32_t *a,
   for (int r = 0; r < rows; r++) {
     if (from->base) {
       xlm_gemm_row_load(old, from, i + r, n);
-      for (int j = 0; j < n; j++) sum[r][j] = old[j] + sum[r][j];
+      add_row(sum[r], old, n);
     }
+    if (bias) add_row(sum[r], bias, n);
     xlm_gemm_row_store(to, i + r, sum[r], n);
   }
 }
@@ -88,11 +103,11 @@ static inline bool is_direct(const xlm_gemm_plane *p, int columns) {
 }
 
 void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *b, int i,
-                   const xlm_gemm_plane *to, const xlm_gemm_plane *from) {
+                   const xlm_gemm_plane *to, const xlm_gemm_plane *from, const float *bias) {
   int rows = to->row->n - i < MR ? to->row->n - i : MR, n = to->col->n;
   bool whole = n % VL == 0 && (rows == MR || rows == MR / 2 || rows == 1);
   if (!whole || !is_direct(to, n) || (from->base && !is_direct(from, n))) {
-    tile_buffered(pair, rows, words, a, b, i, to, from);
+    tile_buffered(pair, rows, words, a, b, i, to, from, bias);
     return;
   }
   float *out[MR];
@@ -100,4 +115,5 @@ void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *
   for (int r = 0; r < rows; r++) out[r] = row_at(to, i + r);
   for (int r = 0; from->base && r < rows; r++) in[r] = row_at(from, i + r);
   xlm_gemm_kernel(pair, rows, n / VL, words, a, b, out, from->base ? in : NULL);
+  for (int r = 0; bias && r < rows; r++) add_row(out[r], bias, n);
 }

@@ -121,15 +121,22 @@ xlm_status exec_begin(xlm_exec *e, uint32_t segment, bool apart, bool *known, xl
   return on->begin ? on->begin(e->device, &s, known, err) : XLM_OK;
 }
 
-static xlm_status run_segment(xlm_exec *e, uint32_t segment, xlm_error *err) {
-  const xlm_segment *s = &e->rank->segments[segment];
-  bool known;
-  XLM_TRY(exec_begin(e, segment, e->poison, &known, err));
-  for (uint32_t i = s->first; i < s->first + s->n && !known; i++) {
+static xlm_status enqueue_all(xlm_exec *e, const xlm_segment *s, xlm_error *err) {
+  for (uint32_t i = s->first; i < s->first + s->n; i++) {
     if (e->poison) XLM_TRY(poison_results(e, i, err));
     exec_enqueue(e, i);
   }
-  return join(e, err);
+  return XLM_OK;
+}
+
+static xlm_status run_segment(xlm_exec *e, uint32_t segment, xlm_error *err) {
+  xlm_error why = {0};
+  bool known;
+  XLM_TRY(exec_begin(e, segment, e->poison, &known, err));
+  xlm_status s = known ? XLM_OK : enqueue_all(e, &e->rank->segments[segment], &why);
+  XLM_TRY(join(e, err)); // the first failure, which has its instruction
+  if (s != XLM_OK && err) *err = why;
+  return s;
 }
 
 xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, void *feed_arg, xlm_error *err) {

@@ -54,7 +54,7 @@ namespace {
 std::set<const void *> known; // queues, events, graphs
 std::set<CUgraphExec_st *> graphs; // also those that are being captured
 std::map<uintptr_t, size_t> card, pinned;
-int64_t launches;
+int64_t launches, asked;
 thread_local capture *capturing;
 
 typedef std::lock_guard<std::recursive_mutex> guard;
@@ -143,6 +143,7 @@ int memory(size_t *unused, size_t *all) {
 int alloc_of(std::map<uintptr_t, size_t> &of, void **out, size_t bytes, size_t align) {
   guard g(lock);
   if (capturing) return forbid("memory is taken");
+  asked++;
   if (posix_memalign(out, align, (bytes + align - 1) / align * align)) return NO_MEMORY;
   memset(*out, 0xa5, bytes); // nothing is zero by itself
   of[(uintptr_t)*out] = bytes;
@@ -444,6 +445,17 @@ const char *fake_cuda_error(void) {
 int64_t fake_cuda_taken(void) {
   guard g(lock);
   return taken();
+}
+int64_t fake_cuda_largest(void) {
+  guard g(lock);
+  int64_t most = 0;
+  for (const auto &b : card)
+    if ((int64_t)b.second > most) most = (int64_t)b.second;
+  return most;
+}
+int64_t fake_cuda_asked(void) {
+  guard g(lock);
+  return asked;
 }
 int64_t fake_cuda_open(void) {
   guard g(lock);

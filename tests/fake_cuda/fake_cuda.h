@@ -25,6 +25,8 @@ const char *fake_cuda_error(void); // NULL: none
 void fake_cuda_enqueue(xlm_cuda_queue q, const char *what, const char *(*run)(void *arg),
                        void (*drop)(void *arg), void *arg);
 int64_t fake_cuda_taken(void);    // bytes of card memory that are taken
+int64_t fake_cuda_largest(void);  // of them, in one allocation
+int64_t fake_cuda_asked(void);    // allocations of card and pinned memory, so far
 int64_t fake_cuda_open(void);     // queues, events, graphs that are not closed
 int64_t fake_cuda_launches(void); // of graphs, so far
 

@@ -5,6 +5,7 @@
 // no order wherever there is one.
 #include "tests/fake_cuda/fake_priv.h"
 
+#include <cstdlib>
 #include <thread>
 
 namespace fake {
@@ -85,8 +86,14 @@ void touch(const coming &c, const range &r) {
   }
 }
 
+// XLM_FAKE_FAULT=n: the n-th operation goes wrong, as a kernel does that leaves its memory.
+bool is_faulty() {
+  static int64_t n, at = getenv("XLM_FAKE_FAULT") ? atoll(getenv("XLM_FAKE_FAULT")) : 0;
+  return ++n == at;
+}
+
 void run(operation &o) {
-  const char *bad = o.does->run && wrong.empty() ? o.does->run() : NULL;
+  const char *bad = is_faulty() ? "an illegal address" : o.does->run && wrong.empty() ? o.does->run() : NULL;
   if (bad) fail(o.does->what + ": " + bad);
   o.begun = true;
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # A random rank dies at a random time: the job ends within 10 seconds, and the checkpoints can always be
-# resumed, to the weights of an uninterrupted run. XLM_KILLS is the number of kills (nightly: 50).
+# resumed, to the weights of an uninterrupted run. XLM_KILLS is the number of kills (nightly: 50), XLM_STEPS the length
+# of the run.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 
-kills=${XLM_KILLS:-4} steps=40
+kills=${XLM_KILLS:-4} steps=${XLM_STEPS:-40}
 train=("$run" train "$model" --data corpus.txt --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40
   --vocab-size 256 --seq-length 32 --global-batch-size 8 --micro-batch-size 1 --learning-rate 1e-3 --lr-schedule constant
   --warmup-steps 2 --log-interval 1 --eval-interval 0 --save-interval 1 --keep-checkpoints 2 --seed 5 --pp 2 --dp 2)

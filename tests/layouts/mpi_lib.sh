@@ -1,5 +1,5 @@
 # For tests under mpirun; sourced after xlmrun_lib.sh. Leaves as skipped (77) where there is no MPI.
-if ! command -v mpirun >/dev/null || ! ldd "$run" | grep -q libmpi; then
+if ! command -v mpirun >/dev/null || ! ldd "$program" | grep -q libmpi; then
   echo "skipped: there is no mpirun, or xlm was built without MPI"
   exit 77
 fi
@@ -16,7 +16,7 @@ job() {
 # The processes of this test's job that write into a folder: another test may run at the same time.
 ranks_of() {
   local pid
-  for pid in $(pgrep -f "^$run train .*--output-dir $1( |\$)"); do
+  for pid in $(pgrep -f "^$program train .*--output-dir $1( |\$)"); do
     [ "$(readlink "/proc/$pid/cwd")" = "$(realpath "$work")" ] && echo "$pid"
   done
 }

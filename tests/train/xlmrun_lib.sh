@@ -3,13 +3,14 @@
 set -u
 source_dir=$1
 run=${XLM_TEST_XLMRUN:-$2/xlmrun} # or a program built like it
+program=$run
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 failed=0
 # Every run of the test on another device than the CPU.
 if [ -n "${XLM_TEST_DEVICE:-}" ]; then
-  printf '#!/bin/sh\nexec "%s" "$@" --device %s\n' "$run" "$XLM_TEST_DEVICE" >xlmrun
+  printf '#!/bin/sh\nexec "%s" "$@" --device %s\n' "$program" "$XLM_TEST_DEVICE" >xlmrun
   chmod +x xlmrun
   run=$work/xlmrun
 fi

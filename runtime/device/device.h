@@ -10,7 +10,7 @@
 // between them and repeat it as a whole.
 //
 // The device records the first failure with its instruction and skips the work enqueued after it; join and
-// sync report it once. One host thread drives a device; put and get may be called from several.
+// sync report it once. One host thread drives a device; put, get and fetch may be called from several.
 #ifndef XLM_DEVICE_DEVICE_H
 #define XLM_DEVICE_DEVICE_H
 
@@ -38,6 +38,8 @@ typedef struct xlm_work { // the function, its argument and everything they refe
   double flops_beside, bytes_beside; // work that can be done before the result is needed; an estimate
   const xlm_call *call;              // of the kernel, for devices that check what it accesses; NULL = unknown
 } xlm_work;
+
+enum { XLM_BOXES = 2, XLM_BOX_BYTES = 4096 }; // host memory that results are fetched into
 
 enum { XLM_NO_INSTR = UINT32_MAX }; // a failure in an unknown instruction of the segment
 
@@ -77,6 +79,11 @@ typedef struct xlm_device_kind {
   xlm_status (*put)(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err);
   xlm_status (*get)(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err);
   xlm_status (*fill)(xlm_device *d, void *to, int byte, size_t bytes, xlm_error *err);
+  // Copies device memory to byte `at` of a box, after all work enqueued so far, without waiting for it;
+  // `fetched` waits until everything fetched into the box has arrived. NULL: between its calls the device has
+  // no work under way, and get does.
+  xlm_status (*fetch)(xlm_device *d, int box, size_t at, const void *from, size_t bytes, xlm_error *err);
+  xlm_status (*fetched)(xlm_device *d, int box, const void **out, xlm_error *err);
   // Before the work of a segment, which is the same for the same segment in the same slots. *known: the
   // device repeats its recording; nothing must be enqueued. NULL: never.
   xlm_status (*begin)(xlm_device *d, const xlm_device_segment *s, bool *known, xlm_error *err);

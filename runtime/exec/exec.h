@@ -48,6 +48,13 @@ xlm_status xlm_exec_get_output(xlm_exec *e, uint32_t output, size_t at, void *to
 xlm_status xlm_exec_put_scalar(xlm_exec *e, uint32_t input, bool eval, double value,
                                xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_exec_get_scalar(xlm_exec *e, uint32_t output, double *value, xlm_error *err) XLM_MUST_CHECK;
+// The same in two parts: fetch starts to copy the value that everything started so far gives, into a box
+// (0 .. XLM_BOXES - 1); fetched waits for it. Between them the next step may be started.
+xlm_status xlm_exec_fetch_scalar(xlm_exec *e, int box, uint32_t output, xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_exec_fetched_scalar(xlm_exec *e, int box, uint32_t output, double *value,
+                                   xlm_error *err) XLM_MUST_CHECK;
+// Do steps go on after xlm_exec_step has returned? Then the next is best started before results are read.
+bool xlm_exec_runs_behind(const xlm_exec *e);
 // The states of a plan with one rank.
 xlm_states xlm_exec_states(xlm_exec *e);
 

@@ -1,4 +1,6 @@
 // Data in and out of the arena: the device copies it; no address leaves the executor.
+#include <string.h>
+
 #include "runtime/exec/exec_priv.h"
 
 static void check_piece(const xlm_exec *e, uint32_t tensor, size_t at, size_t bytes) {
@@ -68,6 +70,33 @@ xlm_status xlm_exec_get_scalar(xlm_exec *e, uint32_t output, double *value, xlm_
   if (is_wide(e, e->rank->outputs[output].tensor))
     return xlm_exec_get_output(e, output, 0, value, sizeof *value, err);
   XLM_TRY(xlm_exec_get_output(e, output, 0, &narrow, sizeof narrow, err));
+  *value = narrow;
+  return XLM_OK;
+}
+
+bool xlm_exec_runs_behind(const xlm_exec *e) {
+  return e->device->kind->fetch && !e->device->kind->checked;
+}
+
+xlm_status xlm_exec_fetch_scalar(xlm_exec *e, int box, uint32_t output, xlm_error *err) {
+  const xlm_device_kind *on = e->device->kind;
+  uint32_t tensor = e->rank->outputs[output].tensor;
+  size_t bytes = is_wide(e, tensor) ? sizeof(double) : sizeof(float), at = output * sizeof(double);
+  if (!on->fetch) return exec_get(e, tensor, 0, &e->boxes[box][output], bytes, err);
+  XLM_ASSERT(at + bytes <= XLM_BOX_BYTES, "output %u of at most %d", output, XLM_BOX_BYTES / 8);
+  return on->fetch(e->device, box, at, exec_address(e, tensor), bytes, err);
+}
+
+xlm_status xlm_exec_fetched_scalar(xlm_exec *e, int box, uint32_t output, double *value, xlm_error *err) {
+  const void *from = e->boxes[box];
+  float narrow;
+  if (e->device->kind->fetched) XLM_TRY(e->device->kind->fetched(e->device, box, &from, err));
+  from = (const double *)from + output;
+  if (is_wide(e, e->rank->outputs[output].tensor)) {
+    memcpy(value, from, sizeof *value);
+    return XLM_OK;
+  }
+  memcpy(&narrow, from, sizeof narrow);
   *value = narrow;
   return XLM_OK;
 }

@@ -104,6 +104,7 @@ static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backen
   e->bound = XLM_NEW_N(e->tables, exec_bound, e->rank->n_instrs);
   e->communicates = XLM_NEW_N(e->tables, bool, e->rank->n_segments);
   e->together = XLM_NEW_N(e->tables, bool, e->rank->n_segments);
+  for (int i = 0; i < XLM_BOXES; i++) e->boxes[i] = XLM_NEW_N(e->tables, double, e->rank->n_outputs);
   for (uint32_t i = 0; i < e->rank->n_instrs; i++)
     if (bind(e, &e->rank->instrs[i], &e->bound[i], backend, err) != XLM_OK) return exec_name(e, i, err);
   plan_work(e, rank);

@@ -26,6 +26,7 @@ struct xlm_exec {
   xlm_routes routes;
   xlm_step_env env;
   xlm_comm *comm;
+  double *boxes[XLM_BOXES]; // of scalar outputs, where the device has none
   double *seconds;
   xlm_record *record;
   int16_t chunk;       // of the segment that runs or is being fed

@@ -276,6 +276,10 @@ xlm_status xlm_team_eval(xlm_team *t, xlm_step_env env, xlm_error *err) {
   return run_all(t, err);
 }
 
+bool xlm_team_runs_behind(const xlm_team *t) {
+  return xlm_exec_runs_behind(t->members[0].exec);
+}
+
 static void look_member(void *arg, int i, int n) {
   xlm_team *t = arg;
   (void)n;

@@ -59,6 +59,9 @@ xlm_status xlm_team_step(xlm_team *t, xlm_step_env env, xlm_exec_feed *feed, voi
                          xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_team_eval(xlm_team *t, xlm_step_env env, xlm_error *err) XLM_MUST_CHECK;
 
+// See xlm_exec_runs_behind: the same for all ranks.
+bool xlm_team_runs_behind(const xlm_team *t);
+
 // The first bad tensor of any rank of this process (see exec.h), in order of rank, states before results. All
 // processes must call it together, since the ranks communicate.
 xlm_bad_tensor xlm_team_first_bad(xlm_team *t, xlm_step_env env);

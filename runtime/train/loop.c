@@ -20,12 +20,12 @@ typedef struct loop {
   xlm_watch seen, valid_seen;
   bool leads;          // this process writes and reports
   bool noted;          // the saver's note was reported
-  bool told;           // the run ends after this step, as agreed by all processes
+  bool told;           // the run ends after the steps that were begun, as agreed by all processes
+  bool broken;         // the next step could not be begun
   int loss, grad_norm; // watched; -1 = none
   int extra[XLM_MAX_METRICS];
-  double lr;
   xlm_progress p;
-  int64_t tokens_per_step, step, saved;
+  int64_t tokens_per_step, begun, step, saved; // steps begun, of these ended, of these saved
   double mark, step_seconds; // mark: start of the current interval; step_seconds: running mean
   int64_t mark_step;
   double peak; // FLOP/s of the machine as far as known; 0 = unknown
@@ -124,12 +124,16 @@ static xlm_status diverged(loop *l, xlm_error *err) {
                   *last_good ? "; the last good checkpoint is " : "", last_good);
 }
 
+static double rate_of(const loop *l, int64_t step) { // step: done before
+  return xlm_schedule_rate(&l->o->schedule, step);
+}
+
 static void measure(loop *l) { // loss, norm and metrics of the last step
   l->p.m.step = l->step;
   l->p.m.tokens = l->step * l->tokens_per_step;
   l->p.m.loss = output(l, l->loss);
   l->p.m.grad_norm = output(l, l->grad_norm);
-  l->p.m.lr = l->lr;
+  l->p.m.lr = rate_of(l, l->step - 1);
   l->p.m.val_loss = NAN;
   for (int i = 0; i < l->p.m.n_extra; i++) l->p.m.extra[i] = output(l, l->extra[i]);
   l->result->loss = l->p.m.loss;
@@ -152,11 +156,16 @@ static void start_interval(loop *l) { // excludes evaluation, saving and writing
   l->mark_step = l->step;
 }
 
-static bool is_due(const loop *l, int64_t interval) {
-  return interval > 0 && l->step % interval == 0;
+static bool is_due(int64_t step, int64_t interval) {
+  return interval > 0 && step % interval == 0;
+}
+
+static bool evaluates_after(const loop *l, int64_t step) {
+  return l->o->valid && is_due(step, l->o->eval_interval);
 }
 
 static bool is_last(loop *l) {
+  if (l->broken || l->begun > l->step) return false;
   l->result->stopped = l->told && l->step < l->o->max_steps;
   return l->result->stopped || l->step >= l->o->max_steps;
 }
@@ -171,22 +180,52 @@ static xlm_status evaluate(loop *l, xlm_error *err) {
   return XLM_OK;
 }
 
-// A signal may arrive at any time; it takes effect at the end of the step in which process 0 sees it.
-static xlm_status one_step(loop *l, xlm_error *err) {
-  l->lr = xlm_schedule_rate(&l->o->schedule, l->step);
-  XLM_TRY(xlm_tracer_before(l->o->tracer, l->step + 1, err));
-  XLM_TRY(xlm_feeds_step(&l->feed, l->o->info.seed, l->step, l->lr, err));
+// ---- steps ----
+//
+// On a device that runs behind the host, step n + 1 is begun before the values of step n are read, so that
+// the device always has work. After a step that the states are needed of (evaluation, checkpoint) or that is
+// traced, it is not.
+
+static bool runs_alone(const loop *l, int64_t step) {
+  bool traces = l->o->tracer && !xlm_tracer_written(l->o->tracer);
+  return traces || evaluates_after(l, step) || is_due(step, l->o->save_interval);
+}
+
+static bool may_begin(const loop *l) {
+  if (l->begun >= l->o->max_steps) return false;
+  if (l->begun == l->step) return true;
+  return l->begun == l->step + 1 && xlm_team_runs_behind(l->o->team) && !runs_alone(l, l->begun) && !l->told;
+}
+
+static int box_of(int64_t step) {
+  return (int)(step % XLM_BOXES);
+}
+
+static xlm_status begin_step(loop *l, xlm_error *err) {
+  XLM_TRY(xlm_tracer_before(l->o->tracer, l->begun + 1, err));
+  XLM_TRY(xlm_feeds_step(&l->feed, l->o->info.seed, l->begun, rate_of(l, l->begun), err));
+  XLM_TRY(xlm_watch_start(&l->seen, box_of(l->begun + 1), err));
+  l->begun++;
+  return XLM_OK;
+}
+
+// A signal may arrive at any time; it takes effect at the end of the steps begun when process 0 sees it.
+static bool is_asked_to_stop(const loop *l) {
+  return l->o->stop && *l->o->stop;
+}
+
+static xlm_status read_step(loop *l, xlm_error *err) {
   l->step++;
-  l->told = l->o->stop && *l->o->stop;
-  XLM_TRY(xlm_watch_read(&l->seen, &l->told, err));
+  l->told = is_asked_to_stop(l);
+  XLM_TRY(xlm_watch_read(&l->seen, box_of(l->step), &l->told, err));
   measure(l);
   return isfinite(l->p.m.loss) && isfinite(l->p.m.grad_norm) ? XLM_OK : diverged(l, err);
 }
 
 static xlm_status after_step(loop *l, xlm_error *err) {
-  bool last = is_last(l), logs = last || l->step == 1 || is_due(l, l->o->log_interval);
-  bool evaluates = l->o->valid && (is_due(l, l->o->eval_interval) || (last && l->o->eval_interval > 0));
-  bool saves = last || is_due(l, l->o->save_interval);
+  bool last = is_last(l), logs = last || l->step == 1 || is_due(l->step, l->o->log_interval);
+  bool evaluates = evaluates_after(l, l->step) || (last && l->o->valid && l->o->eval_interval > 0);
+  bool saves = last || is_due(l->step, l->o->save_interval);
   bool traces = xlm_tracer_recording(l->o->tracer);
   measure_speed(l);
   report(l, logs ? XLM_LOOP_LOGGED : XLM_LOOP_STEP, NULL);
@@ -197,15 +236,30 @@ static xlm_status after_step(loop *l, xlm_error *err) {
     XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
   XLM_TRY(saves ? save(l, err) : hear_saver(l, false, err));
   if (logs || evaluates || saves || traces) start_interval(l);
+  if (xlm_team_processes(l->o->team) == 1) l->told |= is_asked_to_stop(l); // nothing to agree on
   return XLM_OK;
+}
+
+static xlm_status end_step(loop *l, xlm_error *err) {
+  XLM_TRY(read_step(l, err));
+  return after_step(l, err);
+}
+
+// If a step cannot be begun, the one before is still ended, and reported.
+static xlm_status one_step(loop *l, xlm_error *err) {
+  xlm_error why = {0};
+  xlm_status begun = XLM_OK;
+  while (begun == XLM_OK && may_begin(l)) begun = begin_step(l, &why);
+  l->broken = begun != XLM_OK;
+  xlm_status ended = l->begun > l->step ? end_step(l, err) : XLM_OK;
+  if (begun == XLM_OK) return ended;
+  if (err) *err = why;
+  return begun;
 }
 
 static xlm_status run(loop *l, xlm_error *err) {
   start_interval(l);
-  while (l->step < l->o->max_steps && !l->result->stopped) {
-    XLM_TRY(one_step(l, err));
-    XLM_TRY(after_step(l, err));
-  }
+  while (l->step < l->o->max_steps && !l->result->stopped) XLM_TRY(one_step(l, err));
   XLM_TRY(hear_saver(l, true, err));
   return xlm_tracer_finish(l->o->tracer, err);
 }
@@ -228,6 +282,7 @@ xlm_status xlm_loop_run(const xlm_loop_options *o, xlm_loop_result *out, xlm_err
             .result = out,
             .plan = plan,
             .leads = xlm_team_process(o->team) == 0,
+            .begun = o->first_step,
             .step = o->first_step,
             .saved = o->first_step ? o->first_step : -1,
             .tokens_per_step = plan->batch * plan->microbatches * plan->seq};

@@ -52,7 +52,14 @@ void xlm_watch_close(xlm_watch *w) {
   w->notes = NULL;
 }
 
-xlm_status xlm_watch_read(xlm_watch *w, bool *flag, xlm_error *err) {
+xlm_status xlm_watch_start(xlm_watch *w, int box, xlm_error *err) {
+  for (int i = 0; i < w->n; i++)
+    if (w->at[i].member >= 0)
+      XLM_TRY(xlm_exec_fetch_scalar(xlm_team_exec(w->team, w->at[i].member), box, w->at[i].output, err));
+  return XLM_OK;
+}
+
+xlm_status xlm_watch_read(xlm_watch *w, int box, bool *flag, xlm_error *err) {
   int processes = xlm_team_processes(w->team);
   note *all = w->notes, *mine = &w->notes[processes];
   mine->flag = flag && *flag;
@@ -60,8 +67,8 @@ xlm_status xlm_watch_read(xlm_watch *w, bool *flag, xlm_error *err) {
     mine->has[i] = w->at[i].member >= 0;
     mine->value[i] = 0;
     if (mine->has[i])
-      XLM_TRY(xlm_exec_get_scalar(xlm_team_exec(w->team, w->at[i].member), w->at[i].output, &mine->value[i],
-                                  err));
+      XLM_TRY(xlm_exec_fetched_scalar(xlm_team_exec(w->team, w->at[i].member), box, w->at[i].output,
+                                      &mine->value[i], err));
   }
   XLM_TRY(xlm_team_share(w->team, mine, sizeof *mine, all, err));
   if (flag) *flag = all[0].flag;
@@ -121,7 +128,8 @@ static xlm_status pass(evaluation *x, stretch s, double times, xlm_error *err) {
   const xlm_plan *plan = xlm_team_plan(x->f->team);
   XLM_TRY(put_batch(x->f, s, err));
   XLM_TRY(xlm_team_eval(x->f->team, x->env, err));
-  XLM_TRY(xlm_watch_read(x->w, NULL, err));
+  XLM_TRY(xlm_watch_start(x->w, 0, err));
+  XLM_TRY(xlm_watch_read(x->w, 0, NULL, err));
   for (int i = 0; i < x->n; i++) {
     part_sum *p = &x->parts[i];
     double of = p->weight < 0 ? (double)(plan->batch * plan->seq) : x->w->at[p->weight].value;

@@ -28,8 +28,11 @@ typedef struct xlm_watch {
 xlm_status xlm_watch_open(xlm_team *team, bool eval, xlm_watch *out, xlm_error *err) XLM_MUST_CHECK;
 void xlm_watch_close(xlm_watch *w);
 int xlm_watch_find(const xlm_watch *w, const char *name); // -1: the plan has no such output
-// Updates the values after a step (an evaluation). *flag (may be NULL) is set to that of process 0.
-xlm_status xlm_watch_read(xlm_watch *w, bool *flag, xlm_error *err) XLM_MUST_CHECK;
+// After a step (an evaluation) was started: its values are to be read, with this box of the device (see
+// xlm_exec_fetch_scalar). Then the next step may be started.
+xlm_status xlm_watch_start(xlm_watch *w, int box, xlm_error *err) XLM_MUST_CHECK;
+// Waits for these values and updates them. *flag (may be NULL) is set to that of process 0.
+xlm_status xlm_watch_read(xlm_watch *w, int box, bool *flag, xlm_error *err) XLM_MUST_CHECK;
 
 // Mean loss per valid token over `count` windows (0, or more than exist: all), spread evenly over the
 // samples. The choice of windows, each counted once, does not depend on the layout or the micro batch.

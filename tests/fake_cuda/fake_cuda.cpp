@@ -461,6 +461,10 @@ int64_t fake_cuda_open(void) {
   guard g(lock);
   return (int64_t)known.size();
 }
+int64_t fake_cuda_waiting(void) {
+  guard g(lock);
+  return waiting_operations();
+}
 int64_t fake_cuda_launches(void) {
   guard g(lock);
   return launches;

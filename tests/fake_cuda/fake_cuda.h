@@ -28,6 +28,7 @@ int64_t fake_cuda_taken(void);    // bytes of card memory that are taken
 int64_t fake_cuda_largest(void);  // of them, in one allocation
 int64_t fake_cuda_asked(void);    // allocations of card and pinned memory, so far
 int64_t fake_cuda_open(void);     // queues, events, graphs that are not closed
+int64_t fake_cuda_waiting(void);  // operations that have not ended
 int64_t fake_cuda_launches(void); // of graphs, so far
 
 XLM_C_END

@@ -126,6 +126,12 @@ uint64_t next_random() { // xorshift64 (Marsaglia 2003)
 
 void happened() { events++; }
 
+int64_t waiting_operations() {
+  int64_t n = 0;
+  for (const lane &l : lanes) n += (int64_t)l.waiting.size();
+  return n;
+}
+
 void add_rank(int add) {
   waiting &w = threads[std::this_thread::get_id()];
   happened();

@@ -59,6 +59,7 @@ bool run_until(const moment &m);
 // happened since, none will ever go on: an error.
 void waits(const void *on);
 void goes_on(const void *on);
+int64_t waiting_operations();
 void happened();         // anything that may let others go on
 void add_rank(int add);  // 1: this thread is one of a rank that others wait for; -1: no longer
 const moment &host();            // what the host has waited for

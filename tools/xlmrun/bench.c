@@ -9,6 +9,7 @@
 #include "runtime/data/data.h"
 #include "runtime/plan/streams.h"
 #include "runtime/train/feed.h"
+#include "runtime/train/watch.h"
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/trace.h"
 #include "runtime/base/clock.h"
@@ -87,11 +88,36 @@ static void show_profile(session *s, const double *seconds, int64_t steps, doubl
     show_row("(between)", rest, total, steps, "");
 }
 
-static xlm_status one_step(session *s, xlm_feeds *feeds, int64_t *step) {
-  XLM_TRY(xlm_tracer_before(s->tracer, *step + 1, &s->err));
-  XLM_TRY(xlm_feeds_step(feeds, s->options.seed, *step, 1e-5, &s->err));
-  ++*step;
+// Steps as training takes them: on a device that runs behind the host, one is begun before the values of the
+// last are read.
+typedef struct pace {
+  xlm_feeds feeds;
+  xlm_watch seen;
+  int64_t begun, step; // of these, ended
+} pace;
+
+static xlm_status begin_step(session *s, pace *p) {
+  XLM_TRY(xlm_tracer_before(s->tracer, p->begun + 1, &s->err));
+  XLM_TRY(xlm_feeds_step(&p->feeds, s->options.seed, p->begun, 1e-5, &s->err));
+  return xlm_watch_start(&p->seen, (int)(p->begun++ % XLM_BOXES), &s->err);
+}
+
+static xlm_status end_step(session *s, pace *p) {
+  XLM_TRY(xlm_watch_read(&p->seen, (int)(p->step++ % XLM_BOXES), NULL, &s->err));
   return xlm_tracer_after(s->tracer, &s->err);
+}
+
+// Up to step `last`. *best: the shortest time from the end of one to the end of the next.
+static xlm_status run_steps(session *s, pace *p, int64_t last, double *best) {
+  bool traces = s->tracer && !xlm_tracer_written(s->tracer);
+  int64_t ahead = xlm_team_runs_behind(s->team) && !traces ? 1 : 0;
+  while (p->step < last) {
+    double start = xlm_clock_seconds();
+    while (p->begun < last && p->begun <= p->step + ahead) XLM_TRY(begin_step(s, p));
+    XLM_TRY(end_step(s, p));
+    *best = fmin(*best, xlm_clock_seconds() - start);
+  }
+  return XLM_OK;
 }
 
 static void show_speed(session *s, double mean, double best, double peak) {
@@ -121,23 +147,20 @@ static double *start_profile(session *s) {
   return first;
 }
 
-static xlm_status measure(session *s, xlm_feeds *feeds) {
+static xlm_status measure(session *s, pace *p) {
   int64_t steps = xlm_setting_int(s->settings, XLM_SET_steps),
-          warmup = xlm_setting_int(s->settings, XLM_SET_warmup), step = 0;
+          warmup = xlm_setting_int(s->settings, XLM_SET_warmup);
   double best = INFINITY, peak, *seconds = NULL;
   uint64_t before[XLM_MAX_AXES] = {0};
   bool profile = xlm_setting_bool(s->settings, XLM_SET_profile);
   XLM_TRY(session_open_trace(s, warmup + steps));
   XLM_TRY(session_peak_flops(s, &peak));
-  for (int64_t i = 0; i < warmup; i++) XLM_TRY(one_step(s, feeds, &step));
+  XLM_TRY(run_steps(s, p, warmup, &best));
   if (xlm_team_comm(s->team, 0)) memcpy(before, xlm_team_comm(s->team, 0)->bytes_sent, sizeof before);
   if (profile) seconds = start_profile(s);
   double begin = xlm_clock_seconds();
-  for (int64_t i = 0; i < steps; i++) {
-    double start = xlm_clock_seconds();
-    XLM_TRY(one_step(s, feeds, &step));
-    best = fmin(best, xlm_clock_seconds() - start);
-  }
+  best = INFINITY;
+  XLM_TRY(run_steps(s, p, warmup + steps, &best));
   double total = xlm_clock_seconds() - begin;
   show_speed(s, total / (double)steps, best, peak);
   show_traffic(s, before, steps);
@@ -149,14 +172,16 @@ static xlm_status measure(session *s, xlm_feeds *feeds) {
 
 static xlm_status run(session *s, const xlm_data *data) {
   xlm_samples samples;
-  xlm_feeds feeds;
+  pace p = {0};
   xlm_data_part all = {data, 0, xlm_data_tokens(data)};
   XLM_TRY(xlm_samples_open(all, s->plan->seq, 1, "synthetic", &samples, &s->err));
   XLM_TRY(session_open(s));
   XLM_TRY(session_fill(s, false));
-  XLM_TRY(xlm_feeds_open(s->team, &samples, false, &feeds, &s->err));
-  xlm_status status = measure(s, &feeds);
-  xlm_feeds_close(&feeds);
+  XLM_TRY(xlm_watch_open(s->team, false, &p.seen, &s->err));
+  xlm_status status = xlm_feeds_open(s->team, &samples, false, &p.feeds, &s->err);
+  if (status == XLM_OK) status = measure(s, &p);
+  xlm_feeds_close(&p.feeds);
+  xlm_watch_close(&p.seen);
   return status;
 }
 

@@ -8,7 +8,7 @@
 // - cuda-checked: like cuda-eager, but waits for every instruction and fills results with NaN first; for
 //   debugging.
 //
-// Rank r of a process uses card r modulo the number of cards. put, get and fill may be called by any thread,
+// Rank r of a process uses card r modulo the number of cards. put, get, fetch and fill may be called by any thread,
 // also its first call of the device; all other functions only by the thread that drives the device.
 //
 // A failed launch is reported with its instruction. A failure on the card is detected later, and CUDA does

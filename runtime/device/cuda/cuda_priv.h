@@ -8,6 +8,8 @@
 
 typedef enum cuda_mode { CUDA_GRAPH, CUDA_EAGER, CUDA_CHECKED } cuda_mode;
 
+#define CUDA_ON_CARD "on the card (--device cuda-checked says in which operation)" // what fails there
+
 enum { CUDA_PIECE = 1 << 20, CUDA_PIECES = 8 };
 
 typedef struct cuda_block { // an allocation of alloc
@@ -71,6 +73,8 @@ typedef struct cuda {
   cuda_ring ring;
   char *bounce; // pinned memory that gets are copied through: two pieces
   xlm_cuda_event bounced[2];
+  char *boxes; // pinned memory that results are fetched into
+  xlm_cuda_event arrived[XLM_BOXES];
   cuda_repeat *repeats;
   uint32_t n_repeats, repeats_cap;
   cuda_repeat *capturing; // NULL: none
@@ -130,6 +134,8 @@ xlm_status cuda_alloc(xlm_device *d, size_t bytes, void **out, xlm_error *err);
 xlm_status cuda_put(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err);
 xlm_status cuda_get(xlm_device *d, void *to, const void *from, size_t bytes, xlm_error *err);
 xlm_status cuda_fill(xlm_device *d, void *to, int byte, size_t bytes, xlm_error *err);
+xlm_status cuda_fetch(xlm_device *d, int box, size_t at, const void *from, size_t bytes, xlm_error *err);
+xlm_status cuda_fetched(xlm_device *d, int box, const void **out, xlm_error *err);
 
 // ---- segments (segment.c)
 

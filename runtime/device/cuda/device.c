@@ -48,7 +48,8 @@ xlm_status xlm_cuda_keep(xlm_cuda_device *d, const xlm_cuda_kept *how, void **ou
 
 static uint64_t memory(const xlm_device *d) {
   const cuda *c = (const cuda *)d;
-  uint64_t n = sizeof *c + (uint64_t)(CUDA_PIECES + 2) * CUDA_PIECE + sizeof *c->open.env;
+  uint64_t n = sizeof *c + (uint64_t)(CUDA_PIECES + 2) * CUDA_PIECE +
+               (uint64_t)XLM_BOXES * XLM_BOX_BYTES + sizeof *c->open.env;
   n += (uint64_t)c->n_marks * (sizeof *c->marks + sizeof *c->marked_in);
   for (const cuda_thing *t = c->things; t; t = t->next) n += t->bytes;
   return n + xlm_cuda_host_link_bytes(&c->link) + cuda_nccl_bytes(c);
@@ -176,7 +177,7 @@ static xlm_status check_here(xlm_error *err) {
   {                                                                                                          \
     .name = name_, .backend = "cuda", .checked = checked_, .check = check_here, .open = open_,               \
     .connect = cuda_connect, .close = close_cuda, .alloc = cuda_alloc, .put = cuda_put, .get = cuda_get,     \
-    .fill = cuda_fill, .begin = cuda_begin, .wait = cuda_wait, .enqueue = cuda_enqueue, .mark = cuda_mark,   \
+    .fill = cuda_fill, .fetch = cuda_fetch, .fetched = cuda_fetched, .begin = cuda_begin, .wait = cuda_wait, .enqueue = cuda_enqueue, .mark = cuda_mark,   \
     .join = cuda_join, .sync = cuda_sync, .seconds = cuda_seconds, .memory = memory                          \
   }
 

@@ -139,6 +139,34 @@ xlm_status cuda_fill(xlm_device *d, void *to, int byte, size_t bytes, xlm_error 
   return s;
 }
 
+// ---- results ----
+
+static xlm_status fetch(cuda *c, int box, size_t at, const void *from, size_t bytes, xlm_error *err) {
+  const xlm_cuda_runtime *r = cuda_calls(c);
+  char *to = c->boxes + (size_t)box * XLM_BOX_BYTES + at;
+  XLM_TRY(cuda_settle(c, err));
+  XLM_TRY(check(c, r->copy(to, from, bytes, XLM_CUDA_TO_HOST, kernels(c)), "copying from the card", err));
+  XLM_TRY(check(c, r->record(c->arrived[box], kernels(c)), "recording an event", err));
+  return cuda_fork(c, err);
+}
+
+xlm_status cuda_fetch(xlm_device *d, int box, size_t at, const void *from, size_t bytes, xlm_error *err) {
+  cuda *c = cuda_of(d);
+  xlm_status s = cuda_enter(c, err);
+  if (s == XLM_OK) s = fetch(c, box, at, from, bytes, err);
+  cuda_leave(c);
+  return s;
+}
+
+xlm_status cuda_fetched(xlm_device *d, int box, const void **out, xlm_error *err) {
+  cuda *c = cuda_of(d);
+  xlm_status s = cuda_enter(c, err);
+  if (s == XLM_OK) s = cuda_reach(c, c->arrived[box], CUDA_ON_CARD, err);
+  cuda_leave(c);
+  *out = c->boxes + (size_t)box * XLM_BOX_BYTES;
+  return s;
+}
+
 // ---- open and close ----
 
 xlm_status cuda_open_memory(cuda *c, xlm_error *err) {
@@ -147,9 +175,12 @@ xlm_status cuda_open_memory(cuda *c, xlm_error *err) {
   void *env;
   XLM_TRY(check(c, r->alloc_pinned((void **)&c->ring.at, (size_t)CUDA_PIECES * CUDA_PIECE), why, err));
   XLM_TRY(check(c, r->alloc_pinned((void **)&c->bounce, (size_t)2 * CUDA_PIECE), why, err));
+  XLM_TRY(check(c, r->alloc_pinned((void **)&c->boxes, (size_t)XLM_BOXES * XLM_BOX_BYTES), why, err));
   for (int i = 0; i < CUDA_PIECES; i++)
     XLM_TRY(check(c, r->open_event(&c->ring.passed[i], false), "making an event", err));
   for (int i = 0; i < 2; i++) XLM_TRY(check(c, r->open_event(&c->bounced[i], false), "making an event", err));
+  for (int i = 0; i < XLM_BOXES; i++)
+    XLM_TRY(check(c, r->open_event(&c->arrived[i], false), "making an event", err));
   XLM_TRY(alloc(c, sizeof *c->open.env, &env, err));
   c->open.env = (const xlm_step_env *)env;
   return XLM_OK;
@@ -164,8 +195,11 @@ void cuda_close_memory(cuda *c) {
   }
   if (c->ring.at) (void)r->free_pinned(c->ring.at);
   if (c->bounce) (void)r->free_pinned(c->bounce);
+  if (c->boxes) (void)r->free_pinned(c->boxes);
   for (int i = 0; i < CUDA_PIECES; i++)
     if (c->ring.passed[i]) (void)r->close_event(c->ring.passed[i]);
   for (int i = 0; i < 2; i++)
     if (c->bounced[i]) (void)r->close_event(c->bounced[i]);
+  for (int i = 0; i < XLM_BOXES; i++)
+    if (c->arrived[i]) (void)r->close_event(c->arrived[i]);
 }

@@ -186,12 +186,13 @@ static xlm_status fill(xlm_device *d, void *to, int byte, size_t bytes, xlm_erro
   return XLM_OK;
 }
 
-static uint64_t memory(const xlm_device *d) {
+static void memory(const xlm_device *d, xlm_device_memory *out) {
   const cpu *c = (const cpu *)d;
   uint64_t n = sizeof *c + (uint64_t)c->n_marks * (sizeof *c->tickets + sizeof *c->marked_in);
   for (int q = 0; q < XLM_STREAMS; q++)
     if (cpu_queue_is_started(&c->queue[q])) n += (uint64_t)c->room * sizeof(cpu_item);
-  return n + (c->far ? sizeof *c->far : 0);
+  *out = (xlm_device_memory){.host = n + (c->far ? sizeof *c->far : 0)};
+  for (const cpu_block *b = c->blocks; b; b = b->next) out->arena += b->bytes;
 }
 
 static void seconds(xlm_device *d, xlm_device_timer *timer, void *arg) {

@@ -57,12 +57,24 @@ typedef struct xlm_device_segment { // one run of a segment
 // ran it.
 typedef void xlm_device_timer(void *arg, xlm_queue queue, uint32_t instr, int64_t begin, int64_t end);
 
+typedef struct xlm_device_memory { // in bytes
+  uint64_t all, before;      // of the device's own memory: total; in use when it was opened, by the driver's
+                             // context and other programs. 0: it is the host's
+  uint64_t arena;            // from alloc
+  uint64_t libraries;        // libraries and kernels, as measured; also by what follows
+  uint64_t graphs, link;     // recordings of segments; communication
+  uint64_t host;             // of the host: queues, tables, buffers
+} xlm_device_memory;
+
 typedef struct xlm_device_kind {
   const char *name;    // as given to --device
   const char *backend; // the backend whose kernels run on it
   bool checked;        // results are filled with NaN before they are computed
   // Can a device be opened here? XLM_ENV: the message names what is missing and the remedy. NULL: always.
   xlm_status (*check)(xlm_error *err);
+  // Bytes of device memory that each of `ranks` ranks of this machine can plan with; 0: unknown. NULL: ranks
+  // share the host's.
+  uint64_t (*room)(int64_t ranks);
   // On failure *out is NULL.
   xlm_status (*open)(const xlm_device_options *o, xlm_device **out, xlm_error *err);
   // Connects the link to those of the other ranks in the best way there is; until then, and where this is
@@ -98,7 +110,7 @@ typedef struct xlm_device_kind {
   // Calls `timer` for all work from now on; NULL turns it off. Called from any thread, at the latest during
   // sync.
   void (*seconds)(xlm_device *d, xlm_device_timer *timer, void *arg);
-  uint64_t (*memory)(const xlm_device *d); // bytes used besides those from alloc: queues, tables, buffers
+  void (*memory)(const xlm_device *d, xlm_device_memory *out);
 } xlm_device_kind;
 
 struct xlm_device { // the common initial part of every device

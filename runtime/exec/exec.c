@@ -18,8 +18,11 @@ xlm_pool *xlm_exec_pool(xlm_exec *e) {
 uint64_t xlm_exec_arena_bytes(const xlm_exec *e) {
   return e->rank->arena_bytes;
 }
-uint64_t xlm_exec_table_bytes(const xlm_exec *e) {
-  return xlm_arena_used(e->tables) + e->device->kind->memory(e->device);
+xlm_device_memory xlm_exec_memory(const xlm_exec *e) {
+  xlm_device_memory m;
+  e->device->kind->memory(e->device, &m);
+  m.host += xlm_arena_used(e->tables);
+  return m;
 }
 
 static void note(void *arg, xlm_queue queue, uint32_t instr, int64_t begin, int64_t end) {

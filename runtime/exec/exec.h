@@ -70,9 +70,9 @@ xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, voi
 // Runs the eval segment once, on inputs already put.
 xlm_status xlm_exec_eval(xlm_exec *e, xlm_step_env env, xlm_error *err) XLM_MUST_CHECK;
 
-// Bytes of the arena (equal to the plan's) and bytes allocated besides at open (tables, prepared kernels).
+// Bytes of the arena, equal to the plan's; all memory, with that of tables.
 uint64_t xlm_exec_arena_bytes(const xlm_exec *e);
-uint64_t xlm_exec_table_bytes(const xlm_exec *e);
+xlm_device_memory xlm_exec_memory(const xlm_exec *e);
 
 // For the message after a non-finite loss: runs forward segments again on the present inputs, instruction by
 // instruction, and returns the first result (name, op, model line) with a non-finite value; name NULL when

@@ -164,11 +164,14 @@ static void memory_goes_in_and_out(void **state) {
   char *in = malloc(N), *out = malloc(N);
   for (int k = 0; k < KINDS; k++) {
     xlm_device *d = open_device(kinds[k], NULL);
-    uint64_t before = d->kind->memory(d);
+    xlm_device_memory before, after;
     void *at;
+    d->kind->memory(d, &before);
     assert_int_equal(d->kind->alloc(d, N, &at, NULL), XLM_OK);
     assert_int_equal((uintptr_t)at % 256, 0);
-    assert_true(before > 0 && d->kind->memory(d) == before); // what alloc gave is not counted
+    d->kind->memory(d, &after);
+    assert_int_equal(after.arena - before.arena, N);
+    assert_true(before.host > 0 && after.host == before.host && after.libraries == before.libraries);
     assert_int_equal(d->kind->get(d, out, at, N, NULL), XLM_OK);
     for (int i = 0; i < N; i++) assert_int_equal(out[i], 0);
     for (int i = 0; i < N; i++) in[i] = (char)(i % 101);

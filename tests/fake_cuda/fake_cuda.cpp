@@ -54,7 +54,7 @@ namespace {
 std::set<const void *> known; // queues, events, graphs
 std::set<CUgraphExec_st *> graphs; // also those that are being captured
 std::map<uintptr_t, size_t> card, pinned;
-int64_t launches, asked;
+int64_t launches, asked, made; // made: graphs that are open
 thread_local capture *capturing;
 
 typedef std::lock_guard<std::recursive_mutex> guard;
@@ -116,16 +116,24 @@ int count(int *cards) {
   *cards = machine.cards;
   return machine.cards ? 0 : NO_CARD;
 }
+size_t memory_of_test();
 int use(int) { return 0; }
 int card_of(int index, xlm_cuda_card *out) {
   memset(out, 0, sizeof *out);
   out->id[0] = (char)(1 + index);
   snprintf(out->name, sizeof out->name, "no card");
-  out->major = machine.major, out->minor = 0, out->memory = (uint64_t)8 << 30;
+  out->major = machine.major, out->minor = 0, out->memory = memory_of_test();
   return 0;
 }
 
 // ---- memory
+
+enum { CONTEXT = 256 << 20, GRAPH = 64 << 10 }; // what a card gives to the driver
+
+size_t memory_of_test() { // XLM_FAKE_MEMORY: of a card, in MiB
+  const char *text = getenv("XLM_FAKE_MEMORY");
+  return (text ? (size_t)atoll(text) : 8 << 10) << 20;
+}
 
 int64_t taken() {
   int64_t n = 0;
@@ -135,8 +143,8 @@ int64_t taken() {
 
 int memory(size_t *unused, size_t *all) {
   guard g(lock);
-  *all = (size_t)8 << 30;
-  *unused = *all - (size_t)taken();
+  *all = memory_of_test();
+  *unused = *all - CONTEXT - (size_t)taken() - (size_t)made * GRAPH;
   return code();
 }
 
@@ -144,6 +152,7 @@ int alloc_of(std::map<uintptr_t, size_t> &of, void **out, size_t bytes, size_t a
   guard g(lock);
   if (capturing) return forbid("memory is taken");
   asked++;
+  if (&of == &card && (size_t)taken() + CONTEXT + bytes > memory_of_test()) return NO_MEMORY;
   if (posix_memalign(out, align, (bytes + align - 1) / align * align)) return NO_MEMORY;
   memset(*out, 0xa5, bytes); // nothing is zero by itself
   of[(uintptr_t)*out] = bytes;
@@ -330,7 +339,7 @@ int end_capture(xlm_cuda_queue q, xlm_cuda_graph *out) {
     if (is_known(e) && e->in == c) e->in = NULL, e->recorded = false;
   capturing = NULL;
   bool good = joined && !c->broken;
-  if (good) *out = c->graph, known.insert(c->graph);
+  if (good) *out = c->graph, known.insert(c->graph), made++;
   if (!joined) fail("a capture ends with a queue that was not joined");
   if (!good) graphs.erase(c->graph), delete c->graph;
   delete c;
@@ -363,7 +372,7 @@ int launch(xlm_cuda_graph graph, xlm_cuda_queue q) {
 int close_graph(xlm_cuda_graph graph) {
   guard g(lock);
   if (!known.erase(graph)) return wrong_use("a graph is closed that is not open");
-  graphs.erase(graph);
+  graphs.erase(graph), made--;
   delete graph;
   return code();
 }

@@ -29,9 +29,12 @@ int xlm_request_threads(const xlm_run_settings *s) {
   return n > 0 ? (int)n : xlm_request_processors();
 }
 
-uint64_t xlm_request_memory(const xlm_run_settings *s, int64_t here) {
+uint64_t xlm_request_memory(const xlm_run_settings *s, const xlm_device_kind *on, int64_t here) {
   long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+  const char *device = xlm_setting_text(s, XLM_SET_device);
   if (*xlm_setting_text(s, XLM_SET_memory_limit)) return (uint64_t)xlm_setting_float(s, XLM_SET_memory_limit);
+  if (!on && *device && xlm_device_find(device, &on, NULL) != XLM_OK) return 0; // the target's error says why
+  if (on && on->room) return on->room(here);
   return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / (uint64_t)here : 0;
 }
 
@@ -206,7 +209,7 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
     if (!strcmp(recompute_modes[i].name, xlm_setting_text(s, XLM_SET_recompute)))
       o->recompute = recompute_modes[i].mode;
   o->loss_chunks = (int)xlm_setting_int(s, XLM_SET_loss_chunks);
-  if (o->recompute == XLM_RECOMPUTE_AUTO) o->memory_limit = xlm_request_memory(s, xlm_mesh_ranks(&o->mesh));
+  if (o->recompute == XLM_RECOMPUTE_AUTO) o->memory_limit = xlm_request_memory(s, NULL, xlm_mesh_ranks(&o->mesh));
   o->with_train = with_train;
   o->with_eval = with_eval;
   o->zero = (int)xlm_setting_int(s, XLM_SET_zero);

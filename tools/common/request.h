@@ -6,6 +6,7 @@
 #include "compiler/parse/ast.h"
 #include "compiler/cost/cluster.h"
 #include "compiler/driver/compile.h"
+#include "runtime/device/device.h"
 #include "tools/common/settings.h"
 
 // The model (or saved plan) given as an argument, by --model or in the run file; NULL: none. Two different
@@ -15,9 +16,10 @@ xlm_status xlm_request_model(const xlm_run_settings *s, const char **path, xlm_e
 xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_error *err) XLM_MUST_CHECK;
 int xlm_request_processors(void);                   // available to this process
 int xlm_request_threads(const xlm_run_settings *s); // --threads, else xlm_request_processors
-// Memory available to a rank, in bytes: --memory-limit, else its share of this machine's memory if `here`
-// ranks run on it; 0 = unknown.
-uint64_t xlm_request_memory(const xlm_run_settings *s, int64_t here);
+// Memory available to a rank, in bytes: --memory-limit, else its share of the memory of the device (of this
+// machine, if that has none of its own) if `here` ranks run on it; 0 = unknown. on: the device; NULL = as
+// --device says.
+uint64_t xlm_request_memory(const xlm_run_settings *s, const xlm_device_kind *on, int64_t here);
 // The mesh: pp, dp, ep, cp, the model's own axes, tp, those with more than one rank. `ast`: to check that the
 // model's shard rules name the requested axes; may be NULL.
 xlm_status xlm_request_mesh(const xlm_run_settings *s, const xlm_ast *ast, xlm_mesh *out,

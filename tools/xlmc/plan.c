@@ -53,7 +53,7 @@ static void find_limit(planning *w) {
   bool said = *xlm_setting_text(w->j->settings, XLM_SET_memory_limit) != 0;
   w->alone = !said && !w->cluster && xlm_mesh_ranks(&w->o.mesh) == 1 && !w->j->flags.search;
   if (said || w->alone)
-    w->limit = xlm_request_memory(w->j->settings, 1);
+    w->limit = xlm_request_memory(w->j->settings, NULL, 1);
   else
     w->limit = w->cluster ? xlm_cluster_room(w->cluster) : 0;
   if (w->o.recompute == XLM_RECOMPUTE_AUTO && w->limit) w->o.memory_limit = w->limit;

@@ -163,6 +163,7 @@ static xlm_status measure(session *s, pace *p) {
   XLM_TRY(run_steps(s, p, warmup + steps, &best));
   double total = xlm_clock_seconds() - begin;
   show_speed(s, total / (double)steps, best, peak);
+  session_show_memory(s);
   show_traffic(s, before, steps);
   if (profile) show_profile(s, seconds, steps, total);
   XLM_TRY(xlm_tracer_finish(s->tracer, &s->err));

@@ -142,59 +142,6 @@ static xlm_status show_settings(session *s) {
   return XLM_OK;
 }
 
-// ---- memory ----
-
-int session_ranks_here(const session *s) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS",
-                                      "MV2_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"};
-  int n = 0;
-  if (!s->mpi) return (int)xlm_mesh_ranks(&s->options.mesh);
-  for (size_t i = 0; i < sizeof names / sizeof *names && n < 1; i++)
-    if (getenv(names[i])) n = atoi(getenv(names[i]));
-  return n > 0 ? n : 0;
-}
-
-typedef struct needs { // memory of the plan's ranks
-  uint64_t most, here; // of the fullest rank; total of this host (with several hosts: an upper bound)
-  uint32_t fullest;
-} needs;
-
-static needs count_needs(const session *s) {
-  const xlm_plan *p = s->plan;
-  needs n = {0};
-  uint64_t all = 0;
-  for (uint32_t r = 0; r < p->n_ranks; r++) {
-    uint64_t bytes = p->rank_plans[p->rank_plan_of[r]]->arena_bytes;
-    if (bytes > n.most) n.most = bytes, n.fullest = r;
-    all += bytes;
-  }
-  int here = session_ranks_here(s);
-  n.here = !here ? n.most : (uint32_t)here >= p->n_ranks ? all : n.most * (uint64_t)here;
-  return n;
-}
-
-// Checks the fullest rank against --memory-limit or, without one, the total of this host's ranks against its
-// memory.
-static xlm_status check_memory(session *s) {
-  needs n = count_needs(s);
-  uint64_t limit = xlm_request_memory(s->settings, 1);
-  bool limited = *xlm_setting_text(s->settings, XLM_SET_memory_limit);
-  if (!limit || (limited ? n.most : n.here) <= limit) return XLM_OK;
-  s->exit_code = EXIT_DOES_NOT_FIT;
-  const char *try = s->saved
-                        ? "make a plan with a smaller --micro-batch-size or --seq-length, or --recompute full"
-                        : "try a smaller --micro-batch-size or --seq-length, or --recompute full";
-  if (s->plan->n_ranks == 1)
-    return xlm_fail(&s->err, XLM_USER, "this run needs %s and there are %s: %s",
-                    xlm_text_bytes(s->arena, n.most), xlm_text_bytes(s->arena, limit), try);
-  if (limited)
-    return xlm_fail(&s->err, XLM_USER, "rank %u needs %s and there are %s: %s, or more ranks", n.fullest,
-                    xlm_text_bytes(s->arena, n.most), xlm_text_bytes(s->arena, limit), try);
-  return xlm_fail(&s->err, XLM_USER, "the %d ranks of this machine need %s together and it has %s: %s%s",
-                  session_ranks_here(s), xlm_text_bytes(s->arena, n.here), xlm_text_bytes(s->arena, limit),
-                  try, s->mpi ? ", or more machines" : "");
-}
-
 // ---- the plan ----
 
 // MPI waits forever for a process that was started but never arrives (another program, a host that hangs).
@@ -285,7 +232,7 @@ static xlm_status use_saved(session *s, bool with_train, bool with_eval) {
   XLM_TRY(saved_plan_settle(s, with_train, with_eval));
   XLM_TRY(check_processes(s, &s->plan->mesh));
   XLM_TRY(settle_threads(s));
-  return check_memory(s);
+  return session_check_memory(s);
 }
 
 enum { MOST_THREADS = 64, PER_PROCESSOR = 4 }; // more would only wait for each other
@@ -307,12 +254,12 @@ xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t 
   if (s->mpi) s->options.target.threads = threads_of_process(s);
   if (s->mpi && s->options.memory_limit)
     s->options.memory_limit =
-        xlm_request_memory(s->settings, session_ranks_here(s) ? session_ranks_here(s) : 1);
+        xlm_request_memory(s->settings, NULL, session_ranks_here(s) ? session_ranks_here(s) : 1);
   xlm_diags d;
   xlm_diags_init(&d, s->arena, source);
   s->plan = xlm_compile(s->arena, source, &s->options, &d, NULL, NULL).plan;
   show_diagnostics(s, &d);
-  if (s->plan) return check_memory(s);
+  if (s->plan) return session_check_memory(s);
   s->told = d.errors > 0;
   return xlm_fail(&s->err, XLM_USER, "'%s' cannot be planned", s->model_path);
 }

@@ -57,6 +57,11 @@ bool session_tokens_are_bytes(const session *s);
 // processes at once; takes about 0.1 s of each thread.
 xlm_status session_peak_flops(session *s, double *flops);
 int session_threads(const session *s);       // of all ranks of this process
+// Does the plan fit? The fullest rank against --memory-limit or its share of the device's memory; on devices
+// that use the host's, the total of this host's ranks against that.
+xlm_status session_check_memory(session *s);
+// Prints what the first rank takes of the device's own memory, planned and measured; nothing if it has none.
+void session_show_memory(const session *s);
 // Ranks of this host: the threads of a single process, or as the launcher says; 0 = it does not say.
 int session_ranks_here(const session *s);
 const char *session_ranks(const session *s); // "  4 ranks = pp 2 x tp 2, NCCL 2.28.9"; "" for one

@@ -314,6 +314,7 @@ static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
          xlm_data_files(c->data) ? "" : " (synthetic)", batch, p->seq,
          xlm_text_plural(s->arena, p->microbatches, "microbatch"), session_ranks(s),
          xlm_text_bytes(s->arena, arena_bytes(s)), xlm_text_plural(s->arena, session_threads(s), "thread"));
+  session_show_memory(s);
   if (o->first_step) printf("resumed from %s at step %" PRId64 "\n", s->checkpoint->path, o->first_step);
   if (o->first_step) note_changes(s);
   if (o->first_step) note_plan(s);
@@ -361,6 +362,7 @@ static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_r
     printf("stopped at step %" PRId64 "; continue with: xlmrun train --resume %s\n", r->step, dir);
   printf("checkpoint %s\nmetrics    %s\nloss curve %s\n", *r->checkpoint ? r->checkpoint : dir, metrics,
          curve);
+  session_show_memory(s); // with the graphs
   session_show_trace(s);
   return XLM_OK;
 }

@@ -45,3 +45,35 @@ xlm_status xlm_cuda_find_card(int64_t rank, int *card, xlm_cuda_card *out, xlm_e
   return xlm_fail(err, XLM_ENV, "card %d, %s, has compute capability %d.%d: xlm needs 8.0 (A100) or later",
                   *card, out->name, out->major, out->minor);
 }
+
+enum { RESERVE = 512 << 20 }; // of a card
+
+static uint64_t room_of(const xlm_cuda_runtime *r, int card, int64_t ranks) {
+  size_t unused = 0, all = 0;
+  if (r->use(card) || r->memory(&unused, &all)) return (void)r->last_error(), 0;
+  return unused > RESERVE ? (unused - RESERVE) / (uint64_t)ranks : 1; // less than anything needs
+}
+
+// All processes make the same plan, and their cards have not quite the same memory unused.
+static uint64_t rounded(uint64_t bytes, uint64_t to) {
+  return bytes > to ? bytes - bytes % to : bytes;
+}
+
+// A process that is one of several looks only at the card that it will use: looking takes memory there.
+uint64_t xlm_cuda_room(int64_t ranks) {
+  const xlm_cuda_runtime *r = xlm_cuda_runtime_here;
+  int64_t first = xlm_comm_started() > 1 ? xlm_comm_started_as() : 0, cards;
+  int card, n = 0;
+  xlm_cuda_card properties;
+  uint64_t least = UINT64_MAX;
+  if (ranks < 1) ranks = 1;
+  if (xlm_cuda_find_card(first, &card, &properties, NULL) != XLM_OK || r->count(&n)) return 0;
+  cards = ranks < n ? ranks : n;
+  if (xlm_comm_started() > 1)
+    return rounded(room_of(r, card, (ranks + cards - 1) / cards), properties.memory / 64);
+  for (card = 0; card < cards; card++) {
+    uint64_t room = room_of(r, card, (ranks + cards - 1) / cards);
+    if (room < least) least = room;
+  }
+  return least;
+}

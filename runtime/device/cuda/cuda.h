@@ -61,6 +61,9 @@ xlm_status xlm_cuda_check(const xlm_cuda_runtime *r, int rc, const char *what, x
 // The card that a rank would use; XLM_ENV: none, and the message names what is missing and the remedy.
 xlm_status xlm_cuda_find_card(int64_t rank, int *card, xlm_cuda_card *out, xlm_error *err) XLM_MUST_CHECK;
 
+// See room in device.h: of what is unused now, less a reserve for libraries, kernels and graphs.
+uint64_t xlm_cuda_room(int64_t ranks);
+
 // Ranks that have a card each are connected over NCCL, where all can load it; else, or with XLM_CUDA_LINK=host,
 // through host memory (nccl_connect.c). Over NCCL, a segment is captured if all ranks that it exchanges data
 // with capture it, too.

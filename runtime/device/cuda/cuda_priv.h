@@ -15,6 +15,7 @@ enum { CUDA_PIECE = 1 << 20, CUDA_PIECES = 8 };
 typedef struct cuda_block { // an allocation of alloc
   struct cuda_block *next;
   void *at;
+  size_t bytes;
 } cuda_block;
 
 typedef struct cuda_thing { // an object of the device (xlm_cuda_kept), the newest first
@@ -68,6 +69,7 @@ typedef struct cuda {
   xlm_cuda_event joined, forked;
   bool comm_used;   // since KERNELS waited for it
   bool comm_behind; // COMM has not waited for `forked` yet
+  uint64_t before, graph_bytes; // of the card's memory: in use at open; taken by graphs
   cuda_block *blocks;
   cuda_thing *things;
   cuda_ring ring;
@@ -128,6 +130,8 @@ uint64_t cuda_nccl_bytes(const cuda *c);
 
 // ---- memory (memory.c)
 
+uint64_t cuda_unused(const cuda *c);                       // of the card's memory
+uint64_t cuda_taken_since(const cuda *c, uint64_t unused); // about: other processes may use the card, too
 xlm_status cuda_open_memory(cuda *c, xlm_error *err);
 void cuda_close_memory(cuda *c);
 xlm_status cuda_alloc(xlm_device *d, size_t bytes, void **out, xlm_error *err);

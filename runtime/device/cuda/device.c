@@ -5,12 +5,6 @@
 
 // ---- objects of the device ----
 
-static uint64_t unused_bytes(const cuda *c) {
-  size_t unused = 0, all = 0;
-  (void)cuda_calls(c)->memory(&unused, &all);
-  return unused;
-}
-
 static cuda_thing *find(cuda *c, const xlm_cuda_kept *how) {
   cuda_thing *t = c->things;
   while (t && t->how != how) t = t->next;
@@ -20,14 +14,13 @@ static cuda_thing *find(cuda *c, const xlm_cuda_kept *how) {
 static xlm_status make(cuda *c, const xlm_cuda_kept *how, void **out, xlm_error *err) {
   cuda_thing *t = (cuda_thing *)calloc(1, sizeof *t);
   if (!t) return xlm_fail(err, XLM_ENV, "no memory for a device");
-  uint64_t before = unused_bytes(c);
+  uint64_t before = cuda_unused(c);
   xlm_status s = how->make(&c->open, &t->thing, err);
   if (s != XLM_OK) {
     free(t);
     return s;
   }
-  uint64_t after = unused_bytes(c); // other processes may use the card, too
-  t->how = how, t->bytes = before > after ? before - after : 0;
+  t->how = how, t->bytes = cuda_taken_since(c, before);
   t->next = c->things;
   c->things = t;
   *out = t->thing;
@@ -46,13 +39,18 @@ xlm_status xlm_cuda_keep(xlm_cuda_device *d, const xlm_cuda_kept *how, void **ou
   return s;
 }
 
-static uint64_t memory(const xlm_device *d) {
+static void memory(const xlm_device *d, xlm_device_memory *out) {
   const cuda *c = (const cuda *)d;
   uint64_t n = sizeof *c + (uint64_t)(CUDA_PIECES + 2) * CUDA_PIECE +
-               (uint64_t)XLM_BOXES * XLM_BOX_BYTES + sizeof *c->open.env;
+               (uint64_t)XLM_BOXES * XLM_BOX_BYTES;
   n += (uint64_t)c->n_marks * (sizeof *c->marks + sizeof *c->marked_in);
-  for (const cuda_thing *t = c->things; t; t = t->next) n += t->bytes;
-  return n + xlm_cuda_host_link_bytes(&c->link) + cuda_nccl_bytes(c);
+  *out = (xlm_device_memory){.all = c->open.properties.memory,
+                             .before = c->before,
+                             .graphs = c->graph_bytes,
+                             .link = cuda_nccl_bytes(c),
+                             .host = n + xlm_cuda_host_link_bytes(&c->link)};
+  for (const cuda_block *b = c->blocks; b; b = b->next) out->arena += b->bytes;
+  for (const cuda_thing *t = c->things; t; t = t->next) out->libraries += t->bytes;
 }
 
 // ---- open and close ----
@@ -118,6 +116,7 @@ static xlm_status fill_in(cuda *c, const xlm_device_options *o, xlm_error *err) 
   if (!c->marks || !c->marked_in || !c->where) return xlm_fail(err, XLM_ENV, "no memory for a device");
   c->n_marks = o->n_marks;
   XLM_TRY(xlm_cuda_check(cuda_calls(c), cuda_calls(c)->use(c->open.card), "the card cannot be used", err));
+  c->before = c->open.properties.memory - cuda_unused(c);
   XLM_TRY(open_queues(c, err));
   XLM_TRY(cuda_open_memory(c, err));
   if (o->comm) {
@@ -175,7 +174,8 @@ static xlm_status check_here(xlm_error *err) {
 
 #define CUDA_KIND(name_, open_, checked_)                                                                    \
   {                                                                                                          \
-    .name = name_, .backend = "cuda", .checked = checked_, .check = check_here, .open = open_,               \
+    .name = name_, .backend = "cuda", .checked = checked_, .check = check_here,                              \
+    .room = xlm_cuda_room, .open = open_,                                                                    \
     .connect = cuda_connect, .close = close_cuda, .alloc = cuda_alloc, .put = cuda_put, .get = cuda_get,     \
     .fill = cuda_fill, .fetch = cuda_fetch, .fetched = cuda_fetched, .begin = cuda_begin, .wait = cuda_wait, .enqueue = cuda_enqueue, .mark = cuda_mark,   \
     .join = cuda_join, .sync = cuda_sync, .seconds = cuda_seconds, .memory = memory                          \

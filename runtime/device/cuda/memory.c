@@ -15,18 +15,30 @@ static xlm_status check(const cuda *c, int rc, const char *what, xlm_error *err)
 
 // ---- allocation ----
 
+uint64_t cuda_unused(const cuda *c) {
+  size_t unused = 0, all = 0;
+  (void)cuda_calls(c)->memory(&unused, &all);
+  return unused;
+}
+
+uint64_t cuda_taken_since(const cuda *c, uint64_t unused) {
+  uint64_t now = cuda_unused(c);
+  return unused > now ? unused - now : 0;
+}
+
 static xlm_status alloc(cuda *c, size_t bytes, void **out, xlm_error *err) {
   const xlm_cuda_runtime *r = cuda_calls(c);
   cuda_block *b = (cuda_block *)calloc(1, sizeof *b);
   if (!b) return xlm_fail(err, XLM_ENV, "no memory for a device");
   if (r->alloc(&b->at, bytes)) {
-    size_t unused = 0, all = 0;
     free(b);
     (void)r->last_error();
-    (void)r->memory(&unused, &all);
-    return xlm_fail(err, XLM_ENV, "cannot allocate %zu bytes of the card's memory: %zu of %zu are unused", bytes,
-                    unused, all);
+    return xlm_fail(err, XLM_ENV,
+                    "cannot allocate %zu bytes of the card's memory: %llu of %llu are unused. Another program "
+                    "may use it (nvidia-smi); else try a smaller --micro-batch-size or --recompute full",
+                    bytes, (unsigned long long)cuda_unused(c), (unsigned long long)c->open.properties.memory);
   }
+  b->bytes = bytes;
   b->next = c->blocks;
   c->blocks = b;
   *out = b->at;

@@ -228,17 +228,15 @@ static xlm_status make_numbers(cuda *c, xlm_error *err) {
 
 static xlm_status open_nccl(cuda *c, const xlm_nccl *calls, const offer *all, const xlm_routes *routes,
                             xlm_error *err) {
-  size_t before = 0, after = 0, whole;
   cuda_nccl *n = c->nccl = calloc(1, sizeof *n);
   if (!n) return xlm_fail(err, XLM_ENV, "no memory for a device");
   n->calls = calls, n->comm = c->link.comm, n->routes = routes, n->driver = pthread_self();
-  (void)cuda_calls(c)->memory(&before, &whole);
+  uint64_t unused = cuda_unused(c);
   XLM_TRY(make_numbers(c, err));
   XLM_TRY(make_world(c, all, err));
   XLM_TRY(make_groups(c, err));
   XLM_TRY(make_all_routes(c, err));
-  (void)cuda_calls(c)->memory(&after, &whole);
-  n->bytes = before > after ? before - after : 0;
+  n->bytes = cuda_taken_since(c, unused);
   c->link.link.kind = &cuda_nccl_link;
   return XLM_OK;
 }

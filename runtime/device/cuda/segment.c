@@ -79,6 +79,7 @@ xlm_status cuda_begin(xlm_device *d, const xlm_device_segment *s, bool *known, x
 void cuda_end_capture(cuda *c) {
   cuda_repeat *r = c->capturing;
   xlm_error err = {0};
+  uint64_t unused = cuda_unused(c);
   c->capturing = NULL;
   int rc = cuda_calls(c)->end_capture(c->open.queue[XLM_STREAM_KERNELS], &r->graph);
   pthread_mutex_unlock(&c->lock); // begin_capture's
@@ -90,12 +91,13 @@ void cuda_end_capture(cuda *c) {
   }
   count_sent(c, r);
   if (launch(c, r, &err) != XLM_OK) cuda_fail(c, XLM_NO_INSTR, XLM_ENV, &err);
+  c->graph_bytes += cuda_taken_since(c, unused);
 }
 
 void cuda_drop_graphs(cuda *c) {
   for (uint32_t i = 0; i < c->n_repeats; i++)
     if (c->repeats[i].graph) (void)cuda_calls(c)->close_graph(c->repeats[i].graph);
-  c->n_repeats = 0;
+  c->n_repeats = 0, c->graph_bytes = 0;
   c->observed = NULL;
 }
 

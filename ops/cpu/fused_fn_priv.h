@@ -3,6 +3,7 @@
 #ifndef XLM_OPS_CPU_FUSED_FN_PRIV_H
 #define XLM_OPS_CPU_FUSED_FN_PRIV_H
 
+#include "ops/cpu/fused_program_priv.h"
 #include "ops/cpu/vec_priv.h"
 
 #define FN_ARGS                                                                                              \
@@ -151,9 +152,8 @@ static void fn_gelu_erf_grad(FN_ARGS) {
   }
 }
 
-enum { FN_ROUND = XLM_FN_COUNT };
-static fused_fn *const fused_fns[XLM_FN_COUNT + 1] = {
-    [FN_ROUND] = fn_round,
+static fused_fn *const fused_fns[FUSED_ROUND + 1] = {
+    [FUSED_ROUND] = fn_round,
 #define XLM_FN(name, NAME, arity, doc) [XLM_FN_##NAME] = fn_##name,
 #include "ops/elementwise.def"
 #undef XLM_FN

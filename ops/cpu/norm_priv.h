@@ -1,9 +1,11 @@
 // Vector loops of the norms, over one row. Written with explicit vectors: the end of a row uses the same
-// arithmetic as the rest, and results may overwrite operands.
+// arithmetic as the rest, and results may overwrite operands. norm_run is the kernel of a function of rows.
 #ifndef XLM_OPS_CPU_NORM_PRIV_H
 #define XLM_OPS_CPU_NORM_PRIV_H
 
 #include "ops/cpu/over_priv.h"
+#include "ops/cpu/rows_priv.h"
+#include "runtime/device/cpu.h"
 
 // y = p x + q
 static inline void norm_scale(float *y, const float *x, float p, float q, int64_t n) {
@@ -68,15 +70,32 @@ static inline size_t norm_workspace(const xlm_call *c, const xlm_target *t) { //
   return (size_t)over_of(c, c->in_type[0]).len * 2 * sizeof(float) * (size_t)t->threads;
 }
 
-typedef void norm_row(const xlm_call *c, const over_rows *r, int64_t row, float *buffer, float eps);
+typedef struct norm_job {
+  const xlm_call *c;
+  row_fn *fn;
+} norm_job;
 
-static inline void norm_rows(const xlm_call *c, int worker, int workers, norm_row *each) {
+static inline void norm_rows(void *arg, int worker, int workers) {
+  const xlm_call *c = ((const norm_job *)arg)->c;
+  row_fn *fn = ((const norm_job *)arg)->fn;
   over_rows r = over_of(c, c->in_type[0]);
   float eps = (float)xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5);
+  float *buffer = (float *)c->workspace + worker * 2 * r.len;
   int64_t begin, end;
   xlm_pool_range(r.count, worker, workers, &begin, &end);
-  for (int64_t row = begin; row < end; row++)
-    each(c, &r, row, (float *)c->workspace + worker * 2 * r.len, eps);
+  for (int64_t i = begin; i < end; i++) {
+    const float *a = over_get(c, &r, 0, i, buffer), *b = a;
+    if (c->instr->n_in > 1) b = over_get(c, &r, 1, i, buffer + r.len);
+    float *y = over_place(c, &r, i, buffer);
+    fn(y, a, b, r.len, eps);
+    over_put(c, &r, i, y, buffer);
+  }
+}
+
+static inline xlm_status norm_run(const xlm_call *c, row_fn *fn) {
+  norm_job job = {c, fn};
+  xlm_pool_run(xlm_cpu_pool(c), norm_rows, &job);
+  return XLM_OK;
 }
 
 #endif

@@ -11,10 +11,18 @@
 
 #include "ops/cpu/over_priv.h"
 
-enum { CHUNK = 16 * VEC_RUN, TILE_ROWS = 64, TILE_COLUMNS = 2048, SERIAL = 1 << 14 };
+enum { CHUNK = 16 * VEC_RUN, TILE_ROWS = REDUCE_TILE_ROWS, TILE_COLUMNS = REDUCE_STRIP, SERIAL = 1 << 14 };
+
+static void add(float *acc, const float *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++) acc[i] += x[i];
+}
+
+const reduce_kind XLM_ISA_NAME(reduce_sum) = {.run = vec_sum_run, .merge = add, .start = 0};
 
 typedef struct task {
   const xlm_call *c;
+  const void *x;
+  xlm_dtype type; // of x
   const reduce_kind *kind;
   float scale;
   over_rows r;
@@ -42,7 +50,7 @@ static void limit_rows(const xlm_call *c, over_rows *r) {
 }
 
 static task plan(const xlm_call *c) {
-  task t = {.c = c, .r = over_of(c, c->in_type[0])};
+  task t = {.c = c, .type = c->in_type[0]->dtype, .r = over_of(c, c->in_type[0])};
   limit_rows(c, &t.r);
   bool columns = is_columns(&t.r);
   t.inner = columns ? t.r.inner.stride[0] : 1;
@@ -62,16 +70,14 @@ static float pairwise(const reduce_kind *k, float *x, int64_t n) {
 
 // Elements [at, at + n) of a row, as floats: in memory, or copied to `buffer`.
 static const float *row_part(const task *t, int64_t row, int64_t at, int64_t n, float *buffer) {
-  const xlm_call *c = t->c;
-  xlm_dtype type = c->in_type[0]->dtype;
-  if (t->r.contiguous && type == XLM_F32) return (const float *)c->in[0] + row * t->r.len + at;
+  if (t->r.contiguous && t->type == XLM_F32) return (const float *)t->x + row * t->r.len + at;
   if (t->r.contiguous) {
-    vec_read(type, c->in[0], row * t->r.len + at, n, buffer);
+    vec_read(t->type, t->x, row * t->r.len + at, n, buffer);
     return buffer;
   }
   int64_t base = over_offset(&t->r.outer, row);
   for (int64_t i = 0; i < n; i++)
-    buffer[i] = vec_read_one(type, c->in[0], base + over_offset(&t->r.inner, at + i));
+    buffer[i] = vec_read_one(t->type, t->x, base + over_offset(&t->r.inner, at + i));
   return buffer;
 }
 
@@ -91,13 +97,12 @@ static void reduce_tile(const task *t, int64_t outer, int64_t part, int64_t stri
           n = t->inner - column < TILE_COLUMNS ? t->inner - column : TILE_COLUMNS;
   int64_t begin = part * TILE_ROWS, end = begin + TILE_ROWS < t->reduced ? begin + TILE_ROWS : t->reduced;
   float *acc = t->partial + (outer * t->parts + part) * t->inner + column;
-  xlm_dtype type = t->c->in_type[0]->dtype;
   int64_t at = (outer * t->reduced + begin) * t->inner + column;
-  vec_read(type, t->c->in[0], at, n, acc);
+  vec_read(t->type, t->x, at, n, acc);
   for (int64_t i = begin + 1; i < end; i++) {
     at += t->inner;
-    const float *x = (const float *)t->c->in[0] + at;
-    if (type != XLM_F32) vec_read(type, t->c->in[0], at, n, buffer), x = buffer;
+    const float *x = (const float *)t->x + at;
+    if (t->type != XLM_F32) vec_read(t->type, t->x, at, n, buffer), x = buffer;
     t->kind->merge(acc, x, n);
   }
 }
@@ -115,13 +120,17 @@ static void make_parts(void *arg, int worker, int workers) {
   }
 }
 
+// Partial results [parts][len], n columns of them, into the first row.
+static void join_tiles(const reduce_kind *kind, float *p, int64_t parts, int64_t len, int64_t n) {
+  for (int64_t step = 1; step < parts; step *= 2)
+    for (int64_t i = 0; i + step < parts; i += 2 * step) kind->merge(p + i * len, p + (i + step) * len, n);
+}
+
 static void join_columns(const task *t, int64_t outer, int64_t strip) {
   int64_t column = strip * TILE_COLUMNS,
           n = t->inner - column < TILE_COLUMNS ? t->inner - column : TILE_COLUMNS;
   float *p = t->partial + outer * t->parts * t->inner + column;
-  for (int64_t step = 1; step < t->parts; step *= 2)
-    for (int64_t i = 0; i + step < t->parts; i += 2 * step)
-      t->kind->merge(p + i * t->inner, p + (i + step) * t->inner, n);
+  join_tiles(t->kind, p, t->parts, t->inner, n);
   for (int64_t i = 0; i < n; i++) p[i] *= t->scale;
   vec_write(t->c->out_type[0]->dtype, t->c->out[0], outer * t->inner + column, n, p);
 }
@@ -148,9 +157,26 @@ size_t XLM_ISA_NAME(reduce_workspace)(const xlm_call *c, const xlm_target *t) {
 
 void XLM_ISA_NAME(reduce_run)(const xlm_call *c, const reduce_kind *kind, double scale) {
   task t = plan(c);
-  t.kind = kind, t.scale = (float)scale, t.partial = c->workspace;
+  t.x = c->in[0], t.kind = kind, t.scale = (float)scale, t.partial = c->workspace;
   if (t.reduced == 0) t.inner = 1, t.outer = t.r.count, t.strips = 1; // every result is `start`
   xlm_pool *pool = t.r.count * t.r.len < SERIAL ? NULL : xlm_cpu_pool(c);
   xlm_pool_run(pool, make_parts, &t);
   xlm_pool_run(pool, join_parts, &t);
+}
+
+static float join_numbers(const reduce_kind *kind, float *x, int64_t n) { // as a row
+  task t = {.x = x, .type = XLM_F32, .kind = kind, .r = {.len = n, .contiguous = true}, .reduced = n};
+  t.parts = (n + CHUNK - 1) / CHUNK;
+  for (int64_t i = 0; i < t.parts; i++) x[i] = reduce_chunk(&t, 0, i); // chunk i begins at or behind x[i]
+  return pairwise(kind, x, t.parts);
+}
+
+void XLM_ISA_NAME(reduce_join)(const reduce_tiles *t, const reduce_kind *kind, float *partial, int64_t column,
+                               int64_t n, float *y) {
+  if (t->tile_rows > 1) {
+    join_tiles(kind, partial + column, t->tiles, t->len, n);
+    memcpy(y + column, partial + column, (size_t)n * sizeof *y);
+  } else { // one row, or one column
+    for (int64_t i = column; i < column + n; i++) y[i] = join_numbers(kind, partial + i * t->rows, t->rows);
+  }
 }

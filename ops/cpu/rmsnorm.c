@@ -6,35 +6,21 @@ static float reciprocal_rms(const float *x, int64_t n, float eps) {
   return 1.0f / sqrtf(vec_dot(x, x, n) / (float)n + eps);
 }
 
-static void row(const xlm_call *c, const over_rows *r, int64_t i, float *buffer, float eps) {
-  const float *x = over_get(c, r, 0, i, buffer);
-  float *y = over_place(c, r, i, buffer);
-  norm_scale(y, x, reciprocal_rms(x, r->len, eps), 0, r->len);
-  over_put(c, r, i, y, buffer);
+void XLM_ISA_NAME(row_rmsnorm)(float *y, const float *x, const float *unused, int64_t n, float eps) {
+  (void)unused;
+  norm_scale(y, x, reciprocal_rms(x, n, eps), 0, n);
 }
 
-static void work(void *arg, int worker, int workers) {
-  norm_rows(arg, worker, workers, row);
+void XLM_ISA_NAME(row_rmsnorm_bwd)(float *dx, const float *x, const float *dy, int64_t n, float eps) {
+  float s = reciprocal_rms(x, n, eps), xdy = vec_dot(x, dy, n);
+  norm_combine(dx, dy, x, s, -s * s * s * xdy / (float)n, 0, n);
 }
+
 static xlm_status run(const xlm_call *c) {
-  xlm_pool_run(xlm_cpu_pool(c), work, (void *)c);
-  return XLM_OK;
-}
-
-static void row_bwd(const xlm_call *c, const over_rows *r, int64_t i, float *buffer, float eps) {
-  const float *x = over_get(c, r, 0, i, buffer), *dy = over_get(c, r, 1, i, buffer + r->len);
-  float *dx = over_place(c, r, i, buffer);
-  float s = reciprocal_rms(x, r->len, eps), xdy = vec_dot(x, dy, r->len);
-  norm_combine(dx, dy, x, s, -s * s * s * xdy / (float)r->len, 0, r->len);
-  over_put(c, r, i, dx, buffer);
-}
-
-static void work_bwd(void *arg, int worker, int workers) {
-  norm_rows(arg, worker, workers, row_bwd);
+  return norm_run(c, XLM_ISA_NAME(row_rmsnorm));
 }
 static xlm_status run_bwd(const xlm_call *c) {
-  xlm_pool_run(xlm_cpu_pool(c), work_bwd, (void *)c);
-  return XLM_OK;
+  return norm_run(c, XLM_ISA_NAME(row_rmsnorm_bwd));
 }
 
 const xlm_kernel XLM_KERNEL(rmsnorm) = {.op = XLM_OP_RMSNORM, .workspace = norm_workspace, .run = run};

@@ -1,55 +1,48 @@
 // layernorm and layernorm_bwd, in float64.
 #include <math.h>
 
-#include "ops/ref/over_priv.h"
+#include "ops/ref/rows_priv.h"
 
 typedef struct moments {
   double mean, r; // of x; r = 1 / sqrt(variance + eps)
-  double dy, hdy; // means of dy and of h dy, h the normalised x
 } moments;
 
-static double row_mean(const xlm_call *c, const ref_walk *outer, const double *x) {
-  double n = 0, sum = 0;
-  for (ref_walk i = ref_over_inner(c, c->in_type[0]); ref_walk_next(&i); n++)
-    sum += x[ref_over_at(c, c->in_type[0], outer, &i)];
-  return sum / n;
+static double mean_of(const double *x, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += x[i];
+  return sum / (double)n;
 }
 
-static moments row_moments(const xlm_call *c, const ref_walk *outer, const double *x, const double *dy) {
-  moments m = {.mean = row_mean(c, outer, x), .dy = row_mean(c, outer, dy)};
-  double n = 0, variance = 0;
-  for (ref_walk i = ref_over_inner(c, c->in_type[0]); ref_walk_next(&i); n++) {
-    int64_t at = ref_over_at(c, c->in_type[0], outer, &i);
-    variance += (x[at] - m.mean) * (x[at] - m.mean), m.hdy += (x[at] - m.mean) * dy[at];
-  }
-  m.r = 1 / sqrt(variance / n + xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5));
-  m.hdy *= m.r / n;
-  return m;
+static moments row_moments(const double *x, int64_t n, double eps) {
+  double mean = mean_of(x, n), variance = 0;
+  for (int64_t i = 0; i < n; i++) variance += (x[i] - mean) * (x[i] - mean);
+  return (moments){mean, 1 / sqrt(variance / (double)n + eps)};
 }
 
+void ref_row_layernorm(double *y, const double *x, const double *unused, int64_t n, double eps) {
+  (void)unused;
+  moments m = row_moments(x, n, eps);
+  for (int64_t i = 0; i < n; i++) y[i] = (x[i] - m.mean) * m.r;
+}
+
+// dx = r (dy - mean(dy) - h mean(h dy)), h = r (x - mean(x))
+void ref_row_layernorm_bwd(double *dx, const double *x, const double *dy, int64_t n, double eps) {
+  moments m = row_moments(x, n, eps);
+  double dy_mean = mean_of(dy, n), hdy = 0;
+  for (int64_t i = 0; i < n; i++) hdy += (x[i] - m.mean) * m.r * dy[i] / (double)n;
+  for (int64_t i = 0; i < n; i++) dx[i] = m.r * (dy[i] - dy_mean - (x[i] - m.mean) * m.r * hdy);
+}
+
+static double eps_of(const xlm_call *c) {
+  return xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5);
+}
 static xlm_status run(const xlm_call *c) {
-  const double *x = ref_in(c, 0);
-  for (ref_walk outer = ref_over_outer(c, c->in_type[0]); ref_walk_next(&outer);) {
-    moments m = row_moments(c, &outer, x, x);
-    for (ref_walk i = ref_over_inner(c, c->in_type[0]); ref_walk_next(&i);) {
-      int64_t at = ref_over_at(c, c->in_type[0], &outer, &i);
-      ref_out(c, 0)[at] = (x[at] - m.mean) * m.r;
-    }
-  }
-  return XLM_OK;
+  return ref_rows_run(c, ref_row_layernorm, eps_of(c));
 }
-
 static xlm_status run_bwd(const xlm_call *c) {
-  const double *x = ref_in(c, 0), *dy = ref_in(c, 1);
-  for (ref_walk outer = ref_over_outer(c, c->in_type[0]); ref_walk_next(&outer);) {
-    moments m = row_moments(c, &outer, x, dy);
-    for (ref_walk i = ref_over_inner(c, c->in_type[0]); ref_walk_next(&i);) {
-      int64_t at = ref_over_at(c, c->in_type[0], &outer, &i);
-      ref_out(c, 0)[at] = m.r * (dy[at] - m.dy - (x[at] - m.mean) * m.r * m.hdy);
-    }
-  }
-  return XLM_OK;
+  return ref_rows_run(c, ref_row_layernorm_bwd, eps_of(c));
 }
 
-const xlm_kernel xlm_ref_layernorm = {.op = XLM_OP_LAYERNORM, .run = run};
-const xlm_kernel xlm_ref_layernorm_bwd = {.op = XLM_OP_LAYERNORM_BWD, .run = run_bwd};
+const xlm_kernel xlm_ref_layernorm = {.op = XLM_OP_LAYERNORM, .workspace = ref_rows_workspace, .run = run};
+const xlm_kernel xlm_ref_layernorm_bwd = {
+    .op = XLM_OP_LAYERNORM_BWD, .workspace = ref_rows_workspace, .run = run_bwd};

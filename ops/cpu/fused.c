@@ -161,7 +161,8 @@ static void run_block(lane *l, const block *b) {
       fused_fns[s->fn](l->value[s->out], l->value[s->a[0]], l->value[s->a[1]], l->value[s->a[2]], n);
   }
   add_to_sums(l, b);
-  for (int i = 0; i < p->n_whole; i++) { // after all loads, since a result may use an operand's memory
+  // After all loads, and result 0 last: it may use the memory of an operand, which may be another result.
+  for (int i = p->n_whole - 1; i >= 0; i--) {
     const float *src = l->value[p->out[i]];
     bool is_there = l->c->out_type[i]->dtype == XLM_F32 && src == (float *)l->c->out[i] + b->at;
     if (!is_there) vec_write(l->c->out_type[i]->dtype, l->c->out[i], b->at, b->n, src);

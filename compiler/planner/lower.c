@@ -185,11 +185,18 @@ static bool is_summed_up(const lower *w, const xlm_node_info *n, uint32_t tensor
          w->l.tensors[tensor].area == XLM_AREA_STATE;
 }
 
+// Result k of a program is summed while its operands are still being read.
+static bool is_summed(const xlm_node_info *n, int k) {
+  const xlm_attr *code = xlm_attr_find(&n->attrs, XLM_A_code);
+  return code && k >= n->n_out - code->code->n_summed;
+}
+
 // The operand whose memory result k reuses; 0 = none. The operand must not be used afterwards, nor be read
 // twice through views.
 static uint32_t in_place_operand(lower *w, const xlm_node_info *n, xlm_node id, int k) {
   xlm_lowering *l = &w->l;
   const xlm_op *op = xlm_op_at(n->op);
+  if (is_summed(n, k)) return 0;
   for (int i = 0; i < n->n_in && i < 32 && !l->options.wide; i++) { // reference kernels do not work in place
     if (!(op->in_place >> i & 1)) continue;
     uint32_t t = w->tensor[n->in[i]], r = xlm_lower_root(l, t);
@@ -205,14 +212,16 @@ static uint32_t in_place_operand(lower *w, const xlm_node_info *n, xlm_node id, 
   return 0;
 }
 
-// The state to which result v of n is only assigned, if n can compute it there; 0 = none. An operand in the
+// The state to which result k of n is only assigned, if n can compute it there; 0 = none. An operand in the
 // same memory must be the state itself, read element by element.
-static uint32_t assigned_state(lower *w, const xlm_node_info *n, xlm_val v) {
+static uint32_t assigned_state(lower *w, const xlm_node_info *n, int k) {
+  xlm_val v = n->out + (xlm_val)k;
   xlm_val s = w->assigned[v];
   if (!s) return 0;
   if (!w->tensor[s]) lower_state(w, xlm_val_node(w->g, s));
   uint32_t t = w->tensor[s], r = xlm_lower_root(&w->l, t);
-  bool in_place = !w->l.options.wide && same_storage(xlm_val_type(w->g, s), xlm_val_type(w->g, v));
+  bool in_place = !w->l.options.wide && !is_summed(n, k) &&
+                  same_storage(xlm_val_type(w->g, s), xlm_val_type(w->g, v));
   for (int j = 0; j < n->n_in; j++) {
     if (xlm_lower_root(&w->l, w->tensor[n->in[j]]) != r) continue;
     if (!in_place || n->in[j] != s || j >= 32 || !(xlm_op_at(n->op)->in_place >> j & 1)) return 0;
@@ -233,7 +242,7 @@ static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_
     uint32_t shares = 0;
     if (k < op->n_alias || (op->flags & XLM_OPF_VIEW))
       shares = w->tensor[n->in[k]];
-    else if (!(shares = assigned_state(w, n, v)))
+    else if (!(shares = assigned_state(w, n, k)))
       shares = in_place_operand(w, n, id, k);
     xlm_tensor t = {.name = w->g->values[v].name,
                     .type = map_type(w, &w->g->values[v].type),

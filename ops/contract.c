@@ -1,7 +1,8 @@
 // contract: every matrix product. The roles of dimensions (rows, columns, summed, batch) follow from their
 // names, so one rule serves x @ w, attention written by hand, expert products and, with `dims` and `dtype`,
 // all gradients. contract_acc adds the product to an accumulator; the fuse pass makes it from accumulate(acc,
-// contract(x, y)). contract_bias adds a bias to the product; the bias pass makes it from contract(x, y) + b.
+// contract(x, y)). contract_bias adds a bias, a residual or both to the product; the bias and residual passes make
+// it from contract(x, y) + b.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -182,23 +183,37 @@ static bool is_packed(const xlm_infer *x, int operand) {
   return false;
 }
 
-// The bias is one row of the result, or an end of one: kernels add it column by column.
+static bool is_of_result(const xlm_type *t, const xlm_type *out) {
+  return t->rank == out->rank && !memcmp(t->dim, out->dim, out->rank * sizeof *t->dim);
+}
+
+// A bias is one row of the result, or an end of one: kernels add it column by column.
+static bool is_bias(const xlm_type *t, const xlm_type *out, const xlm_type *x) {
+  int first = out->rank - t->rank;
+  bool ends = first >= 0;
+  for (int i = 0; i < t->rank && ends; i++)
+    ends = t->dim[i] == out->dim[first + i] && xlm_type_find(x, t->dim[i]) < 0;
+  return ends;
+}
+
+// A bias, a tensor of the result's type, or both in this order.
 static bool infer_bias(xlm_infer *x) {
   if (!infer_at(x, 0, &x->out[0])) return false;
-  const xlm_type *bias = xlm_infer_type(x, 2), *out = &x->out[0];
-  int first = out->rank - bias->rank;
+  const xlm_type *out = &x->out[0];
   if (is_packed(x, 0) || is_packed(x, 1))
-    return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, 2, "rows of experts have no common bias");
-  if (bias->dtype != out->dtype)
-    return xlm_infer_fail(x, XLM_FAULT_DTYPE, 2, "the bias is added in the result's type, %s",
-                          xlm_dtype_name(out->dtype));
-  bool ends = first >= 0;
-  for (int i = 0; i < bias->rank && ends; i++)
-    ends = bias->dim[i] == out->dim[first + i] && xlm_type_find(xlm_infer_type(x, 0), bias->dim[i]) < 0;
-  return ends ||
-         xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, 2,
-                        "the bias %s must have the last dimensions of the product %s, and x none of them",
-                        xlm_infer_dims_text(x, bias), xlm_infer_dims_text(x, out));
+    return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, 2, "nothing is added to the rows of experts");
+  for (int i = 2; i < x->n_in; i++) {
+    const xlm_type *t = xlm_infer_type(x, i);
+    bool last = i == x->n_in - 1, whole = last && is_of_result(t, out);
+    if (t->dtype != out->dtype)
+      return xlm_infer_fail(x, XLM_FAULT_DTYPE, i, "what is added is of the result's type, %s",
+                            xlm_dtype_name(out->dtype));
+    if (!whole && (i > 2 || !is_bias(t, out, xlm_infer_type(x, 0))))
+      return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, i,
+                            "%s must have the last dimensions of the product %s, and x none of them, or all of them",
+                            xlm_infer_dims_text(x, t), xlm_infer_dims_text(x, out));
+  }
+  return true;
 }
 
 // A gradient of a parameter is summed over microbatches and ranks, so it is f32 even if the product's
@@ -256,7 +271,7 @@ static void cost_acc(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 }
 static void cost_bias(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   cost_at(g, n, 0, out);
-  out->flops += (double)xlm_type_elements(xlm_val_type(g, g->nodes[n].out), g->dims);
+  out->flops += (g->nodes[n].n_in - 2) * (double)xlm_type_elements(xlm_val_type(g, g->nodes[n].out), g->dims);
 }
 
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
@@ -315,17 +330,19 @@ const xlm_op xlm_op_contract_acc = {
 
 const xlm_op xlm_op_contract_bias = {
     .name = "contract_bias",
-    .facts = {.product = XLM_PRODUCT_MATRIX, .mixes = XLM_KEY(over)},
+    .facts = {.product = XLM_PRODUCT_MATRIX, .biased = XLM_OP_CONTRACT_BIAS, .mixes = XLM_KEY(over)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 3,
-    .max_in = 3,
+    .max_in = 4,
     .n_out = 1,
+    .in_place = 1 << 2 | 1 << 3,
     XLM_TAKES({XLM_A_over, XLM_IN(0), 0, 8}, {XLM_A_batch, XLM_IN(0), 0, 8},
               {XLM_A_dims, XLM_OUT(0), 0, 8, .may = true}, RESULT_DTYPE),
-    .layout = "[* over], [* over], [*] -> [*] | over: whole",
+    .layout = "[* over], [* over], [*].. -> [*] | over: whole",
     .infer = infer_bias,
     .no_grad = "made after differentiation, from contract and add",
     .cost = cost_bias,
-    .doc = "contract(x, y) + bias, for a bias with the last dimensions of the result, which x lacks. It is "
-           "added in f32 to the whole sum, which is then rounded to the result's type.",
+    .doc = "contract(x, y) + bias, contract(x, y) + r or contract(x, y) + bias + r: a bias has the last dimensions of "
+           "the result, which x lacks, and r all of them, as a residual. They are added in f32 to the whole sum, "
+           "which is then rounded to the result's type.",
 };

@@ -74,6 +74,7 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 
 const xlm_op xlm_op_fused = {
     .name = "fused",
+    .facts = {.mixes = XLM_KEY(code)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 0,
     .max_in = XLM_CODE_MAX_IN,

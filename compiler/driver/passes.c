@@ -167,6 +167,10 @@ static xlm_graph *bias(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_bias(g, c->scratch);
 }
 
+static xlm_graph *residual(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_residual(g, c->scratch, c->schedule && c->schedule->split_weights);
+}
+
 static xlm_graph *fuse(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_fuse(g, c->scratch, c->schedule && c->schedule->split_weights);
 }
@@ -252,6 +256,11 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                        .per_rank = true,
                        .excludes = XLM_FUSED,
                        .run = bias},
+    [XLM_PASS_RESIDUAL] = {.name = "residual",
+                           .what = "products that are added to a value add it themselves",
+                           .per_rank = true,
+                           .excludes = XLM_FUSED,
+                           .run = residual},
     [XLM_PASS_FUSE] = {.name = "fuse",
                        .what =
                            "elementwise chains become one node; products add to what they are summed into",

@@ -57,13 +57,12 @@ xlm_bias xlm_bias_of(const xlm_graph *g, const xlm_node_info *n) {
 
 // ---- which products ----
 
-// Does a node between the product and the addition update what the product reads?
-static bool is_updated(const biases *p, xlm_node product, xlm_node addition) {
-  const xlm_node_info *of = &p->g->nodes[product];
+bool xlm_is_updated(const xlm_graph *g, xlm_node product, xlm_node addition) {
+  const xlm_node_info *of = &g->nodes[product];
   for (xlm_node id = product + 1; id < addition; id++)
-    for (int i = 0; i < xlm_op_at(p->g->nodes[id].op)->n_alias; i++)
+    for (int i = 0; i < xlm_op_at(g->nodes[id].op)->n_alias; i++)
       for (int k = 0; k < of->n_in; k++)
-        if (xlm_view_root(p->g, of->in[k]) == p->g->nodes[id].in[i]) return true;
+        if (xlm_view_root(g, of->in[k]) == g->nodes[id].in[i]) return true;
   return false;
 }
 
@@ -75,7 +74,7 @@ static void find(biases *p, xlm_arena *a) {
     if (!x.product) continue;
     xlm_node *first = &p->first[x.product];
     bool same_phase = xlm_val_node(g, x.product)->phase == g->nodes[id].phase;
-    if (!*first && same_phase && !is_updated(p, g->values[x.product].def, id)) *first = id;
+    if (!*first && same_phase && !xlm_is_updated(g, g->values[x.product].def, id)) *first = id;
     p->n[x.product] += *first && xlm_bias_of(g, &g->nodes[*first]).bias == x.bias;
   }
   for (xlm_val v = 1; v < g->n_values; v++)

@@ -13,4 +13,7 @@ typedef struct xlm_bias {
 // add it.
 xlm_bias xlm_bias_of(const xlm_graph *g, const xlm_node_info *n);
 
+// Does a node between the product and its addition update what the product reads? Then it cannot move there.
+bool xlm_is_updated(const xlm_graph *g, xlm_node product, xlm_node addition);
+
 #endif

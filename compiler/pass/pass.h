@@ -52,6 +52,10 @@ xlm_graph *xlm_pass_chunk_loss(const xlm_graph *g, xlm_arena *a, const xlm_mesh 
 // See bias.c.
 xlm_graph *xlm_pass_bias(const xlm_graph *g, xlm_arena *a);
 
+// A product that is added to a value of its type adds it itself; sums of gradients are added up in the memory of
+// the first, and in that of the sum over microbatches. See residual.c. split_weights: as for fuse.
+xlm_graph *xlm_pass_residual(const xlm_graph *g, xlm_arena *a, bool split_weights);
+
 // Replaces elementwise nodes by `fused` nodes (single ones too) and accumulate(contract) by contract_acc.
 // gives: no ELEMENTWISE ops, no scalar consts as operands of fused. split_weights: WGT runs in segments of its
 // own, so nothing of it is computed in BWD.

@@ -199,7 +199,9 @@ xlm_status xlm_cuda_prepare_contract_bias(const xlm_call *c, xlm_arena *a, void 
 }
 
 xlm_status xlm_cuda_contract_bias(const xlm_call *c) {
-  return c->variant ? xlm_cuda_product_own(c, 0, NULL) : run(c, 0, NULL);
+  int add = xlm_matmul_add_operand(c);
+  const void *from = add ? c->in[add] : NULL;
+  return c->variant ? xlm_cuda_product_own(c, 0, from) : run(c, 0, from);
 }
 
 #endif

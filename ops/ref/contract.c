@@ -1,5 +1,6 @@
 // contract, the reference: visits every combination of indices once.
 #include "ops/ref/ref_priv.h"
+#include "runtime/device/matmul.h"
 
 static bool packs_rows(const xlm_call *c, const xlm_type *t) {
   for (int i = 0; i < t->rank; i++)
@@ -52,9 +53,11 @@ static xlm_status run_acc(const xlm_call *c) {
 }
 
 static xlm_status run_bias(const xlm_call *c) {
-  int64_t n = xlm_call_elements(c, c->out_type[0]), bias = xlm_call_elements(c, c->in_type[2]);
-  product(c, 0, false);
-  for (int64_t i = 0; i < n; i++) ref_out(c, 0)[i] += ref_in(c, 2)[i % bias];
+  int add = xlm_matmul_add_operand(c), bias = xlm_matmul_bias_operand(c);
+  int64_t n = xlm_call_elements(c, c->out_type[0]), row = bias ? xlm_call_elements(c, c->in_type[bias]) : 1;
+  for (int64_t i = 0; add && i < n; i++) ref_out(c, 0)[i] = ref_in(c, add)[i]; // may be its memory
+  product(c, 0, add > 0);
+  for (int64_t i = 0; bias && i < n; i++) ref_out(c, 0)[i] += ref_in(c, bias)[i % row];
   return XLM_OK;
 }
 

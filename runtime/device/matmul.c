@@ -1,6 +1,8 @@
 // See matmul.h.
 #include "runtime/device/matmul.h"
 
+#include <string.h>
+
 #include "runtime/base/arena.h"
 
 // ---- of a call ----
@@ -42,9 +44,21 @@ xlm_matmul xlm_matmul_of(const xlm_call *c, int at) {
   return p;
 }
 
+int xlm_matmul_add_operand(const xlm_call *c) {
+  int last = c->instr->n_in - 1;
+  const xlm_type *t = c->in_type[last], *out = c->out_type[0];
+  return t->rank == out->rank && !memcmp(t->dim, out->dim, out->rank * sizeof *t->dim) ? last : 0;
+}
+
+int xlm_matmul_bias_operand(const xlm_call *c) {
+  return xlm_matmul_add_operand(c) == 2 ? 0 : 2;
+}
+
 xlm_matmul xlm_matmul_biased(const xlm_call *c) {
   xlm_matmul p = xlm_matmul_of(c, 0);
-  p.bias = xlm_call_elements(c, c->in_type[2]);
+  int bias = xlm_matmul_bias_operand(c);
+  p.bias = bias ? xlm_call_elements(c, c->in_type[bias]) : 0;
+  p.add = xlm_matmul_add_operand(c) > 0;
   return p;
 }
 

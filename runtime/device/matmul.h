@@ -37,8 +37,11 @@ typedef struct xlm_matmul {
 
 // The product of a call's operands `at` and `at + 1`, summed over the dims of the attribute `over`.
 xlm_matmul xlm_matmul_of(const xlm_call *c, int at);
-// The same of operands 0 and 1, with operand 2 as the bias.
+// The same of operands 0 and 1 of contract_bias, with what is added.
 xlm_matmul xlm_matmul_biased(const xlm_call *c);
+// Operands of contract_bias: the bias, and the addend of the result's type (`add`). 0: there is none.
+int xlm_matmul_bias_operand(const xlm_call *c);
+int xlm_matmul_add_operand(const xlm_call *c);
 // Merges neighbouring dimensions of a group whose strides allow it, drops dimensions of size 1. Idempotent.
 void xlm_matmul_simplify(xlm_matmul *p);
 // Brings it to a form where C's rows are contiguous if C is contiguous in any way: dimensions of m and n in

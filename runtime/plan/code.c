@@ -41,3 +41,13 @@ xlm_type xlm_code_row_type(const xlm_code *code, const xlm_type *space) {
   for (int i = 0; i < code->row; i++) t.dim[i] = space->dim[space->rank - code->row + i];
   return t;
 }
+
+bool xlm_code_mixes(const xlm_attrs *attrs, xlm_dim d) {
+  const xlm_code *code = xlm_attr_find(attrs, XLM_A_code)->code;
+  xlm_type space = xlm_code_space(attrs);
+  int at = xlm_type_find(&space, d);
+  bool functions = false;
+  for (int i = 0; i < code->n; i++) functions |= xlm_fn_is_row(code->at[i].fn);
+  if (at < 0 || !code->row) return false;
+  return at < space.rank - code->row ? code->n_summed > 0 : functions;
+}

@@ -73,6 +73,9 @@ typedef struct xlm_code {
 
 // The space of a program: its dims, and the element type f32.
 xlm_type xlm_code_space(const xlm_attrs *attrs);
+// Does an element of a result depend on several elements along d: in a row with functions of rows, or of what
+// is summed?
+bool xlm_code_mixes(const xlm_attrs *attrs, xlm_dim d);
 // The last code->row dims of the space, f32: the type of a result that is summed.
 xlm_type xlm_code_row_type(const xlm_code *code, const xlm_type *space);
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "runtime/plan/code.h"
+
 static const char *const names[XLM_OP_COUNT] = {
     [XLM_OP_NONE] = "none",
 #define XLM_OP(name, NAME, room, form) [XLM_OP_##NAME] = #name,
@@ -51,9 +53,14 @@ bool xlm_op_is_collective(xlm_op_id id) {
   return c && c->group;
 }
 
+static bool names_dim(const xlm_attrs *attrs, const xlm_attr *a, xlm_dim d) {
+  if (xlm_attr_kind_of(a->key) == XLM_ATTR_CODE) return xlm_code_mixes(attrs, d);
+  return xlm_attr_has_dim(attrs, a->key, d);
+}
+
 bool xlm_op_is_local(xlm_op_id id, const xlm_attrs *attrs, xlm_dim d) {
   uint64_t mixes = xlm_op_facts_of(id)->mixes;
   for (int i = 0; i < attrs->n; i++)
-    if (mixes >> attrs->at[i].key & 1 && xlm_attr_has_dim(attrs, attrs->at[i].key, d)) return false;
+    if (mixes >> attrs->at[i].key & 1 && names_dim(attrs, &attrs->at[i], d)) return false;
   return true;
 }

@@ -74,7 +74,7 @@ typedef struct xlm_op_facts {
   xlm_reduction reduces; // what a result is over the dimensions in the attribute `over`
   xlm_product product;
   xlm_op_id accumulating; // the operation that adds this one's result to its operand 0 in place
-  xlm_op_id biased;       // the operation that also adds a bias, its third operand, to this one's result
+  xlm_op_id biased; // the operation that also adds a bias or a tensor of the result's type, further operands
   bool sums;       // operand 0 is a sum over microbatches: added to, or overwritten if attribute `store` is set
   uint8_t linear;  // bit i: result 0 is linear in operand i while the other operands are fixed
   double terms[2]; // not 0: result 0 is terms[0] * operand 0 + terms[1] * operand 1
@@ -82,8 +82,9 @@ typedef struct xlm_op_facts {
   bool adds_operands; // reads the sum of its operands, which may be parts of one `additive` result
   bool of_totals;     // may be evaluated on totals over the microbatches where its operand lacks the data's
                       // dimensions
-  uint64_t mixes; // attributes (XLM_KEY) naming dimensions along which one element of the result depends on
-                  // several of the operand's; along all other dimensions the operation is local
+  // Attributes (XLM_KEY) naming dimensions along which one element of the result depends on several of the
+  // operand's; along all other dimensions the operation is local. A program names those of its rows.
+  uint64_t mixes;
   // operands, counted from 1; 0 = none
   uint8_t index;           // holds indices into the dimension ..
   xlm_attr_key index_into; // .. that this attribute names

@@ -184,6 +184,36 @@ static void bias_large(op_test *t) { // crosses tiles and k blocks: added once
   bias_emit(t, "x[batch 2, seq 37, hidden 1201]", "w[hidden, ffn 71]", "b[ffn]");
 }
 
+// A tensor of the result's type, last; its memory may be the result's.
+static void residual_emit(op_test *t, const char *x, const char *w, const char *bias, const char *residual) {
+  const char *decl[] = {x, w, bias, residual};
+  xlm_val in[4];
+  int n = 0;
+  for (int i = 0; i < 4; i++)
+    if (decl[i]) in[n++] = op_leaf(t, decl[i]);
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_over, "hidden");
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_CONTRACT_BIAS, in, n, &l));
+}
+
+static void residual_alone(op_test *t) {
+  residual_emit(t, "x[batch 2, seq 3, hidden 5]", "w[hidden, ffn 7]", NULL, "r[batch, seq, ffn]");
+}
+static void residual_and_bias(op_test *t) {
+  residual_emit(t, "x[batch 2, seq 3, hidden 6]", "w[hidden, heads 3, head 5]", "b[heads, head]",
+                "r[batch, seq, heads, head]");
+}
+static void residual_large(op_test *t) { // crosses tiles and k blocks: both are added once
+  residual_emit(t, "x[batch 2, seq 67, hidden 1201]", "w[hidden, ffn 150]", "b[ffn]", "r[batch, seq, ffn]");
+}
+static void residual_vector(op_test *t) { // one row
+  residual_emit(t, "x[hidden 33]", "w[hidden, ffn 1100]", NULL, "r[ffn]");
+}
+static void residual_heads(op_test *t) { // the sum runs over two dimensions, a matrix per head
+  residual_emit(t, "x[batch 2, seq 3, hidden 6]", "w[heads 3, hidden, head 5]", "b[heads, head]",
+                "r[batch, seq, heads, head]");
+}
+
 static void bias_wide(op_test *t) { // bf16 operands, f32 result and bias
   xlm_val x = op_leaf(t, "x[batch 9, hidden 7]"), w = op_leaf(t, "w[hidden, ffn 4]");
   xlm_val b = op_leaf_f32(t, "b[ffn]", -1, 1);
@@ -221,5 +251,10 @@ static const op_case table[] = {
     {"one", XLM_OP_CONTRACT_BIAS, bias_one, .bf16 = true, .no_grad = true},
     {"large", XLM_OP_CONTRACT_BIAS, bias_large, .bf16 = true, .no_grad = true},
     {"wide", XLM_OP_CONTRACT_BIAS, bias_wide, .bf16 = true, .no_grad = true},
+    {"residual", XLM_OP_CONTRACT_BIAS, residual_alone, .bf16 = true, .no_grad = true},
+    {"residual_and_bias", XLM_OP_CONTRACT_BIAS, residual_and_bias, .bf16 = true, .no_grad = true},
+    {"residual_large", XLM_OP_CONTRACT_BIAS, residual_large, .bf16 = true, .no_grad = true},
+    {"residual_vector", XLM_OP_CONTRACT_BIAS, residual_vector, .bf16 = true, .no_grad = true},
+    {"residual_heads", XLM_OP_CONTRACT_BIAS, residual_heads, .bf16 = true, .no_grad = true},
 };
 const op_cases cases_products = {table, sizeof table / sizeof *table};

@@ -98,8 +98,13 @@ static void contract_bias_refuses(void **state) {
           "the last dimensions of the product [b, m, n]");
   refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, LEAF(&t, XLM_F32, n, m)}, 3, NULL,
           XLM_FAULT_DIM_MISMATCH, "the last dimensions");
-  refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, LEAF(&t, XLM_F32, b, m, n)}, 3, NULL,
-          XLM_FAULT_DIM_MISMATCH, "x none of them");
+  refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, LEAF(&t, XLM_F32, b, n)}, 3, NULL, XLM_FAULT_DIM_MISMATCH,
+          "x none of them");
+  xlm_val whole = LEAF(&t, XLM_F32, b, m, n);
+  assert_int_equal(xlm_val_type(t.b.g, xlm_emit(&t.b, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, whole}, 3, NULL))->rank, 3);
+  (void)xlm_emit(&t.b, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, mn, whole}, 4, NULL);
+  refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, whole, mn}, 4, NULL, XLM_FAULT_DIM_MISMATCH, "or all of them");
+  refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, mn, mn}, 4, NULL, XLM_FAULT_DIM_MISMATCH, "or all of them");
   refuses(&t, XLM_OP_CONTRACT_BIAS, (xlm_val[]){x, w, LEAF(&t, XLM_BF16, m, n)}, 3, NULL, XLM_FAULT_DTYPE,
           "the result's type, f32");
   end(&t);

@@ -95,6 +95,7 @@ static const struct {
              {"pipeline", OF_STAGE},
              {"chunk_loss", OF_STAGE | XLM_CHUNKED},
              {"bias", OF_STAGE | XLM_CHUNKED},
+             {"residual", OF_STAGE | XLM_CHUNKED},
              {"fuse", OF_STAGE | XLM_CHUNKED | XLM_FUSED},
              {"overlap", OF_STAGE | XLM_CHUNKED | XLM_FUSED | XLM_OVERLAPPED}};
 

@@ -111,13 +111,17 @@ const xlm_kernel XLM_KERNEL(contract_acc) = {.op = XLM_OP_CONTRACT_ACC,
 
 static xlm_status prepare_bias(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
   XLM_TRY(prepare(c, a, prepared, err));
-  ((xlm_gemm *)*prepared)->p.bias = xlm_matmul_biased(c).bias;
+  xlm_matmul with = xlm_matmul_biased(c);
+  xlm_gemm *g = (xlm_gemm *)*prepared;
+  g->p.bias = with.bias;
+  g->p.add = with.add;
   return XLM_OK;
 }
 
 static xlm_status run_bias(const xlm_call *c) {
   const xlm_gemm *g = (const xlm_gemm *)c->prepared;
-  xlm_gemm_run(g, c->in[0], c->in[1], NULL, c->in[2], c->out[0], NULL, c->workspace, xlm_cpu_pool(c));
+  const void *bias = g->p.bias ? c->in[2] : NULL, *add = g->p.add ? c->in[c->instr->n_in - 1] : NULL;
+  xlm_gemm_run(g, c->in[0], c->in[1], add, bias, c->out[0], NULL, c->workspace, xlm_cpu_pool(c));
   return XLM_OK;
 }
 

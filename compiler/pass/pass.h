@@ -56,7 +56,8 @@ xlm_graph *xlm_pass_bias(const xlm_graph *g, xlm_arena *a);
 // the first, and in that of the sum over microbatches. See residual.c. split_weights: as for fuse.
 xlm_graph *xlm_pass_residual(const xlm_graph *g, xlm_arena *a, bool split_weights);
 
-// Replaces elementwise nodes by `fused` nodes (single ones too) and accumulate(contract) by contract_acc.
+// Replaces elementwise nodes by `fused` nodes (single ones too), with the functions of rows and the sums over
+// leading dims around them, and accumulate(contract) by contract_acc.
 // gives: no ELEMENTWISE ops, no scalar consts as operands of fused. split_weights: WGT runs in segments of its
 // own, so nothing of it is computed in BWD.
 xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a, bool split_weights);

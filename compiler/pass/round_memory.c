@@ -3,9 +3,10 @@
 // instead: computed again at the beginning of its backward, each until its last use there. What this needs
 // from outside the round is stored.
 //
-// Elementwise values that only elementwise nodes read count as nothing: after fusing they are in registers.
+// Values that only nodes of the same program read count as nothing: after fusing they are in registers.
 #include "compiler/pass/round_memory.h"
 
+#include "compiler/pass/fusable.h"
 #include "compiler/pass/pass_priv.h"
 
 typedef enum work { FORWARD, BACKWARD, WEIGHTS, STEP } work; // the kind of segment a node is in
@@ -20,7 +21,7 @@ typedef struct value {
   xlm_node last[2]; // the last readers in the forward; in the backward
   bool leaves;      // a forward node outside its round reads it
   bool by_weights;  // a node in a W segment reads it
-  bool in_chain;    // elementwise, and so are all its readers
+  bool in_chain;    // part of a program, and so are all its readers
   bool repeated;    // computed again for the backward, if its round is recomputed
   bool stored[2];   // as in pair: stored from one segment to another
 } value;
@@ -50,8 +51,9 @@ static work work_of(const xlm_round_memory *m, const xlm_node_info *n) {
   return n->phase == XLM_PHASE_STEP || n->phase == XLM_PHASE_PROLOGUE ? STEP : BACKWARD;
 }
 
-static bool is_elementwise(const xlm_node_info *n) {
-  return xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE;
+static bool is_fusable(const xlm_round_memory *m, const xlm_node_info *n) {
+  xlm_fusable f = xlm_fusable_of(m->g, n);
+  return f.kind && xlm_fusable_fits(m->g, &f);
 }
 
 static value *memory_of(const xlm_round_memory *m, xlm_val v) {
@@ -95,7 +97,7 @@ static void find_values(xlm_round_memory *m) {
       m->values[n->out + (xlm_val)i] =
           (value){.root = root_of(m, n, i),
                   .bytes = xlm_type_bytes(xlm_val_type(m->g, n->out + (xlm_val)i), m->g->dims),
-                  .in_chain = is_elementwise(n)};
+                  .in_chain = is_fusable(m, n)};
   }
 }
 
@@ -103,7 +105,7 @@ static void read_value(xlm_round_memory *m, xlm_node id, value *v) {
   const xlm_node_info *n = &m->g->nodes[id], *by = maker(m, v);
   work w = work_of(m, n);
   v->in_chain &=
-      is_elementwise(n) && w == work_of(m, by) && m->part[id] == m->part[m->g->values[v->root].def];
+      is_fusable(m, n) && w == work_of(m, by) && m->part[id] == m->part[m->g->values[v->root].def];
   if (w == STEP) return;
   v->last[w != FORWARD] = id;
   v->leaves |= w == FORWARD && n->round != by->round;

@@ -16,8 +16,8 @@ static const xlm_pass_id
     // text -> model graph, for each program
     model_passes[] = {XLM_PASS_ELABORATE, XLM_PASS_SIMPLIFY, XLM_PASS_END},
     // -> the training step
-    train_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_DIFFERENTIATE, XLM_PASS_SIMPLIFY,
-                      XLM_PASS_CAST_WEIGHTS, XLM_PASS_LATE_LOSS,     XLM_PASS_END},
+    train_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_DIFFERENTIATE, XLM_PASS_SIMPLIFY, XLM_PASS_CAST_WEIGHTS,
+                      XLM_PASS_LATE_LOSS,    XLM_PASS_REMATERIALIZE, XLM_PASS_END},
     // -> the sums that evaluation computes
     eval_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_EVAL_WEIGHTS, XLM_PASS_END},
     // -> the same with recomputation

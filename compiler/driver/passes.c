@@ -72,6 +72,10 @@ static xlm_graph *late_loss(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_late_loss(g, c->scratch);
 }
 
+static xlm_graph *rematerialize(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_rematerialize(g, c->scratch);
+}
+
 static xlm_graph *recompute(xlm_pass_context *c, const xlm_graph *g) {
   if (c->options->recompute == XLM_RECOMPUTE_AUTO)
     return xlm_pass_recompute_rounds(g, c->scratch, c->recompute_rounds);
@@ -217,6 +221,13 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                             .needs = XLM_DIFFERENTIATED,
                             .excludes = XLM_RECOMPUTED | XLM_PARTITIONED | XLM_FUSED,
                             .run = late_loss},
+    [XLM_PASS_REMATERIALIZE] = {.name = "rematerialize",
+                                .what =
+                                    "computes cheap functions again where the backward pass reads what they are of",
+                                .needs = XLM_DIFFERENTIATED,
+                                .excludes = XLM_RECOMPUTED | XLM_PARTITIONED | XLM_FUSED,
+                                .breaks = XLM_SIMPLIFIED,
+                                .run = rematerialize},
     [XLM_PASS_RECOMPUTE] = {.name = "recompute",
                             .what = "computes activations again in the backward pass instead of keeping them",
                             .needs = XLM_DIFFERENTIATED,

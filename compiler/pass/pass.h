@@ -29,6 +29,10 @@ xlm_graph *xlm_pass_cast_weights(const xlm_graph *g, xlm_arena *a);
 // FWD to BWD, and the gradient of the product's weights from WGT to BWD. See late_loss.c.
 xlm_graph *xlm_pass_late_loss(const xlm_graph *g, xlm_arena *a);
 
+// Train graph -> train graph: what is a cheap function of a value that the backward reads anyway is computed
+// again in the programs that read it there, instead of being stored. See rematerialize.c.
+xlm_graph *xlm_pass_rematerialize(const xlm_graph *g, xlm_arena *a);
+
 // AUTO is resolved before the pass: compiler/driver/recompute_rounds.c chooses the number of rounds.
 typedef enum xlm_recompute {
   XLM_RECOMPUTE_MARKED,

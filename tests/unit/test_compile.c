@@ -90,6 +90,7 @@ static const struct {
              {"simplify,2", STEP | XLM_SIMPLIFIED},
              {"cast_weights", STEP | XLM_SIMPLIFIED},
              {"late_loss", STEP | XLM_SIMPLIFIED},
+             {"rematerialize", STEP},
              {"recompute", STEP | XLM_RECOMPUTED},
              {"partition", STEP | XLM_RECOMPUTED | XLM_PARTITIONED},
              {"pipeline", OF_STAGE},

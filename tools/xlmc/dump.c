@@ -9,8 +9,8 @@
 static const char usage[] =
     "usage: xlmc dump MODEL.xlm --after PASS[,N] [settings] [--rank N | --stage N] [--check] [--output "
     "FILE]\n"
-    "  --after PASS   elaborate, simplify, global_batch, differentiate, cast_weights, late_loss, recompute; "
-    "of one "
+    "  --after PASS   elaborate, simplify, global_batch, differentiate, cast_weights, late_loss, "
+    "rematerialize, recompute; of one "
     "rank: partition,\n                 pipeline, chunk_loss, fuse, overlap;\n"
     "                 PASS,2: the second run of a pass that runs more than once\n"
     "  --rank N       of which rank (0); --stage N: of the first rank of this pipeline stage\n"

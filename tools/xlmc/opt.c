@@ -10,8 +10,8 @@
 static const char usage[] =
     "usage: xlmc opt FILE.ir --pass NAME[,NAME..] [settings] [--rank N | --stage N] [--output FILE]\n"
     "  FILE.ir            a graph as text, as `xlmc dump` writes it (compiler/ir/README.md)\n"
-    "  --pass NAME,..     simplify, global_batch, differentiate, cast_weights, late_loss, recompute, "
-    "partition, "
+    "  --pass NAME,..     simplify, global_batch, differentiate, cast_weights, late_loss, "
+    "rematerialize, recompute, partition, "
     "pipeline, chunk_loss, fuse, overlap: run in this order\n"
     "  --rank N           partition and later: of which rank (0); --stage N: the first rank of this pipeline "
     "stage\n"

@@ -36,8 +36,7 @@ xlm_fusable xlm_fusable_of(const xlm_graph *g, const xlm_node_info *n) {
   const xlm_op *op = xlm_op_at(n->op);
   bool rows = op->flags & XLM_OPF_ROWS;
   xlm_dim over[XLM_MAX_RANK];
-  if (op->flags & XLM_OPF_ELEMENTWISE)
-    return (xlm_fusable){XLM_FUSABLE_ELEMENTS, 0, xlm_val_type(g, n->out)};
+  if (op->flags & XLM_OPF_ELEMENTWISE) return (xlm_fusable){XLM_FUSABLE_ELEMENTS, 0, xlm_val_type(g, n->out)};
   if (!rows && !is_sum(n)) return (xlm_fusable){0};
   const xlm_type *space = xlm_val_type(g, n->in[0]);
   int n_over = xlm_attr_dims(&n->attrs, XLM_A_over, over), others = space->rank - n_over;

@@ -1,9 +1,9 @@
 // Which nodes share a program.
 //
-// Walking in execution order, a node joins the open clusters of its operands when they have the same space and
-// rows in the same phase. A cluster runs at the position of its last member, so it is sealed as soon as a node
-// outside reads one of its values: nothing may join after that. This rule alone prevents cycles. A sum is
-// complete when the whole program has run, so a reader of one is always outside.
+// Walking in execution order, a node joins the open clusters of its operands when they have the same space
+// and rows in the same phase. A cluster runs at the position of its last member, so it is sealed as soon as a
+// node outside reads one of its values: nothing may join after that. This rule alone prevents cycles. A sum
+// is complete when the whole program has run, so a reader of one is always outside.
 //
 // Nodes that read the same value and stand close together share a cluster even if neither reads the other:
 // the value is read once. A cast of a parameter that only elementwise nodes read (a bias, the scale of a
@@ -64,9 +64,9 @@ typedef struct candidate {
   const xlm_node_info *n;
   xlm_fusable is;
   xlm_phase phase;
-  uint32_t own;            // 0: none yet
-  uint32_t n_members;      // the node, and casts that become part of its program
-  uint8_t row;             // with those of `own`; 0: any
+  uint32_t own;       // 0: none yet
+  uint32_t n_members; // the node, and casts that become part of its program
+  uint8_t row;        // with those of `own`; 0: any
 } candidate;
 
 static bool can_join(const xlm_fuse *f, uint32_t c, const candidate *x) {
@@ -140,8 +140,11 @@ static uint32_t members_of(const xlm_fuse *f, const xlm_node_info *n) {
 
 static void assign_member(xlm_fuse *f, xlm_node id) {
   const xlm_node_info *n = &f->g->nodes[id];
-  candidate x = {
-      .n = n, .is = f->member[id], .row = f->member[id].row, .phase = phase_of(f, n), .n_members = members_of(f, n)};
+  candidate x = {.n = n,
+                 .is = f->member[id],
+                 .row = f->member[id].row,
+                 .phase = phase_of(f, n),
+                 .n_members = members_of(f, n)};
   seal_sums(f, n);
   for (int i = 0; i < n->n_in; i++) join(f, &x, xlm_fuse_cluster_of(f, n->in[i]));
   join_readers(f, &x);

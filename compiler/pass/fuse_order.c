@@ -1,11 +1,11 @@
 // The order of nodes in which programs become long. Two kinds of moves:
 //
-// - Up, past nodes that cannot be part of a program, to the programs that compute its operands: a sum over the
-//   leading dims, since it is small and its operand need not be read again; and a function of a value of its
-//   own size that has no other reader, since the memory of one takes the place of the other's.
-// - Down, to the next product of its segment: what only leads from such a sum to the gradient of a weight (its
-//   addition over the microbatches, its reduction over ranks), because a program cannot grow beyond a node
-//   that reads one of its results. A node that others wait for does not move past them.
+// - Up, past nodes that cannot be part of a program, to the programs that compute its operands: a sum over
+//   the leading dims, since it is small and its operand need not be read again; and a function of a value of
+//   its own size that has no other reader, since the memory of one takes the place of the other's.
+// - Down, to the next product of its segment: what only leads from such a sum to the gradient of a weight
+//   (its addition over the microbatches, its reduction over ranks), because a program cannot grow beyond a
+//   node that reads one of its results. A node that others wait for does not move past them.
 //
 // Decisions depend only on the structure of the graph, never on sizes, so all ranks of a group enter their
 // collectives in the same order.
@@ -13,9 +13,10 @@
 
 #include "compiler/pass/fuse_priv.h"
 
-typedef enum place { MOVED_UP, MOVED_DOWN, AT } place; // to before a node; at the node's own position
+// Nodes are sorted by position: those that moved are before another node, in the order of their ids.
+typedef enum place { MOVED_UP, MOVED_DOWN, AT } place;
 
-typedef struct position { // nodes are sorted by these
+typedef struct position {
   xlm_node node;
   place place;
   xlm_node id;
@@ -78,7 +79,7 @@ static bool is_barrier(const order *o, const xlm_node_info *n) {
 
 // ---- up ----
 
-static position after_operands(const order *o, const xlm_node_info *n) {
+static position latest_operand(const order *o, const xlm_node_info *n) {
   position last = {0};
   for (int i = 0; i < n->n_in; i++) {
     position p = o->at[o->g->values[n->in[i]].def];
@@ -108,9 +109,10 @@ static bool can_move_up(const order *o, const xlm_node_info *n) {
 
 static position move_up(const order *o, xlm_node id) {
   const xlm_node_info *n = &o->g->nodes[id];
-  position last = after_operands(o, n), here = {id, AT, id};
+  position last = latest_operand(o, n), here = {id, AT, id};
   const xlm_node_info *behind = &o->g->nodes[last.id];
-  if (!last.id || last.place == MOVED_DOWN || xlm_is_leaf(behind) || segment_of(behind) != segment_of(n)) return here;
+  if (!last.id || last.place == MOVED_DOWN || xlm_is_leaf(behind) || segment_of(behind) != segment_of(n))
+    return here;
   if (last.place == MOVED_UP) return (position){last.node, MOVED_UP, id};
   for (xlm_node next = last.id + 1; next < id; next++)
     if (o->apart[next]) return (position){next, MOVED_UP, id};

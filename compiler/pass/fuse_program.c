@@ -87,7 +87,7 @@ static void add_function(program *p, const xlm_node_info *n) {
   xlm_fn fn = xlm_fn_of(n->op);
   xlm_code_instr i = {.fn = (uint16_t)fn};
   bool casts = xlm_op_casts(n->op), row = xlm_fn_is_row(fn);
-  bool used_imm = casts || row; // the immediate of a cast is its type, that of a function of rows its attribute
+  bool used_imm = casts || row; // by the type of the cast, the attribute of the function of rows
   for (int k = 0; k < n->n_in; k++) i.a[k] = operand(p, n->in[k], &i, &used_imm);
   if (casts) i.imm = dtype;
   if (row) i.imm = xlm_attr_float(&n->attrs, xlm_fn_attr(fn), 0);

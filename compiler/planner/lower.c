@@ -220,8 +220,8 @@ static uint32_t assigned_state(lower *w, const xlm_node_info *n, int k) {
   if (!s) return 0;
   if (!w->tensor[s]) lower_state(w, xlm_val_node(w->g, s));
   uint32_t t = w->tensor[s], r = xlm_lower_root(&w->l, t);
-  bool in_place = !w->l.options.wide && !is_summed(n, k) &&
-                  same_storage(xlm_val_type(w->g, s), xlm_val_type(w->g, v));
+  bool in_place =
+      !w->l.options.wide && !is_summed(n, k) && same_storage(xlm_val_type(w->g, s), xlm_val_type(w->g, v));
   for (int j = 0; j < n->n_in; j++) {
     if (xlm_lower_root(&w->l, w->tensor[n->in[j]]) != r) continue;
     if (!in_place || n->in[j] != s || j >= 32 || !(xlm_op_at(n->op)->in_place >> j & 1)) return 0;

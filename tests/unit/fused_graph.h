@@ -161,7 +161,8 @@ static inline tensor tensor_of(const xlm_graph *g, uint32_t output) {
   tensor *v = XLM_NEW_N(s.g->arena, tensor, g->n_values), reg[XLM_CODE_MAX + XLM_CODE_MAX_IN];
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
-    if (xlm_node_is(n, XLM_LEAF_INPUT)) EACH(i, j) v[n->out].at[i][j] = input_at(g->values[n->out].name, i, j);
+    if (xlm_node_is(n, XLM_LEAF_INPUT))
+      EACH(i, j) v[n->out].at[i][j] = input_at(g->values[n->out].name, i, j);
     if (n->op != XLM_OP_FUSED) continue;
     const xlm_code *c = code_of(n);
     assert_int_equal(c->n_in, n->n_in);

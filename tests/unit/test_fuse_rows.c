@@ -216,7 +216,8 @@ static void a_summed_row_has_several_elements(void **state) {
 static void rows_of_a_program_are_alike(void **state) {
   (void)state;
   xlm_dim k = xlm_graph_dim(s.g, "k", 5);
-  xlm_val cube = small_leaf(&s, XLM_OP_INPUT, "c", XLM_F32, NULL, SMALL_DIMS(d, e, k)), a = op(XLM_OP_NEG, cube);
+  xlm_val cube = small_leaf(&s, XLM_OP_INPUT, "c", XLM_F32, NULL, SMALL_DIMS(d, e, k)),
+          a = op(XLM_OP_NEG, cube);
   keep(norm_op(XLM_OP_LAYERNORM, &a, 1, k));
   keep(sum(a));
   check_apart(XLM_OP_SUM);

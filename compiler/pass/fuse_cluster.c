@@ -69,12 +69,22 @@ typedef struct candidate {
   uint8_t row;        // with those of `own`; 0: any
 } candidate;
 
+// Operands that neither cluster c nor the candidate's own computes.
+static uint32_t outside(const xlm_fuse *f, uint32_t c, const candidate *x) {
+  uint32_t n = 0;
+  for (int i = 0; i < x->n->n_in; i++) {
+    uint32_t by = xlm_fuse_cluster_of(f, x->n->in[i]);
+    n += !by || (by != c && by != x->own);
+  }
+  return n;
+}
+
 static bool can_join(const xlm_fuse *f, uint32_t c, const candidate *x) {
-  const cluster *k = &f->clusters[c], *own = &f->clusters[x->own];
-  uint32_t members = x->own ? own->n : x->n_members, external = x->own ? own->n_external : x->n->n_in;
+  const cluster *k = &f->clusters[c], *own = &f->clusters[x->own]; // 0: empty
   return !k->sealed && c >= f->sealed_below[k->phase] && k->phase == x->phase && k->stage == x->n->stage &&
          xlm_same_dims(&k->space, x->is.space) && (!k->row || !x->row || k->row == x->row) &&
-         k->n + members <= XLM_CODE_MAX / 3 && k->n_external + external <= XLM_CODE_MAX_IN;
+         k->n + own->n + x->n_members <= XLM_CODE_MAX / 3 &&
+         k->n_external + own->n_external + outside(f, c, x) <= XLM_CODE_MAX_IN;
 }
 
 static void join(xlm_fuse *f, candidate *x, uint32_t c) {
@@ -153,7 +163,7 @@ static void assign_member(xlm_fuse *f, xlm_node id) {
   cluster *k = &f->clusters[x.own];
   k->row = x.row;
   k->n += x.n_members;
-  k->n_external += n->n_in;
+  k->n_external += outside(f, x.own, &x);
   k->last = id;
   k->products = f->products;
   for (int i = 0; i < n->n_in; i++) f->reader[n->in[i]] = x.own;

@@ -104,13 +104,13 @@ static void swap_operands(json_t *root) {
   json_array_append_new(in, first);
 }
 static void rename_op(json_t *root) {
-  json_object_set_new(op_at(root, "rmsnorm"), "op", json_string("softmax_bwd"));
+  json_object_set_new(op_at(root, "rope"), "op", json_string("softmax_bwd"));
 }
 static void unknown_op(json_t *root) {
-  json_object_set_new(op_at(root, "rmsnorm"), "op", json_string("launch"));
+  json_object_set_new(op_at(root, "rope"), "op", json_string("launch"));
 }
 static void view_as_kernel(json_t *root) {
-  json_object_set_new(op_at(root, "rmsnorm"), "op", json_string("rename"));
+  json_object_set_new(op_at(root, "rope"), "op", json_string("rename"));
 }
 static void other_stream(json_t *root) {
   json_object_set_new(op_at(root, "lookup"), "stream", json_integer(1));
@@ -129,7 +129,7 @@ static void other_feature(json_t *root) {
   json_object_set(attrs, "feature", json_object_get(attrs, "seq"));
 }
 static void foreign_attribute(json_t *root) {
-  json_object_set_new(json_object_get(op_at(root, "rmsnorm"), "attrs"), "axes", json_integer(1));
+  json_object_set_new(json_object_get(op_at(root, "rope"), "attrs"), "axes", json_integer(1));
 }
 static void not_a_flag(json_t *root) {
   json_object_set_new(json_object_get(op_at(root, "attend"), "attrs"), "causal", json_integer(1LL << 40));
@@ -164,7 +164,7 @@ static void longer_dim(json_t *root) { // the copy that is split
       json_object_set_new(x, "full", json_integer(10));
 }
 static void between_lines(json_t *root) {
-  json_object_set_new(op_at(root, "rmsnorm"), "workspace_at", json_integer(4));
+  json_object_set_new(op_at(root, "contract"), "workspace_at", json_integer(4));
 }
 static void wrong_grain(json_t *root) {
   set_dim(root, "ffn", "grain", 3);

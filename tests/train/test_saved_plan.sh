@@ -158,8 +158,8 @@ sed 's/"xlm_plan": 2/"xlm_plan": 1/' one.json >broken.json
 expect 1 'its format is 1, and this xlm reads 2; make it again with `xlmc plan`' "${train[@]}"
 sed 's/"normal", 0.02/"normal", -1/' one.json >broken.json
 expect 1 '`init`: the standard deviation -1 is negative' "${train[@]}"
-sed 's/"op": "rmsnorm"/"op": "rmsnor"/' one.json >broken.json
-expect 1 'unknown operation `rmsnor`' "${train[@]}"
+sed 's/"op": "rope"/"op": "rop"/' one.json >broken.json
+expect 1 'unknown operation `rop`' "${train[@]}"
 sed 's/{"axis": "tp", "size": 2}/{"axis": "tp", "size": 3}/' zero.json >broken.json
 expect 1 'the plan was rejected: the plan is for 4 ranks' "${train[@]}"
 sed 's/"key": "train.zero"/"key": "output.dir"/' zero.json >broken.json

@@ -146,12 +146,16 @@ static inline vec_f vec_load_part(const float *x, int64_t n) { // n < 16; the re
   return v;
 }
 
-static inline float vec_fold(vec_f v) {
-  float s[16];
-  memcpy(s, &v, sizeof s);
-  for (int half = 8; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) s[i] += s[i + half];
-  return s[0];
+static inline float vec_fold(vec_f v) { // each half onto the other, four times
+  typedef float half __attribute__((vector_size(32)));
+  typedef float quarter __attribute__((vector_size(16)));
+  half h[2];
+  memcpy(h, &v, sizeof h);
+  h[0] += h[1];
+  quarter q[2];
+  memcpy(q, h, sizeof q);
+  q[0] += q[1];
+  return (q[0][0] + q[0][2]) + (q[0][1] + q[0][3]);
 }
 
 enum { VEC_RUN = 1024 }; // elements summed directly before sums are added pairwise

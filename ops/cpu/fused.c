@@ -15,7 +15,7 @@
 #include "ops/cpu/kernel_priv.h"
 #include "ops/cpu/rows_priv.h"
 
-enum { SERIAL = 1 << 14 };
+enum { SERIAL = 1 << 14, LINE = 64, IN_CACHE = 8 << 20 }; // the last in bytes: no need to prefetch
 
 // ---- memory: partial sums, [results][tiles][len], then the registers of each worker
 
@@ -59,6 +59,10 @@ typedef struct lane { // state of one worker
   float *slots;
   float *value[FUSED_MAX_VALUES]; // address of each value of the current block
   bool direct[XLM_CODE_MAX_OUT];  // result i is written directly
+  int n_read, n_streams; // dense operands, then whole results: element i of the space is at stream + i size
+  int64_t ahead;         // elements of the space up to here were requested from memory
+  const char *stream[XLM_CODE_MAX_IN + XLM_CODE_MAX_OUT];
+  int64_t size[XLM_CODE_MAX_IN + XLM_CODE_MAX_OUT];
 } lane;
 
 static void locate(const fused_program *p, int64_t at, int64_t *index) {
@@ -87,14 +91,19 @@ static void load_run(const lane *l, int k, int64_t at, int64_t n, float *dst) {
 
 static void load(lane *l, int k, const block *b) {
   const fused_program *p = l->p;
+  xlm_dtype t = l->c->in_type[k]->dtype;
   int last = p->n_dims - 1;
-  int64_t index[XLM_MAX_RANK];
-  bool within = b->index[last] + b->n <= p->size[last];
-  if (within && p->stride[k][last] == 1 && l->c->in_type[k]->dtype == XLM_F32 && b->n % VEC_PAD == 0) {
-    l->value[k] = (float *)l->c->in[k] + operand_at(p, k, b->index);
+  bool within = p->dense[k] || b->index[last] + b->n <= p->size[last];
+  int64_t at = p->dense[k] ? b->at : operand_at(p, k, b->index), index[XLM_MAX_RANK];
+  if (within && p->stride[k][last] == 1 && t == XLM_F32 && b->n % VEC_PAD == 0) {
+    l->value[k] = (float *)l->c->in[k] + at;
     return;
   }
   float *dst = l->value[k] = l->slots + p->slot[k] * p->slot_len;
+  if (within) {
+    load_run(l, k, at, b->n, dst);
+    return;
+  }
   memcpy(index, b->index, sizeof index);
   for (int64_t done = 0; done < b->n;) {
     int64_t left = b->n - done, run = p->size[last] - index[last] < left ? p->size[last] - index[last] : left;
@@ -147,12 +156,28 @@ static void add_to_sums(const lane *l, const block *b) {
   }
 }
 
+// Requests a share of the next block with each step of this one: memory would be idle during functions of
+// rows, and the processor wherever the next row begins. (Storing `ahead` also keeps the calls: gcc drops
+// those of functions that only prefetch.)
+static void prefetch(lane *l, const block *b, int step) {
+  int64_t at = b->at + b->n, left = l->p->total - at, n = left < b->n ? left : b->n;
+  int64_t begin = l->ahead > at ? l->ahead : at, end = at + n * (step + 1) / l->p->n_steps;
+  for (int i = 0; i < l->n_read; i++)
+    for (int64_t k = begin * l->size[i]; k < end * l->size[i]; k += LINE)
+      __builtin_prefetch(l->stream[i] + k, 0);
+  for (int i = l->n_read; i < l->n_streams; i++)
+    for (int64_t k = begin * l->size[i]; k < end * l->size[i]; k += LINE)
+      __builtin_prefetch(l->stream[i] + k, 1);
+  l->ahead = end;
+}
+
 static void run_block(lane *l, const block *b) {
   const fused_program *p = l->p;
   int64_t n = vec_pad(b->n);
   point_results(l, b);
   for (int k = 0; k < p->n_steps; k++) {
     const fused_step *s = &p->steps[k];
+    if (l->n_streams) prefetch(l, b, k);
     if (s->load)
       load(l, s->a[0], b);
     else if (is_row_fn(s))
@@ -169,15 +194,31 @@ static void run_block(lane *l, const block *b) {
   }
 }
 
-static void fill_numbers(lane *l) {
+static void fill_fixed(lane *l) { // what all blocks have in common
   const fused_program *p = l->p;
-  for (int v = 0; v < p->n_values; v++) {
-    bool number = v >= p->first_number;
-    if (!number && !(v < p->n_in && p->scalar[v])) continue;
-    float x = number ? p->number[v - p->first_number] : vec_read_one(l->c->in_type[v]->dtype, l->c->in[v], 0);
+  const block first = {.n = p->cut.block < p->total ? p->cut.block : p->total};
+  for (int k = 0; k < p->n_in; k++)
+    if (p->fixed[k]) load(l, k, &first);
+  for (int v = p->first_number; v < p->n_values; v++) {
     l->value[v] = l->slots + p->slot[v] * p->slot_len;
-    for (int64_t i = 0; i < p->slot_len; i++) l->value[v][i] = x;
+    for (int64_t i = 0; i < p->slot_len; i++) l->value[v][i] = p->number[v - p->first_number];
   }
+}
+
+static void add_stream(lane *l, const void *at, xlm_dtype t) {
+  l->size[l->n_streams] = (int64_t)xlm_dtype_bytes(t);
+  l->stream[l->n_streams++] = at;
+}
+
+static void find_streams(lane *l) {
+  const xlm_call *c = l->c;
+  for (int k = 0; k < l->p->n_in; k++)
+    if (l->p->dense[k]) add_stream(l, c->in[k], c->in_type[k]->dtype);
+  l->n_read = l->n_streams;
+  for (int i = 0; i < l->p->n_whole; i++) add_stream(l, c->out[i], c->out_type[i]->dtype);
+  int64_t bytes = 0;
+  for (int i = 0; i < l->n_streams; i++) bytes += l->p->total * l->size[i];
+  if (bytes < IN_CACHE) l->n_read = l->n_streams = 0;
 }
 
 static bool shares_memory(const xlm_call *c, int out) {
@@ -192,7 +233,7 @@ static block block_at(const fused_program *p, int64_t i) {
   block b = {.at = i / cut->per_run * cut->run + before};
   int64_t left = cut->run - before < p->total - b.at ? cut->run - before : p->total - b.at;
   b.n = left < cut->block ? left : cut->block;
-  locate(p, b.at, b.index);
+  if (p->walks) locate(p, b.at, b.index);
   return b;
 }
 
@@ -204,7 +245,8 @@ static void work(void *arg, int worker, int workers) {
   if (begin == end) return;
   lane l = {.c = c, .p = p, .slots = slots_of(c, p, worker)};
   for (int i = 0; i < p->n_whole; i++) l.direct[i] = !shares_memory(c, i);
-  fill_numbers(&l);
+  fill_fixed(&l);
+  if (p->whole_rows) find_streams(&l);
   end = end * p->cut.unit < p->cut.count ? end * p->cut.unit : p->cut.count;
   for (int64_t i = begin * p->cut.unit; i < end; i++) {
     block b = block_at(p, i);

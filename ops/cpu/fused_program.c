@@ -31,10 +31,6 @@ static void set_geometry(fused_program *p, const xlm_call *c) {
   p->total = 1;
   for (int i = 0; i < space.rank; i++) add_dim(p, c, &space, i);
   if (p->n_dims == 0) p->size[p->n_dims++] = 1;
-  for (int k = 0; k < p->n_in; k++) {
-    p->scalar[k] = true;
-    for (int d = 0; d < p->n_dims; d++) p->scalar[k] &= p->stride[k][d] == 0;
-  }
 }
 
 // ---- blocks
@@ -50,31 +46,45 @@ static void cut_elements(fused_program *p) {
 }
 
 // Blocks of whole rows for functions of rows, and where rows are short.
-static void cut_rows(fused_program *p, bool functions) {
+static void cut_rows(fused_program *p) {
   int64_t tile = p->len * REDUCE_TILE_ROWS, group = p->len < FUSED_BLOCK ? FUSED_BLOCK / p->len : 1;
-  bool whole = functions || p->len <= FUSED_BLOCK, sums = p->n_whole < p->n_out;
+  bool whole = p->whole_rows || p->len <= FUSED_BLOCK, sums = p->n_whole < p->n_out;
   p->cut = (fused_cut){.run = p->len, .block = FUSED_BLOCK, .unit = 1};
   if (whole) p->cut.run = sums ? tile : p->total, p->cut.block = group * p->len;
   if (sums) p->cut.unit = tile / p->cut.run * quotient_up(p->cut.run, p->cut.block);
 }
 
 static void cut_space(fused_program *p, const xlm_call *c, const xlm_code *code) {
-  bool functions = false;
-  for (int i = 0; i < code->n; i++) functions |= xlm_fn_is_row(code->at[i].fn);
+  for (int i = 0; i < code->n; i++) p->whole_rows |= xlm_fn_is_row(code->at[i].fn);
   p->slot_len = FUSED_BLOCK;
-  if (functions || code->n_summed) {
+  if (p->whole_rows || code->n_summed) {
     xlm_fused_rows f = xlm_fused_rows_of(c);
     p->len = f.len;
     p->sums = reduce_tiles_of(f.rows, f.len);
   }
   if (p->total == 0) return;
   if (p->len)
-    cut_rows(p, functions);
+    cut_rows(p);
   else
     cut_elements(p);
   p->cut.per_run = quotient_up(p->cut.run, p->cut.block);
   p->cut.count = quotient_up(p->total, p->cut.run) * p->cut.per_run;
   if (p->cut.block > p->slot_len) p->slot_len = vec_pad(p->cut.block);
+}
+
+// An operand that has only the last dims is the same in all blocks if these begin at multiples of its size.
+static void find_fixed(fused_program *p) {
+  for (int k = 0; k < p->n_in; k++) {
+    int64_t inner = 1, dense = 1;
+    p->dense[k] = true;
+    for (int d = p->n_dims - 1; d >= 0; d--) {
+      p->dense[k] &= p->stride[k][d] == dense || p->size[d] == 1;
+      dense *= p->size[d];
+      if (p->stride[k][d]) inner = dense;
+    }
+    p->fixed[k] = inner == 1 || (inner < p->total && p->cut.block % inner == 0 && p->cut.run % inner == 0);
+    p->walks |= !p->dense[k] && !p->fixed[k];
+  }
 }
 
 // ---- registers
@@ -124,7 +134,7 @@ static void find_last_uses(const fused_program *p, const xlm_code *code, const f
   for (int i = 0; i < code->n_out; i++) r->last_use[code->out[i]] = INT32_MAX;
   for (int v = p->first_number; v < p->n_values; v++) r->last_use[v] = INT32_MAX;
   for (int v = 0; v < p->n_in; v++)
-    if (p->scalar[v]) r->last_use[v] = INT32_MAX;
+    if (p->fixed[v]) r->last_use[v] = INT32_MAX;
 }
 
 static void release(const fused_program *p, registers *r, const fused_step *s, int k) {
@@ -140,7 +150,7 @@ static void assign_registers(fused_program *p, const xlm_code *code, const fused
   find_last_uses(p, code, steps, &r);
   for (int v = p->first_number; v < p->n_values; v++) place(p, &r, v);
   for (int v = 0; v < p->n_in; v++)
-    if (p->scalar[v]) place(p, &r, v);
+    if (p->fixed[v]) place(p, &r, v);
   for (int k = 0; k < code->n; k++) {
     for (int i = 0; i < 3; i++)
       if (steps[k].a[i] < p->n_in) load_operand(p, &r, steps[k].a[i]);
@@ -167,6 +177,7 @@ void XLM_ISA_NAME(fused_compile)(const xlm_call *c, fused_program *p) {
   p->n_values = p->first_number;
   set_geometry(p, c);
   cut_space(p, c, code);
+  find_fixed(p);
   translate(p, code, steps);
   assign_registers(p, code, steps);
   for (int v = 0; v < p->n_values; v++) p->stored_by[v] = -1;

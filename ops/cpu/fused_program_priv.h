@@ -36,11 +36,14 @@ typedef struct fused_program {
   float number[XLM_CODE_MAX];
   uint16_t out[XLM_CODE_MAX_OUT];
   int16_t stored_by[FUSED_MAX_VALUES]; // f32 result into which a value is computed directly; -1 = none
-  bool scalar[XLM_CODE_MAX_IN];        // the same for all elements: loaded once
+  bool fixed[XLM_CODE_MAX_IN];         // the same for all blocks: loaded once
+  bool dense[XLM_CODE_MAX_IN];         // element i of the space is element i of the operand
+  bool walks;                          // there are operands of neither kind: they need a block's index
   int n_dims;                          // after merging; at least 1
   int64_t size[XLM_MAX_RANK], total;
   int64_t stride[XLM_CODE_MAX_IN][XLM_MAX_RANK];
   int64_t len;       // of a row; 0: there are no rows
+  bool whole_rows;   // blocks consist of them, for functions of rows
   reduce_tiles sums; // of each result that is summed
   fused_cut cut;
   int64_t slot_len; // floats of a register

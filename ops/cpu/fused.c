@@ -3,9 +3,9 @@
 // The space is cut into blocks of FUSED_BLOCK elements; where there are functions of rows, into blocks of one
 // or more whole rows. For each block the whole program runs function by function on registers as long as the
 // block, which stay in the cache (fused_program.c). Contiguous f32 operands are read and results written in
-// place; everything else (bf16, broadcast, other orders, ends of blocks) is copied through a register. Blocks
-// are independent and every function computes whole vectors: bits depend neither on the threads nor on an
-// element's position in its block.
+// place; everything else (bf16, broadcast, other orders, ends of blocks) is copied through a register; what
+// all blocks share (numbers, a bias of short rows) is loaded once. Blocks are independent and every function
+// computes whole vectors: bits depend neither on the threads nor on an element's position in its block.
 //
 // Sums are in the order of `sum` (reduce_priv.h): each worker has whole tiles of rows and adds their blocks
 // to the tiles' partial sums, in order; these are joined at the end.

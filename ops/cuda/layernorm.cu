@@ -10,8 +10,8 @@ __global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) layernorm_rows(const _
     r.each([&](float x, float) { sum += x; });
     float mean = team::sum(sum) / n;
     r.each([&](float x, float) { squares += (x - mean) * (x - mean); });
-    float scale = 1.0f / sqrtf(team::sum(squares) / n + eps);
-    r.write([&](float x, float) { return (x - mean) * scale; });
+    float scale = norm_scale(team::sum(squares), n, eps);
+    r.write([&](float x, float) { return layernorm_of(x, mean, scale); });
   });
 }
 
@@ -24,9 +24,8 @@ __global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) layernorm_bwd_rows(con
     r.each([&](float x, float dy) { sum += x, dy_sum += dy; });
     float mean = team::sum(sum) / n, dy_mean = team::sum(dy_sum) / n;
     r.each([&](float x, float dy) { squares += (x - mean) * (x - mean), products += (x - mean) * dy; });
-    float s = 1.0f / sqrtf(team::sum(squares) / n + eps);
-    float slope = s * s * (team::sum(products) / n);
-    r.write([&](float x, float dy) { return s * (dy - dy_mean - (x - mean) * slope); });
+    float s = norm_scale(team::sum(squares), n, eps), slope = layernorm_slope(s, team::sum(products), n);
+    r.write([&](float x, float dy) { return layernorm_bwd_of(x, dy, mean, dy_mean, s, slope); });
   });
 }
 

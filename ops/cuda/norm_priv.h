@@ -11,6 +11,9 @@
 
 enum { NORM_BLOCKS = 2 }; // that a multiprocessor must hold: 128 registers
 
+#define XLM_NORM(...) static __device__ __forceinline__ __VA_ARGS__
+#include "ops/cuda/norm.def"
+
 struct norm_args {
   const void *x, *dy; // dy: NULL forward
   void *out;          // of x's type

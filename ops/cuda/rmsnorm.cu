@@ -7,8 +7,8 @@ __global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) rmsnorm_rows(const __g
   norm_each<Row>(a, [&](const Row &r) {
     float xx = 0;
     r.each([&](float x, float) { xx += x * x; });
-    float scale = 1.0f / sqrtf(team::sum(xx) / (float)a.r.len + eps);
-    r.write([&](float x, float) { return x * scale; });
+    float scale = norm_scale(team::sum(xx), (float)a.r.len, eps);
+    r.write([&](float x, float) { return rmsnorm_of(x, scale); });
   });
 }
 
@@ -19,9 +19,8 @@ __global__ void __launch_bounds__(XLM_BLOCK, NORM_BLOCKS) rmsnorm_bwd_rows(const
   norm_each<Row>(a, [&](const Row &r) {
     float xx = 0, xdy = 0;
     r.each([&](float x, float dy) { xx += x * x, xdy += x * dy; });
-    float n = (float)a.r.len, s = 1.0f / sqrtf(team::sum(xx) / n + eps);
-    float slope = s * s * s * (team::sum(xdy) / n);
-    r.write([&](float x, float dy) { return s * dy - slope * x; });
+    float n = (float)a.r.len, s = norm_scale(team::sum(xx), n, eps), slope = rmsnorm_slope(s, team::sum(xdy), n);
+    r.write([&](float x, float dy) { return rmsnorm_bwd_of(x, dy, s, slope); });
   });
 }
 

@@ -1,71 +1,17 @@
-// See fused_source.h. A thread computes `vector` neighbouring elements: it loads them with one access per
-// operand, goes through the program for each, and stores. Sizes and strides are constants, so that divisions
-// become multiplications. Operands may be a result's memory: nothing is stored before all of the thread's
-// elements are loaded.
-#include "ops/cuda/fused_source.h"
+// See fused_source.h. A thread of an elementwise program computes `vector` neighbouring elements: it loads
+// them with one access per operand, goes through the program for each, and stores. Sizes and strides are
+// constants, so that divisions become multiplications. Operands may be a result's memory: nothing is stored
+// before all of the thread's elements are loaded.
+#include "ops/cuda/fused_source_priv.h"
 
 #include <math.h>
+#include <stdio.h>
 
-// ---- geometry
-
-static void add_dim(xlm_fused_geometry *g, int64_t size, const int64_t *stride) {
-  int n = g->n_in + g->n_out, last = g->n_dims - 1;
-  bool merge = last >= 0;
-  for (int k = 0; k < n; k++) merge = merge && g->stride[k][last] == stride[k] * size;
-  if (!merge) g->size[g->n_dims++] = 1;
-  last = g->n_dims - 1;
-  g->size[last] *= size;
-  for (int k = 0; k < n; k++) g->stride[k][last] = stride[k];
-}
-
-// Are all accesses of `vector` neighbours whole and aligned? Tensors begin aligned for every kernel.
-static bool fits(const xlm_fused_geometry *g, int vector) {
-  int last = g->n_dims - 1;
-  if (g->size[last] % vector) return false;
-  for (int k = 0; k < g->n_in + g->n_out; k++) {
-    if (g->stride[k][last] == 0) continue;
-    if (g->stride[k][last] != 1) return false;
-    for (int d = 0; d < last; d++)
-      if (g->stride[k][d] % vector) return false;
-  }
-  return true;
-}
-
-static int widest(const xlm_fused_geometry *g) {
-  for (int vector = 8; vector > 1; vector /= 2)
-    if (fits(g, vector)) return vector;
-  return 1;
-}
-
-xlm_fused_geometry xlm_fused_geometry_of(const xlm_call *c) {
-  const xlm_code *code = xlm_attr_find(&c->instr->attrs, XLM_A_code)->code;
-  xlm_fused_geometry g = {.n_in = code->n_in, .n_out = code->n_out, .total = 1};
-  const xlm_type *space = c->out_type[0];
-  for (int k = 0; k < g.n_in; k++) g.dtype[k] = c->in_type[k]->dtype;
-  for (int k = 0; k < g.n_out; k++) g.dtype[g.n_in + k] = c->out_type[k]->dtype;
-  for (int i = 0; i < space->rank; i++) {
-    int64_t size = xlm_call_size(c, space, i), stride[XLM_FUSED_OPERANDS];
-    bool packed = i + 1 < space->rank && c->dims[space->dim[i + 1]].ragged; // rows of the next dimension
-    if (packed) continue;
-    g.total *= size;
-    if (size == 1) continue;
-    for (int k = 0; k < g.n_in; k++) stride[k] = xlm_call_stride(c, c->in_type[k], space->dim[i]);
-    for (int k = 0; k < g.n_out; k++) stride[g.n_in + k] = xlm_call_inner(c, space, i);
-    add_dim(&g, size, stride);
-  }
-  if (g.n_dims == 0) g.size[g.n_dims++] = 1;
-  g.vector = widest(&g);
-  return g;
-}
-
-// ---- source
+// ---- words
 
 static const char functions[] =
     "FUNCTION float up(u16 h) { return float_of((u32)h << 16); }\n"
-    "FUNCTION u16 down(float x) {\n" // to nearest even
-    "  u32 u = u32_of(x);\n"
-    "  if ((u & 0x7fffffffu) > 0x7f800000u) return 0x7fff;\n"
-    "  return (u16)((u + 0x7fffu + ((u >> 16) & 1)) >> 16);\n"
+    "FUNCTION float half_of(u32 pair, int high) { return float_of(high ? pair & 0xffff0000u : pair << 16); "
     "}\n"
     "FUNCTION float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }\n"
     "FUNCTION float cdf(float x) { return 0.5f * erfcf(-0.70710678f * x); }\n"
@@ -114,7 +60,30 @@ static const char *const formulas[XLM_FN_COUNT] = {
 static const char *const types[XLM_DTYPE_COUNT] = {
     [XLM_F32] = "float", [XLM_BF16] = "u16", [XLM_I32] = "int"};
 
-static void add_number(xlm_text *t, double x) {
+const char *xlm_fused_type(xlm_dtype dtype) {
+  return types[dtype];
+}
+
+// Neighbours in bf16 stay in pairs, as they are in registers.
+static bool in_pairs(const xlm_fused_shape *s, int k) {
+  return s->vector > 1 && s->dtype[k] == XLM_BF16;
+}
+
+static void add_vector_type(xlm_text *t, const xlm_fused_shape *s, xlm_dtype dtype) {
+  int bytes = (int)xlm_dtype_bytes(dtype) * s->vector, align = bytes < 16 ? bytes : 16;
+  bool pairs = s->vector > 1 && dtype == XLM_BF16;
+  xlm_text_printf(t, "struct vec_%s { ALIGN(%d) %s at[%d]; };\n", types[dtype], align,
+                  pairs ? "u32" : types[dtype], pairs ? s->vector / 2 : s->vector);
+}
+
+void xlm_fused_add_head(xlm_text *t, const xlm_fused_shape *s) {
+  xlm_text_add(t, functions);
+  for (int k = 0; k < XLM_DTYPE_COUNT; k++)
+    if (types[k]) add_vector_type(t, s, (xlm_dtype)k);
+  xlm_text_printf(t, "struct operands { void *at[%d]; };\n", s->n_in + s->n_whole + s->n_summed);
+}
+
+void xlm_fused_add_number(xlm_text *t, double x) {
   float f = (float)x;
   if (isnan(f))
     xlm_text_add(t, "float_of(0x7fc00000u)");
@@ -126,7 +95,7 @@ static void add_number(xlm_text *t, double x) {
 
 static void add_operand(xlm_text *t, const xlm_code_instr *at, int i) {
   if (at->a[i] == XLM_CODE_IMM)
-    add_number(t, at->imm);
+    xlm_fused_add_number(t, at->imm);
   else
     xlm_text_printf(t, "q%u", at->a[i]);
 }
@@ -142,96 +111,128 @@ static void add_formula(xlm_text *t, const xlm_code_instr *at) {
   }
 }
 
+void xlm_fused_add_instr(xlm_text *t, const xlm_code *code, int k) {
+  xlm_text_printf(t, "        float q%d = ", code->n_in + k);
+  add_formula(t, &code->at[k]);
+  xlm_text_add(t, ";\n");
+}
+
+// ---- operands
+
+void xlm_fused_add_indices(xlm_text *t, const xlm_fused_shape *s, const char *type, const char *index,
+                           int from, int to) {
+  if (from == to) return;
+  xlm_text_printf(t, "    %s rest = %s;\n", type, index);
+  for (int d = to - 1; d > from; d--)
+    xlm_text_printf(t, "    i64 i%d = rest %% %lld;\n    rest /= %lld;\n", d, (long long)s->size[d],
+                    (long long)s->size[d]);
+  xlm_text_printf(t, "    i64 i%d = rest;\n", from);
+}
+
 // Offset of operand k at the indices i0, i1, ..
-static void add_offset(xlm_text *t, const xlm_fused_geometry *g, int k) {
+static void add_offset(xlm_text *t, const xlm_fused_shape *s, int k) {
   const char *plus = "";
-  for (int d = 0; d < g->n_dims; d++) {
-    if (!g->stride[k][d]) continue;
-    xlm_text_printf(t, "%si%d * %lld", plus, d, (long long)g->stride[k][d]);
+  for (int d = 0; d < s->n_dims; d++) {
+    if (!s->stride[k][d]) continue;
+    xlm_text_printf(t, "%si%d * %lld", plus, d, (long long)s->stride[k][d]);
     plus = " + ";
   }
   if (!*plus) xlm_text_add(t, "0");
 }
 
-static bool is_vector(const xlm_fused_geometry *g, int k) {
-  return g->vector > 1 && g->stride[k][g->n_dims - 1] == 1;
+// Elements that are not neighbours in memory, one by one.
+static void add_gather(xlm_text *t, const xlm_fused_shape *s, int k, const char *to) {
+  long long stride = s->stride[k][s->n_dims - 1];
+  const char *type = types[s->dtype[k]];
+  xlm_text_printf(t, "    { const %s *from = (const %s *)p.at[%d] + ", type, type, k);
+  add_offset(t, s, k);
+  if (in_pairs(s, k))
+    xlm_text_printf(t,
+                    ";\n      UNROLL\n      for (int j = 0; j < %d; j++) %s.at[j] = from[2 * j * %lld] | "
+                    "(u32)from[(2 * j + 1) * %lld] << 16; }\n",
+                    s->vector / 2, to, stride, stride);
+  else
+    xlm_text_printf(t, ";\n      UNROLL\n      for (int j = 0; j < %d; j++) %s.at[j] = from[j * %lld]; }\n",
+                    s->vector, to, stride);
 }
 
-static void add_indices(xlm_text *t, const xlm_fused_geometry *g) {
-  xlm_text_add(t, "    i64 rest = i;\n");
-  for (int d = g->n_dims - 1; d > 0; d--)
-    xlm_text_printf(t, "    i64 i%d = rest %% %lld;\n    rest /= %lld;\n", d, (long long)g->size[d],
-                    (long long)g->size[d]);
-  xlm_text_add(t, "    i64 i0 = rest;\n");
-}
-
-static void add_loads(xlm_text *t, const xlm_fused_geometry *g) {
-  for (int k = 0; k < g->n_in; k++) {
-    const char *type = types[g->dtype[k]];
-    if (is_vector(g, k))
-      xlm_text_printf(t, "    struct vec_%s a%d = *(const struct vec_%s *)((const %s *)p.at[%d] + ", type, k,
-                      type, type, k);
-    else
-      xlm_text_printf(t, "    %s a%d = *((const %s *)p.at[%d] + ", type, k, type, k);
-    add_offset(t, g, k);
-    xlm_text_add(t, ");\n");
+void xlm_fused_add_load(xlm_text *t, const xlm_fused_shape *s, int k, bool is_vector, const char *to) {
+  const char *type = types[s->dtype[k]];
+  if (is_vector && !xlm_fused_is_vector(s, k)) {
+    add_gather(t, s, k, to);
+    return;
   }
+  if (is_vector)
+    xlm_text_printf(t, "    %s = *(const struct vec_%s *)((const %s *)p.at[%d] + ", to, type, type, k);
+  else
+    xlm_text_printf(t, "    %s = *((const %s *)p.at[%d] + ", to, type, k);
+  add_offset(t, s, k);
+  xlm_text_add(t, ");\n");
 }
 
-static void add_value(xlm_text *t, const xlm_fused_geometry *g, int k) { // operand k as a float
-  const char *of = is_vector(g, k) ? ".at[j]" : "";
-  xlm_text_printf(t, g->dtype[k] == XLM_BF16 ? "up(a%d%s)" : "(float)a%d%s", k, of);
+void xlm_fused_add_value(xlm_text *t, const xlm_fused_shape *s, int k, bool is_vector, const char *name) {
+  xlm_text_printf(t, "        float q%d = ", k);
+  if (is_vector && in_pairs(s, k))
+    xlm_text_printf(t, "half_of(%s.at[j / 2], j %% 2);\n", name);
+  else
+    xlm_text_printf(t, "%s(%s%s);\n", s->dtype[k] == XLM_BF16 ? "up" : "(float)", name,
+                    is_vector ? ".at[j]" : "");
 }
 
-static void add_program(xlm_text *t, const xlm_fused_geometry *g, const xlm_code *code) {
-  for (int k = 0; k < g->n_in; k++) {
-    xlm_text_printf(t, "      float q%d = ", k);
-    add_value(t, g, k);
-    xlm_text_add(t, ";\n");
-  }
-  for (int k = 0; k < code->n; k++) {
-    xlm_text_printf(t, "      float q%d = ", code->n_in + k);
-    add_formula(t, &code->at[k]);
-    xlm_text_add(t, ";\n");
-  }
-  for (int k = 0; k < code->n_out; k++) {
-    xlm_dtype dtype = g->dtype[g->n_in + k];
-    const char *convert = dtype == XLM_BF16 ? "down" : dtype == XLM_I32 ? "(int)" : "";
-    xlm_text_printf(t, "      r%d.at[j] = %s(q%u);\n", k, convert, code->out[k]);
-  }
+void xlm_fused_add_store(xlm_text *t, const xlm_fused_shape *s, int k) {
+  int operand = s->n_in + k;
+  const char *type = types[s->dtype[operand]];
+  bool pairs = in_pairs(s, operand);
+  xlm_text_printf(t,
+                  "    struct vec_%s r%d;\n    UNROLL\n    for (int j = 0; j < %d; j++) r%d.at[j] = ", type,
+                  k, pairs ? s->vector / 2 : s->vector, k);
+  if (pairs)
+    xlm_text_printf(t, "pair(y%d[2 * j], y%d[2 * j + 1]);\n", k, k);
+  else
+    xlm_text_printf(t, "%s(y%d[j]);\n",
+                    s->dtype[operand] == XLM_BF16  ? "down"
+                    : s->dtype[operand] == XLM_I32 ? "(int)"
+                                                   : "",
+                    k);
+  xlm_text_printf(t, "    STORE((struct vec_%s *)((%s *)p.at[%d] + ", type, type, operand);
+  add_offset(t, s, operand);
+  xlm_text_printf(t, "), r%d);\n", k);
 }
 
-static void add_stores(xlm_text *t, const xlm_fused_geometry *g) {
-  for (int k = 0; k < g->n_out; k++) {
-    const char *type = types[g->dtype[g->n_in + k]];
-    xlm_text_printf(t, "    *(struct vec_%s *)((%s *)p.at[%d] + ", type, type, g->n_in + k);
-    add_offset(t, g, g->n_in + k);
-    xlm_text_printf(t, ") = r%d;\n", k);
+// ---- elementwise programs
+
+static void add_elements(xlm_text *t, const xlm_fused_shape *s) {
+  int last = s->n_dims - 1;
+  xlm_text_printf(
+      t,
+      "KERNEL(struct operands, 256, 1) {\n  for (i64 i = (BLOCK * 256 + THREAD) * %d; i < %lld; i += "
+      "BLOCKS * %d) {\n",
+      s->vector, (long long)s->len, 256 * s->vector);
+  xlm_fused_add_indices(t, s, "i64", "i", 0, s->n_dims);
+  for (int k = 0; k < s->n_in; k++) {
+    bool is_vector = s->stride[k][last] != 0;
+    char name[16];
+    snprintf(name, sizeof name, "a%d", k);
+    xlm_text_printf(t, "    %s%s %s;\n", is_vector ? "struct vec_" : "", types[s->dtype[k]], name);
+    xlm_fused_add_load(t, s, k, is_vector, name);
   }
+  for (int k = 0; k < s->n_whole; k++) xlm_text_printf(t, "    float y%d[%d];\n", k, s->vector);
+  xlm_text_printf(t, "    UNROLL\n    for (int j = 0; j < %d; j++) {\n", s->vector);
+  for (int k = 0; k < s->n_in; k++) {
+    char name[16];
+    snprintf(name, sizeof name, "a%d", k);
+    xlm_fused_add_value(t, s, k, s->stride[k][last] != 0, name);
+  }
+  for (int k = 0; k < s->code->n; k++) xlm_fused_add_instr(t, s->code, k);
+  for (int k = 0; k < s->n_whole; k++) xlm_text_printf(t, "        y%d[j] = q%u;\n", k, s->code->out[k]);
+  xlm_text_add(t, "    }\n");
+  for (int k = 0; k < s->n_whole; k++) xlm_fused_add_store(t, s, k);
+  xlm_text_add(t, "  }\n}\n");
 }
 
-const char *xlm_fused_source(xlm_arena *a, const xlm_call *c, const xlm_fused_geometry *g) {
-  const xlm_code *code = xlm_attr_find(&c->instr->attrs, XLM_A_code)->code;
+const char *xlm_fused_source(xlm_arena *a, const xlm_fused_shape *s) {
   xlm_text t = xlm_text_new(a);
-  xlm_text_add(&t, functions);
-  for (int k = 0; k < XLM_DTYPE_COUNT; k++) {
-    int bytes = (int)xlm_dtype_bytes((xlm_dtype)k) * g->vector, align = bytes < 16 ? bytes : 16;
-    if (types[k])
-      xlm_text_printf(&t, "struct vec_%s { ALIGN(%d) %s at[%d]; };\n", types[k], align, types[k], g->vector);
-  }
-  xlm_text_printf(&t, "struct operands { void *at[%d]; };\n", g->n_in + g->n_out);
-  xlm_text_printf(&t,
-                  "KERNEL(struct operands) {\n  for (i64 i = (BLOCK * 256 + THREAD) * %d; i < %lld; i += "
-                  "BLOCKS * %d) {\n",
-                  g->vector, (long long)g->total, 256 * g->vector);
-  add_indices(&t, g);
-  add_loads(&t, g);
-  for (int k = 0; k < g->n_out; k++)
-    xlm_text_printf(&t, "    struct vec_%s r%d;\n", types[g->dtype[g->n_in + k]], k);
-  xlm_text_printf(&t, "    for (int j = 0; j < %d; j++) {\n", g->vector);
-  add_program(&t, g, code);
-  xlm_text_add(&t, "    }\n");
-  add_stores(&t, g);
-  xlm_text_add(&t, "  }\n}\n");
+  xlm_fused_add_head(&t, s);
+  (s->form == XLM_FUSED_ELEMENTS ? add_elements : xlm_fused_add_rows)(&t, s);
   return t.data;
 }

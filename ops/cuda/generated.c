@@ -101,12 +101,11 @@ xlm_status xlm_generated_load(const char *source, xlm_generated **out, xlm_error
   return s;
 }
 
-xlm_status xlm_generated_launch(const xlm_generated *k, const xlm_call *c, unsigned blocks,
+xlm_status xlm_generated_launch(const xlm_generated *k, const xlm_call *c, unsigned blocks, unsigned threads,
                                 const void *operands, size_t bytes) {
   void *arguments[] = {(void *)operands};
   (void)bytes; // the kernel's argument has its own size
-  return check(calls.launch(k->kernel, blocks, 1, 1, XLM_GENERATED_THREADS, 1, 1, 0, xlm_cuda_stream(c),
-                            arguments, NULL),
+  return check(calls.launch(k->kernel, blocks, 1, 1, threads, 1, 1, 0, xlm_cuda_stream(c), arguments, NULL),
                "launching a generated kernel", c->err);
 }
 

@@ -45,8 +45,31 @@ static const char prelude[] = "typedef unsigned short u16;\n"
                               "#define BLOCKS ((i64)gridDim.x)\n"
                               "#define float_of __uint_as_float\n"
                               "#define u32_of __float_as_uint\n"
-                              "#define KERNEL(operands) extern \"C\" __global__ void __launch_bounds__(256) "
-                              "kernel(const operands p)\n";
+                              "FUNCTION u16 down(float x) {\n"
+                              "  u16 h;\n"
+                              "  asm(\"cvt.rn.bf16.f32 %0, %1;\" : \"=h\"(h) : \"f\"(x));\n"
+                              "  return h;\n"
+                              "}\n"
+                              "FUNCTION u32 pair(float x, float y) {\n"
+                              "  u32 u;\n"
+                              "  asm(\"cvt.rn.bf16x2.f32 %0, %1, %2;\" : \"=r\"(u) : \"f\"(y), \"f\"(x));\n"
+                              "  return u;\n"
+                              "}\n"
+                              // The compiler does not always merge the members' stores.
+                              "template <class T> FUNCTION void STORE(T *to, const T &from) {\n"
+                              "  if constexpr (sizeof(T) % 16) *to = from;\n"
+                              "  else for (int i = 0; i < (int)sizeof(T) / 16; i++) {\n"
+                              "    uint4 u;\n"
+                              "    memcpy(&u, (const char *)&from + 16 * i, 16);\n"
+                              "    __stcg((uint4 *)to + i, u);\n"
+                              "  }\n"
+                              "}\n"
+                              "#define BARRIER __syncthreads\n"
+                              "#define SHUFFLE_XOR(x, bits) __shfl_xor_sync(0xffffffffu, x, bits)\n"
+                              "#define SHARED(type, name, n) __shared__ type name[n]\n"
+                              "#define UNROLL _Pragma(\"unroll\")\n"
+                              "#define KERNEL(operands, threads, blocks) extern \"C\" __global__ void "
+                              "__launch_bounds__(threads, blocks) kernel(const operands p)\n";
 
 static const char *const fixed_options[] = {"--fmad=false", "--std=c++17",
                                             "--device-as-default-execution-space"};

@@ -4,7 +4,7 @@
 // Operations with a workspace:
 // - products: what cuBLASLt may use (blas.h);
 // - attention backward: two numbers per query;
-// - sums in two fixed steps: the partial sums;
+// - sums in two fixed steps, also those of fused programs: the partial sums;
 // - gradients of tables: token numbers, sorted, and sums of tiles of them;
 // - routing: choices of experts, sorted;
 // - collectives: pieces of other ranks, added in member order.
@@ -12,6 +12,7 @@
 #include "ops/cuda/backend_priv.h"
 #include "ops/cuda/blas.h"
 #include "ops/cuda/collect_plan_priv.h"
+#include "ops/cuda/fused_shape.h"
 #include "ops/cuda/lookup_priv.h"
 #include "ops/cuda/norm_sq_priv.h"
 #include "ops/cuda/routing_priv.h"
@@ -68,6 +69,12 @@ static size_t by_parts(const xlm_call *c, const xlm_target *t) {
 static size_t logsumexp(const xlm_call *c, const xlm_target *t) { // parts are two numbers
   (void)t;
   return reduce_workspace(c, 2 * sizeof(float));
+}
+
+static size_t fused(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  xlm_fused_shape s = xlm_fused_shape_of(c);
+  return (size_t)xlm_fused_partial(&s) * sizeof(float);
 }
 
 static size_t by_token(const xlm_call *c, const xlm_target *t) { // the losses
@@ -162,6 +169,7 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_MEAN, .workspace = by_parts},
     {.op = XLM_OP_AMAX, .workspace = by_parts},
     {.op = XLM_OP_LOGSUMEXP, .workspace = logsumexp},
+    {.op = XLM_OP_FUSED, .workspace = fused},
     {.op = XLM_OP_CROSS_ENTROPY, .workspace = by_token},
     {.op = XLM_OP_CROSS_ENTROPY_BWD, .workspace = count},
     {.op = XLM_OP_LOOKUP_BWD, .workspace = lookup_bwd},

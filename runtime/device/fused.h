@@ -17,10 +17,10 @@ typedef struct xlm_fused_rows {
 static inline xlm_fused_rows xlm_fused_rows_of(const xlm_call *c) {
   xlm_fused_rows f = {.code = xlm_attr_find(&c->instr->attrs, XLM_A_code)->code,
                       .space = xlm_code_space(&c->instr->attrs),
-                      .rows = 1};
-  f.len = xlm_call_elements(c, &f.space);
+                      .rows = 1,
+                      .len = 1};
+  if (!f.code->row) f.len = xlm_call_elements(c, &f.space);
   if (!f.code->row) return f;
-  f.len = 1;
   for (int i = 0; i < f.space.rank; i++)
     *(i < f.space.rank - f.code->row ? &f.rows : &f.len) *= xlm_call_size(c, &f.space, i);
   return f;

@@ -1,6 +1,7 @@
-// Kernels made at load (ops/cuda/generated.h), by the host's C compiler: the source, a prelude that gives its words a meaning
-// on a CPU, and a loop over blocks and threads. What was compiled is kept in the build's folder. With the address sanitizer
-// the kernels are compiled with it, too. XLM_TEST_NVRTC=sm_80,..: the real NVRTC must take the source for these cards, too.
+// Kernels made at load (ops/cuda/generated.h), by the host's C compiler: the source and a prelude that gives its words a
+// meaning on a CPU. They run under the emulator like all others, whose functions they call through a table. What was compiled
+// is kept in the build's folder. Kernels are compiled with the sanitizer of this build, or with the calls of races.cpp.
+// XLM_TEST_NVRTC=sm_80,..: the real NVRTC must take the source for these cards, too.
 #include "ops/cuda/cuda.h"
 #include "ops/cuda/generated.h"
 #include "ops/cuda/nvrtc.h"
@@ -19,8 +20,15 @@
 #include "runtime/base/hash.h"
 #include "tests/emulate/emulate.h"
 
+// What kernels call of the emulator; the prelude has the same.
+struct emulator {
+  void (*barrier)(const char *file, int line);
+  float (*shuffle_xor)(float x, int bits, const char *file, int line);
+  void *(*shared)(const void *declaration, size_t bytes, const char *file, int line);
+};
+
 struct xlm_generated {
-  void (*launch)(const void *operands, uint32_t blocks, int down);
+  void (*run)(const void *operands, int64_t block, int64_t thread, int64_t blocks);
 };
 
 namespace {
@@ -35,27 +43,45 @@ typedef long long i64;
 #define ALIGN(n) _Alignas(n)
 FUNCTION float float_of(u32 u) { float f; memcpy(&f, &u, 4); return f; }
 FUNCTION u32 u32_of(float f) { u32 u; memcpy(&u, &f, 4); return u; }
+FUNCTION u16 down(float x) {
+  u32 u = u32_of(x);
+  if ((u & 0x7fffffffu) > 0x7f800000u) return 0x7fff;
+  return (u16)((u + 0x7fffu + ((u >> 16) & 1)) >> 16);
+}
+FUNCTION u32 pair(float x, float y) { return down(x) | (u32)down(y) << 16; }
+const struct emulator {
+  void (*barrier)(const char *file, int line);
+  float (*shuffle_xor)(float x, int bits, const char *file, int line);
+  void *(*shared)(const void *declaration, unsigned long bytes, const char *file, int line);
+} *emulator;
+#define BARRIER() emulator->barrier("a generated kernel", __LINE__)
+#define SHUFFLE_XOR(x, bits) emulator->shuffle_xor(x, bits, "a generated kernel", __LINE__)
+#define SHARED(type, name, n)                                                                       \
+  static const char name##_declaration = 0;                                                         \
+  type *name = emulator->shared(&name##_declaration, (n) * sizeof(type), "a generated kernel", __LINE__)
+#define STORE(to, from) (*(to) = (from))
+#define UNROLL
 #define BLOCK block
 #define THREAD thread
 #define BLOCKS blocks
-#define KERNEL(operands)                                                                            \
+#define KERNEL(operands, threads, blocks_held)                                                      \
   static void kernel(operands p, i64 block, i64 thread, i64 blocks);                                \
-  void launch(const void *p, u32 blocks, int down) {                                                \
-    operands o;                                                                                     \
-    memcpy(&o, p, sizeof o);                                                                        \
-    for (i64 i = 0, n = (i64)blocks * 256; i < n; i++) {                                            \
-      i64 at = down ? n - 1 - i : i;                                                                \
-      kernel(o, at / 256, at % 256, blocks);                                                        \
-    }                                                                                               \
+  void run(const void *p, i64 block, i64 thread, i64 blocks) {                                      \
+    kernel(*(const operands *)p, block, thread, blocks);                                            \
   }                                                                                                 \
   static void kernel(operands p, i64 block, i64 thread, i64 blocks)
 )";
 
-#ifdef EMULATE_ASAN
+#if defined(EMULATE_ASAN)
 const char flags[] = "-O0 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all";
+#elif defined(EMULATE_RACES)
+const char flags[] = "-O1 -g1 -fsanitize=thread";
 #else
 const char flags[] = "-O1";
 #endif
+
+float shuffle_xor(float x, int bits, const char *file, int line) { return __shfl_xor_sync(~0u, x, bits, 32, file, line); }
+const emulator functions = {emu_barrier, shuffle_xor, emu_shared};
 
 std::mutex lock;
 std::map<std::string, xlm_generated> loaded; // by source
@@ -70,8 +96,9 @@ xlm_status compile(const std::string &text, const std::string &object, xlm_error
   std::string file = object + "." + std::to_string(getpid()) + ".c", made = file + ".so";
   FILE *f = fopen(file.c_str(), "w");
   if (!f || fputs(text.c_str(), f) < 0 || fclose(f)) return xlm_fail(err, XLM_ENV, "cannot write %s", file.c_str());
-  std::string command = std::string("cc -std=gnu11 -w -fPIC -shared -ffp-contract=off ") + flags + " -o " + made + " " + file +
-                        " -lm && mv " + made + " " + object;
+  // Linked without the sanitizers' own runtime: that is this program's, or races.cpp.
+  std::string command = std::string("cc -std=gnu11 -w -fPIC -ffp-contract=off ") + flags + " -c -o " + made + ".o " + file +
+                        " && cc -shared -o " + made + " " + made + ".o -lm && rm " + made + ".o && mv " + made + " " + object;
   if (system(command.c_str())) return xlm_fail(err, XLM_ENV, "a generated kernel does not compile: %s", file.c_str());
   unlink(file.c_str());
   return XLM_OK;
@@ -107,31 +134,35 @@ xlm_status xlm_generated_load(const char *source, xlm_generated **out, xlm_error
   void *library = dlopen(object.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) return xlm_fail(err, XLM_ENV, "%s", dlerror());
   *out = &loaded[text];
-  *(void **)&(*out)->launch = dlsym(library, "launch");
+  *(void **)&(*out)->run = dlsym(library, "run");
+  *(const emulator **)dlsym(library, "emulator") = &functions;
   return XLM_OK;
 }
 
 namespace {
 struct pending { // a launch on a stream
   xlm_generated kernel;
-  unsigned blocks;
-  bool down;
+  unsigned blocks, threads;
   std::vector<char> operands;
 };
 
+void run_thread(const void *arg) {
+  const pending *p = (const pending *)arg;
+  p->kernel.run(p->operands.data(), emu_now.block.x, emu_now.thread.x, emu_now.grid_dim.x);
+}
+
 const char *run_pending(void *arg) {
   const pending *p = (const pending *)arg;
-  p->kernel.launch(p->operands.data(), p->blocks, p->down);
-  return NULL;
+  return emu_launch("a kernel made at load", p->blocks, p->threads, 0, run_thread, p);
 }
 
 void drop_pending(void *arg) { delete (pending *)arg; }
 } // namespace
 
-xlm_status xlm_generated_launch(const xlm_generated *k, const xlm_call *c, unsigned blocks, const void *operands,
-                                size_t bytes) {
+xlm_status xlm_generated_launch(const xlm_generated *k, const xlm_call *c, unsigned blocks, unsigned threads,
+                                const void *operands, size_t bytes) {
   const char *from = (const char *)operands;
-  pending now = {*k, blocks, emu_most_blocks() == 2, std::vector<char>(from, from + bytes)};
+  pending now = {*k, blocks, threads, std::vector<char>(from, from + bytes)};
   void *stream = xlm_cuda_stream(c);
   const char *wrong = stream ? emu_enqueue(stream, "a kernel made at load", run_pending, drop_pending, new pending(now))
                              : run_pending(&now);

@@ -6,4 +6,4 @@ library=$(ldconfig -p | sed -n 's/.*libnvrtc\.so\.[0-9]* .*=> //p' | head -1)
   [ -e "$dir/libnvrtc.so" ] && { library=$dir/libnvrtc.so; export LD_LIBRARY_PATH=$dir:${LD_LIBRARY_PATH:-}; break; }
 done
 [ -n "$library" ] || { echo "no NVRTC"; exit 77; }
-XLM_TEST_NVRTC=sm_90 "$1/test_cuda_ops"
+XLM_TEST_NVRTC=sm_80,sm_90,sm_100 "$1/test_cuda_ops" fused

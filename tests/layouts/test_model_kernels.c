@@ -1,4 +1,4 @@
-// The real NVRTC compiles every elementwise program of the shipped models, at their full sizes, in f32 and in
+// The real NVRTC compiles every fused program of the shipped models, at their full sizes, in f32 and in
 // bf16, without a GPU. Skipped without the library, and in builds with sanitizers, which would look into it.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +20,8 @@ static const struct {
 } models[] = {{"gpt2", "small"},  {"gpt2", "xl"},        {"llama", "l3_8b"}, {"llama", "l3_405b"},
               {"qwen3", "small"}, {"qwen3", "xl"},       {"mixtral", NULL},  {"mixtral", "small"},
               {"deepseek", "v3"}, {"freestyle", "small"}};
+
+static const char *const archs[] = {"sm_80", "sm_90", "sm_100"};
 
 typedef struct finder {
   xlm_arena *a;
@@ -48,8 +50,8 @@ static const char *source_of(finder *f, const xlm_rank_plan *r, const xlm_instr 
   for (int i = 0; i < in->n_in + in->n_out; i++)
     types[i] = &r->tensors[i < in->n_in ? in->in[i] : in->out[i - in->n_in]].type;
   const xlm_call c = {.instr = in, .dims = r->dims, .in_type = types, .out_type = types + in->n_in};
-  xlm_fused_geometry g = xlm_fused_geometry_of(&c);
-  return g.total ? xlm_fused_source(f->a, &c, &g) : NULL;
+  xlm_fused_shape s = xlm_fused_shape_of(&c);
+  return xlm_fused_blocks(&s) ? xlm_fused_source(f->a, &s) : NULL;
 }
 
 static void compile(finder *f, const char *model, const char *source) {
@@ -57,8 +59,10 @@ static void compile(finder *f, const char *model, const char *source) {
   xlm_error err = {0};
   if (!source || xlm_dict_get(&f->found, source)) return;
   xlm_dict_put(f->a, &f->found, source, f);
-  if (xlm_nvrtc_compile(source, "sm_90", f->a, &image, &err) != XLM_OK) fail_msg("%s: %s", model, err.text);
-  assert_true(image.bytes > 0);
+  for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+    if (xlm_nvrtc_compile(source, archs[i], f->a, &image, &err) != XLM_OK) fail_msg("%s: %s", model, err.text);
+    assert_true(image.bytes > 0);
+  }
   f->compiled++;
 }
 

@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$source_dir" || exit 1
 
-# FILE of ops/cuda | sed expression | .cu files to compile, others as NAME.c | plain, asan or races | case | what its failure says
+# FILE of ops/cuda | sed expression | .cu files to compile, others as NAME.c, FUSED: what makes kernels | plain, asan or races | case | what its failure says
 list() {
   cat <<'EOF'
 reduce_priv.h|/all warps' sums are there/d|sum|races|sum.long_columns|race at
@@ -59,8 +59,20 @@ product.c|s/align \/= 2/break/|product.c blas.c|plain|contract_acc.batches|less 
 product.c|s/i \* x->bias_loop/0/|product.c blas.c|plain|contract_bias.heads_and_batch|expected
 product.c|s/aligned(p->blas.bias_batch, p->blas.bias_loop, p->blas.out)/256/|product.c blas.c|plain|contract_bias.heads_and_batch|the bias is less aligned
 product.cu|s/bias\[to % p.bias\]/bias[0]/|product product.c blas.c|plain|contract_bias.end|expected
+fused_rows_source.c|/all warps' sums are there/d|FUSED|races|fused.layernorm 9x4099|race at
+fused_rows_source.c|/the tile is read no more/d|FUSED|races|fused.layernorm 1000x64|race at
+fused_rows_source.c|/all teams' sums are there/d|FUSED|races|fused.sums 65x700|race at
+fused_rows_source.c|s/^      half_of_scratch(w));/      n * warps);/|FUSED|races|fused.different_norms|race at
+fused_rows_source.c|s/ADD(w, "mine")/ADD(w, "1")/|FUSED|asan|fused.rmsnorm 65x17|heap-buffer-overflow
+fused_rows_source.c|s/if (has_part_chunk(s)) ADD(w, " \&\& column/if (0) ADD(w, " \&\& column/|FUSED|asan|fused.sums 65x700|heap-buffer-overflow
+fused_source.c|s/high ? pair \& 0xffff0000u : pair << 16/high ? pair << 16 : pair/|FUSED|plain|fused.rmsnorm 63x768|expected
+fused_steps.c|s/p->step_of\[at->a\[i\]\] + 1/p->step_of[at->a[i]]/|FUSED|plain|fused.layernorm 17x768|cannot prepare
+fused_sums.cu|/all warps' sums are there/d|fused.c fused_sums|races|fused.layernorm 1000x64|race at
+fused_sums.cu|/before the next columns/d|fused.c fused_sums|races|fused.layernorm 1000x64|race at
+fused_sums.cu|s/if (column < s.len) {/{/|fused.c fused_sums|asan|fused.sums 1000x17|heap-buffer-overflow
 EOF
 }
+fused="fused.c fused_shape.c fused_source.c fused_rows_source.c fused_steps.c"
 
 # One line: NUMBER FILE SED UNITS BUILD CASE SAYS; prints what is wrong with it.
 check() {
@@ -75,7 +87,7 @@ check() {
   cp -r ops/cuda "$dir/ops/cuda"
   sed -i "$sed" "$dir/ops/cuda/$file"
   cmp -s "ops/cuda/$file" "$dir/ops/cuda/$file" && { echo "$file: nothing matches '$sed'"; return; }
-  for unit in $units; do
+  for unit in ${units/FUSED/$fused}; do
     # Instrumented for races when compiled, but linked without the sanitizer's own runtime.
     local instrument=() language=(-std=gnu++17 -x c++) source=$dir/ops/cuda/$unit.cu
     [ "$kind" = races ] && instrument=(-fsanitize=thread)

@@ -225,6 +225,14 @@ static void norm_of_norm(op_test *t) { // registers are used again while rows of
   emit(p, "batch hidden");
 }
 
+static void different_norms(op_test *t) { // with one sum over the row at a time and with several
+  program *p = begin(t, 1);
+  uint16_t x = operand(p, op_leaf(t, "x[batch 7, hidden 3000]")), dy = operand(p, op_leaf(t, "dy[batch, hidden]"));
+  uint16_t a = norm(p, XLM_FN_RMSNORM_BWD, x, dy), b = norm(p, XLM_FN_LAYERNORM_BWD, a, x);
+  whole(p, f2(p, XLM_FN_ADD, norm(p, XLM_FN_RMSNORM, b, 0), norm(p, XLM_FN_LAYERNORM, x, 0)));
+  emit(p, "batch hidden");
+}
+
 static void sums_of_operands(op_test *t) { // no instruction
   program *p = begin(t, 1);
   uint16_t x = operand(p, op_leaf(t, "x[batch 131, hidden 70]")),
@@ -302,6 +310,7 @@ static const op_case table[] = {
     ROWS("single_dims", single_dims),
     ROWS("norms_of_repeated", norms_of_repeated),
     ROWS("norm_of_norm", norm_of_norm),
+    ROWS("different_norms", different_norms),
     ROWS("sums_of_operands", sums_of_operands),
     ROWS("in_place_of_sum", in_place_of_sum),
     ROWS("no_rows", no_rows),

@@ -280,8 +280,9 @@ static void add_columns(writer *w) {
   ADD(w, "    u32 tile_at = unit %% %lld * %d, column = tile_at + lane * %d;\n", (long long)s->tiles,
       s->team * s->vector, s->vector);
   xlm_fused_add_indices(w->t, s, "u32", "column", s->n_outer, s->n_dims);
-  const char *within = xlm_arena_printf(w->t->arena, "column < %lld", (long long)s->len);
-  add_loads(w, false, true, has_part_chunk(s) ? within : NULL);
+  // Teams without rows read nothing: a single row may be a result's memory, which another team writes.
+  add_loads(w, false, true,
+            xlm_arena_printf(w->t->arena, "begin + team < end && column < %lld", (long long)s->len));
   ADD(w, "    for (i64 first = begin; first < end; first += %d) {\n", s->teams * s->chunks);
   add_chunk_loads(w);
   add_results(w);

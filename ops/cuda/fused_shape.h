@@ -3,22 +3,27 @@
 //
 // There are three forms:
 // - elements: programs without rows. A thread computes `vector` neighbours.
-// - rows: programs with functions of rows. A team of threads holds a row in registers, `chunks` accesses of
-// `vector`
-//   neighbours per thread and operand: a part of a warp or a warp (blocks have several teams), or a block.
-// - columns: sums without functions of rows. A warp reads rows of a tile of columns, `chunks` of them at a
-// time.
+// - rows: programs with functions of rows. A team of threads (a part of a warp, a warp, or a block) holds a
+//   row in registers: per thread and operand `chunks` accesses of `vector` neighbours.
+// - columns: sums without functions of rows. A warp reads rows of a tile of columns, `chunks` at a time.
 //
 // A block takes `per` consecutive rows; its teams take them in turn. Where results are summed, threads add up
 // their columns over these rows in registers, the block adds up its teams in order, and there are `parts`
-// partial sums in the workspace, which a second kernel adds up (fused_sums.cu). Columns and teams within a
-// warp are added in the order of `sum` (reduce_shape_priv.h).
+// partial sums in the workspace, which a second kernel adds up (fused_sums.cu). Columns, and rows of warps,
+// are added in the order of `sum` (reduce_shape_priv.h).
 //
-// Sizes: 3 TB/s at 700 ns take 16 KB in flight on each of 132 multiprocessors, all of the time; as a team
-// loads nothing while it reduces and stores, about twice that. 24 warps with two or three operands and one
-// 16-byte access per thread each have 24 to 36 KB. So 16 warps with up to 128 registers per thread where they
-// have several accesses each (warps as teams), else 24 with up to 80 (blocks as teams), and as many parts as
-// give each card's multiprocessors these.
+// Sizes. 3 TB/s at 700 ns need 16 KB on their way to each of 132 multiprocessors, at all times; a team loads
+// nothing while it reduces and stores, so about twice that is asked for. A warp has 512 bytes on their way
+// per operand and chunk. With bf16 operands:
+//
+//   program, rows x elements            blocks x warps   registers    at once per multiprocessor
+//   layernorm_bwd, 2 sums, 32768 x 768      256 x 8         128       2 blocks, 16 warps x 3 x 3: 72 KB
+//   layernorm_bwd, 3 sums, 32768 x 768     1024 x 3          80       8 blocks, 24 warps x 3 x 1: 36 KB
+//   rmsnorm_bwd, 1 sum, 8192 x 4096         373 x 8          80       3 blocks, 24 warps x 3 x 2: 72 KB
+//   gelu_grad, 1 sum, 32768 x 3072         3072 x 8          72       3 blocks, 24 warps x 2 x 3: 72 KB
+//
+// The blocks of the first three are all there at once. Partial sums are 1 to 9 % of what is moved, in the L2
+// cache.
 #ifndef XLM_CUDA_FUSED_SHAPE_H
 #define XLM_CUDA_FUSED_SHAPE_H
 
@@ -39,8 +44,8 @@ typedef struct xlm_fused_shape {
   int64_t size[XLM_MAX_RANK];
   int64_t rows, len; // all of the space is one row of the form `elements`
   int n_in, n_whole, n_summed;
-  int64_t stride[XLM_FUSED_OPERANDS]
-                [XLM_MAX_RANK];        // of operands, then whole results, in elements; 0: broadcast
+  // Of operands, then whole results, in elements; 0: broadcast.
+  int64_t stride[XLM_FUSED_OPERANDS][XLM_MAX_RANK];
   xlm_dtype dtype[XLM_FUSED_OPERANDS]; // of operands, then results
   int vector;                          // neighbours along the last dim: 8, 4, 2 or 1
   int chunks;                          // of `vector` elements each, per thread and operand

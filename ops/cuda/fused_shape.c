@@ -13,7 +13,7 @@ enum {
   WARP_SUMMED = 32, // of a row, per thread; the block's sums are put into 32 KiB of shared memory
   FLYING = 32,      // registers for rows of columns under way
   HELD_THREADS = 512,
-  HELD_BLOCK_TEAMS = 768, // threads of a multiprocessor with so many registers each
+  HELD_BLOCK_TEAMS = 832, // threads of a multiprocessor with so many registers each
   MULTIPROCESSORS = 128,  // that rows are shared by, where blocks are teams
   LEAST_ROWS = 8          // of such a block
 };

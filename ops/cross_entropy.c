@@ -1,5 +1,7 @@
 // cross_entropy: the training loss. Logits are read once per direction: the forward stores one log-sum-exp
 // per token, and the gradient may overwrite the logits, so that a second copy of the logits is never needed.
+// Where the two stand next to each other, the merge_loss pass makes cross_entropy_grad of them, which reads
+// the logits once for both.
 //
 // The elaborator emits two operands. The train pipeline adds a third, `valid`: the average number of counted
 // targets per microbatch of the global batch. The loss is then the mean over the global batch's valid tokens,
@@ -83,6 +85,10 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   cost_of(g, n, 2, out);
 }
+static void cost_grad(const xlm_graph *g, xlm_node n, xlm_cost *out) {
+  cost_of(g, n, 2, out);
+  out->flops *= 2;
+}
 
 // With a split vocabulary two numbers per token are combined, never the logits.
 static xlm_val all_reduce(const xlm_cut *x, xlm_val v, xlm_reduction kind) {
@@ -119,6 +125,8 @@ const xlm_op xlm_op_cross_entropy = {
               .index_into = XLM_A_vocab,
               .targets = 2,
               .valid = 3,
+              .gradient = XLM_OP_CROSS_ENTROPY_BWD,
+              .with_gradient = XLM_OP_CROSS_ENTROPY_GRAD,
               .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
     .min_in = 2,
     .max_in = 3,
@@ -182,6 +190,44 @@ const xlm_op xlm_op_cross_entropy_bwd = {
            "* (exp(logits - lse) - onehot(target))`, zero where the target does not count; in the logits' "
            "type, and in "
            "their memory when nothing else reads them.",
+};
+
+static bool infer_grad(xlm_infer *x) {
+  const xlm_type *logits = xlm_infer_type(x, 0), *targets = xlm_infer_type(x, 1);
+  xlm_dim vocab = shape_attr_dim(x, XLM_A_vocab);
+  if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets")) return false;
+  if (!vocab) return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "attribute `vocab` is missing");
+  if (!xlm_infer_has(x, 0, vocab, "the targets choose along it")) return false;
+  xlm_type tokens = shape_without(logits, vocab);
+  if (!shape_match(x, 1, &tokens, "the targets") || !check_valid(x, 2) || !check_valid(x, 3)) return false;
+  xlm_infer_set_dims(x, XLM_A_over, targets->dim, targets->rank);
+  x->out[0] = *logits;
+  x->out[1] = shape_scalar(shape_wide(logits->dtype));
+  return true;
+}
+
+const xlm_op xlm_op_cross_entropy_grad = {
+    .name = "cross_entropy_grad",
+    .facts = {.index = 2,
+              .index_into = XLM_A_vocab,
+              .targets = 2,
+              .valid = 4,
+              .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 3,
+    .max_in = 4,
+    .n_out = 2,
+    .in_place = 1u << 0,
+    XLM_TAKES({XLM_A_over, XLM_IN(1), 0, 8}, {XLM_A_vocab, XLM_IN(0), 1, 1},
+              {XLM_A_ignore, .low = -XLM_ATTR_MOST, .high = XLM_ATTR_MOST, .may = true, .unset = -1}),
+    .layout = "[over vocab], [over], [], [] -> [over vocab], [] | over: sum, vocab: whole",
+    .infer = infer_grad,
+    .no_grad = SHAPE_NO_SECOND,
+    .cost = cost_grad,
+    .doc =
+        "The gradient of the logits and the loss, from (logits, targets, dloss, valid): the results of "
+        "`cross_entropy` and `cross_entropy_bwd`, with the same bits, in one pass over the logits; in their "
+        "memory when nothing else reads them.",
 };
 
 // ---- the loss over a split vocabulary: partial results of each rank, and the loss from all of them

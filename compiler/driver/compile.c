@@ -23,8 +23,9 @@ static const xlm_pass_id
     // -> the same with recomputation
     memory_passes[] = {XLM_PASS_RECOMPUTE, XLM_PASS_END},
     // -> the graph of one rank, ready for lowering; for each distinct rank
-    rank_passes[] = {XLM_PASS_PARTITION, XLM_PASS_PIPELINE, XLM_PASS_CHUNK_LOSS, XLM_PASS_BIAS,
-                     XLM_PASS_RESIDUAL,  XLM_PASS_FUSE,     XLM_PASS_OVERLAP,    XLM_PASS_END};
+    rank_passes[] = {XLM_PASS_PARTITION,  XLM_PASS_PIPELINE, XLM_PASS_CHUNK_LOSS,
+                     XLM_PASS_MERGE_LOSS, XLM_PASS_BIAS,     XLM_PASS_RESIDUAL,
+                     XLM_PASS_FUSE,       XLM_PASS_OVERLAP,  XLM_PASS_END};
 
 xlm_compile_options xlm_compile_defaults(void) {
   return (xlm_compile_options){

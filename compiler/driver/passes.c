@@ -167,6 +167,10 @@ static xlm_graph *chunk_loss(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_chunk_loss(g, c->scratch, &c->options->mesh, c->options->loss_chunks);
 }
 
+static xlm_graph *merge_loss(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_merge_loss(g, c->scratch);
+}
+
 static xlm_graph *bias(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_bias(g, c->scratch);
 }
@@ -262,6 +266,11 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                              .breaks = XLM_SIMPLIFIED,
                              .idle = one_chunk,
                              .run = chunk_loss},
+    [XLM_PASS_MERGE_LOSS] = {.name = "merge_loss",
+                             .what = "the loss and its gradient go over the logits together",
+                             .per_rank = true,
+                             .excludes = XLM_FUSED,
+                             .run = merge_loss},
     [XLM_PASS_BIAS] = {.name = "bias",
                        .what = "products add their biases themselves",
                        .per_rank = true,

@@ -51,6 +51,7 @@ static int64_t largest(const chunker *c, xlm_dim d) {
   return (i->full + ways - 1) / ways;
 }
 
+// The gradient of the logits takes their memory, so that they alone count.
 static int wanted_chunks(const chunker *c, const xlm_head *h, int chunks) {
   const xlm_type *t = xlm_val_type(c->g, h->logits);
   if (chunks) return chunks;

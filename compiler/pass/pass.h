@@ -52,6 +52,9 @@ xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t r
 // nodes between the logits and the gradients to be in one phase (late_loss). See chunk_loss.c.
 xlm_graph *xlm_pass_chunk_loss(const xlm_graph *g, xlm_arena *a, const xlm_mesh *mesh, int chunks);
 
+// A loss and its gradient in one phase become one node. See merge_loss.c.
+xlm_graph *xlm_pass_merge_loss(const xlm_graph *g, xlm_arena *a);
+
 // A product to which a bias is added adds it itself: add(contract(x, w), b) becomes contract_bias(x, w, b).
 // See bias.c.
 xlm_graph *xlm_pass_bias(const xlm_graph *g, xlm_arena *a);

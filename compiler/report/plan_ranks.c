@@ -225,6 +225,7 @@ void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *o, xlm_text *
       out, "\nmodel FLOPs  %s per token, forward and backward; %s per step\n",
       xlm_text_count(g.a, p->model_flops_per_token),
       xlm_text_count(g.a, p->model_flops_per_token * (double)(p->batch * p->microbatches * p->seq)));
+  xlm_report_loss_parts(p, true, out);
   xlm_report_updates(o, out);
   xlm_report_estimate(p, o, out);
 }

@@ -162,6 +162,7 @@ void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_te
   xlm_text_printf(out, "\nmodel FLOPs     %s per token%s\n",
                   xlm_text_count(out->arena, p->model_flops_per_token),
                   o->with_train ? ", forward and backward" : ", forward");
+  xlm_report_loss_parts(p, o->with_train, out);
   op_table(&g);
   largest_tensors(&g);
 }

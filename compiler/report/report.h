@@ -16,6 +16,8 @@ typedef struct xlm_report_options {
 // The page that `xlmc plan` prints: model and data, bytes per category, the peak and its instruction, FLOPs,
 // ops.
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out);
+// A line that says in how many parts logits and loss are computed; nothing if it is one.
+void xlm_report_loss_parts(const xlm_plan *p, bool training, xlm_text *out);
 // Every instruction of every rank plan, one per line.
 void xlm_report_plan_program(const xlm_plan *p, xlm_text *out);
 // One screen for `xlmc check`: dims, parameters by block, inputs, losses, outputs, shard rules.

@@ -1,7 +1,7 @@
 // cross_entropy on the CPU. The forward reads the logits once, in chunks that stay in the cache, with a
 // running maximum and a running sum scaled to it (Milakov & Gimelshein, "Online normalizer calculation for
-// softmax"). The backward computes gradients of logits elementwise and may do so in place. The logits are [a,
-// vocab, b]; b = 1 is the fast case.
+// softmax"). The backward computes gradients of logits elementwise and may do so in place. Both at once go
+// over a row twice, the second time in the cache. The logits are [a, vocab, b]; b = 1 is the fast case.
 //
 // Losses of tokens are written to the workspace and added in the order of the tokens in double, independent
 // of the workers.
@@ -128,14 +128,18 @@ static size_t workspace(const xlm_call *c, const xlm_target *t) {
   return (size_t)xlm_call_elements(c, c->in_type[1]) * sizeof(float);
 }
 
+static float mean_loss(const job *j, double valid) {
+  double sum = 0;
+  for (int64_t t = 0; t < j->tokens; t++) sum += (double)j->loss[t];
+  return valid > 0 ? (float)(sum / valid) : 0;
+}
+
 static xlm_status run(const xlm_call *c) {
   job j = job_of(c);
   j.lse = c->out[1];
   j.loss = c->workspace;
   xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : xlm_cpu_pool(c), forward, &j);
-  double sum = 0, valid = valid_targets(c, &j, 2);
-  for (int64_t t = 0; t < j.tokens; t++) sum += (double)j.loss[t];
-  *(float *)c->out[0] = valid > 0 ? (float)(sum / valid) : 0;
+  *(float *)c->out[0] = mean_loss(&j, valid_targets(c, &j, 2));
   return XLM_OK;
 }
 
@@ -178,17 +182,55 @@ static void backward(void *arg, int worker, int workers) {
   }
 }
 
+static void set_factor(job *j, const float *dloss, double valid) {
+  j->factor = valid > 0 ? (float)((double)*dloss / valid) : 0;
+}
+
 static xlm_status run_bwd(const xlm_call *c) { // logits, targets, lse, dloss, valid
   job j = job_of(c);
   double valid = valid_targets(c, &j, 4);
   j.lse = c->in[2];
   j.dlogits = c->out[0];
-  j.factor = valid > 0 ? (float)((double)((const float *)c->in[3])[0] / valid) : 0;
+  set_factor(&j, c->in[3], valid);
   xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : xlm_cpu_pool(c), backward, &j);
   return XLM_OK;
 }
 
 const xlm_kernel XLM_KERNEL(cross_entropy_bwd) = {.op = XLM_OP_CROSS_ENTROPY_BWD, .run = run_bwd};
+
+// ---- both at once
+
+static void forward_and_backward(void *arg, int worker, int workers) {
+  const job *j = arg;
+  int64_t begin, end;
+  xlm_pool_range(j->tokens, worker, workers, &begin, &end);
+  for (int64_t t = begin; t < end; t++) {
+    int64_t base = places_at(&j->at_logits, t);
+    int32_t target = j->targets[places_at(&j->at_targets, t)];
+    j->loss[t] = 0;
+    if (!counts(j, target)) {
+      row_zero(j, base);
+      continue;
+    }
+    float lse = logsumexp(j, base);
+    if (is_here(j, target)) j->loss[t] = lse - logit_at(j, base, target);
+    row_gradient(j, base, lse, target);
+  }
+}
+
+static xlm_status run_grad(const xlm_call *c) { // logits, targets, dloss, valid -> dlogits, loss
+  job j = job_of(c);
+  double valid = valid_targets(c, &j, 3);
+  j.loss = c->workspace;
+  j.dlogits = c->out[0];
+  set_factor(&j, c->in[2], valid);
+  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : xlm_cpu_pool(c), forward_and_backward, &j);
+  *(float *)c->out[1] = mean_loss(&j, valid);
+  return XLM_OK;
+}
+
+const xlm_kernel XLM_KERNEL(cross_entropy_grad) = {
+    .op = XLM_OP_CROSS_ENTROPY_GRAD, .workspace = workspace, .run = run_grad};
 
 // ---- a split vocabulary
 

@@ -5,57 +5,11 @@
 // what lies before its first multiple of 16 bytes and behind its last goes element by element.
 //
 // Losses of single tokens are added up in double by one block. Counts and factors stay on the device.
-#include <cfloat>
+#include "ops/cuda/cross_entropy_priv.h"
 
-#include "ops/cuda/cuda.h"
-
-enum { SHORT = 1024, TOTAL = 512 }; // rows up to SHORT go to warps; threads of the block that adds up
-
-struct token_rows {
-  int64_t tokens, vocab, stride; // stride: between elements of a row; rows of stride 1 lie one behind another
-  over_dims logits, targets;     // by token, in the order of the logits
-  int64_t first, full, ignore;   // the vocabulary's part that is here begins at `first` of `full`
-};
-
-static __device__ __forceinline__ bool counts(const token_rows &r, int32_t target) {
-  return target >= 0 && target < r.full && target != r.ignore;
-}
-
-// In the row; -1: not here.
-static __device__ __forceinline__ int64_t place_of(const token_rows &r, int32_t target) {
-  int64_t at = target - r.first;
-  return counts(r, target) && at >= 0 && at < r.vocab ? at : -1;
-}
-
-static __device__ __forceinline__ float exp_of(float x) {
-  return exp2f(x * 1.4426950408889634f);
-}
-
-// All elements of a row by a team: f(i, pack of neighbours from i on). aligned_with: another row that f
-// accesses alike.
-template <class Team, class T, class F>
-static __device__ __forceinline__ void along(const T *row, const T *aligned_with, int64_t n, F f) {
-  constexpr int N = pack<T>::n;
-  int64_t head = (int64_t)((16 - (uintptr_t)row % 16) % 16 / sizeof(T));
-  if (head > n || ((uintptr_t)row - (uintptr_t)aligned_with) % 16) head = n;
-  int64_t tail = head + (n - head) / N * N;
-  for (int64_t i = Team::lane(); i < head; i += Team::size) f(i, load<1>(row + i));
-  for (int64_t i = head + (int64_t)Team::lane() * N; i < tail; i += Team::size * N) f(i, load<N>(row + i));
-  for (int64_t i = tail + Team::lane(); i < n; i += Team::size) f(i, load<1>(row + i));
-}
+enum { TOTAL = 512 }; // threads of the block that adds up
 
 // ---- forward
-
-struct running { // sum of e^(x - most) so far
-  float most = -FLT_MAX, sum = 0;
-};
-
-template <class T, int N> static __device__ __forceinline__ void add(running &r, const vec<T, N> &x) {
-  float most = r.most;
-  for (int k = 0; k < N; k++) most = fmaxf(most, to_float(x.at[k]));
-  if (most > r.most) r.sum *= exp_of(r.most - most), r.most = most;
-  for (int k = 0; k < N; k++) r.sum += exp_of(to_float(x.at[k]) - most);
-}
 
 struct token_results { // lse and logit like the targets, loss by token; logit or loss is NULL
   float *lse, *logit, *loss;
@@ -94,25 +48,6 @@ __global__ void __launch_bounds__(XLM_BLOCK)
     for (int64_t i = 0; i < r.vocab; i++) add(mine, load<1>(row + i * r.stride));
     finish(r, row, token, targets, mine.most + logf(mine.sum), to);
   }
-}
-
-static token_rows rows_of(const xlm_call *c) {
-  const xlm_type *t = c->in_type[0];
-  xlm_dim vocab[XLM_MAX_RANK];
-  token_rows r = {};
-  xlm_attr_dims(&c->instr->attrs, XLM_A_vocab, vocab);
-  const xlm_dim_info *v = &c->dims[vocab[0]];
-  r.tokens = 1;
-  for (int i = 0; i < t->rank; i++) {
-    xlm_dim d = t->dim[i];
-    if (d == vocab[0]) continue;
-    r.tokens *= c->dims[d].size;
-    over_add(&r.logits, c->dims[d].size, xlm_call_stride(c, t, d));
-    over_add(&r.targets, c->dims[d].size, xlm_call_stride(c, c->in_type[1], d));
-  }
-  r.vocab = v->size, r.stride = xlm_call_stride(c, t, vocab[0]), r.first = v->offset, r.full = v->full;
-  r.ignore = xlm_attr_int(&c->instr->attrs, XLM_A_ignore, -1);
-  return r;
 }
 
 static xlm_status find_all_lse(const xlm_call *c, const token_rows &r, token_results to) {
@@ -157,17 +92,6 @@ static __device__ total block_total(total t, total_scratch &scratch) { // for th
   return all;
 }
 
-// The tokens of all ranks to those here, if the others have as many of them: for counts that no operand
-// gives.
-static double share_of(const xlm_call *c, const xlm_type *tokens) {
-  double share = 1;
-  for (int i = 0; i < tokens->rank; i++) {
-    const xlm_dim_info *d = &c->dims[tokens->dim[i]];
-    if (d->size) share *= (double)d->full / (double)d->size;
-  }
-  return share;
-}
-
 // *mean = sum(loss) / *valid; valid NULL: as many targets as count.
 __global__ void __launch_bounds__(TOTAL) mean_loss(const float *loss, const int32_t *targets, token_rows r,
                                                    double share, const float *valid, float *mean) {
@@ -180,14 +104,19 @@ __global__ void __launch_bounds__(TOTAL) mean_loss(const float *loss, const int3
   if (threadIdx.x == 0) *mean = n > 0 ? (float)(t.sum / n) : 0;
 }
 
+xlm_status cross_entropy_mean(const xlm_call *c, const token_rows &r, const float *loss, const float *valid,
+                              float *mean) {
+  return xlm_cuda_launched(c, XLM_LAUNCH(mean_loss, 1, TOTAL, 0, xlm_cuda_stream(c), loss,
+                                         (const int32_t *)c->in[1], r, share_of(c, c->in_type[1]), valid,
+                                         mean));
+}
+
 XLM_CUDA_RUN(cross_entropy) { // logits, targets, valid -> loss, lse
   token_rows r = rows_of(c);
   float *loss = (float *)c->workspace;
   const float *valid = c->instr->n_in > 2 ? (const float *)c->in[2] : NULL;
   XLM_TRY(find_all_lse(c, r, token_results{(float *)c->out[1], NULL, loss}));
-  return xlm_cuda_launched(c, XLM_LAUNCH(mean_loss, 1, TOTAL, 0, xlm_cuda_stream(c), loss,
-                                         (const int32_t *)c->in[1], r, share_of(c, c->in_type[1]), valid,
-                                         (float *)c->out[0]));
+  return cross_entropy_mean(c, r, loss, valid, (float *)c->out[0]);
 }
 
 // ---- backward
@@ -201,6 +130,11 @@ __global__ void __launch_bounds__(TOTAL)
   if (threadIdx.x == 0) *valid = (float)(t.count * share);
 }
 
+xlm_status cross_entropy_count(const xlm_call *c, const token_rows &r, float *valid) {
+  return xlm_cuda_launched(c, XLM_LAUNCH(count_targets, 1, TOTAL, 0, xlm_cuda_stream(c),
+                                         (const int32_t *)c->in[1], r, share_of(c, c->in_type[1]), valid));
+}
+
 struct token_gradient {
   const int32_t *targets;
   const float *lse, *dloss, *valid;
@@ -210,20 +144,10 @@ static __device__ __forceinline__ float factor_of(const token_gradient &g) {
   return *g.valid > 0 ? (float)((double)*g.dloss / (double)*g.valid) : 0;
 }
 
-struct row_gradient {
-  float lse, factor;
-  int64_t place; // of the target; -1: not in this part
-  bool counts;
-};
-
 static __device__ __forceinline__ row_gradient gradient_of(const token_rows &r, const token_gradient &g,
                                                            int64_t token, float factor) {
   int64_t at = over_offset(&r.targets, token);
   return {g.lse[at], factor, place_of(r, g.targets[at]), counts(r, g.targets[at])};
-}
-
-static __device__ __forceinline__ float gradient_at(const row_gradient &g, int64_t i, float x) {
-  return g.counts ? (exp_of(x - g.lse) - (i == g.place ? 1.0f : 0.0f)) * g.factor : 0;
 }
 
 template <class T, class Team>
@@ -263,8 +187,7 @@ XLM_CUDA_RUN(cross_entropy_bwd) { // logits, targets, lse, dloss, valid -> dlogi
   if (c->instr->n_in > 4)
     g.valid = (const float *)c->in[4];
   else
-    XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(count_targets, 1, TOTAL, 0, stream, g.targets, r,
-                                            share_of(c, c->in_type[1]), (float *)c->workspace)));
+    XLM_TRY(cross_entropy_count(c, r, (float *)c->workspace));
   if (!r.tokens) return XLM_OK;
   return xlm_cuda_float(c->in_type[0]->dtype, [&](auto t) {
     using T = decltype(t);

@@ -82,6 +82,10 @@ static size_t by_token(const xlm_call *c, const xlm_target *t) { // the losses
   return (size_t)xlm_call_elements(c, c->in_type[1]) * sizeof(float);
 }
 
+static size_t by_token_and_count(const xlm_call *c, const xlm_target *t) { // the losses, and how many count
+  return by_token(c, t) + sizeof(float);
+}
+
 // ---- tokens and experts ----
 
 static size_t count(const xlm_call *c, const xlm_target *t) { // of targets, unless an operand gives it
@@ -172,6 +176,7 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_FUSED, .workspace = fused},
     {.op = XLM_OP_CROSS_ENTROPY, .workspace = by_token},
     {.op = XLM_OP_CROSS_ENTROPY_BWD, .workspace = count},
+    {.op = XLM_OP_CROSS_ENTROPY_GRAD, .workspace = by_token_and_count},
     {.op = XLM_OP_LOOKUP_BWD, .workspace = lookup_bwd},
     {.op = XLM_OP_LOOKUP_BWD_ACC, .workspace = lookup_bwd},
     {.op = XLM_OP_DISPATCH, .workspace = routing},

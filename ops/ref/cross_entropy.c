@@ -78,6 +78,26 @@ static xlm_status run_bwd(const xlm_call *c) {
 
 const xlm_kernel xlm_ref_cross_entropy_bwd = {.op = XLM_OP_CROSS_ENTROPY_BWD, .run = run_bwd};
 
+static xlm_status run_grad(const xlm_call *c) { // logits, targets, dloss, valid -> dlogits, loss
+  double sum = 0, valid = valid_targets(c, 3);
+  double factor = valid > 0 ? ref_in(c, 2)[0] / valid : 0;
+  ref_walk t = ref_walk_type(c, c->in_type[1]);
+  while (ref_walk_next(&t)) {
+    ref_walk w = at_logits(c, &t);
+    double lse = logsumexp(c, &w);
+    int32_t target = target_at(c, &t);
+    if (counts(c, target)) sum += lse - logit_at(c, &w, target);
+    for (int64_t v = 0; v < c->dims[vocab_of(c)].size; v++) {
+      double p = exp(logit_at(c, &w, v) - lse), one = v == target; // sets w to v
+      ref_out(c, 0)[ref_at(c, c->in_type[0], &w)] = counts(c, target) ? factor * (p - one) : 0;
+    }
+  }
+  ref_out(c, 1)[0] = valid > 0 ? sum / valid : 0;
+  return XLM_OK;
+}
+
+const xlm_kernel xlm_ref_cross_entropy_grad = {.op = XLM_OP_CROSS_ENTROPY_GRAD, .run = run_grad};
+
 static xlm_status run_stats(const xlm_call *c) {
   const xlm_dim_info *vocab = &c->dims[vocab_of(c)];
   ref_walk t = ref_walk_type(c, c->in_type[1]);

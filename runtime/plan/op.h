@@ -89,6 +89,10 @@ typedef struct xlm_op_facts {
   uint8_t index;           // holds indices into the dimension ..
   xlm_attr_key index_into; // .. that this attribute names
   uint8_t targets, valid;  // of a loss: the target tokens, and the number of them that count
+  // Of a loss: the operation that computes its gradient from operands 0 and 1, result 1, the gradient of
+  // result 0 and the other operands; and the one that computes that gradient and result 0 at once, from the
+  // same without result 1.
+  xlm_op_id gradient, with_gradient;
   uint8_t addend;          // of `sums`: the value added, unchanged; 0: the operation computes it
   uint8_t divisor;         // the result is divided by it
   uint8_t stored;          // written to operand 0, a state; it is the result

@@ -30,8 +30,11 @@ sort.cu|/all of the tile is counted/d|dispatch routing sort|races|dispatch.even|
 sort.cu|s/same \&= digit >> b \& 1 ? set : ~set/same \&= set/|lookup sort|plain|lookup.rows|expected
 lookup.cu|s/i + TILE <= end; i += TILE/i < end; i += TILE/|lookup sort|plain|lookup.often|expected
 cross_entropy.cu|/all warps' totals are there/d|cross_entropy|races|cross_entropy.simple|race at
-cross_entropy.cu|s/int64_t tail = head + (n - head) \/ N \* N/int64_t tail = n/|cross_entropy|asan|cross_entropy.odd|heap-buffer-overflow
-cross_entropy.cu|s/r.sum \*= exp_of(r.most - most), //|cross_entropy|plain|cross_entropy.large|expected
+cross_entropy_priv.h|s/head + (n - head) \/ pack<T>::n \* pack<T>::n/n/|cross_entropy|asan|cross_entropy.odd|heap-buffer-overflow
+cross_entropy_priv.h|s/r.sum \*= exp_of(r.most - most), //|cross_entropy|plain|cross_entropy.large|expected
+cross_entropy_grad.cu|/copy_wait<AHEAD - 1>/d|cross_entropy cross_entropy_grad|plain|cross_entropy_grad.prime|asynchronous copies
+cross_entropy_grad.cu|s/at < held \&\& at < packs/at < packs/|cross_entropy cross_entropy_grad|asan|cross_entropy_grad.longer_than_room|overflow
+cross_entropy_grad.cu|s/i + k == g.place/i == g.place/|cross_entropy cross_entropy_grad|plain|cross_entropy_grad.simple|expected
 norm_sq.cu|/all warps' digits are there/d|norm_sq|races|norm_sq.many|race at
 norm_sq.cu|s/aligned \&\& i + N <= n/aligned/|norm_sq|asan|norm_sq.many|heap-buffer-overflow
 adamw.cu|/the factors are there/d|adamw|races|adamw.first|race at

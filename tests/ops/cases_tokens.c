@@ -176,6 +176,67 @@ static void loss_and_lse(op_test *t) { // both results have gradients
   op_out(t, loss + 1);
 }
 
+// ---- the loss and its gradient at once
+
+static void grad_of_loss(op_test *t, xlm_val logits, xlm_val targets, xlm_val valid, const char *vocab,
+                         xlm_attr_list *l) {
+  xlm_val in[] = {logits, targets, op_fixed(t, "dloss[]", 0.5, 2), valid};
+  op_put_dims(t, l, XLM_A_vocab, vocab);
+  xlm_val both = xlm_emit(&t->b, XLM_OP_CROSS_ENTROPY_GRAD, in, valid ? 4 : 3, l);
+  op_out_const(t, both);
+  op_out_const(t, both + 1);
+}
+
+static void grad_simple(op_test *t) {
+  xlm_attr_list l = op_attrs(t);
+  xlm_val logits = op_leaf(t, "logits[batch 2, seq 3, vocab 11]");
+  grad_of_loss(t, logits, op_ints(t, "targets[batch, seq]", 0, 11), 0, "vocab", &l);
+}
+
+static void grad_valid(op_test *t) { // the count comes from outside; some targets do not count
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_int(&l, XLM_A_ignore, 2);
+  xlm_val logits = op_leaf_range(t, "logits[seq 7, vocab 37]", -8, 8);
+  xlm_val targets = op_int_data(t, "targets[seq]", (int[]){2, 1, -1, 4, 37, 0, 36});
+  grad_of_loss(t, logits, targets, op_fixed(t, "valid[]", 7, 9), "vocab", &l);
+}
+
+static void grad_none(op_test *t) { // nothing counts: zero, and no gradient
+  xlm_attr_list l = op_attrs(t);
+  xlm_val logits = op_leaf(t, "logits[seq 3, vocab 5]");
+  grad_of_loss(t, logits, op_int_data(t, "targets[seq]", (int[]){-1, -1, -1}), 0, "vocab", &l);
+}
+
+static void grad_order(op_test *t) { // the vocabulary in the middle, the targets in another order
+  xlm_attr_list l = op_attrs(t);
+  xlm_val logits = op_leaf(t, "logits[seq 3, vocab 70, batch 2]");
+  grad_of_loss(t, logits, op_ints(t, "targets[batch, seq]", -1, 70), 0, "vocab", &l);
+}
+
+static void grad_large(op_test *t) { // several chunks per row, large logits
+  xlm_attr_list l = op_attrs(t);
+  xlm_val logits = op_leaf_range(t, "logits[seq 5, vocab 2500]", -60, 60);
+  grad_of_loss(t, logits, op_ints(t, "targets[seq]", 0, 2500), 0, "vocab", &l);
+}
+
+static void grad_prime(op_test *t) { // rows longer than a block, that begin anywhere
+  xlm_attr_list l = op_attrs(t);
+  xlm_val logits = op_leaf(t, "logits[seq 7, vocab 2053]");
+  grad_of_loss(t, logits, op_ints(t, "targets[seq]", -1, 2053), 0, "vocab", &l);
+}
+
+static void grad_longer_than_room(op_test *t) { // not all of a row waits in a block's memory
+  xlm_attr_list l = op_attrs(t);
+  xlm_val logits = op_leaf(t, "logits[seq 2, vocab 51001]");
+  grad_of_loss(t, logits, op_int_data(t, "targets[seq]", (int[]){51000, 3}), 0, "vocab", &l);
+}
+
+static void grad_blocks(op_test *t) { // rows of whole vectors
+  xlm_attr_list l = op_attrs(t);
+  xlm_val logits = op_leaf(t, "logits[seq 40, vocab 256]");
+  grad_of_loss(t, logits, op_ints(t, "targets[seq]", 0, 256), 0, "vocab", &l);
+}
+
 // ---- a split vocabulary
 
 // logits over elements 3 .. 6 of a vocabulary of 10.
@@ -309,6 +370,14 @@ static const op_case table[] = {
     {"rising", XLM_OP_CROSS_ENTROPY, loss_rising, .no_grad = true},
     {"blocks", XLM_OP_CROSS_ENTROPY, loss_blocks, .bf16 = true},
     {"and_lse", XLM_OP_CROSS_ENTROPY, loss_and_lse},
+    {"simple", XLM_OP_CROSS_ENTROPY_GRAD, grad_simple, .bf16 = true, .no_grad = true},
+    {"valid", XLM_OP_CROSS_ENTROPY_GRAD, grad_valid, .bf16 = true, .no_grad = true},
+    {"none", XLM_OP_CROSS_ENTROPY_GRAD, grad_none, .no_grad = true},
+    {"order", XLM_OP_CROSS_ENTROPY_GRAD, grad_order, .bf16 = true, .no_grad = true},
+    {"large", XLM_OP_CROSS_ENTROPY_GRAD, grad_large, .bf16 = true, .no_grad = true},
+    {"prime", XLM_OP_CROSS_ENTROPY_GRAD, grad_prime, .bf16 = true, .no_grad = true},
+    {"longer_than_room", XLM_OP_CROSS_ENTROPY_GRAD, grad_longer_than_room, .bf16 = true, .no_grad = true},
+    {"blocks", XLM_OP_CROSS_ENTROPY_GRAD, grad_blocks, .bf16 = true, .no_grad = true},
     {"part", XLM_OP_TOKEN_STATS, stats_part, .no_grad = true},
     {"counts", XLM_OP_TOKEN_LOSS, token_loss_counts, .no_grad = true},
     {"valid", XLM_OP_TOKEN_LOSS, token_loss_valid, .no_grad = true},

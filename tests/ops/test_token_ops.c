@@ -163,6 +163,36 @@ static void loss_shows_bad_numbers(void **state) {
   assert_true(isfinite(loss_with(-INFINITY))); // a masked logit
 }
 
+// ---- the loss and its gradient at once: the bits of the two
+
+static void same_bits(op_test *t, xlm_val x, xlm_val y) {
+  const double *a = values_of(t, x), *b = values_of(t, y);
+  int64_t n = xlm_type_elements(xlm_val_type(t->b.g, x), t->b.g->dims);
+  for (int64_t i = 0; i < n; i++) assert_true(a[i] == b[i]);
+}
+
+static void loss_and_gradient_at_once(void **state) {
+  (void)state;
+  for (int k = 0; k < 4; k++) {
+    op_test t = new_test();
+    t.dtype = k & 1 ? XLM_BF16 : XLM_F32;
+    xlm_val logits = op_leaf_range(&t, "logits[seq 9, vocab 1201]", -20, 20),
+            targets = op_ints(&t, "targets[seq]", -1, 1201), dloss = op_fixed(&t, "dloss[]", 0.1, 3),
+            valid = op_fixed(&t, "valid[]", 7, 9);
+    int counted = k >> 1;
+    xlm_attr_list l = op_attrs(&t);
+    op_put_dims(&t, &l, XLM_A_vocab, "vocab");
+    xlm_val loss =
+        xlm_emit(&t.b, XLM_OP_CROSS_ENTROPY, (xlm_val[]){logits, targets, valid}, 2 + counted, NULL);
+    xlm_val in[] = {logits, targets, loss + 1, dloss, valid};
+    xlm_val gradient = xlm_emit(&t.b, XLM_OP_CROSS_ENTROPY_BWD, in, 4 + counted, &l);
+    xlm_val of_both[] = {logits, targets, dloss, valid};
+    xlm_val both = xlm_emit(&t.b, XLM_OP_CROSS_ENTROPY_GRAD, of_both, 3 + counted, &l);
+    same_bits(&t, gradient, both);
+    same_bits(&t, loss, both + 1);
+  }
+}
+
 static void
 top_k_of_bad_numbers_chooses_k(void **state) { // whatever it chooses, the indices are valid and differ
   (void)state;
@@ -374,6 +404,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(dropout_keeps_the_mean, setup, teardown),
       cmocka_unit_test_setup_teardown(split_vocabulary_adds_up, setup, teardown),
       cmocka_unit_test_setup_teardown(loss_shows_bad_numbers, setup, teardown),
+      cmocka_unit_test_setup_teardown(loss_and_gradient_at_once, setup, teardown),
       cmocka_unit_test_setup_teardown(top_k_of_bad_numbers_chooses_k, setup, teardown),
       cmocka_unit_test_setup_teardown(even_routing_balances_to_one, setup, teardown),
       cmocka_unit_test_setup_teardown(mistakes_are_refused, setup, teardown),

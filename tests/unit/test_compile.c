@@ -95,6 +95,7 @@ static const struct {
              {"partition", STEP | XLM_RECOMPUTED | XLM_PARTITIONED},
              {"pipeline", OF_STAGE},
              {"chunk_loss", OF_STAGE | XLM_CHUNKED},
+             {"merge_loss", OF_STAGE | XLM_CHUNKED},
              {"bias", OF_STAGE | XLM_CHUNKED},
              {"residual", OF_STAGE | XLM_CHUNKED},
              {"fuse", OF_STAGE | XLM_CHUNKED | XLM_FUSED},

@@ -1,0 +1,43 @@
+// The line of a plan's page about the parts in which logits and loss are computed (the chunk_loss pass).
+#include "compiler/report/report.h"
+
+// Does it choose elements of computed logits by the numbers of an operand?
+static bool reads_logits(const xlm_rank_plan *r, const xlm_instr *in) {
+  const xlm_op_facts *f = xlm_op_facts_of(in->op);
+  xlm_dim vocab[XLM_MAX_RANK];
+  if (!f->index || !xlm_attr_dims(&in->attrs, f->index_into, vocab)) return false;
+  const xlm_tensor *t = &r->tensors[in->in[0]];
+  return t->category == XLM_CATEGORY_ACTIVATION && xlm_type_find(&t->type, vocab[0]) >= 0;
+}
+
+typedef struct parts {
+  const xlm_instr *first; // of those that read the logits
+  int64_t n, tokens;      // how often it is there, each for other tokens; the most of them
+} parts;
+
+static void add(parts *p, const xlm_rank_plan *r, const xlm_instr *in) {
+  if (!p->first) p->first = in;
+  if (in->op != p->first->op || in->line != p->first->line) return;
+  const xlm_type *t = &r->tensors[in->in[xlm_op_facts_of(in->op)->index - 1]].type;
+  int64_t tokens = xlm_type_elements(t, r->dims);
+  p->n++;
+  if (tokens > p->tokens) p->tokens = tokens;
+}
+
+static parts parts_of(const xlm_rank_plan *r, bool training) {
+  parts p = {0};
+  for (uint32_t s = 0; s < r->n_segments && !p.first; s++) {
+    const xlm_segment *g = &r->segments[s];
+    for (uint32_t i = g->first; training != (g->kind == XLM_SEG_EVAL) && i < g->first + g->n; i++)
+      if (reads_logits(r, &r->instrs[i])) add(&p, r, &r->instrs[i]);
+  }
+  return p;
+}
+
+void xlm_report_loss_parts(const xlm_plan *plan, bool training, xlm_text *out) {
+  parts p = {0};
+  for (uint32_t k = 0; k < plan->n_rank_plans && !p.first; k++) p = parts_of(plan->rank_plans[k], training);
+  if (p.n > 1)
+    xlm_text_printf(out, "logits and loss in %lld parts of at most %s tokens, %s:%u\n", (long long)p.n,
+                    xlm_text_thousands(out->arena, p.tokens), plan->source_path, p.first->line);
+}

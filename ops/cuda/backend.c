@@ -24,6 +24,7 @@ static void fill_kernels(void) {
 #include "ops/cuda/kernels.def"
 #undef XLM_CUDA
 #undef XLM_CUDA_PREPARED
+  kernels[XLM_OP_FUSED].request = xlm_cuda_request_fused;
 }
 
 static const xlm_kernel *find(const char *arch, xlm_op_id op) {

@@ -24,5 +24,6 @@ xlm_status xlm_cuda_product_own(const xlm_call *c, int at, const void *add);
   xlm_status xlm_cuda_prepare_##what(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
 #include "ops/cuda/kernels.def"
 #undef XLM_CUDA
+void xlm_cuda_request_fused(const xlm_call *c, xlm_arena *a); // see request in runtime/device/kernel.h
 
 #endif

@@ -28,6 +28,11 @@ static xlm_status add_parts(const xlm_call *c, const xlm_fused_shape *s) {
   return xlm_cuda_fused_sums(c, &sums);
 }
 
+void xlm_cuda_request_fused(const xlm_call *c, xlm_arena *a) {
+  xlm_fused_shape s = xlm_fused_shape_of(c);
+  if (xlm_fused_blocks(&s)) xlm_generated_request(xlm_fused_source(a, &s));
+}
+
 xlm_status xlm_cuda_fused(const xlm_call *c) {
   const prepared *p = (const prepared *)c->prepared;
   const xlm_fused_shape *s = &p->shape;

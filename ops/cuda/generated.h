@@ -26,6 +26,8 @@ XLM_C_BEGIN
 
 typedef struct xlm_generated xlm_generated; // a loaded kernel; lives as long as the process
 
+// The kernel of this source will be loaded: the first load compiles all that were requested, at once.
+void xlm_generated_request(const char *source);
 // The kernel of this source, compiled at most once per process and kept on disk between runs. A failure is
 // XLM_ENV with what the compiler said.
 xlm_status xlm_generated_load(const char *source, xlm_generated **out, xlm_error *err) XLM_MUST_CHECK;

@@ -62,8 +62,22 @@ static xlm_status bind(xlm_exec *e, const xlm_instr *in, exec_bound *b, const xl
   if (in->stream == XLM_STREAM_COMM && !e->comm)
     return xlm_fail(err, XLM_USER, "the plan is for %u ranks and this run has one", e->plan->n_ranks);
   bind_call(e, in, b);
-  XLM_TRY(bind_variant(e, b, err));
-  return b->kernel->prepare ? b->kernel->prepare(&b->call, e->tables, &b->call.prepared, err) : XLM_OK;
+  return bind_variant(e, b, err);
+}
+
+static void request(xlm_exec *e) {
+  xlm_arena *a = xlm_arena_new(0);
+  if (a && XLM_ARENA_TRY(a)) // without memory `prepare` alone does it
+    for (uint32_t i = 0; i < e->rank->n_instrs; i++) {
+      const exec_bound *b = &e->bound[i];
+      if (b->kernel->request) b->kernel->request(&b->call, a);
+    }
+  xlm_arena_free(a);
+}
+
+static xlm_status prepare(xlm_exec *e, exec_bound *b, xlm_error *err) {
+  if (!b->kernel->prepare) return XLM_OK;
+  return b->kernel->prepare(&b->call, e->tables, &b->call.prepared, err);
 }
 
 // The work that can be done between communication i and the first instruction that waits for it.
@@ -107,6 +121,9 @@ static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backen
   for (int i = 0; i < XLM_BOXES; i++) e->boxes[i] = XLM_NEW_N(e->tables, double, e->rank->n_outputs);
   for (uint32_t i = 0; i < e->rank->n_instrs; i++)
     if (bind(e, &e->rank->instrs[i], &e->bound[i], backend, err) != XLM_OK) return exec_name(e, i, err);
+  request(e);
+  for (uint32_t i = 0; i < e->rank->n_instrs; i++)
+    if (prepare(e, &e->bound[i], err) != XLM_OK) return exec_name(e, i, err);
   plan_work(e, rank);
   return XLM_OK;
 }

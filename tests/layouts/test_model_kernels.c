@@ -4,13 +4,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "compiler/driver/compile.h"
 #include "ops/cuda/fused_source.h"
-#include "ops/cuda/nvrtc.h"
+#include "ops/cuda/images.h"
 #include "runtime/base/dict.h"
 #include "runtime/device/kernel.h"
 #include "tests/train/train_util.h"
@@ -94,7 +96,65 @@ static void every_program_compiles(void **state) {
   xlm_arena_free(f.a);
 }
 
+// ---- many at once ----
+
+enum { MOST = 64 };
+
+static int jobs_of(finder *f, xlm_image_job jobs[MOST]) {
+  const xlm_rank_plan *r = plan_of(f->a, "gpt2", "small", XLM_BF16)->rank_plans[0];
+  int n = 0;
+  for (uint32_t i = 0; i < r->n_instrs && n < MOST; i++) {
+    const char *source = r->instrs[i].op == XLM_OP_FUSED ? source_of(f, r, &r->instrs[i]) : NULL;
+    if (!source || xlm_dict_get(&f->found, source)) continue;
+    xlm_dict_put(f->a, &f->found, source, f);
+    jobs[n++] = (xlm_image_job){
+        .source = source, .key = xlm_nvrtc_key(source, "sm_90"), .arena = xlm_arena_new(0)};
+  }
+  return n;
+}
+
+// As they are made one by one; the second time they come from the disk, where a bad source is none.
+static void images_are_made_at_once(void **state) {
+  (void)state;
+#ifdef XLM_SANITIZED
+  skip();
+#endif
+  finder f = {.a = xlm_arena_new(0)};
+  xlm_image_job jobs[MOST];
+  xlm_nvrtc_image alone = {0};
+  char home[] = "/tmp/xlm-images-XXXXXX", command[64];
+  assert_non_null(mkdtemp(home));
+  setenv("XDG_CACHE_HOME", home, 1);
+  bool here = xlm_nvrtc_compile("", "sm_90", f.a, &alone, NULL) == XLM_OK;
+  int n = here ? jobs_of(&f, jobs) : 0;
+  for (int round = 0; here && round < 2; round++) {
+    xlm_images_make(jobs, n, "sm_90");
+    for (int i = 0; i < n; i++) {
+      assert_int_equal(jobs[i].status, XLM_OK);
+      if (i % 4 == 0) assert_int_equal(xlm_nvrtc_compile(jobs[i].source, "sm_90", f.a, &alone, NULL), XLM_OK);
+      if (i % 4 == 0) assert_int_equal(jobs[i].image.bytes, alone.bytes);
+      if (i % 4 == 0) assert_memory_equal(jobs[i].image.data, alone.data, alone.bytes);
+      if (i % 4 != 0) jobs[i].source = "this does not compile";
+      jobs[i].image = (xlm_nvrtc_image){0};
+    }
+  }
+  if (here) {
+    jobs[1].fresh = true;
+    xlm_images_make(jobs, n, "sm_90");
+    assert_int_equal(jobs[1].status, XLM_ENV);
+    assert_non_null(strstr(jobs[1].err.text, "cannot compile a kernel for sm_90"));
+    assert_int_equal(jobs[2].status, XLM_OK);
+    assert_true(n > 8);
+  }
+  for (int i = 0; i < n; i++) xlm_arena_free(jobs[i].arena);
+  xlm_arena_free(f.a);
+  snprintf(command, sizeof command, "rm -r %s", home);
+  assert_int_equal(system(command), 0);
+  if (!here) skip();
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_program_compiles)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_program_compiles),
+                                     cmocka_unit_test(images_are_made_at_once)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 #     sanitize   compute-sanitizer over op cases: memcheck, racecheck, initcheck, synccheck
 #     train      loss curve against the CPU's; equal bits again, and as graphs or one by one; results checked for NaN
 #     layouts    two and four ranks on this GPU against one
-#     bench      tokens/s of the models in gpu_rows.txt, with where the time goes
+#     bench      cluster.yaml, this GPU as `xlmc plan --cluster` takes it; tokens/s of the models in gpu_rows.txt
 #     torch      the same models in PyTorch, eager and compiled (python3 with torch)
 #
 # Results go to $OUT (default DIR/out): report.txt, and a log per step. Exit code 1: something failed. $FLAGS: more flags
@@ -33,8 +33,9 @@ prepare() {
   dir=$(cd "$dir" && pwd) build=$dir/../gpu-build
   cmake -G Ninja -S "$source" -B "$build" -DXLM_CUDA=ON -DXLM_CUDA_ARCHS="${ARCHS:-90a-real}" -DXLM_CHECKED=OFF \
     -DCMAKE_CUDA_FLAGS='-Xfatbin -compress-all' -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON >"$dir/cmake.log" || { tail "$dir/cmake.log"; return 1; }
-  ninja -C "$build" xlmrun gpu_ops >"$dir/build.log" || { grep -A 20 -m 1 FAILED "$dir/build.log"; return 1; }
-  install -s "$build/xlmrun" "$dir/bin/xlmrun" && install -s "$build/tests/gpu_ops" "$dir/bin/gpu_ops" || return 1
+  ninja -C "$build" xlmrun gpu_ops gpu_cluster >"$dir/build.log" || { grep -A 20 -m 1 FAILED "$dir/build.log"; return 1; }
+  install -s "$build/xlmrun" "$dir/bin/xlmrun" && install -s "$build/tests/gpu_ops" "$dir/bin/gpu_ops" &&
+    install -s "$build/tests/gpu_cluster" "$dir/bin/gpu_cluster" || return 1
   for library in $(libraries "$dir/bin/gpu_ops") $(libraries "$dir/bin/xlmrun"); do cp "$library" "$dir/lib/"; done
   cp "$source"/models/*.xlm "$dir/models/"
   cp "$source/tools/gpu_check.sh" "$source/tools/bench/gpu_rows.txt" "$source/tools/bench/torch_train.py" "$dir/"
@@ -133,6 +134,13 @@ run_torch() { # NAME MODE FLAGS...
   [ "${PIPESTATUS[0]}" = 0 ] || { tail -n 3 "$out/$name.torch-$mode.err"; return 1; }
 }
 
+# $SIZES: of products, for trials.
+run_cluster() {
+  "$here/bin/gpu_cluster" "$here/models" ${SIZES:-} >"$out/cluster.part" && mv "$out/cluster.part" "$out/cluster.yaml" || return 1
+  cat "$out/cluster.yaml"
+  echo "cluster.yaml: $(sed -n 's/^  \(flops_bf16\|gemm_small\|attention\|memory_bandwidth\|launch\): \([^ ]*\).*/\1 \2/p' "$out/cluster.yaml" | paste -sd ,)"
+}
+
 # rows FUNCTION COLUMN: calls FUNCTION NAME WORDS... for every row.
 rows() {
   local name words
@@ -194,9 +202,12 @@ phase() {
       step pp2 90 compared pp2 "$here/cpu" 1e-3 --device cuda-eager --pp 2
       step cp2 90 compared cp2 "$here/cpu" 1e-3 --device cuda-eager --cp 2
       step zero3 90 compared zero3 "$here/cpu" 1e-3 --device cuda-eager --dp 2 --tp 2 --zero 3 ;;
-    bench) rows bench_row xlm ;;
+    cluster) step cluster 120 run_cluster ;;
+    bench)
+      phase cluster
+      rows bench_row xlm ;;
     torch) rows torch_row torch ;;
-    *) echo "gpu_check.sh: no phase '$1': probe, ops, sanitize, train, layouts, bench, torch" >&2; exit 1 ;;
+    *) echo "gpu_check.sh: no phase '$1': probe, ops, sanitize, train, layouts, cluster, bench, torch" >&2; exit 1 ;;
   esac
 }
 

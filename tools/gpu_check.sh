@@ -118,9 +118,10 @@ same_bits() { # A B
 tokens_per_second() { sed -n 's/^\([0-9.,]*\) tokens\/s.*/\1/p' "$1" | tr -d ,; }
 
 run_bench() { # NAME FLAGS...
-  local name=$1
+  local name=$1 peak=()
   shift
-  (cd "$here/models" && "$here/bin/xlmrun" bench "$@" --dtype bf16 --recompute none --device cuda --steps 20) >"$out/$name.bench" 2>&1
+  [ ! -f "$out/cluster.yaml" ] || peak=(--cluster "$out/cluster.yaml")
+  (cd "$here/models" && "$here/bin/xlmrun" bench "$@" --dtype bf16 --recompute none --device cuda --steps 20 "${peak[@]}") >"$out/$name.bench" 2>&1
   local code=$?
   cat "$out/$name.bench"
   grep -m 1 'tokens/s' "$out/$name.bench"
@@ -219,7 +220,7 @@ if [ "${1:-}" = prepare ]; then
 fi
 [ -x "$here/bin/xlmrun" ] || { echo "gpu_check.sh: no programs beside this script: run tools/gpu_check.sh prepare, then the copy in build/gpu" >&2; exit 1; }
 out=${OUT:-$here/out} failed=0
-mkdir -p "$out" && find_libraries
+mkdir -p "$out" && out=$(cd "$out" && pwd) && find_libraries
 say "gpu_check.sh $(date -u +%Y-%m-%d) $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -n 1)"
 [ $# -gt 0 ] || set -- probe ops sanitize train layouts bench torch
 for one in "$@"; do phase "$one"; done

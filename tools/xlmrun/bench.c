@@ -129,10 +129,12 @@ static void show_speed(session *s, double mean, double best, double peak) {
          xlm_dtype_name(p->dtype), p->batch * p->microbatches, p->seq,
          xlm_text_plural(s->arena, p->microbatches, "microbatch"), session_ranks(s),
          xlm_text_plural(s->arena, session_threads(s), "thread"));
-  printf("%.0f tokens/s   %.1f ms/step (best %.1f)   %.1f GFLOP/s of the model   %.1f%% MFU (peak %.0f "
-         "GFLOP/s, measured)\n",
-         tokens / mean, 1e3 * mean, 1e3 * best, flops / mean / 1e9, peak > 0 ? 100 * flops / mean / peak : 0,
-         peak / 1e9);
+  printf("%.0f tokens/s   %.1f ms/step (best %.1f)   %.1f GFLOP/s of the model", tokens / mean, 1e3 * mean,
+         1e3 * best, flops / mean / 1e9);
+  if (peak > 0)
+    printf("   %.1f%% MFU (peak %.0f GFLOP/s, %s)", 100 * flops / mean / peak, peak / 1e9,
+           session_has_own_peak(s) ? "measured" : xlm_setting_text(s->settings, XLM_SET_cluster));
+  printf("\n");
 }
 
 // Every rank is timed, though only the first is shown: a device runs timed instructions one by one, and ranks

@@ -75,7 +75,23 @@ static xlm_status measure_here(session *s, double *flops) {
   return XLM_OK;
 }
 
+// Nothing here measures another device: the peak is the cluster's, if one is named.
+static xlm_status peak_of_cluster(session *s, double *flops) {
+  const char *name = xlm_setting_text(s->settings, XLM_SET_cluster);
+  xlm_cluster cluster;
+  *flops = 0;
+  if (!*name) return XLM_OK;
+  XLM_TRY(xlm_request_cluster(s->arena, s->model_path, name, &cluster, &s->err));
+  *flops = xlm_cluster_peak(&cluster, s->plan->dtype) * s->plan->n_ranks;
+  return XLM_OK;
+}
+
+bool session_has_own_peak(const session *s) {
+  return strcmp(s->plan->target.backend, "cuda") != 0;
+}
+
 xlm_status session_peak_flops(session *s, double *flops) {
+  if (!session_has_own_peak(s)) return peak_of_cluster(s, flops);
   int n = xlm_team_processes(s->team);
   double mine, *all = XLM_NEW_N(s->arena, double, n);
   xlm_team_at(s->team, "measuring the peak");

@@ -53,9 +53,11 @@ xlm_status session_fill(session *s, bool weights_only); // from the checkpoint, 
 
 bool session_tokens_are_bytes(const session *s);
 
-// Measures the matrix-product rate (FLOP/s, in the run's type) of the machines with the run's threads, on all
-// processes at once; takes about 0.1 s of each thread.
+// The reference for MFU: the matrix-product rate (FLOP/s, in the run's type) of the machines with the run's
+// threads, measured on all processes at once in about 0.1 s of each thread. On a GPU it is not measured: the
+// peak that --cluster names, else 0 = unknown.
 xlm_status session_peak_flops(session *s, double *flops);
+bool session_has_own_peak(const session *s); // it is measured
 int session_threads(const session *s);       // of all ranks of this process
 // Does the plan fit? The fullest rank against --memory-limit or its share of the device's memory; on devices
 // that use the host's, the total of this host's ranks against that.

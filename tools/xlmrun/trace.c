@@ -62,7 +62,7 @@ static xlm_status plan_events(session *s, xlm_tracer_options *o) {
 
 xlm_status session_open_trace(session *s, int64_t steps) {
   xlm_tracer_options o = {.path = xlm_setting_text(s->settings, XLM_SET_trace)};
-  if (!*o.path && *xlm_setting_text(s->settings, XLM_SET_cluster))
+  if (!*o.path && *xlm_setting_text(s->settings, XLM_SET_cluster) && session_has_own_peak(s))
     return xlm_fail(&s->err, XLM_USER, "--cluster goes with --trace FILE: it puts the planned step into it");
   if (!*o.path) return XLM_OK;
   XLM_TRY(find_steps(s, steps, &o));

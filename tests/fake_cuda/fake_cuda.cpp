@@ -143,6 +143,7 @@ int64_t taken() {
 
 int memory(size_t *unused, size_t *all) {
   guard g(lock);
+  if (capturing) return forbid("memory is asked for");
   *all = memory_of_test();
   *unused = *all - CONTEXT - (size_t)taken() - (size_t)made * GRAPH;
   return code();

@@ -70,6 +70,7 @@ typedef struct cuda {
   bool comm_used;   // since KERNELS waited for it
   bool comm_behind; // COMM has not waited for `forked` yet
   uint64_t before, graph_bytes; // of the card's memory: in use at open; taken by graphs
+  uint64_t unused;              // of it, when the capture began
   cuda_block *blocks;
   cuda_thing *things;
   cuda_ring ring;

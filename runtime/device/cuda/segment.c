@@ -34,6 +34,7 @@ static xlm_status add(cuda *c, uint32_t segment, const int32_t *slot, xlm_error 
 // it.
 static xlm_status begin_capture(cuda *c, cuda_repeat *r, xlm_error *err) {
   xlm_cuda_queue q = c->open.queue[XLM_STREAM_KERNELS];
+  c->unused = cuda_unused(c);
   XLM_TRY(xlm_cuda_check(cuda_calls(c), cuda_calls(c)->begin_capture(q), "capturing a graph", err));
   pthread_mutex_lock(&c->lock);
   c->capturing = r;
@@ -79,7 +80,6 @@ xlm_status cuda_begin(xlm_device *d, const xlm_device_segment *s, bool *known, x
 void cuda_end_capture(cuda *c) {
   cuda_repeat *r = c->capturing;
   xlm_error err = {0};
-  uint64_t unused = cuda_unused(c);
   c->capturing = NULL;
   int rc = cuda_calls(c)->end_capture(c->open.queue[XLM_STREAM_KERNELS], &r->graph);
   pthread_mutex_unlock(&c->lock); // begin_capture's
@@ -91,7 +91,7 @@ void cuda_end_capture(cuda *c) {
   }
   count_sent(c, r);
   if (launch(c, r, &err) != XLM_OK) cuda_fail(c, XLM_NO_INSTR, XLM_ENV, &err);
-  c->graph_bytes += cuda_taken_since(c, unused);
+  c->graph_bytes += cuda_taken_since(c, c->unused);
 }
 
 void cuda_drop_graphs(cuda *c) {

@@ -60,7 +60,8 @@ static xlm_status load(const xlm_nvrtc_image *image, void **kernel, xlm_error *e
 }
 
 // The driver may refuse an image from the cache: it is made again.
-static xlm_status load_made(xlm_generated *k, xlm_image_job *j, bool fresh, const char *arch, xlm_error *err) {
+static xlm_status load_made(xlm_generated *k, xlm_image_job *j, bool fresh, const char *arch,
+                            xlm_error *err) {
   if (j->status != XLM_OK) {
     if (err) *err = j->err;
     return j->status;

@@ -34,7 +34,7 @@ typedef struct xlm_work { // the function, its argument and everything they refe
   xlm_status (*run)(void *arg, uint32_t instr); // calls the kernel
   void *arg;
   uint32_t instr;
-  const char *where; // the instruction as messages name it; NULL = unknown
+  const char *where;                 // the instruction as messages name it; NULL = unknown
   double flops_beside, bytes_beside; // work that can be done before the result is needed; an estimate
   const xlm_call *call;              // of the kernel, for devices that check what it accesses; NULL = unknown
 } xlm_work;
@@ -58,12 +58,12 @@ typedef struct xlm_device_segment { // one run of a segment
 typedef void xlm_device_timer(void *arg, xlm_queue queue, uint32_t instr, int64_t begin, int64_t end);
 
 typedef struct xlm_device_memory { // in bytes
-  uint64_t all, before;      // of the device's own memory: total; in use when it was opened, by the driver's
-                             // context and other programs. 0: it is the host's
-  uint64_t arena;            // from alloc
-  uint64_t libraries;        // libraries and kernels, as measured; also by what follows
-  uint64_t graphs, link;     // recordings of segments; communication
-  uint64_t host;             // of the host: queues, tables, buffers
+  uint64_t all, before;  // of the device's own memory: total; in use when it was opened, by the driver's
+                         // context and other programs. 0: it is the host's
+  uint64_t arena;        // from alloc
+  uint64_t libraries;    // libraries and kernels; this and what follows is measured
+  uint64_t graphs, link; // recordings of segments; communication
+  uint64_t host;         // of the host: queues, tables, buffers
 } xlm_device_memory;
 
 typedef struct xlm_device_kind {
@@ -81,7 +81,8 @@ typedef struct xlm_device_kind {
   // NULL, it goes over the control plane. All ranks call it at once, each from the thread that drives the
   // device, before the first work. `routes` stays valid until close.
   xlm_status (*connect)(xlm_device *d, const xlm_routes *routes, xlm_error *err);
-  // Waits for work under way; frees everything; accepts NULL. Ranks that are connected close at the same time.
+  // Waits for work under way; frees everything; accepts NULL. Ranks that are connected close at the same
+  // time.
   void (*close)(xlm_device *d);
   // Device memory that lives until close: the arena, tables of kernels. Zeroed and sufficiently aligned for
   // every kernel.

@@ -49,8 +49,8 @@ typedef struct xlm_kernel {
   // Scratch bytes that the call's variant needs; NULL = none.
   size_t (*workspace)(const xlm_call *c, const xlm_target *t);
   // Used by the runtime; run is NULL where a backend can only be planned for.
-  // Called for all calls of a plan before the first `prepare`, which it does not replace: lets what takes long
-  // be done for several calls at once. `a`: for as long as it runs. NULL = nothing does.
+  // Called for all calls of a plan before the first `prepare`, which it does not replace: lets what takes
+  // long be done for several calls at once. `a`: for as long as it runs. NULL = nothing does.
   void (*request)(const xlm_call *c, xlm_arena *a);
   // Called once, at load, without data: builds tables, allocated in `a` or on the device, which become the
   // call's `prepared`; NULL = none. Failures are XLM_ENV with a sentence in err.

@@ -42,10 +42,9 @@ static inline void *exec_address(const xlm_exec *e, uint32_t tensor) {
 xlm_status exec_put(xlm_exec *e, uint32_t tensor, size_t at, const void *from, size_t bytes, xlm_error *err);
 xlm_status exec_get(xlm_exec *e, uint32_t tensor, size_t at, void *to, size_t bytes, xlm_error *err);
 
-// Starts a run of the segment on the device. *known: the device repeats it as a whole. apart: its instructions
-// are run and inspected one by one.
-xlm_status exec_begin(xlm_exec *e, uint32_t segment, bool apart, bool *known,
-                      xlm_error *err) XLM_MUST_CHECK;
+// Starts a run of the segment on the device. *known: the device repeats it as a whole. apart: its
+// instructions are run and inspected one by one.
+xlm_status exec_begin(xlm_exec *e, uint32_t segment, bool apart, bool *known, xlm_error *err) XLM_MUST_CHECK;
 // Passes instruction i to the device, after what it depends on. Operands in slots are bound to those of the
 // current microbatch.
 void exec_enqueue(xlm_exec *e, uint32_t i);

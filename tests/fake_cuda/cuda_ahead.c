@@ -1,5 +1,6 @@
-// The training loop on a card that runs behind the host: a step is begun before the loss of the last one is read, but not
-// past an evaluation; what is reported, stops and errors are those of cuda-checked, which waits.
+// The training loop on a card that runs behind the host: a step is begun before the loss of the last one is
+// read, but not past an evaluation; what is reported, stops and errors are those of cuda-checked, which
+// waits.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,7 +116,8 @@ static void a_bad_loss_is_that_of_its_step(void **state) {
 #define CLEAN(test) cmocka_unit_test_setup_teardown(test, fake_setup, fake_nothing_is_left)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {CLEAN(steps_are_begun_ahead), CLEAN(a_stop_ends_the_steps_that_were_begun),
+  const struct CMUnitTest tests[] = {CLEAN(steps_are_begun_ahead),
+                                     CLEAN(a_stop_ends_the_steps_that_were_begun),
                                      CLEAN(a_bad_loss_is_that_of_its_step)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

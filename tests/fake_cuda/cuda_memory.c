@@ -1,5 +1,5 @@
-// The card's memory in a run: the arena is one allocation of exactly the planned bytes, all else is measured, and steps
-// allocate nothing. What ranks can plan with is shared by those on one card.
+// The card's memory in a run: the arena is one allocation of exactly the planned bytes, all else is measured,
+// and steps allocate nothing. What ranks can plan with is shared by those on one card.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

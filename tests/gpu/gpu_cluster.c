@@ -1,7 +1,8 @@
 // A cluster file (clusters/*.yaml) measured on this card: rates of products by size, of attention, of
 // elementwise chains and the time between two kernels, all of xlm's own plans. On the fake card the figures
 // mean nothing, but the file must be one.
-// `gpu_cluster MODELS [SIZE...]`: MODELS is the folder of gpt2.xlm; sizes of products, the default for a card.
+// `gpu_cluster MODELS [SIZE...]`: MODELS is the folder of gpt2.xlm; sizes of products, the default for a
+// card.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,8 +159,13 @@ static double product(int64_t size, xlm_dtype t) { // of three matrices of this 
   snprintf(value, sizeof value, "%lld", (long long)size);
   const xlm_set sets[] = {{"vocab", value}, {"hidden", value}};
   int64_t seq = size < 1024 ? size : 1024;
-  bed b = open_bed(&(shape){.path = "product.xlm", .text = product_model, .sets = sets, .n_sets = 2,
-                            .batch = size / seq, .seq = seq, .dtype = t});
+  bed b = open_bed(&(shape){.path = "product.xlm",
+                            .text = product_model,
+                            .sets = sets,
+                            .n_sets = 2,
+                            .batch = size / seq,
+                            .seq = seq,
+                            .dtype = t});
   double r = rate(&b, profile(&b), XLM_OP_CONTRACT, false);
   close_bed(&b);
   return r;
@@ -200,15 +206,26 @@ static void measure_products(const sizes *s, double *peak) {
 static void measure_model(const char *path, const char *text, bool tiny, double peak) {
   static const xlm_set small[] = {{"layers", "2"}},
                        narrow[] = {{"layers", "12"}, {"hidden", "32"}, {"heads", "2"}, {"vocab", "64"}};
-  bed b = open_bed(&(shape){.path = path, .text = text, .preset = tiny ? "nano" : "small",
-                            .sets = tiny ? narrow : small, .n_sets = tiny ? 4 : 1, .batch = tiny ? 2 : 8,
-                            .seq = tiny ? 16 : 1024, .dtype = XLM_BF16});
+  bed b = open_bed(&(shape){.path = path,
+                            .text = text,
+                            .preset = tiny ? "nano" : "small",
+                            .sets = tiny ? narrow : small,
+                            .n_sets = tiny ? 4 : 1,
+                            .batch = tiny ? 2 : 8,
+                            .seq = tiny ? 16 : 1024,
+                            .dtype = XLM_BF16});
   double *seconds = profile(&b), attention = rate(&b, seconds, XLM_OP_ATTEND, false) / peak;
   printf("  attention: %.4g\n", attention < 1 ? attention : 1);
   printf("  memory_bandwidth: %.4g\n", rate(&b, seconds, XLM_OP_FUSED, true));
   close_bed(&b);
-  b = open_bed(&(shape){.path = path, .text = text, .preset = "nano", .sets = narrow, .n_sets = 4, .batch = 1,
-                        .seq = 16, .dtype = XLM_BF16});
+  b = open_bed(&(shape){.path = path,
+                        .text = text,
+                        .preset = "nano",
+                        .sets = narrow,
+                        .n_sets = 4,
+                        .batch = 1,
+                        .seq = 16,
+                        .dtype = XLM_BF16});
   run(&b, WARM);
   printf("  launch: %.3g\n", run(&b, RUNS * 4) / b.rank->segments[b.rank->eval_segment].n);
   xlm_device_memory m = xlm_exec_memory(b.exec);
@@ -228,8 +245,9 @@ static void head(void) {
 }
 
 static void links(void) {
-  printf("intra:                    # not measured: those of a DGX H100\n  bandwidth: 360e9\n  latency: 3e-6\n"
-         "inter:\n  bandwidth: 42e9\n  latency: 8e-6\n");
+  printf(
+      "intra:                    # not measured: those of a DGX H100\n  bandwidth: 360e9\n  latency: 3e-6\n"
+      "inter:\n  bandwidth: 42e9\n  latency: 8e-6\n");
 }
 
 int main(int argc, char **argv) {

@@ -107,8 +107,8 @@ static int jobs_of(finder *f, xlm_image_job jobs[MOST]) {
     const char *source = r->instrs[i].op == XLM_OP_FUSED ? source_of(f, r, &r->instrs[i]) : NULL;
     if (!source || xlm_dict_get(&f->found, source)) continue;
     xlm_dict_put(f->a, &f->found, source, f);
-    jobs[n++] = (xlm_image_job){
-        .source = source, .key = xlm_nvrtc_key(source, "sm_90"), .arena = xlm_arena_new(0)};
+    jobs[n++] =
+        (xlm_image_job){.source = source, .key = xlm_nvrtc_key(source, "sm_90"), .arena = xlm_arena_new(0)};
   }
   return n;
 }

@@ -123,9 +123,8 @@ static xlm_status run_steps(session *s, pace *p, int64_t last, double *best) {
 static void show_speed(session *s, double mean, double best, double peak) {
   const xlm_plan *p = s->plan;
   double tokens = (double)(p->batch * p->microbatches * p->seq), flops = p->model_flops_per_token * tokens;
-  printf("%s%s%s  %s parameters  %s  %" PRId64 " x %" PRId64
-         " tokens per step, %s%s  %s\n",
-         p->model, p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
+  printf("%s%s%s  %s parameters  %s  %" PRId64 " x %" PRId64 " tokens per step, %s%s  %s\n", p->model,
+         p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
          xlm_dtype_name(p->dtype), p->batch * p->microbatches, p->seq,
          xlm_text_plural(s->arena, p->microbatches, "microbatch"), session_ranks(s),
          xlm_text_plural(s->arena, session_threads(s), "thread"));

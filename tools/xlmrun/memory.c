@@ -55,7 +55,8 @@ static xlm_status compare(session *s, const bound *b) {
                   "%s %s and there are %s%s, %s too few: %s a smaller --micro-batch-size or --seq-length, or "
                   "--recompute full%s",
                   b->who, xlm_text_bytes(s->arena, b->need), xlm_text_bytes(s->arena, b->limit), b->where,
-                  xlm_text_bytes(s->arena, b->need - b->limit), s->saved ? "make a plan with" : "try", b->more);
+                  xlm_text_bytes(s->arena, b->need - b->limit), s->saved ? "make a plan with" : "try",
+                  b->more);
 }
 
 xlm_status session_check_memory(session *s) {
@@ -66,7 +67,9 @@ xlm_status session_check_memory(session *s) {
   int here = session_ranks_here(s);
   bound b = {.limit = xlm_request_memory(s->settings, on, own && here > 0 ? here : 1),
              .need = each ? n.most : n.here,
-             .where = own ? " unused on its GPU" : each ? "" : " on this machine"};
+             .where = own    ? " unused on its GPU"
+                      : each ? ""
+                             : " on this machine"};
   b.more = alone ? "" : each ? ", or more ranks" : s->mpi ? ", or more machines" : "";
   b.who = alone  ? "this run needs"
           : each ? xlm_arena_printf(s->arena, "rank %u needs", n.fullest)
@@ -82,7 +85,8 @@ void session_show_memory(const session *s) {
   xlm_device_memory m = xlm_exec_memory(xlm_team_exec(s->team, 0));
   if (!m.all) return;
   uint64_t planned = xlm_exec_arena_bytes(xlm_team_exec(s->team, 0));
-  printf("of the GPU's %s: arena %s as planned", xlm_text_bytes(s->arena, m.all), xlm_text_bytes(s->arena, planned));
+  printf("of the GPU's %s: arena %s as planned", xlm_text_bytes(s->arena, m.all),
+         xlm_text_bytes(s->arena, planned));
   show_part(s, m.arena - planned + m.libraries, "libraries and kernels"); // and their tables
   show_part(s, m.graphs, "graphs");
   show_part(s, m.link, "NCCL");

@@ -196,8 +196,8 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
       &s->err, XLM_USER,
       "%lld processes were started and the mesh is %s = %s: start it with `mpirun -n %lld`, or give "
       "axes whose product is %lld, as in --dp %lld",
-      processes, xlm_request_mesh_text(s->arena, m), xlm_text_plural(s->arena, ranks, "rank"), ranks, processes,
-      processes);
+      processes, xlm_request_mesh_text(s->arena, m), xlm_text_plural(s->arena, ranks, "rank"), ranks,
+      processes, processes);
 }
 
 // One rank per process: its share of the processors of this host.
@@ -222,8 +222,8 @@ static xlm_status settle_threads(session *s) {
   int all = s->mpi ? threads_of_process(s) : xlm_request_threads(s->settings), each = all / ranks;
   if (xlm_setting_int(s->settings, XLM_SET_threads) > 0 && each > most)
     return xlm_fail(&s->err, XLM_USER,
-                    "--threads %d: the plan '%s' has room for %s per rank, %d in this process", all,
-                    s->saved, xlm_text_plural(s->arena, most, "thread"), most * ranks);
+                    "--threads %d: the plan '%s' has room for %s per rank, %d in this process", all, s->saved,
+                    xlm_text_plural(s->arena, most, "thread"), most * ranks);
   s->options.target.threads = each < 1 ? 1 : each < most ? each : most;
   return XLM_OK;
 }
@@ -242,7 +242,8 @@ static xlm_status check_threads(session *s) {
   if (most < MOST_THREADS) most = MOST_THREADS;
   if (processors < 1 || xlm_setting_int(s->settings, XLM_SET_threads) <= most) return XLM_OK;
   return xlm_fail(&s->err, XLM_USER, "%s: this machine has %s; use at most %ld threads",
-                  s->settings->value[XLM_SET_threads].where, xlm_text_plural(s->arena, processors, "processor"), most);
+                  s->settings->value[XLM_SET_threads].where,
+                  xlm_text_plural(s->arena, processors, "processor"), most);
 }
 
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch) {
@@ -268,8 +269,8 @@ const char *session_ranks(const session *s) {
   if (s->plan->n_ranks == 1) return "";
   const char *link = s->team ? xlm_exec_link(xlm_team_exec(s->team, 0)) : NULL;
   return xlm_arena_printf(s->arena, "  %u ranks = %s%s%s%s", s->plan->n_ranks,
-                          xlm_request_mesh_text(s->arena, &s->plan->mesh), s->mpi ? " (mpi)" : "", link ? ", " : "",
-                          link ? link : "");
+                          xlm_request_mesh_text(s->arena, &s->plan->mesh), s->mpi ? " (mpi)" : "",
+                          link ? ", " : "", link ? link : "");
 }
 
 int session_threads(const session *s) {

@@ -307,8 +307,7 @@ static void note_plan(session *s) {
 static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
   const xlm_plan *p = s->plan;
   int64_t batch = p->batch * p->microbatches;
-  printf("%s%s%s  %s parameters  %s  %s tokens%s  %" PRId64 " x %" PRId64
-         " per step, %s%s  %s  %s\n",
+  printf("%s%s%s  %s parameters  %s  %s tokens%s  %" PRId64 " x %" PRId64 " per step, %s%s  %s  %s\n",
          p->model, p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
          xlm_dtype_name(p->dtype), xlm_text_count(s->arena, (double)xlm_data_tokens(c->data)),
          xlm_data_files(c->data) ? "" : " (synthetic)", batch, p->seq,

@@ -8,8 +8,8 @@
 // - cuda-checked: like cuda-eager, but waits for every instruction and fills results with NaN first; for
 //   debugging.
 //
-// Rank r of a process uses card r modulo the number of cards. put, get, fetch and fill may be called by any thread,
-// also its first call of the device; all other functions only by the thread that drives the device.
+// Rank r of a process uses card r modulo the number of cards. put, get, fetch and fill may be called by any
+// thread, also its first call of the device; all other functions only by the thread that drives the device.
 //
 // A failed launch is reported with its instruction. A failure on the card is detected later, and CUDA does
 // not report where: only `cuda-checked` names the instruction. After such a failure the card's context is
@@ -64,9 +64,9 @@ xlm_status xlm_cuda_find_card(int64_t rank, int *card, xlm_cuda_card *out, xlm_e
 // See room in device.h: of what is unused now, less a reserve for libraries, kernels and graphs.
 uint64_t xlm_cuda_room(int64_t ranks);
 
-// Ranks that have a card each are connected over NCCL, where all can load it; else, or with XLM_CUDA_LINK=host,
-// through host memory (nccl_connect.c). Over NCCL, a segment is captured if all ranks that it exchanges data
-// with capture it, too.
+// Ranks that have a card each are connected over NCCL, where all can load it; else, or with
+// XLM_CUDA_LINK=host, through host memory (nccl_connect.c). Over NCCL, a segment is captured if all ranks
+// that it exchanges data with capture it, too.
 //
 // The link through host memory: copied to pinned memory, exchanged over the control plane, copied back. It
 // works wherever the control plane does, with any number of ranks per card. Each call waits on the host for

@@ -67,8 +67,8 @@ typedef struct cuda {
   uint32_t running; // the instruction that is being enqueued; XLM_NO_INSTR
   // KERNELS is where the two queues meet. joined: COMM so far, for KERNELS; forked: KERNELS so far, for COMM.
   xlm_cuda_event joined, forked;
-  bool comm_used;   // since KERNELS waited for it
-  bool comm_behind; // COMM has not waited for `forked` yet
+  bool comm_used;               // since KERNELS waited for it
+  bool comm_behind;             // COMM has not waited for `forked` yet
   uint64_t before, graph_bytes; // of the card's memory: in use at open; taken by graphs
   uint64_t unused;              // of it, when the capture began
   cuda_block *blocks;

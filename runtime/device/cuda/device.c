@@ -41,8 +41,7 @@ xlm_status xlm_cuda_keep(xlm_cuda_device *d, const xlm_cuda_kept *how, void **ou
 
 static void memory(const xlm_device *d, xlm_device_memory *out) {
   const cuda *c = (const cuda *)d;
-  uint64_t n = sizeof *c + (uint64_t)(CUDA_PIECES + 2) * CUDA_PIECE +
-               (uint64_t)XLM_BOXES * XLM_BOX_BYTES;
+  uint64_t n = sizeof *c + (uint64_t)(CUDA_PIECES + 2) * CUDA_PIECE + (uint64_t)XLM_BOXES * XLM_BOX_BYTES;
   n += (uint64_t)c->n_marks * (sizeof *c->marks + sizeof *c->marked_in);
   *out = (xlm_device_memory){.all = c->open.properties.memory,
                              .before = c->before,
@@ -174,11 +173,11 @@ static xlm_status check_here(xlm_error *err) {
 
 #define CUDA_KIND(name_, open_, checked_)                                                                    \
   {                                                                                                          \
-    .name = name_, .backend = "cuda", .checked = checked_, .check = check_here,                              \
-    .room = xlm_cuda_room, .open = open_,                                                                    \
-    .connect = cuda_connect, .close = close_cuda, .alloc = cuda_alloc, .put = cuda_put, .get = cuda_get,     \
-    .fill = cuda_fill, .fetch = cuda_fetch, .fetched = cuda_fetched, .begin = cuda_begin, .wait = cuda_wait, .enqueue = cuda_enqueue, .mark = cuda_mark,   \
-    .join = cuda_join, .sync = cuda_sync, .seconds = cuda_seconds, .memory = memory                          \
+    .name = name_, .backend = "cuda", .checked = checked_, .check = check_here, .room = xlm_cuda_room,       \
+    .open = open_, .connect = cuda_connect, .close = close_cuda, .alloc = cuda_alloc, .put = cuda_put,       \
+    .get = cuda_get, .fill = cuda_fill, .fetch = cuda_fetch, .fetched = cuda_fetched, .begin = cuda_begin,   \
+    .wait = cuda_wait, .enqueue = cuda_enqueue, .mark = cuda_mark, .join = cuda_join, .sync = cuda_sync,     \
+    .seconds = cuda_seconds, .memory = memory                                                                \
   }
 
 const xlm_device_kind xlm_device_cuda = CUDA_KIND("cuda", open_graph, false);

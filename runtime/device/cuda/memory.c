@@ -33,10 +33,11 @@ static xlm_status alloc(cuda *c, size_t bytes, void **out, xlm_error *err) {
   if (r->alloc(&b->at, bytes)) {
     free(b);
     (void)r->last_error();
-    return xlm_fail(err, XLM_ENV,
-                    "cannot allocate %zu bytes of the card's memory: %llu of %llu are unused. Another program "
-                    "may use it (nvidia-smi); else try a smaller --micro-batch-size or --recompute full",
-                    bytes, (unsigned long long)cuda_unused(c), (unsigned long long)c->open.properties.memory);
+    return xlm_fail(
+        err, XLM_ENV,
+        "cannot allocate %zu bytes of the card's memory: %llu of %llu are unused. Another program "
+        "may use it (nvidia-smi); else try a smaller --micro-batch-size or --recompute full",
+        bytes, (unsigned long long)cuda_unused(c), (unsigned long long)c->open.properties.memory);
   }
   b->bytes = bytes;
   b->next = c->blocks;

@@ -217,8 +217,8 @@ static xlm_status make_numbers(cuda *c, xlm_error *err) {
   free(host);
   XLM_TRY(s);
   const xlm_cuda_runtime *r = cuda_calls(c);
-  XLM_TRY(xlm_cuda_check(r, r->alloc_pinned(&pinned, sizeof(uint32_t) * XLM_STREAMS), "allocating pinned memory",
-                         err));
+  XLM_TRY(xlm_cuda_check(r, r->alloc_pinned(&pinned, sizeof(uint32_t) * XLM_STREAMS),
+                         "allocating pinned memory", err));
   memset(pinned, 0, sizeof(uint32_t) * XLM_STREAMS);
   n->under_way = pinned;
   for (int i = 0; i < NCCL_AHEAD; i++)

@@ -110,7 +110,6 @@ xlm_status cuda_join(xlm_device *d, uint32_t *instr, xlm_error *err) {
 xlm_status cuda_sync(xlm_device *d, uint32_t *instr, xlm_error *err) {
   cuda *c = cuda_of(d);
   XLM_TRY(cuda_join(d, instr, err));
-  for (int q = 0; q < XLM_STREAMS; q++)
-    finish(c, (xlm_queue)q, XLM_NO_INSTR, CUDA_ON_CARD);
+  for (int q = 0; q < XLM_STREAMS; q++) finish(c, (xlm_queue)q, XLM_NO_INSTR, CUDA_ON_CARD);
   return tell(c, instr, err);
 }

@@ -25,8 +25,8 @@ extern "C" void *xlm_cuda_stream(const xlm_call *c);
 // launch is repeated with other numbers, so neither c->env nor anything computed from it may be an argument.
 extern "C" const xlm_step_env *xlm_cuda_env(const xlm_call *c);
 
-// Matrix product of the call's operands `at` and `at + 1`, by a kernel of our own (product.cu); add: NULL to
-// store.
+// Matrix product of the call's operands `at` and `at + 1`, by the kernel of our own that is its variant (product.cu); add:
+// NULL to store.
 extern "C" xlm_status xlm_cuda_product_own(const xlm_call *c, int at, const void *add);
 
 // What a launch says, as a run returns it: XLM_ENV with the sentence in c->err.
@@ -50,6 +50,13 @@ static inline unsigned xlm_cuda_blocks(int64_t n, int64_t each) {
 #endif
   int64_t blocks = (n + each - 1) / each;
   return (unsigned)(blocks < 1 ? 1 : blocks > most ? most : blocks);
+}
+
+// The same where a block goes through many pieces and keeps something between them: `each` blocks per multiprocessor, which
+// run at the same time.
+static inline unsigned xlm_cuda_resident(int64_t n, int each) {
+  int64_t most = xlm_multiprocessors() * (int64_t)each;
+  return xlm_cuda_blocks(n < most ? n : most, 1);
 }
 
 static inline bool xlm_cuda_aligned(const void *p, size_t bytes) {

@@ -72,6 +72,21 @@ static inline const char *xlm_launch_text(xlm_launch_status s) {
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes))
 #endif
 
+// xlm_multiprocessors(): of the current card; 1 where that cannot be found out.
+
+#ifdef XLM_EMULATE
+static inline int xlm_multiprocessors() {
+  return emu_multiprocessors;
+}
+#else
+static inline int xlm_multiprocessors() {
+  int card, n;
+  bool known = cudaGetDevice(&card) == cudaSuccess &&
+               cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, card) == cudaSuccess;
+  return known ? n : 1;
+}
+#endif
+
 // ---- bf16
 
 #ifdef XLM_EMULATE

@@ -15,28 +15,29 @@
 #include "ops/cuda/fused_shape.h"
 #include "ops/cuda/lookup_priv.h"
 #include "ops/cuda/norm_sq_priv.h"
+#include "ops/cuda/product_priv.h"
 #include "ops/cuda/routing_priv.h"
 #include "ops/cuda/reduce_shape_priv.h"
 
 // ---- products ----
 
-static const char *const products[] = {"cublaslt", "own", NULL};
-
-static bool by_blas(const xlm_call *c, xlm_blas *b) {
-  xlm_matmul m = xlm_cuda_product_of(c);
-  return xlm_blas_of(&m, b);
-}
+// tensor_core: operands of bf16 that are read in pieces of 16 bytes; simt: f32 arithmetic by single threads, for the rest.
+static const char *const products[] = {"cublaslt", "tensor_core", "simt", NULL};
 
 static bool product_may(const xlm_call *c, const xlm_target *t, int variant) {
   (void)t;
   xlm_blas b;
-  return variant == 1 || by_blas(c, &b);
+  xlm_matmul m = xlm_cuda_product_of(c);
+  return variant == PRODUCT_BLAS          ? xlm_blas_of(&m, &b)
+         : variant == PRODUCT_TENSOR_CORE ? product_fits_tensor_cores(&m)
+                                          : true;
 }
 
 static size_t product(const xlm_call *c, const xlm_target *t) {
   (void)t;
   xlm_blas b;
-  return c->variant == 0 && by_blas(c, &b) ? xlm_blas_workspace(&b) : 0;
+  xlm_matmul m = xlm_cuda_product_of(c);
+  return c->variant == PRODUCT_BLAS && xlm_blas_of(&m, &b) ? xlm_blas_workspace(&b) : 0;
 }
 
 // ---- attention ----

@@ -1,11 +1,13 @@
-// contract, contract_acc and contract_bias: variant "cublaslt" where the library computes it (blas.h), else
-// "own" (product.cu). The algorithm is chosen once, at load: the library's first choice among those whose
-// sums have one order.
+// contract, contract_acc and contract_bias: variant "cublaslt" where the library computes it (blas.h), else a
+// kernel of our own (product.cu). The product of groups that newer libraries have for some cards is not used.
+//
+// The algorithm is chosen once, at load: the library's first choice among those whose sums have one order.
 #include <pthread.h>
 
 #include "ops/cuda/backend_priv.h"
 #include "ops/cuda/blas.h"
 #include "ops/cuda/cublaslt.h"
+#include "ops/cuda/product_priv.h"
 #include "runtime/device/cuda/cuda.h"
 
 #ifdef XLM_CUDA_KERNELS
@@ -131,7 +133,7 @@ static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_
   product *p = XLM_NEW(a, product);
   xlm_matmul m = xlm_cuda_product_of(c);
   *prepared = p;
-  if (c->variant) return XLM_OK; // own
+  if (c->variant != PRODUCT_BLAS) return XLM_OK;
   if (!xlm_blas_of(&m, &p->blas))
     return xlm_fail(err, XLM_USER,
                     "the plan computes a product with cuBLASLt that cuBLASLt does not compute");
@@ -183,7 +185,7 @@ xlm_status xlm_cuda_prepare_contract(const xlm_call *c, xlm_arena *a, void **pre
 }
 
 xlm_status xlm_cuda_contract(const xlm_call *c) {
-  return c->variant ? xlm_cuda_product_own(c, 0, NULL) : run(c, 0, NULL);
+  return c->variant == PRODUCT_BLAS ? run(c, 0, NULL) : xlm_cuda_product_own(c, 0, NULL);
 }
 
 xlm_status xlm_cuda_prepare_contract_acc(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
@@ -191,7 +193,7 @@ xlm_status xlm_cuda_prepare_contract_acc(const xlm_call *c, xlm_arena *a, void *
 }
 
 xlm_status xlm_cuda_contract_acc(const xlm_call *c) {
-  return c->variant ? xlm_cuda_product_own(c, 1, accumulator(c)) : run(c, 1, accumulator(c));
+  return c->variant == PRODUCT_BLAS ? run(c, 1, accumulator(c)) : xlm_cuda_product_own(c, 1, accumulator(c));
 }
 
 xlm_status xlm_cuda_prepare_contract_bias(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
@@ -201,7 +203,7 @@ xlm_status xlm_cuda_prepare_contract_bias(const xlm_call *c, xlm_arena *a, void 
 xlm_status xlm_cuda_contract_bias(const xlm_call *c) {
   int add = xlm_matmul_add_operand(c);
   const void *from = add ? c->in[add] : NULL;
-  return c->variant ? xlm_cuda_product_own(c, 0, from) : run(c, 0, from);
+  return c->variant == PRODUCT_BLAS ? run(c, 0, from) : xlm_cuda_product_own(c, 0, from);
 }
 
 #endif

@@ -1,5 +1,5 @@
-// contract, contract_acc and contract_bias by a kernel of our own: any order of dimensions, any mix of f32 and bf16, ragged
-// rows.
+// contract, contract_acc and contract_bias by kernels of our own: on tensor cores by product_tensor.cu, and here, the variant `simt`, in f32
+// arithmetic by single threads: any order of dimensions, any mix of f32 and bf16, ragged rows.
 //
 // A block computes a tile of BM x BN of one batch entry, 4 x 4 elements per thread, in steps of BK along k:
 // both operands' pieces pass through shared memory, as floats, loaded along whichever group is contiguous.
@@ -7,6 +7,7 @@
 // once per block (rows, columns) or step (k).
 #include "ops/cuda/blas.h"
 #include "ops/cuda/cuda.h"
+#include "ops/cuda/product_priv.h"
 
 enum { BM = 64, BN = 64, BK = 16, THREADS = 256, PER = 4 };
 
@@ -20,36 +21,8 @@ struct tiles { // [k][row], one more than a multiple of 32 per row against bank 
   float a[BK][BM + 1], b[BK][BN + 1];
 };
 
-enum side { SIDE_A, SIDE_B, SIDE_C };
-
-static __device__ int64_t place(const xlm_matmul_index &x, side s, int64_t i) {
-  const int64_t *stride = s == SIDE_A ? x.a : s == SIDE_B ? x.b : x.c;
-  int64_t at = 0;
-  for (int d = x.n - 1; d >= 0; d--) {
-    at += i % x.size[d] * stride[d];
-    i /= x.size[d];
-  }
-  return at;
-}
-
-struct entry { // one batch entry: sizes, and where its operands begin
-  int64_t m, n, k, a, b, c;
-};
-
-static __device__ entry entry_of(const xlm_matmul &p, int64_t e, int64_t m, int64_t n, int64_t k,
-                                 const int32_t *offsets) {
-  entry r = {m, n, k, place(p.batch, SIDE_A, e), place(p.batch, SIDE_B, e), place(p.batch, SIDE_C, e)};
-  if (p.ragged == XLM_RAGGED_NONE) return r;
-  const xlm_matmul_index &x = p.ragged == XLM_RAGGED_M ? p.m : p.ragged == XLM_RAGGED_N ? p.n : p.k;
-  int64_t begin = offsets[e], size = offsets[e + 1] - begin;
-  *(p.ragged == XLM_RAGGED_M ? &r.m : p.ragged == XLM_RAGGED_N ? &r.n : &r.k) = size;
-  r.a += begin * x.a[0], r.b += begin * x.b[0], r.c += begin * x.c[0];
-  return r;
-}
-
 struct shape {               // of a launch
-  int64_t entries, m, n, k;  // m, n, k: the largest of an entry
-  int64_t tiles_m, tiles_n;  // of an entry
+  int64_t tiles_m, tiles_n;  // of an entry, at most
   bool a_along_k, b_along_k; // neighbours in memory
 };
 
@@ -64,34 +37,36 @@ static __device__ void load(float (*to)[WIDTH + 1], const T *from, const int64_t
 }
 
 template <class A, class B, class C>
-__global__ void __launch_bounds__(THREADS)
-    product_tiles(const A *a, const B *b, const C *add, const C *bias, C *c, const int32_t *offsets,
-                  xlm_matmul p, shape s) {
+__global__ void __launch_bounds__(THREADS) product_tiles(const __grid_constant__ product_args g, shape s) {
   XLM_SHARED(places, at);
   XLM_SHARED(k_places, at_k);
   XLM_SHARED(tiles, tile);
+  const xlm_matmul &p = g.p;
+  const A *a = (const A *)g.a;
+  const B *b = (const B *)g.b;
+  const C *add = (const C *)g.add, *bias = (const C *)g.bias;
   int64_t tiles_of_entry = s.tiles_m * s.tiles_n;
   int row0 = (int)threadIdx.x / (BN / PER) * PER, col0 = (int)threadIdx.x % (BN / PER) * PER;
-  for (int64_t t = blockIdx.x; t < s.entries * tiles_of_entry; t += gridDim.x) {
-    entry e = entry_of(p, t / tiles_of_entry, s.m, s.n, s.k, offsets);
+  for (int64_t t = blockIdx.x; t < g.entries * tiles_of_entry; t += gridDim.x) {
+    product_entry e = product_entry_of(&g, t / tiles_of_entry);
     int64_t i0 = t % tiles_of_entry / s.tiles_n * BM, j0 = t % s.tiles_n * BN;
     if (i0 >= e.m || j0 >= e.n) continue; // of all threads of the block
     int64_t rows = e.m - i0, cols = e.n - j0;
     __syncthreads(); // the last tile's places are read no more
     for (int i = (int)threadIdx.x; i < BM; i += THREADS) {
-      at.a[i] = i < rows ? e.a + place(p.m, SIDE_A, i0 + i) : 0;
-      at.c_row[i] = i < rows ? e.c + place(p.m, SIDE_C, i0 + i) : 0;
+      at.a[i] = i < rows ? e.a + product_place(&p.m, p.m.a, i0 + i) : 0;
+      at.c_row[i] = i < rows ? e.c + product_place(&p.m, p.m.c, i0 + i) : 0;
     }
     for (int j = (int)threadIdx.x; j < BN; j += THREADS) {
-      at.b[j] = j < cols ? e.b + place(p.n, SIDE_B, j0 + j) : 0;
-      at.c_col[j] = j < cols ? place(p.n, SIDE_C, j0 + j) : 0;
+      at.b[j] = j < cols ? e.b + product_place(&p.n, p.n.b, j0 + j) : 0;
+      at.c_col[j] = j < cols ? product_place(&p.n, p.n.c, j0 + j) : 0;
     }
     float sum[PER][PER] = {};
     for (int64_t k0 = 0; k0 < e.k; k0 += BK) {
       __syncthreads(); // the last step's tiles are read no more
       if (threadIdx.x < BK) {
-        at_k.a[threadIdx.x] = place(p.k, SIDE_A, k0 + threadIdx.x);
-        at_k.b[threadIdx.x] = place(p.k, SIDE_B, k0 + threadIdx.x);
+        at_k.a[threadIdx.x] = product_place(&p.k, p.k.a, k0 + threadIdx.x);
+        at_k.b[threadIdx.x] = product_place(&p.k, p.k.b, k0 + threadIdx.x);
       }
       __syncthreads();
       load<A, BM>(tile.a, a, at.a, at_k.a, rows, e.k - k0, s.a_along_k);
@@ -110,7 +85,7 @@ __global__ void __launch_bounds__(THREADS)
       if (row0 + i >= rows || col0 + j >= cols) continue;
       int64_t to = at.c_row[row0 + i] + at.c_col[col0 + j];
       float x = add ? to_float(add[to]) + sum[i][j] : sum[i][j];
-      c[to] = from_float<C>(bias ? x + to_float(bias[to % p.bias]) : x);
+      ((C *)g.c)[to] = from_float<C>(bias ? x + to_float(bias[to % p.bias]) : x);
     }
   }
 }
@@ -119,29 +94,33 @@ static bool along_k(const xlm_matmul_index &k, const int64_t *stride) {
   return k.n && stride[k.n - 1] == 1;
 }
 
-xlm_status xlm_cuda_product_own(const xlm_call *c, int at, const void *add) {
-  xlm_matmul p = xlm_cuda_product_of(c);
-  bool swapped = xlm_matmul_normalise(&p);
-  const void *a = c->in[swapped ? at + 1 : at], *b = c->in[swapped ? at : at + 1];
-  const void *bias = p.bias ? c->in[2] : NULL;
-  const int32_t *offsets = p.ragged ? (const int32_t *)c->in[c->instr->n_in - 1] : NULL;
+static xlm_status by_single_threads(const xlm_call *c, const product_args &g) {
   shape s;
-  s.entries = xlm_matmul_count(&p.batch);
-  s.m = xlm_matmul_count(&p.m), s.n = xlm_matmul_count(&p.n), s.k = xlm_matmul_count(&p.k);
-  if (!s.entries || !s.m || !s.n) return XLM_OK;
-  s.tiles_m = (s.m + BM - 1) / BM, s.tiles_n = (s.n + BN - 1) / BN;
-  s.a_along_k = along_k(p.k, p.k.a), s.b_along_k = along_k(p.k, p.k.b);
-  unsigned blocks = xlm_cuda_blocks(s.entries * s.tiles_m * s.tiles_n, 1);
-  return xlm_cuda_float(p.a, [&](auto ta) {
+  s.tiles_m = (g.m + BM - 1) / BM, s.tiles_n = (g.n + BN - 1) / BN;
+  s.a_along_k = along_k(g.p.k, g.p.k.a), s.b_along_k = along_k(g.p.k, g.p.k.b);
+  unsigned blocks = xlm_cuda_blocks(g.entries * s.tiles_m * s.tiles_n, 1);
+  return xlm_cuda_float(g.p.a, [&](auto ta) {
     using A = decltype(ta);
-    return xlm_cuda_float(p.b, [&](auto tb) {
+    return xlm_cuda_float(g.p.b, [&](auto tb) {
       using B = decltype(tb);
-      return xlm_cuda_float(p.c, [&](auto tc) {
+      return xlm_cuda_float(g.p.c, [&](auto tc) {
         using C = decltype(tc);
-        return xlm_cuda_launched(c, XLM_LAUNCH((product_tiles<A, B, C>), blocks, THREADS, 0,
-                                               xlm_cuda_stream(c), (const A *)a, (const B *)b, (const C *)add,
-                                               (const C *)bias, (C *)c->out[0], offsets, p, s));
+        return xlm_cuda_launched(
+            c, XLM_LAUNCH((product_tiles<A, B, C>), blocks, THREADS, 0, xlm_cuda_stream(c), g, s));
       });
     });
   });
+}
+
+xlm_status xlm_cuda_product_own(const xlm_call *c, int at, const void *add) {
+  product_args g;
+  g.p = xlm_cuda_product_of(c);
+  bool swapped = xlm_matmul_normalise(&g.p);
+  g.a = c->in[swapped ? at + 1 : at], g.b = c->in[swapped ? at : at + 1];
+  g.add = add, g.bias = g.p.bias ? c->in[2] : NULL, g.c = c->out[0];
+  g.offsets = g.p.ragged ? (const int32_t *)c->in[c->instr->n_in - 1] : NULL;
+  g.entries = xlm_matmul_count(&g.p.batch);
+  g.m = xlm_matmul_count(&g.p.m), g.n = xlm_matmul_count(&g.p.n), g.k = xlm_matmul_count(&g.p.k);
+  if (!g.entries || !g.m || !g.n) return XLM_OK;
+  return c->variant == PRODUCT_TENSOR_CORE ? xlm_cuda_product_tensor(c, g) : by_single_threads(c, g);
 }

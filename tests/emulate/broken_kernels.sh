@@ -61,7 +61,6 @@ product.c|s/add ? moved(add, i \* x->d.loop, x->out) : out/add/|product.c blas.c
 product.c|s/align \/= 2/break/|product.c blas.c|plain|contract_acc.batches|less aligned
 product.c|s/i \* x->bias_loop/0/|product.c blas.c|plain|contract_bias.heads_and_batch|expected
 product.c|s/aligned(p->blas.bias_batch, p->blas.bias_loop, p->blas.out)/256/|product.c blas.c|plain|contract_bias.heads_and_batch|the bias is less aligned
-product.cu|s/bias\[to % p.bias\]/bias[0]/|product product.c blas.c|plain|contract_bias.end|expected
 fused_rows_source.c|/all warps' sums are there/d|FUSED|races|fused.layernorm 9x4099|race at
 fused_rows_source.c|/the tile is read no more/d|FUSED|races|fused.layernorm 1000x64|race at
 fused_rows_source.c|/all teams' sums are there/d|FUSED|races|fused.sums 65x700|race at
@@ -73,6 +72,15 @@ fused_steps.c|s/p->step_of\[at->a\[i\]\] + 1/p->step_of[at->a[i]]/|FUSED|plain|f
 fused_sums.cu|/all warps' sums are there/d|fused.c fused_sums|races|fused.layernorm 1000x64|race at
 fused_sums.cu|/before the next columns/d|fused.c fused_sums|races|fused.layernorm 1000x64|race at
 fused_sums.cu|s/if (column < s.len) {/{/|fused.c fused_sums|asan|fused.sums 1000x17|heap-buffer-overflow
+product.cu|s/bias\[to % p.bias\]/bias[0]/|product product_tensor product.c blas.c|plain|contract_bias.end|expected
+product_tensor.cu|s/copy_wait<STAGES - 2>/copy_wait<STAGES - 1>/|product.c product product_tensor|plain|contract.ragged_tiles|expected
+product_tensor.cu|/the first step's operands are there/d|product.c product product_tensor|races|contract.loose_transposed|race at
+product_tensor.cu|/the next step's operands are there/d|product.c product product_tensor|races|contract.loose_transposed|race at
+product_tensor.cu|s/(step + STAGES - 1) % STAGES/(step + STAGES - 2) % STAGES/|product.c product product_tensor|races|contract.loose_transposed|race at
+product_tensor.cu|s/row(i) < left ? there\[i\] : 0/there[i]/|product.c product product_tensor|asan|contract.ragged_sums|heap-buffer-overflow
+product_tensor.cu|s/if (row >= w.e.m) continue;//|product.c product product_tensor|asan|contract.loose_rows|heap-buffer-overflow
+product_tensor.cu|s/while (left <= 0/if (left <= 0/|product.c product product_tensor|plain|contract.ragged_sums|expected
+product_tensor.cu|s/(band + t % high)/(t % high)/|product.c product product_tensor|plain|contract.ragged_bands|expected
 EOF
 }
 fused="fused.c fused_shape.c fused_source.c fused_rows_source.c fused_steps.c"

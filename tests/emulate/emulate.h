@@ -56,6 +56,7 @@ const char *emu_launch(const char *kernel, emu_dim3 grid, emu_dim3 block, size_t
                        const void *arg);
 enum { EMU_ASCENDING, EMU_DESCENDING }; // any larger number: the seed of a random order
 void emu_set_order(uint32_t order);
+enum { emu_multiprocessors = 3 };
 int64_t emu_most_blocks(void); // of grids whose kernels loop: few in some orders, so that the loops run
 
 // A launch, ready to run: arguments are copied when it is made, as a GPU's are.

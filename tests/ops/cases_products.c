@@ -74,18 +74,21 @@ static void large(op_test *t) { // crosses tiles and k blocks
   op_out_const(t, xlm_op2(&t->b, XLM_OP_CONTRACT, x, w));
 }
 
-// A leaf [experts 3, routed 7, NAME]: expert 0 owns 4 rows, 1 none, 2 the other 3.
-static xlm_val ragged(op_test *t, const char *decl) {
+// A leaf [experts, routed `rows`, ..]; the first of a case gives the offsets.
+static xlm_val ragged_by(op_test *t, const char *decl, int64_t rows, const char *offsets, const int *ends) {
   xlm_graph *g = t->b.g;
-  if (!xlm_graph_dim_find(g, "routed", 0))
-    xlm_graph_dim_add(g, (xlm_dim_info){.name = "routed", .size = 7, .full = 7, .ragged = true});
-  xlm_val offsets = 0;
-  for (int i = 0; i < t->n_leaves; i++)
-    if (xlm_val_type(g, t->leaf[i].val)->dtype == XLM_I32) offsets = t->leaf[i].val;
-  if (!offsets) offsets = op_int_data(t, "offsets[ends 4]", (int[]){0, 4, 4, 7});
+  if (!xlm_graph_dim_find(g, "routed", 0)) {
+    xlm_graph_dim_add(g, (xlm_dim_info){.name = "routed", .size = rows, .full = rows, .ragged = true});
+    (void)op_int_data(t, offsets, ends);
+  }
   xlm_val v = op_leaf(t, decl);
-  xlm_val_at(g, v)->ragged_by = offsets;
+  for (int i = 0; i < t->n_leaves; i++)
+    if (xlm_val_type(g, t->leaf[i].val)->dtype == XLM_I32) xlm_val_at(g, v)->ragged_by = t->leaf[i].val;
   return v;
+}
+
+static xlm_val ragged(op_test *t, const char *decl) { // expert 0 owns 4 rows, 1 none, 2 the other 3
+  return ragged_by(t, decl, 7, "offsets[ends 4]", (int[]){0, 4, 4, 7});
 }
 
 static void ragged_rows(op_test *t) { // x @ w per expert, then summed over rows: ragged m, then ragged k
@@ -103,6 +106,60 @@ static void ragged_columns(op_test *t) { // the weight first: ragged n
   xlm_dim dims[] = {op_dim(t, "experts"), routed, op_dim(t, "ffn")};
   xlm_val y = xlm_contract(&t->b, w, x, &hidden, 1, dims, 3);
   op_out(t, xlm_contract(&t->b, z, y, &routed, 1, NULL, -1));
+}
+
+// Rows that cross tiles: expert 0 owns 131 of them, 1 none, 2 nine, 3 the last 133.
+static xlm_val ragged_tile(op_test *t, const char *decl) {
+  return ragged_by(t, decl, 273, "offsets[ends 5]", (int[]){0, 131, 131, 140, 273});
+}
+
+static void ragged_tiles(
+    op_test *t) { // ragged m; weights as stored and transposed, k shorter and longer than a ring of steps
+  xlm_val x = ragged_tile(t, "x[experts 4, routed, hidden 72]"),
+          w = op_leaf(t, "w[experts, hidden, ffn 264]");
+  xlm_val dy = ragged_tile(t, "dy[experts, routed, ffn]");
+  xlm_dim hidden = op_dim(t, "hidden"), ffn = op_dim(t, "ffn");
+  op_out(t, xlm_contract(&t->b, x, w, &hidden, 1, NULL, -1));
+  op_out(t, xlm_contract(&t->b, dy, w, &ffn, 1, NULL, -1));
+}
+
+static void ragged_sums(op_test *t) { // ragged k: also an expert without rows, whose sum is zero
+  xlm_val x = ragged_tile(t, "x[experts 4, routed, hidden 136]"),
+          dy = ragged_tile(t, "dy[experts, routed, ffn 72]");
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_over, "routed");
+  xlm_attr_put_enum(&l, XLM_A_dtype, XLM_F32);
+  op_out(t, xlm_emit(&t->b, XLM_OP_CONTRACT, (xlm_val[]){x, dy}, 2, &l));
+}
+
+static void ragged_bands(op_test *t) { // more tiles of rows than one band of them
+  xlm_val x = ragged_by(t, "x[experts 2, routed, hidden 8]", 2200, "offsets[ends 3]", (int[]){0, 2110, 2200});
+  xlm_val w = op_leaf(t, "w[experts, hidden, ffn 264]");
+  xlm_dim hidden = op_dim(t, "hidden");
+  op_out(t, xlm_contract(&t->b, x, w, &hidden, 1, NULL, -1));
+}
+
+static void loose(op_test *t, const char *x_decl,
+                  const char *w_decl) { // three dimensions beside the matrices'
+  xlm_val x = op_leaf(t, x_decl), w = op_leaf(t, w_decl);
+  xlm_dim over = op_dim(t, "hidden");
+  op_out(t, xlm_contract(&t->b, x, w, &over, 1, NULL, -1));
+}
+
+static void loose_rows(op_test *t) {
+  loose(t, "x[a 2, seq 9, b 2, c 3, hidden 40]", "w[c, a, hidden, b, ffn 16]");
+}
+
+static void loose_odd_columns(op_test *t) {
+  loose(t, "x[a 2, seq 9, b 2, c 3, hidden 40]", "w[c, a, ffn 13, b, hidden]");
+}
+
+static void loose_columns_of_both(op_test *t) {
+  loose(t, "x[a 2, b 2, hidden 37, c 3, seq 24]", "w[c, a, hidden, b, ffn 16]");
+}
+
+static void loose_transposed(op_test *t) {
+  loose(t, "x[a 2, b 2, hidden 160, c 3, seq 24]", "w[c, a, ffn 14, b, hidden]");
 }
 
 static void acc_emit(op_test *t, xlm_val acc, xlm_val x, xlm_val y, const char *over, bool store) {
@@ -133,6 +190,12 @@ static void acc_batches(op_test *t) { // two dimensions beside the matrices, whi
 
 static void acc_ragged(op_test *t) {
   xlm_val x = ragged(t, "x[experts 3, routed, hidden 4]"), dy = ragged(t, "dy[experts, routed, ffn 5]");
+  acc_emit(t, op_state(t, "acc[experts, hidden, ffn]", -1, 1), x, dy, "routed", false);
+}
+
+static void acc_ragged_tiles(op_test *t) {
+  xlm_val x = ragged_tile(t, "x[experts 4, routed, hidden 40]"),
+          dy = ragged_tile(t, "dy[experts, routed, ffn 264]");
   acc_emit(t, op_state(t, "acc[experts, hidden, ffn]", -1, 1), x, dy, "routed", false);
 }
 
@@ -196,6 +259,16 @@ static void residual_emit(op_test *t, const char *x, const char *w, const char *
   op_out_const(t, xlm_emit(&t->b, XLM_OP_CONTRACT_BIAS, in, n, &l));
 }
 
+static void residual_loose(op_test *t) { // three dimensions beside the matrices'
+  residual_emit(t, "x[a 2, seq 9, b 2, c 3, hidden 40]", "w[c, a, hidden, b, ffn 16]", NULL,
+                "r[a, seq, b, c, ffn]");
+}
+
+static void residual_and_bias_loose(op_test *t) {
+  residual_emit(t, "x[a 2, seq 9, b 2, c 3, hidden 40]", "w[c, a, ffn 13, b, hidden]", "bias[ffn]",
+                "r[a, seq, b, c, ffn]");
+}
+
 static void residual_alone(op_test *t) {
   residual_emit(t, "x[batch 2, seq 3, hidden 5]", "w[hidden, ffn 7]", NULL, "r[batch, seq, ffn]");
 }
@@ -237,10 +310,18 @@ static const op_case table[] = {
     {"large", XLM_OP_CONTRACT, large, .bf16 = true, .no_grad = true},
     {"ragged_rows", XLM_OP_CONTRACT, ragged_rows, .bf16 = true},
     {"ragged_columns", XLM_OP_CONTRACT, ragged_columns, .bf16 = true},
+    {"ragged_tiles", XLM_OP_CONTRACT, ragged_tiles, .bf16 = true, .no_grad = true},
+    {"ragged_sums", XLM_OP_CONTRACT, ragged_sums, .bf16 = true, .no_grad = true},
+    {"ragged_bands", XLM_OP_CONTRACT, ragged_bands, .bf16 = true, .no_grad = true},
+    {"loose_rows", XLM_OP_CONTRACT, loose_rows, .bf16 = true, .no_grad = true},
+    {"loose_odd_columns", XLM_OP_CONTRACT, loose_odd_columns, .bf16 = true, .no_grad = true},
+    {"loose_columns_of_both", XLM_OP_CONTRACT, loose_columns_of_both, .bf16 = true, .no_grad = true},
+    {"loose_transposed", XLM_OP_CONTRACT, loose_transposed, .bf16 = true, .no_grad = true},
     {"first", XLM_OP_CONTRACT_ACC, acc_first, .bf16 = true, .no_grad = true},
     {"next", XLM_OP_CONTRACT_ACC, acc_next, .bf16 = true, .no_grad = true},
     {"batches", XLM_OP_CONTRACT_ACC, acc_batches, .bf16 = true, .no_grad = true},
     {"ragged", XLM_OP_CONTRACT_ACC, acc_ragged, .bf16 = true, .no_grad = true},
+    {"ragged_tiles", XLM_OP_CONTRACT_ACC, acc_ragged_tiles, .bf16 = true, .no_grad = true},
     {"row", XLM_OP_CONTRACT_BIAS, bias_row, .bf16 = true, .no_grad = true},
     {"heads", XLM_OP_CONTRACT_BIAS, bias_heads, .bf16 = true, .no_grad = true},
     {"end", XLM_OP_CONTRACT_BIAS, bias_end, .bf16 = true, .no_grad = true},
@@ -251,6 +332,8 @@ static const op_case table[] = {
     {"one", XLM_OP_CONTRACT_BIAS, bias_one, .bf16 = true, .no_grad = true},
     {"large", XLM_OP_CONTRACT_BIAS, bias_large, .bf16 = true, .no_grad = true},
     {"wide", XLM_OP_CONTRACT_BIAS, bias_wide, .bf16 = true, .no_grad = true},
+    {"residual_loose", XLM_OP_CONTRACT_BIAS, residual_loose, .bf16 = true, .no_grad = true},
+    {"residual_and_bias_loose", XLM_OP_CONTRACT_BIAS, residual_and_bias_loose, .bf16 = true, .no_grad = true},
     {"residual", XLM_OP_CONTRACT_BIAS, residual_alone, .bf16 = true, .no_grad = true},
     {"residual_and_bias", XLM_OP_CONTRACT_BIAS, residual_and_bias, .bf16 = true, .no_grad = true},
     {"residual_large", XLM_OP_CONTRACT_BIAS, residual_large, .bf16 = true, .no_grad = true},

@@ -25,8 +25,8 @@ static int tear_down(void **state) {
   return 0;
 }
 
-static xlm_plan *plan_for(const char *backend, const char *arch, int threads, xlm_dtype dtype) {
-  toy_options t = toy_defaults("llama");
+static xlm_plan *plan_of(const char *model, const char *backend, const char *arch, int threads, xlm_dtype dtype) {
+  toy_options t = toy_defaults(model);
   t.sets = "layers=2";
   t.microbatches = 3;
   xlm_compile_options o = toy_compile_options(arena, &t);
@@ -34,12 +34,16 @@ static xlm_plan *plan_for(const char *backend, const char *arch, int threads, xl
   o.settings.dtype = dtype;
   o.backend = &b->info;
   o.target = xlm_backend_target(b, arch, threads);
-  const xlm_source *source = toy_source(arena, "llama");
+  const xlm_source *source = toy_source(arena, model);
   xlm_diags d;
   xlm_diags_init(&d, arena, source);
   const xlm_plan *p = xlm_compile(arena, source, &o, &d, NULL, NULL).plan;
   assert_non_null(p);
   return (xlm_plan *)(uintptr_t)p; // ours: tests change it
+}
+
+static xlm_plan *plan_for(const char *backend, const char *arch, int threads, xlm_dtype dtype) {
+  return plan_of("llama", backend, arch, threads, dtype);
 }
 
 static bool has_variant(const xlm_plan *p, xlm_op_id op, const char *variant) {
@@ -93,6 +97,24 @@ static void devices_are_planned_for(void **state) {
   assert_int_equal(all % 256, 0);
   assert_true(has_variant(p, XLM_OP_CONTRACT, "cublaslt") && has_variant(p, XLM_OP_ATTEND_BWD, "tensor_core"));
   assert_null(xlm_plan_verify_saved(p, arena).text);
+}
+
+// Products of experts, which no library computes, use tensor cores in bf16, forward and backward.
+static void products_of_experts_use_tensor_cores(void **state) {
+  (void)state;
+  const xlm_rank_plan *r = plan_of("mixtral", "cuda", "sm_90", 1, XLM_BF16)->rank_plans[0];
+  int n[2] = {0, 0};
+  for (uint32_t i = 0; i < r->n_instrs; i++) {
+    const xlm_instr *in = &r->instrs[i];
+    bool acc = in->op == XLM_OP_CONTRACT_ACC;
+    if ((!acc && in->op != XLM_OP_CONTRACT) || in->n_in == 2 + acc) continue; // no offsets
+    assert_string_equal(in->variant, "tensor_core");
+    n[acc]++;
+  }
+  assert_true(n[0] && n[1]);
+  r = plan_of("mixtral", "cuda", "sm_90", 1, XLM_F32)->rank_plans[0];
+  for (uint32_t i = 0; i < r->n_instrs; i++)
+    if (r->instrs[i].op == XLM_OP_CONTRACT && r->instrs[i].n_in == 3) assert_string_equal(r->instrs[i].variant, "simt");
 }
 
 // The number of members is known when a kernel is chosen.
@@ -187,6 +209,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(copies_agree, set_up, tear_down),
       cmocka_unit_test_setup_teardown(archs_differ, set_up, tear_down),
       cmocka_unit_test_setup_teardown(devices_are_planned_for, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(products_of_experts_use_tensor_cores, set_up, tear_down),
       cmocka_unit_test(members_choose_the_all_reduce),
       cmocka_unit_test_setup_teardown(plans_run_where_they_can, set_up, tear_down),
       cmocka_unit_test_setup_teardown(variants_are_honoured, set_up, tear_down),

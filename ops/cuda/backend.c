@@ -21,9 +21,12 @@ static void fill_kernels(void) {
 #define XLM_CUDA_PREPARED(name, NAME, what)                                                                  \
   XLM_CUDA(name, NAME)                                                                                       \
   kernels[XLM_OP_##NAME].prepare = xlm_cuda_prepare_##what;
+#define XLM_CUDA_JOINED(name, NAME)                                                                          \
+  XLM_CUDA(name, NAME)                                                                                       \
+  kernels[XLM_OP_##NAME].joins = xlm_cuda_##name##_joins;                                                    \
+  kernels[XLM_OP_##NAME].run_all = xlm_cuda_##name##_all;
 #include "ops/cuda/kernels.def"
 #undef XLM_CUDA
-#undef XLM_CUDA_PREPARED
   kernels[XLM_OP_FUSED].request = xlm_cuda_request_fused;
 }
 

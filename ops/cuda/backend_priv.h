@@ -22,6 +22,10 @@ xlm_status xlm_cuda_product_own(const xlm_call *c, int at, const void *add);
 #define XLM_CUDA_PREPARED(name, NAME, what)                                                                  \
   XLM_CUDA(name, NAME)                                                                                       \
   xlm_status xlm_cuda_prepare_##what(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
+#define XLM_CUDA_JOINED(name, NAME)                                                                          \
+  XLM_CUDA(name, NAME)                                                                                       \
+  bool xlm_cuda_##name##_joins(const xlm_call *first, const xlm_call *next);                                 \
+  xlm_status xlm_cuda_##name##_all(const xlm_call *const *calls, int n);
 #include "ops/cuda/kernels.def"
 #undef XLM_CUDA
 void xlm_cuda_request_fused(const xlm_call *c, xlm_arena *a); // see request in runtime/device/kernel.h

@@ -36,7 +36,8 @@ typedef struct xlm_work { // the function, its argument and everything they refe
   uint32_t instr;
   const char *where;                 // the instruction as messages name it; NULL = unknown
   double flops_beside, bytes_beside; // work that can be done before the result is needed; an estimate
-  const xlm_call *call;              // of the kernel, for devices that check what it accesses; NULL = unknown
+  const xlm_call *const *calls;      // of the kernel, for devices that check what they access; none if unknown
+  int n_calls;
 } xlm_work;
 
 enum { XLM_BOXES = 2, XLM_BOX_BYTES = 4096 }; // host memory that results are fetched into

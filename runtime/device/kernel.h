@@ -56,6 +56,10 @@ typedef struct xlm_kernel {
   // call's `prepared`; NULL = none. Failures are XLM_ENV with a sentence in err.
   xlm_status (*prepare)(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
   xlm_status (*run)(const xlm_call *c);
+  // Neighbouring calls of which none touches what another writes may be run at once, if joins(first, next) for each but the
+  // first. The results have the same bits as those of run. NULL: never.
+  bool (*joins)(const xlm_call *first, const xlm_call *next);
+  xlm_status (*run_all)(const xlm_call *const *calls, int n);
 } xlm_kernel;
 
 typedef struct xlm_backend { // a table of kernels and the device they run on

@@ -25,9 +25,18 @@ xlm_device_memory xlm_exec_memory(const xlm_exec *e) {
   return m;
 }
 
+// The time of a series, which is that of its accesses to memory, is shared out by bytes.
+static void add_seconds(xlm_exec *e, uint32_t first, double s) {
+  uint32_t n = e->bound[first].n_series && !e->poison ? e->bound[first].n_series : 1;
+  double bytes = 0;
+  for (uint32_t i = first; i < first + n; i++) bytes += e->rank->instrs[i].bytes;
+  for (uint32_t i = first; i < first + n; i++)
+    e->seconds[i] += bytes > 0 ? s * e->rank->instrs[i].bytes / bytes : s / n;
+}
+
 static void note(void *arg, xlm_queue queue, uint32_t instr, int64_t begin, int64_t end) {
   xlm_exec *e = (xlm_exec *)arg;
-  if (e->seconds) e->seconds[instr] += 1e-9 * (double)(end - begin);
+  if (e->seconds) add_seconds(e, instr, 1e-9 * (double)(end - begin));
   if (e->record) xlm_record_note(&e->record->instrs[queue], instr, begin, end);
 }
 
@@ -78,14 +87,26 @@ xlm_status exec_run(void *arg, uint32_t instr) {
   return b->kernel->run(&b->call);
 }
 
-void exec_enqueue(xlm_exec *e, uint32_t i) {
+// The work of instruction i, or of those from i to `last`.
+static void enqueue(xlm_exec *e, uint32_t i, uint32_t last, const xlm_work *w) {
   const xlm_device_kind *on = e->device->kind;
   exec_bound *b = &e->bound[i];
   xlm_queue queue = b->call.queue;
   if (b->n_slotted) move_to_slots(e, b);
   if (b->call.instr->after) on->wait(e->device, queue, b->call.instr->after - 1);
-  on->enqueue(e->device, queue, &b->work);
-  if (b->marked) on->mark(e->device, queue, i);
+  on->enqueue(e->device, queue, w);
+  if (e->bound[last].marked) on->mark(e->device, queue, last);
+}
+
+void exec_enqueue(xlm_exec *e, uint32_t i) {
+  enqueue(e, i, i, &e->bound[i].work);
+}
+
+uint32_t exec_enqueue_series(xlm_exec *e, uint32_t i) {
+  const exec_bound *b = &e->bound[i];
+  uint32_t n = b->n_series ? b->n_series : 1;
+  enqueue(e, i, i + n - 1, b->n_series ? &b->together : &b->work);
+  return i + n;
 }
 
 xlm_status exec_name(const xlm_exec *e, uint32_t instr, xlm_error *err) {
@@ -125,9 +146,13 @@ xlm_status exec_begin(xlm_exec *e, uint32_t segment, bool apart, bool *known, xl
 }
 
 static xlm_status enqueue_all(xlm_exec *e, const xlm_segment *s, xlm_error *err) {
-  for (uint32_t i = s->first; i < s->first + s->n; i++) {
-    if (e->poison) XLM_TRY(poison_results(e, i, err));
-    exec_enqueue(e, i);
+  for (uint32_t i = s->first; i < s->first + s->n;) {
+    if (e->poison) {
+      XLM_TRY(poison_results(e, i, err));
+      exec_enqueue(e, i++);
+    } else {
+      i = exec_enqueue_series(e, i);
+    }
   }
   return XLM_OK;
 }

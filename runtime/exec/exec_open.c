@@ -99,7 +99,9 @@ static void plan_work(xlm_exec *e, uint32_t rank) {
     for (uint32_t k = 0; k < e->rank->segments[s].n; k++) {
       uint32_t i = e->rank->segments[s].first + k;
       const xlm_instr *in = &e->rank->instrs[i];
-      e->bound[i].work = (xlm_work){.run = exec_run, .arg = e, .instr = i, .call = &e->bound[i].call};
+      e->bound[i].own = &e->bound[i].call;
+      e->bound[i].work =
+          (xlm_work){.run = exec_run, .arg = e, .instr = i, .calls = &e->bound[i].own, .n_calls = 1};
       if (in->after) e->bound[in->after - 1].marked = true;
       if (in->stream != XLM_STREAM_COMM) continue;
       e->communicates[s] = true;
@@ -125,6 +127,7 @@ static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backen
   for (uint32_t i = 0; i < e->rank->n_instrs; i++)
     if (prepare(e, &e->bound[i], err) != XLM_OK) return exec_name(e, i, err);
   plan_work(e, rank);
+  exec_find_series(e);
   return XLM_OK;
 }
 

@@ -11,6 +11,11 @@ typedef struct exec_bound { // one instruction, ready to run
   const uint32_t *slotted; // positions of operands (inputs, then outputs) that are in slots
   uint16_t n_slotted;
   bool marked; // the other stream waits for it
+  // From this instruction on, n_series that the kernel runs at once; 0 = none, or it belongs to an earlier one's.
+  const xlm_call *const *series;
+  uint32_t n_series;
+  xlm_work together;   // their work
+  const xlm_call *own; // &call: a list of one
 } exec_bound;
 
 struct xlm_exec {
@@ -48,6 +53,10 @@ xlm_status exec_begin(xlm_exec *e, uint32_t segment, bool apart, bool *known, xl
 // Passes instruction i to the device, after what it depends on. Operands in slots are bound to those of the
 // current microbatch.
 void exec_enqueue(xlm_exec *e, uint32_t i);
+// The same with its series, if it begins one; returns the next instruction.
+uint32_t exec_enqueue_series(xlm_exec *e, uint32_t i);
+// Finds the series of all segments (exec_series.c).
+void exec_find_series(xlm_exec *e);
 // Prefixes the message in err with `op` of scope (file:line).
 xlm_status exec_name(const xlm_exec *e, uint32_t instr, xlm_error *err);
 // Waits for all work. A failure is reported with the op and its model line.

@@ -387,16 +387,19 @@ void add_range(CUstream_st *q, const void *at, size_t bytes, bool writes) {
   if (at && bytes) q->touches.push_back({(uintptr_t)at, (uintptr_t)at + bytes, writes});
 }
 
-void announce(xlm_cuda_queue q, const xlm_work *w) {
-  guard g(lock);
-  const xlm_call *c = w->call;
-  q->touches.clear();
-  q->announced = "instruction " + std::to_string(w->instr);
-  if (!c) return;
-  q->announced += std::string(" (") + xlm_op_name(c->instr->op) + " of " + (c->instr->scope ? c->instr->scope : "") + ")";
+void add_call(CUstream_st *q, const xlm_call *c, bool first) {
+  if (first)
+    q->announced += std::string(" (") + xlm_op_name(c->instr->op) + " of " + (c->instr->scope ? c->instr->scope : "") + ")";
   for (int i = 0; i < c->instr->n_in; i++) add_range(q, c->in[i], xlm_type_bytes(c->in_type[i], c->dims), false);
   for (int i = 0; i < c->instr->n_out; i++) add_range(q, c->out[i], xlm_type_bytes(c->out_type[i], c->dims), true);
   add_range(q, c->workspace, c->instr->workspace, true);
+}
+
+void announce(xlm_cuda_queue q, const xlm_work *w) {
+  guard g(lock);
+  q->touches.clear();
+  q->announced = "instruction " + std::to_string(w->instr);
+  for (int i = 0; i < w->n_calls; i++) add_call(q, w->calls[i], i == 0);
 }
 
 } // namespace

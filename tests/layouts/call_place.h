@@ -77,7 +77,8 @@ static inline void call_place_get(call_place *p, xlm_comm *c, void *data, const 
 static inline xlm_status call_place_run(call_place *p, const xlm_kernel *kernel, const xlm_call *call) {
   call_work w = {kernel, call};
   const xlm_device_kind *on = p->device->kind;
-  on->enqueue(p->device, call->queue, &(xlm_work){.run = call_work_run, .arg = &w, .call = call});
+  on->enqueue(p->device, call->queue,
+              &(xlm_work){.run = call_work_run, .arg = &w, .calls = &call, .n_calls = 1});
   return on->sync(p->device, NULL, call->err);
 }
 

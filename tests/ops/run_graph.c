@@ -296,7 +296,8 @@ static xlm_status run_call(run_graph *r, xlm_node id, const xlm_call *call, cons
   xlm_call c = *call;
   c.queue = XLM_STREAM_KERNELS, c.err = &r->device->err[XLM_STREAM_KERNELS];
   run_work w = {s->kernel, &c};
-  xlm_work work = {.run = run_there, .arg = &w, .call = &c};
+  const xlm_call *only = &c;
+  xlm_work work = {.run = run_there, .arg = &w, .calls = &only, .n_calls = 1};
   const xlm_device_segment segment = {.segment = id, .env = &r->o.env};
   bool known = false;
   for (int i = 0; i < n->n_in; i++) put(r, &r->values[n->in[i]]);

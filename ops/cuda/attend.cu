@@ -2,7 +2,7 @@
 // has a tile of queries of one head and goes along the tiles of keys that they see, in ascending order: scores, softmax
 // against the running maximum, product with the values. Nothing quadratic in the sequence is stored.
 //
-// Here in f32 for everything (attend_simt_priv.h); attend_tensor.cu has the variant on tensor cores.
+// Here in f32 for everything (attend_simt_priv.h); attend_tensor.cu has the variant on tensor cores, attend_cudnn.cu cuDNN's.
 #include "ops/cuda/attend_run_priv.h"
 #include "ops/cuda/attend_simt_priv.h"
 
@@ -81,6 +81,7 @@ __global__ void __launch_bounds__(SIMT_THREADS) attend_simt(const __grid_constan
 }
 
 XLM_CUDA_RUN(attend) {
+  if (c->variant == XLM_ATTEND_CUDNN) return xlm_cuda_attend_cudnn(c);
   attend_args a;
   a.s = attend_shape_of(c);
   a.q = attend_view_of(c, c->in_type[Q], c->in[Q], false);
@@ -89,7 +90,7 @@ XLM_CUDA_RUN(attend) {
   a.out = attend_view_of(c, c->out_type[0], c->out[0], false);
   a.lse = attend_view_of(c, c->out_type[1], c->out[1], false);
   if (!a.s.batches || !a.s.heads || !a.s.queries) return XLM_OK;
-  if (c->variant == 0) return xlm_cuda_attend_tensor(c, a);
+  if (c->variant == XLM_ATTEND_TENSOR_CORE) return xlm_cuda_attend_tensor(c, a);
   return xlm_cuda_launched(c, simt_width(a.s.features, [&](auto width) {
     constexpr int N = decltype(width)::value;
     int64_t items = a.s.batches * a.s.heads * attend_query_tiles(&a.s) * attend_parts(&a.s, N * SIMT_SIDE);

@@ -5,7 +5,8 @@
 // along the keys that they see (dQ): scores are computed twice, and no two blocks add to one place. Before them, two
 // numbers are prepared per query (attend_sums). Sums run in ascending order: over (head, query tile), over key tiles.
 //
-// Here in f32 for everything (attend_simt_priv.h); attend_bwd_tensor.cu has the variant on tensor cores.
+// Here in f32 for everything (attend_simt_priv.h); attend_bwd_tensor.cu has the variant on tensor cores, attend_cudnn.cu
+// cuDNN's.
 #include "ops/cuda/attend_run_priv.h"
 #include "ops/cuda/attend_simt_priv.h"
 
@@ -155,10 +156,11 @@ static attend_bwd_args args_of(const xlm_call *c) {
 }
 
 XLM_CUDA_RUN(attend_bwd) {
+  if (c->variant == XLM_ATTEND_CUDNN) return xlm_cuda_attend_bwd_cudnn(c);
   attend_bwd_args a = args_of(c);
   const attend_shape &s = a.s;
   void *stream = xlm_cuda_stream(c);
-  bool tensor_core = c->variant == 0;
+  bool tensor_core = c->variant == XLM_ATTEND_TENSOR_CORE;
   XLM_TRY((tensor_core ? sum_queries<8, 8>(c, a) : sum_queries<XLM_WARP, 1>(c, a)));
   if (tensor_core) return xlm_cuda_attend_bwd_tensor(c, a);
   return xlm_cuda_launched(c, simt_width(s.features, [&](auto width) {

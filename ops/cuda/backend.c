@@ -1,6 +1,7 @@
 // The CUDA backend. Every build plans for it; XLM_CUDA_KERNELS: this one has the kernels.
 #include <pthread.h>
 
+#include "ops/cuda/attend_cudnn.h"
 #include "ops/cuda/backend_priv.h"
 #include "runtime/device/cuda/cuda.h"
 
@@ -40,7 +41,17 @@ static const xlm_kernel *find(const char *arch, xlm_op_id op) {
 static const char *here(void) {
   return xlm_cuda_arch_here();
 }
+
+static bool has_attention(const char *arch) {
+  const xlm_cudnn *dnn;
+  return xlm_cudnn_table(&dnn, NULL) == XLM_OK && xlm_cudnn_attends(dnn, arch);
+}
 #else
+static bool has_attention(const char *arch) {
+  (void)arch;
+  return false;
+}
+
 static const char *here(void) {
   return NULL;
 }
@@ -56,4 +67,5 @@ const xlm_backend xlm_backend_cuda = {.info = {"cuda", archs, 256, plan},
                                       .device = &xlm_device_cuda,
                                       .title = "CUDA",
                                       .here = here,
+                                      .has_attention = has_attention,
                                       .find = find};

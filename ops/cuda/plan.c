@@ -3,11 +3,12 @@
 //
 // Operations with a workspace:
 // - products: what cuBLASLt may use (blas.h);
-// - attention backward: two numbers per query;
+// - attention: what cuDNN uses (attend_cudnn.h); our own backward: two numbers per query;
 // - sums in two fixed steps, also those of fused programs: the partial sums;
 // - gradients of tables: token numbers, sorted, and sums of tiles of them;
 // - routing: choices of experts, sorted;
 // - collectives: pieces of other ranks, added in member order.
+#include "ops/cuda/attend_cudnn.h"
 #include "ops/cuda/attend_priv.h"
 #include "ops/cuda/backend_priv.h"
 #include "ops/cuda/blas.h"
@@ -42,17 +43,21 @@ static size_t product(const xlm_call *c, const xlm_target *t) {
 
 // ---- attention ----
 
-// tensor_core: bf16 throughout, f32 sums; simt: f32 arithmetic by single threads, for all types and orders.
-static const char *const attends[] = {"tensor_core", "simt", NULL};
+// cudnn: see attend_cudnn.h; tensor_core: bf16 throughout, f32 sums; simt: f32 arithmetic by single threads,
+// for all types and orders. In the order of the enum there.
+static const char *const attends[] = {"cudnn", "tensor_core", "simt", NULL};
 
 static bool attend_may(const xlm_call *c, const xlm_target *t, int variant) {
-  (void)t;
-  return variant == 1 || attend_fits_tensor_cores(c);
+  xlm_cudnn_attend a;
+  if (variant == XLM_ATTEND_CUDNN) return !t->own_attention && xlm_cudnn_attend_of(c, t->arch, &a);
+  return variant == XLM_ATTEND_SIMT || attend_fits_tensor_cores(c);
 }
 
-static size_t attend_bwd(const xlm_call *c, const xlm_target *t) {
-  (void)t;
-  return attend_bwd_workspace(c);
+static size_t attend(const xlm_call *c, const xlm_target *t) {
+  xlm_cudnn_attend a;
+  if (c->variant == XLM_ATTEND_CUDNN && xlm_cudnn_attend_of(c, t->arch, &a))
+    return (size_t)(xlm_cudnn_attend_room(&a).library + xlm_cudnn_attend_library(&a, t->arch));
+  return c->instr->op == XLM_OP_ATTEND_BWD ? attend_bwd_workspace(c) : 0;
 }
 
 // ---- sums in two steps ----
@@ -167,8 +172,8 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_CONTRACT, .variants = products, .applicable = product_may, .workspace = product},
     {.op = XLM_OP_CONTRACT_ACC, .variants = products, .applicable = product_may, .workspace = product},
     {.op = XLM_OP_CONTRACT_BIAS, .variants = products, .applicable = product_may, .workspace = product},
-    {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may},
-    {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend_bwd},
+    {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may, .workspace = attend},
+    {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},
     {.op = XLM_OP_SUM, .workspace = by_parts},
     {.op = XLM_OP_MEAN, .workspace = by_parts},

@@ -69,6 +69,9 @@ typedef struct xlm_backend { // a table of kernels and the device they run on
                                         // its arch
   const char *(*here)(void); // the best arch that this machine can run; NULL: the build or the machine has
                              // none
+  // Can this machine's library compute attention for the arch? If not, a target's own_attention says so.
+  // NULL: there is no such library.
+  bool (*has_attention)(const char *arch);
   // The kernel for an op, of an arch that this machine runs (NULL: its best arch). NULL: there is none.
   const xlm_kernel *(*find)(const char *arch, xlm_op_id op);
 } xlm_backend;

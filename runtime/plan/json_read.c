@@ -56,7 +56,8 @@ static xlm_target read_target(reader *r, const json_t *o) {
                   .arch = xlm_json_text(r, o, "arch"),
                   .threads = (int32_t)xlm_json_int(r, o, "threads", 1, 4096),
                   .align = (uint32_t)xlm_json_int(r, o, "align", 1, 1 << 16),
-                  .memory = (uint64_t)xlm_json_int(r, o, "memory", 0, INT64_MAX)};
+                  .memory = (uint64_t)xlm_json_int(r, o, "memory", 0, INT64_MAX),
+                  .own_attention = xlm_json_bool(o, "own_attention")};
   if (t.align & (t.align - 1)) xlm_json_fail(r, "no power of two", "align");
   return t;
 }

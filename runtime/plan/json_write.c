@@ -280,6 +280,7 @@ void xlm_plan_write_target(const xlm_target *t, xlm_json *j) {
   xlm_json_put_int(j, "threads", t->threads);
   xlm_json_put_int(j, "align", t->align);
   xlm_json_put_int(j, "memory", (int64_t)t->memory);
+  if (t->own_attention) xlm_json_put_bool(j, "own_attention", true);
   xlm_json_close(j);
 }
 

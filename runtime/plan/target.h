@@ -17,6 +17,7 @@ typedef struct xlm_target {
   int32_t threads;     // maximum number of worker threads per rank; workspace is sized for it
   uint32_t align;      // bytes, a power of two: alignment of every area, slot, tensor and workspace
   uint64_t memory;     // limit on a rank's arena in bytes; 0 = none
+  bool own_attention;  // never by a library that its machine may lack (cuda: cuDNN)
 } xlm_target;
 
 struct xlm_instr;

@@ -1,6 +1,6 @@
 // Every op case on a card, in its own memory, compared with the float64 reference; runs must give the same
-// bits. Exit code 77: there is no card. On the fake card it is test_gpu_ops.
-// `gpu_ops [PATTERN]`: only cases whose "op.name" contains PATTERN.
+// bits. Attention that cuDNN computes is compared with our own kernels, too. Exit code 77: there is no card.
+// On the fake card it is test_gpu_ops. `gpu_ops [PATTERN]`: only cases whose "op.name" contains PATTERN.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,14 +29,20 @@ static bool takes(const op_case *c) { // what has a kernel, and none of the othe
   return true;
 }
 
+static bool takes_attention(const op_case *c) {
+  return takes(c) && (c->op == XLM_OP_ATTEND || c->op == XLM_OP_ATTEND_BWD);
+}
+
 int main(int argc, char **argv) {
+  const xlm_backend *cuda = xlm_backend_find("cuda");
   xlm_error err = {0};
   if (xlm_device_cuda_eager.check(&err) != XLM_OK) return fprintf(stderr, "%s\n", err.text), 77;
-  const op_subject card = {.backend = xlm_backend_find("cuda"),
-                           .ways = 3,
-                           .begin = begin,
-                           .way = "runs",
-                           .device = &xlm_device_cuda_eager};
+  op_subject card = {
+      .backend = cuda, .ways = 3, .begin = begin, .way = "runs", .device = &xlm_device_cuda_eager};
   op_compare(&card);
-  return op_cases_main("ops on the card", argc > 1 ? argv[1] : NULL, takes);
+  int failed = op_cases_main("ops on the card", argc > 1 ? argv[1] : NULL, takes);
+  if (!cuda->has_attention(cuda->here())) return printf("cuDNN: none for this card\n"), failed;
+  card.own_attention = true;
+  return op_cases_main("attention by our own kernels", argc > 1 ? argv[1] : "whole", takes_attention) ||
+         failed;
 }

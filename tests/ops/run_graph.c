@@ -150,6 +150,8 @@ static void plan_call(run_graph *r, xlm_node id, const xlm_node_info *n, const x
   }
   xlm_kernel_choice choice = {0};
   xlm_target target = xlm_backend_target(backend, backend->here(), r->o.threads);
+  bool has_library = backend->has_attention && backend->has_attention(target.arch);
+  target.own_attention = r->o.own_attention || !has_library;
   if (backend->info.plan(&s->instr, r->tensors, r->g->dims, NULL, &target, &choice) != XLM_PLANNED)
     report(r, id, "the backend cannot plan it");
   s->instr.workspace = choice.workspace;

@@ -21,13 +21,14 @@ typedef struct run_options {
   bool in_place; // also check in-place execution
   int threads;
   xlm_step_env env;
-  bool store; // sums over microbatches are overwritten, as in the first
+  bool store;                // sums over microbatches are overwritten, as in the first
   const xlm_backend *others; // runs what the backend has no kernel for; NULL: an error
   void (*watch)(const void *at, size_t bytes, bool on); // memory that kernels access, at its allocation and
                                                         // before its release
   // Kernels run there, on copies of the operands in its memory; NULL: here, on `threads` threads. Its own
   // backend's, not those of `others`.
   const struct xlm_device_kind *device;
+  bool own_attention; // as in a target; else by a library, if this machine has it
 } run_options;
 
 run_graph *run_graph_new(const xlm_graph *g, run_options o);

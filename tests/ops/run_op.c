@@ -256,6 +256,7 @@ static run_graph *start_way(const test_graph *tg, int way) {
                    .threads = s->begin(way),
                    .env = tg->t.env,
                    .watch = s->watch,
+                   .own_attention = s->own_attention,
                    .device = s->device};
   return run_graph_new(tg->t.b.g, o);
 }

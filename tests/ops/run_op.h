@@ -93,11 +93,12 @@ xlm_dim op_dim(op_test *t, const char *dim); // "seq" or "seq 5"
 // What is compared with the reference. By default: the CPU backend with 1, 2 and 3 threads.
 typedef struct op_subject {
   const xlm_backend *backend;
-  const xlm_backend *others; // runs what the backend has no kernel for; NULL: an error
-  int ways;                  // to run it, from 1, which must give the same bits
-  int (*begin)(int way);     // makes a way the current one; returns the number of threads
-  const char *way;           // what differs: "threads"
+  const xlm_backend *others;            // runs what the backend has no kernel for; NULL: an error
+  int ways;                             // to run it, from 1, which must give the same bits
+  int (*begin)(int way);                // makes a way the current one; returns the number of threads
+  const char *way;                      // what differs: "threads"
   const struct xlm_device_kind *device; // where the backend's kernels run; NULL: on this machine's processors
+  bool own_attention;                   // as in a target; else by a library, if this machine has it
   void (*watch)(const void *at, size_t bytes, bool on); // see run_graph.h
 } op_subject;
 void op_compare(const op_subject *s); // from now on; owned by the caller

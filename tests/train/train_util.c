@@ -92,7 +92,7 @@ xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
                                        .sets = sets.at,
                                        .n_sets = sets.n,
                                        .batch = o->batch,
-                                       .seq = 32,
+                                       .seq = o->seq ? o->seq : 32,
                                        .dtype = o->dtype,
                                        .training = true};
   c.train.microbatches = o->microbatches;

@@ -18,6 +18,7 @@ typedef struct toy_options {
   const char *sets;            // "balance=0 window=4": on top of the toy sizes
   xlm_dtype dtype;             // F64: the reference backend
   int64_t batch, microbatches; // batch: of one microbatch
+  int64_t seq;                 // 0: 32
   xlm_recompute recompute;
   int threads;
   bool with_eval;

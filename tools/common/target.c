@@ -73,6 +73,13 @@ static xlm_status of_machine(const xlm_run_settings *s, const xlm_backend **b, c
   return XLM_OK;
 }
 
+// `here`: the target is this machine, and its libraries are those of the run.
+static bool own_attention(const xlm_run_settings *s, const xlm_target *t, const xlm_backend *b, bool here) {
+  const char *asked = xlm_setting_text(s, XLM_SET_attention);
+  if (strcmp(asked, "auto")) return !strcmp(asked, "own");
+  return here && b->has_attention && !b->has_attention(t->arch);
+}
+
 xlm_status xlm_request_target(const xlm_run_settings *s, const xlm_cluster *cluster, int64_t ranks,
                               xlm_compile_options *o, xlm_error *err) {
   const xlm_backend *b;
@@ -83,5 +90,6 @@ xlm_status xlm_request_target(const xlm_run_settings *s, const xlm_cluster *clus
       cluster && !told ? (int64_t)cluster->threads : xlm_request_threads(s) / (ranks > 0 ? ranks : 1);
   o->backend = &b->info;
   o->target = xlm_backend_target(b, arch, threads > 1 ? (int)threads : 1);
+  o->target.own_attention = own_attention(s, &o->target, b, !cluster && *xlm_setting_text(s, XLM_SET_device));
   return XLM_OK;
 }

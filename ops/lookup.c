@@ -97,7 +97,8 @@ static bool infer_bwd_acc(xlm_infer *x) {
   if (acc->dtype == out->dtype && acc->rank == out->rank &&
       !memcmp(acc->dim, out->dim, out->rank * sizeof *out->dim))
     return true;
-  return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, 0, "%s cannot be added into %s: same dimensions, same order",
+  return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, 0,
+                        "%s cannot be added into %s: same dimensions, same order",
                         xlm_infer_dims_text(x, out), xlm_infer_dims_text(x, acc));
 }
 
@@ -122,6 +123,7 @@ static void cost_bwd_acc(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 const xlm_op xlm_op_lookup_bwd = {
     .name = "lookup_bwd",
     .facts = {.accumulating = XLM_OP_LOOKUP_BWD_ACC,
+              .adds_last = true,
               .index = 2,
               .index_into = XLM_A_vocab,
               .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
@@ -141,10 +143,7 @@ const xlm_op xlm_op_lookup_bwd = {
 
 const xlm_op xlm_op_lookup_bwd_acc = {
     .name = "lookup_bwd_acc",
-    .facts = {.sums = true,
-              .index = 3,
-              .index_into = XLM_A_vocab,
-              .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
+    .facts = {.sums = true, .index = 3, .index_into = XLM_A_vocab, .mixes = XLM_KEY(over) | XLM_KEY(vocab)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 3,
     .max_in = 3,
@@ -156,6 +155,7 @@ const xlm_op xlm_op_lookup_bwd_acc = {
     .infer = infer_bwd_acc,
     .no_grad = "made after differentiation, from accumulate and lookup_bwd",
     .cost = cost_bwd_acc,
-    .doc = "acc + lookup_bwd(dy, tokens) in acc's memory, in f32; rows that no token names are not touched. With "
+    .doc = "acc + lookup_bwd(dy, tokens) in acc's memory, in f32; rows that no token names are not touched. "
+           "With "
            "`store`, as in the first microbatch of a step, acc counts as zero.",
 };

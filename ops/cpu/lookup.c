@@ -1,17 +1,22 @@
 // lookup on the CPU. The table is [a, vocab, b] (dimensions before and after the vocabulary); a row consists
 // of `a` pieces of b.
 //
-// lookup_bwd: every worker owns a block of columns of the table's gradient and adds the rows of dy to it in
-// the order of the tokens. So the order of an element's sum does not depend on the number of workers, without
-// sorting or atomics. The table is zeroed first, unless the gradient is added to what it holds.
+// lookup_bwd: the tokens of every row of the table are listed in their order. Every worker owns a block of
+// columns of the table's gradient; it sums the rows of dy of a list, from zero, and adds the sum to the
+// table. So an element's bits depend neither on the number of workers nor on whether the gradient is added
+// here or by `accumulate`. The table is zeroed first, unless the gradient is added to what it holds.
+//
+// Workspace: for every row of the table its first token, for every token the next of its row, each + 1, 0:
+// none.
 #include <string.h>
 
 #include "ops/cpu/places_priv.h"
 
 enum {
   COLUMNS = 16,
-  SMALL = 1 << 14
-}; // elements: granularity of a worker's block; below SMALL one worker does everything
+  SMALL = 1 << 14,
+  SUMS = 256
+}; // elements: granularity of a worker's block; below SMALL one worker does everything; sums at once
 
 typedef struct job {
   const int32_t *tokens;
@@ -19,6 +24,7 @@ typedef struct job {
   char *dst;
   xlm_dtype dtype;               // of the rows read
   int64_t n, a, vocab, b, first; // tokens; table shape; global index of the first row here
+  int32_t *head, *next;          // lists of tokens, by row and by token
 } job;
 
 // The rows read are operand `rows`, the tokens follow.
@@ -77,23 +83,56 @@ static void add_row(float *to, const job *j, int64_t at, int64_t n) {
   }
 }
 
+static void list_tokens(const job *j) {
+  memset(j->head, 0, (size_t)j->vocab * sizeof *j->head);
+  for (int64_t t = j->n; t-- > 0;) {
+    int64_t row = j->tokens[t] - j->first;
+    if (row < 0 || row >= j->vocab) continue;
+    j->next[t] = j->head[row];
+    j->head[row] = (int32_t)t + 1;
+  }
+}
+
+// Columns [begin, end) of a row of the table, at most SUMS.
+static void add_sum(const job *j, int64_t row, int64_t begin, int64_t end) {
+  float sum[SUMS] = {0}, *to = (float *)j->dst + row * j->b + begin;
+  for (int32_t t = j->head[row]; t; t = j->next[t - 1]) add_row(sum, j, (t - 1) * j->b + begin, end - begin);
+  for (int64_t i = 0; i < end - begin; i++) to[i] += sum[i];
+}
+
 static void scatter(void *arg, int worker, int workers) {
   const job *j = arg;
   int64_t begin, end;
   xlm_pool_range((j->b + COLUMNS - 1) / COLUMNS, worker, workers, &begin, &end);
   begin *= COLUMNS;
   end = end * COLUMNS < j->b ? end * COLUMNS : j->b;
-  for (int64_t t = 0; begin < end && t < j->n; t++) {
-    int64_t row = j->tokens[t] - j->first;
-    if (row >= 0 && row < j->vocab)
-      add_row((float *)j->dst + row * j->b + begin, j, t * j->b + begin, end - begin);
-  }
+  for (int64_t row = 0; begin < end && row < j->vocab; row++)
+    for (int64_t at = begin; j->head[row] && at < end; at += SUMS)
+      add_sum(j, row, at, at + SUMS < end ? at + SUMS : end);
 }
 
 static void add_gradient(const xlm_call *c, int rows, bool clears) {
   job j = job_of(c, c->out_type[0], rows); // the vocabulary comes first: a = 1
+  j.head = c->workspace;
+  j.next = j.head + j.vocab;
+  list_tokens(&j);
   if (clears) xlm_pool_run(j.vocab * j.b < SMALL ? NULL : xlm_cpu_pool(c), clear, &j);
   xlm_pool_run(j.n * j.b < SMALL ? NULL : xlm_cpu_pool(c), scatter, &j);
+}
+
+static size_t lists(const xlm_call *c, int rows) {
+  job j = job_of(c, c->out_type[0], rows);
+  return (size_t)(j.vocab + j.n) * sizeof(int32_t);
+}
+
+static size_t workspace_bwd(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  return lists(c, 0);
+}
+
+static size_t workspace_bwd_acc(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  return lists(c, 1);
 }
 
 static xlm_status run_bwd(const xlm_call *c) {
@@ -101,11 +140,13 @@ static xlm_status run_bwd(const xlm_call *c) {
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(lookup_bwd) = {.op = XLM_OP_LOOKUP_BWD, .run = run_bwd};
+const xlm_kernel XLM_KERNEL(lookup_bwd) = {
+    .op = XLM_OP_LOOKUP_BWD, .workspace = workspace_bwd, .run = run_bwd};
 
 static xlm_status run_bwd_acc(const xlm_call *c) {
   add_gradient(c, 1, xlm_attr_int(&c->instr->attrs, XLM_A_store, 0));
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(lookup_bwd_acc) = {.op = XLM_OP_LOOKUP_BWD_ACC, .run = run_bwd_acc};
+const xlm_kernel XLM_KERNEL(lookup_bwd_acc) = {
+    .op = XLM_OP_LOOKUP_BWD_ACC, .workspace = workspace_bwd_acc, .run = run_bwd_acc};

@@ -74,8 +74,9 @@ typedef struct xlm_op_facts {
   xlm_reduction reduces; // what a result is over the dimensions in the attribute `over`
   xlm_product product;
   xlm_op_id accumulating; // the operation that adds this one's result to its operand 0 in place
+  bool adds_last;         // `accumulating` adds sums that are complete: its bits are those of the addition
   xlm_op_id biased; // the operation that also adds a bias or a tensor of the result's type, further operands
-  bool sums;       // operand 0 is a sum over microbatches: added to, or overwritten if attribute `store` is set
+  bool sums; // operand 0 is a sum over microbatches: added to, or overwritten if attribute `store` is set
   uint8_t linear;  // bit i: result 0 is linear in operand i while the other operands are fixed
   double terms[2]; // not 0: result 0 is terms[0] * operand 0 + terms[1] * operand 1
   bool additive;   // result 0 is a sum over parts of the operands: of each operand, and of the operand list
@@ -93,9 +94,9 @@ typedef struct xlm_op_facts {
   // result 0 and the other operands; and the one that computes that gradient and result 0 at once, from the
   // same without result 1.
   xlm_op_id gradient, with_gradient;
-  uint8_t addend;          // of `sums`: the value added, unchanged; 0: the operation computes it
-  uint8_t divisor;         // the result is divided by it
-  uint8_t stored;          // written to operand 0, a state; it is the result
+  uint8_t addend;  // of `sums`: the value added, unchanged; 0: the operation computes it
+  uint8_t divisor; // the result is divided by it
+  uint8_t stored;  // written to operand 0, a state; it is the result
   // identity
   xlm_leaf leaf;
   bool renames;      // dimension to[i] is another name of from[i]

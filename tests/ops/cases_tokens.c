@@ -54,11 +54,24 @@ static void often(op_test *t, const char *decl) { // a sum of many rows, over se
   op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, op_int_data(t, "tokens[seq 2500]", ids)));
 }
 
-// The gradient added to an accumulator: tokens that repeat over several tiles, that no row has, rows without tokens.
+static void often_ids(int *ids, int n) { // tokens that repeat over several tiles, that no row has
+  for (int i = 0; i < n; i++) ids[i] = i % 5 == 0 ? i * 7919 % 90 : i > 500 ? -1 : 13;
+}
+
+static void gradient_alone(op_test *t) {
+  int ids[600];
+  often_ids(ids, 600);
+  xlm_val in[] = {op_leaf(t, "dy[seq 600, hidden 40]"), op_int_data(t, "tokens[seq 600]", ids)};
+  xlm_dim vocab = xlm_graph_dim_add(t->b.g, (xlm_dim_info){.name = "vocab", .size = 90, .full = 90});
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_dims(&l, XLM_A_vocab, &vocab, 1);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_LOOKUP_BWD, in, 2, &l));
+}
+
+// The gradient added to an accumulator; rows without tokens.
 static void gradient_acc(op_test *t, const char *acc, const char *rows, bool store) {
-  enum { N = 600 };
-  int ids[N];
-  for (int i = 0; i < N; i++) ids[i] = i % 5 == 0 ? i * 7919 % 90 : i > 500 ? -1 : 13;
+  int ids[600];
+  often_ids(ids, 600);
   xlm_val in[] = {op_state(t, acc, -1, 1), op_leaf(t, rows), op_int_data(t, "tokens[seq 600]", ids)};
   xlm_attr_list l = op_attrs(t);
   op_put_dims(t, &l, XLM_A_vocab, "vocab");
@@ -354,6 +367,7 @@ static const op_case table[] = {
     {"often_odd", XLM_OP_LOOKUP, lookup_often_odd, .bf16 = true},
     {"even_rows", XLM_OP_LOOKUP, lookup_even_rows, .bf16 = true},
     {"tied", XLM_OP_LOOKUP, lookup_tied},
+    {"alone", XLM_OP_LOOKUP_BWD, gradient_alone, .bf16 = true, .no_grad = true},
     {"next", XLM_OP_LOOKUP_BWD_ACC, acc_next, .bf16 = true, .no_grad = true},
     {"first", XLM_OP_LOOKUP_BWD_ACC, acc_first, .bf16 = true, .no_grad = true},
     {"odd", XLM_OP_LOOKUP_BWD_ACC, acc_odd, .bf16 = true, .no_grad = true},

@@ -216,37 +216,65 @@ static void facts_hold(void **state) {
 
 // ---- of two operations
 
-// acc + f(x) is what f's accumulating operation makes of acc and x.
-static int check_accumulating(const op_case *c, bool *tried) {
-  xlm_arena *a = xlm_arena_new(0);
-  assert_non_null(a);
+// The result of f(x) and of its accumulating operation on acc and x, NULL: it has none; and acc.
+typedef struct accumulated {
+  double *alone, *sum, *acc;
+  int64_t n;
+  xlm_op_id op;
+} accumulated;
+
+static accumulated accumulate(xlm_arena *a, const op_case *c, run_options o) {
   op_test t = {.b = xlm_build_new(xlm_graph_new(a, NULL, "test")), .dtype = XLM_F32, .the_case = c};
   c->build(&t);
   xlm_node_info n = t.b.g->nodes[t.b.g->n_nodes - 1];
   xlm_type type = *xlm_val_type(t.b.g, n.out);
   xlm_op_id op = xlm_op_facts_of(n.op)->accumulating;
-  int bad = 0;
   bool ragged = xlm_val_at(t.b.g, n.out)->ragged_by || n.n_in > xlm_op_at(n.op)->max_in;
-  if (op && !ragged) {
-    xlm_val in[PROBE_MOST] = {xlm_build_state(&t.b, "acc", XLM_ROLE_GRADIENT, &type, NULL)};
-    for (int i = 0; i < n.n_in; i++) in[i + 1] = n.in[i];
-    xlm_attr_list l = xlm_attr_list_from(a, &n.attrs);
-    xlm_val sum = xlm_emit(&t.b, op, in, n.n_in + 1, &l);
-    run_graph *r = probe_graph(&t, false);
-    int64_t count = run_graph_elements(r, sum);
-    double *acc = XLM_NEW_N(a, double, count + 1), *got = XLM_NEW_N(a, double, count + 1);
-    double *want = XLM_NEW_N(a, double, count + 1);
-    for (int64_t i = 0; i < count; i++) acc[i] = probe_random(9, i);
-    run_graph_set(r, in[0], acc);
-    run_graph_run(r, 1, t.b.g->n_nodes);
-    run_graph_get(r, sum, got);
-    run_graph_get(r, n.out, want);
-    for (int64_t i = 0; i < count; i++) want[i] += acc[i];
-    bad = !probe_same(got, want, count);
-    if (bad) print_error("%s is not what %s adds\n", xlm_op_name(n.op), xlm_op_name(op));
-    *tried = true;
-    run_graph_free(r);
-  }
+  accumulated r = {.op = n.op};
+  if (!op || ragged) return r;
+  xlm_val in[PROBE_MOST] = {xlm_build_state(&t.b, "acc", XLM_ROLE_GRADIENT, &type, NULL)};
+  for (int i = 0; i < n.n_in; i++) in[i + 1] = n.in[i];
+  xlm_attr_list l = xlm_attr_list_from(a, &n.attrs);
+  xlm_val sum = xlm_emit(&t.b, op, in, n.n_in + 1, &l);
+  o.env = t.env;
+  run_graph *g = run_graph_new(t.b.g, o);
+  for (int i = 0; i < t.n_leaves; i++) run_graph_set(g, t.leaf[i].val, t.leaf[i].values);
+  r.n = run_graph_elements(g, sum);
+  r.acc = XLM_NEW_N(a, double, r.n + 1), r.sum = XLM_NEW_N(a, double, r.n + 1);
+  r.alone = XLM_NEW_N(a, double, r.n + 1);
+  for (int64_t i = 0; i < r.n; i++) r.acc[i] = (float)probe_random(9, i);
+  run_graph_set(g, in[0], r.acc);
+  run_graph_run(g, 1, t.b.g->n_nodes);
+  run_graph_get(g, sum, r.sum);
+  run_graph_get(g, n.out, r.alone);
+  run_graph_free(g);
+  return r;
+}
+
+// acc + f(x) is what f's accumulating operation makes of acc and x.
+static int check_accumulating(const op_case *c, bool *tried) {
+  xlm_arena *a = xlm_arena_new(0);
+  assert_non_null(a);
+  accumulated r =
+      accumulate(a, c, (run_options){.backend = xlm_backend_find("ref"), .f64 = true, .threads = 1});
+  for (int64_t i = 0; i < r.n; i++) r.alone[i] += r.acc[i];
+  int bad = r.sum && !probe_same(r.sum, r.alone, r.n);
+  if (bad) print_error("%s: the accumulating form adds something else\n", xlm_op_name(r.op));
+  *tried |= r.sum != NULL;
+  xlm_arena_free(a);
+  return bad;
+}
+
+// The CPU's kernel of an accumulating form that adds last has the bits of the addition.
+static int check_adds_last(const op_case *c, bool *tried) {
+  xlm_arena *a = xlm_arena_new(0);
+  assert_non_null(a);
+  accumulated r = accumulate(a, c, (run_options){.backend = xlm_backend_find("cpu"), .threads = 2});
+  int bad = 0;
+  bool last = r.sum && xlm_op_facts_of(r.op)->adds_last;
+  for (int64_t i = 0; last && i < r.n; i++) bad += (float)r.sum[i] != (float)r.alone[i] + (float)r.acc[i];
+  if (bad) print_error("%s of %s: %d sums have other bits\n", xlm_op_name(r.op), c->name, bad);
+  *tried |= last;
   xlm_arena_free(a);
   return bad;
 }
@@ -257,6 +285,16 @@ static void accumulating_forms_add(void **state) {
   int bad = 0;
   for (int f = 0; op_case_files[f]; f++)
     for (int i = 0; i < op_case_files[f]->n; i++) bad += check_accumulating(&op_case_files[f]->at[i], &tried);
+  assert_true(tried);
+  assert_int_equal(bad, 0);
+}
+
+static void additions_come_last(void **state) {
+  (void)state;
+  bool tried = false;
+  int bad = 0;
+  for (int f = 0; op_case_files[f]; f++)
+    for (int i = 0; i < op_case_files[f]->n; i++) bad += check_adds_last(&op_case_files[f]->at[i], &tried);
   assert_true(tried);
   assert_int_equal(bad, 0);
 }
@@ -282,6 +320,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(facts_hold),
       cmocka_unit_test(accumulating_forms_add),
+      cmocka_unit_test(additions_come_last),
       cmocka_unit_test(simpler_functions_are_equal),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

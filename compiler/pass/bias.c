@@ -57,6 +57,14 @@ xlm_bias xlm_bias_of(const xlm_graph *g, const xlm_node_info *n) {
 
 // ---- which products ----
 
+bool xlm_is_uncut(const xlm_graph *g, xlm_node a, xlm_node b) {
+  int32_t round = g->nodes[a].round;
+  if (round != g->nodes[b].round) return false;
+  for (xlm_node id = a; round < 0 && id < b; id++)
+    if (g->nodes[id].round >= 0) return false;
+  return true;
+}
+
 bool xlm_is_updated(const xlm_graph *g, xlm_node product, xlm_node addition) {
   const xlm_node_info *of = &g->nodes[product];
   for (xlm_node id = product + 1; id < addition; id++)
@@ -73,8 +81,9 @@ static void find(biases *p, xlm_arena *a) {
     xlm_bias x = xlm_bias_of(g, &g->nodes[id]);
     if (!x.product) continue;
     xlm_node *first = &p->first[x.product];
-    bool same_phase = xlm_val_node(g, x.product)->phase == g->nodes[id].phase;
-    if (!*first && same_phase && !xlm_is_updated(g, g->values[x.product].def, id)) *first = id;
+    xlm_node def = g->values[x.product].def;
+    bool near = g->nodes[def].phase == g->nodes[id].phase && xlm_is_uncut(g, def, id);
+    if (!*first && near && !xlm_is_updated(g, def, id)) *first = id;
     p->n[x.product] += *first && xlm_bias_of(g, &g->nodes[*first]).bias == x.bias;
   }
   for (xlm_val v = 1; v < g->n_values; v++)

@@ -16,4 +16,8 @@ xlm_bias xlm_bias_of(const xlm_graph *g, const xlm_node_info *n);
 // Does a node between the product and its addition update what the product reads? Then it cannot move there.
 bool xlm_is_updated(const xlm_graph *g, xlm_node product, xlm_node addition);
 
+// Are nodes a and b, a <= b, in one part of a pipeline wherever it is cut? Those of one round are, and those
+// outside rounds with no round between them.
+bool xlm_is_uncut(const xlm_graph *g, xlm_node a, xlm_node b);
+
 #endif

@@ -59,8 +59,8 @@ xlm_graph *xlm_pass_merge_loss(const xlm_graph *g, xlm_arena *a);
 // See bias.c.
 xlm_graph *xlm_pass_bias(const xlm_graph *g, xlm_arena *a);
 
-// A product that is added to a value of its type adds it itself; sums of gradients are added up in the memory of
-// the first, and in that of the sum over microbatches. See residual.c. split_weights: as for fuse.
+// A product that is added to a value of its type adds it itself; gradients of one parameter are added up in the
+// memory of the first. See residual.c. split_weights: as for fuse.
 xlm_graph *xlm_pass_residual(const xlm_graph *g, xlm_arena *a, bool split_weights);
 
 // Replaces elementwise nodes by `fused` nodes (single ones too), with the functions of rows and the sums over

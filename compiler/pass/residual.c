@@ -2,12 +2,15 @@
 // its sums are rounded. The addition would read both and write the result once more. Sums of products, as the
 // gradient of what several products read, become a chain of them.
 //
-// An operation that can add into an accumulator (facts.accumulating) does so where the other operand is a sum
-// of such operations that nothing else reads: the gradients of an embedding that is also the output head. Where
-// such a sum is then added to a sum over microbatches, it begins with that.
+// An operation that can add into an accumulator (facts.accumulating) does so where the other operand is one
+// that nothing else reads: the gradients of an embedding that is also the output head.
 //
 // The product moves to its addition. Its only reader is the addition; the other operand is in memory anyway:
 // it is not a function of elements that would have been part of the addition's program.
+//
+// No bit depends on where a pipeline is cut or on what is recomputed. So the product and its addition are
+// never apart; the other operand may be, but then counts as in memory always. Accumulators of other parts
+// have the bits of the addition (facts.adds_last).
 #include "compiler/pass/bias.h"
 
 typedef struct sum { // product + other
@@ -22,10 +25,8 @@ typedef struct residuals {
   bool split_weights;
   xlm_val *map;
   const uint32_t *uses;
-  sum *sums;       // by node: an addition
-  bool *moves;     // by value: a product that is computed by its addition
-  xlm_val *begins; // by node: the sum over microbatches, operand 0 of `accumulate`, that it adds to; 0: none
-  xlm_val *total;  // by node `accumulate`: the value that is its result
+  sum *sums;   // by node: an addition
+  bool *moves; // by value: a product that is computed by its addition
 } residuals;
 
 // ---- which additions ----
@@ -50,30 +51,33 @@ static bool run_together(const residuals *r, const xlm_node_info *a, const xlm_n
   return a->stage == b->stage && (a->phase == b->phase || backward);
 }
 
-// The first term of v, where v is a sum of operations that can add into an accumulator, each read by the next
-// only and the last by `reader`. 0: it is none.
-static xlm_node first_term(const residuals *r, xlm_val v, const xlm_node_info *reader) {
+// Is v a sum in memory of its own, to which can be added?
+static bool is_sum(const residuals *r, xlm_val v) {
   for (;;) {
-    xlm_node id = r->g->values[v].def;
-    const xlm_node_info *n = &r->g->nodes[id];
-    if (r->uses[v] != 1 || !run_together(r, n, reader)) return 0;
-    if (xlm_op_facts_of(n->op)->accumulating) return id;
-    bool adds = xlm_op_facts_of(n->op)->sums && !xlm_op_facts_of(n->op)->addend;
-    if (!adds && !r->sums[id].into) return 0;
-    v = adds ? n->in[0] : r->sums[id].other;
+    xlm_node def = r->g->values[v].def;
+    const xlm_op_facts *f = xlm_op_facts_of(r->g->nodes[def].op);
+    if (f->accumulating || r->sums[def].into) return true;
+    if (!f->sums || f->addend) return false;
+    v = r->g->nodes[def].in[0];
   }
 }
 
+// Can p add into the memory of `other`, which only their addition reads?
 static bool takes_accumulator(const residuals *r, const xlm_node_info *p, xlm_val other) {
-  return xlm_op_facts_of(p->op)->accumulating && xlm_val_type(r->g, other)->dtype == XLM_F32 &&
-         first_term(r, other, p);
+  const xlm_op_facts *f = xlm_op_facts_of(p->op);
+  xlm_node def = r->g->values[other].def;
+  const xlm_node_info *n = &r->g->nodes[def];
+  if (!f->accumulating || xlm_val_type(r->g, other)->dtype != XLM_F32) return false;
+  if (r->uses[other] != 1 || !is_sum(r, other)) return false;
+  bool always = n->phase == p->phase && xlm_is_uncut(r->g, def, r->g->values[p->out].def);
+  return f->adds_last ? run_together(r, n, p) : always;
 }
 
-// Is v in memory when the product p runs, whatever is fused?
-static bool is_stored(const residuals *r, xlm_val v, xlm_node p) {
-  const xlm_node_info *n = xlm_val_node(r->g, v);
-  bool fusable = xlm_op_at(n->op)->flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_ROWS);
-  return !fusable || r->sums[r->g->values[v].def].product || (r->g->values[v].def < p && r->uses[v] > 1);
+// Is v in memory when node n runs, whatever is fused?
+static bool is_stored(const residuals *r, xlm_val v, xlm_node n) {
+  xlm_node def = r->g->values[v].def;
+  bool fusable = xlm_op_at(r->g->nodes[def].op)->flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_ROWS);
+  return !fusable || r->sums[def].product || !xlm_is_uncut(r->g, def, n);
 }
 
 static sum sum_with(const residuals *r, const xlm_node_info *n, xlm_val product, xlm_val other) {
@@ -81,12 +85,15 @@ static sum sum_with(const residuals *r, const xlm_node_info *n, xlm_val product,
   const xlm_node_info *p = xlm_val_node(g, product);
   const xlm_value *v = &g->values[product], *o = &g->values[other];
   sum none = {0};
-  if (product == other || r->uses[product] != 1 || p->phase != n->phase || p->stage != n->stage) return none;
+  xlm_node at = g->values[n->out].def;
+  if (product == other || r->uses[product] != 1 || p->phase != n->phase || p->stage != n->stage ||
+      !xlm_is_uncut(g, v->def, at))
+    return none;
   if (!xlm_same_type(&v->type, &o->type) || !xlm_same_type(&v->type, xlm_val_type(g, n->out)) ||
-      v->partial != o->partial || is_ragged(g, &v->type) || xlm_is_updated(g, v->def, g->values[n->out].def))
+      v->partial != o->partial || is_ragged(g, &v->type) || xlm_is_updated(g, v->def, at))
     return none;
   bool into = takes_accumulator(r, p, other);
-  bool adds = into || (takes_residual(g, p) && v->type.rank > 0 && is_stored(r, other, v->def));
+  bool adds = into || (takes_residual(g, p) && v->type.rank > 0 && is_stored(r, other, at));
   return adds ? (sum){product, other, into} : none;
 }
 
@@ -99,37 +106,18 @@ static sum sum_of(const residuals *r, const xlm_node_info *n) {
   return s.product ? s : sum_with(r, n, n->in[!late], n->in[late]);
 }
 
-// accumulate(acc, sum): the first term adds to acc.
-static void find_total(residuals *r, xlm_node id) {
-  const xlm_node_info *n = &r->g->nodes[id];
-  int addend = xlm_op_facts_of(n->op)->addend;
-  if (!addend || !xlm_is_leaf(xlm_val_node(r->g, n->in[0]))) return;
-  xlm_val v = n->in[addend - 1];
-  xlm_node first = first_term(r, v, n);
-  if (!first || !xlm_same_type(xlm_val_type(r->g, n->in[0]), xlm_val_type(r->g, v)) ||
-      xlm_is_updated(r->g, first, id))
-    return;
-  r->begins[first] = n->in[0];
-  r->total[id] = v;
-}
-
 static void find(residuals *r) {
   for (xlm_node id = 1; id < r->g->n_nodes; id++) {
     sum s = r->sums[id] = sum_of(r, &r->g->nodes[id]);
     if (s.product) r->moves[s.product] = true;
-    find_total(r, id);
   }
 }
 
 // ---- the graph ----
 
-static xlm_val leaf(residuals *r, xlm_val v) { // may come later in the graph
-  if (!r->map[v]) xlm_copy_node(r->out, r->g, r->g->values[v].def, r->map, r->map);
-  return r->map[v];
-}
-
 // The operation of node p in place of n: with acc in front of its operands, or residual behind; 0: without.
-static void emit_product(residuals *r, const xlm_node_info *n, const xlm_node_info *p, xlm_val acc, xlm_val residual) {
+static void emit_product(residuals *r, const xlm_node_info *n, const xlm_node_info *p, xlm_val acc,
+                         xlm_val residual) {
   const xlm_op_facts *f = xlm_op_facts_of(p->op);
   xlm_val in[5];
   int n_in = 0;
@@ -149,14 +137,10 @@ static void emit_product(residuals *r, const xlm_node_info *n, const xlm_node_in
 static void emit(residuals *r, xlm_node id) {
   const xlm_node_info *n = &r->g->nodes[id];
   sum s = r->sums[id];
-  bool copied = n->n_out && r->map[n->out];
-  if (copied || (n->n_out && r->moves[n->out])) return;
-  if (r->total[id])
-    r->map[n->out] = r->map[r->total[id]];
-  else if (r->begins[id])
-    emit_product(r, n, n, leaf(r, r->begins[id]), 0);
-  else if (s.product)
-    emit_product(r, n, xlm_val_node(r->g, s.product), s.into ? r->map[s.other] : 0, s.into ? 0 : r->map[s.other]);
+  if (n->n_out && r->moves[n->out]) return;
+  if (s.product)
+    emit_product(r, n, xlm_val_node(r->g, s.product), s.into ? r->map[s.other] : 0,
+                 s.into ? 0 : r->map[s.other]);
   else
     xlm_copy_node(r->out, r->g, id, r->map, r->map);
 }
@@ -167,8 +151,6 @@ xlm_graph *xlm_pass_residual(const xlm_graph *g, xlm_arena *a, bool split_weight
   r.map = XLM_NEW_N(a, xlm_val, g->n_values);
   r.moves = XLM_NEW_N(a, bool, g->n_values);
   r.sums = XLM_NEW_N(a, sum, g->n_nodes);
-  r.begins = XLM_NEW_N(a, xlm_val, g->n_nodes);
-  r.total = XLM_NEW_N(a, xlm_val, g->n_nodes);
   r.uses = xlm_graph_uses(g, a);
   xlm_graph_reserve(r.out, g->n_nodes, g->n_values);
   find(&r);

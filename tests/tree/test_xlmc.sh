@@ -60,10 +60,10 @@ every_command() {
   run 3 plan "$m" --preset nano --memory-limit 1MiB
   says out "DOES NOT FIT"
   says err "fits"
-  for pass in elaborate simplify differentiate simplify,2 cast_weights late_loss rematerialize recompute chunk_loss fuse; do run 0 dump "$m" --preset nano --after $pass --check; done
+  for pass in elaborate simplify differentiate simplify,2 cast_weights late_loss rematerialize recompute chunk_loss merge_loss bias residual fuse; do run 0 dump "$m" --preset nano --after $pass --check; done
   for pass in partition pipeline chunk_loss fuse overlap; do run 0 dump "$m" --preset nano --pp 2 --dp 2 --stage 1 --after $pass --check; done
   "$xlmc" dump "$m" --preset nano --after differentiate --output differentiated.ir # the same passes one by one
-  run 0 opt differentiated.ir --pass simplify,cast_weights,late_loss,rematerialize,recompute,chunk_loss,fuse
+  run 0 opt differentiated.ir --pass simplify,cast_weights,late_loss,rematerialize,recompute,chunk_loss,merge_loss,bias,residual,fuse
   "$xlmc" dump "$m" --preset nano --after fuse | cmp -s - "$work/out" || { echo "FAILED: xlmc opt is not what xlmc plan runs"; failed=1; }
   for level in model train plan; do
     run 0 graph "$m" --preset nano --level $level

@@ -88,8 +88,8 @@ static xlm_status sync_all(xlm_device *d, uint32_t *instr, xlm_error *err) {
 static void seconds(xlm_device *d, xlm_device_timer *timer, void *arg) {
   CPU.seconds(d, timer, arg);
 }
-static uint64_t memory(const xlm_device *d) {
-  return CPU.memory(d);
+static void memory(const xlm_device *d, xlm_device_memory *out) {
+  CPU.memory(d, out);
 }
 
 const xlm_device_kind xlm_device_toy = {.name = "toy",

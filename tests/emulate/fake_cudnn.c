@@ -12,149 +12,20 @@
 const char *emu_enqueue(void *stream, const char *what, const char *(*run)(void *), void (*drop)(void *),
                         void *arg);
 
-enum { OK = 0, BAD_PARAM = 2000, NOT_FINALIZED = 2004, NOT_SUPPORTED = 3000, MAGIC = 0xD22 };
-enum { CONFIG_GRAPH = 1 << 20 }; // the attribute that heuristics give a configuration
-enum { ATTRIBUTES = 10 };
-
-static int broken(int status, const char *rule) {
-  fprintf(stderr, "fake cuDNN: %s\n", rule);
-  return status;
-}
-
-// ---- descriptors ----
-
-typedef struct attribute {
-  int name, type;
-  int64_t n;
-  char *values;
-} attribute;
-
-struct dnn_context {
-  int alive;
-  void *stream;
-};
-struct dnn_descriptor {
-  int alive, kind, n;
-  bool finalized;
-  attribute at[ATTRIBUTES];
-  struct program *program; // of a plan
-};
-
-static const struct rule { // what a kind has; n: how many, 0: any number
-  int kind, name, type, n;
-  bool may; // be absent
-} rules[] = {
-    {DNN_TENSOR, DNN_TENSOR_ID, DNN_T_INT64, 1, false},
-    {DNN_TENSOR, DNN_TENSOR_TYPE, DNN_T_DATA_TYPE, 1, false},
-    {DNN_TENSOR, DNN_TENSOR_SIZES, DNN_T_INT64, RANK, false},
-    {DNN_TENSOR, DNN_TENSOR_STRIDES, DNN_T_INT64, RANK, false},
-    {DNN_TENSOR, DNN_TENSOR_ALIGNMENT, DNN_T_INT64, 1, false},
-    {DNN_TENSOR, DNN_TENSOR_IS_VIRTUAL, DNN_T_BOOLEAN, 1, false},
-    {DNN_TENSOR, DNN_TENSOR_IS_VALUE, DNN_T_BOOLEAN, 1, false},
-    {DNN_MATMUL, DNN_MATMUL_TYPE, DNN_T_DATA_TYPE, 1, false},
-    {DNN_OPERATION_MATMUL, DNN_OPERATION_MATMUL_A, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_OPERATION_MATMUL, DNN_OPERATION_MATMUL_B, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_OPERATION_MATMUL, DNN_OPERATION_MATMUL_C, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_OPERATION_MATMUL, DNN_OPERATION_MATMUL_DESC, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_POINTWISE, DNN_POINTWISE_MODE, DNN_T_POINTWISE_MODE, 1, false},
-    {DNN_POINTWISE, DNN_POINTWISE_TYPE, DNN_T_DATA_TYPE, 1, false},
-    {DNN_POINTWISE, DNN_POINTWISE_AXIS, DNN_T_INT64, 1, true},
-    {DNN_OPERATION_POINTWISE, DNN_OPERATION_POINTWISE_DESC, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_OPERATION_POINTWISE, DNN_OPERATION_POINTWISE_X, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_OPERATION_POINTWISE, DNN_OPERATION_POINTWISE_B, DNN_T_DESCRIPTOR, 1, true},
-    {DNN_OPERATION_POINTWISE, DNN_OPERATION_POINTWISE_T, DNN_T_DESCRIPTOR, 1, true},
-    {DNN_OPERATION_POINTWISE, DNN_OPERATION_POINTWISE_Y, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_REDUCTION, DNN_REDUCTION_OPERATOR, DNN_T_REDUCTION, 1, false},
-    {DNN_REDUCTION, DNN_REDUCTION_TYPE, DNN_T_DATA_TYPE, 1, false},
-    {DNN_OPERATION_REDUCTION, DNN_OPERATION_REDUCTION_X, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_OPERATION_REDUCTION, DNN_OPERATION_REDUCTION_Y, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_OPERATION_REDUCTION, DNN_OPERATION_REDUCTION_DESC, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_OPERATION_RESHAPE, DNN_RESHAPE_X, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_OPERATION_RESHAPE, DNN_RESHAPE_Y, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_GRAPH, DNN_GRAPH_HANDLE, DNN_T_HANDLE, 1, false},
-    {DNN_GRAPH, DNN_GRAPH_OPERATIONS, DNN_T_DESCRIPTOR, 0, false},
-    {DNN_HEURISTICS, DNN_HEURISTICS_GRAPH, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_HEURISTICS, DNN_HEURISTICS_MODE, DNN_T_HEURISTIC_MODE, 1, false},
-    {DNN_PLAN, DNN_PLAN_HANDLE, DNN_T_HANDLE, 1, false},
-    {DNN_PLAN, DNN_PLAN_CONFIG, DNN_T_DESCRIPTOR, 1, false},
-    {DNN_VARIANT_PACK, DNN_PACK_IDS, DNN_T_INT64, 0, false},
-    {DNN_VARIANT_PACK, DNN_PACK_POINTERS, DNN_T_POINTER, 0, false},
-    {DNN_VARIANT_PACK, DNN_PACK_WORKSPACE, DNN_T_POINTER, 1, false},
-};
-enum { RULES = sizeof rules / sizeof *rules };
-
-static size_t bytes_of(int type) {
-  return type == DNN_T_BOOLEAN                                                       ? sizeof(bool)
-         : type == DNN_T_INT64                                                       ? sizeof(int64_t)
-         : type == DNN_T_HANDLE || type == DNN_T_DESCRIPTOR || type == DNN_T_POINTER ? sizeof(void *)
-                                                                                     : sizeof(int);
-}
-
-static const void *find(dnn_desc d, int name) { // its values; NULL: absent
-  for (int i = 0; i < d->n; i++)
-    if (d->at[i].name == name) return d->at[i].values;
-  return NULL;
-}
-
-static int64_t count_of(dnn_desc d, int name) {
-  for (int i = 0; i < d->n; i++)
-    if (d->at[i].name == name) return d->at[i].n;
-  return 0;
-}
-
-static dnn_desc desc_at(dnn_desc d, int name) {
-  const void *v = find(d, name);
-  return v ? *(const dnn_desc *)v : NULL;
-}
-
-static int int_at(dnn_desc d, int name) {
-  return *(const int *)find(d, name);
-}
-
-static int64_t int64_at(dnn_desc d, int name) {
-  const void *v = find(d, name);
-  return v ? *(const int64_t *)v : 0;
-}
-
-static int desc_create(int kind, dnn_desc *d) {
-  *d = calloc(1, sizeof **d);
-  if (!*d) return 4003;
-  (*d)->alive = MAGIC, (*d)->kind = kind;
-  return OK;
-}
-
-static int set(dnn_desc d, int name, int type, int64_t n, const void *values) {
-  if (!d || d->alive != MAGIC) return broken(BAD_PARAM, "no descriptor");
-  if (d->finalized) return broken(BAD_PARAM, "an attribute of a finalized descriptor");
-  if (find(d, name) || d->n == ATTRIBUTES) return broken(BAD_PARAM, "an attribute twice, or too many");
-  for (int i = 0; i < RULES; i++) {
-    const struct rule *r = &rules[i];
-    if (r->kind != d->kind || r->name != name) continue;
-    if (r->type != type || n < 1 || (r->n && r->n != n))
-      return broken(BAD_PARAM, "an attribute of another type or length");
-    attribute a = {name, type, n, malloc((size_t)n * bytes_of(type))};
-    if (!a.values) return 4003;
-    memcpy(a.values, values, (size_t)n * bytes_of(type));
-    d->at[d->n++] = a;
-    return OK;
-  }
-  return broken(BAD_PARAM, "a descriptor without such an attribute");
-}
-
 // ---- a graph as a program ----
 
 static int read_tensor(dnn_desc d, tensor *t) {
-  if (!d || d->alive != MAGIC || d->kind != DNN_TENSOR) return broken(BAD_PARAM, "no tensor");
-  if (!d->finalized) return broken(NOT_FINALIZED, "a tensor that is not finalized");
+  if (!d || d->alive != MAGIC || d->kind != DNN_TENSOR) return fake_cudnn_broken(BAD_PARAM, "no tensor");
+  if (!d->finalized) return fake_cudnn_broken(NOT_FINALIZED, "a tensor that is not finalized");
   memset(t, 0, sizeof *t); // tensors are compared
-  t->id = int64_at(d, DNN_TENSOR_ID), t->type = int_at(d, DNN_TENSOR_TYPE);
-  t->alignment = int64_at(d, DNN_TENSOR_ALIGNMENT);
-  t->is_virtual = *(const bool *)find(d, DNN_TENSOR_IS_VIRTUAL);
-  t->is_value = *(const bool *)find(d, DNN_TENSOR_IS_VALUE);
-  memcpy(t->size, find(d, DNN_TENSOR_SIZES), sizeof t->size);
-  memcpy(t->stride, find(d, DNN_TENSOR_STRIDES), sizeof t->stride);
+  t->id = fake_desc_int64(d, DNN_TENSOR_ID), t->type = fake_desc_int(d, DNN_TENSOR_TYPE);
+  t->alignment = fake_desc_int64(d, DNN_TENSOR_ALIGNMENT);
+  t->is_virtual = *(const bool *)fake_desc_find(d, DNN_TENSOR_IS_VIRTUAL);
+  t->is_value = *(const bool *)fake_desc_find(d, DNN_TENSOR_IS_VALUE);
+  memcpy(t->size, fake_desc_find(d, DNN_TENSOR_SIZES), sizeof t->size);
+  memcpy(t->stride, fake_desc_find(d, DNN_TENSOR_STRIDES), sizeof t->stride);
   for (int i = 0; i < RANK; i++)
-    if (t->size[i] < 1 || t->stride[i] < 1) return broken(BAD_PARAM, "a size or stride below 1");
+    if (t->size[i] < 1 || t->stride[i] < 1) return fake_cudnn_broken(BAD_PARAM, "a size or stride below 1");
   return OK;
 }
 
@@ -167,9 +38,10 @@ static int add_tensor(program *p, dnn_desc d, int *at) {
   for (int i = 0; i < p->n_tensors; i++) {
     if (p->tensor[i].id != t.id) continue;
     *at = i;
-    return memcmp(&p->tensor[i], &t, sizeof t) ? broken(BAD_PARAM, "two tensors with one number") : OK;
+    return memcmp(&p->tensor[i], &t, sizeof t) ? fake_cudnn_broken(BAD_PARAM, "two tensors with one number")
+                                               : OK;
   }
-  if (p->n_tensors == TENSORS) return broken(NOT_SUPPORTED, "too many tensors");
+  if (p->n_tensors == TENSORS) return fake_cudnn_broken(NOT_SUPPORTED, "too many tensors");
   *at = p->n_tensors;
   p->tensor[p->n_tensors++] = t;
   return OK;
@@ -186,20 +58,20 @@ static int read_operation(program *p, dnn_desc d, operation *o) {
                {DNN_OPERATION_REDUCTION, DNN_OPERATION_REDUCTION_X, -1, -1, DNN_OPERATION_REDUCTION_Y,
                 DNN_OPERATION_REDUCTION_DESC, DNN_REDUCTION_OPERATOR},
                {DNN_OPERATION_RESHAPE, DNN_RESHAPE_X, -1, -1, DNN_RESHAPE_Y, -1, -1}};
-  if (!d->finalized) return broken(NOT_FINALIZED, "an operation that is not finalized");
+  if (!d->finalized) return fake_cudnn_broken(NOT_FINALIZED, "an operation that is not finalized");
   *o = (operation){.kind = d->kind};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
     if (kinds[i].kind != d->kind) continue;
-    dnn_desc how = desc_at(d, kinds[i].desc);
-    if (how && !how->finalized) return broken(NOT_FINALIZED, "a function that is not finalized");
-    if (kinds[i].mode >= 0) o->mode = int_at(how, kinds[i].mode);
-    if (how && how->kind == DNN_POINTWISE) o->axis = int64_at(how, DNN_POINTWISE_AXIS);
-    int bad = add_tensor(p, desc_at(d, kinds[i].x), &o->x);
-    if (!bad) bad = add_tensor(p, desc_at(d, kinds[i].b), &o->b);
-    if (!bad) bad = add_tensor(p, desc_at(d, kinds[i].t), &o->t);
-    return bad ? bad : add_tensor(p, desc_at(d, kinds[i].y), &o->y);
+    dnn_desc how = fake_desc_at(d, kinds[i].desc);
+    if (how && !how->finalized) return fake_cudnn_broken(NOT_FINALIZED, "a function that is not finalized");
+    if (kinds[i].mode >= 0) o->mode = fake_desc_int(how, kinds[i].mode);
+    if (how && how->kind == DNN_POINTWISE) o->axis = fake_desc_int64(how, DNN_POINTWISE_AXIS);
+    int bad = add_tensor(p, fake_desc_at(d, kinds[i].x), &o->x);
+    if (!bad) bad = add_tensor(p, fake_desc_at(d, kinds[i].b), &o->b);
+    if (!bad) bad = add_tensor(p, fake_desc_at(d, kinds[i].t), &o->t);
+    return bad ? bad : add_tensor(p, fake_desc_at(d, kinds[i].y), &o->y);
   }
-  return broken(BAD_PARAM, "no operation");
+  return fake_cudnn_broken(BAD_PARAM, "no operation");
 }
 
 // What an operation reads is an operand, or computed before.
@@ -210,16 +82,16 @@ static int check_order(const program *p) {
     const int in[] = {o->x, o->b, o->t};
     for (int k = 0; k < 3; k++)
       if (in[k] >= 0 && p->tensor[in[k]].is_virtual && !known[in[k]])
-        return broken(BAD_PARAM, "a virtual tensor that is not computed");
+        return fake_cudnn_broken(BAD_PARAM, "a virtual tensor that is not computed");
     known[o->y] = true;
   }
   return OK;
 }
 
 static int read_graph(dnn_desc graph, program *p) {
-  const dnn_desc *ops = find(graph, DNN_GRAPH_OPERATIONS);
-  int64_t n = count_of(graph, DNN_GRAPH_OPERATIONS);
-  if (n > OPERATIONS) return broken(NOT_SUPPORTED, "too many operations");
+  const dnn_desc *ops = fake_desc_find(graph, DNN_GRAPH_OPERATIONS);
+  int64_t n = fake_desc_count(graph, DNN_GRAPH_OPERATIONS);
+  if (n > OPERATIONS) return fake_cudnn_broken(NOT_SUPPORTED, "too many operations");
   memset(p, 0, sizeof *p);
   for (int64_t i = 0; i < n; i++) {
     int bad = read_operation(p, ops[i], &p->operation[p->n_operations++]);
@@ -234,7 +106,7 @@ static void release(program *p) {
 }
 
 static int desc_destroy(dnn_desc d) {
-  if (!d || d->alive != MAGIC) return broken(BAD_PARAM, "no descriptor");
+  if (!d || d->alive != MAGIC) return fake_cudnn_broken(BAD_PARAM, "no descriptor");
   for (int i = 0; i < d->n; i++) free(d->at[i].values);
   release(d->program);
   d->alive = 0;
@@ -245,8 +117,9 @@ static int desc_destroy(dnn_desc d) {
 // ---- finalizing ----
 
 static int make_plan(dnn_desc plan) {
-  dnn_desc config = desc_at(plan, DNN_PLAN_CONFIG), graph = config ? desc_at(config, CONFIG_GRAPH) : NULL;
-  if (!graph) return broken(BAD_PARAM, "a configuration that no heuristic gave");
+  dnn_desc config = fake_desc_at(plan, DNN_PLAN_CONFIG),
+           graph = config ? fake_desc_at(config, CONFIG_GRAPH) : NULL;
+  if (!graph) return fake_cudnn_broken(BAD_PARAM, "a configuration that no heuristic gave");
   plan->program = malloc(sizeof *plan->program);
   if (!plan->program) return 4003;
   int bad = read_graph(graph, plan->program);
@@ -256,13 +129,12 @@ static int make_plan(dnn_desc plan) {
 
 static int finalize(dnn_desc d) {
   program p;
-  if (!d || d->alive != MAGIC) return broken(BAD_PARAM, "no descriptor");
-  for (int i = 0; i < RULES; i++)
-    if (rules[i].kind == d->kind && !rules[i].may && !find(d, rules[i].name))
-      return broken(BAD_PARAM, "an attribute is missing");
-  int bad = d->kind == DNN_GRAPH ? read_graph(d, &p) : d->kind == DNN_PLAN ? make_plan(d) : OK;
-  if (d->kind == DNN_VARIANT_PACK && count_of(d, DNN_PACK_IDS) != count_of(d, DNN_PACK_POINTERS))
-    bad = broken(BAD_PARAM, "numbers without addresses");
+  if (!d || d->alive != MAGIC) return fake_cudnn_broken(BAD_PARAM, "no descriptor");
+  int bad = fake_desc_complete(d);
+  if (!bad) bad = d->kind == DNN_GRAPH ? read_graph(d, &p) : d->kind == DNN_PLAN ? make_plan(d) : OK;
+  if (d->kind == DNN_VARIANT_PACK &&
+      fake_desc_count(d, DNN_PACK_IDS) != fake_desc_count(d, DNN_PACK_POINTERS))
+    bad = fake_cudnn_broken(BAD_PARAM, "numbers without addresses");
   d->finalized = !bad;
   return bad;
 }
@@ -281,19 +153,19 @@ static int64_t workspace_of(const program *p) {
 }
 
 static int get(dnn_desc d, int name, int type, int64_t room, int64_t *n, void *values) {
-  if (!d || d->alive != MAGIC || room < 1) return broken(BAD_PARAM, "no descriptor, or no room");
-  if (!d->finalized) return broken(NOT_FINALIZED, "asking a descriptor that is not finalized");
+  if (!d || d->alive != MAGIC || room < 1) return fake_cudnn_broken(BAD_PARAM, "no descriptor, or no room");
+  if (!d->finalized) return fake_cudnn_broken(NOT_FINALIZED, "asking a descriptor that is not finalized");
   *n = 1;
   if (d->kind == DNN_PLAN && name == DNN_PLAN_WORKSPACE && type == DNN_T_INT64) {
     *(int64_t *)values = workspace_of(d->program);
     return OK;
   }
   if (d->kind != DNN_HEURISTICS || name != DNN_HEURISTICS_RESULTS || type != DNN_T_DESCRIPTOR)
-    return broken(BAD_PARAM, "nothing that can be asked");
-  dnn_desc config = *(dnn_desc *)values, graph = desc_at(d, DNN_HEURISTICS_GRAPH);
+    return fake_cudnn_broken(BAD_PARAM, "nothing that can be asked");
+  dnn_desc config = *(dnn_desc *)values, graph = fake_desc_at(d, DNN_HEURISTICS_GRAPH);
   if (!config || config->alive != MAGIC || config->kind != DNN_ENGINE_CONFIG || config->n ||
       !graph->finalized)
-    return broken(BAD_PARAM, "no new configuration, or no graph");
+    return fake_cudnn_broken(BAD_PARAM, "no new configuration, or no graph");
   attribute a = {CONFIG_GRAPH, DNN_T_DESCRIPTOR, 1, malloc(sizeof graph)};
   if (!a.values) return 4003;
   memcpy(a.values, &graph, sizeof graph);
@@ -332,36 +204,36 @@ static void drop(void *arg) {
 }
 
 static int take_addresses(pending *now, dnn_desc pack) {
-  const int64_t *ids = find(pack, DNN_PACK_IDS);
-  void *const *addresses = find(pack, DNN_PACK_POINTERS);
-  int64_t n = count_of(pack, DNN_PACK_IDS), used = 0;
+  const int64_t *ids = fake_desc_find(pack, DNN_PACK_IDS);
+  void *const *addresses = fake_desc_find(pack, DNN_PACK_POINTERS);
+  int64_t n = fake_desc_count(pack, DNN_PACK_IDS), used = 0;
   for (int i = 0; i < now->p->n_tensors; i++) {
     const tensor *t = &now->p->tensor[i];
     if (t->is_virtual) continue;
     int64_t k = 0;
     while (k < n && ids[k] != t->id) k++;
-    if (k == n || !addresses[k]) return broken(BAD_PARAM, "a tensor without an address");
+    if (k == n || !addresses[k]) return fake_cudnn_broken(BAD_PARAM, "a tensor without an address");
     used++;
     now->address[i] = addresses[k];
     if (t->is_value)
       now->value[i] =
           t->type == DNN_INT32 ? (float)*(const int32_t *)addresses[k] : *(const float *)addresses[k];
     else if ((uintptr_t)addresses[k] % (uintptr_t)t->alignment)
-      return broken(2003, "a tensor is less aligned than it says");
+      return fake_cudnn_broken(2003, "a tensor is less aligned than it says");
   }
-  return used == n ? OK : broken(BAD_PARAM, "an address that no tensor has");
+  return used == n ? OK : fake_cudnn_broken(BAD_PARAM, "an address that no tensor has");
 }
 
 static int execute(dnn_handle h, dnn_desc plan, dnn_desc pack) {
   if (h->alive != MAGIC || !plan->finalized || !pack->finalized)
-    return broken(NOT_FINALIZED, "no plan or pack");
+    return fake_cudnn_broken(NOT_FINALIZED, "no plan or pack");
   pending *now = calloc(1, sizeof *now);
   if (!now) return 4003;
-  now->p = plan->program, now->workspace = *(void *const *)find(pack, DNN_PACK_WORKSPACE);
+  now->p = plan->program, now->workspace = *(void *const *)fake_desc_find(pack, DNN_PACK_WORKSPACE);
   __atomic_add_fetch(&now->p->users, 1, __ATOMIC_ACQ_REL);
   int bad = take_addresses(now, pack);
   if (!bad && (!now->workspace || (uintptr_t)now->workspace % 64))
-    bad = broken(BAD_PARAM, "no aligned workspace");
+    bad = fake_cudnn_broken(BAD_PARAM, "no aligned workspace");
   if (!bad && h->stream)
     return emu_enqueue(h->stream, "cudnnBackendExecute", run, drop, now) ? BAD_PARAM : OK;
   if (!bad && run(now)) bad = BAD_PARAM;
@@ -378,7 +250,7 @@ static int create(dnn_handle *h) {
 }
 
 static int destroy(dnn_handle h) {
-  if (!h || h->alive != MAGIC) return broken(BAD_PARAM, "no handle");
+  if (!h || h->alive != MAGIC) return fake_cudnn_broken(BAD_PARAM, "no handle");
   h->alive = 0;
   free(h);
   return OK;
@@ -398,8 +270,8 @@ static void last_error(char *text, size_t size) {
 }
 
 xlm_status xlm_cudnn_table(const xlm_cudnn **out, xlm_error *err) {
-  static const xlm_cudnn table = {version,      last_error, create, destroy,  set_stream, desc_create,
-                                  desc_destroy, set,        get,    finalize, execute};
+  static const xlm_cudnn table = {version,      last_error,    create, destroy,  set_stream, fake_desc_create,
+                                  desc_destroy, fake_desc_set, get,    finalize, execute};
   (void)err;
   *out = &table;
   return XLM_OK;

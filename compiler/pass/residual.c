@@ -27,6 +27,7 @@ typedef struct residuals {
   const uint32_t *uses;
   sum *sums;   // by node: an addition
   bool *moves; // by value: a product that is computed by its addition
+  bool *late;  // by value: made, without a product, of rows of experts that other ranks send in its round
 } residuals;
 
 // ---- which additions ----
@@ -87,7 +88,7 @@ static sum sum_with(const residuals *r, const xlm_node_info *n, xlm_val product,
   sum none = {0};
   xlm_node at = g->values[n->out].def;
   if (product == other || r->uses[product] != 1 || p->phase != n->phase || p->stage != n->stage ||
-      !xlm_is_uncut(g, v->def, at))
+      r->late[other] || !xlm_is_uncut(g, v->def, at))
     return none;
   if (!xlm_same_type(&v->type, &o->type) || !xlm_same_type(&v->type, xlm_val_type(g, n->out)) ||
       v->partial != o->partial || is_ragged(g, &v->type) || xlm_is_updated(g, v->def, at))
@@ -106,9 +107,19 @@ static sum sum_of(const residuals *r, const xlm_node_info *n) {
   return s.product ? s : sum_with(r, n, n->in[!late], n->in[late]);
 }
 
+static bool is_late(const residuals *r, const xlm_node_info *n) {
+  const xlm_comm_info *c = xlm_comm_of(n->op);
+  if (c && c->rows) return true;
+  for (int i = 0; !xlm_op_facts_of(n->op)->biased && i < n->n_in; i++)
+    if (r->late[n->in[i]] && xlm_val_node(r->g, n->in[i])->round == n->round) return true;
+  return false;
+}
+
 static void find(residuals *r) {
   for (xlm_node id = 1; id < r->g->n_nodes; id++) {
-    sum s = r->sums[id] = sum_of(r, &r->g->nodes[id]);
+    const xlm_node_info *n = &r->g->nodes[id];
+    for (int i = 0; i < n->n_out; i++) r->late[n->out + (xlm_val)i] = is_late(r, n);
+    sum s = r->sums[id] = sum_of(r, n);
     if (s.product) r->moves[s.product] = true;
   }
 }
@@ -150,6 +161,7 @@ xlm_graph *xlm_pass_residual(const xlm_graph *g, xlm_arena *a, bool split_weight
   r.b = xlm_build_new(r.out);
   r.map = XLM_NEW_N(a, xlm_val, g->n_values);
   r.moves = XLM_NEW_N(a, bool, g->n_values);
+  r.late = XLM_NEW_N(a, bool, g->n_values);
   r.sums = XLM_NEW_N(a, sum, g->n_nodes);
   r.uses = xlm_graph_uses(g, a);
   xlm_graph_reserve(r.out, g->n_nodes, g->n_values);

@@ -193,6 +193,7 @@ static void advises_no_ranks_that_share(void **state) {
   xlm_compile_options o = b.base;
   o.mesh = (xlm_mesh){0};
   o.settings.batch = 1;
+  o.settings.seq = 256; // long enough for what both ranks have
   o.train.microbatches = 1;
   o.recompute = XLM_RECOMPUTE_FULL;
   xlm_candidate one, two;

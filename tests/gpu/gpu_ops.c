@@ -3,6 +3,7 @@
 // On the fake card it is test_gpu_ops. `gpu_ops [PATTERN]`: only cases whose "op.name" contains PATTERN.
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/device/cuda/cuda.h"
 #include "tests/ops/run_op.h"
@@ -33,6 +34,17 @@ static bool takes_attention(const op_case *c) {
   return takes(c) && (c->op == XLM_OP_ATTEND || c->op == XLM_OP_ATTEND_BWD);
 }
 
+static bool names_attention(const char *pattern) {
+  char name[96];
+  for (int f = 0; op_case_files[f]; f++)
+    for (int i = 0; i < op_case_files[f]->n; i++) {
+      const op_case *c = &op_case_files[f]->at[i];
+      snprintf(name, sizeof name, "%s.%s", xlm_op_at(c->op)->name, c->name);
+      if (strstr(name, pattern) && takes_attention(c)) return true;
+    }
+  return false;
+}
+
 int main(int argc, char **argv) {
   const xlm_backend *cuda = xlm_backend_find("cuda");
   xlm_error err = {0};
@@ -42,7 +54,8 @@ int main(int argc, char **argv) {
   op_compare(&card);
   int failed = op_cases_main("ops on the card", argc > 1 ? argv[1] : NULL, takes);
   if (!cuda->has_attention(cuda->here())) return printf("cuDNN: none for this card\n"), failed;
+  const char *pattern = argc > 1 ? argv[1] : "whole";
+  if (!names_attention(pattern)) return failed;
   card.own_attention = true;
-  return op_cases_main("attention by our own kernels", argc > 1 ? argv[1] : "whole", takes_attention) ||
-         failed;
+  return op_cases_main("attention by our own kernels", pattern, takes_attention) || failed;
 }

@@ -200,16 +200,11 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_COLLECT_ROWS, .workspace = rows_of_experts},
 };
 
-// All others use only registers and shared memory.
+// All others with a kernel use only registers and shared memory.
 static const xlm_kernel others[XLM_OP_COUNT] = {
-#define XLM_FORM_kernel(name, NAME) [XLM_OP_##NAME] = {.op = XLM_OP_##NAME},
-#define XLM_FORM_leaf(name, NAME)
-#define XLM_FORM_view(name, NAME)
-#define XLM_FORM_fn(name, NAME)
-#define XLM_FORM_composite(name, NAME)
-#define XLM_OP(name, NAME, room, form) XLM_FORM_##form(name, NAME)
-#include "ops/ops.def"
-#undef XLM_OP
+#define XLM_CUDA(name, NAME) [XLM_OP_##NAME] = {.op = XLM_OP_##NAME},
+#include "ops/cuda/kernels.def"
+#undef XLM_CUDA
 };
 
 const xlm_kernel *xlm_cuda_planned(xlm_op_id op) {

@@ -1,0 +1,226 @@
+// linear_attend: attention without softmax, with a state that is a matrix. Per batch entry and head, with
+// d[t] = e^log_decay[t]:
+//
+//   S[t] = d[t] S[t-1] + k[t] v[t]^T,   y[t] = q[t] S[t]
+//
+// which is linear attention (Katharopoulos et al., 2020) for d = 1, retention (Sun et al., "RetNet", 2023)
+// for a constant d per head, and the state space duality of Mamba-2 (Dao & Gu, "Transformers are SSMs", 2024)
+// for a decay that depends on the token: q is its C, k its B, v its x times dt, log_decay its A times dt.
+// flash-linear-attention calls it simple_gla.
+//
+// Kernels work in chunks. With G the running sum of log_decay within a chunk and S the state before it,
+//
+//   y[t] = e^G[t] q[t] S + sum over s <= t of e^(G[t] - G[s]) (q[t] . k[s]) v[s]
+//   S'   = e^G[last] S + sum over s of e^(G[last] - G[s]) k[s] v[s]^T
+//
+// so that all is matrix products, and only the states between chunks are stored, in the workspace. The
+// backward computes them again. With Z the gradient of the loss to the state after the chunk, D[t, s] = dy[t]
+// . v[s], A[t, s] = q[t] . k[s] and E[t, s] = e^(G[t] - G[s]) where s <= t, else 0,
+//
+//   dv[s] = sum over t of A E [t, s] dy[t] + e^(G[last] - G[s]) k[s] Z
+//   dq[t] = sum over s of D E [t, s] k[s]  + e^G[t] S dy[t]
+//   dk[s] = sum over t of D E [t, s] q[t]  + e^(G[last] - G[s]) Z v[s]
+//   Z'    = e^G[last] Z + sum over t of e^G[t] q[t] dy[t]^T
+//
+// The gradient to log_decay[r] is the sum of all paths from s < r to t >= r. Within a chunk these are the
+// elements of A D E with s < r <= t, what enters with S and leaves by q[t], what k[s] v[s]^T leaves in the
+// state, and e^G[last] <S, Z>: no difference of sums over the whole sequence, which would lose its digits.
+//
+// Dimensions by name: q and k have the same; v has all of them but the keys' vector, and may have more: heads
+// that share queries and keys, and one value vector. dq and dk are sums over the heads.
+#include "ops/shape_priv.h"
+
+enum { Q, K, V, DECAY, DOUT = 3, DECAY_BWD };
+
+static bool infer_feature(xlm_infer *x, xlm_dim *feature) {
+  const xlm_type *q = xlm_infer_type(x, Q), *v = xlm_infer_type(x, V);
+  xlm_type own = shape_minus(q, v);
+  if (!xlm_attr_find(&x->attrs, XLM_A_feature) && own.rank == 1)
+    xlm_infer_set_dims(x, XLM_A_feature, own.dim, 1);
+  *feature = shape_attr_dim(x, XLM_A_feature);
+  if (own.rank == 1 && *feature == own.dim[0]) return true;
+  if (own.rank == 0) {
+    xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, V,
+                   "the values %s have all dimensions of the queries %s: a state is a matrix of a key by a "
+                   "value vector, whose dimensions need different names",
+                   xlm_infer_dims_text(x, v), xlm_infer_dims_text(x, q));
+    return xlm_infer_help(x,
+                          "name the vectors of queries and keys otherwise: `dim key_head = %s`, and `param "
+                          "wk[.., key_head]`",
+                          shape_name(x, q->dim[q->rank - 1]));
+  }
+  xlm_dim lacks = own.dim[0] == *feature ? own.dim[1] : own.dim[0];
+  return xlm_infer_fail(x, XLM_FAULT_MISSING_DIM, V,
+                        "the values %s lack `%s` of the queries %s: only the keys' vector may be missing",
+                        xlm_infer_dims_text(x, v), shape_name(x, lacks), xlm_infer_dims_text(x, q));
+}
+
+// The dimensions of v that q lacks, in v's order, but that of the value vector last: the last one that
+// log_decay lacks.
+static bool infer_over(xlm_infer *x, const xlm_type *decay) {
+  const xlm_type *v = xlm_infer_type(x, V);
+  xlm_type more = shape_minus(v, xlm_infer_type(x, Q));
+  int value = more.rank - 1;
+  while (value >= 0 && decay && xlm_type_find(decay, more.dim[value]) >= 0) value--;
+  if (value < 0) {
+    xlm_infer_fail(x, XLM_FAULT_MISSING_DIM, V,
+                   "the values %s have no dimension of their own, that of a vector",
+                   xlm_infer_dims_text(x, v));
+    return xlm_infer_help(x,
+                          "queries and keys are [.., seq, state], values [.., seq, heads, head], log_decay "
+                          "[.., seq, heads]");
+  }
+  xlm_dim last = more.dim[value];
+  for (int i = value; i + 1 < more.rank; i++) more.dim[i] = more.dim[i + 1];
+  more.dim[more.rank - 1] = last;
+  xlm_infer_set_dims(x, XLM_A_over, more.dim, more.rank);
+  return true;
+}
+
+static bool check_decay(xlm_infer *x, int at, xlm_dim feature) {
+  const xlm_type *decay = xlm_infer_type(x, at), *v = xlm_infer_type(x, V);
+  if (!xlm_infer_is_float(x, at)) return false;
+  if (xlm_type_find(decay, feature) >= 0) {
+    xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, at,
+                   "log_decay %s has `%s`: a decay for each channel of the keys is not supported",
+                   xlm_infer_dims_text(x, decay), shape_name(x, feature));
+    return xlm_infer_help(x, "one decay per head works, and `scan` takes any elementwise decay");
+  }
+  xlm_type extra = shape_minus(decay, v);
+  return !extra.rank ||
+         xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, at, "log_decay %s has `%s`, which the values %s lack",
+                        xlm_infer_dims_text(x, decay), shape_name(x, extra.dim[0]),
+                        xlm_infer_dims_text(x, v));
+}
+
+static bool infer_common(xlm_infer *x, int decay) {
+  xlm_dim seq, feature;
+  for (int i = Q; i <= V; i++)
+    if (!xlm_infer_is_float(x, i)) return false;
+  if (!xlm_infer_dim_attr(x, XLM_A_seq, V, "seq", false, &seq)) return false;
+  if (!shape_match(x, K, xlm_infer_type(x, Q), "the keys") || !infer_feature(x, &feature)) return false;
+  if (!xlm_infer_has(x, Q, seq, "it is the sequence") || !shape_not_packed(x, V, seq)) return false;
+  bool has = decay < x->n_in;
+  return (!has || check_decay(x, decay, feature)) && infer_over(x, has ? xlm_infer_type(x, decay) : NULL);
+}
+
+static bool infer(xlm_infer *x) {
+  if (!infer_common(x, DECAY)) return false;
+  x->out[0] = *xlm_infer_type(x, V);
+  return true;
+}
+
+// The gradient to log_decay is that of a decay for every position and head.
+static bool infer_bwd(xlm_infer *x) {
+  if (!infer_common(x, DECAY_BWD)) return false;
+  if (!xlm_infer_is_float(x, DOUT) || !shape_match(x, DOUT, xlm_infer_type(x, V), "the gradient"))
+    return false;
+  for (int i = Q; i <= V; i++) x->out[i] = *xlm_infer_type(x, i);
+  x->n_out = x->n_in > DECAY_BWD ? 4 : 3;
+  xlm_dim over[XLM_MAX_RANK];
+  int n = xlm_attr_dims(&x->attrs, XLM_A_over, over);
+  x->out[3] = shape_without(xlm_infer_type(x, V), over[n - 1]);
+  x->out[3].dtype = shape_wide(x->out[3].dtype);
+  return true;
+}
+
+static void grad(xlm_grad *d) {
+  bool decays = xlm_node_at(d->b->g, d->node)->n_in > DECAY;
+  xlm_attr_list l = xlm_attr_list_from(d->b->g->arena, shape_grad_attrs(d));
+  xlm_val in[] = {d->in[Q], d->in[K], d->in[V], d->dout[0], decays ? d->in[DECAY] : 0};
+  xlm_val first = xlm_emit(d->b, XLM_OP_LINEAR_ATTEND_BWD, in, decays ? 5 : 4, &l);
+  for (int i = Q; i <= V; i++)
+    if (d->need[i]) d->din[i] = first + (xlm_val)i;
+  if (decays && d->need[DECAY]) {
+    xlm_type like = *xlm_val_type(d->b->g, d->in[DECAY]);
+    d->din[DECAY] = xlm_sum_to(d->b, first + 3, &like);
+  }
+}
+
+// Multiply-adds of products: `states` times a position with a state, `pairs` times a pair of positions of one
+// chunk with a value vector, `scores` of them with a key. A chunk has 64 positions (kernels may choose
+// others); of its pairs half count.
+static void cost_of(const xlm_graph *g, xlm_node n, double states, double pairs, double scores,
+                    xlm_cost *out) {
+  enum { CHUNK = 64 };
+  const xlm_node_info *info = xlm_node_at(g, n);
+  xlm_dim feature[XLM_MAX_RANK];
+  xlm_attr_dims(&info->attrs, XLM_A_feature, feature);
+  double values = (double)xlm_type_elements(xlm_val_type(g, info->in[V]), g->dims);
+  double keys = (double)xlm_type_elements(xlm_val_type(g, info->in[K]), g->dims);
+  out->flops = 2 * (states * values * (double)g->dims[feature[0]].size + pairs * values * CHUNK / 2 +
+                    scores * keys * CHUNK / 2);
+}
+
+static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
+  cost_of(g, n, 2, 1, 1, out);
+  out->model_flops = out->flops;
+}
+
+static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
+  xlm_cost again;
+  cost_of(g, n, 5, 2, 3, out);
+  cost_of(g, n, 1, 0, 1, &again);
+  out->model_flops = out->flops - again.flops; // excludes the states and scores that are computed again
+}
+
+static const xlm_param params[] = {{"q", XLM_P_TENSOR, 0, true},
+                                   {"k", XLM_P_TENSOR, 0, true},
+                                   {"v", XLM_P_TENSOR, 0, true},
+                                   {"log_decay", XLM_P_TENSOR, 0, false},
+                                   {"seq", XLM_P_DIM, XLM_A_seq, false},
+                                   {"feature", XLM_P_DIM, XLM_A_feature, false},
+                                   {0}};
+
+#define TAKES                                                                                                \
+  XLM_TAKES({XLM_A_seq, XLM_IN(2), 1, 1}, {XLM_A_feature, XLM_IN(0), 1, 1}, {XLM_A_over, XLM_IN(2), 1, 8})
+
+const xlm_op xlm_op_linear_attend = {
+    .name = "linear_attend",
+    .facts = {.product = XLM_PRODUCT_ATTENTION, .linear = 7, .mixes = XLM_KEY(seq) | XLM_KEY(feature)},
+    .min_in = 3,
+    .max_in = 4,
+    .n_out = 1,
+    .params = params,
+    TAKES,
+    .layout = "[* seq feature], [* seq feature], [* seq over], [* seq over] -> [* seq over] | seq: whole, "
+              "feature: sum",
+    .infer = infer,
+    .grad = grad,
+    .cost = cost,
+    .doc = "Linear attention with decay: `S[t] = e^log_decay[t] S[t-1] + k[t] v[t]^T`, `y[t] = q[t] S[t]`, "
+           "from S = "
+           "0, per batch "
+           "entry and head. The state S is a matrix of a key by a value vector. q and k are [.., seq, heads, "
+           "state], "
+           "v is [.., "
+           "seq, heads, head]; q and k may lack dimensions of v, usually the heads, and are shared along "
+           "them. log_decay has "
+           "none of the two vectors' dimensions and may lack any other: [heads] is RetNet's retention, "
+           "[batch, seq, heads] the "
+           "state space layer of Mamba-2 (q = C, k = B, v = x dt, log_decay = A dt); without it nothing "
+           "decays. "
+           "It should not be positive; a very negative one ends what came before, at the beginning of a "
+           "document for instance. The result has v's dimensions; scores are not scaled: scale q. It is "
+           "computed in "
+           "chunks, by matrix "
+           "products, in time and memory linear in the sequence. There is no CUDA kernel yet."};
+
+const xlm_op xlm_op_linear_attend_bwd = {
+    .name = "linear_attend_bwd",
+    .facts = {.product = XLM_PRODUCT_ATTENTION, .mixes = XLM_KEY(seq) | XLM_KEY(feature) | XLM_KEY(over)},
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 4,
+    .max_in = 5,
+    .n_out = 4,
+    TAKES,
+    .layout =
+        "[* seq feature], [* seq feature], [* seq over], [* seq over], [* seq over] -> [* seq feature], "
+        "[* seq feature], [* seq over], [* seq over] | seq: whole, feature: sum, over: sum",
+    .infer = infer_bwd,
+    .no_grad = SHAPE_NO_SECOND,
+    .cost = cost_bwd,
+    .doc = "`linear_attend_bwd(q, k, v, dy, log_decay)`: gradients of linear_attend to q, k, v and a "
+           "log_decay for "
+           "every position "
+           "and head. States and scores are computed again, chunk by chunk."};

@@ -1,0 +1,135 @@
+// linear_attend and its gradient in float64, step by step as the recurrence says:
+//
+//   S[t] = d[t] S[t-1] + k[t] v[t]^T,   y[t] = q[t] S[t]
+//
+// and backwards, with Z the gradient to S[t] through all that follows: Z += q[t] dy[t]^T, then dk[t] = Z
+// v[t], dv[t] = k[t] Z, dlog_decay[t] = d[t] <S[t-1], Z>, dq[t] = S[t] dy[t], and Z = d[t] Z for the step
+// before.
+#include <math.h>
+#include <string.h>
+
+#include "ops/ref/ref_priv.h"
+
+enum { Q, K, V };
+
+typedef struct setting {
+  const xlm_call *c;
+  xlm_dim seq, feature, value;
+  int decay; // the operand; 0: none
+  int64_t steps, n, p;
+} setting;
+
+static setting setting_of(const xlm_call *c, int decay) {
+  xlm_dim over[XLM_MAX_RANK];
+  int n = xlm_attr_dims(&c->instr->attrs, XLM_A_over, over);
+  setting s = {.c = c,
+               .seq = xlm_call_dim(c, XLM_A_seq, 0),
+               .feature = xlm_call_dim(c, XLM_A_feature, 0),
+               .value = over[n - 1],
+               .decay = decay < c->instr->n_in ? decay : 0};
+  s.steps = c->dims[s.seq].size, s.n = c->dims[s.feature].size, s.p = c->dims[s.value].size;
+  return s;
+}
+
+// The element of type t at position `step` and place `i` of the vector `d`, for the head of w.
+static int64_t at(const setting *s, const xlm_type *t, const ref_walk *w, int64_t step, xlm_dim d,
+                  int64_t i) {
+  ref_walk x = *w;
+  x.dim[x.n] = s->seq, x.size[x.n] = s->steps, x.index[x.n++] = step;
+  x.dim[x.n] = d, x.size[x.n] = s->c->dims[d].size, x.index[x.n++] = i;
+  return ref_at(s->c, t, &x);
+}
+
+static double in(const setting *s, int operand, const ref_walk *w, int64_t step, xlm_dim d, int64_t i) {
+  return ref_in(s->c, operand)[at(s, s->c->in_type[operand], w, step, d, i)];
+}
+
+static double *out(const setting *s, int result, const ref_walk *w, int64_t step, xlm_dim d, int64_t i) {
+  return &ref_out(s->c, result)[at(s, s->c->out_type[result], w, step, d, i)];
+}
+
+static double decay(const setting *s, const ref_walk *w, int64_t step) {
+  return s->decay ? exp(in(s, s->decay, w, step, s->value, 0)) : 1;
+}
+
+static ref_walk heads_of(const setting *s) { // every batch entry and head
+  const xlm_type *v = s->c->in_type[V];
+  xlm_dim dims[XLM_MAX_RANK];
+  int n = 0;
+  for (int i = 0; i < v->rank; i++)
+    if (v->dim[i] != s->value && v->dim[i] != s->seq) dims[n++] = v->dim[i];
+  return ref_walk_over(s->c, dims, n);
+}
+
+// state = decay before + k v^T; before NULL: zero.
+static void step_state(const setting *s, const ref_walk *w, int64_t t, const double *before, double *state) {
+  double d = decay(s, w, t);
+  for (int64_t i = 0; i < s->n; i++)
+    for (int64_t j = 0; j < s->p; j++)
+      state[i * s->p + j] = (before ? d * before[i * s->p + j] : 0) +
+                            in(s, K, w, t, s->feature, i) * in(s, V, w, t, s->value, j);
+}
+
+static size_t workspace(const xlm_call *c, const xlm_target *t) { // the state
+  (void)t;
+  setting s = setting_of(c, 3);
+  return (size_t)(s.n * s.p) * sizeof(double);
+}
+
+static xlm_status run(const xlm_call *c) {
+  setting s = setting_of(c, 3);
+  double *state = c->workspace;
+  for (ref_walk w = heads_of(&s); ref_walk_next(&w);)
+    for (int64_t t = 0; t < s.steps; t++) {
+      step_state(&s, &w, t, t ? state : NULL, state);
+      for (int64_t j = 0; j < s.p; j++) {
+        double sum = 0;
+        for (int64_t i = 0; i < s.n; i++) sum += in(&s, Q, &w, t, s.feature, i) * state[i * s.p + j];
+        *out(&s, 0, &w, t, s.value, j) = sum;
+      }
+    }
+  return XLM_OK;
+}
+
+static size_t workspace_bwd(const xlm_call *c, const xlm_target *t) { // the state of every step, and Z
+  (void)t;
+  setting s = setting_of(c, 4);
+  return (size_t)((s.steps + 1) * s.n * s.p) * sizeof(double);
+}
+
+static void step_back(const setting *s, const ref_walk *w, int64_t t, const double *state, double *z) {
+  enum { DOUT = 3, DDECAY = 3 };
+  double d = decay(s, w, t), through = 0;
+  const double *before = state - s->n * s->p;
+  for (int64_t i = 0; i < s->n; i++)
+    for (int64_t j = 0; j < s->p; j++) {
+      double q = in(s, Q, w, t, s->feature, i), k = in(s, K, w, t, s->feature, i),
+             v = in(s, V, w, t, s->value, j);
+      double dy = in(s, DOUT, w, t, s->value, j), *to = &z[i * s->p + j];
+      *to += q * dy;
+      *out(s, Q, w, t, s->feature, i) += state[i * s->p + j] * dy;
+      *out(s, K, w, t, s->feature, i) += *to * v;
+      *out(s, V, w, t, s->value, j) += *to * k;
+      if (t) through += before[i * s->p + j] * *to;
+      *to *= d;
+    }
+  if (s->decay) *out(s, DDECAY, w, t, s->value, 0) = d * through;
+}
+
+static xlm_status run_bwd(const xlm_call *c) {
+  setting s = setting_of(c, 4);
+  double *states = c->workspace, *z = states + s.steps * s.n * s.p;
+  for (int i = 0; i < c->instr->n_out; i++)
+    memset(c->out[i], 0, (size_t)xlm_call_elements(c, c->out_type[i]) * sizeof(double));
+  for (ref_walk w = heads_of(&s); ref_walk_next(&w);) {
+    memset(z, 0, (size_t)(s.n * s.p) * sizeof(double));
+    for (int64_t t = 0; t < s.steps; t++)
+      step_state(&s, &w, t, t ? states + (t - 1) * s.n * s.p : NULL, states + t * s.n * s.p);
+    for (int64_t t = s.steps - 1; t >= 0; t--) step_back(&s, &w, t, states + t * s.n * s.p, z);
+  }
+  return XLM_OK;
+}
+
+const xlm_kernel xlm_ref_linear_attend = {.op = XLM_OP_LINEAR_ATTEND, .workspace = workspace, .run = run};
+const xlm_kernel xlm_ref_linear_attend_bwd = {
+    .op = XLM_OP_LINEAR_ATTEND_BWD, .workspace = workspace_bwd, .run = run_bwd};

@@ -1,0 +1,88 @@
+// scan: the linear recurrence h[t] = a[t] h[t-1] + b[t], elementwise (Blelloch, "Prefix Sums and Their
+// Applications", 1990: pairs (a, b) compose associatively, so it can be computed in parallel; in JAX,
+// lax.associative_scan with that composition). With g the gradient of the loss to h[t] through all later
+// elements,
+//
+//   g[t]  = dh[t] + a[t+1] g[t+1]     a scan from the other end
+//   db[t] = g[t],  da[t] = g[t] h[t-1]
+#include "ops/shape_priv.h"
+
+enum { A, B };
+
+static bool infer(xlm_infer *x) {
+  xlm_dim seq;
+  const xlm_type *a = xlm_infer_type(x, A), *b = xlm_infer_type(x, B);
+  if (!xlm_infer_is_float(x, A) || !xlm_infer_is_float(x, B) || !shape_single(x, XLM_A_seq)) return false;
+  if (!xlm_infer_dim_attr(x, XLM_A_seq, B, "seq", false, &seq) || !shape_not_packed(x, B, seq)) return false;
+  xlm_type extra = shape_minus(a, b);
+  if (extra.rank) {
+    xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, A,
+                   "the factors %s have dimension `%s`, which the terms %s lack: each term has one state",
+                   xlm_infer_dims_text(x, a), shape_name(x, extra.dim[0]), xlm_infer_dims_text(x, b));
+    return xlm_infer_help(
+        x, "write scan(a, b, ..) with the dimensions of a state in b; a may lack some of them");
+  }
+  x->out[0] = *b;
+  if (a->dtype != b->dtype) x->out[0].dtype = XLM_F32;
+  return true;
+}
+
+// x, one place later (by 1) or earlier (by -1).
+static xlm_val shifted(const xlm_grad *x, xlm_val v, int64_t by) {
+  xlm_attr_list l = xlm_attr_list_from(x->b->g->arena, shape_grad_attrs(x));
+  xlm_attr_drop(&l, XLM_A_inverse);
+  xlm_attr_put_int(&l, XLM_A_start, by);
+  return xlm_emit(x->b, XLM_OP_SHIFT, &v, 1, &l);
+}
+
+static void grad(xlm_grad *x) {
+  const xlm_attrs *as = shape_grad_attrs(x);
+  bool reverse = xlm_attr_int(as, XLM_A_inverse, 0);
+  int64_t next = reverse ? 1 : -1;
+  xlm_dim seq[XLM_MAX_RANK];
+  xlm_attr_dims(as, XLM_A_seq, seq);
+  const xlm_type like = *xlm_val_type(x->b->g, x->in[A]);
+  xlm_attr_list l = xlm_attr_list_from(x->b->g->arena, as);
+  xlm_attr_put_int(&l, XLM_A_inverse, !reverse);
+  xlm_val a = xlm_type_find(&like, seq[0]) >= 0 ? shifted(x, x->in[A], next) : x->in[A];
+  xlm_val g = xlm_emit(x->b, XLM_OP_SCAN, (xlm_val[]){a, shape_dout(x, 0)}, 2, &l);
+  if (x->need[B]) x->din[B] = g;
+  if (!x->need[A]) return;
+  xlm_val before = shifted(x, x->out[0], -next);
+  x->din[A] = xlm_sum_to(x->b, xlm_op2(x->b, XLM_OP_MUL, g, before), &like);
+}
+
+static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
+  out->flops = 2 * (double)xlm_type_elements(xlm_val_type(g, xlm_node_at(g, n)->in[B]), g->dims);
+}
+
+static const xlm_param params[] = {{"a", XLM_P_TENSOR, 0, true},
+                                   {"b", XLM_P_TENSOR, 0, true},
+                                   {"over", XLM_P_OVER, XLM_A_seq, false},
+                                   {"reverse", XLM_P_FLAG, XLM_A_inverse, false},
+                                   {0}};
+
+const xlm_op xlm_op_scan = {
+    .name = "scan",
+    .facts = {.linear = 2, .mixes = XLM_KEY(seq)},
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .in_place = 2,
+    .params = params,
+    XLM_TAKES({XLM_A_seq, XLM_IN(1), 1, 1}, {XLM_A_inverse, .low = 0, .high = 1, .may = true}),
+    .layout = "[* seq], [* seq] -> [* seq] | seq: whole",
+    .infer = infer,
+    .grad = grad,
+    .cost = cost,
+    .doc =
+        "`scan(a, b, over seq)`: the linear recurrence `h[t] = a[t] h[t-1] + b[t]`, elementwise, with `h = "
+        "0` before the "
+        "first element; `seq` is the default dimension. `a` may lack dimensions of `b`, also `seq`: then "
+        "it is the same "
+        "along them. `reverse` begins at the end: `h[t] = a[t] h[t+1] + b[t]`. States are f32 inside; "
+        "the result has "
+        "the operands' type. Example, an exponential average: `scan(keep, (1 - keep) * x)`. States that "
+        "are matrices: "
+        "`linear_attend`.",
+};

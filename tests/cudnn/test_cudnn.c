@@ -94,6 +94,13 @@ static void check_workspace(int card, const xlm_cudnn_attend *a, const char *wha
 
 // ---- the shipped models ----
 
+static bool lacks_kernel(const xlm_diags *d) {
+  bool found = false;
+  for (uint32_t i = 0; i < d->n; i++) found |= d->at[i].id == XLM_E_NO_KERNEL;
+  return found;
+}
+
+// NULL: there is no kernel for an operation of the model.
 static const xlm_plan *plan_of(xlm_arena *a, const xlm_source *source, const char *preset, const char *arch) {
   const xlm_backend *cuda = xlm_backend_find("cuda");
   xlm_compile_options o = xlm_compile_defaults();
@@ -107,7 +114,7 @@ static const xlm_plan *plan_of(xlm_arena *a, const xlm_source *source, const cha
   xlm_compiled c = xlm_compile(a, source, &o, &d, NULL, NULL);
   xlm_text said = xlm_text_new(a);
   xlm_diag_render(&d, false, &said);
-  if (!c.plan) fail_msg("%s", said.data);
+  if (!c.plan && !lacks_kernel(&d)) fail_msg("%s", said.data);
   return c.plan;
 }
 
@@ -135,8 +142,8 @@ static void check_model(int card, seen *s, const xlm_source *source, const char 
   xlm_arena *a = xlm_arena_new(0);
   assert_non_null(a);
   const xlm_plan *p = plan_of(a, source, preset, cards[card].arch);
-  const xlm_rank_plan *r = p->rank_plans[0];
-  for (uint32_t i = 0; i < r->n_instrs; i++) {
+  const xlm_rank_plan *r = p ? p->rank_plans[0] : NULL;
+  for (uint32_t i = 0; r && i < r->n_instrs; i++) {
     xlm_op_id op = r->instrs[i].op;
     if (op != XLM_OP_ATTEND && op != XLM_OP_ATTEND_BWD) continue;
     xlm_call c = call_of(a, r, &r->instrs[i]);

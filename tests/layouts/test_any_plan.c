@@ -86,7 +86,9 @@ static xlm_mesh mesh_of(const layout *l) {
 
 // Four rounds, and sizes that do not divide by what they are split over: 6 heads over 4, 3 groups over 2.
 static const char *sets_of(const char *model) {
-  if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle")) return "layers=4 heads=6 hidden=96 ffn=100";
+  if (!strcmp(model, "mamba2")) return "layers=4 heads=6 hidden=96";
+  if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle") || !strcmp(model, "retnet"))
+    return "layers=4 heads=6 hidden=96 ffn=100";
   if (!strcmp(model, "deepseek")) return "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20";
   return "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100";
 }
@@ -269,8 +271,10 @@ static layout random_layout(uint64_t seed) {
                    tps[] = {1, 2, 3, 4}, pps[] = {1, 2, 4};
   uint64_t s = xlm_hash_mix(seed + 17);
   layout l = {.chunks = 1};
-  uint64_t model = draw(&s, TOY_MODELS + 1);
-  snprintf(l.model, sizeof l.model, "%s", model < TOY_MODELS ? toy_models[model] : "counts");
+  do {
+    uint64_t model = draw(&s, TOY_MODELS + 1);
+    snprintf(l.model, sizeof l.model, "%s", model < TOY_MODELS ? toy_models[model] : "counts");
+  } while (!toy_has_kernels(l.model));
   bool moe = !strcmp(l.model, "mixtral") || !strcmp(l.model, "deepseek");
   do {
     l.pp = pick(&s, pps, 3), l.dp = pick(&s, dps, 3), l.tp = pick(&s, tps, 4);

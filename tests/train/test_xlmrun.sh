@@ -67,12 +67,13 @@ train() {
   expect 0 "checkpoint $1/step-00000003" "$run" train "${@:2}" --hidden-size 16 --set layers=2 --set heads=2 --vocab-size 256 \
     --seq-length 16 --micro-batch-size 2 --global-batch-size 4 --max-steps 3 --log-interval 1 --output-dir "$1"
 }
-for name in gpt2 qwen3 mixtral freestyle; do
+for name in gpt2 qwen3 mixtral freestyle mamba2 retnet; do
   shrink=(--intermediate-size 32)
   case $name in
     qwen3) shrink+=(--num-key-value-heads 1 --head-dim 8) ;;
     mixtral) shrink+=(--num-key-value-heads 1 --num-local-experts 4) ;;
     freestyle) shrink+=(--sliding-window 5) ;;
+    mamba2) shrink=(--head-dim 8 --state-size 8) ;;
   esac
   train $name "$source_dir/models/$name.xlm" "${shrink[@]}" --data corpus.txt --dtype bf16
 done

@@ -13,7 +13,8 @@
 #include "runtime/base/map.h"
 #include "tests/here.h"
 
-const char *const toy_models[TOY_MODELS] = {"llama", "gpt2", "qwen3", "mixtral", "freestyle", "deepseek"};
+const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",     "qwen3",  "mixtral",
+                                              "freestyle", "deepseek", "mamba2", "retnet"};
 
 // Small sizes that keep a model's special features: grouped heads, a window shorter than the sequence, an odd
 // number of layers.
@@ -26,6 +27,8 @@ static const struct {
     {"mixtral", "kv_heads=2 ffn=48 experts=4 active=2"},
     {"freestyle", "layers=3 window=9"},
     {"deepseek", "plain=12 rotary=4 value=12 q_rank=24 kv_rank=16 ffn=96 moe_ffn=24 experts=6 active=2"},
+    {"mamba2", "head=24 state=12"},
+    {"retnet", "head=24 ffn=96"},
 };
 
 toy_options toy_defaults(const char *model) {
@@ -117,6 +120,20 @@ const xlm_plan *toy_plan_on(const char *device, xlm_arena *a, const xlm_source *
   xlm_diag_render(&d, false, &t);
   if (!plan) fail_msg("%s", t.data);
   return plan;
+}
+
+bool toy_has_kernels(const char *model) {
+  xlm_arena *a = xlm_arena_new(0);
+  toy_options o = toy_defaults(model);
+  xlm_compile_options c = toy_compile_options(a, &o);
+  const xlm_source *source = toy_source(a, model);
+  xlm_diags d;
+  xlm_diags_init(&d, a, source);
+  xlm_compile(a, source, &c, &d, NULL, NULL);
+  bool all = true;
+  for (uint32_t i = 0; i < d.n; i++) all &= d.at[i].id != XLM_E_NO_KERNEL;
+  xlm_arena_free(a);
+  return all;
 }
 
 xlm_backend toy_backend(const char *device) {

@@ -10,7 +10,7 @@
 #include "runtime/exec/exec.h"
 #include "runtime/train/feed.h"
 
-enum { TOY_MODELS = 6 };
+enum { TOY_MODELS = 8 };
 extern const char *const toy_models[TOY_MODELS]; // "llama", "gpt2", ...
 
 typedef struct toy_options {
@@ -23,6 +23,9 @@ typedef struct toy_options {
   int threads;
   bool with_eval;
 } toy_options;
+
+// Has the backend under test a kernel for every operation of the model?
+bool toy_has_kernels(const char *model);
 
 toy_options toy_defaults(const char *model); // f32, 1 x 2 samples of 32 tokens, recompute none, 1 thread
 

@@ -83,7 +83,8 @@ static const struct {
     {"gpt2", "medium", 354823168},  {"gpt2", "large", 774030080},  {"gpt2", "xl", 1557611200},
     {"qwen3", NULL, 596049920},     {"qwen3", "nano", 3214080},    {"qwen3", "xl", 8190735360},
     {"mixtral", NULL, 46702792704}, {"mixtral", "nano", 7215360},  {"freestyle", NULL, 134096772},
-    {"freestyle", "nano", 3278092},
+    {"freestyle", "nano", 3278092}, {"mamba2", "nano", 1735360},    {"mamba2", "m2700", 2702599680},
+    {"retnet", "nano", 3279104},    {"retnet", "r1300", 1339131904},
 };
 
 static void models(void **state) {
@@ -104,8 +105,9 @@ static void models(void **state) {
 
 static void models_are_canonical(void **state) {
   (void)state;
-  static const char *const names[] = {"llama", "gpt2", "qwen3", "mixtral", "freestyle"};
-  for (int i = 0; i < 5; i++) {
+  static const char *const names[] = {"llama",     "gpt2",   "qwen3", "mixtral",
+                                      "freestyle", "mamba2", "retnet"};
+  for (int i = 0; i < 7; i++) {
     size_t n;
     char *text = read_model(names[i], &n);
     xlm_arena *a = xlm_arena_new(0);

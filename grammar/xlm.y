@@ -5,6 +5,8 @@
    So there is no conflict to resolve beside operator precedence, and recovery needs one rule: `bad`. The reporter has
    then already moved the input to the end of the statement, or to the body of a statement whose head is wrong. */
 %code requires {
+#include <string.h>
+
 #include "compiler/parse/parse_priv.h"
 }
 %code {
@@ -422,4 +424,17 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message) {
   p->deep = true;
   xlm_diag *g = xlm_diag_push(p->diags, XLM_E_TOO_DEEP, *where, "nested more than %d levels deep", XLM_MAX_NESTING);
   xlm_diag_note(p->diags, g, "nothing after this place was read");
+}
+
+/* Words are the tokens that are named in backquotes and letters, as in "`over`". */
+const char *xlm_parse_word(xlm_arena *a, int i, bool *statement) {
+  for (int k = 0; k < YYNTOKENS; k++) {
+    const char *name = yysymbol_name((yysymbol_kind_t)k);
+    if (name[0] != '`' || name[1] < 'a' || name[1] > 'z' || i-- > 0) continue;
+    const char *text = xlm_arena_strndup(a, name + 1, strlen(name) - 2);
+    *statement = false;
+    for (const xlm_word *w = xlm_statement_words; w->text; w++) *statement |= !strcmp(w->text, text);
+    return text;
+  }
+  return NULL;
 }

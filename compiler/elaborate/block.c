@@ -96,6 +96,7 @@ static bool bind(inlining *c) {
       return false;
     }
     xlm_el_define(c->e, c->frame, XLM_SYM_VALUE, p->name->text, p->name->span)->value = c->arg[i].value;
+    xlm_el_saw(c->e, c->caller, p->name->span, &c->arg[i].value, c->e->g->n_nodes);
   }
   return ok;
 }

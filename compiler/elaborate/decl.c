@@ -123,6 +123,8 @@ bool xlm_el_force(xlm_el *e, xlm_el_decl *d, xlm_span at) {
   bool ok = xlm_el_enter(e, at);
   if (ok) {
     ok = compute(e, d);
+    xlm_el_value v = xlm_el_num(d->value);
+    if (ok) xlm_el_saw(e, d->frame, d->span, &v, e->g->n_nodes);
     xlm_el_leave(e);
   }
   d->state = ok ? XLM_DECL_DONE : XLM_DECL_FAILED;

@@ -12,6 +12,7 @@
 //   block.c       calls of blocks: inlining, instances, signatures
 //   stmt.c        statements
 //   group.c       parameter groups
+//   seen.c        records for editors
 //   paths.c       parameter paths that the text can produce
 //   shard.c, weights.c, unused.c   checks on the finished graph
 #ifndef XLM_ELABORATE_ELABORATE_PRIV_H
@@ -289,6 +290,9 @@ bool xlm_el_run(xlm_el *e, xlm_el_frame *f, const xlm_stmt *list); // false: ret
 void xlm_el_hoist(xlm_el *e, const xlm_stmt *list, bool nested);   // top-level tensors, visible everywhere
 void xlm_el_flush_updates(xlm_el *e);
 xlm_el_frame *xlm_el_home(xlm_el_frame *f); // the block or top frame around f
+
+// seen.c: records what stands at `span`, made by the nodes from `first` on
+void xlm_el_saw(xlm_el *e, const xlm_el_frame *f, xlm_span span, const xlm_el_value *v, xlm_node first);
 
 // shard.c, weights.c, unused.c
 void xlm_el_groups(xlm_el *e); // group.c: the graph's parameter groups

@@ -251,7 +251,9 @@ xlm_el_value xlm_el_eval(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
       [XLM_EXPR_CALL] = xlm_el_call,   [XLM_EXPR_IF] = eval_if,         [XLM_EXPR_TUPLE] = eval_tuple,
   };
   if (!x || !xlm_el_enter(e, x->span)) return xlm_el_bad();
+  xlm_node first = e->g->n_nodes;
   xlm_el_value v = eval[x->kind](e, f, x);
+  xlm_el_saw(e, f, x->span, &v, first);
   xlm_el_leave(e);
   return v;
 }

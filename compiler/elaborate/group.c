@@ -47,6 +47,10 @@ static const struct {
     {"lr", read_lr}, {"weight_decay", read_decay}, {"rank", read_rank}, {"optimizer", read_optimizer}};
 enum { KEYS = sizeof keys / sizeof *keys };
 
+const char *xlm_group_key(int i) {
+  return i < KEYS ? keys[i].key : NULL;
+}
+
 static void unknown_key(xlm_el *e, const xlm_setting *s) {
   const char *names[KEYS];
   for (int i = 0; i < KEYS; i++) names[i] = keys[i].key;

@@ -163,12 +163,17 @@ static const char *fn_round(const xlm_number *x, xlm_number *out) {
   return x->integer ? (*out = *x, NULL) : to_whole(round(x->v), out);
 }
 
+static const xlm_num_fn table[] = {
+    {"sqrt", 1, fn_sqrt},   {"rsqrt", 1, fn_rsqrt}, {"exp", 1, fn_exp},     {"log", 1, fn_log},
+    {"tanh", 1, fn_tanh},   {"abs", 1, fn_abs},     {"min", 2, fn_min},     {"max", 2, fn_max},
+    {"floor", 1, fn_floor}, {"ceil", 1, fn_ceil},   {"round", 1, fn_round}, {"square", 1, fn_square},
+};
+
+const char *xlm_number_function(int i) {
+  return i < (int)(sizeof table / sizeof *table) ? table[i].name : NULL;
+}
+
 const xlm_num_fn *xlm_num_find(const char *name) {
-  static const xlm_num_fn table[] = {
-      {"sqrt", 1, fn_sqrt},   {"rsqrt", 1, fn_rsqrt}, {"exp", 1, fn_exp},     {"log", 1, fn_log},
-      {"tanh", 1, fn_tanh},   {"abs", 1, fn_abs},     {"min", 2, fn_min},     {"max", 2, fn_max},
-      {"floor", 1, fn_floor}, {"ceil", 1, fn_ceil},   {"round", 1, fn_round}, {"square", 1, fn_square},
-  };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     if (strcmp(table[i].name, name) == 0) return &table[i];
   return NULL;

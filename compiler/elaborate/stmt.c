@@ -86,6 +86,7 @@ static xlm_el_value part(const xlm_el_value *v, int i) {
 
 static bool assign(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   int n = 0, i = 0;
+  xlm_node first = e->g->n_nodes;
   for (const xlm_expr *t = s->assign.targets; t; t = t->next) n++;
   xlm_el_value v = n == 1 ? xlm_el_one(e, f, s->expr) : xlm_el_eval(e, f, s->expr);
   int have = v.kind == XLM_EL_TUPLE ? v.n : v.kind == XLM_EL_TENSOR ? v.outs : 1;
@@ -95,8 +96,11 @@ static bool assign(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
     xlm_diag_label(e->diags, g, s->assign.targets->span, "the names begin here");
     v = xlm_el_bad();
   }
-  for (const xlm_expr *t = s->assign.targets; t; t = t->next, i++)
-    assign_one(e, f, t, n == 1 ? v : part(&v, i));
+  for (const xlm_expr *t = s->assign.targets; t; t = t->next, i++) {
+    xlm_el_value one = n == 1 ? v : part(&v, i);
+    assign_one(e, f, t, one);
+    xlm_el_saw(e, f, t->kind == XLM_EXPR_INDEX ? t->index.base->span : t->span, &one, first);
+  }
   return true;
 }
 
@@ -196,6 +200,7 @@ static void bind_round(xlm_el *e, xlm_el_frame *round, const xlm_stmt *s, int64_
   }
   xlm_el_symbol *sym = xlm_el_define(e, round, XLM_SYM_VALUE, var->text, var->span);
   sym->value = xlm_el_num(xlm_num_int(i));
+  xlm_el_saw(e, round, var->span, &sym->value, e->g->n_nodes);
   if (sym->use) sym->use->read = true;
 }
 

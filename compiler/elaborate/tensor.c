@@ -210,8 +210,10 @@ void xlm_el_declare_tensor(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   static const xlm_el_symbol_kind kinds[XLM_STMT_KINDS] = {
       [XLM_STMT_PARAM] = XLM_SYM_PARAM, [XLM_STMT_STATE] = XLM_SYM_STATE, [XLM_STMT_INPUT] = XLM_SYM_INPUT};
   if (!is_free(e, f, s)) return;
+  xlm_node first = e->g->n_nodes;
   xlm_el_value v = s->kind == XLM_STMT_INPUT ? input(e, f, s) : weight(e, f, s);
   xlm_el_symbol *sym = xlm_el_define(e, f, kinds[s->kind], s->name->text, s->name->span);
   sym->value = v;
+  xlm_el_saw(e, f, s->name->span, &v, first);
   if (sym->use) sym->use->made = true;
 }

@@ -265,6 +265,9 @@ typedef struct xlm_ast {
 // of the statements that parsed. Nesting deeper than 200 levels and files over 4 MiB are errors.
 xlm_ast *xlm_parse(xlm_arena *a, const xlm_source *source, xlm_diags *d);
 
+// The i-th word of the grammar, for editors; NULL past the last. statement: does it only begin statements?
+const char *xlm_parse_word(xlm_arena *a, int i, bool *statement);
+
 // The canonical text; idempotent, preserves comments and single blank lines. The tree must have no syntax
 // errors.
 void xlm_format(const xlm_ast *ast, xlm_text *out);

@@ -43,9 +43,11 @@ only compiler/schedule $plan
 only compiler/verify $plan compiler/ir compiler/schedule
 only compiler/cost $plan compiler/ir compiler/schedule
 only compiler/planner $plan compiler/ir compiler/diagnose compiler/optimizer compiler/pass compiler/schedule
+only compiler/inspect $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer
 only compiler/driver $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/verify
 only compiler/search $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost
 only compiler/report $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost compiler/search compiler/verify
+only tools/lsp $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/inspect
 only ops/cuda $plan runtime/device runtime/device/cuda runtime/comm ops tests/emulate
 only ops/cpu $plan runtime/device ops ops/cpu/gemm ops/cpu/attend ops/cpu/communicate
 only ops/ref $plan runtime/device ops

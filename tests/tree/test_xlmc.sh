@@ -124,7 +124,7 @@ run 0 explain E0203 && says out "E0203: "
 run 0 explain 203 && says out "E0203: "
 run 0 explain w0701 && says out "W0701: "
 run 0 ops && says out "## "
-for command in check fmt plan graph dump explain ops; do
+for command in check fmt plan graph dump explain ops lsp; do
   run 0 $command --help
   says out "usage: xlmc $command"
 done

@@ -18,6 +18,7 @@ static const struct {
     {"opt", xlmc_opt, "runs passes on IR text"},
     {"explain", xlmc_explain, "the meaning of a diagnostic's code"},
     {"ops", xlmc_ops, "the reference of all operations, as Markdown"},
+    {"lsp", xlmc_lsp, "a language server, for editors"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -49,5 +49,6 @@ int xlmc_dump(int argc, char **argv);
 int xlmc_opt(int argc, char **argv);
 int xlmc_explain(int argc, char **argv);
 int xlmc_ops(int argc, char **argv);
+int xlmc_lsp(int argc, char **argv);
 
 #endif

@@ -1,0 +1,690 @@
+// `xlmc lsp` as a client sees it: the protocol's rules in order and out of order, and every request on
+// models. The same in an editor: test_neovim.sh.
+#include "tests/lsp/client.h"
+
+enum {
+  PARSE_ERROR = -32700,
+  INVALID_REQUEST = -32600,
+  METHOD_NOT_FOUND = -32601,
+  INVALID_PARAMS = -32602,
+  NOT_INITIALIZED = -32002,
+  CANCELLED = -32800,
+  FAILED = -32803
+};
+
+static const char small[] = "model small\n"
+                            "dim vocab  = 16\n"
+                            "dim hidden = 8\n"
+                            "let eps    = 1e-5 as epsilon\n"
+                            "shard hidden over tp\n"
+                            "# Scales and centres.\n"
+                            "block norm(x[.., hidden]) -> [.., hidden] {\n"
+                            "  param scale[hidden] ~ ones\n"
+                            "  return rmsnorm(x, eps) * scale\n"
+                            "}\n"
+                            "input tokens[batch, seq] of vocab\n"
+                            "input targets[batch, seq] of vocab\n"
+                            "param embed[vocab, hidden] ~ normal(0.02)\n"
+                            "h = lookup(embed, tokens)\n"
+                            "repeat 3 as i {\n"
+                            "  h = h + norm.pre(h)\n"
+                            "}\n"
+                            "logits = h @ embed\n"
+                            "loss cross_entropy(logits, targets)\n"
+                            "preset tiny { hidden = 4  epsilon = 1e-6 }\n";
+
+static client running(const char *text) {
+  client c = start();
+  initialize(&c);
+  if (text) assert_int_equal(json_array_size(open_text(&c, text)), 0);
+  return c;
+}
+
+static void leave(client *c) {
+  json_decref(ask(c, "shutdown", NULL));
+  notify(c, "exit", NULL);
+  assert_int_equal(end(c), 0);
+}
+
+static void refused(json_t *answer, int code, const char *why) {
+  const char *text = error_of(answer, code);
+  if (!strstr(text, why)) fail_msg("`%s` does not say `%s`", text, why);
+  json_decref(answer);
+}
+
+// --- the protocol
+
+static void order_of_messages(void **state) {
+  (void)state;
+  client c = start();
+  refused(ask_at(&c, "textDocument/hover", small, "eps", 0, 0), NOT_INITIALIZED, "initialize");
+  refused(ask(&c, "shutdown", NULL), NOT_INITIALIZED, "initialize");
+  notify(&c, "textDocument/didOpen", json_object()); // dropped
+  initialize(&c);
+  refused(ask(&c, "initialize", json_object()), INVALID_REQUEST, "already");
+  refused(ask(&c, "textDocument/nosuch", json_object()), METHOD_NOT_FOUND, "textDocument/nosuch");
+  refused(ask(&c, "$/nosuch", json_object()), METHOD_NOT_FOUND, "$/nosuch");
+  notify(&c, "$/nosuch", json_object());
+  notify(&c, "workspace/didChangeWatchedFiles", json_object());
+  json_t *answer = ask(&c, "shutdown", NULL);
+  assert_true(json_is_null(result_of(answer)));
+  json_decref(answer);
+  refused(ask(&c, "shutdown", NULL), INVALID_REQUEST, "shut down");
+  notify(&c, "exit", NULL);
+  assert_int_equal(end(&c), 0);
+}
+
+static void exit_codes(void **state) {
+  (void)state;
+  client c = start();
+  notify(&c, "exit", NULL);
+  assert_int_equal(end(&c), 1);
+  c = start(), initialize(&c);
+  notify(&c, "exit", NULL);
+  assert_int_equal(end(&c), 1);
+  c = start(), initialize(&c);
+  assert_int_equal(end(&c), 1); // the client is gone
+  c = start(), initialize(&c);
+  json_decref(ask(&c, "shutdown", NULL));
+  assert_int_equal(end(&c), 0);
+}
+
+static void capabilities(void **state) {
+  (void)state;
+  static const char *const all[] = {
+      "hoverProvider",      "definitionProvider",         "referencesProvider",
+      "renameProvider",     "documentHighlightProvider",  "documentSymbolProvider",
+      "completionProvider", "documentFormattingProvider", "signatureHelpProvider"};
+  client c = start();
+  json_t *answer = ask(&c, "initialize", json_object()),
+         *offer = json_object_get(result_of(answer), "capabilities");
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    if (!json_object_get(offer, all[i])) fail_msg("no %s", all[i]);
+  assert_true(json_is_true(json_object_get(offer, "renameProvider"))); // the client has no prepareSupport
+  json_decref(answer);
+  leave(&c);
+}
+
+static void malformed(void **state) {
+  (void)state;
+  client c = running(NULL);
+  static const char *const wrong[] = {"",      "{",        "nothing",
+                                      "[1, 2", "\xff\xfe", "{\"id\": 1, \"method\": \"\\ud800\"}"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    send_text(&c, wrong[i]);
+    refused(receive_answer(&c), PARSE_ERROR, "JSON");
+  }
+  static const char *const invalid[] = {"[]",
+                                        "{}",
+                                        "{\"id\": {}, \"method\": \"shutdown\"}",
+                                        "{\"id\": 7}",
+                                        "{\"id\": 8, \"method\": 3}",
+                                        "{\"id\": null, \"method\": \"shutdown\"}"};
+  for (size_t i = 0; i < sizeof invalid / sizeof *invalid; i++) {
+    send_text(&c, invalid[i]);
+    refused(receive_answer(&c), INVALID_REQUEST, "method");
+  }
+  send_text(&c, "{\"id\": 9, \"result\": null}"); // an answer to nothing
+  send_bytes(&c, "Content-Type: text\r\n\r\n", 22);
+  refused(receive_answer(&c), PARSE_ERROR, "Content-Length");
+  send_bytes(&c, "Content-Length: -4\r\n\r\n", 22);
+  refused(receive_answer(&c), PARSE_ERROR, "Content-Length");
+  char header[] = "content-length:2\r\nContent-Type: application/vscode-jsonrpc; charset=utf-8\r\n\r\n[]";
+  send_bytes(&c, header, strlen(header)); // names of headers have no case
+  refused(receive_answer(&c), INVALID_REQUEST, "method");
+  refused(ask(&c, "textDocument/hover", NULL), INVALID_PARAMS, "textDocument");
+  refused(ask(&c, "textDocument/hover", json_string("x")), INVALID_PARAMS, "textDocument");
+  refused(ask_at(&c, "textDocument/hover", small, "eps", 0, 0), INVALID_PARAMS, "not open");
+  leave(&c);
+}
+
+static void strings_as_ids(void **state) {
+  (void)state;
+  client c = running(NULL);
+  send_text(&c, "{\"id\": \"a\\\"b\", \"method\": \"shutdown\"}");
+  json_t *answer = receive_answer(&c);
+  assert_string_equal(json_string_value(json_object_get(answer, "id")), "a\"b");
+  assert_true(json_is_null(result_of(answer)));
+  json_decref(answer);
+  assert_int_equal(end(&c), 0);
+}
+
+static void huge(void **state) {
+  (void)state;
+  client c = running(NULL);
+  size_t n = ((size_t)64 << 20) + 1, piece = 1 << 20;
+  char header[64], *bytes = calloc(1, piece);
+  send_bytes(&c, header, (size_t)snprintf(header, sizeof header, "Content-Length: %zu\r\n\r\n", n));
+  for (size_t sent = 0; sent < n; sent += piece) send_bytes(&c, bytes, n - sent < piece ? n - sent : piece);
+  refused(receive_answer(&c), INVALID_REQUEST, "64 MiB");
+  // more than a model may have
+  free(bytes);
+  bytes = calloc(1, ((size_t)4 << 20) + 2);
+  memset(bytes, '\n', ((size_t)4 << 20) + 1);
+  json_t *list = open_text(&c, bytes);
+  assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "code")), "E0123");
+  free(bytes);
+  leave(&c);
+}
+
+static void cancelled(void **state) {
+  (void)state;
+  client c = running(small);
+  json_t *a = at(small, "eps", 0, 0);
+  json_t *request = json_pack("{s:i, s:s, s:O}", "id", 100, "method", "textDocument/hover", "params", a),
+         *cancel = json_pack("{s:s, s:{s:i}}", "method", "$/cancelRequest", "params", "id", 100),
+         *other = json_pack("{s:i, s:s, s:o}", "id", 101, "method", "textDocument/hover", "params", a);
+  char *parts[] = {json_dumps(request, 0), json_dumps(other, 0), json_dumps(cancel, 0)};
+  size_t size = strlen(parts[0]) + strlen(parts[1]) + strlen(parts[2]) + 256, n = 0;
+  char *all = malloc(size);
+  for (int i = 0; i < 3; i++) // in one piece, so that all have arrived when the first is taken
+    n += (size_t)snprintf(all + n, size - n, "Content-Length: %zu\r\n\r\n%s", strlen(parts[i]), parts[i]);
+  send_bytes(&c, all, n);
+  refused(receive_answer(&c), CANCELLED, "cancelled");
+  json_t *answer = receive_answer(&c);
+  assert_int_equal(json_integer_value(json_object_get(answer, "id")), 101);
+  assert_true(json_is_object(result_of(answer)));
+  json_decref(answer);
+  for (int i = 0; i < 3; i++) free(parts[i]);
+  free(all);
+  json_decref(request), json_decref(cancel), json_decref(other);
+  leave(&c);
+}
+
+// --- diagnostics
+
+static void change(client *c, const char *text, const char *what, int n, size_t length, const char *by) {
+  int line, column;
+  place(text, what, n, 0, &line, &column);
+  notify(c, "textDocument/didChange",
+         json_pack("{s:{s:s, s:i}, s:[{s:{s:{s:i,s:i}, s:{s:i,s:i}}, s:s}]}", "textDocument", "uri", URI,
+                   "version", 2, "contentChanges", "range", "start", "line", line, "character", column, "end",
+                   "line", line, "character", column + (int)length, "text", by));
+}
+
+static const json_t *start_of(const json_t *diagnostic) {
+  return json_object_get(json_object_get(diagnostic, "range"), "start");
+}
+
+static void assert_starts(const json_t *diagnostic, int line, int column) {
+  assert_int_equal(json_integer_value(json_object_get(start_of(diagnostic), "line")), line);
+  assert_int_equal(json_integer_value(json_object_get(start_of(diagnostic), "character")), column);
+}
+
+static void assert_code(const json_t *diagnostic, const char *code) {
+  assert_string_equal(json_string_value(json_object_get(diagnostic, "code")), code);
+}
+
+static void diagnostics_as_one_types(void **state) {
+  (void)state;
+  client c = running(small);
+  change(&c, small, "eps) *", 0, 3, "espilon");
+  const json_t *d = json_array_get(published(&c), 0);
+  assert_code(d, "E0201");
+  assert_starts(d, 8, 20);
+  assert_int_equal(json_integer_value(json_object_get(d, "severity")), 1);
+  assert_non_null(strstr(json_string_value(json_object_get(d, "message")), "unknown name `espilon`"));
+  assert_int_equal(json_integer_value(json_object_get(json_object_get(c.diagnostics, "params"), "version")),
+                   2);
+  notify(&c, "textDocument/didChange", // the whole text
+         json_pack("{s:{s:s, s:i}, s:[{s:s}]}", "textDocument", "uri", URI, "version", 3, "contentChanges",
+                   "text", small));
+  assert_int_equal(json_array_size(published(&c)), 0);
+  notify(&c, "textDocument/didClose", json_pack("{s:{s:s}}", "textDocument", "uri", URI));
+  assert_int_equal(json_array_size(published(&c)), 0);
+  refused(ask_at(&c, "textDocument/hover", small, "eps", 0, 0), INVALID_PARAMS, "not open");
+  leave(&c);
+}
+
+static void syntax_errors(void **state) {
+  (void)state;
+  client c = running(small);
+  change(&c, small, "h @ embed", 0, 9, "h @ (embed");
+  json_t *list = published(&c);
+  assert_true(json_array_size(list) > 0);
+  assert_true(!strncmp(json_string_value(json_object_get(json_array_get(list, 0), "code")), "E01", 3));
+  json_t *answer =
+      ask_at(&c, "textDocument/hover", small, "scale\n", 0, 1); // what can be read is still known
+  assert_non_null(
+      strstr(json_string_value(json_object_get(json_object_get(result_of(answer), "contents"), "value")),
+             "hidden 8"));
+  json_decref(answer);
+  refused(ask_at(&c, "textDocument/rename", small, "hidden", 0, 0), INVALID_PARAMS, "newName");
+  refused(ask_at(&c, "textDocument/prepareRename", small, "hidden", 0, 0), FAILED, "syntax errors");
+  refused(ask(&c, "textDocument/formatting", json_pack("{s:{s:s}}", "textDocument", "uri", URI)), FAILED,
+          "syntax error");
+  leave(&c);
+}
+
+static void notes_and_warnings(void **state) {
+  (void)state;
+  client c = running(NULL);
+  json_t *list = open_text(&c, "dim hidden = 7\ndim heads = 2\ndim head = hidden / heads\n");
+  const json_t *d = json_array_get(list, 0),
+               *related = json_array_get(json_object_get(d, "relatedInformation"), 0);
+  assert_code(d, "E0306");
+  assert_non_null(strstr(json_string_value(json_object_get(d, "message")), "\nhelp: sizes that work"));
+  assert_string_equal(json_string_value(json_object_get(json_object_get(related, "location"), "uri")), URI);
+  assert_string_equal(json_string_value(json_object_get(related, "message")),
+                      "a dimension must be a whole number");
+  list = open_text(&c, "dim a = 4\nparam w[a] ~ ones\nx = w * 2\ny = w + 1\nloss mean(x)\n");
+  d = json_array_get(list, 0);
+  assert_code(d, "W0702");
+  assert_starts(d, 3, 0);
+  assert_int_equal(json_integer_value(json_object_get(d, "severity")), 2);
+  assert_int_equal(json_integer_value(json_array_get(json_object_get(d, "tags"), 0)), 1);
+  list = open_text(&c, "dim a = 4\nparam w[a] ~ ones\nloss mean(w)\ngroup \"nosuch\" { lr = 2 }\n");
+  assert_code(json_array_get(list, 0), "E0802");
+  leave(&c);
+}
+
+// A character outside the basic plane counts twice, others once, however many bytes they have.
+static void utf16(void **state) {
+  (void)state;
+  client c = running(NULL);
+  const char *text = "dim a = 4\nparam w[a] ~ ones\nloss mean(w)\nweights other {\n  w = "
+                     "\"\xF0\x9F\x92\xA1\xC3\xA9\" [nope]\n}\n";
+  const json_t *d = json_array_get(open_text(&c, text), 0);
+  assert_starts(d, 4, 13);
+  // an edit behind it
+  notify(&c, "textDocument/didChange",
+         json_pack("{s:{s:s, s:i}, s:[{s:{s:{s:i,s:i}, s:{s:i,s:i}}, s:s}]}", "textDocument", "uri", URI,
+                   "version", 2, "contentChanges", "range", "start", "line", 4, "character", 13, "end",
+                   "line", 4, "character", 17, "text", "a"));
+  assert_int_equal(json_array_size(published(&c)), 0);
+  leave(&c);
+}
+
+static void
+line_ends(void **state) { // \r\n and \r end lines, too; positions behind the end of a line are its end
+  (void)state;
+  client c = running(NULL);
+  assert_starts(json_array_get(open_text(&c, "dim a = 4\r\ncheck a == x\r\n"), 0), 1, 11);
+  notify(&c, "textDocument/didChange",
+         json_pack("{s:{s:s, s:i}, s:[{s:{s:{s:i,s:i}, s:{s:i,s:i}}, s:s}]}", "textDocument", "uri", URI,
+                   "version", 2, "contentChanges", "range", "start", "line", 1, "character", 11, "end",
+                   "line", 1, "character", 999, "text", "4"));
+  assert_int_equal(json_array_size(published(&c)), 0);
+  leave(&c);
+}
+
+static void presets(void **state) {
+  (void)state;
+  client c = running(small);
+  notify(&c, "workspace/didChangeConfiguration",
+         json_pack("{s:{s:{s:s}}}", "settings", "xlm", "preset", "tiny"));
+  (void)published(&c);
+  json_t *answer = ask_at(&c, "textDocument/hover", small, "embed[", 0, 1);
+  assert_non_null(
+      strstr(json_string_value(json_object_get(json_object_get(result_of(answer), "contents"), "value")),
+             "hidden 4"));
+  json_decref(answer);
+  leave(&c);
+}
+
+// --- answers
+
+static void hover_says(client *c, const char *text, const char *what, int n, const char *const *words) {
+  json_t *answer = ask_at(c, "textDocument/hover", text, what, n, 0);
+  const char *value =
+      json_string_value(json_object_get(json_object_get(result_of(answer), "contents"), "value"));
+  if (!value) fail_msg("nothing about `%s`", what);
+  for (; *words; words++)
+    if (!strstr(value, *words)) fail_msg("about `%s` not `%s` but:\n%s", what, *words, value);
+  json_decref(answer);
+}
+#define SAYS(c, text, what, n, ...) hover_says(c, text, what, n, (const char *const[]){__VA_ARGS__, NULL})
+
+static void hover(void **state) {
+  (void)state;
+  client c = running(small);
+  SAYS(&c, small, "embed[", 0, "param embed[vocab, hidden] ~ normal(0.02)", "f32[vocab 16, hidden 8]",
+       "128 parameters", "512 B", "`hidden` over tp");
+  SAYS(&c, small, "scale[", 0, "f32[hidden 8]", "3 times, `i.0.pre` to `i.2.pre`", "24 parameters in all");
+  SAYS(&c, small, "hidden =", 0, "dimension", "`8`", "over tp");
+  SAYS(&c, small, "eps ", 0, "`1e-05`");
+  SAYS(&c, small, "h = h", 0, "variable", "f32[batch 4, seq 512, hidden 8]", "FLOP", "3 times");
+  SAYS(&c, small, "i {", 0, "index of a repeat", "`0` to `2`");
+  SAYS(&c, small, "norm.pre", 0, "block norm(x[.., hidden]) -> [.., hidden]", "Scales and centres.",
+       "24 parameters in all");
+  SAYS(&c, small, "@", 0, "contract(", "f32[batch 4, seq 512, vocab 16]", "524 KFLOP");
+  SAYS(&c, small, "rmsnorm", 0, "rmsnorm(", "FLOP");
+  SAYS(&c, small, "cross_entropy", 0, "cross_entropy(", "f32[]");
+  SAYS(&c, small, "ones", 0, "1");
+  SAYS(&c, small, "batch", 0, "built in");
+  SAYS(&c, small, "epsilon = 1", 0, "let eps");
+  json_t *answer = ask_at(&c, "textDocument/hover", small, "# Scales", 0, 3);
+  assert_true(json_is_null(result_of(answer)));
+  json_decref(answer);
+  leave(&c);
+}
+
+// Is the definition of `what` at `whose`?
+static void defined_at(client *c, const char *text, const char *what, int n, int into, const char *whose,
+                       int k) {
+  int line, column;
+  json_t *answer = ask_at(c, "textDocument/definition", text, what, n, into);
+  place(text, whose, k, 0, &line, &column);
+  if (!json_is_object(result_of(answer))) fail_msg("`%s` is not defined", what);
+  assert_string_equal(json_string_value(json_object_get(result_of(answer), "uri")), URI);
+  assert_starts(result_of(answer), line, column);
+  json_decref(answer);
+}
+
+static void definitions(void **state) {
+  (void)state;
+  char *llama = read_model("llama");
+  client c = running(llama);
+  defined_at(&c, llama, "norm.pre(", 0, 1, "norm(x[", 0);
+  defined_at(&c, llama, "norm.pre(", 0, 5, "norm(x[", 0); // the instance
+  defined_at(&c, llama, "wo[heads, head, hidden]", 0, 4, "heads    = 12", 0);
+  defined_at(&c, llama, "attend(q", 0, 7, "q = rope", 0);
+  defined_at(&c, llama, "mlp(norm", 0, 0, "mlp(x[", 0);
+  defined_at(&c, llama, "x @ wq", 0, 4, "wq[", 0);
+  defined_at(&c, llama, "x @ wq", 0, 0, "x[batch, seq, hidden]", 0);
+  defined_at(&c, llama, "base = theta", 0, 7, "theta    = 10000", 0);
+  defined_at(&c, llama, "output logits", 0, 7, "logits = norm", 0);
+  defined_at(&c, llama, "layers[i].mlp.up ", 0, 0, "layers   = 12", 0); // a path of the weights
+  defined_at(&c, llama, "layers[i].mlp.up ", 0, 10, "mlp(x[", 0);
+  defined_at(&c, llama, "layers[i].mlp.up ", 0, 14, "up[hidden", 0);
+  defined_at(&c, llama, "unembed                =", 0, 0, "unembed[hidden", 0);
+  defined_at(&c, llama, "kv_heads = 8", 0, 0, "kv_heads = heads", 0);             // a preset
+  json_t *answer = ask_at(&c, "textDocument/definition", llama, "rmsnorm", 0, 0); // of the language
+  assert_true(json_is_null(result_of(answer)));
+  json_decref(answer);
+  leave(&c);
+  free(llama);
+}
+
+static bool is_word(char ch) {
+  return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_';
+}
+
+// The text with a word replaced wherever it stands outside comments, strings and `as` names.
+static char *replaced(const char *text, const char *word, const char *by) {
+  size_t n = strlen(word);
+  char *out = calloc(1, strlen(text) * 2 + 64), *to = out;
+  for (const char *p = text; *p;) {
+    bool begins = p == text || !is_word(p[-1]);
+    if (*p == '#' || *p == '"') {
+      char close = *p == '#' ? '\n' : '"';
+      do *to++ = *p++;
+      while (*p && *p != close);
+    } else if (begins && !strncmp(p, word, n) && !is_word(p[n])) {
+      to = stpcpy(to, by);
+      p += n;
+      continue;
+    }
+    if (*p) *to++ = *p++;
+  }
+  return out;
+}
+
+static json_t *rename_to(client *c, const char *text, const char *what, int n, int into, const char *name) {
+  json_t *params = at(text, what, n, into);
+  json_object_set_new(params, "newName", json_string(name));
+  return ask(c, "textDocument/rename", params);
+}
+
+static const json_t *edits_of(json_t *answer) {
+  return json_object_get(json_object_get(result_of(answer), "changes"), URI);
+}
+
+static void renames(void **state) {
+  (void)state;
+  static const struct {
+    const char *at, *name, *by;
+  } of_llama[] = {{"kv_heads, ffn", "kv_heads", "groups"}, {"theta)", "theta", "turn"},
+                  {"attention(norm", "attention", "mix"},  {"wq[", "wq", "query"},
+                  {"layers as", "layers", "depth"},        {"unembed)", "unembed", "head_weights"},
+                  {"logits, targets", "logits", "scores"}, {"tokens)", "tokens", "text"}};
+  char *llama = read_model("llama");
+  client c = running(llama);
+  for (size_t i = 0; i < sizeof of_llama / sizeof *of_llama; i++) {
+    json_t *answer = rename_to(&c, llama, of_llama[i].at, 0, 0, of_llama[i].by);
+    char *have = edited(llama, edits_of(answer)), *want = replaced(llama, of_llama[i].name, of_llama[i].by);
+    assert_string_equal(have, want);
+    json_decref(answer);
+    free(have), free(want);
+  }
+  // the variable `h`, assigned at the top and in a repeat; not the arguments `x`
+  json_t *answer = rename_to(&c, llama, "h = lookup", 0, 0, "state_of_stream");
+  char *have = edited(llama, edits_of(answer)), *want = replaced(llama, "h", "state_of_stream");
+  assert_string_equal(have, want);
+  assert_int_equal(json_array_size(open_text(&c, have)), 0);
+  json_decref(answer);
+  free(have), free(want);
+  leave(&c);
+  free(llama);
+}
+
+static void scopes(void **state) { // one name, several things
+  (void)state;
+  const char *text = "dim a = 4\n"
+                     "param w[a] ~ ones\n"
+                     "block f(x[a]) -> [a] {\n  y = x * 2\n  return y\n}\n"
+                     "block g(x[a]) -> [a] {\n  y = x * 3\n  return y\n}\n"
+                     "y = f(x = w)\n"
+                     "repeat 2 {\n  z = y * 2\n  y = z\n}\n"
+                     "repeat 2 {\n  z = y * 3\n  y = z\n}\n"
+                     "loss mean(g(y))\n";
+  client c = running(text);
+  json_t *answer = rename_to(&c, text, "x[a]", 0, 0, "input_of_f");
+  assert_int_equal(json_array_size(edits_of(answer)), 3); // with the name of the argument in the call
+  json_decref(answer);
+  answer = rename_to(&c, text, "y = x * 2", 0, 0, "t");
+  assert_int_equal(json_array_size(edits_of(answer)), 2);
+  json_decref(answer);
+  answer = rename_to(&c, text, "y = f", 0, 0, "t");
+  assert_int_equal(json_array_size(edits_of(answer)), 6);
+  json_decref(answer);
+  answer = rename_to(&c, text, "z = y * 3", 0, 0, "t");
+  assert_int_equal(json_array_size(edits_of(answer)), 2);
+  json_decref(answer);
+  answer = ask_at(&c, "textDocument/documentHighlight", text, "y = f", 0, 0);
+  assert_int_equal(json_array_size(result_of(answer)), 6);
+  json_decref(answer);
+  refused(rename_to(&c, text, "z = y * 2", 0, 0, "y"), FAILED, "another thing"); // it would compile
+  json_t *params = at(text, "y = f", 0, 0);
+  json_object_set_new(params, "context", json_pack("{s:b}", "includeDeclaration", 0));
+  answer = ask(&c, "textDocument/references", params);
+  assert_int_equal(json_array_size(result_of(answer)), 5);
+  json_decref(answer);
+  leave(&c);
+}
+
+static void refused_renames(void **state) {
+  (void)state;
+  char *llama = read_model("llama");
+  client c = running(llama);
+  refused(rename_to(&c, llama, "hidden   =", 0, 0, "ffn"), FAILED, "E0205");         // taken
+  refused(rename_to(&c, llama, "q = rope", 0, 0, "k"), FAILED, "E0224");             // another variable
+  refused(rename_to(&c, llama, "wq[", 0, 0, "wk"), FAILED, "E0205");                 // another parameter
+  refused(rename_to(&c, llama, "hidden   =", 0, 0, "if"), FAILED, "E01");            // a word of the language
+  refused(rename_to(&c, llama, "hidden   =", 0, 0, "two words"), FAILED, "letters"); // no name
+  refused(rename_to(&c, llama, "hidden   =", 0, 0, "9lives"), FAILED, "digit");
+  refused(rename_to(&c, llama, "seq      =", 0, 0, "length"), FAILED, "built in");
+  refused(rename_to(&c, llama, "batch  ", 0, 0, "samples"), FAILED, "built in");
+  refused(rename_to(&c, llama, "rope(x", 0, 0, "turn"), FAILED, "word of the language");
+  refused(rename_to(&c, llama, "causal", 0, 0, "masked"), FAILED, "word of the language");
+  refused(rename_to(&c, llama, "hidden_size", 0, 0, "width"), FAILED, "rename `hidden`");
+  refused(rename_to(&c, llama, "norm.pre(", 0, 5, "first"), FAILED, "instance");
+  refused(ask_at(&c, "textDocument/prepareRename", llama, "# Llama", 0, 4), FAILED, "no name");
+  json_t *answer = ask_at(&c, "textDocument/prepareRename", llama, "kv_heads", 0, 2);
+  assert_string_equal(json_string_value(json_object_get(result_of(answer), "placeholder")), "kv_heads");
+  json_decref(answer);
+  // a pattern that would match something else
+  char *grouped = calloc(1, strlen(llama) + 256);
+  sprintf(grouped, "%s\ngroup \"layers.*.attention.*\" { lr = 0.5 }\ngroup \"*\" { lr = 2 }\n", llama);
+  assert_int_equal(json_array_size(open_text(&c, grouped)), 0);
+  refused(rename_to(&c, grouped, "attention(norm", 0, 0, "mix"), FAILED, "E0802");
+  json_decref(rename_to(&c, grouped, "mlp(norm", 0, 0, "mix"));
+  leave(&c);
+  free(grouped);
+  free(llama);
+}
+
+// --- completion
+
+// Does completion at the `|` of the text offer a label?
+static bool offers(client *c, const char *text, const char *label) {
+  const char *mark = strchr(text, '|');
+  char *plain = calloc(1, strlen(text) + 1);
+  memcpy(plain, text, (size_t)(mark - text));
+  strcat(plain, mark + 1);
+  (void)open_text(c, plain);
+  json_t *answer = ask_at(c, "textDocument/completion", text, "|", 0, 0);
+  const json_t *items = json_object_get(result_of(answer), "items"), *i;
+  bool found = false;
+  size_t k;
+  json_array_foreach(items, k, i) found |= !strcmp(json_string_value(json_object_get(i, "label")), label);
+  json_decref(answer);
+  free(plain);
+  return found;
+}
+
+#define HEAD                                                                                                 \
+  "dim a = 4\nlet eps = 1e-5\nparam w[a] ~ ones\nblock f(x[a], scale) -> [a] {\n  inside = x * scale\n  "    \
+  "return inside\n}\n"
+
+static void completion(void **state) {
+  (void)state;
+  client c = running(NULL);
+  static const struct {
+    const char *text, *label;
+    bool offered;
+  } cases[] = {
+      {HEAD "|", "repeat", true},
+      {HEAD "pa|", "param", true},
+      {HEAD "|", "rmsnorm", false},
+      {HEAD "y = |", "w", true},
+      {HEAD "y = |", "f", true},
+      {HEAD "y = rms|", "rmsnorm", true},
+      {HEAD "y = |", "inside", false},
+      {HEAD "y = |", "param", false},
+      {HEAD "z = w * 2\ny = w * (z + |", "z", true},
+      {HEAD "y = |\nz = w * 2", "z", false},
+      {HEAD "y = attend(|", "causal", true},
+      {HEAD "y = attend(w, w, w, |", "window", true},
+      {HEAD "y = attend(w, w, w, cau|)", "causal", true},
+      {HEAD "y = f(w, |", "scale", true},
+      {HEAD "y = f(|", "causal", false},
+      {HEAD "y = sum(w, over |", "a", true},
+      {HEAD "y = sum(w, over |", "eps", false},
+      {HEAD "param v[|", "a", true},
+      {HEAD "param v[|", "w", false},
+      {HEAD "param v[a] ~ |", "normal", true},
+      {HEAD "param v[a] ~ |", "w", false},
+      {HEAD "param v[a] ~ normal(|", "eps", true},
+      {HEAD "param v[a over |", "tp", true},
+      {HEAD "shard |", "a", true},
+      {HEAD "shard a over |", "tp", true},
+      {HEAD "shard a over |", "a", false},
+      {HEAD "input t[batch, seq] of |", "a", true},
+      {HEAD "repeat 2 as i over |", "pp", true},
+      {HEAD "repeat 2 as i {\n  y = |\n}", "i", true},
+      {HEAD "preset p { |", "eps", true},
+      {HEAD "preset p { a = 3  |", "eps", true},
+      {HEAD "preset p { a = 3  |", "w", false},
+      {HEAD "group \"w\" { |", "weight_decay", true},
+      {HEAD "group \"w\" { optimizer = |", "muon", true},
+      {HEAD "block g(x[|", "a", true},
+      {HEAD "# y = |", "w", false},
+      {HEAD "check a == 4, \"|", "w", false},
+      {HEAD "block g(x[a]) -> [a] {\n  y = |\n}", "x", true},
+      {HEAD "block g(x[a]) -> [a] {\n  y = |\n}", "scale", false},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    if (offers(&c, cases[i].text, cases[i].label) != cases[i].offered)
+      fail_msg("`%s` is %s at the end of\n%s", cases[i].label, cases[i].offered ? "missing" : "offered",
+               cases[i].text + strlen(HEAD));
+  leave(&c);
+}
+
+static void signatures(void **state) {
+  (void)state;
+  const char *text = HEAD "y = f(w, \n";
+  client c = running(NULL);
+  (void)open_text(&c, text);
+  json_t *answer = ask_at(&c, "textDocument/signatureHelp", text, "f(w, ", 0, 5);
+  const json_t *one = json_array_get(json_object_get(result_of(answer), "signatures"), 0);
+  assert_string_equal(json_string_value(json_object_get(one, "label")), "f(x[a], scale)");
+  assert_int_equal(json_integer_value(json_object_get(result_of(answer), "activeParameter")), 1);
+  json_decref(answer);
+  answer = ask_at(&c, "textDocument/signatureHelp", text, "dim", 0, 2);
+  assert_true(json_is_null(result_of(answer)));
+  json_decref(answer);
+  leave(&c);
+}
+
+// --- whole documents
+
+static const json_t *child(const json_t *list, const char *name) {
+  size_t i;
+  const json_t *s;
+  json_array_foreach(list, i, s) if (!strcmp(json_string_value(json_object_get(s, "name")), name)) return s;
+  fail_msg("no symbol `%s`", name);
+  return NULL;
+}
+
+static void document_symbols(void **state) {
+  (void)state;
+  char *llama = read_model("llama");
+  client c = running(llama);
+  json_t *params = json_pack("{s:{s:s}}", "textDocument", "uri", URI),
+         *answer = ask(&c, "textDocument/documentSymbol", params);
+  const json_t *block = child(result_of(answer), "attention");
+  assert_int_equal(json_array_size(json_object_get(block, "children")), 4);
+  (void)child(json_object_get(block, "children"), "wo");
+  (void)child(result_of(answer), "unembed");
+  (void)child(result_of(answer), "l3_405b");
+  (void)child(result_of(answer), "repeat layers");
+  json_decref(answer);
+  leave(&c);
+  free(llama);
+}
+
+static void formatting(void **state) {
+  (void)state;
+  const char *untidy = "model  a # why\ndim hidden=4\n\n\n\nparam w[hidden]~ones\nloss mean(w)\n",
+             *tidy = "model a  # why\ndim hidden = 4\n\nparam w[hidden] ~ ones\nloss mean(w)\n";
+  client c = running(untidy);
+  json_t *answer = ask(&c, "textDocument/formatting", json_pack("{s:{s:s}}", "textDocument", "uri", URI));
+  char *have = edited(untidy, result_of(answer));
+  assert_string_equal(have, tidy);
+  json_decref(answer);
+  (void)open_text(&c, tidy);
+  answer = ask(&c, "textDocument/formatting", json_pack("{s:{s:s}}", "textDocument", "uri", URI));
+  assert_int_equal(json_array_size(result_of(answer)), 0);
+  json_decref(answer);
+  free(have);
+  leave(&c);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(order_of_messages),
+      cmocka_unit_test(exit_codes),
+      cmocka_unit_test(capabilities),
+      cmocka_unit_test(malformed),
+      cmocka_unit_test(strings_as_ids),
+      cmocka_unit_test(huge),
+      cmocka_unit_test(cancelled),
+      cmocka_unit_test(diagnostics_as_one_types),
+      cmocka_unit_test(syntax_errors),
+      cmocka_unit_test(notes_and_warnings),
+      cmocka_unit_test(utf16),
+      cmocka_unit_test(line_ends),
+      cmocka_unit_test(presets),
+      cmocka_unit_test(hover),
+      cmocka_unit_test(definitions),
+      cmocka_unit_test(renames),
+      cmocka_unit_test(scopes),
+      cmocka_unit_test(refused_renames),
+      cmocka_unit_test(completion),
+      cmocka_unit_test(signatures),
+      cmocka_unit_test(document_symbols),
+      cmocka_unit_test(formatting),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

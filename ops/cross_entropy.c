@@ -6,20 +6,7 @@
 // The elaborator emits two operands. The train pipeline adds a third, `valid`: the average number of counted
 // targets per microbatch of the global batch. The loss is then the mean over the global batch's valid tokens,
 // however it is divided into microbatches and ranks. Without it the kernel counts the targets it is given.
-#include "ops/shape_priv.h"
-
-static bool find_vocab(xlm_infer *x, const xlm_type *logits, const xlm_type *targets, xlm_dim *vocab) {
-  *vocab = shape_attr_dim(x, XLM_A_vocab);
-  if (*vocab) return xlm_infer_has(x, 0, *vocab, "the targets choose along it");
-  xlm_type extra = shape_minus(logits, targets);
-  if (extra.rank != 1)
-    return xlm_infer_fail(
-        x, XLM_FAULT_DIM_MISMATCH, 1,
-        "the logits %s must have exactly one dimension more than the targets %s: the vocabulary",
-        xlm_infer_dims_text(x, logits), xlm_infer_dims_text(x, targets));
-  *vocab = extra.dim[0];
-  return true;
-}
+#include "ops/token_loss_priv.h"
 
 static bool check_valid(xlm_infer *x, int operand) {
   if (x->n_in <= operand) return true;
@@ -33,7 +20,7 @@ static bool infer(xlm_infer *x) {
   xlm_dim vocab;
   if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets") || !shape_single(x, XLM_A_vocab))
     return false;
-  if (!find_vocab(x, logits, targets, &vocab) || !check_valid(x, 2) || !shape_not_packed(x, 0, vocab))
+  if (!token_vocab(x, logits, targets, &vocab) || !check_valid(x, 2) || !shape_not_packed(x, 0, vocab))
     return false;
   xlm_type tokens = shape_without(logits, vocab);
   if (!shape_match(x, 1, &tokens, "the targets")) return false;
@@ -54,22 +41,8 @@ static xlm_val grad_of_loss(xlm_grad *x) {
   return xlm_emit(x->b, XLM_OP_CROSS_ENTROPY_BWD, in, n > 2 ? 5 : 4, &as);
 }
 
-// d lse / d logits = softmax(logits); needed only if a model uses the second result.
-static xlm_val grad_of_lse(xlm_grad *x) {
-  xlm_val wide = xlm_cast_to(x->b, x->in[0], xlm_val_type(x->b->g, x->out[1])->dtype);
-  xlm_val p = xlm_op1(x->b, XLM_OP_EXP, xlm_op2(x->b, XLM_OP_SUB, wide, x->out[1]));
-  return xlm_op2(x->b, XLM_OP_MUL, p, x->dout[1]);
-}
-
 static void grad(xlm_grad *x) {
-  if (!x->need[0]) return;
-  xlm_val loss = x->dout[0] ? grad_of_loss(x) : 0, lse = x->dout[1] ? grad_of_lse(x) : 0;
-  if (loss && lse) {
-    xlm_val wide = xlm_cast_to(x->b, loss, xlm_val_type(x->b->g, lse)->dtype);
-    x->din[0] = xlm_op2(x->b, XLM_OP_ADD, wide, lse);
-  } else {
-    x->din[0] = loss ? loss : lse;
-  }
+  if (x->need[0]) x->din[0] = token_add_grad_of_lse(x, x->dout[0] ? grad_of_loss(x) : 0);
 }
 
 static void cost_of(const xlm_graph *g, xlm_node n, double passes, xlm_cost *out) {
@@ -90,18 +63,8 @@ static void cost_grad(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   out->flops *= 2;
 }
 
-// With a split vocabulary two numbers per token are combined, never the logits.
-static xlm_val all_reduce(const xlm_cut *x, xlm_val v, xlm_reduction kind) {
-  xlm_attr_list l = xlm_attr_list_new(x->b->g->arena);
-  xlm_attr_put_int(&l, XLM_A_axes, x->axes);
-  xlm_attr_put_enum(&l, XLM_A_kind, kind);
-  return xlm_emit(x->b, XLM_OP_ALL_REDUCE, &v, 1, &l);
-}
-
 static void cut(const xlm_cut *x) {
-  xlm_attr_list l = xlm_attr_list_from(x->b->g->arena, x->attrs);
-  xlm_val stats = xlm_emit(x->b, XLM_OP_TOKEN_STATS, x->in, 2, &l);
-  xlm_val lse = all_reduce(x, stats, XLM_REDUCTION_LSE), logit = all_reduce(x, stats + 1, XLM_REDUCTION_SUM);
+  xlm_val logit, lse = token_stats_of_all(x, &logit);
   xlm_attr_list of_tokens = xlm_attr_list_from(x->b->g->arena, x->attrs);
   xlm_attr_drop(&of_tokens, XLM_A_vocab);
   xlm_attr_drop(&of_tokens, XLM_A_over);

@@ -180,7 +180,8 @@ static kind kind_of(const global *w, const xlm_node_info *n, int result) {
   if (n_of[XLM_BATCH_MIXED] || (n_of[XLM_BATCH_SAMPLE] && n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN]))
     return XLM_BATCH_MIXED;
   if (n_of[XLM_BATCH_SAMPLE]) return kind_from_samples(w, n, out);
-  return n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN] ? kind_from_sums(w, n, result, n_of) : XLM_BATCH_FIXED;
+  if (n_of[XLM_BATCH_SUM] + n_of[XLM_BATCH_MEAN]) return kind_from_sums(w, n, result, n_of);
+  return count_rows(w, out) ? XLM_BATCH_SAMPLE : XLM_BATCH_FIXED; // numbers of samples without data: ones
 }
 
 static uint8_t depends_on(const global *w, const xlm_node_info *n) {
@@ -192,13 +193,13 @@ static uint8_t depends_on(const global *w, const xlm_node_info *n) {
   return of;
 }
 
-// Does v have no dimension of samples and depend only on inputs?
+// Does v have no dimension of samples any more and depend on nothing but inputs?
 static bool is_whole(const global *w, const xlm_node_info *n, xlm_val v) {
   const xlm_type *t = type_of(w, v);
   bool of_samples = false;
   for (int i = 0; i < n->n_in; i++) of_samples |= w->kind[n->in[i]] == XLM_BATCH_SAMPLE;
   bool gone = !count_rows(w, t) && t->dtype != XLM_I32 && xlm_attr_find(&n->attrs, XLM_A_over);
-  return w->microbatches > 1 && of_samples && gone && w->of[v] == OF_INPUTS && n->n_out == 1;
+  return w->microbatches > 1 && of_samples && gone && !(w->of[v] & OF_OTHERS) && n->n_out == 1;
 }
 
 static void classify(global *w) {
@@ -305,6 +306,8 @@ static bool emit_early(global *w, xlm_node id) {
     return refuse(w, n, "this is computed for all microbatches of a step at once, and cannot be");
   for (int i = 0; i < n->n_out; i++) w->before[n->out + (xlm_val)i] = first + (xlm_val)i;
   if (whole) {
+    if (!varies && kind_from_samples(w, n, type_of(w, n->out)) == XLM_BATCH_SUM) // as much in every microbatch
+      first = xlm_scale(&w->b, first, (double)w->microbatches);
     first = xlm_order_to(&w->b, first, type_of(w, n->out));
     w->map[n->out] = w->before[n->out] = keep(w, first, w->g->values[n->out].name);
   }

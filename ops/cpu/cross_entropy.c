@@ -24,7 +24,8 @@ typedef struct job {
   int64_t first, full;          // the local part of the vocabulary begins at `first` of `full`
   double share;                 // tokens of all ranks relative to the local ones
   places at_logits, at_targets; // by token, in the order of the logits
-  float factor;                 // backward: dloss / valid
+  float factor;                 // backward: dloss / valid ..
+  const float *dlosses;         // .. or, if not NULL, a factor for each token, like the targets
 } job;
 
 static double token_share(const xlm_call *c, const xlm_dim *dims, int n) {
@@ -145,7 +146,7 @@ static xlm_status run(const xlm_call *c) {
 
 const xlm_kernel XLM_KERNEL(cross_entropy) = {.op = XLM_OP_CROSS_ENTROPY, .workspace = workspace, .run = run};
 
-static void row_gradient(const job *j, int64_t base, float lse, int32_t target) {
+static void row_gradient(const job *j, int64_t base, float lse, int32_t target, float factor) {
   float buffer[CHUNK], *direct = j->dlogits;
   bool here = is_here(j, target);
   float at_target = here ? logit_at(j, base, target) : 0; // read before it is overwritten
@@ -153,12 +154,12 @@ static void row_gradient(const job *j, int64_t base, float lse, int32_t target) 
     int64_t n = j->vocab - at < CHUNK ? j->vocab - at : CHUNK;
     const float *x = chunk(j, base, at, n, buffer);
     float *y = x == buffer ? buffer : direct + base + at;
-    for (int64_t i = 0; i < vec_lanes(vec_pad(n)); i++) y[i] = vec_exp(x[i] - lse) * j->factor;
+    for (int64_t i = 0; i < vec_lanes(vec_pad(n)); i++) y[i] = vec_exp(x[i] - lse) * factor;
     if (x == buffer) write_strided(j->dtype, j->dlogits, base + at * j->stride, j->stride, n, y);
   }
   if (here)
     write_one(j->dtype, j->dlogits, base + (target - j->first) * j->stride,
-              (vec_exp(at_target - lse) - 1) * j->factor);
+              (vec_exp(at_target - lse) - 1) * factor);
 }
 
 static void row_zero(const job *j, int64_t base) {
@@ -176,7 +177,7 @@ static void backward(void *arg, int worker, int workers) {
   for (int64_t t = begin; t < end; t++) {
     int64_t base = places_at(&j->at_logits, t), at = places_at(&j->at_targets, t);
     if (counts(j, j->targets[at]))
-      row_gradient(j, base, j->lse[at], j->targets[at]);
+      row_gradient(j, base, j->lse[at], j->targets[at], j->dlosses ? j->dlosses[at] : j->factor);
     else
       row_zero(j, base);
   }
@@ -214,7 +215,7 @@ static void forward_and_backward(void *arg, int worker, int workers) {
     }
     float lse = logsumexp(j, base);
     if (is_here(j, target)) j->loss[t] = lse - logit_at(j, base, target);
-    row_gradient(j, base, lse, target);
+    row_gradient(j, base, lse, target, j->factor);
   }
 }
 
@@ -275,3 +276,38 @@ static xlm_status run_token_loss(const xlm_call *c) { // lse, logit of the targe
 }
 
 const xlm_kernel XLM_KERNEL(token_loss) = {.op = XLM_OP_TOKEN_LOSS, .run = run_token_loss};
+
+// ---- a loss for each token
+
+static void each(void *arg, int worker, int workers) { // loss: like the targets
+  const job *j = arg;
+  int64_t begin, end;
+  xlm_pool_range(j->tokens, worker, workers, &begin, &end);
+  for (int64_t t = begin; t < end; t++) {
+    int64_t base = places_at(&j->at_logits, t), at = places_at(&j->at_targets, t);
+    j->lse[at] = logsumexp(j, base);
+    j->loss[at] = is_here(j, j->targets[at]) ? j->lse[at] - logit_at(j, base, j->targets[at]) : 0;
+  }
+}
+
+static xlm_status run_each(const xlm_call *c) { // logits, targets -> losses, lse
+  job j = job_of(c);
+  j.loss = c->out[0];
+  j.lse = c->out[1];
+  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : xlm_cpu_pool(c), each, &j);
+  return XLM_OK;
+}
+
+const xlm_kernel XLM_KERNEL(token_cross_entropy) = {.op = XLM_OP_TOKEN_CROSS_ENTROPY, .run = run_each};
+
+static xlm_status run_each_bwd(const xlm_call *c) { // logits, targets, lse, dlosses
+  job j = job_of(c);
+  j.lse = c->in[2];
+  j.dlosses = c->in[3];
+  j.dlogits = c->out[0];
+  xlm_pool_run(j.tokens * j.vocab < SMALL ? NULL : xlm_cpu_pool(c), backward, &j);
+  return XLM_OK;
+}
+
+const xlm_kernel XLM_KERNEL(token_cross_entropy_bwd) = {.op = XLM_OP_TOKEN_CROSS_ENTROPY_BWD,
+                                                        .run = run_each_bwd};

@@ -11,8 +11,8 @@ enum { TOTAL = 512 }; // threads of the block that adds up
 
 // ---- forward
 
-struct token_results { // lse and logit like the targets, loss by token; logit or loss is NULL
-  float *lse, *logit, *loss;
+struct token_results { // lse, logit and each (the losses) like the targets, loss by token; NULL: not needed
+  float *lse, *logit, *loss, *each;
 };
 
 template <class T>
@@ -23,6 +23,7 @@ static __device__ void finish(const token_rows &r, const T *row, int64_t token, 
   to.lse[at] = lse;
   if (to.logit) to.logit[at] = logit;
   if (to.loss) to.loss[token] = place < 0 ? 0 : lse - logit;
+  if (to.each) to.each[at] = place < 0 ? 0 : lse - logit;
 }
 
 template <class T, class Team>
@@ -106,16 +107,16 @@ __global__ void __launch_bounds__(TOTAL) mean_loss(const float *loss, const int3
 
 xlm_status cross_entropy_mean(const xlm_call *c, const token_rows &r, const float *loss, const float *valid,
                               float *mean) {
-  return xlm_cuda_launched(c, XLM_LAUNCH(mean_loss, 1, TOTAL, 0, xlm_cuda_stream(c), loss,
-                                         (const int32_t *)c->in[1], r, share_of(c, c->in_type[1]), valid,
-                                         mean));
+  return xlm_cuda_launched(c,
+                           XLM_LAUNCH(mean_loss, 1, TOTAL, 0, xlm_cuda_stream(c), loss,
+                                      (const int32_t *)c->in[1], r, share_of(c, c->in_type[1]), valid, mean));
 }
 
 XLM_CUDA_RUN(cross_entropy) { // logits, targets, valid -> loss, lse
   token_rows r = rows_of(c);
   float *loss = (float *)c->workspace;
   const float *valid = c->instr->n_in > 2 ? (const float *)c->in[2] : NULL;
-  XLM_TRY(find_all_lse(c, r, token_results{(float *)c->out[1], NULL, loss}));
+  XLM_TRY(find_all_lse(c, r, token_results{(float *)c->out[1], NULL, loss, NULL}));
   return cross_entropy_mean(c, r, loss, valid, (float *)c->out[0]);
 }
 
@@ -137,17 +138,17 @@ xlm_status cross_entropy_count(const xlm_call *c, const token_rows &r, float *va
 
 struct token_gradient {
   const int32_t *targets;
-  const float *lse, *dloss, *valid;
+  const float *lse, *dloss, *valid; // valid NULL: dloss has a factor for each token, like the targets
 };
 
 static __device__ __forceinline__ float factor_of(const token_gradient &g) {
-  return *g.valid > 0 ? (float)((double)*g.dloss / (double)*g.valid) : 0;
+  return g.valid && *g.valid > 0 ? (float)((double)*g.dloss / (double)*g.valid) : 0;
 }
 
 static __device__ __forceinline__ row_gradient gradient_of(const token_rows &r, const token_gradient &g,
                                                            int64_t token, float factor) {
   int64_t at = over_offset(&r.targets, token);
-  return {g.lse[at], factor, place_of(r, g.targets[at]), counts(r, g.targets[at])};
+  return {g.lse[at], g.valid ? factor : g.dloss[at], place_of(r, g.targets[at]), counts(r, g.targets[at])};
 }
 
 template <class T, class Team>
@@ -179,16 +180,9 @@ __global__ void __launch_bounds__(XLM_BLOCK)
   }
 }
 
-XLM_CUDA_RUN(cross_entropy_bwd) { // logits, targets, lse, dloss, valid -> dlogits
-  token_rows r = rows_of(c);
-  void *stream = xlm_cuda_stream(c);
-  token_gradient g = {(const int32_t *)c->in[1], (const float *)c->in[2], (const float *)c->in[3],
-                      (const float *)c->workspace};
-  if (c->instr->n_in > 4)
-    g.valid = (const float *)c->in[4];
-  else
-    XLM_TRY(cross_entropy_count(c, r, (float *)c->workspace));
+static xlm_status turn_all(const xlm_call *c, const token_rows &r, const token_gradient &g) {
   if (!r.tokens) return XLM_OK;
+  void *stream = xlm_cuda_stream(c);
   return xlm_cuda_float(c->in_type[0]->dtype, [&](auto t) {
     using T = decltype(t);
     const T *x = (const T *)c->in[0];
@@ -205,10 +199,33 @@ XLM_CUDA_RUN(cross_entropy_bwd) { // logits, targets, lse, dloss, valid -> dlogi
   });
 }
 
+XLM_CUDA_RUN(cross_entropy_bwd) { // logits, targets, lse, dloss, valid -> dlogits
+  token_rows r = rows_of(c);
+  token_gradient g = {(const int32_t *)c->in[1], (const float *)c->in[2], (const float *)c->in[3],
+                      (const float *)c->workspace};
+  if (c->instr->n_in > 4)
+    g.valid = (const float *)c->in[4];
+  else
+    XLM_TRY(cross_entropy_count(c, r, (float *)c->workspace));
+  return turn_all(c, r, g);
+}
+
+// ---- a loss for each token
+
+XLM_CUDA_RUN(token_cross_entropy) { // logits, targets -> losses, lse
+  return find_all_lse(c, rows_of(c), token_results{(float *)c->out[1], NULL, NULL, (float *)c->out[0]});
+}
+
+XLM_CUDA_RUN(token_cross_entropy_bwd) { // logits, targets, lse, dlosses -> dlogits
+  return turn_all(
+      c, rows_of(c),
+      token_gradient{(const int32_t *)c->in[1], (const float *)c->in[2], (const float *)c->in[3], NULL});
+}
+
 // ---- a split vocabulary
 
 XLM_CUDA_RUN(token_stats) { // logits, targets -> lse, logit of the target
-  return find_all_lse(c, rows_of(c), token_results{(float *)c->out[0], (float *)c->out[1], NULL});
+  return find_all_lse(c, rows_of(c), token_results{(float *)c->out[0], (float *)c->out[1], NULL, NULL});
 }
 
 // lse and logit: by place of the target.

@@ -131,3 +131,33 @@ static xlm_status run_token_loss(const xlm_call *c) {
 }
 
 const xlm_kernel xlm_ref_token_loss = {.op = XLM_OP_TOKEN_LOSS, .run = run_token_loss};
+
+static xlm_status run_each(const xlm_call *c) {
+  ref_walk t = ref_walk_type(c, c->in_type[1]);
+  while (ref_walk_next(&t)) {
+    ref_walk w = at_logits(c, &t);
+    int32_t target = target_at(c, &t);
+    double lse = logsumexp(c, &w);
+    ref_out(c, 0)[ref_at(c, c->out_type[0], &t)] = counts(c, target) ? lse - logit_at(c, &w, target) : 0;
+    ref_out(c, 1)[ref_at(c, c->out_type[1], &t)] = lse;
+  }
+  return XLM_OK;
+}
+
+const xlm_kernel xlm_ref_token_cross_entropy = {.op = XLM_OP_TOKEN_CROSS_ENTROPY, .run = run_each};
+
+static xlm_status run_each_bwd(const xlm_call *c) { // logits, targets, lse, dlosses
+  ref_walk w = ref_walk_type(c, c->in_type[0]);
+  while (ref_walk_next(&w)) {
+    int32_t target = target_at(c, &w);
+    int64_t at = ref_at(c, c->in_type[0], &w);
+    double lse = ref_in(c, 2)[ref_at(c, c->in_type[2], &w)],
+           dloss = ref_in(c, 3)[ref_at(c, c->in_type[3], &w)];
+    double p = exp(ref_in(c, 0)[at] - lse), one = ref_walk_index(&w, vocab_of(c)) == target;
+    ref_out(c, 0)[at] = counts(c, target) ? dloss * (p - one) : 0;
+  }
+  return XLM_OK;
+}
+
+const xlm_kernel xlm_ref_token_cross_entropy_bwd = {.op = XLM_OP_TOKEN_CROSS_ENTROPY_BWD,
+                                                    .run = run_each_bwd};

@@ -189,6 +189,43 @@ static void loss_and_lse(op_test *t) { // both results have gradients
   op_out(t, loss + 1);
 }
 
+// ---- a loss for each token
+
+static void each_of(op_test *t, xlm_val logits, xlm_val targets, const xlm_attr_list *l) {
+  xlm_val losses = xlm_emit(&t->b, XLM_OP_TOKEN_CROSS_ENTROPY, (xlm_val[]){logits, targets}, 2, l);
+  op_out(t, losses);
+}
+
+static void each_simple(op_test *t) {
+  xlm_val logits = op_leaf(t, "logits[batch 2, seq 3, vocab 11]");
+  each_of(t, logits, op_ints(t, "targets[batch, seq]", 0, 11), NULL);
+}
+
+static void each_ignore(op_test *t) { // ignored, negative and too large targets: zero, and no gradient
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_int(&l, XLM_A_ignore, 2);
+  xlm_val logits = op_leaf_range(t, "logits[seq 7, vocab 5]", -8, 8);
+  each_of(t, logits, op_int_data(t, "targets[seq]", (int[]){2, 1, -1, 4, 5, 0, 2}), &l);
+}
+
+static void each_order(op_test *t) { // the vocabulary in the middle, the targets in another order
+  xlm_val logits = op_leaf(t, "logits[seq 3, vocab 70, batch 2]");
+  each_of(t, logits, op_ints(t, "targets[batch, seq]", -1, 70), NULL);
+}
+
+static void each_prime(op_test *t) { // rows longer than a block, that begin anywhere
+  xlm_val logits = op_leaf(t, "logits[seq 7, vocab 2053]");
+  each_of(t, logits, op_ints(t, "targets[seq]", -1, 2053), NULL);
+}
+
+static void each_and_lse(op_test *t) { // both results have gradients
+  xlm_val logits = op_leaf(t, "logits[batch 2, seq 3, vocab 6]"),
+          targets = op_ints(t, "targets[batch, seq]", -1, 6);
+  xlm_val losses = xlm_op2(&t->b, XLM_OP_TOKEN_CROSS_ENTROPY, logits, targets);
+  op_out(t, losses);
+  op_out(t, losses + 1);
+}
+
 // ---- the loss and its gradient at once
 
 static void grad_of_loss(op_test *t, xlm_val logits, xlm_val targets, xlm_val valid, const char *vocab,
@@ -384,6 +421,11 @@ static const op_case table[] = {
     {"rising", XLM_OP_CROSS_ENTROPY, loss_rising, .no_grad = true},
     {"blocks", XLM_OP_CROSS_ENTROPY, loss_blocks, .bf16 = true},
     {"and_lse", XLM_OP_CROSS_ENTROPY, loss_and_lse},
+    {"simple", XLM_OP_TOKEN_CROSS_ENTROPY, each_simple, .bf16 = true},
+    {"ignore", XLM_OP_TOKEN_CROSS_ENTROPY, each_ignore, .bf16 = true},
+    {"order", XLM_OP_TOKEN_CROSS_ENTROPY, each_order, .bf16 = true},
+    {"prime", XLM_OP_TOKEN_CROSS_ENTROPY, each_prime, .bf16 = true},
+    {"and_lse", XLM_OP_TOKEN_CROSS_ENTROPY, each_and_lse},
     {"simple", XLM_OP_CROSS_ENTROPY_GRAD, grad_simple, .bf16 = true, .no_grad = true},
     {"valid", XLM_OP_CROSS_ENTROPY_GRAD, grad_valid, .bf16 = true, .no_grad = true},
     {"none", XLM_OP_CROSS_ENTROPY_GRAD, grad_none, .no_grad = true},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Keeps the documents correct: generates the reference pages, runs the marked blocks of README.md and docs/,
-# and inserts their actual output.
+# and inserts their actual output. Renews the words in editors/ (tools/editors.sh).
 #
 #   tools/docs.sh BINARY_DIR            updates the files
 #   tools/docs.sh BINARY_DIR --check    changes nothing; shows differences and exits with 1 if there are any
@@ -111,6 +111,7 @@ document() {
 
 xlmc ops > "$work/ops.md" && keep "$work/ops.md" "$source_dir/docs/ops.md"
 errors_page > "$work/errors.md" && keep "$work/errors.md" "$source_dir/docs/errors.md"
+bash "$source_dir/tools/editors.sh" "$binary_dir" ${check:+"$check"} || failed=1
 settings_page > "$work/settings.md" && keep "$work/settings.md" "$source_dir/docs/settings.md"
 for page in README.md docs/language.md docs/tutorial.md docs/reading-a-plan.md docs/layouts.md docs/plan.md docs/extending.md; do
   [ -f "$source_dir/$page" ] || { complain "no $page"; continue; }

@@ -17,8 +17,9 @@ while [ $# -gt 0 ]; do
     *) break ;;
   esac
 done
-packages=(libopenmpi-dev openmpi-bin libdnnl-dev g++ nodejs valgrind) # optional for users: plans under mpirun, a benchmark, GPU
-                                                                        # kernels on the CPU, what pages draw, instructions of planning
+packages=(libopenmpi-dev openmpi-bin libdnnl-dev g++ nodejs valgrind neovim) # optional for users: plans under mpirun, a benchmark, GPU
+                                                                        # kernels on the CPU, what pages draw, instructions of planning,
+                                                                        # the language server in an editor
 if [ "$cc" = clang ]; then packages+=(clang); fi
 tools/deps.sh "${packages[@]}"
 if [ -z "$build" ]; then

@@ -130,7 +130,7 @@ typedef struct xlm_outline {
 uint32_t xlm_inspect_outline(const xlm_inspection *v, xlm_arena *a, xlm_outline **out);
 
 // The words of the language, for highlighting: kind and word, a line each (`op rmsnorm`). Kinds: statement,
-// clause, op, attribute, function, value, constant.
+// clause, op, attribute, flag, function, value, constant.
 void xlm_inspect_words(xlm_text *out);
 
 #endif

@@ -29,7 +29,7 @@ static void operation(list *l, const xlm_op *op) {
   for (const xlm_param *p = op->params; p->name; p++) {
     bool bare =
         p->kind == XLM_P_TENSOR || p->kind == XLM_P_REST || p->kind == XLM_P_OVER || p->kind == XLM_P_ARROW;
-    if (!bare) add(l, "attribute", p->name);
+    if (!bare) add(l, p->kind == XLM_P_FLAG ? "flag" : "attribute", p->name);
     if (p->kind == XLM_P_ENUM) values(l, "value", xlm_attr_set_of(p->key), among(op, p->key));
   }
 }

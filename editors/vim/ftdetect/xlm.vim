@@ -1,0 +1,1 @@
+autocmd BufNewFile,BufRead *.xlm setfiletype xlm

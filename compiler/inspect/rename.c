@@ -104,9 +104,7 @@ static const char *same_groups(const xlm_graph *g, const xlm_graph *h, xlm_arena
   return NULL;
 }
 
-static const char *compare(const xlm_source *before, const xlm_source *after, const char *preset,
-                           xlm_arena *a) {
-  const xlm_inspection *v = xlm_inspect(a, before, preset), *w = xlm_inspect(a, after, preset);
+static const char *compare(const xlm_inspection *v, const xlm_inspection *w, xlm_arena *a) {
   const char *refused = same_messages(v, w, a);
   if (!refused) refused = same_references(v, w, a);
   if (!refused) refused = same_graph(v->graph, w->graph, a);
@@ -128,18 +126,23 @@ static const xlm_source *with_name(const xlm_inspection *v, const char *name, co
   return xlm_source_new(a, v->source->path, t.data, t.n);
 }
 
-static const char *compare_all(const xlm_inspection *v, const xlm_source *after, xlm_arena *a) {
-  const char *refused = NULL;
-  const xlm_stmt *s = v->ast->stmts;
-  for (const char *preset = NULL; !refused; s = s->next) {
-    xlm_arena *scratch = xlm_arena_child(a);
-    refused = compare(v->source, after, preset, scratch);
-    if (refused) refused = xlm_arena_strdup(a, refused);
-    xlm_arena_free(scratch);
-    while (s && s->kind != XLM_STMT_PRESET) s = s->next;
-    if (!s) break;
-    preset = s->name->text;
-  }
+// With these presets; NULL: the sizes of the texts themselves.
+static const char *compare_with(const xlm_source *before, const xlm_source *after, const char *preset,
+                                const char *renamed, xlm_arena *a) {
+  xlm_arena *scratch = xlm_arena_child(a);
+  const char *refused =
+      compare(xlm_inspect(scratch, before, preset), xlm_inspect(scratch, after, renamed), scratch);
+  if (refused) refused = xlm_arena_strdup(a, refused);
+  xlm_arena_free(scratch);
+  return refused;
+}
+
+static const char *compare_all(const xlm_inspection *v, const xlm_source *after, const xlm_symbol *symbol,
+                               const char *name, xlm_arena *a) {
+  const char *refused = compare_with(v->source, after, NULL, NULL, a);
+  for (const xlm_stmt *s = v->ast->stmts; s && !refused; s = s->next)
+    if (s->kind == XLM_STMT_PRESET)
+      refused = compare_with(v->source, after, s->name->text, s == symbol->stmt ? name : s->name->text, a);
   return refused;
 }
 
@@ -157,5 +160,5 @@ const char *xlm_inspect_rename(const xlm_inspection *v, uint32_t offset, const c
   for (uint32_t i = 0; i < v->n_marks; i++)
     if (v->marks[i].kind == XLM_MARK_SYMBOL && v->marks[i].symbol == symbol)
       XLM_PUSH(a, *out, *n, cap, v->marks[i].span);
-  return compare_all(v, with_name(v, name, *out, *n, a), a);
+  return compare_all(v, with_name(v, name, *out, *n, a), &v->symbols[symbol], name, a);
 }

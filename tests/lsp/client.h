@@ -3,6 +3,7 @@
 #define XLM_TESTS_LSP_CLIENT_H
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>

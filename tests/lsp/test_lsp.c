@@ -89,6 +89,22 @@ static void exit_codes(void **state) {
   assert_int_equal(end(&c), 0);
 }
 
+// The client's process is gone and its end of the pipe is still open, in a child of it.
+static void orphan(void **state) {
+  (void)state;
+  int status;
+  pid_t parent = fork();
+  if (!parent) pause();
+  client c = start();
+  json_decref(ask(&c, "initialize", json_pack("{s:i}", "processId", (int)parent)));
+  kill(parent, SIGKILL);
+  waitpid(parent, &status, 0);
+  assert_int_equal(waitpid(c.pid, &status, 0), c.pid); // it looks every few seconds
+  assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+  close(c.to);
+  fclose(c.from);
+}
+
 static void capabilities(void **state) {
   (void)state;
   static const char *const all[] = {
@@ -315,6 +331,13 @@ static void presets(void **state) {
          json_pack("{s:{s:{s:s}}}", "settings", "xlm", "preset", "tiny"));
   (void)published(&c);
   json_t *answer = ask_at(&c, "textDocument/hover", small, "embed[", 0, 1);
+  assert_non_null(
+      strstr(json_string_value(json_object_get(json_object_get(result_of(answer), "contents"), "value")),
+             "hidden 4"));
+  json_decref(answer);
+  notify(&c, "workspace/didChangeConfiguration",
+         json_pack("{s:{}}", "settings")); // not ours: changes nothing
+  answer = ask_at(&c, "textDocument/hover", small, "embed[", 0, 1);
   assert_non_null(
       strstr(json_string_value(json_object_get(json_object_get(result_of(answer), "contents"), "value")),
              "hidden 4"));
@@ -666,6 +689,7 @@ int main(void) {
       cmocka_unit_test(order_of_messages),
       cmocka_unit_test(exit_codes),
       cmocka_unit_test(capabilities),
+      cmocka_unit_test(orphan),
       cmocka_unit_test(malformed),
       cmocka_unit_test(strings_as_ids),
       cmocka_unit_test(huge),

@@ -6,20 +6,18 @@
 
 // --- positions
 
-static bool find_lines(lsp_document *d) {
-  uint32_t lines = 1;
-  for (size_t i = 0; i < d->n; i++)
-    lines += d->text[i] == '\n' || (d->text[i] == '\r' && d->text[i + 1] != '\n');
-  uint32_t *start = malloc(sizeof *start * lines);
-  if (!start) return false;
-  free(d->line_start);
-  d->line_start = start;
-  d->lines = 1;
-  start[0] = 0;
-  for (size_t i = 0; i < d->n; i++)
-    if (d->text[i] == '\n' || (d->text[i] == '\r' && d->text[i + 1] != '\n'))
-      start[d->lines++] = (uint32_t)i + 1;
-  return true;
+static bool ends_line(const char *text, size_t i) { // text[n] is 0
+  return text[i] == '\n' || (text[i] == '\r' && text[i + 1] != '\n');
+}
+
+// Where lines begin; NULL: no memory.
+static uint32_t *find_lines(const char *text, size_t n, uint32_t *lines) {
+  *lines = 1;
+  for (size_t i = 0; i < n; i++) *lines += ends_line(text, i);
+  uint32_t *start = calloc(*lines, sizeof *start), line = 1;
+  for (size_t i = 0; start && i < n; i++)
+    if (ends_line(text, i)) start[line++] = (uint32_t)i + 1;
+  return start;
 }
 
 // The length in bytes and in UTF-16 units of the character that begins with this byte. Texts are valid UTF-8,
@@ -127,17 +125,23 @@ void lsp_forget_all(lsp_session *s) {
 // changed.
 static bool replace(lsp_document *d, size_t begin, size_t end, const char *text, size_t n) {
   size_t total = d->n - (end - begin) + n;
+  uint32_t lines;
   char *made = total < UINT32_MAX ? malloc(total + 1) : NULL;
   if (!made) return false;
   if (begin) memcpy(made, d->text, begin);
   memcpy(made + begin, text, n);
   if (d->n > end) memcpy(made + begin + n, d->text + end, d->n - end);
   made[total] = 0;
-  free(d->text);
+  uint32_t *start = find_lines(made, total, &lines);
+  free(start ? d->text : made);
+  if (!start) return false;
+  free(d->line_start);
   d->text = made;
   d->n = total;
+  d->line_start = start;
+  d->lines = lines;
   d->stale = d->unpublished = true;
-  return find_lines(d);
+  return true;
 }
 
 static void set_version(lsp_document *d, const json_t *params) {
@@ -146,46 +150,59 @@ static void set_version(lsp_document *d, const json_t *params) {
   d->version = json_integer_value(v);
 }
 
+static void take_out(lsp_session *s, lsp_document *d) {
+  lsp_document **at = &s->documents;
+  while (*at != d) at = &(*at)->next;
+  *at = d->next;
+  forget(d);
+}
+
+static lsp_document *new_document(lsp_session *s, const char *uri) {
+  lsp_document *d = calloc(1, sizeof *d);
+  if (!d) return NULL;
+  d->next = s->documents;
+  s->documents = d;
+  d->uri = strdup(uri);
+  if (d->uri) return d;
+  take_out(s, d);
+  return NULL;
+}
+
+// Without memory for its text a document counts as closed: requests about it get errors.
 void lsp_open(lsp_session *s, const json_t *params) {
   const json_t *text = json_object_get(json_object_get(params, "textDocument"), "text");
   const char *uri = uri_of(params);
   if (!uri || !json_is_string(text)) return;
   lsp_document *d = find_uri(s, uri);
-  if (!d) {
-    d = calloc(1, sizeof *d);
-    if (!d) return;
-    d->uri = strdup(uri);
-    d->next = s->documents;
-    s->documents = d;
-  }
+  if (!d) d = new_document(s, uri);
+  if (!d) return;
   set_version(d, params);
-  (void)replace(d, 0, d->n, json_string_value(text), json_string_length(text));
+  if (!replace(d, 0, d->n, json_string_value(text), json_string_length(text))) take_out(s, d);
 }
 
-static void edit(lsp_document *d, const json_t *change) {
+static bool edit(lsp_document *d, const json_t *change) {
   const json_t *text = json_object_get(change, "text"), *range = json_object_get(change, "range");
   uint32_t begin = 0, end = (uint32_t)d->n;
-  if (!json_is_string(text)) return;
+  if (!json_is_string(text)) return true;
   if (json_is_object(range) && (!read_position(d, json_object_get(range, "start"), &begin) ||
                                 !read_position(d, json_object_get(range, "end"), &end) || end < begin))
-    return;
-  (void)replace(d, begin, end, json_string_value(text), json_string_length(text));
+    return true;
+  return replace(d, begin, end, json_string_value(text), json_string_length(text));
 }
 
 void lsp_change(lsp_session *s, const json_t *params) {
   lsp_document *d = find_uri(s, uri_of(params));
-  const json_t *changes = json_object_get(params, "contentChanges"), *change;
-  size_t i;
+  const json_t *changes = json_object_get(params, "contentChanges");
+  bool ok = true;
   if (!d) return;
   set_version(d, params);
-  json_array_foreach(changes, i, change) edit(d, change);
+  for (size_t i = 0; ok && i < json_array_size(changes); i++) ok = edit(d, json_array_get(changes, i));
+  if (!ok) take_out(s, d);
 }
 
 void lsp_close_document(lsp_session *s, const json_t *params) {
-  lsp_document *d = find_uri(s, uri_of(params)), **at = &s->documents;
+  lsp_document *d = find_uri(s, uri_of(params));
   if (!d) return;
-  while (*at != d) at = &(*at)->next;
-  *at = d->next;
   xlm_text t = xlm_text_new(s->scratch);
   xlm_json j;
   xlm_json_to_text(&j, &t);
@@ -194,7 +211,7 @@ void lsp_close_document(lsp_session *s, const json_t *params) {
   xlm_json_array(&j, "diagnostics", XLM_JSON_DENSE);
   xlm_json_close(&j);
   xlm_json_close(&j);
-  forget(d);
+  take_out(s, d);
   lsp_notify(s, "textDocument/publishDiagnostics", t.data);
 }
 

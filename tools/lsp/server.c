@@ -34,6 +34,10 @@ void lsp_notify(lsp_session *s, const char *method, const char *params) {
 
 // --- the session's start and end
 
+static bool is_gone(long process) {
+  return process > 0 && kill((pid_t)process, 0) && errno == ESRCH;
+}
+
 static bool offers(const json_t *capabilities, const char *path) { // "textDocument.rename.prepareSupport"
   while (*path) {
     char key[64];
@@ -58,8 +62,9 @@ static bool reads_markdown(const json_t *capabilities) {
 
 static void set_preset(lsp_session *s, const json_t *options) {
   const char *preset = json_string_value(json_object_get(options, "preset"));
+  if (!preset) return; // some clients send settings of which none is ours
   free(s->preset);
-  s->preset = preset && *preset ? strdup(preset) : NULL;
+  s->preset = *preset ? strdup(preset) : NULL;
   for (lsp_document *d = s->documents; d; d = d->next) d->stale = d->unpublished = true;
 }
 
@@ -101,6 +106,7 @@ static bool initialize(lsp_session *s, const json_t *params, xlm_json *j) {
   if (s->state != LSP_NEW) return lsp_refuse(s, LSP_INVALID_REQUEST, "the session is initialized already");
   s->state = LSP_RUNNING;
   s->parent = json_is_integer(parent) ? (long)json_integer_value(parent) : 0;
+  if (is_gone(s->parent)) s->parent = 0; // it counts processes of another machine or container
   s->markdown = reads_markdown(client);
   s->related = offers(client, "textDocument.publishDiagnostics.relatedInformation");
   s->prepares = offers(client, "textDocument.rename.prepareSupport");
@@ -274,10 +280,6 @@ static lsp_document *unpublished(const lsp_session *s) {
   return d;
 }
 
-static bool is_orphan(const lsp_session *s) {
-  return s->parent > 0 && kill((pid_t)s->parent, 0) && errno == ESRCH;
-}
-
 static void serve(lsp_session *s) {
   while (!s->done && !s->channel.broken) {
     while (lsp_receive(&s->channel, 0)) continue;
@@ -286,7 +288,7 @@ static void serve(lsp_session *s) {
     if (m || d) {
       step(s, m, d);
       if (m) lsp_free(m);
-    } else if (s->channel.end || (!lsp_receive(&s->channel, PARENT_INTERVAL) && is_orphan(s))) {
+    } else if (s->channel.end || (!lsp_receive(&s->channel, PARENT_INTERVAL) && is_gone(s->parent))) {
       return;
     }
   }

@@ -73,13 +73,29 @@ static void show_rank(xlm_pass_context *p, const xlm_graph *train, const xlm_gra
   (void)xlm_passes_run(p, rank_passes, train ? train : eval);
 }
 
+static void report_unsound(xlm_pass_context *p, const char *why) {
+  const xlm_compile_options *o = p->options;
+  xlm_diag *g = xlm_diag_push(p->diags, XLM_E_MESH_UNSOUND, (xlm_span){0, 0}, "%s", why);
+  if (o->schedule_csv)
+    xlm_diag_help(
+        p->diags, g,
+        "all stages must exchange their microbatches in the same order: correct the entries of `%s`, or "
+        "use a built-in schedule (gpipe, 1f1b, interleaved, zb-h1)",
+        o->schedule_path);
+  else
+    xlm_diag_help(
+        p->diags, g,
+        "this is a bug of xlm, and nothing was run; until it is mended another cut (--stage-rounds), "
+        "--pipeline-schedule gpipe or another mesh may do");
+}
+
 static bool verify(xlm_pass_context *p, const xlm_plan *plan, xlm_compiled *c) {
   if (plan->n_ranks == 1 || p->options->figures_only) return true;
   double start = xlm_clock_seconds();
   xlm_arena *scratch = xlm_arena_child(p->arena);
   xlm_plan_check check = xlm_plan_verify(plan, scratch);
   xlm_times_add(p->options->times, "verify", 1, 0, xlm_clock_seconds() - start);
-  if (check.text) xlm_diag_push(p->diags, XLM_E_MESH_UNSOUND, (xlm_span){0, 0}, "%s", check.text);
+  if (check.text) report_unsound(p, check.text);
   xlm_arena_free(scratch);
   c->operations = check.operations;
   return !check.text;

@@ -153,6 +153,7 @@ static bool check_argument(inlining *c, const xlm_block_param *p, const xlm_el_o
                                 xlm_el_type_text(e, arg->value.val));
     xlm_diag_primary(e->diags, g, "%s", xlm_el_type_text(e, arg->value.val));
     xlm_diag_label(e->diags, g, p->name->span, "declared here");
+    if (d.n_extra) xlm_el_label_stray(e, g, arg->value.val, d.extra[0]);
     explain(e, g, &d);
     return false;
   }
@@ -171,7 +172,7 @@ static bool check_arguments(inlining *c) {
   return ok;
 }
 
-static bool check_result(inlining *c, const xlm_block_result *r, xlm_el_value v) {
+static bool check_result(inlining *c, const xlm_block_result *r, xlm_el_value v, xlm_span at) {
   xlm_el *e = c->e;
   xlm_el_shape want;
   if (v.kind != XLM_EL_TENSOR) {
@@ -184,8 +185,11 @@ static bool check_result(inlining *c, const xlm_block_result *r, xlm_el_value v)
   if (!xlm_el_dim_list(e, c->frame, r->dims, true, r->span, &want)) return false;
   difference d = compare(&want, xlm_val_type(e->g, v.val), c->others, c->n_others, true);
   if (!d.n_missing && !d.n_extra) return true;
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_RESULT_DIMS, r->span, "`%s` declares %s and returns %s",
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_RESULT_DIMS, at, "`%s` declares %s and returns %s",
                               c->block->name->text, xlm_el_ast_text(e, r->dims), xlm_el_type_text(e, v.val));
+  xlm_diag_primary(e->diags, g, "%s", xlm_el_type_text(e, v.val));
+  xlm_diag_label(e->diags, g, r->span, "declared here");
+  if (d.n_extra) xlm_el_label_stray(e, g, v.val, d.extra[0]);
   xlm_diag_label(e->diags, g, c->x->span, "in this call");
   explain(e, g, &d);
   return false;
@@ -211,9 +215,12 @@ static xlm_el_value result(inlining *c) {
     xlm_diag_help(e->diags, g, "several results are declared as -> [..], [..] and returned as (a, b)");
     return xlm_el_bad();
   }
+  const xlm_expr *returns = c->frame->returns,
+                 *item = returns->kind == XLM_EXPR_TUPLE ? returns->tuple.items : NULL;
   bool ok = true;
-  for (const xlm_block_result *r = c->block->block.results; r; r = r->next, i++)
-    ok = check_result(c, r, given > 1 || v.kind == XLM_EL_TUPLE ? v.item[i] : v) && ok;
+  for (const xlm_block_result *r = c->block->block.results; r;
+       r = r->next, i++, item = item ? item->next : NULL)
+    ok = check_result(c, r, v.kind == XLM_EL_TUPLE ? v.item[i] : v, item ? item->span : returns->span) && ok;
   v.outs = 1;
   return ok ? v : xlm_el_bad();
 }

@@ -68,6 +68,20 @@ static void say_signature(filling *c, xlm_diag *g) {
   xlm_diag_help(c->e->diags, g, "it is %s", signature(c->e, c->op));
 }
 
+// A tensor where the operation takes no further one, but a number.
+static bool is_surplus_tensor(filling *c, const xlm_param *p, const xlm_expr *x) {
+  if (p->kind != XLM_P_FLOAT && p->kind != XLM_P_INT) return false;
+  if (x->kind == XLM_EXPR_NUMBER || x->kind == XLM_EXPR_STRING) return false;
+  xlm_el_value v = xlm_el_one(c->e, c->f, x);
+  if (v.kind == XLM_EL_BAD) return !(c->ok = false);
+  if (v.kind != XLM_EL_TENSOR) return false;
+  xlm_diag *g = wrong(c, x->span, "`%s` takes %d tensor%s, and this is one more", c->op->name, c->n_in,
+                      c->n_in == 1 ? "" : "s");
+  xlm_diag_primary(c->e->diags, g, "%s", xlm_el_type_text(c->e, v.val));
+  say_signature(c, g);
+  return true;
+}
+
 // --- setting one parameter from an expression
 
 static void set_float(filling *c, const xlm_param *p, const xlm_expr *x) {
@@ -197,6 +211,10 @@ static int find_kind(const filling *c, xlm_param_kind k) {
   return -1;
 }
 
+static bool names_dimension(const char *name) { // in PyTorch, JAX and NumPy
+  return !strcmp(name, "dim") || !strcmp(name, "axis") || !strcmp(name, "dims") || !strcmp(name, "axes");
+}
+
 static void take_named(filling *c, const xlm_arg *a) {
   int i = find_param(c, a->name->text);
   if (i >= 0) {
@@ -208,7 +226,9 @@ static void take_named(filling *c, const xlm_arg *a) {
   for (int k = 0; k < n; k++) names[k] = c->op->params[k].name;
   xlm_diag *g = wrong(c, a->name->span, "`%s` has no argument `%s`", c->op->name, a->name->text);
   const char *near = xlm_text_nearest(a->name->text, names, (size_t)n);
-  if (near)
+  if (names_dimension(a->name->text) && find_kind(c, XLM_P_OVER) >= 0)
+    xlm_diag_help(c->e->diags, g, "dimensions have names: %s(x, over hidden)", c->op->name);
+  else if (near)
     xlm_diag_help(c->e->diags, g, "did you mean `%s`?", near);
   else
     say_signature(c, g);
@@ -256,6 +276,7 @@ static void take_value(filling *c, const xlm_arg *a) {
     return;
   }
   i = next_open(c, false);
+  if (i >= 0 && is_surplus_tensor(c, &c->op->params[i], a->value)) return;
   if (i >= 0)
     set(c, i, a->value);
   else
@@ -414,32 +435,6 @@ static bool has_one_value(const xlm_expr *x) {
   return x->call.args && !x->call.args->next;
 }
 
-static xlm_op_id callable(const char *name) {
-  xlm_op_id op = xlm_op_find(name);
-  bool hidden = op && (!xlm_op_at(op) || (xlm_op_at(op)->flags & XLM_OPF_INTERNAL) || !xlm_op_at(op)->params);
-  return hidden ? XLM_OP_NONE : op;
-}
-
-static xlm_el_value unknown_function(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
-  const char *name = x->call.callee->text, *names[XLM_OP_COUNT + 1000];
-  size_t n = 0;
-  for (xlm_op_id id = 1; id < XLM_OP_COUNT; id++)
-    if (xlm_op_at(id) && callable(xlm_op_at(id)->name)) names[n++] = xlm_op_at(id)->name;
-  for (uint32_t i = 0; i < e->blocks.n && i < 900; i++) names[n++] = e->blocks.at[i].key;
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UNKNOWN_FUNCTION, x->call.callee->span,
-                              "no block or operation is called `%s`", name);
-  const char *near = xlm_text_nearest(name, names, n);
-  if (near)
-    xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
-  else if (xlm_el_find(f, name))
-    xlm_diag_help(e->diags, g, "`%s` is a value, and values are not called", name);
-  else
-    xlm_diag_help(e->diags, g,
-                  "docs/ops.md lists the operations; blocks are defined with `block %s(..) -> [..] { .. }`",
-                  name);
-  return xlm_el_bad();
-}
-
 static xlm_el_value to_f32(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   const xlm_arg *a = x->call.args;
   if (!a || a->next || a->kind != XLM_ARG_VALUE) {
@@ -457,8 +452,8 @@ static xlm_el_value call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   const xlm_stmt *block = xlm_dict_get(&e->blocks, name);
   if (block) return xlm_el_call_block(e, f, x, block);
   if (x->call.instance) {
-    xlm_op_id op = callable(name);
-    if (!op) return unknown_function(e, f, x);
+    xlm_op_id op = xlm_el_find(f, name) ? XLM_OP_NONE : xlm_el_callable(name);
+    if (!op) return xlm_el_unknown_function(e, f, x);
     xlm_diag *g = xlm_diag_push(e->diags, XLM_E_ARGUMENTS, x->call.instance->span,
                                 "`%s` is an operation; only blocks have instances", name);
     xlm_diag_help(e->diags, g, "write %s(..)", name);
@@ -467,8 +462,8 @@ static xlm_el_value call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   if (!strcmp(name, "f32")) return to_f32(e, f, x);
   if (xlm_num_find(name) && only_numbers(e, f, x)) return fold(e, f, x, xlm_num_find(name));
   if (!strcmp(name, "max") && (has_over(x) || has_one_value(x))) return call_op(e, f, x, XLM_OP_AMAX);
-  xlm_op_id op = callable(name);
-  return op ? call_op(e, f, x, op) : unknown_function(e, f, x);
+  xlm_op_id op = xlm_el_callable(name);
+  return op ? call_op(e, f, x, op) : xlm_el_unknown_function(e, f, x);
 }
 
 xlm_el_value xlm_el_call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {

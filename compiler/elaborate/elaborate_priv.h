@@ -8,6 +8,8 @@
 //   tensor.c      param, state, input
 //   expr.c        expressions
 //   call.c        calls of operations, by their signatures
+//   unknown.c     names without a meaning: what was probably meant
+//   stray.c       where a surplus dimension came from
 //   emit.c        nodes: mixed precision, limits, failed inference -> diagnostic
 //   block.c       calls of blocks: inlining, instances, signatures
 //   stmt.c        statements
@@ -27,7 +29,7 @@ enum {
   XLM_EL_MAX_BLOCKS = 64,    // nested block calls
   XLM_EL_MAX_DEPTH = 2000,   // of recursion in elaborate, over any constructs
   XLM_EL_MAX_STEPS =
-      3000000, // visited expressions and statements: stops exponential models that make no nodes
+      3000000,             // visited expressions and statements: stops exponential models that make no nodes
   XLM_EL_FRAME_STEPS = 10, // cost of a block call or a round in steps, for the memory of its frame
 };
 
@@ -74,6 +76,11 @@ typedef struct xlm_el_use {
   bool read;
   bool made; // PARAM: at least one instance exists
 } xlm_el_use;
+
+typedef struct xlm_el_branch { // of an `if`
+  xlm_span span;
+  bool taken; // in some round or instance
+} xlm_el_branch;
 
 typedef enum xlm_el_symbol_kind {
   XLM_SYM_DECL,  // dim or let
@@ -124,10 +131,11 @@ typedef enum xlm_el_frame_kind {
 typedef struct xlm_el_frame {
   struct xlm_el_frame *parent; // GLOBAL for TOP and BLOCK
   xlm_el_frame_kind kind;
-  const char *path;    // "layers.0.attention"
-  xlm_dict symbols;  // -> xlm_el_symbol
-  bool returned;       // BLOCK
-  xlm_el_value result; // BLOCK
+  const char *path;        // "layers.0.attention"
+  xlm_dict symbols;        // -> xlm_el_symbol
+  bool returned;           // BLOCK
+  xlm_el_value result;     // BLOCK
+  const xlm_expr *returns; // BLOCK: the expression of `return`
 } xlm_el_frame;
 
 typedef struct xlm_el_param { // a parameter or state that exists in the graph
@@ -169,16 +177,17 @@ typedef struct xlm_el {
   xlm_build b;
   const xlm_stmt *preset; // the selected one or NULL
   xlm_el_frame global, top;
-  xlm_dict blocks;    // -> xlm_stmt
-  xlm_dict public;    // every name that a setting may use, `-` as `_` -> xlm_el_decl
-  xlm_dict params;    // path -> xlm_el_param
-  xlm_dict instances; // path -> xlm_el_instance
-  xlm_dict counts;    // xlm_el_unique: name -> uint32_t
-  xlm_dict named;     // metrics and outputs: name -> xlm_ast_name
-  xlm_dict uses;      // by source location -> xlm_el_use
-  xlm_dict dims;      // "name size" -> xlm_dim; name -> uint32_t, the last suffix
-  xlm_dict minted;    // generated dimension name -> its name in the text, for names with several sizes in
-                      // blocks
+  xlm_dict blocks;        // -> xlm_stmt
+  xlm_dict public;        // every name that a setting may use, `-` as `_` -> xlm_el_decl
+  xlm_dict params;        // path -> xlm_el_param
+  xlm_dict instances;     // path -> xlm_el_instance
+  xlm_dict counts;        // xlm_el_unique: name -> uint32_t
+  xlm_dict named;         // metrics and outputs: name -> xlm_ast_name
+  xlm_dict uses;          // by source location -> xlm_el_use
+  xlm_dict branches;      // of every `if`, by source location -> xlm_el_branch
+  xlm_dict dims;          // "name size" -> xlm_dim; name -> uint32_t, the last suffix
+  xlm_dict minted;        // generated dimension name -> its name in the text, for names with several sizes in
+                          // blocks
   int64_t n_plain_inputs; // inputs without an explicit source
   xlm_el_decl **decls;
   uint32_t n_decls, cap_decls;
@@ -203,6 +212,8 @@ xlm_el_symbol *xlm_el_find(const xlm_el_frame *f, const char *name); // NULL whe
 xlm_el_symbol *xlm_el_define(xlm_el *e, xlm_el_frame *f, xlm_el_symbol_kind k, const char *name,
                              xlm_span span);
 xlm_el_use *xlm_el_use_at(xlm_el *e, xlm_el_symbol_kind k, const char *name, xlm_span span);
+void xlm_el_choose(xlm_el *e, xlm_span taken,
+                   xlm_span skipped); // of the branches of an `if`; either may be empty
 const char *xlm_el_join(xlm_el *e, const char *path, const char *name); // "path.name"
 const char *xlm_el_unique(xlm_el *e, const char *name);                 // name, then name.2, name.3 ..
 const char *xlm_el_nearest_key(xlm_el *e, const xlm_dict *m, const char *name);
@@ -269,6 +280,16 @@ xlm_el_value xlm_el_eval(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
 xlm_el_value xlm_el_one(xlm_el *e, xlm_el_frame *f, const xlm_expr *x); // a number or a single tensor
 bool xlm_el_number(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const char *what, xlm_number *out);
 bool xlm_el_integer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const char *what, int64_t *out);
+
+// unknown.c
+xlm_el_value xlm_el_unknown_name(xlm_el *e, xlm_el_frame *f, const char *name, xlm_span at);
+xlm_el_value xlm_el_unknown_function(xlm_el *e, xlm_el_frame *f, const xlm_expr *x); // a call
+xlm_op_id xlm_el_callable(const char *name); // the operation that the text may call so, or XLM_OP_NONE
+
+// stray.c
+// Labels the operation at which dimension d joined the other dimensions of v by broadcasting, if there is
+// one.
+void xlm_el_label_stray(xlm_el *e, xlm_diag *g, xlm_val v, xlm_dim d);
 
 // call.c, block.c
 xlm_el_value xlm_el_call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);

@@ -14,32 +14,6 @@ static bool can_be_contracted(const xlm_el *e, const xlm_el_symbol *s, const voi
 
 // --- names
 
-static const xlm_ast_name *alias_of(const xlm_el *e, const char *name, const xlm_el_decl **owner) {
-  for (uint32_t i = 0; i < e->n_decls; i++)
-    for (const xlm_ast_name *a = e->decls[i]->stmt ? e->decls[i]->stmt->decl.aliases : NULL; a; a = a->next)
-      if (!strcmp(a->text, name)) return *owner = e->decls[i], a;
-  return NULL;
-}
-
-static xlm_el_value unknown_name(xlm_el *e, xlm_el_frame *f, const char *name, xlm_span at) {
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UNKNOWN_NAME, at, "unknown name `%s`", name);
-  const char *near = xlm_el_nearest(e, f, name, NULL, NULL);
-  const xlm_el_decl *owner;
-  bool hidden = xlm_el_home(f)->kind == XLM_FRAME_BLOCK && xlm_dict_get(&e->top.symbols, name);
-  if (hidden)
-    xlm_diag_help(e->diags, g, "a block does not see the variables around it; pass `%s` as an argument",
-                  name);
-  else if (xlm_dict_get(&e->blocks, name))
-    xlm_diag_help(e->diags, g, "`%s` is a block; call it: %s(..)", name, name);
-  else if (xlm_op_find(name))
-    xlm_diag_help(e->diags, g, "`%s` is an operation; call it: %s(..)", name, name);
-  else if (alias_of(e, name, &owner))
-    xlm_diag_help(e->diags, g, "in the model this value is called `%s`", owner->name);
-  else if (near)
-    xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
-  return xlm_el_bad();
-}
-
 static xlm_el_value use_decl(xlm_el *e, xlm_el_decl *d, xlm_span at) {
   if (!xlm_el_force(e, d, at)) return xlm_el_bad();
   return (xlm_el_value){.kind = XLM_EL_NUMBER, .num = d->value, .decl = d};
@@ -57,7 +31,7 @@ static xlm_el_value use_symbol(xlm_el *e, xlm_el_symbol *s, xlm_span at) {
 
 static xlm_el_value eval_name(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   xlm_el_symbol *s = xlm_el_find(f, x->name.text);
-  return s ? use_symbol(e, s, x->span) : unknown_name(e, f, x->name.text, x->span);
+  return s ? use_symbol(e, s, x->span) : xlm_el_unknown_name(e, f, x->name.text, x->span);
 }
 
 static xlm_el_value no_element(xlm_el *e, const xlm_el_symbol *s, const xlm_expr *x, int64_t i) {
@@ -83,7 +57,7 @@ static xlm_el_value eval_index(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   const xlm_ast_name *base = x->index.base;
   xlm_el_symbol *s = xlm_el_find(f, base->text);
   int64_t i;
-  if (!s) return unknown_name(e, f, base->text, base->span);
+  if (!s) return xlm_el_unknown_name(e, f, base->text, base->span);
   if (s->use) s->use->read = true;
   if (s->kind != XLM_SYM_ARRAY) return not_indexed(e, s, x->span);
   if (!xlm_el_integer(e, f, x->index.index, "an index", &i)) return xlm_el_bad();
@@ -145,6 +119,23 @@ static xlm_el_value no_operator(xlm_el *e, const xlm_expr *x) {
   return xlm_el_bad();
 }
 
+// A dimension of each operand that have the same size: perhaps meant to be the same.
+static bool help_rename(xlm_el *e, xlm_diag *g, const xlm_expr *x, xlm_val a, xlm_val b) {
+  const xlm_type *s = xlm_val_type(e->g, a), *t = xlm_val_type(e->g, b);
+  for (int i = s->rank; i-- > 0;)
+    for (int k = 0; k < t->rank; k++) {
+      const xlm_dim_info *from = &e->g->dims[s->dim[i]], *to = &e->g->dims[t->dim[k]];
+      if (from->full != to->full || from->full < 2) continue;
+      bool name = x->binary.a->kind == XLM_EXPR_NAME;
+      xlm_diag_help(e->diags, g,
+                    "`%s` and `%s` are both %lld long: if they are the same, write rename(%s, %s -> %s)",
+                    from->name, to->name, (long long)to->full, name ? x->binary.a->name.text : "..",
+                    from->name, to->name);
+      return true;
+    }
+  return false;
+}
+
 static xlm_el_value not_shared(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_val a, xlm_val b) {
   const xlm_expr *left = x->binary.a, *right = x->binary.b;
   xlm_diag *g =
@@ -152,13 +143,13 @@ static xlm_el_value not_shared(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xl
                     xlm_el_text(e, left->span), xlm_el_text(e, right->span));
   xlm_diag_primary(e->diags, g, "%s", xlm_el_type_text(e, b));
   xlm_diag_label(e->diags, g, left->span, "%s", xlm_el_type_text(e, a));
-  const char *near = right->kind == XLM_EXPR_NAME
+  const char *near = right->kind == XLM_EXPR_NAME && right->name.text[1] // one letter resembles any other
                          ? xlm_el_nearest(e, f, right->name.text, can_be_contracted, xlm_val_type(e->g, a))
                          : NULL;
   if (near)
     xlm_diag_help(e->diags, g, "`%s` %s has a similar name", near,
                   xlm_el_type_text(e, xlm_el_find(f, near)->value.val));
-  else
+  else if (!help_rename(e, g, x, a, b))
     xlm_diag_help(
         e->diags, g,
         "`@` sums over the dimensions that both have; rename(x, a -> b) gives a dimension another name");
@@ -234,7 +225,10 @@ static xlm_el_value eval_string(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
 static xlm_el_value eval_if(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   xlm_number c;
   if (!xlm_el_number(e, f, x->cond.cond, "a condition", &c)) return xlm_el_bad();
-  return xlm_el_eval(e, f, c.v != 0 ? x->cond.then : x->cond.otherwise);
+  const xlm_expr *taken = c.v != 0 ? x->cond.then : x->cond.otherwise;
+  const xlm_expr *other = c.v != 0 ? x->cond.otherwise : x->cond.then;
+  xlm_el_choose(e, taken->span, other->span);
+  return xlm_el_eval(e, f, taken);
 }
 
 static xlm_el_value eval_tuple(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {

@@ -16,12 +16,34 @@ xlm_el_symbol *xlm_el_find(const xlm_el_frame *f, const char *name) {
   return NULL;
 }
 
-xlm_el_use *xlm_el_use_at(xlm_el *e, xlm_el_symbol_kind k, const char *name, xlm_span span) {
-  if (span.end == span.begin || name[0] == '_') return NULL;
-  char key[16];
+static void place_key(xlm_span span, char key[16]) {
   int n = 0;
   for (uint32_t v = span.begin; n == 0 || v; v >>= 6) key[n++] = (char)('0' + (v & 63));
   key[n] = 0;
+}
+
+static void note_branch(xlm_el *e, xlm_span span, bool taken) {
+  char key[16];
+  if (span.begin == span.end) return;
+  place_key(span, key);
+  xlm_el_branch *b = xlm_dict_get(&e->branches, key);
+  if (!b) {
+    b = XLM_NEW(e->arena, xlm_el_branch);
+    b->span = span;
+    xlm_dict_put(e->arena, &e->branches, xlm_arena_strdup(e->arena, key), b);
+  }
+  b->taken |= taken;
+}
+
+void xlm_el_choose(xlm_el *e, xlm_span taken, xlm_span skipped) {
+  note_branch(e, taken, true);
+  note_branch(e, skipped, false);
+}
+
+xlm_el_use *xlm_el_use_at(xlm_el *e, xlm_el_symbol_kind k, const char *name, xlm_span span) {
+  if (span.end == span.begin || name[0] == '_') return NULL;
+  char key[16];
+  place_key(span, key);
   xlm_el_use *u = xlm_dict_get(&e->uses, key);
   if (u) return u;
   u = XLM_NEW(e->arena, xlm_el_use);

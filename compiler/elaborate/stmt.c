@@ -146,6 +146,7 @@ static bool run_return(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
     return true;
   }
   home->result = xlm_el_eval(e, f, s->expr);
+  home->returns = s->expr;
   home->returned = true;
   return false;
 }
@@ -153,6 +154,10 @@ static bool run_return(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
 static bool run_if(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_number c;
   if (!xlm_el_number(e, f, s->expr, "a condition", &c)) return true;
+  xlm_span other = s->else_body.end    ? s->else_body
+                   : s->cond.otherwise ? s->cond.otherwise->span
+                                       : (xlm_span){0};
+  xlm_el_choose(e, c.v != 0 ? s->body : other, c.v != 0 ? other : s->body);
   return xlm_el_run(e, f, c.v != 0 ? s->cond.then : s->cond.otherwise);
 }
 

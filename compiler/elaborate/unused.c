@@ -1,18 +1,52 @@
-// Warnings about unused declarations. Variables and parameters count as used by what these settings build;
-// dims, lets and blocks count as used when any part of the text mentions them.
+// Warnings about unused declarations. Parameters count as used by what these settings build; dims, lets and
+// blocks count as used when any part of the text mentions them, variables also when a branch of an `if`
+// that these settings leave out does: it costs nothing here, and other settings need it.
+#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
 
 typedef struct words {
   xlm_el *e;
-  xlm_dict seen;
+  xlm_dict seen, left_out; // names in the text, and in branches that are left out
+  xlm_span *out;           // those branches, in order, without overlaps
+  uint32_t n_out;
 } words;
+
+static int by_begin(const void *a, const void *b) {
+  const xlm_span *x = a, *y = b;
+  return (x->begin > y->begin) - (x->begin < y->begin);
+}
+
+static void find_left_out(words *w) {
+  const xlm_dict *all = &w->e->branches;
+  xlm_span *s = w->out = XLM_NEW_N(w->e->arena, xlm_span, all->n + 1);
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < all->n; i++) {
+    const xlm_el_branch *b = all->at[i].value;
+    if (!b->taken) s[n++] = b->span;
+  }
+  qsort(s, n, sizeof *s, by_begin);
+  for (uint32_t i = 0; i < n; i++)
+    if (!w->n_out || s[i].begin >= s[w->n_out - 1].end) s[w->n_out++] = s[i];
+}
+
+static bool is_left_out(const words *w, xlm_span at) {
+  uint32_t low = 0, high = w->n_out; // the branches before `low` begin at or before `at`
+  while (low < high) {
+    uint32_t mid = low + (high - low) / 2;
+    if (w->out[mid].begin <= at.begin)
+      low = mid + 1;
+    else
+      high = mid;
+  }
+  return low && at.begin < w->out[low - 1].end;
+}
 
 static void see(void *context, const char *name, xlm_span span) {
   words *w = context;
-  (void)span;
   xlm_dict_put(w->e->arena, &w->seen, name, w);
+  if (is_left_out(w, span)) xlm_dict_put(w->e->arena, &w->left_out, name, w);
 }
 
 static void unused_text(xlm_el *e, const words *w) {
@@ -52,10 +86,13 @@ void xlm_el_unused(xlm_el *e) {
       [XLM_SYM_DECL] = NULL,          [XLM_SYM_VALUE] = unused_value, [XLM_SYM_PARAM] = unused_param,
       [XLM_SYM_STATE] = unused_state, [XLM_SYM_INPUT] = unused_input, [XLM_SYM_ARRAY] = unused_value};
   words w = {.e = e};
+  find_left_out(&w);
   xlm_el_walk_all(e->ast->stmts, see, &w);
   unused_text(e, &w);
   for (uint32_t i = 0; i < e->uses.n; i++) {
     const xlm_el_use *u = e->uses.at[i].value;
-    if (!u->read && report[u->kind]) report[u->kind](e, u);
+    bool variable = u->kind == XLM_SYM_VALUE || u->kind == XLM_SYM_ARRAY;
+    if (u->read || (variable && xlm_dict_get(&w.left_out, u->name))) continue;
+    if (report[u->kind]) report[u->kind](e, u);
   }
 }

@@ -1,145 +1,10 @@
 // Syntax error messages. Bison reports where the text becomes invalid and what was expected; the hints below
-// recognise common mistakes by the tokens around that place, first match wins. Then the input is advanced to
-// where the grammar can recover: the end of the statement, the body of a statement with a bad head, or the
-// next setting.
-#include <stdio.h>
-#include <string.h>
-
-#include "compiler/parse/parse_priv.h"
-#include "grammar/xlm.tab.h"
-
-typedef struct site { // the place and context of the error
-  xlm_parser *p;
-  const char *const *expected;
-  int n;
-  const xlm_token *first; // of the statement
-  const xlm_token *before, *at, *end;
-} site;
-
-static bool is_expected(const site *s, const char *symbol) {
-  for (int i = 0; i < s->n; i++)
-    if (!strcmp(s->expected[i], symbol)) return true;
-  return false;
-}
-
-static const char *text(const site *s, const xlm_token *t) {
-  uint32_t n = t->span.end - t->span.begin;
-  return n > 40 ? xlm_arena_printf(s->p->arena, "%.40s...", xlm_token_text(s->p, t))
-                : xlm_token_text(s->p, t);
-}
-
-static bool is_line_end(const xlm_token *t) {
-  return t->kind == NEWLINE || t->kind == END || t->kind == '}';
-}
-
-static const char *found(const site *s) {
-  if (s->at->kind == NEWLINE) return "the end of the line";
-  if (s->at->kind == END) return "the end of the file";
-  return xlm_arena_printf(s->p->arena, s->at->kind == STRING ? "%s" : "`%s`", text(s, s->at));
-}
-
-static xlm_diag *report(const site *s, xlm_diag_id id, xlm_span span, const char *sentence) {
-  return xlm_diag_push(s->p->diags, id, span, "%s", sentence);
-}
-
-#define SAY(...) xlm_arena_printf(s->p->arena, __VA_ARGS__)
-#define HELP(g, ...) xlm_diag_help(s->p->diags, g, __VA_ARGS__)
+// and in error_foreign.c recognise common mistakes by the tokens around that place, first match wins. Then
+// the input is advanced to where the grammar can recover: the end of the statement, the body of a statement
+// with a bad head, or the next setting.
+#include "compiler/parse/error_priv.h"
 
 // --- hints: each returns true if it recognised and reported the mistake
-
-static bool hint_colon(const site *s) {
-  if (s->at->kind != FOREIGN || !xlm_token_is(s->p, s->at, ":")) return false;
-  bool body = is_expected(s, "`{`") || s->at[1].first || is_line_end(&s->at[1]);
-  xlm_diag *g = report(s, XLM_E_COLON, s->at->span, "`:` is not part of the language");
-  bool parameter = s->first->kind == BLOCK && is_expected(s, "`[`");
-  HELP(g, "%s",
-       body        ? "a body stands in braces: `{ ... }`"
-       : parameter ? "a tensor is written with its dimensions: `x[batch, seq, hidden]`"
-                   : "write `=` to give a name a value");
-  return true;
-}
-
-static bool hint_foreign_sign(const site *s) {
-  static const char *const meant[][2] = {{"&&", "write `and`"},
-                                         {"||", "write `or`"},
-                                         {"!", "write `not`"},
-                                         {"&", "write `and`"},
-                                         {"|", "write `or`"},
-                                         {":=", "write `=`"},
-                                         {"^", "powers are written `**`"},
-                                         {";", "each statement stands on its own line, without `;`"}};
-  if (s->at->kind != FOREIGN) return false;
-  for (size_t i = 0; i < sizeof meant / sizeof *meant; i++) {
-    if (!xlm_token_is(s->p, s->at, meant[i][0])) continue;
-    xlm_diag *g = report(s, XLM_E_FOREIGN, s->at->span, SAY("`%s` is not part of the language", meant[i][0]));
-    HELP(g, "%s", meant[i][1]);
-  }
-  return true;
-}
-
-// x += y
-static bool hint_augmented(const site *s) {
-  const xlm_token *op = s->at->kind == '=' ? s->before : s->at;
-  if (!op || op[1].kind != '=' || op->span.end != op[1].span.begin) return false;
-  if (op->kind != POW && (op->kind >= 128 || !strchr("+-*/%@", op->kind))) return false;
-  xlm_diag *g =
-      report(s, XLM_E_FOREIGN, xlm_span_join(op->span, op[1].span), SAY("there is no `%s=`", text(s, op)));
-  const char *name = s->first->kind == NAME ? text(s, s->first) : "x";
-  HELP(g, "write `%s = %s %s ...`", name, name, text(s, op));
-  return true;
-}
-
-// f(x) => [..]
-static bool hint_fat_arrow(const site *s) {
-  bool after =
-      s->at->kind == '>' && s->before && s->before->kind == '=' && s->before->span.end == s->at->span.begin;
-  bool here = s->at->kind == '=' && s->at[1].kind == '>' && s->at->span.end == s->at[1].span.begin;
-  if (!after && !here) return false;
-  xlm_span sign =
-      after ? xlm_span_join(s->before->span, s->at->span) : xlm_span_join(s->at->span, s->at[1].span);
-  xlm_diag *g = report(s, XLM_E_FOREIGN, sign, "there is no `=>`");
-  HELP(g, "the result of a block follows `->`; the comparison is `>=`");
-  return true;
-}
-
-static bool hint_other_language(const site *s) {
-  static const char *const words[][2] = {
-      {"def", "write `block name(x[..]) -> [..] { ... }`"},
-      {"fn", "write `block name(x[..]) -> [..] { ... }`"},
-      {"func", "write `block name(x[..]) -> [..] { ... }`"},
-      {"function", "write `block name(x[..]) -> [..] { ... }`"},
-      {"class", "a block holds its parameters itself: `block name(x[..]) -> [..] { ... }`"},
-      {"for", "write `repeat n as i { ... }`"},
-      {"while", "the number of rounds is known: `repeat n as i { ... }`"},
-      {"elif", "write `else if`"},
-      {"var", "write `let name = value` or `name = expression`"},
-      {"const", "write `let name = value`"},
-      {"import", "a model is one file; operations are built in"},
-      {"from", "a model is one file; operations are built in"},
-      {"include", "a model is one file; operations are built in"},
-      {"print", "write `metric name = expression` to log a value"},
-      {"assert", "write `check condition, \"message\"`"},
-      {"pass", "an empty body is `{ }`"},
-      {"raise", "write `check condition, \"message\"`"},
-      {"tensor", "write `param name[..] ~ initialiser` or `input name[..]`"}};
-  const xlm_token *w = s->first;
-  if (w->kind != NAME || s->at > w + 1 || s->at->kind == '=') return false;
-  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-    if (!xlm_token_is(s->p, w, words[i][0])) continue;
-    xlm_diag *g = report(s, XLM_E_FOREIGN, w->span, SAY("`%s` is not part of the language", words[i][0]));
-    HELP(g, "%s", words[i][1]);
-    return true;
-  }
-  return false;
-}
-
-// return a if c else b
-static bool hint_late_if(const site *s) {
-  if (s->at->kind != IF || !is_expected(s, "`+`")) return false;
-  xlm_diag *g = report(s, XLM_E_FOREIGN, s->at->span, "a condition comes before the values it chooses from");
-  HELP(g, "write `if condition then a else b`");
-  return true;
-}
 
 static bool hint_equality(const site *s) {
   if (s->at->kind != '=' || (s->first->kind != CHECK && s->first->kind != IF && !is_expected(s, "`then`")))
@@ -261,11 +126,24 @@ static bool hint_unknown_statement(const site *s) {
 }
 
 static bool (*const hints[])(const site *) = {
-    hint_colon,         hint_foreign_sign,      hint_augmented,    hint_fat_arrow,   hint_other_language,
-    hint_late_if,       hint_equality,          hint_arrow,        hint_initializer, hint_body,
-    hint_setting_comma, hint_empty_entry,       hint_chained,      hint_else,        hint_several_targets,
-    hint_unused_call,   hint_unknown_statement, hint_repeat_order,
+    hint_equality,
+    hint_arrow,
+    hint_initializer,
+    hint_body,
+    hint_setting_comma,
+    hint_empty_entry,
+    hint_chained,
+    hint_else,
+    hint_several_targets,
+    hint_unused_call,
+    hint_unknown_statement,
+    hint_repeat_order, NULL,
 };
+
+static bool recognised(const site *s, bool (*const *list)(const site *)) {
+  while (*list && !(*list)(s)) list++;
+  return *list != NULL;
+}
 
 // --- the general message: expected A, B or C, found D
 
@@ -367,9 +245,7 @@ void xlm_parse_report(xlm_parser *p, const char *const *expected, int n) {
   }
   if (news && !is_marked(p, first, next)) {
     site s = {p, expected, n, &t[first], e > first ? &t[e - 1] : NULL, &t[e], &t[next]};
-    size_t i = 0, count = sizeof hints / sizeof *hints;
-    while (i < count && !hints[i](&s)) i++;
-    if (i == count) general(&s);
+    if (!recognised(&s, xlm_foreign_hints) && !recognised(&s, hints)) general(&s);
   }
   p->recovered = next + 1;
   p->next = next;

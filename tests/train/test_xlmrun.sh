@@ -194,6 +194,18 @@ expect 1 'without weights' "$run" generate "$model"
 expect 1 "there is no checkpoint 'nowhere'" "$run" generate nowhere
 expect 1 'which checkpoint? there is no folder ./checkpoints' "$run" eval
 expect 1 'is a flag of other commands' "$run" generate whole --max-steps 3
+cat >classifier.xlm <<'END'
+dim vocab  = 256
+dim hidden = 8
+dim seq    = 16
+input tokens[batch, seq] of vocab
+param embed[vocab, hidden] ~ normal(0.02)
+logits = mean(lookup(embed, tokens), over seq)
+loss mean(square(logits))
+output logits
+END
+"$run" train classifier.xlm --data corpus.txt --max-steps 1 --global-batch-size 4 --output-dir classes >out.txt 2>&1
+expect 1 'its output `logits` is [batch, hidden]' "$run" generate classes
 expect 3 'there are 1.00 MiB' "$run" train "$model" "${tiny[@]}" --memory-limit 1MiB --output-dir n
 expect 2 'cannot create the folder' "$run" train "$model" "${tiny[@]}" --data corpus.txt --output-dir /proc/none
 head -c 2000 /dev/zero | tr '\0' '\377' >ids.bin

@@ -163,6 +163,9 @@ wrong 'NAME=VALUE' check models/llama.xlm --set hidden
 wrong 'sizes that work' check models/llama.xlm --hidden-size 700
 wrong 'a flag of other commands' check models/llama.xlm --format json
 wrong 'a flag of other commands' check models/llama.xlm --max-tokens 3
+# the command line of a training makes its plan, as its run file does
+run 0 check models/llama.xlm --seed 3 --valid held_out.txt --data none.txt --max-steps 5
+run 0 plan models/llama.xlm --preset nano --seed 3 --save-interval 7
 wrong "did you mean '--check'?" fmt models/llama.xlm --chek
 wrong 'text, program, json, report-json or html' plan models/llama.xlm --format png
 wrong 'dot, svg, html, json or text' graph models/llama.xlm --format png

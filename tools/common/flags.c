@@ -19,10 +19,16 @@ static bool has_word(const char *words, const char *w, size_t n) {
   return false;
 }
 
+// A plan is made by the command line of the training that it is for, as by its run file, so all settings of
+// training are accepted; those that do not affect a plan have no effect.
+static bool accepts(const xlm_run_settings *s, int setting) {
+  const char *tools = xlm_setting_table[setting].tools;
+  return strchr(tools, s->tool) || (s->tool == 'p' && strchr(tools, 't'));
+}
+
 static bool find_flag(const xlm_run_settings *s, const char *name, size_t n, xlm_setting_id *out) {
   for (int i = 0; i < XLM_SETTING_COUNT; i++) {
-    if (!strchr(xlm_setting_table[i].tools, s->tool) || !has_word(xlm_setting_table[i].flags, name, n))
-      continue;
+    if (!accepts(s, i) || !has_word(xlm_setting_table[i].flags, name, n)) continue;
     *out = (xlm_setting_id)i;
     return true;
   }
@@ -133,7 +139,7 @@ static const char **all_names(const xlm_run_settings *s, const xlm_public_name *
   size_t total = 0, cap = 0;
   for (int i = 0; i < n; i++) XLM_PUSH(s->arena, all, total, cap, names[i].name);
   for (int i = 0; i < XLM_SETTING_COUNT; i++) {
-    if (!strchr(xlm_setting_table[i].tools, s->tool)) continue;
+    if (!accepts(s, i)) continue;
     for (const char *p = xlm_setting_table[i].flags; *p; p += strcspn(p, " "), p += *p == ' ')
       XLM_PUSH(s->arena, all, total, cap, (const char *)xlm_arena_strndup(s->arena, p, strcspn(p, " ")));
   }

@@ -234,11 +234,35 @@ static xlm_status run(generator *g) {
   return XLM_OK;
 }
 
+static const char *dims_text(generator *g, const xlm_rank_plan *rp, const xlm_type *type) {
+  xlm_text t = xlm_text_new(g->s->arena);
+  xlm_text_add(&t, "[");
+  for (int k = 0; k < type->rank; k++)
+    xlm_text_printf(&t, "%s%s", k ? ", " : "", rp->dims[type->dim[k]].name);
+  xlm_text_add(&t, "]");
+  return t.data;
+}
+
+static xlm_status no_logits(generator *g) {
+  const xlm_plan *p = g->s->plan;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    for (uint32_t i = 0; i < p->rank_plans[c]->n_outputs; i++) {
+      const xlm_rank_plan *rp = p->rank_plans[c];
+      const xlm_plan_output *o = &rp->outputs[i];
+      if (!o->eval || o->role != XLM_OUTPUT_OUTPUT) continue;
+      return xlm_fail(
+          &g->s->err, XLM_USER,
+          "the model generates no text: its output `%s` is %s, and tokens are chosen from an output with "
+          "the dimensions batch, seq and the vocabulary; `xlmrun eval` computes its loss and metrics",
+          o->name, dims_text(g, rp, &rp->tensors[o->tensor].type));
+    }
+  return xlm_fail(&g->s->err, XLM_USER,
+                  "the model has no output [batch, seq, vocab] to choose tokens from: add `output logits`");
+}
+
 static xlm_status prepare(generator *g) {
   const char *logits = find_logits(g);
-  if (!logits)
-    return xlm_fail(&g->s->err, XLM_USER,
-                    "the model has no output [batch, seq, vocab] to choose tokens from: add `output logits`");
+  if (!logits) return no_logits(g);
   if (!corpus_vocab(g->s)) return xlm_fail(&g->s->err, XLM_USER, "the model has no input `tokens`");
   find_parts(g, logits);
   take_memory(g);

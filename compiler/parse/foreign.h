@@ -1,0 +1,10 @@
+// Words of PyTorch, JAX, NumPy and einsum, and what to write instead.
+#ifndef XLM_PARSE_FOREIGN_H
+#define XLM_PARSE_FOREIGN_H
+
+#include <stdbool.h>
+
+const char *xlm_foreign_help(const char *name); // a sentence for a help; NULL: not such a word
+bool xlm_foreign_is_module(const char *name);   // torch, nn, jnp ..
+
+#endif

@@ -54,7 +54,7 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message);
 %token MODEL "`model`" DIM "`dim`" LET "`let`" CHECK "`check`" SHARD "`shard`" BLOCK "`block`" INPUT "`input`"
 %token PARAM "`param`" STATE "`state`" UPDATE "`update`" RETURN "`return`" REPEAT "`repeat`" LOSS "`loss`"
 %token OUTPUT "`output`" METRIC "`metric`" PRESET "`preset`" WEIGHTS "`weights`"
-%token GROUP "`group`"
+%token GROUP "`group`" USE "`use`"
 %token IF "`if`" THEN "`then`" ELSE "`else`" AND "`and`" OR "`or`" NOT "`not`"
 %token RECOMPUTE "`recompute`" OVER "`over`" AS "`as`" OF "`of`" WHERE "`where`" SHARED "`shared`"
 %token FROM "`from`" SHIFTED "`shifted`"
@@ -113,6 +113,7 @@ stmts
 
 stmt
   : MODEL NAME                  { $$ = xlm_build_stmt(p, XLM_STMT_MODEL, @$, $NAME, NULL); }
+  | USE STRING                  { $$ = xlm_build_use(p, @$, @STRING, $STRING); }
   | DIM NAME '=' expr aliases   { $$ = xlm_build_stmt(p, XLM_STMT_DIM, @$, $NAME, $expr); $$->decl.aliases = $aliases.first; }
   | LET NAME '=' expr aliases   { $$ = xlm_build_stmt(p, XLM_STMT_LET, @$, $NAME, $expr); $$->decl.aliases = $aliases.first; }
   | CHECK expr                  { $$ = xlm_build_stmt(p, XLM_STMT_CHECK, @$, NULL, $expr); }

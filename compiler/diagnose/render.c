@@ -117,9 +117,14 @@ static void sentence(page *p, enum style s, const char *text, int indent) {
   paint(p, s, t.data);
 }
 
+static uint32_t line_in_file(const page *p, uint32_t line) {
+  uint32_t before = xlm_source_file_at(p->source, p->source->line_start[line - 1])->before;
+  return line > before ? line - before : 1;
+}
+
 static void gutter(page *p, uint32_t line) {
   char number[16] = "";
-  if (line) snprintf(number, sizeof number, "%u", line);
+  if (line) snprintf(number, sizeof number, "%u", line_in_file(p, line));
   paint(p, blue, xlm_arena_printf(p->out->arena, "%*s |", p->gutter, number));
 }
 
@@ -262,8 +267,8 @@ static void marked_line(page *p, mark *m, int n) {
 // --- an excerpt: all marks of a diagnostic, by line
 
 static mark mark_of(const page *p, xlm_label l, enum style style, char sign) {
-  uint32_t line, column, begin = l.span.begin < p->source->n ? l.span.begin : p->source->n;
-  xlm_source_place(p->source, begin, &line, &column);
+  uint32_t begin = l.span.begin < p->source->n ? l.span.begin : p->source->n;
+  uint32_t line = xlm_source_line(p->source, begin);
   view v = view_of(p, line);
   uint32_t end = l.span.end < v.last ? l.span.end : v.last;
   mark m = {line, column_of(p, &v, begin), column_of(p, &v, end), l.text, style, sign};
@@ -287,18 +292,19 @@ static void between(page *p, uint32_t before, uint32_t after) {
   }
 }
 
-static void excerpt(page *p, const xlm_label *labels_of, int n, enum style style, char sign) {
+static void file_line(page *p, const char *sign, xlm_span span) {
   uint32_t line, column;
-  xlm_source_place(p->source, labels_of[0].span.begin, &line, &column);
+  xlm_source_place(p->source, span.begin, &line, &column);
   xlm_text_printf(p->out, "%*s", p->gutter, "");
-  paint(p, blue, "-->");
+  paint(p, blue, sign);
   xlm_text_add(p->out, " ");
-  sentence(p, plain, p->source->path, 0);
+  sentence(p, plain, xlm_source_file_at(p->source, span.begin)->path, 0);
   xlm_text_printf(p->out, ":%u:%u\n", line, column);
   gutter(p, 0);
   xlm_text_add(p->out, "\n");
-  mark m[XLM_DIAG_MAX_LABELS];
-  for (int i = 0; i < n; i++) m[i] = mark_of(p, labels_of[i], i ? blue : style, i ? '-' : sign);
+}
+
+static void marked_lines(page *p, mark *m, int n) {
   qsort(m, (size_t)n, sizeof *m, by_line);
   for (int i = 0, count; i < n; i += count) {
     for (count = 1; i + count < n && m[i + count].line == m[i].line; count++) continue;
@@ -307,6 +313,24 @@ static void excerpt(page *p, const xlm_label *labels_of, int n, enum style style
     mark on_line[XLM_DIAG_MAX_LABELS];
     memcpy(on_line, m + i, (size_t)count * sizeof *m);
     marked_line(p, on_line, count);
+  }
+}
+
+// The marks of one file after another; the file of the primary mark is the first.
+static void excerpt(page *p, const xlm_label *labels_of, int n, enum style style, char sign) {
+  bool shown[XLM_DIAG_MAX_LABELS] = {0};
+  for (int i = 0; i < n; i++) {
+    if (shown[i]) continue;
+    const xlm_source_file *file = xlm_source_file_at(p->source, labels_of[i].span.begin);
+    mark m[XLM_DIAG_MAX_LABELS];
+    int in_file = 0;
+    for (int k = i; k < n; k++) {
+      if (xlm_source_file_at(p->source, labels_of[k].span.begin) != file) continue;
+      m[in_file++] = mark_of(p, labels_of[k], k ? blue : style, k ? '-' : sign);
+      shown[k] = true;
+    }
+    file_line(p, i ? ":::" : "-->", labels_of[i].span);
+    marked_lines(p, m, in_file);
   }
 }
 

@@ -24,8 +24,19 @@ static double flops_per_token(const xlm_graph *g, int64_t tokens) {
   return tokens ? flops / (double)tokens : 0;
 }
 
+// The texts of the files, but not their paths: a model is the same from every folder.
+static uint64_t hash_files(xlm_arena *a, const xlm_source *s) {
+  uint64_t h = 0;
+  for (uint32_t i = 0; i < s->n_files; i++) {
+    uint32_t begin = s->line_start[s->files[i].before < s->lines ? s->files[i].before : s->lines - 1];
+    if (begin > s->files[i].end) begin = s->files[i].end;
+    h = xlm_hash_mix(h ^ xlm_hash_text(xlm_arena_strndup(a, s->text + begin, s->files[i].end - begin)));
+  }
+  return h;
+}
+
 static const char *hash_text(xlm_arena *a, const xlm_source *s, const xlm_graph *g) {
-  uint64_t h = xlm_hash_text(s->text);
+  uint64_t h = s->n_files > 1 ? hash_files(a, s) : xlm_hash_text(s->text);
   for (uint32_t i = 0; i < g->n_config; i++) // the batch is a property of the run and changes with the layout
     if (strcmp(g->config[i].name, "batch"))
       h = xlm_hash_mix(h ^ xlm_hash_text(g->config[i].name) ^ (uint64_t)(int64_t)(g->config[i].value * 4096));

@@ -89,7 +89,8 @@ static bool bind(inlining *c) {
     else if ((kind == XLM_EL_TENSOR) != p->is_tensor)
       ok = wrong_kind(c, p, i);
     const xlm_el_symbol *old = xlm_el_find(c->frame, p->name->text);
-    if (old && (old->kind == XLM_SYM_DECL || old == xlm_dict_get(&c->frame->symbols, p->name->text))) {
+    bool declared = old && old->kind == XLM_SYM_DECL && !xlm_el_is_used_file(c->e, p->name->span);
+    if (old && (declared || old == xlm_dict_get(&c->frame->symbols, p->name->text))) {
       xlm_diag *g = xlm_diag_push(c->e->diags, XLM_E_REDEFINED, p->name->span, "`%s` is defined already",
                                   p->name->text);
       xlm_diag_label(c->e->diags, g, old->span, "first defined here");

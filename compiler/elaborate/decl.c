@@ -40,7 +40,8 @@ static const char *what_is(const xlm_el_symbol *s) {
 xlm_el_symbol *xlm_el_declare(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   const char *name = s->name->text;
   xlm_el_symbol *old = xlm_el_find(f, name);
-  if (old && (f->kind == XLM_FRAME_GLOBAL || old->kind == XLM_SYM_DECL || xlm_dict_get(&f->symbols, name))) {
+  bool declared = old && old->kind == XLM_SYM_DECL && !xlm_el_is_used_file(e, s->name->span);
+  if (old && (f->kind == XLM_FRAME_GLOBAL || declared || xlm_dict_get(&f->symbols, name))) {
     redefined(e, name, s->name->span, old->span, what_is(old));
     return NULL;
   }

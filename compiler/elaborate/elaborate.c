@@ -53,6 +53,7 @@ static xlm_graph *elaborate(xlm_el *e) {
   e->b = xlm_build_new(e->g);
   e->global = (xlm_el_frame){.kind = XLM_FRAME_GLOBAL, .path = ""};
   e->top = (xlm_el_frame){.kind = XLM_FRAME_TOP, .path = "", .parent = &e->global};
+  if (!xlm_el_files(e)) return e->g;
   collect_blocks(e);
   xlm_el_declare_all(e);
   xlm_el_shard_rules(e);

@@ -1,5 +1,6 @@
 // Elaborate's state, shared by its files. Private to this folder.
 //
+//   files.c       the files of a model
 //   scope.c       maps, frames and symbols; suggestions
 //   number.c      compile-time arithmetic
 //   decl.c        dims and lets: settings, presets, lazy values, checks, config
@@ -206,6 +207,12 @@ typedef struct xlm_el {
   struct xlm_el_filling *spare; // call.c: a free list of fillings
   bool stop;                    // a limit was reached: stop without further reports
 } xlm_el;
+
+// files.c
+bool xlm_el_files(xlm_el *e); // false: reported; the model is incomplete
+// Is the place in another file than the model's? Names inside the blocks of such a file may hide the model's
+// dims and lets: its author cannot know them.
+bool xlm_el_is_used_file(const xlm_el *e, xlm_span at);
 
 // scope.c
 xlm_el_symbol *xlm_el_find(const xlm_el_frame *f, const char *name); // NULL when unknown

@@ -38,7 +38,8 @@ static xlm_el_symbol *target(xlm_el *e, xlm_el_frame *f, xlm_el_symbol_kind kind
   for (xlm_el_frame *w = f; w; w = w->parent) {
     xlm_el_symbol *s = xlm_dict_get(&w->symbols, name);
     if (!s) continue;
-    bool hidden = w->kind == XLM_FRAME_GLOBAL && s->kind != XLM_SYM_DECL && !is_top(home);
+    bool declared = s->kind == XLM_SYM_DECL && !xlm_el_is_used_file(e, at);
+    bool hidden = w->kind == XLM_FRAME_GLOBAL && !declared && !is_top(home);
     if (hidden) break; // variables of a block may hide names
     if (s->kind == kind) return s;
     not_assignable(e, s, at);
@@ -199,7 +200,7 @@ static void bind_round(xlm_el *e, xlm_el_frame *round, const xlm_stmt *s, int64_
   const xlm_ast_name *var = s->repeat.var;
   if (!var) return;
   const xlm_el_symbol *old = xlm_el_find(round, var->text);
-  if (old && old->kind == XLM_SYM_DECL) {
+  if (old && old->kind == XLM_SYM_DECL && !xlm_el_is_used_file(e, var->span)) {
     not_assignable(e, old, var->span);
     return;
   }

@@ -68,7 +68,8 @@ static void taken(xlm_el *e, const xlm_stmt *s, xlm_span first) {
 static bool is_free(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   const xlm_el_symbol *old = xlm_el_find(f, s->name->text);
   bool here = xlm_dict_get(&f->symbols, s->name->text) != NULL;
-  if (!old || (!here && old->kind != XLM_SYM_DECL)) return true;
+  bool declared = old && old->kind == XLM_SYM_DECL && !xlm_el_is_used_file(e, s->name->span);
+  if (!old || (!here && !declared)) return true;
   taken(e, s, old->span);
   return false;
 }

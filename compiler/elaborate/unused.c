@@ -1,6 +1,7 @@
 // Warnings about unused declarations. Parameters count as used by what these settings build; dims, lets and
 // blocks count as used when any part of the text mentions them, variables also when a branch of an `if`
-// that these settings leave out does: it costs nothing here, and other settings need it.
+// that these settings leave out does: it costs nothing here, and other settings need it. What a used file
+// declares for other models is no mistake.
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,7 +54,7 @@ static void unused_text(xlm_el *e, const words *w) {
   for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
     bool decl = s->kind == XLM_STMT_DIM || s->kind == XLM_STMT_LET;
     if ((!decl && s->kind != XLM_STMT_BLOCK) || s->name->text[0] == '_' ||
-        xlm_dict_get(&w->seen, s->name->text))
+        xlm_dict_get(&w->seen, s->name->text) || xlm_el_is_used_file(e, s->span))
       continue;
     if (decl && s->decl.aliases) continue; // has a public name and may be used by other tools
     const char *what = s->kind == XLM_STMT_BLOCK ? "block" : s->kind == XLM_STMT_DIM ? "dimension" : "let";

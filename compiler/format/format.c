@@ -101,6 +101,11 @@ static void write_model(xlm_fmt_line *l, const xlm_stmt *s) {
   xlm_text_printf(&l->text, "model %s", s->name->text);
 }
 
+static void write_use(xlm_fmt_line *l, const xlm_stmt *s) {
+  add(l, "use ");
+  xlm_fmt_string(l, s->name->text);
+}
+
 static void write_decl(xlm_fmt_line *l, const xlm_stmt *s) {
   xlm_text_printf(&l->text, "%s %s", s->kind == XLM_STMT_DIM ? "dim" : "let", s->name->text);
   xlm_fmt_stop(l, 1);
@@ -364,6 +369,7 @@ static const struct {
   void (*format)(formatter *, const xlm_stmt *); // several
 } kinds[XLM_STMT_KINDS] = {
     [XLM_STMT_MODEL] = {write_model, 0, NULL},
+    [XLM_STMT_USE] = {write_use, 0, NULL},
     [XLM_STMT_DIM] = {write_decl, ALIGN_DECL, NULL},
     [XLM_STMT_LET] = {write_decl, ALIGN_DECL, NULL},
     [XLM_STMT_CHECK] = {write_check, 0, NULL},

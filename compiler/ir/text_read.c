@@ -8,6 +8,7 @@
 
 #include "compiler/ir/op.h"
 #include "compiler/ir/text_read_priv.h"
+#include "runtime/plan/source.h"
 
 enum { MAX_DIMS = 4096, MAX_OPERANDS = 65534, MAX_RESULTS = 8 };
 static const int64_t MAX_SIZE = (int64_t)1 << 48; // of a dimension, and of the number of elements of a tensor
@@ -217,6 +218,7 @@ static bool read_source(reader *r) {
   r->lines = xlm_lines_of(r->arena, text, s->n);
   s->lines = r->lines.n;
   s->line_start = r->lines.start;
+  xlm_source_split(r->arena, s);
   r->g->source = s;
   return true;
 }

@@ -129,6 +129,7 @@ typedef struct xlm_ast_dim { // one entry of a bracketed dimension list
 
 typedef enum xlm_stmt_kind {
   XLM_STMT_MODEL,   // model llama
+  XLM_STMT_USE,     // use "blocks/norm.xlm"
   XLM_STMT_DIM,     // dim name = expr as a, b
   XLM_STMT_LET,     // let name = expr as a, b
   XLM_STMT_CHECK,   // check expr, "message"
@@ -201,7 +202,8 @@ struct xlm_stmt {
   xlm_span else_body; // IF: the braces after a plain `else`; empty for `else if` (then `otherwise` is a
                       // single IF statement)
   xlm_stmt *next;
-  xlm_ast_name *name; // MODEL DIM LET BLOCK INPUT PARAM STATE UPDATE METRIC PRESET WEIGHTS; GROUP: the pattern
+  xlm_ast_name *name; // MODEL DIM LET BLOCK INPUT PARAM STATE UPDATE METRIC PRESET WEIGHTS; GROUP: the
+                      // pattern; USE: the file
   xlm_expr *expr;     // DIM LET CHECK PARAM/STATE (initialiser) UPDATE ASSIGN RETURN REPEAT (count) IF
                       // (condition) LOSS METRIC
   union {
@@ -261,8 +263,9 @@ typedef struct xlm_ast {
   xlm_comment *comments; // in source order
 } xlm_ast;
 
-// Parses; pushes lexical and syntax errors to d and recovers at statement boundaries. Always returns a tree,
-// of the statements that parsed. Nesting deeper than 200 levels and files over 4 MiB are errors.
+// Parses all files of the source, one after another; pushes lexical and syntax errors to d and recovers at
+// statement boundaries. Always returns a tree, of the statements that parsed. Nesting deeper than 200 levels
+// and files over 4 MiB are errors.
 xlm_ast *xlm_parse(xlm_arena *a, const xlm_source *source, xlm_diags *d);
 
 // The i-th word of the grammar, for editors; NULL past the last. statement: does it only begin statements?

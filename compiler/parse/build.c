@@ -185,11 +185,9 @@ xlm_stmt *xlm_build_tensor(xlm_parser *p, xlm_stmt_kind k, xlm_span s, xlm_ast_n
   return t;
 }
 
-static const char *const top_level_only[XLM_STMT_KINDS] = {[XLM_STMT_MODEL] = "model",
-                                                           [XLM_STMT_BLOCK] = "block",
-                                                           [XLM_STMT_PRESET] = "preset",
-                                                           [XLM_STMT_GROUP] = "group",
-                                                           [XLM_STMT_WEIGHTS] = "weights"};
+static const char *const top_level_only[XLM_STMT_KINDS] = {
+    [XLM_STMT_MODEL] = "model",   [XLM_STMT_USE] = "use",     [XLM_STMT_BLOCK] = "block",
+    [XLM_STMT_PRESET] = "preset", [XLM_STMT_GROUP] = "group", [XLM_STMT_WEIGHTS] = "weights"};
 
 void xlm_build_body(xlm_parser *p, xlm_stmt *s, xlm_list stmts, xlm_span braces) {
   int depth = s->depth - 1;
@@ -260,12 +258,20 @@ xlm_setting *xlm_build_setting(xlm_parser *p, xlm_ast_name *name, xlm_expr *valu
   return s;
 }
 
+static xlm_ast_name *string_as_name(xlm_parser *p, xlm_span where, const char *text) {
+  xlm_ast_name *name = XLM_NEW(p->arena, xlm_ast_name);
+  name->text = text;
+  name->span = where;
+  return name;
+}
+
+xlm_stmt *xlm_build_use(xlm_parser *p, xlm_span s, xlm_span where, const char *file) {
+  return xlm_build_stmt(p, XLM_STMT_USE, s, string_as_name(p, where, file), NULL);
+}
+
 xlm_stmt *xlm_build_param_group(xlm_parser *p, xlm_span s, xlm_span where, const char *pattern,
                                 xlm_list settings, xlm_span braces) {
-  xlm_ast_name *name = XLM_NEW(p->arena, xlm_ast_name);
-  name->text = pattern;
-  name->span = where;
-  xlm_stmt *t = xlm_build_stmt(p, XLM_STMT_GROUP, s, name, NULL);
+  xlm_stmt *t = xlm_build_stmt(p, XLM_STMT_GROUP, s, string_as_name(p, where, pattern), NULL);
   t->preset.settings = settings.first;
   t->body = braces;
   return t;

@@ -98,6 +98,13 @@ static bool hint_repeat_order(const site *s) { // repeat 3 as i shared over pp {
   return true;
 }
 
+static bool hint_use(const site *s) { // use blocks/norm.xlm
+  if (s->first->kind != USE || s->at != s->first + 1) return false;
+  xlm_diag *g = report(s, XLM_E_SYNTAX, s->at->span, "the file of a `use` is written in double quotes");
+  HELP(g, "write `use \"blocks/norm.xlm\"`; all blocks of the file can then be called");
+  return true;
+}
+
 static bool hint_unused_call(const site *s) {
   if (s->first->kind != NAME || s->at != s->first + 1 || s->at->kind != '(') return false;
   xlm_diag *g = report(s, XLM_E_UNKNOWN_STATEMENT, s->first->span,
@@ -137,7 +144,9 @@ static bool (*const hints[])(const site *) = {
     hint_several_targets,
     hint_unused_call,
     hint_unknown_statement,
-    hint_repeat_order, NULL,
+    hint_repeat_order,
+    hint_use,
+    NULL,
 };
 
 static bool recognised(const site *s, bool (*const *list)(const site *)) {

@@ -32,7 +32,7 @@ static void report_bytes(xlm_parser *p, bool nul, xlm_span s) {
 
 void xlm_lex_check_bytes(xlm_parser *p) {
   const unsigned char *s = (const unsigned char *)p->source->text;
-  for (uint32_t i = 0, n = p->source->n; i < n;) {
+  for (uint32_t i = p->pos, n = p->end; i < n;) {
     if (s[i] && s[i] < 0x80) {
       i++;
       continue;

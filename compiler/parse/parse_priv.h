@@ -34,9 +34,10 @@ typedef struct xlm_list { // a chain under construction
   void *first, *last;
 } xlm_list;
 
-typedef struct xlm_parser {
+typedef struct xlm_parser { // of one file
   xlm_arena *arena;
   const xlm_source *source;
+  uint32_t end; // of the file, in the source
   xlm_diags *diags;
   // scan
   uint32_t pos;    // byte offset of the end of the current match
@@ -121,6 +122,8 @@ xlm_list xlm_build_else_if(xlm_list chain, xlm_stmt *s);
 xlm_stmt *xlm_build_if_end(xlm_parser *p, xlm_list chain, xlm_span s);
 xlm_block_param *xlm_build_block_param(xlm_parser *p, xlm_ast_name *name, bool is_tensor, xlm_list dims);
 xlm_block_result *xlm_build_block_result(xlm_parser *p, xlm_span s, xlm_list dims);
+xlm_stmt *xlm_build_use(xlm_parser *p, xlm_span s, xlm_span where,
+                        const char *file); // use "file": the name is the file
 // group "pattern" { .. }: the statement's name is the pattern.
 xlm_stmt *xlm_build_param_group(xlm_parser *p, xlm_span s, xlm_span where, const char *pattern,
                                 xlm_list settings, xlm_span braces);

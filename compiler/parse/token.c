@@ -37,7 +37,7 @@ const xlm_word xlm_statement_words[] = {
     {"model", MODEL},   {"dim", DIM},         {"let", LET},     {"check", CHECK},   {"shard", SHARD},
     {"block", BLOCK},   {"input", INPUT},     {"param", PARAM}, {"state", STATE},   {"update", UPDATE},
     {"return", RETURN}, {"repeat", REPEAT},   {"loss", LOSS},   {"output", OUTPUT}, {"metric", METRIC},
-    {"preset", PRESET}, {"weights", WEIGHTS}, {"group", GROUP}, {NULL, 0},
+    {"preset", PRESET}, {"weights", WEIGHTS}, {"group", GROUP}, {"use", USE},       {NULL, 0},
 };
 
 static const xlm_word reserved_words[] = {
@@ -108,10 +108,10 @@ static uint32_t indentation(const arranger *a, const xlm_token *t) {
   return t->span.begin - begin;
 }
 
-// Does the raw token begin a line that can only be a new statement: `param w`, `group "w"`, `x =`?
+// Does the raw token begin a line that can only be a new statement: `param w`, `group "w"`, `use "f"`, `x =`?
 static bool keyword_line(const arranger *a) {
   int next = raw(a, 1)->kind, kind = raw(a, 0)->kind == NAME ? lookup(a, raw(a, 0), xlm_statement_words) : 0;
-  return kind && !raw(a, 1)->first && (next == NAME || (next == STRING && kind == GROUP));
+  return kind && !raw(a, 1)->first && (next == NAME || (next == STRING && (kind == GROUP || kind == USE)));
 }
 
 static bool assignment_line(const arranger *a) {
@@ -225,7 +225,7 @@ static void line_break(arranger *a) {
   bool column_one = t->span.begin == 0 || a->p->source->text[t->span.begin - 1] == '\n';
   if (a->depth && column_one && keyword_line(a)) {
     int kind = lookup(a, t, xlm_statement_words);
-    if (kind == MODEL || kind == BLOCK || kind == PRESET || kind == GROUP || kind == WEIGHTS)
+    if (kind == MODEL || kind == USE || kind == BLOCK || kind == PRESET || kind == GROUP || kind == WEIGHTS)
       close_braces(a, t->span, "expected `}` before this");
     before = last(a);
   }
@@ -327,7 +327,7 @@ static void close_bracket(arranger *a, xlm_token t) {
 }
 
 static void finish(arranger *a) {
-  uint32_t n = a->p->source->n;
+  uint32_t n = a->p->end;
   xlm_token *end = last(a);
   if (end && !a->p->stop)
     close_braces(a, (xlm_span){end->span.end, end->span.end + 1}, "the file ends without `}`");

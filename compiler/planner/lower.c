@@ -33,9 +33,7 @@ static bool in_slots(const lower *w) {
 
 static uint32_t line_of(const lower *w, xlm_span span) {
   if (!w->g->source || span.begin == span.end) return 0;
-  uint32_t line, column;
-  xlm_source_place(w->g->source, span.begin, &line, &column);
-  return line;
+  return xlm_source_line(w->g->source, span.begin);
 }
 
 static bool same_dim(const xlm_dim_info *a, const xlm_dim_info *b) {

@@ -26,7 +26,7 @@ static void place(xlm_text *t, const xlm_graph *g, const xlm_node_info *n, bool 
   uint32_t at = xlm_view_line(g, n->span);
   xlm_text_pad(t, SCOPE_AT);
   xlm_text_printf(t, " %s", *n->scope ? n->scope : "model");
-  if (at) xlm_text_printf(t, ", line %u", at);
+  if (at) xlm_text_printf(t, ", %s", xlm_view_line_text(g, at, t->arena));
   xlm_text_add(t, "\n");
 }
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "compiler/diagnose/source.h"
 #include "compiler/ir/op.h"
 #include "runtime/plan/traffic.h"
 
@@ -73,10 +74,15 @@ static size_t cut(const char *scope, int depth) {
 }
 
 uint32_t xlm_view_line(const xlm_graph *g, xlm_span s) {
-  uint32_t line = 0;
-  if (!g->source || s.begin == s.end) return 0;
-  while (line < g->source->lines && g->source->line_start[line] <= s.begin) line++;
-  return line;
+  return !g->source || s.begin == s.end ? 0 : xlm_source_line(g->source, s.begin);
+}
+
+const char *xlm_view_line_text(const xlm_graph *g, uint32_t line, xlm_arena *a) {
+  const xlm_source *s = g->source;
+  const xlm_source_file *f = xlm_source_file_at(s, s->line_start[line - 1]);
+  uint32_t in_file = line > f->before ? line - f->before : 1;
+  return f == s->files ? xlm_arena_printf(a, "line %u", in_file)
+                       : xlm_arena_printf(a, "%s:%u", f->path, in_file);
 }
 
 static bool is_state(const xlm_node_info *n) {

@@ -39,7 +39,9 @@ const char *xlm_view_type(const xlm_graph *g, const xlm_graph_view *view, xlm_va
 // "f32[batch 4, heads/tp 3]"; without a mesh, axes are shown as a bit mask.
 void xlm_view_type_text(xlm_text *t, const xlm_type *type, const xlm_dim_info *dims, const xlm_mesh *m);
 void xlm_view_axes(xlm_text *t, const xlm_mesh *m, uint32_t axes); // "dp,tp"
-uint32_t xlm_view_line(const xlm_graph *g, xlm_span s);            // of the model text; 0 = none
+uint32_t xlm_view_line(const xlm_graph *g, xlm_span s);            // of the whole text; 0 = none
+// The same for people: "line 12" of the model's file, "blocks/norm.xlm:12" of another.
+const char *xlm_view_line_text(const xlm_graph *g, uint32_t line, xlm_arena *a);
 uint64_t xlm_view_wire(const xlm_graph *g, const xlm_graph_view *view,
                        xlm_node n); // bytes sent by a collective or send
 

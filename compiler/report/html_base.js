@@ -129,7 +129,12 @@ function stageChooser(n, choose) {
 function modelLine(d, line) {
   return line && d.source.length >= line ? d.source[line - 1].replace(/#.*$/, "").trim() : "";
 }
-function place(d, line) { return line ? d.path.replace(/^.*\//, "") + ":" + line : ""; }
+// d.files: [path, lines before its first] of each file of the model.
+function place(d, line) {
+  if (!line) return "";
+  const [path, before] = d.files.filter((f, k) => !k || f[1] < line).pop();
+  return (path || d.path).replace(/^.*\//, "") + ":" + (line - before);
+}
 
 // A canvas at the screen's resolution, redrawn when the width changes.
 function surface(height, draw) {

@@ -75,6 +75,14 @@ void xlm_html_source(xlm_html *h, const char *key, const xlm_source *s) {
     xlm_html_string(h, NULL, xlm_arena_strndup(h->a, s->text + from, end - from));
   }
   xlm_html_close(h, "]");
+  xlm_html_open(h, "files", "[");
+  for (uint32_t i = 0; i < (s ? s->n_files : 1); i++) {
+    xlm_html_open(h, NULL, "[");
+    xlm_html_string(h, NULL, s ? s->files[i].path : "");
+    xlm_html_int(h, NULL, s ? s->files[i].before : 0);
+    xlm_html_close(h, "]");
+  }
+  xlm_html_close(h, "]");
 }
 
 void xlm_html_mesh(xlm_html *h, const char *key, const xlm_mesh *m) {

@@ -24,7 +24,7 @@ void xlm_html_text(xlm_html *h, const char *key,
                    const char *s); // as an index into the table of texts; NULL = ""
 void xlm_html_string(xlm_html *h, const char *key, const char *s);       // in full
 void xlm_html_texts(xlm_html *h, const char *key);                       // the table; must be last
-void xlm_html_source(xlm_html *h, const char *key, const xlm_source *s); // its lines
+void xlm_html_source(xlm_html *h, const char *key, const xlm_source *s); // its lines, and `files`
 void xlm_html_mesh(xlm_html *h, const char *key, const xlm_mesh *m);     // [[axis, size], ..]
 
 // Everything before and after the data. kind: which page the scripts build ("plan", "graph").

@@ -38,6 +38,7 @@ void xlm_report_loss_parts(const xlm_plan *plan, bool training, xlm_text *out) {
   parts p = {0};
   for (uint32_t k = 0; k < plan->n_rank_plans && !p.first; k++) p = parts_of(plan->rank_plans[k], training);
   if (p.n > 1)
-    xlm_text_printf(out, "logits and loss in %lld parts of at most %s tokens, %s:%u\n", (long long)p.n,
-                    xlm_text_thousands(out->arena, p.tokens), plan->source_path, p.first->line);
+    xlm_text_printf(out, "logits and loss in %lld parts of at most %s tokens, %s\n", (long long)p.n,
+                    xlm_text_thousands(out->arena, p.tokens),
+                    xlm_plan_where(plan, p.first->line, out->arena));
 }

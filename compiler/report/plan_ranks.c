@@ -53,7 +53,8 @@ static const char *where(page *g, const xlm_rank_plan *r) {
   const char *scope = *in->scope ? in->scope : xlm_report_value_of(r, in);
   uint32_t line = xlm_report_line_of(r, in);
   if (!*scope) scope = "the step";
-  return line ? xlm_arena_printf(g->a, "%s of %s, %s:%u", xlm_op_name(in->op), scope, g->p->source_path, line)
+  return line ? xlm_arena_printf(g->a, "%s of %s, %s", xlm_op_name(in->op), scope,
+                                 xlm_plan_where(g->p, line, g->a))
               : xlm_arena_printf(g->a, "%s of %s", xlm_op_name(in->op), scope);
 }
 
@@ -118,7 +119,7 @@ static void traffic_row(page *g, const xlm_traffic_row *r) {
   xlm_text_printf(g->t, "%-6s %-15s %7lld x %-11s", xlm_report_axes(&g->p->mesh, r->axes, g->a), r->op,
                   (long long)r->count, xlm_text_bytes(g->a, r->bytes));
   xlm_text_printf(g->t, " %-30s", *r->value ? r->value : "-");
-  if (r->line) xlm_text_printf(g->t, " %s:%u", g->p->source_path, r->line);
+  if (r->line) xlm_text_printf(g->t, " %s", xlm_plan_where(g->p, r->line, g->a));
   const char *line = xlm_report_line(g->o->source, r->line, 48, g->a);
   if (*line) xlm_text_printf(g->t, "  %s", line);
   xlm_text_add(g->t, "\n");

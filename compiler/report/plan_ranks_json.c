@@ -1,14 +1,23 @@
 // The page of a plan as JSON (fields: docs/estimates.md), in a fixed order.
+#include <stdio.h>
+
 #include "compiler/report/plan_page.h"
 
 enum { DIGITS = 9 }; // of estimates
+
+static void put_place(xlm_json *j, const xlm_plan *p, uint32_t line) {
+  xlm_model_line at = xlm_plan_model_line(p, line);
+  char file[512];
+  snprintf(file, sizeof file, "%.*s", at.n, at.path);
+  xlm_json_put_text(j, "file", line ? file : "");
+  xlm_json_put_int(j, "line", line ? at.line : 0);
+}
 
 static void peak(xlm_json *j, const xlm_plan *p, const xlm_instr *in) {
   xlm_json_object(j, "peak", XLM_JSON_ROW);
   xlm_json_put_text(j, "op", xlm_op_name(in->op));
   xlm_json_put_text(j, "scope", in->scope);
-  xlm_json_put_text(j, "file", p->source_path);
-  xlm_json_put_int(j, "line", in->line);
+  put_place(j, p, in->line);
   xlm_json_close(j);
 }
 
@@ -45,7 +54,7 @@ static void communication(xlm_json *j, const xlm_plan *p, const xlm_plan_page *o
     xlm_json_put_text(j, "axes", xlm_report_axes(&p->mesh, r->axes, a));
     xlm_json_put_text(j, "op", r->op);
     xlm_json_put_text(j, "value", r->value);
-    xlm_json_put_int(j, "line", r->line);
+    put_place(j, p, r->line);
     xlm_json_put_int(j, "count", r->count);
     xlm_json_put_int(j, "bytes", (int64_t)r->bytes);
     if (o->cluster) xlm_json_put_rounded(j, "seconds", r->seconds, DIGITS);

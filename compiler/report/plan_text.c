@@ -16,7 +16,7 @@ typedef struct page {
 
 static const char *where(page *g, uint32_t line, const char *scope) {
   const char *s = scope && *scope ? scope : "model";
-  return line ? xlm_arena_printf(g->a, "%s, %s:%u", s, g->p->source_path, line) : s;
+  return line ? xlm_arena_printf(g->a, "%s, %s", s, xlm_plan_where(g->p, line, g->a)) : s;
 }
 
 static void header(page *g) {
@@ -95,7 +95,7 @@ static void largest_tensors(page *g) {
       const xlm_dim_info *d = &r->dims[t->type.dim[k]];
       xlm_text_printf(g->t, "%s%s %lld", k ? ", " : "", d->name, (long long)d->size);
     }
-    xlm_text_printf(g->t, "]  %s  %s:%u\n", rows[i].name, g->p->source_path, t->line);
+    xlm_text_printf(g->t, "]  %s  %s\n", rows[i].name, xlm_plan_where(g->p, t->line, g->a));
   }
 }
 

@@ -34,7 +34,7 @@ static void ops(tracer *w, int stage, uint32_t segment, double start) {
   for (uint32_t i = 0; i < g->n; i++) {
     const xlm_interval *at = &w->ops[segment][i];
     const xlm_instr *in = &r->instrs[g->first + i];
-    xlm_trace_instr(w->j, XLM_TRACE_PLANNED, rank_of(w, stage), in->stream, in, start + at->start,
+    xlm_trace_instr(w->j, XLM_TRACE_PLANNED, rank_of(w, stage), in->stream, w->p, in, start + at->start,
                     start + at->end);
   }
 }

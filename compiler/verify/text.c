@@ -43,7 +43,8 @@ const char *xlm_verify_rank(const verifier *v, int64_t rank) {
 static const char *place(const verifier *v, const char *scope, uint32_t line) {
   xlm_text t = xlm_text_new(v->arena);
   if (scope && *scope) xlm_text_printf(&t, " of %.100s", scope);
-  if (line) xlm_text_printf(&t, " (%.200s:%u)", or_empty(v->plan->source_path), line);
+  xlm_model_line at = xlm_plan_model_line(v->plan, line);
+  if (line) xlm_text_printf(&t, " (%.*s:%u)", at.n < 200 ? at.n : 200, at.path, at.line);
   return t.n ? t.data : "";
 }
 

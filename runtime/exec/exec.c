@@ -112,8 +112,9 @@ uint32_t exec_enqueue_series(xlm_exec *e, uint32_t i) {
 xlm_status exec_name(const xlm_exec *e, uint32_t instr, xlm_error *err) {
   if (instr == XLM_NO_INSTR) return err->status;
   const xlm_instr *in = &e->rank->instrs[instr];
-  return xlm_fail_in(err, "`%s` of %s (%s:%u)", xlm_op_name(in->op), *in->scope ? in->scope : "model",
-                     e->plan->source_path, in->line);
+  xlm_model_line at = xlm_plan_model_line(e->plan, in->line);
+  return xlm_fail_in(err, "`%s` of %s (%.*s:%u)", xlm_op_name(in->op), *in->scope ? in->scope : "model", at.n,
+                     at.path, at.line);
 }
 
 // A comm's message already says where its rank was; a kernel's does not.

@@ -90,8 +90,9 @@ static void look_beside(const xlm_exec *e, const xlm_segment *s, uint32_t i, xlm
 }
 
 static const char *name_of(xlm_exec *e, const xlm_instr *in) {
-  return xlm_arena_printf(e->tables, "%s of %s (%s:%u)", xlm_op_name(in->op),
-                          *in->scope ? in->scope : "model", e->plan->source_path, in->line);
+  xlm_model_line at = xlm_plan_model_line(e->plan, in->line);
+  return xlm_arena_printf(e->tables, "%s of %s (%.*s:%u)", xlm_op_name(in->op),
+                          *in->scope ? in->scope : "model", at.n, at.path, at.line);
 }
 
 static void plan_work(xlm_exec *e, uint32_t rank) {

@@ -24,3 +24,12 @@ uint32_t xlm_plan_whole(const xlm_rank_plan *r, uint32_t segment) {
   }
   return segment;
 }
+
+xlm_model_line xlm_plan_model_line(const xlm_plan *p, uint32_t line) {
+  return xlm_text_line(p->source_path, p->source_text, line);
+}
+
+const char *xlm_plan_where(const xlm_plan *p, uint32_t line, xlm_arena *a) {
+  xlm_model_line at = xlm_plan_model_line(p, line);
+  return xlm_arena_printf(a, "%.*s:%u", at.n, at.path, at.line);
+}

@@ -12,6 +12,7 @@
 #include "runtime/base/json.h"
 #include "runtime/plan/code.h"
 #include "runtime/plan/op.h"
+#include "runtime/plan/source.h"
 #include "runtime/plan/span.h"
 #include "runtime/plan/target.h"
 
@@ -103,8 +104,8 @@ typedef struct xlm_plan_state { // a value that persists between steps: paramete
   const char *name;             // unique: "layers.0.attention.wq"; moments "adam.m/layers.0..."
   xlm_role role;
   xlm_init init;
-  uint32_t tensor;              // local shape; dims carry full sizes and offsets
-  bool saved;                   // is part of a checkpoint
+  uint32_t tensor; // local shape; dims carry full sizes and offsets
+  bool saved;      // is part of a checkpoint
 } xlm_plan_state;
 
 enum { XLM_MAX_SHIFT = 1024 }; // how far a sample may read beyond its window
@@ -124,7 +125,7 @@ typedef struct xlm_plan_input {
 typedef struct xlm_plan_output { // a value that can be read after a segment has run
   const char *name;              // "loss", "grad_norm", metric names; eval: "eval.loss", "logits", ...
   xlm_output_role role;
-  bool eval;                     // of the eval segment; otherwise readable after the step segment
+  bool eval; // of the eval segment; otherwise readable after the step segment
   uint32_t tensor;
 } xlm_plan_output;
 
@@ -189,7 +190,7 @@ uint32_t xlm_plan_whole(const xlm_rank_plan *r, uint32_t segment);
 
 typedef struct xlm_plan {
   const char *model, *preset, *source_path; // preset may be NULL
-  const char *source_text;                  // of the model; checkpoints store it
+  const char *source_text;                  // of the model and the files that it uses; checkpoints store it
   const char *text_hash;                    // of the model text and settings, hexadecimal
   xlm_dtype dtype;                          // compute
   int64_t batch, seq, microbatches;         // batch: samples of one microbatch over the whole mesh
@@ -208,6 +209,10 @@ typedef struct xlm_plan {
   const xlm_plan_setting *settings;
   const char *weights_name; // "huggingface"; NULL without a weights section
 } xlm_plan;
+
+// The file and line of a line of source_text, as instructions and tensors have it.
+xlm_model_line xlm_plan_model_line(const xlm_plan *p, uint32_t line);
+const char *xlm_plan_where(const xlm_plan *p, uint32_t line, xlm_arena *a); // "models/llama.xlm:38"
 
 // XXH64 of the plan's contents (of its JSON without the model's path and the memory limit), by which
 // processes check that they run the same plan. places = false: leaves out everything that depends only on the

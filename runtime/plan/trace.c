@@ -94,13 +94,17 @@ void xlm_trace_slice(xlm_json *j, xlm_trace_source source, int64_t rank, const x
 }
 
 void xlm_trace_instr(xlm_json *j, xlm_trace_source source, int64_t rank, xlm_stream stream,
-                     const xlm_instr *in, double begin, double end) {
+                     const xlm_plan *plan, const xlm_instr *in, double begin, double end) {
   char name[512];
   snprintf(name, sizeof name, *in->scope ? "%s %s" : "%s", xlm_op_name(in->op), in->scope);
   event(j, "X", source, rank, stream, "op", name);
   times(j, begin, end);
   xlm_json_object(j, "args", XLM_JSON_DENSE);
-  xlm_json_put_int(j, "line", in->line);
+  xlm_model_line at = xlm_plan_model_line(plan, in->line);
+  char file[256];
+  snprintf(file, sizeof file, "%.*s", at.n, at.path);
+  if (in->line) xlm_json_put_text(j, "file", file);
+  xlm_json_put_int(j, "line", in->line ? at.line : 0);
   xlm_json_close(j);
   xlm_json_close(j);
 }

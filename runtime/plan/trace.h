@@ -28,7 +28,7 @@ void xlm_trace_slice(xlm_json *j, xlm_trace_source source, int64_t rank, const x
                      int32_t microbatch, int chunks, double begin, double end);
 // Inside a slice or on the communication track: a kernel or collective, "all_gather layers.3.attention".
 void xlm_trace_instr(xlm_json *j, xlm_trace_source source, int64_t rank, xlm_stream stream,
-                     const xlm_instr *in, double begin, double end);
+                     const xlm_plan *plan, const xlm_instr *in, double begin, double end);
 // An arrow; `id` is unique within the source. Each end belongs to the innermost slice that contains its time;
 // a slice does not contain its own end. sent.time <= received.time.
 void xlm_trace_message(xlm_json *j, xlm_trace_source source, int64_t id, xlm_trace_point sent,

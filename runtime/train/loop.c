@@ -99,10 +99,12 @@ static xlm_status describe_bad(loop *l, char out[512], xlm_error *err) {
   *out = 0;
   env.step--;
   xlm_bad_tensor bad = xlm_team_first_bad(l->o->team, env);
+  xlm_model_line at = xlm_plan_model_line(l->plan, bad.line);
   mine.found = !bad.name ? 0 : strcmp(bad.op, "state") ? 1 : 2;
   if (bad.name)
-    snprintf(mine.text, sizeof mine.text, "; the first bad tensor is '%s' (%s%s%s, model line %u)", bad.name,
-             bad.op, bad.scope && *bad.scope ? " in " : "", bad.scope ? bad.scope : "", bad.line);
+    snprintf(mine.text, sizeof mine.text, "; the first bad tensor is '%s' (%s%s%s, %.*s:%u)", bad.name,
+             bad.op, bad.scope && *bad.scope ? " in " : "", bad.scope ? bad.scope : "",
+             at.n < 200 ? at.n : 200, at.path, at.line);
   xlm_status s =
       all ? xlm_team_share(l->o->team, &mine, sizeof mine, all, err) : xlm_fail(err, XLM_ENV, "no memory");
   for (int k = 0; s == XLM_OK && k < processes; k++)

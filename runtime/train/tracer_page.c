@@ -38,7 +38,8 @@ static void add_instrs(xlm_trace_page *p, int64_t rank, const xlm_rank_plan *rp,
   for (uint32_t i = 0; i < l->n; i++) {
     const xlm_record_entry *e = &l->at[i];
     const xlm_instr *in = &rp->instrs[e->index];
-    xlm_trace_instr(&p->json, XLM_TRACE_MEASURED, rank, stream, in, seconds(e->begin), seconds(e->end));
+    xlm_trace_instr(&p->json, XLM_TRACE_MEASURED, rank, stream, p->plan, in, seconds(e->begin),
+                    seconds(e->end));
     note_message(p, rank, stream, in, e);
   }
 }

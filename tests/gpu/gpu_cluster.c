@@ -10,6 +10,7 @@
 
 #include "compiler/diagnose/diag.h"
 #include "compiler/driver/compile.h"
+#include "compiler/parse/load.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/map.h"
 #include "runtime/device/cuda/cuda.h"
@@ -63,7 +64,7 @@ static void check(xlm_status s, const xlm_error *err) {
 
 static const xlm_plan *plan_of(xlm_arena *a, const shape *s) {
   const xlm_backend *cuda = xlm_backend_find("cuda");
-  const xlm_source *source = xlm_source_new(a, s->path, s->text, strlen(s->text));
+  const xlm_source *source = xlm_source_load(a, s->path, s->text, strlen(s->text));
   xlm_compile_options o = xlm_compile_defaults();
   o.settings = (xlm_elaborate_options){.preset = s->preset,
                                        .sets = s->sets,

@@ -13,6 +13,7 @@
 
 #include "compiler/driver/compile.h"
 #include "compiler/cost/estimate.h"
+#include "compiler/parse/load.h"
 #include "compiler/report/plan_page.h"
 #include "compiler/report/trace.h"
 #include "runtime/device/kernel.h"
@@ -159,7 +160,7 @@ static const xlm_plan *plan_of(xlm_arena *a, const char *model, asked q) {
   char path[512];
   snprintf(path, sizeof path, XLM_SOURCE_DIR "/models/%s.xlm", model);
   char *text = slurp(path, &n);
-  const xlm_source *source = xlm_source_new(a, xlm_arena_strdup(a, path), xlm_arena_strndup(a, text, n), n);
+  const xlm_source *source = xlm_source_load(a, xlm_arena_strdup(a, path), xlm_arena_strndup(a, text, n), n);
   free(text);
   xlm_compile_options o = xlm_compile_defaults();
   o.settings.preset = "nano";
@@ -208,7 +209,8 @@ static void one_rank_is_the_sum_of_its_kernels(void **state) {
   assert_true(e.communication == 0 && e.bubble < 1e-12);
 }
 
-// By the figures above: products at 0.9, attention at 0.7 of 10 TFLOP/s, others at that peak; 2 TB/s; no launch.
+// By the figures above: products at 0.9, attention at 0.7 of 10 TFLOP/s, others at that peak; 2 TB/s; no
+// launch.
 static void the_floor_is_the_sum_of_bounds(void **state) {
   xlm_arena *a = arena_of(state);
   xlm_cluster c = cluster(a);

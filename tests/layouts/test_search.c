@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/parse/load.h"
 #include "compiler/search/search.h"
 #include "runtime/device/kernel.h"
 #include "runtime/plan/mesh.h"
@@ -38,7 +39,7 @@ static bench open_bench(const char *model) {
   xlm_error err;
   const char *path = xlm_arena_printf(b.a, XLM_SOURCE_DIR "/models/%s.xlm", model);
   char *text = slurp(b.a, path, &n);
-  b.source = xlm_source_new(b.a, path, text, n);
+  b.source = xlm_source_load(b.a, path, text, n);
   text = slurp(b.a, XLM_SOURCE_DIR "/clusters/cpu.yaml", &n);
   assert_int_equal(xlm_cluster_read(b.a, "cpu.yaml", text, n, &b.cluster, &err), XLM_OK);
   b.cluster.devices_per_node = 4;

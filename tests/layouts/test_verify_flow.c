@@ -6,6 +6,7 @@
 
 #include "compiler/parse/ast.h"
 #include "compiler/driver/compile.h"
+#include "compiler/parse/load.h"
 #include "compiler/schedule/schedule.h"
 #include "runtime/device/kernel.h"
 #include "runtime/plan/streams.h"
@@ -183,7 +184,8 @@ static hand_plan *random_plan(uint32_t *seed) {
       hand_collective(c, XLM_OP_ALL_REDUCE, program[k] & 6, hand_no_sizes, w, y, 60 + k);
     if (!(i / 2)) hand_message(c, XLM_OP_SEND, 1, 3, w, 51);
     hand_segment(c, XLM_SEG_STEP);
-    for (uint32_t k = 0; k < n; k++) hand_collective(c, XLM_OP_ALL_REDUCE, program[k], hand_no_sizes, w, y, 70 + k);
+    for (uint32_t k = 0; k < n; k++)
+      hand_collective(c, XLM_OP_ALL_REDUCE, program[k], hand_no_sizes, w, y, 70 + k);
     hand_run(c, 0, 0, 0);
     hand_run(c, 0, 1, 0);
     hand_run(c, 1, -1, 0);
@@ -238,7 +240,8 @@ static void add_part(hand_rank_plan *c, int part, int parts, uint32_t x, uint32_
     hand_message(c, XLM_OP_RECV, from % PP, kind + part, x, 1);
   else
     hand_op(c, XLM_OP_FUSED, y, x, 1);
-  for (int i = 0; i < LAYER_OPS; i++) hand_collective(c, XLM_OP_ALL_REDUCE, 4, hand_no_sizes, x, x, 2 + (uint32_t)i);
+  for (int i = 0; i < LAYER_OPS; i++)
+    hand_collective(c, XLM_OP_ALL_REDUCE, 4, hand_no_sizes, x, x, 2 + (uint32_t)i);
   if (to >= 0 && to < parts) hand_message(c, XLM_OP_SEND, to % PP, kind + to, x, 20);
 }
 
@@ -296,7 +299,7 @@ static const xlm_plan *compile(const layout *l, bool train) {
   char *text = XLM_NEW_N(arena, char, 1 << 20);
   size_t n = fread(text, 1, (1 << 20) - 1, f);
   fclose(f);
-  const xlm_source *source = xlm_source_new(arena, xlm_arena_strdup(arena, path), text, n);
+  const xlm_source *source = xlm_source_load(arena, xlm_arena_strdup(arena, path), text, n);
   xlm_diags d;
   xlm_diags_init(&d, arena, source);
   xlm_compile_options o = xlm_compile_defaults();

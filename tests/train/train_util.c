@@ -1,4 +1,5 @@
 // See train_util.h.
+#include "compiler/parse/load.h"
 #include "tests/train/train_util.h"
 
 #include <setjmp.h>
@@ -47,7 +48,7 @@ const xlm_source *toy_source(xlm_arena *a, const char *model) {
   xlm_error err;
   if (xlm_map_open(path, &m, &err) != XLM_OK) fail_msg("%s", err.text);
   const char *text = xlm_arena_strndup(a, (const char *)m.data, m.n);
-  const xlm_source *s = xlm_source_new(a, path, text, m.n);
+  const xlm_source *s = xlm_source_load(a, path, text, m.n);
   xlm_map_close(&m);
   return s;
 }

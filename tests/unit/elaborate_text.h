@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "compiler/elaborate/elaborate.h"
+#include "compiler/parse/load.h"
 
 #define HEAD                                                                                                 \
   "dim vocab = 16\ndim hidden = 8\ninput tokens[batch, seq] of vocab\nparam embed[vocab, hidden] ~ "         \
@@ -27,7 +28,7 @@ typedef struct outcome {
 
 static inline outcome elaborate_with(const char *text, size_t n, const xlm_elaborate_options *s) {
   outcome o = {.arena = xlm_arena_new(0)};
-  xlm_source *source = xlm_source_new(o.arena, "input.xlm", text, n);
+  const xlm_source *source = xlm_source_load(o.arena, "input.xlm", text, n);
   xlm_diags_init(&o.diags, o.arena, source);
   xlm_ast *ast = xlm_parse(o.arena, source, &o.diags);
   if (!o.diags.errors) o.graph = xlm_elaborate(o.arena, ast, s, &o.diags);

@@ -254,6 +254,31 @@ static void places(void **state) {
   xlm_arena_free(a);
 }
 
+// A text of several files: the lines are those of the files, the header lines are comments of theirs.
+static void places_in_files(void **state) {
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  const char *text = "#@file m.xlm\na\nbb\n#@file lib/n.xlm\n#@file o.xlm\n\nc\n";
+  xlm_source *s = xlm_source_new(a, "elsewhere.xlm", text, strlen(text));
+  static const struct {
+    const char *at, *where;
+    uint32_t line; // of the whole text
+  } cases[] = {
+      {"a\n", "m.xlm:1", 2}, {"bb", "m.xlm:2", 3}, {"#@file lib", "lib/n.xlm:1", 4}, {"c\n", "o.xlm:2", 7}};
+  assert_int_equal(s->n_files, 3);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    uint32_t at = (uint32_t)(strstr(text, cases[i].at) - text);
+    xlm_model_line line = xlm_text_line("elsewhere.xlm", text, cases[i].line);
+    assert_string_equal(xlm_source_where(a, s, (xlm_span){at, at + 1}), cases[i].where);
+    assert_int_equal(xlm_source_line(s, at), cases[i].line);
+    assert_string_equal(xlm_arena_printf(a, "%.*s:%u", line.n, line.path, line.line), cases[i].where);
+  }
+  const char *one = "a\n#@file no.xlm\nb\n"; // only a first line makes a text one of files
+  assert_int_equal(xlm_source_new(a, "m.xlm", one, strlen(one))->n_files, 1);
+  assert_int_equal(xlm_text_line("m.xlm", one, 3).line, 3);
+  xlm_arena_free(a);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(shows_labels_on_one_line),
@@ -269,6 +294,7 @@ int main(void) {
       cmocka_unit_test(nothing_is_nothing),
       cmocka_unit_test(codes),
       cmocka_unit_test(places),
+      cmocka_unit_test(places_in_files),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

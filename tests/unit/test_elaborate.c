@@ -77,13 +77,13 @@ static const struct {
   const char *model, *preset;
   int64_t parameters;
 } sizes[] = {
-    {"llama", NULL, 134105856},     {"llama", "nano", 10818432},   {"llama", "small", 134105856},
-    {"llama", "medium", 373867520}, {"llama", "large", 795700480}, {"llama", "xl", 1596776000},
-    {"gpt2", NULL, 124439808},      {"gpt2", "nano", 3290624},     {"gpt2", "bench", 124046592},
-    {"gpt2", "medium", 354823168},  {"gpt2", "large", 774030080},  {"gpt2", "xl", 1557611200},
-    {"qwen3", NULL, 596049920},     {"qwen3", "nano", 3214080},    {"qwen3", "xl", 8190735360},
-    {"mixtral", NULL, 46702792704}, {"mixtral", "nano", 7215360},  {"freestyle", NULL, 134096772},
-    {"freestyle", "nano", 3278092}, {"mamba2", "nano", 1735360},    {"mamba2", "m2700", 2702599680},
+    {"llama", NULL, 134105856},     {"llama", "nano", 10818432},     {"llama", "small", 134105856},
+    {"llama", "medium", 373867520}, {"llama", "large", 795700480},   {"llama", "xl", 1596776000},
+    {"gpt2", NULL, 124439808},      {"gpt2", "nano", 3290624},       {"gpt2", "bench", 124046592},
+    {"gpt2", "medium", 354823168},  {"gpt2", "large", 774030080},    {"gpt2", "xl", 1557611200},
+    {"qwen3", NULL, 596049920},     {"qwen3", "nano", 3214080},      {"qwen3", "xl", 8190735360},
+    {"mixtral", NULL, 46702792704}, {"mixtral", "nano", 7215360},    {"freestyle", NULL, 134096772},
+    {"freestyle", "nano", 3278092}, {"mamba2", "nano", 1735360},     {"mamba2", "m2700", 2702599680},
     {"retnet", "nano", 3279104},    {"retnet", "r1300", 1339131904},
 };
 
@@ -95,7 +95,8 @@ static void models(void **state) {
       size_t n;
       int tensors;
       char *text = read_model(sizes[i].model, &n);
-      outcome o = good(text, &(xlm_elaborate_options){.preset = sizes[i].preset, .dtype = types[t], .training = true});
+      outcome o = good(
+          text, &(xlm_elaborate_options){.preset = sizes[i].preset, .dtype = types[t], .training = true});
       assert_int_equal(count_parameters(o.graph, &tensors), sizes[i].parameters);
       assert_int_equal(o.graph->n_weights, tensors);
       xlm_arena_free(o.arena);
@@ -105,9 +106,24 @@ static void models(void **state) {
 
 static void models_are_canonical(void **state) {
   (void)state;
-  static const char *const names[] = {"llama",     "gpt2",   "qwen3", "mixtral",
-                                      "freestyle", "mamba2", "retnet"};
-  for (int i = 0; i < 7; i++) {
+  static const char *const names[] = {"llama",
+                                      "gpt2",
+                                      "qwen3",
+                                      "mixtral",
+                                      "freestyle",
+                                      "deepseek",
+                                      "mamba2",
+                                      "retnet",
+                                      "blocks/rmsnorm",
+                                      "blocks/layernorm",
+                                      "blocks/attention",
+                                      "blocks/swiglu",
+                                      "blocks/softcap",
+                                      "blocks/gelu",
+                                      "blocks/head_norm",
+                                      "blocks/moe",
+                                      "blocks/biased_attention"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     size_t n;
     char *text = read_model(names[i], &n);
     xlm_arena *a = xlm_arena_new(0);
@@ -143,7 +159,8 @@ static void precedence(void **state) {
   assert_int_equal(dim_size(o.graph, "seq"), 64);
   xlm_arena_free(o.arena);
   xlm_set sets[] = {{"hidden", "6"}, {"intermediate-size", "7"}, {"seq", "5"}};
-  o = good(text, &(xlm_elaborate_options){.preset = "wide", .sets = sets, .n_sets = 3, .batch = 9, .seq = 11});
+  o = good(text,
+           &(xlm_elaborate_options){.preset = "wide", .sets = sets, .n_sets = 3, .batch = 9, .seq = 11});
   assert_int_equal(dim_size(o.graph, "hidden"), 6);
   assert_int_equal(dim_size(o.graph, "width"), 7);
   assert_int_equal(dim_size(o.graph, "batch"), 9);
@@ -329,7 +346,8 @@ static void results(void **state) {
   xlm_arena_free(o.arena);
 }
 
-// Training lists what a state becomes (differentiate puts it behind the backward pass); evaluation changes no state.
+// Training lists what a state becomes (differentiate puts it behind the backward pass); evaluation changes no
+// state.
 static void states(void **state) {
   (void)state;
   const char *text = "state seen[hidden, vocab] ~ zeros\n" HEAD "param w[vocab] ~ ones\nx = h * w * seen\n"
@@ -339,7 +357,8 @@ static void states(void **state) {
   xlm_update u = o.graph->updates[0];
   assert_int_equal(xlm_val_node(o.graph, u.state)->op, XLM_OP_STATE);
   assert_int_equal(xlm_val_type(o.graph, u.val)->dtype, XLM_F32);
-  assert_memory_equal(xlm_val_type(o.graph, u.val)->dim, xlm_val_type(o.graph, u.state)->dim, 2 * sizeof(xlm_dim));
+  assert_memory_equal(xlm_val_type(o.graph, u.val)->dim, xlm_val_type(o.graph, u.state)->dim,
+                      2 * sizeof(xlm_dim));
   xlm_arena_free(o.arena);
   o = good(text, &(xlm_elaborate_options){.dtype = XLM_BF16});
   assert_int_equal(o.graph->n_updates, 0);

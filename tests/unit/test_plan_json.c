@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "compiler/driver/compile.h"
+#include "compiler/parse/load.h"
 #include "runtime/base/map.h"
 #include "runtime/device/kernel.h"
 #include "tests/fuzz/mutate_json.h"
@@ -22,7 +23,7 @@ static const xlm_plan *make_with(xlm_arena *a, const char *model, const xlm_set 
   xlm_error err;
   assert_int_equal(xlm_map_open(path, &text, &err), XLM_OK);
   const xlm_source *source =
-      xlm_source_new(a, path, xlm_arena_strndup(a, (const char *)text.data, text.n), text.n);
+      xlm_source_load(a, path, xlm_arena_strndup(a, (const char *)text.data, text.n), text.n);
   xlm_map_close(&text);
   xlm_compile_options o = xlm_compile_defaults();
   o.settings.preset = "nano";

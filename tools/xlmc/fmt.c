@@ -28,6 +28,8 @@ static int format(xlmc_job *j) {
   xlm_status s =
       xlm_settings_resolve(j->settings, NULL, 0, &j->err); // flags named by the model have no effect here
   if (s != XLM_OK) return xlmc_fail(j, s);
+  j->source = xlm_source_new(j->arena, j->source->path, j->text, j->n); // this file alone
+  xlm_diags_init(&j->diags, j->arena, j->source);
   const xlm_ast *ast = xlm_parse(j->arena, j->source, &j->diags);
   if (xlmc_tell(j) != XLMC_OK) return XLMC_USER;
   xlm_text t = xlm_text_new(j->arena);

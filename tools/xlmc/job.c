@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "compiler/parse/load.h"
 #include "ops/cpu/isa.h"
 #include "runtime/base/file.h"
 #include "runtime/device/kernel.h"
@@ -128,7 +129,10 @@ static xlm_status read_model(xlmc_job *j, const char *path) {
     return xlm_fail(&j->err, XLM_USER, "`%s` is a folder; name one model in it", path);
   if (!read) return xlm_fail(&j->err, XLM_USER, "cannot read `%s`: %s", path, strerror(why));
   if (!n && piped) return xlm_fail(&j->err, XLM_USER, "`%s` is a pipe without a writer", path);
-  j->source = xlm_source_new(j->arena, path, text, n);
+  text[n] = 0;
+  j->text = text;
+  j->n = n;
+  j->source = xlm_source_load(j->arena, path, text, n);
   return XLM_OK;
 }
 

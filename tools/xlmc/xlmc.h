@@ -17,7 +17,9 @@ typedef struct xlmc_job {
   xlm_arena *arena;
   xlmc_flags flags;
   xlm_run_settings *settings;
-  const xlm_source *source;
+  const xlm_source *source; // with the files that it uses
+  const char *text;         // of the model's file: n bytes
+  size_t n;
   xlm_diags diags;
   xlm_error err;
 } xlmc_job;
@@ -38,7 +40,8 @@ bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *o, const char *du
 // Finds a pass by name; otherwise j->err lists the known ones.
 xlm_status xlmc_find_pass(xlmc_job *j, const char *name, size_t n, xlm_pass_id *id) XLM_MUST_CHECK;
 // Finds the rank selected by --rank or --stage; of_rank: does the graph at `where` belong to a rank?
-xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where, xlm_compile_options *o) XLM_MUST_CHECK;
+xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where,
+                          xlm_compile_options *o) XLM_MUST_CHECK;
 int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout
 
 int xlmc_check(int argc, char **argv);

@@ -48,7 +48,6 @@ xlm_status saved_plan_open(session *s, const char *path) {
   s->saved = path;
   s->model_path = s->plan->source_path;
   s->model_text = s->plan->source_text;
-  s->model_bytes = strlen(s->model_text);
   return XLM_OK;
 }
 

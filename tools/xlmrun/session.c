@@ -1,4 +1,5 @@
 // From settings to an executor with filled states; see session.h.
+#include "compiler/parse/load.h"
 #include "tools/xlmrun/session.h"
 
 #include <limits.h>
@@ -108,7 +109,7 @@ xlm_status session_read_model(session *s, const char *path) {
     const char *from = s->checkpoint->info.model_path;
     s->model_path = from ? from : "model.xlm";
     s->model_text = s->checkpoint->info.model_text;
-    s->model_bytes = strlen(s->model_text);
+    s->source = xlm_source_new(s->arena, s->model_path, s->model_text, strlen(s->model_text));
     return XLM_OK;
   }
   if (!path)
@@ -117,8 +118,8 @@ xlm_status session_read_model(session *s, const char *path) {
   xlm_map m;
   if (xlm_map_open(path, &m, &s->err) != XLM_OK) return missing(s, path);
   s->model_path = path;
-  s->model_text = xlm_arena_strndup(s->arena, (const char *)m.data, m.n);
-  s->model_bytes = m.n;
+  s->source = xlm_source_load(s->arena, path, xlm_arena_strndup(s->arena, (const char *)m.data, m.n), m.n);
+  s->model_text = s->source->text;
   xlm_map_close(&m);
   return XLM_OK;
 }
@@ -131,9 +132,8 @@ static xlm_status show_settings(session *s) {
     saved_plan_hide_settings(s->settings);
   else if (*model->text)
     XLM_TRY(session_read_model(s, model->text));
-  if (s->model_text)
-    XLM_TRY(xlm_request_names(
-        s->settings, xlm_source_new(s->arena, s->model_path, s->model_text, s->model_bytes), &s->err));
+  if (s->source)
+    XLM_TRY(xlm_request_names(s->settings, s->source, &s->err));
   else
     XLM_TRY(xlm_settings_resolve(s->settings, NULL, 0, &s->err));
   xlm_text t = xlm_text_new(s->arena);
@@ -249,16 +249,15 @@ static xlm_status check_threads(session *s) {
 xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch) {
   if (s->saved) return use_saved(s, with_train, with_eval);
   XLM_TRY(check_threads(s));
-  const xlm_source *source = xlm_source_new(s->arena, s->model_path, s->model_text, s->model_bytes);
-  XLM_TRY(xlm_request_options(s->settings, source, with_train, with_eval, batch, &s->options, &s->err));
+  XLM_TRY(xlm_request_options(s->settings, s->source, with_train, with_eval, batch, &s->options, &s->err));
   XLM_TRY(check_processes(s, &s->options.mesh));
   if (s->mpi) s->options.target.threads = threads_of_process(s);
   if (s->mpi && s->options.memory_limit)
     s->options.memory_limit =
         xlm_request_memory(s->settings, NULL, session_ranks_here(s) ? session_ranks_here(s) : 1);
   xlm_diags d;
-  xlm_diags_init(&d, s->arena, source);
-  s->plan = xlm_compile(s->arena, source, &s->options, &d, NULL, NULL).plan;
+  xlm_diags_init(&d, s->arena, s->source);
+  s->plan = xlm_compile(s->arena, s->source, &s->options, &d, NULL, NULL).plan;
   show_diagnostics(s, &d);
   if (s->plan) return session_check_memory(s);
   s->told = d.errors > 0;

@@ -18,7 +18,7 @@ typedef struct session {
   bool again;                 // start the command over with an older checkpoint
   int lock;                   // on the output folder, until the process ends; -1 = none
   const char *model_path, *model_text;
-  size_t model_bytes;
+  const xlm_source *source; // of a model that is compiled here, with the files that it uses
   xlm_compile_options options;
   const xlm_plan *plan;
   const char *saved; // path of the saved plan; NULL: the plan is compiled

@@ -21,7 +21,7 @@ page() {
   # Nothing is fetched: the one address in it is the name of SVG.
   grep -oE '(https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^"]*' "$file" | grep -v '^http://www.w3.org/2000/svg$' && fail "$name: an address"
   grep -nE '<(link|img|iframe)|<script[^>]* src=|@import|url\(["'\'' ]*[^#"'\'' ]' "$file" && fail "$name: something from outside"
-  grep -q '"source":\["# ' "$file" || fail "$name: no model text"
+  grep -q '"source":\["#@file models/' "$file" && grep -q '"files":\[\["models/' "$file" || fail "$name: no model text"
   [ "$(grep -c '</script>' "$file")" = 2 ] || fail "$name: the data ends a script"
 }
 

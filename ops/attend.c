@@ -1,153 +1,138 @@
 // attend: softmax(scale q k^T) v without storing the score matrix (Dao et al., "FlashAttention"): kernels
-// work in tiles and store one logsumexp per query, from which attend_bwd recomputes the probabilities.
+// work in tiles and store one logsumexp per query, from which attend_bwd recomputes the probabilities. What
+// operands may be: attend_infer.c.
 #include <math.h>
 
-#include "compiler/ir/op.h"
+#include "ops/attend_priv.h"
 
-enum { Q, K, V, OUT, LSE, DOUT, DLSE };
+enum { Q, K, V, OUT, LSE, DOUT };
 
-static const char *name_of(const xlm_infer *x, xlm_dim d) {
-  return x->g->dims[d].name;
-}
-
-// The only dim of t that `other` lacks and that is not one of `known`; 0 when there is none; *n = -1 when
-// there are several.
-static xlm_dim lone_dim(const xlm_type *t, const xlm_type *other, xlm_dim seq, xlm_dim feature, int *n) {
-  xlm_dim found = 0;
-  *n = 0;
-  for (int i = 0; i < t->rank; i++) {
-    xlm_dim d = t->dim[i];
-    if (d == seq || d == feature || xlm_type_find(other, d) >= 0) continue;
-    found = d;
-    ++*n;
-  }
-  return found;
-}
-
-static bool infer_seqs(xlm_infer *x, xlm_dim *seq, xlm_dim *kv_seq) {
-  if (!xlm_infer_dim_attr(x, XLM_A_seq, Q, "seq", false, seq)) return false;
-  const xlm_type *k = xlm_infer_type(x, K);
-  if (!xlm_attr_find(&x->attrs, XLM_A_kv_seq) && xlm_type_find(k, *seq) >= 0) {
-    *kv_seq = *seq;
-    xlm_infer_set_dims(x, XLM_A_kv_seq, kv_seq, 1);
-    return true;
-  }
-  return xlm_infer_dim_attr(x, XLM_A_kv_seq, K, "kv_seq", false, kv_seq);
-}
-
-// Determines the head dims: the one of q that k lacks and the one of k that q lacks. If there are none, q and
-// k have the same heads.
-static bool infer_heads(xlm_infer *x, xlm_dim seq, xlm_dim kv_seq, xlm_dim feature) {
-  const xlm_type *q = xlm_infer_type(x, Q), *k = xlm_infer_type(x, K);
-  int n_q, n_k;
-  xlm_dim heads = lone_dim(q, k, seq, feature, &n_q), kv = lone_dim(k, q, kv_seq, feature, &n_k);
-  if (n_q > 1 || n_k > n_q) {
-    xlm_infer_fail(x, n_q > 1 ? XLM_FAULT_MISSING_DIM : XLM_FAULT_EXTRA_DIM, K,
-                   "queries %s and keys %s may differ in one dimension each (the heads) besides the sequence",
-                   xlm_infer_dims_text(x, q), xlm_infer_dims_text(x, k));
-    return xlm_infer_help(x, "queries are [.., seq, heads, head], keys and values [.., seq, kv_heads, head]");
-  }
-  if (xlm_attr_find(&x->attrs, XLM_A_heads)) {
-    xlm_dim given[XLM_MAX_RANK] = {0};
-    xlm_attr_dims(&x->attrs, XLM_A_heads, given);
-    if (!xlm_infer_has(x, Q, given[0], "it is named as the query heads")) return false;
-    if (heads && given[0] != heads)
-      return xlm_infer_fail(x, XLM_FAULT_MISSING_DIM, K, "the keys lack `%s`, which is not the query heads",
-                            name_of(x, heads));
-    heads = given[0];
-  }
-  if (xlm_attr_find(&x->attrs, XLM_A_kv_heads)) {
-    xlm_dim given[XLM_MAX_RANK] = {0};
-    xlm_attr_dims(&x->attrs, XLM_A_kv_heads, given);
-    if (!xlm_infer_has(x, K, given[0], "it is named as the key heads")) return false;
-    if ((kv && given[0] != kv) || (!kv && given[0] != heads))
-      return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, K,
-                            "`%s` is not what keys have in the place of the query heads",
-                            name_of(x, given[0]));
-    kv = given[0];
-  }
-  if (heads) xlm_infer_set_dims(x, XLM_A_heads, &heads, 1);
-  if (kv) xlm_infer_set_dims(x, XLM_A_kv_heads, &kv, 1);
-  if (heads && kv && x->g->dims[heads].full % x->g->dims[kv].full) {
-    xlm_infer_fail(x, XLM_FAULT_SIZE, K, "`%s` = %lld does not divide `%s` = %lld", name_of(x, kv),
-                   (long long)x->g->dims[kv].full, name_of(x, heads), (long long)x->g->dims[heads].full);
-    return xlm_infer_help(x, "every key head serves the same number of query heads");
-  }
-  return true;
-}
-
-static bool same_dims(xlm_infer *x, int a, int b, const char *what) {
-  const xlm_type *s = xlm_infer_type(x, a), *t = xlm_infer_type(x, b);
+static bool same_dims(xlm_infer *x, const xlm_type *s, int b, const char *what) {
+  const xlm_type *t = xlm_infer_type(x, b);
   bool same = s->rank == t->rank;
   for (int i = 0; i < s->rank && same; i++) same = xlm_type_find(t, s->dim[i]) >= 0;
   return same || xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, b, "%s must have the same dimensions: %s and %s",
-                                what, xlm_infer_dims_text(x, s), xlm_infer_dims_text(x, t));
-}
-
-static bool check_numbers(xlm_infer *x) {
-  int64_t window = xlm_attr_int(&x->attrs, XLM_A_window, 0);
-  if (window < 0) return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "a window of %lld keys", (long long)window);
-  if (window && !xlm_attr_int(&x->attrs, XLM_A_causal, 0)) {
-    xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "a window looks back only, so attention must be causal");
-    return xlm_infer_help(x, "write attend(q, k, v, causal, window = %lld)", (long long)window);
-  }
-  if (xlm_attr_float(&x->attrs, XLM_A_softcap, 0) < 0)
-    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "softcap must be positive, or 0 for none");
-  return true;
-}
-
-static bool infer_common(xlm_infer *x) {
-  xlm_dim seq, kv_seq, feature;
-  for (int i = Q; i <= V; i++)
-    if (!xlm_infer_is_float(x, i)) return false;
-  if (!xlm_infer_dim_attr(x, XLM_A_feature, Q, NULL, true, &feature) || !infer_seqs(x, &seq, &kv_seq))
-    return false;
-  if (feature == seq || feature == kv_seq) {
-    xlm_infer_fail(x, XLM_FAULT_ATTR, Q, "`%s` cannot be both the sequence and one head's vector",
-                   name_of(x, feature));
-    return xlm_infer_help(x, "name the dimension of one head's vector: attend(.., feature = ..)");
-  }
-  if (!xlm_infer_has(x, K, feature, "queries and keys are multiplied over it")) return false;
-  if (!xlm_infer_has(x, V, feature, "values have the same feature dimension as queries and keys"))
-    return false;
-  if (!same_dims(x, K, V, "keys and values") || !infer_heads(x, seq, kv_seq, feature) || !check_numbers(x))
-    return false;
-  xlm_infer_set_float(x, XLM_A_scale,
-                      xlm_attr_float(&x->attrs, XLM_A_scale, 1 / sqrt((double)x->g->dims[feature].full)));
-  return true;
+                                what, xlm_infer_dims_text(x, t), xlm_infer_dims_text(x, s));
 }
 
 static bool infer(xlm_infer *x) {
-  if (!infer_common(x)) return false;
-  xlm_dim feature[XLM_MAX_RANK];
-  xlm_attr_dims(&x->attrs, XLM_A_feature, feature);
-  const xlm_type *q = xlm_infer_type(x, Q);
-  xlm_type *lse = &x->out[1];
-  x->out[0] = *q;
-  *lse = (xlm_type){.dtype = q->dtype == XLM_F64 ? XLM_F64 : XLM_F32};
-  for (int i = 0; i < q->rank; i++)
-    if (q->dim[i] != feature[0]) lse->dim[lse->rank++] = q->dim[i];
+  xlm_dim v_feature;
+  if (!xlm_attend_infer(x, &v_feature)) return false;
+  x->out[0] = xlm_attend_result(x, v_feature), x->out[1] = xlm_attend_result(x, 0);
+  if (x->out[1].dtype != XLM_F64) x->out[1].dtype = XLM_F32;
   return true;
 }
 
+static bool infer_backward(xlm_infer *x) {
+  xlm_dim v_feature;
+  if (!xlm_attend_infer(x, &v_feature)) return false;
+  xlm_type out = xlm_attend_result(x, v_feature);
+  return same_dims(x, &out, OUT, "result and queries") && same_dims(x, &out, DOUT, "gradient and queries");
+}
+
 static bool infer_bwd(xlm_infer *x) {
-  if (!infer_common(x) || !same_dims(x, Q, OUT, "queries and result") ||
-      !same_dims(x, Q, DOUT, "queries and gradient"))
-    return false;
+  if (!infer_backward(x)) return false;
   for (int i = Q; i <= V; i++) x->out[i] = *xlm_infer_type(x, i);
   return true;
+}
+
+enum { ALONG_QUERIES = 1, ALONG_KEYS = 2 };
+
+static bool infer_bias_bwd(xlm_infer *x) {
+  xlm_dim dims[XLM_MAX_RANK], seq[XLM_MAX_RANK];
+  if (!infer_backward(x)) return false;
+  xlm_type *out = &x->out[0];
+  int n = xlm_attr_dims(&x->attrs, XLM_A_batch, dims);
+  int64_t along = xlm_attr_int(&x->attrs, XLM_A_along, 0);
+  *out = (xlm_type){.dtype = xlm_infer_type(x, Q)->dtype == XLM_F64 ? XLM_F64 : XLM_F32};
+  for (int i = 0; i < n; i++) out->dim[out->rank++] = dims[i];
+  if (along & ALONG_QUERIES && xlm_attr_dims(&x->attrs, XLM_A_seq, seq)) out->dim[out->rank++] = seq[0];
+  if (along & ALONG_KEYS && xlm_attr_dims(&x->attrs, XLM_A_kv_seq, seq)) out->dim[out->rank++] = seq[0];
+  return true;
+}
+
+// ---- gradient
+
+typedef struct backward { // a call of attend_bwd or attend_bias_bwd
+  xlm_val in[16];
+  int n;
+  xlm_attr_list attrs;
+} backward;
+
+static backward backward_of(xlm_grad *d, xlm_val dout) {
+  const xlm_node_info *n = xlm_node_at(d->b->g, d->node);
+  backward b = {.in = {d->in[Q], d->in[K], d->in[V], d->out[0], d->out[1], dout},
+                .n = 6,
+                .attrs = xlm_attr_list_from(d->b->g->arena, &n->attrs)};
+  int64_t given[XLM_OPERANDS];
+  uint32_t count = 0;
+  for (int what = 0; what < XLM_OPERANDS; what++) {
+    int at = xlm_attr_operand(&n->attrs, n->n_in, (xlm_operand)what);
+    xlm_val v = what == XLM_OPERAND_DLSE ? d->dout[1] : at >= 0 ? d->in[at] : 0;
+    if (!v || what == XLM_OPERAND_SINK) continue;
+    b.in[b.n++] = v;
+    given[count++] = what;
+  }
+  xlm_attr_drop(&b.attrs, XLM_A_operands);
+  if (count) xlm_attr_put_ints(&b.attrs, XLM_A_operands, given, count);
+  return b;
+}
+
+// Of a bias with both sequences its own dimensions, which it has in memory anyway; of others all but one
+// sequence, and the rest is summed, so that the kernel has work for many threads.
+static xlm_val bias_gradient(xlm_grad *d, backward b, xlm_val bias, bool distance) {
+  const xlm_graph *g = d->b->g;
+  const xlm_type *t = xlm_val_type(g, bias), *q = xlm_val_type(g, d->in[Q]);
+  xlm_attrs as = xlm_attr_freeze(&b.attrs);
+  xlm_dim seq[XLM_MAX_RANK], kv_seq[XLM_MAX_RANK], feature[XLM_MAX_RANK], dims[XLM_MAX_RANK];
+  xlm_attr_dims(&as, XLM_A_seq, seq), xlm_attr_dims(&as, XLM_A_kv_seq, kv_seq);
+  xlm_attr_dims(&as, XLM_A_feature, feature);
+  bool keys = xlm_type_find(t, kv_seq[0]) >= 0,
+       queries = seq[0] != kv_seq[0] && xlm_type_find(t, seq[0]) >= 0;
+  int n = 0;
+  for (int i = 0; i < q->rank; i++) {
+    bool is_sequence = q->dim[i] == seq[0] || q->dim[i] == feature[0];
+    if (!is_sequence && (!(keys && queries) || xlm_type_find(t, q->dim[i]) >= 0)) dims[n++] = q->dim[i];
+  }
+  xlm_attr_put_dims(&b.attrs, XLM_A_batch, dims, n);
+  xlm_attr_put_int(&b.attrs, XLM_A_along,
+                   (queries ? ALONG_QUERIES : 0) | (keys || !queries ? ALONG_KEYS : 0));
+  xlm_attr_put_int(&b.attrs, XLM_A_distance, distance);
+  return xlm_sum_to(d->b, xlm_emit(d->b, XLM_OP_ATTEND_BIAS_BWD, b.in, b.n, &b.attrs), t);
+}
+
+// Of the sink's score: its share p of the softmax times (dlse - dout . out), since its value is 0.
+static xlm_val sink_gradient(xlm_grad *d, xlm_val sink, xlm_val dout) {
+  xlm_build *b = d->b;
+  const xlm_type *lse = xlm_val_type(b->g, d->out[1]), *t = xlm_val_type(b->g, sink);
+  xlm_val p = xlm_op1(b, XLM_OP_EXP, xlm_op2(b, XLM_OP_SUB, xlm_cast_to(b, sink, lse->dtype), d->out[1]));
+  xlm_val products =
+      xlm_op2(b, XLM_OP_MUL, xlm_cast_to(b, d->out[0], lse->dtype), xlm_cast_to(b, dout, lse->dtype));
+  xlm_val sum = xlm_sum_to(b, products, lse);
+  xlm_val of_score = d->dout[1] ? xlm_op2(b, XLM_OP_SUB, d->dout[1], sum) : xlm_scale(b, sum, -1);
+  return xlm_sum_to(b, xlm_op2(b, XLM_OP_MUL, p, of_score), t);
 }
 
 static void grad(xlm_grad *d) {
   xlm_val dout = d->dout[0];
   if (!dout && !d->dout[1]) return;
   if (!dout) dout = xlm_scale(d->b, d->out[0], 0); // only the logsumexp is used
-  xlm_val in[] = {d->in[Q], d->in[K], d->in[V], d->out[0], d->out[1], dout, d->dout[1]};
-  xlm_attr_list l = xlm_attr_list_from(d->b->g->arena, &xlm_node_at(d->b->g, d->node)->attrs);
-  xlm_val first = xlm_emit(d->b, XLM_OP_ATTEND_BWD, in, d->dout[1] ? 7 : 6, &l);
-  for (int i = Q; i <= V; i++)
-    if (d->need[i]) d->din[i] = first + (xlm_val)i;
+  const xlm_node_info n = *xlm_node_at(d->b->g, d->node);
+  backward b = backward_of(d, dout);
+  if (d->need[Q] || d->need[K] || d->need[V]) {
+    xlm_val first = xlm_emit(d->b, XLM_OP_ATTEND_BWD, b.in, b.n, &b.attrs);
+    for (int i = Q; i <= V; i++)
+      if (d->need[i]) d->din[i] = first + (xlm_val)i;
+  }
+  int bias = xlm_attr_operand(&n.attrs, n.n_in, XLM_OPERAND_BIAS);
+  int slopes = xlm_attr_operand(&n.attrs, n.n_in, XLM_OPERAND_SLOPES);
+  int sink = xlm_attr_operand(&n.attrs, n.n_in, XLM_OPERAND_SINK);
+  if (bias >= 0 && d->need[bias]) d->din[bias] = bias_gradient(d, b, d->in[bias], false);
+  if (slopes >= 0 && d->need[slopes]) d->din[slopes] = bias_gradient(d, b, d->in[slopes], true);
+  if (sink >= 0 && d->need[sink]) d->din[sink] = sink_gradient(d, d->in[sink], dout);
 }
+
+// ---- cost: masks and documents, whose contents are not known here, do not count
 
 // The sum over x in [begin, end) of x, but at least 0 and at most `most`.
 static int64_t clamped_sum(int64_t begin, int64_t end, int64_t most) {
@@ -159,8 +144,8 @@ static int64_t clamped_sum(int64_t begin, int64_t end, int64_t most) {
   return below[1] - below[0];
 }
 
-// Of n consecutive queries, the first at position `at` relative to the first key. A query sees keys up to its own
-// position that are within the window.
+// Of n consecutive queries, the first at position `at` relative to the first key. A query sees keys up to its
+// own position that are within the window.
 static int64_t visible_in_run(int64_t at, int64_t n, int64_t keys, int64_t window) {
   int64_t seen = clamped_sum(at + 1, at + 1 + n, keys);
   return window ? seen - clamped_sum(at + 1 - window, at + 1 - window + n, keys) : seen;
@@ -178,24 +163,32 @@ static double visible(const xlm_graph *g, const xlm_node_info *n) {
                   visible_in_run(q->tail_offset - k->offset, q->tail, k->size, window));
 }
 
-static void cost_products(const xlm_graph *g, xlm_node node, double products, xlm_cost *out) {
+// Products over one head's vector of queries and keys, and of values.
+static void cost_products(const xlm_graph *g, xlm_node node, double products, double of_values,
+                          xlm_cost *out) {
   const xlm_node_info *n = &g->nodes[node];
-  xlm_dim seq[XLM_MAX_RANK];
-  xlm_attr_dims(&n->attrs, XLM_A_seq, seq);
-  const xlm_type *q = xlm_val_type(g, n->in[Q]);
-  double per_pair =
-      (double)xlm_type_elements(q, g->dims) / (double)g->dims[seq[0]].size; // batch * heads * feature
-  out->flops = 2 * products * per_pair * visible(g, n);
+  xlm_dim seq[XLM_MAX_RANK], feature[XLM_MAX_RANK], v_feature[XLM_MAX_RANK];
+  xlm_attr_dims(&n->attrs, XLM_A_seq, seq), xlm_attr_dims(&n->attrs, XLM_A_feature, feature);
+  if (!xlm_attr_dims(&n->attrs, XLM_A_v_feature, v_feature)) v_feature[0] = feature[0];
+  double size = (double)g->dims[feature[0]].size, v_size = (double)g->dims[v_feature[0]].size;
+  double rows =
+      (double)xlm_type_elements(xlm_val_type(g, n->in[Q]), g->dims) / (double)g->dims[seq[0]].size / size;
+  out->flops = 2 * (products * size + of_values * v_size) * rows * visible(g, n); // rows: batch * heads
 }
 
 static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
-  cost_products(g, n, 2, out);
+  cost_products(g, n, 1, 1, out);
   out->model_flops = out->flops;
 }
 
 static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
-  cost_products(g, n, 5, out);
-  out->model_flops = out->flops * 4 / 5; // excludes the recomputed scores
+  cost_products(g, n, 2, 2, out);
+  out->model_flops = out->flops; // excludes the recomputed scores
+  cost_products(g, n, 3, 2, out);
+}
+
+static void cost_bias_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) { // all of it recomputed
+  cost_products(g, n, 1, 1, out);
 }
 
 static const xlm_param params[] = {{"q", XLM_P_TENSOR, 0, true},
@@ -205,6 +198,13 @@ static const xlm_param params[] = {{"q", XLM_P_TENSOR, 0, true},
                                    {"window", XLM_P_INT, XLM_A_window, false},
                                    {"scale", XLM_P_FLOAT, XLM_A_scale, false},
                                    {"softcap", XLM_P_FLOAT, XLM_A_softcap, false},
+                                   {"bias", XLM_P_NAMED, 0, false},
+                                   {"slopes", XLM_P_NAMED, 0, false},
+                                   {"sink", XLM_P_NAMED, 0, false},
+                                   {"mask", XLM_P_NAMED, 0, false},
+                                   {"documents", XLM_P_NAMED, 0, false},
+                                   {"kv_documents", XLM_P_NAMED, 0, false},
+                                   {"prefix", XLM_P_NAMED, 0, false},
                                    {"seq", XLM_P_DIM, XLM_A_seq, false},
                                    {"kv_seq", XLM_P_DIM, XLM_A_kv_seq, false},
                                    {"heads", XLM_P_DIM, XLM_A_heads, false},
@@ -212,58 +212,101 @@ static const xlm_param params[] = {{"q", XLM_P_TENSOR, 0, true},
                                    {"feature", XLM_P_DIM, XLM_A_feature, false},
                                    {NULL}};
 
+enum {
+  MASKS = 1 << XLM_OPERAND_BIAS | 1 << XLM_OPERAND_SLOPES | 1 << XLM_OPERAND_MASK |
+          1 << XLM_OPERAND_DOCUMENTS | 1 << XLM_OPERAND_KV_DOCUMENTS | 1 << XLM_OPERAND_PREFIX
+};
+
+#define COMMON                                                                                               \
+  {XLM_A_seq, XLM_IN(0), 1, 1}, {XLM_A_kv_seq, XLM_IN(1), 1, 1}, {XLM_A_feature, XLM_IN(0), 1, 1},           \
+      {XLM_A_v_feature, XLM_IN(2), 1, 1, .may = true, .without = "`feature`"},                               \
+      {XLM_A_heads, XLM_IN(0), 1, 1, .may = true}, {XLM_A_kv_heads, XLM_IN(1), 1, 1, .may = true},           \
+      {XLM_A_causal, .low = 0, .high = 1, .may = true},                                                      \
+      {XLM_A_window, .low = 0, .high = XLM_ATTR_MOST, .may = true}, {XLM_A_scale}, {                         \
+    XLM_A_softcap, .low = 0, .high = XLM_ATTR_MOST, .may = true                                              \
+  }
+#define Q_K_V "[* seq heads feature], [* kv_seq kv_heads feature], [* kv_seq kv_heads v_feature], "
+#define RESULTS "[* seq heads v_feature], [* seq heads], [* seq heads v_feature], " // out, lse, dout
+#define BIAS_SLOPES "[* seq kv_seq heads], [* heads], "
+#define MASK_AND_ON "[* seq kv_seq heads], [* seq], [* kv_seq], [*]" // mask, documents, kv_documents, prefix
+#define WHOLE "kv_seq: whole, kv_heads: match heads, feature: whole, v_feature: whole"
+
 const xlm_op xlm_op_attend = {
     .name = "attend",
-    .facts = {.product = XLM_PRODUCT_ATTENTION, .mixes = XLM_KEY(kv_seq) | XLM_KEY(feature)},
+    .facts = {.product = XLM_PRODUCT_ATTENTION,
+              .mixes = XLM_KEY(kv_seq) | XLM_KEY(feature) | XLM_KEY(v_feature)},
     .min_in = 3,
-    .max_in = 3,
+    .max_in = 10,
     .n_out = 2,
     .params = params,
-    XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1}, {XLM_A_kv_seq, XLM_IN(1), 1, 1}, {XLM_A_feature, XLM_IN(0), 1, 1},
-              {XLM_A_heads, XLM_IN(0), 1, 1, .may = true}, {XLM_A_kv_heads, XLM_IN(1), 1, 1, .may = true},
-              {XLM_A_causal, .low = 0, .high = 1, .may = true},
-              {XLM_A_window, .low = 0, .high = XLM_ATTR_MOST, .may = true}, {XLM_A_scale},
-              {XLM_A_softcap, .low = 0, .high = XLM_ATTR_MOST, .may = true}),
-    .layout = "[* seq heads feature], [* kv_seq kv_heads feature], [* kv_seq kv_heads feature] -> "
-              "[* seq heads feature], [* seq heads] | seq: place, kv_seq: whole, kv_heads: match heads, "
-              "feature: whole",
+    XLM_TAKES(COMMON, {XLM_A_operands, .may = true, .among = MASKS | 1 << XLM_OPERAND_SINK}),
+    .layout = Q_K_V BIAS_SLOPES "[* heads], " MASK_AND_ON
+                                " -> [* seq heads v_feature], [* seq heads] | seq: place, " WHOLE,
     .infer = infer,
     .grad = grad,
     .cost = cost,
-    .doc = "Attention: softmax over the keys of scale * (q . k), times v. q is [.., seq, heads, head]; k and "
-           "v are "
-           "[.., seq, kv_heads, head], where the sequence may be a renamed one (`kv_seq`) and kv_heads, the "
-           "dimension "
-           "that q lacks, may be fewer than heads: query head h uses key head h * kv_heads / heads. With "
-           "`causal` a "
-           "query at position p sees the keys at positions <= p; with `window = w` only the last w of them, "
-           "its own "
-           "included. scale = 1 / sqrt(head) unless given; `softcap = c` turns a score s into c * tanh(s / "
-           "c). The "
-           "result has q's dimensions; a second result is the logsumexp of the scores. The score matrix is "
-           "never "
-           "stored."};
+    .doc =
+        "Attention: softmax over the keys of scale * (q . k), times v. q is [.., seq, heads, head]; k and v "
+        "are "
+        "[.., kv_seq, kv_heads, head], where kv_seq may be seq or a sequence of another length, kv_heads, "
+        "the "
+        "dimension that q lacks, may be fewer than heads: query head h uses key head h * kv_heads / heads; "
+        "and "
+        "one head's vector of v may be another dimension of another size, which the result then has. With "
+        "`causal` a query at position p sees the keys at positions <= p; with `window = w` only the last w "
+        "of "
+        "them, its own included. scale = 1 / sqrt(head) unless given; `softcap = c` turns a score s into "
+        "c * tanh(s / c). The result has q's dimensions; a second result is the logsumexp of the scores. The "
+        "score matrix is never stored.\n\nTensors given by name: `bias`, with any dimensions of q but head, "
+        "and of keys kv_seq, is added to the scores (after the soft-cap); -infinity hides a key. "
+        "`slopes[heads]` adds slope * (key position - query position) (ALiBi). `sink[heads]` is one more "
+        "score "
+        "in each query's softmax, whose value is nothing. `mask`, with the dimensions of a bias, hides the "
+        "keys where it is 0. `documents[.., seq]`, whole numbers: a query sees keys with its own number "
+        "only; "
+        "where keys have a sequence of their own, theirs are `kv_documents[.., kv_seq]`. `prefix[..]`, whole "
+        "numbers, with `causal`: every query of the sample sees the first so many keys. Conditions combine: "
+        "a "
+        "key is seen if all of them allow it, and `prefix` extends `causal` and `window`. A query that sees "
+        "no key has result 0. Where queries and keys share `seq`, it is the keys' in a bias or mask; for one "
+        "with both, rename it in k and v. Gradients: to q, k, v, bias, slopes and sink. Tiles of other "
+        "documents are skipped."};
 
 const xlm_op xlm_op_attend_bwd = {
     .name = "attend_bwd",
-    .facts = {.product = XLM_PRODUCT_ATTENTION, .mixes = XLM_KEY(seq) | XLM_KEY(kv_seq) | XLM_KEY(feature)},
+    .facts = {.product = XLM_PRODUCT_ATTENTION,
+              .mixes = XLM_KEY(seq) | XLM_KEY(kv_seq) | XLM_KEY(feature) | XLM_KEY(v_feature)},
     .flags = XLM_OPF_INTERNAL,
     .min_in = 6,
-    .max_in = 7,
+    .max_in = 13,
     .n_out = 3,
-    XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1}, {XLM_A_kv_seq, XLM_IN(1), 1, 1}, {XLM_A_feature, XLM_IN(0), 1, 1},
-              {XLM_A_heads, XLM_IN(0), 1, 1, .may = true}, {XLM_A_kv_heads, XLM_IN(1), 1, 1, .may = true},
-              {XLM_A_causal, .low = 0, .high = 1, .may = true},
-              {XLM_A_window, .low = 0, .high = XLM_ATTR_MOST, .may = true}, {XLM_A_scale},
-              {XLM_A_softcap, .low = 0, .high = XLM_ATTR_MOST, .may = true}),
-    .layout = "[* seq heads feature], [* kv_seq kv_heads feature], [* kv_seq kv_heads feature], [* seq heads "
-              "feature], "
-              "[* seq heads], [* seq heads feature], [* seq heads] -> [* seq heads feature], "
-              "[* kv_seq kv_heads feature], [* kv_seq kv_heads feature] | seq: sum, kv_seq: whole, "
-              "kv_heads: match heads, feature: whole",
+    XLM_TAKES(COMMON, {XLM_A_operands, .may = true, .among = MASKS | 1 << XLM_OPERAND_DLSE}),
+    .layout = Q_K_V RESULTS BIAS_SLOPES MASK_AND_ON
+    ", [* seq heads] -> [* seq heads feature], [* kv_seq kv_heads feature], [* kv_seq kv_heads v_feature] | "
+    "seq: sum, " WHOLE,
     .infer = infer_bwd,
     .no_grad = "second derivatives are not built",
     .cost = cost_bwd,
     .doc = "Gradients of attend to q, k and v, from its operands, result and logsumexp and the gradients of "
            "both. The "
            "probabilities are computed again, tile by tile."};
+
+const xlm_op xlm_op_attend_bias_bwd = {
+    .name = "attend_bias_bwd",
+    .facts = {.product = XLM_PRODUCT_ATTENTION,
+              .mixes = XLM_KEY(seq) | XLM_KEY(kv_seq) | XLM_KEY(feature) | XLM_KEY(v_feature)},
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 6,
+    .max_in = 13,
+    .n_out = 1,
+    XLM_TAKES(COMMON, {XLM_A_operands, .may = true, .among = MASKS | 1 << XLM_OPERAND_DLSE},
+              {XLM_A_batch, XLM_IN(0), 0, 8}, {XLM_A_along, .low = 1, .high = 3},
+              {XLM_A_distance, .low = 0, .high = 1}),
+    .layout = Q_K_V RESULTS BIAS_SLOPES MASK_AND_ON
+    ", [* seq heads] -> [* seq kv_seq heads] | *: sum, seq: place, " WHOLE,
+    .infer = infer_bias_bwd,
+    .no_grad = "second derivatives are not built",
+    .cost = cost_bias_bwd,
+    .doc = "The gradient of attend to a bias or to slopes, from the operands of attend_bwd: the gradients of "
+           "the "
+           "scores, computed again and summed over the dimensions that the result lacks."};

@@ -15,6 +15,8 @@ typedef struct xlm_el_filling { // a call under construction; large, so it is he
   const xlm_op *op;
   xlm_el_operand *in;
   int n_in;
+  xlm_el_operand named[XLM_OPERANDS]; // optional operands ..
+  uint32_t given;                     // .. and which of them are there, as a set
   xlm_attr_list attrs;
   bool filled[MOST_PARAMS];
   const xlm_arg *over, *arrow;
@@ -31,10 +33,10 @@ static int count_params(const xlm_op *op) {
 
 static const char *signature(xlm_el *e, const xlm_op *op) {
   static const char *const shape[] = {
-      [XLM_P_TENSOR] = "%s",        [XLM_P_REST] = "%s ..",   [XLM_P_FLOAT] = "%s = number",
-      [XLM_P_INT] = "%s = integer", [XLM_P_FLAG] = "%s",      [XLM_P_DIM] = "%s = dim",
-      [XLM_P_OVER] = "over ..",     [XLM_P_ARROW] = "a -> b", [XLM_P_TEXT] = "%s = name",
-      [XLM_P_ENUM] = "%s = name",
+      [XLM_P_TENSOR] = "%s",        [XLM_P_REST] = "%s ..",        [XLM_P_FLOAT] = "%s = number",
+      [XLM_P_INT] = "%s = integer", [XLM_P_FLAG] = "%s",           [XLM_P_DIM] = "%s = dim",
+      [XLM_P_OVER] = "over ..",     [XLM_P_ARROW] = "a -> b",      [XLM_P_TEXT] = "%s = name",
+      [XLM_P_ENUM] = "%s = name",   [XLM_P_NAMED] = "%s = tensor",
   };
   xlm_text t = xlm_text_new(e->arena);
   xlm_text_printf(&t, "%s(", op->name);
@@ -153,7 +155,8 @@ static void set_enum(filling *c, const xlm_param *p, const xlm_expr *x) {
   xlm_diag_help(c->e->diags, g, "write one of %s", names.data);
 }
 
-static void put_operand(filling *c, xlm_el_value v, const xlm_expr *x) {
+static xlm_el_operand operand_of(filling *c, const xlm_expr *x) {
+  xlm_el_value v = xlm_el_one(c->e, c->f, x);
   bool number_fits = c->op->flags & XLM_OPF_ELEMENTWISE;
   if (v.kind == XLM_EL_NUMBER && !number_fits) {
     xlm_diag *g = xlm_diag_push(c->e->diags, XLM_E_NOT_TENSOR, x->span,
@@ -163,7 +166,19 @@ static void put_operand(filling *c, xlm_el_value v, const xlm_expr *x) {
     v = xlm_el_bad();
   }
   if (v.kind == XLM_EL_BAD) c->ok = false;
-  c->in[c->n_in++] = (xlm_el_operand){v, x->span};
+  return (xlm_el_operand){v, x->span};
+}
+
+static void put_operand(filling *c, const xlm_expr *x) {
+  c->in[c->n_in++] = operand_of(c, x);
+}
+
+static void set_named(filling *c, const xlm_param *p, const xlm_expr *x) {
+  int what;
+  bool known = xlm_enum_find(XLM_ENUM_OPERAND, p->name, &what);
+  XLM_ASSERT(known, "%s: `%s` is no optional operand", c->op->name, p->name);
+  c->named[what] = operand_of(c, x);
+  c->given |= 1u << what;
 }
 
 static void set_operand(filling *c, const xlm_param *p, const xlm_expr *x) {
@@ -174,7 +189,7 @@ static void set_operand(filling *c, const xlm_param *p, const xlm_expr *x) {
                            c->op->name, p->name));
     return;
   }
-  put_operand(c, xlm_el_one(c->e, c->f, x), x);
+  put_operand(c, x);
 }
 
 static void set_misplaced(filling *c, const xlm_param *p, const xlm_expr *x) {
@@ -186,7 +201,7 @@ static void set(filling *c, int i, const xlm_expr *x) {
       [XLM_P_TENSOR] = set_operand, [XLM_P_REST] = set_misplaced,  [XLM_P_FLOAT] = set_float,
       [XLM_P_INT] = set_int,        [XLM_P_FLAG] = set_flag,       [XLM_P_DIM] = set_dim,
       [XLM_P_OVER] = set_misplaced, [XLM_P_ARROW] = set_misplaced, [XLM_P_TEXT] = set_text,
-      [XLM_P_ENUM] = set_enum,
+      [XLM_P_ENUM] = set_enum,      [XLM_P_NAMED] = set_named,
   };
   const xlm_param *p = &c->op->params[i];
   if (c->filled[i]) {
@@ -267,14 +282,45 @@ static int next_open(const filling *c, bool tensors) {
   return -1;
 }
 
+static bool only_numbers(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
+
+static bool is_tensor(filling *c, const xlm_expr *x) { // without evaluating it
+  if (x->kind == XLM_EXPR_STRING) return false;
+  if (x->kind != XLM_EXPR_NAME) return !only_numbers(c->e, c->f, x);
+  const xlm_el_symbol *s = xlm_el_find(c->f, x->name.text);
+  return s && (s->kind >= XLM_SYM_PARAM || (s->kind == XLM_SYM_VALUE && s->value.kind == XLM_EL_TENSOR));
+}
+
+// A tensor more than the operation has places for: those that remain are given by name.
+static bool is_one_too_many(filling *c, const xlm_arg *a) {
+  if (!is_tensor(c, a->value)) return false;
+  xlm_text names = xlm_text_new(c->e->arena);
+  const char *text = a->value->kind == XLM_EXPR_NAME ? a->value->name.text : NULL, *same = NULL;
+  for (const xlm_param *p = c->op->params; p->name; p++) {
+    if (p->kind != XLM_P_NAMED) continue;
+    if (text && !strcmp(p->name, text)) same = p->name;
+    xlm_text_printf(&names, "%s`%s`", *names.data ? ", " : "", p->name);
+  }
+  xlm_diag *g = wrong(c, a->span, "`%s` takes %d tensor%s by position, and this is one more", c->op->name,
+                      c->n_in, c->n_in == 1 ? "" : "s");
+  if (same)
+    xlm_diag_help(c->e->diags, g, "write `%s = %s`", same, text);
+  else if (*names.data)
+    xlm_diag_help(c->e->diags, g, "other tensors are given by name: %s", names.data);
+  else
+    say_signature(c, g);
+  return true;
+}
+
 static void take_value(filling *c, const xlm_arg *a) {
   if (is_flag(c, a->value) || is_misspelt_flag(c, a->value)) return;
   int i = next_open(c, true);
   if (i >= 0) {
     c->filled[i] = c->op->params[i].kind == XLM_P_TENSOR;
-    put_operand(c, xlm_el_one(c->e, c->f, a->value), a->value);
+    put_operand(c, a->value);
     return;
   }
+  if (is_one_too_many(c, a)) return;
   i = next_open(c, false);
   if (i >= 0 && is_surplus_tensor(c, &c->op->params[i], a->value)) return;
   if (i >= 0)
@@ -325,6 +371,17 @@ static void take_arrow(filling *c, const xlm_arg *a) {
   xlm_attr_put_dims(&c->attrs, XLM_A_to, to, n_to + more_to);
 }
 
+static void put_named(filling *c) { // after the other operands, in the order of their set
+  int64_t which[XLM_OPERANDS];
+  uint32_t n = 0;
+  for (int i = 0; i < XLM_OPERANDS; i++) {
+    if (!(c->given >> i & 1)) continue;
+    c->in[c->n_in++] = c->named[i];
+    which[n++] = i;
+  }
+  if (n) xlm_attr_put_ints(&c->attrs, XLM_A_operands, which, n);
+}
+
 static void take_all(filling *c) {
   static void (*const take[])(filling *, const xlm_arg *) = {[XLM_ARG_VALUE] = take_value,
                                                              [XLM_ARG_NAMED] = take_named,
@@ -338,6 +395,7 @@ static void take_all(filling *c) {
   }
   c->in = XLM_NEW_N(c->e->arena, xlm_el_operand, n);
   for (const xlm_arg *a = c->x->call.args; a; a = a->next) take[a->kind](c, a);
+  put_named(c);
 }
 
 static void check_required(filling *c) {

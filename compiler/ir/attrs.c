@@ -121,6 +121,17 @@ static const char *wrong_attr(const check *c, const xlm_attr *a) {
   return wrong[xlm_attr_kind_of(a->key)] ? wrong[xlm_attr_kind_of(a->key)](c, r, a) : NULL;
 }
 
+// The optional operands are the last ones, each at most once.
+static const char *wrong_operands(const check *c, const xlm_attrs *as) {
+  const xlm_attr *a = xlm_attr_find(as, XLM_A_operands);
+  int n = a ? (int)a->n : 0;
+  if (rule_of(c->op, XLM_A_operands) && n != c->n_in - c->op->min_in)
+    return xlm_arena_printf(c->a, "`operands` lists %d of %d", n, c->n_in - c->op->min_in);
+  for (int i = 1; i < n; i++)
+    if (a->ints[i] <= a->ints[i - 1]) return "`operands` is not in order";
+  return NULL;
+}
+
 const char *xlm_op_attrs_wrong(const xlm_op *op, const xlm_graph *g, const xlm_attrs *as, int n_in,
                                const xlm_val *in, int n_out, const xlm_val *out, xlm_arena *a) {
   check c = {op, g, in, out, n_in, n_out, a};
@@ -132,7 +143,7 @@ const char *xlm_op_attrs_wrong(const xlm_op *op, const xlm_graph *g, const xlm_a
   for (int i = 0; i < op->n_attrs; i++)
     if (!op->attrs[i].may && !xlm_attr_find(as, op->attrs[i].key))
       return xlm_arena_printf(a, "it lacks the attribute `%s`", xlm_attr_name(op->attrs[i].key));
-  return NULL;
+  return wrong_operands(&c, as);
 }
 
 int xlm_attrs_differ(const xlm_attrs *have, const xlm_attrs *inferred) {

@@ -132,7 +132,7 @@ xlm_val xlm_emit_checked(xlm_build *b, xlm_op_id id, const xlm_val *in, int n_in
   if (op->expand) return op->expand(b, x);
   xlm_node_info n = {.op = id,
                      .phase = b->phase,
-                     .n_in = (uint16_t)n_in,
+                     .n_in = (uint16_t)x->n_in,
                      .n_out = (uint16_t)x->n_out,
                      .in = x->in,
                      .attrs = x->attrs,

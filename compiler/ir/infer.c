@@ -49,6 +49,23 @@ static void put(xlm_infer *x, xlm_attr a) {
   x->attrs = xlm_attr_freeze(&l);
 }
 
+int xlm_infer_operand(const xlm_infer *x, xlm_operand what) {
+  return xlm_attr_operand(&x->attrs, x->n_in, what);
+}
+
+void xlm_infer_add_operand(xlm_infer *x, xlm_operand what, xlm_val v) {
+  xlm_ints given = xlm_attr_ints(&x->attrs, XLM_A_operands);
+  int first = x->n_in - (int)given.n, at = 0;
+  while (at < (int)given.n && given.at[at] < (int64_t)what) at++;
+  xlm_val *in = XLM_NEW_N(x->g->tables, xlm_val, x->n_in + 1);
+  int64_t *all = XLM_NEW_N(x->g->arena, int64_t, given.n + 1);
+  for (int i = 0; i <= x->n_in; i++) in[i] = i < first + at ? x->in[i] : i == first + at ? v : x->in[i - 1];
+  for (int i = 0; i <= (int)given.n; i++)
+    all[i] = i < at ? given.at[i] : i == at ? (int64_t)what : given.at[i - 1];
+  x->in = in, x->n_in++;
+  put(x, (xlm_attr){.key = XLM_A_operands, .n = given.n + 1, .ints = all});
+}
+
 void xlm_infer_set_int(xlm_infer *x, xlm_attr_key key, int64_t v) {
   put(x, (xlm_attr){.key = key, .i = v});
 }

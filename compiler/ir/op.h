@@ -14,6 +14,7 @@
 typedef enum xlm_param_kind {
   XLM_P_TENSOR, // an operand
   XLM_P_REST,   // any number of further operands (concat, norm_sq)
+  XLM_P_NAMED,  // an optional operand, given as `name = tensor`; the name is one of xlm_operand
   XLM_P_FLOAT,  // compile-time number -> FLOAT attribute
   XLM_P_INT,    // compile-time integer -> INT attribute
   XLM_P_FLAG,   // bare name -> INT attribute 1
@@ -27,7 +28,7 @@ typedef enum xlm_param_kind {
 typedef struct xlm_param {
   const char *name;
   xlm_param_kind kind;
-  xlm_attr_key key; // unused for TENSOR, REST
+  xlm_attr_key key; // unused for TENSOR, REST, NAMED
   bool required;
 } xlm_param;
 
@@ -64,6 +65,11 @@ bool xlm_infer_fail(xlm_infer *x, xlm_fault f, int operand, const char *fmt, ...
     XLM_PRINTF(4, 5);                                                     // always false
 bool xlm_infer_help(xlm_infer *x, const char *fmt, ...) XLM_PRINTF(2, 3); // always false
 const xlm_type *xlm_infer_type(const xlm_infer *x, int operand);
+// Optional operands: those that are there are the last ones, in the order of xlm_operand, and the attribute
+// `operands` lists them. The position of one; -1: it is not there.
+int xlm_infer_operand(const xlm_infer *x, xlm_operand what);
+// One more operand, which the call implies.
+void xlm_infer_add_operand(xlm_infer *x, xlm_operand what, xlm_val v);
 const char *xlm_infer_dims_text(const xlm_infer *x, const xlm_type *t); // "[batch, seq, hidden]"
 void xlm_infer_set_int(xlm_infer *x, xlm_attr_key key, int64_t v);
 void xlm_infer_set_float(xlm_infer *x, xlm_attr_key key, double v);
@@ -148,12 +154,14 @@ typedef struct xlm_op {
   const xlm_param *params;    // ends with name NULL; NULL for INTERNAL ops
   const xlm_attr_rule *attrs; // XLM_TAKES
   uint8_t n_attrs;
+  // The lists of operands are followed by one for each optional operand that the op takes (the attribute
+  // `operands`), present or not.
   // "[* over] -> [*] | over: sum". `*` is any other dimension, split freely. After the bar, per attribute
   // key, the meaning of a split of those dimensions: `sum` (the result is partial), `whole` (must not be
   // split), `index` (the kernel masks by the dim's offset; the result is partial), `place` (the kernel uses
   // the dim's offset), `match a` (split exactly as attribute a). `*: linear`: partial sums pass through when
   // all operands are partial over the same axes; `*: scaling`: through operand 0 when operand 1 is a
-  // constant; `*: sum`: every dimension is summed. `[..]+` on an operand and a result: the result is linear
+  // constant; `*: sum`: a result is partial over every axis that splits the operands and not it. `[..]+` on an operand and a result: the result is linear
   // in that operand, whose partial sums carry over to it while the other operands are whole.
   const char *layout;
   bool (*infer)(xlm_infer *);

@@ -103,6 +103,20 @@ xlm_split_rule xlm_layout_rule_of(const xlm_layout_rule *r, xlm_attr_key key) {
   return XLM_SPLIT_FREE;
 }
 
+static uint32_t optional(const xlm_op *op) { // the operands that it may take, as a set
+  for (int i = 0; i < op->n_attrs; i++)
+    if (op->attrs[i].key == XLM_A_operands) return op->attrs[i].among;
+  return 0;
+}
+
+int xlm_layout_list(const xlm_op *op, const xlm_attrs *attrs, int n_in, int operand) {
+  xlm_ints given = xlm_attr_ints(attrs, XLM_A_operands);
+  int first = n_in - (int)given.n;
+  if (operand < first) return operand;
+  int64_t what = given.at[operand - first];
+  return op->min_in + __builtin_popcount(optional(op) & (((uint32_t)1 << what) - 1));
+}
+
 bool xlm_layout_mentions(const xlm_layout_rule *r, bool result, int index, xlm_attr_key key) {
   int count = result ? r->n_out : r->n_in;
   if (index >= count) index = count - 1;

@@ -22,7 +22,7 @@ typedef enum xlm_split_rule {
   XLM_SPLIT_WHOLE, // must not be split
 } xlm_split_rule;
 
-enum { XLM_RULE_KEYS = 8, XLM_RULE_VALUES = 10 };
+enum { XLM_RULE_KEYS = 8, XLM_RULE_VALUES = 16 };
 
 // A parsed layout rule. Operands after the last one listed follow its list.
 typedef struct xlm_layout_rule {
@@ -43,6 +43,9 @@ typedef struct xlm_layout_rule {
 // Parses op->layout, which is part of the source: a mistake in it is asserted.
 xlm_layout_rule xlm_layout_parse(const xlm_op *op);
 xlm_split_rule xlm_layout_rule_of(const xlm_layout_rule *r, xlm_attr_key key);
+// The list of operand i of a node in its rule: optional operands have their own, whichever are there.
+int xlm_layout_list(const xlm_op *op, const xlm_attrs *attrs, int n_in, int operand);
+// `index`: a list of operands or results.
 bool xlm_layout_mentions(const xlm_layout_rule *r, bool result, int index, xlm_attr_key key);
 
 #endif

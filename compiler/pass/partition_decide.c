@@ -74,7 +74,10 @@ static void keep_whole(const xlm_layout_rule *r, const xlm_attrs *as, assign *s)
   }
 }
 
-static bool is_whole_key(const xlm_layout_rule *r, const xlm_attrs *as, xlm_dim d, bool result, int index) {
+static bool is_whole_key(const xlm_layout_rule *r, const xlm_node_info *n, xlm_dim d, bool result,
+                         int index) {
+  const xlm_attrs *as = &n->attrs;
+  if (!result) index = xlm_layout_list(xlm_op_at(n->op), as, n->n_in, index);
   for (int k = 0; k < r->n_keys; k++)
     if (r->key[k].rule == XLM_SPLIT_WHOLE && xlm_attr_has_dim(as, r->key[k].key, d) &&
         xlm_layout_mentions(r, result, index, r->key[k].key))
@@ -169,7 +172,7 @@ static xlm_layout restricted(const xlm_partitioning *p, const xlm_node_info *n, 
   xlm_layout l = {0};
   const xlm_type *t = type_of(p, result ? n->out + (xlm_val)index : n->in[index]);
   for (int i = 0; i < t->rank; i++)
-    l.axes[i] = is_whole_key(r, &n->attrs, t->dim[i], result, index) ? 0 : assigned(s, t->dim[i]);
+    l.axes[i] = is_whole_key(r, n, t->dim[i], result, index) ? 0 : assigned(s, t->dim[i]);
   return l;
 }
 
@@ -178,8 +181,11 @@ static uint32_t partial_of(const xlm_partitioning *p, const xlm_node_info *n, co
                            const assign *s, int index) {
   uint32_t partial = 0;
   const xlm_type *t = type_of(p, n->out + (xlm_val)index);
-  for (int i = 0; r->sum_all && i < s->n; i++)
-    if (xlm_type_find(t, s->at[i].dim) < 0) partial |= s->at[i].axes;
+  if (r->sum_all) {
+    xlm_layout own = restricted(p, n, r, s, true, index);
+    for (int i = 0; i < s->n; i++) partial |= s->at[i].axes;
+    return partial & ~xlm_layout_axes(&own, t->rank);
+  }
   for (int k = 0; k < r->n_keys; k++) {
     if (r->key[k].rule != XLM_SPLIT_SUM && r->key[k].rule != XLM_SPLIT_INDEX) continue;
     xlm_dim dims[XLM_MAX_RANK];

@@ -267,6 +267,10 @@ static xlm_val convert(emit *e, xlm_val old, const xlm_layout *want) {
 
 // ---- nodes ----
 
+static int list_of(const xlm_node_info *n, int operand) {
+  return xlm_layout_list(xlm_op_at(n->op), &n->attrs, n->n_in, operand);
+}
+
 // The local dimension for logical dimension d in this node: that of the operands to which the key refers.
 static xlm_dim map_dim(emit *e, const xlm_node_info *n, const xlm_val *in, const xlm_node_layouts *l,
                        xlm_attr_key key, xlm_dim d) {
@@ -274,7 +278,7 @@ static xlm_dim map_dim(emit *e, const xlm_node_info *n, const xlm_val *in, const
   for (int pass = 0; pass < 2; pass++) // operands whose rule names the key first
     for (int i = 0; i < n->n_in; i++) {
       int at = xlm_type_find(xlm_val_type(e->p->g, n->in[i]), d);
-      if (at >= 0 && (pass == 1 || xlm_layout_mentions(r, false, i, key)))
+      if (at >= 0 && (pass == 1 || xlm_layout_mentions(r, false, list_of(n, i), key)))
         return xlm_val_type(e->out, in[i])->dim[at];
     }
   for (int i = 0; i < n->n_out; i++) {

@@ -22,13 +22,22 @@ static __device__ __forceinline__ float row_sum(float x) {
   return x;
 }
 
-// Products become powers of scores, in room.pairs; keep[i]: what row i of the result is multiplied by before they count.
-static __device__ __forceinline__ void soften(const attend_shape &s, const attend_band &band, simt_room &room, simt_pairs &x,
-                                              running &r, float (&keep)[PER]) {
-  attend_capped(s, [&](auto capped) {
+// Products become scores.
+static __device__ __forceinline__ void find_scores(const attend_args &a, const attend_here &here, const attend_band &band,
+                                                   const attend_rows &q, const attend_rows &k, simt_pairs &x) {
+  attend_capped(a.s, [&](auto capped) {
     for (int i = 0; i < PER; i++)
-      for (int j = 0; j < PER; j++) x[i][j] = attend_score(s, capped, x[i][j]);
+      for (int j = 0; j < PER; j++) x[i][j] = attend_score(a.s, capped, x[i][j]);
   });
+  if (!a.t.any) return;
+  for (int i = 0; i < PER; i++)
+    for (int j = 0; j < PER; j++)
+      if (attend_sees(&band, simt_row(i), simt_col(j))) x[i][j] += attend_added(a.t, here, q, k, simt_row(i), simt_col(j));
+}
+
+// Scores become their powers, in room.pairs; keep[i]: what row i of the result is multiplied by before they count.
+static __device__ __forceinline__ void soften(const attend_band &band, simt_room &room, simt_pairs &x, running &r,
+                                              float (&keep)[PER]) {
   for (int i = 0; i < PER; i++) {
     float now = -INFINITY;
     for (int j = 0; j < PER; j++)
@@ -36,7 +45,8 @@ static __device__ __forceinline__ void soften(const attend_shape &s, const atten
     r.most[i] = attend_raise(r.most[i], row_max(now), &keep[i]);
     r.sum[i] *= keep[i];
     for (int j = 0; j < PER; j++) {
-      float p = attend_sees(&band, simt_row(i), simt_col(j)) ? exp2f(x[i][j] - r.most[i]) : 0.0f;
+      bool seen = attend_sees(&band, simt_row(i), simt_col(j)) && x[i][j] != -INFINITY;
+      float p = seen ? exp2f(x[i][j] - r.most[i]) : 0.0f;
       room.pairs[simt_col(j)][simt_row(i)] = p;
       r.sum[i] += p;
     }
@@ -49,24 +59,26 @@ __global__ void __launch_bounds__(SIMT_THREADS) attend_simt(const __grid_constan
   const attend_shape &s = a.s;
   int64_t tiles = attend_query_tiles(&s);
   for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
-    attend_item it = attend_item_of(&s, item, tiles, s.heads, N * SIMT_SIDE);
+    attend_item it = attend_item_of(item, s.v_features, tiles, s.heads, N * SIMT_SIDE);
     attend_rows rows = attend_query_tile(&s, tiles - 1 - it.tile); // those that see most first
-    attend_range seen = attend_seen_keys(&s, &rows);
+    attend_here here = attend_here_of(s, a.t, it.batch, it.head);
+    attend_range seen = attend_find_keys(s, a.t, here, rows);
     simt_tile q = simt_tile_of(s, a.q, it.batch, it.head, rows);
     int64_t g = attend_key_head(&s, it.head);
     simt_sums<N> out = {};
     running r;
-    for (int i = 0; i < PER; i++) r.most[i] = -INFINITY, r.sum[i] = 0;
+    for (int i = 0; i < PER; i++) r.most[i] = here.sink, r.sum[i] = here.sink > -INFINITY && simt_col(0) == 0;
     for (int64_t tile = seen.begin; tile < seen.end; tile++) {
       attend_rows keys = attend_key_tile(&s, tile);
-      attend_band band = attend_band_of(&s, &rows, &keys);
+      attend_band band = attend_band_of(&s, &rows, &keys, here.prefix);
       simt_pairs x;
       float keep[PER];
       simt_scores(room, x, q, simt_tile_of(s, a.k, it.batch, g, keys), s.features);
-      soften(s, band, room, x, r, keep);
+      find_scores(a, here, band, rows, keys, x);
+      soften(band, room, x, r, keep);
       for (int i = 0; i < PER; i++)
         for (int j = 0; j < N; j++) out[i][j] *= keep[i];
-      simt_add<N>(room, out, simt_tile_of(s, a.v, it.batch, g, keys), it.feature, s.features);
+      simt_add<N>(room, out, simt_tile_of(s, a.v, it.batch, g, keys), it.feature, s.v_features);
     }
     simt_tile lse = simt_tile_of(s, a.lse, it.batch, it.head, rows);
     float factor[PER];
@@ -76,14 +88,14 @@ __global__ void __launch_bounds__(SIMT_THREADS) attend_simt(const __grid_constan
       if (it.feature == 0 && simt_col(0) == 0 && simt_row(i) < rows.n)
         simt_write(a.lse, lse.at + simt_row(i) * a.lse.row, attend_lse(r.most[i], sum));
     }
-    simt_store<N>(simt_tile_of(s, a.out, it.batch, it.head, rows), out, factor, it.feature, s.features);
+    simt_store<N>(simt_tile_of(s, a.out, it.batch, it.head, rows), out, factor, it.feature, s.v_features);
   }
 }
 
 XLM_CUDA_RUN(attend) {
   if (c->variant == XLM_ATTEND_CUDNN) return xlm_cuda_attend_cudnn(c);
   attend_args a;
-  a.s = attend_shape_of(c);
+  a.s = attend_shape_of(c), a.t = attend_terms_of(c);
   a.q = attend_view_of(c, c->in_type[Q], c->in[Q], false);
   a.k = attend_view_of(c, c->in_type[K], c->in[K], true);
   a.v = attend_view_of(c, c->in_type[V], c->in[V], true);
@@ -91,9 +103,9 @@ XLM_CUDA_RUN(attend) {
   a.lse = attend_view_of(c, c->out_type[1], c->out[1], false);
   if (!a.s.batches || !a.s.heads || !a.s.queries) return XLM_OK;
   if (c->variant == XLM_ATTEND_TENSOR_CORE) return xlm_cuda_attend_tensor(c, a);
-  return xlm_cuda_launched(c, simt_width(a.s.features, [&](auto width) {
+  return xlm_cuda_launched(c, simt_width(a.s.v_features, [&](auto width) {
     constexpr int N = decltype(width)::value;
-    int64_t items = a.s.batches * a.s.heads * attend_query_tiles(&a.s) * attend_parts(&a.s, N * SIMT_SIDE);
+    int64_t items = a.s.batches * a.s.heads * attend_query_tiles(&a.s) * attend_parts(a.s.v_features, N * SIMT_SIDE);
     return XLM_LAUNCH(attend_simt<N>, xlm_cuda_blocks(items, 1), SIMT_THREADS, 0, xlm_cuda_stream(c), a, items);
   }));
 }

@@ -130,6 +130,7 @@ bool xlm_cudnn_attend_of(const xlm_call *c, const char *arch, xlm_cudnn_attend *
   attend_shape s = attend_shape_of(c);
   bool backward = c->instr->op == XLM_OP_ATTEND_BWD;
   if ((arch && (!r || s.features > r->features)) || s.features % 8 || s.cap > 0 || !s.batches) return false;
+  if (s.v_features != s.features || xlm_attr_ints(&c->instr->attrs, XLM_A_operands).n) return false;
   if (!types_fit(c, backward) || !sequences_fit(c, &s) || !heads_fit(&s)) return false;
   memset(out, 0, sizeof *out);
   out->backward = backward, out->causal = s.causal, out->window = s.causal ? s.window : 0;

@@ -4,8 +4,7 @@
 
 #include <type_traits>
 
-#include "ops/cuda/attend_priv.h"
-#include "ops/cuda/cuda.h"
+#include "ops/cuda/attend_terms_priv.h"
 
 // Calls f(whether there is a soft-cap) with a constant, so that loops over pairs do not ask each time.
 template <class F> static __device__ __forceinline__ void attend_capped(const attend_shape &s, F f) {
@@ -23,19 +22,21 @@ template <class C> static __device__ __forceinline__ float attend_score(const at
 }
 
 struct attend_pair {
-  float p, ds; // probability; gradient of scale * (q . k)
+  float p, dscore, ds; // probability; gradient of the score, and of scale * (q . k)
 };
 
-// product: q . k; dp: dout . v
+// product: q . k; dp: dout . v; added: to the score
 template <class C>
-static __device__ __forceinline__ attend_pair attend_gradient(const attend_shape &s, C, float product, float dp, attend_sums q) {
+static __device__ __forceinline__ attend_pair attend_gradient(const attend_shape &s, C, float product, float added, float dp,
+                                                              attend_sums q) {
+  if (added == -INFINITY) return {0, 0, 0};
   float x = product * s.factor, slope = 1;
   if constexpr (C::value) {
     float t = tanhf(x);
     x = s.cap * t, slope = 1 - t * t;
   }
-  float p = exp2f(x - q.lse);
-  return {p, p * (dp - q.delta) * slope};
+  float p = exp2f(x + added - q.lse), dscore = p * (dp - q.delta);
+  return {p, dscore, dscore * slope};
 }
 
 // The largest score that a query has seen so far, of `most` and `now`; *keep: what its sums are multiplied by.

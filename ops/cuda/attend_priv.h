@@ -21,10 +21,11 @@ typedef struct attend_view { // an operand or result; strides in elements
 
 typedef struct attend_shape {
   int n_batch;
-  int64_t batch[XLM_MAX_RANK]; // dims that are neither sequence, heads nor feature
-  int64_t batches;             // their product
-  int64_t heads, kv_heads, queries, keys, features;
+  int64_t batch[XLM_MAX_RANK];                                  // dims that are neither sequence, heads nor feature
+  int64_t batches;                                              // their product
+  int64_t heads, kv_heads, queries, keys, features, v_features; // of keys and of values
   int64_t first, at, tail_at; // queries of the first run; positions of the first query of each run
+  int64_t first_key;          // its position in the whole sequence
   // Query head h uses key head (h + head_first) * kv_full / heads_full - kv_first, with numbers of the whole model, so that
   // a rank with some of the heads uses the same mapping.
   int64_t head_first, heads_full, kv_first, kv_full;
@@ -40,19 +41,37 @@ typedef struct attend_sums {
   float delta; // sum of dout * out, less the gradient of the logsumexp
 } attend_sums;
 
+typedef struct attend_term { // an optional operand; strides in elements, 0 along dimensions that it lacks
+  const void *data;          // NULL: none
+  xlm_dtype type;
+  int64_t batch[XLM_MAX_RANK], head, query, key;
+} attend_term;
+
+typedef struct attend_terms { // all of them; see attend_terms_priv.h
+  attend_term bias, slopes, sink, mask, documents, kv_documents, prefix;
+  bool any; // of those that change or hide single scores: all but the sink
+} attend_terms;
+
 typedef struct attend_args {
   attend_shape s;
+  attend_terms t;
   attend_view q, k, v, out, lse;
 } attend_args;
 
 typedef struct attend_bwd_args {
   attend_shape s;
+  attend_terms t;
   attend_view q, k, v, out, lse, dout, dlse, dq, dk, dv; // dlse may be none
   attend_sums *sums;
 } attend_bwd_args;
 
 static inline bool attend_is_batch(const xlm_call *c, xlm_dim d) { // of the dims of q
   return d != xlm_call_dim(c, XLM_A_seq, 0) && d != xlm_call_dim(c, XLM_A_heads, 0) && d != xlm_call_dim(c, XLM_A_feature, 0);
+}
+
+static inline xlm_dim attend_v_feature(const xlm_call *c) {
+  xlm_dim d = xlm_call_dim(c, XLM_A_v_feature, 0);
+  return d ? d : xlm_call_dim(c, XLM_A_feature, 0);
 }
 
 static inline void attend_read_heads(const xlm_call *c, attend_shape *s) {
@@ -72,6 +91,7 @@ static inline attend_shape attend_shape_of(const xlm_call *c) {
   attend_shape s;
   memset(&s, 0, sizeof s);
   s.queries = seq->size, s.keys = keys->size, s.features = c->dims[xlm_call_dim(c, XLM_A_feature, 0)].size;
+  s.v_features = c->dims[attend_v_feature(c)].size, s.first_key = keys->offset;
   s.first = seq->size - seq->tail;
   s.at = seq->offset - keys->offset, s.tail_at = seq->tail_offset - keys->offset;
   s.causal = xlm_attr_int(as, XLM_A_causal, 0), s.window = xlm_attr_int(as, XLM_A_window, 0);
@@ -93,7 +113,8 @@ static inline attend_view attend_view_of(const xlm_call *c, const xlm_type *t, v
   v.data = data, v.bf16 = t->dtype == XLM_BF16;
   v.row = xlm_call_stride(c, t, xlm_call_dim(c, of_keys ? XLM_A_kv_seq : XLM_A_seq, 0));
   v.head = head ? xlm_call_stride(c, t, head) : 0;
-  v.feature = xlm_call_stride(c, t, xlm_call_dim(c, XLM_A_feature, 0));
+  bool is_value = xlm_type_find(t, attend_v_feature(c)) >= 0;
+  v.feature = xlm_call_stride(c, t, is_value ? attend_v_feature(c) : xlm_call_dim(c, XLM_A_feature, 0));
   int n = 0;
   for (int i = 0; i < q->rank; i++)
     if (attend_is_batch(c, q->dim[i])) v.batch[n++] = xlm_call_stride(c, t, q->dim[i]);
@@ -108,12 +129,15 @@ static inline size_t attend_bwd_workspace(const xlm_call *c) {
 // On tensor cores: all operands and results of bf16, one head's vector contiguous, in accesses of 16 bytes, and small
 // enough for tiles in shared memory.
 static inline bool attend_fits_tensor_cores(const xlm_call *c) {
-  xlm_dim feature = xlm_call_dim(c, XLM_A_feature, 0);
-  if (c->dims[feature].size % 8 || c->dims[feature].size > 256) return false;
-  for (int i = 0; i < c->instr->n_in + c->instr->n_out; i++) {
-    const xlm_type *t = i < c->instr->n_in ? c->in_type[i] : c->out_type[i - c->instr->n_in];
-    int at = xlm_type_find(t, feature);
-    if (at >= 0 && (at != t->rank - 1 || t->dtype != XLM_BF16)) return false;
+  xlm_dim features[] = {xlm_call_dim(c, XLM_A_feature, 0), attend_v_feature(c)};
+  int n_in = c->instr->n_in - (int)xlm_attr_ints(&c->instr->attrs, XLM_A_operands).n;
+  for (int k = 0; k < 2; k++) {
+    if (c->dims[features[k]].size % 8 || c->dims[features[k]].size > 256) return false;
+    for (int i = 0; i < n_in + c->instr->n_out; i++) {
+      const xlm_type *t = i < n_in ? c->in_type[i] : c->out_type[i - n_in];
+      int at = xlm_type_find(t, features[k]);
+      if (at >= 0 && (at != t->rank - 1 || t->dtype != XLM_BF16)) return false;
+    }
   }
   return true;
 }
@@ -166,13 +190,15 @@ static inline XLM_HOST_DEVICE attend_rows attend_query_tile(const attend_shape *
   return r;
 }
 
-// Query i of a tile sees key j of a tile: i < queries, j < keys, low <= j - i <= high.
+// Query i of a tile sees key j of a tile: i < queries, j < keys, and low <= j - i <= high or j < open.
 typedef struct attend_band {
-  int queries, keys, low, high;
+  int queries, keys, low, high, open;
 } attend_band;
 
-static inline XLM_HOST_DEVICE attend_band attend_band_of(const attend_shape *s, const attend_rows *q, const attend_rows *k) {
-  attend_band b = {q->n, k->n, -ATTEND_TILE, ATTEND_TILE};
+// prefix: all queries see the keys at positions below it.
+static inline XLM_HOST_DEVICE attend_band attend_band_of(const attend_shape *s, const attend_rows *q, const attend_rows *k,
+                                                         int64_t prefix) {
+  attend_band b = {q->n, k->n, -ATTEND_TILE, ATTEND_TILE, (int)attend_clamp(prefix - k->at, 0, ATTEND_TILE)};
   int64_t own = q->at - k->at; // of query 0
   if (s->causal) b.high = (int)attend_clamp(own, -ATTEND_TILE, ATTEND_TILE);
   if (s->causal && s->window) b.low = (int)attend_clamp(own - s->window + 1, -ATTEND_TILE, ATTEND_TILE);
@@ -180,11 +206,11 @@ static inline XLM_HOST_DEVICE attend_band attend_band_of(const attend_shape *s, 
 }
 
 static inline XLM_HOST_DEVICE bool attend_sees(const attend_band *b, int query, int key) {
-  return query < b->queries && key < b->keys && key - query >= b->low && key - query <= b->high;
+  return query < b->queries && key < b->keys && ((key - query >= b->low && key - query <= b->high) || key < b->open);
 }
 
 static inline XLM_HOST_DEVICE bool attend_sees_nothing(const attend_band *b) {
-  return !b->queries || !b->keys || b->high <= -b->queries || b->low >= b->keys;
+  return !b->queries || !b->keys || (!b->open && (b->high <= -b->queries || b->low >= b->keys));
 }
 
 static inline XLM_HOST_DEVICE bool attend_sees_all(const attend_band *b) {
@@ -195,17 +221,20 @@ typedef struct attend_range { // of tiles: all with something to see lie in it; 
   int64_t begin, end;
 } attend_range;
 
-static inline XLM_HOST_DEVICE attend_range attend_seen_keys(const attend_shape *s, const attend_rows *q) {
+static inline XLM_HOST_DEVICE attend_range attend_seen_keys(const attend_shape *s, const attend_rows *q, int64_t prefix) {
   attend_range r = {0, attend_tiles(s->keys)};
   if (s->causal) r.end = attend_tiles(attend_clamp(q->at + q->n, 0, s->keys));
   if (s->causal && s->window) r.begin = attend_clamp(q->at - s->window + 1, 0, s->keys) / ATTEND_TILE;
+  if (prefix <= 0) return r;
+  int64_t open = attend_tiles(attend_clamp(prefix, 0, s->keys));
+  r.begin = 0, r.end = r.end > open ? r.end : open;
   return r;
 }
 
-static inline XLM_HOST_DEVICE attend_range attend_seeing_queries(const attend_shape *s, const attend_rows *k) {
+static inline XLM_HOST_DEVICE attend_range attend_seeing_queries(const attend_shape *s, const attend_rows *k, int64_t prefix) {
   attend_range r = {0, attend_query_tiles(s)};
   int64_t tiles = attend_tiles(s->first), tail = s->queries - s->first;
-  if (!s->causal) return r;
+  if (!s->causal || k->at < prefix) return r;
   int64_t begin = attend_clamp(k->at - s->at, 0, s->first);
   r.begin = begin < s->first ? begin / ATTEND_TILE : tiles + attend_clamp(k->at - s->tail_at, 0, tail) / ATTEND_TILE;
   if (!s->window) return r;
@@ -219,14 +248,15 @@ typedef struct attend_item {
   int64_t tile, head, batch, feature;
 } attend_item;
 
-static inline XLM_HOST_DEVICE int64_t attend_parts(const attend_shape *s, int width) {
-  return (s->features + width - 1) / width;
+static inline XLM_HOST_DEVICE int64_t attend_widest(const attend_shape *s) {
+  return s->features > s->v_features ? s->features : s->v_features;
 }
 
-static inline XLM_HOST_DEVICE attend_item attend_item_of(const attend_shape *s, int64_t i, int64_t tiles, int64_t heads,
-                                                         int width) {
+static inline XLM_HOST_DEVICE int64_t attend_parts(int64_t features, int width) { return (features + width - 1) / width; }
+
+static inline XLM_HOST_DEVICE attend_item attend_item_of(int64_t i, int64_t features, int64_t tiles, int64_t heads, int width) {
   attend_item x;
-  x.feature = over_split(&i, attend_parts(s, width)) * width;
+  x.feature = over_split(&i, attend_parts(features, width)) * width;
   x.tile = over_split(&i, tiles);
   x.head = over_split(&i, heads);
   x.batch = i;

@@ -57,7 +57,7 @@ static size_t attend(const xlm_call *c, const xlm_target *t) {
   xlm_cudnn_attend a;
   if (c->variant == XLM_ATTEND_CUDNN && xlm_cudnn_attend_of(c, t->arch, &a))
     return (size_t)(xlm_cudnn_attend_room(&a).library + xlm_cudnn_attend_library(&a, t->arch));
-  return c->instr->op == XLM_OP_ATTEND_BWD ? attend_bwd_workspace(c) : 0;
+  return c->instr->op == XLM_OP_ATTEND ? 0 : attend_bwd_workspace(c);
 }
 
 // ---- sums in two steps ----
@@ -174,6 +174,7 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_CONTRACT_BIAS, .variants = products, .applicable = product_may, .workspace = product},
     {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may, .workspace = attend},
     {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend},
+    {.op = XLM_OP_ATTEND_BIAS_BWD, .workspace = attend},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},
     {.op = XLM_OP_SUM, .workspace = by_parts},
     {.op = XLM_OP_MEAN, .workspace = by_parts},

@@ -5,13 +5,13 @@
 
 #include "ops/ref/ref_priv.h"
 
-enum { Q, K, V, OUT, LSE, DOUT, DLSE };
+enum { Q, K, V, OUT, LSE, DOUT };
 
 typedef struct setting {
   const xlm_call *c;
-  xlm_dim seq, kv_seq, heads, kv_heads, feature;
+  xlm_dim seq, kv_seq, heads, kv_heads, feature, v_feature;
   bool causal;
-  int64_t window, keys, n;
+  int64_t window, keys, n, n_v;
   double scale, softcap;
 } setting;
 
@@ -28,14 +28,15 @@ static setting read_setting(const xlm_call *c) {
                .scale = xlm_attr_float(as, XLM_A_scale, 1),
                .softcap = xlm_attr_float(as, XLM_A_softcap, 0)};
   s.keys = c->dims[s.kv_seq].size;
-  s.n = c->dims[s.feature].size;
+  s.v_feature = xlm_call_dim(c, XLM_A_v_feature, 0);
+  if (!s.v_feature) s.v_feature = s.feature;
+  s.n = c->dims[s.feature].size, s.n_v = c->dims[s.v_feature].size;
   return s;
 }
 
-// Offset in k or v of element f of key j, for the query at q.
-static int64_t key_at(const setting *s, const ref_walk *q, int64_t j, int64_t f) {
+// Offset of element f of key j, for the query at q, in t: k, v, or an optional operand of keys.
+static int64_t key_at(const setting *s, const xlm_type *t, const ref_walk *q, int64_t j, int64_t f) {
   const xlm_dim_info *dims = s->c->dims;
-  const xlm_type *t = s->c->in_type[K];
   int64_t at = 0;
   for (int i = 0; i < t->rank; i++) {
     xlm_dim d = t->dim[i];
@@ -44,46 +45,55 @@ static int64_t key_at(const setting *s, const ref_walk *q, int64_t j, int64_t f)
       index = (ref_walk_index(q, s->heads) + dims[s->heads].offset) * dims[d].full / dims[s->heads].full -
               dims[d].offset;
     if (d == s->kv_seq) index = j;
-    if (d == s->feature) index = f;
+    if (d == s->feature || d == s->v_feature) index = f;
     at = at * dims[d].size + index;
   }
   return at;
 }
 
-static int64_t value_at(const setting *s, const ref_walk *q, int64_t j,
-                        int64_t f) { // as key_at, in v's own order
-  xlm_call c = *s->c;
-  const xlm_type *types[] = {c.in_type[Q], c.in_type[V]};
-  c.in_type = types;
-  setting v = *s;
-  v.c = &c;
-  return key_at(&v, q, j, f);
-}
-
 static int64_t query_at(const setting *s, const xlm_type *t, const ref_walk *q, int64_t f) {
   ref_walk w = *q;
-  w.dim[w.n] = s->feature, w.size[w.n] = s->n, w.index[w.n] = f;
+  w.dim[w.n] = xlm_type_find(t, s->feature) >= 0 ? s->feature : s->v_feature, w.size[w.n] = 1,
+  w.index[w.n] = f;
   w.n++;
   return ref_at(s->c, t, &w);
 }
 
-static bool sees(const setting *s, const ref_walk *q, int64_t j) {
+// An optional operand for a query and a key; `unset`: it is not there.
+static double term(const setting *s, xlm_operand what, const ref_walk *q, int64_t j, double unset) {
+  int i = xlm_attr_operand(&s->c->instr->attrs, s->c->instr->n_in, what);
+  if (i < 0) return unset;
+  const xlm_type *t = s->c->in_type[i];
+  bool of_query = what == XLM_OPERAND_DOCUMENTS || what == XLM_OPERAND_DLSE;
+  int64_t at = of_query ? ref_at(s->c, t, q) : key_at(s, t, q, j, 0);
+  return t->dtype == XLM_I32 ? ((const int32_t *)s->c->in[i])[at] : ref_in(s->c, i)[at];
+}
+
+static int64_t distance(const setting *s, const ref_walk *q, int64_t j) {
   const xlm_dim_info *dims = s->c->dims;
-  int64_t p = xlm_dim_global(&dims[s->seq], ref_walk_index(q, s->seq)),
-          k = xlm_dim_global(&dims[s->kv_seq], j);
-  return !s->causal || (k <= p && (!s->window || k > p - s->window));
+  return xlm_dim_global(&dims[s->kv_seq], j) - xlm_dim_global(&dims[s->seq], ref_walk_index(q, s->seq));
+}
+
+static bool sees(const setting *s, const ref_walk *q, int64_t j) {
+  int64_t d = distance(s, q, j), key = xlm_dim_global(&s->c->dims[s->kv_seq], j);
+  bool in_order = !s->causal || (d <= 0 && (!s->window || d > -s->window));
+  if (!in_order && key >= term(s, XLM_OPERAND_PREFIX, q, j, 0)) return false;
+  return term(s, XLM_OPERAND_DOCUMENTS, q, j, 0) == term(s, XLM_OPERAND_KV_DOCUMENTS, q, j, 0) &&
+         term(s, XLM_OPERAND_MASK, q, j, 1) != 0 && term(s, XLM_OPERAND_BIAS, q, j, 0) != -INFINITY;
 }
 
 static double raw_score(const setting *s, const ref_walk *q, int64_t j) {
   double sum = 0;
   for (int64_t f = 0; f < s->n; f++)
-    sum += ref_in(s->c, Q)[query_at(s, s->c->in_type[Q], q, f)] * ref_in(s->c, K)[key_at(s, q, j, f)];
+    sum += ref_in(s->c, Q)[query_at(s, s->c->in_type[Q], q, f)] *
+           ref_in(s->c, K)[key_at(s, s->c->in_type[K], q, j, f)];
   return sum * s->scale;
 }
 
-static double score(const setting *s, const ref_walk *q, int64_t j) {
-  double x = raw_score(s, q, j);
-  return s->softcap > 0 ? s->softcap * tanh(x / s->softcap) : x;
+static double score(const setting *s, const ref_walk *q, int64_t j, double raw) {
+  double x = s->softcap > 0 ? s->softcap * tanh(raw / s->softcap) : raw;
+  return x + term(s, XLM_OPERAND_BIAS, q, j, 0) +
+         term(s, XLM_OPERAND_SLOPES, q, j, 0) * (double)distance(s, q, j);
 }
 
 static ref_walk queries(const setting *s) { // every index of q except the feature
@@ -105,35 +115,56 @@ static xlm_status run(const xlm_call *c) {
   double *x = c->workspace;
   ref_walk q = queries(&s);
   while (ref_walk_next(&q)) {
-    double most = -INFINITY, sum = 0;
+    double sink = term(&s, XLM_OPERAND_SINK, &q, 0, -INFINITY), most = sink;
     for (int64_t j = 0; j < s.keys; j++)
-      most = fmax(most, x[j] = sees(&s, &q, j) ? score(&s, &q, j) : -INFINITY);
-    for (int64_t j = 0; j < s.keys; j++) sum += sees(&s, &q, j) ? exp(x[j] - most) : 0;
-    for (int64_t f = 0; f < s.n; f++) ref_out(c, 0)[query_at(&s, c->out_type[0], &q, f)] = 0;
+      most = fmax(most, x[j] = sees(&s, &q, j) ? score(&s, &q, j, raw_score(&s, &q, j)) : -INFINITY);
+    double sum = sink > -INFINITY ? exp(sink - most) : 0;
+    for (int64_t j = 0; j < s.keys; j++) sum += x[j] > -INFINITY ? exp(x[j] - most) : 0;
+    for (int64_t f = 0; f < s.n_v; f++) ref_out(c, 0)[query_at(&s, c->out_type[0], &q, f)] = 0;
     for (int64_t j = 0; j < s.keys; j++)
-      for (int64_t f = 0; sees(&s, &q, j) && f < s.n; f++)
+      for (int64_t f = 0; x[j] > -INFINITY && f < s.n_v; f++)
         ref_out(c, 0)[query_at(&s, c->out_type[0], &q, f)] +=
-            exp(x[j] - most) / sum * ref_in(c, V)[value_at(&s, &q, j, f)];
+            exp(x[j] - most) / sum * ref_in(c, V)[key_at(&s, c->in_type[V], &q, j, f)];
     ref_out(c, 1)[ref_at(c, c->out_type[1], &q)] = sum > 0 ? most + log(sum) : -INFINITY;
   }
   return XLM_OK;
 }
 
-static void key_gradients(const setting *s, const ref_walk *q, int64_t j, double dot_out) {
+typedef struct pair {
+  double p, ds; // probability; gradient of the score, and of scale * (q . k)
+  double draw;
+} pair;
+
+// dot_out: dout . out less the gradient of the logsumexp
+static pair pair_of(const setting *s, const ref_walk *q, int64_t j, double dot_out) {
   const xlm_call *c = s->c;
   double lse = ref_in(c, LSE)[ref_at(c, c->in_type[LSE], q)], x = raw_score(s, q, j), dp = 0;
-  double p = exp((s->softcap > 0 ? s->softcap * tanh(x / s->softcap) : x) - lse);
+  for (int64_t f = 0; f < s->n_v; f++)
+    dp += ref_in(c, DOUT)[query_at(s, c->in_type[DOUT], q, f)] *
+          ref_in(c, V)[key_at(s, c->in_type[V], q, j, f)];
+  double t = s->softcap > 0 ? tanh(x / s->softcap) : 0, p = exp(score(s, q, j, x) - lse);
+  return (pair){.p = p, .ds = p * (dp - dot_out), .draw = p * (dp - dot_out) * (1 - t * t)};
+}
+
+static double dot_out_of(const setting *s, const ref_walk *q) {
+  const xlm_call *c = s->c;
+  double sum = -term(s, XLM_OPERAND_DLSE, q, 0, 0);
+  for (int64_t f = 0; f < s->n_v; f++)
+    sum += ref_in(c, OUT)[query_at(s, c->in_type[OUT], q, f)] *
+           ref_in(c, DOUT)[query_at(s, c->in_type[DOUT], q, f)];
+  return sum;
+}
+
+static void key_gradients(const setting *s, const ref_walk *q, int64_t j, double dot_out) {
+  const xlm_call *c = s->c;
+  pair x = pair_of(s, q, j, dot_out);
+  for (int64_t f = 0; f < s->n_v; f++)
+    ref_out(c, V)[key_at(s, c->in_type[V], q, j, f)] +=
+        x.p * ref_in(c, DOUT)[query_at(s, c->in_type[DOUT], q, f)];
   for (int64_t f = 0; f < s->n; f++) {
-    double dout = ref_in(c, DOUT)[query_at(s, c->in_type[DOUT], q, f)];
-    dp += dout * ref_in(c, V)[value_at(s, q, j, f)];
-    ref_out(c, V)[value_at(s, q, j, f)] += p * dout;
-  }
-  double ds = p * (dp - dot_out) * s->scale, t = s->softcap > 0 ? tanh(x / s->softcap) : 0;
-  ds *= 1 - t * t;
-  for (int64_t f = 0; f < s->n; f++) {
-    int64_t qf = query_at(s, c->in_type[Q], q, f), kf = key_at(s, q, j, f);
-    ref_out(c, Q)[qf] += ds * ref_in(c, K)[kf];
-    ref_out(c, K)[kf] += ds * ref_in(c, Q)[qf];
+    int64_t qf = query_at(s, c->in_type[Q], q, f), kf = key_at(s, c->in_type[K], q, j, f);
+    ref_out(c, Q)[qf] += x.draw * s->scale * ref_in(c, K)[kf];
+    ref_out(c, K)[kf] += x.draw * s->scale * ref_in(c, Q)[qf];
   }
 }
 
@@ -143,15 +174,30 @@ static xlm_status run_bwd(const xlm_call *c) {
     memset(c->out[i], 0, (size_t)xlm_call_elements(c, c->out_type[i]) * sizeof(double));
   ref_walk q = queries(&s);
   while (ref_walk_next(&q)) {
-    double dot_out = c->instr->n_in > DLSE ? -ref_in(c, DLSE)[ref_at(c, c->in_type[DLSE], &q)] : 0;
-    for (int64_t f = 0; f < s.n; f++)
-      dot_out += ref_in(c, OUT)[query_at(&s, c->in_type[OUT], &q, f)] *
-                 ref_in(c, DOUT)[query_at(&s, c->in_type[DOUT], &q, f)];
+    double dot_out = dot_out_of(&s, &q);
     for (int64_t j = 0; j < s.keys; j++)
       if (sees(&s, &q, j)) key_gradients(&s, &q, j, dot_out);
   }
   return XLM_OK;
 }
 
+static xlm_status run_bias_bwd(const xlm_call *c) {
+  setting s = read_setting(c);
+  const xlm_attrs *as = &c->instr->attrs;
+  bool slopes = xlm_attr_int(as, XLM_A_distance, 0), of_query = xlm_attr_int(as, XLM_A_along, 0) == 1;
+  const xlm_type *t = c->out_type[0];
+  memset(c->out[0], 0, (size_t)xlm_call_elements(c, t) * sizeof(double));
+  ref_walk q = queries(&s);
+  while (ref_walk_next(&q)) {
+    double dot_out = dot_out_of(&s, &q);
+    for (int64_t j = 0; j < s.keys; j++)
+      if (sees(&s, &q, j))
+        ref_out(c, 0)[of_query ? ref_at(c, t, &q) : key_at(&s, t, &q, j, 0)] +=
+            pair_of(&s, &q, j, dot_out).ds * (slopes ? (double)distance(&s, &q, j) : 1);
+  }
+  return XLM_OK;
+}
+
 const xlm_kernel xlm_ref_attend = {.op = XLM_OP_ATTEND, .workspace = workspace, .run = run};
 const xlm_kernel xlm_ref_attend_bwd = {.op = XLM_OP_ATTEND_BWD, .run = run_bwd};
+const xlm_kernel xlm_ref_attend_bias_bwd = {.op = XLM_OP_ATTEND_BIAS_BWD, .run = run_bias_bwd};

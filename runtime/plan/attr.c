@@ -64,6 +64,13 @@ xlm_ints xlm_attr_ints(const xlm_attrs *as, xlm_attr_key key) {
   return a ? (xlm_ints){a->n, a->ints} : (xlm_ints){0, NULL};
 }
 
+int xlm_attr_operand(const xlm_attrs *as, int n_in, xlm_operand what) {
+  xlm_ints given = xlm_attr_ints(as, XLM_A_operands);
+  for (uint32_t i = 0; i < given.n; i++)
+    if (given.at[i] == (int64_t)what) return n_in - (int)given.n + (int)i;
+  return -1;
+}
+
 const char *xlm_attr_text(const xlm_attrs *as, xlm_attr_key key, const char *unset) {
   const xlm_attr *a = xlm_attr_find(as, key);
   return a ? a->text : unset;

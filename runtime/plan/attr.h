@@ -69,6 +69,8 @@ int64_t xlm_attr_int(const xlm_attrs *as, xlm_attr_key key, int64_t unset);
 double xlm_attr_float(const xlm_attrs *as, xlm_attr_key key, double unset);
 int xlm_attr_enum(const xlm_attrs *as, xlm_attr_key key, int unset);
 xlm_ints xlm_attr_ints(const xlm_attrs *as, xlm_attr_key key); // none when unset
+// The position of an optional operand among n_in (attribute `operands`); -1: it is not there.
+int xlm_attr_operand(const xlm_attrs *as, int n_in, xlm_operand what);
 const char *xlm_attr_text(const xlm_attrs *as, xlm_attr_key key, const char *unset);
 // Fills out[0..n) and returns n (0 when unset).
 int xlm_attr_dims(const xlm_attrs *as, xlm_attr_key key, xlm_dim out[XLM_MAX_RANK]);

@@ -23,6 +23,10 @@ static const entry roles[XLM_ROLES] = {
 #define XLM_ROLE(name, NAME, doc) [XLM_ROLE_##NAME] = {#name, doc},
 #include "runtime/plan/enum.def"
 };
+static const entry operands[XLM_OPERANDS] = {
+#define XLM_OPERAND(name, NAME, doc) [XLM_OPERAND_##NAME] = {#name, doc},
+#include "runtime/plan/enum.def"
+};
 static const entry input_roles[XLM_INPUT_ROLES] = {
 #define XLM_INPUT_ROLE(name, NAME, doc) [XLM_INPUT_##NAME] = {#name, doc},
 #include "runtime/plan/enum.def"
@@ -54,6 +58,7 @@ static const struct {
     [XLM_ENUM_REDUCTION] = {"reduction", reductions, XLM_REDUCTIONS},
     [XLM_ENUM_INIT] = {"initialiser", inits, XLM_INITS},
     [XLM_ENUM_ROLE] = {"role of a state", roles, XLM_ROLES},
+    [XLM_ENUM_OPERAND] = {"optional operand", operands, XLM_OPERANDS},
     [XLM_ENUM_INPUT_ROLE] = {"role of an input", input_roles, XLM_INPUT_ROLES},
     [XLM_ENUM_OUTPUT_ROLE] = {"role of an output", output_roles, XLM_OUTPUT_ROLES},
     [XLM_ENUM_CATEGORY] = {"category of memory", categories, XLM_CATEGORIES},

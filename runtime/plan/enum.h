@@ -34,6 +34,12 @@ typedef enum xlm_role {
   XLM_ROLES
 } xlm_role;
 
+typedef enum xlm_operand {
+#define XLM_OPERAND(name, NAME, doc) XLM_OPERAND_##NAME,
+#include "runtime/plan/enum.def"
+  XLM_OPERANDS
+} xlm_operand;
+
 typedef enum xlm_input_role {
 #define XLM_INPUT_ROLE(name, NAME, doc) XLM_INPUT_##NAME,
 #include "runtime/plan/enum.def"
@@ -70,6 +76,7 @@ typedef enum xlm_enum { // the sets
   XLM_ENUM_REDUCTION,
   XLM_ENUM_INIT,
   XLM_ENUM_ROLE,
+  XLM_ENUM_OPERAND,
   XLM_ENUM_INPUT_ROLE,
   XLM_ENUM_OUTPUT_ROLE,
   XLM_ENUM_CATEGORY,

@@ -121,7 +121,7 @@ static int64_t tiles_visited(const xlm_dim_info *q, int64_t window) {
   int64_t n = 0;
   for (int64_t t = 0; t < s.q_tiles; t++) {
     int64_t first, end;
-    xlm_attend_key_tiles(&s, t, t + 1, &first, &end);
+    xlm_attend_key_tiles(&s, t, t + 1, 0, &first, &end);
     n += end - first;
   }
   return n;

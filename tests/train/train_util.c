@@ -42,11 +42,13 @@ toy_options toy_defaults(const char *model) {
 }
 
 const xlm_source *toy_source(xlm_arena *a, const char *model) {
-  const char *room = strcmp(model, "counts") ? "models" : "tests/layouts"; // for tests only
-  const char *path = xlm_arena_printf(a, "%s/%s/%s.xlm", XLM_SOURCE_DIR, room, model);
+  const char *path = xlm_arena_printf(a, "%s/models/%s.xlm", XLM_SOURCE_DIR, model);
   xlm_map m;
   xlm_error err;
-  if (xlm_map_open(path, &m, &err) != XLM_OK) fail_msg("%s", err.text);
+  if (xlm_map_open(path, &m, &err) != XLM_OK) { // a model for tests only
+    path = xlm_arena_printf(a, "%s/tests/layouts/%s.xlm", XLM_SOURCE_DIR, model);
+    if (xlm_map_open(path, &m, &err) != XLM_OK) fail_msg("%s", err.text);
+  }
   const char *text = xlm_arena_strndup(a, (const char *)m.data, m.n);
   const xlm_source *s = xlm_source_load(a, path, text, m.n);
   xlm_map_close(&m);

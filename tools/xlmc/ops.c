@@ -16,7 +16,8 @@ static const char *const kind_text[] = {[XLM_P_TENSOR] = "%s",         [XLM_P_RE
                                         [XLM_P_FLOAT] = "%s = number", [XLM_P_INT] = "%s = integer",
                                         [XLM_P_FLAG] = "%s",           [XLM_P_DIM] = "%s = dimension",
                                         [XLM_P_OVER] = "over d, ..",   [XLM_P_ARROW] = "d .. -> e ..",
-                                        [XLM_P_TEXT] = "%s = name",    [XLM_P_ENUM] = "%s = name"};
+                                        [XLM_P_TEXT] = "%s = name",    [XLM_P_ENUM] = "%s = name",
+                                        [XLM_P_NAMED] = "%s = tensor"};
 
 static void signature(const xlm_op *op) {
   printf("### `%s(", op->name);
@@ -86,7 +87,8 @@ static void value(const xlm_attr_rule *r) {
 
 static bool is_left_out(const xlm_op *op, const xlm_attr_rule *r) { // by the language; inference sets it
   for (const xlm_param *p = op->params; p && p->name; p++)
-    if (p->key == r->key && p->kind != XLM_P_TENSOR && p->kind != XLM_P_REST) return !p->required;
+    if (p->key == r->key && p->kind != XLM_P_TENSOR && p->kind != XLM_P_REST && p->kind != XLM_P_NAMED)
+      return !p->required;
   return op->params != NULL;
 }
 

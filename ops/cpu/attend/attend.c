@@ -6,37 +6,37 @@
 #include <math.h>
 
 #include "ops/cpu/attend/attend_math_priv.h"
+#include "ops/cpu/attend/attend_terms_priv.h"
 
 enum { Q, K, V };
-
-static const float HIDDEN = -1e30f; // below any score; finite, so that differences are not NaN
 
 typedef struct job {
   attend_shape s;
   attend_view q, k, v, out, lse;
+  attend_terms terms;
   int64_t pieces; // number of pieces of the query tiles of one (batch, key head)
   float *workspace;
 } job;
 
 typedef struct room { // one worker's part of the workspace
-  float *kt, *v;      // packed keys [k_tiles][dp][TILE], values [k_tiles][TILE][dp]
-  float *q, *o;       // a query tile and its result [TILE][dp]
+  float *kt, *v;      // packed keys [k_tiles][dp][TILE], values [k_tiles][TILE][dp_v]
+  float *q, *o;       // a query tile [TILE][dp] and its result [TILE][dp_v]; o has room for a tile of keys
   float *scores;      // a strip [MR][TILE]
   float *most;        // running maximum [TILE]
   float *sum;         // running sum, by lane [TILE][VL]
 } room;
 
 static int64_t room_floats(const attend_shape *s, int vl, int rows) { // lanes of a vector, rows of a tile
-  return 2 * s->k_tiles * TILE * s->dp + 2 * TILE * s->dp + rows * TILE + TILE + TILE * vl;
+  return (s->k_tiles + 1) * TILE * (s->dp + s->dp_v) + TILE * (s->widest - s->dp_v) + rows * TILE + TILE +
+         TILE * vl;
 }
 
 static room room_of(const attend_shape *s, float *workspace, int worker) {
-  int64_t tile = TILE * s->dp;
   room r = {.kt = workspace + worker * room_floats(s, VL, MR)};
-  r.v = r.kt + s->k_tiles * tile;
-  r.q = r.v + s->k_tiles * tile;
-  r.o = r.q + tile;
-  r.scores = r.o + tile;
+  r.v = r.kt + s->k_tiles * TILE * s->dp;
+  r.q = r.v + s->k_tiles * TILE * s->dp_v;
+  r.o = r.q + TILE * s->dp;
+  r.scores = r.o + TILE * s->widest;
   r.most = r.scores + MR * TILE;
   r.sum = r.most + TILE;
   return r;
@@ -44,13 +44,12 @@ static room room_of(const attend_shape *s, float *workspace, int worker) {
 
 static void pack_keys(const job *j, const room *r, int64_t batch, int64_t g, int64_t first, int64_t end) {
   const attend_shape *s = &j->s;
-  int64_t k_at = xlm_attend_at(s, &j->k, batch, g), v_at = xlm_attend_at(s, &j->v, batch, g),
-          tile = TILE * s->dp;
+  int64_t k_at = xlm_attend_at(s, &j->k, batch, g), v_at = xlm_attend_at(s, &j->v, batch, g);
   for (int64_t t = first; t < end; t++) {
     attend_rows rows = xlm_attend_key_rows(s, t);
-    xlm_attend_load(r->o, s, &j->k, k_at, rows.row, rows.n, 1); // o is unused until the first query tile
-    xlm_attend_transpose(r->kt + t * tile, r->o, s->dp);
-    xlm_attend_load(r->v + t * tile, s, &j->v, v_at, rows.row, rows.n, 1);
+    xlm_attend_load(r->o, &j->k, k_at, rows.row, rows.n, 1); // o is unused until the first query tile
+    xlm_attend_transpose(r->kt + t * TILE * s->dp, r->o, s->dp);
+    xlm_attend_load(r->v + t * TILE * s->dp_v, &j->v, v_at, rows.row, rows.n, 1);
   }
 }
 
@@ -59,14 +58,15 @@ ATTEND_INLINE lanes capped(lanes x, float softcap) {
 }
 
 // Turns one query's scores [from, to) into probabilities times 2^-maximum; full: all TILE of them are
-// visible.
-ATTEND_INLINE void softmax_row(bool full, float *x, attend_span span, float softcap, float *most, float *sum,
-                               float *o, int64_t dp) {
+// visible. added: to the scores, or NULL.
+ATTEND_INLINE void softmax_row(bool full, float *x, const float *added, attend_span span, float softcap,
+                               float *most, float *sum, float *o, int64_t dp) {
   int from = full ? 0 : span.from, to = full ? TILE : span.to;
-  lanes peak = lanes_splat(HIDDEN), value[TILE / VL];
+  lanes peak = lanes_splat(ATTEND_HIDDEN), value[TILE / VL];
   for (int i = from; i < to; i += VL) {
     lanes s = capped(lanes_load(x + i), softcap);
-    if (!full) s = lanes_pick(lanes_inside(i, span.begin, span.end), s, lanes_splat(HIDDEN));
+    if (added) s = lanes_max(lanes_splat(ATTEND_HIDDEN), s + lanes_load(added + i));
+    if (!full) s = lanes_pick(lanes_inside(i, span.begin, span.end), s, lanes_splat(ATTEND_HIDDEN));
     value[i / VL] = s;
     peak = lanes_max(peak, s);
   }
@@ -76,6 +76,7 @@ ATTEND_INLINE void softmax_row(bool full, float *x, attend_span span, float soft
   for (int i = from; i < to; i += VL) {
     lanes p = lanes_exp2(value[i / VL] - lanes_splat(now));
     if (!full) p = (lanes)((ilanes)p & lanes_inside(i, span.begin, span.end));
+    if (added) p = (lanes)((ilanes)p & (ilanes)(lanes_load(added + i) > lanes_splat(ATTEND_HIDDEN / 2)));
     lanes_store(x + i, p);
     total += p;
   }
@@ -85,27 +86,39 @@ ATTEND_INLINE void softmax_row(bool full, float *x, attend_span span, float soft
   for (int64_t f = 0; f < dp; f += VL) lanes_store(o + f, lanes_load(o + f) * shrink);
 }
 
+// A tile of queries and one of keys.
+typedef struct tile_pair {
+  attend_tile t;
+  attend_rows q, k;
+  const attend_here *here; // NULL: nothing changes single scores
+  const float *kt, *v;
+} tile_pair;
+
 // Computes MR queries from i on against one key tile.
-static void strip(const attend_shape *s, const room *r, const attend_tile *t, int i, const float *kt,
-                  const float *v, attend_ahead *ahead) {
-  attend_span span = attend_span_of(t, i, MR);
+static void strip(const attend_shape *s, const room *r, const tile_pair *p, int i, attend_ahead *ahead) {
+  attend_span span = attend_span_of(&p->t, i, MR);
   if (span.begin == span.end) return;
   xlm_attend_fetch(ahead, 2 * MR);
-  xlm_attend_mul(r->q + i * s->dp, s->dp, (int)s->d, kt + span.from, TILE, r->scores + span.from, TILE,
+  xlm_attend_mul(r->q + i * s->dp, s->dp, (int)s->d, p->kt + span.from, TILE, r->scores + span.from, TILE,
                  (span.to - span.from) / VL, false);
   for (int n = 0; n < MR; n++) {
-    attend_span own = attend_span_of(t, i + n, 1);
+    attend_span own = attend_span_of(&p->t, i + n, 1);
     own.from = span.from, own.to = span.to;
-    float *x = r->scores + n * TILE, *o = r->o + (i + n) * s->dp;
+    float *x = r->scores + n * TILE, *o = r->o + (i + n) * s->dp_v, *most = r->most + i + n,
+          *sum = r->sum + (i + n) * VL;
     bool full = own.begin == 0 && own.end == TILE;
-    if (full && s->softcap == 0)
-      softmax_row(true, x, own, 0, r->most + i + n, r->sum + (i + n) * VL, o, s->dp);
+    if (p->here) {
+      float added[TILE];
+      xlm_attend_added(added, p->here, &p->t, p->q, i + n, p->k);
+      softmax_row(false, x, added, own, s->softcap, most, sum, o, s->dp_v);
+    } else if (full && s->softcap == 0)
+      softmax_row(true, x, NULL, own, 0, most, sum, o, s->dp_v);
     else
-      softmax_row(false, x, own, s->softcap, r->most + i + n, r->sum + (i + n) * VL, o, s->dp);
+      softmax_row(false, x, NULL, own, s->softcap, most, sum, o, s->dp_v);
   }
   xlm_attend_fetch(ahead, 2 * MR);
-  xlm_attend_mul(r->scores + span.begin, TILE, span.end - span.begin, v + span.begin * s->dp, s->dp,
-                 r->o + i * s->dp, s->dp, (int)(s->dp / VL), true);
+  xlm_attend_mul(r->scores + span.begin, TILE, span.end - span.begin, p->v + span.begin * s->dp_v, s->dp_v,
+                 r->o + i * s->dp_v, s->dp_v, (int)(s->dp_v / VL), true);
 }
 
 static void finish_tile(const job *j, const room *r, int64_t batch, int64_t h, attend_rows rows) {
@@ -114,11 +127,11 @@ static void finish_tile(const job *j, const room *r, int64_t batch, int64_t h, a
   for (int i = 0; i < rows.n; i++) {
     float sum = lanes_sum(lanes_load(r->sum + i * VL));
     lanes inverse = lanes_splat(sum > 0 || sum != sum ? 1 / sum : 0); // a query without visible keys gives 0
-    float *o = r->o + i * s->dp;
-    for (int64_t f = 0; f < s->dp; f += VL) lanes_store(o + f, lanes_load(o + f) * inverse);
+    float *o = r->o + i * s->dp_v;
+    for (int64_t f = 0; f < s->dp_v; f += VL) lanes_store(o + f, lanes_load(o + f) * inverse);
     lse[(rows.row + i) * j->lse.row] = sum == 0 ? -INFINITY : (float)((r->most[i] + log2f(sum)) * ATTEND_LN2);
   }
-  xlm_attend_store(r->o, s, &j->out, xlm_attend_at(s, &j->out, batch, h), rows.row, rows.n, 1);
+  xlm_attend_store(r->o, &j->out, xlm_attend_at(s, &j->out, batch, h), rows.row, rows.n, 1);
 }
 
 // A unit of work: the query tiles [q_first, q_end) of the heads [h_first, h_end), which share key head g of
@@ -146,31 +159,43 @@ static attend_ahead look_ahead(const job *j, const unit *x, const unit *next, in
   if (head == x->h_end) of = next, head = next ? next->h_first : 0, q_tile = next ? next->q_first : 0;
   if (of) {
     attend_rows rows = xlm_attend_rows(s, q_tile);
-    xlm_attend_want(&a, s, &j->q, xlm_attend_at(s, &j->q, of->batch, head), rows, false);
-    xlm_attend_want(&a, s, &j->out, xlm_attend_at(s, &j->out, of->batch, head), rows, true);
+    xlm_attend_want(&a, &j->q, xlm_attend_at(s, &j->q, of->batch, head), rows, false);
+    xlm_attend_want(&a, &j->out, xlm_attend_at(s, &j->out, of->batch, head), rows, true);
   }
   if (next && h == x->h_end - 1) {
     attend_rows rows = xlm_attend_key_rows(s, t);
-    xlm_attend_want(&a, s, &j->k, xlm_attend_at(s, &j->k, next->batch, next->g), rows, false);
-    xlm_attend_want(&a, s, &j->v, xlm_attend_at(s, &j->v, next->batch, next->g), rows, false);
+    xlm_attend_want(&a, &j->k, xlm_attend_at(s, &j->k, next->batch, next->g), rows, false);
+    xlm_attend_want(&a, &j->v, xlm_attend_at(s, &j->v, next->batch, next->g), rows, false);
   }
   return a;
+}
+
+static void begin_tile(const job *j, const room *r, const attend_here *here, attend_rows rows, int64_t q_at) {
+  const attend_shape *s = &j->s;
+  double factor = s->softcap > 0 ? s->scale / s->softcap : s->scale * ATTEND_LOG2E;
+  xlm_attend_load(r->q, &j->q, q_at, rows.row, rows.n, (float)factor);
+  for (int64_t i = 0; i < TILE * s->dp_v; i++) r->o[i] = 0;
+  for (int i = 0; i < TILE; i++) r->most[i] = here->sink;
+  for (int i = 0; i < TILE * VL; i++) r->sum[i] = i % VL == 0 && here->sink > ATTEND_HIDDEN;
 }
 
 static void query_tile(const job *j, const room *r, int64_t batch, int64_t h, int64_t q_tile,
                        attend_ahead *ahead) {
   const attend_shape *s = &j->s;
+  attend_here here = xlm_attend_terms_at(s, &j->terms, batch, h);
   attend_rows rows = xlm_attend_rows(s, q_tile);
-  int64_t first, end, tile = TILE * s->dp;
-  double factor = s->softcap > 0 ? s->scale / s->softcap : s->scale * ATTEND_LOG2E;
-  xlm_attend_load(r->q, s, &j->q, xlm_attend_at(s, &j->q, batch, h), rows.row, rows.n, (float)factor);
-  for (int64_t i = 0; i < tile; i++) r->o[i] = 0;
-  for (int i = 0; i < TILE; i++) r->most[i] = HIDDEN;
-  for (int i = 0; i < TILE * VL; i++) r->sum[i] = 0;
-  xlm_attend_key_tiles(s, q_tile, q_tile + 1, &first, &end);
+  int64_t first, end;
+  begin_tile(j, r, &here, rows, xlm_attend_at(s, &j->q, batch, h));
+  xlm_attend_key_tiles(s, q_tile, q_tile + 1, here.prefix, &first, &end);
+  xlm_attend_narrow(s, &here, rows, &first, &end);
   for (int64_t t = first; t < end; t++) {
-    attend_tile pairs = xlm_attend_tile_of(s, q_tile, t);
-    for (int i = 0; i < rows.n; i += MR) strip(s, r, &pairs, i, r->kt + t * tile, r->v + t * tile, ahead);
+    tile_pair p = {.t = xlm_attend_tile_of(s, q_tile, t, here.prefix),
+                   .q = rows,
+                   .k = xlm_attend_key_rows(s, t),
+                   .here = j->terms.any ? &here : NULL,
+                   .kt = r->kt + t * TILE * s->dp,
+                   .v = r->v + t * TILE * s->dp_v};
+    for (int i = 0; i < rows.n; i += MR) strip(s, r, &p, i, ahead);
   }
   finish_tile(j, r, batch, h, rows);
 }
@@ -180,7 +205,8 @@ static void do_unit(const void *job_, int worker, int64_t u, int64_t next) {
   room r = room_of(&j->s, j->workspace, worker);
   unit x = unit_at(j, u), after = unit_at(j, next < 0 ? u : next);
   int64_t k_first, k_end;
-  xlm_attend_key_tiles(&j->s, x.q_first, x.q_end, &k_first, &k_end);
+  xlm_attend_key_tiles(&j->s, x.q_first, x.q_end, xlm_attend_prefix(&j->s, &j->terms, x.batch), &k_first,
+                       &k_end);
   pack_keys(j, &r, x.batch, x.g, k_first, k_end);
   for (int64_t h = x.h_first; h < x.h_end; h++)
     for (int64_t t = x.q_first; t < x.q_end; t++) {
@@ -201,7 +227,7 @@ static size_t workspace(const xlm_call *c, const xlm_target *t) {
 }
 
 static xlm_status run(const xlm_call *c) {
-  job j = {.s = xlm_attend_read(c), .workspace = c->workspace};
+  job j = {.s = xlm_attend_read(c), .terms = xlm_attend_read_terms(c), .workspace = c->workspace};
   j.q = xlm_attend_view_of(c, &j.s, c->in_type[Q], c->in[Q], true);
   j.k = xlm_attend_view_of(c, &j.s, c->in_type[K], c->in[K], false);
   j.v = xlm_attend_view_of(c, &j.s, c->in_type[V], c->in[V], false);

@@ -24,13 +24,15 @@ typedef struct attend_view { // one operand or result; strides in elements
   void *data;
   xlm_dtype type;
   int64_t batch[XLM_MAX_RANK], row, head, feature;
+  int64_t d, dp; // features, and rounded up to whole vectors
 } attend_view;
 
 typedef struct attend_shape {
   int n_batch;
   int64_t batch[XLM_MAX_RANK]; // dims that are neither sequence, heads nor feature
   int64_t batches;             // their product
-  int64_t heads, kv_heads, queries, keys, d, dp;
+  int64_t heads, kv_heads, queries, keys;
+  int64_t d, dp, d_v, dp_v, widest; // of keys and of values; the larger of dp and dp_v
   int64_t q_tiles, k_tiles;
   // Positions of the first query and key; the queries from `first` on have separate tiles, which begin at
   // tail_pos.
@@ -43,9 +45,9 @@ typedef struct attend_shape {
   float scale, softcap;
 } attend_shape;
 
-// The keys that query i of a tile sees: j < nk with lo <= j - i <= hi.
+// The keys that query i of a tile sees: j < nk with lo <= j - i <= hi, or j < open.
 typedef struct attend_tile {
-  int nq, nk, lo, hi;
+  int nq, nk, lo, hi, open;
 } attend_tile;
 
 typedef struct attend_rows { // of a query tile: the local queries [row, row + n), and the position of the
@@ -100,20 +102,19 @@ int64_t xlm_attend_at(const attend_shape *s, const attend_view *v, int64_t batch
 void xlm_attend_group(const attend_shape *s, int64_t g, int64_t *first, int64_t *end);
 attend_rows xlm_attend_rows(const attend_shape *s, int64_t q_tile); // n = 0: no such tile
 attend_rows xlm_attend_key_rows(const attend_shape *s, int64_t k_tile);
-// The key tiles [*first, *end) of which the queries of the tiles [q_first, q_end) see some part.
-void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end, int64_t *first,
-                          int64_t *end);
-attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_tile);
+// The key tiles [*first, *end) of which the queries of the tiles [q_first, q_end) see some part. prefix: all
+// queries see the keys at positions below it.
+void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end, int64_t prefix,
+                          int64_t *first, int64_t *end);
+attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_tile, int64_t prefix);
 
-// dst [TILE][dp] = factor * rows [row, row + rows) of v, zero elsewhere; `at`: from xlm_attend_at.
-void xlm_attend_load(float *dst, const attend_shape *s, const attend_view *v, int64_t at, int64_t row,
-                     int64_t rows, float factor);
+// dst [TILE][v's dp] = factor * rows [row, row + rows) of v, zero elsewhere; `at`: from xlm_attend_at.
+void xlm_attend_load(float *dst, const attend_view *v, int64_t at, int64_t row, int64_t rows, float factor);
 // rows of v = factor * src [rows][dp], in v's type.
-void xlm_attend_store(const float *src, const attend_shape *s, const attend_view *v, int64_t at, int64_t row,
-                      int64_t rows, float factor);
+void xlm_attend_store(const float *src, const attend_view *v, int64_t at, int64_t row, int64_t rows,
+                      float factor);
 // Adds these rows of v to those to be prefetched.
-void xlm_attend_want(attend_ahead *a, const attend_shape *s, const attend_view *v, int64_t at,
-                     attend_rows rows, bool write);
+void xlm_attend_want(attend_ahead *a, const attend_view *v, int64_t at, attend_rows rows, bool write);
 void xlm_attend_fetch(attend_ahead *a, int rows); // prefetches the next `rows` rows
 
 // dst [dp][TILE] = src [TILE][dp] transposed.
@@ -138,7 +139,8 @@ static inline int64_t attend_tiles(int64_t n) {
 
 // The columns that queries [i, i + rows) see.
 static inline attend_span attend_span_of(const attend_tile *t, int i, int rows) {
-  attend_span s = {.begin = attend_max(0, i + t->lo), .end = attend_min(t->nk, i + rows + t->hi)};
+  attend_span s = {.begin = t->open ? 0 : attend_max(0, i + t->lo),
+                   .end = attend_min(t->nk, attend_max(t->open, i + rows + t->hi))};
   if (s.end < s.begin) s.end = s.begin;
   s.from = s.begin / VL * VL;
   s.to = (s.end + VL - 1) / VL * VL;

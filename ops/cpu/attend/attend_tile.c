@@ -19,16 +19,22 @@ static int64_t whole_lanes(int64_t n, int vl) {
   return (n + vl - 1) / vl * vl;
 }
 
+static void set_widths(attend_shape *s, int vl) {
+  s->dp = whole_lanes(s->d, vl), s->dp_v = whole_lanes(s->d_v, vl);
+  s->widest = s->dp > s->dp_v ? s->dp : s->dp_v;
+}
+
 attend_shape xlm_attend_read(const xlm_call *c) {
   const xlm_attrs *as = &c->instr->attrs;
   const xlm_type *q = c->in_type[0];
   xlm_dim seq = xlm_call_dim(c, XLM_A_seq, 0), kv_seq = xlm_call_dim(c, XLM_A_kv_seq, 0),
-          feature = xlm_call_dim(c, XLM_A_feature, 0);
+          feature = xlm_call_dim(c, XLM_A_feature, 0), v_feature = xlm_call_dim(c, XLM_A_v_feature, 0);
   xlm_dim heads = xlm_call_dim(c, XLM_A_heads, 0);
   attend_shape s = {.batches = 1,
                     .queries = c->dims[seq].size,
                     .keys = c->dims[kv_seq].size,
                     .d = c->dims[feature].size,
+                    .d_v = c->dims[v_feature ? v_feature : feature].size,
                     .q_pos = c->dims[seq].offset,
                     .k_pos = c->dims[kv_seq].offset,
                     .first = c->dims[seq].size - c->dims[seq].tail,
@@ -42,7 +48,7 @@ attend_shape xlm_attend_read(const xlm_call *c) {
     if (q->dim[i] == seq || q->dim[i] == heads || q->dim[i] == feature) continue;
     s.batches *= s.batch[s.n_batch++] = xlm_call_size(c, q, i);
   }
-  s.dp = whole_lanes(s.d, VL);
+  set_widths(&s, VL);
   s.q_tiles = attend_tiles(s.first) + attend_tiles(s.queries - s.first), s.k_tiles = attend_tiles(s.keys);
   XLM_ASSERT(!c->dims[kv_seq].tail, "keys in two runs");
   return s;
@@ -51,7 +57,7 @@ attend_shape xlm_attend_read(const xlm_call *c) {
 attend_shape xlm_attend_read_for(const xlm_call *c, const xlm_target *t, xlm_cpu_tiles *tiles) {
   attend_shape s = xlm_attend_read(c);
   *tiles = xlm_cpu_tiles_of[xlm_cpu_isa_of(xlm_cpu_arch_of(t))];
-  s.dp = whole_lanes(s.d, tiles->lanes);
+  set_widths(&s, tiles->lanes);
   return s;
 }
 
@@ -59,13 +65,15 @@ attend_view xlm_attend_view_of(const xlm_call *c, const attend_shape *s, const x
                                bool query) {
   const xlm_type *q = c->in_type[0];
   xlm_dim seq = xlm_call_dim(c, XLM_A_seq, 0), heads = xlm_call_dim(c, XLM_A_heads, 0),
-          feature = xlm_call_dim(c, XLM_A_feature, 0);
+          feature = xlm_call_dim(c, XLM_A_feature, 0), v_feature = xlm_call_dim(c, XLM_A_v_feature, 0);
+  bool is_value = v_feature && xlm_type_find(t, v_feature) >= 0;
   xlm_dim head = xlm_call_dim(c, query ? XLM_A_heads : XLM_A_kv_heads, 0);
   attend_view v = {.data = data,
                    .type = t->dtype,
                    .row = xlm_call_stride(c, t, xlm_call_dim(c, query ? XLM_A_seq : XLM_A_kv_seq, 0)),
                    .head = head ? xlm_call_stride(c, t, head) : 0,
-                   .feature = xlm_call_stride(c, t, feature)};
+                   .feature = xlm_call_stride(c, t, is_value ? v_feature : feature)};
+  v.d = is_value ? s->d_v : s->d, v.dp = is_value ? s->dp_v : s->dp;
   int n = 0;
   for (int i = 0; i < q->rank; i++) {
     if (q->dim[i] == seq || q->dim[i] == heads || q->dim[i] == feature) continue;
@@ -109,22 +117,26 @@ attend_rows xlm_attend_key_rows(const attend_shape *s, int64_t k_tile) {
   return (attend_rows){row, clamp(s->keys - row, 0, TILE), s->k_pos + row};
 }
 
-void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end, int64_t *first,
-                          int64_t *end) {
+void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end, int64_t prefix,
+                          int64_t *first, int64_t *end) {
   *first = 0, *end = q_first < q_end ? s->k_tiles : 0;
   if (!s->causal || !*end) return;
   attend_rows from = xlm_attend_rows(s, q_first), last = xlm_attend_rows(s, q_end - 1);
   *end = clamp(last.pos + last.n - s->k_pos + TILE - 1, 0, s->k_tiles * TILE) / TILE;
   if (s->window) *first = clamp(from.pos - s->k_pos - s->window + 1, 0, *end * TILE) / TILE;
+  int64_t open = attend_tiles(clamp(prefix - s->k_pos, 0, s->keys));
+  if (open) *first = 0;
+  if (*end < open) *end = open;
 }
 
-attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_tile) {
+attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_tile, int64_t prefix) {
   attend_rows q = xlm_attend_rows(s, q_tile);
   int64_t hi = TILE, lo = -TILE; // everything visible
   if (s->causal) hi = q.pos - (k_tile * TILE + s->k_pos);
   if (s->window) lo = hi - s->window + 1;
   return (attend_tile){.nq = (int)q.n,
                        .nk = (int)clamp(s->keys - k_tile * TILE, 0, TILE),
+                       .open = (int)clamp(prefix - s->k_pos - k_tile * TILE, 0, TILE),
                        .lo = (int)clamp(lo, -TILE, TILE),
                        .hi = (int)clamp(hi, -TILE, TILE)};
 }
@@ -144,37 +156,35 @@ static void load_row(float *dst, const attend_view *v, int64_t at, int64_t d, fl
     for (int64_t i = 0; i < d; i++) dst[i] = factor * f[i * v->feature];
 }
 
-void xlm_attend_load(float *dst, const attend_shape *s, const attend_view *v, int64_t at, int64_t row,
-                     int64_t rows, float factor) {
-  for (int64_t r = 0; r < TILE; r++, dst += s->dp) {
-    int64_t d = r < rows ? s->d : 0;
+void xlm_attend_load(float *dst, const attend_view *v, int64_t at, int64_t row, int64_t rows, float factor) {
+  for (int64_t r = 0; r < TILE; r++, dst += v->dp) {
+    int64_t d = r < rows ? v->d : 0;
     if (d) load_row(dst, v, at + (row + r) * v->row, d, factor);
-    for (int64_t i = d; i < s->dp; i++) dst[i] = 0;
+    for (int64_t i = d; i < v->dp; i++) dst[i] = 0;
   }
 }
 
-void xlm_attend_store(const float *src, const attend_shape *s, const attend_view *v, int64_t at, int64_t row,
-                      int64_t rows, float factor) {
-  for (int64_t r = 0; r < rows; r++, src += s->dp) {
+void xlm_attend_store(const float *src, const attend_view *v, int64_t at, int64_t row, int64_t rows,
+                      float factor) {
+  for (int64_t r = 0; r < rows; r++, src += v->dp) {
     int64_t to = at + (row + r) * v->row;
     float *f = (float *)v->data + to;
     uint16_t *h = (uint16_t *)v->data + to;
     if (v->type == XLM_BF16)
-      for (int64_t i = 0; i < s->d; i++) h[i * v->feature] = xlm_f32_to_bf16(factor * src[i]);
+      for (int64_t i = 0; i < v->d; i++) h[i * v->feature] = xlm_f32_to_bf16(factor * src[i]);
     else if (v->feature == 1)
-      for (int64_t i = 0; i < s->d; i++) f[i] = factor * src[i];
+      for (int64_t i = 0; i < v->d; i++) f[i] = factor * src[i];
     else
-      for (int64_t i = 0; i < s->d; i++) f[i * v->feature] = factor * src[i];
+      for (int64_t i = 0; i < v->d; i++) f[i * v->feature] = factor * src[i];
   }
 }
 
-void xlm_attend_want(attend_ahead *a, const attend_shape *s, const attend_view *v, int64_t at,
-                     attend_rows rows, bool write) {
+void xlm_attend_want(attend_ahead *a, const attend_view *v, int64_t at, attend_rows rows, bool write) {
   int64_t bytes = (int64_t)xlm_dtype_bytes(v->type);
   if (!rows.n || v->feature != 1) return;
   XLM_ASSERT(a->n < ATTEND_AHEAD, "more than %d tiles ahead", ATTEND_AHEAD);
   a->want[a->n].row = (const char *)v->data + (at + rows.row * v->row) * bytes;
-  a->want[a->n].stride = v->row * bytes, a->want[a->n].rows = rows.n, a->want[a->n].bytes = s->d * bytes;
+  a->want[a->n].stride = v->row * bytes, a->want[a->n].rows = rows.n, a->want[a->n].bytes = v->d * bytes;
   a->want[a->n++].write = write;
 }
 

@@ -15,7 +15,8 @@ const xlm_op xlm_op_input = {
     .layout = "-> [*]",
     .infer = xlm_rule_leaf,
     .no_grad = "inputs are data",
-    .doc = "Data of the step, declared as `input tokens[batch, seq] of vocab`: token numbers (i32), or one "
-           "of the step's "
-           "scalars such as the learning rate.",
+    .doc = "Data of the step, declared as `input tokens[batch, seq] of vocab` or `input image[batch, rows, "
+           "columns] "
+           "from image`: ids (i32), other numbers (f32), or one of the step's scalars such as the learning "
+           "rate.",
 };

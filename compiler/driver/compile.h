@@ -12,6 +12,7 @@ typedef struct xlm_compile_options {
   xlm_recompute recompute;
   int loss_chunks; // parts of the rows for which logits and loss are computed at a time; 0: by their size
   bool with_train, with_eval; // which segments the plan has; generate and eval use with_train = false
+  bool outputs_only;          // evaluation computes the model's outputs, not its losses and metrics
   uint64_t seed;
   uint64_t memory_limit;                    // bytes per rank; 0 = none
   xlm_mesh mesh;                            // empty = one rank; an axis `pp` makes a pipeline

@@ -36,6 +36,7 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   if (!g || c->diags->errors || !xlm_optimizer_check(g, &o->train, c->diags)) return NULL;
   bool beside_training = !s.training && o->with_train;
   if (beside_training) g->outputs.n = 0; // evaluation uses losses and metrics; whole logits are not needed
+  if (o->outputs_only) g->losses.n = g->metrics.n = 0;
   return g;
 }
 

@@ -190,6 +190,7 @@ typedef struct xlm_el {
   xlm_dict minted;        // generated dimension name -> its name in the text, for names with several sizes in
                           // blocks
   int64_t n_plain_inputs; // inputs without an explicit source
+  struct xlm_el_source *sources; // what the inputs so far read of a sample
   xlm_el_decl **decls;
   uint32_t n_decls, cap_decls;
   xlm_el_pending *pending;
@@ -281,6 +282,11 @@ const char *xlm_el_ast_text(xlm_el *e, const xlm_ast_dim *list);
 
 // tensor.c
 void xlm_el_declare_tensor(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s); // PARAM STATE INPUT
+xlm_val xlm_el_leaf(xlm_el *e, xlm_op_id op, const char *path, const xlm_el_shape *shape, const xlm_stmt *s,
+                    xlm_attr_list *attrs); // 0: an error was reported
+
+// input.c
+xlm_el_value xlm_el_input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s);
 
 // expr.c
 xlm_el_value xlm_el_eval(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);

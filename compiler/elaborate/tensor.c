@@ -1,4 +1,4 @@
-// param, state and input: leaves of the graph.
+// param and state: leaves of the graph. Inputs, the third kind of leaf, are in input.c.
 #include <inttypes.h>
 #include <string.h>
 
@@ -88,8 +88,8 @@ static xlm_el_param *existing(xlm_el *e, const xlm_stmt *s, const char *path) {
   return p;
 }
 
-static xlm_val emit_leaf(xlm_el *e, xlm_op_id op, const char *path, const xlm_el_shape *shape,
-                         const xlm_stmt *s, xlm_attr_list *attrs) {
+xlm_val xlm_el_leaf(xlm_el *e, xlm_op_id op, const char *path, const xlm_el_shape *shape, const xlm_stmt *s,
+                    xlm_attr_list *attrs) {
   xlm_attr_put_text(attrs, XLM_A_name, path);
   xlm_attr_put_dims(attrs, XLM_A_dims, shape->dim, shape->n);
   xlm_attr split = xlm_el_shard_local(e, s->tensor.dims, shape);
@@ -114,7 +114,7 @@ static xlm_el_value weight(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
     xlm_attr_list attrs = xlm_attr_list_new(e->arena);
     xlm_attr_put_enum(&attrs, XLM_A_dtype, xlm_el_wide(e));
     xlm_attr_put(&attrs, (xlm_attr){.key = XLM_A_init, .init = init});
-    xlm_val val = emit_leaf(e, is_param ? XLM_OP_PARAM : XLM_OP_STATE, path, &shape, s, &attrs);
+    xlm_val val = xlm_el_leaf(e, is_param ? XLM_OP_PARAM : XLM_OP_STATE, path, &shape, s, &attrs);
     if (!val) return xlm_el_bad();
     p = XLM_NEW(e->arena, xlm_el_param);
     *p = (xlm_el_param){.path = path, .val = val, .span = s->name->span, .stmt = s, .epoch = e->epoch};
@@ -125,94 +125,12 @@ static xlm_el_value weight(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   return v;
 }
 
-// Which sequence of a sample fills an input, and with which shift. Inputs without an explicit source: the
-// first is the token stream, the second the token after each.
-typedef struct input_source {
-  const char *name;
-  int64_t shift;
-} input_source;
-
-static bool nothing_fills(xlm_el *e, const xlm_stmt *s) {
-  xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_INPUT, s->name->span, "no source for the input `%s`", s->name->text);
-  xlm_diag_help(e->diags, g,
-                "by default the first input is the stream of tokens and the second the token after each; "
-                "give the source of others: input %s%s of %s from tokens shifted 2",
-                s->name->text, xlm_el_ast_text(e, s->tensor.dims), s->tensor.of->text);
-  return false;
-}
-
-static bool read_shift(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, int64_t *shift) {
-  *shift = 0;
-  if (s->expr && !xlm_el_integer(e, f, s->expr, "a shift", shift)) return false;
-  if (*shift >= 0 && *shift <= XLM_MAX_SHIFT) return true;
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INPUT, s->expr->span, "a shift of %" PRId64 " places", *shift);
-  xlm_diag_help(e->diags, g, "an input looks 0 to %d tokens ahead", XLM_MAX_SHIFT);
-  return false;
-}
-
-static bool find_source(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, input_source *out) {
-  *out = (input_source){"tokens", e->n_plain_inputs};
-  if (!s->tensor.from) return e->n_plain_inputs++ < 2 || nothing_fills(e, s);
-  if (!read_shift(e, f, s, &out->shift)) return false;
-  if (!strcmp(s->tensor.from->text, out->name)) return true;
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INPUT, s->tensor.from->span, "the data has no `%s`",
-                              s->tensor.from->text);
-  xlm_diag_help(e->diags, g, "data is one stream: write `from tokens`, or `from tokens shifted 1`");
-  return false;
-}
-
-// An input filled by data must be [batch, seq], in any order.
-static bool has_sample_dims(xlm_el *e, const xlm_stmt *s, const xlm_el_shape *shape) {
-  bool batch = false, seq = false;
-  for (int i = 0; i < shape->n; i++) {
-    batch |= !strcmp(e->g->dims[shape->dim[i]].name, "batch");
-    seq |= !strcmp(e->g->dims[shape->dim[i]].name, "seq");
-  }
-  if (batch && seq && shape->n == 2) return true;
-  xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "no source for the input `%s`: its dimensions are %s",
-                    s->name->text, xlm_el_ast_text(e, s->tensor.dims));
-  xlm_diag_help(e->diags, g, "data comes as samples of a sequence: input %s[batch, seq] of %s", s->name->text,
-                s->tensor.of->text);
-  return false;
-}
-
-static xlm_el_value input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
-  xlm_el_shape shape;
-  input_source source;
-  if (f->kind != XLM_FRAME_GLOBAL) {
-    xlm_diag *g =
-        xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "inputs must be at the top level of the model");
-    xlm_diag_help(e->diags, g, "declare it at the top level; it is visible in every block");
-    return xlm_el_bad();
-  }
-  bool ok = xlm_el_dim_list(e, f, s->tensor.dims, false, s->span, &shape);
-  xlm_attr_list attrs = xlm_attr_list_new(e->arena);
-  if (!s->tensor.of) {
-    xlm_diag *g =
-        xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "input `%s` has no vocabulary", s->name->text);
-    xlm_diag_help(e->diags, g, "inputs are tokens: input %s%s of vocab", s->name->text,
-                  xlm_el_ast_text(e, s->tensor.dims));
-    return xlm_el_bad();
-  }
-  xlm_dim vocab = xlm_el_dim(e, f, s->tensor.of->text, s->tensor.of->span);
-  if (!ok || !vocab || !find_source(e, f, s, &source) || !has_sample_dims(e, s, &shape)) return xlm_el_bad();
-  xlm_attr_put_dims(&attrs, XLM_A_vocab, &vocab, 1);
-  xlm_attr_put_enum(&attrs, XLM_A_feed, XLM_INPUT_TOKENS);
-  xlm_attr_put_text(&attrs, XLM_A_source, source.name);
-  xlm_attr_put_int(&attrs, XLM_A_start, source.shift);
-  xlm_attr_put_enum(&attrs, XLM_A_dtype, XLM_I32);
-  xlm_val v = emit_leaf(e, XLM_OP_INPUT, s->name->text, &shape, s, &attrs);
-  return v ? xlm_el_tensor(v) : xlm_el_bad();
-}
-
 void xlm_el_declare_tensor(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   static const xlm_el_symbol_kind kinds[XLM_STMT_KINDS] = {
       [XLM_STMT_PARAM] = XLM_SYM_PARAM, [XLM_STMT_STATE] = XLM_SYM_STATE, [XLM_STMT_INPUT] = XLM_SYM_INPUT};
   if (!is_free(e, f, s)) return;
   xlm_node first = e->g->n_nodes;
-  xlm_el_value v = s->kind == XLM_STMT_INPUT ? input(e, f, s) : weight(e, f, s);
+  xlm_el_value v = s->kind == XLM_STMT_INPUT ? xlm_el_input(e, f, s) : weight(e, f, s);
   xlm_el_symbol *sym = xlm_el_define(e, f, kinds[s->kind], s->name->text, s->name->span);
   sym->value = v;
   xlm_el_saw(e, f, s->name->span, &v, first);

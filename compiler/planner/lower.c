@@ -134,16 +134,16 @@ static void lower_input(lower *w, const xlm_node_info *n) {
   xlm_lowering *l = &w->l;
   const char *name = xlm_attr_text(&n->attrs, XLM_A_name, "");
   xlm_input_role role = input_role(n);
-  bool tokens = role == XLM_INPUT_TOKENS, whole_step = tokens && n->phase == XLM_PHASE_PROLOGUE;
+  bool data = xlm_input_is_data(role), whole_step = data && n->phase == XLM_PHASE_PROLOGUE;
   xlm_tensor t = {.name = name,
                   .type = map_type(w, xlm_val_type(w->g, n->out)),
                   .category = XLM_CATEGORY_IO,
                   .area = XLM_AREA_IO,
                   .line = line_of(w, n->span)};
-  // Tokens belong to a microbatch: with several in flight they are in its slot, from the start of its chunk's
+  // Data belongs to a microbatch: with several in flight it is in its slot, from the start of its chunk's
   // forward.
   xlm_lifetime life = {0};
-  if (in_slots(w) && tokens && !whole_step) life = (xlm_lifetime){w->chunk_begin, w->chunk_begin, 0, true};
+  if (in_slots(w) && data && !whole_step) life = (xlm_lifetime){w->chunk_begin, w->chunk_begin, 0, true};
   uint32_t id = w->tensor[n->out] = add_tensor(w, t, life);
   for (uint32_t i = 0; w->program == 1 && i < l->n_inputs; i++)
     if (!strcmp(l->inputs[i].name, name)) {
@@ -154,7 +154,7 @@ static void lower_input(lower *w, const xlm_node_info *n) {
   int64_t bound = xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab) ? w->g->dims[vocab[0]].full : 0;
   xlm_plan_input in = {.name = name,
                        .role = role,
-                       .source = tokens ? xlm_attr_text(&n->attrs, XLM_A_source, "tokens") : "",
+                       .source = data ? xlm_attr_text(&n->attrs, XLM_A_source, "tokens") : "",
                        .shift = xlm_attr_int(&n->attrs, XLM_A_start, 0),
                        .whole_step = whole_step,
                        .vocab = bound,
@@ -438,7 +438,7 @@ static void forget_inputs(lower *w) {
   for (xlm_node n = 1; n < w->g->n_nodes; n++) {
     const xlm_node_info *leaf = &w->g->nodes[n];
     if (xlm_node_is(leaf, XLM_LEAF_INPUT) && leaf->phase != XLM_PHASE_PROLOGUE &&
-        input_role(leaf) == XLM_INPUT_TOKENS)
+        xlm_input_is_data(input_role(leaf)))
       w->tensor[leaf->out] = 0;
   }
 }

@@ -131,25 +131,33 @@ static bool is_scalar(const saved *s, uint32_t tensor) {
   return !tensor || (!t->rank && (t->dtype == XLM_F32 || t->dtype == XLM_F64));
 }
 
-// [batch, seq] of the plan, in any order; for a whole step one more dimension, its microbatches.
-static bool is_tokens(const saved *s, const xlm_plan_input *in, uint32_t tensor) {
+static bool is_whole(const xlm_dim_info *d, int64_t n) {
+  return !d->ragged && d->full == n && d->size == n;
+}
+
+// A part of each sample: `batch` of the plan once and any other dimensions; for a whole step, its
+// microbatches before them.
+static bool is_data(const saved *s, const xlm_plan_input *in, uint32_t tensor) {
   const xlm_type *t = &s->r->tensors[tensor].type;
   const xlm_plan *p = s->v->plan;
-  int n_of[3] = {0};
+  bool tokens = in->role == XLM_INPUT_TOKENS;
+  int batches = 0, others = 0;
   if (!tensor) return true;
-  bool right = t->dtype == XLM_I32;
-  for (int i = 0; right && i < t->rank; i++) {
+  if (in->whole_step && (!t->rank || !is_whole(&s->r->dims[t->dim[0]], p->microbatches))) return false;
+  for (int i = in->whole_step; i < t->rank; i++) {
     const xlm_dim_info *d = &s->r->dims[t->dim[i]];
-    int which = !strcmp(d->name, "batch") ? 0 : !strcmp(d->name, "seq") ? 1 : 2;
-    const int64_t full[] = {p->batch, p->seq, p->microbatches};
-    right = !d->ragged && d->full == full[which] && ++n_of[which] == 1;
-    if (which == 2) right = right && in->whole_step && d->size == d->full;
+    bool batch = !strcmp(d->name, "batch");
+    *(batch ? &batches : &others) += 1;
+    if (d->ragged || (batch && d->full != p->batch)) return false;
+    if (tokens && !batch && (strcmp(d->name, "seq") || d->full != p->seq)) return false;
   }
-  return right && n_of[2] == in->whole_step;
+  bool ids = t->dtype == XLM_I32;
+  bool type = tokens ? ids : ids || t->dtype == XLM_F32 || t->dtype == XLM_F64;
+  return type && batches == 1 && (!tokens || others == 1) && (!in->shift || others == 1);
 }
 
 static bool fits(const saved *s, const xlm_plan_input *in, uint32_t tensor) {
-  return in->role == XLM_INPUT_TOKENS ? is_tokens(s, in, tensor) : is_scalar(s, tensor);
+  return xlm_input_is_data(in->role) ? is_data(s, in, tensor) : is_scalar(s, tensor);
 }
 
 static bool check_microbatches(const saved *s) { // the number of microbatches fed equals the number run

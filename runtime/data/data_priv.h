@@ -4,6 +4,7 @@
 
 #include "runtime/base/map.h"
 #include "runtime/data/data.h"
+#include "runtime/interchange/safetensors.h"
 
 typedef struct element { // how one token is stored
   uint8_t bytes;         // 0: an unsupported format code
@@ -26,6 +27,13 @@ typedef struct file {
   xlm_map map, index; // while it is opened; index: Megatron's .idx
   bool text;
 } file;
+
+typedef struct shard { // one file of records
+  const char *path;
+  xlm_safetensors *file;
+  const xlm_st_tensor **tensor; // by field
+  int64_t first, n;             // its records
+} shard;
 
 typedef struct paths {
   const char **at;
@@ -50,7 +58,16 @@ struct xlm_data {
   const xlm_foreign *left_out_as;
   bool synthetic;
   uint64_t seed;
+  bool records; // `tokens` counts them
+  shard *shards;
+  uint32_t n_shards, cap_shards;
+  xlm_field *fields;
+  int n_fields;
+  int64_t cells; // of a record
 };
+
+// stream.c
+xlm_data *xlm_data_new(xlm_data_options o); // NULL: no memory
 
 bool xlm_data_has_suffix(const char *s, const char *suffix);
 enum { XLM_DATA_HEAD = 8192 }; // number of bytes that determine the kind of a file
@@ -72,7 +89,14 @@ xlm_status xlm_data_open_file(file *f, xlm_error *err);
 // in use.
 xlm_status xlm_data_read_bytes(const file *f, int64_t at, size_t n, unsigned char *out, xlm_error *err);
 
+// records.c
+bool xlm_data_names_records(const char *path); // a file of records, their index, or a folder with one
+xlm_status xlm_data_add_records(xlm_data *d, const char *path, xlm_error *err);
+void xlm_data_close_records(xlm_data *d);
+void xlm_data_place_fields(xlm_data *d, const xlm_field *fields, int n);
+
 // synthetic.c
 void xlm_data_synthesize(const xlm_data *d, int64_t offset, int64_t n, int32_t *out);
+void xlm_data_synthesize_record(const xlm_data *d, int64_t index, int32_t *out);
 
 #endif

@@ -33,7 +33,9 @@ static const struct {
     {MAGIC(0, "\x80\x02}"), {"a Python pickle", "write its tokens to a .bin of 16-bit ids"}},
     {MAGIC(0, "\x80\x04\x95"), {"a Python pickle", "write its tokens to a .bin of 16-bit ids"}},
     {MAGIC(0, "\x80\x05\x95"), {"a Python pickle", "write its tokens to a .bin of 16-bit ids"}},
-    {MAGIC(8, "{\""), {"a file of weights (safetensors)", "--init-from takes weights"}},
+    {MAGIC(8, "{\""),
+     {"a safetensors file",
+      "records in a folder need an index, records.json (docs/data.md); --init-from takes weights"}},
     {MAGIC(0, "%PDF-"), {"a PDF document", "make text of it with `pdftotext`"}},
     {MAGIC(0, "\x7f"
               "ELF"),

@@ -2,6 +2,7 @@
 // power of four, iterated until the result is in [0, n) (cycle walking; Black & Rogaway, "Ciphers with
 // Arbitrary Finite Domains", 2002). Positions are computed, not stored.
 #include <inttypes.h>
+#include <string.h>
 
 #include "runtime/base/philox.h"
 #include "runtime/data/data_priv.h"
@@ -31,25 +32,49 @@ static int64_t record_of(const xlm_data *d, int64_t seq) {
   return d->sequence == seq || d->sequence == seq + 1 ? d->sequence : 0;
 }
 
+static xlm_status open_records(xlm_data_part part, int64_t seq, uint64_t seed, const char *what,
+                               xlm_samples *out, xlm_error *err) {
+  int64_t n = part.end - part.begin;
+  *out = (xlm_samples){part, seq, n, 1, part.data->cells, seed};
+  if (n > 0) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "there are no records for %s: give more data", what);
+}
+
 xlm_status xlm_samples_open(xlm_data_part part, int64_t seq, uint64_t seed, const char *what,
                             xlm_samples *out, xlm_error *err) {
+  if (part.data->records) return open_records(part, seq, seed, what, out, err);
   int64_t n = part.end - part.begin, record = record_of(part.data, seq), stride = record ? record : seq;
+  int64_t cells = seq + (part.data->o.ahead ? part.data->o.ahead : 1);
   if (record && record < seq)
     return xlm_fail(err, XLM_USER,
                     "a record has %" PRId64 " tokens and a sample %" PRId64
                     ": give a --seq-length of at most %" PRId64,
-                    record, seq + 1, record);
-  *out = (xlm_samples){part, seq, (n - seq - 1) / stride + 1, stride, seed};
-  if (n > seq) return XLM_OK;
-  return xlm_fail(err, XLM_USER,
-                  "the %s data has %" PRId64 " tokens, but one sample takes %" PRId64
-                  " (the sequence length and one): give more data or a smaller --seq-length",
-                  what, n, seq + 1);
+                    record, cells, record);
+  *out = (xlm_samples){part, seq, (n - cells) / stride + 1, stride, cells, seed};
+  if (n >= cells) return XLM_OK;
+  return xlm_fail(
+      err, XLM_USER,
+      "the %s data has %" PRId64 " tokens, but one sample takes %" PRId64
+      " (the sequence length and what lies ahead of it): give more data or a smaller --seq-length",
+      what, n, cells);
+}
+
+bool xlm_samples_field(const xlm_samples *s, const char *name, xlm_field *out) {
+  const xlm_data *d = s->part.data;
+  *out = (xlm_field){.name = "tokens", .dtype = XLM_I32, .rank = 1, .shape = {s->cells}, .n = s->cells};
+  if (!d->records) return !strcmp(name, out->name);
+  for (int i = 0; i < d->n_fields; i++) {
+    if (strcmp(name, d->fields[i].name)) continue;
+    *out = d->fields[i];
+    return true;
+  }
+  return false;
 }
 
 static xlm_status read_window(const xlm_samples *s, int64_t index, int64_t shift, int32_t *out,
                               xlm_error *err) {
-  return xlm_data_read(s->part.data, s->part.begin + shift + index * s->stride, s->seq + 1, out, err);
+  if (s->part.data->records) return xlm_data_read_record(s->part.data, s->part.begin + index, out, err);
+  return xlm_data_read(s->part.data, s->part.begin + shift + index * s->stride, s->cells, out, err);
 }
 
 xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {
@@ -60,7 +85,7 @@ xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out,
 xlm_status xlm_samples_shuffled(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {
   // One window fewer per epoch leaves room to shift all boundaries by up to a window, so that a small corpus
   // is not cut at the same places in every epoch. Records have fixed boundaries.
-  bool moving = s->n > 16 && !record_of(s->part.data, s->seq);
+  bool moving = s->n > 16 && !s->part.data->records && !record_of(s->part.data, s->seq);
   int64_t n = moving ? s->n - 1 : s->n, epoch = index / n;
   uint64_t key = xlm_hash_mix(s->seed ^ xlm_hash_mix((uint64_t)epoch + 1));
   int64_t shift = moving ? (int64_t)(xlm_hash_mix(key) % (uint64_t)s->seq) : 0;

@@ -4,10 +4,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/base/hash.h"
 #include "runtime/data/data_priv.h"
+
+static xlm_status open_records(xlm_data *d, const char *const *list, int n, xlm_error *err) {
+  xlm_data_place_fields(d, d->o.fields, d->o.n_fields);
+  for (int i = 0; i < n; i++) XLM_TRY(xlm_data_add_records(d, list[i], err));
+  return d->tokens ? XLM_OK : xlm_fail(err, XLM_USER, "the data has no records: %s", list[0]);
+}
 
 static xlm_status open_paths(xlm_data *d, const char *const *list, int n, xlm_error *err) {
   paths files = {0};
+  if (d->o.format == XLM_DATA_AUTO && xlm_data_names_records(list[0])) return open_records(d, list, n, err);
+  d->o.fields = NULL; // the caller's
   for (int i = 0; i < n; i++) XLM_TRY(xlm_data_collect(d, list[i], &files, err));
   for (uint32_t i = 0; i < files.n; i++) XLM_TRY(xlm_data_add_file(d, files.at[i], err));
   if (d->n_left_out)
@@ -18,7 +27,7 @@ static xlm_status open_paths(xlm_data *d, const char *const *list, int n, xlm_er
   return xlm_fail(err, XLM_USER, "the data is empty%s%s", files.n ? ": " : "", files.n ? files.at[0] : "");
 }
 
-static xlm_data *new_data(xlm_data_options o) {
+xlm_data *xlm_data_new(xlm_data_options o) {
   xlm_data *d = calloc(1, sizeof *d);
   if (!d) return NULL;
   d->o = o;
@@ -30,7 +39,7 @@ static xlm_data *new_data(xlm_data_options o) {
 
 xlm_status xlm_data_open(const char *const *list, int n, xlm_data_options o, xlm_data **out, xlm_error *err) {
   *out = NULL;
-  xlm_data *d = new_data(o);
+  xlm_data *d = xlm_data_new(o);
   if (!d) return xlm_fail(err, XLM_ENV, "no memory to open the data");
   xlm_status s;
   if (XLM_ARENA_TRY(d->arena))
@@ -44,39 +53,32 @@ xlm_status xlm_data_open(const char *const *list, int n, xlm_data_options o, xlm
   return s;
 }
 
-xlm_status xlm_data_synthetic(int64_t tokens, int64_t vocab, uint64_t seed, xlm_data **out, xlm_error *err) {
-  *out = NULL;
-  xlm_data *d = new_data((xlm_data_options){.vocab = vocab});
-  if (!d) return xlm_fail(err, XLM_ENV, "no memory to open the data");
-  d->synthetic = true;
-  d->seed = seed;
-  d->tokens = tokens;
-  *out = d;
-  return XLM_OK;
-}
-
 void xlm_data_close(xlm_data *d) {
   if (!d) return;
   for (uint32_t i = 0; i < d->n_files; i++) {
     xlm_data_close_maps(&d->files[i]);
     if (d->files[i].fd >= 0) close(d->files[i].fd);
   }
+  xlm_data_close_records(d);
   xlm_arena_free(d->arena);
   free(d);
 }
 
+bool xlm_data_has_records(const xlm_data *d) {
+  return d->records;
+}
 int64_t xlm_data_tokens(const xlm_data *d) {
   return d->tokens;
 }
 int xlm_data_files(const xlm_data *d) {
-  return (int)d->n_files;
+  return (int)(d->n_files + d->n_shards);
 }
 bool xlm_data_is_text(const xlm_data *d) {
   return d->n_files > 0 && d->files[0].text;
 }
 
 const char *xlm_data_first(const xlm_data *d) {
-  return d->n_files ? d->files[0].path : "";
+  return d->n_files ? d->files[0].path : d->n_shards ? d->shards[0].path : "";
 }
 
 static uint32_t find_segment(const xlm_data *d, int64_t offset) {
@@ -127,7 +129,7 @@ static xlm_status read_segment(const xlm_data *d, const segment *s, int64_t firs
 }
 
 xlm_status xlm_data_read(const xlm_data *d, int64_t offset, int64_t n, int32_t *out, xlm_error *err) {
-  XLM_ASSERT(offset >= 0 && n >= 0 && n <= d->tokens - offset,
+  XLM_ASSERT(!d->records && offset >= 0 && n >= 0 && n <= d->tokens - offset,
              "read [%" PRId64 ", +%" PRId64 ") of %" PRId64 " tokens", offset, n, d->tokens);
   if (d->synthetic) {
     xlm_data_synthesize(d, offset, n, out);
@@ -144,6 +146,25 @@ xlm_status xlm_data_read(const xlm_data *d, int64_t offset, int64_t n, int32_t *
 
 const char *xlm_data_left_out(const xlm_data *d) {
   return d->left_out_text ? d->left_out_text : "";
+}
+
+enum { PLACES = 16, PROBE = 64 }; // of a fingerprint; tokens of a stream at each place
+
+xlm_status xlm_data_fingerprint(const xlm_data *d, uint64_t *out, xlm_error *err) {
+  int64_t probe = d->records ? 1 : PROBE, cells = d->records ? d->cells : PROBE;
+  int32_t *read = malloc(sizeof *read * (size_t)(cells + 1));
+  xlm_status s = read ? XLM_OK : xlm_fail(err, XLM_ENV, "no memory to compare the data");
+  xlm_hash h;
+  xlm_hash_start(&h);
+  xlm_hash_add(&h, &d->tokens, sizeof d->tokens);
+  for (int i = 0; s == XLM_OK && i < PLACES && d->tokens >= probe; i++) {
+    int64_t at = (d->tokens - probe) / (PLACES - 1) * i;
+    s = d->records ? xlm_data_read_record(d, at, read, err) : xlm_data_read(d, at, probe, read, err);
+    xlm_hash_add(&h, read, sizeof *read * (size_t)cells);
+  }
+  free(read);
+  *out = xlm_hash_value(&h);
+  return s;
 }
 
 void xlm_data_split(const xlm_data *d, double fraction, xlm_data_part *train, xlm_data_part *valid) {

@@ -113,14 +113,18 @@ enum { XLM_MAX_SHIFT = 1024 }; // how far a sample may read beyond its window
 typedef struct xlm_plan_input {
   const char *name; // "tokens", "targets", "lr"; of a whole step "step/targets"
   xlm_input_role role;
-  const char *source; // tokens: which sequence of a sample; "" for scalars
-  int64_t shift;      // tokens: offset in the sequence
-  bool whole_step;    // tokens of all microbatches, filled before the first segment of a step
+  const char *source; // data: which tensor of a sample; "" for scalars
+  int64_t shift;      // data: offset in the sequence
+  bool whole_step;    // data of all microbatches, filled before the first segment of a step
   uint32_t tensor;
   uint32_t eval_tensor; // the same input of the eval segment; 0 = none
-  int64_t vocab;        // exclusive upper bound on token ids; 0 = not tokens
+  int64_t vocab;        // exclusive upper bound on ids; 0 = not ids
   int16_t chunk; // with several microbatches in flight: the chunk whose slots hold it; -1 = it exists once
 } xlm_plan_input;
+
+static inline bool xlm_input_is_data(xlm_input_role r) { // else a scalar of the step
+  return r == XLM_INPUT_TOKENS || r == XLM_INPUT_RECORD;
+}
 
 typedef struct xlm_plan_output { // a value that can be read after a segment has run
   const char *name;              // "loss", "grad_norm", metric names; eval: "eval.loss", "logits", ...

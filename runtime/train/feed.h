@@ -6,18 +6,25 @@
 #include "runtime/exec/team.h"
 #include "runtime/train/prefetch.h"
 
-enum { XLM_MAX_INPUTS = 16 };
+enum { XLM_MAX_INPUTS = 64 };
+
+typedef struct xlm_feed_dim { // a dimension of an input that a sample has, too
+  const xlm_dim_info *dim;
+  int64_t here, there; // strides in elements: in the local part of the input, in the sample
+} xlm_feed_dim;
 
 typedef struct xlm_feed_input { // how one input is filled
   uint32_t index;               // of the plan's inputs
   xlm_input_role role;
   bool whole_step;
-  // Tokens: the local part of [batch, seq], and the stride between microbatches in an input of the whole
-  // step.
-  int64_t shift, rows, first_row, row_stride, column_stride, microbatch_stride;
-  const xlm_dim_info *seq;
-  int32_t *local; // staging buffer for that part
-  int64_t n;      // number of tokens; 0: a scalar
+  // Data: the local part of [batch, ..], and the stride between microbatches in an input of the whole step.
+  xlm_dtype dtype;
+  int64_t first; // cell of a sample
+  int64_t rows, first_row, row_stride, microbatch_stride;
+  int n_dims;
+  xlm_feed_dim dims[XLM_MAX_RANK];
+  void *local; // staging buffer for that part
+  int64_t n;   // number of elements; 0: a scalar
 } xlm_feed_input;
 
 typedef struct xlm_feed {
@@ -27,11 +34,16 @@ typedef struct xlm_feed {
   double lr;
   int n;
   xlm_feed_input inputs[XLM_MAX_INPUTS];
-  int32_t *window;           // seq + 1
-  const xlm_prefetch *ahead; // of the team; NULL: windows are read when they are needed
+  int32_t *sample;           // the cells of one
+  const xlm_prefetch *ahead; // of the team; NULL: samples are read when they are needed
 } xlm_feed;
 
-// XLM_USER when the model has an input that cannot be filled from token data.
+// What a plan asks of its data: a field for each source of its inputs, the vocabulary of `tokens`, and how
+// far ahead they are read; allocated in a. XLM_USER when two inputs disagree.
+xlm_status xlm_plan_data(const xlm_plan *p, xlm_arena *a, xlm_data_options *out,
+                         xlm_error *err) XLM_MUST_CHECK;
+
+// XLM_USER when the model has an input that the samples do not fill.
 xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eval, xlm_feed *out,
                          xlm_error *err) XLM_MUST_CHECK;
 void xlm_feed_close(xlm_feed *f);
@@ -45,7 +57,7 @@ typedef struct xlm_feeds {
   int n;
   xlm_feed *at;        // [n]
   void **args;         // [n], for xlm_team_step
-  xlm_prefetch *ahead; // windows of training steps
+  xlm_prefetch *ahead; // samples of training steps
 } xlm_feeds;
 
 xlm_status xlm_feeds_open(xlm_team *team, const xlm_samples *samples, bool eval, xlm_feeds *out,

@@ -19,7 +19,7 @@ typedef struct buffer {
 
 struct xlm_prefetch {
   const xlm_samples *samples;
-  int64_t rows, window; // window: tokens
+  int64_t rows, window; // window: cells of a sample
   int64_t *place;       // [rows] index in the buffers; NONE: not needed
   int64_t n;            // needed rows
   buffer of[2];
@@ -125,7 +125,7 @@ xlm_status xlm_prefetch_open(const xlm_samples *samples, int64_t rows, const boo
   if (!p) return xlm_fail(err, XLM_ENV, "no memory to read ahead");
   p->samples = samples;
   p->rows = rows;
-  p->window = samples->seq + 1;
+  p->window = samples->cells;
   p->order = NONE;
   pthread_mutex_init(&p->lock, NULL);
   pthread_cond_init(&p->changed, NULL);

@@ -102,7 +102,7 @@ static xlm_status open_data(const world *w, xlm_error *err) {
 
 static xlm_status open_synthetic(const world *w, xlm_error *err) {
   (void)w;
-  xlm_status s = xlm_data_synthetic(1000, 256, 1, &data, err);
+  xlm_status s = xlm_data_synthetic(1000, (xlm_data_options){.vocab = 256}, 1, &data, err);
   xlm_data_close(s == XLM_OK ? data : NULL);
   return s;
 }

@@ -32,7 +32,7 @@ static xlm_status fuzz_steps(fuzz_team *t, const xlm_plan *p, xlm_error *err) {
   XLM_TRY(xlm_team_open(p, xlm_backend_find("cpu"), 1, XLM_LAUNCH_LOCAL, 5, &t->team, err));
   XLM_TRY(xlm_store_new(p, xlm_team_states(t->team), &t->store, err));
   XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
-  XLM_TRY(xlm_data_synthetic(4 * p->seq + 1, 16, 5, &t->data, err));
+  XLM_TRY(xlm_data_synthetic(4 * p->seq + 1, (xlm_data_options){.vocab = 16}, 5, &t->data, err));
   xlm_data_part all = {t->data, 0, xlm_data_tokens(t->data)};
   XLM_TRY(xlm_samples_open(all, p->seq, 3, "synthetic", &t->samples, err));
   XLM_TRY(xlm_feeds_open(t->team, &t->samples, false, &t->feeds, err));

@@ -86,7 +86,7 @@ static const xlm_plan *plan_of(xlm_arena *a, const shape *s) {
 static void feed(bed *b) {
   xlm_error err;
   xlm_data_part all;
-  check(xlm_data_synthetic(4 * b->plan->seq + 2, 16, 1, &b->data, &err), &err);
+  check(xlm_data_synthetic(4 * b->plan->seq + 2, (xlm_data_options){.vocab = 16}, 1, &b->data, &err), &err);
   all = (xlm_data_part){b->data, 0, xlm_data_tokens(b->data)};
   check(xlm_samples_open(all, b->plan->seq, 1, "synthetic", &b->samples, &err), &err);
   check(xlm_feeds_open(b->team, &b->samples, true, &b->feeds, &err), &err);

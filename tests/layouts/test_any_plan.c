@@ -1,13 +1,13 @@
 // Any plan equals the one-rank plan. Random legal layouts of small versions of the shipped models, of one
-// whose losses are means over uneven counts (counts.xlm), and of one with all operands of attention
-// (attention.xlm), train 5 steps on local ranks. They are compared with one rank, and with a plain layout:
-// the same dp, ep, cp, tp and microbatches without pipeline, ZeRO and recompute. Losses agree with those of
-// one rank within rounding. Losses, global norms, parameters and optimizer states agree with those of the
-// plain layout bit for bit, except when every microbatch is reduced separately. One bound on the losses
-// serves every optimizer: an element whose sign lion takes differently has almost no gradient, and directions
-// of only rounding errors in muon change the loss as little; parameters and states of other splits are not
-// compared. The plans under test go through a file first, as with `xlmrun train plan.json`; those they are
-// compared with do not.
+// whose losses are means over uneven counts (counts.xlm), of one with all operands of attention
+// (attention.xlm), and of two that learn from records (images.xlm, translate.xlm), train 5 steps on local
+// ranks. They are compared with one rank, and with a plain layout: the same dp, ep, cp, tp and microbatches
+// without pipeline, ZeRO and recompute. Losses agree with those of one rank within rounding. Losses, global
+// norms, parameters and optimizer states agree with those of the plain layout bit for bit, except when every
+// microbatch is reduced separately. One bound on the losses serves every optimizer: an element whose sign
+// lion takes differently has almost no gradient, and directions of only rounding errors in muon change the
+// loss as little; parameters and states of other splits are not compared. The plans under test go through a
+// file first, as with `xlmrun train plan.json`; those they are compared with do not.
 //
 //   test_any_plan                 a fixed list of seeds, and some fresh ones
 //   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)
@@ -267,18 +267,15 @@ static int ranks_of(const layout *l) {
   return l->pp * l->dp * l->ep * l->cp * l->tp;
 }
 
-// Of tests/layouts.
-static const char *const own_models[] = {"counts", "attention"};
-
 static layout random_layout(uint64_t seed) {
   static const int small[] = {1, 1, 2}, cps[] = {1, 1, 1, 2, 2, 3, 4}, dps[] = {1, 2, 4},
                    tps[] = {1, 2, 3, 4}, pps[] = {1, 2, 4};
   uint64_t s = xlm_hash_mix(seed + 17);
   layout l = {.chunks = 1};
   do {
-    uint64_t model = draw(&s, TOY_MODELS + sizeof own_models / sizeof *own_models);
+    uint64_t model = draw(&s, TOY_MODELS + TEST_MODELS);
     snprintf(l.model, sizeof l.model, "%s",
-             model < TOY_MODELS ? toy_models[model] : own_models[model - TOY_MODELS]);
+             model < TOY_MODELS ? toy_models[model] : test_models[model - TOY_MODELS]);
   } while (!toy_has_kernels(l.model));
   bool moe = !strcmp(l.model, "mixtral") || !strcmp(l.model, "deepseek");
   do {
@@ -311,12 +308,14 @@ static void try_seed(uint64_t seed) {
 // Means over counts that differ between microbatches are those of the whole batch.
 static void microbatches_change_rounding_only(void **state) {
   (void)state;
-  layout one = plain("counts", 1, "adamw");
-  curve whole = reference(cpu, &one);
-  for (int n = 2; n <= 8; n *= 2) {
-    layout l = plain("counts", n, "adamw");
-    curve parts = reference(cpu, &l);
-    check_close(&l, &parts, &whole);
+  for (int m = 0; m < TEST_MODELS; m++) {
+    layout one = plain(test_models[m], 1, "adamw");
+    curve whole = reference(cpu, &one);
+    for (int n = 2; n <= 8; n *= 2) {
+      layout l = plain(test_models[m], n, "adamw");
+      curve parts = reference(cpu, &l);
+      check_close(&l, &parts, &whole);
+    }
   }
 }
 

@@ -222,7 +222,7 @@ static void test_foreign(void **state) {
       ROW("f.dat", "a\0\1\2\3", "neither text nor tokens of a known format"),
       ROW("f.h5", "\x89HDF\r\n\x1a\n", "HDF5"),
       ROW("f.pdf", "%PDF-1.7", "pdftotext"),
-      ROW("f.safetensors", "\x10\0\0\0\0\0\0\0{\"a\":{}}", "--init-from takes weights"),
+      ROW("f.weights", "\x10\0\0\0\0\0\0\0{\"a\":{}}", "--init-from takes weights"),
 #undef ROW
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -234,6 +234,9 @@ static void test_foreign(void **state) {
     assert_true(xlm_data_is_text(d));
     xlm_data_close(d);
   }
+  xlm_data *told = open_as(put("f.safetensors", "abc", 3), (xlm_data_options){.format = XLM_DATA_BYTES});
+  assert_false(xlm_data_has_records(told)); // as told
+  xlm_data_close(told);
   expect_tokens(
       put("f.txt", "{\"a\": 1,\n \"b\": 2}", 17), // one JSON document is text
       (int32_t[]){'{', '"', 'a', '"', ':', ' ', '1', ',', '\n', ' ', '"', 'b', '"', ':', ' ', '2', '}'}, 17);
@@ -452,7 +455,7 @@ static void test_samples(void **state) {
 static void test_synthetic(void **state) {
   (void)state;
   xlm_data *d;
-  assert_int_equal(xlm_data_synthetic(10000, 50, 3, &d, NULL), XLM_OK);
+  assert_int_equal(xlm_data_synthetic(10000, (xlm_data_options){.vocab = 50}, 3, &d, NULL), XLM_OK);
   static int32_t all[10000], some[100];
   assert_int_equal(xlm_data_read(d, 0, 10000, all, NULL), XLM_OK);
   for (int64_t at = 0; at + 100 <= 10000; at += 37) {

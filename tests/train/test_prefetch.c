@@ -12,7 +12,7 @@ enum { SEQ = 12, ROWS = 6 };
 static const bool needed[ROWS] = {true, false, true, true, false, true};
 
 static void open_samples(xlm_data **data, xlm_samples *samples) {
-  assert_int_equal(xlm_data_synthetic(1000, 50, 5, data, NULL), XLM_OK);
+  assert_int_equal(xlm_data_synthetic(1000, (xlm_data_options){.vocab = 50}, 5, data, NULL), XLM_OK);
   xlm_data_part all = {*data, 0, xlm_data_tokens(*data)};
   assert_int_equal(xlm_samples_open(all, SEQ, 3, "synthetic", samples, NULL), XLM_OK);
 }

@@ -106,7 +106,7 @@ static world *new_world(const char *dir, int64_t steps) {
   if (xlm_team_open(w->plan, &backend, 2, XLM_LAUNCH_LOCAL, 0, &w->team, &err)) fail_msg("%s", err.text);
   assert_int_equal(xlm_store_new(w->plan, xlm_team_states(w->team), &w->store, &err), XLM_OK);
   assert_int_equal(xlm_store_init(w->store, 7, true, NULL, &err), XLM_OK);
-  assert_int_equal(xlm_data_synthetic(20000, 16, 3, &w->data, &err), XLM_OK);
+  assert_int_equal(xlm_data_synthetic(20000, (xlm_data_options){.vocab = 16}, 3, &w->data, &err), XLM_OK);
   xlm_data_split(w->data, 0.1, &train, &valid);
   assert_int_equal(xlm_samples_open(train, SEQ, 7, "training", &w->train, &err), XLM_OK);
   assert_int_equal(xlm_samples_open(valid, SEQ, 7, "validation", &w->valid, &err), XLM_OK);

@@ -12,7 +12,14 @@ static xlm_status open_all(toy_team *t, const char *device, xlm_error *err) {
   XLM_TRY(xlm_team_open(t->plan, &backend, 1, XLM_LAUNCH_LOCAL, 20, &t->team, err));
   XLM_TRY(xlm_store_new(t->plan, xlm_team_states(t->team), &t->store, err));
   XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
-  XLM_TRY(xlm_data_synthetic(4000, 256, 5, &t->data, err));
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_data_options reads;
+  assert_non_null(a);
+  xlm_status s = xlm_plan_data(t->plan, a, &reads, err);
+  reads.vocab = 256;
+  if (s == XLM_OK) s = xlm_data_synthetic(4000, reads, 5, &t->data, err);
+  xlm_arena_free(a);
+  XLM_TRY(s);
   xlm_data_part all = {t->data, 0, xlm_data_tokens(t->data)};
   XLM_TRY(xlm_samples_open(all, t->plan->seq, 3, "synthetic", &t->samples, err));
   return xlm_feeds_open(t->team, &t->samples, false, &t->feeds, err);

@@ -15,7 +15,8 @@
 #include "tests/here.h"
 
 const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",     "qwen3",  "mixtral",
-                                              "freestyle", "deepseek", "mamba2", "retnet"};
+                                            "freestyle", "deepseek", "mamba2", "retnet"};
+const char *const test_models[TEST_MODELS] = {"counts", "attention", "images", "translate"};
 
 // Small sizes that keep a model's special features: grouped heads, a window shorter than the sequence, an odd
 // number of layers.
@@ -42,13 +43,13 @@ toy_options toy_defaults(const char *model) {
 }
 
 const xlm_source *toy_source(xlm_arena *a, const char *model) {
-  const char *path = xlm_arena_printf(a, "%s/models/%s.xlm", XLM_SOURCE_DIR, model);
+  const char *room = "models";
+  for (int i = 0; i < TEST_MODELS; i++)
+    if (!strcmp(model, test_models[i])) room = "tests/layouts";
+  const char *path = xlm_arena_printf(a, "%s/%s/%s.xlm", XLM_SOURCE_DIR, room, model);
   xlm_map m;
   xlm_error err;
-  if (xlm_map_open(path, &m, &err) != XLM_OK) { // a model for tests only
-    path = xlm_arena_printf(a, "%s/tests/layouts/%s.xlm", XLM_SOURCE_DIR, model);
-    if (xlm_map_open(path, &m, &err) != XLM_OK) fail_msg("%s", err.text);
-  }
+  if (xlm_map_open(path, &m, &err) != XLM_OK) fail_msg("%s", err.text);
   const char *text = xlm_arena_strndup(a, (const char *)m.data, m.n);
   const xlm_source *s = xlm_source_load(a, path, text, m.n);
   xlm_map_close(&m);
@@ -153,7 +154,10 @@ static xlm_status open_all(toy *t, const toy_options *o, xlm_error *err) {
   XLM_TRY(xlm_exec_open(t->plan, 0, &b, o->threads, NULL, &t->exec, err));
   XLM_TRY(xlm_store_new(t->plan, xlm_exec_states(t->exec), &t->store, err));
   XLM_TRY(xlm_store_init(t->store, 7, true, xlm_exec_pool(t->exec), err));
-  XLM_TRY(xlm_data_synthetic(4000, 256, 5, &t->data, err));
+  xlm_data_options reads;
+  XLM_TRY(xlm_plan_data(t->plan, t->arena, &reads, err));
+  reads.vocab = 256;
+  XLM_TRY(xlm_data_synthetic(4000, reads, 5, &t->data, err));
   all = (xlm_data_part){t->data, 0, xlm_data_tokens(t->data)};
   XLM_TRY(xlm_samples_open(all, t->plan->seq, 3, "synthetic", &t->samples, err));
   return xlm_feed_open(t->exec, &t->samples, false, &t->feed, err);

@@ -10,8 +10,9 @@
 #include "runtime/exec/exec.h"
 #include "runtime/train/feed.h"
 
-enum { TOY_MODELS = 8 };
-extern const char *const toy_models[TOY_MODELS]; // "llama", "gpt2", ...
+enum { TOY_MODELS = 8, TEST_MODELS = 4 };
+extern const char *const toy_models[TOY_MODELS];   // "llama", "gpt2", ...
+extern const char *const test_models[TEST_MODELS]; // in tests/layouts: "counts", ...
 
 typedef struct toy_options {
   const char *model;

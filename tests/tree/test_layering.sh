@@ -26,7 +26,7 @@ only runtime/plan $base ops # ops.def: the numbers of operations
 only runtime/device $plan runtime/comm runtime/device/cuda
 only runtime/comm $plan
 only runtime/exec $plan runtime/device runtime/comm
-only runtime/data $plan
+only runtime/data $plan runtime/interchange # safetensors: records
 only runtime/state $plan runtime/comm
 only runtime/interchange $plan runtime/state
 only runtime/checkpoint $plan runtime/state runtime/interchange

@@ -193,8 +193,7 @@ static xlm_status bench(session *s) {
   XLM_TRY(session_named(s, &model));
   XLM_TRY(session_read_model(s, model));
   XLM_TRY(session_compile(s, true, false, 0));
-  int64_t vocab = corpus_vocab(s);
-  XLM_TRY(xlm_data_synthetic(1000 * s->plan->seq + 1, vocab ? vocab : 256, 1, &data, &s->err));
+  XLM_TRY(corpus_synthetic(s, 1000, 0, 1, &data));
   xlm_status status = run(s, data);
   xlm_data_close(data);
   return status;

@@ -4,14 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/train/feed.h"
 #include "tools/xlmrun/agree.h"
 
 int64_t corpus_vocab(const session *s) {
   int64_t vocab = 0;
   for (uint32_t c = 0; c < s->plan->n_rank_plans; c++)
     for (uint32_t i = 0; i < s->plan->rank_plans[c]->n_inputs; i++) {
-      int64_t v = s->plan->rank_plans[c]->inputs[i].vocab;
-      if (v && (!vocab || v < vocab)) vocab = v;
+      const xlm_plan_input *in = &s->plan->rank_plans[c]->inputs[i];
+      if (in->role == XLM_INPUT_TOKENS && (!vocab || in->vocab < vocab)) vocab = in->vocab;
     }
   return vocab;
 }
@@ -54,36 +55,57 @@ static xlm_status check_text(session *s, const xlm_data *d) {
                   xlm_data_first(d), xlm_text_thousands(s->arena, vocab));
 }
 
+// A stream of tokens has no other tensors.
+static xlm_status check_stream(session *s, const xlm_data *d, const xlm_data_options *o) {
+  for (int i = 0; i < o->n_fields && !xlm_data_has_records(d); i++)
+    if (strcmp(o->fields[i].name, "tokens"))
+      return xlm_fail(
+          &s->err, XLM_USER,
+          "the model reads `%s`, and '%s' is a stream of tokens, which has only `tokens`: give records "
+          "(docs/data.md)",
+          o->fields[i].name, xlm_data_first(d));
+  return XLM_OK;
+}
+
 static xlm_status open_files(session *s, const xlm_setting_value *v, xlm_data **out) {
   static const struct {
     const char *name;
     xlm_data_format format;
   } formats[] = {
       {"auto", XLM_DATA_AUTO}, {"bytes", XLM_DATA_BYTES}, {"u16", XLM_DATA_U16}, {"u32", XLM_DATA_U32}};
-  xlm_data_options o = {.vocab = corpus_vocab(s),
-                        .record = xlm_setting_int(s->settings, XLM_SET_record_length)};
+  xlm_data_options o;
+  XLM_TRY(xlm_plan_data(s->plan, s->arena, &o, &s->err));
+  o.record = xlm_setting_int(s->settings, XLM_SET_record_length);
   for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
     if (!strcmp(formats[i].name, xlm_setting_text(s->settings, XLM_SET_data_format)))
       o.format = formats[i].format;
   XLM_TRY(xlm_data_open(v->list, v->n, o, out, &s->err));
+  XLM_TRY(check_stream(s, *out, &o));
   XLM_TRY(check_text(s, *out));
   if (*xlm_data_left_out(*out) && !s->silent) printf("%s\n", xlm_data_left_out(*out));
   return XLM_OK;
 }
 
+xlm_status corpus_synthetic(session *s, int64_t samples, int64_t most, uint64_t seed, xlm_data **out) {
+  xlm_data_options o;
+  XLM_TRY(xlm_plan_data(s->plan, s->arena, &o, &s->err));
+  if (!o.vocab || (most && o.vocab > most)) o.vocab = 256;
+  return xlm_data_synthetic(samples * s->plan->seq + (o.ahead ? o.ahead : 1), o, seed, out, &s->err);
+}
+
 static xlm_status open_train(session *s, corpus *c) {
   const xlm_setting_value *v = &s->settings->value[XLM_SET_data];
-  int64_t vocab = corpus_vocab(s), n = xlm_setting_int(s->settings, XLM_SET_num_train_samples);
+  int64_t n = xlm_setting_int(s->settings, XLM_SET_num_train_samples);
   XLM_TRY(corpus_named(s));
   if (!is_synthetic(v->list[0])) return open_files(s, v, &c->data);
   // at most 256 different tokens, so that transitions can be learnt from few samples
-  return xlm_data_synthetic(n * s->plan->seq + 1, vocab && vocab < 256 ? vocab : 256, s->options.seed,
-                            &c->data, &s->err);
+  return corpus_synthetic(s, n, 256, s->options.seed, &c->data);
 }
 
 // Without enough held-out data a run continues without validation, unless it was requested.
 static xlm_status open_valid(session *s, corpus *c, xlm_data_part part, bool asked) {
-  if (part.end - part.begin <= s->plan->seq && !asked) return XLM_OK;
+  bool records = xlm_data_has_records(part.data);
+  if (part.end - part.begin <= (records ? 0 : s->plan->seq) && !asked) return XLM_OK;
   XLM_TRY(xlm_samples_open(part, s->plan->seq, s->options.seed, "validation", &c->valid, &s->err));
   c->has_valid = true;
   return XLM_OK;

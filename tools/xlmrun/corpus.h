@@ -16,6 +16,9 @@ xlm_status corpus_named(session *s);
 // want_train: requires training samples; otherwise only validation samples are made.
 xlm_status corpus_open(session *s, bool want_train, corpus *out);
 void corpus_close(corpus *c);
+// At least so many made-up samples with all that the plan reads. most: tokens in the stream that differ; 0:
+// as many as the vocabulary has.
+xlm_status corpus_synthetic(session *s, int64_t samples, int64_t most, uint64_t seed, xlm_data **out);
 int64_t corpus_vocab(const session *s); // 0: the plan has no token input
 
 #endif

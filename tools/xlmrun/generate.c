@@ -260,10 +260,27 @@ static xlm_status no_logits(generator *g) {
                   "the model has no output [batch, seq, vocab] to choose tokens from: add `output logits`");
 }
 
+// The plan has the inputs that its outputs depend on.
+static xlm_status check_inputs(const generator *g) {
+  const xlm_plan *p = g->s->plan;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    for (uint32_t i = 0; i < p->rank_plans[c]->n_inputs; i++) {
+      const xlm_plan_input *in = &p->rank_plans[c]->inputs[i];
+      if (in->role == XLM_INPUT_RECORD || (in->role == XLM_INPUT_TOKENS && in->shift))
+        return xlm_fail(
+            &g->s->err, XLM_USER,
+            "the outputs depend on the input `%s`, and generate has only the tokens so far: it is for "
+            "models that need nothing else",
+            in->name);
+    }
+  return XLM_OK;
+}
+
 static xlm_status prepare(generator *g) {
   const char *logits = find_logits(g);
   if (!logits) return no_logits(g);
   if (!corpus_vocab(g->s)) return xlm_fail(&g->s->err, XLM_USER, "the model has no input `tokens`");
+  XLM_TRY(check_inputs(g));
   find_parts(g, logits);
   take_memory(g);
   g->bytes = session_tokens_are_bytes(g->s);

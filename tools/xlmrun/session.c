@@ -250,6 +250,7 @@ xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t 
   if (s->saved) return use_saved(s, with_train, with_eval);
   XLM_TRY(check_threads(s));
   XLM_TRY(xlm_request_options(s->settings, s->source, with_train, with_eval, batch, &s->options, &s->err));
+  s->options.outputs_only = batch > 0;
   XLM_TRY(check_processes(s, &s->options.mesh));
   if (s->mpi) s->options.target.threads = threads_of_process(s);
   if (s->mpi && s->options.memory_limit)

@@ -44,8 +44,10 @@ typedef struct xlm_data_options {
   int64_t vocab;  // ids at or above it are rejected when read; 0 = no check
   int64_t record; // tokens per record, where samples begin; 0: from the index of the data, if any
   xlm_data_format format;
+  bool has_end; // `end` is the token that ends a document; without it that is 0 in text, unknown otherwise
+  int64_t end;
   int64_t ahead;           // tokens of a sample beyond --seq-length; 0: one, the last target
-  const xlm_field *fields; // what is read of records; `first` is set by xlm_data_open
+  const xlm_field *fields; // what is read of a sample; `first` is not used
   int n_fields;
 } xlm_data_options;
 
@@ -65,6 +67,8 @@ xlm_status xlm_data_synthetic(int64_t n, xlm_data_options o, uint64_t seed, xlm_
 void xlm_data_close(xlm_data *d);
 
 bool xlm_data_has_records(const xlm_data *d); // else it is a stream of tokens
+// The first field of the options that a stream does not have; NULL: it has all, or there are records.
+const char *xlm_data_lacks(const xlm_data *d);
 int64_t xlm_data_tokens(const xlm_data *d);   // tokens of a stream, or records
 int xlm_data_files(const xlm_data *d);
 bool xlm_data_is_text(const xlm_data *d);      // one token per byte
@@ -94,6 +98,7 @@ typedef struct xlm_samples {
   xlm_data_part part;
   int64_t seq, n; // n: samples per epoch
   int64_t stride; // distance between samples
+  int64_t window; // tokens of a sample of a stream
   int64_t cells;  // of a sample
   uint64_t seed;
 } xlm_samples;

@@ -95,6 +95,12 @@ xlm_status xlm_data_add_records(xlm_data *d, const char *path, xlm_error *err);
 void xlm_data_close_records(xlm_data *d);
 void xlm_data_place_fields(xlm_data *d, const xlm_field *fields, int n);
 
+// documents.c
+bool xlm_data_is_of_stream(const char *field);
+bool xlm_data_reads_documents(const xlm_data *d);
+// Behind the n tokens of a sample: the documents and positions of each.
+xlm_status xlm_data_find_documents(const xlm_data *d, int64_t n, int32_t *sample, xlm_error *err);
+
 // synthetic.c
 void xlm_data_synthesize(const xlm_data *d, int64_t offset, int64_t n, int32_t *out);
 void xlm_data_synthesize_record(const xlm_data *d, int64_t index, int32_t *out);

@@ -185,7 +185,7 @@ void xlm_data_place_fields(xlm_data *d, const xlm_field *fields, int n) {
     d->cells += fields[i].n;
   }
   d->n_fields = n;
-  d->o.fields = d->fields;
+  d->o.fields = d->fields; // not the caller's
 }
 
 void xlm_data_close_records(xlm_data *d) {

@@ -35,7 +35,8 @@ static int64_t record_of(const xlm_data *d, int64_t seq) {
 static xlm_status open_records(xlm_data_part part, int64_t seq, uint64_t seed, const char *what,
                                xlm_samples *out, xlm_error *err) {
   int64_t n = part.end - part.begin;
-  *out = (xlm_samples){part, seq, n, 1, part.data->cells, seed};
+  *out =
+      (xlm_samples){.part = part, .seq = seq, .n = n, .stride = 1, .cells = part.data->cells, .seed = seed};
   if (n > 0) return XLM_OK;
   return xlm_fail(err, XLM_USER, "there are no records for %s: give more data", what);
 }
@@ -44,37 +45,45 @@ xlm_status xlm_samples_open(xlm_data_part part, int64_t seq, uint64_t seed, cons
                             xlm_samples *out, xlm_error *err) {
   if (part.data->records) return open_records(part, seq, seed, what, out, err);
   int64_t n = part.end - part.begin, record = record_of(part.data, seq), stride = record ? record : seq;
-  int64_t cells = seq + (part.data->o.ahead ? part.data->o.ahead : 1);
+  int64_t window = seq + (part.data->o.ahead ? part.data->o.ahead : 1);
   if (record && record < seq)
     return xlm_fail(err, XLM_USER,
                     "a record has %" PRId64 " tokens and a sample %" PRId64
                     ": give a --seq-length of at most %" PRId64,
-                    record, cells, record);
-  *out = (xlm_samples){part, seq, (n - cells) / stride + 1, stride, cells, seed};
-  if (n >= cells) return XLM_OK;
+                    record, window, record);
+  int64_t cells = xlm_data_reads_documents(part.data) ? 3 * window : window;
+  *out = (xlm_samples){part, seq, (n - window) / stride + 1, stride, window, cells, seed};
+  if (n >= window) return XLM_OK;
   return xlm_fail(
       err, XLM_USER,
       "the %s data has %" PRId64 " tokens, but one sample takes %" PRId64
       " (the sequence length and what lies ahead of it): give more data or a smaller --seq-length",
-      what, n, cells);
+      what, n, window);
+}
+
+static xlm_field field_of_stream(const xlm_samples *s, const char *name) {
+  xlm_field f = {.name = name, .dtype = XLM_I32, .rank = 1, .shape = {s->window}, .n = s->window};
+  if (!strcmp(name, "documents")) f.first = s->window;
+  if (!strcmp(name, "positions")) f.first = 2 * s->window;
+  return f;
 }
 
 bool xlm_samples_field(const xlm_samples *s, const char *name, xlm_field *out) {
   const xlm_data *d = s->part.data;
-  *out = (xlm_field){.name = "tokens", .dtype = XLM_I32, .rank = 1, .shape = {s->cells}, .n = s->cells};
-  if (!d->records) return !strcmp(name, out->name);
-  for (int i = 0; i < d->n_fields; i++) {
+  for (int i = 0; i < d->n_fields && d->records; i++) {
     if (strcmp(name, d->fields[i].name)) continue;
     *out = d->fields[i];
     return true;
   }
-  return false;
+  *out = field_of_stream(s, name);
+  return !d->records && xlm_data_is_of_stream(name) && out->first < s->cells;
 }
 
 static xlm_status read_window(const xlm_samples *s, int64_t index, int64_t shift, int32_t *out,
                               xlm_error *err) {
   if (s->part.data->records) return xlm_data_read_record(s->part.data, s->part.begin + index, out, err);
-  return xlm_data_read(s->part.data, s->part.begin + shift + index * s->stride, s->cells, out, err);
+  XLM_TRY(xlm_data_read(s->part.data, s->part.begin + shift + index * s->stride, s->window, out, err));
+  return s->cells == s->window ? XLM_OK : xlm_data_find_documents(s->part.data, s->window, out, err);
 }
 
 xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {

@@ -8,15 +8,14 @@
 #include "runtime/data/data_priv.h"
 
 static xlm_status open_records(xlm_data *d, const char *const *list, int n, xlm_error *err) {
-  xlm_data_place_fields(d, d->o.fields, d->o.n_fields);
   for (int i = 0; i < n; i++) XLM_TRY(xlm_data_add_records(d, list[i], err));
   return d->tokens ? XLM_OK : xlm_fail(err, XLM_USER, "the data has no records: %s", list[0]);
 }
 
 static xlm_status open_paths(xlm_data *d, const char *const *list, int n, xlm_error *err) {
   paths files = {0};
+  xlm_data_place_fields(d, d->o.fields, d->o.n_fields);
   if (d->o.format == XLM_DATA_AUTO && xlm_data_names_records(list[0])) return open_records(d, list, n, err);
-  d->o.fields = NULL; // the caller's
   for (int i = 0; i < n; i++) XLM_TRY(xlm_data_collect(d, list[i], &files, err));
   for (uint32_t i = 0; i < files.n; i++) XLM_TRY(xlm_data_add_file(d, files.at[i], err));
   if (d->n_left_out)

@@ -55,7 +55,7 @@ void xlm_data_synthesize_record(const xlm_data *d, int64_t index, int32_t *out) 
 
 static bool has_records(const xlm_data_options *o) {
   for (int i = 0; i < o->n_fields; i++)
-    if (strcmp(o->fields[i].name, "tokens")) return true;
+    if (!xlm_data_is_of_stream(o->fields[i].name)) return true;
   return false;
 }
 
@@ -64,10 +64,7 @@ static void describe(xlm_data *d, int64_t n, uint64_t seed) {
   d->seed = seed;
   d->tokens = n;
   d->records = has_records(&d->o);
-  if (d->records)
-    xlm_data_place_fields(d, d->o.fields, d->o.n_fields);
-  else
-    d->o.fields = NULL; // the caller's
+  xlm_data_place_fields(d, d->o.fields, d->o.n_fields);
 }
 
 xlm_status xlm_data_synthetic(int64_t n, xlm_data_options o, uint64_t seed, xlm_data **out, xlm_error *err) {

@@ -59,9 +59,8 @@ xlm_status xlm_plan_data(const xlm_plan *p, xlm_arena *a, xlm_data_options *out,
     xlm_field *x = &f.at[i];
     x->n = 1;
     for (int k = 0; k < x->rank; k++) x->n *= x->shape[k];
-    if (strcmp(x->name, "tokens")) continue;
-    out->vocab = x->bound;
-    out->ahead = x->n - p->seq;
+    if (!strcmp(x->name, "tokens")) out->vocab = x->bound;
+    if (x->rank == 1 && x->n - p->seq > out->ahead) out->ahead = x->n - p->seq;
   }
   return XLM_OK;
 }

@@ -452,6 +452,47 @@ static void test_samples(void **state) {
   xlm_data_close(d);
 }
 
+// Numbers of documents and places in them, from the token that ends one.
+static void test_documents(void **state) {
+  (void)state;
+  enum { WINDOW = 6 };
+  static const uint16_t tokens[] = {5, 9, 5, 5, 9, 9, 5, 5, 5, 5, 5, 5, 5};
+  static const int32_t want[3 * WINDOW] = {5, 9, 5, 5, 9, 9, 0, 0, 1, 1, 1, 2, 0, 1, 0, 1, 2, 0};
+  const xlm_field fields[] = {
+      {.name = "tokens", .dtype = XLM_I32, .rank = 1, .shape = {5}, .n = 5},
+      {.name = "documents", .dtype = XLM_I32, .rank = 1, .shape = {5}, .bound = 2, .n = 5},
+      {.name = "image", .dtype = XLM_F32, .n = 1}};
+  int32_t got[3 * WINDOW];
+  xlm_samples s;
+  xlm_error err;
+  xlm_field f;
+  const char *path = put("documents.bin", tokens, sizeof tokens);
+  xlm_data *d = open_as(path, (xlm_data_options){.fields = fields, .n_fields = 2});
+  assert_string_equal(xlm_data_lacks(d), "documents"); // nothing says which token it is
+  xlm_data_close(d);
+  d = open_as(path, (xlm_data_options){.fields = fields, .n_fields = 3, .has_end = true, .end = 9});
+  assert_string_equal(xlm_data_lacks(d), "image");
+  xlm_data_close(d);
+  d = open_as(path, (xlm_data_options){.fields = fields, .n_fields = 2, .has_end = true, .end = 9});
+  assert_null(xlm_data_lacks(d));
+  assert_int_equal(
+      xlm_samples_open((xlm_data_part){d, 0, xlm_data_tokens(d)}, WINDOW - 1, 3, "all", &s, &err), XLM_OK);
+  assert_int_equal(s.cells, 3 * WINDOW);
+  assert_true(xlm_samples_field(&s, "positions", &f) && f.first == 2 * WINDOW);
+  assert_int_equal(xlm_samples_window(&s, 0, got, &err),
+                   XLM_OK); // the third document is behind the first 5 tokens
+  assert_memory_equal(got, want, sizeof want);
+  xlm_data_close(d);
+  xlm_field few = fields[1];
+  few.bound = 1;
+  d = open_as(path, (xlm_data_options){.fields = &few, .n_fields = 1, .has_end = true, .end = 9});
+  assert_int_equal(
+      xlm_samples_open((xlm_data_part){d, 0, xlm_data_tokens(d)}, WINDOW - 1, 3, "all", &s, &err), XLM_OK);
+  assert_int_equal(xlm_samples_window(&s, 0, got, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "1 in `documents`, and the model's input takes 0 to 0"));
+  xlm_data_close(d);
+}
+
 static void test_synthetic(void **state) {
   (void)state;
   xlm_data *d;
@@ -494,6 +535,7 @@ int main(void) {
       cmocka_unit_test(test_cut_short),
       cmocka_unit_test(test_permutation),
       cmocka_unit_test(test_samples),
+      cmocka_unit_test(test_documents),
       cmocka_unit_test(test_synthetic),
   };
   return cmocka_run_group_tests(tests, make_root, remove_root);

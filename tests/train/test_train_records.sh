@@ -113,6 +113,19 @@ sed 's/^input mask.*/input after[batch, seq] of vocab from tokens shifted 3/; s/
 expect 0 'checkpoint' "$run" train ahead.xlm --data corpus.txt --seq-length 32 --max-steps 12 --learning-rate 1e-1 --log-interval 1 --output-dir ahead
 column loss ahead/metrics.jsonl | awk 'NR == 1 { a = $1 } END { exit !(NR == 12 && $1 < 0.9 * a) }' || fail "ahead: $(column loss ahead/metrics.jsonl)"
 
+# Documents and places in them, of a stream: text has its ends, other tokens need to be told.
+sed 's/^input mask.*/input place[batch, seq] of seq from positions\ninput document[batch, seq] of seq from documents/
+  s/^logits = .*/logits = (lookup(embed, tokens) + lookup(at, place) + lookup(of, document)) @ unembed/
+  s/^loss.*/loss cross_entropy(logits, targets)/; s/^param learned.*/param at[seq, hidden] ~ normal(0.1)\nparam of[seq, hidden] ~ normal(0.1)/
+  s/^dim hidden.*/dim hidden = 16\ndim seq = 8/' words.xlm >places.xlm
+mkdir texts
+head -n 20 corpus.txt >texts/a.txt
+tail -n 30 corpus.txt >texts/b.txt
+expect 0 'checkpoint' "$run" train places.xlm --data texts --max-steps 3 --output-dir places
+head -c 20000 corpus.txt >corpus.bin
+expect 1 'give the token that ends them, --document-end ID' "$run" train places.xlm --data corpus.bin --data-format u16 --output-dir none
+expect 0 'checkpoint' "$run" train places.xlm --set vocab=65536 --data corpus.bin --data-format u16 --document-end 8224 --max-steps 3 --output-dir ends
+
 # Other data.
 expect 1 'give records' "$run" train picture.xlm --data corpus.txt --max-steps 1 --output-dir none
 sed 's/from picture/from image/' picture.xlm >image.xlm

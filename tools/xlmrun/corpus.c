@@ -55,16 +55,20 @@ static xlm_status check_text(session *s, const xlm_data *d) {
                   xlm_data_first(d), xlm_text_thousands(s->arena, vocab));
 }
 
-// A stream of tokens has no other tensors.
-static xlm_status check_stream(session *s, const xlm_data *d, const xlm_data_options *o) {
-  for (int i = 0; i < o->n_fields && !xlm_data_has_records(d); i++)
-    if (strcmp(o->fields[i].name, "tokens"))
-      return xlm_fail(
-          &s->err, XLM_USER,
-          "the model reads `%s`, and '%s' is a stream of tokens, which has only `tokens`: give records "
-          "(docs/data.md)",
-          o->fields[i].name, xlm_data_first(d));
-  return XLM_OK;
+static xlm_status check_fields(session *s, const xlm_data *d) {
+  const char *name = xlm_data_lacks(d);
+  if (!name) return XLM_OK;
+  if (!strcmp(name, "documents") || !strcmp(name, "positions"))
+    return xlm_fail(
+        &s->err, XLM_USER,
+        "the model reads `%s`, and nothing says where documents end in '%s': give the token that ends "
+        "them, --document-end ID",
+        name, xlm_data_first(d));
+  return xlm_fail(
+      &s->err, XLM_USER,
+      "the model reads `%s`, and '%s' is a stream of tokens, which does not have it: give records "
+      "(docs/data.md)",
+      name, xlm_data_first(d));
 }
 
 static xlm_status open_files(session *s, const xlm_setting_value *v, xlm_data **out) {
@@ -76,11 +80,13 @@ static xlm_status open_files(session *s, const xlm_setting_value *v, xlm_data **
   xlm_data_options o;
   XLM_TRY(xlm_plan_data(s->plan, s->arena, &o, &s->err));
   o.record = xlm_setting_int(s->settings, XLM_SET_record_length);
+  o.has_end = xlm_setting_given(s->settings, XLM_SET_document_end);
+  if (o.has_end) o.end = xlm_setting_int(s->settings, XLM_SET_document_end);
   for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
     if (!strcmp(formats[i].name, xlm_setting_text(s->settings, XLM_SET_data_format)))
       o.format = formats[i].format;
   XLM_TRY(xlm_data_open(v->list, v->n, o, out, &s->err));
-  XLM_TRY(check_stream(s, *out, &o));
+  XLM_TRY(check_fields(s, *out));
   XLM_TRY(check_text(s, *out));
   if (*xlm_data_left_out(*out) && !s->silent) printf("%s\n", xlm_data_left_out(*out));
   return XLM_OK;

@@ -104,10 +104,12 @@ static void layout(const xlm_inspection *v, const xlm_seen *r, xlm_text *t) {
 }
 
 static void cost(const group *g, xlm_text *t) {
+  bool one = g->first->end - g->first->first == 1;
   if (g->flops > 0 || g->bytes > 0) {
-    xlm_text_add(t, "\n\nForward: ");
-    flops(t, g->flops);
-    xlm_text_printf(t, ", at least %s read and written", xlm_text_bytes(t->arena, (uint64_t)g->bytes));
+    xlm_text_add(t, one ? "\n\nForward: " : "\n\nForward, all operations in it: ");
+    if (g->flops > 0) flops(t, g->flops);
+    xlm_text_printf(t, "%sat least %s read and written", g->flops > 0 ? ", " : "",
+                    xlm_text_bytes(t->arena, (uint64_t)g->bytes));
   }
   if (g->parameters > 0) xlm_text_printf(t, "\n\n%s parameters", xlm_text_count(t->arena, g->parameters));
   if (g->n < 2) return;

@@ -3,10 +3,11 @@
 
 #include "compiler/inspect/inspect_priv.h"
 
-// The line on which the symbol is defined, without its comment.
-static void declaration(const xlm_inspection *v, const xlm_symbol *s, xlm_text *t) {
+// The line on which the symbol gets a value, here or first, without its comment.
+static void declaration(const xlm_inspection *v, const xlm_mark *m, const xlm_symbol *s, xlm_text *t) {
   const char *text = v->source->text;
-  uint32_t begin = s->kind == XLM_SYMBOL_ARGUMENT ? s->stmt->span.begin : s->span.begin, end;
+  xlm_span at = s->kind == XLM_SYMBOL_ARGUMENT ? s->stmt->span : m->defines ? m->span : s->span;
+  uint32_t begin = at.begin, end;
   while (begin > 0 && text[begin - 1] != '\n') begin--;
   while (text[begin] == ' ' || text[begin] == '\t') begin++;
   for (end = begin; end < v->source->n && text[end] != '\n' && text[end] != '#'; end++) continue;
@@ -67,7 +68,7 @@ static void symbol(const xlm_inspection *v, const xlm_mark *m, xlm_text *t) {
     built_in(s, t);
     return;
   }
-  declaration(v, s, t);
+  declaration(v, m, s, t);
   xlm_text_printf(t, "%s", xlm_symbol_what(s->kind));
   if (m->kind == XLM_MARK_INSTANCE)
     xlm_text_add(t, "; the name after the point is that of an instance, whose "

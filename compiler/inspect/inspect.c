@@ -77,8 +77,11 @@ const xlm_inspection *xlm_inspect(xlm_arena *a, const xlm_source *source, const 
   xlm_inspect_sort(v);
   xlm_walk_paths(&w);
   xlm_inspect_sort(v);
-  xlm_elaborate_options o = {
-      .preset = has_preset(v->ast, preset) ? preset : NULL, .dtype = XLM_F32, .training = true, .dump_only = true, .seen = &v->seen};
+  xlm_elaborate_options o = {.preset = has_preset(v->ast, preset) ? preset : NULL,
+                             .dtype = XLM_F32,
+                             .training = true,
+                             .dump_only = true,
+                             .seen = &v->seen};
   // after syntax errors, errors in the rest would be about what is missing from it
   xlm_diags *d = v->diags.errors ? &other : &v->diags;
   v->graph = xlm_elaborate(a, v->ast, &o, d);

@@ -358,6 +358,17 @@ static void hover_says(client *c, const char *text, const char *what, int n, con
 }
 #define SAYS(c, text, what, n, ...) hover_says(c, text, what, n, (const char *const[]){__VA_ARGS__, NULL})
 
+static void hover_on_several_results(void **state) {
+  (void)state;
+  const char *text = "dim a = 4\ndim b = 3\nparam w[a] ~ ones\nparam v[b] ~ ones\n"
+                     "block f(x[a], y[b]) -> [a], [b] {\n  return (x * 2, y * y)\n}\n"
+                     "(p, q) = f(w, v)\nloss mean(p) + mean(q)\n";
+  client c = running(text);
+  SAYS(&c, text, "f(w", 0, "f32[a 4]", "f32[b 3]", "all operations in it: 7 FLOP");
+  SAYS(&c, text, "q) =", 0, "f32[b 3]");
+  leave(&c);
+}
+
 static void hover(void **state) {
   (void)state;
   client c = running(small);
@@ -376,6 +387,8 @@ static void hover(void **state) {
   SAYS(&c, small, "ones", 0, "1");
   SAYS(&c, small, "batch", 0, "built in");
   SAYS(&c, small, "epsilon = 1", 0, "let eps");
+  SAYS(&c, small, "h = h", 0, "h = h + norm.pre(h)");
+  SAYS(&c, small, "h @ embed", 0, "h = lookup(embed, tokens)");
   json_t *answer = ask_at(&c, "textDocument/hover", small, "# Scales", 0, 3);
   assert_true(json_is_null(result_of(answer)));
   json_decref(answer);
@@ -700,6 +713,7 @@ int main(void) {
       cmocka_unit_test(utf16),
       cmocka_unit_test(line_ends),
       cmocka_unit_test(presets),
+      cmocka_unit_test(hover_on_several_results),
       cmocka_unit_test(hover),
       cmocka_unit_test(definitions),
       cmocka_unit_test(renames),

@@ -174,7 +174,7 @@ static void prefixes(void **state) {
   for (int k = 0; k < MODELS; k++) {
     size_t n;
     char *text = read_model(models[k], &n);
-    for (size_t end = 0; end < n; end += 61) {
+    for (size_t end = 0; end < n; end += 101) {
       char *part = malloc(end + 1); // so that a read behind it is found
       memcpy(part, text, end);
       part[end] = 0;
@@ -195,7 +195,7 @@ static void missing_characters(void **state) {
   for (int k = 0; k < MODELS; k++) {
     size_t n;
     char *text = read_model(models[k], &n);
-    for (size_t i = 0; i < n; i += 67) {
+    for (size_t i = 0; i < n; i += 113) {
       char *part = malloc(n);
       memcpy(part, text, i);
       memcpy(part + i, text + i + 1, n - i);

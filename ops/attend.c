@@ -82,35 +82,36 @@ static backward backward_of(xlm_grad *d, xlm_val dout) {
 // sequence, and the rest is summed, so that the kernel has work for many threads.
 static xlm_val bias_gradient(xlm_grad *d, backward b, xlm_val bias, bool distance) {
   const xlm_graph *g = d->b->g;
-  const xlm_type *t = xlm_val_type(g, bias), *q = xlm_val_type(g, d->in[Q]);
+  const xlm_type t = *xlm_val_type(g, bias), *q = xlm_val_type(g, d->in[Q]);
   xlm_attrs as = xlm_attr_freeze(&b.attrs);
   xlm_dim seq[XLM_MAX_RANK], kv_seq[XLM_MAX_RANK], feature[XLM_MAX_RANK], dims[XLM_MAX_RANK];
   xlm_attr_dims(&as, XLM_A_seq, seq), xlm_attr_dims(&as, XLM_A_kv_seq, kv_seq);
   xlm_attr_dims(&as, XLM_A_feature, feature);
-  bool keys = xlm_type_find(t, kv_seq[0]) >= 0,
-       queries = seq[0] != kv_seq[0] && xlm_type_find(t, seq[0]) >= 0;
+  bool keys = xlm_type_find(&t, kv_seq[0]) >= 0,
+       queries = seq[0] != kv_seq[0] && xlm_type_find(&t, seq[0]) >= 0;
   int n = 0;
   for (int i = 0; i < q->rank; i++) {
     bool is_sequence = q->dim[i] == seq[0] || q->dim[i] == feature[0];
-    if (!is_sequence && (!(keys && queries) || xlm_type_find(t, q->dim[i]) >= 0)) dims[n++] = q->dim[i];
+    if (!is_sequence && (!(keys && queries) || xlm_type_find(&t, q->dim[i]) >= 0)) dims[n++] = q->dim[i];
   }
   xlm_attr_put_dims(&b.attrs, XLM_A_batch, dims, n);
   xlm_attr_put_int(&b.attrs, XLM_A_along,
                    (queries ? ALONG_QUERIES : 0) | (keys || !queries ? ALONG_KEYS : 0));
   xlm_attr_put_int(&b.attrs, XLM_A_distance, distance);
-  return xlm_sum_to(d->b, xlm_emit(d->b, XLM_OP_ATTEND_BIAS_BWD, b.in, b.n, &b.attrs), t);
+  return xlm_sum_to(d->b, xlm_emit(d->b, XLM_OP_ATTEND_BIAS_BWD, b.in, b.n, &b.attrs), &t);
 }
 
 // Of the sink's score: its share p of the softmax times (dlse - dout . out), since its value is 0.
 static xlm_val sink_gradient(xlm_grad *d, xlm_val sink, xlm_val dout) {
   xlm_build *b = d->b;
-  const xlm_type *lse = xlm_val_type(b->g, d->out[1]), *t = xlm_val_type(b->g, sink);
-  xlm_val p = xlm_op1(b, XLM_OP_EXP, xlm_op2(b, XLM_OP_SUB, xlm_cast_to(b, sink, lse->dtype), d->out[1]));
-  xlm_val products =
-      xlm_op2(b, XLM_OP_MUL, xlm_cast_to(b, d->out[0], lse->dtype), xlm_cast_to(b, dout, lse->dtype));
-  xlm_val sum = xlm_sum_to(b, products, lse);
+  const xlm_type lse = *xlm_val_type(b->g, d->out[1]), t = *xlm_val_type(b->g, sink);
+  xlm_val score = xlm_cast_to(b, sink, lse.dtype);
+  xlm_val p = xlm_op1(b, XLM_OP_EXP, xlm_op2(b, XLM_OP_SUB, score, d->out[1]));
+  xlm_val out = xlm_cast_to(b, d->out[0], lse.dtype);
+  dout = xlm_cast_to(b, dout, lse.dtype);
+  xlm_val sum = xlm_sum_to(b, xlm_op2(b, XLM_OP_MUL, out, dout), &lse);
   xlm_val of_score = d->dout[1] ? xlm_op2(b, XLM_OP_SUB, d->dout[1], sum) : xlm_scale(b, sum, -1);
-  return xlm_sum_to(b, xlm_op2(b, XLM_OP_MUL, p, of_score), t);
+  return xlm_sum_to(b, xlm_op2(b, XLM_OP_MUL, p, of_score), &t);
 }
 
 static void grad(xlm_grad *d) {

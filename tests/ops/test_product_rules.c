@@ -146,19 +146,55 @@ static void attend_refuses(void **state) {
           head = dim(&t, "head", 6);
   xlm_dim kv = dim(&t, "kv_heads", 3), other = dim(&t, "other", 6);
   xlm_val q = LEAF(&t, XLM_F32, batch, seq, heads, head), k = LEAF(&t, XLM_F32, batch, seq, kv, head);
-  xlm_val same = LEAF(&t, XLM_F32, batch, seq, heads, head),
-          wide = LEAF(&t, XLM_F32, batch, seq, heads, other);
+  xlm_val same = LEAF(&t, XLM_F32, batch, seq, heads, head), wide = LEAF(&t, XLM_F32, batch, seq, kv, other);
   xlm_val bare = LEAF(&t, XLM_F32, seq, head), timeless = LEAF(&t, XLM_F32, batch, heads, head);
   refuses(&t, XLM_OP_ATTEND, (xlm_val[]){q, k, k}, 3, NULL, XLM_FAULT_SIZE,
           "`kv_heads` = 3 does not divide `heads` = 4");
-  refuses(&t, XLM_OP_ATTEND, (xlm_val[]){q, same, wide}, 3, NULL, XLM_FAULT_MISSING_DIM, "`head`");
+  refuses(&t, XLM_OP_ATTEND, (xlm_val[]){q, same, wide}, 3, NULL, XLM_FAULT_DIM_MISMATCH, "only in `head`");
   refuses(&t, XLM_OP_ATTEND, (xlm_val[]){q, bare, bare}, 3, NULL, XLM_FAULT_MISSING_DIM,
           "may differ in one dimension");
-  refuses(&t, XLM_OP_ATTEND, (xlm_val[]){q, same, k}, 3, NULL, XLM_FAULT_DIM_MISMATCH, "keys and values");
+  refuses(&t, XLM_OP_ATTEND, (xlm_val[]){q, same, k}, 3, NULL, XLM_FAULT_DIM_MISMATCH, "may differ only in `head`");
   refuses(&t, XLM_OP_ATTEND, (xlm_val[]){q, timeless, timeless}, 3, NULL, XLM_FAULT_MISSING_DIM, "`kv_seq`");
   xlm_attr_list l = xlm_attr_list_new(t.b.g->arena);
   xlm_attr_put_int(&l, XLM_A_window, 2);
   refuses(&t, XLM_OP_ATTEND, (xlm_val[]){q, same, same}, 3, &l, XLM_FAULT_ATTR, "must be causal");
+  end(&t);
+}
+
+static void refuses_operand(bench *t, xlm_operand what, xlm_val v, bool causal, xlm_fault fault,
+                            const char *says) {
+  xlm_dim batch = dim(t, "batch", 2), seq = dim(t, "seq", 4), heads = dim(t, "heads", 4),
+          head = dim(t, "head", 6);
+  xlm_val q = LEAF(t, XLM_F32, batch, seq, heads, head);
+  xlm_attr_list l = xlm_attr_list_new(t->b.g->arena);
+  xlm_attr_put_ints(&l, XLM_A_operands, &(int64_t){what}, 1);
+  xlm_attr_put_int(&l, XLM_A_causal, causal);
+  refuses(t, XLM_OP_ATTEND, (xlm_val[]){q, q, q, v}, 4, &l, fault, says);
+}
+
+static void attend_refuses_operands(void **state) {
+  (void)state;
+  bench t = start();
+  xlm_dim batch = dim(&t, "batch", 2), seq = dim(&t, "seq", 4), heads = dim(&t, "heads", 4),
+          head = dim(&t, "head", 6);
+  xlm_dim keys = dim(&t, "keys", 4);
+  xlm_val pairs = LEAF(&t, XLM_F32, heads, seq, keys), of_head = LEAF(&t, XLM_F32, head),
+          rows = LEAF(&t, XLM_F32, heads, seq), ids = LEAF(&t, XLM_I32, batch, seq),
+          per_head = LEAF(&t, XLM_I32, seq, heads, head), length = LEAF(&t, XLM_I32, batch),
+          real = LEAF(&t, XLM_F32, batch);
+  refuses_operand(&t, XLM_OPERAND_BIAS, pairs, false, XLM_FAULT_EXTRA_DIM,
+                  "`bias` [heads, seq, keys] has `keys`");
+  refuses_operand(&t, XLM_OPERAND_BIAS, ids, false, XLM_FAULT_DTYPE, "real numbers");
+  refuses_operand(&t, XLM_OPERAND_MASK, of_head, false, XLM_FAULT_EXTRA_DIM, "`head`");
+  refuses_operand(&t, XLM_OPERAND_SINK, rows, false, XLM_FAULT_EXTRA_DIM, "`seq`");
+  refuses_operand(&t, XLM_OPERAND_SLOPES, rows, false, XLM_FAULT_EXTRA_DIM, "`seq`");
+  refuses_operand(&t, XLM_OPERAND_DOCUMENTS, rows, false, XLM_FAULT_DTYPE, "whole numbers");
+  refuses_operand(&t, XLM_OPERAND_DOCUMENTS, per_head, false, XLM_FAULT_EXTRA_DIM, "`head`");
+  refuses_operand(&t, XLM_OPERAND_DOCUMENTS, length, false, XLM_FAULT_MISSING_DIM, "`seq`");
+  refuses_operand(&t, XLM_OPERAND_KV_DOCUMENTS, ids, false, XLM_FAULT_ATTR, "but not `documents`");
+  refuses_operand(&t, XLM_OPERAND_PREFIX, length, false, XLM_FAULT_ATTR, "without `causal`");
+  refuses_operand(&t, XLM_OPERAND_PREFIX, ids, true, XLM_FAULT_EXTRA_DIM, "`seq`");
+  refuses_operand(&t, XLM_OPERAND_PREFIX, real, true, XLM_FAULT_DTYPE, "whole numbers");
   end(&t);
 }
 
@@ -240,11 +276,17 @@ static void training_ops_refuse(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(contract_refuses),         cmocka_unit_test(contract_suggests_a_rename),
-      cmocka_unit_test(contract_refuses_ragged),  cmocka_unit_test(contract_bias_refuses),
-      cmocka_unit_test(contract_types_and_costs), cmocka_unit_test(rope_refuses),
-      cmocka_unit_test(attend_refuses),           cmocka_unit_test(attend_counts_what_is_visible),
-      cmocka_unit_test(attend_counts_pieces),     cmocka_unit_test(training_ops_refuse),
+      cmocka_unit_test(contract_refuses),
+      cmocka_unit_test(contract_suggests_a_rename),
+      cmocka_unit_test(contract_refuses_ragged),
+      cmocka_unit_test(contract_bias_refuses),
+      cmocka_unit_test(contract_types_and_costs),
+      cmocka_unit_test(rope_refuses),
+      cmocka_unit_test(attend_refuses_operands),
+      cmocka_unit_test(attend_refuses),
+      cmocka_unit_test(attend_counts_what_is_visible),
+      cmocka_unit_test(attend_counts_pieces),
+      cmocka_unit_test(training_ops_refuse),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

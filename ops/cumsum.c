@@ -1,6 +1,6 @@
 // cumsum: running sums along a dimension. The gradient of a running sum is the running sum from the other
 // end. The result is f32 whatever the operand, as that of `sum`.
-#include "ops/shape_priv.h"
+#include "ops/cut_priv.h"
 
 static bool infer(xlm_infer *x) {
   xlm_dim seq;
@@ -15,6 +15,16 @@ static void grad(xlm_grad *x) {
   xlm_attr_list l = xlm_attr_list_from(x->b->g->arena, shape_grad_attrs(x));
   xlm_attr_put_int(&l, XLM_A_inverse, !xlm_attr_int(shape_grad_attrs(x), XLM_A_inverse, 0));
   x->din[0] = xlm_emit(x->b, XLM_OP_CUMSUM, &x->dout[0], 1, &l);
+}
+
+// The sum of the pieces before this one is added.
+static void cut(const xlm_cut *x) {
+  bool reverse = xlm_attr_int(x->attrs, XLM_A_inverse, 0);
+  xlm_dim seq = cut_along(x);
+  xlm_val y = cut_here(x, XLM_OP_CUMSUM);
+  int64_t last = reverse ? 0 : x->b->g->dims[seq].size - 1;
+  xlm_val before = cut_carried(x, xlm_slice_to(x->b, y, seq, last, cut_member(x)), 0, reverse);
+  x->out[0] = cut_add(x->b, y, before);
 }
 
 static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
@@ -35,7 +45,9 @@ const xlm_op xlm_op_cumsum = {
     .in_place = 1,
     .params = params,
     XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1}, {XLM_A_inverse, .low = 0, .high = 1, .may = true}),
-    .layout = "[* seq] -> [* seq] | seq: whole, *: linear",
+    .layout = "[* seq] -> [* seq] | seq: place, *: linear",
+    .cut = cut,
+    .cut_along = XLM_A_seq,
     .infer = infer,
     .grad = grad,
     .cost = cost,
@@ -45,5 +57,6 @@ const xlm_op xlm_op_cumsum = {
            "number of "
            "threads. Without its own element, a running sum is `shift(cumsum(x))`. Example, the number of "
            "the document "
-           "at each position: `cumsum(f32(eq(f32(tokens), separator)))`.",
+           "at each position: `cumsum(f32(eq(f32(tokens), separator)))`. Where the "
+           "sequence is split over ranks, they exchange their totals.",
 };

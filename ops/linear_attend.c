@@ -28,7 +28,7 @@
 //
 // Dimensions by name: q and k have the same; v has all of them but the keys' vector, and may have more: heads
 // that share queries and keys, and one value vector. dq and dk are sums over the heads.
-#include "ops/shape_priv.h"
+#include "ops/cut_priv.h"
 
 enum { Q, K, V, DECAY, DOUT = 3, DECAY_BWD };
 
@@ -137,6 +137,81 @@ static void grad(xlm_grad *d) {
   }
 }
 
+// ---- a sequence in pieces: see cut_priv.h. The state before a piece enters as a product with the queries,
+// the gradient to the state after it as products with keys and values; each by the decays in between.
+
+typedef struct piece {
+  const xlm_cut *x;
+  xlm_build *b;
+  xlm_dim seq, feature, over[XLM_MAX_RANK]; // over: the heads, then the value vector
+  int n_over;
+  xlm_val from_start, to_end,
+      whole; // of the decays: up to each position, after it, of all; 0: nothing decays
+} piece;
+
+static xlm_val wide(xlm_build *b, xlm_val v) {
+  return xlm_cast_to(b, v, shape_wide(xlm_val_type(b->g, v)->dtype));
+}
+
+static piece piece_of(const xlm_cut *x, int decay) {
+  piece p = {.x = x, .b = x->b, .seq = cut_along(x)};
+  xlm_attr_dims(x->attrs, XLM_A_feature, p.over);
+  p.feature = p.over[0];
+  p.n_over = xlm_attr_dims(x->attrs, XLM_A_over, p.over);
+  if (decay >= x->n_in) return p;
+  xlm_val log = cut_with(x->b, wide(x->b, x->in[decay]), p.seq);
+  p.from_start = xlm_op1(x->b, XLM_OP_EXP, cut_running(x->b, log, p.seq, false, false));
+  p.to_end = xlm_op1(x->b, XLM_OP_EXP, cut_running(x->b, log, p.seq, true, true));
+  p.whole = xlm_op1(x->b, XLM_OP_EXP, xlm_sum_over(x->b, log, &p.seq, 1));
+  return p;
+}
+
+static xlm_val times(const piece *p, xlm_val v, xlm_val decays) {
+  return decays ? xlm_op2(p->b, XLM_OP_MUL, wide(p->b, v), decays) : wide(p->b, v);
+}
+
+static xlm_val product(const piece *p, xlm_val a, xlm_val b, const xlm_dim *over, int n) {
+  return xlm_contract(p->b, wide(p->b, a), b, over, n, NULL, -1);
+}
+
+// What the other pieces leave here of states to which each adds the products of its keys and values.
+static xlm_val carried(const piece *p, xlm_val keys, xlm_val values, bool after) {
+  xlm_val total = cut_with(p->b, product(p, keys, values, &p->seq, 1), cut_member(p->x));
+  return cut_carried(p->x, total, p->whole ? cut_with(p->b, p->whole, cut_member(p->x)) : 0, after);
+}
+
+static void cut(const xlm_cut *x) {
+  piece p = piece_of(x, DECAY);
+  xlm_val y = cut_here(x, XLM_OP_LINEAR_ATTEND);
+  xlm_val before = carried(&p, x->in[K], times(&p, x->in[V], p.to_end), false);
+  x->out[0] = cut_add(x->b, y, times(&p, product(&p, x->in[Q], before, &p.feature, 1), p.from_start));
+}
+
+// What paths from before the piece, to after it, and through all of it add to the gradient of log_decay.
+static xlm_val through(const piece *p, xlm_val entered, xlm_val left, xlm_val before, xlm_val after) {
+  xlm_dim value = p->over[p->n_over - 1];
+  xlm_val in = cut_running(p->b, xlm_sum_over(p->b, entered, &value, 1), p->seq, true, false);
+  xlm_val out = cut_running(p->b, xlm_sum_over(p->b, left, &value, 1), p->seq, false, true);
+  xlm_val both = xlm_op2(p->b, XLM_OP_MUL, before, after);
+  xlm_val all = xlm_sum_over(p->b, both, (xlm_dim[]){p->feature, value}, 2);
+  return xlm_op2(p->b, XLM_OP_ADD, xlm_op2(p->b, XLM_OP_ADD, in, out), times(p, all, p->whole));
+}
+
+static void cut_bwd(const xlm_cut *x) {
+  piece p = piece_of(x, DECAY_BWD);
+  xlm_val first = cut_here(x, XLM_OP_LINEAR_ATTEND_BWD);
+  xlm_val values = times(&p, x->in[V], p.to_end), dy = times(&p, x->in[DOUT], p.from_start);
+  xlm_val before = carried(&p, x->in[K], values, false), after = carried(&p, x->in[Q], dy, true);
+  xlm_val dv = times(&p, product(&p, x->in[K], after, &p.feature, 1), p.to_end);
+  x->out[Q] = cut_add(x->b, first, product(&p, dy, before, p.over, p.n_over));
+  x->out[K] = cut_add(x->b, first + 1, product(&p, values, after, p.over, p.n_over));
+  x->out[V] = cut_add(x->b, first + 2, dv);
+  if (x->n_in <= DECAY_BWD) return;
+  xlm_val entered = xlm_op2(x->b, XLM_OP_MUL, product(&p, x->in[Q], before, &p.feature, 1), dy);
+  xlm_val left = xlm_op2(x->b, XLM_OP_MUL, dv, wide(x->b, x->in[V]));
+  x->out[3] = cut_add(x->b, first + 3, through(&p, entered, left, before, after));
+}
+
 // Multiply-adds of products: `states` times a position with a state, `pairs` times a pair of positions of one
 // chunk with a value vector, `scores` of them with a key. A chunk has 64 positions (kernels may choose
 // others); of its pairs half count.
@@ -183,9 +258,11 @@ const xlm_op xlm_op_linear_attend = {
     .n_out = 1,
     .params = params,
     TAKES,
-    .layout = "[* seq feature], [* seq feature], [* seq over], [* seq over] -> [* seq over] | seq: whole, "
+    .layout = "[* seq feature], [* seq feature], [* seq over], [* seq over] -> [* seq over] | seq: place, "
               "feature: sum",
     .infer = infer,
+    .cut = cut,
+    .cut_along = XLM_A_seq,
     .grad = grad,
     .cost = cost,
     .doc = "Linear attention with decay: `S[t] = e^log_decay[t] S[t-1] + k[t] v[t]^T`, `y[t] = q[t] S[t]`, "
@@ -204,7 +281,8 @@ const xlm_op xlm_op_linear_attend = {
            "document for instance. The result has v's dimensions; scores are not scaled: scale q. It is "
            "computed in "
            "chunks, by matrix "
-           "products, in time and memory linear in the sequence. There is no CUDA kernel yet."};
+           "products, in time and memory linear in the sequence. Where the sequence is split "
+           "over ranks, they exchange the states at the ends of their pieces. There is no CUDA kernel yet."};
 
 const xlm_op xlm_op_linear_attend_bwd = {
     .name = "linear_attend_bwd",
@@ -216,8 +294,10 @@ const xlm_op xlm_op_linear_attend_bwd = {
     TAKES,
     .layout =
         "[* seq feature], [* seq feature], [* seq over], [* seq over], [* seq over] -> [* seq feature], "
-        "[* seq feature], [* seq over], [* seq over] | seq: whole, feature: sum, over: sum",
+        "[* seq feature], [* seq over], [* seq over] | seq: place, feature: sum, over: sum",
     .infer = infer_bwd,
+    .cut = cut_bwd,
+    .cut_along = XLM_A_seq,
     .no_grad = SHAPE_NO_SECOND,
     .cost = cost_bwd,
     .doc = "`linear_attend_bwd(q, k, v, dy, log_decay)`: gradients of linear_attend to q, k, v and a "

@@ -5,7 +5,7 @@
 //
 //   g[t]  = dh[t] + a[t+1] g[t+1]     a scan from the other end
 //   db[t] = g[t],  da[t] = g[t] h[t-1]
-#include "ops/shape_priv.h"
+#include "ops/cut_priv.h"
 
 enum { A, B };
 
@@ -52,6 +52,33 @@ static void grad(xlm_grad *x) {
   x->din[A] = xlm_sum_to(x->b, xlm_op2(x->b, XLM_OP_MUL, g, before), &like);
 }
 
+// The product of the factors from the piece's beginning: a scan whose only term is the first factor.
+static xlm_val products(const xlm_cut *x, xlm_dim seq, int64_t first) {
+  bool split = xlm_type_find(xlm_val_type(x->b->g, x->in[A]), seq) >= 0;
+  xlm_val one = split ? xlm_slice_to(x->b, x->in[A], seq, first, cut_member(x))
+                      : cut_with(x->b, x->in[A], cut_member(x));
+  xlm_attr_list pad = xlm_attr_list_new(x->b->g->arena), l = xlm_attr_list_from(x->b->g->arena, x->attrs);
+  xlm_dim member = cut_member(x);
+  xlm_attr_put_dims(&pad, XLM_A_from, &member, 1);
+  xlm_attr_put_dims(&pad, XLM_A_to, &seq, 1);
+  xlm_attr_put_int(&pad, XLM_A_start, first);
+  xlm_val in[] = {x->in[A], xlm_emit(x->b, XLM_OP_PAD, &one, 1, &pad)};
+  return xlm_emit(x->b, XLM_OP_SCAN, in, 2, &l);
+}
+
+// The state that the pieces before this one leave reaches each element by the product of the factors up to
+// it.
+static void cut(const xlm_cut *x) {
+  bool reverse = xlm_attr_int(x->attrs, XLM_A_inverse, 0);
+  xlm_dim seq = cut_along(x);
+  int64_t end = x->b->g->dims[seq].size - 1, first = reverse ? end : 0, last = reverse ? 0 : end;
+  xlm_val h = cut_here(x, XLM_OP_SCAN), product = products(x, seq, first);
+  xlm_val total = xlm_slice_to(x->b, h, seq, last, cut_member(x));
+  xlm_val factor = xlm_slice_to(x->b, product, seq, last, cut_member(x));
+  xlm_val before = cut_carried(x, total, factor, reverse);
+  x->out[0] = cut_add(x->b, h, xlm_op2(x->b, XLM_OP_MUL, product, before));
+}
+
 static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   out->flops = 2 * (double)xlm_type_elements(xlm_val_type(g, xlm_node_at(g, n)->in[B]), g->dims);
 }
@@ -71,7 +98,9 @@ const xlm_op xlm_op_scan = {
     .in_place = 2,
     .params = params,
     XLM_TAKES({XLM_A_seq, XLM_IN(1), 1, 1}, {XLM_A_inverse, .low = 0, .high = 1, .may = true}),
-    .layout = "[* seq], [* seq] -> [* seq] | seq: whole",
+    .layout = "[* seq], [* seq] -> [* seq] | seq: place",
+    .cut = cut,
+    .cut_along = XLM_A_seq,
     .infer = infer,
     .grad = grad,
     .cost = cost,
@@ -84,5 +113,6 @@ const xlm_op xlm_op_scan = {
         "the result has "
         "the operands' type. Example, an exponential average: `scan(keep, (1 - keep) * x)`. States that "
         "are matrices: "
-        "`linear_attend`.",
+        "`linear_attend`. Where the sequence is split over "
+        "ranks, they exchange their last states.",
 };

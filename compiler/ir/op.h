@@ -105,8 +105,8 @@ enum xlm_op_flags {
   XLM_OPF_RANDOM = 1 << 2,      // not subject to common subexpression elimination
   XLM_OPF_INTERNAL = 1 << 3,    // cannot be called in the language
   XLM_OPF_OFFSETS = 1 << 4,     // when an operand is ragged, its offsets are appended as the last operand
-  XLM_OPF_ROWS = 1 << 5,        // a function of rows (ops/rows.def), an instruction of `fused` if it is along the
-                                // last dims of its operands
+  XLM_OPF_ROWS = 1 << 5, // a function of rows (ops/rows.def), an instruction of `fused` if it is along the
+                         // last dims of its operands
 };
 
 // An attribute that an operation takes, after inference has set the derived ones. The verifiers of graphs and
@@ -139,6 +139,9 @@ typedef struct xlm_cut {
   const xlm_attrs *attrs; // with this rank's dimensions
   uint32_t axes;          // mesh axes over which the dimension is split
   int64_t full;           // its whole size
+  xlm_ints sizes;         // of all members' pieces, in the order of the members and of the dimension
+  const char *group;      // a name for the group, by its axes: "cp.tp"
+  int64_t member;         // this rank's place in it
   xlm_val *out;           // set by the rule: a value for each result
 } xlm_cut;
 
@@ -169,7 +172,8 @@ typedef struct xlm_op {
   // results of infer; no node has this op, so it has no layout, gradient or kernel. NULL for all others.
   xlm_val (*expand)(xlm_build *, const xlm_infer *);
   // Rewrites the operation into several with communication between them when the first dimension in attribute
-  // `cut_along` of operand 0 is split. NULL: the kernel handles what the layout rule allows.
+  // `cut_along` of the first operand that has it is split. Pieces are runs of neighbours, in the order of the
+  // members. NULL: the kernel handles what the layout rule allows.
   void (*cut)(const xlm_cut *);
   xlm_attr_key cut_along;
   double (*fold)(const double *x); // elementwise: the function on numbers; NULL: not folded at compile time

@@ -8,7 +8,8 @@
 
 #include "compiler/pass/partition_priv.h"
 
-// Kernels compare indices along these dimensions with ids and require a single run.
+// Kernels compare indices along these dimensions with ids and require a single run; so does an operation that is cut
+// into one per piece.
 static const xlm_attr_key one_run[] = {XLM_A_vocab, XLM_A_experts, XLM_A_heads, XLM_A_kv_heads};
 
 // Finds the queries of causal attention.
@@ -50,6 +51,8 @@ void xlm_partition_balance(xlm_partitioning *p) {
   for (xlm_node id = 1; id < p->g->n_nodes; id++) {
     xlm_dim dims[XLM_MAX_RANK];
     if (p->nodes[id].in) find_queries(p, id);
+    xlm_dim along;
+    if (xlm_partition_cut_axes(p, id, &along)) plain[along] = 1;
     for (size_t k = 0; k < sizeof one_run / sizeof *one_run; k++)
       for (int i = xlm_attr_dims(&p->g->nodes[id].attrs, one_run[k], dims) - 1; i >= 0; i--)
         plain[dims[i]] = 1;

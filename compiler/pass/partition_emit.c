@@ -328,37 +328,6 @@ static void emit_leaf(emit *e, xlm_node id) {
   bind_results(e, id, xlm_emit(&e->b, n->op, NULL, 0, &l));
 }
 
-// The axes that split the dimension the operation needs whole; see xlm_op.cut.
-static uint32_t cut_axes(const emit *e, xlm_node id) {
-  const xlm_node_info *n = &e->p->g->nodes[id];
-  const xlm_op *op = xlm_op_at(n->op);
-  xlm_dim along[XLM_MAX_RANK];
-  if (!op->cut || !xlm_attr_dims(&n->attrs, op->cut_along, along)) return 0;
-  return e->p->nodes[id].in[0].axes[xlm_type_find(xlm_val_type(e->p->g, n->in[0]), along[0])];
-}
-
-static void emit_cut(emit *e, xlm_node id, uint32_t axes) {
-  const xlm_node_info *n = &e->p->g->nodes[id];
-  const xlm_op *op = xlm_op_at(n->op);
-  xlm_val *in = XLM_NEW_N(e->a, xlm_val, n->n_in), out[8];
-  context(e, n);
-  for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &e->p->nodes[id].in[i]);
-  xlm_attr_list l = map_attrs(e, id, in);
-  xlm_attrs attrs = xlm_attr_freeze(&l);
-  xlm_dim along[XLM_MAX_RANK];
-  xlm_attr_dims(&n->attrs, op->cut_along, along);
-  op->cut(&(xlm_cut){.b = &e->b,
-                     .in = in,
-                     .n_in = n->n_in,
-                     .attrs = &attrs,
-                     .axes = axes,
-                     .full = e->p->g->dims[along[0]].full,
-                     .out = out});
-  for (int i = 0; i < n->n_out; i++) e->map[n->out + (xlm_val)i] = out[i];
-  xlm_val_at(e->out, out[0])->partial = e->p->have[n->out].partial;
-  xlm_val_at(e->out, out[0])->name = e->p->g->values[n->out].name;
-}
-
 // An additive operation (norm_sq): one result per distinct split, each reduced over its own axes; its reader
 // adds them up.
 static void emit_parts(emit *e, xlm_node id) {
@@ -420,6 +389,47 @@ static void store(emit *e, const xlm_node_info *n, xlm_val v) {
   e->stored[u->state] = xlm_op2(&e->b, XLM_OP_ASSIGN, e->map[u->state], now);
 }
 
+static const char *group_name(const emit *e, uint32_t axes) {
+  xlm_text name = xlm_text_new(e->out->arena);
+  for (int a = 0; a < e->p->o.mesh.n; a++)
+    if (axes >> a & 1) xlm_text_printf(&name, "%s%s", name.n ? "." : "", e->p->o.mesh.axis[a]);
+  return name.data;
+}
+
+static void bind_cut(emit *e, xlm_node id, const xlm_val *out) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  for (int i = 0; i < n->n_out; i++) {
+    xlm_val old = n->out + (xlm_val)i;
+    e->map[old] = out[i];
+    if (!out[i]) continue; // unused
+    xlm_val_at(e->out, out[i])->partial = e->p->have[old].partial;
+    xlm_val_at(e->out, out[i])->name = e->p->g->values[old].name;
+    reduce_early(e, n, old);
+    store(e, n, old);
+  }
+}
+
+static void emit_cut(emit *e, xlm_node id, xlm_dim along, uint32_t axes) {
+  const xlm_node_info *n = &e->p->g->nodes[id];
+  xlm_val *in = XLM_NEW_N(e->a, xlm_val, n->n_in), out[8] = {0};
+  context(e, n);
+  for (int i = 0; i < n->n_in; i++) in[i] = convert(e, n->in[i], &e->p->nodes[id].in[i]);
+  xlm_attr_list l = map_attrs(e, id, in);
+  xlm_attrs attrs = xlm_attr_freeze(&l);
+  xlm_cut cut = {.b = &e->b,
+                 .in = in,
+                 .n_in = n->n_in,
+                 .attrs = &attrs,
+                 .axes = axes,
+                 .full = e->p->g->dims[along].full,
+                 .sizes = make_sizes(e, along, 0, axes),
+                 .group = group_name(e, axes),
+                 .member = xlm_mesh_member(&e->p->o.mesh, axes, e->coord),
+                 .out = out};
+  xlm_op_at(n->op)->cut(&cut);
+  bind_cut(e, id, out);
+}
+
 static void emit_node(emit *e, xlm_node id) {
   const xlm_node_info *n = &e->p->g->nodes[id];
   xlm_val *in = XLM_NEW_N(e->a, xlm_val, n->n_in);
@@ -439,6 +449,15 @@ static void emit_node(emit *e, xlm_node id) {
   bind_results(e, id, xlm_emit(&e->b, n->op, in, n_in, &l));
   for (int i = 0; i < n->n_out; i++) reduce_early(e, n, n->out + (xlm_val)i);
   for (int i = 0; i < n->n_out; i++) store(e, n, n->out + (xlm_val)i);
+}
+
+static void emit_one(emit *e, xlm_node id) {
+  xlm_dim along;
+  uint32_t axes = xlm_partition_cut_axes(e->p, id, &along);
+  if (axes)
+    emit_cut(e, id, along, axes);
+  else
+    emit_node(e, id);
 }
 
 // The context for nodes at the end of the graph: its last phase.
@@ -482,10 +501,8 @@ xlm_graph *xlm_partition_emit(const xlm_partitioning *p, xlm_arena *a, const int
       emit_parts(&e, id);
     else if (xlm_op_facts_of(n->op)->adds_operands)
       emit_sum_of_parts(&e, id);
-    else if (cut_axes(&e, id))
-      emit_cut(&e, id, cut_axes(&e, id));
     else
-      emit_node(&e, id);
+      emit_one(&e, id);
   }
   emit_updates(&e);
   emit_list(&e, &p->g->outputs, &e.out->outputs);

@@ -59,6 +59,21 @@ xlm_dim_info xlm_partition_split(const xlm_partitioning *p, xlm_dim d, uint32_t 
 void xlm_partition_find_early(xlm_partitioning *p);
 void xlm_partition_find_splits(xlm_partitioning *p);
 
+// The axes that split the dimension along which the node's operation is cut (xlm_op.cut); 0: it stays one
+// operation. *along: the dimension.
+static inline uint32_t xlm_partition_cut_axes(const xlm_partitioning *p, xlm_node id, xlm_dim *along) {
+  const xlm_node_info *n = &p->g->nodes[id];
+  const xlm_op *op = xlm_op_at(n->op);
+  xlm_dim dims[XLM_MAX_RANK];
+  if (!op->cut || !p->nodes[id].in || !xlm_attr_dims(&n->attrs, op->cut_along, dims)) return 0;
+  *along = dims[0];
+  for (int i = 0; i < n->n_in; i++) {
+    int at = xlm_type_find(xlm_val_type(p->g, n->in[i]), dims[0]);
+    if (at >= 0) return p->nodes[id].in[i].axes[at];
+  }
+  return 0;
+}
+
 static inline int xlm_val_rank(const xlm_partitioning *p, xlm_val v) {
   return xlm_val_type(p->g, v)->rank;
 }

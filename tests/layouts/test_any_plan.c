@@ -1,7 +1,7 @@
 // Any plan equals the one-rank plan. Random legal layouts of small versions of the shipped models, of one
 // whose losses are means over uneven counts (counts.xlm), of one with all operands of attention
-// (attention.xlm), and of two that learn from records (images.xlm, translate.xlm), train 5 steps on local
-// ranks. They are compared with one rank, and with a plain layout: the same dp, ep, cp, tp and microbatches
+// (attention.xlm), of one with recurrences of all kinds (scans.xlm), and of two that learn from records
+// (images.xlm, translate.xlm), train 5 steps on local ranks. They are compared with one rank, and with a plain layout: the same dp, ep, cp, tp and microbatches
 // without pipeline, ZeRO and recompute. Losses agree with those of one rank within rounding. Losses, global
 // norms, parameters and optimizer states agree with those of the plain layout bit for bit, except when every
 // microbatch is reduced separately. One bound on the losses serves every optimizer: an element whose sign
@@ -87,7 +87,7 @@ static xlm_mesh mesh_of(const layout *l) {
 
 // Four rounds, and sizes that do not divide by what they are split over: 6 heads over 4, 3 groups over 2.
 static const char *sets_of(const char *model) {
-  if (!strcmp(model, "mamba2")) return "layers=4 heads=6 hidden=96";
+  if (!strcmp(model, "mamba2") || !strcmp(model, "scans")) return "layers=4 heads=6 hidden=96";
   if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle") || !strcmp(model, "retnet"))
     return "layers=4 heads=6 hidden=96 ffn=100";
   if (!strcmp(model, "deepseek")) return "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20";

@@ -1,5 +1,6 @@
 // The sequence of causal attention is split so that every context-parallel rank has the same amount of work:
-// in the plan's FLOPs and in the pairs of tiles the kernel visits; and only where attention is causal.
+// in the plan's FLOPs and in the pairs of tiles the kernel visits; and only where attention is causal. Recurrences
+// exchange states, whose size does not depend on the sequence's.
 #define XLM_ISA base
 #include "ops/cpu/attend/attend_priv.h"
 #include "tests/train/train_util.h"
@@ -22,12 +23,17 @@ static int teardown(void **state) {
   return 0;
 }
 
-static const xlm_plan *plan_over(xlm_arena *a, const char *text, const char *model, int cp, int tp) {
+static const xlm_plan *plan_of_length(xlm_arena *a, const char *text, const char *model, int64_t seq, int cp,
+                                      int tp) {
   toy_options o = toy_defaults(model);
   xlm_compile_options c = toy_compile_options(a, &o);
-  c.settings.seq = 1000;
+  c.settings.seq = seq;
   c.mesh = (xlm_mesh){.n = 2, .axis = {"cp", "tp"}, .size = {cp, tp}};
   return toy_plan(a, text ? xlm_source_new(a, "m.xlm", text, strlen(text)) : toy_source(a, model), &c);
+}
+
+static const xlm_plan *plan_over(xlm_arena *a, const char *text, const char *model, int cp, int tp) {
+  return plan_of_length(a, text, model, 1000, cp, tp);
 }
 
 // The model without what stands between `from` and `to`.
@@ -152,11 +158,44 @@ static void hidden_tiles_are_skipped_in_both_runs(void **state) {
   }
 }
 
+static double bytes_exchanged(const xlm_plan *p) {
+  const xlm_rank_plan *r = p->rank_plans[p->rank_plan_of[0]];
+  double sum = 0;
+  for (uint32_t i = 0; i < r->n_instrs; i++)
+    if (xlm_op_is_collective(r->instrs[i].op))
+      sum += (double)xlm_type_bytes(&r->tensors[r->instrs[i].out[0]].type, r->dims);
+  return sum;
+}
+
+static void recurrences_exchange_states(void **state) {
+  static const char *const models[] = {"mamba2", "retnet"};
+  xlm_arena *a = *state;
+  for (size_t k = 0; k < sizeof models / sizeof *models; k++) {
+    const xlm_plan *shorter = plan_of_length(a, NULL, models[k], 512, 2, 1);
+    const xlm_plan *longer = plan_of_length(a, NULL, models[k], 2048, 2, 1);
+    assert_true(bytes_exchanged(shorter) > 0);
+    assert_true(bytes_exchanged(shorter) == bytes_exchanged(longer));
+  }
+}
+
+static void recurrences_take_linear_memory(void **state) {
+  static const char *const models[] = {"mamba2", "retnet"};
+  xlm_arena *a = *state;
+  for (size_t k = 0; k < sizeof models / sizeof *models; k++) {
+    const xlm_plan *shorter = plan_of_length(a, NULL, models[k], 4096, 1, 1);
+    const xlm_plan *longer = plan_of_length(a, NULL, models[k], 8192, 1, 1);
+    double ratio = (double)longer->rank_plans[0]->arena_bytes / (double)shorter->rank_plans[0]->arena_bytes;
+    assert_true(ratio > 1.8 && ratio < 2.01);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(every_rank_has_as_much_to_do, setup, teardown),
       cmocka_unit_test_setup_teardown(over_all_axes_that_split_the_queries, setup, teardown),
       cmocka_unit_test_setup_teardown(other_attention_keeps_one_run, setup, teardown),
+      cmocka_unit_test_setup_teardown(recurrences_exchange_states, setup, teardown),
+      cmocka_unit_test_setup_teardown(recurrences_take_linear_memory, setup, teardown),
       cmocka_unit_test(hidden_tiles_are_skipped_in_both_runs)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

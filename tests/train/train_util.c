@@ -16,7 +16,7 @@
 
 const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",     "qwen3",  "mixtral",
                                             "freestyle", "deepseek", "mamba2", "retnet"};
-const char *const test_models[TEST_MODELS] = {"counts", "attention", "images", "translate"};
+const char *const test_models[TEST_MODELS] = {"counts", "attention", "scans", "images", "translate"};
 
 // Small sizes that keep a model's special features: grouped heads, a window shorter than the sequence, an odd
 // number of layers.

@@ -65,6 +65,7 @@ train=("$run" train picture.xlm --data pictures --global-batch-size 12 --learnin
 expect 0 'validation loss' "${train[@]}" --micro-batch-size 12 --output-dir one
 grep -q '75 records' out.txt || fail "75 records: $(cat out.txt)"
 column loss one/metrics.jsonl >one.txt
+column val_loss one/metrics.jsonl >valid.txt
 awk 'NR == 1 { a = $1 } END { exit !(a > 1.2 && $1 < 0.5) }' one.txt || fail "the loss does not fall: $(tr '\n' ' ' <one.txt)"
 
 # near FILE: the losses are those of one rank, within 1e-5.
@@ -77,6 +78,8 @@ for layout in '--micro-batch-size 3' '--micro-batch-size 1 --dp 2' '--micro-batc
   expect 0 'validation loss' "${train[@]}" $layout --output-dir many --overwrite
   column loss many/metrics.jsonl >many.txt
   near many.txt
+  column val_loss many/metrics.jsonl | paste valid.txt - | awk '{ d = ($1 - $2) / $1 } END { exit !(NR == 1 && d < 1e-5 && d > -1e-5) }' ||
+    fail "validation: $(cat valid.txt), $(column val_loss many/metrics.jsonl)"
 done
 
 # Interrupted after the first epoch and resumed.
@@ -122,6 +125,7 @@ mkdir texts
 head -n 20 corpus.txt >texts/a.txt
 tail -n 30 corpus.txt >texts/b.txt
 expect 0 'checkpoint' "$run" train places.xlm --data texts --max-steps 3 --output-dir places
+expect 0 'abc' "$run" generate places --prompt abc --max-tokens 12
 head -c 20000 corpus.txt >corpus.bin
 expect 1 'give the token that ends them, --document-end ID' "$run" train places.xlm --data corpus.bin --data-format u16 --output-dir none
 expect 0 'checkpoint' "$run" train places.xlm --set vocab=65536 --data corpus.bin --data-format u16 --document-end 8224 --max-steps 3 --output-dir ends

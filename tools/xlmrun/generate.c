@@ -14,9 +14,19 @@
 static const char usage[] = "usage: xlmrun generate [CHECKPOINT] [--prompt TEXT] [flags]\n"
                             "       xlmrun generate MODEL.xlm --init-from WEIGHTS [flags]";
 
+// What fills an input: the tokens so far, which are one document.
+typedef enum filling { NOTHING, TOKENS, POSITIONS, ZEROS } filling;
+
+static filling filling_of(const xlm_plan_input *in) {
+  if (!xlm_input_is_data(in->role) || in->shift) return NOTHING;
+  if (in->role == XLM_INPUT_TOKENS) return TOKENS;
+  return !strcmp(in->source, "positions") ? POSITIONS : !strcmp(in->source, "documents") ? ZEROS : NOTHING;
+}
+
 typedef struct part { // the part of a tensor [batch, seq] or [batch, seq, vocab] on one rank of this process
   int member;
   uint32_t index; // index in the rank's inputs or outputs
+  filling with;   // of an input
   const xlm_type *type;
   const xlm_dim_info *seq; // NULL: it has no such dimension
   int64_t stride;          // of seq
@@ -97,15 +107,16 @@ static const char *find_logits(generator *g) {
 
 static void find_parts(generator *g, const char *logits) {
   int n = xlm_team_size(g->s->team);
-  g->inputs = XLM_NEW_N(g->s->arena, part, n);
+  uint32_t inputs = 0;
+  for (int m = 0; m < n; m++) inputs += xlm_exec_rank_plan(xlm_team_exec(g->s->team, m))->n_inputs;
+  g->inputs = XLM_NEW_N(g->s->arena, part, inputs);
   g->logits = XLM_NEW_N(g->s->arena, part, n);
   for (int m = 0; m < n; m++) {
     const xlm_rank_plan *rp = xlm_exec_rank_plan(xlm_team_exec(g->s->team, m));
     for (uint32_t i = 0; i < rp->n_inputs; i++) {
       const xlm_plan_input *in = &rp->inputs[i];
-      part p = {.member = m, .index = i};
-      if (in->role == XLM_INPUT_TOKENS && in->shift == 0 && in->eval_tensor &&
-          read_part(rp, &rp->tensors[in->eval_tensor].type, &p))
+      part p = {.member = m, .index = i, .with = filling_of(in)};
+      if (p.with && in->eval_tensor && read_part(rp, &rp->tensors[in->eval_tensor].type, &p))
         g->inputs[g->n_inputs++] = p;
     }
     for (uint32_t i = 0; i < rp->n_outputs; i++) {
@@ -145,7 +156,9 @@ static xlm_status put_window(generator *g) {
     int32_t *to = (int32_t *)p->local;
     for (int64_t c = 0; c < p->seq->size; c++) {
       int64_t at = from + xlm_dim_global(p->seq, c);
-      to[c * p->stride] = at < g->n ? g->tokens[at] : 0;
+      to[c * p->stride] = p->with == POSITIONS             ? (int32_t)(at - from)
+                          : p->with == ZEROS || at >= g->n ? 0
+                                                           : g->tokens[at];
     }
     XLM_TRY(xlm_exec_put_input(xlm_team_exec(g->s->team, p->member), p->index, true, 0, to,
                                (size_t)p->n * p->bytes, &g->s->err));
@@ -266,7 +279,7 @@ static xlm_status check_inputs(const generator *g) {
   for (uint32_t c = 0; c < p->n_rank_plans; c++)
     for (uint32_t i = 0; i < p->rank_plans[c]->n_inputs; i++) {
       const xlm_plan_input *in = &p->rank_plans[c]->inputs[i];
-      if (in->role == XLM_INPUT_RECORD || (in->role == XLM_INPUT_TOKENS && in->shift))
+      if (xlm_input_is_data(in->role) && !filling_of(in))
         return xlm_fail(
             &g->s->err, XLM_USER,
             "the outputs depend on the input `%s`, and generate has only the tokens so far: it is for "

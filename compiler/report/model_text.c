@@ -68,6 +68,19 @@ static void rules(xlm_text *t, const xlm_graph *g) {
   }
 }
 
+static void input(xlm_text *t, const xlm_graph *g, const xlm_node_info *n) {
+  xlm_dim vocab[XLM_MAX_RANK];
+  int64_t shift = xlm_attr_int(&n->attrs, XLM_A_start, 0);
+  xlm_text_printf(t, "  input     %s %s", xlm_attr_text(&n->attrs, XLM_A_name, ""),
+                  shape_of(g, n->out, t->arena));
+  if (xlm_attr_enum(&n->attrs, XLM_A_feed, XLM_INPUT_TOKENS) == XLM_INPUT_RECORD) { // the data must have it
+    if (xlm_attr_dims(&n->attrs, XLM_A_vocab, vocab)) xlm_text_printf(t, " of %s", g->dims[vocab[0]].name);
+    xlm_text_printf(t, " from %s", xlm_attr_text(&n->attrs, XLM_A_source, ""));
+    if (shift) xlm_text_printf(t, " shifted %lld", (long long)shift);
+  }
+  xlm_text_add(t, "\n");
+}
+
 void xlm_report_model_text(const xlm_graph *g, xlm_text *t) {
   block_row *rows = XLM_NEW_N(t->arena, block_row, g->n_nodes);
   double total = 0;
@@ -75,9 +88,7 @@ void xlm_report_model_text(const xlm_graph *g, xlm_text *t) {
   xlm_text_printf(t, "%s%s%s  %s parameters\n\n", g->model, g->preset ? " " : "", g->preset ? g->preset : "",
                   xlm_text_count(t->arena, total));
   for (xlm_node id = 1; id < g->n_nodes; id++)
-    if (xlm_node_is(&g->nodes[id], XLM_LEAF_INPUT))
-      xlm_text_printf(t, "  input     %s %s\n", xlm_attr_text(&g->nodes[id].attrs, XLM_A_name, ""),
-                      shape_of(g, g->nodes[id].out, t->arena));
+    if (xlm_node_is(&g->nodes[id], XLM_LEAF_INPUT)) input(t, g, &g->nodes[id]);
   for (uint32_t i = 0; i < n; i++) {
     xlm_text_printf(t, "  param     %s", rows[i].pattern);
     xlm_text_pad(t, 44);

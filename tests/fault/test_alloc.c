@@ -84,7 +84,7 @@ static void test_compile(void **state) {
 
 typedef struct world {
   toy_folder in;
-  char text[96], tokens[96], checkpoints[96], metrics[96], config[256];
+  char text[96], tokens[96], records[96], checkpoints[96], metrics[96], config[256];
   const char *plan; // as JSON
 } world;
 
@@ -103,6 +103,14 @@ static xlm_status open_data(const world *w, xlm_error *err) {
 static xlm_status open_synthetic(const world *w, xlm_error *err) {
   (void)w;
   xlm_status s = xlm_data_synthetic(1000, (xlm_data_options){.vocab = 256}, 1, &data, err);
+  xlm_data_close(s == XLM_OK ? data : NULL);
+  return s;
+}
+
+static xlm_status open_records(const world *w, xlm_error *err) {
+  const char *path = w->records;
+  const xlm_field x = {.name = "x", .dtype = XLM_F32, .rank = 1, .shape = {3}, .n = 3};
+  xlm_status s = xlm_data_open(&path, 1, (xlm_data_options){.fields = &x, .n_fields = 1}, &data, err);
   xlm_data_close(s == XLM_OK ? data : NULL);
   return s;
 }
@@ -180,6 +188,7 @@ static const struct {
   int at_least; // minimum number of requests; otherwise the hook does not work
 } scenes[] = {{"open data", open_data, 3},
               {"synthetic data", open_synthetic, 1},
+              {"records", open_records, 5},
               {"open an executor", open_exec, 4},
               {"open a store", open_store, 2},
               {"open a feed", open_feed, 1},
@@ -272,14 +281,26 @@ static void write_json(world *w) {
   write_file(w->metrics, lines, sizeof lines - 1);
 }
 
+static void write_records(const world *w) {
+  static const char header[] = "{\"x\":{\"dtype\":\"U8\",\"shape\":[2,3],\"data_offsets\":[0,6]}}";
+  char path[128], bytes[8 + sizeof header + 6] = {(char)(sizeof header - 1)};
+  memcpy(bytes + 8, header, sizeof header - 1);
+  snprintf(path, sizeof path, "%s/a.safetensors", w->in.root);
+  write_file(path, bytes, 8 + sizeof header - 1 + 6);
+  const char *index = "{\"shards\": [{\"file\": \"a.safetensors\", \"records\": 2}]}";
+  write_file(w->records, index, strlen(index));
+}
+
 static int setup(void **state) {
   world *w = *state = calloc(1, sizeof *w);
   if (!w || !toy_folder_open(&w->in, "alloc", 3)) return -1;
   snprintf(w->text, sizeof w->text, "%s/a.txt", w->in.root);
   snprintf(w->tokens, sizeof w->tokens, "%s/a.bin", w->in.root);
+  snprintf(w->records, sizeof w->records, "%s/records.json", w->in.root);
   snprintf(w->checkpoints, sizeof w->checkpoints, "%s/checkpoints", w->in.root);
   write_file(w->text, "some text to read, longer than a sample", 39);
   write_file(w->tokens, "a\0b\0c\0d\0e", 10);
+  write_records(w);
   toy_step(w->in.t, 1e-3);
   write_json(w);
   return 0;

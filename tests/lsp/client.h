@@ -207,9 +207,9 @@ static inline char *edited(const char *text, const json_t *edits) {
   return out;
 }
 
-static inline char *read_model(const char *name) {
+static inline char *read_llama(void) {
   char path[512], *text = calloc(1, 1 << 16);
-  snprintf(path, sizeof path, "%s/models/%s.xlm", XLM_SOURCE_DIR, name);
+  snprintf(path, sizeof path, "%s/tests/lsp/llama.xlm", XLM_SOURCE_DIR);
   FILE *f = fopen(path, "rb");
   if (!f) fail_msg("cannot open %s", path);
   assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);

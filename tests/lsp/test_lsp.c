@@ -409,7 +409,7 @@ static void defined_at(client *c, const char *text, const char *what, int n, int
 
 static void definitions(void **state) {
   (void)state;
-  char *llama = read_model("llama");
+  char *llama = read_llama();
   client c = running(llama);
   defined_at(&c, llama, "norm.pre(", 0, 1, "norm(x[", 0);
   defined_at(&c, llama, "norm.pre(", 0, 5, "norm(x[", 0); // the instance
@@ -474,7 +474,7 @@ static void renames(void **state) {
                   {"attention(norm", "attention", "mix"},  {"wq[", "wq", "query"},
                   {"layers as", "layers", "depth"},        {"unembed)", "unembed", "head_weights"},
                   {"logits, targets", "logits", "scores"}, {"tokens)", "tokens", "text"}};
-  char *llama = read_model("llama");
+  char *llama = read_llama();
   client c = running(llama);
   for (size_t i = 0; i < sizeof of_llama / sizeof *of_llama; i++) {
     json_t *answer = rename_to(&c, llama, of_llama[i].at, 0, 0, of_llama[i].by);
@@ -531,7 +531,7 @@ static void scopes(void **state) { // one name, several things
 
 static void refused_renames(void **state) {
   (void)state;
-  char *llama = read_model("llama");
+  char *llama = read_llama();
   client c = running(llama);
   refused(rename_to(&c, llama, "hidden   =", 0, 0, "ffn"), FAILED, "E0205");         // taken
   refused(rename_to(&c, llama, "q = rope", 0, 0, "k"), FAILED, "E0224");             // another variable
@@ -545,7 +545,7 @@ static void refused_renames(void **state) {
   refused(rename_to(&c, llama, "causal", 0, 0, "masked"), FAILED, "word of the language");
   refused(rename_to(&c, llama, "hidden_size", 0, 0, "width"), FAILED, "rename `hidden`");
   refused(rename_to(&c, llama, "norm.pre(", 0, 5, "first"), FAILED, "instance");
-  refused(ask_at(&c, "textDocument/prepareRename", llama, "# Llama", 0, 4), FAILED, "no name");
+  refused(ask_at(&c, "textDocument/prepareRename", llama, "# A whole", 0, 4), FAILED, "no name");
   json_t *answer = ask_at(&c, "textDocument/prepareRename", llama, "kv_heads", 0, 2);
   assert_string_equal(json_string_value(json_object_get(result_of(answer), "placeholder")), "kv_heads");
   json_decref(answer);
@@ -665,7 +665,7 @@ static const json_t *child(const json_t *list, const char *name) {
 
 static void document_symbols(void **state) {
   (void)state;
-  char *llama = read_model("llama");
+  char *llama = read_llama();
   client c = running(llama);
   json_t *params = json_pack("{s:{s:s}}", "textDocument", "uri", URI),
          *answer = ask(&c, "textDocument/documentSymbol", params);

@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HOME=$work XDG_CONFIG_HOME=$work XDG_DATA_HOME=$work XDG_STATE_HOME=$work XDG_CACHE_HOME=$work
 export XLMC=$binary_dir/xlmc MODEL=$work/llama.xlm LC_ALL=C.UTF-8
-cp "$source_dir/models/llama.xlm" "$MODEL"
+cp "$source_dir/tests/lsp/llama.xlm" "$MODEL"
 cd "$work" || exit 2
 timeout 300 nvim --headless -u NONE -i NONE -n --cmd "set runtimepath^=$source_dir/editors/vim" --cmd 'filetype plugin on' \
   -c "luafile $source_dir/tests/lsp/neovim.lua" > out 2>&1 < /dev/null

@@ -17,22 +17,30 @@ static void declaration(const xlm_inspection *v, const xlm_mark *m, const xlm_sy
   xlm_text_add(t, "\n```\n");
 }
 
+// Where the line before this one begins; the same at the beginning of the text.
+static uint32_t line_above(const char *text, uint32_t line) {
+  if (!line) return 0;
+  for (line--; line > 0 && text[line - 1] != '\n'; line--) continue;
+  return line;
+}
+
+static bool is_comment(const char *text, uint32_t line) {
+  while (text[line] == ' ' || text[line] == '\t') line++;
+  return text[line] == '#';
+}
+
 // Comment lines directly above a definition.
 static void comment(const xlm_inspection *v, const xlm_symbol *s, xlm_text *t) {
-  const xlm_source *src = v->source;
-  uint32_t line, column, first;
-  xlm_source_place(src, s->stmt->span.begin, &line, &column);
-  for (first = line - 1; first > 0; first--) { // lines from 0: line - 1 is that of the definition
-    const char *p = src->text + src->line_start[first - 1];
-    while (*p == ' ' || *p == '\t') p++;
-    if (*p != '#') break;
-  }
-  for (uint32_t i = first; i + 1 < line; i++) {
-    const char *p = src->text + src->line_start[i], *end = src->text + src->line_start[i + 1];
-    while (*p == ' ' || *p == '\t' || *p == '#') p++;
-    while (end > p && strchr(" \t\r\n", end[-1])) end--;
+  const char *text = v->source->text;
+  uint32_t own = s->stmt->span.begin;
+  while (own > 0 && text[own - 1] != '\n') own--;
+  uint32_t first = own;
+  while (first > 0 && is_comment(text, line_above(text, first))) first = line_above(text, first);
+  for (uint32_t i = first; i < own; i++) {
+    uint32_t begin = i + (uint32_t)strspn(text + i, " \t#"), end = i + (uint32_t)strcspn(text + i, "\r\n");
     xlm_text_add(t, i == first ? "\n\n" : " ");
-    xlm_text_addn(t, p, (size_t)(end - p));
+    if (begin < end) xlm_text_addn(t, text + begin, end - begin);
+    i += (uint32_t)strcspn(text + i, "\n");
   }
 }
 

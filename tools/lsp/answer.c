@@ -13,7 +13,7 @@ static void put_markup(const lsp_session *s, xlm_json *j, const char *key, const
 bool lsp_hover(lsp_session *s, const json_t *params, xlm_json *j) {
   lsp_document *d;
   uint32_t offset;
-  const xlm_inspection *v = lsp_at(s, params, &d, &offset) ? lsp_view(s, d) : NULL;
+  const xlm_inspection *v = lsp_at(s, params, &d, &offset);
   if (!v) return false;
   xlm_text t = xlm_text_new(s->scratch);
   xlm_span span;
@@ -30,7 +30,7 @@ bool lsp_hover(lsp_session *s, const json_t *params, xlm_json *j) {
 // The symbol at the position; NULL: none. false: refused.
 static bool symbol_at(lsp_session *s, const json_t *params, lsp_document **d, const xlm_mark **m) {
   uint32_t offset;
-  const xlm_inspection *v = lsp_at(s, params, d, &offset) ? lsp_view(s, *d) : NULL;
+  const xlm_inspection *v = lsp_at(s, params, d, &offset);
   if (!v) return false;
   *m = xlm_inspect_mark(v, offset);
   bool refers = *m && ((*m)->kind == XLM_MARK_SYMBOL || (*m)->kind == XLM_MARK_ALIAS ||
@@ -182,7 +182,7 @@ static int item_kind(const xlm_completion *c) { // the protocol's CompletionItem
 bool lsp_completion(lsp_session *s, const json_t *params, xlm_json *j) {
   lsp_document *d;
   uint32_t offset;
-  const xlm_inspection *v = lsp_at(s, params, &d, &offset) ? lsp_view(s, d) : NULL;
+  const xlm_inspection *v = lsp_at(s, params, &d, &offset);
   if (!v) return false;
   xlm_completion *at;
   uint32_t n = xlm_inspect_complete(v, offset, s->scratch, &at);
@@ -207,7 +207,7 @@ bool lsp_signature(lsp_session *s, const json_t *params, xlm_json *j) {
   lsp_document *d;
   uint32_t offset;
   xlm_signature g;
-  const xlm_inspection *v = lsp_at(s, params, &d, &offset) ? lsp_view(s, d) : NULL;
+  const xlm_inspection *v = lsp_at(s, params, &d, &offset);
   if (!v) return false;
   if (!xlm_inspect_signature(v, offset, s->scratch, &g)) return true;
   xlm_json_object(j, NULL, XLM_JSON_DENSE);

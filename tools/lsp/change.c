@@ -14,13 +14,13 @@ bool lsp_prepare_rename(lsp_session *s, const json_t *params, xlm_json *j) {
   lsp_document *d;
   uint32_t offset;
   xlm_span span;
-  const xlm_inspection *v = lsp_at(s, params, &d, &offset) ? lsp_view(s, d) : NULL;
+  const xlm_inspection *v = lsp_at(s, params, &d, &offset);
   if (!v) return false;
   const char *refused = xlm_inspect_renamable(v, offset, s->scratch, &span);
   if (refused) return lsp_refuse(s, LSP_REQUEST_FAILED, "%s", refused);
   xlm_json_object(j, NULL, XLM_JSON_DENSE);
   lsp_put_range(d, j, "range", span);
-  xlm_json_put_textn(j, "placeholder", d->text + span.begin, span.end - span.begin);
+  xlm_json_put_textn(j, "placeholder", v->source->text + span.begin, span.end - span.begin);
   xlm_json_close(j);
   return true;
 }
@@ -30,7 +30,7 @@ bool lsp_rename(lsp_session *s, const json_t *params, xlm_json *j) {
   uint32_t offset, n;
   xlm_span *at;
   const char *name = json_string_value(json_object_get(params, "newName"));
-  const xlm_inspection *v = lsp_at(s, params, &d, &offset) ? lsp_view(s, d) : NULL;
+  const xlm_inspection *v = lsp_at(s, params, &d, &offset);
   if (!v) return false;
   if (!name) return lsp_refuse(s, LSP_INVALID_PARAMS, "there is no newName");
   const char *refused = xlm_inspect_rename(v, offset, name, s->scratch, &at, &n);

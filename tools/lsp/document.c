@@ -99,13 +99,6 @@ lsp_document *lsp_find(lsp_session *s, const json_t *params) {
   return d;
 }
 
-bool lsp_at(lsp_session *s, const json_t *params, lsp_document **d, uint32_t *offset) {
-  *d = lsp_find(s, params);
-  if (!*d) return false;
-  if (read_position(*d, json_object_get(params, "position"), offset)) return true;
-  return lsp_refuse(s, LSP_INVALID_PARAMS, "there is no position");
-}
-
 static void forget(lsp_document *d) {
   xlm_arena_free(d->arena);
   free(d->line_start);
@@ -244,4 +237,12 @@ const xlm_inspection *lsp_view(lsp_session *s, lsp_document *d) {
   }
   if (!d->view) (void)lsp_refuse(s, LSP_REQUEST_FAILED, "there is not enough memory to check this model");
   return d->view;
+}
+
+const xlm_inspection *lsp_at(lsp_session *s, const json_t *params, lsp_document **d, uint32_t *offset) {
+  *d = lsp_find(s, params);
+  if (!*d) return NULL;
+  if (read_position(*d, json_object_get(params, "position"), offset)) return lsp_view(s, *d);
+  (void)lsp_refuse(s, LSP_INVALID_PARAMS, "there is no position");
+  return NULL;
 }

@@ -83,8 +83,9 @@ bool lsp_refuse(lsp_session *s, lsp_code code, const char *fmt, ...) XLM_PRINTF(
 void lsp_notify(lsp_session *s, const char *method, const char *params); // params: JSON
 
 // document.c; `params` has a textDocument
-lsp_document *lsp_find(lsp_session *s, const json_t *params);                          // NULL: refused
-bool lsp_at(lsp_session *s, const json_t *params, lsp_document **d, uint32_t *offset); // and a position
+lsp_document *lsp_find(lsp_session *s, const json_t *params); // NULL: refused
+// and a position, an offset in the source of the analysis; NULL: refused
+const xlm_inspection *lsp_at(lsp_session *s, const json_t *params, lsp_document **d, uint32_t *offset);
 const xlm_inspection *lsp_view(lsp_session *s, lsp_document *d); // NULL: refused, there is not enough memory
 void lsp_put_range(const lsp_document *d, xlm_json *j, const char *key, xlm_span span);
 void lsp_put_location(const lsp_document *d, xlm_json *j, const char *key, xlm_span span);

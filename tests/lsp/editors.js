@@ -3,7 +3,7 @@
 // recogniser for context-free grammars (Earley), accepts every model and no broken one.
 const fs = require('fs');
 const path = require('path');
-const root = process.argv[2];
+const root = path.resolve(process.argv[2]);
 const code = path.join(root, 'editors/vscode');
 let failed = false;
 const complain = (text) => {

@@ -79,7 +79,8 @@ static void every_word(void **state) {
     const xlm_inspection *v = look(a, text, n);
     assert_int_equal(v->diags.n, 0);
     assert_marks(a, v);
-    for (const char *p = text; *p;) {
+    const char *const whole = v->source->text;
+    for (const char *p = whole; *p;) {
       if (*p == '#' || *p == '"') {
         p += 1 + strcspn(p + 1, *p == '#' ? "\n" : "\"");
         p += *p != 0;
@@ -90,9 +91,9 @@ static void every_word(void **state) {
       } else {
         size_t length = 0;
         while (isalnum((unsigned char)p[length]) || p[length] == '_') length++;
-        const xlm_mark *m = xlm_inspect_mark(v, (uint32_t)(p - text));
+        const xlm_mark *m = xlm_inspect_mark(v, (uint32_t)(p - whole));
         const char *word = xlm_arena_strndup(a, p, length);
-        if (!m && !is_language(a, word) && !has_no_symbol(text, p))
+        if (!m && !is_language(a, word) && !has_no_symbol(whole, p))
           fail_msg("%s: nothing stands at `%s` in: %.60s", models[k], word, p);
         p += length;
       }

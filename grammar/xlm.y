@@ -72,7 +72,7 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message);
 %precedence UNARY
 %right POW
 
-%type <list> stmts names juxtaposed aliases dims dim_entries axes args args1 targets target_list rest block_params
+%type <list> stmts generic names juxtaposed aliases dims dim_entries axes args args1 targets target_list rest block_params
 %type <list> block_params1 results if_chain settings entries groups groups1
 %type <expr> expr primary call target shift
 %type <arg> arg
@@ -119,9 +119,9 @@ stmt
   | CHECK expr                  { $$ = xlm_build_stmt(p, XLM_STMT_CHECK, @$, NULL, $expr); }
   | CHECK expr ',' STRING       { $$ = xlm_build_stmt(p, XLM_STMT_CHECK, @$, NULL, $expr); $$->check.message = $STRING; }
   | SHARD names OVER names[axes] where { $$ = xlm_build_shard(p, @$, $2, $axes, $where); }
-  | BLOCK NAME '(' block_params ')' ARROW results '{'[open] stmts '}'[close]
+  | BLOCK NAME generic '(' block_params ')' ARROW results '{'[open] stmts '}'[close]
       { $$ = xlm_build_stmt(p, XLM_STMT_BLOCK, @$, $NAME, NULL);
-        $$->block.params = $block_params.first; $$->block.results = $results.first; $$->block.body = $stmts.first;
+        $$->block.dims = $generic.first; $$->block.params = $block_params.first; $$->block.results = $results.first; $$->block.body = $stmts.first;
         xlm_build_body(p, $$, $stmts, $$->body = xlm_span_join(@open, @close)); }
   | INPUT NAME dims of_name from_name shift
       { $$ = xlm_build_tensor(p, XLM_STMT_INPUT, @$, $NAME, $dims, $shift);
@@ -212,6 +212,11 @@ axes
   ;
 
 /* --- blocks */
+
+generic
+  : %empty                      { $$ = (xlm_list){0}; }
+  | '[' names ']'               { $$ = $names; }
+  ;
 
 block_params
   : %empty                      { $$ = (xlm_list){0}; }

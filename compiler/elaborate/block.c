@@ -11,6 +11,7 @@ typedef struct inlining { // one call
   xlm_el_frame *frame;
   int n_params;
   xlm_el_operand *arg;          // by parameter; empty span: not given
+  xlm_dim given[XLM_MAX_RANK];  // by generic dimension: named in the call
   xlm_dim others[XLM_MAX_RANK]; // the dimensions that `..` matched
   int n_others;
 } inlining;
@@ -40,6 +41,23 @@ static int find_param(const xlm_stmt *b, const char *name) {
   return -1;
 }
 
+static int find_generic(const xlm_stmt *b, const char *name) {
+  int i = 0;
+  for (const xlm_ast_name *d = b->block.dims; d && i < XLM_MAX_RANK; d = d->next, i++)
+    if (!strcmp(d->text, name)) return i;
+  return -1;
+}
+
+// attention(x, t = seq)
+static bool take_dimension(inlining *c, int i, const xlm_arg *a) {
+  if (c->given[i]) return wrong_arguments(c, a->span, "`%s` gets `%s` twice", a->name->text);
+  if (a->value->kind != XLM_EXPR_NAME)
+    return wrong_arguments(c, a->value->span, "in a call of `%s`, `%s` is given the name of a dimension",
+                           a->name->text);
+  c->given[i] = xlm_el_dim(c->e, c->caller, a->value->name.text, a->value->span);
+  return c->given[i] != 0;
+}
+
 static bool take(inlining *c, int i, const xlm_arg *a) {
   if (c->arg[i].span.end)
     return wrong_arguments(c, a->span, "`%s` gets `%s` twice", a->name ? a->name->text : "this");
@@ -50,6 +68,9 @@ static bool take(inlining *c, int i, const xlm_arg *a) {
 static bool take_arguments(inlining *c) {
   int next = 0;
   for (const xlm_arg *a = c->x->call.args; a; a = a->next) {
+    int generic = a->kind == XLM_ARG_NAMED ? find_generic(c->block, a->name->text) : -1;
+    if (generic >= 0 && !take_dimension(c, generic, a)) return false;
+    if (generic >= 0) continue;
     int i = a->kind == XLM_ARG_NAMED ? find_param(c->block, a->name->text) : next++;
     if (a->kind == XLM_ARG_OVER || a->kind == XLM_ARG_ARROW)
       return wrong_arguments(c, a->span, "`%s` is a block and takes only values%s", "");
@@ -301,7 +322,9 @@ xlm_el_value xlm_el_call_block(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, co
   for (const xlm_block_param *p = block->block.params; p; p = p->next) c.n_params++;
   c.arg = XLM_NEW_N(e->arena, xlm_el_operand, c.n_params);
   *c.frame = (xlm_el_frame){.parent = &e->global, .kind = XLM_FRAME_BLOCK, .path = f->path};
-  if (!take_arguments(&c) || !bind(&c) || !check_arguments(&c)) return xlm_el_bad();
+  if (!take_arguments(&c) || !bind(&c) || !xlm_el_bind_generic(e, c.frame, x, block, c.arg, c.given) ||
+      !check_arguments(&c))
+    return xlm_el_bad();
   const char *path;
   xlm_el_instance *instance = enter_instance(&c, &path);
   uint32_t params = e->params.n;

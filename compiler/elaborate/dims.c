@@ -89,6 +89,7 @@ static xlm_dim of_value(xlm_el *e, const xlm_el_symbol *s, xlm_span at) {
   if (v->kind == XLM_EL_BAD) return 0;
   if (v->kind != XLM_EL_NUMBER)
     return no_dimension(e, s, at, "a tensor", "tensors have dimensions, `%s` cannot be one");
+  if (v->dim) return v->dim;
   if (v->decl && v->decl->is_dim) return of_decl(e, s, v->decl, at);
   if (v->num.integer && v->num.i >= 1 && v->num.i <= INT32_MAX) return mint(e, s->name, v->num.i, at);
   const char *value = xlm_num_text(e->arena, v->num);

@@ -13,6 +13,7 @@
 //   stray.c       where a surplus dimension came from
 //   emit.c        nodes: mixed precision, limits, failed inference -> diagnostic
 //   block.c       calls of blocks: inlining, instances, signatures
+//   generic.c     generic dimensions of blocks
 //   stmt.c        statements
 //   group.c       parameter groups
 //   seen.c        records for editors
@@ -53,8 +54,14 @@ typedef struct xlm_el_value { // BAD: an error was already reported; report noth
   xlm_val val;       // TENSOR
   xlm_number num;    // NUMBER
   xlm_el_decl *decl; // NUMBER that is a dim: its declaration
+  xlm_dim dim;       // NUMBER that is a generic dimension of a block: what it is in this call
   const struct xlm_el_value *item; // TUPLE
 } xlm_el_value;
+
+typedef struct xlm_el_operand {
+  xlm_el_value value;
+  xlm_span span;
+} xlm_el_operand;
 
 static inline xlm_el_value xlm_el_bad(void) {
   return (xlm_el_value){.kind = XLM_EL_BAD};
@@ -304,15 +311,17 @@ xlm_op_id xlm_el_callable(const char *name); // the operation that the text may 
 // one.
 void xlm_el_label_stray(xlm_el *e, xlm_diag *g, xlm_val v, xlm_dim d);
 
+// generic.c
+// Binds the generic dimensions of a block in the frame of a call: to `given` where it is not 0, else to what
+// follows from the arguments, by parameter. false: reported.
+bool xlm_el_bind_generic(xlm_el *e, xlm_el_frame *frame, const xlm_expr *call, const xlm_stmt *block,
+                         const xlm_el_operand *args, const xlm_dim *given);
+
 // call.c, block.c
 xlm_el_value xlm_el_call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
 xlm_el_value xlm_el_call_block(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xlm_stmt *block);
 
 // emit.c
-typedef struct xlm_el_operand {
-  xlm_el_value value;
-  xlm_span span;
-} xlm_el_operand;
 xlm_el_value xlm_el_emit(xlm_el *e, xlm_op_id op, const xlm_el_operand *in, int n, const xlm_attr_list *attrs,
                          xlm_span span);
 xlm_val xlm_el_cast(xlm_el *e, xlm_el_value v,

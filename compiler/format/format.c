@@ -191,7 +191,13 @@ static void write_output(xlm_fmt_line *l, const xlm_stmt *s) {
 // --- statements with braces
 
 static void write_block(xlm_fmt_line *l, const xlm_stmt *s) {
-  xlm_text_printf(&l->text, "block %s(", s->name->text);
+  xlm_text_printf(&l->text, "block %s", s->name->text);
+  if (s->block.dims) {
+    add(l, "[");
+    xlm_fmt_names(l, s->block.dims);
+    add(l, "]");
+  }
+  add(l, "(");
   l->depth++;
   for (const xlm_block_param *p = s->block.params; p; p = p->next) {
     add(l, p->name->text);

@@ -218,6 +218,7 @@ struct xlm_stmt {
       bool where_free, none;
     } shard;
     struct {
+      xlm_ast_name *dims; // generic dimensions: block attention[t](x[batch, t, hidden]) ..
       xlm_block_param *params;
       xlm_block_result *results;
       xlm_stmt *body;

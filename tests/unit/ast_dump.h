@@ -94,6 +94,7 @@ static void dump_stmt(xlm_text *t, const xlm_stmt *s) {
   }
   if (s->kind == XLM_STMT_ASSIGN)
     for (const xlm_expr *e = s->assign.targets; e; e = e->next) dump_expr(t, e);
+  if (s->kind == XLM_STMT_BLOCK) dump_names(t, "generic", s->block.dims);
   if (s->kind == XLM_STMT_REPEAT) {
     dump_names(t, "var", s->repeat.var);
     dump_names(t, "over", s->repeat.over);

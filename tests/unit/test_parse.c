@@ -54,13 +54,16 @@ static void parses_the_model(void **state) {
   (void)state;
   parsed *p = parse(model_text);
   expect_clean(p, model_text);
-  assert_int_equal(statements(p->ast->stmts), 39);
+  assert_int_equal(statements(p->ast->stmts), 40);
   const xlm_stmt *s = p->ast->stmts;
   assert_int_equal(s->kind, XLM_STMT_MODEL);
   assert_string_equal(s->name->text, "llama");
   s = s->next;
   assert_int_equal(s->kind, XLM_STMT_USE);
   assert_string_equal(s->name->text, "blocks/norm.xlm");
+  s = s->next;
+  assert_int_equal(s->kind, XLM_STMT_BLOCK);
+  assert_string_equal(s->block.dims->next->text, "u");
   s = s->next;
   assert_int_equal(s->kind, XLM_STMT_DIM);
   assert_true(s->expr->number.integer);

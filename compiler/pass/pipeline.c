@@ -58,9 +58,10 @@ static xlm_val emit_recv(staged *s, xlm_val old, int from_stage, int64_t tag) {
 static xlm_val operand(staged *s, const xlm_node_info *n, xlm_val v, int part);
 
 // Operands of weight gradients may also be read by the backward after them, and weight gradients may run
-// later, so they are received in the backward.
-static xlm_phase phase_for(const xlm_node_info *reader) {
-  return reader->phase == XLM_PHASE_WGT ? XLM_PHASE_BWD : reader->phase;
+// later, so they are received in the backward. Sums of weight gradients over rounds of several stages are
+// themselves computed with them, possibly after the backward of later microbatches, and received there.
+static xlm_phase phase_for(const xlm_node_info *reader, const xlm_node_info *def) {
+  return reader->phase == XLM_PHASE_WGT && def->phase != XLM_PHASE_WGT ? XLM_PHASE_BWD : reader->phase;
 }
 
 // Emits a node that depends only on parameters and constants again, for this chunk.
@@ -68,7 +69,7 @@ static void repeat_node(staged *s, const xlm_node_info *reader, xlm_node id, int
   const xlm_node_info *n = &s->g->nodes[id];
   xlm_val *in = XLM_NEW_N(s->a, xlm_val, n->n_in);
   for (int i = 0; i < n->n_in; i++) in[i] = operand(s, reader, n->in[i], part);
-  message_context(s, n, part, phase_for(reader));
+  message_context(s, n, part, phase_for(reader, n));
   xlm_val first = xlm_copy_with(&s->b, s->g, id, in);
   for (xlm_val i = 0; i < n->n_out; i++)
     s->received[part < 0 ? 0 : part / s->all->p.stages][n->out + i] = first + i;
@@ -88,7 +89,7 @@ static xlm_val operand(staged *s, const xlm_node_info *n, xlm_val v, int part) {
   if (*at) return *at;
   int from = part_of(s, v);
   xlm_val rows = s->g->values[v].ragged_by ? operand(s, n, s->g->values[v].ragged_by, part) : 0;
-  message_context(s, n, part, phase_for(n));
+  message_context(s, n, part, phase_for(n, &s->g->nodes[def]));
   *at = emit_recv(s, v, from % s->all->p.stages, tag_of(s, v, part));
   xlm_val_at(s->out, *at)->ragged_by = rows;
   return *at;

@@ -105,6 +105,17 @@ static void find_rows(const xlm_graph *g, xlm_head *h) {
       h->rows[h->n_rows++] = t->dim[i];
 }
 
+// Is there another product of the forward among the members? Then elements are picked within the model, and
+// not by its loss.
+static bool has_layers(const xlm_graph *g, const xlm_head *h) {
+  for (xlm_node id = h->first; id <= h->last; id++) {
+    const xlm_node_info *n = &g->nodes[id];
+    bool product = h->member[id] && n->phase == XLM_PHASE_FWD && xlm_op_facts_of(n->op)->product;
+    if (product && n->out != h->logits) return true;
+  }
+  return false;
+}
+
 static xlm_head *head_of(const xlm_graph *g, xlm_arena *a, xlm_val logits, xlm_dim vocab) {
   xlm_head *h = XLM_NEW(a, xlm_head);
   bool *wide = XLM_NEW_N(a, bool, g->n_values);
@@ -115,6 +126,7 @@ static xlm_head *head_of(const xlm_graph *g, xlm_arena *a, xlm_val logits, xlm_d
     if (!h->first) h->first = id;
     h->last = id;
   }
+  if (has_layers(g, h)) return NULL;
   find_rows(g, h);
   return h->n_rows && !is_listed(g, wide) ? h : NULL;
 }

@@ -238,7 +238,9 @@ static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_
   for (int k = 0; k < n->n_out; k++) {
     xlm_val v = n->out + (xlm_val)k;
     uint32_t shares = 0;
-    if (k < op->n_alias || (op->flags & XLM_OPF_VIEW))
+    if (k < op->n_alias && is_in_its_state(w, n)) // an assignment that is left out: what was made there
+      shares = w->tensor[n->in[xlm_op_facts_of(n->op)->stored - 1]];
+    else if (k < op->n_alias || (op->flags & XLM_OPF_VIEW))
       shares = w->tensor[n->in[k]];
     else if (!(shares = assigned_state(w, n, k)))
       shares = in_place_operand(w, n, id, k);

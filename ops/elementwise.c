@@ -9,6 +9,8 @@
 
 #include "ops/rules_priv.h"
 
+enum { MOST_WHOLE = 1 << 24 }; // integers below it are exact in f32
+
 // ---- inference
 
 static bool is_number(const xlm_infer *x, int i) { // does not raise the precision of the result
@@ -80,14 +82,37 @@ static bool infer(xlm_infer *x) {
   return infer_dims(x, promoted(x, 0));
 }
 
-static bool infer_compare(xlm_infer *x) {
+// Real numbers, also of integers.
+static bool infer_real(xlm_infer *x) {
   return infer_dims(x, promoted(x, 0));
-} // integers too
+}
+
+static bool is_whole(const xlm_infer *x, int i) {
+  if (xlm_infer_type(x, i)->dtype == XLM_I32) return true;
+  double v = is_number(x, i) ? xlm_attr_float(&xlm_val_node(x->g, x->in[i])->attrs, XLM_A_value, 0) : 0.5;
+  return v == floor(v) && fabs(v) < MOST_WHOLE;
+}
+
+// Integers where all operands from `first` on are integers, or whole numbers beside one.
+static xlm_dtype closed(const xlm_infer *x, int first) {
+  bool integers = false;
+  for (int i = first; i < x->n_in; i++) {
+    if (!is_whole(x, i)) return promoted(x, first);
+    integers |= xlm_infer_type(x, i)->dtype == XLM_I32;
+  }
+  return integers ? XLM_I32 : promoted(x, first);
+}
+
+static bool infer_whole(xlm_infer *x) {
+  return infer_dims(x, closed(x, 0));
+}
 
 static bool infer_where(xlm_infer *x) { // the condition may be of any type
-  for (int i = 1; i < 3; i++)
-    if (!xlm_infer_is_float(x, i)) return false;
-  return infer_dims(x, promoted(x, 1));
+  return infer_dims(x, closed(x, 1));
+}
+
+static bool infer_i32(xlm_infer *x) {
+  return infer_dims(x, XLM_I32);
 }
 
 static bool infer_pow(xlm_infer *x) {
@@ -95,14 +120,14 @@ static bool infer_pow(xlm_infer *x) {
     xlm_infer_fail(x, XLM_FAULT_ATTR, 1, "the exponent of `pow` must be a number known before the run");
     return xlm_infer_help(x, "for an exponent that is computed, write `exp(y * log(x))`");
   }
-  return infer(x);
+  return infer_real(x);
 }
 
 static bool infer_cast(xlm_infer *x) {
   xlm_dtype to = (xlm_dtype)xlm_attr_enum(&x->attrs, XLM_A_dtype, XLM_F32);
   if (!xlm_dtype_is_float(to)) {
     xlm_infer_fail(x, XLM_FAULT_DTYPE, -1, "`cast` cannot make %s", xlm_dtype_name(to));
-    return xlm_infer_help(x, "the element types to cast to are f32 and bf16");
+    return xlm_infer_help(x, "the element types to cast to are f32 and bf16; `i32(x)` makes integers");
   }
   x->out[0] = *xlm_infer_type(x, 0);
   x->out[0].dtype = to;
@@ -196,6 +221,20 @@ static void log_grad(xlm_grad *g) {
   give(g, 0, op2(g, XLM_OP_DIV, g->dout[0], g->in[0]));
 }
 
+static void sin_grad(xlm_grad *g) {
+  give(g, 0, op2(g, XLM_OP_MUL, g->dout[0], op1(g, XLM_OP_COS, g->in[0])));
+}
+static void cos_grad(xlm_grad *g) {
+  give(g, 0, op1(g, XLM_OP_NEG, op2(g, XLM_OP_MUL, g->dout[0], op1(g, XLM_OP_SIN, g->in[0]))));
+}
+
+static void mod_grad(xlm_grad *g) { // floor(x / y) is constant wherever the result is continuous
+  if (g->need[0]) give(g, 0, g->dout[0]);
+  if (!g->need[1]) return;
+  xlm_val times = op1(g, XLM_OP_FLOOR, op2(g, XLM_OP_DIV, g->in[0], g->in[1]));
+  give(g, 1, op1(g, XLM_OP_NEG, op2(g, XLM_OP_MUL, g->dout[0], times)));
+}
+
 static void tanh_grad(xlm_grad *g) { // 1 - y^2
   xlm_val square = op1(g, XLM_OP_SQUARE, g->out[0]);
   xlm_val slope = op2(g, XLM_OP_SUB, number(g, 1), square);
@@ -284,6 +323,24 @@ static double exp_of(const double *x) {
 static double log_of(const double *x) {
   return log(x[0]);
 }
+static double sin_of(const double *x) {
+  return sin(x[0]);
+}
+static double cos_of(const double *x) {
+  return cos(x[0]);
+}
+static double floor_of(const double *x) {
+  return floor(x[0]);
+}
+static double ceil_of(const double *x) {
+  return ceil(x[0]);
+}
+static double round_of(const double *x) {
+  return rint(x[0]);
+}
+static double mod_of(const double *x) {
+  return x[0] - x[1] * floor(x[0] / x[1]);
+}
 static double pow_of(const double *x) {
   return pow(x[0], x[1]);
 }
@@ -330,49 +387,55 @@ const xlm_op xlm_op_add = {
     FN(add, 2),
     .fold = add_of,
     .facts = {.terms = {1, 1}, .neutral = {{1, 0}, {2, 0}}},
+    .infer = infer_whole,
     .grad = add_grad,
     .layout = LAYOUT_2 LINEAR,
     .doc = "`x + y`. Dimensions broadcast by name: `x[batch, seq, hidden] + bias[hidden]`."};
-const xlm_op xlm_op_sub = {FN(sub, 2),
-                           .fold = sub_of,
-                           .facts = {.terms = {1, -1}, .neutral = {{2, 0}}},
-                           .grad = sub_grad,
-                           .layout = LAYOUT_2 LINEAR,
-                           .doc = "`x - y`."};
+const xlm_op xlm_op_sub = {
+    FN(sub, 2),           .fold = sub_of,   .facts = {.terms = {1, -1}, .neutral = {{2, 0}}},
+    .infer = infer_whole, .grad = sub_grad, .layout = LAYOUT_2 LINEAR,
+    .doc = "`x - y`."};
 const xlm_op xlm_op_mul = {FN(mul, 2),
                            .fold = mul_of,
                            .facts = {.linear = 3, .neutral = {{1, 1}, {2, 1}}},
+                           .infer = infer_whole,
                            .grad = mul_grad,
                            .layout = LAYOUT_2 SCALING,
                            .doc = "`x * y`, element by element; `@` is the matrix product."};
-const xlm_op xlm_op_div = {FN(div, 2),
-                           .fold = div_of,
-                           .facts = {.linear = 1, .divisor = 2, .neutral = {{2, 1}}},
-                           .grad = div_grad,
-                           .layout = LAYOUT_2 SCALING,
-                           .doc = "`x / y`."};
+const xlm_op xlm_op_div = {
+    FN(div, 2),          .fold = div_of,   .facts = {.linear = 1, .divisor = 2, .neutral = {{2, 1}}},
+    .infer = infer_real, .grad = div_grad, .layout = LAYOUT_2 SCALING,
+    .doc = "`x / y`."};
 const xlm_op xlm_op_min = {
-    FN(min, 2), .fold = min_of, .grad = min_grad,
+    FN(min, 2), .fold = min_of, .infer = infer_whole, .grad = min_grad,
     .doc = "`min(x, y)`, the smaller of the two; where they are equal the gradient goes to `x`."};
 const xlm_op xlm_op_max = {
-    FN(max, 2), .fold = max_of, .grad = max_grad,
+    FN(max, 2), .fold = max_of, .infer = infer_whole, .grad = max_grad,
     .doc = "`max(x, y)`, the larger of the two; where they are equal the gradient goes to `x`. `max(x, 0)` "
            "is `relu(x)`. For the largest element along a dimension see `amax`."};
-const xlm_op xlm_op_neg = {
-    FN(neg, 1),    .fold = neg_of, .facts = {.linear = 1}, .grad = neg_grad, .layout = LAYOUT_1 LINEAR,
-    .doc = "`-x`."};
-const xlm_op xlm_op_abs = {FN(abs, 1), .fold = abs_of, .grad = abs_grad,
+const xlm_op xlm_op_neg = {FN(neg, 1),           .fold = neg_of,
+                           .infer = infer_whole, .facts = {.linear = 1},
+                           .grad = neg_grad,     .layout = LAYOUT_1 LINEAR,
+                           .doc = "`-x`."};
+const xlm_op xlm_op_abs = {FN(abs, 1), .fold = abs_of, .infer = infer_whole, .grad = abs_grad,
                            .doc = "`|x|`; the derivative at 0 is 0."};
-const xlm_op xlm_op_square = {FN(square, 1), .fold = square_of, .grad = square_grad,
+const xlm_op xlm_op_square = {FN(square, 1), .fold = square_of, .infer = infer_whole, .grad = square_grad,
                               .doc = "`x * x`. Squared ReLU is `square(relu(x))`."};
-const xlm_op xlm_op_sqrt = {FN(sqrt, 1), .fold = sqrt_of, .grad = sqrt_grad,
+const xlm_op xlm_op_sqrt = {FN(sqrt, 1), .fold = sqrt_of, .infer = infer_real, .grad = sqrt_grad,
                             .doc = "The square root; NaN below 0."};
-const xlm_op xlm_op_rsqrt = {FN(rsqrt, 1), .fold = rsqrt_of, .grad = rsqrt_grad, .doc = "`1 / sqrt(x)`."};
-const xlm_op xlm_op_recip = {FN(recip, 1), .fold = recip_of, .grad = recip_grad, .doc = "`1 / x`."};
-const xlm_op xlm_op_exp = {FN(exp, 1), .fold = exp_of, .grad = exp_grad, .doc = "`e^x`."};
-const xlm_op xlm_op_log = {FN(log, 1), .fold = log_of, .grad = log_grad,
+const xlm_op xlm_op_rsqrt = {FN(rsqrt, 1), .fold = rsqrt_of, .infer = infer_real, .grad = rsqrt_grad,
+                             .doc = "`1 / sqrt(x)`."};
+const xlm_op xlm_op_recip = {FN(recip, 1), .fold = recip_of, .infer = infer_real, .grad = recip_grad,
+                             .doc = "`1 / x`."};
+const xlm_op xlm_op_exp = {FN(exp, 1), .fold = exp_of, .infer = infer_real, .grad = exp_grad,
+                           .doc = "`e^x`."};
+const xlm_op xlm_op_log = {FN(log, 1), .fold = log_of, .infer = infer_real, .grad = log_grad,
                            .doc = "The natural logarithm; minus infinity at 0, NaN below."};
-const xlm_op xlm_op_tanh = {FN(tanh, 1), .grad = tanh_grad,
+const xlm_op xlm_op_sin = {FN(sin, 1), .fold = sin_of, .infer = infer_real, .grad = sin_grad,
+                           .doc = "The sine of `x` radians."};
+const xlm_op xlm_op_cos = {FN(cos, 1), .fold = cos_of, .infer = infer_real, .grad = cos_grad,
+                           .doc = "The cosine of `x` radians."};
+const xlm_op xlm_op_tanh = {FN(tanh, 1), .infer = infer_real, .grad = tanh_grad,
                             .doc =
                                 "The hyperbolic tangent. Soft-capping a logit at `c` is `c * tanh(x / c)`."};
 const xlm_op xlm_op_sigmoid = {FN(sigmoid, 1), .grad = sigmoid_grad, .doc = "`1 / (1 + e^-x)`."};
@@ -385,8 +448,19 @@ const xlm_op xlm_op_gelu = {
 const xlm_op xlm_op_gelu_erf = {FN(gelu_erf, 1), .grad = gelu_erf_rule,
                                 .doc = "GELU exactly: `0.5 x (1 + erf(x / sqrt(2)))`."};
 const xlm_op xlm_op_relu = {FN(relu, 1), .grad = relu_grad, .doc = "`max(x, 0)`; the derivative at 0 is 0."};
-const xlm_op xlm_op_sign = {FN(sign, 1), .no_grad = flat,
+const xlm_op xlm_op_sign = {FN(sign, 1), .infer = infer_whole, .no_grad = flat,
                             .doc = "-1, 0 or 1 by the sign of `x`. No gradient passes."};
+const xlm_op xlm_op_floor = {FN(floor, 1), .fold = floor_of, .infer = infer_whole, .no_grad = flat,
+                             .doc = "The largest whole number that is not above `x`. No gradient passes."};
+const xlm_op xlm_op_ceil = {FN(ceil, 1), .fold = ceil_of, .infer = infer_whole, .no_grad = flat,
+                            .doc = "The smallest whole number that is not below `x`. No gradient passes."};
+const xlm_op xlm_op_round = {
+    FN(round, 1), .fold = round_of, .infer = infer_whole, .no_grad = flat,
+    .doc = "The whole number nearest to `x`; of two that are equally near, the even one. No gradient passes: "
+           "a straight-through estimate is `x + stop_gradient(round(x) - x)`."};
+const xlm_op xlm_op_mod = {FN(mod, 2), .fold = mod_of, .infer = infer_whole, .grad = mod_grad,
+                           .doc =
+                               "`x % y`, the remainder `x - y * floor(x / y)`, which has the sign of `y`."};
 const xlm_op xlm_op_pow = {
     FN(pow, 2),
     .fold = pow_of,
@@ -395,17 +469,17 @@ const xlm_op xlm_op_pow = {
     .infer = infer_pow,
     .grad = pow_grad,
     .doc = "`x^y` with a number `y` known before the run. A negative `x` requires a whole `y`."};
-const xlm_op xlm_op_lt = {
-    FN(lt, 2), .infer = infer_compare, .no_grad = flat,
-    .doc = "1 where `x < y`, else 0, as real numbers. Integers may be compared too. No gradient passes."};
-const xlm_op xlm_op_le = {FN(le, 2), .infer = infer_compare, .no_grad = flat,
-                          .doc = "1 where `x <= y`, else 0."};
-const xlm_op xlm_op_eq = {FN(eq, 2), .infer = infer_compare, .no_grad = flat,
-                          .doc = "1 where `x = y`, else 0."};
+const xlm_op xlm_op_lt = {FN(lt, 2), .infer = infer_real, .no_grad = flat,
+                          .doc = "`x < y`: 1 where it holds, else 0, as real numbers. Integers may be "
+                                 "compared too. No gradient passes."};
+const xlm_op xlm_op_le = {FN(le, 2), .infer = infer_real, .no_grad = flat,
+                          .doc = "`x <= y`: 1 where it holds, else 0."};
+const xlm_op xlm_op_eq = {FN(eq, 2), .infer = infer_real, .no_grad = flat,
+                          .doc = "`x == y`: 1 where it holds, else 0."};
 const xlm_op xlm_op_where = {
     FN(where, 3), .infer = infer_where, .grad = where_grad,
     .doc = "`where(x, y, z)` is `y` where `x` is not 0 and `z` where it is. No gradient passes to `x`. "
-           "Example: `where(lt(x, 0), 0.1 * x, x)` is a leaky ReLU."};
+           "Example: `where(x < 0, 0.1 * x, x)` is a leaky ReLU."};
 const xlm_op xlm_op_cast = {
     FN(cast, 1),
     XLM_TAKES({XLM_A_dtype, .may = true, .among = XLM_FLOATS}),
@@ -414,6 +488,11 @@ const xlm_op xlm_op_cast = {
     .params = params_cast,
     .grad = cast_grad,
     .doc = "`x` in another element type. In model text `f32(x)` asks for full precision in a bf16 run."};
+const xlm_op xlm_op_i32 = {
+    FN(i32, 1), .infer = infer_i32, .no_grad = flat,
+    .doc =
+        "`x` without its fraction (towards 0), as an integer, for `lookup` and other uses as an index. NaN "
+        "gives 0, and a number beyond 32 bits the nearest one that fits."};
 const xlm_op xlm_op_silu_grad = {FN_GRAD(silu_grad),
                                  .doc = "`silu_grad(dy, x) = dy * s (1 + x (1 - s))` with `s = sigmoid(x)`."};
 const xlm_op xlm_op_gelu_grad = {FN_GRAD(gelu_grad),

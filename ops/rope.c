@@ -1,32 +1,101 @@
-// rope: rotary position embedding (Su et al., "RoFormer"). A linear map by an orthogonal matrix per position,
-// so its gradient is the same op with the opposite rotation.
-#include "compiler/ir/op.h"
+// rope: rotary position embedding (Su et al., "RoFormer"). A linear map by a rotation per position, so its
+// gradient is the same op with the opposite rotation.
+#include <math.h>
 
-static bool infer(xlm_infer *x) {
-  xlm_dim seq, feature;
-  if (!xlm_infer_is_float(x, 0) || !xlm_infer_dim_attr(x, XLM_A_seq, 0, "seq", false, &seq) ||
-      !xlm_infer_dim_attr(x, XLM_A_feature, 0, NULL, true, &feature))
-    return false;
-  const xlm_dim_info *f = &x->g->dims[feature];
-  if (seq == feature) {
-    xlm_infer_fail(x, XLM_FAULT_ATTR, 0, "rope turns `%s` by its own position", f->name);
+#include "ops/shape_priv.h"
+
+static double number(const xlm_infer *x, xlm_attr_key key, double unset) {
+  return xlm_attr_float(&x->attrs, key, unset);
+}
+
+static bool wrong(xlm_infer *x, const char *what) {
+  return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "%s", what);
+}
+
+// Positions: operand 1, or the places in `seq`.
+static bool infer_places(xlm_infer *x, xlm_dim feature) {
+  xlm_dim seq;
+  const char *name = shape_name(x, feature);
+  if (x->n_in == 1) {
+    if (!xlm_infer_dim_attr(x, XLM_A_seq, 0, "seq", false, &seq)) return false;
+    if (seq != feature) return true;
+    xlm_infer_fail(x, XLM_FAULT_ATTR, 0, "rope turns `%s` by its own position", name);
     return xlm_infer_help(x, "name the dimension of one head's vector: rope(x, feature = ..)");
   }
-  if (f->size % 2)
-    return xlm_infer_fail(x, XLM_FAULT_SIZE, 0, "rope turns pairs, and `%s` = %lld is odd", f->name,
-                          (long long)f->size);
-  if (xlm_attr_float(&x->attrs, XLM_A_base, 10000) <= 0)
-    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "rope's base must be positive");
+  const xlm_type *p = xlm_infer_type(x, 1);
+  if (p->dtype == XLM_BF16)
+    return xlm_infer_fail(x, XLM_FAULT_DTYPE, 1, "positions must be integers or f32: bf16 has 8 bits") ||
+           xlm_infer_help(x, "write `f32(...)` around what they are computed from");
+  if (xlm_type_find(p, feature) >= 0)
+    return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, 1, "a position is for whole vectors along `%s`", name);
+  for (int i = 0; i < p->rank; i++)
+    if (!xlm_infer_has(x, 0, p->dim[i], "since the positions have it")) return false;
+  if (!xlm_attr_find(&x->attrs, XLM_A_seq) && !xlm_attr_int(&x->attrs, XLM_A_position, 0)) return true;
+  return wrong(x, "`seq` and `position` are for positions that are not given");
+}
+
+static bool infer_part(xlm_infer *x, xlm_dim feature) {
+  int64_t n = shape_size(x, feature), start = xlm_attr_int(&x->attrs, XLM_A_start, 0);
+  int64_t turned = xlm_attr_int(&x->attrs, XLM_A_rotary, n);
+  const char *name = shape_name(x, feature);
+  if (turned % 2)
+    return xlm_infer_fail(x, XLM_FAULT_SIZE, 0, "rope turns pairs, and %s%s%s = %lld is odd",
+                          turned == n ? "`" : "", turned == n ? name : "rotary", turned == n ? "`" : "",
+                          (long long)turned);
+  if (turned >= 2 && start >= 0 && start + turned <= n) return true;
+  return xlm_infer_fail(x, XLM_FAULT_SIZE, 0, "%lld elements from index %lld are not among the %lld of `%s`",
+                        (long long)turned, (long long)start, (long long)n, name);
+}
+
+static bool needs(xlm_infer *x, xlm_attr_key key) {
+  if (number(x, key, 0) > 0) return true;
+  xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "this scaling of rope needs `%s`, above 0", xlm_attr_name(key));
+  return xlm_infer_help(x, "as in rope(x, base = theta, scaling = yarn, factor = 4, original = 4096)");
+}
+
+static void fill(xlm_infer *x, xlm_attr_key key, double value) {
+  if (!xlm_attr_find(&x->attrs, key)) xlm_infer_set_float(x, key, value);
+}
+
+static bool infer_scaling(xlm_infer *x) {
+  int kind = xlm_attr_enum(&x->attrs, XLM_A_scaling, XLM_ROPE_NONE);
+  static const xlm_attr_key settings[] = {XLM_A_factor, XLM_A_original, XLM_A_low, XLM_A_high};
+  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+    if ((kind == XLM_ROPE_NONE || (i && kind == XLM_ROPE_LINEAR)) && xlm_attr_find(&x->attrs, settings[i]))
+      return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`%s` is not a setting of rope %s",
+                            xlm_attr_name(settings[i]),
+                            kind ? "with `scaling = linear`" : "without `scaling`") ||
+             xlm_infer_help(x, "`scaling` is linear, llama3, yarn or yarn_exact");
+  if (kind == XLM_ROPE_NONE) return true;
+  if (!needs(x, XLM_A_factor)) return false;
+  if (kind == XLM_ROPE_LINEAR) return true;
+  if (!needs(x, XLM_A_original)) return false;
+  bool yarn = kind != XLM_ROPE_LLAMA3;
+  double factor = number(x, XLM_A_factor, 1);
+  fill(x, XLM_A_low, 1);
+  fill(x, XLM_A_high, yarn ? 32 : 4);
+  if (yarn) fill(x, XLM_A_scale, factor > 1 ? 0.1 * log(factor) + 1 : 1);
+  if (number(x, XLM_A_low, 0) > 0 && number(x, XLM_A_high, 0) > number(x, XLM_A_low, 0)) return true;
+  return wrong(x, "`low` and `high` are numbers of turns: 0 < low < high");
+}
+
+static bool infer(xlm_infer *x) {
+  xlm_dim feature;
+  if (!xlm_infer_is_float(x, 0) || !xlm_infer_dim_attr(x, XLM_A_feature, 0, NULL, true, &feature))
+    return false;
+  if (!infer_places(x, feature) || !infer_part(x, feature)) return false;
+  if (number(x, XLM_A_base, 10000) <= 0) return wrong(x, "rope's base must be positive");
   x->out[0] = *xlm_infer_type(x, 0);
-  return true;
+  return infer_scaling(x);
 }
 
 static void grad(xlm_grad *d) {
   if (!d->dout[0] || !d->need[0]) return;
-  const xlm_attrs *as = &xlm_node_at(d->b->g, d->node)->attrs;
-  xlm_attr_list l = xlm_attr_list_from(d->b->g->arena, as);
-  xlm_attr_put_int(&l, XLM_A_inverse, !xlm_attr_int(as, XLM_A_inverse, 0));
-  d->din[0] = xlm_emit(d->b, XLM_OP_ROPE, d->dout, 1, &l);
+  const xlm_node_info *n = xlm_node_at(d->b->g, d->node);
+  xlm_attr_list l = xlm_attr_list_from(d->b->g->arena, &n->attrs);
+  xlm_attr_put_int(&l, XLM_A_inverse, !xlm_attr_int(&n->attrs, XLM_A_inverse, 0));
+  xlm_val in[2] = {d->dout[0], n->n_in > 1 ? d->in[1] : 0};
+  d->din[0] = xlm_emit(d->b, XLM_OP_ROPE, in, n->n_in, &l);
 }
 
 static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
@@ -35,31 +104,68 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
 }
 
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
+                                   {"positions", XLM_P_TENSOR, 0, false},
                                    {"base", XLM_P_FLOAT, XLM_A_base, false},
                                    {"position", XLM_P_INT, XLM_A_position, false},
                                    {"seq", XLM_P_DIM, XLM_A_seq, false},
                                    {"feature", XLM_P_DIM, XLM_A_feature, false},
                                    {"interleaved", XLM_P_FLAG, XLM_A_interleaved, false},
+                                   {"rotary", XLM_P_INT, XLM_A_rotary, false},
+                                   {"start", XLM_P_INT, XLM_A_start, false},
+                                   {"scaling", XLM_P_ENUM, XLM_A_scaling, false},
+                                   {"factor", XLM_P_FLOAT, XLM_A_factor, false},
+                                   {"original", XLM_P_FLOAT, XLM_A_original, false},
+                                   {"low", XLM_P_FLOAT, XLM_A_low, false},
+                                   {"high", XLM_P_FLOAT, XLM_A_high, false},
+                                   {"scale", XLM_P_FLOAT, XLM_A_scale, false},
                                    {NULL}};
 
 const xlm_op xlm_op_rope = {
     .name = "rope",
     .facts = {.linear = 1, .mixes = XLM_KEY(feature), .published = {XLM_A_base, "rope_theta", 10000}},
     .min_in = 1,
-    .max_in = 1,
+    .max_in = 2,
     .n_out = 1,
     .in_place = 1,
     .params = params,
-    XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1}, {XLM_A_feature, XLM_IN(0), 1, 1},
+    XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1, .may = true, .without = "positions are an operand"},
+              {XLM_A_feature, XLM_IN(0), 1, 1},
               {XLM_A_base, .low = 0, .high = XLM_ATTR_MOST, .may = true, .unset = 10000},
               {XLM_A_position, .low = -XLM_ATTR_MOST, .high = XLM_ATTR_MOST, .may = true},
               {XLM_A_interleaved, .low = 0, .high = 1, .may = true},
-              {XLM_A_inverse, .low = 0, .high = 1, .may = true}),
-    .layout = "[* seq feature] -> [* seq feature] | seq: place, feature: whole",
+              {XLM_A_inverse, .low = 0, .high = 1, .may = true},
+              {XLM_A_rotary, .low = 2, .high = XLM_ATTR_MOST, .may = true, .without = "all of `feature`"},
+              {XLM_A_start, .low = 0, .high = XLM_ATTR_MOST, .may = true},
+              {XLM_A_scaling, .may = true, .unset = XLM_ROPE_NONE},
+              {XLM_A_factor, .low = 0, .high = XLM_ATTR_MOST, .may = true, .without = "no scaling"},
+              {XLM_A_original, .low = 0, .high = XLM_ATTR_MOST, .may = true, .without = "no scaling"},
+              {XLM_A_low, .low = 0, .high = XLM_ATTR_MOST, .may = true, .without = "no scaling"},
+              {XLM_A_high, .low = 0, .high = XLM_ATTR_MOST, .may = true, .without = "no scaling"},
+              {XLM_A_scale, .low = -XLM_ATTR_MOST, .high = XLM_ATTR_MOST, .may = true, .unset = 1}),
+    .layout = "[* seq feature], [*] -> [* seq feature] | seq: place, feature: whole",
     .infer = infer,
     .grad = grad,
     .cost = cost,
     .doc = "Turns each pair (a, b) of `feature` (default: the last dimension, n of them) at position p of "
            "`seq` by the "
            "angle p * base^(-2j/n): (a cos - b sin, b cos + a sin). Pair j is (j, j + n/2) as in Llama, with "
-           "`interleaved` (2j, 2j + 1). base = 10000 unless given; `position` is added to every position."};
+           "`interleaved` (2j, 2j + 1). base = 10000 unless given; `position` is added to every position.\n\n"
+           "`rope(x, positions)`: positions as a tensor, integers or f32, with any of x's other dimensions, "
+           "such as those of "
+           "packed documents, `[batch, seq]`.\n\n"
+           "`rotary = m`: only m elements are turned, from element `start` (0) on, and n is m; the others "
+           "are unchanged. "
+           "So a head can have several axes: `rope(rope(x, row, rotary = head / 2), column, start = head / "
+           "2, rotary = "
+           "head / 2)`.\n\n"
+           "`scaling` changes the frequencies f for longer sequences than those of length `original` that a "
+           "model was "
+           "trained on, `factor` times as long. `linear`: all are f / factor. `llama3`: those that make "
+           "fewer than "
+           "`low` (1) turns in `original` are f / factor, those that make more than `high` (4) stay, and "
+           "between the "
+           "two it is a mixture. `yarn`: the same with `low` = 1 and `high` = 32 (transformers: beta_slow, "
+           "beta_fast), the "
+           "mixture by the pair's number, between whole numbers; `yarn_exact` does not round them (truncate "
+           "= false); and "
+           "the result is multiplied by `scale` = 0.1 ln(factor) + 1 (attention_factor) unless given."};

@@ -24,6 +24,23 @@ typedef struct xlm_el_filling { // a call under construction; large, so it is he
   struct xlm_el_filling *spare;
 } filling;
 
+// Are all arguments numbers? (Names of tensors are looked up, not used.)
+static bool only_numbers(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
+  if (x->kind == XLM_EXPR_NUMBER) return true;
+  if (x->kind == XLM_EXPR_UNARY) return only_numbers(e, f, x->unary.x);
+  if (x->kind == XLM_EXPR_BINARY) return only_numbers(e, f, x->binary.a) && only_numbers(e, f, x->binary.b);
+  if (x->kind == XLM_EXPR_IF)
+    return only_numbers(e, f, x->cond.then) && only_numbers(e, f, x->cond.otherwise);
+  if (x->kind == XLM_EXPR_NAME) {
+    const xlm_el_symbol *s = xlm_el_find(f, x->name.text);
+    return s && (s->kind == XLM_SYM_DECL || (s->kind == XLM_SYM_VALUE && s->value.kind == XLM_EL_NUMBER));
+  }
+  if (x->kind != XLM_EXPR_CALL || x->call.instance || !xlm_num_find(x->call.callee->text)) return false;
+  for (const xlm_arg *a = x->call.args; a; a = a->next)
+    if (a->kind != XLM_ARG_VALUE || !only_numbers(e, f, a->value)) return false;
+  return x->call.args != NULL;
+}
+
 static int count_params(const xlm_op *op) {
   int n = 0;
   while (op->params && op->params[n].name) n++;
@@ -155,10 +172,13 @@ static void set_enum(filling *c, const xlm_param *p, const xlm_expr *x) {
   xlm_diag_help(c->e->diags, g, "write one of %s", names.data);
 }
 
+static bool takes_numbers(const filling *c) {
+  return c->op->flags & (XLM_OPF_ELEMENTWISE | XLM_OPF_NUMBERS);
+}
+
 static xlm_el_operand operand_of(filling *c, const xlm_expr *x) {
   xlm_el_value v = xlm_el_one(c->e, c->f, x);
-  bool number_fits = c->op->flags & XLM_OPF_ELEMENTWISE;
-  if (v.kind == XLM_EL_NUMBER && !number_fits) {
+  if (v.kind == XLM_EL_NUMBER && !takes_numbers(c)) {
     xlm_diag *g = xlm_diag_push(c->e->diags, XLM_E_NOT_TENSOR, x->span,
                                 "`%s` needs a tensor here, and this is the number %s", c->op->name,
                                 xlm_num_text(c->e->arena, v.num));
@@ -315,7 +335,10 @@ static bool is_one_too_many(filling *c, const xlm_arg *a) {
 static void take_value(filling *c, const xlm_arg *a) {
   if (is_flag(c, a->value) || is_misspelt_flag(c, a->value)) return;
   int i = next_open(c, true);
-  if (i >= 0) {
+  // A number passes over a tensor that may be left out: rope(x, 10000).
+  bool over =
+      i >= 0 && c->op->params[i].kind == XLM_P_TENSOR && !c->op->params[i].required && !takes_numbers(c);
+  if (i >= 0 && !(over && only_numbers(c->e, c->f, a->value))) {
     c->filled[i] = c->op->params[i].kind == XLM_P_TENSOR;
     put_operand(c, a->value);
     return;
@@ -464,23 +487,6 @@ static xlm_el_value fold(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xl
   if (!bad) return xlm_el_num(out);
   xlm_diag_push(e->diags, XLM_E_ARITHMETIC, x->span, "%s", bad);
   return xlm_el_bad();
-}
-
-// Are all arguments numbers? (Names of tensors are looked up, not used.)
-static bool only_numbers(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
-  if (x->kind == XLM_EXPR_NUMBER) return true;
-  if (x->kind == XLM_EXPR_UNARY) return only_numbers(e, f, x->unary.x);
-  if (x->kind == XLM_EXPR_BINARY) return only_numbers(e, f, x->binary.a) && only_numbers(e, f, x->binary.b);
-  if (x->kind == XLM_EXPR_IF)
-    return only_numbers(e, f, x->cond.then) && only_numbers(e, f, x->cond.otherwise);
-  if (x->kind == XLM_EXPR_NAME) {
-    const xlm_el_symbol *s = xlm_el_find(f, x->name.text);
-    return s && (s->kind == XLM_SYM_DECL || (s->kind == XLM_SYM_VALUE && s->value.kind == XLM_EL_NUMBER));
-  }
-  if (x->kind != XLM_EXPR_CALL || x->call.instance || !xlm_num_find(x->call.callee->text)) return false;
-  for (const xlm_arg *a = x->call.args; a; a = a->next)
-    if (a->kind != XLM_ARG_VALUE || !only_numbers(e, f, a->value)) return false;
-  return x->call.args != NULL;
 }
 
 static bool has_over(const xlm_expr *x) {

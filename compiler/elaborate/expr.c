@@ -1,4 +1,5 @@
 // Expressions: numbers are computed, tensors become nodes.
+#include <math.h>
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -90,7 +91,7 @@ static xlm_el_value arithmetic(xlm_el *e, const xlm_expr *x, xlm_number a, xlm_n
   return xlm_el_num(r);
 }
 
-typedef struct operation { // the node for an operator on tensors
+typedef struct operation { // the node for an operator on tensors; of `and` and `or` see below
   xlm_op_id op;
   bool swap;   // a > b is b < a
   bool negate; // a != b is 1 - (a == b)
@@ -101,6 +102,7 @@ static const operation operations[XLM_BIN_COUNT] = {
     [XLM_BIN_SUB] = {XLM_OP_SUB},
     [XLM_BIN_MUL] = {XLM_OP_MUL},
     [XLM_BIN_DIV] = {XLM_OP_DIV},
+    [XLM_BIN_MOD] = {XLM_OP_MOD},
     [XLM_BIN_POW] = {XLM_OP_POW},
     [XLM_BIN_MATMUL] = {XLM_OP_CONTRACT},
     [XLM_BIN_LT] = {XLM_OP_LT},
@@ -111,12 +113,18 @@ static const operation operations[XLM_BIN_COUNT] = {
     [XLM_BIN_NE] = {XLM_OP_EQ, .negate = true},
 };
 
-static xlm_el_value no_operator(xlm_el *e, const xlm_expr *x) {
-  const char *sign = signs[x->binary.op];
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_OPERATOR, x->binary.op_span,
-                              "`%s` is for compile-time values, not for tensors", sign);
-  xlm_diag_help(e->diags, g, "choose between tensors with where(condition, a, b)");
-  return xlm_el_bad();
+static xlm_el_value choose(xlm_el *e, const xlm_expr *x, const xlm_expr *which, xlm_el_value c,
+                           xlm_el_value then, xlm_el_value otherwise) {
+  xlm_el_operand in[] = {{c, which->span}, {then, x->span}, {otherwise, x->span}};
+  return xlm_el_emit(e, XLM_OP_WHERE, in, 3, NULL, x->span);
+}
+
+// a and b: (b, as 0 or 1) where a is not 0, else 0. a or b: 1 where a is not 0, else (b, as 0 or 1).
+static xlm_el_value logical(xlm_el *e, const xlm_expr *x, xlm_el_value a, xlm_el_value b) {
+  xlm_el_value yes = xlm_el_num(xlm_num_int(1)), no = xlm_el_num(xlm_num_int(0));
+  b = choose(e, x, x->binary.b, b, yes, no);
+  return x->binary.op == XLM_BIN_AND ? choose(e, x, x->binary.a, a, b, no)
+                                     : choose(e, x, x->binary.a, a, yes, b);
 }
 
 // A dimension of each operand that have the same size: perhaps meant to be the same.
@@ -169,13 +177,23 @@ static xlm_el_value not_equal(xlm_el *e, const xlm_expr *x, xlm_el_value equal) 
   return xlm_el_emit(e, XLM_OP_SUB, in, 2, NULL, x->span);
 }
 
+// number ** tensor = exp(tensor * log(number)); `pow` takes a number as the exponent.
+static xlm_el_value power_of(xlm_el *e, const xlm_expr *x, double base, xlm_el_value exponent) {
+  xlm_el_operand in[] = {{exponent, x->binary.b->span},
+                         {xlm_el_num(xlm_num_real(log(base))), x->binary.a->span}};
+  xlm_el_operand product = {xlm_el_emit(e, XLM_OP_MUL, in, 2, NULL, x->span), x->span};
+  return xlm_el_emit(e, XLM_OP_EXP, &product, 1, NULL, x->span);
+}
+
 static xlm_el_value on_tensors(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_el_value a,
                                xlm_el_value b) {
   const operation *o = &operations[x->binary.op];
-  if (!o->op) return no_operator(e, x);
+  if (x->binary.op == XLM_BIN_AND || x->binary.op == XLM_BIN_OR) return logical(e, x, a, b);
   if (xlm_op_facts_of(o->op)->product && a.kind == XLM_EL_TENSOR && b.kind == XLM_EL_TENSOR &&
       !share_dimension(e, a.val, b.val))
     return not_shared(e, f, x, a.val, b.val);
+  if (x->binary.op == XLM_BIN_POW && a.kind == XLM_EL_NUMBER && a.num.v > 0)
+    return power_of(e, x, a.num.v, b);
   xlm_el_operand in[] = {{o->swap ? b : a, o->swap ? x->binary.b->span : x->binary.a->span},
                          {o->swap ? a : b, o->swap ? x->binary.a->span : x->binary.b->span}};
   xlm_el_value r = xlm_el_emit(e, o->op, in, 2, NULL, x->span);
@@ -202,10 +220,7 @@ static xlm_el_value eval_unary(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   if (v.kind != XLM_EL_TENSOR) return xlm_el_bad();
   if (!x->unary.logical_not)
     return xlm_el_emit(e, XLM_OP_NEG, &(xlm_el_operand){v, x->unary.x->span}, 1, NULL, x->span);
-  xlm_diag *g =
-      xlm_diag_push(e->diags, XLM_E_OPERATOR, x->span, "`not` is for compile-time values, not for tensors");
-  xlm_diag_help(e->diags, g, "for a mask of zeros and ones write 1 - mask");
-  return xlm_el_bad();
+  return choose(e, x, x->unary.x, v, xlm_el_num(xlm_num_int(0)), xlm_el_num(xlm_num_int(1)));
 }
 
 // --- other expressions

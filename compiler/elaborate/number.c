@@ -134,6 +134,12 @@ static const char *fn_exp(const xlm_number *x, xlm_number *out) {
 static const char *fn_log(const xlm_number *x, xlm_number *out) {
   return real(log(x->v), out);
 }
+static const char *fn_sin(const xlm_number *x, xlm_number *out) {
+  return real(sin(x->v), out);
+}
+static const char *fn_cos(const xlm_number *x, xlm_number *out) {
+  return real(cos(x->v), out);
+}
 static const char *fn_tanh(const xlm_number *x, xlm_number *out) {
   return real(tanh(x->v), out);
 }
@@ -160,13 +166,14 @@ static const char *fn_ceil(const xlm_number *x, xlm_number *out) {
   return x->integer ? (*out = *x, NULL) : to_whole(ceil(x->v), out);
 }
 static const char *fn_round(const xlm_number *x, xlm_number *out) {
-  return x->integer ? (*out = *x, NULL) : to_whole(round(x->v), out);
+  return x->integer ? (*out = *x, NULL) : to_whole(rint(x->v), out);
 }
 
 static const xlm_num_fn table[] = {
     {"sqrt", 1, fn_sqrt},   {"rsqrt", 1, fn_rsqrt}, {"exp", 1, fn_exp},     {"log", 1, fn_log},
     {"tanh", 1, fn_tanh},   {"abs", 1, fn_abs},     {"min", 2, fn_min},     {"max", 2, fn_max},
     {"floor", 1, fn_floor}, {"ceil", 1, fn_ceil},   {"round", 1, fn_round}, {"square", 1, fn_square},
+    {"sin", 1, fn_sin},     {"cos", 1, fn_cos},
 };
 
 const char *xlm_number_function(int i) {

@@ -105,8 +105,9 @@ enum xlm_op_flags {
   XLM_OPF_RANDOM = 1 << 2,      // not subject to common subexpression elimination
   XLM_OPF_INTERNAL = 1 << 3,    // cannot be called in the language
   XLM_OPF_OFFSETS = 1 << 4,     // when an operand is ragged, its offsets are appended as the last operand
-  XLM_OPF_ROWS = 1 << 5, // a function of rows (ops/rows.def), an instruction of `fused` if it is along the
-                         // last dims of its operands
+  XLM_OPF_ROWS = 1 << 5,    // a function of rows (ops/rows.def), an instruction of `fused` if it is along the
+                            // last dims of its operands
+  XLM_OPF_NUMBERS = 1 << 6, // operands may be numbers of the model text; all elementwise functions take them
 };
 
 // An attribute that an operation takes, after inference has set the derived ones. The verifiers of graphs and

@@ -213,7 +213,8 @@ static uint32_t common_partial(const xlm_partitioning *p, const xlm_node_info *n
   int counted = 0;
   for (int i = 0; i < n->n_in; i++) {
     const xlm_node_info *def = xlm_val_node(p->g, n->in[i]);
-    if (type_of(p, n->in[i])->dtype == XLM_I32) continue;
+    bool index = type_of(p, n->in[i])->dtype == XLM_I32;
+    if (index && !(xlm_op_at(n->op)->flags & XLM_OPF_ELEMENTWISE)) continue;
     if (n->phase == XLM_PHASE_STEP && p->uses[n->in[i]] > 1 && p->have[n->in[i]].partial) return 0;
     if (r->scaling) { // x * c, x / c: c must be a constant
       if (i == 1 && !xlm_node_is(def, XLM_LEAF_CONSTANT)) return 0;

@@ -114,7 +114,8 @@ static void rewrite_order(simplifier *s, const xlm_node_info *n, xlm_val *in) {
 }
 
 // A number in the model text does not raise the precision of the other operands, a computed one does. So
-// where an operand has folded to a number, the others are cast to the precision it required.
+// where an operand has folded to a number, the others are cast to the precision it required. Whole numbers do
+// not make real numbers of integers either.
 static void keep_precision(simplifier *s, const xlm_node_info *n, xlm_val *in) {
   bool folded = false;
   double unused;
@@ -126,7 +127,9 @@ static void keep_precision(simplifier *s, const xlm_node_info *n, xlm_val *in) {
   xlm_build_context(&b, n);
   b.phase = n->phase;
   for (int i = 0; folded && i < n->n_in; i++)
-    if (xlm_val_type(s->out, in[i])->dtype == XLM_BF16) in[i] = xlm_cast_to(&b, in[i], wanted);
+    if (wanted != XLM_I32 &&
+        (xlm_val_type(s->out, in[i])->dtype == XLM_BF16 || xlm_val_type(s->out, in[i])->dtype == XLM_I32))
+      in[i] = xlm_cast_to(&b, in[i], wanted);
 }
 
 // ---- equal nodes ----

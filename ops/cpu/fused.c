@@ -130,7 +130,7 @@ static row_fn *const row_fns[XLM_FN_COUNT] = {
 };
 
 static bool is_row_fn(const fused_step *s) {
-  return s->fn != FUSED_ROUND && xlm_fn_is_row(s->fn);
+  return s->fn != FUSED_TO_BF16 && xlm_fn_is_row(s->fn);
 }
 
 static void run_rows(const lane *l, const fused_step *s, int64_t n) {

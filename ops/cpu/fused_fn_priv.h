@@ -66,6 +66,14 @@ static void fn_log(FN_ARGS) {
   (void)b, (void)c;
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = vec_log(a[i]);
 }
+static void fn_sin(FN_ARGS) {
+  (void)b, (void)c;
+  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = vec_sin(a[i], 0);
+}
+static void fn_cos(FN_ARGS) {
+  (void)b, (void)c;
+  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = vec_sin(a[i], 1);
+}
 static void fn_tanh(FN_ARGS) {
   (void)b, (void)c;
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = vec_tanh(a[i]);
@@ -101,6 +109,22 @@ static void fn_sign(FN_ARGS) {
   (void)b, (void)c;
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = (a[i] > 0.0f ? 1.0f : 0.0f) - (a[i] < 0.0f ? 1.0f : 0.0f);
 }
+static void fn_floor(FN_ARGS) {
+  (void)b, (void)c;
+  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = floorf(a[i]);
+}
+static void fn_ceil(FN_ARGS) {
+  (void)b, (void)c;
+  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = ceilf(a[i]);
+}
+static void fn_round(FN_ARGS) {
+  (void)b, (void)c;
+  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = rintf(a[i]);
+}
+static void fn_mod(FN_ARGS) {
+  (void)c;
+  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i] - b[i] * floorf(a[i] / b[i]);
+}
 static void fn_pow(FN_ARGS) {
   (void)c;
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = vec_pow(a[i], b[i]);
@@ -124,7 +148,11 @@ static void fn_cast(FN_ARGS) { // to f32; i32 is converted when stored
   (void)b, (void)c;
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i];
 }
-static void fn_round(FN_ARGS) { // cast to bf16: later functions read what a store would leave
+static void fn_i32(FN_ARGS) { // as the store of an integer has it
+  (void)b, (void)c;
+  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = vec_whole(truncf(a[i]));
+}
+static void fn_to_bf16(FN_ARGS) { // cast to bf16: later functions read what a store would leave
   (void)b, (void)c;
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = vec_from_bits((uint32_t)vec_to_bf16(a[i]) << 16);
 }
@@ -152,8 +180,8 @@ static void fn_gelu_erf_grad(FN_ARGS) {
   }
 }
 
-static fused_fn *const fused_fns[FUSED_ROUND + 1] = {
-    [FUSED_ROUND] = fn_round,
+static fused_fn *const fused_fns[FUSED_TO_BF16 + 1] = {
+    [FUSED_TO_BF16] = fn_to_bf16,
 #define XLM_FN(name, NAME, arity, doc) [XLM_FN_##NAME] = fn_##name,
 #include "ops/elementwise.def"
 #undef XLM_FN

@@ -118,7 +118,7 @@ static int value_of(fused_program *p, const xlm_code_instr *at, int i) { // imme
 static void translate(fused_program *p, const xlm_code *code, fused_step *steps) {
   for (int k = 0; k < code->n; k++) {
     bool rounds = code->at[k].fn == XLM_FN_CAST && code->at[k].imm == XLM_BF16;
-    steps[k] = (fused_step){.fn = rounds ? FUSED_ROUND : code->at[k].fn, .out = (uint16_t)(code->n_in + k)};
+    steps[k] = (fused_step){.fn = rounds ? FUSED_TO_BF16 : code->at[k].fn, .out = (uint16_t)(code->n_in + k)};
     if (xlm_fn_is_row(code->at[k].fn)) steps[k].attribute = (float)code->at[k].imm;
     for (int i = 0; i < 3; i++) {
       int v = value_of(p, &code->at[k], i);

@@ -9,7 +9,7 @@
 enum {
   FUSED_BLOCK = 512,
   FUSED_MAX_VALUES = XLM_CODE_MAX_IN + 2 * XLM_CODE_MAX,
-  FUSED_ROUND = XLM_FN_COUNT // a cast to bf16, as a function
+  FUSED_TO_BF16 = XLM_FN_COUNT // a cast to bf16, as a function
 };
 
 typedef struct fused_step { // load operand a[0], or run fn

@@ -1,5 +1,5 @@
-// lookup on the CPU. The table is [a, vocab, b] (dimensions before and after the vocabulary); a row consists
-// of `a` pieces of b.
+// lookup on the CPU. A row of the table consists of pieces of b elements that are neighbours in memory;
+// dimensions that table and tokens share say where a token's table begins.
 //
 // lookup_bwd: the tokens of every row of the table are listed in their order. Every worker owns a block of
 // columns of the table's gradient; it sums the rows of dy of a list, from zero, and adds the sum to the
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ops/cpu/places_priv.h"
+#include "runtime/device/over.h"
 
 enum {
   COLUMNS = 16,
@@ -23,44 +24,78 @@ typedef struct job {
   const char *src;
   char *dst;
   xlm_dtype dtype;               // of the rows read
-  int64_t n, a, vocab, b, first; // tokens; table shape; global index of the first row here
-  int32_t *head, *next;          // lists of tokens, by row and by token
+  int64_t n, vocab, first;       // tokens; rows of a table; global index of the first row here
+  int64_t b;                     // neighbours in memory that are copied or added at once
+  // lookup
+  int64_t row;      // elements from row to row
+  over_dims tables; // by token: where its table begins
+  over_dims rest;   // by index of the other dimensions: where their b elements begin
+  int64_t n_rest;
+  // lookup_bwd
+  over_dims sums;       // by token: the first row of the sums that it belongs to
+  int64_t rows;         // of all sums
+  int32_t *head, *next; // lists of tokens, by row and by token
 } job;
+
+// Elements of t, a table, from one token's to another's along the tokens' dims; 0 along those that t lacks.
+static over_dims steps_of(const xlm_call *c, const xlm_type *tokens, const xlm_type *t) {
+  over_dims d = {0};
+  for (int i = 0; i < tokens->rank; i++)
+    over_add(&d, xlm_call_size(c, tokens, i), xlm_call_stride(c, t, tokens->dim[i]));
+  return d;
+}
 
 // The rows read are operand `rows`, the tokens follow.
 static job job_of(const xlm_call *c, const xlm_type *table, int rows) {
   xlm_dim vocab = xlm_call_dim(c, XLM_A_vocab, 0);
-  int at = xlm_type_find(table, vocab);
   const xlm_dim_info *v = &c->dims[vocab];
   return (job){.tokens = c->in[rows + 1],
                .src = c->in[rows],
                .dst = c->out[0],
                .dtype = c->in_type[rows]->dtype,
                .n = xlm_call_elements(c, c->in_type[rows + 1]),
-               .a = xlm_call_outer(c, table, at),
                .vocab = v->size,
-               .b = xlm_call_inner(c, table, at),
+               .row = xlm_call_stride(c, table, vocab),
+               .tables = steps_of(c, c->in_type[rows + 1], table),
                .first = v->offset};
 }
 
 static void gather(void *arg, int worker, int workers) {
   const job *j = arg;
-  size_t piece = (size_t)j->b * xlm_dtype_bytes(j->dtype);
+  size_t element = xlm_dtype_bytes(j->dtype), piece = (size_t)j->b * element;
   int64_t begin, end;
   xlm_pool_range(j->n, worker, workers, &begin, &end);
   for (int64_t t = begin; t < end; t++) {
     int64_t row = j->tokens[t] - j->first;
     bool inside = row >= 0 && row < j->vocab;
-    char *to = j->dst + (size_t)(t * j->a) * piece;
-    if (!inside) memset(to, 0, (size_t)j->a * piece);
-    for (int64_t i = 0; inside && i < j->a; i++)
-      memcpy(to + (size_t)i * piece, j->src + (size_t)(i * j->vocab + row) * piece, piece);
+    char *to = j->dst + (size_t)(t * j->n_rest) * piece;
+    int64_t from = over_offset(&j->tables, t) + row * j->row;
+    if (!inside) memset(to, 0, (size_t)j->n_rest * piece);
+    for (int64_t i = 0; inside && i < j->n_rest; i++)
+      memcpy(to + (size_t)i * piece, j->src + (size_t)(from + over_offset(&j->rest, i)) * element, piece);
   }
+}
+
+// The table's dims that neither choose nor are chosen along, but for the innermost if they are neighbours in
+// memory.
+static void find_rest(const xlm_call *c, job *j) {
+  const xlm_type *table = c->in_type[0], *tokens = c->in_type[1];
+  j->n_rest = j->b = 1;
+  for (int i = 0; i < table->rank; i++) {
+    if (table->dim[i] == xlm_call_dim(c, XLM_A_vocab, 0) || xlm_type_find(tokens, table->dim[i]) >= 0)
+      continue;
+    over_add(&j->rest, xlm_call_size(c, table, i), xlm_call_inner(c, table, i));
+  }
+  int last = j->rest.n - 1;
+  if (last >= 0 && j->rest.stride[last] == 1) j->b = j->rest.size[last], j->rest.n--;
+  for (int i = 0; i < j->rest.n; i++) j->n_rest *= j->rest.size[i];
 }
 
 static xlm_status run(const xlm_call *c) {
   job j = job_of(c, c->in_type[0], 0);
-  xlm_pool_run(j.n * j.a * j.b < SMALL ? NULL : xlm_cpu_pool(c), gather, &j);
+  find_rest(c, &j);
+  if (xlm_call_elements(c, c->out_type[0]) == 0) return XLM_OK;
+  xlm_pool_run(j.n * j.n_rest * j.b < SMALL ? NULL : xlm_cpu_pool(c), gather, &j);
   return XLM_OK;
 }
 
@@ -69,7 +104,7 @@ const xlm_kernel XLM_KERNEL(lookup) = {.op = XLM_OP_LOOKUP, .run = run};
 static void clear(void *arg, int worker, int workers) {
   const job *j = arg;
   int64_t begin, end;
-  xlm_pool_range(j->vocab * j->b, worker, workers, &begin, &end);
+  xlm_pool_range(j->rows * j->b, worker, workers, &begin, &end);
   memset((float *)j->dst + begin, 0, (size_t)(end - begin) * sizeof(float));
 }
 
@@ -84,10 +119,11 @@ static void add_row(float *to, const job *j, int64_t at, int64_t n) {
 }
 
 static void list_tokens(const job *j) {
-  memset(j->head, 0, (size_t)j->vocab * sizeof *j->head);
+  memset(j->head, 0, (size_t)j->rows * sizeof *j->head);
   for (int64_t t = j->n; t-- > 0;) {
     int64_t row = j->tokens[t] - j->first;
     if (row < 0 || row >= j->vocab) continue;
+    row += over_offset(&j->sums, t);
     j->next[t] = j->head[row];
     j->head[row] = (int32_t)t + 1;
   }
@@ -106,23 +142,34 @@ static void scatter(void *arg, int worker, int workers) {
   xlm_pool_range((j->b + COLUMNS - 1) / COLUMNS, worker, workers, &begin, &end);
   begin *= COLUMNS;
   end = end * COLUMNS < j->b ? end * COLUMNS : j->b;
-  for (int64_t row = 0; begin < end && row < j->vocab; row++)
+  for (int64_t row = 0; begin < end && row < j->rows; row++)
     for (int64_t at = begin; j->head[row] && at < end; at += SUMS)
       add_sum(j, row, at, at + SUMS < end ? at + SUMS : end);
 }
 
+// The result is [kept dims of the tokens .., vocab, rest ..].
+static job sums_of(const xlm_call *c, int rows) {
+  const xlm_type *sums = c->out_type[0];
+  job j = job_of(c, sums, rows);
+  j.b = j.row;
+  j.sums = j.tables;
+  for (int i = 0; i < j.sums.n && j.b; i++) j.sums.stride[i] /= j.b;
+  j.rows = xlm_call_outer(c, sums, xlm_type_find(sums, xlm_call_dim(c, XLM_A_vocab, 0))) * j.vocab;
+  return j;
+}
+
 static void add_gradient(const xlm_call *c, int rows, bool clears) {
-  job j = job_of(c, c->out_type[0], rows); // the vocabulary comes first: a = 1
+  job j = sums_of(c, rows);
   j.head = c->workspace;
-  j.next = j.head + j.vocab;
+  j.next = j.head + j.rows;
   list_tokens(&j);
-  if (clears) xlm_pool_run(j.vocab * j.b < SMALL ? NULL : xlm_cpu_pool(c), clear, &j);
+  if (clears) xlm_pool_run(j.rows * j.b < SMALL ? NULL : xlm_cpu_pool(c), clear, &j);
   xlm_pool_run(j.n * j.b < SMALL ? NULL : xlm_cpu_pool(c), scatter, &j);
 }
 
 static size_t lists(const xlm_call *c, int rows) {
-  job j = job_of(c, c->out_type[0], rows);
-  return (size_t)(j.vocab + j.n) * sizeof(int32_t);
+  job j = sums_of(c, rows);
+  return (size_t)(j.rows + j.n) * sizeof(int32_t);
 }
 
 static size_t workspace_bwd(const xlm_call *c, const xlm_target *t) {

@@ -1,56 +1,77 @@
-// rope on CPUs: a table of cosines and sines of every (position, pair) is computed at load; run is one pass
-// over memory. The angle of an absolute position is always computed in the same way (a multiple of STEP plus
-// a remainder), so a rank with a later part of the sequence has the same bits as one with all of it.
+// rope on CPUs: a table of cosines and sines of every place (where positions differ) and pair, then one pass
+// over memory. Where positions are those of a sequence, the table is computed at load: the angle of an
+// absolute position is always computed in the same way (a multiple of STEP plus a remainder), so a rank with
+// a later part of the sequence has the same bits as one with all of it. Positions that are an operand are
+// places each, and the table is scratch memory.
 #include <math.h>
 
 #include "ops/cpu/kernel_priv.h"
+#include "ops/cpu/vec_priv.h"
+#include "runtime/device/over.h"
+#include "runtime/device/rope.h"
 
-enum { STEP = 64 };
+enum { STEP = 64, SMALL = 2048 };
 
 typedef struct table {
-  int64_t seq, pairs;
-  float *cosine, *sine; // [seq][pairs]
-  int64_t rows_inner;   // rows (feature vectors) between neighbours in seq; feature last only
-  int64_t rows;
-  bool contiguous; // feature is the last dimension
-  bool interleaved, inverse;
+  xlm_rope r;
+  int64_t places;
+  float *cosine, *sine; // [places][pairs], times the scale; NULL: computed in every run, in the workspace
+  double *frequency;    // [pairs]
+  int64_t rows;         // feature vectors
+  int64_t rows_inner;   // of neighbouring places: vectors between them; 0: they are found by `place`
+  over_dims at, place;  // of a row: its first element; its place
+  int64_t stride;       // between neighbours in feature
 } table;
 
 // Fills one column of the table. Position p = STEP * q + r: cos and sin of both angles, then the addition
 // theorem.
-static void fill_pair(table *t, int64_t pair, double frequency, const xlm_dim_info *seq, int64_t position) {
-  double rest_cos[STEP], rest_sin[STEP], c = 1, s = 0;
+static void fill_pair(table *t, int64_t pair, const xlm_dim_info *seq) {
+  double rest_cos[STEP], rest_sin[STEP], c = 1, s = 0, frequency = t->frequency[pair];
   for (int r = 0; r < STEP; r++) rest_cos[r] = cos(r * frequency), rest_sin[r] = sin(r * frequency);
-  for (int64_t i = 0; i < t->seq; i++) {
-    int64_t p = xlm_dim_global(seq, i) + position, r = p & (STEP - 1);
+  for (int64_t i = 0; i < t->places; i++) {
+    int64_t p = xlm_dim_global(seq, i) + t->r.position, r = p & (STEP - 1);
     if (i == 0 || i == seq->size - seq->tail || r == 0)
       c = cos((double)(p - r) * frequency), s = sin((double)(p - r) * frequency);
-    t->cosine[i * t->pairs + pair] = (float)(c * rest_cos[r] - s * rest_sin[r]);
-    t->sine[i * t->pairs + pair] = (float)(s * rest_cos[r] + c * rest_sin[r]);
+    t->cosine[i * t->r.pairs + pair] = (float)((c * rest_cos[r] - s * rest_sin[r]) * t->r.scale);
+    t->sine[i * t->r.pairs + pair] = (float)((s * rest_cos[r] + c * rest_sin[r]) * t->r.scale);
   }
+}
+
+static void find_rows(const xlm_call *c, table *t) {
+  const xlm_type *x = c->in_type[0];
+  t->rows = 1;
+  for (int i = 0; i < x->rank; i++) {
+    int64_t size = xlm_call_size(c, x, i);
+    bool turns = x->dim[i] == t->r.seq;
+    if (x->dim[i] == t->r.feature) continue;
+    t->rows *= size;
+    over_add(&t->at, size, xlm_call_inner(c, x, i));
+    over_add(&t->place, size, t->r.seq ? turns : xlm_call_stride(c, c->in_type[1], x->dim[i]));
+  }
+  t->stride = xlm_call_stride(c, x, t->r.feature);
+  if (t->r.seq && t->stride == 1) t->rows_inner = xlm_call_stride(c, x, t->r.seq) / t->r.size;
 }
 
 static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err) {
   (void)err;
-  const xlm_attrs *as = &c->instr->attrs;
-  const xlm_type *x = c->in_type[0];
-  xlm_dim seq = xlm_call_dim(c, XLM_A_seq, 0), feature = xlm_call_dim(c, XLM_A_feature, 0);
   table *t = XLM_NEW(a, table);
-  *t = (table){.seq = c->dims[seq].size,
-               .pairs = c->dims[feature].size / 2,
-               .contiguous = xlm_type_find(x, feature) == x->rank - 1,
-               .interleaved = xlm_attr_int(as, XLM_A_interleaved, 0),
-               .inverse = xlm_attr_int(as, XLM_A_inverse, 0)};
-  t->cosine = XLM_NEW_N(a, float, t->seq * t->pairs);
-  t->sine = XLM_NEW_N(a, float, t->seq * t->pairs);
-  t->rows = xlm_call_elements(c, x) / (2 * t->pairs);
-  t->rows_inner = xlm_call_stride(c, x, seq) / (2 * t->pairs);
-  double base = xlm_attr_float(as, XLM_A_base, 10000);
-  for (int64_t j = 0; j < t->pairs; j++)
-    fill_pair(t, j, pow(base, -(double)j / (double)t->pairs), &c->dims[seq],
-              xlm_attr_int(as, XLM_A_position, 0));
+  *t = (table){.r = xlm_rope_of(c)};
+  t->places = t->r.seq ? c->dims[t->r.seq].size : xlm_call_elements(c, c->in_type[1]);
+  t->frequency = XLM_NEW_N(a, double, t->r.pairs);
+  for (int64_t j = 0; j < t->r.pairs; j++) t->frequency[j] = xlm_rope_frequency(c, &t->r, j);
+  find_rows(c, t);
   *prepared = t;
+  if (!t->r.seq) return XLM_OK;
+  t->cosine = XLM_NEW_N(a, float, t->places * t->r.pairs);
+  t->sine = XLM_NEW_N(a, float, t->places * t->r.pairs);
+  for (int64_t j = 0; j < t->r.pairs; j++) fill_pair(t, j, &c->dims[t->r.seq]);
   return XLM_OK;
+}
+
+static size_t workspace(const xlm_call *c, const xlm_target *t) {
+  (void)t;
+  xlm_rope r = xlm_rope_of(c);
+  return r.seq ? 0 : (size_t)(2 * xlm_call_elements(c, c->in_type[1]) * r.pairs) * sizeof(float);
 }
 
 static float load(const void *x, bool bf16, int64_t i) {
@@ -65,12 +86,13 @@ static void store(void *y, bool bf16, int64_t i, float v) {
 
 // Rotates pairs [first, pairs) of the vector at element `at`, one at a time, for any position of the feature
 // dimension and any type.
-static void turn_pairs(const table *t, const xlm_call *c, int64_t seq, int64_t first, int64_t at,
-                       int64_t stride) {
+static void turn_pairs(const table *t, const xlm_call *c, int64_t place, int64_t first, int64_t at) {
   bool bf16 = c->in_type[0]->dtype == XLM_BF16;
-  int64_t gap = (t->interleaved ? 1 : t->pairs) * stride, step = (t->interleaved ? 2 : 1) * stride;
-  for (int64_t j = first; j < t->pairs; j++) {
-    float cs = t->cosine[seq * t->pairs + j], sn = t->sine[seq * t->pairs + j] * (t->inverse ? -1 : 1);
+  int64_t n = t->r.pairs, gap = (t->r.interleaved ? 1 : n) * t->stride,
+          step = (t->r.interleaved ? 2 : 1) * t->stride;
+  at += t->r.start * t->stride;
+  for (int64_t j = first; j < n; j++) {
+    float cs = t->cosine[place * n + j], sn = t->sine[place * n + j] * (float)t->r.sign;
     float a = load(c->in[0], bf16, at + j * step), b = load(c->in[0], bf16, at + j * step + gap);
     store(c->out[0], bf16, at + j * step, a * cs - b * sn);
     store(c->out[0], bf16, at + j * step + gap, b * cs + a * sn);
@@ -97,59 +119,71 @@ static inline void store_lanes(void *y, bool bf16, int64_t i, lanes v) {
   *(halves *)((uint16_t *)y + i) = __builtin_convertvector((rounded & ~nan) | (quiet & nan), halves);
 }
 
-// Rotates one contiguous vector. x and y may be the same: every pair is read before it is written.
+// Copies what is not turned, elements [begin, end) of the vector at `at`.
+static void keep(const table *t, const xlm_call *c, int64_t at, int64_t begin, int64_t end) {
+  bool bf16 = c->in_type[0]->dtype == XLM_BF16;
+  for (int64_t i = begin; i < end && c->in[0] != c->out[0]; i++)
+    store(c->out[0], bf16, at + i * t->stride, load(c->in[0], bf16, at + i * t->stride));
+}
+
+// Rotates one vector. x and y may be the same: every pair is read before it is written.
 static inline void turn_row(const table *t, const xlm_call *c, int64_t row, bool bf16) {
-  int64_t seq = row / t->rows_inner % t->seq, n = t->pairs, at = row * 2 * n, j = 0;
-  const float *cosine = t->cosine + seq * n, *sine = t->sine + seq * n;
-  float sign = t->inverse ? -1 : 1;
-  for (; !t->interleaved && j + LANES <= n; j += LANES) {
+  int64_t place = t->rows_inner ? row / t->rows_inner % t->places : over_offset(&t->place, row);
+  int64_t n = t->r.pairs, start = over_offset(&t->at, row), at = start + t->r.start, j = 0;
+  const float *cosine = t->cosine + place * n, *sine = t->sine + place * n;
+  float sign = (float)t->r.sign;
+  for (; t->stride == 1 && !t->r.interleaved && j + LANES <= n; j += LANES) {
     lanes a = load_lanes(c->in[0], bf16, at + j), b = load_lanes(c->in[0], bf16, at + n + j);
     lanes cs = *(const lanes *)(cosine + j), sn = *(const lanes *)(sine + j) * sign;
     store_lanes(c->out[0], bf16, at + j, a * cs - b * sn);
     store_lanes(c->out[0], bf16, at + n + j, b * cs + a * sn);
   }
-  turn_pairs(t, c, seq, j, at, 1);
+  turn_pairs(t, c, place, j, start);
+  keep(t, c, start, 0, t->r.start);
+  keep(t, c, start, t->r.start + 2 * n, t->r.size);
 }
 
-// Feature is not the last dimension: row r is the r-th index of the others.
-static void turn_scattered(const table *t, const xlm_call *c, int64_t row) {
-  const xlm_type *x = c->in_type[0];
-  xlm_dim seq = xlm_call_dim(c, XLM_A_seq, 0), feature = xlm_call_dim(c, XLM_A_feature, 0);
-  int64_t at = 0, position = 0, stride = 1, feature_stride = 1;
-  for (int i = x->rank - 1; i >= 0; i--) {
-    int64_t size = xlm_call_size(c, x, i);
-    if (x->dim[i] == feature) {
-      feature_stride = stride;
-    } else {
-      int64_t index = row % size;
-      row /= size;
-      at += index * stride;
-      if (x->dim[i] == seq) position = index;
-    }
-    stride *= size;
-  }
-  turn_pairs(t, c, position, 0, at, feature_stride);
-}
+typedef struct job {
+  const xlm_call *c;
+  table t;
+} job;
 
 static void part(void *arg, int worker, int workers) {
-  const xlm_call *c = arg;
-  const table *t = c->prepared;
+  const job *j = arg;
   int64_t row, end;
-  xlm_pool_range(t->rows, worker, workers, &row, &end);
+  xlm_pool_range(j->t.rows, worker, workers, &row, &end);
   for (; row < end; row++) {
-    if (!t->contiguous)
-      turn_scattered(t, c, row);
-    else if (c->in_type[0]->dtype == XLM_BF16)
-      turn_row(t, c, row, true);
+    if (j->c->in_type[0]->dtype == XLM_BF16)
+      turn_row(&j->t, j->c, row, true);
     else
-      turn_row(t, c, row, false);
+      turn_row(&j->t, j->c, row, false);
+  }
+}
+
+// The table's rows of places that are an operand.
+static void fill(void *arg, int worker, int workers) {
+  const job *j = arg;
+  int64_t i, end, n = j->t.r.pairs;
+  float scale = (float)j->t.r.scale;
+  xlm_pool_range(j->t.places, worker, workers, &i, &end);
+  for (; i < end; i++) {
+    bool integer = j->c->in_type[1]->dtype == XLM_I32;
+    double p = integer ? ((const int32_t *)j->c->in[1])[i] : (double)((const float *)j->c->in[1])[i];
+    for (int64_t k = 0; k < n; k++) j->t.cosine[i * n + k] = vec_sin(p * j->t.frequency[k], 1) * scale;
+    for (int64_t k = 0; k < n; k++) j->t.sine[i * n + k] = vec_sin(p * j->t.frequency[k], 0) * scale;
   }
 }
 
 static xlm_status run(const xlm_call *c) {
-  const table *t = c->prepared;
-  xlm_pool_run(t->rows * t->pairs > 2048 ? xlm_cpu_pool(c) : NULL, part, (void *)c);
+  job j = {.c = c, .t = *(const table *)c->prepared};
+  int64_t cells = j.t.places * j.t.r.pairs;
+  if (!j.t.r.seq) {
+    j.t.cosine = c->workspace, j.t.sine = j.t.cosine + cells;
+    xlm_pool_run(cells > SMALL ? xlm_cpu_pool(c) : NULL, fill, &j);
+  }
+  xlm_pool_run(j.t.rows * j.t.r.pairs > SMALL ? xlm_cpu_pool(c) : NULL, part, &j);
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(rope) = {.op = XLM_OP_ROPE, .prepare = prepare, .run = run};
+const xlm_kernel XLM_KERNEL(rope) = {
+    .op = XLM_OP_ROPE, .workspace = workspace, .prepare = prepare, .run = run};

@@ -125,6 +125,25 @@ static inline float vec_erf(float x) {
   return t > 0.927734375f ? vec_sign_of(far, x) : near;
 }
 
+// sin(x + quarters pi / 2). The multiple of pi / 2 nearest to x is taken off in double, so the result is as
+// exact for large x; beyond 2^31 it is merely between -1 and 1.
+static inline float vec_sin(double x, uint32_t quarters) {
+  const double round = 6755399441055744.0; // 1.5 * 2^52: adding it rounds to an integer
+  const double half_pi_high = 1.57079632673412561417, half_pi_low = 6.07710050650619225e-11;
+  double shifted = x * 0.63661977236758134308 + round, n = shifted - round;
+  uint64_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  float r = (float)(x - n * half_pi_high - n * half_pi_low);
+  r = r > 0.7853983f ? 0.7853983f : r;
+  r = r < -0.7853983f ? -0.7853983f : r;
+  float z = r * r;
+  float s = ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f) * z * r + r;
+  float c = ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f) * z * z -
+            0.5f * z + 1.0f;
+  uint32_t quadrant = (uint32_t)bits + quarters, swap = 0 - (quadrant & 1);
+  return vec_from_bits(((vec_bits(c) & swap) | (vec_bits(s) & ~swap)) ^ (quadrant & 2) << 30);
+}
+
 static inline float vec_pow(float x, float y) {
   float r = vec_exp(y * vec_log(vec_abs(x)));
   float whole = truncf(y), half = y * 0.5f;
@@ -249,9 +268,18 @@ static inline uint16_t vec_to_bf16(float x) { // xlm_f32_to_bf16 without branche
   return (uint16_t)((u & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded);
 }
 
-static inline void vec_write(xlm_dtype t, void *dst, int64_t at, int64_t n, const float *src) { // f32 or bf16
+static inline float vec_whole(float x) { // within the range of i32; NaN is 0
+  float y = x < -2147483648.0f ? -2147483648.0f : x;
+  y = y > 2147483520.0f ? 2147483520.0f : y;
+  return y == y ? y : 0.0f;
+}
+
+static inline void vec_write(xlm_dtype t, void *dst, int64_t at, int64_t n, const float *src) {
   if (t == XLM_F32) {
     memcpy((float *)dst + at, src, (size_t)n * sizeof *src);
+  } else if (t == XLM_I32) {
+    int32_t *k = (int32_t *)dst + at;
+    for (int64_t i = 0; i < n; i++) k[i] = (int32_t)vec_whole(src[i]);
   } else {
     uint16_t *h = (uint16_t *)dst + at;
     for (int64_t i = 0; i < n; i++) h[i] = vec_to_bf16(src[i]);

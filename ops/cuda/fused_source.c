@@ -13,6 +13,9 @@ static const char functions[] =
     "FUNCTION float up(u16 h) { return float_of((u32)h << 16); }\n"
     "FUNCTION float half_of(u32 pair, int high) { return float_of(high ? pair & 0xffff0000u : pair << 16); "
     "}\n"
+    "FUNCTION float whole(float x) {\n" // within the range of i32; NaN is 0
+    "  return x != x ? 0.0f : x < -2147483648.0f ? -2147483648.0f : x > 2147483520.0f ? 2147483520.0f : x;\n"
+    "}\n"
     "FUNCTION float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }\n"
     "FUNCTION float cdf(float x) { return 0.5f * erfcf(-0.70710678f * x); }\n"
     "FUNCTION float gate(float x) { return sigmoid(1.59576912f * (x + 0.044715f * x * x * x)); }\n"
@@ -39,6 +42,8 @@ static const char *const formulas[XLM_FN_COUNT] = {
     [XLM_FN_RECIP] = "1.0f / A",
     [XLM_FN_EXP] = "expf(A)",
     [XLM_FN_LOG] = "logf(A)",
+    [XLM_FN_SIN] = "sinf(A)",
+    [XLM_FN_COS] = "cosf(A)",
     [XLM_FN_TANH] = "tanhf(A)",
     [XLM_FN_SIGMOID] = "sigmoid(A)",
     [XLM_FN_SILU] = "A / (1.0f + expf(-A))",
@@ -46,12 +51,17 @@ static const char *const formulas[XLM_FN_COUNT] = {
     [XLM_FN_GELU_ERF] = "A * cdf(A)",
     [XLM_FN_RELU] = "A < 0.0f ? 0.0f : A",
     [XLM_FN_SIGN] = "(A > 0.0f ? 1.0f : 0.0f) - (A < 0.0f ? 1.0f : 0.0f)",
+    [XLM_FN_FLOOR] = "floorf(A)",
+    [XLM_FN_CEIL] = "ceilf(A)",
+    [XLM_FN_ROUND] = "rintf(A)",
+    [XLM_FN_MOD] = "A - B * floorf(A / B)",
     [XLM_FN_POW] = "powf(A, B)",
     [XLM_FN_LT] = "A < B ? 1.0f : 0.0f",
     [XLM_FN_LE] = "A <= B ? 1.0f : 0.0f",
     [XLM_FN_EQ] = "A == B ? 1.0f : 0.0f",
     [XLM_FN_WHERE] = "A != 0.0f ? B : C",
     [XLM_FN_CAST] = "A", // to f32; i32 is converted when stored
+    [XLM_FN_I32] = "whole(truncf(A))",
     [XLM_FN_SILU_GRAD] = "A * silu_slope(B)",
     [XLM_FN_GELU_GRAD] = "A * gelu_slope(B)",
     [XLM_FN_GELU_ERF_GRAD] = "A * gelu_erf_slope(B)",
@@ -191,7 +201,7 @@ void xlm_fused_add_store(xlm_text *t, const xlm_fused_shape *s, int k) {
   else
     xlm_text_printf(t, "%s(y%d[j]);\n",
                     s->dtype[operand] == XLM_BF16  ? "down"
-                    : s->dtype[operand] == XLM_I32 ? "(int)"
+                    : s->dtype[operand] == XLM_I32 ? "(int)whole"
                                                    : "",
                     k);
   xlm_text_printf(t, "    STORE((struct vec_%s *)((%s *)p.at[%d] + ", type, type, operand);

@@ -17,37 +17,73 @@ static xlm_dim vocab_of(const xlm_call *c) {
   return vocab[0];
 }
 
-// ---- lookup: table [a, vocab, b], in units of U; rows of the result are the pairs of token and index of a
+// ---- lookup: rows of the result are the pairs of token and index of the table's other dims, b neighbours each. All in
+// units of U.
 
 struct table_shape {
-  int64_t rows, a, vocab, b, first; // first: global number of the table's first row
+  int64_t rows, n_rest, vocab, b, first; // first: global number of the table's first row
+  int64_t row;                           // from row to row of the table
+  over_dims tables, rest;                // by token: where its table begins; where the b neighbours begin
 };
 
 template <class U>
 __global__ void __launch_bounds__(BLOCK)
-    gather_rows(const int32_t *tokens, const U *table, U *y, table_shape s) {
+    gather_rows(const int32_t *tokens, const U *table, U *y, const __grid_constant__ table_shape s) {
   int lane = (int)threadIdx.x % XLM_WARP;
   for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; row < s.rows;
        row += (int64_t)gridDim.x * WARPS) {
-    int64_t token = s.a == 1 ? row : row / s.a, i = row - token * s.a, at = (int64_t)tokens[token] - s.first;
+    int64_t token = s.n_rest == 1 ? row : row / s.n_rest, i = row - token * s.n_rest, at = (int64_t)tokens[token] - s.first;
     bool inside = at >= 0 && at < s.vocab;
-    const U *from = table + (i * s.vocab + (inside ? at : 0)) * s.b;
+    const U *from = table + over_offset(&s.tables, token) + over_offset(&s.rest, i) + (inside ? at : 0) * s.row;
     U *to = y + row * s.b;
     for (int64_t k = lane; k < s.b; k += XLM_WARP) to[k] = inside ? from[k] : U{};
   }
 }
 
+// Elements of t from one token's to another's along the tokens' dims; 0 along those that t lacks.
+static over_dims steps_of(const xlm_call *c, const xlm_type *tokens, const xlm_type *t) {
+  over_dims d = {0};
+  for (int i = 0; i < tokens->rank; i++) over_add(&d, xlm_call_size(c, tokens, i), xlm_call_stride(c, t, tokens->dim[i]));
+  return d;
+}
+
+// In elements: the table's dims that neither choose nor are chosen along, but for the innermost if they are neighbours.
+static table_shape shape_of(const xlm_call *c) {
+  const xlm_type *table = c->in_type[0], *tokens = c->in_type[1];
+  xlm_dim vocab = vocab_of(c);
+  table_shape s = {0, 1, c->dims[vocab].size, 1, c->dims[vocab].offset, xlm_call_stride(c, table, vocab), {0}, {0}};
+  s.tables = steps_of(c, tokens, table);
+  for (int i = 0; i < table->rank; i++)
+    if (table->dim[i] != vocab && xlm_type_find(tokens, table->dim[i]) < 0)
+      over_add(&s.rest, xlm_call_size(c, table, i), xlm_call_inner(c, table, i));
+  int last = s.rest.n - 1;
+  if (last >= 0 && s.rest.stride[last] == 1) s.b = s.rest.size[last], s.rest.n--;
+  for (int i = 0; i < s.rest.n; i++) s.n_rest *= s.rest.size[i];
+  s.rows = xlm_call_elements(c, tokens) * s.n_rest;
+  return s;
+}
+
+static void scale(over_dims *d, int64_t bytes, int64_t unit) {
+  for (int i = 0; i < d->n; i++) d->stride[i] = d->stride[i] * bytes / unit;
+}
+
+static uintptr_t bits_of(const over_dims *d, int64_t bytes) {
+  uintptr_t bits = 0;
+  for (int i = 0; i < d->n; i++) bits |= (uintptr_t)(d->stride[i] * bytes);
+  return bits;
+}
+
 XLM_CUDA_RUN(lookup) {
-  const xlm_type *table = c->in_type[0];
-  const xlm_dim_info *vocab = &c->dims[vocab_of(c)];
-  int at = xlm_type_find(table, vocab_of(c));
-  table_shape s = {0, xlm_call_outer(c, table, at), vocab->size, 0, vocab->offset};
-  s.rows = xlm_call_elements(c, c->in_type[1]) * s.a;
-  int64_t row = xlm_call_inner(c, table, at) * (int64_t)xlm_dtype_bytes(table->dtype);
-  if (!s.rows || !row) return XLM_OK;
-  return xlm_cuda_units((uintptr_t)c->in[0] | (uintptr_t)c->out[0] | (uintptr_t)row, [&](auto unit) {
+  const table_shape all = shape_of(c);
+  int64_t bytes = (int64_t)xlm_dtype_bytes(c->in_type[0]->dtype);
+  if (!xlm_call_elements(c, c->out_type[0])) return XLM_OK;
+  uintptr_t bits = (uintptr_t)c->in[0] | (uintptr_t)c->out[0] | (uintptr_t)(all.b * bytes) | (uintptr_t)(all.row * bytes);
+  return xlm_cuda_units(bits | bits_of(&all.tables, bytes) | bits_of(&all.rest, bytes), [&](auto unit) {
     using U = decltype(unit);
-    s.b = row / (int64_t)sizeof(U);
+    constexpr int64_t size = (int64_t)sizeof(U);
+    table_shape s = all;
+    s.b = all.b * bytes / size, s.row = all.row * bytes / size;
+    scale(&s.tables, bytes, size), scale(&s.rest, bytes, size);
     return xlm_cuda_launched(c, XLM_LAUNCH(gather_rows<U>, xlm_cuda_blocks(s.rows, WARPS), BLOCK, 0,
                                            xlm_cuda_stream(c), (const int32_t *)c->in[1], (const U *)c->in[0],
                                            (U *)c->out[0], s));
@@ -57,15 +93,16 @@ XLM_CUDA_RUN(lookup) {
 // ---- lookup_bwd
 
 __global__ void __launch_bounds__(BLOCK)
-    keys_of_tokens(const int32_t *tokens, int32_t *key, int64_t n, int64_t vocab, int64_t first) {
+    keys_of_tokens(const int32_t *tokens, int32_t *key, int64_t n, int64_t vocab, int64_t first, int64_t rows,
+                   const __grid_constant__ over_dims sums) {
   for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK) {
     int64_t row = (int64_t)tokens[i] - first;
-    key[i] = (int32_t)(row >= 0 && row < vocab ? row : vocab);
+    key[i] = (int32_t)(row >= 0 && row < vocab ? over_offset(&sums, i) + row : rows);
   }
 }
 
 struct sum_shape {
-  int64_t n, vocab, b, pieces; // pieces: of a row, 32 lanes of V columns each
+  int64_t n, rows, b, pieces;  // rows: of all tables; pieces: of a row, 32 lanes of V columns each
   bool adds;                   // to what the gradient's memory holds
 };
 
@@ -90,7 +127,7 @@ __global__ void __launch_bounds__(BLOCK)
     int64_t tile = item / s.pieces, begin = tile * TILE;
     int64_t column = ((item - tile * s.pieces) * XLM_WARP + threadIdx.x % XLM_WARP) * V;
     int32_t mine = key[begin];
-    if (mine != key[begin + TILE - 1] || mine == s.vocab || column >= s.b) continue;
+    if (mine != key[begin + TILE - 1] || mine == s.rows || column >= s.b) continue;
     float sum[V] = {};
     for (int64_t i = begin; i < begin + TILE; i++) add_row<T, V>(sum, dy + index[i] * s.b + column);
     write<V>(part + tile * s.b + column, sum);
@@ -102,7 +139,7 @@ __global__ void __launch_bounds__(BLOCK)
 template <class T, int V>
 __global__ void __launch_bounds__(BLOCK) sum_rows(const T *dy, const int32_t *first, const int32_t *index,
                                                   const float *part, float *out, sum_shape s) {
-  int64_t items = s.vocab * s.pieces;
+  int64_t items = s.rows * s.pieces;
   for (int64_t item = (int64_t)blockIdx.x * WARPS + threadIdx.x / XLM_WARP; item < items;
        item += (int64_t)gridDim.x * WARPS) {
     int64_t row = item / s.pieces, column = ((item - row * s.pieces) * XLM_WARP + threadIdx.x % XLM_WARP) * V;
@@ -130,7 +167,7 @@ static xlm_status sum_sorted(const xlm_call *c, const T *dy, const xlm_cuda_sort
     XLM_TRY(
         xlm_cuda_launched(c, XLM_LAUNCH((sum_tiles<T, V>), xlm_cuda_blocks(s.n / TILE * s.pieces, WARPS),
                                         BLOCK, 0, stream, dy, xlm_cuda_sorted_keys(&sort), index, part, s)));
-  return xlm_cuda_launched(c, XLM_LAUNCH((sum_rows<T, V>), xlm_cuda_blocks(s.vocab * s.pieces, WARPS), BLOCK,
+  return xlm_cuda_launched(c, XLM_LAUNCH((sum_rows<T, V>), xlm_cuda_blocks(s.rows * s.pieces, WARPS), BLOCK,
                                          0, stream, dy, sort.first, index, part, (float *)c->out[0], s));
 }
 
@@ -138,12 +175,17 @@ static xlm_status sum_sorted(const xlm_call *c, const T *dy, const xlm_cuda_sort
 static xlm_status run_gradient(const xlm_call *c, int rows, bool adds) {
   const xlm_dim_info *vocab = &c->dims[vocab_of(c)];
   const int32_t *tokens = (const int32_t *)c->in[rows + 1];
-  sum_shape s = {xlm_call_elements(c, c->in_type[rows + 1]), vocab->size, xlm_call_inner(c, c->out_type[0], 0), 0, adds};
-  xlm_cuda_lookup_scratch w = xlm_cuda_lookup_scratch_of(c->workspace, s.n, s.vocab, s.b);
-  if (!s.vocab || !s.b) return XLM_OK;
+  int at = xlm_type_find(c->out_type[0], vocab_of(c));
+  sum_shape s = {xlm_call_elements(c, c->in_type[rows + 1]), xlm_call_outer(c, c->out_type[0], at) * vocab->size,
+                 xlm_call_inner(c, c->out_type[0], at), 0, adds};
+  xlm_cuda_lookup_scratch w = xlm_cuda_lookup_scratch_of(c->workspace, s.n, s.rows, s.b);
+  if (!s.rows || !s.b) return XLM_OK;
+  over_dims sums = steps_of(c, c->in_type[rows + 1], c->out_type[0]);
+  for (int i = 0; i < sums.n; i++) sums.stride[i] /= s.b;
   if (s.n)
     XLM_TRY(xlm_cuda_launched(c, XLM_LAUNCH(keys_of_tokens, xlm_cuda_blocks(s.n, BLOCK), BLOCK, 0,
-                                            xlm_cuda_stream(c), tokens, w.sort.key[0], s.n, s.vocab, vocab->offset)));
+                                            xlm_cuda_stream(c), tokens, w.sort.key[0], s.n, vocab->size, vocab->offset,
+                                            s.rows, sums)));
   XLM_TRY(xlm_cuda_sort_run(c, w.sort, NULL));
   bool wide = s.b % 4 == 0 && xlm_cuda_aligned(c->in[rows], 16) && xlm_cuda_aligned(c->out[0], 16);
   return xlm_cuda_float(c->in_type[rows]->dtype, [&](auto t) {

@@ -101,9 +101,11 @@ static size_t count(const xlm_call *c, const xlm_target *t) { // of targets, unl
 
 static size_t lookup_bwd(const xlm_call *c, const xlm_target *t) {
   (void)t;
-  int64_t vocab = c->dims[xlm_call_dim(c, XLM_A_vocab, 0)].size;
-  int64_t tokens = xlm_call_elements(c, c->in_type[c->instr->n_in - 1]); // the last operand, also with an accumulator
-  return xlm_cuda_lookup_scratch_of(NULL, tokens, vocab, xlm_call_inner(c, c->out_type[0], 0)).bytes;
+  const xlm_type *sums = c->out_type[0];
+  int64_t tokens = xlm_call_elements(c, c->in_type[c->instr->n_in - 1]);
+  int at = xlm_type_find(sums, xlm_call_dim(c, XLM_A_vocab, 0));
+  int64_t rows = xlm_call_outer(c, sums, at) * xlm_call_size(c, sums, at);
+  return xlm_cuda_lookup_scratch_of(NULL, tokens, rows, xlm_call_inner(c, sums, at)).bytes;
 }
 
 static size_t routing(const xlm_call *c, const xlm_target *t) {

@@ -6,119 +6,6 @@
 #include "ops/ref/rows_priv.h"
 #include "runtime/device/fused.h"
 
-static double sigmoid(double x) {
-  return 1 / (1 + exp(-x));
-}
-static double cdf(double x) {
-  return 0.5 * erfc(-x * M_SQRT1_2);
-}
-
-static double tanh_argument(double x) {
-  return sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
-}
-
-static double f_add(double x, double y, double z) {
-  return (void)z, x + y;
-}
-static double f_sub(double x, double y, double z) {
-  return (void)z, x - y;
-}
-static double f_mul(double x, double y, double z) {
-  return (void)z, x * y;
-}
-static double f_div(double x, double y, double z) {
-  return (void)z, x / y;
-}
-static double f_min(double x, double y, double z) {
-  return (void)z, x <= y ? x : y;
-}
-static double f_max(double x, double y, double z) {
-  return (void)z, y <= x ? x : y;
-}
-static double f_neg(double x, double y, double z) {
-  return (void)y, (void)z, -x;
-}
-static double f_abs(double x, double y, double z) {
-  return (void)y, (void)z, fabs(x);
-}
-static double f_square(double x, double y, double z) {
-  return (void)y, (void)z, x * x;
-}
-static double f_sqrt(double x, double y, double z) {
-  return (void)y, (void)z, sqrt(x);
-}
-static double f_rsqrt(double x, double y, double z) {
-  return (void)y, (void)z, 1 / sqrt(x);
-}
-static double f_recip(double x, double y, double z) {
-  return (void)y, (void)z, 1 / x;
-}
-static double f_exp(double x, double y, double z) {
-  return (void)y, (void)z, exp(x);
-}
-static double f_log(double x, double y, double z) {
-  return (void)y, (void)z, log(x);
-}
-static double f_tanh(double x, double y, double z) {
-  return (void)y, (void)z, tanh(x);
-}
-static double f_sigmoid(double x, double y, double z) {
-  return (void)y, (void)z, sigmoid(x);
-}
-static double f_silu(double x, double y, double z) {
-  return (void)y, (void)z, x * sigmoid(x);
-}
-static double f_gelu(double x, double y, double z) {
-  return (void)y, (void)z, x * sigmoid(2 * tanh_argument(x));
-}
-static double f_gelu_erf(double x, double y, double z) {
-  return (void)y, (void)z, x * cdf(x);
-}
-static double f_relu(double x, double y, double z) {
-  return (void)y, (void)z, x > 0 ? x : 0;
-}
-static double f_sign(double x, double y, double z) {
-  return (void)y, (void)z, (x > 0) - (x < 0);
-}
-static double f_pow(double x, double y, double z) {
-  return (void)z, pow(x, y);
-}
-static double f_lt(double x, double y, double z) {
-  return (void)z, x < y;
-}
-static double f_le(double x, double y, double z) {
-  return (void)z, x <= y;
-}
-static double f_eq(double x, double y, double z) {
-  return (void)z, x == y;
-}
-static double f_where(double x, double y, double z) {
-  return x != 0 ? y : z;
-}
-static double f_cast(double x, double y, double z) {
-  return (void)y, (void)z, x;
-}
-
-static double f_silu_grad(double dy, double x, double z) {
-  double s = sigmoid(x);
-  return (void)z, dy * s * (1 + x * (1 - s));
-}
-
-static double f_gelu_grad(double dy, double x, double z) {
-  double t = tanh(tanh_argument(x)), slope = sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x);
-  return (void)z, dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope);
-}
-
-static double f_gelu_erf_grad(double dy, double x, double z) {
-  return (void)z, dy * (cdf(x) + x * exp(-0.5 * x * x) / sqrt(2 * M_PI));
-}
-
-static double (*const functions[XLM_FN_COUNT])(double, double, double) = {
-#define XLM_FN(name, NAME, arity, doc) [XLM_FN_##NAME] = f_##name,
-#include "ops/elementwise.def"
-#undef XLM_FN
-};
-
 static ref_row_fn *const row_functions[XLM_FN_COUNT] = {
 #define XLM_ROW_FN(name, NAME, arity, attribute) [XLM_FN_##NAME] = ref_row_##name,
 #include "ops/rows.def"
@@ -173,15 +60,18 @@ static void run_instr(const program *p, int k) {
     return;
   }
   for (int64_t i = 0; i < p->len; i++)
-    y[i] = functions[at->fn](operand(p, at, 0, i), operand(p, at, 1, i), operand(p, at, 2, i));
+    y[i] = xlm_fn_number((xlm_fn)at->fn, operand(p, at, 0, i), operand(p, at, 1, i), operand(p, at, 2, i));
 }
 
 static void store_row(const program *p, int i, const ref_walk *outer) {
   const double *reg = p->reg + p->code->out[i] * p->len;
   bool summed = i >= xlm_fused_whole(p->code);
-  for (ref_walk w = ref_walk_type(p->c, &p->row); ref_walk_next(&w);) {
-    double *to = ref_out(p->c, i) + ref_over_at(p->c, p->c->out_type[i], outer, &w);
-    *to = summed ? *to + *reg++ : *reg++;
+  for (ref_walk w = ref_walk_type(p->c, &p->row); ref_walk_next(&w); reg++) {
+    int64_t at = ref_over_at(p->c, p->c->out_type[i], outer, &w);
+    if (p->c->out_type[i]->dtype == XLM_I32)
+      ((int32_t *)p->c->out[i])[at] = (int32_t)*reg;
+    else
+      ref_out(p->c, i)[at] = summed ? ref_out(p->c, i)[at] + *reg : *reg;
   }
 }
 

@@ -44,6 +44,9 @@ xlm_attr_key xlm_fn_attr(xlm_fn f); // of a row function: the attribute that is 
 // Of an operation that is an instruction of programs (XLM_OPF_ELEMENTWISE, XLM_OPF_ROWS).
 xlm_fn xlm_fn_of(xlm_op_id op);
 
+// A function of elements, of numbers; y and z are ignored if it has no such operands.
+double xlm_fn_number(xlm_fn f, double x, double y, double z);
+
 static inline bool xlm_fn_is_row(unsigned f) {
   return f >= XLM_FN_ELEMENTWISE;
 }

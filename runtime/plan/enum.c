@@ -19,6 +19,10 @@ static const entry inits[XLM_INITS] = {
 #define XLM_INIT(name, NAME, numbers, doc) [XLM_INIT_##NAME] = {#name, doc},
 #include "runtime/plan/enum.def"
 };
+static const entry rope_scalings[XLM_ROPE_SCALINGS] = {
+#define XLM_ROPE_SCALING(name, NAME, doc) [XLM_ROPE_##NAME] = {#name, doc},
+#include "runtime/plan/enum.def"
+};
 static const entry roles[XLM_ROLES] = {
 #define XLM_ROLE(name, NAME, doc) [XLM_ROLE_##NAME] = {#name, doc},
 #include "runtime/plan/enum.def"
@@ -57,6 +61,7 @@ static const struct {
     [XLM_ENUM_DTYPE] = {"element type", dtypes, XLM_DTYPE_COUNT},
     [XLM_ENUM_REDUCTION] = {"reduction", reductions, XLM_REDUCTIONS},
     [XLM_ENUM_INIT] = {"initialiser", inits, XLM_INITS},
+    [XLM_ENUM_ROPE_SCALING] = {"scaling of rope", rope_scalings, XLM_ROPE_SCALINGS},
     [XLM_ENUM_ROLE] = {"role of a state", roles, XLM_ROLES},
     [XLM_ENUM_OPERAND] = {"optional operand", operands, XLM_OPERANDS},
     [XLM_ENUM_INPUT_ROLE] = {"role of an input", input_roles, XLM_INPUT_ROLES},

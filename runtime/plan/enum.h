@@ -28,6 +28,12 @@ typedef enum xlm_init_kind {
   XLM_INITS
 } xlm_init_kind;
 
+typedef enum xlm_rope_scaling {
+#define XLM_ROPE_SCALING(name, NAME, doc) XLM_ROPE_##NAME,
+#include "runtime/plan/enum.def"
+  XLM_ROPE_SCALINGS
+} xlm_rope_scaling;
+
 typedef enum xlm_role {
 #define XLM_ROLE(name, NAME, doc) XLM_ROLE_##NAME,
 #include "runtime/plan/enum.def"
@@ -75,6 +81,7 @@ typedef enum xlm_enum { // the sets
   XLM_ENUM_DTYPE,
   XLM_ENUM_REDUCTION,
   XLM_ENUM_INIT,
+  XLM_ENUM_ROPE_SCALING,
   XLM_ENUM_ROLE,
   XLM_ENUM_OPERAND,
   XLM_ENUM_INPUT_ROLE,

@@ -78,6 +78,62 @@ static void rope_both_ends(op_test *t) {
   op_out(t, xlm_op1(&t->b, XLM_OP_ROPE, x));
 }
 
+static void rope_scaled(op_test *t, xlm_rope_scaling kind, double original) {
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_enum(&l, XLM_A_scaling, kind);
+  xlm_attr_put_float(&l, XLM_A_factor, 4);
+  if (kind != XLM_ROPE_LINEAR) xlm_attr_put_float(&l, XLM_A_original, original);
+  xlm_attr_put_int(&l, XLM_A_position, 1000);
+  op_out(t, rope(t, "x[seq 5, heads 2, head 36]", &l));
+}
+
+static void rope_linear(op_test *t) {
+  rope_scaled(t, XLM_ROPE_LINEAR, 0);
+}
+static void rope_llama3(op_test *t) {
+  rope_scaled(t, XLM_ROPE_LLAMA3, 256);
+}
+static void rope_yarn(op_test *t) {
+  rope_scaled(t, XLM_ROPE_YARN, 4096);
+}
+static void rope_yarn_exact(op_test *t) {
+  rope_scaled(t, XLM_ROPE_YARN_EXACT, 4096);
+}
+
+static void rope_some(op_test *t) { // only a part of the vector is turned
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_int(&l, XLM_A_rotary, 34);
+  xlm_attr_put_int(&l, XLM_A_start, 3);
+  op_out(t, rope(t, "x[seq 5, heads 2, head 41]", &l));
+  xlm_attr_put_int(&l, XLM_A_interleaved, 1);
+  xlm_attr_put_int(&l, XLM_A_start, 0);
+  op_out(t, rope(t, "y[seq, head]", &l));
+}
+
+static void rope_some_in_packs(op_test *t) {
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_int(&l, XLM_A_rotary, 32);
+  xlm_attr_put_int(&l, XLM_A_start, 16);
+  op_out(t, rope(t, "x[seq 5, heads 2, head 64]", &l));
+}
+
+static void rope_given(op_test *t) { // positions per sample, in another order than x has its dimensions
+  xlm_val in[2] = {op_leaf(t, "x[batch 3, seq 5, heads 9, head 48]")};
+  in[1] = op_ints(t, "p[seq, batch]", -3, 90000);
+  op_out(t, xlm_emit(&t->b, XLM_OP_ROPE, in, 2, NULL));
+}
+
+static void rope_given_real(op_test *t) { // of two axes, feature not last
+  xlm_attr_list l = op_attrs(t);
+  xlm_val x = op_leaf(t, "x[batch 3, head 8, seq 5]"), row = op_fixed(t, "row[seq]", 0, 30),
+          column = op_fixed(t, "column[seq]", 0, 9);
+  op_put_dims(t, &l, XLM_A_feature, "head");
+  xlm_attr_put_int(&l, XLM_A_rotary, 4);
+  xlm_val y = xlm_emit(&t->b, XLM_OP_ROPE, (xlm_val[]){x, row}, 2, &l);
+  xlm_attr_put_int(&l, XLM_A_start, 4);
+  op_out(t, xlm_emit(&t->b, XLM_OP_ROPE, (xlm_val[]){y, column}, 2, &l));
+}
+
 // ---- attend
 
 typedef struct setting {
@@ -227,6 +283,14 @@ static const op_case table[] = {
     {"feature_first", XLM_OP_ROPE, rope_feature_first, .bf16 = true},
     {"later_part", XLM_OP_ROPE, rope_later_part, .bf16 = true},
     {"both_ends", XLM_OP_ROPE, rope_both_ends, .bf16 = true},
+    {"linear", XLM_OP_ROPE, rope_linear},
+    {"llama3", XLM_OP_ROPE, rope_llama3},
+    {"yarn", XLM_OP_ROPE, rope_yarn, .bf16 = true},
+    {"yarn_exact", XLM_OP_ROPE, rope_yarn_exact},
+    {"some", XLM_OP_ROPE, rope_some, .bf16 = true},
+    {"some_in_packs", XLM_OP_ROPE, rope_some_in_packs, .bf16 = true},
+    {"given", XLM_OP_ROPE, rope_given, .bf16 = true},
+    {"given_real", XLM_OP_ROPE, rope_given_real, .bf16 = true},
     {"plain", XLM_OP_ATTEND, both, .bf16 = true},
     {"causal", XLM_OP_ATTEND, result_only, .bf16 = true},
     {"grouped", XLM_OP_ATTEND, result_only, .bf16 = true},

@@ -1,5 +1,7 @@
 // Cases of the elementwise family: every function plain, broadcasting, at large and odd sizes, and as fused
 // programs.
+#include <math.h>
+
 #include "runtime/plan/code.h"
 #include "tests/ops/run_op.h"
 
@@ -123,6 +125,58 @@ static void compare(op_test *t) {
 static void compare_integers(op_test *t) {
   xlm_val in[2] = {op_ints(t, "x[batch 3, seq 7]", 0, 4), op_ints(t, "y[batch, seq]", 0, 4)};
   op_out_const(t, xlm_emit(&t->b, t->the_case->op, in, 2, NULL));
+}
+
+static void plain_const(op_test *t) {
+  xlm_val in[2] = {op_leaf_range(t, "x[batch 3, seq 7]", -40, 40)};
+  op_out_const(t, xlm_emit(&t->b, t->the_case->op, in, 1, NULL));
+}
+
+static void halves(op_test *t) { // they go to the even neighbour
+  static const double x[] = {-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0, 7, -7, 8388607.5};
+  op_out_const(t, xlm_op1(&t->b, t->the_case->op, op_data(t, "x[batch 10]", x)));
+}
+
+static void ends(op_test *t) { // nothing is too large for an integer
+  static const double x[] = {-2.5, -0.9, 0.9, 1e9, -1e9, NAN, 3000, -1e9};
+  op_out_const(t, xlm_op1(&t->b, XLM_OP_I32, op_data(t, "x[batch 8]", x)));
+}
+
+static void far_out(op_test *t) { // angles of many turns
+  op_out(t, xlm_op1(&t->b, t->the_case->op, op_leaf_range(t, "x[batch 3, seq 70]", -60000, 60000)));
+}
+
+static void remainder_of(op_test *t) { // of numbers of both signs
+  xlm_val x = op_leaf_range(t, "x[batch 5, seq 9]", -7, 7), y = op_leaf_range(t, "y[seq]", 0.8, 2.1);
+  op_out(t, xlm_op2(&t->b, XLM_OP_MOD, x, y));
+  op_out(t, xlm_op2(&t->b, XLM_OP_MOD, x, xlm_op1(&t->b, XLM_OP_NEG, y)));
+}
+
+static void integers_1(op_test *t) { // stay integers
+  xlm_val y = xlm_op1(&t->b, t->the_case->op, op_ints(t, "x[batch 3, seq 67]", -9, 70000));
+  op_out_const(t, y);
+}
+
+static void integers_2(op_test *t) {
+  xlm_val in[2] = {op_ints(t, "x[batch 3, seq 67]", -900, 900)};
+  in[1] = op_ints(t, "y[seq]", 1, 70);
+  op_out_const(t, xlm_emit(&t->b, t->the_case->op, in, 2, NULL));
+  in[1] = xlm_scalar(&t->b, 3);
+  op_out_const(t, xlm_emit(&t->b, t->the_case->op, in, 2, NULL));
+}
+
+static void choose_integers(op_test *t) {
+  xlm_val x = op_ints(t, "x[batch 3, seq 67]", 0, 4), y = op_ints(t, "y[seq]", 0, 4);
+  op_out_const(t, xlm_op3(&t->b, XLM_OP_WHERE, xlm_op2(&t->b, XLM_OP_LT, x, y), x, xlm_scalar(&t->b, -1)));
+}
+
+static void of_integers(op_test *t) { // a real number
+  op_out_const(t, xlm_op1(&t->b, t->the_case->op, op_ints(t, "x[batch 3, seq 67]", 1, 90)));
+}
+
+static void scaled_by_integers(op_test *t) {
+  xlm_val x = op_leaf(t, "x[batch 3, seq 67]");
+  op_out(t, xlm_op2(&t->b, XLM_OP_MUL, x, op_ints(t, "k[seq]", -5, 5)));
 }
 
 static void cast_down_up(op_test *t) {
@@ -259,6 +313,35 @@ static const op_case table[] = {
     {"wide", XLM_OP_GELU_ERF, wide_range, .bf16 = true},
     {"plain", XLM_OP_RELU, plain, .bf16 = true},
     {"plain", XLM_OP_SIGN, plain_sign, .no_grad = true},
+    {"plain", XLM_OP_SIN, plain, .bf16 = true},
+    {"wide", XLM_OP_SIN, wide_range},
+    {"far", XLM_OP_SIN, far_out, .no_grad = true},
+    {"integers", XLM_OP_SIN, of_integers, .no_grad = true},
+    {"plain", XLM_OP_COS, plain, .bf16 = true},
+    {"far", XLM_OP_COS, far_out, .no_grad = true},
+    {"plain", XLM_OP_FLOOR, plain_const, .bf16 = true, .no_grad = true},
+    {"halves", XLM_OP_FLOOR, halves, .no_grad = true},
+    {"plain", XLM_OP_CEIL, plain_const, .bf16 = true, .no_grad = true},
+    {"halves", XLM_OP_CEIL, halves, .no_grad = true},
+    {"plain", XLM_OP_ROUND, plain_const, .bf16 = true, .no_grad = true},
+    {"halves", XLM_OP_ROUND, halves, .no_grad = true},
+    {"integers", XLM_OP_ROUND, integers_1, .no_grad = true},
+    {"both_signs", XLM_OP_MOD, remainder_of},
+    {"integers", XLM_OP_MOD, integers_2, .no_grad = true},
+    {"plain", XLM_OP_I32, plain_const, .bf16 = true, .no_grad = true},
+    {"ends", XLM_OP_I32, ends, .no_grad = true},
+    {"integers", XLM_OP_ADD, integers_2, .no_grad = true},
+    {"integers", XLM_OP_SUB, integers_2, .no_grad = true},
+    {"integers", XLM_OP_MUL, integers_2, .no_grad = true},
+    {"by_integers", XLM_OP_MUL, scaled_by_integers, .bf16 = true},
+    {"integers", XLM_OP_DIV, integers_2, .no_grad = true},
+    {"integers", XLM_OP_MIN, integers_2, .no_grad = true},
+    {"integers", XLM_OP_MAX, integers_2, .no_grad = true},
+    {"integers", XLM_OP_NEG, integers_1, .no_grad = true},
+    {"integers", XLM_OP_ABS, integers_1, .no_grad = true},
+    {"integers", XLM_OP_SIGN, integers_1, .no_grad = true},
+    {"integers", XLM_OP_LOG, of_integers, .no_grad = true},
+    {"integers", XLM_OP_WHERE, choose_integers, .no_grad = true},
     {"2", XLM_OP_POW, power_2, .bf16 = true},
     {"3", XLM_OP_POW, power_3, .bf16 = true},
     {"1", XLM_OP_POW, power_0},

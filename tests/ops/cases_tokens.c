@@ -36,6 +36,52 @@ static void lookup_part(op_test *t) { // rows 3 .. 6 of a vocabulary of 10: a sh
   op_out(t, xlm_emit(&t->b, XLM_OP_LOOKUP, (xlm_val[]){table, tokens}, 2, &at));
 }
 
+static xlm_val lookup_along(op_test *t, xlm_val table, xlm_val tokens, const char *dim) {
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_vocab, dim);
+  return xlm_emit(&t->b, XLM_OP_LOOKUP, (xlm_val[]){table, tokens}, 2, &l);
+}
+
+static void lookup_of_each(op_test *t) { // a table per sample
+  xlm_val table = op_leaf(t, "table[batch 3, seq 5, hidden 37]"),
+          index = op_ints(t, "index[batch, chosen 4]", 0, 5);
+  op_out(t, lookup_along(t, table, index, "seq"));
+}
+
+static void lookup_of_each_inside(op_test *t) { // shared dimensions in any place of both
+  xlm_val table = op_leaf(t, "table[heads 2, vocab 5, batch 3, head 8]");
+  xlm_val index = op_ints(t, "index[chosen 4, batch, places 2, heads]", -1, 6);
+  op_out(t, lookup_along(t, table, index, "vocab"));
+}
+
+static void lookup_one_of_each(op_test *t) { // an element per row: no dimension is left
+  xlm_val table = op_leaf(t, "table[batch 31, vocab 67]"), index = op_ints(t, "index[batch]", 0, 67);
+  op_out(t, lookup_along(t, table, index, "vocab"));
+}
+
+static void lookup_of_each_often(op_test *t) { // many tokens per row, over several tiles
+  xlm_val table = op_leaf(t, "table[batch 2, vocab 3, hidden 12]"),
+          index = op_ints(t, "index[seq 300, batch]", 0, 3);
+  op_out(t, lookup_along(t, table, index, "vocab"));
+}
+
+static xlm_val scatter(op_test *t, xlm_val x, xlm_val index, const char *to, const char *over) {
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_vocab, to);
+  if (over) op_put_dims(t, &l, XLM_A_over, over);
+  return xlm_emit(&t->b, XLM_OP_SCATTER, (xlm_val[]){x, index}, 2, &l);
+}
+
+static void scatter_all(op_test *t) {
+  xlm_val x = op_leaf(t, "x[hidden 7, batch 3, seq 5]"), index = op_ints(t, "index[batch, seq]", -1, 5);
+  op_out(t, scatter(t, x, index, "slots 4", NULL));
+}
+
+static void scatter_of_each(op_test *t) {
+  xlm_val x = op_leaf(t, "x[batch 3, seq 5, hidden 7]"), index = op_ints(t, "index[batch, seq]", 0, 4);
+  op_out(t, scatter(t, x, index, "slots 4", "seq"));
+}
+
 static void lookup_large(op_test *t) { // enough for every worker to have a part
   xlm_val table = op_leaf(t, "table[vocab 300, hidden 100]"), tokens = op_ints(t, "tokens[seq 400]", 0, 300);
   op_out(t, xlm_op2(&t->b, XLM_OP_LOOKUP, table, tokens));
@@ -400,6 +446,12 @@ static const op_case table[] = {
     {"part", XLM_OP_LOOKUP, lookup_part},
     {"large", XLM_OP_LOOKUP, lookup_large, .bf16 = true},
     {"scalar_rows", XLM_OP_LOOKUP, lookup_scalar_rows},
+    {"of_each", XLM_OP_LOOKUP, lookup_of_each, .bf16 = true},
+    {"of_each_inside", XLM_OP_LOOKUP, lookup_of_each_inside, .bf16 = true},
+    {"one_of_each", XLM_OP_LOOKUP, lookup_one_of_each, .bf16 = true},
+    {"of_each_often", XLM_OP_LOOKUP, lookup_of_each_often, .bf16 = true},
+    {"all", XLM_OP_SCATTER, scatter_all, .bf16 = true},
+    {"of_each", XLM_OP_SCATTER, scatter_of_each, .bf16 = true},
     {"often", XLM_OP_LOOKUP, lookup_often, .bf16 = true},
     {"often_odd", XLM_OP_LOOKUP, lookup_often_odd, .bf16 = true},
     {"even_rows", XLM_OP_LOOKUP, lookup_even_rows, .bf16 = true},

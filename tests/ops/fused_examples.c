@@ -63,12 +63,13 @@ static xlm_val sum_by_itself(fused_example *e, xlm_val v) {
 // Of elements: functions that are cheap, that round, and that choose; the others are computed in the same
 // way.
 static const xlm_op_id functions[] = {
-    XLM_OP_ADD,       XLM_OP_MUL,         XLM_OP_SUB,     XLM_OP_SILU,         XLM_OP_TANH,
-    XLM_OP_MAX,       XLM_OP_WHERE,       XLM_OP_CAST,    XLM_OP_RMSNORM,      XLM_OP_LAYERNORM,
-    XLM_OP_LAYERNORM, XLM_OP_RMSNORM_BWD, XLM_OP_RMSNORM, XLM_OP_LAYERNORM_BWD};
+    XLM_OP_ADD,     XLM_OP_MUL,          XLM_OP_SUB,       XLM_OP_SILU,      XLM_OP_TANH,
+    XLM_OP_MAX,     XLM_OP_WHERE,        XLM_OP_CAST,      XLM_OP_SIN,       XLM_OP_FLOOR,
+    XLM_OP_MOD,     XLM_OP_RMSNORM,      XLM_OP_LAYERNORM, XLM_OP_LAYERNORM, XLM_OP_RMSNORM_BWD,
+    XLM_OP_RMSNORM, XLM_OP_LAYERNORM_BWD};
 
 static void add_instr(fused_example *e, int reg, bool norms) {
-  xlm_op_id op = functions[pick(e, norms ? 14 : 8)];
+  xlm_op_id op = functions[pick(e, norms ? 17 : 11)];
   xlm_fn fn = xlm_fn_of(op);
   xlm_code_instr *at = &e->at[e->code.n++];
   xlm_val in[3];

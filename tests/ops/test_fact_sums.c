@@ -25,10 +25,16 @@ static bool is_linear(const probe *p, uint32_t which, int result) {
   return probe_same(got, fx, n);
 }
 
+// Integers are not sums over ranks, and do not scale.
+static bool gives_integers(const probe *p) {
+  return !xlm_dtype_is_float(probe_type(p, p->n->out)->dtype);
+}
+
 static bool claims_linear(const probe *p) {
   return p->facts->linear;
 }
 static bool holds_linear(const probe *p, bool *tried) {
+  if (gives_integers(p)) return true;
   for (int i = 0; i < p->n->n_in; i++) {
     if (!(p->facts->linear >> i & 1) || !probe_is_real(p, i)) continue; // some take integers, too
     *tried = true;
@@ -57,7 +63,7 @@ static bool claims_one(const probe *p) {
 }
 static bool holds_one(const probe *p, bool *tried) {
   int in = p->rule.scaling ? 0 : p->rule.carry_in, out = p->rule.scaling ? 0 : p->rule.carry_out;
-  if (in >= p->n->n_in || out >= p->n->n_out) return true;
+  if (in >= p->n->n_in || out >= p->n->n_out || gives_integers(p) || !probe_is_real(p, in)) return true;
   *tried = true;
   return is_linear(p, 1u << in, out);
 }

@@ -16,6 +16,7 @@ static const xlm_param params[] = {{"dim", XLM_P_DIM, XLM_A_dims, true}, {0}};
 const xlm_op xlm_op_iota = {
     .name = "iota",
     .n_out = 1,
+    .facts = {.indices = true},
     .params = params,
     XLM_TAKES({XLM_A_dims, XLM_OUT(0), 1, 1}),
     .layout = "-> [*]",

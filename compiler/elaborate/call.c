@@ -524,6 +524,7 @@ static xlm_el_value call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
     return xlm_el_bad();
   }
   if (!strcmp(name, "f32")) return to_f32(e, f, x);
+  if (xlm_el_is_draw(e, name)) return xlm_el_draw(e, f, x);
   if (xlm_num_find(name) && only_numbers(e, f, x)) return fold(e, f, x, xlm_num_find(name));
   if (!strcmp(name, "max") && (has_over(x) || has_one_value(x))) return call_op(e, f, x, XLM_OP_AMAX);
   xlm_op_id op = xlm_el_callable(name);

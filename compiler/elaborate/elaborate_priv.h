@@ -7,6 +7,7 @@
 //   walk.c        syntactic walks over the tree
 //   dims.c        dimension lists: names -> dims, and as text
 //   tensor.c      param, state, input
+//   initializer.c initialisers, with formulas
 //   expr.c        expressions
 //   call.c        calls of operations, by their signatures
 //   unknown.c     names without a meaning: what was probably meant
@@ -213,6 +214,7 @@ typedef struct xlm_el {
   int depth;
   uint32_t steps;
   struct xlm_el_filling *spare; // call.c: a free list of fillings
+  struct xlm_el_drawing *drawing; // initializer.c: inside a formula; else NULL
   bool stop;                    // a limit was reached: stop without further reports
 } xlm_el;
 
@@ -294,6 +296,13 @@ xlm_val xlm_el_leaf(xlm_el *e, xlm_op_id op, const char *path, const xlm_el_shap
 
 // input.c
 xlm_el_value xlm_el_input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s);
+
+// initializer.c
+bool xlm_el_initializer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xlm_el_shape *shape,
+                        xlm_init *out);
+// Is this the name of a random draw, inside a formula? Then a call of it is xlm_el_draw.
+bool xlm_el_is_draw(const xlm_el *e, const char *name);
+xlm_el_value xlm_el_draw(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
 
 // expr.c
 xlm_el_value xlm_el_eval(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);

@@ -5,57 +5,6 @@
 #include "compiler/elaborate/elaborate_priv.h"
 #include "runtime/plan/plan.h"
 
-// --- initialisers
-
-static void say_forms(xlm_el *e, xlm_diag *g) {
-  xlm_diag_help(e->diags, g, "write normal(0.02), uniform(-0.1, 0.1), constant(2), ones or zeros");
-}
-
-static bool bad_initializer(xlm_el *e, const xlm_expr *x, const char *name) {
-  const char *names[XLM_INITS];
-  for (int i = 0; i < XLM_INITS; i++) names[i] = xlm_enum_name(XLM_ENUM_INIT, i);
-  const char *near = name ? xlm_text_nearest(name, names, XLM_INITS) : NULL;
-  xlm_diag *g =
-      name ? xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "no initialiser is called `%s`", name)
-           : xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "this is not an initialiser");
-  if (near)
-    xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
-  else
-    say_forms(e, g);
-  return false;
-}
-
-static bool read_numbers(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_init *init) {
-  const xlm_arg *a = x->kind == XLM_EXPR_CALL ? x->call.args : NULL;
-  const char *name = xlm_enum_name(XLM_ENUM_INIT, init->kind);
-  int n = 0, want = xlm_init_numbers(init->kind);
-  for (; a; a = a->next, n++) {
-    xlm_number v;
-    if (a->kind != XLM_ARG_VALUE || n == want) break;
-    if (!xlm_el_number(e, f, a->value, "an initialiser", &v)) return false;
-    init->x[n] = v.v;
-  }
-  if (!a && n == want) return true;
-  say_forms(e, xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "`%s` takes %d number%s", name, want,
-                             want == 1 ? "" : "s"));
-  return false;
-}
-
-static bool read_initializer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_init *init) {
-  int kind;
-  *init = (xlm_init){0};
-  if (!x) return true;
-  const char *name = x->kind == XLM_EXPR_NAME   ? x->name.text
-                     : x->kind == XLM_EXPR_CALL ? x->call.callee->text
-                                                : NULL;
-  if (!name || !xlm_enum_find(XLM_ENUM_INIT, name, &kind)) return bad_initializer(e, x, name);
-  init->kind = (xlm_init_kind)kind;
-  if (!read_numbers(e, f, x, init)) return false;
-  const char *wrong = xlm_init_wrong(init, e->arena);
-  if (wrong) say_forms(e, xlm_diag_push(e->diags, XLM_E_INITIALIZER, x->span, "%s", wrong));
-  return !wrong;
-}
-
 // --- the symbol
 
 static void taken(xlm_el *e, const xlm_stmt *s, xlm_span first) {
@@ -107,7 +56,7 @@ static xlm_el_value weight(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_el_shape shape;
   bool ok = xlm_el_dim_list(e, f, s->tensor.dims, false, s->span, &shape);
   xlm_init init;
-  ok = read_initializer(e, f, s->expr, &init) && ok;
+  ok = ok && xlm_el_initializer(e, f, s->expr, &shape, &init);
   if (p) p->epoch = e->epoch;
   if (!ok) return xlm_el_bad();
   if (!p) {

@@ -73,33 +73,6 @@ static void span(printer *p, xlm_span s) {
   }
 }
 
-static void code(printer *p, const xlm_code *c) {
-  xlm_text_printf(p->out, "<in %u;", c->n_in);
-  if (c->row) xlm_text_printf(p->out, " row %u;", c->row);
-  for (int i = 0; i < c->n; i++) {
-    const xlm_code_instr *at = &c->at[i];
-    xlm_text_printf(p->out, " %s", xlm_fn_name((xlm_fn)at->fn));
-    for (int j = 0; j < xlm_fn_arity((xlm_fn)at->fn); j++) {
-      bool imm = at->a[j] == XLM_CODE_IMM;
-      xlm_text_printf(p->out, imm ? " #" : " r%u", at->a[j]);
-      if (imm) xlm_text_double(p->out, at->imm);
-    }
-    if (at->fn == XLM_FN_CAST) { // its immediate encodes the element type
-      xlm_text_printf(p->out, " to %s", xlm_enum_name(XLM_ENUM_DTYPE, (int64_t)at->imm));
-    } else if (xlm_fn_is_row(at->fn)) {
-      xlm_text_printf(p->out, " %s ", xlm_attr_name(xlm_fn_attr((xlm_fn)at->fn)));
-      xlm_text_double(p->out, at->imm);
-    }
-    xlm_text_add(p->out, ";");
-  }
-  xlm_text_add(p->out, " out");
-  for (int i = 0; i < c->n_out; i++) {
-    if (i == c->n_out - c->n_summed) xlm_text_add(p->out, " sum");
-    xlm_text_printf(p->out, " r%u", c->out[i]);
-  }
-  xlm_text_add(p->out, ">");
-}
-
 static void attr_int(printer *p, const xlm_attr *a) {
   xlm_text_printf(p->out, "%lld", (long long)a->i);
 }
@@ -147,7 +120,7 @@ static void attr_text(printer *p, const xlm_attr *a) {
   quoted(p->out, a->text);
 }
 static void attr_code(printer *p, const xlm_attr *a) {
-  code(p, a->code);
+  xlm_code_print(a->code, p->out);
 }
 
 static void (*const attr_printers[XLM_ATTR_KINDS])(printer *, const xlm_attr *) = {

@@ -50,11 +50,12 @@ static bool code_instr(reader *r, uint32_t limit, xlm_code_instr *out) {
   return xlm_lex_want(&r->x, ";");
 }
 
-static bool read_code(reader *r, xlm_attr *a) {
+// What follows its `<`.
+static bool read_program(reader *r, xlm_attr *a) {
   xlm_code_instr at[XLM_CODE_MAX] = {{0}};
   xlm_code c = {0};
   uint32_t n_in, row = 0, whole = UINT32_MAX;
-  if (!xlm_lex_want(&r->x, "<") || !xlm_lex_want(&r->x, "in")) return false;
+  if (!xlm_lex_want(&r->x, "in")) return false;
   if (!xlm_lex_uint(&r->x, 0, XLM_CODE_MAX_IN, &n_in) || !xlm_lex_want(&r->x, ";")) return false;
   if (xlm_lex_try(&r->x, "row") &&
       (!xlm_lex_uint(&r->x, 1, XLM_MAX_RANK, &row) || !xlm_lex_want(&r->x, ";")))
@@ -75,6 +76,10 @@ static bool read_code(reader *r, xlm_attr *a) {
   c.at = xlm_arena_grow(r->arena, at, c.n, c.n, sizeof *at);
   a->code = xlm_arena_grow(r->arena, &c, 1, 1, sizeof c);
   return !r->x.failed;
+}
+
+static bool read_code(reader *r, xlm_attr *a) {
+  return xlm_lex_want(&r->x, "<") && read_program(r, a);
 }
 
 static bool read_int(reader *r, xlm_attr *a) {
@@ -119,7 +124,12 @@ static bool read_init(reader *r, xlm_attr *a) {
   int n = xlm_init_numbers(a->init.kind);
   for (int i = 0; i < n; i++)
     if (!xlm_lex_want(&r->x, i ? "," : "(") || !xlm_lex_double(&r->x, &a->init.x[i])) return false;
-  return !n || xlm_lex_want(&r->x, ")");
+  if (n && !xlm_lex_want(&r->x, ")")) return false;
+  if (!xlm_lex_try(&r->x, "<")) return true;
+  xlm_attr program = {0};
+  if (!read_program(r, &program)) return false;
+  a->init.code = program.code;
+  return true;
 }
 
 static bool one_split(reader *r, xlm_override *s) {

@@ -41,10 +41,11 @@ static const xlm_param_group *first_match(const xlm_graph *g, const xlm_param_gr
   return NULL;
 }
 
-// Randomly initialised matrices decay; scales, biases and anything initialised to ones or zeros does not.
+// Randomly initialised matrices decay; scales, biases and anything initialised to ones, zeros or by a formula
+// does not.
 static double usual_decay(const xlm_graph *g, const xlm_train_options *o, xlm_val param) {
   const xlm_attr *init = xlm_attr_find(&xlm_val_node(g, param)->attrs, XLM_A_init);
-  bool random = init && (init->init.kind == XLM_INIT_NORMAL || init->init.kind == XLM_INIT_UNIFORM);
+  bool random = init && xlm_init_is_drawn(&init->init) && !init->init.code;
   return random && xlm_val_type(g, param)->rank >= 2 ? o->weight_decay : 0;
 }
 

@@ -114,7 +114,8 @@ bool xlm_attr_same(const xlm_attr *a, const xlm_attr *b) {
   case XLM_ATTR_INTS:
     return a->ints == b->ints || !memcmp(a->ints, b->ints, a->n * sizeof *a->ints);
   case XLM_ATTR_INIT:
-    return a->init.kind == b->init.kind && !memcmp(a->init.x, b->init.x, sizeof a->init.x);
+    return a->init.kind == b->init.kind && a->init.code == b->init.code &&
+           !memcmp(a->init.x, b->init.x, sizeof a->init.x);
   case XLM_ATTR_SPLIT:
     for (uint32_t i = 0; i < a->n; i++)
       if (!same_split(&a->split[i], &b->split[i])) return false;

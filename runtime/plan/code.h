@@ -74,6 +74,10 @@ typedef struct xlm_code {
   uint16_t out[XLM_CODE_MAX_OUT];
 } xlm_code;
 
+// "<in 2; mul r0 r1; out r2>"
+void xlm_code_print(const xlm_code *code, xlm_text *out);
+// Result 0 of a program of elements for these operands, in double.
+double xlm_code_number(const xlm_code *code, const double *in);
 // The space of a program: its dims, and the element type f32.
 xlm_type xlm_code_space(const xlm_attrs *attrs);
 // Does an element of a result depend on several elements along d: in a row with functions of rows, or of what

@@ -7,11 +7,19 @@
 
 XLM_C_BEGIN
 
+struct xlm_code;
 typedef struct xlm_init { // zero: zeros
   xlm_init_kind kind;
-  double
-      x[2]; // as many as the kind has: constant: the value; normal: standard deviation; uniform: the bounds
+  double x[2]; // as many as the kind has: constant: the value; normal: standard deviation; uniform: the
+               // bounds; truncated_normal: standard deviation, largest distance in deviations
+  // A program of elements (code.h) with one result, the value: register 0 is what the kind gives, register
+  // i + 1 the index along dimension i. NULL: the value is what the kind gives.
+  const struct xlm_code *code;
 } xlm_init;
+
+static inline bool xlm_init_is_drawn(const xlm_init *init) { // values are random
+  return init->kind >= XLM_INIT_NORMAL;
+}
 
 int xlm_init_numbers(xlm_init_kind kind); // how many
 // NULL if values can be drawn, else an error message without a full stop, in a.

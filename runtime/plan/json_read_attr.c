@@ -25,7 +25,7 @@ static void code_instr(reader *r, const json_t *v, xlm_code_instr *out, uint32_t
                                : xlm_json_to_number(r, imm, "code");
 }
 
-static const xlm_code *get_code(reader *r, const json_t *o) {
+const xlm_code *xlm_json_code(reader *r, const json_t *o) {
   xlm_code *c = XLM_NEW(r->a, xlm_code);
   uint32_t n, n_out;
   c->n_in = (uint16_t)xlm_json_int(r, o, "in", 0, XLM_CODE_MAX_IN);
@@ -99,7 +99,7 @@ static void read_text(reader *r, const json_t *v, xlm_attr *a) {
   a->text = xlm_arena_strdup(r->a, json_is_string(v) ? json_string_value(v) : "");
 }
 static void read_code(reader *r, const json_t *v, xlm_attr *a) {
-  a->code = get_code(r, v);
+  a->code = xlm_json_code(r, v);
 }
 
 // Only data has initialisers and splits, and no instruction is data.

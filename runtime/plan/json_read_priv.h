@@ -46,6 +46,7 @@ double xlm_json_to_number(reader *r, const json_t *v, const char *key);
 // The value of this name.
 int xlm_json_enum(reader *r, const json_t *o, const char *key, xlm_enum set);
 int xlm_json_to_enum(reader *r, const json_t *v, const char *key, xlm_enum set);
+const xlm_code *xlm_json_code(reader *r, const json_t *o);           // a program
 xlm_init xlm_json_init(reader *r, const json_t *v, const char *key); // ["normal", 0.02]
 xlm_attrs xlm_json_attrs(reader *r, const json_t *o);
 

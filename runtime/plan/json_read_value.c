@@ -145,9 +145,11 @@ int xlm_json_to_enum(reader *r, const json_t *v, const char *key, xlm_enum set) 
 xlm_init xlm_json_init(reader *r, const json_t *v, const char *key) {
   xlm_init init = {.kind = (xlm_init_kind)xlm_json_to_enum(r, json_array_get(v, 0), key, XLM_ENUM_INIT)};
   size_t n = (size_t)xlm_init_numbers(init.kind);
-  if (json_array_size(v) != n + 1)
+  const json_t *code = json_array_get(v, n + 1);
+  if (json_array_size(v) != n + 1 + (code != NULL))
     xlm_json_say(r, "`%s`: %s takes %d numbers", key, xlm_enum_name(XLM_ENUM_INIT, init.kind), (int)n);
   for (size_t i = 0; i < n; i++) init.x[i] = xlm_json_to_number(r, json_array_get(v, i + 1), key);
+  if (code) init.code = xlm_json_code(r, code);
   const char *wrong = xlm_init_wrong(&init, r->a);
   if (wrong) xlm_json_say(r, "`%s`: %s", key, wrong);
   return init;

@@ -155,10 +155,12 @@ static void slot_run(xlm_json *j, const xlm_segment_run *r) {
   xlm_json_close(j);
 }
 
-static void init(xlm_json *j, const char *key, const xlm_init *x) { // ["normal", 0.02]
+static void init(xlm_json *j, const char *key,
+                 const xlm_init *x) { // ["normal", 0.02], then a program if there is one
   xlm_json_array(j, key, XLM_JSON_ROW);
   xlm_json_put_text(j, NULL, xlm_enum_name(XLM_ENUM_INIT, x->kind));
   for (int i = 0; i < xlm_init_numbers(x->kind); i++) number(j, NULL, x->x[i]);
+  if (x->code) code(j, NULL, x->code);
   xlm_json_close(j);
 }
 

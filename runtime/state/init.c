@@ -1,11 +1,14 @@
 // Initial values, in batches of BATCH Philox counters. Every step is a loop over the batch, which compilers
 // vectorise; normal deviates use Box & Muller, with logarithm, sine and cosine as polynomials from Moshier's
-// Cephes library (single precision, errors below 2 ulp). On x86 the same code is also compiled for AVX2,
-// without fused multiply-add, so that all such machines give the same bits.
+// Cephes library (single precision, errors below 2 ulp); truncated ones the inverse error function of M.
+// Giles, "Approximating the erfinv function", GPU Computing Gems 2, 2010. On x86 the same code is also
+// compiled for AVX2, without fused multiply-add, so that all such machines give the same bits.
 #include "runtime/state/init.h"
 
 #include <math.h>
 #include <string.h>
+
+#include "runtime/plan/code.h"
 
 enum { BATCH = XLM_PHILOX_BATCH, PER = 4 * BATCH };
 
@@ -56,9 +59,32 @@ INLINE void turn(uint32_t bits, float *cosine, float *sine) {
   *cosine = from_bits(((c_bits & ~swap) | (s_bits & swap)) ^ ((quadrant + 1) & 2) << 30);
 }
 
+INLINE float inverse_erf(float x) {
+  float w = -logarithm((1.0f - x) * (1.0f + x)), v = w - 2.5f, s = sqrtf(w) - 3.0f;
+  float near = 2.81022636e-08f, far = -0.000200214257f;
+  near = near * v + 3.43273939e-07f;
+  near = near * v - 3.5233877e-06f;
+  near = near * v - 4.39150654e-06f;
+  near = near * v + 0.00021858087f;
+  near = near * v - 0.00125372503f;
+  near = near * v - 0.00417768164f;
+  near = near * v + 0.246640727f;
+  near = near * v + 1.50140941f;
+  far = far * s + 0.000100950558f;
+  far = far * s + 0.00134934322f;
+  far = far * s - 0.00367342844f;
+  far = far * s + 0.00573950773f;
+  far = far * s - 0.0076224613f;
+  far = far * s + 0.00943887047f;
+  far = far * s + 1.00167406f;
+  far = far * s + 2.83297682f;
+  return (w < 5.0f ? near : far) * x;
+}
+
 typedef struct draw {
-  bool normal;
-  float a, b; // normal: b is the standard deviation; uniform: [a, b)
+  xlm_init_kind kind;
+  float a, b; // normal: b is the standard deviation; uniform: [a, b); truncated: b times what lies in [-a, a]
+  float area; // truncated: the probability of [-a, a]
 } draw;
 
 INLINE void normals(const draw *d, const uint32_t word[4][BATCH], float out[PER]) {
@@ -79,13 +105,24 @@ INLINE void uniforms(const draw *d, const uint32_t word[4][BATCH], float out[PER
     for (int w = 0; w < 4; w++) out[4 * j + w] = d->a + width * unit(word[w][j]);
 }
 
+INLINE void truncated(const draw *d, const uint32_t word[4][BATCH], float out[PER]) {
+  for (int j = 0; j < BATCH; j++)
+    for (int w = 0; w < 4; w++) {
+      float x = 1.41421356f * inverse_erf(d->area * (2.0f * unit(word[w][j]) - 1.0f));
+      x = x > d->a ? d->a : x;
+      out[4 * j + w] = d->b * (x < -d->a ? -d->a : x);
+    }
+}
+
 INLINE void batch(const draw *d, xlm_philox key, uint64_t first, float out[PER]) {
   uint32_t word[4][BATCH];
   xlm_philox_batch(key, 0, first, word);
-  if (d->normal)
+  if (d->kind == XLM_INIT_NORMAL)
     normals(d, word, out);
-  else
+  else if (d->kind == XLM_INIT_UNIFORM)
     uniforms(d, word, out);
+  else
+    truncated(d, word, out);
 }
 
 INLINE void fill(const draw *d, xlm_philox key, int64_t first, int64_t n, float *out) {
@@ -117,17 +154,39 @@ static int has_avx2(void) {
 }
 #endif
 
-void xlm_init_fill(const xlm_init *init, xlm_philox key, int64_t first, int64_t n, float *out) {
-  bool normal = init->kind == XLM_INIT_NORMAL;
-  draw d = {normal, normal ? 0 : (float)init->x[0], (float)init->x[normal ? 0 : 1]};
-  if (!normal && init->kind != XLM_INIT_UNIFORM)
-    for (int64_t i = 0; i < n; i++) out[i] = xlm_init_value(init);
+static draw draw_of(const xlm_init *init) {
+  float first = (float)init->x[0], second = (float)init->x[1];
+  if (init->kind == XLM_INIT_NORMAL) return (draw){.kind = init->kind, .b = first};
+  if (init->kind == XLM_INIT_UNIFORM) return (draw){.kind = init->kind, .a = first, .b = second};
+  return (draw){.kind = init->kind, .a = second, .b = first, .area = (float)erf(init->x[1] * M_SQRT1_2)};
+}
+
+static float value_of(const xlm_init *init) { // of all elements, if the kind is not random
+  return init->kind == XLM_INIT_ONES ? 1 : init->kind == XLM_INIT_CONSTANT ? (float)init->x[0] : 0;
+}
+
+bool xlm_init_is_zero(const xlm_init *init) {
+  return !init->code && !xlm_init_is_drawn(init) && value_of(init) == 0;
+}
+
+static void apply(const xlm_init *init, const int64_t *shape, int rank, int64_t first, int64_t n,
+                  float *out) {
+  for (int64_t i = 0; i < n; i++) {
+    double in[XLM_CODE_MAX_IN] = {out[i]};
+    int64_t rest = first + i;
+    for (int k = rank; k-- > 0; rest /= shape[k]) in[k + 1] = (double)(rest % shape[k]);
+    out[i] = (float)xlm_code_number(init->code, in);
+  }
+}
+
+void xlm_init_fill(const xlm_init *init, xlm_philox key, const int64_t *shape, int rank, int64_t first,
+                   int64_t n, float *out) {
+  const draw d = draw_of(init);
+  if (!xlm_init_is_drawn(init))
+    for (int64_t i = 0; i < n; i++) out[i] = value_of(init);
   else if (has_avx2())
     fill_avx2(&d, key, first, n, out);
   else
     fill_base(&d, key, first, n, out);
-}
-
-float xlm_init_value(const xlm_init *init) {
-  return init->kind == XLM_INIT_ONES ? 1 : init->kind == XLM_INIT_CONSTANT ? (float)init->x[0] : 0;
+  if (init->code) apply(init, shape, rank, first, n, out);
 }

@@ -10,9 +10,11 @@
 #include "runtime/base/philox.h"
 #include "runtime/plan/init.h"
 
-// Elements [first, first + n) of the logical tensor.
-// Random values are computed in f32; uniform: in [first bound, second bound).
-void xlm_init_fill(const xlm_init *init, xlm_philox key, int64_t first, int64_t n, float *out);
-float xlm_init_value(const xlm_init *init); // of all elements, if the kind is not random
+// Elements [first, first + n) of the logical tensor, of this shape.
+// Random values are computed in f32; uniform: in [first bound, second bound). Programs are computed in
+// double.
+void xlm_init_fill(const xlm_init *init, xlm_philox key, const int64_t *shape, int rank, int64_t first,
+                   int64_t n, float *out);
+bool xlm_init_is_zero(const xlm_init *init); // all elements are 0
 
 #endif

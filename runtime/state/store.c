@@ -167,7 +167,7 @@ static xlm_status init_view(const init_job *j, const xlm_stored *t, const xlm_vi
     for (int64_t part; n < MOST && at + n < end; n += part) {
       int64_t left = v->run - (at + n) % v->run, room = end - at < MOST ? end - at - n : MOST - n;
       part = left < room ? left : room;
-      xlm_init_fill(&t->init, key, logical_index(v, at + n), part, values + n);
+      xlm_init_fill(&t->init, key, t->shape, t->rank, logical_index(v, at + n), part, values + n);
     }
     bool same = t->dtype == XLM_F32;
     if (!same) store_floats(t->dtype, (char *)piece, values, n);
@@ -180,8 +180,7 @@ static xlm_status init_view(const init_job *j, const xlm_stored *t, const xlm_vi
 static xlm_status init_states(const init_job *j, int worker, int workers, xlm_error *err) {
   for (int i = 0; i < j->store->n; i++) {
     const xlm_stored *t = &j->store->at[i];
-    bool drawn = t->init.kind == XLM_INIT_NORMAL || t->init.kind == XLM_INIT_UNIFORM;
-    bool zero = !drawn && xlm_init_value(&t->init) == 0;
+    bool zero = xlm_init_is_zero(&t->init);
     for (int k = 0; k < t->n_views && !(zero && j->zeroed); k++) {
       int64_t begin, end;
       xlm_pool_range(t->views[k].n, worker, workers, &begin, &end);

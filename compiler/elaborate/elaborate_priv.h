@@ -206,6 +206,7 @@ typedef struct xlm_el {
   const xlm_el_active *active;
   xlm_el_decl *computing; // the innermost decl whose value is being computed
   bool exact;             // inside a dim's expression: divisions must be exact
+  bool wide;              // inside the update of a parameter: everything has its precision
   bool reuse;             // in a later round of a shared repeat: parameters already exist
   uint32_t epoch, epochs; // which shared round
   int32_t rounds;         // of `repeat .. over pp`

@@ -29,7 +29,7 @@ static bool is_wide(const xlm_el *e, const xlm_el_operand *in, int n) {
     if (in[i].value.kind == XLM_EL_TENSOR && !in[i].value.param && is_float(e, in[i].value.val) &&
         xlm_val_type(e->g, in[i].value.val)->dtype != XLM_BF16)
       return true;
-  return e->set->dtype != XLM_BF16;
+  return e->wide || e->set->dtype != XLM_BF16;
 }
 
 static const xlm_val *operands(xlm_el *e, const xlm_op *op, const xlm_el_operand *in, int n, bool all_wide) {

@@ -78,6 +78,11 @@ typedef struct xlm_steps xlm_steps;
 xlm_steps *xlm_steps_begin(xlm_build *b, xlm_arena *a, const xlm_train_options *o, xlm_step_inputs in);
 // Emits the update of one parameter in b's context. grad has the parameter's type.
 void xlm_steps_update(xlm_steps *s, xlm_val param, xlm_val grad);
+// The parameter's value after its update so far; the parameter itself if it has none.
+xlm_val xlm_steps_updated(const xlm_steps *s, xlm_val param);
+// Sets the parameter's value after the step to `now`, computed from xlm_steps_updated; it stays unchanged if
+// the gradients are not finite.
+void xlm_steps_project(xlm_steps *s, xlm_val param, xlm_val now);
 
 // A row of the table in reports: parameters that are updated alike.
 typedef struct xlm_update_row {

@@ -50,6 +50,29 @@ void xlm_step_descend(xlm_step *s, xlm_val direction) {
   xlm_step_store(s, s->param, xlm_op2(s->b, XLM_OP_SUB, s->param, change));
 }
 
+static xlm_update *update_of(const xlm_steps *s, xlm_val param) {
+  xlm_graph *g = s->b->g;
+  for (uint32_t i = 0; i < g->n_updates; i++)
+    if (g->updates[i].state == param) return &g->updates[i];
+  return NULL;
+}
+
+xlm_val xlm_steps_updated(const xlm_steps *s, xlm_val param) {
+  const xlm_update *u = update_of(s, param);
+  return u ? u->val : param;
+}
+
+void xlm_steps_project(xlm_steps *s, xlm_val param, xlm_val now) {
+  xlm_val before = xlm_steps_updated(s, param);
+  now = xlm_op3(s->b, XLM_OP_WHERE, s->sound, now, before);
+  xlm_val assigned = xlm_op2(s->b, XLM_OP_ASSIGN, before, now);
+  xlm_update *u = update_of(s, param);
+  if (u)
+    u->val = assigned;
+  else
+    xlm_graph_update(s->b->g, param, assigned);
+}
+
 xlm_steps *xlm_steps_begin(xlm_build *b, xlm_arena *a, const xlm_train_options *o, xlm_step_inputs in) {
   xlm_steps *s = XLM_NEW(a, xlm_steps);
   *s = (xlm_steps){.b = b, .options = o, .in = in, .matrices = xlm_find_matrices(b->g, a)};

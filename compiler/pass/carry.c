@@ -55,6 +55,11 @@ xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, doub
 
 // ---- the model's own updates ----
 
+// In the prologue, or with the parameters.
+static bool is_set_elsewhere(const xlm_differentiation *d, const xlm_update *u) {
+  return xlm_diff_is_early(d->g, u->val) || xlm_diff_is_projection(d->g, u);
+}
+
 // Dimensions of samples, positions and chosen tokens: those of inputs, and their names in views.
 static bool *data_dims(xlm_differentiation *d) {
   xlm_graph *g = d->out;
@@ -164,7 +169,7 @@ void xlm_diff_carry_rest(xlm_differentiation *d) {
       carry_metric(d, m);
   }
   for (uint32_t i = 0; several && i < d->g->n_updates; i++)
-    if (!xlm_diff_is_early(d->g, d->g->updates[i].val)) cut(d, d->map[d->g->updates[i].val], data, &carried);
+    if (!is_set_elsewhere(d, &d->g->updates[i])) cut(d, d->map[d->g->updates[i].val], data, &carried);
 }
 
 // Emits the marked nodes again, in order; afterwards carried[v] is v's value over the whole step.
@@ -203,7 +208,7 @@ void xlm_diff_updates(xlm_differentiation *d) {
   evaluate_again(d);
   counted_metrics(d);
   for (uint32_t i = 0; i < d->g->n_updates; i++) {
-    if (xlm_diff_is_early(d->g, d->g->updates[i].val)) continue;
+    if (is_set_elsewhere(d, &d->g->updates[i])) continue;
     xlm_val state = d->map[d->g->updates[i].state], v = d->map[d->g->updates[i].val];
     if (d->carried[v]) v = d->carried[v];
     xlm_type like = *xlm_val_type(d->out, state);
@@ -211,7 +216,7 @@ void xlm_diff_updates(xlm_differentiation *d) {
     next[i] = own_memory(d, xlm_order_to(&d->b, xlm_cast_to(&d->b, v, like.dtype), &like));
   }
   for (uint32_t i = 0; i < d->g->n_updates; i++) {
-    if (xlm_diff_is_early(d->g, d->g->updates[i].val)) continue;
+    if (is_set_elsewhere(d, &d->g->updates[i])) continue;
     xlm_val state = d->map[d->g->updates[i].state];
     xlm_build_context(&d->b, xlm_val_node(d->out, state));
     xlm_graph_update(d->out, state, xlm_op2(&d->b, XLM_OP_ASSIGN, state, next[i]));

@@ -39,6 +39,10 @@ static inline bool xlm_diff_is_early(const xlm_graph *g, xlm_val v) {
   return xlm_val_node(g, v)->phase == XLM_PHASE_PROLOGUE;
 }
 xlm_val xlm_diff_scalar_input(xlm_differentiation *d, xlm_input_role role); // an f32 number per step
+// Is it an update of a parameter, a function of its value after the optimizer's step?
+static inline bool xlm_diff_is_projection(const xlm_graph *g, const xlm_update *u) {
+  return xlm_node_is(xlm_val_node(g, u->state), XLM_LEAF_PARAMETER);
+}
 // The sum of v (times factor) over the microbatches of a step, readable in the STEP phase. With one
 // microbatch this is v itself, unless v is the memory of a state, which may change before it is read.
 xlm_val xlm_diff_carry(xlm_differentiation *d, const char *name, xlm_val v, double factor);

@@ -1,13 +1,12 @@
-// Any plan equals the one-rank plan. Random legal layouts of small versions of the shipped models, of one
-// whose losses are means over uneven counts (counts.xlm), of one with all operands of attention
-// (attention.xlm), of one with recurrences of all kinds (scans.xlm), and of two that learn from records
-// (images.xlm, translate.xlm), train 5 steps on local ranks. They are compared with one rank, and with a plain layout: the same dp, ep, cp, tp and microbatches
-// without pipeline, ZeRO and recompute. Losses agree with those of one rank within rounding. Losses, global
-// norms, parameters and optimizer states agree with those of the plain layout bit for bit, except when every
-// microbatch is reduced separately. One bound on the losses serves every optimizer: an element whose sign
-// lion takes differently has almost no gradient, and directions of only rounding errors in muon change the
-// loss as little; parameters and states of other splits are not compared. The plans under test go through a
-// file first, as with `xlmrun train plan.json`; those they are compared with do not.
+// Any plan equals the one-rank plan. Random legal layouts of small versions of the shipped models, and of
+// models that are for tests only (toy_models, test_models), train 5 steps on local ranks. They are compared
+// with one rank, and with a plain layout: the same dp, ep, cp, tp and microbatches without pipeline, ZeRO and
+// recompute. Losses agree with those of one rank within rounding. Losses, global norms, parameters and
+// optimizer states agree with those of the plain layout bit for bit, except when every microbatch is reduced
+// separately. One bound on the losses serves every optimizer: an element whose sign lion takes differently
+// has almost no gradient, and directions of only rounding errors in muon change the loss as little;
+// parameters and states of other splits are not compared. The plans under test go through a file first, as
+// with `xlmrun train plan.json`; those they are compared with do not.
 //
 //   test_any_plan                 a fixed list of seeds, and some fresh ones
 //   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)
@@ -88,7 +87,8 @@ static xlm_mesh mesh_of(const layout *l) {
 // Four rounds, and sizes that do not divide by what they are split over: 6 heads over 4, 3 groups over 2.
 static const char *sets_of(const char *model) {
   if (!strcmp(model, "mamba2") || !strcmp(model, "scans")) return "layers=4 heads=6 hidden=96";
-  if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle") || !strcmp(model, "retnet"))
+  if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle") || !strcmp(model, "retnet") ||
+      !strcmp(model, "indices"))
     return "layers=4 heads=6 hidden=96 ffn=100";
   if (!strcmp(model, "deepseek")) return "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20";
   return "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100";

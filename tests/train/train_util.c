@@ -16,7 +16,10 @@
 
 const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",     "qwen3",  "mixtral",
                                             "freestyle", "deepseek", "mamba2", "retnet"};
-const char *const test_models[TEST_MODELS] = {"counts", "attention", "scans", "images", "translate"};
+// Means over uneven counts, all operands of attention, recurrences of all kinds, indices along split
+// dimensions, records.
+const char *const test_models[TEST_MODELS] = {"counts",  "attention", "scans",
+                                              "indices", "images",    "translate"};
 
 // Small sizes that keep a model's special features: grouped heads, a window shorter than the sequence, an odd
 // number of layers.

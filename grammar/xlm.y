@@ -41,6 +41,10 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message);
   xlm_setting *setting;
   xlm_weight *weight;
   xlm_weight_group *group;
+  xlm_weight_factor *factor;
+  xlm_weight_size *size;
+  xlm_weight_split *split;
+  xlm_config_item *item;
   const char *text;
   xlm_list list;
   bool flag;
@@ -54,7 +58,7 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message);
 %token MODEL "`model`" DIM "`dim`" LET "`let`" CHECK "`check`" SHARD "`shard`" BLOCK "`block`" INPUT "`input`"
 %token PARAM "`param`" STATE "`state`" UPDATE "`update`" RETURN "`return`" REPEAT "`repeat`" LOSS "`loss`"
 %token OUTPUT "`output`" METRIC "`metric`" PRESET "`preset`" WEIGHTS "`weights`"
-%token GROUP "`group`" USE "`use`"
+%token GROUP "`group`" USE "`use`" CONFIG "`config`" OPTIONAL "`optional`"
 %token IF "`if`" THEN "`then`" ELSE "`else`" AND "`and`" OR "`or`" NOT "`not`"
 %token RECOMPUTE "`recompute`" OVER "`over`" AS "`as`" OF "`of`" WHERE "`where`" SHARED "`shared`"
 %token FROM "`from`" SHIFTED "`shifted`"
@@ -73,18 +77,23 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message);
 %right POW
 
 %type <list> stmts generic names juxtaposed aliases dims dim_entries axes args args1 targets target_list rest block_params
-%type <list> block_params1 results if_chain settings entries groups groups1
+%type <list> block_params1 results if_chain settings entries groups groups1 factors sizes splits members
+%type <list> elements elements1
 %type <expr> expr primary call target shift
 %type <arg> arg
 %type <dim> dim_entry
-%type <name> where as_name over_name of_name from_name
+%type <name> where as_name over_name of_name from_name term key
 %type <stmt> stmt repeat
-%type <flag> shared
+%type <flag> shared optional
 %type <block_param> block_param
 %type <block_result> result
 %type <setting> setting
-%type <weight> entry
+%type <weight> entry entry_layout
 %type <group> group
+%type <factor> factor
+%type <size> size
+%type <split> split
+%type <item> member value element
 
 %%
 
@@ -149,6 +158,9 @@ stmt
   | WEIGHTS NAME '{'[open] entries '}'[close]
       { $$ = xlm_build_stmt(p, XLM_STMT_WEIGHTS, @$, $NAME, NULL);
         $$->weights.entries = $entries.first; $$->body = xlm_span_join(@open, @close); }
+  | CONFIG NAME '{'[open] members '}'[close]
+      { $$ = xlm_build_stmt(p, XLM_STMT_CONFIG, @$, $NAME, NULL);
+        $$->config.items = $members.first; $$->body = xlm_span_join(@open, @close); }
   ;
 
 /* --- lists of names */
@@ -311,9 +323,20 @@ entries
   ;
 
 entry
+  : entry_layout optional       { $$ = $entry_layout; $$->span = @$; $$->optional = $optional; }
+  | entry_layout WHERE splits optional
+      { $$ = $entry_layout; $$->span = @$; $$->splits = $splits.first; $$->optional = $optional; }
+  ;
+
+entry_layout
   : path '=' STRING             { $$ = xlm_build_weight(p, @$, @path, @STRING, $STRING); }
   | path '=' STRING '[' groups ']'
       { $$ = xlm_build_weight(p, @$, @path, @STRING, $STRING); $$->layout_set = true; $$->layout = $groups.first; }
+  ;
+
+optional
+  : %empty                      { $$ = false; }
+  | OPTIONAL                    { $$ = true; }
   ;
 
 path
@@ -334,8 +357,81 @@ groups1
   ;
 
 group
-  : juxtaposed                  { $$ = xlm_build_group(p, @$, $juxtaposed, NULL, NULL); }
-  | NUMBER[part] OF NUMBER[parts] juxtaposed { $$ = xlm_build_group(p, @$, $juxtaposed, $part, $parts); }
+  : factors                     { $$ = xlm_build_group(p, @$, $factors); }
+  ;
+
+factors
+  : factor                      { $$ = (xlm_list){0}; XLM_APPEND($$, xlm_weight_factor, $factor); }
+  | factors[l] factor           { $$ = $l; XLM_APPEND($$, xlm_weight_factor, $factor); }
+  ;
+
+factor
+  : NAME                        { $$ = xlm_build_factor(p, @$, $NAME->text); }
+  | NUMBER[part] OF NUMBER[parts] { $$ = xlm_build_part(p, @$, $part, $parts, NULL); }
+  | NUMBER[part] OF '(' sizes ')' { $$ = xlm_build_part(p, @$, $part, NULL, $sizes.first); }
+  ;
+
+sizes
+  : size                        { $$ = (xlm_list){0}; XLM_APPEND($$, xlm_weight_size, $size); }
+  | sizes[l] ',' size           { $$ = $l; XLM_APPEND($$, xlm_weight_size, $size); }
+  ;
+
+size
+  : term                        { $$ = xlm_build_size(p, $term); }
+  | size[s] term                { $$ = xlm_build_times($s, $term); }
+  ;
+
+term
+  : NAME
+  | NUMBER                      { $$ = xlm_build_term(p, $NUMBER); }
+  ;
+
+splits
+  : split                       { $$ = (xlm_list){0}; XLM_APPEND($$, xlm_weight_split, $split); }
+  | splits[l] ',' split         { $$ = $l; XLM_APPEND($$, xlm_weight_split, $split); }
+  ;
+
+split
+  : NAME '=' juxtaposed         { $$ = xlm_build_split(p, $NAME, $juxtaposed); }
+  ;
+
+/* --- config: keys and values follow each other, as settings do */
+
+members
+  : %empty                      { $$ = (xlm_list){0}; }
+  | members[l] member           { $$ = $l; XLM_APPEND($$, xlm_config_item, $member); }
+  | members[l] bad              { $$ = $l; }
+  ;
+
+member
+  : key '=' value               { $$ = $value; $$->key = $key; }
+  ;
+
+key
+  : NAME
+  | STRING                      { $$ = xlm_build_key(p, @$, $STRING); }
+  ;
+
+value
+  : expr                        { $$ = xlm_build_item(p, XLM_CONFIG_EXPR, @$, $expr, (xlm_list){0}); }
+  | '[' elements ']'            { $$ = xlm_build_item(p, XLM_CONFIG_LIST, @$, NULL, $elements); }
+  | '{' members '}'             { $$ = xlm_build_item(p, XLM_CONFIG_OBJECT, @$, NULL, $members); }
+  ;
+
+elements
+  : %empty                      { $$ = (xlm_list){0}; }
+  | elements1
+  ;
+
+elements1
+  : element                     { $$ = (xlm_list){0}; XLM_APPEND($$, xlm_config_item, $element); }
+  | elements1[l] ',' element    { $$ = $l; XLM_APPEND($$, xlm_config_item, $element); }
+  ;
+
+element
+  : value
+  | REPEAT expr as_name '{' elements1 '}'
+      { $$ = xlm_build_item(p, XLM_CONFIG_REPEAT, @$, $expr, $elements1); $$->var = $as_name; }
   ;
 
 /* --- expressions */

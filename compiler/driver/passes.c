@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compiler/driver/times.h"
+#include "compiler/driver/whole_plan.h"
 #include "compiler/pass/global_batch.h"
 #include "runtime/base/clock.h"
 #include "runtime/plan/mesh.h"
@@ -34,6 +35,7 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   s.training = c->program == XLM_PROGRAM_TRAIN;
   xlm_graph *g = xlm_elaborate(c->arena, c->ast, &s, c->diags);
   if (!g || c->diags->errors || !xlm_optimizer_check(g, &o->train, c->diags)) return NULL;
+  if (!xlm_config_check(g, c->diags)) return NULL;
   bool beside_training = !s.training && o->with_train;
   if (beside_training) g->outputs.n = 0; // evaluation uses losses and metrics; whole logits are not needed
   if (o->outputs_only) g->losses.n = g->metrics.n = 0;

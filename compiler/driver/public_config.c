@@ -1,9 +1,11 @@
 // The configuration for other tools (config.json): the dims and lets with public names, and what follows from
 // the graph alone. A let has the value in the text; the graph shows what is computed.
+#include <math.h>
 #include <string.h>
 
 #include "compiler/driver/whole_plan.h"
 #include "compiler/ir/op.h"
+#include "runtime/base/json_parse.h"
 
 // The parameter that a value is, possibly cast or renamed; 0: none.
 static xlm_val parameter_of(const xlm_graph *g, xlm_val v) {
@@ -40,10 +42,10 @@ static xlm_plan_config *named(xlm_plan_config *c, uint32_t n, const char *alias)
   return NULL;
 }
 
-static void put(xlm_plan_config *c, uint32_t *n, const char *alias, double value, bool integer) {
+static void put(xlm_plan_config *c, uint32_t *n, const char *alias, double value, xlm_plan_number kind) {
   xlm_plan_config *at = named(c, *n, alias);
   if (!at) at = &c[(*n)++], *at = (xlm_plan_config){.name = alias, .n_aliases = 1, .alias = {alias}};
-  at->value = value, at->integer = integer;
+  at->value = value, at->kind = kind;
 }
 
 // The attributes that operations publish: the value, if all uses have the same.
@@ -58,22 +60,65 @@ static void put_published(xlm_plan_config *c, uint32_t *n, const xlm_graph *g, x
     value = own;
     found = true;
   }
-  if (found) put(c, n, f->published.name, value, false);
+  if (found) put(c, n, f->published.name, value, XLM_NUMBER_REAL);
 }
 
 void xlm_public_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
   xlm_plan_config *c = XLM_NEW_N(a, xlm_plan_config, g->n_config + XLM_OP_COUNT + 1);
   uint32_t n = g->n_config;
   bool any_table, tied = is_tied(g, &any_table);
-  for (uint32_t i = 0; i < g->n_config; i++) {
-    c[i] = (xlm_plan_config){.name = g->config[i].name,
-                             .n_aliases = g->config[i].n_aliases,
-                             .value = g->config[i].value,
-                             .integer = g->config[i].integer};
-    memcpy(c[i].alias, g->config[i].alias, sizeof c[i].alias);
-  }
+  for (uint32_t i = 0; i < n; i++) c[i] = g->config[i];
   for (int op = 1; op < XLM_OP_COUNT; op++) put_published(c, &n, g, (xlm_op_id)op);
-  if (any_table) put(c, &n, "tie_word_embeddings", tied, true);
+  if (any_table) put(c, &n, "tie_word_embeddings", tied, XLM_NUMBER_BOOL);
   p->config = c;
   p->n_config = n;
+}
+
+// ---- the config section ----
+
+// Does an operation that publishes an attribute under this name have this value? True when none publishes it.
+static bool is_used(const xlm_graph *g, const char *name, double value, const char **op) {
+  *op = NULL;
+  for (xlm_node id = 1; id < g->n_nodes; id++) {
+    const xlm_op_facts *f = xlm_op_facts_of(g->nodes[id].op);
+    if (!f->published.name || strcmp(f->published.name, name)) continue;
+    *op = xlm_op_at(g->nodes[id].op)->name;
+    double own = xlm_attr_float(&g->nodes[id].attrs, f->published.key, f->published.absent);
+    if (fabs(own - value) <= 1e-9 * fabs(own)) return true;
+  }
+  return !*op;
+}
+
+static void check_published(const xlm_graph *g, const xlm_plan_key *k, const char *name, const json_t *v,
+                            xlm_diags *d) {
+  const char *op, *member;
+  json_t *value;
+  if (json_is_number(v) && !is_used(g, name, json_number_value(v), &op))
+    xlm_diag_push(d, XLM_E_CONFIG_VALUE, k->span,
+                  "`%s` is %.15g here, and no `%s` of the model has that value", name, json_number_value(v),
+                  op);
+  if (json_is_object(v))
+    json_object_foreach((json_t *)(uintptr_t)v, member, value) check_published(g, k, member, value, d);
+}
+
+static void check_tied(const xlm_graph *g, const xlm_plan_key *k, const json_t *v, xlm_diags *d) {
+  bool any_table, tied = is_tied(g, &any_table);
+  if (strcmp(k->key, "tie_word_embeddings") || !json_is_boolean(v) || !any_table || json_is_true(v) == tied)
+    return;
+  xlm_diag_push(d, XLM_E_CONFIG_VALUE, k->span, "`%s` is %s here, and in the model the head is %s", k->key,
+                k->json, tied ? "the embedding" : "a parameter of its own");
+}
+
+bool xlm_config_check(const xlm_graph *g, xlm_diags *d) {
+  uint32_t errors = d->errors;
+  for (uint32_t i = 0; i < g->n_keys; i++) {
+    const xlm_plan_key *k = &g->keys[i];
+    json_t *v;
+    xlm_error err;
+    if (xlm_json_parse(k->json, strlen(k->json), JSON_DECODE_ANY, k->key, &v, &err) != XLM_OK) continue;
+    check_tied(g, k, v, d);
+    check_published(g, k, k->key, v, d);
+    json_decref(v);
+  }
+  return d->errors == errors;
 }

@@ -43,23 +43,6 @@ static const char *hash_text(xlm_arena *a, const xlm_source *s, const xlm_graph 
   return xlm_arena_printf(a, "%016llx", (unsigned long long)h);
 }
 
-static void copy_weights(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
-  xlm_plan_weight *w = XLM_NEW_N(a, xlm_plan_weight, g->n_weights);
-  for (uint32_t i = 0; i < g->n_weights; i++) {
-    const xlm_weight_map *m = &g->weights[i];
-    w[i] = (xlm_plan_weight){
-        .param = m->param, .external = m->external, .each = m->each, .n_groups = m->n_groups};
-    for (int k = 0; k < m->n_groups; k++) {
-      w[i].group[k] =
-          (xlm_plan_weight_group){.n = m->group[k].n, .part = m->group[k].part, .parts = m->group[k].parts};
-      memcpy(w[i].group[k].dim, m->group[k].dim, sizeof m->group[k].dim);
-    }
-  }
-  p->weights = w;
-  p->n_weights = g->n_weights; // dims keep their indices, since every rank's table begins with the model's
-  p->weights_name = g->weights_name;
-}
-
 static int64_t dim_size(const xlm_graph *g, const char *name) {
   xlm_dim d = xlm_graph_dim_find(g, name, 0);
   return d ? g->dims[d].full : 1;
@@ -89,7 +72,11 @@ xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph
                   .settings = o->asked,
                   .parameters = count_parameters(model)};
   p->model_flops_per_token = flops_per_token(counted, p->batch * p->seq);
-  copy_weights(p, model, a);
+  p->weights = model->weights; // dims keep their indices, since every rank's table begins with the model's
+  p->n_weights = model->n_weights;
+  p->weights_name = model->weights_name;
+  p->keys = model->keys;
+  p->n_keys = model->n_keys;
   xlm_public_config(p, model, a);
   return p;
 }

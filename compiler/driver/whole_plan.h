@@ -11,5 +11,8 @@ xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph
 
 // Sets the plan's public names and values (config.json).
 void xlm_public_config(xlm_plan *p, const xlm_graph *model, xlm_arena *a);
+// False when a key of the model's config section contradicts the graph, so that another tool would compute
+// something else: each is a diagnostic.
+bool xlm_config_check(const xlm_graph *model, xlm_diags *d);
 
 #endif

@@ -272,19 +272,9 @@ static void declare_built_in(xlm_el *e, const char *name, bool is_dim, int64_t v
   d->value = xlm_num_int(value);
 }
 
-// Is it written as a real number? Then it stays real whatever its value: other tools distinguish 0 from 0.0.
-static bool is_written_real(const xlm_expr *x) {
-  if (!x) return false;
-  if (x->kind == XLM_EXPR_NUMBER) return !x->number.integer;
-  if (x->kind == XLM_EXPR_UNARY) return is_written_real(x->unary.x);
-  if (x->kind == XLM_EXPR_BINARY) return is_written_real(x->binary.a) || is_written_real(x->binary.b);
-  return false;
-}
-
-static void put_config(xlm_el *e, const xlm_el_decl *d) {
+static void put_config(xlm_el *e, xlm_el_decl *d) {
   if (d->state != XLM_DECL_DONE || (d->built_in && !d->is_dim)) return;
-  xlm_config_value c = {.name = d->name, .value = d->value.v, .integer = d->value.integer};
-  if (d->stmt && !d->is_dim && is_written_real(d->stmt->expr)) c.integer = false;
+  xlm_plan_config c = {.name = d->name, .value = d->value.v, .kind = xlm_el_kind_of(e, d)};
   for (const xlm_ast_name *a = d->stmt ? d->stmt->decl.aliases : NULL; a && c.n_aliases < 8; a = a->next)
     c.alias[c.n_aliases++] = a->text;
   XLM_PUSH(e->arena, e->g->config, e->g->n_config, e->g->cap_config, c);

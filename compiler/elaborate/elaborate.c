@@ -58,6 +58,7 @@ static xlm_graph *elaborate(xlm_el *e) {
   xlm_el_declare_all(e);
   xlm_el_shard_rules(e);
   xlm_el_groups(e);
+  xlm_el_config(e);
   xlm_el_hoist(e, e->ast->stmts, false);
   xlm_el_run(e, &e->top, e->ast->stmts);
   if (e->stop) return e->g;

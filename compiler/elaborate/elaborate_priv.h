@@ -18,8 +18,10 @@
 //   stmt.c        statements
 //   group.c       parameter groups
 //   seen.c        records for editors
+//   kind.c        real, whole or true: what numbers are for other tools
+//   config.c      the config section
 //   paths.c       parameter paths that the text can produce
-//   shard.c, weights.c, unused.c   checks on the finished graph
+//   shard.c, weights.c, weight_layout.c, unused.c   checks on the finished graph
 #ifndef XLM_ELABORATE_ELABORATE_PRIV_H
 #define XLM_ELABORATE_ELABORATE_PRIV_H
 
@@ -125,8 +127,10 @@ struct xlm_el_decl {
   const char *origin;   // "--set", "preset `small`"; NULL: the declaration
   enum { XLM_DECL_NEW, XLM_DECL_BUSY, XLM_DECL_DONE, XLM_DECL_FAILED } state;
   xlm_number value;
-  xlm_dim dim;        // 0 until first used as a dimension
-  xlm_el_decl *waits; // BUSY: the declaration being computed for this one's value
+  enum { XLM_KIND_NEW, XLM_KIND_BUSY, XLM_KIND_DONE } kind_state;
+  xlm_plan_number kind; // as declared
+  xlm_dim dim;          // 0 until first used as a dimension
+  xlm_el_decl *waits;   // BUSY: the declaration being computed for this one's value
   struct xlm_el_frame *frame;
 };
 
@@ -264,6 +268,11 @@ xlm_el_symbol *xlm_el_declare(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s);
 bool xlm_el_force(xlm_el *e, xlm_el_decl *d, xlm_span at); // computes d->value
 void xlm_el_check(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s);
 
+// kind.c: other tools distinguish 1, 1.0 and true. A number is what the text writes it as, whatever its
+// value: a let stays real when it is set to 0.
+xlm_plan_number xlm_el_kind_of(xlm_el *e, xlm_el_decl *d); // DONE
+xlm_plan_number xlm_el_kind_of_expr(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_number value);
+
 // paths.c
 // Can the model have a parameter with this path (indices as `*`) under some settings?
 bool xlm_el_may_have(const xlm_el *e, const char *pattern);
@@ -355,6 +364,19 @@ void xlm_el_shard_check(xlm_el *e);
 // The attribute `split` from the axes written at the dimensions of a declaration; n = 0: there are none.
 xlm_attr xlm_el_shard_local(xlm_el *e, const xlm_ast_dim *dims, const xlm_el_shape *shape);
 void xlm_el_weights(xlm_el *e);
+xlm_dim xlm_el_type_dim(const xlm_el *e, const xlm_type *t, const char *name); // 0: the type has no such dim
+typedef struct xlm_external_layout { // of the external tensor of an entry
+  int part, parts;                   // which of how many slots; parts 0: the whole
+  int rank;
+  int64_t shape[XLM_MAX_RANK], *begin; // begin: of each slot, and the end; in units of `stride` elements
+  int64_t stride;
+} xlm_external_layout;
+// Sets the factors of m, which has `each` already, from the entry's layout. False: reported.
+bool xlm_el_layout(xlm_el *e, const xlm_weight *w, const xlm_type *t, xlm_plan_weight *m,
+                   xlm_external_layout *out);
+bool xlm_el_same_external(const xlm_external_layout *a, const xlm_external_layout *b); // but for the part
+const char *xlm_el_external_text(xlm_el *e, const xlm_external_layout *l); // "[24, 8], slots of 4, 2 and 2"
+void xlm_el_config(xlm_el *e);                                             // config.c: the graph's keys
 void xlm_el_unused(xlm_el *e);
 
 #endif

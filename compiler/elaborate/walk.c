@@ -94,12 +94,32 @@ static void stmt_preset(const xlm_stmt *s, visit *fn, void *context) {
   for (const xlm_setting *p = s->preset.settings; p; p = p->next) xlm_el_walk_names(p->value, fn, context);
 }
 
+static void stmt_weights(const xlm_stmt *s, visit *fn, void *context) {
+  for (const xlm_weight *w = s->weights.entries; w; w = w->next) {
+    for (const xlm_weight_split *x = w->splits; x; x = x->next) names(x->to, fn, context);
+    for (const xlm_weight_group *g = w->layout; g; g = g->next)
+      for (const xlm_weight_factor *f = g->factors; f; f = f->next)
+        for (const xlm_weight_size *z = f->sizes; z; z = z->next) names(z->terms, fn, context);
+  }
+}
+
+static void config_items(const xlm_config_item *i, visit *fn, void *context) {
+  for (; i; i = i->next) {
+    xlm_el_walk_names(i->expr, fn, context);
+    config_items(i->items, fn, context);
+  }
+}
+
+static void stmt_config(const xlm_stmt *s, visit *fn, void *context) {
+  config_items(s->config.items, fn, context);
+}
+
 static void walk_list(const xlm_stmt *s, visit *fn, void *context) {
   static void (*const walk[XLM_STMT_KINDS])(const xlm_stmt *, visit *, void *) = {
-      [XLM_STMT_BLOCK] = stmt_block,  [XLM_STMT_INPUT] = stmt_tensor,  [XLM_STMT_PARAM] = stmt_tensor,
-      [XLM_STMT_STATE] = stmt_tensor, [XLM_STMT_ASSIGN] = stmt_assign, [XLM_STMT_REPEAT] = stmt_repeat,
-      [XLM_STMT_IF] = stmt_if,        [XLM_STMT_OUTPUT] = stmt_output, [XLM_STMT_PRESET] = stmt_preset,
-      [XLM_STMT_GROUP] = stmt_preset,
+      [XLM_STMT_BLOCK] = stmt_block,  [XLM_STMT_INPUT] = stmt_tensor,    [XLM_STMT_PARAM] = stmt_tensor,
+      [XLM_STMT_STATE] = stmt_tensor, [XLM_STMT_ASSIGN] = stmt_assign,   [XLM_STMT_REPEAT] = stmt_repeat,
+      [XLM_STMT_IF] = stmt_if,        [XLM_STMT_OUTPUT] = stmt_output,   [XLM_STMT_PRESET] = stmt_preset,
+      [XLM_STMT_GROUP] = stmt_preset, [XLM_STMT_WEIGHTS] = stmt_weights, [XLM_STMT_CONFIG] = stmt_config,
   };
   for (; s; s = s->next) {
     xlm_el_walk_names(s->expr, fn, context);

@@ -1,7 +1,7 @@
 // weights sections: the external name and layout of every parameter, expanded over rounds.
 //
 // A path is matched as a pattern: `layers[i].mlp.up` and the parameters layers.0.mlp.up, layers.1.mlp.up ..
-// all become layers.*.mlp.up, so one lookup finds everything an entry covers.
+// all become layers.*.mlp.up, so one lookup finds everything an entry covers. Layouts: weight_layout.c.
 #include <ctype.h>
 #include <string.h>
 
@@ -27,6 +27,7 @@ typedef struct external { // an external tensor
   const xlm_weight *first;
   int parts, n_seen;
   bool *seen;
+  xlm_external_layout layout;
 } external;
 
 typedef struct section {
@@ -101,20 +102,20 @@ static bool bad_index(section *s, const xlm_weight *w, const char *fmt, const ch
   return false;
 }
 
-static xlm_dim dim_named(const xlm_el *e, const xlm_type *t, const char *name) {
+xlm_dim xlm_el_type_dim(const xlm_el *e, const xlm_type *t, const char *name) {
   for (int i = 0; i < t->rank; i++)
     if (!strcmp(e->g->dims[t->dim[i]].name, name)) return t->dim[i];
   return 0;
 }
 
 static bool put_index(section *s, const xlm_weight *w, const path *entry, const path *param, const char *name,
-                      xlm_text *out, xlm_weight_map *m, const xlm_type *t) {
+                      xlm_text *out, xlm_plan_weight *m, const xlm_type *t) {
   for (int i = 0; i < entry->n; i++)
     if (entry->index[i].var && !strcmp(entry->index[i].var, name)) {
       xlm_text_printf(out, "%lld", (long long)param->index[i].number);
       return true;
     }
-  xlm_dim d = dim_named(s->e, t, name);
+  xlm_dim d = xlm_el_type_dim(s->e, t, name);
   if (!d)
     return bad_index(s, w, "`{%s}` is neither an index of the path nor a dimension of the parameter", name);
   if (m->each)
@@ -124,7 +125,7 @@ static bool put_index(section *s, const xlm_weight *w, const path *entry, const 
   return true;
 }
 
-static bool expand(section *s, const xlm_weight *w, const path *entry, const path *param, xlm_weight_map *m,
+static bool expand(section *s, const xlm_weight *w, const path *entry, const path *param, xlm_plan_weight *m,
                    const xlm_type *t) {
   xlm_text out = xlm_text_new(s->e->arena);
   for (const char *p = w->external; *p;) {
@@ -141,65 +142,18 @@ static bool expand(section *s, const xlm_weight *w, const path *entry, const pat
   return true;
 }
 
-// --- layouts
-
-static void default_layout(const xlm_type *t, xlm_weight_map *m) {
-  for (int i = 0; i < t->rank; i++) {
-    if (t->dim[i] == m->each) continue;
-    m->group[m->n_groups].n = 1;
-    m->group[m->n_groups++].dim[0] = t->dim[i];
-  }
-}
-
-static bool bad_layout(section *s, const xlm_weight *w, xlm_span at, const xlm_type *t, const char *fmt,
-                       const char *name) {
-  xlm_el *e = s->e;
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_WEIGHT_LAYOUT, at, fmt, name);
-  xlm_diag_label(e->diags, g, w->path_span, "the parameter is %s",
-                 xlm_el_dims_text(e, t->dim, t->rank, false));
-  xlm_diag_help(e->diags, g,
-                "the layout names each dimension once, except one that is {..} in the name; `heads "
-                "head` merges two");
-  return false;
-}
-
-static bool read_layout(section *s, const xlm_weight *w, const xlm_type *t, xlm_weight_map *m) {
-  uint32_t used = 0;
-  for (const xlm_weight_group *g = w->layout; g; g = g->next) {
-    if (m->n_groups == XLM_MAX_RANK)
-      return bad_layout(s, w, g->span, t, "the layout has more than 8 groups%s", "");
-    m->group[m->n_groups].part = (int16_t)g->part;
-    m->group[m->n_groups].parts = (int16_t)g->parts;
-    for (const xlm_ast_name *d = g->dims; d; d = d->next) {
-      xlm_dim dim = dim_named(s->e, t, d->text);
-      int i = dim ? xlm_type_find(t, dim) : -1;
-      if (i < 0) return bad_layout(s, w, d->span, t, "the parameter has no dimension `%s`", d->text);
-      if (used >> i & 1 || dim == m->each) return bad_layout(s, w, d->span, t, "`%s` appears twice", d->text);
-      used |= 1u << i;
-      m->group[m->n_groups].dim[m->group[m->n_groups].n++] = dim;
-    }
-    m->n_groups++;
-  }
-  for (int i = 0; i < t->rank; i++)
-    if (!(used >> i & 1) && t->dim[i] != m->each)
-      return bad_layout(s, w, w->external_span, t, "the layout leaves out `%s`",
-                        s->e->g->dims[t->dim[i]].name);
-  return true;
-}
-
 // --- collisions
 
-static bool collides(section *s, const xlm_weight *w, const xlm_weight_map *m) {
+static bool collides(section *s, const xlm_weight *w, const xlm_plan_weight *m,
+                     const xlm_external_layout *l) {
   xlm_el *e = s->e;
-  int part = 0, parts = 0;
-  for (int i = 0; i < m->n_groups; i++)
-    if (m->group[i].parts) part = m->group[i].part, parts = m->group[i].parts;
   external *x = xlm_dict_get(&s->externals, m->external);
   if (!x) {
     x = XLM_NEW(e->arena, external);
-    *x = (external){.first = w, .parts = parts, .seen = XLM_NEW_N(e->arena, bool, parts + 1)};
+    *x = (external){
+        .first = w, .parts = l->parts, .seen = XLM_NEW_N(e->arena, bool, l->parts + 1), .layout = *l};
     xlm_dict_put(e->arena, &s->externals, m->external, x);
-  } else if (!parts || x->parts != parts || x->seen[part]) {
+  } else if (!l->parts || !x->parts || x->parts != l->parts || x->seen[l->part]) {
     xlm_diag *g = xlm_diag_push(e->diags, XLM_E_WEIGHT_DUPLICATE, w->external_span,
                                 "two entries name the tensor `%s`", m->external);
     if (x->first != w) xlm_diag_label(e->diags, g, x->first->external_span, "the first is here");
@@ -207,8 +161,15 @@ static bool collides(section *s, const xlm_weight *w, const xlm_weight_map *m) {
                   x->first == w ? "use the index of the path in the name, as in layers.{i}"
                                 : "parts of one tensor are written as [0 of 3 heads head, hidden]");
     return true;
+  } else if (!xlm_el_same_external(&x->layout, l)) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_WEIGHT_PARTS, w->external_span,
+                                "the parts of `%s` do not fit together", m->external);
+    xlm_diag_primary(e->diags, g, "%s", xlm_el_external_text(e, l));
+    xlm_diag_label(e->diags, g, x->first->external_span, "%s", xlm_el_external_text(e, &x->layout));
+    xlm_diag_help(e->diags, g, "entries of one tensor have the same slots, in the same place, and one shape");
+    return true;
   }
-  x->seen[part] = true;
+  x->seen[l->part] = true;
   x->n_seen++;
   return false;
 }
@@ -250,7 +211,8 @@ static bool map_one(section *s, const xlm_weight *w, const path *entry, xlm_el_p
   xlm_el *e = s->e;
   const xlm_type *t = xlm_val_type(e->g, p->val);
   path own = read_path(e->arena, p->path);
-  xlm_weight_map m = {.param = p->path};
+  xlm_plan_weight m = {.param = p->path, .optional = w->optional};
+  xlm_external_layout layout;
   if (p->mapped) {
     xlm_diag *g =
         xlm_diag_push(e->diags, XLM_E_WEIGHT_TWICE, w->path_span, "parameter `%s` has two entries", p->path);
@@ -259,11 +221,7 @@ static bool map_one(section *s, const xlm_weight *w, const path *entry, xlm_el_p
   }
   p->mapped = true;
   if (!expand(s, w, entry, &own, &m, t)) return false;
-  if (!w->layout_set)
-    default_layout(t, &m);
-  else if (!read_layout(s, w, t, &m))
-    return false;
-  if (collides(s, w, &m)) return false;
+  if (!xlm_el_layout(e, w, t, &m, &layout) || collides(s, w, &m, &layout)) return false;
   if (s->keep) XLM_PUSH(e->arena, e->g->weights, e->g->n_weights, e->g->cap_weights, m);
   return true;
 }

@@ -83,14 +83,45 @@ void xlm_fmt_dims(xlm_fmt_line *l, const xlm_ast_dim *d) {
   close(l, "]");
 }
 
+static void put_sizes(xlm_fmt_line *l, const xlm_weight_size *s) {
+  open(l, "(");
+  for (; s; s = s->next) {
+    put_juxtaposed(l, s->terms);
+    if (s->next) xlm_fmt_comma(l);
+  }
+  close(l, ")");
+}
+
+static void put_factor(xlm_fmt_line *l, const xlm_weight_factor *f) {
+  if (f->dim) {
+    add(l, f->dim);
+    return;
+  }
+  xlm_text_printf(&l->text, "%d of ", f->part);
+  if (f->sizes)
+    put_sizes(l, f->sizes);
+  else
+    xlm_text_printf(&l->text, "%d", f->parts);
+}
+
 void xlm_fmt_layout(xlm_fmt_line *l, const xlm_weight_group *g) {
   open(l, "[");
   for (; g; g = g->next) {
-    if (g->parts) xlm_text_printf(&l->text, "%d of %d ", g->part, g->parts);
-    put_juxtaposed(l, g->dims);
+    for (const xlm_weight_factor *f = g->factors; f; f = f->next) {
+      put_factor(l, f);
+      if (f->next) add(l, " ");
+    }
     if (g->next) xlm_fmt_comma(l);
   }
   close(l, "]");
+}
+
+void xlm_fmt_splits(xlm_fmt_line *l, const xlm_weight_split *s) {
+  for (; s; s = s->next) {
+    xlm_text_printf(&l->text, "%s = ", s->dim->text);
+    put_juxtaposed(l, s->to);
+    if (s->next) xlm_fmt_comma(l);
+  }
 }
 
 // --- one function per kind of argument and of expression
@@ -191,4 +222,67 @@ void xlm_fmt_expr(xlm_fmt_line *l, const xlm_expr *e) {
   if (e->parens) open(l, "(");
   kinds[e->kind](l, e);
   if (e->parens) close(l, ")");
+}
+
+// --- values of a config section
+
+static bool is_word(const char *s) {
+  size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
+  static const char *const reserved[] = {"if", "then", "else", "and", "or", "not"};
+  for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+    if (!strcmp(s, reserved[i])) return false;
+  return n && !s[n] && (*s < '0' || *s > '9');
+}
+
+void xlm_fmt_key(xlm_fmt_line *l, const xlm_ast_name *key) {
+  if (is_word(key->text))
+    add(l, key->text);
+  else
+    xlm_fmt_string(l, key->text);
+}
+
+static void put_items(xlm_fmt_line *l, const xlm_config_item *i) {
+  for (; i; i = i->next) {
+    xlm_fmt_item(l, i);
+    if (i->next) xlm_fmt_comma(l);
+  }
+}
+
+static void item_expr(xlm_fmt_line *l, const xlm_config_item *i) {
+  xlm_fmt_expr(l, i->expr);
+}
+
+static void item_list(xlm_fmt_line *l, const xlm_config_item *i) {
+  open(l, "[");
+  put_items(l, i->items);
+  close(l, "]");
+}
+
+static void item_object(xlm_fmt_line *l, const xlm_config_item *i) {
+  open(l, i->items ? "{ " : "{");
+  for (const xlm_config_item *m = i->items; m; m = m->next) {
+    xlm_fmt_key(l, m->key);
+    add(l, " = ");
+    xlm_fmt_item(l, m);
+    add(l, m->next ? "  " : " ");
+  }
+  close(l, "}");
+}
+
+static void item_repeat(xlm_fmt_line *l, const xlm_config_item *i) {
+  add(l, "repeat ");
+  xlm_fmt_expr(l, i->expr);
+  if (i->var) xlm_text_printf(&l->text, " as %s", i->var->text);
+  open(l, " { ");
+  put_items(l, i->items);
+  close(l, " }");
+}
+
+void xlm_fmt_item(xlm_fmt_line *l, const xlm_config_item *i) {
+  static void (*const kinds_of_items[])(xlm_fmt_line *,
+                                        const xlm_config_item *) = {[XLM_CONFIG_EXPR] = item_expr,
+                                                                    [XLM_CONFIG_LIST] = item_list,
+                                                                    [XLM_CONFIG_OBJECT] = item_object,
+                                                                    [XLM_CONFIG_REPEAT] = item_repeat};
+  kinds_of_items[i->kind](l, i);
 }

@@ -284,7 +284,7 @@ static void format_if(formatter *f, const xlm_stmt *s) {
   finish(f, close, UINT32_MAX);
 }
 
-// --- presets, groups and weights
+// --- presets, groups, weights and config
 
 static void write_settings_head(xlm_fmt_line *l, const xlm_stmt *s) {
   add(l, s->kind == XLM_STMT_GROUP ? "group " : "preset ");
@@ -355,6 +355,11 @@ static void format_entry(formatter *f, const xlm_weight *w, uint32_t limit) {
     add(l, " ");
     xlm_fmt_layout(l, w->layout);
   }
+  if (w->splits) {
+    add(l, " where ");
+    xlm_fmt_splits(l, w->splits);
+  }
+  if (w->optional) add(l, " optional");
   finish(f, w->span.end, limit);
 }
 
@@ -363,6 +368,26 @@ static void format_weights(formatter *f, const xlm_stmt *s) {
   xlm_text_printf(&start_head(f, s)->text, "weights %s {", s->name->text);
   open_braces(f, s->body.begin, w ? w->span.begin : s->body.end);
   for (; w; w = w->next) format_entry(f, w, w->next ? w->next->span.begin : s->body.end);
+  end_braces(f, s->body.end - 1, s->body.end - 1);
+  finish(f, s->body.end, UINT32_MAX);
+}
+
+static void format_member(formatter *f, const xlm_config_item *i, uint32_t limit) {
+  uint32_t begin = i->key->span.begin, end = i->span.end;
+  comments_before(f, begin, end);
+  xlm_fmt_line *l = start(f, ALIGN_SETTING, begin);
+  xlm_fmt_key(l, i->key);
+  xlm_fmt_stop(l, 1);
+  add(l, "= ");
+  xlm_fmt_item(l, i);
+  finish(f, end, limit);
+}
+
+static void format_config(formatter *f, const xlm_stmt *s) {
+  const xlm_config_item *i = s->config.items;
+  xlm_text_printf(&start_head(f, s)->text, "config %s {", s->name->text);
+  open_braces(f, s->body.begin, i ? i->key->span.begin : s->body.end);
+  for (; i; i = i->next) format_member(f, i, i->next ? i->next->key->span.begin : s->body.end);
   end_braces(f, s->body.end - 1, s->body.end - 1);
   finish(f, s->body.end, UINT32_MAX);
 }
@@ -395,6 +420,7 @@ static const struct {
     [XLM_STMT_PRESET] = {NULL, 0, format_preset},
     [XLM_STMT_GROUP] = {NULL, 0, format_preset},
     [XLM_STMT_WEIGHTS] = {NULL, 0, format_weights},
+    [XLM_STMT_CONFIG] = {NULL, 0, format_config},
 };
 
 static void format_stmt(formatter *f, const xlm_stmt *s) {

@@ -37,6 +37,9 @@ void xlm_fmt_string(xlm_fmt_line *l, const char *s);
 void xlm_fmt_names(xlm_fmt_line *l, const xlm_ast_name *n);      // a, b
 void xlm_fmt_dims(xlm_fmt_line *l, const xlm_ast_dim *d);
 void xlm_fmt_layout(xlm_fmt_line *l, const xlm_weight_group *g);
+void xlm_fmt_splits(xlm_fmt_line *l, const xlm_weight_split *s); // heads = kv_heads group, ..
+void xlm_fmt_item(xlm_fmt_line *l, const xlm_config_item *i);    // without its key
+void xlm_fmt_key(xlm_fmt_line *l, const xlm_ast_name *key);
 uint32_t xlm_fmt_width(const char *s, uint32_t n); // characters
 void xlm_fmt_print(xlm_fmt_lines *lines, xlm_text *out);
 #endif

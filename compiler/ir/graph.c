@@ -53,6 +53,8 @@ xlm_graph *xlm_graph_like(const xlm_graph *from) {
   g->n_rules = from->n_rules;
   g->config = from->config;
   g->n_config = from->n_config;
+  g->keys = from->keys;
+  g->n_keys = from->n_keys;
   g->groups = from->groups;
   g->n_groups = from->n_groups;
   return g;

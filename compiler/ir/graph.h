@@ -9,6 +9,7 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/base/text.h"
+#include "runtime/plan/external.h"
 #include "runtime/plan/op.h"
 #include "runtime/plan/span.h"
 #include "runtime/plan/attr.h"
@@ -77,20 +78,6 @@ typedef struct xlm_vals {
   uint32_t n, cap;
 } xlm_vals;
 
-// An entry of a `weights` section, resolved: parameter -> external tensor.
-typedef struct xlm_weight_map {
-  const char *param; // "layers.0.attention.wq"
-  const char
-      *external; // "model.layers.0.self_attn.q_proj.weight"; may hold one {dim}: one tensor per index of dim
-  xlm_dim each;  // that dim; 0 = none
-  uint8_t n_groups; // external rank
-  struct {
-    uint8_t n;
-    xlm_dim dim[XLM_MAX_RANK]; // merged, outermost first
-    int16_t part, parts; // parts > 0: this parameter is part `part` of `parts` equal ones along this group
-  } group[XLM_MAX_RANK];
-} xlm_weight_map;
-
 typedef struct xlm_shard_rule { // shard D over A; D and A are names of dims and of mesh axes
   const char *dim;
   uint8_t n_axes;
@@ -107,14 +94,6 @@ typedef struct xlm_param_group { // settings for the parameters it matches
   const char *where;       // "run.yaml:12" for those of a run file; NULL: see span
   xlm_span span;
 } xlm_param_group;
-
-typedef struct xlm_config_value { // a dim or let with public names, for flags and config.json
-  const char *name;
-  uint8_t n_aliases;
-  const char *alias[8];
-  double value;
-  bool integer;
-} xlm_config_value;
 
 // Properties of a graph established by passes: a set of bits.
 typedef enum xlm_property_id {
@@ -147,12 +126,14 @@ typedef struct xlm_graph {
   xlm_update *updates;
   uint32_t n_updates, cap_updates;
   const char *weights_name; // of the section: "huggingface"; NULL without one
-  xlm_weight_map *weights;
+  xlm_plan_weight *weights;
   uint32_t n_weights, cap_weights;
   xlm_shard_rule *rules;
   uint32_t n_rules, cap_rules;
-  xlm_config_value *config;
+  xlm_plan_config *config; // dims and lets, for flags and config.json
   uint32_t n_config, cap_config;
+  xlm_plan_key *keys; // of the config section
+  uint32_t n_keys, cap_keys;
   xlm_param_group *groups; // of the model text; the first that matches a parameter applies
   uint32_t n_groups, cap_groups;
 } xlm_graph;

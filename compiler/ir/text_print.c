@@ -205,10 +205,12 @@ static void header(printer *p) {
   source(p);
 }
 
-static void config(printer *p, const xlm_config_value *c) {
+static void config(printer *p, const xlm_plan_config *c) {
+  static const char *const kinds[] = {
+      [XLM_NUMBER_REAL] = "real", [XLM_NUMBER_INT] = "int", [XLM_NUMBER_BOOL] = "bool"};
   xlm_text_add(p->out, "config ");
   word(p, c->name);
-  xlm_text_add(p->out, c->integer ? ": int = " : ": real = ");
+  xlm_text_printf(p->out, ": %s = ", kinds[c->kind]);
   xlm_text_double(p->out, c->value);
   for (int i = 0; i < c->n_aliases; i++) {
     xlm_text_add(p->out, i ? ", " : " as ");
@@ -247,7 +249,26 @@ static void rule(printer *p, const xlm_shard_rule *r) {
   xlm_text_add(p->out, "\n");
 }
 
-static void weight(printer *p, const xlm_weight_map *w) {
+static void key(printer *p, const xlm_plan_key *k) {
+  xlm_text_add(p->out, "key ");
+  quoted(p->out, k->key);
+  xlm_text_add(p->out, " = ");
+  quoted(p->out, k->json);
+  span(p, k->span);
+  xlm_text_add(p->out, "\n");
+}
+
+static void factor(printer *p, const xlm_plan_factor *f) {
+  if (f->dim) {
+    dim(p, f->dim);
+    if (f->size) xlm_text_printf(p->out, "~%lld*%lld", (long long)f->size, (long long)f->step);
+    return;
+  }
+  xlm_text_printf(p->out, "#%lld/%lld", (long long)f->at, (long long)f->of);
+  if (f->n) xlm_text_printf(p->out, "+%d", f->n);
+}
+
+static void weight(printer *p, const xlm_plan_weight *w) {
   xlm_text_add(p->out, "weight ");
   word(p, w->param);
   xlm_text_add(p->out, " = ");
@@ -257,16 +278,11 @@ static void weight(printer *p, const xlm_weight_map *w) {
     dim(p, w->each);
   }
   xlm_text_add(p->out, " [");
-  for (int i = 0; i < w->n_groups; i++) {
-    if (i) xlm_text_add(p->out, ", ");
-    for (int j = 0; j < w->group[i].n; j++) {
-      if (j) xlm_text_add(p->out, " ");
-      dim(p, w->group[i].dim[j]);
-    }
-    if (!w->group[i].n) xlm_text_add(p->out, "1");
-    if (w->group[i].parts) xlm_text_printf(p->out, " #%d/%d", w->group[i].part, w->group[i].parts);
+  for (int i = 0; i < w->n_factors; i++) {
+    if (i) xlm_text_add(p->out, w->factors[i].group == w->factors[i - 1].group ? " " : ", ");
+    factor(p, &w->factors[i]);
   }
-  xlm_text_add(p->out, "]\n");
+  xlm_text_add(p->out, w->optional ? "] optional\n" : "]\n");
 }
 
 static void group(printer *p, const xlm_param_group *g) {
@@ -299,6 +315,7 @@ void xlm_graph_print(const xlm_graph *g, xlm_text *out) {
   if (g->source) p.lines = xlm_lines_of(out->arena, g->source->text, g->source->n);
   header(&p);
   for (uint32_t i = 0; i < g->n_config; i++) config(&p, &g->config[i]);
+  for (uint32_t i = 0; i < g->n_keys; i++) key(&p, &g->keys[i]);
   for (xlm_dim d = 1; d < g->n_dims; d++) dim_line(&p, d);
   for (uint32_t i = 0; i < g->n_rules; i++) rule(&p, &g->rules[i]);
   for (uint32_t i = 0; i < g->n_weights; i++) weight(&p, &g->weights[i]);

@@ -224,10 +224,14 @@ static bool read_source(reader *r) {
 }
 
 static bool read_config(reader *r) {
-  xlm_config_value c = {0};
+  xlm_plan_config c = {0};
   if (!xlm_lex_word(&r->x, true, &c.name) || !xlm_lex_want(&r->x, ":")) return false;
-  c.integer = xlm_lex_try(&r->x, "int");
-  if (!c.integer && !xlm_lex_want(&r->x, "real")) return false;
+  if (xlm_lex_try(&r->x, "int"))
+    c.kind = XLM_NUMBER_INT;
+  else if (xlm_lex_try(&r->x, "bool"))
+    c.kind = XLM_NUMBER_BOOL;
+  else if (!xlm_lex_want(&r->x, "real"))
+    return false;
   if (!xlm_lex_want(&r->x, "=") || !xlm_lex_double(&r->x, &c.value)) return false;
   for (bool more = xlm_lex_try(&r->x, "as"); more; more = xlm_lex_try(&r->x, ",")) {
     if (c.n_aliases == sizeof c.alias / sizeof *c.alias) return xlm_lex_fail(&r->x, "more than 8 names");
@@ -272,35 +276,57 @@ static bool read_rule(reader *r) {
   return true;
 }
 
-static bool weight_group(reader *r, xlm_weight_map *w) {
-  if (w->n_groups == XLM_MAX_RANK) return xlm_lex_fail(&r->x, "more than %d groups", XLM_MAX_RANK);
-  __typeof__(w->group[0]) *g = &w->group[w->n_groups++];
-  int64_t part = 0, parts = 0;
-  if (!xlm_lex_try(&r->x, "1")) do {
-      if (g->n == XLM_MAX_RANK) return xlm_lex_fail(&r->x, "more than %d dimensions", XLM_MAX_RANK);
-      if (!dim(r, &g->dim[g->n++])) return false;
-    } while (!xlm_lex_done(&r->x) && *r->x.at != '#' && *r->x.at != ',' && *r->x.at != ']');
-  if (xlm_lex_try(&r->x, "#")) {
-    if (!xlm_lex_int(&r->x, 0, INT16_MAX, &part) || !xlm_lex_want(&r->x, "/")) return false;
-    if (!xlm_lex_int(&r->x, 1, INT16_MAX, &parts)) return false;
-  }
-  g->part = (int16_t)part;
-  g->parts = (int16_t)parts;
+static bool read_key(reader *r) {
+  xlm_plan_key k = {0};
+  if (!xlm_lex_quoted(&r->x, &k.key) || !xlm_lex_want(&r->x, "=") || !xlm_lex_quoted(&r->x, &k.json))
+    return false;
+  if (!span(r, &k.span)) return false;
+  XLM_PUSH(r->arena, r->g->keys, r->g->n_keys, r->g->cap_keys, k);
   return true;
 }
 
+static bool factor(reader *r, xlm_plan_factor *f) {
+  int64_t n = 0;
+  if (!xlm_lex_try(&r->x, "#")) {
+    if (!dim(r, &f->dim)) return false;
+    f->step = 1;
+    return !xlm_lex_try(&r->x, "~") ||
+           (xlm_lex_int(&r->x, 1, MAX_SIZE, &f->size) && xlm_lex_want(&r->x, "*") &&
+            xlm_lex_int(&r->x, 1, MAX_SIZE, &f->step));
+  }
+  if (!xlm_lex_int(&r->x, 0, MAX_SIZE, &f->at) || !xlm_lex_want(&r->x, "/")) return false;
+  if (!xlm_lex_int(&r->x, 1, MAX_SIZE, &f->of)) return false;
+  if (xlm_lex_try(&r->x, "+") && !xlm_lex_int(&r->x, 1, XLM_MAX_FACTORS, &n)) return false;
+  f->n = (uint8_t)n;
+  return true;
+}
+
+static bool factors(reader *r, xlm_plan_weight *w) {
+  xlm_plan_factor *f = NULL;
+  uint32_t n = 0, cap = 0;
+  if (xlm_lex_try(&r->x, "]")) return true;
+  do {
+    if (w->n_groups == XLM_MAX_RANK) return xlm_lex_fail(&r->x, "more than %d groups", XLM_MAX_RANK);
+    do {
+      xlm_plan_factor one = {.group = w->n_groups};
+      if (n == XLM_MAX_FACTORS) return xlm_lex_fail(&r->x, "more than %d factors", XLM_MAX_FACTORS);
+      if (!factor(r, &one)) return false;
+      XLM_PUSH(r->arena, f, n, cap, one);
+    } while (!xlm_lex_done(&r->x) && *r->x.at != ',' && *r->x.at != ']');
+    w->n_groups++;
+  } while (xlm_lex_try(&r->x, ","));
+  w->factors = f;
+  w->n_factors = (uint8_t)n;
+  return xlm_lex_want(&r->x, "]");
+}
+
 static bool read_weight(reader *r) {
-  xlm_weight_map w = {0};
+  xlm_plan_weight w = {0};
   if (!xlm_lex_word(&r->x, true, &w.param) || !xlm_lex_want(&r->x, "=")) return false;
   if (!xlm_lex_quoted(&r->x, &w.external)) return false;
   if (xlm_lex_try(&r->x, "each") && !dim(r, &w.each)) return false;
-  if (!xlm_lex_want(&r->x, "[")) return false;
-  if (!xlm_lex_try(&r->x, "]")) {
-    do {
-      if (!weight_group(r, &w)) return false;
-    } while (xlm_lex_try(&r->x, ","));
-    if (!xlm_lex_want(&r->x, "]")) return false;
-  }
+  if (!xlm_lex_want(&r->x, "[") || !factors(r, &w)) return false;
+  w.optional = xlm_lex_try(&r->x, "optional");
   XLM_PUSH(r->arena, r->g->weights, r->g->n_weights, r->g->cap_weights, w);
   return true;
 }
@@ -353,10 +379,11 @@ static const struct {
 } statements[] = {
     {"model", read_model},   {"properties", read_properties},
     {"source", read_source}, {"config", read_config},
-    {"dim", read_dim},       {"shard", read_rule},
-    {"weight", read_weight}, {"output", read_output},
-    {"metric", read_metric}, {"loss", read_loss},
-    {"update", read_update}, {"group", read_group},
+    {"key", read_key},       {"dim", read_dim},
+    {"shard", read_rule},    {"weight", read_weight},
+    {"output", read_output}, {"metric", read_metric},
+    {"loss", read_loss},     {"update", read_update},
+    {"group", read_group},
 };
 
 static bool read_line(reader *r) {

@@ -322,10 +322,10 @@ static bool updates_are_sound(verifier *v) {
 static bool weights_are_sound(verifier *v) {
   const xlm_graph *g = v->g;
   for (uint32_t i = 0; i < g->n_weights; i++) {
-    const xlm_weight_map *w = &g->weights[i];
+    const xlm_plan_weight *w = &g->weights[i];
     bool known = w->each < g->n_dims && w->n_groups <= XLM_MAX_RANK;
-    for (int j = 0; known && j < w->n_groups; j++)
-      for (int k = 0; k < w->group[j].n; k++) known &= w->group[j].dim[k] && w->group[j].dim[k] < g->n_dims;
+    for (int j = 0; known && j < w->n_factors; j++)
+      known &= w->factors[j].dim < g->n_dims && w->factors[j].group < w->n_groups;
     if (!known) return broken(v, "the weight of %.200s names a dimension that does not exist", w->param);
   }
   return true;

@@ -149,6 +149,7 @@ typedef enum xlm_stmt_kind {
   XLM_STMT_PRESET,  // preset small { hidden = 768  layers = 12 }
   XLM_STMT_GROUP,   // group "layers.*.attention.*" { lr = 0.5  optimizer = muon }
   XLM_STMT_WEIGHTS, // weights huggingface { path = "name" [layout] ... }
+  XLM_STMT_CONFIG,  // config huggingface { key = value ... }
   XLM_STMT_KINDS,
 } xlm_stmt_kind;
 
@@ -171,14 +172,32 @@ typedef struct xlm_setting { // a `name = expr` in a preset or group
   struct xlm_setting *next;
 } xlm_setting;
 
-// A group of the external layout: `heads head` in [heads head, hidden]; `0 of 3 heads head`: the first of
-// three equal parts.
-typedef struct xlm_weight_group {
+typedef struct xlm_weight_size { // of a slot: the product of names and numbers
+  xlm_ast_name *terms, *last;
+  struct xlm_weight_size *next;
+} xlm_weight_size;
+
+// A factor of an external dimension: a dimension of the parameter, or the part of several slots that it has.
+// `0 of 3`: the first of three slots of one index. `0 of (heads, kv_heads, kv_heads)`: the first of three
+// slots of these sizes; the parameter's own dimensions fill its slot.
+typedef struct xlm_weight_factor {
   xlm_span span;
-  int part, parts; // parts = 0: the whole
-  xlm_ast_name *dims;
+  const char *dim;        // NULL: a part
+  int part, parts;        // index and number of the slots
+  xlm_weight_size *sizes; // NULL: one index each
+  struct xlm_weight_factor *next;
+} xlm_weight_factor;
+
+typedef struct xlm_weight_group { // an external dimension: its factors, outermost first
+  xlm_span span;
+  xlm_weight_factor *factors;
   struct xlm_weight_group *next;
 } xlm_weight_group;
+
+typedef struct xlm_weight_split { // where heads = kv_heads group
+  xlm_ast_name *dim, *to;         // to: outermost first
+  struct xlm_weight_split *next;
+} xlm_weight_split;
 
 // An entry like
 //   layers[i].attention.wq = "model.layers.{i}.self_attn.q_proj.weight" [heads head, hidden]
@@ -189,21 +208,40 @@ typedef struct xlm_weight {
   xlm_span span, path_span, external_span;
   const char *path, *external;
   bool layout_set;
+  bool optional; // files may lack it
   xlm_weight_group *layout;
+  xlm_weight_split *splits;
   struct xlm_weight *next;
 } xlm_weight;
+
+typedef enum xlm_config_kind {
+  XLM_CONFIG_EXPR,   // hidden_size = hidden
+  XLM_CONFIG_LIST,   // [a, b]
+  XLM_CONFIG_OBJECT, // { key = value .. }
+  XLM_CONFIG_REPEAT, // in a list: repeat layers as i { value, .. }
+} xlm_config_kind;
+
+typedef struct xlm_config_item { // a value of a config section
+  xlm_config_kind kind;
+  xlm_span span;
+  xlm_ast_name *key;             // of a member of an object; NULL in a list
+  xlm_expr *expr;                // EXPR; REPEAT: the number of rounds
+  xlm_ast_name *var;             // REPEAT; may be NULL
+  struct xlm_config_item *items; // of the others
+  struct xlm_config_item *next;
+} xlm_config_item;
 
 typedef struct xlm_stmt xlm_stmt;
 struct xlm_stmt {
   xlm_stmt_kind kind;
   uint16_t depth;     // height of the statement tree, else-if chains included; at most XLM_MAX_NESTING
   xlm_span span;      // the whole statement, from its first to its last token (the closing brace)
-  xlm_span body;      // BLOCK REPEAT IF PRESET GROUP WEIGHTS: the braces, from { to }
+  xlm_span body;      // BLOCK REPEAT IF PRESET GROUP WEIGHTS CONFIG: the braces, from { to }
   xlm_span else_body; // IF: the braces after a plain `else`; empty for `else if` (then `otherwise` is a
                       // single IF statement)
   xlm_stmt *next;
-  xlm_ast_name *name; // MODEL DIM LET BLOCK INPUT PARAM STATE UPDATE METRIC PRESET WEIGHTS; GROUP: the
-                      // pattern; USE: the file
+  xlm_ast_name *name; // MODEL DIM LET BLOCK INPUT PARAM STATE UPDATE METRIC PRESET WEIGHTS CONFIG;
+                      // GROUP: the pattern; USE: the file
   xlm_expr *expr;     // DIM LET CHECK PARAM/STATE (initialiser) UPDATE ASSIGN RETURN REPEAT (count) IF
                       // (condition) LOSS METRIC
   union {
@@ -249,6 +287,9 @@ struct xlm_stmt {
     struct {
       xlm_weight *entries;
     } weights;
+    struct {
+      xlm_config_item *items;
+    } config;
   };
 };
 

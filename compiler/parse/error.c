@@ -39,7 +39,8 @@ static bool hint_initializer(const site *s) {
 
 static bool hint_body(const site *s) {
   int k = s->first->kind;
-  if (k != BLOCK && k != REPEAT && k != RECOMPUTE && k != IF && k != PRESET && k != GROUP && k != WEIGHTS)
+  if (k != BLOCK && k != REPEAT && k != RECOMPUTE && k != IF && k != PRESET && k != GROUP && k != WEIGHTS &&
+      k != CONFIG)
     return false;
   if (!is_expected(s, "`{`") || !is_line_end(s->at)) return false;
   xlm_diag *g = report(s, XLM_E_NO_BODY, s->at->span, SAY("the `%s` has no body", text(s, s->first)));
@@ -48,7 +49,8 @@ static bool hint_body(const site *s) {
 }
 
 static bool hint_setting_comma(const site *s) {
-  if (s->at->kind != ',' || s->at->body != XLM_BODY_SETTINGS) return false;
+  if (s->at->kind != ',' || (s->at->body != XLM_BODY_SETTINGS && s->at->body != XLM_BODY_CONFIG))
+    return false;
   xlm_diag *g = report(s, XLM_E_SYNTAX, s->at->span, "there is no `,` between settings");
   HELP(g, "separate them with blanks or line ends");
   return true;
@@ -227,7 +229,8 @@ static uint32_t recovery(const xlm_parser *p, uint32_t first, uint32_t e) {
   const xlm_token *t = p->tokens.at;
   for (uint32_t i = e < p->recovered ? p->recovered : e;; i++) {
     if (t[i].kind == NEWLINE || t[i].kind == '}' || t[i].kind == END) return i;
-    if (t[i].body == XLM_BODY_SETTINGS && t[i].kind == NAME && t[i + 1].kind == '=') return i;
+    bool member = t[i].body == XLM_BODY_SETTINGS || t[i].body == XLM_BODY_CONFIG;
+    if (member && t[i].kind == NAME && t[i + 1].kind == '=') return i;
     if (t[i].kind != '{') continue;
     if (t[i].body == XLM_BODY_STATEMENTS && has_block_body(&t[first])) return i;
     i = t[i].match;

@@ -12,7 +12,7 @@
 
 #include "compiler/parse/ast.h"
 
-enum { XLM_BODY_STATEMENTS = 's', XLM_BODY_SETTINGS = 'p', XLM_BODY_ENTRIES = 'w' };
+enum { XLM_BODY_STATEMENTS = 's', XLM_BODY_SETTINGS = 'p', XLM_BODY_ENTRIES = 'w', XLM_BODY_CONFIG = 'c' };
 enum { XLM_MAX_SOURCE = 4 << 20, XLM_MAX_TOKENS = 1000000 };
 
 typedef struct xlm_token {
@@ -129,6 +129,16 @@ xlm_stmt *xlm_build_param_group(xlm_parser *p, xlm_span s, xlm_span where, const
                                 xlm_list settings, xlm_span braces);
 xlm_setting *xlm_build_setting(xlm_parser *p, xlm_ast_name *name, xlm_expr *value);
 xlm_weight *xlm_build_weight(xlm_parser *p, xlm_span s, xlm_span path, xlm_span external, const char *text);
-xlm_weight_group *xlm_build_group(xlm_parser *p, xlm_span s, xlm_list names, xlm_expr *part, xlm_expr *parts);
+xlm_weight_group *xlm_build_group(xlm_parser *p, xlm_span s, xlm_list factors);
+xlm_weight_factor *xlm_build_factor(xlm_parser *p, xlm_span s, const char *dim);
+// parts: the number of slots; NULL: sizes has one per slot.
+xlm_weight_factor *xlm_build_part(xlm_parser *p, xlm_span s, xlm_expr *part, xlm_expr *parts,
+                                  xlm_weight_size *sizes);
+xlm_weight_size *xlm_build_size(xlm_parser *p, xlm_ast_name *term);
+xlm_weight_size *xlm_build_times(xlm_weight_size *s, xlm_ast_name *term);
+xlm_ast_name *xlm_build_term(xlm_parser *p, xlm_expr *number); // a number in a size, as it is written
+xlm_weight_split *xlm_build_split(xlm_parser *p, xlm_ast_name *dim, xlm_list to);
+xlm_ast_name *xlm_build_key(xlm_parser *p, xlm_span s, const char *text); // "a key" in quotes
+xlm_config_item *xlm_build_item(xlm_parser *p, xlm_config_kind k, xlm_span s, xlm_expr *expr, xlm_list items);
 void xlm_build_top(xlm_parser *p, xlm_stmt *s);
 #endif

@@ -1,8 +1,8 @@
 // Arrange: turns raw tokens into the tokens that the grammar reads, in one pass.
 //
 // Line ends: a NEWLINE token ends a statement. There is none inside ( ) and [ ], inside the braces of a
-// preset or group, after a binary operator or a comma, before `{`, or between `}` and `else`. There is one
-// before the `}` of every other body.
+// preset, group or config, after a binary operator or a comma, before `{`, or between `}` and `else`. There
+// is one before the `}` of every other body.
 //
 // Keywords: a word is a keyword only in certain places (see grammar/README.md), so that `model`, `state` or
 // `output` may name a dimension or a tensor.
@@ -37,7 +37,8 @@ const xlm_word xlm_statement_words[] = {
     {"model", MODEL},   {"dim", DIM},         {"let", LET},     {"check", CHECK},   {"shard", SHARD},
     {"block", BLOCK},   {"input", INPUT},     {"param", PARAM}, {"state", STATE},   {"update", UPDATE},
     {"return", RETURN}, {"repeat", REPEAT},   {"loss", LOSS},   {"output", OUTPUT}, {"metric", METRIC},
-    {"preset", PRESET}, {"weights", WEIGHTS}, {"group", GROUP}, {"use", USE},       {NULL, 0},
+    {"preset", PRESET}, {"weights", WEIGHTS}, {"group", GROUP}, {"use", USE},       {"config", CONFIG},
+    {NULL, 0},
 };
 
 static const xlm_word reserved_words[] = {
@@ -80,6 +81,17 @@ static int lookup(const arranger *a, const xlm_token *t, const xlm_word *words) 
 
 static bool in_statements(arranger *a) {
   return !a->depth || top(a)->body == XLM_BODY_STATEMENTS;
+}
+
+// The contents of the innermost braces; 0 outside all.
+static char innermost(const arranger *a) {
+  int i = a->depth;
+  while (i > 0 && a->open[i - 1].kind != '{') i--;
+  return i ? a->open[i - 1].body : 0;
+}
+
+static bool is_free(char body) { // line ends mean nothing
+  return body == XLM_BODY_SETTINGS || body == XLM_BODY_CONFIG;
 }
 
 static bool at_start(arranger *a) {
@@ -134,7 +146,7 @@ static void newline(arranger *a) {
 static void close_top(arranger *a, xlm_token t) {
   const opened *o = top(a);
   if (o->kind == '{') {
-    if (o->body != XLM_BODY_SETTINGS) newline(a);
+    if (!is_free(o->body)) newline(a);
     t.match = o->token;
     a->p->tokens.at[o->token].match = a->p->tokens.n;
     a->statement = o->statement;
@@ -225,7 +237,8 @@ static void line_break(arranger *a) {
   bool column_one = t->span.begin == 0 || a->p->source->text[t->span.begin - 1] == '\n';
   if (a->depth && column_one && keyword_line(a)) {
     int kind = lookup(a, t, xlm_statement_words);
-    if (kind == MODEL || kind == USE || kind == BLOCK || kind == PRESET || kind == GROUP || kind == WEIGHTS)
+    if (kind == MODEL || kind == USE || kind == BLOCK || kind == PRESET || kind == GROUP || kind == WEIGHTS ||
+        kind == CONFIG)
       close_braces(a, t->span, "expected `}` before this");
     before = last(a);
   }
@@ -236,7 +249,7 @@ static void line_break(arranger *a) {
     if (a->indent > outermost(a)->indent) return;
     close_brackets(a);
   }
-  if (a->depth && top(a)->body == XLM_BODY_SETTINGS) return;
+  if (a->depth && is_free(top(a)->body)) return;
   bool is_else =
       t->kind == NAME && before->kind == '}' && a->statement == IF && lookup(a, t, reserved_words) == ELSE;
   if (t->kind == '{' || is_else) return;
@@ -248,6 +261,10 @@ static void line_break(arranger *a) {
     before->bad = true;
   }
   newline(a);
+}
+
+static bool ends_line(const xlm_token *next) {
+  return next->first || next->kind == '}' || next->kind == END;
 }
 
 // Words that are keywords only after an operand, and `over` before a name in an argument list.
@@ -262,11 +279,15 @@ static int contextual(arranger *a, const xlm_token *t) {
       return SHARED;
     if (a->statement == INPUT && xlm_token_is(a->p, t, "from")) return FROM;
     if (a->statement == INPUT && xlm_token_is(a->p, t, "shifted")) return SHIFTED;
+    if (xlm_token_is(a->p, t, "optional") && innermost(a) == XLM_BODY_ENTRIES && ends_line(next))
+      return OPTIONAL;
     if (xlm_token_is(a->p, t, "of") && (before->kind == ']' || before->kind == NUMBER)) return OF;
     return NAME;
   }
   bool argument = before && (before->kind == ',' || before->kind == '(') && a->depth && top(a)->kind == '(';
   if (argument && is_plain_name(a, next) && xlm_token_is(a->p, t, "over")) return OVER;
+  bool element = before && (before->kind == ',' || before->kind == '[') && innermost(a) == XLM_BODY_CONFIG;
+  if (element && xlm_token_is(a->p, t, "repeat")) return REPEAT;
   if (is_plain_name(a, next) && xlm_token_is(a->p, t, "recompute")) return RECOMPUTE;
   return NAME;
 }
@@ -286,17 +307,19 @@ static int classify(arranger *a, const xlm_token *t) {
 
 static void word(arranger *a, xlm_token t) {
   t.kind = classify(a, &t);
-  if (at_start(a) || t.kind == REPEAT) a->statement = t.kind;
+  if (innermost(a) != XLM_BODY_CONFIG && (at_start(a) || t.kind == REPEAT)) a->statement = t.kind;
   push(a, t);
 }
 
 static void open_bracket(arranger *a, xlm_token t) {
-  if (t.kind == '{') close_brackets(a);
+  bool config = innermost(a) == XLM_BODY_CONFIG || a->statement == CONFIG;
+  if (t.kind == '{' && !config) close_brackets(a); // an object may stand in a list
   if (a->depth == XLM_MAX_NESTING) {
     too_deep(a, &t);
     return;
   }
   t.body = a->statement == PRESET || a->statement == GROUP ? XLM_BODY_SETTINGS
+           : config                                        ? XLM_BODY_CONFIG
            : a->statement == WEIGHTS                       ? XLM_BODY_ENTRIES
                                                            : XLM_BODY_STATEMENTS;
   if (t.kind != '{') t.body = 0;

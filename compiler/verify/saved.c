@@ -188,49 +188,86 @@ static bool check_ends(const saved *s) {
 
 // ---- weights ----
 
-static bool dims_differ(const xlm_plan_weight *w) { // each dimension occurs once
-  uint32_t seen[XLM_MAX_RANK + 1] = {w->each}, n = 1;
-  for (int g = 0; g < w->n_groups; g++)
-    for (int i = 0; i < w->group[g].n; i++) {
-      for (uint32_t k = 0; k < n; k++)
-        if (seen[k] == w->group[g].dim[i]) return false;
-      if (n > XLM_MAX_RANK) return false;
-      seen[n++] = w->group[g].dim[i];
-    }
-  return true;
+static int64_t extent(const xlm_dim_info *dims, const xlm_plan_factor *f) {
+  return f->size ? f->size : dims[f->dim].full;
 }
 
-static bool group_is_sound(const xlm_plan_weight_group *g) {
-  return g->parts > 0 ? g->part < g->parts : !g->part;
-}
-
-static bool is_packed(const xlm_plan_weight *w) {
-  for (int g = 0; g < w->n_groups; g++)
-    if (w->group[g].parts > 0) return true;
+static bool has_dim(const xlm_plan_weight *w, int n, xlm_dim d) { // among the first n factors
+  for (int i = 0; i < n; i++)
+    if (w->factors[i].dim == d) return true;
   return false;
 }
 
+// Do its factors make up the dimension, each index once? Each one's step is the product of the finer ones'
+// sizes.
+static bool covers(const xlm_plan_weight *w, const xlm_dim_info *dims, xlm_dim d) {
+  int64_t done = 1;
+  int all = 0, found = 0;
+  for (int i = 0; i < w->n_factors; i++) all += w->factors[i].dim == d && extent(dims, &w->factors[i]) > 1;
+  for (int i = 0; i < w->n_factors; i++) {
+    const xlm_plan_factor *f = &w->factors[i];
+    int64_t n = extent(dims, f);
+    if (f->dim != d || n < 2 || f->step != done || n > dims[d].full / done) continue;
+    done *= n, found++;
+    i = -1; // the next coarser one may stand anywhere
+  }
+  return found == all && done == dims[d].full;
+}
+
+static bool part_is_sound(const xlm_plan_weight *w, const xlm_dim_info *dims, int i) {
+  const xlm_plan_factor *f = &w->factors[i];
+  int64_t own = 1;
+  if (i + f->n >= w->n_factors) return false;
+  for (int k = 1; k <= f->n; k++) {
+    const xlm_plan_factor *x = &w->factors[i + k];
+    if (!x->dim || x->group != f->group || __builtin_mul_overflow(own, extent(dims, x), &own)) return false;
+  }
+  return f->of > 0 && own <= f->of && f->at <= f->of - own;
+}
+
+static bool is_sound(const xlm_plan_weight *w, const xlm_dim_info *dims) {
+  int parts = 0, group = 0;
+  for (int i = 0; i < w->n_factors; i++) {
+    const xlm_plan_factor *f = &w->factors[i];
+    if (f->group != group && f->group != group + 1) return false;
+    group = f->group;
+    if (!f->dim && (parts++ || !part_is_sound(w, dims, i))) return false;
+    if (f->dim && (f->dim == w->each || (!has_dim(w, i, f->dim) && !covers(w, dims, f->dim)))) return false;
+  }
+  return w->n_factors ? group + 1 == w->n_groups && !w->factors[0].group : !w->n_groups;
+}
+
+static bool is_packed(const xlm_plan_weight *w) {
+  return has_dim(w, w->n_factors, 0);
+}
+
+static void shape_of(const xlm_plan_weight *w, const xlm_dim_info *dims, int64_t shape[XLM_MAX_RANK]) {
+  for (int i = 0; i < XLM_MAX_RANK; i++) shape[i] = 1;
+  for (int i = 0; i < w->n_factors; i++) {
+    const xlm_plan_factor *f = &w->factors[i];
+    shape[f->group] *= f->dim ? extent(dims, f) : f->of;
+    if (!f->dim) i += f->n; // they number indices of the part
+  }
+}
+
 // Parts of one tensor must agree on its shape.
-static bool same_shape(const xlm_plan_weight *a, const xlm_plan_weight *b) {
-  bool same = a->n_groups == b->n_groups && a->each == b->each;
-  for (int g = 0; same && g < a->n_groups; g++)
-    same = a->group[g].n == b->group[g].n && a->group[g].parts == b->group[g].parts &&
-           !memcmp(a->group[g].dim, b->group[g].dim, a->group[g].n * sizeof *a->group[g].dim);
-  return same;
+static bool same_shape(const xlm_plan_weight *a, const xlm_plan_weight *b, const xlm_dim_info *dims) {
+  int64_t x[XLM_MAX_RANK], y[XLM_MAX_RANK];
+  shape_of(a, dims, x), shape_of(b, dims, y);
+  return a->n_groups == b->n_groups && a->each == b->each && !memcmp(x, y, sizeof x);
 }
 
 static bool check_weights(verifier *v) {
   const xlm_plan *p = v->plan;
+  const xlm_dim_info *dims = p->rank_plans[0]->dims;
   const xlm_plan_weight *last = NULL;
   for (uint32_t i = 0; i < p->n_weights; i++) {
     const xlm_plan_weight *w = &p->weights[i];
-    bool sound = dims_differ(w);
-    for (int g = 0; g < w->n_groups; g++) sound &= group_is_sound(&w->group[g]);
-    if (!sound) return xlm_verify_fail(v, "the weight of `%.200s` is malformed", w->param);
+    if (!is_sound(w, dims)) return xlm_verify_fail(v, "the weight of `%.200s` is malformed", w->param);
     if (!is_packed(w)) continue;
     for (uint32_t k = 0; k < i; k++)
       if (is_packed(&p->weights[k]) && !strcmp(p->weights[k].external, w->external)) last = &p->weights[k];
-    if (last && !strcmp(last->external, w->external) && !same_shape(last, w))
+    if (last && !strcmp(last->external, w->external) && !same_shape(last, w, dims))
       return xlm_verify_fail(v, "the parts of the weight `%.200s` do not fit together", w->external);
   }
   return true;

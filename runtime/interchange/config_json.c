@@ -1,64 +1,44 @@
-// config.json in the form that Hugging Face's readers expect: the dims and lets with public names and, per
-// architecture, keys that the model text does not have. For an unknown architecture, only the names. Also
+// config.json: the keys of the model's config section, and dims and lets under their public names. Also
 // compares the config.json that came with weights with the model.
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "runtime/base/json_parse.h"
 #include "runtime/interchange/config_json.h"
 
-static const struct {
-  const char *model, *type, *architecture, *activation_key, *activation, *length_key;
-} known[] = {
-    {"llama", "llama", "LlamaForCausalLM", "hidden_act", "silu", "max_position_embeddings"},
-    {"qwen3", "qwen3", "Qwen3ForCausalLM", "hidden_act", "silu", "max_position_embeddings"},
-    {"mixtral", "mixtral", "MixtralForCausalLM", "hidden_act", "silu", "max_position_embeddings"},
-    {"gpt2", "gpt2", "GPT2LMHeadModel", "activation_function", "gelu_new", "n_positions"},
-};
-
-static bool has(const xlm_plan *p, const char *key) {
-  for (uint32_t i = 0; i < p->n_config; i++)
-    for (int k = 0; k < p->config[i].n_aliases; k++)
-      if (!strcmp(p->config[i].alias[k], key)) return true;
-  return false;
-}
-
-static void put_architecture(xlm_json *j, const xlm_plan *p) {
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    if (strcmp(known[i].model, p->model)) continue;
-    xlm_json_array(j, "architectures", XLM_JSON_ROW);
-    xlm_json_put_text(j, NULL, known[i].architecture);
-    xlm_json_close(j);
-    xlm_json_put_text(j, "model_type", known[i].type);
-    xlm_json_put_text(j, known[i].activation_key, known[i].activation);
-    if (!has(p, known[i].length_key)) xlm_json_put_int(j, known[i].length_key, p->seq);
-    return;
-  }
-  xlm_json_put_text(j, "model_type", p->model);
+static const xlm_plan_key *key_named(const xlm_plan *p, const char *key) {
+  for (uint32_t i = 0; i < p->n_keys; i++)
+    if (!strcmp(p->keys[i].key, key)) return &p->keys[i];
+  return NULL;
 }
 
 static void put_value(xlm_json *j, const char *key, const xlm_plan_config *x) {
-  if (!strcmp(key, "tie_word_embeddings"))
+  switch (x->kind) {
+  case XLM_NUMBER_BOOL:
     xlm_json_put_bool(j, key, x->value != 0);
-  else if (x->integer)
+    break;
+  case XLM_NUMBER_INT:
     xlm_json_put_int(j, key, (int64_t)x->value);
-  else
+    break;
+  case XLM_NUMBER_REAL:
     xlm_json_put_rounded(j, key, x->value, 15);
-}
-
-static void put_names(xlm_json *j, const xlm_plan_config *x) {
-  for (int k = 0; k < x->n_aliases; k++) put_value(j, x->alias[k], x);
+    break;
+  }
 }
 
 void xlm_config_print(const xlm_plan *p, xlm_text *out) {
   xlm_json j;
   xlm_json_to_text(&j, out);
   xlm_json_object(&j, NULL, XLM_JSON_LINES);
-  put_architecture(&j, p);
-  for (uint32_t i = 0; i < p->n_config; i++) put_names(&j, &p->config[i]);
-  xlm_json_put_text(&j, "torch_dtype", "float32");
+  if (!key_named(p, "model_type")) xlm_json_put_text(&j, "model_type", p->model);
+  for (uint32_t i = 0; i < p->n_keys; i++) xlm_json_put_made(&j, p->keys[i].key, p->keys[i].json);
+  for (uint32_t i = 0; i < p->n_config; i++)
+    for (int k = 0; k < p->config[i].n_aliases; k++)
+      if (!key_named(p, p->config[i].alias[k])) put_value(&j, p->config[i].alias[k], &p->config[i]);
+  if (!key_named(p, "torch_dtype")) xlm_json_put_text(&j, "torch_dtype", "float32");
   xlm_json_close(&j);
   xlm_text_add(out, "\n");
 }
@@ -97,47 +77,134 @@ static const char *as_flag(xlm_arena *a, const char *key) {
 static xlm_status differs(xlm_arena *a, const char *path, const xlm_plan_config *x, const char *key,
                           const json_t *v, xlm_error *err) {
   const char *there = value_text(a, v);
-  if (!strcmp(key, "tie_word_embeddings") && !strcmp(x->name, key)) // derived from the graph; there is no let
-                                                                    // to set
+  bool truth = x->kind == XLM_NUMBER_BOOL;
+  if (truth && !strcmp(x->name, key)) // derived from the graph; there is no let
+                                      // to set
     return xlm_fail(err, XLM_USER,
                     "'%s' says %s = %s, and in this model the head is %s: use a model text that %s "
                     "(models/qwen3.xlm shows both)",
                     path, key, there, x->value != 0 ? "the embedding" : "a parameter of its own",
                     x->value != 0 ? "gives the head weights of its own"
                                   : "uses the embedding again as its head");
-  bool truth = !strcmp(key, "tie_word_embeddings");
   return xlm_fail(err, XLM_USER, "'%s' says %s = %s, and this model has %s: give --%s %s", path, key, there,
                   truth ? x->value != 0 ? "true" : "false" : xlm_arena_printf(a, "%.9g", x->value),
                   as_flag(a, key), there);
 }
 
-// Scaled rotary frequencies, which rope here does not support: it has only a base.
-static xlm_status check_rope(const char *path, const json_t *c, const char *key, xlm_error *err) {
-  const json_t *rope = json_object_get(c, key);
-  const char *type = json_string_value(json_object_get(rope, "rope_type"));
-  if (!type) type = json_string_value(json_object_get(rope, "type"));
-  if (!json_is_object(rope) || (type && !strcmp(type, "default")) ||
-      (!type && !json_object_get(rope, "factor")))
-    return XLM_OK;
-  return xlm_fail(
-      err, XLM_USER,
-      "'%s' scales its rotary embeddings (%s of type '%s'), which `rope` does not support: the results "
-      "would differ",
-      path, key, type ? type : "linear");
+// ---- scaled rotary frequencies ----
+
+// Files have them under either name.
+static const char *const rope_keys[] = {"rope_scaling", "rope_parameters"};
+
+static bool is_scaled(const json_t *rope, const char **type) {
+  *type = json_string_value(json_object_get(rope, "rope_type"));
+  if (!*type) *type = json_string_value(json_object_get(rope, "type"));
+  if (!json_is_object(rope) || (*type && !strcmp(*type, "default"))) return false;
+  if (!*type) *type = "linear";
+  return json_object_get(rope, "factor") || json_object_get(rope, "rope_type") ||
+         json_object_get(rope, "type");
 }
 
-static xlm_status compare(xlm_arena *a, const char *path, const json_t *c, const xlm_plan *p,
-                          xlm_error *err) {
-  XLM_TRY(check_rope(path, c, "rope_scaling", err));
-  XLM_TRY(check_rope(path, c, "rope_parameters", err));
+static const json_t *rope_of(const json_t *c, const char **key) {
+  const json_t *rope = NULL;
+  for (int i = 0; i < 2 && !json_is_object(rope); i++) rope = json_object_get(c, *key = rope_keys[i]);
+  return json_is_object(rope) ? rope : NULL;
+}
+
+static xlm_status check_rope(const char *path, const json_t *c, const json_t *own, xlm_error *err) {
+  const char *key, *own_key, *type, *own_type;
+  const json_t *there = rope_of(c, &key), *here = rope_of(own, &own_key);
+  bool scaled = is_scaled(there, &type), own_scaled = is_scaled(here, &own_type);
+  if (scaled && !own_scaled)
+    return xlm_fail(
+        err, XLM_USER,
+        "'%s' scales its rotary embeddings (%s of type '%s'), and this model does not: the results "
+        "would differ. A model that does says so in its config section",
+        path, key, type);
+  if (own_scaled && !scaled)
+    return xlm_fail(
+        err, XLM_USER,
+        "this model scales its rotary embeddings (%s of type '%s'), and '%s' does not: the results "
+        "would differ",
+        own_key, own_type, path);
+  return XLM_OK;
+}
+
+// ---- keys of the config section ----
+
+// These name a tool's class, or say nothing about what weights compute.
+static bool is_free(const char *key) {
+  static const char *const keys[] = {"architectures", "model_type", "torch_dtype", "dtype", "use_cache"};
+  static const char *const ends[] = {"_token_id", "_loss_coef", "_dropout", "_router_logits"};
+  size_t n = strlen(key);
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    if (!strcmp(key, keys[i])) return true;
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+    if (n > strlen(ends[i]) && !strcmp(key + n - strlen(ends[i]), ends[i])) return true;
+  return false;
+}
+
+static bool agree(const json_t *there, const json_t *here);
+
+static bool members_agree(const json_t *there, const json_t *here) {
+  const char *key;
+  json_t *v;
+  json_object_foreach((json_t *)(uintptr_t)here, key, v) {
+    const json_t *other = json_object_get(there, key);
+    if (other && !agree(other, v)) return false;
+  }
+  return true;
+}
+
+static bool elements_agree(const json_t *there, const json_t *here) {
+  if (json_array_size(there) != json_array_size(here)) return false;
+  for (size_t i = 0; i < json_array_size(here); i++)
+    if (!agree(json_array_get(there, i), json_array_get(here, i))) return false;
+  return true;
+}
+
+// Values of different types say nothing about each other: `null` is a default.
+static bool agree(const json_t *there, const json_t *here) {
+  if (is_number(there) && is_number(here)) {
+    double x = json_is_boolean(here) ? json_is_true(here) : json_number_value(here);
+    return same(there, x);
+  }
+  if (json_is_string(there) && json_is_string(here))
+    return !strcmp(json_string_value(there), json_string_value(here));
+  if (json_is_object(there) && json_is_object(here)) return members_agree(there, here);
+  return !json_is_array(there) || !json_is_array(here) || elements_agree(there, here);
+}
+
+static xlm_status compare_key(xlm_arena *a, const char *path, const json_t *c, const xlm_plan_key *k,
+                              const json_t *here, xlm_error *err) {
+  const json_t *there = json_object_get(c, k->key);
+  if (is_free(k->key) || !there || agree(there, here)) return XLM_OK;
+  char *text = json_dumps(there, JSON_ENCODE_ANY);
+  const char *copy = text ? xlm_arena_strdup(a, text) : "another value";
+  free(text);
+  return xlm_fail(
+      err, XLM_USER,
+      "'%s' says %s = %.200s, and the config section of this model %.200s: the results would differ", path,
+      k->key, copy, k->json);
+}
+
+static xlm_status compare_name(xlm_arena *a, const char *path, const json_t *c, const xlm_plan_config *x,
+                               const char *key, xlm_error *err) {
+  const json_t *v = json_object_get(c, key);
+  if (!v) v = json_object_get(json_object_get(c, "rope_parameters"), key);
+  if (!is_number(v) || may_differ(x, key) || same(v, x->value)) return XLM_OK;
+  return differs(a, path, x, key, v, err);
+}
+
+static xlm_status compare(xlm_arena *a, const char *path, const json_t *c, const json_t *own,
+                          const xlm_plan *p, xlm_error *err) {
+  XLM_TRY(check_rope(path, c, own, err));
+  for (uint32_t i = 0; i < p->n_keys; i++)
+    XLM_TRY(compare_key(a, path, c, &p->keys[i], json_object_get(own, p->keys[i].key), err));
   for (uint32_t i = 0; i < p->n_config; i++)
-    for (int k = 0; k < p->config[i].n_aliases; k++) {
-      const xlm_plan_config *x = &p->config[i];
-      const json_t *v = json_object_get(c, x->alias[k]);
-      if (!v) v = json_object_get(json_object_get(c, "rope_parameters"), x->alias[k]);
-      if (is_number(v) && !may_differ(x, x->alias[k]) && !same(v, x->value))
-        return differs(a, path, x, x->alias[k], v, err);
-    }
+    for (int k = 0; k < p->config[i].n_aliases; k++)
+      if (!key_named(p, p->config[i].alias[k]))
+        XLM_TRY(compare_name(a, path, c, &p->config[i], p->config[i].alias[k], err));
   return XLM_OK;
 }
 
@@ -152,12 +219,18 @@ xlm_status xlm_config_compare(xlm_arena *a, const char *weights, const xlm_plan 
   const char *path = folder  ? xlm_arena_printf(a, "%s/config.json", weights)
                      : slash ? xlm_arena_printf(a, "%.*s/config.json", (int)(slash - weights), weights)
                              : "config.json";
-  json_t *root;
+  json_t *root, *own;
   if (stat(path, &st)) return XLM_OK;
-  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, free_json);
+  xlm_text text = xlm_text_new(a);
+  xlm_config_print(p, &text);
+  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, free_json),
+                    *own_cleanup = xlm_arena_add_cleanup(a, free_json);
   XLM_TRY(xlm_json_parse_file(path, 0, &root, err));
   cleanup->what = root;
-  xlm_status status = compare(a, path, root, p, err);
+  XLM_TRY(xlm_json_parse(text.data, text.n, 0, "the model's configuration", &own, err));
+  own_cleanup->what = own;
+  xlm_status status = compare(a, path, root, own, p, err);
+  xlm_arena_clean_up(own_cleanup);
   xlm_arena_clean_up(cleanup);
   return status;
 }

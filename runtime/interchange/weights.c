@@ -23,20 +23,9 @@ static xlm_st_dtype file_dtype(xlm_dtype t) {
 
 // ---- pieces ----
 
-static int64_t size_of(const xlm_weights *w, const xlm_stored *t, xlm_dim d) {
-  int i = dim_of(t, dim_name(w, d));
-  return i < 0 ? 0 : t->shape[i];
-}
-
-static void set_shape(const xlm_weights *w, const xlm_plan_weight *entry, const xlm_stored *t,
-                      xlm_st_tensor *x) {
-  x->rank = entry->n_groups;
-  x->n = 1;
-  for (int g = 0; g < entry->n_groups; g++) {
-    x->shape[g] = entry->group[g].parts > 0 ? entry->group[g].parts : 1;
-    for (int i = 0; i < entry->group[g].n; i++) x->shape[g] *= size_of(w, t, entry->group[g].dim[i]);
-    x->n *= x->shape[g];
-  }
+static int64_t size_of(const xlm_weights *w, const xlm_stored *t, const xlm_plan_factor *f) {
+  int i = dim_of(t, dim_name(w, f->dim));
+  return i < 0 ? 0 : f->size ? f->size : t->shape[i];
 }
 
 static void reverse(xlm_weights_axis *x, int n) {
@@ -48,26 +37,40 @@ static void reverse(xlm_weights_axis *x, int n) {
 
 static bool is_plain(const xlm_weights_piece *p, const xlm_st_tensor *x) {
   bool plain = p->n == x->n && p->n == p->state->n && p->n_axes == p->state->rank;
-  for (int i = 0; i < p->n_axes; i++) plain = plain && p->axes[i].dim == i;
+  for (int i = 0; i < p->n_axes; i++) plain = plain && p->axes[i].dim == i && p->axes[i].step == 1;
   return plain;
 }
 
+// The factors of a part number its indices: together they have the stride that a slot's index has.
+static void begin_part(const xlm_plan_factor *f, xlm_weights_piece *p, int64_t *outer, int64_t *extent) {
+  int64_t own = 1;
+  for (int i = 0; i < f->n; i++) own *= p->axes[p->n_axes - 1 - i].size;
+  int64_t index = own ? *outer / own : 0;
+  p->at += f->at * index;
+  *outer = f->of * index;
+  *extent = own ? *extent / own * f->of : 0;
+}
+
+// Also sets the tensor's shape.
 static xlm_weights_piece piece_of(const xlm_weights *w, const xlm_plan_weight *entry, const xlm_stored *t,
-                                  const xlm_st_tensor *x) {
+                                  xlm_st_tensor *x) {
   xlm_weights_piece p = {.state = t, .box = xlm_box_whole(t), .n = 1};
-  int64_t outer = 1; // stride of the next dim, from the innermost on
-  for (int g = entry->n_groups - 1; g >= 0; g--) {
-    const xlm_plan_weight_group *group = &entry->group[g];
-    int64_t next = outer * x->shape[g];
-    for (int i = group->n - 1; i >= 0; i--) {
-      xlm_weights_axis a = {dim_of(t, dim_name(w, group->dim[i])), size_of(w, t, group->dim[i]), outer};
-      XLM_ASSERT(p.n_axes < XLM_MAX_RANK && a.dim >= 0, "weights of %s", t->name);
-      p.axes[p.n_axes++] = a;
-      outer *= a.size, p.n *= a.size;
+  int64_t outer = 1; // stride of the next factor, from the innermost on
+  x->rank = entry->n_groups;
+  for (int i = 0; i < x->rank; i++) x->shape[i] = 1;
+  for (int i = entry->n_factors - 1; i >= 0; i--) {
+    const xlm_plan_factor *f = &entry->factors[i];
+    if (!f->dim) {
+      begin_part(f, &p, &outer, &x->shape[f->group]);
+      continue;
     }
-    if (group->parts > 0) p.at += group->part * outer;
-    outer = next;
+    xlm_weights_axis a = {dim_of(t, dim_name(w, f->dim)), size_of(w, t, f), f->step, outer};
+    XLM_ASSERT(p.n_axes < XLM_WEIGHTS_AXES && a.dim >= 0, "weights of %s", t->name);
+    p.axes[p.n_axes++] = a;
+    outer *= a.size, p.n *= a.size;
+    x->shape[f->group] *= a.size;
   }
+  x->n = outer;
   reverse(p.axes, p.n_axes);
   p.plain = is_plain(&p, x);
   return p;
@@ -86,17 +89,24 @@ static bool is_dense(const xlm_weights_piece *p) {
   return !p->n_axes || p->axes[0].size * p->axes[0].outer == p->n;
 }
 
+// Is a range of rows a range of the state's dimension? Not if the rows are a finer factor of it.
+static bool has_row_boxes(const xlm_weights_piece *p) {
+  return !p->n_axes || p->axes[0].size * p->axes[0].step == p->state->shape[p->axes[0].dim];
+}
+
 static bool same_rows(const xlm_weights_item *x) {
   const xlm_weights_piece *p = x->pieces;
   for (uint32_t i = 0; i < x->n_pieces; i++)
-    if (!p[i].n_axes || p[i].axes[0].size != p->axes[0].size || p[i].axes[0].outer != p->axes[0].outer)
+    if (!p[i].n_axes || !has_row_boxes(&p[i]) || p[i].axes[0].size != p->axes[0].size ||
+        p[i].axes[0].outer != p->axes[0].outer)
       return false;
   return p->axes[0].size * p->axes[0].outer == x->tensor.n;
 }
 
 static xlm_weights_band band_of(uint32_t first, uint32_t n, const xlm_weights_piece *p, int64_t at) {
   xlm_weights_band b = {.first = first, .n = n, .at = at, .rows = 1, .row = p->n};
-  if (p->n_axes) b.rows = p->axes[0].size, b.row = p->axes[0].outer;
+  b.whole = !has_row_boxes(p);
+  if (p->n_axes && !b.whole) b.rows = p->axes[0].size, b.row = p->axes[0].outer;
   return b;
 }
 
@@ -134,18 +144,23 @@ static const char *numbered(xlm_arena *a, const char *pattern,
   return xlm_arena_printf(a, "%.*s%lld%s", (int)(open - pattern), pattern, (long long)i, close + 1);
 }
 
-static void add_entry(xlm_weights *w, const xlm_plan_weight *entry, const xlm_stored *t) {
+static xlm_status add_entry(xlm_weights *w, const xlm_plan_weight *entry, const xlm_stored *t,
+                            xlm_error *err) {
   int each = entry->each ? dim_of(t, dim_name(w, entry->each)) : -1;
+  int64_t n = each < 0 ? 1 : t->shape[each];
   bool packed = false;
-  for (int g = 0; g < entry->n_groups; g++) packed |= entry->group[g].parts > 0;
-  for (int64_t e = 0; e < (each < 0 ? 1 : t->shape[each]); e++) {
+  for (int i = 0; i < entry->n_factors; i++) packed |= !entry->factors[i].dim;
+  for (int64_t e = 0; e < n; e++) {
     const char *name = each < 0 ? entry->external : numbered(w->arena, entry->external, e);
     xlm_weights_item *x = item_of(w, name, packed);
-    set_shape(w, entry, t, &x->tensor);
     xlm_weights_piece p = piece_of(w, entry, t, &x->tensor);
+    if (p.n * n != t->n)
+      return xlm_fail(err, XLM_USER, "the layout of '%s' does not fit the parameter '%s'", name, t->name);
     if (each >= 0) p.box.begin[each] = e, p.box.end[each] = e + 1;
+    x->optional |= entry->optional;
     add_piece(w->arena, x, p);
   }
+  return XLM_OK;
 }
 
 void xlm_weights_set_own(xlm_arena *a, xlm_weights_item *x, const xlm_stored *t, xlm_st_dtype dtype) {
@@ -153,7 +168,7 @@ void xlm_weights_set_own(xlm_arena *a, xlm_weights_item *x, const xlm_stored *t,
   memcpy(x->tensor.shape, t->shape, sizeof t->shape);
   xlm_weights_piece p = {.state = t, .box = xlm_box_whole(t), .n = t->n, .plain = true};
   if (t->rank)
-    p.n_axes = 1, p.axes[0] = (xlm_weights_axis){0, t->shape[0], t->n / (t->shape[0] ? t->shape[0] : 1)};
+    p.n_axes = 1, p.axes[0] = (xlm_weights_axis){0, t->shape[0], 1, t->n / (t->shape[0] ? t->shape[0] : 1)};
   add_piece(a, x, p);
 }
 
@@ -184,7 +199,7 @@ static xlm_status add_state(xlm_weights *w, const xlm_stored *t, xlm_error *err)
   if (xlm_weights_is_parameter(t) && t->dtype != XLM_F32)
     return xlm_fail(err, XLM_USER, "parameter '%s' is not stored in f32", t->name);
   if (entry && (xlm_weights_is_parameter(t) || is_mapped_state(t)))
-    add_entry(w, entry, t);
+    XLM_TRY(add_entry(w, entry, t, err));
   else if (xlm_weights_is_parameter(t))
     add_own(w, XLM_WEIGHTS_MODEL, t);
   if (!xlm_weights_is_parameter(t)) add_own(w, XLM_WEIGHTS_REST, t);

@@ -63,9 +63,9 @@ size_t xlm_weights_most(const xlm_weights_cursor *c);
 // ---- in ----
 
 // Imports parameters from F32, F16, BF16 or F64 tensors; each process reads what its ranks need. Names are
-// looked up as mapped, then without their first component ("transformer."), then as the model's own. A state
-// whose entry the files lack is left unchanged. XLM_USER names a parameter that is missing or has another
-// shape.
+// looked up as mapped, then without their first component ("transformer."), then as the model's own. States,
+// and parameters whose entry is `optional`, are left unchanged where the files lack them. XLM_USER names a
+// parameter that is missing or has another shape.
 xlm_status xlm_weights_import(const xlm_weights *w, const xlm_safetensors *from,
                               xlm_error *err) XLM_MUST_CHECK;
 // Imports all other states; optimizer: including those of the optimizer.

@@ -70,10 +70,12 @@ void xlm_weights_copy(const xlm_weights_band *b, const xlm_weights_piece *p, con
     memcpy(to_chunk ? chunk : in_box, to_chunk ? in_box : chunk, bytes);
     return;
   }
-  axis x[XLM_MAX_RANK];
+  axis x[XLM_WEIGHTS_AXES];
   for (int i = 0; i < p->n_axes; i++) {
-    int d = p->axes[i].dim;
-    x[i] = (axis){box->end[d] - box->begin[d], stride_in(box, p->state->rank, d), p->axes[i].outer};
+    const xlm_weights_axis *a = &p->axes[i];
+    int64_t size = a->size, stride = stride_in(box, p->state->rank, a->dim);
+    if (!b->whole && !i) size = (box->end[a->dim] - box->begin[a->dim]) / a->step; // rows
+    x[i] = (axis){size, stride * a->step, a->outer};
   }
   order_axes(x, p->n_axes);
   copy_axes(x, p->n_axes, in_box, (float *)chunk + (p->at - b->at), to_chunk);
@@ -84,7 +86,8 @@ void xlm_weights_copy(const xlm_weights_band *b, const xlm_weights_piece *p, con
 xlm_box xlm_weights_box(const xlm_weights_band *b, const xlm_weights_piece *p, int64_t row, int64_t rows) {
   xlm_box box = p->box;
   if (b->whole || !p->n_axes) return box;
-  box.begin[p->axes[0].dim] = row, box.end[p->axes[0].dim] = row + rows;
+  const xlm_weights_axis *a = &p->axes[0];
+  box.begin[a->dim] = row * a->step, box.end[a->dim] = (row + rows) * a->step;
   return box;
 }
 

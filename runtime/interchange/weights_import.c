@@ -112,7 +112,7 @@ static xlm_status import_model(importer *in, xlm_error *err) {
     const xlm_st_tensor *t = find(in->from, x.tensor.name);
     if (!t) t = find_own(in, &x);
     if (!t) {
-      if (xlm_weights_is_parameter(x.pieces->state) && !missing++) first = x.tensor.name;
+      if (xlm_weights_is_parameter(x.pieces->state) && !x.optional && !missing++) first = x.tensor.name;
       continue;
     }
     XLM_TRY(check(in, &x, t, err));

@@ -5,17 +5,20 @@
 #include "runtime/interchange/weights.h"
 
 typedef struct xlm_weights_axis {
-  int dim;             // of the state
-  int64_t size, outer; // outer: stride in the tensor, in elements
+  int dim;            // of the state
+  int64_t size, step; // its index i stands for index i * step of the dimension
+  int64_t outer;      // stride in the tensor, in elements
 } xlm_weights_axis;
+
+enum { XLM_WEIGHTS_AXES = XLM_MAX_FACTORS };
 
 typedef struct xlm_weights_piece { // the part of a state in a tensor
   const xlm_stored *state;
   xlm_box box; // of the state
   int n_axes;
-  xlm_weights_axis axes[XLM_MAX_RANK]; // outermost in the tensor first
-  int64_t n, at;                       // number of elements; offset in the tensor
-  bool plain;                          // the same order on both sides
+  xlm_weights_axis axes[XLM_WEIGHTS_AXES]; // outermost in the tensor first
+  int64_t n, at;                           // number of elements; offset in the tensor
+  bool plain;                              // the same order on both sides
 } xlm_weights_piece;
 
 // Rows of a tensor that consist of the same states: all rows, or those of one of several concatenated states.
@@ -32,6 +35,7 @@ typedef struct xlm_weights_item {
   xlm_weights_band *bands; // consecutive
   int n_bands;
   bool has_holes;
+  bool optional; // files may lack it
 } xlm_weights_item;
 
 typedef struct xlm_weights_list {

@@ -5,29 +5,37 @@
 #include "runtime/base/json_parse.h"
 #include "runtime/plan/json_read_priv.h"
 
+static const int64_t MAX_SIZE = (int64_t)1 << 48;
+
+static xlm_plan_factor read_factor(reader *r, const json_t *o) {
+  return (xlm_plan_factor){.group = (uint8_t)xlm_json_int(r, o, "group", 0, XLM_MAX_RANK - 1),
+                           .dim = (xlm_dim)xlm_json_int(r, o, "dim", 0, (int64_t)r->n_dims - 1),
+                           .size = xlm_json_int(r, o, "size", 0, MAX_SIZE),
+                           .step = xlm_json_int(r, o, "step", 0, MAX_SIZE),
+                           .at = xlm_json_int(r, o, "at", 0, MAX_SIZE),
+                           .of = xlm_json_int(r, o, "of", 0, MAX_SIZE),
+                           .n = (uint8_t)xlm_json_int(r, o, "n", 0, XLM_MAX_FACTORS)};
+}
+
 static xlm_plan_weight read_weight(reader *r, const json_t *o) {
   uint32_t n;
   xlm_plan_weight w = {.param = xlm_json_text(r, o, "param"),
                        .external = xlm_json_text(r, o, "external"),
-                       .each = (xlm_dim)xlm_json_int(r, o, "each", 0, (int64_t)r->n_dims - 1)};
-  const json_t *groups = xlm_json_list(r, o, "groups", XLM_MAX_RANK, &n);
-  w.n_groups = (uint8_t)n;
-  for (uint32_t i = 0; i < n; i++) {
-    const json_t *g = json_array_get(groups, i);
-    uint32_t n_dims;
-    uint32_t *dims = xlm_json_indices(r, g, "dims", 1, r->n_dims, XLM_MAX_RANK, &n_dims);
-    w.group[i] = (xlm_plan_weight_group){.n = (uint8_t)n_dims,
-                                         .part = (int16_t)xlm_json_int(r, g, "part", 0, INT16_MAX),
-                                         .parts = (int16_t)xlm_json_int(r, g, "parts", 0, INT16_MAX)};
-    memcpy(w.group[i].dim, dims, n_dims * sizeof *dims);
-  }
+                       .each = (xlm_dim)xlm_json_int(r, o, "each", 0, (int64_t)r->n_dims - 1),
+                       .optional = xlm_json_bool(o, "optional"),
+                       .n_groups = (uint8_t)xlm_json_int(r, o, "rank", 0, XLM_MAX_RANK)};
+  const json_t *list = xlm_json_list(r, o, "factors", XLM_MAX_FACTORS, &n);
+  xlm_plan_factor *f = XLM_NEW_N(r->a, xlm_plan_factor, n);
+  for (uint32_t i = 0; i < n; i++) f[i] = read_factor(r, json_array_get(list, i));
+  w.factors = f;
+  w.n_factors = (uint8_t)n;
   return w;
 }
 
 static xlm_plan_config read_config(reader *r, const json_t *o) {
   xlm_plan_config c = {.name = xlm_json_text(r, o, "name"),
                        .value = xlm_json_number(r, o, "value"),
-                       .integer = xlm_json_bool(o, "integer")};
+                       .kind = (xlm_plan_number)xlm_json_int(r, o, "kind", XLM_NUMBER_REAL, XLM_NUMBER_BOOL)};
   uint32_t n;
   const json_t *aliases = xlm_json_list(r, o, "aliases", 8, &n);
   for (uint32_t i = 0; i < n; i++) {
@@ -35,6 +43,16 @@ static xlm_plan_config read_config(reader *r, const json_t *o) {
     c.alias[c.n_aliases++] = xlm_arena_strdup(r->a, s ? s : "");
   }
   return c;
+}
+
+// The value goes into config.json as it is.
+static xlm_plan_key read_key(reader *r, const json_t *o) {
+  xlm_plan_key k = {.key = xlm_json_text(r, o, "key"), .json = xlm_json_text(r, o, "json")};
+  json_t *value = NULL;
+  if (!r->failed && xlm_json_parse(k.json, strlen(k.json), JSON_DECODE_ANY, k.key, &value, r->err) != XLM_OK)
+    xlm_json_fail(r, "not JSON", "json");
+  json_decref(value);
+  return k;
 }
 
 static xlm_plan_setting read_setting(reader *r, const json_t *o) {
@@ -73,6 +91,11 @@ static void read_lists(reader *r, const json_t *o, xlm_plan *p) {
   for (uint32_t i = 0; i < p->n_config && !r->failed; i++)
     c[i] = read_config(r, xlm_json_entry(r, 0, "config", config, i));
   p->config = c;
+  const json_t *keys = xlm_json_list(r, o, "keys", 1 << 16, &p->n_keys);
+  xlm_plan_key *k = XLM_NEW_N(r->a, xlm_plan_key, p->n_keys);
+  for (uint32_t i = 0; i < p->n_keys && !r->failed; i++)
+    k[i] = read_key(r, xlm_json_entry(r, 0, "keys", keys, i));
+  p->keys = k;
   const json_t *settings = xlm_json_list(r, o, "settings", 1 << 16, &p->n_settings);
   xlm_plan_setting *s = XLM_NEW_N(r->a, xlm_plan_setting, p->n_settings);
   for (uint32_t i = 0; i < p->n_settings && !r->failed; i++)

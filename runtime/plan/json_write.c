@@ -239,12 +239,19 @@ static void weight(xlm_json *j, const xlm_plan_weight *w) {
   xlm_json_put_text(j, "param", w->param);
   xlm_json_put_text(j, "external", w->external);
   xlm_json_put_int(j, "each", w->each);
-  xlm_json_array(j, "groups", XLM_JSON_ROW);
-  for (int i = 0; i < w->n_groups; i++) {
+  xlm_json_put_bool(j, "optional", w->optional);
+  xlm_json_put_int(j, "rank", w->n_groups);
+  xlm_json_array(j, "factors", XLM_JSON_ROW);
+  for (int i = 0; i < w->n_factors; i++) {
+    const xlm_plan_factor *f = &w->factors[i];
     xlm_json_object(j, NULL, XLM_JSON_ROW);
-    ints(j, "dims", w->group[i].dim, w->group[i].n);
-    xlm_json_put_int(j, "part", w->group[i].part);
-    xlm_json_put_int(j, "parts", w->group[i].parts);
+    xlm_json_put_int(j, "group", f->group);
+    xlm_json_put_int(j, "dim", f->dim);
+    xlm_json_put_int(j, "size", f->size);
+    xlm_json_put_int(j, "step", f->step);
+    xlm_json_put_int(j, "at", f->at);
+    xlm_json_put_int(j, "of", f->of);
+    xlm_json_put_int(j, "n", f->n);
     xlm_json_close(j);
   }
   xlm_json_close(j);
@@ -253,10 +260,15 @@ static void weight(xlm_json *j, const xlm_plan_weight *w) {
 static void config(xlm_json *j, const xlm_plan_config *c) {
   xlm_json_put_text(j, "name", c->name);
   number(j, "value", c->value);
-  xlm_json_put_bool(j, "integer", c->integer);
+  xlm_json_put_int(j, "kind", c->kind);
   xlm_json_array(j, "aliases", XLM_JSON_ROW);
   for (int i = 0; i < c->n_aliases; i++) xlm_json_put_text(j, NULL, c->alias[i]);
   xlm_json_close(j);
+}
+
+static void config_key(xlm_json *j, const xlm_plan_key *k) {
+  xlm_json_put_text(j, "key", k->key);
+  xlm_json_put_text(j, "json", k->json);
 }
 
 static void setting(xlm_json *j, const xlm_plan_setting *s) {
@@ -305,6 +317,7 @@ static void around(const xlm_plan *p, xlm_json *j) { // everything but the rank 
   xlm_json_put_text(j, "weights_name", p->weights_name);
   LIST("weights", p->weights, p->n_weights, 0, weight);
   LIST("config", p->config, p->n_config, 0, config);
+  LIST("keys", p->keys, p->n_keys, 0, config_key);
   LIST("settings", p->settings, p->n_settings, 0, setting);
   ints(j, "rank_plan_of", p->rank_plan_of, p->n_ranks);
 }

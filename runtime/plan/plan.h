@@ -11,6 +11,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/json.h"
 #include "runtime/plan/code.h"
+#include "runtime/plan/external.h"
 #include "runtime/plan/op.h"
 #include "runtime/plan/source.h"
 #include "runtime/plan/span.h"
@@ -133,28 +134,6 @@ typedef struct xlm_plan_output { // a value that can be read after a segment has
   uint32_t tensor;
 } xlm_plan_output;
 
-typedef struct xlm_plan_weight_group {
-  uint8_t n;
-  xlm_dim dim[XLM_MAX_RANK];
-  int16_t part, parts;
-} xlm_plan_weight_group;
-
-typedef struct xlm_plan_weight { // maps a parameter to tensors of other tools (see xlm_weight_map of the
-                                 // graph)
-  const char *param, *external;
-  xlm_dim each;
-  uint8_t n_groups;
-  xlm_plan_weight_group group[XLM_MAX_RANK];
-} xlm_plan_weight;
-
-typedef struct xlm_plan_config { // dims and lets with public names
-  const char *name;
-  uint8_t n_aliases;
-  const char *alias[8];
-  double value;
-  bool integer;
-} xlm_plan_config;
-
 typedef struct xlm_plan_setting { // an option given to the compiler, as in a run file
   const char *key, *value;        // "train.zero", "1"; a list has one item per line
 } xlm_plan_setting;
@@ -206,10 +185,11 @@ typedef struct xlm_plan {
   xlm_rank_plan *const *rank_plans;
   double parameters;            // logical number of elements
   double model_flops_per_token; // forward and backward
-  uint32_t n_weights, n_config;
+  uint32_t n_weights, n_config, n_keys;
   const xlm_plan_weight *weights;
   const xlm_plan_config *config;
-  uint32_t n_settings; // those that affect the plan; checkpoints store them
+  const xlm_plan_key *keys; // they take precedence over public names
+  uint32_t n_settings;      // those that affect the plan; checkpoints store them
   const xlm_plan_setting *settings;
   const char *weights_name; // "huggingface"; NULL without a weights section
 } xlm_plan;
@@ -223,7 +203,7 @@ const char *xlm_plan_where(const xlm_plan *p, uint32_t line, xlm_arena *a); // "
 // number of threads: offsets, workspaces, `after`, kernel variants. This alone needs memory, from `a`.
 uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a);
 
-enum { XLM_PLAN_FORMAT = 2 }; // of the JSON; the reader accepts no other
+enum { XLM_PLAN_FORMAT = 3 }; // of the JSON; the reader accepts no other
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
 // The same as members of an object that is already open; the reader ignores further members.
 void xlm_plan_write_json(const xlm_plan *p, xlm_json *out);

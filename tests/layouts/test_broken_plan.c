@@ -187,11 +187,17 @@ static void more_microbatches(json_t *root) {
   json_object_set_new(root, "microbatches", json_integer(1000000));
 }
 static void weight_twice(json_t *root) {
-  json_t *dims = at(root, "weights 0 groups 0 dims");
-  json_array_append(dims, json_array_get(dims, 0));
+  json_t *factors = at(root, "weights 0 factors");
+  json_array_append(factors, json_array_get(factors, json_array_size(factors) - 1));
 }
 static void part_of_nothing(json_t *root) {
-  json_object_set_new(at(root, "weights 0 groups 0"), "part", json_integer(3));
+  json_t *factor = at(root, "weights 0 factors 0");
+  json_object_set_new(factor, "dim", json_integer(0));
+  json_object_set_new(factor, "at", json_integer(3));
+  json_object_set_new(factor, "of", json_integer(3));
+}
+static void part_of_a_dim(json_t *root) {
+  json_object_set_new(at(root, "weights 0 factors 0"), "size", json_integer(2));
 }
 static void no_text(json_t *root) {
   json_object_del(root, "source_text");
@@ -293,6 +299,7 @@ static const struct {
             {&alone, more_microbatches, "microbatch"},
             {&alone, weight_twice, "the weight of"},
             {&alone, part_of_nothing, "the weight of"},
+            {&alone, part_of_a_dim, "the weight of"},
             {&alone, no_text, "source_text"},
             {&thrice, first_again, "the first variant of segment B out of its order"},
             {&thrice, no_first, "adds to what an earlier step left"},

@@ -46,15 +46,23 @@ static void add_state(world *w, int i, const char *name, xlm_role role, xlm_init
   w->states[i] = (xlm_plan_state){name, role, init, (uint32_t)i + 1, role != XLM_ROLE_GRADIENT};
 }
 
+#define WHOLE(g, d)                                                                                          \
+  { .group = g, .dim = d, .step = 1 }
+#define PART(g, k, m)                                                                                        \
+  { .group = g, .at = k, .of = m }
+static const xlm_plan_factor of_wq[] = {WHOLE(0, DIM_D), PART(1, 0, 3), WHOLE(1, DIM_H), WHOLE(1, DIM_HD)},
+                             of_wk[] = {WHOLE(0, DIM_D), PART(1, 1, 3), WHOLE(1, DIM_H), WHOLE(1, DIM_HD)},
+                             of_wv[] = {WHOLE(0, DIM_D), PART(1, 2, 3), WHOLE(1, DIM_H), WHOLE(1, DIM_HD)},
+                             of_gate[] = {WHOLE(0, DIM_F), WHOLE(1, DIM_D)}, of_bias[] = {WHOLE(0, DIM_H)};
 static const xlm_plan_weight weights[] = {
-    {"wq", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 0, 3}}},
-    {"wk", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 1, 3}}},
-    {"wv", "attn.c.weight", 0, 2, {{1, {DIM_D}, 0, 0}, {2, {DIM_H, DIM_HD}, 2, 3}}},
-    {"gate", "moe.{experts}.w1", DIM_E, 2, {{1, {DIM_F}, 0, 0}, {1, {DIM_D}, 0, 0}}},
-    {"bias", "moe.bias", 0, 1, {{1, {DIM_H}, 0, 0}}}, // a state
+    {"wq", "attn.c.weight", .n_groups = 2, .n_factors = 4, .factors = of_wq},
+    {"wk", "attn.c.weight", .n_groups = 2, .n_factors = 4, .factors = of_wk},
+    {"wv", "attn.c.weight", .n_groups = 2, .n_factors = 4, .factors = of_wv},
+    {"gate", "moe.{experts}.w1", .each = DIM_E, .n_groups = 2, .n_factors = 2, .factors = of_gate},
+    {"bias", "moe.bias", .n_groups = 1, .n_factors = 1, .factors = of_bias}, // a state
 };
-static const xlm_plan_config config[] = {{"hidden", 1, {"hidden_size"}, 6, true},
-                                         {"eps", 1, {"rms_norm_eps"}, 1e-5, false}};
+static const xlm_plan_config config[] = {{"hidden", 1, {"hidden_size"}, 6, XLM_NUMBER_INT},
+                                         {"eps", 1, {"rms_norm_eps"}, 1e-5, XLM_NUMBER_REAL}};
 
 static xlm_dim_info split_dim(const char *name, int64_t full, int rank, bool mirrored) {
   xlm_mesh two = {.n = 1, .axis = {"tp"}, .size = {2}};

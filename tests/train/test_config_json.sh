@@ -18,7 +18,7 @@ holds() {
 }
 moe=(--hidden-size 16 --set layers=1 --set heads=2 --set kv_heads=2 --intermediate-size 16 --vocab-size 256 --set experts=2)
 
-# Reals stay real, whole ones too.
+# Reals stay real, whole ones too. The coefficient means there what it means here: `active` times load_balance.
 saved moe mixtral "${moe[@]}" --router-aux-loss-coef 0
 holds moe '"router_aux_loss_coef": 0.0' '"rope_theta": 1000000.0' '"rms_norm_eps": 1e-05' '"hidden_size": 16' '"max_position_embeddings": 16'
 saved moe1 mixtral "${moe[@]}" --router-aux-loss-coef 1
@@ -36,6 +36,35 @@ sed 's/"lm_head.weight"/"another.weight"/' "$source_dir/models/llama.xlm" >renam
 expect 0 'checkpoint renamed/' "$run" train renamed.xlm --data corpus.txt --max-steps 1 --seq-length 16 --global-batch-size 2 \
   --micro-batch-size 2 --eval-interval 0 --output-dir renamed "${small[@]}" --hidden-size 16 --intermediate-size 16
 holds renamed '"tie_word_embeddings": false'
+
+# The config section: any key, lists, objects, strings that depend on settings, kinds of numbers; it replaces a public name.
+sed '/^config huggingface/,$d' "$source_dir/models/llama.xlm" >own.xlm
+cat >>own.xlm <<'END'
+let big = 3.0
+config huggingface {
+  architectures = ["MyModel", "Other"]
+  hidden_act    = if tied then "gelu" else "silu"
+  rope_scaling  = { rope_type = "default"  rope_theta = theta }
+  kinds         = [repeat layers + 1 as i { if i % 2 == 0 then "a" else "b", i }]
+  numbers       = [big, 2 * big, hidden / 8, 1 / 4, not tied, eps, [], {}]
+  vocab_size    = vocab + 1
+  "a key"       = none
+}
+END
+xlmrun_own() { expect 0 'checkpoint own/' "$run" train own.xlm --data corpus.txt --max-steps 1 --seq-length 16 --global-batch-size 2 --micro-batch-size 2 \
+  --eval-interval 0 --output-dir own "${small[@]}" --hidden-size 16 --intermediate-size 16 --overwrite "$@"; }
+xlmrun_own
+holds own '"model_type": "llama"' '"architectures": \["MyModel", "Other"\]' '"hidden_act": "silu"' \
+  '"rope_scaling": {"rope_type": "default", "rope_theta": 10000.0}' '"kinds": \["a", 0, "b", 1\]' \
+  '"numbers": \[3.0, 6.0, 2, 0.25, true, 1e-05, \[\], \{\}\]' '"vocab_size": 257' '"a key": null' '"hidden_size": 16'
+xlmrun_own --set big=1
+holds own '"numbers": \[1.0, 2.0, 2, 0.25, true, 1e-05, \[\], \{\}\]'
+# A plan from a file writes the same.
+"$2/xlmc" plan own.xlm --format json "${small[@]}" --hidden-size 16 --intermediate-size 16 --set big=1 --seq-length 16 --global-batch-size 2 \
+  --micro-batch-size 2 >own.json
+cp own/step-00000001/config.json own.config
+expect 0 'checkpoint own/' "$run" train own.json --data corpus.txt --max-steps 1 --eval-interval 0 --output-dir own --overwrite
+cmp own.config own/step-00000001/config.json || fail 'a saved plan writes another config.json'
 
 # Weights that come with a config.json of another model are refused: key, both values, what to do.
 mkdir other && cp llama/step-00000001/model.safetensors llama/step-00000001/config.json other/
@@ -73,6 +102,7 @@ expect 1 'says tie_word_embeddings = true, and this model has false: give --tie-
 expect 0 "$(cat from_checkpoint.txt)" "${weights[@]}" --tie-word-embeddings true
 other rope_scaling '{"rope_type": "llama3", "factor": 8.0}' "rope_scaling of type 'llama3'"
 other rope_parameters '{"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0}' "rope_parameters of type 'yarn'"
+other hidden_act '"gelu"' "says hidden_act = \"gelu\", and the config section of this model \"silu\""
 sed -i '/^  "rope_theta":/d' llama/step-00000001/config.json
 other rope_parameters '{"rope_type": "default", "rope_theta": 20000.0}' 'says rope_theta = 20000'
 with_key rope_scaling null

@@ -68,10 +68,27 @@ static void dump_block(xlm_text *t, const xlm_stmt *s) {
 }
 
 static void dump_weight(xlm_text *t, const xlm_weight *w) {
-  xlm_text_printf(t, " %s='%s' %d", w->path, w->external, w->layout_set);
+  xlm_text_printf(t, " %s='%s' %d %d", w->path, w->external, w->layout_set, w->optional);
   for (const xlm_weight_group *g = w->layout; g; g = g->next) {
-    xlm_text_printf(t, " %d/%d", g->part, g->parts);
-    dump_names(t, "group", g->dims);
+    xlm_text_add(t, " [");
+    for (const xlm_weight_factor *f = g->factors; f; f = f->next) {
+      xlm_text_printf(t, " %s %d/%d", f->dim ? f->dim : "part", f->part, f->parts);
+      for (const xlm_weight_size *z = f->sizes; z; z = z->next) dump_names(t, "size", z->terms);
+    }
+    xlm_text_add(t, "]");
+  }
+  for (const xlm_weight_split *x = w->splits; x; x = x->next)
+    dump_names(t, "split", x->dim), dump_names(t, "to", x->to);
+}
+
+static void dump_items(xlm_text *t, const xlm_config_item *i) {
+  for (; i; i = i->next) {
+    xlm_text_printf(t, " <%d", (int)i->kind);
+    dump_names(t, "key", i->key);
+    dump_names(t, "var", i->var);
+    dump_expr(t, i->expr);
+    dump_items(t, i->items);
+    xlm_text_add(t, ">");
   }
 }
 
@@ -108,6 +125,7 @@ static void dump_stmt(xlm_text *t, const xlm_stmt *s) {
       dump_names(t, "set", p->name), dump_expr(t, p->value);
   if (s->kind == XLM_STMT_WEIGHTS)
     for (const xlm_weight *w = s->weights.entries; w; w = w->next) dump_weight(t, w);
+  if (s->kind == XLM_STMT_CONFIG) dump_items(t, s->config.items);
   xlm_text_add(t, ")\n");
 }
 

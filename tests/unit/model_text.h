@@ -123,7 +123,13 @@ static const char model_text[] =
     "  qkv.wq = \"attn.c_attn.weight\" [hidden, 0 of 3 heads head]\n"
     "  layers[i].x[0].y = \"a\\\"b\\\\c\" []\n"
     "\n"
-    "  embed = \"wte\"\n"
+    "  embed = \"wte\" optional\n"
+    "  layers[i].wq = \"qkv\" [kv_heads 0 of (group, 1, 1) head, hidden] where heads = kv_heads group\n"
+    "}\n"
+    "config huggingface {\n"
+    "  architectures = [\"LlamaForCausalLM\"] # a list\n"
+    "  \"a key\" = none  rope = { type = \"llama3\"  factor = 8.0 }\n"
+    "  layer_types = [repeat layers as i { if i % 2 == 0 then \"a\" else \"b\" }, [1, { x = true }]]\n"
     "}\n"
     "# the end\n";
 

@@ -174,12 +174,12 @@ static void config(void **state) {
                     "h = rmsnorm(h, eps)\n" LOSS);
   bool seen = false;
   for (uint32_t i = 0; i < o.graph->n_config; i++) {
-    const xlm_config_value *c = &o.graph->config[i];
+    const xlm_plan_config *c = &o.graph->config[i];
     if (strcmp(c->name, "eps") != 0) continue;
     seen = true;
     assert_int_equal(c->n_aliases, 2);
     assert_string_equal(c->alias[1], "norm_eps");
-    assert_true(c->value == 1e-5 && !c->integer);
+    assert_true(c->value == 1e-5 && c->kind == XLM_NUMBER_REAL);
   }
   assert_true(seen);
   xlm_arena_free(o.arena);
@@ -415,18 +415,19 @@ static void weights(void **state) {
       "hidden]\n"
       "  layers[1].up = \"second\" [head hidden heads]\n  embed = \"e\"\n}\n");
   assert_int_equal(o.graph->n_weights, 7);
-  const xlm_weight_map *k = &o.graph->weights[3];
+  const xlm_plan_weight *k = &o.graph->weights[3];
   assert_string_equal(k->param, "layers.1.k");
   assert_string_equal(k->external, "h.1.qk");
   assert_int_equal(k->n_groups, 2);
-  assert_int_equal(k->group[1].n, 2);
-  assert_int_equal(k->group[1].part, 1);
-  assert_int_equal(k->group[1].parts, 2);
-  const xlm_weight_map *up = &o.graph->weights[4];
+  assert_int_equal(k->n_factors, 4); // hidden, the part, heads, head
+  assert_int_equal(k->factors[1].group, 1);
+  assert_true(!k->factors[1].dim && k->factors[1].at == 1 && k->factors[1].of == 2 && !k->factors[1].n);
+  const xlm_plan_weight *up = &o.graph->weights[4];
   assert_string_equal(up->external, "first.{heads}");
   assert_string_equal(o.graph->dims[up->each].name, "heads");
   assert_int_equal(up->n_groups, 2);
-  assert_int_equal(o.graph->weights[5].group[0].n, 3);
+  assert_int_equal(o.graph->weights[5].n_factors, 3);
+  assert_int_equal(o.graph->weights[5].n_groups, 1);
   assert_int_equal(o.graph->weights[6].n_groups, 2); // no layout: the parameter's own
   xlm_arena_free(o.arena);
 }

@@ -57,6 +57,8 @@ static const char everything[] =
     "config hidden: int = 4 as hidden_size, \"hidden-size\"\n"
     "config eps: real = 1e-05\n"
     "config \"1\": real = 0.1 as x.y\n"
+    "config tied: bool = 1\n"
+    "key \"a key\" = \"{\\\"x\\\": [1.0, null]}\" @1:1..1:6\n"
     "dim batch = 2\n"
     "dim hidden = 4\n"
     "dim hidden/6 = 2 of 4 from 2\n"
@@ -69,7 +71,8 @@ static const char everything[] =
     "shard batch over dp, ep @1:1..1:6\n"
     "shard hidden over none where free\n"
     "shard ffn over \"none\"\n"
-    "weight layers.0.w = \"h.{i}.w\" each experts [batch hidden #1/3, 1, \"odd name\"]\n"
+    "weight layers.0.w = \"h.{i}.w\" each experts [batch #1/3 hidden, #0/1, \"odd name\"~2*3 #4/12+1 \"odd "
+    "name\"~3*1] optional\n"
     "weight \"2\" = \"\" []\n"
     "group \"layers.*\" rank 2 lr 0.5 weight_decay 0 optimizer \"muon\" @1:1..1:6\n"
     "group \"*\"\n"
@@ -109,7 +112,9 @@ static void everything_round_trips(void **state) {
   assert_int_equal(g->nodes[1].stage, 1);
   assert_int_equal(g->dims[3].full, 4);
   assert_int_equal(xlm_dim_global(&g->dims[4], 2), 8);
-  assert_int_equal(g->weights[0].group[0].parts, 3);
+  assert_true(g->weights[0].n_groups == 3 && g->weights[0].n_factors == 7 && g->weights[0].optional);
+  assert_true(g->weights[0].factors[1].of == 3 && g->weights[0].factors[5].n == 1);
+  assert_string_equal(g->keys[0].json, "{\"x\": [1.0, null]}");
   assert_true(xlm_attr_float(&g->nodes[2].attrs, XLM_A_value, 0) == 0.1 + 0.2);
   assert_null(g->outputs.at[1].name);
   assert_true(g->n_groups == 2 && g->groups[0].rank == 2 && g->groups[1].rank == -1 &&

@@ -54,7 +54,7 @@ static void parses_the_model(void **state) {
   (void)state;
   parsed *p = parse(model_text);
   expect_clean(p, model_text);
-  assert_int_equal(statements(p->ast->stmts), 40);
+  assert_int_equal(statements(p->ast->stmts), 41);
   const xlm_stmt *s = p->ast->stmts;
   assert_int_equal(s->kind, XLM_STMT_MODEL);
   assert_string_equal(s->name->text, "llama");

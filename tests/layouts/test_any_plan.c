@@ -88,7 +88,7 @@ static xlm_mesh mesh_of(const layout *l) {
 static const char *sets_of(const char *model) {
   if (!strcmp(model, "mamba2") || !strcmp(model, "scans")) return "layers=4 heads=6 hidden=96";
   if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle") || !strcmp(model, "retnet") ||
-      !strcmp(model, "indices"))
+      !strcmp(model, "indices") || !strcmp(model, "neox"))
     return "layers=4 heads=6 hidden=96 ffn=100";
   if (!strcmp(model, "deepseek")) return "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20";
   return "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100";
@@ -277,7 +277,8 @@ static layout random_layout(uint64_t seed) {
     snprintf(l.model, sizeof l.model, "%s",
              model < TOY_MODELS ? toy_models[model] : test_models[model - TOY_MODELS]);
   } while (!toy_has_kernels(l.model));
-  bool moe = !strcmp(l.model, "mixtral") || !strcmp(l.model, "deepseek");
+  bool moe = !strcmp(l.model, "mixtral") || !strcmp(l.model, "deepseek") || !strcmp(l.model, "olmoe") ||
+             !strcmp(l.model, "qwen3_moe");
   do {
     l.pp = pick(&s, pps, 3), l.dp = pick(&s, dps, 3), l.tp = pick(&s, tps, 4);
     l.ep = moe ? pick(&s, small, 3) : 1, l.cp = pick(&s, cps, 7);

@@ -14,8 +14,9 @@
 #include "runtime/base/map.h"
 #include "tests/here.h"
 
-const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",     "qwen3",  "mixtral",
-                                            "freestyle", "deepseek", "mamba2", "retnet"};
+const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",   "qwen3",  "mixtral", "freestyle",
+                                            "deepseek",  "mamba2", "retnet", "neox",    "olmoe",
+                                            "qwen3_moe", "gemma2", "gemma3"};
 // Means over uneven counts, all operands of attention, recurrences of all kinds, indices along split
 // dimensions, records.
 const char *const test_models[TEST_MODELS] = {"counts",  "attention", "scans",
@@ -31,6 +32,11 @@ static const struct {
     {"qwen3", "kv_heads=2 head=24 ffn=96"},
     {"mixtral", "kv_heads=2 ffn=48 experts=4 active=2"},
     {"freestyle", "layers=3 window=9"},
+    {"neox", ""},
+    {"olmoe", "kv_heads=2 ffn=48 experts=4 active=2"},
+    {"qwen3_moe", "kv_heads=2 head=24 ffn=48 experts=4 active=2"},
+    {"gemma2", "layers=3 kv_heads=2 head=24 ffn=96 window=9"},
+    {"gemma3", "layers=3 kv_heads=1 head=24 ffn=96 window=9 every=2"},
     {"deepseek", "plain=12 rotary=4 value=12 q_rank=24 kv_rank=16 ffn=96 moe_ffn=24 experts=6 active=2"},
     {"mamba2", "head=24 state=12"},
     {"retnet", "head=24 ffn=96"},

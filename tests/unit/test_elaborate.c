@@ -77,14 +77,21 @@ static const struct {
   const char *model, *preset;
   int64_t parameters;
 } sizes[] = {
-    {"llama", NULL, 134105856},     {"llama", "nano", 10818432},     {"llama", "small", 134105856},
-    {"llama", "medium", 373867520}, {"llama", "large", 795700480},   {"llama", "xl", 1596776000},
-    {"gpt2", NULL, 124439808},      {"gpt2", "nano", 3290624},       {"gpt2", "bench", 124046592},
-    {"gpt2", "medium", 354823168},  {"gpt2", "large", 774030080},    {"gpt2", "xl", 1557611200},
-    {"qwen3", NULL, 596049920},     {"qwen3", "nano", 3214080},      {"qwen3", "xl", 8190735360},
-    {"mixtral", NULL, 46702792704}, {"mixtral", "nano", 7215360},    {"freestyle", NULL, 134096772},
-    {"freestyle", "nano", 3278092}, {"mamba2", "nano", 1735360},     {"mamba2", "m2700", 2702599680},
-    {"retnet", "nano", 3279104},    {"retnet", "r1300", 1339131904},
+    {"llama", NULL, 134105856},        {"llama", "nano", 10818432},
+    {"llama", "small", 134105856},     {"llama", "medium", 373867520},
+    {"llama", "large", 795700480},     {"llama", "xl", 1596776000},
+    {"gpt2", NULL, 124439808},         {"gpt2", "nano", 3290624},
+    {"gpt2", "bench", 124046592},      {"gpt2", "medium", 354823168},
+    {"gpt2", "large", 774030080},      {"gpt2", "xl", 1557611200},
+    {"qwen3", NULL, 596049920},        {"qwen3", "nano", 3214080},
+    {"qwen3", "xl", 8190735360},       {"mixtral", NULL, 46702792704},
+    {"mixtral", "nano", 7215360},      {"freestyle", NULL, 134096772},
+    {"freestyle", "nano", 3278092},    {"mamba2", "nano", 1735360},
+    {"mamba2", "m2700", 2702599680},   {"retnet", "nano", 3279104},
+    {"retnet", "r1300", 1339131904},   {"neox", "pythia_70m", 70426624},
+    {"neox", "neox_20b", 20554567680}, {"olmoe", NULL, 6919161856},
+    {"qwen3_moe", NULL, 30532122624},  {"gemma2", "gemma2_27b", 27227128320},
+    {"gemma3", NULL, 999885952},
 };
 
 static void models(void **state) {
@@ -114,6 +121,11 @@ static void models_are_canonical(void **state) {
                                       "deepseek",
                                       "mamba2",
                                       "retnet",
+                                      "neox",
+                                      "olmoe",
+                                      "qwen3_moe",
+                                      "gemma2",
+                                      "gemma3",
                                       "blocks/rmsnorm",
                                       "blocks/layernorm",
                                       "blocks/attention",

@@ -1,0 +1,202 @@
+// Shipped models against Hugging Face's transformers: golden files (tests/train/parity) hold the logits that
+// transformers computes from our checkpoint of the initial weights, loaded by its folder alone, and the
+// losses of AdamW steps from there. tools/parity/make.sh makes them.
+//
+//   test_parity                 compares
+//   test_parity export DIR      writes DIR/MODEL: a checkpoint of the initial weights, and tokens.txt
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "runtime/checkpoint/checkpoint.h"
+#include "tests/train/train_util.h"
+
+enum { STEPS = 10, EVERY = 61 }; // of the logits, every 61st is compared
+static const double rate = 1e-3;
+
+static const char *const models[] = {"llama", "gpt2",  "qwen3",     "mixtral", "deepseek",
+                                     "neox",  "olmoe", "qwen3_moe", "gemma2",  "gemma3"};
+enum { MODELS = sizeof models / sizeof *models };
+
+// Losses of other libraries are not divided by layers, or balance layers apart from each other: those are
+// left out.
+static toy_options options_of(const char *model) {
+  toy_options o = toy_defaults(model);
+  if (!strcmp(model, "mixtral")) o.sets = "balance=0 z_loss=0";
+  if (!strcmp(model, "deepseek")) o.sets = "speed=0";
+  if (!strcmp(model, "neox")) o.sets = "pct=0.5"; // 8 of 16 numbers of a head
+  return o;
+}
+
+// ---- logits of the initial weights ----
+
+static uint32_t output_named(const xlm_plan *p, const char *name) {
+  const xlm_rank_plan *r = p->rank_plans[0];
+  for (uint32_t i = 0; i < r->n_outputs; i++)
+    if (!strcmp(r->outputs[i].name, name)) return i;
+  fail_msg("the plan has no output `%s`", name);
+  return 0;
+}
+
+static void windows(toy *t, xlm_feed *f) {
+  xlm_error err;
+  for (int64_t row = 0; row < t->plan->batch; row++)
+    if (xlm_feed_window(f, row, row, &err) != XLM_OK) fail_msg("%s", err.text);
+}
+
+// A toy of the eval segment alone; logits: malloc'd.
+static float *logits_of(const toy_options *o, size_t *n) {
+  xlm_error err;
+  xlm_arena *a = xlm_arena_new(0);
+  toy_options with = *o;
+  xlm_compile_options c = toy_compile_options(a, &with);
+  c.with_train = false;
+  c.with_eval = true;
+  c.settings.training = false;
+  toy *t = toy_open(o), of = *t;
+  of.plan = toy_plan(a, toy_source(a, o->model), &c);
+  xlm_backend b = toy_backend(NULL);
+  xlm_feed f;
+  if (xlm_exec_open(of.plan, 0, &b, 1, NULL, &of.exec, &err) != XLM_OK ||
+      xlm_store_new(of.plan, xlm_exec_states(of.exec), &of.store, &err) != XLM_OK ||
+      xlm_store_init(of.store, 7, true, xlm_exec_pool(of.exec), &err) != XLM_OK ||
+      xlm_feed_open(of.exec, &of.samples, true, &f, &err) != XLM_OK)
+    fail_msg("%s", err.text);
+  windows(&of, &f);
+  uint32_t out = output_named(of.plan, "logits");
+  const xlm_rank_plan *r = of.plan->rank_plans[0];
+  const xlm_type *type = &r->tensors[r->outputs[out].tensor].type;
+  *n = (size_t)xlm_type_elements(type, r->dims);
+  float *logits = malloc(*n * sizeof *logits);
+  assert_true(logits && type->dtype == XLM_F32);
+  if (xlm_feed_eval(&f, of.exec, &err) != XLM_OK ||
+      xlm_exec_eval(of.exec, (xlm_step_env){.seed = 7}, &err) != XLM_OK ||
+      xlm_exec_get_output(of.exec, out, 0, logits, *n * sizeof *logits, &err) != XLM_OK)
+    fail_msg("%s", err.text);
+  xlm_feed_close(&f);
+  xlm_store_free(of.store);
+  xlm_exec_close(of.exec);
+  toy_close(t);
+  xlm_arena_free(a);
+  return logits;
+}
+
+// ---- golden files ----
+
+typedef struct golden {
+  float logits[4096];
+  double losses[STEPS];
+  int n_logits, n_losses;
+} golden;
+
+static golden read_golden(const char *model) {
+  golden g = {.n_logits = 0};
+  char path[512], word[16];
+  double value;
+  snprintf(path, sizeof path, "%s/tests/train/parity/%s.txt", XLM_SOURCE_DIR, model);
+  FILE *f = fopen(path, "r");
+  if (!f) fail_msg("%s is missing", path);
+  while (fscanf(f, "%15s %lf", word, &value) == 2)
+    if (!strcmp(word, "logit") && g.n_logits < 4096)
+      g.logits[g.n_logits++] = (float)value;
+    else if (!strcmp(word, "loss") && g.n_losses < STEPS)
+      g.losses[g.n_losses++] = value;
+    else
+      fail_msg("%s: %s", path, word);
+  fclose(f);
+  return g;
+}
+
+static void test_logits(void **state) {
+  const char *model = *state;
+  toy_options o = options_of(model);
+  golden g = read_golden(model);
+  size_t n;
+  float *logits = logits_of(&o, &n);
+  assert_int_equal(g.n_logits, (int)((n + EVERY - 1) / EVERY));
+  for (int i = 0; i < g.n_logits; i++)
+    if (!(fabs(logits[(size_t)i * EVERY] - g.logits[i]) <= 1e-4))
+      fail_msg("%s: logit %d is %.9g, and %.9g there", model, i * EVERY, logits[(size_t)i * EVERY],
+               g.logits[i]);
+  free(logits);
+}
+
+static void test_losses(void **state) {
+  const char *model = *state;
+  toy_options o = options_of(model);
+  golden g = read_golden(model);
+  assert_int_equal(g.n_losses, STEPS);
+  toy *t = toy_open(&o);
+  for (int s = 0; s < STEPS; s++) {
+    toy_step(t, rate);
+    double difference = fabs(t->loss - g.losses[s]) / g.losses[s];
+    if (!(difference <= (s ? 1e-5 : 1e-6)))
+      fail_msg("%s, step %d: loss %.9g, and %.9g there", model, s, t->loss, g.losses[s]);
+  }
+  toy_close(t);
+}
+
+// ---- export ----
+
+static void put_rows(FILE *f, toy *t, const char *what,
+                     xlm_status read(const xlm_samples *, int64_t, int32_t *, xlm_error *)) {
+  int32_t window[64];
+  xlm_error err;
+  for (int64_t row = 0; row < t->plan->batch; row++) {
+    if (read(&t->samples, row, window, &err) != XLM_OK) fail_msg("%s", err.text);
+    fprintf(f, "%s", what);
+    for (int64_t i = 0; i <= t->plan->seq; i++) fprintf(f, " %d", window[i]);
+    fprintf(f, "\n");
+  }
+}
+
+static void export_model(const char *model, const char *dir) {
+  toy_options o = options_of(model);
+  toy *t = toy_open(&o);
+  char at[1024], path[4096];
+  xlm_error err;
+  xlm_checkpoint_info info = {.seed = 7,
+                              .model_path = model,
+                              .model_text = t->plan->source_text,
+                              .text_hash = t->plan->text_hash,
+                              .plan_hash = ""};
+  snprintf(at, sizeof at, "%s/%s", dir, model);
+  if (xlm_checkpoint_save(t->store, t->plan, at, &info, 0, path, &err) != XLM_OK) fail_msg("%s", err.text);
+  snprintf(at, sizeof at, "%s/%s/tokens.txt", dir, model);
+  FILE *f = fopen(at, "w");
+  if (!f) fail_msg("%s cannot be written", at);
+  put_rows(f, t, "logits", xlm_samples_window);
+  put_rows(f, t, "train", xlm_samples_shuffled);
+  fclose(f);
+  toy_close(t);
+}
+
+static const char *export_to;
+
+static void test_export(void **state) {
+  (void)state;
+  for (int i = 0; i < MODELS; i++) export_model(models[i], export_to);
+}
+
+int main(int argc, char **argv) {
+  static struct CMUnitTest tests[2 * MODELS];
+  if (argc == 3 && !strcmp(argv[1], "export")) {
+    const struct CMUnitTest one[] = {cmocka_unit_test(test_export)};
+    export_to = argv[2];
+    return cmocka_run_group_tests(one, NULL, NULL);
+  }
+  for (int i = 0; i < MODELS; i++) {
+    void *model = (void *)(uintptr_t)models[i];
+    tests[2 * i] = (struct CMUnitTest){.name = models[i], .test_func = test_logits, .initial_state = model};
+    tests[2 * i + 1] =
+        (struct CMUnitTest){.name = models[i], .test_func = test_losses, .initial_state = model};
+  }
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,53 @@
+"""Computes with Hugging Face's transformers what tests/train/test_parity.c compares with.
+
+reference.py DIR MODEL GOLDEN: loads the checkpoint DIR/MODEL/step-00000000 by its folder alone, and writes the logits of
+the initial weights (every 61st) and the losses of ten AdamW steps as xlm takes them. Also checks the way back: the
+folder that save_pretrained writes has the tensors of ours."""
+import sys, torch, transformers
+from safetensors.torch import load_file
+
+EVERY, STEPS, RATE, DECAY, CLIP = 61, 10, 1e-3, 0.01, 1.0
+folder, model_name, golden = sys.argv[1], sys.argv[2], sys.argv[3]
+path = f"{folder}/{model_name}/step-00000000"
+rows = [line.split() for line in open(f"{folder}/{model_name}/tokens.txt")]
+tokens = {kind: torch.tensor([[int(t) for t in row[1:]] for row in rows if row[0] == kind]) for kind in ("logits", "train")}
+torch.set_num_threads(1)
+
+model, info = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+    if info.get(kind): sys.exit(f"{model_name}: {kind} {sorted(info[kind])}")
+print(model_name, type(model).__name__, sum(p.numel() for p in model.parameters()), "parameters")
+model.eval()
+with torch.no_grad():
+    logits = model(tokens["logits"][:, :-1], use_cache=False).logits.flatten()
+
+balanced = getattr(model.config, "router_aux_loss_coef", 0) or 0
+model.train()
+for module in model.modules():
+    if isinstance(module, torch.nn.Dropout): module.p = 0.0
+groups = [{"params": [p for p in model.parameters() if p.dim() >= 2], "weight_decay": DECAY},
+          {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}]
+optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.95), eps=1e-8)
+losses = []
+x, y = tokens["train"][:, :-1], tokens["train"][:, 1:]
+for step in range(STEPS):
+    out = model(x, use_cache=False, **({"output_router_logits": True} if balanced else {}))
+    loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, 1), y.flatten())
+    if balanced: loss = loss + balanced * out.aux_loss
+    optimizer.zero_grad()
+    loss.backward()
+    norm = torch.sqrt(sum((p.grad.double() ** 2).sum() for p in model.parameters() if p.grad is not None))
+    for p in model.parameters():
+        if p.grad is not None: p.grad *= float(min(1.0, CLIP / (norm + 1e-6)))
+    optimizer.step()
+    losses.append(loss.item())
+
+with open(golden, "w") as f:
+    for v in logits[::EVERY].tolist(): f.write(f"logit {v:.9g}\n")
+    for v in losses: f.write(f"loss {v:.9g}\n")
+
+again = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+again.save_pretrained(f"{folder}/{model_name}/there")
+ours, theirs = load_file(f"{path}/model.safetensors"), load_file(f"{folder}/{model_name}/there/model.safetensors")
+odd = {k for k in set(ours) ^ set(theirs)} | {k for k in set(ours) & set(theirs) if not torch.equal(ours[k], theirs[k])}
+print("  back:", "the same tensors" if not odd else f"different: {sorted(odd)[:6]}")

@@ -7,10 +7,13 @@ static bool hint_colon(const site *s) {
   bool body = is_expected(s, "`{`") || s->at[1].first || is_line_end(&s->at[1]);
   xlm_diag *g = report(s, XLM_E_COLON, s->at->span, "`:` is not part of the language");
   bool parameter = s->first->kind == BLOCK && is_expected(s, "`[`");
+  bool type = s->at[1].kind == NAME && !s->at[1].first && s->first->kind != BLOCK; // x: Tensor = ..
   HELP(g, "%s",
        body        ? "a body stands in braces: `{ ... }`"
        : parameter ? "a tensor is written with its dimensions: `x[batch, seq, hidden]`"
-                   : "write `=` to give a name a value");
+       : type ? "types are not written: they follow from the operations, and the run chooses bf16 or f32 "
+                "(`--dtype`)"
+              : "write `=` to give a name a value");
   return true;
 }
 

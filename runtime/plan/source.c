@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { PREFIX = sizeof XLM_FILE_LINE - 1 };
+enum { PREFIX = sizeof XLM_FILE_LINE - 1, MOST_FILES = 256 }; // more belong to the last: no model has them
 
 bool xlm_text_has_files(const char *text) {
   return !strncmp(text, XLM_FILE_LINE, PREFIX);
@@ -38,7 +38,7 @@ static uint32_t count_files(const xlm_source *s) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < s->lines; i++)
     n += starts_file(s->text + s->line_start[i], s->n - s->line_start[i]);
-  return n;
+  return n < MOST_FILES ? n : MOST_FILES;
 }
 
 void xlm_source_split(xlm_arena *a, xlm_source *s) {
@@ -50,6 +50,7 @@ void xlm_source_split(xlm_arena *a, xlm_source *s) {
   for (uint32_t i = 0; several && i < s->lines; i++) {
     const char *line = s->text + s->line_start[i];
     if (!starts_file(line, s->n - s->line_start[i])) continue;
+    if (i && s->n_files == MOST_FILES) break;
     if (i) f[s->n_files - 1].end = s->line_start[i], s->n_files++;
     f[s->n_files - 1] =
         (xlm_source_file){.path = xlm_arena_strndup(a, line + PREFIX, (size_t)path_length(line + PREFIX)),

@@ -377,6 +377,7 @@ static void survives_hostile_texts(void **state) {
       {"", "\xFF", 4 << 20, XLM_E_NOT_UTF8},
       {"", "x = f(\n", 1 << 20, XLM_E_TOO_DEEP},
       {"", "a b {\n}\n", 1 << 20, XLM_E_UNKNOWN_STATEMENT},
+      {"", "#@file a\n}\n", 3 << 20, XLM_E_EXTRA_CLOSE},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     size_t n;

@@ -41,14 +41,6 @@ static const xlm_param_group *first_match(const xlm_graph *g, const xlm_param_gr
   return NULL;
 }
 
-// Randomly initialised matrices decay; scales, biases and anything initialised to ones, zeros or by a formula
-// does not.
-static double usual_decay(const xlm_graph *g, const xlm_train_options *o, xlm_val param) {
-  const xlm_attr *init = xlm_attr_find(&xlm_val_node(g, param)->attrs, XLM_A_init);
-  bool random = init && xlm_init_is_drawn(&init->init) && !init->init.code;
-  return random && xlm_val_type(g, param)->rank >= 2 ? o->weight_decay : 0;
-}
-
 static const char *label(xlm_arena *a, const xlm_param_group *p) {
   if (!p) return "default";
   if (p->rank < 0) return p->match ? p->match : "*";
@@ -57,10 +49,10 @@ static const char *label(xlm_arena *a, const xlm_param_group *p) {
 }
 
 static xlm_update_choice choose(const xlm_graph *g, const xlm_train_options *o, xlm_arena *a, xlm_val param,
-                                bool matrix) {
+                                bool matrix, bool decays) {
   const xlm_param_group *of[] = {first_match(g, o->groups, o->n_groups, param),
                                  first_match(g, g->groups, (int)g->n_groups, param)};
-  xlm_update_choice c = {.lr = 1, .weight_decay = usual_decay(g, o, param)};
+  xlm_update_choice c = {.lr = 1, .weight_decay = decays ? o->weight_decay : 0};
   const char *name = o->optimizer;
   for (int i = 1; i >= 0; i--) { // the highest precedence last
     if (!of[i]) continue;
@@ -78,9 +70,10 @@ static xlm_update_choice choose(const xlm_graph *g, const xlm_train_options *o, 
 const xlm_update_choice *xlm_optimizer_choose(const xlm_graph *g, const xlm_train_options *o, xlm_arena *a) {
   xlm_update_choice *c = XLM_NEW_N(a, xlm_update_choice, g->n_values);
   const xlm_matrix *const *matrices = xlm_find_matrices(g, a);
+  const bool *decaying = xlm_find_decaying(g, a);
   for (xlm_node n = 1; n < g->n_nodes; n++) {
     xlm_val v = g->nodes[n].out;
-    if (xlm_node_is(&g->nodes[n], XLM_LEAF_PARAMETER)) c[v] = choose(g, o, a, v, matrices[v] != NULL);
+    if (xlm_node_is(&g->nodes[n], XLM_LEAF_PARAMETER)) c[v] = choose(g, o, a, v, matrices[v] != NULL, decaying[v]);
   }
   return c;
 }

@@ -26,14 +26,13 @@ static void begin(finder *f, xlm_val v) {
   memcpy(f->from[v].dim, t->dim, sizeof t->dim);
 }
 
-// Does the result have operand i's elements, dimension by dimension? Casts, factors, rename, stop_gradient.
-static bool hands_on(const finder *f, const xlm_node_info *n, int i) {
+bool xlm_hands_on(const xlm_graph *g, const xlm_node_info *n, int i) {
   uint32_t flags = xlm_op_at(n->op)->flags;
-  const xlm_type *t = xlm_val_type(f->g, n->in[i]), *u = n->n_out ? xlm_val_type(f->g, n->out) : NULL;
+  const xlm_type *t = xlm_val_type(g, n->in[i]), *u = n->n_out ? xlm_val_type(g, n->out) : NULL;
   if (!u || t->rank != u->rank) return false;
   if (flags & XLM_OPF_VIEW) return true;
   for (int k = 0; k < n->n_in; k++)
-    if (k != i && xlm_val_type(f->g, n->in[k])->rank) return false;
+    if (k != i && xlm_val_type(g, n->in[k])->rank) return false;
   return (flags & XLM_OPF_ELEMENTWISE) && !memcmp(t->dim, u->dim, t->rank * sizeof *t->dim);
 }
 
@@ -68,7 +67,7 @@ static void read_operand(finder *f, const xlm_node_info *n, int i) {
   if (!o->param) return;
   if (xlm_op_facts_of(n->op)->product == XLM_PRODUCT_MATRIX && i < 2)
     note_product(f, n, i);
-  else if (hands_on(f, n, i))
+  else if (xlm_hands_on(f->g, n, i))
     f->from[n->out] = *o;
   else
     f->other[o->param] = true;

@@ -45,7 +45,7 @@ typedef struct xlm_train_options {
   const char *optimizer;             // its name
   const xlm_optimizer_value *values; // settings not listed have their initial values
   int n_values;
-  double weight_decay; // for parameters of >= 2 dims with a random initialiser, unless a group says otherwise
+  double weight_decay; // for the parameters that decay (docs/optimizers.md), unless a group says otherwise
   double grad_clip;    // maximum global norm of the gradient; 0 = no clipping
   const xlm_param_group *groups; // of the run file; they take precedence over those of the model text
   int n_groups;

@@ -15,6 +15,13 @@ typedef struct xlm_matrix {
 // By value of g: a matrix for parameters that are read only by products and as the same matrix by all of
 // them; NULL for all others, and for those indexed by tokens or producing their scores (embeddings, heads).
 const xlm_matrix *const *xlm_find_matrices(const xlm_graph *g, xlm_arena *a);
+// Does n's result have operand i's elements, dimension by dimension? Casts, factors, rename, stop_gradient.
+bool xlm_hands_on(const xlm_graph *g, const xlm_node_info *n, int i);
+
+// decay.c: by value of g, the parameters to which the run's weight decay applies: those of two or more
+// dimensions that are more than scales (factors of other tensors, element by element) and biases (added to
+// the result of a product).
+const bool *xlm_find_decaying(const xlm_graph *g, xlm_arena *a);
 
 // The update of one parameter under construction.
 typedef struct xlm_step {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/report/plan_page.h"
+#include "runtime/base/dict.h"
 
 typedef struct page {
   const xlm_plan *p;
@@ -170,6 +171,32 @@ static void communication(page *g) {
 
 // ---- updates ----
 
+// "layers.3.attention.wq" -> "layers.*.attention.wq": one name for the parameters of all rounds.
+static const char *of_all_rounds(xlm_arena *a, const char *path) {
+  xlm_text t = xlm_text_new(a);
+  for (const char *p = path; *p;) {
+    size_t n = strcspn(p, "."), digits = strspn(p, "0123456789");
+    xlm_text_printf(&t, "%s%.*s", t.n ? "." : "", digits == n ? 1 : (int)n, digits == n ? "*" : p);
+    p += n + (p[n] == '.');
+  }
+  return t.data;
+}
+
+// The names of a row's parameters, in lines of at most 110 characters.
+static void put_names(const xlm_update_row *u, xlm_text *t) {
+  xlm_dict seen = {0};
+  size_t width = 0;
+  for (int64_t i = 0; i < u->parameters; i++) {
+    const char *name = of_all_rounds(t->arena, u->names[i]);
+    if (xlm_dict_get(&seen, name)) continue;
+    xlm_dict_put(t->arena, &seen, name, (void *)(uintptr_t)u);
+    bool fits = width && width + strlen(name) + 2 <= 110;
+    xlm_text_printf(t, "%s%s", fits ? ", " : width ? ",\n    " : "    ", name);
+    width = (fits ? width + 2 : 4) + strlen(name);
+  }
+  xlm_text_add(t, "\n");
+}
+
 void xlm_report_updates(const xlm_plan_page *o, xlm_text *t) {
   size_t group = strlen("default");
   for (int i = 0; i < o->n_updates; i++)
@@ -185,6 +212,7 @@ void xlm_report_updates(const xlm_plan_page *o, xlm_text *t) {
     xlm_text_printf(t, "%-10s %8lld %11s %11s %-3g %11g\n", u->choice.optimizer->name,
                     (long long)u->parameters, xlm_text_count(t->arena, u->elements), "x", u->choice.lr,
                     u->choice.weight_decay);
+    put_names(u, t);
   }
 }
 

@@ -58,7 +58,9 @@ xlm_status xlm_plan_data(const xlm_plan *p, xlm_arena *a, xlm_data_options *out,
   for (int i = 0; i < f.n; i++) {
     xlm_field *x = &f.at[i];
     x->n = 1;
-    for (int k = 0; k < x->rank; k++) x->n *= x->shape[k];
+    for (int k = 0; k < x->rank; k++)
+      if (__builtin_mul_overflow(x->n, x->shape[k], &x->n) || x->n > INT32_MAX)
+        return xlm_fail(err, XLM_USER, "a sample has more than %d elements of `%s`", INT32_MAX, x->name);
     if (!strcmp(x->name, "tokens")) out->vocab = x->bound;
     if (x->rank == 1 && x->n - p->seq > out->ahead) out->ahead = x->n - p->seq;
   }

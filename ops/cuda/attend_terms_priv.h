@@ -85,8 +85,9 @@ static __device__ __forceinline__ float attend_added(const attend_terms &t, cons
     return -INFINITY;
   if (t.mask.data && attend_number(t.mask, h.mask + query * t.mask.query + key * t.mask.key) == 0) return -INFINITY;
   float x = h.slope * (float)(k.at + j - q.at - i);
-  if (t.bias.data) x += attend_number(t.bias, h.bias + query * t.bias.query + key * t.bias.key) * log2e;
-  return x;
+  if (!t.bias.data) return x;
+  float bias = attend_number(t.bias, h.bias + query * t.bias.query + key * t.bias.key), scaled = bias * log2e;
+  return bias == -INFINITY ? bias : x + (scaled < -1e38f ? -1e38f : scaled); // a finite one hides nothing
 }
 
 // ---- documents: a warp leaves out tiles that have others than its own

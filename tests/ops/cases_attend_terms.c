@@ -1,6 +1,7 @@
 // Cases of the optional operands of attention: bias, slopes, sink, mask, documents, prefix; and of values
 // whose vector is not as long as the keys'. Small ones are also checked by finite differences; the others
 // span several tiles and compare the backward operations directly with the reference.
+#include <math.h>
 #include <string.h>
 
 #include "tests/ops/run_op.h"
@@ -171,6 +172,19 @@ static void both(op_test *t) { // and a gradient through the logsumexp
   op_out(t, out + 1);
 }
 
+// Minus infinity hides keys, also all of a query; the smallest finite number does not.
+static void bias_that_hides(op_test *t) {
+  double bias[] = {0,         -INFINITY, 1,     0,     -INFINITY, -INFINITY,
+                   -INFINITY, -INFINITY, -3e38, -3e38, -3e38,     -3e38};
+  xlm_val in[] = {op_leaf(t, "q[seq 3, heads 2, head 4]"), 0, 0, 0};
+  in[1] = in[2] = op_leaf(t, "k[keys 4, heads, head]");
+  in[3] = op_data(t, "bias[seq, keys]", bias);
+  xlm_attr_list l = op_attrs(t);
+  op_put_dims(t, &l, XLM_A_kv_seq, "keys");
+  xlm_attr_put_ints(&l, XLM_A_operands, &(int64_t){XLM_OPERAND_BIAS}, 1);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_ATTEND, in, 4, &l));
+}
+
 static void gradient_of_bias(op_test *t, const call *back, const xlm_type *bias, bool distance) {
   xlm_attr_list l = back->attrs;
   xlm_attrs as = xlm_attr_freeze(&l);
@@ -229,6 +243,7 @@ static const op_case table[] = {
     SMALL("bias_of_keys", .bf16 = true),
     SMALL("bias_of_queries", .bf16 = true),
     SMALL("bias_of_heads", .bf16 = true),
+    {"bias_that_hides", XLM_OP_ATTEND, bias_that_hides, .bf16 = true, .no_grad = true},
     SMALL("slopes", .bf16 = true),
     SMALL("slopes_apart", .bf16 = true),
     SMALL("sink", .bf16 = true),

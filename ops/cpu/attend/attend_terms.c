@@ -1,5 +1,7 @@
 // See attend_terms_priv.h. A row of TILE sums per query and tile of keys: a small part of the products with
 // them.
+#include <math.h>
+
 #include "ops/cpu/attend/attend_terms_priv.h"
 
 attend_term xlm_attend_term_of(const xlm_call *c, const xlm_type *t, const void *data, bool queries,
@@ -106,10 +108,15 @@ static void hide_others(float *x, const attend_here *h, int64_t query, attend_ro
   for (int64_t j = 0; j < k.n; j++) x[j] = ids[j * of_keys->key] == own ? x[j] : ATTEND_HIDDEN;
 }
 
+// Only minus infinity hides a key: a finite bias stays above ATTEND_HIDDEN, however small it is.
 static void add_bias(float *x, const attend_here *h, int64_t query, attend_rows k) {
   const attend_term *t = &h->t->bias;
+  const float hides = 2 * ATTEND_HIDDEN, least = 0.4f * ATTEND_HIDDEN;
   int64_t at = h->bias + query * t->query + k.row * t->key;
-  for (int64_t j = 0; j < k.n; j++) x[j] += (float)(number(t, at + j * t->key) * ATTEND_LOG2E);
+  for (int64_t j = 0; j < k.n; j++) {
+    float b = number(t, at + j * t->key), scaled = (float)(b * ATTEND_LOG2E);
+    x[j] += b == -INFINITY ? hides : scaled < least ? least : scaled;
+  }
 }
 
 static void hide_masked(float *x, const attend_here *h, int64_t query, attend_rows k) {

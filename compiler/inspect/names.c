@@ -115,6 +115,8 @@ static void collect_blocks(xlm_walk *w) {
     xlm_dict_put(w->arena, &w->blocks, s->name->text, xlm_symbol_ref(symbol));
     uint32_t inner = add_scope(w, s->span, XLM_SCOPE_GLOBAL);
     xlm_dict_put(w->arena, &w->inner, s->name->text, xlm_symbol_ref(inner));
+    for (const xlm_ast_name *d = s->block.dims; d; d = d->next)
+      define(w, inner, XLM_SYMBOL_DIM, d->text, d->span, s);
     for (const xlm_block_param *p = s->block.params; p; p = p->next)
       define(w, inner, XLM_SYMBOL_ARGUMENT, p->name->text, p->name->span, s);
   }
@@ -237,12 +239,40 @@ static void external_name(xlm_walk *w, const xlm_weight *e) {
   }
 }
 
+static void factors(xlm_walk *w, const xlm_weight_factor *f) {
+  for (; f; f = f->next) {
+    if (f->dim) xlm_walk_use(w, XLM_SCOPE_GLOBAL, f->dim, f->span);
+    for (const xlm_weight_size *z = f->sizes; z; z = z->next) xlm_walk_names(w, XLM_SCOPE_GLOBAL, z->terms);
+  }
+}
+
 static void weights(xlm_walk *w, uint32_t scope, const xlm_stmt *s) {
   (void)scope;
   for (const xlm_weight *e = s->weights.entries; e; e = e->next) {
-    for (const xlm_weight_group *g = e->layout; g; g = g->next) xlm_walk_names(w, XLM_SCOPE_GLOBAL, g->dims);
+    for (const xlm_weight_group *g = e->layout; g; g = g->next) factors(w, g->factors);
+    for (const xlm_weight_split *x = e->splits; x; x = x->next) {
+      xlm_walk_names(w, XLM_SCOPE_GLOBAL, x->dim);
+      xlm_walk_names(w, XLM_SCOPE_GLOBAL, x->to);
+    }
     external_name(w, e);
   }
+}
+
+static void config_items(xlm_walk *w, uint32_t scope, const xlm_stmt *s, const xlm_config_item *i) {
+  for (; i; i = i->next) {
+    uint32_t inner = scope;
+    xlm_walk_expr(w, scope, i->expr);
+    if (i->var) {
+      inner = add_scope(w, i->span, scope);
+      define(w, inner, XLM_SYMBOL_INDEX, i->var->text, i->var->span, s);
+    }
+    config_items(w, inner, s, i->items);
+  }
+}
+
+static void config(xlm_walk *w, uint32_t scope, const xlm_stmt *s) {
+  (void)scope;
+  config_items(w, XLM_SCOPE_GLOBAL, s, s->config.items);
 }
 
 static void statements(xlm_walk *w, uint32_t scope, const xlm_stmt *list) {
@@ -253,6 +283,7 @@ static void statements(xlm_walk *w, uint32_t scope, const xlm_stmt *list) {
       [XLM_STMT_ASSIGN] = assign,     [XLM_STMT_RETURN] = value,      [XLM_STMT_REPEAT] = repeat,
       [XLM_STMT_IF] = choice,         [XLM_STMT_LOSS] = value,        [XLM_STMT_OUTPUT] = output,
       [XLM_STMT_METRIC] = value,      [XLM_STMT_PRESET] = preset,     [XLM_STMT_WEIGHTS] = weights,
+      [XLM_STMT_CONFIG] = config,
   };
   for (const xlm_stmt *s = list; s; s = s->next)
     if (visit[s->kind]) visit[s->kind](w, scope, s);

@@ -180,7 +180,8 @@ static int in_statement(const reader *r) {
   if (is(s, "param") || is(s, "state"))
     return r->last == '~' ? XLM_IN_INIT : r->tilde ? XLM_IN_EXPR : XLM_IN_NOTHING;
   if (is(s, "dim") || is(s, "let") || is(s, "metric")) return r->is ? XLM_IN_EXPR : XLM_IN_NOTHING;
-  if (is(s, "model") || is(s, "block") || is(s, "preset") || is(s, "weights") || is(s, "group"))
+  if (is(s, "model") || is(s, "block") || is(s, "preset") || is(s, "weights") || is(s, "group") ||
+      is(s, "use") || is(s, "config"))
     return XLM_IN_NOTHING;
   return XLM_IN_EXPR;
 }
@@ -202,7 +203,7 @@ xlm_context xlm_inspect_context(const xlm_source *s, uint32_t offset, xlm_arena 
            : l->open == '(' ? in_round(r, l)
            : l->open == '{' && (is(l->stmt, "preset") || is(l->stmt, "group"))
                ? in_settings(r, is(l->stmt, "group"))
-           : l->open == '{' && is(l->stmt, "weights") ? XLM_IN_NOTHING
-                                                      : in_statement(r);
+           : l->open == '{' && (is(l->stmt, "weights") || is(l->stmt, "config")) ? XLM_IN_NOTHING
+                                                                                 : in_statement(r);
   return c;
 }

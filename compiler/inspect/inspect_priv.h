@@ -15,9 +15,10 @@ enum { XLM_SCOPE_GLOBAL, XLM_SCOPE_TOP }; // the first two scopes; those of bloc
 typedef struct xlm_walk {
   xlm_inspection *v;
   xlm_arena *arena;
-  xlm_dict blocks;  // -> xlm_symbol_ref
-  xlm_dict publics; // names after `as` -> xlm_symbol_ref
-  xlm_dict inner;   // of a block: name -> xlm_symbol_ref of its scope
+  xlm_dict blocks;         // -> xlm_symbol_ref
+  xlm_dict publics;        // names after `as` -> xlm_symbol_ref
+  const xlm_stmt *section; // config: that defines indices
+  xlm_dict inner;          // of a block: name -> xlm_symbol_ref of its scope
 } xlm_walk;
 
 // Indices as values of an xlm_dict; NULL: none.

@@ -115,8 +115,8 @@ static void collect_blocks(xlm_walk *w) {
     xlm_dict_put(w->arena, &w->blocks, s->name->text, xlm_symbol_ref(symbol));
     uint32_t inner = add_scope(w, s->span, XLM_SCOPE_GLOBAL);
     xlm_dict_put(w->arena, &w->inner, s->name->text, xlm_symbol_ref(inner));
-    for (const xlm_ast_name *d = s->block.dims; d; d = d->next)
-      define(w, inner, XLM_SYMBOL_DIM, d->text, d->span, s);
+    for (const xlm_ast_name *n = s->block.dims; n; n = n->next)
+      define(w, inner, XLM_SYMBOL_DIM, n->text, n->span, s);
     for (const xlm_block_param *p = s->block.params; p; p = p->next)
       define(w, inner, XLM_SYMBOL_ARGUMENT, p->name->text, p->name->span, s);
   }
@@ -250,29 +250,28 @@ static void weights(xlm_walk *w, uint32_t scope, const xlm_stmt *s) {
   (void)scope;
   for (const xlm_weight *e = s->weights.entries; e; e = e->next) {
     for (const xlm_weight_group *g = e->layout; g; g = g->next) factors(w, g->factors);
-    for (const xlm_weight_split *x = e->splits; x; x = x->next) {
-      xlm_walk_names(w, XLM_SCOPE_GLOBAL, x->dim);
-      xlm_walk_names(w, XLM_SCOPE_GLOBAL, x->to);
+    for (const xlm_weight_split *p = e->splits; p; p = p->next) {
+      xlm_walk_names(w, XLM_SCOPE_GLOBAL, p->dim);
+      xlm_walk_names(w, XLM_SCOPE_GLOBAL, p->to);
     }
     external_name(w, e);
   }
 }
 
-static void config_items(xlm_walk *w, uint32_t scope, const xlm_stmt *s, const xlm_config_item *i) {
+static void config_items(xlm_walk *w, uint32_t scope, const xlm_config_item *i) {
   for (; i; i = i->next) {
-    uint32_t inner = scope;
+    uint32_t in = scope;
     xlm_walk_expr(w, scope, i->expr);
-    if (i->var) {
-      inner = add_scope(w, i->span, scope);
-      define(w, inner, XLM_SYMBOL_INDEX, i->var->text, i->var->span, s);
-    }
-    config_items(w, inner, s, i->items);
+    if (i->kind == XLM_CONFIG_REPEAT) in = add_scope(w, i->span, scope);
+    if (i->var) define(w, in, XLM_SYMBOL_INDEX, i->var->text, i->var->span, w->section);
+    config_items(w, in, i->items);
   }
 }
 
 static void config(xlm_walk *w, uint32_t scope, const xlm_stmt *s) {
   (void)scope;
-  config_items(w, XLM_SCOPE_GLOBAL, s, s->config.items);
+  w->section = s;
+  config_items(w, XLM_SCOPE_GLOBAL, s->config.items);
 }
 
 static void statements(xlm_walk *w, uint32_t scope, const xlm_stmt *list) {

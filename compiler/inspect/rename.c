@@ -160,5 +160,9 @@ const char *xlm_inspect_rename(const xlm_inspection *v, uint32_t offset, const c
   for (uint32_t i = 0; i < v->n_marks; i++)
     if (v->marks[i].kind == XLM_MARK_SYMBOL && v->marks[i].symbol == symbol)
       XLM_PUSH(a, *out, *n, cap, v->marks[i].span);
+  for (uint32_t i = 0; i < *n; i++)
+    if ((*out)[i].begin >= v->source->files[0].end)
+      return xlm_arena_printf(a, "`%s` is also in %s, which other models may use", v->symbols[symbol].name,
+                              xlm_source_where(a, v->source, (*out)[i]));
   return compare_all(v, with_name(v, name, *out, *n, a), &v->symbols[symbol], name, a);
 }

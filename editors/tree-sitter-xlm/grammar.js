@@ -12,17 +12,18 @@ module.exports = grammar({
 
     _statement: ($) =>
       choice(
-        $.model, $.definition, $.check, $.shard, $.block, $.input, $.tensor, $.update, $.assignment, $.result,
-        $.repeat, $.if, $.output, $.metric, $.preset, $.group, $.weights,
+        $.model, $.use, $.definition, $.check, $.shard, $.block, $.input, $.tensor, $.update, $.assignment, $.result,
+        $.repeat, $.if, $.output, $.metric, $.preset, $.group, $.weights, $.config,
       ),
 
     model: ($) => seq('model', field('name', $.name)),
+    use: ($) => seq('use', $.string),
     definition: ($) =>
       seq(choice('dim', 'let'), field('name', $.name), '=', $._expression, optional(seq('as', list($.name)))),
     check: ($) => prec.right(seq('check', $._expression, optional(seq(',', $.string)))),
     shard: ($) => seq('shard', list($.name), 'over', list($.name), optional(seq('where', $.name))),
     block: ($) =>
-      seq('block', field('name', $.name), '(', optional(list($.parameter)), ')', '->', list($.dims), $.body),
+      seq('block', field('name', $.name), optional(seq('[', list($.name), ']')), '(', optional(list($.parameter)), ')', '->', list($.dims), $.body),
     parameter: ($) => seq(field('name', $.name), optional($.dims)),
     body: ($) => seq('{', repeat($._statement), '}'),
     input: ($) =>
@@ -48,10 +49,19 @@ module.exports = grammar({
     settings: ($) => seq('{', repeat($.setting), '}'),
     setting: ($) => seq(field('name', $.name), '=', $._expression),
     weights: ($) => seq('weights', field('name', $.name), '{', repeat($.entry), '}'),
-    entry: ($) => seq($.path, '=', $.string, optional($.layout)),
+    entry: ($) =>
+      seq($.path, '=', $.string, optional($.layout), optional(seq('where', list($.split))), optional('optional')),
+    split: ($) => seq($.name, '=', repeat1($.name)),
     path: ($) => seq($.name, repeat(choice(seq('.', $.name), seq('[', choice($.name, $.number), ']')))),
     layout: ($) => seq('[', optional(list($.part)), ']'),
-    part: ($) => seq(optional(seq($.number, 'of', $.number)), repeat1($.name)),
+    part: ($) => repeat1(choice($.name, seq($.number, 'of', choice($.number, seq('(', list($.size), ')'))))),
+    size: ($) => repeat1(choice($.name, $.number)),
+    config: ($) => seq('config', field('name', $.name), $.object),
+    object: ($) => seq('{', repeat($.member), '}'),
+    member: ($) => seq(field('name', choice($.name, $.string)), '=', $._value),
+    _value: ($) => choice($._expression, $.values, $.object),
+    values: ($) => seq('[', optional(list(choice($._value, $.rounds))), ']'),
+    rounds: ($) => seq('repeat', $._expression, optional(seq('as', $.name)), '{', list($._value), '}'),
 
     _expression: ($) =>
       choice($.name, $.number, $.string, $.element, $.call, $.unary, $.binary, $.choice, $.tuple),

@@ -18,6 +18,8 @@
 
 #define URI "file:///tmp/a%20model.xlm"
 
+static const char *client_uri = URI; // of the document
+
 typedef struct client {
   pid_t pid;
   int to;
@@ -152,8 +154,8 @@ static inline json_t *published(client *c) {
 
 static inline json_t *open_text(client *c, const char *text) {
   notify(c, "textDocument/didOpen",
-         json_pack("{s:{s:s, s:s, s:i, s:s}}", "textDocument", "uri", URI, "languageId", "xlm", "version", 1,
-                   "text", text));
+         json_pack("{s:{s:s, s:s, s:i, s:s}}", "textDocument", "uri", client_uri, "languageId", "xlm",
+                   "version", 1, "text", text));
   return published(c);
 }
 
@@ -173,7 +175,7 @@ static inline void place(const char *text, const char *what, int n, int into, in
 static inline json_t *at(const char *text, const char *what, int n, int into) {
   int line, column;
   place(text, what, n, into, &line, &column);
-  return json_pack("{s:{s:s}, s:{s:i, s:i}}", "textDocument", "uri", URI, "position", "line", line,
+  return json_pack("{s:{s:s}, s:{s:i, s:i}}", "textDocument", "uri", client_uri, "position", "line", line,
                    "character", column);
 }
 

@@ -213,9 +213,9 @@ static void change(client *c, const char *text, const char *what, int n, size_t 
   int line, column;
   place(text, what, n, 0, &line, &column);
   notify(c, "textDocument/didChange",
-         json_pack("{s:{s:s, s:i}, s:[{s:{s:{s:i,s:i}, s:{s:i,s:i}}, s:s}]}", "textDocument", "uri", URI,
-                   "version", 2, "contentChanges", "range", "start", "line", line, "character", column, "end",
-                   "line", line, "character", column + (int)length, "text", by));
+         json_pack("{s:{s:s, s:i}, s:[{s:{s:{s:i,s:i}, s:{s:i,s:i}}, s:s}]}", "textDocument", "uri",
+                   client_uri, "version", 2, "contentChanges", "range", "start", "line", line, "character",
+                   column, "end", "line", line, "character", column + (int)length, "text", by));
 }
 
 static const json_t *start_of(const json_t *diagnostic) {
@@ -243,10 +243,10 @@ static void diagnostics_as_one_types(void **state) {
   assert_int_equal(json_integer_value(json_object_get(json_object_get(c.diagnostics, "params"), "version")),
                    2);
   notify(&c, "textDocument/didChange", // the whole text
-         json_pack("{s:{s:s, s:i}, s:[{s:s}]}", "textDocument", "uri", URI, "version", 3, "contentChanges",
-                   "text", small));
+         json_pack("{s:{s:s, s:i}, s:[{s:s}]}", "textDocument", "uri", client_uri, "version", 3,
+                   "contentChanges", "text", small));
   assert_int_equal(json_array_size(published(&c)), 0);
-  notify(&c, "textDocument/didClose", json_pack("{s:{s:s}}", "textDocument", "uri", URI));
+  notify(&c, "textDocument/didClose", json_pack("{s:{s:s}}", "textDocument", "uri", client_uri));
   assert_int_equal(json_array_size(published(&c)), 0);
   refused(ask_at(&c, "textDocument/hover", small, "eps", 0, 0), INVALID_PARAMS, "not open");
   leave(&c);
@@ -267,8 +267,8 @@ static void syntax_errors(void **state) {
   json_decref(answer);
   refused(ask_at(&c, "textDocument/rename", small, "hidden", 0, 0), INVALID_PARAMS, "newName");
   refused(ask_at(&c, "textDocument/prepareRename", small, "hidden", 0, 0), FAILED, "syntax errors");
-  refused(ask(&c, "textDocument/formatting", json_pack("{s:{s:s}}", "textDocument", "uri", URI)), FAILED,
-          "syntax error");
+  refused(ask(&c, "textDocument/formatting", json_pack("{s:{s:s}}", "textDocument", "uri", client_uri)),
+          FAILED, "syntax error");
   leave(&c);
 }
 
@@ -280,7 +280,8 @@ static void notes_and_warnings(void **state) {
                *related = json_array_get(json_object_get(d, "relatedInformation"), 0);
   assert_code(d, "E0306");
   assert_non_null(strstr(json_string_value(json_object_get(d, "message")), "\nhelp: sizes that work"));
-  assert_string_equal(json_string_value(json_object_get(json_object_get(related, "location"), "uri")), URI);
+  assert_string_equal(json_string_value(json_object_get(json_object_get(related, "location"), "uri")),
+                      client_uri);
   assert_string_equal(json_string_value(json_object_get(related, "message")),
                       "a dimension must be a whole number");
   list = open_text(&c, "dim a = 4\nparam w[a] ~ ones\nx = w * 2\ny = w + 1\nloss mean(x)\n");
@@ -304,9 +305,9 @@ static void utf16(void **state) {
   assert_starts(d, 4, 13);
   // an edit behind it
   notify(&c, "textDocument/didChange",
-         json_pack("{s:{s:s, s:i}, s:[{s:{s:{s:i,s:i}, s:{s:i,s:i}}, s:s}]}", "textDocument", "uri", URI,
-                   "version", 2, "contentChanges", "range", "start", "line", 4, "character", 13, "end",
-                   "line", 4, "character", 17, "text", "a"));
+         json_pack("{s:{s:s, s:i}, s:[{s:{s:{s:i,s:i}, s:{s:i,s:i}}, s:s}]}", "textDocument", "uri",
+                   client_uri, "version", 2, "contentChanges", "range", "start", "line", 4, "character", 13,
+                   "end", "line", 4, "character", 17, "text", "a"));
   assert_int_equal(json_array_size(published(&c)), 0);
   leave(&c);
 }
@@ -317,9 +318,9 @@ line_ends(void **state) { // \r\n and \r end lines, too; positions behind the en
   client c = running(NULL);
   assert_starts(json_array_get(open_text(&c, "dim a = 4\r\ncheck a == x\r\n"), 0), 1, 11);
   notify(&c, "textDocument/didChange",
-         json_pack("{s:{s:s, s:i}, s:[{s:{s:{s:i,s:i}, s:{s:i,s:i}}, s:s}]}", "textDocument", "uri", URI,
-                   "version", 2, "contentChanges", "range", "start", "line", 1, "character", 11, "end",
-                   "line", 1, "character", 999, "text", "4"));
+         json_pack("{s:{s:s, s:i}, s:[{s:{s:{s:i,s:i}, s:{s:i,s:i}}, s:s}]}", "textDocument", "uri",
+                   client_uri, "version", 2, "contentChanges", "range", "start", "line", 1, "character", 11,
+                   "end", "line", 1, "character", 999, "text", "4"));
   assert_int_equal(json_array_size(published(&c)), 0);
   leave(&c);
 }
@@ -402,7 +403,7 @@ static void defined_at(client *c, const char *text, const char *what, int n, int
   json_t *answer = ask_at(c, "textDocument/definition", text, what, n, into);
   place(text, whose, k, 0, &line, &column);
   if (!json_is_object(result_of(answer))) fail_msg("`%s` is not defined", what);
-  assert_string_equal(json_string_value(json_object_get(result_of(answer), "uri")), URI);
+  assert_string_equal(json_string_value(json_object_get(result_of(answer), "uri")), client_uri);
   assert_starts(result_of(answer), line, column);
   json_decref(answer);
 }
@@ -463,7 +464,7 @@ static json_t *rename_to(client *c, const char *text, const char *what, int n, i
 }
 
 static const json_t *edits_of(json_t *answer) {
-  return json_object_get(json_object_get(result_of(answer), "changes"), URI);
+  return json_object_get(json_object_get(result_of(answer), "changes"), client_uri);
 }
 
 static void renames(void **state) {
@@ -667,7 +668,7 @@ static void document_symbols(void **state) {
   (void)state;
   char *llama = read_llama();
   client c = running(llama);
-  json_t *params = json_pack("{s:{s:s}}", "textDocument", "uri", URI),
+  json_t *params = json_pack("{s:{s:s}}", "textDocument", "uri", client_uri),
          *answer = ask(&c, "textDocument/documentSymbol", params);
   const json_t *block = child(result_of(answer), "attention");
   assert_int_equal(json_array_size(json_object_get(block, "children")), 4);
@@ -685,15 +686,63 @@ static void formatting(void **state) {
   const char *untidy = "model  a # why\ndim hidden=4\n\n\n\nparam w[hidden]~ones\nloss mean(w)\n",
              *tidy = "model a  # why\ndim hidden = 4\n\nparam w[hidden] ~ ones\nloss mean(w)\n";
   client c = running(untidy);
-  json_t *answer = ask(&c, "textDocument/formatting", json_pack("{s:{s:s}}", "textDocument", "uri", URI));
+  json_t *answer =
+      ask(&c, "textDocument/formatting", json_pack("{s:{s:s}}", "textDocument", "uri", client_uri));
   char *have = edited(untidy, result_of(answer));
   assert_string_equal(have, tidy);
   json_decref(answer);
   (void)open_text(&c, tidy);
-  answer = ask(&c, "textDocument/formatting", json_pack("{s:{s:s}}", "textDocument", "uri", URI));
+  answer = ask(&c, "textDocument/formatting", json_pack("{s:{s:s}}", "textDocument", "uri", client_uri));
   assert_int_equal(json_array_size(result_of(answer)), 0);
   json_decref(answer);
   free(have);
+  leave(&c);
+}
+
+// --- models of several files
+
+static void several_files(void **state) {
+  (void)state;
+  char folder[] = "/tmp/xlm_lsp_XXXXXX", path[128], uri[160];
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/twice.xlm", folder);
+  snprintf(uri, sizeof uri, "file://%s/main.xlm", folder);
+  FILE *f = fopen(path, "w");
+  fputs("# Doubles.\nblock twice(x[..]) -> [..] {\n  y = x * 2\n  return y\n}\n", f);
+  fclose(f);
+  const char *text = "use \"twice.xlm\"\ndim a = 4\nparam w[a] ~ ones\nh = twice(w)\nloss mean(h)\n";
+  client c = running(NULL);
+  client_uri = uri;
+  assert_int_equal(json_array_size(open_text(&c, text)), 0);
+  SAYS(&c, text, "twice(w", 0, "block twice(x[..]) -> [..]", "Doubles.", "f32[a 4]");
+  SAYS(&c, text, "h)", 0, "f32[a 4]");
+  json_t *answer = ask_at(&c, "textDocument/definition", text, "twice(w", 0, 1);
+  assert_starts(result_of(answer), 1, 6);
+  const char *there = json_string_value(json_object_get(result_of(answer), "uri"));
+  assert_true(there && strstr(there, "/twice.xlm"));
+  json_decref(answer);
+  defined_at(&c, text, "h)", 0, 0, "h = twice", 0);
+  refused(rename_to(&c, text, "twice(w", 0, 0, "double"), FAILED, "other models");
+  answer = rename_to(&c, text, "h = twice", 0, 0, "doubled");
+  char *have = edited(text, edits_of(answer)), *want = replaced(text, "h", "doubled");
+  assert_string_equal(have, want);
+  json_decref(answer);
+  answer = ask(&c, "textDocument/documentSymbol", json_pack("{s:{s:s}}", "textDocument", "uri", uri));
+  assert_int_equal(json_array_size(result_of(answer)), 2);
+  json_decref(answer);
+  // the other file breaks and the editor saves it
+  f = fopen(path, "w");
+  fputs("block twice(x[..]) -> [..] {\n  return z * 2\n}\n", f);
+  fclose(f);
+  notify(&c, "textDocument/didSave", json_pack("{s:{s:s}}", "textDocument", "uri", "file:///elsewhere"));
+  const json_t *d = json_array_get(published(&c), 0);
+  assert_code(d, "E0201");
+  assert_starts(d, 0, 0);
+  assert_non_null(strstr(json_string_value(json_object_get(d, "message")), "twice.xlm:2: unknown name `z`"));
+  unlink(path);
+  rmdir(folder);
+  client_uri = URI;
+  free(have), free(want);
   leave(&c);
 }
 
@@ -723,6 +772,7 @@ int main(void) {
       cmocka_unit_test(signatures),
       cmocka_unit_test(document_symbols),
       cmocka_unit_test(formatting),
+      cmocka_unit_test(several_files),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ bool lsp_definition(lsp_session *s, const json_t *params, xlm_json *j) {
   const xlm_mark *m;
   if (!symbol_at(s, params, &d, &m)) return false;
   xlm_span at = m ? d->view->symbols[m->symbol].span : (xlm_span){0};
-  if (at.begin < at.end) lsp_put_location(d, j, NULL, at);
+  if (at.begin < at.end) lsp_put_location(s, d, j, NULL, at);
   return true;
 }
 
@@ -65,7 +65,7 @@ bool lsp_references(lsp_session *s, const json_t *params, xlm_json *j) {
   for (uint32_t i = 0; i < d->view->n_marks; i++) {
     const xlm_mark *r = &d->view->marks[i];
     if (refers_to(r, m->symbol) && (all || r->span.begin != first.begin))
-      lsp_put_location(d, j, NULL, r->span);
+      lsp_put_location(s, d, j, NULL, r->span);
   }
   xlm_json_close(j);
   return true;
@@ -80,7 +80,7 @@ bool lsp_highlight(lsp_session *s, const json_t *params, xlm_json *j) {
   xlm_json_array(j, NULL, XLM_JSON_DENSE);
   for (uint32_t i = 0; i < d->view->n_marks; i++) {
     const xlm_mark *r = &d->view->marks[i];
-    if (!refers_to(r, m->symbol)) continue;
+    if (!refers_to(r, m->symbol) || !lsp_is_here(d, r->span)) continue;
     xlm_json_object(j, NULL, XLM_JSON_DENSE);
     lsp_put_range(d, j, "range", r->span);
     xlm_json_put_int(j, "kind", r->defines ? WRITE : READ);
@@ -93,6 +93,7 @@ bool lsp_highlight(lsp_session *s, const json_t *params, xlm_json *j) {
 // --- symbols
 
 typedef struct outline {
+  const lsp_session *s;
   const lsp_document *d;
   const xlm_outline *at;
   uint32_t n;
@@ -133,7 +134,7 @@ static void flat(const outline *o, xlm_json *j) {
     xlm_json_object(j, NULL, XLM_JSON_DENSE);
     xlm_json_put_text(j, "name", o->at[i].name);
     xlm_json_put_int(j, "kind", symbol_kind(o->at[i].kind));
-    lsp_put_location(o->d, j, "location", o->at[i].span);
+    lsp_put_location(o->s, o->d, j, "location", o->at[i].span);
     if (o->at[i].parent != XLM_NO_SYMBOL) xlm_json_put_text(j, "containerName", o->at[o->at[i].parent].name);
     xlm_json_close(j);
   }
@@ -141,12 +142,13 @@ static void flat(const outline *o, xlm_json *j) {
 }
 
 bool lsp_symbols(lsp_session *s, const json_t *params, xlm_json *j) {
-  outline o = {.d = lsp_find(s, params)};
+  outline o = {.s = s, .d = lsp_find(s, params)};
   const xlm_inspection *v = o.d ? lsp_view(s, (lsp_document *)o.d) : NULL;
   xlm_outline *at;
   if (!v) return false;
   o.n = xlm_inspect_outline(v, s->scratch, &at);
   o.at = at;
+  while (o.n && !lsp_is_here(o.d, at[o.n - 1].span)) o.n--; // files follow each other
   if (s->nested)
     children(&o, j, NULL, XLM_NO_SYMBOL, 0);
   else

@@ -52,7 +52,8 @@ static void put_difference(const lsp_document *d, xlm_json *j, const xlm_text *t
   while (begin > 0 && d->text[begin - 1] != '\n') begin--;
   while (same < shorter - begin && d->text[d->n - same - 1] == t->data[t->n - same - 1]) same++;
   while (same > 0 && d->text[d->n - same - 1] != '\n') same--;
-  put_edit(d, j, (xlm_span){(uint32_t)begin, (uint32_t)(d->n - same)}, t->data + begin, t->n - same - begin);
+  put_edit(d, j, (xlm_span){(uint32_t)begin + d->shift, (uint32_t)(d->n - same) + d->shift}, t->data + begin,
+           t->n - same - begin);
 }
 
 bool lsp_format(lsp_session *s, const json_t *params, xlm_json *j) {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/parse/load.h"
 #include "tools/lsp/lsp_priv.h"
 
 // --- positions
@@ -57,13 +58,20 @@ static void put_position(const lsp_document *d, xlm_json *j, const char *key, ui
 }
 
 void lsp_put_range(const lsp_document *d, xlm_json *j, const char *key, xlm_span span) {
+  uint32_t begin = span.begin > d->shift ? span.begin - d->shift : 0,
+           end = span.end > d->shift ? span.end - d->shift : 0;
   xlm_json_object(j, key, XLM_JSON_DENSE);
-  put_position(d, j, "start", span.begin);
-  put_position(d, j, "end", span.end);
+  put_position(d, j, "start", begin);
+  put_position(d, j, "end", end);
   xlm_json_close(j);
 }
 
-void lsp_put_location(const lsp_document *d, xlm_json *j, const char *key, xlm_span span) {
+void lsp_put_location(const lsp_session *s, const lsp_document *d, xlm_json *j, const char *key,
+                      xlm_span span) {
+  if (!lsp_is_here(d, span)) {
+    lsp_put_elsewhere(s, d, j, key, span);
+    return;
+  }
   xlm_json_object(j, key, XLM_JSON_DENSE);
   xlm_json_put_text(j, "uri", d->uri);
   lsp_put_range(d, j, "range", span);
@@ -193,6 +201,13 @@ void lsp_change(lsp_session *s, const json_t *params) {
   if (!ok) take_out(s, d);
 }
 
+// Other open models may use the file.
+void lsp_saved(lsp_session *s, const json_t *params) {
+  (void)params;
+  for (lsp_document *d = s->documents; d; d = d->next)
+    if (d->view && d->view->source->n_files > 1) d->stale = d->unpublished = true;
+}
+
 void lsp_close_document(lsp_session *s, const json_t *params) {
   lsp_document *d = find_uri(s, uri_of(params));
   if (!d) return;
@@ -229,11 +244,14 @@ const xlm_inspection *lsp_view(lsp_session *s, lsp_document *d) {
   if (d->stale) {
     xlm_arena_free(d->arena);
     d->view = NULL;
+    d->shift = 0;
     d->arena = xlm_arena_new(0);
     if (d->arena && XLM_ARENA_TRY(d->arena))
-      d->view = xlm_inspect(d->arena, xlm_source_new(d->arena, path_of(d->arena, d->uri), d->text, d->n),
+      d->view = xlm_inspect(d->arena, xlm_source_load(d->arena, path_of(d->arena, d->uri), d->text, d->n),
                             s->preset);
     d->stale = false;
+    if (d->view && d->view->source->n_files > 1)
+      d->shift = (uint32_t)strcspn(d->view->source->text, "\n") + 1;
   }
   if (!d->view) (void)lsp_refuse(s, LSP_REQUEST_FAILED, "there is not enough memory to check this model");
   return d->view;
@@ -242,7 +260,11 @@ const xlm_inspection *lsp_view(lsp_session *s, lsp_document *d) {
 const xlm_inspection *lsp_at(lsp_session *s, const json_t *params, lsp_document **d, uint32_t *offset) {
   *d = lsp_find(s, params);
   if (!*d) return NULL;
-  if (read_position(*d, json_object_get(params, "position"), offset)) return lsp_view(s, *d);
-  (void)lsp_refuse(s, LSP_INVALID_PARAMS, "there is no position");
-  return NULL;
+  if (!read_position(*d, json_object_get(params, "position"), offset)) {
+    (void)lsp_refuse(s, LSP_INVALID_PARAMS, "there is no position");
+    return NULL;
+  }
+  const xlm_inspection *v = lsp_view(s, *d);
+  *offset += (*d)->shift;
+  return v;
 }

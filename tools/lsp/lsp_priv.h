@@ -1,6 +1,7 @@
 // A session with one client. Private to this folder.
 //
 //   channel.c    messages in and out; the queue of those that have arrived
+//   files.c      other files of a model
 //   document.c   open documents: their text, edits, positions
 //   server.c     the session: its states, requests and notifications by method
 //   diagnose.c   diagnostics
@@ -61,6 +62,7 @@ typedef struct lsp_document {
   uint32_t *line_start; // lines end with \n, \r\n or \r
   uint32_t lines;
   xlm_arena *arena;           // of `view`
+  uint32_t shift;             // bytes before the text in the source of `view`, if that has several files
   const xlm_inspection *view; // NULL: not enough memory
   struct lsp_document *next;
 } lsp_document;
@@ -87,12 +89,21 @@ lsp_document *lsp_find(lsp_session *s, const json_t *params); // NULL: refused
 // and a position, an offset in the source of the analysis; NULL: refused
 const xlm_inspection *lsp_at(lsp_session *s, const json_t *params, lsp_document **d, uint32_t *offset);
 const xlm_inspection *lsp_view(lsp_session *s, lsp_document *d); // NULL: refused, there is not enough memory
+// Of a span of the source of `view`, which is in the document; a location may be in another file.
 void lsp_put_range(const lsp_document *d, xlm_json *j, const char *key, xlm_span span);
-void lsp_put_location(const lsp_document *d, xlm_json *j, const char *key, xlm_span span);
+void lsp_put_location(const lsp_session *s, const lsp_document *d, xlm_json *j, const char *key,
+                      xlm_span span);
 void lsp_open(lsp_session *s, const json_t *params);
 void lsp_change(lsp_session *s, const json_t *params);
+void lsp_saved(lsp_session *s, const json_t *params);
 void lsp_close_document(lsp_session *s, const json_t *params);
 void lsp_forget_all(lsp_session *s);
+
+// files.c
+bool lsp_is_here(const lsp_document *d, xlm_span span);
+void lsp_put_elsewhere(const lsp_session *s, const lsp_document *d, xlm_json *j, const char *key,
+                       xlm_span span);
+xlm_span lsp_use_of(const lsp_document *d);
 
 void lsp_publish(lsp_session *s, lsp_document *d); // diagnose.c
 

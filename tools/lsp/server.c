@@ -86,6 +86,7 @@ static void capabilities(const lsp_session *s, xlm_json *j) {
   xlm_json_object(j, "textDocumentSync", XLM_JSON_DENSE);
   xlm_json_put_bool(j, "openClose", true);
   xlm_json_put_int(j, "change", INCREMENTAL);
+  xlm_json_put_bool(j, "save", true);
   xlm_json_close(j);
   for (size_t i = 0; i < sizeof providers / sizeof *providers; i++) xlm_json_put_bool(j, providers[i], true);
   triggers(j, "completionProvider", "([,=~");
@@ -163,6 +164,7 @@ static const struct {
     {"exit", leave},
     {"textDocument/didOpen", lsp_open},
     {"textDocument/didChange", lsp_change},
+    {"textDocument/didSave", lsp_saved},
     {"textDocument/didClose", lsp_close_document},
     {"workspace/didChangeConfiguration", configure},
 };

@@ -7,7 +7,7 @@ syntax match xlmNumber /\<\d[0-9_]*\(\.\d[0-9_]*\)\?\([eE][-+]\?\d\+\)\?\>/
 syntax match xlmOperator /->\|\.\.\|\*\*\|[=!<>]=\|[-+*\/%@=<>~]/
 " A word is a keyword only where a statement begins, and not before `=`.
 " xlm words begin
-syntax match xlmStatement /\(^\|{\)\s*\zs\<\(model\|dim\|let\|check\|shard\|block\|input\|param\|state\|update\|return\|repeat\|loss\|output\|metric\|preset\|weights\|group\)\>\(\s*[=\[]\)\@!/
+syntax match xlmStatement /\(^\|{\)\s*\zs\<\(model\|dim\|let\|check\|shard\|block\|input\|param\|state\|update\|return\|repeat\|loss\|output\|metric\|preset\|weights\|group\|use\)\>\(\s*[=\[]\)\@!/
 syntax match xlmClause /\<\(if\|then\|else\|and\|or\|not\|recompute\|over\|as\|of\|where\|shared\|from\|shifted\|free\|none\)\>\(\s*=\)\@!/
 syntax match xlmConstant /\<\(true\|false\)\>/
 syntax match xlmFunction /\<\(add\|sub\|mul\|div\|min\|max\|neg\|abs\|square\|sqrt\|rsqrt\|recip\|exp\|log\|tanh\|sigmoid\|silu\|gelu\|gelu_erf\|relu\|sign\|pow\|lt\|le\|eq\|where\|cast\|dropout\|contract\|sum\|mean\|amax\|softmax\|logsumexp\|rmsnorm\|layernorm\|rope\|attend\|lookup\|cross_entropy\|rename\|split\|merge\|permute\|slice\|pad\|concat\|shift\|top_k\|dispatch\|combine\|expert_count\|load_balance\|stop_gradient\|per_microbatch\|floor\|ceil\|round\|f32\)\>\ze\s*(/

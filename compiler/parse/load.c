@@ -16,7 +16,7 @@
 enum { MOST_FILES = 256, MOST_BYTES = 4 << 20, MOST_NAMES = 500 };
 
 typedef struct file {
-  const char *path, *real; // for messages; resolved
+  const char *path, *place, *real; // for messages, the same on every machine; to open it; resolved
   const char *text;
   size_t n;
   int user;       // the file by which it was found first
@@ -136,17 +136,23 @@ static bool has_use(const char *text, size_t n) { // a line that may be one
   return false;
 }
 
-static int add_file(loader *l, const char *path, const char *real, const char *text, size_t n, int user) {
+static int add_file(loader *l, const char *path, const char *place, const char *real, const char *text,
+                    size_t n, int user) {
   bool mark =
       n >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3) && user >= 0; // a byte order mark is the first of a file
-  file f = {.path = path, .real = real, .text = text + (mark ? 3 : 0), .n = n - (mark ? 3 : 0), .user = user};
+  file f = {.path = path,
+            .place = place,
+            .real = real,
+            .text = text + (mark ? 3 : 0),
+            .n = n - (mark ? 3 : 0),
+            .user = user};
   XLM_PUSH(l->a, l->files, l->n_files, l->cap_files, f);
   l->bytes += n;
   return l->n_files - 1;
 }
 
-static bool read_file(loader *l, int user, const xlm_stmt *s, const char *path, const char *real,
-                      int *added) {
+static bool read_file(loader *l, int user, const xlm_stmt *s, const char *path, const char *place,
+                      const char *real, int *added) {
   xlm_map m;
   xlm_error err;
   const char *why = NULL, *help = "blocks are in ordinary model files";
@@ -155,7 +161,7 @@ static bool read_file(loader *l, int user, const xlm_stmt *s, const char *path, 
          "put several blocks into one file");
     return false;
   }
-  if (xlm_map_open(path, &m, &err) != XLM_OK) {
+  if (xlm_map_open(place, &m, &err) != XLM_OK) {
     fail(l, user, s->span.begin, xlm_arena_strdup(l->a, err.text), help);
     return false;
   }
@@ -164,7 +170,8 @@ static bool read_file(loader *l, int user, const xlm_stmt *s, const char *path, 
   if (!why && m.n && xlm_text_has_files((const char *)m.data))
     why = "`%s` is a model with its files, as a checkpoint stores it",
     help = "use the file that it came from";
-  if (!why) *added = add_file(l, path, real, xlm_arena_strndup(l->a, (const char *)m.data, m.n), m.n, user);
+  if (!why)
+    *added = add_file(l, path, place, real, xlm_arena_strndup(l->a, (const char *)m.data, m.n), m.n, user);
   xlm_map_close(&m);
   if (why) fail(l, user, s->span.begin, xlm_arena_printf(l->a, *why == '`' ? why : "%s", path), help);
   return !why;
@@ -179,14 +186,17 @@ static int known(const loader *l, const char *real) {
 static void load_used(loader *l, int i);
 
 static void load_one(loader *l, int user, const xlm_stmt *s, bool *used) {
-  const char *here = join(l->a, folder_of(l->a, l->files[user].path), s->name->text);
-  const char *shipped = join(l->a, xlm_arena_printf(l->a, "%s/", models_folder()), s->name->text);
-  const char *path = access(here, F_OK) && !access(shipped, F_OK) ? shipped : here;
-  if (access(path, F_OK)) {
+  const char *name = s->name->text;
+  const char *here = join(l->a, folder_of(l->a, l->files[user].place), name);
+  const char *shipped = join(l->a, xlm_arena_printf(l->a, "%s/", models_folder()), name);
+  bool is_shipped = access(here, F_OK) && !access(shipped, F_OK);
+  const char *place = is_shipped ? shipped : here;
+  const char *path = join(l->a, is_shipped ? "models/" : folder_of(l->a, l->files[user].path), name);
+  if (access(place, F_OK)) {
     missing(l, user, s, here, shipped);
     return;
   }
-  const char *real = real_path(l->a, path);
+  const char *real = real_path(l->a, place);
   int target = known(l, real);
   if (target >= 0 && l->files[target].open) {
     report_cycle(l, user, s, target);
@@ -195,7 +205,7 @@ static void load_one(loader *l, int user, const xlm_stmt *s, bool *used) {
          "remove one of the lines");
   } else if (target >= 0) {
     used[target] = true;
-  } else if (read_file(l, user, s, path, real, &target)) {
+  } else if (read_file(l, user, s, path, place, real, &target)) {
     used[target] = true;
     load_used(l, target);
   }
@@ -247,7 +257,7 @@ static const xlm_source *finish(loader *l) {
 const xlm_source *xlm_source_load(xlm_arena *a, const char *path, const char *text, size_t n) {
   loader l = {.a = a};
   if (!n || n > MOST_BYTES || xlm_text_has_files(text)) return xlm_source_new(a, path, text, n);
-  add_file(&l, path, real_path(a, path), text, n, -1);
+  add_file(&l, path, path, real_path(a, path), text, n, -1);
   load_used(&l, 0);
   return finish(&l);
 }

@@ -97,16 +97,10 @@ xlm_el_value xlm_el_unknown_function(xlm_el *e, xlm_el_frame *f, const xlm_expr 
   const char *name = x->call.callee->text;
   size_t n;
   const char **names = callable_names(e, &n), *other = in_other_case(name, names, n);
-  bool number = xlm_num_find(name) != NULL;
-  xlm_diag *g = number ? xlm_diag_push(e->diags, XLM_E_UNKNOWN_FUNCTION, x->call.callee->span,
-                                       "`%s` is a function of numbers, and there is none of tensors", name)
-                       : xlm_diag_push(e->diags, XLM_E_UNKNOWN_FUNCTION, x->call.callee->span,
-                                       "no block or operation is called `%s`", name);
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UNKNOWN_FUNCTION, x->call.callee->span,
+                              "no block or operation is called `%s`", name);
   const char *near = xlm_text_nearest(name, names, n), *foreign = xlm_foreign_help(name);
-  if (number)
-    xlm_diag_help(e->diags, g,
-                  "its argument must be known when the model is compiled: numbers, dims and lets");
-  else if (other)
+  if (other)
     xlm_diag_help(e->diags, g, "names are case-sensitive: `%s`", other);
   else if (foreign)
     xlm_diag_help(e->diags, g, "%s", foreign);

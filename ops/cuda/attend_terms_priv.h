@@ -75,9 +75,10 @@ static __device__ __forceinline__ attend_here attend_here_of(const attend_shape 
   return h;
 }
 
-// What is added to the score of query i and key j of two tiles, in base 2; -infinity: the key is hidden.
-static __device__ __forceinline__ float attend_added(const attend_terms &t, const attend_here &h, const attend_rows &q,
-                                                     const attend_rows &k, int i, int j) {
+// What is added to the score of query i and key j of two tiles, in base 2; -infinity: the key is hidden. A call, since
+// kernels have it in loops that are unrolled: inlined it takes registers also from calls without any of these operands.
+static __device__ __attribute__((noinline)) float attend_added(const attend_terms &t, const attend_here &h,
+                                                               const attend_rows &q, const attend_rows &k, int i, int j) {
   const float log2e = 1.44269504088896341f;
   int64_t query = q.row + i, key = k.row + j;
   if (t.documents.data && attend_id(t.documents, h.documents + query * t.documents.query) !=

@@ -1,9 +1,9 @@
 (call function: (name) @function)
 ; The lists between the marks come from `xlmc lsp --words`; tools/editors.sh renews them.
 ; xlm words begin
-[ "model" "dim" "let" "check" "shard" "block" "input" "param" "state" "update" "return" "repeat" "loss" "output" "metric" "preset" "weights" "group" "use" "if" "then" "else" "and" "or" "not" "recompute" "over" "as" "of" "where" "shared" "from" "shifted" ] @keyword
+[ "model" "dim" "let" "check" "shard" "block" "input" "param" "state" "update" "return" "repeat" "loss" "output" "metric" "preset" "weights" "group" "use" "config" "optional" "if" "then" "else" "and" "or" "not" "recompute" "over" "as" "of" "where" "shared" "from" "shifted" ] @keyword
 ((call function: (name) @function.builtin)
- (#any-of? @function.builtin "add" "sub" "mul" "div" "min" "max" "neg" "abs" "square" "sqrt" "rsqrt" "recip" "exp" "log" "tanh" "sigmoid" "silu" "gelu" "gelu_erf" "relu" "sign" "pow" "lt" "le" "eq" "where" "cast" "dropout" "contract" "sum" "mean" "amax" "softmax" "logsumexp" "rmsnorm" "layernorm" "rope" "attend" "lookup" "cross_entropy" "rename" "split" "merge" "permute" "slice" "pad" "concat" "shift" "top_k" "dispatch" "combine" "expert_count" "load_balance" "stop_gradient" "per_microbatch" "floor" "ceil" "round" "f32"))
+ (#any-of? @function.builtin "add" "sub" "mul" "div" "min" "max" "neg" "abs" "square" "sqrt" "rsqrt" "recip" "exp" "log" "sin" "cos" "tanh" "sigmoid" "silu" "gelu" "gelu_erf" "relu" "sign" "floor" "ceil" "round" "mod" "pow" "lt" "le" "eq" "where" "cast" "i32" "dropout" "contract" "sum" "mean" "amax" "softmax" "logsumexp" "rmsnorm" "layernorm" "rope" "attend" "cumsum" "scan" "linear_attend" "lookup" "cross_entropy" "token_cross_entropy" "rename" "split" "merge" "permute" "slice" "pad" "concat" "shift" "iota" "stack" "argmax" "scatter" "top_k" "dispatch" "combine" "expert_count" "load_balance" "stop_gradient" "per_microbatch" "f32"))
 ; xlm words end
 
 (comment) @comment

@@ -37,7 +37,7 @@ prepare() {
   install -s "$build/xlmrun" "$dir/bin/xlmrun" && install -s "$build/tests/gpu_ops" "$dir/bin/gpu_ops" &&
     install -s "$build/tests/gpu_cluster" "$dir/bin/gpu_cluster" || return 1
   for library in $(libraries "$dir/bin/gpu_ops") $(libraries "$dir/bin/xlmrun"); do cp "$library" "$dir/lib/"; done
-  cp "$source"/models/*.xlm "$dir/models/"
+  cp -r "$source"/models/. "$dir/models/"
   cp "$source/tools/gpu_check.sh" "$source/tools/bench/gpu_rows.txt" "$source/tools/bench/torch_train.py" "$dir/"
   cat "$source"/docs/*.md >"$dir/corpus.txt"
   rm -rf "$dir/cpu"

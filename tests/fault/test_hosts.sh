@@ -98,7 +98,7 @@ dies() {
 # Another rank on its host detects it and notifies all others.
 dies 2 2 --pp 2 --tp 2
 [ "$(grep -c '^xlmrun: ' log.txt)" = 1 ] || fail "not one message: $(grep -v '^step' log.txt)"
-grep -qE '^xlmrun: rank ([23]) has died while rank [23] was in ([a-z_]+ of [a-z0-9.]+ \(.*llama.xlm:[0-9]+\)|writing a checkpoint)' log.txt ||
+grep -qE '^xlmrun: rank ([23]) has died while rank [23] was in ([a-z_]+ of [a-z0-9.]+ \(.*\.xlm:[0-9]+\)|writing a checkpoint)' log.txt ||
   fail "no word about who died: $(grep -v '^step' log.txt)"
 # Its checkpoint is resumed on both hosts, with the results of an uninterrupted run.
 step=$((10#$(ls -d killed/step-* | tail -n 1 | sed 's/.*step-//') + 2))
@@ -109,6 +109,6 @@ same_weights whole/$last killed/$last
 # Alone on its host: mpirun detects it and names it; the first rank reports where the run is.
 dies 3 1 --pp 2 --tp 2
 grep -qE 'rank 3 .*on node 10.77.0.2 exited on signal 9' log.txt || fail "no word about who died: $(grep -v '^step' log.txt)"
-grep -qE '^(this step goes on: rank 0:|stopping after this step; rank 0 is at) ([a-z_]+ of [a-z0-9.]+ \(.*llama.xlm:[0-9]+\)|writing a checkpoint)' log.txt ||
+grep -qE '^(this step goes on: rank 0:|stopping after this step; rank 0 is at) ([a-z_]+ of [a-z0-9.]+ \(.*\.xlm:[0-9]+\)|writing a checkpoint)' log.txt ||
   fail "no word about where the run stands: $(grep -v '^step' log.txt)"
 exit $failed

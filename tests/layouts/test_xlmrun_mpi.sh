@@ -73,7 +73,7 @@ begin=$SECONDS
 wait $pid
 [ $? -ne 0 ] || fail 'a run with a rank that does not answer ends well'
 [ $((SECONDS - begin)) -le 12 ] || fail "it took $((SECONDS - begin)) s"
-grep -qE '^xlmrun: rank [0-3] waited 2\.[0-9] s in [a-z_]+ of [a-z0-9.]+ \(.*llama.xlm:[0-9]+\) for rank [0-3]' log.txt ||
+grep -qE '^xlmrun: rank [0-3] waited 2\.[0-9] s in [a-z_]+ of [a-z0-9.]+ \(.*\.xlm:[0-9]+\) for rank [0-3]' log.txt ||
   fail "no word about who waits: $(grep -v '^step' log.txt)"
 [ "$(grep -cE '^rank [0-3]: ' log.txt)" -ge 3 ] || fail "where does everybody stand? $(grep -v '^step' log.txt)"
 all_gone silent

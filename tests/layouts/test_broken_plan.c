@@ -124,6 +124,9 @@ static void empty_dim(json_t *root) {
 static void no_seq(json_t *root) {
   json_object_del(json_object_get(op_at(root, "rope"), "attrs"), "seq");
 }
+static void no_feature(json_t *root) {
+  json_object_del(json_object_get(op_at(root, "rope"), "attrs"), "feature");
+}
 static void other_feature(json_t *root) {
   json_t *attrs = json_object_get(op_at(root, "rope"), "attrs");
   json_object_set(attrs, "feature", json_object_get(attrs, "seq"));
@@ -281,7 +284,8 @@ static const struct {
             {&alone, view_as_kernel, "no kernel runs it"},
             {&alone, other_stream, "`lookup`"},
             {&alone, empty_dim, "`vocab` names 0 dimensions"},
-            {&alone, no_seq, "it lacks the attribute `seq`"},
+            {&alone, no_seq, "its attribute `seq` does not follow from its operands"},
+            {&alone, no_feature, "it lacks the attribute `feature`"},
             {&alone, other_feature, "`rope`"},
             {&alone, foreign_attribute, "it takes no attribute `axes`"},
             {&alone, not_a_flag, "`causal` is"},

@@ -55,13 +55,14 @@ static xlm_val exchange(const xlm_cut *x, xlm_op_id op, xlm_val v, xlm_dim from,
 static xlm_val of_members(const xlm_cut *x, xlm_val v) { // that of each
   int64_t *ones = XLM_NEW_N(x->b->g->arena, int64_t, x->sizes.n);
   for (uint32_t i = 0; i < x->sizes.n; i++) ones[i] = 1;
-  return exchange(x, XLM_OP_ALL_GATHER, v, cut_member(x), cut_members(x), (xlm_ints){x->sizes.n, ones});
+  xlm_dim one = cut_member(x), all = cut_members(x);
+  return exchange(x, XLM_OP_ALL_GATHER, v, one, all, (xlm_ints){x->sizes.n, ones});
 }
 
 static xlm_val of_neighbour(const xlm_cut *x, xlm_val all, bool after) {
   xlm_val moved = along(x, XLM_OP_SHIFT, &all, 1, XLM_A_start, after ? -1 : 1);
-  xlm_val mine = exchange(x, XLM_OP_LOCAL_SLICE, moved, cut_members(x), cut_member(x), (xlm_ints){0});
-  xlm_dim one = cut_member(x);
+  xlm_dim members = cut_members(x), one = cut_member(x);
+  xlm_val mine = exchange(x, XLM_OP_LOCAL_SLICE, moved, members, one, (xlm_ints){0});
   return xlm_cast_to(x->b, xlm_sum_over(x->b, mine, &one, 1), xlm_val_type(x->b->g, all)->dtype);
 }
 

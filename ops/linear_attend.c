@@ -176,8 +176,11 @@ static xlm_val product(const piece *p, xlm_val a, xlm_val b, const xlm_dim *over
 
 // What the other pieces leave here of states to which each adds the products of its keys and values.
 static xlm_val carried(const piece *p, xlm_val keys, xlm_val values, bool after) {
-  xlm_val total = cut_with(p->b, product(p, keys, values, &p->seq, 1), cut_member(p->x));
-  return cut_carried(p->x, total, p->whole ? cut_with(p->b, p->whole, cut_member(p->x)) : 0, after);
+  xlm_val total = product(p, keys, values, &p->seq, 1);
+  xlm_dim member = cut_member(p->x);
+  total = cut_with(p->b, total, member);
+  xlm_val whole = p->whole ? cut_with(p->b, p->whole, member) : 0;
+  return cut_carried(p->x, total, whole, after);
 }
 
 static void cut(const xlm_cut *x) {
@@ -194,7 +197,8 @@ static xlm_val through(const piece *p, xlm_val entered, xlm_val left, xlm_val be
   xlm_val out = cut_running(p->b, xlm_sum_over(p->b, left, &value, 1), p->seq, false, true);
   xlm_val both = xlm_op2(p->b, XLM_OP_MUL, before, after);
   xlm_val all = xlm_sum_over(p->b, both, (xlm_dim[]){p->feature, value}, 2);
-  return xlm_op2(p->b, XLM_OP_ADD, xlm_op2(p->b, XLM_OP_ADD, in, out), times(p, all, p->whole));
+  xlm_val ends = xlm_op2(p->b, XLM_OP_ADD, in, out);
+  return xlm_op2(p->b, XLM_OP_ADD, ends, times(p, all, p->whole));
 }
 
 static void cut_bwd(const xlm_cut *x) {

@@ -27,7 +27,7 @@ static bool infer(xlm_infer *x) {
   if (xlm_type_find(tokens, vocab) < 0) return true;
   xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, 1, "the tokens choose along `%s` and have that dimension, too",
                  shape_name(x, vocab));
-  return xlm_infer_help(x, "rename it in one of them: rename(tokens, %s -> ..)", shape_name(x, vocab));
+  return xlm_infer_help(x, "give the table's another name: rename(table, %s -> ..)", shape_name(x, vocab));
 }
 
 static void grad(xlm_grad *x) {

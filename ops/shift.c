@@ -34,7 +34,8 @@ static xlm_val of_all_pieces(const xlm_cut *x, xlm_dim seq, int64_t by) {
 // With n elements from the neighbour, of `size` here.
 static xlm_val of_neighbour(const xlm_cut *x, xlm_dim seq, int64_t by, int64_t n, int64_t size) {
   xlm_dim end = of_size(x->b->g, "end", n), rest = size > n ? of_size(x->b->g, "rest", size - n) : 0;
-  xlm_val edge = cut_with(x->b, xlm_slice_to(x->b, x->in[0], seq, by > 0 ? size - n : 0, end), cut_member(x));
+  xlm_val edge = xlm_slice_to(x->b, x->in[0], seq, by > 0 ? size - n : 0, end);
+  edge = cut_with(x->b, edge, cut_member(x));
   xlm_val in[2] = {cut_neighbour(x, edge, by < 0)}, out[2];
   xlm_dim dims[2] = {end, rest};
   if (rest) in[1] = xlm_slice_to(x->b, x->in[0], seq, by > 0 ? 0 : n, rest);

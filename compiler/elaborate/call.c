@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
+#include "compiler/ir/signature.h"
 
 enum { MOST_PARAMS = 32 };
 
@@ -49,26 +50,8 @@ static int count_params(const xlm_op *op) {
 }
 
 static const char *signature(xlm_el *e, const xlm_op *op) {
-  static const char *const shape[] = {
-      [XLM_P_TENSOR] = "%s",        [XLM_P_REST] = "%s ..",        [XLM_P_FLOAT] = "%s = number",
-      [XLM_P_INT] = "%s = integer", [XLM_P_FLAG] = "%s",           [XLM_P_DIM] = "%s = dim",
-      [XLM_P_OVER] = "over ..",     [XLM_P_ARROW] = "a -> b",      [XLM_P_TEXT] = "%s = name",
-      [XLM_P_ENUM] = "%s = name",   [XLM_P_NAMED] = "%s = tensor",
-  };
   xlm_text t = xlm_text_new(e->arena);
-  xlm_text_printf(&t, "%s(", op->name);
-  for (int i = 0, n = count_params(op); i < n; i++) {
-    const xlm_param *p = &op->params[i];
-    const char *s = shape[p->kind], *hole = strstr(s, "%s");
-    xlm_text_add(&t, i ? ", " : "");
-    if (!p->required) xlm_text_add(&t, "[");
-    if (hole)
-      xlm_text_printf(&t, "%s%s", p->name, hole + 2);
-    else
-      xlm_text_add(&t, s);
-    if (!p->required) xlm_text_add(&t, "]");
-  }
-  xlm_text_add(&t, ")");
+  xlm_op_signature(op, &t, NULL);
   return t.data;
 }
 

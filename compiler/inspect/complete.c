@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "compiler/inspect/inspect_priv.h"
+#include "compiler/ir/signature.h"
 #include "compiler/optimizer/optimizer.h"
 
 typedef struct list {
@@ -73,7 +74,7 @@ static void operations(list *l) {
     const xlm_op *op = xlm_op_at(id) ? xlm_callable(xlm_op_at(id)->name) : NULL;
     if (!op) continue;
     xlm_text t = xlm_text_new(l->arena);
-    xlm_inspect_signature_text(op, &t, NULL);
+    xlm_op_signature(op, &t, NULL);
     add(l, (xlm_completion){.label = op->name, .detail = t.data, .doc = op->doc, .kind = XLM_COMPLETE_OP});
   }
   for (int i = 0; xlm_number_function(i); i++)

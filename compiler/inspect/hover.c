@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "compiler/inspect/inspect_priv.h"
+#include "compiler/ir/signature.h"
 
 // The line on which the symbol gets a value, here or first, without its comment.
 static void declaration(const xlm_inspection *v, const xlm_mark *m, const xlm_symbol *s, xlm_text *t) {
@@ -92,7 +93,7 @@ static void symbol(const xlm_inspection *v, const xlm_mark *m, xlm_text *t) {
 static void operation(const xlm_inspection *v, const xlm_mark *m, xlm_text *t) {
   if (m->op) {
     xlm_text_add(t, "```xlm\n");
-    xlm_inspect_signature_text(m->op, t, NULL);
+    xlm_op_signature(m->op, t, NULL);
     xlm_text_printf(t, "\n```\n%s\n", m->op->doc);
   } else if (m->kind == XLM_MARK_FUNCTION) {
     xlm_text_printf(t, "**%s**, a function of %s\n", m->expr->call.callee->text,

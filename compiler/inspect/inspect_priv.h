@@ -51,8 +51,6 @@ uint32_t xlm_inspect_scope(const xlm_inspection *v, uint32_t offset); // the inn
 
 // cost.c: what the records at `span` say, as Markdown; false: there are none
 bool xlm_inspect_facts(const xlm_inspection *v, xlm_span span, xlm_text *out);
-void xlm_inspect_signature_text(const xlm_op *op, xlm_text *out,
-                                xlm_span *part); // signature.c; part may be NULL
 
 // context.c: what the text before an offset is in the middle of
 typedef struct xlm_context {

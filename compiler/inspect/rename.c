@@ -130,8 +130,8 @@ static const xlm_source *with_name(const xlm_inspection *v, const char *name, co
 static const char *compare_with(const xlm_source *before, const xlm_source *after, const char *preset,
                                 const char *renamed, xlm_arena *a) {
   xlm_arena *scratch = xlm_arena_child(a);
-  const char *refused =
-      compare(xlm_inspect(scratch, before, preset), xlm_inspect(scratch, after, renamed), scratch);
+  const xlm_inspection *old = xlm_inspect(scratch, before, preset);
+  const char *refused = compare(old, xlm_inspect(scratch, after, renamed), scratch);
   if (refused) refused = xlm_arena_strdup(a, refused);
   xlm_arena_free(scratch);
   return refused;

@@ -2,26 +2,7 @@
 #include <string.h>
 
 #include "compiler/inspect/inspect_priv.h"
-
-static const char *const shapes[] = {
-    [XLM_P_TENSOR] = "%s",        [XLM_P_REST] = "%s ..",   [XLM_P_FLOAT] = "%s = number",
-    [XLM_P_INT] = "%s = integer", [XLM_P_FLAG] = "%s",      [XLM_P_DIM] = "%s = dimension",
-    [XLM_P_OVER] = "over d, ..",  [XLM_P_ARROW] = "d -> e", [XLM_P_TEXT] = "%s = name",
-    [XLM_P_ENUM] = "%s = name",
-};
-
-void xlm_inspect_signature_text(const xlm_op *op, xlm_text *t, xlm_span *part) {
-  xlm_text_printf(t, "%s(", op->name);
-  for (const xlm_param *p = op->params; p->name; p++) {
-    const char *shape = shapes[p->kind], *hole = strstr(shape, "%s");
-    if (p != op->params) xlm_text_add(t, ", ");
-    uint32_t begin = (uint32_t)t->n;
-    xlm_text_printf(t, "%s%s%s%s", p->required ? "" : "[", hole ? p->name : "", hole ? hole + 2 : shape,
-                    p->required ? "" : "]");
-    if (part) part[p - op->params] = (xlm_span){begin, (uint32_t)t->n};
-  }
-  xlm_text_add(t, ")");
-}
+#include "compiler/ir/signature.h"
 
 static bool of_op(const xlm_context *c, xlm_arena *a, xlm_signature *out) {
   const xlm_op *op = xlm_callable(c->call);
@@ -29,7 +10,7 @@ static bool of_op(const xlm_context *c, xlm_arena *a, xlm_signature *out) {
   xlm_text t = xlm_text_new(a);
   while (op->params[out->n].name) out->n++;
   out->part = XLM_NEW_N(a, xlm_span, out->n);
-  xlm_inspect_signature_text(op, &t, out->part);
+  xlm_op_signature(op, &t, out->part);
   out->label = t.data;
   out->doc = op->doc;
   out->active = (uint32_t)c->commas < out->n ? (uint32_t)c->commas : out->n;

@@ -6,6 +6,8 @@
 #include "runtime/plan/op.h"
 #include "runtime/plan/span.h"
 
+XLM_C_BEGIN
+
 enum { XLM_MAX_FACTORS = 24 }; // of one tensor
 
 // A factor of an external dimension, whose indices are those of its factors, the first outermost.
@@ -40,5 +42,7 @@ typedef struct xlm_plan_key { // of the model's config section
   const char *key, *json;     // json: its value, as a JSON text
   xlm_span span;
 } xlm_plan_key;
+
+XLM_C_END
 
 #endif

@@ -14,5 +14,5 @@ fault() {
   same_weights whole/step-00000008 "$1/step-00000008"
 }
 fault cuda 1500 'an illegal address'
-fault cuda-checked 1500 "(${model}:"
+fault cuda-checked 1500 ".xlm:"
 exit $failed

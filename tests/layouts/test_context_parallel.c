@@ -101,7 +101,8 @@ static void over_all_axes_that_split_the_queries(void **state) {
 
 static void other_attention_keeps_one_run(void **state) {
   xlm_arena *a = *state;
-  const xlm_plan *p = plan_over(a, without(a, "llama", ", causal)", ") @ wo"), "llama", 4, 1);
+  const char *text = without(a, "llama", ", causal", ", seq = seq) @ wo");
+  const xlm_plan *p = plan_over(a, text, "llama", 4, 1);
   for (int64_t rank = 0; rank < 4; rank++) {
     xlm_dim_info q = queries_of(a, p, rank);
     assert_true(!q.mirrored && !q.tail && q.offset == 250 * rank);

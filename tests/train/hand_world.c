@@ -62,7 +62,9 @@ static const xlm_plan_weight weights[] = {
     {"bias", "moe.bias", .n_groups = 1, .n_factors = 1, .factors = of_bias}, // a state
 };
 static const xlm_plan_config config[] = {{"hidden", 1, {"hidden_size"}, 6, XLM_NUMBER_INT},
+                                         {"seq", 1, {"max_position_embeddings"}, 16, XLM_NUMBER_INT},
                                          {"eps", 1, {"rms_norm_eps"}, 1e-5, XLM_NUMBER_REAL}};
+static const xlm_plan_key keys[] = {{"architectures", "[\"LlamaForCausalLM\"]", {0}}};
 
 static xlm_dim_info split_dim(const char *name, int64_t full, int rank, bool mirrored) {
   xlm_mesh two = {.n = 1, .axis = {"tp"}, .size = {2}};
@@ -115,8 +117,10 @@ world *new_world_of(int ranks, bool mirrored) {
                        .rank_plans = w->rank_plans,
                        .n_weights = 5,
                        .weights = weights,
-                       .n_config = 2,
+                       .n_config = 3,
+                       .n_keys = 1,
                        .config = config,
+                       .keys = keys,
                        .weights_name = "huggingface"};
   memset(w->memory, 0xAA, sizeof w->memory);
   assert_int_equal(xlm_store_new(&w->plan, states_of(w), &w->store, NULL), XLM_OK);

@@ -119,8 +119,8 @@ column loss ahead/metrics.jsonl | awk 'NR == 1 { a = $1 } END { exit !(NR == 12 
 # Documents and places in them, of a stream: text has its ends, other tokens need to be told.
 sed 's/^input mask.*/input place[batch, seq] of seq from positions\ninput document[batch, seq] of seq from documents/
   s/^logits = .*/logits = (lookup(embed, tokens) + lookup(at, place) + lookup(of, document)) @ unembed/
-  s/^loss.*/loss cross_entropy(logits, targets)/; s/^param learned.*/param at[seq, hidden] ~ normal(0.1)\nparam of[seq, hidden] ~ normal(0.1)/
-  s/^dim hidden.*/dim hidden = 16\ndim seq = 8/' words.xlm >places.xlm
+  s/^loss.*/loss cross_entropy(logits, targets)/; s/^param learned.*/param at[places, hidden] ~ normal(0.1)\nparam of[places, hidden] ~ normal(0.1)/
+  s/^dim hidden.*/dim hidden = 16\ndim seq = 8\ndim places = seq/' words.xlm >places.xlm
 mkdir texts
 head -n 20 corpus.txt >texts/a.txt
 tail -n 30 corpus.txt >texts/b.txt

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/ir/op.h"
+#include "compiler/ir/signature.h"
 #include "tools/xlmc/xlmc.h"
 
 static const char *const rooms[XLM_OP_COUNT] = {
@@ -12,27 +12,12 @@ static const char *const rooms[XLM_OP_COUNT] = {
 #undef XLM_OP
 };
 
-static const char *const kind_text[] = {[XLM_P_TENSOR] = "%s",         [XLM_P_REST] = "%s ..",
-                                        [XLM_P_FLOAT] = "%s = number", [XLM_P_INT] = "%s = integer",
-                                        [XLM_P_FLAG] = "%s",           [XLM_P_DIM] = "%s = dimension",
-                                        [XLM_P_OVER] = "over d, ..",   [XLM_P_ARROW] = "d .. -> e ..",
-                                        [XLM_P_TEXT] = "%s = name",    [XLM_P_ENUM] = "%s = name",
-                                        [XLM_P_NAMED] = "%s = tensor"};
-
 static void signature(const xlm_op *op) {
-  printf("### `%s(", op->name);
-  for (const xlm_param *p = op->params; p && p->name; p++) {
-    printf("%s%s", p == op->params ? "" : ", ", p->required ? "" : "[");
-    char text[64];
-    const char *f = kind_text[p->kind];
-    const char *hole = strstr(f, "%s");
-    if (hole)
-      snprintf(text, sizeof text, "%.*s%s%s", (int)(hole - f), f, p->name, hole + 2);
-    else
-      snprintf(text, sizeof text, "%s", f);
-    printf("%s%s", text, p->required ? "" : "]");
-  }
-  printf(")`\n\n");
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_text t = xlm_text_new(a);
+  xlm_op_signature(op, &t, NULL);
+  printf("### `%s`\n\n", t.data);
+  xlm_arena_free(a);
 }
 
 // ---- attributes

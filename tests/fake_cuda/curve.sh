@@ -3,12 +3,15 @@
 # step and every evaluation, within 1e-5. On the card it is killed past its middle and resumed from the checkpoint there.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 steps=48
+# Of letters only: the first steps of a byte that is rare turn rounding into a hundredth of the gradient, on the CPU alone,
+# too.
+tr 'A-Z' 'a-z' <corpus.txt | tr -cs 'a-z\n' ' ' >letters.txt
 case $3 in
   llama) narrow=(--set heads=4 --set ffn=96) ;;
   mixtral) narrow=(--set ffn=48) ;;
   *) narrow=() ;;
 esac
-train=("$run" train "$source_dir/models/$3.xlm" --preset nano --data corpus.txt --hidden-size 32 --seq-length 32
+train=("$run" train "$source_dir/models/$3.xlm" --preset nano --data letters.txt --hidden-size 32 --seq-length 32
   --global-batch-size 4 --micro-batch-size 2 --learning-rate 3e-3 --warmup-steps 4 --seed 7 --log-interval 1 --eval-interval 12
   --eval-batches 2 --max-steps $steps --threads 1 "${narrow[@]}")
 
@@ -35,7 +38,7 @@ grep -qF "checkpoint card/step-000000$steps" out.txt || fail "not finished: $(ca
 [ "$(column step card/metrics.jsonl | tr '\n' ' ')" = "$(seq -s ' ' $steps) " ] || fail "steps: $(cat card/metrics.jsonl)"
 same loss 1e-5
 same val_loss 1e-5
-same grad_norm 1e-4
+same grad_norm 3e-5
 same lr 0
 [ "$(column val_loss card/metrics.jsonl | wc -l)" = 4 ] || fail "evaluations: $(cat card/metrics.jsonl)"
 awk 'NR == 1 { first = $2 } END { printf "loss %s to %s\n", first, $2; exit $2 > 0.75 * first }' loss.txt ||

@@ -90,6 +90,7 @@ static const char *sets_of(const char *model) {
   if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle") || !strcmp(model, "retnet") ||
       !strcmp(model, "indices") || !strcmp(model, "neox"))
     return "layers=4 heads=6 hidden=96 ffn=100";
+  if (!strcmp(model, "diffllama")) return "layers=4 heads=12 kv_heads=12 hidden=96 ffn=100"; // six pairs
   if (!strcmp(model, "deepseek")) return "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20";
   return "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100";
 }

@@ -16,7 +16,7 @@
 
 const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",   "qwen3",  "mixtral", "freestyle",
                                             "deepseek",  "mamba2", "retnet", "neox",    "olmoe",
-                                            "qwen3_moe", "gemma2", "gemma3"};
+                                            "qwen3_moe", "gemma2", "gemma3", "diffllama"};
 // Means over uneven counts, all operands of attention, recurrences of all kinds, indices along split
 // dimensions, records.
 const char *const test_models[TEST_MODELS] = {"counts",  "attention", "scans",
@@ -40,6 +40,7 @@ static const struct {
     {"deepseek", "plain=12 rotary=4 value=12 q_rank=24 kv_rank=16 ffn=96 moe_ffn=24 experts=6 active=2"},
     {"mamba2", "head=24 state=12"},
     {"retnet", "head=24 ffn=96"},
+    {"diffllama", "heads=8 kv_heads=4 ffn=96"},
 };
 
 toy_options toy_defaults(const char *model) {

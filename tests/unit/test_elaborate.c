@@ -91,7 +91,7 @@ static const struct {
     {"retnet", "r1300", 1339131904},   {"neox", "pythia_70m", 70426624},
     {"neox", "neox_20b", 20554567680}, {"olmoe", NULL, 6919161856},
     {"qwen3_moe", NULL, 30532122624},  {"gemma2", "gemma2_27b", 27227128320},
-    {"gemma3", NULL, 999885952},
+    {"gemma3", NULL, 999885952},       {"diffllama", NULL, 1204885504},
 };
 
 static void models(void **state) {
@@ -126,6 +126,7 @@ static void models_are_canonical(void **state) {
                                       "qwen3_moe",
                                       "gemma2",
                                       "gemma3",
+                                      "diffllama",
                                       "blocks/rmsnorm",
                                       "blocks/layernorm",
                                       "blocks/attention",

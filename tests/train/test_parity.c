@@ -3,7 +3,7 @@
 // losses of AdamW steps from there. tools/parity/make.sh makes them.
 //
 //   test_parity                 compares
-//   test_parity export DIR      writes DIR/MODEL: a checkpoint of the initial weights, and tokens.txt
+//   test_parity export DIR      writes DIR/MODEL: a checkpoint of the initial weights, and samples.txt
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@ enum { STEPS = 10, EVERY = 61 }; // of the logits, every 61st is compared
 static const double rate = 1e-3;
 
 static const char *const models[] = {"llama", "gpt2",  "qwen3",     "mixtral", "deepseek",
-                                     "neox",  "olmoe", "qwen3_moe", "gemma2",  "gemma3", "diffllama"};
+                                     "neox",  "olmoe", "qwen3_moe", "gemma2",  "gemma3", "diffllama", "vit"};
 enum { MODELS = sizeof models / sizeof *models };
 
 // Losses of other libraries are not divided by layers, or balance layers apart from each other: those are
@@ -145,16 +145,37 @@ static void test_losses(void **state) {
 
 // ---- export ----
 
-static void put_rows(FILE *f, toy *t, const char *what,
-                     xlm_status read(const xlm_samples *, int64_t, int32_t *, xlm_error *)) {
-  int32_t window[64];
-  xlm_error err;
-  for (int64_t row = 0; row < t->plan->batch; row++) {
-    if (read(&t->samples, row, window, &err) != XLM_OK) fail_msg("%s", err.text);
-    fprintf(f, "%s", what);
-    for (int64_t i = 0; i <= t->plan->seq; i++) fprintf(f, " %d", window[i]);
-    fprintf(f, "\n");
+static void put_field(FILE *f, const xlm_field *field, const int32_t *cells) {
+  fprintf(f, " %s", field->name);
+  for (int64_t i = 0; i < field->n; i++) {
+    float number;
+    memcpy(&number, &cells[field->first + i], sizeof number);
+    if (field->dtype == XLM_I32)
+      fprintf(f, " %d", cells[field->first + i]);
+    else
+      fprintf(f, " %.9g", number);
   }
+  fprintf(f, "\n");
+}
+
+// A line for each tensor of each sample: what it is for, its name, its elements.
+static void put_samples(FILE *f, toy *t, const char *what,
+                        xlm_status read(const xlm_samples *, int64_t, int32_t *, xlm_error *)) {
+  int32_t *cells = malloc((size_t)t->samples.cells * sizeof *cells);
+  xlm_error err;
+  xlm_data_options reads;
+  xlm_field field;
+  assert_non_null(cells);
+  if (xlm_plan_data(t->plan, t->arena, &reads, &err) != XLM_OK) fail_msg("%s", err.text);
+  for (int64_t row = 0; row < t->plan->batch; row++) {
+    if (read(&t->samples, row, cells, &err) != XLM_OK) fail_msg("%s", err.text);
+    for (int i = 0; i < reads.n_fields; i++) {
+      assert_true(xlm_samples_field(&t->samples, reads.fields[i].name, &field));
+      fprintf(f, "%s", what);
+      put_field(f, &field, cells);
+    }
+  }
+  free(cells);
 }
 
 static void export_model(const char *model, const char *dir) {
@@ -169,11 +190,11 @@ static void export_model(const char *model, const char *dir) {
                               .plan_hash = ""};
   snprintf(at, sizeof at, "%s/%s", dir, model);
   if (xlm_checkpoint_save(t->store, t->plan, at, &info, 0, path, &err) != XLM_OK) fail_msg("%s", err.text);
-  snprintf(at, sizeof at, "%s/%s/tokens.txt", dir, model);
+  snprintf(at, sizeof at, "%s/%s/samples.txt", dir, model);
   FILE *f = fopen(at, "w");
   if (!f) fail_msg("%s cannot be written", at);
-  put_rows(f, t, "logits", xlm_samples_window);
-  put_rows(f, t, "train", xlm_samples_shuffled);
+  put_samples(f, t, "logits", xlm_samples_window);
+  put_samples(f, t, "train", xlm_samples_shuffled);
   fclose(f);
   toy_close(t);
 }

@@ -8,20 +8,21 @@ little_endian() {
   local n=$1 i
   for ((i = 0; i < 8; i++)); do printf "\\x$(printf %02x $((n >> (8 * i) & 255)))"; done
 }
-# shard FILE RECORDS SEED: pictures of 4 x 6 bytes, brighter on one side or the other by their label.
+# shard FILE RECORDS SEED [NAME SHAPE]: pictures of 4 x 6 bytes, brighter on one side or the other by their label.
 shard() {
-  local n=$2
-  local header='{"picture":{"dtype":"U8","shape":['$n',4,6],"data_offsets":[0,'$((24 * n))']},'
-  header+='"label":{"dtype":"U8","shape":['$n'],"data_offsets":['$((24 * n))','$((25 * n))']},'
-  header+='"weight":{"dtype":"U8","shape":['$n'],"data_offsets":['$((25 * n))','$((26 * n))']}}'
+  local n=$2 name=${4:-picture} shape=${5:-4,6}
+  local size=$((${shape//,/*}))
+  local header='{"'$name'":{"dtype":"U8","shape":['$n,$shape'],"data_offsets":[0,'$((size * n))']},'
+  header+='"label":{"dtype":"U8","shape":['$n'],"data_offsets":['$((size * n))','$(((size + 1) * n))']},'
+  header+='"weight":{"dtype":"U8","shape":['$n'],"data_offsets":['$(((size + 1) * n))','$(((size + 2) * n))']}}'
   {
     little_endian ${#header}
     printf %s "$header"
-    LC_ALL=C awk -v n="$n" -v seed="$3" 'BEGIN {
+    LC_ALL=C awk -v n="$n" -v seed="$3" -v size=$size 'BEGIN {
       srand(seed)
       for (i = 0; i < n; i++) {
         label[i] = 1 + int(rand() * 2)
-        for (k = 0; k < 24; k++) printf "%c", 1 + int(rand() * 60) + (k % 6 < 3 == (label[i] == 1) ? 60 : 0)
+        for (k = 0; k < size; k++) printf "%c", 1 + int(rand() * 60) + (k % 6 < 3 == (label[i] == 1) ? 60 : 0)
       }
       for (i = 0; i < n; i++) printf "%c", label[i]
       for (i = 0; i < n; i++) printf "%c", 1 + i % 3
@@ -88,6 +89,16 @@ expect 0 'checkpoint' "${train[@]}" --micro-batch-size 3 --output-dir part --max
 expect 0 'resumed' "${train[@]}" --micro-batch-size 3 --output-dir part --resume part
 same_weights whole/step-00000020 part/step-00000020
 expect 0 'loss' "$run" eval one --data pictures/b.safetensors
+
+# The shipped classifier of images on bytes, by a class token and by the mean of the patches.
+shard images.safetensors 64 3 image 1,6,6
+for token in true false; do
+  expect 0 'checkpoint' "$run" train "$source_dir/models/vit.xlm" --data images.safetensors --num-labels 4 --num-channels 1 --image-size 6 \
+    --patch-size 3 --hidden-size 16 --set heads=2 --set layers=2 --set token=$token --batch-size 16 --global-batch-size 16 --learning-rate 1e-2 \
+    --lr-schedule constant --log-interval 1 --max-steps 30 --eval-interval 0 --output-dir vit-$token
+  column loss vit-$token/metrics.jsonl | awk 'NR == 1 { a = $1 } END { exit !(a > 1.2 && $1 < 0.3) }' ||
+    fail "vit, token=$token: $(column loss vit-$token/metrics.jsonl | tr '\n' ' ')"
+done
 
 # generate: a mask that only the loss reads does no harm, an input that the output depends on is refused.
 cat >words.xlm <<'END'

@@ -16,14 +16,15 @@
 
 const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",   "qwen3",  "mixtral", "freestyle",
                                             "deepseek",  "mamba2", "retnet", "neox",    "olmoe",
-                                            "qwen3_moe", "gemma2", "gemma3", "diffllama"};
+                                            "qwen3_moe", "gemma2", "gemma3", "diffllama",
+                                            "vit"};
 // Means over uneven counts, all operands of attention, recurrences of all kinds, indices along split
 // dimensions, records.
 const char *const test_models[TEST_MODELS] = {"counts",  "attention", "scans",
                                               "indices", "images",    "translate"};
 
 // Small sizes that keep a model's special features: grouped heads, a window shorter than the sequence, an odd
-// number of layers.
+// number of layers. The vocabulary is that of the preset `nano`, 256.
 static const struct {
   const char *model, *sets;
 } toy_sets[] = {
@@ -41,6 +42,7 @@ static const struct {
     {"mamba2", "head=24 state=12"},
     {"retnet", "head=24 ffn=96"},
     {"diffllama", "heads=8 kv_heads=4 ffn=96"},
+    {"vit", "classes=256 height=8 tall=2 ffn=96 bytes=false"},
 };
 
 toy_options toy_defaults(const char *model) {
@@ -100,7 +102,7 @@ static const char *backend_for(xlm_dtype t, const char *device) {
 
 xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
   set_list sets = {0};
-  add_sets(a, "vocab=256 hidden=64 layers=2 heads=4", &sets);
+  add_sets(a, "hidden=64 layers=2 heads=4", &sets);
   for (size_t i = 0; i < sizeof toy_sets / sizeof *toy_sets; i++)
     if (!strcmp(toy_sets[i].model, o->model)) add_sets(a, toy_sets[i].sets, &sets);
   add_sets(a, o->sets, &sets);

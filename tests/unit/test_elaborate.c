@@ -92,6 +92,8 @@ static const struct {
     {"neox", "neox_20b", 20554567680}, {"olmoe", NULL, 6919161856},
     {"qwen3_moe", NULL, 30532122624},  {"gemma2", "gemma2_27b", 27227128320},
     {"gemma3", NULL, 999885952},       {"diffllama", NULL, 1204885504},
+    {"vit", NULL, 86567656},           {"vit", "base_384", 88297192},
+    {"vit", "huge", 632045800},
 };
 
 static void models(void **state) {
@@ -127,6 +129,7 @@ static void models_are_canonical(void **state) {
                                       "gemma2",
                                       "gemma3",
                                       "diffllama",
+                                      "vit",
                                       "blocks/rmsnorm",
                                       "blocks/layernorm",
                                       "blocks/attention",

@@ -9,17 +9,31 @@ from safetensors.torch import load_file
 EVERY, STEPS, RATE, DECAY, CLIP = 61, 10, 1e-3, 0.01, 1.0
 folder, model_name, golden = sys.argv[1], sys.argv[2], sys.argv[3]
 path = f"{folder}/{model_name}/step-00000000"
-rows = [line.split() for line in open(f"{folder}/{model_name}/tokens.txt")]
-tokens = {kind: torch.tensor([[int(t) for t in row[1:]] for row in rows if row[0] == kind]) for kind in ("logits", "train")}
+rows = [line.split() for line in open(f"{folder}/{model_name}/samples.txt")]
 torch.set_num_threads(1)
 
-model, info = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+def samples(kind):  # the tensors of all samples of a kind, by name
+    fields = {}
+    for row in rows:
+        if row[0] == kind: fields.setdefault(row[1], []).append([float(t) for t in row[2:]])
+    return {name: torch.tensor(values) for name, values in fields.items()}
+
+def inputs_of(fields):  # what the model is called with, and the targets
+    if "image" not in fields:
+        tokens = fields["tokens"].long()
+        return (tokens[:, :-1],), {"use_cache": False}, tokens[:, 1:]
+    image = fields["image"].unflatten(1, (model.config.num_channels, model.config.image_size, model.config.image_size))
+    return (image,), {}, fields["label"].long()
+
+auto = transformers.AutoModelForImageClassification if "image" in samples("train") else transformers.AutoModelForCausalLM
+model, info = auto.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
 for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
     if info.get(kind): sys.exit(f"{model_name}: {kind} {sorted(info[kind])}")
 print(model_name, type(model).__name__, sum(p.numel() for p in model.parameters()), "parameters")
 model.eval()
 with torch.no_grad():
-    logits = model(tokens["logits"][:, :-1], use_cache=False).logits.flatten()
+    args, options, _ = inputs_of(samples("logits"))
+    logits = model(*args, **options).logits.flatten()
 
 balanced = getattr(model.config, "router_aux_loss_coef", 0) or 0
 model.train()
@@ -29,10 +43,11 @@ groups = [{"params": [p for p in model.parameters() if p.dim() >= 2], "weight_de
           {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}]
 optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.95), eps=1e-8)
 losses = []
-x, y = tokens["train"][:, :-1], tokens["train"][:, 1:]
+args, options, targets = inputs_of(samples("train"))
+if balanced: options["output_router_logits"] = True
 for step in range(STEPS):
-    out = model(x, use_cache=False, **({"output_router_logits": True} if balanced else {}))
-    loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, 1), y.flatten())
+    out = model(*args, **options)
+    loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, -2), targets.flatten())
     if balanced: loss = loss + balanced * out.aux_loss
     optimizer.zero_grad()
     loss.backward()
@@ -46,7 +61,7 @@ with open(golden, "w") as f:
     for v in logits[::EVERY].tolist(): f.write(f"logit {v:.9g}\n")
     for v in losses: f.write(f"loss {v:.9g}\n")
 
-again = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+again = auto.from_pretrained(path, dtype=torch.float32)
 again.save_pretrained(f"{folder}/{model_name}/there")
 ours, theirs = load_file(f"{path}/model.safetensors"), load_file(f"{folder}/{model_name}/there/model.safetensors")
 odd = {k for k in set(ours) ^ set(theirs)} | {k for k in set(ours) & set(theirs) if not torch.equal(ours[k], theirs[k])}

@@ -21,8 +21,8 @@
 enum { STEPS = 10, EVERY = 61 }; // of the logits, every 61st is compared
 static const double rate = 1e-3;
 
-static const char *const models[] = {"llama", "gpt2",  "qwen3",     "mixtral", "deepseek",
-                                     "neox",  "olmoe", "qwen3_moe", "gemma2",  "gemma3", "diffllama", "vit"};
+static const char *const models[] = {"llama", "gpt2",      "qwen3",  "mixtral", "deepseek",  "neox",
+                                     "olmoe", "qwen3_moe", "gemma2", "gemma3",  "diffllama", "vit"};
 enum { MODELS = sizeof models / sizeof *models };
 
 // Losses of other libraries are not divided by layers, or balance layers apart from each other: those are

@@ -14,10 +14,9 @@
 #include "runtime/base/map.h"
 #include "tests/here.h"
 
-const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",   "qwen3",  "mixtral", "freestyle",
-                                            "deepseek",  "mamba2", "retnet", "neox",    "olmoe",
-                                            "qwen3_moe", "gemma2", "gemma3", "diffllama",
-                                            "vit"};
+const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",   "qwen3",  "mixtral",   "freestyle",
+                                            "deepseek",  "mamba2", "retnet", "neox",      "olmoe",
+                                            "qwen3_moe", "gemma2", "gemma3", "diffllama", "vit"};
 // Means over uneven counts, all operands of attention, recurrences of all kinds, indices along split
 // dimensions, records.
 const char *const test_models[TEST_MODELS] = {"counts",  "attention", "scans",

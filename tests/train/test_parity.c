@@ -1,6 +1,7 @@
 // Shipped models against Hugging Face's transformers: golden files (tests/train/parity) hold the logits that
 // transformers computes from our checkpoint of the initial weights, loaded by its folder alone, and the
-// losses of AdamW steps from there. tools/parity/make.sh makes them.
+// losses of AdamW steps from there. tools/parity/make.sh makes them. Models that transformers does not have
+// are written in torch there.
 //
 //   test_parity                 compares
 //   test_parity export DIR      writes DIR/MODEL: a checkpoint of the initial weights, and samples.txt
@@ -21,8 +22,9 @@
 enum { STEPS = 10, EVERY = 61 }; // of the logits, every 61st is compared
 static const double rate = 1e-3;
 
-static const char *const models[] = {"llama", "gpt2",      "qwen3",  "mixtral", "deepseek",  "neox",
-                                     "olmoe", "qwen3_moe", "gemma2", "gemma3",  "diffllama", "vit"};
+static const char *const models[] = {"llama",     "gpt2",  "qwen3",     "mixtral", "deepseek",
+                                     "neox",      "olmoe", "qwen3_moe", "gemma2",  "gemma3",
+                                     "diffllama", "vit",   "ngpt"};
 enum { MODELS = sizeof models / sizeof *models };
 
 // Losses of other libraries are not divided by layers, or balance layers apart from each other: those are

@@ -14,9 +14,9 @@
 #include "runtime/base/map.h"
 #include "tests/here.h"
 
-const char *const toy_models[TOY_MODELS] = {"llama",     "gpt2",   "qwen3",  "mixtral",   "freestyle",
-                                            "deepseek",  "mamba2", "retnet", "neox",      "olmoe",
-                                            "qwen3_moe", "gemma2", "gemma3", "diffllama", "vit"};
+const char *const toy_models[TOY_MODELS] = {
+    "llama", "gpt2",  "qwen3",     "mixtral", "freestyle", "deepseek",  "mamba2", "retnet",
+    "neox",  "olmoe", "qwen3_moe", "gemma2",  "gemma3",    "diffllama", "vit",    "ngpt"};
 // Means over uneven counts, all operands of attention, recurrences of all kinds, indices along split
 // dimensions, records.
 const char *const test_models[TEST_MODELS] = {"counts",  "attention", "scans",
@@ -42,6 +42,7 @@ static const struct {
     {"retnet", "head=24 ffn=96"},
     {"diffllama", "heads=8 kv_heads=4 ffn=96"},
     {"vit", "classes=256 height=8 tall=2 ffn=96 bytes=false"},
+    {"ngpt", "ffn=96"},
 };
 
 toy_options toy_defaults(const char *model) {

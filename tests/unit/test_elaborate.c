@@ -93,7 +93,8 @@ static const struct {
     {"qwen3_moe", NULL, 30532122624},  {"gemma2", "gemma2_27b", 27227128320},
     {"gemma3", NULL, 999885952},       {"diffllama", NULL, 1204885504},
     {"vit", NULL, 86567656},           {"vit", "base_384", 88297192},
-    {"vit", "huge", 632045800},
+    {"vit", "huge", 632045800},        {"ngpt", NULL, 468491520},
+    {"ngpt", "ngpt_1b", 1026177280},
 };
 
 static void models(void **state) {
@@ -130,6 +131,7 @@ static void models_are_canonical(void **state) {
                                       "gemma3",
                                       "diffllama",
                                       "vit",
+                                      "ngpt",
                                       "blocks/rmsnorm",
                                       "blocks/layernorm",
                                       "blocks/attention",

@@ -2,8 +2,11 @@
 
 reference.py DIR MODEL GOLDEN: loads the checkpoint DIR/MODEL/step-00000000 by its folder alone, and writes the logits of
 the initial weights (every 61st) and the losses of ten AdamW steps as xlm takes them. Also checks the way back: the
-folder that save_pretrained writes has the tensors of ours."""
-import sys, torch, transformers
+folder that save_pretrained writes has the tensors of ours.
+
+A model that transformers does not have is written in MODEL.py beside this file: `load(path)`, whose result is called
+and answers as one of transformers, `DECAY`, and `after_step(model)`."""
+import importlib, pathlib, sys, torch, transformers
 from safetensors.torch import load_file
 
 EVERY, STEPS, RATE, DECAY, CLIP = 61, 10, 1e-3, 0.01, 1.0
@@ -26,16 +29,20 @@ def inputs_of(fields):  # what the model is called with, and the targets
     return (image,), {}, fields["label"].long()
 
 auto = transformers.AutoModelForImageClassification if "image" in samples("train") else transformers.AutoModelForCausalLM
-model, info = auto.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
-for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-    if info.get(kind): sys.exit(f"{model_name}: {kind} {sorted(info[kind])}")
+own = importlib.import_module(model_name) if pathlib.Path(__file__).with_name(f"{model_name}.py").exists() else None
+if own:
+    model, DECAY = own.load(path), own.DECAY
+else:
+    model, info = auto.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info.get(kind): sys.exit(f"{model_name}: {kind} {sorted(info[kind])}")
 print(model_name, type(model).__name__, sum(p.numel() for p in model.parameters()), "parameters")
 model.eval()
 with torch.no_grad():
     args, options, _ = inputs_of(samples("logits"))
     logits = model(*args, **options).logits.flatten()
 
-balanced = getattr(model.config, "router_aux_loss_coef", 0) or 0
+balanced = 0 if own else getattr(model.config, "router_aux_loss_coef", 0) or 0
 model.train()
 for module in model.modules():
     if isinstance(module, torch.nn.Dropout): module.p = 0.0
@@ -55,12 +62,14 @@ for step in range(STEPS):
     for p in model.parameters():
         if p.grad is not None: p.grad *= float(min(1.0, CLIP / (norm + 1e-6)))
     optimizer.step()
+    if own: own.after_step(model)
     losses.append(loss.item())
 
 with open(golden, "w") as f:
     for v in logits[::EVERY].tolist(): f.write(f"logit {v:.9g}\n")
     for v in losses: f.write(f"loss {v:.9g}\n")
 
+if own: sys.exit()
 again = auto.from_pretrained(path, dtype=torch.float32)
 again.save_pretrained(f"{folder}/{model_name}/there")
 ours, theirs = load_file(f"{path}/model.safetensors"), load_file(f"{folder}/{model_name}/there/model.safetensors")

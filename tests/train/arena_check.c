@@ -12,6 +12,7 @@ typedef struct owner {
 } owner;
 
 enum { SCRATCH = UINT32_MAX };
+enum { WHOLE_STEP = -2 }; // instead of a microbatch: what the prologue computes
 
 typedef struct range {
   uint64_t begin, end;
@@ -99,12 +100,13 @@ static uint32_t root(const model *m, uint32_t t) {
   return t;
 }
 
-// A state has the value of an earlier microbatch or step; anything else must have been computed in this
-// microbatch or, for values that the step reads, in any.
+// A state has the value of an earlier microbatch or step; anything else must have been computed in the
+// prologue, in this microbatch or, for values that the step reads, in any.
 static bool may_read(const model *m, uint32_t value, owner o) {
   if (m->is_state[value])
     return o.value == 0 || (o.value != SCRATCH && root(m, o.value) == value && o.microbatch != m->microbatch);
-  return o.value == value && (o.microbatch == m->microbatch || m->microbatch < 0);
+  return o.value == value &&
+         (o.microbatch == m->microbatch || o.microbatch == WHOLE_STEP || m->microbatch < 0);
 }
 
 static const char *read_tensor(model *m, uint32_t t) {
@@ -171,7 +173,7 @@ static void feed(model *m, bool eval) {
 static const char *run_segment(model *m, uint32_t segment, int32_t microbatch, const int32_t *slot) {
   const xlm_segment *s = &m->p->segments[segment];
   const char *wrong = NULL;
-  m->microbatch = microbatch;
+  m->microbatch = s->kind == XLM_SEG_PROLOGUE ? WHOLE_STEP : microbatch;
   m->slot = slot;
   if (s->kind == XLM_SEG_F || s->kind == XLM_SEG_STEP || s->kind == XLM_SEG_EVAL)
     feed(m, s->kind == XLM_SEG_EVAL);

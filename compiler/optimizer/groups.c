@@ -73,7 +73,8 @@ const xlm_update_choice *xlm_optimizer_choose(const xlm_graph *g, const xlm_trai
   const bool *decaying = xlm_find_decaying(g, a);
   for (xlm_node n = 1; n < g->n_nodes; n++) {
     xlm_val v = g->nodes[n].out;
-    if (xlm_node_is(&g->nodes[n], XLM_LEAF_PARAMETER)) c[v] = choose(g, o, a, v, matrices[v] != NULL, decaying[v]);
+    if (xlm_node_is(&g->nodes[n], XLM_LEAF_PARAMETER))
+      c[v] = choose(g, o, a, v, matrices[v] != NULL, decaying[v]);
   }
   return c;
 }
@@ -164,11 +165,42 @@ static bool check_match(const xlm_graph *g, const xlm_param_group *p, xlm_diags 
   return false;
 }
 
+// A group that matches parameters applies to at least one of them.
+static bool check_reached(const xlm_graph *g, const xlm_param_group *at, int n, int i, xlm_diags *d) {
+  xlm_val taken = 0;
+  for (xlm_node id = 1; id < g->n_nodes; id++) {
+    xlm_val v = g->nodes[id].out;
+    if (!xlm_node_is(&g->nodes[id], XLM_LEAF_PARAMETER) || !matches(g, &at[i], v)) continue;
+    if (first_match(g, at, n, v) == &at[i]) return true;
+    if (!taken) taken = v;
+  }
+  if (!taken) return true; // an error of its own
+  const xlm_param_group *first = first_match(g, at, n, taken);
+  xlm_diag *x =
+      push(d, XLM_E_GROUP_MATCH, &at[i],
+           xlm_arena_printf(d->arena,
+                            "the group `%.100s` never applies: groups before it match all of its parameters",
+                            label(d->arena, &at[i])));
+  if (first->span.begin < first->span.end)
+    xlm_diag_label(d, x, first->span, "matches `%.100s` first", path_of(g, taken));
+  else
+    xlm_diag_note(d, x, "%sthe group `%.100s` matches `%.100s` first", place(d->arena, first),
+                  label(d->arena, first), path_of(g, taken));
+  xlm_diag_help(d, x, "the first group that matches a parameter applies; put the narrower pattern first");
+  return false;
+}
+
 static bool check_group(const xlm_graph *g, const xlm_param_group *p, xlm_diags *d) {
   bool ok = !p->optimizer || check_name(p->optimizer, p, d);
   ok &= check_number(p->lr, "the factor on the learning rate", 1e6, p, d);
   ok &= check_number(p->weight_decay, "the weight decay", 1e6, p, d);
   return check_match(g, p, d) && ok;
+}
+
+static bool check_groups(const xlm_graph *g, const xlm_param_group *at, int n, xlm_diags *d) {
+  bool ok = true;
+  for (int i = 0; i < n; i++) ok &= check_group(g, &at[i], d) && check_reached(g, at, n, i, d);
+  return ok;
 }
 
 static bool check_value(const xlm_optimizer_value *v, xlm_diags *d) {
@@ -200,9 +232,8 @@ static bool check_count(const xlm_graph *g, xlm_diags *d) {
 bool xlm_optimizer_check(const xlm_graph *g, const xlm_train_options *o, xlm_diags *d) {
   bool ok = check_name(o->optimizer, NULL, d) && check_count(g, d);
   for (int i = 0; i < o->n_values; i++) ok &= check_value(&o->values[i], d);
-  for (int i = 0; i < o->n_groups; i++) ok &= check_group(g, &o->groups[i], d);
-  for (uint32_t i = 0; i < g->n_groups; i++) ok &= check_group(g, &g->groups[i], d);
-  return ok;
+  ok &= check_groups(g, o->groups, o->n_groups, d);
+  return check_groups(g, g->groups, (int)g->n_groups, d) && ok;
 }
 
 // ---- the table ----

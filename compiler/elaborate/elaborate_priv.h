@@ -365,6 +365,8 @@ void xlm_el_shard_check(xlm_el *e);
 xlm_attr xlm_el_shard_local(xlm_el *e, const xlm_ast_dim *dims, const xlm_el_shape *shape);
 void xlm_el_weights(xlm_el *e);
 xlm_dim xlm_el_type_dim(const xlm_el *e, const xlm_type *t, const char *name); // 0: the type has no such dim
+// Digits, or the name of a dim or let that is a whole number.
+bool xlm_el_whole_number(const xlm_el *e, const char *text, int64_t *out);
 typedef struct xlm_external_layout { // of the external tensor of an entry
   int part, parts;                   // which of how many slots; parts 0: the whole
   int rank;

@@ -4,7 +4,6 @@
 // of one (`where heads = kv_heads group`), or a part: one of several slots, of one index each or of given
 // sizes. A part with sizes contains the parameter's dimensions that its own size names.
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -42,11 +41,7 @@ static bool bad_layout(reader *r, xlm_span at, const char *fmt, const char *name
 // --- the parameter's dimensions, and their factors
 
 static bool size_of_name(reader *r, const xlm_ast_name *n, int64_t *out) {
-  if (isdigit((unsigned char)*n->text)) return *out = strtoll(n->text, NULL, 10), true;
-  const xlm_el_symbol *s = xlm_el_find(&r->e->global, n->text);
-  bool known = s && s->kind == XLM_SYM_DECL && s->decl->state == XLM_DECL_DONE && s->decl->value.integer &&
-               s->decl->value.i > 0;
-  if (known) return *out = s->decl->value.i, true;
+  if (xlm_el_whole_number(r->e, n->text, out) && *out > 0) return true;
   return bad_layout(r, n->span, "`%s` is not a dimension of the model, or a number", n->text);
 }
 

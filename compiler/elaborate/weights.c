@@ -3,6 +3,7 @@
 // A path is matched as a pattern: `layers[i].mlp.up` and the parameters layers.0.mlp.up, layers.1.mlp.up ..
 // all become layers.*.mlp.up, so one lookup finds everything an entry covers. Layouts: weight_layout.c.
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
@@ -97,8 +98,10 @@ static bool same_indices(const path *entry, const path *param) {
 static bool bad_index(section *s, const xlm_weight *w, const char *fmt, const char *name) {
   xlm_diag *g = xlm_diag_push(s->e->diags, XLM_E_WEIGHT_INDEX, w->external_span, fmt, name);
   xlm_diag_label(s->e->diags, g, w->path_span, "of this parameter");
-  xlm_diag_help(s->e->diags, g,
-                "{i} is an index of the path, as in layers[i], or one dimension of the parameter");
+  xlm_diag_help(
+      s->e->diags, g,
+      "{i} is an index of the path, as in layers[i], or one dimension of the parameter; {layers + i} "
+      "adds a number of the model");
   return false;
 }
 
@@ -108,16 +111,48 @@ xlm_dim xlm_el_type_dim(const xlm_el *e, const xlm_type *t, const char *name) {
   return 0;
 }
 
+bool xlm_el_whole_number(const xlm_el *e, const char *text, int64_t *out) {
+  char *end;
+  if (isdigit((unsigned char)*text)) return *out = strtoll(text, &end, 10), !*end;
+  const xlm_el_symbol *s = xlm_el_find(&e->global, text);
+  bool known = s && s->kind == XLM_SYM_DECL && s->decl->state == XLM_DECL_DONE && s->decl->value.integer;
+  if (known && s->use) s->use->read = true;
+  return known && (*out = s->decl->value.i, true);
+}
+
+static const int64_t *index_of(const path *entry, const path *param, const char *name) {
+  for (int i = 0; i < entry->n; i++)
+    if (entry->index[i].var && !strcmp(entry->index[i].var, name)) return &param->index[i].number;
+  return NULL;
+}
+
+// "i", "layers", or "layers + i"
+static bool add_terms(section *s, const path *entry, const path *param, const char *text, int64_t *sum) {
+  for (*sum = 0;; text++) {
+    text += strspn(text, " ");
+    size_t n = strcspn(text, " +");
+    const char *name = xlm_arena_strndup(s->e->arena, text, n);
+    const int64_t *index = index_of(entry, param, name);
+    int64_t one;
+    if (index)
+      one = *index;
+    else if (!xlm_el_whole_number(s->e, name, &one))
+      return false;
+    if (__builtin_add_overflow(*sum, one, sum)) return false;
+    text += n + strspn(text + n, " ");
+    if (*text != '+') return !*text;
+  }
+}
+
 static bool put_index(section *s, const xlm_weight *w, const path *entry, const path *param, const char *name,
                       xlm_text *out, xlm_plan_weight *m, const xlm_type *t) {
-  for (int i = 0; i < entry->n; i++)
-    if (entry->index[i].var && !strcmp(entry->index[i].var, name)) {
-      xlm_text_printf(out, "%lld", (long long)param->index[i].number);
-      return true;
-    }
-  xlm_dim d = xlm_el_type_dim(s->e, t, name);
+  int64_t number;
+  xlm_dim d = index_of(entry, param, name) ? 0 : xlm_el_type_dim(s->e, t, name);
+  if (!d && add_terms(s, entry, param, name, &number))
+    return xlm_text_printf(out, "%lld", (long long)number), true;
   if (!d)
-    return bad_index(s, w, "`{%s}` is neither an index of the path nor a dimension of the parameter", name);
+    return bad_index(
+        s, w, "`{%s}` is no index of the path, dimension of the parameter or number of the model", name);
   if (m->each)
     return bad_index(s, w, "`{%s}` is a second dimension, and one tensor per index of one is possible", name);
   m->each = d;

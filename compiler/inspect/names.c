@@ -225,17 +225,18 @@ static void preset(xlm_walk *w, uint32_t scope, const xlm_stmt *s) {
   }
 }
 
-// `{experts}` in the external name, unless it is an index of the path.
+// Names in `{experts}` and `{layers + i}` of the external name, except indices of the path.
 static void external_name(xlm_walk *w, const xlm_weight *e) {
   const char *text = w->v->source->text;
-  for (uint32_t i = e->external_span.begin; i < e->external_span.end; i++) {
-    if (text[i] != '{') continue;
-    uint32_t end = i + 1;
-    while (end < e->external_span.end && text[end] != '}') end++;
-    const char *name = xlm_arena_strndup(w->arena, text + i + 1, end - i - 1),
-               *index = xlm_arena_printf(w->arena, "[%s]", name);
-    if (!strstr(e->path, index)) xlm_walk_use(w, XLM_SCOPE_GLOBAL, name, (xlm_span){i + 1, end});
-    i = end;
+  bool inside = false;
+  for (uint32_t i = e->external_span.begin, n = 1; i < e->external_span.end; i += n) {
+    n = (uint32_t)strcspn(text + i, "{}+ \"");
+    if (n && inside) {
+      const char *name = xlm_arena_strndup(w->arena, text + i, n),
+                 *index = xlm_arena_printf(w->arena, "[%s]", name);
+      if (!strstr(e->path, index)) xlm_walk_use(w, XLM_SCOPE_GLOBAL, name, (xlm_span){i, i + n});
+    }
+    if (!n) inside = text[i] != '}' && (inside || text[i] == '{'), n = 1;
   }
 }
 

@@ -1,4 +1,6 @@
 // The line of a plan's page about the parts in which logits and loss are computed (the chunk_loss pass).
+#include <string.h>
+
 #include "compiler/report/report.h"
 
 // Does it choose elements of computed logits by the numbers of an operand?
@@ -15,28 +17,35 @@ typedef struct parts {
   int64_t n, tokens;      // how often it is there, each for other tokens; the most of them
 } parts;
 
-static void add(parts *p, const xlm_rank_plan *r, const xlm_instr *in) {
-  if (!p->first) p->first = in;
-  if (in->op != p->first->op || in->line != p->first->line) return;
-  const xlm_type *t = &r->tensors[in->in[xlm_op_facts_of(in->op)->index - 1]].type;
-  int64_t tokens = xlm_type_elements(t, r->dims);
-  p->n++;
-  if (tokens > p->tokens) p->tokens = tokens;
+// One instruction and those that do the same for other tokens: of the same line in the same place of the
+// model. A router that picks scores by index is there once per layer.
+static parts parts_like(const xlm_rank_plan *r, const xlm_segment *g, const xlm_instr *first) {
+  parts p = {.first = first};
+  for (uint32_t i = g->first; i < g->first + g->n; i++) {
+    const xlm_instr *in = &r->instrs[i];
+    if (in->op != first->op || in->line != first->line || strcmp(in->scope, first->scope)) continue;
+    if (!reads_logits(r, in)) continue;
+    const xlm_type *t = &r->tensors[in->in[xlm_op_facts_of(in->op)->index - 1]].type;
+    int64_t tokens = xlm_type_elements(t, r->dims);
+    p.n++;
+    if (tokens > p.tokens) p.tokens = tokens;
+  }
+  return p;
 }
 
 static parts parts_of(const xlm_rank_plan *r, bool training) {
   parts p = {0};
-  for (uint32_t s = 0; s < r->n_segments && !p.first; s++) {
+  for (uint32_t s = 0; s < r->n_segments && p.n <= 1; s++) {
     const xlm_segment *g = &r->segments[s];
-    for (uint32_t i = g->first; training != (g->kind == XLM_SEG_EVAL) && i < g->first + g->n; i++)
-      if (reads_logits(r, &r->instrs[i])) add(&p, r, &r->instrs[i]);
+    for (uint32_t i = g->first; training != (g->kind == XLM_SEG_EVAL) && i < g->first + g->n && p.n <= 1; i++)
+      if (reads_logits(r, &r->instrs[i])) p = parts_like(r, g, &r->instrs[i]);
   }
   return p;
 }
 
 void xlm_report_loss_parts(const xlm_plan *plan, bool training, xlm_text *out) {
   parts p = {0};
-  for (uint32_t k = 0; k < plan->n_rank_plans && !p.first; k++) p = parts_of(plan->rank_plans[k], training);
+  for (uint32_t k = 0; k < plan->n_rank_plans && p.n <= 1; k++) p = parts_of(plan->rank_plans[k], training);
   if (p.n > 1)
     xlm_text_printf(out, "logits and loss in %lld parts of at most %s tokens, %s\n", (long long)p.n,
                     xlm_text_thousands(out->arena, p.tokens),

@@ -168,8 +168,9 @@ static void put_bias(const layout *l, const xlm_store *s) {
 
 static const char *sets_of(xlm_arena *a, const layout *l) {
   if (l->chosen)
-    return xlm_arena_printf(a, "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20 experts=6 active=%d",
-                            (int)strlen(l->chosen));
+    return xlm_arena_printf(
+        a, "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20 experts=6 groups=1 nodes=1 mtp=0 active=%d",
+        (int)strlen(l->chosen));
   return strcmp(l->model, "gpt2") ? "layers=4 heads=6 kv_heads=6 hidden=96 ffn=100"
                                   : "layers=4 heads=6 hidden=96 ffn=100";
 }

@@ -184,7 +184,8 @@ static void uneven_experts(void **state) {
                               {.ep = 3, .tp = 2, .microbatches = 2},
                               {.dp = 2, .ep = 3, .microbatches = 1}};
   compare_layouts(&(job){.model = "mixtral", .sets = "experts=8", .rows = 6, .lr = 1e-3}, three, 3);
-  compare_layouts(&(job){.model = "deepseek", .sets = "experts=8 active=3", .rows = 6, .lr = 1e-3}, three, 3);
+  compare_layouts(&(job){.model = "deepseek", .sets = "experts=8 groups=4 active=3", .rows = 6, .lr = 1e-3},
+                  three, 3);
 }
 
 // A bias of 2 exceeds any score: every token chooses the first two experts. All rows go to one rank, which
@@ -196,7 +197,7 @@ static void experts_without_rows(void **state) {
                                {.ep = 4, .microbatches = 2},
                                {.dp = 2, .ep = 2, .tp = 2, .microbatches = 1}};
   job base = {.model = "deepseek",
-              .sets = "experts=8 active=2",
+              .sets = "experts=8 groups=4 active=2",
               .rows = 8,
               .lr = 1e-3,
               .bias = one_rank,
@@ -268,8 +269,9 @@ static const xlm_graph *graph_of(xlm_arena *a, const job *j, xlm_diags *d) {
 }
 
 // Ranks exchange gradients of parameters, rows to their experts and back, and vectors with an element per
-// expert; never logits or probabilities of tokens. With tensor parallelism a token's choices are gathered
-// with its vector, and the partial results of experts are summed per token, not per row.
+// expert, of the batch or of a sample; never logits or probabilities of tokens. With tensor parallelism a
+// token's choices are gathered with its vector, and the partial results of experts are summed per token, not
+// per row.
 static int check_sent(const xlm_graph *g) {
   int rows = 0;
   for (xlm_node id = 1; id < g->n_nodes; id++) {
@@ -277,7 +279,7 @@ static int check_sent(const xlm_graph *g) {
     if (!xlm_op_facts_of(n->op)->converts_layout) continue;
     rows += n->op == XLM_OP_SEND_ROWS || n->op == XLM_OP_COLLECT_ROWS;
     bool reduces = n->op == XLM_OP_ALL_REDUCE || n->op == XLM_OP_REDUCE_SCATTER;
-    bool tokens = has_dim(g, n->in[0], "batch") || has_dim(g, n->in[0], "seq");
+    bool tokens = has_dim(g, n->in[0], "seq");
     if (reduces && xlm_val_at(g, n->in[0])->ragged_by) fail_msg("a sum of packed rows, in %s", n->scope);
     if (tokens && has_dim(g, n->in[0], "routes"))
       fail_msg("%s of the router's tokens, in %s", xlm_op_at(n->op)->name, n->scope);
@@ -300,7 +302,8 @@ static void no_token_is_gathered(void **state) {
 
 // ---- at scale ----
 
-// 671 B parameters on 2048 ranks: the plan of every stage, on this machine.
+// 671 B parameters, and 12 B of the layer that looks ahead, on 2048 ranks: the plan of every stage, on this
+// machine.
 static void deepseek_v3_is_planned(void **state) {
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
@@ -313,7 +316,7 @@ static void deepseek_v3_is_planned(void **state) {
   c.with_eval = false;
   const xlm_plan *p = toy_plan(a, toy_source(a, "deepseek"), &c);
   assert_int_equal(p->n_ranks, 2048);
-  assert_true(p->parameters > 670e9 && p->parameters < 672e9);
+  assert_true(p->parameters == 671026404352.0 + 11610067968.0);
   assert_true(p->n_rank_plans >= 16 && p->n_rank_plans <= 64); // grows with stages, not with ranks
   xlm_arena_free(a);
 }

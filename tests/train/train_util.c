@@ -37,7 +37,9 @@ static const struct {
     {"qwen3_moe", "kv_heads=2 head=24 ffn=48 experts=4 active=2"},
     {"gemma2", "layers=3 kv_heads=2 head=24 ffn=96 window=9"},
     {"gemma3", "layers=3 kv_heads=1 head=24 ffn=96 window=9 every=2"},
-    {"deepseek", "plain=12 rotary=4 value=12 q_rank=24 kv_rank=16 ffn=96 moe_ffn=24 experts=6 active=2"},
+    {"deepseek",
+     "plain=12 rotary=4 value=12 q_rank=24 kv_rank=16 ffn=96 moe_ffn=24 experts=6 groups=3 active=2 "
+     "mtp_weight=0.05"},
     {"mamba2", "head=24 state=12"},
     {"retnet", "head=24 ffn=96"},
     {"diffllama", "heads=8 kv_heads=4 ffn=96"},

@@ -75,7 +75,14 @@ def load(path):
     return model
 
 
-def after_step(model):  # every vector along the hidden dimension has length 1
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.dim() == 2: p.copy_(unit(p, 0 if "c_proj" in name else 1))
+class Training:
+    def __init__(self, model):
+        self.model, self.parameters = model, []
+
+    def loss(self, tokens, targets, later):
+        return 0
+
+    def after_step(self):  # every vector along the hidden dimension has length 1
+        with torch.no_grad():
+            for name, p in self.model.named_parameters():
+                if p.dim() == 2: p.copy_(unit(p, 0 if "c_proj" in name else 1))

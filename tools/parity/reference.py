@@ -4,8 +4,10 @@ reference.py DIR MODEL GOLDEN: loads the checkpoint DIR/MODEL/step-00000000 by i
 the initial weights (every 61st) and the losses of ten AdamW steps as xlm takes them. Also checks the way back: the
 folder that save_pretrained writes has the tensors of ours.
 
-A model that transformers does not have is written in MODEL.py beside this file: `load(path)`, whose result is called
-and answers as one of transformers, `DECAY`, and `after_step(model)`."""
+What transformers lacks is in MODEL.py beside this file, any of: `load(path)` and `DECAY`, of a model it does not have,
+which is called and answers as one of its own; `AHEAD`, how many tokens after the targets training reads, and
+`before_load(config)`; `Training(model)`, which has further `parameters`, adds `loss(tokens, targets, later)` to that of
+the logits, and is called `after_step()`; `is_extra(name, config)`: is a tensor one that save_pretrained leaves out?"""
 import importlib, pathlib, sys, torch, transformers
 from safetensors.torch import load_file
 
@@ -21,57 +23,63 @@ def samples(kind):  # the tensors of all samples of a kind, by name
         if row[0] == kind: fields.setdefault(row[1], []).append([float(t) for t in row[2:]])
     return {name: torch.tensor(values) for name, values in fields.items()}
 
-def inputs_of(fields):  # what the model is called with, and the targets
+def inputs_of(fields):  # what the model is called with, the targets, and the tokens after these
     if "image" not in fields:
         tokens = fields["tokens"].long()
-        return (tokens[:, :-1],), {"use_cache": False}, tokens[:, 1:]
+        length = tokens.shape[1] - 1 - getattr(own, "AHEAD", 0)
+        return (tokens[:, :length],), {"use_cache": False}, tokens[:, 1:length + 1], tokens[:, 2:]
     image = fields["image"].unflatten(1, (model.config.num_channels, model.config.image_size, model.config.image_size))
-    return (image,), {}, fields["label"].long()
+    return (image,), {}, fields["label"].long(), None
 
 auto = transformers.AutoModelForImageClassification if "image" in samples("train") else transformers.AutoModelForCausalLM
 own = importlib.import_module(model_name) if pathlib.Path(__file__).with_name(f"{model_name}.py").exists() else None
-if own:
+if hasattr(own, "load"):
     model, DECAY = own.load(path), own.DECAY
 else:
+    if hasattr(own, "before_load"): own.before_load(transformers.AutoConfig.from_pretrained(path))
     model, info = auto.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if info.get(kind): sys.exit(f"{model_name}: {kind} {sorted(info[kind])}")
 print(model_name, type(model).__name__, sum(p.numel() for p in model.parameters()), "parameters")
 model.eval()
 with torch.no_grad():
-    args, options, _ = inputs_of(samples("logits"))
+    args, options, *_ = inputs_of(samples("logits"))
     logits = model(*args, **options).logits.flatten()
 
-balanced = 0 if own else getattr(model.config, "router_aux_loss_coef", 0) or 0
+balanced = getattr(getattr(model, "config", None), "router_aux_loss_coef", 0) or 0
 model.train()
 for module in model.modules():
     if isinstance(module, torch.nn.Dropout): module.p = 0.0
-groups = [{"params": [p for p in model.parameters() if p.dim() >= 2], "weight_decay": DECAY},
-          {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}]
+more = own.Training(model) if hasattr(own, "Training") else None
+parameters = list(model.parameters()) + (more.parameters if more else [])
+groups = [{"params": [p for p in parameters if p.dim() >= 2], "weight_decay": DECAY},
+          {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0}]
 optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.95), eps=1e-8)
 losses = []
-args, options, targets = inputs_of(samples("train"))
+args, options, targets, later = inputs_of(samples("train"))
 if balanced: options["output_router_logits"] = True
 for step in range(STEPS):
     out = model(*args, **options)
     loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, -2), targets.flatten())
     if balanced: loss = loss + balanced * out.aux_loss
+    if more: loss = loss + more.loss(*args, targets, later)
     optimizer.zero_grad()
     loss.backward()
-    norm = torch.sqrt(sum((p.grad.double() ** 2).sum() for p in model.parameters() if p.grad is not None))
-    for p in model.parameters():
+    norm = torch.sqrt(sum((p.grad.double() ** 2).sum() for p in parameters if p.grad is not None))
+    for p in parameters:
         if p.grad is not None: p.grad *= float(min(1.0, CLIP / (norm + 1e-6)))
     optimizer.step()
-    if own: own.after_step(model)
+    if more: more.after_step()
     losses.append(loss.item())
 
 with open(golden, "w") as f:
     for v in logits[::EVERY].tolist(): f.write(f"logit {v:.9g}\n")
     for v in losses: f.write(f"loss {v:.9g}\n")
 
-if own: sys.exit()
+if hasattr(own, "load"): sys.exit()
 again = auto.from_pretrained(path, dtype=torch.float32)
 again.save_pretrained(f"{folder}/{model_name}/there")
 ours, theirs = load_file(f"{path}/model.safetensors"), load_file(f"{folder}/{model_name}/there/model.safetensors")
+if hasattr(own, "is_extra"): ours = {k: v for k, v in ours.items() if not own.is_extra(k, model.config)}
 odd = {k for k in set(ours) ^ set(theirs)} | {k for k in set(ours) & set(theirs) if not torch.equal(ours[k], theirs[k])}
 print("  back:", "the same tensors" if not odd else f"different: {sorted(odd)[:6]}")

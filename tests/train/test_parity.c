@@ -22,7 +22,7 @@
 enum { STEPS = 10, EVERY = 61 }; // of the logits, every 61st is compared
 static const double rate = 1e-3;
 
-static const char *const models[] = {"llama",     "gpt2",  "qwen3",     "mixtral", "deepseek",
+static const char *const models[] = {"llama",     "gpt2",  "qwen3",     "mixtral", "deepseek", "deepseek_v2",
                                      "neox",      "olmoe", "qwen3_moe", "gemma2",  "gemma3",
                                      "diffllama", "vit",   "ngpt"};
 enum { MODELS = sizeof models / sizeof *models };
@@ -30,7 +30,9 @@ enum { MODELS = sizeof models / sizeof *models };
 // Losses of other libraries are not divided by layers, or balance layers apart from each other: those are
 // left out.
 static toy_options options_of(const char *model) {
-  toy_options o = toy_defaults(model);
+  toy_options o = toy_defaults(strcmp(model, "deepseek_v2") ? model : "deepseek");
+  if (!strcmp(model, "deepseek_v2"))
+    o.sets = "version=2 squeezed=false mtp=0 balance=0 to_one=false stretch=4 original=8 mscale_all=0.7";
   if (!strcmp(model, "mixtral")) o.sets = "balance=0 z_loss=0";
   if (!strcmp(model, "deepseek")) // the bias changes the choice of experts within ten steps
     o.sets = "mtp_weight=0.3 speed=0.02 balance=0.1 stretch=4 original=8 mscale_all=0.7";

@@ -95,6 +95,8 @@ static const struct {
     {"vit", NULL, 86567656},           {"vit", "base_384", 88297192},
     {"vit", "huge", 632045800},        {"ngpt", NULL, 468491520},
     {"ngpt", "ngpt_1b", 1026177280},
+    {"deepseek", "v2", 235741434880},
+    {"deepseek", "v2_lite", 15706484224},
 };
 
 static void models(void **state) {

@@ -81,6 +81,12 @@ static bool is_stored(const residuals *r, xlm_val v, xlm_node n) {
   return !fusable || r->sums[def].product || !xlm_is_uncut(r->g, def, n);
 }
 
+// Would an addition to v in node n's round wait for rows that other ranks send there? A value of another round may come
+// from another stage.
+static bool is_late_for(const residuals *r, xlm_val v, const xlm_node_info *n) {
+  return r->late[v] && xlm_val_node(r->g, v)->round == n->round;
+}
+
 static sum sum_with(const residuals *r, const xlm_node_info *n, xlm_val product, xlm_val other) {
   const xlm_graph *g = r->g;
   const xlm_node_info *p = xlm_val_node(g, product);
@@ -88,7 +94,7 @@ static sum sum_with(const residuals *r, const xlm_node_info *n, xlm_val product,
   sum none = {0};
   xlm_node at = g->values[n->out].def;
   if (product == other || r->uses[product] != 1 || p->phase != n->phase || p->stage != n->stage ||
-      r->late[other] || !xlm_is_uncut(g, v->def, at))
+      is_late_for(r, other, n) || !xlm_is_uncut(g, v->def, at))
     return none;
   if (!xlm_same_type(&v->type, &o->type) || !xlm_same_type(&v->type, xlm_val_type(g, n->out)) ||
       v->partial != o->partial || is_ragged(g, &v->type) || xlm_is_updated(g, v->def, at))
@@ -111,7 +117,7 @@ static bool is_late(const residuals *r, const xlm_node_info *n) {
   const xlm_comm_info *c = xlm_comm_of(n->op);
   if (c && c->rows) return true;
   for (int i = 0; !xlm_op_facts_of(n->op)->biased && i < n->n_in; i++)
-    if (r->late[n->in[i]] && xlm_val_node(r->g, n->in[i])->round == n->round) return true;
+    if (is_late_for(r, n->in[i], n)) return true;
   return false;
 }
 

@@ -49,17 +49,17 @@ static bool add_dims(xlm_infer *x, xlm_type *out, int operand) {
 }
 
 // Rows of experts are packed: an operand with a value per expert but not per row cannot be broadcast along
-// them.
+// them. Real numbers have been repeated for the rows (compiler/elaborate/emit.c).
 static bool check_ragged(xlm_infer *x, const xlm_type *out) {
   for (int i = 1; i < out->rank; i++) {
     if (!x->g->dims[out->dim[i]].ragged) continue;
     for (int j = 0; j < x->n_in; j++) {
       const xlm_type *t = xlm_infer_type(x, j);
       if ((xlm_type_find(t, out->dim[i - 1]) >= 0) == (xlm_type_find(t, out->dim[i]) >= 0)) continue;
-      return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, j,
-                            "%s does not broadcast to the rows of %s, whose number differs per `%s`",
-                            xlm_infer_dims_text(x, t), xlm_infer_dims_text(x, out),
-                            x->g->dims[out->dim[i - 1]].name);
+      xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, j,
+                     "%s does not broadcast to the rows of %s, whose number differs per `%s`",
+                     xlm_infer_dims_text(x, t), xlm_infer_dims_text(x, out), x->g->dims[out->dim[i - 1]].name);
+      return xlm_infer_help(x, "real numbers do: write `f32(..)`");
     }
   }
   return true;

@@ -1,6 +1,9 @@
 // Emits nodes: converts operands to the right precision, enforces limits, and turns failed inference into
 // diagnostics.
 //
+// Elementwise operations broadcast by name. Rows of experts are packed, so a value per expert has no place among them:
+// it is repeated for the rows of its expert before the operation, by a product with ones.
+//
 // The whole rule of mixed precision (compute type bf16): parameters are stored in f32. Where one is used it
 // is cast to bf16, unless another operand of the same operation is f32 (then the f32 value is used).
 // Activations are bf16; f32(x) widens. Numbers take the type of the other operands (ops/const.c). An
@@ -21,6 +24,35 @@ xlm_val xlm_el_cast(xlm_el *e, xlm_el_value v, bool wide) {
 
 static bool is_float(const xlm_el *e, xlm_val v) {
   return xlm_dtype_is_float(xlm_val_type(e->g, v)->dtype);
+}
+
+// The place of the ragged dimension in the type of v, after that of its experts; 0: it has none.
+static int rows_in(const xlm_el *e, xlm_val v) {
+  const xlm_type *t = xlm_val_type(e->g, v);
+  for (int i = 1; i < t->rank; i++)
+    if (e->g->dims[t->dim[i]].ragged) return i;
+  return 0;
+}
+
+// v, with a value for every expert, for every row of `rows`. A sum of rows is the gradient.
+static xlm_val repeated(xlm_el *e, xlm_val v, xlm_val rows) {
+  xlm_attr_list l = xlm_attr_list_new(e->arena);
+  xlm_attr_put_enum(&l, XLM_A_dtype, xlm_val_type(e->g, v)->dtype);
+  return xlm_contract(&e->b, xlm_emit(&e->b, XLM_OP_ROW_ONES, &rows, 1, &l), v, NULL, 0, NULL, -1);
+}
+
+static void repeat_for_rows(xlm_el *e, xlm_val *v, int n) {
+  int with = 0;
+  while (with < n && !rows_in(e, v[with])) with++;
+  if (with == n) return;
+  xlm_val rows = v[with];
+  int at = rows_in(e, rows);
+  xlm_dim experts = xlm_val_type(e->g, rows)->dim[at - 1], routed = xlm_val_type(e->g, rows)->dim[at];
+  for (int i = 0; i < n; i++) {
+    const xlm_type *t = xlm_val_type(e->g, v[i]);
+    bool per_expert = xlm_type_find(t, experts) >= 0 && xlm_type_find(t, routed) < 0;
+    if (per_expert && is_float(e, v[i])) v[i] = repeated(e, v[i], rows);
+  }
 }
 
 // Is some operand wide that is neither a parameter nor a number? Then the others are widened, too.
@@ -44,6 +76,7 @@ static const xlm_val *operands(xlm_el *e, const xlm_op *op, const xlm_el_operand
     else
       v[i] = xlm_el_cast(e, *x, wide && (x->param || elementwise || all_wide));
   }
+  if (elementwise) repeat_for_rows(e, v, n);
   return v;
 }
 

@@ -150,6 +150,46 @@ static void route_whole(op_test *t) { // the way of a model: choose, send, weigh
   route(t, x, top, top + 1);
 }
 
+// ---- a value per expert in its rows
+
+// The rows times a scale, plus a bias of two dimensions in either order.
+static void per_expert(op_test *t, xlm_val x, xlm_val w, xlm_val e, const char *scale, const char *bias) {
+  xlm_val xs = emit_moe(t, XLM_OP_DISPATCH, (xlm_val[]){x, e}, 2);
+  xlm_attr_list l = op_attrs(t);
+  xlm_attr_put_enum(&l, XLM_A_dtype, xlm_val_type(t->b.g, xs)->dtype);
+  xlm_val ones = xlm_emit(&t->b, XLM_OP_ROW_ONES, &xs, 1, &l);
+  xlm_val s = xlm_contract(&t->b, ones, op_leaf(t, scale), NULL, 0, NULL, -1);
+  xlm_val b = xlm_contract(&t->b, ones, op_leaf(t, bias), NULL, 0, NULL, -1);
+  xlm_val ys = xlm_op2(&t->b, XLM_OP_ADD, xlm_op2(&t->b, XLM_OP_MUL, xs, s), b);
+  op_out(t, emit_moe(t, XLM_OP_COMBINE, (xlm_val[]){ys, w, e}, 3));
+}
+
+static void ones_even(op_test *t) {
+  op_dim(t, "experts 4");
+  xlm_val x = op_leaf(t, "x[batch 2, seq 3, hidden 5]"), w = op_leaf(t, "w[batch, seq, active 2]");
+  xlm_val e = op_int_data(t, "e[batch, seq, active]", (int[]){0, 1, 2, 3, 1, 0, 3, 2, 0, 2, 1, 3});
+  per_expert(t, x, w, e, "scale[experts]", "bias[experts, hidden]");
+}
+
+static void ones_empty(op_test *t) { // experts 0, 2 and 5 have no rows, and no gradient; rows of two dims
+  op_dim(t, "experts 6");
+  xlm_val x = op_leaf(t, "x[seq 5, heads 2, head 3]"), w = op_leaf(t, "w[seq, active 2]");
+  xlm_val e = op_int_data(t, "e[seq, active]", (int[]){4, 1, 4, 3, 1, 4, 4, 3, 4, 1});
+  per_expert(t, x, w, e, "scale[experts, head]", "bias[head, experts, heads]");
+}
+
+static void ones_missing(op_test *t) { // more room than rows
+  op_dim(t, "experts 3");
+  xlm_val x = op_leaf(t, "x[seq 301, hidden 17]"), w = op_leaf(t, "w[seq, active 2]");
+  per_expert(t, x, w, op_ints(t, "e[seq, active]", -2, 5), "scale[experts]", "bias[experts, hidden]");
+}
+
+static void ones_large(op_test *t) { // long rows, more of them than a tile
+  op_dim(t, "experts 5");
+  xlm_val x = op_leaf(t, "x[seq 130, hidden 530]"), w = op_leaf(t, "w[seq, active 2]");
+  per_expert(t, x, w, op_ints(t, "e[seq, active]", 0, 5), "scale[experts]", "bias[experts, hidden]");
+}
+
 // ---- counts and balance
 
 static void count_some(op_test *t) {
@@ -202,6 +242,10 @@ static const op_case table[] = {
     {"many_experts", XLM_OP_COMBINE, route_many_experts, .bf16 = true},
     {"two_sizes", XLM_OP_COMBINE, route_two_sizes},
     {"whole", XLM_OP_COMBINE, route_whole},
+    {"even", XLM_OP_ROW_ONES, ones_even, .bf16 = true},
+    {"empty", XLM_OP_ROW_ONES, ones_empty, .bf16 = true},
+    {"missing", XLM_OP_ROW_ONES, ones_missing, .no_grad = true},
+    {"large", XLM_OP_ROW_ONES, ones_large, .bf16 = true, .no_grad = true},
     {"some", XLM_OP_EXPERT_COUNT, count_some, .no_grad = true},
     {"many", XLM_OP_EXPERT_COUNT, count_many, .no_grad = true},
     {"small", XLM_OP_LOAD_BALANCE, balance_small, .bf16 = true},

@@ -279,7 +279,7 @@ static layout random_layout(uint64_t seed) {
              model < TOY_MODELS ? toy_models[model] : test_models[model - TOY_MODELS]);
   } while (!toy_has_kernels(l.model));
   bool moe = !strcmp(l.model, "mixtral") || !strcmp(l.model, "deepseek") || !strcmp(l.model, "olmoe") ||
-             !strcmp(l.model, "qwen3_moe");
+             !strcmp(l.model, "qwen3_moe") || !strcmp(l.model, "gpt_oss");
   do {
     l.pp = pick(&s, pps, 3), l.dp = pick(&s, dps, 3), l.tp = pick(&s, tps, 4);
     l.ep = moe ? pick(&s, small, 3) : 1, l.cp = pick(&s, cps, 7);

@@ -22,9 +22,9 @@
 enum { STEPS = 10, EVERY = 61 }; // of the logits, every 61st is compared
 static const double rate = 1e-3;
 
-static const char *const models[] = {"llama",     "gpt2",  "qwen3",     "mixtral", "deepseek", "deepseek_v2",
-                                     "neox",      "olmoe", "qwen3_moe", "gemma2",  "gemma3",
-                                     "diffllama", "vit",   "ngpt"};
+static const char *const models[] = {"llama",       "gpt2",      "qwen3", "mixtral",   "deepseek",
+                                     "deepseek_v2", "neox",      "olmoe", "qwen3_moe", "gemma2",
+                                     "gemma3",      "diffllama", "vit",   "ngpt",      "gpt_oss"};
 enum { MODELS = sizeof models / sizeof *models };
 
 // Losses of other libraries are not divided by layers, or balance layers apart from each other: those are

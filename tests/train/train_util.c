@@ -15,8 +15,8 @@
 #include "tests/here.h"
 
 const char *const toy_models[TOY_MODELS] = {
-    "llama", "gpt2",  "qwen3",     "mixtral", "freestyle", "deepseek",  "mamba2", "retnet",
-    "neox",  "olmoe", "qwen3_moe", "gemma2",  "gemma3",    "diffllama", "vit",    "ngpt"};
+    "llama", "gpt2",      "qwen3",  "mixtral", "freestyle", "deepseek", "mamba2", "retnet", "neox",
+    "olmoe", "qwen3_moe", "gemma2", "gemma3",  "diffllama", "vit",      "ngpt",   "gpt_oss"};
 // Means over uneven counts, all operands of attention, recurrences of all kinds, indices along split
 // dimensions, records.
 const char *const test_models[TEST_MODELS] = {"counts",  "attention", "scans",
@@ -40,6 +40,8 @@ static const struct {
     {"deepseek",
      "plain=12 rotary=4 value=12 q_rank=24 kv_rank=16 ffn=96 moe_ffn=24 experts=6 groups=3 active=2 "
      "mtp_weight=0.05"},
+    {"gpt_oss",
+     "layers=3 kv_heads=2 head=24 ffn=48 experts=4 active=2 window=9 limit=0.3 factor=4 original=8"},
     {"mamba2", "head=24 state=12"},
     {"retnet", "head=24 ffn=96"},
     {"diffllama", "heads=8 kv_heads=4 ffn=96"},

@@ -97,6 +97,7 @@ static const struct {
     {"ngpt", "ngpt_1b", 1026177280},
     {"deepseek", "v2", 235741434880},
     {"deepseek", "v2_lite", 15706484224},
+    {"gpt_oss", NULL, 20914757184},    {"gpt_oss", "gpt_oss_120b", 116829156672},
 };
 
 static void models(void **state) {
@@ -134,6 +135,7 @@ static void models_are_canonical(void **state) {
                                       "diffllama",
                                       "vit",
                                       "ngpt",
+                                       "gpt_oss",
                                       "blocks/rmsnorm",
                                       "blocks/layernorm",
                                       "blocks/attention",

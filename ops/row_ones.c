@@ -1,5 +1,6 @@
-// row_ones: the number 1 for every packed row of experts. A value per expert is repeated for the expert's rows as a
-// product with them, `contract(row_ones(xs), bias)`, and the gradient of that is a sum of rows per expert.
+// row_ones: the number 1 for every packed row of experts. A value per expert is repeated for the expert's
+// rows as a product with them, `contract(row_ones(xs), bias)`, and the gradient of that is a sum of rows per
+// expert.
 #include "ops/rules_priv.h"
 
 static bool infer(xlm_infer *x) {

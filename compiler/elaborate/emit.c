@@ -1,8 +1,8 @@
 // Emits nodes: converts operands to the right precision, enforces limits, and turns failed inference into
 // diagnostics.
 //
-// Elementwise operations broadcast by name. Rows of experts are packed, so a value per expert has no place among them:
-// it is repeated for the rows of its expert before the operation, by a product with ones.
+// Elementwise operations broadcast by name. Rows of experts are packed, so a value per expert has no place
+// among them: it is repeated for the rows of its expert before the operation, by a product with ones.
 //
 // The whole rule of mixed precision (compute type bf16): parameters are stored in f32. Where one is used it
 // is cast to bf16, unless another operand of the same operation is f32 (then the f32 value is used).

@@ -81,8 +81,8 @@ static bool is_stored(const residuals *r, xlm_val v, xlm_node n) {
   return !fusable || r->sums[def].product || !xlm_is_uncut(r->g, def, n);
 }
 
-// Would an addition to v in node n's round wait for rows that other ranks send there? A value of another round may come
-// from another stage.
+// Would an addition to v in node n's round wait for rows that other ranks send there? A value of another
+// round may come from another stage.
 static bool is_late_for(const residuals *r, xlm_val v, const xlm_node_info *n) {
   return r->late[v] && xlm_val_node(r->g, v)->round == n->round;
 }

@@ -104,9 +104,8 @@ static void test_microbatches(void **state) {
   (void)state;
   for (int i = 0; i < TOY_MODELS; i++) {
     toy_options one = toy_defaults(toy_models[i]), two = one;
-    bool balances =
-        !strcmp(one.model, "mixtral") || !strcmp(one.model, "olmoe") || !strcmp(one.model, "qwen3_moe") ||
-        !strcmp(one.model, "gpt_oss");
+    bool balances = !strcmp(one.model, "mixtral") || !strcmp(one.model, "olmoe") ||
+                    !strcmp(one.model, "qwen3_moe") || !strcmp(one.model, "gpt_oss");
     if (balances) one.sets = two.sets = "balance=0";
     one.batch = 4;
     two.microbatches = 2;

@@ -135,7 +135,7 @@ static void models_are_canonical(void **state) {
                                       "diffllama",
                                       "vit",
                                       "ngpt",
-                                       "gpt_oss",
+                                      "gpt_oss",
                                       "blocks/rmsnorm",
                                       "blocks/layernorm",
                                       "blocks/attention",

@@ -67,7 +67,7 @@ const char *xlm_text_bytes(xlm_arena *a, uint64_t bytes) {
 const char *xlm_text_count(xlm_arena *a, double n) {
   static const char *const unit[] = {"", " k", " M", " B", " T", " P", " E"};
   int u = 0;
-  for (; fabs(n) >= 999.95 && u < 6; u++) n /= 1000;
+  for (; fabs(n) >= (u ? 999.5 : 999.95) && u < 6; u++) n /= 1000;
   return xlm_arena_printf(a, u ? "%.3g%s" : "%.4g%s", n, unit[u]);
 }
 
@@ -110,8 +110,8 @@ int xlm_text_distance(const char *a, const char *b) {
 
 const char *xlm_text_nearest(const char *name, const char *const *candidates, size_t n) {
   const char *best = NULL;
-  int limit = (int)strlen(name) / 3;
-  int best_d = (limit < 1 ? 1 : limit) + 1;
+  int length = (int)strlen(name), limit = length / 3;
+  int best_d = length < 2 ? 1 : (limit < 1 ? 1 : limit) + 1; // one letter resembles any other
   for (size_t i = 0; i < n; i++) {
     int dist = xlm_text_distance(name, candidates[i]);
     if (dist < best_d) best_d = dist, best = candidates[i];

@@ -220,6 +220,8 @@ static void numbers_for_people(void **state) {
   assert_string_equal(xlm_text_count(a, 124e6), "124 M");
   assert_string_equal(xlm_text_count(a, 46.7e9), "46.7 B");
   assert_string_equal(xlm_text_count(a, 999.96e3), "1 M"); // never 1e+03 k
+  assert_string_equal(xlm_text_count(a, 999.885e6), "1 B");
+  assert_string_equal(xlm_text_count(a, 999.4e6), "999 M");
   assert_string_equal(xlm_text_thousands(a, 13120), "13,120");
   assert_string_equal(xlm_text_thousands(a, 999), "999");
   assert_string_equal(xlm_text_thousands(a, -1234567), "-1,234,567");
@@ -254,6 +256,7 @@ static void nearest_names(void **state) {
   assert_string_equal(xlm_text_nearest("w3", names, n), "w1"); // the first of equals
   assert_null(xlm_text_nearest("temperature", names, n));
   assert_null(xlm_text_nearest("x", names, 0));
+  assert_null(xlm_text_nearest("k", (const char *const[]){"x"}, 1));
 }
 
 // ---- status ----

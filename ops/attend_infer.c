@@ -95,7 +95,7 @@ static bool infer_heads(xlm_infer *x, xlm_dim seq, xlm_dim kv_seq, xlm_dim featu
   if (xlm_attr_find(&x->attrs, XLM_A_heads)) {
     xlm_dim given[XLM_MAX_RANK] = {0};
     xlm_attr_dims(&x->attrs, XLM_A_heads, given);
-    if (!xlm_infer_has(x, Q, given[0], "it is named as the query heads")) return false;
+    if (!xlm_infer_has(x, Q, given[0], "which is named as that of the query heads")) return false;
     if (heads && given[0] != heads)
       return xlm_infer_fail(x, XLM_FAULT_MISSING_DIM, K, "the keys lack `%s`, which is not the query heads",
                             name_of(x, heads));
@@ -104,7 +104,7 @@ static bool infer_heads(xlm_infer *x, xlm_dim seq, xlm_dim kv_seq, xlm_dim featu
   if (xlm_attr_find(&x->attrs, XLM_A_kv_heads)) {
     xlm_dim given[XLM_MAX_RANK] = {0};
     xlm_attr_dims(&x->attrs, XLM_A_kv_heads, given);
-    if (!xlm_infer_has(x, K, given[0], "it is named as the key heads")) return false;
+    if (!xlm_infer_has(x, K, given[0], "which is named as that of the key heads")) return false;
     if ((kv && given[0] != kv) || (!kv && given[0] != heads))
       return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, K,
                             "`%s` is not what keys have in the place of the query heads",
@@ -154,7 +154,7 @@ static bool infer_optional(xlm_infer *x, xlm_operand what, allowed a, xlm_dim se
   const char *name = xlm_enum_name(XLM_ENUM_OPERAND, what);
   if (at < 0) return true;
   const xlm_type *t = xlm_infer_type(x, at);
-  if (a.needs && !xlm_infer_has(x, at, a.needs, "its rows are sequences")) return false;
+  if (a.needs && !xlm_infer_has(x, at, a.needs, "the sequence that it describes")) return false;
   for (int i = 0; i < t->rank; i++) {
     if (may_have(x, &a, t->dim[i], seq, kv_seq)) continue;
     xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, at, "`%s` %s has `%s`; it may have %s", name,
@@ -243,7 +243,7 @@ bool xlm_attend_infer(xlm_infer *x, xlm_dim *v_feature) {
                    name_of(x, feature));
     return xlm_infer_help(x, "name the dimension of one head's vector: attend(.., feature = ..)");
   }
-  if (!xlm_infer_has(x, K, feature, "queries and keys are multiplied over it")) return false;
+  if (!xlm_infer_has(x, K, feature, "over which queries and keys are multiplied")) return false;
   if (!infer_values(x, feature, v_feature) || !infer_heads(x, seq, kv_seq, feature) || !check_numbers(x) ||
       !infer_optionals(x, seq, kv_seq))
     return false;

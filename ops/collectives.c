@@ -42,7 +42,7 @@ static bool pairs(xlm_infer *x, int n, xlm_dim from[XLM_MAX_RANK], xlm_dim to[XL
     return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "`%s` replaces %d dimensions, not %d by %d", x->op->name, n,
                           have_from, have_to);
   for (int i = 0; i < n; i++)
-    if (!xlm_infer_has(x, 0, from[i], "to replace it")) return false;
+    if (!xlm_infer_has(x, 0, from[i], "which is to be replaced")) return false;
   return true;
 }
 

@@ -20,7 +20,8 @@ static bool arrow(xlm_infer *x, xlm_dim *from, xlm_dim *to) {
 
 static bool check_operand(xlm_infer *x, int i, xlm_dim from, const xlm_type *rest) {
   const xlm_type *t = xlm_infer_type(x, i);
-  if (!xlm_infer_has(x, i, from, "to join along it") || !shape_not_packed(x, i, from)) return false;
+  if (!xlm_infer_has(x, i, from, "along which tensors are joined") || !shape_not_packed(x, i, from))
+    return false;
   xlm_type others = shape_without(t, from);
   if (!shape_same_dims(&others, rest))
     return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, i, "beside `%s`, %s must have the dimensions %s",

@@ -47,8 +47,8 @@ static bool infer_over(xlm_infer *x, int at, xlm_dim *over, int *n_over) {
   if (xlm_attr_find(&x->attrs, XLM_A_over)) { // `over` without dims is an outer product: gradients of vectors
     *n_over = xlm_attr_dims(&x->attrs, XLM_A_over, over);
     for (int i = 0; i < *n_over; i++)
-      if (!xlm_infer_has(x, at, over[i], "it is summed over") ||
-          !xlm_infer_has(x, at + 1, over[i], "it is summed over"))
+      if (!xlm_infer_has(x, at, over[i], "which is summed over") ||
+          !xlm_infer_has(x, at + 1, over[i], "which is summed over"))
         return false;
     return true;
   }

@@ -18,7 +18,7 @@ static bool check_valid(xlm_infer *x, int operand) {
 static bool infer(xlm_infer *x) {
   const xlm_type *logits = xlm_infer_type(x, 0), *targets = xlm_infer_type(x, 1);
   xlm_dim vocab;
-  if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets") || !shape_single(x, XLM_A_vocab))
+  if (!shape_has_index(x, "the targets", "cross_entropy(logits, targets)") || !shape_single(x, XLM_A_vocab))
     return false;
   if (!token_vocab(x, logits, targets, &vocab) || !check_valid(x, 2) || !shape_not_packed(x, 0, vocab))
     return false;
@@ -122,7 +122,7 @@ static bool infer_bwd(xlm_infer *x) {
   if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets") || !xlm_infer_is_float(x, 2))
     return false;
   if (!vocab) return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "attribute `vocab` is missing");
-  if (!xlm_infer_has(x, 0, vocab, "the targets choose along it")) return false;
+  if (!xlm_infer_has(x, 0, vocab, "along which the targets choose")) return false;
   xlm_type tokens = shape_without(logits, vocab);
   if (!shape_match(x, 1, &tokens, "the targets") || !check_valid(x, 3) || !check_valid(x, 4)) return false;
   const xlm_type *targets = xlm_infer_type(x, 1), *lse = xlm_infer_type(x, 2);
@@ -160,7 +160,7 @@ static bool infer_grad(xlm_infer *x) {
   xlm_dim vocab = shape_attr_dim(x, XLM_A_vocab);
   if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets")) return false;
   if (!vocab) return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "attribute `vocab` is missing");
-  if (!xlm_infer_has(x, 0, vocab, "the targets choose along it")) return false;
+  if (!xlm_infer_has(x, 0, vocab, "along which the targets choose")) return false;
   xlm_type tokens = shape_without(logits, vocab);
   if (!shape_match(x, 1, &tokens, "the targets") || !check_valid(x, 2) || !check_valid(x, 3)) return false;
   xlm_infer_set_dims(x, XLM_A_over, targets->dim, targets->rank);
@@ -199,7 +199,7 @@ static bool infer_stats(xlm_infer *x) {
   const xlm_type *logits = xlm_infer_type(x, 0), *targets = xlm_infer_type(x, 1);
   xlm_dim vocab = shape_attr_dim(x, XLM_A_vocab);
   if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets")) return false;
-  if (!xlm_infer_has(x, 0, vocab, "the targets choose along it")) return false;
+  if (!xlm_infer_has(x, 0, vocab, "along which the targets choose")) return false;
   xlm_type tokens = shape_without(logits, vocab);
   if (!shape_match(x, 1, &tokens, "the targets")) return false;
   x->out[0] = *targets;

@@ -99,7 +99,7 @@ static bool infer_common(xlm_infer *x, int decay) {
     if (!xlm_infer_is_float(x, i)) return false;
   if (!xlm_infer_dim_attr(x, XLM_A_seq, V, "seq", false, &seq)) return false;
   if (!shape_match(x, K, xlm_infer_type(x, Q), "the keys") || !infer_feature(x, &feature)) return false;
-  if (!xlm_infer_has(x, Q, seq, "it is the sequence") || !shape_not_packed(x, V, seq)) return false;
+  if (!xlm_infer_has(x, Q, seq, "which is the sequence") || !shape_not_packed(x, V, seq)) return false;
   bool has = decay < x->n_in;
   return (!has || check_decay(x, decay, feature)) && infer_over(x, has ? xlm_infer_type(x, decay) : NULL);
 }

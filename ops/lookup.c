@@ -8,13 +8,13 @@
 
 static bool infer(xlm_infer *x) {
   const xlm_type *table = xlm_infer_type(x, 0), *tokens = xlm_infer_type(x, 1);
-  if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the tokens") || !shape_single(x, XLM_A_vocab))
+  if (!shape_has_index(x, "the tokens", "lookup(table, tokens)") || !shape_single(x, XLM_A_vocab))
     return false;
   if (table->rank == 0)
     return xlm_infer_fail(x, XLM_FAULT_MISSING_DIM, 0, "the table has no dimension to look up in");
   xlm_dim vocab = shape_attr_dim(x, XLM_A_vocab);
   if (!vocab) vocab = table->dim[0];
-  if (!xlm_infer_has(x, 0, vocab, "the tokens choose along it") || !shape_not_packed(x, 0, vocab))
+  if (!xlm_infer_has(x, 0, vocab, "along which the indices choose") || !shape_not_packed(x, 0, vocab))
     return false;
   xlm_infer_set_dims(x, XLM_A_vocab, &vocab, 1);
   x->out[0] = *tokens;
@@ -207,7 +207,7 @@ static bool infer_scatter(xlm_infer *x) {
   xlm_dim vocab = shape_attr_dim(x, XLM_A_vocab);
   if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the indices") || !vocab) return false;
   for (int i = 0; i < index->rank; i++)
-    if (!xlm_infer_has(x, 0, index->dim[i], "since the indices have it")) return false;
+    if (!xlm_infer_has(x, 0, index->dim[i], "which the indices have")) return false;
   if (xlm_type_find(rows, vocab) >= 0)
     return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, 0,
                           "%s has the dimension `%s`, along which it is to be spread",

@@ -17,7 +17,8 @@ static bool check_sizes(xlm_infer *x, const xlm_dim *from, int n, xlm_dim to) {
 
 static bool check_neighbours(xlm_infer *x, const xlm_type *t, const xlm_dim *from, int n) {
   for (int i = 0; i < n; i++)
-    if (!xlm_infer_has(x, 0, from[i], "to merge it") || !shape_not_packed(x, 0, from[i])) return false;
+    if (!xlm_infer_has(x, 0, from[i], "which is to be merged") || !shape_not_packed(x, 0, from[i]))
+      return false;
   for (int i = 1; i < n; i++)
     if (xlm_type_find(t, from[i]) != xlm_type_find(t, from[i - 1]) + 1)
       return xlm_infer_fail(x, XLM_FAULT_ATTR, 0,

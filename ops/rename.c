@@ -4,7 +4,7 @@
 
 static bool replace(xlm_infer *x, xlm_dim from, xlm_dim to) {
   int i = xlm_type_find(xlm_infer_type(x, 0), from);
-  if (!xlm_infer_has(x, 0, from, "to rename it") || !shape_not_packed(x, 0, from)) return false;
+  if (!xlm_infer_has(x, 0, from, "which is to be renamed") || !shape_not_packed(x, 0, from)) return false;
   if (shape_size(x, from) != shape_size(x, to))
     return xlm_infer_fail(x, XLM_FAULT_SIZE, -1, "`%s` has %lld elements but `%s` has %lld",
                           shape_name(x, from), (long long)shape_size(x, from), shape_name(x, to),

@@ -29,7 +29,7 @@ static bool infer_places(xlm_infer *x, xlm_dim feature) {
   if (xlm_type_find(p, feature) >= 0)
     return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, 1, "a position is for whole vectors along `%s`", name);
   for (int i = 0; i < p->rank; i++)
-    if (!xlm_infer_has(x, 0, p->dim[i], "since the positions have it")) return false;
+    if (!xlm_infer_has(x, 0, p->dim[i], "which the positions have")) return false;
   if (!xlm_attr_find(&x->attrs, XLM_A_seq) && !xlm_attr_int(&x->attrs, XLM_A_position, 0)) return true;
   return wrong(x, "`seq` and `position` are for positions that are not given");
 }

@@ -27,7 +27,8 @@ static bool splits_rows(const xlm_infer *x, const xlm_type *t, int i, const xlm_
 
 static bool check_over(xlm_infer *x, const xlm_type *t, const xlm_dim *over, int n) {
   for (int i = 0; i < n; i++) {
-    if (!xlm_infer_has(x, 0, over[i], "to work over")) return false;
+    if (!xlm_infer_has(x, 0, over[i], xlm_arena_printf(x->g->arena, "which `%s` works over", x->op->name)))
+      return false;
     if (!splits_rows(x, t, xlm_type_find(t, over[i]), over, n)) continue;
     xlm_infer_fail(x, XLM_FAULT_ATTR, 0,
                    "`%s` cannot work over `%s` of %s: the experts' rows differ in number", x->op->name,

@@ -81,6 +81,13 @@ static inline bool shape_is_index(xlm_infer *x, int operand, const char *what) {
                         xlm_dtype_name(xlm_infer_type(x, operand)->dtype));
 }
 
+// Operands in the order of real numbers, integers. `call` shows the order to those who turn it round.
+static inline bool shape_has_index(xlm_infer *x, const char *what, const char *call) {
+  bool turned = xlm_infer_type(x, 0)->dtype == XLM_I32 && xlm_infer_type(x, 1)->dtype != XLM_I32;
+  if (xlm_infer_is_float(x, 0)) return shape_is_index(x, 1, what);
+  return turned ? xlm_infer_help(x, "the order is %s", call) : false;
+}
+
 // Checks that the operand and `like` have the same dimensions, in any order.
 static inline bool shape_match(xlm_infer *x, int operand, const xlm_type *like, const char *what) {
   const xlm_type *t = xlm_infer_type(x, operand);

@@ -9,7 +9,7 @@ static bool arrow(xlm_infer *x, xlm_dim *from, xlm_dim *to) {
     return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "%s replaces one dimension by one other", x->op->name) ||
            xlm_infer_help(x, "write `%s(x, long -> short, start = 0)`", x->op->name);
   *from = f[0], *to = t[0];
-  return xlm_infer_has(x, 0, *from, "to cut it") && shape_not_packed(x, 0, *from);
+  return xlm_infer_has(x, 0, *from, "of which a part is to be taken") && shape_not_packed(x, 0, *from);
 }
 
 static bool fits(xlm_infer *x, xlm_dim large, xlm_dim small) {

@@ -19,7 +19,7 @@ static bool infer(xlm_infer *x) {
   if (n != 1 || m < 1)
     return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "split replaces one dimension, not %d", n) ||
            xlm_infer_help(x, "write `split(x, hidden -> heads head)`");
-  if (!xlm_infer_has(x, 0, from[0], "to split it") || !shape_not_packed(x, 0, from[0])) return false;
+  if (!xlm_infer_has(x, 0, from[0], "which is to be split") || !shape_not_packed(x, 0, from[0])) return false;
   if (!check_sizes(x, from[0], to, m)) return false;
   const xlm_type *t = xlm_infer_type(x, 0);
   x->out[0].dtype = t->dtype;

@@ -9,7 +9,8 @@
 static bool infer(xlm_infer *x) {
   const xlm_type *logits = xlm_infer_type(x, 0), *targets = xlm_infer_type(x, 1);
   xlm_dim vocab;
-  if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets") || !shape_single(x, XLM_A_vocab))
+  if (!shape_has_index(x, "the targets", "token_cross_entropy(logits, targets)") ||
+      !shape_single(x, XLM_A_vocab))
     return false;
   if (!token_vocab(x, logits, targets, &vocab) || !shape_not_packed(x, 0, vocab)) return false;
   xlm_type tokens = shape_without(logits, vocab);
@@ -98,7 +99,7 @@ static bool infer_bwd(xlm_infer *x) {
   if (!xlm_infer_is_float(x, 0) || !shape_is_index(x, 1, "the targets")) return false;
   if (!xlm_infer_is_float(x, 2) || !xlm_infer_is_float(x, 3)) return false;
   if (!vocab) return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "attribute `vocab` is missing");
-  if (!xlm_infer_has(x, 0, vocab, "the targets choose along it")) return false;
+  if (!xlm_infer_has(x, 0, vocab, "along which the targets choose")) return false;
   xlm_type tokens = shape_without(logits, vocab);
   if (!shape_match(x, 1, &tokens, "the targets")) return false;
   for (int k = 2; k < 4; k++) {

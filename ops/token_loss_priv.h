@@ -8,7 +8,7 @@
 static inline bool token_vocab(xlm_infer *x, const xlm_type *logits, const xlm_type *targets,
                                xlm_dim *vocab) {
   *vocab = shape_attr_dim(x, XLM_A_vocab);
-  if (*vocab) return xlm_infer_has(x, 0, *vocab, "the targets choose along it");
+  if (*vocab) return xlm_infer_has(x, 0, *vocab, "along which the targets choose");
   xlm_type extra = shape_minus(logits, targets);
   if (extra.rank != 1)
     return xlm_infer_fail(

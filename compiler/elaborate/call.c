@@ -4,26 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/elaborate/elaborate_priv.h"
-#include "compiler/ir/signature.h"
-
-enum { MOST_PARAMS = 32 };
-
-typedef struct xlm_el_filling { // a call under construction; large, so it is heap-allocated and reused
-  xlm_el *e;
-  xlm_el_frame *f;
-  const xlm_expr *x;
-  const xlm_op *op;
-  xlm_el_operand *in;
-  int n_in;
-  xlm_el_operand named[XLM_OPERANDS]; // optional operands ..
-  uint32_t given;                     // .. and which of them are there, as a set
-  xlm_attr_list attrs;
-  bool filled[MOST_PARAMS];
-  const xlm_arg *over, *arrow;
-  bool ok;
-  struct xlm_el_filling *spare;
-} filling;
+#include "compiler/elaborate/call_priv.h"
 
 // Are all arguments numbers? (Names of tensors are looked up, not used.)
 static bool only_numbers(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
@@ -40,48 +21,6 @@ static bool only_numbers(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   for (const xlm_arg *a = x->call.args; a; a = a->next)
     if (a->kind != XLM_ARG_VALUE || !only_numbers(e, f, a->value)) return false;
   return x->call.args != NULL;
-}
-
-static int count_params(const xlm_op *op) {
-  int n = 0;
-  while (op->params && op->params[n].name) n++;
-  XLM_ASSERT(n <= MOST_PARAMS, "%s has %d parameters", op->name, n);
-  return n;
-}
-
-static const char *signature(xlm_el *e, const xlm_op *op) {
-  xlm_text t = xlm_text_new(e->arena);
-  xlm_op_signature(op, &t, NULL);
-  return t.data;
-}
-
-static xlm_diag *wrong(filling *c, xlm_span at, const char *fmt, ...) XLM_PRINTF(3, 4);
-static xlm_diag *wrong(filling *c, xlm_span at, const char *fmt, ...) {
-  char text[512];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  c->ok = false;
-  return xlm_diag_push(c->e->diags, XLM_E_ARGUMENTS, at, "%s", text);
-}
-
-static void say_signature(filling *c, xlm_diag *g) {
-  xlm_diag_help(c->e->diags, g, "it is %s", signature(c->e, c->op));
-}
-
-// A tensor where the operation takes no further one, but a number.
-static bool is_surplus_tensor(filling *c, const xlm_param *p, const xlm_expr *x) {
-  if (p->kind != XLM_P_FLOAT && p->kind != XLM_P_INT) return false;
-  if (x->kind == XLM_EXPR_NUMBER || x->kind == XLM_EXPR_STRING) return false;
-  xlm_el_value v = xlm_el_one(c->e, c->f, x);
-  if (v.kind == XLM_EL_BAD) return !(c->ok = false);
-  if (v.kind != XLM_EL_TENSOR) return false;
-  xlm_diag *g = wrong(c, x->span, "`%s` takes %d tensor%s, and this is one more", c->op->name, c->n_in,
-                      c->n_in == 1 ? "" : "s");
-  xlm_diag_primary(c->e->diags, g, "%s", xlm_el_type_text(c->e, v.val));
-  say_signature(c, g);
-  return true;
 }
 
 // --- setting one parameter from an expression
@@ -112,7 +51,12 @@ static void set_flag(filling *c, const xlm_param *p, const xlm_expr *x) {
 
 static void set_dim(filling *c, const xlm_param *p, const xlm_expr *x) {
   if (x->kind != XLM_EXPR_NAME) {
-    say_signature(c, wrong(c, x->span, "`%s` of `%s` is the name of a dimension", p->name, c->op->name));
+    xlm_diag *g = xlm_call_wrong(c, x->span, "`%s` of `%s` is the name of a dimension", p->name, c->op->name);
+    if (x->kind == XLM_EXPR_NUMBER && x->number.integer)
+      xlm_diag_help(c->e->diags, g, "declare one of this size, `dim %s = %lld`, and name it here",
+                    strcmp(p->name, "dim") != 0 ? p->name : "d", (long long)x->number.exact);
+    else
+      xlm_call_say_signature(c, g);
     return;
   }
   xlm_dim d = xlm_el_dim(c->e, c->f, x->name.text, x->span);
@@ -137,7 +81,7 @@ static void set_text(filling *c, const xlm_param *p, const xlm_expr *x) {
   if (text)
     xlm_attr_put_text(&c->attrs, p->key, text);
   else
-    say_signature(c, wrong(c, x->span, "`%s` of `%s` is a name", p->name, c->op->name));
+    xlm_call_say_signature(c, xlm_call_wrong(c, x->span, "`%s` of `%s` is a name", p->name, c->op->name));
 }
 
 static void set_enum(filling *c, const xlm_param *p, const xlm_expr *x) {
@@ -150,8 +94,8 @@ static void set_enum(filling *c, const xlm_param *p, const xlm_expr *x) {
   }
   xlm_text names = xlm_text_new(c->e->arena);
   xlm_enum_list(set, among(c->op, p->key), &names);
-  xlm_diag *g = name ? wrong(c, x->span, "no %s is called `%s`", xlm_enum_what(set), name)
-                     : wrong(c, x->span, "`%s` of `%s` is a name", p->name, c->op->name);
+  xlm_diag *g = name ? xlm_call_wrong(c, x->span, "no %s is called `%s`", xlm_enum_what(set), name)
+                     : xlm_call_wrong(c, x->span, "`%s` of `%s` is a name", p->name, c->op->name);
   xlm_diag_help(c->e->diags, g, "write one of %s", names.data);
 }
 
@@ -165,7 +109,7 @@ static xlm_el_operand operand_of(filling *c, const xlm_expr *x) {
     xlm_diag *g = xlm_diag_push(c->e->diags, XLM_E_NOT_TENSOR, x->span,
                                 "`%s` needs a tensor here, and this is the number %s", c->op->name,
                                 xlm_num_text(c->e->arena, v.num));
-    say_signature(c, g);
+    xlm_call_say_signature(c, g);
     v = xlm_el_bad();
   }
   if (v.kind == XLM_EL_BAD) c->ok = false;
@@ -188,15 +132,17 @@ static void set_operand(filling *c, const xlm_param *p, const xlm_expr *x) {
   int at = 0;
   for (const xlm_param *q = c->op->params; q != p; q++) at += q->kind == XLM_P_TENSOR;
   if (at != c->n_in) {
-    say_signature(c, wrong(c, x->span, "the tensors of `%s` come in order, and `%s` is not the next one",
-                           c->op->name, p->name));
+    xlm_call_say_signature(
+        c, xlm_call_wrong(c, x->span, "the tensors of `%s` come in order, and `%s` is not the next one",
+                          c->op->name, p->name));
     return;
   }
   put_operand(c, x);
 }
 
 static void set_misplaced(filling *c, const xlm_param *p, const xlm_expr *x) {
-  say_signature(c, wrong(c, x->span, "`%s` of `%s` is not given with `=`", p->name, c->op->name));
+  xlm_call_say_signature(
+      c, xlm_call_wrong(c, x->span, "`%s` of `%s` is not given with `=`", p->name, c->op->name));
 }
 
 static void set(filling *c, int i, const xlm_expr *x) {
@@ -208,7 +154,7 @@ static void set(filling *c, int i, const xlm_expr *x) {
   };
   const xlm_param *p = &c->op->params[i];
   if (c->filled[i]) {
-    wrong(c, x->span, "`%s` is given twice", p->name);
+    xlm_call_wrong(c, x->span, "`%s` is given twice", p->name);
     return;
   }
   c->filled[i] = true;
@@ -217,65 +163,25 @@ static void set(filling *c, int i, const xlm_expr *x) {
 
 // --- arguments
 
-static int find_param(const filling *c, const char *name) {
-  for (int i = 0, n = count_params(c->op); i < n; i++)
-    if (!strcmp(c->op->params[i].name, name)) return i;
-  return -1;
-}
-
-static int find_kind(const filling *c, xlm_param_kind k) {
-  for (int i = 0, n = count_params(c->op); i < n; i++)
-    if (c->op->params[i].kind == k) return i;
-  return -1;
-}
-
-static bool names_dimension(const char *name) { // in PyTorch, JAX and NumPy
-  return !strcmp(name, "dim") || !strcmp(name, "axis") || !strcmp(name, "dims") || !strcmp(name, "axes");
-}
-
 static void take_named(filling *c, const xlm_arg *a) {
-  int i = find_param(c, a->name->text);
+  int i = xlm_call_find(c->op, a->name->text);
   if (i >= 0) {
     set(c, i, a->value);
     return;
   }
-  const char *names[MOST_PARAMS];
-  int n = count_params(c->op);
-  for (int k = 0; k < n; k++) names[k] = c->op->params[k].name;
-  xlm_diag *g = wrong(c, a->name->span, "`%s` has no argument `%s`", c->op->name, a->name->text);
-  const char *near = xlm_text_nearest(a->name->text, names, (size_t)n);
-  if (names_dimension(a->name->text) && find_kind(c, XLM_P_OVER) >= 0)
-    xlm_diag_help(c->e->diags, g, "dimensions have names: %s(x, over hidden)", c->op->name);
-  else if (near)
-    xlm_diag_help(c->e->diags, g, "did you mean `%s`?", near);
-  else
-    say_signature(c, g);
+  xlm_call_unknown(c, a);
 }
 
 static bool is_flag(filling *c, const xlm_expr *x) {
-  int i = x->kind == XLM_EXPR_NAME ? find_param(c, x->name.text) : -1;
+  int i = x->kind == XLM_EXPR_NAME ? xlm_call_find(c->op, x->name.text) : -1;
   if (i < 0 || c->op->params[i].kind != XLM_P_FLAG) return false;
   c->filled[i] = true;
   xlm_attr_put_int(&c->attrs, c->op->params[i].key, 1);
   return true;
 }
 
-// Does an undefined bare word resemble a flag, like `casual`?
-static bool is_misspelt_flag(filling *c, const xlm_expr *x) {
-  const char *flags[MOST_PARAMS];
-  size_t n = 0;
-  if (x->kind != XLM_EXPR_NAME || xlm_el_find(c->f, x->name.text)) return false;
-  for (const xlm_param *p = c->op->params; p->name; p++)
-    if (p->kind == XLM_P_FLAG) flags[n++] = p->name;
-  const char *near = xlm_text_nearest(x->name.text, flags, n);
-  if (!near) return false;
-  xlm_diag *g = wrong(c, x->span, "`%s` has no flag `%s`", c->op->name, x->name.text);
-  xlm_diag_help(c->e->diags, g, "did you mean `%s`?", near);
-  return true;
-}
-
 static int next_open(const filling *c, bool tensors) {
-  for (int i = 0, n = count_params(c->op); i < n; i++) {
+  for (int i = 0, n = xlm_call_params(c->op); i < n; i++) {
     xlm_param_kind k = c->op->params[i].kind;
     if (c->filled[i]) continue;
     if (tensors ? k == XLM_P_TENSOR || k == XLM_P_REST
@@ -287,36 +193,17 @@ static int next_open(const filling *c, bool tensors) {
 
 static bool only_numbers(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
 
-static bool is_tensor(filling *c, const xlm_expr *x) { // without evaluating it
+bool xlm_call_is_tensor(filling *c, const xlm_expr *x) { // without evaluating it
   if (x->kind == XLM_EXPR_STRING) return false;
   if (x->kind != XLM_EXPR_NAME) return !only_numbers(c->e, c->f, x);
   const xlm_el_symbol *s = xlm_el_find(c->f, x->name.text);
   return s && (s->kind >= XLM_SYM_PARAM || (s->kind == XLM_SYM_VALUE && s->value.kind == XLM_EL_TENSOR));
 }
 
-// A tensor more than the operation has places for: those that remain are given by name.
-static bool is_one_too_many(filling *c, const xlm_arg *a) {
-  if (!is_tensor(c, a->value)) return false;
-  xlm_text names = xlm_text_new(c->e->arena);
-  const char *text = a->value->kind == XLM_EXPR_NAME ? a->value->name.text : NULL, *same = NULL;
-  for (const xlm_param *p = c->op->params; p->name; p++) {
-    if (p->kind != XLM_P_NAMED) continue;
-    if (text && !strcmp(p->name, text)) same = p->name;
-    xlm_text_printf(&names, "%s`%s`", *names.data ? ", " : "", p->name);
-  }
-  xlm_diag *g = wrong(c, a->span, "`%s` takes %d tensor%s by position, and this is one more", c->op->name,
-                      c->n_in, c->n_in == 1 ? "" : "s");
-  if (same)
-    xlm_diag_help(c->e->diags, g, "write `%s = %s`", same, text);
-  else if (*names.data)
-    xlm_diag_help(c->e->diags, g, "other tensors are given by name: %s", names.data);
-  else
-    say_signature(c, g);
-  return true;
-}
-
 static void take_value(filling *c, const xlm_arg *a) {
-  if (is_flag(c, a->value) || is_misspelt_flag(c, a->value)) return;
+  if (is_flag(c, a->value) || xlm_call_misspelt_flag(c, a->value) || xlm_call_unset_operand(c, a) ||
+      xlm_call_bracketed_over(c, a))
+    return;
   int i = next_open(c, true);
   // A number passes over a tensor that may be left out: rope(x, 10000).
   bool over =
@@ -326,20 +213,23 @@ static void take_value(filling *c, const xlm_arg *a) {
     put_operand(c, a->value);
     return;
   }
-  if (is_one_too_many(c, a)) return;
+  if (xlm_call_one_too_many(c, a)) return;
   i = next_open(c, false);
-  if (i >= 0 && is_surplus_tensor(c, &c->op->params[i], a->value)) return;
+  bool real = i >= 0 && c->op->params[i].kind == XLM_P_FLOAT; // no dimension is meant as a real number
+  if ((i < 0 || (real && xlm_call_is_dimension(c, a->value))) && xlm_call_surplus_dimension(c, a)) return;
+  if (i >= 0 && xlm_call_surplus_tensor(c, &c->op->params[i], a->value)) return;
   if (i >= 0)
     set(c, i, a->value);
   else
-    say_signature(c, wrong(c, a->span, "`%s` takes no further argument", c->op->name));
+    xlm_call_surplus(c, a);
 }
 
 static void take_over(filling *c, const xlm_arg *a) {
-  int i = find_kind(c, XLM_P_OVER), n;
+  int i = xlm_call_find_kind(c->op, XLM_P_OVER), n;
   xlm_dim dims[XLM_MAX_RANK];
   if (i < 0 || c->filled[i]) {
-    say_signature(c, wrong(c, a->span, i < 0 ? "`%s` takes no `over`" : "`%s` has two `over`s", c->op->name));
+    xlm_call_say_signature(
+        c, xlm_call_wrong(c, a->span, i < 0 ? "`%s` takes no `over`" : "`%s` has two `over`s", c->op->name));
     return;
   }
   c->filled[i] = true;
@@ -353,9 +243,9 @@ static void take_over(filling *c, const xlm_arg *a) {
 // Several arrows, as in rename(x, a -> b, c -> d), make one list of dimensions `from` and one `to`.
 static void take_arrow(filling *c, const xlm_arg *a) {
   xlm_dim from[2 * XLM_MAX_RANK], to[2 * XLM_MAX_RANK];
-  int i = find_kind(c, XLM_P_ARROW), n_from = 0, n_to = 0, more_from, more_to;
+  int i = xlm_call_find_kind(c->op, XLM_P_ARROW), n_from = 0, n_to = 0, more_from, more_to;
   if (i < 0) {
-    say_signature(c, wrong(c, a->span, "`%s` takes no `->`", c->op->name));
+    xlm_call_say_signature(c, xlm_call_wrong(c, a->span, "`%s` takes no `->`", c->op->name));
     return;
   }
   if (c->filled[i]) {
@@ -370,8 +260,9 @@ static void take_arrow(filling *c, const xlm_arg *a) {
   if (!ok)
     c->ok = false;
   else if (!single || n_from + more_from > XLM_MAX_RANK || n_to + more_to > XLM_MAX_RANK)
-    wrong(c, a->span, "this `->` and the one before it do not make one list; write two calls of `%s`",
-          c->op->name);
+    xlm_call_wrong(c, a->span,
+                   "this `->` and the one before it do not make one list; write two calls of `%s`",
+                   c->op->name);
   if (!c->ok) return;
   xlm_attr_put_dims(&c->attrs, XLM_A_from, from, n_from + more_from);
   xlm_attr_put_dims(&c->attrs, XLM_A_to, to, n_to + more_to);
@@ -396,7 +287,7 @@ static void take_all(filling *c) {
   int n = 0;
   for (const xlm_arg *a = c->x->call.args; a; a = a->next) n++;
   if (n > UINT16_MAX / 2) {
-    wrong(c, c->x->span, "a call with %d arguments", n);
+    xlm_call_wrong(c, c->x->span, "a call with %d arguments", n);
     return;
   }
   c->in = XLM_NEW_N(c->e->arena, xlm_el_operand, n);
@@ -406,11 +297,11 @@ static void take_all(filling *c) {
 
 static void check_required(filling *c) {
   if (!c->ok) return;
-  for (int i = 0, n = count_params(c->op); i < n; i++) {
+  for (int i = 0, n = xlm_call_params(c->op); i < n; i++) {
     const xlm_param *p = &c->op->params[i];
     if (!p->required || c->filled[i] || (p->kind == XLM_P_REST && c->n_in > 1)) continue;
     const char *what = p->kind == XLM_P_OVER ? "over" : p->kind == XLM_P_ARROW ? "->" : p->name;
-    say_signature(c, wrong(c, c->x->span, "`%s` needs `%s`", c->op->name, what));
+    xlm_call_say_signature(c, xlm_call_wrong(c, c->x->span, "`%s` needs `%s`", c->op->name, what));
     return;
   }
 }

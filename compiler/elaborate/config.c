@@ -26,7 +26,7 @@ static void report_twice(xlm_el *e, const xlm_ast_name *key, xlm_span first) {
 static const xlm_expr *plain_text(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   xlm_number c;
   while (x->kind == XLM_EXPR_IF) {
-    if (!xlm_el_number(e, f, x->cond.cond, "a condition", &c)) return NULL;
+    if (!xlm_el_condition(e, f, x->cond.cond, &c)) return NULL;
     x = c.v != 0 ? x->cond.then : x->cond.otherwise;
   }
   bool none = x->kind == XLM_EXPR_NAME && !strcmp(x->name.text, "none") && !xlm_el_find(f, "none");

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
+#include "compiler/parse/foreign.h"
 
 static int64_t divisor_near(int64_t a, int64_t b,
                             int step) { // the nearest divisor of a below or above b; 0: none nearby
@@ -64,8 +65,11 @@ static bool is_dimension(const xlm_el *e, const xlm_el_symbol *s, const void *ar
 static xlm_dim unknown(xlm_el *e, xlm_el_frame *f, const char *name, xlm_span at) {
   const char *near = xlm_el_nearest(e, f, name, is_dimension, NULL);
   xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UNKNOWN_DIM, at, "unknown dimension `%s`", name);
+  const char *foreign = xlm_foreign_argument(name);
   if (near)
     xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
+  else if (foreign)
+    xlm_diag_help(e->diags, g, "%s", foreign);
   else
     xlm_diag_help(e->diags, g, "declare it: dim %s = 64", name);
   return 0;

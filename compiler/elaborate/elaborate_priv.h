@@ -218,9 +218,9 @@ typedef struct xlm_el {
   bool saw_loss;
   int depth;
   uint32_t steps;
-  struct xlm_el_filling *spare; // call.c: a free list of fillings
+  struct xlm_el_filling *spare;   // call.c: a free list of fillings
   struct xlm_el_drawing *drawing; // initializer.c: inside a formula; else NULL
-  bool stop;                    // a limit was reached: stop without further reports
+  bool stop;                      // a limit was reached: stop without further reports
 } xlm_el;
 
 // files.c
@@ -317,6 +317,7 @@ xlm_el_value xlm_el_draw(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
 // expr.c
 xlm_el_value xlm_el_eval(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);
 xlm_el_value xlm_el_one(xlm_el *e, xlm_el_frame *f, const xlm_expr *x); // a number or a single tensor
+bool xlm_el_condition(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_number *out);
 bool xlm_el_number(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const char *what, xlm_number *out);
 bool xlm_el_integer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const char *what, int64_t *out);
 

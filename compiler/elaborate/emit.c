@@ -135,6 +135,17 @@ static bool too_large(xlm_el *e, xlm_node n, xlm_span span) {
   return false;
 }
 
+// Numbers of the text outside the range that the operation declares.
+static bool out_of_range(xlm_el *e, xlm_node n, xlm_span span) {
+  const xlm_node_info *info = xlm_node_at(e->g, n);
+  xlm_val out[8];
+  for (int i = 0; i < info->n_out; i++) out[i] = info->out + (xlm_val)i;
+  const char *wrong = xlm_op_attrs_wrong(xlm_op_at(info->op), e->g, &info->attrs, info->n_in, info->in,
+                                         info->n_out, out, e->arena);
+  if (wrong) xlm_diag_push(e->diags, XLM_E_ATTRIBUTE, span, "`%s`: %s", xlm_op_at(info->op)->name, wrong);
+  return wrong != NULL;
+}
+
 xlm_el_value xlm_el_emit(xlm_el *e, xlm_op_id id, const xlm_el_operand *in, int n, const xlm_attr_list *attrs,
                          xlm_span span) {
   const xlm_op *op = xlm_op_at(id);
@@ -148,7 +159,7 @@ xlm_el_value xlm_el_emit(xlm_el *e, xlm_op_id id, const xlm_el_operand *in, int 
     v = xlm_emit_checked(&e->b, id, operands(e, op, in, n, true), n, attrs, &x);
   if (!v) return refused(e, &x, in, n, span);
   xlm_node def = xlm_val_at(e->g, v)->def;
-  if (too_large(e, def, span)) return xlm_el_bad();
+  if (too_large(e, def, span) || (attrs && attrs->n && out_of_range(e, def, span))) return xlm_el_bad();
   xlm_el_value r = xlm_el_tensor(v);
   r.outs = (uint8_t)xlm_node_at(e->g, def)->n_out;
   return r;

@@ -46,11 +46,22 @@ static xlm_el_value no_element(xlm_el *e, const xlm_el_symbol *s, const xlm_expr
   return xlm_el_bad();
 }
 
-static xlm_el_value not_indexed(xlm_el *e, const xlm_el_symbol *s, xlm_span at) {
+static xlm_el_value not_indexed(xlm_el *e, xlm_el_frame *f, const xlm_el_symbol *s, const xlm_expr *x) {
+  xlm_span at = x->span;
   if (s->value.kind == XLM_EL_BAD && s->kind == XLM_SYM_VALUE) return xlm_el_bad();
   xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INDEX, at, "`%s` is not indexed and has no elements", s->name);
   xlm_diag_label(e->diags, g, s->span, "defined here");
-  xlm_diag_help(e->diags, g, "`k[i] = ..` stores a tensor per index; `slice` extracts a part of a tensor");
+  const xlm_expr *i = x->index.index;
+  const xlm_el_symbol *by = i->kind == XLM_EXPR_NAME ? xlm_el_find(f, i->name.text) : NULL;
+  if (by && (by->kind >= XLM_SYM_PARAM || by->value.kind == XLM_EL_TENSOR))
+    xlm_diag_help(e->diags, g,
+                  "rows by index are `lookup(%s, %s)`, choices by element `where(condition, x, y)`", s->name,
+                  i->name.text);
+  else
+    xlm_diag_help(e->diags, g,
+                  "`slice(%s, seq -> part, start = 0)` takes a part of a tensor, where `dim part = 1` is its "
+                  "length; `k[i] = ..` stores a tensor per index",
+                  s->name);
   return xlm_el_bad();
 }
 
@@ -60,7 +71,7 @@ static xlm_el_value eval_index(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   int64_t i;
   if (!s) return xlm_el_unknown_name(e, f, base->text, base->span);
   if (s->use) s->use->read = true;
-  if (s->kind != XLM_SYM_ARRAY) return not_indexed(e, s, x->span);
+  if (s->kind != XLM_SYM_ARRAY) return not_indexed(e, f, s, x);
   if (!xlm_el_integer(e, f, x->index.index, "an index", &i)) return xlm_el_bad();
   for (uint32_t k = 0; k < s->n_items; k++)
     if (s->items[k].index == i) return s->items[k].value;
@@ -127,6 +138,10 @@ static xlm_el_value logical(xlm_el *e, const xlm_expr *x, xlm_el_value a, xlm_el
                                      : choose(e, x, x->binary.a, a, yes, b);
 }
 
+static const char *bare(const xlm_expr *x) {
+  return x->kind == XLM_EXPR_NAME ? x->name.text : "..";
+}
+
 // A dimension of each operand that have the same size: perhaps meant to be the same.
 static bool help_rename(xlm_el *e, xlm_diag *g, const xlm_expr *x, xlm_val a, xlm_val b) {
   const xlm_type *s = xlm_val_type(e->g, a), *t = xlm_val_type(e->g, b);
@@ -134,14 +149,16 @@ static bool help_rename(xlm_el *e, xlm_diag *g, const xlm_expr *x, xlm_val a, xl
     for (int k = 0; k < t->rank; k++) {
       const xlm_dim_info *from = &e->g->dims[s->dim[i]], *to = &e->g->dims[t->dim[k]];
       if (from->full != to->full || from->full < 2) continue;
-      bool name = x->binary.a->kind == XLM_EXPR_NAME;
       xlm_diag_help(e->diags, g,
                     "`%s` and `%s` are both %lld long: if they are the same, write rename(%s, %s -> %s)",
-                    from->name, to->name, (long long)to->full, name ? x->binary.a->name.text : "..",
-                    from->name, to->name);
+                    from->name, to->name, (long long)to->full, bare(x->binary.a), from->name, to->name);
       return true;
     }
   return false;
+}
+
+static bool is_float(const xlm_el *e, xlm_val v) {
+  return xlm_dtype_is_float(xlm_val_type(e->g, v)->dtype);
 }
 
 static xlm_el_value not_shared(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_val a, xlm_val b) {
@@ -157,10 +174,21 @@ static xlm_el_value not_shared(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xl
   if (near)
     xlm_diag_help(e->diags, g, "`%s` %s has a similar name", near,
                   xlm_el_type_text(e, xlm_el_find(f, near)->value.val));
+  else if (!is_float(e, a) && is_float(e, b))
+    xlm_diag_help(e->diags, g, "rows of a table by index are `lookup(%s, %s)`", bare(right), bare(left));
   else if (!help_rename(e, g, x, a, b))
     xlm_diag_help(
         e->diags, g,
         "`@` sums over the dimensions that both have; rename(x, a -> b) gives a dimension another name");
+  return xlm_el_bad();
+}
+
+static xlm_el_value not_scaled(xlm_el *e, const xlm_expr *x, bool left) {
+  const xlm_expr *number = left ? x->binary.a : x->binary.b;
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NO_SHARED_DIM, number->span,
+                              "%s is a number and has no dimension", xlm_el_text(e, number->span));
+  xlm_diag_help(e->diags, g,
+                "`@` sums over the dimensions that both have; a tensor times a number is `x * 2`");
   return xlm_el_bad();
 }
 
@@ -189,9 +217,10 @@ static xlm_el_value on_tensors(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xl
                                xlm_el_value b) {
   const operation *o = &operations[x->binary.op];
   if (x->binary.op == XLM_BIN_AND || x->binary.op == XLM_BIN_OR) return logical(e, x, a, b);
-  if (xlm_op_facts_of(o->op)->product && a.kind == XLM_EL_TENSOR && b.kind == XLM_EL_TENSOR &&
-      !share_dimension(e, a.val, b.val))
-    return not_shared(e, f, x, a.val, b.val);
+  if (xlm_op_facts_of(o->op)->product) {
+    if (a.kind != XLM_EL_TENSOR || b.kind != XLM_EL_TENSOR) return not_scaled(e, x, a.kind != XLM_EL_TENSOR);
+    if (!share_dimension(e, a.val, b.val)) return not_shared(e, f, x, a.val, b.val);
+  }
   if (x->binary.op == XLM_BIN_POW && a.kind == XLM_EL_NUMBER && a.num.v > 0)
     return power_of(e, x, a.num.v, b);
   xlm_el_operand in[] = {{o->swap ? b : a, o->swap ? x->binary.b->span : x->binary.a->span},
@@ -239,7 +268,7 @@ static xlm_el_value eval_string(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
 
 static xlm_el_value eval_if(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
   xlm_number c;
-  if (!xlm_el_number(e, f, x->cond.cond, "a condition", &c)) return xlm_el_bad();
+  if (!xlm_el_condition(e, f, x->cond.cond, &c)) return xlm_el_bad();
   const xlm_expr *taken = c.v != 0 ? x->cond.then : x->cond.otherwise;
   const xlm_expr *other = c.v != 0 ? x->cond.otherwise : x->cond.then;
   xlm_el_choose(e, taken->span, other->span);
@@ -284,6 +313,17 @@ bool xlm_el_number(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const char *wh
                               "%s must be known when the model is compiled", what);
   xlm_diag_primary(e->diags, g, "this is a tensor %s", xlm_el_type_text(e, v.val));
   xlm_diag_help(e->diags, g, "use numbers, dims, lets and arithmetic on them");
+  return false;
+}
+
+bool xlm_el_condition(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_number *out) {
+  xlm_el_value v = xlm_el_one(e, f, x);
+  if (v.kind == XLM_EL_NUMBER) return *out = v.num, true;
+  if (v.kind == XLM_EL_BAD) return false;
+  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NOT_CONSTANT, x->span,
+                              "a condition must be known when the model is compiled");
+  xlm_diag_primary(e->diags, g, "this is a tensor %s", xlm_el_type_text(e, v.val));
+  xlm_diag_help(e->diags, g, "for a choice by the elements of a tensor, write `where(condition, x, y)`");
   return false;
 }
 

@@ -204,7 +204,7 @@ bool xlm_el_initializer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xlm
   const char *name = name_of(x);
   if (name && xlm_enum_find(XLM_ENUM_INIT, name, &kind)) return read_kind(e, f, x, kind, init);
   if (x->kind == XLM_EXPR_IF)
-    return xlm_el_number(e, f, x->cond.cond, "a condition", &c) &&
+    return xlm_el_condition(e, f, x->cond.cond, &c) &&
            xlm_el_initializer(e, f, c.v != 0 ? x->cond.then : x->cond.otherwise, shape, init);
   bool known = !name || xlm_op_find(name) || xlm_num_find(name) || xlm_dict_get(&e->blocks, name);
   return known ? read_formula(e, f, x, shape, init) : bad_initializer(e, x, name);

@@ -154,7 +154,7 @@ static bool run_return(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
 
 static bool run_if(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_number c;
-  if (!xlm_el_number(e, f, s->expr, "a condition", &c)) return true;
+  if (!xlm_el_condition(e, f, s->expr, &c)) return true;
   xlm_span other = s->else_body.end    ? s->else_body
                    : s->cond.otherwise ? s->cond.otherwise->span
                                        : (xlm_span){0};
@@ -418,7 +418,7 @@ void xlm_el_hoist(xlm_el *e, const xlm_stmt *list, bool nested) {
       if (sym) xlm_el_force(e, sym->decl, s->name->span);
     }
     bool choice = s->kind == XLM_STMT_IF && (declares(s->cond.then) || declares(s->cond.otherwise));
-    if (choice && xlm_el_number(e, &e->global, s->expr, "a condition", &c))
+    if (choice && xlm_el_condition(e, &e->global, s->expr, &c))
       xlm_el_hoist(e, c.v != 0 ? s->cond.then : s->cond.otherwise, true);
   }
 }

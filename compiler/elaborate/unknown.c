@@ -24,7 +24,7 @@ xlm_el_value xlm_el_unknown_name(xlm_el *e, xlm_el_frame *f, const char *name, x
                   name);
   else if (xlm_dict_get(&e->blocks, name))
     xlm_diag_help(e->diags, g, "`%s` is a block; call it: %s(..)", name, name);
-  else if (xlm_op_find(name))
+  else if (xlm_el_callable(name))
     xlm_diag_help(e->diags, g, "`%s` is an operation; call it: %s(..)", name, name);
   else if (alias_of(e, name, &owner))
     xlm_diag_help(e->diags, g, "in the model this value is called `%s`", owner->name);
@@ -32,6 +32,9 @@ xlm_el_value xlm_el_unknown_name(xlm_el *e, xlm_el_frame *f, const char *name, x
     xlm_diag_help(e->diags, g, "%s", foreign);
   else if (near)
     xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
+  else if (f == &e->global)
+    xlm_diag_help(e->diags, g,
+                  "only numbers, dims and lets are known here; a tensor is given a name by `x = ..`");
   return xlm_el_bad();
 }
 
@@ -76,12 +79,12 @@ static xlm_el_value no_block(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
                 : module ? xlm_diag_push(e->diags, XLM_E_UNKNOWN_FUNCTION, span, "there is no `%s`", owner)
                          : xlm_diag_push(e->diags, XLM_E_UNKNOWN_FUNCTION, x->call.callee->span,
                                          "no block is called `%s`", owner);
-  if (op && value)
-    xlm_diag_help(e->diags, g, "write `%s(%s)`", op, owner);
+  if (help && (!op || x->call.args))
+    xlm_diag_help(e->diags, g, "%s", help);
+  else if (op && value)
+    xlm_diag_help(e->diags, g, "write `%s(%s%s)`", op, owner, x->call.args ? ", .." : "");
   else if (op && module)
     xlm_diag_help(e->diags, g, "write `%s(..)`", op);
-  else if (help)
-    xlm_diag_help(e->diags, g, "%s", help);
   else if (value || module)
     xlm_diag_help(e->diags, g, "operations are functions, as in `relu(h)`; docs/ops.md lists them");
   else if ((near = xlm_text_nearest(owner, names, n)))

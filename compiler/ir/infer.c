@@ -81,15 +81,16 @@ void xlm_infer_set_dims(xlm_infer *x, xlm_attr_key key, const xlm_dim *dims, int
 
 bool xlm_infer_is_float(xlm_infer *x, int operand) {
   if (xlm_dtype_is_float(xlm_infer_type(x, operand)->dtype)) return true;
-  return xlm_infer_fail(x, XLM_FAULT_DTYPE, operand, "`%s` takes real numbers here, not %s", x->op->name,
-                        xlm_dtype_name(xlm_infer_type(x, operand)->dtype));
+  xlm_infer_fail(x, XLM_FAULT_DTYPE, operand, "`%s` takes real numbers here, not %s", x->op->name,
+                 xlm_dtype_name(xlm_infer_type(x, operand)->dtype));
+  return xlm_infer_help(x, "`f32(..)` makes real numbers of integers");
 }
 
-bool xlm_infer_has(xlm_infer *x, int operand, xlm_dim d, const char *why) {
+bool xlm_infer_has(xlm_infer *x, int operand, xlm_dim d, const char *which) {
   const xlm_type *t = xlm_infer_type(x, operand);
   if (d && xlm_type_find(t, d) >= 0) return true;
-  return xlm_infer_fail(x, XLM_FAULT_MISSING_DIM, operand, "%s has no dimension `%s`, which `%s` needs %s",
-                        xlm_infer_dims_text(x, t), d ? x->g->dims[d].name : "?", x->op->name, why);
+  return xlm_infer_fail(x, XLM_FAULT_MISSING_DIM, operand, "%s has no dimension `%s`, %s",
+                        xlm_infer_dims_text(x, t), d ? x->g->dims[d].name : "?", which);
 }
 
 static xlm_dim named(const xlm_infer *x, const xlm_type *t, const char *name) {

@@ -74,8 +74,10 @@ const char *xlm_infer_dims_text(const xlm_infer *x, const xlm_type *t); // "[bat
 void xlm_infer_set_int(xlm_infer *x, xlm_attr_key key, int64_t v);
 void xlm_infer_set_float(xlm_infer *x, xlm_attr_key key, double v);
 void xlm_infer_set_dims(xlm_infer *x, xlm_attr_key key, const xlm_dim *dims, int n);
-bool xlm_infer_is_float(xlm_infer *x, int operand);                        // else fails with DTYPE
-bool xlm_infer_has(xlm_infer *x, int operand, xlm_dim d, const char *why); // else fails with MISSING_DIM
+bool xlm_infer_is_float(xlm_infer *x, int operand); // else fails with DTYPE
+// Does the operand have the dimension? Else fails with MISSING_DIM; `which` is a relative clause on the
+// dimension that says what it is for: "along which the targets choose".
+bool xlm_infer_has(xlm_infer *x, int operand, xlm_dim d, const char *which);
 // The dimension attribute `key` if set, else the dimension of the operand named `fallback`, else (last) the
 // operand's last dimension; otherwise fails. Sets the attribute. Used for seq, feature, vocab...
 bool xlm_infer_dim_attr(xlm_infer *x, xlm_attr_key key, int operand, const char *fallback, bool last,
@@ -165,8 +167,9 @@ typedef struct xlm_op {
   // split), `index` (the kernel masks by the dim's offset; the result is partial), `place` (the kernel uses
   // the dim's offset), `match a` (split exactly as attribute a). `*: linear`: partial sums pass through when
   // all operands are partial over the same axes; `*: scaling`: through operand 0 when operand 1 is a
-  // constant; `*: sum`: a result is partial over every axis that splits the operands and not it. `[..]+` on an operand and a result: the result is linear
-  // in that operand, whose partial sums carry over to it while the other operands are whole.
+  // constant; `*: sum`: a result is partial over every axis that splits the operands and not it. `[..]+` on
+  // an operand and a result: the result is linear in that operand, whose partial sums carry over to it while
+  // the other operands are whole.
   const char *layout;
   bool (*infer)(xlm_infer *);
   // A composite (form `composite`): defined in terms of other ops. The builder emits those instead, using the

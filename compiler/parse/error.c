@@ -200,10 +200,11 @@ static void general(const site *s) {
   int n = phrases(s, words, 8);
   xlm_text t = xlm_text_new(s->p->arena);
   for (int i = 0; i < n; i++) xlm_text_printf(&t, "%s%s", i == 0 ? "" : i == n - 1 ? " or " : ", ", words[i]);
-  if (n)
-    xlm_diag_push(s->p->diags, XLM_E_SYNTAX, s->at->span, "expected %s, found %s", t.data, found(s));
-  else
-    xlm_diag_push(s->p->diags, XLM_E_SYNTAX, s->at->span, "%s is not allowed here", found(s));
+  xlm_diag *g =
+      report(s, XLM_E_SYNTAX, s->at->span,
+             n ? SAY("expected %s, found %s", t.data, found(s)) : SAY("%s is not allowed here", found(s)));
+  const char *help = xlm_parse_advice(s);
+  if (help) HELP(g, "%s", help);
 }
 
 // --- recovery

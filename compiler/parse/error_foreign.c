@@ -2,18 +2,28 @@
 #include "compiler/parse/error_priv.h"
 #include "compiler/parse/foreign.h"
 
+static bool declares_tensor(const site *s) {
+  int k = s->first->kind;
+  return k == PARAM || k == STATE || k == INPUT || k == BLOCK || k == WEIGHTS;
+}
+
 static bool hint_colon(const site *s) {
   if (s->at->kind != FOREIGN || !xlm_token_is(s->p, s->at, ":")) return false;
   bool body = is_expected(s, "`{`") || s->at[1].first || is_line_end(&s->at[1]);
   xlm_diag *g = report(s, XLM_E_COLON, s->at->span, "`:` is not part of the language");
   bool parameter = s->first->kind == BLOCK && is_expected(s, "`[`");
+  bool declared = s->at[1].kind == NAME && s->before && s->before->kind == NAME && declares_tensor(s);
   bool type = s->at[1].kind == NAME && !s->at[1].first && s->first->kind != BLOCK; // x: Tensor = ..
   HELP(g, "%s",
        body        ? "a body stands in braces: `{ ... }`"
        : parameter ? "a tensor is written with its dimensions: `x[batch, seq, hidden]`"
-       : type ? "types are not written: they follow from the operations, and the run chooses bf16 or f32 "
-                "(`--dtype`)"
-              : "write `=` to give a name a value");
+       : declared && s->first->kind == INPUT ? SAY("types are not written: `input %s[batch, ..] from %s`",
+                                                   text(s, s->before), text(s, s->before))
+       : declared ? SAY("types are not written: `%s %s[hidden] ~ normal(0.02)`", text(s, s->first),
+                        text(s, s->before))
+       : type     ? "types are not written: they follow from the operations, and the run chooses bf16 or f32 "
+                    "(`--dtype`)"
+                  : "write `=` to give a name a value");
   return true;
 }
 
@@ -80,8 +90,8 @@ static bool hint_other_language(const site *s) {
       {"pass", "an empty body is `{ }`"},
       {"raise", "write `check condition, \"message\"`"},
       {"tensor", "write `param name[..] ~ initialiser` or `input name[..]`"},
-      {"float",
-       "types are not written: a value is `name = expression`, a parameter `param name[..] ~ initialiser`"},
+      {"float", "types are not written: a value is `name = expression`, a parameter "
+                "`param name[..] ~ initialiser`, an input of numbers `input name[batch, ..] from name`"},
       {"int", "types are not written: a whole number is `dim name = 8` or `let name = 8`"},
       {"bool", "types are not written: `let name = true`"},
       {"with",
@@ -122,17 +132,17 @@ static const xlm_token *enclosing_bracket(const site *s) {
   return NULL;
 }
 
-static bool declares_tensor(const site *s) {
-  int k = s->first->kind;
-  return k == PARAM || k == STATE || k == INPUT || k == BLOCK || k == WEIGHTS;
-}
-
 static bool hint_index(const site *s) {
   const xlm_token *open = s->at->kind == '[' && s->before ? s->at : enclosing_bracket(s);
   if (!open || open == s->first || declares_tensor(s)) return false;
   const xlm_token *of = open - 1;
   if (of->kind != NAME && of->kind != ')' && of->kind != ']') return false;
   if (s->at == open && of->kind == NAME) return false;
+  if (xlm_token_is(s->p, of, "over")) {
+    xlm_diag *g = report(s, XLM_E_FOREIGN, open->span, "dimensions after `over` stand without brackets");
+    HELP(g, "write `over seq, hidden`");
+    return true;
+  }
   const char *name = of->kind == NAME ? text(s, of) : "x";
   xlm_diag *g = report(s, XLM_E_FOREIGN, xlm_span_join(open->span, s->at->span),
                        "dimensions have names, and tensors are not indexed by position");
@@ -141,10 +151,20 @@ static bool hint_index(const site *s) {
   return true;
 }
 
+// cat([x, y], dim=-1)
+static const char *called_with_list(const site *s) {
+  bool call = s->before && s->before->kind == '(' && s->before > s->first && s->before[-1].kind == NAME;
+  return call ? xlm_foreign_help(text(s, s->before - 1)) : NULL;
+}
+
 static bool hint_list(const site *s) { // y = [a, b]
   if (s->at->kind != '[' || !is_expected(s, "a number")) return false;
+  if (s->before && xlm_token_is(s->p, s->before, "over")) return false;
   xlm_diag *g = report(s, XLM_E_FOREIGN, s->at->span, "there are no lists");
-  HELP(g, "several values are `(a, b) = (x, y)`; a tensor for each round of a repeat is `k[i] = x`");
+  const char *help = called_with_list(s);
+  HELP(g, "%s",
+       help ? help
+            : "several values are `(a, b) = (x, y)`; a tensor for each round of a repeat is `k[i] = x`");
   return true;
 }
 

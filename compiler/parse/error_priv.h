@@ -48,4 +48,7 @@ static inline xlm_diag *report(const site *s, xlm_diag_id id, xlm_span span, con
 // mistake; the list ends with NULL.
 extern bool (*const xlm_foreign_hints[])(const site *);
 
+// error_advice.c: what to do about a place that no hint knows; NULL: no more than the message says.
+const char *xlm_parse_advice(const site *s);
+
 #endif

@@ -5,25 +5,31 @@
 #include <stddef.h>
 #include <string.h>
 
-static const struct {
+typedef struct entry {
   const char *words, *help; // words separated by blanks
-} table[] = {
+} entry;
+
+static const entry table[] = {
     // dimensions
     {"T mT H mH t transpose permute swapaxes swapdims moveaxis",
      "no transpose is needed: `@` and all operations find dimensions by name, in any order"},
     {"view reshape view_as flatten unflatten rearrange",
      "`split(x, hidden -> heads head)` and `merge(x, heads head -> hidden)` divide and join dimensions; "
      "`rename(x, a -> b)` renames one"},
-    {"unsqueeze squeeze expand expand_as expand_dims broadcast_to newaxis tile None",
-     "elementwise operations broadcast by name: `x[batch, seq, hidden] + b[hidden]`"},
+    {"unsqueeze squeeze keepdim expand expand_as expand_dims broadcast_to newaxis tile None",
+     "there are no dimensions of size 1: elementwise operations broadcast by name, "
+     "`x[batch, seq, hidden] + b[hidden]`"},
     {"repeat_interleave repeat", "`attend` shares key heads between query heads; elementwise operations "
                                  "broadcast by name"},
     {"shape size ndim numel len", "the name of a dimension is its size: `hidden`, `1 / sqrt(head)`"},
     {"contiguous clone copy cpu cuda device to_device", "layout and memory are planned; remove it"},
-    {"cat concatenate concat_dim hstack vstack stack",
-     "write `concat(x, y, a b -> c)`, where `dim c = a + b`"},
+    {"cat concatenate concat_dim hstack vstack", "write `concat(x, y, a b -> c)`, where `dim c = a + b`"},
     {"chunk narrow select unbind index_select take", "write `slice(x, hidden -> part, start = 0)`"},
-    {"roll", "write `shift(x, ..)`"},
+    {"roll", "write `shift(x, over seq, by = 1)`; what would come from the other end is 0"},
+    {"gather take_along_dim take_along_axis index_add embedding_bag",
+     "`lookup(table, index, over d)` reads rows by index, `scatter(x, index, d)` adds them up"},
+    {"arange linspace cumrange", "write `iota(d)`: 0, 1, 2, .. along the dimension `d`"},
+    {"one_hot OneHot", "write `iota(d) == index`: 1 where the index along `d` is that of the tensor, else 0"},
     // products
     {"matmul mm bmm dot tensordot einsum einops dot_general inner",
      "`x @ w` sums over the dimensions that both have; `contract(x, w, over d)` names them"},
@@ -46,32 +52,44 @@ static const struct {
     {"clamp clip clamp_min clamp_max hardtanh", "write `min(max(x, low), high)`"},
     {"logsigmoid log_sigmoid", "write `-log(1 + exp(-x))`"},
     {"log_softmax", "write `x - logsumexp(x, over vocab)`"},
-    {"sin cos", "positions are turned by `rope(x, base = 10000.0)`"},
     {"log2 log10 log1p expm1", "write it with `log(x)` and `exp(x)`"},
     {"fabs absolute", "write `abs(x)`"},
-    {"var std", "write `mean(square(x - mean(x, over hidden)), over hidden)`"},
+    {"var variance", "write `mean(square(x - mean(x, over hidden)), over hidden)`"},
+    {"std stddev", "write `sqrt(mean(square(x - mean(x, over hidden)), over hidden))`"},
+    {"erf", "write `gelu_erf(x)` for the exact gelu; there is no `erf` by itself"},
     {"reduce_sum add_reduce", "write `sum(x, over hidden)`"},
     {"reduce_mean average", "write `mean(x, over hidden)`"},
     {"layer_norm LayerNorm", "write `layernorm(x, eps) * scale + bias` with your own `scale` and `bias`"},
     {"rms_norm RMSNorm", "write `rmsnorm(x, eps) * scale` with your own `scale`"},
+    {"norm", "write `rmsnorm(x, eps)` or `layernorm(x, eps)`; as blocks with a scale: "
+             "`use \"blocks/rmsnorm.xlm\"` or `use \"blocks/layernorm.xlm\"`"},
+    {"attention mlp moe head_norm softcap",
+     "shipped blocks are in files: `use \"blocks/attention.xlm\"`, `biased_attention`, `head_norm`, "
+     "`swiglu`, "
+     "`gelu`, `moe`, `softcap`; each says which dims and lets it needs"},
     {"l2_norm normalize", "write `x * rsqrt(sum(square(x), over hidden) + 1e-6)`"},
-    {"masked_fill tril triu", "write `where(condition, x, y)`; `attend(q, k, v, causal)` masks by itself"},
+    {"masked_fill tril triu mask", "write `where(condition, x, y)`, with a condition such as "
+                                   "`iota(seq) >= iota(keys)`; `attend(q, k, v, causal)` masks by itself"},
     {"topk", "write `(w, e) = top_k(x, active, over experts)`"},
     {"Dropout", "write `dropout(x, p)`"},
     {"detach no_grad", "write `stop_gradient(x)`"},
     {"checkpoint remat", "write `recompute` before the call of a block or before `repeat`"},
-    {"scan fori_loop while_loop cond",
+    {"fori_loop while_loop cond associative_scan lax",
      "loops and choices are made when the model is compiled: `repeat n as i { }`, "
-     "`if`; between tensors `where(condition, a, b)`"},
+     "`if`; between tensors `where(condition, a, b)`; along a sequence `scan`, `cumsum`"},
     // losses
     {"CrossEntropyLoss nll_loss NLLLoss softmax_cross_entropy",
      "write `loss cross_entropy(logits, targets)`"},
     {"mse_loss MSELoss", "write `loss mean(square(x - y))`"},
     // types
-    {"float half bfloat16 double float32 float16 astype type dtype",
+    {"float half bfloat16 double float32 float16 astype type dtype to",
      "the run chooses the type (`--dtype bf16`); `f32(x)` requests "
      "full precision"},
-    {"int long bool", "there is no conversion to whole numbers at run time"},
+    {"int long", "write `i32(x)`, which drops the fraction"},
+    {"bool", "comparisons give 1 and 0: `x != 0`"},
+    {"adamw adam sgd lion muon optimizer AdamW Adam",
+     "the run chooses the optimizer (`--optimizer adamw`); for some parameters `group \"embed\" { optimizer "
+     "= adamw }`"},
     // structure and control
     {"Sequential ModuleList", "write `repeat layers as i { h = ... }`; every round has its own parameters"},
     {"Parameter register_buffer Variable",
@@ -92,6 +110,29 @@ static const struct {
     {"isinstance getattr super", "a block is only its text: `block name(x[..]) -> [..] { ... }`"},
 };
 
+static const entry arguments[] = {
+    {"keepdim keepdims keep_dims", "remove it: the result broadcasts by name, without a dimension of size 1"},
+    {"is_causal", "write `causal`"},
+    {"attn_mask attention_mask key_padding_mask",
+     "write `mask = ..`, or `bias = ..` for what is added to the scores"},
+    {"attn_bias", "write `bias = ..`"},
+    {"dropout_p dropout attn_dropout", "write `dropout(x, p)` where it belongs"},
+    {"enable_gqa num_heads n_heads n_head", "heads follow from the dimensions of the tensors; remove it"},
+    {"approximate", "`gelu(x)` is the tanh form, `gelu_erf(x)` the exact one"},
+    {"training train inplace deterministic",
+     "remove it: the compiler knows what trains and what is evaluated"},
+    {"dtype preferred_element_type precision out_dtype",
+     "remove it: the run chooses the type (`--dtype bf16`); "
+     "`f32(x)` requests full precision"},
+    {"device out rng key generator", "remove it: placement, memory and random numbers are planned"},
+    {"normalized_shape", "name the dimensions: `over hidden`"},
+    {"theta rope_theta", "write `base = ..`"},
+    {"epsilon variance_epsilon", "write `eps = ..`"},
+    {"ignore_index", "write `ignore = ..`"},
+    {"reduction", "`cross_entropy` is the mean; `token_cross_entropy` gives the loss of each token"},
+    {"label_smoothing weight", "write the loss from `token_cross_entropy(logits, targets)`"},
+};
+
 static bool has_word(const char *words, const char *w) {
   size_t n = strlen(w);
   for (const char *p = words; *p; p += strcspn(p, " "), p += *p == ' ')
@@ -99,10 +140,18 @@ static bool has_word(const char *words, const char *w) {
   return false;
 }
 
-const char *xlm_foreign_help(const char *name) {
-  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-    if (has_word(table[i].words, name)) return table[i].help;
+static const char *help_in(const entry *at, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++)
+    if (has_word(at[i].words, name)) return at[i].help;
   return NULL;
+}
+
+const char *xlm_foreign_help(const char *name) {
+  return help_in(table, sizeof table / sizeof *table, name);
+}
+
+const char *xlm_foreign_argument(const char *name) {
+  return help_in(arguments, sizeof arguments / sizeof *arguments, name);
 }
 
 bool xlm_foreign_is_module(const char *name) {

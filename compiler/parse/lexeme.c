@@ -151,6 +151,7 @@ static void stray_help(xlm_parser *p, xlm_diag *g, const char *text) {
       xlm_diag_help(p->diags, g, "write `%s`", lookalikes[i].meant);
     return;
   }
+  if (*text == '?') xlm_diag_help(p->diags, g, "a choice is `if condition then a else b`");
   if ((unsigned char)*text >= 0x80)
     xlm_diag_help(p->diags, g, "names are made of the letters a-z and A-Z, digits and `_`");
 }

@@ -102,12 +102,24 @@ static const char *near_file(loader *l, const char *path) {
   return xlm_text_nearest(base, names, n);
 }
 
+// The shipped block of that file name, whatever the folder: attention.xlm, models/blocks/attention, ..
+static const char *shipped_block(loader *l, const char *name) {
+  const char *base = name + strlen(folder_of(l->a, name)), *ending = strstr(base, ".xlm") ? "" : ".xlm";
+  const char *path = xlm_arena_printf(l->a, "blocks/%s%s", base, ending);
+  bool there = !access(xlm_arena_printf(l->a, "%s/%s", models_folder(), path), R_OK);
+  return there && strcmp(path, name) != 0 ? path : NULL;
+}
+
 static void missing(loader *l, int user, const xlm_stmt *s, const char *here, const char *shipped) {
-  const char *name = s->name->text, *near = near_file(l, here);
+  const char *name = s->name->text, *near = near_file(l, here), *block = shipped_block(l, name);
   if (!near) near = near_file(l, shipped);
   const char *help =
-      near ? xlm_arena_printf(l->a, "did you mean `%s%s`?", folder_of(l->a, name), near)
-           : xlm_arena_printf(l->a, "looked for `%s`, and in the folder of the shipped models", here);
+      block  ? xlm_arena_printf(l->a, "did you mean `%s`?", block)
+      : near ? xlm_arena_printf(l->a, "did you mean `%s%s`?", folder_of(l->a, name), near)
+             : xlm_arena_printf(l->a,
+                                "it is neither `%s` nor in the folder of the shipped models, which has "
+                                "`blocks/attention.xlm` and others",
+                                here);
   fail(l, user, s->span.begin, xlm_arena_printf(l->a, "there is no file `%s`", name), help);
 }
 

@@ -126,6 +126,8 @@ static const setting settings[] = {
      "v[head 18, seq, heads 2, batch]", "g[heads, batch, seq]", -0.2},
     {"tiles_whole", "q[batch 1, seq 192, state 64]", "k[batch, seq, state]",
      "v[batch, seq, heads 2, head 64]", "g[batch, seq, heads]", -0.1},
+    {"tiles_wide_keys", "q[seq 70, state 136]", "k[seq, state]", "v[seq, heads 2, head 8]", "g[seq, heads]",
+     -0.1},
 };
 
 static const setting *setting_of(const op_test *t) {
@@ -157,6 +159,20 @@ static void direct(op_test *t) { // linear_attend_bwd as a node of its own
   back[3] = op_leaf(t, strcat(decl, s->v)), back[4] = in[3];
   xlm_val first = xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND_BWD, back, n + 1, NULL);
   for (xlm_val i = 0; i < (xlm_val)n; i++) op_out_const(t, first + i);
+}
+
+static void mixed(op_test *t) { // values and decays in f32, queries and keys of the case's type
+  xlm_val in[4] = {op_leaf(t, "q[seq 66, state 3]")};
+  in[1] = op_leaf(t, "k[seq, state]"), in[2] = op_leaf_f32(t, "v[seq, heads 2, head 2]", -1, 1);
+  in[3] = op_leaf_f32(t, "g[heads]", -0.2, 0);
+  op_out(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND, in, 4, NULL));
+}
+
+static void nothing(op_test *t) {
+  xlm_val in[4] = {op_leaf(t, "q[seq 0, state 3]")};
+  in[1] = op_leaf(t, "k[seq, state]"), in[2] = op_leaf(t, "v[seq, heads 2, head 2]");
+  in[3] = op_leaf_f32(t, "g[seq, heads]", -1, 0);
+  op_out(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND, in, 4, NULL));
 }
 
 // A very negative log_decay ends what came before: the second part is as if it stood alone.
@@ -208,5 +224,8 @@ static const op_case table[] = {
     {"tiles_plain", XLM_OP_LINEAR_ATTEND_BWD, direct, .no_grad = true},
     {"tiles_orders", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
     {"tiles_whole", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
+    {"tiles_wide_keys", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
+    {"mixed", XLM_OP_LINEAR_ATTEND, mixed, .bf16 = true},
+    {"nothing", XLM_OP_LINEAR_ATTEND, nothing},
 };
 const op_cases cases_recurrences = {table, sizeof table / sizeof *table};

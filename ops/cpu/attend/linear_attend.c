@@ -101,6 +101,7 @@ static xlm_status run(const xlm_call *c) {
   if (c->instr->n_in > DECAY) j.decay = xlm_linear_view_of(c, &j.s, c->in_type[DECAY], c->in[DECAY]);
   j.out = xlm_linear_view_of(c, &j.s, c->out_type[0], c->out[0]);
   j.rooms = j.states + linear_states(&j.s);
+  if (!j.s.chunks) return XLM_OK; // no positions
   for (; j.first < j.s.entries; j.first += j.s.at_once) {
     j.entries = j.s.entries - j.first < j.s.at_once ? j.s.entries - j.first : j.s.at_once;
     xlm_pool_run(pool, states, &j);

@@ -213,6 +213,7 @@ static job job_of(const xlm_call *c, int threads) {
 static xlm_status run(const xlm_call *c) {
   xlm_pool *pool = xlm_cpu_pool(c);
   job j = job_of(c, xlm_pool_size(pool));
+  if (!j.s.chunks) return XLM_OK; // no positions
   for (; j.first < j.s.entries; j.first += j.s.at_once) {
     j.entries = j.s.entries - j.first < j.s.at_once ? j.s.entries - j.first : j.s.at_once;
     xlm_pool_run(pool, states, &j);

@@ -286,7 +286,7 @@ const xlm_op xlm_op_linear_attend = {
            "computed in "
            "chunks, by matrix "
            "products, in time and memory linear in the sequence. Where the sequence is split "
-           "over ranks, they exchange the states at the ends of their pieces. There is no CUDA kernel yet."};
+           "over ranks, they exchange the states at the ends of their pieces."};
 
 const xlm_op xlm_op_linear_attend_bwd = {
     .name = "linear_attend_bwd",

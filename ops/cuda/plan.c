@@ -4,6 +4,7 @@
 // Operations with a workspace:
 // - products: what cuBLASLt may use (blas.h);
 // - attention: what cuDNN uses (attend_cudnn.h); our own backward: two numbers per query;
+// - linear attention: the states between chunks;
 // - sums in two fixed steps, also those of fused programs: the partial sums;
 // - gradients of tables: token numbers, sorted, and sums of tiles of them;
 // - routing: choices of experts, sorted;
@@ -14,6 +15,7 @@
 #include "ops/cuda/blas.h"
 #include "ops/cuda/collect_plan_priv.h"
 #include "ops/cuda/fused_shape.h"
+#include "ops/cuda/linear_attend_priv.h"
 #include "ops/cuda/lookup_priv.h"
 #include "ops/cuda/norm_sq_priv.h"
 #include "ops/cuda/product_priv.h"
@@ -58,6 +60,21 @@ static size_t attend(const xlm_call *c, const xlm_target *t) {
   if (c->variant == XLM_ATTEND_CUDNN && xlm_cudnn_attend_of(c, t->arch, &a))
     return (size_t)(xlm_cudnn_attend_room(&a).library + xlm_cudnn_attend_library(&a, t->arch));
   return c->instr->op == XLM_OP_ATTEND ? 0 : attend_bwd_workspace(c);
+}
+
+// tensor_core: the queries and keys are of bf16, and what is multiplied is rounded to it; simt: all in f32,
+// by single threads. In the order of the enum there.
+static const char *const linear_attends[] = {"tensor_core", "simt", NULL};
+
+static bool linear_attend_may(const xlm_call *c, const xlm_target *t, int variant) {
+  (void)t;
+  return variant == LINEAR_SIMT || (c->in_type[0]->dtype == XLM_BF16 && c->in_type[1]->dtype == XLM_BF16);
+}
+
+static size_t linear_attend(const xlm_call *c, const xlm_target *t) { // states between chunks
+  (void)t;
+  linear_shape s = linear_shape_of(c);
+  return linear_scratch_of(NULL, &s, c->instr->op == XLM_OP_LINEAR_ATTEND_BWD).bytes;
 }
 
 // ---- sums in two steps ----
@@ -177,6 +194,14 @@ static const xlm_kernel with_scratch[] = {
     {.op = XLM_OP_ATTEND, .variants = attends, .applicable = attend_may, .workspace = attend},
     {.op = XLM_OP_ATTEND_BWD, .variants = attends, .applicable = attend_may, .workspace = attend},
     {.op = XLM_OP_ATTEND_BIAS_BWD, .workspace = attend},
+    {.op = XLM_OP_LINEAR_ATTEND,
+     .variants = linear_attends,
+     .applicable = linear_attend_may,
+     .workspace = linear_attend},
+    {.op = XLM_OP_LINEAR_ATTEND_BWD,
+     .variants = linear_attends,
+     .applicable = linear_attend_may,
+     .workspace = linear_attend},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},
     {.op = XLM_OP_SUM, .workspace = by_parts},
     {.op = XLM_OP_MEAN, .workspace = by_parts},

@@ -60,6 +60,16 @@ scan_priv.h|/all warps' pairs are there/d|scan|races|scan.long|race at
 scan_priv.h|/the pairs are read no more/d|scan|races|scan.long|race at
 scan_priv.h|s/mine \&\& first + i < s.steps;/mine;/|scan|asan|scan.long|heap-buffer-overflow
 scan_priv.h|s/if (w == warp) at_mine = before;//|scan|plain|scan.long|expected
+linear_attend_tile_priv.h|/all logarithms are there/d|linear_attend linear_attend_chunks|races|linear_attend.retention|race at
+linear_attend_tile_priv.h|/all decays are there/d|linear_attend linear_attend_chunks|races|linear_attend.mixed|race at
+linear_attend_tile_priv.h|s/row < p.rows \&\& //|linear_attend linear_attend_chunks|asan|linear_attend.retention|heap-buffer-overflow
+linear_attend_tile_priv.h|s/a\[k + high + low\]\[row0() + odd\]/a[k + odd + low][row0() + high]/|linear_attend_bwd linear_attend_chunks|plain|linear_attend_bwd.tiles_wide_keys|expected
+linear_attend_chunks.cu|/both tiles are there/d|linear_attend_bwd linear_attend_chunks|races|linear_attend_bwd.tiles_wide_keys|race at
+linear_attend_chunks.cu|/the last tiles are read no more/d|linear_attend_bwd linear_attend_chunks|races|linear_attend_bwd.tiles_wide_keys|race at
+linear_attend_chunks.cu|/the weights and the values are there/d|linear_attend linear_attend_chunks|races|linear_attend.retention|race at
+linear_attend_chunks.cu|s/(a.back ? 1 : 0)/0/|linear_attend_bwd linear_attend_chunks|plain|linear_attend_bwd.tiles|expected
+linear_attend_bwd.cu|/the products are there/d|linear_attend_bwd linear_attend_chunks|races|linear_attend_bwd.tiles_wide_keys|race at
+linear_attend_bwd.cu|/all sums are there/d|linear_attend_bwd linear_attend_chunks|races|linear_attend_bwd.tiles_wide_keys|race at
 top_k.cu|s/a.index < b.index/a.index > b.index/|top_k|plain|top_k.ties|expected
 product.c|s/add ? moved(add, i \* x->d.loop, x->out) : out/add/|product.c blas.c|plain|contract_acc.batches|expected
 product.c|s/align \/= 2/break/|product.c blas.c|plain|contract_acc.batches|less aligned

@@ -142,20 +142,6 @@ const xlm_plan *toy_plan_on(const char *device, xlm_arena *a, const xlm_source *
   return plan;
 }
 
-bool toy_has_kernels(const char *model) {
-  xlm_arena *a = xlm_arena_new(0);
-  toy_options o = toy_defaults(model);
-  xlm_compile_options c = toy_compile_options(a, &o);
-  const xlm_source *source = toy_source(a, model);
-  xlm_diags d;
-  xlm_diags_init(&d, a, source);
-  xlm_compile(a, source, &c, &d, NULL, NULL);
-  bool all = true;
-  for (uint32_t i = 0; i < d.n; i++) all &= d.at[i].id != XLM_E_NO_KERNEL;
-  xlm_arena_free(a);
-  return all;
-}
-
 xlm_backend toy_backend(const char *device) {
   const xlm_device_kind *kind = device_named(device);
   xlm_backend b = *xlm_backend_find(kind->backend);

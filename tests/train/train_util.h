@@ -25,9 +25,6 @@ typedef struct toy_options {
   bool with_eval;
 } toy_options;
 
-// Has the backend under test a kernel for every operation of the model?
-bool toy_has_kernels(const char *model);
-
 toy_options toy_defaults(const char *model); // f32, 1 x 2 samples of 32 tokens, recompute none, 1 thread
 
 typedef struct toy {

@@ -93,7 +93,8 @@ static void op_argument(xlm_walk *w, uint32_t scope, places *at, const xlm_arg *
 static void block_argument(xlm_walk *w, uint32_t scope, uint32_t inner, const xlm_arg *a) {
   if (a->kind == XLM_ARG_NAMED && inner != XLM_NO_SYMBOL) {
     uint32_t s = xlm_symbol_of(xlm_dict_get(&w->v->scopes[inner].names, a->name->text));
-    if (s != XLM_NO_SYMBOL && w->v->symbols[s].kind == XLM_SYMBOL_ARGUMENT)
+    xlm_symbol_kind kind = s != XLM_NO_SYMBOL ? w->v->symbols[s].kind : XLM_SYMBOLS;
+    if (kind == XLM_SYMBOL_ARGUMENT || kind == XLM_SYMBOL_DIM) // DIM: generic
       xlm_walk_mark(w, (xlm_mark){.span = a->name->span, .symbol = s});
   }
   xlm_walk_expr(w, scope, a->value);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "ops/shape_priv.h"
+#include "runtime/base/json.h"
 
 static double number(const xlm_infer *x, xlm_attr_key key, double unset) {
   return xlm_attr_float(&x->attrs, key, unset);
@@ -103,6 +104,41 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   out->flops = 3 * (double)xlm_type_elements(t, g->dims);
 }
 
+static void put_yarn(xlm_json *j, const xlm_attrs *as, bool exact) {
+  xlm_json_put_rounded(j, "beta_slow", xlm_attr_float(as, XLM_A_low, 1), 15);
+  xlm_json_put_rounded(j, "beta_fast", xlm_attr_float(as, XLM_A_high, 32), 15);
+  xlm_json_put_rounded(j, "attention_factor", xlm_attr_float(as, XLM_A_scale, 1), 15);
+  if (exact) xlm_json_put_bool(j, "truncate", false);
+}
+
+static void put_llama3(xlm_json *j, const xlm_attrs *as) {
+  xlm_json_put_rounded(j, "low_freq_factor", xlm_attr_float(as, XLM_A_low, 1), 15);
+  xlm_json_put_rounded(j, "high_freq_factor", xlm_attr_float(as, XLM_A_high, 4), 15);
+}
+
+// The keys are those of transformers (modeling_rope_utils.py).
+static const char *published(const xlm_graph *g, xlm_node n, xlm_arena *a) {
+  static const char *const types[] = {[XLM_ROPE_LINEAR] = "linear",
+                                      [XLM_ROPE_LLAMA3] = "llama3",
+                                      [XLM_ROPE_YARN] = "yarn",
+                                      [XLM_ROPE_YARN_EXACT] = "yarn"};
+  const xlm_attrs *as = &xlm_node_at(g, n)->attrs;
+  int kind = xlm_attr_enum(as, XLM_A_scaling, XLM_ROPE_NONE);
+  if (kind == XLM_ROPE_NONE) return NULL;
+  xlm_text t = xlm_text_new(a);
+  xlm_json j;
+  xlm_json_to_text(&j, &t);
+  xlm_json_object(&j, NULL, XLM_JSON_ROW);
+  xlm_json_put_text(&j, "rope_type", types[kind]);
+  xlm_json_put_rounded(&j, "factor", xlm_attr_float(as, XLM_A_factor, 1), 15);
+  if (kind != XLM_ROPE_LINEAR)
+    xlm_json_put_int(&j, "original_max_position_embeddings", (int64_t)xlm_attr_float(as, XLM_A_original, 0));
+  if (kind == XLM_ROPE_LLAMA3) put_llama3(&j, as);
+  if (kind == XLM_ROPE_YARN || kind == XLM_ROPE_YARN_EXACT) put_yarn(&j, as, kind == XLM_ROPE_YARN_EXACT);
+  xlm_json_close(&j);
+  return t.data;
+}
+
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
                                    {"positions", XLM_P_TENSOR, 0, false},
                                    {"base", XLM_P_FLOAT, XLM_A_base, false},
@@ -146,6 +182,8 @@ const xlm_op xlm_op_rope = {
     .infer = infer,
     .grad = grad,
     .cost = cost,
+    .published = published,
+    .published_as = "rope_scaling",
     .doc = "Turns each pair (a, b) of `feature` (default: the last dimension, n of them) at position p of "
            "`seq` by the "
            "angle p * base^(-2j/n): (a cos - b sin, b cos + a sin). Pair j is (j, j + n/2) as in Llama, with "

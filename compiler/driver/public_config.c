@@ -72,6 +72,7 @@ void xlm_public_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
   if (any_table) put(c, &n, "tie_word_embeddings", tied, XLM_NUMBER_BOOL);
   p->config = c;
   p->n_config = n;
+  xlm_published_put(p, g, a);
 }
 
 // ---- the config section ----
@@ -120,5 +121,6 @@ bool xlm_config_check(const xlm_graph *g, xlm_diags *d) {
     check_published(g, k, k->key, v, d);
     json_decref(v);
   }
+  xlm_published_check(g, d);
   return d->errors == errors;
 }

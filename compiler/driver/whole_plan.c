@@ -75,8 +75,6 @@ xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph
   p->weights = model->weights; // dims keep their indices, since every rank's table begins with the model's
   p->n_weights = model->n_weights;
   p->weights_name = model->weights_name;
-  p->keys = model->keys;
-  p->n_keys = model->n_keys;
   xlm_public_config(p, model, a);
   return p;
 }

@@ -14,5 +14,8 @@ void xlm_public_config(xlm_plan *p, const xlm_graph *model, xlm_arena *a);
 // False when a key of the model's config section contradicts the graph, so that another tool would compute
 // something else: each is a diagnostic.
 bool xlm_config_check(const xlm_graph *model, xlm_diags *d);
+// published.c: the part of both that operations publish.
+void xlm_published_put(xlm_plan *p, const xlm_graph *model, xlm_arena *a);
+void xlm_published_check(const xlm_graph *model, xlm_diags *d);
 
 #endif

@@ -188,7 +188,11 @@ typedef struct xlm_op {
   const char *no_grad;
   void (*cost)(const xlm_graph *, xlm_node,
                xlm_cost *); // NULL: bytes of operands and results, no FLOPs
-  const char *doc;          // a paragraph: formula, conventions; markdown
+  // What a node computes beyond what its model's sizes say, for other tools: an object of config.json, under the name
+  // `published_as`; NULL: as usual.
+  const char *(*published)(const xlm_graph *, xlm_node, xlm_arena *);
+  const char *published_as;
+  const char *doc; // a paragraph: formula, conventions; markdown
 } xlm_op;
 
 // The error in the attributes of a node or instruction, a sentence in `a`; NULL: none. in and out: values of

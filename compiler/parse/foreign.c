@@ -64,7 +64,7 @@ static const entry table[] = {
     {"norm", "write `rmsnorm(x, eps)` or `layernorm(x, eps)`; as blocks with a scale: "
              "`use \"blocks/rmsnorm.xlm\"` or `use \"blocks/layernorm.xlm\"`"},
     {"attention mlp moe head_norm softcap",
-     "shipped blocks are in files: `use \"blocks/attention.xlm\"`, `biased_attention`, `head_norm`, "
+     "shipped blocks are in files: `use \"blocks/attention.xlm\"`, `biased_attention`, `rotary`, `head_norm`, "
      "`swiglu`, "
      "`gelu`, `moe`, `softcap`; each says which dims and lets it needs"},
     {"l2_norm normalize", "write `x * rsqrt(sum(square(x), over hidden) + 1e-6)`"},

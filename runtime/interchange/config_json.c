@@ -8,6 +8,7 @@
 
 #include "runtime/base/json_parse.h"
 #include "runtime/interchange/config_json.h"
+#include "runtime/plan/config_rope.h"
 
 static const xlm_plan_key *key_named(const xlm_plan *p, const char *key) {
   for (uint32_t i = 0; i < p->n_keys; i++)
@@ -93,40 +94,24 @@ static xlm_status differs(xlm_arena *a, const char *path, const xlm_plan_config 
 
 // ---- scaled rotary frequencies ----
 
-// Files have them under either name.
-static const char *const rope_keys[] = {"rope_scaling", "rope_parameters"};
-
-static bool is_scaled(const json_t *rope, const char **type) {
-  *type = json_string_value(json_object_get(rope, "rope_type"));
-  if (!*type) *type = json_string_value(json_object_get(rope, "type"));
-  if (!json_is_object(rope) || (*type && !strcmp(*type, "default"))) return false;
-  if (!*type) *type = "linear";
-  return json_object_get(rope, "factor") || json_object_get(rope, "rope_type") ||
-         json_object_get(rope, "type");
-}
-
-static const json_t *rope_of(const json_t *c, const char **key) {
-  const json_t *rope = NULL;
-  for (int i = 0; i < 2 && !json_is_object(rope); i++) rope = json_object_get(c, *key = rope_keys[i]);
-  return json_is_object(rope) ? rope : NULL;
-}
-
-static xlm_status check_rope(const char *path, const json_t *c, const json_t *own, xlm_error *err) {
-  const char *key, *own_key, *type, *own_type;
-  const json_t *there = rope_of(c, &key), *here = rope_of(own, &own_key);
-  bool scaled = is_scaled(there, &type), own_scaled = is_scaled(here, &own_type);
-  if (scaled && !own_scaled)
+static xlm_status check_rope(xlm_arena *a, const char *path, const json_t *c, const json_t *own,
+                             xlm_error *err) {
+  const char *key, *own_key, *how;
+  const json_t *there = xlm_config_rope(c, &key), *here = xlm_config_rope(own, &own_key);
+  if (there && !here)
     return xlm_fail(
         err, XLM_USER,
-        "'%s' scales its rotary embeddings (%s of type '%s'), and this model does not: the results "
-        "would differ. A model that does says so in its config section",
-        path, key, type);
-  if (own_scaled && !scaled)
+        "'%s' scales its rotary embeddings (%s of type '%s'), and this model does not: the results would "
+        "differ. A model that does calls rope with `scaling`, as models/blocks/rotary.xlm",
+        path, key, xlm_config_rope_type(there));
+  if (here && !there)
     return xlm_fail(
         err, XLM_USER,
         "this model scales its rotary embeddings (%s of type '%s'), and '%s' does not: the results "
         "would differ",
-        own_key, own_type, path);
+        own_key, xlm_config_rope_type(here), path);
+  if (here && (how = xlm_config_rope_differs(there, here, a)))
+    return xlm_fail(err, XLM_USER, "'%s' scales its rotary embeddings otherwise: %s", path, how);
   return XLM_OK;
 }
 
@@ -178,7 +163,8 @@ static bool agree(const json_t *there, const json_t *here) {
 static xlm_status compare_key(xlm_arena *a, const char *path, const json_t *c, const xlm_plan_key *k,
                               const json_t *here, xlm_error *err) {
   const json_t *there = json_object_get(c, k->key);
-  if (is_free(k->key) || !there || agree(there, here)) return XLM_OK;
+  bool scaling = !strcmp(k->key, "rope_scaling"); // compared as a whole before
+  if (is_free(k->key) || scaling || !there || agree(there, here)) return XLM_OK;
   char *text = json_dumps(there, JSON_ENCODE_ANY);
   const char *copy = text ? xlm_arena_strdup(a, text) : "another value";
   free(text);
@@ -198,7 +184,7 @@ static xlm_status compare_name(xlm_arena *a, const char *path, const json_t *c, 
 
 static xlm_status compare(xlm_arena *a, const char *path, const json_t *c, const json_t *own,
                           const xlm_plan *p, xlm_error *err) {
-  XLM_TRY(check_rope(path, c, own, err));
+  XLM_TRY(check_rope(a, path, c, own, err));
   for (uint32_t i = 0; i < p->n_keys; i++)
     XLM_TRY(compare_key(a, path, c, &p->keys[i], json_object_get(own, p->keys[i].key), err));
   for (uint32_t i = 0; i < p->n_config; i++)

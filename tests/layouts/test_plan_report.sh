@@ -36,7 +36,7 @@ expect 0 "${nano[@]}" --pp 2 --dp 2 --tp 2 --micro-batch-size 1 --cluster cpu --
   '^llama nano .* 8 ranks = pp 2 x dp 2 x tp 2 .* 1f1b$' \
   '^stage +rounds +params +grads +optim +activations +comm +workspace +other +peak +at$' \
   '^0 +0-2 .* models/blocks/swiglu.xlm:[0-9]+$' '^1 +3-5 ' '^FITS .* on every rank' \
-  '^tp +all_gather +[0-9]+ x .* models/blocks/attention.xlm:9 +q = rope' '^pp +send ' '^dp +all_reduce ' \
+  '^tp +all_gather +[0-9]+ x .* models/blocks/attention.xlm:11 +q = rotary' '^pp +send ' '^dp +all_reduce ' \
   '^sent per axis  tp .* dp .* pp ' '^verified: 8 ranks, [0-9,]+ operations matched, no cycle$' \
   '^estimate on two-core CPU  bubble .* MFU$' '^model FLOPs '
 

@@ -37,6 +37,22 @@ expect 0 'checkpoint renamed/' "$run" train renamed.xlm --data corpus.txt --max-
   --micro-batch-size 2 --eval-interval 0 --output-dir renamed "${small[@]}" --hidden-size 16 --intermediate-size 16
 holds renamed '"tie_word_embeddings": false'
 
+# Scaled rotary frequencies are written as the model computes them, and compared with those of weights in either form.
+saved scaled llama "${small[@]}" --hidden-size 16 --intermediate-size 16 --set stretch=8
+holds scaled '"rope_scaling": \{"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192, "low_freq_factor": 1.0, "high_freq_factor": 4.0\}'
+scaled() { # CODE TEXT FACTOR
+  expect "$1" "$2" "$run" train "$source_dir/models/llama.xlm" --data corpus.txt --max-steps 1 --seq-length 16 --global-batch-size 2 \
+    --micro-batch-size 2 --eval-interval 0 "${small[@]}" --hidden-size 16 --intermediate-size 16 --init-from scaled_weights --overwrite \
+    --output-dir started --set stretch="$3"
+}
+mkdir scaled_weights && cp scaled/step-00000001/{model.safetensors,config.json} scaled_weights/
+scaled 0 'checkpoint started/' 8
+scaled 1 'scales its rotary embeddings otherwise: factor = 8 there and 4 here' 4
+scaled 1 "scales its rotary embeddings (rope_scaling of type 'llama3'), and this model does not" 1
+sed -i 's/"rope_scaling": {"rope_type"/"rope_parameters": {"rope_theta": 10000.0, "rope_type"/' scaled_weights/config.json
+scaled 0 'checkpoint started/' 8
+scaled 1 'scales its rotary embeddings otherwise: factor = 8 there and 4 here' 4
+
 # The config section: any key, lists, objects, strings that depend on settings, kinds of numbers; it replaces a public name.
 sed '/^config huggingface/,$d' "$source_dir/models/llama.xlm" >own.xlm
 cat >>own.xlm <<'END'
@@ -85,7 +101,7 @@ other rope_theta 500000.0 'says rope_theta = 500000, and this model has 10000: g
 other hidden_size 32 'says hidden_size = 32, and this model has 16: give --hidden-size 32'
 other tie_word_embeddings true 'says tie_word_embeddings = true, and this model has false: give --tie-word-embeddings true'
 # A model text without the choice says where to find one that has it.
-sed '/^let tied/d; /^if not tied {/,/^}/{ /^if/d; /^}/d }; s/(if tied then embed else unembed)/unembed/' "$source_dir/models/llama.xlm" >head.xlm
+sed '/^let tied/d; /^  tied  /d; /^if not tied {/,/^}/{ /^if/d; /^}/d }; s/(if tied then embed else unembed)/unembed/' "$source_dir/models/llama.xlm" >head.xlm
 sed -i 's/^  param unembed/param unembed/' head.xlm
 expect 1 'says tie_word_embeddings = true, and in this model the head is a parameter of its own' "$run" train head.xlm "${start[@]:3}"
 
@@ -102,6 +118,7 @@ expect 1 'says tie_word_embeddings = true, and this model has false: give --tie-
 expect 0 "$(cat from_checkpoint.txt)" "${weights[@]}" --tie-word-embeddings true
 other rope_scaling '{"rope_type": "llama3", "factor": 8.0}' "rope_scaling of type 'llama3'"
 other rope_parameters '{"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0}' "rope_parameters of type 'yarn'"
+other rope_parameters '{"sliding_attention": {"rope_type": "default"}, "full_attention": {"rope_type": "linear", "factor": 8.0}}' "rope_parameters of type 'linear'"
 other hidden_act '"gelu"' "says hidden_act = \"gelu\", and the config section of this model \"silu\""
 sed -i '/^  "rope_theta":/d' llama/step-00000001/config.json
 other rope_parameters '{"rope_type": "default", "rope_theta": 20000.0}' 'says rope_theta = 20000'

@@ -91,13 +91,14 @@ static const struct {
     {"retnet", "r1300", 1339131904},   {"neox", "pythia_70m", 70426624},
     {"neox", "neox_20b", 20554567680}, {"olmoe", NULL, 6919161856},
     {"qwen3_moe", NULL, 30532122624},  {"gemma2", "gemma2_27b", 27227128320},
-    {"gemma3", NULL, 999885952},       {"diffllama", NULL, 1204885504},
+    {"gemma3", NULL, 999885952},       {"gemma3", "gemma3_4b", 3880263168},
+    {"llama", "l31_8b", 8030261248},   {"gemma3", "gemma3_27b", 27009346304},
+    {"llama", "l32_1b", 1235814400},   {"diffllama", NULL, 1204885504},
     {"vit", NULL, 86567656},           {"vit", "base_384", 88297192},
     {"vit", "huge", 632045800},        {"ngpt", NULL, 468491520},
-    {"ngpt", "ngpt_1b", 1026177280},
-    {"deepseek", "v2", 235741434880},
-    {"deepseek", "v2_lite", 15706484224},
+    {"ngpt", "ngpt_1b", 1026177280},   {"deepseek", "v2", 235741434880},
     {"gpt_oss", NULL, 20914757184},    {"gpt_oss", "gpt_oss_120b", 116829156672},
+    {"deepseek", "v2_lite", 15706484224},
 };
 
 static void models(void **state) {

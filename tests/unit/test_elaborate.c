@@ -98,7 +98,7 @@ static const struct {
     {"vit", "huge", 632045800},        {"ngpt", NULL, 468491520},
     {"ngpt", "ngpt_1b", 1026177280},   {"deepseek", "v2", 235741434880},
     {"gpt_oss", NULL, 20914757184},    {"gpt_oss", "gpt_oss_120b", 116829156672},
-    {"deepseek", "v2_lite", 15706484224},
+    {"deepseek", "v2_lite", 15706484224}, {"mamba2", "m130", 128989632},
 };
 
 static void models(void **state) {

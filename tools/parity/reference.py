@@ -4,8 +4,8 @@ reference.py DIR MODEL GOLDEN: loads the checkpoint DIR/MODEL/step-00000000 by i
 the initial weights (every 61st) and the losses of ten AdamW steps as xlm takes them. Also checks the way back: the
 folder that save_pretrained writes has the tensors of ours.
 
-What transformers lacks is in MODEL.py beside this file, any of: `load(path)` and `DECAY`, of a model it does not have,
-which is called and answers as one of its own; `AHEAD`, how many tokens after the targets training reads, and
+What transformers lacks is in MODEL.py beside this file, any of: `load(path)`, of a model it does not have,
+which is called and answers as one of its own, and its `DECAY`; `AHEAD`, how many tokens after the targets training reads, and
 `before_load(config)`; `Training(model)`, which has further `parameters`, adds `loss(tokens, targets, later)` to that of
 the logits, and is called `after_step()`; `is_extra(name, config)`: is a tensor one that save_pretrained leaves out?"""
 import importlib, pathlib, sys, torch, transformers
@@ -34,7 +34,7 @@ def inputs_of(fields):  # what the model is called with, the targets, and the to
 auto = transformers.AutoModelForImageClassification if "image" in samples("train") else transformers.AutoModelForCausalLM
 own = importlib.import_module(model_name) if pathlib.Path(__file__).with_name(f"{model_name}.py").exists() else None
 if hasattr(own, "load"):
-    model, DECAY = own.load(path), own.DECAY
+    model, DECAY = own.load(path), getattr(own, "DECAY", DECAY)
 else:
     if hasattr(own, "before_load"): own.before_load(transformers.AutoConfig.from_pretrained(path))
     model, info = auto.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)

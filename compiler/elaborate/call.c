@@ -354,9 +354,12 @@ static xlm_el_value fold(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xl
   xlm_number in[2], out;
   int n = 0;
   for (const xlm_arg *a = x->call.args; a; a = a->next, n++)
-    if (n == fn->arity || a->kind != XLM_ARG_VALUE || !xlm_el_number(e, f, a->value, "an argument", &in[n]))
-      return xlm_el_bad();
-  if (n < fn->arity) return xlm_el_bad();
+    if (n < fn->arity && !xlm_el_number(e, f, a->value, "an argument", &in[n])) return xlm_el_bad();
+  if (n != fn->arity) {
+    xlm_diag_push(e->diags, XLM_E_ARGUMENTS, x->span, "`%s` takes %d number%s, not %d", x->call.callee->text,
+                  fn->arity, fn->arity == 1 ? "" : "s", n);
+    return xlm_el_bad();
+  }
   const char *bad = fn->run(in, &out);
   if (!bad) return xlm_el_num(out);
   xlm_diag_push(e->diags, XLM_E_ARITHMETIC, x->span, "%s", bad);

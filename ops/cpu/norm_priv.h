@@ -66,34 +66,59 @@ static inline float norm_square(const float *x, float m, int64_t n) {
   return vec_tree_total(&t);
 }
 
-static inline size_t norm_workspace(const xlm_call *c, const xlm_target *t) { // rows of x and dy per worker
-  return (size_t)over_of(c, c->in_type[0]).len * 2 * sizeof(float) * (size_t)t->threads;
+static inline int64_t norm_buffer(const over_rows *r) { // floats of an operand, per worker
+  return r->contiguous ? r->len : over_tile(r) * over_pitch(r);
+}
+
+static inline size_t norm_workspace(const xlm_call *c, const xlm_target *t) { // x and dy
+  over_rows r = over_of(c, c->in_type[0]);
+  return (size_t)norm_buffer(&r) * 2 * sizeof(float) * (size_t)t->threads;
 }
 
 typedef struct norm_job {
   const xlm_call *c;
   row_fn *fn;
+  over_rows r;
+  float eps;
 } norm_job;
 
+static inline void norm_row(const norm_job *j, int64_t row, float *a, float *b) {
+  const float *x = over_get(j->c, &j->r, 0, row, a), *dy = x;
+  if (j->c->instr->n_in > 1) dy = over_get(j->c, &j->r, 1, row, b);
+  float *y = over_place(j->c, &j->r, row, a);
+  j->fn(y, x, dy, j->r.len, j->eps);
+  over_put(j->c, &j->r, row, y, a);
+}
+
+static inline void norm_tile(const norm_job *j, int64_t row, int64_t n, float *a, float *b) {
+  const xlm_call *c = j->c;
+  bool two = c->instr->n_in > 1;
+  over_read_tile(&j->r, c->in_type[0]->dtype, c->in[0], row, n, a);
+  if (two) over_read_tile(&j->r, c->in_type[1]->dtype, c->in[1], row, n, b);
+  for (int64_t k = 0; k < n; k++) {
+    float *x = a + k * over_pitch(&j->r);
+    j->fn(x, x, two ? b + k * over_pitch(&j->r) : x, j->r.len, j->eps);
+  }
+  over_write_tile(&j->r, c->out_type[0]->dtype, c->out[0], row, n, a);
+}
+
 static inline void norm_rows(void *arg, int worker, int workers) {
-  const xlm_call *c = ((const norm_job *)arg)->c;
-  row_fn *fn = ((const norm_job *)arg)->fn;
-  over_rows r = over_of(c, c->in_type[0]);
-  float eps = (float)xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5);
-  float *buffer = (float *)c->workspace + worker * 2 * r.len;
-  int64_t begin, end;
-  xlm_pool_range(r.count, worker, workers, &begin, &end);
-  for (int64_t i = begin; i < end; i++) {
-    const float *a = over_get(c, &r, 0, i, buffer), *b = a;
-    if (c->instr->n_in > 1) b = over_get(c, &r, 1, i, buffer + r.len);
-    float *y = over_place(c, &r, i, buffer);
-    fn(y, a, b, r.len, eps);
-    over_put(c, &r, i, y, buffer);
+  const norm_job *j = arg;
+  int64_t size = norm_buffer(&j->r), begin, end, n;
+  float *a = (float *)j->c->workspace + worker * 2 * size, *b = a + size;
+  xlm_pool_range(j->r.count, worker, workers, &begin, &end);
+  for (int64_t row = begin; row < end; row += n) {
+    n = over_beside(&j->r, row, end);
+    if (n > 1)
+      norm_tile(j, row, n, a, b);
+    else
+      norm_row(j, row, a, b);
   }
 }
 
 static inline xlm_status norm_run(const xlm_call *c, row_fn *fn) {
-  norm_job job = {c, fn};
+  float eps = (float)xlm_attr_float(&c->instr->attrs, XLM_A_eps, 1e-5);
+  norm_job job = {c, fn, over_of(c, c->in_type[0]), eps};
   xlm_pool_run(xlm_cpu_pool(c), norm_rows, &job);
   return XLM_OK;
 }

@@ -49,8 +49,8 @@ static void nothing(op_test *t) {
   reduce(t, "x[batch 3, none 0]", "none");
 }
 
-// Sizes at which GPU kernels change their ways: whole 16-byte accesses, rows for a thread, a warp, a block, several
-// parts; columns that fill tiles, several of them.
+// Sizes at which GPU kernels change their ways: whole 16-byte accesses, rows for a thread, a warp, a block,
+// several parts; columns that fill tiles, several of them.
 static void single(op_test *t) {
   reduce(t, "x[single 1]", "single");
 }
@@ -274,6 +274,8 @@ static const op_case table[] = {
     {"last", XLM_OP_RMSNORM, last, .bf16 = true},
     {"middle", XLM_OP_RMSNORM, middle, .bf16 = true},
     {"scattered", XLM_OP_RMSNORM, scattered},
+    {"odd_columns", XLM_OP_RMSNORM, odd_columns, .bf16 = true},
+    {"even_scattered", XLM_OP_RMSNORM, even_scattered},
     {"long_rows", XLM_OP_RMSNORM, long_rows},
     {"eps", XLM_OP_RMSNORM, with_eps},
     {"short_rows", XLM_OP_RMSNORM, short_rows, .bf16 = true},
@@ -287,6 +289,8 @@ static const op_case table[] = {
     {"last", XLM_OP_LAYERNORM, last, .bf16 = true},
     {"middle", XLM_OP_LAYERNORM, middle, .bf16 = true},
     {"scattered", XLM_OP_LAYERNORM, scattered},
+    {"odd_columns", XLM_OP_LAYERNORM, odd_columns, .bf16 = true},
+    {"even_scattered", XLM_OP_LAYERNORM, even_scattered},
     {"long_rows", XLM_OP_LAYERNORM, long_rows},
     {"eps", XLM_OP_LAYERNORM, with_eps},
     {"short_rows", XLM_OP_LAYERNORM, short_rows, .bf16 = true},

@@ -109,7 +109,7 @@ repeat loops as l shared {
 loss cross_entropy(x @ embed, targets)
 END
 cat >back.xlm <<'END'
-# a loop: the same weights in every round of both repeats, and a block of the first repeat called again after the second
+# a loop: the same weights in every round of both repeats, one of them projected after each step wherever it is
 model back
 dim vocab  = 256
 dim hidden = 32
@@ -122,6 +122,7 @@ x = lookup(embed, tokens)
 first = x
 repeat 3 as i over pp shared {
   param w[hidden] ~ ones
+  update w = w * rsqrt(mean(square(w), over hidden))
   x = x + tanh(x * w * gate)
 }
 mid = x

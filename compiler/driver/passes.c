@@ -183,7 +183,7 @@ static xlm_graph *residual(xlm_pass_context *c, const xlm_graph *g) {
 }
 
 static xlm_graph *fuse(xlm_pass_context *c, const xlm_graph *g) {
-  return xlm_pass_fuse(g, c->scratch, c->schedule && c->schedule->split_weights);
+  return xlm_pass_fuse(g, c->scratch, &c->options->mesh, c->schedule && c->schedule->split_weights);
 }
 
 static xlm_graph *overlap(xlm_pass_context *c, const xlm_graph *g) {

@@ -48,10 +48,14 @@ xlm_fusable xlm_fusable_of(const xlm_graph *g, const xlm_node_info *n) {
   return (xlm_fusable){0};
 }
 
-bool xlm_fusable_fits(const xlm_graph *g, const xlm_fusable *f) {
-  xlm_type row = {.rank = f->row};
-  memcpy(row.dim, f->space->dim + f->space->rank - f->row, f->row * sizeof *row.dim);
-  int64_t n = xlm_type_elements(&row, g->dims);
-  if (f->kind == XLM_FUSABLE_SUM) return n > 1 && n <= XLM_CODE_MAX_SUMMED;
-  return f->kind != XLM_FUSABLE_ROWS || n <= XLM_CODE_MAX_ROW;
+bool xlm_fusable_fits(const xlm_graph *g, const xlm_mesh *mesh, const xlm_fusable *f) {
+  int64_t least = 1, most = 1; // elements of a row
+  for (int i = f->space->rank - f->row; i < f->space->rank; i++) {
+    const xlm_dim_info *d = &g->dims[f->space->dim[i]];
+    int64_t smallest = d->size, largest = d->size;
+    if (mesh && d->axes) xlm_mesh_bounds(mesh, d, &smallest, &largest);
+    least *= smallest, most *= largest;
+  }
+  if (f->kind == XLM_FUSABLE_SUM) return least > 1 && most <= XLM_CODE_MAX_SUMMED;
+  return f->kind != XLM_FUSABLE_ROWS || most <= XLM_CODE_MAX_ROW;
 }

@@ -3,6 +3,7 @@
 #define XLM_PASS_FUSABLE_H
 
 #include "compiler/ir/graph.h"
+#include "runtime/plan/mesh.h"
 
 typedef enum xlm_fusable_kind {
   XLM_FUSABLE_NOT,
@@ -19,8 +20,9 @@ typedef struct xlm_fusable {
 
 // By the structure alone: the decision is that of all ranks.
 xlm_fusable xlm_fusable_of(const xlm_graph *g, const xlm_node_info *n);
-// Are its rows of a size that programs can have?
-bool xlm_fusable_fits(const xlm_graph *g, const xlm_fusable *f);
+// Are its rows of a size that programs can have, on every rank of the mesh? So this decision is that of all
+// ranks, too. NULL: there is one.
+bool xlm_fusable_fits(const xlm_graph *g, const xlm_mesh *mesh, const xlm_fusable *f);
 bool xlm_same_dims(const xlm_type *a, const xlm_type *b); // and their order
 
 #endif

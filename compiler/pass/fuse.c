@@ -58,9 +58,9 @@ static void copy_list(xlm_fuse *f, const xlm_vals *from, xlm_vals *to) {
   }
 }
 
-xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a, bool split_weights) {
+xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a, const xlm_mesh *mesh, bool split_weights) {
   xlm_graph *ordered = xlm_fuse_order(g, a);
-  xlm_fuse f = {.g = ordered, .out = xlm_graph_like(g), .a = a, .split_weights = split_weights};
+  xlm_fuse f = {.g = ordered, .out = xlm_graph_like(g), .a = a, .mesh = mesh, .split_weights = split_weights};
   f.b = xlm_build_new(f.out);
   f.map = XLM_NEW_N(a, xlm_val, g->n_values);
   f.contract_into = XLM_NEW_N(a, xlm_node, g->n_nodes);

@@ -175,7 +175,7 @@ static void assign_member(xlm_fuse *f, xlm_node id) {
 static void find_members(xlm_fuse *f) {
   for (xlm_node id = 1; id < f->g->n_nodes; id++) {
     xlm_fusable is = xlm_fusable_of(f->g, &f->g->nodes[id]);
-    if (is.kind && xlm_fusable_fits(f->g, &is)) f->member[id] = is;
+    if (is.kind && xlm_fusable_fits(f->g, f->mesh, &is)) f->member[id] = is;
   }
 }
 

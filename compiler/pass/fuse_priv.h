@@ -23,6 +23,7 @@ typedef struct xlm_fuse {
   const xlm_graph *g;
   xlm_graph *out;
   xlm_arena *a;
+  const xlm_mesh *mesh; // of the ranks, which decide alike; NULL: there is one
   bool split_weights;
   xlm_build b;
   xlm_fusable *member;        // by node: NOT if it cannot be part of a program

@@ -59,15 +59,16 @@ xlm_graph *xlm_pass_merge_loss(const xlm_graph *g, xlm_arena *a);
 // See bias.c.
 xlm_graph *xlm_pass_bias(const xlm_graph *g, xlm_arena *a);
 
-// A product that is added to a value of its type adds it itself; gradients of one parameter are added up in the
-// memory of the first. See residual.c. split_weights: as for fuse.
+// A product that is added to a value of its type adds it itself; gradients of one parameter are added up in
+// the memory of the first. See residual.c. split_weights: as for fuse.
 xlm_graph *xlm_pass_residual(const xlm_graph *g, xlm_arena *a, bool split_weights);
 
 // Replaces elementwise nodes by `fused` nodes (single ones too), with the functions of rows and the sums over
 // leading dims around them, and accumulate(contract) by contract_acc.
-// gives: no ELEMENTWISE ops, no scalar consts as operands of fused. split_weights: WGT runs in segments of its
-// own, so nothing of it is computed in BWD.
-xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a, bool split_weights);
+// gives: no ELEMENTWISE ops, no scalar consts as operands of fused. split_weights: WGT runs in segments of
+// its own, so nothing of it is computed in BWD. mesh: of the ranks, all of which fuse the same nodes,
+// whatever the sizes of their pieces; NULL: there is one.
+xlm_graph *xlm_pass_fuse(const xlm_graph *g, xlm_arena *a, const xlm_mesh *mesh, bool split_weights);
 
 // Orders the graph of one rank so that kernels and communication run concurrently. See overlap.c. A node
 // moves past at most this many products (matrix products, attention), because the results of early

@@ -36,7 +36,7 @@ static bool is_late(const xlm_node_info *n) {
 static bool is_repeatable(const xlm_graph *g, const xlm_node_info *n) {
   xlm_fusable f = xlm_fusable_of(g, n);
   return n->phase == XLM_PHASE_FWD && (f.kind == XLM_FUSABLE_ELEMENTS || f.kind == XLM_FUSABLE_ROWS) &&
-         xlm_fusable_fits(g, &f) && !(xlm_op_at(n->op)->flags & XLM_OPF_RANDOM);
+         xlm_fusable_fits(g, NULL, &f) && !(xlm_op_at(n->op)->flags & XLM_OPF_RANDOM);
 }
 
 static void find_readers(rematerializer *r) {

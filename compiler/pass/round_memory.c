@@ -53,7 +53,7 @@ static work work_of(const xlm_round_memory *m, const xlm_node_info *n) {
 
 static bool is_fusable(const xlm_round_memory *m, const xlm_node_info *n) {
   xlm_fusable f = xlm_fusable_of(m->g, n);
-  return f.kind && xlm_fusable_fits(m->g, &f);
+  return f.kind && xlm_fusable_fits(m->g, NULL, &f);
 }
 
 static value *memory_of(const xlm_round_memory *m, xlm_val v) {

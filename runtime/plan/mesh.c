@@ -94,6 +94,17 @@ xlm_piece xlm_mesh_local(const xlm_mesh *m, const xlm_dim_info *d, const int32_t
   return p;
 }
 
+void xlm_mesh_bounds(const xlm_mesh *m, const xlm_dim_info *d, int64_t *least, int64_t *most) {
+  int64_t grain = d->grain > 1 ? d->grain : 1;
+  *least = *most = d->full / grain;
+  for (int i = 0; i < m->n; i++) {
+    if (!(d->axes >> i & 1)) continue;
+    *least /= m->size[i];
+    *most = (*most + m->size[i] - 1) / m->size[i];
+  }
+  *least *= grain, *most *= grain;
+}
+
 // Position of [offset, offset + n) among the local elements of `whole`; -1: not entirely there.
 static int64_t find_run(xlm_piece whole, int64_t offset, int64_t n) {
   int64_t first = whole.size - whole.tail, in_run = offset - whole.offset,

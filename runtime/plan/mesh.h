@@ -43,6 +43,9 @@ xlm_piece xlm_mesh_mirror(xlm_piece whole, int64_t grain, int64_t parts, int64_t
 // The piece of a dimension that `coord` holds, from the full size, axes, mirrored axes and grain.
 xlm_piece xlm_mesh_local(const xlm_mesh *m, const xlm_dim_info *d, const int32_t coord[XLM_MAX_AXES]);
 
+// The sizes of the dimension's smallest and largest piece: the same on every rank.
+void xlm_mesh_bounds(const xlm_mesh *m, const xlm_dim_info *d, int64_t *least, int64_t *most);
+
 static inline xlm_piece xlm_dim_piece(const xlm_dim_info *d) {
   return (xlm_piece){d->offset, d->size, d->tail, d->tail_offset};
 }

@@ -30,12 +30,16 @@ static inline xlm_val op2(xlm_op_id id, xlm_val v, xlm_val w) {
   return xlm_op2(&s.b, id, v, w);
 }
 
-static inline xlm_graph *fused_with(bool split_weights) {
-  xlm_graph *g = verified(xlm_pass_fuse(s.g, s.g->arena, split_weights));
+static inline xlm_graph *fused_on(const xlm_mesh *mesh, bool split_weights) {
+  xlm_graph *g = verified(xlm_pass_fuse(s.g, s.g->arena, mesh, split_weights));
   for (xlm_node n = 1; n < g->n_nodes; n++)
     if (xlm_op_at(g->nodes[n].op)->flags & XLM_OPF_ELEMENTWISE)
       fail_msg("`%s` is left", xlm_op_at(g->nodes[n].op)->name);
   return g;
+}
+
+static inline xlm_graph *fused_with(bool split_weights) {
+  return fused_on(NULL, split_weights);
 }
 
 static inline xlm_graph *fused(void) {

@@ -247,7 +247,7 @@ static void a_whole_training_step(void **state) {
     xlm_train_options t = {.optimizer = "adamw", .grad_clip = 1, .microbatches = 1 + (i & 1)};
     xlm_graph *model = xlm_pass_simplify(small_model(s.g->arena, o), s.g->arena);
     xlm_graph *train = xlm_pass_simplify(xlm_pass_differentiate(model, s.g->arena, &t), s.g->arena);
-    xlm_graph *g = xlm_pass_fuse(train, s.g->arena, false);
+    xlm_graph *g = xlm_pass_fuse(train, s.g->arena, NULL, false);
     const char *wrong = xlm_graph_verify(g, s.g->arena);
     if (wrong) fail_msg("%s", wrong);
     assert_int_equal(g->n_updates, train->n_updates);

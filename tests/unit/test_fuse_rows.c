@@ -212,6 +212,18 @@ static void a_summed_row_has_several_elements(void **state) {
   check_apart(XLM_OP_SUM);
 }
 
+// The pieces of 3 over 2 ranks are 2 and 1, and both ranks decide by the smaller.
+static void ranks_sum_the_same_rows(void **state) {
+  (void)state;
+  const xlm_mesh two = {.n = 1, .axis = {"tp"}, .size = {2}};
+  keep(sum(of_size(2, 2)));
+  s.g->dims[e].axes = 1;
+  s.g->dims[e].full = 4;
+  assert_int_equal(count(fused_on(&two, false), XLM_OP_SUM), 0);
+  s.g->dims[e].full = 3;
+  assert_int_equal(count(fused_on(&two, false), XLM_OP_SUM), 1);
+}
+
 // [d, e, k]: a norm over k, and a sum over d whose rows are [e, k].
 static void rows_of_a_program_are_alike(void **state) {
   (void)state;
@@ -342,6 +354,7 @@ int main(void) {
                                      TEST(a_sum_of_everything_stays),
                                      TEST(rows_have_at_most_some_elements),
                                      TEST(summed_rows_have_at_most_some_elements),
+                                     TEST(ranks_sum_the_same_rows),
                                      TEST(a_summed_row_has_several_elements),
                                      TEST(rows_of_a_program_are_alike),
                                      TEST(a_reader_of_a_sum_is_another_program),

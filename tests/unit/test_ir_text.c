@@ -133,7 +133,7 @@ static void graphs_round_trip(void **state) {
   assert_round_trip(g);
   g = xlm_pass_recompute(g, arena, XLM_RECOMPUTE_FULL);
   assert_round_trip(g);
-  assert_round_trip(xlm_pass_fuse(g, arena, false));
+  assert_round_trip(xlm_pass_fuse(g, arena, NULL, false));
 }
 
 static void blanks_and_comments_are_skipped(void **state) {

@@ -45,7 +45,7 @@ static void is_sound(const xlm_dim_info *d) {
 // Over all axes of the mesh: each element once, and what is elsewhere is said to be.
 static void check_cover(const xlm_mesh *m, xlm_dim_info d) {
   int owner[MOST], n = (int)xlm_mesh_ranks(m);
-  int64_t least = d.full, most = 0;
+  int64_t least = d.full, most = 0, bounds[2];
   memset(owner, -1, sizeof owner);
   for (int r = 0; r < n; r++) {
     xlm_piece p = piece_at(m, &d, r);
@@ -61,6 +61,8 @@ static void check_cover(const xlm_mesh *m, xlm_dim_info d) {
     (void)piece_at(m, &d, r);
     for (int64_t i = 0; i < d.full; i++) assert_int_equal(xlm_dim_local(&d, i) >= 0, owner[i] == r);
   }
+  xlm_mesh_bounds(m, &d, &bounds[0], &bounds[1]);
+  assert_true(least == bounds[0] && most == bounds[1]);
   assert_true(most - least <= (d.grain > 1 ? d.grain : 1));
   assert_true(least > 0 || d.full < n);
 }

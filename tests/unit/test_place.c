@@ -197,8 +197,8 @@ static void train_and_eval_share_states_and_scratch(void **state) {
   small_options o = {.batch = 2, .dtype = XLM_F32};
   xlm_train_options t = {.optimizer = "adamw", .grad_clip = 1, .microbatches = 2};
   xlm_graph *model = named_model(o);
-  xlm_graph *train = xlm_pass_fuse(xlm_pass_differentiate(model, s.g->arena, &t), s.g->arena, false);
-  xlm_graph *eval = xlm_pass_fuse(model, s.g->arena, false);
+  xlm_graph *train = xlm_pass_fuse(xlm_pass_differentiate(model, s.g->arena, &t), s.g->arena, NULL, false);
+  xlm_graph *eval = xlm_pass_fuse(model, s.g->arena, NULL, false);
   xlm_rank_plan *both = lowered(train, eval, 2), *one = lowered(train, NULL, 2),
                 *other = lowered(NULL, eval, 1);
   assert_int_equal(both->n_states, one->n_states);
@@ -224,8 +224,9 @@ static void whole_models(void **state) {
     xlm_arena *a = s.g->arena;
     xlm_graph *model = xlm_pass_simplify(named_model(o), a);
     xlm_graph *train = xlm_pass_simplify(xlm_pass_differentiate(model, a, &t), a);
-    train = xlm_pass_fuse(xlm_pass_recompute(train, a, i & 16 ? XLM_RECOMPUTE_FULL : XLM_RECOMPUTE_NONE), a, false);
-    lowered(train, xlm_pass_fuse(model, a, false), t.microbatches);
+    train = xlm_pass_fuse(xlm_pass_recompute(train, a, i & 16 ? XLM_RECOMPUTE_FULL : XLM_RECOMPUTE_NONE), a,
+                          NULL, false);
+    lowered(train, xlm_pass_fuse(model, a, NULL, false), t.microbatches);
   }
 }
 
@@ -253,7 +254,7 @@ static void random_graphs(void **state) {
       if (draw[3] % 10 == 0) keep(at[i]);
     }
     keep(at[99]);
-    xlm_graph *g = xlm_pass_fuse(s.g, a, false);
+    xlm_graph *g = xlm_pass_fuse(s.g, a, NULL, false);
     const char *wrong = xlm_graph_verify(g, a);
     if (wrong) fail_msg("%s", wrong);
     lowered(NULL, g, 1);

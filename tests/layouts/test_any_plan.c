@@ -88,7 +88,8 @@ static xlm_mesh mesh_of(const layout *l) {
 static const char *sets_of(const char *model) {
   if (!strcmp(model, "mamba2") || !strcmp(model, "scans")) return "layers=4 heads=6 hidden=96";
   if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle") || !strcmp(model, "retnet") ||
-      !strcmp(model, "indices") || !strcmp(model, "neox") || !strcmp(model, "vit") || !strcmp(model, "ngpt"))
+      !strcmp(model, "indices") || !strcmp(model, "neox") || !strcmp(model, "vit") ||
+      !strcmp(model, "ngpt") || !strcmp(model, "t5"))
     return "layers=4 heads=6 hidden=96 ffn=100";
   if (!strcmp(model, "diffllama")) return "layers=4 heads=12 kv_heads=12 hidden=96 ffn=100"; // six pairs
   if (!strcmp(model, "deepseek")) return "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20";

@@ -47,6 +47,8 @@ static const struct {
     {"vit"},
     {"ngpt"},
     {"gpt_oss"},
+    {"t5", NULL, "pad=16"}, // a token that sources and targets have
+    {"t5_gated", "t5", "gated=true pad=16"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -238,7 +240,8 @@ int main(int argc, char **argv) {
   }
   for (int i = 0; i < CASES; i++) {
     void *model = (void *)(uintptr_t)cases[i].name;
-    tests[2 * i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_logits, .initial_state = model};
+    tests[2 * i] =
+        (struct CMUnitTest){.name = cases[i].name, .test_func = test_logits, .initial_state = model};
     tests[2 * i + 1] =
         (struct CMUnitTest){.name = cases[i].name, .test_func = test_losses, .initial_state = model};
   }

@@ -15,8 +15,8 @@
 #include "tests/here.h"
 
 const char *const toy_models[TOY_MODELS] = {
-    "llama", "gpt2",      "qwen3",  "mixtral", "freestyle", "deepseek", "mamba2", "retnet", "neox",
-    "olmoe", "qwen3_moe", "gemma2", "gemma3",  "diffllama", "vit",      "ngpt",   "gpt_oss"};
+    "llama", "gpt2",      "qwen3",  "mixtral", "freestyle", "deepseek", "mamba2", "retnet",  "neox",
+    "olmoe", "qwen3_moe", "gemma2", "gemma3",  "diffllama", "vit",      "ngpt",   "gpt_oss", "t5"};
 // Means over uneven counts, all operands of attention, recurrences of all kinds, indices along split
 // dimensions, records.
 const char *const test_models[TEST_MODELS] = {"counts",  "attention", "scans",
@@ -42,6 +42,7 @@ static const struct {
      "mtp_weight=0.05"},
     {"gpt_oss",
      "layers=3 kv_heads=2 head=24 ffn=48 experts=4 active=2 window=9 limit=0.3 factor=4 original=8"},
+    {"t5", "head=24 ffn=96 source=21 buckets=8 reach=16 spread=0.5"},
     {"mamba2", "head=24 state=12"},
     {"retnet", "head=24 ffn=96"},
     {"diffllama", "heads=8 kv_heads=4 ffn=96"},

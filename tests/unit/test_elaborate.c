@@ -98,7 +98,8 @@ static const struct {
     {"vit", "huge", 632045800},        {"ngpt", NULL, 468491520},
     {"ngpt", "ngpt_1b", 1026177280},   {"deepseek", "v2", 235741434880},
     {"gpt_oss", NULL, 20914757184},    {"gpt_oss", "gpt_oss_120b", 116829156672},
-    {"deepseek", "v2_lite", 15706484224}, {"mamba2", "m130", 128989632},
+    {"t5", NULL, 60506624},            {"t5", "v1_1_base", 247577856},
+    {"mamba2", "m130", 128989632},     {"deepseek", "v2_lite", 15706484224},
 };
 
 static void models(void **state) {
@@ -137,6 +138,7 @@ static void models_are_canonical(void **state) {
                                       "vit",
                                       "ngpt",
                                       "gpt_oss",
+                                      "t5",
                                       "blocks/rmsnorm",
                                       "blocks/layernorm",
                                       "blocks/attention",

@@ -24,6 +24,10 @@ def samples(kind):  # the tensors of all samples of a kind, by name
     return {name: torch.tensor(values) for name, values in fields.items()}
 
 def inputs_of(fields):  # what the model is called with, the targets, and the tokens after these
+    if "source" in fields:  # an encoder and a decoder
+        source, target, pad = fields["source"].long(), fields["target"].long(), model.config.pad_token_id
+        given = torch.nn.functional.pad(target[:, :-1], (1, 0), value=model.config.decoder_start_token_id)
+        return (source,), {"attention_mask": source != pad, "decoder_input_ids": given, "use_cache": False}, target.masked_fill(target == pad, -100), None
     if "image" not in fields:
         tokens = fields["tokens"].long()
         length = tokens.shape[1] - 1 - getattr(own, "AHEAD", 0)
@@ -31,7 +35,9 @@ def inputs_of(fields):  # what the model is called with, the targets, and the to
     image = fields["image"].unflatten(1, (model.config.num_channels, model.config.image_size, model.config.image_size))
     return (image,), {}, fields["label"].long(), None
 
-auto = transformers.AutoModelForImageClassification if "image" in samples("train") else transformers.AutoModelForCausalLM
+fields = samples("train")
+auto = (transformers.AutoModelForSeq2SeqLM if "source" in fields else
+        transformers.AutoModelForImageClassification if "image" in fields else transformers.AutoModelForCausalLM)
 own = importlib.import_module(model_name) if pathlib.Path(__file__).with_name(f"{model_name}.py").exists() else None
 if hasattr(own, "load"):
     model, DECAY = own.load(path), getattr(own, "DECAY", DECAY)
@@ -56,7 +62,7 @@ groups = [{"params": [p for p in parameters if p.dim() >= 2], "weight_decay": DE
           {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0}]
 optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.95), eps=1e-8)
 losses = []
-args, options, targets, later = inputs_of(samples("train"))
+args, options, targets, later = inputs_of(fields)
 if balanced: options["output_router_logits"] = True
 for step in range(STEPS):
     out = model(*args, **options)

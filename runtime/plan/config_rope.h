@@ -7,6 +7,8 @@
 
 #include "runtime/base/arena.h"
 
+XLM_C_BEGIN
+
 // The object with the settings, of several the first that scales; NULL: nothing is scaled. *key: the name it
 // has.
 const json_t *xlm_config_rope(const json_t *config, const char **key);
@@ -15,5 +17,7 @@ const char *xlm_config_rope_type(const json_t *scaling); // "llama3"
 // How two differ, as in "factor = 8 there and 4 here"; what one leaves out has its usual value. NULL: they do
 // not.
 const char *xlm_config_rope_differs(const json_t *there, const json_t *here, xlm_arena *a);
+
+XLM_C_END
 
 #endif

@@ -53,43 +53,49 @@ void xlm_published_put(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
 
 // --- the section
 
-static json_t *parsed(const char *json, xlm_arena *a) {
+static void free_json(void *json) {
+  json_decref(json);
+}
+
+// A configuration that has the value as its rope_scaling; the arena owns it, so that nothing leaks when it is
+// out of memory.
+static const json_t *parsed(const char *json, xlm_arena *a) {
   json_t *v;
   xlm_error err;
   const char *text = xlm_arena_printf(a, "{\"rope_scaling\": %s}", json);
-  return xlm_json_parse(text, strlen(text), 0, "config", &v, &err) == XLM_OK ? v : NULL;
+  xlm_arena_cleanup *owner = xlm_arena_add_cleanup(a, free_json);
+  if (xlm_json_parse(text, strlen(text), 0, "config", &v, &err) != XLM_OK) return NULL;
+  owner->what = v;
+  return v;
 }
 
 // Does a node compute what the section says? *why: how the last one differs.
 static bool is_true(const xlm_graph *g, xlm_op_id id, const json_t *says, xlm_arena *a, const char **why) {
-  bool holds = false;
+  const char *last = NULL, *key;
   *why = "it has none";
-  for (xlm_node n = 1; n < g->n_nodes && !holds; n++) {
-    const char *own = g->nodes[n].op == id ? xlm_op_at(id)->published(g, n, a) : NULL, *key;
-    json_t *here = own ? parsed(own, a) : NULL;
-    if (here) *why = xlm_config_rope_differs(says, xlm_config_rope(here, &key), a);
-    holds = here && !*why;
-    json_decref(here);
+  for (xlm_node n = 1; n < g->n_nodes && *why; n++) {
+    const char *own = g->nodes[n].op == id ? xlm_op_at(id)->published(g, n, a) : NULL;
+    if (!own || (last && !strcmp(own, last))) continue;
+    *why = xlm_config_rope_differs(says, xlm_config_rope(parsed(own, a), &key), a);
+    last = own;
   }
-  return holds;
+  return !*why;
 }
 
 static void check_key(const xlm_graph *g, xlm_op_id id, const xlm_plan_key *k, const char *object,
                       xlm_diags *d) {
   const char *key, *why, *op = xlm_op_at(id)->name;
-  json_t *config = parsed(k->json, d->arena);
-  const json_t *says = xlm_config_rope(config, &key);
+  const json_t *says = xlm_config_rope(parsed(k->json, d->arena), &key);
   xlm_diag *e = NULL;
   if (!says && object)
     e = xlm_diag_push(d, XLM_E_CONFIG_VALUE, k->span,
                       "`%s` says that nothing is scaled, and `%s` of the model has %s", k->key, op, object);
   else if (says && !is_true(g, id, says, d->arena, &why))
     e = xlm_diag_push(d, XLM_E_CONFIG_VALUE, k->span, "`%s` is not the scaling of a `%s` of the model: %s",
-                      k->key, op, object ? why : "it has none");
+                      k->key, op, why);
   if (e)
     xlm_diag_help(d, e, "without the key, `%s` is written as the model computes it",
                   xlm_op_at(id)->published_as);
-  json_decref(config);
 }
 
 void xlm_published_check(const xlm_graph *g, xlm_diags *d) {

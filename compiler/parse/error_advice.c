@@ -45,6 +45,7 @@ static const char *at_word(const site *s) {
   if (s->first->kind == REPEAT && xlm_token_is(s->p, s->at, "in"))
     return SAY("write `repeat %s as %s { .. }`", s->at[1].kind == NAME ? text(s, s->at + 1) : "n",
                s->before->kind == NAME ? text(s, s->before) : "i");
+  if (s->first->kind == REPEAT && s->at->kind == NAME) return "write `repeat n as i { .. }`";
   if (xlm_token_is(s->p, s->at, "over") && is_expected(s, "`)`"))
     return SAY("`over` is an argument, with a `,` before it: `softmax(x, over hidden)`");
   return NULL;
@@ -52,6 +53,8 @@ static const char *at_word(const site *s) {
 
 static const char *between_values(const site *s) {
   if (s->first->kind == LOSS && s->at->kind == '=') return "a loss has no name: `loss mean(..)`";
+  if (s->at->kind == ',' && !is_expected(s, "`,`"))
+    return "several values stand in parentheses: `(a, b) = (x, y)`, `return (x, y)`";
   bool value = s->at->kind == NAME || s->at->kind == NUMBER || s->at->kind == '(';
   if (value)
     return "between two values stands an operator, as in `h @ w` or `h * w`; a call has parentheses, as in "
@@ -90,6 +93,7 @@ static const char *declarations(const site *s) {
         "`of D` whole numbers below the size of D",
         type_before ? text(s, s->at) : name, type_before ? text(s, s->at) : name);
   }
+  if (k == BLOCK && s->at->kind == '=') return "arguments have no usual values; a `let` of the model has one";
   if (!is_expected(s, "`[`")) return NULL;
   if (k == PARAM || k == STATE)
     return SAY("a tensor is declared with its dimensions: `%s %s[hidden] ~ normal(0.02)`; `[]` is one number",
@@ -121,7 +125,11 @@ static const char *heads(const site *s) {
 }
 
 static const char *members(const site *s) {
-  if (s->at->kind == ',' && s->at->body == XLM_BODY_ENTRIES) return "each entry stands on a line of its own";
+  if (s->at->body == XLM_BODY_ENTRIES)
+    return s->at->kind == ',' ? "each entry stands on a line of its own" : "write `path = \"name outside\"`";
+  if (s->first->kind == PRESET && s->at->kind != '{') return "write `preset small { hidden = 768 }`";
+  if (s->first->kind == LET && s->at->kind == '[')
+    return "a `let` is a number; a tensor is a `param` or `state`, or computed: `x = ..`";
   if (s->first->kind == SHARD && is_expected(s, "`over`")) return "write `shard hidden over tp`";
   if (s->first->kind == METRIC && is_expected(s, "`=`"))
     return "a metric has a name: `metric name = mean(..)`";

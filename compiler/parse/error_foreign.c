@@ -2,28 +2,33 @@
 #include "compiler/parse/error_priv.h"
 #include "compiler/parse/foreign.h"
 
-static bool declares_tensor(const site *s) {
+// What stands for `:` in this place.
+static const char *colon_help(const site *s) {
   int k = s->first->kind;
-  return k == PARAM || k == STATE || k == INPUT || k == BLOCK || k == WEIGHTS;
+  const xlm_token *next = &s->at[1];
+  bool type = next->kind == NAME && !next->first, name = s->before && s->before->kind == NAME;
+  if (is_expected(s, "`{`") || next->first || is_line_end(next)) return "a body stands in braces: `{ ... }`";
+  if (k == SHARD) return "write `shard hidden over tp`";
+  if (k == BLOCK && is_expected(s, "`[`"))
+    return "a tensor is written with its dimensions: `x[batch, seq, hidden]`";
+  if (k == INPUT && !name)
+    return "write `of vocab` for whole numbers below its size, `from name` for a tensor of the data";
+  if (k == INPUT && type)
+    return SAY("types are not written: `input %s[batch, ..] from %s`", text(s, s->before),
+               text(s, s->before));
+  if ((k == PARAM || k == STATE) && type && name)
+    return SAY("types are not written: `%s %s[hidden] ~ normal(0.02)`", text(s, s->first),
+               text(s, s->before));
+  if (k == NAME && type) // x: Tensor = ..
+    return "types are not written: they follow from the operations, and the run chooses bf16 or f32 "
+           "(`--dtype`)";
+  return "write `=` to give a name a value";
 }
 
 static bool hint_colon(const site *s) {
   if (s->at->kind != FOREIGN || !xlm_token_is(s->p, s->at, ":")) return false;
-  bool body = is_expected(s, "`{`") || s->at[1].first || is_line_end(&s->at[1]);
   xlm_diag *g = report(s, XLM_E_COLON, s->at->span, "`:` is not part of the language");
-  bool parameter = s->first->kind == BLOCK && is_expected(s, "`[`");
-  bool declared = s->at[1].kind == NAME && s->before && s->before->kind == NAME && declares_tensor(s);
-  bool type = s->at[1].kind == NAME && !s->at[1].first && s->first->kind != BLOCK; // x: Tensor = ..
-  HELP(g, "%s",
-       body        ? "a body stands in braces: `{ ... }`"
-       : parameter ? "a tensor is written with its dimensions: `x[batch, seq, hidden]`"
-       : declared && s->first->kind == INPUT ? SAY("types are not written: `input %s[batch, ..] from %s`",
-                                                   text(s, s->before), text(s, s->before))
-       : declared ? SAY("types are not written: `%s %s[hidden] ~ normal(0.02)`", text(s, s->first),
-                        text(s, s->before))
-       : type     ? "types are not written: they follow from the operations, and the run chooses bf16 or f32 "
-                    "(`--dtype`)"
-                  : "write `=` to give a name a value");
+  HELP(g, "%s", colon_help(s));
   return true;
 }
 
@@ -53,7 +58,10 @@ static bool hint_augmented(const site *s) {
   xlm_diag *g =
       report(s, XLM_E_FOREIGN, xlm_span_join(op->span, op[1].span), SAY("there is no `%s=`", text(s, op)));
   const char *name = s->first->kind == NAME ? text(s, s->first) : "x";
-  HELP(g, "write `%s = %s %s ...`", name, name, text(s, op));
+  if (s->first->kind == LOSS)
+    HELP(g, "losses add up: write another `loss ..`");
+  else
+    HELP(g, "write `%s = %s %s ...`", name, name, text(s, op));
   return true;
 }
 
@@ -132,6 +140,11 @@ static const xlm_token *enclosing_bracket(const site *s) {
   return NULL;
 }
 
+static bool declares_tensor(const site *s) {
+  int k = s->first->kind;
+  return k == PARAM || k == STATE || k == INPUT || k == BLOCK || k == WEIGHTS;
+}
+
 static bool hint_index(const site *s) {
   const xlm_token *open = s->at->kind == '[' && s->before ? s->at : enclosing_bracket(s);
   if (!open || open == s->first || declares_tensor(s)) return false;
@@ -146,8 +159,14 @@ static bool hint_index(const site *s) {
   const char *name = of->kind == NAME ? text(s, of) : "x";
   xlm_diag *g = report(s, XLM_E_FOREIGN, xlm_span_join(open->span, s->at->span),
                        "dimensions have names, and tensors are not indexed by position");
-  HELP(g, "a part of a dimension: `slice(%s, seq -> part, start = 0)`, where `dim part = 1` is its length",
-       name);
+  if (of == s->first)
+    HELP(g,
+         "dimensions follow from the value, `%s = ..`; a part is not assigned: `where` and `concat` make a "
+         "tensor",
+         name);
+  else
+    HELP(g, "a part of a dimension: `slice(%s, seq -> part, start = 0)`, where `dim part = 1` is its length",
+         name);
   return true;
 }
 

@@ -64,7 +64,8 @@ static const entry table[] = {
     {"norm", "write `rmsnorm(x, eps)` or `layernorm(x, eps)`; as blocks with a scale: "
              "`use \"blocks/rmsnorm.xlm\"` or `use \"blocks/layernorm.xlm\"`"},
     {"attention mlp moe head_norm softcap",
-     "shipped blocks are in files: `use \"blocks/attention.xlm\"`, `biased_attention`, `rotary`, `head_norm`, "
+     "shipped blocks are in files: `use \"blocks/attention.xlm\"`, `biased_attention`, `rotary`, "
+     "`head_norm`, "
      "`swiglu`, "
      "`gelu`, `moe`, `softcap`; each says which dims and lets it needs"},
     {"l2_norm normalize", "write `x * rsqrt(sum(square(x), over hidden) + 1e-6)`"},
@@ -80,6 +81,7 @@ static const entry table[] = {
     // losses
     {"CrossEntropyLoss nll_loss NLLLoss softmax_cross_entropy",
      "write `loss cross_entropy(logits, targets)`"},
+    {"loss", "a loss has no name: write `error = cross_entropy(logits, targets)`, then `loss error`"},
     {"mse_loss MSELoss", "write `loss mean(square(x - y))`"},
     // types
     {"float half bfloat16 double float32 float16 astype type dtype to",
@@ -111,6 +113,8 @@ static const entry table[] = {
 };
 
 static const entry arguments[] = {
+    {"int int32 int64 long i32 i64 u8 uint8 float float32 f32 f16 bf16 bfloat16",
+     "types are not written; `of vocab` says below the size of which dimension whole numbers are"},
     {"keepdim keepdims keep_dims", "remove it: the result broadcasts by name, without a dimension of size 1"},
     {"is_causal", "write `causal`"},
     {"attn_mask attention_mask key_padding_mask",

@@ -20,19 +20,26 @@ static const xlm_plan_key *said(const xlm_graph *g, const char *published_as) {
   return k ? k : key_named(g, "rope_parameters");
 }
 
-// The object that the nodes of an operation publish. *other: a node with another one; 0: none.
+// Do two nodes of an operation have the same number for `facts.published`, as rope the same base?
+static bool are_alike(const xlm_graph *g, xlm_node a, xlm_node b) {
+  const xlm_op_facts *f = xlm_op_facts_of(g->nodes[a].op);
+  return xlm_attr_float(&g->nodes[a].attrs, f->published.key, f->published.absent) ==
+         xlm_attr_float(&g->nodes[b].attrs, f->published.key, f->published.absent);
+}
+
+// The object that the nodes of an operation publish. *other: a node to which it does not apply although
+// another tool would apply it: with another object, or none and the same base; 0: none.
 static const char *object_of(const xlm_graph *g, xlm_op_id id, xlm_arena *a, xlm_node *first,
                              xlm_node *other) {
   const xlm_op *op = xlm_op_at(id);
   const char *object = NULL;
   *first = *other = 0;
-  for (xlm_node n = 1; op && op->published && n < g->n_nodes; n++) {
-    const char *own = g->nodes[n].op == id ? op->published(g, n, a) : NULL;
-    if (!own) continue;
-    if (!object)
-      object = own, *first = n;
-    else if (strcmp(own, object) != 0)
-      *other = n;
+  for (xlm_node n = 1; op && op->published && !object && n < g->n_nodes; n++)
+    if (g->nodes[n].op == id && (object = op->published(g, n, a))) *first = n;
+  for (xlm_node n = 1; object && n < g->n_nodes; n++) {
+    if (g->nodes[n].op != id) continue;
+    const char *own = op->published(g, n, a);
+    if (own ? strcmp(own, object) != 0 : are_alike(g, n, *first)) *other = n;
   }
   return object;
 }
@@ -109,8 +116,8 @@ void xlm_published_check(const xlm_graph *g, xlm_diags *d) {
     if (k || !other) continue;
     xlm_diag *e =
         xlm_diag_push(d, XLM_E_CONFIG_VALUE, g->nodes[other].span,
-                      "`%s` has another scaling here than before, and config.json has one", op->name);
-    xlm_diag_label(d, e, g->nodes[first].span, "the first");
+                      "`%s` has another scaling here than elsewhere, and config.json has one", op->name);
+    xlm_diag_label(d, e, g->nodes[first].span, "elsewhere");
     xlm_diag_help(d, e, "say in the config section which is which: `rope_parameters = { .. }`");
   }
 }

@@ -159,10 +159,12 @@ static const char *run_instr(model *m, const xlm_instr *in) {
   return NULL;
 }
 
-static void feed(model *m, bool eval) {
+static void feed(model *m, xlm_segment_kind kind) {
   m->now = NULL;
   for (uint32_t i = 0; i < m->p->n_inputs; i++) {
-    uint32_t t = eval ? m->p->inputs[i].eval_tensor : m->p->inputs[i].tensor;
+    const xlm_plan_input *in = &m->p->inputs[i];
+    uint32_t t = kind == XLM_SEG_EVAL ? in->eval_tensor : in->tensor;
+    if (in->whole_step != (kind == XLM_SEG_PROLOGUE)) continue;
     if (xlm_area_has_slots(m->p->tensors[t].area) &&
         (!m->slot || m->slot[m->p->tensors[t].area - XLM_FIRST_SLOT_AREA] < 0))
       continue;
@@ -175,8 +177,9 @@ static const char *run_segment(model *m, uint32_t segment, int32_t microbatch, c
   const char *wrong = NULL;
   m->microbatch = s->kind == XLM_SEG_PROLOGUE ? WHOLE_STEP : microbatch;
   m->slot = slot;
-  if (s->kind == XLM_SEG_F || s->kind == XLM_SEG_STEP || s->kind == XLM_SEG_EVAL)
-    feed(m, s->kind == XLM_SEG_EVAL);
+  if (s->kind == XLM_SEG_PROLOGUE || s->kind == XLM_SEG_F || s->kind == XLM_SEG_STEP ||
+      s->kind == XLM_SEG_EVAL)
+    feed(m, s->kind);
   for (uint32_t i = 0; i < s->n && !wrong; i++) wrong = run_instr(m, &m->p->instrs[s->first + i]);
   return wrong;
 }

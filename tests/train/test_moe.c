@@ -28,6 +28,7 @@ typedef struct job {
   double lr;         // learning rate
   const float *bias; // of every layer's experts at first; NULL = as initialised
   int n_bias, steps;
+  bool in_rows; // gpt_oss: the bias after the last product is added to the rows of experts, not per token
 } job;
 
 typedef struct result {
@@ -57,8 +58,23 @@ static xlm_compile_options options_of(xlm_arena *a, const job *j) {
   return c;
 }
 
+static char *replaced(xlm_arena *a, const char *text, const char *old, const char *by) {
+  const char *at = strstr(text, old);
+  assert_non_null(at);
+  return xlm_arena_printf(a, "%.*s%s%s", (int)(at - text), text, by, at + strlen(old));
+}
+
+static const xlm_source *source_of(xlm_arena *a, const job *j) {
+  const xlm_source *s = toy_source(a, j->model);
+  if (!j->in_rows) return s;
+  char *text = replaced(a, s->text, "param bdown[routes, hidden]", "param bdown[experts, hidden]");
+  text = replaced(a, text, " + scatter(w, e, routes, over active) @ bdown", "");
+  text = replaced(a, text, "ys = contract(", "ys = bdown + contract(");
+  return xlm_source_new(a, "rows.xlm", text, strlen(text));
+}
+
 static bool is_bias(const xlm_stored *t) {
-  return t->rank == 1 && strstr(t->name, ".moe.bias");
+  return t->role == XLM_ROLE_STATE && strstr(t->name, ".moe.bias");
 }
 static bool is_moment(const xlm_stored *t) {
   return !strncmp(t->name, "adam.m/", 7);
@@ -98,7 +114,7 @@ static void put_bias(const toy_team *r, const job *j) {
 static result train(const job *j) {
   xlm_arena *a = xlm_arena_new(0);
   xlm_compile_options c = options_of(a, j);
-  toy_team *t = toy_team_open(toy_plan(a, toy_source(a, j->model), &c), j->model);
+  toy_team *t = toy_team_open(toy_plan(a, source_of(a, j), &c), j->model);
   result x = {0};
   put_bias(t, j);
   for (int s = 0; s < (j->steps ? j->steps : STEPS); s++) {
@@ -175,6 +191,19 @@ static void mixtral_as_on_one_rank(void **state) {
 static void deepseek_as_on_one_rank(void **state) {
   (void)state;
   compare_layouts(&(job){.model = "deepseek", .rows = 8, .lr = 1e-3}, layouts, LAYOUTS);
+}
+
+// Biases of experts in rows: before the last product or after it, where ranks of tp have parts of the rows'
+// sums.
+static void biases_in_rows(void **state) {
+  (void)state;
+  job base = {.model = "gpt_oss", .sets = "kv_heads=4 balance=0", .rows = 8, .lr = 1e-3, .in_rows = true};
+  compare_layouts(&base, layouts, LAYOUTS);
+  job per_token = base;
+  base.microbatches = per_token.microbatches = 1, per_token.in_rows = false;
+  result rows = train(&base), tokens = train(&per_token);
+  compare(&rows, &tokens);
+  release(&rows), release(&tokens);
 }
 
 // 8 experts over 3 ranks: 3, 3 and 2 of them.
@@ -323,10 +352,11 @@ static void deepseek_v3_is_planned(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(mixtral_as_on_one_rank),  cmocka_unit_test(deepseek_as_on_one_rank),
-      cmocka_unit_test(uneven_experts),          cmocka_unit_test(experts_without_rows),
-      cmocka_unit_test(load_of_the_whole_batch), cmocka_unit_test(bias_evens_the_load),
-      cmocka_unit_test(no_token_is_gathered),    cmocka_unit_test(deepseek_v3_is_planned),
+      cmocka_unit_test(mixtral_as_on_one_rank), cmocka_unit_test(deepseek_as_on_one_rank),
+      cmocka_unit_test(biases_in_rows),         cmocka_unit_test(uneven_experts),
+      cmocka_unit_test(experts_without_rows),   cmocka_unit_test(load_of_the_whole_batch),
+      cmocka_unit_test(bias_evens_the_load),    cmocka_unit_test(no_token_is_gathered),
+      cmocka_unit_test(deepseek_v3_is_planned),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

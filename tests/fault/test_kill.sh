@@ -39,8 +39,12 @@ while [ $killed -lt "$kills" ]; do
   run_job "${resume[@]}"
   sleep $((RANDOM % 2)).$((RANDOM % 10))
   victim=$(ranks_of killed | shuf -n 1)
-  [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null && killed=$((killed + 1))
-  must_end
+  if [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null; then
+    killed=$((killed + 1))
+    must_end
+  else # it has not begun, or is over
+    wait $pid
+  fi
   for folder in killed/step-*; do # every folder with the name of a checkpoint is one, with all its states
     [ ! -d "$folder" ] || "$run" train --resume "$folder" --max-steps 1 --output-dir read >out.txt 2>&1 ||
       fail "kill $killed: $folder: $(cat out.txt)"

@@ -140,6 +140,7 @@ static void report_cycle(loader *l, int user, const xlm_stmt *s, int target) {
 // --- reading
 
 static bool has_use(const char *text, size_t n) { // a line that may be one
+  if (!n) return false;
   for (const char *p = text, *end = text + n; p && p < end;
        p = memchr(p, '\n', (size_t)(end - p)), p += p != NULL) {
     while (p < end && (*p == ' ' || *p == '\t')) p++;

@@ -28,9 +28,9 @@
 #if defined(XLM_SANITIZED_THREAD) // sanitizers: a part of the list
 enum { FIXED = 12, FRESH = 4 };
 #elif defined(XLM_SANITIZED)
-enum { FIXED = 50, FRESH = 20 };
+enum { FIXED = 30, FRESH = 10 };
 #else
-enum { FIXED = 240, FRESH = 20 };
+enum { FIXED = 160, FRESH = 20 };
 #endif
 enum { STEPS = 5, MOST_RANKS = 16 };
 

@@ -133,7 +133,7 @@ static const char *members(const site *s) {
   if (s->first->kind == SHARD && is_expected(s, "`over`")) return "write `shard hidden over tp`";
   if (s->first->kind == METRIC && is_expected(s, "`=`"))
     return "a metric has a name: `metric name = mean(..)`";
-  if (s->first->kind == OUTPUT && s->at->kind == '=')
+  if (s->first->kind == OUTPUT && s->at > s->first && s->at->kind != NAME)
     return "give the value a name first, `logits = ..`, then write `output logits`";
   if (s->first->kind == USE && s->at->kind == NAME) return "blocks are called by their own names";
   if ((s->first->kind == DIM || s->first->kind == LET) && is_expected(s, "`=`") && !is_expected(s, "`*`"))

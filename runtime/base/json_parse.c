@@ -1,66 +1,66 @@
 // See json_parse.h. A refused request for memory ends reading at once: the library's lexer goes on without
-// the character that had no room, and then finds the end of a string where there is none. So blocks know, by
-// thread, the others of the text that is being read, and are released together.
+// the character that had no room, and then finds the end of a string where there is none. So what the library
+// got for a text is listed while the text is read, and released together.
 #include "runtime/base/json_parse.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "runtime/base/map.h"
 
-typedef struct block { // before what the library gets; a pair of pointers, so that the alignment is kept
-  struct block *before, *after; // of the text that is being read, in a ring; NULL: of none
-} block;
-
 static _Thread_local struct {
   bool reading;
-  block ring;
+  void **block; // NULL where one was released
+  size_t n, room;
   jmp_buf refused;
 } reader;
 
-static void *request(size_t n) {
-  block *b = n <= SIZE_MAX - sizeof *b ? malloc(sizeof *b + n) : NULL;
-  if (!b && reader.reading) longjmp(reader.refused, 1);
-  if (!b) return NULL;
-  *b = (block){NULL, NULL};
-  if (reader.reading) {
-    *b = (block){&reader.ring, reader.ring.after};
-    b->before->after = b->after->before = b;
+static bool listed(void *p) {
+  if (reader.n == reader.room) {
+    size_t room = reader.room ? 2 * reader.room : 256;
+    void **more = realloc(reader.block, room * sizeof *more);
+    if (!more) return false;
+    reader.block = more, reader.room = room;
   }
-  return b + 1;
+  reader.block[reader.n++] = p;
+  return true;
 }
 
-static void take_out(block *b) {
-  b->before->after = b->after, b->after->before = b->before;
-  *b = (block){NULL, NULL};
+static void *request(size_t n) {
+  void *p = malloc(n);
+  if (!reader.reading || (p && listed(p))) return p;
+  free(p);
+  longjmp(reader.refused, 1);
 }
 
 static void release(void *p) {
-  if (!p) return;
-  block *b = (block *)p - 1;
-  if (b->before) take_out(b);
-  free(b);
+  if (reader.reading && p) {
+    size_t i = reader.n; // most are among the last
+    while (i && reader.block[i - 1] != p) i--;
+    if (i) reader.block[i - 1] = NULL;
+    while (reader.n && !reader.block[reader.n - 1]) reader.n--;
+  }
+  free(p);
 }
 
-// Before main, since what one pair of functions gives the other cannot release.
-__attribute__((constructor)) static void set_functions(void) {
+static void set_functions(void) {
   json_set_alloc_funcs(request, release);
 }
 
 static void finish(bool keep) {
-  for (block *b; (b = reader.ring.after) != &reader.ring;) {
-    take_out(b);
-    if (!keep) free(b);
-  }
-  reader.reading = false;
+  for (size_t i = 0; i < reader.n && !keep; i++) free(reader.block[i]);
+  free(reader.block);
+  reader.block = NULL, reader.n = reader.room = 0, reader.reading = false;
 }
 
 xlm_status xlm_json_parse(const char *text, size_t n, size_t flags, const char *name, json_t **out,
                           xlm_error *err) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
   json_error_t where;
   *out = NULL;
-  reader.ring = (block){&reader.ring, &reader.ring};
+  pthread_once(&once, set_functions);
   reader.reading = true;
   if (setjmp(reader.refused)) {
     finish(false);

@@ -49,8 +49,10 @@ static xlm_plan_config read_config(reader *r, const json_t *o) {
 static xlm_plan_key read_key(reader *r, const json_t *o) {
   xlm_plan_key k = {.key = xlm_json_text(r, o, "key"), .json = xlm_json_text(r, o, "json")};
   json_t *value = NULL;
-  if (!r->failed && xlm_json_parse(k.json, strlen(k.json), JSON_DECODE_ANY, k.key, &value, r->err) != XLM_OK)
-    xlm_json_fail(r, "not JSON", "json");
+  xlm_status s =
+      r->failed ? XLM_OK : xlm_json_parse(k.json, strlen(k.json), JSON_DECODE_ANY, k.key, &value, r->err);
+  if (s == XLM_USER) xlm_json_fail(r, "not JSON", "json");
+  if (s == XLM_ENV) r->failed = r->no_memory = true;
   json_decref(value);
   return k;
 }
@@ -156,5 +158,5 @@ xlm_status xlm_plan_read_json(xlm_arena *a, const char *text, size_t n, const xl
   reader r = {.a = a, .err = err};
   *out = read_plan(&r, root);
   xlm_arena_clean_up(cleanup);
-  return r.failed ? XLM_USER : XLM_OK;
+  return r.no_memory ? XLM_ENV : r.failed ? XLM_USER : XLM_OK;
 }

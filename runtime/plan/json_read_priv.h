@@ -10,7 +10,7 @@
 typedef struct reader {
   xlm_arena *a;
   xlm_error *err;
-  bool failed;
+  bool failed, no_memory; // no_memory: why it failed
   uint32_t n_dims, n_tensors, n_instrs, n_segments; // of the rank plan being read
   int depth;
   struct {

@@ -140,11 +140,10 @@ static void report_cycle(loader *l, int user, const xlm_stmt *s, int target) {
 // --- reading
 
 static bool has_use(const char *text, size_t n) { // a line that may be one
-  if (!n) return false;
-  for (const char *p = text, *end = text + n; p && p < end;
-       p = memchr(p, '\n', (size_t)(end - p)), p += p != NULL) {
-    while (p < end && (*p == ' ' || *p == '\t')) p++;
-    if (end - p > 3 && !memcmp(p, "use", 3)) return true;
+  for (size_t i = 0; i < n; i++) {
+    while (i < n && (text[i] == ' ' || text[i] == '\t')) i++;
+    if (n - i > 3 && !memcmp(text + i, "use", 3)) return true;
+    while (i < n && text[i] != '\n') i++;
   }
   return false;
 }

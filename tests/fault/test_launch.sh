@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 . "$source_dir/tests/layouts/mpi_lib.sh"
 
-samples=2000
+samples=1000
 grep -q __asan_init "$run" && samples=400 # sanitizers are slower
 launch=(env XLMRUN="$run" RANKS=4 OUTPUT="$work/out" bash "$source_dir/tools/launch/mpirun.sh" "$model" --data "$work/corpus.txt"
   --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40 --vocab-size 256 --seq-length 32 --global-batch-size $samples
@@ -13,12 +13,11 @@ launch=(env XLMRUN="$run" RANKS=4 OUTPUT="$work/out" bash "$source_dir/tools/lau
 pid=$!
 wait_for 'step 1/' log.txt
 kill -TERM $pid
-begin=$SECONDS
 wait $pid
 code=$?
 [ $code = 0 ] || fail "exit code $code: $(cat log.txt)"
-[ $((SECONDS - begin)) -le 60 ] || fail "it took $((SECONDS - begin)) s"
 step=$(sed -n 's/^stopped at step \([0-9]*\).*/\1/p' log.txt)
+[ "${step:-1000}" -le 5 ] || fail "it went on to step $step"
 [ -f "$(printf 'out/step-%08d/manifest.json' "${step:-0}")" ] || fail "nothing saved: $(cat log.txt)"
 "${launch[@]}" --max-steps "$step" >log.txt 2>&1 || fail "no second start: $(cat log.txt)"
 grep -q "resumed from $work/out/step-.* at step $step" log.txt || fail "not from where it was: $(cat log.txt)"

@@ -32,7 +32,7 @@ expect() {
 
 # wait_for TEXT FILE: until the log holds the text or the last line of a run that is over, for at most 30 seconds.
 wait_for() {
-  for _ in $(seq 600); do
+  for _ in $(seq 2400); do
     grep -qsF -e "$1" -e 'loss curve ' "$2" && return 0
     sleep 0.05
   done

@@ -10,17 +10,6 @@ struct largest_of {
   static __device__ __forceinline__ float result(float s) { return s; }
 };
 
-struct first_largest {
-  struct state {
-    float most;
-    int32_t at; // in the row
-  };
-  static __device__ __forceinline__ state start() { return {-INFINITY, INT32_MAX}; }
-  static __device__ __forceinline__ void join(state &s, state o) {
-    if (o.most > s.most || (o.most == s.most && o.at < s.at)) s = o;
-  }
-};
-
 template <class T, class D, class Team>
 __global__ void __launch_bounds__(XLM_BLOCK)
     amax_bwd_rows(const T *x, const D *dy, T *dx, const __grid_constant__ over_rows r) {

@@ -1,28 +1,17 @@
-// argmax: a thread, a warp or a block per row, by its length; of equal elements the first, in any order of joining.
+// argmax: a thread, a warp or a block per row, by its length.
 #include "ops/cuda/reduce_priv.h"
-
-struct first_of_largest {
-  struct state {
-    float most;
-    int32_t at; // in the row
-  };
-  static __device__ __forceinline__ state start() { return {-INFINITY, INT32_MAX}; }
-  static __device__ __forceinline__ void join(state &s, state o) {
-    if (o.most > s.most || (o.most == s.most && o.at < s.at)) s = o;
-  }
-};
 
 template <class T, class Team>
 __global__ void __launch_bounds__(XLM_BLOCK) argmax_rows(const T *x, int32_t *y, const __grid_constant__ over_rows r) {
   for (int64_t row = (int64_t)blockIdx.x * Team::per_block + Team::index(); row < r.count;
        row += (int64_t)gridDim.x * Team::per_block) {
     int64_t base = over_offset(&r.outer, row);
-    first_of_largest::state best = first_of_largest::start();
+    first_largest::state best = first_largest::start();
     for (int64_t i = Team::lane(); i < r.len; i += Team::size) {
       float v = to_float(x[base + over_offset(&r.inner, i)]);
-      first_of_largest::join(best, {v, v == v ? (int32_t)i : INT32_MAX});
+      first_largest::join(best, {v, v == v ? (int32_t)i : INT32_MAX});
     }
-    best = reduce_team<first_of_largest, Team>(best);
+    best = reduce_team<first_largest, Team>(best);
     if (Team::lane() == 0) y[row] = best.at == INT32_MAX ? 0 : best.at;
   }
 }

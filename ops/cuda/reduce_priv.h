@@ -191,4 +191,16 @@ template <class Op, class E, class O> static xlm_status reduce_run(const xlm_cal
   return xlm_cuda_launched(c, reduce_step<Op, typename Op::state, O>(parts, second, NULL, to, stream));
 }
 
+// Of equal elements the first, in any order of joining.
+struct first_largest {
+  struct state {
+    float most;
+    int32_t at; // in the row
+  };
+  static __device__ __forceinline__ state start() { return {-INFINITY, INT32_MAX}; }
+  static __device__ __forceinline__ void join(state &s, state o) {
+    if (o.most > s.most || (o.most == s.most && o.at < s.at)) s = o;
+  }
+};
+
 #endif

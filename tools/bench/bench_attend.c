@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "runtime/device/cpu.h"
-#include "runtime/base/clock.h"
+#include "tools/bench/bench_op.h"
 
 enum { BATCH = 1, SEQ, HEADS, HEAD, DIMS };
 enum { Q, K, V, OUT, LSE, DOUT, DQ, DK, DV, TENSORS };
@@ -20,24 +18,6 @@ typedef struct bench_shape {
 static const bench_shape shapes[] = {
     {"nano", 16, 256, 6, 64}, {"124M", 4, 512, 12, 64}, {"long", 1, 2048, 12, 64}};
 
-static double now(bool alone) { // one thread: processor time, which excludes other programs
-  return alone ? (double)clock() / CLOCKS_PER_SEC : xlm_clock_seconds();
-}
-
-static void *filled(xlm_dtype t, int64_t n) {
-  void *p = aligned_alloc(64, ((size_t)n * xlm_dtype_bytes(t) + 63) / 64 * 64);
-  if (!p) exit(2);
-  for (int64_t i = 0; i < n; i++) {
-    float x = (float)rand() / (float)RAND_MAX - 0.5f;
-    if (t == XLM_BF16)
-      ((uint16_t *)p)[i] = xlm_f32_to_bf16(x);
-    else
-      ((float *)p)[i] = x;
-  }
-  return p;
-}
-
-// Minimum seconds of a call.
 static double time_op(xlm_op_id op, const xlm_dim_info *dims, const xlm_type *types, void **data,
                       const int *in, int n_in, const int *out, int n_out, xlm_device *device) {
   xlm_attr attrs[] = {{.key = XLM_A_seq, .n = 1, .dims = {SEQ}},
@@ -45,33 +25,9 @@ static double time_op(xlm_op_id op, const xlm_dim_info *dims, const xlm_type *ty
                       {.key = XLM_A_feature, .n = 1, .dims = {HEAD}},
                       {.key = XLM_A_causal, .i = 1},
                       {.key = XLM_A_scale, .f = 1 / sqrt((double)dims[HEAD].size)}};
-  const xlm_type *in_type[8], *out_type[8];
-  void *in_data[8], *out_data[8];
-  for (int i = 0; i < n_in; i++) in_type[i] = &types[in[i]], in_data[i] = data[in[i]];
-  for (int i = 0; i < n_out; i++) out_type[i] = &types[out[i]], out_data[i] = data[out[i]];
-  xlm_instr instr = {.op = op, .n_in = (uint16_t)n_in, .n_out = (uint16_t)n_out, .attrs = {5, attrs}};
-  xlm_call c = {.instr = &instr,
-                .dims = dims,
-                .in_type = in_type,
-                .out_type = out_type,
-                .in = in_data,
-                .out = out_data,
-                .device = device};
-  const xlm_backend *b = xlm_backend_find("cpu");
-  const xlm_kernel *k = b->find(NULL, op);
-  xlm_target target = xlm_backend_target(b, b->here(), xlm_pool_size(device->pool));
-  while (k->variants && !k->applicable(&c, &target, c.variant)) c.variant++;
-  c.workspace = aligned_alloc(64, (k->workspace(&c, &target) + 63) / 64 * 64);
-  if (!c.workspace) exit(2);
-  double best = 1e9;
-  for (int i = 0; i < 40; i++) {
-    double t = now(xlm_pool_size(device->pool) == 1);
-    if (k->run(&c) != XLM_OK) exit(2);
-    t = now(xlm_pool_size(device->pool) == 1) - t;
-    if (t < best) best = t;
-  }
-  free(c.workspace);
-  return best;
+  size_t bytes;
+  bench_op x = {op, attrs, 5, dims, types, data, in, out, n_in, n_out};
+  return bench_time(&x, 40, device, &bytes);
 }
 
 static void bench(const bench_shape *s, xlm_dtype dtype, xlm_device *device) {
@@ -85,7 +41,7 @@ static void bench(const bench_shape *s, xlm_dtype dtype, xlm_device *device) {
   for (int i = 0; i < TENSORS; i++) {
     types[i] = (xlm_type){
         .dtype = i == LSE ? XLM_F32 : dtype, .rank = i == LSE ? 3 : 4, .dim = {BATCH, SEQ, HEADS, HEAD}};
-    data[i] = filled(types[i].dtype, xlm_type_elements(&types[i], dims));
+    data[i] = bench_filled(types[i].dtype, xlm_type_elements(&types[i], dims), -0.5f, 0.5f);
   }
   double product =
       (double)(s->batch * s->heads * s->head) * (double)s->seq * (double)(s->seq + 1); // of q k^T

@@ -4,65 +4,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "runtime/base/clock.h"
-#include "runtime/device/cpu.h"
+#include "tools/bench/bench_op.h"
 
 enum { BATCH = 1, SEQ, HEADS, HEAD, STATE, DIMS };
 enum { Q, K, V, DOUT, DECAY, OUT, DQ, DK, DV, DDECAY, TENSORS };
 
-static double now(bool alone) { // one thread: processor time, which excludes other programs
-  return alone ? (double)clock() / CLOCKS_PER_SEC : xlm_clock_seconds();
-}
-
-static void *filled(xlm_dtype t, int64_t n, float low, float high) {
-  void *p = aligned_alloc(64, ((size_t)n * xlm_dtype_bytes(t) + 63) / 64 * 64);
-  if (!p) exit(2);
-  for (int64_t i = 0; i < n; i++) {
-    float x = low + (high - low) * (float)rand() / (float)RAND_MAX;
-    if (t == XLM_BF16)
-      ((uint16_t *)p)[i] = xlm_f32_to_bf16(x);
-    else
-      ((float *)p)[i] = x;
-  }
-  return p;
-}
-
-// Minimum seconds of a call; *bytes: of its workspace.
 static double time_op(xlm_op_id op, const xlm_dim_info *dims, const xlm_type *types, void **data,
                       const int *in, int n_in, const int *out, int n_out, xlm_device *device, size_t *bytes) {
   xlm_attr attrs[] = {{.key = XLM_A_over, .n = 2, .dims = {HEADS, HEAD}},
                       {.key = XLM_A_seq, .n = 1, .dims = {SEQ}},
                       {.key = XLM_A_feature, .n = 1, .dims = {STATE}}};
-  const xlm_type *in_type[8], *out_type[8];
-  void *in_data[8], *out_data[8];
-  for (int i = 0; i < n_in; i++) in_type[i] = &types[in[i]], in_data[i] = data[in[i]];
-  for (int i = 0; i < n_out; i++) out_type[i] = &types[out[i]], out_data[i] = data[out[i]];
-  xlm_instr instr = {.op = op, .n_in = (uint16_t)n_in, .n_out = (uint16_t)n_out, .attrs = {3, attrs}};
-  xlm_call c = {.instr = &instr,
-                .dims = dims,
-                .in_type = in_type,
-                .out_type = out_type,
-                .in = in_data,
-                .out = out_data,
-                .device = device};
-  const xlm_backend *b = xlm_backend_find("cpu");
-  const xlm_kernel *k = b->find(NULL, op);
-  int threads = xlm_pool_size(device->pool);
-  xlm_target target = xlm_backend_target(b, b->here(), threads);
-  *bytes = k->workspace(&c, &target);
-  c.workspace = aligned_alloc(64, (*bytes + 63) / 64 * 64);
-  if (!c.workspace) exit(2);
-  double best = 1e9;
-  for (int i = 0; i < 5; i++) {
-    double t = now(threads == 1);
-    if (k->run(&c) != XLM_OK) exit(2);
-    t = now(threads == 1) - t;
-    if (t < best) best = t;
-  }
-  free(c.workspace);
-  return best;
+  bench_op x = {op, attrs, 3, dims, types, data, in, out, n_in, n_out};
+  return bench_time(&x, 5, device, bytes);
 }
 
 static void bench(int64_t seq, xlm_dtype dtype, xlm_device *device) {
@@ -80,8 +34,7 @@ static void bench(int64_t seq, xlm_dtype dtype, xlm_device *device) {
     types[i] = (xlm_type){
         .dtype = decay ? XLM_F32 : dtype, .rank = keys || decay ? 3 : 4, .dim = {BATCH, SEQ, HEADS, HEAD}};
     if (keys) types[i].dim[2] = STATE;
-    data[i] =
-        filled(types[i].dtype, xlm_type_elements(&types[i], dims), decay ? -0.5f : -0.5f, decay ? 0 : 0.5f);
+    data[i] = bench_filled(types[i].dtype, xlm_type_elements(&types[i], dims), -0.5f, decay ? 0 : 0.5f);
   }
   double values = (double)seq * 24 * 64, keys = (double)seq * 128;
   double fwd_flops = 2 * (2 * values * 128 + values * CHUNK / 2 + keys * CHUNK / 2);

@@ -292,7 +292,10 @@ static xlm_status check_inputs(const generator *g) {
 static xlm_status prepare(generator *g) {
   const char *logits = find_logits(g);
   if (!logits) return no_logits(g);
-  if (!corpus_vocab(g->s)) return xlm_fail(&g->s->err, XLM_USER, "the model has no input `tokens`");
+  if (!corpus_vocab(g->s))
+    return xlm_fail(&g->s->err, XLM_USER,
+                    "`generate` continues a stream of tokens, and no input of the model is one (`input "
+                    "tokens[batch, seq] of vocab`): it reads records");
   XLM_TRY(check_inputs(g));
   find_parts(g, logits);
   take_memory(g);

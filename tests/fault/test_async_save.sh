@@ -10,7 +10,7 @@ train=("$run" train "$model" --data corpus.txt "${tiny[@]}" --micro-batch-size 1
   --seed 5 --eval-interval 0 --threads 1 --pp 2 --dp 2)
 
 # dies VICTIM NAME STEPS LAUNCHER...: the job's process number VICTIM (of those that train) is killed while
-# files with NAME in their paths cannot be synced, STEPS steps after the save began.
+# files whose names end in NAME cannot be synced, STEPS steps after the save began.
 dies() {
   local victim=$1 name=$2 steps=$3 pid step last
   shift 3

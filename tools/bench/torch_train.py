@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Training steps of PyTorch for the models of gpu_rows.txt: what tools/gpu_check.sh puts beside `xlmrun bench`.
+"""Training steps of PyTorch: what tools/gpu_check.sh (gpu_rows.txt) and peers.sh (peer_rows.txt) put beside
+`xlmrun bench`.
 
-  torch_train.py gpt2|llama|mixtral [--layers N] [--hidden N] ... [--compile] [--steps N]
+  torch_train.py gpt2|llama|mixtral [--layers N] [--hidden N] ... [--compile] [--steps N] [--device cpu]
 
-f32 parameters, bf16 computation (autocast), fused AdamW with clipping of the gradient's norm, attention by
-scaled_dot_product_attention, synthetic tokens. Prints one line: tokens/s of the median step, peak memory.
-With --device cpu and small sizes it only shows that the program works.
+f32 parameters, bf16 (autocast) or f32 computation, fused AdamW with clipping of the gradient's norm, attention by
+scaled_dot_product_attention, synthetic tokens. Prints one line: tokens/s of the median step, its time, peak memory
+(of the process, on a CPU).
 """
 import argparse
+import resource
 import statistics
 import time
 
@@ -24,6 +26,8 @@ def parse():
         p.add_argument("--" + name.replace("_", "-"), type=int, default=value)
     p.add_argument("--compile", action="store_true")
     p.add_argument("--device", default="cuda")
+    p.add_argument("--dtype", choices=["f32", "bf16"], default="bf16")
+    p.add_argument("--threads", type=int, default=0, help="of a CPU; 0: torch's default")
     a = p.parse_args()
     a.kv_heads = a.kv_heads or a.heads
     a.ffn = a.ffn or 4 * a.hidden
@@ -155,10 +159,12 @@ def main():
     a = parse()
     torch.manual_seed(1)
     cuda = a.device == "cuda"
+    if a.threads:
+        torch.set_num_threads(a.threads)
     torch.set_float32_matmul_precision("high")
     model = Model(a).to(a.device)
     step = torch.compile(model) if a.compile else model
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.01, fused=cuda)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
     tokens = torch.randint(0, a.vocab, (a.batch, a.seq + 1), device=a.device)
     parts = a.batch // a.micro
     times = []
@@ -168,7 +174,7 @@ def main():
         begin = time.perf_counter()
         for k in range(parts):
             rows = tokens[k * a.micro:(k + 1) * a.micro]
-            with torch.autocast(a.device, torch.bfloat16):
+            with torch.autocast(a.device, torch.bfloat16, enabled=a.dtype == "bf16"):
                 loss = step(rows[:, :-1], rows[:, 1:]) / parts
             loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -178,9 +184,10 @@ def main():
             torch.cuda.synchronize()
         if i >= a.warmup:
             times.append(time.perf_counter() - begin)
-    peak = torch.cuda.max_memory_allocated() / 2**30 if cuda else 0
+    peak = (torch.cuda.max_memory_allocated() if cuda
+            else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 2**30
     print(f"{a.batch * a.seq / statistics.median(times):.0f} tokens/s  {1e3 * statistics.median(times):.2f} ms  "
-          f"{peak:.2f} GiB  torch {torch.__version__} {'compile' if a.compile else 'eager'}")
+          f"{peak:.3f} GiB  torch {torch.__version__} {'compile' if a.compile else 'eager'}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 # The shared libraries of a program that a bare machine may lack.
 libraries() {
-  ldd "$1" | awk '/=> \// { print $3 }' | grep -E 'lib(jansson|yaml|xxhash|cmocka)' || true
+  ldd "$1" | awk '/=> \// { print $3 }' | grep -E 'lib(jansson|yaml|xxhash|z|zstd|cmocka)' || true
 }
 
 prepare() {

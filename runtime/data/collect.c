@@ -2,16 +2,13 @@
 // folders are skipped. If a folder has token files, its text files are skipped (a data folder often has a
 // README beside its shards); otherwise all text files are used. Other files are skipped and recorded for a
 // message.
-#include <dirent.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "runtime/base/file.h"
 #include "runtime/data/data_priv.h"
 
-enum { MAX_DEPTH = 32, MAX_FILES = 1000000 };
+enum { MAX_FILES = 1000000 };
 
 typedef struct walk {
   xlm_data *d;
@@ -20,18 +17,18 @@ typedef struct walk {
 
 // A token file by its magic, or a headerless *.bin.
 static bool is_tokens(const char *path, const unsigned char *head) {
-  return xlm_data_has_token_magic(head) || xlm_data_has_suffix(path, ".bin");
+  return xlm_data_has_token_magic(head) || xlm_kind_has_suffix(path, ".bin");
 }
 
 // The list for a file of a folder; NULL: none.
 static paths *sort(walk *w, const char *path) {
-  unsigned char head[XLM_DATA_HEAD] = {0};
+  unsigned char head[XLM_KIND_HEAD] = {0};
   size_t n = xlm_file_head(path, head, sizeof head);
   if (!n) return NULL;
   if (w->d->o.format != XLM_DATA_AUTO) return &w->text;
-  if (xlm_data_has_token_magic(head) && xlm_data_has_suffix(path, ".idx"))
+  if (xlm_data_has_token_magic(head) && xlm_kind_has_suffix(path, ".idx"))
     return NULL; // handled with its .bin
-  const xlm_foreign *foreign = xlm_data_has_token_magic(head) ? NULL : xlm_data_foreign(path, head, n);
+  const xlm_foreign *foreign = xlm_data_has_token_magic(head) ? NULL : xlm_foreign_kind(path, head, n);
   if (!foreign) return is_tokens(path, head) ? &w->tokens : &w->text;
   if (!w->d->n_left_out++) w->d->left_out = path, w->d->left_out_as = foreign;
   return NULL;
@@ -43,45 +40,18 @@ static void add_path(xlm_data *d, paths *list, const char *path) {
   XLM_PUSH(d->arena, list->at, list->n, list->cap, path);
 }
 
-static xlm_status visit(walk *w, const char *folder, int depth, xlm_error *err);
-
-static xlm_status visit_entry(walk *w, const char *folder, const char *name, int depth, xlm_error *err) {
-  const char *path = xlm_arena_printf(w->d->arena, "%s/%s", folder, name);
-  struct stat st, target;
-  if (lstat(path, &st) || stat(path, &target)) return XLM_OK; // removed meanwhile, or a dangling link
-  if (S_ISDIR(st.st_mode)) return visit(w, path, depth + 1, err);
-  if (!S_ISREG(target.st_mode)) return XLM_OK;
+static xlm_status visit(void *arg, const char *path, xlm_error *err) {
+  walk *w = arg;
   paths *list = sort(w, path);
   if (list && list->n >= MAX_FILES)
-    return xlm_fail(err, XLM_USER, "'%s' holds more than %d files: join them into fewer", folder, MAX_FILES);
+    return xlm_fail(err, XLM_USER, "the folder of '%s' holds more than %d files: join them into fewer", path, MAX_FILES);
   if (list) XLM_PUSH(w->d->arena, list->at, list->n, list->cap, path);
-  return XLM_OK;
-}
-
-static int by_name(const void *a, const void *b) {
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static xlm_status visit(walk *w, const char *folder, int depth, xlm_error *err) {
-  if (depth > MAX_DEPTH)
-    return xlm_fail(err, XLM_USER, "'%s' is nested deeper than %d folders", folder, MAX_DEPTH);
-  DIR *dir = opendir(folder);
-  if (!dir) return xlm_fail(err, xlm_file_kind(errno), "cannot read the folder '%s': %s", folder, strerror(errno));
-  paths names = {0};
-  for (struct dirent *e; (e = readdir(dir));)
-    if (e->d_name[0] != '.')
-      XLM_PUSH(w->d->arena, names.at, names.n, names.cap, xlm_arena_strdup(w->d->arena, e->d_name));
-  closedir(dir);
-  if (names.n) qsort(names.at, names.n, sizeof *names.at, by_name);
-  for (uint32_t i = 0; i < names.n; i++) XLM_TRY(visit_entry(w, folder, names.at[i], depth, err));
   return XLM_OK;
 }
 
 static xlm_status collect_folder(xlm_data *d, const char *path, paths *out, xlm_error *err) {
   walk w = {.d = d};
-  size_t n = strlen(path);
-  while (n > 1 && path[n - 1] == '/') n--;
-  XLM_TRY(visit(&w, xlm_arena_strndup(d->arena, path, n), 0, err));
+  XLM_TRY(xlm_files_walk(d->arena, path, visit, &w, err));
   const paths *found = w.tokens.n ? &w.tokens : &w.text;
   if (!found->n && d->n_left_out)
     return xlm_fail(err, XLM_USER, "the folder '%s' has no text or token file; '%s' is %s: %s", path,
@@ -101,7 +71,7 @@ xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error
   }
   if (S_ISDIR(st.st_mode)) return collect_folder(d, path, out, err);
   unsigned char head[24];
-  if (d->o.format == XLM_DATA_AUTO && xlm_data_has_suffix(path, ".idx") && xlm_data_peek(path, head) &&
+  if (d->o.format == XLM_DATA_AUTO && xlm_kind_has_suffix(path, ".idx") && xlm_data_peek(path, head) &&
       xlm_data_has_token_magic(head))
     path = xlm_arena_printf(d->arena, "%.*s.bin", (int)strlen(path) - 4, path);
   add_path(d, out, xlm_arena_strdup(d->arena, path));

@@ -4,6 +4,7 @@
 
 #include "runtime/base/map.h"
 #include "runtime/data/data.h"
+#include "runtime/documents/kind.h"
 #include "runtime/interchange/safetensors.h"
 
 typedef struct element { // how one token is stored
@@ -35,14 +36,7 @@ typedef struct shard { // one file of records
   int64_t first, n;             // its records
 } shard;
 
-typedef struct paths {
-  const char **at;
-  uint32_t n, cap;
-} paths;
-
-typedef struct xlm_foreign { // the kind of a file that cannot be used, and what to do about it
-  const char *what, *advice;
-} xlm_foreign;
+typedef xlm_file_list paths;
 
 struct xlm_data {
   xlm_arena *arena;
@@ -69,10 +63,6 @@ struct xlm_data {
 // stream.c
 xlm_data *xlm_data_new(xlm_data_options o); // NULL: no memory
 
-bool xlm_data_has_suffix(const char *s, const char *suffix);
-enum { XLM_DATA_HEAD = 8192 }; // number of bytes that determine the kind of a file
-// NULL: text or (for .bin) token ids. head: the first n bytes.
-const xlm_foreign *xlm_data_foreign(const char *path, const unsigned char *head, size_t n);
 // The first bytes of a file, zero padded; false when it cannot be read.
 bool xlm_data_peek(const char *path, unsigned char head[24]);
 bool xlm_data_has_token_magic(const unsigned char head[24]);

@@ -30,11 +30,6 @@ static uint64_t load(const unsigned char *p, size_t bytes) {
   return v;
 }
 
-bool xlm_data_has_suffix(const char *s, const char *suffix) {
-  size_t n = strlen(s), m = strlen(suffix);
-  return n > m && !strcmp(s + n - m, suffix);
-}
-
 bool xlm_data_peek(const char *path, unsigned char head[24]) {
   memset(head, 0, 24);
   return xlm_file_head(path, head, 24) > 0;
@@ -162,8 +157,8 @@ static char *index_path(xlm_data *d, const char *bin) {
 }
 
 static xlm_status refuse_foreign(const file *x, xlm_error *err) {
-  size_t n = x->map.n < XLM_DATA_HEAD ? x->map.n : XLM_DATA_HEAD;
-  const xlm_foreign *is = xlm_data_foreign(x->path, x->map.data, n);
+  size_t n = x->map.n < XLM_KIND_HEAD ? x->map.n : XLM_KIND_HEAD;
+  const xlm_foreign *is = xlm_foreign_kind(x->path, x->map.data, n);
   if (!is) return XLM_OK;
   return xlm_fail(err, XLM_USER, "'%s' is %s: %s (--data-format bytes trains on its bytes as they are)",
                   x->path, is->what, is->advice);
@@ -176,7 +171,7 @@ static xlm_status add_recognised(xlm_data *d, uint32_t f, xlm_error *err) {
   if (is_litpkds(head) && x->map.n >= LITPKDS_HEADER) return add_litpkds(d, f, err);
   if (llmc_element(head).bytes && x->map.n >= LLMC_HEADER) return add_llmc(d, f, llmc_element(head), err);
   XLM_TRY(refuse_foreign(x, err));
-  if (!xlm_data_has_suffix(x->path, ".bin")) {
+  if (!xlm_kind_has_suffix(x->path, ".bin")) {
     add_text(d, f);
     return XLM_OK;
   }

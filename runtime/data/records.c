@@ -160,7 +160,7 @@ static bool index_in(const char *folder, char *out, size_t size) {
 bool xlm_data_names_records(const char *path) {
   char index[4096];
   if (is_folder(path)) return index_in(path, index, sizeof index);
-  return xlm_data_has_suffix(path, ".safetensors") || is_index(path);
+  return xlm_kind_has_suffix(path, ".safetensors") || is_index(path);
 }
 
 xlm_status xlm_data_add_records(xlm_data *d, const char *path, xlm_error *err) {

@@ -26,7 +26,8 @@ only runtime/plan $base ops # ops.def: the numbers of operations
 only runtime/device $plan runtime/comm runtime/device/cuda
 only runtime/comm $plan
 only runtime/exec $plan runtime/device runtime/comm
-only runtime/data $plan runtime/interchange # safetensors: records
+only runtime/documents runtime/base
+only runtime/data $plan runtime/interchange runtime/documents # safetensors: records
 only runtime/state $plan runtime/comm
 only runtime/interchange $plan runtime/state
 only runtime/checkpoint $plan runtime/state runtime/interchange

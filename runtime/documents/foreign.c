@@ -3,7 +3,7 @@
 // advice. For formats without a magic number, a 0 byte shows that a file is not text.
 #include <string.h>
 
-#include "runtime/data/data_priv.h"
+#include "runtime/documents/kind.h"
 
 static const struct {
   size_t at;
@@ -56,16 +56,39 @@ static const xlm_foreign json_lines = {"JSON lines",
                                    "tokens come as a .bin of 16-bit ids, or as Megatron, llm.c and "
                                    "PackedDataset write them"};
 
-// Two records, one per line.
-static bool is_json_lines(const char *path, const unsigned char *head, size_t n) {
-  if (xlm_data_has_suffix(path, ".jsonl") || xlm_data_has_suffix(path, ".ndjson")) return true;
-  for (int line = 0; line < 2; line++) {
-    const unsigned char *end = memchr(head, '\n', n);
-    if (!end || end - head < 2 || memcmp(head, "{\"", 2) || end[-1] != '}') return false;
-    n -= (size_t)(end + 1 - head);
-    head = end + 1;
-  }
-  return true;
+bool xlm_kind_has_suffix(const char *s, const char *suffix) {
+  size_t n = strlen(s), m = strlen(suffix);
+  return n > m && !strcmp(s + n - m, suffix);
+}
+
+static size_t blanks(const unsigned char *p, size_t n) {
+  size_t i = 0;
+  while (i < n && (p[i] == ' ' || p[i] == '\t')) i++;
+  return i;
+}
+
+// `{"name":` and, if the line ends within the head, `}` at its end; a line may be longer than the head.
+static bool begins_with_object(const unsigned char *head, size_t n) {
+  const unsigned char *end = memchr(head, '\n', n), *p = head + 1;
+  size_t left = n - 1;
+  if (n < 2 || head[0] != '{') return false;
+  size_t skipped = blanks(p, left);
+  p += skipped, left -= skipped;
+  const unsigned char *quote = left > 1 && *p == '"' ? memchr(p + 1, '"', left - 1) : NULL;
+  if (!quote || (end && quote > end)) return false;
+  left -= (size_t)(quote + 1 - p), p = quote + 1;
+  skipped = blanks(p, left);
+  if (skipped >= left || p[skipped] != ':') return false;
+  while (end && end > head && (end[-1] == '\r' || end[-1] == ' ')) end--;
+  return end ? end[-1] == '}' : n == XLM_KIND_HEAD;
+}
+
+bool xlm_kind_is_json_lines(const char *path, const unsigned char *head, size_t n) {
+  static const char *const suffixes[] = {".jsonl",     ".ndjson",    ".jsonl.gz",
+                                         ".jsonl.zst", ".ndjson.gz", ".ndjson.zst"};
+  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+    if (xlm_kind_has_suffix(path, suffixes[i])) return true;
+  return n > 0 && begins_with_object(head, n);
 }
 
 // Every second byte of Latin text in UTF-16 is 0.
@@ -75,14 +98,14 @@ static bool is_utf16(const unsigned char *head, size_t n) {
   return n >= 16 && (even + odd) * 3 > n && (!even || !odd);
 }
 
-const xlm_foreign *xlm_data_foreign(const char *path, const unsigned char *head, size_t n) {
+const xlm_foreign *xlm_foreign_kind(const char *path, const unsigned char *head, size_t n) {
   enum { SURE = 4 }; // shorter magic numbers could well be the first tokens of a .bin
-  bool tokens = xlm_data_has_suffix(path, ".bin");
+  bool tokens = xlm_kind_has_suffix(path, ".bin");
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (n >= known[i].at + known[i].n && !memcmp(head + known[i].at, known[i].magic, known[i].n) &&
         (!tokens || known[i].n >= SURE))
       return &known[i].is;
   if (tokens) return NULL;
-  if (is_json_lines(path, head, n)) return &json_lines;
+  if (xlm_kind_is_json_lines(path, head, n)) return &json_lines;
   return is_utf16(head, n) ? &utf16 : memchr(head, 0, n) ? &binary : NULL;
 }

@@ -174,10 +174,14 @@ static xlm_status compare_key(xlm_arena *a, const char *path, const json_t *c, c
       k->key, copy, k->json);
 }
 
+static const json_t *value_of(const json_t *c, const char *key) {
+  const json_t *v = json_object_get(c, key);
+  return v ? v : json_object_get(json_object_get(c, "rope_parameters"), key);
+}
+
 static xlm_status compare_name(xlm_arena *a, const char *path, const json_t *c, const xlm_plan_config *x,
                                const char *key, xlm_error *err) {
-  const json_t *v = json_object_get(c, key);
-  if (!v) v = json_object_get(json_object_get(c, "rope_parameters"), key);
+  const json_t *v = value_of(c, key);
   if (!is_number(v) || may_differ(x, key) || same(v, x->value)) return XLM_OK;
   return differs(a, path, x, key, v, err);
 }
@@ -198,15 +202,21 @@ static void free_json(void *json) {
   json_decref(json);
 }
 
-xlm_status xlm_config_compare(xlm_arena *a, const char *weights, const xlm_plan *p, xlm_error *err) {
+// NULL: there is none.
+static const char *path_beside(xlm_arena *a, const char *weights) {
   struct stat st;
   const char *slash = strrchr(weights, '/');
   bool folder = !stat(weights, &st) && S_ISDIR(st.st_mode);
   const char *path = folder  ? xlm_arena_printf(a, "%s/config.json", weights)
                      : slash ? xlm_arena_printf(a, "%.*s/config.json", (int)(slash - weights), weights)
                              : "config.json";
+  return stat(path, &st) ? NULL : path;
+}
+
+xlm_status xlm_config_compare(xlm_arena *a, const char *weights, const xlm_plan *p, xlm_error *err) {
+  const char *path = path_beside(a, weights);
   json_t *root, *own;
-  if (stat(path, &st)) return XLM_OK;
+  if (!path) return XLM_OK;
   xlm_text text = xlm_text_new(a);
   xlm_config_print(p, &text);
   xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, free_json),
@@ -219,4 +229,25 @@ xlm_status xlm_config_compare(xlm_arena *a, const char *weights, const xlm_plan 
   xlm_arena_clean_up(own_cleanup);
   xlm_arena_clean_up(cleanup);
   return status;
+}
+
+// ---- reading ----
+
+static const char *setting_text(xlm_arena *a, const json_t *v) {
+  if (!json_is_real(v)) return is_number(v) ? value_text(a, v) : NULL;
+  const char *text = xlm_arena_printf(a, "%.17g", json_real_value(v));
+  return strpbrk(text, ".en") ? text : xlm_arena_printf(a, "%s.0", text); // remains a real number
+}
+
+xlm_status xlm_config_values(xlm_arena *a, const char *weights, const char *const *keys, int n,
+                             const char **values, const char **path, xlm_error *err) {
+  json_t *root;
+  for (int i = 0; i < n; i++) values[i] = NULL;
+  if (!(*path = path_beside(a, weights))) return XLM_OK;
+  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, free_json);
+  XLM_TRY(xlm_json_parse_file(*path, 0, &root, err));
+  cleanup->what = root;
+  for (int i = 0; i < n; i++) values[i] = setting_text(a, value_of(root, keys[i]));
+  xlm_arena_clean_up(cleanup);
+  return XLM_OK;
 }

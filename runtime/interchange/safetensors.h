@@ -48,8 +48,8 @@ typedef struct xlm_st_tensor {
 
 typedef struct xlm_safetensors xlm_safetensors;
 
-// path: a file, an index (*.safetensors.index.json, which names several files beside it), or a folder with
-// model.safetensors or model.safetensors.index.json.
+// path: a file, an index (*.safetensors.index.json, which names several files beside it), or a folder: its
+// model.safetensors.index.json, else model.safetensors, else its only index, else all of its *.safetensors.
 xlm_status xlm_safetensors_open(const char *path, xlm_safetensors **out, xlm_error *err) XLM_MUST_CHECK;
 // Asked before bytes [at, at + n) of a file are used; what it says against them fails the read.
 typedef struct xlm_st_check {

@@ -1,4 +1,5 @@
 // Reads safetensors files and sharded sets of them; see safetensors.h.
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/base/file.h"
 #include "runtime/base/json_parse.h"
 #include "runtime/base/map.h"
 #include "runtime/interchange/safetensors.h"
@@ -244,16 +246,71 @@ static bool ends_with(const char *s, const char *suffix) {
   return n >= m && !strcmp(s + n - m, suffix);
 }
 
-static const char *resolve(xlm_safetensors *s, const char *path) {
+// ---- folders ----
+
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void close_folder(void *d) {
+  closedir(d);
+}
+
+// The files of a folder that end with `end`, sorted.
+static xlm_status list_files(xlm_safetensors *s, const char *path, const char *end, const char ***out,
+                             uint32_t *n, xlm_error *err) {
+  uint32_t cap = 0;
+  xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(s->arena, close_folder);
+  DIR *d = opendir(path);
+  *out = NULL, *n = 0;
+  if (!d) return xlm_fail(err, xlm_file_kind(errno), "cannot read '%s': %s", path, strerror(errno));
+  cleanup->what = d;
+  for (const struct dirent *e; (e = readdir(d));)
+    if (ends_with(e->d_name, end) && *e->d_name != '.')
+      XLM_PUSH(s->arena, *out, *n, cap, (const char *)xlm_arena_printf(s->arena, "%s/%s", path, e->d_name));
+  xlm_arena_clean_up(cleanup);
+  if (*n) qsort(*out, *n, sizeof **out, by_text);
+  return XLM_OK;
+}
+
+static xlm_status has_none(xlm_safetensors *s, const char *path, xlm_error *err) {
+  static const char *const others[] = {".bin", ".pth", ".pt", ".gguf"};
+  const char **files;
+  uint32_t n;
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    XLM_TRY(list_files(s, path, others[i], &files, &n, err));
+    if (n)
+      return xlm_fail(err, XLM_USER,
+                      "'%s' has no *.safetensors; '%s' is of another format: load it with the tool it is of and "
+                      "save it as safetensors (transformers: save_pretrained)",
+                      path, files[0]);
+  }
+  return xlm_fail(err, XLM_USER, "'%s' has no *.safetensors", path);
+}
+
+// The usual names, else the only index, else all files.
+static xlm_status read_folder(xlm_safetensors *s, const char *path, xlm_error *err) {
   struct stat st;
-  if (stat(path, &st) || !S_ISDIR(st.st_mode)) return path;
-  const char *index = xlm_arena_printf(s->arena, "%s/model.safetensors.index.json", path);
-  return stat(index, &st) ? xlm_arena_printf(s->arena, "%s/model.safetensors", path) : index;
+  const char **files, *index = xlm_arena_printf(s->arena, "%s/model.safetensors.index.json", path),
+                      *one = xlm_arena_printf(s->arena, "%s/model.safetensors", path);
+  uint32_t n;
+  if (!stat(index, &st)) return read_index(s, index, err);
+  if (!stat(one, &st)) return read_one(s, one, err);
+  XLM_TRY(list_files(s, path, ".safetensors.index.json", &files, &n, err));
+  if (n == 1) return read_index(s, files[0], err);
+  XLM_TRY(list_files(s, path, ".safetensors", &files, &n, err));
+  for (uint32_t i = 0; i < n && i < MAX_FILES; i++) XLM_TRY(read_one(s, files[i], err));
+  return n ? XLM_OK : has_none(s, path, err);
+}
+
+static xlm_status open_path(xlm_safetensors *s, const char *path, xlm_error *err) {
+  struct stat st;
+  if (!stat(path, &st) && S_ISDIR(st.st_mode)) return read_folder(s, path, err);
+  return ends_with(path, ".json") ? read_index(s, path, err) : read_one(s, path, err);
 }
 
 static xlm_status open_all(xlm_safetensors *s, const char *path, xlm_error *err) {
-  path = resolve(s, path);
-  XLM_TRY(ends_with(path, ".json") ? read_index(s, path, err) : read_one(s, path, err));
+  XLM_TRY(open_path(s, path, err));
   if (s->n) qsort(s->at, s->n, sizeof *s->at, by_name);
   for (uint32_t i = 1; i < s->n; i++)
     if (!strcmp(s->at[i].name, s->at[i - 1].name))

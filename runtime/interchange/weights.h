@@ -68,6 +68,10 @@ size_t xlm_weights_most(const xlm_weights_cursor *c);
 // parameter that is missing or has another shape.
 xlm_status xlm_weights_import(const xlm_weights *w, const xlm_safetensors *from,
                               xlm_error *err) XLM_MUST_CHECK;
+// Does the model have all tensors of the files? Copies of those it has (a tied head) and buffers that tools
+// computed (rotary frequencies, causal masks) may be left over; XLM_USER names others.
+xlm_status xlm_weights_check_rest(const xlm_weights *w, const xlm_safetensors *from,
+                                  xlm_error *err) XLM_MUST_CHECK;
 // Imports all other states; optimizer: including those of the optimizer.
 xlm_status xlm_weights_import_rest(const xlm_weights *w, const xlm_safetensors *from, bool optimizer,
                                    xlm_error *err) XLM_MUST_CHECK;

@@ -76,51 +76,74 @@ static bool same_shape(const xlm_st_tensor *a, const xlm_st_tensor *b) {
   return a->rank == b->rank && !memcmp(a->shape, b->shape, sizeof(int64_t) * (size_t)a->rank);
 }
 
+// A size that config.json says under no name of the model, or that a run sets otherwise.
+static const char *hint(xlm_arena *a, const xlm_weights_item *x, const xlm_st_tensor *t) {
+  const xlm_weights_piece *p = x->pieces;
+  for (int i = 0; i < t->rank && t->rank == x->tensor.rank && p->n_axes == t->rank; i++) {
+    if (t->shape[i] == x->tensor.shape[i]) continue;
+    const char *dim = p->state->dim[p->axes[i].dim];
+    return !strcmp(dim, "seq") ? xlm_arena_printf(a, ": give --seq-length %lld", (long long)t->shape[i])
+                               : xlm_arena_printf(a, ": its dimension `%s` differs", dim);
+  }
+  return "";
+}
+
 static xlm_status check(importer *in, const xlm_weights_item *x, const xlm_st_tensor *t, xlm_error *err) {
   if (!same_shape(t, &x->tensor))
-    return xlm_fail(err, XLM_USER, "tensor '%s' has shape [%s] in the file, but the model has [%s]",
+    return xlm_fail(err, XLM_USER, "tensor '%s' has shape [%s] in the file, but the model has [%s]%s",
                     x->tensor.name, shape_text(in->a, t->shape, t->rank),
-                    shape_text(in->a, x->tensor.shape, x->tensor.rank));
+                    shape_text(in->a, x->tensor.shape, x->tensor.rank), hint(in->a, x, t));
   if (t->dtype <= XLM_ST_F64) return XLM_OK;
   return xlm_fail(err, XLM_USER, "tensor '%s' is of type %s; F32, F16, BF16 and F64 can be read",
                   x->tensor.name, xlm_st_dtype_name(t->dtype));
 }
 
-static const xlm_st_tensor *find(const xlm_safetensors *from, const char *name) {
+const xlm_st_tensor *xlm_weights_find(const xlm_safetensors *from, const char *name) {
   const xlm_st_tensor *t = xlm_safetensors_find(from, name);
   const char *dot = strchr(name, '.');
   return t || !dot ? t : xlm_safetensors_find(from, dot + 1);
 }
 
+const xlm_st_tensor *xlm_weights_find_own(const xlm_safetensors *from, const xlm_weights_item *x) {
+  const xlm_stored *t = x->pieces->state;
+  return x->n_pieces == 1 && t->n == x->tensor.n ? xlm_safetensors_find(from, t->name) : NULL;
+}
+
 // Looks up the model's own name and shape: the item becomes that tensor.
 static const xlm_st_tensor *find_own(const importer *in, xlm_weights_item *x) {
-  const xlm_stored *t = x->pieces->state;
-  const xlm_st_tensor *found = NULL;
-  if (x->n_pieces == 1 && t->n == x->tensor.n) found = xlm_safetensors_find(in->from, t->name);
+  const xlm_st_tensor *found = xlm_weights_find_own(in->from, x);
   if (!found) return NULL;
-  xlm_weights_set_own(in->a, x, t, XLM_ST_F32);
+  xlm_weights_set_own(in->a, x, x->pieces->state, XLM_ST_F32);
   xlm_weights_set_bands(in->a, x);
   return found;
+}
+
+static xlm_status missing(importer *in, int n, const char *first, xlm_error *err) {
+  int count = xlm_safetensors_count(in->from);
+  const char **names = XLM_NEW_N(in->a, const char *, count + 1);
+  for (int i = 0; i < count; i++) names[i] = xlm_safetensors_at(in->from, i)->name;
+  const char *near = xlm_text_nearest(first, names, (size_t)count);
+  return xlm_fail(err, XLM_USER, "the weights lack %d of the model's %u tensors, first '%s'%s%s%s", n,
+                  in->w->lists[XLM_WEIGHTS_MODEL].n, first, near ? " (there is '" : "", near ? near : "",
+                  near ? "')" : "");
 }
 
 static xlm_status import_model(importer *in, xlm_error *err) {
   const xlm_weights_list *l = &in->w->lists[XLM_WEIGHTS_MODEL];
   const char *first = NULL;
-  int missing = 0;
+  int n_missing = 0;
   for (uint32_t i = 0; i < l->n; i++) {
     xlm_weights_item x = l->at[i];
-    const xlm_st_tensor *t = find(in->from, x.tensor.name);
+    const xlm_st_tensor *t = xlm_weights_find(in->from, x.tensor.name);
     if (!t) t = find_own(in, &x);
     if (!t) {
-      if (xlm_weights_is_parameter(x.pieces->state) && !x.optional && !missing++) first = x.tensor.name;
+      if (xlm_weights_is_parameter(x.pieces->state) && !x.optional && !n_missing++) first = x.tensor.name;
       continue;
     }
     XLM_TRY(check(in, &x, t, err));
     XLM_TRY(read_item(in, &x, t, err));
   }
-  if (!missing) return XLM_OK;
-  return xlm_fail(err, XLM_USER, "the weights lack %d of the model's %u tensors, first '%s'", missing, l->n,
-                  first);
+  return n_missing ? missing(in, n_missing, first, err) : XLM_OK;
 }
 
 // ---- other states ----

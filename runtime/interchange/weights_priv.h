@@ -53,6 +53,10 @@ struct xlm_weights {
 void xlm_weights_set_own(xlm_arena *a, xlm_weights_item *x, const xlm_stored *t, xlm_st_dtype dtype);
 void xlm_weights_set_bands(xlm_arena *a, xlm_weights_item *x);
 bool xlm_weights_is_parameter(const xlm_stored *t);
+// A tensor by this name, or by this name without its first component; NULL: not found.
+const xlm_st_tensor *xlm_weights_find(const xlm_safetensors *from, const char *name);
+// By the name of the only state of the item, whose tensor has all of it; NULL: not found.
+const xlm_st_tensor *xlm_weights_find_own(const xlm_safetensors *from, const xlm_weights_item *x);
 xlm_box xlm_weights_box(const xlm_weights_band *b, const xlm_weights_piece *p, int64_t row, int64_t rows);
 int64_t xlm_weights_rows(const xlm_weights_item *x, const xlm_weights_band *b, size_t chunk_bytes);
 // Copies between a chunk's elements from row `row` on and the dense box.

@@ -82,24 +82,26 @@ cp own/step-00000001/config.json own.config
 expect 0 'checkpoint own/' "$run" train own.json --data corpus.txt --max-steps 1 --eval-interval 0 --output-dir own --overwrite
 cmp own.config own/step-00000001/config.json || fail 'a saved plan writes another config.json'
 
-# Weights that come with a config.json of another model are refused: key, both values, what to do.
+# Weights come with their sizes; what was given and says otherwise is refused: key, both values, what to do.
 mkdir other && cp llama/step-00000001/model.safetensors llama/step-00000001/config.json other/
 start=("$run" train "$source_dir/models/llama.xlm" --data corpus.txt --max-steps 1 --seq-length 16 --global-batch-size 2 --micro-batch-size 2
   --eval-interval 0 "${small[@]}" --hidden-size 16 --intermediate-size 16 --init-from other --overwrite --output-dir started)
 expect 0 'checkpoint started/' "${start[@]}"
-# other KEY VALUE TEXT: config.json says that, the run says this.
+# other KEY VALUE TEXT FLAG...: config.json says that, the run says this.
 other() {
   with_key "$1" "$2"
-  expect 1 "$3" "${start[@]}"
+  expect 1 "$3" "${start[@]}" "${@:4}"
 }
 with_key() { # KEY VALUE: sets it
   grep -vE "^  \"$1\":" llama/step-00000001/config.json | sed "1s/{/{\n  \"$1\": $2,/" >other/config.json
 }
-other rms_norm_eps 1e-6 "says rms_norm_eps = 1e-06, and this model has 1e-05: give --rms-norm-eps 1e-06"
-expect 0 'checkpoint started/' "${start[@]}" --rms-norm-eps 1e-6
-other rope_theta 500000.0 'says rope_theta = 500000, and this model has 10000: give --rope-theta 500000'
+other rms_norm_eps 1e-6 "says rms_norm_eps = 1e-06, and this model has 1e-05: give --rms-norm-eps 1e-06" --rms-norm-eps 1e-5
+expect 0 'checkpoint started/' "${start[@]}"
+holds started '"rms_norm_eps": 1e-06'
+other rope_theta 500000.0 'says rope_theta = 500000, and this model has 10000: give --rope-theta 500000' --rope-theta 10000
 other hidden_size 32 'says hidden_size = 32, and this model has 16: give --hidden-size 32'
-other tie_word_embeddings true 'says tie_word_embeddings = true, and this model has false: give --tie-word-embeddings true'
+other tie_word_embeddings true 'says tie_word_embeddings = true, and this model has false: give --tie-word-embeddings true' --tie-word-embeddings false
+expect 1 "1 of the 12 tensors of the weights belong to no parameter of the model, first 'lm_head.weight'" "${start[@]}"
 # A model text without the choice says where to find one that has it.
 sed '/^let tied/d; /^  tied  /d; /^if not tied {/,/^}/{ /^if/d; /^}/d }; s/(if tied then embed else unembed)/unembed/' "$source_dir/models/llama.xlm" >head.xlm
 sed -i 's/^  param unembed/param unembed/' head.xlm
@@ -114,14 +116,14 @@ head -c 500 corpus.txt >some.txt
 mkdir tied_weights && cp tied/step-00000001/{model.safetensors,config.json} tied_weights/
 weights=("$run" eval "$source_dir/models/llama.xlm" --init-from tied_weights --data some.txt --seq-length 16
   --micro-batch-size 2 "${small[@]}" --hidden-size 16 --intermediate-size 16)
-expect 1 'says tie_word_embeddings = true, and this model has false: give --tie-word-embeddings true' "${weights[@]}"
-expect 0 "$(cat from_checkpoint.txt)" "${weights[@]}" --tie-word-embeddings true
+expect 1 'says tie_word_embeddings = true, and this model has false: give --tie-word-embeddings true' "${weights[@]}" --tie-word-embeddings false
+expect 0 "$(cat from_checkpoint.txt)" "${weights[@]}"
 other rope_scaling '{"rope_type": "llama3", "factor": 8.0}' "rope_scaling of type 'llama3'"
 other rope_parameters '{"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0}' "rope_parameters of type 'yarn'"
 other rope_parameters '{"sliding_attention": {"rope_type": "default"}, "full_attention": {"rope_type": "linear", "factor": 8.0}}' "rope_parameters of type 'linear'"
 other hidden_act '"gelu"' "says hidden_act = \"gelu\", and the config section of this model \"silu\""
 sed -i '/^  "rope_theta":/d' llama/step-00000001/config.json
-other rope_parameters '{"rope_type": "default", "rope_theta": 20000.0}' 'says rope_theta = 20000'
+other rope_parameters '{"rope_type": "default", "rope_theta": 20000.0}' 'says rope_theta = 20000' --rope-theta 10000
 with_key rope_scaling null
 expect 0 'checkpoint started/' "${start[@]}"
 with_key max_position_embeddings 4096

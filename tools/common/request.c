@@ -40,18 +40,24 @@ uint64_t xlm_request_memory(const xlm_run_settings *s, const xlm_device_kind *on
 
 // ---- reading the model text before it is compiled ----
 
-static xlm_status resolve_flags(xlm_run_settings *s, const xlm_ast *ast, xlm_error *err) {
+static int public_names(const xlm_run_settings *s, const xlm_ast *ast, const xlm_public_name **out) {
   xlm_public_name *names = NULL;
   uint32_t n = 0, cap = 0;
-  if (!ast) return XLM_OK; // the compiler will report why
-  for (const xlm_stmt *x = ast->stmts; x; x = x->next) {
+  for (const xlm_stmt *x = ast ? ast->stmts : NULL; x; x = x->next) {
     if (x->kind != XLM_STMT_DIM && x->kind != XLM_STMT_LET) continue;
     const char *own = x->name->text;
     XLM_PUSH(s->arena, names, n, cap, ((xlm_public_name){own, own}));
     for (const xlm_ast_name *a = x->decl.aliases; a; a = a->next)
       XLM_PUSH(s->arena, names, n, cap, ((xlm_public_name){a->text, own}));
   }
-  return xlm_settings_resolve(s, names, (int)n, err);
+  *out = names;
+  return (int)n;
+}
+
+static xlm_status resolve_flags(xlm_run_settings *s, const xlm_ast *ast, xlm_error *err) {
+  const xlm_public_name *names;
+  int n = public_names(s, ast, &names);
+  return ast ? xlm_settings_resolve(s, names, n, err) : XLM_OK; // the compiler will report why
 }
 
 static xlm_status read_sets(const xlm_run_settings *s, const xlm_set **sets, int *n, xlm_error *err) {
@@ -181,6 +187,10 @@ static const xlm_ast *parse(const xlm_run_settings *s, const xlm_source *source)
 
 xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_error *err) {
   return resolve_flags(s, parse(s, source), err);
+}
+
+int xlm_request_public_names(const xlm_run_settings *s, const xlm_source *source, const xlm_public_name **out) {
+  return public_names(s, parse(s, source), out);
 }
 
 xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,

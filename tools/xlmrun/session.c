@@ -12,11 +12,9 @@
 
 #include "runtime/base/map.h"
 #include "runtime/base/philox.h"
-#include "runtime/interchange/config_json.h"
-#include "runtime/interchange/safetensors.h"
-#include "runtime/interchange/weights.h"
 #include "tools/common/request.h"
 #include "tools/xlmrun/agree.h"
+#include "tools/xlmrun/init_from.h"
 #include "tools/xlmrun/saved_plan.h"
 #include "tools/xlmrun/watchdog.h"
 
@@ -121,7 +119,7 @@ xlm_status session_read_model(session *s, const char *path) {
   s->source = xlm_source_load(s->arena, path, xlm_arena_strndup(s->arena, (const char *)m.data, m.n), m.n);
   s->model_text = s->source->text;
   xlm_map_close(&m);
-  return XLM_OK;
+  return s->checkpoint ? XLM_OK : init_from_sizes(s);
 }
 
 // Prints a run file. Without a model, flags may be names of one.
@@ -306,26 +304,6 @@ xlm_status session_open(session *s) {
   return agree_on_run(s);
 }
 
-static xlm_status import_weights(session *s, const char *path) {
-  if (xlm_checkpoint_exists(path)) { // one checkpoint, or a folder of them
-    xlm_checkpoint *c;
-    XLM_TRY(xlm_checkpoint_load_newest(path, s->store, s->plan, true, &c, &s->err));
-    xlm_checkpoint_close(c);
-    return XLM_OK;
-  }
-  xlm_safetensors *f;
-  xlm_weights *w;
-  XLM_TRY(xlm_config_compare(s->arena, path, s->plan, &s->err));
-  XLM_TRY(xlm_safetensors_open(path, &f, &s->err));
-  xlm_status status = xlm_weights_new(s->store, s->plan, &w, &s->err);
-  if (status == XLM_OK) {
-    status = xlm_weights_import(w, f, &s->err);
-    xlm_weights_free(w);
-  }
-  xlm_safetensors_close(f);
-  return status == XLM_OK ? XLM_OK : xlm_fail_in(&s->err, "cannot start from '%s'", path);
-}
-
 // The plan depends on the checkpoint's settings and model text, so with an older one everything starts over,
 // on all processes.
 static xlm_status take_older(session *s) {
@@ -352,7 +330,7 @@ xlm_status session_fill(session *s, bool weights_only) {
   if (s->checkpoint) return load_checkpoint(s, weights_only);
   XLM_TRY(xlm_store_init(s->store, s->options.seed, true, xlm_exec_pool(xlm_team_exec(s->team, 0)),
                          &s->err)); // arenas are new: zero
-  return *from ? import_weights(s, from) : XLM_OK;
+  return *from ? init_from_weights(s, from) : XLM_OK;
 }
 
 static bool ends_here(const session *s) {

@@ -1,0 +1,82 @@
+// --init-from; see init_from.h.
+#include "tools/xlmrun/init_from.h"
+
+#include <string.h>
+
+#include "runtime/interchange/config_json.h"
+#include "runtime/interchange/safetensors.h"
+#include "runtime/interchange/weights.h"
+#include "tools/common/request.h"
+
+// ---- sizes ----
+
+// Sizes of a run, and weights of losses, are no property of the weights.
+static bool is_of_run(const xlm_public_name *x) {
+  size_t n = strlen(x->name);
+  return !strcmp(x->of, "seq") || !strcmp(x->of, "batch") ||
+         (n > 10 && !strcmp(x->name + n - 10, "_loss_coef"));
+}
+
+static xlm_status take_from_config(session *s, const char *weights) {
+  const xlm_public_name *names;
+  int n = xlm_request_public_names(s->settings, s->source, &names);
+  const char **keys = XLM_NEW_N(s->arena, const char *, n + 1),
+             **values = XLM_NEW_N(s->arena, const char *, n + 1), *path;
+  for (int i = 0; i < n; i++) keys[i] = names[i].name;
+  XLM_TRY(xlm_config_values(s->arena, weights, keys, n, values, &path, &s->err));
+  for (int i = 0; i < n; i++) {
+    bool is_own = !strcmp(names[i].name, names[i].of); // not a name of other tools
+    if (!values[i] || is_own || is_of_run(&names[i])) continue;
+    const char *entry = xlm_arena_printf(s->arena, "%s=%s", names[i].name, values[i]);
+    XLM_TRY(xlm_settings_put(s->settings, XLM_SET_set, entry, XLM_FROM_CHECKPOINT, path, &s->err));
+  }
+  return XLM_OK;
+}
+
+static xlm_status take_setting(session *s, const xlm_checkpoint_setting *x, const char *where) {
+  xlm_setting_id id;
+  if (!xlm_settings_find_path(x->key, &id) || (id != XLM_SET_preset && id != XLM_SET_set)) return XLM_OK;
+  return xlm_settings_put_whole(s->settings, id, x->value, XLM_FROM_CHECKPOINT, where, &s->err);
+}
+
+static xlm_status take_from_checkpoint(session *s, const char *path) {
+  xlm_checkpoint *c;
+  XLM_TRY(xlm_checkpoint_open(path, XLM_ANY_STEP, &c, &s->err));
+  xlm_status status = XLM_OK;
+  for (int i = 0; i < c->info.n_settings && status == XLM_OK; i++)
+    status = take_setting(s, &c->info.settings[i], path);
+  xlm_checkpoint_close(c);
+  return status;
+}
+
+xlm_status init_from_sizes(session *s) {
+  const char *from = xlm_setting_text(s->settings, XLM_SET_init_from);
+  if (!*from) return XLM_OK;
+  return xlm_checkpoint_exists(from) ? take_from_checkpoint(s, from) : take_from_config(s, from);
+}
+
+// ---- weights ----
+
+static xlm_status import_all(session *s, const xlm_safetensors *f) {
+  xlm_weights *w;
+  XLM_TRY(xlm_weights_new(s->store, s->plan, &w, &s->err));
+  xlm_status status = xlm_weights_import(w, f, &s->err);
+  if (status == XLM_OK) status = xlm_weights_check_rest(w, f, &s->err);
+  xlm_weights_free(w);
+  return status;
+}
+
+xlm_status init_from_weights(session *s, const char *path) {
+  if (xlm_checkpoint_exists(path)) { // one checkpoint, or a folder of them
+    xlm_checkpoint *c;
+    XLM_TRY(xlm_checkpoint_load_newest(path, s->store, s->plan, true, &c, &s->err));
+    xlm_checkpoint_close(c);
+    return XLM_OK;
+  }
+  xlm_safetensors *f;
+  XLM_TRY(xlm_config_compare(s->arena, path, s->plan, &s->err));
+  XLM_TRY(xlm_safetensors_open(path, &f, &s->err));
+  xlm_status status = import_all(s, f);
+  xlm_safetensors_close(f);
+  return status == XLM_OK ? XLM_OK : xlm_fail_in(&s->err, "cannot start from '%s'", path);
+}

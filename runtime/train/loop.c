@@ -26,6 +26,7 @@ typedef struct loop {
   int extra[XLM_MAX_METRICS];
   xlm_progress p;
   int64_t tokens_per_step, begun, step, saved; // steps begun, of these ended, of these saved
+  double started;                              // the loop
   double mark, step_seconds; // mark: start of the current interval; step_seconds: running mean
   int64_t mark_step;
   double peak; // FLOP/s of the machine as far as known; 0 = unknown
@@ -76,6 +77,7 @@ static xlm_status hear_saver(loop *l, bool wait, xlm_error *err) {
 static xlm_status save(loop *l, xlm_error *err) {
   if (!l->o->saver || l->saved == l->step) return XLM_OK;
   xlm_team_at(l->o->team, "writing a checkpoint");
+  report(l, XLM_LOOP_BEGINS, "saving");
   XLM_TRY(hear_saver(l, true, err));
   xlm_checkpoint_info info = l->o->info;
   info.step = l->step;
@@ -150,7 +152,10 @@ static void measure_speed(loop *l) { // over the current interval
   if (l->peak > 0 && flops > l->peak) l->peak = flops; // the measured peak was too low
   l->p.m.mfu = l->peak > 0 ? flops / l->peak : 0;
   l->p.seconds_left = l->step_seconds * (double)(l->o->max_steps - l->step);
-  l->p.memory_bytes = memory_in_use();
+  l->p.m.step_s = l->step_seconds;
+  l->p.m.memory_bytes = memory_in_use();
+  l->p.m.time = xlm_clock_unix();
+  l->p.m.elapsed_s = l->o->elapsed_s + xlm_clock_seconds() - l->started;
 }
 
 static void start_interval(loop *l) { // excludes evaluation, saving and writing a trace
@@ -173,6 +178,7 @@ static bool is_last(loop *l) {
 }
 
 static xlm_status evaluate(loop *l, xlm_error *err) {
+  report(l, XLM_LOOP_BEGINS, "evaluating");
   int64_t tokens;
   int64_t windows = l->o->eval_batches * l->plan->batch * l->plan->microbatches;
   XLM_TRY(xlm_evaluate(&l->valid, &l->valid_seen, env_of(l), windows, &l->p.m.val_loss, &tokens, err));
@@ -261,6 +267,8 @@ static xlm_status one_step(loop *l, xlm_error *err) {
 
 static xlm_status run(loop *l, xlm_error *err) {
   start_interval(l);
+  l->started = l->mark;
+  if (l->step < l->o->max_steps) report(l, XLM_LOOP_BEGINS, "first step");
   while (l->step < l->o->max_steps && !l->result->stopped) XLM_TRY(one_step(l, err));
   XLM_TRY(hear_saver(l, true, err));
   return xlm_tracer_finish(l->o->tracer, err);

@@ -15,6 +15,7 @@
 #include "runtime/train/tracer.h"
 
 typedef enum xlm_loop_event { // the subject of a report
+  XLM_LOOP_BEGINS,            // something that may take long: path says what
   XLM_LOOP_STEP,              // a step was completed
   XLM_LOOP_LOGGED,            // ... and it is to be logged
   XLM_LOOP_VALID,             // an evaluation was completed: progress.m.val_loss
@@ -30,9 +31,10 @@ typedef struct xlm_loop_options {
   int64_t first_step, max_steps;                                    // first_step: steps done before (resume)
   int64_t log_interval, save_interval, eval_interval, eval_batches; // 0: never; eval also runs at the end
   int metrics;                                                      // file descriptor; -1 = none
+  double elapsed_s;                                                 // of earlier parts of the run
   xlm_curve *curve;
-  xlm_checkpoint_info info; // seed, model text, settings; the loop sets the position
-  double peak_flops;        // of the machine, for MFU; 0 = unknown. Raised if the run is faster
+  xlm_checkpoint_info info;          // seed, model text, settings; the loop sets the position
+  double peak_flops;                 // of the machine, for MFU; 0 = unknown. Raised if the run is faster
   xlm_tracer *tracer;                // owned by the caller; NULL = no trace
   const volatile sig_atomic_t *stop; // when it becomes non-zero: finish the step, save, return
   void (*report)(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path);

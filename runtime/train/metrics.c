@@ -17,34 +17,40 @@
 
 enum { LINE = 1 << 16 };
 
-static xlm_status step_of(const char *path, const char *line, size_t n, int64_t *out, xlm_error *err) {
+static xlm_status look_at(const char *path, const char *line, size_t n, int64_t *out, double *elapsed_s,
+                          xlm_error *err) {
   json_t *j;
   xlm_status s = xlm_json_parse(line, n, 0, path, &j, err);
-  const json_t *step = json_object_get(j, "step");
+  const json_t *step = json_object_get(j, "step"), *elapsed = json_object_get(j, "elapsed_s");
   *out = json_is_integer(step) ? json_integer_value(step) : -1; // -1: no line of ours
+  *elapsed_s = json_number_value(elapsed);                      // 0 if it is none
   json_decref(j);
   return s == XLM_ENV ? s : XLM_OK;
 }
 
-// *out: length of the part to keep, whole lines up to the first one past `last`.
-static xlm_status length_up_to(const char *path, const xlm_map *m, int64_t last, size_t *out, xlm_error *err) {
+// *out: length of the part to keep, whole lines up to the first one past `last`; *elapsed_s: of its last
+// line.
+static xlm_status length_up_to(const char *path, const xlm_map *m, int64_t last, size_t *out,
+                               double *elapsed_s, xlm_error *err) {
   const char *text = (const char *)m->data;
   int64_t step;
+  double elapsed;
   *out = 0;
   for (const char *end; (end = memchr(text + *out, '\n', m->n - *out)); *out = (size_t)(end - text) + 1) {
-    XLM_TRY(step_of(path, text + *out, (size_t)(end - text) - *out, &step, err));
+    XLM_TRY(look_at(path, text + *out, (size_t)(end - text) - *out, &step, &elapsed, err));
     if (step > last) break;
+    if (elapsed > *elapsed_s) *elapsed_s = elapsed;
   }
   return XLM_OK;
 }
 
-static xlm_status cut(const char *path, int64_t step, xlm_error *err) {
+static xlm_status cut(const char *path, int64_t step, double *elapsed_s, xlm_error *err) {
   struct stat st;
   if (stat(path, &st) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))) return XLM_OK; // or a device
   xlm_map m;
   XLM_TRY(xlm_map_open(path, &m, err));
   size_t n, had = m.n;
-  xlm_status s = length_up_to(path, &m, step, &n, err);
+  xlm_status s = length_up_to(path, &m, step, &n, elapsed_s, err);
   xlm_map_close(&m);
   XLM_TRY(s);
   if (n < had && truncate(path, (off_t)n))
@@ -52,8 +58,9 @@ static xlm_status cut(const char *path, int64_t step, xlm_error *err) {
   return XLM_OK;
 }
 
-xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, xlm_error *err) {
-  XLM_TRY(cut(path, step, err));
+xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, double *elapsed_s, xlm_error *err) {
+  *elapsed_s = 0;
+  XLM_TRY(cut(path, step, elapsed_s, err));
   *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
   if (*fd < 0 && errno == ENXIO)
     return xlm_fail(err, XLM_ENV, "cannot open the metrics file '%s': it is a pipe without a reader", path);
@@ -84,6 +91,10 @@ static void put_members(xlm_json *j, const xlm_metrics_line *m) {
   xlm_json_put_int(j, "tokens", m->tokens);
   xlm_json_put_rounded(j, "tokens_per_s", m->tokens_per_s, 6);
   xlm_json_put_rounded(j, "mfu", m->mfu, 4);
+  xlm_json_put_rounded(j, "step_s", m->step_s, 6);
+  xlm_json_put_rounded(j, "elapsed_s", m->elapsed_s, 9);
+  xlm_json_put_rounded(j, "time", m->time, 13);
+  xlm_json_put_int(j, "memory_bytes", (int64_t)m->memory_bytes);
   if (!isnan(m->val_loss)) xlm_json_put_rounded(j, "val_loss", m->val_loss, 9);
   for (int i = 0; i < m->n_extra; i++) xlm_json_put_rounded(j, m->extra_name[i], m->extra[i], 9);
 }

@@ -1,4 +1,4 @@
-// Metrics: a JSON object per line for each logged step.
+// Metrics: a JSON object per line for each logged step. docs/metrics.md has the fields.
 #ifndef XLM_TRAIN_METRICS_H
 #define XLM_TRAIN_METRICS_H
 
@@ -12,14 +12,19 @@ typedef struct xlm_metrics_line {
   int64_t step, tokens;                          // done so far, including this step
   double loss, lr, grad_norm, tokens_per_s, mfu; // mfu: fraction of the peak; 0 when the peak is unknown
   double val_loss;                               // NaN: not evaluated
-  int n_extra;                                   // the model's own metrics
+  double time;                                   // when the step ended, in seconds since 1970
+  double elapsed_s; // of the run up to then; pauses between a stop and a resume do not count
+  double step_s;    // per step, mean over the steps since the last line; evaluation and saving do not count
+  uint64_t memory_bytes; // peak of this process, resident
+  int n_extra;           // the model's own metrics
   const char *extra_name[XLM_MAX_METRICS];
   double extra[XLM_MAX_METRICS];
 } xlm_metrics_line;
 
 // Opens for appending. Lines after `step` (of a run that went beyond the checkpoint it resumes from) and an
-// incomplete last line are dropped.
-xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, xlm_error *err) XLM_MUST_CHECK;
+// incomplete last line are dropped. *elapsed_s: of the last line that is kept; 0 if none is.
+xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, double *elapsed_s,
+                            xlm_error *err) XLM_MUST_CHECK;
 // Not buffered; allocates nothing.
 xlm_status xlm_metrics_write(int fd, const xlm_metrics_line *line, xlm_error *err) XLM_MUST_CHECK;
 

@@ -36,7 +36,7 @@ static void write_parts(const xlm_progress *p, char part[PARTS][PART]) {
   snprintf(part[3], PART, "lr %.2e", p->m.lr);
   count(p->m.tokens_per_s, part[4], "tok/s");
   if (p->m.mfu > 0) snprintf(part[5], PART, "%.1f%% MFU", 100 * p->m.mfu);
-  snprintf(part[6], PART, "%.2f GiB", (double)p->memory_bytes / (1 << 30));
+  snprintf(part[6], PART, "%.2f GiB", (double)p->m.memory_bytes / (1 << 30));
   if (p->seconds_left < 0) return;
   xlm_progress_time(p->seconds_left, left, sizeof left);
   snprintf(part[7], PART, "%s left", left);

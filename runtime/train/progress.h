@@ -9,7 +9,6 @@
 typedef struct xlm_progress {
   xlm_metrics_line m;
   int64_t max_steps;
-  uint64_t memory_bytes;
   double seconds_left; // negative: unknown
 } xlm_progress;
 

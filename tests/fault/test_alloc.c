@@ -166,7 +166,8 @@ static xlm_status read_plan(const world *w, xlm_error *err) {
 static xlm_status read_metrics(const world *w, xlm_error *err) {
   static xlm_curve c;
   int fd;
-  XLM_TRY(xlm_metrics_open(w->metrics, 3, &fd, err));
+  double elapsed;
+  XLM_TRY(xlm_metrics_open(w->metrics, 3, &fd, &elapsed, err));
   close(fd);
   return xlm_curve_read(&c, w->metrics, err);
 }

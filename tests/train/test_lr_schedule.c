@@ -54,11 +54,15 @@ static void test_rates(void **state) {
 
 static void test_progress(void **state) {
   (void)state;
-  xlm_progress p = {
-      .m = {.step = 120, .loss = 2.34567, .lr = 3e-4, .tokens_per_s = 15320, .mfu = 0.412, .val_loss = NAN},
-      .max_steps = 1000,
-      .memory_bytes = 3u << 29,
-      .seconds_left = 700};
+  xlm_progress p = {.m = {.step = 120,
+                          .loss = 2.34567,
+                          .lr = 3e-4,
+                          .tokens_per_s = 15320,
+                          .mfu = 0.412,
+                          .val_loss = NAN,
+                          .memory_bytes = 3u << 29},
+                    .max_steps = 1000,
+                    .seconds_left = 700};
   char line[256];
   int n = xlm_progress_line(&p, 200, line, sizeof line);
   assert_string_equal(
@@ -98,6 +102,10 @@ static void write_step(int fd, int64_t step, double loss, double val) {
                         .tokens_per_s = 1000,
                         .mfu = 0.25,
                         .val_loss = val,
+                        .step_s = 0.125,
+                        .elapsed_s = (double)step * 2,
+                        .time = 1.7e9 + (double)step + 0.123,
+                        .memory_bytes = 5000,
                         .n_extra = 1,
                         .extra_name = {"balance"},
                         .extra = {1.5}};
@@ -107,16 +115,19 @@ static void write_step(int fd, int64_t step, double loss, double val) {
 static void test_metrics(void **state) {
   (void)state;
   char path[] = "/tmp/xlm-test-metrics-XXXXXX", text[4096];
+  double elapsed = -1;
   int fd = mkstemp(path);
   assert_true(fd >= 0);
   close(fd);
-  assert_int_equal(xlm_metrics_open(path, 0, &fd, NULL), XLM_OK);
+  assert_int_equal(xlm_metrics_open(path, 0, &fd, &elapsed, NULL), XLM_OK);
+  assert_true(elapsed == 0);
   write_step(fd, 10, 1.23456789123, NAN);
   write_step(fd, 20, NAN, 1.5);
   write_step(fd, 30, 1, NAN);
   assert_int_equal(write(fd, "{\"step\": 40, \"lo", 16), 16); // killed here
   close(fd);
-  assert_int_equal(xlm_metrics_open(path, 20, &fd, NULL), XLM_OK);
+  assert_int_equal(xlm_metrics_open(path, 20, &fd, &elapsed, NULL), XLM_OK);
+  assert_true(elapsed == 40); // not of the lines that were dropped
   write_step(fd, 21, 3, NAN);
   close(fd);
   read_all(path, text, sizeof text);
@@ -124,11 +135,14 @@ static void test_metrics(void **state) {
       text,
       "{\"step\": 10, \"loss\": 1.23456789, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 1000, "
       "\"tokens_per_s\": "
-      "1000.0, \"mfu\": 0.25, \"balance\": 1.5}\n"
+      "1000.0, \"mfu\": 0.25, \"step_s\": 0.125, \"elapsed_s\": 20.0, \"time\": 1700000010.123, "
+      "\"memory_bytes\": 5000, \"balance\": 1.5}\n"
       "{\"step\": 20, \"loss\": null, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 2000, \"tokens_per_s\": "
-      "1000.0, \"mfu\": 0.25, \"val_loss\": 1.5, \"balance\": 1.5}\n"
+      "1000.0, \"mfu\": 0.25, \"step_s\": 0.125, \"elapsed_s\": 40.0, \"time\": 1700000020.123, "
+      "\"memory_bytes\": 5000, \"val_loss\": 1.5, \"balance\": 1.5}\n"
       "{\"step\": 21, \"loss\": 3.0, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 2100, \"tokens_per_s\": "
-      "1000.0, \"mfu\": 0.25, \"balance\": 1.5}\n");
+      "1000.0, \"mfu\": 0.25, \"step_s\": 0.125, \"elapsed_s\": 42.0, \"time\": 1700000021.123, "
+      "\"memory_bytes\": 5000, \"balance\": 1.5}\n");
   static xlm_curve c;
   assert_int_equal(xlm_curve_read(&c, path, NULL), XLM_OK);
   assert_true(c.train.n == 2 && c.train.value[1] == 3 && c.train.step[1] == 21);

@@ -15,6 +15,7 @@
 #include "tools/common/request.h"
 #include "tools/xlmrun/agree.h"
 #include "tools/xlmrun/init_from.h"
+#include "tools/xlmrun/live.h"
 #include "tools/xlmrun/saved_plan.h"
 #include "tools/xlmrun/watchdog.h"
 
@@ -73,6 +74,7 @@ static xlm_status take_setting(session *s, const xlm_checkpoint_setting *x) {
 
 xlm_status session_open_checkpoint(session *s, const char *path) {
   XLM_TRY(xlm_checkpoint_open(path, s->before, &s->checkpoint, &s->err));
+  live_clear();
   if (*s->checkpoint->notes && !s->silent) fprintf(stderr, "xlmrun: %s", s->checkpoint->notes);
   for (int i = 0; i < s->checkpoint->info.n_settings; i++)
     XLM_TRY(take_setting(s, &s->checkpoint->info.settings[i]));
@@ -210,6 +212,7 @@ static int threads_of_process(const session *s) {
 static void show_diagnostics(session *s, const xlm_diags *d) {
   if (!d->n || s->silent) return;
   xlm_text t = xlm_text_new(s->arena);
+  live_clear();
   xlm_diag_render(d, isatty(STDERR_FILENO), &t);
   fputs(t.data, stderr);
 }
@@ -309,6 +312,7 @@ xlm_status session_open(session *s) {
 static xlm_status take_older(session *s) {
   s->again = true;
   s->before = s->checkpoint->among;
+  live_clear();
   if (!s->silent) fprintf(stderr, "xlmrun: skipped %s: %s\n", s->checkpoint->path, s->err.text);
   return s->err.status;
 }
@@ -388,6 +392,7 @@ static void begin_again(session *s) {
 }
 
 static int close_session(session *s, xlm_status status) {
+  live_close();
   if (status != XLM_OK) show_error(s);
   int code = status == XLM_OK ? 0 : s->exit_code ? s->exit_code : (int)status;
   bool connected = s->team != NULL;

@@ -5,16 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "runtime/base/file.h"
 #include "runtime/checkpoint/lock.h"
 #include "runtime/train/loop.h"
 #include "tools/xlmrun/corpus.h"
+#include "tools/xlmrun/live.h"
 #include "tools/xlmrun/trace.h"
 #include "tools/xlmrun/watchdog.h"
-#include "runtime/base/clock.h"
 
 static const char usage[] =
     "usage: xlmrun train MODEL.xlm --data FILE... [flags]\n"
@@ -61,51 +60,24 @@ static void on_hangup(int number) {
   stop = 1;
 }
 
-typedef struct screen {
-  bool live;
-  int shown;   // columns of the live line
-  double last; // time of the last update
-} screen;
-
-static int terminal_width(void) {
-  struct winsize w;
-  return !ioctl(STDERR_FILENO, TIOCGWINSZ, &w) && w.ws_col > 1 ? w.ws_col - 1 : 79;
-}
-
-static void clear_line(screen *c) {
-  if (c->shown) fprintf(stderr, "\r%*s\r", c->shown, "");
-  c->shown = 0;
-}
-
+// Log lines, evaluations and checkpoints stay on the screen; other steps only rewrite the live line.
 static void show(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path) {
-  screen *c = arg;
   char line[512];
-  if (event == XLM_LOOP_NOTE) {
-    clear_line(c);
-    fprintf(stderr, "xlmrun: note: %s\n", path);
-    return;
-  }
-  if (event == XLM_LOOP_VALID || event == XLM_LOOP_SAVED) {
-    clear_line(c);
-    if (event == XLM_LOOP_SAVED)
-      printf("saved %s\n", path);
-    else
-      printf("step %" PRId64 "/%" PRId64 "  validation loss %.4f\n", p->m.step, p->max_steps, p->m.val_loss);
-    fflush(stdout);
-    return;
-  }
-  if (!c->live && event != XLM_LOOP_LOGGED) return;
-  xlm_progress_line(p, c->live ? terminal_width() : 200, line, sizeof line);
-  if (!c->live) {
-    printf("%s\n", line);
-    fflush(stdout);
-    return;
-  }
-  if (event == XLM_LOOP_STEP && xlm_clock_seconds() - c->last < 0.1) return; // limits the rate of updates
-  c->last = xlm_clock_seconds();
-  int n = (int)strlen(line);
-  fprintf(stderr, "\r%s%*s", line, c->shown > n ? c->shown - n : 0, "");
-  c->shown = n;
+  (void)arg;
+  if (event == XLM_LOOP_BEGINS)
+    live_phase(path);
+  else if (event == XLM_LOOP_NOTE)
+    live_clear(), fprintf(stderr, "xlmrun: note: %s\n", path);
+  else if (event == XLM_LOOP_SAVED)
+    live_print("saved %s", path);
+  else if (event == XLM_LOOP_VALID)
+    live_print("step %" PRId64 "/%" PRId64 "  validation loss %.4f", p->m.step, p->max_steps, p->m.val_loss);
+  else
+    xlm_progress_line(p, live_width(), line, sizeof line);
+  if (event == XLM_LOOP_LOGGED)
+    live_print("%s", line);
+  else if (event == XLM_LOOP_STEP && live_is_shown())
+    live_line(line);
 }
 
 static void catch_signals(void) {
@@ -307,6 +279,7 @@ static void note_plan(session *s) {
 static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
   const xlm_plan *p = s->plan;
   int64_t batch = p->batch * p->microbatches;
+  live_clear();
   printf("%s%s%s  %s parameters  %s  %s %s%s  %" PRId64 " x %" PRId64 " per step, %s%s  %s  %s\n", p->model,
          p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
          xlm_dtype_name(p->dtype), xlm_text_count(s->arena, (double)xlm_data_tokens(c->data)),
@@ -378,7 +351,6 @@ static xlm_status open_saver(session *s, const char *dir, xlm_saver **out) {
 static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   static xlm_curve curve;
   bool leads = xlm_team_process(s->team) == 0;
-  screen view = {.live = leads && isatty(STDERR_FILENO)};
   const char *dir = output_dir(s), *metrics = file_in(s, dir, XLM_SET_metrics, "metrics.jsonl"),
              *drawing = file_in(s, dir, XLM_SET_curve, "loss.svg");
   xlm_loop_options o = {.team = s->team,
@@ -387,8 +359,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
                         .metrics = -1,
                         .curve = &curve,
                         .stop = &stop,
-                        .report = show,
-                        .report_arg = &view};
+                        .report = show};
   set_intervals(s, c, &o);
   o.first_step = s->checkpoint ? s->checkpoint->info.step : 0;
   fill_info(s, &o.info);
@@ -396,8 +367,9 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   o.tracer = s->tracer;
   XLM_TRY(prepare_output(s, dir));
   XLM_TRY(check_curve(s, drawing));
+  live_phase(s->checkpoint ? "loading the checkpoint" : "filling weights");
   XLM_TRY(session_fill(s, false));
-  if (leads) XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &s->err));
+  if (leads) XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &o.elapsed_s, &s->err));
   if (leads) XLM_TRY(xlm_curve_read(&curve, metrics, &s->err));
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
   XLM_TRY(open_saver(s, dir, &o.saver));
@@ -410,7 +382,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   xlm_status status = xlm_loop_run(&o, &result, &s->err);
   standing = NULL;
   xlm_saver_close(o.saver);
-  clear_line(&view);
+  live_close();
   if (leads) close(o.metrics);
   return status == XLM_OK ? finish(s, &o, &result, dir, metrics) : status;
 }
@@ -419,13 +391,17 @@ static xlm_status train(session *s) {
   corpus c;
   xlm_schedule schedule;
   const char *model;
+  live_open(s->silent);
+  live_phase("planning");
   XLM_TRY(session_named(s, &model));
   XLM_TRY(open_resumed(s));
   XLM_TRY(session_read_model(s, model));
   XLM_TRY(session_compile(s, true, true, 0));
   XLM_TRY(corpus_named(s));
   XLM_TRY(find_schedule(s, &schedule));
+  live_phase("allocating");
   XLM_TRY(session_open(s));
+  live_phase("opening the data");
   xlm_team_at(s->team, "opening the data");
   XLM_TRY(corpus_open(s, true, &c));
   xlm_status status = run(s, &c, &schedule);

@@ -11,6 +11,7 @@
 
 #include "compiler/parse/ast.h"
 #include "runtime/base/map.h"
+#include "runtime/base/share.h"
 #include "runtime/base/text.h"
 
 enum { MOST_FILES = 256, MOST_BYTES = 4 << 20, MOST_NAMES = 500 };
@@ -40,11 +41,6 @@ typedef struct loader {
 } loader;
 
 // --- paths
-
-static const char *models_folder(void) {
-  const char *named = getenv("XLM_MODELS");
-  return named && *named ? named : XLM_MODELS_FOLDER;
-}
 
 // The folder of a path, with its slash; "" for the current one.
 static const char *folder_of(xlm_arena *a, const char *path) {
@@ -106,7 +102,7 @@ static const char *near_file(loader *l, const char *path) {
 static const char *shipped_block(loader *l, const char *name) {
   const char *base = name + strlen(folder_of(l->a, name)), *ending = strstr(base, ".xlm") ? "" : ".xlm";
   const char *path = xlm_arena_printf(l->a, "blocks/%s%s", base, ending);
-  bool there = !access(xlm_arena_printf(l->a, "%s/%s", models_folder(), path), R_OK);
+  bool there = !access(xlm_arena_printf(l->a, "%s/%s", xlm_share_models(l->a), path), R_OK);
   return there && strcmp(path, name) != 0 ? path : NULL;
 }
 
@@ -200,7 +196,7 @@ static void load_used(loader *l, int i);
 static void load_one(loader *l, int user, const xlm_stmt *s, bool *used) {
   const char *name = s->name->text;
   const char *here = join(l->a, folder_of(l->a, l->files[user].place), name);
-  const char *shipped = join(l->a, xlm_arena_printf(l->a, "%s/", models_folder()), name);
+  const char *shipped = join(l->a, xlm_arena_printf(l->a, "%s/", xlm_share_models(l->a)), name);
   bool is_shipped = access(here, F_OK) && !access(shipped, F_OK);
   const char *place = is_shipped ? shipped : here;
   const char *path = join(l->a, is_shipped ? "models/" : folder_of(l->a, l->files[user].path), name);
@@ -266,10 +262,15 @@ static const xlm_source *finish(loader *l) {
   return s;
 }
 
-const xlm_source *xlm_source_load(xlm_arena *a, const char *path, const char *text, size_t n) {
+const xlm_source *xlm_source_load_at(xlm_arena *a, const char *path, const char *place, const char *text,
+                                     size_t n) {
   loader l = {.a = a};
   if (!n || n > MOST_BYTES || xlm_text_has_files(text)) return xlm_source_new(a, path, text, n);
-  add_file(&l, path, path, real_path(a, path), text, n, -1);
+  add_file(&l, path, place, real_path(a, place), text, n, -1);
   load_used(&l, 0);
   return finish(&l);
+}
+
+const xlm_source *xlm_source_load(xlm_arena *a, const char *path, const char *text, size_t n) {
+  return xlm_source_load_at(a, path, path, text, n);
 }

@@ -148,7 +148,7 @@ wrong 'did you mean `check`?' chek models/llama.xlm
 wrong 'as in `xlmc check models/llama.xlm`' models/llama.xlm
 wrong 'which model?' check
 wrong 'did you mean `models/llama.xlm`?' check models/lama.xlm
-wrong 'did you mean `models/llama.xlm`?' check models/llama
+run 0 check models/llama # without its ending
 wrong 'is a folder' check models
 wrong 'cannot read' check nowhere/else.xlm
 wrong 'did you mean `nano`?' check models/llama.xlm --preset nanno

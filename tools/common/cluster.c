@@ -4,9 +4,10 @@
 #include <unistd.h>
 
 #include "runtime/base/map.h"
+#include "runtime/base/share.h"
 #include "tools/common/request.h"
 
-// `h100`: clusters/h100.yaml, in the current folder or beside the model's folder.
+// `h100`: clusters/h100.yaml, in the current folder, beside the model's folder or shipped.
 static const char *cluster_path(xlm_arena *a, const char *model_path, const char *name) {
   if (!access(name, R_OK) || strchr(name, '/')) return name;
   const char *slash = strrchr(model_path, '/'), *dot = strrchr(name, '.') ? "" : ".yaml";
@@ -14,7 +15,9 @@ static const char *cluster_path(xlm_arena *a, const char *model_path, const char
   if (!access(here, R_OK)) return here;
   int n = slash ? (int)(slash - model_path) : 1;
   const char *beside = xlm_arena_printf(a, "%.*s/../clusters/%s%s", n, slash ? model_path : ".", name, dot);
-  return access(beside, R_OK) ? name : beside;
+  if (!access(beside, R_OK)) return beside;
+  const char *shipped = xlm_arena_printf(a, "%s/clusters/%s%s", xlm_share_folder(a), name, dot);
+  return access(shipped, R_OK) ? name : shipped;
 }
 
 xlm_status xlm_request_cluster(xlm_arena *a, const char *model_path, const char *name, xlm_cluster *out,

@@ -12,6 +12,13 @@
 // The model (or saved plan) given as an argument, by --model or in the run file; NULL: none. Two different
 // ones on the command line are an error.
 xlm_status xlm_request_model(const xlm_run_settings *s, const char **path, xlm_error *err) XLM_MUST_CHECK;
+typedef struct xlm_model_file {
+  const char *path, *place; // as it is called in messages and plans, and where it lies
+} xlm_model_file;
+// The file of a model: `named` itself; where there is no such file, with `.xlm` added, in models/, or shipped
+// (runtime/base/share.h): `llama`, `models/llama.xlm`. A shipped model is called models/.. wherever it lies,
+// so that its plan is the same on every machine. When there is none, both are `named`.
+xlm_model_file xlm_request_file(xlm_arena *a, const char *named);
 // Turns flags that are public names of the model's dims into `set` entries.
 xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_error *err) XLM_MUST_CHECK;
 // The public names of the model's dims and lets, and their own; 0 of a text with errors.
@@ -47,7 +54,7 @@ xlm_status xlm_request_target(const xlm_run_settings *s, const xlm_cluster *clus
 xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,
                                int64_t batch, xlm_compile_options *out, xlm_error *err) XLM_MUST_CHECK;
 
-// The cluster with this name (clusters/NAME.yaml) or in this file.
+// The cluster with this name (clusters/NAME.yaml, here, beside the models or shipped) or in this file.
 xlm_status xlm_request_cluster(xlm_arena *a, const char *model_path, const char *name, xlm_cluster *out,
                                xlm_error *err) XLM_MUST_CHECK;
 

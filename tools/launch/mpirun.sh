@@ -13,8 +13,13 @@
 # makes both delays longer, but also those after the death of a rank). It forwards USR1 at once and kills
 # nothing.
 set -eu
-cd "$(dirname "$0")/../.."
-xlmrun=${XLMRUN:-build/xlmrun}
+default=xlmrun # installed: paths are relative to the current folder
+tree=$(dirname "$0")/../..
+if [ -x "$tree/build/xlmrun" ]; then
+  cd "$tree"
+  default=build/xlmrun
+fi
+xlmrun=${XLMRUN:-$default}
 ranks=${RANKS:-16}
 threads=${THREADS:-1} # per rank
 read -r -a flags <<<"${MPIRUN:-}"

@@ -19,7 +19,8 @@
 # the others wait for KillWait.
 set -eu
 cd "${SLURM_SUBMIT_DIR:-.}"
-xlmrun=${XLMRUN:-build/xlmrun}
+xlmrun=${XLMRUN:-build/xlmrun} # of the source tree, else the installed one
+[ -x "$xlmrun" ] || [ -n "${XLMRUN:-}" ] || xlmrun=xlmrun
 output=${OUTPUT:-checkpoints}
 if ls -d "$output"/step-* >/dev/null 2>&1; then more=(--resume "$output"); else more=(--output-dir "$output"); fi
 exec srun --mpi="${MPI:-pmix}" "$xlmrun" train "$@" --threads "${SLURM_CPUS_PER_TASK:-1}" "${more[@]}"

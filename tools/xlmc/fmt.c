@@ -27,6 +27,9 @@ static int replace_file(const char *path, const xlm_text *t, xlm_arena *a) {
 static int format(xlmc_job *j) {
   xlm_status s =
       xlm_settings_resolve(j->settings, NULL, 0, &j->err); // flags named by the model have no effect here
+  if (s == XLM_OK && j->flags.write && j->shipped)
+    s = xlm_fail(&j->err, XLM_USER, "there is no file `%s` here: --write does not change the shipped model",
+                 j->source->path);
   if (s != XLM_OK) return xlmc_fail(j, s);
   j->source = xlm_source_new(j->arena, j->source->path, j->text, j->n); // this file alone
   xlm_diags_init(&j->diags, j->arena, j->source);

@@ -115,8 +115,10 @@ static bool read_descriptor(int fd, char *text, size_t *n) {
 }
 
 // The path may be a pipe, as in `xlmc check <(make_model)`; one without a writer counts as empty.
-static xlm_status read_model(xlmc_job *j, const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+static xlm_status read_model(xlmc_job *j, const char *named) {
+  xlm_model_file f = xlm_request_file(j->arena, named);
+  const char *path = f.path;
+  int fd = open(f.place, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return missing_model(j, path);
   fcntl(fd, F_SETFL, 0);
   char *text = xlm_arena_alloc(j->arena, MOST_BYTES + 1);
@@ -132,7 +134,8 @@ static xlm_status read_model(xlmc_job *j, const char *path) {
   text[n] = 0;
   j->text = text;
   j->n = n;
-  j->source = xlm_source_load(j->arena, path, text, n);
+  j->shipped = strcmp(f.path, f.place) != 0;
+  j->source = xlm_source_load_at(j->arena, f.path, f.place, text, n);
   return XLM_OK;
 }
 

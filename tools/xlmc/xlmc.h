@@ -20,6 +20,7 @@ typedef struct xlmc_job {
   const xlm_source *source; // with the files that it uses
   const char *text;         // of the model's file: n bytes
   size_t n;
+  bool shipped;             // it lies elsewhere than its path says
   xlm_diags diags;
   xlm_error err;
 } xlmc_job;

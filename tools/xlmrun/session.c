@@ -116,9 +116,11 @@ xlm_status session_read_model(session *s, const char *path) {
     return xlm_fail(&s->err, XLM_USER, "which model? give a model file, as in `xlmrun %s models/llama.xlm`",
                     s->settings->tool == 'b' ? "bench" : "train");
   xlm_map m;
-  if (xlm_map_open(path, &m, &s->err) != XLM_OK) return missing(s, path);
-  s->model_path = path;
-  s->source = xlm_source_load(s->arena, path, xlm_arena_strndup(s->arena, (const char *)m.data, m.n), m.n);
+  xlm_model_file f = xlm_request_file(s->arena, path);
+  if (xlm_map_open(f.place, &m, &s->err) != XLM_OK) return missing(s, path);
+  const char *text = xlm_arena_strndup(s->arena, (const char *)m.data, m.n);
+  s->model_path = f.path;
+  s->source = xlm_source_load_at(s->arena, f.path, f.place, text, m.n);
   s->model_text = s->source->text;
   xlm_map_close(&m);
   return s->checkpoint ? XLM_OK : init_from_sizes(s);

@@ -1,7 +1,7 @@
 // Shipped models against Hugging Face's transformers: golden files (tests/train/parity) hold the logits that
 // transformers computes from our checkpoint of the initial weights, loaded by its folder alone, and the
 // losses of AdamW steps from there. tools/parity/make.sh makes them. Models that transformers does not have
-// are written in torch there, RetNet in float64.
+// are written in torch there, RetNet and freestyle in float64.
 //
 //   test_parity                 compares
 //   test_parity export DIR      writes DIR/MODEL: a checkpoint of the initial weights, and samples.txt
@@ -43,6 +43,7 @@ static const struct {
     {"gemma3", NULL, "stretch=8"},
     {"mamba2", NULL, "head=32"}, // the heads are all of the inner dimension there
     {"retnet"},
+    {"freestyle"},
     {"diffllama"},
     {"vit"},
     {"ngpt"},

@@ -18,7 +18,7 @@ holds() {
 }
 moe=(--hidden-size 16 --set layers=1 --set heads=2 --set kv_heads=2 --intermediate-size 16 --vocab-size 256 --set experts=2)
 
-# Reals stay real, whole ones too. The coefficient means there what it means here: `active` times load_balance.
+# Reals stay real, whole ones too. What the coefficient means there and here, test_parity shows.
 saved moe mixtral "${moe[@]}" --router-aux-loss-coef 0
 holds moe '"router_aux_loss_coef": 0.0' '"rope_theta": 1000000.0' '"rms_norm_eps": 1e-05' '"hidden_size": 16' '"max_position_embeddings": 16'
 saved moe1 mixtral "${moe[@]}" --router-aux-loss-coef 1

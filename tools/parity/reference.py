@@ -10,8 +10,9 @@ which is called and answers as one of its own, and its `DECAY`; `AHEAD`, how man
 the logits, and is called `after_step()`; `is_extra(name, config)`: is a tensor one that save_pretrained leaves out?"""
 import importlib, pathlib, sys, torch, transformers
 from safetensors.torch import load_file
+from training import Training
 
-EVERY, STEPS, RATE, DECAY, CLIP = 61, 10, 1e-3, 0.01, 1.0
+EVERY, STEPS, RATE, DECAY = 61, 10, 1e-3, 0.01
 folder, model_name, golden = sys.argv[1], sys.argv[2], sys.argv[3]
 path = f"{folder}/{model_name}/step-00000000"
 rows = [line.split() for line in open(f"{folder}/{model_name}/samples.txt")]
@@ -52,31 +53,9 @@ with torch.no_grad():
     args, options, *_ = inputs_of(samples("logits"))
     logits = model(*args, **options).logits.flatten()
 
-balanced = getattr(getattr(model, "config", None), "router_aux_loss_coef", 0) or 0
-model.train()
-for module in model.modules():
-    if isinstance(module, torch.nn.Dropout): module.p = 0.0
-more = own.Training(model) if hasattr(own, "Training") else None
-parameters = list(model.parameters()) + (more.parameters if more else [])
-groups = [{"params": [p for p in parameters if p.dim() >= 2], "weight_decay": DECAY},
-          {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0}]
-optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.95), eps=1e-8)
-losses = []
-args, options, targets, later = inputs_of(fields)
-if balanced: options["output_router_logits"] = True
-for step in range(STEPS):
-    out = model(*args, **options)
-    loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, -2), targets.flatten())
-    if balanced: loss = loss + balanced * out.aux_loss
-    if more: loss = loss + more.loss(*args, targets, later)
-    optimizer.zero_grad()
-    loss.backward()
-    norm = torch.sqrt(sum((p.grad.double() ** 2).sum() for p in parameters if p.grad is not None))
-    for p in parameters:
-        if p.grad is not None: p.grad *= float(min(1.0, CLIP / (norm + 1e-6)))
-    optimizer.step()
-    if more: more.after_step()
-    losses.append(loss.item())
+training = Training(model, own, DECAY)
+batch = inputs_of(fields)
+losses = [training.step(RATE, [batch]) for _ in range(STEPS)]
 
 with open(golden, "w") as f:
     for v in logits[::EVERY].tolist(): f.write(f"logit {v:.9g}\n")

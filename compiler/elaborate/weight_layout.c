@@ -27,15 +27,20 @@ typedef struct reader {
   int n;
 } reader;
 
-static bool bad_layout(reader *r, xlm_span at, const char *fmt, const char *name) {
+static bool bad_layout_with(reader *r, xlm_span at, const char *help, const char *fmt, const char *name) {
   xlm_el *e = r->e;
   xlm_diag *g = xlm_diag_push(e->diags, XLM_E_WEIGHT_LAYOUT, at, fmt, name);
   xlm_diag_label(e->diags, g, r->w->path_span, "the parameter is %s",
                  xlm_el_dims_text(e, r->type->dim, r->type->rank, false));
-  xlm_diag_help(e->diags, g,
-                "the layout names each dimension once, except one that is {..} in the name; `heads "
-                "head` merges two");
+  xlm_diag_help(e->diags, g, "%s", help);
   return false;
+}
+
+static bool bad_layout(reader *r, xlm_span at, const char *fmt, const char *name) {
+  return bad_layout_with(r, at,
+                         "the layout names each dimension once, except one that is {..} in the name; `heads "
+                         "head` merges two",
+                         fmt, name);
 }
 
 // --- the parameter's dimensions, and their factors
@@ -121,7 +126,11 @@ static bool add_own(reader *r, int group, const xlm_weight_size *size) {
 
 static bool add_part(reader *r, int group, const xlm_weight_factor *f) {
   xlm_external_layout *o = r->out;
-  if (o->parts) return bad_layout(r, f->span, "a layout has one part%s", "");
+  if (o->parts)
+    return bad_layout_with(r, f->span,
+                           "slots of one tensor lie along one dimension; another dimension of one index is a "
+                           "factor: `dim one = 1`, and `where hidden = one hidden` behind the layout",
+                           "a layout has one part%s", "");
   *o = (xlm_external_layout){
       .part = f->part, .parts = f->parts, .begin = XLM_NEW_N(r->e->arena, int64_t, f->parts + 1)};
   const xlm_weight_size *own = NULL, *x = f->sizes;

@@ -12,7 +12,7 @@ static void report_failures(xlm_el *e, const xlm_stmt *use) {
   for (uint32_t i = 0; i < s->n_failures; i++) {
     if (s->failures[i].at != use->span.begin) continue;
     xlm_diag *g = xlm_diag_push(e->diags, XLM_E_USE, use->name->span, "%s", s->failures[i].text);
-    xlm_diag_help(e->diags, g, "%s", s->failures[i].help);
+    if (s->failures[i].help) xlm_diag_help(e->diags, g, "%s", s->failures[i].help);
   }
   if (s->loaded || s->n_files > 1) return;
   xlm_diag *g =

@@ -28,7 +28,7 @@ typedef struct file {
 typedef struct failure {
   int file;
   uint32_t at; // in the file
-  const char *text, *help;
+  const char *text, *help; // help: NULL = none
 } failure;
 
 typedef struct loader {
@@ -162,7 +162,7 @@ static int add_file(loader *l, const char *path, const char *place, const char *
 static bool read_file(loader *l, int user, const xlm_stmt *s, const char *path, const char *place,
                       const char *real, int *added) {
   xlm_map m;
-  xlm_error err;
+  xlm_error err = {0};
   const char *why = NULL, *help = "blocks are in ordinary model files";
   if (l->n_files == MOST_FILES) {
     fail(l, user, s->span.begin, xlm_arena_printf(l->a, "more than %d files", MOST_FILES),
@@ -170,7 +170,7 @@ static bool read_file(loader *l, int user, const xlm_stmt *s, const char *path, 
     return false;
   }
   if (xlm_map_open(place, &m, &err) != XLM_OK) {
-    fail(l, user, s->span.begin, xlm_arena_strdup(l->a, err.text), help);
+    fail(l, user, s->span.begin, xlm_arena_strdup(l->a, err.text), err.status == XLM_USER ? help : NULL);
     return false;
   }
   if (m.n > MOST_BYTES || l->bytes > MOST_BYTES)

@@ -24,7 +24,7 @@ typedef struct xlm_source_file {
 // A `use` whose file could not be read.
 typedef struct xlm_source_failure {
   uint32_t at; // where the statement begins
-  const char *text, *help;
+  const char *text, *help; // help: NULL = none
 } xlm_source_failure;
 
 typedef struct xlm_source {

@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 2
 ldd "$xlmc" | grep -qE 'lib(a|t|ub)san' && { echo "sanitizers bring their own malloc"; exit 77; }
 nm "$xlmc" 2> /dev/null | grep -q __asan_init && { echo "sanitizers bring their own malloc"; exit 77; }
-"${CC:-cc}" -shared -fPIC -O1 -o fail_malloc.so "$source_dir/tests/fault/fail_malloc.c" || exit 77
+"${CC:-cc}" -shared -fPIC -O1 -D_GNU_SOURCE -o fail_call.so "$source_dir/tests/fault/fail_call.c" -ldl || exit 77
 cp "$source_dir/models/llama.xlm" model.xlm
 mkdir clusters && cp "$source_dir/clusters/h100.yaml" clusters
 failed=0
@@ -19,14 +19,14 @@ failed=0
 walk() {
   local points=$1 n code
   shift
-  COUNT_FILE=$work/count LD_PRELOAD=$work/fail_malloc.so "$xlmc" "$@" > right 2> right.err || { echo "FAILED: xlmc $*"; failed=1; return; }
+  COUNT_FILE=$work/count LD_PRELOAD=$work/fail_call.so "$xlmc" "$@" > right 2> right.err || { echo "FAILED: xlmc $*"; failed=1; return; }
   local requests step
-  requests=$(cat count)
+  requests=$(sed -n "s/^memory //p" count)
   [ "$requests" -ge 5 ] || { echo "FAILED: xlmc $* asks for memory only $requests times"; failed=1; return; }
   step=$((requests / points + 1))
   for ((n = 1; n <= requests; n += step)); do
     code=0
-    { FAIL_AT=$n LD_PRELOAD=$work/fail_malloc.so "$xlmc" "$@" > out 2> err; } 2> /dev/null || code=$?
+    { FAIL_CALL=memory FAIL_AT=$n LD_PRELOAD=$work/fail_call.so "$xlmc" "$@" > out 2> err; } 2> /dev/null || code=$?
     [ $code = 0 ] && cmp -s out right && continue
     [ $code = 2 ] && [ "$(wc -l < err)" = 1 ] && [ ! -s out ] && grep -q memory err && continue
     echo "FAILED: xlmc $*: request $n of $requests refused: exit $code"

@@ -47,6 +47,15 @@ same_weights() {
   done
 }
 
+# same_checkpoint A B: they hold the same files, and the same manifests but for settings; if not, differs.txt says what.
+same_checkpoint() {
+  [ -d "$1" ] && [ -d "$2" ] && diff -rq -x manifest.json "$1" "$2" >differs.txt 2>&1 &&
+    diff <(without_settings "$1") <(without_settings "$2") >differs.txt 2>&1
+}
+without_settings() {
+  sed '/"settings": {/,/}/d; /"checksum":/d' "$1/manifest.json"
+}
+
 # column KEY FILE: that number of every line of a metrics file.
 column() {
   sed -n "s/.*\"$1\": \([^,}]*\).*/\1/p" "$2"

@@ -229,9 +229,18 @@ static bool check_count(const xlm_graph *g, xlm_diags *d) {
   return false;
 }
 
+static bool check_skip_spikes(double factor, xlm_diags *d) {
+  if (factor == 0 || factor > 1) return true;
+  xlm_diag *x = push(d, XLM_E_OPTIMIZER, NULL,
+                     xlm_arena_printf(d->arena, "skip_spikes is %g; it must be above 1", factor));
+  xlm_diag_help(d, x, "with 4, steps are left out whose norm is above 4 times the running mean; 0: none");
+  return false;
+}
+
 bool xlm_optimizer_check(const xlm_graph *g, const xlm_train_options *o, xlm_diags *d) {
   bool ok = check_name(o->optimizer, NULL, d) && check_count(g, d);
   for (int i = 0; i < o->n_values; i++) ok &= check_value(&o->values[i], d);
+  ok &= check_skip_spikes(o->skip_spikes, d);
   ok &= check_groups(g, o->groups, o->n_groups, d);
   return check_groups(g, g->groups, (int)g->n_groups, d) && ok;
 }

@@ -47,6 +47,7 @@ typedef struct xlm_train_options {
   int n_values;
   double weight_decay; // for the parameters that decay (docs/optimizers.md), unless a group says otherwise
   double grad_clip;    // maximum global norm of the gradient; 0 = no clipping
+  double skip_spikes;  // steps with a norm above this times the running mean are left out; 0 = none
   const xlm_param_group *groups; // of the run file; they take precedence over those of the model text
   int n_groups;
   int64_t microbatches;

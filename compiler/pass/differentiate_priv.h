@@ -1,5 +1,5 @@
 // The train graph under construction: differentiate.c emits gradients, carry.c sums values over the
-// microbatches, train_step.c emits the STEP phase.
+// microbatches, train_step.c and spikes.c emit the STEP phase.
 #ifndef XLM_PASS_DIFFERENTIATE_PRIV_H
 #define XLM_PASS_DIFFERENTIATE_PRIV_H
 
@@ -53,5 +53,8 @@ xlm_val xlm_diff_widen(xlm_differentiation *d, xlm_val v); // bf16 and i32 -> f3
 void xlm_diff_carry_rest(xlm_differentiation *d); // after the forward nodes: for metrics and updates
 void xlm_diff_updates(xlm_differentiation *d);    // STEP phase; also the metrics that are functions of counts
 void xlm_diff_optimize(xlm_differentiation *d);   // STEP phase; the output "grad_norm"
+// The factor on the gradients, or NaN when the step is to be left out, and the output "skipped", 1 then; norm: of
+// the gradients; step: from 1.
+xlm_val xlm_diff_skip_spikes(xlm_differentiation *d, xlm_val scale, xlm_val norm, xlm_val step);
 
 #endif

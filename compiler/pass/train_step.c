@@ -67,6 +67,7 @@ void xlm_diff_optimize(xlm_differentiation *d) {
   xlm_step_inputs in = {.scale = clip(d)};
   in.lr = xlm_diff_scalar_input(d, XLM_INPUT_LR);
   in.step = xlm_diff_scalar_input(d, XLM_INPUT_STEP);
+  if (d->o->skip_spikes > 0) in.scale = xlm_diff_skip_spikes(d, in.scale, in.scale + 1, in.step);
   xlm_steps *steps = xlm_steps_begin(&d->b, d->a, d->o, in);
   for (uint32_t i = 0; i < d->n_trained; i++) {
     xlm_build_context(&d->b, xlm_val_node(d->out, d->trained[i].param));

@@ -1,6 +1,8 @@
 // Checkpoints: folders with everything needed to resume a run, and to use the weights in other tools.
 //
-//   DIR/step-00000100/model.safetensors      parameters, under the names of the model's `weights` section
+//   DIR/best                               with keep_best, a link to the checkpoint with the lowest
+//   validation loss DIR/step-00000100/model.safetensors      parameters, under the names of the model's
+//   `weights` section
 //                     optimizer.safetensors  all other saved states, under their own names; large ones are
 //                     several
 //                                            files, model-00001-of-00004.safetensors, and an index
@@ -21,12 +23,20 @@ typedef struct xlm_checkpoint_setting {
   const char *key, *value;
 } xlm_checkpoint_setting;
 
+// The lowest validation loss of the run so far.
+typedef struct xlm_best {
+  double loss;
+  int64_t step;  // of that evaluation; 0: there was none yet
+  int64_t since; // evaluations after it
+} xlm_best;
+
 typedef struct xlm_checkpoint_info {
   int64_t step, tokens, samples; // done so far; samples is the position in the data
   uint64_t seed;
   const char *model_path, *model_text, *text_hash, *plan_hash; // plan_hash: for information
   const xlm_checkpoint_setting *settings;
   int n_settings;
+  xlm_best best;
 } xlm_checkpoint_info;
 
 // ---- saving ----
@@ -38,6 +48,7 @@ typedef struct xlm_saver_options {
   int keep;             // number of newest checkpoints to keep; 0 = all
   int shards;           // files of tensors written in parallel; 0 = by size, at most one per rank
   bool async;           // states are copied and written during training
+  bool keep_best;       // the checkpoint of info.best.step is kept, too, and a link DIR/best leads to it
   uint64_t block_bytes; // bytes per checksum; 0 = XLM_BLOCK_BYTES
 } xlm_saver_options;
 

@@ -7,6 +7,7 @@
 #include "runtime/base/status.h"
 
 #define XLM_FOLDER_TEMPORARY ".writing-"
+#define XLM_FOLDER_BEST "best" // a link to the checkpoint with the lowest validation loss
 
 typedef struct xlm_folder {
   int64_t *step; // descending

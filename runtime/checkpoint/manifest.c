@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,17 @@ static void put_blocks(xlm_json *j, xlm_json_style style, const xlm_blocks *b, x
   xlm_json_close(j);
 }
 
+// Reals stand in texts, which every reader hands on unchanged, as the checksum needs.
+static void put_best(xlm_json *j, xlm_json_style style, const xlm_best *b) {
+  char loss[40];
+  snprintf(loss, sizeof loss, "%.17g", b->loss);
+  xlm_json_object(j, "best", style ? XLM_JSON_ROW : style);
+  xlm_json_put_text(j, "loss", loss);
+  xlm_json_put_int(j, "step", b->step);
+  xlm_json_put_int(j, "since", b->since);
+  xlm_json_close(j);
+}
+
 static void put_members(xlm_json *j, xlm_json_style style, const xlm_checkpoint_info *info,
                         const xlm_manifest_file *files, int n, xlm_arena *a) {
   char seed[32];
@@ -55,6 +67,7 @@ static void put_members(xlm_json *j, xlm_json_style style, const xlm_checkpoint_
   if (info->model_path) xlm_json_put_text(j, "model", info->model_path);
   if (info->text_hash) xlm_json_put_text(j, "text_hash", info->text_hash);
   if (info->plan_hash) xlm_json_put_text(j, "plan_hash", info->plan_hash);
+  if (info->best.step) put_best(j, style, &info->best);
   xlm_json_object(j, "settings", style);
   for (int i = 0; i < info->n_settings; i++)
     xlm_json_put_text(j, info->settings[i].key, info->settings[i].value);
@@ -176,6 +189,17 @@ static xlm_status read_settings(const reader *r, json_t *all, xlm_checkpoint_inf
   return XLM_OK;
 }
 
+static xlm_status read_best(const reader *r, const json_t *m, xlm_best *out) { // or none
+  const json_t *b = json_object_get(m, "best");
+  const char *loss = json_string_value(json_object_get(b, "loss"));
+  char *end = NULL;
+  if (!b) return XLM_OK;
+  XLM_TRY(read_count(r, b, "step", MOST_STEPS, &out->step));
+  XLM_TRY(read_count(r, b, "since", MOST_STEPS, &out->since));
+  out->loss = loss ? strtod(loss, &end) : NAN;
+  return loss && *loss && !*end ? XLM_OK : damaged(r, "best");
+}
+
 static xlm_status read_info(const reader *r, const json_t *m, xlm_checkpoint_info *out) {
   *out = (xlm_checkpoint_info){0};
   XLM_TRY(read_count(r, m, "step", MOST_STEPS, &out->step));
@@ -185,6 +209,7 @@ static xlm_status read_info(const reader *r, const json_t *m, xlm_checkpoint_inf
   XLM_TRY(read_text(r, m, "model", &out->model_path));
   XLM_TRY(read_text(r, m, "text_hash", &out->text_hash));
   XLM_TRY(read_text(r, m, "plan_hash", &out->plan_hash));
+  XLM_TRY(read_best(r, m, &out->best));
   return read_settings(r, json_object_get(m, "settings"), out);
 }
 
@@ -202,7 +227,8 @@ static xlm_status check_size(const reader *r, const char *file, const json_t *en
   struct stat st;
   XLM_TRY(read_count(r, entry, "bytes", INT64_MAX, &size));
   *out = (uint64_t)size;
-  if (stat(file, &st)) return xlm_fail(r->err, xlm_file_kind(errno), "cannot read '%s': %s", file, strerror(errno));
+  if (stat(file, &st))
+    return xlm_fail(r->err, xlm_file_kind(errno), "cannot read '%s': %s", file, strerror(errno));
   if (st.st_size == size) return XLM_OK;
   return xlm_fail(r->err, XLM_USER, "'%s' is damaged: it has %lld bytes, not %" PRId64, file,
                   (long long)st.st_size, size);
@@ -266,8 +292,8 @@ static xlm_status check_manifest(const reader *r, json_t *m) {
   json_int_t version = json_integer_value(json_object_get(m, "version"));
   if (version == VERSION) return XLM_OK;
   return xlm_fail(r->err, XLM_USER,
-                  "'%s' was written in format %" JSON_INTEGER_FORMAT ", this program reads format %d", r->path,
-                  version, VERSION);
+                  "'%s' was written in format %" JSON_INTEGER_FORMAT ", this program reads format %d",
+                  r->path, version, VERSION);
 }
 
 static xlm_status parse(const char *file, json_t **out, xlm_error *err) {

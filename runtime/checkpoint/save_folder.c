@@ -146,8 +146,24 @@ static xlm_status remove_checkpoint(const char *dir, int64_t step, xlm_error *er
   return xlm_file_remove_folder(aside, err);
 }
 
-// Keeps `step` and the newest others, `keep` in total; 0 keeps all. Failure to remove one does not end the
-// run.
+// The link DIR/best, replaced in one step. Failure does not end the run.
+static void link_best(xlm_saver *s) {
+  char to[4352], made[4352], link[4352], target[64];
+  xlm_error why;
+  if (!s->options.keep_best || !s->info.best.step) return;
+  xlm_folder_path(s->options.dir, s->info.best.step, to);
+  if (access(to, F_OK)) return; // evaluated before this setting was given
+  snprintf(target, sizeof target, "%.63s", strrchr(to, '/') + 1);
+  snprintf(link, sizeof link, "%.3900s/" XLM_FOLDER_BEST, s->options.dir);
+  snprintf(made, sizeof made, "%.3900s/" XLM_FOLDER_TEMPORARY XLM_FOLDER_BEST, s->options.dir);
+  unlink(made); // of a run that was killed
+  if (!symlink(target, made) && !rename(made, link)) return;
+  xlm_fail(&why, XLM_ENV, "cannot make '%s' a link to '%s': %s", link, target, strerror(errno));
+  note(s, &why);
+}
+
+// Keeps `step` and the newest others, `keep` in total, and the best; 0 keeps all. Failure to remove one does
+// not end the run.
 static void remove_old(xlm_saver *s) {
   xlm_folder f;
   xlm_error why;
@@ -158,7 +174,8 @@ static void remove_old(xlm_saver *s) {
     return;
   }
   for (int i = 0, seen = 0; i < f.n; i++) { // newest first
-    if (f.step[i] == s->info.step || ++seen < keep) continue;
+    bool best = s->options.keep_best && f.step[i] == s->info.best.step;
+    if (f.step[i] == s->info.step || best || ++seen < keep) continue;
     if (remove_checkpoint(s->options.dir, f.step[i], &why) != XLM_OK) note(s, &why);
   }
   xlm_folder_free(&f);
@@ -167,6 +184,7 @@ static void remove_old(xlm_saver *s) {
 xlm_status xlm_saver_finish(xlm_saver *s, xlm_error *err) {
   XLM_TRY(write_small(s, err));
   XLM_TRY(put_in_place(s, err));
+  link_best(s);
   remove_old(s);
   return XLM_OK;
 }
@@ -177,8 +195,13 @@ const char *xlm_saver_note(const xlm_saver *s) {
 
 xlm_status xlm_checkpoint_clear(const char *dir, xlm_error *err) {
   xlm_folder f;
+  char link[4352], target[2];
   XLM_TRY(xlm_folder_list(dir, &f, err));
-  xlm_status status = XLM_OK;
+  snprintf(link, sizeof link, "%.3900s/" XLM_FOLDER_BEST, dir);
+  bool named = readlink(link, target, sizeof target) > 0; // not a folder of someone's
+  xlm_status status = !named || !unlink(link)
+                          ? XLM_OK
+                          : xlm_fail(err, XLM_ENV, "cannot remove '%s': %s", link, strerror(errno));
   for (int i = 0; i < f.n && status == XLM_OK; i++) status = remove_checkpoint(dir, f.step[i], err);
   xlm_folder_free(&f);
   return status;

@@ -12,17 +12,20 @@
 #include "runtime/train/watch.h"
 #include "runtime/base/clock.h"
 
+enum { MOST_SKIPPED = 100 }; // steps in a row
+
 typedef struct loop {
   const xlm_loop_options *o;
   xlm_loop_result *result;
   const xlm_plan *plan;
   xlm_feeds feed, valid;
   xlm_watch seen, valid_seen;
-  bool leads;          // this process writes and reports
-  bool noted;          // the saver's note was reported
-  bool told;           // the run ends after the steps that were begun, as agreed by all processes
-  bool broken;         // the next step could not be begun
-  int loss, grad_norm; // watched; -1 = none
+  bool leads;                   // this process writes and reports
+  bool noted;                   // the saver's note was reported
+  bool told;                    // the run ends after the steps that were begun, as agreed by all processes
+  bool broken;                  // the next step could not be begun
+  int loss, grad_norm, skipped; // watched; -1 = none
+  int skipped_in_a_row;
   int extra[XLM_MAX_METRICS];
   xlm_progress p;
   int64_t tokens_per_step, begun, step, saved; // steps begun, of these ended, of these saved
@@ -44,8 +47,10 @@ static double output(const loop *l, int index) {
 static void find_outputs(loop *l) {
   l->loss = xlm_watch_find(&l->seen, "loss");
   l->grad_norm = xlm_watch_find(&l->seen, "grad_norm");
+  l->skipped = xlm_watch_find(&l->seen, "skipped");
+  l->p.m.skipped = l->skipped < 0 ? -1 : 0;
   for (int i = 0; i < l->seen.n && l->p.m.n_extra < XLM_MAX_METRICS; i++) {
-    if (i == l->loss || i == l->grad_norm) continue;
+    if (i == l->loss || i == l->grad_norm || i == l->skipped) continue;
     l->extra[l->p.m.n_extra] = i;
     l->p.m.extra_name[l->p.m.n_extra++] = l->seen.at[i].name;
   }
@@ -81,6 +86,7 @@ static xlm_status save(loop *l, xlm_error *err) {
   XLM_TRY(hear_saver(l, true, err));
   xlm_checkpoint_info info = l->o->info;
   info.step = l->step;
+  info.best = l->result->best;
   info.tokens = l->step * l->tokens_per_step;
   info.samples = l->step * l->plan->batch * l->plan->microbatches;
   XLM_TRY(xlm_saver_start(l->o->saver, &info, err));
@@ -119,6 +125,7 @@ static xlm_status describe_bad(loop *l, char out[512], xlm_error *err) {
 // The update has used non-finite values, so parameters may be bad; the last checkpoint is not.
 static xlm_status diverged(loop *l, xlm_error *err) {
   char where[512];
+  l->result->diverged = true;
   XLM_TRY(describe_bad(l, where, err));
   const char *last_good = l->result->checkpoint;
   return xlm_fail(err, XLM_ENV,
@@ -177,13 +184,27 @@ static bool is_last(loop *l) {
   return l->result->stopped || l->step >= l->o->max_steps;
 }
 
-static xlm_status evaluate(loop *l, xlm_error *err) {
+static bool is_early(const loop *l) { // every process has the same losses
+  return l->o->patience > 0 && l->result->best.since >= l->o->patience;
+}
+
+static bool note_best(loop *l, double loss) { // is it the lowest?
+  xlm_best *b = &l->result->best;
+  b->since++;
+  if (b->step && !(loss < b->loss)) return false;
+  *b = (xlm_best){.loss = loss, .step = l->step};
+  return true;
+}
+
+static xlm_status evaluate(loop *l, bool *best, xlm_error *err) {
   report(l, XLM_LOOP_BEGINS, "evaluating");
   int64_t tokens;
   int64_t windows = l->o->eval_batches * l->plan->batch * l->plan->microbatches;
   XLM_TRY(xlm_evaluate(&l->valid, &l->valid_seen, env_of(l), windows, &l->p.m.val_loss, &tokens, err));
   l->result->val_loss = l->p.m.val_loss;
   if (l->o->curve) xlm_series_add(&l->o->curve->valid, l->step, l->p.m.val_loss);
+  bool counts = evaluates_after(l, l->step) || l->step >= l->o->max_steps; // else a signal ends the run
+  *best = counts && note_best(l, l->p.m.val_loss);
   report(l, XLM_LOOP_VALID, NULL);
   return XLM_OK;
 }
@@ -222,26 +243,46 @@ static bool is_asked_to_stop(const loop *l) {
   return l->o->stop && *l->o->stop;
 }
 
+// A step that the plan left out has changed nothing. If all are, the run does not come out of it.
+static xlm_status count_skipped(loop *l, xlm_error *err) {
+  bool skipped = output(l, l->skipped) != 0;
+  l->skipped_in_a_row = skipped ? l->skipped_in_a_row + 1 : 0;
+  l->p.m.skipped += skipped;
+  if (l->skipped_in_a_row < MOST_SKIPPED) return XLM_OK;
+  return xlm_fail(err, XLM_ENV,
+                  "--skip-spikes has left out %d steps in a row, the last is %" PRId64
+                  " (loss %g, norm %g)%s%s; try a larger factor, a lower --learning-rate or a longer warm-up",
+                  MOST_SKIPPED, l->step, l->p.m.loss, l->p.m.grad_norm,
+                  *l->result->checkpoint ? ". The last checkpoint is " : "", l->result->checkpoint);
+}
+
 static xlm_status read_step(loop *l, xlm_error *err) {
   l->step++;
   l->told = is_asked_to_stop(l);
   XLM_TRY(xlm_watch_read(&l->seen, box_of(l->step), &l->told, err));
   measure(l);
+  if (l->skipped >= 0) return count_skipped(l, err);
   return isfinite(l->p.m.loss) && isfinite(l->p.m.grad_norm) ? XLM_OK : diverged(l, err);
+}
+
+static xlm_status write_metrics(loop *l, xlm_error *err) {
+  if (l->leads && l->o->metrics >= 0) XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
+  if (l->skipped >= 0) l->p.m.skipped = 0; // counted again until the next line
+  return XLM_OK;
 }
 
 static xlm_status after_step(loop *l, xlm_error *err) {
   bool last = is_last(l), logs = last || l->step == 1 || is_due(l->step, l->o->log_interval);
   bool evaluates = evaluates_after(l, l->step) || (last && l->o->valid && l->o->eval_interval > 0);
-  bool saves = last || is_due(l->step, l->o->save_interval);
-  bool traces = xlm_tracer_recording(l->o->tracer);
+  bool best = false, traces = xlm_tracer_recording(l->o->tracer);
   measure_speed(l);
   report(l, logs ? XLM_LOOP_LOGGED : XLM_LOOP_STEP, NULL);
   XLM_TRY(xlm_tracer_after(l->o->tracer, err));
-  if (evaluates) XLM_TRY(evaluate(l, err));
+  if (evaluates) XLM_TRY(evaluate(l, &best, err));
+  l->result->early = evaluates && is_early(l);
+  bool saves = last || l->result->early || is_due(l->step, l->o->save_interval) || (best && l->o->keep_best);
   if (logs && l->o->curve) xlm_series_add(&l->o->curve->train, l->step, l->p.m.loss);
-  if ((logs || evaluates) && l->leads && l->o->metrics >= 0)
-    XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
+  if (logs || evaluates) XLM_TRY(write_metrics(l, err));
   XLM_TRY(saves ? save(l, err) : hear_saver(l, false, err));
   if (logs || evaluates || saves || traces) start_interval(l);
   if (xlm_team_processes(l->o->team) == 1) l->told |= is_asked_to_stop(l); // nothing to agree on
@@ -265,11 +306,16 @@ static xlm_status one_step(loop *l, xlm_error *err) {
   return begun;
 }
 
+static bool is_over(const loop *l) {
+  return l->step >= l->o->max_steps || l->result->stopped || l->result->early;
+}
+
 static xlm_status run(loop *l, xlm_error *err) {
   start_interval(l);
   l->started = l->mark;
-  if (l->step < l->o->max_steps) report(l, XLM_LOOP_BEGINS, "first step");
-  while (l->step < l->o->max_steps && !l->result->stopped) XLM_TRY(one_step(l, err));
+  l->result->early = is_early(l); // the run that is resumed has ended so
+  if (!is_over(l)) report(l, XLM_LOOP_BEGINS, "first step");
+  while (!is_over(l)) XLM_TRY(one_step(l, err));
   XLM_TRY(hear_saver(l, true, err));
   return xlm_tracer_finish(l->o->tracer, err);
 }
@@ -286,7 +332,7 @@ static xlm_status open_loop(loop *l, xlm_error *err) {
 
 xlm_status xlm_loop_run(const xlm_loop_options *o, xlm_loop_result *out, xlm_error *err) {
   const xlm_plan *plan = xlm_team_plan(o->team);
-  *out = (xlm_loop_result){.step = o->first_step, .loss = NAN, .val_loss = NAN};
+  *out = (xlm_loop_result){.step = o->first_step, .loss = NAN, .val_loss = NAN, .best = o->info.best};
   loop l = {.o = o,
             .peak = o->peak_flops,
             .result = out,

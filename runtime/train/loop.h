@@ -33,9 +33,11 @@ typedef struct xlm_loop_options {
   int metrics;                                                      // file descriptor; -1 = none
   double elapsed_s;                                                 // of earlier parts of the run
   xlm_curve *curve;
-  xlm_checkpoint_info info;          // seed, model text, settings; the loop sets the position
-  double peak_flops;                 // of the machine, for MFU; 0 = unknown. Raised if the run is faster
-  xlm_tracer *tracer;                // owned by the caller; NULL = no trace
+  bool keep_best;           // save after an evaluation with the lowest loss so far
+  int64_t patience;         // end after this many evaluations without a lower loss; 0: never
+  xlm_checkpoint_info info; // seed, model text, settings, the best so far; the loop sets the position
+  double peak_flops;        // of the machine, for MFU; 0 = unknown. Raised if the run is faster
+  xlm_tracer *tracer;       // owned by the caller; NULL = no trace
   const volatile sig_atomic_t *stop; // when it becomes non-zero: finish the step, save, return
   void (*report)(void *arg, xlm_loop_event event, const xlm_progress *p, const char *path);
   void *report_arg;
@@ -45,6 +47,9 @@ typedef struct xlm_loop_result {
   int64_t step;
   double loss, val_loss; // the last ones; NaN when there are none
   bool stopped;          // by `stop`
+  bool early;            // by `patience`
+  bool diverged;         // it failed because a value is not finite
+  xlm_best best;
   char checkpoint[4096]; // the last one written; ""
 } xlm_loop_result;
 

@@ -46,6 +46,8 @@ bool xlm_schedule_parse(const char *name, xlm_schedule_kind *out) {
 }
 
 double xlm_schedule_rate(const xlm_schedule *s, int64_t step) {
+  if (s->kind == XLM_SWEEP)
+    return s->peak * pow(s->min / s->peak, (double)step / fmax(1, (double)s->steps - 1));
   if (step < s->warmup) return s->peak * (double)(step + 1) / (double)s->warmup;
   double span = (double)(s->steps - s->warmup);
   if (span <= 0) return s->peak;

@@ -10,7 +10,8 @@ typedef enum xlm_schedule_kind {
   XLM_LINEAR,
   XLM_CONSTANT,
   XLM_WSD,
-  XLM_SCHEDULES
+  XLM_SCHEDULES,
+  XLM_SWEEP = XLM_SCHEDULES, // without a name: from `peak` to `min` by equal factors, to find a rate
 } xlm_schedule_kind;
 
 typedef struct xlm_schedule {

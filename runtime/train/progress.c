@@ -31,7 +31,8 @@ static void write_parts(const xlm_progress *p, char part[PARTS][PART]) {
   char left[PART / 2];
   memset(part, 0, PARTS * PART);
   snprintf(part[0], PART, "step %" PRId64 "/%" PRId64, p->m.step, p->max_steps);
-  snprintf(part[1], PART, "loss %.4f", p->m.loss);
+  snprintf(part[1], PART, p->m.skipped > 0 ? "loss %.4f (%" PRId64 " skipped)" : "loss %.4f", p->m.loss,
+           p->m.skipped);
   if (!isnan(p->m.val_loss)) snprintf(part[2], PART, "val %.4f", p->m.val_loss);
   snprintf(part[3], PART, "lr %.2e", p->m.lr);
   count(p->m.tokens_per_s, part[4], "tok/s");

@@ -60,6 +60,7 @@ static void test_progress(void **state) {
                           .tokens_per_s = 15320,
                           .mfu = 0.412,
                           .val_loss = NAN,
+                          .skipped = -1,
                           .memory_bytes = 3u << 29},
                     .max_steps = 1000,
                     .seconds_left = 700};
@@ -106,6 +107,7 @@ static void write_step(int fd, int64_t step, double loss, double val) {
                         .elapsed_s = (double)step * 2,
                         .time = 1.7e9 + (double)step + 0.123,
                         .memory_bytes = 5000,
+                        .skipped = -1,
                         .n_extra = 1,
                         .extra_name = {"balance"},
                         .extra = {1.5}};

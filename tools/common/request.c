@@ -120,6 +120,7 @@ static xlm_train_options train_options(const xlm_run_settings *s, int64_t microb
   xlm_train_options o = {.optimizer = xlm_setting_text(s, XLM_SET_optimizer),
                          .weight_decay = xlm_setting_float(s, XLM_SET_weight_decay),
                          .grad_clip = xlm_setting_float(s, XLM_SET_grad_clip),
+                         .skip_spikes = xlm_setting_float(s, XLM_SET_skip_spikes),
                          .microbatches = microbatches};
   o.values = optimizer_values(s, &o.n_values);
   return o;

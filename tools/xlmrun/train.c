@@ -11,7 +11,9 @@
 #include "runtime/checkpoint/lock.h"
 #include "runtime/train/loop.h"
 #include "tools/xlmrun/corpus.h"
+#include "tools/xlmrun/find_rate.h"
 #include "tools/xlmrun/live.h"
+#include "tools/xlmrun/run_settings.h"
 #include "tools/xlmrun/trace.h"
 #include "tools/xlmrun/watchdog.h"
 
@@ -90,44 +92,6 @@ static void catch_signals(void) {
   sigaction(SIGUSR1, &a, NULL); // sent by mpirun, and by a scheduler before the time limit
 }
 
-static bool is_run_setting(int i) { // settings that identify a run
-  return strchr(xlm_setting_table[i].tools, 't') && i != XLM_SET_resume && i != XLM_SET_overwrite &&
-         i != XLM_SET_model && i != XLM_SET_trace && i != XLM_SET_trace_steps && i != XLM_SET_cluster;
-}
-
-// The resulting batch size is what a run in another layout must keep.
-static const char *text_of(session *s, int i) {
-  if (i == XLM_SET_global_batch_size)
-    return xlm_arena_printf(s->arena, "%" PRId64, s->plan->batch * s->plan->microbatches);
-  return xlm_settings_whole(s->settings, (xlm_setting_id)i);
-}
-
-// Of the computation: threads and workspace do not count.
-static const char *plan_hash(session *s) {
-  return xlm_arena_printf(s->arena, "%016" PRIx64, xlm_plan_hash(s->plan, false, s->arena));
-}
-
-static void fill_info(session *s, xlm_checkpoint_info *info) {
-  xlm_checkpoint_setting *list = XLM_NEW_N(s->arena, xlm_checkpoint_setting, XLM_SETTING_COUNT);
-  *info = (xlm_checkpoint_info){.seed = s->options.seed,
-                                .model_path = s->model_path,
-                                .model_text = s->model_text,
-                                .text_hash = s->plan->text_hash,
-                                .plan_hash = plan_hash(s),
-                                .settings = list};
-  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
-    const xlm_setting_info *k = &xlm_setting_table[i];
-    const char *text = text_of(s, i);
-    if (!is_run_setting(i) || !*text) continue;
-    list[info->n_settings++] =
-        (xlm_checkpoint_setting){xlm_arena_printf(s->arena, "%s.%s", k->section, k->key), text};
-  }
-}
-
-static bool was_given(const session *s, xlm_setting_id id) { // now; settings of a checkpoint include defaults
-  return s->settings->value[id].source > XLM_FROM_CHECKPOINT;
-}
-
 static const char *where_of(const session *s, xlm_setting_id id) {
   return s->settings->value[id].where;
 }
@@ -136,11 +100,11 @@ static const char *where_of(const session *s, xlm_setting_id id) {
 // minimum.
 static xlm_status check_schedule(session *s, xlm_schedule *c) {
   bool wsd = c->kind == XLM_WSD;
-  if (c->min > c->peak && was_given(s, XLM_SET_min_lr))
+  if (c->min > c->peak && run_settings_given(s, XLM_SET_min_lr))
     return xlm_fail(&s->err, XLM_USER, "%s: %g lies above the learning rate of %g, its peak",
                     where_of(s, XLM_SET_min_lr), c->min, c->peak);
   if (c->min > c->peak) c->min = c->peak;
-  if (wsd && c->warmup + c->decay > c->steps && was_given(s, XLM_SET_decay_ratio))
+  if (wsd && c->warmup + c->decay > c->steps && run_settings_given(s, XLM_SET_decay_ratio))
     return xlm_fail(&s->err, XLM_USER,
                     "%s: %" PRId64 " steps of decay and %" PRId64 " of warm-up are more than the %" PRId64
                     " of the run",
@@ -167,15 +131,19 @@ static void note_idle_settings(const session *s) {
     xlm_setting_id id, other;
     const char *without; // value of `other` with which the setting has no effect
     const char *why;
-  } idle[] = {{XLM_SET_decay_ratio, XLM_SET_lr_schedule, "cosine", "goes with --lr-schedule wsd"},
-              {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "linear", "goes with --lr-schedule wsd"},
-              {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "constant", "goes with --lr-schedule wsd"},
-              {XLM_SET_min_lr, XLM_SET_lr_schedule, "constant", "has no effect on a constant learning rate"},
-              {XLM_SET_eval_batches, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"}};
+  } idle[] = {
+      {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "cosine", "goes with --lr-schedule wsd"},
+      {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "linear", "goes with --lr-schedule wsd"},
+      {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "constant", "goes with --lr-schedule wsd"},
+      {XLM_SET_min_lr, XLM_SET_lr_schedule, "constant", "has no effect on a constant learning rate"},
+      {XLM_SET_eval_batches, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"},
+      {XLM_SET_keep_best, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"},
+      {XLM_SET_early_stop_patience, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"}};
   for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
-    if (was_given(s, idle[i].id) && !strcmp(xlm_setting_text(s->settings, idle[i].other), idle[i].without))
+    if (run_settings_given(s, idle[i].id) &&
+        !strcmp(xlm_setting_text(s->settings, idle[i].other), idle[i].without))
       printf("note: %s %s\n", where_of(s, idle[i].id), idle[i].why);
-  if (was_given(s, XLM_SET_warmup_ratio) && was_given(s, XLM_SET_warmup_steps))
+  if (run_settings_given(s, XLM_SET_warmup_ratio) && run_settings_given(s, XLM_SET_warmup_steps))
     printf("note: %s says how long the warm-up is, not %s\n", where_of(s, XLM_SET_warmup_steps),
            where_of(s, XLM_SET_warmup_ratio));
 }
@@ -234,48 +202,6 @@ static uint64_t arena_bytes(const session *s) { // of the local ranks
   return n;
 }
 
-// Does the setting change the training? Settings that give the same bits need no note.
-static bool matters(xlm_setting_id id) {
-  static const xlm_setting_id neutral[] = {XLM_SET_micro_batch_size, XLM_SET_recompute, XLM_SET_threads,
-                                           XLM_SET_memory_limit,     XLM_SET_device,    XLM_SET_init_from};
-  for (size_t i = 0; i < sizeof neutral / sizeof *neutral; i++)
-    if (neutral[i] == id) return false;
-  return is_run_setting((int)id) && !session_is_layout(id) && strcmp(xlm_setting_table[id].section, "output");
-}
-
-static bool same_value(const char *a, const char *b) {
-  char *end_a, *end_b;
-  double x = strtod(a, &end_a), y = strtod(b, &end_b);
-  return !strcmp(a, b) || (*a && *b && !*end_a && !*end_b && x == y);
-}
-
-static const char *on_one_line(session *s, const char *list) {
-  char *text = xlm_arena_strdup(s->arena, *list ? list : "not given");
-  for (char *c = text; *c; c++)
-    if (*c == '\n') *c = ' ';
-  return text;
-}
-
-// Reports settings that differ from those of the checkpoint.
-static void note_changes(session *s) {
-  for (int i = 0; i < XLM_SETTING_COUNT; i++) {
-    const xlm_setting_info *k = &xlm_setting_table[i];
-    const char *key = xlm_arena_printf(s->arena, "%s.%s", k->section, k->key), *now = text_of(s, i),
-               *before = xlm_checkpoint_setting_of(s->checkpoint, key);
-    bool decided = was_given(s, (xlm_setting_id)i) || i == XLM_SET_global_batch_size;
-    if (!matters((xlm_setting_id)i) || !decided || same_value(now, before ? before : "")) continue;
-    printf("changed since the checkpoint: --%.*s is %s, was %s\n", (int)strcspn(k->flags, " "), k->flags,
-           on_one_line(s, now), on_one_line(s, before ? before : ""));
-  }
-}
-
-static void note_plan(session *s) {
-  const char *before = s->checkpoint->info.plan_hash;
-  if (before && strcmp(before, plan_hash(s)))
-    printf("the plan is another than the checkpoint's: any plan resumes any checkpoint; sums may be rounded "
-           "in another order\n");
-}
-
 static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
   const xlm_plan *p = s->plan;
   int64_t batch = p->batch * p->microbatches;
@@ -288,8 +214,7 @@ static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
          xlm_text_bytes(s->arena, arena_bytes(s)), xlm_text_plural(s->arena, session_threads(s), "thread"));
   session_show_memory(s);
   if (o->first_step) printf("resumed from %s at step %" PRId64 "\n", s->checkpoint->path, o->first_step);
-  if (o->first_step) note_changes(s);
-  if (o->first_step) note_plan(s);
+  if (o->first_step) run_settings_note_changes(s);
   if (o->first_step >= o->max_steps)
     printf("this run is done: it has all of its %" PRId64 " steps; continue with a larger --max-steps\n",
            o->max_steps);
@@ -319,6 +244,8 @@ static void set_intervals(const session *s, const corpus *c, xlm_loop_options *o
   o->save_interval = xlm_setting_int(r, XLM_SET_save_interval);
   o->eval_interval = xlm_setting_int(r, XLM_SET_eval_interval);
   o->eval_batches = xlm_setting_int(r, XLM_SET_eval_batches);
+  o->keep_best = xlm_setting_bool(r, XLM_SET_keep_best);
+  o->patience = xlm_setting_int(r, XLM_SET_early_stop_patience);
   o->valid = c->has_valid && o->eval_interval ? &c->valid : NULL;
 }
 
@@ -330,10 +257,16 @@ static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_r
       xlm_arena_printf(s->arena, "%s%s%s, %s parameters", s->plan->model, s->plan->preset ? " " : "",
                        s->plan->preset ? s->plan->preset : "", xlm_text_count(s->arena, s->plan->parameters));
   XLM_TRY(xlm_curve_write(o->curve, title, curve, &s->err));
+  if (r->early)
+    printf("ended at step %" PRId64 ": the validation loss has not fallen in %" PRId64
+           " evaluations since step %" PRId64 " (%.4f)\n",
+           r->step, r->best.since, r->best.step, r->best.loss);
   if (r->stopped)
     printf("stopped at step %" PRId64 "; continue with: xlmrun train --resume %s\n", r->step, dir);
   printf("checkpoint %s\nmetrics    %s\nloss curve %s\n", *r->checkpoint ? r->checkpoint : dir, metrics,
          curve);
+  if (o->keep_best && r->best.step)
+    printf("best       %s/best: validation loss %.4f at step %" PRId64 "\n", dir, r->best.loss, r->best.step);
   session_show_memory(s); // with the graphs
   session_show_trace(s);
   return XLM_OK;
@@ -344,7 +277,8 @@ static xlm_status open_saver(session *s, const char *dir, xlm_saver **out) {
   xlm_saver_options o = {.dir = dir,
                          .keep = (int)xlm_setting_int(r, XLM_SET_keep_checkpoints),
                          .shards = (int)xlm_setting_int(r, XLM_SET_checkpoint_shards),
-                         .async = xlm_setting_bool(r, XLM_SET_async_save)};
+                         .async = xlm_setting_bool(r, XLM_SET_async_save),
+                         .keep_best = xlm_setting_bool(r, XLM_SET_keep_best)};
   return xlm_saver_open(s->store, s->plan, &o, out, &s->err);
 }
 
@@ -362,7 +296,8 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
                         .report = show};
   set_intervals(s, c, &o);
   o.first_step = s->checkpoint ? s->checkpoint->info.step : 0;
-  fill_info(s, &o.info);
+  run_settings_info(s, &o.info);
+  if (s->checkpoint && run_settings_same_validation(s)) o.info.best = s->checkpoint->info.best;
   XLM_TRY(session_open_trace(s, o.max_steps - o.first_step));
   o.tracer = s->tracer;
   XLM_TRY(prepare_output(s, dir));
@@ -387,6 +322,13 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   return status == XLM_OK ? finish(s, &o, &result, dir, metrics) : status;
 }
 
+static xlm_status find_rate_of(session *s, const corpus *c) {
+  launched = s->mpi, silent = s->silent;
+  watchdog_heeds(s->watchdog, &stop);
+  catch_signals();
+  return find_rate(s, c, &stop);
+}
+
 static xlm_status train(session *s) {
   corpus c;
   xlm_schedule schedule;
@@ -404,7 +346,8 @@ static xlm_status train(session *s) {
   live_phase("opening the data");
   xlm_team_at(s->team, "opening the data");
   XLM_TRY(corpus_open(s, true, &c));
-  xlm_status status = run(s, &c, &schedule);
+  bool finds = xlm_setting_bool(s->settings, XLM_SET_lr_find);
+  xlm_status status = finds ? find_rate_of(s, &c) : run(s, &c, &schedule);
   corpus_close(&c);
   return status;
 }

@@ -1,15 +1,15 @@
 // Checkpoints: folders with everything needed to resume a run, and to use the weights in other tools.
 //
-//   DIR/best                               with keep_best, a link to the checkpoint with the lowest
-//   validation loss DIR/step-00000100/model.safetensors      parameters, under the names of the model's
-//   `weights` section
-//                     optimizer.safetensors  all other saved states, under their own names; large ones are
-//                     several
-//                                            files, model-00001-of-00004.safetensors, and an index
-//                     config.json            sizes and settings as Hugging Face's readers expect them
-//                     model.xlm              the model text
-//                     manifest.json          position, seed, settings, plan; size and XXH64 of every file and
-//                                            of the blocks of large ones; its own checksum
+// DIR/step-00000100/:
+//   model.safetensors      parameters, under the names of the model's `weights` section
+//   optimizer.safetensors  all other saved states, under their own names
+//   config.json            sizes and settings as Hugging Face's readers expect them
+//   model.xlm              the model text
+//   manifest.json          position, seed, settings, plan; size and XXH64 of every file, and of large ones
+//                          also of their blocks; its own checksum
+// DIR/best                 with keep_best, a link to the checkpoint with the lowest validation loss
+//
+// Large tensors' files are several, model-00001-of-00004.safetensors, and an index.
 //
 // A checkpoint is written to a temporary sibling, synced and renamed, so a folder of that name is complete. A
 // process verifies exactly what it reads, tensors block by block, so all processes together verify each byte

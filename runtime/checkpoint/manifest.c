@@ -16,8 +16,8 @@
 #include "runtime/base/json_parse.h"
 #include "runtime/base/map.h"
 
-enum { VERSION = 1, MAX_MANIFEST = 64 << 20 };
-static const int64_t MOST_STEPS = (int64_t)1 << 48; // so that derived counts do not overflow
+enum { VERSION = 1, MAX_MANIFEST = 64 << 20, DEPTH = 4 }; // DEPTH: of the objects
+static const int64_t MOST_STEPS = (int64_t)1 << 48;       // so that derived counts do not overflow
 
 static void put_hash(xlm_json *j, const char *key, uint64_t hash) {
   char text[17];
@@ -104,19 +104,20 @@ void xlm_manifest_print(const xlm_checkpoint_info *info, const xlm_manifest_file
 
 // ---- reading ----
 
-static void put_value(xlm_json *j, const char *key, const json_t *v);
+static void put_value(xlm_json *j, const char *key, const json_t *v, int depth);
 
-static void put_object(xlm_json *j, const char *name, const json_t *object) {
+static void put_object(xlm_json *j, const char *name, const json_t *object, int depth) {
   const char *key;
   json_t *value;
   xlm_json_object(j, name, XLM_JSON_DENSE);
-  json_object_foreach((json_t *)(uintptr_t)object, key, value) put_value(j, key, value); // only read
+  json_object_foreach((json_t *)(uintptr_t)object, key, value) // only read
+      put_value(j, key, value, depth);
   xlm_json_close(j);
 }
 
-static void put_value(xlm_json *j, const char *key, const json_t *v) {
-  if (json_is_object(v))
-    put_object(j, key, v);
+static void put_value(xlm_json *j, const char *key, const json_t *v, int depth) {
+  if (json_is_object(v) && depth < DEPTH)
+    put_object(j, key, v, depth + 1);
   else if (json_is_string(v))
     xlm_json_put_textn(j, key, json_string_value(v), json_string_length(v));
   else if (json_is_integer(v))
@@ -130,7 +131,7 @@ static uint64_t own_hash(const json_t *manifest) {
   xlm_json j;
   xlm_hash_start(&hash);
   xlm_json_to_sink(&j, add_to_hash, &hash, NULL);
-  put_value(&j, NULL, manifest);
+  put_value(&j, NULL, manifest, 0);
   XLM_ASSERT(xlm_json_finish(&j) == XLM_OK, "a checksum cannot fail");
   return xlm_hash_value(&hash);
 }

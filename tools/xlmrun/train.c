@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/checkpoint/folder.h"
 #include "runtime/checkpoint/lock.h"
 #include "runtime/train/loop.h"
 #include "tools/xlmrun/corpus.h"
@@ -174,6 +175,7 @@ static xlm_status prepare_output(session *s, const char *dir) {
   if (xlm_team_process(s->team)) return XLM_OK; // rank 0's process writes
   XLM_TRY(xlm_file_make_folders(dir, &s->err));
   if (s->lock < 0) XLM_TRY(xlm_lock_take(dir, &s->lock, &s->err));
+  xlm_folder_remove_temporary(dir); // of a run that was killed
   if (!s->checkpoint && xlm_checkpoint_exists(dir)) {
     if (!xlm_setting_bool(s->settings, XLM_SET_overwrite))
       return xlm_fail(&s->err, XLM_USER,

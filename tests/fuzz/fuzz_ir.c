@@ -1,9 +1,6 @@
 // Fuzz target for the IR text: any input is read or rejected, and what is read survives printing, reading and
 // simplifying.
-//
-// Build with clang's libFuzzer: clang -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_ir.c and the
-// libraries xlm_pass, xlm_ir, xlm_ops, xlm_plan, xlm_base. Seeds: any `xlmc dump`. tests/unit/test_ir_text.c
-// runs it over mutants.
+// tests/unit/test_ir_text.c runs it over mutants.
 #include <stdlib.h>
 #include <string.h>
 

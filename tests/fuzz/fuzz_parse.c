@@ -1,9 +1,6 @@
 // Fuzz target for the parser: no input crashes it; a text without errors formats to a text with the same tree
 // and comments, and formatting is idempotent. Diagnostics of the others are rendered.
 //
-//   clang -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. -IBUILD tests/fuzz/fuzz_parse.c <the front
-//   library>
-//
 // tests/unit/test_parse.c runs it over mutants of a model.
 #include <stdint.h>
 #include <stdlib.h>

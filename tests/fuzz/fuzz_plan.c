@@ -1,10 +1,7 @@
 // Fuzz target for saved plans: any input is read or rejected; what is read is found valid or rejected with a
 // reason; and a valid plan can be run, whatever its results. (Except plans with packed rows of experts, whose
 // offsets are computed at run time.)
-//
-// Build with clang's libFuzzer: clang -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I.
-// tests/fuzz/fuzz_plan.c and the libraries xlm_train, xlm_checkpoint, xlm_planner, xlm_cpu. Seeds: small
-// plans of `xlmc plan --format json`. tests/layouts/test_broken_plan.c runs it over mutants.
+// tests/layouts/test_broken_plan.c runs it over mutants.
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,9 +1,6 @@
 // Fuzz target for pipeline schedules in CSV: any input is read or rejected; what is read is found valid or
 // rejected with a reason; a valid one can be simulated, and survives printing and reading.
-//
-// Build with clang's libFuzzer: clang -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_schedule.c
-// compiler/schedule/*.c and the libraries xlm_plan, xlm_base. Seeds: any schedule; the first byte
-// chooses the sizes. tests/layouts/test_schedule_plan.c runs it over mutants.
+// The first byte chooses the sizes. tests/layouts/test_schedule_plan.c runs it over mutants.
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
 # Installs missing Debian packages that xlm needs; arguments name further ones. Called by quickstart.sh and
 # test.sh. Optional packages (README.md) are not included: libopenmpi-dev and openmpi-bin, libdnnl-dev.
 set -eu
-packages=(gcc cmake ninja-build flex bison pkg-config libyaml-dev libjansson-dev libxxhash-dev zlib1g-dev libzstd-dev libcmocka-dev graphviz)
+packages=(gcc cmake ninja-build flex bison pkg-config libyaml-dev libjansson-dev libxxhash-dev zlib1g-dev libzstd-dev libpcre2-dev libutf8proc-dev libcmocka-dev graphviz)
 packages+=("$@")
 missing=()
 for p in "${packages[@]}"; do

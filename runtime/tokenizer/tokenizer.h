@@ -1,5 +1,6 @@
 // Tokenizers: text to token ids and back, with the ids of the library that a tokenizer's file was made for:
-// tokenizer.json (Hugging Face `tokenizers`), *.tiktoken (ranks of OpenAI's `tiktoken`), *.model (SentencePiece).
+// tokenizer.json (Hugging Face `tokenizers`), *.tiktoken (ranks of OpenAI's `tiktoken`), *.model
+// (SentencePiece).
 //
 // A tokenizer is read once and then constant, so threads may share it; each thread has its own xlm_tokens,
 // which also holds the memory that encoding works in. Kinds and settings that are not supported are errors
@@ -50,13 +51,14 @@ typedef struct xlm_tokens {
 void xlm_tokens_free(xlm_tokens *tokens);
 
 // Appends the ids of n bytes of text, one document (some tokenizers treat the begin of a text differently).
-// Special and added tokens in the text become their ids, as in the original libraries. Bytes that are not UTF-8
-// become U+FFFD, as Python's decode(errors="replace") does. XLM_ENV: no memory; then nothing is appended.
+// Special and added tokens in the text become their ids, as in the original libraries. Bytes that are not
+// UTF-8 become U+FFFD, as Python's decode(errors="replace") does. XLM_ENV: no memory; then nothing is
+// appended.
 xlm_status xlm_tokenizer_encode(const xlm_tokenizer *t, const char *text, size_t n, xlm_tokens *out,
                                 xlm_error *err) XLM_MUST_CHECK;
 
-// Appends the text of ids, special tokens included; ids out of range give nothing. The bytes of a text that was
-// cut between tokens need not be UTF-8: byte-level tokens may be parts of a character.
+// Appends the text of ids, special tokens included; ids out of range give nothing. The bytes of a text that
+// was cut between tokens need not be UTF-8: byte-level tokens may be parts of a character.
 void xlm_tokenizer_decode(const xlm_tokenizer *t, const int32_t *ids, int64_t n, xlm_text *out);
 
 XLM_C_END

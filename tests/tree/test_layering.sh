@@ -28,6 +28,7 @@ only runtime/comm $plan
 only runtime/exec $plan runtime/device runtime/comm
 only runtime/documents runtime/base
 only runtime/data $plan runtime/interchange runtime/documents # safetensors: records
+only runtime/tokenizer runtime/base
 only runtime/state $plan runtime/comm
 only runtime/interchange $plan runtime/state
 only runtime/checkpoint $plan runtime/state runtime/interchange

@@ -44,7 +44,8 @@ static xlm_status visit(void *arg, const char *path, xlm_error *err) {
   walk *w = arg;
   paths *list = sort(w, path);
   if (list && list->n >= MAX_FILES)
-    return xlm_fail(err, XLM_USER, "the folder of '%s' holds more than %d files: join them into fewer", path, MAX_FILES);
+    return xlm_fail(err, XLM_USER, "the folder of '%s' holds more than %d files: join them into fewer", path,
+                    MAX_FILES);
   if (list) XLM_PUSH(w->d->arena, list->at, list->n, list->cap, path);
   return XLM_OK;
 }
@@ -59,6 +60,26 @@ static xlm_status collect_folder(xlm_data *d, const char *path, paths *out, xlm_
   if (!found->n) return xlm_fail(err, XLM_USER, "the folder '%s' has no text or token file", path);
   for (uint32_t i = 0; i < found->n; i++) XLM_PUSH(d->arena, out->at, out->n, out->cap, found->at[i]);
   return XLM_OK;
+}
+
+static xlm_status visit_for_tokens(void *arg, const char *path, xlm_error *err) {
+  bool *any = arg;
+  unsigned char head[XLM_KIND_HEAD] = {0};
+  size_t n = xlm_file_head(path, head, sizeof head);
+  bool ids = is_tokens(path, head) && (xlm_data_has_token_magic(head) || !xlm_foreign_kind(path, head, n));
+  *any = *any || (n && (ids || xlm_data_names_records(path)));
+  (void)err;
+  return XLM_OK;
+}
+
+bool xlm_data_has_tokens(xlm_arena *a, const char *path) {
+  struct stat st;
+  bool any = false;
+  xlm_error err;
+  if (stat(path, &st)) return false;
+  xlm_status s = S_ISDIR(st.st_mode) ? xlm_files_walk(a, path, visit_for_tokens, &any, &err)
+                                     : visit_for_tokens(&any, path, &err);
+  return s == XLM_OK && any;
 }
 
 xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error *err) {

@@ -12,6 +12,7 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/base/status.h"
+#include "runtime/data/token_manifest.h"
 #include "runtime/plan/type.h"
 
 typedef struct xlm_data xlm_data;
@@ -44,7 +45,8 @@ typedef struct xlm_data_options {
   int64_t vocab;  // ids at or above it are rejected when read; 0 = no check
   int64_t record; // tokens per record, where samples begin; 0: from the index of the data, if any
   xlm_data_format format;
-  bool has_end; // `end` is the token that ends a document; without it that is 0 in text, unknown otherwise
+  bool has_end; // `end` is the token that ends a document; without it that is 0 in text, else as the
+                // manifest says
   int64_t end;
   int64_t ahead;           // tokens of a sample beyond --seq-length; 0: one, the last target
   const xlm_field *fields; // what is read of a sample; `first` is not used
@@ -56,6 +58,9 @@ typedef struct xlm_data_options {
 // is missing, has another shape or cannot be converted.
 xlm_status xlm_data_open(const char *const *paths, int n_paths, xlm_data_options o, xlm_data **out,
                          xlm_error *err) XLM_MUST_CHECK;
+// How `xlmrun tokenize` made the tokens; NULL: by other means. Its document_end is used unless the options
+// have one.
+const xlm_token_manifest *xlm_data_manifest(const xlm_data *d);
 // The files of folders that were skipped, as a sentence; "" = none.
 const char *xlm_data_left_out(const xlm_data *d);
 
@@ -66,10 +71,13 @@ xlm_status xlm_data_synthetic(int64_t n, xlm_data_options o, uint64_t seed, xlm_
                               xlm_error *err) XLM_MUST_CHECK;
 void xlm_data_close(xlm_data *d);
 
+// A file of tokens or records, or a folder that has one?
+bool xlm_data_has_tokens(xlm_arena *a, const char *path);
+
 bool xlm_data_has_records(const xlm_data *d); // else it is a stream of tokens
 // The first field of the options that a stream does not have; NULL: it has all, or there are records.
 const char *xlm_data_lacks(const xlm_data *d);
-int64_t xlm_data_tokens(const xlm_data *d);   // tokens of a stream, or records
+int64_t xlm_data_tokens(const xlm_data *d); // tokens of a stream, or records
 int xlm_data_files(const xlm_data *d);
 bool xlm_data_is_text(const xlm_data *d);      // one token per byte
 const char *xlm_data_first(const xlm_data *d); // path of the first file; "" = none
@@ -91,6 +99,8 @@ typedef struct xlm_data_part { // a range of a stream or of records, for trainin
 // 0: valid is empty.
 void xlm_data_split(const xlm_data *d, double fraction, xlm_data_part *train, xlm_data_part *valid);
 
+typedef struct xlm_mixture xlm_mixture;
+
 // Samples: the records of a part; of a stream, consecutive windows of seq + 1 tokens (inputs and, shifted by
 // one, targets; more if the model looks further ahead), one per record if the stream has records of a fixed
 // length.
@@ -101,6 +111,7 @@ typedef struct xlm_samples {
   int64_t window; // tokens of a sample of a stream
   int64_t cells;  // of a sample
   uint64_t seed;
+  const xlm_mixture *mixture; // the samples of several parts; NULL: of `part`
 } xlm_samples;
 
 // XLM_USER when the part is shorter than a sample, or a record is. what: "training", "validation".
@@ -115,6 +126,18 @@ xlm_status xlm_samples_shuffled(const xlm_samples *s, int64_t index, int32_t *ou
 // Window `index` of n, in the order of the stream.
 xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out,
                               xlm_error *err) XLM_MUST_CHECK;
+
+// Samples of n sources in the proportion of their weights (> 0): of any `count` consecutive ones those of a
+// source are its share of `count` to within 2, of any multiple of the period (at most 65536, to which the
+// shares are rounded if they have no smaller one) exactly. Which source a sample is from, and which of its
+// own, is a function of the index alone; the order within a source is that of xlm_samples_shuffled. In order
+// (xlm_samples_window) they end where a source ends. The result is the arena's. XLM_USER: the sources do not
+// give the same tensors.
+xlm_status xlm_samples_mix(xlm_arena *a, const xlm_samples *sources, const double *weights, int n,
+                           xlm_samples *out, xlm_error *err) XLM_MUST_CHECK;
+int xlm_samples_sources(const xlm_samples *s); // 1: no mixture
+// Of source k among the samples [0, count): their number. *all: the samples in an epoch of the source.
+int64_t xlm_samples_drawn(const xlm_samples *s, int k, int64_t count, int64_t *all);
 
 // A keyed permutation of [0, n), n >= 1.
 uint64_t xlm_data_permute(uint64_t n, uint64_t key, uint64_t index);

@@ -4,6 +4,7 @@
 
 #include "runtime/base/map.h"
 #include "runtime/data/data.h"
+#include "runtime/data/token_manifest.h"
 #include "runtime/documents/kind.h"
 #include "runtime/interchange/safetensors.h"
 
@@ -46,7 +47,8 @@ struct xlm_data {
   uint32_t n_segments, cap_segments;
   int64_t tokens;
   xlm_data_options o;
-  int64_t sequence; // common length of all sequences of all indexes; 0: none seen, -1: they differ
+  xlm_token_manifest manifest; // of the first file that has one; `path` NULL: none
+  int64_t sequence;            // common length of all sequences of all indexes; 0: none seen, -1: they differ
   uint32_t n_left_out;
   const char *left_out, *left_out_text; // the first of them, and the sentence
   const xlm_foreign *left_out_as;
@@ -90,6 +92,9 @@ bool xlm_data_is_of_stream(const char *field);
 bool xlm_data_reads_documents(const xlm_data *d);
 // Behind the n tokens of a sample: the documents and positions of each.
 xlm_status xlm_data_find_documents(const xlm_data *d, int64_t n, int32_t *sample, xlm_error *err);
+
+// mixture.c: the source of a sample of a mixture; *index becomes its number among those of the source.
+const xlm_samples *xlm_mixture_find(const xlm_mixture *m, int64_t *index);
 
 // synthetic.c
 void xlm_data_synthesize(const xlm_data *d, int64_t offset, int64_t n, int32_t *out);

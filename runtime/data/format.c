@@ -2,6 +2,7 @@
 // stream; layouts are those of the formats' own writers (lit-gpt's PackedDataset, Megatron-LM's
 // MMapIndexedDataset, llm.c, nanoGPT). Files are untrusted: counts are checked against the file's size before
 // use.
+#include <inttypes.h>
 #include <string.h>
 
 #include "runtime/base/file.h"
@@ -195,6 +196,35 @@ static xlm_status add_whole_records(xlm_data *d, uint32_t f, xlm_error *err) {
                   d->files[f].path, (long long)n, (long long)d->o.record);
 }
 
+static xlm_status check_tokenizer(const xlm_data *d, const xlm_token_manifest *m, const char *path,
+                                  xlm_error *err) {
+  const xlm_token_manifest *first = &d->manifest;
+  if (first->hash != m->hash || first->document_end != m->document_end)
+    return xlm_fail(err, XLM_USER,
+                    "the tokens of '%s' and '%s' were made by different tokenizers: '%s' and '%s'",
+                    d->files[0].path, path, first->tokenizer ? first->tokenizer : "bytes",
+                    m->tokenizer ? m->tokenizer : "bytes");
+  if (!d->o.vocab || m->vocabulary <= d->o.vocab) return XLM_OK;
+  return xlm_fail(err, XLM_USER,
+                  "'%s' has the ids of a tokenizer with %" PRId64
+                  " (%s), and the model's vocabulary has %" PRId64
+                  ": give the model that vocabulary or a larger one (--vocab-size), or make the tokens with "
+                  "another tokenizer",
+                  path, m->vocabulary, m->path, d->o.vocab);
+}
+
+// What is known of the tokens beyond their file.
+static xlm_status add_manifest(xlm_data *d, const file *f, xlm_error *err) {
+  xlm_token_manifest m;
+  if (f->text || d->o.format != XLM_DATA_AUTO) return XLM_OK;
+  XLM_TRY(xlm_token_manifest_of(f->path, d->arena, &m, err));
+  if (!m.path) return XLM_OK;
+  if (!d->manifest.path) d->manifest = m;
+  XLM_TRY(check_tokenizer(d, &m, f->path, err));
+  if (!d->o.has_end && m.document_end >= 0) d->o.has_end = true, d->o.end = m.document_end;
+  return XLM_OK;
+}
+
 void xlm_data_close_maps(file *f) {
   xlm_map_close(&f->map);
   if (f->index.data) xlm_map_close(&f->index);
@@ -209,5 +239,6 @@ xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err) {
   XLM_TRY(xlm_data_open_file(f, err));
   XLM_TRY(add_whole_records(d, d->n_files - 1, err));
   xlm_data_close_maps(f); // later reads use pread, since pages of a truncated mapping cannot be accessed
-  return check_one_kind(d, f, err);
+  XLM_TRY(check_one_kind(d, f, err));
+  return add_manifest(d, f, err);
 }

@@ -52,7 +52,7 @@ xlm_status xlm_samples_open(xlm_data_part part, int64_t seq, uint64_t seed, cons
                     ": give a --seq-length of at most %" PRId64,
                     record, window, record);
   int64_t cells = xlm_data_reads_documents(part.data) ? 3 * window : window;
-  *out = (xlm_samples){part, seq, (n - window) / stride + 1, stride, window, cells, seed};
+  *out = (xlm_samples){part, seq, (n - window) / stride + 1, stride, window, cells, seed, NULL};
   if (n >= window) return XLM_OK;
   return xlm_fail(
       err, XLM_USER,
@@ -87,11 +87,19 @@ static xlm_status read_window(const xlm_samples *s, int64_t index, int64_t shift
 }
 
 xlm_status xlm_samples_window(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {
+  if (s->mixture) {
+    const xlm_samples *source = xlm_mixture_find(s->mixture, &index);
+    return xlm_samples_window(source, index, out, err);
+  }
   XLM_ASSERT(index >= 0 && index < s->n, "window %" PRId64 " of %" PRId64, index, s->n);
   return read_window(s, index, 0, out, err);
 }
 
 xlm_status xlm_samples_shuffled(const xlm_samples *s, int64_t index, int32_t *out, xlm_error *err) {
+  if (s->mixture) {
+    const xlm_samples *source = xlm_mixture_find(s->mixture, &index);
+    return xlm_samples_shuffled(source, index, out, err);
+  }
   // One window fewer per epoch leaves room to shift all boundaries by up to a window, so that a small corpus
   // is not cut at the same places in every epoch. Records have fixed boundaries.
   bool moving = s->n > 16 && !s->part.data->records && !record_of(s->part.data, s->seq);

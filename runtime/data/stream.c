@@ -76,6 +76,10 @@ bool xlm_data_is_text(const xlm_data *d) {
   return d->n_files > 0 && d->files[0].text;
 }
 
+const xlm_token_manifest *xlm_data_manifest(const xlm_data *d) {
+  return d->manifest.path ? &d->manifest : NULL;
+}
+
 const char *xlm_data_first(const xlm_data *d) {
   return d->n_files ? d->files[0].path : d->n_shards ? d->shards[0].path : "";
 }

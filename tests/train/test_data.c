@@ -518,6 +518,137 @@ static void test_synthetic(void **state) {
   xlm_data_close(d);
 }
 
+// Mixtures: shares to within 1 after every sample and exact after a period, every sample of a source once in
+// its epoch, and the order of samples that the source has by itself.
+static void check_mixture(const double *weights, int n, int64_t period) {
+  enum { MOST = 5, SEQ = 4, TOKENS = 163 };
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_data *data[MOST];
+  xlm_samples sources[MOST], mixed;
+  int64_t used[MOST] = {0};
+  double sum = 0;
+  xlm_error err = {0};
+  assert_non_null(a);
+  for (int k = 0; k < n; k++) {
+    xlm_data_options o = {.vocab = 1000};
+    sum += weights[k];
+    assert_int_equal(xlm_data_synthetic(TOKENS, o, (uint64_t)k + 1, &data[k], &err), XLM_OK);
+    xlm_data_part all = {data[k], 0, TOKENS};
+    assert_int_equal(xlm_samples_open(all, SEQ, 7, "training", &sources[k], &err), XLM_OK);
+  }
+  assert_int_equal(xlm_samples_mix(a, sources, weights, n, &mixed, &err), XLM_OK);
+  assert_int_equal(xlm_samples_sources(&mixed), n);
+  int64_t steps = period ? 2 * period : 2000;
+  for (int64_t i = 0; i < steps; i++) {
+    int32_t got[SEQ + 1], want[SEQ + 1];
+    int hit = -1;
+    for (int k = 0; k < n && hit < 0; k++) {
+      int64_t all, now = xlm_samples_drawn(&mixed, k, i + 1, &all);
+      assert_int_equal(all, sources[k].n);
+      if (now == used[k]) continue;
+      assert_int_equal(now, used[k] + 1);
+      hit = k;
+    }
+    assert_true(hit >= 0);
+    if (i < 500) {
+      assert_int_equal(xlm_samples_shuffled(&mixed, i, got, &err), XLM_OK);
+      assert_int_equal(xlm_samples_shuffled(&sources[hit], used[hit], want, &err), XLM_OK);
+      assert_memory_equal(got, want, sizeof got);
+    }
+    used[hit]++;
+    for (int k = 0; k < n; k++) {
+      double share = weights[k] / sum * (double)(i + 1);
+      assert_true((double)used[k] > share - 1.1 && (double)used[k] < share + 1.1);
+      if (period && i + 1 == period) assert_int_equal(used[k], (int64_t)(share + 0.5));
+    }
+  }
+  for (int k = 0; k < n; k++) xlm_data_close(data[k]);
+  xlm_arena_free(a);
+}
+
+static void test_mixture(void **state) {
+  (void)state;
+  check_mixture((double[]){0.7, 0.3}, 2, 10);
+  check_mixture((double[]){2, 1}, 2, 3);
+  check_mixture((double[]){0.5, 0.25, 0.125, 0.0625, 0.0625}, 5, 16);
+  check_mixture((double[]){0.001, 0.998, 0.001}, 3, 1000);
+  check_mixture((double[]){7, 1, 1, 1, 1}, 5, 11);
+  check_mixture((double[]){1, 3.14159265358979, 2.71828182845905}, 3, 0); // no period: shares are rounded
+  check_mixture((double[]){1}, 1, 1);
+  srand(1);
+  for (int trial = 0; trial < 30; trial++) {
+    double weights[5];
+    int64_t sum = 0;
+    int n = 2 + rand() % 4;
+    for (int k = 0; k < n; k++) weights[k] = 1 + rand() % 60, sum += (int64_t)weights[k];
+    check_mixture(weights, n, sum);
+  }
+}
+
+// In order, for validation: every source from its first window on, none beyond its last.
+static void test_mixture_in_order(void **state) {
+  (void)state;
+  enum { SEQ = 4 };
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_data *data[2];
+  xlm_samples sources[2], mixed;
+  int64_t all;
+  for (int k = 0; k < 2; k++) {
+    assert_int_equal(xlm_data_synthetic(k ? 21 : 401, (xlm_data_options){.vocab = 9}, 1, &data[k], NULL), XLM_OK);
+    xlm_data_part part = {data[k], 0, xlm_data_tokens(data[k])};
+    assert_int_equal(xlm_samples_open(part, SEQ, 7, "validation", &sources[k], NULL), XLM_OK);
+  }
+  assert_int_equal(sources[1].n, 5);
+  assert_int_equal(xlm_samples_mix(a, sources, (double[]){3, 1}, 2, &mixed, NULL), XLM_OK);
+  assert_int_equal(xlm_samples_drawn(&mixed, 1, mixed.n, &all), 5);
+  assert_int_equal(xlm_samples_drawn(&mixed, 1, mixed.n + 1, &all), 6);
+  int32_t got[SEQ + 1];
+  for (int64_t i = 0; i < mixed.n; i++) assert_int_equal(xlm_samples_window(&mixed, i, got, NULL), XLM_OK);
+  for (int k = 0; k < 2; k++) xlm_data_close(data[k]);
+  xlm_arena_free(a);
+}
+
+// What `xlmrun tokenize` notes beside its files is used, and files of different tokenizers are not mixed.
+static void test_manifest(void **state) {
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_token_manifest m = {.key = 1, .tokenizer = "a/tokenizer.json", .hash = 0xABCDEF0123456789, .vocabulary = 300,
+                          .document_end = 7, .field = "text", .documents = 2, .tokens = 6, .bytes = 20, .longest = 4},
+                     back;
+  xlm_error err = {0};
+  put("made-00000.bin", "\1\0\2\0\7\0\3\0\4\0\7\0", 12), put("made-00001.bin", "\1\0", 2), put("also.bin", "\1\0", 2);
+  assert_int_equal(xlm_token_manifest_write(&m, in_root("made.json"), a, &err), XLM_OK);
+  assert_int_equal(xlm_token_manifest_of(in_root("made-00001.bin"), a, &back, &err), XLM_OK);
+  assert_string_equal(back.tokenizer, m.tokenizer);
+  assert_true(back.hash == m.hash && back.key == 1 && back.longest == 4 && back.separator == NULL);
+  xlm_field fields[] = {{.name = "tokens"}, {.name = "documents"}, {.name = "positions"}};
+  xlm_data *d = open_as(in_root("made-00000.bin"), (xlm_data_options){.fields = fields, .n_fields = 3});
+  assert_null(xlm_data_lacks(d)); // where documents end is known
+  assert_int_equal(xlm_data_manifest(d)->vocabulary, 300);
+  xlm_samples s;
+  int32_t got[18];
+  assert_int_equal(xlm_samples_open((xlm_data_part){d, 0, 6}, 5, 1, "training", &s, &err), XLM_OK);
+  assert_int_equal(xlm_samples_window(&s, 0, got, &err), XLM_OK);
+  assert_memory_equal(got + 6, ((int32_t[]){0, 0, 0, 1, 1, 1, 0, 1, 2, 0, 1, 2}), 12 * sizeof *got);
+  xlm_data_close(d);
+  const char *path = in_root("made-00000.bin"), *both[] = {path, in_root("also.bin")};
+  assert_int_equal(xlm_data_open(&path, 1, (xlm_data_options){.vocab = 299}, &d, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "has the ids of a tokenizer with 300"));
+  m.hash = 5;
+  assert_int_equal(xlm_token_manifest_write(&m, in_root("also.json"), a, &err), XLM_OK);
+  assert_int_equal(xlm_data_open(both, 2, (xlm_data_options){0}, &d, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "made by different tokenizers"));
+  put("also.json", "{\"xlm_tokens\": 1}", 17);
+  expect_refused(in_root("also.bin"), "is damaged");
+  put("also.json", "{\"xlm_tokens\": 9}", 17);
+  expect_refused(in_root("also.bin"), "another version");
+  put("also.json", "{\"other\": 9}", 12);
+  d = open_one(in_root("also.bin"), 0);
+  assert_null(xlm_data_manifest(d));
+  xlm_data_close(d);
+  xlm_arena_free(a);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_litpkds),
@@ -537,6 +668,9 @@ int main(void) {
       cmocka_unit_test(test_samples),
       cmocka_unit_test(test_documents),
       cmocka_unit_test(test_synthetic),
+      cmocka_unit_test(test_mixture),
+      cmocka_unit_test(test_mixture_in_order),
+      cmocka_unit_test(test_manifest),
   };
   return cmocka_run_group_tests(tests, make_root, remove_root);
 }

@@ -27,6 +27,7 @@ only runtime/device $plan runtime/comm runtime/device/cuda
 only runtime/comm $plan
 only runtime/exec $plan runtime/device runtime/comm
 only runtime/documents runtime/base
+only runtime/tokenize runtime/base runtime/documents runtime/tokenizer runtime/data
 only runtime/data $plan runtime/interchange runtime/documents # safetensors: records
 only runtime/tokenizer runtime/base
 only runtime/state $plan runtime/comm

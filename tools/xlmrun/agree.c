@@ -19,7 +19,7 @@ static bool may_differ(int id) {
   static const xlm_setting_id own[] = {
       XLM_SET_model,        XLM_SET_data,         XLM_SET_valid,      XLM_SET_threads, XLM_SET_init_from,
       XLM_SET_memory_limit, XLM_SET_comm_timeout, XLM_SET_output_dir, XLM_SET_resume,  XLM_SET_overwrite,
-      XLM_SET_metrics,      XLM_SET_curve,        XLM_SET_device,     XLM_SET_arch};
+      XLM_SET_metrics,      XLM_SET_curve,        XLM_SET_device,     XLM_SET_arch,    XLM_SET_data_cache};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if ((int)own[i] == id) return true;
   return false;
@@ -78,10 +78,13 @@ xlm_status agree_on_run(session *s) {
   return XLM_OK;
 }
 
-static xlm_status add_data(session *s, const xlm_data *d, xlm_hash *h) {
-  uint64_t print = 0;
-  if (d) XLM_TRY(xlm_data_fingerprint(d, &print, &s->err));
-  xlm_hash_add(h, &print, sizeof print);
+static xlm_status add_data(session *s, const sources *x, xlm_hash *h) {
+  xlm_hash_add(h, &x->n, sizeof x->n);
+  for (int k = 0; k < x->n; k++) {
+    uint64_t print;
+    XLM_TRY(xlm_data_fingerprint(x->at[k].data, &print, &s->err));
+    xlm_hash_add(h, &print, sizeof print);
+  }
   return XLM_OK;
 }
 
@@ -90,8 +93,8 @@ xlm_status agree_on_data(session *s, const corpus *c) {
   if (n == 1) return XLM_OK;
   xlm_hash h;
   xlm_hash_start(&h);
-  XLM_TRY(add_data(s, c->data, &h));
-  XLM_TRY(add_data(s, c->held_out, &h));
+  XLM_TRY(add_data(s, &c->data, &h));
+  XLM_TRY(add_data(s, &c->held_out, &h));
   uint64_t mine = xlm_hash_value(&h), *all = XLM_NEW_N(s->arena, uint64_t, n);
   XLM_TRY(xlm_team_share(s->team, &mine, sizeof mine, all, &s->err));
   for (int k = 1; k < n; k++)

@@ -40,58 +40,6 @@ xlm_status corpus_named(session *s) {
                   "tokens, for trials");
 }
 
-enum { BYTES_AND_SPECIALS = 512 };
-
-// Text has one token per byte. With a vocabulary of thousands that is probably a mistake.
-static xlm_status check_text(session *s, const xlm_data *d) {
-  bool told = !strcmp(xlm_setting_text(s->settings, XLM_SET_tokenizer), "bytes") ||
-              !strcmp(xlm_setting_text(s->settings, XLM_SET_data_format), "bytes");
-  int64_t vocab = corpus_vocab(s);
-  if (!xlm_data_is_text(d) || vocab <= BYTES_AND_SPECIALS || told) return XLM_OK;
-  return xlm_fail(&s->err, XLM_USER,
-                  "'%s' is text, of which every byte is a token, and the model has a vocabulary of %s: give "
-                  "files of tokens (docs/data.md), or a model of bytes with a vocabulary of 256, or "
-                  "--tokenizer bytes to train on bytes all the same",
-                  xlm_data_first(d), xlm_text_thousands(s->arena, vocab));
-}
-
-static xlm_status check_fields(session *s, const xlm_data *d) {
-  const char *name = xlm_data_lacks(d);
-  if (!name) return XLM_OK;
-  if (!strcmp(name, "documents") || !strcmp(name, "positions"))
-    return xlm_fail(
-        &s->err, XLM_USER,
-        "the model reads `%s`, and nothing says where documents end in '%s': give the token that ends "
-        "them, --document-end ID",
-        name, xlm_data_first(d));
-  return xlm_fail(
-      &s->err, XLM_USER,
-      "the model reads `%s`, and '%s' is a stream of tokens, which does not have it: give records "
-      "(docs/data.md)",
-      name, xlm_data_first(d));
-}
-
-static xlm_status open_files(session *s, const xlm_setting_value *v, xlm_data **out) {
-  static const struct {
-    const char *name;
-    xlm_data_format format;
-  } formats[] = {
-      {"auto", XLM_DATA_AUTO}, {"bytes", XLM_DATA_BYTES}, {"u16", XLM_DATA_U16}, {"u32", XLM_DATA_U32}};
-  xlm_data_options o;
-  XLM_TRY(xlm_plan_data(s->plan, s->arena, &o, &s->err));
-  o.record = xlm_setting_int(s->settings, XLM_SET_record_length);
-  o.has_end = xlm_setting_given(s->settings, XLM_SET_document_end);
-  if (o.has_end) o.end = xlm_setting_int(s->settings, XLM_SET_document_end);
-  for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-    if (!strcmp(formats[i].name, xlm_setting_text(s->settings, XLM_SET_data_format)))
-      o.format = formats[i].format;
-  XLM_TRY(xlm_data_open(v->list, v->n, o, out, &s->err));
-  XLM_TRY(check_fields(s, *out));
-  XLM_TRY(check_text(s, *out));
-  if (*xlm_data_left_out(*out) && !s->silent) printf("%s\n", xlm_data_left_out(*out));
-  return XLM_OK;
-}
-
 xlm_status corpus_synthetic(session *s, int64_t samples, int64_t most, uint64_t seed, xlm_data **out) {
   xlm_data_options o;
   XLM_TRY(xlm_plan_data(s->plan, s->arena, &o, &s->err));
@@ -103,35 +51,62 @@ static xlm_status open_train(session *s, corpus *c) {
   const xlm_setting_value *v = &s->settings->value[XLM_SET_data];
   int64_t n = xlm_setting_int(s->settings, XLM_SET_num_train_samples);
   XLM_TRY(corpus_named(s));
-  if (!is_synthetic(v->list[0])) return open_files(s, v, &c->data);
+  if (!is_synthetic(v->list[0])) return sources_open(s, v, &c->data);
+  c->data = (sources){XLM_NEW(s->arena, source), 1};
+  c->data.at[0].name = v->list[0];
   // at most 256 different tokens, so that transitions can be learnt from few samples
-  return corpus_synthetic(s, n, 256, s->options.seed, &c->data);
+  return corpus_synthetic(s, n, 256, s->options.seed, &c->data.at[0].data);
+}
+
+typedef struct parts { // of every source
+  xlm_data_part *train, *valid;
+} parts;
+
+static xlm_status open_samples(session *s, const sources *from, const xlm_data_part *part, const char *what,
+                               xlm_samples *out) {
+  xlm_samples *each = XLM_NEW_N(s->arena, xlm_samples, from->n);
+  double *weights = XLM_NEW_N(s->arena, double, from->n);
+  for (int k = 0; k < from->n; k++) {
+    weights[k] = from->at[k].weight;
+    XLM_TRY(xlm_samples_open(part[k], s->plan->seq, s->options.seed, what, &each[k], &s->err));
+  }
+  *out = each[0];
+  return sources_mixed(from) ? xlm_samples_mix(s->arena, each, weights, from->n, out, &s->err) : XLM_OK;
+}
+
+static bool is_enough(const session *s, const sources *from, const xlm_data_part *part) {
+  for (int k = 0; k < from->n; k++)
+    if (part[k].end - part[k].begin <= (xlm_data_has_records(part[k].data) ? 0 : s->plan->seq)) return false;
+  return true;
 }
 
 // Without enough held-out data a run continues without validation, unless it was requested.
-static xlm_status open_valid(session *s, corpus *c, xlm_data_part part, bool asked) {
-  bool records = xlm_data_has_records(part.data);
-  if (part.end - part.begin <= (records ? 0 : s->plan->seq) && !asked) return XLM_OK;
-  XLM_TRY(xlm_samples_open(part, s->plan->seq, s->options.seed, "validation", &c->valid, &s->err));
+static xlm_status open_valid(session *s, corpus *c, const sources *from, const xlm_data_part *part,
+                             bool asked) {
+  if (!is_enough(s, from, part) && !asked) return XLM_OK;
+  XLM_TRY(open_samples(s, from, part, "validation", &c->valid));
   c->has_valid = true;
   return XLM_OK;
+}
+
+static parts split(session *s, const sources *from, double fraction) {
+  parts p = {XLM_NEW_N(s->arena, xlm_data_part, from->n), XLM_NEW_N(s->arena, xlm_data_part, from->n)};
+  for (int k = 0; k < from->n; k++) xlm_data_split(from->at[k].data, fraction, &p.train[k], &p.valid[k]);
+  return p;
 }
 
 static xlm_status open_all(session *s, bool want_train, corpus *c) {
   const xlm_setting_value *held_out = &s->settings->value[XLM_SET_valid];
   double fraction = held_out->n ? 0 : xlm_setting_float(s->settings, XLM_SET_valid_fraction);
-  xlm_data_part train, valid;
+  parts p = {0};
   if (want_train || !held_out->n) {
     XLM_TRY(open_train(s, c));
-    xlm_data_split(c->data, fraction, &train, &valid);
+    p = split(s, &c->data, fraction);
   }
-  if (held_out->n) {
-    XLM_TRY(open_files(s, held_out, &c->held_out));
-    valid = (xlm_data_part){c->held_out, 0, xlm_data_tokens(c->held_out)};
-  }
-  if (want_train)
-    XLM_TRY(xlm_samples_open(train, s->plan->seq, s->options.seed, "training", &c->train, &s->err));
-  return open_valid(s, c, valid, held_out->n > 0 || !want_train);
+  if (want_train) XLM_TRY(open_samples(s, &c->data, p.train, "training", &c->train));
+  if (!held_out->n) return open_valid(s, c, &c->data, p.valid, !want_train);
+  XLM_TRY(sources_open(s, held_out, &c->held_out));
+  return open_valid(s, c, &c->held_out, split(s, &c->held_out, 0).train, true);
 }
 
 xlm_status corpus_open(session *s, bool want_train, corpus *out) {
@@ -143,7 +118,26 @@ xlm_status corpus_open(session *s, bool want_train, corpus *out) {
 }
 
 void corpus_close(corpus *c) {
-  xlm_data_close(c->data);
-  xlm_data_close(c->held_out);
+  sources_close(&c->data);
+  sources_close(&c->held_out);
   *c = (corpus){0};
+}
+
+const char *corpus_size(session *s, const corpus *c) {
+  const sources *x = &c->data;
+  double n = 0;
+  for (int k = 0; k < x->n; k++) n += (double)xlm_data_tokens(x->at[k].data);
+  return xlm_arena_printf(s->arena, "%s %s%s", xlm_text_count(s->arena, n),
+                          xlm_data_has_records(x->at[0].data) ? "records" : "tokens",
+                          xlm_data_files(x->at[0].data) ? "" : " (synthetic)");
+}
+
+void corpus_show_mixture(session *s, const corpus *c, int64_t n) {
+  for (int k = 0; k < c->data.n && sources_mixed(&c->data); k++) {
+    const source *x = &c->data.at[k];
+    int64_t all, drawn = xlm_samples_drawn(&c->train, k, n, &all);
+    printf("  %5.1f%% of the samples: %s, %s %s, %.3g epochs\n", 100 * (double)drawn / (double)(n ? n : 1),
+           x->name, xlm_text_count(s->arena, (double)xlm_data_tokens(x->data)),
+           xlm_data_has_records(x->data) ? "records" : "tokens", (double)drawn / (double)all);
+  }
 }

@@ -3,10 +3,10 @@
 #define XLM_XLMRUN_CORPUS_H
 
 #include "runtime/data/data.h"
-#include "tools/xlmrun/session.h"
+#include "tools/xlmrun/sources.h"
 
 typedef struct corpus {
-  xlm_data *data, *held_out; // held_out: from --valid; else NULL
+  sources data, held_out; // held_out: from --valid
   xlm_samples train, valid;
   bool has_valid;
 } corpus;
@@ -19,6 +19,9 @@ void corpus_close(corpus *c);
 // At least so many made-up samples with all that the plan reads. most: tokens in the stream that differ; 0:
 // as many as the vocabulary has.
 xlm_status corpus_synthetic(session *s, int64_t samples, int64_t most, uint64_t seed, xlm_data **out);
+const char *corpus_size(session *s, const corpus *c); // of the training data: "1.2 M tokens"
+// Prints, for a mixture, the shares of its sources and how often the first n samples go through each.
+void corpus_show_mixture(session *s, const corpus *c, int64_t n);
 int64_t corpus_vocab(const session *s); // 0: the plan has no token input
 
 #endif

@@ -26,6 +26,7 @@ static const struct {
     {"eval", command_eval, "loss and perplexity of a checkpoint on held-out data"},
     {"generate", command_generate, "let a checkpoint write"},
     {"bench", command_bench, "tokens per second, and where the time goes"},
+    {"tokenize", command_tokenize, "make files of tokens out of text, JSON lines and tables"},
     {"settings", command_settings, "all settings of all commands, as a Markdown table"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

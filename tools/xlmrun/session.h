@@ -75,5 +75,6 @@ int command_train(int argc, char *const *argv);
 int command_eval(int argc, char *const *argv);
 int command_generate(int argc, char *const *argv);
 int command_bench(int argc, char *const *argv);
+int command_tokenize(int argc, char *const *argv);
 
 #endif

@@ -79,7 +79,7 @@ static void xlm_yyerror(xlm_span *where, xlm_parser *p, const char *message);
 %type <list> stmts generic names juxtaposed aliases dims dim_entries axes args args1 targets target_list rest block_params
 %type <list> block_params1 results if_chain settings entries groups groups1 factors sizes splits members
 %type <list> elements elements1
-%type <expr> expr primary call target shift
+%type <expr> stored expr primary call target shift
 %type <arg> arg
 %type <dim> dim_entry
 %type <name> where as_name over_name of_name from_name term key
@@ -323,9 +323,15 @@ entries
   ;
 
 entry
-  : entry_layout optional       { $$ = $entry_layout; $$->span = @$; $$->optional = $optional; }
-  | entry_layout WHERE splits optional
-      { $$ = $entry_layout; $$->span = @$; $$->splits = $splits.first; $$->optional = $optional; }
+  : entry_layout stored optional
+      { $$ = $entry_layout; $$->span = @$; $$->stored = $stored; $$->optional = $optional; }
+  | entry_layout WHERE splits stored optional
+      { $$ = $entry_layout; $$->span = @$; $$->splits = $splits.first; $$->stored = $stored; $$->optional = $optional; }
+  ;
+
+stored
+  : %empty                      { $$ = NULL; }
+  | AS expr                     { $$ = $expr; }
   ;
 
 entry_layout

@@ -35,7 +35,7 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   s.training = c->program == XLM_PROGRAM_TRAIN;
   xlm_graph *g = xlm_elaborate(c->arena, c->ast, &s, c->diags);
   if (!g || c->diags->errors || !xlm_optimizer_check(g, &o->train, c->diags)) return NULL;
-  if (!xlm_config_check(g, c->diags)) return NULL;
+  if (!c->options->settings.section && !xlm_config_check(g, c->diags)) return NULL;
   bool beside_training = !s.training && o->with_train;
   if (beside_training) g->outputs.n = 0; // evaluation uses losses and metrics; whole logits are not needed
   if (o->outputs_only) g->losses.n = g->metrics.n = 0;

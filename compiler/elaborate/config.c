@@ -35,10 +35,9 @@ static const xlm_expr *plain_text(xlm_el *e, xlm_el_frame *f, const xlm_expr *x)
 
 static void put_number(writer *w, xlm_el_frame *f, const char *key, const xlm_expr *x) {
   xlm_number n;
-  uint32_t errors = w->e->diags->errors;
   if (!xlm_el_number(w->e, f, x, "a value of the config", &n)) {
     xlm_json_put_null(w->j, key);
-    if (w->e->diags->errors == errors)
+    if (!w->e->diags->errors) // otherwise an earlier one is the reason
       xlm_diag_push(w->e->diags, XLM_E_CONFIG_VALUE, x->span, "this value cannot be computed");
     return;
   }
@@ -146,16 +145,18 @@ static void read_key(xlm_el *e, const xlm_config_item *i, bool keep) {
 }
 
 void xlm_el_config(xlm_el *e) {
-  const xlm_stmt *first = NULL;
+  bool any = false;
+  const char *wanted = e->set->section;
   for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
     if (s->kind != XLM_STMT_CONFIG) continue;
-    if (!first) first = s;
+    bool keep = wanted ? !strcmp(s->name->text, wanted) : !any;
+    any = true;
     xlm_dict seen = {0};
     for (const xlm_config_item *i = s->config.items; i; i = i->next) {
       const xlm_config_item *old = xlm_dict_get(&seen, i->key->text);
       if (old) report_twice(e, i->key, old->key->span);
       xlm_dict_put(e->arena, &seen, i->key->text, (void *)i);
-      read_key(e, i, s == first);
+      read_key(e, i, keep);
     }
   }
 }

@@ -39,6 +39,7 @@ typedef struct xlm_elaborate_options {
       seq; // sizes of the built-in dims `batch` and `seq`; 0 = the preset's, the model's, else 4 and 512
   xlm_dtype dtype; // compute type: parameters stay f32 and are cast where used; F64 for the reference backend
   bool training;   // false: dropout is the identity
+  const char *section; // the weights and config sections to keep; NULL: the first of each
   bool dump_only;  // accept a model without a loss (xlmc check of a fragment)
   xlm_seen_list *seen; // receives the records, in the arena of the graph; NULL: they are not made
 } xlm_elaborate_options;

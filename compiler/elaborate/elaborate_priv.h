@@ -310,6 +310,8 @@ xlm_el_value xlm_el_input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s);
 // initializer.c
 bool xlm_el_initializer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xlm_el_shape *shape,
                         xlm_init *out);
+// A formula of `value`, an element of a tensor of this type, as a program; NULL: an error was reported.
+const struct xlm_code *xlm_el_of_value(xlm_el *e, const xlm_expr *x, const xlm_type *t);
 // Is this the name of a random draw, inside a formula? Then a call of it is xlm_el_draw.
 bool xlm_el_is_draw(const xlm_el *e, const char *name);
 xlm_el_value xlm_el_draw(xlm_el *e, xlm_el_frame *f, const xlm_expr *x);

@@ -4,6 +4,8 @@
 #include "compiler/elaborate/elaborate_priv.h"
 #include "runtime/plan/code.h"
 
+#include <string.h>
+
 struct xlm_el_drawing {
   const xlm_el_shape *shape;
   xlm_init *init;
@@ -208,4 +210,54 @@ bool xlm_el_initializer(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, const xlm
            xlm_el_initializer(e, f, c.v != 0 ? x->cond.then : x->cond.otherwise, shape, init);
   bool known = !name || xlm_op_find(name) || xlm_num_find(name) || xlm_dict_get(&e->blocks, name);
   return known ? read_formula(e, f, x, shape, init) : bad_initializer(e, x, name);
+}
+
+// --- formulas of `value`
+
+static xlm_val value_leaf(xlm_el *e, const xlm_el_shape *shape, const xlm_expr *x) {
+  xlm_attr_list l = xlm_attr_list_new(e->arena);
+  xlm_attr_put_text(&l, XLM_A_name, "value");
+  xlm_attr_put_dims(&l, XLM_A_dims, shape->dim, shape->n);
+  xlm_attr_put_enum(&l, XLM_A_dtype, xlm_el_wide(e));
+  xlm_attr_put(&l, (xlm_attr){.key = XLM_A_init, .init = {0}});
+  xlm_el_value v = xlm_el_emit(e, XLM_OP_STATE, NULL, 0, &l, x->span);
+  return v.kind == XLM_EL_TENSOR ? v.val : 0;
+}
+
+static xlm_el_value eval_of_value(xlm_el *e, const xlm_expr *x, xlm_val leaf) {
+  xlm_el_frame *f = XLM_NEW(e->arena, xlm_el_frame);
+  *f = (xlm_el_frame){.parent = &e->global, .kind = XLM_FRAME_ROUND, .path = ""};
+  xlm_el_symbol *s = xlm_el_define(e, f, XLM_SYM_VALUE, "value", x->span);
+  s->value = (xlm_el_value){.kind = XLM_EL_TENSOR, .val = leaf};
+  if (s->use) s->use->read = true;
+  return xlm_el_one(e, f, x);
+}
+
+static const xlm_code *code_of_value(xlm_el *e, const xlm_expr *x, const struct xlm_el_drawing *d,
+                                     xlm_node node, xlm_val val) {
+  uint32_t errors = e->diags->errors;
+  xlm_el_value v = eval_of_value(e, x, d->drawn);
+  program p = {.e = e, .d = d, .first = val, .n_in = 1};
+  p.reg = XLM_NEW_N(e->arena, uint16_t, e->g->n_values - val + 1);
+  bool is_own = v.kind == XLM_EL_TENSOR && v.val >= val;
+  const xlm_code *code = is_own ? code_of(&p, node, v.val) : NULL;
+  if (code && !p.wrong) return code;
+  if (e->diags->errors == errors)
+    xlm_diag_push(e->diags, XLM_E_WEIGHT_VALUE, x->span,
+                  "the stored value is a formula of `value`, numbers and functions of elements");
+  return NULL;
+}
+
+const xlm_code *xlm_el_of_value(xlm_el *e, const xlm_expr *x, const xlm_type *t) {
+  xlm_el_shape shape = {.n = t->rank}, none = {.n = 0}; // no indices
+  memcpy(shape.dim, t->dim, sizeof t->dim);
+  struct xlm_el_drawing d = {.shape = &none, .init = &(xlm_init){0}}, *outer = e->drawing;
+  xlm_node node = e->g->n_nodes;
+  xlm_val val = e->g->n_values;
+  e->drawing = &d;
+  d.drawn = value_leaf(e, &shape, x);
+  const xlm_code *code = d.drawn ? code_of_value(e, x, &d, node, val) : NULL;
+  e->drawing = outer;
+  e->g->n_nodes = node, e->g->n_values = val;
+  return code;
 }

@@ -36,7 +36,8 @@ typedef struct section {
   const xlm_stmt *stmt;
   const xlm_dict *patterns; // -> covered
   xlm_dict externals;       // -> external
-  bool keep;                // store the entries in the graph: only of the first section
+  bool keep;                // store the entries in the graph
+  bool is_read;             // by checkpoints: the first section
 } section;
 
 // --- paths
@@ -242,6 +243,17 @@ static void check_missing(section *s) {
 
 // --- entries
 
+static bool set_stored(section *s, const xlm_weight *w, const xlm_type *t, xlm_plan_weight *m) {
+  if (!w->stored) return true;
+  if (!s->is_read) return (m->code = xlm_el_of_value(s->e, w->stored, t)) != NULL;
+  xlm_diag *g = xlm_diag_push(s->e->diags, XLM_E_WEIGHT_VALUE, w->stored->span,
+                              "the first section has the parameters' own values");
+  xlm_diag_help(s->e->diags, g,
+                "checkpoints are written and read by the first `weights` section; formulas stand in others, "
+                "for `xlmrun export`");
+  return false;
+}
+
 static bool map_one(section *s, const xlm_weight *w, const path *entry, xlm_el_param *p) {
   xlm_el *e = s->e;
   const xlm_type *t = xlm_val_type(e->g, p->val);
@@ -255,7 +267,7 @@ static bool map_one(section *s, const xlm_weight *w, const path *entry, xlm_el_p
     return false;
   }
   p->mapped = true;
-  if (!expand(s, w, entry, &own, &m, t)) return false;
+  if (!expand(s, w, entry, &own, &m, t) || !set_stored(s, w, t, &m)) return false;
   if (!xlm_el_layout(e, w, t, &m, &layout) || collides(s, w, &m, &layout)) return false;
   if (s->keep) XLM_PUSH(e->arena, e->g->weights, e->g->n_weights, e->g->cap_weights, m);
   return true;
@@ -301,11 +313,14 @@ static void map_entry(section *s, const xlm_weight *w) {
 void xlm_el_weights(xlm_el *e) {
   xlm_dict patterns = collect_patterns(e);
   const xlm_stmt *first = NULL;
+  const char *wanted = e->set->section;
   for (const xlm_stmt *s = e->ast->stmts; s; s = s->next) {
     if (s->kind != XLM_STMT_WEIGHTS) continue;
-    if (!first) first = s, e->g->weights_name = s->name->text;
+    bool keep = wanted ? !strcmp(s->name->text, wanted) : !first;
+    if (keep) e->g->weights_name = s->name->text;
+    if (!first) first = s;
     for (uint32_t i = 0; i < e->params.n; i++) ((xlm_el_param *)e->params.at[i].value)->mapped = false;
-    section x = {.e = e, .stmt = s, .patterns = &patterns, .keep = s == first};
+    section x = {.e = e, .stmt = s, .patterns = &patterns, .keep = keep, .is_read = s == first};
     uint32_t errors = e->diags->errors;
     for (const xlm_weight *w = s->weights.entries; w; w = w->next) map_entry(&x, w);
     if (e->diags->errors == errors) check_parts(&x);

@@ -359,6 +359,10 @@ static void format_entry(formatter *f, const xlm_weight *w, uint32_t limit) {
     add(l, " where ");
     xlm_fmt_splits(l, w->splits);
   }
+  if (w->stored) {
+    add(l, " as ");
+    xlm_fmt_expr(l, w->stored);
+  }
   if (w->optional) add(l, " optional");
   finish(f, w->span.end, limit);
 }

@@ -211,6 +211,7 @@ typedef struct xlm_weight {
   bool optional; // files may lack it
   xlm_weight_group *layout;
   xlm_weight_split *splits;
+  xlm_expr *stored; // the external element, a formula of `value`; NULL: the value
   struct xlm_weight *next;
 } xlm_weight;
 

@@ -82,13 +82,15 @@ static xlm_status write_index(listing *l, xlm_weights_part part, xlm_error *err)
 
 static xlm_status complete(listing *l, xlm_error *err) {
   xlm_saver *s = l->s;
-  xlm_text config = xlm_text_new(l->a), manifest = xlm_text_new(l->a);
+  xlm_text config = xlm_text_new(l->a), generation = xlm_text_new(l->a), manifest = xlm_text_new(l->a);
   for (int part = 0; part < XLM_WEIGHTS_PARTS; part++) {
     XLM_TRY(add_shards(l, (xlm_weights_part)part, err));
     XLM_TRY(write_index(l, (xlm_weights_part)part, err));
   }
-  xlm_config_print(s->plan, &config);
+  xlm_config_print(s->plan, "float32", &config);
+  xlm_generation_config_print(s->plan, &generation);
   XLM_TRY(write_text(l, "config.json", config.data, config.n, err));
+  XLM_TRY(write_text(l, "generation_config.json", generation.data, generation.n, err));
   if (s->info.model_text)
     XLM_TRY(write_text(l, "model.xlm", s->info.model_text, strlen(s->info.model_text), err));
   xlm_manifest_print(&s->info, l->files, (int)l->n, &manifest);

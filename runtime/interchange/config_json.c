@@ -30,7 +30,32 @@ static void put_value(xlm_json *j, const char *key, const xlm_plan_config *x) {
   }
 }
 
-void xlm_config_print(const xlm_plan *p, xlm_text *out) {
+// Tokens that other tools' classes would otherwise give numbers of their own.
+static const char *const token_ids[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
+
+static bool is_token_id(const char *key) {
+  size_t n = strlen(key);
+  return n > 9 && !strcmp(key + n - 9, "_token_id");
+}
+
+static void put_token_ids(xlm_json *j, const xlm_plan *p, bool again) {
+  for (uint32_t i = 0; again && i < p->n_keys; i++)
+    if (is_token_id(p->keys[i].key)) xlm_json_put_made(j, p->keys[i].key, p->keys[i].json);
+  for (size_t i = 0; i < sizeof token_ids / sizeof *token_ids; i++)
+    if (!key_named(p, token_ids[i])) xlm_json_put_null(j, token_ids[i]);
+}
+
+void xlm_generation_config_print(const xlm_plan *p, xlm_text *out) {
+  xlm_json j;
+  xlm_json_to_text(&j, out);
+  xlm_json_object(&j, NULL, XLM_JSON_LINES);
+  xlm_json_put_bool(&j, "_from_model_config", true);
+  put_token_ids(&j, p, true);
+  xlm_json_close(&j);
+  xlm_text_add(out, "\n");
+}
+
+void xlm_config_print(const xlm_plan *p, const char *dtype, xlm_text *out) {
   xlm_json j;
   xlm_json_to_text(&j, out);
   xlm_json_object(&j, NULL, XLM_JSON_LINES);
@@ -39,7 +64,8 @@ void xlm_config_print(const xlm_plan *p, xlm_text *out) {
   for (uint32_t i = 0; i < p->n_config; i++)
     for (int k = 0; k < p->config[i].n_aliases; k++)
       if (!key_named(p, p->config[i].alias[k])) put_value(&j, p->config[i].alias[k], &p->config[i]);
-  if (!key_named(p, "torch_dtype")) xlm_json_put_text(&j, "torch_dtype", "float32");
+  put_token_ids(&j, p, false);
+  if (!key_named(p, "torch_dtype")) xlm_json_put_text(&j, "torch_dtype", dtype);
   xlm_json_close(&j);
   xlm_text_add(out, "\n");
 }
@@ -218,7 +244,7 @@ xlm_status xlm_config_compare(xlm_arena *a, const char *weights, const xlm_plan 
   json_t *root, *own;
   if (!path) return XLM_OK;
   xlm_text text = xlm_text_new(a);
-  xlm_config_print(p, &text);
+  xlm_config_print(p, "float32", &text);
   xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, free_json),
                     *own_cleanup = xlm_arena_add_cleanup(a, free_json);
   XLM_TRY(xlm_json_parse_file(path, 0, &root, err));

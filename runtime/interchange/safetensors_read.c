@@ -12,7 +12,6 @@
 #include "runtime/base/json_parse.h"
 #include "runtime/base/map.h"
 #include "runtime/interchange/safetensors.h"
-#include "runtime/base/bf16.h"
 
 enum { MAX_HEADER = 100000000, MAX_FILES = 20000, MOST_READ = 1 << 30 };
 
@@ -280,10 +279,11 @@ static xlm_status has_none(xlm_safetensors *s, const char *path, xlm_error *err)
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     XLM_TRY(list_files(s, path, others[i], &files, &n, err));
     if (n)
-      return xlm_fail(err, XLM_USER,
-                      "'%s' has no *.safetensors; '%s' is of another format: load it with the tool it is of and "
-                      "save it as safetensors (transformers: save_pretrained)",
-                      path, files[0]);
+      return xlm_fail(
+          err, XLM_USER,
+          "'%s' has no *.safetensors; '%s' is of another format: load it with the tool it is of and "
+          "save it as safetensors (transformers: save_pretrained)",
+          path, files[0]);
   }
   return xlm_fail(err, XLM_USER, "'%s' has no *.safetensors", path);
 }
@@ -363,34 +363,6 @@ const xlm_st_tensor *xlm_safetensors_at(const xlm_safetensors *s, int i) {
 const xlm_st_tensor *xlm_safetensors_find(const xlm_safetensors *s, const char *name) {
   xlm_st_tensor key = {.name = name};
   return s->n ? bsearch(&key, s->at, s->n, sizeof *s->at, by_name) : NULL;
-}
-
-static float from_f16(uint16_t h) {
-  int exponent = h >> 10 & 31, mantissa = h & 1023;
-  float m = exponent ? (float)(mantissa | 1024) : (float)mantissa, sign = h & 0x8000 ? -1.0f : 1.0f;
-  if (exponent == 31) return mantissa ? __builtin_nanf("") : sign * __builtin_inff();
-  return sign * __builtin_ldexpf(m, (exponent ? exponent : 1) - 25);
-}
-
-static float one_float(xlm_st_dtype type, const unsigned char *p) {
-  uint16_t h;
-  double d;
-  float f;
-  memcpy(&h, p, 2);
-  if (type == XLM_ST_BF16) return xlm_bf16_to_f32(h);
-  if (type == XLM_ST_F16) return from_f16(h);
-  if (type == XLM_ST_F64) return memcpy(&d, p, 8), (float)d;
-  return memcpy(&f, p, 4), f;
-}
-
-bool xlm_st_floats(xlm_st_dtype type, const void *data, int64_t n, float *out) {
-  size_t bytes = dtypes[type].bytes;
-  if (type > XLM_ST_F64) return false;
-  if (type == XLM_ST_F32)
-    memcpy(out, data, (size_t)n * 4);
-  else
-    for (int64_t i = 0; i < n; i++) out[i] = one_float(type, (const unsigned char *)data + (size_t)i * bytes);
-  return true;
 }
 
 xlm_status xlm_safetensors_read(const xlm_safetensors *s, const xlm_st_tensor *t, int64_t first, int64_t n,

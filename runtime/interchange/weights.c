@@ -54,7 +54,7 @@ static void begin_part(const xlm_plan_factor *f, xlm_weights_piece *p, int64_t *
 // Also sets the tensor's shape.
 static xlm_weights_piece piece_of(const xlm_weights *w, const xlm_plan_weight *entry, const xlm_stored *t,
                                   xlm_st_tensor *x) {
-  xlm_weights_piece p = {.state = t, .box = xlm_box_whole(t), .n = 1};
+  xlm_weights_piece p = {.state = t, .box = xlm_box_whole(t), .n = 1, .code = entry->code};
   int64_t outer = 1; // stride of the next factor, from the innermost on
   x->rank = entry->n_groups;
   for (int i = 0; i < x->rank; i++) x->shape[i] = 1;

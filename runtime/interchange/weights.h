@@ -60,6 +60,16 @@ void xlm_weights_place(const xlm_weights_step *step, const void *box, void *chun
 // The maximum number of bytes of a chunk or a box.
 size_t xlm_weights_most(const xlm_weights_cursor *c);
 
+// Of the model's tensors: is it one of parameters, not of states?
+bool xlm_weights_is_trained(const xlm_weights *w, int tensor);
+// Does an entry of the tensor compute its elements (`as`)?
+bool xlm_weights_computed(const xlm_weights *w, xlm_weights_part part, int i);
+
+// All of a tensor of parameters, as f32, in pieces of whole rows. Every state must be in this process.
+typedef xlm_status xlm_weights_sink(void *arg, const float *values, int64_t n, xlm_error *err);
+xlm_status xlm_weights_stream(const xlm_weights *w, int tensor, xlm_weights_sink *sink, void *arg,
+                              xlm_error *err) XLM_MUST_CHECK;
+
 // ---- in ----
 
 // Imports parameters from F32, F16, BF16 or F64 tensors; each process reads what its ranks need. Names are

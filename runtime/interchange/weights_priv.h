@@ -19,6 +19,7 @@ typedef struct xlm_weights_piece { // the part of a state in a tensor
   xlm_weights_axis axes[XLM_WEIGHTS_AXES]; // outermost in the tensor first
   int64_t n, at;                           // number of elements; offset in the tensor
   bool plain;                              // the same order on both sides
+  const struct xlm_code *code;             // of the elements outside; NULL: the same
 } xlm_weights_piece;
 
 // Rows of a tensor that consist of the same states: all rows, or those of one of several concatenated states.

@@ -24,6 +24,8 @@ typedef struct xlm_plan_weight {
   const char *param, *external; // "layers.0.attention.wq", "model.layers.0.self_attn.q_proj.weight"
   xlm_dim each;                 // `external` has {its name}: one tensor per index of it; 0: one tensor
   bool optional;                // files may lack it
+  const struct xlm_code *code;  // of an external element from that of the parameter (register 0); NULL: the same.
+                                // Only in sections that are written and never read
   uint8_t n_groups, n_factors;  // n_groups: external rank
   const xlm_plan_factor *factors;
 } xlm_plan_weight;

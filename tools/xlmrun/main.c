@@ -25,6 +25,7 @@ static const struct {
     {"train", command_train, "train a model on text or tokens; go on with a run"},
     {"eval", command_eval, "loss and perplexity of a checkpoint on held-out data"},
     {"generate", command_generate, "let a checkpoint write"},
+    {"export", command_export, "weights as files of other tools"},
     {"bench", command_bench, "tokens per second, and where the time goes"},
     {"tokenize", command_tokenize, "make files of tokens out of text, JSON lines and tables"},
     {"settings", command_settings, "all settings of all commands, as a Markdown table"},

@@ -74,6 +74,7 @@ bool session_is_layout(xlm_setting_id id);
 int command_train(int argc, char *const *argv);
 int command_eval(int argc, char *const *argv);
 int command_generate(int argc, char *const *argv);
+int command_export(int argc, char *const *argv);
 int command_bench(int argc, char *const *argv);
 int command_tokenize(int argc, char *const *argv);
 

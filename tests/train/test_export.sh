@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# xlmrun export: folders in every type come back, GGUF has what its section says, nothing is half-written.
+. "$(dirname "$0")/xlmrun_lib.sh"
+
+expect 0 'checkpoint run/' "$run" train "$model" --data corpus.txt --max-steps 2 "${sizes[@]}" --global-batch-size 2 --eval-interval 0 --output-dir run
+step=run/step-00000002
+head -c 4000 corpus.txt >some.txt
+evaluate=("$run" eval "$model" --data some.txt --seq-length 32 --micro-batch-size 2)
+loss() { "$@" 2>/dev/null | cut -c 1-10; }
+there=$(loss "$run" eval run --data some.txt)
+
+expect 0 plain "$run" export run --output plain
+cmp plain/model.safetensors $step/model.safetensors || fail 'f32 is not the checkpoint'
+cmp plain/config.json $step/config.json || fail 'config.json is not the checkpoint'
+cmp plain/generation_config.json $step/generation_config.json || fail 'generation_config.json is not the checkpoint'
+declare -A names=([bf16]=bfloat16 [f16]=float16)
+for type in bf16 f16; do
+  expect 0 $type "$run" export run --format safetensors --dtype $type --output $type
+  grep -q "\"torch_dtype\": \"${names[$type]}\"" $type/config.json || fail "$type: $(cat $type/config.json)"
+  [ "$(loss "${evaluate[@]}" --init-from $type)" = "$there" ] || fail "$type: another loss"
+  [ "$(stat -c %s $type/model.safetensors)" -lt "$(($(stat -c %s plain/model.safetensors) * 3 / 4))" ] || fail "$type is not small"
+done
+# The same from a layout, and from a folder.
+expect 0 again "$run" export "$model" --init-from bf16 --seq-length 32 --dtype bf16 --output again
+cmp again/model.safetensors bf16/model.safetensors || fail 'bf16 does not come back'
+
+# GGUF: the head's keys and tensors; the same bytes every time.
+expect 0 model.gguf "$run" export run --format gguf --type q8_0 --output model.gguf
+expect 0 model.gguf "$run" export run --format gguf --output new/model.gguf
+for word in llama.block_count blk.1.ffn_gate.weight output.weight tokenizer.ggml.tokens; do
+  grep -qaF $word model.gguf || fail "no $word in the file"
+done
+cp model.gguf old.gguf
+expect 0 model.gguf "$run" export run --format gguf --type q8_0 --output model.gguf
+cmp old.gguf model.gguf || fail 'two exports differ'
+
+# Mistakes, and a disk that is full.
+expect 1 'plain' "$run" export run --output plain
+grep -q "'plain' exists" out.txt || fail "an existing folder: $(cat out.txt)"
+expect 1 'where to? give --output' "$run" export run
+expect 1 '--type q8_0 is a type of gguf' "$run" export run --type q8_0 --output q8
+sed '/^weights gguf/,/^}/d; /^config gguf/,/^}/d' "$model" >plain.xlm
+cp -r "$source_dir/models/blocks" .
+expect 1 'the model `llama` has no section `weights gguf`' "$run" export plain.xlm --init-from run --seq-length 32 --format gguf --output none.gguf
+(ulimit -f 8; expect 2 'full' "$run" export run --output full) >full.txt 2>&1
+(ulimit -f 8; expect 2 'full' "$run" export run --format gguf --output full.gguf) >>full.txt 2>&1
+grep -q FAILED full.txt && fail "$(cat full.txt)"
+ls -d full* none* q8* ./*.partial* 2>/dev/null | grep -v full.txt && fail 'a part of an export remains'
+exit $failed

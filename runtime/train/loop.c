@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "runtime/train/feed.h"
+#include "runtime/train/tensorboard.h"
 #include "runtime/train/watch.h"
 #include "runtime/base/clock.h"
 
@@ -267,6 +268,7 @@ static xlm_status read_step(loop *l, xlm_error *err) {
 
 static xlm_status write_metrics(loop *l, xlm_error *err) {
   if (l->leads && l->o->metrics >= 0) XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
+  if (l->leads && l->o->tensorboard) XLM_TRY(xlm_tensorboard_write(*l->o->tensorboard, &l->p.m, err));
   if (l->skipped >= 0) l->p.m.skipped = 0; // counted again until the next line
   return XLM_OK;
 }

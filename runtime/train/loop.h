@@ -31,7 +31,8 @@ typedef struct xlm_loop_options {
   int64_t first_step, max_steps;                                    // first_step: steps done before (resume)
   int64_t log_interval, save_interval, eval_interval, eval_batches; // 0: never; eval also runs at the end
   int metrics;                                                      // file descriptor; -1 = none
-  double elapsed_s;                                                 // of earlier parts of the run
+  const int *tensorboard; // file descriptor of the events; NULL = none
+  double elapsed_s;       // of earlier parts of the run
   xlm_curve *curve;
   bool keep_best;           // save after an evaluation with the lowest loss so far
   int64_t patience;         // end after this many evaluations without a lower loss; 0: never

@@ -77,6 +77,8 @@ for flag in --curve --metrics --trace; do
     grep -q 'step 1/' out.txt && fail "$flag $path: found after the run began"
   done
 done
+expect 2 "--tensorboard: cannot create the folder '/proc/none'" "${train[@]}" --max-steps 5 --output-dir early --tensorboard /proc/none/x
+grep -q 'step 1/' out.txt && fail 'events: found after the run began'
 mkfifo pipe
 expect 2 "cannot open the metrics file 'pipe': it is a pipe without a reader" timeout 60 "${train[@]}" --max-steps 2 --metrics pipe --output-dir early
 expect 0 'loss curve devnull/' "${train[@]}" --max-steps 2 --metrics /dev/null --output-dir devnull

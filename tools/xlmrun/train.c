@@ -11,6 +11,7 @@
 #include "runtime/checkpoint/folder.h"
 #include "runtime/checkpoint/lock.h"
 #include "runtime/train/loop.h"
+#include "runtime/train/tensorboard.h"
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/find_rate.h"
 #include "tools/xlmrun/live.h"
@@ -288,8 +289,17 @@ static xlm_status open_saver(session *s, const char *dir, xlm_saver **out) {
   return xlm_saver_open(s->store, s->plan, &o, out, &s->err);
 }
 
+static xlm_status open_tensorboard(session *s, xlm_loop_options *o, int *fd) {
+  const char *dir = xlm_setting_text(s->settings, XLM_SET_tensorboard);
+  if (!*dir || xlm_team_process(s->team)) return XLM_OK;
+  o->tensorboard = fd;
+  if (xlm_tensorboard_open(dir, o->first_step, fd, &s->err) == XLM_OK) return XLM_OK;
+  return xlm_fail_in(&s->err, "--tensorboard");
+}
+
 static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   static xlm_curve curve;
+  int events = -1;
   bool leads = xlm_team_process(s->team) == 0;
   const char *dir = output_dir(s), *metrics = file_in(s, dir, XLM_SET_metrics, "metrics.jsonl"),
              *drawing = file_in(s, dir, XLM_SET_curve, "loss.svg");
@@ -312,6 +322,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   XLM_TRY(session_fill(s, false));
   if (leads) XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &o.elapsed_s, &s->err));
   if (leads) XLM_TRY(xlm_curve_read(&curve, metrics, &s->err));
+  XLM_TRY(open_tensorboard(s, &o, &events));
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
   XLM_TRY(open_saver(s, dir, &o.saver));
   introduce(s, c, &o);
@@ -325,6 +336,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   xlm_saver_close(o.saver);
   live_close();
   if (leads) close(o.metrics);
+  if (o.tensorboard) close(events);
   return status == XLM_OK ? finish(s, &o, &result, dir, metrics) : status;
 }
 

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# TensorBoard itself reads what a run writes, every step once, also of a run that was resumed. Skipped where it is missing
+# (XLM_TEST_PYTHON: an interpreter that has it).
+. "$(dirname "$0")/xlmrun_lib.sh"
+python=${XLM_TEST_PYTHON:-python3}
+"$python" -c 'import tensorboard' 2>/dev/null || { echo 'no tensorboard: skipped'; exit 77; }
+expect 0 'checkpoint' "$run" train "$model" --data corpus.txt "${tiny[@]}" --log-interval 1 --eval-interval 6 --save-interval 5 --max-steps 12 \
+  --output-dir run --tensorboard events
+rm -r run/step-00000010 run/step-00000012
+expect 0 'resumed' "$run" train --resume run
+"$python" - events >read.txt 2>err.txt <<'END' || fail "TensorBoard: $(cat err.txt)"
+import sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0})
+events.Reload()
+for tag in ("train/loss", "valid/loss"):
+  print(tag, *("%d:%.4f" % (e.step, e.value) for e in events.Scalars(tag)))
+END
+wanted() { # TAG KEY
+  printf '%s' "$1"
+  sed -n "s/.*\"step\": \([0-9]*\),.*\"$2\": \([^,}]*\).*/\1 \2/p" run/metrics.jsonl | awk '{ printf " %d:%.4f", $1, $2 } END { print "" }'
+}
+diff read.txt <(wanted train/loss loss && wanted valid/loss val_loss) || fail 'other numbers than the metrics'
+exit $failed

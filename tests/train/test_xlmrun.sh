@@ -182,7 +182,7 @@ expect 1 '--resume continues it' "$run" train --config run.yaml
 expect 0 'checkpoint whole/step-00000001' "$run" train --config run.yaml --overwrite --max-steps 1
 expect 1 "did you mean '--max-steps'?" "$run" train "$model" --max-step 5
 expect 1 "did you mean '--hidden-size'?" "$run" train "$model" --hiden-size 5
-expect 1 "did you mean 'train'?" "$run" trian
+expect 1 'did you mean `train`?' "$run" trian
 expect 1 "--max-steps" "$run" train "$model" --max-steps many
 expect 1 'cosine' "$run" train "$model" --lr-schedule cosin
 expect 1 'which model?' "$run" train

@@ -51,16 +51,26 @@ void xlm_settings_print(const xlm_run_settings *s, xlm_text *out) {
   }
 }
 
-static void add_flags(xlm_text *t, const xlm_setting_info *k) {
+char *xlm_settings_flag(const xlm_setting_info *k, xlm_arena *a) {
   static const char *const operand[] = {" N",   " X",     " TEXT",       "",     " NAME",
                                         " ...", " [DIR]", " NAME=VALUE", " SIZE"};
-  xlm_text_add(t, "  ");
+  xlm_text t = xlm_text_new(a);
   for (const char *p = k->flags; *p; p += strcspn(p, " "), p += *p == ' ') {
-    xlm_text_add(t, p == k->flags ? "--" : ", --");
-    xlm_text_addn(t, p, strcspn(p, " "));
+    xlm_text_add(&t, p == k->flags ? "--" : ", --");
+    xlm_text_addn(&t, p, strcspn(p, " "));
   }
-  xlm_text_add(t, operand[k->type]);
-  xlm_text_pad(t, 40);
+  xlm_text_add(&t, operand[k->type]);
+  return t.data;
+}
+
+enum { HELP_COLUMN = 32 };
+
+// A flag and what it says, which begins in a line of its own below a long flag.
+static void add_row(xlm_text *t, const char *flag, const char *help) {
+  xlm_text_printf(t, "  %s", flag);
+  if (strlen(flag) + 4 > HELP_COLUMN) xlm_text_add(t, "\n");
+  xlm_text_pad(t, HELP_COLUMN);
+  xlm_text_add(t, help);
 }
 
 void xlm_settings_help(char tool, xlm_text *out) {
@@ -70,16 +80,15 @@ void xlm_settings_help(char tool, xlm_text *out) {
     if (!strchr(k->tools, tool)) continue;
     if (strcmp(section, k->section)) xlm_text_printf(out, "\n%s\n", k->section);
     section = k->section;
-    add_flags(out, k);
-    xlm_text_printf(out, " %s", k->help);
+    add_row(out, xlm_settings_flag(k, out->arena), k->help);
     if (*k->choices) xlm_text_printf(out, " [%s]", k->choices);
     if (*k->initial) xlm_text_printf(out, " (%s)", k->initial);
     xlm_text_add(out, "\n");
   }
-  xlm_text_add(
-      out, "\n  --config FILE                           a YAML run file with the same settings; flags win\n"
-           "  --print-config                          show all settings as a run file and stop\n"
-           "  switches (--NAME without a value) are off with --no-NAME or --NAME false\n");
+  xlm_text_add(out, "\n");
+  add_row(out, "--config FILE", "a YAML run file with the same settings; flags win\n");
+  add_row(out, "--print-config", "show all settings as a run file and stop\n");
+  xlm_text_add(out, "  switches (--NAME without a value) are off with --no-NAME or --NAME false\n");
 }
 
 void xlm_settings_document(xlm_text *out) {

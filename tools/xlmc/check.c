@@ -3,7 +3,7 @@
 #include "compiler/report/report.h"
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] =
+const char xlmc_check_usage[] =
     "usage: xlmc check MODEL.xlm [--preset NAME] [--set NAME=VALUE] [settings] [--output FILE]\n";
 
 static int check(xlmc_job *j) {
@@ -15,6 +15,6 @@ static int check(xlmc_job *j) {
   return xlmc_print(j, t.data, t.n);
 }
 
-int xlmc_check(int argc, char **argv) {
-  return xlmc_run(argc, argv, usage, check);
+int xlmc_check(int argc, char *const *argv) {
+  return xlmc_run(argc, argv, xlmc_check_usage, check);
 }

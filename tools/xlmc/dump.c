@@ -6,13 +6,11 @@
 #include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] =
-    "usage: xlmc dump MODEL.xlm --after PASS[,N] [settings] [--rank N | --stage N] [--check] [--output "
-    "FILE]\n"
+const char xlmc_dump_usage[] =
+    "usage: xlmc dump MODEL.xlm --after PASS[,N] [settings] [--rank N | --stage N] [--check] [--output FILE]\n"
     "  --after PASS   elaborate, simplify, global_batch, differentiate, cast_weights, late_loss, "
-    "rematerialize, recompute; of one "
-    "rank: partition,\n                 pipeline, chunk_loss, fuse, overlap;\n"
-    "                 PASS,2: the second run of a pass that runs more than once\n"
+    "rematerialize, recompute; of one rank: partition, pipeline, chunk_loss, fuse, overlap; PASS,2: the "
+    "second run of a pass that runs more than once\n"
     "  --rank N       of which rank (0); --stage N: of the first rank of this pipeline stage\n"
     "  --check        also read the text back and compare\n";
 
@@ -55,6 +53,6 @@ static int dump(xlmc_job *j) {
   return xlmc_print(j, t.data, t.n);
 }
 
-int xlmc_dump(int argc, char **argv) {
-  return xlmc_run(argc, argv, usage, dump);
+int xlmc_dump(int argc, char *const *argv) {
+  return xlmc_run(argc, argv, xlmc_dump_usage, dump);
 }

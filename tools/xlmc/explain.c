@@ -5,6 +5,10 @@
 
 #include "tools/xlmc/xlmc.h"
 
+const char xlmc_explain_usage[] =
+    "usage: xlmc explain [CODE]\n\n"
+    "The meaning of a diagnostic's code, as in `xlmc explain E0203`; of all without one.\n";
+
 // E0203, e0203 and 203 are equivalent.
 static bool find(const char *text, xlm_diag_id *id) {
   char code[8];
@@ -18,12 +22,7 @@ static bool find(const char *text, xlm_diag_id *id) {
   return false;
 }
 
-int xlmc_explain(int argc, char **argv) {
-  if (argc >= 1 && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))) {
-    puts("usage: xlmc explain [CODE]      what a diagnostic's code means, as in `xlmc explain E0203`; "
-         "without one, all");
-    return XLMC_OK;
-  }
+int xlmc_explain(int argc, char *const *argv) {
   if (argc < 1) {
     for (int i = 0; i < XLM_DIAG_COUNT; i++)
       printf("%s  %s\n", xlm_diag_code((xlm_diag_id)i), xlm_diag_meaning((xlm_diag_id)i));

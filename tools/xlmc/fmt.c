@@ -7,7 +7,7 @@
 
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] =
+const char xlmc_fmt_usage[] =
     "usage: xlmc fmt MODEL.xlm [--write | --check] [--output FILE]\n"
     "  --write   replace the file\n  --check   print nothing; exit 1 when the text is not canonical\n";
 
@@ -48,6 +48,6 @@ static int format(xlmc_job *j) {
   return xlmc_print(j, t.data, t.n);
 }
 
-int xlmc_fmt(int argc, char **argv) {
-  return xlmc_run(argc, argv, usage, format);
+int xlmc_fmt(int argc, char *const *argv) {
+  return xlmc_run(argc, argv, xlmc_fmt_usage, format);
 }

@@ -12,18 +12,16 @@
 #include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] =
-    "usage: xlmc graph MODEL.xlm [settings] [--level model|train|partition|plan] [--format "
-    "dot|svg|html|json|text]\n"
-    "                  [--rank N | --stage N] [--depth N | --open] [--only SCOPE] [--output FILE]\n"
+const char xlmc_graph_usage[] =
+    "usage: xlmc graph MODEL.xlm [settings] [--level model|train|partition|plan] "
+    "[--format dot|svg|html|json|text] [--rank N | --stage N] [--depth N | --open] [--only SCOPE] "
+    "[--output FILE]\n"
     "  --level model      the model; train: with its backward and the optimizer; partition: of one rank of "
-    "the mesh,\n"
-    "                     with its communication; plan: as it is run, fused\n"
+    "the mesh, with its communication; plan: as it is run, fused\n"
     "  --rank N           of which rank (0); --stage N: of the first rank of this pipeline stage\n"
     "  --format html      one self-contained page for a browser, blocks open on click; text: a line per op\n"
     "  --depth N          boxes are blocks N levels deep (0: the outermost); --open: every op\n"
-    "  --only SCOPE       only what lies under this block, as layers.0\n"
-    "  --output FILE\n";
+    "  --only SCOPE       only what lies under this block, as layers.0\n";
 
 static const struct {
   const char *level, *pass;
@@ -115,6 +113,6 @@ static int graph(xlmc_job *j) {
   return level < 0 || format < 0 ? XLMC_USER : show(j, level, format);
 }
 
-int xlmc_graph(int argc, char **argv) {
-  return xlmc_run(argc, argv, usage, graph);
+int xlmc_graph(int argc, char *const *argv) {
+  return xlmc_run(argc, argv, xlmc_graph_usage, graph);
 }

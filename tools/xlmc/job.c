@@ -13,6 +13,7 @@
 #include "runtime/device/kernel.h"
 #include "runtime/plan/mesh.h"
 #include "tools/common/request.h"
+#include "tools/common/terminal.h"
 #include "tools/xlmc/xlmc.h"
 
 enum { MOST_BYTES = 5 << 20 }; // the parser rejects more than 4 MiB with a diagnostic
@@ -73,7 +74,7 @@ static bool refuse_own(xlmc_job *j, const own_flag *f, const char *usage) {
 }
 
 // Moves xlmc's own flags from argv to j->flags; the rest remains, in order.
-static bool take_own(xlmc_job *j, int *argc, char **argv, const char *usage) {
+static bool take_own(xlmc_job *j, int *argc, const char **argv, const char *usage) {
   int kept = 0;
   for (int i = 0; i < *argc; i++) {
     size_t n = strcspn(argv[i], "=");
@@ -156,12 +157,14 @@ static void name_own(xlmc_job *j, const char *usage) {
   j->settings->n_own_flags = n;
 }
 
-static xlm_status read_all(xlmc_job *j, int argc, char **argv, const char *usage) {
+static xlm_status read_all(xlmc_job *j, int argc, char *const *given, const char *usage) {
+  const char **argv = XLM_NEW_N(j->arena, const char *, argc + 1);
+  for (int i = 0; i < argc; i++) argv[i] = given[i];
   if (!take_own(j, &argc, argv, usage)) return XLM_USER;
   j->settings = xlm_settings_new(j->arena, 'p');
   if (j->flags.help) return XLM_OK;
   name_own(j, usage);
-  XLM_TRY(xlm_settings_flags(j->settings, argc, argv, &j->err));
+  XLM_TRY(xlm_settings_flags(j->settings, argc, (char *const *)argv, &j->err));
   if (j->settings->help) j->flags.help = true;
   if (j->flags.help) return XLM_OK;
   if (j->settings->n_positional > 1)
@@ -182,8 +185,12 @@ static xlm_status read_all(xlmc_job *j, int argc, char **argv, const char *usage
 
 static void show_help(xlmc_job *j, const char *usage) {
   xlm_text t = xlm_text_new(j->arena);
-  xlm_settings_help('p', &t);
-  printf("%s\nsettings of the run\n%s", usage, t.data);
+  xlm_text_add(&t, usage);
+  if (strstr(usage, "[settings]")) {
+    xlm_text_add(&t, "\nsettings of the run\n");
+    xlm_settings_help('p', &t);
+  }
+  xlm_terminal_help(j->arena, t.data);
 }
 
 int xlmc_fail(xlmc_job *j, xlm_status s) {
@@ -194,7 +201,7 @@ int xlmc_fail(xlmc_job *j, xlm_status s) {
 int xlmc_tell(xlmc_job *j) {
   if (!j->diags.n) return XLMC_OK;
   xlm_text t = xlm_text_new(j->arena);
-  xlm_diag_render(&j->diags, isatty(STDERR_FILENO), &t);
+  xlm_diag_render(&j->diags, xlm_terminal_color(STDERR_FILENO), &t);
   fputs(t.data, stderr);
   return j->diags.errors ? XLMC_USER : XLMC_OK;
 }
@@ -259,11 +266,14 @@ int xlmc_print(xlmc_job *j, const char *text, size_t n) {
     xlm_status s = xlm_file_replace(j->flags.output, text, n, &j->err);
     return s == XLM_OK ? XLMC_OK : xlmc_fail(j, s);
   }
-  fwrite(text, 1, n, stdout); // main checks for errors
+  int width = xlm_terminal_width(STDOUT_FILENO);
+  xlm_text t = xlm_text_new(j->arena);
+  if (width) xlm_terminal_cut(text, n, width, &t);
+  fwrite(width ? t.data : text, 1, width ? t.n : n, stdout); // main checks for errors
   return XLMC_OK;
 }
 
-static int run(xlmc_job *j, int argc, char **argv, const char *usage, int (*command)(xlmc_job *)) {
+static int run(xlmc_job *j, int argc, char *const *argv, const char *usage, int (*command)(xlmc_job *)) {
   xlm_status s = read_all(j, argc, argv, usage);
   if (s != XLM_OK) return xlmc_fail(j, s);
   if (!j->flags.help) return command(j);
@@ -271,7 +281,7 @@ static int run(xlmc_job *j, int argc, char **argv, const char *usage, int (*comm
   return XLMC_OK;
 }
 
-int xlmc_run(int argc, char **argv, const char *usage, int (*command)(xlmc_job *)) {
+int xlmc_run(int argc, char *const *argv, const char *usage, int (*command)(xlmc_job *)) {
   xlm_arena *const arena = xlm_arena_new((size_t)4 << 30);
   volatile int code = XLMC_ENV;
   if (arena && XLM_ARENA_TRY(arena)) {

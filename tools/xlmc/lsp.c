@@ -7,9 +7,11 @@
 #include "tools/lsp/lsp.h"
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] =
-    "usage: xlmc lsp            a language server on standard input and output (docs/editors.md)\n"
-    "       xlmc lsp --words    the words of the language by kind, for syntax highlighting\n";
+const char xlmc_lsp_usage[] =
+    "usage: xlmc lsp\n"
+    "       xlmc lsp --words\n\n"
+    "A language server on standard input and output (docs/editors.md).\n"
+    "  --words    the words of the language by kind, for syntax highlighting\n";
 
 static int words(void) {
   xlm_arena *const a = xlm_arena_new(0);
@@ -25,11 +27,10 @@ static int words(void) {
   return code;
 }
 
-int xlmc_lsp(int argc, char **argv) {
+int xlmc_lsp(int argc, char *const *argv) {
   bool plain = !argc || !strcmp(argv[0], "--stdio"); // some clients add it for every server
   if (plain) return xlm_lsp_serve(STDIN_FILENO, STDOUT_FILENO);
   if (!strcmp(argv[0], "--words")) return words();
-  bool help = !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h");
-  fputs(usage, help ? stdout : stderr);
-  return help ? XLMC_OK : XLMC_USER;
+  fputs(xlmc_lsp_usage, stderr);
+  return XLMC_USER;
 }

@@ -1,68 +1,26 @@
 // xlmc: the compiler's command line.
-#include <stdio.h>
-#include <string.h>
-
+#include "tools/common/command.h"
 #include "tools/common/streams.h"
 #include "tools/xlmc/xlmc.h"
 
-static const struct {
-  const char *name;
-  int (*run)(int, char **);
-  const char *what;
-} commands[] = {
-    {"check", xlmc_check, "errors, or a summary of the model"},
-    {"fmt", xlmc_fmt, "the canonical text (--write: in place; --check: exit 1 if it differs)"},
-    {"plan", xlmc_plan, "memory, FLOPs and kernels of a run; exits with 3 if it does not fit"},
-    {"graph", xlmc_graph, "the graph as dot, svg or json"},
-    {"dump", xlmc_dump, "the IR as text after a pass"},
-    {"opt", xlmc_opt, "runs passes on IR text"},
-    {"explain", xlmc_explain, "the meaning of a diagnostic's code"},
-    {"ops", xlmc_ops, "the reference of all operations, as Markdown"},
-    {"lsp", xlmc_lsp, "a language server, for editors"},
+static const xlm_command commands[] = {
+    {"check", xlmc_check, "errors, or a summary of the model", 'p', xlmc_check_usage},
+    {"fmt", xlmc_fmt, "the canonical text (--write: in place; --check: exit 1 if it differs)", 0, xlmc_fmt_usage},
+    {"plan", xlmc_plan, "memory, FLOPs and kernels of a run; exits with 3 if it does not fit", 'p', xlmc_plan_usage},
+    {"graph", xlmc_graph, "the graph as dot, svg or json", 'p', xlmc_graph_usage},
+    {"dump", xlmc_dump, "the IR as text after a pass", 'p', xlmc_dump_usage},
+    {"opt", xlmc_opt, "runs passes on IR text", 'p', xlmc_opt_usage},
+    {"explain", xlmc_explain, "the meaning of a diagnostic's code", 0, xlmc_explain_usage},
+    {"ops", xlmc_ops, "the reference of all operations, as Markdown", 0, xlmc_ops_usage},
+    {"lsp", xlmc_lsp, "a language server, for editors", 0, xlmc_lsp_usage},
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
-
-static void usage(FILE *f) {
-  fputs("usage: xlmc COMMAND MODEL.xlm [flags]\n\n", f);
-  for (int i = 0; i < COMMANDS; i++) fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].what);
-  fputs("\n`xlmc COMMAND --help` lists the flags of a command.\n", f);
-}
-
-static int unknown(const char *name) {
-  const char *names[COMMANDS];
-  for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
-  const char *near = xlm_text_nearest(name, names, COMMANDS);
-  size_t n = strlen(name);
-  if (n > 4 && !strcmp(name + n - 4, ".xlm")) {
-    fprintf(stderr, "xlmc: the command comes before the model, as in `xlmc check %s`\n", name);
-    return XLMC_USER;
-  }
-  fprintf(stderr, "xlmc: there is no command `%s`", name);
-  if (near) fprintf(stderr, "; did you mean `%s`?", near);
-  fputs("\n", stderr);
-  if (!near) usage(stderr);
-  return XLMC_USER;
-}
-
-static int run(int argc, char **argv) {
-  if (argc < 2) {
-    usage(stderr);
-    return XLMC_USER;
-  }
-  if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-    usage(stdout);
-    return XLMC_OK;
-  }
-  if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v")) {
-    puts("xlmc 0.1");
-    return XLMC_OK;
-  }
-  for (int i = 0; i < COMMANDS; i++)
-    if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 2, argv + 2);
-  return unknown(argv[1]);
-}
+static const char *const exits[] = {"0 done", "1 a mistake in the model or on the command line",
+                                    "2 a failure of the environment: memory, files",
+                                    "3 the plan does not fit in memory", NULL};
+static const xlm_program program = {"xlmc", "checks, formats, plans and draws language models written as text",
+                                    commands, sizeof commands / sizeof *commands, exits};
 
 int main(int argc, char **argv) {
   xlm_streams_open();
-  return xlm_streams_close("xlmc", run(argc, argv));
+  return xlm_streams_close("xlmc", xlm_program_run(&program, argc, argv));
 }

@@ -7,7 +7,7 @@
 #include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] =
+const char xlmc_opt_usage[] =
     "usage: xlmc opt FILE.ir --pass NAME[,NAME..] [settings] [--rank N | --stage N] [--output FILE]\n"
     "  FILE.ir            a graph as text, as `xlmc dump` writes it (compiler/ir/README.md)\n"
     "  --pass NAME,..     simplify, global_batch, differentiate, cast_weights, late_loss, "
@@ -86,6 +86,6 @@ static int opt(xlmc_job *j) {
   return xlmc_print(j, t.data, t.n);
 }
 
-int xlmc_opt(int argc, char **argv) {
-  return xlmc_run(argc, argv, usage, opt);
+int xlmc_opt(int argc, char *const *argv) {
+  return xlmc_run(argc, argv, xlmc_opt_usage, opt);
 }

@@ -13,15 +13,14 @@
 #include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
 
-static const char usage[] =
-    "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--format "
-    "text|program|json|report-json|html] [--output FILE]\n"
+const char xlmc_plan_usage[] =
+    "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--format text|program|json|report-json|html] "
+    "[--output FILE]\n"
     "       xlmc plan MODEL.xlm --auto --devices N [settings] [--cluster FILE]\n"
-    "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of "
-    "time\n"
+    "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of time\n"
     "  --format program       every instruction of every rank plan, a line each\n"
-    "  --format json          the plan itself, every tensor and instruction, and what the page says\n"
-    "                         (docs/plan.md)\n"
+    "  --format json          the plan itself, every tensor and instruction, and what the page says "
+    "(docs/plan.md)\n"
     "  --format report-json   what the page says alone, as data\n"
     "  --format html          one self-contained page for a browser\n"
     "  --trace FILE           the planned step as a trace for Perfetto or chrome://tracing; needs --cluster\n"
@@ -270,6 +269,6 @@ static int plan(xlmc_job *j) {
   return j->flags.search ? search(&w) : show_plan(&w, format);
 }
 
-int xlmc_plan(int argc, char **argv) {
-  return xlmc_run(argc, argv, usage, plan);
+int xlmc_plan(int argc, char *const *argv) {
+  return xlmc_run(argc, argv, xlmc_plan_usage, plan);
 }

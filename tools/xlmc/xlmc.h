@@ -28,7 +28,7 @@ typedef struct xlmc_job {
 // Runs a command: removes xlmc's own flags from argv, reads the rest as settings, opens the model and calls
 // `command`. The arena's recovery point is in its frame: when memory runs out anywhere, it prints a message
 // and returns XLMC_ENV. Returns the exit code.
-int xlmc_run(int argc, char **argv, const char *usage, int (*command)(xlmc_job *j));
+int xlmc_run(int argc, char *const *argv, const char *usage, int (*command)(xlmc_job *j));
 // Prints the diagnostics to stderr; returns the exit code for them.
 int xlmc_tell(xlmc_job *j);
 int xlmc_fail(xlmc_job *j, xlm_status s); // prints err
@@ -45,14 +45,16 @@ xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where,
                           xlm_compile_options *o) XLM_MUST_CHECK;
 int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout
 
-int xlmc_check(int argc, char **argv);
-int xlmc_fmt(int argc, char **argv);
-int xlmc_plan(int argc, char **argv);
-int xlmc_graph(int argc, char **argv);
-int xlmc_dump(int argc, char **argv);
-int xlmc_opt(int argc, char **argv);
-int xlmc_explain(int argc, char **argv);
-int xlmc_ops(int argc, char **argv);
-int xlmc_lsp(int argc, char **argv);
+int xlmc_check(int argc, char *const *argv);
+int xlmc_fmt(int argc, char *const *argv);
+int xlmc_plan(int argc, char *const *argv);
+int xlmc_graph(int argc, char *const *argv);
+int xlmc_dump(int argc, char *const *argv);
+int xlmc_opt(int argc, char *const *argv);
+int xlmc_explain(int argc, char *const *argv);
+int xlmc_ops(int argc, char *const *argv);
+int xlmc_lsp(int argc, char *const *argv);
+
+extern const char xlmc_check_usage[], xlmc_fmt_usage[], xlmc_plan_usage[], xlmc_graph_usage[], xlmc_dump_usage[], xlmc_opt_usage[], xlmc_explain_usage[], xlmc_ops_usage[], xlmc_lsp_usage[];
 
 #endif

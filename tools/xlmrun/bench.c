@@ -14,7 +14,7 @@
 #include "tools/xlmrun/trace.h"
 #include "runtime/base/clock.h"
 
-static const char usage[] = "usage: xlmrun bench MODEL.xlm [flags]\n"
+const char command_bench_usage[] = "usage: xlmrun bench MODEL.xlm [flags]\n"
                             "       xlmrun bench PLAN.json [flags]    what `xlmc plan --format json` wrote";
 
 typedef struct group { // instructions of one op
@@ -200,5 +200,5 @@ static xlm_status bench(session *s) {
 }
 
 int command_bench(int argc, char *const *argv) {
-  return session_run('b', usage, argc, argv, bench);
+  return session_run('b', command_bench_usage, argc, argv, bench);
 }

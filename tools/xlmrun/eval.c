@@ -9,7 +9,7 @@
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/weights.h"
 
-static const char usage[] = "usage: xlmrun eval [CHECKPOINT] [--data FILE...] [flags]\n"
+const char command_eval_usage[] = "usage: xlmrun eval [CHECKPOINT] [--data FILE...] [flags]\n"
                             "       xlmrun eval MODEL.xlm --init-from WEIGHTS --data FILE... [flags]\n"
                             "       xlmrun eval PLAN.json --init-from WEIGHTS --data FILE... [flags]\n\n"
                             "Without --data: the part of the training data that was held out.";
@@ -71,5 +71,5 @@ static xlm_status eval(session *s) {
 }
 
 int command_eval(int argc, char *const *argv) {
-  return session_run('e', usage, argc, argv, eval);
+  return session_run('e', command_eval_usage, argc, argv, eval);
 }

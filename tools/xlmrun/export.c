@@ -7,7 +7,7 @@
 #include "runtime/interchange/gguf.h"
 #include "tools/xlmrun/weights.h"
 
-static const char usage[] =
+const char command_export_usage[] =
     "usage: xlmrun export [CHECKPOINT] --format FORMAT --output PATH [flags]\n"
     "       xlmrun export MODEL.xlm --init-from WEIGHTS --format FORMAT --output PATH [flags]\n\n"
     "safetensors: a folder, for transformers, vLLM and others. gguf: a file, for llama.cpp.";
@@ -94,5 +94,5 @@ static xlm_status export(session *s) {
 }
 
 int command_export(int argc, char *const *argv) {
-  return session_run('x', usage, argc, argv, export);
+  return session_run('x', command_export_usage, argc, argv, export);
 }

@@ -11,7 +11,7 @@
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/weights.h"
 
-static const char usage[] = "usage: xlmrun generate [CHECKPOINT] [--prompt TEXT] [flags]\n"
+const char command_generate_usage[] = "usage: xlmrun generate [CHECKPOINT] [--prompt TEXT] [flags]\n"
                             "       xlmrun generate MODEL.xlm --init-from WEIGHTS [flags]";
 
 // What fills an input: the tokens so far, which are one document.
@@ -325,5 +325,5 @@ static xlm_status generate(session *s) {
 }
 
 int command_generate(int argc, char *const *argv) {
-  return session_run('g', usage, argc, argv, generate);
+  return session_run('g', command_generate_usage, argc, argv, generate);
 }

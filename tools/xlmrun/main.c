@@ -1,8 +1,7 @@
-// xlmrun: train, evaluate, generate, benchmark. Exit codes: 0 done, 1 user error, 2 failure of the
-// environment (or diverged training), 3 the run does not fit in memory, 130 interrupted.
+// xlmrun: train, evaluate, generate, benchmark.
 #include <stdio.h>
-#include <string.h>
 
+#include "tools/common/command.h"
 #include "tools/common/streams.h"
 #include "tools/xlmrun/session.h"
 
@@ -17,47 +16,28 @@ static int command_settings(int argc, char *const *argv) {
   return 0;
 }
 
-static const struct {
-  const char *name;
-  int (*run)(int argc, char *const *argv);
-  const char *help;
-} commands[] = {
-    {"train", command_train, "train a model on text or tokens; go on with a run"},
-    {"eval", command_eval, "loss and perplexity of a checkpoint on held-out data"},
-    {"generate", command_generate, "let a checkpoint write"},
-    {"export", command_export, "weights as files of other tools"},
-    {"bench", command_bench, "tokens per second, and where the time goes"},
-    {"tokenize", command_tokenize, "make files of tokens out of text, JSON lines and tables"},
+static const xlm_command commands[] = {
+    {"train", command_train, "train a model on text or tokens; go on with a run", 't', command_train_usage},
+    {"eval", command_eval, "loss and perplexity of a checkpoint on held-out data", 'e', command_eval_usage},
+    {"generate", command_generate, "let a checkpoint write", 'g', command_generate_usage},
+    {"export", command_export, "weights as files of other tools", 'x', command_export_usage},
+    {"bench", command_bench, "tokens per second, and where the time goes", 'b', command_bench_usage},
+    {"tokenize", command_tokenize, "make files of tokens out of text, JSON lines and tables", 'k',
+     command_tokenize_usage},
     {"settings", command_settings, "all settings of all commands, as a Markdown table"},
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
-
-static void show_help(FILE *out) {
-  fprintf(out, "usage: xlmrun COMMAND ... (xlmrun COMMAND --help lists its flags)\n\n");
-  for (int i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
-}
-
-static int unknown(const char *name) {
-  const char *names[COMMANDS];
-  for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
-  const char *near = xlm_text_nearest(name, names, COMMANDS);
-  fprintf(stderr, "xlmrun: unknown command '%s'%s%s%s\n", name, near ? "; did you mean '" : "",
-          near ? near : "", near ? "'?" : "");
-  show_help(stderr);
-  return EXIT_USER;
-}
-
-static int run(int argc, char **argv) {
-  if (argc < 2) return show_help(stderr), EXIT_USER;
-  for (int i = 0; i < COMMANDS; i++)
-    if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 2, argv + 2);
-  if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-v")) return puts("xlmrun 0.1"), 0;
-  if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-    return show_help(stdout), 0;
-  return unknown(argv[1]);
-}
+static const char *const exits[] = {
+    "0 done",
+    "1 a mistake in the model, the settings or on the command line",
+    "2 a failure of the environment: memory, files, MPI, a device, another rank; or training that diverged",
+    "3 the run does not fit in memory",
+    "130 interrupted",
+    NULL};
+static const xlm_program program = {"xlmrun",
+                                    "trains, evaluates and measures language models, and lets them write",
+                                    commands, sizeof commands / sizeof *commands, exits};
 
 int main(int argc, char **argv) {
   xlm_streams_open();
-  return xlm_streams_close("xlmrun", run(argc, argv));
+  return xlm_streams_close("xlmrun", xlm_program_run(&program, argc, argv));
 }

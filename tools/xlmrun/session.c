@@ -13,6 +13,7 @@
 #include "runtime/base/map.h"
 #include "runtime/base/philox.h"
 #include "tools/common/request.h"
+#include "tools/common/terminal.h"
 #include "tools/xlmrun/agree.h"
 #include "tools/xlmrun/init_from.h"
 #include "tools/xlmrun/live.h"
@@ -24,7 +25,7 @@ enum { PATIENCE_S = 5 }; // for ranks that are threads, after a failure
 static void show_help(const session *s, const char *usage, char tool) {
   xlm_text t = xlm_text_new(s->arena);
   xlm_settings_help(tool, &t);
-  printf("%s\n%s", usage, t.data);
+  xlm_terminal_help(s->arena, xlm_arena_printf(s->arena, "%s\n%s", usage, t.data));
 }
 
 static xlm_status read_settings(session *s, int argc, char *const *argv) {
@@ -215,7 +216,7 @@ static void show_diagnostics(session *s, const xlm_diags *d) {
   if (!d->n || s->silent) return;
   xlm_text t = xlm_text_new(s->arena);
   live_clear();
-  xlm_diag_render(d, isatty(STDERR_FILENO), &t);
+  xlm_diag_render(d, xlm_terminal_color(STDERR_FILENO), &t);
   fputs(t.data, stderr);
 }
 

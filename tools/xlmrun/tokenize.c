@@ -5,7 +5,7 @@
 
 #include "tools/xlmrun/tokens.h"
 
-static const char usage[] =
+const char command_tokenize_usage[] =
     "usage: xlmrun tokenize FILE... --tokenizer TOKENIZER --output FOLDER/ [flags]\n\n"
     "FILE: text, JSON lines (--text-field) or Parquet, also compressed with gzip or zstd; a folder; "
     "'a*.jsonl'.\n"
@@ -86,5 +86,5 @@ static xlm_status tokenize(session *s) {
 }
 
 int command_tokenize(int argc, char *const *argv) {
-  return session_run('k', usage, argc, argv, tokenize);
+  return session_run('k', command_tokenize_usage, argc, argv, tokenize);
 }

@@ -19,7 +19,7 @@
 #include "tools/xlmrun/trace.h"
 #include "tools/xlmrun/watchdog.h"
 
-static const char usage[] =
+const char command_train_usage[] =
     "usage: xlmrun train MODEL.xlm --data FILE... [flags]\n"
     "       xlmrun train PLAN.json --data FILE... [flags]    what `xlmc plan --format "
     "json` wrote\n"
@@ -371,5 +371,5 @@ static xlm_status train(session *s) {
 }
 
 int command_train(int argc, char *const *argv) {
-  return session_run('t', usage, argc, argv, train);
+  return session_run('t', command_train_usage, argc, argv, train);
 }

@@ -18,14 +18,24 @@ static const char *own_folder(xlm_arena *a) {
 }
 
 const char *xlm_share_folder(xlm_arena *a) {
+  static const char *const ways[] = {XLM_SHARE_FROM_BIN, XLM_SHARE_FROM_PROGRAMS};
   const char *own = own_folder(a);
-  const char *below = own ? xlm_arena_printf(a, "%s/" XLM_SHARE_FROM_BIN, own) : NULL;
   char real[PATH_MAX];
-  bool installed = below && !access(xlm_arena_printf(a, "%s/models", below), F_OK) && realpath(below, real);
-  return installed ? xlm_arena_strdup(a, real) : XLM_SOURCE_FOLDER;
+  for (int i = 0; own && i < 2; i++) {
+    const char *folder = xlm_arena_printf(a, "%s/%s", own, ways[i]);
+    if (!access(xlm_arena_printf(a, "%s/models", folder), F_OK) && realpath(folder, real))
+      return xlm_arena_strdup(a, real);
+  }
+  return XLM_SOURCE_FOLDER;
 }
 
 const char *xlm_share_models(xlm_arena *a) {
   const char *named = getenv("XLM_MODELS");
   return named && *named ? named : xlm_arena_printf(a, "%s/models", xlm_share_folder(a));
+}
+
+const char *xlm_share_program(xlm_arena *a, const char *name) {
+  const char *own = own_folder(a);
+  const char *path = own ? xlm_arena_printf(a, "%s/" XLM_PROGRAMS_FROM_BIN "/%s", own, name) : NULL;
+  return path && !access(path, X_OK) ? path : NULL;
 }

@@ -11,6 +11,8 @@ XLM_C_BEGIN
 const char *xlm_share_folder(xlm_arena *a);
 // The folder of the shipped models: XLM_MODELS of the environment, else models/ of xlm_share_folder.
 const char *xlm_share_models(xlm_arena *a);
+// A program that is started by others: libexec/xlm/NAME. NULL: it is not installed.
+const char *xlm_share_program(xlm_arena *a, const char *name);
 
 XLM_C_END
 

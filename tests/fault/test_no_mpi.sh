@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # An xlmrun built without MPI: started by a launcher it names the missing packages, and alone it trains.
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
-run=$2/tests/xlmrun_without_mpi
+run=$2/without_mpi/xlmrun
 train=("$run" train "$model" --data corpus.txt "${sizes[@]}" --global-batch-size 4 --tp 2 --max-steps 2 --eval-interval 0)
 as() { # RANK SIZE: what mpirun tells a process
   OMPI_COMM_WORLD_RANK=$1 OMPI_COMM_WORLD_SIZE=$2 "${train[@]}" --output-dir started

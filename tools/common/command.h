@@ -9,6 +9,8 @@
 #ifndef XLM_TOOLS_COMMAND_H
 #define XLM_TOOLS_COMMAND_H
 
+#include <stdbool.h>
+
 #include "runtime/base/text.h"
 
 typedef struct xlm_command {
@@ -24,6 +26,7 @@ typedef struct xlm_program {
   const xlm_command *commands;
   int n_commands;
   const char *const *exits; // "0 done", ..; ends with NULL
+  bool (*mpi)(void);        // was it built with MPI? NULL: it has no use for it
 } xlm_program;
 
 // Runs the command that argv names; --help, --version, `help COMMAND`; `manual DIR`: writes the man pages,
@@ -41,7 +44,7 @@ bool xlm_usage_next(const char **at, xlm_usage_flag *out);
 // the next; false: there is none, and *at is at the rest.
 bool xlm_usage_form(const char **at, const char **form, size_t *n);
 
-void xlm_version(const char *program, xlm_text *out);
+void xlm_version(const xlm_program *p, xlm_text *out);
 // The page of a command, or of the program (c NULL), as man(7) text.
 void xlm_manual(const xlm_program *p, const xlm_command *c, xlm_text *out);
 // Completions of the last of n words, one per line; see complete.c.

@@ -81,7 +81,7 @@ static int help(const request *r) {
 
 static int version(const request *r) {
   xlm_text t = xlm_text_new(r->a);
-  xlm_version(r->p->name, &t);
+  xlm_version(r->p, &t);
   fputs(t.data, stdout);
   return OK;
 }

@@ -1,6 +1,8 @@
 // xlmrun: train, evaluate, generate, benchmark.
 #include <stdio.h>
+#include <unistd.h>
 
+#include "runtime/base/share.h"
 #include "tools/common/command.h"
 #include "tools/common/streams.h"
 #include "tools/xlmrun/session.h"
@@ -33,11 +35,24 @@ static const char *const exits[] = {
     "3 the run does not fit in memory",
     "130 interrupted",
     NULL};
-static const xlm_program program = {"xlmrun",
-                                    "trains, evaluates and measures language models, and lets them write",
-                                    commands, sizeof commands / sizeof *commands, exits};
+static const xlm_program program = {
+    "xlmrun", "trains, evaluates and measures language models, and lets them write",
+    commands, sizeof commands / sizeof *commands,
+    exits,    xlm_comm_mpi_built};
+
+// A package has xlmrun without MPI, which not everyone has, and apart from it the same program with MPI.
+// Under mpirun and srun that one takes this one's place; returns if there is none.
+static void become_program_for_mpi(char **argv) {
+  xlm_arena *a = xlm_arena_new(0);
+  if (a && XLM_ARENA_TRY(a)) {
+    const char *path = xlm_share_program(a, "xlmrun");
+    if (path) execv(path, argv);
+  }
+  xlm_arena_free(a);
+}
 
 int main(int argc, char **argv) {
+  if (!xlm_comm_mpi_built() && xlm_comm_started() > 1) become_program_for_mpi(argv);
   xlm_streams_open();
   return xlm_streams_close("xlmrun", xlm_program_run(&program, argc, argv));
 }

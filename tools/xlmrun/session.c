@@ -176,7 +176,8 @@ static xlm_status check_processes(session *s, const xlm_mesh *m) {
     return xlm_fail(
         &s->err, XLM_USER,
         "%lld processes were started, and this xlmrun was built without MPI: install libopenmpi-dev and "
-        "openmpi-bin (or another MPI) and build it again, from cmake on; or start it without mpirun: "
+        "openmpi-bin (or another MPI) and build it again, from cmake on, or, if xlm is a package, install "
+        "xlm-mpi; or start it without mpirun: "
         "ranks are then threads of one process",
         started);
   }

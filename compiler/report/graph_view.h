@@ -38,7 +38,12 @@ xlm_folded xlm_view_fold(const xlm_graph *g, const xlm_graph_view *view, xlm_are
 const char *xlm_view_type(const xlm_graph *g, const xlm_graph_view *view, xlm_val v, xlm_arena *a);
 // "f32[batch 4, heads/tp 3]"; without a mesh, axes are shown as a bit mask.
 void xlm_view_type_text(xlm_text *t, const xlm_type *type, const xlm_dim_info *dims, const xlm_mesh *m);
+typedef struct xlm_axis_color {
+  const char *light, *dark; // "#rrggbb", on a light and on a dark page
+} xlm_axis_color;
+xlm_axis_color xlm_view_axis_color(const xlm_mesh *m, int axis);
 void xlm_view_axes(xlm_text *t, const xlm_mesh *m, uint32_t axes); // "dp,tp"
+void xlm_view_attrs(xlm_text *t, const xlm_attrs *as); // "causal 1, window 512"
 uint32_t xlm_view_line(const xlm_graph *g, xlm_span s);            // of the whole text; 0 = none
 // The same for people: "line 12" of the model's file, "blocks/norm.xlm:12" of another.
 const char *xlm_view_line_text(const xlm_graph *g, uint32_t line, xlm_arena *a);

@@ -11,7 +11,7 @@ typedef struct xlm_report_html {
   const xlm_source *source;      // the model text, to show its lines; may be NULL
   uint64_t memory_limit;         // bytes per rank; 0 = unknown
   const char *schedule;          // name of the pipeline schedule; may be NULL
-  const char *cluster;           // what the estimate is for; may be NULL
+  const xlm_cluster *cluster;    // what the estimate is for; may be NULL
   const xlm_update_row *updates; // how parameters are updated
   int n_updates;
   const xlm_estimate *estimate; // of this plan; NULL: parts of the pipeline are weighted by their FLOPs

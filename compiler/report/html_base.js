@@ -41,20 +41,8 @@ const plural = (n, word) => thousands(n) + " " + word + (n === 1 ? "" : /[xs]$|c
 
 // ---- colours ----
 
-const axisNames = {
-  pp: "#64748b",
-  dp: "#1f9d68",
-  ep: "#8b5cf6",
-  cp: "#dd7a12",
-  tp: "#2f6fe4"
-};
-const otherAxes = ["#c2417c", "#0e94a8", "#8a7a1c"];
-const classColors = ["#4c78b0", "#f0a13a", "#5aa469", "#b79a20", "#e0705e", "#9a74cf", "#94a0b0", "#cbd3dc"];
-
-function axisColor(mesh, i) {
-  const name = mesh[i] ? mesh[i][0] : "pp";
-  return axisNames[name] || otherAxes[i % otherAxes.length];
-}
+const axisColor = (i) => "var(--axis-" + i + ")";
+const classColor = (k) => "var(--class-" + k + ")";
 function axesOf(mesh, mask) {
   const list = [];
   for (let i = 0; i < 8; i++)
@@ -63,24 +51,17 @@ function axesOf(mesh, mask) {
 }
 const axesText = (mesh, mask) => axesOf(mesh, mask).map((i) => mesh[i] ? mesh[i][0] : "axis " + i).join(", ");
 
-// The mean of the axes' colours, mixed with white.
-function layoutFill(mesh, mask, strength) {
-  const list = axesOf(mesh, mask);
-  if (!list.length) return "#eef1f5";
-  const mean = [0, 0, 0];
-  for (const i of list) {
-    const c = axisColor(mesh, i);
-    for (let k = 0; k < 3; k++) mean[k] += parseInt(c.slice(1 + 2 * k, 3 + 2 * k), 16) / list.length;
-  }
-  return "rgb(" + mean.map((v) => Math.round(255 - (255 - v) * strength)).join(",") + ")";
+// The mean of the axes' colours, thinned over the page's own.
+function layoutFill(mesh, mask) {
+  const list = axesOf(mesh, mask).map(axisColor);
+  if (!list.length) return "var(--whole)";
+  const mean = list.reduce((sum, c, k) => `color-mix(in srgb, ${sum} ${100 * k / (k + 1)}%, ${c})`);
+  return `color-mix(in srgb, ${mean} 16%, var(--card))`;
 }
 
 function axisPills(mesh, mask) {
   return axesOf(mesh, mask)
-      .map(
-          (i) =>
-              el("span", {class: "axis", style: "background:" + axisColor(mesh, i)},
-                 mesh[i] ? mesh[i][0] : String(i)));
+      .map((i) => el("span", {class: "axis", style: "background:" + axisColor(i)}, mesh[i] ? mesh[i][0] : String(i)));
 }
 
 // ---- tooltips ----
@@ -104,12 +85,14 @@ function section(id, title, about, ...more) {
 }
 
 function tabs(names, chosen, choose) {
-  const box = el("div", {class: "tabs"});
+  const box = el("div", {class: "tabs", role: "group"});
   names.forEach((name, i) => {
-    const b = el("button", {class: i === chosen ? "on" : ""}, name);
+    const b = el("button", {class: i === chosen ? "on" : "", "aria-pressed": i === chosen}, name);
     b.addEventListener("click", () => {
-      for (const other of box.children) other.className = "";
-      b.className = "on";
+      for (const other of box.children) {
+        other.className = other === b ? "on" : "";
+        other.setAttribute("aria-pressed", other === b);
+      }
       choose(i);
     });
     box.append(b);
@@ -121,13 +104,13 @@ function tabs(names, chosen, choose) {
 function stageChooser(n, choose) {
   const names = Array.from({length: n}, (_, i) => "stage " + i);
   if (n <= 8) return n > 1 ? tabs(names, 0, choose) : null;
-  const s = el("select", {}, ...names.map((name, i) => el("option", {value: i}, name)));
+  const s = el("select", {"aria-label": "stage"}, ...names.map((name, i) => el("option", {value: i}, name)));
   s.addEventListener("change", () => choose(Number(s.value)));
   return s;
 }
 
 function modelLine(d, line) {
-  return line && d.source.length >= line ? d.source[line - 1].replace(/#.*$/, "").trim() : "";
+  return line && d.source.length >= line ? d.source[line - 1].replace(/#.*$/, "").replace(/\s+/g, " ").trim() : "";
 }
 // d.files: [path, lines before its first] of each file of the model.
 function place(d, line) {
@@ -150,13 +133,15 @@ function surface(height, draw) {
   };
   new ResizeObserver(again).observe(c);
   c.redraw = again;
+  painted.push(c);
   return c;
 }
 
 const fields = {
   tensor: ["name", "type", "class", "area", "bytes", "first", "last", "line", "view", "axes", "partial"],
   op: [
-    "op", "label", "scope", "line", "in", "out", "flops", "bytes", "work", "segment", "kind", "over", "wire"
+    "op", "label", "scope", "line", "in", "out", "flops", "bytes", "work", "segment", "kind", "seconds", "attrs",
+    "over", "wire"
   ],
   segment: ["kind", "chunk", "first", "n"]
 };
@@ -172,7 +157,7 @@ function unpack(d) {
   };
   for (const s of d.stages) {
     s.tensors = s.tensors.map((t) => t.length ? named("tensor", ["name", "type"])(t) : null);
-    s.ops = s.ops.map(named("op", ["op", "label", "scope"]));
+    s.ops = s.ops.map(named("op", ["op", "label", "scope", "attrs"]));
     s.segments = s.segments.map(named("segment", ["kind"]));
   }
   return d;

@@ -54,6 +54,8 @@ static void node(xlm_html *h, const xlm_graph *g, const xlm_graph_view *view, xl
   xlm_html_int(h, NULL, 0);
   xlm_html_int(h, NULL, n->phase);
   xlm_html_int(h, NULL, kind);
+  xlm_html_int(h, NULL, 0); // no time: a graph is of no machine
+  xlm_html_attrs(h, &n->attrs);
   if (kind) {
     xlm_html_int(h, NULL, xlm_attr_int(&n->attrs, kind == XLM_HTML_COLLECTIVE ? XLM_A_axes : XLM_A_peer, 0));
     xlm_html_int(h, NULL, (int64_t)xlm_view_wire(g, view, id));
@@ -94,7 +96,7 @@ static void graph(xlm_html *h, const xlm_graph *g, const xlm_graph_view *view) {
 void xlm_report_graph_html(const xlm_graph *g, const xlm_graph_view *view, xlm_text *out) {
   xlm_html h = xlm_html_new(out);
   xlm_html_head(out, xlm_arena_printf(h.a, "%s%s%s: graph", g->model, g->preset ? " " : "",
-                                      g->preset ? g->preset : ""));
+                                      g->preset ? g->preset : ""), view->mesh);
   xlm_html_open(&h, NULL, "{");
   xlm_html_string(&h, "model", g->model);
   xlm_html_string(&h, "preset", g->preset);

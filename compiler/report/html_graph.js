@@ -1,5 +1,5 @@
-// The graph: draws boxes and edges (html_layout.js computes positions), details of the selected op, and the
-// widget around them. Used by the plan's page and by `xlmc graph`.
+// The graph: draws boxes and edges (html_layout.js computes their positions), and the widget around them with its
+// buttons. Used by the plan's page and by `xlmc graph`.
 
 // Where the value of `op` leaves or enters a box, relative to the node's centre.
 function portX(n, ports, op) {
@@ -34,20 +34,39 @@ function againstPath(a, b, w) {  // a value that flows up, around the right side
       " " + y2;
 }
 
+// A box is a button: by mouse and by keyboard.
+function actOn(g, label, act) {
+  const run = (e) => {
+    e.stopPropagation();
+    act();
+  };
+  g.setAttribute("tabindex", "0");
+  g.setAttribute("role", "button");
+  g.setAttribute("aria-label", label);
+  g.addEventListener("click", run);
+  g.addEventListener("keydown", (e) => {
+    if (e.key !== "Enter" && e.key !== " ") return;
+    e.preventDefault();
+    run(e);
+  });
+}
+
 function drawOpen(view, box, x, y) {
   const g = svg("g", {class: "box open", transform: "translate(" + x.toFixed(1) + " " + y.toFixed(1) + ")"});
   if (box.group.path) {
     g.append(svg("rect", {class: "frame", width: box.w, height: box.h, rx: 7}));
-    g.append(svg("text", {class: "name", x: 10, y: 17}, "− " + box.group.name));
-    g.addEventListener("click", (e) => {
-      e.stopPropagation();
-      view.toggle(box.group);
-    });
+    g.append(svg("text", {class: "name", x: 10, y: 17}, headingOf(box.group)));
+    actOn(g, headingOf(box.group).slice(2) + ", open", () => view.toggle(box.group));
+    g.setAttribute("aria-expanded", "true");
+    view.groups.set(box.group.path, g);
+    g.box = {width: box.w, height: box.h};
   }
   for (const w of box.wires) {
     const p = svg(
         "path",
         {class: "edge", d: wirePath(w), "marker-end": w.path[w.path.length - 1].box ? "url(#arrow)" : ""});
+    const made = view.stage.ops[w.op], t = made.out.length ? view.stage.tensors[made.out[0]] : null;
+    if (t) p.append(svg("title", {}, (t.name ? t.name + "  " : "") + t.type));
     view.wires.push([p, w.op]);
     g.append(p);
   }
@@ -66,7 +85,7 @@ function stripe(view, mask, h) {
                     y: (k * h / list.length).toFixed(1),
                     width: 5,
                     height: (h / list.length).toFixed(1),
-                    fill: axisColor(view.d.mesh, a)
+                    fill: axisColor(a)
                   }));
 }
 
@@ -80,8 +99,8 @@ function drawLeaf(view, box, x, y) {
     g.append(svg("path", {
       class: "frame",
       d: `M${c} 0H${w - c}L${w} ${h / 2}L${w - c} ${h}H${c}L0 ${h / 2}Z`,
-      fill: axisColor(mesh, axis),
-      stroke: axisColor(mesh, axis)
+      fill: axisColor(axis),
+      stroke: axisColor(axis)
     }));
   } else {
     const mask = op ?
@@ -89,15 +108,24 @@ function drawLeaf(view, box, x, y) {
         item.group.axes;
     if (!op)
       g.append(
-          svg("rect", {x: 3, y: 3, width: box.w, height: box.h, rx: 6, fill: "#fff", stroke: "#b8c2ce"}));
+          ...(item.group.fold ? [6, 3] : [3])
+              .map((k) => svg("rect", {
+                     x: k,
+                     y: k,
+                     width: box.w,
+                     height: box.h,
+                     rx: 6,
+                     fill: "var(--raised)",
+                     stroke: "var(--border)"
+                   })));
     g.append(
         svg("rect", {
           class: "frame",
           width: box.w,
           height: box.h,
           rx: op ? 4 : 6,
-          fill: layoutFill(mesh, mask, 0.13),
-          stroke: "#b8c2ce"
+          fill: layoutFill(mesh, mask),
+          stroke: "var(--border)"
         }),
         ...stripe(view, mask, box.h));
   }
@@ -108,206 +136,16 @@ function drawLeaf(view, box, x, y) {
             x: box.w / 2 + (op && op.kind ? 0 : 2),
             y: 18 + 15 * k,
             "text-anchor": "middle",
-            style: op && op.kind ? "fill:#fff" : ""
+            style: op && op.kind ? "fill:var(--on-axis)" : ""
           },
-              k === 0 && !op ? "+ " + s : s)));
-  if (op) view.boxes.set(item.op, g);
-  g.addEventListener("click", (e) => {
-    e.stopPropagation();
-    if (op)
-      view.pick(item.op);
-    else
-      view.toggle(item.group);
-  });
+              s)));
+  g.box = {width: box.w, height: box.h};
+  if (op)
+    view.boxes.set(item.op, g);
+  else
+    view.groups.set(item.group.path, g);
+  actOn(g, box.lines.map((l) => l[1]).join(", "), () => op ? view.pick(item.op) : view.toggle(item.group));
+  if (!op) g.setAttribute("aria-expanded", "false");
   return g;
 }
 
-// ---- details of one op ----
-
-function describeOp(view, i) {
-  const op = view.stage.ops[i], d = view.d, list = el("dl", {});
-  const row = (name, ...value) => {
-    list.append(el("dt", {}, name), ...value.map((v) => el("dd", {}, v)));
-  };
-  const tensor = (t) => {
-    const x = view.stage.tensors[t];
-    return el(
-        "span", {}, x && x.name ? x.name + " " : "", el("code", {}, x ? x.type : "?"),
-        x && x.partial ? " partial over " + axesText(d.mesh, x.partial) : "");
-  };
-  if (op.scope) row("block", op.scope);
-  if (op.line) row("model", el("span", {}, place(d, op.line), el("pre", {}, modelLine(d, op.line))));
-  if (op.kind === 1) row("over", el("span", {}, ...axisPills(d.mesh, op.over)));
-  if (op.kind) row("bytes sent by this rank", bytes(op.wire || 0));
-  if (op.in.length) row("reads", ...op.in.map(tensor));
-  if (op.out.length) row("writes", ...op.out.map(tensor));
-  if (op.flops) row("FLOPs", count(op.flops));
-  row("bytes read and written", bytes(op.bytes));
-  if (op.work) row("workspace", bytes(op.work));
-  return [el("h3", {}, nameOf(op)), el("span", {class: "soft"}, op.op === op.label ? "" : op.op), list];
-}
-
-function layoutLegend(view) {
-  const masks = new Set();
-  for (const op of view.stage.ops)
-    if (op.segment === view.segment && op.out.length && view.stage.tensors[op.out[0]])
-      masks.add(view.stage.tensors[op.out[0]].axes);
-  const box = el("div", {class: "legend"});
-  if (masks.size < 2 && masks.has(0)) return box;
-  for (const m of [...masks].sort((a, b) => a - b)) {
-    const color = axesOf(view.d.mesh, m).map((a) => axisColor(view.d.mesh, a));
-    const fill = color.length ? "linear-gradient(" +
-            color.map((c, k) => c + " " + 100 * k / color.length + "% " + 100 * (k + 1) / color.length + "%")
-                .join(",") +
-            ")" :
-                                "#dbe1e8";
-    box.append(
-        el("span", {}, el("i", {style: "background:" + fill}),
-           m ? "split over " + axesText(view.d.mesh, m) : "whole on every rank"));
-  }
-  if (view.stage.ops.some((op) => op.segment === view.segment && op.kind))
-    box.append(el("span", {}, "⬣ communication"));
-  return box;
-}
-
-const segmentNames = {
-  F: "forward",
-  B: "backward",
-  W: "gradients of weights",
-  step: "step",
-  eval: "evaluation"
-};
-
-// The widget. d: the page's data; returns an element.
-function graphView(d) {
-  for (const s of d.stages) findProducers(s);
-  const holder = el("div", {class: "view"}), aside = el("aside", {}), bar = el("div", {class: "title"}),
-        legend = el("div", {});
-  const view =
-      {d, stage: d.stages[0], segment: 0, open: new Set(), boxes: new Map(), wires: [], users: new Map()};
-  const hint = () => aside.replaceChildren(el(
-      "span", {class: "soft"},
-      "Click a block to open or close it, an op to see what it reads and writes and the model line it comes from."));
-  view.pick = (i) => {
-    for (const [k, g] of view.boxes) g.classList.toggle("picked", k === i);
-    for (const [p, op] of view.wires)
-      p.classList.toggle("hot", op === i || view.stage.ops[i].from.includes(op));
-    aside.replaceChildren(...describeOp(view, i));
-  };
-  view.toggle = (group) => {
-    if (view.open.has(group.path))
-      view.open.delete(group.path);
-    else
-      view.open.add(group.path);
-    draw();
-  };
-  const draw = () => {
-    view.boxes.clear();
-    view.wires = [];
-    const box = layoutGroup(view, view.root);
-    const w = box.w + 24, h = box.h + 24;
-    const s =
-        svg("svg", {width: w, height: h, viewBox: `0 0 ${w} ${h}`},
-            svg("defs", {},
-                svg("marker", {
-                  id: "arrow",
-                  viewBox: "0 0 8 8",
-                  refX: 7,
-                  refY: 4,
-                  markerWidth: 7,
-                  markerHeight: 7,
-                  orient: "auto"
-                },
-                    svg("path", {d: "M0 0L8 4L0 8Z", fill: "#a9b4c2"}))));
-    s.append(drawOpen(view, box, 12, 12));
-    holder.replaceChildren(s);
-    requestAnimationFrame(() => {
-      if (w > holder.clientWidth) holder.scrollLeft = (w - holder.clientWidth) / 2;
-    });
-  };
-  const load = () => {
-    view.users = new Map();
-    view.stage.ops.forEach((op, i) => {
-      if (op.segment !== view.segment) return;
-      for (const from of new Set(op.from))
-        if (from >= 0) (view.users.get(from) || view.users.set(from, []).get(from)).push(i);
-    });
-    view.root = buildTree(view.stage, view.segment);
-    legend.replaceChildren(layoutLegend(view));
-    hint();
-    draw();
-  };
-  const segmentTabs = el("span", {});
-  const shown = () =>
-      view.stage.segments.map((g, i) => i).filter((i) => view.stage.ops.some((op) => op.segment === i));
-  const chooseStage = (i) => {
-    view.stage = d.stages[i];
-    const list = shown(), several = view.stage.segments.some((g) => g.chunk > 0);
-    view.segment = list.includes(view.segment) ? view.segment : list[0] || 0;
-    const name = (k) => segmentNames[view.stage.segments[k].kind] +
-        (several && view.stage.segments[k].kind !== "step" ? " " + view.stage.segments[k].chunk : "");
-    segmentTabs.replaceChildren(tabs(list.map(name), list.indexOf(view.segment), (k) => {
-      view.segment = list[k];
-      load();
-    }));
-    view.open = new Set();
-    load();
-  };
-  const openAll = (g) => {
-    for (const c of g.groups.values()) {
-      view.open.add(c.path);
-      openAll(c);
-    }
-  };
-  bar.append(
-      stageChooser(d.stages.length, chooseStage) || "", segmentTabs,
-      el("span", {class: "buttons"},
-         el("button", {
-           onclick: () => {
-             openOne(view);
-             draw();
-           }
-         },
-            "open one layer"),
-         " ",
-         el("button", {
-           onclick: () => {
-             openAll(view.root);
-             draw();
-           }
-         },
-            "open all"),
-         " ",
-         el("button", {
-           onclick: () => {
-             view.open.clear();
-             draw();
-           }
-         },
-            "close all")),
-      legend);
-  chooseStage(0);
-  return el("div", {}, bar, el("div", {class: "graph"}, holder, aside));
-}
-
-// The first repeated block, or else the first block, with all of its contents.
-function openOne(view) {
-  const groups = [...view.root.groups.values()], g = groups.find((x) => /\.\d+$/.test(x.name)) || groups[0];
-  const open = (x) => {
-    view.open.add(x.path);
-    for (const c of x.groups.values()) open(c);
-  };
-  view.open.clear();
-  if (g) open(g);
-}
-
-function show_graph(d) {
-  unpack(d);
-  const about =
-      d.mesh.length ? "the graph of one rank of " + d.mesh.map((m) => m[0] + " " + m[1]).join(" x ") : "";
-  document.body.append(
-      el("main", {class: "tall"},
-         el("div", {class: "head"}, el("h1", {}, d.model + (d.preset ? " " + d.preset : "")),
-            el("span", {class: "where"}, d.path), el("span", {class: "soft"}, about)),
-         graphView(d)));
-}

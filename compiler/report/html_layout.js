@@ -4,161 +4,17 @@
 
 const GAP = 26, ROW = 34, PAD = 12, PORT = 8;
 
-// ---- the tree of blocks ----
-
-// "layers.0.attention" -> ["layers.0", "attention"]
-function scopeParts(scope) {
-  const parts = [];
-  for (const p of scope ? scope.split(".") : []) {
-    if (/^\d+$/.test(p) && parts.length)
-      parts[parts.length - 1] += "." + p;
-    else
-      parts.push(p);
-  }
-  return parts;
-}
-
-function newGroup(name, path) {
-  return {name, path, items: [], groups: new Map(), ops: 0, flops: 0, comm: new Map(), axes: 0};
-}
-
-function buildTree(stage, segment) {
-  const root = newGroup("", "");
-  stage.ops.forEach((op, i) => {
-    if (op.segment !== segment) return;
-    let g = root, path = "";
-    const chain = [root];
-    for (const part of scopeParts(op.scope)) {
-      path = path ? path + "." + part : part;
-      if (!g.groups.has(part)) {
-        const child = newGroup(part, path);
-        g.groups.set(part, child);
-        g.items.push({group: child});
-      }
-      g = g.groups.get(part);
-      chain.push(g);
-    }
-    g.items.push({op: i});
-    for (const c of chain) {
-      c.ops++;
-      c.flops += op.flops;
-      if (op.kind) {
-        const key = op.kind === 1 ? op.over : 0, sum = c.comm.get(key) || {n: 0, wire: 0};
-        sum.n++;
-        sum.wire += op.wire;
-        c.comm.set(key, sum);
-      }
-      if (op.out.length && stage.tensors[op.out[0]]) c.axes |= stage.tensors[op.out[0]].axes;
-    }
-  });
-  return root;
-}
-
-// The op that computed each operand, in execution order; -1: none, it is in memory.
-function findProducers(stage) {
-  const made = new Map();
-  stage.ops.forEach((op, i) => {
-    op.from = op.in.map((t) => {
-                     for (let x = t; x; x = stage.tensors[x] ? stage.tensors[x].view : 0)
-                       if (made.has(x)) return made.get(x);
-                     return -1;
-                   });
-    for (const t of op.out) made.set(t, i);
-  });
-}
-
-// ---- boxes ----
-
-const ruler = document.createElement("canvas").getContext("2d");
-const widths = new Map();
-function textWidth(s, font) {
-  const key = font + s;
-  if (!widths.has(key)) {
-    ruler.font = font;
-    widths.set(key, ruler.measureText(s).width);
-  }
-  return widths.get(key);
-}
-const SANS = 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif',
-      MONO = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace';
-const fonts = {
-  name: "600 12px " + SANS,
-  small: "10.5px " + SANS,
-  type: "10px " + MONO
-};
-
-function shorten(s, font, most) {
-  if (textWidth(s, font) <= most) return s;
-  while (s.length > 4 && textWidth(s + "…", font) > most) s = s.slice(0, -1);
-  return s + "…";
-}
-
-const commNames = {
-  all_reduce: "all-reduce",
-  reduce_scatter: "reduce-scatter",
-  all_gather: "all-gather",
-  all_to_all: "all-to-all",
-  send_rows: "all-to-all (rows)",
-  collect_rows: "all-to-all (rows back)",
-  send: "send",
-  recv: "receive"
-};
-
-const nameOf = (op) => op.kind ? commNames[op.op] : op.label;
-
-function parameterOf(view, op) {
-  const names = op.in.map((t) => view.stage.tensors[t])
-                         .filter((t) => t && t.class <= 1 && t.name)
-                         .map((t) => t.name.replace(/^.*[./]/, ""));
-  return names.length === 1 && op.in.length <= 3 ? " " + names[0] : "";
-}
-
-function opLines(view, op) {
-  const t = view.stage.tensors[op.out.length ? op.out[0] : op.in[0]];
-  const type = t ? t.type.replace(/^\w+\[/, "[") : "";
-  if (!op.kind) return [["name", op.label + parameterOf(view, op)], ["type", type]];
-  const to =
-      op.kind === 1 ? axesText(view.d.mesh, op.over) : (op.kind === 2 ? "to" : "from") + " stage " + op.over;
-  return [["name", commNames[op.op] + " " + to], ["small", op.wire ? bytes(op.wire) + " sent" : type]];
-}
-
-function groupLines(view, g) {
-  const lines =
-      [["name", g.name], ["small", plural(g.ops, "op") + (g.flops ? ", " + count(g.flops) + " FLOPs" : "")]];
-  for (const [mask, c] of g.comm)
-    lines.push([
-      "small",
-      "⇄ " + c.n + " × " + (mask ? axesText(view.d.mesh, mask) : "send, receive") +
-          (c.wire ? ", " + bytes(c.wire) : "")
-    ]);
-  return lines;
-}
-
-function leafBox(view, item) {
-  const lines = item.op !== undefined ? opLines(view, view.stage.ops[item.op]) : groupLines(view, item.group);
-  if (item.copies > 1) lines[0] = ["name", nameOf(view.stage.ops[item.op]) + "  × " + item.copies];
-  for (const l of lines) l[1] = shorten(l[1], fonts[l[0]], 300);
-  const w = Math.max(96, ...lines.map((l) => textWidth(l[1], fonts[l[0]]) + 26));
-  return {
-    w: Math.ceil(w),
-    h: 14 + 15 * lines.filter((l) => l[1]).length,
-    lines: lines.filter((l) => l[1]),
-    item,
-    ins: null,
-    outs: null
-  };
-}
-
 // ---- layout of one open block ----
 
 // Edges between the items of a group: [item, item, op that makes the value]. Values from outside come from
 // port -1, those that are used outside go to port -2.
-function groupEdges(view, group, ops) {
+function groupEdges(view, ops) {
   const own = new Map(), edges = new Map();
-  group.items.forEach((item, i) => {
-    for (const op of ops[i]) own.set(op, i);
+  ops.forEach((list, i) => {
+    for (const op of list) own.set(op, i);
   });
-  const add = (a, b, op) => {
+  const add = (a, b, made) => {
+    const op = standIn(view, made);
     if (a !== b) edges.set(a + " " + b + " " + op, [a, b, op]);
   };
   for (const [op, i] of own) {
@@ -188,47 +44,33 @@ function mergeEdges(edges, boxes) {
   return [...distinct.values()];
 }
 
-function opsOf(item) {
-  if (item.op !== undefined) return item.all || [item.op];
-  const list = [];
-  for (const x of item.group.items) list.push(...opsOf(x));
-  return list;
-}
-
-// Many similar ops without a block (one update per parameter) form one box.
-function bundle(view, group) {
-  if (group.bundled) return;
-  group.bundled = true;
-  const by = new Map(),
-        users = (op) => [...new Set((view.users.get(op) || []).map((u) => view.stage.ops[u].label))].join();
-  for (const item of group.items) {
-    if (item.op === undefined) continue;
-    const op = view.stage.ops[item.op];
-    const sources = [...new Set(op.from.filter((f) => f >= 0 && view.stage.ops[f].segment === view.segment))];
-    const key =
-        [op.label, op.kind, op.over, sources.length > 1 ? item.op : sources.join(), users(item.op)].join("|");
-    if (!by.has(key)) by.set(key, []);
-    by.get(key).push(item);
+// Places of boxes so that values flow down: each after those it reads. Blocks may read each other; then the earlier
+// one comes first.
+function orderOf(n, edges) {
+  const place = new Array(n).fill(-1), waits = new Array(n).fill(0), readers = Array.from({length: n}, () => []);
+  for (const [a, b] of edges)
+    if (a >= 0 && b >= 0) waits[b]++, readers[a].push(b);
+  for (let k = 0; k < n; k++) {
+    let next = -1;
+    for (let i = 0; i < n && (next < 0 || waits[next]); i++)
+      if (place[i] < 0 && (next < 0 || !waits[i])) next = i;
+    place[next] = k;
+    for (const b of readers[next]) waits[b]--;
   }
-  for (const list of by.values()) {
-    if (list.length < 4) continue;
-    list[0].copies = list.length;
-    list[0].all = list.map((x) => x.op);
-    const gone = new Set(list.slice(1));
-    group.items = group.items.filter((x) => !gone.has(x));
-  }
+  return place;
 }
 
 function layoutGroup(view, group) {
   bundle(view, group);
-  const items = group.items, ops = items.map(opsOf);
+  const items = shownItems(view, group), ops = items.map(opsOf);
   const boxes = items.map(
       (item) =>
           item.group && view.open.has(item.group.path) ? layoutGroup(view, item.group) : leafBox(view, item));
-  const edges = mergeEdges(groupEdges(view, group, ops), boxes);
+  const edges = mergeEdges(groupEdges(view, ops), boxes);
   const rows = [], nodes = boxes.map((b, i) => ({box: b, i, row: 0, w: b.w, h: b.h, x: 0}));
-  const inner = edges.filter(([a, b]) => a >= 0 && b >= 0 && a < b),
-        against = edges.filter(([a, b]) => a >= 0 && b >= 0 && a > b);
+  const place = orderOf(items.length, edges);
+  const inner = edges.filter(([a, b]) => a >= 0 && b >= 0 && place[a] < place[b]),
+        against = edges.filter(([a, b]) => a >= 0 && b >= 0 && place[a] > place[b]);
   const inPorts = new Map(), outPorts = new Map();
   for (const [a, b, op] of edges) {
     if (a === -1 && !inPorts.has(op)) inPorts.set(op, {port: true, row: 0, w: PORT, h: 0, x: 0, op});
@@ -236,7 +78,7 @@ function layoutGroup(view, group) {
   }
   const shift = inPorts.size ? 1 : 0;
   for (const n of nodes) n.row = shift;
-  for (const [a, b] of inner.sort((x, y) => x[1] - y[1]))
+  for (const [a, b] of inner.sort((x, y) => place[x[1]] - place[y[1]]))
     nodes[b].row = Math.max(nodes[b].row, nodes[a].row + 1);
   const last = Math.max(0, ...nodes.map((n) => n.row)) + (outPorts.size ? 1 : 0);
   for (const p of outPorts.values()) p.row = last;
@@ -366,7 +208,7 @@ function finishGroup(group, rows, all, nodes, wires, against, inPorts, outPorts)
     right = Math.max(right, n.x + n.w / 2);
   }
   if (!all.length) left = right = 0;
-  const w = Math.max(right - left + 2 * PAD, group.path ? textWidth(group.name, fonts.name) + 60 : 0);
+  const w = Math.max(right - left + 2 * PAD, group.path ? textWidth(headingOf(group), fonts.name) + 40 : 0);
   const dx = -left + (w - (right - left)) / 2;
   let y = heading + PAD;
   rows.forEach((row, r) => {

@@ -15,11 +15,22 @@ static void escaped(xlm_text *t, const char *s) {
   }
 }
 
-void xlm_html_head(xlm_text *t, const char *title) {
+static void axis_colors(xlm_text *t, const xlm_mesh *m) {
+  xlm_text_add(t, ":root {");
+  for (int i = 0; m && i < m->n; i++)
+    xlm_text_printf(t, " --axis-%d: %s;", i, xlm_view_axis_color(m, i).light);
+  xlm_text_add(t, " }\n:root[data-theme=\"dark\"] {");
+  for (int i = 0; m && i < m->n; i++)
+    xlm_text_printf(t, " --axis-%d: %s;", i, xlm_view_axis_color(m, i).dark);
+  xlm_text_add(t, " }\n");
+}
+
+void xlm_html_head(xlm_text *t, const char *title, const xlm_mesh *m) {
   xlm_text_add(t, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
   escaped(t, title);
   xlm_text_add(t, "</title>\n<style>\n");
+  axis_colors(t, m);
   xlm_text_add(t, xlm_html_style);
   xlm_text_add(t, "</style>\n</head>\n<body>\n<noscript>This page draws itself with a script; its data is "
                   "JSON in the page.</noscript>\n"
@@ -63,6 +74,12 @@ uint32_t xlm_html_line(const xlm_rank_plan *r, const xlm_instr *in) {
 int xlm_html_kind(xlm_op_id op) {
   if (xlm_op_is_collective(op)) return XLM_HTML_COLLECTIVE;
   return xlm_op_sends(op) ? XLM_HTML_SEND : xlm_op_receives(op) ? XLM_HTML_RECV : XLM_HTML_OP;
+}
+
+void xlm_html_attrs(xlm_html *h, const xlm_attrs *attrs) {
+  xlm_text t = xlm_text_new(h->a);
+  xlm_view_attrs(&t, attrs);
+  xlm_html_text(h, NULL, t.data);
 }
 
 enum { NAMED_FUNCTIONS = 4 };

@@ -35,7 +35,7 @@ static void header(xlm_html *h, const xlm_plan *p, const xlm_report_html *o) {
   xlm_html_int(h, "ranks", p->n_ranks);
   xlm_html_number(h, "limit", (double)o->memory_limit);
   if (o->estimate) {
-    xlm_html_string(h, "cluster", o->cluster);
+    xlm_html_string(h, "cluster", o->cluster->name);
     xlm_html_number(h, "stepSeconds", o->estimate->step);
     xlm_html_number(h, "tokensPerSecond", o->estimate->tokens_per_second);
     xlm_html_number(h, "mfu", o->estimate->mfu);
@@ -100,12 +100,12 @@ static void classes(xlm_html *h, const xlm_plan *p) {
   xlm_html_close(h, "]");
 }
 
-static void write_stages(xlm_html *h, const xlm_plan *p, const xlm_html_stages *s) {
+static void write_stages(xlm_html *h, const xlm_plan *p, const xlm_html_stages *s, const xlm_cluster *c) {
   xlm_html_open(h, "stages", "[");
   for (int i = 0; i < s->n; i++) {
     xlm_html_open(h, NULL, "{");
     xlm_html_int(h, "class", s->rank_plan[i]);
-    xlm_html_stage(h, p, p->rank_plans[s->rank_plan[i]]);
+    xlm_html_stage(h, p, p->rank_plans[s->rank_plan[i]], c);
     xlm_html_close(h, "}");
   }
   xlm_html_close(h, "]");
@@ -115,7 +115,8 @@ void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text 
   xlm_html h = xlm_html_new(out);
   xlm_html_stages s = choose(p, h.a);
   xlm_html_head(
-      out, xlm_arena_printf(h.a, "%s%s%s: plan", p->model, p->preset ? " " : "", p->preset ? p->preset : ""));
+      out, xlm_arena_printf(h.a, "%s%s%s: plan", p->model, p->preset ? " " : "", p->preset ? p->preset : ""),
+      &p->mesh);
   xlm_html_open(&h, NULL, "{");
   header(&h, p, o);
   xlm_html_open(&h, "classNames", "[");
@@ -125,8 +126,9 @@ void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text 
   xlm_html_parameters(&h, p, &s);
   xlm_html_updates(&h, p, &s, o->updates, o->n_updates);
   xlm_html_times(&h, p, &s, o->estimate);
-  xlm_html_traffic(&h, p, &s);
-  write_stages(&h, p, &s);
+  xlm_html_kernels(&h, p, &s, o->cluster);
+  xlm_html_traffic(&h, p, &s, o->cluster);
+  write_stages(&h, p, &s, o->cluster);
   xlm_html_source(&h, "source", o->source);
   xlm_html_texts(&h, "texts");
   xlm_html_close(&h, "}");

@@ -27,8 +27,9 @@ void xlm_html_texts(xlm_html *h, const char *key);                       // the 
 void xlm_html_source(xlm_html *h, const char *key, const xlm_source *s); // its lines, and `files`
 void xlm_html_mesh(xlm_html *h, const char *key, const xlm_mesh *m);     // [[axis, size], ..]
 
-// Everything before and after the data. kind: which page the scripts build ("plan", "graph").
-void xlm_html_head(xlm_text *t, const char *title);
+// Everything before and after the data. m: for the colours of its axes; may be NULL. kind: which page the scripts
+// build ("plan", "graph").
+void xlm_html_head(xlm_text *t, const char *title, const xlm_mesh *m);
 void xlm_html_foot(xlm_text *t, const char *kind);
 
 const char *xlm_html_type(xlm_arena *a, const xlm_type *type, const xlm_dim_info *dims, const xlm_mesh *m);
@@ -40,6 +41,7 @@ uint32_t xlm_html_line(const xlm_rank_plan *r, const xlm_instr *in);
 // Kinds of boxes.
 enum { XLM_HTML_OP, XLM_HTML_COLLECTIVE, XLM_HTML_SEND, XLM_HTML_RECV };
 int xlm_html_kind(xlm_op_id op);
+void xlm_html_attrs(xlm_html *h, const xlm_attrs *attrs); // as a text
 const char *xlm_html_label(xlm_arena *a, xlm_op_id op,
                            const xlm_attrs *attrs); // a fused op: what it computes
 
@@ -48,11 +50,14 @@ typedef struct xlm_html_stages { // of each pipeline stage the rank plan with th
   int n;
   const uint32_t *rank_plan;
 } xlm_html_stages;
-void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r); // tensors, ops, segments, runs
+// Tensors, ops, segments, runs. c: for the time of each op; may be NULL.
+void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_cluster *c);
 // Start and end of each run; in seconds if there is an estimate.
 void xlm_html_times(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages, const xlm_estimate *e);
-void xlm_html_traffic(xlm_html *h, const xlm_plan *p,
-                      const xlm_html_stages *stages); // the communication table
+// The communication table, with times if there is a cluster (c may be NULL).
+void xlm_html_traffic(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages, const xlm_cluster *c);
+void xlm_html_kernels(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages,
+                      const xlm_cluster *c); // the table of kernels of each stage
 void xlm_html_parameters(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages); // how each is split
 void xlm_html_updates(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages,
                       const xlm_update_row *updates, int n);

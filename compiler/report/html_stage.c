@@ -81,8 +81,14 @@ static void list(xlm_html *h, const uint32_t *at, int n) {
   xlm_html_close(h, "]");
 }
 
-static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *in,
-               uint32_t segment) {
+static double seconds_of(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
+                         const xlm_instr *in) {
+  bool communicates;
+  return c ? xlm_estimate_instr(c, p, r, in, &communicates) + xlm_estimate_message(c, p, r, in) : 0;
+}
+
+static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_instr *in, uint32_t segment,
+               const xlm_cluster *c) {
   int axis, kind = xlm_html_kind(in->op);
   uint64_t wire = xlm_traffic_bytes(&p->mesh, r->coord, in, r->tensors, r->dims, &axis);
   xlm_html_open(h, NULL, "[");
@@ -97,6 +103,8 @@ static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm
   xlm_html_int(h, NULL, (int64_t)in->workspace);
   xlm_html_int(h, NULL, segment);
   xlm_html_int(h, NULL, kind);
+  xlm_json_put_rounded(&h->json, NULL, seconds_of(c, p, r, in), 4);
+  xlm_html_attrs(h, &in->attrs);
   if (kind) {
     xlm_html_int(h, NULL,
                  kind == XLM_HTML_COLLECTIVE ? xlm_attr_int(&in->attrs, XLM_A_axes, 0)
@@ -106,11 +114,11 @@ static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm
   xlm_html_close(h, "]");
 }
 
-static void ops(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r) {
+static void ops(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_cluster *c) {
   xlm_html_open(h, "ops", "[");
   for (uint32_t s = 0; s < r->n_segments; s++)
     for (uint32_t i = r->segments[s].first; shown(r, s) && i < r->segments[s].first + r->segments[s].n; i++)
-      op(h, p, r, &r->instrs[i], s);
+      op(h, p, r, &r->instrs[i], s, c);
   xlm_html_close(h, "]");
 }
 
@@ -145,12 +153,12 @@ static void runs(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_close(h, "]");
 }
 
-void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r) {
+void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_cluster *c) {
   life *lives = find_lives(r, h->a);
   xlm_html_open(h, "tensors", "[");
   for (uint32_t i = 0; i < r->n_tensors; i++) tensor(h, p, r, i, &lives[i]);
   xlm_html_close(h, "]");
-  ops(h, p, r);
+  ops(h, p, r, c);
   segments(h, r);
   runs(h, r);
 }

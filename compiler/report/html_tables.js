@@ -1,4 +1,4 @@
-// The head of the plan's page, and its tables: partition, parameters, communication.
+// The head of the plan's page, and its tables: partition, parameters, updates.
 
 function pageHead(d) {
   const mesh = d.mesh.filter((m) => m[1] > 1).map((m) => m[0] + " " + m[1]).join(" × ");
@@ -17,7 +17,7 @@ function pageHead(d) {
       d.stepSeconds ? fact("MFU", (100 * d.mfu).toFixed(1) + " %") : "",
       d.limit ? fact(
                     "limit " + bytes(d.limit),
-                    el("span", {class: most <= d.limit ? "fits" : "over", style: "font-size:16px"},
+                    el("span", {class: most <= d.limit ? "fits" : "over", style: "font-size:15px"},
                        most <= d.limit ? "fits, " + bytes(d.limit - most) + " free" :
                                          "does not fit, " + bytes(most - d.limit) + " over")) :
                 "");
@@ -47,8 +47,7 @@ function makeTable(columns, rows) {
 
 function source(d, line) {
   return el(
-      "td", {class: "src", title: modelLine(d, line)}, el("b", {}, place(d, line)),
-      line ? "  " + modelLine(d, line) : "");
+      "td", {class: "src"}, el("b", {}, place(d, line)), el("span", {}, modelLine(d, line)));
 }
 
 // ---- memory by stage and kind of rank ----
@@ -67,7 +66,7 @@ function memoryBar(d, c, most) {
   c.bytes.forEach((b, k) => {
     if (b)
       bar.append(el("i", {
-        style: `width:${100 * b / most}%;background:${classColors[k]}`,
+        style: `width:${100 * b / most}%;background:${classColor(k)}`,
         title: d.classNames[k] + " " + bytes(b)
       }));
   });
@@ -82,7 +81,7 @@ function partitionSection(d) {
   const fullest = Math.max(...classes.map((c) => c.arena));
   const columns = [
     ["stage", false], ["ranks", false], ...used.map((k) => [d.classNames[k], true]), ["gaps", true],
-    ["arena", true], ["", false], ["fullest at", false], ["model line", false]
+    ["arena", true], ["", false], ["fullest at", false]
   ];
   const rows = classes.map(
       (c) =>
@@ -90,13 +89,14 @@ function partitionSection(d) {
            ...used.map((k) => c.bytes[k] ? bytes(c.bytes[k]) : "–"), bytes(c.free),
            el("b", {style: c.arena === fullest ? "" : "font-weight:450"}, bytes(c.arena)),
            memoryBar(d, c, most),
-           c.peak ? el("td", {class: "nowrap"}, el("code", {}, shorten(d.texts[c.peak[0]], fonts.type, 150)),
-                       d.texts[c.peak[1]] ? " of " + d.texts[c.peak[1]] : "") :
-                    "",
-           c.peak ? source(d, c.peak[2]) : ""]);
+           c.peak ? el("td", {class: "peak"}, el("code", {}, shorten(d.texts[c.peak[0]], fonts.type, 170)),
+                       d.texts[c.peak[1]] ? " of " + d.texts[c.peak[1]] : "",
+                       el("span", {}, place(d, c.peak[2]) + "  " + modelLine(d, c.peak[2]))) :
+                    ""]);
+  if (!classes.some((c) => c.free)) drop(columns, rows, 2 + used.length);
   const legend = el(
       "div", {class: "legend"},
-      ...used.map((k) => el("span", {}, el("i", {style: "background:" + classColors[k]}), d.classNames[k])));
+      ...used.map((k) => el("span", {}, el("i", {style: "background:" + classColor(k)}), d.classNames[k])));
   return [
     section(
         "memory", "Memory of each rank",
@@ -141,13 +141,13 @@ function parameterSection(d) {
     return [
       el("code", {}, d.texts[name]), copies > 1 ? "× " + copies : "", dimCell(d, dims), d.texts[dtype],
       bytes(size), bytes(size * copies), whole ? axisPills(d.mesh, whole) : "–",
-      extra ? axisPills(d.mesh, optimizer) : "as the parameter", stageRange(stages), source(d, line)
+      extra ? axisPills(d.mesh, optimizer) : "same", stageRange(stages), source(d, line)
     ];
   });
   const several = d.stages.length > 1;
   const columns = [
     ["parameter", false], ["", true], ["dimensions on one rank", false], ["type", false],
-    ["bytes each", true], ["all", true], ["copies over", false], ["optimizer split over", false],
+    ["bytes each", true], ["all", true], ["copies over", false], ["optimizer over", false],
     ["stages", false], ["model line", false]
   ];
   if (!mesh.length) drop(columns, rows, 7), drop(columns, rows, 6);
@@ -178,58 +178,5 @@ function updateSection(d) {
           ["weight decay", true], ["states on one rank", false], ["bytes", true]
         ],
         rows)
-  ];
-}
-
-// ---- communication ----
-
-function axisTotals(d, rows) {
-  const by = new Map();
-  for (const r of rows) by.set(r[0], (by.get(r[0]) || 0) + r[6]);
-  const most = Math.max(1, ...by.values());
-  return el(
-      "div", {
-        style:
-            "display:grid;grid-template-columns:max-content max-content 1fr;gap:5px 14px;align-items:center;max-width:640px;margin-bottom:14px"
-      },
-      ...[...by].flatMap(
-          ([mask, sum]) =>
-              [el("span", {}, ...axisPills(d.mesh, mask)), el("span", {class: "n"}, bytes(sum) + " per step"),
-               el("div", {class: "bar"}, el("i", {
-                    style: `width:${100 * sum / most}%;background:${
-                        axisColor(d.mesh, axesOf(d.mesh, mask)[0] || 0)}`
-                  }))]));
-}
-
-function trafficSection(d) {
-  const holder = el("div", {}),
-        phase = {F: "forward", B: "backward", W: "weights", step: "step", eval: "evaluation"};
-  const draw = (s) => {
-    const rows = d.traffic[s];
-    if (!rows.length) {
-      holder.replaceChildren(
-          el("p", {class: "soft"}, d.ranks > 1 ? "This stage sends nothing." : "One rank: nothing is sent."));
-      return;
-    }
-    holder.replaceChildren(
-        axisTotals(d, rows),
-        makeTable(
-            [
-              ["axis", false], ["collective", false], ["in", false], ["block", false], ["calls", true],
-              ["each", true], ["sent per step", true], ["model line", false]
-            ],
-            rows.map(
-                ([mask, op, kind, scope, line, calls, sum]) =>
-                    [axisPills(d.mesh, mask), el("td", {class: "nowrap"}, commNames[d.texts[op]]),
-                     phase[d.texts[kind]], el("code", {}, d.texts[scope] || "model"), thousands(calls),
-                     calls ? bytes(sum / calls) : "", bytes(sum), source(d, line)])));
-  };
-  draw(0);
-  return [
-    section(
-        "communication", "Communication",
-        "Per step, as the first rank of the stage sends it. Every row was derived from a difference of layouts at the model line beside it.",
-        stageChooser(d.stages.length, draw)),
-    holder
   ];
 }

@@ -51,6 +51,17 @@ xlm_traffic_row *xlm_report_traffic(const xlm_plan *p, const xlm_cluster *c, xlm
                                     uint32_t *n);                            // per axis, most bytes first
 const char *xlm_report_axes(const xlm_mesh *m, uint32_t axes, xlm_arena *a); // "dp, ep"
 
+typedef struct xlm_kernel_row { // all calls of one kernel in a step, or in an evaluation
+  const char *name;             // the op and its variant
+  const xlm_instr *first;
+  int64_t calls;
+  double flops, bytes;   // of all calls
+  double seconds, floor; // estimated, and xlm_estimate_floor; 0 without a cluster
+} xlm_kernel_row;
+// Largest first, by FLOPs and bytes. c may be NULL. Without communication.
+xlm_kernel_row *xlm_report_kernels(const xlm_plan *p, const xlm_rank_plan *r, bool train, const xlm_cluster *c,
+                                   xlm_arena *a, uint32_t *n);
+
 typedef struct xlm_experts {      // memory of packed rows at the peak of the rank with the most
   uint64_t worst, balanced;       // bytes of the packed tensors
   uint64_t arena, arena_balanced; // the whole arena of that rank

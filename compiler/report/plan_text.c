@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/cost/estimate.h"
 #include "compiler/report/plan_page.h"
 #include "compiler/report/report.h"
 
@@ -65,10 +64,8 @@ static void fits(page *g) {
 
 typedef struct row {
   const char *name;
-  double key, flops, bytes, floor;
-  int64_t count;
-  const xlm_tensor *tensor; // for the largest activations
-  const xlm_instr *instr;   // for kernels: the first of its kind
+  double key;
+  const xlm_tensor *tensor;
 } row;
 
 static int descending(const void *a, const void *b) {
@@ -99,54 +96,20 @@ static void largest_tensors(page *g) {
   }
 }
 
-static bool counts(const page *g, const xlm_segment *s) {
-  return g->o->with_train != (s->kind == XLM_SEG_EVAL);
-}
-
-static bool same_kernel(const xlm_instr *a, const xlm_instr *b) {
-  return a->op == b->op && !strcmp(a->variant ? a->variant : "", b->variant ? b->variant : "");
-}
-
-static const char *kernel_name(const page *g, const xlm_instr *in) {
-  bool named = in->variant && *in->variant;
-  return named ? xlm_arena_printf(g->a, "%s %s", xlm_op_name(in->op), in->variant) : xlm_op_name(in->op);
-}
-
-static uint32_t rows_by_kernel(page *g, row *rows, double *flops, double *bytes) {
-  uint32_t n = 0;
-  for (uint32_t s = 0; s < g->r->n_segments; s++) {
-    const xlm_segment *seg = &g->r->segments[s];
-    double times = (double)xlm_plan_runs(g->r, s);
-    for (uint32_t i = seg->first; counts(g, seg) && i < seg->first + seg->n; i++) {
-      const xlm_instr *in = &g->r->instrs[i];
-      uint32_t k = 0;
-      while (k < n && !same_kernel(rows[k].instr, in)) k++;
-      if (k == n) rows[n++] = (row){.name = kernel_name(g, in), .instr = in};
-      rows[k].count += (int64_t)times;
-      rows[k].flops += times * in->flops;
-      rows[k].bytes += times * in->bytes;
-      if (g->o->cluster) rows[k].floor += times * xlm_estimate_floor(g->o->cluster, g->r, in);
-      *flops += times * in->flops;
-      *bytes += times * in->bytes;
-    }
-  }
-  for (uint32_t k = 0; k < n; k++) rows[k].key = rows[k].flops + rows[k].bytes;
-  return n;
-}
-
 static void op_table(page *g) {
-  row *rows = XLM_NEW_N(g->a, row, g->r->n_instrs + 1);
+  uint32_t n;
+  xlm_kernel_row *rows = xlm_report_kernels(g->p, g->r, g->o->with_train, g->o->cluster, g->a, &n);
   double flops = 0, bytes = 0;
-  uint32_t n = rows_by_kernel(g, rows, &flops, &bytes);
   int width = 18;
-  for (uint32_t i = 0; i < n; i++)
+  for (uint32_t i = 0; i < n; i++) {
     if ((int)strlen(rows[i].name) > width) width = (int)strlen(rows[i].name);
-  qsort(rows, n, sizeof *rows, descending);
+    flops += rows[i].flops, bytes += rows[i].bytes;
+  }
   xlm_text_printf(g->t, "\nkernels of one %s\n  %-*s    calls      FLOPs  share      bytes  share%s\n",
                   g->o->with_train ? "step" : "pass", width, "op", g->o->cluster ? "      floor" : "");
   for (uint32_t i = 0; i < n; i++) {
     xlm_text_printf(
-        g->t, "  %-*s %8lld %10s %5.1f%% %10s %5.1f%%", width, rows[i].name, (long long)rows[i].count,
+        g->t, "  %-*s %8lld %10s %5.1f%% %10s %5.1f%%", width, rows[i].name, (long long)rows[i].calls,
         xlm_text_count(g->a, rows[i].flops), flops > 0 ? 100 * rows[i].flops / flops : 0.0,
         xlm_text_bytes(g->a, (uint64_t)rows[i].bytes), bytes > 0 ? 100 * rows[i].bytes / bytes : 0.0);
     if (g->o->cluster) xlm_text_printf(g->t, " %10s", xlm_report_seconds(g->a, rows[i].floor));

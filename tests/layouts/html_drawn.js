@@ -1,8 +1,9 @@
 // node html_drawn.js PAGE.html [TRACE.json]: what a plan's page draws is what the plan says. The bars of the
 // pipeline and of the strip below the memory are held against the trace of the same planned step; without one
-// (a plan without a cluster) against the page's own data, read here once more. Exit 1: they differ.
+// (a plan without a cluster) against the page's own data, read here once more; in light and in dark. Exit 1: they
+// differ.
 "use strict";
-const fs = require("fs"), {openPage, WIDTH} = require("./fake_page.js");
+const fs = require("fs"), {openPage, WIDTH, HEIGHT} = require("./fake_page.js");
 
 const page = openPage(process.argv[2]), d = page.data;
 let failed = 0;
@@ -41,11 +42,13 @@ function fromPage() {
 
 // ---- the pipeline ----
 
-const isBar = (r) => /^hsl|^#5b6675/.test(r.color) && r.h > 8;
+const paint = (name) => page.colors[page.root.dataset.theme]["--" + name];
+const colorOf = (run) => paint({F: "F", B: "B", W: "W"}[run.kind] ? run.kind + (run.microbatch % 2 ? "-2" : "") : "once");
+const isBar = (r) => ["F", "F-2", "B", "B-2", "W", "W-2", "once"].some((name) => paint(name) === r.color) && r.h > 8;
+const button = (id, name) => section(id).all((e) => e.tag === "button" && e.textContent === name)[0];
 
 function checkBars(stages, canvas, scale, from, what) {
   const rects = canvas.context.rects.filter(isBar), rows = [...new Set(rects.map((r) => r.y))].sort((a, b) => a - b);
-  const colors = new Map();
   check(rows.length === stages.length, what, "rows:", rows.length, "of", stages.length);
   stages.forEach((runs, s) => {
     const row = rects.filter((r) => r.y === rows[s]),
@@ -56,9 +59,7 @@ function checkBars(stages, canvas, scale, from, what) {
       check(near(r.x, (run.begin - from) * scale, 1.5), name, "begins at", r.x, "not", (run.begin - from) * scale);
       if (run.end > run.begin)
         check(near(r.x + r.w, (run.end - from) * scale, 1.5), name, "ends at", r.x + r.w, "not", (run.end - from) * scale);
-      const key = run.kind + run.microbatch;
-      check(!colors.has(r.color) || colors.get(r.color) === key, name, "has the colour of", colors.get(r.color));
-      colors.set(r.color, key);
+      check(r.color === colorOf(run), name, "has the colour", r.color);
       const inside = canvas.context.texts.filter((t) => t.x > r.x && t.x < r.x + r.w && t.y > r.y && t.y < r.y + r.h);
       for (const t of inside)
         check([run.kind + run.microbatch, String(run.microbatch)].includes(t.text), name, "is labelled", t.text);
@@ -83,11 +84,26 @@ function checkPipeline(stages) {
   check(Math.min(...bars.map(begin)) < 2, "the first bar begins late");
   const rows = checkBars(stages, canvas, scale, 0, "pipeline");
   for (const t of canvas.context.texts.filter((t) => t.y > rows[rows.length - 1] + 26))
-    check(near(t.x, inSeconds(t.text) * scale, 12), "the axis says", t.text, "at", t.x, "not", inSeconds(t.text) * scale);
+    check(near(t.x, inSeconds(t.text) * scale, 14.5), "the axis says", t.text, "at", t.x, "not", inSeconds(t.text) * scale);
   checkTips(stages, canvas, scale, rows);
-  section("pipeline").all((e) => e.tag === "button" && e.textContent === "zoom in")[0].fire("click", {});
+  button("pipeline", "zoom in").fire("click", {});
   const from = d.length * 1.012 / 4;
   checkBars(stages, canvas, 2 * scale, from, "zoomed");
+  canvas.fire("keydown", {key: "0"});
+  checkBars(stages, canvas, scale, 0, "whole again");
+  checkKeys(stages, canvas);
+}
+
+// The arrow keys go through the runs of a stage in order, and to the next stage.
+function checkKeys(stages, canvas) {
+  const tip = () => page.body.all((e) => e.className === "tip").map((e) => e.textContent).join();
+  stages[0].forEach((run, i) => {
+    canvas.fire("keydown", {key: i ? "ArrowRight" : "Home"});
+    check(tip().startsWith("stage 0: ") && (run.microbatch < 0 || new RegExp("microbatch " + run.microbatch + "\\D").test(tip())),
+          "the key went to", tip().slice(0, 60), "not to microbatch", run.microbatch);
+  });
+  canvas.fire("keydown", {key: "ArrowDown"});
+  check(tip().startsWith("stage " + Math.min(1, stages.length - 1) + ":"), "the key down went to", tip().slice(0, 30));
 }
 
 // Half a unit of the last digit that the page shows of a time (4 digits, whole microseconds, or two decimals of
@@ -128,21 +144,27 @@ function columns(polygon) {
   return list;
 }
 
-function checkMemory(stages) {
+// byTime: along the step's time, which the canvas shows with a little to spare; or else by instruction.
+function checkMemory(stages, byTime) {
   canvases("time").forEach((canvas, s) => {
-    const c = canvas.context, stage = d.stages[s], own = d.classes[stage.class], name = "memory of stage " + s;
+    const c = canvas.context, stage = d.stages[s], own = d.classes[stage.class];
+    const name = "memory of stage " + s + (byTime ? " by time" : "");
     const segment = (run) => stage.segments.find((g) => d.texts[g[0]] === run.kind && (run.kind === "step" || g[1] === run.chunk));
     const total = stages[s].reduce((sum, run) => sum + segment(run)[3], 0);
     check(c.rects.length === stages[s].length, name, "has", c.rects.length, "parts in its strip, not", stages[s].length);
     let at = 0;
     stages[s].forEach((run, i) => {
-      check(near(c.rects[i].x, at / total * WIDTH, 1.5), name, "strip: part", i, "begins at", c.rects[i].x);
+      const begin = byTime ? run.begin / (d.length * 1.012) : at / total;
+      check(near(c.rects[i].x, begin * WIDTH, 1.5), name, "strip: part", i, "begins at", c.rects[i].x, "not", begin * WIDTH);
+      check(c.rects[i].color === colorOf(run), name, "strip: part", i, "has the colour", c.rects[i].color);
       at += segment(run)[3];
     });
-    // Lines lie on each other, and the highest is the peak that stands beside them.
+    // Layers lie on each other, and the highest is the peak that stands beside them.
     const floor = Math.max(...c.polygons[0].points.map((p) => p[1])), arena = c.lines[0][0][1],
           unit = own.arena / (floor - arena);
-    const layers = c.polygons.map(columns), stood = layers[0].map(() => floor);
+    const order = [0, 2, 1, 3, 7, 5, 4, 6].map((k) => paint("class-" + k)), drawn = c.polygons.filter((p) => order.includes(p.color));
+    check(drawn.every((p, i) => !i || order.indexOf(drawn[i - 1].color) < order.indexOf(p.color)), name, "has its layers out of order");
+    const layers = drawn.map(columns), stood = layers[0].map(() => floor);
     for (const layer of layers)
       layer.forEach(([bottom, top], i) => {
         check(near(bottom, stood[i], 0.01) && top <= bottom + 0.01, name, "a layer does not stand on the one below");
@@ -154,35 +176,126 @@ function checkMemory(stages) {
     check(peak <= own.arena * 1.01, name, "is drawn above its arena");
     const parameters = (layers[0][0][0] - layers[0][0][1]) * unit;
     check(near(parameters, own.bytes[0], 0.02 * own.arena), name, "parameters are", own.bytes[0], "drawn", parameters);
+    checkPeak(c, canvas, stood, floor, said, name);
   });
+}
+
+// The mark stands on a highest column and names the instruction that is there.
+function checkPeak(c, canvas, stood, floor, said, name) {
+  const mark = c.polygons.find((p) => p.color === paint("mark")), [x, y] = mark ? mark.points[0] : [0, 0];
+  const column = Math.min(stood.length - 1, Math.floor(x / WIDTH * stood.length)), label = c.texts.find((t) => t.text.startsWith("peak "));
+  check(mark && near(y, stood[column] - 1, 1) && near(stood[column], Math.min(...stood), 0.01), name, "its mark is at", x, y);
+  check(label && amount(label.text) === said, name, "the mark says", label && label.text);
+  canvas.fire("keydown", {key: "p"});
+  const tip = page.body.all((e) => e.className === "tip").map((e) => e.textContent).join();
+  check(amount(tip) === said, name, "the tip at the peak says", tip.slice(0, 60));
+  const named = label.text.split(": ")[1].replace(/…$/, "");
+  check(tip.includes(" in use at " + named), name, "the tip at the peak is not of", named);
 }
 
 // ---- the graph ----
 
-// Rectangles of the leaves, in pixels of the drawing.
-function leaves(e, x, y) {
-  const [, dx, dy] = /translate\(([-\d.]+) ([-\d.]+)\)/.exec(e.attributes.transform || "translate(0 0)");
+// Rectangles of the leaves, in pixels of the drawing, each with how many ops it stands for.
+function leaves(e, x, y, times) {
+  const [, dx, dy] = /^translate\(([-\d.]+) ([-\d.]+)\)$/.exec(e.attributes.transform || "") || [0, 0, 0];
   x += Number(dx), y += Number(dy);
-  if (e.className !== "box") return e.children.flatMap((c) => leaves(c, x, y));
+  if (!/^box( picked)?$/.test(e.className)) {
+    const heading = e.children.find((c) => c.className === "name"), [, n] = (heading && /  × (\d+)/.exec(heading.textContent)) || [0, 1];
+    return e.children.flatMap((c) => leaves(c, x, y, times * n));
+  }
   const {d: hexagon, width, height} = e.children.find((c) => c.className === "frame").attributes;
   const [, w, h] = hexagon ? /L([\d.]+) [\d.]+L[\d.]+ ([\d.]+)H/.exec(hexagon).map(Number) : [0, Number(width), Number(height)];
-  return [{x, y, w, h, text: e.children.map((c) => c.textContent).join("\n")}];
+  const [, copies] = /  × (\d+)/.exec(e.children.map((c) => c.textContent).join("\n")) || [0, 1];
+  return [{element: e, x, y, w, h, ops: times * copies, text: e.children.map((c) => c.textContent).join("\n")}];
 }
 
-// With every block open, each op of the segment is in one box (or one of several "× n"), and no box covers another.
+const view = () => section("graph").all((e) => e.className === "view")[0];
+const boxesDrawn = () => leaves(view().all((e) => e.tag === "svg")[0], 0, 0, 1);
+function placed() {
+  const pan = view().all((e) => /scale/.test(e.attributes.transform || ""))[0];
+  const [, x, y, k] = /translate\(([-\d.]+) ([-\d.]+)\) scale\(([\d.]+)\)/.exec(pan.attributes.transform).map(Number);
+  return {x, y, k};
+}
+
+// With every block open, each op of the segment is in one box (or one of several "× n"), and no box covers another;
+// after "fit" all are in view.
 function checkGraph() {
-  const graph = section("graph");
-  graph.all((e) => e.tag === "button" && e.textContent === "open all")[0].fire("click", {});
-  const drawing = graph.all((e) => e.tag === "svg")[0], boxes = leaves(drawing, 0, 0);
-  const copies = (b) => Number((/  × (\d+)/.exec(b.text) || [0, 1])[1]);
-  const wanted = d.stages[0].segments[0][3], drawn = boxes.reduce((sum, b) => sum + copies(b), 0);
+  const wanted = d.stages[0].segments[0][3];
+  button("graph", "open all").fire("click", {});
+  button("graph", "fit").fire("click", {});
+  const boxes = boxesDrawn(), drawn = boxes.reduce((sum, b) => sum + b.ops, 0), p = placed();
   check(drawn === wanted, "the graph has", drawn, "ops, not", wanted);
   for (const b of boxes) {
-    check(b.x >= 0 && b.y >= 0 && b.x + b.w <= Number(drawing.attributes.width) + 1 && b.y + b.h <= Number(drawing.attributes.height) + 1,
-          "outside of the drawing:", b.text);
+    const left = b.x * p.k + p.x, top = b.y * p.k + p.y;
+    check(left >= -1 && top >= -1 && left + b.w * p.k <= WIDTH + 1 && top + b.h * p.k <= HEIGHT + 1, "not in view:", b.text);
     for (const o of boxes)
       check(o === b || o.x >= b.x + b.w - 1 || b.x >= o.x + o.w - 1 || o.y >= b.y + b.h - 1 || b.y >= o.y + o.h - 1, b.text, "covers", o.text);
   }
+  checkZoom();
+  checkSearch();
+  checkFold(wanted);
+}
+
+function checkZoom() {
+  const steps = [
+    ["+", () => button("graph", "+").fire("click", {}), 1.25], ["−", () => button("graph", "−").fire("click", {}), 0.8],
+    ["the key +", () => view().fire("keydown", {key: "+"}), 1.25], ["the key -", () => view().fire("keydown", {key: "-"}), 0.8],
+    ["the wheel", () => view().fire("wheel", {deltaY: -24, clientX: 300, clientY: 200}), Math.exp(0.1)]
+  ];
+  for (const [name, act, factor] of steps) {
+    const before = placed(), at = name === "the wheel" ? [300, 200] : [WIDTH / 2, HEIGHT / 2];
+    act();
+    const after = placed(), point = (p) => [(at[0] - p.x) / p.k, (at[1] - p.y) / p.k];
+    check(near(after.k / before.k, factor, 0.001), name, "zooms by", after.k / before.k);
+    check(near(point(before)[0], point(after)[0], 0.5) && near(point(before)[1], point(after)[1], 0.5), name, "moves its point");
+  }
+  const before = placed();
+  view().fire("keydown", {key: "ArrowDown"});
+  check(placed().y < before.y, "the key down does not move the graph up");
+  button("graph", "1:1").fire("click", {});
+  check(placed().k === 1, "1:1 is", placed().k);
+  view().fire("keydown", {key: "0"});
+  check(boxesDrawn().every((b) => b.y * placed().k + placed().y >= -1), "the key 0 does not fit");
+}
+
+// A weight is found, its block opened, its box chosen, in the middle of the view and described.
+function checkSearch() {
+  button("graph", "close all").fire("click", {});
+  const weight = "wo", input = section("graph").all((e) => e.tag === "input")[0];
+  const searched = (value) => {
+    input.value = value;
+    input.fire("keydown", {key: "Enter"});
+    return boxesDrawn().filter((b) => b.element.className === "box picked");
+  };
+  const stage0 = d.stages[0].ops.some((op) => op[9] === 0 && op[4].some((t) => d.texts[(d.stages[0].tensors[t] || [])[0]] === "layers.0.attention." + weight));
+  const [box, ...more] = searched(weight), p = placed();
+  if (stage0) {
+    check(box && !more.length && (box.ops > 1 || box.text.includes(" " + weight)), "the search for", weight, "chose", box && box.text);
+    check(box && near((box.x + box.w / 2) * p.k + p.x, WIDTH / 2, 1) && near((box.y + box.h / 2) * p.k + p.y, HEIGHT / 2, 1), "the box found is not in the middle");
+    const aside = section("graph").all((e) => e.tag === "aside")[0].textContent;
+    check(aside.includes("attention." + weight), "the details are not of", weight);
+  }
+  check(!searched("no such thing").some((b) => b.text.includes("no such")) && section("graph").all((e) => e.attributes.role === "status")[0].textContent === "not in this phase",
+        "the search found what is not there");
+}
+
+// By keyboard: a fold opens, says what it stands for, and is taken apart into its blocks.
+function checkFold(wanted) {
+  button("graph", "close all").fire("click", {});
+  const fold = boxesDrawn().find((b) => /^\+ \S+  × /m.test(b.text) || /\+ layers\.\d+–\d+  × \d+/.test(b.text));
+  const layers0 = new Set(d.stages[0].ops.map((op) => (d.texts[op[2]].match(/^layers\.\d+/) || [])[0]).filter((x) => x));
+  check(fold || layers0.size < 5, "of", layers0.size, "layers none are folded");
+  if (!fold) return;
+  const [, low, high, times] = /layers\.(\d+)–(\d+)  × (\d+)/.exec(fold.text).map(Number);
+  check(high - low + 1 === times, "the fold", fold.text, "stands for", times);
+  fold.element.fire("keydown", {key: "Enter"});
+  check(boxesDrawn().length > 3 && !boxesDrawn().some((b) => b.text === fold.text), "Enter does not open", fold.text);
+  const aside = section("graph").all((e) => e.tag === "aside")[0];
+  aside.all((e) => e.tag === "button")[0].fire("click", {});
+  const layers = boxesDrawn().filter((b) => /^\+ layers\.\d+$/m.test(b.text));
+  check(layers.length >= times, "taken apart, the fold is", layers.length, "blocks of", times);
+  button("graph", "open all").fire("click", {});
+  check(boxesDrawn().reduce((sum, b) => sum + b.ops, 0) === wanted, "taken apart, ops are missing");
 }
 
 // ---- bars made of elements ----
@@ -220,6 +333,58 @@ function checkUpdates() {
   if (d.stages.length === 1) check(near(all, most, 0.02 * most), "states of the optimizer:", all, "of", most);
 }
 
+// ---- kernels and communication ----
+
+const rowsOf = (id, table) => section(id).all((e) => e.tag === "tbody")[table].children.map((r) => r.children.map((c) => c.textContent));
+const number = (text) => Number(text.replace(/,/g, ""));
+const scaledBy = (text, units) => {
+  const [n, unit] = text.split(" ");
+  return Number(n) * (units[unit || ""] || 1);
+};
+const counted = (text) => scaledBy(text, {"": 1, K: 1e3, M: 1e6, B: 1e9, T: 1e12, P: 1e15});
+
+// The table of the first stage has every instruction of the step once per run, and on a cluster all of its time.
+function checkKernels(stages) {
+  const stage = d.stages[0], rows = rowsOf("kernels", 0), calls = new Map(), runs = (k) => stage.runs.filter((r) => r[0] === k).length;
+  let flops = 0;
+  stage.segments.forEach((g, k) => {
+    for (const op of stage.ops.slice(g[2], g[2] + g[3])) {
+      if (op[10]) continue;
+      const name = d.texts[op[0]];
+      calls.set(name, (calls.get(name) || 0) + runs(k));
+      flops += op[6] * runs(k);
+    }
+  });
+  const said = new Map();
+  for (const [name, n] of rows) said.set(name.split(" ")[0], (said.get(name.split(" ")[0]) || 0) + number(n));
+  // The first microbatch, or the last, may run a variant of a segment that has other kernels: sums are compared.
+  const all = (m) => [...m.values()].reduce((a, b) => a + b, 0);
+  check(near(all(said), all(calls), 0.02 * all(calls)), "calls in the table:", all(said), "of", all(calls));
+  const total = rows.reduce((sum, r) => sum + counted(r[2]), 0);
+  check(near(total, flops, 0.02 * flops), "FLOPs in the table:", total, "of", flops);
+  if (!d.stepSeconds) return;
+  const time = rows.reduce((sum, r) => sum + inSeconds(r[6]), 0), idle = d.stepSeconds - time;
+  const busy = stages[0].reduce((sum, r) => sum + r.end - r.begin, 0);
+  check(time <= busy * 1.001, "kernels take", time, "in", busy);
+  const bar = section("kernels").all((e) => e.className === "bar thick")[0].children.map((i) => parseFloat(i.style.cssText.match(/width:([\d.]+)/)[1]));
+  check(near(bar.reduce((a, b) => a + b, 0), 100, 0.01), "the parts of the step are", bar.join(" + "), "%");
+  check(near(bar[0], 100 * time / d.stepSeconds, 0.5), "kernels are", bar[0], "% of the step, not", 100 * (1 - idle / d.stepSeconds));
+  checkExposed(busy, time);
+}
+
+// Kernels and exposed communication fill the time in which the stage runs. (The rank whose times the schedule has is the
+// slowest of its stage, and may be another.)
+function checkExposed(busy, kernels) {
+  const exposed = d.traffic[0].reduce((sum, r) => sum + Math.max(0, r[8]), 0);
+  check(near(kernels + exposed, busy, 0.05 * busy), "kernels", kernels, "and exposed", exposed, "are not", busy);
+  for (const r of d.traffic[0]) check(r[8] <= r[7] * 1.0001, "more is exposed than takes time:", r.join());
+  if (!d.traffic[0].length) return;
+  const totals = rowsOf("communication", 0), rows = rowsOf("communication", 1);
+  check(rows.length === d.traffic[0].length, "rows of communication:", rows.length);
+  const time = (table, k) => table.reduce((sum, r) => sum + inSeconds(r[k]), 0);
+  check(near(time(totals, 2), time(rows, 7), 0.01 * time(rows, 7) + 1e-6 * rows.length), "times of axes", time(totals, 2), "of rows", time(rows, 7));
+}
+
 // What the lists of the page point to must be there: an op lies in its segment.
 function checkData() {
   d.stages.forEach((stage, s) => stage.segments.forEach((g, k) => {
@@ -229,11 +394,28 @@ function checkData() {
 }
 
 const stages = process.argv[3] ? fromTrace(process.argv[3]) : fromPage();
+
+// All pictures along a step, in the present colours.
+function checkTimes() {
+  checkPipeline(stages);
+  if (d.stepSeconds) {
+    checkMemory(stages, true);
+    button("time", "by instruction").fire("click", {});
+  }
+  checkMemory(stages, false);
+  if (d.stepSeconds) button("time", "by time").fire("click", {});
+}
+
 checkData();
-checkPipeline(stages);
-checkMemory(stages);
+checkTimes();
+const mode = page.body.all((e) => e.className === "mode")[0];
+check(page.root.dataset.theme === "light", "the page begins", page.root.dataset.theme);
+for (let i = 0; i < 2; i++) mode.fire("click", {});
+check(page.root.dataset.theme === "dark" && paint("ink") !== page.colors.light["--ink"], "the switch does not make it dark");
+checkTimes();
 checkBarsOfClasses();
 checkUpdates();
+checkKernels(stages);
 checkGraph();
 console.log(failed ? failed + " differences" : "ok: " + stages.flat().length + " runs in " + stages.length + " stages");
 process.exit(failed ? 1 : 0);

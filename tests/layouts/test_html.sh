@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The HTML pages of `xlmc plan` and `xlmc graph`: self-contained, not too large, with data that agrees with
-# the JSON plan; and, where there is a browser, every part is drawn without an error.
+# the JSON plan; and, where there is a browser, every part is drawn without an error, readably, in light and dark, on a
+# screen and on a phone (html_probe.js).
 set -u
 source_dir=$1 xlmc=$2/xlmc
 work=$(mktemp -d)
@@ -41,13 +42,25 @@ draws() {
   timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" --window-size=1400,2000 --virtual-time-budget=3000 \
     --enable-logging=stderr --dump-dom "file://$work/$name.html" > "$work/dom" 2> "$work/log"
   grep -E 'Uncaught|CONSOLE.*[Ee]rror' "$work/log" && fail "$name: an error in the browser"
+  sed '/<script/,/<\/script>/d' "$work/dom" | grep -oE '.{0,60}(>undefined<|NaN).{0,60}' && fail "$name: shows undefined or NaN"
   for part in "$@"; do grep -q "$part" "$work/dom" || fail "$name: the browser shows no $part"; done
+}
+
+# probes NAME WIDTH: a browser finds nothing wrong with the page's looks in a window of this width.
+probes() {
+  [ -n "$browser" ] || return
+  { sed '/<\/body>/,$d' "$work/$1.html" && echo "<script>" && cat tests/layouts/html_probe.js && echo "</script></body></html>"; } > "$work/probe.html"
+  timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" --window-size="$2,2000" --virtual-time-budget=8000 \
+    --dump-dom "file://$work/probe.html" 2> "$work/log" | sed -n '/<pre id="probe">/,/<\/pre>/p' > "$work/probe"
+  grep -q '<pre id="probe">probe: ok</pre>' "$work/probe" || { fail "$1, $2 pixels wide:"; cat "$work/probe"; }
 }
 
 page one plan models/llama.xlm --preset nano --layers 2
 page many plan models/llama.xlm --preset nano --layers 4 --pp 4 --dp 2 --tp 2 --zero 1
 page moe plan models/mixtral.xlm --preset nano --layers 2 --ep 2
 page large plan models/llama.xlm --preset large --pp 8 --num-microbatches 32
+page wide plan models/llama.xlm --preset l3_405b --tp 8 --pp 16 --dp 4 --zero 1 --dtype bf16 --num-microbatches 16 --micro-batch-size 1 --recompute full --cluster h100
+[ "$(wc -c < "$work/wide.html")" -lt 3000000 ] || fail "512 ranks: larger than 3 MB"
 page graph graph models/llama.xlm --preset nano --layers 2 --tp 2 --dp 2 --level partition
 page model graph models/gpt2.xlm --level model
 
@@ -88,9 +101,13 @@ grep -q "there is 0 to 1" "$work/rank.text" || fail "rank 2 of 2: no reason"
 if graph --tp 2 --level train --rank 1; then fail "a rank of a graph that has none"; fi
 if graph --pp 2 --level plan --rank 1 --stage 1; then fail "--rank and --stage"; fi
 
-draws one 'id="memory"' 'id="parameters"' 'id="graph"' 'id="pipeline"' 'id="time"' 'id="communication"' 'layers.0' 'One rank: nothing is sent'
+draws one 'id="memory"' 'id="parameters"' 'id="graph"' 'id="pipeline"' 'id="time"' 'id="kernels"' 'id="communication"' 'layers.0' 'One rank: nothing is sent'
 draws many 'stage 3' 'layers.0' '>all-gather<' '>reduce-scatter<'
 draws moe 'all-to-all (rows)'
 draws large 'stage 7'
+draws wide 'prologue' 'show all 16 stages' 'layers.1–5  × 5' 'exposed communication'
 draws graph 'all-gather tp' 'layers.0'
+probes wide 1280
+probes moe 390
+probes graph 390
 exit $failed

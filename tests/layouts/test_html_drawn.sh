@@ -20,7 +20,7 @@ drawn() {
     "$node" tests/layouts/html_drawn.js "$work/$name.html" || { echo "FAILED: $name"; failed=1; }
 }
 
-drawn one_rank --layers 2 --micro-batch-size 8
+drawn one_rank --layers 6 --micro-batch-size 8
 drawn updates --layers 2 --dp 2 --zero 1 --optimizer muon
 drawn three --layers 2 --dp 2 --tp 2 --zero 3
 drawn two_stages --pp 2 --tp 2 --num-microbatches 4

@@ -118,7 +118,7 @@ static void as_html(planning *w, xlm_text *t) {
   xlm_report_html o = {.source = w->j->source,
                        .memory_limit = w->limit,
                        .schedule = w->page.schedule,
-                       .cluster = w->cluster ? w->cluster->name : NULL,
+                       .cluster = w->cluster,
                        .updates = w->page.updates,
                        .n_updates = w->page.n_updates,
                        .estimate = w->page.estimate};

@@ -77,6 +77,20 @@ void xlm_public_config(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
 
 // ---- the config section ----
 
+static void free_json(void *json) {
+  json_decref(json);
+}
+
+const json_t *xlm_config_value(const char *json, xlm_arena *a) {
+  json_t *v;
+  xlm_error err;
+  xlm_arena_cleanup *owner = xlm_arena_add_cleanup(a, free_json);
+  xlm_status s = xlm_json_parse(json, strlen(json), JSON_DECODE_ANY, "the config section", &v, &err);
+  if (s == XLM_ENV) xlm_arena_exhausted(a, strlen(json));
+  XLM_ASSERT(s == XLM_OK, "%s: %s", json, err.text);
+  return owner->what = v;
+}
+
 // Does an operation that publishes an attribute under this name have this value? True when none publishes it.
 static bool is_used(const xlm_graph *g, const char *name, double value, const char **op) {
   *op = NULL;
@@ -114,12 +128,9 @@ bool xlm_config_check(const xlm_graph *g, xlm_diags *d) {
   uint32_t errors = d->errors;
   for (uint32_t i = 0; i < g->n_keys; i++) {
     const xlm_plan_key *k = &g->keys[i];
-    json_t *v;
-    xlm_error err;
-    if (xlm_json_parse(k->json, strlen(k->json), JSON_DECODE_ANY, k->key, &v, &err) != XLM_OK) continue;
+    const json_t *v = xlm_config_value(k->json, d->arena);
     check_tied(g, k, v, d);
     check_published(g, k, k->key, v, d);
-    json_decref(v);
   }
   xlm_published_check(g, d);
   return d->errors == errors;

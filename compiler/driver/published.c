@@ -5,7 +5,6 @@
 
 #include "compiler/driver/whole_plan.h"
 #include "compiler/ir/op.h"
-#include "runtime/base/json_parse.h"
 #include "runtime/plan/config_rope.h"
 
 static const xlm_plan_key *key_named(const xlm_graph *g, const char *key) {
@@ -60,20 +59,9 @@ void xlm_published_put(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
 
 // --- the section
 
-static void free_json(void *json) {
-  json_decref(json);
-}
-
-// A configuration that has the value as its rope_scaling; the arena owns it, so that nothing leaks when it is
-// out of memory.
+// A configuration that has the value as its rope_scaling.
 static const json_t *parsed(const char *json, xlm_arena *a) {
-  json_t *v;
-  xlm_error err;
-  const char *text = xlm_arena_printf(a, "{\"rope_scaling\": %s}", json);
-  xlm_arena_cleanup *owner = xlm_arena_add_cleanup(a, free_json);
-  if (xlm_json_parse(text, strlen(text), 0, "config", &v, &err) != XLM_OK) return NULL;
-  owner->what = v;
-  return v;
+  return xlm_config_value(xlm_arena_printf(a, "{\"rope_scaling\": %s}", json), a);
 }
 
 // Does a node compute what the section says? *why: how the last one differs.

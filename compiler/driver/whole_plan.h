@@ -2,6 +2,8 @@
 #ifndef XLM_DRIVER_WHOLE_PLAN_H
 #define XLM_DRIVER_WHOLE_PLAN_H
 
+#include <jansson.h>
+
 #include "compiler/driver/rank_plans.h"
 
 // model: the simplified model graph. counted: the graph whose FLOPs are the model's, before recomputation is
@@ -14,6 +16,9 @@ void xlm_public_config(xlm_plan *p, const xlm_graph *model, xlm_arena *a);
 // False when a key of the model's config section contradicts the graph, so that another tool would compute
 // something else: each is a diagnostic.
 bool xlm_config_check(const xlm_graph *model, xlm_diags *d);
+// JSON that the compiler itself wrote, such as the value of a key of the config section; the arena owns it. When there
+// is no memory for it, the arena is exhausted.
+const json_t *xlm_config_value(const char *json, xlm_arena *a);
 // published.c: the part of both that operations publish.
 void xlm_published_put(xlm_plan *p, const xlm_graph *model, xlm_arena *a);
 void xlm_published_check(const xlm_graph *model, xlm_diags *d);

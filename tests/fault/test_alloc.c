@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "compiler/parse/load.h"
 #include "runtime/interchange/config_json.h"
 #include "runtime/train/curve.h"
 #include "runtime/train/metrics.h"
@@ -77,6 +78,48 @@ static void test_compile(void **state) {
     const char *text = read_model(a, o.model, i & 1);
     for (size_t f = 0; f < FILLERS; f++) walk_blocks(text, &o, f * FILLER);
   }
+  xlm_arena_free(a);
+}
+
+// ---- malloc: the config section ----
+
+// Compiles a model whose config section contradicts it; a key that there is no memory to read is no key that
+// is right. false: out of memory.
+static bool is_refused(const xlm_source *source, const toy_options *o) {
+  xlm_arena *volatile a = xlm_arena_new(0);
+  volatile bool done = false;
+  if (a && XLM_ARENA_TRY(a)) {
+    xlm_compile_options c = toy_compile_options(a, o);
+    xlm_diags d;
+    plan_for_here(&c, "cpu", o->threads);
+    xlm_diags_init(&d, a, source);
+    const xlm_plan *plan = xlm_compile(a, source, &c, &d, NULL, NULL).plan;
+    assert_true(!plan && d.errors == 2);
+    done = true;
+  }
+  if (a) xlm_arena_free(a);
+  return done;
+}
+
+static void test_config_section(void **state) {
+  (void)state;
+  if (!MALLOC_HOOK) skip();
+  toy_options o = toy_defaults("llama");
+  xlm_arena *a = xlm_arena_new(0);
+  const xlm_source *llama = toy_source(a, "llama");
+  char *text = xlm_arena_printf(a, "%s", llama->text), *at = strstr(text, "hidden_act    =");
+  assert_non_null(at);
+  text = xlm_arena_printf(
+      a, "%.*srope_scaling = { rope_type = \"linear\" factor = 2.0 }\ntie_word_embeddings = true\n%s",
+      (int)(at - text), text, at);
+  const xlm_source *source = xlm_source_load(a, llama->path, text, strlen(text));
+  long n = 1, left = 0;
+  for (; left <= 0; n++) {
+    atomic_store(&hook_countdown, n);
+    is_refused(source, &o);
+    left = atomic_exchange(&hook_countdown, 0);
+  }
+  assert_true(n > 10);
   xlm_arena_free(a);
 }
 
@@ -315,7 +358,7 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_compile), cmocka_unit_test(test_runtime),
-                                     cmocka_unit_test(test_failed_saves)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_compile), cmocka_unit_test(test_config_section),
+                                     cmocka_unit_test(test_runtime), cmocka_unit_test(test_failed_saves)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -5,8 +5,9 @@
 // optimizer states agree with those of the plain layout bit for bit, except when every microbatch is reduced
 // separately. One bound on the losses serves every optimizer: an element whose sign lion takes differently
 // has almost no gradient, and moves by a rate that is lower, as it should be for lion; directions of only
-// rounding errors in muon change the loss as little; parameters and states of other splits are not compared. The plans under test go through a file first, as
-// with `xlmrun train plan.json`; those they are compared with do not.
+// rounding errors in muon change the loss as little; parameters and states of other splits are not compared.
+// The plans under test go through a file first, as with `xlmrun train plan.json`; those they are compared
+// with do not.
 //
 //   test_any_plan                 a fixed list of seeds, and some fresh ones
 //   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)
@@ -58,18 +59,6 @@ static const char *text_of(const layout *l) {
            l->model, l->pp, l->dp, l->ep, l->cp, l->tp, l->microbatches, l->zero, l->chunks, l->schedule,
            l->recompute, l->reduce, l->optimizer, l->dtype, l->loss_chunks);
   return text;
-}
-
-static bool parse_layout(const char *text, layout *l) {
-  snprintf(l->reduce, sizeof l->reduce, "step");
-  snprintf(l->optimizer, sizeof l->optimizer, "adamw");
-  snprintf(l->dtype, sizeof l->dtype, "f32");
-  l->loss_chunks = 1;
-  return sscanf(text,
-                "%15s pp=%d dp=%d ep=%d cp=%d tp=%d mb=%d zero=%d chunks=%d schedule=%15s recompute=%d "
-                "reduce=%15s optimizer=%15s dtype=%7s loss_chunks=%d",
-                l->model, &l->pp, &l->dp, &l->ep, &l->cp, &l->tp, &l->microbatches, &l->zero, &l->chunks,
-                l->schedule, &l->recompute, l->reduce, l->optimizer, l->dtype, &l->loss_chunks) >= 11;
 }
 
 static xlm_mesh mesh_of(const layout *l) {
@@ -200,6 +189,54 @@ static layout plain(const char *model, int microbatches, const char *optimizer) 
   snprintf(l.optimizer, sizeof l.optimizer, "%s", optimizer);
   snprintf(l.dtype, sizeof l.dtype, "f32");
   return l;
+}
+
+// The text of a layout: the model, then NAME=VALUE in any order. What is left out is 1 for sizes, and the
+// usual choice. false: a word is of another form.
+static bool parse_word(layout *l, const char *word) {
+  const struct {
+    const char *name;
+    int *number;
+  } numbers[] = {{"pp", &l->pp},
+                 {"dp", &l->dp},
+                 {"ep", &l->ep},
+                 {"cp", &l->cp},
+                 {"tp", &l->tp},
+                 {"mb", &l->microbatches},
+                 {"zero", &l->zero},
+                 {"chunks", &l->chunks},
+                 {"recompute", &l->recompute},
+                 {"loss_chunks", &l->loss_chunks}};
+  const struct {
+    const char *name;
+    char *at;
+    size_t room;
+  } texts[] = {{"schedule", l->schedule, sizeof l->schedule},
+               {"reduce", l->reduce, sizeof l->reduce},
+               {"optimizer", l->optimizer, sizeof l->optimizer},
+               {"dtype", l->dtype, sizeof l->dtype}};
+  const char *value = strchr(word, '=');
+  size_t n = value ? (size_t)(value++ - word) : 0;
+  char *end;
+  for (size_t i = 0; n && i < sizeof numbers / sizeof *numbers; i++) {
+    if (strlen(numbers[i].name) != n || strncmp(numbers[i].name, word, n)) continue;
+    *numbers[i].number = (int)strtol(value, &end, 10);
+    return end != value && !*end;
+  }
+  for (size_t i = 0; n && i < sizeof texts / sizeof *texts; i++)
+    if (strlen(texts[i].name) == n && !strncmp(texts[i].name, word, n))
+      return snprintf(texts[i].at, texts[i].room, "%s", value) < (int)texts[i].room;
+  return false;
+}
+
+static bool parse_layout(const char *text, layout *l) {
+  char copy[256], *word, *rest = copy;
+  if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy) return false;
+  if (!(word = strtok_r(copy, " ", &rest)) || strlen(word) >= sizeof l->model) return false;
+  *l = plain(word, 1, "adamw");
+  while ((word = strtok_r(NULL, " ", &rest)))
+    if (!parse_word(l, word)) return false;
+  return true;
 }
 
 // Sums are split differently over dp, ep, cp and tp, and when ranks are added before microbatches; pipeline,
@@ -344,10 +381,27 @@ static void found_layouts(void **state) {
       "optimizer=adamw dtype=bf16 loss_chunks=1",
   };
   for (size_t i = 0; i < sizeof found / sizeof *found; i++) {
-    layout l = {.pp = 1};
+    layout l;
     assert_true(parse_layout(found[i], &l));
     compare(&l);
   }
+}
+
+// Every option of a layout's text is read, also those after others that are left out.
+static void reads_what_it_writes(void **state) {
+  (void)state;
+  layout l, again;
+  for (uint64_t seed = 1; seed < 50; seed++) {
+    l = random_layout(seed);
+    assert_true(parse_layout(text_of(&l), &again));
+    char written[256];
+    snprintf(written, sizeof written, "%s", text_of(&l));
+    assert_string_equal(written, text_of(&again));
+  }
+  assert_true(parse_layout("gpt2 tp=2 loss_chunks=3 dtype=bf16", &l));
+  assert_true(l.tp == 2 && l.pp == 1 && l.loss_chunks == 3 && !strcmp(l.dtype, "bf16"));
+  assert_false(parse_layout("gpt2 tp=two", &l));
+  assert_false(parse_layout("gpt2 pt=2", &l));
 }
 
 static uint64_t given_seed, given_count;
@@ -369,9 +423,9 @@ static void given_layout(void **state) {
 }
 
 int main(int argc, char **argv) {
-  const struct CMUnitTest all[] = {cmocka_unit_test(microbatches_change_rounding_only),
-                                   cmocka_unit_test(fixed_layouts), cmocka_unit_test(found_layouts),
-                                   cmocka_unit_test(fresh_layouts)};
+  const struct CMUnitTest all[] = {
+      cmocka_unit_test(reads_what_it_writes), cmocka_unit_test(microbatches_change_rounding_only),
+      cmocka_unit_test(fixed_layouts), cmocka_unit_test(found_layouts), cmocka_unit_test(fresh_layouts)};
   const struct CMUnitTest some[] = {cmocka_unit_test(microbatches_change_rounding_only),
                                     cmocka_unit_test(given_layouts)},
                           one[] = {cmocka_unit_test(given_layout)};
@@ -379,6 +433,10 @@ int main(int argc, char **argv) {
     given_seed = strtoull(argv[1], NULL, 10), given_count = strtoull(argv[2], NULL, 10);
     return cmocka_run_group_tests(some, NULL, NULL);
   }
-  if (argc == 2 && parse_layout(argv[1], &given)) return cmocka_run_group_tests(one, NULL, NULL);
+  if (argc == 2) {
+    if (parse_layout(argv[1], &given)) return cmocka_run_group_tests(one, NULL, NULL);
+    fprintf(stderr, "test_any_plan: '%s' is not a layout: MODEL NAME=VALUE...\n", argv[1]);
+    return 1;
+  }
   return cmocka_run_group_tests(all, NULL, NULL);
 }

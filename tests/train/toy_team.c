@@ -7,36 +7,50 @@
 
 #include <cmocka.h>
 
-static xlm_status open_all(toy_team *t, const char *device, xlm_error *err) {
-  xlm_backend backend = toy_backend(device);
-  XLM_TRY(xlm_team_open(t->plan, &backend, 1, XLM_LAUNCH_LOCAL, 20, &t->team, err));
-  XLM_TRY(xlm_store_new(t->plan, xlm_team_states(t->team), &t->store, err));
-  XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
+static xlm_status open_data(toy_team *t, const char *text, xlm_error *err) {
   xlm_arena *a = xlm_arena_new(0);
   xlm_data_options reads;
   assert_non_null(a);
   xlm_status s = xlm_plan_data(t->plan, a, &reads, err);
   reads.vocab = 256;
-  if (s == XLM_OK) s = xlm_data_synthetic(4000, reads, 5, &t->data, err);
+  if (s == XLM_OK)
+    s = text ? xlm_data_open(&text, 1, reads, &t->data, err)
+             : xlm_data_synthetic(4000, reads, 5, &t->data, err);
   xlm_arena_free(a);
-  XLM_TRY(s);
+  return s;
+}
+
+static xlm_status open_all(toy_team *t, const char *device, const char *text, xlm_error *err) {
+  xlm_backend backend = toy_backend(device);
+  XLM_TRY(xlm_team_open(t->plan, &backend, t->plan->target.threads, XLM_LAUNCH_LOCAL, 20, &t->team, err));
+  XLM_TRY(xlm_store_new(t->plan, xlm_team_states(t->team), &t->store, err));
+  XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
+  XLM_TRY(open_data(t, text, err));
   xlm_data_part all = {t->data, 0, xlm_data_tokens(t->data)};
   XLM_TRY(xlm_samples_open(all, t->plan->seq, 3, "synthetic", &t->samples, err));
   return xlm_feeds_open(t->team, &t->samples, false, &t->feeds, err);
 }
 
-toy_team *toy_team_open_on(const char *device, const xlm_plan *plan, const char *what) {
+static toy_team *open_team(const char *device, const xlm_plan *plan, const char *text, const char *what) {
   toy_team *t = calloc(1, sizeof *t);
   xlm_error err = {0};
   assert_non_null(t);
   t->plan = plan;
   t->what = what;
-  if (open_all(t, device, &err) != XLM_OK) fail_msg("%s: %s", what, err.text);
+  if (open_all(t, device, text, &err) != XLM_OK) fail_msg("%s: %s", what, err.text);
   return t;
 }
 
+toy_team *toy_team_open_on(const char *device, const xlm_plan *plan, const char *what) {
+  return open_team(device, plan, NULL, what);
+}
+
 toy_team *toy_team_open(const xlm_plan *plan, const char *what) {
-  return toy_team_open_on(NULL, plan, what);
+  return open_team(NULL, plan, NULL, what);
+}
+
+toy_team *toy_team_open_text(const xlm_plan *plan, const char *path, const char *what) {
+  return open_team(NULL, plan, path, what);
 }
 
 void toy_team_step(toy_team *t, int64_t s, double lr) {

@@ -67,4 +67,5 @@ again.save_pretrained(f"{folder}/{model_name}/there")
 ours, theirs = load_file(f"{path}/model.safetensors"), load_file(f"{folder}/{model_name}/there/model.safetensors")
 if hasattr(own, "is_extra"): ours = {k: v for k, v in ours.items() if not own.is_extra(k, model.config)}
 odd = {k for k in set(ours) ^ set(theirs)} | {k for k in set(ours) & set(theirs) if not torch.equal(ours[k], theirs[k])}
-print("  back:", "the same tensors" if not odd else f"different: {sorted(odd)[:6]}")
+if odd: sys.exit(f"{model_name}: save_pretrained writes other tensors: {sorted(odd)[:6]}")
+print("  back: the same tensors")

@@ -1,11 +1,12 @@
 // Recompute: forward values of chosen regions are not stored for the backward pass but computed again just
 // before it.
 //
-// A region is one pipeline round (FULL), or one run of marked nodes of one instance (MARKED). A value that
-// leaves its region, to any forward node outside, is stored, since the next region needs it. Of the others,
-// those that the backward pass reads, and their inputs within the region, are cloned before the region's
-// first backward use. Clones are the same ops on the same operands, and random ops draw by name, so a step
-// gives the same bits with and without recomputation.
+// A region is one round (FULL): of the pipeline or, outside of it, of a repeat whose rounds have parameters
+// of their own; or one run of marked nodes of one instance (MARKED). A value that leaves its region, to any
+// forward node outside, is stored, since the next region needs it. Of the others, those that the backward
+// pass reads, and their inputs within the region, are cloned before the region's first backward use. Clones
+// are the same ops on the same operands, and random ops draw by name, so a step gives the same bits with and
+// without recomputation.
 //
 // In every mode, values made from parameters alone (casts to the compute type) are recomputed: stored, they
 // would be a second copy of the weights per microbatch in flight, and of the unsplit weights under ZeRO 3.
@@ -13,10 +14,12 @@
 
 #include "compiler/pass/pass_priv.h"
 
+enum { ALL_ROUNDS = INT32_MAX };
+
 typedef struct recomputer {
   const xlm_graph *g;
   xlm_graph *out;
-  int32_t rounds;   // FULL: number of rounds to recompute
+  int32_t rounds;   // FULL: number of rounds of the pipeline; ALL_ROUNDS: all, and those of other repeats
   uint32_t *region; // by node; 0 = none
   uint32_t n_regions;
   xlm_node *begin, *end; // by region: its nodes are in [begin, end)
@@ -28,22 +31,29 @@ typedef struct recomputer {
   xlm_val *backward;     // the same, for the backward pass
 } recomputer;
 
-static bool eligible(const recomputer *r, const xlm_node_info *n, xlm_recompute mode) {
-  if (n->phase != XLM_PHASE_FWD || xlm_is_leaf(n) || xlm_op_at(n->op)->n_alias) return false;
-  return mode == XLM_RECOMPUTE_FULL ? n->round >= 0 && n->round < r->rounds
-                                    : mode == XLM_RECOMPUTE_MARKED && n->recompute;
-}
-
-// Length of the prefix of a scope that names the instance: up to the first number ("layers.3"), else the
-// first word.
-static size_t instance_length(const char *scope) {
-  size_t first = strcspn(scope, ".");
+// Length of the prefix of a scope that names a round of its outermost repeat ("layers.3"); 0: it is in none.
+static size_t round_length(const char *scope) {
   for (const char *s = scope; *s;) {
     size_t n = strcspn(s, ".");
     if (n && strspn(s, "0123456789") == n) return (size_t)(s - scope) + n;
     s += n + (s[n] == '.');
   }
-  return first;
+  return 0;
+}
+
+static bool in_full(const recomputer *r, const xlm_node_info *n) {
+  return n->round >= 0 ? n->round < r->rounds : r->rounds == ALL_ROUNDS && round_length(n->scope);
+}
+
+static bool eligible(const recomputer *r, const xlm_node_info *n, xlm_recompute mode) {
+  if (n->phase != XLM_PHASE_FWD || xlm_is_leaf(n) || xlm_op_at(n->op)->n_alias) return false;
+  return mode == XLM_RECOMPUTE_FULL ? in_full(r, n) : mode == XLM_RECOMPUTE_MARKED && n->recompute;
+}
+
+// Length of the prefix of the scope that names the instance: a round, or the first word.
+static size_t instance_length(const char *scope) {
+  size_t n = round_length(scope);
+  return n ? n : strcspn(scope, ".");
 }
 
 static bool same_instance(const xlm_node_info *a, const xlm_node_info *b) {
@@ -51,12 +61,16 @@ static bool same_instance(const xlm_node_info *a, const xlm_node_info *b) {
   return a->round == b->round && n == instance_length(b->scope) && !strncmp(a->scope, b->scope, n);
 }
 
+static bool same_round(const xlm_node_info *a, const xlm_node_info *b) {
+  return a->round == b->round && (a->round >= 0 || same_instance(a, b));
+}
+
 // Leaves between two nodes do not end a region. FULL: nothing does before the next round.
 static uint32_t region_of(const recomputer *r, const xlm_node_info *n, xlm_recompute mode, xlm_node last,
                           bool adjacent) {
   const xlm_node_info *before = &r->g->nodes[last];
   bool same =
-      last && (mode == XLM_RECOMPUTE_FULL ? before->round == n->round : adjacent && same_instance(before, n));
+      last && (mode == XLM_RECOMPUTE_FULL ? same_round(before, n) : adjacent && same_instance(before, n));
   return same ? r->region[last] : 0;
 }
 
@@ -218,7 +232,7 @@ static xlm_graph *recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode
 }
 
 xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode) {
-  return recompute(g, a, mode, INT32_MAX);
+  return recompute(g, a, mode, ALL_ROUNDS);
 }
 
 xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t rounds) {

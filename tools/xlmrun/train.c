@@ -209,15 +209,11 @@ static void introduce(session *s, const corpus *c, const xlm_loop_options *o) {
   const xlm_plan *p = s->plan;
   int64_t batch = p->batch * p->microbatches;
   live_clear();
-  printf("%s%s%s  %s parameters  %s  %s  %" PRId64 " x %" PRId64 " per step, %s%s  %s  %s
-         ", p->model,
-             p->preset
-             ? " "
-             : "",
-         p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters), xlm_dtype_name(p->dtype),
-         corpus_size(s, c), batch, p->seq, xlm_text_plural(s->arena, p->microbatches, "microbatch"),
-         session_ranks(s), xlm_text_bytes(s->arena, arena_bytes(s)),
-         xlm_text_plural(s->arena, session_threads(s), "thread"));
+  printf("%s%s%s  %s parameters  %s  %s  %" PRId64 " x %" PRId64 " per step, %s%s  %s  %s\n", p->model,
+         p->preset ? " " : "", p->preset ? p->preset : "", xlm_text_count(s->arena, p->parameters),
+         xlm_dtype_name(p->dtype), corpus_size(s, c), batch, p->seq,
+         xlm_text_plural(s->arena, p->microbatches, "microbatch"), session_ranks(s),
+         xlm_text_bytes(s->arena, arena_bytes(s)), xlm_text_plural(s->arena, session_threads(s), "thread"));
   corpus_show_mixture(s, c, o->max_steps * batch);
   session_show_memory(s);
   if (o->first_step) printf("resumed from %s at step %" PRId64 "\n", s->checkpoint->path, o->first_step);

@@ -1,4 +1,4 @@
-// The page of `xlmc check`: the model, block by block.
+// The page of `xlmc check`: the model, block by block; as text and as JSON.
 #include <string.h>
 
 #include "compiler/ir/op.h"
@@ -102,4 +102,25 @@ void xlm_report_model_text(const xlm_graph *g, xlm_text *t) {
   list(t, "metric", g, &g->metrics);
   list(t, "output", g, &g->outputs);
   rules(t, g);
+}
+
+void xlm_report_model_json(const xlm_graph *g, xlm_arena *a, const char *key, xlm_json *j) {
+  block_row *rows = XLM_NEW_N(a, block_row, g->n_nodes);
+  double total = 0;
+  uint32_t n = collect(g, rows, &total, a);
+  xlm_json_object(j, key, XLM_JSON_LINES);
+  xlm_json_put_text(j, "name", g->model);
+  xlm_json_put_text(j, "preset", g->preset);
+  xlm_json_put_int(j, "parameters", (int64_t)total);
+  xlm_json_array(j, "tensors", XLM_JSON_LINES);
+  for (uint32_t i = 0; i < n; i++) {
+    xlm_json_object(j, NULL, XLM_JSON_ROW);
+    xlm_json_put_text(j, "name", rows[i].pattern);
+    xlm_json_put_text(j, "shape", rows[i].shape);
+    xlm_json_put_int(j, "elements", (int64_t)rows[i].each);
+    xlm_json_put_int(j, "copies", rows[i].copies);
+    xlm_json_close(j);
+  }
+  xlm_json_close(j);
+  xlm_json_close(j);
 }

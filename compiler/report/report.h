@@ -3,7 +3,9 @@
 #define XLM_REPORT_REPORT_H
 
 #include "compiler/cost/cluster.h"
+#include "compiler/diagnose/diag.h"
 #include "compiler/ir/graph.h"
+#include "runtime/base/json.h"
 #include "runtime/plan/plan.h"
 
 typedef struct xlm_report_options {
@@ -22,6 +24,10 @@ void xlm_report_loss_parts(const xlm_plan *p, bool training, xlm_text *out);
 void xlm_report_plan_program(const xlm_plan *p, xlm_text *out);
 // One screen for `xlmc check`: dims, parameters by block, inputs, losses, outputs, shard rules.
 void xlm_report_model_text(const xlm_graph *g, xlm_text *out);
+// Of it name, preset and parameters, as member `key` of an open object.
+void xlm_report_model_json(const xlm_graph *g, xlm_arena *a, const char *key, xlm_json *out);
+// Diagnostics in the order in which they were found, as member `key`; docs/errors.md lists the codes.
+void xlm_report_diags_json(const xlm_diags *d, const char *key, xlm_json *out);
 
 typedef struct xlm_graph_view {
   int depth; // scopes deeper than this are one box; 0 = boxes for top-level blocks of each round; -1 = every

@@ -116,6 +116,41 @@ run 0 plan models/llama.xlm --preset nano --output link
 "$xlmc" plan models/llama.xlm --preset nano --format json > "$work/again.json"
 "$xlmc" plan models/llama.xlm --preset nano --format json | cmp -s - "$work/again.json" || { echo "FAILED: two plans differ"; failed=1; }
 
+# a saved plan is shown as the plan was, without the table of updates, which it does not have
+for mesh in '' '--pp 2 --tp 2'; do
+  run 0 plan models/llama.xlm --preset nano $mesh --format json --output "$work/saved.json"
+  run 0 plan models/llama.xlm --preset nano $mesh
+  sed '/^updates$/,/^$/d' "$work/out" | sed '/^$/d' > direct
+  run 0 plan "$work/saved.json"
+  sed '/^$/d' "$work/out" | diff direct - || { echo "FAILED: a saved plan $mesh is shown differently"; failed=1; }
+done
+run 0 plan "$work/saved.json" --cluster h100 && says out 'estimate on DGX H100'
+run 3 plan "$work/saved.json" --memory-limit 1MiB
+wrong '--tp: the plan ' plan "$work/saved.json" --tp 4
+wrong '--layers: the plan ' plan "$work/saved.json" --layers 4
+wrong 'xlmrun train' check "$work/saved.json"
+printf '{"other": 1}' > other.json
+wrong 'not a plan xlm can run' plan other.json
+
+# the ending of --output chooses the format
+for output in page.html page.json graph.svg graph.json; do
+  command=${output%.*}
+  run 0 ${command/page/plan} models/llama.xlm --preset nano --output $output
+done
+head -n 1 page.html | grep -q '^<!DOCTYPE html>' || { echo "FAILED: --output page.html"; failed=1; }
+grep -q '"xlm_plan"' page.json || { echo "FAILED: --output page.json"; failed=1; }
+command -v dot > /dev/null && { grep -q '</svg>' graph.svg || { echo "FAILED: --output graph.svg"; failed=1; }; }
+[ "$(head -c 1 graph.json)" = '{' ] || { echo "FAILED: --output graph.json"; failed=1; }
+
+# check as data: the same diagnostics, on standard output
+run 0 check models/llama.xlm --format json
+says out '"diagnostics": []'
+says out '"parameters": 134105856'
+run 1 check models/llama.xlm --hidden-size 700 --format json
+says out '"code": "E0306"'
+says out '"file": "models/llama.xlm", "line": 19, "column": 16'
+[ ! -s "$work/err" ] || { echo "FAILED: check --format json writes messages, too"; failed=1; }
+
 # other commands
 run 0 help && says out "usage: xlmc"
 run 0 --version && says out "xlmc"
@@ -161,7 +196,8 @@ wrong "did you mean '--heads'?" check models/llama.xlm --num-heads 8
 wrong 'did you mean `hidden`?' check models/llama.xlm --set hiden=8
 wrong 'NAME=VALUE' check models/llama.xlm --set hidden
 wrong 'sizes that work' check models/llama.xlm --hidden-size 700
-wrong 'a flag of other commands' check models/llama.xlm --format json
+wrong 'a check comes as text or json' check models/llama.xlm --format yaml
+wrong 'a flag of other commands' check models/llama.xlm --depth 2
 wrong 'a flag of other commands' check models/llama.xlm --max-tokens 3
 # the command line of a training makes its plan, as its run file does
 run 0 check models/llama.xlm --seed 3 --valid held_out.txt --data none.txt --max-steps 5

@@ -19,6 +19,10 @@ typedef struct xlm_model_file {
 // (runtime/base/share.h): `llama`, `models/llama.xlm`. A shipped model is called models/.. wherever it lies,
 // so that its plan is the same on every machine. When there is none, both are `named`.
 xlm_model_file xlm_request_file(xlm_arena *a, const char *named);
+// Is it a saved plan? By its name (.json) or, for files that are not models, by its first character `{`.
+bool xlm_plan_file_is(const char *path);
+// Reads and verifies one.
+xlm_status xlm_plan_file_read(xlm_arena *a, const char *path, const xlm_plan **out, xlm_error *err) XLM_MUST_CHECK;
 // Turns flags that are public names of the model's dims into `set` entries.
 xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_error *err) XLM_MUST_CHECK;
 // The public names of the model's dims and lets, and their own; 0 of a text with errors.

@@ -54,12 +54,16 @@ static size_t hanging(const char *line, size_t n) {
   return gap ? gap : indent == 7 ? indent + 2 : indent;
 }
 
-// Bytes of the part that stands on a line of `most` columns: broken at a blank, a longer word stays whole.
+// Bytes of the part that stands on a line of `most` columns: broken at a blank, else after a `|`; other words
+// stay whole.
 static size_t part(const char *line, size_t n, size_t most) {
-  size_t end = bytes(line, n, most), cut = end, indent = strspn(line, " ");
+  size_t end = bytes(line, n, most), indent = strspn(line, " ");
   if (end == n) return n;
-  while (cut > indent && line[cut] != ' ') cut--;
-  return cut > indent ? cut : end + strcspn(line + end, " \n");
+  for (size_t cut = end; cut > indent; cut--)
+    if (line[cut] == ' ') return cut;
+  for (size_t cut = end; cut > indent; cut--)
+    if (line[cut - 1] == '|') return cut;
+  return end + strcspn(line + end, " \n");
 }
 
 static void wrap_line(const char *line, size_t n, size_t width, xlm_text *out) {

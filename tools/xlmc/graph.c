@@ -21,7 +21,8 @@ const char xlmc_graph_usage[] =
     "  --rank N           of which rank (0); --stage N: of the first rank of this pipeline stage\n"
     "  --format html      one self-contained page for a browser, blocks open on click; text: a line per op\n"
     "  --depth N          boxes are blocks N levels deep (0: the outermost); --open: every op\n"
-    "  --only SCOPE       only what lies under this block, as layers.0\n";
+    "  --only SCOPE       only what lies under this block, as layers.0\n"
+    "  --output FILE      without --format, its ending chooses: .svg, .html, .json; else dot\n";
 
 static const struct {
   const char *level, *pass;
@@ -82,9 +83,11 @@ static int find_level(const char *name) {
   return -1;
 }
 
-static int find_format(const char *name) {
+static int find_format(const xlmc_job *j) {
+  const char *name = j->flags.format, *ending = xlmc_output_ending(j);
   for (int i = 0; i < FORMATS; i++)
-    if (!strcmp(formats[i].name, name)) return i;
+    if (!strcmp(formats[i].name, name ? name : ending)) return i;
+  if (!name) return 0;
   fprintf(stderr, "xlmc: --format %s: a graph comes as dot, svg, html, json or text\n", name);
   return -1;
 }
@@ -109,7 +112,7 @@ static int show(xlmc_job *j, int level, int format) {
 
 static int graph(xlmc_job *j) {
   int level = find_level(j->flags.level ? j->flags.level : "model"),
-      format = find_format(j->flags.format ? j->flags.format : "dot");
+      format = find_format(j);
   return level < 0 || format < 0 ? XLMC_USER : show(j, level, format);
 }
 

@@ -140,6 +140,19 @@ static xlm_status read_model(xlmc_job *j, const char *named) {
   return XLM_OK;
 }
 
+// A saved plan has its model's text.
+static xlm_status read_plan(xlmc_job *j, const char *path, const char *usage) {
+  if (!strstr(usage, "PLAN.json"))
+    return xlm_fail(&j->err, XLM_USER, "`%s` is a saved plan: `xlmc plan %s` shows it, `xlmrun train %s` runs it",
+                    path, path, path);
+  XLM_TRY(xlm_plan_file_read(j->arena, path, &j->plan, &j->err));
+  j->plan_path = path;
+  j->text = j->plan->source_text;
+  j->n = strlen(j->text);
+  j->source = xlm_source_new(j->arena, j->plan->source_path, j->text, j->n);
+  return XLM_OK;
+}
+
 // Checks early that the output can be written.
 static xlm_status check_output(xlmc_job *j, const char *path) {
   const char *slash = path ? strrchr(path, '/') : NULL;
@@ -176,7 +189,7 @@ static xlm_status read_all(xlmc_job *j, int argc, char *const *given, const char
   XLM_TRY(xlm_request_model(j->settings, &path, &j->err));
   if (!path)
     return xlm_fail(&j->err, XLM_USER, "which model? give a file, as in `xlmc check models/llama.xlm`");
-  XLM_TRY(read_model(j, path));
+  XLM_TRY(xlm_plan_file_is(path) ? read_plan(j, path, usage) : read_model(j, path));
   XLM_TRY(check_output(j, j->flags.output));
   XLM_TRY(check_output(j, j->flags.trace));
   xlm_diags_init(&j->diags, j->arena, j->source);
@@ -200,6 +213,7 @@ int xlmc_fail(xlmc_job *j, xlm_status s) {
 
 int xlmc_tell(xlmc_job *j) {
   if (!j->diags.n) return XLMC_OK;
+  if (j->diags_are_output) return j->diags.errors ? XLMC_USER : XLMC_OK;
   xlm_text t = xlm_text_new(j->arena);
   xlm_diag_render(&j->diags, xlm_terminal_color(STDERR_FILENO), &t);
   fputs(t.data, stderr);
@@ -259,6 +273,12 @@ xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where, xlm_comp
   if (axis >= 0) coord[axis] = (int32_t)n;
   o->shown_rank = xlm_mesh_rank(&o->mesh, coord);
   return XLM_OK;
+}
+
+const char *xlmc_output_ending(const xlmc_job *j) {
+  const char *path = j->flags.output ? j->flags.output : "", *slash = strrchr(path, '/');
+  const char *dot = strrchr(slash ? slash : path, '.');
+  return dot ? dot + 1 : "";
 }
 
 int xlmc_print(xlmc_job *j, const char *text, size_t n) {

@@ -9,6 +9,7 @@
 #include "compiler/report/html.h"
 #include "compiler/report/plan_page.h"
 #include "compiler/report/trace.h"
+#include "compiler/verify/verify_plan.h"
 #include "runtime/device/kernel.h"
 #include "tools/common/request.h"
 #include "tools/xlmc/xlmc.h"
@@ -17,12 +18,15 @@ const char xlmc_plan_usage[] =
     "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--format text|program|json|report-json|html] "
     "[--output FILE]\n"
     "       xlmc plan MODEL.xlm --auto --devices N [settings] [--cluster FILE]\n"
+    "       xlmc plan PLAN.json [--cluster FILE] [--format FORMAT] [--output FILE]\n"
+    "  PLAN.json              a plan saved with --format json, verified and shown; its settings are fixed\n"
     "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of time\n"
     "  --format program       every instruction of every rank plan, a line each\n"
     "  --format json          the plan itself, every tensor and instruction, and what the page says "
     "(docs/plan.md)\n"
     "  --format report-json   what the page says alone, as data\n"
     "  --format html          one self-contained page for a browser\n"
+    "  --output FILE          without --format, its ending chooses: .html, .json; else text\n"
     "  --trace FILE           the planned step as a trace for Perfetto or chrome://tracing; needs --cluster\n"
     "  --time-passes          what every pass took, on standard error\n"
     "  --auto --devices N     layouts of N ranks that fit, the fastest first\n";
@@ -79,7 +83,8 @@ static void complete(planning *w) {
   w->page.memory_limit = w->limit;
   w->page.schedule = w->o.schedule_csv ? w->o.schedule_path : w->o.schedule;
   w->page.cluster = w->cluster;
-  w->page.updates = xlm_optimizer_table(w->c.model, &w->o.train, w->j->arena, &w->page.n_updates);
+  if (w->c.model) // a saved plan has none
+    w->page.updates = xlm_optimizer_table(w->c.model, &w->o.train, w->j->arena, &w->page.n_updates);
   if (!w->cluster) return;
   w->estimate = xlm_estimate_plan(w->c.plan, w->cluster, w->j->arena);
   w->page.estimate = &w->estimate;
@@ -156,6 +161,20 @@ static void show_times(xlmc_job *j, const xlm_times *times) {
   fputs(t.data, stderr);
 }
 
+static int present(planning *w, int format) {
+  xlmc_job *j = w->j;
+  complete(w);
+  bool fits = !w->limit || fullest(w->c.plan) <= w->limit;
+  if (!fits && w->c.model)
+    w->page.advice = xlm_search_advice(j->arena, j->source, &w->o, w->limit, w->alone, w->cluster);
+  xlm_text t = xlm_text_new(j->arena);
+  formats[format].write(w, &t);
+  int code = xlmc_print(j, t.data, t.n), traced = write_trace(w);
+  if (!fits && w->c.plan->n_ranks == 1 && w->page.advice) fprintf(stderr, "xlmc: %s\n", w->page.advice);
+  if (code == XLMC_OK) code = traced;
+  return code != XLMC_OK ? code : fits ? XLMC_OK : XLMC_DOES_NOT_FIT;
+}
+
 static int show_plan(planning *w, int format) {
   xlmc_job *j = w->j;
   xlm_times times = {0};
@@ -163,15 +182,42 @@ static int show_plan(planning *w, int format) {
   if (!xlmc_compile_with(j, &w->o, NULL, NULL, &w->c)) return XLMC_USER;
   w->o.times = NULL;
   if (j->flags.time_passes) show_times(j, &times);
-  complete(w);
-  bool fits = !w->limit || fullest(w->c.plan) <= w->limit;
-  if (!fits) w->page.advice = xlm_search_advice(j->arena, j->source, &w->o, w->limit, w->alone, w->cluster);
-  xlm_text t = xlm_text_new(j->arena);
-  formats[format].write(w, &t);
-  int code = xlmc_print(j, t.data, t.n), traced = write_trace(w);
-  if (!fits && w->c.plan->n_ranks == 1) fprintf(stderr, "xlmc: %s\n", w->page.advice);
-  if (code == XLMC_OK) code = traced;
-  return code != XLMC_OK ? code : fits ? XLMC_OK : XLMC_DOES_NOT_FIT;
+  return present(w, format);
+}
+
+// ---- a saved plan ----
+
+static const char *setting_of(const xlm_plan *p, xlm_setting_id id) {
+  xlm_setting_id of;
+  for (uint32_t i = 0; i < p->n_settings; i++)
+    if (xlm_settings_find_path(p->settings[i].key, &of) && of == id) return p->settings[i].value;
+  return NULL;
+}
+
+static xlm_status refuse_settings(const planning *w) {
+  xlmc_job *j = w->j;
+  const xlm_run_settings *s = j->settings;
+  const char *given = s->n_extra ? s->extra[0].flag : j->flags.search ? "--auto" : NULL;
+  for (int i = 0; i < XLM_SETTING_COUNT && !given; i++)
+    if (s->value[i].source == XLM_FROM_FLAG && i != XLM_SET_memory_limit && i != XLM_SET_model)
+      given = s->value[i].where;
+  if (!given) return XLM_OK;
+  return xlm_fail(&j->err, XLM_USER,
+                  "%s: the plan `%s` is made: leave it out, or make another from the model with it", given,
+                  j->plan_path);
+}
+
+static int show_saved(planning *w, int format) {
+  xlmc_job *j = w->j;
+  xlm_status s = refuse_settings(w);
+  if (s == XLM_OK && j->flags.cluster) s = read_cluster(w, j->flags.cluster);
+  if (s != XLM_OK) return xlmc_fail(j, s);
+  w->c.plan = j->plan;
+  w->c.operations = xlm_plan_verify(j->plan, j->arena).operations;
+  w->o.mesh = j->plan->mesh;
+  w->o.schedule = setting_of(j->plan, XLM_SET_schedule);
+  find_limit(w);
+  return present(w, format);
 }
 
 // ---- --auto ----
@@ -239,10 +285,11 @@ static int search(planning *w) {
 
 // ---- the command ----
 
-static int find_format(const xlmc_flags *f) {
-  const char *name = f->format ? f->format : "text";
+static int find_format(const xlmc_job *j) {
+  const char *name = j->flags.format, *ending = xlmc_output_ending(j);
   for (int i = 0; i < FORMATS; i++)
-    if (!strcmp(formats[i].name, name)) return i;
+    if (!strcmp(formats[i].name, name ? name : ending)) return i;
+  if (!name) return 0;
   fprintf(stderr, "xlmc: --format %s: a plan comes as text, program, json, report-json or html\n", name);
   return -1;
 }
@@ -262,8 +309,9 @@ static xlm_status prepare(planning *w) {
 
 static int plan(xlmc_job *j) {
   planning w = {.j = j};
-  int format = find_format(&j->flags);
+  int format = find_format(j);
   if (format < 0) return XLMC_USER;
+  if (j->plan) return show_saved(&w, format);
   xlm_status s = prepare(&w);
   if (s != XLM_OK) return xlmc_fail(j, s);
   return j->flags.search ? search(&w) : show_plan(&w, format);

@@ -21,6 +21,9 @@ typedef struct xlmc_job {
   const char *text;         // of the model's file: n bytes
   size_t n;
   bool shipped;             // it lies elsewhere than its path says
+  const char *plan_path;    // of a saved plan instead of a model; NULL: none
+  const xlm_plan *plan;
+  bool diags_are_output;    // not printed as messages
   xlm_diags diags;
   xlm_error err;
 } xlmc_job;
@@ -43,6 +46,8 @@ xlm_status xlmc_find_pass(xlmc_job *j, const char *name, size_t n, xlm_pass_id *
 // Finds the rank selected by --rank or --stage; of_rank: does the graph at `where` belong to a rank?
 xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where,
                           xlm_compile_options *o) XLM_MUST_CHECK;
+// The ending of --output, as "html"; "" if there is none.
+const char *xlmc_output_ending(const xlmc_job *j);
 int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout
 
 int xlmc_check(int argc, char *const *argv);

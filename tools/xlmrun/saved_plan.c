@@ -1,50 +1,12 @@
-// Saved plans; see saved_plan.h. The file is untrusted: the reader checks all references, and the verifier
-// checks all ranks together, before the plan is used.
+// Saved plans; see saved_plan.h.
 #include "tools/xlmrun/saved_plan.h"
 
-#include <ctype.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "compiler/verify/verify_plan.h"
-#include "runtime/base/map.h"
-
-static bool ends_with(const char *path, const char *end) {
-  size_t n = strlen(path), m = strlen(end);
-  return n > m && !strcmp(path + n - m, end);
-}
-
-static bool begins_as_json(const char *path) {
-  struct stat st;
-  if (stat(path, &st) || !S_ISREG(st.st_mode)) return false;
-  FILE *f = fopen(path, "rb");
-  if (!f) return false;
-  int c;
-  do c = fgetc(f);
-  while (c != EOF && isspace(c));
-  fclose(f);
-  return c == '{';
-}
-
-bool saved_plan_is(const char *path) {
-  return ends_with(path, ".json") || (!ends_with(path, ".xlm") && begins_as_json(path));
-}
-
-static xlm_status read_verified(session *s, const char *path, const xlm_map *m) {
-  if (xlm_plan_read_json(s->arena, (const char *)m->data, m->n, &s->plan, &s->err) != XLM_OK)
-    return xlm_fail_in(&s->err, "'%s'", path);
-  xlm_plan_check check = xlm_plan_verify_saved(s->plan, s->arena);
-  if (check.text) return xlm_fail(&s->err, XLM_USER, "'%s': the plan was rejected: %s", path, check.text);
-  return XLM_OK;
-}
+#include "tools/common/request.h"
 
 xlm_status saved_plan_open(session *s, const char *path) {
-  xlm_map m;
-  XLM_TRY(xlm_map_open(path, &m, &s->err));
-  xlm_status status = read_verified(s, path, &m);
-  xlm_map_close(&m);
-  if (status != XLM_OK) return status;
+  XLM_TRY(xlm_plan_file_read(s->arena, path, &s->plan, &s->err));
   s->saved = path;
   s->model_path = s->plan->source_path;
   s->model_text = s->plan->source_text;

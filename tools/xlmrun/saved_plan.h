@@ -6,8 +6,6 @@
 
 #include "tools/xlmrun/session.h"
 
-// By its name (.json) or, for files that are not models, by its first character `{`.
-bool saved_plan_is(const char *path);
 // Reads and verifies; fills s->plan, model path and text.
 xlm_status saved_plan_open(session *s, const char *path) XLM_MUST_CHECK;
 // Applies the plan's settings to the run and rejects others that conflict with them. with_train, with_eval:

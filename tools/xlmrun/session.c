@@ -95,7 +95,7 @@ xlm_status session_named(session *s, const char **path) {
   XLM_TRY(xlm_request_model(r, path, &s->err));
   if (*path && is_run_file(*path))
     return xlm_fail(&s->err, XLM_USER, "'%s' is a run file: use --config", *path);
-  return *path && saved_plan_is(*path) ? saved_plan_open(s, *path) : XLM_OK;
+  return *path && xlm_plan_file_is(*path) ? saved_plan_open(s, *path) : XLM_OK;
 }
 
 static xlm_status missing(session *s, const char *path) {
@@ -131,7 +131,7 @@ xlm_status session_read_model(session *s, const char *path) {
 static xlm_status show_settings(session *s) {
   xlm_setting_value *model = &s->settings->value[XLM_SET_model];
   if (s->settings->n_positional) model->text = s->settings->positional[0];
-  if (saved_plan_is(model->text))
+  if (xlm_plan_file_is(model->text))
     saved_plan_hide_settings(s->settings);
   else if (*model->text)
     XLM_TRY(session_read_model(s, model->text));

@@ -76,7 +76,8 @@ static bool find_source(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, const xlm
                         const char **name, int64_t *shift) {
   *name = s->tensor.from ? s->tensor.from->text : stream;
   if (s->tensor.from) return read_shift(e, f, s, shift);
-  if (!is_sequence(e, s, shape) || e->n_plain_inputs > 1) return nothing_fills(e, s, shape);
+  if (f->kind != XLM_FRAME_GLOBAL || !is_sequence(e, s, shape) || e->n_plain_inputs > 1)
+    return nothing_fills(e, s, shape);
   *shift = e->n_plain_inputs++;
   return true;
 }
@@ -154,10 +155,10 @@ xlm_el_value xlm_el_input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_el_shape shape;
   const char *name;
   int64_t shift;
-  if (f->kind != XLM_FRAME_GLOBAL) {
-    xlm_diag *g =
-        xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "inputs must be at the top level of the model");
-    xlm_diag_help(e->diags, g, "declare it at the top level; it is visible in every block");
+  if (xlm_el_home(f)->kind == XLM_FRAME_BLOCK) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_INPUT, s->span, "an input inside a block");
+    xlm_diag_help(e->diags, g,
+                  "declare it at the top level, where it is visible in every block, or in a repeat there");
     return xlm_el_bad();
   }
   if (!xlm_el_dim_list(e, f, s->tensor.dims, false, s->span, &shape)) return xlm_el_bad();
@@ -175,7 +176,8 @@ xlm_el_value xlm_el_input(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   xlm_attr_put_text(&attrs, XLM_A_source, name);
   xlm_attr_put_int(&attrs, XLM_A_start, shift);
   xlm_attr_put_enum(&attrs, XLM_A_dtype, vocab ? XLM_I32 : xlm_el_wide(e));
-  xlm_val val = xlm_el_leaf(e, XLM_OP_INPUT, s->name->text, &shape, s, &attrs);
+  const char *path = xlm_el_unique(e, xlm_el_join(e, f->path, s->name->text)); // shared rounds have one path
+  xlm_val val = xlm_el_leaf(e, XLM_OP_INPUT, path, &shape, s, &attrs);
   if (!val) return xlm_el_bad();
   xlm_el_value v = xlm_el_tensor(val);
   v.param = !vocab; // like a parameter: stored as f32, computed with in the type of the computation

@@ -274,7 +274,9 @@ static void bias_evens_the_load(void **state) {
            .steps = 40};
   result x = train(&j);
   assert_true(x.load[0] > 2.5);
-  assert_true(x.load[39] < 1.7);
+  double late = 0; // a single batch is up to 0.3 from it, as few tokens have few choices
+  for (int s = 20; s < 40; s++) late += x.load[s] / 20;
+  assert_true(late < 1.7);
   release(&x);
 }
 

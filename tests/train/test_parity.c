@@ -33,7 +33,7 @@ static const struct {
     {"qwen3"},
     {"mixtral"},
     {"deepseek", NULL, // the bias changes the choice of experts within ten steps
-     "mtp_weight=0.3 speed=0.02 balance=0.1 stretch=4 original=8 mscale_all=0.7"},
+     "mtp=2 mtp_weight=0.3 speed=0.02 balance=0.1 stretch=4 original=8 mscale_all=0.7"},
     {"deepseek_v2", "deepseek",
      "version=2 squeezed=false mtp=0 balance=0 to_one=false stretch=4 original=8 mscale_all=0.7"},
     {"neox", NULL, "pct=0.5"}, // 8 of 16 numbers of a head

@@ -1,24 +1,25 @@
 """What transformers leaves to the training of a DeepSeek-V3: the router's bias, the balance within sequences, and the
-loss of the layer that predicts the second next token (transformers has that layer for drafting)."""
+losses of the layers that predict the tokens after the next one (transformers has those layers for drafting)."""
 import torch
 from transformers.modeling_layers import MtpModel
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3ForCausalLM, DeepseekV3TopkRouter
 
 
-AHEAD = 1
+def ahead(config):
+    return config.num_nextn_predict_layers
 
 
-def layer_ahead(config):  # of the second next token: after the last
-    return f"model.layers.{config.num_hidden_layers}."
+def layers_ahead(config):  # after the last
+    return [f"model.layers.{config.num_hidden_layers + k}." for k in range(ahead(config))]
 
 
 def is_extra(name, config):
-    return name.startswith(layer_ahead(config))
+    return name.startswith(tuple(layers_ahead(config)))
 
 
 def before_load(config):
-    """Loading the model passes over that layer, whose number transformers has only for the published size."""
-    DeepseekV3ForCausalLM._keys_to_ignore_on_load_unexpected = [layer_ahead(config).replace(".", r"\.") + ".*"]
+    """Loading the model passes over those layers, whose numbers transformers has only for the published size."""
+    DeepseekV3ForCausalLM._keys_to_ignore_on_load_unexpected = [at.replace(".", r"\.") + ".*" for at in layers_ahead(config)]
 
 
 class Training:
@@ -31,12 +32,15 @@ class Training:
         model.model.register_forward_hook(lambda module, _, out: setattr(self, "last", out.last_hidden_state))
 
     def loss(self, tokens, targets, later):
-        """To be added to that of the model's own logits, after they are computed."""
+        """To be added to that of the model's own logits, after they are computed. later: [batch, seq + layers ahead - 1]"""
         batch, length = tokens.shape
         places = torch.arange(length)[None]
-        h = self.ahead.forward_layer(0, self.last, places, None, input_ids=targets)
-        logits = self.ahead.shared_head(h)
-        loss = self.config.mtp_loss_weight * torch.nn.functional.cross_entropy(logits.flatten(0, 1), later.flatten())
+        loss, h, given = 0, self.last, targets
+        for k in range(ahead(self.config)):
+            h = self.ahead.forward_layer(k, h, places, None, input_ids=given)
+            given = later[:, k:k + length]
+            miss = torch.nn.functional.cross_entropy(self.ahead.shared_head(h).flatten(0, 1), given.flatten())
+            loss = loss + self.config.mtp_loss_weight / ahead(self.config) * miss
         for router in self.routers:
             scores = router.seen[0].sigmoid().view(batch, length, -1)
             chosen = torch.nn.functional.one_hot(router.seen[2].view(batch, -1), scores.shape[-1]).float()

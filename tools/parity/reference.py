@@ -5,7 +5,7 @@ the initial weights (every 61st) and the losses of ten AdamW steps as xlm takes 
 folder that save_pretrained writes has the tensors of ours.
 
 What transformers lacks is in MODEL.py beside this file, any of: `load(path)`, of a model it does not have,
-which is called and answers as one of its own, and its `DECAY`; `AHEAD`, how many tokens after the targets training reads, and
+which is called and answers as one of its own, and its `DECAY`; `ahead(config)`, how many tokens after the targets training reads, and
 `before_load(config)`; `Training(model)`, which has further `parameters`, adds `loss(tokens, targets, later)` to that of
 the logits, and is called `after_step()`; `is_extra(name, config)`: is a tensor one that save_pretrained leaves out?"""
 import importlib, pathlib, sys, torch, transformers
@@ -31,7 +31,7 @@ def inputs_of(fields):  # what the model is called with, the targets, and the to
         return (source,), {"attention_mask": source != pad, "decoder_input_ids": given, "use_cache": False}, target.masked_fill(target == pad, -100), None
     if "image" not in fields:
         tokens = fields["tokens"].long()
-        length = tokens.shape[1] - 1 - getattr(own, "AHEAD", 0)
+        length = tokens.shape[1] - 1 - (own.ahead(model.config) if hasattr(own, "ahead") else 0)
         return (tokens[:, :length],), {"use_cache": False}, tokens[:, 1:length + 1], tokens[:, 2:]
     image = fields["image"].unflatten(1, (model.config.num_channels, model.config.image_size, model.config.image_size))
     return (image,), {}, fields["label"].long(), None

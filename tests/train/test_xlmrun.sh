@@ -102,15 +102,15 @@ refused "'corpus.txt' is text" --data corpus.bin --valid corpus.txt --vocab-size
 expect 0 'checkpoint told/' "$run" train "$model" "${tiny[@]}" --max-steps 1 --data corpus.txt --vocab-size 32000 --tokenizer bytes \
   --output-dir told
 expect 0 'nats per byte' "$run" eval told
-gzip -kc corpus.txt >corpus.txt.gz
-refused "'corpus.txt.gz' is compressed with gzip: unpack it" --data corpus.txt.gz
-refused 'is compressed with gzip' --data corpus.txt --valid corpus.txt.gz
-expect 0 'checkpoint raw/' "$run" train "$model" "${tiny[@]}" --max-steps 1 --data corpus.txt.gz --data-format bytes --output-dir raw
-mkdir half && cp corpus.txt.gz half/ && cp corpus.txt half/
-expect 0 "1 file of the data is left out: 'half/corpus.txt.gz' is compressed with gzip" "$run" train "$model" "${tiny[@]}" \
+{ printf '\xfd7zXZ\0\0\4' && cat corpus.txt; } >corpus.txt.xz
+refused "'corpus.txt.xz' is compressed with xz: unpack it" --data corpus.txt.xz
+refused 'is compressed with xz' --data corpus.txt --valid corpus.txt.xz
+expect 0 'checkpoint raw/' "$run" train "$model" "${tiny[@]}" --max-steps 1 --data corpus.txt.xz --data-format bytes --output-dir raw
+mkdir half && cp corpus.txt.xz half/ && cp corpus.txt half/
+expect 0 "1 file of the data is left out: 'half/corpus.txt.xz' is compressed with xz" "$run" train "$model" "${tiny[@]}" \
   --max-steps 1 --data half --output-dir half.out
 rm half/corpus.txt
-refused "has no text or token file; 'half/corpus.txt.gz' is compressed with gzip: unpack it" --data half
+refused "has no text or token file; 'half/corpus.txt.xz' is compressed with xz: unpack it" --data half
 mkfifo pipe pipe.json
 refused "'pipe' is a pipe, not a file" --data pipe
 expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" train pipe --data corpus.txt

@@ -51,6 +51,7 @@ typedef struct xlm_data_options {
   int64_t ahead;           // tokens of a sample beyond --seq-length; 0: one, the last target
   const xlm_field *fields; // what is read of a sample; `first` is not used
   int n_fields;
+  bool all_fields; // of records: all tensors that the first file has, instead of `fields`
 } xlm_data_options;
 
 // Records: *.safetensors files with tensors [records, ..], or an index of such files, records.json (also of
@@ -77,7 +78,12 @@ bool xlm_data_has_tokens(xlm_arena *a, const char *path);
 bool xlm_data_has_records(const xlm_data *d); // else it is a stream of tokens
 // The first field of the options that a stream does not have; NULL: it has all, or there are records.
 const char *xlm_data_lacks(const xlm_data *d);
-int64_t xlm_data_tokens(const xlm_data *d); // tokens of a stream, or records
+int64_t xlm_data_tokens(const xlm_data *d);                  // tokens of a stream, or records
+const xlm_field *xlm_data_fields(const xlm_data *d, int *n); // of a record; `first`: its cells
+int64_t xlm_data_cells(const xlm_data *d);                   // of a record
+const char *xlm_data_kind(const xlm_data *d); // format of the first file: "Megatron-LM, 16-bit ids"
+// Sequences of the indexes, and the tokens of the longest; 0: there is no index.
+int64_t xlm_data_sequences(const xlm_data *d, int64_t *longest);
 int xlm_data_files(const xlm_data *d);
 bool xlm_data_is_text(const xlm_data *d);      // one token per byte
 const char *xlm_data_first(const xlm_data *d); // path of the first file; "" = none

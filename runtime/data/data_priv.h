@@ -28,6 +28,7 @@ typedef struct file {
   size_t bytes;       // at opening
   xlm_map map, index; // while it is opened; index: Megatron's .idx
   bool text;
+  const char *format; // name
 } file;
 
 typedef struct shard { // one file of records
@@ -49,6 +50,7 @@ struct xlm_data {
   xlm_data_options o;
   xlm_token_manifest manifest; // of the first file that has one; `path` NULL: none
   int64_t sequence;            // common length of all sequences of all indexes; 0: none seen, -1: they differ
+  int64_t n_sequences, longest; // of all indexes: their sequences, tokens of the longest
   uint32_t n_left_out;
   const char *left_out, *left_out_text; // the first of them, and the sentence
   const xlm_foreign *left_out_as;

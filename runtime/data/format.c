@@ -130,10 +130,12 @@ static xlm_status add_megatron(xlm_data *d, uint32_t f, xlm_error *err) {
     }
     if (!run.n) run.at = (int64_t)at;
     run.n += (int64_t)n;
+    if ((int64_t)n > d->longest) d->longest = (int64_t)n;
     if (!d->sequence) d->sequence = (int64_t)n;
     if (d->sequence != (int64_t)n) d->sequence = -1;
   }
   add_segment(d, run);
+  d->n_sequences += (int64_t)sequences;
   return XLM_OK;
 }
 
@@ -169,8 +171,14 @@ static xlm_status add_recognised(xlm_data *d, uint32_t f, xlm_error *err) {
   file *x = &d->files[f];
   unsigned char head[24] = {0}, other[24];
   memcpy(head, x->map.data, x->map.n < 24 ? x->map.n : 24);
-  if (is_litpkds(head) && x->map.n >= LITPKDS_HEADER) return add_litpkds(d, f, err);
-  if (llmc_element(head).bytes && x->map.n >= LLMC_HEADER) return add_llmc(d, f, llmc_element(head), err);
+  if (is_litpkds(head) && x->map.n >= LITPKDS_HEADER) {
+    x->format = "PackedDataset";
+    return add_litpkds(d, f, err);
+  }
+  if (llmc_element(head).bytes && x->map.n >= LLMC_HEADER) {
+    x->format = "llm.c";
+    return add_llmc(d, f, llmc_element(head), err);
+  }
   XLM_TRY(refuse_foreign(x, err));
   if (!xlm_kind_has_suffix(x->path, ".bin")) {
     add_text(d, f);
@@ -178,6 +186,7 @@ static xlm_status add_recognised(xlm_data *d, uint32_t f, xlm_error *err) {
   }
   const char *index = index_path(d, x->path);
   if (!xlm_data_peek(index, other) || !is_megatron_index(other)) return add_flat(d, f, 2, err);
+  x->format = "Megatron-LM";
   XLM_TRY(xlm_map_open(index, &x->index, err));
   return add_megatron(d, f, err);
 }
@@ -231,7 +240,7 @@ void xlm_data_close_maps(file *f) {
 }
 
 xlm_status xlm_data_add_file(xlm_data *d, const char *path, xlm_error *err) {
-  file x = {.path = path, .fd = -1};
+  file x = {.path = path, .fd = -1, .format = "plain"};
   XLM_TRY(xlm_map_open(path, &x.map, err));
   XLM_PUSH(d->arena, d->files, d->n_files, d->cap_files, x); // from here on owned by the stream
   if (!x.map.n) return xlm_fail(err, XLM_USER, "the data file '%s' is empty", path);

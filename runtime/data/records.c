@@ -76,6 +76,25 @@ static xlm_status check_tensor(const xlm_data *d, const shard *s, const xlm_fiel
   return XLM_OK;
 }
 
+static xlm_status take_all_fields(xlm_data *d, const shard *s, xlm_error *err) {
+  int n = xlm_safetensors_count(s->file);
+  xlm_field *fields = XLM_NEW_N(d->arena, xlm_field, n);
+  for (int i = 0; i < n; i++) {
+    const xlm_st_tensor *t = xlm_safetensors_at(s->file, i);
+    fields[i] =
+        (xlm_field){.name = t->name, .dtype = is_integer(t->dtype) ? XLM_I32 : XLM_F32, .rank = t->rank - 1};
+    if (t->rank < 1 || t->rank > XLM_MAX_RANK)
+      return xlm_fail(err, XLM_USER,
+                      "the tensor `%s` of '%s' has %d dimensions, which are not those of records", t->name,
+                      s->path, t->rank);
+    memcpy(fields[i].shape, t->shape + 1, sizeof *t->shape * (size_t)(t->rank - 1));
+    fields[i].n = t->shape[0] ? t->n / t->shape[0] : 0;
+  }
+  d->o.all_fields = false;
+  xlm_data_place_fields(d, fields, n);
+  return XLM_OK;
+}
+
 static xlm_status find_tensors(xlm_data *d, shard *s, xlm_error *err) {
   s->tensor = XLM_NEW_N(d->arena, const xlm_st_tensor *, d->n_fields);
   for (int i = 0; i < d->n_fields; i++) {
@@ -96,6 +115,7 @@ static xlm_status add_shard(xlm_data *d, const char *path, int64_t promised, xlm
   XLM_PUSH(d->arena, d->shards, d->n_shards, d->cap_shards, ((shard){.path = path, .first = d->tokens}));
   shard *s = &d->shards[d->n_shards - 1];
   XLM_TRY(xlm_safetensors_open(path, &s->file, err));
+  if (d->o.all_fields) XLM_TRY(take_all_fields(d, s, err));
   XLM_TRY(find_tensors(d, s, err));
   if (promised >= 0 && promised != s->n)
     return xlm_fail(err, XLM_USER, "'%s' has %" PRId64 " records, and the index promises %" PRId64, path,

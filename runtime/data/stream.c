@@ -76,6 +76,27 @@ bool xlm_data_is_text(const xlm_data *d) {
   return d->n_files > 0 && d->files[0].text;
 }
 
+const xlm_field *xlm_data_fields(const xlm_data *d, int *n) {
+  *n = d->records ? d->n_fields : 0;
+  return d->fields;
+}
+int64_t xlm_data_cells(const xlm_data *d) {
+  return d->cells;
+}
+
+int64_t xlm_data_sequences(const xlm_data *d, int64_t *longest) {
+  *longest = d->longest;
+  return d->n_sequences;
+}
+
+const char *xlm_data_kind(const xlm_data *d) {
+  if (d->records) return "records (safetensors)";
+  if (xlm_data_is_text(d)) return "text, a token per byte";
+  return d->n_segments ? xlm_arena_printf(d->arena, "%s, %d-bit ids", d->files[d->segments[0].file].format,
+                                          8 * d->segments[0].element.bytes)
+                       : "";
+}
+
 const xlm_token_manifest *xlm_data_manifest(const xlm_data *d) {
   return d->manifest.path ? &d->manifest : NULL;
 }

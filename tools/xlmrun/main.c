@@ -26,6 +26,7 @@ static const xlm_command commands[] = {
     {"bench", command_bench, "tokens per second, and where the time goes", 'b', command_bench_usage},
     {"tokenize", command_tokenize, "make files of tokens out of text, JSON lines and tables", 'k',
      command_tokenize_usage},
+    {"data", command_data, "what is in files of text, documents, tokens or records", 'd', command_data_usage},
     {"settings", command_settings, "all settings of all commands, as a Markdown table"},
 };
 static const char *const exits[] = {

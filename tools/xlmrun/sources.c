@@ -22,8 +22,7 @@ static const char *named_tokenizer(const session *s) { // NULL: none is named
   return word || !*name ? NULL : name;
 }
 
-// Are there documents to be made into tokens? Text is, without a tokenizer, a stream of bytes.
-static xlm_status has_documents(session *s, const char *path, bool *out) {
+xlm_status sources_has_documents(session *s, const char *path, bool *out) {
   struct stat st;
   const char *const *files;
   int n;
@@ -184,7 +183,7 @@ static xlm_status readable(session *s, const xlm_file_list *paths, xlm_file_list
   xlm_file_list documents = {0}, before = {0}, behind = {0};
   for (uint32_t i = 0; i < paths->n; i++) {
     bool is;
-    XLM_TRY(has_documents(s, paths->at[i], &is));
+    XLM_TRY(sources_has_documents(s, paths->at[i], &is));
     xlm_file_list *list = is ? &documents : documents.n ? &behind : &before;
     XLM_PUSH(s->arena, list->at, list->n, list->cap, paths->at[i]);
   }

@@ -18,6 +18,8 @@ typedef struct sources {
   int n;
 } sources;
 
+// Has `path` documents that have to be made into tokens? Text is, without a tokenizer, a stream of bytes.
+xlm_status sources_has_documents(session *s, const char *path, bool *out);
 bool sources_mixed(const sources *x); // with weights
 xlm_status sources_open(session *s, const xlm_setting_value *v, sources *out);
 void sources_close(sources *x);

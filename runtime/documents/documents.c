@@ -217,7 +217,7 @@ xlm_status xlm_documents_read(xlm_documents *d, size_t bytes, xlm_document_batch
     d->done += d->sizes[d->next.file];
     d->next = (xlm_document_position){.file = d->next.file + 1};
   }
-  char *text = b->bytes;
+  const char *text = b->bytes ? b->bytes : "";
   for (size_t i = 0; i < b->n; text += b->documents[i++].n) b->documents[i].text = text;
   b->next = d->next;
   return XLM_OK;

@@ -5,6 +5,8 @@
 #include "runtime/documents/documents.h"
 #include "runtime/documents/kind.h"
 
+XLM_C_BEGIN
+
 typedef enum packing { PLAIN, GZIP, ZSTD } packing;
 typedef enum form { TEXT, JSON_LINES, PARQUET, NO_FORM } form;
 
@@ -38,5 +40,7 @@ xlm_status xlm_parquet_seek(xlm_parquet *p, int64_t row, xlm_error *err) XLM_MUS
 // The text of the next row, valid until the next call; NULL at the end. A null is an empty text.
 xlm_status xlm_parquet_next(xlm_parquet *p, const char **text, size_t *n, xlm_error *err) XLM_MUST_CHECK;
 int64_t xlm_parquet_read_bytes(const xlm_parquet *p); // of the file, about
+
+XLM_C_END
 
 #endif

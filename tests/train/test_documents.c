@@ -290,12 +290,110 @@ static void test_files(void **state) {
   xlm_arena_free(a);
 }
 
+// ---- Parquet: files of tools/parity/make_parquet.py
+
+enum { ROWS = 100 };
+
+static const char *table(const char *name) {
+  static char paths[4][512];
+  static int next;
+  char *p = paths[next++ % 4];
+  snprintf(p, sizeof paths[0], "%s/tests/train/parquet/%s.parquet", XLM_SOURCE_DIR, name);
+  return p;
+}
+
+static bool has_arrow(void) {
+  const char *path = table("plain");
+  xlm_documents *d;
+  xlm_document x;
+  xlm_error err = {0};
+  assert_int_equal(xlm_documents_open(&path, 1, (xlm_documents_options){0}, &d, &err), XLM_OK);
+  bool has = xlm_documents_next(d, &x, &err) == XLM_OK;
+  xlm_documents_close(d);
+  if (!has && !strstr(err.text, "built without Arrow, which reads them: build it again"))
+    fail_msg("%s", err.text);
+  return has;
+}
+
+static void expect_row(const xlm_document *x, int i, bool nulls) {
+  char want[128];
+  int n = snprintf(want, sizeof want, "row %d: \xc3\xa9%.*s", i, i % 50,
+                   "..................................................");
+  if (nulls && i % 7 == 3) n = 0;
+  assert_int_equal(x->n, n);
+  assert_memory_equal(x->text, want, x->n);
+  assert_int_equal(x->at.document, i);
+}
+
+static void expect_rows(const char *path, const char *column, bool nulls) {
+  xlm_documents *d, *again;
+  xlm_document_batch b = {0}, c = {0};
+  xlm_documents_options o = {.field = column};
+  xlm_error err = {0};
+  int i = 0;
+  assert_int_equal(xlm_documents_open(&path, 1, o, &d, &err), XLM_OK);
+  assert_int_equal(xlm_documents_open(&path, 1, o, &again, &err), XLM_OK);
+  for (;; i += (int)b.n) {
+    if (xlm_documents_read(d, 400, &b, &err)) fail_msg("%s", err.text);
+    assert_int_equal(xlm_documents_decode(&b, &err), XLM_OK);
+    if (!b.n) break;
+    for (size_t k = 0; k < b.n; k++) expect_row(&b.documents[k], i + (int)k, nulls);
+    assert_int_equal(xlm_documents_seek(again, b.documents[b.n - 1].at, &err), XLM_OK);
+    assert_int_equal(xlm_documents_read(again, 1, &c, &err), XLM_OK);
+    expect_row(&c.documents[0], i + (int)b.n - 1, nulls);
+  }
+  assert_int_equal(i, ROWS);
+  xlm_document_batch_free(&b);
+  xlm_document_batch_free(&c);
+  xlm_documents_close(d);
+  xlm_documents_close(again);
+}
+
+static void test_parquet(void **state) {
+  (void)state;
+  assert_string_equal(xlm_documents_kind(table("plain")), "Parquet");
+  if (!has_arrow()) skip();
+  expect_rows(table("plain"), "text", false);
+  expect_rows(table("snappy"), "text", false);
+  expect_rows(table("zstd"), "text", true);
+  expect_rows(table("gzip"), "text", true);
+  expect_rows(table("other"), "body", false);
+  expect_refused(table("other"), "other.parquet' has no column \"text\"; it has \"id\", \"body\"");
+  expect_refused_as(table("other"), (xlm_documents_options){.field = "id"}, "\"id\" of '");
+  expect_refused_as(table("other"), (xlm_documents_options){.field = "list.list.element"}, "no text");
+}
+
+// A table that was cut or changed anywhere gives an error or documents, and never ends the process.
+static void test_broken_parquet(void **state) {
+  (void)state;
+  static unsigned char bytes[1 << 16];
+  if (!has_arrow()) skip();
+  FILE *f = fopen(table("zstd"), "rb");
+  size_t size = fread(bytes, 1, sizeof bytes, f);
+  fclose(f);
+  for (size_t cut = 4; cut < size; cut += 1 + size / 40)
+    expect_refused(put("cut.parquet", bytes, cut), "cannot be read as Parquet");
+  for (size_t at = 4; at < size; at += 1 + size / 150) {
+    bytes[at] ^= 0xFF;
+    const char *path = put("flip.parquet", bytes, size);
+    bytes[at] ^= 0xFF;
+    xlm_documents *d;
+    xlm_document x = {.text = ""};
+    xlm_error err = {0};
+    assert_int_equal(xlm_documents_open(&path, 1, (xlm_documents_options){0}, &d, &err), XLM_OK);
+    while (x.text && xlm_documents_next(d, &x, &err) == XLM_OK) {}
+    if (x.text) assert_true(strlen(err.text) > 0);
+    xlm_documents_close(d);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_forms),           cmocka_unit_test(test_separator),
       cmocka_unit_test(test_buffer_ends),     cmocka_unit_test(test_broken),
       cmocka_unit_test(test_damaged_packing), cmocka_unit_test(test_batches),
-      cmocka_unit_test(test_files),
+      cmocka_unit_test(test_files),           cmocka_unit_test(test_parquet),
+      cmocka_unit_test(test_broken_parquet),
   };
   return cmocka_run_group_tests(tests, make_root, remove_root);
 }

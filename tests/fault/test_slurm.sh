@@ -87,9 +87,9 @@ expect 0 'resumed from killed/' timeout 60 srun --mpi=pmix -n 2 "$run" train --r
 
 # ---- the launch script ----
 
-submit() { # STEPS
+submit() { # STEPS FLAGS...
   XLMRUN=$run OUTPUT=$work/batch sbatch --parsable --nodes=1 --ntasks-per-node=4 --cpus-per-task=1 --time=5 --output="$work/batch-%j.txt" \
-    --chdir="$work" "$source_dir/tools/launch/slurm.sh" "${train[@]:2}" --max-steps "$1"
+    --chdir="$work" "$source_dir/tools/launch/slurm.sh" "${train[@]:2}" --max-steps "$@"
 }
 job=$(submit 100000)
 wait_for 'saved ' "batch-$job.txt"
@@ -100,4 +100,14 @@ for _ in $(seq 100); do [ -z "$(squeue -h)" ] || sleep 0.1; done
 job=$(submit $((step + 2)))
 wait_for 'loss curve' "batch-$job.txt"
 grep -q "resumed from .*batch/step-.* at step $step" "batch-$job.txt" || fail "no resume: $(cat "batch-$job.txt")"
+
+# A rank dies, and the job goes on with half of them.
+rm -r batch
+job=$(submit 100000 --min-ranks 2)
+wait_for 'saved ' "batch-$job.txt"
+kill -9 "$(pgrep -f "^$program train .* $work/batch\$" | shuf -n 1)"
+wait_for 'resumed from' "batch-$job.txt"
+grep -qE '2 ranks = (tp|pp) 2 ' "batch-$job.txt" || fail "not with two ranks: $(cat "batch-$job.txt")"
+scancel --signal=USR1 "$job"
+wait_for 'stopped at step' "batch-$job.txt"
 exit $failed

@@ -12,34 +12,58 @@
 # signals: Open MPI would wait a second, forward them, and kill a second later (odls_base_sigkill_timeout
 # makes both delays longer, but also those after the death of a rank). It forwards USR1 at once and kills
 # nothing.
+#
+# --restarts N and --min-ranks N: a job whose rank died goes on, see restart.sh.
 set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/restart.sh"
 default=xlmrun # installed: paths are relative to the current folder
-tree=$(dirname "$0")/../..
-if [ -x "$tree/build/xlmrun" ]; then
-  cd "$tree"
+if [ -x "$here/../../build/xlmrun" ]; then
+  cd "$here/../.."
   default=build/xlmrun
 fi
 xlmrun=${XLMRUN:-$default}
 ranks=${RANKS:-16}
 threads=${THREADS:-1} # per rank
-read -r -a flags <<<"${MPIRUN:-}"
-[ -z "${HOSTS:-}" ] || flags+=(--host "$HOSTS")
+hosts=${HOSTS:-}
 output=${OUTPUT:-checkpoints}
-if ls -d "$output"/step-* >/dev/null 2>&1; then more=(--resume "$output"); else more=(--output-dir "$output"); fi
+take_flags "$@"
 
-setsid mpirun -n "$ranks" "${flags[@]}" "$xlmrun" train "$@" --threads "$threads" "${more[@]}" & # setsid: Ctrl-C is for
-                                                                                                 # this script only
-job=$!
-asked=0
+start() {
+  local n=$1 flags
+  shift
+  read -r -a flags <<<"${MPIRUN:-}"
+  [ -z "$hosts" ] || flags+=(--host "$hosts")
+  setsid mpirun -n "$n" "${flags[@]}" "$xlmrun" train "${train[@]}" "$@" --threads "$threads" "$(where)" "$output" & # setsid: Ctrl-C is
+                                                                                                                # for this script only
+  job=$!
+  code=0
+  wait $job || code=$?
+  while kill -0 $job 2>/dev/null; do # a signal ended the wait, not the job
+    code=0
+    wait $job || code=$?
+  done
+}
+
+# Leaves out hosts that do not start a program any more.
+count_room() {
+  local host slots left=()
+  room=$ranks
+  [ -n "$hosts" ] || return 0
+  room=0
+  for host in ${hosts//,/ }; do
+    timeout 60 mpirun -n 1 --host "$host" true >&2 || continue
+    left+=("$host")
+    slots=${host##*:}
+    [ "$slots" != "$host" ] || slots=1
+    room=$((room + slots))
+  done
+  hosts=$(IFS=, && echo "${left[*]}")
+}
+
 stop() {
-  if [ $asked = 0 ]; then kill -USR1 $job; else kill -TERM $job; fi
+  if [ $asked = 0 ]; then kill -USR1 $job; else kill -TERM $job; fi || true
   asked=1
 }
 trap stop INT TERM
-code=0
-wait $job || code=$?
-while kill -0 $job 2>/dev/null; do # a signal ended the wait, not the job
-  code=0
-  wait $job || code=$?
-done
-exit $code
+run_job

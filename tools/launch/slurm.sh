@@ -6,6 +6,7 @@
 #SBATCH --time=04:00:00
 #SBATCH --signal=USR1@180
 #SBATCH --requeue
+#SBATCH --no-kill
 #
 # Several hosts with Slurm, one rank per task: sbatch tools/launch/slurm.sh --config configs/sixteen.yaml --data corpus/*.txt
 #
@@ -17,10 +18,30 @@
 # MPI: use the srun plugin that the MPI library was built for (`srun --mpi=list`): pmix for Open MPI, pmi2 for
 # MPICH. With pmix the death of a rank ends the step at once; do not use srun's --kill-on-bad-exit, with which
 # the others wait for KillWait.
+#
+# --restarts N and --min-ranks N: a job whose rank died goes on, see restart.sh. With --no-kill the allocation
+# survives the loss of a node.
 set -eu
 cd "${SLURM_SUBMIT_DIR:-.}"
+submitted=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's/^ *Command=\([^ ]*\).*/\1/p') # $0 is Slurm's copy of it
+. "$(dirname "$submitted")/restart.sh"
 xlmrun=${XLMRUN:-build/xlmrun} # of the source tree, else the installed one
 [ -x "$xlmrun" ] || [ -n "${XLMRUN:-}" ] || xlmrun=xlmrun
+ranks=$SLURM_NTASKS
 output=${OUTPUT:-checkpoints}
-if ls -d "$output"/step-* >/dev/null 2>&1; then more=(--resume "$output"); else more=(--output-dir "$output"); fi
-exec srun --mpi="${MPI:-pmix}" "$xlmrun" train "$@" --threads "${SLURM_CPUS_PER_TASK:-1}" "${more[@]}"
+take_flags "$@"
+
+start() {
+  local n=$1
+  shift
+  code=0
+  srun --mpi="${MPI:-pmix}" -n "$n" "$xlmrun" train "${train[@]}" "$@" --threads "${SLURM_CPUS_PER_TASK:-1}" "$(where)" "$output" || code=$?
+}
+
+# Nodes of the job that Slurm still has.
+count_room() {
+  local up
+  up=$(sinfo -h -N -n "$SLURM_JOB_NODELIST" -o %t | grep -cE '^(alloc|mix|idle|comp)[a-z]*$' || true)
+  room=$((up * SLURM_NTASKS / SLURM_JOB_NUM_NODES))
+}
+run_job

@@ -6,6 +6,7 @@
 #include "tools/common/command.h"
 #include "tools/common/streams.h"
 #include "tools/xlmrun/session.h"
+#include "tools/xlmrun/view.h"
 
 static int command_settings(int argc, char *const *argv) {
   (void)argc, (void)argv;
@@ -27,6 +28,8 @@ static const xlm_command commands[] = {
     {"tokenize", command_tokenize, "make files of tokens out of text, JSON lines and tables", 'k',
      command_tokenize_usage},
     {"data", command_data, "what is in files of text, documents, tokens or records", 'd', command_data_usage},
+    {"report", command_report, "a page for a browser over runs: curves, settings that differ", 0,
+     command_report_usage},
     {"settings", command_settings, "all settings of all commands, as a Markdown table"},
 };
 static const char *const exits[] = {

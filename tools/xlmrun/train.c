@@ -12,6 +12,8 @@
 #include "runtime/checkpoint/lock.h"
 #include "runtime/train/loop.h"
 #include "runtime/train/tensorboard.h"
+#include "tools/watching/card.h"
+#include "tools/common/request.h"
 #include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/find_rate.h"
 #include "tools/xlmrun/live.h"
@@ -293,6 +295,30 @@ static xlm_status open_tensorboard(session *s, xlm_loop_options *o, int *fd) {
   return xlm_fail_in(&s->err, "--tensorboard");
 }
 
+static const char *how_it_ended(xlm_status status, const xlm_loop_result *r) {
+  return status != XLM_OK ? "failed" : r->early ? "early" : r->stopped ? "stopped" : "done";
+}
+
+// For those who look at the run: xlmrun report, watch, runs.
+static xlm_status write_card(session *s, const xlm_loop_options *o, const char *dir, const char *metrics,
+                             const char *ended) {
+  const xlm_plan *p = s->plan;
+  xlm_card c = {.model = p->model,
+                .preset = p->preset ? p->preset : "",
+                .layout = p->n_ranks > 1 ? xlm_request_mesh_text(s->arena, &p->mesh) : "",
+                .device = p->target.backend,
+                .parameters = p->parameters,
+                .max_steps = o->max_steps,
+                .tokens_per_step = p->batch * p->microbatches * p->seq,
+                .metrics = metrics,
+                .ended = ended};
+  xlm_card_setting *list = XLM_NEW_N(s->arena, xlm_card_setting, o->info.n_settings + 1);
+  for (int i = 0; i < o->info.n_settings; i++)
+    list[i] = (xlm_card_setting){o->info.settings[i].key, o->info.settings[i].value};
+  c.settings = list, c.n_settings = o->info.n_settings;
+  return xlm_team_process(s->team) ? XLM_OK : xlm_card_write(s->arena, &c, dir, &s->err);
+}
+
 static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   static xlm_curve curve;
   int events = -1;
@@ -319,6 +345,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   if (leads) XLM_TRY(xlm_metrics_open(metrics, o.first_step, &o.metrics, &o.elapsed_s, &s->err));
   if (leads) XLM_TRY(xlm_curve_read(&curve, metrics, &s->err));
   XLM_TRY(open_tensorboard(s, &o, &events));
+  XLM_TRY(write_card(s, &o, dir, metrics, ""));
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
   XLM_TRY(open_saver(s, dir, &o.saver));
   introduce(s, c, &o);
@@ -333,6 +360,10 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   live_close();
   if (leads) close(o.metrics);
   if (o.tensorboard) close(events);
+  xlm_error why = s->err;
+  xlm_status carded = write_card(s, &o, dir, metrics, how_it_ended(status, &result));
+  if (status != XLM_OK) s->err = why;
+  if (status == XLM_OK) status = carded;
   return status == XLM_OK ? finish(s, &o, &result, dir, metrics) : status;
 }
 

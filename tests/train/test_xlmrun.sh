@@ -183,6 +183,14 @@ expect 0 'checkpoint whole/step-00000001' "$run" train --config run.yaml --overw
 expect 1 "did you mean '--max-steps'?" "$run" train "$model" --max-step 5
 expect 1 "did you mean '--hidden-size'?" "$run" train "$model" --hiden-size 5
 expect 1 'did you mean `train`?' "$run" trian
+expect 1 '`xlmc plan` shows' "$run" plan llama
+expect 1 'a run is as long as --max-steps says' "$run" train "$model" --data corpus.txt --epochs 3
+expect 1 "unknown flag '-o'" "$run" train "$model" --data corpus.txt -o run
+expect 1 "no flag '--epochs'" "$run" train --data corpus.txt llama --epochs 3
+expect 1 'a text to continue is given as --prompt' "$run" generate 'Once upon a time'
+expect 1 'as in `xlmrun generate run`' "$run" generate
+expect 1 'is a model without weights' "$run" eval llama
+expect 1 'settings takes no arguments' "$run" settings more
 expect 1 "--max-steps" "$run" train "$model" --max-steps many
 expect 1 'cosine' "$run" train "$model" --lr-schedule cosin
 expect 1 'which model?' "$run" train

@@ -212,6 +212,19 @@ wrong "write PASS, or PASS,2" dump models/llama.xlm --preset nano --after fuse,x
 wrong '--rank goes with dump --after partition or later' dump models/llama.xlm --preset nano --after simplify --rank 1
 wrong 'did you mean `fuse`?' dump models/llama.xlm --after fusse
 wrong 'lists all' explain E9999
+wrong 'the command comes before the model' llama
+wrong '`xlmrun train` trains' train llama
+wrong 'the command comes before its flags' --preset nano plan llama
+wrong 'among the shipped ones: ' plan nosuch
+wrong 'is no model by its name' check data.txt
+wrong 'the product of --dp, --tp' plan models/llama.xlm --gpus 8
+wrong 'as --output' plan models/llama.xlm -o plan.json
+wrong 'did you mean `h200`?' plan models/llama.xlm --cluster h200x
+wrong 'as in `xlmc fmt ' fmt
+wrong 'did you mean `rmsnorm`?' ops rmsnor
+wrong '--output x.png: a graph comes as' graph models/llama.xlm --output x.png
+run 0 ops rmsnorm rope && says out '### `rope('
+run 0 explain E0306 203 && says out 'E0203: '
 wrong 'cannot open' plan models/llama.xlm --config none.yaml
 
 exit $failed

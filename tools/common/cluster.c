@@ -24,10 +24,15 @@ xlm_status xlm_request_cluster(xlm_arena *a, const char *model_path, const char 
                                xlm_error *err) {
   xlm_map m;
   const char *path = cluster_path(a, model_path, name);
-  if (access(path, R_OK))
+  static const char *const shipped[] = {"h100", "h200", "a100", "b200", "cpu"};
+  if (access(path, R_OK)) {
+    int why = errno;
+    const char *near = xlm_text_nearest(name, shipped, sizeof shipped / sizeof *shipped);
+    if (near) return xlm_fail(err, XLM_USER, "--cluster: there is no cluster `%s`; did you mean `%s`?", name, near);
     return xlm_fail(err, XLM_USER,
                     "--cluster: cannot read `%s`: %s; clusters/ has h100, h200, a100, b200 and cpu", path,
-                    strerror(errno));
+                    strerror(why));
+  }
   XLM_TRY(xlm_map_open(path, &m, err));
   xlm_status s = xlm_cluster_read(a, path, (const char *)m.data, m.n, out, err);
   xlm_map_close(&m);

@@ -21,11 +21,16 @@ typedef struct xlm_command {
   const char *usage;                       // as printed by --help before the settings; NULL: the name alone
 } xlm_command;
 
+typedef struct xlm_hint { // a word that people try, and what to type instead
+  const char *word, *instead;
+} xlm_hint;
+
 typedef struct xlm_program {
   const char *name, *what; // for its man page: what it does, without a capital and a full stop
   const xlm_command *commands;
   int n_commands;
   const char *const *exits; // "0 done", ..; ends with NULL
+  const xlm_hint *hints;    // for words that are no commands; ends with {NULL}
   bool (*mpi)(void);        // was it built with MPI? NULL: it has no use for it
 } xlm_program;
 

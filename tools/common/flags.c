@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/base/share.h"
 #include "tools/common/settings.h"
 
 typedef struct parser {
@@ -51,6 +52,14 @@ static xlm_status put(parser *p, xlm_setting_id id, const char *flag, const char
   return xlm_settings_put(p->s, id, value, XLM_FROM_FLAG, flag, err);
 }
 
+// A model, plan or checkpoint rather than data; also a shipped model's name, unless a file has it.
+static bool names_run(const parser *p, const char *word) {
+  struct stat st;
+  if (xlm_settings_names_run(word)) return true;
+  const char *shipped = xlm_arena_printf(p->s->arena, "%s/%s.xlm", xlm_share_models(p->s->arena), word);
+  return stat(word, &st) && !stat(shipped, &st);
+}
+
 // Reads the values after a flag written without `=`.
 static xlm_status take_values(parser *p, xlm_setting_id id, const char *flag, xlm_error *err) {
   xlm_setting_type type = xlm_setting_table[id].type;
@@ -67,7 +76,7 @@ static xlm_status take_values(parser *p, xlm_setting_id id, const char *flag, xl
   XLM_TRY(put(p, id, flag, p->argv[p->at++], err));
   bool paths = id == XLM_SET_data || id == XLM_SET_valid; // as expanded by the shell from `--data
                                                           // corpus/*.txt`
-  while (paths && is_value(p, p->at) && !xlm_settings_names_run(p->argv[p->at]))
+  while (paths && is_value(p, p->at) && p->argv[p->at][0] != '-' && !names_run(p, p->argv[p->at]))
     XLM_TRY(put(p, id, flag, p->argv[p->at++], err));
   return XLM_OK;
 }
@@ -124,7 +133,8 @@ xlm_status xlm_settings_flags(xlm_run_settings *s, int argc, char *const *argv, 
     else if (flags && is_flag(arg))
       XLM_TRY(take_flag(&p, err));
     else if (flags && arg[0] == '-' && arg[1])
-      return xlm_fail(err, XLM_USER, "unknown flag '%s': flags begin with two dashes", arg);
+      return xlm_fail(err, XLM_USER, "unknown flag '%s': flags begin with two dashes%s", arg,
+                      arg[1] == 'o' ? ", as --output or --output-dir; --help lists them" : "; --help lists them");
     else {
       XLM_PUSH(s->arena, s->positional, s->n_positional, p.cap_positional, arg);
       p.at++;
@@ -172,8 +182,47 @@ static bool is_of_another_command(const char *flag) {
   return false;
 }
 
+// Flags of other programs, and what to write instead.
+static const char *instead_of(const char *flag) {
+  static const char *const others[][2] = {
+      {"gpus", "the number of ranks is the product of --dp, --tp, --pp, --cp and --ep"},
+      {"gpu", "--device cuda runs on a GPU, --cluster h100 plans for one"},
+      {"nodes", "the number of ranks is the product of --dp, --tp, --pp, --cp and --ep"},
+      {"world-size", "the number of ranks is the product of --dp, --tp, --pp, --cp and --ep"},
+      {"epochs", "a run is as long as --max-steps says"},
+      {"num-epochs", "a run is as long as --max-steps says"},
+      {"num-train-epochs", "a run is as long as --max-steps says"},
+      {"steps", "a run is as long as --max-steps says"},
+      {"iters", "a run is as long as --max-steps says"},
+      {"max-iters", "a run is as long as --max-steps says"},
+      {"dataset", "files of text or tokens are given with --data"},
+      {"train-data", "files of text or tokens are given with --data"},
+      {"bf16", "write --dtype bf16"},
+      {"fp16", "write --dtype bf16; there is no fp16"},
+      {"fp32", "write --dtype fp32, which is the default"},
+      {"json", "write --format json"},
+      {"html", "write --format html"},
+      {"text", "write --prompt"},
+      {"context-length", "write --seq-length"},
+      {"block-size", "write --seq-length"},
+      {"gradient-accumulation-steps", "it follows from --global-batch-size and --micro-batch-size"},
+      {"grad-accum", "it follows from --global-batch-size and --micro-batch-size"},
+      {"checkpoint", "write --resume CHECKPOINT to continue it"},
+      {"load", "write --resume CHECKPOINT to continue it, or --init-from WEIGHTS"},
+      {"save", "checkpoints go to --output-dir, every --save-interval steps"},
+      {"length", "write --max-tokens"}};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (!strcmp(flag + 2, others[i][0])) return others[i][1];
+  return NULL;
+}
+
 static xlm_status unknown(xlm_run_settings *s, const char *flag, const xlm_public_name *names, int n,
                           xlm_error *err) {
+  char *usual = xlm_arena_strdup(s->arena, flag);
+  for (char *c = usual; *c; c++)
+    if (*c == '_') *c = '-';
+  const char *instead = instead_of(usual);
+  if (instead) return xlm_fail(err, XLM_USER, "there is no flag '%s' here: %s", flag, instead);
   if (is_of_another_command(flag))
     return xlm_fail(err, XLM_USER, "'%s' is a flag of other commands, not of this one", flag);
   size_t count;

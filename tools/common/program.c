@@ -5,6 +5,7 @@
 
 #include "runtime/base/file.h"
 #include "tools/common/command.h"
+#include "tools/common/request.h"
 #include "tools/common/terminal.h"
 
 enum { OK = 0, USER = 1, ENVIRONMENT = 2 };
@@ -37,22 +38,33 @@ static bool ends_with(const char *text, const char *end) {
   return n > m && !strcmp(text + n - m, end);
 }
 
+static bool is_model(const request *r, const char *name) {
+  xlm_model_file f = xlm_request_file(r->a, name);
+  return ends_with(name, ".xlm") || (ends_with(f.place, ".xlm") && !access(f.place, F_OK));
+}
+
+static const char *hint(const request *r, const char *name) {
+  const xlm_hint *h = r->p->hints;
+  while (h->word && strcmp(h->word, name)) h++;
+  return h->instead;
+}
+
 static int unknown(const request *r, const char *name) {
   const char **names = XLM_NEW_N(r->a, const char *, r->p->n_commands);
   for (int i = 0; i < r->p->n_commands; i++) names[i] = r->p->commands[i].name;
-  const char *near = xlm_text_nearest(name, names, (size_t)r->p->n_commands), *tool = r->p->name;
+  const char *near = xlm_text_nearest(name, names, (size_t)r->p->n_commands), *instead = hint(r, name);
+  const char *tool = r->p->name, *before = is_model(r, name) ? "the model" : *name == '-' ? "its flags" : NULL;
   xlm_text t = xlm_text_new(r->a);
-  if (ends_with(name, ".xlm"))
-    xlm_text_printf(&t, "%s: the command comes before the model, as in `%s %s %s`\n", tool, tool, names[0],
+  if (before)
+    xlm_text_printf(&t, "%s: the command comes before %s, as in `%s %s %s`\n", tool, before, tool, names[0],
                     name);
-  else if (*name == '-')
-    xlm_text_printf(&t, "%s: the command comes before its flags, as in `%s %s %s`\n", tool, tool, names[0],
-                    name);
-  else if (near)
-    xlm_text_printf(&t, "%s: there is no command `%s`; did you mean `%s`?\n", tool, name, near);
-  else
+  else if (instead || near)
+    xlm_text_printf(&t, instead ? "%s: there is no command `%s`: %s\n" : "%s: there is no command `%s`; did you mean `%s`?\n",
+                    tool, name, instead ? instead : near);
+  else {
     xlm_text_printf(&t, "%s: there is no command `%s`\n", tool, name);
-  if (!near && !ends_with(name, ".xlm") && *name != '-') usage(r, &t);
+    usage(r, &t);
+  }
   fputs(t.data, stderr);
   return USER;
 }

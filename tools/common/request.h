@@ -64,5 +64,6 @@ xlm_status xlm_request_cluster(xlm_arena *a, const char *model_path, const char 
 
 // The existing file that was probably meant by `path`, which does not exist; NULL when none is similar.
 const char *xlm_near_file(xlm_arena *a, const char *path);
+const char *xlm_shipped_models(xlm_arena *a); // "deepseek, diffllama, .."; "": there are none
 
 #endif

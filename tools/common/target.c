@@ -51,7 +51,11 @@ static xlm_status of_device(const xlm_device_kind *kind, const xlm_run_settings 
                             const char **arch, xlm_error *err) {
   *b = xlm_backend_find(kind->backend);
   *arch = xlm_setting_text(s, XLM_SET_arch);
-  if (kind->check) XLM_TRY(kind->check(err));
+  xlm_status here = kind->check ? kind->check(err) : XLM_OK;
+  if (here != XLM_OK && s->tool == 'p')
+    return xlm_fail(err, here, "%s; to plan for a GPU elsewhere give --cluster h100 instead",
+                    xlm_arena_strdup(s->arena, err->text));
+  if (here != XLM_OK) return here;
   if (!**arch) *arch = (*b)->here();
   if (!*arch)
     return xlm_fail(err, XLM_ENV, "this xlm has no %s kernels: see docs/gpu.md for a build with them",

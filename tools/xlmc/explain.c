@@ -6,8 +6,8 @@
 #include "tools/xlmc/xlmc.h"
 
 const char xlmc_explain_usage[] =
-    "usage: xlmc explain [CODE]\n\n"
-    "The meaning of a diagnostic's code, as in `xlmc explain E0203`; of all without one.\n";
+    "usage: xlmc explain [CODE...]\n\n"
+    "The meaning of diagnostics' codes, as in `xlmc explain E0203`; of all without any.\n";
 
 // E0203, e0203 and 203 are equivalent.
 static bool find(const char *text, xlm_diag_id *id) {
@@ -28,11 +28,13 @@ int xlmc_explain(int argc, char *const *argv) {
       printf("%s  %s\n", xlm_diag_code((xlm_diag_id)i), xlm_diag_meaning((xlm_diag_id)i));
     return XLMC_OK;
   }
-  xlm_diag_id id;
-  if (!find(argv[0], &id)) {
-    fprintf(stderr, "xlmc: there is no diagnostic `%s`; `xlmc explain` lists all\n", argv[0]);
-    return XLMC_USER;
+  for (int i = 0; i < argc; i++) {
+    xlm_diag_id id;
+    if (!find(argv[i], &id)) {
+      fprintf(stderr, "xlmc: there is no diagnostic `%s`; `xlmc explain` lists all\n", argv[i]);
+      return XLMC_USER;
+    }
+    printf("%s: %s\n", xlm_diag_code(id), xlm_diag_meaning(id));
   }
-  printf("%s: %s\n", xlm_diag_code(id), xlm_diag_meaning(id));
   return XLMC_OK;
 }

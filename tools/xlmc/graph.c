@@ -87,8 +87,10 @@ static int find_format(const xlmc_job *j) {
   const char *name = j->flags.format, *ending = xlmc_output_ending(j);
   for (int i = 0; i < FORMATS; i++)
     if (!strcmp(formats[i].name, name ? name : ending)) return i;
-  if (!name) return 0;
-  fprintf(stderr, "xlmc: --format %s: a graph comes as dot, svg, html, json or text\n", name);
+  bool picture = !strcmp(ending, "png") || !strcmp(ending, "pdf") || !strcmp(ending, "jpg");
+  if (!name && !picture) return 0;
+  fprintf(stderr, "xlmc: --%s %s: a graph comes as dot, svg, html, json or text\n", name ? "format" : "output",
+          name ? name : j->flags.output);
   return -1;
 }
 

@@ -17,8 +17,22 @@ static const xlm_command commands[] = {
 static const char *const exits[] = {"0 done", "1 a mistake in the model or on the command line",
                                     "2 a failure of the environment: memory, files",
                                     "3 the plan does not fit in memory", NULL};
+static const xlm_hint hints[] = {{"train", "`xlmrun train` trains"},
+                                 {"eval", "`xlmrun eval` evaluates"},
+                                 {"generate", "`xlmrun generate` generates"},
+                                 {"bench", "`xlmrun bench` measures"},
+                                 {"run", "`xlmrun train` trains"},
+                                 {"models", "`xlmc --version` names the folder of the shipped models"},
+                                 {"list", "`xlmc --version` names the folder of the shipped models"},
+                                 {"ls", "`xlmc --version` names the folder of the shipped models"},
+                                 {"presets", "`xlmc check MODEL --preset ?` lists a model's presets"},
+                                 {"validate", "`xlmc check` finds errors"},
+                                 {"lint", "`xlmc check` finds errors"},
+                                 {"compile", "`xlmc plan` compiles"},
+                                 {"format", "`xlmc fmt` formats"},
+                                 {NULL}};
 static const xlm_program program = {"xlmc", "checks, formats, plans and draws language models written as text",
-                                    commands, sizeof commands / sizeof *commands, exits};
+                                    commands, sizeof commands / sizeof *commands, exits, hints};
 
 int main(int argc, char **argv) {
   xlm_streams_open();

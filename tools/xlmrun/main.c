@@ -9,7 +9,8 @@
 #include "tools/xlmrun/view.h"
 
 static int command_settings(int argc, char *const *argv) {
-  (void)argc, (void)argv;
+  if (argc)
+    return fprintf(stderr, "xlmrun: settings takes no arguments: what is `%s`?\n", argv[0]), EXIT_USER;
   xlm_arena *a = xlm_arena_new(0);
   if (!a || !XLM_ARENA_TRY(a)) return fputs("xlmrun: no memory\n", stderr), EXIT_ENVIRONMENT;
   xlm_text t = xlm_text_new(a);
@@ -39,10 +40,26 @@ static const char *const exits[] = {
     "3 the run does not fit in memory",
     "130 interrupted",
     NULL};
-static const xlm_program program = {
-    "xlmrun", "trains, evaluates and measures language models, and lets them write",
-    commands, sizeof commands / sizeof *commands,
-    exits,    xlm_comm_mpi_built};
+static const xlm_hint hints[] = {{"check", "`xlmc check` finds errors in models"},
+                                 {"plan", "`xlmc plan` shows memory and kernels of a run"},
+                                 {"graph", "`xlmc graph` draws models"},
+                                 {"fmt", "`xlmc fmt` formats models"},
+                                 {"resume", "`xlmrun train --resume` continues a run"},
+                                 {"finetune", "`xlmrun train MODEL --init-from WEIGHTS` starts from weights"},
+                                 {"sample", "`xlmrun generate` lets a checkpoint write"},
+                                 {"infer", "`xlmrun generate` lets a checkpoint write"},
+                                 {"chat", "`xlmrun generate` lets a checkpoint write"},
+                                 {"test", "`xlmrun eval` evaluates a checkpoint"},
+                                 {"evaluate", "`xlmrun eval` evaluates a checkpoint"},
+                                 {"benchmark", "`xlmrun bench` measures"},
+                                 {NULL}};
+static const xlm_program program = {"xlmrun",
+                                    "trains, evaluates and measures language models, and lets them write",
+                                    commands,
+                                    sizeof commands / sizeof *commands,
+                                    exits,
+                                    hints,
+                                    xlm_comm_mpi_built};
 
 // A package has xlmrun without MPI, which not everyone has, and apart from it the same program with MPI.
 // Under mpirun and srun that one takes this one's place; returns if there is none.

@@ -4,19 +4,25 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_model(const char *path) {
+#include "tools/common/request.h"
+
+static bool is_model(session *s, const char *path) { // a file, or a shipped one's name
   size_t n = strlen(path);
-  return n > 4 && !strcmp(path + n - 4, ".xlm");
+  if (n > 4 && !strcmp(path + n - 4, ".xlm")) return true;
+  return access(path, F_OK) && !access(xlm_request_file(s->arena, path).place, F_OK);
 }
 
 static xlm_status need_folder(session *s, const char *path, bool named) {
+  const char *command = s->settings->tool == 'g' ? "generate" : "eval";
   if (!access(path, F_OK)) return XLM_OK;
-  if (named) return xlm_fail(&s->err, XLM_USER, "there is no checkpoint '%s'", path);
+  if (named)
+    return xlm_fail(&s->err, XLM_USER, "there is no checkpoint '%s'%s", path,
+                    strchr(path, ' ') ? "; a text to continue is given as --prompt" : "");
   return xlm_fail(
       &s->err, XLM_USER,
       "which checkpoint? there is no folder %s, where `xlmrun train` puts them unless told otherwise; "
-      "name one, as in `xlmrun eval run`",
-      path);
+      "name one, as in `xlmrun %s run`",
+      path, command);
 }
 
 xlm_status weights_open(session *s) {
@@ -25,7 +31,7 @@ xlm_status weights_open(session *s) {
   XLM_TRY(session_named(s, &what));
   bool named = what != NULL;
   if (!named) what = "./checkpoints";
-  if (!s->saved && !is_model(what)) {
+  if (!s->saved && !is_model(s, what)) {
     XLM_TRY(need_folder(s, what, named));
     XLM_TRY(session_open_checkpoint(s, what));
     return session_read_model(s, NULL);

@@ -38,6 +38,7 @@ for columns in 60 100; do
 done
 on_terminal 100 'COLUMNS=70 xlmc plan --help' | longest | grep -qx '[67][0-9]' || fail 'COLUMNS is ignored'
 on_terminal 60 'xlmc plan models/llama.xlm --preset nano --pp 2 --tp 2' | grep -q '\.\.$' || fail 'a cut line does not show it'
+on_terminal 60 'xlmc plan models/llama.xlm --preset nano --format json' | longest | grep -qx '[0-9][0-9]' && fail 'JSON is cut'
 whole=$(xlmc plan models/llama.xlm --preset nano --pp 2 --tp 2 | longest)
 [ "$whole" -gt 120 ] || fail "a piped plan is cut to $whole columns"
 

@@ -86,15 +86,33 @@ void xlm_terminal_wrap(const char *text, int width, xlm_text *out) {
     n = strcspn(text, "\n"), wrap_line(text, n, (size_t)width, out);
 }
 
-void xlm_terminal_cut(const char *text, size_t n, int width, xlm_text *out) {
-  for (const char *end = text + n, *line = text; line < end;) {
-    const char *stop = memchr(line, '\n', (size_t)(end - line));
-    size_t length = (size_t)((stop ? stop : end) - line);
-    bool fits = columns(line, length) <= (size_t)width;
-    xlm_text_addn(out, line, fits ? length : bytes(line, length, (size_t)width - 2));
-    if (!fits) xlm_text_add(out, "..");
-    if (stop) xlm_text_add(out, "\n");
-    line += length + (stop != NULL);
+// A row of a table has gaps, and so has the row beside it; a line of prose may have some, too.
+static bool is_row(const char *line, const char *end) {
+  int gaps = 0;
+  for (const char *c = line + (line < end && *line == ' '); c + 2 < end && *c != '\n'; c++)
+    gaps += c[0] != ' ' && c[1] == ' ' && c[2] == ' ';
+  return gaps >= 3;
+}
+
+static const char *next_line(const char *line, const char *end) {
+  const char *stop = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+  return stop ? stop + 1 : end;
+}
+
+void xlm_terminal_fit(const char *text, size_t n, int width, xlm_text *out) {
+  const char *end = text + n;
+  bool before = false;
+  for (const char *line = text, *next; line < end; line = next) {
+    next = next_line(line, end);
+    size_t length = (size_t)(next - line) - (next[-1] == '\n');
+    bool row = is_row(line, end), cut = row && (before || is_row(next, end));
+    before = row;
+    if (cut && columns(line, length) > (size_t)width) {
+      xlm_text_addn(out, line, bytes(line, length, (size_t)width - 2));
+      xlm_text_add(out, "..\n");
+    } else {
+      wrap_line(line, length, (size_t)width, out);
+    }
   }
 }
 

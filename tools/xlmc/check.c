@@ -39,7 +39,7 @@ static int check(xlmc_job *j) {
     as_json(j, ok ? g : NULL, &t);
   else if (g)
     xlm_report_model_text(g, &t);
-  int code = xlmc_print(j, t.data, t.n);
+  int code = json ? xlmc_print(j, t.data, t.n) : xlmc_print_report(j, t.data, t.n);
   return code != XLMC_OK ? code : ok ? XLMC_OK : XLMC_USER;
 }
 

@@ -290,11 +290,16 @@ int xlmc_print(xlmc_job *j, const char *text, size_t n) {
     xlm_status s = xlm_file_replace(j->flags.output, text, n, &j->err);
     return s == XLM_OK ? XLMC_OK : xlmc_fail(j, s);
   }
-  int width = xlm_terminal_width(STDOUT_FILENO);
-  xlm_text t = xlm_text_new(j->arena);
-  if (width) xlm_terminal_cut(text, n, width, &t);
-  fwrite(width ? t.data : text, 1, width ? t.n : n, stdout); // main checks for errors
+  fwrite(text, 1, n, stdout); // main checks for errors
   return XLMC_OK;
+}
+
+int xlmc_print_report(xlmc_job *j, const char *text, size_t n) {
+  int width = j->flags.output ? 0 : xlm_terminal_width(STDOUT_FILENO);
+  xlm_text t = xlm_text_new(j->arena);
+  if (!width) return xlmc_print(j, text, n);
+  xlm_terminal_fit(text, n, width, &t);
+  return xlmc_print(j, t.data, t.n);
 }
 
 static int run(xlmc_job *j, int argc, char *const *argv, const char *usage, int (*command)(xlmc_job *)) {

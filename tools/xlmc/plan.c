@@ -169,7 +169,8 @@ static int present(planning *w, int format) {
     w->page.advice = xlm_search_advice(j->arena, j->source, &w->o, w->limit, w->alone, w->cluster);
   xlm_text t = xlm_text_new(j->arena);
   formats[format].write(w, &t);
-  int code = xlmc_print(j, t.data, t.n), traced = write_trace(w);
+  bool report = formats[format].write == as_text;
+  int code = report ? xlmc_print_report(j, t.data, t.n) : xlmc_print(j, t.data, t.n), traced = write_trace(w);
   if (!fits && w->c.plan->n_ranks == 1 && w->page.advice) fprintf(stderr, "xlmc: %s\n", w->page.advice);
   if (code == XLMC_OK) code = traced;
   return code != XLMC_OK ? code : fits ? XLMC_OK : XLMC_DOES_NOT_FIT;
@@ -264,7 +265,7 @@ static int print_found(planning *w, const xlm_search_request *r, const xlm_searc
   xlm_text_add(&t, "      tokens/s       MFU        step   bubble      memory  flags\n");
   for (int i = 0; i < found->n && i < SHOWN; i++) print_candidate(&t, i, &found->at[i]);
   xlm_text_printf(&t, "\nwhy the first: %s\n", xlm_search_reason(found, w->j->arena));
-  return xlmc_print(w->j, t.data, t.n);
+  return xlmc_print_report(w->j, t.data, t.n);
 }
 
 static int search(planning *w) {

@@ -49,6 +49,8 @@ xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where,
 // The ending of --output, as "html"; "" if there is none.
 const char *xlmc_output_ending(const xlmc_job *j);
 int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout
+// The same for text that only people read: it fits the terminal.
+int xlmc_print_report(xlmc_job *j, const char *text, size_t n);
 
 int xlmc_check(int argc, char *const *argv);
 int xlmc_fmt(int argc, char *const *argv);

@@ -65,6 +65,7 @@ checkpoints   $out/step-*
 metrics       $out/metrics.jsonl
 loss curve    $out/loss.svg
 
+to type xlmc and xlmrun alone:  export PATH="$(cd "$build" && pwd):\$PATH"
 go on         $build/xlmrun generate $out --prompt '// ' --max-tokens 500
               $build/xlmc plan models/llama.xlm --preset nano
               docs/tutorial.md: write a model of your own

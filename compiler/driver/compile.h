@@ -16,7 +16,7 @@ typedef struct xlm_compile_options {
   uint64_t seed;
   uint64_t memory_limit;                    // bytes per rank; 0 = none
   xlm_mesh mesh;                            // empty = one rank; an axis `pp` makes a pipeline
-  int zero;                                 // 0..3: what data-parallel ranks split, see docs/layouts.md
+  int zero;                                 // 0..3: what data-parallel ranks split, see docs/zero.md
   bool reduce_each;                         // gradients are reduced per microbatch, not per step (zero >= 2)
   const char *schedule;                     // of the pipeline: gpipe, 1f1b, interleaved, zb-h1
   const char *schedule_csv, *schedule_path; // text of a schedule file to use instead; NULL

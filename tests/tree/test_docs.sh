@@ -13,6 +13,11 @@ while IFS=: read -r file link; do
   [ -e "$target" ] || { echo "FAILED: $file links to $link, which does not exist"; failed=1; }
 done < <(grep -oE '\]\([^)#: ]+[^): ]*\)' README.md docs/*.md | sed -E 's/\]\((.*)\)$/\1/')
 
+# the index has every document
+for page in docs/*.md; do
+  [ $page = docs/README.md ] || grep -qF "](${page#docs/})" docs/README.md || { echo "FAILED: docs/README.md does not list $page"; failed=1; }
+done
+
 # every field of the plan's JSON is documented
 while read -r field; do
   grep -qF "\`$field\`" docs/plan.md || { echo "FAILED: docs/plan.md does not explain the field $field"; failed=1; }

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The pictures of pages in docs/images, by Chromium without a window: to be made again when the pages change.
+#
+#   tools/pictures.sh BINARY_DIR
+set -eu
+source_dir=$(cd "$(dirname "$0")/.." && pwd)
+[ $# -ge 1 ] && [ -x "$1/xlmc" ] || { sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 1; }
+binary_dir=$(cd "$1" && pwd)
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || {
+  echo "pictures.sh: no chromium" >&2
+  exit 2
+}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# picture NAME WIDTH HEIGHT XLMC-ARGUMENTS..: a page, as docs/images/NAME.png
+picture() {
+  local name=$1 width=$2 height=$3
+  shift 3
+  (cd "$source_dir" && XLM_CPU_ISA=base "$binary_dir/xlmc" "$@" --output "$work/$name.html")
+  "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size="$width,$height" --virtual-time-budget=5000 \
+    --user-data-dir="$work/profile" --screenshot="$work/$name.png" "file://$work/$name.html" > "$work/log" 2>&1
+  [ -s "$work/$name.png" ] || { cat "$work/log" >&2; exit 2; }
+  ! command -v pngquant > /dev/null || pngquant --force --output "$work/$name.png" 64 "$work/$name.png"
+  mv "$work/$name.png" "$source_dir/docs/images/$name.png"
+  echo "docs/images/$name.png, $(stat -c %s "$source_dir/docs/images/$name.png") bytes"
+}
+
+picture plan 1360 770 plan models/llama.xlm --preset small --pp 4 --tp 2 --dp 2 --cluster h100 --format html

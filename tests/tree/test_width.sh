@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Colours and widths: on a terminal, without one, with NO_COLOR and TERM=dumb; readers that close the pipe.
-#   test_terminal.sh SOURCE_DIR BINARY_DIR
+#   test_width.sh SOURCE_DIR BINARY_DIR
 set -u
 source_dir=$(cd "$1" && pwd)
 PATH=$(cd "$2" && pwd):$PATH

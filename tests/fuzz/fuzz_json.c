@@ -30,9 +30,10 @@ static void check_metrics(const uint8_t *data, size_t size) {
   static xlm_curve curve;
   xlm_error err = {0};
   int fd;
+  double elapsed;
   const char *path = input_file("metrics.jsonl", data, size);
   memset(&curve, 0, sizeof curve);
-  XLM_ASSERT(xlm_metrics_open(path, 100, &fd, &err) == XLM_OK, "%s", err.text);
+  XLM_ASSERT(xlm_metrics_open(path, 100, &fd, &elapsed, &err) == XLM_OK, "%s", err.text);
   close(fd);
   XLM_ASSERT(xlm_curve_read(&curve, path, &err) == XLM_OK, "%s", err.text);
   for (int i = 0; i < curve.train.n; i++)

@@ -26,6 +26,7 @@ xlm_status sources_has_documents(session *s, const char *path, bool *out) {
   struct stat st;
   const char *const *files;
   int n;
+  bool texts = named_tokenizer(s) || *xlm_setting_text(s->settings, XLM_SET_text_separator);
   *out = false;
   if (strcmp(xlm_setting_text(s->settings, XLM_SET_data_format), "auto") || stat(path, &st)) return XLM_OK;
   if (xlm_data_has_tokens(s->arena, path)) return XLM_OK;
@@ -33,7 +34,7 @@ xlm_status sources_has_documents(session *s, const char *path, bool *out) {
     return s->err.status == XLM_ENV ? XLM_ENV : XLM_OK; // what is wrong is said when it is opened
   if (!S_ISDIR(st.st_mode)) files = &path, n = 1;
   for (int i = 0; i < n && !*out; i++)
-    *out = xlm_documents_only(files[i]) || (named_tokenizer(s) && xlm_documents_kind(files[i]));
+    *out = xlm_documents_only(files[i]) || (texts && xlm_documents_kind(files[i]));
   return XLM_OK;
 }
 

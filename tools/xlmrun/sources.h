@@ -18,7 +18,8 @@ typedef struct sources {
   int n;
 } sources;
 
-// Has `path` documents that have to be made into tokens? Text is, without a tokenizer, a stream of bytes.
+// Has `path` documents that have to be made into tokens? Text is a stream of bytes without a tokenizer or
+// a separator of documents.
 xlm_status sources_has_documents(session *s, const char *path, bool *out);
 bool sources_mixed(const sources *x); // with weights
 xlm_status sources_open(session *s, const xlm_setting_value *v, sources *out);

@@ -1,5 +1,6 @@
 // Folding: a node belongs to the box of its scope, truncated to the given depth; parameters count towards the
-// box that reads them and are not drawn. Boxes and edges are in execution order.
+// box that reads them and are not drawn. Of equal blocks the first is drawn. Boxes and edges are in execution
+// order.
 #include "compiler/report/graph_view.h"
 
 #include <string.h>
@@ -89,38 +90,72 @@ static bool is_state(const xlm_node_info *n) {
   return xlm_op_is_state(n->op) || xlm_node_is(n, XLM_LEAF_CONSTANT);
 }
 
+static const char *last_part(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot ? dot + 1 : name;
+}
+
+static bool is_parameter(const xlm_graph *g, const char *name) {
+  for (xlm_node id = 1; id < g->n_nodes; id++)
+    if (xlm_node_is(&g->nodes[id], XLM_LEAF_PARAMETER) &&
+        !strcmp(xlm_attr_text(&g->nodes[id].attrs, XLM_A_name, ""), name))
+      return true;
+  return false;
+}
+
+void xlm_view_weights(xlm_text *t, const xlm_graph *g, const xlm_node_info *n) {
+  size_t before = t->n;
+  for (int i = 0; i < n->n_in; i++) {
+    const xlm_node_info *def = xlm_val_node(g, n->in[i]);
+    if (!xlm_op_is_leaf(def->op) || xlm_node_is(def, XLM_LEAF_CONSTANT)) continue;
+    xlm_text_printf(t, " %s", last_part(xlm_attr_text(&def->attrs, XLM_A_name, "")));
+  }
+  const char *out = n->n_out ? g->values[n->out].name : NULL;
+  if (t->n == before && out && !strncmp(out, "d/", 2) && is_parameter(g, out + 2))
+    xlm_text_printf(t, " d/%s", last_part(out + 2));
+}
+
 static uint32_t new_box(xlm_folded *f, xlm_arena *a, xlm_view_box b) {
   XLM_PUSH(a, f->boxes, f->n_boxes, f->cap_boxes, b);
   return f->n_boxes - 1;
 }
 
-static xlm_view_box describe(const xlm_graph *g, xlm_node id, const xlm_graph_view *view, uint32_t stretch) {
+// "contract wq"; of an update, which reads many, the name alone.
+static const char *op_label(const xlm_graph *g, const xlm_node_info *n, xlm_arena *a) {
+  enum { NAMED = 3 };
+  xlm_text t = xlm_text_new(a);
+  xlm_text_add(&t, xlm_op_at(n->op)->name);
+  if (n->n_in <= NAMED) xlm_view_weights(&t, g, n);
+  return t.data;
+}
+
+static xlm_view_box describe(const xlm_graph *g, xlm_node id, const xlm_graph_view *view, xlm_arena *a) {
   const xlm_node_info *n = &g->nodes[id];
   xlm_view_box b = {.scope = n->scope,
                     .label = xlm_op_at(n->op)->name,
                     .phase = n->phase,
                     .line = xlm_view_line(g, n->span),
                     .leaf = xlm_node_is(n, XLM_LEAF_INPUT),
-                    .comm = is_comm(n),
-                    .stretch = stretch};
+                    .comm = is_comm(n)};
+  if (!b.leaf && !b.comm) b.label = op_label(g, n, a);
   if (b.leaf) b.label = xlm_attr_text(&n->attrs, XLM_A_name, "input");
   if (b.comm) b.axes = (uint32_t)xlm_attr_int(&n->attrs, XLM_A_axes, 0), b.wire = xlm_view_wire(g, view, id);
   return b;
 }
 
 static uint32_t box_of(xlm_folded *f, const xlm_graph *g, xlm_node id, const xlm_graph_view *view,
-                       uint32_t stretch, xlm_arena *a) {
+                       xlm_arena *a) {
   const xlm_node_info *n = &g->nodes[id];
-  xlm_view_box b = describe(g, id, view, stretch);
-  if (b.leaf || b.comm || view->depth < 0 || !*n->scope) return new_box(f, a, b);
+  xlm_view_box b = describe(g, id, view, a);
+  if (b.leaf || view->depth < 0 || !*n->scope) return new_box(f, a, b);
   size_t keep = cut(n->scope, view->depth + 1);
-  for (uint32_t i = f->n_boxes; i-- > 0;) // the latest box of this scope and phase
-    if (f->boxes[i].phase == n->phase && strlen(f->boxes[i].scope) == keep &&
-        !strncmp(f->boxes[i].scope, n->scope, keep) && !f->boxes[i].leaf && !f->boxes[i].comm &&
-        f->boxes[i].stretch == stretch && keep)
+  for (uint32_t i = f->n_boxes; i-- > 0;) // of this scope and phase
+    if (f->boxes[i].block && f->boxes[i].phase == n->phase && strlen(f->boxes[i].scope) == keep &&
+        !strncmp(f->boxes[i].scope, n->scope, keep))
       return i;
-  b.scope = b.label = xlm_arena_strndup(a, n->scope, keep);
-  return new_box(f, a, b);
+  const char *scope = xlm_arena_strndup(a, n->scope, keep);
+  return new_box(
+      f, a, (xlm_view_box){.scope = scope, .label = scope, .phase = n->phase, .line = b.line, .block = true});
 }
 
 static void add_edge(xlm_folded *f, xlm_arena *a, uint32_t from, uint32_t to, xlm_val v) {
@@ -169,53 +204,98 @@ xlm_status xlm_view_check(const xlm_graph *g, const xlm_graph_view *view, xlm_ar
                   n ? t.data : "none", n > LISTED ? ", ..." : "");
 }
 
-static bool drawn(const xlm_node_info *n, const xlm_graph_view *view) {
+bool xlm_view_draws(const xlm_node_info *n, const xlm_graph_view *view) {
   return !is_state(n) && xlm_view_shows(view, n->scope);
 }
 
-static void add_inputs(xlm_folded *f, const xlm_graph *g, const uint32_t *box, xlm_node id, xlm_arena *a) {
+// Of a node that another is drawn for: what enters its round from elsewhere. Edges between rounds are left
+// out.
+static void add_inputs(xlm_folded *f, const xlm_graph *g, const xlm_view_equal *e, const uint32_t *box,
+                       xlm_node id, xlm_arena *a) {
   const xlm_node_info *n = &g->nodes[id];
   for (int i = 0; i < n->n_in; i++) {
     xlm_node def = g->values[n->in[i]].def;
-    if (xlm_node_is(&g->nodes[def], XLM_LEAF_PARAMETER))
+    bool inner = e->series[id] && e->series[def] == e->series[id];
+    if (box[def] == box[id]) continue; // one of equal ops reads another
+    if (e->as[id] == id && xlm_node_is(&g->nodes[def], XLM_LEAF_PARAMETER))
       f->boxes[box[id]].parameters += (double)xlm_type_elements(xlm_val_type(g, n->in[i]), g->dims);
-    if (box[def] != UINT32_MAX) add_edge(f, a, box[def], box[id], n->in[i]);
+    if (box[def] != UINT32_MAX && (!inner || (e->copy[id] == e->copy[def] && e->as[id] == id)))
+      add_edge(f, a, box[def], box[id], n->in[i]);
   }
 }
 
-// Number of collectives and messages in sequence before a node.
-static uint32_t stretch_of(const xlm_graph *g, xlm_node id, const uint32_t *stretch) {
-  uint32_t most = 0;
-  for (int i = 0; i < g->nodes[id].n_in; i++) {
-    xlm_node def = g->values[g->nodes[id].in[i]].def;
-    uint32_t s = stretch[def] + is_comm(&g->nodes[def]);
-    if (s > most) most = s;
+static uint32_t split_axes(const xlm_graph *g, const xlm_node_info *n) {
+  uint32_t axes = 0;
+  for (int i = 0; i < n->n_out; i++) {
+    const xlm_type *t = xlm_val_type(g, n->out + (xlm_val)i);
+    for (int k = 0; k < t->rank; k++) axes |= g->dims[t->dim[k]].axes;
   }
-  return most;
+  return axes;
+}
+
+// A collective or message inside of a block.
+static void add_comm(xlm_view_box *b, const xlm_graph *g, xlm_node id, const xlm_graph_view *view) {
+  uint32_t axes = (uint32_t)xlm_attr_int(&g->nodes[id].attrs, XLM_A_axes, 0);
+  int k = 0;
+  while (k < b->n_inside && b->inside[k].axes != axes) k++;
+  if (k == XLM_VIEW_COMM) return;
+  if (k == b->n_inside) b->inside[b->n_inside++] = (xlm_view_comm){.axes = axes};
+  b->inside[k].n++;
+  b->inside[k].wire += xlm_view_wire(g, view, id);
+}
+
+static void add_node(xlm_folded *f, const xlm_graph *g, const xlm_view_equal *e, uint32_t *box, xlm_node id,
+                     const xlm_graph_view *view, xlm_arena *a) {
+  box[id] = box_of(f, g, id, view, a);
+  xlm_view_box *b = &f->boxes[box[id]];
+  xlm_cost c;
+  xlm_op_cost(g, id, &c);
+  uint32_t times = b->block && e->parts[id] ? e->parts[id] : 1; // a box of one op says how many it stands for
+  b->nodes += times;
+  b->model_flops += times * c.model_flops;
+  b->split |= split_axes(g, &g->nodes[id]);
+  if (b->block && is_comm(&g->nodes[id])) add_comm(b, g, id, view);
+  if (!b->block) b->parts = e->parts[id];
+  if (e->series[id]) b->series = &e->at[e->series[id] - 1];
+}
+
+// "layers.0–31.moe.loss" of the result of equal blocks.
+static const char *result_name(const xlm_view_equal *e, xlm_node def, const char *name, xlm_arena *a) {
+  if (!name) return "loss";
+  if (!e->series[def]) return name;
+  const xlm_view_series *s = &e->at[e->series[def] - 1];
+  size_t base = strlen(s->base);
+  if (strncmp(name, s->base, base) || name[base] != '.') return name;
+  const char *rest = name + base + 1 + strspn(name + base + 1, "0123456789");
+  return xlm_arena_printf(a, "%s%s", xlm_view_series_name(s, a), rest);
+}
+
+static void add_results(xlm_folded *f, const xlm_graph *g, const xlm_view_equal *e, const uint32_t *box,
+                        const xlm_vals *list, xlm_arena *a) {
+  for (uint32_t i = 0; i < list->n; i++) {
+    xlm_node def = g->values[list->at[i].val].def;
+    if (box[def] == UINT32_MAX || e->as[def] != def) continue;
+    uint32_t to = new_box(
+        f, a, (xlm_view_box){.scope = "", .label = result_name(e, def, list->at[i].name, a), .leaf = true});
+    f->boxes[to].phase = f->boxes[box[def]].phase;
+    add_edge(f, a, box[def], to, list->at[i].val);
+  }
 }
 
 xlm_folded xlm_view_fold(const xlm_graph *g, const xlm_graph_view *view, xlm_arena *a) {
   xlm_folded f = {0};
-  uint32_t *box = XLM_NEW_N(a, uint32_t, g->n_nodes), *stretch = XLM_NEW_N(a, uint32_t, g->n_nodes);
+  xlm_view_equal e = xlm_view_find_equal(g, view, a);
+  uint32_t *box = XLM_NEW_N(a, uint32_t, g->n_nodes);
   for (xlm_node id = 0; id < g->n_nodes; id++) {
     box[id] = UINT32_MAX;
-    stretch[id] = stretch_of(g, id, stretch);
-    if (id == 0 || !drawn(&g->nodes[id], view)) continue;
-    box[id] = box_of(&f, g, id, view, stretch[id], a);
-    xlm_cost c;
-    xlm_op_cost(g, id, &c);
-    f.boxes[box[id]].nodes++;
-    f.boxes[box[id]].model_flops += c.model_flops;
-    add_inputs(&f, g, box, id, a);
+    if (id == 0 || !xlm_view_draws(&g->nodes[id], view)) continue;
+    if (e.as[id] == id)
+      add_node(&f, g, &e, box, id, view, a);
+    else
+      box[id] = box[e.as[id]];
+    add_inputs(&f, g, &e, box, id, a);
   }
-  const xlm_vals *lists[] = {&g->losses, &g->outputs};
-  for (int l = 0; l < 2; l++)
-    for (uint32_t i = 0; i < lists[l]->n; i++) {
-      uint32_t from = box[g->values[lists[l]->at[i].val].def];
-      const char *name = lists[l]->at[i].name;
-      if (from == UINT32_MAX) continue;
-      uint32_t to = new_box(&f, a, (xlm_view_box){.scope = "", .label = name ? name : "loss", .leaf = true});
-      add_edge(&f, a, from, to, lists[l]->at[i].val);
-    }
+  add_results(&f, g, &e, box, &g->losses, a);
+  add_results(&f, g, &e, box, &g->outputs, a);
   return f;
 }

@@ -102,11 +102,16 @@ const commNames = {
 
 const nameOf = (op) => op.kind ? commNames[op.op] : op.label;
 
+const lastPart = (name) => name.replace(/^.*[./]/, "");
+
+// The parameter, or sum of gradients, that an op reads; or else the parameter whose gradient it computes.
 function parameterOf(view, op) {
-  const names = op.in.map((t) => view.stage.tensors[t])
-                         .filter((t) => t && t.class <= 1 && t.name)
-                         .map((t) => t.name.replace(/^.*[./]/, ""));
-  return names.length === 1 && op.in.length <= 3 ? " " + names[0] : "";
+  const tensors = view.stage.tensors, out = op.out.length && tensors[op.out[0]];
+  const names = op.in.map((t) => tensors[t]).filter((t) => t && t.name && (t.class <= 1 || t.name.startsWith("grad/"))).map((t) => lastPart(t.name));
+  if (names.length) return names.length === 1 && op.in.length <= 3 ? " " + names[0] : "";
+  view.stage.parameters = view.stage.parameters || new Set(tensors.filter((t) => t && t.class === 0).map((t) => t.name));
+  const of = out && /^d\//.test(out.name) ? out.name.slice(2) : "";
+  return view.stage.parameters.has(of) ? " d/" + lastPart(of) : "";
 }
 
 function opLines(view, op) {
@@ -147,7 +152,11 @@ function groupLines(view, item) {
 
 function leafBox(view, item) {
   const lines = item.op !== undefined ? opLines(view, view.stage.ops[item.op]) : groupLines(view, item);
-  if (item.copies > 1) lines[0] = ["name", nameOf(view.stage.ops[item.op]) + "  × " + item.copies];
+  if (item.copies > 1) {
+    const weights = [...new Set(item.all.map((i) => parameterOf(view, view.stage.ops[i])))];
+    lines[0] = ["name", nameOf(view.stage.ops[item.op]) + (weights.length === 1 ? weights[0] : "") + "  × " + item.copies];
+    if (weights.length > 1) lines[1] = ["small", weights.map((w) => w.trim()).filter((w) => w).join(", ")];
+  }
   for (const l of lines) l[1] = shorten(l[1], fonts[l[0]], 300);
   const w = Math.max(96, ...lines.map((l) => textWidth(l[1], fonts[l[0]]) + 26));
   return {
@@ -166,31 +175,55 @@ function opsOf(item) {
   return item.group.items.flatMap(opsOf);
 }
 
-// Many similar ops without a block (one update per parameter) form one box.
+// Boxes for several ops of a block: equal ones on different parts of the same values, as the parts in which a loss is
+// computed, and similar ones, as the updates of many parameters.
 function bundle(view, group) {
-  if (!group.bundled) makeBundles(view, group);
+  if (!group.bundled) {
+    const part = partOf(view);
+    merge(group, LEAST, (item) => part(item.op));
+    merge(group, 4, (item) => item.all ? "part " + item.op : similar(view, item.op));
+  }
+  group.bundled = true;
   for (const item of group.items)
     for (const op of item.all || []) view.standIn.set(op, item.op);
 }
 
-function makeBundles(view, group) {
-  group.bundled = true;
-  const by = new Map(),
-        users = (op) => [...new Set((view.users.get(op) || []).map((u) => view.stage.ops[u].label))].join();
+// What an op computes, in execution order: equal for equal ops whose operands are equal, apart from where slices start.
+function partOf(view) {
+  const first = new Map(), stands = new Map(), type = (t) => view.stage.tensors[t] ? view.stage.tensors[t].type : "";
+  return (i) => {
+    const op = view.stage.ops[i];
+    const operand = (from, k) => {
+      const t = op.in[k], x = view.stage.tensors[t];
+      if (from < 0) return x ? x.name : "";
+      const chain = view.stage.ops[from].op === op.op && type(t) === type(op.out[0]);  // sums that are added to
+      return chain ? "~" : (stands.has(from) ? stands.get(from) : from) + "." + type(t);
+    };
+    const key = [op.label, op.attrs.replace(/\bstart \d+/, ""), op.kind, op.over, ...op.out.map(type), ...op.from.map(operand)].join("|");
+    if (!first.has(key)) first.set(key, i);
+    stands.set(i, first.get(key));
+    return key;
+  };
+}
+
+function similar(view, i) {
+  const op = view.stage.ops[i], users = [...new Set((view.users.get(i) || []).map((u) => view.stage.ops[u].label))];
+  const sources = [...new Set(op.from.filter((f) => f >= 0 && view.stage.ops[f].segment === view.segment))];
+  return [op.label, op.kind, op.over, sources.length > 1 ? i : sources.join(), users.join()].join("|");
+}
+
+// Ops with the same key become one item, if they are as many as `least`.
+function merge(group, least, keyOf) {
+  const by = new Map(), gone = new Set();
   for (const item of group.items) {
     if (item.op === undefined) continue;
-    const op = view.stage.ops[item.op];
-    const sources = [...new Set(op.from.filter((f) => f >= 0 && view.stage.ops[f].segment === view.segment))];
-    const key =
-        [op.label, op.kind, op.over, sources.length > 1 ? item.op : sources.join(), users(item.op)].join("|");
-    if (!by.has(key)) by.set(key, []);
-    by.get(key).push(item);
+    const key = keyOf(item);
+    (by.get(key) || by.set(key, []).get(key)).push(item);
   }
   for (const list of by.values()) {
-    if (list.length < 4) continue;
-    list[0].copies = list.length;
-    list[0].all = list.map((x) => x.op);
-    const gone = new Set(list.slice(1));
-    group.items = group.items.filter((x) => !gone.has(x));
+    if (list.length < least) continue;
+    Object.assign(list[0], {copies: list.length, all: list.map((x) => x.op)});
+    for (const x of list.slice(1)) gone.add(x);
   }
+  group.items = group.items.filter((x) => !gone.has(x));
 }

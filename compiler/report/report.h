@@ -33,6 +33,7 @@ typedef struct xlm_graph_view {
   int depth; // scopes deeper than this are one box; 0 = boxes for top-level blocks of each round; -1 = every
              // op
   const char *only;     // the block to draw, as "layers.0"; NULL = everything
+  bool each;            // draw each of equal blocks, as the layers of a model; or else one for all
   const xlm_mesh *mesh; // of a partitioned graph: names of the axes; may be NULL
 } xlm_graph_view;
 // XLM_USER when the graph has no block `only`; the message suggests a similar name.

@@ -14,13 +14,14 @@
 
 const char xlmc_graph_usage[] =
     "usage: xlmc graph MODEL.xlm [settings] [--level model|train|partition|plan] "
-    "[--format dot|svg|html|json|text] [--rank N | --stage N] [--depth N | --open] [--only SCOPE] "
+    "[--format dot|svg|html|json|text] [--rank N | --stage N] [--depth N | --open] [--each] [--only SCOPE] "
     "[--output FILE]\n"
     "  --level model      the model; train: with its backward and the optimizer; partition: of one rank of "
     "the mesh, with its communication; plan: as it is run, fused\n"
     "  --rank N           of which rank (0); --stage N: of the first rank of this pipeline stage\n"
     "  --format html      one self-contained page for a browser, blocks open on click; text: a line per op\n"
     "  --depth N          boxes are blocks N levels deep (0: the outermost); --open: every op\n"
+    "  --each             each of equal blocks, as the layers of a model; else one with their number\n"
     "  --only SCOPE       only what lies under this block, as layers.0\n"
     "  --output FILE      without --format, its ending chooses: .svg, .html, .json; else dot\n";
 
@@ -104,7 +105,7 @@ static int show(xlmc_job *j, int level, int format) {
   if (!xlmc_compile_with(j, &o, levels[level].pass, &g, &c) || !g) return XLMC_USER;
   xlm_text t = xlm_text_new(j->arena);
   xlm_graph_view view = {
-      .depth = j->flags.open ? -1 : j->flags.depth, .only = j->flags.only, .mesh = &o.mesh};
+      .depth = j->flags.open ? -1 : j->flags.depth, .only = j->flags.only, .each = j->flags.each, .mesh = &o.mesh};
   s = view.only ? xlm_view_check(g, &view, j->arena, &j->err) : XLM_OK;
   if (s != XLM_OK) return xlmc_fail(j, s);
   formats[format].write(g, &view, &t);

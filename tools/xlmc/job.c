@@ -34,6 +34,7 @@ static const own_flag own[] = {
     {"--write", offsetof(xlmc_flags, write), 'b'},
     {"--check", offsetof(xlmc_flags, check), 'b'},
     {"--open", offsetof(xlmc_flags, open), 'b'},
+    {"--each", offsetof(xlmc_flags, each), 'b'},
     {"--help", offsetof(xlmc_flags, help), 'b'},
     {"--cluster", offsetof(xlmc_flags, cluster), 't'},
     {"--devices", offsetof(xlmc_flags, devices), 't'},

@@ -10,7 +10,7 @@ enum { XLMC_OK = 0, XLMC_USER = 1, XLMC_ENV = 2, XLMC_DOES_NOT_FIT = 3 };
 typedef struct xlmc_flags { // xlmc's own flags; all others are settings of the run
   const char *format, *level, *after, *output, *only, *cluster, *devices, *trace, *rank, *stage, *pass;
   int depth;
-  bool write, check, open, help, search, time_passes;
+  bool write, check, open, each, help, search, time_passes;
 } xlmc_flags;
 
 typedef struct xlmc_job {

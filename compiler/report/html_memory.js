@@ -134,9 +134,9 @@ function dashed(g, x1, y1, x2, y2) {
   g.setLineDash([]);
 }
 
-const peakName = (stage, peak) => {
-  const op = stage.ops[peak.instruction];
-  return nameOf(op) + (op.scope ? " of " + op.scope : "");
+const peakName = (stage, at) => {
+  const op = stage.ops[at.instruction];
+  return nameOf(op) + (op.kind ? "" : parameterOf({stage}, op)) + (op.scope ? " of " + op.scope : "");
 };
 
 // A mark and the name of the instruction, above the layers.
@@ -175,14 +175,18 @@ function drawMemory(g, w, h, d, stage, runs, m, most) {
   drawStrip(g, w, h, stage, runs, m);
 }
 
+// The temporary tensors that take most, those of one kind together.
 function largestLive(d, stage, runs, column) {
   let found = [];
   replay(d, stage, runs, (position, run, instruction, sums, live) => {
     if (position < column.position) return true;
     const n = stage.tensors.length;
-    found = [...live].map(([key, microbatch]) => [stage.tensors[key % n], microbatch])
-                .sort((a, b) => b[0].bytes - a[0].bytes)
-                .slice(0, 5);
+    const alike = new Map();
+    for (const key of live.keys()) {
+      const t = stage.tensors[key % n], kind = [t.bytes, t.type, t.name, t.line].join();
+      alike.set(kind, {t, n: (alike.has(kind) ? alike.get(kind).n : 0) + 1});
+    }
+    found = [...alike.values()].sort((a, b) => b.t.bytes * b.n - a.t.bytes * a.n).slice(0, 5);
     return false;
   });
   return found;
@@ -192,10 +196,10 @@ function liveTable(d, rows) {
   return el(
       "table", {},
       ...rows.map(
-          ([t, microbatch]) => el(
-              "tr", {}, el("td", {class: "n"}, bytes(t.bytes)),
-              el("td", {}, (t.name || "") + (microbatch >= 0 && d.microbatches > 1 ? " (" + microbatch + ") " : " "), el("code", {}, t.type),
-                 el("br", {}), el("span", {class: "soft"}, place(d, t.line) + "  " + modelLine(d, t.line))))));
+          ({t, n}) => el(
+              "tr", {}, el("td", {class: "n"}, (n > 1 ? n + " × " : "") + bytes(t.bytes)),
+              el("td", {}, t.name ? t.name + " " : "", el("code", {}, t.type), el("br", {}),
+                 el("span", {class: "soft"}, place(d, t.line) + "  " + modelLine(d, t.line))))));
 }
 
 function memoryTip(d, stage, runs, column) {
@@ -205,7 +209,7 @@ function memoryTip(d, stage, runs, column) {
   if (!column.run) return [el("b", {}, bytes(column.sum)), " in use; the rank waits", el("table", {}, ...parts)];
   const op = stage.ops[column.instruction], rows = largestLive(d, stage, runs, column);
   return [
-    el("b", {}, bytes(column.sum)), " in use at ", el("b", {}, nameOf(op)), op.scope ? " of " + op.scope : "", el("br", {}),
+    el("b", {}, bytes(column.sum)), " in use at ", el("b", {}, peakName(stage, column)), el("br", {}),
     el("span", {class: "soft"},
        runName(stage.segments[column.run.segment], column.run) + ", instruction " + thousands(column.position)),
     el("br", {}), op.line ? el("code", {}, place(d, op.line) + "  " + modelLine(d, op.line)) : "",

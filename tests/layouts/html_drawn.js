@@ -177,12 +177,22 @@ function checkMemory(stages, byTime) {
     check(peak <= own.arena * 1.01, name, "is drawn above its arena");
     const parameters = (layers[0][0][0] - layers[0][0][1]) * unit;
     check(near(parameters, own.bytes[0], 0.02 * own.arena), name, "parameters are", own.bytes[0], "drawn", parameters);
-    checkPeak(c, canvas, stood, floor, said, name);
+    checkPeak(c, canvas, stood, floor, said, name, stage);
   });
 }
 
+// The tensors of a tip are tensors of the stage, largest sum first, each with a line of the model.
+function checkTensors(stage, tip, name) {
+  const list = (tip.split("largest temporary tensors").pop().match(/(?:\d+ × )?[\d.]+ [KMG]?i?B(?= ?\D)/g) || []);
+  const sums = list.map((x) => amount(x.replace(/^\d+ × /, "")) * (/^(\d+) × /.exec(x) || [0, 1])[1]);
+  check(sums.length > 0 && sums.every((v, i) => !i || v <= sums[i - 1] * 1.001), name, "the tensors at the peak are", list.join(", "));
+  for (const x of list)
+    check(stage.tensors.some((t) => t.length && near(t[4], amount(x.replace(/^\d+ × /, "")), 0.006 * t[4])), name, "there is no tensor of", x);
+  check(/\.xlm:\d+/.test(tip), name, "the tip has no line of the model");
+}
+
 // The mark stands on a highest column and names the instruction that is there.
-function checkPeak(c, canvas, stood, floor, said, name) {
+function checkPeak(c, canvas, stood, floor, said, name, stage) {
   const mark = c.polygons.find((p) => p.color === paint("mark")), [x, y] = mark ? mark.points[0] : [0, 0];
   const column = Math.min(stood.length - 1, Math.floor(x / WIDTH * stood.length)), label = c.texts.find((t) => t.text.startsWith("peak "));
   check(mark && near(y, stood[column] - 1, 1) && near(stood[column], Math.min(...stood), 0.01), name, "its mark is at", x, y);
@@ -192,6 +202,7 @@ function checkPeak(c, canvas, stood, floor, said, name) {
   check(amount(tip) === said, name, "the tip at the peak says", tip.slice(0, 60));
   const named = label.text.split(": ")[1].replace(/…$/, "");
   check(tip.includes(" in use at " + named), name, "the tip at the peak is not of", named);
+  checkTensors(stage, tip, name);
 }
 
 // ---- bars made of elements ----
@@ -265,6 +276,8 @@ function checkKernels(stages) {
   const bar = section("kernels").all((e) => e.className === "bar thick")[0].children.map((i) => parseFloat(i.style.cssText.match(/width:([\d.]+)/)[1]));
   check(near(bar.reduce((a, b) => a + b, 0), 100, 0.01), "the parts of the step are", bar.join(" + "), "%");
   check(near(bar[0], 100 * time / d.stepSeconds, 0.5), "kernels are", bar[0], "% of the step, not", 100 * (1 - idle / d.stepSeconds));
+  const exposed = d.traffic[0].reduce((sum, r) => sum + Math.max(0, r[8]), 0);
+  check(!exposed || near(bar[1], 100 * exposed / d.stepSeconds, 0.01), "exposed communication is", bar[1], "% of the step");
   checkExposed(busy, time);
 }
 

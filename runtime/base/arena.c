@@ -163,7 +163,7 @@ void *xlm_arena_grow(xlm_arena *a, void *old, size_t count, size_t cap_new, size
 
 char *xlm_arena_strndup(xlm_arena *a, const char *s, size_t n) {
   char *p = xlm_arena_alloc(a, n + 1);
-  memcpy(p, s, n);
+  if (n) memcpy(p, s, n);
   return p;
 }
 

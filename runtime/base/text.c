@@ -19,7 +19,7 @@ static void reserve(xlm_text *t, size_t extra) {
 
 void xlm_text_addn(xlm_text *t, const char *s, size_t n) {
   reserve(t, n);
-  memcpy(t->data + t->n, s, n);
+  if (n) memcpy(t->data + t->n, s, n);
   t->n += n;
   t->data[t->n] = 0;
 }

@@ -29,7 +29,7 @@ damage() {
   esac
 }
 
-for ((i = 0; i < ${XLM_DAMAGES:-16}; i++)); do
+for ((i = 0; i < ${XLM_DAMAGES:-10}; i++)); do
   from=one
   [ $((i % 2)) = 0 ] || from=shards
   rm -rf bad && mkdir bad && cp -r $from/step-* bad/

@@ -94,11 +94,12 @@ check_result() {
 }
 
 one() {
-  local code
+  local code how=(FAIL_AS="$as")
+  [ "$as" = full ] && how=(FAIL_AS=ENOSPC FAIL_STAYS=1)
   scene "$name"
   rm -f failed
   runs=$((runs + 1))
-  { FAIL_CALL=$kind FAIL_AT=$n FAIL_AS=$as FAILED_FILE=$work/failed timeout 60 env LD_PRELOAD="$work/fail_call.so" \
+  { timeout 60 env FAIL_CALL="$kind" FAIL_AT="$n" "${how[@]}" FAILED_FILE="$work/failed" LD_PRELOAD="$work/fail_call.so" \
     "${command[@]}" >out.txt 2>err.txt </dev/null; } 2>/dev/null
   code=$?
   [ -f failed ] && met=$((met + 1))
@@ -119,13 +120,13 @@ one() {
 
 # ---- all of them ----
 
-# The ways in which a call fails.
+# The ways in which a call fails; full: and all after it.
 ways() {
   case $1 in
     memory) echo ENOMEM ;;
     open) echo EIO EMFILE ;;
     read) echo EIO EINTR short end ;;
-    write) echo ENOSPC EINTR short ;;
+    write) echo ENOSPC full EINTR short ;;
     map) echo ENOMEM ;;
     mkdir | truncate) echo ENOSPC ;;
     thread) echo EAGAIN ;;
@@ -138,7 +139,7 @@ ways() {
 declare -A passed
 stride() {
   [ -z "${XLM_EXHAUSTIVE:-}" ] || { echo 1; return; }
-  if [ "$1" = memory ]; then echo 997; else echo 67; fi
+  if [ "$1" = memory ]; then echo 1499; else echo 113; fi
 }
 
 walk() {

@@ -77,6 +77,10 @@ static inline int pty_until(pty *p, const char *text) {
   return 1;
 }
 
+static inline int pty_type(const pty *p, const char *keys) {
+  return write(p->fd, keys, strlen(keys)) == (ssize_t)strlen(keys);
+}
+
 static inline int pty_end(pty *p) { // the child's exit code; 128 + the signal that ended it
   int status = 0;
   pty_until(p, NULL);

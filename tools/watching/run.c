@@ -95,6 +95,8 @@ static xlm_status read_on(xlm_run *r, int fd, bool *changed, xlm_error *err) {
 xlm_status xlm_run_update(xlm_run *r, bool *changed, xlm_error *err) {
   struct stat st;
   *changed = false;
+  if (r->folder && !xlm_run_goes_on(r)) // it may have ended: the card says how
+    XLM_TRY(xlm_card_read(r->arena, r->folder, &r->card, &r->has_card, err));
   if (stat(r->metrics, &st) || !S_ISREG(st.st_mode)) return XLM_OK; // not yet, or a pipe
   int fd = open(r->metrics, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return xlm_fail(err, XLM_USER, "cannot read '%s': %s", r->metrics, strerror(errno));

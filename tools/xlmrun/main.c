@@ -31,6 +31,7 @@ static const xlm_command commands[] = {
     {"data", command_data, "what is in files of text, documents, tokens or records", 'd', command_data_usage},
     {"report", command_report, "a page for a browser over runs: curves, settings that differ", 0,
      command_report_usage},
+    {"watch", command_watch, "follow a run: a plot in the terminal", 0, command_watch_usage},
     {"settings", command_settings, "all settings of all commands, as a Markdown table"},
 };
 static const char *const exits[] = {

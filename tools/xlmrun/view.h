@@ -23,6 +23,8 @@ typedef xlm_status view_body(view *v);
 int view_run(const char *usage, int argc, char *const *argv, view_body *body);
 
 extern const char command_report_usage[];
+int command_watch(int argc, char *const *argv);
 int command_report(int argc, char *const *argv);
+extern const char command_watch_usage[];
 
 #endif

@@ -68,7 +68,7 @@ mkdir fresh && cp one/run.json fresh/ && : >fresh/metrics.jsonl # before its fir
 expect 0 'fresh/report.html' "$run" report fresh
 
 expect 1 "there is no run 'nowhere'" "$run" report nowhere
-expect 1 "'.' is no training run: it has neither run.json nor metrics.jsonl" "$run" report .
+expect 1 "'.' is no training run: it has neither run.json nor metrics.jsonl nor checkpoints" "$run" report .
 expect 1 "'corpus.txt' is no metrics file" "$run" report corpus.txt
 expect 1 "unknown flag '--ouput'; did you mean '--output'?" "$run" report one --ouput x
 expect 1 'which runs?' "$run" report

@@ -51,7 +51,7 @@ only compiler/driver $plan compiler/ir compiler/diagnose compiler/parse compiler
 only compiler/search $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost
 only compiler/report $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/optimizer compiler/pass compiler/schedule compiler/planner compiler/driver compiler/cost compiler/search compiler/verify
 only tools/lsp $plan compiler/ir compiler/diagnose compiler/parse compiler/elaborate compiler/inspect
-only tools/watching $plan runtime/checkpoint
+only tools/watching $plan runtime/state runtime/checkpoint
 only ops/cuda $plan runtime/device runtime/device/cuda runtime/comm ops tests/emulate
 only ops/cpu $plan runtime/device ops ops/cpu/gemm ops/cpu/attend ops/cpu/communicate
 only ops/ref $plan runtime/device ops

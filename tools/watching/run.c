@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/base/json_parse.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/lock.h"
 
 enum { PIECE = 1 << 16 };
@@ -113,8 +114,9 @@ static xlm_status find_metrics(xlm_run *r, xlm_error *err) {
   const char *own = xlm_arena_printf(r->arena, "%s/metrics.jsonl", r->folder), *said = r->card.metrics;
   bool moved = access(own, F_OK) == 0; // with its folder, or where it always was
   r->metrics = moved || !*said ? own : said;
-  if (r->has_card || moved) return XLM_OK;
-  return xlm_fail(err, XLM_USER, "'%s' is no training run: it has neither run.json nor metrics.jsonl",
+  if (r->has_card || moved || xlm_checkpoint_exists(r->folder)) return XLM_OK;
+  return xlm_fail(err, XLM_USER,
+                  "'%s' is no training run: it has neither run.json nor metrics.jsonl nor checkpoints",
                   r->path);
 }
 

@@ -26,12 +26,13 @@ static const xlm_command commands[] = {
     {"generate", command_generate, "let a checkpoint write", 'g', command_generate_usage},
     {"export", command_export, "weights as files of other tools", 'x', command_export_usage},
     {"bench", command_bench, "tokens per second, and where the time goes", 'b', command_bench_usage},
+    {"data", command_data, "what is in files of text, documents, tokens or records", 'd', command_data_usage},
     {"tokenize", command_tokenize, "make files of tokens out of text, JSON lines and tables", 'k',
      command_tokenize_usage},
-    {"data", command_data, "what is in files of text, documents, tokens or records", 'd', command_data_usage},
+    {"watch", command_watch, "follow a run: a plot in the terminal", 0, command_watch_usage},
+    {"runs", command_runs, "training runs and their checkpoints, as a table", 0, command_runs_usage},
     {"report", command_report, "a page for a browser over runs: curves, settings that differ", 0,
      command_report_usage},
-    {"watch", command_watch, "follow a run: a plot in the terminal", 0, command_watch_usage},
     {"settings", command_settings, "all settings of all commands, as a Markdown table"},
 };
 static const char *const exits[] = {

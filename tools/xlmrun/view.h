@@ -22,9 +22,9 @@ typedef xlm_status view_body(view *v);
 // the error; returns the exit code.
 int view_run(const char *usage, int argc, char *const *argv, view_body *body);
 
-extern const char command_report_usage[];
-int command_watch(int argc, char *const *argv);
 int command_report(int argc, char *const *argv);
-extern const char command_watch_usage[];
+int command_watch(int argc, char *const *argv);
+int command_runs(int argc, char *const *argv);
+extern const char command_report_usage[], command_watch_usage[], command_runs_usage[];
 
 #endif

@@ -111,7 +111,7 @@ function parameterOf(view, op) {
   if (names.length) return names.length === 1 && op.in.length <= 3 ? " " + names[0] : "";
   view.stage.parameters = view.stage.parameters || new Set(tensors.filter((t) => t && t.class === 0).map((t) => t.name));
   const of = out && /^d\//.test(out.name) ? out.name.slice(2) : "";
-  return view.stage.parameters.has(of) ? " d/" + lastPart(of) : "";
+  return of && view.stage.parameters.has(of) ? " d/" + lastPart(of) : "";
 }
 
 function opLines(view, op) {

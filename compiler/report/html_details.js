@@ -28,7 +28,7 @@ function describeOp(view, i) {
   if (op.flops) row("FLOPs", count(op.flops));
   row("bytes read and written", bytes(op.bytes));
   if (op.work) row("workspace", bytes(op.work));
-  return [el("h3", {}, nameOf(op)), el("p", {class: "soft"}, op.op === op.label ? "" : op.op, op.op === op.label ? "" : el("br", {}), copiesText(view, i)),
+  return [el("h3", {}, nameOf(op) + (op.kind ? "" : parameterOf(view, op))), el("p", {class: "soft"}, op.op === op.label ? "" : op.op, op.op === op.label ? "" : el("br", {}), copiesText(view, i)),
           list];
 }
 

@@ -111,10 +111,11 @@ function partitionSection(d) {
 function dimCell(d, dims) {
   return el(
       "td", {},
-      ...dims.map(
-          ([name, full, size, axes]) =>
-              el("span", {class: "dim"}, d.texts[name] + " ", ...axisPills(d.mesh, axes),
-                 size === full ? thousands(full) : thousands(size) + " of " + thousands(full))));
+      ...dims.flatMap(([name, full, size, axes]) => [
+        el("span", {class: "dim"}, d.texts[name] + " ", ...axisPills(d.mesh, axes),
+           size === full ? thousands(full) : thousands(size) + " of " + thousands(full)),
+        " "
+      ]));
 }
 
 function stageRange(list) {
@@ -165,7 +166,7 @@ function parameterSection(d) {
 function updateSection(d) {
   const rows = d.updates.map(([group, optimizer, tensors, elements, lr, decay, states]) => [
     el("code", {}, d.texts[group]), d.texts[optimizer], thousands(tensors), count(elements), "× " + lr, String(decay),
-    el("td", {}, ...states.map(([kind, n, size]) => el("span", {class: "dim"}, d.texts[kind] + " " + bytes(size)))),
+    el("td", {}, ...states.flatMap(([kind, n, size]) => [el("span", {class: "dim"}, d.texts[kind] + " " + bytes(size)), " "])),
     states.length ? bytes(states.reduce((sum, s) => sum + s[2], 0)) : "–"
   ]);
   return [

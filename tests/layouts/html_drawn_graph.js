@@ -40,6 +40,7 @@ function graphChecks({d, check, near, section, button}) {
       for (const o of boxes)
         check(o === b || o.x >= b.x + b.w - 1 || b.x >= o.x + o.w - 1 || o.y >= b.y + b.h - 1 || b.y >= o.y + o.h - 1, b.text, "covers", o.text);
     }
+    for (const b of boxes) check(!/ (d\/)?$/m.test(b.text), "a box has half a name:", b.text);
     checkZoom();
     checkSearch();
     checkFold(wanted);

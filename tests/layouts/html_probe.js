@@ -68,6 +68,8 @@ setTimeout(() => {
     if (wide > innerWidth) fail("width", "the page is", wide, "wide in a window of", innerWidth);
     for (const e of document.querySelectorAll("td, th, dd, pre, .facts b, .title p"))
       if (e.clientWidth && e.scrollWidth > e.clientWidth + 1) fail("width", e.tagName, e.textContent.slice(0, 40), "is cut off");
+    for (const e of document.querySelectorAll(".scroll"))  // a phone may scroll tables
+      if (innerWidth >= 1280 && e.scrollWidth > e.clientWidth + 1) fail("width", "the table of", e.parentElement.id, "is", e.scrollWidth, "wide in", e.clientWidth);
   }
 
   const button = document.querySelector(".mode"), picked = [...document.querySelectorAll("svg .box")].pop();

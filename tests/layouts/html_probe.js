@@ -72,6 +72,27 @@ setTimeout(() => {
       if (innerWidth >= 1280 && e.scrollWidth > e.clientWidth + 1) fail("width", "the table of", e.parentElement.id, "is", e.scrollWidth, "wide in", e.clientWidth);
   }
 
+  // The wheel, a drag and the keys of the graph, with the browser's own events; the end of a drag is no click.
+  function checkWindow() {
+    const view = document.querySelector(".view"), box = view.getBoundingClientRect(), middle = {clientX: box.left + box.width / 2, clientY: box.top + 60};
+    const pan = () => view.querySelector("svg > g").transform.baseVal.consolidate().matrix, leaves = () => view.querySelectorAll("svg .box").length;
+    const before = pan(), boxes = leaves(), point = (m) => [(middle.clientX - box.left - m.e) / m.a, (60 - m.f) / m.a];
+    view.dispatchEvent(new WheelEvent("wheel", {deltaY: -48, cancelable: true, ...middle}));
+    const after = pan();
+    if (after.a <= before.a * 1.1) fail("the wheel does not zoom:", before.a, after.a);
+    if (Math.hypot(point(before)[0] - point(after)[0], point(before)[1] - point(after)[1]) > 1) fail("the wheel moves the point below the mouse");
+    view.setPointerCapture = () => {};  // events made by a script have no pointer
+    const target = view.querySelector("svg .box .box") || view.querySelector("svg .box");
+    for (const [type, dx] of [["pointerdown", 0], ["pointermove", 40], ["pointermove", 80], ["pointerup", 80]])
+      target.dispatchEvent(new PointerEvent(type, {bubbles: true, pointerType: "mouse", buttons: type === "pointerup" ? 0 : 1, clientX: middle.clientX + dx, clientY: middle.clientY}));
+    target.dispatchEvent(new MouseEvent("click", {bubbles: true}));
+    if (Math.abs(pan().e - after.e - 80) > 1) fail("a drag of 80 moves the graph by", pan().e - after.e);
+    if (leaves() !== boxes) fail("the end of a drag opens or closes a block");
+    view.dispatchEvent(new KeyboardEvent("keydown", {key: "0"}));
+    const drawn = view.querySelector("svg > g").getBoundingClientRect();
+    if (drawn.top < box.top - 2 || drawn.bottom > box.bottom + 2) fail("the key 0 does not show all of the graph");
+  }
+
   const button = document.querySelector(".mode"), picked = [...document.querySelectorAll("svg .box")].pop();
   if (picked) picked.dispatchEvent(new MouseEvent("click", {bubbles: true}));
   const open = [...document.querySelectorAll("button")].find((b) => b.textContent === "open one layer");
@@ -83,5 +104,6 @@ setTimeout(() => {
     checkFocus(mode);
   }
   checkWidth();
+  checkWindow();
   document.body.append(Object.assign(document.createElement("pre"), {id: "probe", textContent: [...found.values()].slice(0, 30).join("\n") || "probe: ok"}));
 }, 300);

@@ -48,7 +48,7 @@ function drawRun(g, chart, stage, run, y, h, w) {
   g.fillRect(x1 + gap, y, x2 - x1 - gap, h);
   g.fillStyle = paint("run-ink");
   if (seg.kind === "W" && h > 12) g.fillRect(x1 + gap, y + h - HATCH, x2 - x1 - gap, 1.5);
-  if (seg.chunk > 0) g.fillRect(x1 + gap, y, x2 - x1 - gap, Math.min(2 * seg.chunk, h / 3));
+  if (seg.chunk > 0) g.fillRect(x1 + gap, y + 1.5, x2 - x1 - gap, Math.min(1.5 * seg.chunk, h / 4));
   const text = run.microbatch < 0 ? "" : seg.kind + run.microbatch, short = String(run.microbatch);
   const label = h < 13                                     ? "" :
       textWidth(text, fonts.small) < x2 - x1 - 4 ? text :

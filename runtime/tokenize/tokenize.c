@@ -32,6 +32,7 @@ typedef struct job {
   xlm_arena *arena; // of the output, used by whoever writes; the rest with `writing`
   output out;
   int64_t written, resumed;
+  int64_t read, all; // bytes of the files, up to the last batch that was written
   double begun, synced;
   int lock;    // -1: none
   bool failed; // also read without the lock, to end sooner
@@ -42,11 +43,13 @@ typedef struct job {
 // ---- writing
 
 static xlm_tokenize_progress progress_of(const job *j) {
-  xlm_tokenize_progress p = {.documents = j->out.note.documents, .tokens = j->out.note.tokens};
-  xlm_documents_progress(j->documents, &p.read, &p.all);
-  p.bytes = j->out.note.bytes, p.resumed = j->resumed;
-  p.seconds = xlm_clock_seconds() - j->begun;
-  return p;
+  return (xlm_tokenize_progress){.read = j->read,
+                                 .all = j->all,
+                                 .documents = j->out.note.documents,
+                                 .tokens = j->out.note.tokens,
+                                 .bytes = j->out.note.bytes,
+                                 .resumed = j->resumed,
+                                 .seconds = xlm_clock_seconds() - j->begun};
 }
 
 static void report(const job *j) {
@@ -86,6 +89,7 @@ static void hand_in(job *j, const batch *w, int64_t number, xlm_status s, xlm_er
     if (s != XLM_OK) j->status = s, j->err = *err;
     __atomic_store_n(&j->failed, s != XLM_OK, __ATOMIC_RELAXED);
     j->written++;
+    j->read = w->read, j->all = w->all;
     if (s == XLM_OK) report(j);
   }
   pthread_cond_broadcast(&j->turn);
@@ -101,6 +105,7 @@ static int64_t take_batch(job *j, batch *w, xlm_status *s, xlm_error *err) {
   if (!stop && !j->at_end) {
     *s = xlm_documents_read(j->documents, BATCH, &w->raw, err);
     j->at_end = *s != XLM_OK || !w->raw.n;
+    xlm_documents_progress(j->documents, &w->read, &w->all);
     if (*s != XLM_OK || w->raw.n) number = j->taken++;
   }
   pthread_mutex_unlock(&j->reading);

@@ -16,7 +16,8 @@ typedef struct note { // how far the work is: what PREFIX.progress.json holds
 typedef struct batch { // of documents; each thread has one and uses it again
   xlm_document_batch raw;
   xlm_tokens tokens;
-  int64_t *ends; // of documents, in `tokens`
+  int64_t *ends;     // of documents, in `tokens`
+  int64_t read, all; // bytes of the files, behind it
   size_t cap_ends;
 } batch;
 

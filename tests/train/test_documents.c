@@ -290,6 +290,30 @@ static void test_files(void **state) {
   xlm_arena_free(a);
 }
 
+// A file that becomes shorter while it is read is an error that names the place, not a shorter corpus.
+static void test_cut_short(void **state) {
+  (void)state;
+  enum { N = 3 << 20, LINE = 64 };
+  char *text = malloc(N);
+  assert_non_null(text);
+  for (int i = 0; i < N; i += LINE)
+    memcpy(text + i, "{\"text\": \"012345678901234567890123456789012345678901234567890\"}\n", LINE);
+  const char *path = put("shrinks.jsonl", text, N);
+  free(text);
+  xlm_documents *d;
+  xlm_document x = {.text = ""};
+  xlm_error err = {0};
+  xlm_status s = XLM_OK;
+  assert_int_equal(xlm_documents_open(&path, 1, (xlm_documents_options){0}, &d, &err), XLM_OK);
+  assert_int_equal(xlm_documents_next(d, &x, &err), XLM_OK);
+  assert_int_equal(x.n, 51);
+  assert_int_equal(truncate(path, 2500000), 0);
+  while (s == XLM_OK && x.text) s = xlm_documents_next(d, &x, &err);
+  assert_int_equal(s, XLM_ENV);
+  if (!strstr(err.text, "in use: it had 3145728 bytes, and byte 2500000 is not")) fail_msg("%s", err.text);
+  xlm_documents_close(d);
+}
+
 // ---- Parquet: files of tools/parity/make_parquet.py
 
 enum { ROWS = 100 };
@@ -393,7 +417,7 @@ int main(void) {
       cmocka_unit_test(test_buffer_ends),     cmocka_unit_test(test_broken),
       cmocka_unit_test(test_damaged_packing), cmocka_unit_test(test_batches),
       cmocka_unit_test(test_files),           cmocka_unit_test(test_parquet),
-      cmocka_unit_test(test_broken_parquet),
+      cmocka_unit_test(test_broken_parquet),  cmocka_unit_test(test_cut_short),
   };
   return cmocka_run_group_tests(tests, make_root, remove_root);
 }

@@ -28,6 +28,16 @@ expect 0 'they were there already' "$run" tokenize docs.jsonl --tokenizer "$toke
 expect 1 'another tokenizer or other settings' "$run" tokenize docs.jsonl --tokenizer bytes --output tokens/
 grep -q "\"documents\": $documents," tokens/tokens.json || fail "the manifest: $(cat tokens/tokens.json)"
 
+# No room for the output: an error, and the same command goes on when there is.
+(
+  ulimit -f 8
+  expect 2 'cannot write the tokens: File too large' "$run" tokenize docs.jsonl --tokenizer "$tokenizer" --output full/
+  exit $failed
+) || failed=1
+[ ! -e full/tokens.json ] || fail "a manifest of tokens that are not there"
+expect 0 'train on them with' "$run" tokenize docs.jsonl --tokenizer "$tokenizer" --output full/
+cmp -s tokens/tokens-00000.bin full/tokens-00000.bin || fail "other tokens after a full disk"
+
 # Training on the tokens, and on the documents themselves, which become the same tokens.
 ids=("${tiny[@]}" --vocab-size 400 --max-steps 3 --log-interval 1)
 expect 0 'checkpoint made/step-00000003' "$run" train "$model" --data tokens/ "${ids[@]}" --output-dir made

@@ -51,6 +51,8 @@ expect 0 'loss ' "$run" eval direct
 expect 1 'the model has a vocabulary of 400: give the tokenizer' "$run" train "$model" --data docs.jsonl "${ids[@]}" --output-dir no
 expect 1 "--vocab-size 400" "$run" train "$model" --data docs.jsonl --tokenizer "$tokenizer" "${tiny[@]}" --output-dir no
 expect 1 'has the ids of a tokenizer with 400' "$run" train "$model" --data tokens/ "${tiny[@]}" --output-dir no
+expect 1 "which is not '$source_dir/tests/tokenizer/llama2.json': leave out --tokenizer" \
+  "$run" train "$model" --data tokens/ --tokenizer "$source_dir/tests/tokenizer/llama2.json" "${ids[@]}" --output-dir no
 # A folder of JSON lines beside a note; bytes need no tokenizer.
 mkdir mixed && cp docs.jsonl mixed/ && echo 'a note' >mixed/README.md
 expect 0 'tokens made: cache/docs.jsonl-' "$run" train "$model" --data mixed --data-cache cache "${tiny[@]}" --max-steps 1 --output-dir bytes

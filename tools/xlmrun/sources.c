@@ -163,6 +163,21 @@ static xlm_status check_text(session *s, const xlm_data *d) {
                   xlm_data_first(d), xlm_text_thousands(s->arena, vocab));
 }
 
+// Tokens of another tokenizer than the one that is named would be decoded to other text.
+static xlm_status check_tokenizer(session *s, const xlm_data *d) {
+  const xlm_token_manifest *m = xlm_data_manifest(d);
+  const char *name = named_tokenizer(s);
+  xlm_tokenizer *t;
+  if (!m || !name) return XLM_OK;
+  XLM_TRY(xlm_tokenizer_open(name, &t, &s->err));
+  bool same = xlm_tokenizer_hash(t) == m->hash;
+  xlm_tokenizer_close(t);
+  if (same) return XLM_OK;
+  return xlm_fail(&s->err, XLM_USER,
+                  "the tokens of '%s' were made with '%s' (%s), which is not '%s': leave out --tokenizer",
+                  xlm_data_first(d), m->tokenizer ? m->tokenizer : "bytes", m->path, name);
+}
+
 static xlm_status options_of(session *s, xlm_data_options *o) {
   static const struct {
     const char *name;
@@ -202,6 +217,7 @@ static xlm_status open_paths(session *s, const xlm_file_list *given, xlm_data **
   XLM_TRY(xlm_data_open(paths.at, (int)paths.n, o, out, &s->err));
   XLM_TRY(check_fields(s, *out));
   XLM_TRY(check_text(s, *out));
+  XLM_TRY(check_tokenizer(s, *out));
   if (*xlm_data_left_out(*out) && !s->silent) printf("%s\n", xlm_data_left_out(*out));
   return XLM_OK;
 }

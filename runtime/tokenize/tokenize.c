@@ -98,7 +98,8 @@ static void hand_in(job *j, const batch *w, int64_t number, xlm_status s, xlm_er
 
 // The number of the batch; -1: there is none.
 static int64_t take_batch(job *j, batch *w, xlm_status *s, xlm_error *err) {
-  bool stop = __atomic_load_n(&j->failed, __ATOMIC_RELAXED) || (j->o->stop && *j->o->stop);
+  bool stop = __atomic_load_n(&j->failed, __ATOMIC_RELAXED) ||
+              (j->o->stop && __atomic_load_n(j->o->stop, __ATOMIC_RELAXED));
   *s = XLM_OK;
   pthread_mutex_lock(&j->reading);
   int64_t number = -1;

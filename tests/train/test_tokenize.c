@@ -154,7 +154,7 @@ static volatile sig_atomic_t stop;
 
 static void stop_soon(void *arg, const xlm_tokenize_progress *p) {
   (void)p;
-  if (++*(int *)arg == 3) stop = 1;
+  if (++*(int *)arg == 3) __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 }
 
 static void test_stop(void **state) {

@@ -94,13 +94,13 @@ typedef struct found { // in a folder
 } found;
 
 static xlm_status visit(void *arg, const char *path, xlm_error *err) {
-  (void)err;
   found *f = arg;
+  form is;
   packing packed;
   const xlm_foreign *foreign;
   unsigned char byte;
   if (!xlm_file_head(path, &byte, 1)) return XLM_OK;
-  form is = xlm_form_of(path, &packed, &foreign);
+  XLM_TRY(xlm_form_of(path, &is, &packed, &foreign, err));
   if (is == NO_FORM) {
     if (foreign && !f->n_left_out++) f->left_out = path, f->left_out_as = foreign;
     return XLM_OK;

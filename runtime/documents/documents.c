@@ -36,7 +36,7 @@ static xlm_status look_at(xlm_documents *d, int i, xlm_error *err) {
   unpack *u;
   XLM_TRY(xlm_unpack_open(path, &u, err)); // the error of a file that cannot be read
   xlm_unpack_close(u);
-  d->forms[i] = xlm_form_of(path, &packed, &foreign);
+  XLM_TRY(xlm_form_of(path, &d->forms[i], &packed, &foreign, err));
   d->sizes[i] = stat(path, &st) ? 0 : st.st_size;
   d->all += d->sizes[i];
   if (d->forms[i] != NO_FORM || !foreign) return XLM_OK;

@@ -24,7 +24,9 @@ xlm_status xlm_unpack_seek(unpack *u, int64_t byte, xlm_error *err) XLM_MUST_CHE
 int64_t xlm_unpack_packed(const unpack *u); // bytes of the file that were read
 
 // form.c: the form of a file's documents. NO_FORM: *foreign says what it is instead (NULL: it is unreadable).
-form xlm_form_of(const char *path, packing *packed, const xlm_foreign **foreign);
+// XLM_ENV: no memory to unpack its beginning.
+xlm_status xlm_form_of(const char *path, form *out, packing *packed, const xlm_foreign **foreign,
+                       xlm_error *err) XLM_MUST_CHECK;
 
 // json_field.c: the field of the object in text[0, n) replaces the text's beginning, *n becomes its length.
 // err: a part of a sentence.

@@ -22,27 +22,31 @@ static form form_of(const char *path, const unsigned char *head, size_t n, const
   return *foreign ? NO_FORM : TEXT;
 }
 
-static size_t unpacked_head(const char *path, unsigned char *head) {
+// Damaged data is no error here: it is one when it is read, with its place.
+static xlm_status unpacked_head(const char *path, unsigned char *head, size_t *n, xlm_error *err) {
   unpack *u;
-  size_t n = 0;
-  if (xlm_unpack_open(path, &u, NULL) != XLM_OK) return 0;
-  if (xlm_unpack_read(u, head, XLM_KIND_HEAD, &n, NULL) != XLM_OK) n = 0; // the error comes when it is read
+  *n = 0;
+  XLM_TRY(xlm_unpack_open(path, &u, err));
+  xlm_status s = xlm_unpack_read(u, head, XLM_KIND_HEAD, n, err);
+  if (s != XLM_OK) *n = 0;
   xlm_unpack_close(u);
-  return n;
+  return s == XLM_ENV ? s : XLM_OK;
 }
 
-form xlm_form_of(const char *path, packing *packed, const xlm_foreign **foreign) {
+xlm_status xlm_form_of(const char *path, form *out, packing *packed, const xlm_foreign **foreign,
+                       xlm_error *err) {
   static const xlm_foreign packed_table = {"a compressed Parquet table",
                                            "unpack it: Parquet is compressed in itself"};
   unsigned char head[XLM_KIND_HEAD];
   *foreign = NULL;
   size_t n = xlm_file_head(path, head, sizeof head);
   *packed = xlm_kind_has_suffix(path, ".bin") ? PLAIN : xlm_packing_of(head, n); // ids may begin so
-  if (*packed != PLAIN) n = unpacked_head(path, head);
-  form f = form_of(path, head, n, foreign);
-  if (*packed == PLAIN || f != PARQUET) return f;
+  if (*packed != PLAIN) XLM_TRY(unpacked_head(path, head, &n, err));
+  *out = form_of(path, head, n, foreign);
+  if (*packed == PLAIN || *out != PARQUET) return XLM_OK;
   *foreign = &packed_table;
-  return NO_FORM;
+  *out = NO_FORM;
+  return XLM_OK;
 }
 
 const char *xlm_documents_kind(const char *path) {
@@ -54,13 +58,15 @@ const char *xlm_documents_kind(const char *path) {
   };
   packing packed;
   const xlm_foreign *foreign;
-  form f = xlm_form_of(path, &packed, &foreign);
-  return names[f][packed];
+  form f;
+  return xlm_form_of(path, &f, &packed, &foreign, NULL) == XLM_OK ? names[f][packed] : NULL;
 }
 
 bool xlm_documents_only(const char *path) {
   packing packed;
   const xlm_foreign *foreign;
-  form f = xlm_form_of(path, &packed, &foreign);
+  form f;
+  if (xlm_form_of(path, &f, &packed, &foreign, NULL) != XLM_OK)
+    return true; // the error is said when it is read
   return f != NO_FORM && (f != TEXT || packed != PLAIN);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "runtime/base/file.h"
 #include "runtime/documents/documents_priv.h"
@@ -133,6 +134,8 @@ static xlm_status unzstd(unpack *u, unsigned char *out, size_t n, size_t *got, x
   size_t r = ZSTD_decompressStream(u->zstd, &to, &in);
   u->first += in.pos, u->n -= in.pos;
   *got = to.pos;
+  if (ZSTD_getErrorCode(r) == ZSTD_error_memory_allocation)
+    return xlm_fail(err, XLM_ENV, "no memory to unpack '%s'", u->path);
   if (ZSTD_isError(r)) return damaged(u, ZSTD_getErrorName(r), err);
   u->inside = r != 0;
   return XLM_OK;

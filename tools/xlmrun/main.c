@@ -33,6 +33,8 @@ static const xlm_command commands[] = {
     {"runs", command_runs, "training runs and their checkpoints, as a table", 0, command_runs_usage},
     {"report", command_report, "a page for a browser over runs: curves, settings that differ", 0,
      command_report_usage},
+    {"tokenizer", command_tokenizer, "train a tokenizer; what one makes of a text", 'v',
+     command_tokenizer_usage},
     {"settings", command_settings, "all settings of all commands, as a Markdown table"},
 };
 static const char *const exits[] = {

@@ -78,7 +78,9 @@ int command_export(int argc, char *const *argv);
 int command_bench(int argc, char *const *argv);
 int command_data(int argc, char *const *argv);
 int command_tokenize(int argc, char *const *argv);
+int command_tokenizer(int argc, char *const *argv);
 extern const char command_train_usage[], command_eval_usage[], command_generate_usage[],
-    command_export_usage[], command_data_usage[], command_bench_usage[], command_tokenize_usage[];
+    command_export_usage[], command_data_usage[], command_tokenizer_usage[], command_bench_usage[],
+    command_tokenize_usage[];
 
 #endif

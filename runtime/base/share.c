@@ -1,5 +1,5 @@
-// See share.h. The installed programs must work wherever their folder is moved to, so that nothing but the way
-// from the executable to the shared files is compiled in.
+// See share.h. The installed programs must work wherever their folder is moved to, so that nothing but the
+// way from the executable to the shared files is compiled in.
 #include "runtime/base/share.h"
 
 #include <limits.h>

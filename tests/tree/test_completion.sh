@@ -56,8 +56,12 @@ for shell in bash zsh fish; do
   completes $shell 'xlmc plan llama --cluster h1' h100
   completes $shell 'xlmrun train llama --optimizer mu' muon
   completes $shell 'xlmrun train llama --data te' text.txt
+  completes $shell 'xlmrun tokenize te' text.txt
+  completes $shell 'xlmrun export --format g' gguf
 done
 completes bash 'xlmc plan ' folder/
+completes bash 'xlmrun report fo' folder/
+completes bash 'xlmrun train llama --tokenizer by' bytes
 completes bash 'xlmc plan llama --format=js' json
 completes bash 'xlmrun train llama --output-dir ' folder/
 completes zsh 'xlmc plan llama --format=js' --format=json 2> /dev/null

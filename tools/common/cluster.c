@@ -28,7 +28,8 @@ xlm_status xlm_request_cluster(xlm_arena *a, const char *model_path, const char 
   if (access(path, R_OK)) {
     int why = errno;
     const char *near = xlm_text_nearest(name, shipped, sizeof shipped / sizeof *shipped);
-    if (near) return xlm_fail(err, XLM_USER, "--cluster: there is no cluster `%s`; did you mean `%s`?", name, near);
+    if (near)
+      return xlm_fail(err, XLM_USER, "--cluster: there is no cluster `%s`; did you mean `%s`?", name, near);
     return xlm_fail(err, XLM_USER,
                     "--cluster: cannot read `%s`: %s; clusters/ has h100, h200, a100, b200 and cpu", path,
                     strerror(why));

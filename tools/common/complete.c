@@ -1,8 +1,8 @@
 // `PROGRAM complete WORD..`: completions of the last word, for the shells' scripts (packaging/completion).
 //
 // A line is a completion, and after a tab what it means. A line that begins with a colon asks the shell for
-// files: `:files xlm json` those with these endings and folders, `:files` all, `:folders` folders. A shell may
-// give `--flag=value` in one word, or, as bash does, in three.
+// files: `:files xlm json` those with these endings and folders, `:files` all, `:folders` folders. A shell
+// may give `--flag=value` in one word, or, as bash does, in three.
 #include <dirent.h>
 #include <stdbool.h>
 #include <string.h>
@@ -125,15 +125,23 @@ static void folders(const completion *w) {
   xlm_text_add(w->out, ":folders\n");
 }
 
+static void tokenizers(const completion *w) {
+  static const char names[] = "auto bytes ids";
+  offer_list(w, names, sizeof names - 1, " ");
+  files(w);
+}
+
 // Settings whose values are of a kind that the table of settings does not state.
 static const struct {
   xlm_setting_id id;
   void (*values)(const completion *w);
-} kinds[] = {{XLM_SET_model, models},       {XLM_SET_preset, presets},     {XLM_SET_data, files},
-             {XLM_SET_valid, files},        {XLM_SET_schedule, schedules}, {XLM_SET_arch, arches},
-             {XLM_SET_device, devices},     {XLM_SET_init_from, files},    {XLM_SET_output_dir, folders},
-             {XLM_SET_resume, folders},     {XLM_SET_metrics, files},      {XLM_SET_curve, files},
-             {XLM_SET_trace, files},        {XLM_SET_cluster, clusters}};
+} kinds[] = {{XLM_SET_model, models},       {XLM_SET_preset, presets},      {XLM_SET_data, files},
+             {XLM_SET_valid, files},        {XLM_SET_schedule, schedules},  {XLM_SET_arch, arches},
+             {XLM_SET_device, devices},     {XLM_SET_init_from, files},     {XLM_SET_output_dir, folders},
+             {XLM_SET_resume, folders},     {XLM_SET_metrics, files},       {XLM_SET_curve, files},
+             {XLM_SET_trace, files},        {XLM_SET_cluster, clusters},    {XLM_SET_tokenizer, tokenizers},
+             {XLM_SET_data_cache, folders}, {XLM_SET_tensorboard, folders}, {XLM_SET_output, files},
+             {XLM_SET_export_output, files}};
 
 static bool has_flag(const xlm_setting_info *k, const char *name) {
   size_t n = strlen(name);
@@ -148,7 +156,8 @@ static bool takes(const xlm_command *c, const xlm_setting_info *k) { // as flags
 
 static const xlm_setting_info *setting(const xlm_command *c, const char *name) {
   for (int i = 0; i < XLM_SETTING_COUNT; i++)
-    if (takes(c, &xlm_setting_table[i]) && has_flag(&xlm_setting_table[i], name)) return &xlm_setting_table[i];
+    if (takes(c, &xlm_setting_table[i]) && has_flag(&xlm_setting_table[i], name))
+      return &xlm_setting_table[i];
   return NULL;
 }
 
@@ -204,14 +213,23 @@ static void commands(const completion *w) {
   offer(w, "--help", 6, NULL);
 }
 
+// What the forms of the command begin with: models, plans, files, runs.
 static void operands(const completion *w) {
-  const char *usage = w->c->usage ? w->c->usage : "";
-  bool model = strstr(usage, "MODEL.xlm") != NULL, plan = strstr(usage, "PLAN.json") != NULL;
-  if (model) names_in(w, xlm_share_models(w->out->arena), ".xlm");
-  if (strstr(usage, "CHECKPOINT") || strstr(usage, "FILE") || model || plan)
-    xlm_text_add(w->out, strstr(usage, "FILE...") && !model ? ":files\n"
-                         : plan                              ? ":files xlm json\n"
-                                                             : ":files xlm\n");
+  const char *form, *at = w->c->usage ? w->c->usage : "";
+  xlm_arena *a = w->out->arena;
+  xlm_text forms = xlm_text_new(a);
+  for (size_t n; xlm_usage_form(&at, &form, &n); xlm_text_add(&forms, "\n")) // up to the first flag
+    for (size_t i = 0; i < n && (form[i] != '-' || form[i + 1] != '-'); i++)
+      xlm_text_addn(&forms, form + i, 1);
+  bool model = strstr(forms.data, "MODEL.xlm"), plan = strstr(forms.data, "PLAN.json");
+  bool run = strstr(forms.data, "CHECKPOINT") || strstr(forms.data, "RUN");
+  if (model) names_in(w, xlm_share_models(a), ".xlm");
+  if (strstr(forms.data, "FILE"))
+    files(w);
+  else if (model || plan)
+    xlm_text_add(w->out, plan ? ":files xlm json\n" : ":files xlm\n");
+  else if (run)
+    folders(w);
 }
 
 // Is the word after `flag` its value?

@@ -134,7 +134,8 @@ xlm_status xlm_settings_flags(xlm_run_settings *s, int argc, char *const *argv, 
       XLM_TRY(take_flag(&p, err));
     else if (flags && arg[0] == '-' && arg[1])
       return xlm_fail(err, XLM_USER, "unknown flag '%s': flags begin with two dashes%s", arg,
-                      arg[1] == 'o' ? ", as --output or --output-dir; --help lists them" : "; --help lists them");
+                      arg[1] == 'o' ? ", as --output or --output-dir; --help lists them"
+                                    : "; --help lists them");
     else {
       XLM_PUSH(s->arena, s->positional, s->n_positional, p.cap_positional, arg);
       p.at++;

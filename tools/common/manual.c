@@ -65,7 +65,8 @@ static void end(const xlm_program *p, const xlm_command *c, xlm_text *t) {
 static void environment(xlm_text *t) {
   static const char *const variables[][2] = {
       {"XLM_MODELS", "folder of the shipped models and their blocks, instead of the installed one"},
-      {"XLM_CPU_ISA", "instruction set of the CPU's kernels: base, avx2, avx512, avx512_bf16; default the best"},
+      {"XLM_CPU_ISA",
+       "instruction set of the CPU's kernels: base, avx2, avx512, avx512_bf16; default the best"},
       {"NO_COLOR", "if set, and not empty: no colours"},
       {"TERM", "dumb: no colours, and no line that is rewritten"},
       {"COLUMNS", "width of the terminal"}};
@@ -160,7 +161,8 @@ static void one_setting(const xlm_setting_info *k, xlm_text *t) {
 
 static void settings(char letter, xlm_text *t) {
   const char *section = "";
-  xlm_text_add(t, ".SH SETTINGS\nEach can also stand in a run file, a YAML file given with\n.BR \\-\\-config .\n");
+  xlm_text_add(
+      t, ".SH SETTINGS\nEach can also stand in a run file, a YAML file given with\n.BR \\-\\-config .\n");
   for (int i = 0; i < XLM_SETTING_COUNT; i++) {
     const xlm_setting_info *k = &xlm_setting_table[i];
     if (!strchr(k->tools, letter)) continue;

@@ -20,7 +20,8 @@ xlm_model_file xlm_request_file(xlm_arena *a, const char *named) {
   const char *base = strncmp(named, "models/", 7) ? named : named + 7, *models = xlm_share_models(a);
   for (int i = 0; i < 2 && *base != '.' && *base != '/'; i++) {
     const char *place = xlm_arena_printf(a, "%s/%s%s", models, base, around[i][1]);
-    if (is_file(place)) return (xlm_model_file){xlm_arena_printf(a, "models/%s%s", base, around[i][1]), place};
+    if (is_file(place))
+      return (xlm_model_file){xlm_arena_printf(a, "models/%s%s", base, around[i][1]), place};
   }
   return (xlm_model_file){named, named};
 }

@@ -53,13 +53,17 @@ static int unknown(const request *r, const char *name) {
   const char **names = XLM_NEW_N(r->a, const char *, r->p->n_commands);
   for (int i = 0; i < r->p->n_commands; i++) names[i] = r->p->commands[i].name;
   const char *near = xlm_text_nearest(name, names, (size_t)r->p->n_commands), *instead = hint(r, name);
-  const char *tool = r->p->name, *before = is_model(r, name) ? "the model" : *name == '-' ? "its flags" : NULL;
+  const char *tool = r->p->name, *before = is_model(r, name) ? "the model"
+                                           : *name == '-'    ? "its flags"
+                                                             : NULL;
   xlm_text t = xlm_text_new(r->a);
   if (before)
     xlm_text_printf(&t, "%s: the command comes before %s, as in `%s %s %s`\n", tool, before, tool, names[0],
                     name);
   else if (instead || near)
-    xlm_text_printf(&t, instead ? "%s: there is no command `%s`: %s\n" : "%s: there is no command `%s`; did you mean `%s`?\n",
+    xlm_text_printf(&t,
+                    instead ? "%s: there is no command `%s`: %s\n"
+                            : "%s: there is no command `%s`; did you mean `%s`?\n",
                     tool, name, instead ? instead : near);
   else {
     xlm_text_printf(&t, "%s: there is no command `%s`\n", tool, name);
@@ -75,8 +79,9 @@ static int unknown(const request *r, const char *name) {
 static int help_of(const request *r, const xlm_command *c) {
   char *flag[] = {(char[]){"--help"}, NULL};
   if (c->settings) return c->run(1, flag);
-  xlm_terminal_help(r->a, c->usage ? c->usage
-                                   : xlm_arena_printf(r->a, "usage: %s %s\n\n%s\n", r->p->name, c->name, c->what));
+  xlm_terminal_help(r->a, c->usage
+                              ? c->usage
+                              : xlm_arena_printf(r->a, "usage: %s %s\n\n%s\n", r->p->name, c->name, c->what));
   return OK;
 }
 
@@ -106,8 +111,8 @@ static int manual(const request *r) {
     const xlm_command *c = i < 0 ? NULL : &r->p->commands[i];
     xlm_text t = xlm_text_new(r->a);
     xlm_manual(r->p, c, &t);
-    const char *path = xlm_arena_printf(r->a, "%s/%s%s%s.1", r->argv[2], r->p->name, c ? "-" : "",
-                                        c ? c->name : "");
+    const char *path =
+        xlm_arena_printf(r->a, "%s/%s%s%s.1", r->argv[2], r->p->name, c ? "-" : "", c ? c->name : "");
     s = xlm_file_replace(path, t.data, t.n, &err);
   }
   if (s != XLM_OK) fprintf(stderr, "%s: %s\n", r->p->name, err.text);

@@ -10,7 +10,8 @@
 #include "runtime/plan/mesh.h"
 
 static bool looks_like_data(const char *path) {
-  static const char *const endings[] = {".txt", ".bin", ".jsonl", ".parquet", ".csv", ".md", ".gz", ".zst", ".tok"};
+  static const char *const endings[] = {".txt", ".bin", ".jsonl", ".parquet", ".csv",
+                                        ".md",  ".gz",  ".zst",   ".tok"};
   size_t n = strlen(path);
   for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
     if (n > strlen(endings[i]) && !strcmp(path + n - strlen(endings[i]), endings[i])) return true;
@@ -22,7 +23,8 @@ xlm_status xlm_request_model(const xlm_run_settings *s, const char **path, xlm_e
   const char *named = v->source > XLM_FROM_CHECKPOINT && *v->text ? v->text : NULL;
   *path = s->n_positional ? s->positional[0] : named;
   if (*path && looks_like_data(*path))
-    return xlm_fail(err, XLM_USER, "'%s' is no model by its name: a model is named first, as in `llama`, data with --data",
+    return xlm_fail(err, XLM_USER,
+                    "'%s' is no model by its name: a model is named first, as in `llama`, data with --data",
                     *path);
   if (!s->n_positional || !named || v->source != XLM_FROM_FLAG || !strcmp(named, *path)) return XLM_OK;
   return xlm_fail(err, XLM_USER, "'%s' and --model %s: which of them? give one", *path, named);
@@ -201,7 +203,8 @@ xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_
   return resolve_flags(s, parse(s, source), err);
 }
 
-int xlm_request_public_names(const xlm_run_settings *s, const xlm_source *source, const xlm_public_name **out) {
+int xlm_request_public_names(const xlm_run_settings *s, const xlm_source *source,
+                             const xlm_public_name **out) {
   return public_names(s, parse(s, source), out);
 }
 

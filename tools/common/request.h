@@ -22,11 +22,13 @@ xlm_model_file xlm_request_file(xlm_arena *a, const char *named);
 // Is it a saved plan? By its name (.json) or, for files that are not models, by its first character `{`.
 bool xlm_plan_file_is(const char *path);
 // Reads and verifies one.
-xlm_status xlm_plan_file_read(xlm_arena *a, const char *path, const xlm_plan **out, xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_plan_file_read(xlm_arena *a, const char *path, const xlm_plan **out,
+                              xlm_error *err) XLM_MUST_CHECK;
 // Turns flags that are public names of the model's dims into `set` entries.
 xlm_status xlm_request_names(xlm_run_settings *s, const xlm_source *source, xlm_error *err) XLM_MUST_CHECK;
 // The public names of the model's dims and lets, and their own; 0 of a text with errors.
-int xlm_request_public_names(const xlm_run_settings *s, const xlm_source *source, const xlm_public_name **out);
+int xlm_request_public_names(const xlm_run_settings *s, const xlm_source *source,
+                             const xlm_public_name **out);
 int xlm_request_processors(void);                   // available to this process
 int xlm_request_threads(const xlm_run_settings *s); // --threads, else xlm_request_processors
 // Memory available to a rank, in bytes: --memory-limit, else its share of the memory of the device (of this

@@ -144,7 +144,7 @@ bool xlm_settings_bytes(const char *text, uint64_t *out);
 
 void xlm_settings_print(const xlm_run_settings *s, xlm_text *out); // as a run file for the same run
 void xlm_settings_help(char tool, xlm_text *out); // one line per flag, as long as it is; see terminal.h
-char *xlm_settings_flag(const xlm_setting_info *k, xlm_arena *a);  // "--tp, --tensor-parallel-size N"
+char *xlm_settings_flag(const xlm_setting_info *k, xlm_arena *a); // "--tp, --tensor-parallel-size N"
 void xlm_settings_document(xlm_text *out);                         // all settings as a Markdown table
 
 #endif

@@ -14,8 +14,8 @@ int xlm_terminal_width(int fd);
 // Text with every line of at most `width` columns (UTF-8 characters). Continued lines begin below the last
 // column of the line: where the words after a gap of two or more blanks begin.
 void xlm_terminal_wrap(const char *text, int width, xlm_text *out);
-// The same for a report: rows of tables are cut after `width` columns, which `..` at their end shows, other lines
-// are wrapped. A row is a line with three gaps beside another one.
+// The same for a report: rows of tables are cut after `width` columns, which `..` at their end shows, other
+// lines are wrapped. A row is a line with three gaps beside another one.
 void xlm_terminal_fit(const char *text, size_t n, int width, xlm_text *out);
 // Prints help on standard output: wrapped to the terminal, else to 80 columns.
 void xlm_terminal_help(xlm_arena *a, const char *text);

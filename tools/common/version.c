@@ -24,7 +24,10 @@ static void backends(xlm_text *t) {
 static void mpi(const xlm_program *p, xlm_text *t) {
   const char *other = xlm_share_program(t->arena, p->name);
   if (!p->mpi) return;
-  xlm_text_printf(t, "MPI        %s%s\n", p->mpi() ? XLM_MPI_FACT : other ? "in " : "none: ranks are threads of one process",
+  xlm_text_printf(t, "MPI        %s%s\n",
+                  p->mpi() ? XLM_MPI_FACT
+                  : other  ? "in "
+                           : "none: ranks are threads of one process",
                   p->mpi() || !other ? "" : other);
 }
 
@@ -33,7 +36,8 @@ void xlm_version(const xlm_program *p, xlm_text *out) {
   if (*XLM_COMMIT) xlm_text_printf(out, "commit     " XLM_COMMIT " of " XLM_COMMIT_DATE "\n");
   xlm_text_printf(out, "build      " XLM_COMPILER ", " XLM_BUILD "\n");
   backends(out);
-  xlm_text_printf(out, "kernels    CPU%s\n", *XLM_CUDA_FACT ? ", " XLM_CUDA_FACT : "; none for GPUs (docs/gpu.md)");
+  xlm_text_printf(out, "kernels    CPU%s\n",
+                  *XLM_CUDA_FACT ? ", " XLM_CUDA_FACT : "; none for GPUs (docs/gpu.md)");
   mpi(p, out);
   xlm_text_printf(out, "libraries  " XLM_LIBRARIES_FACT "\n");
   xlm_text_printf(out, "files      %s\n", xlm_share_folder(out->arena));

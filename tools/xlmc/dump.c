@@ -7,7 +7,8 @@
 #include "tools/xlmc/xlmc.h"
 
 const char xlmc_dump_usage[] =
-    "usage: xlmc dump MODEL.xlm --after PASS[,N] [settings] [--rank N | --stage N] [--check] [--output FILE]\n"
+    "usage: xlmc dump MODEL.xlm --after PASS[,N] [settings] [--rank N | --stage N] [--check] [--output "
+    "FILE]\n"
     "  --after PASS   elaborate, simplify, global_batch, differentiate, cast_weights, late_loss, "
     "rematerialize, recompute; of one rank: partition, pipeline, chunk_loss, fuse, overlap; PASS,2: the "
     "second run of a pass that runs more than once\n"

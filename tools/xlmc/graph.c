@@ -90,8 +90,8 @@ static int find_format(const xlmc_job *j) {
     if (!strcmp(formats[i].name, name ? name : ending)) return i;
   bool picture = !strcmp(ending, "png") || !strcmp(ending, "pdf") || !strcmp(ending, "jpg");
   if (!name && !picture) return 0;
-  fprintf(stderr, "xlmc: --%s %s: a graph comes as dot, svg, html, json or text\n", name ? "format" : "output",
-          name ? name : j->flags.output);
+  fprintf(stderr, "xlmc: --%s %s: a graph comes as dot, svg, html, json or text\n",
+          name ? "format" : "output", name ? name : j->flags.output);
   return -1;
 }
 
@@ -114,8 +114,7 @@ static int show(xlmc_job *j, int level, int format) {
 }
 
 static int graph(xlmc_job *j) {
-  int level = find_level(j->flags.level ? j->flags.level : "model"),
-      format = find_format(j);
+  int level = find_level(j->flags.level ? j->flags.level : "model"), format = find_format(j);
   return level < 0 || format < 0 ? XLMC_USER : show(j, level, format);
 }
 

@@ -102,8 +102,8 @@ static xlm_status missing_model(xlmc_job *j, const char *path) {
   const char *near = why == ENOENT ? xlm_near_file(j->arena, path) : NULL;
   if (near) return xlm_fail(&j->err, XLM_USER, "there is no file `%s`; did you mean `%s`?", path, near);
   if (why == ENOENT && !strchr(path, '/'))
-    return xlm_fail(&j->err, XLM_USER, "there is no model `%s`, neither here nor among the shipped ones: %s", path,
-                    xlm_shipped_models(j->arena));
+    return xlm_fail(&j->err, XLM_USER, "there is no model `%s`, neither here nor among the shipped ones: %s",
+                    path, xlm_shipped_models(j->arena));
   bool mistaken = why == ENOENT || why == ENOTDIR || why == EACCES || why == ENAMETOOLONG || why == ELOOP;
   return xlm_fail(&j->err, mistaken ? XLM_USER : XLM_ENV, "cannot read `%s`: %s", path, strerror(why));
 }
@@ -147,8 +147,9 @@ static xlm_status read_model(xlmc_job *j, const char *named) {
 // A saved plan has its model's text.
 static xlm_status read_plan(xlmc_job *j, const char *path, const char *usage) {
   if (!strstr(usage, "PLAN.json"))
-    return xlm_fail(&j->err, XLM_USER, "`%s` is a saved plan: `xlmc plan %s` shows it, `xlmrun train %s` runs it",
-                    path, path, path);
+    return xlm_fail(&j->err, XLM_USER,
+                    "`%s` is a saved plan: `xlmc plan %s` shows it, `xlmrun train %s` runs it", path, path,
+                    path);
   XLM_TRY(xlm_plan_file_read(j->arena, path, &j->plan, &j->err));
   j->plan_path = path;
   j->text = j->plan->source_text;
@@ -192,7 +193,8 @@ static xlm_status read_all(xlmc_job *j, int argc, char *const *given, const char
   const char *path;
   XLM_TRY(xlm_request_model(j->settings, &path, &j->err));
   if (!path)
-    return xlm_fail(&j->err, XLM_USER, "which model? name one, as in `xlmc %.*s models/llama.xlm` or, a shipped one, `llama`",
+    return xlm_fail(&j->err, XLM_USER,
+                    "which model? name one, as in `xlmc %.*s models/llama.xlm` or, a shipped one, `llama`",
                     (int)strcspn(usage + strlen("usage: xlmc "), " "), usage + strlen("usage: xlmc "));
   XLM_TRY(xlm_plan_file_is(path) ? read_plan(j, path, usage) : read_model(j, path));
   XLM_TRY(check_output(j, j->flags.output));

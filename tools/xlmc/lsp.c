@@ -7,11 +7,10 @@
 #include "tools/lsp/lsp.h"
 #include "tools/xlmc/xlmc.h"
 
-const char xlmc_lsp_usage[] =
-    "usage: xlmc lsp\n"
-    "       xlmc lsp --words\n\n"
-    "A language server on standard input and output (docs/editors.md).\n"
-    "  --words    the words of the language by kind, for syntax highlighting\n";
+const char xlmc_lsp_usage[] = "usage: xlmc lsp\n"
+                              "       xlmc lsp --words\n\n"
+                              "A language server on standard input and output (docs/editors.md).\n"
+                              "  --words    the words of the language by kind, for syntax highlighting\n";
 
 static int words(void) {
   xlm_arena *const a = xlm_arena_new(0);

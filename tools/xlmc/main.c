@@ -5,8 +5,10 @@
 
 static const xlm_command commands[] = {
     {"check", xlmc_check, "errors, or a summary of the model", 'p', xlmc_check_usage},
-    {"fmt", xlmc_fmt, "the canonical text (--write: in place; --check: exit 1 if it differs)", 0, xlmc_fmt_usage},
-    {"plan", xlmc_plan, "memory, FLOPs and kernels of a run; exits with 3 if it does not fit", 'p', xlmc_plan_usage},
+    {"fmt", xlmc_fmt, "the canonical text (--write: in place; --check: exit 1 if it differs)", 0,
+     xlmc_fmt_usage},
+    {"plan", xlmc_plan, "memory, FLOPs and kernels of a run; exits with 3 if it does not fit", 'p',
+     xlmc_plan_usage},
     {"graph", xlmc_graph, "the graph as dot, svg or json", 'p', xlmc_graph_usage},
     {"dump", xlmc_dump, "the IR as text after a pass", 'p', xlmc_dump_usage},
     {"opt", xlmc_opt, "runs passes on IR text", 'p', xlmc_opt_usage},
@@ -31,8 +33,10 @@ static const xlm_hint hints[] = {{"train", "`xlmrun train` trains"},
                                  {"compile", "`xlmc plan` compiles"},
                                  {"format", "`xlmc fmt` formats"},
                                  {NULL}};
-static const xlm_program program = {"xlmc", "checks, formats, plans and draws language models written as text",
-                                    commands, sizeof commands / sizeof *commands, exits, hints};
+static const xlm_program program = {
+    "xlmc",   "checks, formats, plans and draws language models written as text",
+    commands, sizeof commands / sizeof *commands,
+    exits,    hints};
 
 int main(int argc, char **argv) {
   xlm_streams_open();

@@ -139,8 +139,9 @@ static int unknown(const char *name) {
   const char *names[XLM_OP_COUNT];
   for (int i = 1; i < XLM_OP_COUNT; i++) names[i - 1] = xlm_op_at((xlm_op_id)i)->name;
   const char *near = xlm_text_nearest(name, names, XLM_OP_COUNT - 1);
-  fprintf(stderr, near ? "xlmc: there is no operation `%s`; did you mean `%s`?\n"
-                       : "xlmc: there is no operation `%s`; `xlmc ops` lists all\n",
+  fprintf(stderr,
+          near ? "xlmc: there is no operation `%s`; did you mean `%s`?\n"
+               : "xlmc: there is no operation `%s`; `xlmc ops` lists all\n",
           name, near);
   return XLMC_USER;
 }

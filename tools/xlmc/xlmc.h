@@ -20,10 +20,10 @@ typedef struct xlmc_job {
   const xlm_source *source; // with the files that it uses
   const char *text;         // of the model's file: n bytes
   size_t n;
-  bool shipped;             // it lies elsewhere than its path says
-  const char *plan_path;    // of a saved plan instead of a model; NULL: none
+  bool shipped;          // it lies elsewhere than its path says
+  const char *plan_path; // of a saved plan instead of a model; NULL: none
   const xlm_plan *plan;
-  bool diags_are_output;    // not printed as messages
+  bool diags_are_output; // not printed as messages
   xlm_diags diags;
   xlm_error err;
 } xlmc_job;
@@ -62,6 +62,7 @@ int xlmc_explain(int argc, char *const *argv);
 int xlmc_ops(int argc, char *const *argv);
 int xlmc_lsp(int argc, char *const *argv);
 
-extern const char xlmc_check_usage[], xlmc_fmt_usage[], xlmc_plan_usage[], xlmc_graph_usage[], xlmc_dump_usage[], xlmc_opt_usage[], xlmc_explain_usage[], xlmc_ops_usage[], xlmc_lsp_usage[];
+extern const char xlmc_check_usage[], xlmc_fmt_usage[], xlmc_plan_usage[], xlmc_graph_usage[],
+    xlmc_dump_usage[], xlmc_opt_usage[], xlmc_explain_usage[], xlmc_ops_usage[], xlmc_lsp_usage[];
 
 #endif

@@ -16,7 +16,7 @@ fail() {
   failed=1
 }
 
-(cd "$binary_dir" && cpack -G DEB -B "$work/made") > "$work/log" 2>&1 || { tail -n 20 "$work/log"; exit 1; }
+(cd "$binary_dir" && cpack -G DEB -D CPACK_DEBIAN_COMPRESSION_TYPE=gzip -B "$work/made") > "$work/log" 2>&1 || { tail -n 20 "$work/log"; exit 1; }
 xlm=$(ls "$work"/made/xlm_*.deb)
 mpi=$(ls "$work"/made/xlm-mpi_*.deb 2> /dev/null)
 depends=$(dpkg-deb -f "$xlm" Depends)
@@ -34,8 +34,10 @@ root/usr/bin/xlmc plan llama --preset nano > log 2>&1 || { cat log; fail 'xlmc p
 for page in usr/share/man/man1/xlmc.1.gz usr/share/doc/xlm/copyright usr/share/doc/xlm/changelog.gz; do
   gzip -dcf "root/$page" | grep -q xlm || fail "no $page"
 done
-command -v lintian > /dev/null && lintian --fail-on error --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog,custom-library-search-path \
-  "$xlm" $mpi > log 2>&1 || [ ! -s log ] || ! grep '^E:' log || fail lintian
+if [ -n "${XLM_EXHAUSTIVE:-}" ] && command -v lintian > /dev/null; then
+  lintian --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog,custom-library-search-path "$xlm" $mpi > log 2>&1
+  grep '^E:' log && fail lintian
+fi
 
 if [ -n "$mpi" ] && command -v mpirun > /dev/null; then
   [[ $(dpkg-deb -f "$mpi" Depends) == *"xlm (="*mpi* ]] || fail "xlm-mpi depends on $(dpkg-deb -f "$mpi" Depends)"

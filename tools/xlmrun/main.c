@@ -56,6 +56,10 @@ static const xlm_hint hints[] = {{"check", "`xlmc check` finds errors in models"
                                  {"test", "`xlmrun eval` evaluates a checkpoint"},
                                  {"evaluate", "`xlmrun eval` evaluates a checkpoint"},
                                  {"benchmark", "`xlmrun bench` measures"},
+                                 {"convert", "`xlmrun export` writes files of other tools"},
+                                 {"gguf", "`xlmrun export --format gguf` writes a file for llama.cpp"},
+                                 {"plot", "`xlmrun report` draws curves of runs"},
+                                 {"prepare", "`xlmrun tokenize` makes files of tokens"},
                                  {NULL}};
 static const xlm_program program = {"xlmrun",
                                     "trains, evaluates and measures language models, and lets them write",

@@ -183,7 +183,7 @@ static xlm_status take_text(xlm_documents *d, xlm_document_batch *b, bool *any, 
     xlm_document_position at = d->next;
     b->n_bytes = from;
     XLM_TRY(take_piece(d, b, separator, err));
-    if (is_blank(b->bytes + from, b->n_bytes - from)) continue;
+    if (b->n_bytes == from || is_blank(b->bytes + from, b->n_bytes - from)) continue;
     *any = true;
     d->next.document++;
     return add_document(b, b->n_bytes - from, at, err);

@@ -35,6 +35,27 @@ static bool infer_places(xlm_infer *x, xlm_dim feature) {
   return wrong(x, "`seq` and `position` are for positions that are not given");
 }
 
+// Operand 2: one number per pair.
+static bool infer_factors(xlm_infer *x, xlm_dim feature) {
+  if (x->n_in < 3) return true;
+  int64_t pairs = xlm_attr_int(&x->attrs, XLM_A_rotary, shape_size(x, feature)) / 2;
+  const xlm_type *t = xlm_infer_type(x, 2);
+  if (!xlm_infer_is_float(x, 2)) return false;
+  if (t->dtype == XLM_BF16)
+    return xlm_infer_fail(x, XLM_FAULT_DTYPE, 2, "factors must be f32: bf16 has 8 bits") ||
+           xlm_infer_help(x, "write `f32(...)` around them");
+  if (t->rank != 1)
+    return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, 2, "factors have one dimension, of pairs, and these are %s",
+                          xlm_infer_dims_text(x, t));
+  if (shape_size(x, t->dim[0]) != pairs)
+    return xlm_infer_fail(x, XLM_FAULT_SIZE, 2, "%lld factors, and `%s` has %lld pairs that are turned",
+                          (long long)shape_size(x, t->dim[0]), shape_name(x, feature), (long long)pairs);
+  if (xlm_attr_enum(&x->attrs, XLM_A_scaling, XLM_ROPE_NONE))
+    return wrong(x, "`scaling` and factors both change the frequencies: give one of them");
+  xlm_infer_set_dims(x, XLM_A_over, t->dim, 1);
+  return true;
+}
+
 static bool infer_part(xlm_infer *x, xlm_dim feature) {
   int64_t n = shape_size(x, feature), start = xlm_attr_int(&x->attrs, XLM_A_start, 0);
   int64_t turned = xlm_attr_int(&x->attrs, XLM_A_rotary, n);
@@ -84,7 +105,7 @@ static bool infer(xlm_infer *x) {
   xlm_dim feature;
   if (!xlm_infer_is_float(x, 0) || !xlm_infer_dim_attr(x, XLM_A_feature, 0, NULL, true, &feature))
     return false;
-  if (!infer_places(x, feature) || !infer_part(x, feature)) return false;
+  if (!infer_places(x, feature) || !infer_part(x, feature) || !infer_factors(x, feature)) return false;
   if (number(x, XLM_A_base, 10000) <= 0) return wrong(x, "rope's base must be positive");
   x->out[0] = *xlm_infer_type(x, 0);
   return infer_scaling(x);
@@ -95,7 +116,8 @@ static void grad(xlm_grad *d) {
   const xlm_node_info *n = xlm_node_at(d->b->g, d->node);
   xlm_attr_list l = xlm_attr_list_from(d->b->g->arena, &n->attrs);
   xlm_attr_put_int(&l, XLM_A_inverse, !xlm_attr_int(&n->attrs, XLM_A_inverse, 0));
-  xlm_val in[2] = {d->dout[0], n->n_in > 1 ? d->in[1] : 0};
+  xlm_val in[3] = {d->dout[0]};
+  for (int i = 1; i < n->n_in; i++) in[i] = d->in[i];
   d->din[0] = xlm_emit(d->b, XLM_OP_ROPE, in, n->n_in, &l);
 }
 
@@ -116,13 +138,15 @@ static void put_llama3(xlm_json *j, const xlm_attrs *as) {
   xlm_json_put_rounded(j, "high_freq_factor", xlm_attr_float(as, XLM_A_high, 4), 15);
 }
 
-// The keys are those of transformers (modeling_rope_utils.py).
+// The keys are those of transformers (modeling_rope_utils.py). Factors are a tensor: what it holds is for the
+// config section to say.
 static const char *published(const xlm_graph *g, xlm_node n, xlm_arena *a) {
   static const char *const types[] = {[XLM_ROPE_LINEAR] = "linear",
                                       [XLM_ROPE_LLAMA3] = "llama3",
                                       [XLM_ROPE_YARN] = "yarn",
                                       [XLM_ROPE_YARN_EXACT] = "yarn"};
   const xlm_attrs *as = &xlm_node_at(g, n)->attrs;
+  if (xlm_node_at(g, n)->n_in > 2) return "";
   int kind = xlm_attr_enum(as, XLM_A_scaling, XLM_ROPE_NONE);
   if (kind == XLM_ROPE_NONE) return NULL;
   xlm_text t = xlm_text_new(a);
@@ -141,6 +165,7 @@ static const char *published(const xlm_graph *g, xlm_node n, xlm_arena *a) {
 
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
                                    {"positions", XLM_P_TENSOR, 0, false},
+                                   {"factors", XLM_P_TENSOR, 0, false},
                                    {"base", XLM_P_FLOAT, XLM_A_base, false},
                                    {"position", XLM_P_INT, XLM_A_position, false},
                                    {"seq", XLM_P_DIM, XLM_A_seq, false},
@@ -160,12 +185,13 @@ const xlm_op xlm_op_rope = {
     .name = "rope",
     .facts = {.linear = 1, .mixes = XLM_KEY(feature), .published = {XLM_A_base, "rope_theta", 10000}},
     .min_in = 1,
-    .max_in = 2,
+    .max_in = 3,
     .n_out = 1,
     .in_place = 1,
     .params = params,
     XLM_TAKES({XLM_A_seq, XLM_IN(0), 1, 1, .may = true, .without = "positions are an operand"},
               {XLM_A_feature, XLM_IN(0), 1, 1},
+              {XLM_A_over, XLM_IN(2), 1, 1, .may = true, .without = "no factors"},
               {XLM_A_base, .low = 0, .high = XLM_ATTR_MOST, .may = true, .unset = 10000},
               {XLM_A_position, .low = -XLM_ATTR_MOST, .high = XLM_ATTR_MOST, .may = true},
               {XLM_A_interleaved, .low = 0, .high = 1, .may = true},
@@ -178,32 +204,39 @@ const xlm_op xlm_op_rope = {
               {XLM_A_low, .low = 0, .high = XLM_ATTR_MOST, .may = true, .without = "no scaling"},
               {XLM_A_high, .low = 0, .high = XLM_ATTR_MOST, .may = true, .without = "no scaling"},
               {XLM_A_scale, .low = -XLM_ATTR_MOST, .high = XLM_ATTR_MOST, .may = true, .unset = 1}),
-    .layout = "[* seq feature], [*] -> [* seq feature] | seq: place, feature: whole",
+    .layout = "[* seq feature], [*], [over] -> [* seq feature] | seq: place, feature: whole, over: whole",
     .infer = infer,
     .grad = grad,
     .cost = cost,
     .published = published,
     .published_as = "rope_scaling",
-    .doc = "Turns each pair (a, b) of `feature` (default: the last dimension, n of them) at position p of "
-           "`seq` by the "
-           "angle p * base^(-2j/n): (a cos - b sin, b cos + a sin). Pair j is (j, j + n/2) as in Llama, with "
-           "`interleaved` (2j, 2j + 1). base = 10000 unless given; `position` is added to every position.\n\n"
-           "`rope(x, positions)`: positions as a tensor, integers or f32, with any of x's other dimensions, "
-           "such as those of "
-           "packed documents, `[batch, seq]`.\n\n"
-           "`rotary = m`: only m elements are turned, from element `start` (0) on, and n is m; the others "
-           "are unchanged. "
-           "So a head can have several axes: `rope(rope(x, row, rotary = head / 2), column, start = head / "
-           "2, rotary = "
-           "head / 2)`.\n\n"
-           "`scaling` changes the frequencies f for longer sequences than those of length `original` that a "
-           "model was "
-           "trained on, `factor` times as long. `linear`: all are f / factor. `llama3`: those that make "
-           "fewer than "
-           "`low` (1) turns in `original` are f / factor, those that make more than `high` (4) stay, and "
-           "between the "
-           "two it is a mixture. `yarn`: the same with `low` = 1 and `high` = 32 (transformers: beta_slow, "
-           "beta_fast), the "
-           "mixture by the pair's number, between whole numbers; `yarn_exact` does not round them (truncate "
-           "= false); and "
-           "the result is multiplied by `scale` = 0.1 ln(factor) + 1 (attention_factor) unless given."};
+    .doc =
+        "Turns each pair (a, b) of `feature` (default: the last dimension, n of them) at position p of "
+        "`seq` by the "
+        "angle p * base^(-2j/n): (a cos - b sin, b cos + a sin). Pair j is (j, j + n/2) as in Llama, with "
+        "`interleaved` (2j, 2j + 1). base = 10000 unless given; `position` is added to every position.\n\n"
+        "`rope(x, positions)`: positions as a tensor, integers or f32, with any of x's other dimensions, "
+        "such as those of "
+        "packed documents, `[batch, seq]`.\n\n"
+        "`rotary = m`: only m elements are turned, from element `start` (0) on, and n is m; the others "
+        "are unchanged. "
+        "So a head can have several axes: `rope(rope(x, row, rotary = head / 2), column, start = head / "
+        "2, rotary = "
+        "head / 2)`.\n\n"
+        "`rope(x, positions, factors)`: the frequency of pair j is divided by factors[j], f32, such as the "
+        "short or the long "
+        "factors of LongRoPE: `rope(x, iota(seq), if seq > original then long else short, base = theta, "
+        "scale = "
+        "sqrt(1 + log(factor) / log(original)))`. With `base = 1` they are one over the frequencies. They "
+        "get no gradient.\n\n"
+        "`scaling` changes the frequencies f for longer sequences than those of length `original` that a "
+        "model was "
+        "trained on, `factor` times as long. `linear`: all are f / factor. `llama3`: those that make "
+        "fewer than "
+        "`low` (1) turns in `original` are f / factor, those that make more than `high` (4) stay, and "
+        "between the "
+        "two it is a mixture. `yarn`: the same with `low` = 1 and `high` = 32 (transformers: beta_slow, "
+        "beta_fast), the "
+        "mixture by the pair's number, between whole numbers; `yarn_exact` does not round them (truncate "
+        "= false); and "
+        "the result is multiplied by `scale` = 0.1 ln(factor) + 1 (attention_factor) unless given."};

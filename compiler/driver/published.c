@@ -51,7 +51,7 @@ void xlm_published_put(xlm_plan *p, const xlm_graph *g, xlm_arena *a) {
   for (int id = 1; id < XLM_OP_COUNT; id++) {
     xlm_node first, other;
     const char *object = object_of(g, (xlm_op_id)id, a, &first, &other);
-    if (!object || other) continue;
+    if (!object || other || !*object) continue; // "": only the config section can say it
     const char *name = xlm_op_at((xlm_op_id)id)->published_as;
     if (!said(g, name)) keys[p->n_keys++] = (xlm_plan_key){.key = name, .json = object};
   }
@@ -80,6 +80,7 @@ static bool is_true(const xlm_graph *g, xlm_op_id id, const json_t *says, xlm_ar
 static void check_key(const xlm_graph *g, xlm_op_id id, const xlm_plan_key *k, const char *object,
                       xlm_diags *d) {
   const char *key, *why, *op = xlm_op_at(id)->name;
+  if (object && !*object) return;
   const json_t *says = xlm_config_rope(parsed(k->json, d->arena), &key);
   xlm_diag *e = NULL;
   if (!says && object)
@@ -101,6 +102,15 @@ void xlm_published_check(const xlm_graph *g, xlm_diags *d) {
     const char *object = object_of(g, (xlm_op_id)id, d->arena, &first, &other);
     const xlm_plan_key *k = said(g, op->published_as);
     if (k) check_key(g, (xlm_op_id)id, k, object, d);
+    if (!k && object && !*object) {
+      xlm_diag *e =
+          xlm_diag_push(d, XLM_E_CONFIG_VALUE, g->nodes[first].span,
+                        "`%s` has factors of its own, and the config section does not say which", op->name);
+      xlm_diag_help(
+          d, e,
+          "write them there, for other tools: %s = { rope_type = \"longrope\"  long_factor = [..]  .. }",
+          op->published_as);
+    }
     if (k || !other) continue;
     xlm_diag *e =
         xlm_diag_push(d, XLM_E_CONFIG_VALUE, g->nodes[other].span,

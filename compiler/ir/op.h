@@ -189,7 +189,7 @@ typedef struct xlm_op {
   void (*cost)(const xlm_graph *, xlm_node,
                xlm_cost *); // NULL: bytes of operands and results, no FLOPs
   // What a node computes beyond what its model's sizes say, for other tools: an object of config.json, under the name
-  // `published_as`; NULL: as usual.
+  // `published_as`; NULL: as usual; "": only the model's config section can say it.
   const char *(*published)(const xlm_graph *, xlm_node, xlm_arena *);
   const char *published_as;
   const char *doc; // a paragraph: formula, conventions; markdown

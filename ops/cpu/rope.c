@@ -16,7 +16,7 @@ typedef struct table {
   xlm_rope r;
   int64_t places;
   float *cosine, *sine; // [places][pairs], times the scale; NULL: computed in every run, in the workspace
-  double *frequency;    // [pairs]
+  double *frequency;    // [pairs], before factors
   int64_t rows;         // feature vectors
   int64_t rows_inner;   // of neighbouring places: vectors between them; 0: they are found by `place`
   over_dims at, place;  // of a row: its first element; its place
@@ -71,7 +71,9 @@ static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   (void)t;
   xlm_rope r = xlm_rope_of(c);
-  return r.seq ? 0 : (size_t)(2 * xlm_call_elements(c, c->in_type[1]) * r.pairs) * sizeof(float);
+  size_t frequencies = r.factors ? (size_t)r.pairs * sizeof(double) : 0;
+  if (r.seq) return 0;
+  return frequencies + (size_t)(2 * xlm_call_elements(c, c->in_type[1]) * r.pairs) * sizeof(float);
 }
 
 static float load(const void *x, bool bf16, int64_t i) {
@@ -174,11 +176,19 @@ static void fill(void *arg, int worker, int workers) {
   }
 }
 
+static double *divided(const xlm_call *c, const table *t, double *out) {
+  const float *factors = c->in[2];
+  for (int64_t j = 0; j < t->r.pairs; j++) out[j] = t->frequency[j] / factors[j];
+  return out;
+}
+
 static xlm_status run(const xlm_call *c) {
   job j = {.c = c, .t = *(const table *)c->prepared};
   int64_t cells = j.t.places * j.t.r.pairs;
   if (!j.t.r.seq) {
-    j.t.cosine = c->workspace, j.t.sine = j.t.cosine + cells;
+    char *free = c->workspace;
+    if (j.t.r.factors) j.t.frequency = divided(c, &j.t, (double *)free), free += j.t.r.pairs * sizeof(double);
+    j.t.cosine = (float *)free, j.t.sine = j.t.cosine + cells;
     xlm_pool_run(cells > SMALL ? xlm_cpu_pool(c) : NULL, fill, &j);
   }
   xlm_pool_run(j.t.rows * j.t.r.pairs > SMALL ? xlm_cpu_pool(c) : NULL, part, &j);

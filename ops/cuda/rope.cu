@@ -18,6 +18,7 @@ struct rope_args {
   int64_t n_places, first, offset, tail_offset, position; // as xlm_dim_global, and what is added
   const int32_t *integers; // positions that are an operand, one per place; at most one of the two is not NULL
   const float *reals;
+  const float *factors; // of this launch's pairs, divide the turns; NULL: none
   int64_t pairs, at, step, gap; // of this launch; its first pair's first element, from pair to pair, within a pair
   float sign, scale;
   double turns[PAIRS];
@@ -38,7 +39,7 @@ template <class T, int V, bool neighbours>
 __global__ void __launch_bounds__(XLM_BLOCK) rope_rows(const T *x, T *y, const __grid_constant__ rope_args a) {
   constexpr int n = V == 1 ? 1 : neighbours ? V / 2 : V;
   XLM_SHARED(rope_turns, turns);
-  for (int j = (int)threadIdx.x; j < a.pairs; j += XLM_BLOCK) turns.at[j] = a.turns[j];
+  for (int j = (int)threadIdx.x; j < a.pairs; j += XLM_BLOCK) turns.at[j] = a.factors ? a.turns[j] / a.factors[j] : a.turns[j];
   __syncthreads(); // all turns are there
   int64_t chunks = a.pairs / n, units = a.n_places * a.groups * chunks;
   for (int64_t unit = (int64_t)blockIdx.x * XLM_BLOCK + threadIdx.x; unit < units; unit += (int64_t)gridDim.x * XLM_BLOCK) {
@@ -138,6 +139,7 @@ XLM_CUDA_RUN(rope) {
     rope_args a = all;
     a.pairs = all.pairs - first, a.at = all.at + first * all.step;
     if (a.pairs > PAIRS) a.pairs = PAIRS;
+    a.factors = r.factors ? (const float *)c->in[2] + first : NULL;
     for (int64_t j = 0; j < a.pairs; j++) a.turns[j] = xlm_rope_frequency(c, &r, first + j) / (2 * M_PI);
     xlm_status done =
         t->dtype == XLM_BF16 ? run<bf16>(c, x, a, packs, r.interleaved) : run<float>(c, x, a, packs, r.interleaved);

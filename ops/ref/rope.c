@@ -16,7 +16,8 @@ static double turned(const xlm_call *c, const xlm_rope *r, const ref_walk *w, in
   bool is_first = r->interleaved ? f % 2 == 0 : f < r->pairs;
   ref_walk partner = *w;
   ref_walk_set(&partner, r->feature, r->start + (r->interleaved ? f ^ 1 : (f + r->pairs) % (2 * r->pairs)));
-  double angle = r->sign * position_at(c, r, w) * xlm_rope_frequency(c, r, j);
+  double frequency = xlm_rope_frequency(c, r, j) / (r->factors ? ref_in(c, 2)[j] : 1);
+  double angle = r->sign * position_at(c, r, w) * frequency;
   double self = ref_in(c, 0)[ref_at(c, c->in_type[0], w)],
          other = ref_in(c, 0)[ref_at(c, c->in_type[0], &partner)];
   return r->scale * (self * cos(angle) + (is_first ? -other : other) * sin(angle));

@@ -7,6 +7,7 @@ xlm_rope xlm_rope_of(const xlm_call *c) {
   const xlm_attrs *as = &c->instr->attrs;
   xlm_rope r = {.feature = xlm_call_dim(c, XLM_A_feature, 0),
                 .seq = c->instr->n_in > 1 ? 0 : xlm_call_dim(c, XLM_A_seq, 0),
+                .factors = c->instr->n_in > 2,
                 .start = xlm_attr_int(as, XLM_A_start, 0),
                 .interleaved = xlm_attr_int(as, XLM_A_interleaved, 0),
                 .position = xlm_attr_int(as, XLM_A_position, 0),

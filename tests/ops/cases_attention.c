@@ -134,6 +134,20 @@ static void rope_given_real(op_test *t) { // of two axes, feature not last
   op_out(t, xlm_emit(&t->b, XLM_OP_ROPE, (xlm_val[]){y, column}, 2, &l));
 }
 
+// Factors of the frequencies: more pairs than one launch takes, and only a part of the vector.
+static void rope_factors(op_test *t) {
+  xlm_attr_list l = op_attrs(t);
+  xlm_val in[3] = {op_leaf(t, "x[batch 2, seq 5, head 1040]")};
+  in[1] = op_ints(t, "p[seq]", 0, 90000), in[2] = op_fixed(t, "f[pairs 520]", 1, 40);
+  op_out(t, xlm_emit(&t->b, XLM_OP_ROPE, in, 3, NULL));
+  in[0] = op_leaf(t, "y[seq, heads 3, part 41]"), in[2] = op_fixed(t, "g[few 16]", 0.5, 3);
+  xlm_attr_put_int(&l, XLM_A_rotary, 32);
+  xlm_attr_put_int(&l, XLM_A_start, 3);
+  xlm_attr_put_float(&l, XLM_A_base, 500);
+  xlm_attr_put_float(&l, XLM_A_scale, 1.25);
+  op_out(t, xlm_emit(&t->b, XLM_OP_ROPE, in, 3, &l));
+}
+
 // ---- attend
 
 typedef struct setting {
@@ -291,6 +305,7 @@ static const op_case table[] = {
     {"some_in_packs", XLM_OP_ROPE, rope_some_in_packs, .bf16 = true},
     {"given", XLM_OP_ROPE, rope_given, .bf16 = true},
     {"given_real", XLM_OP_ROPE, rope_given_real, .bf16 = true},
+    {"factors", XLM_OP_ROPE, rope_factors, .bf16 = true},
     {"plain", XLM_OP_ATTEND, both, .bf16 = true},
     {"causal", XLM_OP_ATTEND, result_only, .bf16 = true},
     {"grouped", XLM_OP_ATTEND, result_only, .bf16 = true},

@@ -6,6 +6,7 @@
 #include "compiler/driver/times.h"
 #include "compiler/driver/whole_plan.h"
 #include "compiler/pass/global_batch.h"
+#include "compiler/pass/lora.h"
 #include "runtime/base/clock.h"
 #include "runtime/plan/mesh.h"
 
@@ -34,12 +35,27 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   xlm_elaborate_options s = o->settings;
   s.training = c->program == XLM_PROGRAM_TRAIN;
   xlm_graph *g = xlm_elaborate(c->arena, c->ast, &s, c->diags);
-  if (!g || c->diags->errors || !xlm_optimizer_check(g, &o->train, c->diags)) return NULL;
+  bool adapted = o->train.n_lora > 0; // then groups may be of parameters that the next pass adds
+  if (!g || c->diags->errors || (!adapted && !xlm_optimizer_check(g, &o->train, c->diags))) return NULL;
   if (!c->options->settings.section && !xlm_config_check(g, c->diags)) return NULL;
   bool beside_training = !s.training && o->with_train;
   if (beside_training) g->outputs.n = 0; // evaluation uses losses and metrics; whole logits are not needed
   if (o->outputs_only) g->losses.n = g->metrics.n = 0;
   return g;
+}
+
+static const char *no_lora(const xlm_pass_context *c) {
+  return c->options->train.n_lora ? NULL : "there are no adapters: give some, as in --lora match=PATTERN";
+}
+
+static xlm_graph *lora(xlm_pass_context *c, const xlm_graph *g) {
+  const xlm_train_options *o = &c->options->train;
+  xlm_lora_fault f;
+  xlm_graph *out = xlm_pass_lora(g, c->scratch, o->lora, o->n_lora, &f);
+  if (out) return xlm_optimizer_check(out, o, c->diags) ? out : NULL;
+  xlm_diag *diag = xlm_diag_push(c->diags, XLM_E_LORA, f.span, "%s", f.text);
+  xlm_diag_help(c->diags, diag, "%s", f.help);
+  return NULL;
 }
 
 static xlm_graph *simplify(xlm_pass_context *c, const xlm_graph *g) {
@@ -195,6 +211,11 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                             .what =
                                 "the model text as a graph: blocks inlined, repeats unrolled, types inferred",
                             .run = elaborate},
+    [XLM_PASS_LORA] = {.name = "lora",
+                       .what = "adds the product of two small matrices to those of the chosen parameters",
+                       .excludes = XLM_COUNTED | XLM_DIFFERENTIATED | XLM_PARTITIONED | XLM_FUSED,
+                       .idle = no_lora,
+                       .run = lora},
     [XLM_PASS_SIMPLIFY] = {.name = "simplify",
                            .what = "folds constants, merges equal nodes, drops dead ones",
                            .gives = XLM_SIMPLIFIED,

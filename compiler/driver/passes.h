@@ -11,6 +11,7 @@
 typedef enum xlm_pass_id {
   XLM_PASS_END, // ends a list of passes
   XLM_PASS_ELABORATE,
+  XLM_PASS_LORA,
   XLM_PASS_SIMPLIFY,
   XLM_PASS_GLOBAL_BATCH,
   XLM_PASS_EVAL_WEIGHTS,

@@ -40,11 +40,16 @@ static void read_optimizer(xlm_el *e, const xlm_setting *s, xlm_param_group *g) 
     xlm_diag_push(e->diags, XLM_E_GROUP_VALUE, s->value->span, "this is not the name of an optimizer");
 }
 
+static void read_frozen(xlm_el *e, const xlm_setting *s, xlm_param_group *g) {
+  xlm_number n;
+  if (xlm_el_condition(e, &e->global, s->value, &n)) g->frozen = n.v != 0 ? XLM_FROZEN_YES : XLM_FROZEN_NO;
+}
+
 static const struct {
   const char *key;
   void (*read)(xlm_el *, const xlm_setting *, xlm_param_group *);
 } keys[] = {
-    {"lr", read_lr}, {"weight_decay", read_decay}, {"rank", read_rank}, {"optimizer", read_optimizer}};
+    {"lr", read_lr}, {"weight_decay", read_decay}, {"rank", read_rank}, {"optimizer", read_optimizer}, {"frozen", read_frozen}};
 enum { KEYS = sizeof keys / sizeof *keys };
 
 const char *xlm_group_key(int i) {
@@ -60,7 +65,7 @@ static void unknown_key(xlm_el *e, const xlm_setting *s) {
   if (near)
     xlm_diag_help(e->diags, g, "did you mean `%s`?", near);
   else
-    xlm_diag_help(e->diags, g, "its keys are lr, weight_decay, rank and optimizer");
+    xlm_diag_help(e->diags, g, "its keys are lr, weight_decay, rank, optimizer and frozen");
 }
 
 static void read_group(xlm_el *e, const xlm_stmt *s) {

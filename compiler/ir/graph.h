@@ -86,11 +86,14 @@ typedef struct xlm_shard_rule { // shard D over A; D and A are names of dims and
   xlm_span span;
 } xlm_shard_rule;
 
+typedef enum xlm_frozen { XLM_FROZEN_UNSET, XLM_FROZEN_YES, XLM_FROZEN_NO } xlm_frozen;
+
 typedef struct xlm_param_group { // settings for the parameters it matches
   const char *match;       // pattern over their paths, `*` = any characters; NULL: all
   int rank;                // number of dimensions; -1 = any
   double lr, weight_decay; // lr: factor on the learning rate; NaN: not set
   const char *optimizer;   // NULL: not set
+  xlm_frozen frozen;       // no gradient, no update
   const char *where;       // "run.yaml:12" for those of a run file; NULL: see span
   xlm_span span;
 } xlm_param_group;

@@ -293,6 +293,7 @@ static void group(printer *p, const xlm_param_group *g) {
   if (!isnan(g->weight_decay))
     xlm_text_add(p->out, " weight_decay "), xlm_text_double(p->out, g->weight_decay);
   if (g->optimizer) xlm_text_add(p->out, " optimizer "), quoted(p->out, g->optimizer);
+  if (g->frozen) xlm_text_add(p->out, g->frozen == XLM_FROZEN_YES ? " frozen" : " trained");
   span(p, g->span);
   xlm_text_add(p->out, "\n");
 }

@@ -339,6 +339,10 @@ static bool read_group(reader *r) {
   if (xlm_lex_try(&r->x, "lr") && !xlm_lex_double(&r->x, &g.lr)) return false;
   if (xlm_lex_try(&r->x, "weight_decay") && !xlm_lex_double(&r->x, &g.weight_decay)) return false;
   if (xlm_lex_try(&r->x, "optimizer") && !xlm_lex_quoted(&r->x, &g.optimizer)) return false;
+  if (xlm_lex_try(&r->x, "frozen"))
+    g.frozen = XLM_FROZEN_YES;
+  else if (xlm_lex_try(&r->x, "trained"))
+    g.frozen = XLM_FROZEN_NO;
   g.rank = (int)rank;
   if (!span(r, &g.span)) return false;
   XLM_PUSH(r->arena, r->g->groups, r->g->n_groups, r->g->cap_groups, g);

@@ -1,8 +1,8 @@
 // Parameter groups: the optimizer, learning rate and weight decay of each parameter.
 //
-// A group matches parameters by their path (`*` stands for any characters) and by their number of dimensions.
-// In each list the first matching group applies; what it does not set is taken from the next list: run file,
-// model text, the run's own settings.
+// A group matches parameters by their path (`*` stands for any characters, `[qv]` for one of some) and by
+// their number of dimensions. In each list the first matching group applies; what it does not set is taken
+// from the next list: run file, model text, the run's own settings.
 #include <math.h>
 #include <string.h>
 
@@ -12,14 +12,28 @@ static const char *path_of(const xlm_graph *g, xlm_val param) {
   return xlm_attr_text(&xlm_val_node(g, param)->attrs, XLM_A_name, "");
 }
 
+// The end of a set of characters, as `[qv]`; NULL: there is none.
+static const char *set_end(const char *pattern) {
+  return *pattern == '[' ? strchr(pattern, ']') : NULL;
+}
+
+static bool matches_one(const char **pattern, char c) {
+  const char *end = set_end(*pattern), *p = *pattern + 1;
+  if (!end) return *(*pattern)++ == c;
+  while (p < end && *p != c) p++;
+  *pattern = end + 1;
+  return p < end;
+}
+
 // One backtracking point suffices: a later star replaces an earlier one.
 static bool matches_text(const char *pattern, const char *text) {
   const char *star = NULL, *from = text;
   while (*text) {
+    const char *next = pattern;
     if (*pattern == '*')
       star = pattern++, from = text;
-    else if (*pattern == *text)
-      pattern++, text++;
+    else if (*pattern && matches_one(&next, *text))
+      pattern = next, text++;
     else if (star)
       pattern = star + 1, text = ++from;
     else
@@ -27,6 +41,17 @@ static bool matches_text(const char *pattern, const char *text) {
   }
   while (*pattern == '*') pattern++;
   return !*pattern;
+}
+
+bool xlm_lora_is_factor(const char *path) {
+  size_t n = strlen(path);
+  return n > 7 && (!strcmp(path + n - 7, ".lora_a") || !strcmp(path + n - 7, ".lora_b"));
+}
+
+const xlm_lora *xlm_lora_of(const xlm_lora *list, int n, const char *path) {
+  for (int i = 0; i < n; i++)
+    if (matches_text(list[i].match, path)) return &list[i];
+  return NULL;
 }
 
 static bool matches(const xlm_graph *g, const xlm_param_group *p, xlm_val param) {
@@ -54,11 +79,13 @@ static xlm_update_choice choose(const xlm_graph *g, const xlm_train_options *o, 
                                  first_match(g, g->groups, (int)g->n_groups, param)};
   xlm_update_choice c = {.lr = 1, .weight_decay = decays ? o->weight_decay : 0};
   const char *name = o->optimizer;
+  c.frozen = o->n_lora > 0 && !xlm_lora_is_factor(path_of(g, param));
   for (int i = 1; i >= 0; i--) { // the highest precedence last
     if (!of[i]) continue;
     if (!isnan(of[i]->lr)) c.lr = of[i]->lr;
     if (!isnan(of[i]->weight_decay)) c.weight_decay = of[i]->weight_decay;
     if (of[i]->optimizer) name = of[i]->optimizer;
+    if (of[i]->frozen) c.frozen = of[i]->frozen == XLM_FROZEN_YES;
   }
   c.group = label(a, of[0] ? of[0] : of[1]);
   c.optimizer = xlm_optimizer_find(name);
@@ -237,17 +264,29 @@ static bool check_skip_spikes(double factor, xlm_diags *d) {
   return false;
 }
 
+static bool check_trained(const xlm_graph *g, const xlm_train_options *o, xlm_diags *d) {
+  const xlm_update_choice *of = xlm_optimizer_choose(g, o, d->arena);
+  bool any = false, trained = false;
+  for (xlm_node id = 1; id < g->n_nodes; id++) {
+    if (!xlm_node_is(&g->nodes[id], XLM_LEAF_PARAMETER)) continue;
+    any = true, trained |= !of[g->nodes[id].out].frozen;
+  }
+  if (trained || !any) return true;
+  xlm_diag *x = push(d, XLM_E_GROUP_VALUE, NULL, "all parameters are frozen: there is nothing to train");
+  xlm_diag_help(d, x, "a group with `frozen = false` before the one that freezes all names what is trained");
 bool xlm_optimizer_check(const xlm_graph *g, const xlm_train_options *o, xlm_diags *d) {
   bool ok = check_name(o->optimizer, NULL, d) && check_count(g, d);
   for (int i = 0; i < o->n_values; i++) ok &= check_value(&o->values[i], d);
   ok &= check_skip_spikes(o->skip_spikes, d);
   ok &= check_groups(g, o->groups, o->n_groups, d);
-  return check_groups(g, g->groups, (int)g->n_groups, d) && ok;
+  ok &= check_groups(g, g->groups, (int)g->n_groups, d);
+  return ok && check_trained(g, o, d);
 }
 
 // ---- the table ----
 
 static bool alike(const xlm_update_choice *a, const xlm_update_choice *b) {
+  if (a->frozen || b->frozen) return a->frozen && b->frozen && !strcmp(a->group, b->group);
   return a->optimizer == b->optimizer && a->lr == b->lr && a->weight_decay == b->weight_decay &&
          !strcmp(a->group, b->group);
 }

@@ -41,6 +41,19 @@ typedef struct xlm_optimizer_value { // of a setting
   double value;
 } xlm_optimizer_value;
 
+// Adapters of low rank (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021): a product x @
+// w of a matching parameter becomes x @ w + alpha / rank * ((x @ a) @ b); see compiler/pass/lora.c. All
+// parameters but a and b are frozen, unless a group says otherwise.
+typedef struct xlm_lora {
+  const char *match; // pattern over paths
+  int64_t rank;
+  double alpha;
+  const char *where; // "--lora"
+} xlm_lora;
+bool xlm_lora_is_factor(const char *path); // "layers.0.attention.wq.lora_a"
+const xlm_lora *xlm_lora_of(const xlm_lora *list, int n,
+                            const char *path); // the first that matches; NULL: none
+
 typedef struct xlm_train_options {
   const char *optimizer;             // its name
   const xlm_optimizer_value *values; // settings not listed have their initial values
@@ -50,6 +63,8 @@ typedef struct xlm_train_options {
   double skip_spikes;  // steps with a norm above this times the running mean are left out; 0 = none
   const xlm_param_group *groups; // of the run file; they take precedence over those of the model text
   int n_groups;
+  const xlm_lora *lora;
+  int n_lora;
   int64_t microbatches;
 } xlm_train_options;
 
@@ -57,6 +72,7 @@ typedef struct xlm_train_options {
 typedef struct xlm_update_choice {
   const xlm_optimizer *optimizer;
   double lr, weight_decay; // lr: factor on the learning rate
+  bool frozen;             // no gradient, no update, no states
   const char *group;       // the group's pattern: "embed", "rank 2"; "default" without a group
 } xlm_update_choice;
 

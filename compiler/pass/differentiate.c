@@ -43,9 +43,11 @@ static void survey(xlm_differentiation *d) {
   d->pending = XLM_NEW_N(d->a, uint32_t, d->n_forward_values);
   d->grad = XLM_NEW_N(d->a, xlm_val, d->n_forward_values);
   d->done = XLM_NEW_N(d->a, bool, d->n_forward);
+  d->updates = xlm_optimizer_choose(g, d->o, d->a);
   for (xlm_node id = 1; id < d->n_forward; id++) {
     const xlm_node_info *n = &g->nodes[id];
-    bool flows = xlm_node_is(n, XLM_LEAF_PARAMETER) || (xlm_op_at(n->op)->grad && any_operand(n, d->active));
+    bool trained = xlm_node_is(n, XLM_LEAF_PARAMETER) && !d->updates[n->out].frozen;
+    bool flows = trained || (xlm_op_at(n->op)->grad && any_operand(n, d->active));
     bool sampled =
         n->phase != XLM_PHASE_PROLOGUE && (xlm_node_is(n, XLM_LEAF_INPUT) || any_operand(n, d->sampled));
     for (xlm_val v = n->out; v < n->out + n->n_out; v++) {

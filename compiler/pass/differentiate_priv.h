@@ -20,6 +20,7 @@ typedef struct xlm_differentiation {
   // Of out's forward values (all below n_forward_values):
   xlm_val n_forward_values;
   xlm_node n_forward; // nodes below are the model's
+  const xlm_update_choice *updates; // of parameters
   bool *active;       // a gradient may flow through it to a parameter
   bool *sampled;      // depends on an input: its gradient is one of an activation, not of a weight
   uint32_t *pending;  // uses of the value by forward nodes that are not swept yet

@@ -56,6 +56,10 @@ static void project(xlm_differentiation *d, xlm_steps *steps, const xlm_update *
   xlm_steps_project(steps, param, xlm_order_to(&d->b, xlm_cast_to(&d->b, v, like.dtype), &like));
 }
 
+static bool is_frozen(const xlm_differentiation *d, const xlm_update *u) {
+  return d->updates[d->map[u->state]].frozen;
+}
+
 void xlm_diff_optimize(xlm_differentiation *d) {
   d->b = xlm_build_new(d->out);
   d->b.phase = XLM_PHASE_STEP;
@@ -75,5 +79,6 @@ void xlm_diff_optimize(xlm_differentiation *d) {
     xlm_steps_update(steps, d->trained[i].param, d->trained[i].grad);
   }
   for (uint32_t i = 0; i < d->g->n_updates; i++)
-    if (xlm_diff_is_projection(d->g, &d->g->updates[i])) project(d, steps, &d->g->updates[i]);
+    if (xlm_diff_is_projection(d->g, &d->g->updates[i]) && !is_frozen(d, &d->g->updates[i]))
+      project(d, steps, &d->g->updates[i]);
 }

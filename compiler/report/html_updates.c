@@ -59,7 +59,7 @@ static void write_row(xlm_html *h, const row *x) {
   const xlm_update_choice *c = &x->update->choice;
   xlm_html_open(h, NULL, "[");
   xlm_html_text(h, NULL, c->group);
-  xlm_html_text(h, NULL, c->optimizer->name);
+  xlm_html_text(h, NULL, c->frozen ? "frozen" : c->optimizer->name);
   xlm_html_int(h, NULL, x->update->parameters);
   xlm_html_int(h, NULL, (int64_t)x->update->elements);
   xlm_html_number(h, NULL, c->lr);

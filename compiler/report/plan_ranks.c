@@ -209,9 +209,10 @@ void xlm_report_updates(const xlm_plan_page *o, xlm_text *t) {
     const xlm_update_row *u = &o->updates[i];
     xlm_text_printf(t, "  %s", u->choice.group);
     xlm_text_pad(t, 4 + group);
-    xlm_text_printf(t, "%-10s %8lld %11s %11s %-3g %11g\n", u->choice.optimizer->name,
-                    (long long)u->parameters, xlm_text_count(t->arena, u->elements), "x", u->choice.lr,
-                    u->choice.weight_decay);
+    xlm_text_printf(t, "%-10s %8lld %11s", u->choice.frozen ? "frozen" : u->choice.optimizer->name,
+                    (long long)u->parameters, xlm_text_count(t->arena, u->elements));
+    if (!u->choice.frozen) xlm_text_printf(t, " %11s %-3g %11g", "x", u->choice.lr, u->choice.weight_decay);
+    xlm_text_add(t, "\n");
     put_names(u, t);
   }
 }

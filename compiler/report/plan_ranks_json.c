@@ -123,7 +123,7 @@ static void updates(xlm_json *j, const xlm_plan_page *o) {
     const xlm_update_row *u = &o->updates[i];
     xlm_json_object(j, NULL, XLM_JSON_ROW);
     xlm_json_put_text(j, "group", u->choice.group);
-    xlm_json_put_text(j, "optimizer", u->choice.optimizer->name);
+    xlm_json_put_text(j, "optimizer", u->choice.frozen ? NULL : u->choice.optimizer->name); // null: frozen
     xlm_json_put_int(j, "tensors", (int64_t)u->parameters);
     xlm_json_put_real(j, "parameters", (double)u->elements);
     xlm_json_put_real(j, "lr", u->choice.lr);

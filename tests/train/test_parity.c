@@ -24,10 +24,14 @@ static const double rate = 1e-3;
 
 // Losses of other libraries are not divided by layers, or balance layers apart from each other: those are
 // left out. Choices that the toys of other tests do not make are set.
+static const xlm_lora adapters[] = {{.match = "layers.*.attention.w[qvo]", .rank = 4, .alpha = 8},
+                                    {.match = "layers.*.mlp.*", .rank = 2, .alpha = 2}};
 static const struct {
   const char *name, *model, *sets; // NULL: as the name says; none
+  bool adapted;
 } cases[] = {
     {"llama"},
+    {"llama_lora", "llama", .adapted = true},
     {"llama3", "llama", "stretch=8 original=8 theta=500"},
     {"gpt2"},
     {"qwen3"},
@@ -58,6 +62,7 @@ static toy_options options_of(const char *name) {
   while (strcmp(cases[i].name, name) != 0) i++;
   toy_options o = toy_defaults(cases[i].model ? cases[i].model : cases[i].name);
   if (cases[i].sets) o.sets = cases[i].sets;
+  if (cases[i].adapted) o.lora = adapters, o.n_lora = sizeof adapters / sizeof *adapters;
   return o;
 }
 

@@ -120,6 +120,7 @@ xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
                                        .dtype = o->dtype,
                                        .training = true};
   c.train.microbatches = o->microbatches;
+  c.train.lora = o->lora, c.train.n_lora = o->n_lora;
   c.recompute = o->recompute;
   c.with_eval = o->with_eval;
   plan_for_here(&c, backend_for(o->dtype, NULL), o->threads);

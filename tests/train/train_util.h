@@ -23,6 +23,8 @@ typedef struct toy_options {
   xlm_recompute recompute;
   int threads;
   bool with_eval;
+  const xlm_lora *lora; // n_lora adapters
+  int n_lora;
 } toy_options;
 
 toy_options toy_defaults(const char *model); // f32, 1 x 2 samples of 32 tokens, recompute none, 1 thread

@@ -37,6 +37,14 @@ static xlm_status read_optimizer(group_reader *r, const char *key, const char *v
   r->g.optimizer = value;
   return XLM_OK;
 }
+static xlm_status read_frozen(group_reader *r, const char *key, const char *value) {
+  bool frozen;
+  if (!xlm_settings_truth(value, &frozen))
+    return xlm_fail(r->err, XLM_USER, "%s: '%s=%.60s' of the group '%.100s' is not true or false", r->where,
+                    key, value, r->text);
+  r->g.frozen = frozen ? XLM_FROZEN_YES : XLM_FROZEN_NO;
+  return XLM_OK;
+}
 static xlm_status read_rank(group_reader *r, const char *key, const char *value) {
   double rank;
   XLM_TRY(read_number(r, key, value, &rank));
@@ -53,10 +61,12 @@ static const struct {
             {"rank", read_rank},
             {"lr", read_lr},
             {"weight_decay", read_decay},
-            {"optimizer", read_optimizer}};
+            {"optimizer", read_optimizer},
+            {"frozen", read_frozen}};
 enum { KEYS = sizeof keys / sizeof *keys };
 
 static xlm_status read_word(group_reader *r, const char *word, uint32_t *seen) {
+  if (!strcmp(word, "frozen")) word = "frozen=true";
   const char *equals = strchr(word, '='), *names[KEYS];
   if (!equals || !equals[1])
     return xlm_fail(r->err, XLM_USER, "%s: a group is written 'match=embed lr=0.1'; what is '%.60s'?",
@@ -72,7 +82,7 @@ static xlm_status read_word(group_reader *r, const char *word, uint32_t *seen) {
   }
   const char *near = xlm_text_nearest(name, names, KEYS);
   return xlm_fail(r->err, XLM_USER, "%s: a group has no key '%.60s'%s%s%s", r->where, name,
-                  near ? "; did you mean '" : "; its keys are match, rank, lr, weight_decay, optimizer",
+                  near ? "; did you mean '" : "; its keys are match, rank, lr, weight_decay, optimizer, frozen",
                   near ? near : "", near ? "'?" : "");
 }
 

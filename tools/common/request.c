@@ -230,6 +230,7 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   o->settings.training = with_train;
   o->train = train_options(s, microbatches);
   XLM_TRY(xlm_request_groups(s, &o->train.groups, &o->train.n_groups, err));
+  XLM_TRY(xlm_request_lora(s, &o->train.lora, &o->train.n_lora, err));
   for (size_t i = 0; i < sizeof recompute_modes / sizeof *recompute_modes; i++)
     if (!strcmp(recompute_modes[i].name, xlm_setting_text(s, XLM_SET_recompute)))
       o->recompute = recompute_modes[i].mode;

@@ -49,6 +49,8 @@ xlm_status xlm_request_batch(const xlm_run_settings *s, int64_t model_batch, int
 // Parameter groups of --group or the run file.
 xlm_status xlm_request_groups(xlm_run_settings *s, const xlm_param_group **out, int *n,
                               xlm_error *err) XLM_MUST_CHECK;
+// Adapters of --lora or the run file.
+xlm_status xlm_request_lora(const xlm_run_settings *s, const xlm_lora **out, int *n, xlm_error *err) XLM_MUST_CHECK;
 // The target: --arch, else XLM_CPU_ISA, else the best of this machine. cluster: plans for its target, whose
 // arch --arch may replace; NULL = none. Threads are those of this process, shared by `ranks`.
 xlm_status xlm_request_target(const xlm_run_settings *s, const xlm_cluster *cluster, int64_t ranks,

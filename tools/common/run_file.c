@@ -47,31 +47,32 @@ static xlm_status put_set(const reader *r, const xlm_yaml *n) { // set: { hidden
   return XLM_OK;
 }
 
-// groups: [ { match: embed, lr: 0.1 } ]: the same as --group 'match=embed lr=0.1'.
-static xlm_status put_group(const reader *r, const xlm_yaml *n) {
+// groups: [ { match: embed, lr: 0.1 } ]: the same as --group 'match=embed lr=0.1'; lora: likewise.
+static xlm_status put_group(const reader *r, xlm_setting_id id, const xlm_yaml *n) {
   xlm_text t = xlm_text_new(r->s->arena);
-  if (n->kind != XLM_YAML_MAP) return put(r, XLM_SET_groups, n);
+  if (n->kind != XLM_YAML_MAP) return put(r, id, n);
   for (int i = 0; i < n->n; i++) {
     const char *key = scalar(n->at[i].key), *value = scalar(n->at[i].value);
     if (!key || !value)
       return xlm_fail(r->err, XLM_USER, "%s: a group must have names and numbers", where(r, n));
     xlm_text_printf(&t, "%s%s=%s", t.n ? " " : "", key, value);
   }
-  return xlm_settings_put(r->s, XLM_SET_groups, t.data, XLM_FROM_FILE, where(r, n), r->err);
+  return xlm_settings_put(r->s, id, t.data, XLM_FROM_FILE, where(r, n), r->err);
 }
 
-static xlm_status put_groups(const reader *r, const xlm_yaml *n) {
+static xlm_status put_groups(const reader *r, xlm_setting_id id, const xlm_yaml *n) {
   if (n->kind != XLM_YAML_LIST)
-    return xlm_fail(r->err, XLM_USER, "%s: `groups` is a list: groups: [ { match: embed, lr: 0.1 } ]",
-                    where(r, n));
-  for (int i = 0; i < n->n; i++) XLM_TRY(put_group(r, n->at[i].value));
+    return xlm_fail(r->err, XLM_USER, "%s: `%s` is a list: %s: [ { match: embed, %s } ]", where(r, n),
+                    xlm_setting_table[id].key, xlm_setting_table[id].key,
+                    id == XLM_SET_groups ? "lr: 0.1" : "rank: 8");
+  for (int i = 0; i < n->n; i++) XLM_TRY(put_group(r, id, n->at[i].value));
   return XLM_OK;
 }
 
 static xlm_status put_any(const reader *r, xlm_setting_id id, const xlm_yaml *v) {
   if (v->kind == XLM_YAML_NULL) return XLM_OK;
   if (id == XLM_SET_set) return put_set(r, v);
-  if (id == XLM_SET_groups) return put_groups(r, v);
+  if (id == XLM_SET_groups || id == XLM_SET_lora) return put_groups(r, id, v);
   return xlm_setting_is_list(id) ? put_list(r, id, v) : put(r, id, v);
 }
 

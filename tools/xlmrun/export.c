@@ -5,6 +5,7 @@
 #include "runtime/base/file.h"
 #include "runtime/interchange/export_folder.h"
 #include "runtime/interchange/gguf.h"
+#include "runtime/interchange/lora_merge.h"
 #include "tools/xlmrun/weights.h"
 
 const char command_export_usage[] =
@@ -71,6 +72,12 @@ static xlm_status export_gguf(session *s, const char *path) {
 
 // ---- both ----
 
+static double scale_of(void *arg, const char *param) {
+  const xlm_train_options *o = arg;
+  const xlm_lora *l = xlm_lora_of(o->lora, o->n_lora, param);
+  return l ? l->alpha / (double)l->rank : 0;
+}
+
 static xlm_status write_out(session *s, const char *path) {
   xlm_weights *w;
   if (!strcmp(xlm_setting_text(s->settings, XLM_SET_export_format), gguf)) return export_gguf(s, path);
@@ -88,6 +95,7 @@ static xlm_status export(session *s) {
   if (s->mpi) return xlm_fail(&s->err, XLM_USER, "export is one process: start it without mpirun");
   XLM_TRY(session_open(s));
   XLM_TRY(session_fill(s, true));
+  XLM_TRY(xlm_lora_merge(s->store, scale_of, &s->options.train, &s->err));
   XLM_TRY(write_out(s, path));
   printf("%s\n", path);
   return XLM_OK;

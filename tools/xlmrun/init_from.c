@@ -33,9 +33,13 @@ static xlm_status take_from_config(session *s, const char *weights) {
   return XLM_OK;
 }
 
+static bool is_of_weights(xlm_setting_id id) { // without adapters those of the checkpoint would be left out
+  return id == XLM_SET_preset || id == XLM_SET_set || id == XLM_SET_lora;
+}
+
 static xlm_status take_setting(session *s, const xlm_checkpoint_setting *x, const char *where) {
   xlm_setting_id id;
-  if (!xlm_settings_find_path(x->key, &id) || (id != XLM_SET_preset && id != XLM_SET_set)) return XLM_OK;
+  if (!xlm_settings_find_path(x->key, &id) || !is_of_weights(id)) return XLM_OK;
   return xlm_settings_put_whole(s->settings, id, x->value, XLM_FROM_CHECKPOINT, where, &s->err);
 }
 

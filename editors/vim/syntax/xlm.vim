@@ -12,7 +12,7 @@ syntax match xlmClause /\<\(optional\|if\|then\|else\|and\|or\|not\|recompute\|o
 syntax match xlmConstant /\<\(true\|false\)\>/
 syntax match xlmFunction /\<\(add\|sub\|mul\|div\|min\|max\|neg\|abs\|square\|sqrt\|rsqrt\|recip\|exp\|log\|sin\|cos\|tanh\|sigmoid\|silu\|gelu\|gelu_erf\|relu\|sign\|floor\|ceil\|round\|mod\|pow\|lt\|le\|eq\|where\|cast\|i32\|dropout\|contract\|sum\|mean\|amax\|softmax\|logsumexp\|rmsnorm\|layernorm\|rope\|attend\|cumsum\|scan\|linear_attend\|lookup\|cross_entropy\|token_cross_entropy\|rename\|split\|merge\|permute\|slice\|pad\|concat\|shift\|iota\|stack\|argmax\|scatter\|top_k\|dispatch\|combine\|expert_count\|load_balance\|stop_gradient\|per_microbatch\|f32\)\>\ze\s*(/
 syntax match xlmValue /\([~=]\s*\)\@<=\<\(f32\|bf16\|f64\|none\|linear\|llama3\|yarn\|yarn_exact\|zeros\|ones\|constant\|normal\|uniform\|truncated_normal\)\>/
-syntax match xlmAttribute /[(,{]\s*\zs\<\(dtype\|p\|name\|eps\|base\|position\|seq\|feature\|rotary\|start\|scaling\|factor\|original\|low\|high\|scale\|window\|softcap\|bias\|slopes\|sink\|mask\|documents\|kv_documents\|prefix\|kv_seq\|heads\|kv_heads\|ignore\|by\|dim\|to\|active\|experts\|lr\|weight_decay\|rank\|optimizer\)\>\ze\s*=[^=]/
+syntax match xlmAttribute /[(,{]\s*\zs\<\(dtype\|p\|name\|eps\|base\|position\|seq\|feature\|rotary\|start\|scaling\|factor\|original\|low\|high\|scale\|window\|softcap\|bias\|slopes\|sink\|mask\|documents\|kv_documents\|prefix\|kv_seq\|heads\|kv_heads\|ignore\|by\|dim\|to\|active\|experts\|lr\|weight_decay\|rank\|optimizer\|frozen\)\>\ze\s*=[^=]/
 syntax match xlmAttribute /[(,]\s*\zs\<\(interleaved\|causal\|reverse\)\>\ze\s*[,)]/
 " xlm words end
 syntax region xlmString start=/"/ skip=/\\./ end=/"\|$/ contains=xlmIndex

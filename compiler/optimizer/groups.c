@@ -274,6 +274,9 @@ static bool check_trained(const xlm_graph *g, const xlm_train_options *o, xlm_di
   if (trained || !any) return true;
   xlm_diag *x = push(d, XLM_E_GROUP_VALUE, NULL, "all parameters are frozen: there is nothing to train");
   xlm_diag_help(d, x, "a group with `frozen = false` before the one that freezes all names what is trained");
+  return false;
+}
+
 bool xlm_optimizer_check(const xlm_graph *g, const xlm_train_options *o, xlm_diags *d) {
   bool ok = check_name(o->optimizer, NULL, d) && check_count(g, d);
   for (int i = 0; i < o->n_values; i++) ok &= check_value(&o->values[i], d);

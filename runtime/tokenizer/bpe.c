@@ -147,8 +147,7 @@ static size_t characters_of(const xlm_tokenizer *t, const char *s, size_t n, int
   return k;
 }
 
-// The ids of a word, in the memory for merges.
-static size_t encode(work *w, const char *s, size_t n) {
+size_t xlm_bpe_merge(work *w, const char *s, size_t n) {
   const xlm_tokenizer *t = w->t;
   int32_t whole = t->whole_words ? xlm_table_get(&t->words, s, n) : -1;
   take_memory(w, n + 1);
@@ -169,13 +168,13 @@ static word_entry *find_entry(work *w, const char *s, size_t n) {
 
 static void encode_word(work *w, const char *s, size_t n) {
   if (n > WORD_BYTES) {
-    size_t k = encode(w, s, n);
+    size_t k = xlm_bpe_merge(w, s, n);
     put(w, w->merge.id, k);
     return;
   }
   word_entry *e = find_entry(w, s, n);
   if (!e->n || e->bytes != n || memcmp(e->at, s, n)) {
-    size_t k = encode(w, s, n);
+    size_t k = xlm_bpe_merge(w, s, n);
     if (k > WORD_IDS || !k) {
       put(w, w->merge.id, k);
       return;

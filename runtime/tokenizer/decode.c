@@ -27,8 +27,15 @@ static int byte_of(span s) {
   return high && low ? (int)((high - digits) % 16 * 16 + (low - digits) % 16) : -1;
 }
 
-// A run of bytes is a text, or as many U+FFFD if it is not one.
-static void decode_fallback(xlm_arena *a, list *l) {
+static span repaired(xlm_arena *a, xlm_text run) {
+  work w = {.arena = a};
+  buffer out = {0};
+  xlm_utf8_repair(&w, run.data, run.n, true, &out);
+  return (span){out.at, out.n};
+}
+
+// A run of bytes is a text. If it is not UTF-8, each wrong byte is U+FFFD, or every byte is.
+static void decode_fallback(xlm_arena *a, list *l, bool each_byte) {
   size_t n = 0;
   for (size_t i = 0, end; i < l->n; i = end) {
     xlm_text run = xlm_text_new(a);
@@ -38,8 +45,8 @@ static void decode_fallback(xlm_arena *a, list *l) {
     }
     if (end == i) {
       l->at[n++] = l->at[end++];
-    } else if (xlm_utf8_is_valid(run.data, run.n)) {
-      l->at[n++] = (span){run.data, run.n};
+    } else if (each_byte || xlm_utf8_is_valid(run.data, run.n)) {
+      l->at[n++] = each_byte ? repaired(a, run) : (span){run.data, run.n};
     } else {
       for (; i < end; i++) l->at[n++] = span_of("\xEF\xBF\xBD");
     }
@@ -62,6 +69,15 @@ static void strip(const decode_step *d, list *l) {
       if (memcmp(s->at + s->n - d->text.n, d->text.at, d->text.n)) break;
       s->n -= d->text.n;
     }
+  }
+}
+
+static void strip_begin(const decode_step *d, list *l) {
+  for (size_t i = 0; i < l->n; i++) {
+    span *s = &l->at[i];
+    bool has = span_begins(*s, d->text);
+    if (has) s->at += d->text.n, s->n -= d->text.n;
+    if (s->n || (has && !d->drop)) break;
   }
 }
 
@@ -93,13 +109,16 @@ static void run_step(xlm_arena *a, matcher *m, const decode_step *d, list *l) {
     decode_bytes(a, l);
     break;
   case DECODE_BYTE_FALLBACK:
-    decode_fallback(a, l);
+    decode_fallback(a, l, d->drop);
     break;
   case DECODE_FUSE:
     fuse(a, l);
     break;
   case DECODE_STRIP:
     strip(d, l);
+    break;
+  case DECODE_BEGIN:
+    strip_begin(d, l);
     break;
   case DECODE_REPLACE:
     for (size_t i = 0; i < l->n; i++) l->at[i] = replaced(a, m, d->pattern, l->at[i], d->text);
@@ -120,7 +139,8 @@ void xlm_tokenizer_decode(const xlm_tokenizer *t, const int32_t *ids, int64_t n,
   matcher m;
   xlm_matcher_new(a, &m);
   for (int64_t i = 0; i < n; i++)
-    if (ids[i] >= 0 && ids[i] < t->size && t->piece[ids[i]].at) l.at[l.n++] = t->piece[ids[i]];
+    if (ids[i] >= 0 && ids[i] < t->size && t->piece[ids[i]].at)
+      l.at[l.n++] = t->decodes_raw ? t->raw[ids[i]] : t->piece[ids[i]];
   for (int i = 0; i < t->n_decode && l.n; i++) run_step(a, &m, &t->decode[i], &l);
   for (size_t i = 0; i < l.n; i++) {
     if (i && t->joined_by_space) xlm_text_add(out, " ");

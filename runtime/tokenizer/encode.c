@@ -17,6 +17,7 @@ void xlm_token_put(work *w, int32_t id) {
 }
 
 void xlm_buffer_add(work *w, buffer *b, const char *s, size_t n) {
+  if (!n) return;
   if (b->n + n > b->cap) {
     size_t cap = 2 * b->cap > b->n + n ? 2 * b->cap : b->n + n + 256;
     b->at = xlm_arena_grow(w->arena, b->at, b->n, cap, 1);
@@ -36,8 +37,8 @@ static void normalize(work *w, const char *s, size_t n, bool first) {
 }
 
 static void encode(work *w, const char *s, size_t n) {
-  if (!xlm_utf8_is_valid(s, n)) {
-    xlm_utf8_repair(w, s, n, w->t->repair_each_byte, &w->repaired);
+  if (!w->t->rules && !xlm_utf8_is_valid(s, n)) {
+    xlm_utf8_repair(w, s, n, false, &w->repaired);
     s = w->repaired.at, n = w->repaired.n;
   }
   xlm_added_split(w, &w->t->added, s, n, true, normalize);

@@ -1,6 +1,6 @@
 // Normalizers: a text after all steps, each of which writes to the other of two buffers. The forms of Unicode
 // are those of utf8proc.
-#include "runtime/tokenizer/tokenizer_priv.h"
+#include "runtime/tokenizer/sentencepiece_priv.h"
 
 #include <stdlib.h>
 #include <utf8proc.h>
@@ -134,6 +134,9 @@ static span run_step(work *w, const normal_step *step, span s, buffer *out) {
     break;
   case NORMAL_REPLACE:
     put_replaced(&z, step, s.at, s.n);
+    break;
+  case NORMAL_SENTENCEPIECE:
+    xlm_sp_normalize(w, s.at, s.n, out);
     break;
   }
   return (span){out->at, out->n};

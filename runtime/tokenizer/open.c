@@ -18,17 +18,32 @@ static bool ends_with(const char *s, const char *suffix) {
 
 static xlm_status (*reader_of(const char *path))(xlm_tokenizer *, xlm_error *) {
   if (ends_with(path, ".json")) return xlm_read_tokenizer_json;
+  if (ends_with(path, ".tiktoken")) return xlm_read_tiktoken;
+  if (ends_with(path, ".model")) return xlm_read_sentencepiece;
   return NULL;
 }
 
-// The tokenizer in a folder.
+// The only *.tiktoken in a folder; NULL: none, or several.
+static const char *find_ranks(xlm_arena *a, const char *folder) {
+  const char *found = NULL;
+  DIR *d = opendir(folder);
+  struct dirent *e;
+  int n = 0;
+  while (d && (e = readdir(d)))
+    if (ends_with(e->d_name, ".tiktoken")) found = xlm_arena_printf(a, "%s/%s", folder, e->d_name), n++;
+  if (d) closedir(d);
+  return n == 1 ? found : NULL;
+}
+
 static xlm_status find_file(xlm_arena *a, const char *folder, const char **out, xlm_error *err) {
-  static const char *const names[] = {"tokenizer.json"};
+  static const char *const names[] = {"tokenizer.json", "tokenizer.model", "spiece.model"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     *out = xlm_arena_printf(a, "%s%s%s", folder, ends_with(folder, "/") ? "" : "/", names[i]);
     if (!access(*out, R_OK)) return XLM_OK;
   }
-  return xlm_fail(err, XLM_USER, "'%s' has no tokenizer.json", folder);
+  *out = find_ranks(a, folder);
+  if (*out) return XLM_OK;
+  return xlm_fail(err, XLM_USER, "'%s' has no tokenizer.json, tokenizer.model or one *.tiktoken", folder);
 }
 
 static xlm_status read_path(xlm_tokenizer *t, const char *path, xlm_error *err) {

@@ -49,64 +49,77 @@ void xlm_pairs_put(pairs *p, int32_t left, int32_t right, uint32_t rank, int32_t
   p->at[i] = (pair_entry){key, rank, id};
 }
 
-// A trie of first children and siblings; its keys are few or its nodes have few children.
-typedef struct trie_node {
-  uint32_t child, sibling;
-  int32_t value;
-  unsigned char byte;
-} trie_node;
+// A trie whose edges are in one table: node and byte to node.
+typedef struct edge {
+  uint64_t key; // node above byte, plus 1; 0 = free
+  uint32_t to;
+} edge;
 
 struct trie {
-  uint32_t first[256];
-  trie_node *at; // at[0] is not used
+  bool first[256]; // some key begins with it
+  int32_t *value;  // by node; node 0 is the root
   uint32_t n, cap;
+  edge *at;
+  int bits;
 };
 
 trie *xlm_trie_new(xlm_arena *a) {
   trie *t = XLM_NEW(a, trie);
-  XLM_PUSH(a, t->at, t->n, t->cap, ((trie_node){0}));
+  XLM_PUSH(a, t->value, t->n, t->cap, -1);
+  t->bits = 6;
+  t->at = XLM_NEW_N(a, edge, (size_t)1 << t->bits);
   return t;
 }
 
-static uint32_t find_child(const trie *t, uint32_t i, unsigned char c) {
-  for (i = t->at[i].child; i && t->at[i].byte != c;) i = t->at[i].sibling;
-  return i;
+static edge *find_edge(const trie *t, uint64_t key) { // the edge, or where it would be
+  uint64_t mask = ((uint64_t)1 << t->bits) - 1;
+  for (uint64_t i = key * 0x9E3779B97F4A7C15u >> (64 - t->bits);; i = (i + 1) & mask)
+    if (!t->at[i].key || t->at[i].key == key) return &t->at[i];
 }
 
-static uint32_t add_node(xlm_arena *a, trie *t, unsigned char c) {
-  XLM_PUSH(a, t->at, t->n, t->cap, ((trie_node){.value = -1, .byte = c}));
-  return t->n - 1;
+static uint64_t edge_key(uint32_t node, unsigned char c) {
+  return ((uint64_t)node << 8 | c) + 1;
+}
+
+static void grow(xlm_arena *a, trie *t) {
+  edge *old = t->at;
+  size_t n = (size_t)1 << t->bits++;
+  t->at = XLM_NEW_N(a, edge, 2 * n);
+  for (size_t i = 0; i < n; i++)
+    if (old[i].key) *find_edge(t, old[i].key) = old[i];
 }
 
 void xlm_trie_put(xlm_arena *a, trie *t, span key, int32_t value) {
+  uint32_t node = 0;
   if (!key.n) return;
-  unsigned char c = (unsigned char)key.at[0];
-  uint32_t i = t->first[c];
-  if (!i) i = t->first[c] = add_node(a, t, c);
-  for (size_t k = 1; k < key.n; k++) {
-    c = (unsigned char)key.at[k];
-    uint32_t next = find_child(t, i, c);
-    if (!next) {
-      next = add_node(a, t, c);
-      t->at[next].sibling = t->at[i].child;
-      t->at[i].child = next;
+  t->first[(unsigned char)key.at[0]] = true;
+  for (size_t k = 0; k < key.n; k++) {
+    if (2 * (size_t)t->n >= (size_t)1 << t->bits) grow(a, t);
+    edge *e = find_edge(t, edge_key(node, (unsigned char)key.at[k]));
+    if (!e->key) {
+      *e = (edge){edge_key(node, (unsigned char)key.at[k]), t->n};
+      XLM_PUSH(a, t->value, t->n, t->cap, -1);
     }
-    i = next;
+    node = e->to;
   }
-  if (t->at[i].value < 0) t->at[i].value = value;
+  if (t->value[node] < 0) t->value[node] = value;
+}
+
+bool xlm_trie_step(const trie *t, trie_walk *w, unsigned char c) {
+  const edge *e = find_edge(t, edge_key(w->at, c));
+  if (!e->key) return false;
+  w->at = e->to, w->value = t->value[e->to];
+  return true;
 }
 
 int32_t xlm_trie_longest(const trie *t, const char *s, size_t n, size_t *length) {
   int32_t found = -1;
-  uint32_t i = n ? t->first[(unsigned char)s[0]] : 0;
-  for (size_t k = 1; i; k++) {
-    if (t->at[i].value >= 0) found = t->at[i].value, *length = k;
-    if (k == n) break;
-    i = find_child(t, i, (unsigned char)s[k]);
-  }
+  trie_walk w = {0};
+  for (size_t k = 0; k < n && xlm_trie_step(t, &w, (unsigned char)s[k]); k++)
+    if (w.value >= 0) found = w.value, *length = k + 1;
   return found;
 }
 
 bool xlm_trie_may_begin(const trie *t, unsigned char c) {
-  return t->first[c] != 0;
+  return t->first[c];
 }

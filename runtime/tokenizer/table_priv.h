@@ -64,6 +64,11 @@ trie *xlm_trie_new(xlm_arena *a);
 void xlm_trie_put(xlm_arena *a, trie *t, span key, int32_t value); // value >= 0; an existing one stays
 // The value of the longest key at the begin of s, or -1; *length: of the key.
 int32_t xlm_trie_longest(const trie *t, const char *s, size_t n, size_t *length);
-bool xlm_trie_may_begin(const trie *t, unsigned char c); // some key begins with it
+typedef struct trie_walk { // zeroed: at the root
+  uint32_t at;
+  int32_t value; // of the key that ends here; -1 = none
+} trie_walk;
+bool xlm_trie_step(const trie *t, trie_walk *w, unsigned char c); // false: no key goes on with c
+bool xlm_trie_may_begin(const trie *t, unsigned char c);          // some key begins with it
 
 #endif

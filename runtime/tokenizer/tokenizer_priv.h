@@ -20,6 +20,7 @@ typedef enum normal_kind {
   NORMAL_STRIP,   // left, right
   NORMAL_PREPEND, // text
   NORMAL_REPLACE, // pattern by text
+  NORMAL_SENTENCEPIECE,
 } normal_kind;
 
 typedef struct normal_step {
@@ -59,6 +60,7 @@ typedef enum decode_kind {
   DECODE_BYTE_FALLBACK,
   DECODE_FUSE,
   DECODE_STRIP,     // up to first (start) and last (stop) times `text`
+  DECODE_BEGIN,     // drops `text` from the first token, from all until the text has begun if `drop`
   DECODE_REPLACE,   // pattern by text
   DECODE_METASPACE, // text by a space; in the first token by nothing if `drop`
   DECODE_SUFFIX,    // text at the end of a token is a space
@@ -69,7 +71,7 @@ typedef struct decode_step {
   const pattern *pattern;
   span text;
   int64_t first, last;
-  bool drop;
+  bool drop; // DECODE_BYTE_FALLBACK: U+FFFD for each wrong byte, not for all
 } decode_step;
 
 typedef struct added_token {
@@ -86,6 +88,9 @@ typedef struct added_set {
 
 enum { LONGEST_STEPS = 16 }; // of each kind
 
+typedef struct sp_rules sp_rules; // sentencepiece_priv.h
+typedef struct unigram unigram;
+
 struct xlm_tokenizer {
   xlm_arena *arena;
   const char *path, *kind;
@@ -101,6 +106,7 @@ struct xlm_tokenizer {
   split_step split[LONGEST_STEPS];
   decode_step decode[LONGEST_STEPS];
   int n_normal, n_split, n_decode;
+  bool decodes_raw;     // tokens are their raw bytes before the steps, not their pieces
   bool joined_by_space; // no decoder: tokens are shown one by one
   int32_t *before, *behind;
   int n_before, n_behind;
@@ -115,7 +121,8 @@ struct xlm_tokenizer {
   int32_t unk;
   int32_t byte_token[256]; // of a byte: its symbol, or its fallback; -1 = none
   span prefix, suffix;     // of a character inside a word, of its last
-  bool repair_each_byte;   // U+FFFD for every wrong byte, not for every cut-off character
+  unigram *unigram;        // the model, if it is not BPE
+  sp_rules *rules;         // SentencePiece's normalization, which repairs UTF-8 itself; NULL: another
 };
 
 typedef struct buffer {
@@ -148,6 +155,8 @@ struct xlm_token_work {
   word_entry *cache;
   matcher matcher;
   merge_memory merge;
+  void *path; // unigram.c
+  size_t path_cap;
   buffer repaired, normal[2], stage[LONGEST_STEPS];
 };
 
@@ -174,8 +183,14 @@ span xlm_normalize(work *w, const char *s, size_t n);
 span xlm_normalize_text(const xlm_tokenizer *t, span s); // owned by the tokenizer, while it is read
 // split.c: from step i on.
 void xlm_split_from(work *w, int i, const char *s, size_t n, bool first);
+// unigram.c
+void xlm_unigram_text(work *w, const char *s, size_t n);
 // bpe.c
 void xlm_bpe_word(work *w, const char *s, size_t n);
+// The ids of a word, in w->merge.id; returns their number.
+size_t xlm_bpe_merge(work *w, const char *s, size_t n);
+// bpe_ranks.c: the pairs from the ranks of tokens, by id; NO_RANK: nothing is merged to it. After `words`.
+void xlm_bpe_find_pairs(xlm_tokenizer *t, const uint32_t *rank);
 // Call when the vocabulary and the pairs are complete.
 void xlm_bpe_find_cut(xlm_tokenizer *t);
 
@@ -188,5 +203,7 @@ bool xlm_alphabet_read(xlm_arena *a, span piece, span *out);
 
 // Readers of one kind of file each, for open.c.
 xlm_status xlm_read_tokenizer_json(xlm_tokenizer *t, xlm_error *err);
+xlm_status xlm_read_tiktoken(xlm_tokenizer *t, xlm_error *err);
+xlm_status xlm_read_sentencepiece(xlm_tokenizer *t, xlm_error *err);
 
 #endif

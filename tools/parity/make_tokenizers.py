@@ -2,14 +2,20 @@
 
     python tools/parity/make_tokenizers.py tests/tokenizer
 
-Small tokenizers of each kind are trained by the original libraries (`tokenizers`, `tiktoken`, `sentencepiece`
+sentencepiece 0.2.0: later versions round the scores of unigram models otherwise. Small tokenizers of each kind are trained by the original libraries (`tokenizers`, `tiktoken`, `sentencepiece`
 from PyPI) on texts.json; NAME.json is a tokenizer, NAME.expected.json the ids and the decoded text of each text.
 """
 
+import base64
+import io
 import json
 import os
 import sys
+import tempfile
 
+import sentencepiece
+import tiktoken
+import tiktoken_ext.openai_public
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 OUT = sys.argv[1]
@@ -171,14 +177,81 @@ def around(t):
     return {"before": text[:at], "behind": text[at + len(middle):]}
 
 
+def write_tiktoken():
+    """Ranks from the merges of a tokenizer of the same pattern, with an encoding's pattern and special tokens."""
+    public = tiktoken_ext.openai_public
+    public.load_tiktoken_bpe = public.data_gym_to_mergeable_bpe_ranks = lambda *files, **hashes: {}
+    byte_of = {c: i for i, c in zip([b for b in range(256)], byte_names())}
+    trained = byte_level(bytes_after(pattern(LLAMA3)), size=500, specials=())
+    tokens = sorted((i, t) for t, i in trained.get_vocab().items())
+    ranks = {bytes(byte_of[c] for c in t): i for i, t in tokens}
+    for name in "gpt2", "cl100k_base", "o200k_base":
+        e = getattr(public, name)()
+        encoding = tiktoken.Encoding(name, pat_str=e["pat_str"], mergeable_ranks=ranks,
+                                     special_tokens=e["special_tokens"])
+        file = f"small.{name}.tiktoken"
+        with open(os.path.join(OUT, file), "w") as f:
+            f.writelines(f"{base64.b64encode(t).decode()} {i}\n" for t, i in ranks.items())
+        ids = [encoding.encode(t, allowed_special="all") for t in all_texts()]
+        write("tiktoken_" + name + ".expected.json", {"file": file, "ids": ids, "decoded": [encoding.decode(i) for i in ids],
+                                        "before": [], "behind": []})
+
+
+def byte_names():
+    own = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(b) if b in own else chr(next(others)) for b in range(256)]
+
+
+RULES = {"a\u0301": "\u00e1", "\u00e9": "e", "\ufb01": "f i", "\u2460": "1", "\u3000": " ", "\u00a0": " ", "\t": " ",
+         "A": "a", "AA": "b"}
+
+
+def write_sentencepiece():
+    with tempfile.TemporaryDirectory() as work:
+        rules = os.path.join(work, "rules.tsv")
+        with open(rules, "w") as f: # code points of the text, of what it becomes
+            for source, target in RULES.items():
+                f.write("\t".join(" ".join("%X" % ord(c) for c in text) for text in (source, target)) + "\n")
+        lines = [line for t in TEXTS for line in t.split("\n") if line.strip() and "\0" not in line]
+        for name, options in {
+            "sp_llama": dict(model_type="bpe", byte_fallback=True, normalization_rule_name="identity", vocab_size=700,
+                             remove_extra_whitespaces=False, split_digits=True, allow_whitespace_only_pieces=True),
+            "sp_bpe": dict(model_type="bpe", normalization_rule_tsv=rules, vocab_size=400),
+            "sp_user": dict(model_type="bpe", normalization_rule_tsv=rules, vocab_size=400, add_dummy_prefix=False,
+                            remove_extra_whitespaces=False, user_defined_symbols=["<mask>", "\n", "\n\n", "  ", "é"]),
+            "sp_suffix": dict(model_type="bpe", normalization_rule_name="identity", vocab_size=400,
+                              treat_whitespace_as_suffix=True),
+            "sp_unigram": dict(model_type="unigram", normalization_rule_tsv=rules, vocab_size=300,
+                               user_defined_symbols=["<mask>", "New York"], bos_id=-1, pad_id=3),
+            "sp_unigram_bytes": dict(model_type="unigram", byte_fallback=True, normalization_rule_name="identity",
+                                     vocab_size=620),
+        }.items():
+            model = io.BytesIO()
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines), model_writer=model, character_coverage=0.98, minloglevel=2,
+                hard_vocab_limit=False, num_threads=1, **options)
+            with open(os.path.join(OUT, name + ".model"), "wb") as f:
+                f.write(model.getvalue())
+            p = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+            ids = [p.encode(t) for t in TEXTS + BROKEN]
+            write(name + ".expected.json", {"file": name + ".model", "ids": ids, "decoded": [p.decode(i) for i in ids],
+                                            "before": [], "behind": []})
+
+
+def all_texts():
+    return TEXTS + [b.decode("utf-8", "replace") for b in BROKEN]
+
+
 def main():
-    every = TEXTS + [b.decode("utf-8", "replace") for b in BROKEN]
     write("texts.json", {"texts": TEXTS, "broken": [b.hex() for b in BROKEN]})
     for name, t in all_tokenizers():
         t.save(os.path.join(OUT, name + ".json"), pretty=False)
-        ids = [t.encode(x, add_special_tokens=False).ids for x in every]
+        ids = [t.encode(x, add_special_tokens=False).ids for x in all_texts()]
         write(name + ".expected.json",
               {"ids": ids, "decoded": [t.decode(i, skip_special_tokens=False) for i in ids], **around(t)})
+    write_tiktoken()
+    write_sentencepiece()
 
 
 main()

@@ -14,6 +14,13 @@ int xlm_alphabet_byte(int32_t character) {
   return -1;
 }
 
+int32_t xlm_alphabet_character(unsigned char byte) {
+  if (names_itself(byte)) return byte;
+  int32_t c = 256;
+  for (int b = 0; b < byte; b++) c += !names_itself(b);
+  return c;
+}
+
 bool xlm_alphabet_read(xlm_arena *a, span piece, span *out) {
   char *bytes = xlm_arena_alloc(a, piece.n + 1);
   size_t n = 0;

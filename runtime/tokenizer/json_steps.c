@@ -2,7 +2,7 @@
 #include "runtime/tokenizer/json_priv.h"
 
 // GPT-2's pattern, that of ByteLevel.
-static const char gpt2[] =
+const char xlm_gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 static const char *const behaviors[] = {"Removed",        "Isolated",   "MergedWithPrevious",
@@ -70,7 +70,7 @@ static xlm_status read_byte_level(reader *r, const json_t *step) {
   XLM_TRY(xlm_json_get_bool(r, step, "add_prefix_space", true, &prefix));
   XLM_TRY(xlm_json_get_bool(r, step, "use_regex", true, &regex));
   if (prefix) XLM_TRY(add_split(r, step, (split_step){.kind = SPLIT_PREFIX_SPACE}));
-  if (regex) XLM_TRY(add_pattern(r, step, gpt2, false, SPLIT_ISOLATED, false));
+  if (regex) XLM_TRY(add_pattern(r, step, xlm_gpt2_pattern, false, SPLIT_ISOLATED, false));
   r->t->byte_level = true;
   return XLM_OK;
 }

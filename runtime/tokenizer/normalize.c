@@ -158,7 +158,7 @@ span xlm_normalize_text(const xlm_tokenizer *t, span s) {
   work w = {.arena = a, .t = t};
   xlm_matcher_new(a, &w.matcher);
   span out = xlm_normalize(&w, s.at, s.n);
-  out.at = xlm_arena_strndup(t->arena, out.at, out.n);
+  out.at = out.n ? xlm_arena_strndup(t->arena, out.at, out.n) : "";
   xlm_arena_free(a);
   return out;
 }

@@ -67,7 +67,8 @@ xlm_status xlm_tokenizer_open(const char *path, xlm_tokenizer **out, xlm_error *
     return xlm_fail(err, XLM_ENV, "no memory to read the tokenizer '%s'", path);
   }
   xlm_tokenizer *t = XLM_NEW(a, xlm_tokenizer);
-  *t = (xlm_tokenizer){.arena = a, .serial = ++serial, .unk = -1, .role = {-1, -1, -1, -1}};
+  *t = (xlm_tokenizer){
+      .arena = a, .serial = ++serial, .unk = -1, .model = xlm_bpe_word, .role = {-1, -1, -1, -1}};
   xlm_status status = read_path(t, path, err);
   if (status != XLM_OK)
     xlm_arena_free(a);

@@ -190,6 +190,7 @@ static void find_pairs(xlm_tokenizer *t, const file *f) {
 static void put_unigram(xlm_tokenizer *t, const file *f) {
   unigram *u = t->unigram = XLM_NEW(t->arena, unigram);
   float least = INFINITY, most = -INFINITY;
+  t->model = xlm_unigram_text;
   u->trie = xlm_trie_new(t->arena);
   u->score = XLM_NEW_N(t->arena, float, f->n);
   u->is_user = XLM_NEW_N(t->arena, bool, f->n);

@@ -105,10 +105,7 @@ static void put_metaspace(work *w, int i, const char *s, size_t n, bool first) {
 void xlm_split_from(work *w, int i, const char *s, size_t n, bool first) {
   if (!n) return;
   if (i == w->t->n_split) {
-    if (w->t->unigram)
-      xlm_unigram_text(w, s, n);
-    else
-      xlm_bpe_word(w, s, n);
+    w->t->model(w, s, n);
     return;
   }
   const split_step *step = &w->t->split[i];

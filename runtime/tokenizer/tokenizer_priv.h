@@ -91,6 +91,9 @@ enum { LONGEST_STEPS = 16 }; // of each kind
 typedef struct sp_rules sp_rules; // sentencepiece_priv.h
 typedef struct unigram unigram;
 
+// The last stage: what becomes of a word.
+typedef void model_fn(struct xlm_token_work *w, const char *s, size_t n);
+
 struct xlm_tokenizer {
   xlm_arena *arena;
   const char *path, *kind;
@@ -112,7 +115,9 @@ struct xlm_tokenizer {
   int n_before, n_behind;
 
   // the model
-  table words; // raw -> id, of tokens that a word may become
+  model_fn *model;
+  void *model_arg; // while words are counted
+  table words;     // raw -> id, of tokens that a word may become
   pairs pairs;
   int64_t merges;
   bool byte_level;                           // a symbol is a byte, else a character
@@ -194,9 +199,12 @@ void xlm_bpe_find_pairs(xlm_tokenizer *t, const uint32_t *rank);
 // Call when the vocabulary and the pairs are complete.
 void xlm_bpe_find_cut(xlm_tokenizer *t);
 
+extern const char xlm_gpt2_pattern[]; // of ByteLevel
+
 // open.c
 void xlm_tokenizer_resize(xlm_tokenizer *t, int32_t size); // makes the arrays by id
 // alphabet.c: GPT-2's names of bytes.
+int32_t xlm_alphabet_character(unsigned char byte);
 int xlm_alphabet_byte(int32_t character); // -1: not one of its characters
 // The bytes of a piece; false: it has other characters.
 bool xlm_alphabet_read(xlm_arena *a, span piece, span *out);

@@ -5,6 +5,7 @@
 //   optimizer.safetensors  all other saved states, under their own names
 //   config.json            sizes and settings as Hugging Face's readers expect them
 //   model.xlm              the model text
+//   tokenizer.json, ..     the tokenizer, if the run has one
 //   manifest.json          position, seed, settings, plan; size and XXH64 of every file, and of large ones
 //                          also of their blocks; its own checksum
 // DIR/best                 with keep_best, a link to the checkpoint with the lowest validation loss
@@ -43,6 +44,11 @@ typedef struct xlm_checkpoint_info {
 
 typedef struct xlm_saver xlm_saver;
 
+typedef struct xlm_checkpoint_file { // a small file that every checkpoint has, such as a tokenizer
+  const char *name, *bytes;
+  size_t n;
+} xlm_checkpoint_file;
+
 typedef struct xlm_saver_options {
   const char *dir;      // checkpoints are DIR/step-NNNNNNNN
   int keep;             // number of newest checkpoints to keep; 0 = all
@@ -50,6 +56,8 @@ typedef struct xlm_saver_options {
   bool async;           // states are copied and written during training
   bool keep_best;       // the checkpoint of info.best.step is kept, too, and a link DIR/best leads to it
   uint64_t block_bytes; // bytes per checksum; 0 = XLM_BLOCK_BYTES
+  const xlm_checkpoint_file *files;
+  int n_files;
 } xlm_saver_options;
 
 // Strings, store and plan must outlive the saver. An asynchronous saver allocates memory for its copies here:

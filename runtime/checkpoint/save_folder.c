@@ -93,6 +93,8 @@ static xlm_status complete(listing *l, xlm_error *err) {
   XLM_TRY(write_text(l, "generation_config.json", generation.data, generation.n, err));
   if (s->info.model_text)
     XLM_TRY(write_text(l, "model.xlm", s->info.model_text, strlen(s->info.model_text), err));
+  for (int i = 0; i < s->options.n_files; i++)
+    XLM_TRY(write_text(l, s->options.files[i].name, s->options.files[i].bytes, s->options.files[i].n, err));
   xlm_manifest_print(&s->info, l->files, (int)l->n, &manifest);
   XLM_TRY(xlm_file_write(path_of(l, "manifest.json"), manifest.data, manifest.n, NULL, err));
   return xlm_file_sync_folder(s->writing, err);

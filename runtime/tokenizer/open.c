@@ -35,21 +35,21 @@ static const char *find_ranks(xlm_arena *a, const char *folder) {
   return n == 1 ? found : NULL;
 }
 
-static xlm_status find_file(xlm_arena *a, const char *folder, const char **out, xlm_error *err) {
+const char *xlm_tokenizer_find(xlm_arena *a, const char *folder) {
   static const char *const names[] = {"tokenizer.json", "tokenizer.model", "spiece.model"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    *out = xlm_arena_printf(a, "%s%s%s", folder, ends_with(folder, "/") ? "" : "/", names[i]);
-    if (!access(*out, R_OK)) return XLM_OK;
+    const char *path = xlm_arena_printf(a, "%s%s%s", folder, ends_with(folder, "/") ? "" : "/", names[i]);
+    if (!access(path, R_OK)) return path;
   }
-  *out = find_ranks(a, folder);
-  if (*out) return XLM_OK;
-  return xlm_fail(err, XLM_USER, "'%s' has no tokenizer.json, tokenizer.model or one *.tiktoken", folder);
+  return find_ranks(a, folder);
 }
 
 static xlm_status read_path(xlm_tokenizer *t, const char *path, xlm_error *err) {
   struct stat st;
   t->path = xlm_arena_strdup(t->arena, path);
-  if (!stat(path, &st) && S_ISDIR(st.st_mode)) XLM_TRY(find_file(t->arena, t->path, &t->path, err));
+  if (!stat(path, &st) && S_ISDIR(st.st_mode)) t->path = xlm_tokenizer_find(t->arena, path);
+  if (!t->path)
+    return xlm_fail(err, XLM_USER, "'%s' has no tokenizer.json, tokenizer.model or one *.tiktoken", path);
   XLM_TRY(xlm_file_hash(t->path, &t->hash, err));
   xlm_status (*reader)(xlm_tokenizer *, xlm_error *) = reader_of(t->path);
   if (!reader)

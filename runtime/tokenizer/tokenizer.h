@@ -23,6 +23,9 @@ typedef struct xlm_tokenizer xlm_tokenizer;
 xlm_status xlm_tokenizer_open(const char *path, xlm_tokenizer **out, xlm_error *err) XLM_MUST_CHECK;
 void xlm_tokenizer_close(xlm_tokenizer *t); // NULL: nothing
 
+// The tokenizer's file in a folder; NULL: it has none. In `a`.
+const char *xlm_tokenizer_find(xlm_arena *a, const char *folder);
+
 const char *xlm_tokenizer_path(const xlm_tokenizer *t); // of the file that was read
 const char *xlm_tokenizer_kind(const xlm_tokenizer *t); // for people: "byte-level BPE (tokenizer.json)"
 uint64_t xlm_tokenizer_hash(const xlm_tokenizer *t);    // XXH64 of that file

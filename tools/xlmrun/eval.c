@@ -6,7 +6,7 @@
 
 #include "runtime/train/feed.h"
 #include "runtime/train/watch.h"
-#include "tools/xlmrun/corpus.h"
+#include "tools/xlmrun/run_tokenizer.h"
 #include "tools/xlmrun/weights.h"
 
 const char command_eval_usage[] = "usage: xlmrun eval [CHECKPOINT] [--data FILE...] [flags]\n"
@@ -24,10 +24,41 @@ static xlm_status use_all_of_data(session *s) {
   return XLM_OK;
 }
 
-static void show(const session *s, double loss, int64_t tokens) {
+// Bytes of text that the targets of the first n windows stand for.
+static xlm_status count_bytes(session *s, const corpus *c, const xlm_tokenizer *t, int64_t n,
+                              int64_t *bytes) {
+  int32_t *sample = XLM_NEW_N(s->arena, int32_t, c->valid.cells);
+  *bytes = 0;
+  for (int64_t i = 0; i < n; i++) {
+    XLM_TRY(xlm_samples_window(&c->valid, i, sample, &s->err));
+    xlm_arena *a = xlm_arena_child(s->arena);
+    xlm_text text = xlm_text_new(a);
+    xlm_tokenizer_decode(t, sample + 1, c->valid.seq, &text);
+    *bytes += (int64_t)text.n;
+    xlm_arena_free(a);
+  }
+  return XLM_OK;
+}
+
+static void show(session *s, double loss, int64_t tokens, int64_t bytes) {
   const char *unit = session_tokens_are_bytes(s) ? "byte" : "token";
   printf("loss %.9g nats per %s   perplexity %.6g   %.6g bits per %s   %s %ss\n", loss, unit, exp(loss),
          loss / M_LN2, unit, xlm_text_thousands(s->arena, tokens), unit);
+  if (!bytes) return;
+  double per_byte = loss * (double)tokens / (double)bytes;
+  printf("per byte of text: %.6g bits   perplexity %.6g   %s bytes, %.2f per token\n", per_byte / M_LN2,
+         exp(per_byte), xlm_text_thousands(s->arena, bytes), (double)bytes / (double)tokens);
+}
+
+// The same for every tokenizer, so that models with different ones can be compared.
+static xlm_status show_result(session *s, const corpus *c, double loss, int64_t tokens) {
+  xlm_tokenizer *t = NULL;
+  int64_t bytes = 0;
+  if (!xlm_data_has_records(c->valid.part.data)) XLM_TRY(run_tokenizer_open(s, &t));
+  xlm_status status = t ? count_bytes(s, c, t, tokens / c->valid.seq, &bytes) : XLM_OK;
+  xlm_tokenizer_close(t);
+  if (status == XLM_OK) show(s, loss, tokens, bytes);
+  return status;
 }
 
 // As in training, so that the same --eval-batches selects the same windows: a batch is the global batch of
@@ -52,8 +83,7 @@ static xlm_status evaluate(session *s, const corpus *c) {
   xlm_status status = xlm_evaluate(&feeds, &watch, env, windows_asked_for(s), &loss, &tokens, &s->err);
   xlm_feeds_close(&feeds);
   xlm_watch_close(&watch);
-  if (status == XLM_OK) show(s, loss, tokens);
-  return status;
+  return status == XLM_OK ? show_result(s, c, loss, tokens) : status;
 }
 
 static xlm_status eval(session *s) {

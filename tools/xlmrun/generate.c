@@ -8,8 +8,10 @@
 
 #include "runtime/base/philox.h"
 #include "tools/xlmrun/choose.h"
-#include "tools/xlmrun/corpus.h"
+#include "tools/xlmrun/run_tokenizer.h"
+#include "tools/xlmrun/visible.h"
 #include "tools/xlmrun/weights.h"
+#include "tools/xlmrun/writer.h"
 
 const char command_generate_usage[] = "usage: xlmrun generate [CHECKPOINT] [--prompt TEXT] [flags]\n"
                             "       xlmrun generate MODEL.xlm --init-from WEIGHTS [flags]";
@@ -38,14 +40,16 @@ typedef struct part { // the part of a tensor [batch, seq] or [batch, seq, vocab
 
 typedef struct generator {
   session *s;
-  bool bytes;            // a token is a byte
-  int32_t *tokens;       // prompt and result
-  int64_t n, first, cap; // first: start of the result
-  part *inputs, *logits; // of local ranks that have row 0
+  xlm_tokenizer *tokenizer; // NULL: none
+  bool bytes;               // a token is a byte
+  int32_t *tokens;          // prompt and result
+  int64_t n, first, cap;    // first: start of the result
+  part *inputs, *logits;    // of local ranks that have row 0
   int n_inputs, n_logits;
-  int64_t seq, vocab;
-  int64_t printed;   // tokens of the result already printed
-  float *row, *rows; // logits of one position; the parts of all processes, NaN elsewhere
+  int64_t seq, vocab, choices;
+  writer out;
+  int64_t told, since; // tokens whose text was written; where a text begins that they end
+  float *row, *rows;   // logits of one position; the parts of all processes, NaN elsewhere
   choice *scratch;
 } generator;
 
@@ -128,24 +132,55 @@ static void find_parts(generator *g, const char *logits) {
   }
 }
 
-static xlm_status read_prompt(generator *g) {
-  const char *text = xlm_setting_text(g->s->settings, XLM_SET_prompt);
-  int64_t limit = g->vocab;
+static void put_token(generator *g, int32_t id) {
+  XLM_PUSH(g->s->arena, g->tokens, g->n, g->cap, id);
+}
+
+static xlm_status read_ids(generator *g, const char *text) {
   for (const char *p = text; *p;) {
     char *end;
     long long id = g->bytes ? (unsigned char)*p : strtoll(p, &end, 10);
     if (!g->bytes && end == p)
       return xlm_fail(&g->s->err, XLM_USER,
-                      "--prompt: '%s' is not a list of token ids; this model's tokens are numbers", p);
-    if (id < 0 || id >= limit)
+                      "--prompt: '%s' is not a list of token ids; this model's tokens are numbers, unless "
+                      "--tokenizer FILE names its tokenizer",
+                      p);
+    if (id < 0 || id >= g->vocab)
       return xlm_fail(&g->s->err, XLM_USER, "--prompt: token %lld is outside the vocabulary of %lld", id,
-                      (long long)limit);
-    g->tokens[g->n++] = (int32_t)id;
+                      (long long)g->vocab);
+    put_token(g, (int32_t)id);
     p = g->bytes ? p + 1 : end;
     while (!g->bytes && (isspace((unsigned char)*p) || *p == ',')) p++;
   }
-  if (!g->n) g->tokens[g->n++] = g->bytes && limit > '\n' ? '\n' : 0; // a token to start from
-  g->first = *text ? 0 : g->n;
+  return XLM_OK;
+}
+
+// With the tokens that the tokenizer puts before a text, such as <s>; those are not shown.
+static xlm_status encode_prompt(generator *g, const char *text) {
+  const int32_t *before;
+  xlm_tokens ids = {0};
+  int n = xlm_tokenizer_before(g->tokenizer, &before);
+  for (int i = 0; i < n; i++) put_token(g, before[i]);
+  g->first = g->n;
+  xlm_status status = xlm_tokenizer_encode(g->tokenizer, text, strlen(text), &ids, &g->s->err);
+  for (int64_t i = 0; i < ids.n; i++) put_token(g, ids.at[i]);
+  xlm_tokens_free(&ids);
+  return status;
+}
+
+// A token to start from, where there is no prompt.
+static int32_t first_token(const generator *g) {
+  if (!g->tokenizer) return g->bytes && g->vocab > '\n' ? '\n' : 0;
+  int32_t bos = xlm_tokenizer_special(g->tokenizer, XLM_TOKEN_BOS),
+          eos = xlm_tokenizer_special(g->tokenizer, XLM_TOKEN_EOS);
+  return bos >= 0 ? bos : eos >= 0 ? eos : 0;
+}
+
+static xlm_status read_prompt(generator *g) {
+  const char *text = xlm_setting_text(g->s->settings, XLM_SET_prompt);
+  XLM_TRY(g->tokenizer ? encode_prompt(g, text) : read_ids(g, text));
+  if (!g->n) put_token(g, first_token(g));
+  if (!*text) g->first = g->n;
   return XLM_OK;
 }
 
@@ -192,58 +227,75 @@ static xlm_status read_logits(generator *g) {
   return XLM_OK;
 }
 
-static void show_token(const generator *g, int32_t token) {
-  if (g->bytes)
-    putchar(token);
-  else
-    printf("%d ", token);
-}
-
-static void show_until(generator *g, int64_t end) {
-  for (; g->printed < end; g->printed++) show_token(g, g->tokens[g->printed]);
-  fflush(stdout);
-}
-
-// Start of a stop text at the end of the result, or -1. *hold: number of tokens that may be the beginning of
-// one.
-static int64_t find_stop(const generator *g, int64_t first, int64_t *hold) {
-  const xlm_setting_value *stops = &g->s->settings->value[XLM_SET_stop];
-  *hold = 0;
-  for (int i = 0; g->bytes && i < stops->n; i++) {
-    int64_t n = (int64_t)strlen(stops->list[i]);
-    for (int64_t have = n < g->n - first ? n : g->n - first; have > 0; have--) {
-      bool same = true;
-      for (int64_t k = 0; k < have && same; k++)
-        same = g->tokens[g->n - have + k] == (unsigned char)stops->list[i][k];
-      if (same && have == n) return g->n - n;
-      if (same && have > *hold) *hold = have;
-    }
+// The text of tokens depends on those before: that of [since, n) begins with that of [since, told). One that
+// ends within a character waits for the next token.
+static bool show_text(generator *g, bool last) {
+  xlm_arena *a = xlm_arena_child(g->s->arena);
+  xlm_text before = xlm_text_new(a), all = xlm_text_new(a), whole = xlm_text_new(a);
+  xlm_tokenizer_decode(g->tokenizer, g->tokens + g->since, g->told - g->since, &before);
+  xlm_tokenizer_decode(g->tokenizer, g->tokens + g->since, g->n - g->since, &all);
+  bool cut = all.n >= 3 && !memcmp(all.data + all.n - 3, "\xEF\xBF\xBD", 3);
+  cut = cut || visible_add(&whole, all.data, all.n, false) < all.n;
+  bool stopped = false;
+  if ((!cut || last) && all.n > before.n) {
+    stopped = writer_add(&g->out, all.data + before.n, all.n - before.n);
+    g->since = g->told, g->told = g->n;
   }
-  return -1;
+  xlm_arena_free(a);
+  return stopped;
+}
+
+static bool show_ids(generator *g) {
+  bool stopped = false;
+  for (; g->told < g->n && !stopped; g->told++) {
+    char byte = (char)g->tokens[g->told], id[16];
+    int n = snprintf(id, sizeof id, "%d ", g->tokens[g->told]);
+    stopped = g->bytes ? writer_add(&g->out, &byte, 1) : writer_add(&g->out, id, (size_t)n);
+  }
+  return stopped;
+}
+
+// Shows the tokens that are new; true: a stop text has appeared.
+static bool show_new(generator *g, bool last) {
+  return g->tokenizer ? show_text(g, last) : show_ids(g);
+}
+
+static bool ends_text(const generator *g, int32_t token) {
+  return g->tokenizer ? token == xlm_tokenizer_special(g->tokenizer, XLM_TOKEN_EOS) : g->bytes && token == 0;
+}
+
+static xlm_status next_token(generator *g, int64_t i, int32_t *token) {
+  const xlm_run_settings *r = g->s->settings;
+  xlm_philox key = xlm_philox_key(g->s->options.seed, xlm_hash_text("generate"));
+  uint32_t draw[4];
+  XLM_TRY(put_window(g));
+  XLM_TRY(xlm_team_eval(g->s->team, (xlm_step_env){.seed = g->s->options.seed}, &g->s->err));
+  XLM_TRY(read_logits(g));
+  xlm_philox_draw(key, 0, (uint64_t)i, draw);
+  *token = choose_token(g->row, g->choices, xlm_setting_float(r, XLM_SET_temperature),
+                        xlm_setting_int(r, XLM_SET_top_k), xlm_setting_float(r, XLM_SET_top_p),
+                        xlm_philox_unit(draw[0]), g->scratch);
+  return XLM_OK;
 }
 
 static xlm_status run(generator *g) {
-  const xlm_run_settings *r = g->s->settings;
-  int64_t most = xlm_setting_int(r, XLM_SET_max_tokens), begin = g->n, hold, stopped = -1;
-  xlm_philox key = xlm_philox_key(g->s->options.seed, xlm_hash_text("generate"));
-  g->printed = g->first;
-  show_until(g, g->n);
-  for (int64_t i = 0; i < most && stopped < 0; i++) {
-    uint32_t draw[4];
-    XLM_TRY(put_window(g));
-    XLM_TRY(xlm_team_eval(g->s->team, (xlm_step_env){.seed = g->s->options.seed}, &g->s->err));
-    XLM_TRY(read_logits(g));
-    xlm_philox_draw(key, 0, (uint64_t)i, draw);
-    int32_t token = choose_token(g->row, g->vocab, xlm_setting_float(r, XLM_SET_temperature),
-                                 xlm_setting_int(r, XLM_SET_top_k), xlm_setting_float(r, XLM_SET_top_p),
-                                 xlm_philox_unit(draw[0]), g->scratch);
-    if (g->bytes && token == 0) break; // end of document
-    g->tokens[g->n++] = token;
-    stopped = find_stop(g, begin, &hold);
-    if (stopped < 0) show_until(g, g->n - hold);
+  const xlm_setting_value *stops = &g->s->settings->value[XLM_SET_stop];
+  int64_t most = xlm_setting_int(g->s->settings, XLM_SET_max_tokens);
+  bool stopped = false;
+  int32_t token;
+  writer_open(&g->out, g->s->arena);
+  g->since = g->told = g->first;
+  show_new(g, true);
+  writer_stop_at(&g->out, // not in the prompt
+                 g->tokenizer || g->bytes ? stops->list : NULL, stops->n);
+  for (int64_t i = 0; i < most && !stopped; i++) {
+    XLM_TRY(next_token(g, i, &token));
+    if (ends_text(g, token)) break;
+    put_token(g, token);
+    stopped = show_new(g, false);
   }
-  show_until(g, stopped >= 0 ? stopped : g->n);
-  putchar('\n');
+  if (!stopped) show_new(g, true);
+  writer_close(&g->out);
   return XLM_OK;
 }
 
@@ -299,10 +351,9 @@ static xlm_status prepare(generator *g) {
   XLM_TRY(check_inputs(g));
   find_parts(g, logits);
   take_memory(g);
-  g->bytes = session_tokens_are_bytes(g->s);
-  g->cap = (int64_t)strlen(xlm_setting_text(g->s->settings, XLM_SET_prompt)) +
-           xlm_setting_int(g->s->settings, XLM_SET_max_tokens) + 2;
-  g->tokens = XLM_NEW_N(g->s->arena, int32_t, g->cap);
+  XLM_TRY(run_tokenizer_open(g->s, &g->tokenizer));
+  g->bytes = !g->tokenizer && session_tokens_are_bytes(g->s);
+  g->choices = g->tokenizer ? xlm_tokenizer_size(g->tokenizer) : g->vocab; // a vocabulary may be padded
   g->row = XLM_NEW_N(g->s->arena, float, g->vocab);
   g->rows = XLM_NEW_N(g->s->arena, float, g->vocab *xlm_team_processes(g->s->team));
   g->scratch = XLM_NEW_N(g->s->arena, choice, g->vocab);
@@ -321,7 +372,9 @@ static xlm_status generate(session *s) {
   XLM_TRY(session_open(s));
   XLM_TRY(prepare(&g));
   XLM_TRY(session_fill(s, true));
-  return run(&g);
+  xlm_status status = run(&g);
+  xlm_tokenizer_close(g.tokenizer);
+  return status;
 }
 
 int command_generate(int argc, char *const *argv) {

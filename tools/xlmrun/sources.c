@@ -11,22 +11,16 @@
 #include "runtime/base/hash.h"
 #include "runtime/documents/kind.h"
 #include "runtime/train/feed.h"
-#include "tools/xlmrun/corpus.h"
+#include "tools/xlmrun/run_tokenizer.h"
 #include "tools/xlmrun/tokens.h"
 
 // ---- documents made into tokens
-
-static const char *named_tokenizer(const session *s) { // NULL: none is named
-  const char *name = xlm_setting_text(s->settings, XLM_SET_tokenizer);
-  bool word = !strcmp(name, "auto") || !strcmp(name, "bytes") || !strcmp(name, "ids");
-  return word || !*name ? NULL : name;
-}
 
 xlm_status sources_has_documents(session *s, const char *path, bool *out) {
   struct stat st;
   const char *const *files;
   int n;
-  bool texts = named_tokenizer(s) || *xlm_setting_text(s->settings, XLM_SET_text_separator);
+  bool texts = run_tokenizer_path(s) || *xlm_setting_text(s->settings, XLM_SET_text_separator);
   *out = false;
   if (strcmp(xlm_setting_text(s->settings, XLM_SET_data_format), "auto") || stat(path, &st)) return XLM_OK;
   if (xlm_data_has_tokens(s->arena, path)) return XLM_OK;
@@ -120,7 +114,7 @@ static xlm_status tokenize(session *s, const xlm_file_list *documents, const xlm
 }
 
 static xlm_status use_documents(session *s, const xlm_file_list *documents, xlm_file_list *out) {
-  const char *name = named_tokenizer(s);
+  const char *name = run_tokenizer_path(s);
   xlm_tokenizer *t = NULL;
   if (name) XLM_TRY(xlm_tokenizer_open(name, &t, &s->err));
   if (!t && !session_tokens_are_bytes(s)) return which_tokenizer(s, documents->at[0]);

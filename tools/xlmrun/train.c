@@ -18,6 +18,7 @@
 #include "tools/xlmrun/find_rate.h"
 #include "tools/xlmrun/live.h"
 #include "tools/xlmrun/run_settings.h"
+#include "tools/xlmrun/run_tokenizer.h"
 #include "tools/xlmrun/trace.h"
 #include "tools/xlmrun/watchdog.h"
 
@@ -277,13 +278,14 @@ static xlm_status finish(session *s, const xlm_loop_options *o, const xlm_loop_r
   return XLM_OK;
 }
 
-static xlm_status open_saver(session *s, const char *dir, xlm_saver **out) {
+static xlm_status open_saver(session *s, const char *dir, const corpus *c, xlm_saver **out) {
   const xlm_run_settings *r = s->settings;
   xlm_saver_options o = {.dir = dir,
                          .keep = (int)xlm_setting_int(r, XLM_SET_keep_checkpoints),
                          .shards = (int)xlm_setting_int(r, XLM_SET_checkpoint_shards),
                          .async = xlm_setting_bool(r, XLM_SET_async_save),
                          .keep_best = xlm_setting_bool(r, XLM_SET_keep_best)};
+  if (xlm_team_process(s->team) == 0) XLM_TRY(run_tokenizer_files(s, c, &o.files, &o.n_files));
   return xlm_saver_open(s->store, s->plan, &o, out, &s->err);
 }
 
@@ -347,7 +349,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   XLM_TRY(open_tensorboard(s, &o, &events));
   XLM_TRY(write_card(s, &o, dir, metrics, ""));
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
-  XLM_TRY(open_saver(s, dir, &o.saver));
+  XLM_TRY(open_saver(s, dir, c, &o.saver));
   introduce(s, c, &o);
   launched = s->mpi, silent = s->silent;
   if (launched && xlm_team_comm(s->team, 0)) standing = &xlm_team_comm(s->team, 0)->where;
@@ -382,6 +384,7 @@ static xlm_status train(session *s) {
   live_phase("planning");
   XLM_TRY(session_named(s, &model));
   XLM_TRY(open_resumed(s));
+  XLM_TRY(run_tokenizer_resolve(s));
   XLM_TRY(session_read_model(s, model));
   XLM_TRY(session_compile(s, true, true, 0));
   XLM_TRY(corpus_named(s));

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tools/common/request.h"
+#include "tools/xlmrun/run_tokenizer.h"
 
 static bool is_model(session *s, const char *path) { // a file, or a shipped one's name
   size_t n = strlen(path);
@@ -34,8 +35,10 @@ xlm_status weights_open(session *s) {
   if (!s->saved && !is_model(s, what)) {
     XLM_TRY(need_folder(s, what, named));
     XLM_TRY(session_open_checkpoint(s, what));
+    XLM_TRY(run_tokenizer_resolve(s));
     return session_read_model(s, NULL);
   }
+  XLM_TRY(run_tokenizer_resolve(s));
   if (*xlm_setting_text(r, XLM_SET_init_from)) return session_read_model(s, what);
   return xlm_fail(&s->err, XLM_USER,
                   "'%s' is a %s without weights: give a checkpoint instead, or --init-from WEIGHTS", what,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/map.h"
 #include "runtime/interchange/config_json.h"
 #include "runtime/interchange/numbers.h"
 
@@ -20,7 +21,7 @@ typedef struct writer {
   const xlm_plan *plan;
   const xlm_weights *w;
   xlm_st_dtype dtype;
-  const char *folder; // that is written
+  const char *folder, *beside; // that is written; that of the weights
   int n, files;
   xlm_st_tensor *tensors;
   int *file; // of each tensor
@@ -108,6 +109,22 @@ static xlm_status write_text(const writer *x, const char *name, const xlm_text *
   return xlm_file_write(path_of(x, name), t->data, t->n, NULL, x->err);
 }
 
+static xlm_status copy_tokenizer(const writer *x) {
+  static const char *const names[] = {
+      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model", "vocab.json",
+      "merges.txt"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const char *from = xlm_arena_printf(x->a, "%s/%s", x->beside, names[i]);
+    xlm_map m;
+    if (access(from, F_OK)) continue;
+    XLM_TRY(xlm_map_open(from, &m, x->err));
+    xlm_status status = xlm_file_write(path_of(x, names[i]), m.data, m.n, NULL, x->err);
+    xlm_map_close(&m);
+    XLM_TRY(status);
+  }
+  return XLM_OK;
+}
+
 static xlm_status write_all(writer *x) {
   static const char *const names[] = {
       [XLM_ST_F32] = "float32", [XLM_ST_F16] = "float16", [XLM_ST_BF16] = "bfloat16"};
@@ -121,6 +138,7 @@ static xlm_status write_all(writer *x) {
   xlm_generation_config_print(x->plan, &generation);
   XLM_TRY(write_text(x, "config.json", &config));
   XLM_TRY(write_text(x, "generation_config.json", &generation));
+  XLM_TRY(copy_tokenizer(x));
   return xlm_file_sync_folder(x->folder, x->err);
 }
 
@@ -139,12 +157,12 @@ static xlm_status write_folder(writer *x, const char *folder) {
 }
 
 xlm_status xlm_export_folder(const char *folder, const xlm_plan *p, const xlm_weights *w, xlm_st_dtype dtype,
-                             uint64_t file_bytes, xlm_error *err) {
+                             uint64_t file_bytes, const char *beside, xlm_error *err) {
   xlm_arena *a = xlm_arena_new(0);
   writer *volatile x = calloc(1, sizeof *x);
   xlm_status status = xlm_fail(err, XLM_ENV, "no memory to write '%s'", folder);
   if (a && x && XLM_ARENA_TRY(a)) {
-    *x = (writer){.a = a, .plan = p, .w = w, .dtype = dtype, .err = err};
+    *x = (writer){.a = a, .plan = p, .w = w, .dtype = dtype, .beside = beside, .err = err};
     assign_files(x, file_bytes ? file_bytes : FILE_BYTES);
     status = write_folder(x, folder);
   }

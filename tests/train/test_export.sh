@@ -34,6 +34,29 @@ cp model.gguf old.gguf
 expect 0 model.gguf "$run" export run --format gguf --type q8_0 --output model.gguf
 cmp old.gguf model.gguf || fail 'two exports differ'
 
+# A tokenizer beside the weights goes along: copied, and in the file of llama.cpp.
+mkdir with && cp plain/{model.safetensors,config.json} with/
+tokenizer() { # PRE_TOKENIZER TOKEN=ID
+  printf '{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, %s}, "merges": ["a b"]}, "pre_tokenizer": %s, "added_tokens": [{"id": 3, "content": "<end>", "special": true}]}' \
+    "$2" "$1" >with/tokenizer.json
+}
+bytes='{"type": "ByteLevel", "use_regex": true}'
+printf '{"eos_token": {"content": "<end>"}, "model_max_length": 1000000000000000019884624838656}' >with/tokenizer_config.json
+tokenizer "$bytes" '"ab": 2'
+source=("$run" export "$model" --init-from with --seq-length 32)
+expect 0 along "${source[@]}" --output along
+cmp with/tokenizer.json along/tokenizer.json && cmp with/tokenizer_config.json along/tokenizer_config.json || fail 'the tokenizer is not copied'
+expect 0 with.gguf "${source[@]}" --format gguf --output with.gguf
+for word in '<end>' '[PAD255]' tokenizer.ggml.eos_token_id 'gpt-2'; do grep -qaF -- "$word" with.gguf || fail "no $word in the file"; done
+tokenizer "$bytes" '"ab": 256'
+expect 1 "has a token 256, and the model a vocabulary of 256" "${source[@]}" --format gguf --output none.gguf
+expect 0 ids.gguf "${source[@]}" --format gguf --tokenizer ids --output ids.gguf
+! grep -qaF '<end>' ids.gguf || fail 'a tokenizer that was to be left out'
+tokenizer '{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "x+"}}, {"type": "ByteLevel"}]}' '"ab": 2'
+expect 1 'by a pattern without a name in llama.cpp: x+' "${source[@]}" --format gguf --output none.gguf
+tokenizer '{"type": "Metaspace"}' '"ab": 2'
+expect 1 'is not byte-level BPE' "${source[@]}" --format gguf --output none.gguf
+
 # Mistakes, and a disk that is full.
 expect 1 'plain' "$run" export run --output plain
 grep -q "'plain' exists" out.txt || fail "an existing folder: $(cat out.txt)"

@@ -5,7 +5,9 @@
 #include "runtime/base/file.h"
 #include "runtime/interchange/export_folder.h"
 #include "runtime/interchange/gguf.h"
+#include "runtime/interchange/gguf_tokenizer.h"
 #include "runtime/interchange/lora_merge.h"
+#include "tools/xlmrun/corpus.h"
 #include "tools/xlmrun/weights.h"
 
 const char command_export_usage[] =
@@ -14,6 +16,10 @@ const char command_export_usage[] =
     "safetensors: a folder, for transformers, vLLM and others. gguf: a file, for llama.cpp.";
 
 static const char *const gguf = "gguf"; // the sections of the model text for such files
+
+static const char *source_folder(const session *s) { // where a tokenizer may be beside the weights
+  return s->checkpoint ? s->checkpoint->path : xlm_setting_text(s->settings, XLM_SET_init_from);
+}
 
 static xlm_status check_output(session *s, const char *path) {
   if (*path) return XLM_OK;
@@ -27,7 +33,7 @@ static xlm_status export_folder(session *s, const xlm_weights *w, const char *pa
   xlm_st_dtype dtype = !strcmp(type, "bf16") ? XLM_ST_BF16 : !strcmp(type, "f16") ? XLM_ST_F16 : XLM_ST_F32;
   if (!strcmp(type, "q8_0"))
     return xlm_fail(&s->err, XLM_USER, "--type q8_0 is a type of gguf; safetensors have f32, bf16 and f16");
-  return xlm_export_folder(path, s->plan, w, dtype, 0, &s->err);
+  return xlm_export_folder(path, s->plan, w, dtype, 0, source_folder(s), &s->err);
 }
 
 // ---- gguf ----
@@ -48,14 +54,22 @@ static xlm_status plan_for(session *s, const char *section, const xlm_plan **out
       s->plan->model, section);
 }
 
+static xlm_status put_tokenizer(session *s, xlm_gguf_keys *k) {
+  const char *given = xlm_setting_text(s->settings, XLM_SET_tokenizer), *folder = source_folder(s);
+  if (strcmp(given, "ids") != 0 && xlm_gguf_has_tokenizer(s->arena, folder))
+    return xlm_gguf_put_tokenizer(k, s->arena, folder, corpus_vocab(s), &s->err);
+  if (session_tokens_are_bytes(s))
+    xlm_gguf_put_bytes_tokenizer(k);
+  else
+    xlm_gguf_put_no_tokenizer(k);
+  return XLM_OK;
+}
+
 static xlm_status write_gguf(session *s, const xlm_plan *p, const xlm_weights *w, const char *path) {
   xlm_gguf_type type;
   xlm_gguf_keys tokens = xlm_gguf_keys_new(s->arena);
   if (!xlm_gguf_type_find(xlm_setting_text(s->settings, XLM_SET_export_type), &type)) type = XLM_GGUF_F32;
-  if (session_tokens_are_bytes(s))
-    xlm_gguf_put_bytes_tokenizer(&tokens);
-  else
-    xlm_gguf_put_no_tokenizer(&tokens);
+  XLM_TRY(put_tokenizer(s, &tokens));
   return xlm_gguf_write(path, p, w, type, &tokens, &s->err);
 }
 

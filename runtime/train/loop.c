@@ -266,7 +266,13 @@ static xlm_status read_step(loop *l, xlm_error *err) {
   return isfinite(l->p.m.loss) && isfinite(l->p.m.grad_norm) ? XLM_OK : diverged(l, err);
 }
 
+static uint64_t device_memory(const loop *l) { // of the first rank here
+  xlm_device_memory m = xlm_exec_memory(xlm_team_exec(l->o->team, 0));
+  return m.all ? m.arena + m.libraries + m.graphs + m.link : 0;
+}
+
 static xlm_status write_metrics(loop *l, xlm_error *err) {
+  l->p.m.device_bytes = device_memory(l);
   if (l->leads && l->o->metrics >= 0) XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
   if (l->leads && l->o->tensorboard) XLM_TRY(xlm_tensorboard_write(*l->o->tensorboard, &l->p.m, err));
   if (l->skipped >= 0) l->p.m.skipped = 0; // counted again until the next line

@@ -95,6 +95,7 @@ static void put_members(xlm_json *j, const xlm_metrics_line *m) {
   xlm_json_put_rounded(j, "elapsed_s", m->elapsed_s, 9);
   xlm_json_put_rounded(j, "time", m->time, 13);
   xlm_json_put_int(j, "memory_bytes", (int64_t)m->memory_bytes);
+  if (m->device_bytes) xlm_json_put_int(j, "device_bytes", (int64_t)m->device_bytes);
   if (m->skipped >= 0) xlm_json_put_int(j, "skipped", m->skipped);
   if (!isnan(m->val_loss)) xlm_json_put_rounded(j, "val_loss", m->val_loss, 9);
   for (int i = 0; i < m->n_extra; i++) xlm_json_put_rounded(j, m->extra_name[i], m->extra[i], 9);

@@ -16,6 +16,7 @@ typedef struct xlm_metrics_line {
   double elapsed_s; // of the run up to then; pauses between a stop and a resume do not count
   double step_s;    // per step, mean over the steps since the last line; evaluation and saving do not count
   uint64_t memory_bytes; // peak of this process, resident
+  uint64_t device_bytes; // of the first rank, of its device's own memory; 0: it has none
   int64_t skipped;       // steps left out by --skip-spikes since the last line; -1: no such rule
   int n_extra;           // the model's own metrics
   const char *extra_name[XLM_MAX_METRICS];

@@ -118,6 +118,7 @@ static void put_scalars(buffer *s, const xlm_metrics_line *m) {
   put_scalar(s, "speed", "step_s", m->step_s);
   if (m->mfu > 0) put_scalar(s, "speed", "mfu", m->mfu);
   put_scalar(s, "memory", "peak_GiB", (double)m->memory_bytes / (1 << 30));
+  if (m->device_bytes) put_scalar(s, "memory", "device_GiB", (double)m->device_bytes / (1 << 30));
   for (int i = 0; i < m->n_extra; i++) put_scalar(s, "model", m->extra_name[i], m->extra[i]);
 }
 

@@ -33,7 +33,7 @@ function readMetrics(file) {
 }
 const runs = process.argv.slice(3).map((arg) => ({name: arg.split("=")[0], series: readMetrics(arg.split("=")[1])}));
 const POINTS = 8000;  // longer series are thinned
-const factors = {mfu: 100, memory_bytes: 1 / 2 ** 30};
+const factors = {mfu: 100, memory_bytes: 1 / 2 ** 30, device_bytes: 1 / 2 ** 30};
 
 // ---- reading a chart back ----
 

@@ -107,7 +107,8 @@ static void write_step(int fd, int64_t step, double loss, double val) {
                         .elapsed_s = (double)step * 2,
                         .time = 1.7e9 + (double)step + 0.123,
                         .memory_bytes = 5000,
-                        .skipped = -1,
+                        .device_bytes = step == 21 ? 7 : 0,
+                        .skipped = step == 21 ? 3 : -1,
                         .n_extra = 1,
                         .extra_name = {"balance"},
                         .extra = {1.5}};
@@ -144,7 +145,7 @@ static void test_metrics(void **state) {
       "\"memory_bytes\": 5000, \"val_loss\": 1.5, \"balance\": 1.5}\n"
       "{\"step\": 21, \"loss\": 3.0, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 2100, \"tokens_per_s\": "
       "1000.0, \"mfu\": 0.25, \"step_s\": 0.125, \"elapsed_s\": 42.0, \"time\": 1700000021.123, "
-      "\"memory_bytes\": 5000, \"balance\": 1.5}\n");
+      "\"memory_bytes\": 5000, \"device_bytes\": 7, \"skipped\": 3, \"balance\": 1.5}\n");
   static xlm_curve c;
   assert_int_equal(xlm_curve_read(&c, path, NULL), XLM_OK);
   assert_true(c.train.n == 2 && c.train.value[1] == 3 && c.train.step[1] == 21);

@@ -10,6 +10,7 @@ const known = [
   {field: "tokens_per_s", title: "throughput", unit: "tokens per second", zero: true},
   {field: "mfu", title: "MFU", unit: "% of the peak", factor: 100, zero: true},
   {field: "memory_bytes", title: "memory", unit: "GiB, peak of process 0", factor: 1 / 2 ** 30, zero: true},
+  {field: "device_bytes", title: "GPU memory", unit: "GiB, of process 0", factor: 1 / 2 ** 30, zero: true},
   {field: "step_s", title: "time of a step", unit: "seconds", zero: true},
   {field: "skipped", title: "steps left out", unit: "since the last line"}
 ];

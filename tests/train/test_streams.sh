@@ -128,7 +128,8 @@ expect 1 "'run.yaml' is a run file: use --config" "$run" train run.yaml --data c
 echo 'train: {}' >runs.yaml
 expect 1 "--config: there is no file 'run.yaml'; did you mean 'runs.yaml'?" "$run" train --config run.yaml
 mkdir models && cp "$model" models/
-expect 1 "there is no model 'llama'; did you mean 'models/llama.xlm'?" "$run" train llama --data corpus.txt
+expect 1 "there is no model 'lama'; did you mean 'llama'?" "$run" train lama --data corpus.txt
+expect 1 'the model has a vocabulary of 32,000' "$run" train llama --data corpus.txt # models/llama.xlm
 expect 0 'xlmrun 0.1' "$run" --version
 expect 0 'note: the warm-up of 11 steps is longer than the run' "${train[@]}" --max-steps 2 --warmup-steps 11 --output-dir warm
 expect 0 'note: --decay-ratio goes with --lr-schedule wsd' "${train[@]}" --max-steps 2 --decay-ratio 0.5 --output-dir idle

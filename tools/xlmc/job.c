@@ -101,7 +101,7 @@ static xlm_status missing_model(xlmc_job *j, const char *path) {
   int why = errno;
   const char *near = why == ENOENT ? xlm_near_file(j->arena, path) : NULL;
   if (near) return xlm_fail(&j->err, XLM_USER, "there is no file `%s`; did you mean `%s`?", path, near);
-  if (why == ENOENT && !strchr(path, '/'))
+  if (why == ENOENT && !strpbrk(path, "/."))
     return xlm_fail(&j->err, XLM_USER, "there is no model `%s`, neither here nor among the shipped ones: %s",
                     path, xlm_shipped_models(j->arena));
   bool mistaken = why == ENOENT || why == ENOTDIR || why == EACCES || why == ENAMETOOLONG || why == ELOOP;

@@ -101,7 +101,7 @@ xlm_status session_named(session *s, const char **path) {
 static xlm_status missing(session *s, const char *path) {
   const char *near = access(path, F_OK) ? xlm_near_file(s->arena, path) : NULL;
   if (near) return xlm_fail(&s->err, XLM_USER, "there is no model '%s'; did you mean '%s'?", path, near);
-  if (access(path, F_OK) && !strchr(path, '/'))
+  if (access(path, F_OK) && !strpbrk(path, "/."))
     return xlm_fail(&s->err, XLM_USER, "there is no model '%s', neither here nor among the shipped ones: %s",
                     path, xlm_shipped_models(s->arena));
   return s->err.status;

@@ -139,18 +139,18 @@ static xlm_status share_blocks(xlm_saver *s, xlm_error *err) {
   return status;
 }
 
+// A process alone needs no memory for this: the checkpoint may be in place by now.
 static xlm_status agree(xlm_saver *s, bool *over, xlm_error *err) {
-  int64_t processes = s->store->peers ? s->store->peers->n_ranks : 1;
-  report mine, *all = calloc((size_t)processes, sizeof *all);
-  if (!all) return xlm_fail(err, XLM_ENV, "no memory to end a save");
+  report mine;
   tell(s, &mine);
+  *over = mine.over;
+  if (!s->store->peers) return mine.status ? xlm_fail(err, s->written, "%s", s->err.text) : XLM_OK;
+  int64_t processes = s->store->peers->n_ranks;
+  report *all = calloc((size_t)processes, sizeof *all);
+  if (!all) return xlm_fail(err, XLM_ENV, "no memory to end a save");
   xlm_status status = xlm_store_share(s->store, &mine, sizeof mine, all, err);
-  if (status == XLM_OK && s->store->peers) status = hear(s, all, processes, over, err);
-  if (status == XLM_OK && s->store->peers && *over) status = share_blocks(s, err);
-  if (status == XLM_OK && !s->store->peers) {
-    *over = mine.over;
-    if (mine.status) *err = s->err, status = s->written;
-  }
+  if (status == XLM_OK) status = hear(s, all, processes, over, err);
+  if (status == XLM_OK && *over) status = share_blocks(s, err);
   free(all);
   return status;
 }

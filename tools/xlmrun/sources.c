@@ -160,7 +160,8 @@ static xlm_status check_text(session *s, const xlm_data *d) {
 // Tokens of another tokenizer than the one that is named would be decoded to other text.
 static xlm_status check_tokenizer(session *s, const xlm_data *d) {
   const xlm_token_manifest *m = xlm_data_manifest(d);
-  const char *name = named_tokenizer(s);
+  const char *name = run_tokenizer_path(s);
+  bool given = xlm_setting_given(s->settings, XLM_SET_tokenizer);
   xlm_tokenizer *t;
   if (!m || !name) return XLM_OK;
   XLM_TRY(xlm_tokenizer_open(name, &t, &s->err));
@@ -168,8 +169,9 @@ static xlm_status check_tokenizer(session *s, const xlm_data *d) {
   xlm_tokenizer_close(t);
   if (same) return XLM_OK;
   return xlm_fail(&s->err, XLM_USER,
-                  "the tokens of '%s' were made with '%s' (%s), which is not '%s': leave out --tokenizer",
-                  xlm_data_first(d), m->tokenizer ? m->tokenizer : "bytes", m->path, name);
+                  "the tokens of '%s' were made with '%s' (%s), which is not '%s': %s",
+                  xlm_data_first(d), m->tokenizer ? m->tokenizer : "bytes", m->path, name,
+                  given ? "leave out --tokenizer" : "make tokens with this one, which the weights are for");
 }
 
 static xlm_status options_of(session *s, xlm_data_options *o) {

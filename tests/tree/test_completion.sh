@@ -57,6 +57,7 @@ for shell in bash zsh fish; do
   completes $shell 'xlmrun train llama --optimizer mu' muon
   completes $shell 'xlmrun train llama --data te' text.txt
   completes $shell 'xlmrun tokenize te' text.txt
+  completes $shell 'xlmrun tokenizer tr' train
   completes $shell 'xlmrun export --format g' gguf
 done
 completes bash 'xlmc plan ' folder/

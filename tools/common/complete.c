@@ -21,6 +21,7 @@ typedef struct completion {
   const xlm_command *c;
   const char *word;   // to be completed
   const char *before; // what precedes it in the shell's word, as `--format=`
+  bool is_first;      // it is the first word after the command
   const char *model;  // named on the command line; NULL: none
   xlm_text *out;
 } completion;
@@ -213,16 +214,29 @@ static void commands(const completion *w) {
   offer(w, "--help", 6, NULL);
 }
 
-// What the forms of the command begin with: models, plans, files, runs.
+// Offers the word after the command in a form that has one of its own: `tokenizer train FILE...`.
+static bool subcommand(const completion *w, const char *form, size_t n) {
+  size_t before = strlen(w->p->name) + 1 + strlen(w->c->name) + 1, end = before;
+  while (end < n && form[end] >= 'a' && form[end] <= 'z') end++;
+  if (!w->is_first || end <= before || (end < n && form[end] != ' ')) return false;
+  offer(w, form + before, end - before, NULL);
+  return true;
+}
+
+// What the forms of the command begin with: words of their own, models, plans, files, runs.
 static void operands(const completion *w) {
   const char *form, *at = w->c->usage ? w->c->usage : "";
   xlm_arena *a = w->out->arena;
   xlm_text forms = xlm_text_new(a);
-  for (size_t n; xlm_usage_form(&at, &form, &n); xlm_text_add(&forms, "\n")) // up to the first flag
-    for (size_t i = 0; i < n && (form[i] != '-' || form[i + 1] != '-'); i++)
+  bool words = false;
+  for (size_t n; xlm_usage_form(&at, &form, &n); xlm_text_add(&forms, "\n")) {
+    words |= subcommand(w, form, n);
+    for (size_t i = 0; i < n && (form[i] != '-' || form[i + 1] != '-'); i++) // up to the first flag
       xlm_text_addn(&forms, form + i, 1);
+  }
   bool model = strstr(forms.data, "MODEL.xlm"), plan = strstr(forms.data, "PLAN.json");
   bool run = strstr(forms.data, "CHECKPOINT") || strstr(forms.data, "RUN");
+  if (words) return;
   if (model) names_in(w, xlm_share_models(a), ".xlm");
   if (strstr(forms.data, "FILE"))
     files(w);
@@ -277,6 +291,7 @@ void xlm_complete(const xlm_program *p, const char *const *words, int n, xlm_tex
   w.c = n > 1 ? xlm_program_find(p, words[0]) : NULL;
   if (n < 2 || (n == 2 && !strcmp(words[0], "help"))) commands(&w);
   if (!w.c) return;
+  w.is_first = n == 2;
   w.model = model_of(&w, words, n);
   const char *equals = !strncmp(w.word, "--", 2) ? strchr(w.word, '=') : NULL, *last = words[n - 2];
   if (equals) {

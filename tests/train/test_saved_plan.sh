@@ -138,7 +138,7 @@ cp one.json named_plan
 expect 0 'checkpoint after2/' "$run" train "${settings[@]:2}" --max-steps 1 --output-dir after2 --data corpus.txt corpus.txt named_plan
 expect 1 "one model, plan or checkpoint at a time: what is 'one.json'?" "$run" train zero.json --output-dir n --data corpus.txt one.json
 expect 0 'nats per byte' "$run" eval --eval-batches 2 --data corpus.txt after
-echo '{"a": 1}' >data.json
+printf '{\n  "a": 1\n}\n' >data.json # text, as it has no object per line
 expect 0 'checkpoint after3/' "$run" train one.json --max-steps 1 --output-dir after3 "${settings[@]:2}" --data corpus.txt data.json
 expect 1 "'one.json' and --model zero.json: which of them?" "$run" train one.json --model zero.json --output-dir n
 expect 1 "which of them?" "$run" train "$model" --model "$source_dir/models/gpt2.xlm" --output-dir n

@@ -247,15 +247,8 @@ static void factors(xlm_walk *w, const xlm_weight_factor *f) {
   }
 }
 
-static void stored(xlm_walk *w, uint32_t scope, const xlm_weight *e) {
-  if (!e->stored) return;
-  uint32_t in = add_scope(w, e->stored->span, scope);
-  define(w, in, XLM_SYMBOL_INDEX, "value", e->stored->span, w->section);
-  xlm_walk_expr(w, in, e->stored);
-}
-
 static void weights(xlm_walk *w, uint32_t scope, const xlm_stmt *s) {
-  w->section = s;
+  (void)scope;
   for (const xlm_weight *e = s->weights.entries; e; e = e->next) {
     for (const xlm_weight_group *g = e->layout; g; g = g->next) factors(w, g->factors);
     for (const xlm_weight_split *p = e->splits; p; p = p->next) {
@@ -263,7 +256,7 @@ static void weights(xlm_walk *w, uint32_t scope, const xlm_stmt *s) {
       xlm_walk_names(w, XLM_SCOPE_GLOBAL, p->to);
     }
     external_name(w, e);
-    stored(w, scope, e);
+    xlm_walk_expr(w, XLM_SCOPE_GLOBAL, e->stored);
   }
 }
 

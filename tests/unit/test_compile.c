@@ -83,6 +83,7 @@ static const struct {
   const char *after;
   uint32_t properties; // of the training step, cut into two stages of two ranks
 } stops[] = {{"elaborate", 0},
+             {"lora", 0},
              {"simplify", XLM_SIMPLIFIED},
              {"global_batch", XLM_COUNTED},
              {"eval_weights", XLM_COUNTED}, // of evaluation
@@ -104,6 +105,7 @@ static const struct {
 static const char staged[] = "model m\n"
                              "dim vocab = 8\n"
                              "dim hidden = 4\n"
+                             "dim wide = 3\n"
                              "dim seq = 2\n"
                              "shard vocab over tp\n"
                              "input tokens[batch, seq] of vocab\n"
@@ -113,12 +115,15 @@ static const char staged[] = "model m\n"
                              "  param w[hidden] ~ ones\n"
                              "  h = relu(h * w)\n"
                              "}\n"
-                             "loss mean(h)\n";
+                             "param top[hidden, wide] ~ normal(1)\n"
+                             "loss mean(h @ top)\n";
 
 static xlm_compile_options two_stages(void) {
   xlm_compile_options o = xlm_compile_defaults();
   o.settings.batch = 2;
+  static const xlm_lora adapter = {.match = "top", .rank = 1, .alpha = 1};
   o.train.microbatches = 2;
+  o.train.lora = &adapter, o.train.n_lora = 1;
   o.mesh = (xlm_mesh){.n = 2, .axis = {"pp", "tp"}, .size = {2, 2}};
   plan_for_here(&o, "cpu", 1);
   return o;

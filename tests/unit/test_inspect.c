@@ -58,13 +58,16 @@ static bool is_language(xlm_arena *a, const char *word) {
 }
 
 // Names without a symbol: of the model, of weights sections, of metrics; indices in paths of weights; the
-// stream of tokens after `from`; keys of groups.
+// stream of tokens after `from`; keys of groups; the element of a parameter in a formula of a weights
+// section.
 static bool has_no_symbol(const char *text, const char *at) {
   static const char *const before[] = {"model ", "weights ", "metric ", "from "};
   for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
     size_t n = strlen(before[i]);
     if (at >= text + n && !strncmp(at - n, before[i], n)) return true;
   }
+  for (const char *c = strstr(text, "\nweights "); c && c < at; c = strstr(c + 1, "\nweights "))
+    if (strstr(c, "\n}") > at && !strncmp(at, "value", 5)) return true;
   const char *line = at;
   while (line > text && line[-1] != '\n') line--;
   for (const char *c = strstr(text, "\nconfig "); c && c < at; c = strstr(c + 1, "\nconfig "))

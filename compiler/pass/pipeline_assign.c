@@ -41,11 +41,12 @@ static operand_parts look_at_operands(const xlm_stages *s, const xlm_node_info *
   return o;
 }
 
+// Of values that every stage computes; beside them may be those that any can repeat.
 static bool all_everywhere(const xlm_stages *s, const xlm_node_info *n) {
   int computed = 0;
   for (int i = 0; i < n->n_in; i++) {
     xlm_node def = s->g->values[n->in[i]].def;
-    if (xlm_is_leaf(&s->g->nodes[def])) continue;
+    if (xlm_is_leaf(&s->g->nodes[def]) || s->part[def] == XLM_PART_ANY) continue;
     if (s->part[def] != XLM_PART_EVERYWHERE) return false;
     computed++;
   }

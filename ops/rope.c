@@ -183,7 +183,7 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_rope = {
     .name = "rope",
-    .facts = {.linear = 1, .mixes = XLM_KEY(feature), .published = {XLM_A_base, "rope_theta", 10000}},
+    .facts = {.linear = 1, .mixes = XLM_KEY(feature) | XLM_KEY(over), .published = {XLM_A_base, "rope_theta", 10000}},
     .min_in = 1,
     .max_in = 3,
     .n_out = 1,

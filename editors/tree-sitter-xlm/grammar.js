@@ -50,7 +50,8 @@ module.exports = grammar({
     setting: ($) => seq(field('name', $.name), '=', $._expression),
     weights: ($) => seq('weights', field('name', $.name), '{', repeat($.entry), '}'),
     entry: ($) =>
-      seq($.path, '=', $.string, optional($.layout), optional(seq('where', list($.split))), optional('optional')),
+      seq($.path, '=', $.string, optional($.layout), optional(seq('where', list($.split))),
+          optional(seq('as', $._expression)), optional('optional')),
     split: ($) => seq($.name, '=', repeat1($.name)),
     path: ($) => seq($.name, repeat(choice(seq('.', $.name), seq('[', choice($.name, $.number), ']')))),
     layout: ($) => seq('[', optional(list($.part)), ']'),

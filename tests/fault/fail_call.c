@@ -211,9 +211,12 @@ size_t fread(void *data, size_t size, size_t n, FILE *f) {
   REAL(fread);
   return fails(READ, "fread") ? 0 : real(data, size, n, f);
 }
+// A stream writes the rest of what was short by itself; of a failure it keeps a mark (ferror).
 size_t fwrite(const void *data, size_t size, size_t n, FILE *f) {
   REAL(fwrite);
-  return f != stderr && fails(WRITE, "fwrite") ? 0 : real(data, size, n, f);
+  if (f == stderr || !fails(WRITE, "fwrite") || fail_as == SHORT) return real(data, size, n, f);
+  f->_flags |= 0x20; // _IO_ERR_SEEN
+  return 0;
 }
 int fclose(FILE *f) {
   REAL(fclose);

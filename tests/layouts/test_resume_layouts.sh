@@ -4,8 +4,10 @@
 . "$(dirname "$0")/../train/xlmrun_lib.sh"
 
 sizes=(--hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40 --vocab-size 256 --seq-length 32)
-train=("$run" train "$source_dir/models/gpt2.xlm" --data corpus.txt "${sizes[@]}" --global-batch-size 8 --micro-batch-size 2
-  --learning-rate 1e-2 --lr-schedule constant --warmup-steps 3 --log-interval 1 --eval-interval 0 --keep-checkpoints 0 --seed 5
+# Letters: what is rare in a text has large updates, which amplify rounding.
+tr -cd 'a-z \n' <corpus.txt >letters.txt
+train=("$run" train "$source_dir/models/gpt2.xlm" --data letters.txt "${sizes[@]}" --global-batch-size 8 --micro-batch-size 2
+  --learning-rate 3e-3 --lr-schedule constant --warmup-steps 3 --log-interval 1 --eval-interval 0 --keep-checkpoints 0 --seed 5
   --threads 2)
 
 # same_curve A B: the losses of two metrics files, within rounding.

@@ -6,7 +6,7 @@ expect 0 'GFLOP/s of the model' "${bench[@]}"
 ! grep -q MFU out.txt || fail "MFU of an unknown peak: $(cat out.txt)"
 expect 0 'MFU (peak 67000 GFLOP/s, h100)' "${bench[@]}" --cluster h100
 expect 0 'MFU (peak 134000 GFLOP/s, h100)' "${bench[@]}" --cluster h100 --dp 2
-expect 1 'cannot read `h1000`' "${bench[@]}" --cluster h1000
+expect 1 'there is no cluster `h1000`' "${bench[@]}" --cluster h1000
 train=("$run" train "$model" --data corpus.txt "${tiny[@]}" --device cuda --max-steps 2 --overwrite --output-dir run)
 expect 0 'tok/s' "${train[@]}"
 ! grep -q MFU out.txt || fail "MFU of an unknown peak: $(cat out.txt)"

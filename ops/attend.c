@@ -2,7 +2,9 @@
 // work in tiles and store one logsumexp per query, from which attend_bwd recomputes the probabilities. What
 // operands may be: attend_infer.c.
 #include <math.h>
+#include <string.h>
 
+#include "compiler/ir/chunk.h"
 #include "ops/attend_priv.h"
 
 enum { Q, K, V, OUT, LSE, DOUT };
@@ -160,6 +162,11 @@ static double visible(const xlm_graph *g, const xlm_node_info *n) {
   const xlm_dim_info *q = &g->dims[seq[0]], *k = &g->dims[kv_seq[0]];
   if (!xlm_attr_int(&n->attrs, XLM_A_causal, 0)) return (double)q->size * (double)k->size;
   int64_t window = xlm_attr_int(&n->attrs, XLM_A_window, 0);
+  xlm_dim past[XLM_MAX_RANK];
+  if (xlm_attr_dims(&n->attrs, XLM_A_past, past)) { // as if the caches were full
+    int64_t before = g->dims[past[0]].size;
+    return (double)visible_in_run(before, q->size, before + k->size, window);
+  }
   return (double)(visible_in_run(q->offset - k->offset, q->size - q->tail, k->size, window) +
                   visible_in_run(q->tail_offset - k->offset, q->tail, k->size, window));
 }
@@ -192,6 +199,84 @@ static void cost_bias_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) { // al
   cost_products(g, n, 1, 1, out);
 }
 
+// ---- decoding: attention over the keys of earlier places
+
+static xlm_dim sequence_of(const xlm_node_info *n, xlm_attr_key key) {
+  xlm_dim d[XLM_MAX_RANK] = {0};
+  xlm_attr_dims(&n->attrs, key, d);
+  return d[0];
+}
+
+static xlm_reach reach(const xlm_graph *g, xlm_node node, const bool *sequence) {
+  const xlm_node_info *n = xlm_node_at(g, node);
+  if (!sequence[sequence_of(n, XLM_A_kv_seq)]) return (xlm_reach){.along = XLM_ALONG_LOCAL};
+  bool causal = xlm_attr_int(&n->attrs, XLM_A_causal, 0) && sequence[sequence_of(n, XLM_A_seq)];
+  if (!causal)
+    return (xlm_reach){.along = XLM_ALONG_AHEAD,
+                       .help = "write attend(q, k, v, causal): a query then sees keys up to its own place"};
+  if (xlm_attr_operand(&n->attrs, n->n_in, XLM_OPERAND_PREFIX) >= 0)
+    return (xlm_reach){.along = XLM_ALONG_AHEAD,
+                       .help = "leave `prefix` out: its keys are seen by queries before them"};
+  return (xlm_reach){
+      .along = XLM_ALONG_BACK, .cached = 1u << K | 1u << V, .back = xlm_attr_int(&n->attrs, XLM_A_window, 0)};
+}
+
+// Is it what the data says of documents? Then decoding is in one document.
+static bool is_of_data(const xlm_graph *g, xlm_val v) {
+  const xlm_node_info *n = xlm_val_node(g, v);
+  while (n->n_in == 1) n = xlm_val_node(g, n->in[0]);
+  return xlm_node_is(n, XLM_LEAF_INPUT) && !strcmp(xlm_attr_text(&n->attrs, XLM_A_source, ""), "documents");
+}
+
+// A bias or mask numbers keys from the beginning, so its keys' dimension is not made of tokens here.
+static const char *wrong_term(const xlm_chunk *c, int at) {
+  const xlm_node_info *n = xlm_chunk_node(c);
+  const xlm_graph *g = c->b->g;
+  const xlm_type *t = xlm_val_type(g, c->in[at]);
+  bool one = sequence_of(n, XLM_A_seq) == sequence_of(n, XLM_A_kv_seq);
+  for (xlm_dim d = 1; d < c->all->g->n_dims; d++)
+    if (c->all->dim[d] && xlm_type_find(t, c->all->dim[d]) >= 0 && (one || c->all->dim[d] != c->all->chunk))
+      return "has a bias or mask that is computed for each key";
+  return NULL;
+}
+
+static void chunk(xlm_chunk *c) {
+  const xlm_node_info *n = xlm_chunk_node(c);
+  xlm_val in[16] = {c->in[Q], c->in[K], c->in[V]};
+  int64_t given[XLM_OPERANDS];
+  uint32_t count = 0;
+  if (!c->cache[K]) {
+    xlm_chunk_emit(c, n->op, c->in, c->n_in, &c->attrs);
+    return;
+  }
+  for (int what = 0; what < XLM_OPERANDS; what++) {
+    int at = xlm_attr_operand(&n->attrs, n->n_in, (xlm_operand)what);
+    bool documents = what == XLM_OPERAND_DOCUMENTS || what == XLM_OPERAND_KV_DOCUMENTS;
+    if (at >= 0 && documents && is_of_data(c->all->g, n->in[at])) continue;
+    if (at >= 0 && documents) c->wrong = "has documents that the model computes";
+    if (what == XLM_OPERAND_BIAS || what == XLM_OPERAND_MASK)
+      c->wrong = at < 0 ? c->wrong : wrong_term(c, at);
+    xlm_val v = what == XLM_OPERAND_PAST_K   ? c->cache[K]
+                : what == XLM_OPERAND_PAST_V ? c->cache[V]
+                : what == XLM_OPERAND_START  ? c->all->start
+                : at >= 0                    ? c->in[at]
+                                             : 0;
+    if (!v) continue;
+    in[3 + count] = v;
+    given[count++] = what;
+  }
+  if (c->wrong) {
+    c->help = "in decoding, what is said of keys may depend on their places, not on their tokens; documents "
+              "come from the "
+              "data: `input ids[batch, seq] of seq from documents`";
+    return;
+  }
+  xlm_attr_put_dims(&c->attrs, XLM_A_seq, &c->all->chunk, 1);
+  xlm_attr_put_dims(&c->attrs, XLM_A_kv_seq, &c->all->chunk, 1);
+  xlm_attr_put_ints(&c->attrs, XLM_A_operands, given, count);
+  xlm_chunk_emit(c, n->op, in, 3 + (int)count, &c->attrs);
+}
+
 static const xlm_param params[] = {{"q", XLM_P_TENSOR, 0, true},
                                    {"k", XLM_P_TENSOR, 0, true},
                                    {"v", XLM_P_TENSOR, 0, true},
@@ -215,7 +300,8 @@ static const xlm_param params[] = {{"q", XLM_P_TENSOR, 0, true},
 
 enum {
   MASKS = 1 << XLM_OPERAND_BIAS | 1 << XLM_OPERAND_SLOPES | 1 << XLM_OPERAND_MASK |
-          1 << XLM_OPERAND_DOCUMENTS | 1 << XLM_OPERAND_KV_DOCUMENTS | 1 << XLM_OPERAND_PREFIX
+          1 << XLM_OPERAND_DOCUMENTS | 1 << XLM_OPERAND_KV_DOCUMENTS | 1 << XLM_OPERAND_PREFIX,
+  CACHES = 1 << XLM_OPERAND_PAST_K | 1 << XLM_OPERAND_PAST_V | 1 << XLM_OPERAND_START
 };
 
 #define COMMON                                                                                               \
@@ -229,21 +315,29 @@ enum {
 #define Q_K_V "[* seq heads feature], [* kv_seq kv_heads feature], [* kv_seq kv_heads v_feature], "
 #define RESULTS "[* seq heads v_feature], [* seq heads], [* seq heads v_feature], " // out, lse, dout
 #define BIAS_SLOPES "[* seq kv_seq heads], [* heads], "
-#define MASK_AND_ON "[* seq kv_seq heads], [* seq], [* kv_seq], [*]" // mask, documents, kv_documents, prefix
+#define DOCUMENTS "[* seq], [* kv_seq], [*]" // documents, kv_documents, prefix
+#define MASK_AND_ON "[* seq kv_seq heads], " DOCUMENTS
 #define WHOLE "kv_seq: whole, kv_heads: match heads, feature: whole, v_feature: whole"
+#define PAST ", [* past kv_heads feature], [* past kv_heads v_feature], [*]" // past_k, past_v, start
 
 const xlm_op xlm_op_attend = {
     .name = "attend",
     .facts = {.product = XLM_PRODUCT_ATTENTION,
-              .mixes = XLM_KEY(kv_seq) | XLM_KEY(feature) | XLM_KEY(v_feature)},
+              .mixes =
+                  XLM_KEY(kv_seq) | XLM_KEY(past) | XLM_KEY(keys) | XLM_KEY(feature) | XLM_KEY(v_feature)},
     .min_in = 3,
-    .max_in = 10,
+    .max_in = 13,
     .n_out = 2,
     .params = params,
-    XLM_TAKES(COMMON, {XLM_A_operands, .may = true, .among = MASKS | 1 << XLM_OPERAND_SINK}),
-    .layout = Q_K_V BIAS_SLOPES "[* heads], " MASK_AND_ON
-                                " -> [* seq heads v_feature], [* seq heads] | seq: place, " WHOLE,
+    XLM_TAKES(COMMON, {XLM_A_operands, .may = true, .among = MASKS | 1 << XLM_OPERAND_SINK | CACHES},
+              {XLM_A_past, XLM_ANYWHERE, 1, 1, .may = true, .without = "no caches"},
+              {XLM_A_keys, XLM_ANYWHERE, 1, 1, .may = true, .without = "no caches"}),
+    .layout =
+        Q_K_V "[* seq kv_seq keys heads], [* heads], [* heads], [* seq kv_seq keys heads], " DOCUMENTS PAST
+              " -> [* seq heads v_feature], [* seq heads] | seq: place, past: whole, keys: whole, " WHOLE,
     .infer = infer,
+    .reach = reach,
+    .chunk = chunk,
     .grad = grad,
     .cost = cost,
     .doc =
@@ -271,7 +365,15 @@ const xlm_op xlm_op_attend = {
         "key is seen if all of them allow it, and `prefix` extends `causal` and `window`. A query that sees "
         "no key has result 0. Where queries and keys share `seq`, it is the keys' in a bias or mask; for one "
         "with both, rename it in k and v. Gradients: to q, k, v, bias, slopes and sink. Tiles of other "
-        "documents are skipped."};
+        "documents are skipped.\n\nIn decoding, `past_k` and `past_v` are caches (`cache_put`) with a "
+        "dimension `past` in the "
+        "place of the sequence, and query and key i have the place `start[..]` + i: a query sees the keys of "
+        "the cached "
+        "places, those from start less the size of `past`, but at least 0, to start - 1, and then the given "
+        "ones. "
+        "`causal`, `window` and `slopes` are of these places, and a bias or mask has, instead of the keys' "
+        "sequence, a "
+        "dimension that numbers keys from the beginning."};
 
 const xlm_op xlm_op_attend_bwd = {
     .name = "attend_bwd",

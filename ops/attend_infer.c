@@ -136,6 +136,7 @@ static bool check_numbers(xlm_infer *x) {
 // The dimensions that an optional operand may have, and must have (0: none).
 typedef struct allowed {
   bool heads, queries, keys;
+  xlm_dim numbers; // with caches: the dimension that numbers all keys, instead of their sequence
   xlm_dim needs;
   const char *what; // in words
 } allowed;
@@ -143,7 +144,7 @@ typedef struct allowed {
 static bool may_have(const xlm_infer *x, const allowed *a, xlm_dim d, xlm_dim seq, xlm_dim kv_seq) {
   xlm_dim feature[XLM_MAX_RANK];
   xlm_attr_dims(&x->attrs, XLM_A_feature, feature);
-  if (d == kv_seq && a->keys) return true;
+  if (a->numbers ? d == a->numbers : d == kv_seq && a->keys) return true;
   if (d == seq) return a->queries;
   if (d == kv_seq || d == feature[0] || xlm_type_find(xlm_infer_type(x, Q), d) < 0) return false;
   return a->heads || xlm_type_find(xlm_infer_type(x, K), d) >= 0;
@@ -210,25 +211,84 @@ static bool infer_prefix(xlm_infer *x) {
   return is_whole_numbers(x, XLM_OPERAND_PREFIX);
 }
 
+// ---- caches: keys and values of earlier places
+
+// The dimension of a bias or mask that is not one of queries.
+static bool infer_keys(xlm_infer *x, xlm_operand what, xlm_dim *keys) {
+  int at = xlm_infer_operand(x, what), n;
+  if (at < 0) return true;
+  xlm_dim own = lone_dim(xlm_infer_type(x, at), xlm_infer_type(x, Q), 0, 0, &n);
+  if (n > 1 || (*keys && own && own != *keys))
+    return xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, at, "`%s` %s has several dimensions that queries lack",
+                          xlm_enum_name(XLM_ENUM_OPERAND, what),
+                          xlm_infer_dims_text(x, xlm_infer_type(x, at)));
+  if (own) *keys = own;
+  return true;
+}
+
+// As the keys, with another dimension in the place of the sequence.
+static bool infer_past(xlm_infer *x, xlm_operand what, int of, xlm_dim seq, xlm_dim *past) {
+  int at = xlm_infer_operand(x, what), n, more;
+  const xlm_type *t = xlm_infer_type(x, of);
+  xlm_dim own = at < 0 ? 0 : lone_dim(xlm_infer_type(x, at), t, 0, 0, &n);
+  xlm_dim lacked = at < 0 ? 0 : lone_dim(t, xlm_infer_type(x, at), 0, 0, &more);
+  bool fits = own && n == 1 && more == 1 && lacked == seq && (!*past || *past == own);
+  if (!fits || xlm_infer_type(x, at)->dtype != t->dtype)
+    return xlm_infer_fail(
+        x, XLM_FAULT_DIM_MISMATCH, at < 0 ? of : at,
+        "the caches of keys and values are as these, %s, with another dimension in the place of `%s`",
+        xlm_infer_dims_text(x, t), name_of(x, seq));
+  *past = own;
+  return true;
+}
+
+static bool infer_caches(xlm_infer *x, xlm_dim seq, xlm_dim kv_seq, xlm_dim *keys) {
+  xlm_dim past = 0;
+  int start = xlm_infer_operand(x, XLM_OPERAND_START);
+  *keys = 0;
+  if (start < 0 && xlm_infer_operand(x, XLM_OPERAND_PAST_K) < 0 &&
+      xlm_infer_operand(x, XLM_OPERAND_PAST_V) < 0)
+    return true;
+  if (xlm_infer_operand(x, XLM_OPERAND_DOCUMENTS) >= 0)
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "with caches, all keys are of one document");
+  if (start < 0 || seq != kv_seq)
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1,
+                          "with caches, queries and keys have one sequence, and a `start` in it");
+  if (!infer_past(x, XLM_OPERAND_PAST_K, K, seq, &past) ||
+      !infer_past(x, XLM_OPERAND_PAST_V, V, seq, &past) || !infer_keys(x, XLM_OPERAND_BIAS, keys) ||
+      !infer_keys(x, XLM_OPERAND_MASK, keys))
+    return false;
+  xlm_infer_set_dims(x, XLM_A_past, &past, 1);
+  if (*keys) xlm_infer_set_dims(x, XLM_A_keys, keys, 1);
+  return true;
+}
+
 static bool infer_optionals(xlm_infer *x, xlm_dim seq, xlm_dim kv_seq) {
-  bool one = seq == kv_seq; // which is then that of keys
-  allowed scores = {
-      .heads = true, .queries = !one, .keys = true, .what = "dimensions of queries, and the keys' sequence"};
+  xlm_dim numbers;
+  if (!infer_caches(x, seq, kv_seq, &numbers)) return false;
+  bool cached = xlm_infer_operand(x, XLM_OPERAND_START) >= 0;
+  bool one = seq == kv_seq && !cached; // which is then that of keys
+  allowed scores = {.heads = true,
+                    .queries = !one,
+                    .keys = !cached,
+                    .numbers = numbers,
+                    .what = "dimensions of queries, and the keys' sequence"};
   allowed heads = {.heads = true, .what = "dimensions of queries besides the sequence and one head's vector"};
   allowed samples = {.what = "dimensions that queries and keys share, besides the sequence"};
   allowed queries = samples, keys = samples;
   queries.queries = true, queries.needs = seq,
   queries.what = "the queries' sequence and dimensions of samples";
   keys.keys = true, keys.needs = kv_seq, keys.what = "the keys' sequence and dimensions of samples";
-  return infer_documents(x, seq, kv_seq) && infer_prefix(x) && is_real(x, XLM_OPERAND_BIAS) &&
-         is_real(x, XLM_OPERAND_SLOPES) && is_real(x, XLM_OPERAND_SINK) &&
+  return infer_documents(x, seq, kv_seq) && infer_prefix(x) && is_whole_numbers(x, XLM_OPERAND_START) &&
+         is_real(x, XLM_OPERAND_BIAS) && is_real(x, XLM_OPERAND_SLOPES) && is_real(x, XLM_OPERAND_SINK) &&
          infer_optional(x, XLM_OPERAND_BIAS, scores, seq, kv_seq) &&
          infer_optional(x, XLM_OPERAND_MASK, scores, seq, kv_seq) &&
          infer_optional(x, XLM_OPERAND_SLOPES, heads, seq, kv_seq) &&
          infer_optional(x, XLM_OPERAND_SINK, heads, seq, kv_seq) &&
          infer_optional(x, XLM_OPERAND_DOCUMENTS, queries, seq, kv_seq) &&
          infer_optional(x, XLM_OPERAND_KV_DOCUMENTS, keys, seq, kv_seq) &&
-         infer_optional(x, XLM_OPERAND_PREFIX, samples, seq, kv_seq);
+         infer_optional(x, XLM_OPERAND_PREFIX, samples, seq, kv_seq) &&
+         infer_optional(x, XLM_OPERAND_START, samples, seq, kv_seq);
 }
 
 bool xlm_attend_infer(xlm_infer *x, xlm_dim *v_feature) {

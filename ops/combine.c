@@ -38,6 +38,12 @@ static void cost_bwd(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   cost_of(g, n, 3, out);
 }
 
+// A token sums its own rows.
+static xlm_reach reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
+  (void)g, (void)n, (void)sequence;
+  return (xlm_reach){.along = XLM_ALONG_LOCAL};
+}
+
 static const xlm_param params[] = {{"ys", XLM_P_TENSOR, 0, true},
                                    {"w", XLM_P_TENSOR, 0, true},
                                    {"e", XLM_P_TENSOR, 0, true},
@@ -61,6 +67,7 @@ const xlm_op xlm_op_combine = {
         "routed: match "
         "over",
     .infer = infer,
+    .reach = reach,
     .grad = grad,
     .cost = cost,
     .doc = "`combine(ys, w, e)`: for every token the sum over its choices of `w * (its row of ys)`: "

@@ -27,6 +27,10 @@ static void cut(const xlm_cut *x) {
   x->out[0] = cut_add(x->b, y, before);
 }
 
+static void chunk(xlm_chunk *c) {
+  cut_chunk(c, cut, (cut_idle[]){{0, 0}}, 1);
+}
+
 static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   out->flops = (double)xlm_type_elements(xlm_val_type(g, xlm_node_at(g, n)->in[0]), g->dims);
 }
@@ -48,6 +52,8 @@ const xlm_op xlm_op_cumsum = {
     .layout = "[* seq] -> [* seq] | seq: place, *: linear",
     .cut = cut,
     .cut_along = XLM_A_seq,
+    .reach = cut_reach,
+    .chunk = chunk,
     .infer = infer,
     .grad = grad,
     .cost = cost,

@@ -65,6 +65,12 @@ static void grad(xlm_grad *x) {
   x->din[0] = xlm_emit(x->b, XLM_OP_DISPATCH_BWD, in, 2, &as);
 }
 
+// The rows of a token are its own, wherever they lie.
+static xlm_reach reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
+  (void)g, (void)n, (void)sequence;
+  return (xlm_reach){.along = XLM_ALONG_LOCAL};
+}
+
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
                                    {"e", XLM_P_TENSOR, 0, true},
                                    {"experts", XLM_P_DIM, XLM_A_experts, false},
@@ -86,6 +92,7 @@ const xlm_op xlm_op_dispatch = {
     .layout = "[over *], [over active] -> [experts routed *], [] | active: whole, experts: whole, routed: "
               "match over",
     .infer = infer,
+    .reach = reach,
     .grad = grad,
     .doc = "`xs = dispatch(x, e)`: x[tokens .., hidden] and the chosen experts e[tokens .., active] give "
            "xs[experts, routed, "

@@ -360,7 +360,7 @@ static const xlm_param params_2[] = {{"x", XLM_P_TENSOR, 0, true}, {"y", XLM_P_T
 static const xlm_param params_3[] = {
     {"x", XLM_P_TENSOR, 0, true}, {"y", XLM_P_TENSOR, 0, true}, {"z", XLM_P_TENSOR, 0, true}, {0}};
 static const xlm_param params_cast[] = {
-    {"x", XLM_P_TENSOR, 0, true}, {"dtype", XLM_P_ENUM, XLM_A_dtype, true}, {0}};
+    {"x", XLM_P_TENSOR, 0, true}, {"dtype", XLM_P_ENUM, XLM_A_dtype, false}, {0}};
 
 static const char flat[] = "its derivative is 0 wherever it exists";
 static const char first_order[] = "only first derivatives are defined";
@@ -487,7 +487,8 @@ const xlm_op xlm_op_cast = {
     .infer = infer_cast,
     .params = params_cast,
     .grad = cast_grad,
-    .doc = "`x` in another element type. In model text `f32(x)` asks for full precision in a bf16 run."};
+    .doc = "`cast(x)`: `x` in the element type of the run (`--dtype`), after a part in full precision; "
+           "`cast(x, dtype = bf16)`: in any run. `f32(x)` asks for full precision in a bf16 run."};
 const xlm_op xlm_op_i32 = {
     FN(i32, 1), .infer = infer_i32, .no_grad = flat,
     .doc =

@@ -1,4 +1,5 @@
 // iota: the indices along a dimension. Every rank computes those of its own part.
+#include "compiler/ir/chunk.h"
 #include "ops/shape_priv.h"
 
 static bool infer(xlm_infer *x) {
@@ -11,6 +12,20 @@ static bool infer(xlm_infer *x) {
   return true;
 }
 
+// Along the sequence under its own name: another name of it numbers all places, as of the keys of a bias.
+static xlm_reach reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
+  bool placed = sequence[xlm_val_type(g, xlm_node_at(g, n)->out)->dim[0]];
+  return (xlm_reach){.along = placed ? XLM_ALONG_PLACED : XLM_ALONG_LOCAL};
+}
+
+static void chunk(xlm_chunk *c) {
+  const xlm_node_info *n = xlm_chunk_node(c);
+  if (xlm_attr_has_dim(&n->attrs, XLM_A_dims, c->all->seq))
+    c->out[0] = xlm_chunk_positions(c->all);
+  else
+    xlm_chunk_emit(c, XLM_OP_IOTA, NULL, 0, &c->attrs);
+}
+
 static const xlm_param params[] = {{"dim", XLM_P_DIM, XLM_A_dims, true}, {0}};
 
 const xlm_op xlm_op_iota = {
@@ -21,6 +36,8 @@ const xlm_op xlm_op_iota = {
     XLM_TAKES({XLM_A_dims, XLM_OUT(0), 1, 1}),
     .layout = "-> [*]",
     .infer = infer,
+    .reach = reach,
+    .chunk = chunk,
     .no_grad = "indices do not depend on anything",
     .doc =
         "`iota(d)`: 0, 1, 2, .. along dimension `d`, as integers. Where `d` is split, every rank has the "

@@ -47,6 +47,12 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
                (double)xlm_type_bytes(xlm_val_type(g, node->in[1]), g->dims);
 }
 
+// A row for each token; a table of places is whole.
+static xlm_reach reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
+  (void)g, (void)n, (void)sequence;
+  return (xlm_reach){.along = XLM_ALONG_LOCAL};
+}
+
 static const xlm_param params[] = {{"table", XLM_P_TENSOR, 0, true},
                                    {"tokens", XLM_P_TENSOR, 0, true},
                                    {"over", XLM_P_OVER, XLM_A_vocab, false},
@@ -62,6 +68,7 @@ const xlm_op xlm_op_lookup = {
     XLM_TAKES({XLM_A_vocab, XLM_IN(0), 1, 1}),
     .layout = "[vocab *], [*] -> [*] | vocab: index",
     .infer = infer,
+    .reach = reach,
     .grad = grad,
     .cost = cost,
     .doc = "`lookup(table, tokens)`: for each token the table's row of that number, `y[.., rest] = "

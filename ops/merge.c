@@ -1,6 +1,7 @@
 // merge: adjacent dimensions become one, `heads head -> hidden`; no data moves. The inverse of split. A rule
 // cannot insert nodes, so dimensions that are not adjacent in memory are rejected, with a hint at the permute
 // that would help.
+#include "compiler/ir/chunk.h"
 #include "ops/shape_priv.h"
 
 static bool check_sizes(xlm_infer *x, const xlm_dim *from, int n, xlm_dim to) {
@@ -58,6 +59,24 @@ static void grad(xlm_grad *x) {
   x->din[0] = xlm_emit(x->b, XLM_OP_SPLIT, &x->dout[0], 1, &back);
 }
 
+static xlm_reach reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
+  (void)g, (void)n, (void)sequence;
+  return (xlm_reach){.along = XLM_ALONG_LOCAL};
+}
+
+static void chunk(xlm_chunk *c) {
+  const xlm_attrs *as = &xlm_chunk_node(c)->attrs;
+  xlm_dim to[XLM_MAX_RANK], here[XLM_MAX_RANK];
+  xlm_attrs mapped = xlm_attr_freeze(&c->attrs);
+  int n = xlm_attr_dims(&mapped, XLM_A_from, here);
+  int64_t size = 1;
+  xlm_attr_dims(as, XLM_A_to, to);
+  for (int i = 0; i < n; i++) size *= c->b->g->dims[here[i]].size;
+  if (c->all->sequence[to[0]]) to[0] = xlm_chunk_dim(c->all, to[0], size);
+  xlm_attr_put_dims(&c->attrs, XLM_A_to, to, 1);
+  xlm_chunk_emit(c, XLM_OP_MERGE, c->in, c->n_in, &c->attrs);
+}
+
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {"dims", XLM_P_ARROW, 0, true}, {0}};
 
 const xlm_op xlm_op_merge = {
@@ -71,6 +90,8 @@ const xlm_op xlm_op_merge = {
     XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 8}, {XLM_A_to, XLM_OUT(0), 1, 8}),
     .layout = "[* from] -> [* to] | from: whole, to: whole, *: linear",
     .infer = infer,
+    .reach = reach,
+    .chunk = chunk,
     .grad = grad,
     .doc = "`merge(x, heads head -> hidden)`: two or more neighbouring dimensions as one, the first the "
            "outermost; the sizes "

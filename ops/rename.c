@@ -1,5 +1,6 @@
 // rename: new names for dimensions of the same sizes; no data moves. All names change at once, so `a b -> b
 // a` swaps.
+#include "compiler/ir/chunk.h"
 #include "ops/shape_priv.h"
 
 static bool replace(xlm_infer *x, xlm_dim from, xlm_dim to) {
@@ -53,6 +54,18 @@ static void grad(xlm_grad *x) {
   x->din[0] = xlm_emit(x->b, XLM_OP_RENAME, &x->dout[0], 1, &back);
 }
 
+static void chunk(xlm_chunk *c) {
+  const xlm_attrs *as = &xlm_chunk_node(c)->attrs;
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK], here[XLM_MAX_RANK];
+  xlm_attrs mapped = xlm_attr_freeze(&c->attrs);
+  int n = xlm_attr_dims(as, XLM_A_from, from);
+  xlm_attr_dims(as, XLM_A_to, to), xlm_attr_dims(&mapped, XLM_A_from, here);
+  for (int i = 0; i < n; i++)
+    if (here[i] != from[i]) to[i] = xlm_chunk_dim(c->all, to[i], c->b->g->dims[here[i]].size);
+  xlm_attr_put_dims(&c->attrs, XLM_A_to, to, n);
+  xlm_chunk_emit(c, XLM_OP_RENAME, c->in, c->n_in, &c->attrs);
+}
+
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {"dims", XLM_P_ARROW, 0, true}, {0}};
 
 const xlm_op xlm_op_rename = {
@@ -66,6 +79,7 @@ const xlm_op xlm_op_rename = {
     XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 8}, {XLM_A_to, XLM_OUT(0), 1, 8}),
     .layout = "[* from] -> [* to] | from: match to, *: linear",
     .infer = infer,
+    .chunk = chunk,
     .grad = grad,
     .doc = "`rename(x, seq -> kv_seq)`: the same tensor, with dimension `seq` called `kv_seq`; both have the "
            "same size. "

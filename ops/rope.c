@@ -2,6 +2,7 @@
 // gradient is the same op with the opposite rotation.
 #include <math.h>
 
+#include "compiler/ir/chunk.h"
 #include "ops/shape_priv.h"
 #include "runtime/base/json.h"
 
@@ -163,6 +164,30 @@ static const char *published(const xlm_graph *g, xlm_node n, xlm_arena *a) {
   return t.data;
 }
 
+static bool is_placed(const xlm_node_info *n, const bool *sequence) {
+  xlm_dim seq[XLM_MAX_RANK];
+  return xlm_attr_dims(&n->attrs, XLM_A_seq, seq) && sequence[seq[0]];
+}
+
+static xlm_reach reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
+  return (xlm_reach){.along = is_placed(xlm_node_at(g, n), sequence) ? XLM_ALONG_PLACED : XLM_ALONG_LOCAL};
+}
+
+static void chunk(xlm_chunk *c) {
+  const xlm_node_info *n = xlm_chunk_node(c);
+  xlm_val in[3] = {c->in[0]};
+  if (!is_placed(n, c->all->sequence)) {
+    xlm_chunk_emit(c, XLM_OP_ROPE, c->in, c->n_in, &c->attrs);
+    return;
+  }
+  int64_t position = xlm_attr_int(&n->attrs, XLM_A_position, 0);
+  in[1] = xlm_chunk_positions(c->all);
+  if (position) in[1] = xlm_op2(c->b, XLM_OP_ADD, in[1], xlm_scalar(c->b, (double)position));
+  xlm_attr_drop(&c->attrs, XLM_A_seq);
+  xlm_attr_drop(&c->attrs, XLM_A_position);
+  xlm_chunk_emit(c, XLM_OP_ROPE, in, 2, &c->attrs);
+}
+
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
                                    {"positions", XLM_P_TENSOR, 0, false},
                                    {"factors", XLM_P_TENSOR, 0, false},
@@ -183,7 +208,9 @@ static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
 
 const xlm_op xlm_op_rope = {
     .name = "rope",
-    .facts = {.linear = 1, .mixes = XLM_KEY(feature) | XLM_KEY(over), .published = {XLM_A_base, "rope_theta", 10000}},
+    .facts = {.linear = 1,
+              .mixes = XLM_KEY(feature) | XLM_KEY(over),
+              .published = {XLM_A_base, "rope_theta", 10000}},
     .min_in = 1,
     .max_in = 3,
     .n_out = 1,
@@ -206,6 +233,8 @@ const xlm_op xlm_op_rope = {
               {XLM_A_scale, .low = -XLM_ATTR_MOST, .high = XLM_ATTR_MOST, .may = true, .unset = 1}),
     .layout = "[* seq feature], [*], [over] -> [* seq feature] | seq: place, feature: whole, over: whole",
     .infer = infer,
+    .reach = reach,
+    .chunk = chunk,
     .grad = grad,
     .cost = cost,
     .published = published,

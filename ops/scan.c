@@ -79,6 +79,10 @@ static void cut(const xlm_cut *x) {
   x->out[0] = cut_add(x->b, h, xlm_op2(x->b, XLM_OP_MUL, product, before));
 }
 
+static void chunk(xlm_chunk *c) {
+  cut_chunk(c, cut, (cut_idle[]){{A, 1}, {B, 0}}, 2);
+}
+
 static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
   out->flops = 2 * (double)xlm_type_elements(xlm_val_type(g, xlm_node_at(g, n)->in[B]), g->dims);
 }
@@ -101,6 +105,8 @@ const xlm_op xlm_op_scan = {
     .layout = "[* seq], [* seq] -> [* seq] | seq: place",
     .cut = cut,
     .cut_along = XLM_A_seq,
+    .reach = cut_reach,
+    .chunk = chunk,
     .infer = infer,
     .grad = grad,
     .cost = cost,

@@ -1,5 +1,6 @@
 // shift: y[t] = x[t - by] along a dimension, with zeros at the edge: the previous token, the taps of a causal
 // convolution.
+#include "compiler/ir/chunk.h"
 #include "ops/cut_priv.h"
 
 static bool infer(xlm_infer *x) {
@@ -59,6 +60,31 @@ static void cut(const xlm_cut *x) {
     x->out[0] = of_neighbour(x, seq, by, n, size);
 }
 
+static xlm_reach reach(const xlm_graph *g, xlm_node node, const bool *sequence) {
+  const xlm_attrs *as = &xlm_node_at(g, node)->attrs;
+  xlm_dim seq[XLM_MAX_RANK];
+  int64_t by = xlm_attr_int(as, XLM_A_start, 1);
+  xlm_attr_dims(as, XLM_A_seq, seq);
+  if (!sequence[seq[0]] || by == 0) return (xlm_reach){.along = XLM_ALONG_LOCAL};
+  if (by < 0) return (xlm_reach){.along = XLM_ALONG_AHEAD, .help = "a positive `by` looks back"};
+  return (xlm_reach){.along = XLM_ALONG_BACK, .cached = 1, .back = by};
+}
+
+static void chunk(xlm_chunk *c) {
+  int64_t by = xlm_attr_int(&xlm_chunk_node(c)->attrs, XLM_A_start, 1);
+  xlm_attr_list l = xlm_attr_list_new(c->b->g->arena);
+  if (!c->cache[0]) {
+    xlm_chunk_emit(c, XLM_OP_SHIFT, c->in, c->n_in, &c->attrs);
+    return;
+  }
+  xlm_attr_put_dims(&l, XLM_A_seq, &c->all->chunk, 1);
+  xlm_attr_put_int(&l, XLM_A_start, by);
+  bool all = by >= c->b->g->dims[c->all->chunk].size; // all rows are in the cache
+  xlm_dim past = xlm_chunk_past(c, 0);
+  if (all) xlm_attr_put_dims(&l, XLM_A_past, &past, 1);
+  xlm_chunk_emit(c, XLM_OP_CACHE_ROWS, (xlm_val[]){c->cache[0], c->all->start, c->in[0]}, all ? 2 : 3, &l);
+}
+
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
                                    {"over", XLM_P_OVER, XLM_A_seq, false},
                                    {"by", XLM_P_INT, XLM_A_start, false},
@@ -76,6 +102,8 @@ const xlm_op xlm_op_shift = {
     .infer = infer,
     .cut = cut,
     .cut_along = XLM_A_seq,
+    .reach = reach,
+    .chunk = chunk,
     .grad = grad,
     .doc = "`shift(x, over seq, by = 1)`: `y[t] = x[t - by]` along `seq` (the default dimension), zero where "
            "t - by lies "

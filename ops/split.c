@@ -1,5 +1,6 @@
 // split: one dimension becomes several, `hidden -> heads head`; no data moves. The first of the new
 // dimensions is the outermost: index of hidden = index of heads * size of head + index of head.
+#include "compiler/ir/chunk.h"
 #include "ops/shape_priv.h"
 
 static bool check_sizes(xlm_infer *x, xlm_dim from, const xlm_dim *to, int n) {
@@ -43,6 +44,23 @@ static void grad(xlm_grad *x) {
   x->din[0] = xlm_emit(x->b, XLM_OP_MERGE, &dy, 1, &back);
 }
 
+static xlm_reach reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
+  (void)g, (void)n, (void)sequence;
+  return (xlm_reach){.along = XLM_ALONG_LOCAL};
+}
+
+// The parts of what was merged. The sequence itself cannot be split: a chunk has no such parts.
+static void chunk(xlm_chunk *c) {
+  const xlm_attrs *as = &xlm_chunk_node(c)->attrs;
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  int n = xlm_attr_dims(as, XLM_A_to, to);
+  xlm_attr_dims(as, XLM_A_from, from);
+  for (int i = 0; i < n && c->all->sequence[from[0]]; i++)
+    if (c->all->sequence[to[i]] && c->all->dim[to[i]]) to[i] = c->all->dim[to[i]];
+  xlm_attr_put_dims(&c->attrs, XLM_A_to, to, n);
+  xlm_chunk_emit(c, XLM_OP_SPLIT, c->in, c->n_in, &c->attrs);
+}
+
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true}, {"dims", XLM_P_ARROW, 0, true}, {0}};
 
 const xlm_op xlm_op_split = {
@@ -56,6 +74,8 @@ const xlm_op xlm_op_split = {
     XLM_TAKES({XLM_A_from, XLM_IN(0), 1, 8}, {XLM_A_to, XLM_OUT(0), 1, 8}),
     .layout = "[* from] -> [* to] | from: whole, to: whole, *: linear",
     .infer = infer,
+    .reach = reach,
+    .chunk = chunk,
     .grad = grad,
     .doc = "`split(x, hidden -> heads head)`: dimension `hidden` as two, `heads` the outer one; the sizes "
            "must multiply to "

@@ -82,7 +82,7 @@ static void keep_larger(double *at, double x) {
 // Adds the time by which this variant exceeds the others.
 static void add_segment(sums *s, const xlm_schedule_plan *sp, const xlm_segment *g, double times,
                         const xlm_segment_cost *cost, const xlm_segment_cost *shorter) {
-  if (g->kind == XLM_SEG_EVAL) return;
+  if (xlm_segment_program(g->kind) != XLM_PROGRAM_TRAIN) return;
   double serial = cost->compute + cost->communication;
   s->compute += times * cost->compute;
   s->communication += times * cost->communication;
@@ -117,7 +117,8 @@ static double floor_of(const xlm_cluster *c, const xlm_rank_plan *r) {
   double seconds = 0;
   for (uint32_t s = 0; s < r->n_segments; s++) {
     const xlm_segment *g = &r->segments[s];
-    for (uint32_t i = g->first; g->kind != XLM_SEG_EVAL && i < g->first + g->n; i++)
+    if (xlm_segment_program(g->kind) != XLM_PROGRAM_TRAIN) continue;
+    for (uint32_t i = g->first; i < g->first + g->n; i++)
       seconds += (double)xlm_plan_runs(r, s) * xlm_estimate_floor(c, r, &r->instrs[i]);
   }
   return seconds;
@@ -140,7 +141,7 @@ static sums sum_up(const xlm_plan *p, const xlm_cluster *c, const xlm_schedule_p
     xlm_segment_cost *cost = XLM_NEW_N(a, xlm_segment_cost, r->n_segments);
     const xlm_segment_cost **shorter = XLM_NEW_N(a, const xlm_segment_cost *, r->n_segments);
     for (uint32_t i = 0; i < r->n_segments; i++) {
-      if (r->segments[i].kind == XLM_SEG_EVAL) continue;
+      if (xlm_segment_program(r->segments[i].kind) != XLM_PROGRAM_TRAIN) continue;
       cost[i] = xlm_estimate_segment(c, p, r, &r->segments[i], a);
       if (xlm_plan_whole(r, i) != i) shorter[xlm_plan_whole(r, i)] = &cost[i];
     }

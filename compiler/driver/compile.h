@@ -6,13 +6,25 @@
 #include "compiler/pass/pass.h"
 #include "runtime/plan/plan.h"
 
+// Sets of programs. Prefill and decode belong together: settings.batch sequences of at most settings.seq
+// tokens.
+enum {
+  XLM_WITH_TRAIN = 1 << XLM_PROGRAM_TRAIN,
+  XLM_WITH_EVAL = 1 << XLM_PROGRAM_EVAL,
+  XLM_WITH_PREFILL = 1 << XLM_PROGRAM_PREFILL,
+  XLM_WITH_DECODE = 1 << XLM_PROGRAM_DECODE
+};
+
 typedef struct xlm_compile_options {
   xlm_elaborate_options settings; // preset, sets, batch (of one microbatch), seq, dtype
   xlm_train_options train;
   xlm_recompute recompute;
   int loss_chunks; // parts of the rows for which logits and loss are computed at a time; 0: by their size
-  bool with_train, with_eval; // which segments the plan has; generate and eval use with_train = false
-  bool outputs_only;          // evaluation computes the model's outputs, not its losses and metrics
+  uint32_t programs; // which the plan has: a set of XLM_WITH_..
+  bool outputs_only; // evaluation computes the model's outputs, not its losses and metrics
+  bool with_samples; // beside training the plan can write text: it has prefill and decode or, where the model has
+                     // none, evaluation computes its outputs, too
+  int64_t chunk;     // positions of every sequence that prefill takes at once, at most settings.seq
   uint64_t seed;
   uint64_t memory_limit;                    // bytes per rank; 0 = none
   xlm_mesh mesh;                            // empty = one rank; an axis `pp` makes a pipeline
@@ -20,7 +32,7 @@ typedef struct xlm_compile_options {
   bool reduce_each;                         // gradients are reduced per microbatch, not per step (zero >= 2)
   const char *schedule;                     // of the pipeline: gpipe, 1f1b, interleaved, zb-h1
   const char *schedule_csv, *schedule_path; // text of a schedule file to use instead; NULL
-  int chunks;                               // parts per stage (interleaved); 0 = 1
+  int chunks; // parts per stage; 0: one per loop over the same layers (interleaved: or 2)
   const int32_t *stage_rounds;              // rounds of each part; NULL = balanced
   int n_stage_rounds;
   const xlm_plan_setting *asked; // these options as a run file has them, stored in the plan
@@ -33,6 +45,10 @@ typedef struct xlm_compile_options {
 } xlm_compile_options;
 
 xlm_compile_options xlm_compile_defaults(void);
+
+static inline bool xlm_compile_makes(const xlm_compile_options *o, xlm_program_id p) {
+  return o->programs >> p & 1;
+}
 
 typedef struct xlm_compiled {
   const xlm_source *source;

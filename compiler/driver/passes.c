@@ -6,6 +6,7 @@
 #include "compiler/driver/times.h"
 #include "compiler/driver/whole_plan.h"
 #include "compiler/pass/global_batch.h"
+#include "compiler/pass/incremental.h"
 #include "compiler/pass/lora.h"
 #include "runtime/base/clock.h"
 #include "runtime/plan/mesh.h"
@@ -38,9 +39,10 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   bool adapted = o->train.n_lora > 0; // then groups may be of parameters that the next pass adds
   if (!g || c->diags->errors || (!adapted && !xlm_optimizer_check(g, &o->train, c->diags))) return NULL;
   if (!c->options->settings.section && !xlm_config_check(g, c->diags)) return NULL;
-  bool beside_training = !s.training && o->with_train;
-  if (beside_training) g->outputs.n = 0; // evaluation uses losses and metrics; whole logits are not needed
-  if (o->outputs_only) g->losses.n = g->metrics.n = 0;
+  bool decodes = c->program == XLM_PROGRAM_PREFILL || c->program == XLM_PROGRAM_DECODE;
+  bool beside_training = c->program == XLM_PROGRAM_EVAL && xlm_compile_makes(o, XLM_PROGRAM_TRAIN);
+  if (beside_training && !o->with_samples) g->outputs.n = 0; // evaluation uses losses and metrics
+  if (o->outputs_only || decodes) g->losses.n = g->metrics.n = 0;
   return g;
 }
 
@@ -60,6 +62,31 @@ static xlm_graph *lora(xlm_pass_context *c, const xlm_graph *g) {
 
 static xlm_graph *simplify(xlm_pass_context *c, const xlm_graph *g) {
   return xlm_pass_simplify(g, c->scratch);
+}
+
+static const char *no_decoding(const xlm_pass_context *c) {
+  bool decodes = c->program == XLM_PROGRAM_PREFILL || c->program == XLM_PROGRAM_DECODE;
+  return decodes ? NULL : "the program computes whole sequences";
+}
+
+static xlm_graph *incremental(xlm_pass_context *c, const xlm_graph *g) {
+  xlm_incremental_options o = {.places =
+                                   c->program == XLM_PROGRAM_DECODE ? 1 : xlm_compile_chunk(g, c->options)};
+  xlm_incremental_fault f;
+  xlm_graph *out = xlm_pass_incremental(g, c->scratch, &o, &f);
+  if (out) return out;
+  xlm_diag *diag = xlm_diag_push(c->diags, XLM_E_INCREMENTAL, f.span, "%s", f.text);
+  if (f.help) xlm_diag_help(c->diags, diag, "%s", f.help);
+  return NULL;
+}
+
+static const char *many_rows(const xlm_pass_context *c) {
+  if (c->program != XLM_PROGRAM_DECODE) return "the program computes many rows at once";
+  return stages_of(c) > 1 ? "there are several stages, each with its own part of the order" : NULL;
+}
+
+static xlm_graph *stack_products(xlm_pass_context *c, const xlm_graph *g) {
+  return xlm_pass_stack_products(g, c->scratch);
 }
 
 static xlm_graph *global_batch(xlm_pass_context *c, const xlm_graph *g) {
@@ -133,41 +160,72 @@ static xlm_graph *partition(xlm_pass_context *c, const xlm_graph *g) {
   return now.graph;
 }
 
-static bool refuse_pipeline(xlm_pass_context *c, const xlm_error *err) {
-  xlm_diag_push(c->diags, XLM_E_MESH_PIPELINE, (xlm_span){0, 0}, "%s", err->text);
+// loops: of which each has a part on every stage; 1: none
+static bool refuse_pipeline(xlm_pass_context *c, const xlm_error *err, int32_t loops) {
+  xlm_diag *g = xlm_diag_push(c->diags, XLM_E_MESH_PIPELINE, (xlm_span){0, 0}, "%s", err->text);
+  if (loops > 1 && !c->options->chunks)
+    xlm_diag_help(
+        c->diags, g,
+        "every stage has a part for each of the %d loops over its layers; with --virtual-stages 1 it "
+        "has one part, and loops on several stages have copies of their weights",
+        loops);
   return false;
 }
 
+static bool is_named(const xlm_compile_options *o, const char *schedule) {
+  return !o->schedule_csv && !strcmp(o->schedule, schedule);
+}
+
+// Parts per stage. Not said: a part for each loop over the same layers, so that the stage has these once.
+static int chunks_for(const xlm_compile_options *o, const xlm_loops *loops, int stages) {
+  bool may = is_named(o, "1f1b") || is_named(o, "interleaved");
+  if (o->chunks > 0) return o->chunks;
+  if (may && loops->n > 1 && loops->rounds >= stages) return loops->n;
+  return is_named(o, "interleaved") ? 2 : 1;
+}
+
+// 1f1b of several parts per stage is interleaved.
 static xlm_status make_schedule(xlm_pass_context *c, int stages, int chunks, xlm_error *err) {
   const xlm_compile_options *o = c->options;
+  bool interleave = !o->chunks && chunks > 1;
   if (o->schedule_csv)
     XLM_TRY(xlm_schedule_read_csv(c->arena, o->schedule_path, o->schedule_csv, strlen(o->schedule_csv),
                                   stages, chunks, o->train.microbatches, &c->schedule, err));
   else
-    XLM_TRY(
-        xlm_schedule_make(c->arena, o->schedule, stages, chunks, o->train.microbatches, &c->schedule, err));
+    XLM_TRY(xlm_schedule_make(c->arena, interleave ? "interleaved" : o->schedule, stages, chunks,
+                              o->train.microbatches, &c->schedule, err));
   return xlm_schedule_check(c->schedule, c->arena, err);
 }
 
-static void forget_stages(xlm_pass_context *c, int program) {
+static void forget_stages(xlm_pass_context *c, xlm_program_id program) {
   if (c->staged[program].arena) xlm_arena_free(c->staged[program].arena);
   c->staged[program] = (struct xlm_staged){0};
 }
 
-// Both programs are cut alike: by the training step if there is one.
+// All programs are cut alike: by the training step if there is one.
 static bool cut_pipeline(xlm_pass_context *c, const xlm_graph *g) {
   const xlm_compile_options *o = c->options;
-  int stages = stages_of(c), chunks = o->chunks > 0 ? o->chunks : 1;
+  int stages = stages_of(c);
   xlm_error err;
   if (c->pipeline.stages) return true;
-  for (int p = 0; p < XLM_PROGRAMS; p++) forget_stages(c, p); // of another cut
+  for (int p = 0; p < XLM_PROGRAMS; p++) forget_stages(c, (xlm_program_id)p); // of another cut
   xlm_round_costs costs = xlm_pipeline_costs(g, c->arena);
+  int chunks = chunks_for(o, &costs.loops, stages), apart = chunks % costs.loops.n ? 1 : costs.loops.n;
   if (xlm_pipeline_cut(&costs, c->arena, stages, chunks, o->stage_rounds, o->n_stage_rounds, &c->pipeline,
                        &err) != XLM_OK)
-    return refuse_pipeline(c, &err);
+    return refuse_pipeline(c, &err, apart);
   c->pipeline.pp_axis = xlm_mesh_axis(&o->mesh, "pp");
-  if (c->program == XLM_PROGRAM_EVAL) return true;
-  return make_schedule(c, stages, chunks, &err) == XLM_OK || refuse_pipeline(c, &err);
+  if (c->program != XLM_PROGRAM_TRAIN) return true;
+  return make_schedule(c, stages, chunks, &err) == XLM_OK || refuse_pipeline(c, &err, apart);
+}
+
+static xlm_graph *refuse_torn(xlm_pass_context *c, const xlm_graph *g, xlm_val state) {
+  xlm_diag *d = xlm_diag_push(c->diags, XLM_E_MESH_PIPELINE, xlm_val_node(g, state)->span,
+                              "several stages read `%s`, which exists on one", g->values[state].name);
+  xlm_diag_help(c->diags, d,
+                "layers that share keys and values belong on one stage: fewer stages (--pp), another cut "
+                "(--stage-rounds), or tp in place of pp");
+  return NULL;
 }
 
 // Decisions about a graph apply to all stages that share it.
@@ -178,6 +236,8 @@ static xlm_graph *pipeline(xlm_pass_context *c, const xlm_graph *g) {
     last->of = g;
     last->arena = xlm_arena_child(c->arena);
     last->stages = xlm_pipeline_assign(g, last->arena, &c->pipeline);
+    xlm_val torn = xlm_stages_torn_state(last->stages);
+    if (torn) return refuse_torn(c, g, torn);
   }
   return xlm_pass_pipeline(last->stages, c->scratch, c->coord[c->pipeline.pp_axis]);
 }
@@ -220,6 +280,21 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                            .what = "folds constants, merges equal nodes, drops dead ones",
                            .gives = XLM_SIMPLIFIED,
                            .run = simplify},
+    [XLM_PASS_INCREMENTAL] =
+        {.name = "incremental",
+         .what = "the graph of some places of the sequence at a time, with caches of what is before them",
+         .needs = XLM_SIMPLIFIED,
+         .excludes = XLM_COUNTED | XLM_DIFFERENTIATED | XLM_PARTITIONED | XLM_FUSED,
+         .breaks = XLM_SIMPLIFIED,
+         .idle = no_decoding,
+         .run = incremental},
+    [XLM_PASS_STACK_PRODUCTS] =
+        {.name = "stack_products",
+         .what = "independent products of the same weights become one, of their rows together",
+         .needs = XLM_SIMPLIFIED,
+         .excludes = XLM_COUNTED | XLM_DIFFERENTIATED | XLM_PARTITIONED | XLM_FUSED,
+         .idle = many_rows,
+         .run = stack_products},
     [XLM_PASS_GLOBAL_BATCH] = {.name = "global_batch",
                                .what =
                                    "losses that are those of the whole batch, whatever microbatches it has",
@@ -392,12 +467,16 @@ void xlm_passes_release(const xlm_pass_context *c, xlm_graph *g) {
   xlm_graph_free(g);
 }
 
-void xlm_passes_forget(xlm_pass_context *c, int program) {
+void xlm_passes_forget(xlm_pass_context *c, xlm_program_id program) {
   if (c->partitioning[program]) xlm_partition_free(c->partitioning[program]);
   if (c->partitioned[program].graph) xlm_graph_free(c->partitioned[program].graph);
   c->partitioning[program] = NULL;
   c->partitioned[program].graph = NULL;
   forget_stages(c, program);
+}
+
+void xlm_passes_forget_all(xlm_pass_context *c) {
+  for (int p = 0; p < XLM_PROGRAMS; p++) xlm_passes_forget(c, (xlm_program_id)p);
 }
 
 xlm_graph *xlm_passes_run(xlm_pass_context *c, const xlm_pass_id *list, const xlm_graph *g) {

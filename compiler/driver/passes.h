@@ -13,6 +13,8 @@ typedef enum xlm_pass_id {
   XLM_PASS_ELABORATE,
   XLM_PASS_LORA,
   XLM_PASS_SIMPLIFY,
+  XLM_PASS_INCREMENTAL,
+  XLM_PASS_STACK_PRODUCTS,
   XLM_PASS_GLOBAL_BATCH,
   XLM_PASS_EVAL_WEIGHTS,
   XLM_PASS_DIFFERENTIATE,
@@ -31,21 +33,18 @@ typedef enum xlm_pass_id {
   XLM_PASS_COUNT
 } xlm_pass_id;
 
-// A plan has two programs, compiled by the same passes with the same options.
-enum { XLM_PROGRAM_TRAIN, XLM_PROGRAM_EVAL, XLM_PROGRAMS };
-
 // The inputs and results of passes besides the graph, for one compilation.
 typedef struct xlm_pass_context {
   xlm_arena *arena;
   xlm_arena *scratch; // of the running pass; freed when it ends
   const xlm_compile_options *options;
   xlm_diags *diags;
-  int program;
+  xlm_program_id program;   // the one that is compiled, by the passes and options of all
   const xlm_ast *ast;       // elaborate: the model
   int32_t recompute_rounds; // for recompute with XLM_RECOMPUTE_AUTO: the number of rounds
   // Results of `prepare` of the passes that run per rank; computed once for all ranks.
   xlm_partitioning *partitioning[XLM_PROGRAMS];
-  xlm_pipeline pipeline; // of both programs; stages = 0: not decided yet
+  xlm_pipeline pipeline; // of all programs; stages = 0: not decided yet
   xlm_schedule_plan *schedule;
   int32_t coord[XLM_MAX_AXES]; // of the rank
   struct xlm_partitioned { // the last partitioned graph: the stages of one coordinate share it, see passes.c
@@ -98,6 +97,7 @@ xlm_graph *xlm_passes_run(xlm_pass_context *c, const xlm_pass_id *list, const xl
 // Frees the graph of a pass, unless it is stored for other ranks.
 void xlm_passes_release(const xlm_pass_context *c, xlm_graph *g);
 // Frees what is stored for other ranks of this program; preparation starts again.
-void xlm_passes_forget(xlm_pass_context *c, int program);
+void xlm_passes_forget(xlm_pass_context *c, xlm_program_id program);
+void xlm_passes_forget_all(xlm_pass_context *c);
 
 #endif

@@ -21,16 +21,18 @@ static uint64_t signature(const xlm_pass_context *c) {
   return h;
 }
 
-static bool run_passes(xlm_pass_context *c, const xlm_pass_id *passes, int program, const xlm_graph *g,
-                       xlm_graph **out) {
-  *out = NULL;
-  if (!g) return true;
-  c->program = program;
-  *out = xlm_passes_run(c, passes, g);
-  return *out != NULL;
+static bool run_passes(xlm_pass_context *c, const xlm_pass_id *passes,
+                       const xlm_graph *const graphs[XLM_PROGRAMS], xlm_graph *out[XLM_PROGRAMS]) {
+  for (int p = 0; p < XLM_PROGRAMS; p++) {
+    if (!graphs[p]) continue;
+    c->program = (xlm_program_id)p;
+    if (!(out[p] = xlm_passes_run(c, passes, graphs[p]))) return false;
+    XLM_ASSERT(out[p]->properties & XLM_FUSED, "what is lowered is fused");
+  }
+  return true;
 }
 
-static bool lower(xlm_pass_context *c, const xlm_graph *train, const xlm_graph *eval, xlm_rank_plan **out) {
+static bool lower(xlm_pass_context *c, xlm_graph *const graphs[XLM_PROGRAMS], xlm_rank_plan **out) {
   const xlm_compile_options *o = c->options;
   xlm_lower_options lo = {.microbatches = o->train.microbatches,
                           .mesh = &o->mesh,
@@ -42,7 +44,7 @@ static bool lower(xlm_pass_context *c, const xlm_graph *train, const xlm_graph *
   xlm_span at;
   xlm_error err;
   double start = xlm_clock_seconds();
-  xlm_status status = xlm_lower(c->arena, train, eval, &lo, out, &at, &err);
+  xlm_status status = xlm_lower(c->arena, (const xlm_graph *const *)graphs, &lo, out, &at, &err);
   if (status == XLM_ENV) xlm_arena_exhausted(c->arena, 0);
   if (status != XLM_OK) {
     xlm_diag_push(c->diags, XLM_E_NO_KERNEL, at, "%s", err.text);
@@ -54,20 +56,16 @@ static bool lower(xlm_pass_context *c, const xlm_graph *train, const xlm_graph *
   return true;
 }
 
-xlm_rank_plan *xlm_rank_plan_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
-                                  const xlm_graph *eval) {
+xlm_rank_plan *xlm_rank_plan_make(xlm_pass_context *c, const xlm_pass_id *passes,
+                                  const xlm_graph *const graphs[XLM_PROGRAMS]) {
   struct xlm_made made = {signature(c), c->recompute_rounds, NULL};
-  xlm_graph *t, *e;
+  xlm_graph *local[XLM_PROGRAMS] = {0};
   for (uint32_t i = 0; i < c->n_made; i++)
     if (c->made[i].signature == made.signature && c->made[i].recompute_rounds == made.recompute_rounds)
       return c->made[i].plan;
-  if (!run_passes(c, passes, XLM_PROGRAM_TRAIN, train, &t)) return NULL;
-  if (!run_passes(c, passes, XLM_PROGRAM_EVAL, eval, &e)) return NULL;
-  XLM_ASSERT((!t || t->properties & XLM_FUSED) && (!e || e->properties & XLM_FUSED),
-             "what is lowered is fused");
-  if (!lower(c, t, e, &made.plan)) return NULL;
-  if (t && t != train) xlm_passes_release(c, t);
-  if (e && e != eval) xlm_passes_release(c, e);
+  if (!run_passes(c, passes, graphs, local) || !lower(c, local, &made.plan)) return NULL;
+  for (int p = 0; p < XLM_PROGRAMS; p++)
+    if (local[p] && local[p] != graphs[p]) xlm_passes_release(c, local[p]);
   XLM_PUSH(c->arena, c->made, c->n_made, c->cap_made, made);
   return made.plan;
 }
@@ -91,8 +89,8 @@ xlm_rank_place *xlm_rank_plans_distinct(xlm_pass_context *c, uint32_t *n) {
   return at;
 }
 
-bool xlm_rank_plans_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
-                         const xlm_graph *eval, xlm_rank_plans *out) {
+bool xlm_rank_plans_make(xlm_pass_context *c, const xlm_pass_id *passes,
+                         const xlm_graph *const graphs[XLM_PROGRAMS], xlm_rank_plans *out) {
   *out = (xlm_rank_plans){.n_ranks = (uint32_t)xlm_mesh_ranks(&c->options->mesh)};
   const xlm_rank_place *at = xlm_rank_plans_distinct(c, &out->n_rank_plans);
   out->rank_plan_of = XLM_NEW_N(c->arena, uint32_t, out->n_ranks);
@@ -103,7 +101,7 @@ bool xlm_rank_plans_make(xlm_pass_context *c, const xlm_pass_id *passes, const x
   }
   for (uint32_t i = 0; i < out->n_rank_plans; i++) {
     memcpy(c->coord, at[i].coord, sizeof c->coord);
-    if (!(out->rank_plans[i] = xlm_rank_plan_make(c, passes, train, eval))) return false;
+    if (!(out->rank_plans[i] = xlm_rank_plan_make(c, passes, graphs))) return false;
   }
   return true;
 }

@@ -1,4 +1,4 @@
-// The plans of all ranks, from the graphs of both programs. Ranks whose graphs differ only in offsets share
+// The plans of all ranks, from the graphs of all programs. Ranks whose graphs differ only in offsets share
 // one, so the work grows with the number of distinct stages and uneven pieces, not of ranks.
 #ifndef XLM_DRIVER_RANK_PLANS_H
 #define XLM_DRIVER_RANK_PLANS_H
@@ -19,12 +19,12 @@ typedef struct xlm_rank_place { // the first rank of a distinct rank plan
 // The distinct rank plans, after `prepare`, in the order of their first ranks.
 xlm_rank_place *xlm_rank_plans_distinct(xlm_pass_context *c, uint32_t *n);
 // The plan of the rank at c->coord, possibly an existing one (c->made). NULL: a diagnostic was pushed.
-xlm_rank_plan *xlm_rank_plan_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
-                                  const xlm_graph *eval);
+xlm_rank_plan *xlm_rank_plan_make(xlm_pass_context *c, const xlm_pass_id *passes,
+                                  const xlm_graph *const graphs[XLM_PROGRAMS]);
 
-// Runs `passes`, already prepared, for every distinct rank and lowers the results. train and eval: graphs of
-// all ranks; either may be NULL. false: a diagnostic was pushed.
-bool xlm_rank_plans_make(xlm_pass_context *c, const xlm_pass_id *passes, const xlm_graph *train,
-                         const xlm_graph *eval, xlm_rank_plans *out);
+// Runs `passes`, already prepared, for every distinct rank and lowers the results. graphs: of all ranks, by
+// program; NULL = the plan does not have it. false: a diagnostic was pushed.
+bool xlm_rank_plans_make(xlm_pass_context *c, const xlm_pass_id *passes,
+                         const xlm_graph *const graphs[XLM_PROGRAMS], xlm_rank_plans *out);
 
 #endif

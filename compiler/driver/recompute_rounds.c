@@ -4,8 +4,9 @@
 // The fewest rounds with which the estimates fit are then planned, the stage with the largest estimate first,
 // and the difference between plan and estimate corrects the estimates of that stage; if fewer rounds fit
 // then, they are planned instead. This repeats until a number fits on all stages, and one round fewer does
-// not on one of them. Rank plans made on the way are stored (rank_plans.c) and reused by planning if they
-// have the right number of rounds.
+// not on one of them. Rounds of repeats outside of the pipeline are recomputed after all of its own; of these
+// there are no estimates, only plans, by bisection. Rank plans made on the way are stored (rank_plans.c) and
+// reused by planning if they have the right number of rounds.
 #include "compiler/driver/recompute_rounds.h"
 
 #include <string.h>
@@ -24,10 +25,12 @@ typedef struct place {
 typedef struct chooser {
   xlm_pass_context c; // a copy
   const xlm_pass_id *memory_passes, *rank_passes;
-  const xlm_graph *step, *eval;
+  const xlm_graph *step;
+  const xlm_graph *graphs[XLM_PROGRAMS]; // train: with c.recompute_rounds
   xlm_graph *train; // with c.recompute_rounds
   bool prepared;    // for all ranks
-  int32_t rounds;   // of the model
+  int32_t rounds;   // of the model: first those of the pipeline
+  int32_t piped;    // how many these are
   uint64_t limit;
   xlm_round_costs costs[2]; // no round recomputed, all
   xlm_round_memory *memory;
@@ -38,13 +41,6 @@ typedef struct chooser {
   bool failed;        // a rank plan cannot be made, which planning will report
 } chooser;
 
-static int32_t count_rounds(const xlm_graph *g) {
-  int32_t rounds = 0;
-  for (xlm_node n = 1; n < g->n_nodes; n++)
-    if (g->nodes[n].round >= rounds) rounds = g->nodes[n].round + 1;
-  return rounds;
-}
-
 // ---- plans ----
 
 static bool recompute(chooser *s, int32_t rounds) {
@@ -52,7 +48,7 @@ static bool recompute(chooser *s, int32_t rounds) {
   s->c.program = XLM_PROGRAM_TRAIN;
   s->prepared = false;
   if (s->train) xlm_graph_free(s->train);
-  s->train = xlm_passes_run(&s->c, s->memory_passes, s->step);
+  s->graphs[XLM_PROGRAM_TRAIN] = s->train = xlm_passes_run(&s->c, s->memory_passes, s->step);
   return s->train != NULL;
 }
 
@@ -66,16 +62,19 @@ static bool set_rounds(chooser *s, int32_t rounds) {
   return s->prepared = xlm_passes_prepare(c, s->rank_passes, s->train);
 }
 
-static bool prepare_eval(chooser *s) {
-  s->c.program = XLM_PROGRAM_EVAL;
-  return !s->eval || xlm_passes_prepare(&s->c, s->rank_passes, s->eval);
+static bool prepare_others(chooser *s) {
+  for (int p = XLM_PROGRAM_TRAIN + 1; p < XLM_PROGRAMS; p++) {
+    s->c.program = (xlm_program_id)p;
+    if (s->graphs[p] && !xlm_passes_prepare(&s->c, s->rank_passes, s->graphs[p])) return false;
+  }
+  return true;
 }
 
 // Bytes of the rank plan at this coordinate; 0: it cannot be made.
 static uint64_t plan(chooser *s, const int32_t *coord, int32_t rounds) {
   if (!set_rounds(s, rounds)) return 0;
   memcpy(s->c.coord, coord, sizeof s->c.coord);
-  const xlm_rank_plan *r = xlm_rank_plan_make(&s->c, s->rank_passes, s->train, s->eval);
+  const xlm_rank_plan *r = xlm_rank_plan_make(&s->c, s->rank_passes, s->graphs);
   return r ? r->arena_bytes : 0;
 }
 
@@ -129,9 +128,12 @@ static uint64_t estimate_stage(chooser *s, int stage, int32_t rounds) {
 
 static int64_t estimate(chooser *s, const place *at, int32_t rounds) {
   const xlm_pipeline *p = &s->c.pipeline;
-  uint64_t bytes = p->stages > 1 ? estimate_stage(s, at->coord[p->pp_axis], rounds)
-                                 : xlm_round_memory_states(s->memory, 0, s->rounds) +
-                                       xlm_round_memory_peak(s->memory, rounds);
+  int32_t known = rounds < s->piped ? rounds : s->piped;
+  uint64_t bytes = 0;
+  if (p->stages > 1)
+    bytes = estimate_stage(s, at->coord[p->pp_axis], known);
+  else if (s->piped)
+    bytes = xlm_round_memory_states(s->memory, 0, s->piped) + xlm_round_memory_peak(s->memory, known);
   return (int64_t)bytes + (at->planned ? at->correction : s->correction);
 }
 
@@ -189,9 +191,10 @@ enum { GUESSES = 8 }; // then bisection
 static int32_t search(chooser *s) {
   int32_t low = -1, high = s->rounds; // too few; enough, or all
   for (int tries = 0; high - low > 1 && !s->failed; tries++) {
-    bool guess = tries < GUESSES;
+    bool guess = tries < GUESSES && low < s->piped;
     int32_t r = guess ? fewest(s, low, high) : low + (high - low) / 2;
-    if (r == high) r--; // a plan shows that this does not fit
+    if (r == high)
+      r = s->piped > low && s->piped < high ? s->piped : r - 1; // plans show that this does not fit
     outcome o = try_rounds(s, low, r, guess);
     if (o == FIT) high = r;
     if (o == DO_NOT_FIT) low = r;
@@ -220,6 +223,7 @@ static void list_places(chooser *s) {
 static bool measure_memory(chooser *s) {
   static const xlm_pass_id until_partition[] = {XLM_PASS_PARTITION, XLM_PASS_END};
   xlm_pass_context *c = &s->c;
+  if (!s->piped) return true;
   memcpy(c->coord, s->places[0].coord, sizeof c->coord);
   c->program = XLM_PROGRAM_TRAIN;
   xlm_graph *g = xlm_passes_run(c, until_partition, s->train);
@@ -232,24 +236,25 @@ static bool measure_memory(chooser *s) {
 }
 
 int32_t xlm_recompute_rounds(xlm_pass_context *c, const xlm_pass_id *memory_passes,
-                             const xlm_pass_id *rank_passes, const xlm_graph *step, const xlm_graph *eval) {
+                             const xlm_pass_id *rank_passes, const xlm_graph *step,
+                             const xlm_graph *const others[XLM_PROGRAMS]) {
   chooser s = {.c = *c,
                .memory_passes = memory_passes,
                .rank_passes = rank_passes,
                .step = step,
-               .eval = eval,
-               .rounds = count_rounds(step),
                .limit = c->options->memory_limit};
   xlm_diags quiet; // planning reports the errors
   int32_t rounds = 0;
+  s.rounds = xlm_pass_rounds(step, &s.piped);
   if (!s.limit || !s.rounds || !c->options->backend) return 0;
+  for (int p = XLM_PROGRAM_TRAIN + 1; p < XLM_PROGRAMS; p++) s.graphs[p] = others[p];
   xlm_diags_init(&quiet, c->arena, step->source);
   s.c.diags = &quiet;
   s.c.stop_after = XLM_PASS_END;
-  if (!measure_rounds(&s) || !prepare_eval(&s)) return 0;
+  if (!measure_rounds(&s) || !prepare_others(&s)) return 0;
   list_places(&s);
   if (measure_memory(&s)) rounds = search(&s);
-  for (int p = 0; p < XLM_PROGRAMS; p++) xlm_passes_forget(&s.c, p);
+  xlm_passes_forget_all(&s.c);
   if (s.train) xlm_graph_free(s.train);
   c->made = s.c.made, c->n_made = s.c.n_made, c->cap_made = s.c.cap_made;
   return rounds;

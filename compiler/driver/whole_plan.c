@@ -48,8 +48,13 @@ static int64_t dim_size(const xlm_graph *g, const char *name) {
   return d ? g->dims[d].full : 1;
 }
 
+int64_t xlm_compile_chunk(const xlm_graph *model, const xlm_compile_options *o) {
+  int64_t seq = dim_size(model, "seq");
+  return o->chunk < seq ? o->chunk : seq;
+}
+
 xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph *model,
-                         const xlm_graph *counted, const xlm_rank_plans *ranks,
+                         const xlm_graph *counted, int64_t places, const xlm_rank_plans *ranks,
                          const xlm_compile_options *o) {
   xlm_plan *p = XLM_NEW(a, xlm_plan);
   *p = (xlm_plan){.model = model->model,
@@ -71,7 +76,8 @@ xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph
                   .n_settings = (uint32_t)o->n_asked,
                   .settings = o->asked,
                   .parameters = count_parameters(model)};
-  p->model_flops_per_token = flops_per_token(counted, p->batch * p->seq);
+  p->model_flops_per_token = flops_per_token(counted, p->batch * places);
+  if (xlm_compile_makes(o, XLM_PROGRAM_PREFILL)) p->chunk = xlm_compile_chunk(model, o);
   p->weights = model->weights; // dims keep their indices, since every rank's table begins with the model's
   p->n_weights = model->n_weights;
   p->weights_name = model->weights_name;

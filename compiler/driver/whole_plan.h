@@ -7,9 +7,13 @@
 #include "compiler/driver/rank_plans.h"
 
 // model: the simplified model graph. counted: the graph whose FLOPs are the model's, before recomputation is
-// added.
+// added, of this many places of every sequence.
 xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph *model,
-                         const xlm_graph *counted, const xlm_rank_plans *ranks, const xlm_compile_options *o);
+                         const xlm_graph *counted, int64_t places, const xlm_rank_plans *ranks,
+                         const xlm_compile_options *o);
+
+// Places of every sequence that prefill takes at once: as asked, at most the model's seq.
+int64_t xlm_compile_chunk(const xlm_graph *model, const xlm_compile_options *o);
 
 // Sets the plan's public names and values (config.json).
 void xlm_public_config(xlm_plan *p, const xlm_graph *model, xlm_arena *a);

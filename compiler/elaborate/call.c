@@ -376,16 +376,17 @@ static bool has_one_value(const xlm_expr *x) {
   return x->call.args && !x->call.args->next;
 }
 
-static xlm_el_value to_f32(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
+static xlm_el_value convert(xlm_el *e, xlm_el_frame *f, const xlm_expr *x, xlm_dtype to) {
   const xlm_arg *a = x->call.args;
   if (!a || a->next || a->kind != XLM_ARG_VALUE) {
-    xlm_diag_push(e->diags, XLM_E_ARGUMENTS, x->span, "f32 takes one tensor: f32(x)");
+    const char *name = x->call.callee->text;
+    xlm_diag_push(e->diags, XLM_E_ARGUMENTS, x->span, "%s takes one tensor: %s(x)", name, name);
     return xlm_el_bad();
   }
   xlm_el_value v = xlm_el_one(e, f, a->value);
   if (v.kind != XLM_EL_TENSOR) return v;
   e->b.span = x->span;
-  return xlm_el_tensor(xlm_el_cast(e, v, true));
+  return xlm_el_tensor(xlm_cast_to(&e->b, v.val, to));
 }
 
 static xlm_el_value call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
@@ -400,7 +401,8 @@ static xlm_el_value call(xlm_el *e, xlm_el_frame *f, const xlm_expr *x) {
     xlm_diag_help(e->diags, g, "write %s(..)", name);
     return xlm_el_bad();
   }
-  if (!strcmp(name, "f32")) return to_f32(e, f, x);
+  if (!strcmp(name, "f32")) return convert(e, f, x, xlm_el_wide(e));
+  if (!strcmp(name, "cast") && has_one_value(x)) return convert(e, f, x, e->set->dtype);
   if (xlm_el_is_draw(e, name)) return xlm_el_draw(e, f, x);
   if (xlm_num_find(name) && only_numbers(e, f, x)) return fold(e, f, x, xlm_num_find(name));
   if (!strcmp(name, "max") && (has_over(x) || has_one_value(x))) return call_op(e, f, x, XLM_OP_AMAX);

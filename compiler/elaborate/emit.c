@@ -6,7 +6,7 @@
 //
 // The whole rule of mixed precision (compute type bf16): parameters are stored in f32. Where one is used it
 // is cast to bf16, unless another operand of the same operation is f32 (then the f32 value is used).
-// Activations are bf16; f32(x) widens. Numbers take the type of the other operands (ops/const.c). An
+// Activations are bf16; f32(x) widens, cast(x) narrows again. Numbers take the type of the other operands (ops/const.c). An
 // elementwise operation on bf16 and f32 gives f32; every other operation gets its operands unchanged and, if
 // it cannot mix types, all in f32. Losses are f32. With compute type f32 or f64 everything has that type.
 #include <string.h>

@@ -64,11 +64,12 @@ static bool in_tensor(const xlm_el *e, const xlm_stmt *s, const char *path) {
 
 // Uses the names that stmt.c gives the frames of rounds.
 static bool in_repeat(const xlm_el *e, const xlm_stmt *s, const char *path) {
+  if (s->repeat.shared) return in_list(e, s->repeat.body, path);
   const char *name = s->expr && s->expr->kind == XLM_EXPR_NAME ? s->expr->name.text
                      : s->repeat.var                           ? s->repeat.var->text
                                                                : "repeat";
   const char *inside = after(path, name);
-  if (inside && !s->repeat.shared) inside = after(inside, "*");
+  if (inside) inside = after(inside, "*");
   return inside && in_list(e, s->repeat.body, inside);
 }
 

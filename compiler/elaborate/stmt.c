@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
+#include "runtime/plan/metric_field.h"
 
 xlm_el_frame *xlm_el_home(xlm_el_frame *f) {
   while (f->kind == XLM_FRAME_ROUND) f = f->parent;
@@ -188,12 +189,13 @@ static bool over_pipeline(xlm_el *e, const xlm_stmt *s) {
   return false;
 }
 
+// Rounds that share their parameters add nothing to the names of these.
 static const char *round_path(xlm_el *e, const xlm_el_frame *f, const xlm_stmt *s, int64_t i) {
+  if (s->repeat.shared) return f->path;
   const char *name = s->expr->kind == XLM_EXPR_NAME ? s->expr->name.text
                      : s->repeat.var                ? s->repeat.var->text
                                                     : "repeat";
-  const char *path = xlm_el_join(e, f->path, name);
-  return s->repeat.shared ? path : xlm_arena_printf(e->arena, "%s.%lld", path, (long long)i);
+  return xlm_arena_printf(e->arena, "%s.%lld", xlm_el_join(e, f->path, name), (long long)i);
 }
 
 static void bind_round(xlm_el *e, xlm_el_frame *round, const xlm_stmt *s, int64_t i) {
@@ -290,6 +292,13 @@ static bool metric(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   const char *name = xlm_el_join(e, f->path, s->name->text);
   if (e->reuse && xlm_dict_get(&e->named, name) == s->name)
     name = xlm_el_unique(e, name); // in a later shared round
+  if (xlm_is_metric_field(name)) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_METRIC_FIELD, s->name->span,
+                                "`%s` is a field that every line of metrics has", name);
+    xlm_diag_help(e->diags, g, "give it another name: `metric own_%s = ..`; docs/metrics.md has the fields",
+                  name);
+    return true;
+  }
   return !name_is_free(e, name, s->name) || add_scalar(e, f, s, "metric", &e->g->metrics, name);
 }
 

@@ -145,8 +145,27 @@ typedef struct xlm_cut {
   xlm_ints sizes;         // of all members' pieces, in the order of the members and of the dimension
   const char *group;      // a name for the group, by its axes: "cp.tp"
   int64_t member;         // this rank's place in it
+  struct xlm_chunk
+      *chunk; // decoding: the piece is a chunk, and those before it are what came before; else NULL
   xlm_val *out;           // set by the rule: a value for each result
 } xlm_cut;
+
+// Along the sequence, for decoding, which computes some places of it at a time (compiler/ir/chunk.h).
+typedef enum xlm_along {
+  XLM_ALONG_LOCAL,  // a result depends on its own place only
+  XLM_ALONG_PLACED, // .. and on the place's number
+  XLM_ALONG_BACK,   // .. and on earlier places
+  XLM_ALONG_AHEAD,  // .. and on later ones
+} xlm_along;
+
+typedef struct xlm_reach {
+  xlm_along along;
+  uint32_t cached;  // BACK: bit i: the operation reads operand i of earlier places, ..
+  int64_t back;     // .. of this many, its own included where it sees that; 0: all
+  const char *help; // AHEAD: what would make it look back only; NULL
+} xlm_reach;
+
+struct xlm_chunk;
 
 typedef struct xlm_op {
   const char *name;
@@ -180,6 +199,11 @@ typedef struct xlm_op {
   // members. NULL: the kernel handles what the layout rule allows.
   void (*cut)(const xlm_cut *);
   xlm_attr_key cut_along;
+  // What the node is along the sequence; sequence[d]: dimension d is the sequence or derived from it (a
+  // second name, merged with others). NULL: local where `facts.mixes` says so, else ahead.
+  xlm_reach (*reach)(const xlm_graph *g, xlm_node n, const bool *sequence);
+  // Emits it for some places of the sequence. NULL: the operation itself, of these places.
+  void (*chunk)(struct xlm_chunk *);
   double (*fold)(const double *x); // elementwise: the function on numbers; NULL: not folded at compile time
   // Elementwise with two operands: the equal function of operand 0 alone when operand 1 is this number
   // (pow: 2 is square); XLM_OP_NONE: there is none. NULL: there is none for any number.

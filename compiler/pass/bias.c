@@ -125,9 +125,6 @@ xlm_graph *xlm_pass_bias(const xlm_graph *g, xlm_arena *a) {
   xlm_graph_reserve(p.out, g->n_nodes, g->n_values);
   find(&p, a);
   for (xlm_node id = 1; id < g->n_nodes; id++) emit(&p, id);
-  xlm_copy_list(p.out, &p.out->outputs, &g->outputs, p.map);
-  xlm_copy_list(p.out, &p.out->metrics, &g->metrics, p.map);
-  xlm_copy_list(p.out, &p.out->losses, &g->losses, p.map);
-  xlm_copy_updates(p.out, g, p.map);
+  xlm_copy_ends(p.out, g, p.map);
   return p.out;
 }

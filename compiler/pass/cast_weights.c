@@ -63,9 +63,6 @@ xlm_graph *xlm_pass_cast_weights(const xlm_graph *g, xlm_arena *a) {
   for (xlm_node id = 1; id < g->n_nodes; id++)
     if (!c.stored[id] && !(g->nodes[id].n_out && c.map[g->nodes[id].out]))
       xlm_copy_node(c.out, g, id, c.map, c.map);
-  xlm_copy_list(c.out, &c.out->outputs, &g->outputs, c.map);
-  xlm_copy_list(c.out, &c.out->metrics, &g->metrics, c.map);
-  xlm_copy_list(c.out, &c.out->losses, &g->losses, c.map);
-  xlm_copy_updates(c.out, g, c.map);
+  xlm_copy_ends(c.out, g, c.map);
   return c.out;
 }

@@ -12,7 +12,7 @@
 #include "compiler/pass/head.h"
 
 enum { CHUNKS_MOST = XLM_MAX_RANK }; // `concat` joins as many tensors
-static const int64_t AUTO_BYTES = (int64_t)512 << 20;
+static const int64_t AUTO_BYTES = (int64_t)256 << 20;
 
 typedef xlm_val chunk_values[CHUNKS_MOST];
 
@@ -333,9 +333,6 @@ xlm_graph *xlm_pass_chunk_loss(const xlm_graph *g, xlm_arena *a, const xlm_mesh 
   find_readers(&c);
   find_absorbed(&c);
   emit_all(&c);
-  xlm_copy_list(c.out, &c.out->outputs, &g->outputs, c.map);
-  xlm_copy_list(c.out, &c.out->metrics, &g->metrics, c.map);
-  xlm_copy_list(c.out, &c.out->losses, &g->losses, c.map);
-  xlm_copy_updates(c.out, g, c.map);
+  xlm_copy_ends(c.out, g, c.map);
   return c.out;
 }

@@ -144,10 +144,7 @@ static xlm_graph *sorted(const order *o) {
   xlm_val *map = XLM_NEW_N(o->a, xlm_val, g->n_values);
   xlm_graph_reserve(out, g->n_nodes, g->n_values);
   for (xlm_node id = 1; id < g->n_nodes; id++) xlm_copy_node(out, g, o->at[id].id, map, map);
-  xlm_copy_list(out, &out->outputs, &g->outputs, map);
-  xlm_copy_list(out, &out->metrics, &g->metrics, map);
-  xlm_copy_list(out, &out->losses, &g->losses, map);
-  xlm_copy_updates(out, g, map);
+  xlm_copy_ends(out, g, map);
   return out;
 }
 

@@ -95,9 +95,6 @@ xlm_graph *xlm_pass_late_loss(const xlm_graph *g, xlm_arena *a) {
     }
     if (!(l.moves[id] && is_forward(&g->nodes[id]))) move(&l, out, id, map);
   }
-  xlm_copy_list(out, &out->outputs, &g->outputs, map);
-  xlm_copy_list(out, &out->metrics, &g->metrics, map);
-  xlm_copy_list(out, &out->losses, &g->losses, map);
-  xlm_copy_updates(out, g, map);
+  xlm_copy_ends(out, g, map);
   return out;
 }

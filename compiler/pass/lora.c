@@ -222,9 +222,6 @@ xlm_graph *xlm_pass_lora(const xlm_graph *g, xlm_arena *a, const xlm_lora *list,
   d.b = xlm_build_new(d.out);
   copy_nodes(&d);
   add_entries(&d);
-  xlm_copy_list(d.out, &d.out->outputs, &g->outputs, d.map);
-  xlm_copy_list(d.out, &d.out->metrics, &g->metrics, d.map);
-  xlm_copy_list(d.out, &d.out->losses, &g->losses, d.map);
-  xlm_copy_updates(d.out, g, d.map);
+  xlm_copy_ends(d.out, g, d.map);
   return d.out;
 }

@@ -77,9 +77,6 @@ xlm_graph *xlm_pass_merge_loss(const xlm_graph *g, xlm_arena *a) {
   xlm_graph_reserve(m.out, g->n_nodes, g->n_values);
   find(&m, xlm_graph_uses(g, a));
   for (xlm_node id = 1; id < g->n_nodes; id++) emit(&m, id);
-  xlm_copy_list(m.out, &m.out->outputs, &g->outputs, m.map);
-  xlm_copy_list(m.out, &m.out->metrics, &g->metrics, m.map);
-  xlm_copy_list(m.out, &m.out->losses, &g->losses, m.map);
-  xlm_copy_updates(m.out, g, m.map);
+  xlm_copy_ends(m.out, g, m.map);
   return m.out;
 }

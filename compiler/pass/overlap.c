@@ -300,10 +300,7 @@ static xlm_graph *emit(const reorder *r, xlm_arena *a) {
   xlm_val *map = XLM_NEW_N(a, xlm_val, g->n_values);
   xlm_graph_reserve(out, g->n_nodes, g->n_values);
   for (uint32_t i = 0; i < r->n; i++) xlm_copy_node(out, g, r->order[i], map, map);
-  xlm_copy_list(out, &out->outputs, &g->outputs, map);
-  xlm_copy_list(out, &out->metrics, &g->metrics, map);
-  xlm_copy_list(out, &out->losses, &g->losses, map);
-  xlm_copy_updates(out, g, map);
+  xlm_copy_ends(out, g, map);
   return out;
 }
 

@@ -45,12 +45,18 @@ typedef enum xlm_recompute {
 // needs are recomputed from stored values just before their first use there.
 xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode);
 // FULL for the first `rounds` rounds only: storing the values of the others costs memory and saves time.
+// Those of the pipeline are the first; then come those of other repeats.
 xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t rounds);
+int32_t xlm_pass_rounds(const xlm_graph *g, int32_t *of_pipeline); // how many there are
 
 // Evaluates the product that makes the logits, the loss and its gradients for `chunks` parts of the rows, one
-// after the other; 0: as many as it takes to keep the logits of a part below 512 MiB. At most 8. Needs the
+// after the other; 0: as many as it takes to keep the logits of a part below 256 MiB. At most 8. Needs the
 // nodes between the logits and the gradients to be in one phase (late_loss). See chunk_loss.c.
 xlm_graph *xlm_pass_chunk_loss(const xlm_graph *g, xlm_arena *a, const xlm_mesh *mesh, int chunks);
+
+// Products of the same weights of which none needs another's result become one, of their rows together. For few rows: the
+// weights are read once. See stack_products.c.
+xlm_graph *xlm_pass_stack_products(const xlm_graph *g, xlm_arena *a);
 
 // A loss and its gradient in one phase become one node. See merge_loss.c.
 xlm_graph *xlm_pass_merge_loss(const xlm_graph *g, xlm_arena *a);

@@ -13,6 +13,8 @@ xlm_node xlm_copy_node(xlm_graph *to, const xlm_graph *from, xlm_node n, const x
 xlm_val xlm_copy_with(xlm_build *b, const xlm_graph *from, xlm_node n, const xlm_val *in);
 void xlm_copy_list(xlm_graph *to, xlm_vals *into, const xlm_vals *list, const xlm_val *map);
 void xlm_copy_updates(xlm_graph *to, const xlm_graph *from, const xlm_val *map);
+// All lists and the updates, of values that stand for the old ones: the end of most passes.
+void xlm_copy_ends(xlm_graph *to, const xlm_graph *from, const xlm_val *map);
 
 // Removes the nodes on which no output, metric, loss or update depends from a graph under construction.
 void xlm_drop_dead(xlm_graph *g, xlm_arena *scratch);

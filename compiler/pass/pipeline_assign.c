@@ -26,13 +26,15 @@ static bool pure(const xlm_stages *s, const xlm_node_info *n) { // depends only 
 
 typedef struct operand_parts {
   int low, high, backward_low; // over operands that have a part; INT32_MAX / -1 if there are none
+  bool later;                  // some have none yet
 } operand_parts;
 
 static operand_parts look_at_operands(const xlm_stages *s, const xlm_node_info *n) {
-  operand_parts o = {INT32_MAX, -1, INT32_MAX};
+  operand_parts o = {INT32_MAX, -1, INT32_MAX, false};
   for (int i = 0; i < n->n_in; i++) {
     xlm_node def = s->g->values[n->in[i]].def;
     int part = s->part[def];
+    o.later |= part == XLM_PART_LATER;
     if (xlm_is_leaf(&s->g->nodes[def]) || part < 0 || part == XLM_PART_LATER) continue;
     if (part < o.low) o.low = part;
     if (part > o.high) o.high = part;
@@ -77,6 +79,30 @@ static int part_of_step(const xlm_stages *s, const xlm_node_info *n) {
   return o.high >= 0 ? o.low : home_of_operand(s, n);
 }
 
+// The first part of the rounds that read it, if no other forward nodes do; -1.
+static int part_of_readers(const xlm_stages *s, xlm_node id) {
+  const xlm_round_readers *r = &s->readers[id];
+  return r->others || !r->any ? -1 : part_of_round(&s->p, r->first);
+}
+
+// What joins values of several parts between rounds, as the end of a loop and what its next round begins
+// from, belongs to the rounds that read it: one value is sent there, not one to it and one from it.
+static int part_between(const xlm_stages *s, xlm_node id, operand_parts o) {
+  int readers = o.low < o.high || o.later ? part_of_readers(s, id) : -1;
+  return readers > o.high ? readers : o.high;
+}
+
+// A state that the forward updates, such as a cache, exists once: what reads it between rounds belongs to the
+// part whose value it takes. -1: the node reads none.
+static int part_of_update(const xlm_stages *s, xlm_node id) {
+  const xlm_node_info *n = &s->g->nodes[id];
+  for (int i = 0; i < n->n_in; i++) {
+    xlm_node by = s->updater[n->in[i]];
+    if (by && by != id) return look_at_operands(s, &s->g->nodes[by]).high;
+  }
+  return -1;
+}
+
 static int part_of_node(const xlm_stages *s, xlm_node id) {
   const xlm_node_info *n = &s->g->nodes[id];
   if (xlm_phase_is_once(n->phase)) return part_of_step(s, n);
@@ -85,8 +111,40 @@ static int part_of_node(const xlm_stages *s, xlm_node id) {
       xlm_op_at(n->op)->n_alias; // of a parameter of several rounds: in the part that computes what it sums
   if (n->round >= 0 && !sum) return part_of_round(&s->p, n->round);
   operand_parts o = look_at_operands(s, n);
-  if (n->phase == XLM_PHASE_FWD) return o.high >= 0 ? o.high : XLM_PART_LATER;
+  int update = n->phase == XLM_PHASE_FWD ? part_of_update(s, id) : -1;
+  if (update >= 0) return update > o.high ? update : o.high;
+  if (n->phase == XLM_PHASE_FWD) return o.high >= 0 ? part_between(s, id, o) : XLM_PART_LATER;
   return o.backward_low != INT32_MAX ? o.backward_low : o.high >= 0 ? o.high : XLM_PART_LATER;
+}
+
+static void find_updaters(xlm_stages *s) {
+  for (uint32_t i = 0; i < s->g->n_updates; i++) {
+    xlm_node by = s->g->values[s->g->updates[i].val].def;
+    if (s->g->nodes[by].phase == XLM_PHASE_FWD) s->updater[s->g->updates[i].state] = by;
+  }
+}
+
+xlm_val xlm_stages_torn_state(const xlm_stages *s) {
+  for (xlm_node id = 1; id < s->g->n_nodes; id++) {
+    const xlm_node_info *n = &s->g->nodes[id];
+    for (int i = 0; n->phase == XLM_PHASE_FWD && i < n->n_in; i++) {
+      xlm_node by = s->updater[n->in[i]];
+      if (by && s->part[by] >= 0 && s->part[id] >= 0 && (s->part[by] - s->part[id]) % s->p.stages) return n->in[i];
+    }
+  }
+  return 0;
+}
+
+static void find_readers(xlm_stages *s) {
+  for (xlm_node id = s->g->n_nodes - 1; id > 0; id--) {
+    const xlm_node_info *n = &s->g->nodes[id];
+    for (int i = 0; n->phase == XLM_PHASE_FWD && i < n->n_in; i++) {
+      xlm_round_readers *r = &s->readers[s->g->values[n->in[i]].def];
+      if (n->round < 0) r->others = true;
+      if (n->round < 0 || (r->any && r->first <= n->round)) continue;
+      r->any = true, r->first = n->round;
+    }
+  }
 }
 
 // Nodes that depend only on inputs belong to their readers: in the forward to the first part that reads them;
@@ -232,15 +290,20 @@ xlm_stages *xlm_pipeline_assign(const xlm_graph *g, xlm_arena *a, const xlm_pipe
   *s = (xlm_stages){.g = g, .p = *p, .parts = p->stages * p->chunks, .words = (p->stages + 63) / 64};
   s->part = XLM_NEW_N(a, int, n);
   s->home = XLM_NEW_N(a, int, v);
+  s->updater = XLM_NEW_N(a, xlm_node, v);
   s->crossings = XLM_NEW_N(a, xlm_crossing *, v);
   s->needed = XLM_NEW_N(a, uint64_t, (size_t)n * (size_t)s->words);
   for (xlm_val i = 0; i < v; i++) s->home[i] = XLM_PART_ANY;
-  assign_parts(s, false);
   xlm_arena *scratch = xlm_arena_child(a);
+  s->readers = XLM_NEW_N(scratch, xlm_round_readers, n);
+  find_updaters(s);
+  find_readers(s);
+  assign_parts(s, false);
   pull_to_readers(s, scratch);
   find_homes(s, scratch);
-  xlm_arena_free(scratch);
   assign_parts(s, true);
+  s->readers = NULL;
+  xlm_arena_free(scratch);
   find_crossings(s, a);
   find_needed(s);
   list_nodes(s, a);

@@ -17,6 +17,7 @@ xlm_round_costs xlm_pipeline_costs(const xlm_graph *g, xlm_arena *a) {
   xlm_round_costs c = {0};
   for (xlm_node id = 1; id < g->n_nodes; id++)
     if (g->nodes[id].round >= c.rounds) c.rounds = g->nodes[id].round + 1;
+  c.loops = xlm_pipeline_loops(g, a);
   c.round = XLM_NEW_N(a, double, c.rounds + 1);
   bool inside = false;
   for (xlm_node id = 1; id < g->n_nodes; id++) {
@@ -87,6 +88,48 @@ static xlm_status read_list(const xlm_round_costs *c, int parts, const int32_t *
   return XLM_OK;
 }
 
+// first: [parts + 1]
+static xlm_status cut_all(const xlm_round_costs *c, int parts, const int32_t *list, int n_list,
+                          int32_t *first, xlm_error *err) {
+  first[parts] = c->rounds;
+  if (list) return read_list(c, parts, list, n_list, first, err);
+  balance(c, parts, first);
+  int filled = 1;
+  while (filled < parts && first[filled] > first[filled - 1]) filled++;
+  fill_empty(c->rounds, parts, first, filled);
+  first[parts] = c->rounds;
+  return XLM_OK;
+}
+
+// ---- loops ----
+
+// Parts of each loop if all are cut alike; 0: they are not.
+static int parts_alike(const xlm_round_costs *c, int stages, int chunks) {
+  if (c->loops.n < 2 || chunks % c->loops.n) return 0;
+  int parts = stages * (chunks / c->loops.n);
+  return c->loops.rounds < parts ? 0 : parts;
+}
+
+// The loops as one, whose rounds cost what they do in all: what is cut is a layer. Layers before the loops
+// belong to the first part, those after them to the last.
+static xlm_status cut_alike(const xlm_round_costs *c, xlm_arena *a, int parts, const int32_t *list,
+                            int32_t *first, xlm_error *err) {
+  const xlm_loops *l = &c->loops;
+  int32_t end = l->first + l->n * l->rounds, *cut = XLM_NEW_N(a, int32_t, parts + 2);
+  xlm_round_costs one = {.rounds = l->rounds, .before = c->before, .after = c->after};
+  one.round = XLM_NEW_N(a, double, one.rounds + 1);
+  for (int32_t r = 0; r < c->rounds; r++)
+    *(r < l->first ? &one.before
+      : r < end    ? &one.round[(r - l->first) % l->rounds]
+                   : &one.after) += c->round[r];
+  XLM_TRY(cut_all(&one, parts, list, parts, cut, err));
+  for (int32_t i = 0; i < l->n; i++)
+    for (int k = 0; k < parts; k++) first[i * parts + k] = l->first + i * l->rounds + cut[k];
+  first[0] = 0;
+  first[l->n * parts] = c->rounds;
+  return XLM_OK;
+}
+
 xlm_status xlm_pipeline_cut(const xlm_round_costs *c, xlm_arena *a, int stages, int chunks,
                             const int32_t *list, int n_list, xlm_pipeline *out, xlm_error *err) {
   int parts = stages * chunks;
@@ -100,15 +143,11 @@ xlm_status xlm_pipeline_cut(const xlm_round_costs *c, xlm_arena *a, int stages, 
                                 "be cut (%d parts were asked for: %d stages x %d; without it at most %d)",
                     c->rounds, parts, stages, chunks, c->rounds ? c->rounds : 1);
   int32_t *first = XLM_NEW_N(a, int32_t, parts + 2);
-  if (list)
-    XLM_TRY(read_list(c, parts, list, n_list, first, err));
-  else {
-    balance(c, parts, first);
-    int filled = 1;
-    while (filled < parts && first[filled] > first[filled - 1]) filled++;
-    fill_empty(c->rounds, parts, first, filled);
-  }
-  first[parts] = c->rounds;
+  int n_alike = parts_alike(c, stages, chunks);
+  if (n_alike && (!list || n_list == n_alike))
+    XLM_TRY(cut_alike(c, a, n_alike, list, first, err));
+  else
+    XLM_TRY(cut_all(c, parts, list, n_list, first, err));
   *out = (xlm_pipeline){.stages = stages, .chunks = chunks, .rounds = c->rounds, .first = first};
   return XLM_OK;
 }

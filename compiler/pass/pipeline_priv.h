@@ -16,13 +16,20 @@ typedef struct xlm_crossing { // part `to` needs value `val`
   struct xlm_crossing *next;
 } xlm_crossing;
 
+typedef struct xlm_round_readers { // of a node, in the forward
+  bool any, others;                // others: outside of all rounds
+  int32_t first;                   // round
+} xlm_round_readers;
+
 struct xlm_stages {
   const xlm_graph *g;
   xlm_pipeline p;
   int parts;
-  int *part;                // by node
-  int *home;                // by value of a state: the part that updates it; ANY if none does
-  xlm_crossing **crossings; // by value
+  int *part;                  // by node
+  xlm_round_readers *readers; // by node; while parts are assigned
+  xlm_node *updater;          // by value of a state: the node of the forward that updates it; 0: none
+  int *home;                  // by value of a state: the part that updates it; ANY if none does
+  xlm_crossing **crossings;   // by value
   uint32_t n_crossings;
   uint64_t *needed; // by node: a set of stages, `words` words long
   int words;

@@ -79,6 +79,13 @@ void xlm_copy_updates(xlm_graph *to, const xlm_graph *from, const xlm_val *map) 
     xlm_graph_update(to, map[from->updates[i].state], map[from->updates[i].val]);
 }
 
+void xlm_copy_ends(xlm_graph *to, const xlm_graph *from, const xlm_val *map) {
+  xlm_copy_list(to, &to->outputs, &from->outputs, map);
+  xlm_copy_list(to, &to->metrics, &from->metrics, map);
+  xlm_copy_list(to, &to->losses, &from->losses, map);
+  xlm_copy_updates(to, from, map);
+}
+
 static void mark(const xlm_graph *g, bool *live, xlm_val v) {
   live[g->values[v].def] = true;
 }

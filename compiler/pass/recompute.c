@@ -14,12 +14,13 @@
 
 #include "compiler/pass/pass_priv.h"
 
-enum { ALL_ROUNDS = INT32_MAX };
+enum { ALL_ROUNDS = INT32_MAX, NO_ROUND = -1 };
 
 typedef struct recomputer {
   const xlm_graph *g;
   xlm_graph *out;
-  int32_t rounds;   // FULL: number of rounds of the pipeline; ALL_ROUNDS: all, and those of other repeats
+  int32_t rounds;   // FULL: the first so many, or ALL_ROUNDS
+  int32_t *round;   // by node: of the pipeline, then of other repeats; NO_ROUND: in none
   uint32_t *region; // by node; 0 = none
   uint32_t n_regions;
   xlm_node *begin, *end; // by region: its nodes are in [begin, end)
@@ -41,13 +42,15 @@ static size_t round_length(const char *scope) {
   return 0;
 }
 
-static bool in_full(const recomputer *r, const xlm_node_info *n) {
-  return n->round >= 0 ? n->round < r->rounds : r->rounds == ALL_ROUNDS && round_length(n->scope);
+static bool may(const xlm_node_info *n) {
+  return n->phase == XLM_PHASE_FWD && !xlm_is_leaf(n) && !xlm_op_at(n->op)->n_alias;
 }
 
-static bool eligible(const recomputer *r, const xlm_node_info *n, xlm_recompute mode) {
-  if (n->phase != XLM_PHASE_FWD || xlm_is_leaf(n) || xlm_op_at(n->op)->n_alias) return false;
-  return mode == XLM_RECOMPUTE_FULL ? in_full(r, n) : mode == XLM_RECOMPUTE_MARKED && n->recompute;
+static bool eligible(const recomputer *r, xlm_node id, xlm_recompute mode) {
+  const xlm_node_info *n = &r->g->nodes[id];
+  if (!may(n)) return false;
+  return mode == XLM_RECOMPUTE_FULL ? r->round[id] != NO_ROUND && r->round[id] < r->rounds
+                                    : mode == XLM_RECOMPUTE_MARKED && n->recompute;
 }
 
 // Length of the prefix of the scope that names the instance: a round, or the first word.
@@ -63,6 +66,28 @@ static bool same_instance(const xlm_node_info *a, const xlm_node_info *b) {
 
 static bool same_round(const xlm_node_info *a, const xlm_node_info *b) {
   return a->round == b->round && (a->round >= 0 || same_instance(a, b));
+}
+
+static int32_t rounds_of_pipeline(const xlm_graph *g) {
+  int32_t rounds = 0;
+  for (xlm_node n = 1; n < g->n_nodes; n++)
+    if (g->nodes[n].round >= rounds) rounds = g->nodes[n].round + 1;
+  return rounds;
+}
+
+// Numbers the rounds: those of the pipeline, then those of other repeats, in their order. Returns how many;
+// `of` (or NULL): the round of each node.
+static int32_t number_rounds(const xlm_graph *g, int32_t *of) {
+  const xlm_node_info *last = NULL;
+  int32_t rounds = rounds_of_pipeline(g);
+  for (xlm_node id = 1; id < g->n_nodes; id++) {
+    const xlm_node_info *n = &g->nodes[id];
+    bool other = n->round < 0 && may(n) && round_length(n->scope);
+    if (other && !(last && same_instance(last, n))) rounds++;
+    if (other) last = n;
+    if (of) of[id] = other ? rounds - 1 : n->round;
+  }
+  return rounds;
 }
 
 // Leaves between two nodes do not end a region. FULL: nothing does before the next round.
@@ -101,7 +126,7 @@ static void find_regions(recomputer *r, xlm_arena *a, xlm_recompute mode) {
       XLM_PUSH(a, r->begin, n_begin, cap_begin, id);
       continue;
     }
-    if (!eligible(r, n, mode)) {
+    if (!eligible(r, id, mode)) {
       adjacent &= xlm_is_leaf(n);
       continue;
     }
@@ -212,11 +237,13 @@ static uint32_t count_clones(const recomputer *r, uint32_t *values) {
 static xlm_graph *recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode, int32_t rounds) {
   recomputer r = {.g = g, .out = xlm_graph_like(g), .rounds = rounds};
   r.region = XLM_NEW_N(a, uint32_t, g->n_nodes);
+  r.round = XLM_NEW_N(a, int32_t, g->n_nodes);
   r.of_weights = XLM_NEW_N(a, bool, g->n_nodes);
   r.leaves = XLM_NEW_N(a, bool, g->n_values);
   r.needed = XLM_NEW_N(a, bool, g->n_values);
   r.forward = XLM_NEW_N(a, xlm_val, g->n_values);
   r.backward = XLM_NEW_N(a, xlm_val, g->n_values);
+  number_rounds(g, r.round);
   find_regions(&r, a, mode);
   r.emitted = XLM_NEW_N(a, bool, r.n_regions);
   find_leaving(&r);
@@ -224,15 +251,17 @@ static xlm_graph *recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode
   uint32_t more_values, more = count_clones(&r, &more_values);
   xlm_graph_reserve(r.out, g->n_nodes + more, g->n_values + more_values);
   for (xlm_node id = 1; id < g->n_nodes; id++) copy_node(&r, id);
-  xlm_copy_list(r.out, &r.out->outputs, &g->outputs, r.forward);
-  xlm_copy_list(r.out, &r.out->metrics, &g->metrics, r.forward);
-  xlm_copy_list(r.out, &r.out->losses, &g->losses, r.forward);
-  xlm_copy_updates(r.out, g, r.forward);
+  xlm_copy_ends(r.out, g, r.forward);
   return r.out;
 }
 
 xlm_graph *xlm_pass_recompute(const xlm_graph *g, xlm_arena *a, xlm_recompute mode) {
   return recompute(g, a, mode, ALL_ROUNDS);
+}
+
+int32_t xlm_pass_rounds(const xlm_graph *g, int32_t *of_pipeline) {
+  *of_pipeline = rounds_of_pipeline(g);
+  return number_rounds(g, NULL);
 }
 
 xlm_graph *xlm_pass_recompute_rounds(const xlm_graph *g, xlm_arena *a, int32_t rounds) {

@@ -173,9 +173,6 @@ xlm_graph *xlm_pass_residual(const xlm_graph *g, xlm_arena *a, bool split_weight
   xlm_graph_reserve(r.out, g->n_nodes, g->n_values);
   find(&r);
   for (xlm_node id = 1; id < g->n_nodes; id++) emit(&r, id);
-  xlm_copy_list(r.out, &r.out->outputs, &g->outputs, r.map);
-  xlm_copy_list(r.out, &r.out->metrics, &g->metrics, r.map);
-  xlm_copy_list(r.out, &r.out->losses, &g->losses, r.map);
-  xlm_copy_updates(r.out, g, r.map);
+  xlm_copy_ends(r.out, g, r.map);
   return r.out;
 }

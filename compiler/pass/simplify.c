@@ -225,10 +225,7 @@ xlm_graph *xlm_pass_simplify(const xlm_graph *g, xlm_arena *a) {
   s.table = XLM_NEW_N(a, xlm_node, s.n_buckets);
   xlm_graph_reserve(s.out, g->n_nodes, g->n_values);
   for (xlm_node n = 1; n < g->n_nodes; n++) simplify_node(&s, n);
-  xlm_copy_list(s.out, &s.out->outputs, &g->outputs, s.map);
-  xlm_copy_list(s.out, &s.out->metrics, &g->metrics, s.map);
-  xlm_copy_list(s.out, &s.out->losses, &g->losses, s.map);
-  xlm_copy_updates(s.out, g, s.map);
+  xlm_copy_ends(s.out, g, s.map);
   xlm_drop_dead(s.out, a);
   return s.out;
 }

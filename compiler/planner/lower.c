@@ -1,6 +1,6 @@
 // Lowering: every node with a kernel becomes an instruction, every value a tensor. Views and in-place results
-// share their operand's memory (view_of). States and inputs of the same name in the train and the eval graph
-// are the same tensor.
+// share their operand's memory (view_of). States of the same name in the graphs of several programs are the
+// same tensor; inputs of the same name are one entry with a tensor for each.
 #include "compiler/planner/lower.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@
 typedef struct lower {
   xlm_lowering l;
   const xlm_graph *g; // the graph being lowered
-  uint8_t program;
+  xlm_program_id program;
   xlm_dim *dim_map;        // g's dims -> plan's
   uint32_t *tensor;        // g's values -> plan's tensors
   xlm_val *view_root;      // value -> the value whose memory it views; itself if it is not a view
@@ -28,7 +28,7 @@ typedef struct lower {
 
 // Several microbatches are in flight, so activations have slots.
 static bool in_slots(const lower *w) {
-  return w->program == 0 && w->l.options.schedule;
+  return w->program == XLM_PROGRAM_TRAIN && w->l.options.schedule;
 }
 
 static uint32_t line_of(const lower *w, xlm_span span) {
@@ -99,6 +99,7 @@ static const struct {
     [XLM_ROLE_OPTIMIZER] = {XLM_CATEGORY_OPTIMIZER, true},
     [XLM_ROLE_COUNT] = {XLM_CATEGORY_IO, false},
     [XLM_ROLE_CAST] = {XLM_CATEGORY_PARAMETER, false},
+    [XLM_ROLE_CACHE] = {XLM_CATEGORY_CACHE, false},
 };
 
 static void lower_state(lower *w, const xlm_node_info *n) {
@@ -145,9 +146,9 @@ static void lower_input(lower *w, const xlm_node_info *n) {
   xlm_lifetime life = {0};
   if (in_slots(w) && data && !whole_step) life = (xlm_lifetime){w->chunk_begin, w->chunk_begin, 0, true};
   uint32_t id = w->tensor[n->out] = add_tensor(w, t, life);
-  for (uint32_t i = 0; w->program == 1 && i < l->n_inputs; i++)
-    if (!strcmp(l->inputs[i].name, name)) {
-      l->inputs[i].eval_tensor = id;
+  for (uint32_t i = 0; w->program != XLM_PROGRAM_TRAIN && i < l->n_inputs; i++)
+    if (!strcmp(l->inputs[i].name, name)) { // of an earlier program
+      l->inputs[i].tensor[w->program] = id;
       return;
     }
   xlm_dim vocab[XLM_MAX_RANK];
@@ -159,7 +160,7 @@ static void lower_input(lower *w, const xlm_node_info *n) {
                        .whole_step = whole_step,
                        .vocab = bound,
                        .chunk = life.placed ? w->chunk : -1};
-  *(w->program ? &in.eval_tensor : &in.tensor) = id;
+  in.tensor[w->program] = id;
   XLM_PUSH(l->arena, l->inputs, l->n_inputs, l->cap_inputs, in);
 }
 
@@ -251,7 +252,7 @@ static void lower_results(lower *w, const xlm_node_info *n, xlm_node id, uint32_
                     .partial = w->g->values[v].partial,
                     .line = line_of(w, n->span)};
     t.category = shares ? w->l.tensors[xlm_lower_root(&w->l, shares)].category : category_of_value(w, n, v);
-    w->tensor[v] = add_tensor(w, t, (xlm_lifetime){position, position, w->program, !shares});
+    w->tensor[v] = add_tensor(w, t, (xlm_lifetime){position, position, (uint8_t)w->program, !shares});
   }
 }
 
@@ -378,14 +379,15 @@ static void open_segment(lower *w, xlm_segment_kind kind, int16_t chunk) {
 static void close_segment(lower *w) {
   xlm_segment *s = &w->l.segments[w->l.n_segments - 1];
   s->n = w->l.n_instrs - s->first;
-  xlm_lower_hold(&w->l, s, w->first_instr, w->program);
+  xlm_lower_hold(&w->l, s, w->first_instr, (uint8_t)w->program);
 }
 
 // What the last microbatch does once runs with the chunk whose backward is the last of the step.
 static bool belongs(const lower *w, const xlm_node_info *n, uint32_t phases, int16_t chunk) {
   if (!(phases >> n->phase & 1) || xlm_op_is_leaf(n->op)) return false;
-  if (n->phase == XLM_PHASE_LAST && w->program == 0) return chunk == w->last_chunk;
-  return n->phase == XLM_PHASE_STEP || n->phase == XLM_PHASE_PROLOGUE || w->program == 1 ||
+  if (w->program != XLM_PROGRAM_TRAIN) return true;
+  if (n->phase == XLM_PHASE_LAST) return chunk == w->last_chunk;
+  return n->phase == XLM_PHASE_STEP || n->phase == XLM_PHASE_PROLOGUE ||
          (n->stage < 0 ? 0 : n->stage) == chunk;
 }
 
@@ -409,13 +411,13 @@ static void lower_outputs(lower *w, const xlm_vals *list, xlm_output_role role, 
                          .role = is_loss     ? XLM_OUTPUT_LOSS
                                  : is_weight ? XLM_OUTPUT_WEIGHT
                                              : role,
-                         .eval = w->program == 1,
+                         .program = w->program,
                          .tensor = t};
     XLM_PUSH(l->arena, l->outputs, l->n_outputs, l->cap_outputs, o);
   }
 }
 
-static void begin_graph(lower *w, const xlm_graph *g, uint8_t program) {
+static void begin_graph(lower *w, const xlm_graph *g, xlm_program_id program) {
   w->g = g;
   w->program = program;
   map_dims(w);
@@ -512,7 +514,7 @@ static void schedule_prologue(lower *w) {
 
 static xlm_status lower_train(lower *w, const xlm_graph *g, xlm_error *err) {
   const xlm_schedule_plan *s = w->l.options.schedule;
-  begin_graph(w, g, 0);
+  begin_graph(w, g, XLM_PROGRAM_TRAIN);
   if (has_prologue(g)) XLM_TRY(lower_nodes(w, XLM_SEG_PROLOGUE, PROLOGUE, 0, err));
   w->last_chunk = s ? last_chunk(&s->stage[w->l.options.stage]) : 0;
   for (int16_t c = 0; s && c < s->chunks; c++)
@@ -524,10 +526,14 @@ static xlm_status lower_train(lower *w, const xlm_graph *g, xlm_error *err) {
   return XLM_OK;
 }
 
-static xlm_status lower_eval(lower *w, const xlm_graph *g, xlm_error *err) {
-  begin_graph(w, g, 1);
-  w->l.plan->eval_segment = (int32_t)w->l.n_segments;
-  XLM_TRY(lower_nodes(w, XLM_SEG_EVAL, FWD | BWD | WGT | STEP, 0, err));
+// A program of one segment.
+static xlm_status lower_whole(lower *w, const xlm_graph *g, xlm_program_id program, xlm_error *err) {
+  static const xlm_segment_kind kind[XLM_PROGRAMS] = {[XLM_PROGRAM_EVAL] = XLM_SEG_EVAL,
+                                                      [XLM_PROGRAM_PREFILL] = XLM_SEG_PREFILL,
+                                                      [XLM_PROGRAM_DECODE] = XLM_SEG_DECODE};
+  begin_graph(w, g, program);
+  w->l.plan->segment_of[program] = (int32_t)w->l.n_segments;
+  XLM_TRY(lower_nodes(w, kind[program], FWD | BWD | WGT | STEP, 0, err));
   lower_outputs(w, &g->losses, XLM_OUTPUT_LOSS, "eval.");
   lower_outputs(w, &g->metrics, XLM_OUTPUT_METRIC, "eval.");
   lower_outputs(w, &g->outputs, XLM_OUTPUT_OUTPUT, "");
@@ -554,19 +560,25 @@ static void finish(lower *w) {
   p->outputs = l->outputs, p->n_outputs = l->n_outputs;
 }
 
-xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
+static xlm_status lower_graphs(lower *w, const xlm_graph *const graphs[XLM_PROGRAMS], xlm_error *err) {
+  if (graphs[XLM_PROGRAM_TRAIN]) XLM_TRY(lower_train(w, graphs[XLM_PROGRAM_TRAIN], err));
+  for (int p = XLM_PROGRAM_TRAIN + 1; p < XLM_PROGRAMS; p++)
+    if (graphs[p]) XLM_TRY(lower_whole(w, graphs[p], (xlm_program_id)p, err));
+  return XLM_OK;
+}
+
+xlm_status xlm_lower(xlm_arena *a, const xlm_graph *const graphs[XLM_PROGRAMS], const xlm_lower_options *o,
                      xlm_rank_plan **out, xlm_span *at, xlm_error *err) {
   xlm_arena *scratch = xlm_arena_child(a);
   lower *w = XLM_NEW(scratch, lower);
   w->l = (xlm_lowering){.arena = a, .scratch = scratch, .options = *o, .plan = XLM_NEW(a, xlm_rank_plan)};
   xlm_lowering *l = &w->l;
-  l->plan->eval_segment = -1;
+  for (int p = 0; p < XLM_PROGRAMS; p++) l->plan->segment_of[p] = -1;
   XLM_PUSH(scratch, l->dims, l->n_dims, l->cap_dims, (xlm_dim_info){.name = ""});
   XLM_PUSH(scratch, l->tensors, l->n_tensors, l->cap_tensors, (xlm_tensor){.name = ""});
   XLM_PUSH(scratch, l->life, l->n_life, l->cap_life, (xlm_lifetime){0});
   XLM_PUSH(scratch, l->root, l->n_root, l->cap_root, 0);
-  xlm_status status = train ? lower_train(w, train, err) : XLM_OK;
-  if (status == XLM_OK && eval) status = lower_eval(w, eval, err);
+  xlm_status status = lower_graphs(w, graphs, err);
   *at = w->at;
   if (status == XLM_OK) finish(w);
   *out = l->plan;

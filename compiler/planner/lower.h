@@ -22,7 +22,7 @@ typedef struct xlm_lower_options {
 // A rank plan under construction: growing tables, and data for placing.
 typedef struct xlm_lifetime {
   uint32_t begin, end; // positions on its program's timeline, both included; end = UINT32_MAX: never freed
-  uint8_t program;     // 0 = train, 1 = eval
+  uint8_t program;     // xlm_program_id
   bool placed;         // is placed by lifetime (otherwise: STATE, IO, or a view)
 } xlm_lifetime;
 
@@ -50,9 +50,9 @@ typedef struct xlm_lowering {
       cap_scratch, n_once, cap_once, n_sums, cap_sums;
 } xlm_lowering;
 
-// train and eval: fused graphs, either may be NULL. Fails with XLM_USER when the backend lacks a kernel (*at:
-// the source of the op), with XLM_ENV when out of memory.
-xlm_status xlm_lower(xlm_arena *a, const xlm_graph *train, const xlm_graph *eval, const xlm_lower_options *o,
+// graphs: the fused graph of each program; NULL = the plan does not have it. Fails with XLM_USER when the
+// backend lacks a kernel (*at: the source of the op), with XLM_ENV when out of memory.
+xlm_status xlm_lower(xlm_arena *a, const xlm_graph *const graphs[XLM_PROGRAMS], const xlm_lower_options *o,
                      xlm_rank_plan **out, xlm_span *at, xlm_error *err) XLM_MUST_CHECK;
 
 // The tensor that owns the memory of t.

@@ -1,6 +1,6 @@
 // Placing: one arena per device. States and IO are permanent; everything else is live from its definition to
 // its last use on its program's timeline and is placed by offline first fit, largest first: each tensor gets
-// the lowest offset that is free for its whole lifetime. Train and eval never run at the same time, so their
+// the lowest offset that is free for its whole lifetime. Programs never run at the same time, so their
 // temporaries share one area. Workspace is live for one instruction.
 #include <stdlib.h>
 #include <string.h>
@@ -50,20 +50,20 @@ static uint64_t place_items(xlm_lowering *l, item *items, uint32_t n) {
   return top;
 }
 
-static bool is_eval(const xlm_segment *s) {
-  return s->kind == XLM_SEG_EVAL;
+static bool is_of(const xlm_segment *s, int program) {
+  return (int)xlm_segment_program(s->kind) == program;
 }
 
 static uint32_t first_instr(const xlm_lowering *l, int program) {
   for (uint32_t s = 0; s < l->n_segments; s++)
-    if (is_eval(&l->segments[s]) == (program == 1)) return l->segments[s].first;
+    if (is_of(&l->segments[s], program)) return l->segments[s].first;
   return 0;
 }
 
 static uint32_t program_end(const xlm_lowering *l, int program) {
   uint32_t end = 0, first = first_instr(l, program);
   for (uint32_t s = 0; s < l->n_segments; s++)
-    if (is_eval(&l->segments[s]) == (program == 1)) end = l->segments[s].first + l->segments[s].n - first;
+    if (is_of(&l->segments[s], program)) end = l->segments[s].first + l->segments[s].n - first;
   return end;
 }
 
@@ -145,7 +145,7 @@ static const xlm_segment *segment_at(const xlm_lowering *l, uint32_t position) {
   if (position == UINT32_MAX) return NULL;
   uint32_t at = first_instr(l, 0) + position;
   for (uint32_t s = 0; s < l->n_segments; s++)
-    if (!is_eval(&l->segments[s]) && at >= l->segments[s].first &&
+    if (is_of(&l->segments[s], XLM_PROGRAM_TRAIN) && at >= l->segments[s].first &&
         at < l->segments[s].first + l->segments[s].n)
       return &l->segments[s];
   return NULL;
@@ -221,7 +221,7 @@ static uint64_t place_segments(xlm_lowering *l, peak *most) {
   uint64_t top = 0;
   for (uint32_t s = 0; s < l->n_segments; s++) {
     const xlm_segment *g = &l->segments[s];
-    if (is_eval(g)) continue;
+    if (!is_of(g, XLM_PROGRAM_TRAIN)) continue;
     uint32_t base = first_instr(l, 0);
     timeline line = {0, XLM_AREA_TEMP, g->first - base, g->first - base + g->n, base};
     uint64_t bytes = place_line(l, &line, most);
@@ -268,8 +268,11 @@ void xlm_place(xlm_lowering *l) {
     top = place_program(l, 0, &temp);
   place_permanent(l, XLM_AREA_STATE);
   place_permanent(l, XLM_AREA_IO);
-  uint64_t eval = place_program(l, 1, &temp);
-  p->area_bytes[XLM_AREA_TEMP] = top > eval ? top : eval;
+  for (int program = XLM_PROGRAM_TRAIN + 1; program < XLM_PROGRAMS; program++) {
+    uint64_t bytes = place_program(l, program, &temp);
+    if (bytes > top) top = bytes;
+  }
+  p->area_bytes[XLM_AREA_TEMP] = top;
   resolve_views(l);
   for (uint32_t t = 1; t < l->n_tensors; t++)
     if (!l->tensors[t].view_of && !l->life[t].placed)

@@ -8,6 +8,7 @@
 #include "compiler/report/report.h"
 
 typedef struct xlm_report_html {
+  xlm_program_id program;        // the one that is shown
   const xlm_source *source;      // the model text, to show its lines; may be NULL
   uint64_t memory_limit;         // bytes per rank; 0 = unknown
   const char *schedule;          // name of the pipeline schedule; may be NULL

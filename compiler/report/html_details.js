@@ -78,6 +78,8 @@ const segmentNames = {
   W: "gradients of weights",
   step: "step",
   eval: "evaluation",
+  prefill: "prefill",
+  decode: "decoding",
   prologue: "prologue",
   "B, last": "backward of the last microbatch"
 };

@@ -5,7 +5,7 @@
 
 static void stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_cluster *c) {
   uint32_t n;
-  const xlm_kernel_row *rows = xlm_report_kernels(p, r, r->n_schedule > 0, c, h->a, &n);
+  const xlm_kernel_row *rows = xlm_report_kernels(p, r, h->program, c, h->a, &n);
   xlm_html_open(h, NULL, "[");
   for (uint32_t i = 0; i < n; i++) {
     xlm_html_open(h, NULL, "[");

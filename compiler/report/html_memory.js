@@ -1,7 +1,7 @@
 // Memory of a rank over one step, stacked by category: along the estimated time, or instruction by instruction.
 
 const aligned = (n) => Math.ceil(n / 64) * 64;
-const WORKSPACE = 6, PERMANENT_FIRST = [0, 2, 1, 3, 7, 5, 4, 6];
+const WORKSPACE = 7, PERMANENT_FIRST = [0, 2, 1, 3, 4, 8, 6, 5, 7];
 const isSlotted = (x) => x.area >= 2 && x.area <= 4;
 
 // Which tensors become live and dead at each instruction. Found once.
@@ -295,7 +295,7 @@ function memorySection(d) {
   });
   return [
     section(
-        "time", "Memory over one step",
+        "time", "Memory over one " + d.run,
         "What is in use on the fullest rank of a stage; the strip below shows which segment runs. Slots and gaps are reserved throughout, so the arena lies above.",
         legend, d.stepSeconds ? along : "", first.length < d.stages.length ? all : ""),
     holder

@@ -4,17 +4,6 @@
 #include "compiler/report/graph_view.h"
 #include "compiler/report/html_priv.h"
 
-static void escaped(xlm_text *t, const char *s) {
-  for (; *s; s++) {
-    if (*s == '<')
-      xlm_text_add(t, "&lt;");
-    else if (*s == '&')
-      xlm_text_add(t, "&amp;");
-    else
-      xlm_text_addn(t, s, 1);
-  }
-}
-
 static void axis_colors(xlm_text *t, const xlm_mesh *m) {
   xlm_text_add(t, ":root {");
   for (int i = 0; m && i < m->n; i++)
@@ -28,7 +17,7 @@ static void axis_colors(xlm_text *t, const xlm_mesh *m) {
 void xlm_html_head(xlm_text *t, const char *title, const xlm_mesh *m) {
   xlm_text_add(t, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-  escaped(t, title);
+  xlm_text_add_html(t, title);
   xlm_text_add(t, "</title>\n<style>\n");
   axis_colors(t, m);
   xlm_text_add(t, xlm_html_style);

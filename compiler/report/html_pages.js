@@ -3,7 +3,8 @@
 function show_plan(d) {
   unpack(d);
   const main = el("main", {}), parts = [
-    ["Memory", partitionSection], ["Parameters", parameterSection], ["Updates", updateSection],
+    ["Memory", partitionSection], ["Parameters", parameterSection], ["Caches", cacheSection, d.caches.rows.length],
+    ["Updates", updateSection, d.program === "train"],
     [
       "Graph",
       (x) => [section(
@@ -11,14 +12,15 @@ function show_plan(d) {
                "What one rank of a stage runs, fused as it is executed. Colours are layouts: the axes a result is split over. Hexagons are communication."),
            graphView(x)]
     ],
-    ["Pipeline", ganttSection], ["Memory over time", memorySection], ["Kernels", kernelSection],
+    ["Pipeline", ganttSection, d.program === "train"], ["Memory over time", memorySection], ["Kernels", kernelSection],
     ["Communication", trafficSection]
   ];
   const links = el("div", {class: "links"}),
         nav = el("nav", {}, el("div", {}, el("b", {}, d.model + (d.preset ? " " + d.preset : "")), links, modeSwitch()));
   document.body.append(nav, main);
   main.append(pageHead(d));
-  for (const [name, make] of parts) {
+  for (const [name, make, there = true] of parts) {
+    if (!there) continue;
     const [box, ...content] = make(d);
     box.append(...content);
     main.append(box);

@@ -4,7 +4,7 @@
 const HATCH = 5;  // below a bar of W: a line, so that kinds differ without colour
 
 function runPaint(kind, microbatch) {
-  if (kind === "F" || kind === "eval") return paint(microbatch % 2 ? "F-2" : "F");
+  if (["F", "eval", "prefill", "decode"].includes(kind)) return paint(microbatch % 2 ? "F-2" : "F");
   if (kind === "B" || kind === "W") return paint(kind + (microbatch % 2 ? "-2" : ""));
   return paint("once");
 }

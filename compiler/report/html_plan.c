@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/report/html_priv.h"
+#include "compiler/report/plan_page.h"
 
 static xlm_html_stages choose(const xlm_plan *p, xlm_arena *a) {
   int n = 0;
@@ -31,6 +32,9 @@ static void header(xlm_html *h, const xlm_plan *p, const xlm_report_html *o) {
   xlm_html_int(h, "batch", p->batch);
   xlm_html_int(h, "seq", p->seq);
   xlm_html_int(h, "microbatches", p->microbatches);
+  xlm_html_string(h, "program", xlm_program_name(h->program));
+  xlm_html_string(h, "run", xlm_report_run_name(h->program));
+  xlm_html_int(h, "chunk", p->chunk);
   xlm_html_int(h, "threads", p->target.threads);
   xlm_html_int(h, "ranks", p->n_ranks);
   xlm_html_number(h, "limit", (double)o->memory_limit);
@@ -100,6 +104,26 @@ static void classes(xlm_html *h, const xlm_plan *p) {
   xlm_html_close(h, "]");
 }
 
+static void caches(xlm_html *h, const xlm_plan *p) {
+  xlm_caches c = xlm_report_caches(p, h->a);
+  xlm_html_open(h, "caches", "{");
+  xlm_html_int(h, "sequence", (int64_t)c.sequence);
+  xlm_html_int(h, "token", (int64_t)c.token);
+  xlm_html_int(h, "rank", (int64_t)c.rank);
+  xlm_html_open(h, "rows", "[");
+  for (uint32_t i = 0; i < c.n; i++) {
+    xlm_html_open(h, NULL, "[");
+    xlm_html_text(h, NULL, c.rows[i].name);
+    xlm_html_int(h, NULL, c.rows[i].n);
+    xlm_html_text(h, NULL, c.rows[i].type);
+    xlm_html_int(h, NULL, (int64_t)c.rows[i].sequence);
+    xlm_html_int(h, NULL, (int64_t)c.rows[i].token);
+    xlm_html_close(h, "]");
+  }
+  xlm_html_close(h, "]");
+  xlm_html_close(h, "}");
+}
+
 static void write_stages(xlm_html *h, const xlm_plan *p, const xlm_html_stages *s, const xlm_cluster *c) {
   xlm_html_open(h, "stages", "[");
   for (int i = 0; i < s->n; i++) {
@@ -113,6 +137,7 @@ static void write_stages(xlm_html *h, const xlm_plan *p, const xlm_html_stages *
 
 void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text *out) {
   xlm_html h = xlm_html_new(out);
+  h.program = o->program;
   xlm_html_stages s = choose(p, h.a);
   xlm_html_head(
       out, xlm_arena_printf(h.a, "%s%s%s: plan", p->model, p->preset ? " " : "", p->preset ? p->preset : ""),
@@ -123,6 +148,7 @@ void xlm_report_plan_html(const xlm_plan *p, const xlm_report_html *o, xlm_text 
   for (int c = 0; c < XLM_CATEGORIES; c++) xlm_html_string(&h, NULL, xlm_category_name((xlm_category)c));
   xlm_html_close(&h, "]");
   classes(&h, p);
+  caches(&h, p);
   xlm_html_parameters(&h, p, &s);
   xlm_html_updates(&h, p, &s, o->updates, o->n_updates);
   xlm_html_times(&h, p, &s, o->estimate);

@@ -8,6 +8,7 @@
 typedef struct xlm_html {
   xlm_json json;
   xlm_arena *a;
+  xlm_program_id program; // the one that is shown
   const char **texts; // without duplicates, in order of appearance
   uint32_t n_texts, cap_texts;
   uint32_t *table;  // open addressing: index + 1 into texts

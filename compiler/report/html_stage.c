@@ -15,9 +15,19 @@ static uint32_t root_of(const xlm_rank_plan *r, uint32_t t) {
   return t;
 }
 
-// The page shows the training step; a plan without one is shown by its eval segment.
-static bool shown(const xlm_rank_plan *r, uint32_t s) {
-  return (r->segments[s].kind == XLM_SEG_EVAL) == (r->n_schedule == 0) && xlm_plan_whole(r, s) == s;
+static bool shown(const xlm_html *h, const xlm_rank_plan *r, uint32_t s) {
+  return xlm_segment_program(r->segments[s].kind) == h->program && xlm_plan_whole(r, s) == s;
+}
+
+// The page's segments and instructions are those of the program, from 0 on.
+typedef struct origin {
+  uint32_t segment, instr;
+} origin;
+
+static origin origin_of(const xlm_html *h, const xlm_rank_plan *r) {
+  uint32_t s = 0;
+  while (s < r->n_segments && !shown(h, r, s)) s++;
+  return s < r->n_segments ? (origin){s, r->segments[s].first} : (origin){0, 0};
 }
 
 static const xlm_segment *segment_of(const xlm_rank_plan *r, uint32_t instr) {
@@ -35,11 +45,12 @@ static void touch(const xlm_rank_plan *r, life *lives, uint32_t tensor, uint32_t
   lives[root].used = true;
 }
 
-static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
-  life *lives = XLM_NEW_N(a, life, r->n_tensors);
+static life *find_lives(const xlm_html *h, const xlm_rank_plan *r) {
+  life *lives = XLM_NEW_N(h->a, life, r->n_tensors);
   for (uint32_t i = 0; i < r->n_tensors; i++) lives[i].first = lives[i].last = -1;
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = r->segments[s].first; shown(r, s) && i < r->segments[s].first + r->segments[s].n; i++) {
+    for (uint32_t i = r->segments[s].first; shown(h, r, s) && i < r->segments[s].first + r->segments[s].n;
+         i++) {
       for (int k = 0; k < r->instrs[i].n_in; k++) touch(r, lives, r->instrs[i].in[k], i);
       for (int k = 0; k < r->instrs[i].n_out; k++) touch(r, lives, r->instrs[i].out[k], i);
     }
@@ -49,14 +60,15 @@ static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {
     if (stays) lives[i].first = lives[i].last = -1, lives[i].used |= !r->tensors[i].view_of;
   }
   for (uint32_t i = 0; i < r->n_inputs; i++) { // in slots: filled when the forward of its chunk begins
-    uint32_t t = r->inputs[i].tensor;
+    uint32_t t = r->inputs[i].tensor[XLM_PROGRAM_TRAIN];
     if (xlm_area_has_slots(r->tensors[t].area) && lives[t].used)
       lives[t].first = segment_of(r, (uint32_t)lives[t].first)->first;
   }
   return lives;
 }
 
-static void tensor(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, uint32_t i, const life *l) {
+static void tensor(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, uint32_t i, const life *l,
+                   origin from) {
   const xlm_tensor *t = &r->tensors[i];
   xlm_html_open(h, NULL, "[");
   if (l->used) {
@@ -65,8 +77,8 @@ static void tensor(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, uint3
     xlm_html_int(h, NULL, t->category);
     xlm_html_int(h, NULL, t->area);
     xlm_html_int(h, NULL, (int64_t)t->bytes);
-    xlm_html_int(h, NULL, l->first);
-    xlm_html_int(h, NULL, l->last);
+    xlm_html_int(h, NULL, l->first < 0 ? -1 : l->first - from.instr);
+    xlm_html_int(h, NULL, l->last < 0 ? -1 : l->last - from.instr);
     xlm_html_int(h, NULL, t->line);
     xlm_html_int(h, NULL, t->view_of);
     xlm_html_int(h, NULL, xlm_html_split(&t->type, r->dims));
@@ -114,23 +126,24 @@ static void op(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm
   xlm_html_close(h, "]");
 }
 
-static void ops(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_cluster *c) {
+static void ops(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_cluster *c, origin from) {
   xlm_html_open(h, "ops", "[");
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = r->segments[s].first; shown(r, s) && i < r->segments[s].first + r->segments[s].n; i++)
-      op(h, p, r, &r->instrs[i], s, c);
+    for (uint32_t i = r->segments[s].first; shown(h, r, s) && i < r->segments[s].first + r->segments[s].n;
+         i++)
+      op(h, p, r, &r->instrs[i], s - from.segment, c);
   xlm_html_close(h, "]");
 }
 
-static void segments(xlm_html *h, const xlm_rank_plan *r) {
+static void segments(xlm_html *h, const xlm_rank_plan *r, origin from) {
   xlm_html_open(h, "segments", "[");
   for (uint32_t s = 0; s < r->n_segments; s++) {
     const xlm_segment *g = &r->segments[s];
-    if (!shown(r, s)) continue;
+    if (!shown(h, r, s)) continue;
     xlm_html_open(h, NULL, "[");
     xlm_html_text(h, NULL, xlm_segment_name(g->kind));
     xlm_html_int(h, NULL, g->chunk);
-    xlm_html_int(h, NULL, g->first);
+    xlm_html_int(h, NULL, g->first - from.instr);
     xlm_html_int(h, NULL, g->n);
     xlm_html_close(h, "]");
   }
@@ -147,18 +160,19 @@ static void run(xlm_html *h, uint32_t segment, int32_t microbatch, const int32_t
 
 static void runs(xlm_html *h, const xlm_rank_plan *r) {
   xlm_html_open(h, "runs", "[");
-  for (uint32_t i = 0; i < r->n_schedule; i++)
+  for (uint32_t i = 0; i < r->n_schedule && h->program == XLM_PROGRAM_TRAIN; i++)
     run(h, xlm_plan_whole(r, r->schedule[i].segment), r->schedule[i].microbatch, r->schedule[i].slot);
-  if (!r->n_schedule && r->eval_segment >= 0) run(h, 0, -1, (const int32_t[XLM_SLOT_AREAS]){-1, -1, -1});
+  if (h->program != XLM_PROGRAM_TRAIN) run(h, 0, -1, (const int32_t[XLM_SLOT_AREAS]){-1, -1, -1});
   xlm_html_close(h, "]");
 }
 
 void xlm_html_stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_cluster *c) {
-  life *lives = find_lives(r, h->a);
+  life *lives = find_lives(h, r);
+  origin from = origin_of(h, r);
   xlm_html_open(h, "tensors", "[");
-  for (uint32_t i = 0; i < r->n_tensors; i++) tensor(h, p, r, i, &lives[i]);
+  for (uint32_t i = 0; i < r->n_tensors; i++) tensor(h, p, r, i, &lives[i], from);
   xlm_html_close(h, "]");
-  ops(h, p, r, c);
-  segments(h, r);
+  ops(h, p, r, c, from);
+  segments(h, r, from);
   runs(h, r);
 }

@@ -1,5 +1,21 @@
 // The head of the plan's page, and its tables: partition, parameters, updates.
 
+// What a run of the program computes.
+function workFacts(d, fact) {
+  const places = {eval: d.seq, prefill: d.chunk, decode: 1};
+  if (d.program === "train")
+    return [
+      fact("tokens per step", thousands(d.batch * d.microbatches * d.seq)),
+      fact(
+          "microbatches" + (d.schedule && d.stages.length > 1 ? ", " + d.schedule : ""),
+          d.microbatches + " of " + d.batch + " × " + thousands(d.seq))
+    ];
+  return [
+    fact("program", d.program), fact("sequences", thousands(d.batch)),
+    fact("tokens of each, at most", thousands(d.seq)), fact("tokens of each in a run", thousands(places[d.program]))
+  ];
+}
+
 function pageHead(d) {
   const mesh = d.mesh.filter((m) => m[1] > 1).map((m) => m[0] + " " + m[1]).join(" × ");
   const fact = (name, ...value) => el("div", {}, el("span", {}, name), el("b", {}, ...value));
@@ -7,10 +23,7 @@ function pageHead(d) {
   const facts = el(
       "div", {class: "facts"}, fact("parameters", count(d.parameterCount) + ", " + d.dtype),
       fact("ranks", thousands(d.ranks) + (mesh ? " = " + mesh : "")),
-      fact("tokens per step", thousands(d.batch * d.microbatches * d.seq)),
-      fact(
-          "microbatches" + (d.schedule && d.stages.length > 1 ? ", " + d.schedule : ""),
-          d.microbatches + " of " + d.batch + " × " + thousands(d.seq)),
+      ...workFacts(d, fact),
       fact("model FLOPs per token", count(d.flopsPerToken)), fact("memory of the fullest rank", bytes(most)),
       d.stepSeconds ? fact("step, estimated for " + d.cluster, seconds(d.stepSeconds)) : "",
       d.stepSeconds ? fact("tokens per second", count(d.tokensPerSecond)) : "",
@@ -158,6 +171,27 @@ function parameterSection(d) {
         "parameters", "Parameters",
         "How each is split: a dimension carries the axes it is split over, with the size on this rank. Sizes are those of the fullest rank of a stage."),
     makeTable(columns, rows)
+  ];
+}
+
+// ---- caches ----
+
+function cacheSection(d) {
+  const rows = d.caches.rows.map(([name, n, type, sequence, token]) => [
+    el("code", {}, d.texts[name]), n > 1 ? "× " + n : "", el("code", {}, d.texts[type]), bytes(sequence),
+    token ? bytes(token) : "–"
+  ]);
+  return [
+    section(
+        "caches", "Caches",
+        "What decoding keeps of earlier tokens: " + bytes(d.caches.sequence) + " per sequence, " + bytes(d.caches.token) +
+            " per token" + (d.ranks > 1 ? ", over all ranks; " + bytes(d.caches.rank) + " on the fullest rank" : "") + "."),
+    makeTable(
+        [
+          ["cache", false], ["", true], ["of one sequence", false], ["bytes per sequence, all", true],
+          ["bytes per token, all", true]
+        ],
+        rows)
   ];
 }
 

@@ -88,7 +88,7 @@ static void write_times(xlm_html *h, const xlm_schedule_plan *s, xlm_interval *c
 
 void xlm_html_times(xlm_html *h, const xlm_plan *p, const xlm_html_stages *stages, const xlm_estimate *e) {
   double bubble = 0;
-  if (!at_stage(p, stages, 0)->n_schedule) return; // no training step
+  if (h->program != XLM_PROGRAM_TRAIN) return;
   if (e) {
     xlm_html_number(h, "length", e->step);
     xlm_html_number(h, "bubble", e->bubble);

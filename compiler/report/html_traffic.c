@@ -113,7 +113,7 @@ static void write_row(xlm_html *h, const row *r) {
 static void stage(xlm_html *h, const xlm_plan *p, const xlm_rank_plan *r, const xlm_cluster *c) {
   table t = {0};
   for (uint32_t s = 0; s < r->n_segments; s++)
-    if ((r->segments[s].kind == XLM_SEG_EVAL) == (r->n_schedule == 0)) add_segment(&t, h->a, p, r, s, c);
+    if (xlm_segment_program(r->segments[s].kind) == h->program) add_segment(&t, h->a, p, r, s, c);
   if (t.n) qsort(t.at, t.n, sizeof *t.at, most_first);
   xlm_html_open(h, NULL, "[");
   for (uint32_t i = 0; i < t.n; i++) write_row(h, &t.at[i]);

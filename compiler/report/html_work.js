@@ -14,7 +14,7 @@ function timeParts(d, s) {
   const kernels = sum(d.kernels[s], (r) => r[4]),
         exposed = sum(d.traffic[s], (r) => Math.max(0, r[8]));
   return [
-    ["kernels", kernels, "class-0"], ["exposed communication", exposed, "class-4"],
+    ["kernels", kernels, "class-0"], ["exposed communication", exposed, "class-5"],
     ["idle: waits for other stages", Math.max(0, d.stepSeconds - kernels - exposed), "once"]
   ];
 }
@@ -57,7 +57,7 @@ function kernelSection(d) {
   return [
     section(
         "kernels", "Kernels",
-        "Calls of one step on a rank of the stage, by kernel, with the FLOPs and bytes of all of them." +
+        "Calls of one " + d.run + " on a rank of the stage, by kernel, with the FLOPs and bytes of all of them." +
             (d.stepSeconds ? " Times are estimated for " + d.cluster + "." :
                              " Give --cluster for estimated times."),
         stageChooser(d.stages.length, draw)),
@@ -129,7 +129,7 @@ function trafficSection(d) {
   return [
     section(
         "communication", "Communication",
-        "Per step, as the first rank of the stage sends it. Every row was derived from a difference of layouts at the model line beside it." +
+        "Per " + d.run + ", as the first rank of the stage sends it. Every row was derived from a difference of layouts at the model line beside it." +
             (d.stepSeconds ?
                  " Exposed is the time during which no kernel of the rank runs; what a message delays is in the pipeline's idle time." :
                  ""),

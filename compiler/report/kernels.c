@@ -1,4 +1,4 @@
-// A step's calls by kernel: the table of `xlmc plan` and of its page.
+// The calls of a step, or of a run of another program, by kernel: the table of `xlmc plan` and of its page.
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,13 +29,13 @@ static void add(xlm_kernel_row *row, const xlm_plan *p, const xlm_rank_plan *r, 
   if (c) row->floor += (double)runs * xlm_estimate_floor(c, r, in);
 }
 
-xlm_kernel_row *xlm_report_kernels(const xlm_plan *p, const xlm_rank_plan *r, bool train,
+xlm_kernel_row *xlm_report_kernels(const xlm_plan *p, const xlm_rank_plan *r, xlm_program_id program,
                                    const xlm_cluster *c, xlm_arena *a, uint32_t *n) {
   xlm_kernel_row *rows = XLM_NEW_N(a, xlm_kernel_row, r->n_instrs + 1);
   *n = 0;
   for (uint32_t s = 0; s < r->n_segments; s++) {
     const xlm_segment *g = &r->segments[s];
-    if (train == (g->kind == XLM_SEG_EVAL)) continue;
+    if (xlm_segment_program(g->kind) != program) continue;
     for (uint32_t i = g->first; i < g->first + g->n; i++) {
       const xlm_instr *in = &r->instrs[i];
       uint32_t k = 0;

@@ -33,19 +33,20 @@ static parts parts_like(const xlm_rank_plan *r, const xlm_segment *g, const xlm_
   return p;
 }
 
-static parts parts_of(const xlm_rank_plan *r, bool training) {
+static parts parts_of(const xlm_rank_plan *r, xlm_program_id program) {
   parts p = {0};
   for (uint32_t s = 0; s < r->n_segments && p.n <= 1; s++) {
     const xlm_segment *g = &r->segments[s];
-    for (uint32_t i = g->first; training != (g->kind == XLM_SEG_EVAL) && i < g->first + g->n && p.n <= 1; i++)
+    if (xlm_segment_program(g->kind) != program) continue;
+    for (uint32_t i = g->first; i < g->first + g->n && p.n <= 1; i++)
       if (reads_logits(r, &r->instrs[i])) p = parts_like(r, g, &r->instrs[i]);
   }
   return p;
 }
 
-void xlm_report_loss_parts(const xlm_plan *plan, bool training, xlm_text *out) {
+void xlm_report_loss_parts(const xlm_plan *plan, xlm_program_id program, xlm_text *out) {
   parts p = {0};
-  for (uint32_t k = 0; k < plan->n_rank_plans && p.n <= 1; k++) p = parts_of(plan->rank_plans[k], training);
+  for (uint32_t k = 0; k < plan->n_rank_plans && p.n <= 1; k++) p = parts_of(plan->rank_plans[k], program);
   if (p.n > 1)
     xlm_text_printf(out, "logits and loss in %lld parts of at most %s tokens, %s\n", (long long)p.n,
                     xlm_text_thousands(out->arena, p.tokens),

@@ -8,6 +8,7 @@
 #include "compiler/report/report.h"
 
 typedef struct xlm_plan_page {
+  xlm_program_id program;        // the one that is shown
   const xlm_source *source;      // the model text, for its lines; may be NULL
   uint64_t memory_limit;         // bytes per rank; 0 = unknown
   const char *schedule;          // of the pipeline; NULL = none
@@ -47,11 +48,12 @@ typedef struct xlm_traffic_row { // bytes that one rank sends per step; the maxi
   uint64_t bytes; // of one transfer
   double seconds; // of all transfers on the cluster; 0 without one
 } xlm_traffic_row;
-xlm_traffic_row *xlm_report_traffic(const xlm_plan *p, const xlm_cluster *c, xlm_arena *a,
-                                    uint32_t *n);                            // per axis, most bytes first
+// Of a step, or of a run of another program; per axis, most bytes first.
+xlm_traffic_row *xlm_report_traffic(const xlm_plan *p, xlm_program_id program, const xlm_cluster *c,
+                                    xlm_arena *a, uint32_t *n);
 const char *xlm_report_axes(const xlm_mesh *m, uint32_t axes, xlm_arena *a); // "dp, ep"
 
-typedef struct xlm_kernel_row { // all calls of one kernel in a step, or in an evaluation
+typedef struct xlm_kernel_row { // all calls of one kernel in a step, or in a run of another program
   const char *name;             // the op and its variant
   const xlm_instr *first;
   int64_t calls;
@@ -59,8 +61,23 @@ typedef struct xlm_kernel_row { // all calls of one kernel in a step, or in an e
   double seconds, floor; // estimated, and xlm_estimate_floor; 0 without a cluster
 } xlm_kernel_row;
 // Largest first, by FLOPs and bytes. c may be NULL. Without communication.
-xlm_kernel_row *xlm_report_kernels(const xlm_plan *p, const xlm_rank_plan *r, bool train, const xlm_cluster *c,
-                                   xlm_arena *a, uint32_t *n);
+xlm_kernel_row *xlm_report_kernels(const xlm_plan *p, const xlm_rank_plan *r, xlm_program_id program,
+                                   const xlm_cluster *c, xlm_arena *a, uint32_t *n);
+
+// What decoding keeps of one sequence, over all ranks.
+typedef struct xlm_cache_row {
+  const char *name, *type; // rounds as `*`; what one sequence has: "f32[context 256, kv_heads 6, head 64]"
+  uint32_t n;              // caches of that name and type
+  uint64_t sequence,
+      token; // bytes of all: of a sequence; of a token, 0 when the size does not depend on their number
+} xlm_cache_row;
+
+typedef struct xlm_caches {
+  xlm_cache_row *rows;
+  uint32_t n;
+  uint64_t sequence, token, rank; // bytes of all rows; rank: of the caches on the rank with the most
+} xlm_caches;
+xlm_caches xlm_report_caches(const xlm_plan *p, xlm_arena *a);
 
 typedef struct xlm_experts {      // memory of packed rows at the peak of the rank with the most
   uint64_t worst, balanced;       // bytes of the packed tensors
@@ -73,6 +90,8 @@ xlm_experts xlm_report_experts(const xlm_plan *p, xlm_arena *a); // zeros when n
 uint32_t xlm_report_line_of(const xlm_rank_plan *r, const xlm_instr *in);
 // The name of the first operand, or the scope.
 const char *xlm_report_value_of(const xlm_rank_plan *r, const xlm_instr *in);
+// "layers.3.h" -> "layers.*.h"
+const char *xlm_report_pattern(xlm_arena *a, const char *name);
 // "1.25 ms"
 const char *xlm_report_seconds(xlm_arena *a, double s);
 // A line of the model, trimmed to at most `most` characters; "" when unknown.

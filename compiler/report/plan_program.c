@@ -36,8 +36,11 @@ static void tables(const xlm_rank_plan *r, xlm_text *out) {
                 out);
   for (uint32_t i = 0; i < r->n_inputs; i++) {
     const xlm_plan_input *in = &r->inputs[i];
-    if (in->tensor) tensor_line(r, "input", in->name, in->tensor, out);
-    if (in->eval_tensor) tensor_line(r, "eval input", in->name, in->eval_tensor, out);
+    for (int p = 0; p < XLM_PROGRAMS; p++) {
+      const char *program = p ? xlm_program_name((xlm_program_id)p) : "";
+      const char *what = xlm_arena_printf(out->arena, "%s%sinput", program, *program ? " " : "");
+      if (in->tensor[p]) tensor_line(r, what, in->name, in->tensor[p], out);
+    }
   }
   for (uint32_t i = 0; i < r->n_outputs; i++)
     tensor_line(r, xlm_enum_name(XLM_ENUM_OUTPUT_ROLE, r->outputs[i].role), r->outputs[i].name,

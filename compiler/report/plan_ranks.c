@@ -21,9 +21,9 @@ static void header(page *g) {
                   xlm_text_plural(g->a, p->n_ranks, "rank"));
   for (int i = 0; i < p->mesh.n; i++)
     xlm_text_printf(g->t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
-  xlm_text_printf(g->t, "   %lld x %lld tokens per step, %s", (long long)(p->batch * p->microbatches),
-                  (long long)p->seq, xlm_text_plural(g->a, p->microbatches, "microbatch"));
-  if (g->o->schedule && g->n_stages > 1) xlm_text_printf(g->t, ", %s", g->o->schedule);
+  xlm_text_printf(g->t, "   %s", xlm_report_work(p, g->o->program, g->a));
+  if (g->o->schedule && g->n_stages > 1 && g->o->program == XLM_PROGRAM_TRAIN)
+    xlm_text_printf(g->t, ", %s", g->o->schedule);
   xlm_text_printf(g->t, "\nplanned for %s %s\n\n", p->target.backend, p->target.arch);
 }
 
@@ -32,15 +32,22 @@ static void header(page *g) {
 typedef struct column {
   const char *name;
   uint32_t categories; // bit set
+  uint32_t programs;   // for which it is there, a bit set; 0 = all
 } column;
 
 #define BIT(c) (1u << XLM_CATEGORY_##c)
+#define OF(p) (1u << XLM_PROGRAM_##p)
 static const column columns[] = {
-    {"params", BIT(PARAMETER)},       {"grads", BIT(GRADIENT)}, {"optim", BIT(OPTIMIZER)},
-    {"activations", BIT(ACTIVATION)}, {"comm", BIT(COMM)},      {"workspace", BIT(WORKSPACE)},
-    {"other", BIT(STATE) | BIT(IO)},
+    {"params", BIT(PARAMETER), 0},        {"grads", BIT(GRADIENT), OF(TRAIN)},
+    {"optim", BIT(OPTIMIZER), OF(TRAIN)}, {"caches", BIT(CACHE), OF(PREFILL) | OF(DECODE)},
+    {"activations", BIT(ACTIVATION), 0},  {"comm", BIT(COMM), 0},
+    {"workspace", BIT(WORKSPACE), 0},     {"other", BIT(STATE) | BIT(IO), 0},
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
+
+static bool has_column(const page *g, int c) {
+  return !columns[c].programs || columns[c].programs >> g->o->program & 1;
+}
 
 static size_t width_of_rounds(const page *g) {
   size_t w = strlen("rounds");
@@ -63,13 +70,15 @@ static void stage_table(page *g) {
   size_t rounds = 7 + width_of_rounds(g) + 2;
   xlm_text_add(g->t, "stage  rounds");
   xlm_text_pad(g->t, rounds);
-  for (int c = 0; c < COLUMNS; c++) xlm_text_printf(g->t, "%11s ", columns[c].name);
+  for (int c = 0; c < COLUMNS; c++)
+    if (has_column(g, c)) xlm_text_printf(g->t, "%11s ", columns[c].name);
   xlm_text_add(g->t, "       peak  at\n");
   for (int s = 0; s < g->n_stages; s++) {
     const xlm_rank_plan *r = g->stage[s].rank;
     xlm_text_printf(g->t, "%-6d %s", s, *g->stage[s].rounds ? g->stage[s].rounds : "-");
     xlm_text_pad(g->t, rounds);
     for (int c = 0; c < COLUMNS; c++) {
+      if (!has_column(g, c)) continue;
       uint64_t bytes = 0;
       for (int k = 0; k < XLM_CATEGORIES; k++)
         bytes += columns[c].categories >> k & 1 ? r->category_bytes[k] : 0;
@@ -160,8 +169,9 @@ static void axis_totals(page *g, const xlm_traffic_row *rows, uint32_t n) {
 
 static void communication(page *g) {
   uint32_t n;
-  xlm_traffic_row *rows = xlm_report_traffic(g->p, g->o->cluster, g->a, &n);
-  xlm_text_add(g->t, "\ncommunication per step and rank: how often x bytes sent, of what, for which line\n");
+  xlm_traffic_row *rows = xlm_report_traffic(g->p, g->o->program, g->o->cluster, g->a, &n);
+  xlm_text_printf(g->t, "\ncommunication per %s and rank: how often x bytes sent, of what, for which line\n",
+                  xlm_report_run_name(g->o->program));
   if (!n) xlm_text_add(g->t, "none\n");
   traffic_rows(g, rows, n);
   if (n) axis_totals(g, rows, n);
@@ -243,19 +253,28 @@ void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *o, xlm_text *t)
   xlm_text_add(t, "\n");
 }
 
+static void model_flops(page *g) {
+  const xlm_plan *p = g->p;
+  double tokens = (double)(p->batch * p->microbatches * p->seq);
+  xlm_text_printf(g->t, "\nmodel FLOPs  %s per token, ", xlm_text_count(g->a, p->model_flops_per_token));
+  if (g->o->program == XLM_PROGRAM_TRAIN)
+    xlm_text_printf(g->t, "forward and backward; %s per step\n",
+                    xlm_text_count(g->a, p->model_flops_per_token * tokens));
+  else
+    xlm_text_add(g->t, "forward\n");
+}
+
 void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *o, xlm_text *out) {
   page g = {.p = p, .o = o, .t = out, .a = out->arena};
   g.stage = xlm_report_stages(p, g.a, &g.n_stages);
   header(&g);
   stage_table(&g);
   fits(&g);
+  xlm_report_caches_text(p, out);
   experts(&g);
   communication(&g);
-  xlm_text_printf(
-      out, "\nmodel FLOPs  %s per token, forward and backward; %s per step\n",
-      xlm_text_count(g.a, p->model_flops_per_token),
-      xlm_text_count(g.a, p->model_flops_per_token * (double)(p->batch * p->microbatches * p->seq)));
-  xlm_report_loss_parts(p, true, out);
+  model_flops(&g);
+  xlm_report_loss_parts(p, o->program, out);
   xlm_report_updates(o, out);
   xlm_report_estimate(p, o, out);
 }

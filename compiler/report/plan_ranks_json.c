@@ -46,7 +46,7 @@ static void stages(xlm_json *j, const xlm_plan *p, xlm_arena *a) {
 
 static void communication(xlm_json *j, const xlm_plan *p, const xlm_plan_page *o, xlm_arena *a) {
   uint32_t n;
-  xlm_traffic_row *rows = xlm_report_traffic(p, o->cluster, a, &n);
+  xlm_traffic_row *rows = xlm_report_traffic(p, o->program, o->cluster, a, &n);
   xlm_json_array(j, "communication", XLM_JSON_LINES);
   for (uint32_t i = 0; i < n; i++) {
     const xlm_traffic_row *r = &rows[i];
@@ -110,6 +110,30 @@ static void experts(xlm_json *j, const xlm_plan *p, xlm_arena *a) {
   xlm_json_close(j);
 }
 
+static void caches(xlm_json *j, const xlm_plan *p, xlm_arena *a) {
+  xlm_caches c = xlm_report_caches(p, a);
+  if (!c.n) {
+    xlm_json_put_null(j, "caches");
+    return;
+  }
+  xlm_json_object(j, "caches", XLM_JSON_LINES);
+  xlm_json_put_int(j, "bytes_per_sequence", (int64_t)c.sequence);
+  xlm_json_put_int(j, "bytes_per_token", (int64_t)c.token);
+  xlm_json_put_int(j, "rank_bytes", (int64_t)c.rank);
+  xlm_json_array(j, "rows", XLM_JSON_LINES);
+  for (uint32_t i = 0; i < c.n; i++) {
+    xlm_json_object(j, NULL, XLM_JSON_ROW);
+    xlm_json_put_text(j, "name", c.rows[i].name);
+    xlm_json_put_text(j, "type", c.rows[i].type);
+    xlm_json_put_int(j, "number", c.rows[i].n);
+    xlm_json_put_int(j, "bytes_per_sequence", (int64_t)c.rows[i].sequence);
+    xlm_json_put_int(j, "bytes_per_token", (int64_t)c.rows[i].token);
+    xlm_json_close(j);
+  }
+  xlm_json_close(j);
+  xlm_json_close(j);
+}
+
 static uint64_t fullest(const xlm_plan *p) {
   uint64_t most = 0;
   for (uint32_t c = 0; c < p->n_rank_plans; c++)
@@ -159,9 +183,11 @@ void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *o, xlm_a
   xlm_json_put_int(j, "samples_per_step", p->batch * p->microbatches);
   xlm_json_put_int(j, "seq", p->seq);
   xlm_json_put_int(j, "microbatches", p->microbatches);
+  xlm_json_put_text(j, "program", xlm_program_name(o->program));
   xlm_json_put_text(j, "schedule", o->schedule);
   xlm_json_put_real(j, "model_flops_per_token", p->model_flops_per_token);
   stages(j, p, a);
+  caches(j, p, a);
   experts(j, p, a);
   fits(j, p, o);
   communication(j, p, o, a);

@@ -35,7 +35,8 @@ static const char *rounds_of(const xlm_rank_plan *r, xlm_arena *a) {
   uint32_t n = 0, cap = 0;
   for (uint32_t s = 0; s < r->n_segments; s++) {
     const xlm_segment *g = &r->segments[s];
-    for (uint32_t i = g->first; g->kind == XLM_SEG_F && i < g->first + g->n; i++) {
+    bool forward = r->n_schedule ? g->kind == XLM_SEG_F : (int)s == r->segment_of[xlm_plan_main(r)];
+    for (uint32_t i = g->first; forward && i < g->first + g->n; i++) {
       int k = round_of(r->instrs[i].scope);
       bool message = xlm_op_is_message(r->instrs[i].op); // named after its origin
       if (k < 0 || k == last || message) continue;
@@ -71,7 +72,7 @@ typedef struct traffic {
   uint32_t n, cap;
 } traffic;
 
-static const char *pattern(xlm_arena *a, const char *name) { // "layers.3.h" -> "layers.*.h"
+const char *xlm_report_pattern(xlm_arena *a, const char *name) {
   xlm_text t = xlm_text_new(a);
   for (const char *s = name; *s;) {
     size_t n = strcspn(s, "./");
@@ -122,7 +123,7 @@ static void add_instr(traffic *t, uint32_t from, const xlm_rank_plan *r, const x
   if (!row.bytes) return;
   row.axes = (uint32_t)xlm_attr_int(&in->attrs, XLM_A_axes, 0);
   if (!row.axes) row.axes = 1u << row.axis;
-  row.value = pattern(t->a, xlm_report_value_of(r, in));
+  row.value = xlm_report_pattern(t->a, xlm_report_value_of(r, in));
   if (t->c)
     row.seconds = (double)times * (xlm_estimate_instr(t->c, t->p, r, in, &communication) +
                                    xlm_estimate_message(t->c, t->p, r, in));
@@ -130,13 +131,13 @@ static void add_instr(traffic *t, uint32_t from, const xlm_rank_plan *r, const x
 }
 
 // Appends the rows of one stage to the table and merges: of equal rows the larger count remains.
-static void add_stage(traffic *t, const xlm_rank_plan *r) {
+static void add_stage(traffic *t, const xlm_rank_plan *r, xlm_program_id program) {
   uint32_t from = t->n, kept = t->n;
   for (uint32_t s = 0; s < r->n_segments; s++) {
     const xlm_segment *g = &r->segments[s];
     int64_t times = xlm_plan_runs(r, s);
-    for (uint32_t i = g->first; g->kind != XLM_SEG_EVAL && i < g->first + g->n; i++)
-      add_instr(t, from, r, &r->instrs[i], times);
+    if (xlm_segment_program(g->kind) != program) continue;
+    for (uint32_t i = g->first; i < g->first + g->n; i++) add_instr(t, from, r, &r->instrs[i], times);
   }
   for (uint32_t i = from; i < t->n; i++) {
     uint32_t k = 0;
@@ -159,11 +160,12 @@ static int most_first(const void *pa, const void *pb) {
   return op ? op : strcmp(a->value, b->value);
 }
 
-xlm_traffic_row *xlm_report_traffic(const xlm_plan *p, const xlm_cluster *c, xlm_arena *a, uint32_t *n) {
+xlm_traffic_row *xlm_report_traffic(const xlm_plan *p, xlm_program_id program, const xlm_cluster *c,
+                                    xlm_arena *a, uint32_t *n) {
   traffic t = {.p = p, .c = c, .a = a};
   int stages;
   xlm_stage_row *rows = xlm_report_stages(p, a, &stages);
-  for (int s = 0; s < stages; s++) add_stage(&t, rows[s].rank);
+  for (int s = 0; s < stages; s++) add_stage(&t, rows[s].rank, program);
   if (t.n) qsort(t.at, t.n, sizeof *t.at, most_first);
   *n = t.n;
   return t.at;
@@ -198,8 +200,8 @@ static void touch(life *lives, uint32_t tensor, uint32_t at) {
   l->last = at;
 }
 
-static bool is_timed(const xlm_rank_plan *r, uint32_t s) { // every instruction of the step once
-  return r->segments[s].kind != XLM_SEG_EVAL && xlm_plan_whole(r, s) == s;
+static bool is_timed(const xlm_rank_plan *r, uint32_t s) { // every instruction of the main program once
+  return xlm_segment_program(r->segments[s].kind) == xlm_plan_main(r) && xlm_plan_whole(r, s) == s;
 }
 
 static life *find_lives(const xlm_rank_plan *r, xlm_arena *a) {

@@ -25,11 +25,7 @@ static void header(page *g) {
                   xlm_text_plural(g->a, p->n_ranks, "rank"));
   for (int i = 0; i < p->mesh.n; i++)
     xlm_text_printf(g->t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
-  if (g->o->with_train)
-    xlm_text_printf(g->t, "   %lld x %lld tokens per step, %s", (long long)(p->batch * p->microbatches),
-                    (long long)p->seq, xlm_text_plural(g->a, p->microbatches, "microbatch"));
-  else
-    xlm_text_printf(g->t, "   %lld x %lld tokens", (long long)p->batch, (long long)p->seq);
+  xlm_text_printf(g->t, "   %s", xlm_report_work(p, g->o->program, g->a));
   xlm_text_printf(g->t, "\nplanned for %s %s\n\n", p->target.backend, p->target.arch);
 }
 
@@ -73,13 +69,27 @@ static int descending(const void *a, const void *b) {
   return x->key != y->key ? (x->key < y->key ? 1 : -1) : strcmp(x->name, y->name);
 }
 
+// By tensor: does the program write it?
+static const bool *find_written(const page *g) {
+  const xlm_rank_plan *r = g->r;
+  bool *written = XLM_NEW_N(g->a, bool, r->n_tensors);
+  for (uint32_t s = 0; s < r->n_segments; s++) {
+    const xlm_segment *x = &r->segments[s];
+    if (xlm_segment_program(x->kind) != g->o->program) continue;
+    for (uint32_t i = x->first; i < x->first + x->n; i++)
+      for (int k = 0; k < r->instrs[i].n_out; k++) written[r->instrs[i].out[k]] = true;
+  }
+  return written;
+}
+
 static void largest_tensors(page *g) {
   const xlm_rank_plan *r = g->r;
+  const bool *written = find_written(g);
   row *rows = XLM_NEW_N(g->a, row, r->n_tensors);
   uint32_t n = 0;
   for (uint32_t i = 1; i < r->n_tensors; i++) {
     const xlm_tensor *t = &r->tensors[i];
-    if (t->view_of || t->category != XLM_CATEGORY_ACTIVATION) continue;
+    if (!written[i] || t->view_of || t->category != XLM_CATEGORY_ACTIVATION) continue;
     rows[n++] = (row){.name = t->name ? t->name : "", .key = (double)t->bytes, .tensor = t};
   }
   qsort(rows, n, sizeof *rows, descending);
@@ -98,7 +108,7 @@ static void largest_tensors(page *g) {
 
 static void op_table(page *g) {
   uint32_t n;
-  xlm_kernel_row *rows = xlm_report_kernels(g->p, g->r, g->o->with_train, g->o->cluster, g->a, &n);
+  xlm_kernel_row *rows = xlm_report_kernels(g->p, g->r, g->o->program, g->o->cluster, g->a, &n);
   double flops = 0, bytes = 0;
   int width = 18;
   for (uint32_t i = 0; i < n; i++) {
@@ -106,7 +116,7 @@ static void op_table(page *g) {
     flops += rows[i].flops, bytes += rows[i].bytes;
   }
   xlm_text_printf(g->t, "\nkernels of one %s\n  %-*s    calls      FLOPs  share      bytes  share%s\n",
-                  g->o->with_train ? "step" : "pass", width, "op", g->o->cluster ? "      floor" : "");
+                  xlm_report_run_name(g->o->program), width, "op", g->o->cluster ? "      floor" : "");
   for (uint32_t i = 0; i < n; i++) {
     xlm_text_printf(
         g->t, "  %-*s %8lld %10s %5.1f%% %10s %5.1f%%", width, rows[i].name, (long long)rows[i].calls,
@@ -122,10 +132,11 @@ void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_te
   header(&g);
   memory_table(&g);
   fits(&g);
+  xlm_report_caches_text(p, out);
   xlm_text_printf(out, "\nmodel FLOPs     %s per token%s\n",
                   xlm_text_count(out->arena, p->model_flops_per_token),
-                  o->with_train ? ", forward and backward" : ", forward");
-  xlm_report_loss_parts(p, o->with_train, out);
+                  o->program == XLM_PROGRAM_TRAIN ? ", forward and backward" : ", forward");
+  xlm_report_loss_parts(p, o->program, out);
   op_table(&g);
   largest_tensors(&g);
 }

@@ -10,7 +10,7 @@
 
 typedef struct xlm_report_options {
   uint64_t memory_limit; // bytes per rank; 0 = unknown
-  bool with_train;       // the plan has training segments
+  xlm_program_id program; // the one that is shown
   int top;               // number of tensors and ops to list; 0 = 8
   const xlm_cluster *cluster; // for the floors of kernels; NULL: they are not shown
 } xlm_report_options;
@@ -18,8 +18,13 @@ typedef struct xlm_report_options {
 // The page that `xlmc plan` prints: model and data, bytes per category, the peak and its instruction, FLOPs,
 // ops.
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out);
+// What a run of the program computes: "16 x 256 tokens per step, 1 microbatch".
+const char *xlm_report_work(const xlm_plan *p, xlm_program_id program, xlm_arena *a);
+const char *xlm_report_run_name(xlm_program_id program); // "step", "pass", "chunk", "token"
+// A line about what decoding keeps, per sequence and per token; nothing if it keeps nothing.
+void xlm_report_caches_text(const xlm_plan *p, xlm_text *out);
 // A line that says in how many parts logits and loss are computed; nothing if it is one.
-void xlm_report_loss_parts(const xlm_plan *p, bool training, xlm_text *out);
+void xlm_report_loss_parts(const xlm_plan *p, xlm_program_id program, xlm_text *out);
 // Every instruction of every rank plan, one per line.
 void xlm_report_plan_program(const xlm_plan *p, xlm_text *out);
 // One screen for `xlmc check`: dims, parameters by block, inputs, losses, outputs, shard rules.

@@ -149,7 +149,7 @@ const char *xlm_search_advice(xlm_arena *a, const xlm_source *source, const xlm_
   w.scratch = xlm_search_scratch();
   if (!w.scratch) return "there is no memory to look for a change that fits";
   xlm_compile_options base = *o;
-  base.with_eval = base.with_eval && !base.with_train; // evaluation stores less than training
+  if (xlm_compile_makes(&base, XLM_PROGRAM_TRAIN)) base.programs = XLM_WITH_TRAIN; // the others store less
   try_one(&w, &base);
   if (!w.found) try_all(&w, &base);
   xlm_arena_free(w.scratch);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/ir/op.h"
+#include "compiler/pass/pipeline.h"
 #include "compiler/search/search_priv.h"
 #include "runtime/plan/traffic.h"
 
@@ -28,7 +29,7 @@ xlm_compile_options xlm_choice_options(const xlm_compile_options *base, const xl
   o.zero = c->zero;
   o.reduce_each = c->reduce_each;
   if (c->full) o.recompute = XLM_RECOMPUTE_FULL;
-  o.with_eval = false;
+  o.programs = XLM_WITH_TRAIN;
   return o;
 }
 
@@ -60,7 +61,7 @@ static bool has_axis_dim(const xlm_graph *g, const xlm_type *t, const char *axis
   return false;
 }
 
-static void read_graph(const xlm_graph *g, xlm_rough *out) {
+static void read_graph(const xlm_graph *g, xlm_arena *a, xlm_rough *out) {
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
     if (n->round >= out->rounds) out->rounds = n->round + 1;
@@ -73,6 +74,7 @@ static void read_graph(const xlm_graph *g, xlm_rough *out) {
     if (has_axis_dim(g, xlm_val_type(g, n->out), "ep")) out->expert_parameters += elements;
   }
   for (int i = 0; i < XLM_SEARCH_AXES; i++) out->uses[i] = rule_names(g, axis_names[i]);
+  out->loops = xlm_pipeline_loops(g, a).n;
   out->uses[XLM_PP] = out->rounds > 1;
   out->experts = smallest_split(g, "ep");
   xlm_dim seq = xlm_graph_dim_find(g, "seq", 0);
@@ -116,7 +118,7 @@ xlm_status xlm_rough_measure(xlm_arena *a, const xlm_search_request *r, xlm_roug
   for (int full = 0; full < 2; full++) {
     xlm_compiled c = compile_one(a, r, full, -1, err);
     if (!c.plan) return XLM_USER;
-    if (!full) read_graph(c.model, out);
+    if (!full) read_graph(c.model, a, out);
     const uint64_t *bytes = c.plan->rank_plans[0]->category_bytes;
     out->activations[full] = (double)bytes[XLM_CATEGORY_ACTIVATION];
     out->optimizer_share =

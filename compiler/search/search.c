@@ -95,13 +95,14 @@ static void vary_memory(search *s, xlm_layout_choice c) {
 static void vary_schedule(search *s, xlm_layout_choice c) {
   int stages = c.size[XLM_PP];
   c.schedule = "1f1b";
-  c.chunks = 1;
+  c.chunks = s->model.loops > 1; // one, where that has to be said
   vary_memory(s, c);
   if (stages == 1) return;
   c.schedule = "zb-h1";
   vary_memory(s, c);
   c.schedule = "interleaved";
-  for (c.chunks = 2; c.chunks <= 4 && c.microbatches % stages == 0; c.chunks *= 2)
+  int least = s->model.loops > 1 ? s->model.loops : 2;
+  for (c.chunks = least; c.chunks <= 2 * least && c.microbatches % stages == 0; c.chunks *= 2)
     if (s->model.rounds >= stages * c.chunks) vary_memory(s, c);
 }
 
@@ -240,7 +241,7 @@ const char *xlm_search_flags(const xlm_compile_options *o, xlm_arena *a) {
   for (int i = o->mesh.n - 1; i >= 0; i--) xlm_text_printf(&t, "--%s %d ", o->mesh.axis[i], o->mesh.size[i]);
   xlm_text_printf(&t, "--micro-batch-size %lld", (long long)(o->settings.batch / ranks));
   if (axis_size(&o->mesh, "pp") > 1) xlm_text_printf(&t, " --pipeline-schedule %s", o->schedule);
-  if (o->chunks > 1) xlm_text_printf(&t, " --chunks %d", o->chunks);
+  if (o->chunks > 0) xlm_text_printf(&t, " --chunks %d", o->chunks);
   if (o->zero) xlm_text_printf(&t, " --zero %d", o->zero);
   if (o->zero >= 2 && o->reduce_each && o->train.microbatches > 1)
     xlm_text_add(&t, " --reduce-gradients microbatch");

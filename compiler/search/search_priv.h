@@ -11,7 +11,7 @@ typedef struct xlm_rough {              // of the whole model
   double activations[2];                // bytes stored per sample on one rank: as marked, full recompute
   // per sample: total size of tensors communicated by tensor parallelism, and by context parallelism
   double tensor_bytes, context_bytes;
-  int32_t rounds;
+  int32_t rounds, loops; // loops: over the same layers
   int64_t seq;
   int64_t experts;
   bool uses[5]; // axes that the model's rules name, in order pp, dp, ep, cp, tp
@@ -30,7 +30,8 @@ typedef struct xlm_layout_choice {
   int32_t size[XLM_SEARCH_AXES];
   int64_t micro, microbatches; // micro: samples of one data-parallel rank
   const char *schedule;
-  int chunks, zero;
+  int chunks; // 0: as the model has them
+  int zero;
   bool full;        // recompute
   bool reduce_each; // gradients per microbatch
 } xlm_layout_choice;

@@ -319,20 +319,22 @@ static entries follow(const flow *f, const xlm_segment_run *runs, uint32_t n) {
   return e;
 }
 
-static bool check_outputs(flow *f, const entries *e, bool eval) {
+static bool check_outputs(flow *f, const entries *e, xlm_program_id program) {
   for (uint32_t i = 0; i < f->r->n_outputs; i++) {
     uint32_t t = f->r->outputs[i].tensor, steps;
-    if (f->r->outputs[i].eval != eval || is_free(f, f->def[t])) continue;
+    if (f->r->outputs[i].program != program || is_free(f, f->def[t])) continue;
     if (!find(f, e, e->n, -1, (need){f->def[t], t, UINT32_MAX}, &steps)) return false;
   }
   return true;
 }
 
-static bool check_runs(flow *f, const xlm_segment_run *runs, uint32_t n, bool eval) {
+static bool check_program(flow *f, xlm_program_id program) {
+  uint32_t n;
+  const xlm_segment_run *runs = xlm_verify_runs(f->v, f->r, program, &n);
   entries e = follow(f, runs, n);
   for (uint32_t i = 0; i < n; i++)
     if (!check_entry(f, &e, i)) return false;
-  return check_outputs(f, &e, eval);
+  return check_outputs(f, &e, program);
 }
 
 // ---- one rank_plan ----
@@ -347,7 +349,7 @@ static void find_definitions(flow *f) {
     f->def[t] = written[t] || !r->tensors[t].view_of ? t : f->def[r->tensors[t].view_of];
   }
   for (uint32_t i = 0; i < r->n_inputs; i++)
-    f->always[r->inputs[i].tensor] = f->always[r->inputs[i].eval_tensor] = true;
+    for (int p = 0; p < XLM_PROGRAMS; p++) f->always[r->inputs[i].tensor[p]] = true;
 }
 
 // The analysis above assumes one stream; instructions that run concurrently must not conflict in memory.
@@ -378,7 +380,7 @@ bool xlm_verify_flow(verifier *v, uint32_t rank_plan) {
   if (!check_streams(&f)) return false;
   for (uint32_t s = 0; s < r->n_segments; s++)
     if (!paint_segment(&f, s)) return false;
-  xlm_segment_run eval = {.segment = (uint32_t)r->eval_segment};
-  return check_runs(&f, r->schedule, r->n_schedule, false) &&
-         (r->eval_segment < 0 || check_runs(&f, &eval, 1, true));
+  for (int p = 0; p < XLM_PROGRAMS; p++)
+    if (!check_program(&f, (xlm_program_id)p)) return false;
+  return true;
 }

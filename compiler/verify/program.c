@@ -212,7 +212,15 @@ static void take_turn(program *p, uint32_t kind) {
 
 // ---- the whole program ----
 
-static void start(program *p, const comm_program *programs, bool eval) {
+const xlm_segment_run *xlm_verify_runs(verifier *v, const xlm_rank_plan *r, xlm_program_id p, uint32_t *n) {
+  *n = p == XLM_PROGRAM_TRAIN ? r->n_schedule : r->segment_of[p] >= 0;
+  if (p == XLM_PROGRAM_TRAIN || !*n) return r->schedule;
+  xlm_segment_run *run = XLM_NEW(v->arena, xlm_segment_run);
+  run->segment = (uint32_t)r->segment_of[p];
+  return run;
+}
+
+static void start(program *p, const comm_program *programs, xlm_program_id which) {
   xlm_arena *a = p->v->arena;
   uint32_t n = p->kinds->n, *first = XLM_NEW_N(a, uint32_t, n + 1);
   p->actors = XLM_NEW_N(a, actor, n);
@@ -220,12 +228,12 @@ static void start(program *p, const comm_program *programs, bool eval) {
   for (uint32_t k = 0; k < n; k++) {
     uint32_t rank_plan = p->kinds->at[k].rank_plan;
     const xlm_rank_plan *r = p->v->plan->rank_plans[rank_plan];
-    xlm_segment_run *evaluation = XLM_NEW(a, xlm_segment_run);
-    evaluation->segment = (uint32_t)r->eval_segment;
+    uint32_t n_runs;
+    const xlm_segment_run *runs = xlm_verify_runs(p->v, r, which, &n_runs);
     p->actors[k] = (actor){.plan = r,
                            .program = &programs[rank_plan],
-                           .runs = eval ? evaluation : r->schedule,
-                           .n_runs = eval ? r->eval_segment >= 0 : r->n_schedule,
+                           .runs = runs,
+                           .n_runs = n_runs,
                            .partner = XLM_NEW_N(a, uint32_t, programs[rank_plan].n),
                            .checked = XLM_NEW_N(a, uint64_t, programs[rank_plan].n)};
     open_channels(p, k);
@@ -249,11 +257,12 @@ static void check_unread(program *p) {
   }
 }
 
-bool xlm_verify_program(verifier *v, const comm_program *programs, const rank_kinds *kinds, bool eval) {
+bool xlm_verify_program(verifier *v, const comm_program *programs, const rank_kinds *kinds,
+                        xlm_program_id which) {
   program *p = XLM_NEW(v->arena, program);
   p->v = v;
   p->kinds = kinds;
-  start(p, programs, eval);
+  start(p, programs, which);
   for (uint32_t k = kinds->n; k-- > 0;) go_on(p, k);
   while (p->n_ready && !v->wrong) take_turn(p, p->ready[--p->n_ready]);
   for (uint32_t k = 0; k < kinds->n && !v->wrong; k++)

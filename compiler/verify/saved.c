@@ -135,29 +135,50 @@ static bool is_whole(const xlm_dim_info *d, int64_t n) {
   return !d->ragged && d->full == n && d->size == n;
 }
 
+static bool decodes(int program) {
+  return program == XLM_PROGRAM_PREFILL || program == XLM_PROGRAM_DECODE;
+}
+
+// The positions of every sequence that one run of a program takes.
+static bool is_sequence(const saved *s, const xlm_dim_info *d, int program) {
+  const xlm_plan *p = s->v->plan;
+  if (!decodes(program)) return !strcmp(d->name, "seq") && d->full == p->seq;
+  return !strcmp(d->name, "chunk") && is_whole(d, program == XLM_PROGRAM_PREFILL ? p->chunk : 1);
+}
+
 // A part of each sample: `batch` of the plan once and any other dimensions; for a whole step, its
 // microbatches before them.
-static bool is_data(const saved *s, const xlm_plan_input *in, uint32_t tensor) {
-  const xlm_type *t = &s->r->tensors[tensor].type;
+static bool is_data(const saved *s, const xlm_plan_input *in, int program) {
+  const xlm_type *t = &s->r->tensors[in->tensor[program]].type;
   const xlm_plan *p = s->v->plan;
   bool tokens = in->role == XLM_INPUT_TOKENS;
   int batches = 0, others = 0;
-  if (!tensor) return true;
   if (in->whole_step && (!t->rank || !is_whole(&s->r->dims[t->dim[0]], p->microbatches))) return false;
   for (int i = in->whole_step; i < t->rank; i++) {
     const xlm_dim_info *d = &s->r->dims[t->dim[i]];
     bool batch = !strcmp(d->name, "batch");
     *(batch ? &batches : &others) += 1;
     if (d->ragged || (batch && d->full != p->batch)) return false;
-    if (tokens && !batch && (strcmp(d->name, "seq") || d->full != p->seq)) return false;
+    if (tokens && !batch && !is_sequence(s, d, program)) return false;
   }
   bool ids = t->dtype == XLM_I32;
   bool type = tokens ? ids : ids || t->dtype == XLM_F32 || t->dtype == XLM_F64;
   return type && batches == 1 && (!tokens || others == 1) && (!in->shift || others == 1);
 }
 
-static bool fits(const saved *s, const xlm_plan_input *in, uint32_t tensor) {
-  return xlm_input_is_data(in->role) ? is_data(s, in, tensor) : is_scalar(s, tensor);
+// A whole number for each sequence of `batch`.
+static bool is_per_sequence(const saved *s, uint32_t tensor) {
+  const xlm_type *t = &s->r->tensors[tensor].type;
+  const xlm_dim_info *d = &s->r->dims[t->dim[0]];
+  return t->dtype == XLM_I32 && t->rank == 1 && !strcmp(d->name, "batch") && d->full == s->v->plan->batch;
+}
+
+static bool fits(const saved *s, const xlm_plan_input *in, int program) {
+  uint32_t tensor = in->tensor[program];
+  if (!tensor) return true;
+  if (xlm_input_is_data(in->role)) return is_data(s, in, program);
+  return xlm_input_is_scalar(in->role) ? is_scalar(s, tensor)
+                                       : decodes(program) && is_per_sequence(s, tensor);
 }
 
 static bool check_microbatches(const saved *s) { // the number of microbatches fed equals the number run
@@ -173,9 +194,10 @@ static bool check_microbatches(const saved *s) { // the number of microbatches f
 static bool check_ends(const saved *s) {
   for (uint32_t i = 0; i < s->r->n_inputs; i++) {
     const xlm_plan_input *in = &s->r->inputs[i];
-    if (!fits(s, in, in->tensor) || !fits(s, in, in->eval_tensor))
-      return xlm_verify_fail(s->v, "%s: the input `%.200s` has another type than what fills it",
-                             xlm_verify_owner(s->v, s->rank_plan), in->name);
+    for (int p = 0; p < XLM_PROGRAMS; p++)
+      if (!fits(s, in, p))
+        return xlm_verify_fail(s->v, "%s: the input `%.200s` has another type than what fills it",
+                               xlm_verify_owner(s->v, s->rank_plan), in->name);
   }
   for (uint32_t i = 0; i < s->r->n_outputs; i++) {
     const xlm_plan_output *out = &s->r->outputs[i];

@@ -111,7 +111,7 @@ static bool check_slots(tables *t) {
   uint32_t entry;
   if (xlm_plan_slots_suffice(t->r, &entry)) return true;
   if (entry == t->r->n_schedule)
-    return xlm_verify_fail(t->v, "%s: the eval segment uses a slot and has none",
+    return xlm_verify_fail(t->v, "%s: a program outside the schedule uses a slot and has none",
                            xlm_verify_owner(t->v, t->rank_plan));
   return xlm_verify_fail(t->v, "%s: entry %u of the schedule has no slot, or one that is too small",
                          xlm_verify_owner(t->v, t->rank_plan), entry + 1);
@@ -156,6 +156,29 @@ static bool check_variants(tables *t) {
   return true;
 }
 
+// Every segment that is a program of its own is that of its kind, and no other is.
+static bool check_programs(tables *t) {
+  const xlm_rank_plan *r = t->r;
+  for (int p = 0; p < XLM_PROGRAMS; p++) {
+    int64_t s = r->segment_of[p];
+    bool known = s < (int64_t)r->n_segments && p != XLM_PROGRAM_TRAIN;
+    if (s >= 0 && (!known || (int)xlm_segment_program(r->segments[s].kind) != p))
+      return xlm_verify_fail(t->v, "%s: segment %lld is not the program `%s`",
+                             xlm_verify_owner(t->v, t->rank_plan), (long long)s,
+                             xlm_program_name((xlm_program_id)p));
+  }
+  for (uint32_t i = 0; i < r->n_schedule; i++)
+    if (xlm_segment_program(r->segments[r->schedule[i].segment].kind) != XLM_PROGRAM_TRAIN)
+      return xlm_verify_fail(t->v, "%s: entry %u of the schedule is a segment of another program",
+                             xlm_verify_owner(t->v, t->rank_plan), i + 1);
+  for (uint32_t i = 0; i < r->n_outputs; i++)
+    if (!xlm_plan_has(r, r->outputs[i].program))
+      return xlm_verify_fail(
+          t->v, "%s: the output `%.200s` is of the program `%s`, which the plan does not have",
+          xlm_verify_owner(t->v, t->rank_plan), r->outputs[i].name, xlm_program_name(r->outputs[i].program));
+  return true;
+}
+
 static bool check_schedule(tables *t) {
   const xlm_rank_plan *r = t->r;
   for (uint32_t i = 0; i < r->n_segments; i++)
@@ -172,9 +195,7 @@ static bool check_schedule(tables *t) {
           xlm_verify_owner(t->v, t->rank_plan), i + 1);
   }
   if (!check_variants(t)) return false;
-  if (r->eval_segment < (int64_t)r->n_segments) return check_slots(t);
-  return xlm_verify_fail(t->v, "%s: there is no segment %d to evaluate", xlm_verify_owner(t->v, t->rank_plan),
-                         r->eval_segment);
+  return check_programs(t) && check_slots(t);
 }
 
 static bool check_ids(tables *t) { // unique ids of states, inputs, outputs
@@ -182,8 +203,8 @@ static bool check_ids(tables *t) { // unique ids of states, inputs, outputs
   uint32_t most = 0;
   for (uint32_t i = 0; i < r->n_states; i++) most = r->states[i].tensor > most ? r->states[i].tensor : most;
   for (uint32_t i = 0; i < r->n_inputs; i++) {
-    most = r->inputs[i].tensor > most ? r->inputs[i].tensor : most;
-    most = r->inputs[i].eval_tensor > most ? r->inputs[i].eval_tensor : most;
+    for (int p = 0; p < XLM_PROGRAMS; p++)
+      most = r->inputs[i].tensor[p] > most ? r->inputs[i].tensor[p] : most;
   }
   for (uint32_t i = 0; i < r->n_outputs; i++)
     most = r->outputs[i].tensor > most ? r->outputs[i].tensor : most;

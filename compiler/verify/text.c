@@ -68,7 +68,8 @@ const char *xlm_verify_tensor(const verifier *v, const xlm_rank_plan *r, uint32_
 
 const char *xlm_verify_run(const verifier *v, const xlm_rank_plan *r, const xlm_segment_run *run) {
   const xlm_segment *s = &r->segments[run->segment];
-  if (run->microbatch < 0 || s->kind == XLM_SEG_EVAL) return xlm_segment_name(s->kind);
+  if (run->microbatch < 0 || xlm_segment_program(s->kind) != XLM_PROGRAM_TRAIN)
+    return xlm_segment_name(s->kind);
   return xlm_arena_printf(v->arena, "%s of microbatch %d", xlm_segment_name(s->kind), run->microbatch);
 }
 

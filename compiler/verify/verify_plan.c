@@ -43,7 +43,9 @@ static bool check_communication(verifier *v) {
   int n = masks_of(v, programs, masks);
   if (!n) return true; // there is no communication
   rank_kinds kinds = xlm_verify_kinds(v, masks, n);
-  return xlm_verify_program(v, programs, &kinds, false) && xlm_verify_program(v, programs, &kinds, true);
+  for (int p = 0; p < XLM_PROGRAMS; p++)
+    if (!xlm_verify_program(v, programs, &kinds, (xlm_program_id)p)) return false;
+  return true;
 }
 
 static bool check_classes(verifier *v) {

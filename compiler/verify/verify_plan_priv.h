@@ -78,7 +78,10 @@ typedef struct rank_kinds {
 // Masks: the axes of all collectives, and pp when there are messages.
 rank_kinds xlm_verify_kinds(verifier *v, const uint32_t *masks, int n_masks);
 
-// ---- all ranks as one program: the training step, or the eval segment
-bool xlm_verify_program(verifier *v, const comm_program *programs, const rank_kinds *kinds, bool eval);
+// ---- all ranks together, in one of the plan's programs
+// The runs of segments that it consists of: the schedule, or one; *n = 0: the plan does not have it.
+const xlm_segment_run *xlm_verify_runs(verifier *v, const xlm_rank_plan *r, xlm_program_id p, uint32_t *n);
+bool xlm_verify_program(verifier *v, const comm_program *programs, const rank_kinds *kinds,
+                        xlm_program_id which);
 
 #endif

@@ -60,7 +60,7 @@ static void cut_space(fused_program *p, const xlm_call *c, const xlm_code *code)
   if (p->whole_rows || code->n_summed) {
     xlm_fused_rows f = xlm_fused_rows_of(c);
     p->len = f.len;
-    p->sums = reduce_tiles_of(f.rows, f.len);
+    p->sums = reduce_tiles_of(f.rows, f.len, code->row > 0);
   }
   if (p->total == 0) return;
   if (p->len)

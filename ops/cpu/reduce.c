@@ -2,10 +2,11 @@
 //
 // An operand is [outer, reduced, inner] after merging dims. The order of summation is fixed, independent of
 // the threads:
-// - inner = 1 (rows): runs of VEC_RUN elements, added pairwise within chunks of CHUNK, chunks pairwise.
-// - inner > 1 (columns: gradients of biases and scales): tiles of TILE_ROWS x TILE_COLUMNS are summed row by
+// - no inner dims (rows): runs of VEC_RUN elements, added pairwise within chunks of CHUNK, chunks pairwise.
+// - inner dims (columns: gradients of biases and scales): tiles of TILE_ROWS x TILE_COLUMNS are summed row by
 //   row into one row each (contiguous reads, the accumulator stays in cache), the tiles of a column pairwise.
 // Rows and columns that span several separate dims are gathered into the first form.
+// Which of them depends on the dims, not on their sizes: one column has the bits it has among many.
 // Every worker first computes its share of the partial results, then its share of the results.
 #include "ops/cpu/reduce_priv.h"
 
@@ -26,16 +27,25 @@ typedef struct task {
   const reduce_kind *kind;
   float scale;
   over_rows r;
-  int64_t outer, reduced, inner; // inner > 1 only for columns
+  bool columns;
+  int64_t outer, reduced, inner; // inner: 1 unless columns
   int64_t parts, strips;         // partial results per result; column strips
   float *partial;                // [outer][parts][inner]
 } task;
 
-static bool is_columns(const over_rows *r) { // [outer, reduced, inner], each a single run
-  if (r->inner.n != 1 || r->inner.stride[0] == 1 || r->outer.n > 2) return false;
-  int64_t inner = r->inner.stride[0], last = r->outer.n - 1;
-  if (last < 0 || r->outer.stride[last] != 1 || r->outer.size[last] != inner) return false;
-  return last == 0 || r->outer.stride[0] == inner * r->len;
+static bool is_over(const xlm_call *c, int i) {
+  return xlm_attr_has_dim(&c->instr->attrs, XLM_A_over, c->in_type[0]->dim[i]);
+}
+
+static bool is_columns(const xlm_call *c, int64_t *inner) { // [outer, reduced, inner], each a single run
+  const xlm_type *t = c->in_type[0];
+  int end = t->rank, begin;
+  for (*inner = 1; end > 0 && !is_over(c, end - 1); end--) *inner *= xlm_call_size(c, t, end - 1);
+  for (begin = end; begin > 0 && is_over(c, begin - 1);) begin--;
+  bool columns = end < t->rank && begin < end;
+  for (int i = 0; i < begin; i++) columns &= !is_over(c, i);
+  if (!columns) *inner = 1;
+  return columns;
 }
 
 // Packed rows of experts: the last offset is their number; while planning, the bound is used.
@@ -52,11 +62,10 @@ static void limit_rows(const xlm_call *c, over_rows *r) {
 static task plan(const xlm_call *c) {
   task t = {.c = c, .type = c->in_type[0]->dtype, .r = over_of(c, c->in_type[0])};
   limit_rows(c, &t.r);
-  bool columns = is_columns(&t.r);
-  t.inner = columns ? t.r.inner.stride[0] : 1;
+  t.columns = is_columns(c, &t.inner);
   t.outer = t.r.count / (t.inner ? t.inner : 1);
   t.reduced = t.r.len;
-  int64_t per_part = columns ? TILE_ROWS : CHUNK;
+  int64_t per_part = t.columns ? TILE_ROWS : CHUNK;
   t.parts = (t.reduced + per_part - 1) / per_part;
   t.strips = (t.inner + TILE_COLUMNS - 1) / TILE_COLUMNS;
   return t;
@@ -113,7 +122,7 @@ static void make_parts(void *arg, int worker, int workers) {
   xlm_pool_range(t->outer * t->parts * t->strips, worker, workers, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     int64_t part = i / t->strips;
-    if (t->inner > 1)
+    if (t->columns)
       reduce_tile(t, part / t->parts, part % t->parts, i % t->strips);
     else
       t->partial[part] = reduce_chunk(t, part / t->parts, part % t->parts);
@@ -140,7 +149,7 @@ static void join_parts(void *arg, int worker, int workers) {
   int64_t begin, end;
   xlm_pool_range(t->outer * t->strips, worker, workers, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
-    if (t->inner > 1) {
+    if (t->columns) {
       join_columns(t, i / t->strips, i % t->strips);
     } else {
       float y = t->scale * pairwise(t->kind, t->partial + i * t->parts, t->parts);
@@ -158,7 +167,8 @@ size_t XLM_ISA_NAME(reduce_workspace)(const xlm_call *c, const xlm_target *t) {
 void XLM_ISA_NAME(reduce_run)(const xlm_call *c, const reduce_kind *kind, double scale) {
   task t = plan(c);
   t.x = c->in[0], t.kind = kind, t.scale = (float)scale, t.partial = c->workspace;
-  if (t.reduced == 0) t.inner = 1, t.outer = t.r.count, t.strips = 1; // every result is `start`
+  if (t.reduced == 0)
+    t.columns = false, t.inner = 1, t.outer = t.r.count, t.strips = 1; // every result is `start`
   xlm_pool *pool = t.r.count * t.r.len < SERIAL ? NULL : xlm_cpu_pool(c);
   xlm_pool_run(pool, make_parts, &t);
   xlm_pool_run(pool, join_parts, &t);

@@ -19,15 +19,15 @@ void XLM_ISA_NAME(reduce_run)(const xlm_call *c, const reduce_kind *kind, double
 // The same order of operations for a kernel that computes what it reduces: `rows` rows of `len` numbers,
 // reduced to one row. The kernel merges the rows of each tile, one after the other, into one row of partial
 // results, [tiles][len]; reduce_join makes results from these. A tile has one row where the order is not that
-// of columns; its size divides REDUCE_TILE_ROWS.
+// of columns (a row without dims); its size divides REDUCE_TILE_ROWS.
 enum { REDUCE_TILE_ROWS = 64, REDUCE_STRIP = 2048 }; // columns to be joined at a time
 
 typedef struct reduce_tiles {
   int64_t rows, len, tile_rows, tiles;
 } reduce_tiles;
 
-static inline reduce_tiles reduce_tiles_of(int64_t rows, int64_t len) {
-  reduce_tiles t = {.rows = rows, .len = len, .tile_rows = rows > 1 && len > 1 ? REDUCE_TILE_ROWS : 1};
+static inline reduce_tiles reduce_tiles_of(int64_t rows, int64_t len, bool columns) {
+  reduce_tiles t = {.rows = rows, .len = len, .tile_rows = columns ? REDUCE_TILE_ROWS : 1};
   t.tiles = (rows + t.tile_rows - 1) / t.tile_rows;
   return t;
 }

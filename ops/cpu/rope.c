@@ -2,7 +2,8 @@
 // over memory. Where positions are those of a sequence, the table is computed at load: the angle of an
 // absolute position is always computed in the same way (a multiple of STEP plus a remainder), so a rank with
 // a later part of the sequence has the same bits as one with all of it. Positions that are an operand are
-// places each, and the table is scratch memory.
+// places each, and the table is scratch memory; whole numbers have the bits of the same places of a sequence,
+// from the angles of multiples and remainders that are computed at load.
 #include <math.h>
 
 #include "ops/cpu/kernel_priv.h"
@@ -10,18 +11,28 @@
 #include "runtime/device/over.h"
 #include "runtime/device/rope.h"
 
-enum { STEP = 64, SMALL = 2048 };
+enum { STEP = 64, BLOCKS = 64, SMALL = 2048 };
+
+typedef struct angles { // cosines and sines [n][pairs] of multiples of an angle per pair
+  double *cosine, *sine;
+} angles;
 
 typedef struct table {
   xlm_rope r;
   int64_t places;
-  float *cosine, *sine; // [places][pairs], times the scale; NULL: computed in every run, in the workspace
-  double *frequency;    // [pairs], before factors
-  int64_t rows;         // feature vectors
-  int64_t rows_inner;   // of neighbouring places: vectors between them; 0: they are found by `place`
-  over_dims at, place;  // of a row: its first element; its place
-  int64_t stride;       // between neighbours in feature
+  float *cosine, *sine;  // [places][pairs], times the scale; NULL: computed in every run, in the workspace
+  double *frequency;     // [pairs], before factors
+  angles rest, multiple; // of the remainders, and of the first BLOCKS multiples of STEP; NULL: not needed
+  int64_t rows;          // feature vectors
+  int64_t rows_inner;    // of neighbouring places: vectors between them; 0: they are found by `place`
+  over_dims at, place;   // of a row: its first element; its place
+  int64_t stride;        // between neighbours in feature
 } table;
+
+static inline void turn_of(const table *t, double c, double s, double rest_cos, double rest_sin, int64_t at) {
+  t->cosine[at] = (float)((c * rest_cos - s * rest_sin) * t->r.scale);
+  t->sine[at] = (float)((s * rest_cos + c * rest_sin) * t->r.scale);
+}
 
 // Fills one column of the table. Position p = STEP * q + r: cos and sin of both angles, then the addition
 // theorem.
@@ -32,9 +43,29 @@ static void fill_pair(table *t, int64_t pair, const xlm_dim_info *seq) {
     int64_t p = xlm_dim_global(seq, i) + t->r.position, r = p & (STEP - 1);
     if (i == 0 || i == seq->size - seq->tail || r == 0)
       c = cos((double)(p - r) * frequency), s = sin((double)(p - r) * frequency);
-    t->cosine[i * t->r.pairs + pair] = (float)((c * rest_cos[r] - s * rest_sin[r]) * t->r.scale);
-    t->sine[i * t->r.pairs + pair] = (float)((s * rest_cos[r] + c * rest_sin[r]) * t->r.scale);
+    turn_of(t, c, s, rest_cos[r], rest_sin[r], i * t->r.pairs + pair);
   }
+}
+
+// Fills row i of the table, that of position p.
+static void fill_place(const table *t, int64_t i, int64_t p) {
+  int64_t n = t->r.pairs, r = p & (STEP - 1), block = (p - r) / STEP;
+  const double *rest_cos = t->rest.cosine + r * n, *rest_sin = t->rest.sine + r * n;
+  bool known = block >= 0 && block < BLOCKS;
+  for (int64_t k = 0; k < n; k++) {
+    double c = known ? t->multiple.cosine[block * n + k] : cos((double)(p - r) * t->frequency[k]);
+    double s = known ? t->multiple.sine[block * n + k] : sin((double)(p - r) * t->frequency[k]);
+    turn_of(t, c, s, rest_cos[k], rest_sin[k], i * n + k);
+  }
+}
+
+static angles angles_of(const table *t, xlm_arena *a, int64_t n, int64_t step) {
+  angles x = {XLM_NEW_N(a, double, n * t->r.pairs), XLM_NEW_N(a, double, n * t->r.pairs)};
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t k = 0; k < t->r.pairs; k++)
+      x.cosine[i * t->r.pairs + k] = cos((double)(i * step) * t->frequency[k]),
+                                x.sine[i * t->r.pairs + k] = sin((double)(i * step) * t->frequency[k]);
+  return x;
 }
 
 static void find_rows(const xlm_call *c, table *t) {
@@ -61,6 +92,8 @@ static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_
   for (int64_t j = 0; j < t->r.pairs; j++) t->frequency[j] = xlm_rope_frequency(c, &t->r, j);
   find_rows(c, t);
   *prepared = t;
+  if (!t->r.seq && !t->r.factors && c->in_type[1]->dtype == XLM_I32)
+    t->rest = angles_of(t, a, STEP, 1), t->multiple = angles_of(t, a, BLOCKS, STEP);
   if (!t->r.seq) return XLM_OK;
   t->cosine = XLM_NEW_N(a, float, t->places * t->r.pairs);
   t->sine = XLM_NEW_N(a, float, t->places * t->r.pairs);
@@ -168,6 +201,7 @@ static void fill(void *arg, int worker, int workers) {
   int64_t i, end, n = j->t.r.pairs;
   float scale = (float)j->t.r.scale;
   xlm_pool_range(j->t.places, worker, workers, &i, &end);
+  for (; i < end && j->t.rest.cosine; i++) fill_place(&j->t, i, ((const int32_t *)j->c->in[1])[i]);
   for (; i < end; i++) {
     bool integer = j->c->in_type[1]->dtype == XLM_I32;
     double p = integer ? ((const int32_t *)j->c->in[1])[i] : (double)((const float *)j->c->in[1])[i];

@@ -102,6 +102,7 @@ XLM_CUDA_RUN(attend) {
   a.out = attend_view_of(c, c->out_type[0], c->out[0], false);
   a.lse = attend_view_of(c, c->out_type[1], c->out[1], false);
   if (!a.s.batches || !a.s.heads || !a.s.queries) return XLM_OK;
+  if (xlm_call_dim(c, XLM_A_past, 0)) return xlm_cuda_attend_caches(c, a);
   if (c->variant == XLM_ATTEND_TENSOR_CORE) return xlm_cuda_attend_tensor(c, a);
   return xlm_cuda_launched(c, simt_width(a.s.v_features, [&](auto width) {
     constexpr int N = decltype(width)::value;

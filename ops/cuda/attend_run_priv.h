@@ -10,6 +10,9 @@
 xlm_status xlm_cuda_attend_tensor(const xlm_call *c, const attend_args &a);
 xlm_status xlm_cuda_attend_bwd_tensor(const xlm_call *c, const attend_bwd_args &a);
 
+// Over caches (attribute `past`): the variant simt.
+xlm_status xlm_cuda_attend_caches(const xlm_call *c, const attend_args &a);
+
 xlm_status xlm_cuda_attend_cudnn(const xlm_call *c);
 xlm_status xlm_cuda_attend_bwd_cudnn(const xlm_call *c);
 

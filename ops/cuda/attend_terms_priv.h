@@ -8,12 +8,13 @@
 // An operand or result with rows of queries, of keys, or of both.
 static inline attend_term attend_term_of(const xlm_call *c, const xlm_type *t, const void *data, bool queries, bool keys) {
   const xlm_type *q = c->in_type[0];
-  xlm_dim heads = xlm_call_dim(c, XLM_A_heads, 0);
+  xlm_dim heads = xlm_call_dim(c, XLM_A_heads, 0), past = xlm_call_dim(c, XLM_A_past, 0);
+  xlm_attr_key numbers = past ? XLM_A_keys : XLM_A_kv_seq; // with caches keys are numbered from the beginning
   attend_term x;
   memset(&x, 0, sizeof x);
   x.data = data, x.type = t->dtype, x.head = heads ? xlm_call_stride(c, t, heads) : 0;
   if (queries) x.query = xlm_call_stride(c, t, xlm_call_dim(c, XLM_A_seq, 0));
-  if (keys) x.key = xlm_call_stride(c, t, xlm_call_dim(c, XLM_A_kv_seq, 0));
+  if (keys) x.key = xlm_call_stride(c, t, xlm_call_dim(c, numbers, 0));
   int n = 0;
   for (int i = 0; i < q->rank; i++)
     if (attend_is_batch(c, q->dim[i])) x.batch[n++] = xlm_call_stride(c, t, q->dim[i]);
@@ -21,7 +22,7 @@ static inline attend_term attend_term_of(const xlm_call *c, const xlm_type *t, c
 }
 
 static inline attend_terms attend_terms_of(const xlm_call *c) {
-  bool apart = xlm_call_dim(c, XLM_A_seq, 0) != xlm_call_dim(c, XLM_A_kv_seq, 0);
+  bool apart = xlm_call_dim(c, XLM_A_seq, 0) != xlm_call_dim(c, XLM_A_kv_seq, 0) || xlm_call_dim(c, XLM_A_past, 0);
   attend_terms t;
   memset(&t, 0, sizeof t);
   const struct {

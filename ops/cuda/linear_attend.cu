@@ -4,7 +4,7 @@
 enum { Q, K, V, DECAY };
 
 XLM_CUDA_RUN(linear_attend) {
-  linear_shape s = linear_shape_of(c);
+  linear_shape s = linear_shape_of(c, DECAY);
   linear_scratch scratch = linear_scratch_of(c->workspace, &s, false);
   linear_view q = linear_view_of(c, c->in_type[Q], c->in[Q]), k = linear_view_of(c, c->in_type[K], c->in[K]);
   linear_view v = linear_view_of(c, c->in_type[V], c->in[V]),
@@ -14,7 +14,9 @@ XLM_CUDA_RUN(linear_attend) {
     linear_states_args states = {s, k, v, decay, false, scratch.states, scratch.whole, first, n};
     linear_rows_args rows = {s,     q, k,      v,       out, decay, false, false, scratch.states,
                              first, n, s.keys, s.values};
+    linear_channel_rows_args by_channel = {s, q, k, v, decay, out, false, scratch.states, first, n};
     XLM_TRY(xlm_cuda_linear_states(c, states));
+    if (s.channels) return xlm_cuda_linear_channel_rows(c, by_channel);
     return xlm_cuda_linear_rows(c, rows);
   });
 }

@@ -1,6 +1,7 @@
 // linear_attend_bwd: see ops/linear_attend.c, and linear_attend_chunks.cu for all but the gradient to
-// log_decay, which has a kernel here. Scores and products with states are computed again by each of the four
-// results: no two blocks add to one place, and nothing but the states is stored.
+// log_decay, which has a kernel here; for decays per channel linear_attend_channels.cu. Scores and products
+// with states are computed again by each of the four results: no two blocks add to one place, and nothing but
+// the states is stored.
 #include "ops/cuda/linear_attend_run_priv.h"
 #include "ops/cuda/linear_attend_tile_priv.h"
 
@@ -146,8 +147,17 @@ static xlm_status decays(const xlm_call *c, const decay_args &a) {
   });
 }
 
+static xlm_status channels(const xlm_call *c, const linear_shape &s, const linear_view *in,
+                           const linear_view *out, const linear_scratch &w, int64_t first, int64_t n) {
+  linear_channel_rows_args dv = {s, in[Q], in[K], in[DOUT], in[DECAY], out[V], true, w.ahead, first, n};
+  linear_channel_keys_args keys = {s,      in[Q],       in[K],    in[V],   in[DOUT], in[DECAY], out[Q],
+                                   out[K], out[DDECAY], w.states, w.ahead, first,    n};
+  XLM_TRY(xlm_cuda_linear_channel_rows(c, dv));
+  return xlm_cuda_linear_channel_keys(c, keys);
+}
+
 XLM_CUDA_RUN(linear_attend_bwd) {
-  linear_shape s = linear_shape_of(c);
+  linear_shape s = linear_shape_of(c, DECAY);
   linear_scratch w = linear_scratch_of(c->workspace, &s, true);
   linear_view in[DECAY + 1] = {}, out[DDECAY + 1] = {};
   for (int i = 0; i < c->instr->n_in; i++) in[i] = linear_view_of(c, c->in_type[i], c->in[i]);
@@ -161,6 +171,7 @@ XLM_CUDA_RUN(linear_attend_bwd) {
     linear_rows_args dv = {s, k, q, dout, out[V], decay, true, false, w.ahead, first, n, s.keys, s.values};
     XLM_TRY(xlm_cuda_linear_states(c, before));
     XLM_TRY(xlm_cuda_linear_states(c, after));
+    if (s.channels) return channels(c, s, in, out, w, first, n);
     XLM_TRY(xlm_cuda_linear_rows(c, dq));
     XLM_TRY(xlm_cuda_linear_rows(c, dk));
     XLM_TRY(xlm_cuda_linear_rows(c, dv));

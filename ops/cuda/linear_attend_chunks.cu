@@ -52,12 +52,21 @@ __global__ void __launch_bounds__(XLM_BLOCK)
   each<1>(elements, [&](int64_t i, auto) {
     int64_t place = over_split(&i, size), unit = i;
     float *at = a.states + unit * s.links * size + place, state = 0;
-    const float *whole = a.whole + unit * s.chunks + (a.back ? 1 : 0);
+    int64_t each = linear_decays_each(&s), channel = each > 1 ? place / s.values : 0;
+    const float *whole = a.whole + (unit * s.chunks + (a.back ? 1 : 0)) * each + channel;
     XLM_UNROLL(4) for (int64_t k = 0; k < s.links; k++) {
       int64_t link = a.back ? s.links - 1 - k : k;
-      state = whole[link] * state + at[link * size];
+      state = whole[link * each] * state + at[link * size];
       at[link * size] = state;
     }
+  });
+}
+
+static xlm_status own_states(const xlm_call *c, const linear_states_args &a, int64_t items) {
+  return linear_by(c, [&](auto p) {
+    using P = decltype(p);
+    return xlm_cuda_launched(c, XLM_LAUNCH(linear_own_states<P>, xlm_cuda_blocks(items, 1), LINEAR_THREADS,
+                                           sizeof(states_room<P>), xlm_cuda_stream(c), a, items));
   });
 }
 
@@ -65,11 +74,7 @@ xlm_status xlm_cuda_linear_states(const xlm_call *c, const linear_states_args &a
   int64_t units = a.entries * a.s.heads, elements = units * a.s.keys * a.s.values;
   int64_t items = units * a.s.links * linear_tiles(a.s.keys) * linear_tiles(a.s.values);
   if (!items) return XLM_OK;
-  XLM_TRY(linear_by(c, [&](auto p) {
-    using P = decltype(p);
-    return xlm_cuda_launched(c, XLM_LAUNCH(linear_own_states<P>, xlm_cuda_blocks(items, 1), LINEAR_THREADS,
-                                           sizeof(states_room<P>), xlm_cuda_stream(c), a, items));
-  }));
+  XLM_TRY(a.s.channels ? xlm_cuda_linear_channel_states(c, a, items) : own_states(c, a, items));
   return xlm_cuda_launched(c, XLM_LAUNCH(linear_carry, xlm_cuda_blocks(elements, XLM_BLOCK), XLM_BLOCK, 0,
                                          xlm_cuda_stream(c), a, elements));
 }

@@ -17,6 +17,7 @@ typedef struct linear_shape {
   int64_t steps, chunks, keys, values; // positions; sizes of the vectors
   int64_t entries, heads;
   int64_t links; // between chunks: a state each
+  bool channels; // decays are those of each channel of the keys
   int64_t
       at_once; // entries whose states are in the workspace at the same time: enough chunks for all of a card
 } linear_shape;
@@ -33,7 +34,7 @@ typedef struct linear_view { // an operand, a result or a state; strides in elem
 typedef struct linear_scratch {
   float *states; // before the chunk that follows the link
   float *ahead;  // backward: the gradient to the state after the chunk that the link follows
-  float *whole;  // [slot, head, chunk]: the decay along a chunk
+  float *whole;  // [slot, head, chunk]: the decay along a chunk; with decays per channel [.., keys]
   size_t bytes;
 } linear_scratch;
 
@@ -41,7 +42,8 @@ static inline XLM_HOST_DEVICE int64_t linear_tiles(int64_t n) {
   return (n + LINEAR_TILE - 1) / LINEAR_TILE;
 }
 
-static inline linear_shape linear_shape_of(const xlm_call *c) {
+// decay: the operand, if the call has so many.
+static inline linear_shape linear_shape_of(const xlm_call *c, int decay) {
   const xlm_type *q = c->in_type[0];
   xlm_dim over[XLM_MAX_RANK], seq = xlm_call_dim(c, XLM_A_seq, 0),
                               feature = xlm_call_dim(c, XLM_A_feature, 0);
@@ -50,6 +52,7 @@ static inline linear_shape linear_shape_of(const xlm_call *c) {
   memset(&s, 0, sizeof s);
   s.steps = c->dims[seq].size, s.chunks = linear_tiles(s.steps), s.links = s.chunks > 1 ? s.chunks - 1 : 0;
   s.keys = c->dims[feature].size, s.values = c->dims[over[n - 1]].size;
+  s.channels = decay < c->instr->n_in && xlm_type_find(c->in_type[decay], feature) >= 0;
   s.entries = s.heads = 1;
   for (int i = 0; i < q->rank; i++)
     if (q->dim[i] != seq && q->dim[i] != feature) s.entries *= xlm_call_size(c, q, i);
@@ -84,14 +87,19 @@ static inline linear_view linear_view_of(const xlm_call *c, const xlm_type *t, v
   return v;
 }
 
+static inline XLM_HOST_DEVICE int64_t linear_decays_each(const linear_shape *s) { // per chunk and head
+  return s->channels ? s->keys : 1;
+}
+
 static inline linear_scratch linear_scratch_of(void *workspace, const linear_shape *s, bool backward) {
   size_t units = (size_t)(s->at_once * s->heads), states = units * (size_t)(s->links * s->keys * s->values);
   linear_scratch r;
   r.bytes = 0;
   r.states = (float *)xlm_cuda_part_of(workspace, &r.bytes, states * sizeof(float));
   r.ahead = (float *)xlm_cuda_part_of(workspace, &r.bytes, backward ? states * sizeof(float) : 0);
-  r.whole = (float *)xlm_cuda_part_of(workspace, &r.bytes,
-                                      s->links ? units * (size_t)s->chunks * sizeof(float) : 0);
+  r.whole = (float *)xlm_cuda_part_of(
+      workspace, &r.bytes,
+      s->links ? units * (size_t)(s->chunks * linear_decays_each(s)) * sizeof(float) : 0);
   return r;
 }
 

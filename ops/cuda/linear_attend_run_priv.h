@@ -37,8 +37,30 @@ typedef struct linear_rows_args {
   int64_t inner, width; // sizes of the vectors of left and right; of values and out
 } linear_rows_args;
 
+// The same with a decay per channel: y from queries, keys and the values, and the states before chunks; back:
+// dv from the gradients to results in place of the values, and the gradients to the states after chunks.
+typedef struct linear_channel_rows_args {
+  linear_shape s;
+  linear_view q, k, values, decay, out;
+  bool back;
+  const float *states;
+  int64_t first, entries;
+} linear_channel_rows_args;
+
+// Gradients to queries, keys and decays per channel. A block adds up all heads.
+typedef struct linear_channel_keys_args {
+  linear_shape s;
+  linear_view q, k, v, dout, decay, dq, dk, ddecay;
+  const float *states, *ahead;
+  int64_t first, entries;
+} linear_channel_keys_args;
+
 xlm_status xlm_cuda_linear_states(const xlm_call *c, const linear_states_args &a);
 xlm_status xlm_cuda_linear_rows(const xlm_call *c, const linear_rows_args &a);
+// What the chunks add to states: `items` tiles.
+xlm_status xlm_cuda_linear_channel_states(const xlm_call *c, const linear_states_args &a, int64_t items);
+xlm_status xlm_cuda_linear_channel_rows(const xlm_call *c, const linear_channel_rows_args &a);
+xlm_status xlm_cuda_linear_channel_keys(const xlm_call *c, const linear_channel_keys_args &a);
 
 // ---- for kernels
 

@@ -51,6 +51,7 @@ static const char *const attends[] = {"cudnn", "tensor_core", "simt", NULL};
 
 static bool attend_may(const xlm_call *c, const xlm_target *t, int variant) {
   xlm_cudnn_attend a;
+  if (xlm_call_dim(c, XLM_A_past, 0)) return variant == XLM_ATTEND_SIMT; // caches: attend_caches.cu
   if (variant == XLM_ATTEND_CUDNN) return !t->own_attention && xlm_cudnn_attend_of(c, t->arch, &a);
   return variant == XLM_ATTEND_SIMT || attend_fits_tensor_cores(c);
 }
@@ -63,17 +64,22 @@ static size_t attend(const xlm_call *c, const xlm_target *t) {
 }
 
 // tensor_core: the queries and keys are of bf16, and what is multiplied is rounded to it; simt: all in f32,
-// by single threads. In the order of the enum there.
+// by single threads, also all with decays per channel. In the order of the enum there.
 static const char *const linear_attends[] = {"tensor_core", "simt", NULL};
+
+static linear_shape linear_shape_planned(const xlm_call *c) {
+  return linear_shape_of(c, c->instr->op == XLM_OP_LINEAR_ATTEND_BWD ? 4 : 3);
+}
 
 static bool linear_attend_may(const xlm_call *c, const xlm_target *t, int variant) {
   (void)t;
-  return variant == LINEAR_SIMT || (c->in_type[0]->dtype == XLM_BF16 && c->in_type[1]->dtype == XLM_BF16);
+  return variant == LINEAR_SIMT || (!linear_shape_planned(c).channels && c->in_type[0]->dtype == XLM_BF16 &&
+                                    c->in_type[1]->dtype == XLM_BF16);
 }
 
 static size_t linear_attend(const xlm_call *c, const xlm_target *t) { // states between chunks
   (void)t;
-  linear_shape s = linear_shape_of(c);
+  linear_shape s = linear_shape_planned(c);
   return linear_scratch_of(NULL, &s, c->instr->op == XLM_OP_LINEAR_ATTEND_BWD).bytes;
 }
 

@@ -11,7 +11,10 @@ typedef struct setting {
   const xlm_call *c;
   xlm_dim seq, kv_seq, heads, kv_heads, feature, v_feature;
   bool causal;
-  int64_t window, keys, n, n_v;
+  int64_t window, n, n_v;
+  int64_t past, keys; // key j: in a cache if j < past, else key j - past of those given
+  xlm_dim ring, numbers;
+  int in_past_k, in_past_v, in_start; // operands, with a past
   double scale, softcap;
 } setting;
 
@@ -27,15 +30,32 @@ static setting read_setting(const xlm_call *c) {
                .window = xlm_attr_int(as, XLM_A_window, 0),
                .scale = xlm_attr_float(as, XLM_A_scale, 1),
                .softcap = xlm_attr_float(as, XLM_A_softcap, 0)};
-  s.keys = c->dims[s.kv_seq].size;
+  s.ring = xlm_call_dim(c, XLM_A_past, 0), s.numbers = xlm_call_dim(c, XLM_A_keys, 0);
+  s.past = s.ring ? c->dims[s.ring].size : 0;
+  s.in_past_k = xlm_attr_operand(as, c->instr->n_in, XLM_OPERAND_PAST_K);
+  s.in_past_v = xlm_attr_operand(as, c->instr->n_in, XLM_OPERAND_PAST_V);
+  s.in_start = xlm_attr_operand(as, c->instr->n_in, XLM_OPERAND_START);
+  s.keys = s.past + c->dims[s.kv_seq].size;
   s.v_feature = xlm_call_dim(c, XLM_A_v_feature, 0);
   if (!s.v_feature) s.v_feature = s.feature;
   s.n = c->dims[s.feature].size, s.n_v = c->dims[s.v_feature].size;
   return s;
 }
 
-// Offset of element f of key j, for the query at q, in t: k, v, or an optional operand of keys.
-static int64_t key_at(const setting *s, const xlm_type *t, const ref_walk *q, int64_t j, int64_t f) {
+static int64_t start_of(const setting *s, const ref_walk *q) { // of the queries and keys given
+  return s->in_start < 0
+             ? 0
+             : ((const int32_t *)s->c->in[s->in_start])[ref_at(s->c, s->c->in_type[s->in_start], q)];
+}
+
+static int64_t key_place(const setting *s, const ref_walk *q, int64_t j) { // < 0: there is none
+  return start_of(s, q) + (j < s->past ? j - s->past : xlm_dim_global(&s->c->dims[s->kv_seq], j - s->past));
+}
+
+// Offset of element f of key j, for the query at q, in t: k, v, their caches, or (term) an optional operand
+// of keys, whose sequence is that of queries if there are caches.
+static int64_t offset_of(const setting *s, const xlm_type *t, const ref_walk *q, int64_t j, int64_t f,
+                         bool term) {
   const xlm_dim_info *dims = s->c->dims;
   int64_t at = 0;
   for (int i = 0; i < t->rank; i++) {
@@ -44,11 +64,17 @@ static int64_t key_at(const setting *s, const xlm_type *t, const ref_walk *q, in
     if (d == s->kv_heads)
       index = (ref_walk_index(q, s->heads) + dims[s->heads].offset) * dims[d].full / dims[s->heads].full -
               dims[d].offset;
-    if (d == s->kv_seq) index = j;
+    if (d == s->kv_seq && !(term && s->past)) index = j - s->past;
+    if (d == s->numbers) index = key_place(s, q, j);
+    if (d == s->ring) index = key_place(s, q, j) % s->past;
     if (d == s->feature || d == s->v_feature) index = f;
     at = at * dims[d].size + index;
   }
   return at;
+}
+
+static int64_t key_at(const setting *s, const xlm_type *t, const ref_walk *q, int64_t j, int64_t f) {
+  return offset_of(s, t, q, j, f, false);
 }
 
 static int64_t query_at(const setting *s, const xlm_type *t, const ref_walk *q, int64_t f) {
@@ -65,28 +91,33 @@ static double term(const setting *s, xlm_operand what, const ref_walk *q, int64_
   if (i < 0) return unset;
   const xlm_type *t = s->c->in_type[i];
   bool of_query = what == XLM_OPERAND_DOCUMENTS || what == XLM_OPERAND_DLSE;
-  int64_t at = of_query ? ref_at(s->c, t, q) : key_at(s, t, q, j, 0);
+  int64_t at = of_query ? ref_at(s->c, t, q) : offset_of(s, t, q, j, 0, true);
   return t->dtype == XLM_I32 ? ((const int32_t *)s->c->in[i])[at] : ref_in(s->c, i)[at];
 }
 
 static int64_t distance(const setting *s, const ref_walk *q, int64_t j) {
-  const xlm_dim_info *dims = s->c->dims;
-  return xlm_dim_global(&dims[s->kv_seq], j) - xlm_dim_global(&dims[s->seq], ref_walk_index(q, s->seq));
+  return key_place(s, q, j) - start_of(s, q) - xlm_dim_global(&s->c->dims[s->seq], ref_walk_index(q, s->seq));
 }
 
 static bool sees(const setting *s, const ref_walk *q, int64_t j) {
-  int64_t d = distance(s, q, j), key = xlm_dim_global(&s->c->dims[s->kv_seq], j);
+  int64_t d = distance(s, q, j), key = key_place(s, q, j);
+  if (key < 0) return false;
   bool in_order = !s->causal || (d <= 0 && (!s->window || d > -s->window));
   if (!in_order && key >= term(s, XLM_OPERAND_PREFIX, q, j, 0)) return false;
   return term(s, XLM_OPERAND_DOCUMENTS, q, j, 0) == term(s, XLM_OPERAND_KV_DOCUMENTS, q, j, 0) &&
          term(s, XLM_OPERAND_MASK, q, j, 1) != 0 && term(s, XLM_OPERAND_BIAS, q, j, 0) != -INFINITY;
 }
 
+// Element f of key (or value) j.
+static double element(const setting *s, const ref_walk *q, int64_t j, int64_t f, int given, int cached) {
+  int i = j < s->past ? cached : given;
+  return ref_in(s->c, i)[key_at(s, s->c->in_type[i], q, j, f)];
+}
+
 static double raw_score(const setting *s, const ref_walk *q, int64_t j) {
   double sum = 0;
   for (int64_t f = 0; f < s->n; f++)
-    sum += ref_in(s->c, Q)[query_at(s, s->c->in_type[Q], q, f)] *
-           ref_in(s->c, K)[key_at(s, s->c->in_type[K], q, j, f)];
+    sum += ref_in(s->c, Q)[query_at(s, s->c->in_type[Q], q, f)] * element(s, q, j, f, K, s->in_past_k);
   return sum * s->scale;
 }
 
@@ -107,7 +138,7 @@ static ref_walk queries(const setting *s) { // every index of q except the featu
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) { // the scores of one query
   (void)t;
-  return (size_t)c->dims[xlm_call_dim(c, XLM_A_kv_seq, 0)].size * sizeof(double);
+  return (size_t)read_setting(c).keys * sizeof(double);
 }
 
 static xlm_status run(const xlm_call *c) {
@@ -124,7 +155,7 @@ static xlm_status run(const xlm_call *c) {
     for (int64_t j = 0; j < s.keys; j++)
       for (int64_t f = 0; x[j] > -INFINITY && f < s.n_v; f++)
         ref_out(c, 0)[query_at(&s, c->out_type[0], &q, f)] +=
-            exp(x[j] - most) / sum * ref_in(c, V)[key_at(&s, c->in_type[V], &q, j, f)];
+            exp(x[j] - most) / sum * element(&s, &q, j, f, V, s.in_past_v);
     ref_out(c, 1)[ref_at(c, c->out_type[1], &q)] = sum > 0 ? most + log(sum) : -INFINITY;
   }
   return XLM_OK;

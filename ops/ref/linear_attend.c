@@ -4,7 +4,7 @@
 //
 // and backwards, with Z the gradient to S[t] through all that follows: Z += q[t] dy[t]^T, then dk[t] = Z
 // v[t], dv[t] = k[t] Z, dlog_decay[t] = d[t] <S[t-1], Z>, dq[t] = S[t] dy[t], and Z = d[t] Z for the step
-// before.
+// before. With a decay per channel d[t] and dlog_decay[t] are those of each row of S.
 #include <math.h>
 #include <string.h>
 
@@ -48,8 +48,8 @@ static double *out(const setting *s, int result, const ref_walk *w, int64_t step
   return &ref_out(s->c, result)[at(s, s->c->out_type[result], w, step, d, i)];
 }
 
-static double decay(const setting *s, const ref_walk *w, int64_t step) {
-  return s->decay ? exp(in(s, s->decay, w, step, s->value, 0)) : 1;
+static double decay(const setting *s, const ref_walk *w, int64_t step, int64_t channel) {
+  return s->decay ? exp(in(s, s->decay, w, step, s->feature, channel)) : 1;
 }
 
 static ref_walk heads_of(const setting *s) { // every batch entry and head
@@ -63,11 +63,11 @@ static ref_walk heads_of(const setting *s) { // every batch entry and head
 
 // state = decay before + k v^T; before NULL: zero.
 static void step_state(const setting *s, const ref_walk *w, int64_t t, const double *before, double *state) {
-  double d = decay(s, w, t);
-  for (int64_t i = 0; i < s->n; i++)
+  for (int64_t i = 0; i < s->n; i++) {
+    double d = decay(s, w, t, i), k = in(s, K, w, t, s->feature, i);
     for (int64_t j = 0; j < s->p; j++)
-      state[i * s->p + j] = (before ? d * before[i * s->p + j] : 0) +
-                            in(s, K, w, t, s->feature, i) * in(s, V, w, t, s->value, j);
+      state[i * s->p + j] = (before ? d * before[i * s->p + j] : 0) + k * in(s, V, w, t, s->value, j);
+  }
 }
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) { // the state
@@ -99,9 +99,9 @@ static size_t workspace_bwd(const xlm_call *c, const xlm_target *t) { // the sta
 
 static void step_back(const setting *s, const ref_walk *w, int64_t t, const double *state, double *z) {
   enum { DOUT = 3, DDECAY = 3 };
-  double d = decay(s, w, t), through = 0;
   const double *before = state - s->n * s->p;
-  for (int64_t i = 0; i < s->n; i++)
+  for (int64_t i = 0; i < s->n; i++) {
+    double d = decay(s, w, t, i), through = 0;
     for (int64_t j = 0; j < s->p; j++) {
       double q = in(s, Q, w, t, s->feature, i), k = in(s, K, w, t, s->feature, i),
              v = in(s, V, w, t, s->value, j);
@@ -113,7 +113,8 @@ static void step_back(const setting *s, const ref_walk *w, int64_t t, const doub
       if (t) through += before[i * s->p + j] * *to;
       *to *= d;
     }
-  if (s->decay) *out(s, DDECAY, w, t, s->value, 0) = d * through;
+    if (s->decay) *out(s, DDECAY, w, t, s->feature, i) += d * through;
+  }
 }
 
 static xlm_status run_bwd(const xlm_call *c) {

@@ -13,7 +13,17 @@
 enum { READ_BYTES = 1 << 20 };
 
 xlm_status xlm_file_kind(int error) {
-  return error == ENOMEM || error == EMFILE || error == ENFILE ? XLM_ENV : XLM_USER;
+  static const int of_path[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, EINVAL, ENXIO};
+  for (size_t i = 0; i < sizeof of_path / sizeof *of_path; i++)
+    if (error == of_path[i]) return XLM_USER;
+  return XLM_ENV;
+}
+
+xlm_status xlm_file_exists(const char *path, bool *out, xlm_error *err) {
+  struct stat st;
+  *out = !stat(path, &st);
+  if (*out || xlm_file_kind(errno) == XLM_USER) return XLM_OK;
+  return xlm_fail(err, XLM_ENV, "cannot inspect '%s': %s", path, strerror(errno));
 }
 
 // A full device may accept a part of it; the next call then returns the error.
@@ -143,8 +153,8 @@ xlm_status xlm_file_make_folders(const char *path, xlm_error *err) {
       return xlm_fail(err, XLM_ENV, "cannot create the folder '%s': %s", part, strerror(errno));
   }
   struct stat st;
-  if (!stat(path, &st) && S_ISDIR(st.st_mode)) return XLM_OK;
-  return xlm_fail(err, XLM_USER, "'%s' exists and is not a folder", path);
+  if (stat(path, &st)) return xlm_fail(err, XLM_ENV, "cannot inspect '%s': %s", path, strerror(errno));
+  return S_ISDIR(st.st_mode) ? XLM_OK : xlm_fail(err, XLM_USER, "'%s' exists and is not a folder", path);
 }
 
 static bool is_folder(int parent, const char *name) {

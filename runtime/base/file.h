@@ -16,8 +16,11 @@ typedef struct xlm_out {
   xlm_hash hash;
 } xlm_out;
 
-// The kind of failure to read a file or folder: XLM_ENV if memory or descriptors ran out, else XLM_USER.
+// The kind of failure to read a file or folder: XLM_USER if the path is wrong, or what may be read there;
+// XLM_ENV if memory, descriptors or the device failed, which says nothing about the file.
 xlm_status xlm_file_kind(int error);
+// Is there something at the path? XLM_ENV: that cannot be said.
+xlm_status xlm_file_exists(const char *path, bool *out, xlm_error *err) XLM_MUST_CHECK;
 // Writes all n bytes, in as many calls as needed. name: for messages.
 xlm_status xlm_fd_write(int fd, const void *data, size_t n, const char *name, xlm_error *err) XLM_MUST_CHECK;
 

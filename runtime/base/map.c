@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/base/file.h"
+
 static const unsigned char nothing[1];
 
 static xlm_status map_descriptor(int fd, const char *path, xlm_map *out, xlm_error *err) {
@@ -29,10 +31,7 @@ xlm_status xlm_map_open(const char *path, xlm_map *out, xlm_error *err) {
   *out = (xlm_map){nothing, 0};
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // without O_NONBLOCK, opening a pipe without a
                                                           // writer would block
-  if (fd < 0) {
-    xlm_status kind = errno == ENOENT || errno == EACCES || errno == ENOTDIR ? XLM_USER : XLM_ENV;
-    return xlm_fail(err, kind, "cannot open '%s': %s", path, strerror(errno));
-  }
+  if (fd < 0) return xlm_fail(err, xlm_file_kind(errno), "cannot open '%s': %s", path, strerror(errno));
   xlm_status s = map_descriptor(fd, path, out, err);
   close(fd);
   return s;

@@ -1,4 +1,5 @@
-// The files that come with xlm: models with their blocks, and descriptions of clusters.
+// The files that come with xlm: models with their blocks, and descriptions of clusters
+// and evaluation tasks.
 #ifndef XLM_BASE_SHARE_H
 #define XLM_BASE_SHARE_H
 

@@ -24,6 +24,17 @@ void xlm_text_addn(xlm_text *t, const char *s, size_t n) {
   t->data[t->n] = 0;
 }
 
+void xlm_text_add_html(xlm_text *t, const char *s) {
+  for (; *s; s++) {
+    if (*s == '<')
+      xlm_text_add(t, "&lt;");
+    else if (*s == '&')
+      xlm_text_add(t, "&amp;");
+    else
+      xlm_text_addn(t, s, 1);
+  }
+}
+
 void xlm_text_add(xlm_text *t, const char *s) { xlm_text_addn(t, s, strlen(s)); }
 
 void xlm_text_printf(xlm_text *t, const char *fmt, ...) {

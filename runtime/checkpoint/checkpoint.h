@@ -18,6 +18,7 @@
 #ifndef XLM_CHECKPOINT_CHECKPOINT_H
 #define XLM_CHECKPOINT_CHECKPOINT_H
 
+#include "runtime/interchange/config_json.h"
 #include "runtime/state/store.h"
 
 typedef struct xlm_checkpoint_setting {
@@ -58,6 +59,7 @@ typedef struct xlm_saver_options {
   uint64_t block_bytes; // bytes per checksum; 0 = XLM_BLOCK_BYTES
   const xlm_checkpoint_file *files;
   int n_files;
+  const xlm_config_tokens *tokens; // of the tokenizer among these files; NULL: there is none
 } xlm_saver_options;
 
 // Strings, store and plan must outlive the saver. An asynchronous saver allocates memory for its copies here:

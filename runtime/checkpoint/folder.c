@@ -42,12 +42,15 @@ xlm_status xlm_folder_list(const char *dir, xlm_folder *out, xlm_error *err) {
   DIR *d = opendir(dir);
   if (!d) return xlm_fail(err, xlm_file_kind(errno), "cannot read the folder '%s': %s", dir, strerror(errno));
   bool ok = true;
-  for (struct dirent *e; ok && (e = readdir(d));)
+  errno = 0;
+  for (struct dirent *e; ok && (e = readdir(d)); errno = 0)
     if (step_of(e->d_name) >= 0) ok = add(out, step_of(e->d_name));
+  int why = ok ? errno : 0;
   closedir(d);
   if (out->n) qsort(out->step, (size_t)out->n, sizeof *out->step, descending);
-  if (ok) return XLM_OK;
+  if (ok && !why) return XLM_OK;
   xlm_folder_free(out);
+  if (why) return xlm_fail(err, XLM_ENV, "cannot read the folder '%s': %s", dir, strerror(why));
   return xlm_fail(err, XLM_ENV, "no memory for the list of checkpoints in '%s'", dir);
 }
 

@@ -4,19 +4,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "runtime/base/file.h"
 #include "runtime/base/map.h"
 #include "runtime/checkpoint/folder.h"
 #include "runtime/checkpoint/manifest.h"
 #include "runtime/checkpoint/shards.h"
 #include "runtime/checkpoint/verify.h"
 
-static bool is_there(const char *folder, const char *name) {
+static xlm_status look_for(const char *folder, const char *name, bool *out, xlm_error *err) {
   char path[4352];
-  struct stat st;
   snprintf(path, sizeof path, "%.4095s/%s", folder, name);
-  return !stat(path, &st);
+  return xlm_file_exists(path, out, err);
 }
 
 static void close_map(void *map) {
@@ -24,7 +23,9 @@ static void close_map(void *map) {
 }
 
 static xlm_status read_model_text(xlm_checkpoint *c, xlm_error *err) {
-  if (!is_there(c->path, "model.xlm")) return XLM_OK;
+  bool found;
+  XLM_TRY(look_for(c->path, "model.xlm", &found, err));
+  if (!found) return XLM_OK;
   xlm_map *m = XLM_NEW(c->arena, xlm_map);
   xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(c->arena, close_map);
   XLM_TRY(xlm_map_open(xlm_arena_printf(c->arena, "%s/model.xlm", c->path), m, err));
@@ -38,7 +39,9 @@ static xlm_status open_part(const xlm_checkpoint *c, xlm_weights_part part, xlm_
                             xlm_error *err) {
   const char *name = xlm_shards_part_name(part),
              *index = xlm_arena_printf(c->arena, "%s.safetensors.index.json", name);
-  const char *file = is_there(c->path, index) ? index : xlm_arena_printf(c->arena, "%s.safetensors", name);
+  bool found;
+  XLM_TRY(look_for(c->path, index, &found, err));
+  const char *file = found ? index : xlm_arena_printf(c->arena, "%s.safetensors", name);
   return xlm_safetensors_open_checked(xlm_arena_printf(c->arena, "%s/%s", c->path, file),
                                       xlm_verifier_check(c->verifier), out, err);
 }
@@ -77,14 +80,15 @@ static xlm_status open_newest(xlm_checkpoint *c, const char *dir, const xlm_fold
     xlm_status s = open_one(c, path, &why);
     c->notes = notes.data;
     if (s == XLM_OK) return s;
-    if (s == XLM_ENV) { // out of memory, say, which does not make the checkpoint damaged
+    if (s == XLM_ENV) { // out of memory, or a device that fails: the checkpoint may be good
       *err = why;
       return s;
     }
     xlm_text_printf(&notes, "skipped %s: %s\n", path, why.text);
   }
   if (!f->n) return xlm_fail(err, XLM_USER, "there is no checkpoint in '%s'", dir);
-  return xlm_fail(err, XLM_USER, "no checkpoint in '%s' is complete%s%s", dir, notes.n ? ":\n" : "", notes.data);
+  return xlm_fail(err, XLM_USER, "no checkpoint in '%s' is complete%s%s", dir, notes.n ? ":\n" : "",
+                  notes.data);
 }
 
 static void free_folder(void *folder) {
@@ -92,8 +96,10 @@ static void free_folder(void *folder) {
 }
 
 static xlm_status open_path(xlm_checkpoint *c, const char *path, int64_t before, xlm_error *err) {
+  bool found;
   c->notes = "", c->among = -1;
-  if (is_there(path, "manifest.json")) return open_one(c, path, err);
+  XLM_TRY(look_for(path, "manifest.json", &found, err));
+  if (found) return open_one(c, path, err);
   xlm_folder *f = XLM_NEW(c->arena, xlm_folder);
   xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(c->arena, free_folder);
   XLM_TRY(xlm_folder_list(path, f, err));
@@ -131,7 +137,8 @@ void xlm_checkpoint_close(xlm_checkpoint *c) {
 bool xlm_checkpoint_exists(const char *dir) {
   xlm_folder f;
   xlm_error ignored;
-  if (is_there(dir, "manifest.json")) return true;
+  bool found;
+  if (look_for(dir, "manifest.json", &found, &ignored) == XLM_OK && found) return true;
   if (xlm_folder_list(dir, &f, &ignored) != XLM_OK) return false;
   bool any = f.n > 0;
   xlm_folder_free(&f);

@@ -1,5 +1,6 @@
 // The folder of a save: creates, completes and renames it, and removes older ones. Runs on process 0.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,8 +88,8 @@ static xlm_status complete(listing *l, xlm_error *err) {
     XLM_TRY(add_shards(l, (xlm_weights_part)part, err));
     XLM_TRY(write_index(l, (xlm_weights_part)part, err));
   }
-  xlm_config_print(s->plan, "float32", &config);
-  xlm_generation_config_print(s->plan, &generation);
+  xlm_config_print(s->plan, "float32", s->options.tokens, &config);
+  xlm_generation_config_print(s->plan, s->options.tokens, &generation);
   XLM_TRY(write_text(l, "config.json", config.data, config.n, err));
   XLM_TRY(write_text(l, "generation_config.json", generation.data, generation.n, err));
   if (s->info.model_text)
@@ -119,20 +120,29 @@ static void note(xlm_saver *s, const xlm_error *why) {
   s->noted = true;
 }
 
-// A checkpoint of the same step is moved aside first, so that one of the two exists at all times.
+// Where folders cannot be exchanged, one of the same step is moved aside first, so that one of the two exists
+// at all times.
+static xlm_status rename_both(xlm_saver *s, const char *aside, bool *moved, xlm_error *err) {
+  *moved = !rename(s->final, aside);
+  if (!rename(s->writing, s->final)) return XLM_OK;
+  int why = errno;
+  if (*moved) *moved = rename(aside, s->final) != 0; // restore it
+  return xlm_fail(err, XLM_ENV, "cannot rename '%s' to '%s': %s", s->writing, s->final, strerror(why));
+}
+
+// In one step, also where there is a checkpoint of the same step: the two are exchanged.
 static xlm_status put_in_place(xlm_saver *s, xlm_error *err) {
   char aside[4352];
-  const char *dir = s->options.dir;
-  snprintf(aside, sizeof aside, "%.3900s/" XLM_FOLDER_TEMPORARY "old-%ld", dir, (long)getpid());
-  bool moved = !rename(s->final, aside);
-  if (rename(s->writing, s->final)) {
-    int why = errno;
-    if (moved) moved = rename(aside, s->final) != 0; // restore it
-    return xlm_fail(err, XLM_ENV, "cannot rename '%s' to '%s': %s", s->writing, s->final, strerror(why));
+  const char *dir = s->options.dir, *old = s->writing;
+  bool replaced = !renameat2(AT_FDCWD, s->writing, AT_FDCWD, s->final, RENAME_EXCHANGE);
+  if (!replaced) { // there is none, or the file system cannot do it
+    snprintf(aside, sizeof aside, "%.3900s/" XLM_FOLDER_TEMPORARY "old-%ld", dir, (long)getpid());
+    old = aside;
+    XLM_TRY(rename_both(s, aside, &replaced, err));
   }
   XLM_TRY(xlm_file_sync_folder(dir, err));
   xlm_error why;
-  if (moved && xlm_file_remove_folder(aside, &why) != XLM_OK) note(s, &why);
+  if (replaced && xlm_file_remove_folder(old, &why) != XLM_OK) note(s, &why);
   return XLM_OK;
 }
 

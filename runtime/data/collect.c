@@ -84,13 +84,16 @@ bool xlm_data_has_tokens(xlm_arena *a, const char *path) {
 
 xlm_status xlm_data_collect(xlm_data *d, const char *path, paths *out, xlm_error *err) {
   struct stat st;
-  if (stat(path, &st)) { // a Megatron prefix is not itself a file
+  bool found;
+  XLM_TRY(xlm_file_exists(path, &found, err));
+  if (!found) { // a Megatron prefix is not itself a file
     const char *bin = xlm_arena_printf(d->arena, "%s.bin", path);
-    if (stat(bin, &st)) return xlm_fail(err, XLM_USER, "there is no data file '%s'", path);
+    XLM_TRY(xlm_file_exists(bin, &found, err));
+    if (!found) return xlm_fail(err, XLM_USER, "there is no data file '%s'", path);
     add_path(d, out, bin);
     return XLM_OK;
   }
-  if (S_ISDIR(st.st_mode)) return collect_folder(d, path, out, err);
+  if (!stat(path, &st) && S_ISDIR(st.st_mode)) return collect_folder(d, path, out, err);
   unsigned char head[24];
   if (d->o.format == XLM_DATA_AUTO && xlm_kind_has_suffix(path, ".idx") && xlm_data_peek(path, head) &&
       xlm_data_has_token_magic(head))

@@ -90,7 +90,7 @@ static xlm_status enter_file(xlm_documents *d, xlm_error *err) {
   const char *path = d->files[d->next.file];
   if (d->source || d->table) return XLM_OK;
   if (d->forms[d->next.file] == PARQUET) {
-    XLM_TRY(xlm_parquet_open(path, d->o.field, &d->table, err));
+    XLM_TRY(xlm_parquet_open(path, d->o.whole ? NULL : d->o.field, &d->table, err));
     return d->next.document ? xlm_parquet_seek(d->table, d->next.document, err) : XLM_OK;
   }
   XLM_TRY(xlm_unpack_open(path, &d->source, err));
@@ -237,7 +237,7 @@ static xlm_status decode_line(const xlm_documents *d, xlm_document *x, xlm_error
 
 xlm_status xlm_documents_decode(xlm_document_batch *b, xlm_error *err) {
   for (size_t i = 0; i < b->n; i++)
-    if (b->from->forms[b->documents[i].at.file] == JSON_LINES)
+    if (b->from->forms[b->documents[i].at.file] == JSON_LINES && !b->from->o.whole)
       XLM_TRY(decode_line(b->from, &b->documents[i], err));
   return XLM_OK;
 }

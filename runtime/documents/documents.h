@@ -26,6 +26,7 @@ typedef struct xlm_documents_options {
   const char
       *separator; // between the documents of a text file, belongs to none; NULL: a file is one document
   size_t longest; // bytes of a line or document; more is an error; 0: 1 GiB
+  bool whole;     // of JSON lines and tables: a document is a whole line, or a whole row as JSON
 } xlm_documents_options;
 
 // Which document is next. All 0: the first.

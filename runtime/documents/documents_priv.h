@@ -34,7 +34,8 @@ xlm_status xlm_json_field(char *text, size_t *n, const char *field, xlm_error *e
 
 // parquet.cc, or parquet_absent.c where the build has no Arrow
 typedef struct xlm_parquet xlm_parquet;
-// XLM_USER: no Parquet file, no column of texts of this name.
+// column: NULL: rows are texts of JSON. XLM_USER: no Parquet file, no column of texts of this name, a column
+// of a type that JSON lacks.
 xlm_status xlm_parquet_open(const char *path, const char *column, xlm_parquet **out,
                             xlm_error *err) XLM_MUST_CHECK;
 void xlm_parquet_close(xlm_parquet *p); // NULL is allowed

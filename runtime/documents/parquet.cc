@@ -9,7 +9,7 @@
 
 #include <parquet/api/reader.h>
 
-#include "runtime/documents/documents_priv.h"
+#include "runtime/documents/parquet_priv.h"
 
 struct xlm_parquet {
   std::string path;
@@ -22,20 +22,10 @@ struct xlm_parquet {
   std::vector<int16_t> definitions;
   int64_t rows = 0, row = 0, value = 0; // of the batch
   int64_t done = 0;                     // bytes of the groups before
+  xlm_parquet_rows *all = nullptr;      // whole rows, instead of all of the above
 };
 
 enum { BATCH = 256 };
-
-// Calls f; *status becomes its result, or what its exception means.
-template <typename F> static xlm_status guarded(const std::string &path, xlm_error *err, F f) {
-  try {
-    return f();
-  } catch (const std::bad_alloc &) {
-    return xlm_fail(err, XLM_ENV, "no memory to read '%s'", path.c_str());
-  } catch (const std::exception &e) {
-    return xlm_fail(err, XLM_USER, "'%s' cannot be read as Parquet: %.400s", path.c_str(), e.what());
-  }
-}
 
 static std::string columns_of(const parquet::SchemaDescriptor &schema) {
   std::string names;
@@ -71,7 +61,7 @@ static xlm_status find_column(xlm_parquet *p, const char *column, xlm_error *err
 xlm_status xlm_parquet_open(const char *path, const char *column, xlm_parquet **out, xlm_error *err) {
   xlm_parquet *p = *out = new (std::nothrow) xlm_parquet;
   if (!p) return xlm_fail(err, XLM_ENV, "no memory to read '%s'", path);
-  xlm_status s = guarded(path, err, [&] {
+  xlm_status s = !column ? xlm_parquet_rows_open(path, &p->all, err) : xlm_parquet_guarded(path, err, [&] {
     p->path = path;
     p->file = parquet::ParquetFileReader::OpenFile(path, false);
     p->values.resize(BATCH);
@@ -85,6 +75,7 @@ xlm_status xlm_parquet_open(const char *path, const char *column, xlm_parquet **
 }
 
 void xlm_parquet_close(xlm_parquet *p) {
+  if (p) xlm_parquet_rows_close(p->all);
   delete p;
 }
 
@@ -99,8 +90,16 @@ static bool next_group(xlm_parquet *p) {
   return true;
 }
 
+static xlm_status pass_rows(xlm_parquet *p, int64_t n, xlm_error *err) {
+  const char *text;
+  size_t bytes;
+  for (; n; n--) XLM_TRY(xlm_parquet_rows_next(p->all, &text, &bytes, err));
+  return XLM_OK;
+}
+
 xlm_status xlm_parquet_seek(xlm_parquet *p, int64_t row, xlm_error *err) {
-  return guarded(p->path, err, [&] {
+  if (p->all) return pass_rows(p, row, err); // it was just opened
+  return xlm_parquet_guarded(p->path, err, [&] {
     p->group = 0, p->done = 0, p->rows = p->row = 0;
     p->reader.reset();
     while (next_group(p)) {
@@ -118,7 +117,7 @@ xlm_status xlm_parquet_seek(xlm_parquet *p, int64_t row, xlm_error *err) {
 }
 
 static xlm_status next_batch(xlm_parquet *p, xlm_error *err) {
-  return guarded(p->path, err, [&] {
+  return xlm_parquet_guarded(p->path, err, [&] {
     int64_t values = 0;
     p->rows = p->row = p->value = 0;
     while (p->reader || next_group(p)) {
@@ -132,6 +131,7 @@ static xlm_status next_batch(xlm_parquet *p, xlm_error *err) {
 }
 
 xlm_status xlm_parquet_next(xlm_parquet *p, const char **text, size_t *n, xlm_error *err) {
+  if (p->all) return xlm_parquet_rows_next(p->all, text, n, err);
   *text = nullptr;
   if (p->row == p->rows) XLM_TRY(next_batch(p, err));
   if (!p->rows) return XLM_OK;
@@ -145,5 +145,5 @@ xlm_status xlm_parquet_next(xlm_parquet *p, const char **text, size_t *n, xlm_er
 }
 
 int64_t xlm_parquet_read_bytes(const xlm_parquet *p) {
-  return p->done;
+  return p->all ? xlm_parquet_rows_read_bytes(p->all) : p->done;
 }

@@ -186,8 +186,10 @@ xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, voi
   return XLM_OK;
 }
 
-xlm_status xlm_exec_eval(xlm_exec *e, xlm_step_env env, xlm_error *err) {
-  if (e->rank->eval_segment < 0) return xlm_fail(err, XLM_USER, "the plan has no eval segment");
+xlm_status xlm_exec_run(xlm_exec *e, xlm_program_id program, xlm_step_env env, xlm_error *err) {
+  int32_t segment = e->rank->segment_of[program];
+  if (segment < 0) return xlm_fail(err, XLM_USER, "the plan has no program `%s`", xlm_program_name(program));
   e->env = env;
-  return run_segment(e, (uint32_t)e->rank->eval_segment, err);
+  e->slot = NULL;
+  return run_segment(e, (uint32_t)segment, err);
 }

@@ -37,15 +37,15 @@ xlm_status xlm_exec_put_state(xlm_exec *e, uint32_t state, size_t at, const void
                               xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_exec_get_state(xlm_exec *e, uint32_t state, size_t at, void *to, size_t bytes,
                               xlm_error *err) XLM_MUST_CHECK;
-// An input of the current microbatch, or of the eval segment. has: false if the current chunk (or the eval
-// segment) does not have it.
-bool xlm_exec_has_input(const xlm_exec *e, uint32_t input, bool eval);
-xlm_status xlm_exec_put_input(xlm_exec *e, uint32_t input, bool eval, size_t at, const void *from,
-                              size_t bytes, xlm_error *err) XLM_MUST_CHECK;
+// An input of the current microbatch (train), or of another program. has: false if the current chunk (or the
+// program) does not have it. An output belongs to one program; it can be read until another runs.
+bool xlm_exec_has_input(const xlm_exec *e, uint32_t input, xlm_program_id program);
+xlm_status xlm_exec_put_input(xlm_exec *e, uint32_t input, xlm_program_id program, size_t at,
+                              const void *from, size_t bytes, xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_exec_get_output(xlm_exec *e, uint32_t output, size_t at, void *to, size_t bytes,
                                xlm_error *err) XLM_MUST_CHECK;
 // A scalar output or input, f32 or f64 in the plan.
-xlm_status xlm_exec_put_scalar(xlm_exec *e, uint32_t input, bool eval, double value,
+xlm_status xlm_exec_put_scalar(xlm_exec *e, uint32_t input, xlm_program_id program, double value,
                                xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_exec_get_scalar(xlm_exec *e, uint32_t output, double *value, xlm_error *err) XLM_MUST_CHECK;
 // The same in two parts: fetch starts to copy the value that everything started so far gives, into a box
@@ -67,8 +67,8 @@ typedef xlm_status xlm_exec_feed(void *arg, xlm_exec *e, int64_t microbatch, xlm
 xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, void *feed_arg,
                          xlm_error *err) XLM_MUST_CHECK;
 
-// Runs the eval segment once, on inputs already put.
-xlm_status xlm_exec_eval(xlm_exec *e, xlm_step_env env, xlm_error *err) XLM_MUST_CHECK;
+// Runs a program other than train once, on inputs already put. XLM_USER: the plan does not have it.
+xlm_status xlm_exec_run(xlm_exec *e, xlm_program_id program, xlm_step_env env, xlm_error *err) XLM_MUST_CHECK;
 
 // Bytes of the arena, equal to the plan's; all memory, with that of tables.
 uint64_t xlm_exec_arena_bytes(const xlm_exec *e);

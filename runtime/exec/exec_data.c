@@ -29,19 +29,20 @@ xlm_status xlm_exec_get_state(xlm_exec *e, uint32_t state, size_t at, void *to, 
   return exec_get(e, e->rank->states[state].tensor, at, to, bytes, err);
 }
 
-static uint32_t input_tensor(const xlm_exec *e, uint32_t input, bool eval) { // 0: not present now
+static uint32_t input_tensor(const xlm_exec *e, uint32_t input,
+                             xlm_program_id program) { // 0: not present now
   const xlm_plan_input *in = &e->rank->inputs[input];
-  if (eval) return in->eval_tensor;
-  return in->chunk >= 0 && in->chunk != e->chunk ? 0 : in->tensor;
+  bool elsewhere = program == XLM_PROGRAM_TRAIN && in->chunk >= 0 && in->chunk != e->chunk;
+  return elsewhere ? 0 : in->tensor[program];
 }
 
-bool xlm_exec_has_input(const xlm_exec *e, uint32_t input, bool eval) {
-  return input_tensor(e, input, eval) != 0;
+bool xlm_exec_has_input(const xlm_exec *e, uint32_t input, xlm_program_id program) {
+  return input_tensor(e, input, program) != 0;
 }
 
-xlm_status xlm_exec_put_input(xlm_exec *e, uint32_t input, bool eval, size_t at, const void *from,
-                              size_t bytes, xlm_error *err) {
-  uint32_t tensor = input_tensor(e, input, eval);
+xlm_status xlm_exec_put_input(xlm_exec *e, uint32_t input, xlm_program_id program, size_t at,
+                              const void *from, size_t bytes, xlm_error *err) {
+  uint32_t tensor = input_tensor(e, input, program);
   XLM_ASSERT(tensor, "the input `%s` is not there now", e->rank->inputs[input].name);
   return exec_put(e, tensor, at, from, bytes, err);
 }
@@ -58,11 +59,12 @@ static bool is_wide(const xlm_exec *e, uint32_t tensor) {
   return t->dtype == XLM_F64;
 }
 
-xlm_status xlm_exec_put_scalar(xlm_exec *e, uint32_t input, bool eval, double value, xlm_error *err) {
+xlm_status xlm_exec_put_scalar(xlm_exec *e, uint32_t input, xlm_program_id program, double value,
+                               xlm_error *err) {
   float narrow = (float)value;
-  bool wide = is_wide(e, input_tensor(e, input, eval));
-  return wide ? xlm_exec_put_input(e, input, eval, 0, &value, sizeof value, err)
-              : xlm_exec_put_input(e, input, eval, 0, &narrow, sizeof narrow, err);
+  bool wide = is_wide(e, input_tensor(e, input, program));
+  return wide ? xlm_exec_put_input(e, input, program, 0, &value, sizeof value, err)
+              : xlm_exec_put_input(e, input, program, 0, &narrow, sizeof narrow, err);
 }
 
 xlm_status xlm_exec_get_scalar(xlm_exec *e, uint32_t output, double *value, xlm_error *err) {

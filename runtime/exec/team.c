@@ -27,7 +27,7 @@ struct xlm_team {
   xlm_step_env env;
   xlm_exec_feed *feed;
   void *const *feed_args;
-  bool eval;
+  xlm_program_id program;
 };
 
 int xlm_team_size(const xlm_team *t) {
@@ -244,14 +244,22 @@ bool xlm_team_has_failed(const xlm_team *t) {
 
 // ---- steps ----
 
+static const char *what_runs(xlm_program_id p) {
+  static const char *const what[XLM_PROGRAMS] = {[XLM_PROGRAM_TRAIN] = "the step",
+                                                 [XLM_PROGRAM_EVAL] = "the evaluation",
+                                                 [XLM_PROGRAM_PREFILL] = "the prefill",
+                                                 [XLM_PROGRAM_DECODE] = "the decoding"};
+  return what[p];
+}
+
 static void run_member(void *arg, int i, int n) {
   xlm_team *t = arg;
   member *m = &t->members[i];
   (void)n;
-  if (m->comm) xlm_comm_at(m->comm, t->eval ? "the evaluation" : "the step");
+  if (m->comm) xlm_comm_at(m->comm, what_runs(t->program));
   void *feed_arg = t->feed_args ? t->feed_args[i] : NULL;
-  m->status = t->eval ? xlm_exec_eval(m->exec, t->env, &m->err)
-                      : xlm_exec_step(m->exec, t->env, t->feed, feed_arg, &m->err);
+  m->status = t->program == XLM_PROGRAM_TRAIN ? xlm_exec_step(m->exec, t->env, t->feed, feed_arg, &m->err)
+                                              : xlm_exec_run(m->exec, t->program, t->env, &m->err);
   if (m->status != XLM_OK) end_member(m);
 }
 
@@ -265,14 +273,14 @@ xlm_status xlm_team_step(xlm_team *t, xlm_step_env env, xlm_exec_feed *feed, voi
   t->env = env;
   t->feed = feed;
   t->feed_args = feed_args;
-  t->eval = false;
+  t->program = XLM_PROGRAM_TRAIN;
   return run_all(t, err);
 }
 
-xlm_status xlm_team_eval(xlm_team *t, xlm_step_env env, xlm_error *err) {
+xlm_status xlm_team_run(xlm_team *t, xlm_program_id program, xlm_step_env env, xlm_error *err) {
   t->env = env;
   t->feed_args = NULL;
-  t->eval = true;
+  t->program = program;
   return run_all(t, err);
 }
 
@@ -298,11 +306,11 @@ xlm_bad_tensor xlm_team_first_bad(xlm_team *t, xlm_step_env env) {
   return found ? *found : (xlm_bad_tensor){NULL, NULL, NULL, 0};
 }
 
-bool xlm_team_output(const xlm_team *t, const char *name, int *i, uint32_t *output) {
+bool xlm_team_output(const xlm_team *t, xlm_program_id program, const char *name, int *i, uint32_t *output) {
   for (*i = 0; *i < t->n; (*i)++) {
     const xlm_rank_plan *r = xlm_exec_rank_plan(t->members[*i].exec);
     for (*output = 0; *output < r->n_outputs; (*output)++)
-      if (!strcmp(r->outputs[*output].name, name)) return true;
+      if (r->outputs[*output].program == program && !strcmp(r->outputs[*output].name, name)) return true;
   }
   return false;
 }

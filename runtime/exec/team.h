@@ -53,11 +53,12 @@ bool xlm_team_has_failed(const xlm_team *t);
 // (models/llama.xlm:48)".
 void xlm_team_places(const xlm_team *t, char *out, size_t room);
 
-// One step (or one eval pass) on every rank. feed is called with feed_args[i] for rank i, on that rank's
-// thread. The first failure of any rank ends the step on all ranks and is returned.
+// One step (or one run of another program, as xlm_exec_run) on every rank. feed is called with feed_args[i]
+// for rank i, on that rank's thread. The first failure of any rank ends the step on all ranks and is
+// returned.
 xlm_status xlm_team_step(xlm_team *t, xlm_step_env env, xlm_exec_feed *feed, void *const *feed_args,
                          xlm_error *err) XLM_MUST_CHECK;
-xlm_status xlm_team_eval(xlm_team *t, xlm_step_env env, xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_team_run(xlm_team *t, xlm_program_id program, xlm_step_env env, xlm_error *err) XLM_MUST_CHECK;
 
 // See xlm_exec_runs_behind: the same for all ranks.
 bool xlm_team_runs_behind(const xlm_team *t);
@@ -66,9 +67,9 @@ bool xlm_team_runs_behind(const xlm_team *t);
 // processes must call it together, since the ranks communicate.
 xlm_bad_tensor xlm_team_first_bad(xlm_team *t, xlm_step_env env);
 
-// Where the output of this name can be read in this process: the rank's index and the output's index in it;
-// false when no rank of this process has it.
-bool xlm_team_output(const xlm_team *t, const char *name, int *i, uint32_t *output);
+// Where the output of this name and program can be read in this process: the rank's index and the output's
+// index in it; false when no rank of this process has it.
+bool xlm_team_output(const xlm_team *t, xlm_program_id program, const char *name, int *i, uint32_t *output);
 
 XLM_C_END
 

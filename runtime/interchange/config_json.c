@@ -30,41 +30,64 @@ static void put_value(xlm_json *j, const char *key, const xlm_plan_config *x) {
   }
 }
 
-// Tokens that other tools' classes would otherwise give numbers of their own.
-static const char *const token_ids[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
-
 static bool is_token_id(const char *key) {
   size_t n = strlen(key);
   return n > 9 && !strcmp(key + n - 9, "_token_id");
 }
 
-static void put_token_ids(xlm_json *j, const xlm_plan *p, bool again) {
-  for (uint32_t i = 0; again && i < p->n_keys; i++)
-    if (is_token_id(p->keys[i].key)) xlm_json_put_made(j, p->keys[i].key, p->keys[i].json);
-  for (size_t i = 0; i < sizeof token_ids / sizeof *token_ids; i++)
-    if (!key_named(p, token_ids[i])) xlm_json_put_null(j, token_ids[i]);
+// Dims and lets under their public names, without those that the config section gives. tokens: ids of tokens
+// only.
+static void put_public_names(xlm_json *j, const xlm_plan *p, bool tokens) {
+  for (uint32_t i = 0; i < p->n_config; i++)
+    for (int k = 0; k < p->config[i].n_aliases; k++) {
+      const char *name = p->config[i].alias[k];
+      if (!key_named(p, name) && (!tokens || is_token_id(name))) put_value(j, name, &p->config[i]);
+    }
 }
 
-void xlm_generation_config_print(const xlm_plan *p, xlm_text *out) {
+static bool has_public_name(const xlm_plan *p, const char *name) {
+  for (uint32_t i = 0; i < p->n_config; i++)
+    for (int k = 0; k < p->config[i].n_aliases; k++)
+      if (!strcmp(p->config[i].alias[k], name)) return true;
+  return false;
+}
+
+// null: other tools' classes would otherwise have ids of their own.
+static void put_token_id(xlm_json *j, const xlm_plan *p, const char *key, int32_t id) {
+  if (key_named(p, key) || has_public_name(p, key)) return;
+  if (id < 0)
+    xlm_json_put_null(j, key);
+  else
+    xlm_json_put_int(j, key, id);
+}
+
+static void put_token_ids(xlm_json *j, const xlm_plan *p, const xlm_config_tokens *t) {
+  put_token_id(j, p, "bos_token_id", t ? t->bos : -1);
+  put_token_id(j, p, "eos_token_id", t ? t->eos : -1);
+  put_token_id(j, p, "pad_token_id", t ? t->pad : -1);
+}
+
+void xlm_generation_config_print(const xlm_plan *p, const xlm_config_tokens *tokens, xlm_text *out) {
   xlm_json j;
   xlm_json_to_text(&j, out);
   xlm_json_object(&j, NULL, XLM_JSON_LINES);
   xlm_json_put_bool(&j, "_from_model_config", true);
-  put_token_ids(&j, p, true);
+  for (uint32_t i = 0; i < p->n_keys; i++)
+    if (is_token_id(p->keys[i].key)) xlm_json_put_made(&j, p->keys[i].key, p->keys[i].json);
+  put_public_names(&j, p, true);
+  put_token_ids(&j, p, tokens);
   xlm_json_close(&j);
   xlm_text_add(out, "\n");
 }
 
-void xlm_config_print(const xlm_plan *p, const char *dtype, xlm_text *out) {
+void xlm_config_print(const xlm_plan *p, const char *dtype, const xlm_config_tokens *tokens, xlm_text *out) {
   xlm_json j;
   xlm_json_to_text(&j, out);
   xlm_json_object(&j, NULL, XLM_JSON_LINES);
   if (!key_named(p, "model_type")) xlm_json_put_text(&j, "model_type", p->model);
   for (uint32_t i = 0; i < p->n_keys; i++) xlm_json_put_made(&j, p->keys[i].key, p->keys[i].json);
-  for (uint32_t i = 0; i < p->n_config; i++)
-    for (int k = 0; k < p->config[i].n_aliases; k++)
-      if (!key_named(p, p->config[i].alias[k])) put_value(&j, p->config[i].alias[k], &p->config[i]);
-  put_token_ids(&j, p, false);
+  put_public_names(&j, p, false);
+  put_token_ids(&j, p, tokens);
   if (!key_named(p, "torch_dtype")) xlm_json_put_text(&j, "torch_dtype", dtype);
   xlm_json_close(&j);
   xlm_text_add(out, "\n");
@@ -244,7 +267,7 @@ xlm_status xlm_config_compare(xlm_arena *a, const char *weights, const xlm_plan 
   json_t *root, *own;
   if (!path) return XLM_OK;
   xlm_text text = xlm_text_new(a);
-  xlm_config_print(p, "float32", &text);
+  xlm_config_print(p, "float32", NULL, &text);
   xlm_arena_cleanup *cleanup = xlm_arena_add_cleanup(a, free_json),
                     *own_cleanup = xlm_arena_add_cleanup(a, free_json);
   XLM_TRY(xlm_json_parse_file(path, 0, &root, err));

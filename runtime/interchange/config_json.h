@@ -4,10 +4,16 @@
 
 #include "runtime/plan/plan.h"
 
-// dtype: of the weights beside it, "float32". Tokens of which the model's config section says nothing are
-// null.
-void xlm_config_print(const xlm_plan *p, const char *dtype, xlm_text *out);
-void xlm_generation_config_print(const xlm_plan *p, xlm_text *out); // generation_config.json: the tokens
+// Ids of a tokenizer's tokens that begin, end and pad a text; -1: it has none.
+typedef struct xlm_config_tokens {
+  int32_t bos, eos, pad;
+} xlm_config_tokens;
+
+// dtype: of the weights beside it, "float32". tokens: NULL: no tokenizer. What the model's config section
+// says of a token stands; of others the ids are those of `tokens`, or null.
+void xlm_config_print(const xlm_plan *p, const char *dtype, const xlm_config_tokens *tokens, xlm_text *out);
+// generation_config.json: the tokens.
+void xlm_generation_config_print(const xlm_plan *p, const xlm_config_tokens *tokens, xlm_text *out);
 
 // Compares the model with the config.json beside weights of other tools, if there is one. XLM_USER names the
 // first key with a different value, both values, and what to do. a: for messages.

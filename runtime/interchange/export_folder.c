@@ -11,7 +11,6 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/map.h"
-#include "runtime/interchange/config_json.h"
 #include "runtime/interchange/numbers.h"
 
 #define FILE_BYTES 5000000000u
@@ -20,8 +19,8 @@ typedef struct writer {
   xlm_arena *a;
   const xlm_plan *plan;
   const xlm_weights *w;
-  xlm_st_dtype dtype;
-  const char *folder, *beside; // that is written; that of the weights
+  const xlm_export_options *o;
+  const char *folder; // that is written
   int n, files;
   xlm_st_tensor *tensors;
   int *file; // of each tensor
@@ -36,16 +35,17 @@ static bool is_parameter(const writer *x, int i) { // states are few and stay ex
   return xlm_weights_is_trained(x->w, i);
 }
 
-static void assign_files(writer *x, uint64_t file_bytes) {
-  uint64_t bytes = 0;
+static void assign_files(writer *x) {
+  uint64_t bytes = 0, most = x->o->file_bytes ? x->o->file_bytes : FILE_BYTES;
+  if (x->o->adapter_config) most = UINT64_MAX;
   x->n = xlm_weights_count(x->w, XLM_WEIGHTS_MODEL);
   x->tensors = XLM_NEW_N(x->a, xlm_st_tensor, x->n + 1);
   x->file = XLM_NEW_N(x->a, int, x->n + 1);
   for (int i = 0; i < x->n; i++) {
     x->tensors[i] = *xlm_weights_at(x->w, XLM_WEIGHTS_MODEL, i);
-    if (is_parameter(x, i)) x->tensors[i].dtype = x->dtype;
+    if (is_parameter(x, i)) x->tensors[i].dtype = x->o->dtype;
     uint64_t own = xlm_st_bytes(&x->tensors[i]);
-    if (!x->files || bytes + own > file_bytes) x->files++, bytes = 0;
+    if (!x->files || bytes + own > most) x->files++, bytes = 0;
     bytes += own;
     x->file[i] = x->files - 1;
   }
@@ -53,6 +53,7 @@ static void assign_files(writer *x, uint64_t file_bytes) {
 
 static const char *file_name(void *arg, int i) { // of tensor i
   const writer *x = arg;
+  if (x->o->adapter_config) return "adapter_model.safetensors";
   return x->files < 2 ? "model.safetensors"
                       : xlm_arena_printf(x->a, "model-%05d-of-%05d.safetensors", x->file[i] + 1, x->files);
 }
@@ -114,7 +115,7 @@ static xlm_status copy_tokenizer(const writer *x) {
       "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model", "vocab.json",
       "merges.txt"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    const char *from = xlm_arena_printf(x->a, "%s/%s", x->beside, names[i]);
+    const char *from = xlm_arena_printf(x->a, "%s/%s", x->o->beside, names[i]);
     xlm_map m;
     if (access(from, F_OK)) continue;
     XLM_TRY(xlm_map_open(from, &m, x->err));
@@ -125,19 +126,25 @@ static xlm_status copy_tokenizer(const writer *x) {
   return XLM_OK;
 }
 
-static xlm_status write_all(writer *x) {
+static xlm_status write_config(writer *x) {
   static const char *const names[] = {
       [XLM_ST_F32] = "float32", [XLM_ST_F16] = "float16", [XLM_ST_BF16] = "bfloat16"};
-  xlm_text config = xlm_text_new(x->a), generation = xlm_text_new(x->a), index = xlm_text_new(x->a);
+  xlm_text config = xlm_text_new(x->a), generation = xlm_text_new(x->a);
+  if (x->o->adapter_config) return write_text(x, "adapter_config.json", x->o->adapter_config);
+  xlm_config_print(x->plan, names[x->o->dtype], x->o->tokens, &config);
+  xlm_generation_config_print(x->plan, x->o->tokens, &generation);
+  XLM_TRY(write_text(x, "config.json", &config));
+  return write_text(x, "generation_config.json", &generation);
+}
+
+static xlm_status write_all(writer *x) {
+  xlm_text index = xlm_text_new(x->a);
   XLM_TRY(write_files(x));
   const xlm_st_tensor **list = XLM_NEW_N(x->a, const xlm_st_tensor *, x->n + 1);
   for (int i = 0; i < x->n; i++) list[i] = &x->tensors[i];
   xlm_safetensors_print_index(list, x->n, file_name, x, &index);
   if (x->files > 1) XLM_TRY(write_text(x, "model.safetensors.index.json", &index));
-  xlm_config_print(x->plan, names[x->dtype], &config);
-  xlm_generation_config_print(x->plan, &generation);
-  XLM_TRY(write_text(x, "config.json", &config));
-  XLM_TRY(write_text(x, "generation_config.json", &generation));
+  XLM_TRY(write_config(x));
   XLM_TRY(copy_tokenizer(x));
   return xlm_file_sync_folder(x->folder, x->err);
 }
@@ -156,14 +163,14 @@ static xlm_status write_folder(writer *x, const char *folder) {
   return status;
 }
 
-xlm_status xlm_export_folder(const char *folder, const xlm_plan *p, const xlm_weights *w, xlm_st_dtype dtype,
-                             uint64_t file_bytes, const char *beside, xlm_error *err) {
+xlm_status xlm_export_folder(const char *folder, const xlm_plan *p, const xlm_weights *w,
+                             const xlm_export_options *o, xlm_error *err) {
   xlm_arena *a = xlm_arena_new(0);
   writer *volatile x = calloc(1, sizeof *x);
   xlm_status status = xlm_fail(err, XLM_ENV, "no memory to write '%s'", folder);
   if (a && x && XLM_ARENA_TRY(a)) {
-    *x = (writer){.a = a, .plan = p, .w = w, .dtype = dtype, .beside = beside, .err = err};
-    assign_files(x, file_bytes ? file_bytes : FILE_BYTES);
+    *x = (writer){.a = a, .plan = p, .w = w, .o = o, .err = err};
+    assign_files(x);
     status = write_folder(x, folder);
   }
   if (x) free(x->converted);

@@ -72,16 +72,20 @@ xlm_status xlm_weights_stream(const xlm_weights *w, int tensor, xlm_weights_sink
 
 // ---- in ----
 
-// Imports parameters from F32, F16, BF16 or F64 tensors; each process reads what its ranks need. Names are
-// looked up as mapped, then without their first component ("transformer."), then as the model's own. States,
-// and parameters whose entry is `optional`, are left unchanged where the files lack them. XLM_USER names a
-// parameter that is missing or has another shape.
+// Imports parameters from F32, F16, BF16 or F64 tensors, or MXFP4 (mxfp4.h); each process reads what its
+// ranks need. Names are looked up as mapped, then without their first component ("transformer."), then as the
+// model's own. States, and parameters whose entry is `optional`, are left unchanged where the files lack
+// them. XLM_USER names a parameter that is missing or has another shape.
 xlm_status xlm_weights_import(const xlm_weights *w, const xlm_safetensors *from,
                               xlm_error *err) XLM_MUST_CHECK;
-// Does the model have all tensors of the files? Copies of those it has (a tied head) and buffers that tools
-// computed (rotary frequencies, causal masks) may be left over; XLM_USER names others.
-xlm_status xlm_weights_check_rest(const xlm_weights *w, const xlm_safetensors *from,
-                                  xlm_error *err) XLM_MUST_CHECK;
+// The tensors of the files that the model does not have, without copies of those it has (a tied head) and
+// buffers that tools computed (rotary frequencies, causal masks).
+typedef struct xlm_weights_left {
+  int n, of;
+  const char *first; // NULL: none
+} xlm_weights_left;
+xlm_status xlm_weights_find_left(const xlm_weights *w, const xlm_safetensors *from, xlm_weights_left *out,
+                                 xlm_error *err) XLM_MUST_CHECK;
 // Imports all other states; optimizer: including those of the optimizer.
 xlm_status xlm_weights_import_rest(const xlm_weights *w, const xlm_safetensors *from, bool optimizer,
                                    xlm_error *err) XLM_MUST_CHECK;

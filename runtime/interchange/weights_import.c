@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/interchange/mxfp4.h"
 #include "runtime/interchange/weights_priv.h"
 
 enum { CHUNK = 16 << 20 };
@@ -13,6 +14,7 @@ typedef struct importer {
   xlm_arena *a; // for messages and temporary items
   char *chunk, *box;
   size_t room;
+  xlm_mxfp4 packed; // the tensor that is read, if it is packed
 } importer;
 
 static xlm_status make_room(importer *in, const xlm_weights_item *x, const xlm_weights_band *b,
@@ -34,13 +36,20 @@ static bool is_wanted(const xlm_weights_item *x, const xlm_weights_band *b, int6
   return false;
 }
 
+// In the item's type.
+static xlm_status read_chunk(importer *in, const xlm_weights_item *x, const xlm_st_tensor *t, int64_t first,
+                             int64_t n, xlm_error *err) {
+  if (t == &in->packed.tensor)
+    return xlm_mxfp4_read(&in->packed, in->from, first, n, (float *)in->chunk, err);
+  return t->dtype == x->tensor.dtype
+             ? xlm_safetensors_read(in->from, t, first, n, in->chunk, err)
+             : xlm_safetensors_read_floats(in->from, t, first, n, in->box, (float *)in->chunk, err);
+}
+
 static xlm_status read_rows(importer *in, const xlm_weights_item *x, const xlm_weights_band *b,
                             const xlm_st_tensor *t, int64_t row, int64_t rows, xlm_error *err) {
   if (!is_wanted(x, b, row, rows)) return XLM_OK;
-  bool raw = t->dtype == x->tensor.dtype;
-  int64_t first = b->at + row * b->row, n = rows * b->row;
-  XLM_TRY(raw ? xlm_safetensors_read(in->from, t, first, n, in->chunk, err)
-              : xlm_safetensors_read_floats(in->from, t, first, n, in->box, (float *)in->chunk, err));
+  XLM_TRY(read_chunk(in, x, t, b->at + row * b->row, rows * b->row, err));
   for (uint32_t i = b->first; i < b->first + b->n; i++) {
     const xlm_weights_piece *p = &x->pieces[i];
     xlm_box box = xlm_weights_box(b, p, row, rows);
@@ -88,8 +97,19 @@ static const char *hint(xlm_arena *a, const xlm_weights_item *x, const xlm_st_te
   return "";
 }
 
+// Rows of the file are positions, and those that the model has are the first.
+static bool has_more_positions(const importer *in, const xlm_weights_item *x, const xlm_st_tensor *t) {
+  const xlm_weights_piece *p = x->pieces;
+  if (!in->w->store->first_positions || x->n_pieces != 1 || !p->n_axes || t->rank != x->tensor.rank) return false;
+  for (int i = 1; i < t->rank; i++)
+    if (t->shape[i] != x->tensor.shape[i]) return false;
+  const xlm_weights_axis *rows = &p->axes[0];
+  return !strcmp(p->state->dim[rows->dim], "seq") && rows->size == x->tensor.shape[0] &&
+         t->shape[0] > x->tensor.shape[0];
+}
+
 static xlm_status check(importer *in, const xlm_weights_item *x, const xlm_st_tensor *t, xlm_error *err) {
-  if (!same_shape(t, &x->tensor))
+  if (!same_shape(t, &x->tensor) && !has_more_positions(in, x, t))
     return xlm_fail(err, XLM_USER, "tensor '%s' has shape [%s] in the file, but the model has [%s]%s",
                     x->tensor.name, shape_text(in->a, t->shape, t->rank),
                     shape_text(in->a, x->tensor.shape, x->tensor.rank), hint(in->a, x, t));
@@ -118,6 +138,13 @@ static const xlm_st_tensor *find_own(const importer *in, xlm_weights_item *x) {
   return found;
 }
 
+static xlm_status find_packed(importer *in, const xlm_weights_item *x, const xlm_st_tensor **t,
+                              xlm_error *err) {
+  XLM_TRY(xlm_mxfp4_find(in->from, x->tensor.name, &in->packed, err));
+  if (in->packed.blocks) *t = &in->packed.tensor;
+  return XLM_OK;
+}
+
 static xlm_status missing(importer *in, int n, const char *first, xlm_error *err) {
   int count = xlm_safetensors_count(in->from);
   const char **names = XLM_NEW_N(in->a, const char *, count + 1);
@@ -136,6 +163,7 @@ static xlm_status import_model(importer *in, xlm_error *err) {
     xlm_weights_item x = l->at[i];
     const xlm_st_tensor *t = xlm_weights_find(in->from, x.tensor.name);
     if (!t) t = find_own(in, &x);
+    if (!t) XLM_TRY(find_packed(in, &x, &t, err));
     if (!t) {
       if (xlm_weights_is_parameter(x.pieces->state) && !x.optional && !n_missing++) first = x.tensor.name;
       continue;
@@ -174,7 +202,7 @@ static xlm_status import(const xlm_weights *w, const xlm_safetensors *from, xlm_
   else
     status = xlm_fail(err, XLM_ENV, "no memory to read weights");
   if (!in) return status;
-  free(in->chunk), free(in->box);
+  free(in->chunk), free(in->box), xlm_mxfp4_free(&in->packed);
   if (in->a) xlm_arena_free(in->a);
   free(in);
   return status;

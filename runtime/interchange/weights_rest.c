@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/interchange/mxfp4.h"
 #include "runtime/interchange/weights_priv.h"
 
 enum { CHUNK = 4 << 20 };
@@ -19,12 +20,19 @@ static const xlm_st_tensor *tensor_of(const rest *r, const xlm_weights_item *x) 
   return t ? t : xlm_weights_find_own(r->from, x);
 }
 
-static void mark_used(rest *r) {
+static void mark(rest *r, const xlm_st_tensor *t) {
+  if (t) r->used[t - xlm_safetensors_at(r->from, 0)] = true;
+}
+
+static xlm_status mark_used(rest *r, xlm_error *err) {
   const xlm_weights_list *l = &r->w->lists[XLM_WEIGHTS_MODEL];
   for (uint32_t i = 0; i < l->n && r->n; i++) {
     const xlm_st_tensor *t = tensor_of(r, &l->at[i]);
-    if (t) r->used[t - xlm_safetensors_at(r->from, 0)] = true;
+    xlm_mxfp4 packed = {0};
+    if (!t) XLM_TRY(xlm_mxfp4_find(r->from, l->at[i].tensor.name, &packed, err));
+    mark(r, t), mark(r, packed.blocks), mark(r, packed.scales);
   }
+  return XLM_OK;
 }
 
 // What tools compute anew when they load a model, and older versions of them have stored.
@@ -64,29 +72,25 @@ static xlm_status find_copy(rest *r, const xlm_st_tensor *x, bool *found, xlm_er
   return XLM_OK;
 }
 
-static xlm_status check(rest *r, xlm_error *err) {
-  const char *first = NULL;
-  int n = 0;
-  mark_used(r);
+static xlm_status find_left(rest *r, xlm_weights_left *out, xlm_error *err) {
+  XLM_TRY(mark_used(r, err));
   for (int i = 0; i < r->n; i++) {
     const xlm_st_tensor *t = xlm_safetensors_at(r->from, i);
     bool copy = false;
     if (r->used[i] || is_buffer(t)) continue;
     XLM_TRY(find_copy(r, t, &copy, err));
-    if (!copy && !n++) first = t->name;
+    if (!copy && !out->n++) out->first = t->name;
   }
-  if (!n) return XLM_OK;
-  return xlm_fail(err, XLM_USER,
-                  "%d of the %d tensors of the weights belong to no parameter of the model, first '%s': it "
-                  "would compute something else",
-                  n, r->n, first);
+  return XLM_OK;
 }
 
-xlm_status xlm_weights_check_rest(const xlm_weights *w, const xlm_safetensors *from, xlm_error *err) {
+xlm_status xlm_weights_find_left(const xlm_weights *w, const xlm_safetensors *from, xlm_weights_left *out,
+                                 xlm_error *err) {
   rest r = {.w = w, .from = from, .n = xlm_safetensors_count(from)};
   r.used = calloc((size_t)r.n + 1, sizeof *r.used), r.a = malloc(CHUNK), r.b = malloc(CHUNK);
-  xlm_status status =
-      r.used && r.a && r.b ? check(&r, err) : xlm_fail(err, XLM_ENV, "no memory to compare names of weights");
+  *out = (xlm_weights_left){.of = r.n};
+  xlm_status status = r.used && r.a && r.b ? find_left(&r, out, err)
+                                           : xlm_fail(err, XLM_ENV, "no memory to compare names of weights");
   free(r.used), free(r.a), free(r.b);
   return status;
 }

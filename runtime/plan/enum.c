@@ -43,6 +43,10 @@ static const entry categories[XLM_CATEGORIES] = {
 #define XLM_CATEGORY(name, NAME, doc) [XLM_CATEGORY_##NAME] = {#name, doc},
 #include "runtime/plan/enum.def"
 };
+static const entry programs[XLM_PROGRAMS] = {
+#define XLM_PROGRAM(name, NAME, doc) [XLM_PROGRAM_##NAME] = {#name, doc},
+#include "runtime/plan/enum.def"
+};
 static const entry segments[XLM_SEG_KINDS] = {
 #define XLM_SEGMENT(name, NAME, doc) [XLM_SEG_##NAME] = {#name, doc},
 #include "runtime/plan/enum.def"
@@ -67,6 +71,7 @@ static const struct {
     [XLM_ENUM_INPUT_ROLE] = {"role of an input", input_roles, XLM_INPUT_ROLES},
     [XLM_ENUM_OUTPUT_ROLE] = {"role of an output", output_roles, XLM_OUTPUT_ROLES},
     [XLM_ENUM_CATEGORY] = {"category of memory", categories, XLM_CATEGORIES},
+    [XLM_ENUM_PROGRAM] = {"program of a plan", programs, XLM_PROGRAMS},
     [XLM_ENUM_SEGMENT] = {"kind of segment", segments, XLM_SEG_KINDS},
     [XLM_ENUM_VARIANT] = {"variant of a segment", variants, XLM_VARIANTS},
 };

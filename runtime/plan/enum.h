@@ -64,6 +64,12 @@ typedef enum xlm_category {
   XLM_CATEGORIES
 } xlm_category;
 
+typedef enum xlm_program_id {
+#define XLM_PROGRAM(name, NAME, doc) XLM_PROGRAM_##NAME,
+#include "runtime/plan/enum.def"
+  XLM_PROGRAMS
+} xlm_program_id;
+
 typedef enum xlm_segment_kind {
 #define XLM_SEGMENT(name, NAME, doc) XLM_SEG_##NAME,
 #include "runtime/plan/enum.def"
@@ -87,6 +93,7 @@ typedef enum xlm_enum { // the sets
   XLM_ENUM_INPUT_ROLE,
   XLM_ENUM_OUTPUT_ROLE,
   XLM_ENUM_CATEGORY,
+  XLM_ENUM_PROGRAM,
   XLM_ENUM_SEGMENT,
   XLM_ENUM_VARIANT,
   XLM_ENUMS

@@ -124,6 +124,7 @@ static xlm_plan *read_plan(reader *r, const json_t *o) {
   p->batch = xlm_json_int(r, o, "batch", 1, INT32_MAX);
   p->seq = xlm_json_int(r, o, "seq", 1, INT32_MAX);
   p->microbatches = xlm_json_int(r, o, "microbatches", 1, INT32_MAX);
+  p->chunk = xlm_json_int(r, o, "chunk", 0, p->seq);
   p->target = read_target(r, json_object_get(o, "target"));
   p->seed = (uint64_t)xlm_json_int(r, o, "seed", INT64_MIN, INT64_MAX);
   p->parameters = xlm_json_number(r, o, "parameters");

@@ -112,23 +112,36 @@ static xlm_plan_state read_state(reader *r, const json_t *o) {
                           .saved = xlm_json_bool(o, "saved")};
 }
 
+// A number for each program that has an entry; `unset` for the others.
+static void read_by_program(reader *r, const json_t *o, const char *key, int64_t unset, int64_t last,
+                            int64_t out[XLM_PROGRAMS]) {
+  const json_t *of = json_object_get(o, key);
+  size_t found = 0;
+  for (int p = 0; p < XLM_PROGRAMS; p++) {
+    found += json_object_get(of, xlm_program_name((xlm_program_id)p)) != NULL;
+    out[p] = xlm_json_int_or(r, of, xlm_program_name((xlm_program_id)p), unset + 1, last, unset);
+  }
+  if (!json_is_object(of) || found != json_object_size(of)) xlm_json_fail(r, "bad programs in", key);
+}
+
 static xlm_plan_input read_input(reader *r, const json_t *o) {
-  int64_t last = (int64_t)r->n_tensors - 1;
-  return (xlm_plan_input){.name = xlm_json_text(r, o, "name"),
-                          .role = (xlm_input_role)xlm_json_enum(r, o, "role", XLM_ENUM_INPUT_ROLE),
-                          .source = xlm_json_text(r, o, "source"),
-                          .shift = xlm_json_int(r, o, "shift", 0, XLM_MAX_SHIFT),
-                          .whole_step = xlm_json_bool(o, "whole_step"),
-                          .tensor = (uint32_t)xlm_json_int(r, o, "tensor", 0, last),
-                          .eval_tensor = (uint32_t)xlm_json_int(r, o, "eval_tensor", 0, last),
-                          .vocab = xlm_json_int(r, o, "vocab", 0, INT64_MAX),
-                          .chunk = (int16_t)xlm_json_int(r, o, "chunk", -1, INT16_MAX)};
+  int64_t tensor[XLM_PROGRAMS];
+  read_by_program(r, o, "tensors", 0, (int64_t)r->n_tensors - 1, tensor);
+  xlm_plan_input in = {.name = xlm_json_text(r, o, "name"),
+                       .role = (xlm_input_role)xlm_json_enum(r, o, "role", XLM_ENUM_INPUT_ROLE),
+                       .source = xlm_json_text(r, o, "source"),
+                       .shift = xlm_json_int(r, o, "shift", 0, XLM_MAX_SHIFT),
+                       .whole_step = xlm_json_bool(o, "whole_step"),
+                       .vocab = xlm_json_int(r, o, "vocab", 0, INT64_MAX),
+                       .chunk = (int16_t)xlm_json_int(r, o, "chunk", -1, INT16_MAX)};
+  for (int p = 0; p < XLM_PROGRAMS; p++) in.tensor[p] = (uint32_t)tensor[p];
+  return in;
 }
 
 static xlm_plan_output read_output(reader *r, const json_t *o) {
   return (xlm_plan_output){.name = xlm_json_text(r, o, "name"),
                            .role = (xlm_output_role)xlm_json_enum(r, o, "role", XLM_ENUM_OUTPUT_ROLE),
-                           .eval = xlm_json_bool(o, "eval"),
+                           .program = (xlm_program_id)xlm_json_enum(r, o, "program", XLM_ENUM_PROGRAM),
                            .tensor = (uint32_t)xlm_json_int(r, o, "tensor", 1, (int64_t)r->n_tensors - 1)};
 }
 
@@ -237,7 +250,9 @@ xlm_rank_plan *xlm_json_rank(reader *r, const json_t *o, uint8_t n_axes) {
   read_program(r, o, p);
   read_ends(r, o, p);
   r->depth = 1;
-  p->eval_segment = (int32_t)xlm_json_int(r, o, "eval_segment", -1, (int64_t)p->n_segments - 1);
+  int64_t segment[XLM_PROGRAMS];
+  read_by_program(r, o, "programs", -1, (int64_t)p->n_segments - 1, segment);
+  for (int k = 0; k < XLM_PROGRAMS; k++) p->segment_of[k] = (int32_t)segment[k];
   p->peak_instr = (uint32_t)xlm_json_int(r, o, "peak_instr", 0, p->n_instrs);
   if (!r->failed && !xlm_plan_slots_suffice(p, &entry))
     xlm_json_fail(r, "values reach beyond their", "slots");

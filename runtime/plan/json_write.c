@@ -178,8 +178,10 @@ static void input(xlm_json *j, const xlm_plan_input *in) {
   xlm_json_put_text(j, "source", in->source);
   xlm_json_put_int(j, "shift", in->shift);
   xlm_json_put_bool(j, "whole_step", in->whole_step);
-  xlm_json_put_int(j, "tensor", in->tensor);
-  xlm_json_put_int(j, "eval_tensor", in->eval_tensor);
+  xlm_json_object(j, "tensors", XLM_JSON_ROW); // of the programs that have it
+  for (int p = 0; p < XLM_PROGRAMS; p++)
+    if (in->tensor[p]) xlm_json_put_int(j, xlm_program_name((xlm_program_id)p), in->tensor[p]);
+  xlm_json_close(j);
   xlm_json_put_int(j, "vocab", in->vocab);
   xlm_json_put_int(j, "chunk", in->chunk);
 }
@@ -187,7 +189,7 @@ static void input(xlm_json *j, const xlm_plan_input *in) {
 static void output(xlm_json *j, const xlm_plan_output *o) {
   xlm_json_put_text(j, "name", o->name);
   xlm_json_put_text(j, "role", xlm_enum_name(XLM_ENUM_OUTPUT_ROLE, o->role));
-  xlm_json_put_bool(j, "eval", o->eval);
+  xlm_json_put_text(j, "program", xlm_program_name(o->program));
   xlm_json_put_int(j, "tensor", o->tensor);
 }
 
@@ -210,6 +212,13 @@ static void slots(xlm_json *j, const xlm_rank_plan *r) {
   xlm_json_close(j);
 }
 
+static void programs(xlm_json *j, const xlm_rank_plan *r) { // the segment of each, but for train
+  xlm_json_object(j, "programs", XLM_JSON_ROW);
+  for (int p = 0; p < XLM_PROGRAMS; p++)
+    if (r->segment_of[p] >= 0) xlm_json_put_int(j, xlm_program_name((xlm_program_id)p), r->segment_of[p]);
+  xlm_json_close(j);
+}
+
 static void rank_plan(xlm_json *j, const xlm_rank_plan *r, uint8_t n_axes) {
   xlm_json_object(j, NULL, XLM_JSON_LINES);
   xlm_json_put_int(j, "stage", r->stage);
@@ -223,7 +232,7 @@ static void rank_plan(xlm_json *j, const xlm_rank_plan *r, uint8_t n_axes) {
   longs(j, "category_bytes", r->category_bytes, XLM_CATEGORIES);
   xlm_json_put_int(j, "free_bytes", (int64_t)r->free_bytes);
   xlm_json_put_int(j, "peak_instr", r->peak_instr);
-  xlm_json_put_int(j, "eval_segment", r->eval_segment);
+  programs(j, r);
   LIST("dims", r->dims, r->n_dims, 1, dim);
   LIST("states", r->states, r->n_states, 0, state);
   LIST("inputs", r->inputs, r->n_inputs, 0, input);
@@ -309,6 +318,7 @@ static void around(const xlm_plan *p, xlm_json *j) { // everything but the rank 
   xlm_json_put_int(j, "batch", p->batch);
   xlm_json_put_int(j, "seq", p->seq);
   xlm_json_put_int(j, "microbatches", p->microbatches);
+  xlm_json_put_int(j, "chunk", p->chunk);
   xlm_plan_write_target(&p->target, j);
   xlm_json_put_int(j, "seed", (int64_t)p->seed);
   xlm_plan_write_mesh(&p->mesh, j);

@@ -7,12 +7,28 @@ const char *xlm_category_name(xlm_category c) {
 const char *xlm_segment_name(xlm_segment_kind k) {
   return xlm_enum_name(XLM_ENUM_SEGMENT, k);
 }
+const char *xlm_program_name(xlm_program_id p) {
+  return xlm_enum_name(XLM_ENUM_PROGRAM, p);
+}
 const char *xlm_variant_name(xlm_segment_variant v) {
   return xlm_enum_name(XLM_ENUM_VARIANT, v);
 }
 
+xlm_program_id xlm_segment_program(xlm_segment_kind k) {
+  if (k == XLM_SEG_EVAL) return XLM_PROGRAM_EVAL;
+  if (k == XLM_SEG_PREFILL) return XLM_PROGRAM_PREFILL;
+  return k == XLM_SEG_DECODE ? XLM_PROGRAM_DECODE : XLM_PROGRAM_TRAIN;
+}
+
+xlm_program_id xlm_plan_main(const xlm_rank_plan *r) {
+  int p = 0;
+  while (p < XLM_PROGRAMS - 1 && !xlm_plan_has(r, (xlm_program_id)p)) p++;
+  return (xlm_program_id)p;
+}
+
 int64_t xlm_plan_runs(const xlm_rank_plan *r, uint32_t segment) {
-  int64_t n = r->eval_segment == (int64_t)segment;
+  int64_t n = 0;
+  for (int p = 0; p < XLM_PROGRAMS; p++) n += r->segment_of[p] == (int64_t)segment;
   for (uint32_t i = 0; i < r->n_schedule; i++) n += r->schedule[i].segment == segment;
   return n;
 }

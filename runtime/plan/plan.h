@@ -2,7 +2,10 @@
 // else.
 //
 // A plan is plain data: tables of dimensions, tensors (with their offsets in the arena), instructions,
-// segments, and the schedule, which gives the order in which segments run and for which microbatch. Ranks
+// segments, and the schedule, which gives the order in which segments run and for which microbatch. It may
+// have several programs (xlm_program_id): a step of training is its schedule, each other program one segment.
+// Programs share the states, by name. They never run at the same time and share the TEMP area, too: what one
+// gave can be read until another runs. Ranks
 // with the same local graph share one xlm_rank_plan. A plan is read-only after lowering. Its JSON form
 // (json_write.c, json_read.c) is lossless.
 #ifndef XLM_PLAN_PLAN_H
@@ -80,6 +83,8 @@ const char *xlm_segment_name(xlm_segment_kind k);            // "F", "B", "W", "
 static inline bool xlm_segment_is_once(xlm_segment_kind k) { // runs once per step, not per microbatch
   return k >= XLM_SEG_STEP;
 }
+const char *xlm_program_name(xlm_program_id p); // "train", "eval", "prefill", "decode"
+xlm_program_id xlm_segment_program(xlm_segment_kind k);
 
 // Which microbatches of a step a segment runs for. Where microbatches differ, each kind and chunk has up to
 // three segments on the same tensors: the first overwrites the sums over microbatches, the others add to
@@ -101,8 +106,9 @@ typedef struct xlm_segment_run { // one entry of the schedule
 } xlm_segment_run;
 
 typedef struct xlm_plan_state { // a value that persists between steps: parameter, optimizer moment,
-                                // accumulator, ...
-  const char *name;             // unique: "layers.0.attention.wq"; moments "adam.m/layers.0..."
+                                // accumulator, ...; or between runs of a program: cache
+  const char
+      *name; // unique: "layers.0.attention.wq"; moments "adam.m/layers.0...", caches "cache/layers.0..."
   xlm_role role;
   xlm_init init;
   uint32_t tensor; // local shape; dims carry full sizes and offsets
@@ -117,20 +123,22 @@ typedef struct xlm_plan_input {
   const char *source; // data: which tensor of a sample; "" for scalars
   int64_t shift;      // data: offset in the sequence
   bool whole_step;    // data of all microbatches, filled before the first segment of a step
-  uint32_t tensor;
-  uint32_t eval_tensor; // the same input of the eval segment; 0 = none
-  int64_t vocab;        // exclusive upper bound on ids; 0 = not ids
+  uint32_t tensor[XLM_PROGRAMS]; // in each program; 0 = it does not have this input
+  int64_t vocab;                 // exclusive upper bound on ids; 0 = not ids
   int16_t chunk; // with several microbatches in flight: the chunk whose slots hold it; -1 = it exists once
 } xlm_plan_input;
 
-static inline bool xlm_input_is_data(xlm_input_role r) { // else a scalar of the step
+static inline bool xlm_input_is_data(xlm_input_role r) { // part of a sample
   return r == XLM_INPUT_TOKENS || r == XLM_INPUT_RECORD;
 }
+static inline bool xlm_input_is_scalar(xlm_input_role r) { // of the step
+  return r == XLM_INPUT_LR || r == XLM_INPUT_STEP;
+}
 
-typedef struct xlm_plan_output { // a value that can be read after a segment has run
-  const char *name;              // "loss", "grad_norm", metric names; eval: "eval.loss", "logits", ...
+typedef struct xlm_plan_output { // a value that can be read after a program has run
+  const char *name; // "loss", "grad_norm", metric names; eval: "eval.loss"; others: "logits", ...
   xlm_output_role role;
-  bool eval; // of the eval segment; otherwise readable after the step segment
+  xlm_program_id program; // which gives it: one value of the model is an output of each of its programs
   uint32_t tensor;
 } xlm_plan_output;
 
@@ -153,7 +161,7 @@ typedef struct xlm_rank_plan {
   const xlm_instr *instrs;
   const xlm_segment *segments;
   const xlm_segment_run *schedule; // one training step: prologue, F, B, W per microbatch, then step
-  int32_t eval_segment;            // index of the eval segment; -1 = none
+  int32_t segment_of[XLM_PROGRAMS]; // the segment of a program; -1 = none: train has the schedule
   uint32_t n_states, n_inputs, n_outputs;
   const xlm_plan_state *states;
   const xlm_plan_input *inputs;
@@ -166,7 +174,12 @@ typedef struct xlm_rank_plan {
   uint32_t peak_instr;                     // the instruction at the peak
 } xlm_rank_plan;
 
-// How often a segment runs in a training step; the eval segment: 1.
+static inline bool xlm_plan_has(const xlm_rank_plan *r, xlm_program_id p) {
+  return p == XLM_PROGRAM_TRAIN ? r->n_schedule > 0 : r->segment_of[p] >= 0;
+}
+// The program that a report is about where none is named: the first that the plan has.
+xlm_program_id xlm_plan_main(const xlm_rank_plan *r);
+// How often a segment runs in a training step; one of another program: 1.
 int64_t xlm_plan_runs(const xlm_rank_plan *r, uint32_t segment);
 // The variant of this segment that does everything any of its variants does; possibly the segment itself.
 uint32_t xlm_plan_whole(const xlm_rank_plan *r, uint32_t segment);
@@ -177,6 +190,7 @@ typedef struct xlm_plan {
   const char *text_hash;                    // of the model text and settings, hexadecimal
   xlm_dtype dtype;                          // compute
   int64_t batch, seq, microbatches;         // batch: samples of one microbatch over the whole mesh
+  int64_t chunk;                            // positions of every sequence in a run of prefill; 0 = none
   xlm_target target;                        // the machine it was made for
   uint64_t seed;
   xlm_mesh mesh;
@@ -203,7 +217,7 @@ const char *xlm_plan_where(const xlm_plan *p, uint32_t line, xlm_arena *a); // "
 // number of threads: offsets, workspaces, `after`, kernel variants. This alone needs memory, from `a`.
 uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a);
 
-enum { XLM_PLAN_FORMAT = 3 }; // of the JSON; the reader accepts no other
+enum { XLM_PLAN_FORMAT = 4 }; // of the JSON; the reader accepts no other
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
 // The same as members of an object that is already open; the reader ignores further members.
 void xlm_plan_write_json(const xlm_plan *p, xlm_json *out);
@@ -224,7 +238,7 @@ static inline uint64_t xlm_plan_room(const xlm_rank_plan *p, xlm_area area) {
 }
 
 // Do the slots of every entry of the schedule hold what its segment reads, writes and is fed? *entry: the
-// first whose do not; n_schedule: the eval segment, which has none.
+// first whose do not; n_schedule: a segment of another program, which has none.
 bool xlm_plan_slots_suffice(const xlm_rank_plan *p, uint32_t *entry);
 
 // Where a tensor begins in the arena, with the slots of a schedule entry (xlm_segment_run.slot); NULL: the

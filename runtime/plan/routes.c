@@ -1,6 +1,5 @@
 // See routes.h. All pipelines of a mesh do the same at the same time, so one stands for all: an actor per
-// stage, which walks the messages of two steps and of two evaluations, and the collectives that every stage
-// is part of.
+// stage, which walks the messages of two runs of a program, and the collectives that every stage is part of.
 #include "runtime/plan/routes.h"
 
 #include <string.h>
@@ -75,13 +74,15 @@ static void add_segment(finder *f, int stage, const xlm_rank_plan *r, uint32_t s
   }
 }
 
-static void write_programs(finder *f, bool eval) {
+static void write_programs(finder *f, xlm_program_id program) {
   for (int s = 0; s < f->stages; s++) {
     const xlm_rank_plan *r = plan_of_stage(f, s);
     f->actors[s].n = f->actors[s].now = 0;
     for (int round = 0; round < 2; round++) {
-      for (uint32_t i = 0; i < r->n_schedule && !eval; i++) add_segment(f, s, r, r->schedule[i].segment);
-      if (eval && r->eval_segment >= 0) add_segment(f, s, r, (uint32_t)r->eval_segment);
+      if (program != XLM_PROGRAM_TRAIN && r->segment_of[program] >= 0)
+        add_segment(f, s, r, (uint32_t)r->segment_of[program]);
+      for (uint32_t i = 0; i < r->n_schedule && program == XLM_PROGRAM_TRAIN; i++)
+        add_segment(f, s, r, r->schedule[i].segment);
     }
   }
 }
@@ -164,8 +165,8 @@ static void join_tags(finder *f, int from, int to) {
 static void join_where_ordered(finder *f) {
   bool *together = XLM_NEW_N(f->a, bool, (size_t)f->stages *(size_t)f->stages);
   memset(together, 1, (size_t)f->stages * (size_t)f->stages);
-  for (int eval = 0; eval < 2; eval++) {
-    write_programs(f, eval);
+  for (int program = 0; program < XLM_PROGRAMS; program++) {
+    write_programs(f, (xlm_program_id)program);
     for (int from = 0; from < f->stages; from++)
       for (int to = 0; to < f->stages; to++) together[from * f->stages + to] &= in_one_order(f, from, to);
   }
@@ -231,8 +232,8 @@ static void find_routes(const xlm_plan *p, xlm_arena *a, xlm_routes *out) {
   find_tags(&f);
   join_where_ordered(&f);
   f.under_way = XLM_NEW_N(a, uint32_t, f.n + 1);
-  for (int eval = 0; eval < 2; eval++) {
-    write_programs(&f, eval);
+  for (int program = 0; program < XLM_PROGRAMS; program++) {
+    write_programs(&f, (xlm_program_id)program);
     run(&f);
   }
   out->at = f.routes, out->n = f.n;

@@ -21,9 +21,10 @@ static reach reach_of(const xlm_rank_plan *p, const xlm_segment *s) {
   }
   for (uint32_t i = 0; s->kind == XLM_SEG_F && i < p->n_inputs; i++) // inputs are filled before the forward
     if (p->inputs[i].chunk < 0 || p->inputs[i].chunk == s->chunk)
-      extend(&r, &p->tensors[p->inputs[i].tensor]);
-  for (uint32_t i = 0; s->kind == XLM_SEG_EVAL && i < p->n_inputs; i++)
-    extend(&r, &p->tensors[p->inputs[i].eval_tensor]);
+      extend(&r, &p->tensors[p->inputs[i].tensor[XLM_PROGRAM_TRAIN]]);
+  xlm_program_id program = xlm_segment_program(s->kind);
+  for (uint32_t i = 0; program != XLM_PROGRAM_TRAIN && i < p->n_inputs; i++)
+    extend(&r, &p->tensors[p->inputs[i].tensor[program]]);
   return r;
 }
 
@@ -39,7 +40,7 @@ bool xlm_plan_slots_suffice(const xlm_rank_plan *p, uint32_t *entry) {
     reach r = reach_of(p, &p->segments[s]);
     for (*entry = 0; *entry < p->n_schedule; ++*entry)
       if (p->schedule[*entry].segment == s && !within(p, &r, p->schedule[*entry].slot)) return false;
-    if ((int64_t)s == p->eval_segment && !within(p, &r, none)) return false;
+    if (xlm_segment_program(p->segments[s].kind) != XLM_PROGRAM_TRAIN && !within(p, &r, none)) return false;
   }
   return true;
 }

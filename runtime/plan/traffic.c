@@ -100,7 +100,8 @@ uint64_t xlm_traffic_bytes(const xlm_mesh *mesh, const int32_t coord[XLM_MAX_AXE
   uint32_t axes = (uint32_t)xlm_attr_int(&instr->attrs, XLM_A_axes, 0);
   query q = {mesh, instr, tensors, dims, xlm_mesh_group(mesh, axes), xlm_mesh_member(mesh, axes, coord)};
   int pp = xlm_mesh_axis(mesh, "pp");
+  bool own = message && pp >= 0 && xlm_attr_int(&instr->attrs, XLM_A_peer, -1) == coord[pp];
   *axis = message ? (pp > 0 ? pp : 0) : axis_of(mesh, axes);
-  if (!c || xlm_op_receives(instr->op) || (q.n == 1 && !message)) return 0;
+  if (!c || xlm_op_receives(instr->op) || (q.n == 1 && !message) || own) return 0;
   return (uint64_t)bytes_of(&q, c);
 }

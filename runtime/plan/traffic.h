@@ -18,10 +18,10 @@ enum { XLM_SMALL_ALL_REDUCE = 32 * 1024 };       // bytes over all members, up t
 bool xlm_all_reduce_is_small(int64_t members, size_t bytes);
 
 // Bytes that the rank at `coord` sends to other ranks when it runs `instr` once; 0 for anything but a
-// collective or `send`. *axis: the mesh axis they are attributed to (the outermost of the group with more
-// than one member; for send, pp). The size of ragged transfers depends on the routing: send_rows and
-// collect_rows are counted as if all experts had equally many rows, and collectives of ragged tensors as if
-// all rows were in use.
+// collective or a `send` to another stage. *axis: the mesh axis they are attributed to (the outermost of the
+// group with more than one member; for send, pp). The size of ragged transfers depends on the routing:
+// send_rows and collect_rows are counted as if all experts had equally many rows, and collectives of ragged
+// tensors as if all rows were in use.
 uint64_t xlm_traffic_bytes(const xlm_mesh *mesh, const int32_t coord[XLM_MAX_AXES], const xlm_instr *instr,
                            const xlm_tensor *tensors, const xlm_dim_info *dims, int *axis);
 

@@ -53,6 +53,9 @@ typedef struct xlm_store {
   int n;
   xlm_stored *at;
   xlm_comm *peers; // the processes with the other parts; NULL when everything is here
+  // For runs of shorter sequences: of weights that have a dimension `seq` (learned positions) the first positions
+  // are taken where files have more.
+  bool first_positions;
 } xlm_store;
 
 xlm_status xlm_store_new(const xlm_plan *p, xlm_states states, xlm_store **out,

@@ -40,7 +40,8 @@ static xlm_status read_file(reader *r, const char *name) {
   char *path = xlm_arena_printf(t->arena, "%.*s%s", slash ? (int)(slash - t->path + 1) : 0, t->path, name);
   json_t *root;
   if (access(path, R_OK)) return XLM_OK;
-  XLM_TRY(xlm_json_parse_file(path, JSON_ALLOW_NUL, &root, r->err));
+  // model_max_length is a whole number of any size
+  XLM_TRY(xlm_json_parse_file(path, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &root, r->err));
   for (int k = 0; k < 4; k++) {
     const json_t *v = json_object_get(root, keys[k]);
     if (json_is_object(v)) v = json_object_get(v, "content");

@@ -10,6 +10,7 @@
 
 struct pattern {
   pcre2_code *code;
+  const char *literal; // NULL: it is none
 };
 
 enum { STACK_FIRST = 32 << 10, STACK_MOST = 8 << 20 };
@@ -131,7 +132,10 @@ xlm_status xlm_pattern_new(xlm_arena *a, const char *text, size_t n, pattern_dia
                            const pattern **out, xlm_error *err) {
   pattern *p = XLM_NEW(a, pattern);
   *out = p;
-  if (dialect == PATTERN_LITERAL) return compile(a, text, n, PCRE2_LITERAL, p, err);
+  if (dialect == PATTERN_LITERAL) {
+    p->literal = xlm_arena_strndup(a, text, n);
+    return compile(a, text, n, PCRE2_LITERAL, p, err);
+  }
   rewriter r = {.at = text, .end = text + n, .out = xlm_text_new(a), .rewritings = oniguruma};
   if (dialect == PATTERN_RUST) r.rewritings = rust;
   while (r.at < r.end && !r.wrong) rewrite_next(&r);
@@ -139,6 +143,10 @@ xlm_status xlm_pattern_new(xlm_arena *a, const char *text, size_t n, pattern_dia
     return xlm_fail(err, XLM_USER, "the pattern %.*s has %s, which is not supported", (int)n, text, r.wrong);
   return compile(a, r.out.data, r.out.n,
                  PCRE2_UCP | (dialect == PATTERN_ONIGURUMA ? PCRE2_MULTILINE : PCRE2_DOLLAR_ENDONLY), p, err);
+}
+
+bool xlm_pattern_is(const pattern *p, const char *literal) {
+  return p->literal && !strcmp(p->literal, literal);
 }
 
 static void free_data(void *data) {

@@ -23,6 +23,8 @@ typedef enum pattern_dialect {
 xlm_status xlm_pattern_new(xlm_arena *a, const char *text, size_t n, pattern_dialect dialect,
                            const pattern **out, xlm_error *err) XLM_MUST_CHECK;
 
+bool xlm_pattern_is(const pattern *p, const char *literal); // does it match this text and no other?
+
 typedef struct matcher { // of one thread
   void *data, *stack, *context;
 } matcher;

@@ -45,6 +45,28 @@ int xlm_tokenizer_behind(const xlm_tokenizer *t, const int32_t **ids);
 const char *xlm_tokenizer_piece(const xlm_tokenizer *t, int32_t id, size_t *n);
 bool xlm_tokenizer_is_special(const xlm_tokenizer *t, int32_t id);
 
+// The vocabulary for tools that merge by scores, as SentencePiece's BPE does: of all neighbours that together
+// are a piece, those of the highest score first, of several the leftmost. Spaces are metaspaces in it, and a
+// character without a piece becomes its bytes.
+typedef enum xlm_piece_kind { // numbered as SentencePiece's and GGUF's
+  XLM_PIECE_NORMAL = 1,
+  XLM_PIECE_UNKNOWN,
+  XLM_PIECE_CONTROL,
+  XLM_PIECE_USER, // found in the text before merges
+  XLM_PIECE_UNUSED,
+  XLM_PIECE_BYTE
+} xlm_piece_kind;
+#define XLM_SCORE_LAST -1e9f // of pieces that no merge makes
+typedef struct xlm_scored {
+  float *score; // [size]
+  xlm_piece_kind *kind;
+  bool space_first; // a text has a space put in front
+} xlm_scored;
+// In `a`. XLM_USER says why the tokenizer is no such one. A text that begins with a space is the exception: a
+// tokenizer.json may put no other in front of it.
+xlm_status xlm_tokenizer_scored(const xlm_tokenizer *t, xlm_arena *a, xlm_scored *out,
+                                xlm_error *err) XLM_MUST_CHECK;
+
 // A growing list of ids. Zeroed: empty. The memory behind it is reused by the next text: set n = 0.
 typedef struct xlm_tokens {
   int32_t *at;

@@ -53,10 +53,12 @@ xlm_status xlm_curve_read(xlm_curve *c, const char *metrics_path, xlm_error *err
   struct stat st;
   bool file = !stat(metrics_path, &st) && S_ISREG(st.st_mode); // a pipe cannot be read back
   FILE *f = file ? fopen(metrics_path, "r") : NULL;
-  char line[4096];
+  char *line = NULL; // with samples it may be long
+  size_t room = 0;
   xlm_status s = XLM_OK;
   memset(c, 0, sizeof *c);
-  while (s == XLM_OK && f && fgets(line, sizeof line, f)) s = add_line(c, line, metrics_path, err);
+  while (s == XLM_OK && f && getline(&line, &room, f) >= 0) s = add_line(c, line, metrics_path, err);
+  free(line);
   if (f) fclose(f);
   return s;
 }

@@ -61,10 +61,10 @@ static xlm_status resolve_data(const xlm_rank_plan *rp, const xlm_plan_input *in
   return XLM_OK;
 }
 
-static xlm_status resolve(const xlm_rank_plan *rp, uint32_t index, bool eval, const xlm_samples *samples,
-                          xlm_feed_input *f, xlm_error *err) {
+static xlm_status resolve(const xlm_rank_plan *rp, uint32_t index, xlm_program_id program,
+                          const xlm_samples *samples, xlm_feed_input *f, xlm_error *err) {
   const xlm_plan_input *in = &rp->inputs[index];
-  const xlm_type *t = &rp->tensors[eval ? in->eval_tensor : in->tensor].type;
+  const xlm_type *t = &rp->tensors[in->tensor[program]].type;
   *f = (xlm_feed_input){.index = index, .role = in->role, .whole_step = in->whole_step};
   return xlm_input_is_data(in->role) ? resolve_data(rp, in, t, samples, f, err) : XLM_OK;
 }
@@ -92,13 +92,14 @@ static xlm_status take_memory(xlm_feed *f, xlm_error *err) {
 
 xlm_status xlm_feed_open(const xlm_exec *e, const xlm_samples *samples, bool eval, xlm_feed *out,
                          xlm_error *err) {
+  xlm_program_id program = eval ? XLM_PROGRAM_EVAL : XLM_PROGRAM_TRAIN;
   const xlm_rank_plan *rp = xlm_exec_rank_plan(e);
   *out = (xlm_feed){.samples = samples, .plan = xlm_exec_plan(e)};
   for (uint32_t i = 0; i < rp->n_inputs; i++) {
-    if (!(eval ? rp->inputs[i].eval_tensor : rp->inputs[i].tensor)) continue;
+    if (!rp->inputs[i].tensor[program]) continue;
     if (out->n == XLM_MAX_INPUTS)
       return xlm_fail(err, XLM_USER, "the model has more than %d inputs", XLM_MAX_INPUTS);
-    XLM_TRY(resolve(rp, i, eval, samples, &out->inputs[out->n++], err));
+    XLM_TRY(resolve(rp, i, program, samples, &out->inputs[out->n++], err));
   }
   return take_memory(out, err);
 }
@@ -109,7 +110,8 @@ static bool has_row(const xlm_feed_input *in, bool whole_step, int64_t row) {
 
 static bool wants(const xlm_feed *f, const xlm_exec *e, bool whole_step, int64_t row) {
   for (int i = 0; i < f->n; i++)
-    if (has_row(&f->inputs[i], whole_step, row) && xlm_exec_has_input(e, f->inputs[i].index, false))
+    if (has_row(&f->inputs[i], whole_step, row) &&
+        xlm_exec_has_input(e, f->inputs[i].index, XLM_PROGRAM_TRAIN))
       return true;
   return false;
 }
@@ -153,13 +155,14 @@ static void fill_row(const xlm_feed *f, const int32_t *sample, bool whole_step, 
   }
 }
 
-static xlm_status put_data(const xlm_feed *f, xlm_exec *e, bool eval, bool whole_step, xlm_error *err) {
+static xlm_status put_data(const xlm_feed *f, xlm_exec *e, xlm_program_id program, bool whole_step,
+                           xlm_error *err) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
     if (!in->n || in->whole_step != whole_step) continue;
-    if (!xlm_exec_has_input(e, in->index, eval)) continue; // belongs to another chunk
-    XLM_TRY(xlm_exec_put_input(e, in->index, eval, 0, in->local, (size_t)in->n * xlm_dtype_bytes(in->dtype),
-                               err));
+    if (!xlm_exec_has_input(e, in->index, program)) continue; // belongs to another chunk
+    XLM_TRY(xlm_exec_put_input(e, in->index, program, 0, in->local,
+                               (size_t)in->n * xlm_dtype_bytes(in->dtype), err));
   }
   return XLM_OK;
 }
@@ -168,8 +171,8 @@ static xlm_status put_scalars(const xlm_feed *f, xlm_exec *e, xlm_error *err) {
   for (int i = 0; i < f->n; i++) {
     const xlm_feed_input *in = &f->inputs[i];
     const double value[XLM_INPUT_ROLES] = {[XLM_INPUT_LR] = f->lr, [XLM_INPUT_STEP] = (double)(f->step + 1)};
-    if (xlm_input_is_data(in->role) || !xlm_exec_has_input(e, in->index, false)) continue;
-    XLM_TRY(xlm_exec_put_scalar(e, in->index, false, value[in->role], err));
+    if (xlm_input_is_data(in->role) || !xlm_exec_has_input(e, in->index, XLM_PROGRAM_TRAIN)) continue;
+    XLM_TRY(xlm_exec_put_scalar(e, in->index, XLM_PROGRAM_TRAIN, value[in->role], err));
   }
   return XLM_OK;
 }

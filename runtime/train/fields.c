@@ -16,9 +16,14 @@ static xlm_status disagree(const xlm_plan_input *in, xlm_error *err) {
                   in->source);
 }
 
+// The program that reads it from samples; decoding is fed otherwise.
+static xlm_program_id of_samples(const xlm_plan_input *in) {
+  return in->tensor[XLM_PROGRAM_TRAIN] ? XLM_PROGRAM_TRAIN : XLM_PROGRAM_EVAL;
+}
+
 // An input's own field: the dimensions of a sample; a sequence begins at 0.
 static xlm_field field_of(const xlm_rank_plan *rp, const xlm_plan_input *in) {
-  const xlm_type *t = &rp->tensors[in->tensor ? in->tensor : in->eval_tensor].type;
+  const xlm_type *t = &rp->tensors[in->tensor[of_samples(in)]].type;
   xlm_field x = {.name = in->source, .dtype = t->dtype == XLM_I32 ? XLM_I32 : XLM_F32, .bound = in->vocab};
   for (int i = in->whole_step; i < t->rank; i++) {
     const xlm_dim_info *d = &rp->dims[t->dim[i]];

@@ -179,6 +179,10 @@ static bool evaluates_after(const loop *l, int64_t step) {
   return l->o->valid && is_due(step, l->o->eval_interval);
 }
 
+static bool samples_after(const loop *l, int64_t step) {
+  return is_due(step, l->o->sample_interval);
+}
+
 static bool is_last(loop *l) {
   if (l->broken || l->begun > l->step) return false;
   l->result->stopped = l->told && l->step < l->o->max_steps;
@@ -210,15 +214,23 @@ static xlm_status evaluate(loop *l, bool *best, xlm_error *err) {
   return XLM_OK;
 }
 
+static xlm_status write_samples(loop *l, xlm_error *err) {
+  xlm_team_at(l->o->team, "writing samples");
+  report(l, XLM_LOOP_BEGINS, "writing samples");
+  XLM_TRY(l->o->sample(l->o->sample_arg, &l->p.m.samples, &l->p.m.n_samples, err));
+  report(l, XLM_LOOP_SAMPLED, NULL);
+  return XLM_OK;
+}
+
 // ---- steps ----
 //
 // On a device that runs behind the host, step n + 1 is begun before the values of step n are read, so that
-// the device always has work. After a step that the states are needed of (evaluation, checkpoint) or that is
-// traced, it is not.
+// the device always has work. After a step that the states are needed of (evaluation, samples, checkpoint) or
+// that is traced, it is not.
 
 static bool runs_alone(const loop *l, int64_t step) {
   bool traces = l->o->tracer && !xlm_tracer_written(l->o->tracer);
-  return traces || evaluates_after(l, step) || is_due(step, l->o->save_interval);
+  return traces || evaluates_after(l, step) || samples_after(l, step) || is_due(step, l->o->save_interval);
 }
 
 static bool may_begin(const loop *l) {
@@ -276,6 +288,7 @@ static xlm_status write_metrics(loop *l, xlm_error *err) {
   if (l->leads && l->o->metrics >= 0) XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
   if (l->leads && l->o->tensorboard) XLM_TRY(xlm_tensorboard_write(*l->o->tensorboard, &l->p.m, err));
   if (l->skipped >= 0) l->p.m.skipped = 0; // counted again until the next line
+  l->p.m.n_samples = 0;
   return XLM_OK;
 }
 
@@ -288,11 +301,14 @@ static xlm_status after_step(loop *l, xlm_error *err) {
   XLM_TRY(xlm_tracer_after(l->o->tracer, err));
   if (evaluates) XLM_TRY(evaluate(l, &best, err));
   l->result->early = evaluates && is_early(l);
-  bool saves = last || l->result->early || is_due(l->step, l->o->save_interval) || (best && l->o->keep_best);
+  bool ends = last || l->result->early;
+  bool samples = samples_after(l, l->step) || (ends && l->o->sample_interval > 0);
+  if (samples) XLM_TRY(write_samples(l, err));
+  bool saves = ends || is_due(l->step, l->o->save_interval) || (best && l->o->keep_best);
   if (logs && l->o->curve) xlm_series_add(&l->o->curve->train, l->step, l->p.m.loss);
-  if (logs || evaluates) XLM_TRY(write_metrics(l, err));
+  if (logs || evaluates || samples) XLM_TRY(write_metrics(l, err));
   XLM_TRY(saves ? save(l, err) : hear_saver(l, false, err));
-  if (logs || evaluates || saves || traces) start_interval(l);
+  if (logs || evaluates || samples || saves || traces) start_interval(l);
   if (xlm_team_processes(l->o->team) == 1) l->told |= is_asked_to_stop(l); // nothing to agree on
   return XLM_OK;
 }

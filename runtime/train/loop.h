@@ -19,9 +19,14 @@ typedef enum xlm_loop_event { // the subject of a report
   XLM_LOOP_STEP,              // a step was completed
   XLM_LOOP_LOGGED,            // ... and it is to be logged
   XLM_LOOP_VALID,             // an evaluation was completed: progress.m.val_loss
+  XLM_LOOP_SAMPLED,           // samples were written: progress.m.samples
   XLM_LOOP_SAVED,             // a checkpoint was written: path
   XLM_LOOP_NOTE,              // a message for the user: path is the sentence
 } xlm_loop_event;
+
+// Lets the model write; every process calls it at the same steps, and gets the same list, which stays valid
+// until the next call. It leaves states as they are.
+typedef xlm_status xlm_loop_sample(void *arg, const xlm_metrics_sample **list, int *n, xlm_error *err);
 
 typedef struct xlm_loop_options {
   xlm_team *team;
@@ -30,7 +35,10 @@ typedef struct xlm_loop_options {
   xlm_schedule schedule;
   int64_t first_step, max_steps;                                    // first_step: steps done before (resume)
   int64_t log_interval, save_interval, eval_interval, eval_batches; // 0: never; eval also runs at the end
-  int metrics;                                                      // file descriptor; -1 = none
+  int64_t sample_interval;                                          // 0: never; else also at the end
+  xlm_loop_sample *sample;                                          // NULL with interval 0
+  void *sample_arg;
+  int metrics;            // file descriptor; -1 = none
   const int *tensorboard; // file descriptor of the events; NULL = none
   double elapsed_s;       // of earlier parts of the run
   xlm_curve *curve;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 #include "runtime/base/json_parse.h"
 #include "runtime/base/map.h"
 
-enum { LINE = 1 << 16 };
+enum { LINE = 1 << 16 }; // room for numbers
 
 static xlm_status look_at(const char *path, const char *line, size_t n, int64_t *out, double *elapsed_s,
                           xlm_error *err) {
@@ -70,13 +71,13 @@ xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, double *ela
 }
 
 typedef struct line {
-  char text[LINE];
-  size_t n;
+  char *text;
+  size_t n, room;
 } line;
 
 static xlm_status add(void *arg, const char *bytes, size_t n, xlm_error *err) {
   line *l = arg;
-  if (n >= LINE - l->n)
+  if (n >= l->room - l->n)
     return xlm_fail(err, XLM_USER, "a line of metrics has no room for the model's metrics");
   memcpy(l->text + l->n, bytes, n);
   l->n += n;
@@ -101,14 +102,45 @@ static void put_members(xlm_json *j, const xlm_metrics_line *m) {
   for (int i = 0; i < m->n_extra; i++) xlm_json_put_rounded(j, m->extra_name[i], m->extra[i], 9);
 }
 
-xlm_status xlm_metrics_write(int fd, const xlm_metrics_line *m, xlm_error *err) {
-  line l = {.n = 0};
+static void put_samples(xlm_json *j, const xlm_metrics_line *m) {
+  xlm_json_array(j, "samples", XLM_JSON_ROW);
+  for (int i = 0; i < m->n_samples; i++) {
+    xlm_json_object(j, NULL, XLM_JSON_ROW);
+    xlm_json_put_text(j, "prompt", m->samples[i].prompt);
+    xlm_json_put_text(j, "text", m->samples[i].text);
+    xlm_json_close(j);
+  }
+  xlm_json_close(j);
+}
+
+static xlm_status write_line(int fd, const xlm_metrics_line *m, line *l, xlm_error *err) {
   xlm_json j;
-  xlm_json_to_sink(&j, add, &l, err);
+  xlm_json_to_sink(&j, add, l, err);
   xlm_json_object(&j, NULL, XLM_JSON_ROW);
   put_members(&j, m);
+  if (m->n_samples) put_samples(&j, m);
   xlm_json_close(&j);
   XLM_TRY(xlm_json_finish(&j));
-  l.text[l.n++] = '\n';
-  return xlm_fd_write(fd, l.text, l.n, "the metrics file", err);
+  l->text[l->n++] = '\n';
+  return xlm_fd_write(fd, l->text, l->n, "the metrics file", err);
+}
+
+static size_t room_of_samples(const xlm_metrics_line *m) { // every byte may become six
+  enum { NAMES = 64 };
+  size_t n = 0;
+  for (int i = 0; i < m->n_samples; i++)
+    n += NAMES + 6 * (strlen(m->samples[i].prompt) + strlen(m->samples[i].text));
+  return n;
+}
+
+xlm_status xlm_metrics_write(int fd, const xlm_metrics_line *m, xlm_error *err) {
+  char numbers[LINE];
+  line l = {.text = numbers, .room = LINE};
+  if (!m->n_samples) return write_line(fd, m, &l, err);
+  l.room += room_of_samples(m);
+  l.text = malloc(l.room);
+  if (!l.text) return xlm_fail(err, XLM_ENV, "no memory to write samples to the metrics");
+  xlm_status s = write_line(fd, m, &l, err);
+  free(l.text);
+  return s;
 }

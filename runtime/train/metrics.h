@@ -8,6 +8,10 @@
 
 enum { XLM_MAX_METRICS = 16 };
 
+typedef struct xlm_metrics_sample { // a text that the model has written
+  const char *prompt, *text;        // text: what follows the prompt
+} xlm_metrics_sample;
+
 typedef struct xlm_metrics_line {
   int64_t step, tokens;                          // done so far, including this step
   double loss, lr, grad_norm, tokens_per_s, mfu; // mfu: fraction of the peak; 0 when the peak is unknown
@@ -21,13 +25,15 @@ typedef struct xlm_metrics_line {
   int n_extra;           // the model's own metrics
   const char *extra_name[XLM_MAX_METRICS];
   double extra[XLM_MAX_METRICS];
+  int n_samples; // 0: none were written
+  const xlm_metrics_sample *samples;
 } xlm_metrics_line;
 
 // Opens for appending. Lines after `step` (of a run that went beyond the checkpoint it resumes from) and an
 // incomplete last line are dropped. *elapsed_s: of the last line that is kept; 0 if none is.
 xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, double *elapsed_s,
                             xlm_error *err) XLM_MUST_CHECK;
-// Not buffered; allocates nothing.
+// Not buffered; allocates nothing unless there are samples.
 xlm_status xlm_metrics_write(int fd, const xlm_metrics_line *line, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

@@ -24,16 +24,16 @@ int xlm_watch_find(const xlm_watch *w, const char *name) {
 }
 
 // Lists all scalars of all rank plans in the order of the ranks: the same list in every process.
-static void collect(xlm_watch *w, bool eval) {
+static void collect(xlm_watch *w, xlm_program_id program) {
   const xlm_plan *p = xlm_team_plan(w->team);
   for (uint32_t c = 0; c < p->n_rank_plans; c++) {
     const xlm_rank_plan *rp = p->rank_plans[c];
     for (uint32_t i = 0; i < rp->n_outputs && w->n < XLM_MAX_WATCHED; i++) {
       const xlm_plan_output *o = &rp->outputs[i];
-      if (o->eval != eval || rp->tensors[o->tensor].type.rank || knows(w, o->name)) continue;
+      if (o->program != program || rp->tensors[o->tensor].type.rank || knows(w, o->name)) continue;
       w->at[w->n] = (xlm_watched){.name = o->name, .role = o->role};
       xlm_watched *x = &w->at[w->n++];
-      if (!xlm_team_output(w->team, o->name, &x->member, &x->output)) x->member = -1;
+      if (!xlm_team_output(w->team, program, o->name, &x->member, &x->output)) x->member = -1;
     }
   }
 }
@@ -43,7 +43,7 @@ xlm_status xlm_watch_open(xlm_team *team, bool eval, xlm_watch *out, xlm_error *
   out->notes = calloc((size_t)xlm_team_processes(team) + 1, sizeof *out->notes);
   if (!out->notes)
     return xlm_fail(err, XLM_ENV, "no memory for the outputs of %d processes", xlm_team_processes(team));
-  collect(out, eval);
+  collect(out, eval ? XLM_PROGRAM_EVAL : XLM_PROGRAM_TRAIN);
   return XLM_OK;
 }
 
@@ -127,7 +127,7 @@ static xlm_status put_batch(xlm_feeds *f, stretch x, xlm_error *err) {
 static xlm_status pass(evaluation *x, stretch s, double times, xlm_error *err) {
   const xlm_plan *plan = xlm_team_plan(x->f->team);
   XLM_TRY(put_batch(x->f, s, err));
-  XLM_TRY(xlm_team_eval(x->f->team, x->env, err));
+  XLM_TRY(xlm_team_run(x->f->team, XLM_PROGRAM_EVAL, x->env, err));
   XLM_TRY(xlm_watch_start(x->w, 0, err));
   XLM_TRY(xlm_watch_read(x->w, 0, NULL, err));
   for (int i = 0; i < x->n; i++) {

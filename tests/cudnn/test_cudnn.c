@@ -112,7 +112,6 @@ static const xlm_plan *plan_of(xlm_arena *a, const xlm_source *source, const cha
   const xlm_set few = {"layers", "6"}; // all kinds of attention are among these
   o.settings.preset = preset, o.settings.dtype = XLM_BF16, o.settings.batch = 4;
   o.settings.sets = &few, o.settings.n_sets = 1;
-  o.with_train = true;
   o.backend = &cuda->info, o.target = xlm_backend_target(cuda, arch, 1);
   xlm_diags d;
   xlm_diags_init(&d, a, source);

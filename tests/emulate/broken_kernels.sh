@@ -70,6 +70,15 @@ linear_attend_chunks.cu|/the weights and the values are there/d|linear_attend li
 linear_attend_chunks.cu|s/(a.back ? 1 : 0)/0/|linear_attend_bwd linear_attend_chunks|plain|linear_attend_bwd.tiles|expected
 linear_attend_bwd.cu|/the products are there/d|linear_attend_bwd linear_attend_chunks|races|linear_attend_bwd.tiles_wide_keys|race at
 linear_attend_bwd.cu|/all sums are there/d|linear_attend_bwd linear_attend_chunks|races|linear_attend_bwd.tiles_wide_keys|race at
+linear_attend_channels.cu|/the decays of all parts are there/d|linear_attend_bwd linear_attend_chunks linear_attend_channels|races|linear_attend_bwd.tiles_channels|race at
+linear_attend_channels.cu|/they are read no more as they were/d|linear_attend linear_attend_chunks linear_attend_channels|races|linear_attend.channels|race at
+linear_attend_channels.cu|/the weights are done/d|linear_attend_bwd linear_attend_chunks linear_attend_channels|races|linear_attend_bwd.tiles_channels|race at
+linear_attend_channels.cu|s/key \*= room.whole\[a\]\[i\];//|linear_attend_bwd linear_attend_chunks linear_attend_channels|plain|linear_attend_bwd.tiles_channels|expected
+linear_attend_channels_bwd.cu|/the state is read no more/d|linear_attend_bwd linear_attend_channels_bwd|races|linear_attend_bwd.tiles_channels|race at
+linear_attend_channels_bwd.cu|/D, queries and keys by their decays are there/d|linear_attend_bwd linear_attend_channels_bwd|races|linear_attend_bwd.tiles_channels|race at
+linear_attend_channels_bwd.cu|s/float later = room.through\[c.channel\];/float later = 0;/|linear_attend_bwd linear_attend_channels_bwd|plain|linear_attend_bwd.tiles_channels|expected
+linear_attend_columns_priv.h|s/bool there = c.row(t) < c.rows \&\& /bool there = /|linear_attend linear_attend_chunks linear_attend_channels|asan|linear_attend.channels|heap-buffer-overflow
+linear_attend_columns_priv.h|s/ \&\& c.channel < c.channels)/)/|linear_attend_bwd linear_attend_channels_bwd linear_attend_channels linear_attend_chunks|asan|linear_attend_bwd.tiles_channels|heap-buffer-overflow
 top_k.cu|s/a.index < b.index/a.index > b.index/|top_k|plain|top_k.ties|expected
 product.c|s/add ? moved(add, i \* x->d.loop, x->out) : out/add/|product.c blas.c|plain|contract_acc.batches|expected
 product.c|s/align \/= 2/break/|product.c blas.c|plain|contract_acc.batches|less aligned

@@ -164,6 +164,9 @@ int truncate(const char *path, off_t n) {
 int rename(const char *from, const char *to) {
   return fails(RENAME, to) ? -1 : (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
 }
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+  return fails(RENAME, to) ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+}
 int unlink(const char *path) {
   return fails(REMOVE, path) ? -1 : (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 }

@@ -317,7 +317,7 @@ static void write_json(world *w) {
   snprintf(w->config, sizeof w->config, "%s/model.safetensors", w->in.root);
   snprintf(file, sizeof file, "%s/config.json", w->in.root);
   xlm_plan_print_json(w->in.t->plan, &plan);
-  xlm_config_print(w->in.t->plan, "float32", &config);
+  xlm_config_print(w->in.t->plan, "float32", NULL, &config);
   w->plan = plan.data;
   write_file(file, config.data, config.n);
   static const char lines[] =

@@ -1,8 +1,10 @@
 // A file system that fails while a checkpoint is saved: every call that can fail does so once, and also from
 // then on (a full device). Each time there is either one clear error or a complete checkpoint; the previous
-// one is always intact.
+// one is always intact, also while one of the same step takes its place.
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -38,6 +40,17 @@ static bool fails(fault_call call) {
   return now;
 }
 
+static struct {
+  const char *path; // that must stay; NULL: none
+  int gaps;         // renames after which it was not there
+  bool no_exchange; // as of a file system that cannot do it
+} watched;
+
+static void look(void) {
+  struct stat st;
+  if (watched.path && stat(watched.path, &st)) watched.gaps++;
+}
+
 #define REAL(name) (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
 ssize_t write(int fd, const void *data, size_t n) {
@@ -64,7 +77,17 @@ int close(int fd) {
 int rename(const char *from, const char *to) {
   static int (*real)(const char *, const char *);
   if (!real) real = REAL(rename);
-  return fails(RENAME) ? -1 : real(from, to);
+  int result = fails(RENAME) ? -1 : real(from, to);
+  look();
+  return result;
+}
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+  static int (*real)(int, const char *, int, const char *, unsigned);
+  if (!real) real = REAL(renameat2);
+  if (watched.no_exchange) return errno = EINVAL, -1;
+  int result = fails(RENAME) ? -1 : real(from_dir, from, to_dir, to, flags);
+  look();
+  return result;
 }
 int mkdir(const char *path, mode_t mode) {
   static int (*real)(const char *, mode_t);
@@ -146,6 +169,66 @@ static void test_behind_the_training(void **state) {
   walk(*state, true);
 }
 
+// ---- a checkpoint in the place of another ----
+
+static bool can_exchange(const world *w) {
+  char a[128], b[128];
+  snprintf(a, sizeof a, "%s/a", w->in.root), snprintf(b, sizeof b, "%s/b", w->in.root);
+  bool made = !mkdir(a, 0700) && !mkdir(b, 0700);
+  bool can = made && !renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
+  assert_true(made && !rmdir(a) && !rmdir(b));
+  return can;
+}
+
+static uint64_t tokens_of(const world *w) { // of the newest
+  xlm_checkpoint *c;
+  xlm_error err = {.text = ""};
+  if (xlm_checkpoint_open(w->dir, XLM_ANY_STEP, &c, &err) != XLM_OK) fail_msg("none is left: %s", err.text);
+  uint64_t tokens = (uint64_t)c->info.tokens;
+  xlm_checkpoint_close(c);
+  return tokens;
+}
+
+static void expect_no_leftovers(const world *w) {
+  struct dirent *e;
+  DIR *d = opendir(w->dir);
+  assert_non_null(d);
+  while ((e = readdir(d)))
+    if (*e->d_name == '.' && e->d_name[1] && e->d_name[1] != '.') fail_msg("%s is left", e->d_name);
+  closedir(d);
+}
+
+static void replace(world *w, const char *name, bool exchange) {
+  char path[160];
+  xlm_error err = {.text = ""};
+  snprintf(w->dir, sizeof w->dir, "%s/%s", w->in.root, name);
+  snprintf(path, sizeof path, "%s/step-00000003", w->dir);
+  w->in.info.tokens = 1;
+  if (save(w, 3, false, &err) != XLM_OK) fail_msg("%s", err.text);
+  watched.path = path, watched.gaps = 0, watched.no_exchange = !exchange;
+  w->in.info.tokens = 2;
+  if (save(w, 3, false, &err) != XLM_OK) fail_msg("%s", err.text);
+  assert_int_equal(tokens_of(w), 2);
+  assert_int_equal(watched.gaps, exchange ? 0 : 1);
+  for (long n = 1; n <= 3; n++) { // renames that fail
+    w->in.info.tokens = (int64_t)(n + 2);
+    int64_t before = (int64_t)tokens_of(w);
+    fault.call = RENAME, fault.for_good = false, fault.error = EIO;
+    atomic_store(&fault.left, n);
+    xlm_status status = save(w, 3, false, &err);
+    atomic_store(&fault.left, 0);
+    assert_int_equal(tokens_of(w), status == XLM_OK ? w->in.info.tokens : before);
+    expect_no_leftovers(w);
+  }
+  watched.path = NULL, watched.no_exchange = false;
+}
+
+static void test_of_the_same_step(void **state) {
+  world *w = *state;
+  replace(w, "aside", false);
+  if (can_exchange(w)) replace(w, "exchanged", true);
+}
+
 static int setup(void **state) {
   world *w = *state = calloc(1, sizeof *w);
   return w && toy_folder_open(&w->in, "save", 1) ? 0 : -1;
@@ -160,6 +243,7 @@ static int teardown(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_synchronous),
-                                     cmocka_unit_test(test_behind_the_training)};
+                                     cmocka_unit_test(test_behind_the_training),
+                                     cmocka_unit_test(test_of_the_same_step)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -14,25 +14,13 @@
 #include "runtime/base/file.h"
 #include "runtime/tokenize/tokenize.h"
 #include "tests/fault/malloc_hook.h"
+#include "tests/train/scratch.h"
 
-static char root[64], paths[4][128];
+static char paths[4][128];
 static const char *const corpus[] = {paths[0], paths[1], paths[2], paths[3]};
 static xlm_tokenizer *tokenizer;
 
-static int make_root(void **state) {
-  (void)state;
-  strcpy(root, "/tmp/xlm-test-tokenize-memory-XXXXXX");
-  return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -r '%s'", root);
-  return system(command);
-}
-
-static void put(int i, const char *name, const void *data, size_t n) {
+static void put_corpus(int i, const char *name, const void *data, size_t n) {
   snprintf(paths[i], sizeof paths[i], "%s/%s", root, name);
   FILE *f = fopen(paths[i], "wb");
   assert_true(f && fwrite(data, 1, n, f) == n && !fclose(f));
@@ -41,13 +29,13 @@ static void put(int i, const char *name, const void *data, size_t n) {
 static void make_corpus(void) {
   static const char lines[] = "{\"text\": \"one document\"}\n{\"text\": \"and another, with \\u00e9\"}\n";
   char packed[512];
-  put(0, "a.jsonl", lines, sizeof lines - 1);
-  put(1, "b.zst", packed,
+  put_corpus(0, "a.jsonl", lines, sizeof lines - 1);
+  put_corpus(1, "b.zst", packed,
       ZSTD_compress(packed, sizeof packed, lines, sizeof lines - 1, 1)); // no name says lines
-  put(2, "c.gz", "", 0);
+  put_corpus(2, "c.gz", "", 0);
   gzFile z = gzopen(paths[2], "wb");
   assert_true(z && gzwrite(z, lines, sizeof lines - 1) > 0 && gzclose(z) == Z_OK);
-  put(3, "d.txt", "a text", 6);
+  put_corpus(3, "d.txt", "a text", 6);
 }
 
 static xlm_status tokenize(const char *name, xlm_error *err) {

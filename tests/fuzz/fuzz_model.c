@@ -13,7 +13,6 @@ static void check(xlm_arena *a, const char *text, size_t n) {
   xlm_compile_options o = xlm_compile_defaults();
   xlm_diags d;
   xlm_text t = xlm_text_new(a);
-  o.with_train = o.with_eval = true;
   o.settings.batch = 2, o.settings.seq = 8;
   xlm_diags_init(&d, a, s);
   xlm_compiled c = xlm_compile(a, s, &o, &d, NULL, NULL);

@@ -25,17 +25,31 @@ typedef struct fuzz_team {
   xlm_feeds feeds;
 } fuzz_team;
 
-static xlm_status fuzz_steps(fuzz_team *t, const xlm_plan *p, xlm_error *err) {
-  XLM_TRY(xlm_team_open(p, xlm_backend_find("cpu"), 1, XLM_LAUNCH_LOCAL, 5, &t->team, err));
-  XLM_TRY(xlm_store_new(p, xlm_team_states(t->team), &t->store, err));
-  XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
+static bool fuzz_has(const xlm_plan *p, xlm_program_id program) {
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    if (!xlm_plan_has(p->rank_plans[c], program)) return false;
+  return true;
+}
+
+static xlm_status fuzz_step(fuzz_team *t, const xlm_plan *p, xlm_error *err) {
   XLM_TRY(xlm_data_synthetic(4 * p->seq + 1, (xlm_data_options){.vocab = 16}, 5, &t->data, err));
   xlm_data_part all = {t->data, 0, xlm_data_tokens(t->data)};
   XLM_TRY(xlm_samples_open(all, p->seq, 3, "synthetic", &t->samples, err));
   XLM_TRY(xlm_feeds_open(t->team, &t->samples, false, &t->feeds, err));
-  XLM_TRY(xlm_feeds_step(&t->feeds, 7, 0, 1e-3, err));
+  return xlm_feeds_step(&t->feeds, 7, 0, 1e-3, err);
+}
+
+// A step, and the other programs on inputs that are zero.
+static xlm_status fuzz_programs(fuzz_team *t, const xlm_plan *p, xlm_error *err) {
+  XLM_TRY(xlm_team_open(p, xlm_backend_find("cpu"), 1, XLM_LAUNCH_LOCAL, 5, &t->team, err));
+  XLM_TRY(xlm_store_new(p, xlm_team_states(t->team), &t->store, err));
+  XLM_TRY(xlm_store_init(t->store, 7, true, NULL, err));
+  if (fuzz_has(p, XLM_PROGRAM_TRAIN)) XLM_TRY(fuzz_step(t, p, err));
   fuzz_run++;
-  return xlm_team_eval(t->team, (xlm_step_env){.seed = 7}, err);
+  for (int k = XLM_PROGRAM_TRAIN + 1; k < XLM_PROGRAMS; k++)
+    if (fuzz_has(p, (xlm_program_id)k))
+      XLM_TRY(xlm_team_run(t->team, (xlm_program_id)k, (xlm_step_env){.seed = 7}, err));
+  return XLM_OK;
 }
 
 static bool fuzz_is_packed(const xlm_plan *p) {
@@ -51,7 +65,7 @@ static void fuzz_run_plan(const xlm_plan *p) {
   for (uint32_t c = 0; c < p->n_rank_plans; c++)
     if (p->rank_plans[c]->arena_bytes > MOST_ARENA) return;
   if (p->n_ranks > MOST_RANKS || (!fuzz_packed && fuzz_is_packed(p))) return;
-  xlm_status status = fuzz_steps(&t, p, &err);
+  xlm_status status = fuzz_programs(&t, p, &err);
   XLM_ASSERT(status == XLM_OK || *err.text, "a refusal says why");
   xlm_feeds_close(&t.feeds);
   xlm_data_close(t.data);

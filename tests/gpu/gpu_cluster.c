@@ -72,7 +72,7 @@ static const xlm_plan *plan_of(xlm_arena *a, const shape *s) {
                                        .batch = s->batch,
                                        .seq = s->seq,
                                        .dtype = s->dtype};
-  o.with_train = false, o.with_eval = true;
+  o.programs = XLM_WITH_EVAL;
   o.backend = &cuda->info, o.target = xlm_backend_target(cuda, cuda->here(), 1);
   xlm_diags d;
   xlm_diags_init(&d, a, source);
@@ -121,9 +121,10 @@ static double run(const bed *b, int times) {
   char some[4];
   uint32_t out = 0;
   xlm_error err;
-  while (out + 1 < b->rank->n_outputs && !b->rank->outputs[out].eval) out++;
+  while (out + 1 < b->rank->n_outputs && b->rank->outputs[out].program != XLM_PROGRAM_EVAL) out++;
   double begin = xlm_clock_seconds();
-  for (int i = 0; i < times; i++) check(xlm_exec_eval(b->exec, (xlm_step_env){.seed = 1}, &err), &err);
+  for (int i = 0; i < times; i++)
+    check(xlm_exec_run(b->exec, XLM_PROGRAM_EVAL, (xlm_step_env){.seed = 1}, &err), &err);
   check(xlm_exec_get_output(b->exec, out, 0, some, sizeof some, &err), &err);
   return (xlm_clock_seconds() - begin) / times;
 }
@@ -232,7 +233,7 @@ static void measure_model(const char *path, const char *text, bool tiny, double 
                         .seq = 16,
                         .dtype = XLM_BF16});
   run(&b, WARM);
-  printf("  launch: %.3g\n", run(&b, RUNS * 4) / b.rank->segments[b.rank->eval_segment].n);
+  printf("  launch: %.3g\n", run(&b, RUNS * 4) / b.rank->segments[b.rank->segment_of[XLM_PROGRAM_EVAL]].n);
   xlm_device_memory m = xlm_exec_memory(b.exec);
   printf("  memory: %.6g\n  reserved: %.3g        # in use before, libraries, and 1 GiB\n", (double)m.all,
          (double)(m.before + m.libraries + ((uint64_t)1 << 30)));

@@ -163,7 +163,7 @@ function checkMemory(stages, byTime) {
     // Layers lie on each other, and the highest is the peak that stands beside them.
     const floor = Math.max(...c.polygons[0].points.map((p) => p[1])), arena = c.lines[0][0][1],
           unit = own.arena / (floor - arena);
-    const order = [0, 2, 1, 3, 7, 5, 4, 6].map((k) => paint("class-" + k)), drawn = c.polygons.filter((p) => order.includes(p.color));
+    const order = [0, 2, 1, 3, 4, 8, 6, 5, 7].map((k) => paint("class-" + k)), drawn = c.polygons.filter((p) => order.includes(p.color));
     check(drawn.every((p, i) => !i || order.indexOf(drawn[i - 1].color) < order.indexOf(p.color)), name, "has its layers out of order");
     const layers = drawn.map(columns), stood = layers[0].map(() => floor);
     for (const layer of layers)

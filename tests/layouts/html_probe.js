@@ -48,7 +48,7 @@ setTimeout(() => {
                 ["tip-ink", "tip"], ["tip-soft", "tip"], ["tip-code", "tip"]];
     for (const [ink, below] of on)
       if (contrast(color(ink), color(below)) < 4.5) fail(mode, ink, "on", below, "has a contrast of", contrast(color(ink), color(below)).toFixed(2));
-    for (let k = 0; k < 8; k++)
+    for (let k = 0; k < 9; k++)
       if (contrast(color("class-" + k), color("card")) < 3) fail(mode, "the mark of category", k, "has a contrast of", contrast(color("class-" + k), color("card")).toFixed(2));
   }
 

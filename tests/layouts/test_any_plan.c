@@ -78,7 +78,7 @@ static const char *sets_of(const char *model) {
   if (!strcmp(model, "mamba2") || !strcmp(model, "scans")) return "layers=4 heads=6 hidden=96";
   if (!strcmp(model, "gpt2") || !strcmp(model, "freestyle") || !strcmp(model, "retnet") ||
       !strcmp(model, "indices") || !strcmp(model, "neox") || !strcmp(model, "vit") ||
-      !strcmp(model, "ngpt") || !strcmp(model, "t5"))
+      !strcmp(model, "ngpt") || !strcmp(model, "t5") || !strcmp(model, "gla"))
     return "layers=4 heads=6 hidden=96 ffn=100";
   if (!strcmp(model, "diffllama")) return "layers=4 heads=12 kv_heads=12 hidden=96 ffn=100"; // six pairs
   if (!strcmp(model, "deepseek")) return "layers=4 heads=6 hidden=96 ffn=100 moe_ffn=20";
@@ -378,8 +378,12 @@ static void found_layouts(void **state) {
   (void)state;
   static const char *const found[] = {
       // a residual that the round before makes of other ranks' rows, and a pipeline cut between the two
-      "mixtral pp=2 dp=1 ep=2 cp=1 tp=1 mb=2 zero=0 chunks=1 schedule=1f1b recompute=0 reduce=step "
-      "optimizer=adamw dtype=bf16 loss_chunks=1",
+      "mixtral pp=2 ep=2 mb=2 dtype=bf16",
+      // loops whose rounds i are on one stage, which has their parameters once
+      "plt pp=2 mb=4 chunks=0",
+      "plt pp=2 dp=2 tp=2 mb=2 chunks=0 zero=3 recompute=1",
+      "plt pp=2 cp=2 mb=2 chunks=6 schedule=interleaved",
+      "plt pp=4 dp=2 mb=4 chunks=0 optimizer=muon zero=1",
   };
   for (size_t i = 0; i < sizeof found / sizeof *found; i++) {
     layout l;

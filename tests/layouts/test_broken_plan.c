@@ -38,6 +38,7 @@ typedef struct layout {
   const char *schedule;
   int zero;
   int64_t microbatches; // 0 = 1
+  bool decodes;         // has the programs of decoding instead of those of training
 } layout;
 
 static xlm_text plan_text(const layout *l) {
@@ -52,6 +53,7 @@ static xlm_text plan_text(const layout *l) {
   c.mesh = l->mesh;
   c.zero = l->zero;
   c.schedule = l->schedule;
+  if (l->decodes) c.programs = XLM_WITH_PREFILL | XLM_WITH_DECODE, c.chunk = 3;
   xlm_text t = xlm_text_new(arena);
   xlm_plan_print_json(toy_plan(arena, toy_source(arena, l->model), &c), &t);
   return t;
@@ -452,6 +454,7 @@ static void fuzz(size_t (*change)(char *, size_t, uint32_t), double seconds) {
       {"llama", {.n = 2, .axis = {"dp", "tp"}, .size = {2, 2}}, "1f1b", 1},
       {"llama", {.n = 1, .axis = {"pp"}, .size = {2}}, "zb-h1", 0},
       {"mixtral", {.n = 1, .axis = {"ep"}, .size = {2}}, "1f1b", 0},
+      {"llama", {.n = 1, .axis = {"pp"}, .size = {2}}, "1f1b", 0, .decodes = true},
   };
   enum { LAYOUTS = sizeof layouts / sizeof *layouts, MUTANTS = 4000 };
   xlm_text texts[LAYOUTS];

@@ -34,6 +34,7 @@ static const layout dense[] = {{"llama", 1, 2, 1, 1, 1, 0, 1, "1f1b", false, fal
                                {"gpt2", 1, 2, 1, 3, 2, 2, 1, "1f1b", false, false, NULL},
                                {"gpt2", 2, 2, 1, 1, 2, 2, 2, "interleaved", false, false, NULL},
                                {"gpt2", 2, 2, 1, 1, 2, 2, 2, "interleaved", true, false, NULL},
+                               {"plt", 2, 1, 1, 1, 2, 0, 3, "interleaved", false, false, NULL},
                                {"llama", 4, 1, 1, 1, 2, 0, 1, "gpipe", false, false, NULL}};
 
 // Six experts: three on each of two ranks, two on each of three, and 2, 2, 1, 1 on four.

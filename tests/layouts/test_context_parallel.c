@@ -169,7 +169,7 @@ static double bytes_exchanged(const xlm_plan *p) {
 }
 
 static void recurrences_exchange_states(void **state) {
-  static const char *const models[] = {"mamba2", "retnet"};
+  static const char *const models[] = {"mamba2", "retnet", "gla"};
   xlm_arena *a = *state;
   for (size_t k = 0; k < sizeof models / sizeof *models; k++) {
     const xlm_plan *shorter = plan_of_length(a, NULL, models[k], 512, 2, 1);
@@ -180,7 +180,7 @@ static void recurrences_exchange_states(void **state) {
 }
 
 static void recurrences_take_linear_memory(void **state) {
-  static const char *const models[] = {"mamba2", "retnet"};
+  static const char *const models[] = {"mamba2", "retnet", "gla"};
   xlm_arena *a = *state;
   for (size_t k = 0; k < sizeof models / sizeof *models; k++) {
     const xlm_plan *shorter = plan_of_length(a, NULL, models[k], 4096, 1, 1);

@@ -197,7 +197,8 @@ static void one_rank_is_the_sum_of_its_kernels(void **state) {
   const xlm_rank_plan *r = p->rank_plans[0];
   double sum = 0;
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = 0; r->segments[s].kind != XLM_SEG_EVAL && i < r->segments[s].n; i++) {
+    for (uint32_t i = 0;
+         xlm_segment_program(r->segments[s].kind) == XLM_PROGRAM_TRAIN && i < r->segments[s].n; i++) {
       bool communication;
       double t = xlm_estimate_instr(&c, p, r, &r->instrs[r->segments[s].first + i], &communication);
       assert_false(communication);
@@ -219,7 +220,8 @@ static void the_floor_is_the_sum_of_bounds(void **state) {
   const xlm_rank_plan *r = p->rank_plans[0];
   double sum = 0;
   for (uint32_t s = 0; s < r->n_segments; s++)
-    for (uint32_t i = 0; r->segments[s].kind != XLM_SEG_EVAL && i < r->segments[s].n; i++) {
+    for (uint32_t i = 0;
+         xlm_segment_program(r->segments[s].kind) == XLM_PROGRAM_TRAIN && i < r->segments[s].n; i++) {
       const xlm_instr *in = &r->instrs[r->segments[s].first + i];
       const char *name = xlm_op_name(in->op);
       double rate = !strncmp(name, "contract", 8) ? 9e12 : !strncmp(name, "attend", 6) ? 7e12 : 10e12;
@@ -357,7 +359,7 @@ static void tables_agree_with_the_plan(void **state) {
   assert_string_equal(rows[0].rounds, "0-2");
   assert_string_equal(rows[1].rounds, "3-5");
   uint32_t n_rows;
-  xlm_traffic_row *traffic = xlm_report_traffic(p, NULL, a, &n_rows);
+  xlm_traffic_row *traffic = xlm_report_traffic(p, XLM_PROGRAM_TRAIN, NULL, a, &n_rows);
   uint64_t sends = 0;
   for (uint32_t i = 0; i < n_rows; i++) {
     if (!strcmp(traffic[i].op, "send")) sends += traffic[i].bytes * (uint64_t)traffic[i].count;

@@ -58,6 +58,7 @@ probes() {
 page one plan models/llama.xlm --preset nano --layers 2
 page many plan models/llama.xlm --preset nano --layers 4 --pp 4 --dp 2 --tp 2 --zero 1
 page moe plan models/mixtral.xlm --preset nano --layers 2 --ep 2
+page decode plan models/gemma3.xlm --preset nano --layers 2 --pp 2 --program decode --seq-length 128 --micro-batch-size 4
 page large plan models/llama.xlm --preset large --pp 8 --num-microbatches 32
 page wide plan models/llama.xlm --preset l3_405b --tp 8 --pp 16 --dp 4 --zero 1 --dtype bf16 --num-microbatches 16 --micro-batch-size 1 --recompute full --cluster h100
 [ "$(wc -c < "$work/wide.html")" -lt 3000000 ] || fail "512 ranks: larger than 3 MB"
@@ -67,6 +68,7 @@ page model graph models/gpt2.xlm --level model
 has one '"ranks":1' '"mesh":[]'
 has many '"mesh":[["pp",4],["dp",2],["tp",2]]' 'all_reduce' 'reduce_scatter' 'all_gather' 'heads/tp 3' '"bubble":0.'
 has moe '"mesh":[["ep",2]]' 'send_rows' 'collect_rows' 'experts/ep 2'
+has decode '"program":"decode"' '"caches":{"sequence":65536,"token":1024,"rank":131072,'
 has graph 'reduce_scatter' 'heads/tp 3' 'batch/dp'
 
 # What the page says of memory is what the plan says.
@@ -104,10 +106,14 @@ if graph --pp 2 --level plan --rank 1 --stage 1; then fail "--rank and --stage";
 draws one 'id="memory"' 'id="parameters"' 'id="graph"' 'id="pipeline"' 'id="time"' 'id="kernels"' 'id="communication"' 'layers.0' 'One rank: nothing is sent'
 draws many 'stage 3' 'layers.0' '>all-gather<' '>reduce-scatter<'
 draws moe 'all-to-all (rows)'
+draws decode 'id="caches"' 'cache/layers' 'f32\[past.64 64, kv_heads 1, head 64\]' '64.0 KiB per sequence, 1.00 KiB per token, over all ranks' \
+  'Memory over one token' 'tokens of each in a run' '>cache_put<'
+[ -n "$browser" ] && grep -qE 'id="(updates|pipeline)"' "$work/dom" && fail "decode: parts of training"
 draws large 'stage 7'
 draws wide 'prologue' 'show all 16 stages' 'layers.1–5  × 5' 'exposed communication'
 draws graph 'all-gather tp' 'layers.0'
 probes wide 1280
 probes moe 390
+probes decode 390
 probes graph 390
 exit $failed

@@ -45,6 +45,28 @@ expect 0 "${nano[@]}" --optimizer muon --group 'match=*embed lr=0.5' -- '^update
   '^  default  adamw +13 +4.99 k +x 1 +0$' '^  \*embed   adamw +2 +197 k +x 0.5 +0.01$'
 expect 0 "${nano[@]}" --tp 2 --format report-json -- '"updates": \[' '"optimizer": "adamw"' '"tensors": 44'
 
+# programs: decoding has caches, of which each layer's keys and values take 2 * kv_heads * head * 4 bytes a token
+decoding=("${nano[@]}" --program decode --seq-length 64)
+expect 0 "${decoding[@]}" --micro-batch-size 3 -- ' 3 sequences of up to 64 tokens, 1 at a time$' '^  caches +3.38 MiB$' \
+  '^caches  1.12 MiB per sequence, 18.00 KiB per token$' '^ +6 x cache/layers\.\*\.attention\.k  f32\[.* 64, kv_heads 6, head 64\]$' \
+  '^kernels of one token$' '^  cache_put +12 ' ' per token, forward$'
+grep -Eq 'gradients|optimizer|updates' "$work/out" && complain 'a plan of decoding has parts of training'
+expect 0 "${nano[@]}" --program prefill --seq-length 64 --prefill-chunk 16 -- ' 1 sequence of up to 64 tokens, 16 at a time$' '^kernels of one chunk$'
+expect 0 "${nano[@]}" --program eval -- ' 16 x 256 tokens$' '^kernels of one pass$'
+expect 0 "${decoding[@]}" --tp 2 --pp 2 --cluster cpu -- '^stage +rounds +params +caches +activations ' '^1 +3-5 +10.32 MiB +288.00 KiB ' \
+  '^caches  1.12 MiB per sequence, 18.00 KiB per token, over all ranks$' '^communication per token and rank' '^tp +all_reduce ' '^pp +send '
+expect 0 "${decoding[@]}" --tp 2 --format report-json -- '"program": "decode"' '"bytes_per_sequence": 1179648' '"bytes_per_token": 18432' \
+  '"rank_bytes": 589824' '"number": 6'
+expect 0 "${nano[@]}" --tp 2 --format report-json -- '"program": "train"' '"caches": null'
+expect 0 "${decoding[@]}" --output "$work/decode.json" --format json --
+expect 0 "$work/decode.json" -- ' 64 at a time$' '^kernels of one chunk$'
+expect 0 "$work/decode.json" --program decode -- ' 1 at a time$' '^kernels of one token$'
+expect 1 "$work/decode.json" --program train -- "the plan .* does not have it; it has prefill, decode"
+expect 1 "$work/decode.json" --cluster cpu --trace "$work/trace.json" -- '--trace is about training steps, and the plan .* has none'
+expect 1 "${nano[@]}" --program decoding -- 'the programs of a plan are train, eval, prefill, decode'
+expect 1 "${nano[@]}" --program decode --auto --devices 2 -- '--auto is about training steps: leave out --program decode'
+expect 1 models/t5.xlm --preset nano --program decode -- 'error\[E0615\]'
+
 # without a cluster there is neither a verdict nor an estimate
 expect 0 "${nano[@]}" --tp 2 -- 'needs .* --memory-limit or --cluster'
 grep -q estimate "$work/out" && complain 'an estimate without a cluster'
@@ -84,7 +106,7 @@ expect 0 "${nano[@]}" --pp 2 --cluster cpu --format report-json -- '"xlm_report"
 # the whole: the plan, and the same report as its last member
 expect 0 "${nano[@]}" --pp 2 --cluster cpu --format report-json -- '"fits": true'
 cp "$work/out" "$work/report.json"
-expect 0 "${nano[@]}" --pp 2 --cluster cpu --format json -- '^  "xlm_plan": 3' '"schedule": ' '"xlm_report": 1'
+expect 0 "${nano[@]}" --pp 2 --cluster cpu --format json -- '^  "xlm_plan": 4' '"schedule": ' '"xlm_report": 1'
 sed -n '/^  "report": /,$p' "$work/out" | sed '1s/^  "report": //; $d; s/^  //' > "$work/inside.json"
 cmp -s "$work/report.json" "$work/inside.json" || complain 'the report in the plan is another'
 expect 0 "${nano[@]}" --pp 2 --tp 2 --cluster cpu --trace "$work/trace.json" -- '^FITS '

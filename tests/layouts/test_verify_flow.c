@@ -32,7 +32,7 @@ static void test_unwritten(void **state) {
   hand_run(c, 0, 0, 0);
   assert_refused(h, WORDS("rank 0: in F of microbatch 0 `fused` of block (m.xlm:9) reads `x` (m.xlm:8), "
                           "which was not written before"));
-  c->inputs[c->r.n_inputs++] = (xlm_plan_input){.name = "x", .tensor = x}; // now somebody feeds it
+  c->inputs[c->r.n_inputs++] = (xlm_plan_input){.name = "x", .tensor = {x}}; // now somebody feeds it
   assert_sound(h, 0);
 }
 
@@ -135,31 +135,44 @@ static void test_outputs(void **state) {
   hand_op(c, XLM_OP_FUSED, w, loss, 1);
   hand_segment(c, XLM_SEG_EVAL);
   hand_op(c, XLM_OP_FUSED, w, other, 2);
-  c->r.eval_segment = 1;
+  c->r.segment_of[XLM_PROGRAM_EVAL] = 1;
   hand_run(c, 0, 0, 0);
   c->outputs[c->r.n_outputs++] = (xlm_plan_output){.name = "loss", .tensor = loss};
-  c->outputs[c->r.n_outputs++] = (xlm_plan_output){.name = "logits", .eval = true, .tensor = other};
+  c->outputs[c->r.n_outputs++] =
+      (xlm_plan_output){.name = "logits", .program = XLM_PROGRAM_EVAL, .tensor = other};
   assert_sound(h, 0);
-  c->outputs[1].eval = false;
+  c->outputs[1].program = XLM_PROGRAM_TRAIN;
   assert_refused(h, WORDS("the end of the step", "outputs reads `logits`, which was not written before"));
 }
 
-static void test_eval_program(void **state) { // eval segments are one program too
-  (void)state;
+static void check_program(xlm_program_id program, xlm_segment_kind kind) {
   hand_plan *h = hand_plan_new(arena, 1, (const char *[]){"pp"}, (int32_t[]){2}, 1);
   xlm_instr *send = NULL;
   for (int i = 0; i < 2; i++) {
     hand_rank_plan *c = hand_add(h);
     uint32_t w = hand_tensor(c, "w", XLM_AREA_STATE, 4);
-    hand_segment(c, XLM_SEG_EVAL);
-    c->r.eval_segment = 0;
+    hand_segment(c, kind);
+    c->r.segment_of[program] = 0;
     xlm_instr *in = hand_message(c, i ? XLM_OP_RECV : XLM_OP_SEND, 1 - i, 0, w, 3 + (uint32_t)i);
     if (!i) send = in;
   }
   h->rank_plan_of[1] = 1;
   assert_sound(h, 2);
   send->op = XLM_OP_FUSED;
-  assert_refused(h, WORDS("rank 1 (pp 1) in `recv` of block (m.xlm:4), eval, tag 0, waits for rank 0"));
+  assert_refused(h, WORDS("rank 1 (pp 1) in `recv` of block (m.xlm:4)", xlm_segment_name(kind),
+                          "tag 0, waits for rank 0"));
+  send->op = XLM_OP_SEND;
+  h->rank_plan[0]->r.segment_of[program] = -1;
+  assert_refused(h, WORDS("waits for rank 0 (pp 0), which ends without sending it a message"));
+  h->rank_plan[0]->r.segment_of[XLM_PROGRAM_TRAIN] = 0;
+  assert_refused(h, WORDS("segment 0 is not the program `train`"));
+}
+
+static void test_programs(void **state) { // the segments that are programs of their own
+  (void)state;
+  check_program(XLM_PROGRAM_EVAL, XLM_SEG_EVAL);
+  check_program(XLM_PROGRAM_PREFILL, XLM_SEG_PREFILL);
+  check_program(XLM_PROGRAM_DECODE, XLM_SEG_DECODE);
 }
 
 // ---- one rank per kind suffices ----
@@ -307,7 +320,7 @@ static const xlm_plan *compile(const layout *l, bool train) {
   o.settings.sets = sets, o.settings.n_sets = 1;
   o.settings.batch = 8, o.settings.seq = 16;
   o.train.microbatches = l->microbatches;
-  o.with_train = train;
+  o.programs = XLM_WITH_EVAL | (train ? XLM_WITH_TRAIN : 0);
   o.schedule = l->schedule, o.chunks = l->chunks, o.zero = l->zero;
   plan_for_here(&o, "cpu", 1);
   o.mesh.n = (uint8_t)l->n;
@@ -406,7 +419,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_slots, setup, teardown),
       cmocka_unit_test_setup_teardown(test_temporary_between_segments, setup, teardown),
       cmocka_unit_test_setup_teardown(test_outputs, setup, teardown),
-      cmocka_unit_test_setup_teardown(test_eval_program, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_programs, setup, teardown),
       cmocka_unit_test_setup_teardown(test_kinds_stand_for_ranks, setup, teardown),
       cmocka_unit_test_setup_teardown(test_large, setup, teardown),
       cmocka_unit_test_setup_teardown(test_models, setup, teardown),

@@ -35,7 +35,7 @@ static stage make_stage(hand_plan *h, int at, int stages) {
   uint32_t x = hand_tensor(c, "x", XLM_AREA_FB, 16), h1 = hand_tensor(c, "h", XLM_AREA_FB, 16);
   uint32_t y = hand_tensor(c, "y", XLM_AREA_TEMP, 16), g = hand_tensor(c, "g", XLM_AREA_TEMP, 16);
   uint32_t gx = hand_tensor(c, "gx", XLM_AREA_TEMP, 16), norm = hand_tensor(c, "norm", XLM_AREA_TEMP, 1);
-  c->inputs[c->r.n_inputs++] = (xlm_plan_input){.name = "tokens", .tensor = tokens};
+  c->inputs[c->r.n_inputs++] = (xlm_plan_input){.name = "tokens", .tensor = {tokens}};
   bool first = at == 0, last = at == stages - 1;
   s.f = hand_segment(c, XLM_SEG_F);
   s.in = first ? hand_op(c, XLM_OP_LOOKUP, tokens, x, 10) : hand_message(c, XLM_OP_RECV, at - 1, 1, x, 20);

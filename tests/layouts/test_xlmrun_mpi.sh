@@ -34,8 +34,19 @@ expect 0 'at step 6' job 2 "$run" train --resume processes --max-steps 8 --tp 2
 "$run" eval threads/step-00000004 --micro-batch-size 2 >here.txt
 expect 0 "$(cut -c 1-14 here.txt)" job 2 "$run" eval threads/step-00000004 --pp 2 --micro-batch-size 2
 text=$("$run" generate threads/step-00000004 --prompt 'static ' --max-tokens 12 --temperature 0)
-[ "$(job 4 "$run" generate threads/step-00000004 --prompt 'static ' --max-tokens 12 --temperature 0 --pp 2 --tp 2 2>&1)" = "$text" ] ||
-  fail 'generate under MPI writes something else'
+[ "$(job 4 "$run" generate threads/step-00000004 --prompt 'static ' --max-tokens 12 --temperature 0 --pp 2 --tp 2 2>err.txt)" = "$text" ] ||
+  fail "generate under MPI writes something else: $(cat err.txt)"
+several=(generate threads/step-00000004 --prompt 'static ' --prompt if --prompt 'return' --max-tokens 8 --samples 2 --slots 3 --format json)
+"$run" "${several[@]}" 2>err.txt | grep -v speed >here.txt
+job 4 "$run" "${several[@]}" --dp 2 --tp 2 2>err.txt | grep -v speed >there.txt
+grep -q '"index": 2, "sample": 1' here.txt || fail "several prompts: $(cat here.txt)"
+cmp -s here.txt there.txt || fail "several prompts under MPI: $(diff here.txt there.txt; cat err.txt)"
+[ "$(grep -c '^prefill ' err.txt)" = 1 ] || fail "not one voice: $(cat err.txt)"
+sampled=("${train[@]}" --max-steps 4 --sample-interval 4 --sample-prompt if --sample-tokens 8)
+expect 0 'sample 1: if | ' "${sampled[@]}" --overwrite --output-dir here
+grep '  sample ' out.txt >here.txt
+expect 0 'sample 1: if | ' job 4 "${sampled[@]}" --dp 2 --pp 2 --overwrite --output-dir there
+grep '  sample ' out.txt | cmp -s - here.txt || fail "samples under MPI: $(cat out.txt here.txt)"
 expect 0 'rank 0 of 2' job 2 "$run" bench "$model" "${sizes[@]}" --steps 2 --warmup 1 --global-batch-size 8 --tp 2
 
 # ---- mistakes are told once ----

@@ -78,7 +78,8 @@ for mesh in '--tp 2' '--pp 2' '--cp 2' '--cp 3 --tp 2' '--dp 2 --tp 2'; do
   [[ $mesh == *dp* ]] && micro=1
   "$run" eval one $mesh --micro-batch-size $micro >out.txt 2>err.txt || fail "eval $mesh: $(cat err.txt)"
   awk -v a="${loss#loss }" '{ d = $2 - a; exit d > 1e-5 || d < -1e-5 }' out.txt || fail "eval $mesh: $(cat out.txt), not $loss"
-  [ "$("$run" generate one --prompt 'static ' --max-tokens 12 --temperature 0 $mesh 2>&1)" = "$text" ] || fail "generate $mesh"
+  [ "$("$run" generate one --prompt 'static ' --max-tokens 12 --temperature 0 $mesh 2>err.txt)" = "$text" ] ||
+    fail "generate $mesh: $(cat err.txt)"
 done
 expect 0 '(communication)' "$run" bench "$model" "${sizes[@]}" --steps 2 --warmup 1 --global-batch-size 8 --pp 2 --tp 2
 grep -q '^tp *sends .* per step' out.txt || fail "no traffic: $(cat out.txt)"

@@ -1,6 +1,7 @@
 // Cases of cumsum, scan and linear_attend. For linear_attend a row of a table is one configuration; `small`
 // ones are also checked by finite differences, the others span several chunks and compare linear_attend_bwd
 // with the reference.
+#include <math.h>
 #include <string.h>
 
 #include "tests/ops/run_op.h"
@@ -113,6 +114,19 @@ static const setting settings[] = {
      "g[seq, groups, heads]", -1},
     {"orders", "q[state 3, seq 4, batch 2]", "k[batch, state, seq]", "v[head 2, heads 3, seq, batch]",
      "g[heads, seq, batch]", -1},
+    {"channels", "q[batch 2, seq 5, heads 2, state 3]", "k[batch, seq, heads, state]",
+     "v[batch, seq, heads, head 4]", "g[batch, seq, heads, state]", -2},
+    {"channels_shared", "q[batch 2, seq 4, state 3]", "k[batch, seq, state]",
+     "v[batch, seq, heads 2, head 2]", "g[batch, seq, heads, state]", -2},
+    {"channels_constant", "q[seq 6, heads 2, state 3]", "k[seq, heads, state]", "v[seq, heads, head 2]",
+     "g[heads, state]", -1},
+    {"channels_alone", "q[batch 2, seq 5, state 3]", "k[batch, seq, state]", "v[batch, seq, heads 2, head 2]",
+     "g[state]", -1},
+    {"channels_of_entry", "q[seq 5, groups 2, state 2]", "k[seq, groups, state]",
+     "v[seq, groups, heads 3, head 2]", "g[seq, groups, state]", -1},
+    {"channels_orders", "q[state 3, seq 4, batch 2]", "k[batch, state, seq]",
+     "v[head 2, heads 3, seq, batch]", "g[state, heads, seq, batch]", -1},
+    {"channels_parts", "q[seq 37, state 2]", "k[seq, state]", "v[seq, head 3]", "g[seq, state]", -0.5},
     // several chunks of 64
     {"tiles", "q[batch 2, seq 140, heads 2, state 24]", "k[batch, seq, heads, state]",
      "v[batch, seq, heads, head 20]", "g[heads]", -0.1},
@@ -126,6 +140,20 @@ static const setting settings[] = {
      "v[head 18, seq, heads 2, batch]", "g[heads, batch, seq]", -0.2},
     {"tiles_whole", "q[batch 1, seq 192, state 64]", "k[batch, seq, state]",
      "v[batch, seq, heads 2, head 64]", "g[batch, seq, heads]", -0.1},
+    {"tiles_channels", "q[batch 2, seq 140, heads 2, state 24]", "k[batch, seq, heads, state]",
+     "v[batch, seq, heads, head 20]", "g[batch, seq, heads, state]", -0.3},
+    {"tiles_channels_shared", "q[batch 2, seq 200, state 33]", "k[batch, seq, state]",
+     "v[batch, seq, heads 3, head 16]", "g[batch, seq, heads, state]", -0.2},
+    {"tiles_channels_fast", "q[seq 150, state 16]", "k[seq, state]", "v[seq, heads 2, head 8]",
+     "g[seq, heads, state]", -40},
+    {"tiles_channels_slow", "q[seq 320, state 8]", "k[seq, state]", "v[seq, heads 2, head 8]",
+     "g[seq, state]", -0.001},
+    {"tiles_channels_orders", "q[state 20, seq 70, batch 2]", "k[seq, batch, state]",
+     "v[head 18, seq, heads 2, batch]", "g[heads, state, batch, seq]", -0.2},
+    {"tiles_channels_whole", "q[batch 1, seq 128, state 64]", "k[batch, seq, state]",
+     "v[batch, seq, heads 2, head 32]", "g[heads, state]", -0.1},
+    {"tiles_channels_wide", "q[seq 66, state 72]", "k[seq, state]", "v[seq, heads 1, head 70]",
+     "g[seq, heads, state]", -0.1},
     {"tiles_wide_keys", "q[seq 70, state 136]", "k[seq, state]", "v[seq, heads 2, head 8]", "g[seq, heads]",
      -0.1},
 };
@@ -185,6 +213,16 @@ static void documents(op_test *t) {
   op_out(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND, in, 4, NULL));
 }
 
+// The same for each channel at another position, with the slowest decays around.
+static void channel_documents(op_test *t) {
+  double decay[100 * 5] = {0};
+  for (int i = 0; i < 5; i++) decay[(66 + i) * 5 + i] = i % 2 ? -1e30 : -INFINITY;
+  xlm_val in[4] = {op_leaf(t, "q[seq 100, state 5]")};
+  in[1] = op_leaf(t, "k[seq, state]"), in[2] = op_leaf(t, "v[seq, head 3]");
+  in[3] = op_data(t, "g[seq, state]", decay);
+  op_out(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND, in, 4, NULL));
+}
+
 static const op_case table[] = {
     {"middle", XLM_OP_CUMSUM, sum_middle, .bf16 = true},
     {"last", XLM_OP_CUMSUM, sum_last, .bf16 = true},
@@ -216,7 +254,15 @@ static const op_case table[] = {
     {"by_position", XLM_OP_LINEAR_ATTEND, small},
     {"groups", XLM_OP_LINEAR_ATTEND, small},
     {"orders", XLM_OP_LINEAR_ATTEND, small, .bf16 = true},
+    {"channels", XLM_OP_LINEAR_ATTEND, small, .bf16 = true},
+    {"channels_shared", XLM_OP_LINEAR_ATTEND, small, .bf16 = true},
+    {"channels_constant", XLM_OP_LINEAR_ATTEND, small},
+    {"channels_alone", XLM_OP_LINEAR_ATTEND, small},
+    {"channels_of_entry", XLM_OP_LINEAR_ATTEND, small},
+    {"channels_orders", XLM_OP_LINEAR_ATTEND, small, .bf16 = true},
+    {"channels_parts", XLM_OP_LINEAR_ATTEND, small},
     {"documents", XLM_OP_LINEAR_ATTEND, documents, .no_grad = true},
+    {"channel_documents", XLM_OP_LINEAR_ATTEND, channel_documents, .no_grad = true},
     {"tiles", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
     {"tiles_shared", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
     {"tiles_fast", XLM_OP_LINEAR_ATTEND_BWD, direct, .no_grad = true},
@@ -225,6 +271,13 @@ static const op_case table[] = {
     {"tiles_orders", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
     {"tiles_whole", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
     {"tiles_wide_keys", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
+    {"tiles_channels", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
+    {"tiles_channels_shared", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
+    {"tiles_channels_fast", XLM_OP_LINEAR_ATTEND_BWD, direct, .no_grad = true},
+    {"tiles_channels_slow", XLM_OP_LINEAR_ATTEND_BWD, direct, .no_grad = true},
+    {"tiles_channels_orders", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
+    {"tiles_channels_whole", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
+    {"tiles_channels_wide", XLM_OP_LINEAR_ATTEND_BWD, direct, .bf16 = true, .no_grad = true},
     {"mixed", XLM_OP_LINEAR_ATTEND, mixed, .bf16 = true},
     {"nothing", XLM_OP_LINEAR_ATTEND, nothing},
 };

@@ -1,7 +1,6 @@
 // The CPU matrix product against a double reference: random shapes, stride patterns, types, ragged groups and
-// thread counts, on every instruction set of this machine (a child process each, since XLM_CPU_ISA is read
-// once). Besides values it checks what gemm.h promises: equal bits however the work is divided, no byte
-// written outside C, and a workspace of exactly the promised size.
+// thread counts, on every instruction set. Besides values it checks what gemm.h promises: equal bits however
+// the work is divided, no byte written outside C, and a workspace of exactly the promised size.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,13 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "ops/cpu/gemm/gemm.h"
-#include "ops/cpu/isa.h"
+#include "tests/ops/each_isa.h"
 
 enum { GUARD = 256, CANARY = 0xa5, ENTRIES = 8 };
 
@@ -455,18 +452,5 @@ static int run_all(void) {
 }
 
 int main(void) {
-  int failed = 0;
-  for (int i = 0; i < XLM_CPU_ARCHS; i++) {
-    pid_t child = fork();
-    if (child == 0) {
-      setenv("XLM_CPU_ISA", xlm_cpu_arch_names[i], 1);
-      if ((int)xlm_cpu_arch_here() != i) _exit(0); // not on this machine
-      fprintf(stderr, "%s\n", xlm_cpu_arch_names[i]);
-      exit(run_all() != 0);
-    }
-    int status = 1;
-    if (child < 0 || waitpid(child, &status, 0) < 0) return 1;
-    failed |= status != 0;
-  }
-  return failed;
+  return each_isa(run_all);
 }

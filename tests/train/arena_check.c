@@ -160,10 +160,11 @@ static const char *run_instr(model *m, const xlm_instr *in) {
 }
 
 static void feed(model *m, xlm_segment_kind kind) {
+  xlm_program_id program = xlm_segment_program(kind);
   m->now = NULL;
   for (uint32_t i = 0; i < m->p->n_inputs; i++) {
     const xlm_plan_input *in = &m->p->inputs[i];
-    uint32_t t = kind == XLM_SEG_EVAL ? in->eval_tensor : in->tensor;
+    uint32_t t = in->tensor[program];
     if (in->whole_step != (kind == XLM_SEG_PROLOGUE)) continue;
     if (xlm_area_has_slots(m->p->tensors[t].area) &&
         (!m->slot || m->slot[m->p->tensors[t].area - XLM_FIRST_SLOT_AREA] < 0))
@@ -178,33 +179,36 @@ static const char *run_segment(model *m, uint32_t segment, int32_t microbatch, c
   m->microbatch = s->kind == XLM_SEG_PROLOGUE ? WHOLE_STEP : microbatch;
   m->slot = slot;
   if (s->kind == XLM_SEG_PROLOGUE || s->kind == XLM_SEG_F || s->kind == XLM_SEG_STEP ||
-      s->kind == XLM_SEG_EVAL)
+      xlm_segment_program(s->kind) != XLM_PROGRAM_TRAIN)
     feed(m, s->kind);
   for (uint32_t i = 0; i < s->n && !wrong; i++) wrong = run_instr(m, &m->p->instrs[s->first + i]);
   return wrong;
 }
 
-static const char *read_outputs(model *m, bool eval) {
+static const char *read_outputs(model *m, xlm_program_id program) {
   const char *wrong = NULL;
   m->now = NULL;
   m->microbatch = -1;
   for (uint32_t i = 0; i < m->p->n_outputs && !wrong; i++)
-    if (m->p->outputs[i].eval == eval && !m->is_state[m->value[m->p->outputs[i].tensor]])
+    if (m->p->outputs[i].program == program && !m->is_state[m->value[m->p->outputs[i].tensor]])
       wrong = read_tensor(m, m->p->outputs[i].tensor);
   return wrong;
 }
 
-// One training step, then an evaluation that finds only states.
+// One training step, then the other programs, each of which finds only states.
 static const char *run_schedule(model *m) {
   const xlm_rank_plan *p = m->p;
   const char *wrong = NULL;
   for (uint32_t i = 0; i < p->n_schedule && !wrong; i++)
     wrong = run_segment(m, p->schedule[i].segment, p->schedule[i].microbatch, p->schedule[i].slot);
-  if (!wrong && p->n_schedule) wrong = read_outputs(m, false);
-  if (wrong || p->eval_segment < 0) return wrong;
-  memset(m->cell, 0, m->n_edges * sizeof *m->cell);
-  wrong = run_segment(m, (uint32_t)p->eval_segment, -1, NULL);
-  return wrong ? wrong : read_outputs(m, true);
+  if (!wrong && p->n_schedule) wrong = read_outputs(m, XLM_PROGRAM_TRAIN);
+  for (int k = XLM_PROGRAM_TRAIN + 1; k < XLM_PROGRAMS && !wrong; k++) {
+    if (!xlm_plan_has(p, (xlm_program_id)k)) continue;
+    memset(m->cell, 0, m->n_edges * sizeof *m->cell);
+    wrong = run_segment(m, (uint32_t)p->segment_of[k], -1, NULL);
+    if (!wrong) wrong = read_outputs(m, (xlm_program_id)k);
+  }
+  return wrong;
 }
 
 // ---- what does not need running ----

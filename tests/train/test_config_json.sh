@@ -75,6 +75,14 @@ holds own '"model_type": "llama"' '"architectures": \["MyModel", "Other"\]' '"hi
   '"numbers": \[3.0, 6.0, 2, 0.25, true, 1e-05, \[\], \{\}\]' '"vocab_size": 257' '"a key": null' '"hidden_size": 16'
 xlmrun_own --set big=1
 holds own '"numbers": \[1.0, 2.0, 2, 0.25, true, 1e-05, \[\], \{\}\]'
+# Ids of tokens: as the section says, else under their public name, else null; each once, also where texts are generated.
+sed 's/  vocab_size    = vocab + 1/  eos_token_id  = 7/; s/^let big = 3.0/&\nlet pad = 5 as pad_token_id/' own.xlm >named.xlm
+expect 0 'checkpoint named/' "$run" train named.xlm --data corpus.txt --max-steps 1 --seq-length 16 --global-batch-size 2 --micro-batch-size 2 \
+  --eval-interval 0 --output-dir named "${small[@]}" --hidden-size 16 --intermediate-size 16
+holds named '"eos_token_id": 7' '"pad_token_id": 5' '"bos_token_id": null'
+printf '{\n  "_from_model_config": true,\n  "eos_token_id": 7,\n  "pad_token_id": 5,\n  "bos_token_id": null\n}\n' |
+  cmp - named/step-00000001/generation_config.json || fail "tokens: $(cat named/step-00000001/generation_config.json)"
+
 # A plan from a file writes the same.
 "$2/xlmc" plan own.xlm --format json "${small[@]}" --hidden-size 16 --intermediate-size 16 --set big=1 --seq-length 16 --global-batch-size 2 \
   --micro-batch-size 2 >own.json

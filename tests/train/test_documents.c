@@ -14,29 +14,7 @@
 #include <cmocka.h>
 
 #include "runtime/documents/documents.h"
-
-static char root[64];
-
-static const char *in_root(const char *name) {
-  static char paths[16][256];
-  static int next;
-  char *p = paths[next++ % 16];
-  snprintf(p, sizeof paths[0], "%s/%s", root, name);
-  return p;
-}
-
-static const char *put(const char *name, const void *data, size_t n) {
-  const char *path = in_root(name);
-  FILE *f = fopen(path, "wb");
-  assert_non_null(f);
-  assert_int_equal(fwrite(data, 1, n, f), n);
-  fclose(f);
-  return path;
-}
-
-static const char *put_text(const char *name, const char *text) {
-  return put(name, text, strlen(text));
-}
+#include "tests/train/scratch.h"
 
 static const char *put_gzip(const char *name, const char *text, size_t n, const char *mode) {
   const char *path = in_root(name);
@@ -54,19 +32,6 @@ static const char *put_zstd(const char *name, const char *text, size_t n) {
   const char *path = put(name, packed, ZSTD_compress(packed, room, text, n, 3));
   free(packed);
   return path;
-}
-
-static int make_root(void **state) {
-  (void)state;
-  strcpy(root, "/tmp/xlm-test-documents-XXXXXX");
-  return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -r '%s'", root);
-  return system(command);
 }
 
 static void expect_documents(const char *const *files, int n_files, xlm_documents_options o,

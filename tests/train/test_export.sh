@@ -40,22 +40,45 @@ tokenizer() { # PRE_TOKENIZER TOKEN=ID
   printf '{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, %s}, "merges": ["a b"]}, "pre_tokenizer": %s, "added_tokens": [{"id": 3, "content": "<end>", "special": true}]}' \
     "$2" "$1" >with/tokenizer.json
 }
-bytes='{"type": "ByteLevel", "use_regex": true}'
+bytes='{"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}'
 printf '{"eos_token": {"content": "<end>"}, "model_max_length": 1000000000000000019884624838656}' >with/tokenizer_config.json
 tokenizer "$bytes" '"ab": 2'
 source=("$run" export "$model" --init-from with --seq-length 32)
 expect 0 along "${source[@]}" --output along
+grep -q '"eos_token_id": 3' along/config.json && grep -q '"eos_token_id": 3' along/generation_config.json || fail "ids: $(cat along/config.json)"
 cmp with/tokenizer.json along/tokenizer.json && cmp with/tokenizer_config.json along/tokenizer_config.json || fail 'the tokenizer is not copied'
 expect 0 with.gguf "${source[@]}" --format gguf --output with.gguf
 for word in '<end>' '[PAD255]' tokenizer.ggml.eos_token_id 'gpt-2'; do grep -qaF -- "$word" with.gguf || fail "no $word in the file"; done
+expect 0 ids "${source[@]}" --tokenizer ids --output ids
+grep -q '"eos_token_id": null' ids/config.json || fail "ids of a tokenizer that is left out: $(cat ids/config.json)"
+printf '{"model": {"type": "WordPiece", "vocab": {"a": 0}}}' >with/tokenizer.json # copied, though not read here
+expect 0 'note: config.json has no ids of tokens' "${source[@]}" --output unread
+cmp with/tokenizer.json unread/tokenizer.json || fail 'a tokenizer that is not read is not copied'
 tokenizer "$bytes" '"ab": 256'
 expect 1 "has a token 256, and the model a vocabulary of 256" "${source[@]}" --format gguf --output none.gguf
 expect 0 ids.gguf "${source[@]}" --format gguf --tokenizer ids --output ids.gguf
 ! grep -qaF '<end>' ids.gguf || fail 'a tokenizer that was to be left out'
-tokenizer '{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "x+"}}, {"type": "ByteLevel"}]}' '"ab": 2'
+tokenizer '{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "x+"}}, {"type": "ByteLevel", "add_prefix_space": false}]}' '"ab": 2'
 expect 1 'by a pattern without a name in llama.cpp: x+' "${source[@]}" --format gguf --output none.gguf
+tokenizer '{"type": "ByteLevel"}' '"ab": 2'
+expect 1 'puts a space in front of texts (add_prefix_space), which llama.cpp does not' "${source[@]}" --format gguf --output none.gguf
+tokenizer "$bytes" '"ab": 2'
+sed -i 's/^{/{"normalizer": {"type": "Lowercase"}, /' with/tokenizer.json
+expect 1 'normalizes texts, which llama.cpp does not' "${source[@]}" --format gguf --output none.gguf
+tokenizer '{"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel", "add_prefix_space": false}]}' '"ab": 2'
+expect 1 'splits texts in several steps' "${source[@]}" --format gguf --output none.gguf
 tokenizer '{"type": "Metaspace"}' '"ab": 2'
-expect 1 'is not byte-level BPE' "${source[@]}" --format gguf --output none.gguf
+expect 1 'no scores of pieces do what it does: it has no piece for each byte; `--tokenizer ids` leaves' "${source[@]}" --format gguf --output none.gguf
+
+# A tokenizer over characters: pieces with scores.
+expect 0 'checkpoint spaces/' "$run" train "$model" --data corpus.txt --tokenizer "$source_dir/tests/tokenizer/sp_llama.model" --max-steps 1 \
+  --seq-length 16 "${sizes[@]}" --vocab-size 1024 --global-batch-size 2 --eval-interval 0 --output-dir spaces
+expect 0 spaces.gguf "$run" export spaces --format gguf --output spaces.gguf
+for word in tokenizer.ggml.scores tokenizer.ggml.add_space_prefix tokenizer.ggml.unknown_token_id '<0x0A>' '[PAD1023]'; do
+  grep -qaF -- "$word" spaces.gguf || fail "no $word in the file"
+done
+rm with/tokenizer.json && cp "$source_dir/tests/tokenizer/sp_llama.model" with/tokenizer.model
+expect 1 'tokens, and the model a vocabulary of 256' "${source[@]}" --format gguf --output none.gguf
 
 # Mistakes, and a disk that is full.
 expect 1 'plain' "$run" export run --output plain

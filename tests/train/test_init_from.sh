@@ -26,6 +26,16 @@ expect 1 "the weights lack 28 of the model's 28 tensors, first 'gpt_neox.embed_i
 expect 1 "12 of the 28 tensors of the weights belong to no parameter of the model, first 'transformer.h.1.attn.c_attn.bias'" \
   "${evaluate[@]}" --init-from any --set layers=1 --set heads=2 --hidden-size 16 --vocab-size 256 --seq-length 32
 
+# What is left over may be ignored, if it is said: the rest is the same model, and a parameter that is missing stays an error.
+printf '{"extra.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' >header && cp -r any more
+{ printf "\\x$(printf %x "$(wc -c <header)")\\0\\0\\0\\0\\0\\0\\0" && cat header && printf '\1\2\3\4\5\6\7\10'; } >more/head.safetensors
+expect 1 "1 of the 29 tensors of the weights belong to no parameter of the model, first 'extra.weight': it would compute something else; --ignore-unexpected-weights" \
+  "${evaluate[@]}" --init-from more --set layers=2 --set heads=2 --hidden-size 16 --vocab-size 256 --seq-length 32
+expect 0 "xlmrun: note: 'more': 1 of the 29 tensors of the weights belong to no parameter of the model, first 'extra.weight'; ignored" \
+  "${evaluate[@]}" --init-from more --set layers=2 --set heads=2 --hidden-size 16 --vocab-size 256 --seq-length 32 --ignore-unexpected-weights
+grep -qxF "$(cat there.txt)" out.txt || fail "another loss without the rest: $(cat out.txt there.txt)"
+expect 1 "the weights lack 28 of the model's 28 tensors" "${other[@]}" --init-from more --ignore-unexpected-weights
+
 # Folders without weights that can be read.
 sizes=(--set layers=2 --set heads=2 --hidden-size 16 --vocab-size 256 --seq-length 32)
 mkdir torch && touch torch/pytorch_model.bin

@@ -45,6 +45,47 @@ cat adapted.txt merged.txt before.txt | awk '{ loss[NR] = $2 } END { d = loss[1]
 expect 0 merged.gguf "$run" export one --format gguf --output merged.gguf
 ! grep -qa lora_ merged.gguf || fail 'factors in a merged file'
 
+# Adapters alone, for PEFT: the factors of each layer, [rank, in] and [out, rank], in its names; numbers that differ by layer.
+floats() { # FILE TENSOR: its numbers, one a line
+  local n range
+  n=$(od -An -tu8 -N8 "$1")
+  read -ra range < <(head -c $((8 + n)) "$1" | tail -c +9 | sed -n "s/.*\"$2\":{[^}]*\"data_offsets\":\[\([0-9]*\),\([0-9]*\)\].*/\1 \2/p")
+  [ ${#range[@]} -eq 2 ] || fail "no $2 in $1"
+  od -An -v -tf4 -w4 -j $((8 + n + range[0])) -N $((range[1] - range[0])) "$1"
+}
+transposed() { # TENSOR ROWS COLUMNS PEFT_TENSOR: of the checkpoint, as the folder has it
+  floats one/step-00000008/model.safetensors "$1" | awk -v rows="$2" -v columns="$3" '{ x[NR - 1] = $1 }
+    END { if (NR != rows * columns) exit 1; for (c = 0; c < columns; c++) for (r = 0; r < rows; r++) print x[r * columns + c] }' >want.txt &&
+    floats peft/adapter_model.safetensors "base_model.model.model.layers.$4.weight" | awk '{ print $1 }' | cmp -s want.txt - ||
+    fail "$4 is not $1"
+}
+expect 0 peft "$run" export one --format peft --output peft
+transposed layers.0.attention.wq.lora_a 16 4 0.self_attn.q_proj.lora_A
+transposed layers.1.attention.wq.lora_b 4 16 1.self_attn.q_proj.lora_B
+transposed layers.1.attention.wo.lora_a 16 4 1.self_attn.o_proj.lora_A
+transposed layers.0.attention.wo.lora_b 4 16 0.self_attn.o_proj.lora_B
+transposed layers.0.mlp.down.lora_a 32 2 0.mlp.down_proj.lora_A
+[ "$(head -c 20000 peft/adapter_model.safetensors | grep -ao 'base_model[^"]*' | sort -u | wc -l)" = 24 ] || fail 'not the factors of 12 layers'
+for line in '"r": 4' '"lora_alpha": 8' '"task_type": "CAUSAL_LM"' '"base_model_name_or_path": "base"' '"model.layers.1.mlp.up_proj": 2' \
+  '"model.layers.1.mlp.up_proj": 4' '"fan_in_fan_out": false'; do
+  grep -qF -- "$line" peft/adapter_config.json || fail "no '$line': $(cat peft/adapter_config.json)"
+done
+grep -q '"target_modules": .*"q_proj"' peft/adapter_config.json && ! grep -q '"target_modules": .*"k_proj"' peft/adapter_config.json ||
+  fail "targets: $(cat peft/adapter_config.json)"
+[ "$(ls peft)" = "$(printf 'adapter_config.json\nadapter_model.safetensors')" ] || fail "files: $(ls peft)"
+expect 1 'there are no adapters' "$run" export base --format peft --output none
+expect 1 '--type q8_0 is a type of gguf' "$run" export one --format peft --type q8_0 --output none
+train wide --lora 'match=layers.*.attention.wq' --group 'match=final.* frozen=false' --max-steps 1
+expect 1 'a group of the run trained parameters besides its adapters' "$run" export wide --format peft --output none
+packed=("$source_dir/models/gpt2.xlm" --data corpus.txt --max-steps 1 --hidden-size 16 --set layers=1 --set heads=2 --vocab-size 256
+  --seq-length 16 --global-batch-size 2 --eval-interval 0 --output-dir packed)
+expect 0 'checkpoint packed/' "$run" train "${packed[@]}" --lora 'match=layers.*.attention.wq rank=2'
+expect 1 "('transformer.h.0.attn.c_attn.weight' has more than it)" "$run" export packed --format peft --output none
+expect 0 'checkpoint packed/' "$run" train "${packed[@]}" --overwrite --lora 'match=layers.*.mlp.* rank=2'
+expect 0 gpt2 "$run" export packed --format peft --output gpt2
+grep -q '"fan_in_fan_out": true' gpt2/adapter_config.json || fail "layers stored [in, out]: $(cat gpt2/adapter_config.json)"
+[ ! -e none ] || fail 'a part of an export remains'
+
 # Groups freeze parameters, and except some from it.
 expect 0 frozen "$build/xlmc" plan "$model" "${sizes[@]}" --group 'match=layers.* frozen'
 expect 0 'layers.*  frozen' "$build/xlmc" plan "$model" "${sizes[@]}" --group 'match=layers.* frozen'

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "runtime/plan/metric_field.h"
 #include "runtime/train/curve.h"
 #include "runtime/train/metrics.h"
 #include "runtime/train/progress.h"
@@ -95,6 +96,7 @@ static void read_all(const char *path, char *out, size_t room) {
 }
 
 static void write_step(int fd, int64_t step, double loss, double val) {
+  static const xlm_metrics_sample sample = {"On", "ce"};
   xlm_metrics_line m = {.step = step,
                         .tokens = step * 100,
                         .loss = loss,
@@ -109,6 +111,8 @@ static void write_step(int fd, int64_t step, double loss, double val) {
                         .memory_bytes = 5000,
                         .device_bytes = step == 21 ? 7 : 0,
                         .skipped = step == 21 ? 3 : -1,
+                        .n_samples = step == 21,
+                        .samples = &sample,
                         .n_extra = 1,
                         .extra_name = {"balance"},
                         .extra = {1.5}};
@@ -145,7 +149,15 @@ static void test_metrics(void **state) {
       "\"memory_bytes\": 5000, \"val_loss\": 1.5, \"balance\": 1.5}\n"
       "{\"step\": 21, \"loss\": 3.0, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 2100, \"tokens_per_s\": "
       "1000.0, \"mfu\": 0.25, \"step_s\": 0.125, \"elapsed_s\": 42.0, \"time\": 1700000021.123, "
-      "\"memory_bytes\": 5000, \"device_bytes\": 7, \"skipped\": 3, \"balance\": 1.5}\n");
+      "\"memory_bytes\": 5000, \"device_bytes\": 7, \"skipped\": 3, \"balance\": 1.5, "
+      "\"samples\": [{\"prompt\": \"On\", \"text\": \"ce\"}]}\n");
+  for (char *key = text; (key = strpbrk(key, "{,"));
+       key++) { // a model's own metrics have none of these names
+    char name[32];
+    if (sscanf(key + 1, " \"%31[a-z_]\"", name) != 1) continue;
+    if (!strcmp(name, "prompt") || !strcmp(name, "text")) continue; // of a sample
+    assert_int_equal(xlm_is_metric_field(name), strcmp(name, "balance") != 0);
+  }
   static xlm_curve c;
   assert_int_equal(xlm_curve_read(&c, path, NULL), XLM_OK);
   assert_true(c.train.n == 2 && c.train.value[1] == 3 && c.train.step[1] == 21);

@@ -148,11 +148,23 @@ static void test_reference(void **state) {
   }
 }
 
+// One loop is a plain Llama: the same names, so the same initial weights, and the same bits from then on.
+static void test_one_loop(void **state) {
+  (void)state;
+  toy_options plt = toy_defaults("plt"), llama = toy_defaults("llama");
+  plt.sets = "loops=1";
+  result a = train(&llama, false, STEPS), b = train(&plt, false, STEPS);
+  assert_memory_equal(a.loss, b.loss, sizeof a.loss);
+  assert_memory_equal(a.norm, b.norm, sizeof a.norm);
+  assert_true(a.bytes == b.bytes && !memcmp(a.states, b.states, a.bytes));
+  free(a.states), free(b.states);
+}
+
 int main(void) {
-  struct CMUnitTest tests[TOY_MODELS + 2] = {cmocka_unit_test(test_microbatches),
-                                             cmocka_unit_test(test_reference)};
+  struct CMUnitTest tests[TOY_MODELS + 3] = {
+      cmocka_unit_test(test_microbatches), cmocka_unit_test(test_reference), cmocka_unit_test(test_one_loop)};
   for (int i = 0; i < TOY_MODELS; i++)
-    tests[i + 2] = (struct CMUnitTest){
+    tests[i + 3] = (struct CMUnitTest){
         .name = toy_models[i], .test_func = test_model, .initial_state = (void *)(uintptr_t)toy_models[i]};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -344,7 +344,7 @@ static void deepseek_v3_is_planned(void **state) {
   c.mesh = mesh_of(&(job){.pp = 16, .dp = 16, .ep = 8});
   c.train.microbatches = 32;
   c.zero = 1;
-  c.with_eval = false;
+  c.programs = XLM_WITH_TRAIN;
   const xlm_plan *p = toy_plan(a, toy_source(a, "deepseek"), &c);
   assert_int_equal(p->n_ranks, 2048);
   assert_true(p->parameters == 671026404352.0 + 11610067968.0);

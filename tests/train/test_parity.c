@@ -1,7 +1,7 @@
 // Shipped models against Hugging Face's transformers: golden files (tests/train/parity) hold the logits that
 // transformers computes from our checkpoint of the initial weights, loaded by its folder alone, and the
 // losses of AdamW steps from there. tools/parity/make.sh makes them. Models that transformers does not have
-// are written in torch there, RetNet and freestyle in float64.
+// are written in torch there: RetNet, freestyle and the loops of plt in float64.
 //
 //   test_parity                 compares
 //   test_parity export DIR      writes DIR/MODEL: a checkpoint of the initial weights, and samples.txt
@@ -47,6 +47,7 @@ static const struct {
     {"gemma3", NULL, "stretch=8"},
     {"mamba2", NULL, "head=32"}, // the heads are all of the inner dimension there
     {"retnet"},
+    {"gla"},
     {"freestyle"},
     {"diffllama"},
     {"vit"},
@@ -54,6 +55,11 @@ static const struct {
     {"gpt_oss"},
     {"t5", NULL, "pad=16"}, // a token that sources and targets have
     {"t5_gated", "t5", "gated=true pad=16"},
+    {"plt", NULL, "loops=2 emb_scale=0.8 hidden_scale=1.2"},
+    {"plt_query", "plt", "gate_hidden=false every_norm=true"}, // three loops
+    {"plt_alone", "plt", "loops=1"},
+    {"plt_sequential", "plt", "loops=2 shifted=false sharing=false"},
+    {"plt_no_window", "plt", "loops=2 local=false"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -88,8 +94,7 @@ static float *logits_of(const toy_options *o, size_t *n) {
   xlm_arena *a = xlm_arena_new(0);
   toy_options with = *o;
   xlm_compile_options c = toy_compile_options(a, &with);
-  c.with_train = false;
-  c.with_eval = true;
+  c.programs = XLM_WITH_EVAL;
   c.settings.training = false;
   toy *t = toy_open(o), of = *t;
   of.plan = toy_plan(a, toy_source(a, o->model), &c);
@@ -108,7 +113,7 @@ static float *logits_of(const toy_options *o, size_t *n) {
   float *logits = malloc(*n * sizeof *logits);
   assert_true(logits && type->dtype == XLM_F32);
   if (xlm_feed_eval(&f, of.exec, &err) != XLM_OK ||
-      xlm_exec_eval(of.exec, (xlm_step_env){.seed = 7}, &err) != XLM_OK ||
+      xlm_exec_run(of.exec, XLM_PROGRAM_EVAL, (xlm_step_env){.seed = 7}, &err) != XLM_OK ||
       xlm_exec_get_output(of.exec, out, 0, logits, *n * sizeof *logits, &err) != XLM_OK)
     fail_msg("%s", err.text);
   xlm_feed_close(&f);

@@ -12,32 +12,10 @@
 #include <cmocka.h>
 
 #include "runtime/data/data.h"
-
-static char root[64];
-
-static const char *in_root(const char *name) {
-  static char paths[8][256];
-  static int next;
-  char *p = paths[next++ % 8];
-  snprintf(p, sizeof paths[0], "%s/%s", root, name);
-  return p;
-}
-
-static int make_root(void **state) {
-  (void)state;
-  strcpy(root, "/tmp/xlm-test-records-XXXXXX");
-  return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -r '%s'", root);
-  return system(command);
-}
+#include "tests/train/scratch.h"
 
 // A safetensors file: header, then `n` bytes.
-static const char *put(const char *name, const char *header, const void *data, size_t n) {
+static const char *put_records(const char *name, const char *header, const void *data, size_t n) {
   const char *path = in_root(name);
   uint64_t length = strlen(header);
   FILE *f = fopen(path, "wb");
@@ -45,15 +23,6 @@ static const char *put(const char *name, const char *header, const void *data, s
   assert_int_equal(fwrite(&length, 8, 1, f), 1);
   assert_int_equal(fwrite(header, 1, length, f), length);
   assert_int_equal(fwrite(data, 1, n, f), n);
-  fclose(f);
-  return path;
-}
-
-static const char *put_text(const char *name, const char *text) {
-  const char *path = in_root(name);
-  FILE *f = fopen(path, "w");
-  assert_non_null(f);
-  fputs(text, f);
   fclose(f);
   return path;
 }
@@ -72,7 +41,7 @@ static const char *put_shard(const char *name, int first, int n) {
     for (int k = 0; k < IMAGE; k++)
       data[8 * n + IMAGE * i + k] = (unsigned char)((10 * (first + i) + k) % 256);
   }
-  return put(name, header, data, (size_t)n * (IMAGE + 8));
+  return put_records(name, header, data, (size_t)n * (IMAGE + 8));
 }
 
 static const xlm_field image = {.name = "image", .dtype = XLM_F32, .rank = 2, .shape = {2, 3}, .n = 6},
@@ -186,7 +155,7 @@ static void types(void **state) {
     char header[128];
     snprintf(header, sizeof header, "{\"x\":{\"dtype\":\"%s\",\"shape\":[2],\"data_offsets\":[0,%zu]}}",
              rows[i].dtype, rows[i].n);
-    const char *path = put("x.safetensors", header, rows[i].bytes, rows[i].n);
+    const char *path = put_records("x.safetensors", header, rows[i].bytes, rows[i].n);
     for (int ids = 0; ids < 2; ids++) {
       xlm_field x = {.name = "x", .dtype = ids ? XLM_I32 : XLM_F32, .bound = ids ? 1 << 20 : 0, .n = 1};
       xlm_data *d;
@@ -221,7 +190,7 @@ static void wrong(void **state) {
   static const float one[2] = {1, 1};
   const char *two = "{\"label\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
                     "\"weight\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}";
-  const char *uneven = put("uneven.safetensors", two, one, sizeof one);
+  const char *uneven = put_records("uneven.safetensors", two, one, sizeof one);
   refused(uneven, other, "of type F32, and the model reads integers");
   other.dtype = XLM_F32;
   refused(uneven, other, "4 records of `label` and 1 of `weight`");

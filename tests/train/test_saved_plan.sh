@@ -78,7 +78,7 @@ expect 1 "is a plan without weights" "$run" eval one.json --data corpus.txt
 expect 0 'nats per byte' "$run" eval long --data corpus.txt --eval-batches 2 --micro-batch-size 8
 cp out.txt of_checkpoint.txt
 expect 0 "$(cut -c 1-11 of_checkpoint.txt)" "$run" eval zero.json --init-from long --data corpus.txt --eval-batches 2
-expect 1 'generate plans its own windows' "$run" generate one.json --init-from long
+expect 1 'is a plan for training, without logits: make one with `xlmc plan --program decode`' "$run" generate one.json --init-from long
 expect 0 'tokens/s' "$run" bench pipe.json --steps 1 --warmup 1 --trace trace.json --trace-steps 1 --cluster "$source_dir/clusters/cpu.yaml"
 grep -q interleaved trace.json || grep -q planned trace.json || fail 'the planned step is not in the trace'
 
@@ -154,8 +154,8 @@ head -c 5000 one.json >broken.json
 expect 1 "'broken.json': not a plan: line" "${train[@]}"
 : >broken.json
 expect 1 "'broken.json': not a plan" "${train[@]}"
-sed 's/"xlm_plan": 3/"xlm_plan": 1/' one.json >broken.json
-expect 1 'its format is 1, and this xlm reads 3; make it again with `xlmc plan`' "${train[@]}"
+sed 's/"xlm_plan": 4/"xlm_plan": 1/' one.json >broken.json
+expect 1 'its format is 1, and this xlm reads 4; make it again with `xlmc plan`' "${train[@]}"
 sed 's/"normal", 0.02/"normal", -1/' one.json >broken.json
 expect 1 '`init`: the standard deviation -1 is negative' "${train[@]}"
 sed 's/"op": "rope"/"op": "rop"/' one.json >broken.json

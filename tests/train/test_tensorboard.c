@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "runtime/train/tensorboard.h"
+#include "tests/train/scratch.h"
 
 // ---- the decoder ----
 
@@ -171,7 +172,6 @@ static const scalar *find(const char *tag, int64_t step) {
 
 // ---- the tests ----
 
-static char root[] = "/tmp/xlm-test-tensorboard-XXXXXX";
 
 static void test_checksum(void **state) {
   (void)state;
@@ -193,7 +193,7 @@ static void write_step(int fd, int64_t step, double loss, double val) {
 
 static void test_file(void **state) {
   (void)state;
-  char dir[64];
+  char dir[96];
   int fd;
   xlm_error err;
   snprintf(dir, sizeof dir, "%s/new/folder", root);
@@ -282,20 +282,8 @@ static void test_no_folder(void **state) {
   assert_true(fd == -1 && strstr(err.text, "/proc/none"));
 }
 
-static int set_up(void **state) {
-  (void)state;
-  return mkdtemp(root) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", root);
-  return system(command);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_checksum), cmocka_unit_test(test_file),
                                      cmocka_unit_test(test_run), cmocka_unit_test(test_no_folder)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, make_root, remove_root);
 }

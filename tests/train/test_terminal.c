@@ -7,9 +7,10 @@
 #include <cmocka.h>
 
 #include "tests/train/pty.h"
+#include "tests/train/scratch.h"
 
 static pty screen;
-static char root[] = "/tmp/xlm-test-terminal-XXXXXX", out[128], data[64];
+static char out[128], data[64];
 
 static int run(int columns) {
   const char *const argv[] = {XLM_BINARY_DIR "/xlmrun",
@@ -86,23 +87,13 @@ static void test_dumb(void **state) {
 }
 
 static int set_up(void **state) {
-  (void)state;
-  if (!mkdtemp(root)) return -1;
+  if (make_root(state)) return -1;
   snprintf(out, sizeof out, "%s/out", root);
-  snprintf(data, sizeof data, "%s/text", root);
-  FILE *f = fopen(data, "w");
-  for (int i = 0; f && i < 400; i++) fprintf(f, "line %d of a text\n", i);
-  return f ? fclose(f) : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", root);
-  return system(command);
+  snprintf(data, sizeof data, "%s", put_lines("text", 400));
+  return 0;
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_live), cmocka_unit_test(test_dumb)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, set_up, remove_root);
 }

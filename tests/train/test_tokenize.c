@@ -17,29 +17,7 @@
 #include "runtime/base/file.h"
 #include "runtime/data/data.h"
 #include "runtime/tokenize/tokenize.h"
-
-static char root[64];
-
-static const char *in_root(const char *name) {
-  static char paths[16][256];
-  static int next;
-  char *p = paths[next++ % 16];
-  snprintf(p, sizeof paths[0], "%s/%s", root, name);
-  return p;
-}
-
-static int make_root(void **state) {
-  (void)state;
-  strcpy(root, "/tmp/xlm-test-tokenize-XXXXXX");
-  return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -r '%s'", root);
-  return system(command);
-}
+#include "tests/train/scratch.h"
 
 enum { LINES = 20000 };
 static const char *corpus[3]; // two of JSON lines, one of them packed, and a text

@@ -11,6 +11,7 @@
 
 #include "tests/train/pty.h"
 #include "tools/watching/plot.h"
+#include "tests/train/scratch.h"
 
 // ---- the plot, read back ----
 
@@ -100,10 +101,10 @@ static void test_plot(void **state) {
 // ---- on a terminal ----
 
 static pty screen;
-static char root[] = "/tmp/xlm-test-watch-XXXXXX", out[64], data[64];
+static char out[64], data[64];
 
 static pid_t train(const char *steps) {
-  char max[64], log[64];
+  char max[64], log[96];
   snprintf(max, sizeof max, "--max-steps=%s", steps);
   snprintf(log, sizeof log, "%s/log", root);
   const char *argv[] = {XLM_BINARY_DIR "/xlmrun",
@@ -234,26 +235,16 @@ static void test_lines(void **state) {
 }
 
 static int set_up(void **state) {
-  (void)state;
-  if (!mkdtemp(root)) return -1;
+  if (make_root(state)) return -1;
   snprintf(out, sizeof out, "%s/out", root);
-  snprintf(data, sizeof data, "%s/text", root);
   setenv("TERM", "xterm", 1);
   setenv("LC_ALL", "C.UTF-8", 1);
-  FILE *f = fopen(data, "w");
-  for (int i = 0; f && i < 400; i++) fprintf(f, "line %d of a text\n", i);
-  return f ? fclose(f) : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", root);
-  return system(command);
+  snprintf(data, sizeof data, "%s", put_lines("text", 400));
+  return 0;
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_plot), cmocka_unit_test(test_leave),
                                      cmocka_unit_test(test_ends), cmocka_unit_test(test_lines)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, set_up, remove_root);
 }

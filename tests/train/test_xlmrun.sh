@@ -67,7 +67,7 @@ train() {
   expect 0 "checkpoint $1/step-00000003" "$run" train "${@:2}" --hidden-size 16 --set layers=2 --set heads=2 --vocab-size 256 \
     --seq-length 16 --micro-batch-size 2 --global-batch-size 4 --max-steps 3 --log-interval 1 --output-dir "$1"
 }
-for name in gpt2 qwen3 mixtral freestyle mamba2 retnet; do
+for name in gpt2 qwen3 mixtral freestyle mamba2 retnet gla; do
   shrink=(--intermediate-size 32)
   case $name in
     qwen3) shrink+=(--num-key-value-heads 1 --head-dim 8) ;;
@@ -214,7 +214,7 @@ output logits
 END
 "$run" train classifier.xlm --data corpus.txt --max-steps 1 --global-batch-size 4 --output-dir classes >out.txt 2>&1
 expect 1 'its output `logits` is [batch, hidden]' "$run" generate classes
-expect 3 'there are 1.00 MiB' "$run" train "$model" "${tiny[@]}" --memory-limit 1MiB --output-dir n
+expect 3 'there are 512.00 KiB' "$run" train "$model" "${tiny[@]}" --memory-limit 512KiB --output-dir n
 expect 2 'cannot create the folder' "$run" train "$model" "${tiny[@]}" --data corpus.txt --output-dir /proc/none
 head -c 2000 /dev/zero | tr '\0' '\377' >ids.bin
 expect 1 "ids.bin' holds token id 65535 at byte" "$run" train "$model" "${tiny[@]}" --data ids.bin --output-dir ids65535

@@ -61,7 +61,8 @@ void toy_team_step(toy_team *t, int64_t s, double lr) {
 double toy_team_output(const toy_team *t, const char *name) {
   int i;
   uint32_t output;
-  if (!xlm_team_output(t->team, name, &i, &output)) fail_msg("%s: no rank has the output %s", t->what, name);
+  if (!xlm_team_output(t->team, XLM_PROGRAM_TRAIN, name, &i, &output))
+    fail_msg("%s: no rank has the output %s", t->what, name);
   xlm_error err = {0};
   double value;
   if (xlm_exec_get_scalar(xlm_team_exec(t->team, i), output, &value, &err) != XLM_OK)

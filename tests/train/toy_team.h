@@ -23,7 +23,7 @@ toy_team *toy_team_open_on(const char *device, const xlm_plan *plan, const char 
 toy_team *toy_team_open_text(const xlm_plan *plan, const char *path, const char *what);
 // Step s (from 0), at learning rate lr.
 void toy_team_step(toy_team *t, int64_t s, double lr);
-double toy_team_output(const toy_team *t, const char *name); // of the rank that has it
+double toy_team_output(const toy_team *t, const char *name); // of the step, of the rank that has it
 void toy_team_close(toy_team *t);
 
 #endif

@@ -16,7 +16,8 @@
 
 const char *const toy_models[TOY_MODELS] = {
     "llama", "gpt2",      "qwen3",  "mixtral", "freestyle", "deepseek", "mamba2", "retnet",  "neox",
-    "olmoe", "qwen3_moe", "gemma2", "gemma3",  "diffllama", "vit",      "ngpt",   "gpt_oss", "t5"};
+    "olmoe", "qwen3_moe", "gemma2", "gemma3",  "diffllama", "vit",      "ngpt",   "gpt_oss", "t5",      "plt",
+    "gla"};
 // Means over uneven counts, all operands of attention, recurrences of all kinds, indices along split
 // dimensions, records.
 const char *const test_models[TEST_MODELS] = {"counts",  "attention", "scans",
@@ -48,6 +49,8 @@ static const struct {
     {"diffllama", "heads=8 kv_heads=4 ffn=96"},
     {"vit", "classes=256 height=8 tall=2 ffn=96 bytes=false"},
     {"ngpt", "ffn=96"},
+    {"plt", "loops=3 kv_heads=2 ffn=96 window=9"},
+    {"gla", "expand_k=0.75 ffn=96"},
 };
 
 toy_options toy_defaults(const char *model) {
@@ -122,7 +125,7 @@ xlm_compile_options toy_compile_options(xlm_arena *a, const toy_options *o) {
   c.train.microbatches = o->microbatches;
   c.train.lora = o->lora, c.train.n_lora = o->n_lora;
   c.recompute = o->recompute;
-  c.with_eval = o->with_eval;
+  c.programs = XLM_WITH_TRAIN | (o->with_eval ? XLM_WITH_EVAL : 0);
   plan_for_here(&c, backend_for(o->dtype, NULL), o->threads);
   return c;
 }
@@ -186,7 +189,7 @@ static xlm_status feed_same_batch(void *arg, xlm_exec *e, int64_t microbatch, xl
   for (int i = 0; i < t->feed.n; i++) {
     const xlm_feed_input *in = &t->feed.inputs[i];
     if (in->role == XLM_INPUT_STEP)
-      XLM_TRY(xlm_exec_put_scalar(e, in->index, false, (double)(t->step + 1), err));
+      XLM_TRY(xlm_exec_put_scalar(e, in->index, XLM_PROGRAM_TRAIN, (double)(t->step + 1), err));
   }
   return XLM_OK;
 }
@@ -194,7 +197,7 @@ static xlm_status feed_same_batch(void *arg, xlm_exec *e, int64_t microbatch, xl
 static double read_output(const toy *t, const char *name) {
   const xlm_rank_plan *rp = t->plan->rank_plans[0];
   for (uint32_t i = 0; i < rp->n_outputs; i++) {
-    if (rp->outputs[i].eval || strcmp(rp->outputs[i].name, name)) continue;
+    if (rp->outputs[i].program != XLM_PROGRAM_TRAIN || strcmp(rp->outputs[i].name, name)) continue;
     xlm_error err = {0};
     double value;
     if (xlm_exec_get_scalar(t->exec, i, &value, &err) != XLM_OK) fail_msg("%s", err.text);

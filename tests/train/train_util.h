@@ -10,7 +10,7 @@
 #include "runtime/exec/exec.h"
 #include "runtime/train/feed.h"
 
-enum { TOY_MODELS = 18, TEST_MODELS = 6 };
+enum { TOY_MODELS = 20, TEST_MODELS = 6 };
 extern const char *const toy_models[TOY_MODELS];   // "llama", "gpt2", ...
 extern const char *const test_models[TEST_MODELS]; // in tests/layouts: "counts", ...
 

@@ -15,7 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 copy=$work/source programs=$work/build
 mkdir "$copy"
-(cd "$source_dir" && tar c CMakeLists.txt compiler grammar ops runtime tools tests models docs packaging LICENSE README.md clusters) | tar x -C "$copy"
+(cd "$source_dir" && tar c CMakeLists.txt compiler grammar ops runtime tools tests models docs packaging LICENSE README.md clusters tasks) | tar x -C "$copy"
 
 complain() {
   echo "FAILED: $*" >&2

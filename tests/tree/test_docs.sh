@@ -24,6 +24,6 @@ while read -r field; do
 done < <(grep -oE '(_field|longs|ints|key|LIST)\((t, )?"[a-z_]+"' runtime/plan/json_write.c | sed -E 's/.*"(.*)"/\1/' | sort -u)
 
 # every field of the metrics is documented, and no other
-diff <(grep -oE 'put_(int|rounded)\(j, "[a-z_]+"' runtime/train/metrics.c | sed -E 's/.*"(.*)"/\1/' | sort) \
+diff <(grep -oE '(put_(int|rounded)|array)\(j, "[a-z_]+"' runtime/train/metrics.c | sed -E 's/.*"(.*)"/\1/' | sort) \
   <(sed -nE 's/^\| `([a-z_]+)` \|.*/\1/p' docs/metrics.md | sort) || { echo 'FAILED: docs/metrics.md has other fields than metrics.c'; failed=1; }
 exit $failed

@@ -16,7 +16,7 @@ fail() {
 cmake --install "$binary_dir" --prefix "$work/staged/usr" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 mv "$work/staged" "$work/moved"
 usr=$work/moved/usr
-for file in bin/xlmc bin/xlmrun share/xlm/models/llama.xlm share/xlm/models/blocks/attention.xlm share/xlm/clusters/h100.yaml \
+for file in bin/xlmc bin/xlmrun share/xlm/models/llama.xlm share/xlm/models/blocks/attention.xlm share/xlm/clusters/h100.yaml share/xlm/tasks/hellaswag.yaml \
   share/doc/xlm/LICENSE share/doc/xlm/docs/language.md share/man/man1/xlmc.1.gz share/man/man1/xlmrun-train.1.gz \
   share/bash-completion/completions/xlmrun share/zsh/site-functions/_xlm share/fish/vendor_completions.d/xlmc.fish; do
   [ -s "$usr/$file" ] || fail "no $file"

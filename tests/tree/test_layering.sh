@@ -26,12 +26,14 @@ only runtime/plan $base ops # ops.def: the numbers of operations
 only runtime/device $plan runtime/comm runtime/device/cuda
 only runtime/comm $plan
 only runtime/exec $plan runtime/device runtime/comm
+only runtime/decode $plan runtime/device runtime/comm runtime/exec
 only runtime/documents runtime/base
 only runtime/tokenize runtime/base runtime/documents runtime/tokenizer runtime/data
 only runtime/data $plan runtime/interchange runtime/documents # safetensors: records
 only runtime/tokenizer runtime/base
+only runtime/evaluate $plan runtime/device runtime/comm runtime/exec runtime/documents runtime/tokenizer
 only runtime/state $plan runtime/comm
-only runtime/interchange $plan runtime/state
+only runtime/interchange $plan runtime/state runtime/tokenizer
 only runtime/checkpoint $plan runtime/state runtime/interchange
 only runtime/train $plan runtime/device runtime/comm runtime/exec runtime/data runtime/state runtime/interchange runtime/checkpoint
 only compiler/ir $plan ops

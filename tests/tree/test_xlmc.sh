@@ -56,7 +56,7 @@ every_command() {
   says out "arena"
   says out "model FLOPs"
   run 0 plan "$m" --preset nano --format json --output "$work/plan.json"
-  grep -q '^  "xlm_plan": 3' "$work/plan.json" || { echo "FAILED: xlmc plan $m --format json"; failed=1; }
+  grep -q '^  "xlm_plan": 4' "$work/plan.json" || { echo "FAILED: xlmc plan $m --format json"; failed=1; }
   run 3 plan "$m" --preset nano --memory-limit 1MiB
   says out "DOES NOT FIT"
   says err "fits"
@@ -207,7 +207,14 @@ wrong 'text, program, json, report-json or html' plan models/llama.xlm --format 
 wrong 'dot, svg, html, json or text' graph models/llama.xlm --format png
 wrong 'model, train, partition and plan' graph models/llama.xlm --level all
 wrong 'is no size' plan models/llama.xlm --memory-limit lots
+for program in prefill decode; do
+  decoding=(models/mamba2.xlm --preset nano --layers 2 --pp 2 --tp 2 --program $program --check)
+  for pass in incremental simplify,2; do run 0 dump "${decoding[@]}" --after $pass; done
+  for pass in partition pipeline fuse overlap; do run 0 dump "${decoding[@]}" --after $pass --stage 1; done
+done
 wrong 'does not run that many times' dump models/llama.xlm --preset nano --after fuse,3
+wrong "the programs of a plan are train, eval, prefill, decode" dump models/llama.xlm --preset nano --program decoding
+wrong 'chunk is for --after incremental, or --program prefill' dump models/llama.xlm --preset nano --after fuse --chunk 3
 wrong "write PASS, or PASS,2" dump models/llama.xlm --preset nano --after fuse,x
 wrong '--rank goes with dump --after partition or later' dump models/llama.xlm --preset nano --after simplify --rank 1
 wrong 'did you mean `fuse`?' dump models/llama.xlm --after fusse

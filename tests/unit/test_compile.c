@@ -82,9 +82,12 @@ enum {
 static const struct {
   const char *after;
   uint32_t properties; // of the training step, cut into two stages of two ranks
+  bool decodes;        // of decoding, in one stage
 } stops[] = {{"elaborate", 0},
              {"lora", 0},
              {"simplify", XLM_SIMPLIFIED},
+             {"incremental", 0, true},
+             {"stack_products", XLM_SIMPLIFIED, true},
              {"global_batch", XLM_COUNTED},
              {"eval_weights", XLM_COUNTED}, // of evaluation
              {"differentiate", STEP},
@@ -116,7 +119,8 @@ static const char staged[] = "model m\n"
                              "  h = relu(h * w)\n"
                              "}\n"
                              "param top[hidden, wide] ~ normal(1)\n"
-                             "loss mean(h @ top)\n";
+                             "loss mean(h @ top)\n"
+                             "output h\n";
 
 static xlm_compile_options two_stages(void) {
   xlm_compile_options o = xlm_compile_defaults();
@@ -129,13 +133,21 @@ static xlm_compile_options two_stages(void) {
   return o;
 }
 
+static xlm_compile_options decoding(void) {
+  xlm_compile_options o = two_stages();
+  o.mesh = (xlm_mesh){.n = 1, .axis = {"tp"}, .size = {2}};
+  o.programs = XLM_WITH_DECODE;
+  o.settings.training = false;
+  return o;
+}
+
 static void every_pass_can_be_looked_at(void **state) {
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
   const xlm_source *source = xlm_source_new(a, "model.xlm", staged, strlen(staged));
   bool seen[XLM_PASS_COUNT] = {true};
   for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
-    xlm_compile_options o = two_stages();
+    xlm_compile_options o = stops[i].decodes ? decoding() : two_stages();
     const xlm_graph *g = NULL;
     xlm_diags d;
     xlm_diags_init(&d, a, source);
@@ -147,22 +159,30 @@ static void every_pass_can_be_looked_at(void **state) {
   xlm_arena_free(a);
 }
 
+static bool decodes(xlm_pass_id p) {
+  for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
+    if (stops[i].decodes && !strcmp(stops[i].after, xlm_pass_table[p].name)) return true;
+  return false;
+}
+
 static void every_pass_is_timed(void **state) {
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
   const xlm_source *source = xlm_source_new(a, "model.xlm", staged, strlen(staged));
-  xlm_compile_options o = two_stages();
-  xlm_times times = {0};
+  xlm_compile_options o = two_stages(), one = decoding();
+  xlm_times times = {0}, of_decoding = {0};
   xlm_diags d;
   xlm_diags_init(&d, a, source);
-  o.times = &times;
+  o.times = &times, one.times = &of_decoding;
   assert_non_null(xlm_compile(a, source, &o, &d, NULL, NULL).plan);
+  assert_non_null(xlm_compile(a, source, &one, &d, NULL, NULL).plan);
   for (int p = XLM_PASS_END + 1; p < XLM_PASS_COUNT; p++) {
     int i = 0;
-    while (i < times.n && strcmp(times.at[i].name, xlm_pass_table[p].name)) i++;
-    assert_true(i < times.n && times.at[i].runs > 0 && times.at[i].nodes > 0);
+    const xlm_times *t = decodes((xlm_pass_id)p) ? &of_decoding : &times;
+    while (i < t->n && strcmp(t->at[i].name, xlm_pass_table[p].name)) i++;
+    assert_true(i < t->n && t->at[i].runs > 0 && t->at[i].nodes > 0);
     // two programs, two stages; ranks of a stage share their plan
-    if (xlm_pass_table[p].per_rank) assert_int_equal(times.at[i].runs, 4);
+    if (xlm_pass_table[p].per_rank) assert_int_equal(t->at[i].runs, 4);
   }
   xlm_arena_free(a);
 }

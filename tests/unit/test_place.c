@@ -47,7 +47,8 @@ static xlm_rank_plan *lowered(const xlm_graph *train, const xlm_graph *eval, int
   xlm_rank_plan *p;
   xlm_error err;
   xlm_span at;
-  if (xlm_lower(s.g->arena, train, eval, &o, &p, &at, &err) != XLM_OK) fail_msg("%s", err.text);
+  const xlm_graph *graphs[XLM_PROGRAMS] = {[XLM_PROGRAM_TRAIN] = train, [XLM_PROGRAM_EVAL] = eval};
+  if (xlm_lower(s.g->arena, graphs, &o, &p, &at, &err) != XLM_OK) fail_msg("%s", err.text);
   const char *wrong = arena_check(p, s.g->arena);
   if (wrong) fail_msg("%s", wrong);
   return p;
@@ -206,8 +207,8 @@ static void train_and_eval_share_states_and_scratch(void **state) {
   uint64_t a = one->area_bytes[XLM_AREA_TEMP], b = other->area_bytes[XLM_AREA_TEMP];
   assert_int_equal(both->area_bytes[XLM_AREA_TEMP], a > b ? a : b);
   for (uint32_t i = 0; i < both->n_inputs; i++)
-    if (both->inputs[i].role == XLM_INPUT_TOKENS && both->inputs[i].eval_tensor)
-      assert_true(both->inputs[i].tensor != both->inputs[i].eval_tensor);
+    if (both->inputs[i].role == XLM_INPUT_TOKENS && both->inputs[i].tensor[XLM_PROGRAM_EVAL])
+      assert_true(both->inputs[i].tensor[XLM_PROGRAM_TRAIN] != both->inputs[i].tensor[XLM_PROGRAM_EVAL]);
   assert_int_equal(both->n_schedule, 2 * 2 + 1);
 }
 

@@ -16,8 +16,10 @@
 #include "tests/fuzz/mutate_json.h"
 #include "tests/here.h"
 
+enum { STEPS = XLM_WITH_TRAIN | XLM_WITH_EVAL, ALL = STEPS | XLM_WITH_PREFILL | XLM_WITH_DECODE };
+
 static const xlm_plan *make_with(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets,
-                                 const xlm_mesh *mesh, const char *schedule) {
+                                 const xlm_mesh *mesh, const char *schedule, uint32_t programs) {
   const char *path = xlm_arena_printf(a, "%s/models/%s.xlm", XLM_SOURCE_DIR, model);
   xlm_map text;
   xlm_error err;
@@ -33,6 +35,7 @@ static const xlm_plan *make_with(xlm_arena *a, const char *model, const xlm_set 
   o.train.microbatches = 2;
   o.mesh = *mesh;
   o.schedule = schedule;
+  o.programs = programs, o.chunk = 16;
   plan_for_here(&o, "cpu", 1);
   xlm_diags d;
   xlm_diags_init(&d, a, source);
@@ -42,7 +45,7 @@ static const xlm_plan *make_with(xlm_arena *a, const char *model, const xlm_set 
 }
 
 static const xlm_plan *make_plan(xlm_arena *a, const char *model, const xlm_set *sets, int n_sets) {
-  return make_with(a, model, sets, n_sets, &(xlm_mesh){0}, "1f1b");
+  return make_with(a, model, sets, n_sets, &(xlm_mesh){0}, "1f1b", STEPS);
 }
 
 static xlm_text print(xlm_arena *a, const xlm_plan *p) {
@@ -56,7 +59,7 @@ static void test_round_trip(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
     xlm_arena *a = xlm_arena_new(0);
-    const xlm_plan *p = make_plan(a, models[i], NULL, 0), *again = NULL;
+    const xlm_plan *p = make_with(a, models[i], NULL, 0, &(xlm_mesh){0}, "1f1b", ALL), *again = NULL;
     xlm_text first = print(a, p);
     xlm_error err = {0};
     if (xlm_plan_read_json(a, first.data, first.n, &again, &err) != XLM_OK)
@@ -91,8 +94,8 @@ static const xlm_dim_info *split_seq(const xlm_plan *p) {
 static void test_split_dimensions(void **state) { // over cp, from both ends: in two runs
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
-  const xlm_plan *p =
-                     make_with(a, "llama", NULL, 0, &(xlm_mesh){.n = 1, .axis = {"cp"}, .size = {3}}, "1f1b"),
+  const xlm_plan *p = make_with(a, "llama", NULL, 0, &(xlm_mesh){.n = 1, .axis = {"cp"}, .size = {3}}, "1f1b",
+                                STEPS),
                  *again = NULL;
   xlm_text text = print(a, p);
   assert_int_equal(xlm_plan_read_json(a, text.data, text.n, &again, NULL), XLM_OK);
@@ -118,10 +121,9 @@ static xlm_status read_text(const char *text, size_t n, xlm_error *err) {
 }
 
 static void test_numbers_out_of_range(void **state) {
-  static const char *const keys[] = {"xlm_plan",     "batch",  "threads",   "arena_bytes",  "peak_instr",
-                                     "eval_segment", "size",   "tensor",    "eval_tensor",  "area",
-                                     "bytes",        "offset", "workspace", "workspace_at", "segment",
-                                     "first",        "n",      "view_of"};
+  static const char *const keys[] = {
+      "xlm_plan", "batch", "threads", "arena_bytes", "peak_instr",   "eval",    "size",  "tensor", "train",
+      "area",     "bytes", "offset",  "workspace",   "workspace_at", "segment", "first", "n",      "view_of"};
   (void)state;
   xlm_arena *a = xlm_arena_new(0);
   xlm_text t = print(a, make_plan(a, "llama", small, N_SMALL));
@@ -159,7 +161,7 @@ static void test_slots_out_of_range(void **state) {
   static const xlm_set two[] = {{"layers", "2"}, {"hidden", "8"}, {"heads", "2"},
                                 {"ffn", "8"},    {"seq", "8"},    {"vocab", "16"}};
   xlm_mesh mesh = {.n = 1, .axis = {"pp"}, .size = {2}};
-  xlm_text t = print(a, make_with(a, "llama", two, 6, &mesh, "zb-h1"));
+  xlm_text t = print(a, make_with(a, "llama", two, 6, &mesh, "zb-h1", STEPS));
   const xlm_plan *again;
   xlm_error err = {0};
   assert_int_equal(xlm_plan_read_json(a, t.data, t.n, &again, &err), XLM_OK);

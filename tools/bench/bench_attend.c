@@ -1,5 +1,6 @@
-// Measures attention: GFLOP/s of attend and attend_bwd over the visible half of causal attention. usage:
-// bench_attend [threads] [f32 | bf16] [shape]
+// Measures attention: GFLOP/s of attend and attend_bwd over the visible half of causal attention, and GB/s of
+// the caches that one query per sequence reads in decoding. usage: bench_attend [threads] [f32 | bf16]
+// [shape]
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,73 @@ static void bench(const bench_shape *s, xlm_dtype dtype, xlm_device *device) {
   for (int i = 0; i < TENSORS; i++) free(data[i]);
 }
 
+// ---- decoding: one query per sequence, over full caches
+
+typedef struct decode_shape {
+  const char *name;
+  int64_t batch, heads, kv_heads, head, past;
+} decode_shape;
+
+static const decode_shape decodes[] = {{"decode 124M", 1, 12, 12, 64, 1024},
+                                       {"decode 124M x 8", 8, 12, 12, 64, 1024},
+                                       {"decode grouped", 1, 32, 8, 64, 8192},
+                                       {"decode one head", 1, 16, 1, 128, 8192}};
+
+static int by_key(const void *a, const void *b) {
+  return (int)((const xlm_attr *)a)->key - (int)((const xlm_attr *)b)->key;
+}
+
+static void bench_decode(const decode_shape *s, xlm_dtype dtype, xlm_device *device) {
+  enum { D_BATCH = 1, D_CHUNK, D_HEADS, D_KV, D_HEAD, D_PAST, D_DIMS };
+  enum { D_Q, D_K, D_V, D_PAST_K, D_PAST_V, D_START, D_OUT, D_LSE, D_TENSORS };
+  int64_t sizes[] = {0, s->batch, 1, s->heads, s->kv_heads, s->head, s->past};
+  static const char *const names[] = {"", "batch", "chunk", "heads", "kv_heads", "head", "past"};
+  static const xlm_dim shape[D_TENSORS][4] = {
+      [D_Q] = {D_BATCH, D_CHUNK, D_HEADS, D_HEAD},   [D_K] = {D_BATCH, D_CHUNK, D_KV, D_HEAD},
+      [D_V] = {D_BATCH, D_CHUNK, D_KV, D_HEAD},      [D_PAST_K] = {D_BATCH, D_PAST, D_KV, D_HEAD},
+      [D_PAST_V] = {D_BATCH, D_PAST, D_KV, D_HEAD},  [D_START] = {D_BATCH},
+      [D_OUT] = {D_BATCH, D_CHUNK, D_HEADS, D_HEAD}, [D_LSE] = {D_BATCH, D_CHUNK, D_HEADS}};
+  static const uint8_t rank[D_TENSORS] = {4, 4, 4, 4, 4, 1, 4, 3};
+  xlm_dim_info dims[D_DIMS] = {{0}};
+  xlm_type types[D_TENSORS];
+  void *data[D_TENSORS];
+  for (int i = 1; i < D_DIMS; i++) dims[i] = (xlm_dim_info){names[i], sizes[i], sizes[i], 0, 0, false};
+  for (int i = 0; i < D_TENSORS; i++) {
+    types[i] = (xlm_type){.dtype = i == D_START ? XLM_I32 : i == D_LSE ? XLM_F32 : dtype, .rank = rank[i]};
+    memcpy(types[i].dim, shape[i], sizeof shape[i]);
+    data[i] = bench_filled(types[i].dtype, xlm_type_elements(&types[i], dims), -0.5f, 0.5f);
+  }
+  for (int64_t i = 0; i < s->batch; i++) ((int32_t *)data[D_START])[i] = (int32_t)s->past - 1;
+  static const int64_t given[] = {XLM_OPERAND_PAST_K, XLM_OPERAND_PAST_V, XLM_OPERAND_START};
+  xlm_attr attrs[] = {{.key = XLM_A_seq, .n = 1, .dims = {D_CHUNK}},
+                      {.key = XLM_A_kv_seq, .n = 1, .dims = {D_CHUNK}},
+                      {.key = XLM_A_past, .n = 1, .dims = {D_PAST}},
+                      {.key = XLM_A_heads, .n = 1, .dims = {D_HEADS}},
+                      {.key = XLM_A_kv_heads, .n = 1, .dims = {D_KV}},
+                      {.key = XLM_A_feature, .n = 1, .dims = {D_HEAD}},
+                      {.key = XLM_A_causal, .i = 1},
+                      {.key = XLM_A_scale, .f = 1 / sqrt((double)s->head)},
+                      {.key = XLM_A_operands, .n = 3, .ints = given}};
+  qsort(attrs, sizeof attrs / sizeof *attrs, sizeof *attrs, by_key);
+  size_t bytes;
+  bench_op x = {XLM_OP_ATTEND,
+                attrs,
+                sizeof attrs / sizeof *attrs,
+                dims,
+                types,
+                data,
+                (int[]){D_Q, D_K, D_V, D_PAST_K, D_PAST_V, D_START},
+                (int[]){D_OUT, D_LSE},
+                6,
+                2};
+  double seconds = bench_time(&x, 40, device, &bytes);
+  double read = 2 * (double)xlm_type_bytes(&types[D_PAST_K], dims);
+  printf("%-16s %3lld x %5lld x %2lld of %2lld x %3lld  %8.3f ms %6.1f GB/s\n", s->name, (long long)s->batch,
+         (long long)s->past, (long long)s->heads, (long long)s->kv_heads, (long long)s->head, seconds * 1e3,
+         read * 1e-9 / seconds);
+  for (int i = 0; i < D_TENSORS; i++) free(data[i]);
+}
+
 int main(int argc, char **argv) {
   int threads = argc > 1 ? atoi(argv[1]) : 1;
   xlm_dtype dtype = argc > 2 && !strcmp(argv[2], "bf16") ? XLM_BF16 : XLM_F32;
@@ -66,6 +134,8 @@ int main(int argc, char **argv) {
          threads);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     if (argc <= 3 || !strcmp(argv[3], shapes[i].name)) bench(&shapes[i], dtype, device);
+  for (size_t i = 0; i < sizeof decodes / sizeof *decodes; i++)
+    if (argc <= 3 || !strcmp(argv[3], decodes[i].name)) bench_decode(&decodes[i], dtype, device);
   xlm_device_cpu.close(device);
   return 0;
 }

@@ -5,11 +5,11 @@
 // after a product, and sleeping cores wake slowly, so each turn begins with a pause and untimed products.
 // oneDNN gets plain row-major or transposed operands; for products that are not one plain matrix product
 // (experts, split dimensions) it gets the closest equivalent: a loop over experts, or dense operands of the
-// same sizes. "B GB/s" is the rate at which B is read, which matters for few rows.
+// same sizes. "B GB/s" is the rate at which B is read, which matters for few rows. One thread each is timed
+// by processor time, which excludes other programs.
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,7 +17,7 @@
 
 #include "ops/cpu/gemm/gemm.h"
 #include "ops/cpu/isa.h"
-#include "runtime/base/clock.h"
+#include "tools/bench/bench_op.h"
 
 enum { TURNS = 7, PAUSE_US = 5000 };
 static const double warm_seconds = 0.008, turn_seconds = 0.02;
@@ -283,9 +283,10 @@ static void run_theirs(contest *c) {
 
 // Seconds per product, over as many products as fit in the time.
 static double repeat(void (*run)(contest *), contest *c, double least) {
-  double begin = xlm_clock_seconds(), spent = 0;
+  bool alone = xlm_pool_size(c->pool) == 1;
+  double begin = bench_now(alone), spent = 0;
   int n = 0;
-  for (; spent < least; spent = xlm_clock_seconds() - begin, n++) run(c);
+  for (; spent < least; spent = bench_now(alone) - begin, n++) run(c);
   return spent / n;
 }
 

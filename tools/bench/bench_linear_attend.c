@@ -1,6 +1,7 @@
-// Measures linear attention at the sizes of Mamba-2 130M, for sequences up to 8,192: time and workspace
-// should grow as the sequence does. Operations are counted as in ops/linear_attend.c. usage:
-// bench_linear_attend [threads] [f32 | bf16]
+// Measures linear attention at the sizes of Mamba-2 130M, with decays per head or per channel of the keys,
+// for sequences up to 8,192: time and workspace should grow as the sequence does. Operations are counted as
+// in ops/linear_attend.c for decays per head. usage: bench_linear_attend [threads] [f32 | bf16] [heads |
+// channels]
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static double time_op(xlm_op_id op, const xlm_dim_info *dims, const xlm_type *ty
   return bench_time(&x, 5, device, bytes);
 }
 
-static void bench(int64_t seq, xlm_dtype dtype, xlm_device *device) {
+static void bench(int64_t seq, xlm_dtype dtype, bool channels, xlm_device *device) {
   enum { CHUNK = 64 };
   xlm_dim_info dims[DIMS] = {{0},
                              {"batch", 1, 1, 0, 0, false},
@@ -34,6 +35,7 @@ static void bench(int64_t seq, xlm_dtype dtype, xlm_device *device) {
     types[i] = (xlm_type){
         .dtype = decay ? XLM_F32 : dtype, .rank = keys || decay ? 3 : 4, .dim = {BATCH, SEQ, HEADS, HEAD}};
     if (keys) types[i].dim[2] = STATE;
+    if (decay && channels) types[i].dim[types[i].rank++] = STATE;
     data[i] = bench_filled(types[i].dtype, xlm_type_elements(&types[i], dims), -0.5f, decay ? 0 : 0.5f);
   }
   double values = (double)seq * 24 * 64, keys = (double)seq * 128;
@@ -55,13 +57,14 @@ static void bench(int64_t seq, xlm_dtype dtype, xlm_device *device) {
 int main(int argc, char **argv) {
   int threads = argc > 1 ? atoi(argv[1]) : 1;
   xlm_dtype dtype = argc > 2 && !strcmp(argv[2], "bf16") ? XLM_BF16 : XLM_F32;
+  bool channels = argc > 3 && !strcmp(argv[3], "channels");
   xlm_device *device;
   xlm_error err;
   if (xlm_device_cpu.open(&(xlm_device_options){.threads = threads}, &device, &err) != XLM_OK)
     return fprintf(stderr, "%s\n", err.text), 2;
-  printf("linear attention, %s, %d threads, 24 heads of 64, states of 128 x 64\n", xlm_dtype_name(dtype),
-         threads);
-  for (int64_t seq = 1024; seq <= 8192; seq *= 2) bench(seq, dtype, device);
+  printf("linear attention, %s, %d threads, 24 heads of 64, states of 128 x 64, decays per %s\n",
+         xlm_dtype_name(dtype), threads, channels ? "channel" : "head");
+  for (int64_t seq = 1024; seq <= 8192; seq *= 2) bench(seq, dtype, channels, device);
   xlm_device_cpu.close(device);
   return 0;
 }

@@ -4,16 +4,17 @@
 # meets all alike; the table has the medians over the rounds of tokens/s, of the ratio to the fastest peer of the same
 # round, and of the peak memory of the processes.
 #
-#   tools/bench/peers.sh BUILD [--rounds N] [--threads N] [--python PYTHON] [--only PATTERN] [--steps N]
+#   tools/bench/peers.sh BUILD [--rounds N] [--threads N] [--python PYTHON] [--only PATTERN] [--steps N] [--isa avx2]
 #
 # PYTHON has torch and jax (pip install torch jax); one that is missing is left out of the table. --threads also
-# binds the process to as many processors, because JAX takes all that it may run on.
+# binds the process to as many processors, because JAX takes all that it may run on. --isa avx2: all programs do
+# without AVX-512, as on a processor that has none.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 models=$(realpath --relative-to=. "$here/../../models")
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 1; }
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 1; }
 [ $# -ge 1 ] && [ -x "$1/xlmrun" ] || usage
-build=$1 rounds=5 threads=2 python=python3 only=. steps=10
+build=$1 rounds=5 threads=2 python=python3 only=. steps=10 isa=
 shift
 while [ $# -gt 1 ]; do
   case $1 in
@@ -22,6 +23,7 @@ while [ $# -gt 1 ]; do
   --python) python=$2 ;;
   --only) only=$2 ;;
   --steps) steps=$2 ;;
+  --isa) isa=$2; [ "$isa" = avx2 ] || usage ;;
   *) usage ;;
   esac
   shift 2
@@ -33,7 +35,12 @@ if has torch; then peers+=(eager compile); else echo "peers.sh: $python has no t
 if has jax; then peers+=(jax); else echo "peers.sh: $python has no jax" >&2; fi
 [ ${#peers[@]} -gt 0 ] || exit 1
 dtypes=(f32)
-grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo && dtypes+=(bf16)
+if [ -n "$isa" ]; then
+  export XLM_CPU_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+  export XLA_FLAGS="${XLA_FLAGS:-} --xla_cpu_max_isa=AVX2"
+elif grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then
+  dtypes+=(bf16)
+fi
 log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 cpus=$(nproc --all)
@@ -63,7 +70,7 @@ one() {
 
 median() { sort -n | awk '{ r[NR] = $1 } END { m = NR % 2 ? r[(NR + 1) / 2] : (r[NR / 2] + r[NR / 2 + 1]) / 2; print m }'; }
 
-grep -m 1 'model name' /proc/cpuinfo | sed "s/.*: /CPU: /; s/\$/, $threads threads, $rounds rounds/"
+grep -m 1 'model name' /proc/cpuinfo | sed "s/.*: /CPU: /; s/\$/${isa:+ with $isa alone}, $threads threads, $rounds rounds/"
 "$python" -c 'import importlib.metadata as m
 for p in ("torch", "jax"):
     try: print(p, m.version(p), end="  ")

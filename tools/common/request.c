@@ -175,7 +175,6 @@ static xlm_status read_pipeline(xlm_run_settings *s, xlm_compile_options *o, xlm
   size_t n = strlen(name);
   o->schedule = name;
   o->chunks = (int)xlm_setting_int(s, XLM_SET_chunks);
-  if (!o->chunks) o->chunks = strcmp(name, "interleaved") ? 1 : 2;
   if (n > 4 && !strcmp(name + n - 4, ".csv")) XLM_TRY(read_csv(s, name, o, err));
   return read_rounds(s, o, err);
 }
@@ -208,7 +207,7 @@ int xlm_request_public_names(const xlm_run_settings *s, const xlm_source *source
   return public_names(s, parse(s, source), out);
 }
 
-xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,
+xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, uint32_t programs,
                                int64_t batch, xlm_compile_options *o, xlm_error *err) {
   const xlm_ast *ast = source ? parse(s, source) : NULL;
   int64_t microbatches = 1;
@@ -227,7 +226,7 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
   o->settings.batch = batch;
   o->settings.seq = xlm_setting_int(s, XLM_SET_seq_length);
   o->settings.dtype = !strcmp(xlm_setting_text(s, XLM_SET_dtype), "bf16") ? XLM_BF16 : XLM_F32;
-  o->settings.training = with_train;
+  o->settings.training = programs & XLM_WITH_TRAIN;
   o->train = train_options(s, microbatches);
   XLM_TRY(xlm_request_groups(s, &o->train.groups, &o->train.n_groups, err));
   XLM_TRY(xlm_request_lora(s, &o->train.lora, &o->train.n_lora, err));
@@ -236,8 +235,9 @@ xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bo
       o->recompute = recompute_modes[i].mode;
   o->loss_chunks = (int)xlm_setting_int(s, XLM_SET_loss_chunks);
   if (o->recompute == XLM_RECOMPUTE_AUTO) o->memory_limit = xlm_request_memory(s, NULL, xlm_mesh_ranks(&o->mesh));
-  o->with_train = with_train;
-  o->with_eval = with_eval;
+  o->programs = programs;
+  o->with_samples = xlm_setting_int(s, XLM_SET_sample_interval) > 0;
+  o->chunk = xlm_setting_int(s, XLM_SET_prefill_chunk);
   o->zero = (int)xlm_setting_int(s, XLM_SET_zero);
   o->reduce_each = !strcmp(xlm_setting_text(s, XLM_SET_reduce_gradients), "microbatch");
   XLM_TRY(xlm_request_target(s, NULL, xlm_mesh_ranks(&o->mesh), o, err));

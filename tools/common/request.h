@@ -59,7 +59,7 @@ xlm_status xlm_request_target(const xlm_run_settings *s, const xlm_cluster *clus
 // names of the model's dims. batch > 0: one microbatch of that many samples per data-parallel rank,
 // overriding the settings. Threads are those of this process, shared by the ranks of the mesh; with one rank
 // per process the caller must set the target's threads itself.
-xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, bool with_train, bool with_eval,
+xlm_status xlm_request_options(xlm_run_settings *s, const xlm_source *source, uint32_t programs,
                                int64_t batch, xlm_compile_options *out, xlm_error *err) XLM_MUST_CHECK;
 
 // The cluster with this name (clusters/NAME.yaml, here, beside the models or shipped) or in this file.

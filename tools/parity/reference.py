@@ -5,7 +5,7 @@ the initial weights (every 61st) and the losses of ten AdamW steps as xlm takes 
 folder that save_pretrained writes has the tensors of ours.
 
 What transformers lacks is in MODEL.py beside this file, any of: `load(path)`, of a model it does not have,
-which is called and answers as one of its own, and its `DECAY`; `ahead(config)`, how many tokens after the targets training reads, and
+which is called and answers as one of its own, and its `DECAY` (also that of MODEL_VARIANT); `ahead(config)`, how many tokens after the targets training reads, and
 `before_load(config)`; `Training(model)`, which has further `parameters`, adds `loss(tokens, targets, later)` to that of
 the logits, and is called `after_step()`; `is_extra(name, config)`: is a tensor one that save_pretrained leaves out?"""
 import importlib, pathlib, sys, torch, transformers
@@ -39,7 +39,13 @@ def inputs_of(fields):  # what the model is called with, the targets, and the to
 fields = samples("train")
 auto = (transformers.AutoModelForSeq2SeqLM if "source" in fields else
         transformers.AutoModelForImageClassification if "image" in fields else transformers.AutoModelForCausalLM)
-own = importlib.import_module(model_name) if pathlib.Path(__file__).with_name(f"{model_name}.py").exists() else None
+
+def module(name):
+    return importlib.import_module(name) if pathlib.Path(__file__).with_name(f"{name}.py").exists() else None
+
+own = module(model_name)
+base = module(model_name.split("_")[0])
+if own is None and hasattr(base, "load"): own = base  # plt_query is plt with other settings
 if hasattr(own, "load"):
     model, DECAY = own.load(path), getattr(own, "DECAY", DECAY)
 else:

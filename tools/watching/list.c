@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/base/file.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/folder.h"
 
@@ -101,7 +102,8 @@ static xlm_status add_folder(xlm_arena *a, const char *dir, int depth, xlm_run_l
 static xlm_status add_below(xlm_arena *a, const char *dir, int depth, xlm_run_list *out, xlm_error *err) {
   struct dirent **list;
   int n = scandir(dir, &list, NULL, alphasort);
-  if (n < 0) return xlm_fail(err, XLM_USER, "cannot read the folder '%s': %s", dir, strerror(errno));
+  if (n < 0)
+    return xlm_fail(err, xlm_file_kind(errno), "cannot read the folder '%s': %s", dir, strerror(errno));
   const char **names = XLM_NEW_N(a, const char *, n + 1); // the library's list goes before anything can fail
   int folders = 0;
   for (int i = 0; i < n; i++) {

@@ -99,24 +99,13 @@ static void put_run(xlm_json *j, const xlm_run *r, const char *name) {
 
 // ---- the page ----
 
-static void put_escaped(xlm_text *t, const char *s) {
-  for (; *s; s++) {
-    if (*s == '<')
-      xlm_text_add(t, "&lt;");
-    else if (*s == '&')
-      xlm_text_add(t, "&amp;");
-    else
-      xlm_text_addn(t, s, 1);
-  }
-}
-
 void xlm_report_page(xlm_run *const *runs, int n, const char *title, xlm_text *t) {
   xlm_json j;
   bool short_names = names_differ(runs, n);
   xlm_text_add(t, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
                   "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
-  put_escaped(t, title);
+  xlm_text_add_html(t, title);
   xlm_text_printf(t, "</title>\n<style>\n%s</style>\n</head>\n<body>\n", xlm_report_style);
   xlm_text_add(t, "<noscript>This page draws itself with a script; its data is JSON in the page.</noscript>\n"
                   "<script type=\"application/json\" id=\"data\">");

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/base/file.h"
 #include "runtime/base/json_parse.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/lock.h"
@@ -100,7 +101,7 @@ xlm_status xlm_run_update(xlm_run *r, bool *changed, xlm_error *err) {
     XLM_TRY(xlm_card_read(r->arena, r->folder, &r->card, &r->has_card, err));
   if (stat(r->metrics, &st) || !S_ISREG(st.st_mode)) return XLM_OK; // not yet, or a pipe
   int fd = open(r->metrics, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return xlm_fail(err, XLM_USER, "cannot read '%s': %s", r->metrics, strerror(errno));
+  if (fd < 0) return xlm_fail(err, xlm_file_kind(errno), "cannot read '%s': %s", r->metrics, strerror(errno));
   if ((uint64_t)st.st_size < r->read) forget(r), *changed = true;
   xlm_status s = read_on(r, fd, changed, err);
   close(fd);

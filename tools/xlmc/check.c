@@ -32,7 +32,7 @@ static int check(xlmc_job *j) {
   if (j->flags.format && !json && strcmp(format, "text") != 0)
     return xlmc_fail(j, xlm_fail(&j->err, XLM_USER, "--format %s: a check comes as text or json", format));
   j->diags_are_output = json;
-  bool ok = xlmc_compile(j, false, true, "simplify", &g, &c);
+  bool ok = xlmc_compile(j, XLM_WITH_EVAL, "simplify", &g, &c);
   if (!ok && !(json && j->diags.errors)) return XLMC_USER;
   xlm_text t = xlm_text_new(j->arena);
   if (json)

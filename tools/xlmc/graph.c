@@ -97,7 +97,8 @@ static int find_format(const xlmc_job *j) {
 
 static int show(xlmc_job *j, int level, int format) {
   xlm_compile_options o;
-  xlm_status s = xlm_request_options(j->settings, j->source, levels[level].train, true, 0, &o, &j->err);
+  xlm_status s = xlm_request_options(
+      j->settings, j->source, XLM_WITH_EVAL | (levels[level].train ? XLM_WITH_TRAIN : 0), 0, &o, &j->err);
   if (s == XLM_OK) s = xlmc_find_rank(j, levels[level].of_rank, "--level partition or plan", &o);
   if (s != XLM_OK) return xlmc_fail(j, s);
   const xlm_graph *g = NULL;

@@ -31,6 +31,7 @@ static const own_flag own[] = {
     {"--output", offsetof(xlmc_flags, output), 't'},
     {"--only", offsetof(xlmc_flags, only), 't'},
     {"--depth", offsetof(xlmc_flags, depth), 'i'},
+    {"--chunk", offsetof(xlmc_flags, chunk), 'i'},
     {"--write", offsetof(xlmc_flags, write), 'b'},
     {"--check", offsetof(xlmc_flags, check), 'b'},
     {"--open", offsetof(xlmc_flags, open), 'b'},
@@ -43,6 +44,7 @@ static const own_flag own[] = {
     {"--rank", offsetof(xlmc_flags, rank), 't'},
     {"--stage", offsetof(xlmc_flags, stage), 't'},
     {"--pass", offsetof(xlmc_flags, pass), 't'},
+    {"--program", offsetof(xlmc_flags, program), 't'},
     {"--time-passes", offsetof(xlmc_flags, time_passes), 'b'},
 };
 
@@ -104,8 +106,7 @@ static xlm_status missing_model(xlmc_job *j, const char *path) {
   if (why == ENOENT && !strpbrk(path, "/."))
     return xlm_fail(&j->err, XLM_USER, "there is no model `%s`, neither here nor among the shipped ones: %s",
                     path, xlm_shipped_models(j->arena));
-  bool mistaken = why == ENOENT || why == ENOTDIR || why == EACCES || why == ENAMETOOLONG || why == ELOOP;
-  return xlm_fail(&j->err, mistaken ? XLM_USER : XLM_ENV, "cannot read `%s`: %s", path, strerror(why));
+  return xlm_fail(&j->err, xlm_file_kind(why), "cannot read `%s`: %s", path, strerror(why));
 }
 
 // Reads everything. On failure errno has the reason.
@@ -134,7 +135,7 @@ static xlm_status read_model(xlmc_job *j, const char *named) {
   close(fd);
   if (!read && why == EISDIR)
     return xlm_fail(&j->err, XLM_USER, "`%s` is a folder; name one model in it", path);
-  if (!read) return xlm_fail(&j->err, XLM_USER, "cannot read `%s`: %s", path, strerror(why));
+  if (!read) return xlm_fail(&j->err, xlm_file_kind(why), "cannot read `%s`: %s", path, strerror(why));
   if (!n && piped) return xlm_fail(&j->err, XLM_USER, "`%s` is a pipe without a writer", path);
   text[n] = 0;
   j->text = text;
@@ -234,10 +235,10 @@ bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *options, const ch
   return xlmc_tell(j) == XLMC_OK;
 }
 
-bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump,
+bool xlmc_compile(xlmc_job *j, uint32_t programs, const char *dump_after, const xlm_graph **dump,
                   xlm_compiled *out) {
   xlm_compile_options o;
-  xlm_status s = xlm_request_options(j->settings, j->source, train, eval, 0, &o, &j->err);
+  xlm_status s = xlm_request_options(j->settings, j->source, programs, 0, &o, &j->err);
   if (s != XLM_OK) {
     xlmc_fail(j, s);
     return false;

@@ -42,7 +42,7 @@ static bool per_rank(const xlm_pass_id *list) {
 
 static xlm_status read_settings(xlmc_job *j, const xlm_graph *g, const xlm_pass_id *list,
                                 xlm_compile_options *o) {
-  XLM_TRY(xlm_request_options(j->settings, g->source, true, false, 0, o, &j->err));
+  XLM_TRY(xlm_request_options(j->settings, g->source, XLM_WITH_TRAIN, 0, o, &j->err));
   if (o->recompute == XLM_RECOMPUTE_AUTO)
     return xlm_fail(&j->err, XLM_USER,
                     "--recompute auto is chosen when a whole run is planned; here say none, marked "

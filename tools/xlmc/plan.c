@@ -15,11 +15,13 @@
 #include "tools/xlmc/xlmc.h"
 
 const char xlmc_plan_usage[] =
-    "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--format text|program|json|report-json|html] "
-    "[--output FILE]\n"
+    "usage: xlmc plan MODEL.xlm [settings] [--cluster FILE] [--program NAME] "
+    "[--format text|program|json|report-json|html] [--output FILE]\n"
     "       xlmc plan MODEL.xlm --auto --devices N [settings] [--cluster FILE]\n"
     "       xlmc plan PLAN.json [--cluster FILE] [--format FORMAT] [--output FILE]\n"
     "  PLAN.json              a plan saved with --format json, verified and shown; its settings are fixed\n"
+    "  --program NAME         train, eval, or of decoding prefill or decode: which program is shown (train); "
+    "of decoding --micro-batch-size is the number of sequences (1), --seq-length their longest\n"
     "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of "
     "time\n"
     "  --format program       every instruction of every rank plan, a line each\n"
@@ -78,21 +80,30 @@ static uint64_t fullest(const xlm_plan *p) {
   return most;
 }
 
+// 1f1b of several parts per stage, as loops make them, is interleaved.
+static const char *schedule_of(const planning *w) {
+  const xlm_rank_plan *r = w->c.plan->rank_plans[0];
+  bool parts = false;
+  if (w->o.schedule_csv) return w->o.schedule_path;
+  for (uint32_t s = 0; s < r->n_segments; s++) parts |= r->segments[s].chunk > 0;
+  return parts && w->o.schedule && !strcmp(w->o.schedule, "1f1b") ? "interleaved" : w->o.schedule;
+}
+
 static void complete(planning *w) {
   w->page.verified = w->c.operations;
   w->page.source = w->j->source;
   w->page.memory_limit = w->limit;
-  w->page.schedule = w->o.schedule_csv ? w->o.schedule_path : w->o.schedule;
+  w->page.schedule = schedule_of(w);
   w->page.cluster = w->cluster;
-  if (w->c.model) // a saved plan has none
+  if (w->c.model && w->page.program == XLM_PROGRAM_TRAIN) // a saved plan has no model
     w->page.updates = xlm_optimizer_table(w->c.model, &w->o.train, w->j->arena, &w->page.n_updates);
-  if (!w->cluster) return;
+  if (!w->cluster || w->page.program != XLM_PROGRAM_TRAIN) return;
   w->estimate = xlm_estimate_plan(w->c.plan, w->cluster, w->j->arena);
   w->page.estimate = &w->estimate;
 }
 
 static void as_text(planning *w, xlm_text *t) {
-  xlm_report_options one = {.memory_limit = w->limit, .with_train = true, .cluster = w->cluster};
+  xlm_report_options one = {.memory_limit = w->limit, .program = w->page.program, .cluster = w->cluster};
   if (w->c.plan->n_ranks > 1) {
     xlm_report_plan_ranks(w->c.plan, &w->page, t);
     return;
@@ -121,7 +132,8 @@ static void as_json(planning *w, xlm_text *t) {
 }
 
 static void as_html(planning *w, xlm_text *t) {
-  xlm_report_html o = {.source = w->j->source,
+  xlm_report_html o = {.program = w->page.program,
+                       .source = w->j->source,
                        .memory_limit = w->limit,
                        .schedule = w->page.schedule,
                        .cluster = w->cluster,
@@ -166,7 +178,7 @@ static int present(planning *w, int format) {
   xlmc_job *j = w->j;
   complete(w);
   bool fits = !w->limit || fullest(w->c.plan) <= w->limit;
-  if (!fits && w->c.model)
+  if (!fits && w->c.model && w->page.program == XLM_PROGRAM_TRAIN)
     w->page.advice = xlm_search_advice(j->arena, j->source, &w->o, w->limit, w->alone, w->cluster);
   xlm_text t = xlm_text_new(j->arena);
   formats[format].write(w, &t);
@@ -215,6 +227,9 @@ static int show_saved(planning *w, int format) {
   if (s == XLM_OK && j->flags.cluster) s = read_cluster(w, j->flags.cluster);
   if (s != XLM_OK) return xlmc_fail(j, s);
   w->c.plan = j->plan;
+  s = xlmc_find_program(j, xlm_plan_main(j->plan->rank_plans[0]), &w->page.program);
+  if (s == XLM_OK) s = xlmc_need_program(j, j->plan, w->page.program);
+  if (s != XLM_OK) return xlmc_fail(j, s);
   w->c.operations = xlm_plan_verify(j->plan, j->arena).operations;
   w->o.mesh = j->plan->mesh;
   w->o.schedule = setting_of(j->plan, XLM_SET_schedule);
@@ -298,7 +313,9 @@ static int find_format(const xlmc_job *j) {
 
 static xlm_status prepare(planning *w) {
   xlmc_job *j = w->j;
-  XLM_TRY(xlm_request_options(j->settings, j->source, true, true, 0, &w->o, &j->err));
+  XLM_TRY(xlmc_find_program(j, XLM_PROGRAM_TRAIN, &w->page.program));
+  XLM_TRY(xlm_request_options(j->settings, j->source, xlmc_programs_with(w->page.program),
+                              xlmc_sequences(j, w->page.program), &w->o, &j->err));
   if (j->flags.cluster) XLM_TRY(read_cluster(w, j->flags.cluster));
   if (j->flags.trace && !j->flags.cluster)
     return xlm_fail(&j->err, XLM_USER, "--trace needs times: give --cluster, too");

@@ -8,8 +8,9 @@
 enum { XLMC_OK = 0, XLMC_USER = 1, XLMC_ENV = 2, XLMC_DOES_NOT_FIT = 3 };
 
 typedef struct xlmc_flags { // xlmc's own flags; all others are settings of the run
-  const char *format, *level, *after, *output, *only, *cluster, *devices, *trace, *rank, *stage, *pass;
-  int depth;
+  const char *format, *level, *after, *output, *only, *cluster, *devices, *trace, *rank, *stage, *pass,
+      *program;
+  int depth, chunk;
   bool write, check, open, each, help, search, time_passes;
 } xlmc_flags;
 
@@ -36,7 +37,7 @@ int xlmc_run(int argc, char *const *argv, const char *usage, int (*command)(xlmc
 int xlmc_tell(xlmc_job *j);
 int xlmc_fail(xlmc_job *j, xlm_status s); // prints err
 // Compiles according to the settings. dump_after: see xlm_compile.
-bool xlmc_compile(xlmc_job *j, bool train, bool eval, const char *dump_after, const xlm_graph **dump,
+bool xlmc_compile(xlmc_job *j, uint32_t programs, const char *dump_after, const xlm_graph **dump,
                   xlm_compiled *out);
 // Compiles with these options.
 bool xlmc_compile_with(xlmc_job *j, const xlm_compile_options *o, const char *dump_after,
@@ -46,6 +47,14 @@ xlm_status xlmc_find_pass(xlmc_job *j, const char *name, size_t n, xlm_pass_id *
 // Finds the rank selected by --rank or --stage; of_rank: does the graph at `where` belong to a rank?
 xlm_status xlmc_find_rank(xlmc_job *j, bool of_rank, const char *where,
                           xlm_compile_options *o) XLM_MUST_CHECK;
+// The program that --program names, or `unset`.
+xlm_status xlmc_find_program(xlmc_job *j, xlm_program_id unset, xlm_program_id *out) XLM_MUST_CHECK;
+// The programs of the plan in which it is shown, a set of XLM_WITH_..: training is evaluated, and decoding
+// begins with a prefill.
+uint32_t xlmc_programs_with(xlm_program_id p);
+// The sequences that a data-parallel rank decodes at once; 0: as training has it (xlm_request_options).
+int64_t xlmc_sequences(const xlmc_job *j, xlm_program_id p);
+xlm_status xlmc_need_program(xlmc_job *j, const xlm_plan *plan, xlm_program_id p) XLM_MUST_CHECK;
 // The ending of --output, as "html"; "" if there is none.
 const char *xlmc_output_ending(const xlmc_job *j);
 int xlmc_print(xlmc_job *j, const char *text, size_t n); // to --output or stdout

@@ -192,7 +192,7 @@ static xlm_status bench(session *s) {
   const char *model;
   XLM_TRY(session_named(s, &model));
   XLM_TRY(session_read_model(s, model));
-  XLM_TRY(session_compile(s, true, false, 0));
+  XLM_TRY(session_compile(s, XLM_WITH_TRAIN, 0));
   XLM_TRY(corpus_synthetic(s, 1000, 0, 1, &data));
   xlm_status status = run(s, data);
   xlm_data_close(data);

@@ -6,13 +6,17 @@
 
 #include "runtime/train/feed.h"
 #include "runtime/train/watch.h"
+#include "tools/xlmrun/eval_tasks.h"
 #include "tools/xlmrun/run_tokenizer.h"
 #include "tools/xlmrun/weights.h"
 
 const char command_eval_usage[] = "usage: xlmrun eval [CHECKPOINT] [--data FILE...] [flags]\n"
                             "       xlmrun eval MODEL.xlm --init-from WEIGHTS --data FILE... [flags]\n"
-                            "       xlmrun eval PLAN.json --init-from WEIGHTS --data FILE... [flags]\n\n"
-                            "Without --data: the part of the training data that was held out.";
+                            "       xlmrun eval PLAN.json --init-from WEIGHTS --data FILE... [flags]\n"
+                            "       xlmrun eval [CHECKPOINT] --tasks TASK,.. --task-data DIR [flags]\n"
+                            "       xlmrun eval --tasks list\n\n"
+                            "Without --data: the part of the training data that was held out. With --tasks: questions of\n"
+                            "published data sets, with the numbers of lm-evaluation-harness (docs/evaluation.md).";
 
 // Files given now are evaluated entirely; those the checkpoint was trained on, only in their held-out part.
 static xlm_status use_all_of_data(session *s) {
@@ -54,7 +58,7 @@ static void show(session *s, double loss, int64_t tokens, int64_t bytes) {
 static xlm_status show_result(session *s, const corpus *c, double loss, int64_t tokens) {
   xlm_tokenizer *t = NULL;
   int64_t bytes = 0;
-  if (!xlm_data_has_records(c->valid.part.data)) XLM_TRY(run_tokenizer_open(s, &t));
+  if (!xlm_data_has_records(c->valid.part.data)) XLM_TRY(run_tokenizer_open(s, NULL, &t));
   xlm_status status = t ? count_bytes(s, c, t, tokens / c->valid.seq, &bytes) : XLM_OK;
   xlm_tokenizer_close(t);
   if (status == XLM_OK) show(s, loss, tokens, bytes);
@@ -86,13 +90,29 @@ static xlm_status evaluate(session *s, const corpus *c) {
   return status == XLM_OK ? show_result(s, c, loss, tokens) : status;
 }
 
+// Settings that would be ignored.
+static xlm_status check_settings(session *s) {
+  static const xlm_setting_id of_tasks[] = {XLM_SET_task_data, XLM_SET_limit, XLM_SET_task_samples, XLM_SET_shots, XLM_SET_eval_format};
+  const xlm_setting_value *v = s->settings->value;
+  for (size_t i = 0; i < sizeof of_tasks / sizeof *of_tasks && v[XLM_SET_tasks].source == XLM_FROM_DEFAULT; i++)
+    if (v[of_tasks[i]].source != XLM_FROM_DEFAULT)
+      return xlm_fail(&s->err, XLM_USER, "%s: this is for tasks: which? as in --tasks hellaswag,arc_easy",
+                      v[of_tasks[i]].where);
+  if (v[XLM_SET_tasks].source != XLM_FROM_DEFAULT && v[XLM_SET_data].source == XLM_FROM_FLAG)
+    return xlm_fail(&s->err, XLM_USER, "--tasks and --data: tasks have data of their own, --task-data DIR");
+  return XLM_OK;
+}
+
 static xlm_status eval(session *s) {
   corpus c;
+  XLM_TRY(check_settings(s));
+  if (tasks_asks_for_list(s)) return tasks_list(s);
   XLM_TRY(weights_open(s));
   if (s->checkpoint && !s->silent)
     fprintf(stderr, "checkpoint %s\n", s->checkpoint->path); // the newest, if it was a folder
+  if (s->settings->value[XLM_SET_tasks].source != XLM_FROM_DEFAULT) return eval_tasks(s);
   XLM_TRY(use_all_of_data(s));
-  XLM_TRY(session_compile(s, false, true, 0));
+  XLM_TRY(session_compile(s, XLM_WITH_EVAL, 0));
   XLM_TRY(session_open(s));
   XLM_TRY(corpus_open(s, false, &c));
   xlm_status status = evaluate(s, &c);

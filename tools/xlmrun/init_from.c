@@ -1,6 +1,7 @@
 // --init-from; see init_from.h.
 #include "tools/xlmrun/init_from.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/interchange/config_json.h"
@@ -61,11 +62,26 @@ xlm_status init_from_sizes(session *s) {
 
 // ---- weights ----
 
-static xlm_status import_all(session *s, const xlm_safetensors *f) {
+static xlm_status judge_left(session *s, const char *path, const xlm_weights_left *left) {
+  const char *what = xlm_arena_printf(
+      s->arena, "%d of the %d tensors of the weights belong to no parameter of the model, first '%s'",
+      left->n, left->of, left->first);
+  if (!left->n) return XLM_OK;
+  if (!xlm_setting_bool(s->settings, XLM_SET_ignore_unexpected))
+    return xlm_fail(&s->err, XLM_USER,
+                    "%s: it would compute something else; --ignore-unexpected-weights starts without them",
+                    what);
+  if (!s->silent) fprintf(stderr, "xlmrun: note: '%s': %s; ignored\n", path, what);
+  return XLM_OK;
+}
+
+static xlm_status import_all(session *s, const char *path, const xlm_safetensors *f) {
+  xlm_weights_left left;
   xlm_weights *w;
   XLM_TRY(xlm_weights_new(s->store, s->plan, &w, &s->err));
   xlm_status status = xlm_weights_import(w, f, &s->err);
-  if (status == XLM_OK) status = xlm_weights_check_rest(w, f, &s->err);
+  if (status == XLM_OK) status = xlm_weights_find_left(w, f, &left, &s->err);
+  if (status == XLM_OK) status = judge_left(s, path, &left);
   xlm_weights_free(w);
   return status;
 }
@@ -80,7 +96,7 @@ xlm_status init_from_weights(session *s, const char *path) {
   xlm_safetensors *f;
   XLM_TRY(xlm_config_compare(s->arena, path, s->plan, &s->err));
   XLM_TRY(xlm_safetensors_open(path, &f, &s->err));
-  xlm_status status = import_all(s, f);
+  xlm_status status = import_all(s, path, f);
   xlm_safetensors_close(f);
   return status == XLM_OK ? XLM_OK : xlm_fail_in(&s->err, "cannot start from '%s'", path);
 }

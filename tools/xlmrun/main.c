@@ -22,7 +22,7 @@ static int command_settings(int argc, char *const *argv) {
 
 static const xlm_command commands[] = {
     {"train", command_train, "train a model on text or tokens; go on with a run", 't', command_train_usage},
-    {"eval", command_eval, "loss and perplexity of a checkpoint on held-out data", 'e', command_eval_usage},
+    {"eval", command_eval, "loss and perplexity of a checkpoint on held-out data; HellaSwag, ARC and the like", 'e', command_eval_usage},
     {"generate", command_generate, "let a checkpoint write", 'g', command_generate_usage},
     {"export", command_export, "weights as files of other tools", 'x', command_export_usage},
     {"bench", command_bench, "tokens per second, and where the time goes", 'b', command_bench_usage},
@@ -55,6 +55,7 @@ static const xlm_hint hints[] = {{"check", "`xlmc check` finds errors in models"
                                  {"chat", "`xlmrun generate` lets a checkpoint write"},
                                  {"test", "`xlmrun eval` evaluates a checkpoint"},
                                  {"evaluate", "`xlmrun eval` evaluates a checkpoint"},
+                                 {"tasks", "`xlmrun eval --tasks list` shows evaluation tasks"},
                                  {"benchmark", "`xlmrun bench` measures"},
                                  {"convert", "`xlmrun export` writes files of other tools"},
                                  {"gguf", "`xlmrun export --format gguf` writes a file for llama.cpp"},

@@ -1,6 +1,7 @@
 // The tokenizer of a run; see run_tokenizer.h.
 #include "tools/xlmrun/run_tokenizer.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,10 +33,24 @@ xlm_status run_tokenizer_resolve(session *s) {
   return XLM_OK;
 }
 
-xlm_status run_tokenizer_open(session *s, xlm_tokenizer **out) {
+// The tokenizer that made the tokens of the data, if its file is still the same.
+static const char *path_of_data(const corpus *c) {
+  for (int i = 0; c && i < c->data.n; i++) {
+    const xlm_token_manifest *m = c->data.at[i].data ? xlm_data_manifest(c->data.at[i].data) : NULL;
+    uint64_t hash;
+    xlm_error ignored;
+    if (m && m->path && m->tokenizer && !access(m->tokenizer, R_OK) &&
+        xlm_file_hash(m->tokenizer, &hash, &ignored) == XLM_OK && hash == m->hash)
+      return m->tokenizer;
+  }
+  return NULL;
+}
+
+xlm_status run_tokenizer_open(session *s, const corpus *c, xlm_tokenizer **out) {
   const char *path = run_tokenizer_path(s);
   int64_t vocab = corpus_vocab(s);
   *out = NULL;
+  if (!path) path = path_of_data(c);
   if (!path) return XLM_OK;
   XLM_TRY(xlm_tokenizer_open(path, out, &s->err));
   int64_t need = xlm_tokenizer_size(*out);
@@ -47,6 +62,31 @@ xlm_status run_tokenizer_open(session *s, xlm_tokenizer **out) {
       "the tokenizer '%s' has %s ids, and the model's vocabulary has %s: it is not the tokenizer of this "
       "model",
       path, xlm_text_thousands(s->arena, need), xlm_text_thousands(s->arena, vocab));
+}
+
+static const xlm_config_tokens *tokens_of(session *s, const xlm_tokenizer *t) {
+  static const xlm_token_role roles[] = {XLM_TOKEN_BOS, XLM_TOKEN_EOS, XLM_TOKEN_PAD};
+  xlm_config_tokens *tokens = XLM_NEW(s->arena, xlm_config_tokens);
+  int32_t *out[] = {&tokens->bos, &tokens->eos, &tokens->pad};
+  int64_t vocab = corpus_vocab(s);
+  for (int i = 0; i < 3; i++) {
+    int32_t id = xlm_tokenizer_special(t, roles[i]);
+    *out[i] = !vocab || id < vocab ? id : -1; // tools refuse ids that a model does not have
+  }
+  return tokens;
+}
+
+xlm_status run_tokenizer_tokens(session *s, const xlm_config_tokens **out) {
+  const char *path = run_tokenizer_path(s);
+  xlm_tokenizer *t;
+  *out = NULL;
+  if (!path) return XLM_OK;
+  xlm_status status = xlm_tokenizer_open(path, &t, &s->err);
+  if (status == XLM_OK) *out = tokens_of(s, t);
+  xlm_tokenizer_close(t);
+  if (status != XLM_USER) return status;
+  fprintf(stderr, "xlmrun: note: config.json has no ids of tokens: %s\n", s->err.text);
+  return XLM_OK;
 }
 
 // ---- files of checkpoints
@@ -118,29 +158,16 @@ static xlm_status add_tokenizer(collecting *c, const xlm_tokenizer *t) {
   return XLM_OK;
 }
 
-// The tokenizer that made the tokens of the data, if its file is still the same.
-static const char *path_of_data(const corpus *c) {
-  for (int i = 0; c && i < c->data.n; i++) {
-    const xlm_token_manifest *m = c->data.at[i].data ? xlm_data_manifest(c->data.at[i].data) : NULL;
-    uint64_t hash;
-    xlm_error ignored;
-    if (m && m->path && m->tokenizer && !access(m->tokenizer, R_OK) &&
-        xlm_file_hash(m->tokenizer, &hash, &ignored) == XLM_OK && hash == m->hash)
-      return m->tokenizer;
-  }
-  return NULL;
-}
-
-xlm_status run_tokenizer_files(session *s, const corpus *c, const xlm_checkpoint_file **files, int *n) {
+xlm_status run_tokenizer_files(session *s, const corpus *c, xlm_saver_options *out) {
   const char *path = run_tokenizer_path(s);
   collecting all = {.s = s};
   xlm_tokenizer *t;
-  *n = 0;
   if (!path) path = path_of_data(c);
   if (!path) return XLM_OK;
   XLM_TRY(xlm_tokenizer_open(path, &t, &s->err));
   xlm_status status = add_tokenizer(&all, t);
+  out->files = all.files, out->n_files = (int)all.n;
+  out->tokens = tokens_of(s, t);
   xlm_tokenizer_close(t);
-  *files = all.files, *n = (int)all.n;
   return status;
 }

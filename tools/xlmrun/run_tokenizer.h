@@ -10,10 +10,14 @@
 xlm_status run_tokenizer_resolve(session *s);
 // The path that the setting names; NULL: tokens are bytes or plain ids.
 const char *run_tokenizer_path(const session *s);
-// Opens it; *out NULL: there is none. XLM_USER: the model's vocabulary is smaller.
-xlm_status run_tokenizer_open(session *s, xlm_tokenizer **out);
-// The files of the run's tokenizer, for its checkpoints: as transformers' AutoTokenizer reads them. Without a
-// setting, that of the data's tokens. In the session's arena.
-xlm_status run_tokenizer_files(session *s, const corpus *c, const xlm_checkpoint_file **files, int *n);
+// Opens it or, without a setting, the one that made the tokens of c (NULL: no data); *out NULL: there is
+// none. XLM_USER: the model's vocabulary is smaller.
+xlm_status run_tokenizer_open(session *s, const corpus *c, xlm_tokenizer **out);
+// The ids of its tokens for config.json, in the session's arena; NULL: there is no tokenizer, or one that
+// cannot be read, which a note says: its files can go along nevertheless.
+xlm_status run_tokenizer_tokens(session *s, const xlm_config_tokens **out);
+// Sets what checkpoints have of the run's tokenizer: its files, as transformers' AutoTokenizer reads them,
+// and its tokens. Without a setting, that of the data's tokens. In the session's arena.
+xlm_status run_tokenizer_files(session *s, const corpus *c, xlm_saver_options *out);
 
 #endif

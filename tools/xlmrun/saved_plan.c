@@ -69,17 +69,23 @@ static xlm_status take_seed(session *s) { // a run may choose another seed; a ch
   return XLM_OK;
 }
 
-// ---- segments ----
+// ---- programs ----
 
-static xlm_status need_segments(session *s, bool with_train, bool with_eval) {
-  for (uint32_t c = 0; c < s->plan->n_rank_plans; c++) {
-    const xlm_rank_plan *r = s->plan->rank_plans[c];
-    if (with_train && !r->n_schedule)
-      return xlm_fail(&s->err, XLM_USER, "'%s' has no schedule: it is not a plan for training", s->saved);
-    if (with_eval && r->eval_segment < 0)
-      return xlm_fail(&s->err, XLM_USER, "'%s' has no eval segment%s", s->saved,
-                      with_train ? ": give --eval-interval 0" : "");
-  }
+static xlm_status lacks(session *s, xlm_program_id p, uint32_t programs) {
+  if (p == XLM_PROGRAM_TRAIN)
+    return xlm_fail(&s->err, XLM_USER, "'%s' has no schedule: it is not a plan for training", s->saved);
+  if (programs & XLM_WITH_TRAIN)
+    return xlm_fail(&s->err, XLM_USER, "'%s' has no program `%s`: give --eval-interval 0", s->saved,
+                    xlm_program_name(p));
+  return xlm_fail(&s->err, XLM_USER, "'%s' has no program `%s`: make it with `xlmc plan --program %s`",
+                  s->saved, xlm_program_name(p), xlm_program_name(p));
+}
+
+static xlm_status need_programs(session *s, uint32_t programs) {
+  for (uint32_t c = 0; c < s->plan->n_rank_plans; c++)
+    for (int p = 0; p < XLM_PROGRAMS; p++)
+      if (programs >> p & 1 && !xlm_plan_has(s->plan->rank_plans[c], (xlm_program_id)p))
+        return lacks(s, (xlm_program_id)p, programs);
   return XLM_OK;
 }
 
@@ -91,14 +97,14 @@ static xlm_status refuse_arch(session *s) { // the plan names its kernels
                   s->settings->value[XLM_SET_arch].where, asked, s->saved, s->plan->target.arch, asked);
 }
 
-xlm_status saved_plan_settle(session *s, bool with_train, bool with_eval) {
+xlm_status saved_plan_settle(session *s, uint32_t programs) {
   XLM_TRY(resolve_flags(s));
   XLM_TRY(refuse_arch(s));
   for (int i = 0; i < XLM_SETTING_COUNT; i++)
     if (xlm_settings_makes_plan((xlm_setting_id)i)) XLM_TRY(refuse_given(s, (xlm_setting_id)i));
   for (uint32_t i = 0; i < s->plan->n_settings; i++) XLM_TRY(take_setting(s, &s->plan->settings[i]));
-  bool never = with_train && with_eval && !xlm_setting_int(s->settings, XLM_SET_eval_interval);
-  XLM_TRY(need_segments(s, with_train, with_eval && !never));
+  bool never = programs & XLM_WITH_TRAIN && !xlm_setting_int(s->settings, XLM_SET_eval_interval);
+  XLM_TRY(need_programs(s, never ? programs & ~(uint32_t)XLM_WITH_EVAL : programs));
   s->options.mesh = s->plan->mesh;
   return take_seed(s);
 }

@@ -8,9 +8,9 @@
 
 // Reads and verifies; fills s->plan, model path and text.
 xlm_status saved_plan_open(session *s, const char *path) XLM_MUST_CHECK;
-// Applies the plan's settings to the run and rejects others that conflict with them. with_train, with_eval:
-// segments that the plan must have.
-xlm_status saved_plan_settle(session *s, bool with_train, bool with_eval) XLM_MUST_CHECK;
+// Applies the plan's settings to the run and rejects others that conflict with them. programs: those
+// that the plan must have, a set of XLM_WITH_...
+xlm_status saved_plan_settle(session *s, uint32_t programs) XLM_MUST_CHECK;
 // For --print-config: hides the settings that come from the plan.
 void saved_plan_hide_settings(xlm_run_settings *r);
 

@@ -46,8 +46,13 @@ xlm_status session_open_checkpoint(session *s,
 // plan is opened, so this must be the first step.
 xlm_status session_named(session *s, const char **path);
 xlm_status session_read_model(session *s, const char *path); // or a saved plan; NULL: the checkpoint's copy
-// Compiles the plan, or takes the saved one. batch: see xlm_request_options.
-xlm_status session_compile(session *s, bool with_train, bool with_eval, int64_t batch);
+// Compiles the plan with these programs (XLM_WITH_..), or takes the saved one. batch: see
+// xlm_request_options.
+xlm_status session_compile(session *s, uint32_t programs, int64_t batch);
+// The same for decoding, batch texts at once: prefill and decode, or, where there is no such plan (the model
+// looks ahead, the backend lacks a kernel), evaluation; *why_not: the reason, else NULL. A saved plan is
+// taken as it is.
+xlm_status session_compile_decoding(session *s, int64_t batch, const char **why_not);
 xlm_status session_open(session *s);                    // ranks and store; states not yet filled
 xlm_status session_fill(session *s, bool weights_only); // from the checkpoint, --init-from, or initialisers
 

@@ -85,10 +85,9 @@ static const char *path_of(session *s) {
   const char *output = xlm_setting_text(s->settings, XLM_SET_output);
   struct stat st;
   size_t n = strlen(output);
-  if (n && output[n - 1] == '/') return xlm_arena_printf(s->arena, "%stokenizer.json", output);
-  if (!stat(output, &st) && S_ISDIR(st.st_mode))
-    return xlm_arena_printf(s->arena, "%s/tokenizer.json", output);
-  return output;
+  bool device = !stat(output, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+  if (device || (n > 5 && !strcmp(output + n - 5, ".json"))) return output;
+  return xlm_arena_printf(s->arena, "%s%stokenizer.json", output, n && output[n - 1] == '/' ? "" : "/");
 }
 
 static xlm_bpe_options options_of(const session *s) {

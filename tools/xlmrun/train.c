@@ -19,6 +19,7 @@
 #include "tools/xlmrun/live.h"
 #include "tools/xlmrun/run_settings.h"
 #include "tools/xlmrun/run_tokenizer.h"
+#include "tools/xlmrun/samples.h"
 #include "tools/xlmrun/trace.h"
 #include "tools/xlmrun/watchdog.h"
 
@@ -77,6 +78,8 @@ static void show(void *arg, xlm_loop_event event, const xlm_progress *p, const c
     live_clear(), fprintf(stderr, "xlmrun: note: %s\n", path);
   else if (event == XLM_LOOP_SAVED)
     live_print("saved %s", path);
+  else if (event == XLM_LOOP_SAMPLED)
+    samples_show(p);
   else if (event == XLM_LOOP_VALID)
     live_print("step %" PRId64 "/%" PRId64 "  validation loss %.4f", p->m.step, p->max_steps, p->m.val_loss);
   else
@@ -142,6 +145,9 @@ static void note_idle_settings(const session *s) {
       {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "constant", "goes with --lr-schedule wsd"},
       {XLM_SET_min_lr, XLM_SET_lr_schedule, "constant", "has no effect on a constant learning rate"},
       {XLM_SET_eval_batches, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"},
+      {XLM_SET_sample_prompt, XLM_SET_sample_interval, "0", "goes with --sample-interval"},
+      {XLM_SET_sample_tokens, XLM_SET_sample_interval, "0", "goes with --sample-interval"},
+      {XLM_SET_sample_temperature, XLM_SET_sample_interval, "0", "goes with --sample-interval"},
       {XLM_SET_keep_best, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"},
       {XLM_SET_early_stop_patience, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"}};
   for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
@@ -285,7 +291,7 @@ static xlm_status open_saver(session *s, const char *dir, const corpus *c, xlm_s
                          .shards = (int)xlm_setting_int(r, XLM_SET_checkpoint_shards),
                          .async = xlm_setting_bool(r, XLM_SET_async_save),
                          .keep_best = xlm_setting_bool(r, XLM_SET_keep_best)};
-  if (xlm_team_process(s->team) == 0) XLM_TRY(run_tokenizer_files(s, c, &o.files, &o.n_files));
+  if (xlm_team_process(s->team) == 0) XLM_TRY(run_tokenizer_files(s, c, &o));
   return xlm_saver_open(s->store, s->plan, &o, out, &s->err);
 }
 
@@ -323,6 +329,7 @@ static xlm_status write_card(session *s, const xlm_loop_options *o, const char *
 
 static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   static xlm_curve curve;
+  samples writes;
   int events = -1;
   bool leads = xlm_team_process(s->team) == 0;
   const char *dir = output_dir(s), *metrics = file_in(s, dir, XLM_SET_metrics, "metrics.jsonl"),
@@ -338,6 +345,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   o.first_step = s->checkpoint ? s->checkpoint->info.step : 0;
   run_settings_info(s, &o.info);
   if (s->checkpoint && run_settings_same_validation(s)) o.info.best = s->checkpoint->info.best;
+  XLM_TRY(samples_open(s, c, &writes, &o));
   XLM_TRY(session_open_trace(s, o.max_steps - o.first_step));
   o.tracer = s->tracer;
   XLM_TRY(prepare_output(s, dir));
@@ -351,6 +359,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   XLM_TRY(session_peak_flops(s, &o.peak_flops));
   XLM_TRY(open_saver(s, dir, c, &o.saver));
   introduce(s, c, &o);
+  samples_introduce(&writes);
   launched = s->mpi, silent = s->silent;
   if (launched && xlm_team_comm(s->team, 0)) standing = &xlm_team_comm(s->team, 0)->where;
   watchdog_heeds(s->watchdog, &stop);
@@ -359,6 +368,7 @@ static xlm_status run(session *s, corpus *c, const xlm_schedule *schedule) {
   xlm_status status = xlm_loop_run(&o, &result, &s->err);
   standing = NULL;
   xlm_saver_close(o.saver);
+  samples_close(&writes);
   live_close();
   if (leads) close(o.metrics);
   if (o.tensorboard) close(events);
@@ -386,7 +396,7 @@ static xlm_status train(session *s) {
   XLM_TRY(open_resumed(s));
   XLM_TRY(run_tokenizer_resolve(s));
   XLM_TRY(session_read_model(s, model));
-  XLM_TRY(session_compile(s, true, true, 0));
+  XLM_TRY(session_compile(s, XLM_WITH_TRAIN | XLM_WITH_EVAL, 0));
   XLM_TRY(corpus_named(s));
   XLM_TRY(find_schedule(s, &schedule));
   live_phase("allocating");

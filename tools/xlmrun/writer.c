@@ -1,4 +1,4 @@
-// What generate writes; see writer.h.
+// See writer.h.
 #include "tools/xlmrun/writer.h"
 
 #include <stdio.h>
@@ -32,6 +32,11 @@ static void show(writer *w, size_t end, bool last) {
   fflush(stdout);
 }
 
+void writer_go_live(writer *w) {
+  w->live = true;
+  show(w, w->from, false);
+}
+
 // Where the first stop text begins, or -1; *hold: where one may begin that is not complete.
 static int64_t find_stop(const writer *w, size_t *hold) {
   *hold = w->text.n;
@@ -50,7 +55,7 @@ bool writer_add(writer *w, const char *s, size_t n) {
   xlm_text_addn(&w->text, s, n);
   int64_t stop = find_stop(w, &hold);
   if (stop >= 0) w->text.n = (size_t)stop;
-  show(w, stop >= 0 ? (size_t)stop : hold, false);
+  if (w->live) show(w, stop >= 0 ? (size_t)stop : hold, false);
   w->from = stop >= 0 ? w->text.n : hold;
   return stop >= 0;
 }

@@ -43,15 +43,23 @@ typedef struct attend_shape {
   bool causal;
   int64_t window;
   float scale, softcap;
+  // Caches of earlier keys and values: rings of so many rows; 0: none. Then keys are those of the positions
+  // from k_pos on, which begins a tile: there are none before `oldest`, those before `start` are cached, the
+  // others are the call's own. All of this depends on the sample: see xlm_attend_of_sample.
+  int64_t ring, oldest, start;
 } attend_shape;
 
-// The keys that query i of a tile sees: j < nk with lo <= j - i <= hi, or j < open.
+typedef struct attend_keys { // keys, or values
+  attend_view own, cached;
+} attend_keys;
+
+// The keys that query i of a tile sees: none <= j < nk with lo <= j - i <= hi, or j < open.
 typedef struct attend_tile {
-  int nq, nk, lo, hi, open;
+  int nq, nk, lo, hi, open, none;
 } attend_tile;
 
 typedef struct attend_rows { // of a query tile: the local queries [row, row + n), and the position of the
-                             // first
+                             // first. Of a tile of keys with caches, the row is the position
   int64_t row, n, pos;
 } attend_rows;
 
@@ -87,6 +95,13 @@ typedef struct attend_ahead {
 #define xlm_attend_load XLM_ISA_NAME(xlm_attend_load)
 #define xlm_attend_store XLM_ISA_NAME(xlm_attend_store)
 #define xlm_attend_transpose XLM_ISA_NAME(xlm_attend_transpose)
+#define xlm_attend_of_sample XLM_ISA_NAME(xlm_attend_of_sample)
+#define xlm_attend_cached_of XLM_ISA_NAME(xlm_attend_cached_of)
+#define xlm_attend_load_some XLM_ISA_NAME(xlm_attend_load_some)
+#define xlm_attend_load_keys XLM_ISA_NAME(xlm_attend_load_keys)
+#define xlm_attend_keys_there XLM_ISA_NAME(xlm_attend_keys_there)
+#define xlm_attend_want_keys XLM_ISA_NAME(xlm_attend_want_keys)
+#define xlm_attend_mul_rows XLM_ISA_NAME(xlm_attend_mul_rows)
 #define xlm_attend_mul XLM_ISA_NAME(xlm_attend_mul)
 #define xlm_attend_mul_t XLM_ISA_NAME(xlm_attend_mul_t)
 
@@ -96,6 +111,10 @@ attend_shape xlm_attend_read_for(const xlm_call *c, const xlm_target *t, xlm_cpu
 // query: the operand has the sequence and heads of the queries, otherwise of the keys.
 attend_view xlm_attend_view_of(const xlm_call *c, const attend_shape *s, const xlm_type *t, void *data,
                                bool query);
+// The same of a cache, t and data: its rows are those of `past`.
+attend_view xlm_attend_cached_of(const xlm_call *c, const attend_shape *s, const xlm_type *t, void *data);
+// The shape of one sample of a call with caches, whose first query has this position.
+attend_shape xlm_attend_of_sample(const attend_shape *s, int64_t start);
 int64_t xlm_attend_at(const attend_shape *s, const attend_view *v, int64_t batch,
                       int64_t head); // element offset
 // The query heads [*first, *end) that use key head g.
@@ -110,11 +129,24 @@ attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_
 
 // dst [TILE][v's dp] = factor * rows [row, row + rows) of v, zero elsewhere; `at`: from xlm_attend_at.
 void xlm_attend_load(float *dst, const attend_view *v, int64_t at, int64_t row, int64_t rows, float factor);
+// The same rows, and nothing else.
+void xlm_attend_load_some(float *dst, const attend_view *v, int64_t at, int64_t row, int64_t rows,
+                          float factor);
+// dst [TILE][dp] = a tile of keys or values, own or cached; zero where there are none. With caches, s is of
+// one sample.
+void xlm_attend_load_keys(float *dst, const attend_shape *s, const attend_keys *k, int64_t batch, int64_t g,
+                          attend_rows rows);
+// The rows of such a tile in memory if they lie there as xlm_attend_load_keys would copy them, but *ld
+// floats apart; else NULL.
+const float *xlm_attend_keys_there(const attend_shape *s, const attend_keys *k, int64_t batch, int64_t g,
+                                   attend_rows rows, int64_t *ld);
 // rows of v = factor * src [rows][dp], in v's type.
 void xlm_attend_store(const float *src, const attend_view *v, int64_t at, int64_t row, int64_t rows,
                       float factor);
 // Adds these rows of v to those to be prefetched.
 void xlm_attend_want(attend_ahead *a, const attend_view *v, int64_t at, attend_rows rows, bool write);
+void xlm_attend_want_keys(attend_ahead *a, const attend_shape *s, const attend_keys *k, int64_t batch,
+                          int64_t g, attend_rows rows);
 void xlm_attend_fetch(attend_ahead *a, int rows); // prefetches the next `rows` rows
 
 // dst [dp][TILE] = src [TILE][dp] transposed.
@@ -126,6 +158,9 @@ void xlm_attend_mul(const float *a, int64_t lda, int k, const float *b, int64_t 
                     int vectors, bool add);
 void xlm_attend_mul_t(const float *a, int64_t lda, int k, const float *b, int64_t ldb, float *c, int64_t ldc,
                       int vectors, bool add);
+// xlm_attend_mul of `rows` rows, with the same bits.
+void xlm_attend_mul_rows(int rows, const float *a, int64_t lda, int k, const float *b, int64_t ldb, float *c,
+                         int64_t ldc, int vectors, bool add);
 
 static inline int attend_max(int a, int b) {
   return a > b ? a : b;
@@ -137,9 +172,13 @@ static inline int64_t attend_tiles(int64_t n) {
   return (n + TILE - 1) / TILE;
 }
 
+static inline void attend_clear(float *dst, int64_t dp, int64_t first, int64_t end) { // rows of dp
+  for (int64_t i = first * dp; i < end * dp; i++) dst[i] = 0;
+}
+
 // The columns that queries [i, i + rows) see.
 static inline attend_span attend_span_of(const attend_tile *t, int i, int rows) {
-  attend_span s = {.begin = t->open ? 0 : attend_max(0, i + t->lo),
+  attend_span s = {.begin = attend_max(t->none, t->open ? 0 : i + t->lo),
                    .end = attend_min(t->nk, attend_max(t->open, i + rows + t->hi))};
   if (s.end < s.begin) s.end = s.begin;
   s.from = s.begin / VL * VL;
@@ -173,7 +212,9 @@ static inline int64_t attend_pieces(int64_t units, int workers, int64_t most) {
 // ---- vectors
 
 #define ATTEND_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
+#if defined(__clang__) && defined(XLM_SANITIZED)
+#define ATTEND_UNROLL _Pragma("clang loop unroll(disable)") // checked code would be too large
+#elif defined(__clang__)
 #define ATTEND_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define ATTEND_UNROLL _Pragma("GCC unroll 16")

@@ -4,6 +4,10 @@
 
 #include "ops/cpu/attend/attend_terms_priv.h"
 
+static bool cached(const xlm_call *c) { // then a dimension of bias and mask numbers keys from the beginning
+  return xlm_call_dim(c, XLM_A_past, 0) != 0;
+}
+
 attend_term xlm_attend_term_of(const xlm_call *c, const xlm_type *t, const void *data, bool queries,
                                bool keys) {
   const xlm_type *q = c->in_type[0];
@@ -11,7 +15,7 @@ attend_term xlm_attend_term_of(const xlm_call *c, const xlm_type *t, const void 
           feature = xlm_call_dim(c, XLM_A_feature, 0);
   attend_term x = {.data = data, .type = t->dtype, .head = heads ? xlm_call_stride(c, t, heads) : 0};
   if (queries) x.query = xlm_call_stride(c, t, seq);
-  if (keys) x.key = xlm_call_stride(c, t, xlm_call_dim(c, XLM_A_kv_seq, 0));
+  if (keys) x.key = xlm_call_stride(c, t, xlm_call_dim(c, cached(c) ? XLM_A_keys : XLM_A_kv_seq, 0));
   int n = 0;
   for (int i = 0; i < q->rank; i++)
     if (q->dim[i] != seq && q->dim[i] != heads && q->dim[i] != feature)
@@ -20,7 +24,7 @@ attend_term xlm_attend_term_of(const xlm_call *c, const xlm_type *t, const void 
 }
 
 attend_terms xlm_attend_read_terms(const xlm_call *c) {
-  bool apart = xlm_call_dim(c, XLM_A_seq, 0) != xlm_call_dim(c, XLM_A_kv_seq, 0);
+  bool apart = cached(c) || xlm_call_dim(c, XLM_A_seq, 0) != xlm_call_dim(c, XLM_A_kv_seq, 0);
   attend_terms t = {0};
   struct {
     xlm_operand what;
@@ -32,13 +36,15 @@ attend_terms xlm_attend_read_terms(const xlm_call *c) {
                    {XLM_OPERAND_MASK, &t.mask, apart, true},
                    {XLM_OPERAND_DOCUMENTS, &t.documents, true, false},
                    {XLM_OPERAND_KV_DOCUMENTS, &t.kv_documents, false, true},
-                   {XLM_OPERAND_PREFIX, &t.prefix, false, false}};
+                   {XLM_OPERAND_PREFIX, &t.prefix, false, false},
+                   {XLM_OPERAND_START, &t.start, false, false}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     int at = xlm_attr_operand(&c->instr->attrs, c->instr->n_in, all[i].what);
     if (at < 0) continue;
     *all[i].to = xlm_attend_term_of(c, c->in_type[at], c->in[at], all[i].queries, all[i].keys);
-    t.any |= all[i].what != XLM_OPERAND_SINK;
+    t.any |= all[i].what != XLM_OPERAND_SINK && all[i].what != XLM_OPERAND_START;
   }
+  XLM_ASSERT(!t.start.data || !t.documents.data, "documents of cached keys");
   return t;
 }
 
@@ -63,6 +69,10 @@ static int32_t id(const attend_term *t, int64_t at) {
 
 int64_t xlm_attend_prefix(const attend_shape *s, const attend_terms *t, int64_t batch) {
   return t->prefix.data ? id(&t->prefix, base_of(s, &t->prefix, batch, 0)) : 0;
+}
+
+int64_t xlm_attend_start(const attend_shape *s, const attend_terms *t, int64_t batch) {
+  return id(&t->start, base_of(s, &t->start, batch, 0));
 }
 
 attend_here xlm_attend_terms_at(const attend_shape *s, const attend_terms *t, int64_t batch, int64_t head) {

@@ -14,8 +14,8 @@ typedef struct attend_term { // an operand; strides in elements, 0 along dimensi
 } attend_term;
 
 typedef struct attend_terms {
-  attend_term bias, slopes, sink, mask, documents, kv_documents, prefix;
-  bool any; // of those that change or hide single scores: all but the sink
+  attend_term bias, slopes, sink, mask, documents, kv_documents, prefix, start;
+  bool any; // of those that change or hide single scores: all but the sink and the start
 } attend_terms;
 
 typedef struct attend_here { // the terms of one head of one batch entry
@@ -29,6 +29,7 @@ typedef struct attend_here { // the terms of one head of one batch entry
 #define xlm_attend_read_terms XLM_ISA_NAME(xlm_attend_read_terms)
 #define xlm_attend_term_of XLM_ISA_NAME(xlm_attend_term_of)
 #define xlm_attend_prefix XLM_ISA_NAME(xlm_attend_prefix)
+#define xlm_attend_start XLM_ISA_NAME(xlm_attend_start)
 #define xlm_attend_terms_at XLM_ISA_NAME(xlm_attend_terms_at)
 #define xlm_attend_narrow XLM_ISA_NAME(xlm_attend_narrow)
 #define xlm_attend_added XLM_ISA_NAME(xlm_attend_added)
@@ -38,6 +39,8 @@ attend_terms xlm_attend_read_terms(const xlm_call *c);
 attend_term xlm_attend_term_of(const xlm_call *c, const xlm_type *t, const void *data, bool queries,
                                bool keys);
 int64_t xlm_attend_prefix(const attend_shape *s, const attend_terms *t, int64_t batch);
+// The position of the first query of a sample, with caches.
+int64_t xlm_attend_start(const attend_shape *s, const attend_terms *t, int64_t batch);
 attend_here xlm_attend_terms_at(const attend_shape *s, const attend_terms *t, int64_t batch, int64_t head);
 // Leaves out the first and the last of the key tiles [*first, *end) that hold other documents than those of
 // queries q.

@@ -49,6 +49,8 @@ attend_shape xlm_attend_read(const xlm_call *c) {
     s.batches *= s.batch[s.n_batch++] = xlm_call_size(c, q, i);
   }
   set_widths(&s, VL);
+  xlm_dim past = xlm_call_dim(c, XLM_A_past, 0);
+  if (past) s.ring = c->dims[past].size, s.keys += s.ring + TILE - 1; // at most, from a multiple of TILE
   s.q_tiles = attend_tiles(s.first) + attend_tiles(s.queries - s.first), s.k_tiles = attend_tiles(s.keys);
   XLM_ASSERT(!c->dims[kv_seq].tail, "keys in two runs");
   return s;
@@ -113,8 +115,8 @@ attend_rows xlm_attend_rows(const attend_shape *s, int64_t q_tile) {
 }
 
 attend_rows xlm_attend_key_rows(const attend_shape *s, int64_t k_tile) {
-  int64_t row = k_tile * TILE;
-  return (attend_rows){row, clamp(s->keys - row, 0, TILE), s->k_pos + row};
+  int64_t row = k_tile * TILE, pos = s->k_pos + row;
+  return (attend_rows){s->ring ? pos : row, clamp(s->keys - row, 0, TILE), pos};
 }
 
 void xlm_attend_key_tiles(const attend_shape *s, int64_t q_first, int64_t q_end, int64_t prefix,
@@ -137,6 +139,7 @@ attend_tile xlm_attend_tile_of(const attend_shape *s, int64_t q_tile, int64_t k_
   return (attend_tile){.nq = (int)q.n,
                        .nk = (int)clamp(s->keys - k_tile * TILE, 0, TILE),
                        .open = (int)clamp(prefix - s->k_pos - k_tile * TILE, 0, TILE),
+                       .none = s->ring ? (int)clamp(s->oldest - s->k_pos - k_tile * TILE, 0, TILE) : 0,
                        .lo = (int)clamp(lo, -TILE, TILE),
                        .hi = (int)clamp(hi, -TILE, TILE)};
 }
@@ -156,12 +159,17 @@ static void load_row(float *dst, const attend_view *v, int64_t at, int64_t d, fl
     for (int64_t i = 0; i < d; i++) dst[i] = factor * f[i * v->feature];
 }
 
-void xlm_attend_load(float *dst, const attend_view *v, int64_t at, int64_t row, int64_t rows, float factor) {
-  for (int64_t r = 0; r < TILE; r++, dst += v->dp) {
-    int64_t d = r < rows ? v->d : 0;
-    if (d) load_row(dst, v, at + (row + r) * v->row, d, factor);
-    for (int64_t i = d; i < v->dp; i++) dst[i] = 0;
+void xlm_attend_load_some(float *dst, const attend_view *v, int64_t at, int64_t row, int64_t rows,
+                          float factor) {
+  for (int64_t r = 0; r < rows; r++, dst += v->dp) {
+    load_row(dst, v, at + (row + r) * v->row, v->d, factor);
+    for (int64_t i = v->d; i < v->dp; i++) dst[i] = 0;
   }
+}
+
+void xlm_attend_load(float *dst, const attend_view *v, int64_t at, int64_t row, int64_t rows, float factor) {
+  xlm_attend_load_some(dst, v, at, row, rows, factor);
+  attend_clear(dst, v->dp, rows, TILE);
 }
 
 void xlm_attend_store(const float *src, const attend_view *v, int64_t at, int64_t row, int64_t rows,
@@ -222,37 +230,54 @@ void xlm_attend_transpose(float *dst, const float *src, int64_t dp) {
 
 // ---- products
 
-// N and transposed are constants in every call, so loops are unrolled and acc stays in registers.
-ATTEND_INLINE void block(bool transposed, int N, const float *a, int64_t lda, int k, const float *b,
+enum { WIDE = 4 }; // vectors for few rows, whose multiply-adds would wait for each other
+
+// R, N and transposed are constants in every call, so loops are unrolled and acc stays in registers.
+ATTEND_INLINE void block(bool transposed, int R, int N, const float *a, int64_t lda, int k, const float *b,
                          int64_t ldb, float *c, int64_t ldc, bool add) {
-  lanes acc[MR][NV];
-  ATTEND_UNROLL for (int r = 0; r < MR; r++) ATTEND_UNROLL for (int v = 0; v < N; v++) acc[r][v] =
+  lanes acc[MR][WIDE];
+  ATTEND_UNROLL for (int r = 0; r < R; r++) ATTEND_UNROLL for (int v = 0; v < N; v++) acc[r][v] =
       add ? lanes_load(c + r * ldc + v * VL) : lanes_splat(0);
   for (int p = 0; p < k; p++, b += ldb) {
-    lanes bv[NV];
+    lanes bv[WIDE];
     ATTEND_UNROLL for (int v = 0; v < N; v++) bv[v] = lanes_load(b + v * VL);
-    ATTEND_UNROLL for (int r = 0; r < MR; r++) {
+    ATTEND_UNROLL for (int r = 0; r < R; r++) {
       lanes av = lanes_splat(transposed ? a[p * lda + r] : a[r * lda + p]);
       ATTEND_UNROLL for (int v = 0; v < N; v++) acc[r][v] = lanes_fma(av, bv[v], acc[r][v]);
     }
   }
-  ATTEND_UNROLL for (int r = 0; r < MR; r++) ATTEND_UNROLL for (int v = 0; v < N; v++)
+  ATTEND_UNROLL for (int r = 0; r < R; r++) ATTEND_UNROLL for (int v = 0; v < N; v++)
       lanes_store(c + r * ldc + v * VL, acc[r][v]);
 }
 
-ATTEND_INLINE void all_blocks(bool transposed, const float *a, int64_t lda, int k, const float *b,
-                              int64_t ldb, float *c, int64_t ldc, int vectors, bool add) {
+ATTEND_INLINE void all_blocks(bool transposed, int R, int N, const float *a, int64_t lda, int k,
+                              const float *b, int64_t ldb, float *c, int64_t ldc, int vectors, bool add) {
   int v = 0;
-  for (; v + NV <= vectors; v += NV) block(transposed, NV, a, lda, k, b + v * VL, ldb, c + v * VL, ldc, add);
-  for (; v < vectors; v++) block(transposed, 1, a, lda, k, b + v * VL, ldb, c + v * VL, ldc, add);
+  for (; v + N <= vectors; v += N) block(transposed, R, N, a, lda, k, b + v * VL, ldb, c + v * VL, ldc, add);
+  for (; v < vectors; v++) block(transposed, R, 1, a, lda, k, b + v * VL, ldb, c + v * VL, ldc, add);
 }
 
 void xlm_attend_mul(const float *a, int64_t lda, int k, const float *b, int64_t ldb, float *c, int64_t ldc,
                     int vectors, bool add) {
-  all_blocks(false, a, lda, k, b, ldb, c, ldc, vectors, add);
+  all_blocks(false, MR, NV, a, lda, k, b, ldb, c, ldc, vectors, add);
 }
 
 void xlm_attend_mul_t(const float *a, int64_t lda, int k, const float *b, int64_t ldb, float *c, int64_t ldc,
                       int vectors, bool add) {
-  all_blocks(true, a, lda, k, b, ldb, c, ldc, vectors, add);
+  all_blocks(true, MR, NV, a, lda, k, b, ldb, c, ldc, vectors, add);
+}
+
+void xlm_attend_mul_rows(int rows, const float *a, int64_t lda, int k, const float *b, int64_t ldb, float *c,
+                         int64_t ldc, int vectors, bool add) {
+  for (int n; rows > 0; rows -= n, a += n * lda, c += n * ldc) {
+    n = rows >= MR ? MR : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
+    if (n == MR)
+      all_blocks(false, MR, NV, a, lda, k, b, ldb, c, ldc, vectors, add);
+    else if (n == 4)
+      all_blocks(false, 4, NV, a, lda, k, b, ldb, c, ldc, vectors, add);
+    else if (n == 2)
+      all_blocks(false, 2, WIDE, a, lda, k, b, ldb, c, ldc, vectors, add);
+    else
+      all_blocks(false, 1, WIDE, a, lda, k, b, ldb, c, ldc, vectors, add);
+  }
 }

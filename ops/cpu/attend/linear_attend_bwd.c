@@ -18,6 +18,8 @@ typedef struct room {              // one worker's part of the workspace
   float *scores, *w, *back, *sums; // [TILE][TILE]
   float *v, *vt, *dy, *dv;         // [TILE][pp], vt [pp][TILE]
   float *z;                        // [np][pp]
+  float *q_from, *k_to, *y;        // [TILE][np]; these and decays only with decays per channel
+  linear_channels decays;
 } room;
 
 typedef struct paths {              // the parts of the gradient to log_decay, per position of a chunk
@@ -27,7 +29,8 @@ typedef struct paths {              // the parts of the gradient to log_decay, p
 } paths;
 
 static int64_t room_floats(const linear_shape *s) {
-  return 6 * TILE * s->np + 4 * TILE * TILE + 4 * TILE * s->pp + s->np * s->pp;
+  return 6 * TILE * s->np + 4 * TILE * TILE + 4 * TILE * s->pp + s->np * s->pp +
+         (s->channels ? 3 * TILE * s->np + linear_channels_floats(s) : 0);
 }
 
 static room room_of(const job *j, int worker) {
@@ -43,13 +46,30 @@ static room room_of(const job *j, int worker) {
   r.scores = at, r.w = at + TILE * TILE, r.back = at + 2 * TILE * TILE, r.sums = at + 3 * TILE * TILE;
   at += 4 * TILE * TILE;
   r.v = at, r.vt = at + values, r.dy = at + 2 * values, r.dv = at + 3 * values, r.z = at + 4 * values;
+  at = r.z + j->s.np * j->s.pp;
+  r.q_from = at, r.k_to = at + keys, r.y = at + 2 * keys, r.decays = linear_channels_at(&j->s, at + 3 * keys);
   return r;
 }
 
 // ---- the states
 
-static void next_state(const float *from, float *to, int64_t size, float whole) {
-  for (int64_t i = 0; i < size; i++) to[i] = whole * from[i];
+// The state by the chunk's decays, and a tile of keys by those up to its end, or ahead: of queries by those
+// from its beginning.
+static void decay_chunk(const job *j, const room *r, int64_t entry, int64_t head, int64_t chunk, float *tile,
+                        bool ahead, const float *state, float *next) {
+  const linear_shape *s = &j->s;
+  int64_t np = s->np;
+  if (!s->channels) {
+    linear_decay d = xlm_linear_decay_of(s, &j->decay, entry, head, chunk);
+    xlm_linear_scale(tile, np, ahead ? d.from_start : d.to_end);
+    for (int64_t i = 0; i < np * s->pp; i++) next[i] = d.whole * state[i];
+    return;
+  }
+  xlm_linear_channels_of(&r->decays, s, &j->decay, entry, head, chunk);
+  xlm_linear_by(tile, tile, ahead ? r->decays.from : r->decays.to, np);
+  (ahead ? xlm_linear_by_parts_before : xlm_linear_by_parts_after)(tile, &r->decays, np);
+  for (int64_t p = 0; p < s->pp; p++)
+    for (int64_t i = 0; i < np; i++) next[p * np + i] = r->decays.all[i] * state[p * np + i];
 }
 
 static void states_of_head(const job *j, const room *r, int64_t slot, int64_t head) {
@@ -59,19 +79,15 @@ static void states_of_head(const job *j, const room *r, int64_t slot, int64_t he
         *ahead = linear_state(s, j->ahead, slot, head, last);
   for (int64_t i = 0; i < size; i++) state[i] = ahead[i] = 0;
   for (int64_t chunk = 0; chunk < last; chunk++, state += size) {
-    linear_decay d = xlm_linear_decay_of(s, &j->decay, entry, head, chunk);
     xlm_linear_load(r->k, s, &j->k, entry, head, chunk, true);
     xlm_linear_load(r->v, s, &j->v, entry, head, chunk, false);
-    xlm_linear_scale(r->k, s->np, d.to_end);
-    next_state(state, state + size, size, d.whole);
+    decay_chunk(j, r, entry, head, chunk, r->k, false, state, state + size);
     xlm_linear_mul_t(r->v, s->pp, s->pp, TILE, r->k, state + size, s->np, true, false);
   }
   for (int64_t chunk = last; chunk > 0; chunk--, ahead -= size) {
-    linear_decay d = xlm_linear_decay_of(s, &j->decay, entry, head, chunk);
     xlm_linear_load(r->q, s, &j->q, entry, head, chunk, true);
     xlm_linear_load(r->dy, s, &j->dout, entry, head, chunk, false);
-    xlm_linear_scale(r->q, s->np, d.from_start);
-    next_state(ahead, ahead - size, size, d.whole);
+    decay_chunk(j, r, entry, head, chunk, r->q, true, ahead, ahead - size);
     xlm_linear_mul_t(r->dy, s->pp, s->pp, TILE, r->q, ahead - size, s->np, true, false);
   }
 }
@@ -141,6 +157,58 @@ static void store_decay(const linear_shape *s, const linear_view *v, int64_t ent
   }
 }
 
+// The gradient to the values: k_to by the later parts' decays is the chunk's keys at its end.
+static void values_of_channels(const job *j, const room *r, const float *ahead) {
+  const linear_shape *s = &j->s;
+  if (ahead) {
+    memcpy(r->y, r->k_to, (size_t)(TILE * s->np) * sizeof *r->y);
+    xlm_linear_by_parts_after(r->y, &r->decays, s->np);
+    transpose(r->z, ahead, s->pp, s->np);
+    xlm_linear_mul(r->y, s->np, TILE, s->n, r->z, r->dv, s->pp, false, false);
+  }
+  xlm_linear_mul_t(r->w, TILE, TILE, TILE, r->dy, r->dv, s->pp, ahead, true);
+}
+
+// The gradients to queries and keys: dq and dk add up all heads, x and y are this head's without the pairs of
+// a position with itself, of which log_decay has no part.
+static void keys_of_channels(const job *j, const room *r, const float *state, const float *ahead) {
+  const linear_shape *s = &j->s;
+  int64_t np = s->np, size = TILE * np;
+  for (int64_t i = 0; i < size; i++) r->x[i] = r->y[i] = 0;
+  if (state) xlm_linear_mul(r->dy, s->pp, TILE, s->p, state, r->x, np, false, false);
+  if (ahead) xlm_linear_mul(r->v, s->pp, TILE, s->p, ahead, r->y, np, false, false);
+  xlm_linear_channel_pairs(r->x, r->y, r->q, r->k, r->back, &r->decays, np, r->q_from, r->k_to);
+  for (int64_t t = 0; t < TILE; t++)
+    for (int64_t i = t * np; i < (t + 1) * np; i++) {
+      r->dq[i] += r->x[i] + r->back[t * TILE + t] * r->k[i];
+      r->dk[i] += r->y[i] + r->back[t * TILE + t] * r->q[i];
+    }
+}
+
+static void channels_of_chunk(const job *j, const room *r, int64_t slot, int64_t head, int64_t chunk) {
+  const linear_shape *s = &j->s;
+  int64_t entry = j->first + slot;
+  const float *state = chunk ? linear_state(s, j->states, slot, head, chunk) : NULL, *next = NULL,
+              *ahead = NULL;
+  if (chunk + 1 < s->chunks) {
+    next = linear_state(s, j->states, slot, head, chunk + 1);
+    ahead = linear_state(s, j->ahead, slot, head, chunk);
+  }
+  xlm_linear_channels_of(&r->decays, s, &j->decay, entry, head, chunk);
+  xlm_linear_load(r->v, s, &j->v, entry, head, chunk, false);
+  xlm_linear_load(r->dy, s, &j->dout, entry, head, chunk, false);
+  xlm_attend_transpose(r->vt, r->v, s->pp);
+  xlm_linear_mul(r->dy, s->pp, TILE, s->p, r->vt, r->back, TILE, false, false);
+  for (int t = 0; t < TILE; t++)
+    for (int i = t + 1; i < TILE; i++) r->back[t * TILE + i] = 0;
+  xlm_linear_channel_weights(r->w, r->q, r->k, &r->decays, s, r->q_from, r->k_to, r->kt);
+  values_of_channels(j, r, ahead);
+  xlm_linear_store(r->dv, s, &j->dv, entry, head, chunk, false);
+  keys_of_channels(j, r, state, ahead);
+  xlm_linear_channel_decay(r->kt, r->q, r->x, r->k, r->y, next, ahead, s);
+  xlm_linear_store(r->kt, s, &j->ddecay, entry, head, chunk, true);
+}
+
 static void head_of_chunk(const job *j, const room *r, int64_t slot, int64_t head, int64_t chunk) {
   const linear_shape *s = &j->s;
   int64_t entry = j->first + slot;
@@ -162,18 +230,26 @@ static void head_of_chunk(const job *j, const room *r, int64_t slot, int64_t hea
   if (j->ddecay.data) store_decay(s, &j->ddecay, entry, head, chunk, &p);
 }
 
+static void heads_of_chunk(const job *j, const room *r, int64_t slot, int64_t chunk) {
+  const linear_shape *s = &j->s;
+  xlm_attend_transpose(r->kt, r->k, s->np);
+  xlm_linear_mul(r->q, s->np, TILE, s->n, r->kt, r->scores, TILE, false, false);
+  for (int i = 0; i < TILE * TILE; i++) r->sums[i] = 0;
+  for (int64_t head = 0; head < s->heads; head++) head_of_chunk(j, r, slot, head, chunk);
+  xlm_linear_mul(r->sums, TILE, TILE, TILE, r->k, r->dq, s->np, true, true);
+  xlm_linear_mul_t(r->sums, TILE, TILE, TILE, r->q, r->dk, s->np, true, true);
+}
+
 static void chunk_of_entry(const job *j, const room *r, int64_t slot, int64_t chunk) {
   const linear_shape *s = &j->s;
   int64_t entry = j->first + slot;
   xlm_linear_load(r->q, s, &j->q, entry, 0, chunk, true);
   xlm_linear_load(r->k, s, &j->k, entry, 0, chunk, true);
-  xlm_attend_transpose(r->kt, r->k, s->np);
-  xlm_linear_mul(r->q, s->np, TILE, s->n, r->kt, r->scores, TILE, false, false);
   for (int64_t i = 0; i < TILE * s->np; i++) r->dq[i] = r->dk[i] = 0;
-  for (int i = 0; i < TILE * TILE; i++) r->sums[i] = 0;
-  for (int64_t head = 0; head < s->heads; head++) head_of_chunk(j, r, slot, head, chunk);
-  xlm_linear_mul(r->sums, TILE, TILE, TILE, r->k, r->dq, s->np, true, true);
-  xlm_linear_mul_t(r->sums, TILE, TILE, TILE, r->q, r->dk, s->np, true, true);
+  if (s->channels)
+    for (int64_t head = 0; head < s->heads; head++) channels_of_chunk(j, r, slot, head, chunk);
+  else
+    heads_of_chunk(j, r, slot, chunk);
   xlm_linear_store(r->dq, s, &j->dq, entry, 0, chunk, true);
   xlm_linear_store(r->dk, s, &j->dk, entry, 0, chunk, true);
 }
@@ -196,12 +272,12 @@ static void chunks(void *arg, int worker, int workers) {
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
   linear_shape s =
-      xlm_linear_shape_of(c, xlm_cpu_tiles_of[xlm_cpu_isa_of(xlm_cpu_arch_of(t))].lanes, t->threads);
+      xlm_linear_shape_of(c, DECAY, xlm_cpu_tiles_of[xlm_cpu_isa_of(xlm_cpu_arch_of(t))].lanes, t->threads);
   return (size_t)(2 * linear_states(&s) + room_floats(&s) * t->threads) * sizeof(float);
 }
 
 static job job_of(const xlm_call *c, int threads) {
-  job j = {.s = xlm_linear_shape_of(c, VL, threads), .states = c->workspace};
+  job j = {.s = xlm_linear_shape_of(c, DECAY, VL, threads), .states = c->workspace};
   linear_view *in[] = {&j.q, &j.k, &j.v, &j.dout, &j.decay}, *out[] = {&j.dq, &j.dk, &j.dv, &j.ddecay};
   for (int i = 0; i < c->instr->n_in; i++) *in[i] = xlm_linear_view_of(c, &j.s, c->in_type[i], c->in[i]);
   for (int i = 0; i < c->instr->n_out; i++) *out[i] = xlm_linear_view_of(c, &j.s, c->out_type[i], c->out[i]);

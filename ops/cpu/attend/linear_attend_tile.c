@@ -5,7 +5,7 @@ static int64_t whole_lanes(int64_t n, int vl) {
   return (n + vl - 1) / vl * vl;
 }
 
-linear_shape xlm_linear_shape_of(const xlm_call *c, int vl, int threads) {
+linear_shape xlm_linear_shape_of(const xlm_call *c, int decay, int vl, int threads) {
   const xlm_type *q = c->in_type[0];
   linear_shape s = {.seq = xlm_call_dim(c, XLM_A_seq, 0), .feature = xlm_call_dim(c, XLM_A_feature, 0)};
   s.n_over = xlm_attr_dims(&c->instr->attrs, XLM_A_over, s.over);
@@ -20,6 +20,7 @@ linear_shape xlm_linear_shape_of(const xlm_call *c, int vl, int threads) {
   int64_t units = s.heads < s.chunks ? s.heads : s.chunks,
           enough = units ? (4 * threads + units - 1) / units : 1;
   s.at_once = enough < s.entries ? enough : s.entries;
+  s.channels = decay < c->instr->n_in && xlm_type_find(c->in_type[decay], s.feature) >= 0;
   return s;
 }
 

@@ -16,7 +16,7 @@
 // How it is computed; every form adds in the same order.
 typedef enum xlm_gemm_form {
   XLM_GEMM_TILED,    // A and B packed, tile by tile
-  XLM_GEMM_FEW_ROWS, // no more rows than a tile: bound by reading B, which is not packed for sharing
+  XLM_GEMM_FEW_ROWS, // up to 16 rows: bound by reading B, which is not packed for sharing
   XLM_GEMM_BY_EXPERT // ragged rows: one or the other, depending on each expert's rows
 } xlm_gemm_form;
 

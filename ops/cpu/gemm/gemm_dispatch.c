@@ -96,7 +96,7 @@ bool xlm_gemm_can(const xlm_gemm *g, xlm_cpu_arch arch, xlm_gemm_form form, bool
   normalise(&normal);
   bool ragged_rows = normal.p.ragged == XLM_RAGGED_M;
   if (form == XLM_GEMM_BY_EXPERT) return ragged_rows;
-  return !ragged_rows && xlm_matmul_count(&normal.p.m) <= tiles_of(&normal)->gemm_rows;
+  return !ragged_rows && xlm_matmul_count(&normal.p.m) <= FEW;
 }
 
 void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch) {

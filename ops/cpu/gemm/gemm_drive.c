@@ -12,7 +12,6 @@
 
 enum { SMALL = 1 << 19 }; // floating-point operations below which the pool is not worth waking
 
-_Static_assert((MR + NR) * KC + 2 * MR * SKINNY_PANELS * NR <= MC * KC, "skinny scratch fits in an A block");
 _Static_assert(2 * KC <= AXIS && MC <= AXIS && KC % VL == 0 && MC % MR == 0, "axes hold a block");
 
 typedef struct round {
@@ -39,7 +38,7 @@ xlm_gemm_entry xlm_gemm_entry_of(const xlm_gemm_job *job, int64_t e) {
 
 static bool is_skinny(const round_ *r, const xlm_gemm_entry *en) {
   xlm_gemm_form form = r->job->g->form;
-  return form == XLM_GEMM_FEW_ROWS || (form == XLM_GEMM_BY_EXPERT && en->m <= MR);
+  return form == XLM_GEMM_FEW_ROWS || (form == XLM_GEMM_BY_EXPERT && en->m <= FEW);
 }
 
 static bool is_part(const round_ *r) {
@@ -298,8 +297,7 @@ static void skinny_phase(void *arg, int worker, int workers) {
     xlm_gemm_entry en = xlm_gemm_entry_of(r->job, e);
     int64_t n = skinny_panels(&en), j0 = xlm_gemm_max(begin - unit, 0), j1 = xlm_gemm_min(end - unit, n);
     unit += n;
-    for (int64_t j = j0; j < j1; j += SKINNY_PANELS)
-      xlm_gemm_skinny(r->job, &en, j, xlm_gemm_min(j + SKINNY_PANELS, j1), own_block(r, worker));
+    if (j0 < j1) xlm_gemm_skinny(r->job, &en, j0, j1, own_block(r, worker));
   }
 }
 

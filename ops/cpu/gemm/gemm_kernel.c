@@ -5,45 +5,12 @@
 // of B, MR broadcasts of A and MR * NV multiply-adds (8 x 48 on AVX-512: 11 loads for 24 FMAs, so the two FMA
 // pipes are the limit). Every path below (full tile, few rows, few columns, streamed rows) adds word q+1
 // after word q to an accumulator that starts at zero, with the same multiply-add, so all give the same bits.
-#include "ops/cpu/gemm/gemm_priv.h"
+#include "ops/cpu/gemm/gemm_vec_priv.h"
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
-typedef float vec __attribute__((vector_size(VL * 4)));
-typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));
-typedef uint32_t bits __attribute__((vector_size(VL * 4)));
-typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef uint16_t half_u __attribute__((vector_size(VL * 2), aligned(2), may_alias));
 
-INLINE vec splat(uint32_t w) {
-  return (vec)((bits){0} + w);
-}
-INLINE vec load(const void *p) {
-  return *(const vec_u *)p;
-}
-INLINE void store(float *p, vec v) {
-  *(vec_u *)p = v;
-}
 INLINE bits widen(const uint16_t *p) {
   return __builtin_convertvector(*(const half_u *)p, bits);
-}
-
-INLINE vec dot(bool pair, vec acc, vec a, vec b) {
-#if defined(XLM_ISA_avx512)
-  if (pair) {
-    __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
-    return acc;
-  }
-  return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)acc);
-#elif defined(XLM_ISA_avx2)
-  (void)pair;
-  return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)acc);
-#else
-  (void)pair;
-  return acc + a * b;
-#endif
 }
 
 // R, N and pair are constants in every call, so loops are unrolled and acc stays in registers.
@@ -94,13 +61,12 @@ void xlm_gemm_kernel(bool pair, int rows, int vectors, int64_t words, const uint
     by_rows(false, rows, vectors, words, a, b, to, from);
 }
 
-// VL words of one row of B (two rows for pairs).
-INLINE vec words_at(xlm_gemm_word word, const char *b, const xlm_gemm_axis *k, int q, int64_t j) {
-  if (word == XLM_WORD_F32) return load((const float *)b + k->off[q] + j);
-  const uint16_t *h = (const uint16_t *)b;
-  if (word == XLM_WORD_WIDEN) return (vec)(widen(h + k->off[q] + j) << 16);
-  bits w = widen(h + k->off[2 * q] + j);
-  return (vec)(2 * q + 1 < k->n ? w | widen(h + k->off[2 * q + 1] + j) << 16 : w);
+// VL words of one row of B, from column j on; for pairs of two rows, or of one if there is no second.
+INLINE vec words_at(xlm_gemm_word word, const char *row, const char *second, int64_t j) {
+  if (word == XLM_WORD_F32) return load((const float *)row + j);
+  bits w = widen((const uint16_t *)row + j);
+  if (word == XLM_WORD_WIDEN) return (vec)(w << 16);
+  return (vec)(second ? w | widen((const uint16_t *)second + j) << 16 : w);
 }
 
 INLINE uint32_t word_at(xlm_gemm_word word, const char *b, const xlm_gemm_axis *k, int q, int64_t j) {
@@ -111,63 +77,105 @@ INLINE uint32_t word_at(xlm_gemm_word word, const char *b, const xlm_gemm_axis *
   return h[k->off[2 * q] + j] | high << 16;
 }
 
-enum { DEPTH = 4 }; // rows of B processed per pass over the accumulators
+enum { DEPTH = 8 }; // rows of B processed per pass over the accumulators
 
-INLINE void stream_rows(xlm_gemm_word word, int R, int depth, int q, const uint32_t *a, const char *b,
-                        const xlm_gemm_axis *k, int n, float *acc, int ld) {
+// Rows of B that are streamed together, and those to be prefetched. Copied from the axis once per pass:
+// stores to sums might change it, for all the compiler can say.
+typedef struct streamed {
+  const char *row[2 * DEPTH];
+  const char *next[2 * DEPTH];
+  int fetch; // of `next`
+} streamed;
+
+INLINE streamed rows_at(xlm_gemm_word word, int depth, int q, const char *b, const xlm_gemm_axis *k) {
   int64_t size = word == XLM_WORD_F32 ? 4 : 2;
-  int elements = word == XLM_WORD_PAIR ? 2 : 1, ahead = (q + depth) * elements;
-  int fetch = ahead + depth * elements <= k->n ? depth * elements : 0;
-  for (int j = 0; j < n; j += VL) {
-    vec sum[MR], part;
-    UNROLL for (int r = 0; r < R; r++) sum[r] = load(acc + r * ld + j);
-    for (int u = 0; u < fetch; u++) __builtin_prefetch(b + (k->off[ahead + u] + j) * size);
-    UNROLL for (int u = 0; u < depth; u++) {
-      part = words_at(word, b, k, q + u, j);
-      UNROLL for (int r = 0; r < R; r++) sum[r] =
-          dot(word == XLM_WORD_PAIR, sum[r], splat(a[(q + u) * MR + r]), part);
+  int elements = word == XLM_WORD_PAIR ? 2 : 1, first = q * elements, n = depth * elements;
+  streamed s = {.fetch = first + 2 * n <= k->n ? n : 0};
+  for (int u = 0; u < n; u++) s.row[u] = first + u < k->n ? b + k->off[first + u] * size : NULL;
+  for (int u = 0; u < s.fetch; u++) s.next[u] = b + k->off[first + n + u] * size;
+  return s;
+}
+
+// J vectors of columns from j on: few registers hold many sums, so words of A are read once for all J. R is
+// the width of a panel of A.
+INLINE void stream_vectors(xlm_gemm_word word, int R, int J, int depth, const streamed *s, const uint32_t *a,
+                           int64_t j, float *acc, int64_t ld) {
+  int elements = word == XLM_WORD_PAIR ? 2 : 1;
+  vec sum[MR][2];
+  UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < J; v++) sum[r][v] =
+      load(acc + r * ld + j + v * VL);
+  UNROLL for (int u = 0; u < depth; u++) {
+    const char *row = s->row[u * elements], *second = s->row[u * elements + elements - 1];
+    vec part[2];
+    UNROLL for (int v = 0; v < J; v++) part[v] = words_at(word, row, second, j + v * VL);
+    UNROLL for (int r = 0; r < R; r++) {
+      vec x = splat(a[u * R + r]);
+      UNROLL for (int v = 0; v < J; v++) sum[r][v] = dot(word == XLM_WORD_PAIR, sum[r][v], x, part[v]);
     }
-    UNROLL for (int r = 0; r < R; r++) store(acc + r * ld + j, sum[r]);
   }
+  UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < J; v++)
+      store(acc + r * ld + j + v * VL, sum[r][v]);
+}
+
+// a: words from q on.
+INLINE void stream_rows(xlm_gemm_word word, int R, int depth, int q, const uint32_t *a, const char *b,
+                        const xlm_gemm_axis *k, int n, float *acc, int64_t ld) {
+  int64_t size = word == XLM_WORD_F32 ? 4 : 2, line = 64 / size, j = 0;
+  const streamed s = rows_at(word, depth, q, b, k);
+  for (; j + 2 * VL <= n; j += 2 * VL) {
+    if (j % line == 0)
+      for (int u = 0; u < s.fetch; u++)
+        for (int64_t v = 0; v < 2 * VL; v += line) __builtin_prefetch(s.next[u] + (j + v) * size);
+    stream_vectors(word, R, 2, depth, &s, a, j, acc, ld);
+  }
+  for (; j < n; j += VL) stream_vectors(word, R, 1, depth, &s, a, j, acc, ld);
 }
 
 // The last columns, fewer than a vector.
-INLINE void stream_tail(xlm_gemm_word word, int rows, int words, const uint32_t *a, const char *b,
-                        const xlm_gemm_axis *k, int j, int lanes, float *acc, int ld) {
+INLINE void stream_tail(xlm_gemm_word word, int R, int words, const uint32_t *a, const char *b,
+                        const xlm_gemm_axis *k, int j, int lanes, float *acc, int64_t ld) {
   for (int q = 0; q < words; q++) {
     bits w = {0};
     for (int l = 0; l < lanes; l++) w[l] = word_at(word, b, k, q, j + l);
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < R; r++) {
       float *at = acc + r * ld + j;
-      store(at, dot(word == XLM_WORD_PAIR, load(at), splat(a[q * MR + r]), (vec)w));
+      store(at, dot(word == XLM_WORD_PAIR, load(at), splat(a[q * R + r]), (vec)w));
     }
   }
 }
 
-INLINE void stream(xlm_gemm_word word, int R, const uint32_t *a, const char *b, const xlm_gemm_axis *k, int n,
-                   float *acc, int ld) {
+INLINE void stream(xlm_gemm_word word, int R, const xlm_gemm_few *x, const char *b, const xlm_gemm_axis *k,
+                   int n, float *acc, int64_t ld) {
   int words = word == XLM_WORD_PAIR ? (k->n + 1) / 2 : k->n, whole = n / VL * VL, q = 0;
-  for (; q + DEPTH <= words; q += DEPTH) stream_rows(word, R, DEPTH, q, a, b, k, whole, acc, ld);
-  for (; q < words; q++) stream_rows(word, R, 1, q, a, b, k, whole, acc, ld);
-  if (whole < n) stream_tail(word, R, words, a, b, k, whole, n - whole, acc, ld);
+  for (; q + DEPTH <= words; q += DEPTH) // the panels after the first find these rows in the cache
+    for (int p = 0; p < x->panels; p++)
+      stream_rows(word, R, DEPTH, q, x->a + p * x->step + q * R, b, k, whole, acc + p * R * ld, ld);
+  for (int p = 0; p < x->panels; p++) {
+    const uint32_t *a = x->a + p * x->step;
+    float *to = acc + p * R * ld;
+    for (int u = q; u < words; u++) stream_rows(word, R, 1, u, a + u * R, b, k, whole, to, ld);
+    if (whole < n) stream_tail(word, R, words, a, b, k, whole, n - whole, to, ld);
+  }
 }
 
-INLINE void stream_by_rows(xlm_gemm_word word, int rows, const uint32_t *a, const char *b,
-                           const xlm_gemm_axis *k, int n, float *acc, int ld) {
-  if (rows == 1)
-    stream(word, 1, a, b, k, n, acc, ld);
-  else if (rows <= MR / 2)
-    stream(word, MR / 2, a, b, k, n, acc, ld);
+INLINE void stream_by_rows(xlm_gemm_word word, const xlm_gemm_few *x, const char *b, const xlm_gemm_axis *k,
+                           int n, float *acc, int64_t ld) {
+  if (x->width == 1)
+    stream(word, 1, x, b, k, n, acc, ld);
+  else if (x->width == 2)
+    stream(word, 2, x, b, k, n, acc, ld);
+  else if (x->width == MR)
+    stream(word, MR, x, b, k, n, acc, ld);
   else
-    stream(word, MR, a, b, k, n, acc, ld);
+    stream(word, 4, x, b, k, n, acc, ld);
 }
 
-void xlm_gemm_stream(xlm_gemm_word word, int rows, const uint32_t *a, const void *b, const xlm_gemm_axis *k,
-                     int n, float *acc, int ld) {
+void xlm_gemm_stream(xlm_gemm_word word, const xlm_gemm_few *x, const void *b, const xlm_gemm_axis *k, int n,
+                     float *acc, int64_t ld) {
   if (word == XLM_WORD_F32)
-    stream_by_rows(XLM_WORD_F32, rows, a, b, k, n, acc, ld);
+    stream_by_rows(XLM_WORD_F32, x, b, k, n, acc, ld);
   else if (word == XLM_WORD_WIDEN)
-    stream_by_rows(XLM_WORD_WIDEN, rows, a, b, k, n, acc, ld);
+    stream_by_rows(XLM_WORD_WIDEN, x, b, k, n, acc, ld);
   else
-    stream_by_rows(XLM_WORD_PAIR, rows, a, b, k, n, acc, ld);
+    stream_by_rows(XLM_WORD_PAIR, x, b, k, n, acc, ld);
 }

@@ -16,6 +16,7 @@ enum {
   MC = 192,    // rows of a packed A block
   AXIS = 1024, // maximum entries of an axis: 2 * KC elements of k, MC rows, PACK_PANELS or SKINNY_PANELS
                // panels
+  FEW = 16,    // rows of a product of few rows, at most
 };
 
 #if defined(XLM_ISA)
@@ -120,6 +121,7 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 #define xlm_gemm_entry_of XLM_ISA_NAME(xlm_gemm_entry_of)
 #define xlm_gemm_skinny XLM_ISA_NAME(xlm_gemm_skinny)
 #define xlm_gemm_stream XLM_ISA_NAME(xlm_gemm_stream)
+#define xlm_gemm_along XLM_ISA_NAME(xlm_gemm_along)
 
 // xlm_gemm_entry_at including its k blocks.
 xlm_gemm_entry xlm_gemm_entry_of(const xlm_gemm_job *job, int64_t e);
@@ -135,10 +137,30 @@ void xlm_gemm_pack_b(uint32_t *dst, const void *src, xlm_gemm_word word, const x
 void xlm_gemm_kernel(bool pair, int rows, int vectors, int64_t words, const uint32_t *a, const uint32_t *b,
                      float *const *to, const float *const *from);
 
-// acc[r * ld + j] += sum over words of a[word][r] * b[word][j], for r < rows, j < n; k: offsets of the rows
-// of B.
-void xlm_gemm_stream(xlm_gemm_word word, int rows, const uint32_t *a, const void *b, const xlm_gemm_axis *k,
-                     int n, float *acc, int ld);
+// Few rows of A in one k block, as panels of `width` rows (1, 2, 4 or MR) one `step` after the other, each
+// [word][width].
+typedef struct xlm_gemm_few {
+  const uint32_t *a;
+  int64_t step;
+  int width, panels;
+} xlm_gemm_few;
+
+// acc[r * ld + j] += sum over words of A[r] * B, for all rows of the panels and j < n; k: offsets of the rows
+// of B, whose columns are adjacent.
+void xlm_gemm_stream(xlm_gemm_word word, const xlm_gemm_few *x, const void *b, const xlm_gemm_axis *k, int n,
+                     float *acc, int64_t ld);
+
+// Columns of B that run along k, in one k block.
+typedef struct xlm_gemm_columns {
+  const char *at;      // the first element of the first column
+  int64_t ld, k;       // bytes from one column to the next; elements
+  int64_t whole, left; // bytes of a column; of them from the block's first element on
+} xlm_gemm_columns;
+
+// sum[r * ld + j] = (have ? sum[r * ld + j] : 0) + A[r] . B's column j, for all rows of the panels and j < n.
+// Sums are written up to the next multiple of VL.
+void xlm_gemm_along(xlm_gemm_word word, const xlm_gemm_few *x, const xlm_gemm_columns *b, int n, float *sum,
+                    int64_t ld, bool have);
 
 // One micro-tile at row i of the planes' row axes: to = from + a . b + bias, whatever the planes' types and
 // layouts. bias: one per column; NULL: none.
@@ -151,7 +173,7 @@ const float *xlm_gemm_bias_load(float *dst, const xlm_gemm_job *job, const xlm_g
 void xlm_gemm_row_load(float *dst, const xlm_gemm_plane *p, int row, int n);
 void xlm_gemm_row_store(const xlm_gemm_plane *p, int row, const float *src, int n);
 
-// Computes C for the column panels [j0, j1) of an entry with at most MR rows. `scratch`: MC * KC words.
+// Computes C for the column panels [j0, j1) of an entry with at most FEW rows. `scratch`: MC * KC words.
 void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
                      uint32_t *scratch);
 

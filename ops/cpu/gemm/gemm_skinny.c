@@ -1,82 +1,199 @@
-// Products with few rows (generation: one row against a large weight) are bound by reading B once. B is not
-// packed for sharing: if its columns are adjacent, its rows stream through accumulators that stay in cache;
-// else one panel at a time is packed into the worker's cache and used at once. Sums have the order of the
-// blocked product.
+// Products with few rows (decoding: one row per sequence against every weight) are bound by reading B once. B
+// is not packed for sharing. If its columns are adjacent, its rows stream through accumulators that stay in
+// cache; if they run along k, they are turned in registers (gemm_along.c); else one panel at a time is packed
+// into the worker's cache and used at once. Sums have the order of the blocked product.
 #include "ops/cpu/gemm/gemm_priv.h"
 
 #include <string.h>
 
-typedef struct span { // the columns of this call, and its buffers
+enum {
+  SUMS = 1 << 14,   // words of all rows' sums
+  A_ROOM = 40 << 10 // words of packed A
+};
+
+_Static_assert(FEW *AXIS <= SUMS && FEW % MR == 0, "sums of one pass");
+_Static_assert(A_ROOM + SUMS <= MC * KC && FEW * KC + 2 * SUMS <= MC * KC &&
+                   (FEW + NR) * KC + SUMS <= MC * KC && FEW * KC <= A_ROOM,
+               "the scratch of all three ways fits in an A block");
+
+typedef enum b_way { STREAMED, ALONG, PACKED } b_way;
+
+typedef struct span { // columns of this pass, and its buffers
   const xlm_gemm_job *job;
   const xlm_gemm_entry *en;
+  b_way way;
+  xlm_gemm_word word;
   int64_t first; // column
-  int n, ld;
-  float *sum, *part; // [MR][ld]
-  uint32_t *a, *b;   // one panel each
-  xlm_gemm_axis col, ak, bk;
+  int n;
+  int64_t ld;
+  float *sum, *part;  // [rows of all panels][ld]; part: STREAMED only
+  uint32_t *rows, *b; // packed A of one block or (ALONG) several; PACKED: a panel of B
+  int width, panels;  // of packed A
+  xlm_gemm_axis col, k;
 } span;
 
-static void add_streamed(span *s, xlm_gemm_word word, bool have) {
-  const xlm_gemm *g = s->job->g;
-  const char *b = s->en->b + s->col.off[0] * (int64_t)xlm_dtype_bytes(g->p.b);
-  int rows = (int)s->en->m;
-  memset(s->part, 0, sizeof(float) * (size_t)(MR * s->ld));
-  xlm_gemm_stream(word, rows, s->a, b, &s->bk, s->n, s->part, s->ld);
-  for (int i = 0; i < rows * s->ld; i++) s->sum[i] = have ? s->sum[i] + s->part[i] : s->part[i];
+static b_way way_of(const xlm_gemm *g) {
+  const xlm_matmul_index *n = &g->p.n, *k = &g->p.k;
+  if (n->n == 0 || (n->n == 1 && n->b[0] == 1)) return STREAMED;
+  return n->n == 1 && (k->n == 0 || (k->n == 1 && k->b[0] == 1)) ? ALONG : PACKED;
 }
 
-static void add_panels(span *s, xlm_gemm_word word, bool have, int64_t words) {
+static int width_of(b_way way, int64_t rows) {
+  if (way == PACKED || rows > 4) return MR;
+  return rows > 2 ? 4 : (int)rows;
+}
+
+// ---- A
+
+static uint32_t word_at(xlm_gemm_word word, const char *a, const xlm_gemm_axis *k, int64_t row, int q) {
+  if (word == XLM_WORD_F32) return ((const uint32_t *)a)[row + k->off[q]];
+  const uint16_t *h = (const uint16_t *)a + row;
+  if (word == XLM_WORD_WIDEN) return (uint32_t)h[k->off[q]] << 16;
+  return h[k->off[2 * q]] | (uint32_t)(2 * q + 1 < k->n ? h[k->off[2 * q + 1]] : 0) << 16;
+}
+
+static void pack_narrow(const span *s, uint32_t *to, xlm_gemm_word word, const xlm_gemm_axis *row) {
+  int words = word == XLM_WORD_PAIR ? (s->k.n + 1) / 2 : s->k.n;
+  for (int q = 0; q < words; q++)
+    for (int r = 0; r < s->width; r++)
+      to[q * s->width + r] = r < row->n ? word_at(word, s->en->a, &s->k, row->off[r], q) : 0;
+}
+
+static int64_t block_size(const span *s) { // words of A
+  return s->panels * s->width * s->en->step;
+}
+
+static int64_t elements_of(const span *s, int64_t block, int64_t *begin) {
+  int64_t step = s->en->step * (s->job->g->pairs ? 2 : 1);
+  *begin = block * step;
+  return xlm_gemm_min(s->en->k - *begin, step);
+}
+
+// A's rows in this k block.
+static xlm_gemm_few pack_rows(span *s, int64_t block, uint32_t *to) {
   const xlm_gemm *g = s->job->g;
+  xlm_gemm_word word = xlm_gemm_word_of(g->pairs, g->p.a);
+  int64_t begin, count = elements_of(s, block, &begin);
+  xlm_gemm_few x = {.a = to, .step = s->width * s->en->step, .width = s->width, .panels = s->panels};
+  xlm_gemm_axis_fill(&s->k, &g->p.k, XLM_SIDE_A, begin, count);
+  for (int p = 0; p < s->panels; p++) {
+    xlm_gemm_axis row;
+    int64_t first = (int64_t)p * s->width;
+    xlm_gemm_axis_fill(&row, &g->p.m, XLM_SIDE_A, first, xlm_gemm_min(s->en->m - first, s->width));
+    if (s->width == MR)
+      xlm_gemm_pack_a(to + p * x.step, s->en->a, word, &row, &s->k);
+    else
+      pack_narrow(s, to + p * x.step, word, &row);
+  }
+  return x;
+}
+
+// ---- the three ways
+
+static bool have(const span *s, int64_t block) {
+  return block > 0 || s->en->add;
+}
+
+static void add_streamed(span *s, int64_t block) {
+  const xlm_gemm *g = s->job->g;
+  int64_t begin, count = elements_of(s, block, &begin), all = s->panels * s->width * s->ld;
+  xlm_gemm_few x = pack_rows(s, block, s->rows);
+  xlm_gemm_axis_fill(&s->k, &g->p.k, XLM_SIDE_B, begin, count);
+  memset(s->part, 0, sizeof(float) * (size_t)all);
+  xlm_gemm_stream(s->word, &x, s->en->b + s->first * (int64_t)xlm_dtype_bytes(g->p.b), &s->k, s->n, s->part,
+                  s->ld);
+  bool to_sum = have(s, block);
+  for (int64_t i = 0; i < all; i++) s->sum[i] = to_sum ? s->sum[i] + s->part[i] : s->part[i];
+}
+
+static void add_packed(span *s, int64_t block) {
+  const xlm_gemm *g = s->job->g;
+  int64_t begin, count = elements_of(s, block, &begin), words = xlm_gemm_words(g, count);
+  xlm_gemm_few x = pack_rows(s, block, s->rows);
+  xlm_gemm_axis_fill(&s->k, &g->p.k, XLM_SIDE_B, begin, count);
   for (int j = 0; j < s->n; j += NR) {
     int columns = s->n - j < NR ? s->n - j : NR;
-    xlm_gemm_axis x;
-    xlm_gemm_axis_fill(&x, &g->p.n, XLM_SIDE_B, s->first + j, columns);
-    xlm_gemm_pack_b(s->b, s->en->b, word, &x, &s->bk);
-    float *at[MR];
-    for (int r = 0; r < MR; r++) at[r] = s->sum + r * s->ld + j;
-    xlm_gemm_kernel(s->job->g->pairs, (int)s->en->m, (columns + VL - 1) / VL, words, s->a, s->b, at,
-                    have ? (const float *const *)at : NULL);
+    xlm_gemm_axis_fill(&s->col, &g->p.n, XLM_SIDE_B, s->first + j, columns);
+    xlm_gemm_pack_b(s->b, s->en->b, s->word, &s->col, &s->k);
+    for (int p = 0; p < x.panels; p++) {
+      float *at[MR];
+      int rows = (int)xlm_gemm_min(s->en->m - p * MR, MR);
+      for (int r = 0; r < MR; r++) at[r] = s->sum + (p * MR + r) * s->ld + j;
+      xlm_gemm_kernel(g->pairs, rows, (columns + VL - 1) / VL, words, x.a + p * x.step, s->b, at,
+                      have(s, block) ? (const float *const *)at : NULL);
+    }
   }
 }
 
-static void add_block(span *s, const xlm_gemm_axis *row, int64_t block) {
+// Some columns at a time over the k blocks, as many of which as A has room for, so that B is read in order.
+static void add_along(span *s) {
+  enum { SOME = 2 * VL };
   const xlm_gemm *g = s->job->g;
-  const xlm_gemm_entry *en = s->en;
-  int64_t elements = s->job->g->pairs ? 2 : 1, begin = block * en->step * elements;
-  int64_t count = xlm_gemm_min(en->k - begin, en->step * elements);
-  xlm_gemm_axis_fill(&s->ak, &g->p.k, XLM_SIDE_A, begin, count);
-  xlm_gemm_axis_fill(&s->bk, &g->p.k, XLM_SIDE_B, begin, count);
-  xlm_gemm_pack_a(s->a, en->a, xlm_gemm_word_of(s->job->g->pairs, g->p.a), row, &s->ak);
-  xlm_gemm_word word = xlm_gemm_word_of(s->job->g->pairs, g->p.b);
-  bool have = block > 0 || en->add;
-  if (s->col.run[0] >= s->n)
-    add_streamed(s, word, have);
+  int64_t size = (int64_t)xlm_dtype_bytes(g->p.b), fit = A_ROOM / xlm_gemm_max(block_size(s), 1),
+          ld = g->p.n.b[0] * size;
+  for (int64_t first = 0; first < s->en->blocks; first += fit) {
+    int64_t end = xlm_gemm_min(first + fit, s->en->blocks), begin;
+    xlm_gemm_few x = {0};
+    for (int64_t b = first; b < end; b++) x = pack_rows(s, b, s->rows + (b - first) * block_size(s));
+    for (int j = 0; j < s->n; j += SOME)
+      for (int64_t b = first; b < end; b++) {
+        xlm_gemm_columns c = {.ld = ld, .k = elements_of(s, b, &begin), .whole = s->en->k * size};
+        c.at = s->en->b + (s->first + j) * ld + begin * size, c.left = c.whole - begin * size;
+        x.a = s->rows + (b - first) * block_size(s);
+        xlm_gemm_along(s->word, &x, &c, s->n - j < SOME ? s->n - j : SOME, s->sum + j, s->ld, have(s, b));
+      }
+  }
+}
+
+// ---- a pass
+
+// Reads what is added to C, or writes C, at most AXIS columns at a time.
+static void ends(const span *s, bool write) {
+  const xlm_gemm *g = s->job->g;
+  xlm_gemm_axis row, col;
+  xlm_gemm_axis_fill(&row, &g->p.m, XLM_SIDE_C, 0, s->en->m);
+  const xlm_gemm_plane p = {write ? s->en->c : (char *)s->en->add, g->p.c, &row, &col};
+  float of_columns[AXIS];
+  for (int j = 0; j < s->n; j += AXIS) {
+    int n = s->n - j < AXIS ? s->n - j : AXIS;
+    xlm_gemm_axis_fill(&col, &g->p.n, XLM_SIDE_C, s->first + j, n);
+    const float *bias = write ? xlm_gemm_bias_load(of_columns, s->job, &col) : NULL;
+    for (int r = 0; r < s->en->m; r++) {
+      float *sum = s->sum + r * s->ld + j;
+      for (int i = 0; bias && i < n; i++) sum[i] = sum[i] + bias[i];
+      if (write)
+        xlm_gemm_row_store(&p, r, sum, n);
+      else
+        xlm_gemm_row_load(sum, &p, r, n);
+    }
+  }
+}
+
+static void pass(span *s) {
+  if (s->en->add) ends(s, false);
+  if (s->way == ALONG)
+    add_along(s);
   else
-    add_panels(s, word, have, xlm_gemm_ceil(count, elements));
+    for (int64_t b = 0; b < s->en->blocks; b++)
+      if (s->way == STREAMED)
+        add_streamed(s, b);
+      else
+        add_packed(s, b);
+  ends(s, true);
 }
 
 void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
                      uint32_t *scratch) {
   const xlm_gemm *g = job->g;
-  span s = {.job = job, .en = en, .first = j0 * NR, .ld = (int)(j1 - j0) * NR};
-  s.n = (int)(xlm_gemm_min(en->n, j1 * NR) - s.first);
-  s.a = scratch;
-  s.b = s.a + MR * KC;
-  s.sum = (float *)(s.b + NR * KC);
-  s.part = s.sum + MR * s.ld;
-  xlm_gemm_axis row, crow, ccol;
-  xlm_gemm_axis_fill(&row, &g->p.m, XLM_SIDE_A, 0, en->m);
-  xlm_gemm_axis_fill(&s.col, &g->p.n, XLM_SIDE_B, s.first, s.n);
-  xlm_gemm_axis_fill(&crow, &g->p.m, XLM_SIDE_C, 0, en->m);
-  xlm_gemm_axis_fill(&ccol, &g->p.n, XLM_SIDE_C, s.first, s.n);
-  xlm_gemm_plane c = {en->c, g->p.c, &crow, &ccol}, add = {(char *)en->add, g->p.c, &crow, &ccol};
-  for (int r = 0; en->add && r < en->m; r++) xlm_gemm_row_load(s.sum + r * s.ld, &add, r, s.n);
-  for (int64_t b = 0; b < en->blocks; b++) add_block(&s, &row, b);
-  float of_columns[AXIS];
-  const float *bias = xlm_gemm_bias_load(of_columns, job, &ccol);
-  for (int r = 0; r < en->m; r++) {
-    float *sum = s.sum + r * s.ld;
-    for (int j = 0; bias && j < s.n; j++) sum[j] = sum[j] + bias[j];
-    xlm_gemm_row_store(&c, r, sum, s.n);
+  span s = {.job = job, .en = en, .way = way_of(g), .word = xlm_gemm_word_of(g->pairs, g->p.b)};
+  s.width = width_of(s.way, en->m), s.panels = (int)xlm_gemm_ceil(en->m, s.width);
+  int64_t rows = s.panels * s.width, panels = SUMS / rows / NR, end = xlm_gemm_min(en->n, j1 * NR);
+  s.sum = (float *)scratch, s.rows = scratch + SUMS;
+  s.part = (float *)s.rows + FEW * KC, s.b = s.rows + FEW * KC;
+  int64_t passes = xlm_gemm_ceil(j1 - j0, panels), step = xlm_gemm_ceil(j1 - j0, passes) * NR;
+  s.ld = step;
+  for (s.first = j0 * NR; s.first < end; s.first += step) {
+    s.n = (int)xlm_gemm_min(end - s.first, step);
+    pass(&s);
   }
 }

@@ -156,7 +156,8 @@ static xlm_status open_sender(cuda *c, nccl_route *r, xlm_error *err) {
   if (!r->sent || !r->used) return xlm_fail(err, XLM_ENV, "no memory for a device");
   XLM_TRY(cuda_alloc(&c->open.device, room * r->bytes, &at, err));
   r->at = at;
-  XLM_TRY(xlm_cuda_check(calls, calls->open_queue(&r->queue, true), why, err));
+  if (r->route->from != r->route->to)
+    XLM_TRY(xlm_cuda_check(calls, calls->open_queue(&r->queue, true), why, err));
   XLM_TRY(xlm_cuda_check(calls, calls->open_event(&r->copied, false), why, err));
   for (uint32_t i = 0; i < room; i++)
     XLM_TRY(xlm_cuda_check(calls, calls->open_event(&r->sent[i], false), why, err));
@@ -190,14 +191,30 @@ static xlm_status make_routes(cuda *c, int pp, uint32_t first, bool *made, xlm_e
   return r && r->sends ? open_sender(c, r, err) : XLM_OK;
 }
 
+// From a stage to itself: without a communicator.
+static xlm_status make_own_routes(cuda *c, int pp, bool *made, xlm_error *err) {
+  cuda_nccl *n = c->nccl;
+  for (uint32_t i = 0; i < n->routes->n; i++) {
+    const xlm_route *r = &n->routes->at[i];
+    if (r->from != r->to) continue;
+    made[i] = true;
+    if (r->from != n->comm->coord[pp]) continue;
+    n->at[n->n] = (nccl_route){.route = r, .sends = true};
+    XLM_TRY(open_sender(c, &n->at[n->n++], err));
+  }
+  return XLM_OK;
+}
+
 static xlm_status make_all_routes(cuda *c, xlm_error *err) {
   cuda_nccl *n = c->nccl;
+  int pp = xlm_mesh_axis(&n->comm->mesh, "pp");
   xlm_status s = XLM_OK;
   bool *made = calloc((size_t)n->routes->n + 1, sizeof *made);
   n->at = calloc((size_t)n->routes->n + 1, sizeof *n->at);
   if (!made || !n->at) s = xlm_fail(err, XLM_ENV, "no memory for a device");
+  if (s == XLM_OK) s = make_own_routes(c, pp, made, err);
   for (uint32_t i = 0; s == XLM_OK && i < n->routes->n; i++)
-    if (!made[i]) s = make_routes(c, xlm_mesh_axis(&n->comm->mesh, "pp"), i, made, err);
+    if (!made[i]) s = make_routes(c, pp, i, made, err);
   free(made);
   return s;
 }

@@ -130,6 +130,10 @@ static nccl_route *route_of(cuda *c, const xlm_link *l, int64_t peer, int32_t ta
   return NULL;
 }
 
+static bool is_own(const nccl_route *r) { // to itself
+  return r->route->from == r->route->to;
+}
+
 // The message leaves its queue as a copy.
 static xlm_status keep(cuda *c, nccl_route *r, xlm_queue queue, uint32_t place, const void *data,
                        size_t bytes, xlm_error *err) {
@@ -138,7 +142,21 @@ static xlm_status keep(cuda *c, nccl_route *r, xlm_queue queue, uint32_t place, 
   if (r->used[place]) XLM_TRY(check(c, calls->wait(q, r->sent[place]), err));
   XLM_TRY(check(c, calls->copy(r->at + place * r->bytes, data, bytes, XLM_CUDA_ON_CARD, q), err));
   XLM_TRY(check(c, calls->record(r->copied, q), err));
-  return check(c, calls->wait(r->queue, r->copied), err);
+  return is_own(r) ? XLM_OK : check(c, calls->wait(r->queue, r->copied), err);
+}
+
+// From its place; what was copied there before it was sent later is waited for as well.
+static xlm_status take_own(cuda *c, nccl_route *r, xlm_queue queue, void *data, size_t bytes,
+                           xlm_error *err) {
+  const xlm_cuda_runtime *calls = cuda_calls(c);
+  xlm_cuda_queue q = c->open.queue[queue];
+  uint32_t place = r->taken;
+  r->taken = (place + 1) % r->route->room;
+  if (!bytes) return XLM_OK;
+  XLM_TRY(check(c, calls->wait(q, r->copied), err));
+  XLM_TRY(check(c, calls->copy(data, r->at + place * r->bytes, bytes, XLM_CUDA_ON_CARD, q), err));
+  r->used[place] = true;
+  return check(c, calls->record(r->sent[place], q), err);
 }
 
 static xlm_status send(xlm_link *l, xlm_queue queue, int64_t peer, int32_t tag, const void *data,
@@ -156,9 +174,10 @@ static xlm_status send(xlm_link *l, xlm_queue queue, int64_t peer, int32_t tag, 
   if (!bytes) return end(c, queue, err);
   XLM_TRY(keep(c, r, queue, place, data, bytes, err));
   XLM_TRY(end(c, queue, err));
+  if (is_own(r)) return XLM_OK;
+  c->nccl->comm->bytes_sent[pipeline_axis(l)] += bytes;
   XLM_TRY(cuda_nccl_exchange(c, r->queue, r->comm, 2, 0, out, out_bytes, in, none, err));
   r->used[place] = true;
-  c->nccl->comm->bytes_sent[pipeline_axis(l)] += bytes;
   return check(c, cuda_calls(c)->record(r->sent[place], r->queue), err);
 }
 
@@ -170,7 +189,10 @@ static xlm_status recv(xlm_link *l, xlm_queue queue, int64_t peer, int32_t tag, 
   const size_t none[] = {0, 0}, in_bytes[] = {bytes, 0};
   void *in[] = {data, NULL};
   XLM_TRY(begin(c, queue, err));
-  XLM_TRY(cuda_nccl_exchange(c, c->open.queue[queue], r->comm, 2, 1, out, none, in, in_bytes, err));
+  if (is_own(r))
+    XLM_TRY(take_own(c, r, queue, data, bytes, err));
+  else
+    XLM_TRY(cuda_nccl_exchange(c, c->open.queue[queue], r->comm, 2, 1, out, none, in, in_bytes, err));
   return end(c, queue, err);
 }
 

@@ -8,6 +8,8 @@
 // A send must not wait for its receiver, but NCCL's does. So a message is copied, in its queue, to a place of
 // its route's own, and sent from there on the route's own stream, over a communicator of two ranks: it holds
 // up nothing but later messages of the route. CTAs of routes are few, since sends that wait stay on the card.
+// A stage with several parts of the model sends messages to itself: those stay in their place until they are
+// received, and no communicator sees them.
 //
 // No wait is without an end: communicators are non-blocking, and where the host waits it asks instead
 // (nccl_watch.c), looks whether another rank or NCCL has failed, and whether an operation takes longer than a
@@ -24,12 +26,12 @@ enum { NCCL_ROUTE_CTAS = 4, NCCL_AHEAD = 16 };
 
 typedef struct nccl_route { // one that this rank sends or receives on
   const xlm_route *route;
-  nccl_comm comm; // of two ranks: 0 sends, 1 receives
+  nccl_comm comm; // of two ranks: 0 sends, 1 receives; NULL: this rank does both
   bool sends;
-  xlm_cuda_queue queue; // of a sender, as all that follows
+  xlm_cuda_queue queue; // of a sender, as all that follows; none of one to itself
   char *at;             // `room` places of `bytes` bytes
   size_t bytes;
-  uint32_t next;
+  uint32_t next, taken;         // places; taken: of the next message to itself that is received
   xlm_cuda_event copied, *sent; // [room]
   bool *used;                   // [room]: `sent` is recorded
 } nccl_route;

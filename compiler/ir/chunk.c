@@ -1,0 +1,125 @@
+// See chunk.h.
+#include "compiler/ir/chunk.h"
+
+#include <string.h>
+
+static bool in_attrs(const xlm_attrs *as, xlm_dim d) {
+  for (int i = 0; i < as->n; i++)
+    if (xlm_attr_kind_of(as->at[i].key) == XLM_ATTR_DIMS && xlm_attr_has_dim(as, as->at[i].key, d))
+      return true;
+  return false;
+}
+
+xlm_reach xlm_node_reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
+  const xlm_node_info *info = xlm_node_at(g, n);
+  const xlm_op *op = xlm_op_at(info->op);
+  if (op->reach) return op->reach(g, n, sequence);
+  for (xlm_dim d = 1; d < g->n_dims; d++)
+    if (sequence[d] && in_attrs(&info->attrs, d) && !xlm_op_is_local(info->op, &info->attrs, d))
+      return (xlm_reach){.along = XLM_ALONG_AHEAD};
+  return (xlm_reach){.along = XLM_ALONG_LOCAL};
+}
+
+const xlm_node_info *xlm_chunk_node(const xlm_chunk *c) {
+  return xlm_node_at(c->all->g, c->node);
+}
+
+void xlm_chunk_emit(xlm_chunk *c, xlm_op_id op, const xlm_val *in, int n_in, const xlm_attr_list *l) {
+  xlm_infer fault;
+  xlm_val first = xlm_emit_checked(c->b, op, in, n_in, l, &fault);
+  const xlm_node_info *n = xlm_chunk_node(c);
+  if (!first && n->n_out) {
+    c->wrong = xlm_arena_printf(c->b->g->arena, "cannot be computed for some places of the sequence: %s",
+                                fault.fault_text ? fault.fault_text : "it is refused");
+    return;
+  }
+  for (int i = 0; i < n->n_out; i++) c->out[i] = first + (xlm_val)i;
+}
+
+static xlm_val indices(xlm_build *b, xlm_dim d) {
+  xlm_attr_list l = xlm_attr_list_new(b->g->arena);
+  xlm_attr_put_dims(&l, XLM_A_dims, &d, 1);
+  return xlm_emit(b, XLM_OP_IOTA, NULL, 0, &l);
+}
+
+static xlm_val in_order(xlm_chunks *all, xlm_val v) { // [batch, chunk]
+  xlm_type like = {.rank = 2, .dim = {all->batch, all->chunk}};
+  return xlm_order_to(&all->b, v, &like);
+}
+
+// These belong to no node of the model, also where one is the first that needs them.
+static xlm_val of_places(xlm_chunks *all, xlm_op_id op, xlm_val with, bool first) {
+  xlm_build b = all->b;
+  all->b = xlm_build_new(b.g);
+  xlm_val i = indices(&all->b, all->chunk), in[] = {first ? with : i, first ? i : with};
+  xlm_val v = in_order(all, xlm_emit(&all->b, op, in, 2, NULL));
+  all->b = b;
+  return v;
+}
+
+xlm_val xlm_chunk_positions(xlm_chunks *all) {
+  if (!all->positions) all->positions = of_places(all, XLM_OP_ADD, all->start, true);
+  return all->positions;
+}
+
+xlm_val xlm_chunk_valid(xlm_chunks *all) {
+  if (!all->valid) all->valid = of_places(all, XLM_OP_LT, all->count, false);
+  return all->valid;
+}
+
+xlm_val xlm_chunk_only_valid(xlm_chunks *all, xlm_val v, double otherwise) {
+  xlm_build *b = &all->b;
+  xlm_dtype dtype = xlm_val_type(b->g, v)->dtype;
+  xlm_val valid = xlm_chunk_valid(all), other = xlm_scalar(b, otherwise);
+  return xlm_cast_to(b, xlm_op3(b, XLM_OP_WHERE, valid, v, other), dtype);
+}
+
+xlm_val xlm_chunk_only_begun(xlm_chunks *all, xlm_val v) {
+  xlm_build *b = &all->b;
+  xlm_type type = *xlm_val_type(b->g, v);
+  xlm_val begun = xlm_op2(b, XLM_OP_LT, xlm_scalar(b, 0), all->start);
+  xlm_val kept = xlm_cast_to(b, xlm_op3(b, XLM_OP_WHERE, begun, v, xlm_scalar(b, 0)), type.dtype);
+  return xlm_order_to(b, kept, &type);
+}
+
+xlm_dim xlm_chunk_dim(xlm_chunks *all, xlm_dim d, int64_t size) {
+  if (all->dim[d]) return all->dim[d];
+  xlm_graph *g = all->b.g;
+  const char *name = xlm_arena_printf(g->arena, "%s.%s", g->dims[all->chunk].name, g->dims[d].name);
+  for (int i = 2; xlm_graph_dim_find(g, name, 0); i++)
+    name = xlm_arena_printf(g->arena, "%s.%s.%d", g->dims[all->chunk].name, g->dims[d].name, i);
+  return all->dim[d] = xlm_graph_dim(g, name, size);
+}
+
+static bool is_state(const xlm_graph *g, const char *name) {
+  for (xlm_node n = 1; n < g->n_nodes; n++)
+    if (xlm_node_is(&g->nodes[n], XLM_LEAF_STATE) &&
+        !strcmp(xlm_attr_text(&g->nodes[n].attrs, XLM_A_name, ""), name))
+      return true;
+  return false;
+}
+
+const char *xlm_chunk_name(const xlm_chunks *all, xlm_node n, const char *what) {
+  const xlm_node_info *info = xlm_node_at(all->g, n);
+  xlm_arena *a = all->b.g->arena;
+  const char *base = xlm_arena_printf(a, "cache/%s%s%s", info->scope, *info->scope ? "." : "",
+                                      what ? what : xlm_op_name(info->op));
+  const char *name = base;
+  for (int i = 2; is_state(all->b.g, name); i++) name = xlm_arena_printf(a, "%s.%d", base, i);
+  return name;
+}
+
+xlm_dim xlm_chunk_past(const xlm_chunk *c, int i) {
+  const xlm_type *rows = xlm_val_type(c->b->g, c->in[i]), *cache = xlm_val_type(c->b->g, c->cache[i]);
+  return cache->dim[xlm_type_find(rows, c->all->chunk)];
+}
+
+xlm_val xlm_chunk_state(xlm_chunk *c, const xlm_type *like) {
+  return xlm_build_state(c->b, xlm_chunk_name(c->all, c->node, NULL), XLM_ROLE_CACHE, like, NULL);
+}
+
+void xlm_chunk_set_next(xlm_chunk *c, xlm_val state, xlm_val value) {
+  xlm_chunk_next *n = XLM_NEW(c->all->arena, xlm_chunk_next);
+  *n = (xlm_chunk_next){state, value, c->all->nexts};
+  c->all->nexts = n;
+}

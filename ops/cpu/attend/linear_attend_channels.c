@@ -1,0 +1,153 @@
+// Linear attention with a decay for each channel of the keys: weights of pairs, and their gradients. See
+// linear_attend_priv.h, and ops/linear_attend.c for the parts of a chunk. Pairs of different parts are
+// products of tiles; within a part the decay from one position to the next is multiplied step by step, which
+// takes no exponential per pair.
+#include "ops/cpu/attend/linear_attend_priv.h"
+
+// Decays over up to PART positions as powers of 2, from sums of their logarithms: forwards up to each
+// position, backwards from behind it.
+static void decays_of_part(const linear_channels *d, int64_t np, int64_t part) {
+  const float *log = d->step + part * PART * np;
+  float *from = d->from + part * PART * np, *to = d->to + part * PART * np;
+  for (int64_t i = 0; i < np; i += VL) {
+    lanes sum = lanes_splat(0);
+    for (int64_t t = 0; t < PART; t++) {
+      sum += lanes_load(log + t * np + i);
+      lanes_store(from + t * np + i, lanes_exp2(sum));
+    }
+    lanes_store(d->part + part * np + i, lanes_exp2(sum));
+    sum = lanes_splat(0);
+    for (int64_t t = PART - 1; t >= 0; t--) {
+      lanes_store(to + t * np + i, lanes_exp2(sum));
+      sum += lanes_load(log + t * np + i);
+    }
+  }
+}
+
+void xlm_linear_channels_of(const linear_channels *d, const linear_shape *s, const linear_view *v,
+                            int64_t entry, int64_t head, int64_t chunk) {
+  int64_t np = s->np, size = TILE * np;
+  xlm_linear_load(d->step, s, v, entry, head, chunk, true);
+  for (int64_t i = 0; i < size; i++) d->step[i] *= (float)ATTEND_LOG2E;
+  for (int64_t part = 0; part < PARTS; part++) decays_of_part(d, np, part);
+  for (int64_t i = 0; i < size; i += VL) lanes_store(d->step + i, lanes_exp2(lanes_load(d->step + i)));
+  for (int64_t i = 0; i < np; i++)
+    d->all[i] = d->part[i] * d->part[np + i] * (d->part[2 * np + i] * d->part[3 * np + i]);
+}
+
+void xlm_linear_by(float *to, const float *tile, const float *decays, int64_t np) {
+  for (int64_t i = 0; i < TILE * np; i++) to[i] = tile[i] * decays[i];
+}
+
+static void rows_by(float *tile, int64_t rows, const float *decay, int64_t np) { // each row by the same
+  for (int64_t t = 0; t < rows; t++, tile += np)
+    for (int64_t i = 0; i < np; i++) tile[i] *= decay[i];
+}
+
+void xlm_linear_by_parts_before(float *tile, const linear_channels *d, int64_t np) {
+  for (int64_t part = 0; part + 1 < PARTS; part++)
+    rows_by(tile + (part + 1) * PART * np, TILE - (part + 1) * PART, d->part + part * np, np);
+}
+
+void xlm_linear_by_parts_after(float *tile, const linear_channels *d, int64_t np) {
+  for (int64_t part = 1; part < PARTS; part++) rows_by(tile, part * PART, d->part + part * np, np);
+}
+
+// ---- weights
+
+// The weights within a part; moved [np] is room.
+static void own_weights(float *w, const float *q, const float *k, const float *step, int64_t np,
+                        float *moved) {
+  for (int64_t s = 0; s < PART; s++) {
+    memcpy(moved, k + s * np, (size_t)np * sizeof *moved);
+    w[s * TILE + s] = vec_dot(q + s * np, moved, np);
+    for (int64_t t = s + 1; t < PART; t++) {
+      lanes sum = lanes_splat(0);
+      for (int64_t i = 0; i < np; i += VL) {
+        lanes key = lanes_load(moved + i) * lanes_load(step + t * np + i);
+        lanes_store(moved + i, key);
+        sum = lanes_fma(lanes_load(q + t * np + i), key, sum);
+      }
+      w[t * TILE + s] = lanes_sum(sum);
+    }
+  }
+}
+
+void xlm_linear_channel_weights(float *w, const float *q, const float *k, const linear_channels *d,
+                                const linear_shape *s, float *q_from, float *k_to, float *kt) {
+  int64_t np = s->np;
+  xlm_linear_by(q_from, q, d->from, np);
+  xlm_linear_by(k_to, k, d->to, np);
+  for (int64_t i = 0; i < TILE * TILE; i++) w[i] = 0;
+  for (int64_t part = 0; part < PARTS; part++) { // kt's first np floats are free until the transposition
+    int64_t at = part * PART;
+    own_weights(w + at * TILE + at, q + at * np, k + at * np, d->step + at * np, np, kt);
+  }
+  xlm_attend_transpose(kt, k_to, np);
+  for (int64_t part = 1; part < PARTS; part++) {
+    for (int64_t i = 0; part > 1 && i < np; i++) { // what is before the last part decays along it
+      float decay = d->part[(part - 1) * np + i];
+      for (int64_t t = 0; t < (part - 1) * PART; t++) kt[i * TILE + t] *= decay;
+    }
+    for (int64_t t = part * PART; t < (part + 1) * PART; t += MR)
+      xlm_attend_mul(q_from + t * np, np, (int)s->n, kt, TILE, w + t * TILE, TILE, (int)(part * PART / VL),
+                     false);
+  }
+}
+
+// ---- gradients
+
+// Adds what pairs s < t of a part give.
+static void own_pairs(float *dq, float *dk, const float *q, const float *k, const float *back,
+                      const float *step, int64_t np) {
+  for (int64_t i = 0; i < np; i += VL)
+    for (int64_t s = 0; s < PART; s++) {
+      lanes key = lanes_load(k + s * np + i), sum = lanes_load(dk + s * np + i), decay = lanes_splat(1);
+      for (int64_t t = s + 1; t < PART; t++) {
+        decay *= lanes_load(step + t * np + i);
+        lanes by = decay * lanes_splat(back[t * TILE + s]);
+        lanes_store(dq + t * np + i, lanes_fma(by, key, lanes_load(dq + t * np + i)));
+        sum = lanes_fma(by, lanes_load(q + t * np + i), sum);
+      }
+      lanes_store(dk + s * np + i, sum);
+    }
+}
+
+void xlm_linear_channel_pairs(float *dq, float *dk, const float *q, const float *k, const float *back,
+                              const linear_channels *d, int64_t np, const float *q_from, float *k_to) {
+  int vectors = (int)(np / VL);
+  xlm_linear_by_parts_before(dq, d, np);
+  for (int64_t part = 1; part < PARTS; part++) {
+    if (part > 1) rows_by(k_to, (part - 1) * PART, d->part + (part - 1) * np, np);
+    for (int64_t t = part * PART; t < (part + 1) * PART; t += MR)
+      xlm_attend_mul(back + t * TILE, TILE, (int)(part * PART), k_to, np, dq + t * np, np, vectors, true);
+  }
+  xlm_linear_by(dq, dq, d->from, np);
+  for (int64_t part = PARTS - 1; part > 0; part--) { // sums over later parts, up to the beginning of this one
+    rows_by(dk, part * PART, d->part + part * np, np);
+    for (int64_t t = 0; t < part * PART; t += MR)
+      xlm_attend_mul_t(back + part * PART * TILE + t, TILE, PART, q_from + part * PART * np, np, dk + t * np,
+                       np, vectors, true);
+  }
+  xlm_linear_by(dk, dk, d->to, np);
+  for (int64_t part = 0; part < PARTS; part++) {
+    int64_t at = part * PART, row = at * np;
+    own_pairs(dq + row, dk + row, q + row, k + row, back + at * TILE + at, d->step + row, np);
+  }
+}
+
+void xlm_linear_channel_decay(float *to, const float *q, const float *dq, const float *k, const float *dk,
+                              const float *state, const float *ahead, const linear_shape *s) {
+  int64_t np = s->np;
+  for (int64_t i = 0; i < np; i += VL) {
+    double later[VL] = {0};
+    for (int64_t j = 0; state && ahead && j < s->p; j++)
+      for (int l = 0; l < VL; l++) later[l] += (double)state[j * np + i + l] * ahead[j * np + i + l];
+    for (int64_t t = TILE - 1; t >= 0; t--)
+      for (int l = 0; l < VL; l++) {
+        int64_t at = t * np + i + l;
+        later[l] += (double)q[at] * dq[at] - (double)k[at] * dk[at];
+        to[at] = (float)later[l];
+      }
+  }
+}

@@ -1,0 +1,58 @@
+// What the ways to decode share: the slots, and a program of the plan on all local ranks.
+#ifndef XLM_DECODE_DECODER_PRIV_H
+#define XLM_DECODE_DECODER_PRIV_H
+
+#include "runtime/decode/decoder.h"
+#include "runtime/exec/text_part.h"
+
+typedef struct row { // what a slot gives a run of a program
+  const int32_t *tokens;
+  int64_t start,
+      count; // the place of the first in the slot's text; how many of the program's positions count
+} row;
+
+typedef struct program {
+  xlm_program_id id;
+  int64_t positions; // of every row
+  xlm_text_part *inputs, *logits;
+  int n_inputs, n_logits;
+} program;
+
+typedef struct decoder_slot {
+  int64_t length; // tokens
+  int32_t *tokens;
+  float *logits; // behind the last token
+} decoder_slot;
+
+// A way to decode: computes what the pieces have appended to their slots, and reads the logits behind it.
+typedef xlm_status decoder_run(xlm_decoder *d, const xlm_decoder_piece *pieces, int n, xlm_error *err);
+
+struct xlm_decoder {
+  xlm_arena *arena;
+  xlm_team *team;
+  xlm_step_env env;
+  decoder_run *run;
+  const char *logits_name;
+  int n_slots;
+  int64_t seq, vocab;
+  decoder_slot *slots;
+  row *rows;                     // of a run, by slot
+  program eval, prefill, decode; // those that the way uses
+  float *here, *all; // logits of the slots of a put: of this process, NaN where others have them; of all
+};
+
+// ---- program.c
+
+void program_open(xlm_decoder *d, xlm_program_id id, program *out);
+// Puts the inputs of d->rows and runs it.
+xlm_status program_run(xlm_decoder *d, program *p, xlm_error *err) XLM_MUST_CHECK;
+// Copies this process's part of the logits at a position of a slot's row to the slot's.
+xlm_status program_logits(xlm_decoder *d, program *p, int slot, int64_t position,
+                          xlm_error *err) XLM_MUST_CHECK;
+
+// ---- ways
+
+decoder_run run_window; // over eval: the whole window for every put
+decoder_run run_steps;  // over prefill and decode: what is new
+
+#endif

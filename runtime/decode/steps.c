@@ -1,0 +1,52 @@
+// Decoding over the programs prefill and decode, which keep what earlier tokens left in caches: only new
+// tokens are computed, by prefill as long as a slot has more than one, then by decode. A slot without new
+// tokens has a count of 0; one that begins anew starts at 0, where no cache is read.
+#include "runtime/decode/decoder_priv.h"
+
+// The most tokens that a slot has left.
+static int64_t left(xlm_decoder *d, const xlm_decoder_piece *pieces, int n) {
+  int64_t most = 0;
+  for (int i = 0; i < n; i++) {
+    const decoder_slot *s = &d->slots[pieces[i].slot];
+    int64_t rest = s->length - d->rows[pieces[i].slot].start;
+    if (rest > most) most = rest;
+  }
+  return most;
+}
+
+static void begin(xlm_decoder *d, const xlm_decoder_piece *pieces, int n) {
+  for (int i = 0; i < d->n_slots; i++) d->rows[i] = (row){d->slots[i].tokens, d->slots[i].length, 0};
+  for (int i = 0; i < n; i++) d->rows[pieces[i].slot].start -= pieces[i].n;
+}
+
+static void set_counts(xlm_decoder *d, int64_t most) {
+  for (int i = 0; i < d->n_slots; i++) {
+    row *r = &d->rows[i];
+    int64_t rest = d->slots[i].length - r->start;
+    r->tokens = d->slots[i].tokens + r->start;
+    r->count = rest < most ? rest : most;
+  }
+}
+
+static xlm_status read_ends(xlm_decoder *d, program *p, const xlm_decoder_piece *pieces, int n,
+                            xlm_error *err) {
+  for (int i = 0; i < n; i++) {
+    int slot = pieces[i].slot;
+    const row *r = &d->rows[slot];
+    if (r->count && r->start + r->count == d->slots[slot].length)
+      XLM_TRY(program_logits(d, p, slot, r->count - 1, err));
+  }
+  return XLM_OK;
+}
+
+xlm_status run_steps(xlm_decoder *d, const xlm_decoder_piece *pieces, int n, xlm_error *err) {
+  begin(d, pieces, n);
+  for (int64_t most; (most = left(d, pieces, n)) > 0;) {
+    program *p = most > 1 ? &d->prefill : &d->decode;
+    set_counts(d, p->positions);
+    XLM_TRY(program_run(d, p, err));
+    XLM_TRY(read_ends(d, p, pieces, n, err));
+    for (int i = 0; i < d->n_slots; i++) d->rows[i].start += d->rows[i].count;
+  }
+  return XLM_OK;
+}

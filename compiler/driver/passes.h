@@ -1,5 +1,5 @@
-// The table of passes and the function that runs them. A pass maps a graph to a graph; its other inputs are
-// in the context. compile.c has the order of passes.
+// The table of passes (passes.c) and the function that runs them (run_passes.c). A pass maps a graph to a
+// graph; its other inputs are in the context. compile.c has the order of passes.
 #ifndef XLM_DRIVER_PASSES_H
 #define XLM_DRIVER_PASSES_H
 
@@ -42,12 +42,12 @@ typedef struct xlm_pass_context {
   xlm_program_id program;   // the one that is compiled, by the passes and options of all
   const xlm_ast *ast;       // elaborate: the model
   int32_t recompute_rounds; // for recompute with XLM_RECOMPUTE_AUTO: the number of rounds
-  // Results of `prepare` of the passes that run per rank; computed once for all ranks.
+  // Results of `prepare` of the passes that run per rank; computed once for all ranks (rank_decisions.c).
   xlm_partitioning *partitioning[XLM_PROGRAMS];
   xlm_pipeline pipeline; // of all programs; stages = 0: not decided yet
   xlm_schedule_plan *schedule;
   int32_t coord[XLM_MAX_AXES]; // of the rank
-  struct xlm_partitioned { // the last partitioned graph: the stages of one coordinate share it, see passes.c
+  struct xlm_partitioned {     // the last partitioned graph: the stages of one coordinate share it
     xlm_graph *graph;
     uint64_t signature;
     int32_t coord[XLM_MAX_AXES];
@@ -78,8 +78,10 @@ typedef struct xlm_pass {
   const char *(*idle)(const xlm_pass_context *c);
   // Decides what is common to all ranks. false: a diagnostic was pushed.
   bool (*prepare)(xlm_pass_context *c, const xlm_graph *g);
-  // Returns the new graph; NULL: a diagnostic was pushed. The driver maintains the properties.
-  xlm_graph *(*run)(xlm_pass_context *c, const xlm_graph *g);
+  // The pass: of_graph if it reads the graph only, run if it reads the context, too. The driver maintains the
+  // properties.
+  xlm_graph *(*of_graph)(const xlm_graph *g, xlm_arena *scratch);
+  xlm_graph *(*run)(xlm_pass_context *c, const xlm_graph *g); // NULL: a diagnostic was pushed
 } xlm_pass;
 
 extern const xlm_pass xlm_pass_table[XLM_PASS_COUNT]; // [XLM_PASS_END] is empty

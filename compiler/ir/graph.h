@@ -118,7 +118,7 @@ typedef struct xlm_graph {
   xlm_arena *tables; // for the rest: dims, values, nodes and their operands, lists
   const xlm_source *source;
   const char *model, *preset; // preset may be NULL
-  uint32_t properties;        // maintained by compiler/driver/passes.c
+  uint32_t properties;        // maintained by compiler/driver/run_passes.c
   xlm_dim_info *dims;
   uint32_t n_dims, cap_dims; // entry 0 unused
   xlm_value *values;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "compiler/pass/pass.h"
-#include "compiler/planner/lower.h"
+#include "compiler/planner/lower_priv.h"
 #include "runtime/plan/streams.h"
 
 static bool reads(const xlm_lowering *l, const xlm_instr *in, const xlm_instr *made) {

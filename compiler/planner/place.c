@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "compiler/planner/gaps.h"
-#include "compiler/planner/lower.h"
+#include "compiler/planner/lower_priv.h"
 #include "compiler/schedule/schedule.h"
 
 typedef struct item {

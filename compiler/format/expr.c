@@ -4,7 +4,7 @@
 
 #include "compiler/format/format_priv.h"
 
-static void add(xlm_fmt_line *l, const char *s) {
+void xlm_fmt_add(xlm_fmt_line *l, const char *s) {
   xlm_text_add(&l->text, s);
 }
 
@@ -18,45 +18,45 @@ void xlm_fmt_stop(xlm_fmt_line *l, int gap) {
 }
 
 void xlm_fmt_comma(xlm_fmt_line *l) {
-  add(l, ",");
+  xlm_fmt_add(l, ",");
   if (l->depth) mark(l, l->depth, 0);
-  add(l, " ");
+  xlm_fmt_add(l, " ");
 }
 
 static void open(xlm_fmt_line *l, const char *bracket) {
-  add(l, bracket);
+  xlm_fmt_add(l, bracket);
   l->depth++;
 }
 
 static void close(xlm_fmt_line *l, const char *bracket) {
-  add(l, bracket);
+  xlm_fmt_add(l, bracket);
   l->depth--;
 }
 
 void xlm_fmt_string(xlm_fmt_line *l, const char *s) {
-  add(l, "\"");
+  xlm_fmt_add(l, "\"");
   for (; *s; s++) {
     if (*s == '\n')
-      add(l, "\\n");
+      xlm_fmt_add(l, "\\n");
     else if (*s == '"' || *s == '\\')
       xlm_text_printf(&l->text, "\\%c", *s);
     else
       xlm_text_addn(&l->text, s, 1);
   }
-  add(l, "\"");
+  xlm_fmt_add(l, "\"");
 }
 
 void xlm_fmt_names(xlm_fmt_line *l, const xlm_ast_name *n) {
   for (; n; n = n->next) {
-    add(l, n->text);
+    xlm_fmt_add(l, n->text);
     if (n->next) xlm_fmt_comma(l);
   }
 }
 
 static void put_juxtaposed(xlm_fmt_line *l, const xlm_ast_name *n) {
   for (; n; n = n->next) {
-    add(l, n->text);
-    if (n->next) add(l, " ");
+    xlm_fmt_add(l, n->text);
+    if (n->next) xlm_fmt_add(l, " ");
   }
 }
 
@@ -66,16 +66,16 @@ static void axes(xlm_fmt_line *l, const xlm_ast_name *n) {
     xlm_fmt_names(l, n);
     close(l, ")");
   } else {
-    add(l, n ? n->text : "none");
+    xlm_fmt_add(l, n ? n->text : "none");
   }
 }
 
 void xlm_fmt_dims(xlm_fmt_line *l, const xlm_ast_dim *d) {
   open(l, "[");
   for (; d; d = d->next) {
-    add(l, d->name ? d->name : "..");
+    xlm_fmt_add(l, d->name ? d->name : "..");
     if (d->over_set) {
-      add(l, " over ");
+      xlm_fmt_add(l, " over ");
       axes(l, d->over);
     }
     if (d->next) xlm_fmt_comma(l);
@@ -94,7 +94,7 @@ static void put_sizes(xlm_fmt_line *l, const xlm_weight_size *s) {
 
 static void put_factor(xlm_fmt_line *l, const xlm_weight_factor *f) {
   if (f->dim) {
-    add(l, f->dim);
+    xlm_fmt_add(l, f->dim);
     return;
   }
   xlm_text_printf(&l->text, "%d of ", f->part);
@@ -109,7 +109,7 @@ void xlm_fmt_layout(xlm_fmt_line *l, const xlm_weight_group *g) {
   for (; g; g = g->next) {
     for (const xlm_weight_factor *f = g->factors; f; f = f->next) {
       put_factor(l, f);
-      if (f->next) add(l, " ");
+      if (f->next) xlm_fmt_add(l, " ");
     }
     if (g->next) xlm_fmt_comma(l);
   }
@@ -136,13 +136,13 @@ static void arg_named(xlm_fmt_line *l, const xlm_arg *a) {
 }
 
 static void arg_over(xlm_fmt_line *l, const xlm_arg *a) {
-  add(l, "over ");
+  xlm_fmt_add(l, "over ");
   xlm_fmt_names(l, a->dims);
 }
 
 static void arg_arrow(xlm_fmt_line *l, const xlm_arg *a) {
   put_juxtaposed(l, a->dims);
-  add(l, " -> ");
+  xlm_fmt_add(l, " -> ");
   put_juxtaposed(l, a->to);
 }
 
@@ -152,7 +152,7 @@ static void (*const args[])(xlm_fmt_line *, const xlm_arg *) = {[XLM_ARG_VALUE] 
                                                                 [XLM_ARG_ARROW] = arg_arrow};
 
 static void number(xlm_fmt_line *l, const xlm_expr *e) {
-  add(l, e->number.text);
+  xlm_fmt_add(l, e->number.text);
 }
 
 static void string(xlm_fmt_line *l, const xlm_expr *e) {
@@ -160,18 +160,18 @@ static void string(xlm_fmt_line *l, const xlm_expr *e) {
 }
 
 static void name(xlm_fmt_line *l, const xlm_expr *e) {
-  add(l, e->name.text);
+  xlm_fmt_add(l, e->name.text);
 }
 
 static void indexed(xlm_fmt_line *l, const xlm_expr *e) {
-  add(l, e->index.base->text);
+  xlm_fmt_add(l, e->index.base->text);
   open(l, "[");
   xlm_fmt_expr(l, e->index.index);
   close(l, "]");
 }
 
 static void unary(xlm_fmt_line *l, const xlm_expr *e) {
-  add(l, e->unary.logical_not ? "not " : "-");
+  xlm_fmt_add(l, e->unary.logical_not ? "not " : "-");
   xlm_fmt_expr(l, e->unary.x);
 }
 
@@ -184,8 +184,8 @@ static void binary(xlm_fmt_line *l, const xlm_expr *e) {
 }
 
 static void call(xlm_fmt_line *l, const xlm_expr *e) {
-  if (e->call.recompute) add(l, "recompute ");
-  add(l, e->call.callee->text);
+  if (e->call.recompute) xlm_fmt_add(l, "recompute ");
+  xlm_fmt_add(l, e->call.callee->text);
   if (e->call.instance) xlm_text_printf(&l->text, ".%s", e->call.instance->text);
   open(l, "(");
   for (const xlm_arg *a = e->call.args; a; a = a->next) {
@@ -196,11 +196,11 @@ static void call(xlm_fmt_line *l, const xlm_expr *e) {
 }
 
 static void conditional(xlm_fmt_line *l, const xlm_expr *e) {
-  add(l, "if ");
+  xlm_fmt_add(l, "if ");
   xlm_fmt_expr(l, e->cond.cond);
-  add(l, " then ");
+  xlm_fmt_add(l, " then ");
   xlm_fmt_expr(l, e->cond.then);
-  add(l, " else ");
+  xlm_fmt_add(l, " else ");
   xlm_fmt_expr(l, e->cond.otherwise);
 }
 
@@ -236,7 +236,7 @@ static bool is_word(const char *s) {
 
 void xlm_fmt_key(xlm_fmt_line *l, const xlm_ast_name *key) {
   if (is_word(key->text))
-    add(l, key->text);
+    xlm_fmt_add(l, key->text);
   else
     xlm_fmt_string(l, key->text);
 }
@@ -262,15 +262,15 @@ static void item_object(xlm_fmt_line *l, const xlm_config_item *i) {
   open(l, i->items ? "{ " : "{");
   for (const xlm_config_item *m = i->items; m; m = m->next) {
     xlm_fmt_key(l, m->key);
-    add(l, " = ");
+    xlm_fmt_add(l, " = ");
     xlm_fmt_item(l, m);
-    add(l, m->next ? "  " : " ");
+    xlm_fmt_add(l, m->next ? "  " : " ");
   }
   close(l, "}");
 }
 
 static void item_repeat(xlm_fmt_line *l, const xlm_config_item *i) {
-  add(l, "repeat ");
+  xlm_fmt_add(l, "repeat ");
   xlm_fmt_expr(l, i->expr);
   if (i->var) xlm_text_printf(&l->text, " as %s", i->var->text);
   open(l, " { ");

@@ -1,5 +1,5 @@
-// A call of an operation under construction, as call.c fills it and call_wrong.c reports on it. Private to
-// this folder.
+// A call of an operation under construction, as call.c and call_params.c fill it and call_wrong.c reports on
+// it. Private to this folder.
 #ifndef XLM_ELABORATE_CALL_PRIV_H
 #define XLM_ELABORATE_CALL_PRIV_H
 
@@ -43,6 +43,11 @@ static inline int xlm_call_find_kind(const xlm_op *op, xlm_param_kind k) { // th
     if (op->params[i].kind == k) return i;
   return -1;
 }
+
+// call_params.c. A value that does not fit is reported and leaves c->ok false.
+void xlm_call_set(filling *c, int i, const xlm_expr *x);  // parameter i of the operation
+void xlm_call_put_operand(filling *c, const xlm_expr *x); // the next tensor
+bool xlm_call_takes_numbers(const filling *c);            // in place of tensors
 
 bool xlm_call_is_tensor(filling *c, const xlm_expr *x); // without evaluating it
 

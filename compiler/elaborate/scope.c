@@ -8,6 +8,11 @@
 
 #include "compiler/elaborate/elaborate_priv.h"
 
+xlm_el_frame *xlm_el_home(xlm_el_frame *f) {
+  while (f->kind == XLM_FRAME_ROUND) f = f->parent;
+  return f;
+}
+
 xlm_el_symbol *xlm_el_find(const xlm_el_frame *f, const char *name) {
   for (; f; f = f->parent) {
     xlm_el_symbol *s = xlm_dict_get(&f->symbols, name);

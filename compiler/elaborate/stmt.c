@@ -1,109 +1,11 @@
-// Statements: assigns names, unrolls rounds, collects losses.
+// Statements: runs the lists of them, unrolls rounds, collects losses. assign.c and update.c have two kinds.
 #include <string.h>
 
 #include "compiler/elaborate/elaborate_priv.h"
 #include "runtime/plan/metric_field.h"
 
-xlm_el_frame *xlm_el_home(xlm_el_frame *f) {
-  while (f->kind == XLM_FRAME_ROUND) f = f->parent;
-  return f;
-}
-
 static bool is_top(const xlm_el_frame *f) {
   return f->kind == XLM_FRAME_TOP;
-}
-
-// --- assignment
-
-static bool not_assignable(xlm_el *e, const xlm_el_symbol *s, xlm_span at) {
-  static const char *const what[] = {
-      [XLM_SYM_DECL] = "a let",     [XLM_SYM_PARAM] = "a parameter", [XLM_SYM_STATE] = "a state",
-      [XLM_SYM_INPUT] = "an input", [XLM_SYM_VALUE] = "a variable",  [XLM_SYM_ARRAY] = "a list of tensors"};
-  bool is_dim = s->kind == XLM_SYM_DECL && s->decl->is_dim;
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NOT_ASSIGNABLE, at, "`%s` is %s and cannot be assigned here",
-                              s->name, is_dim ? "a dimension" : what[s->kind]);
-  xlm_diag_label(e->diags, g, s->span, "declared here");
-  if (s->kind == XLM_SYM_STATE)
-    xlm_diag_help(e->diags, g, "`update %s = ..` sets its value after the step", s->name);
-  else if (s->kind == XLM_SYM_ARRAY)
-    xlm_diag_help(e->diags, g, "give one element: %s[i] = ..", s->name);
-  else
-    xlm_diag_help(e->diags, g, "choose another name");
-  return false;
-}
-
-// The symbol that an assignment to `name` changes, created if needed; NULL: reported.
-static xlm_el_symbol *target(xlm_el *e, xlm_el_frame *f, xlm_el_symbol_kind kind, const char *name,
-                             xlm_span at) {
-  xlm_el_frame *home = xlm_el_home(f);
-  for (xlm_el_frame *w = f; w; w = w->parent) {
-    xlm_el_symbol *s = xlm_dict_get(&w->symbols, name);
-    if (!s) continue;
-    bool declared = s->kind == XLM_SYM_DECL && !xlm_el_is_used_file(e, at);
-    bool hidden = w->kind == XLM_FRAME_GLOBAL && !declared && !is_top(home);
-    if (hidden) break; // variables of a block may hide names
-    if (s->kind == kind) return s;
-    not_assignable(e, s, at);
-    return NULL;
-  }
-  return xlm_el_define(e, kind == XLM_SYM_ARRAY ? home : f, kind, name, at);
-}
-
-static void name_value(xlm_el *e, const xlm_el_frame *f, const char *name, const xlm_el_value *v) {
-  if (v->kind != XLM_EL_TENSOR || xlm_val_at(e->g, v->val)->name) return;
-  xlm_val_at(e->g, v->val)->name = xlm_el_join(e, f->path, name);
-}
-
-static void assign_element(xlm_el *e, xlm_el_frame *f, const xlm_expr *t, xlm_el_value v) {
-  int64_t i;
-  xlm_el_symbol *s = target(e, f, XLM_SYM_ARRAY, t->index.base->text, t->index.base->span);
-  if (!s || !xlm_el_integer(e, f, t->index.index, "an index", &i)) return;
-  name_value(e, f, s->name, &v);
-  for (uint32_t k = 0; k < s->n_items; k++)
-    if (s->items[k].index == i) {
-      s->items[k].value = v;
-      return;
-    }
-  XLM_PUSH(e->arena, s->items, s->n_items, s->cap_items, ((xlm_el_item){i, v}));
-}
-
-static void assign_one(xlm_el *e, xlm_el_frame *f, const xlm_expr *t, xlm_el_value v) {
-  v.outs = 1;
-  if (t->kind == XLM_EXPR_INDEX) {
-    assign_element(e, f, t, v);
-    return;
-  }
-  xlm_el_symbol *s = target(e, f, XLM_SYM_VALUE, t->name.text, t->span);
-  if (!s) return;
-  s->value = v;
-  s->span = t->span;
-  s->use = xlm_el_use_at(e, XLM_SYM_VALUE, s->name, t->span);
-  name_value(e, f, s->name, &v);
-}
-
-static xlm_el_value part(const xlm_el_value *v, int i) {
-  if (v->kind == XLM_EL_TUPLE) return v->item[i];
-  return v->kind == XLM_EL_TENSOR ? xlm_el_tensor(v->val + (xlm_val)i) : xlm_el_bad();
-}
-
-static bool assign(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
-  int n = 0, i = 0;
-  xlm_node first = e->g->n_nodes;
-  for (const xlm_expr *t = s->assign.targets; t; t = t->next) n++;
-  xlm_el_value v = n == 1 ? xlm_el_one(e, f, s->expr) : xlm_el_eval(e, f, s->expr);
-  int have = v.kind == XLM_EL_TUPLE ? v.n : v.kind == XLM_EL_TENSOR ? v.outs : 1;
-  if (n > 1 && v.kind != XLM_EL_BAD && (have < n || (v.kind == XLM_EL_TUPLE && have != n))) {
-    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_TUPLE, s->expr->span, "%d names get values, and there %s %d",
-                                n, have == 1 ? "is" : "are", have);
-    xlm_diag_label(e->diags, g, s->assign.targets->span, "the names begin here");
-    v = xlm_el_bad();
-  }
-  for (const xlm_expr *t = s->assign.targets; t; t = t->next, i++) {
-    xlm_el_value one = n == 1 ? v : part(&v, i);
-    assign_one(e, f, t, one);
-    xlm_el_saw(e, f, t->kind == XLM_EXPR_INDEX ? t->index.base->span : t->span, &one, first);
-  }
-  return true;
 }
 
 // --- declarations inside braces
@@ -203,7 +105,7 @@ static void bind_round(xlm_el *e, xlm_el_frame *round, const xlm_stmt *s, int64_
   if (!var) return;
   const xlm_el_symbol *old = xlm_el_find(round, var->text);
   if (old && old->kind == XLM_SYM_DECL && !xlm_el_is_used_file(e, var->span)) {
-    not_assignable(e, old, var->span);
+    xlm_el_not_assignable(e, old, var->span);
     return;
   }
   xlm_el_symbol *sym = xlm_el_define(e, round, XLM_SYM_VALUE, var->text, var->span);
@@ -316,95 +218,6 @@ static bool output(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   return true;
 }
 
-// --- states
-
-static bool same_dims(const xlm_type *a, const xlm_type *b) {
-  for (int i = 0; i < a->rank; i++)
-    if (xlm_type_find(b, a->dim[i]) < 0) return false;
-  return a->rank == b->rank;
-}
-
-static bool bad_update(xlm_el *e, xlm_span at, xlm_span label, const char *what, const char *name) {
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UPDATE, at, what, name);
-  xlm_diag_label(e->diags, g, label, "here");
-  return true;
-}
-
-// The first value that v is computed from and that is neither a constant nor the parameter; 0: there is none.
-static xlm_val reads_other(xlm_el *e, xlm_val v, xlm_val param) {
-  const xlm_graph *g = e->g;
-  bool *needed = XLM_NEW_N(e->arena, bool, g->n_values);
-  needed[v] = true;
-  for (xlm_val at = v; at > 0; at--) {
-    if (!needed[at] || at == param) continue;
-    const xlm_node_info *n = xlm_val_node(g, at);
-    bool data = xlm_op_is_leaf(n->op) && !xlm_node_is(n, XLM_LEAF_CONSTANT);
-    if (data || xlm_op_at(n->op)->flags & XLM_OPF_RANDOM) return at;
-    for (int i = 0; i < n->n_in; i++) needed[n->in[i]] = true;
-  }
-  return 0;
-}
-
-// The update of a parameter is evaluated after the optimizer's step, for the whole model at once.
-static bool is_of_itself(xlm_el *e, const xlm_stmt *s, xlm_val v, const xlm_el_symbol *sym) {
-  if (sym->kind == XLM_SYM_STATE) return true;
-  xlm_val other = reads_other(e, v, sym->value.val);
-  if (!other) return true;
-  const char *name = xlm_val_at(e->g, other)->name;
-  xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UPDATE, s->expr->span,
-                              "the next value of the parameter `%s` depends on %s%s%s", sym->name,
-                              name ? "`" : "", name ? name : "something random", name ? "`" : "");
-  xlm_diag_help(
-      e->diags, g,
-      "it is a function of the parameter's value after the optimizer's step alone; what depends on data "
-      "or other tensors is kept in a `state`");
-  return false;
-}
-
-static bool update(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
-  xlm_el_symbol *sym = xlm_el_find(f, s->name->text);
-  bool wide = e->wide;
-  e->wide |= sym && sym->kind == XLM_SYM_PARAM;
-  xlm_el_value v = xlm_el_one(e, f, s->expr);
-  e->wide = wide;
-  if (!sym || (sym->kind != XLM_SYM_STATE && sym->kind != XLM_SYM_PARAM)) {
-    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_UPDATE, s->name->span, "`%s` is no state and no parameter",
-                                s->name->text);
-    xlm_diag_help(e->diags, g, "declare it: state %s[..] ~ zeros", s->name->text);
-    return true;
-  }
-  if (v.kind == XLM_EL_NUMBER)
-    xlm_diag_push(e->diags, XLM_E_NOT_TENSOR, s->expr->span, "a state's next value is a tensor");
-  if (v.kind != XLM_EL_TENSOR || sym->value.kind != XLM_EL_TENSOR) return true;
-  for (uint32_t i = 0; i < e->n_pending; i++) {
-    if (e->pending[i].state != sym->value.val) continue;
-    bool again = e->reuse && sym->kind == XLM_SYM_PARAM && e->pending[i].span.begin == s->name->span.begin;
-    return again || // in a later round of a shared repeat: the same function
-           bad_update(e, s->name->span, e->pending[i].span, "`%s` is updated twice in one step", sym->name);
-  }
-  if (!is_of_itself(e, s, v.val, sym)) return true;
-  if (!same_dims(xlm_val_type(e->g, sym->value.val), xlm_val_type(e->g, v.val))) {
-    xlm_diag *g =
-        xlm_diag_push(e->diags, XLM_E_DIM_MISMATCH, s->expr->span, "`%s` is %s, and its next value %s",
-                      sym->name, xlm_el_type_text(e, sym->value.val), xlm_el_type_text(e, v.val));
-    xlm_diag_label(e->diags, g, sym->span, "declared here");
-    return true;
-  }
-  XLM_PUSH(e->arena, e->pending, e->n_pending, e->cap_pending,
-           ((xlm_el_pending){sym->value.val, xlm_el_cast(e, v, true), sym->name, s->name->span}));
-  return true;
-}
-
-// Listed, not emitted: differentiate puts them after the backward pass. Evaluation does not update states.
-void xlm_el_flush_updates(xlm_el *e) {
-  for (uint32_t i = 0; e->set->training && i < e->n_pending; i++) {
-    const xlm_el_pending *p = &e->pending[i];
-    e->b.span = p->span;
-    xlm_type like = *xlm_val_type(e->g, p->state);
-    xlm_graph_update(e->g, p->state, xlm_order_to(&e->b, p->val, &like));
-  }
-}
-
 // --- lists of statements
 
 static bool declares(const xlm_stmt *list) {
@@ -437,11 +250,11 @@ bool xlm_el_run(xlm_el *e, xlm_el_frame *f, const xlm_stmt *list) {
       [XLM_STMT_DIM] = declare,          [XLM_STMT_LET] = declare,
       [XLM_STMT_PARAM] = declare_tensor, [XLM_STMT_STATE] = declare_tensor,
       [XLM_STMT_INPUT] = declare_tensor, [XLM_STMT_CHECK] = check,
-      [XLM_STMT_SHARD] = shard,          [XLM_STMT_ASSIGN] = assign,
+      [XLM_STMT_SHARD] = shard,          [XLM_STMT_ASSIGN] = xlm_el_assign,
       [XLM_STMT_RETURN] = run_return,    [XLM_STMT_IF] = run_if,
       [XLM_STMT_REPEAT] = run_repeat,    [XLM_STMT_LOSS] = loss,
       [XLM_STMT_METRIC] = metric,        [XLM_STMT_OUTPUT] = output,
-      [XLM_STMT_UPDATE] = update,
+      [XLM_STMT_UPDATE] = xlm_el_update,
   };
   for (const xlm_stmt *s = list; s; s = s->next) {
     if (!run[s->kind]) continue;

@@ -57,8 +57,7 @@ static bool read_program(reader *r, xlm_attr *a) {
   uint32_t n_in, row = 0, whole = UINT32_MAX;
   if (!xlm_lex_want(&r->x, "in")) return false;
   if (!xlm_lex_uint(&r->x, 0, XLM_CODE_MAX_IN, &n_in) || !xlm_lex_want(&r->x, ";")) return false;
-  if (xlm_lex_try(&r->x, "row") &&
-      (!xlm_lex_uint(&r->x, 1, XLM_MAX_RANK, &row) || !xlm_lex_want(&r->x, ";")))
+  if (xlm_lex_try(&r->x, "row") && (!xlm_lex_uint(&r->x, 1, XLM_MAX_RANK, &row) || !xlm_lex_want(&r->x, ";")))
     return false;
   while (!r->x.failed && !xlm_lex_try(&r->x, "out")) {
     if (c.n == XLM_CODE_MAX) return xlm_lex_fail(&r->x, "more than %d instructions", XLM_CODE_MAX);

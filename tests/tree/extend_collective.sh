@@ -45,8 +45,8 @@ C
   insert ops/ops.def after '^XLM_OP\(all_reduce,' <<< 'XLM_OP(all_reduce_rounds, ALL_REDUCE_ROUNDS, "communication", kernel)'
   # the pass that emits it, here where the environment asks for it, so that both can be compared
   sed -i 's/collective(c, XLM_OP_ALL_REDUCE,/collective(c, getenv("XLM_ROUNDS") ? XLM_OP_ALL_REDUCE_ROUNDS : XLM_OP_ALL_REDUCE,/' \
-    "$copy/compiler/pass/partition_emit.c"
-  insert compiler/pass/partition_emit.c before '^#include <string.h>' <<< '#include <stdlib.h>'
+    "$copy/compiler/pass/partition_convert.c"
+  insert compiler/pass/partition_convert.c before '^#include <string.h>' <<< '#include <stdlib.h>'
   insert tests/ops/cases_collectives.c before '^static const op_case table' <<'C'
 static void reduce_rounds(op_test *t) {
   xlm_val x = op_leaf(t, "x[batch 3, hidden 70]");

@@ -31,25 +31,36 @@ static setting setting_of(const xlm_call *c, int decay) {
   return s;
 }
 
-// The element of type t at position `step` and place `i` of the vector `d`, for the head of w.
-static int64_t at(const setting *s, const xlm_type *t, const ref_walk *w, int64_t step, xlm_dim d,
-                  int64_t i) {
-  ref_walk x = *w;
-  x.dim[x.n] = s->seq, x.size[x.n] = s->steps, x.index[x.n++] = step;
-  x.dim[x.n] = d, x.size[x.n] = s->c->dims[d].size, x.index[x.n++] = i;
-  return ref_at(s->c, t, &x);
+// The vectors of one operand or result for one head: element i of that at a position is at[position * step +
+// i * next].
+typedef struct vectors {
+  double *at;
+  int64_t step, next;
+} vectors;
+
+typedef struct head {
+  vectors in[5], out[4];
+} head;
+
+static vectors vectors_of(const setting *s, void *data, const xlm_type *t, const ref_walk *w) {
+  xlm_dim d = xlm_type_find(t, s->value) >= 0 ? s->value : s->feature;
+  return (vectors){(double *)data + ref_at(s->c, t, w), xlm_call_stride(s->c, t, s->seq),
+                   xlm_call_stride(s->c, t, d)};
 }
 
-static double in(const setting *s, int operand, const ref_walk *w, int64_t step, xlm_dim d, int64_t i) {
-  return ref_in(s->c, operand)[at(s, s->c->in_type[operand], w, step, d, i)];
+static head head_at(const setting *s, const ref_walk *w) {
+  head h = {0};
+  for (int i = 0; i < s->c->instr->n_in; i++) h.in[i] = vectors_of(s, s->c->in[i], s->c->in_type[i], w);
+  for (int i = 0; i < s->c->instr->n_out; i++) h.out[i] = vectors_of(s, s->c->out[i], s->c->out_type[i], w);
+  return h;
 }
 
-static double *out(const setting *s, int result, const ref_walk *w, int64_t step, xlm_dim d, int64_t i) {
-  return &ref_out(s->c, result)[at(s, s->c->out_type[result], w, step, d, i)];
+static double *place(const vectors *v, int64_t step, int64_t i) {
+  return &v->at[step * v->step + i * v->next];
 }
 
-static double decay(const setting *s, const ref_walk *w, int64_t step, int64_t channel) {
-  return s->decay ? exp(in(s, s->decay, w, step, s->feature, channel)) : 1;
+static double decay(const setting *s, const head *h, int64_t step, int64_t channel) {
+  return s->decay ? exp(*place(&h->in[s->decay], step, channel)) : 1;
 }
 
 static ref_walk heads_of(const setting *s) { // every batch entry and head
@@ -62,11 +73,11 @@ static ref_walk heads_of(const setting *s) { // every batch entry and head
 }
 
 // state = decay before + k v^T; before NULL: zero.
-static void step_state(const setting *s, const ref_walk *w, int64_t t, const double *before, double *state) {
+static void step_state(const setting *s, const head *h, int64_t t, const double *before, double *state) {
   for (int64_t i = 0; i < s->n; i++) {
-    double d = decay(s, w, t, i), k = in(s, K, w, t, s->feature, i);
+    double d = decay(s, h, t, i), k = *place(&h->in[K], t, i);
     for (int64_t j = 0; j < s->p; j++)
-      state[i * s->p + j] = (before ? d * before[i * s->p + j] : 0) + k * in(s, V, w, t, s->value, j);
+      state[i * s->p + j] = (before ? d * before[i * s->p + j] : 0) + k * *place(&h->in[V], t, j);
   }
 }
 
@@ -79,15 +90,17 @@ static size_t workspace(const xlm_call *c, const xlm_target *t) { // the state
 static xlm_status run(const xlm_call *c) {
   setting s = setting_of(c, 3);
   double *state = c->workspace;
-  for (ref_walk w = heads_of(&s); ref_walk_next(&w);)
+  for (ref_walk w = heads_of(&s); ref_walk_next(&w);) {
+    head h = head_at(&s, &w);
     for (int64_t t = 0; t < s.steps; t++) {
-      step_state(&s, &w, t, t ? state : NULL, state);
+      step_state(&s, &h, t, t ? state : NULL, state);
       for (int64_t j = 0; j < s.p; j++) {
         double sum = 0;
-        for (int64_t i = 0; i < s.n; i++) sum += in(&s, Q, &w, t, s.feature, i) * state[i * s.p + j];
-        *out(&s, 0, &w, t, s.value, j) = sum;
+        for (int64_t i = 0; i < s.n; i++) sum += *place(&h.in[Q], t, i) * state[i * s.p + j];
+        *place(&h.out[0], t, j) = sum;
       }
     }
+  }
   return XLM_OK;
 }
 
@@ -97,23 +110,21 @@ static size_t workspace_bwd(const xlm_call *c, const xlm_target *t) { // the sta
   return (size_t)((s.steps + 1) * s.n * s.p) * sizeof(double);
 }
 
-static void step_back(const setting *s, const ref_walk *w, int64_t t, const double *state, double *z) {
+static void step_back(const setting *s, const head *h, int64_t t, const double *state, double *z) {
   enum { DOUT = 3, DDECAY = 3 };
   const double *before = state - s->n * s->p;
   for (int64_t i = 0; i < s->n; i++) {
-    double d = decay(s, w, t, i), through = 0;
+    double d = decay(s, h, t, i), q = *place(&h->in[Q], t, i), k = *place(&h->in[K], t, i), through = 0;
     for (int64_t j = 0; j < s->p; j++) {
-      double q = in(s, Q, w, t, s->feature, i), k = in(s, K, w, t, s->feature, i),
-             v = in(s, V, w, t, s->value, j);
-      double dy = in(s, DOUT, w, t, s->value, j), *to = &z[i * s->p + j];
+      double v = *place(&h->in[V], t, j), dy = *place(&h->in[DOUT], t, j), *to = &z[i * s->p + j];
       *to += q * dy;
-      *out(s, Q, w, t, s->feature, i) += state[i * s->p + j] * dy;
-      *out(s, K, w, t, s->feature, i) += *to * v;
-      *out(s, V, w, t, s->value, j) += *to * k;
+      *place(&h->out[Q], t, i) += state[i * s->p + j] * dy;
+      *place(&h->out[K], t, i) += *to * v;
+      *place(&h->out[V], t, j) += *to * k;
       if (t) through += before[i * s->p + j] * *to;
       *to *= d;
     }
-    if (s->decay) *out(s, DDECAY, w, t, s->feature, i) += d * through;
+    if (s->decay) *place(&h->out[DDECAY], t, i) += d * through;
   }
 }
 
@@ -123,10 +134,11 @@ static xlm_status run_bwd(const xlm_call *c) {
   for (int i = 0; i < c->instr->n_out; i++)
     memset(c->out[i], 0, (size_t)xlm_call_elements(c, c->out_type[i]) * sizeof(double));
   for (ref_walk w = heads_of(&s); ref_walk_next(&w);) {
+    head h = head_at(&s, &w);
     memset(z, 0, (size_t)(s.n * s.p) * sizeof(double));
     for (int64_t t = 0; t < s.steps; t++)
-      step_state(&s, &w, t, t ? states + (t - 1) * s.n * s.p : NULL, states + t * s.n * s.p);
-    for (int64_t t = s.steps - 1; t >= 0; t--) step_back(&s, &w, t, states + t * s.n * s.p, z);
+      step_state(&s, &h, t, t ? states + (t - 1) * s.n * s.p : NULL, states + t * s.n * s.p);
+    for (int64_t t = s.steps - 1; t >= 0; t--) step_back(&s, &h, t, states + t * s.n * s.p, z);
   }
   return XLM_OK;
 }

@@ -14,7 +14,8 @@
 
 static const xlm_pass_id
     // text -> model graph, for each program
-    model_passes[] = {XLM_PASS_ELABORATE, XLM_PASS_LORA, XLM_PASS_SIMPLIFY, XLM_PASS_END},
+    model_passes[] = {XLM_PASS_ELABORATE, XLM_PASS_LORA, XLM_PASS_NARROW_WEIGHTS, XLM_PASS_SIMPLIFY,
+                      XLM_PASS_END},
     // -> the training step
     train_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_DIFFERENTIATE, XLM_PASS_SIMPLIFY, XLM_PASS_CAST_WEIGHTS,
                       XLM_PASS_LATE_LOSS,    XLM_PASS_REMATERIALIZE, XLM_PASS_END},

@@ -51,6 +51,11 @@ static xlm_graph *lora(xlm_pass_context *c, const xlm_graph *g) {
   return NULL;
 }
 
+static const char *may_change_weights(const xlm_pass_context *c) {
+  uint32_t decode = XLM_WITH_PREFILL | XLM_WITH_DECODE;
+  return c->options->programs & ~decode ? "the plan has other programs than those of decoding" : NULL;
+}
+
 static const char *no_decoding(const xlm_pass_context *c) {
   bool decodes = c->program == XLM_PROGRAM_PREFILL || c->program == XLM_PROGRAM_DECODE;
   return decodes ? NULL : "the program computes whole sequences";
@@ -123,6 +128,13 @@ const xlm_pass xlm_pass_table[XLM_PASS_COUNT] = {
                        .excludes = XLM_COUNTED | XLM_DIFFERENTIATED | XLM_PARTITIONED | XLM_FUSED,
                        .idle = no_lora,
                        .run = lora},
+    [XLM_PASS_NARROW_WEIGHTS] =
+        {.name = "narrow_weights",
+         .what = "parameters that are only read in another type are stored in it",
+         .excludes = XLM_COUNTED | XLM_DIFFERENTIATED | XLM_PARTITIONED | XLM_FUSED,
+         .breaks = XLM_SIMPLIFIED,
+         .idle = may_change_weights,
+         .of_graph = xlm_pass_narrow_weights},
     [XLM_PASS_SIMPLIFY] = {.name = "simplify",
                            .what = "folds constants, merges equal nodes, drops dead ones",
                            .gives = XLM_SIMPLIFIED,

@@ -14,6 +14,10 @@
 // nodes. needs: any graph.
 xlm_graph *xlm_pass_simplify(const xlm_graph *g, xlm_arena *a);
 
+// Model graph -> model graph: a parameter that is only read through casts to one other type is stored in that type. For
+// plans that neither change nor save their parameters. See narrow_weights.c.
+xlm_graph *xlm_pass_narrow_weights(const xlm_graph *g, xlm_arena *a);
+
 // Model graph -> train graph: copies forward nodes, then emits the backward (BWD; nodes that only lead to
 // weight gradients: WGT), accumulation of gradients, losses and metrics over microbatches, clipping and the
 // optimizer (STEP). See differentiate.c. needs: at least one loss; options that passed xlm_optimizer_check.

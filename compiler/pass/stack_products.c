@@ -117,10 +117,13 @@ static bool has_ragged(const xlm_graph *g, const xlm_type *t) {
   return false;
 }
 
-// The operand with the rows of a product with weights; -1: it is none.
+// The operand with the rows of a product with weights; -1: it is none. Not of one with a result in bf16:
+// where that is added to a value in memory it is rounded after the addition (the residual pass), elsewhere
+// before it.
 static int rows_of(const stack *s, const xlm_node_info *n) {
   if (xlm_op_facts_of(n->op)->product != XLM_PRODUCT_MATRIX || n->n_in != 2 || n->n_out != 1) return -1;
-  if (s->weights[n->in[0]] == s->weights[n->in[1]]) return -1;
+  if (s->weights[n->in[0]] == s->weights[n->in[1]] || xlm_val_type(s->g, n->out)->dtype == XLM_BF16)
+    return -1;
   int rows = s->weights[n->in[0]] ? 1 : 0;
   return has_ragged(s->g, xlm_val_type(s->g, n->in[rows])) ? -1 : rows;
 }

@@ -54,7 +54,11 @@ static void begin_part(const xlm_plan_factor *f, xlm_weights_piece *p, int64_t *
 // Also sets the tensor's shape.
 static xlm_weights_piece piece_of(const xlm_weights *w, const xlm_plan_weight *entry, const xlm_stored *t,
                                   xlm_st_tensor *x) {
-  xlm_weights_piece p = {.state = t, .box = xlm_box_whole(t), .n = 1, .code = entry->code};
+  xlm_weights_piece p = {.state = t,
+                         .box = xlm_box_whole(t),
+                         .n = 1,
+                         .bytes = xlm_st_dtype_bytes(x->dtype),
+                         .code = entry->code};
   int64_t outer = 1; // stride of the next factor, from the innermost on
   x->rank = entry->n_groups;
   for (int i = 0; i < x->rank; i++) x->shape[i] = 1;
@@ -166,7 +170,11 @@ static xlm_status add_entry(xlm_weights *w, const xlm_plan_weight *entry, const 
 void xlm_weights_set_own(xlm_arena *a, xlm_weights_item *x, const xlm_stored *t, xlm_st_dtype dtype) {
   *x = (xlm_weights_item){.tensor = {.name = t->name, .dtype = dtype, .rank = t->rank, .n = t->n}};
   memcpy(x->tensor.shape, t->shape, sizeof t->shape);
-  xlm_weights_piece p = {.state = t, .box = xlm_box_whole(t), .n = t->n, .plain = true};
+  xlm_weights_piece p = {.state = t,
+                         .box = xlm_box_whole(t),
+                         .n = t->n,
+                         .bytes = xlm_st_dtype_bytes(dtype),
+                         .plain = true};
   if (t->rank)
     p.n_axes = 1, p.axes[0] = (xlm_weights_axis){0, t->shape[0], 1, t->n / (t->shape[0] ? t->shape[0] : 1)};
   add_piece(a, x, p);
@@ -175,7 +183,7 @@ void xlm_weights_set_own(xlm_arena *a, xlm_weights_item *x, const xlm_stored *t,
 static void add_own(xlm_weights *w, xlm_weights_part part, const xlm_stored *t) {
   xlm_weights_list *l = &w->lists[part];
   xlm_weights_item x;
-  xlm_weights_set_own(w->arena, &x, t, file_dtype(t->dtype));
+  xlm_weights_set_own(w->arena, &x, t, part == XLM_WEIGHTS_MODEL ? XLM_ST_F32 : file_dtype(t->dtype));
   XLM_PUSH(w->arena, l->at, l->n, l->cap, x);
 }
 
@@ -196,8 +204,8 @@ static bool is_mapped_state(const xlm_stored *t) {
 
 static xlm_status add_state(xlm_weights *w, const xlm_stored *t, xlm_error *err) {
   const xlm_plan_weight *entry = entry_of(w->plan, t->name);
-  if (xlm_weights_is_parameter(t) && t->dtype != XLM_F32)
-    return xlm_fail(err, XLM_USER, "parameter '%s' is not stored in f32", t->name);
+  if (xlm_weights_is_parameter(t) && t->dtype != XLM_F32 && t->dtype != XLM_BF16)
+    return xlm_fail(err, XLM_USER, "parameter '%s' is stored neither in f32 nor in bf16", t->name);
   if (entry && (xlm_weights_is_parameter(t) || is_mapped_state(t)))
     XLM_TRY(add_entry(w, entry, t, err));
   else if (xlm_weights_is_parameter(t))

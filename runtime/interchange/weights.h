@@ -14,7 +14,7 @@
 #include "runtime/state/store.h"
 
 typedef enum xlm_weights_part {
-  XLM_WEIGHTS_MODEL, // parameters, as F32, and states with an entry
+  XLM_WEIGHTS_MODEL, // parameters, as F32 (a state in BF16 gets them rounded), and states with an entry
   XLM_WEIGHTS_REST,  // all other saved states, in their own types; also those with an entry
   XLM_WEIGHTS_PARTS,
 } xlm_weights_part;

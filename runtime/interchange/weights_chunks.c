@@ -66,7 +66,7 @@ static int64_t stride_in(const xlm_box *b, int rank, int dim) {
 void xlm_weights_copy(const xlm_weights_band *b, const xlm_weights_piece *p, const xlm_box *box, void *in_box,
                       void *chunk, bool to_chunk) {
   if (p->plain) {
-    size_t bytes = (size_t)xlm_box_elements(p->state, box) * xlm_dtype_bytes(p->state->dtype);
+    size_t bytes = (size_t)xlm_box_elements(p->state, box) * p->bytes;
     memcpy(to_chunk ? chunk : in_box, to_chunk ? in_box : chunk, bytes);
     return;
   }
@@ -112,6 +112,8 @@ bool xlm_weights_next(xlm_weights_cursor *c, xlm_weights_step *step) {
   const xlm_weights_item *x = &c->w->lists[c->part].at[c->tensors[c->at]];
   const xlm_weights_band *b = &x->bands[c->band];
   const xlm_weights_piece *p = &x->pieces[b->first + (uint32_t)c->piece];
+  XLM_ASSERT(p->bytes == xlm_dtype_bytes(p->state->dtype), "'%s' is stored rounded: nothing saves it",
+             p->state->name);
   int64_t most = xlm_weights_rows(x, b, c->chunk_bytes), left = b->rows - c->row;
   int64_t rows = most < left ? most : left;
   *step = (xlm_weights_step){.state = p->state,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/bf16.h"
 #include "runtime/interchange/mxfp4.h"
 #include "runtime/interchange/weights_priv.h"
 
@@ -46,6 +47,17 @@ static xlm_status read_chunk(importer *in, const xlm_weights_item *x, const xlm_
              : xlm_safetensors_read_floats(in->from, t, first, n, in->box, (float *)in->chunk, err);
 }
 
+// A plan for decoding may store a parameter rounded; a box has the tensor's numbers.
+static void round_box(const xlm_weights_item *x, const xlm_stored *t, const xlm_box *box, char *values) {
+  if (x->tensor.dtype != XLM_ST_F32 || t->dtype != XLM_BF16) return;
+  for (int64_t i = 0, n = xlm_box_elements(t, box); i < n; i++) {
+    float f;
+    memcpy(&f, values + i * (int64_t)sizeof f, sizeof f);
+    uint16_t h = xlm_f32_to_bf16(f);
+    memcpy(values + i * (int64_t)sizeof h, &h, sizeof h);
+  }
+}
+
 static xlm_status read_rows(importer *in, const xlm_weights_item *x, const xlm_weights_band *b,
                             const xlm_st_tensor *t, int64_t row, int64_t rows, xlm_error *err) {
   if (!is_wanted(x, b, row, rows)) return XLM_OK;
@@ -55,6 +67,7 @@ static xlm_status read_rows(importer *in, const xlm_weights_item *x, const xlm_w
     xlm_box box = xlm_weights_box(b, p, row, rows);
     if (!xlm_store_has(p->state, &box)) continue;
     xlm_weights_copy(b, p, &box, in->box, in->chunk, false);
+    round_box(x, p->state, &box, in->box);
     XLM_TRY(xlm_store_put(in->w->store, p->state, &box, in->box, err));
   }
   return XLM_OK;

@@ -18,6 +18,7 @@ typedef struct xlm_weights_piece { // the part of a state in a tensor
   int n_axes;
   xlm_weights_axis axes[XLM_WEIGHTS_AXES]; // outermost in the tensor first
   int64_t n, at;                           // number of elements; offset in the tensor
+  size_t bytes;                            // of an element of the tensor, also in a box
   bool plain;                              // the same order on both sides
   const struct xlm_code *code;             // of the elements outside; NULL: the same
 } xlm_weights_piece;

@@ -33,6 +33,16 @@ done >written.txt
 samples run/metrics.jsonl | cmp -s - written.txt || fail "not what generate writes: $(samples run/metrics.jsonl; cat written.txt err.txt)"
 [ "$(samples run/metrics.jsonl | wc -l)" = 2 ] || fail "samples: $(cat run/metrics.jsonl)"
 
+# ---- in bf16: the plan of training has the weights in f32, that of generate has them rounded ----
+
+expect 0 'checkpoint' "${train[@]}" --max-steps 10 "${asked[@]}" --dtype bf16 --output-dir half
+"$run" generate half --prompt 'static ' --prompt 'int' --max-tokens 12 --format json 2>err.txt |
+  sed -n 's/.*\("prompt": .*\), "finish".*/{\1}/p' | paste -sd, | sed "s/,{/, {/; s/.*/10 [&]/" >written.txt
+samples half/metrics.jsonl | cmp -s - written.txt || fail "in bf16 not what generate writes: $(samples half/metrics.jsonl; cat written.txt err.txt)"
+"$xlmc" plan "$model" "${tiny[@]}" --hidden-size 32 --dtype bf16 --program decode --format json --output half.json >/dev/null || fail 'plan'
+[ "$("$run" generate half.json --init-from half --seed 4 --max-tokens 9 --prompt a 2>err.txt)" = "$("$run" generate half --seed 4 --max-tokens 9 --prompt a 2>>err.txt)" ] ||
+  fail "a saved plan in bf16 writes something else: $(cat err.txt)"
+
 # ---- in every layout, and when a run is resumed ----
 
 for mesh in '--tp 2' '--pp 2' '--dp 2 --micro-batch-size 1' '--dp 2 --tp 2 --zero 3 --micro-batch-size 1'; do

@@ -85,6 +85,7 @@ static const struct {
   bool decodes;        // of decoding, in one stage
 } stops[] = {{"elaborate", 0},
              {"lora", 0},
+             {"narrow_weights", 0, true},
              {"simplify", XLM_SIMPLIFIED},
              {"incremental", 0, true},
              {"stack_products", XLM_SIMPLIFIED, true},

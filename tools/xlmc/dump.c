@@ -9,7 +9,7 @@
 const char xlmc_dump_usage[] =
     "usage: xlmc dump MODEL.xlm --after PASS[,N] [--program NAME] [settings] [--chunk N] "
     "[--rank N | --stage N] [--check] [--output FILE]\n"
-    "  --after PASS   elaborate, simplify, incremental, stack_products, global_batch, differentiate, cast_weights, "
+    "  --after PASS   elaborate, narrow_weights, simplify, incremental, stack_products, global_batch, differentiate, cast_weights, "
     "late_loss, "
     "rematerialize, recompute; of one rank: partition, pipeline, chunk_loss, fuse, overlap; PASS,2: the "
     "second run of a pass that runs more than once\n"
@@ -59,7 +59,7 @@ static int dump(xlmc_job *j) {
   xlm_status s = find_pass(j, after, &id);
   bool train = id >= XLM_PASS_DIFFERENTIATE || after[strcspn(after, ",")];
   uint32_t programs = XLM_WITH_EVAL | (train ? XLM_WITH_TRAIN : 0);
-  if (id == XLM_PASS_INCREMENTAL || id == XLM_PASS_STACK_PRODUCTS)
+  if (id == XLM_PASS_NARROW_WEIGHTS || id == XLM_PASS_INCREMENTAL || id == XLM_PASS_STACK_PRODUCTS)
     programs = j->flags.chunk ? XLM_WITH_PREFILL : XLM_WITH_DECODE;
   if (s == XLM_OK) s = choose_program(j, &programs);
   if (s == XLM_OK) s = check_chunk(j, programs);

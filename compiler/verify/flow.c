@@ -1,31 +1,21 @@
 // The flow of values through the memory of one rank_plan: checks that every read finds what its tensor's
 // definition wrote.
 //
-// For every byte of a slot and of the TEMP and IO areas, a canvas records which instruction wrote it last. A
-// tensor can be read when all its bytes were written by its definition (the nearest tensor up the chain of
-// views that an instruction writes). Each segment is run once on an empty canvas; what it reads before
-// writing are its needs. Then the schedule is followed: the needs of an entry are looked up in earlier
-// entries, in those with the same slot or, for TEMP and IO, in all, up to the latest that wrote there. That
-// writer must be the definition, for the same microbatch; a step may read values of any microbatch. Values in
-// the STATE area and inputs can always be read.
+// For every byte of a slot and of the TEMP and IO areas, a canvas (canvas_priv.h) records which instruction
+// wrote it last. A tensor can be read when all its bytes were written by its definition (the nearest tensor
+// up the chain of views that an instruction writes). Each segment is run once on an empty canvas; what it
+// reads before writing are its needs. Then the schedule is followed: the needs of an entry are looked up in
+// earlier entries, in those with the same slot or, for TEMP and IO, in all, up to the latest that wrote
+// there. That writer must be the definition, for the same microbatch; a step may read values of any
+// microbatch. Values in the STATE area and inputs can always be read.
 //
 // Entries of one segment usually resolve their needs in the same way, so the last way is cached: the cost
 // grows with the instructions of the segments plus the entries of the schedule, not with their product.
 #include <string.h>
 
+#include "compiler/verify/canvas_priv.h"
 #include "compiler/verify/verify_plan_priv.h"
 #include "runtime/plan/streams.h"
-
-typedef struct paint {
-  uint64_t begin, end;
-  uint32_t owner; // definition; 0 = the workspace of `instr`
-  uint32_t instr;
-} paint;
-
-typedef struct canvas { // disjoint pieces, ascending
-  paint *at;
-  uint32_t n, cap;
-} canvas;
 
 typedef struct need {
   uint32_t def, tensor, instr; // instr: UINT32_MAX = an output of the plan
@@ -56,47 +46,7 @@ typedef struct flow {
   painting *paintings; // [n_segments]
 } flow;
 
-// ---- painting ----
-
-static uint32_t first_after(const canvas *c, uint64_t begin) { // the first piece that ends after `begin`
-  uint32_t lo = 0, hi = c->n;
-  while (lo < hi) {
-    uint32_t mid = (lo + hi) / 2;
-    if (c->at[mid].end > begin)
-      hi = mid;
-    else
-      lo = mid + 1;
-  }
-  return lo;
-}
-
-static void replace(xlm_arena *a, canvas *c, uint32_t from, uint32_t to, const paint *with, uint32_t n) {
-  while (c->n + n > c->cap) {
-    uint32_t cap = c->cap ? c->cap * 2 : 16;
-    c->at = xlm_arena_grow(a, c->at, c->n, cap, sizeof *c->at);
-    c->cap = cap;
-  }
-  memmove(c->at + from + n, c->at + to, (c->n - to) * sizeof *c->at);
-  memcpy(c->at + from, with, n * sizeof *with);
-  c->n = c->n - (to - from) + n;
-}
-
-static void paint_over(xlm_arena *a, canvas *c, paint p) {
-  if (p.begin == p.end) return;
-  uint32_t from = first_after(c, p.begin), to = from, n = 0;
-  while (to < c->n && c->at[to].begin < p.end) to++;
-  paint with[3];
-  if (from < to && c->at[from].begin < p.begin) {
-    with[n] = c->at[from];
-    with[n++].end = p.begin;
-  }
-  with[n++] = p;
-  if (from < to && c->at[to - 1].end > p.end) {
-    with[n] = c->at[to - 1];
-    with[n++].begin = p.end;
-  }
-  replace(a, c, from, to, with, n);
-}
+// ---- the state of a definition ----
 
 typedef enum sight { NOTHING, OWN, FOREIGN } sight;
 
@@ -104,7 +54,7 @@ typedef enum sight { NOTHING, OWN, FOREIGN } sight;
 static sight look(const flow *f, const canvas *c, uint32_t def, const paint **other) {
   const xlm_tensor *t = &f->r->tensors[def];
   uint64_t end = t->offset + t->bytes;
-  uint32_t i = first_after(c, t->offset);
+  uint32_t i = xlm_canvas_after(c, t->offset);
   if (i == c->n || c->at[i].begin >= end) return NOTHING;
   if (c->at[i].owner == def && c->at[i].begin == t->offset && c->at[i].end == end) return OWN;
   while (i + 1 < c->n && c->at[i].owner == def && c->at[i + 1].begin < end) i++;
@@ -172,12 +122,12 @@ static bool check_places(const flow *f, const xlm_instr *in) {
 
 static void write_results(flow *f, painting *p, const xlm_instr *in, uint32_t instr) {
   xlm_arena *a = f->v->arena;
-  paint_over(a, &p->area[XLM_AREA_TEMP],
-             (paint){in->workspace_at, in->workspace_at + in->workspace, 0, instr});
+  xlm_canvas_paint(a, &p->area[XLM_AREA_TEMP],
+                   (paint){in->workspace_at, in->workspace_at + in->workspace, 0, instr});
   for (int i = 0; i < in->n_out; i++) {
     const xlm_tensor *t = &f->r->tensors[in->out[i]];
     if (t->area == XLM_AREA_STATE) continue;
-    paint_over(a, &p->area[t->area], (paint){t->offset, t->offset + t->bytes, in->out[i], instr});
+    xlm_canvas_paint(a, &p->area[t->area], (paint){t->offset, t->offset + t->bytes, in->out[i], instr});
   }
 }
 

@@ -119,7 +119,8 @@ expect 1 "'pipe.json' is a pipe, not a file" timeout 20 "$run" train pipe.json -
 expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" eval "$model" "${sizes[@]}" --data corpus.txt --init-from pipe
 : >void.txt
 refused "the data file 'void.txt' is empty" --data corpus.txt void.txt
-refused 'not a whole number of records of 7' --data corpus.bin --record-length 7
+head -c 2000 corpus.bin >records.bin # 1000 tokens
+refused 'not a whole number of records of 7' --data records.bin --record-length 7
 
 # ---- eval ----
 

@@ -117,3 +117,32 @@ bool run_settings_same_validation(session *s) {
     if (differs(s, of_it[i])) return false;
   return true;
 }
+
+static const char *where_of(const session *s, xlm_setting_id id) {
+  return s->settings->value[id].where;
+}
+
+void run_settings_note_idle(const session *s) {
+  static const struct {
+    xlm_setting_id id, other;
+    const char *without; // value of `other` with which the setting has no effect
+    const char *why;
+  } idle[] = {
+      {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "cosine", "goes with --lr-schedule wsd"},
+      {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "linear", "goes with --lr-schedule wsd"},
+      {XLM_SET_decay_ratio, XLM_SET_lr_schedule, "constant", "goes with --lr-schedule wsd"},
+      {XLM_SET_min_lr, XLM_SET_lr_schedule, "constant", "has no effect on a constant learning rate"},
+      {XLM_SET_eval_batches, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"},
+      {XLM_SET_sample_prompt, XLM_SET_sample_interval, "0", "goes with --sample-interval"},
+      {XLM_SET_sample_tokens, XLM_SET_sample_interval, "0", "goes with --sample-interval"},
+      {XLM_SET_sample_temperature, XLM_SET_sample_interval, "0", "goes with --sample-interval"},
+      {XLM_SET_keep_best, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"},
+      {XLM_SET_early_stop_patience, XLM_SET_eval_interval, "0", "has no effect with --eval-interval 0"}};
+  for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
+    if (run_settings_given(s, idle[i].id) &&
+        !strcmp(xlm_setting_text(s->settings, idle[i].other), idle[i].without))
+      printf("note: %s %s\n", where_of(s, idle[i].id), idle[i].why);
+  if (run_settings_given(s, XLM_SET_warmup_ratio) && run_settings_given(s, XLM_SET_warmup_steps))
+    printf("note: %s says how long the warm-up is, not %s\n", where_of(s, XLM_SET_warmup_steps),
+           where_of(s, XLM_SET_warmup_ratio));
+}

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "runtime/train/bad.h"
 #include "runtime/train/feed.h"
 #include "runtime/train/tensorboard.h"
 #include "runtime/train/watch.h"
@@ -95,39 +96,13 @@ static xlm_status save(loop *l, xlm_error *err) {
   return hear_saver(l, false, err);
 }
 
-typedef struct bad_note { // result of a process's search
-  int32_t found;          // 0 nothing, 1 a result, 2 a state
-  char text[500];
-} bad_note;
-
-// Describes the first bad tensor of the run, as a clause; states before results, in order of rank.
-static xlm_status describe_bad(loop *l, char out[512], xlm_error *err) {
-  int processes = xlm_team_processes(l->o->team);
-  bad_note mine = {0}, *all = calloc((size_t)processes, sizeof *all), *worst = NULL;
-  xlm_step_env env = env_of(l);
-  *out = 0;
-  env.step--;
-  xlm_bad_tensor bad = xlm_team_first_bad(l->o->team, env);
-  xlm_model_line at = xlm_plan_model_line(l->plan, bad.line);
-  mine.found = !bad.name ? 0 : strcmp(bad.op, "state") ? 1 : 2;
-  if (bad.name)
-    snprintf(mine.text, sizeof mine.text, "; the first bad tensor is '%s' (%s%s%s, %.*s:%u)", bad.name,
-             bad.op, bad.scope && *bad.scope ? " in " : "", bad.scope ? bad.scope : "",
-             at.n < 200 ? at.n : 200, at.path, at.line);
-  xlm_status s =
-      all ? xlm_team_share(l->o->team, &mine, sizeof mine, all, err) : xlm_fail(err, XLM_ENV, "no memory");
-  for (int k = 0; s == XLM_OK && k < processes; k++)
-    if (all[k].found > (worst ? worst->found : 0)) worst = &all[k];
-  if (worst) snprintf(out, 512, "%s", worst->text);
-  free(all);
-  return s;
-}
-
 // The update has used non-finite values, so parameters may be bad; the last checkpoint is not.
 static xlm_status diverged(loop *l, xlm_error *err) {
-  char where[512];
+  char where[XLM_BAD_TEXT];
+  xlm_step_env env = env_of(l);
+  env.step--;
   l->result->diverged = true;
-  XLM_TRY(describe_bad(l, where, err));
+  XLM_TRY(xlm_bad_describe(l->o->team, env, where, err));
   const char *last_good = l->result->checkpoint;
   return xlm_fail(err, XLM_ENV,
                   "the %s is not finite at step %" PRId64 "%s. Nothing was saved after that%s%s; try a lower "

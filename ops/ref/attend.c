@@ -52,10 +52,9 @@ static int64_t key_place(const setting *s, const ref_walk *q, int64_t j) { // < 
   return start_of(s, q) + (j < s->past ? j - s->past : xlm_dim_global(&s->c->dims[s->kv_seq], j - s->past));
 }
 
-// Offset of element f of key j, for the query at q, in t: k, v, their caches, or (term) an optional operand
-// of keys, whose sequence is that of queries if there are caches.
-static int64_t offset_of(const setting *s, const xlm_type *t, const ref_walk *q, int64_t j, int64_t f,
-                         bool term) {
+// Offset of the first element of key j, for the query at q, in t: k, v, their caches, or (term) an optional
+// operand of keys, whose sequence is that of queries if there are caches.
+static int64_t offset_of(const setting *s, const xlm_type *t, const ref_walk *q, int64_t j, bool term) {
   const xlm_dim_info *dims = s->c->dims;
   int64_t at = 0;
   for (int i = 0; i < t->rank; i++) {
@@ -67,22 +66,48 @@ static int64_t offset_of(const setting *s, const xlm_type *t, const ref_walk *q,
     if (d == s->kv_seq && !(term && s->past)) index = j - s->past;
     if (d == s->numbers) index = key_place(s, q, j);
     if (d == s->ring) index = key_place(s, q, j) % s->past;
-    if (d == s->feature || d == s->v_feature) index = f;
+    if (d == s->feature || d == s->v_feature) index = 0;
     at = at * dims[d].size + index;
   }
   return at;
 }
 
-static int64_t key_at(const setting *s, const xlm_type *t, const ref_walk *q, int64_t j, int64_t f) {
-  return offset_of(s, t, q, j, f, false);
+typedef struct row { // a vector of features: element f is at[f * next]
+  double *at;
+  int64_t next;
+} row;
+
+static row row_from(const setting *s, void *data, const xlm_type *t, int64_t first) {
+  xlm_dim d = xlm_type_find(t, s->feature) >= 0 ? s->feature : s->v_feature;
+  return (row){(double *)data + first, xlm_call_stride(s->c, t, d)};
 }
 
-static int64_t query_at(const setting *s, const xlm_type *t, const ref_walk *q, int64_t f) {
-  ref_walk w = *q;
-  w.dim[w.n] = xlm_type_find(t, s->feature) >= 0 ? s->feature : s->v_feature, w.size[w.n] = 1,
-  w.index[w.n] = f;
-  w.n++;
-  return ref_at(s->c, t, &w);
+// Of key (or value) j, and of the query at q; in an operand or a result.
+static row key_in(const setting *s, const ref_walk *q, int64_t j, int i) {
+  const xlm_type *t = s->c->in_type[i];
+  return row_from(s, s->c->in[i], t, offset_of(s, t, q, j, false));
+}
+static row key_out(const setting *s, const ref_walk *q, int64_t j, int i) {
+  const xlm_type *t = s->c->out_type[i];
+  return row_from(s, s->c->out[i], t, offset_of(s, t, q, j, false));
+}
+static row query_in(const setting *s, const ref_walk *q, int i) {
+  const xlm_type *t = s->c->in_type[i];
+  return row_from(s, s->c->in[i], t, ref_at(s->c, t, q));
+}
+static row query_out(const setting *s, const ref_walk *q, int i) {
+  const xlm_type *t = s->c->out_type[i];
+  return row_from(s, s->c->out[i], t, ref_at(s->c, t, q));
+}
+
+static double dot(row x, row y, int64_t n) {
+  double sum = 0;
+  for (int64_t f = 0; f < n; f++) sum += x.at[f * x.next] * y.at[f * y.next];
+  return sum;
+}
+
+static void add(row to, double by, row x, int64_t n) {
+  for (int64_t f = 0; f < n; f++) to.at[f * to.next] += by * x.at[f * x.next];
 }
 
 // An optional operand for a query and a key; `unset`: it is not there.
@@ -91,7 +116,7 @@ static double term(const setting *s, xlm_operand what, const ref_walk *q, int64_
   if (i < 0) return unset;
   const xlm_type *t = s->c->in_type[i];
   bool of_query = what == XLM_OPERAND_DOCUMENTS || what == XLM_OPERAND_DLSE;
-  int64_t at = of_query ? ref_at(s->c, t, q) : offset_of(s, t, q, j, 0, true);
+  int64_t at = of_query ? ref_at(s->c, t, q) : offset_of(s, t, q, j, true);
   return t->dtype == XLM_I32 ? ((const int32_t *)s->c->in[i])[at] : ref_in(s->c, i)[at];
 }
 
@@ -108,17 +133,8 @@ static bool sees(const setting *s, const ref_walk *q, int64_t j) {
          term(s, XLM_OPERAND_MASK, q, j, 1) != 0 && term(s, XLM_OPERAND_BIAS, q, j, 0) != -INFINITY;
 }
 
-// Element f of key (or value) j.
-static double element(const setting *s, const ref_walk *q, int64_t j, int64_t f, int given, int cached) {
-  int i = j < s->past ? cached : given;
-  return ref_in(s->c, i)[key_at(s, s->c->in_type[i], q, j, f)];
-}
-
 static double raw_score(const setting *s, const ref_walk *q, int64_t j) {
-  double sum = 0;
-  for (int64_t f = 0; f < s->n; f++)
-    sum += ref_in(s->c, Q)[query_at(s, s->c->in_type[Q], q, f)] * element(s, q, j, f, K, s->in_past_k);
-  return sum * s->scale;
+  return dot(query_in(s, q, Q), key_in(s, q, j, j < s->past ? s->in_past_k : K), s->n) * s->scale;
 }
 
 static double score(const setting *s, const ref_walk *q, int64_t j, double raw) {
@@ -151,11 +167,11 @@ static xlm_status run(const xlm_call *c) {
       most = fmax(most, x[j] = sees(&s, &q, j) ? score(&s, &q, j, raw_score(&s, &q, j)) : -INFINITY);
     double sum = sink > -INFINITY ? exp(sink - most) : 0;
     for (int64_t j = 0; j < s.keys; j++) sum += x[j] > -INFINITY ? exp(x[j] - most) : 0;
-    for (int64_t f = 0; f < s.n_v; f++) ref_out(c, 0)[query_at(&s, c->out_type[0], &q, f)] = 0;
+    row out = query_out(&s, &q, 0);
+    for (int64_t f = 0; f < s.n_v; f++) out.at[f * out.next] = 0;
     for (int64_t j = 0; j < s.keys; j++)
-      for (int64_t f = 0; x[j] > -INFINITY && f < s.n_v; f++)
-        ref_out(c, 0)[query_at(&s, c->out_type[0], &q, f)] +=
-            exp(x[j] - most) / sum * element(&s, &q, j, f, V, s.in_past_v);
+      if (x[j] > -INFINITY)
+        add(out, exp(x[j] - most) / sum, key_in(&s, &q, j, j < s.past ? s.in_past_v : V), s.n_v);
     ref_out(c, 1)[ref_at(c, c->out_type[1], &q)] = sum > 0 ? most + log(sum) : -INFINITY;
   }
   return XLM_OK;
@@ -169,34 +185,21 @@ typedef struct pair {
 // dot_out: dout . out less the gradient of the logsumexp
 static pair pair_of(const setting *s, const ref_walk *q, int64_t j, double dot_out) {
   const xlm_call *c = s->c;
-  double lse = ref_in(c, LSE)[ref_at(c, c->in_type[LSE], q)], x = raw_score(s, q, j), dp = 0;
-  for (int64_t f = 0; f < s->n_v; f++)
-    dp += ref_in(c, DOUT)[query_at(s, c->in_type[DOUT], q, f)] *
-          ref_in(c, V)[key_at(s, c->in_type[V], q, j, f)];
+  double lse = ref_in(c, LSE)[ref_at(c, c->in_type[LSE], q)], x = raw_score(s, q, j);
+  double dp = dot(query_in(s, q, DOUT), key_in(s, q, j, V), s->n_v);
   double t = s->softcap > 0 ? tanh(x / s->softcap) : 0, p = exp(score(s, q, j, x) - lse);
   return (pair){.p = p, .ds = p * (dp - dot_out), .draw = p * (dp - dot_out) * (1 - t * t)};
 }
 
 static double dot_out_of(const setting *s, const ref_walk *q) {
-  const xlm_call *c = s->c;
-  double sum = -term(s, XLM_OPERAND_DLSE, q, 0, 0);
-  for (int64_t f = 0; f < s->n_v; f++)
-    sum += ref_in(c, OUT)[query_at(s, c->in_type[OUT], q, f)] *
-           ref_in(c, DOUT)[query_at(s, c->in_type[DOUT], q, f)];
-  return sum;
+  return dot(query_in(s, q, OUT), query_in(s, q, DOUT), s->n_v) - term(s, XLM_OPERAND_DLSE, q, 0, 0);
 }
 
 static void key_gradients(const setting *s, const ref_walk *q, int64_t j, double dot_out) {
-  const xlm_call *c = s->c;
   pair x = pair_of(s, q, j, dot_out);
-  for (int64_t f = 0; f < s->n_v; f++)
-    ref_out(c, V)[key_at(s, c->in_type[V], q, j, f)] +=
-        x.p * ref_in(c, DOUT)[query_at(s, c->in_type[DOUT], q, f)];
-  for (int64_t f = 0; f < s->n; f++) {
-    int64_t qf = query_at(s, c->in_type[Q], q, f), kf = key_at(s, c->in_type[K], q, j, f);
-    ref_out(c, Q)[qf] += x.draw * s->scale * ref_in(c, K)[kf];
-    ref_out(c, K)[kf] += x.draw * s->scale * ref_in(c, Q)[qf];
-  }
+  add(key_out(s, q, j, V), x.p, query_in(s, q, DOUT), s->n_v);
+  add(query_out(s, q, Q), x.draw * s->scale, key_in(s, q, j, K), s->n);
+  add(key_out(s, q, j, K), x.draw * s->scale, query_in(s, q, Q), s->n);
 }
 
 static xlm_status run_bwd(const xlm_call *c) {
@@ -223,7 +226,7 @@ static xlm_status run_bias_bwd(const xlm_call *c) {
     double dot_out = dot_out_of(&s, &q);
     for (int64_t j = 0; j < s.keys; j++)
       if (sees(&s, &q, j))
-        ref_out(c, 0)[of_query ? ref_at(c, t, &q) : key_at(&s, t, &q, j, 0)] +=
+        ref_out(c, 0)[of_query ? ref_at(c, t, &q) : offset_of(&s, t, &q, j, false)] +=
             pair_of(&s, &q, j, dot_out).ds * (slopes ? (double)distance(&s, &q, j) : 1);
   }
   return XLM_OK;

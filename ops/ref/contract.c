@@ -8,13 +8,24 @@ static bool packs_rows(const xlm_call *c, const xlm_type *t) {
   return false;
 }
 
-// Element offset; rows of a ragged tensor are counted from its start, so the expert's index does not change
-// it.
-static int64_t at(const xlm_call *c, const xlm_type *t, const ref_walk *w, xlm_dim experts) {
-  if (!packs_rows(c, t)) return ref_at(c, t, w);
-  ref_walk rows = *w;
-  ref_walk_set(&rows, experts, 0);
-  return ref_at(c, t, &rows);
+// Elements between neighbours along each dim of w. Rows of a ragged tensor are counted from its start, so the
+// expert's index does not change the place.
+typedef struct steps {
+  int64_t along[REF_MAX];
+} steps;
+
+static steps steps_of(const xlm_call *c, const xlm_type *t, const ref_walk *w, xlm_dim experts) {
+  steps s;
+  bool packs = packs_rows(c, t);
+  for (int i = 0; i < w->n; i++)
+    s.along[i] = packs && w->dim[i] == experts ? 0 : xlm_call_stride(c, t, w->dim[i]);
+  return s;
+}
+
+static int64_t at(const steps *s, const ref_walk *w) {
+  int64_t at = 0;
+  for (int i = 0; i < w->n; i++) at += w->index[i] * s->along[i];
+  return at;
 }
 
 static void find_ragged(const xlm_call *c, const xlm_type *t, xlm_dim *ragged, xlm_dim *experts) {
@@ -37,10 +48,11 @@ static void product(const xlm_call *c, int first, bool keep) {
   if (!keep)
     for (int64_t i = 0; i < xlm_call_elements(c, out); i++) ref_out(c, 0)[i] = 0;
   ref_walk w = ref_walk_union(c, (const xlm_type *[]){x, y}, 2);
+  steps of_x = steps_of(c, x, &w, experts), of_y = steps_of(c, y, &w, experts),
+        of_out = steps_of(c, out, &w, experts);
   while (ref_walk_next(&w))
     if (owns_row(c, &w, ragged, experts))
-      ref_out(c, 0)[at(c, out, &w, experts)] +=
-          ref_in(c, first)[at(c, x, &w, experts)] * ref_in(c, first + 1)[at(c, y, &w, experts)];
+      ref_out(c, 0)[at(&of_out, &w)] += ref_in(c, first)[at(&of_x, &w)] * ref_in(c, first + 1)[at(&of_y, &w)];
 }
 
 static xlm_status run(const xlm_call *c) {

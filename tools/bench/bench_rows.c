@@ -1,4 +1,5 @@
-// Products of few rows against a plain read of their weights: bench_rows [threads] [filter].
+// Products of few rows against a plain read of their weights: bench_rows [threads] [filter]. `bench_rows THREADS
+// read MIB` is the plain read alone, of so much memory: the most that decoding a model of this size can reach.
 //
 // Decoding multiplies one row per sequence with every weight, so it is bound by reading the weights once.
 // Each line is a weight of GPT-2 (124M) or of a Llama of 1B, as often as it takes to be larger than the
@@ -9,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ops/cpu/gemm/gemm.h"
 #include "ops/cpu/isa.h"
@@ -37,10 +39,20 @@ static void require(bool ok, const char *what) {
   exit(2);
 }
 
-static void *filled(int64_t n, bool bf16) {
-  size_t bytes = (size_t)n * (bf16 ? 2 : 4);
-  void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
+// Memory like that of a plan: in huge pages, where the system has them.
+static void *taken(size_t bytes) {
+  enum { HUGE_PAGE = 2 << 20 };
+  size_t room = (bytes + 64 + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  void *p = aligned_alloc(HUGE_PAGE, room);
   require(p, "allocation");
+#ifdef MADV_HUGEPAGE
+  (void)madvise(p, room, MADV_HUGEPAGE);
+#endif
+  return p;
+}
+
+static void *filled(int64_t n, bool bf16) {
+  void *p = taken((size_t)n * (bf16 ? 2 : 4));
   for (int64_t i = 0; i < n; i++) {
     float f = (float)(i * 2654435761u % 2001) / 1000 - 1;
     if (bf16)
@@ -155,12 +167,27 @@ static void measure_weight(const weight *w, bool bf16, int threads, xlm_pool *po
   free(c.x), free(c.y);
 }
 
+static void measure_read(xlm_pool *pool, int64_t mib) {
+  contest c = {.bytes = mib << 20, .pool = pool, .copies = 1};
+  double gbs[TURNS];
+  require(mib > 0, "reading the number of MiB");
+  c.at[0] = memset(taken((size_t)c.bytes), 1, (size_t)c.bytes);
+  for (int i = 0; i < TURNS; i++) gbs[i] = (double)c.bytes * 1e-9 / turn(run_read, &c);
+  printf("%.2f GB/s\n", median(gbs));
+  free(c.at[0]);
+}
+
 int main(int argc, char **argv) {
   int threads = argc > 1 ? atoi(argv[1]) : 2;
   const char *filter = argc > 2 ? argv[2] : "";
   xlm_pool *pool;
   xlm_error err;
   require(xlm_pool_new(threads, &pool, &err) == 0, "starting threads");
+  if (argc > 3 && !strcmp(filter, "read")) {
+    measure_read(pool, atoll(argv[3]));
+    xlm_pool_free(pool);
+    return 0;
+  }
   printf("%d threads, %s\n", threads, xlm_cpu_arch_names[xlm_cpu_arch_here()]);
   printf("%-16s %4s    %6s %6s %3s  %6s  %6s  %6s\n", "weight", "type", "n", "k", "m", "GB/s", "of read",
          "rows");

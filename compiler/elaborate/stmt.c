@@ -150,30 +150,30 @@ static bool run_repeat(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
 
 // --- losses, outputs, metrics
 
-static bool add_scalar(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, const char *what, xlm_vals *list,
-                       const char *name) {
+// The value of a loss or metric in f32; 0: an error was reported.
+static xlm_val result_of(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, const char *what) {
   xlm_el_value v = xlm_el_one(e, f, s->expr);
-  if (v.kind == XLM_EL_BAD) return true;
-  if (v.kind == XLM_EL_NUMBER) {
+  if (v.kind == XLM_EL_NUMBER)
     xlm_diag_push(e->diags, XLM_E_NOT_SCALAR, s->expr->span,
                   "a %s is computed from tensors, and this is the number %s", what,
                   xlm_num_text(e->arena, v.num));
-    return true;
-  }
-  if (xlm_val_type(e->g, v.val)->rank) {
-    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NOT_SCALAR, s->expr->span,
-                                "a %s is one number, and this is %s", what, xlm_el_type_text(e, v.val));
-    xlm_diag_help(e->diags, g, "take the mean: %s mean(..)", what);
-    return true;
-  }
+  if (v.kind == XLM_EL_BAD || v.kind == XLM_EL_NUMBER) return 0;
   e->b.span = s->expr->span;
-  xlm_vals_add(e->g, list, name, xlm_el_cast(e, v, true), s->expr->span);
-  return true;
+  return xlm_el_cast(e, v, true);
 }
 
 static bool loss(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   e->saw_loss = true;
-  return add_scalar(e, f, s, "loss", &e->g->losses, xlm_el_unique(e, xlm_el_join(e, f->path, "loss")));
+  xlm_val v = result_of(e, f, s, "loss");
+  if (v && xlm_val_type(e->g, v)->rank) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NOT_SCALAR, s->expr->span,
+                                "a loss is one number, and this is %s", xlm_el_type_text(e, v));
+    xlm_diag_help(e->diags, g, "take the mean: loss mean(..)");
+  } else if (v) {
+    const char *name = xlm_el_unique(e, xlm_el_join(e, f->path, "loss"));
+    xlm_vals_add(e->g, &e->g->losses, name, v, s->expr->span);
+  }
+  return true;
 }
 
 static bool name_is_free(xlm_el *e, const char *name, const xlm_ast_name *at) {
@@ -190,6 +190,23 @@ static bool name_is_free(xlm_el *e, const char *name, const xlm_ast_name *at) {
   return false;
 }
 
+// One number, or a list of numbers along a dimension that does not grow with the data.
+static bool add_metric(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s, const char *name) {
+  xlm_val v = result_of(e, f, s, "metric");
+  const xlm_type *t = v ? xlm_val_type(e->g, v) : NULL;
+  const xlm_dim_info *d = t && t->rank ? &e->g->dims[t->dim[0]] : NULL;
+  if (t && (t->rank > 1 || (d && (d->ragged || !strcmp(d->name, "batch"))))) {
+    xlm_diag *g = xlm_diag_push(e->diags, XLM_E_NOT_SCALAR, s->expr->span,
+                                "a metric is one number, or a list of numbers along one dimension that is "
+                                "not of samples, and this is %s",
+                                xlm_el_type_text(e, v));
+    xlm_diag_help(e->diags, g, "take the mean, over all dimensions or some: metric mean(..)");
+  } else if (v) {
+    xlm_vals_add(e->g, &e->g->metrics, name, v, s->expr->span);
+  }
+  return true;
+}
+
 static bool metric(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
   const char *name = xlm_el_join(e, f->path, s->name->text);
   if (e->reuse && xlm_dict_get(&e->named, name) == s->name)
@@ -201,7 +218,7 @@ static bool metric(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {
                   name);
     return true;
   }
-  return !name_is_free(e, name, s->name) || add_scalar(e, f, s, "metric", &e->g->metrics, name);
+  return !name_is_free(e, name, s->name) || add_metric(e, f, s, name);
 }
 
 static bool output(xlm_el *e, xlm_el_frame *f, const xlm_stmt *s) {

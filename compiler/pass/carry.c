@@ -144,11 +144,16 @@ static bool from_totals(xlm_differentiation *d, xlm_val v, bool carries, uint32_
   return true;
 }
 
+// Sums and means are also what other metrics are functions of, and are carried once.
 static void carry_metric(xlm_differentiation *d, const xlm_named_val *m) {
-  const char *name = xlm_arena_printf(d->out->arena, "sum/metric/%s", m->name);
-  bool adds_up = d->kind[d->map[m->val]] == XLM_BATCH_SUM;
-  xlm_val v = xlm_diff_carry(d, name, d->map[m->val], adds_up ? 1 : 1.0 / (double)d->o->microbatches);
-  xlm_vals_add(d->out, &d->out->outputs, m->name, v, m->span);
+  xlm_val v = d->map[m->val], total = d->carried[v];
+  bool adds_up = d->kind[v] == XLM_BATCH_SUM;
+  if (!total) {
+    const char *name = xlm_arena_printf(d->out->arena, "sum/metric/%s", m->name);
+    total = xlm_diff_carry(d, name, v, adds_up ? 1 : 1.0 / (double)d->o->microbatches);
+  }
+  if (d->o->microbatches > 1 && (adds_up || d->kind[v] == XLM_BATCH_MEAN)) d->carried[v] = total;
+  xlm_vals_add(d->out, &d->out->outputs, m->name, total, m->span);
 }
 
 void xlm_diff_carry_rest(xlm_differentiation *d) {

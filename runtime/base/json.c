@@ -51,21 +51,6 @@ xlm_status xlm_json_finish(xlm_json *j) {
 
 // ---- texts ----
 
-// Length of the UTF-8 character at s, at most n; 0: invalid (a lone or missing continuation, an overlong
-// form, a surrogate, beyond U+10FFFF).
-static size_t character(const unsigned char *s, size_t n) {
-  static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-  size_t size = *s < 0x80 ? 1 : *s >> 5 == 6 ? 2 : *s >> 4 == 14 ? 3 : *s >> 3 == 30 ? 4 : 0;
-  if (size < 2 || size > n) return size == 1;
-  uint32_t code = *s & (0xFFu >> (size + 1));
-  for (size_t i = 1; i < size; i++) {
-    if (s[i] >> 6 != 2) return 0;
-    code = code << 6 | (s[i] & 63);
-  }
-  bool wrong = code < least[size] || (code >= 0xD800 && code < 0xE000) || code > 0x10FFFF;
-  return wrong ? 0 : size;
-}
-
 static bool is_plain(const xlm_json *j, unsigned char c) {
   return c >= 0x20 && c != '"' && c != '\\' && !(j->in_html && c == '<');
 }
@@ -83,7 +68,7 @@ static void add_string(xlm_json *j, const char *s, size_t n) {
   add(j, "\"", 1);
   for (size_t i = 0; i < n; i += size) {
     const unsigned char *at = (const unsigned char *)s + i;
-    size = character(at, n - i);
+    size = xlm_text_character(at, n - i);
     if (size > 1 || (size == 1 && is_plain(j, *at))) continue;
     add(j, s + from, i - from);
     if (size)

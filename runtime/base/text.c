@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-xlm_text xlm_text_new(xlm_arena *a) { return (xlm_text){.arena = a, .data = ""}; }
+xlm_text xlm_text_new(xlm_arena *a) {
+  return (xlm_text){.arena = a, .data = ""};
+}
 
 static void reserve(xlm_text *t, size_t extra) {
   size_t need = t->n + extra + 1;
@@ -35,7 +37,9 @@ void xlm_text_add_html(xlm_text *t, const char *s) {
   }
 }
 
-void xlm_text_add(xlm_text *t, const char *s) { xlm_text_addn(t, s, strlen(s)); }
+void xlm_text_add(xlm_text *t, const char *s) {
+  xlm_text_addn(t, s, strlen(s));
+}
 
 void xlm_text_printf(xlm_text *t, const char *fmt, ...) {
   va_list ap, ap2;
@@ -96,7 +100,8 @@ const char *xlm_text_thousands(xlm_arena *a, int64_t n) {
 
 const char *xlm_text_plural(xlm_arena *a, int64_t n, const char *noun) {
   size_t length = strlen(noun);
-  bool hisses = length && (strchr("sx", noun[length - 1]) || (length > 1 && !strcmp(noun + length - 2, "ch")));
+  bool hisses =
+      length && (strchr("sx", noun[length - 1]) || (length > 1 && !strcmp(noun + length - 2, "ch")));
   return xlm_arena_printf(a, "%s %s%s", xlm_text_thousands(a, n), noun, n == 1 ? "" : hisses ? "es" : "s");
 }
 
@@ -128,4 +133,17 @@ const char *xlm_text_nearest(const char *name, const char *const *candidates, si
     if (dist < best_d) best_d = dist, best = candidates[i];
   }
   return best;
+}
+
+size_t xlm_text_character(const unsigned char *s, size_t n) {
+  static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+  size_t size = *s < 0x80 ? 1 : *s >> 5 == 6 ? 2 : *s >> 4 == 14 ? 3 : *s >> 3 == 30 ? 4 : 0;
+  if (size < 2 || size > n) return size == 1;
+  uint32_t code = *s & (0xFFu >> (size + 1));
+  for (size_t i = 1; i < size; i++) {
+    if (s[i] >> 6 != 2) return 0;
+    code = code << 6 | (s[i] & 63);
+  }
+  bool wrong = code < least[size] || (code >= 0xD800 && code < 0xE000) || code > 0x10FFFF;
+  return wrong ? 0 : size;
 }

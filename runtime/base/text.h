@@ -19,6 +19,9 @@ void xlm_text_add(xlm_text *t, const char *s);
 void xlm_text_addn(xlm_text *t, const char *s, size_t n);
 void xlm_text_add_html(xlm_text *t, const char *s); // as content of an element: < and & are escaped
 void xlm_text_printf(xlm_text *t, const char *fmt, ...) XLM_PRINTF(2, 3);
+// Length of the UTF-8 character at s, at most n; 0: invalid (a lone or missing continuation, an overlong
+// form, a surrogate, beyond U+10FFFF).
+size_t xlm_text_character(const unsigned char *s, size_t n);
 void xlm_text_pad(xlm_text *t, size_t column); // spaces until the current line has `column` characters
 // The shortest decimal text that reads back as the same double ("0.1", "1e-05", "nan", "inf").
 void xlm_text_double(xlm_text *t, double x);

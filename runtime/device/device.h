@@ -40,7 +40,7 @@ typedef struct xlm_work { // the function, its argument and everything they refe
   int n_calls;
 } xlm_work;
 
-enum { XLM_BOXES = 2, XLM_BOX_BYTES = 4096 }; // host memory that results are fetched into
+enum { XLM_BOXES = 2, XLM_BOX_BYTES = 1 << 20 }; // host memory that results are fetched into
 
 enum { XLM_NO_INSTR = UINT32_MAX }; // a failure in an unknown instruction of the segment
 

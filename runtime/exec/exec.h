@@ -48,11 +48,14 @@ xlm_status xlm_exec_get_output(xlm_exec *e, uint32_t output, size_t at, void *to
 xlm_status xlm_exec_put_scalar(xlm_exec *e, uint32_t input, xlm_program_id program, double value,
                                xlm_error *err) XLM_MUST_CHECK;
 xlm_status xlm_exec_get_scalar(xlm_exec *e, uint32_t output, double *value, xlm_error *err) XLM_MUST_CHECK;
-// The same in two parts: fetch starts to copy the value that everything started so far gives, into a box
-// (0 .. XLM_BOXES - 1); fetched waits for it. Between them the next step may be started.
-xlm_status xlm_exec_fetch_scalar(xlm_exec *e, int box, uint32_t output, xlm_error *err) XLM_MUST_CHECK;
-xlm_status xlm_exec_fetched_scalar(xlm_exec *e, int box, uint32_t output, double *value,
-                                   xlm_error *err) XLM_MUST_CHECK;
+// The values of a loss or metric, f32 or f64 in the plan, in two parts: fetch starts to copy those that
+// everything started so far gives, into a box (0 .. XLM_BOXES - 1); fetched waits for them. Between the two
+// the next step may be started; what was fetched stays until the box is used again.
+xlm_status xlm_exec_fetch(xlm_exec *e, int box, uint32_t output, xlm_error *err) XLM_MUST_CHECK;
+xlm_status xlm_exec_fetched(xlm_exec *e, int box, uint32_t output, double *values,
+                            xlm_error *err) XLM_MUST_CHECK;
+// How many values the output has, 1 if it is a scalar.
+int64_t xlm_exec_output_size(const xlm_exec *e, uint32_t output);
 // Do steps go on after xlm_exec_step has returned? Then the next is best started before results are read.
 bool xlm_exec_runs_behind(const xlm_exec *e);
 // The states of a plan with one rank.

@@ -80,27 +80,30 @@ bool xlm_exec_runs_behind(const xlm_exec *e) {
   return e->device->kind->fetch && !e->device->kind->checked;
 }
 
-xlm_status xlm_exec_fetch_scalar(xlm_exec *e, int box, uint32_t output, xlm_error *err) {
+xlm_status xlm_exec_fetch(xlm_exec *e, int box, uint32_t output, xlm_error *err) {
   const xlm_device_kind *on = e->device->kind;
   uint32_t tensor = e->rank->outputs[output].tensor;
-  size_t bytes = is_wide(e, tensor) ? sizeof(double) : sizeof(float), at = output * sizeof(double);
-  if (!on->fetch) return exec_get(e, tensor, 0, &e->boxes[box][output], bytes, err);
-  XLM_ASSERT(at + bytes <= XLM_BOX_BYTES, "output %u of at most %d", output, XLM_BOX_BYTES / 8);
+  size_t bytes = e->rank->tensors[tensor].bytes, at = e->box_at[output];
+  if (!on->fetch) return exec_get(e, tensor, 0, e->boxes[box] + at, bytes, err);
   return on->fetch(e->device, box, at, exec_address(e, tensor), bytes, err);
 }
 
-xlm_status xlm_exec_fetched_scalar(xlm_exec *e, int box, uint32_t output, double *value, xlm_error *err) {
+xlm_status xlm_exec_fetched(xlm_exec *e, int box, uint32_t output, double *values, xlm_error *err) {
   const void *from = e->boxes[box];
-  float narrow;
+  uint32_t tensor = e->rank->outputs[output].tensor;
+  int64_t n = xlm_exec_output_size(e, output);
   if (e->device->kind->fetched) XLM_TRY(e->device->kind->fetched(e->device, box, &from, err));
-  from = (const double *)from + output;
-  if (is_wide(e, e->rank->outputs[output].tensor)) {
-    memcpy(value, from, sizeof *value);
-    return XLM_OK;
-  }
-  memcpy(&narrow, from, sizeof narrow);
-  *value = narrow;
+  from = (const char *)from + e->box_at[output];
+  if (is_wide(e, tensor))
+    memcpy(values, from, (size_t)n * sizeof *values);
+  else
+    for (int64_t i = 0; i < n; i++) values[i] = (double)((const float *)from)[i];
   return XLM_OK;
+}
+
+int64_t xlm_exec_output_size(const xlm_exec *e, uint32_t output) {
+  uint32_t tensor = e->rank->outputs[output].tensor;
+  return (int64_t)(e->rank->tensors[tensor].bytes / (is_wide(e, tensor) ? sizeof(double) : sizeof(float)));
 }
 
 static bool is_here(void *arg, uint32_t rank) {

@@ -113,6 +113,24 @@ static void plan_work(xlm_exec *e, uint32_t rank) {
     e->together[s] = xlm_plan_runs_together(e->plan, rank, s);
 }
 
+// Places for the losses and metrics of the step in a box.
+static xlm_status open_boxes(xlm_exec *e, xlm_error *err) {
+  enum { ALIGN = 8 };
+  size_t n = 0;
+  e->box_at = XLM_NEW_N(e->tables, size_t, e->rank->n_outputs);
+  for (uint32_t i = 0; i < e->rank->n_outputs; i++) {
+    if (e->rank->outputs[i].role == XLM_OUTPUT_OUTPUT) continue;
+    e->box_at[i] = n;
+    n += (e->rank->tensors[e->rank->outputs[i].tensor].bytes + ALIGN - 1) / ALIGN * ALIGN;
+  }
+  if (n > XLM_BOX_BYTES)
+    return xlm_fail(err, XLM_USER,
+                    "the metrics of the model have %zu bytes, and there is room for %d: shorten its lists", n,
+                    XLM_BOX_BYTES);
+  for (int i = 0; i < XLM_BOXES; i++) e->boxes[i] = XLM_NEW_N(e->tables, char, n + ALIGN);
+  return XLM_OK;
+}
+
 static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backend, xlm_error *err) {
   if (!XLM_ARENA_TRY(e->tables)) return xlm_fail(err, XLM_ENV, "no memory for the executor's tables");
   xlm_dim_info *dims = XLM_NEW_N(e->tables, xlm_dim_info, e->rank->n_dims);
@@ -121,7 +139,7 @@ static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backen
   e->bound = XLM_NEW_N(e->tables, exec_bound, e->rank->n_instrs);
   e->communicates = XLM_NEW_N(e->tables, bool, e->rank->n_segments);
   e->together = XLM_NEW_N(e->tables, bool, e->rank->n_segments);
-  for (int i = 0; i < XLM_BOXES; i++) e->boxes[i] = XLM_NEW_N(e->tables, double, e->rank->n_outputs);
+  XLM_TRY(open_boxes(e, err));
   for (uint32_t i = 0; i < e->rank->n_instrs; i++)
     if (bind(e, &e->rank->instrs[i], &e->bound[i], backend, err) != XLM_OK) return exec_name(e, i, err);
   request(e);

@@ -11,7 +11,8 @@ typedef struct exec_bound { // one instruction, ready to run
   const uint32_t *slotted; // positions of operands (inputs, then outputs) that are in slots
   uint16_t n_slotted;
   bool marked; // the other stream waits for it
-  // From this instruction on, n_series that the kernel runs at once; 0 = none, or it belongs to an earlier one's.
+  // From this instruction on, n_series that the kernel runs at once; 0 = none, or it belongs to an earlier
+  // one's.
   const xlm_call *const *series;
   uint32_t n_series;
   xlm_work together;   // their work
@@ -31,7 +32,8 @@ struct xlm_exec {
   xlm_routes routes;
   xlm_step_env env;
   xlm_comm *comm;
-  double *boxes[XLM_BOXES]; // of scalar outputs, where the device has none
+  size_t *box_at;         // by output: its bytes in a box; of losses and metrics
+  char *boxes[XLM_BOXES]; // where the device has none
   double *seconds;
   xlm_record *record;
   int16_t chunk;       // of the segment that runs or is being fed

@@ -28,7 +28,7 @@ typedef struct loop {
   bool broken;                  // the next step could not be begun
   int loss, grad_norm, skipped; // watched; -1 = none
   int skipped_in_a_row;
-  int extra[XLM_MAX_METRICS];
+  xlm_metrics_own *own;
   xlm_progress p;
   int64_t tokens_per_step, begun, step, saved; // steps begun, of these ended, of these saved
   double started;                              // the loop
@@ -46,16 +46,19 @@ static double output(const loop *l, int index) {
   return index < 0 ? 0 : l->seen.at[index].value;
 }
 
-static void find_outputs(loop *l) {
+static xlm_status find_outputs(loop *l, xlm_error *err) {
   l->loss = xlm_watch_find(&l->seen, "loss");
   l->grad_norm = xlm_watch_find(&l->seen, "grad_norm");
   l->skipped = xlm_watch_find(&l->seen, "skipped");
   l->p.m.skipped = l->skipped < 0 ? -1 : 0;
-  for (int i = 0; i < l->seen.n && l->p.m.n_extra < XLM_MAX_METRICS; i++) {
+  l->p.m.own = l->own = calloc((size_t)l->seen.n + 1, sizeof *l->own);
+  if (!l->own) return xlm_fail(err, XLM_ENV, "no memory for the metrics of the model");
+  for (int i = 0; i < l->seen.n; i++) {
+    const xlm_watched *x = &l->seen.at[i];
     if (i == l->loss || i == l->grad_norm || i == l->skipped) continue;
-    l->extra[l->p.m.n_extra] = i;
-    l->p.m.extra_name[l->p.m.n_extra++] = l->seen.at[i].name;
+    l->own[l->p.m.n_own++] = (xlm_metrics_own){x->name, x->n, x->n ? x->list : &x->value};
   }
+  return XLM_OK;
 }
 
 static xlm_step_env env_of(const loop *l) {
@@ -122,7 +125,6 @@ static void measure(loop *l) { // loss, norm and metrics of the last step
   l->p.m.grad_norm = output(l, l->grad_norm);
   l->p.m.lr = rate_of(l, l->step - 1);
   l->p.m.val_loss = NAN;
-  for (int i = 0; i < l->p.m.n_extra; i++) l->p.m.extra[i] = output(l, l->extra[i]);
   l->result->loss = l->p.m.loss;
   l->result->step = l->step;
 }
@@ -260,6 +262,7 @@ static uint64_t device_memory(const loop *l) { // of the first rank here
 
 static xlm_status write_metrics(loop *l, xlm_error *err) {
   l->p.m.device_bytes = device_memory(l);
+  XLM_TRY(xlm_watch_read_lists(&l->seen, box_of(l->step), err));
   if (l->leads && l->o->metrics >= 0) XLM_TRY(xlm_metrics_write(l->o->metrics, &l->p.m, err));
   if (l->leads && l->o->tensorboard) XLM_TRY(xlm_tensorboard_write(*l->o->tensorboard, &l->p.m, err));
   if (l->skipped >= 0) l->p.m.skipped = 0; // counted again until the next line
@@ -322,7 +325,7 @@ static xlm_status run(loop *l, xlm_error *err) {
 static xlm_status open_loop(loop *l, xlm_error *err) {
   const xlm_loop_options *o = l->o;
   XLM_TRY(xlm_watch_open(o->team, false, &l->seen, err));
-  find_outputs(l);
+  XLM_TRY(find_outputs(l, err));
   XLM_TRY(xlm_feeds_open(o->team, o->train, false, &l->feed, err));
   if (!o->valid) return XLM_OK;
   XLM_TRY(xlm_watch_open(o->team, true, &l->valid_seen, err));
@@ -347,6 +350,7 @@ xlm_status xlm_loop_run(const xlm_loop_options *o, xlm_loop_result *out, xlm_err
   xlm_feeds_close(&l.feed);
   xlm_feeds_close(&l.valid);
   xlm_watch_close(&l.seen);
+  free(l.own);
   xlm_watch_close(&l.valid_seen);
   return s;
 }

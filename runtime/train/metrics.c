@@ -99,7 +99,24 @@ static void put_members(xlm_json *j, const xlm_metrics_line *m) {
   if (m->device_bytes) xlm_json_put_int(j, "device_bytes", (int64_t)m->device_bytes);
   if (m->skipped >= 0) xlm_json_put_int(j, "skipped", m->skipped);
   if (!isnan(m->val_loss)) xlm_json_put_rounded(j, "val_loss", m->val_loss, 9);
-  for (int i = 0; i < m->n_extra; i++) xlm_json_put_rounded(j, m->extra_name[i], m->extra[i], 9);
+}
+
+static void put_item(xlm_json *j, double x) { // counts without a point
+  enum { EXACT = 1 << 30 };
+  if (fabs(x) < EXACT && x == floor(x))
+    xlm_json_put_int(j, NULL, (int64_t)x);
+  else
+    xlm_json_put_rounded(j, NULL, x, 6);
+}
+
+static void put_own(xlm_json *j, const xlm_metrics_own *m) {
+  if (!m->n) {
+    xlm_json_put_rounded(j, m->name, *m->values, 9);
+    return;
+  }
+  xlm_json_array(j, m->name, XLM_JSON_DENSE);
+  for (int64_t i = 0; i < m->n; i++) put_item(j, m->values[i]);
+  xlm_json_close(j);
 }
 
 static void put_samples(xlm_json *j, const xlm_metrics_line *m) {
@@ -118,6 +135,7 @@ static xlm_status write_line(int fd, const xlm_metrics_line *m, line *l, xlm_err
   xlm_json_to_sink(&j, add, l, err);
   xlm_json_object(&j, NULL, XLM_JSON_ROW);
   put_members(&j, m);
+  for (int i = 0; i < m->n_own; i++) put_own(&j, &m->own[i]);
   if (m->n_samples) put_samples(&j, m);
   xlm_json_close(&j);
   XLM_TRY(xlm_json_finish(&j));
@@ -125,9 +143,11 @@ static xlm_status write_line(int fd, const xlm_metrics_line *m, line *l, xlm_err
   return xlm_fd_write(fd, l->text, l->n, "the metrics file", err);
 }
 
-static size_t room_of_samples(const xlm_metrics_line *m) { // every byte may become six
-  enum { NAMES = 64 };
+// Of the model's metrics and the samples; of a text every byte may become six.
+static size_t more_room(const xlm_metrics_line *m) {
+  enum { NUMBER = 24, NAMES = 64 };
   size_t n = 0;
+  for (int i = 0; i < m->n_own; i++) n += 6 * strlen(m->own[i].name) + NUMBER * (size_t)(m->own[i].n + 1);
   for (int i = 0; i < m->n_samples; i++)
     n += NAMES + 6 * (strlen(m->samples[i].prompt) + strlen(m->samples[i].text));
   return n;
@@ -136,10 +156,11 @@ static size_t room_of_samples(const xlm_metrics_line *m) { // every byte may bec
 xlm_status xlm_metrics_write(int fd, const xlm_metrics_line *m, xlm_error *err) {
   char numbers[LINE];
   line l = {.text = numbers, .room = LINE};
-  if (!m->n_samples) return write_line(fd, m, &l, err);
-  l.room += room_of_samples(m);
+  size_t more = more_room(m);
+  if (more < LINE / 2) return write_line(fd, m, &l, err);
+  l.room += more;
   l.text = malloc(l.room);
-  if (!l.text) return xlm_fail(err, XLM_ENV, "no memory to write samples to the metrics");
+  if (!l.text) return xlm_fail(err, XLM_ENV, "no memory to write lists and samples to the metrics");
   xlm_status s = write_line(fd, m, &l, err);
   free(l.text);
   return s;

@@ -6,11 +6,15 @@
 
 #include "runtime/base/status.h"
 
-enum { XLM_MAX_METRICS = 16 };
-
 typedef struct xlm_metrics_sample { // a text that the model has written
   const char *prompt, *text;        // text: what follows the prompt
 } xlm_metrics_sample;
+
+typedef struct xlm_metrics_own { // a metric of the model
+  const char *name;
+  int64_t n; // 0: a number; else a list of n
+  const double *values;
+} xlm_metrics_own;
 
 typedef struct xlm_metrics_line {
   int64_t step, tokens;                          // done so far, including this step
@@ -22,9 +26,8 @@ typedef struct xlm_metrics_line {
   uint64_t memory_bytes; // peak of this process, resident
   uint64_t device_bytes; // of the first rank, of its device's own memory; 0: it has none
   int64_t skipped;       // steps left out by --skip-spikes since the last line; -1: no such rule
-  int n_extra;           // the model's own metrics
-  const char *extra_name[XLM_MAX_METRICS];
-  double extra[XLM_MAX_METRICS];
+  int n_own;
+  const xlm_metrics_own *own;
   int n_samples; // 0: none were written
   const xlm_metrics_sample *samples;
 } xlm_metrics_line;
@@ -33,7 +36,7 @@ typedef struct xlm_metrics_line {
 // incomplete last line are dropped. *elapsed_s: of the last line that is kept; 0 if none is.
 xlm_status xlm_metrics_open(const char *path, int64_t step, int *fd, double *elapsed_s,
                             xlm_error *err) XLM_MUST_CHECK;
-// Not buffered; allocates nothing unless there are samples.
+// Not buffered; allocates nothing unless lists or samples are long.
 xlm_status xlm_metrics_write(int fd, const xlm_metrics_line *line, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

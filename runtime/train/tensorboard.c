@@ -1,5 +1,5 @@
 // See tensorboard.h. Each record is one write. The few kinds of fields that are needed are written by hand; a
-// nested message is built behind its place, because its length stands before it.
+// nested message is built apart, because its length stands before it.
 #include "runtime/train/tensorboard.h"
 
 #include <dirent.h>
@@ -14,23 +14,33 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/file.h"
+#include "runtime/base/text.h"
 
-enum { ROOM = 1 << 16, VALUE_ROOM = 512, HEAD = 12, FOOT = 4 };
+enum { HEAD = 12, FOOT = 4, TAG = 256 };
 enum { VARINT, FIXED64, BYTES, FIXED32 = 5 }; // protobuf's wire types
 enum { EVENT_TIME = 1, EVENT_STEP = 2, EVENT_VERSION = 3, EVENT_SUMMARY = 5, EVENT_SESSION = 7 };
-enum { SUMMARY_VALUE = 1, VALUE_TAG = 1, VALUE_SIMPLE = 2, SESSION_STATUS = 1, SESSION_START = 1 };
+enum { SUMMARY_VALUE = 1, VALUE_TAG = 1, VALUE_SIMPLE = 2, VALUE_TENSOR = 8, VALUE_METADATA = 9 };
+enum { METADATA_PLUGIN = 1, PLUGIN_NAME = 1, TENSOR_TYPE = 1, TENSOR_SHAPE = 2, TENSOR_STRING = 8 };
+enum { SHAPE_DIM = 2, DIM_SIZE = 1, TYPE_STRING = 7 };
+enum { SESSION_STATUS = 1, SESSION_START = 1 };
 
 // ---- bytes ----
 
-typedef struct buffer {
+typedef struct buffer { // grows; its owner frees `at`
   size_t n, room;
-  bool full;
+  bool failed; // for want of memory
   unsigned char *at;
 } buffer;
 
+static void grow(buffer *b, size_t room) {
+  unsigned char *at = realloc(b->at, room);
+  b->failed = !at;
+  if (at) b->at = at, b->room = room;
+}
+
 static void put(buffer *b, const void *bytes, size_t n) {
-  if (n > b->room - b->n) b->full = true;
-  if (b->full) return;
+  if (!b->failed && n > b->room - b->n) grow(b, 2 * (b->n + n));
+  if (b->failed) return;
   memcpy(b->at + b->n, bytes, n);
   b->n += n;
 }
@@ -54,6 +64,19 @@ static void put_bytes(buffer *b, int field, const void *bytes, size_t n) {
   put(b, bytes, n);
 }
 
+static void put_number(buffer *b, int field, uint64_t x) {
+  put_key(b, field, VARINT);
+  put_varint(b, x);
+}
+
+// A nested message, which is released.
+static void put_message(buffer *b, int field, buffer *inner) {
+  put_bytes(b, field, inner->at, inner->n);
+  b->failed |= inner->failed;
+  free(inner->at);
+  *inner = (buffer){0};
+}
+
 static uint32_t masked_crc32c(const unsigned char *at, size_t n) {
   uint32_t crc = ~0u;
   for (size_t i = 0; i < n; i++) {
@@ -66,37 +89,38 @@ static uint32_t masked_crc32c(const unsigned char *at, size_t n) {
 
 // ---- records ----
 
-typedef struct record {
-  buffer event;
-  unsigned char bytes[HEAD + ROOM + FOOT];
-} record;
-
-static void begin_record(record *r, double time, int64_t step) {
+// A record with room for its head before the event.
+static buffer begin_record(double time, int64_t step) {
   uint64_t bits;
+  buffer b = {0};
   memcpy(&bits, &time, sizeof bits);
-  r->event = (buffer){.room = ROOM, .at = r->bytes + HEAD};
-  put_key(&r->event, EVENT_TIME, FIXED64);
-  put_little_endian(&r->event, bits, 8);
-  if (!step) return; // the default
-  put_key(&r->event, EVENT_STEP, VARINT);
-  put_varint(&r->event, (uint64_t)step);
+  put_little_endian(&b, 0, HEAD);
+  put_key(&b, EVENT_TIME, FIXED64);
+  put_little_endian(&b, bits, 8);
+  if (step) put_number(&b, EVENT_STEP, (uint64_t)step); // else the default
+  return b;
 }
 
-static xlm_status write_record(int fd, record *r, xlm_error *err) {
-  size_t n = r->event.n;
-  if (r->event.full)
-    return xlm_fail(err, XLM_USER, "a TensorBoard event has no room for the model's metrics");
-  buffer head = {.room = HEAD, .at = r->bytes}, foot = {.room = FOOT, .at = r->bytes + HEAD + n};
+static xlm_status write_record(int fd, buffer *r, xlm_error *err) {
+  buffer head = {0};
+  uint64_t n = r->n - HEAD;
+  put_little_endian(r, r->failed ? 0 : masked_crc32c(r->at + HEAD, n), FOOT);
   put_little_endian(&head, n, 8);
-  put_little_endian(&head, masked_crc32c(r->bytes, 8), 4);
-  put_little_endian(&foot, masked_crc32c(r->bytes + HEAD, n), 4);
-  return xlm_fd_write(fd, r->bytes, HEAD + n + FOOT, "the TensorBoard events", err);
+  put_little_endian(&head, head.failed ? 0 : masked_crc32c(head.at, 8), 4);
+  bool whole = !r->failed && !head.failed;
+  if (whole) memcpy(r->at, head.at, HEAD);
+  xlm_status s = whole ? xlm_fd_write(fd, r->at, r->n, "the TensorBoard events", err)
+                       : xlm_fail(err, XLM_ENV, "no memory for a TensorBoard event");
+  free(head.at);
+  free(r->at);
+  return s;
 }
+
+// ---- values ----
 
 static void put_scalar(buffer *summary, const char *group, const char *name, double value) {
-  unsigned char bytes[VALUE_ROOM];
-  char tag[VALUE_ROOM / 2];
-  buffer v = {.room = sizeof bytes, .at = bytes};
+  char tag[TAG];
+  buffer v = {0};
   float x = (float)value;
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
@@ -104,7 +128,27 @@ static void put_scalar(buffer *summary, const char *group, const char *name, dou
   put_bytes(&v, VALUE_TAG, tag, strlen(tag));
   put_key(&v, VALUE_SIMPLE, FIXED32);
   put_little_endian(&v, bits, 4);
-  put_bytes(summary, SUMMARY_VALUE, bytes, v.n);
+  put_message(summary, SUMMARY_VALUE, &v);
+}
+
+// Of a list its smallest, mean and largest value.
+static void put_own(buffer *s, const xlm_metrics_own *m) {
+  char name[TAG];
+  double low = INFINITY, high = -INFINITY, sum = 0;
+  if (!m->n) {
+    put_scalar(s, "model", m->name, *m->values);
+    return;
+  }
+  for (int64_t i = 0; i < m->n; i++) {
+    low = fmin(low, m->values[i]), high = fmax(high, m->values[i]);
+    sum += m->values[i];
+  }
+  const double values[] = {low, sum / (double)m->n, high};
+  static const char *const names[] = {"min", "mean", "max"};
+  for (int i = 0; i < 3; i++) {
+    snprintf(name, sizeof name, "%.200s/%s", m->name, names[i]);
+    put_scalar(s, "model", name, values[i]);
+  }
 }
 
 static void put_scalars(buffer *s, const xlm_metrics_line *m) {
@@ -119,17 +163,53 @@ static void put_scalars(buffer *s, const xlm_metrics_line *m) {
   if (m->mfu > 0) put_scalar(s, "speed", "mfu", m->mfu);
   put_scalar(s, "memory", "peak_GiB", (double)m->memory_bytes / (1 << 30));
   if (m->device_bytes) put_scalar(s, "memory", "device_GiB", (double)m->device_bytes / (1 << 30));
-  for (int i = 0; i < m->n_extra; i++) put_scalar(s, "model", m->extra_name[i], m->extra[i]);
+  for (int i = 0; i < m->n_own; i++) put_own(s, &m->own[i]);
+}
+
+// ---- samples ----
+
+// Markdown of a text as it is: a block whose lines are indented. What is not UTF-8 becomes U+FFFD.
+static void put_verbatim(buffer *b, const char *title, const char *text) {
+  static const char indent[] = "    ";
+  if (!*text) return;
+  put(b, title, strlen(title));
+  put(b, "\n\n", 2);
+  put(b, indent, sizeof indent - 1);
+  for (size_t n = strlen(text), size; n; text += size, n -= size) {
+    size = xlm_text_character((const unsigned char *)text, n);
+    put(b, !size ? "\xEF\xBF\xBD" : *text == '\r' ? " " : text, size ? size : 3);
+    if (*text == '\n') put(b, indent, sizeof indent - 1);
+    size += !size;
+  }
+  put(b, "\n\n", 2);
+}
+
+// A tensor of one string for the dashboard of texts, which shows Markdown.
+static void put_sample(buffer *summary, int number, const xlm_metrics_sample *x) {
+  static const char plugin[] = "text";
+  char tag[TAG];
+  buffer value = {0}, name = {0}, metadata = {0}, dim = {0}, shape = {0}, tensor = {0}, text = {0};
+  snprintf(tag, sizeof tag, "samples/%d", number);
+  put_verbatim(&text, "**prompt**", x->prompt);
+  put_verbatim(&text, "**text**", x->text);
+  put_bytes(&name, PLUGIN_NAME, plugin, sizeof plugin - 1);
+  put_message(&metadata, METADATA_PLUGIN, &name);
+  put_number(&dim, DIM_SIZE, 1);
+  put_message(&shape, SHAPE_DIM, &dim);
+  put_number(&tensor, TENSOR_TYPE, TYPE_STRING);
+  put_message(&tensor, TENSOR_SHAPE, &shape);
+  put_message(&tensor, TENSOR_STRING, &text);
+  put_bytes(&value, VALUE_TAG, tag, strlen(tag));
+  put_message(&value, VALUE_METADATA, &metadata);
+  put_message(&value, VALUE_TENSOR, &tensor);
+  put_message(summary, SUMMARY_VALUE, &value);
 }
 
 xlm_status xlm_tensorboard_write(int fd, const xlm_metrics_line *m, xlm_error *err) {
-  unsigned char bytes[ROOM / 2];
-  buffer summary = {.room = sizeof bytes, .at = bytes};
-  record r;
+  buffer r = begin_record(m->time, m->step), summary = {0};
   put_scalars(&summary, m);
-  begin_record(&r, m->time, m->step);
-  put_bytes(&r.event, EVENT_SUMMARY, bytes, summary.n);
-  r.event.full |= summary.full;
+  for (int i = 0; i < m->n_samples; i++) put_sample(&summary, i + 1, &m->samples[i]);
+  put_message(&r, EVENT_SUMMARY, &summary);
   return write_record(fd, &r, err);
 }
 
@@ -164,13 +244,12 @@ static xlm_status create(const char *dir, int *fd, xlm_error *err) {
 static xlm_status write_head(int fd, int64_t step, xlm_error *err) {
   static const char version[] = "brain.Event:2";
   static const unsigned char start[] = {SESSION_STATUS << 3 | VARINT, SESSION_START};
-  record r;
-  begin_record(&r, xlm_clock_unix(), 0);
-  put_bytes(&r.event, EVENT_VERSION, version, sizeof version - 1);
+  buffer r = begin_record(xlm_clock_unix(), 0);
+  put_bytes(&r, EVENT_VERSION, version, sizeof version - 1);
   XLM_TRY(write_record(fd, &r, err));
   if (!step) return XLM_OK;
-  begin_record(&r, xlm_clock_unix(), step + 1); // events of earlier files from this step on do not count
-  put_bytes(&r.event, EVENT_SESSION, start, sizeof start);
+  r = begin_record(xlm_clock_unix(), step + 1); // events of earlier files from this step on do not count
+  put_bytes(&r, EVENT_SESSION, start, sizeof start);
   return write_record(fd, &r, err);
 }
 

@@ -8,14 +8,10 @@
 
 #include "runtime/train/feed.h"
 
-typedef struct xlm_watch_note { // sent to the other processes
-  int32_t flag, has[XLM_MAX_WATCHED];
-  double value[XLM_MAX_WATCHED];
+typedef struct xlm_watch_note { // of a value, sent to the other processes; the last of a process is its flag
+  int64_t has;
+  double value;
 } note;
-
-static bool knows(const xlm_watch *w, const char *name) {
-  return xlm_watch_find(w, name) >= 0;
-}
 
 int xlm_watch_find(const xlm_watch *w, const char *name) {
   for (int i = 0; i < w->n; i++)
@@ -23,58 +19,90 @@ int xlm_watch_find(const xlm_watch *w, const char *name) {
   return -1;
 }
 
-// Lists all scalars of all rank plans in the order of the ranks: the same list in every process.
-static void collect(xlm_watch *w, xlm_program_id program) {
-  const xlm_plan *p = xlm_team_plan(w->team);
-  for (uint32_t c = 0; c < p->n_rank_plans; c++) {
-    const xlm_rank_plan *rp = p->rank_plans[c];
-    for (uint32_t i = 0; i < rp->n_outputs && w->n < XLM_MAX_WATCHED; i++) {
-      const xlm_plan_output *o = &rp->outputs[i];
-      if (o->program != program || rp->tensors[o->tensor].type.rank || knows(w, o->name)) continue;
-      w->at[w->n] = (xlm_watched){.name = o->name, .role = o->role};
-      xlm_watched *x = &w->at[w->n++];
-      if (!xlm_team_output(w->team, program, o->name, &x->member, &x->output)) x->member = -1;
-    }
-  }
+static bool is_watched(const xlm_rank_plan *rp, const xlm_plan_output *o, xlm_program_id program) {
+  bool number = !rp->tensors[o->tensor].type.rank;
+  bool list = program == XLM_PROGRAM_TRAIN && rp->tensors[o->tensor].type.rank == 1;
+  return o->program == program && o->role != XLM_OUTPUT_OUTPUT && (number || list);
 }
 
-xlm_status xlm_watch_open(xlm_team *team, bool eval, xlm_watch *out, xlm_error *err) {
-  *out = (xlm_watch){.team = team};
-  out->notes = calloc((size_t)xlm_team_processes(team) + 1, sizeof *out->notes);
-  if (!out->notes)
-    return xlm_fail(err, XLM_ENV, "no memory for the outputs of %d processes", xlm_team_processes(team));
-  collect(out, eval ? XLM_PROGRAM_EVAL : XLM_PROGRAM_TRAIN);
+static void add(xlm_watch *w, const xlm_rank_plan *rp, const xlm_plan_output *o) {
+  const xlm_type *t = &rp->tensors[o->tensor].type;
+  xlm_watched *x = &w->at[w->n++];
+  *x = (xlm_watched){.name = o->name, .role = o->role, .n = t->rank ? rp->dims[t->dim[0]].full : 0};
+  if (!xlm_team_output(w->team, o->program, o->name, &x->member, &x->output)) x->member = -1;
+}
+
+// Lists what is watched of all rank plans in the order of the ranks: the same list in every process.
+static xlm_status collect(xlm_watch *w, xlm_program_id program) {
+  const xlm_plan *p = xlm_team_plan(w->team);
+  size_t most = 1;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++) most += p->rank_plans[c]->n_outputs;
+  w->at = calloc(most, sizeof *w->at);
+  if (!w->at) return XLM_ENV;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++)
+    for (uint32_t i = 0; i < p->rank_plans[c]->n_outputs; i++) {
+      const xlm_plan_output *o = &p->rank_plans[c]->outputs[i];
+      if (is_watched(p->rank_plans[c], o, program) && xlm_watch_find(w, o->name) < 0)
+        add(w, p->rank_plans[c], o);
+    }
+  for (int i = 0; i < w->n; i++) {
+    if (w->at[i].n) w->at[i].list = calloc((size_t)w->at[i].n, sizeof(double));
+    if (w->at[i].n && !w->at[i].list) return XLM_ENV;
+  }
   return XLM_OK;
 }
 
+xlm_status xlm_watch_open(xlm_team *team, bool eval, xlm_watch *out, xlm_error *err) {
+  int processes = xlm_team_processes(team);
+  *out = (xlm_watch){.team = team};
+  xlm_status s = collect(out, eval ? XLM_PROGRAM_EVAL : XLM_PROGRAM_TRAIN);
+  if (s == XLM_OK) out->notes = calloc(((size_t)processes + 1) * (size_t)(out->n + 1), sizeof *out->notes);
+  if (out->notes) return XLM_OK;
+  xlm_watch_close(out);
+  return xlm_fail(err, XLM_ENV, "no memory for the outputs of %d processes", processes);
+}
+
 void xlm_watch_close(xlm_watch *w) {
+  for (int i = 0; i < w->n; i++) free(w->at[i].list);
+  free(w->at);
   free(w->notes);
-  w->notes = NULL;
+  *w = (xlm_watch){.team = w->team};
 }
 
 xlm_status xlm_watch_start(xlm_watch *w, int box, xlm_error *err) {
   for (int i = 0; i < w->n; i++)
     if (w->at[i].member >= 0)
-      XLM_TRY(xlm_exec_fetch_scalar(xlm_team_exec(w->team, w->at[i].member), box, w->at[i].output, err));
+      XLM_TRY(xlm_exec_fetch(xlm_team_exec(w->team, w->at[i].member), box, w->at[i].output, err));
   return XLM_OK;
 }
 
+static xlm_status fetched(const xlm_watch *w, const xlm_watched *x, int box, double *to, xlm_error *err) {
+  return xlm_exec_fetched(xlm_team_exec(w->team, x->member), box, x->output, to, err);
+}
+
 xlm_status xlm_watch_read(xlm_watch *w, int box, bool *flag, xlm_error *err) {
-  int processes = xlm_team_processes(w->team);
-  note *all = w->notes, *mine = &w->notes[processes];
-  mine->flag = flag && *flag;
+  int processes = xlm_team_processes(w->team), each = w->n + 1;
+  note *all = w->notes, *mine = &all[processes * each];
+  mine[w->n].has = flag && *flag;
   for (int i = 0; i < w->n; i++) {
-    mine->has[i] = w->at[i].member >= 0;
-    mine->value[i] = 0;
-    if (mine->has[i])
-      XLM_TRY(xlm_exec_fetched_scalar(xlm_team_exec(w->team, w->at[i].member), box, w->at[i].output,
-                                      &mine->value[i], err));
+    mine[i] = (note){.has = w->at[i].member >= 0};
+    if (mine[i].has && !w->at[i].n) XLM_TRY(fetched(w, &w->at[i], box, &mine[i].value, err));
   }
-  XLM_TRY(xlm_team_share(w->team, mine, sizeof *mine, all, err));
-  if (flag) *flag = all[0].flag;
+  XLM_TRY(xlm_team_share(w->team, mine, (size_t)each * sizeof *mine, all, err));
+  if (flag) *flag = all[w->n].has;
   for (int i = 0; i < w->n; i++)
     for (int k = processes - 1; k >= 0; k--) // the first process that has it
-      if (all[k].has[i]) w->at[i].value = all[k].value[i];
+      if (all[k * each + i].has) w->at[i].value = all[k * each + i].value, w->at[i].process = k;
+  return XLM_OK;
+}
+
+xlm_status xlm_watch_read_lists(xlm_watch *w, int box, xlm_error *err) {
+  int me = xlm_team_process(w->team);
+  for (int i = 0; i < w->n; i++) {
+    xlm_watched *x = &w->at[i];
+    if (x->n && me == x->process) XLM_TRY(fetched(w, x, box, x->list, err));
+    if (x->n) XLM_TRY(xlm_team_hand(w->team, x->process, x->list, (size_t)x->n * sizeof *x->list, err));
+  }
   return XLM_OK;
 }
 
@@ -91,7 +119,7 @@ typedef struct evaluation {
   xlm_watch *w;
   xlm_step_env env;
   int n;
-  part_sum parts[XLM_MAX_WATCHED];
+  part_sum *parts; // [n]
 } evaluation;
 
 // The parts are the losses at top level; if a model has losses only in blocks, the part is their sum.
@@ -152,14 +180,17 @@ static xlm_status add_batch(evaluation *x, stretch s, xlm_error *err) {
 xlm_status xlm_evaluate(xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t count, double *loss,
                         int64_t *tokens, xlm_error *err) {
   int64_t rows = xlm_team_plan(f->team)->batch, windows = f->at[0].samples->n;
-  evaluation x = {.f = f, .w = w, .env = env};
+  evaluation x = {.f = f, .w = w, .env = env, .parts = calloc((size_t)w->n + 1, sizeof *x.parts)};
+  if (!x.parts) return xlm_fail(err, XLM_ENV, "no memory for the losses of an evaluation");
   find_parts(&x);
   if (count > windows || count <= 0) count = windows;
-  for (int64_t at = 0; at < count; at += rows)
-    XLM_TRY(add_batch(&x, (stretch){at, count - at < rows ? count - at : rows, count}, err));
+  xlm_status s = XLM_OK;
+  for (int64_t at = 0; at < count && s == XLM_OK; at += rows)
+    s = add_batch(&x, (stretch){at, count - at < rows ? count - at : rows, count}, err);
   *loss = 0;
   *tokens = x.n ? (int64_t)round(x.parts[0].of) : 0;
   for (int i = 0; i < x.n; i++)
     if (x.parts[i].of > 0) *loss += x.parts[i].sum / x.parts[i].of;
-  return XLM_OK;
+  free(x.parts);
+  return s;
 }

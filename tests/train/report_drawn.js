@@ -31,7 +31,15 @@ function readMetrics(file) {
   }
   return series;
 }
-const runs = process.argv.slice(3).map((arg) => ({name: arg.split("=")[0], series: readMetrics(arg.split("=")[1])}));
+// Numbers, lists of numbers (true) and samples (false) apart.
+function ofKind(fields, kind) {
+  const list = (v) => Array.isArray(v) ? typeof v[0] === "number" : null;
+  return Object.fromEntries(Object.entries(fields).filter(([, points]) => list(points.length ? points[0][1] : 0) === kind));
+}
+const runs = process.argv.slice(3).map((arg) => {
+  const fields = readMetrics(arg.split("=")[1]);
+  return {name: arg.split("=")[0], series: ofKind(fields, null), lists: ofKind(fields, true), samples: ofKind(fields, false).samples || []};
+});
 const POINTS = 8000;  // longer series are thinned
 const factors = {mfu: 100, memory_bytes: 1 / 2 ** 30, device_bytes: 1 / 2 ** 30};
 
@@ -145,6 +153,83 @@ if (wanted[1] !== null && run.series.loss.length <= POINTS) {
   const seen = run.series.loss.some((p) => p[1] !== null && text.includes(String(Number(p[1].toPrecision(5)))) &&
                                            text.includes("step " + String(p[0]).replace(/\B(?=(\d{3})+$)/g, ",")) && Math.abs(p[0] - wanted[0]) <= 2 * s.x[1]);
   check(seen, "the tip says", rows.join(" | "), "at step", wanted[0], "loss", wanted[1]);
+}
+// ---- lists of numbers ----
+
+const maps = page.body.all((e) => e.className.split(" ")[0] === "map");
+const patternOf = (name) => name.replace(/\d+/, "N");
+const patterns = new Set(runs.flatMap((r) => Object.keys(r.lists)).map(patternOf));
+check(maps.length === patterns.size, "there are", maps.length, "maps for", [...patterns].join(" "));
+
+// [[value, ..] of each row], by place and colour; the scale's end is written beside the map.
+function cellsOf(map) {
+  const high = Number(map.all((e) => e.className === "bar")[0].all((e) => e.tag === "span").pop().textContent.slice(1).replace(/,/g, ""));
+  const rows = new Map();
+  for (const e of drawing(map).all((c) => c.tag === "rect")) {
+    const part = /high\) ([\d.]+)%, var\(--low/.exec(e.attributes.fill);
+    if (!rows.has(e.attributes.y)) rows.set(e.attributes.y, []);
+    rows.get(e.attributes.y).push({x: Number(e.attributes.x), y: Number(e.attributes.y), value: Number(part[1]) * high / 100, unit: high * 1e-4});
+  }
+  return [...rows.keys()].sort((a, b) => a - b).map((y) => rows.get(y).sort((a, b) => a.x - b.x));
+}
+function checkCells(map, expected, what) {
+  const drawn = cellsOf(map);
+  check(drawn.length === expected.length, what, "has", drawn.length, "rows, not", expected.length);
+  drawn.forEach((row, r) => {
+    const wanted = expected[r] || [];
+    check(row.length === wanted.length, what, "row", r, "has", row.length, "cells, not", wanted.length);
+    row.forEach((cell, c) => check(Math.abs(cell.value - wanted[c]) <= cell.unit, what, "row", r, "cell", c, "is", cell.value, "not", wanted[c]));
+    compared += row.length;
+  });
+}
+function checkMap(map) {
+  const chooser = (label) => map.all((e) => e.tag === "select" && e.attributes["aria-label"] === label)[0];
+  const owners = runs.filter((r) => Object.keys(r.lists).some((f) => "map-" + patternOf(f) === map.id)), slider = map.all((e) => e.tag === "input")[0];
+  owners.forEach((run, k) => {
+    const fields = Object.keys(run.lists).filter((f) => "map-" + patternOf(f) === map.id).sort((a, b) => /\d+/.exec(a) - /\d+/.exec(b));
+    const set = (e, name, value) => {
+      e.value = value;
+      e.fire(name, {});
+    };
+    if (owners.length > 1) set(chooser("run"), "change", k);
+    const steps = run.lists[fields[0]].map((p) => p[0]);
+    check(Number(slider.attributes.max) === steps.length - 1, map.id, "has steps up to", slider.attributes.max, "not", steps.length - 1);
+    const atStep = (i) => fields.map((f) => run.lists[f][i][1]);
+    checkCells(map, atStep(steps.length - 1), run.name + ": the last step of " + map.id);
+    for (const i of [0, Math.floor(steps.length / 2)]) {
+      set(slider, "input", i);
+      checkCells(map, atStep(i), run.name + ": step " + steps[i] + " of " + map.id);
+    }
+    const cell = cellsOf(map)[0][1], wanted = run.lists[fields[0]][Math.floor(steps.length / 2)][1][1];
+    const width = Number(drawing(map).attributes.viewBox.split(" ")[2]);
+    drawing(map).fire("mousemove", {offsetX: (cell.x + 1) * 100 / width, offsetY: (cell.y + 1) * 100 / width});
+    const text = page.body.all((e) => e.className === "tip").map((e) => e.textContent).join("");
+    check(text.includes("expert 1") && text.includes(Number(wanted.toPrecision(5)) + " = "), "the tip over a cell of", wanted, "says", text);
+    button(map, "over the steps").fire("click", {});
+    fields.forEach((f, i) => {
+      if (fields.length > 1) set(chooser("layer"), "change", i);
+      const lists = run.lists[f].map((p) => p[1]);
+      checkCells(map, lists[0].map((_, c) => lists.map((l) => l[c])), run.name + ": " + f + " over the steps");
+    });
+    button(map, "one step").fire("click", {});
+  });
+}
+maps.forEach(checkMap);
+
+// ---- samples ----
+
+const samples = page.body.all((e) => e.id === "samples");
+check(samples.length === (runs.some((r) => r.samples.length) ? 1 : 0), "sections of samples:", samples.length);
+if (samples.length) {
+  const slider = samples[0].all((e) => e.tag === "input")[0], steps = [...new Set(runs.flatMap((r) => r.samples.map((p) => p[0])))].sort((a, b) => a - b);
+  steps.forEach((step, i) => {
+    slider.value = i;
+    slider.fire("input", {});
+    const wanted = runs.flatMap((r) => (r.samples.filter((p) => p[0] <= step).pop() || [0, []])[1].map((s) => s.prompt + s.text));
+    const shown = samples[0].all((e) => e.tag === "pre").map((e) => e.textContent);
+    check(JSON.stringify(shown) === JSON.stringify(wanted), "samples at step", step, "are", JSON.stringify(shown), "not", JSON.stringify(wanted));
+  });
+  check(samples[0].all((e) => e.tag === "script").length === 0, "a sample made an element");
 }
 check(compared > 100, "only", compared, "points were compared");
 if (failed) console.log(failed, "differences");

@@ -97,6 +97,8 @@ static void read_all(const char *path, char *out, size_t room) {
 
 static void write_step(int fd, int64_t step, double loss, double val) {
   static const xlm_metrics_sample sample = {"On", "ce"};
+  static const double balance = 1.5, load[] = {4, 0, 2};
+  static const xlm_metrics_own own[] = {{"balance", 0, &balance}, {"load", 3, load}};
   xlm_metrics_line m = {.step = step,
                         .tokens = step * 100,
                         .loss = loss,
@@ -113,9 +115,8 @@ static void write_step(int fd, int64_t step, double loss, double val) {
                         .skipped = step == 21 ? 3 : -1,
                         .n_samples = step == 21,
                         .samples = &sample,
-                        .n_extra = 1,
-                        .extra_name = {"balance"},
-                        .extra = {1.5}};
+                        .n_own = 2,
+                        .own = own};
   assert_int_equal(xlm_metrics_write(fd, &m, NULL), XLM_OK);
 }
 
@@ -143,20 +144,20 @@ static void test_metrics(void **state) {
       "{\"step\": 10, \"loss\": 1.23456789, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 1000, "
       "\"tokens_per_s\": "
       "1000.0, \"mfu\": 0.25, \"step_s\": 0.125, \"elapsed_s\": 20.0, \"time\": 1700000010.123, "
-      "\"memory_bytes\": 5000, \"balance\": 1.5}\n"
+      "\"memory_bytes\": 5000, \"balance\": 1.5, \"load\": [4,0,2]}\n"
       "{\"step\": 20, \"loss\": null, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 2000, \"tokens_per_s\": "
       "1000.0, \"mfu\": 0.25, \"step_s\": 0.125, \"elapsed_s\": 40.0, \"time\": 1700000020.123, "
-      "\"memory_bytes\": 5000, \"val_loss\": 1.5, \"balance\": 1.5}\n"
+      "\"memory_bytes\": 5000, \"val_loss\": 1.5, \"balance\": 1.5, \"load\": [4,0,2]}\n"
       "{\"step\": 21, \"loss\": 3.0, \"lr\": 0.001, \"grad_norm\": 0.5, \"tokens\": 2100, \"tokens_per_s\": "
       "1000.0, \"mfu\": 0.25, \"step_s\": 0.125, \"elapsed_s\": 42.0, \"time\": 1700000021.123, "
-      "\"memory_bytes\": 5000, \"device_bytes\": 7, \"skipped\": 3, \"balance\": 1.5, "
+      "\"memory_bytes\": 5000, \"device_bytes\": 7, \"skipped\": 3, \"balance\": 1.5, \"load\": [4,0,2], "
       "\"samples\": [{\"prompt\": \"On\", \"text\": \"ce\"}]}\n");
   for (char *key = text; (key = strpbrk(key, "{,"));
        key++) { // a model's own metrics have none of these names
     char name[32];
     if (sscanf(key + 1, " \"%31[a-z_]\"", name) != 1) continue;
     if (!strcmp(name, "prompt") || !strcmp(name, "text")) continue; // of a sample
-    assert_int_equal(xlm_is_metric_field(name), strcmp(name, "balance") != 0);
+    assert_int_equal(xlm_is_metric_field(name), strcmp(name, "balance") && strcmp(name, "load"));
   }
   static xlm_curve c;
   assert_int_equal(xlm_curve_read(&c, path, NULL), XLM_OK);

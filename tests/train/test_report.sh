@@ -5,9 +5,9 @@
 node=$(command -v node || command -v nodejs) || { echo 'no node: skipped'; exit 77; }
 
 # A real one of a mixture of experts, resumed from an earlier checkpoint, and one with another rate.
-moe=("$run" train "$source_dir/models/mixtral.xlm" --data corpus.txt --hidden-size 16 --set layers=1 --set heads=2 --num-key-value-heads 1
+moe=("$run" train "$source_dir/models/mixtral.xlm" --data corpus.txt --hidden-size 16 --set layers=2 --set heads=2 --num-key-value-heads 1
   --num-local-experts 4 --intermediate-size 32 --vocab-size 256 --seq-length 32 --micro-batch-size 2 --global-batch-size 4 --log-interval 1
-  --eval-interval 10 --eval-batches 1 --max-steps 40)
+  --eval-interval 10 --eval-batches 1 --max-steps 40 --sample-interval 10 --sample-tokens 12 --sample-prompt '</script><b>' --sample-prompt '12')
 expect 0 'checkpoint' "${moe[@]}" --save-interval 15 --output-dir one
 rm -r one/step-00000040 one/step-00000030
 expect 0 'resumed' "$run" train --resume one
@@ -52,6 +52,8 @@ page thinned longer
 
 shows() { grep -qF -- "$2" "$1" || fail "$1 does not hold $2"; }
 shows several.html '"train.learning_rate":"1e-2"'
+shows single.html '"layers.1.moe.expert_load":{"step":[1,2,'
+grep -q '</script><b>' single.html && fail 'a prompt ends the script'
 shows single.html '"state":"done"'
 shows single.html '"expert_load_max"'
 shows odd.html '"ignored":1'
@@ -81,5 +83,6 @@ for name in several odd fresh/report; do
     --dump-dom "file://$work/$name.html" >dom.txt 2>browser.txt || { echo 'the browser does not start: not tried'; break; }
   grep CONSOLE browser.txt && fail "$name: errors in the browser"
   grep -q '<h1>' dom.txt || fail "$name: the browser draws nothing"
+  [ "$name" != several ] || { grep -q 'id="map-layers.N.moe.expert_load"' dom.txt && grep -q '<rect' dom.txt; } || fail "$name: no map of the experts"
 done
 exit $failed

@@ -22,7 +22,8 @@
 typedef struct scalar {
   char tag[64];
   int64_t step;
-  double value, time;
+  double value, time; // value: of a scalar
+  char text[256];     // of a sample
 } scalar;
 
 enum { MOST = 4096 };
@@ -85,6 +86,29 @@ static int next_field(const unsigned char **p, const unsigned char *end, field *
   return 1;
 }
 
+// The only field of a message that has this number; all others are skipped.
+static field inside(field of, int number) {
+  field f, found = {0};
+  const unsigned char *p = of.at;
+  while (next_field(&p, of.at + of.value, &f))
+    if (f.number == number) assert_int_equal(found.number, 0), found = f;
+  assert_int_equal(found.number, number);
+  return found;
+}
+
+// A tensor of one string (type 7) of shape [1], and whose plugin is that of texts.
+static void read_text(field tensor, char *out, size_t room) {
+  field text = inside(tensor, 8), size = inside(inside(inside(tensor, 2), 2), 1);
+  assert_true(inside(tensor, 1).value == 7 && size.value == 1 && text.value < room);
+  memcpy(out, text.at, text.value);
+}
+
+static void check_plugin(field metadata) {
+  field name = inside(inside(metadata, 1), 1);
+  assert_true(name.value == 4);
+  assert_memory_equal(name.at, "text", 4);
+}
+
 static void read_value(const unsigned char *p, size_t n, int64_t step, double time) {
   field f;
   float x;
@@ -93,6 +117,8 @@ static void read_value(const unsigned char *p, size_t n, int64_t step, double ti
   *s = (scalar){.step = step, .time = time, .value = -INFINITY};
   for (const unsigned char *end = p + n; next_field(&p, end, &f);) {
     if (f.number == 1) assert_true(f.value < sizeof s->tag), memcpy(s->tag, f.at, f.value);
+    if (f.number == 8) read_text(f, s->text, sizeof s->text);
+    if (f.number == 9) check_plugin(f);
     if (f.number != 2) continue;
     assert_int_equal(f.wire, 5);
     uint32_t bits = (uint32_t)f.value;
@@ -172,22 +198,25 @@ static const scalar *find(const char *tag, int64_t step) {
 
 // ---- the tests ----
 
-
 static void test_checksum(void **state) {
   (void)state;
   assert_int_equal(crc32c((const unsigned char *)"123456789", 9), 0xe3069283u); // the catalogue's check value
 }
 
 static void write_step(int fd, int64_t step, double loss, double val) {
+  static const xlm_metrics_sample samples[] = {{"On\nce", "<b>`upon`\r\n\na\xff time"}, {"", ""}};
+  static const double balance = 1.5, load[] = {4, 0, 2};
+  static const xlm_metrics_own own[] = {{"balance", 0, &balance}, {"layers.0.load", 3, load}};
   xlm_metrics_line m = {.step = step,
                         .loss = loss,
                         .val_loss = val,
                         .skipped = -1,
                         .time = 1.75e9 + (double)step / 8,
                         .memory_bytes = 3ull << 30,
-                        .n_extra = 1,
-                        .extra_name = {"balance"},
-                        .extra = {1.5}};
+                        .n_samples = step == 130 && loss > 5 ? 2 : 0,
+                        .samples = samples,
+                        .n_own = 2,
+                        .own = own};
   assert_int_equal(xlm_tensorboard_write(fd, &m, NULL), XLM_OK);
 }
 
@@ -208,6 +237,9 @@ static void test_file(void **state) {
   assert_true(isnan(find("train/loss", 130)->value) && find("valid/loss", 130)->value == 0.75);
   assert_null(find("valid/loss", 1));
   assert_true(find("model/balance", 1)->value == 1.5 && find("memory/peak_GiB", 1)->value == 3);
+  assert_true(find("model/layers.0.load/min", 1)->value == 0 &&
+              find("model/layers.0.load/mean", 1)->value == 2);
+  assert_true(find("model/layers.0.load/max", 1)->value == 4 && !find("samples/1", 130));
   write_step(fd, big, 1, NAN);
   close(fd);
   assert_int_equal(xlm_tensorboard_open(dir, 129, &fd, &err), XLM_OK); // resumed after step 129
@@ -217,6 +249,28 @@ static void test_file(void **state) {
   assert_true(n_restarts == 1 && n_versions == 2);
   assert_true(find("train/loss", 1)->value == 2.5 && find("train/loss", 130)->value == 7);
   assert_true(!find("valid/loss", 130) && !find("train/loss", big));
+  assert_string_equal(
+      find("samples/1", 130)->text,
+      "**prompt**\n\n    On\n    ce\n\n**text**\n\n    <b>`upon` \n    \n    a\xEF\xBF\xBD time\n\n");
+  assert_true(find("samples/2", 130) && !*find("samples/2", 130)->text && !find("samples/1", 1));
+}
+
+static void check_list(const json_t *line, int64_t step) {
+  const json_t *list = json_object_get(line, "layers.0.moe.expert_load");
+  double high = 0;
+  for (size_t i = 0; i < json_array_size(list); i++)
+    high = fmax(high, json_number_value(json_array_get(list, i)));
+  const scalar *max = find("model/layers.0.moe.expert_load/max", step);
+  const scalar *mean = find("model/layers.0.moe.expert_load/mean", step);
+  assert_true(json_array_size(list) == 4 && max && max->value == high);
+  assert_true(mean && mean->value == 4 * 32 * 2 / 4); // samples, tokens, chosen, experts
+}
+
+static void check_samples(const json_t *line, int64_t step) {
+  const json_t *list = json_object_get(line, "samples");
+  const scalar *s = find("samples/1", step);
+  assert_true(!s == !list);
+  if (s) assert_non_null(strstr(s->text, "**prompt**\n\n    12\n\n**text**\n\n    "));
 }
 
 static void check_line(const json_t *line) {
@@ -231,11 +285,14 @@ static void check_line(const json_t *line) {
                                          {"mfu", "speed/mfu"},
                                          {"expert_load_max", "model/expert_load_max"}};
   int64_t step = json_integer_value(json_object_get(line, "step"));
+  check_list(line, step);
+  check_samples(line, step);
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const json_t *x = json_object_get(line, names[i][0]);
     const scalar *s = find(names[i][1], step);
     assert_true((s != NULL) == (x != NULL));
-    double digits = strcmp(names[i][0], "mfu") ? 6e-6 : 6e-4; // 6 or more of a number in the metrics, 4 of mfu
+    double digits =
+        strcmp(names[i][0], "mfu") ? 6e-6 : 6e-4; // 6 or more of a number in the metrics, 4 of mfu
     if (s) assert_true(fabs(s->value - json_number_value(x)) <= digits * fabs(s->value));
     if (s) assert_true(fabs(s->time - json_number_value(json_object_get(line, "time"))) < 0.01);
   }
@@ -252,6 +309,7 @@ static void test_run(void **state) {
       "--set heads=2 --num-key-value-heads 1 --num-local-experts 4 --intermediate-size 32 --vocab-size 256 "
       "--seq-length 32 --micro-batch-size 2 --global-batch-size 4 --threads 1 --max-steps 20 --log-interval "
       "3 "
+      "--sample-interval 9 --sample-prompt 12 --sample-tokens 8 "
       "--eval-interval 10 --eval-batches 1 --save-interval 8 --skip-spikes 4 --output-dir run --tensorboard "
       "events "
       ">log 2>&1 && rm -r run/step-00000016 run/step-00000020 && %s/xlmrun train --resume run >>log 2>&1",

@@ -56,6 +56,60 @@ static void put_series(xlm_json *j, xlm_arena *a, const xlm_run_series *s) {
   xlm_json_close(j);
 }
 
+// ---- lists and samples ----
+
+// Of n, spread evenly with the first and the last; k < most.
+static uint32_t spread(uint32_t n, uint32_t most, uint32_t k) {
+  return n <= most ? k : (uint32_t)((uint64_t)k * (n - 1) / (most - 1));
+}
+
+static uint32_t lines_of_lists(const xlm_run *r) { // at most, of each
+  uint64_t width = 1;
+  for (uint32_t i = 0; i < r->n_lists; i++) width += r->lists[i].width;
+  uint64_t most = XLM_REPORT_CELLS / width;
+  return most < 2 ? 2 : most < XLM_REPORT_LISTS ? (uint32_t)most : XLM_REPORT_LISTS;
+}
+
+static void put_lists(xlm_json *j, const xlm_run_lists *l, uint32_t most) {
+  uint32_t n = l->n < most ? l->n : most;
+  xlm_json_object(j, l->name, XLM_JSON_DENSE);
+  xlm_json_array(j, "step", XLM_JSON_DENSE);
+  for (uint32_t k = 0; k < n; k++) xlm_json_put_int(j, NULL, l->step[spread(l->n, most, k)]);
+  xlm_json_close(j);
+  xlm_json_array(j, "values", XLM_JSON_DENSE);
+  for (uint32_t k = 0; k < n; k++) {
+    const float *v = l->value + (size_t)spread(l->n, most, k) * l->width;
+    xlm_json_array(j, NULL, XLM_JSON_DENSE);
+    for (uint32_t i = 0; i < l->width; i++) xlm_json_put_rounded(j, NULL, (double)v[i], 9);
+    xlm_json_close(j);
+  }
+  xlm_json_close(j);
+  xlm_json_close(j);
+}
+
+static bool begins_step(const xlm_run *r, uint32_t i) {
+  return i == 0 || r->samples[i].step != r->samples[i - 1].step;
+}
+
+static void put_sample(xlm_json *j, const xlm_run_sample *s) {
+  xlm_json_object(j, NULL, XLM_JSON_DENSE);
+  xlm_json_put_int(j, "step", s->step);
+  xlm_json_put_text(j, "prompt", s->prompt);
+  xlm_json_put_text(j, "text", s->text);
+  xlm_json_close(j);
+}
+
+static void put_samples(xlm_json *j, const xlm_run *r) {
+  uint32_t steps = 0, at = 0, kept = 0; // steps that have samples; the present one; of these shown
+  for (uint32_t i = 0; i < r->n_samples; i++) steps += begins_step(r, i);
+  xlm_json_array(j, "samples", XLM_JSON_DENSE);
+  for (uint32_t i = 0; i < r->n_samples; i++) {
+    if (i && begins_step(r, i)) kept += at++ == spread(steps, XLM_REPORT_SAMPLES, kept);
+    if (at == spread(steps, XLM_REPORT_SAMPLES, kept)) put_sample(j, &r->samples[i]);
+  }
+  xlm_json_close(j);
+}
+
 // ---- runs ----
 
 // Paths of several runs may end alike; then all of them are shown whole.
@@ -94,6 +148,11 @@ static void put_run(xlm_json *j, const xlm_run *r, const char *name) {
   for (uint32_t i = 0; i < r->n_series; i++)
     if (r->series[i].n) put_series(j, r->arena, &r->series[i]);
   xlm_json_close(j);
+  xlm_json_object(j, "lists", XLM_JSON_DENSE);
+  for (uint32_t i = 0; i < r->n_lists; i++)
+    if (r->lists[i].n) put_lists(j, &r->lists[i], lines_of_lists(r));
+  xlm_json_close(j);
+  put_samples(j, r);
   xlm_json_close(j);
 }
 

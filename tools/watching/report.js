@@ -320,7 +320,9 @@ function showRuns(d) {
   if (charts.length) page.append(controls(view));
   else page.append(el("p", {class: "soft"}, "There are no metrics yet."));
   if (d.runs.length > 1) page.append(keysOf(view));
-  page.append(el("div", {class: "charts"}, ...charts.map((c) => chartOf(c, view))), ...settingSections(d.runs));
+  page.append(el("div", {class: "charts"}, ...charts.map((c) => chartOf(c, view)), ...groupsOf(d.runs).map((g) => mapOf(g, view))));
+  if (d.runs.some((r) => r.samples.length)) page.append(sampleSection(view));
+  page.append(...settingSections(d.runs));
   document.body.append(page);
   view.redraw.forEach((f) => f());
 }

@@ -2,6 +2,6 @@
 #ifndef XLM_WATCHING_REPORT_PRIV_H
 #define XLM_WATCHING_REPORT_PRIV_H
 
-extern const char xlm_report_style[], xlm_report_script[]; // report.css; html_base.js and report.js
+extern const char xlm_report_style[], xlm_report_script[]; // report.css; html_base.js, report_lists.js and report.js
 
 #endif

@@ -33,9 +33,62 @@ static void add_point(xlm_run *r, const char *name, int64_t step, double value) 
   XLM_PUSH(r->arena, s->value, s->n, s->cap, isfinite(value) ? value : NAN);
 }
 
+static xlm_run_lists *lists_of(xlm_run *r, const char *name) {
+  for (uint32_t i = 0; i < r->n_lists; i++)
+    if (!strcmp(r->lists[i].name, name)) return &r->lists[i];
+  XLM_PUSH(r->arena, r->lists, r->n_lists, r->cap_lists,
+           (xlm_run_lists){.name = xlm_arena_strdup(r->arena, name)});
+  return &r->lists[r->n_lists - 1];
+}
+
+static bool is_list(const json_t *value) {
+  size_t n = json_array_size(value);
+  for (size_t i = 0; i < n; i++)
+    if (!json_is_number(json_array_get(value, i)) && !json_is_null(json_array_get(value, i))) return false;
+  return n > 0;
+}
+
+// A list of another length than those before it begins anew.
+static void add_list(xlm_run *r, const char *name, int64_t step, const json_t *value) {
+  xlm_run_lists *l = lists_of(r, name);
+  uint32_t width = (uint32_t)json_array_size(value), cap = l->cap, n = l->n;
+  if (l->width != width) *l = (xlm_run_lists){.name = l->name, .width = width}, cap = n = 0;
+  XLM_PUSH(r->arena, l->step, n, cap, step);
+  if (cap > l->cap)
+    l->value =
+        xlm_arena_grow(r->arena, l->value, (size_t)l->n * width, (size_t)cap * width, sizeof *l->value);
+  for (uint32_t i = 0; i < width; i++) {
+    const json_t *x = json_array_get(value, i);
+    l->value[(size_t)l->n * width + i] = json_is_null(x) ? NAN : (float)json_number_value(x);
+  }
+  l->n = n, l->cap = cap;
+}
+
+static void add_samples(xlm_run *r, int64_t step, const json_t *list) {
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const char *prompt = json_string_value(json_object_get(json_array_get(list, i), "prompt"));
+    const char *text = json_string_value(json_object_get(json_array_get(list, i), "text"));
+    if (!prompt || !text) continue;
+    xlm_run_sample s = {step, xlm_arena_strdup(r->arena, prompt), xlm_arena_strdup(r->arena, text)};
+    XLM_PUSH(r->arena, r->samples, r->n_samples, r->cap_samples, s);
+  }
+}
+
+static void add_field(xlm_run *r, const char *key, int64_t step, const json_t *value) {
+  if (json_is_number(value) || json_is_null(value))
+    add_point(r, key, step, json_is_null(value) ? NAN : json_number_value(value));
+  else if (!strcmp(key, "samples"))
+    add_samples(r, step, value);
+  else if (is_list(value))
+    add_list(r, key, step, value);
+}
+
 static void go_back_to(xlm_run *r, int64_t step) { // drops what is there from this step on
   for (uint32_t i = 0; i < r->n_series; i++)
     while (r->series[i].n && r->series[i].step[r->series[i].n - 1] >= step) r->series[i].n--;
+  for (uint32_t i = 0; i < r->n_lists; i++)
+    while (r->lists[i].n && r->lists[i].step[r->lists[i].n - 1] >= step) r->lists[i].n--;
+  while (r->n_samples && r->samples[r->n_samples - 1].step >= step) r->n_samples--;
 }
 
 static xlm_status add_line(xlm_run *r, const char *text, size_t n, xlm_error *err) {
@@ -49,8 +102,7 @@ static xlm_status add_line(xlm_run *r, const char *text, size_t n, xlm_error *er
   if (good && at <= r->last_step) go_back_to(r, at);
   if (good) r->last_step = at;
   json_object_foreach(line, key, value) {
-    if (good && strcmp(key, "step") && (json_is_number(value) || json_is_null(value)))
-      add_point(r, key, at, json_is_null(value) ? NAN : json_number_value(value));
+    if (good && strcmp(key, "step")) add_field(r, key, at, value);
   }
   json_decref(line);
   return XLM_OK;
@@ -67,7 +119,7 @@ static xlm_status add_lines(xlm_run *r, const char *text, size_t n, size_t *used
 
 static void
 forget(xlm_run *r) { // the file became shorter: a run was resumed from an earlier step, or begun anew
-  for (uint32_t i = 0; i < r->n_series; i++) r->series[i].n = 0;
+  go_back_to(r, 0);
   r->last_step = r->ignored = 0;
   r->read = 0;
 }

@@ -14,6 +14,18 @@ typedef struct xlm_run_series { // one field of the metrics: a point for every l
   double *value; // not finite: NaN
 } xlm_run_series;
 
+typedef struct xlm_run_lists { // a field whose values are lists of numbers, all of one length
+  const char *name;
+  uint32_t n, cap, width;
+  int64_t *step; // ascending
+  float *value;  // [n][width]; not finite: NaN
+} xlm_run_lists;
+
+typedef struct xlm_run_sample { // a text that the model wrote
+  int64_t step;                 // ascending
+  const char *prompt, *text;
+} xlm_run_sample;
+
 typedef struct xlm_run {
   xlm_arena *arena;
   const char *path;    // as given, without a slash at the end
@@ -24,6 +36,10 @@ typedef struct xlm_run {
   xlm_card card;
   xlm_run_series *series; // in the order of their first appearance; "step" is none
   uint32_t n_series, cap_series;
+  xlm_run_lists *lists; // likewise
+  uint32_t n_lists, cap_lists;
+  xlm_run_sample *samples;
+  uint32_t n_samples, cap_samples;
   int64_t last_step; // 0: none
   int64_t ignored;   // lines that are no metrics
   uint64_t read;     // bytes of the file

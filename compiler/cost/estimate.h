@@ -29,7 +29,7 @@ xlm_segment_cost xlm_estimate_segment(const xlm_cluster *c, const xlm_plan *p, c
 
 // The same per instruction: [s->n] seconds from the start of the segment, in `a`.
 xlm_interval *xlm_estimate_instrs(const xlm_cluster *c, const xlm_plan *p, const xlm_rank_plan *r,
-                                   const xlm_segment *s, xlm_arena *a);
+                                  const xlm_segment *s, xlm_arena *a);
 
 // The fraction of a packed tensor's rows in use when all experts get equally many; 1 for other tensors.
 double xlm_estimate_fill(const xlm_rank_plan *r, uint32_t tensor);
@@ -37,7 +37,7 @@ double xlm_estimate_fill(const xlm_rank_plan *r, uint32_t tensor);
 typedef struct xlm_estimate {
   const xlm_schedule_plan *schedule; // the plan's
   const xlm_part_cost *parts;        // [stages * chunks], of the slowest rank of each stage
-  xlm_interval **times;             // [stages][entries], the step with its optimizer at the end
+  xlm_interval **times;              // [stages][entries], the step with its optimizer at the end
   double *optimizer;                 // [stages] seconds of the step segment
   double step, step_serial;          // serial: with no communication overlapped
   double bubble;                     // idle share of the pipeline
@@ -46,6 +46,17 @@ typedef struct xlm_estimate {
   double tokens, model_flops;        // per step, whole mesh
   double tokens_per_second, mfu;     // mfu: relative to the peak of the plan's element type, all ranks
 } xlm_estimate;
+
+typedef struct xlm_run_estimate { // one run of another program on the whole mesh: all stages, one after the
+                                  // other
+  double seconds;                 // with the message to the next stage
+  double compute, floor, communication; // of the slowest rank of each stage, as in xlm_estimate
+  double tokens, tokens_per_second;     // it takes in, of all sequences
+} xlm_run_estimate;
+
+// Of decoding with full caches, and of all experts. Zeros if no rank has the program.
+xlm_run_estimate xlm_estimate_run(const xlm_plan *p, const xlm_cluster *c, xlm_program_id program,
+                                  xlm_arena *a);
 
 // p must have training segments. The result is in `a`.
 xlm_estimate xlm_estimate_plan(const xlm_plan *p, const xlm_cluster *c, xlm_arena *a);

@@ -27,7 +27,7 @@ void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *page, xl
                                 xlm_json *out);
 // How parameters are updated, as a table; prints nothing without rows.
 void xlm_report_updates(const xlm_plan_page *page, xlm_text *out);
-// The estimate alone, for the page of one rank.
+// The estimate alone, for the page of one rank: of the step, or of runs of the programs other than training.
 void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
 
 // ---- tables

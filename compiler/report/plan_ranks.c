@@ -227,32 +227,6 @@ void xlm_report_updates(const xlm_plan_page *o, xlm_text *t) {
   }
 }
 
-// ---- the estimate ----
-
-void xlm_report_estimate(const xlm_plan *p, const xlm_plan_page *o, xlm_text *t) {
-  const xlm_estimate *e = o->estimate;
-  xlm_arena *a = t->arena;
-  if (!e) return;
-  xlm_text_printf(t, "\nestimate on %s  ", o->cluster->name);
-  if (e->schedule->stages > 1) xlm_text_printf(t, "bubble %.1f %%   ", 100 * e->bubble);
-  xlm_text_printf(t, "step %s   %s tokens/s", xlm_report_seconds(a, e->step),
-                  xlm_text_count(a, e->tokens_per_second));
-  if (p->n_ranks > 1)
-    xlm_text_printf(t, ", %s per rank", xlm_text_count(a, e->tokens_per_second / p->n_ranks));
-  xlm_text_printf(t, "   %.1f %% MFU\n", 100 * e->mfu);
-  xlm_text_printf(t, "  the busiest rank computes for %s (%s with every kernel at its bound)",
-                  xlm_report_seconds(a, e->compute), xlm_report_seconds(a, e->floor));
-  if (e->communication > 0) {
-    xlm_text_printf(t, " and communicates for %s", xlm_report_seconds(a, e->communication));
-    xlm_text_printf(t,
-                    ";\n  a collective runs beside kernels when its operands are there and its memory is "
-                    "free; one after the "
-                    "other the step takes %s",
-                    xlm_report_seconds(a, e->step_serial));
-  }
-  xlm_text_add(t, "\n");
-}
-
 static void model_flops(page *g) {
   const xlm_plan *p = g->p;
   double tokens = (double)(p->batch * p->microbatches * p->seq);

@@ -96,6 +96,25 @@ static void estimate(xlm_json *j, const xlm_plan_page *o) {
   xlm_json_close(j);
 }
 
+// Of the programs other than training, one run of each.
+static void runs(xlm_json *j, const xlm_plan *p, const xlm_plan_page *o, xlm_arena *a) {
+  xlm_json_array(j, "runs", XLM_JSON_LINES);
+  for (int i = XLM_PROGRAM_TRAIN + 1; i < XLM_PROGRAMS && o->cluster; i++) {
+    xlm_run_estimate e = xlm_estimate_run(p, o->cluster, (xlm_program_id)i, a);
+    if (!(e.seconds > 0)) continue;
+    xlm_json_object(j, NULL, XLM_JSON_ROW);
+    xlm_json_put_text(j, "program", xlm_program_name((xlm_program_id)i));
+    xlm_json_put_rounded(j, "seconds", e.seconds, DIGITS);
+    xlm_json_put_rounded(j, "compute_seconds", e.compute, DIGITS);
+    xlm_json_put_rounded(j, "floor_seconds", e.floor, DIGITS);
+    xlm_json_put_rounded(j, "communication_seconds", e.communication, DIGITS);
+    xlm_json_put_rounded(j, "tokens", e.tokens, DIGITS);
+    xlm_json_put_rounded(j, "tokens_per_second", e.tokens_per_second, DIGITS);
+    xlm_json_close(j);
+  }
+  xlm_json_close(j);
+}
+
 static void experts(xlm_json *j, const xlm_plan *p, xlm_arena *a) {
   xlm_experts e = xlm_report_experts(p, a);
   if (!e.worst) {
@@ -197,5 +216,6 @@ void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *o, xlm_a
     estimate(j, o);
   else
     xlm_json_put_null(j, "estimate");
+  if (o->program != XLM_PROGRAM_TRAIN) runs(j, p, o, a);
   xlm_json_close(j);
 }

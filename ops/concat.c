@@ -67,6 +67,20 @@ static void grad(xlm_grad *x) {
   }
 }
 
+// A sequence that is made of others numbers its places otherwise.
+static xlm_reach reach(const xlm_graph *g, xlm_node node, const bool *sequence) {
+  const xlm_node_info *n = xlm_node_at(g, node);
+  xlm_dim dims[XLM_MAX_RANK + 1];
+  int count = xlm_attr_dims(&n->attrs, XLM_A_from, dims);
+  count += xlm_attr_dims(&n->attrs, XLM_A_to, dims + count);
+  for (int i = 0; i < count; i++)
+    if (sequence[dims[i]])
+      return (xlm_reach){.along = XLM_ALONG_AHEAD,
+                         .help = "what is no token can be read with attend(q, k, v, kv_seq = ..), or stand in the "
+                                 "places of tokens: where(tokens == .., lookup(features, ..), h)"};
+  return (xlm_reach){.along = XLM_ALONG_LOCAL};
+}
+
 static const xlm_param params[] = {
     {"x", XLM_P_TENSOR, 0, true}, {"more", XLM_P_REST, 0, true}, {"dims", XLM_P_ARROW, 0, true}, {0}};
 
@@ -77,6 +91,7 @@ const xlm_op xlm_op_concat = {
     .max_in = -1,
     .n_out = 1,
     .params = params,
+    .reach = reach,
     XLM_TAKES({XLM_A_from, XLM_ANYWHERE, 1, 8}, {XLM_A_to, XLM_OUT(0), 1, 1}),
     .layout = "[* from], .. -> [* to] | from: whole, to: whole, *: linear",
     .infer = infer,

@@ -67,12 +67,16 @@ static xlm_reach reach(const xlm_graph *g, xlm_node node, const bool *sequence) 
   xlm_attr_dims(as, XLM_A_seq, seq);
   if (!sequence[seq[0]] || by == 0) return (xlm_reach){.along = XLM_ALONG_LOCAL};
   if (by < 0) return (xlm_reach){.along = XLM_ALONG_AHEAD, .help = "a positive `by` looks back"};
-  return (xlm_reach){.along = XLM_ALONG_BACK, .cached = 1, .back = by};
+  return (xlm_reach){.along = XLM_ALONG_BACK, .cached = 1, .back = by, .before = by};
 }
 
 static void chunk(xlm_chunk *c) {
-  int64_t by = xlm_attr_int(&xlm_chunk_node(c)->attrs, XLM_A_start, 1);
+  int64_t by = xlm_attr_int(&xlm_chunk_node(c)->attrs, XLM_A_start, 1) - c->late;
   xlm_attr_list l = xlm_attr_list_new(c->b->g->arena);
+  if (c->late && !by) {
+    c->out[0] = c->in[0];
+    return;
+  }
   if (!c->cache[0]) {
     xlm_chunk_emit(c, XLM_OP_SHIFT, c->in, c->n_in, &c->attrs);
     return;

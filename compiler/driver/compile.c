@@ -23,6 +23,8 @@ static const xlm_pass_id
     eval_passes[] = {XLM_PASS_GLOBAL_BATCH, XLM_PASS_EVAL_WEIGHTS, XLM_PASS_END},
     // -> the outputs at the next positions of every sequence
     decode_passes[] = {XLM_PASS_INCREMENTAL, XLM_PASS_SIMPLIFY, XLM_PASS_STACK_PRODUCTS, XLM_PASS_END},
+    // -> what prefill and decode read that is computed once per sequence
+    encode_passes[] = {XLM_PASS_INCREMENTAL, XLM_PASS_SIMPLIFY, XLM_PASS_END},
     // -> the same with recomputation
     memory_passes[] = {XLM_PASS_RECOMPUTE, XLM_PASS_END},
     // -> the graph of one rank, ready for lowering; for each distinct rank
@@ -33,7 +35,8 @@ static const xlm_pass_id
 static const xlm_pass_id *const passes_of[XLM_PROGRAMS] = {[XLM_PROGRAM_TRAIN] = train_passes,
                                                            [XLM_PROGRAM_EVAL] = eval_passes,
                                                            [XLM_PROGRAM_PREFILL] = decode_passes,
-                                                           [XLM_PROGRAM_DECODE] = decode_passes};
+                                                           [XLM_PROGRAM_DECODE] = decode_passes,
+                                                           [XLM_PROGRAM_ENCODE] = encode_passes};
 
 xlm_compile_options xlm_compile_defaults(void) {
   return (xlm_compile_options){
@@ -69,7 +72,8 @@ static xlm_graph *model_again(xlm_pass_context *p, const xlm_source *source) {
 static bool build(xlm_pass_context *p, const xlm_source *source, const xlm_graph **model,
                   const xlm_graph *graphs[XLM_PROGRAMS]) {
   for (int k = 0; k < XLM_PROGRAMS; k++) {
-    if (!xlm_compile_makes(p->options, (xlm_program_id)k)) continue;
+    bool added = k == XLM_PROGRAM_ENCODE && p->encodes;
+    if (!added && !xlm_compile_makes(p->options, (xlm_program_id)k)) continue;
     p->program = (xlm_program_id)k;
     xlm_graph *g = *model ? model_again(p, source) : xlm_passes_run(p, model_passes, NULL);
     if (!*model) *model = g;

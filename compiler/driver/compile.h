@@ -7,12 +7,13 @@
 #include "runtime/plan/plan.h"
 
 // Sets of programs. Prefill and decode belong together: settings.batch sequences of at most settings.seq
-// tokens.
+// tokens; encode comes with them where the model computes something once per sequence.
 enum {
   XLM_WITH_TRAIN = 1 << XLM_PROGRAM_TRAIN,
   XLM_WITH_EVAL = 1 << XLM_PROGRAM_EVAL,
   XLM_WITH_PREFILL = 1 << XLM_PROGRAM_PREFILL,
-  XLM_WITH_DECODE = 1 << XLM_PROGRAM_DECODE
+  XLM_WITH_DECODE = 1 << XLM_PROGRAM_DECODE,
+  XLM_WITH_ENCODE = 1 << XLM_PROGRAM_ENCODE
 };
 
 typedef struct xlm_compile_options {

@@ -19,6 +19,11 @@ static const char *one_stage(const xlm_pass_context *c) {
   return xlm_stages_of(c) == 1 ? "there is one stage: give several, as in --pp 2" : NULL;
 }
 
+static bool decodes(const xlm_pass_context *c) {
+  return c->program == XLM_PROGRAM_PREFILL || c->program == XLM_PROGRAM_DECODE ||
+         c->program == XLM_PROGRAM_ENCODE;
+}
+
 // ---- passes on the model ----
 
 static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
@@ -30,10 +35,9 @@ static xlm_graph *elaborate(xlm_pass_context *c, const xlm_graph *none) {
   bool adapted = o->train.n_lora > 0; // then groups may be of parameters that the next pass adds
   if (!g || c->diags->errors || (!adapted && !xlm_optimizer_check(g, &o->train, c->diags))) return NULL;
   if (!c->options->settings.section && !xlm_config_check(g, c->diags)) return NULL;
-  bool decodes = c->program == XLM_PROGRAM_PREFILL || c->program == XLM_PROGRAM_DECODE;
   bool beside_training = c->program == XLM_PROGRAM_EVAL && xlm_compile_makes(o, XLM_PROGRAM_TRAIN);
   if (beside_training && !o->with_samples) g->outputs.n = 0; // evaluation uses losses and metrics
-  if (o->outputs_only || decodes) g->losses.n = g->metrics.n = 0;
+  if (o->outputs_only || decodes(c)) g->losses.n = g->metrics.n = 0;
   return g;
 }
 
@@ -57,15 +61,20 @@ static const char *may_change_weights(const xlm_pass_context *c) {
 }
 
 static const char *no_decoding(const xlm_pass_context *c) {
-  bool decodes = c->program == XLM_PROGRAM_PREFILL || c->program == XLM_PROGRAM_DECODE;
-  return decodes ? NULL : "the program computes whole sequences";
+  return decodes(c) ? NULL : "the program computes whole sequences";
+}
+
+// Of every sequence, at a time.
+static int64_t places_of(const xlm_pass_context *c, const xlm_graph *g) {
+  if (c->program == XLM_PROGRAM_ENCODE) return 0;
+  return c->program == XLM_PROGRAM_DECODE ? 1 : xlm_compile_chunk(g, c->options);
 }
 
 static xlm_graph *incremental(xlm_pass_context *c, const xlm_graph *g) {
-  xlm_incremental_options o = {.places =
-                                   c->program == XLM_PROGRAM_DECODE ? 1 : xlm_compile_chunk(g, c->options)};
+  xlm_incremental_options o = {.places = places_of(c, g)};
   xlm_incremental_fault f;
   xlm_graph *out = xlm_pass_incremental(g, c->scratch, &o, &f);
+  c->encodes |= out && xlm_incremental_encodes(g, c->scratch);
   if (out) return out;
   xlm_diag *diag = xlm_diag_push(c->diags, XLM_E_INCREMENTAL, f.span, "%s", f.text);
   if (f.help) xlm_diag_help(c->diags, diag, "%s", f.help);

@@ -42,6 +42,7 @@ typedef struct xlm_pass_context {
   xlm_diags *diags;
   xlm_program_id program;   // the one that is compiled, by the passes and options of all
   const xlm_ast *ast;       // elaborate: the model
+  bool encodes;             // prefill and decode read what is computed once per sequence
   int32_t recompute_rounds; // for recompute with XLM_RECOMPUTE_AUTO: the number of rounds
   // Results of `prepare` of the passes that run per rank; computed once for all ranks (rank_decisions.c).
   xlm_partitioning *partitioning[XLM_PROGRAMS];

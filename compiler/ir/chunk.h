@@ -33,6 +33,7 @@ typedef struct xlm_chunk { // one node
   const xlm_val *in; // its operands here. One that is cached: as before renames of the sequence
   const xlm_val
       *cache; // by operand: its earlier places as they were before the chunk (ops/cache_put.c); 0: not cached
+  bool late;                // row i of operand 0 is that of place start + i - 1, zero before the first
   xlm_attr_list attrs;      // of the node, with the dimensions that they are here
   xlm_val *out;             // set by the rule: a value for each result
   const char *wrong, *help; // set by the rule where it is not possible; wrong follows the operation's name

@@ -162,6 +162,7 @@ typedef struct xlm_reach {
   xlm_along along;
   uint32_t cached;  // BACK: bit i: the operation reads operand i of earlier places, ..
   int64_t back;     // .. of this many, its own included where it sees that; 0: all
+  int64_t before;   // BACK: the last place that is read lies so many before its own
   const char *help; // AHEAD: what would make it look back only; NULL
 } xlm_reach;
 

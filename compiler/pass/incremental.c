@@ -37,13 +37,6 @@ static xlm_val rows_of(xlm_step *s, xlm_val v) {
   return xlm_emit(b, XLM_OP_BROADCAST, &v, 1, &l);
 }
 
-// The operand's name in the language: "k"; NULL: it has none.
-static const char *operand_name(const xlm_op *op, int i) {
-  for (const xlm_param *p = op->params; p && p->name; p++)
-    if (p->kind == XLM_P_TENSOR && i-- == 0) return p->name;
-  return NULL;
-}
-
 // For operand i of node `reader`, the first that reads v of earlier places.
 static void make_cache(xlm_step *s, xlm_val v, xlm_node reader, int i) {
   xlm_cached *c = &s->caches[v];
@@ -52,7 +45,7 @@ static void make_cache(xlm_step *s, xlm_val v, xlm_node reader, int i) {
   xlm_type t = *xlm_val_type(s->out, c->x);
   t.dim[xlm_type_find(&t, s->all.chunk)] = ring_dim(s, c->places);
   xlm_attr_list l = xlm_attr_list_new(s->out->arena);
-  const char *name = xlm_chunk_name(&s->all, reader, operand_name(xlm_op_at(s->g->nodes[reader].op), i));
+  const char *name = xlm_chunk_name(&s->all, reader, xlm_step_operand_name(&s->g->nodes[reader], i));
   xlm_attr_put_text(&l, XLM_A_name, name);
   xlm_attr_put_enum(&l, XLM_A_role, XLM_ROLE_CACHE);
   xlm_attr_put_init(&l, XLM_A_init, XLM_INIT_ZEROS, 0, 0);
@@ -140,43 +133,10 @@ static xlm_attr_list attrs_here(const xlm_step *s, const xlm_node_info *n, const
 
 // ---- nodes
 
-static bool emit_input(xlm_step *s, xlm_node id) {
-  const xlm_node_info *n = &s->g->nodes[id];
-  xlm_attr_list l = xlm_attr_list_from(s->out->arena, &n->attrs);
-  xlm_type t = *xlm_val_type(s->g, n->out);
-  const char *source = xlm_attr_text(&n->attrs, XLM_A_source, ""),
-             *name = xlm_attr_text(&n->attrs, XLM_A_name, "");
-  xlm_build *b = &s->all.b;
-  xlm_val places;
-  if (!xlm_step_lies_along(s, &t))
-    return xlm_step_refuse(
-        s, n->span,
-        xlm_arena_printf(s->out->arena,
-                         "the input `%s` does not lie along `%s`: it is not given token by token", name,
-                         s->g->dims[s->all.seq].name),
-        "models of one sequence can be computed token by token, not yet those with an encoder of "
-        "another one");
-  if (xlm_attr_int(&n->attrs, XLM_A_start, 0))
-    return xlm_step_refuse(
-        s, n->span, xlm_arena_printf(s->out->arena, "the input `%s` is the tokens after those given", name),
-        "an output that depends on the next tokens cannot be computed before they are there");
-  for (int i = 0; i < t.rank; i++)
-    if (t.dim[i] == s->all.seq) t.dim[i] = s->all.chunk;
-  bool positions = !strcmp(source, "positions"), documents = !strcmp(source, "documents");
-  if (positions || documents) { // the text is one document
-    places = xlm_chunk_positions(&s->all);
-    s->map[n->out] = xlm_order_to(b, positions ? places : xlm_op2(b, XLM_OP_SUB, places, places), &t);
-    return true;
-  }
-  xlm_attr_put_dims(&l, XLM_A_dims, t.dim, t.rank);
-  s->map[n->out] = xlm_emit(b, XLM_OP_INPUT, NULL, 0, &l);
-  return true;
-}
-
 static bool emit_leaf(xlm_step *s, xlm_node id) {
   const xlm_node_info *n = &s->g->nodes[id];
   xlm_build_context(&s->all.b, n);
-  if (xlm_node_is(n, XLM_LEAF_INPUT)) return emit_input(s, id);
+  if (xlm_node_is(n, XLM_LEAF_INPUT)) return xlm_step_emit_input(s, id);
   xlm_copy_node(s->out, s->g, id, s->whole, s->whole);
   bool along = xlm_type_find(xlm_val_type(s->g, n->out), s->all.seq) >= 0;
   s->map[n->out] = along ? at_places(s, s->whole[n->out]) : s->whole[n->out];
@@ -218,6 +178,7 @@ static bool emit_node(xlm_step *s, xlm_node id) {
                  .n_in = n->n_in,
                  .in = in,
                  .cache = caches,
+                 .late = n->n_in && s->late[n->in[0]],
                  .attrs = attrs_here(s, n, in),
                  .out = &s->map[n->out]};
   if (op->chunk)
@@ -241,29 +202,21 @@ static bool emit_node(xlm_step *s, xlm_node id) {
 
 // ---- the graph
 
-static xlm_val counted_input(xlm_step *s, const char *name, xlm_input_role role) {
-  xlm_attr_list l = xlm_attr_list_new(s->out->arena);
-  xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_enum(&l, XLM_A_feed, role);
-  xlm_attr_put_enum(&l, XLM_A_dtype, XLM_I32);
-  xlm_attr_put_dims(&l, XLM_A_dims, &s->all.batch, 1);
-  xlm_val v = xlm_emit(&s->all.b, XLM_OP_INPUT, NULL, 0, &l);
-  xlm_val_at(s->out, v)->name = name;
-  return v;
-}
-
 static void begin(xlm_step *s, int64_t places) {
   const char *name = "chunk";
   s->out = xlm_graph_like(s->g);
   for (int i = 2; xlm_graph_dim_find(s->g, name, 0); i++)
     name = xlm_arena_printf(s->out->arena, "chunk.%d", i);
   s->all.g = s->g, s->all.arena = s->a, s->all.b = xlm_build_new(s->out);
-  s->all.chunk = xlm_graph_dim(s->out, name, places);
+  if (places) s->all.chunk = xlm_graph_dim(s->out, name, places);
   s->all.dim = XLM_NEW_N(s->a, xlm_dim, s->g->n_dims);
   s->sequence = XLM_NEW_N(s->a, bool, s->g->n_dims);
   s->all.sequence = s->sequence;
   s->live = XLM_NEW_N(s->a, bool, s->g->n_nodes);
   s->data = XLM_NEW_N(s->a, bool, s->g->n_values);
+  s->along = XLM_NEW_N(s->a, bool, s->g->n_values);
+  s->late = XLM_NEW_N(s->a, bool, s->g->n_values);
+  s->once = XLM_NEW_N(s->a, xlm_once, s->g->n_values);
   s->map = XLM_NEW_N(s->a, xlm_val, s->g->n_values);
   s->whole = XLM_NEW_N(s->a, xlm_val, s->g->n_values);
   s->caches = XLM_NEW_N(s->a, xlm_cached, s->g->n_values);
@@ -280,12 +233,15 @@ static xlm_val ordered(xlm_step *s, xlm_val v) {
 
 static bool emit_all(xlm_step *s) {
   const xlm_graph *g = s->g;
-  s->all.start = counted_input(s, "decode/start", XLM_INPUT_START);
-  s->all.count = counted_input(s, "decode/count", XLM_INPUT_COUNT);
+  s->all.start = xlm_step_counted_input(s, "decode/start", XLM_INPUT_START);
+  s->all.count = xlm_step_counted_input(s, "decode/count", XLM_INPUT_COUNT);
+  xlm_step_make_once(s);
+  for (xlm_val v = 1; v < g->n_values; v++)
+    if (s->once[v].reader) s->map[v] = s->once[v].state;
   for (xlm_node id = 1; id < g->n_nodes; id++)
     if (s->live[id] && !(xlm_is_leaf(&g->nodes[id]) ? emit_leaf(s, id) : emit_node(s, id))) return false;
   for (uint32_t i = 0; i < g->outputs.n; i++)
-    if (s->live[xlm_val_at(g, g->outputs.at[i].val)->def])
+    if (s->map[g->outputs.at[i].val] && xlm_step_lies_along(s, xlm_val_type(g, g->outputs.at[i].val)))
       xlm_vals_add(s->out, &s->out->outputs, g->outputs.at[i].name, ordered(s, g->outputs.at[i].val),
                    g->outputs.at[i].span);
   return true;
@@ -296,7 +252,12 @@ xlm_graph *xlm_pass_incremental(const xlm_graph *g, xlm_arena *a, const xlm_incr
   xlm_step s = {.g = g, .a = a, .fault = f};
   *f = (xlm_incremental_fault){0};
   begin(&s, o->places);
-  if (!xlm_step_find(&s)) return NULL;
+  if (!xlm_step_find(&s, !o->places)) return NULL;
+  if (!o->places) {
+    if (!xlm_step_emit_once(&s)) return NULL;
+    xlm_drop_dead(s.out, a);
+    return s.out;
+  }
   s.all.dim[s.all.seq] = s.all.chunk;
   if (!emit_all(&s)) return NULL;
   if (!s.out->outputs.n) {
@@ -306,4 +267,13 @@ xlm_graph *xlm_pass_incremental(const xlm_graph *g, xlm_arena *a, const xlm_incr
   }
   xlm_drop_dead(s.out, a);
   return s.out;
+}
+
+bool xlm_incremental_encodes(const xlm_graph *g, xlm_arena *scratch) {
+  xlm_incremental_fault f = {0};
+  xlm_step s = {.g = g, .a = scratch, .fault = &f};
+  begin(&s, 0);
+  bool found = xlm_step_find(&s, true) && s.any_once;
+  xlm_graph_free(s.out);
+  return found;
 }

@@ -6,7 +6,7 @@
 #include "compiler/pass/pass.h"
 
 typedef struct xlm_incremental_options {
-  int64_t places; // of every sequence, computed at a time: n
+  int64_t places; // of every sequence, computed at a time: n; 0: what is computed once per sequence
 } xlm_incremental_options;
 
 typedef struct xlm_incremental_fault { // why the model cannot be computed token by token
@@ -19,13 +19,25 @@ typedef struct xlm_incremental_fault { // why the model cannot be computed token
 //
 //   decode/start  i32 [batch], role start: the place in its sequence of a chunk's first token
 //   decode/count  i32 [batch], role count: how many of the n places are valid; the others change no state,
-//   and their
-//                 outputs have no meaning
+//                 and their outputs have no meaning
 //
 // What earlier places leave is in states `cache/NAME` of the role cache, whose names do not depend on n; zero
-// before the first token. Losses, metrics and updates of states of the model are dropped. NULL: a value
-// depends on later places, or on an input that does not lie along the sequence; *f says which.
+// before the first token. Losses, metrics and updates of states of the model are dropped.
+//
+// Ids of records along `seq`, as the target of a translation, are the tokens of the text: the input
+// `decode/tokens`, role tokens. Where all operations `shift` them, place p is given the token of place p - 1, and
+// at place 0 one that is not read: the model's own begin stands there.
+//
+// A value that depends on inputs, but on nothing along `seq`, is computed once per sequence, by the graph of 0
+// places: it has the inputs that do not lie along `seq` and decode/count, whose rows above 0 are computed anew,
+// and leaves what other values read in states `cache/NAME`, too, which the graphs of n places read.
+//
+// NULL: a value depends on later places, or is computed once for several sequences; *f says which. Of 0 places:
+// also where nothing is computed once.
 xlm_graph *xlm_pass_incremental(const xlm_graph *g, xlm_arena *a, const xlm_incremental_options *o,
                                 xlm_incremental_fault *f);
+
+// Is something computed once per sequence? false also where the model cannot be computed token by token.
+bool xlm_incremental_encodes(const xlm_graph *g, xlm_arena *scratch);
 
 #endif

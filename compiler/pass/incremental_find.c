@@ -16,18 +16,29 @@ bool xlm_step_lies_along(const xlm_step *s, const xlm_type *t) {
 
 // ---- what is computed
 
-static void find_live(xlm_step *s) {
+static void find_live(xlm_step *s, bool once) {
   const xlm_graph *g = s->g;
-  for (uint32_t i = 0; i < g->outputs.n; i++)
+  memset(s->live, 0, g->n_nodes * sizeof *s->live);
+  for (uint32_t i = 0; !once && i < g->outputs.n; i++)
     if (xlm_step_lies_along(s, xlm_val_type(g, g->outputs.at[i].val)))
       s->live[xlm_val_at(g, g->outputs.at[i].val)->def] = true;
+  for (xlm_val v = 1; once && v < g->n_values; v++)
+    if (s->once[v].reader) s->live[xlm_val_at(g, v)->def] = true;
   for (xlm_node n = g->n_nodes - 1; n; n--)
     for (int i = 0; s->live[n] && i < g->nodes[n].n_in; i++)
-      s->live[xlm_val_at(g, g->nodes[n].in[i])->def] = true;
-  for (xlm_node n = 1; n < g->n_nodes; n++) {
-    bool data = xlm_node_is(&g->nodes[n], XLM_LEAF_INPUT);
-    for (int i = 0; i < g->nodes[n].n_in; i++) data |= s->data[g->nodes[n].in[i]];
-    for (int i = 0; i < g->nodes[n].n_out; i++) s->data[g->nodes[n].out + (xlm_val)i] = data;
+      if (once || !s->once[g->nodes[n].in[i]].reader) s->live[xlm_val_at(g, g->nodes[n].in[i])->def] = true;
+}
+
+static void find_dependence(xlm_step *s) {
+  const xlm_graph *g = s->g;
+  for (xlm_node id = 1; id < g->n_nodes; id++) {
+    const xlm_node_info *n = &g->nodes[id];
+    bool data = xlm_node_is(n, XLM_LEAF_INPUT), along = xlm_step_touches(s, n);
+    for (int i = 0; i < n->n_in; i++) data |= s->data[n->in[i]], along |= s->along[n->in[i]];
+    for (int i = 0; i < n->n_out; i++) {
+      s->data[n->out + (xlm_val)i] = data;
+      s->along[n->out + (xlm_val)i] = along;
+    }
   }
 }
 
@@ -48,7 +59,7 @@ static void find_dims(xlm_step *s) {
   }
 }
 
-static bool touches(const xlm_step *s, const xlm_node_info *n) {
+bool xlm_step_touches(const xlm_step *s, const xlm_node_info *n) {
   bool any = false;
   for (int i = 0; i < n->n_in; i++) any |= xlm_step_lies_along(s, xlm_val_type(s->g, n->in[i]));
   for (int i = 0; i < n->n_out; i++) any |= xlm_step_lies_along(s, xlm_val_type(s->g, n->out + (xlm_val)i));
@@ -63,6 +74,14 @@ xlm_val xlm_step_root(const xlm_step *s, xlm_val v) {
     if (!renames || !s->sequence[from[0]]) return v;
     v = n->in[0];
   }
+}
+
+const char *xlm_step_operand_name(const xlm_node_info *n, int i) {
+  for (int what = 0; what < XLM_OPERANDS; what++)
+    if (xlm_attr_operand(&n->attrs, n->n_in, (xlm_operand)what) == i) return xlm_enum_name(XLM_ENUM_OPERAND, what);
+  for (const xlm_param *p = xlm_op_at(n->op)->params; p && p->name; p++)
+    if (p->kind == XLM_P_TENSOR && i-- == 0) return p->name;
+  return NULL;
 }
 
 static const char *ahead_text(const xlm_step *s, const xlm_node_info *n) {
@@ -80,10 +99,12 @@ bool xlm_step_is_table(const xlm_step *s, const xlm_node_info *n, int i) {
 
 xlm_reach xlm_step_reach(const xlm_step *s, xlm_node id) {
   const xlm_node_info *n = &s->g->nodes[id];
-  if (!touches(s, n)) return (xlm_reach){.along = XLM_ALONG_LOCAL};
+  if (!xlm_step_touches(s, n)) return (xlm_reach){.along = XLM_ALONG_LOCAL};
   for (int i = 0; i < n->n_in; i++)
     if (xlm_step_is_table(s, n, i) && s->data[n->in[i]]) return (xlm_reach){.along = XLM_ALONG_AHEAD};
-  return xlm_node_reach(s->g, id, s->sequence);
+  xlm_reach r = xlm_node_reach(s->g, id, s->sequence);
+  if (r.along == XLM_ALONG_BACK && s->late[n->in[0]] && !--r.back) r.cached = 0;
+  return r;
 }
 
 static bool find_reach(xlm_step *s) {
@@ -132,9 +153,14 @@ static bool find_sequence(xlm_step *s) {
   return true;
 }
 
-bool xlm_step_find(xlm_step *s) {
+bool xlm_step_find(xlm_step *s, bool once) {
   if (!find_sequence(s)) return false;
   find_dims(s);
-  find_live(s);
+  find_live(s, false);
+  find_dependence(s);
+  if (!xlm_step_find_once(s)) return false;
+  find_live(s, once);
+  if (once) return true;
+  xlm_step_find_late(s);
   return find_reach(s);
 }

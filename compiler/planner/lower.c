@@ -147,7 +147,8 @@ static xlm_status lower_whole(xlm_lower_context *w, const xlm_graph *g, xlm_prog
                               xlm_error *err) {
   static const xlm_segment_kind kind[XLM_PROGRAMS] = {[XLM_PROGRAM_EVAL] = XLM_SEG_EVAL,
                                                       [XLM_PROGRAM_PREFILL] = XLM_SEG_PREFILL,
-                                                      [XLM_PROGRAM_DECODE] = XLM_SEG_DECODE};
+                                                      [XLM_PROGRAM_DECODE] = XLM_SEG_DECODE,
+                                                      [XLM_PROGRAM_ENCODE] = XLM_SEG_ENCODE};
   begin_graph(w, g, program);
   w->l.plan->segment_of[program] = (int32_t)w->l.n_segments;
   XLM_TRY(lower_nodes(w, kind[program], FWD | BWD | WGT | STEP, 0, err));

@@ -8,7 +8,8 @@ const char *xlm_report_run_name(xlm_program_id program) {
   static const char *const name[XLM_PROGRAMS] = {[XLM_PROGRAM_TRAIN] = "step",
                                                  [XLM_PROGRAM_EVAL] = "pass",
                                                  [XLM_PROGRAM_PREFILL] = "chunk",
-                                                 [XLM_PROGRAM_DECODE] = "token"};
+                                                 [XLM_PROGRAM_DECODE] = "token",
+                                                 [XLM_PROGRAM_ENCODE] = "encoding"};
   return name[program];
 }
 
@@ -18,6 +19,8 @@ const char *xlm_report_work(const xlm_plan *p, xlm_program_id program, xlm_arena
     return xlm_arena_printf(a, "%lld x %lld tokens per step, %s", batch * (long long)p->microbatches, seq,
                             xlm_text_plural(a, p->microbatches, "microbatch"));
   if (program == XLM_PROGRAM_EVAL) return xlm_arena_printf(a, "%lld x %lld tokens", batch, seq);
+  if (program == XLM_PROGRAM_ENCODE)
+    return xlm_arena_printf(a, "inputs of %s", xlm_text_plural(a, p->batch, "sequence"));
   return xlm_arena_printf(a, "%s of up to %s, %lld at a time", xlm_text_plural(a, p->batch, "sequence"),
                           xlm_text_plural(a, p->seq, "token"),
                           (long long)(program == XLM_PROGRAM_PREFILL ? p->chunk : 1));

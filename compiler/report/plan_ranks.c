@@ -39,7 +39,7 @@ typedef struct column {
 #define OF(p) (1u << XLM_PROGRAM_##p)
 static const column columns[] = {
     {"params", BIT(PARAMETER), 0},        {"grads", BIT(GRADIENT), OF(TRAIN)},
-    {"optim", BIT(OPTIMIZER), OF(TRAIN)}, {"caches", BIT(CACHE), OF(PREFILL) | OF(DECODE)},
+    {"optim", BIT(OPTIMIZER), OF(TRAIN)}, {"caches", BIT(CACHE), OF(PREFILL) | OF(DECODE) | OF(ENCODE)},
     {"activations", BIT(ACTIVATION), 0},  {"comm", BIT(COMM), 0},
     {"workspace", BIT(WORKSPACE), 0},     {"other", BIT(STATE) | BIT(IO), 0},
 };

@@ -139,6 +139,11 @@ static bool decodes(int program) {
   return program == XLM_PROGRAM_PREFILL || program == XLM_PROGRAM_DECODE;
 }
 
+// Programs that take each sequence at its own place.
+static bool has_counts(int program, xlm_input_role role) {
+  return decodes(program) || (program == XLM_PROGRAM_ENCODE && role == XLM_INPUT_COUNT);
+}
+
 // The positions of every sequence that one run of a program takes.
 static bool is_sequence(const saved *s, const xlm_dim_info *d, int program) {
   const xlm_plan *p = s->v->plan;
@@ -178,7 +183,7 @@ static bool fits(const saved *s, const xlm_plan_input *in, int program) {
   if (!tensor) return true;
   if (xlm_input_is_data(in->role)) return is_data(s, in, program);
   return xlm_input_is_scalar(in->role) ? is_scalar(s, tensor)
-                                       : decodes(program) && is_per_sequence(s, tensor);
+                                       : is_per_sequence(s, tensor) && has_counts(program, in->role);
 }
 
 static bool check_microbatches(const saved *s) { // the number of microbatches fed equals the number run

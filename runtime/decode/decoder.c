@@ -53,8 +53,8 @@ static xlm_status check_rank(xlm_arena *a, const xlm_rank_plan *rp, xlm_program_
     if (!counts || xlm_filling_of(in)) continue;
     return xlm_fail(
         err, XLM_USER,
-        "the outputs depend on the input `%s`, and generate has only the tokens so far: it is for "
-        "models that need nothing else",
+        "the outputs depend on the input `%s` at every place, and generate has only the tokens so far there: "
+        "what else a model reads may not lie along `seq`",
         in->name);
   }
   return XLM_OK;
@@ -84,6 +84,7 @@ static void take_memory(xlm_decoder *d) {
 }
 
 static void choose_way(xlm_decoder *d, bool steps) {
+  encoder_open(d);
   if (steps) {
     program_open(d, XLM_PROGRAM_PREFILL, &d->prefill);
     program_open(d, XLM_PROGRAM_DECODE, &d->decode);

@@ -18,6 +18,24 @@ typedef struct program {
   int n_inputs, n_logits;
 } program;
 
+typedef struct encode_part { // a rank's part of an input of the program encode
+  int member;         // of the team
+  uint32_t index;     // in the rank's inputs
+  int input;          // in encoder.inputs; -1: the counts
+  const xlm_rank_plan *rp;
+  const xlm_type *type;
+  int64_t n; // elements
+  size_t bytes;
+  char *local; // [n]
+} encode_part;
+
+typedef struct encoder { // no inputs: the plan has no such program
+  xlm_decoder_input *inputs;
+  encode_part *parts;
+  int n_inputs, cap_inputs, n_parts, cap_parts;
+  const void *const **given; // by slot: its values in this run; NULL: it stays as it is
+} encoder;
+
 typedef struct decoder_slot {
   int64_t length; // tokens
   int32_t *tokens;
@@ -38,6 +56,7 @@ struct xlm_decoder {
   decoder_slot *slots;
   row *rows;                     // of a run, by slot
   program eval, prefill, decode; // those that the way uses
+  encoder encoder;
   float *here, *all; // logits of the slots of a put: of this process, NaN where others have them; of all
 };
 
@@ -49,6 +68,10 @@ xlm_status program_run(xlm_decoder *d, program *p, xlm_error *err) XLM_MUST_CHEC
 // Copies this process's part of the logits at a position of a slot's row to the slot's.
 xlm_status program_logits(xlm_decoder *d, program *p, int slot, int64_t position,
                           xlm_error *err) XLM_MUST_CHECK;
+
+// ---- encode.c
+
+void encoder_open(xlm_decoder *d);
 
 // ---- ways
 

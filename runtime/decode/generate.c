@@ -19,6 +19,7 @@ typedef struct generator {
   int64_t n_waiting;
   lane *lanes;
   xlm_decoder_piece *pieces;
+  xlm_decoder_source *sources;
   xlm_sampler sampler;
   xlm_philox key;
   xlm_generate_figures figures;
@@ -47,12 +48,25 @@ static void begin_text(generator *g, int slot, int64_t n) { // its last n tokens
   l->first = l->put = l->s->n - n;
 }
 
-static void fill_idle(generator *g) {
+static xlm_status encode(generator *g, int n, xlm_error *err) {
+  double from = xlm_clock_seconds();
+  if (!n) return XLM_OK;
+  XLM_TRY(xlm_decoder_encode(g->d, g->sources, n, err));
+  g->figures.encode_sequences += n;
+  g->figures.encode_s += xlm_clock_seconds() - from;
+  return XLM_OK;
+}
+
+static xlm_status fill_idle(generator *g, xlm_error *err) {
+  int n = 0;
   for (int i = 0; i < xlm_decoder_slots(g->d) && g->n_waiting; i++) {
     if (g->lanes[i].s) continue;
-    g->lanes[i].s = g->waiting++, g->n_waiting--;
-    begin_text(g, i, xlm_generate_reads(g->d, g->o, g->lanes[i].s->n));
+    xlm_sequence *s = g->lanes[i].s = g->waiting++;
+    g->n_waiting--;
+    begin_text(g, i, xlm_generate_reads(g->d, g->o, s->n));
+    if (s->inputs) g->sources[n++] = (xlm_decoder_source){i, s->inputs};
   }
+  return encode(g, n, err);
 }
 
 static void finish(generator *g, int slot, xlm_finish why) {
@@ -127,10 +141,11 @@ xlm_status xlm_generate(xlm_arena *a, xlm_decoder *d, const xlm_generate_options
                  .n_waiting = n,
                  .lanes = XLM_NEW_N(a, lane, xlm_decoder_slots(d)),
                  .pieces = XLM_NEW_N(a, xlm_decoder_piece, xlm_decoder_slots(d)),
+                 .sources = XLM_NEW_N(a, xlm_decoder_source, xlm_decoder_slots(d)),
                  .sampler = xlm_sampler_new(a, o->choices),
                  .key = xlm_philox_key(o->seed, xlm_hash_text("generate"))};
   while (is_busy(&g)) {
-    fill_idle(&g);
+    XLM_TRY(fill_idle(&g, err));
     XLM_TRY(put(&g, true, err));
     XLM_TRY(put(&g, false, err));
   }

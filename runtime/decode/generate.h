@@ -25,6 +25,7 @@ typedef struct xlm_sequence {
   int64_t n_prompt, n, cap;
   uint64_t stream; // token i is drawn with word i of this stream of random numbers
   void *own;       // the caller's
+  const void *const *inputs; // for the decoder's inputs (decoder.h); NULL: it has none
   // Results:
   xlm_finish finish;
   int64_t rereads; // how often the context was full and its last half was read again
@@ -45,9 +46,9 @@ typedef struct xlm_generate_options {
   void *arg;
 } xlm_generate_options;
 
-typedef struct xlm_generate_figures { // prefill: prompts; decode: one token after another
-  int64_t prefill_tokens, decode_tokens;
-  double prefill_s, decode_s;
+typedef struct xlm_generate_figures { // encode: inputs; prefill: prompts; decode: one token after another
+  int64_t encode_sequences, prefill_tokens, decode_tokens;
+  double encode_s, prefill_s, decode_s;
 } xlm_generate_figures;
 
 // Tokens of a prompt that the model reads: all, or with a longer prompt the last context / 2; 0: none may be

@@ -248,7 +248,8 @@ static const char *what_runs(xlm_program_id p) {
   static const char *const what[XLM_PROGRAMS] = {[XLM_PROGRAM_TRAIN] = "the step",
                                                  [XLM_PROGRAM_EVAL] = "the evaluation",
                                                  [XLM_PROGRAM_PREFILL] = "the prefill",
-                                                 [XLM_PROGRAM_DECODE] = "the decoding"};
+                                                 [XLM_PROGRAM_DECODE] = "the decoding",
+                                                 [XLM_PROGRAM_ENCODE] = "the encoding"};
   return what[p];
 }
 

@@ -17,6 +17,7 @@ const char *xlm_variant_name(xlm_segment_variant v) {
 xlm_program_id xlm_segment_program(xlm_segment_kind k) {
   if (k == XLM_SEG_EVAL) return XLM_PROGRAM_EVAL;
   if (k == XLM_SEG_PREFILL) return XLM_PROGRAM_PREFILL;
+  if (k == XLM_SEG_ENCODE) return XLM_PROGRAM_ENCODE;
   return k == XLM_SEG_DECODE ? XLM_PROGRAM_DECODE : XLM_PROGRAM_TRAIN;
 }
 

@@ -83,7 +83,7 @@ const char *xlm_segment_name(xlm_segment_kind k);            // "F", "B", "W", "
 static inline bool xlm_segment_is_once(xlm_segment_kind k) { // runs once per step, not per microbatch
   return k >= XLM_SEG_STEP;
 }
-const char *xlm_program_name(xlm_program_id p); // "train", "eval", "prefill", "decode"
+const char *xlm_program_name(xlm_program_id p); // "train", "eval", "prefill", "decode", "encode"
 xlm_program_id xlm_segment_program(xlm_segment_kind k);
 
 // Which microbatches of a step a segment runs for. Where microbatches differ, each kind and chunk has up to

@@ -49,7 +49,7 @@ static inline hand_rank_plan *hand_rank_plan_new(xlm_arena *a) {
                          .segments = c->segments,
                          .outputs = c->outputs,
                          .inputs = c->inputs,
-                         .segment_of = {-1, -1, -1, -1}};
+                         .segment_of = {-1, -1, -1, -1, -1}};
   c->n_slots = 1;
   c->dims[0].name = "", c->tensors[0].name = "";
   return c;

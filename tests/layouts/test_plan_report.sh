@@ -65,7 +65,11 @@ expect 1 "$work/decode.json" --program train -- "the plan .* does not have it; i
 expect 1 "$work/decode.json" --cluster cpu --trace "$work/trace.json" -- '--trace is about training steps, and the plan .* has none'
 expect 1 "${nano[@]}" --program decoding -- 'the programs of a plan are train, eval, prefill, decode'
 expect 1 "${nano[@]}" --program decode --auto --devices 2 -- '--auto is about training steps: leave out --program decode'
-expect 1 models/t5.xlm --preset nano --program decode -- 'error\[E0615\]'
+expect 0 models/t5.xlm --preset nano --program encode -- ' inputs of 1 sequence$' '^kernels of one encoding$' '^ +2 x cache/decoder_layers.\*.cross_attention.k  f32\[source 128, heads 4, head 64\]$'
+expect 0 models/t5.xlm --preset nano --program decode --output "$work/encoder.json" --format json --
+expect 0 "$work/encoder.json" --program encode -- '^kernels of one encoding$'
+expect 1 "$work/decode.json" --program encode -- 'the plan .* does not have it; it has prefill, decode'
+expect 1 "${nano[@]}" --program encode -- 'the model computes nothing once per sequence'
 
 # without a cluster there is neither a verdict nor an estimate
 expect 0 "${nano[@]}" --tp 2 -- 'needs .* --memory-limit or --cluster'

@@ -1,6 +1,7 @@
 // Decoding is evaluation: logits of chunks of a text, computed with caches, are those of all of it at once,
 // to the bit but for recurrences. Every sequence of the batch is at its own place, and gets as many tokens as
-// chance says.
+// chance says. What a model reads besides, such as the source of a translation, is given once per sequence,
+// whatever the others of the batch have.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include "compiler/diagnose/diag.h"
 #include "runtime/base/philox.h"
 #include "tests/here.h"
+#include "tests/train/incremental_texts.h"
 #include "tests/train/train_util.h"
 
 enum { BATCH = 3, PLACES = 70 };
@@ -64,6 +66,62 @@ static void put(machine *m, xlm_program_id program, const char *name, const int3
     if (!strcmp(r->inputs[i].name, name) && xlm_exec_has_input(m->exec, i, program) &&
         xlm_exec_put_input(m->exec, i, program, 0, values, n * sizeof *values, &err) != XLM_OK)
       fail_msg("%s", err.text);
+}
+
+static bool lies_along(const xlm_rank_plan *r, const xlm_type *t) {
+  bool along = false;
+  for (int k = 0; k < t->rank; k++)
+    along |= !strcmp(r->dims[t->dim[k]].name, "seq") || !strcmp(r->dims[t->dim[k]].name, "chunk");
+  return along;
+}
+
+// Element i of a source: ids with padding behind them, or numbers in -1 .. 1.
+static double element(uint64_t seed, int64_t i, int64_t n, int64_t vocab) {
+  uint32_t draw[4];
+  xlm_philox_draw(xlm_philox_key(seed, 3), 1, (uint64_t)i, draw);
+  if (!vocab) return xlm_philox_unit(draw[0]) * 2 - 1;
+  return i < n - (int64_t)(seed % 4) * n / 5 ? 1 + draw[0] % (uint32_t)(vocab - 1) : 0;
+}
+
+// Fills the inputs that do not lie along the sequence: those of seed[b] for sequence b.
+static void put_sources(machine *m, xlm_program_id program, const uint64_t *seed) {
+  const xlm_rank_plan *r = xlm_exec_rank_plan(m->exec);
+  xlm_error err;
+  for (uint32_t k = 0; k < r->n_inputs; k++) {
+    if (!xlm_exec_has_input(m->exec, k, program) || !xlm_input_is_data(r->inputs[k].role)) continue;
+    const xlm_type *t = &r->tensors[r->inputs[k].tensor[program]].type;
+    int64_t n = xlm_type_elements(t, r->dims), each = n / BATCH;
+    double *wide = calloc((size_t)n, sizeof *wide);
+    for (int64_t i = 0; i < n; i++) {
+      double x = element(seed[i / each], i % each, each, r->inputs[k].vocab);
+      if (t->dtype == XLM_I32) ((int32_t *)wide)[i] = (int32_t)x;
+      if (t->dtype == XLM_F32) ((float *)wide)[i] = (float)x;
+      if (t->dtype == XLM_F64) wide[i] = (float)x;
+    }
+    if (!lies_along(r, t) &&
+        xlm_exec_put_input(m->exec, k, program, 0, wide, xlm_type_bytes(t, r->dims), &err) != XLM_OK)
+      fail_msg("%s", err.text);
+    free(wide);
+  }
+}
+
+static const uint64_t sources[BATCH] = {1, 2, 3};
+
+// Sequences are given their sources at different times, over others; what is there for those that do not count is
+// not read.
+static void encode(machine *m) {
+  static const struct {
+    uint64_t seed[BATCH];
+    int32_t count[BATCH];
+  } runs[] = {{{91, 92, 94}, {1, 1, 1}}, {{1, 99, 3}, {1, 0, 1}}, {{98, 2, 97}, {0, 1, 0}}};
+  xlm_error err;
+  if (!xlm_plan_has(xlm_exec_rank_plan(m->exec), XLM_PROGRAM_ENCODE)) return;
+  for (int i = 0; i < 3; i++) {
+    put_sources(m, XLM_PROGRAM_ENCODE, runs[i].seed);
+    put(m, XLM_PROGRAM_ENCODE, "decode/count", runs[i].count, BATCH);
+    if (xlm_exec_run(m->exec, XLM_PROGRAM_ENCODE, (xlm_step_env){.seed = 7}, &err) != XLM_OK)
+      fail_msg("%s", err.text);
+  }
 }
 
 // Runs the program; its output as numbers: [BATCH][n][vocab].
@@ -123,7 +181,7 @@ static void compare(difference *d, const double *a, const double *b, int64_t n) 
 }
 
 // Runs the plan's programs on pieces of the text, prefill for chunks and decode for single tokens.
-static void decode(machine *m, const text *t, int64_t chunk, const double *whole, uint64_t *random,
+static void decode(machine *m, const text *t, int64_t chunk, bool late, const double *whole, uint64_t *random,
                    difference *d) {
   int32_t start[BATCH] = {0}, count[BATCH], *tokens = calloc((size_t)(BATCH * chunk), sizeof *tokens);
   for (bool left = true; left;) {
@@ -133,9 +191,12 @@ static void decode(machine *m, const text *t, int64_t chunk, const double *whole
       int32_t most = t->length[b] - start[b] < n ? t->length[b] - start[b] : (int32_t)n;
       count[b] = chance(random, 4) ? most : chance(random, most + 1);
       for (int64_t i = 0; i < n; i++) // behind the valid ones: anything
-        tokens[b * n + i] = i < count[b] ? t->token[b][start[b] + i] : chance(random, 256);
+        tokens[b * n + i] = i < count[b] && start[b] + i >= late ? t->token[b][start[b] + i - late]
+                                                                 : chance(random, 256);
     }
-    put(m, program, "tokens", tokens, (size_t)(BATCH * n)), put(m, program, "decode/start", start, BATCH);
+    put(m, program, "tokens", tokens, (size_t)(BATCH * n));
+    put(m, program, "decode/tokens", tokens, (size_t)(BATCH * n));
+    put(m, program, "decode/start", start, BATCH);
     put(m, program, "decode/count", count, BATCH);
     double *logits = logits_of(m, program, &vocab);
     left = false;
@@ -150,135 +211,43 @@ static void decode(machine *m, const text *t, int64_t chunk, const double *whole
 }
 
 static void check_chunk(const xlm_source *source, const char *model, xlm_dtype dtype, int64_t chunk,
-                        const text *t, const double *whole, double tolerance) {
+                        const text *t, const double *whole, double tolerance, bool late) {
   uint64_t random = (uint64_t)chunk;
   machine m = open_machine(source, model, dtype, chunk);
   difference d = {0};
-  decode(&m, t, chunk, whole, &random, &d);
-  decode(&m, t, chunk, whole, &random, &d); // others begin where these end
+  encode(&m);
+  decode(&m, t, chunk, late, whole, &random, &d);
+  decode(&m, t, chunk, late, whole, &random, &d); // others begin where these end
   double relative = d.most / (sqrt(d.square / (double)d.n) + 1e-30);
   if (!(relative <= tolerance))
     fail_msg("%s in %s, chunks of %d: %g", model, xlm_dtype_name(dtype), (int)chunk, relative);
   close_machine(&m);
 }
 
-static void check(const xlm_source *source, const char *model, xlm_dtype dtype, double tolerance) {
+// late: the model shifts its tokens, so that place p is given that of place p - 1.
+static void check(const xlm_source *source, const char *model, xlm_dtype dtype, double tolerance, bool late) {
   static const int64_t chunks[] = {1, 7, 64};
+  static const char *const tokens[] = {"tokens", "targets", "given"};
   uint64_t random = 11;
   int64_t vocab;
   text t = any_text(&random);
   int32_t zeros[BATCH * PLACES] = {0}, places[BATCH * PLACES];
   for (int i = 0; i < BATCH * PLACES; i++) places[i] = i % PLACES;
   machine all = open_machine(source, model, dtype, 0);
-  put(&all, XLM_PROGRAM_EVAL, "tokens", &t.token[0][0], BATCH * PLACES);
+  put_sources(&all, XLM_PROGRAM_EVAL, sources);
+  for (int i = 0; i < 3; i++)
+    put(&all, XLM_PROGRAM_EVAL, tokens[i], &t.token[0][0], BATCH * PLACES);
   put(&all, XLM_PROGRAM_EVAL, "ids", zeros, BATCH * PLACES);
   put(&all, XLM_PROGRAM_EVAL, "place", places, BATCH * PLACES);
   double *whole = logits_of(&all, XLM_PROGRAM_EVAL, &vocab);
   for (int i = 0; i < 3; i++)
     if (dtype != XLM_F64 || chunks[i] == 7)
-      check_chunk(source, model, dtype, chunks[i], &t, whole, tolerance);
+      check_chunk(source, model, dtype, chunks[i], &t, whole, tolerance, late);
   free(whole);
   close_machine(&all);
 }
 
 // ---- what the shipped models do not have
-
-static const char head[] = "model m\n"
-                           "dim vocab = 256\n"
-                           "dim seq = 32\n"
-                           "dim past = seq\n"
-                           "dim hidden = 24\n"
-                           "dim layers = 2\n"
-                           "dim heads = 4\n"
-                           "dim key = 6\n"
-                           "dim rows = batch * seq\n"
-                           "preset nano { hidden = 24 }\n"
-                           "input tokens[batch, seq] of vocab from tokens\n"
-                           "input next[batch, seq] of vocab from tokens shifted 1\n"
-                           "input ids[batch, seq] of seq from documents\n"
-                           "input place[batch, seq] of seq from positions\n"
-                           "param embed[vocab, hidden] ~ normal(1)\n"
-                           "param wq[hidden, heads, key] ~ normal(0.3)\n"
-                           "param wk[hidden, heads, key] ~ normal(0.3)\n"
-                           "param wv[hidden, heads, key] ~ normal(0.3)\n"
-                           "param wo[heads, key, hidden] ~ normal(0.3)\n"
-                           "h = rmsnorm(lookup(embed, tokens))\n"
-                           "q = h @ wq\n"
-                           "k = h @ wk\n"
-                           "v = h @ wv\n";
-static const char tail[] = "\nlogits = h @ embed\n"
-                           "loss cross_entropy(logits, next)\n"
-                           "output logits\n";
-
-static const struct {
-  const char *name, *text;
-  int caches;
-  bool recurs;
-} texts[] = {
-    // Distances from the beginning; keys under another name.
-    {"bias",
-     "dim reach = 10\n"
-     "param table[reach, heads] ~ normal(1)\n"
-     "far = min(max(iota(seq) - iota(past), 0), 9)\n"
-     "y = attend(q, rename(k, seq -> past), rename(v, seq -> past), causal, bias = lookup(table, far), "
-     "window = 11, "
-     "kv_seq = past)\n"
-     "h = h + y @ wo",
-     2},
-    {"mask",
-     "y = attend(q, rename(k, seq -> past), rename(v, seq -> past), causal, mask = (iota(seq) - iota(past)) "
-     "% 3 < 2, kv_seq "
-     "= past)\n"
-     "h = h + y @ wo",
-     2},
-    {"slopes",
-     "param slope[heads] ~ uniform(0, 1)\n"
-     "param sink[heads] ~ normal(1)\n"
-     "h = h + attend(q, k, v, causal, slopes = slope, sink = sink, softcap = 3) @ wo",
-     2},
-    // One cache for all readers, as large as the one that looks back farthest.
-    {"shared",
-     "y = attend(q, k, v, causal, window = 5) + attend(q * 2, k, v, causal, window = 9) + 0.1 * attend(q, k, "
-     "k, causal, "
-     "window = 3) + shift(k, by = 7)\n"
-     "h = h + y @ wo",
-     2},
-    {"shifts",
-     "y = k + shift(k) - shift(k, by = 4) + shift(shift(v), by = 2) + shift(k, by = 0)\nh = h + y @ wo", 3},
-    {"recurrences",
-     "param keep[heads, key] ~ uniform(0.5, 0.9)\n"
-     "y = scan(keep, k) + scan(1 / (1 + exp(q)), v) + shift(cumsum(0.1 * k)) + rmsnorm(cumsum(v)) + "
-     "scan(keep, shift(k, by "
-     "= 2))\n"
-     "h = h + y @ wo",
-     7, true},
-    {"linear",
-     "param rate[heads] ~ uniform(0.1, 0.5)\n"
-     "dim width = 6\n"
-     "x = rename(v, key -> width)\n"
-     "y = linear_attend(q, k, x) * 0.1 + linear_attend(q, k, x, -rate) + linear_attend(q, k, x, "
-     "-square(mean(k, over key)))\n"
-     "h = h + rename(y, width -> key) @ wo",
-     3, true},
-    // Places in the text, by number, table and angle; documents of the data; dimensions merged and split
-    // again.
-    {"places",
-     "param wpe[seq, hidden] ~ normal(1)\n"
-     "param other[seq, hidden] ~ normal(1)\n"
-     "h = h + wpe + lookup(rename(other * 2, seq -> past), place) + 0.1 * f32(iota(seq)) + where(iota(seq) "
-     "== 0, 1, shift(h))\n"
-     "q = rope(h @ wq, position = 3) + rope(h @ wk, f32(place) * 0.5)\n"
-     "k = rope(h @ wk, base = 100)\n"
-     "y = merge(attend(q, k, v, causal, documents = ids), batch seq -> rows)\n"
-     "h = h + split(y @ wo, rows -> batch seq)",
-     3},
-    // Keys stored with the sequence before the batch.
-    {"order",
-     "k = permute(k, over seq, batch, heads, key)\n"
-     "v = permute(v, over heads, key, seq, batch)\n"
-     "h = h + attend(q, k, v, causal, window = 6) @ wo",
-     2},
-};
 
 static int caches_of(const machine *m) {
   const xlm_rank_plan *r = xlm_exec_rank_plan(m->exec);
@@ -296,14 +265,24 @@ static void other_models(void **state) {
     machine m = open_machine(source, texts[i].name, XLM_F32, 2);
     if (caches_of(&m) != texts[i].caches) fail_msg("%s: %d caches", texts[i].name, caches_of(&m));
     close_machine(&m);
-    check(source, texts[i].name, XLM_F64, 1e-12);
-    check(source, texts[i].name, XLM_F32, texts[i].recurs ? 1e-5 : 0);
+    check(source, texts[i].name, XLM_F64, 1e-12, false);
+    check(source, texts[i].name, XLM_F32, texts[i].recurs ? 1e-5 : 0, false);
     xlm_arena_free(a);
   }
 }
 
+// Targets that the model shifts by itself, by one place and by more: a chunk is given the tokens before.
+static void shifted_targets(void **state) {
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  const xlm_source *source = xlm_source_new(a, "model.xlm", shifted, sizeof shifted - 1);
+  check(source, "shifted targets", XLM_F64, 1e-12, true);
+  check(source, "shifted targets", XLM_F32, 0, true);
+  xlm_arena_free(a);
+}
+
 static bool is_causal(const char *model) {
-  return strcmp(model, "vit") && strcmp(model, "t5");
+  return strcmp(model, "vit") != 0;
 }
 
 static bool recurs(const char *model) {
@@ -314,14 +293,17 @@ static void shipped_models(void **state) {
   (void)state;
   for (int i = 0; i < TOY_MODELS; i++) {
     if (!is_causal(toy_models[i])) continue;
-    check(NULL, toy_models[i], XLM_F32, recurs(toy_models[i]) ? 1e-5 : 0);
-    if (!recurs(toy_models[i])) check(NULL, toy_models[i], XLM_BF16, 0);
+    bool late = !strcmp(toy_models[i], "t5");
+    check(NULL, toy_models[i], XLM_F32, recurs(toy_models[i]) ? 1e-5 : 0, late);
+    if (!recurs(toy_models[i])) check(NULL, toy_models[i], XLM_BF16, 0, late);
   }
+  check(NULL, "translate", XLM_F32, 0, false);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(other_models),
+      cmocka_unit_test(shifted_targets),
       cmocka_unit_test(shipped_models),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

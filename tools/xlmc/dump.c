@@ -13,7 +13,7 @@ const char xlmc_dump_usage[] =
     "late_loss, "
     "rematerialize, recompute; of one rank: partition, pipeline, chunk_loss, fuse, overlap; PASS,2: the "
     "second run of a pass that runs more than once\n"
-    "  --program NAME train, eval, prefill or decode: of which program (the first that has the pass)\n"
+    "  --program NAME train, eval, prefill, decode or encode: of which program (the first that has the pass)\n"
     "  --chunk N      of prefill: how many tokens of every sequence are computed at a time\n"
     "  --rank N       of which rank (0); --stage N: of the first rank of this pipeline stage\n"
     "  --check        also read the text back and compare\n";

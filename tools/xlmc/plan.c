@@ -20,7 +20,7 @@ const char xlmc_plan_usage[] =
     "       xlmc plan MODEL.xlm --auto --devices N [settings] [--cluster FILE]\n"
     "       xlmc plan PLAN.json [--cluster FILE] [--format FORMAT] [--output FILE]\n"
     "  PLAN.json              a plan saved with --format json, verified and shown; its settings are fixed\n"
-    "  --program NAME         train, eval, or of decoding prefill or decode: which program is shown (train); "
+    "  --program NAME         train, eval, or of decoding prefill, decode or encode: which program is shown (train); "
     "of decoding --micro-batch-size is the number of sequences (1), --seq-length their longest\n"
     "  --cluster FILE         what it runs on (clusters/*.yaml, or a name as h100): memory, estimate of "
     "time\n"

@@ -2,7 +2,7 @@
 #include "tools/xlmc/xlmc.h"
 
 static bool decodes(xlm_program_id p) {
-  return p == XLM_PROGRAM_PREFILL || p == XLM_PROGRAM_DECODE;
+  return p == XLM_PROGRAM_PREFILL || p == XLM_PROGRAM_DECODE || p == XLM_PROGRAM_ENCODE;
 }
 
 xlm_status xlmc_find_program(xlmc_job *j, xlm_program_id unset, xlm_program_id *out) {
@@ -22,7 +22,7 @@ xlm_status xlmc_find_program(xlmc_job *j, xlm_program_id unset, xlm_program_id *
 }
 
 uint32_t xlmc_programs_with(xlm_program_id p) {
-  if (decodes(p)) return XLM_WITH_PREFILL | XLM_WITH_DECODE;
+  if (decodes(p)) return XLM_WITH_PREFILL | XLM_WITH_DECODE | (p == XLM_PROGRAM_ENCODE ? XLM_WITH_ENCODE : 0);
   return p == XLM_PROGRAM_TRAIN ? XLM_WITH_TRAIN | XLM_WITH_EVAL : XLM_WITH_EVAL;
 }
 

@@ -5,13 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+int32_t encoding_config_id(const session *s, const char *name) {
+  for (uint32_t i = 0; i < s->plan->n_config; i++)
+    for (int k = 0; k < s->plan->config[i].n_aliases; k++)
+      if (!strcmp(s->plan->config[i].alias[k], name)) return (int32_t)s->plan->config[i].value;
+  return -1;
+}
+
+static xlm_status find_start(session *s, encoding *e) {
+  int64_t given = xlm_setting_int(s->settings, XLM_SET_start_token);
+  e->start = given >= 0 ? (int32_t)given : encoding_config_id(s, "decoder_start_token_id");
+  if (e->start < e->vocab) return XLM_OK;
+  return xlm_fail(&s->err, XLM_USER, "--start-token %d is outside the vocabulary of %lld", (int)e->start,
+                  (long long)e->vocab);
+}
+
 xlm_status encoding_open(session *s, const corpus *c, encoding *out) {
-  *out = (encoding){.vocab = corpus_vocab(s), .eos = -1};
+  *out = (encoding){.vocab = corpus_vocab(s), .eos = -1, .start = -1};
   XLM_TRY(run_tokenizer_open(s, c, &out->tokenizer));
   out->bytes = !out->tokenizer && session_tokens_are_bytes(s);
   out->choices = out->tokenizer ? xlm_tokenizer_size(out->tokenizer) : out->vocab;
   out->eos = out->tokenizer ? xlm_tokenizer_special(out->tokenizer, XLM_TOKEN_EOS) : out->bytes ? 0 : -1;
-  return XLM_OK;
+  return find_start(s, out);
 }
 
 void encoding_close(encoding *e) {
@@ -53,12 +68,14 @@ static xlm_status read_ids(session *s, const encoding *e, const prompt *p, xlm_s
   return XLM_OK;
 }
 
-static xlm_status encode(session *s, const encoding *e, const prompt *p, xlm_sequence *out, int64_t *shown) {
+static void put_before(session *s, const encoding *e, xlm_sequence *out) {
   const int32_t *before;
-  xlm_tokens ids = {0};
   int n = xlm_tokenizer_before(e->tokenizer, &before);
   for (int i = 0; i < n; i++) put_token(s, out, before[i]);
-  *shown = out->n;
+}
+
+static xlm_status encode(session *s, const encoding *e, const prompt *p, xlm_sequence *out) {
+  xlm_tokens ids = {0};
   xlm_status status = xlm_tokenizer_encode(e->tokenizer, p->text, p->n, &ids, &s->err);
   for (int64_t i = 0; i < ids.n; i++) put_token(s, out, ids.at[i]);
   xlm_tokens_free(&ids);
@@ -73,13 +90,34 @@ static int32_t first_token(const encoding *e) {
   return bos >= 0 ? bos : eos >= 0 ? eos : 0;
 }
 
+static xlm_status read_text(session *s, const encoding *e, const prompt *p, xlm_sequence *out) {
+  if (e->tokenizer) return encode(s, e, p, out);
+  return (e->bytes ? read_bytes : read_ids)(s, e, p, out);
+}
+
+xlm_status encoding_source(session *s, const encoding *e, const prompt *p, int64_t vocab, xlm_sequence *out) {
+  encoding own = *e;
+  const int32_t *behind;
+  own.vocab = vocab;
+  if (e->tokenizer) put_before(s, e, out);
+  XLM_TRY(read_text(s, &own, p, out));
+  int n = e->tokenizer ? xlm_tokenizer_behind(e->tokenizer, &behind) : 0;
+  for (int i = 0; i < n; i++) put_token(s, out, behind[i]);
+  for (int64_t i = 0; i < out->n; i++)
+    if (out->tokens[i] >= vocab)
+      return xlm_fail(&s->err, XLM_USER, "%s: token %d is outside the vocabulary of %lld", p->where,
+                      (int)out->tokens[i], (long long)vocab);
+  return XLM_OK;
+}
+
 xlm_status encoding_prompt(session *s, const encoding *e, const prompt *p, xlm_sequence *out,
                            int64_t *shown) {
-  *shown = 0;
-  if (e->tokenizer)
-    XLM_TRY(encode(s, e, p, out, shown));
-  else
-    XLM_TRY((e->bytes ? read_bytes : read_ids)(s, e, p, out));
+  if (e->start >= 0)
+    put_token(s, out, e->start);
+  else if (e->tokenizer)
+    put_before(s, e, out);
+  *shown = out->n;
+  XLM_TRY(read_text(s, e, p, out));
   if (!out->n) put_token(s, out, first_token(e));
   if (!p->n) *shown = out->n;
   out->n_prompt = out->n;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/xlmrun/encoding.h"
+#include "tools/xlmrun/inputs.h"
 #include "tools/xlmrun/transcript.h"
 #include "tools/xlmrun/weights.h"
 
@@ -200,7 +201,10 @@ static xlm_status open_answers(generator *g) {
     *a = (answer){.prompt = i / g->samples, .sample = i % g->samples};
     *s = (xlm_sequence){.own = a, .stream = (uint64_t)a->prompt << 32 | (uint64_t)a->sample};
     XLM_TRY(encoding_prompt(g->s, &g->encoding, p, s, &a->shown));
-    if (!a->sample) XLM_TRY(check_prompt(g, p, s->n_prompt));
+    s->inputs = i ? s[-1].inputs : NULL;
+    if (a->sample) continue;
+    XLM_TRY(inputs_read(g->s, &g->encoding, g->decoder, p, &s->inputs));
+    XLM_TRY(check_prompt(g, p, s->n_prompt));
   }
   return XLM_OK;
 }
@@ -257,6 +261,7 @@ static xlm_status run(generator *g) {
   XLM_TRY(xlm_decoder_open(s->arena, s->team, s->options.seed, &g->decoder, &s->err));
   XLM_TRY(encoding_open(s, NULL, &g->encoding));
   XLM_TRY(check_stops(g));
+  XLM_TRY(inputs_check(g->s, g->decoder, &g->prompts));
   set_options(g);
   XLM_TRY(open_answers(g));
   show_way(g);

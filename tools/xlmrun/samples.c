@@ -75,8 +75,14 @@ static void set_options(samples *w) {
 // A saved plan has logits only if it was made to write samples.
 static xlm_status open_decoder(samples *w) {
   session *s = w->s;
-  if (xlm_decoder_open(s->arena, s->team, s->options.seed, &w->decoder, &s->err) == XLM_OK) return XLM_OK;
-  return xlm_fail_in(&s->err, "--sample-interval");
+  const xlm_decoder_input *in;
+  if (xlm_decoder_open(s->arena, s->team, s->options.seed, &w->decoder, &s->err) != XLM_OK)
+    return xlm_fail_in(&s->err, "--sample-interval");
+  if (!xlm_decoder_inputs(w->decoder, &in)) return XLM_OK;
+  return xlm_fail(&s->err, XLM_USER,
+                  "--sample-interval: the model reads `%s` of every text besides its tokens, and samples have "
+                  "prompts alone: leave it out, and use `xlmrun generate` with a checkpoint",
+                  in->name);
 }
 
 xlm_status samples_open(session *s, const corpus *c, samples *out, xlm_loop_options *o) {

@@ -83,3 +83,22 @@ xlm_val xlm_rule_broadcast(xlm_build *b, xlm_val x, const xlm_type *like) {
   xlm_attr_put_dims(&l, XLM_A_dims, like->dim, like->rank);
   return xlm_emit(b, XLM_OP_BROADCAST, &x, 1, &l);
 }
+
+bool xlm_rule_norm(xlm_infer *x) {
+  if (!xlm_rule_over(x, false)) return false;
+  double eps = xlm_attr_float(&x->attrs, XLM_A_eps, 1e-5);
+  if (!(eps >= 0))
+    return xlm_infer_fail(x, XLM_FAULT_ATTR, -1, "the eps of `%s` is %g; it must not be negative",
+                          x->op->name, eps);
+  xlm_infer_set_float(x, XLM_A_eps, eps);
+  x->out[0] = *xlm_infer_type(x, 0);
+  return true;
+}
+
+void xlm_rule_norm_grad(xlm_grad *g, xlm_op_id bwd) {
+  xlm_attr_list l = xlm_rule_over_of(g->b->g, g->node);
+  xlm_attr_put_float(&l, XLM_A_eps, xlm_attr_float(&xlm_node_at(g->b->g, g->node)->attrs, XLM_A_eps, 1e-5));
+  xlm_type like = *xlm_val_type(g->b->g, g->in[0]);
+  xlm_val dy = xlm_order_to(g->b, g->dout[0], &like);
+  g->din[0] = xlm_emit(g->b, bwd, (xlm_val[]){g->in[0], dy}, 2, &l);
+}

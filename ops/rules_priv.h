@@ -14,6 +14,11 @@ bool xlm_rule_over(xlm_infer *x, bool all_unset);
 // Operand 0's dims without `over`.
 xlm_type xlm_rule_reduced(const xlm_infer *x, xlm_dtype dtype);
 
+// A norm of rows, and its backward: `over`, `eps` (default 1e-5, not negative); the result is like operand 0.
+bool xlm_rule_norm(xlm_infer *x);
+// Its gradient: bwd(x, dy) with the same attributes.
+void xlm_rule_norm_grad(xlm_grad *g, xlm_op_id bwd);
+
 double xlm_rule_elements(const xlm_graph *g, xlm_val v);
 // An attribute list with only `over` of node n.
 xlm_attr_list xlm_rule_over_of(const xlm_graph *g, xlm_node n);

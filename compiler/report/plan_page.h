@@ -21,6 +21,8 @@ typedef struct xlm_plan_page {
   int n_updates;
 } xlm_plan_page;
 
+// The first lines: model, ranks, what a run of the program does, target. schedule: NULL = none.
+void xlm_report_plan_header(const xlm_plan *p, xlm_program_id program, const char *schedule, xlm_text *out);
 void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *page, xlm_text *out);
 // The same as JSON, as member `key` of an open object; a: for the tables. docs/estimates.md lists the fields.
 void xlm_report_plan_ranks_json(const xlm_plan *p, const xlm_plan_page *page, xlm_arena *a, const char *key,

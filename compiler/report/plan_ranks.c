@@ -15,16 +15,8 @@ typedef struct page {
 } page;
 
 static void header(page *g) {
-  const xlm_plan *p = g->p;
-  xlm_text_printf(g->t, "%s%s%s  %s parameters  %s   %s", p->model, p->preset ? " " : "",
-                  p->preset ? p->preset : "", xlm_text_count(g->a, p->parameters), xlm_dtype_name(p->dtype),
-                  xlm_text_plural(g->a, p->n_ranks, "rank"));
-  for (int i = 0; i < p->mesh.n; i++)
-    xlm_text_printf(g->t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
-  xlm_text_printf(g->t, "   %s", xlm_report_work(p, g->o->program, g->a));
-  if (g->o->schedule && g->n_stages > 1 && g->o->program == XLM_PROGRAM_TRAIN)
-    xlm_text_printf(g->t, ", %s", g->o->schedule);
-  xlm_text_printf(g->t, "\nplanned for %s %s\n\n", p->target.backend, p->target.arch);
+  bool piped = g->n_stages > 1 && g->o->program == XLM_PROGRAM_TRAIN;
+  xlm_report_plan_header(g->p, g->o->program, piped ? g->o->schedule : NULL, g->t);
 }
 
 // ---- stages ----

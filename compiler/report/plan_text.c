@@ -18,15 +18,16 @@ static const char *where(page *g, uint32_t line, const char *scope) {
   return line ? xlm_arena_printf(g->a, "%s, %s", s, xlm_plan_where(g->p, line, g->a)) : s;
 }
 
-static void header(page *g) {
-  const xlm_plan *p = g->p;
-  xlm_text_printf(g->t, "%s%s%s  %s parameters  %s   %s", p->model, p->preset ? " " : "",
-                  p->preset ? p->preset : "", xlm_text_count(g->a, p->parameters), xlm_dtype_name(p->dtype),
-                  xlm_text_plural(g->a, p->n_ranks, "rank"));
+void xlm_report_plan_header(const xlm_plan *p, xlm_program_id program, const char *schedule, xlm_text *t) {
+  xlm_arena *a = t->arena;
+  xlm_text_printf(t, "%s%s%s  %s parameters  %s   %s", p->model, p->preset ? " " : "",
+                  p->preset ? p->preset : "", xlm_text_count(a, p->parameters), xlm_dtype_name(p->dtype),
+                  xlm_text_plural(a, p->n_ranks, "rank"));
   for (int i = 0; i < p->mesh.n; i++)
-    xlm_text_printf(g->t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
-  xlm_text_printf(g->t, "   %s", xlm_report_work(p, g->o->program, g->a));
-  xlm_text_printf(g->t, "\nplanned for %s %s\n\n", p->target.backend, p->target.arch);
+    xlm_text_printf(t, "%s%s %d", i ? " x " : " = ", p->mesh.axis[i], p->mesh.size[i]);
+  xlm_text_printf(t, "   %s%s%s", xlm_report_work(p, program, a), schedule ? ", " : "",
+                  schedule ? schedule : "");
+  xlm_text_printf(t, "\nplanned for %s %s\n\n", p->target.backend, p->target.arch);
 }
 
 static void memory_table(page *g) {
@@ -129,7 +130,7 @@ static void op_table(page *g) {
 
 void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_text *out) {
   page g = {.p = p, .r = p->rank_plans[0], .o = o, .t = out, .a = out->arena};
-  header(&g);
+  xlm_report_plan_header(p, o->program, NULL, out);
   memory_table(&g);
   fits(&g);
   xlm_report_caches_text(p, out);

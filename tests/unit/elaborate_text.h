@@ -52,4 +52,14 @@ static inline char *read_model(const char *name, size_t *n) {
   return text;
 }
 
+// Elaborates a text without errors and warnings to a sound graph.
+static inline outcome good(const char *text, const xlm_elaborate_options *s) {
+  outcome o = elaborate_with(text, strlen(text), s);
+  if (o.diags.errors || o.diags.warnings) show(&o);
+  assert_int_equal(o.diags.errors + o.diags.warnings, 0);
+  const char *unsound = xlm_graph_verify(o.graph, o.arena);
+  if (unsound) fail_msg("%s", unsound);
+  return o;
+}
+
 #endif

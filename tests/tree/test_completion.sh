@@ -65,7 +65,7 @@ completes bash 'xlmrun report fo' folder/
 completes bash 'xlmrun train llama --tokenizer by' bytes
 completes bash 'xlmc plan llama --format=js' json
 completes bash 'xlmrun train llama --output-dir ' folder/
-completes zsh 'xlmc plan llama --format=js' --format=json 2> /dev/null
+command -v zsh > /dev/null && completes zsh 'xlmc plan llama --format=js' --format=json
 command -v fish > /dev/null && completes fish 'xlmc plan llama --format=js' --format=json
 by_bash 'xlmrun train llama --output-dir ' | grep -q text && { echo 'FAILED: a file as a folder'; failed=1; }
 by_bash 'xlmc plan llama --preset nosuch' | grep -q . && { echo 'FAILED: a completion from nowhere'; failed=1; }

@@ -6,26 +6,61 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "runtime/base/map.h"
 
 static _Thread_local struct {
   bool reading;
-  void **block; // NULL where one was released
+  void **block; // a hash table, at most half full; NULL: a free place
   size_t n, room;
   jmp_buf refused;
 } reader;
 
-static bool listed(void *p) {
-  if (reader.n == reader.room) {
-    size_t room = reader.room ? 2 * reader.room : 256;
-    void **more = realloc(reader.block, room * sizeof *more);
-    if (!more) return false;
-    reader.block = more, reader.room = room;
-  }
-  reader.block[reader.n++] = p;
+static size_t next_place(size_t i) {
+  return (i + 1) & (reader.room - 1);
+}
+
+static size_t first_place(const void *p) {
+  return (size_t)(((uint64_t)(uintptr_t)p * 0x9e3779b97f4a7c15u) >> 32) & (reader.room - 1);
+}
+
+static size_t place_of(const void *p) { // where it is, or belongs
+  size_t i = first_place(p);
+  while (reader.block[i] && reader.block[i] != p) i = next_place(i);
+  return i;
+}
+
+static bool grow(void) {
+  void **old = reader.block;
+  size_t n = reader.room, room = n ? 2 * n : 256;
+  void **more = calloc(room, sizeof *more);
+  if (!more) return false;
+  reader.block = more, reader.room = room;
+  for (size_t i = 0; i < n; i++)
+    if (old[i]) more[place_of(old[i])] = old[i];
+  free(old);
   return true;
+}
+
+static bool listed(void *p) {
+  if (2 * reader.n >= reader.room && !grow()) return false;
+  reader.block[place_of(p)] = p;
+  reader.n++;
+  return true;
+}
+
+static void unlist(const void *p) { // if it is there; what follows moves up, so that searches find it
+  if (!reader.n) return;
+  size_t i = place_of(p);
+  if (!reader.block[i]) return;
+  for (size_t j = next_place(i); reader.block[j]; j = next_place(j)) {
+    size_t away = (j - first_place(reader.block[j])) & (reader.room - 1);
+    if (away >= ((j - i) & (reader.room - 1))) reader.block[i] = reader.block[j], i = j;
+  }
+  reader.block[i] = NULL;
+  reader.n--;
 }
 
 static void *request(size_t n) {
@@ -36,12 +71,7 @@ static void *request(size_t n) {
 }
 
 static void release(void *p) {
-  if (reader.reading && p) {
-    size_t i = reader.n; // most are among the last
-    while (i && reader.block[i - 1] != p) i--;
-    if (i) reader.block[i - 1] = NULL;
-    while (reader.n && !reader.block[reader.n - 1]) reader.n--;
-  }
+  if (reader.reading && p) unlist(p);
   free(p);
 }
 
@@ -50,7 +80,7 @@ static void set_functions(void) {
 }
 
 static void finish(bool keep) {
-  for (size_t i = 0; i < reader.n && !keep; i++) free(reader.block[i]);
+  for (size_t i = 0; i < reader.room && !keep; i++) free(reader.block[i]);
   free(reader.block);
   reader.block = NULL, reader.n = reader.room = 0, reader.reading = false;
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Work is proportional to the size of the input: texts, whether correct or not, and plans by the number of
-# rounds. Counted in instructions by valgrind, so the machine does not matter.
+# Work is proportional to the size of the input: texts, whether correct or not, plans by the number of rounds, and
+# JSON that breaks off. Counted in instructions by valgrind, so the machine does not matter.
 #   test_linear.sh SOURCE_DIR BINARY_DIR
 set -u
-source_dir=$(cd "$1" && pwd) xlmc=$(cd "$2" && pwd)/xlmc
+source_dir=$(cd "$1" && pwd) xlmc=$(cd "$2" && pwd)/xlmc xlmrun=$(cd "$2" && pwd)/xlmrun
 export LC_ALL=C NO_COLOR=1
 # valgrind counts a copy by `rep movsb` once per byte; so the C library is to copy by vectors, whatever the size
 export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1000000000:glibc.cpu.x86_rep_stosb_threshold=1000000000
@@ -15,7 +15,11 @@ cd "$work" || exit 2
 failed=0
 
 instructions() { # ARGUMENTS...: how many xlmc runs with them
-  valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null "$xlmc" "$@" 2>&1 > /dev/null | sed -n 's/.*I *refs: *//p' | tr -d ,
+  instructions_of "$xlmc" "$@"
+}
+
+instructions_of() { # PROGRAM ARGUMENTS...
+  valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null "$@" 2>&1 > /dev/null | sed -n 's/.*I *refs: *//p' | tr -d ,
 }
 
 # compare WHAT TIMES FEW MANY: at most TIMES as many, and a tenth more
@@ -38,6 +42,16 @@ plan() { # ARGUMENTS...
 plan --micro-batch-size 4
 plan --micro-batch-size 4 --tp 2
 plan --micro-batch-size 4 --pp 2 --dp 2 --zero 3 --num-microbatches 2 --recompute full
+
+# ---- JSON: what was read before the mistake is released
+
+broken_off() { # VALUES
+  printf '{"xlm_plan": 4, "rank_plans": [' && yes '{"a": [1, "x"]},' | head -n "$1" && printf '}'
+}
+
+for n in 1000 4000; do broken_off $n > $n.json; done
+compare 'a broken plan' 4 "$(instructions_of "$xlmrun" train 1000.json --data 1000.json)" \
+  "$(instructions_of "$xlmrun" train 4000.json --data 4000.json)"
 
 # ---- texts
 

@@ -16,7 +16,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/text.h"
 
-enum { HEAD = 12, FOOT = 4, TAG = 256 };
+enum { ROOM = 1 << 14, HEAD = 12, FOOT = 4, TAG = 256 };
 enum { VARINT, FIXED64, BYTES, FIXED32 = 5 }; // protobuf's wire types
 enum { EVENT_TIME = 1, EVENT_STEP = 2, EVENT_VERSION = 3, EVENT_SUMMARY = 5, EVENT_SESSION = 7 };
 enum { SUMMARY_VALUE = 1, VALUE_TAG = 1, VALUE_SIMPLE = 2, VALUE_TENSOR = 8, VALUE_METADATA = 9 };
@@ -26,16 +26,25 @@ enum { SESSION_STATUS = 1, SESSION_START = 1 };
 
 // ---- bytes ----
 
-typedef struct buffer { // grows; its owner frees `at`
+typedef struct buffer { // begins with memory of its owner's, and grows beyond it
   size_t n, room;
-  bool failed; // for want of memory
+  bool failed, grown; // failed: for want of memory; grown: `at` is released by `release`
   unsigned char *at;
 } buffer;
 
+#define BUFFER(memory) ((buffer){.at = (memory), .room = sizeof(memory)})
+
+static void release(buffer *b) {
+  if (b->grown) free(b->at);
+  *b = (buffer){0};
+}
+
 static void grow(buffer *b, size_t room) {
-  unsigned char *at = realloc(b->at, room);
+  unsigned char *at = realloc(b->grown ? b->at : NULL, room);
   b->failed = !at;
-  if (at) b->at = at, b->room = room;
+  if (!at) return;
+  if (!b->grown && b->n) memcpy(at, b->at, b->n);
+  b->at = at, b->room = room, b->grown = true;
 }
 
 static void put(buffer *b, const void *bytes, size_t n) {
@@ -73,8 +82,7 @@ static void put_number(buffer *b, int field, uint64_t x) {
 static void put_message(buffer *b, int field, buffer *inner) {
   put_bytes(b, field, inner->at, inner->n);
   b->failed |= inner->failed;
-  free(inner->at);
-  *inner = (buffer){0};
+  release(inner);
 }
 
 static uint32_t masked_crc32c(const unsigned char *at, size_t n) {
@@ -89,38 +97,39 @@ static uint32_t masked_crc32c(const unsigned char *at, size_t n) {
 
 // ---- records ----
 
-// A record with room for its head before the event.
-static buffer begin_record(double time, int64_t step) {
+// With room for its head before the event.
+static void begin_record(buffer *r, double time, int64_t step) {
   uint64_t bits;
-  buffer b = {0};
   memcpy(&bits, &time, sizeof bits);
-  put_little_endian(&b, 0, HEAD);
-  put_key(&b, EVENT_TIME, FIXED64);
-  put_little_endian(&b, bits, 8);
-  if (step) put_number(&b, EVENT_STEP, (uint64_t)step); // else the default
-  return b;
+  put_little_endian(r, 0, 8);
+  put_little_endian(r, 0, HEAD - 8);
+  put_key(r, EVENT_TIME, FIXED64);
+  put_little_endian(r, bits, 8);
+  if (step) put_number(r, EVENT_STEP, (uint64_t)step); // else the default
 }
 
+// And releases it.
 static xlm_status write_record(int fd, buffer *r, xlm_error *err) {
-  buffer head = {0};
+  unsigned char bytes[HEAD];
+  buffer head = BUFFER(bytes);
   uint64_t n = r->n - HEAD;
   put_little_endian(r, r->failed ? 0 : masked_crc32c(r->at + HEAD, n), FOOT);
   put_little_endian(&head, n, 8);
-  put_little_endian(&head, head.failed ? 0 : masked_crc32c(head.at, 8), 4);
-  bool whole = !r->failed && !head.failed;
-  if (whole) memcpy(r->at, head.at, HEAD);
+  put_little_endian(&head, masked_crc32c(bytes, 8), 4);
+  bool whole = !r->failed;
+  if (whole) memcpy(r->at, bytes, HEAD);
   xlm_status s = whole ? xlm_fd_write(fd, r->at, r->n, "the TensorBoard events", err)
                        : xlm_fail(err, XLM_ENV, "no memory for a TensorBoard event");
-  free(head.at);
-  free(r->at);
+  release(r);
   return s;
 }
 
 // ---- values ----
 
 static void put_scalar(buffer *summary, const char *group, const char *name, double value) {
+  unsigned char bytes[2 * TAG];
   char tag[TAG];
-  buffer v = {0};
+  buffer v = BUFFER(bytes);
   float x = (float)value;
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
@@ -206,7 +215,9 @@ static void put_sample(buffer *summary, int number, const xlm_metrics_sample *x)
 }
 
 xlm_status xlm_tensorboard_write(int fd, const xlm_metrics_line *m, xlm_error *err) {
-  buffer r = begin_record(m->time, m->step), summary = {0};
+  unsigned char bytes[ROOM], more[ROOM];
+  buffer r = BUFFER(bytes), summary = BUFFER(more);
+  begin_record(&r, m->time, m->step);
   put_scalars(&summary, m);
   for (int i = 0; i < m->n_samples; i++) put_sample(&summary, i + 1, &m->samples[i]);
   put_message(&r, EVENT_SUMMARY, &summary);
@@ -244,11 +255,14 @@ static xlm_status create(const char *dir, int *fd, xlm_error *err) {
 static xlm_status write_head(int fd, int64_t step, xlm_error *err) {
   static const char version[] = "brain.Event:2";
   static const unsigned char start[] = {SESSION_STATUS << 3 | VARINT, SESSION_START};
-  buffer r = begin_record(xlm_clock_unix(), 0);
+  unsigned char bytes[TAG];
+  buffer r = BUFFER(bytes);
+  begin_record(&r, xlm_clock_unix(), 0);
   put_bytes(&r, EVENT_VERSION, version, sizeof version - 1);
   XLM_TRY(write_record(fd, &r, err));
   if (!step) return XLM_OK;
-  r = begin_record(xlm_clock_unix(), step + 1); // events of earlier files from this step on do not count
+  r = BUFFER(bytes);
+  begin_record(&r, xlm_clock_unix(), step + 1); // events of earlier files from this step on do not count
   put_bytes(&r, EVENT_SESSION, start, sizeof start);
   return write_record(fd, &r, err);
 }

@@ -11,7 +11,7 @@
 // Creates a file in the folder (which is made), named so that it is read after those that are there. step:
 // done before; what earlier files have beyond it no longer counts for readers.
 xlm_status xlm_tensorboard_open(const char *dir, int64_t step, int *fd, xlm_error *err) XLM_MUST_CHECK;
-// One event. Not buffered.
+// One event. Not buffered; allocates nothing unless lists or samples are long.
 xlm_status xlm_tensorboard_write(int fd, const xlm_metrics_line *line, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

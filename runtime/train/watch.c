@@ -13,6 +13,12 @@ typedef struct xlm_watch_note { // of a value, sent to the other processes; the 
   double value;
 } note;
 
+// Sums of one part of the loss over the batches.
+typedef struct xlm_watch_part {
+  int loss, weight; // indices of watched values; weight -1: all windows have equal weight
+  double sum, of;
+} part_sum;
+
 int xlm_watch_find(const xlm_watch *w, const char *name) {
   for (int i = 0; i < w->n; i++)
     if (!strcmp(w->at[i].name, name)) return i;
@@ -57,7 +63,8 @@ xlm_status xlm_watch_open(xlm_team *team, bool eval, xlm_watch *out, xlm_error *
   *out = (xlm_watch){.team = team};
   xlm_status s = collect(out, eval ? XLM_PROGRAM_EVAL : XLM_PROGRAM_TRAIN);
   if (s == XLM_OK) out->notes = calloc(((size_t)processes + 1) * (size_t)(out->n + 1), sizeof *out->notes);
-  if (out->notes) return XLM_OK;
+  if (out->notes) out->parts = calloc((size_t)out->n + 1, sizeof *out->parts);
+  if (out->parts) return XLM_OK;
   xlm_watch_close(out);
   return xlm_fail(err, XLM_ENV, "no memory for the outputs of %d processes", processes);
 }
@@ -66,6 +73,7 @@ void xlm_watch_close(xlm_watch *w) {
   for (int i = 0; i < w->n; i++) free(w->at[i].list);
   free(w->at);
   free(w->notes);
+  free(w->parts);
   *w = (xlm_watch){.team = w->team};
 }
 
@@ -108,18 +116,12 @@ xlm_status xlm_watch_read_lists(xlm_watch *w, int box, xlm_error *err) {
 
 // ---- evaluation ----
 
-// Sums of one part of the loss over the batches.
-typedef struct part_sum {
-  int loss, weight; // indices of watched values; weight -1: all windows have equal weight
-  double sum, of;
-} part_sum;
-
 typedef struct evaluation {
   xlm_feeds *f;
   xlm_watch *w;
   xlm_step_env env;
   int n;
-  part_sum *parts; // [n]
+  part_sum *parts; // [n], the watch's
 } evaluation;
 
 // The parts are the losses at top level; if a model has losses only in blocks, the part is their sum.
@@ -180,8 +182,7 @@ static xlm_status add_batch(evaluation *x, stretch s, xlm_error *err) {
 xlm_status xlm_evaluate(xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t count, double *loss,
                         int64_t *tokens, xlm_error *err) {
   int64_t rows = xlm_team_plan(f->team)->batch, windows = f->at[0].samples->n;
-  evaluation x = {.f = f, .w = w, .env = env, .parts = calloc((size_t)w->n + 1, sizeof *x.parts)};
-  if (!x.parts) return xlm_fail(err, XLM_ENV, "no memory for the losses of an evaluation");
+  evaluation x = {.f = f, .w = w, .env = env, .parts = w->parts};
   find_parts(&x);
   if (count > windows || count <= 0) count = windows;
   xlm_status s = XLM_OK;
@@ -191,6 +192,5 @@ xlm_status xlm_evaluate(xlm_feeds *f, xlm_watch *w, xlm_step_env env, int64_t co
   *tokens = x.n ? (int64_t)round(x.parts[0].of) : 0;
   for (int i = 0; i < x.n; i++)
     if (x.parts[i].of > 0) *loss += x.parts[i].sum / x.parts[i].of;
-  free(x.parts);
   return s;
 }

@@ -23,6 +23,7 @@ typedef struct xlm_watch {
   xlm_team *team;
   int n;
   xlm_watched *at;              // [n], allocated by xlm_watch_open
+  struct xlm_watch_part *parts; // [n], of an evaluation
   struct xlm_watch_note *notes; // [processes + 1] times n + 1
 } xlm_watch;
 

@@ -5,7 +5,7 @@
 python=${XLM_TEST_PYTHON:-python3}
 "$python" -c 'import tensorboard' 2>/dev/null || { echo 'no tensorboard: skipped'; exit 77; }
 expect 0 'checkpoint' "$run" train "$model" --data corpus.txt "${tiny[@]}" --log-interval 1 --eval-interval 6 --save-interval 5 --max-steps 12 \
-  --output-dir run --tensorboard events
+  --output-dir run --tensorboard events --sample-interval 5 --sample-prompt '</script> `a`' --sample-tokens 12
 rm -r run/step-00000010 run/step-00000012
 expect 0 'resumed' "$run" train --resume run
 "$python" - events >read.txt 2>err.txt <<'END' || fail "TensorBoard: $(cat err.txt)"
@@ -15,6 +15,14 @@ events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0})
 events.Reload()
 for tag in ("train/loss", "valid/loss"):
   print(tag, *("%d:%.4f" % (e.step, e.value) for e in events.Scalars(tag)))
+from tensorboard.plugins.text.text_plugin import text_array_to_html
+from tensorboard.util.tensor_util import make_ndarray
+assert events.SummaryMetadata("samples/1").plugin_data.plugin_name == "text"
+samples = events.Tensors("samples/1")
+assert [e.step for e in samples] == [5, 10, 12], samples
+for e in samples:
+  page = text_array_to_html(make_ndarray(e.tensor_proto), False)
+  assert "&lt;/script&gt; `a`" in page and "<script" not in page, page
 END
 wanted() { # TAG KEY
   printf '%s' "$1"

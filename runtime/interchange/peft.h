@@ -14,5 +14,9 @@
 xlm_status xlm_peft_export(const char *folder, const xlm_plan *p, xlm_store *s, xlm_lora_scale *scale,
                            void *arg, const char *base, const xlm_export_options *o,
                            xlm_error *err) XLM_MUST_CHECK;
+// Reads such a folder into PARAM.lora_a and .lora_b: all adapters of the run, and nothing else. XLM_USER:
+// ranks, alphas or layers are others than the run's, or the adapters are more than two factors per layer.
+xlm_status xlm_peft_import(const char *folder, const xlm_plan *p, xlm_store *s, xlm_lora_scale *scale,
+                           void *arg, xlm_error *err) XLM_MUST_CHECK;
 
 #endif

@@ -86,6 +86,48 @@ expect 0 gpt2 "$run" export packed --format peft --output gpt2
 grep -q '"fan_in_fan_out": true' gpt2/adapter_config.json || fail "layers stored [in, out]: $(cat gpt2/adapter_config.json)"
 [ ! -e none ] || fail 'a part of an export remains'
 
+# And back: onto the weights they are for, in any layout, the same tensors and losses.
+mine=("$model" --seq-length 32 --init-from base "${adapted[@]}")
+expect 0 again "$run" export "${mine[@]}" --init-adapters peft --format peft --output again
+for file in adapter_model.safetensors adapter_config.json; do cmp peft/$file again/$file || fail "$file is another after import and export"; done
+expect 0 "$(cat adapted.txt)" "$run" eval "${mine[@]}" --micro-batch-size 2 --data some.txt --init-adapters peft
+"$run" eval "${mine[@]}" --micro-batch-size 2 --data some.txt --init-adapters peft --tp 2 --pp 2 >split.txt 2>/dev/null
+cat adapted.txt split.txt | awk '{ loss[NR] = $2 } END { d = loss[1] - loss[2]; exit !(NR == 2 && d <= 1e-5 && d >= -1e-5) }' ||
+  fail "adapters over tp and pp: $(cat adapted.txt split.txt)"
+train on "${adapted[@]}" --init-adapters peft --max-steps 1
+[ "$(column loss on/metrics.jsonl)" != "$(column loss one/metrics.jsonl | head -1)" ] || fail 'training begins with other adapters'
+no_adapters() { # TEXT FLAG...
+  local text=$1
+  shift
+  expect 1 "$text" "$run" eval "$model" --seq-length 32 --micro-batch-size 2 --init-from base --data some.txt --init-adapters "$@"
+}
+qvo='match=layers.*.attention.w[qvo]' mlp='match=layers.*.mlp.* rank=2'
+no_adapters "has rank 4 and alpha 8, and that of the run rank 8 and alpha 16: give --lora 'match=... rank=4 alpha=8'" peft --lora "$qvo rank=8" --lora "$mlp"
+no_adapters 'has rank 4 and alpha 8, and that of the run rank 4 and alpha 4' peft --lora "$qvo rank=4 alpha=4" --lora "$mlp"
+no_adapters "is of no adapter of the run: give a --lora that matches" peft --lora "$qvo rank=4 alpha=8"
+no_adapters "it has no tensor 'base_model.model.model.layers.0.self_attn.k_proj.lora_A.weight'" peft \
+  --lora 'match=layers.*.attention.w[qkvo] rank=4 alpha=8' --lora "$mlp"
+no_adapters 'there are no adapters' peft
+no_adapters "cannot use the adapters of 'base'" base "${adapted[@]}"
+other() { # NAME SED: the folder with another configuration
+  rm -rf "$1"
+  cp -r peft "$1"
+  sed "$2" peft/adapter_config.json >"$1/adapter_config.json"
+}
+other dora 's/"bias": "none"/"bias": "none", "use_dora": true/'
+no_adapters 'it uses `use_dora`' dora "${adapted[@]}"
+other biases 's/"bias": "none"/"bias": "all"/'
+no_adapters 'it trains biases' biases "${adapted[@]}"
+other prefix 's/"LORA"/"PREFIX_TUNING"/'
+no_adapters 'of the type PREFIX_TUNING' prefix "${adapted[@]}"
+other root 's/"bias": "none"/"bias": "none", "use_rslora": true/' # alpha / sqrt(rank): a scale of 4
+no_adapters 'has rank 4 and alpha 16' root "${adapted[@]}"
+other whole 's/"\(model[.a-z_0-9]*\)": \([24]\)/"^\1": \2/' # patterns that are no names
+no_adapters 'cannot use the adapters' whole "${adapted[@]}"
+expect 0 gpt2 "$run" export "$source_dir/models/gpt2.xlm" --hidden-size 16 --set layers=1 --set heads=2 --vocab-size 256 --seq-length 16 \
+  --init-from packed --lora 'match=layers.*.mlp.* rank=2' --init-adapters gpt2 --format peft --output gpt2_again
+cmp gpt2/adapter_model.safetensors gpt2_again/adapter_model.safetensors || fail 'layers stored [in, out] are others after import and export'
+
 # Groups freeze parameters, and except some from it.
 expect 0 frozen "$build/xlmc" plan "$model" "${sizes[@]}" --group 'match=layers.* frozen'
 expect 0 'layers.*  frozen' "$build/xlmc" plan "$model" "${sizes[@]}" --group 'match=layers.* frozen'

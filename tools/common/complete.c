@@ -142,7 +142,7 @@ static const struct {
              {XLM_SET_resume, folders},     {XLM_SET_metrics, files},       {XLM_SET_curve, files},
              {XLM_SET_trace, files},        {XLM_SET_cluster, clusters},    {XLM_SET_tokenizer, tokenizers},
              {XLM_SET_data_cache, folders}, {XLM_SET_tensorboard, folders}, {XLM_SET_output, files},
-             {XLM_SET_export_output, files}};
+             {XLM_SET_export_output, files}, {XLM_SET_init_adapters, folders}};
 
 static bool has_flag(const xlm_setting_info *k, const char *name) {
   size_t n = strlen(name);

@@ -19,7 +19,7 @@ static bool may_differ(int id) {
   static const xlm_setting_id own[] = {
       XLM_SET_model,        XLM_SET_data,         XLM_SET_valid,      XLM_SET_threads, XLM_SET_init_from,
       XLM_SET_memory_limit, XLM_SET_comm_timeout, XLM_SET_output_dir, XLM_SET_resume,  XLM_SET_overwrite,
-      XLM_SET_metrics,      XLM_SET_curve,        XLM_SET_device,     XLM_SET_arch,         XLM_SET_data_cache, XLM_SET_task_data};
+      XLM_SET_metrics,      XLM_SET_curve,        XLM_SET_device,     XLM_SET_arch,         XLM_SET_data_cache, XLM_SET_task_data, XLM_SET_init_adapters};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if ((int)own[i] == id) return true;
   return false;

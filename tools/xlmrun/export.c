@@ -8,6 +8,7 @@
 #include "runtime/interchange/gguf_tokenizer.h"
 #include "runtime/interchange/lora_merge.h"
 #include "runtime/interchange/peft.h"
+#include "tools/xlmrun/init_from.h"
 #include "tools/xlmrun/run_tokenizer.h"
 #include "tools/xlmrun/weights.h"
 
@@ -99,12 +100,6 @@ static xlm_status export_gguf(session *s, const char *path) {
 
 // ---- all ----
 
-static double scale_of(void *arg, const char *param) {
-  const xlm_train_options *o = arg;
-  const xlm_lora *l = xlm_lora_of(o->lora, o->n_lora, param);
-  return l ? l->alpha / (double)l->rank : 0;
-}
-
 // A folder of adapters has no other parameters that were trained.
 static xlm_status export_adapters(session *s, const char *path) {
   const char *groups = s->checkpoint ? xlm_checkpoint_setting_of(s->checkpoint, ".groups") : NULL,
@@ -116,13 +111,14 @@ static xlm_status export_adapters(session *s, const char *path) {
     return xlm_fail(&s->err, XLM_USER,
                     "a group of the run trained parameters besides its adapters (frozen=false), and a folder "
                     "of PEFT would lack them: --format safetensors writes all weights, with adapters merged");
-  return xlm_peft_export(path, s->plan, s->store, scale_of, &s->options.train, base ? base : "", &o, &s->err);
+  return xlm_peft_export(path, s->plan, s->store, init_from_scale, &s->options.train, base ? base : "", &o,
+                         &s->err);
 }
 
 static xlm_status write_out(session *s, const char *path) {
   const char *format = xlm_setting_text(s->settings, XLM_SET_export_format);
   if (!strcmp(format, "peft")) return export_adapters(s, path);
-  XLM_TRY(xlm_lora_merge(s->store, scale_of, &s->options.train, &s->err));
+  XLM_TRY(xlm_lora_merge(s->store, init_from_scale, &s->options.train, &s->err));
   return strcmp(format, gguf) ? export_folder(s, path) : export_gguf(s, path);
 }
 

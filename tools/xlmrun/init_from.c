@@ -1,10 +1,11 @@
-// --init-from; see init_from.h.
+// --init-from and --init-adapters; see init_from.h.
 #include "tools/xlmrun/init_from.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "runtime/interchange/config_json.h"
+#include "runtime/interchange/peft.h"
 #include "runtime/interchange/safetensors.h"
 #include "runtime/interchange/weights.h"
 #include "tools/common/request.h"
@@ -99,4 +100,18 @@ xlm_status init_from_weights(session *s, const char *path) {
   xlm_status status = import_all(s, path, f);
   xlm_safetensors_close(f);
   return status == XLM_OK ? XLM_OK : xlm_fail_in(&s->err, "cannot start from '%s'", path);
+}
+
+// ---- adapters ----
+
+double init_from_scale(void *arg, const char *param) {
+  const xlm_train_options *o = arg;
+  const xlm_lora *l = xlm_lora_of(o->lora, o->n_lora, param);
+  return l ? l->alpha / (double)l->rank : 0;
+}
+
+xlm_status init_from_adapters(session *s) {
+  const char *folder = xlm_setting_text(s->settings, XLM_SET_init_adapters);
+  if (!*folder) return XLM_OK;
+  return xlm_peft_import(folder, s->plan, s->store, init_from_scale, &s->options.train, &s->err);
 }

@@ -9,5 +9,9 @@
 xlm_status init_from_sizes(session *s);
 // Fills the parameters, which have their initial values.
 xlm_status init_from_weights(session *s, const char *path);
+// --init-adapters: then the factors of adapters. Nothing without it.
+xlm_status init_from_adapters(session *s);
+// The factor of a parameter's adapter, for export and import; arg: xlm_train_options.
+double init_from_scale(void *arg, const char *param);
 
 #endif

@@ -78,7 +78,7 @@ static const char *value_before(session *s, xlm_setting_id id) {
 // A value that was not decided now is the checkpoint's or a default that adapts; but another mesh replaces
 // the whole layout.
 static bool differs(session *s, xlm_setting_id id) {
-  static const xlm_setting_id own[] = {XLM_SET_output_dir, XLM_SET_init_from, XLM_SET_comm_timeout};
+  static const xlm_setting_id own[] = {XLM_SET_output_dir, XLM_SET_init_from, XLM_SET_init_adapters, XLM_SET_comm_timeout};
   bool decided = run_settings_given(s, id) || id == XLM_SET_global_batch_size || session_is_layout(id);
   return is_run_setting(id) && !IS_AMONG(id, own) && decided &&
          !same_value(text_of(s, id), value_before(s, id));

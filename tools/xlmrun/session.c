@@ -72,7 +72,8 @@ xlm_status session_fill(session *s, bool weights_only) {
   if (s->checkpoint) return load_checkpoint(s, weights_only);
   XLM_TRY(xlm_store_init(s->store, s->options.seed, true, xlm_exec_pool(xlm_team_exec(s->team, 0)),
                          &s->err)); // arenas are new: zero
-  return *from ? init_from_weights(s, from) : XLM_OK;
+  if (*from) XLM_TRY(init_from_weights(s, from));
+  return init_from_adapters(s);
 }
 
 // ---- the command ----

@@ -36,7 +36,7 @@ static bool is_handed_on(const session *s, xlm_setting_id id) {
   if (session_is_layout(id) && (!keeps_layout(s) || id == XLM_SET_comm_timeout)) return false;
   static const xlm_setting_id own[] = {XLM_SET_output_dir, XLM_SET_resume,       XLM_SET_overwrite,
                                        XLM_SET_threads,    XLM_SET_memory_limit, XLM_SET_init_from,
-                                       XLM_SET_device,     XLM_SET_arch};
+                                       XLM_SET_device,     XLM_SET_arch,         XLM_SET_init_adapters};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (own[i] == id) return false;
   return strchr(xlm_setting_table[id].tools, s->settings->tool) != NULL || id == XLM_SET_data ||

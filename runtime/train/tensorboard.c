@@ -260,9 +260,10 @@ static xlm_status write_head(int fd, int64_t step, xlm_error *err) {
   begin_record(&r, xlm_clock_unix(), 0);
   put_bytes(&r, EVENT_VERSION, version, sizeof version - 1);
   XLM_TRY(write_record(fd, &r, err));
-  if (!step) return XLM_OK;
   r = BUFFER(bytes);
-  begin_record(&r, xlm_clock_unix(), step + 1); // events of earlier files from this step on do not count
+  // A session begins, as in every file: some readers take the second one, others any, as a restart after
+  // which events of earlier files from this step on do not count.
+  begin_record(&r, xlm_clock_unix(), step + 1);
   put_bytes(&r, EVENT_SESSION, start, sizeof start);
   return write_record(fd, &r, err);
 }

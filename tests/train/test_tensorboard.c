@@ -28,7 +28,7 @@ typedef struct scalar {
 
 enum { MOST = 4096 };
 static scalar seen[MOST]; // in the order of the files; what a restart leaves out is gone
-static int n_seen, n_versions, n_restarts;
+static int n_seen, n_versions, n_starts;
 
 static uint32_t reversed(uint32_t x, int bits) {
   uint32_t y = 0;
@@ -131,7 +131,7 @@ static void restart(int64_t step) {
   int kept = 0;
   for (int i = 0; i < n_seen; i++)
     if (seen[i].step < step) seen[kept++] = seen[i];
-  n_seen = kept, n_restarts++;
+  n_seen = kept, n_starts++;
 }
 
 static void read_event(const unsigned char *p, size_t n) {
@@ -174,7 +174,7 @@ static int of_name(const struct dirent *e) {
 
 static int read_folder(const char *dir) { // how many files
   struct dirent **list;
-  n_seen = n_versions = n_restarts = 0;
+  n_seen = n_versions = n_starts = 0;
   int n = scandir(dir, &list, of_name, alphasort);
   for (int i = 0; i < n; i++) {
     char path[512];
@@ -228,7 +228,7 @@ static void test_file(void **state) {
   snprintf(dir, sizeof dir, "%s/new/folder", root);
   assert_int_equal(xlm_tensorboard_open(dir, 0, &fd, &err), XLM_OK);
   assert_int_equal(read_folder(dir), 1);
-  assert_true(n_versions == 1 && n_seen == 0 && n_restarts == 0);
+  assert_true(n_versions == 1 && n_seen == 0 && n_starts == 1);
   int64_t big = (int64_t)1 << 40; // a varint of several bytes
   write_step(fd, 1, 2.5, NAN);
   write_step(fd, 130, NAN, 0.75);
@@ -246,7 +246,7 @@ static void test_file(void **state) {
   write_step(fd, 130, 7, NAN);
   close(fd);
   assert_int_equal(read_folder(dir), 2);
-  assert_true(n_restarts == 1 && n_versions == 2);
+  assert_true(n_starts == 2 && n_versions == 2);
   assert_true(find("train/loss", 1)->value == 2.5 && find("train/loss", 130)->value == 7);
   assert_true(!find("valid/loss", 130) && !find("train/loss", big));
   assert_string_equal(
@@ -317,7 +317,7 @@ static void test_run(void **state) {
   assert_int_equal(system(command), 0);
   snprintf(path, sizeof path, "%s/events", root);
   assert_int_equal(read_folder(path), 2);
-  assert_int_equal(n_restarts, 1);
+  assert_int_equal(n_starts, 2);
   snprintf(path, sizeof path, "%s/run/metrics.jsonl", root);
   FILE *f = fopen(path, "r");
   int lines = 0, losses = 0;

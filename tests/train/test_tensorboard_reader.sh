@@ -15,8 +15,11 @@ events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0})
 events.Reload()
 for tag in ("train/loss", "valid/loss"):
   print(tag, *("%d:%.4f" % (e.step, e.value) for e in events.Scalars(tag)))
+from tensorboard.backend.event_processing import plugin_event_accumulator  # for what is no scalar
 from tensorboard.plugins.text.text_plugin import text_array_to_html
 from tensorboard.util.tensor_util import make_ndarray
+events = plugin_event_accumulator.EventAccumulator(sys.argv[1])
+events.Reload()
 assert events.SummaryMetadata("samples/1").plugin_data.plugin_name == "text"
 samples = events.Tensors("samples/1")
 assert [e.step for e in samples] == [5, 10, 12], samples

@@ -47,6 +47,9 @@ page() {
 }
 page single one
 page several one two
+mkdir other # another number of layers
+sed 's/"layers.0.moe.expert_load": [^]]*\], //; s/layers\.1\./layers.7./' one/metrics.jsonl >other/metrics.jsonl
+page unlike other one
 page odd long broken
 page thinned longer
 

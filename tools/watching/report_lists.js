@@ -24,8 +24,8 @@ const meanOf = (list) => list.reduce((sum, v) => sum + v, 0) / list.length;
 
 // What a map shows. columns: their titles; rows: [{title, values, note}]; at(row, column): the words for a cell.
 function rowsOfStep(map, run) {
-  const fields = map.fields.filter((f) => run.lists[f.name]), step = map.steps[map.at];
-  const rows = fields.map((f) => {
+  const step = map.steps[map.at];
+  const rows = map.own.map((f) => {
     const list = run.lists[f.name], values = list.values[list.step.indexOf(step)] || [];
     return {title: f.number, values, note: Number((Math.max(...values) / meanOf(values)).toPrecision(3)) + "×"};
   });
@@ -36,7 +36,7 @@ function rowsOfStep(map, run) {
   };
 }
 function rowsOfField(map, run) {
-  const f = map.fields[map.field], list = run.lists[f.name] || {step: [], values: []};
+  const f = map.own[map.field], list = run.lists[f.name];
   const rows = (list.values[0] || []).map((_, i) => ({title: String(i), values: list.values.map((v) => v[i]), note: ""}));
   return {
     rows, x: "step", columns: list.step,
@@ -90,10 +90,10 @@ function chooser(label, titles, chosen, choose) {
 function mapOf(group, view) {
   const name = group.pattern.split(".").pop(), g = svg("svg", {height: 120});
   const owners = view.runs.map((r, i) => i).filter((i) => group.fields.some((f) => view.runs[i].lists[f.name]));
-  const map = {...group, row: "row", item: "item", ...knownLists[name], run: owners[0], field: 0, over: false, scale: el("span", {class: "soft"})};
+  const map = {...group, row: "row", item: "item", ...knownLists[name], over: false, scale: el("span", {class: "soft"})};
   const redraw = () => drawMap(map, view, g), slider = el("input", {type: "range", min: 0, step: 1, "aria-label": "step"});
   const which = el("span", {}), label = el("label", {}, slider, which);
-  const rowChoice = map.fields.length > 1 ? chooser(map.row, map.fields.map((f) => map.row + " " + f.number), 0, (i) => (map.field = i, redraw())) : null;
+  const rowChoice = el("span", {});
   const toStep = (at) => {
     map.at = at;
     which.textContent = "step " + thousands(map.steps[at]);
@@ -101,7 +101,11 @@ function mapOf(group, view) {
   };
   const toRun = (i) => {
     map.run = i;
-    map.steps = [...new Set(map.fields.flatMap((f) => (view.runs[i].lists[f.name] || {step: []}).step))].sort((a, b) => a - b);
+    map.field = 0;
+    map.own = map.fields.filter((f) => view.runs[i].lists[f.name]);  // that this run has
+    map.steps = [...new Set(map.own.flatMap((f) => view.runs[i].lists[f.name].step))].sort((a, b) => a - b);
+    const titles = map.own.map((f) => map.row + " " + f.number);
+    rowChoice.replaceChildren(...titles.length > 1 ? [chooser(map.row, titles, 0, (k) => (map.field = k, redraw()))] : []);
     slider.setAttribute("max", map.steps.length - 1);
     slider.value = map.steps.length - 1;
     toStep(map.steps.length - 1);
@@ -109,7 +113,7 @@ function mapOf(group, view) {
   const toView = (i) => {
     map.over = i === 1;
     label.style.display = map.over ? "none" : "";
-    if (rowChoice) rowChoice.style.display = map.over ? "" : "none";
+    rowChoice.style.display = map.over ? "" : "none";
     redraw();
   };
   slider.addEventListener("input", () => toStep(Number(slider.value)));

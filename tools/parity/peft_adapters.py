@@ -1,4 +1,5 @@
-"""Adapters in PEFT: logits of the base model with the exported adapters are those of the merged weights.
+"""Adapters in PEFT: logits of the base model with the exported adapters are those of the merged weights; and adapters that PEFT
+changed and wrote, read by --init-adapters and merged, give its logits.
 
 peft_adapters.py BINARY_DIR DIR: trains small models and adapters on them, exports both, and loads them by transformers and
 peft, which it needs. Ends with 1 if logits differ by more than 1e-5 of their deviation."""
@@ -40,8 +41,18 @@ for name, (sizes, adapters) in RUNS.items():
     load = lambda path: transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager")
     base, merged = load(folder / "base/step-00000005"), logits(load(folder / "merged"))
     before = logits(base)
-    after = logits(peft.PeftModel.from_pretrained(base, str(folder / "adapters")))
-    error, moved = ((x - merged).abs().max().item() / merged.std().item() for x in (after, before))
-    failed |= error > 1e-5 or moved < 1e-2
-    print(f"{name:8} adapters {error:.1e}, without {moved:.1e}", flush=True)
+    tuned = peft.PeftModel.from_pretrained(base, str(folder / "adapters"))
+    after = logits(tuned)
+    torch.manual_seed(1)
+    for key, factor in tuned.named_parameters():
+        if "lora_" in key: factor.data += 0.1 * torch.randn_like(factor)
+    theirs = logits(tuned)
+    tuned.save_pretrained(str(folder / "theirs"))
+    run("export", model, *flags[:flags.index("--data")], "--init-from", folder / "base", *[x for a in adapters for x in ("--lora", a)],
+        "--init-adapters", folder / "theirs", "--output", folder / "read")
+    read = logits(load(folder / "read"))
+    error, moved, back, other = ((x - y).abs().max().item() / y.std().item()
+                                 for x, y in ((after, merged), (before, merged), (read, theirs), (merged, theirs)))
+    failed |= error > 1e-5 or moved < 1e-2 or back > 1e-5 or other < 1e-2
+    print(f"{name:8} adapters {error:.1e}, without {moved:.1e}; read {back:.1e}, unchanged {other:.1e}", flush=True)
 sys.exit(failed)

@@ -88,6 +88,10 @@ static void show_json_figures(const generator *g) {
   xlm_json_object(&j, NULL, XLM_JSON_ROW);
   xlm_json_object(&j, "speed", XLM_JSON_ROW);
   xlm_json_put_int(&j, "slots", xlm_decoder_slots(g->decoder));
+  if (f->encode_sequences) {
+    xlm_json_put_int(&j, "encode_sequences", f->encode_sequences);
+    xlm_json_put_rounded(&j, "encode_sequences_per_s", rate(f->encode_sequences, f->encode_s), 6);
+  }
   xlm_json_put_int(&j, "prefill_tokens", f->prefill_tokens);
   xlm_json_put_rounded(&j, "prefill_tokens_per_s", rate(f->prefill_tokens, f->prefill_s), 6);
   xlm_json_put_int(&j, "decode_tokens", f->decode_tokens);
@@ -102,6 +106,9 @@ static void show_figures(const generator *g) {
   if (g->json) show_json_figures(g);
   fflush(stdout);
   if (g->s->silent) return;
+  if (f->encode_sequences)
+    fprintf(stderr, "encode %s, %.4g/s   ", xlm_text_plural(g->s->arena, f->encode_sequences, "sequence"),
+            rate(f->encode_sequences, f->encode_s));
   fprintf(stderr, "prefill %s, %.4g tokens/s", xlm_text_plural(g->s->arena, f->prefill_tokens, "token"),
           rate(f->prefill_tokens, f->prefill_s));
   if (f->decode_tokens)

@@ -162,12 +162,13 @@ static xlm_status read_file(const reader *r, const char *path, float *to) {
   xlm_map m;
   if (xlm_map_open(path, &m, &r->s->err) != XLM_OK)
     return xlm_fail_in(&r->s->err, "%s: numbers are those of a file, .safetensors or of f32 alone", r->where);
-  bool fits = m.n == (size_t)r->in->n * sizeof *to;
-  if (fits) memcpy(to, m.data, m.n);
+  size_t n = m.n;
+  bool fits = n == (size_t)r->in->n * sizeof *to;
+  if (fits) memcpy(to, m.data, n);
   xlm_map_close(&m);
   if (fits) return XLM_OK;
   return other_size(r, xlm_arena_printf(r->s->arena, "'%s'", path),
-                    xlm_text_bytes(r->s->arena, m.n));
+                    xlm_text_bytes(r->s->arena, n));
 }
 
 // ---- values

@@ -21,6 +21,11 @@ static xlm_program_id of_samples(const xlm_plan_input *in) {
   return in->tensor[XLM_PROGRAM_TRAIN] ? XLM_PROGRAM_TRAIN : XLM_PROGRAM_EVAL;
 }
 
+// Not one of decoding alone.
+static bool is_of_samples(const xlm_plan_input *in) {
+  return in->tensor[of_samples(in)] != 0;
+}
+
 // An input's own field: the dimensions of a sample; a sequence begins at 0.
 static xlm_field field_of(const xlm_rank_plan *rp, const xlm_plan_input *in) {
   const xlm_type *t = &rp->tensors[in->tensor[of_samples(in)]].type;
@@ -57,7 +62,8 @@ xlm_status xlm_plan_data(const xlm_plan *p, xlm_arena *a, xlm_data_options *out,
   for (uint32_t c = 0; c < p->n_rank_plans; c++)
     for (uint32_t i = 0; i < p->rank_plans[c]->n_inputs; i++) {
       const xlm_rank_plan *rp = p->rank_plans[c];
-      if (xlm_input_is_data(rp->inputs[i].role)) XLM_TRY(add_input(&f, rp, &rp->inputs[i], err));
+      if (xlm_input_is_data(rp->inputs[i].role) && is_of_samples(&rp->inputs[i]))
+        XLM_TRY(add_input(&f, rp, &rp->inputs[i], err));
     }
   *out = (xlm_data_options){.fields = f.at, .n_fields = f.n};
   for (int i = 0; i < f.n; i++) {

@@ -123,6 +123,8 @@ expect 1 'the outputs depend on the input `mask`' "$run" generate masked --promp
 expect 0 'checkpoint' "$run" train "$source_dir/models/t5.xlm" --preset nano --data synthetic --set hidden=16 --set heads=2 --set ffn=16 \
   --set layers=1 --set source=8 --seq-length 8 --max-steps 1 --output-dir t5
 expect 1 'the model reads `words` (ids [source 8]) of every text: give it with --input words=TEXT' "$run" generate t5 --prompt abc --max-tokens 3
+expect 1 '--sample-interval: the model reads `words` of every text besides its tokens' "$run" train "$source_dir/models/t5.xlm" --preset nano --data synthetic \
+  --set hidden=16 --set heads=2 --set ffn=16 --set layers=1 --set source=8 --seq-length 8 --max-steps 1 --sample-interval 1 --output-dir no
 
 # Further ahead in a stream than the next token.
 sed 's/^input mask.*/input after[batch, seq] of vocab from tokens shifted 3/; s/^loss.*/loss cross_entropy(logits, targets) + cross_entropy(logits, after)/

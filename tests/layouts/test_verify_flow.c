@@ -173,6 +173,7 @@ static void test_programs(void **state) { // the segments that are programs of t
   check_program(XLM_PROGRAM_EVAL, XLM_SEG_EVAL);
   check_program(XLM_PROGRAM_PREFILL, XLM_SEG_PREFILL);
   check_program(XLM_PROGRAM_DECODE, XLM_SEG_DECODE);
+  check_program(XLM_PROGRAM_ENCODE, XLM_SEG_ENCODE);
 }
 
 // ---- one rank per kind suffices ----

@@ -11,6 +11,8 @@
 // No bit depends on where a pipeline is cut or on what is recomputed. So the product and its addition are
 // never apart; the other operand may be, but then counts as in memory always. Accumulators of other parts
 // have the bits of the addition (facts.adds_last).
+#include "compiler/pass/residual.h"
+
 #include "compiler/pass/bias.h"
 
 typedef struct sum { // product + other
@@ -121,13 +123,26 @@ static bool is_late(const residuals *r, const xlm_node_info *n) {
   return false;
 }
 
-static void find(residuals *r) {
+static residuals find(const xlm_graph *g, xlm_arena *a, bool split_weights) {
+  residuals found = {.g = g, .split_weights = split_weights}, *r = &found;
+  r->moves = XLM_NEW_N(a, bool, g->n_values);
+  r->late = XLM_NEW_N(a, bool, g->n_values);
+  r->sums = XLM_NEW_N(a, sum, g->n_nodes);
+  r->uses = xlm_graph_uses(g, a);
   for (xlm_node id = 1; id < r->g->n_nodes; id++) {
     const xlm_node_info *n = &r->g->nodes[id];
     for (int i = 0; i < n->n_out; i++) r->late[n->out + (xlm_val)i] = is_late(r, n);
     sum s = r->sums[id] = sum_of(r, n);
     if (s.product) r->moves[s.product] = true;
   }
+  return found;
+}
+
+xlm_val *xlm_residual_products(const xlm_graph *g, xlm_arena *a) {
+  const residuals r = find(g, a, false);
+  xlm_val *products = XLM_NEW_N(a, xlm_val, g->n_nodes);
+  for (xlm_node id = 1; id < g->n_nodes; id++) products[id] = r.sums[id].product;
+  return products;
 }
 
 // ---- the graph ----
@@ -163,15 +178,11 @@ static void emit(residuals *r, xlm_node id) {
 }
 
 xlm_graph *xlm_pass_residual(const xlm_graph *g, xlm_arena *a, bool split_weights) {
-  residuals r = {.g = g, .out = xlm_graph_like(g), .split_weights = split_weights};
+  residuals r = find(g, a, split_weights);
+  r.out = xlm_graph_like(g);
   r.b = xlm_build_new(r.out);
   r.map = XLM_NEW_N(a, xlm_val, g->n_values);
-  r.moves = XLM_NEW_N(a, bool, g->n_values);
-  r.late = XLM_NEW_N(a, bool, g->n_values);
-  r.sums = XLM_NEW_N(a, sum, g->n_nodes);
-  r.uses = xlm_graph_uses(g, a);
   xlm_graph_reserve(r.out, g->n_nodes, g->n_values);
-  find(&r);
   for (xlm_node id = 1; id < g->n_nodes; id++) emit(&r, id);
   xlm_copy_ends(r.out, g, r.map);
   return r.out;

@@ -9,9 +9,14 @@
 // Nodes move: products become neighbours only where that leaves an order. A product joins the first group of
 // its weights with which no path connects it, in the graph in which groups that were made before are one node
 // each; an update in place comes after all who read what was there.
+//
+// A result in bf16 that is added to a value in memory is rounded once, after the addition (the residual
+// pass), so such additions are joined with their products; where another addition follows, of a bias or of
+// what is computed beside it, the product stays as it is. Results in f32 are not rounded.
 #include <string.h>
 
 #include "compiler/pass/pass_priv.h"
+#include "compiler/pass/residual.h"
 
 enum { MOST = XLM_MAX_RANK }; // that concat joins
 
@@ -21,8 +26,9 @@ typedef struct edges { // nodes that come before a node
 } edges;
 
 typedef struct group {
-  xlm_node member[MOST];
+  xlm_node member[MOST]; // products, or (sums) the additions that compute them
   int n;
+  bool sums;
   int8_t rows; // the operand that has the rows; the other has the weights
 } group;
 
@@ -37,6 +43,9 @@ typedef struct stack {
   xlm_arena *a;
   xlm_build b;
   bool *weights; // by value: depends on parameters only
+  bool *added;   // by value: an operand of an addition
+  xlm_val *sum;  // by node: of an addition that is joined with its product, the product; else 0
+  bool *in_sum;  // by value: such a product
   edges *before; // by node
   uint32_t *of;  // by node: its group + 1; 0: none
   group *groups; // also those of one product
@@ -117,13 +126,17 @@ static bool has_ragged(const xlm_graph *g, const xlm_type *t) {
   return false;
 }
 
-// The operand with the rows of a product with weights; -1: it is none. Not of one with a result in bf16:
-// where that is added to a value in memory it is rounded after the addition (the residual pass), elsewhere
-// before it.
-static int rows_of(const stack *s, const xlm_node_info *n) {
+// The product that a member of a group stands for.
+static const xlm_node_info *product_of(const stack *s, xlm_node id) {
+  return s->sum[id] ? xlm_val_node(s->g, s->sum[id]) : &s->g->nodes[id];
+}
+
+// The operand with the rows of a product with weights; -1: it is none, or has to stay as it is.
+static int rows_of(const stack *s, xlm_node id) {
+  const xlm_node_info *n = product_of(s, id);
   if (xlm_op_facts_of(n->op)->product != XLM_PRODUCT_MATRIX || n->n_in != 2 || n->n_out != 1) return -1;
-  if (s->weights[n->in[0]] == s->weights[n->in[1]] || xlm_val_type(s->g, n->out)->dtype == XLM_BF16)
-    return -1;
+  if (s->weights[n->in[0]] == s->weights[n->in[1]]) return -1;
+  if (!s->sum[id] && s->added[n->out] && xlm_val_type(s->g, n->out)->dtype == XLM_BF16) return -1;
   int rows = s->weights[n->in[0]] ? 1 : 0;
   return has_ragged(s->g, xlm_val_type(s->g, n->in[rows])) ? -1 : rows;
 }
@@ -134,16 +147,17 @@ static bool same_attrs(const xlm_attrs *a, const xlm_attrs *b) {
   return a->n == b->n;
 }
 
-static bool alike(const stack *s, const group *p, const xlm_node_info *n, int rows) {
-  const xlm_node_info *first = &s->g->nodes[p->member[0]];
-  return p->n < MOST && p->rows == rows && first->op == n->op && first->phase == n->phase &&
-         first->in[1 - rows] == n->in[1 - rows] && same_attrs(&first->attrs, &n->attrs) &&
+static bool alike(const stack *s, const group *p, xlm_node id, int rows) {
+  const xlm_node_info *first = product_of(s, p->member[0]), *n = product_of(s, id);
+  return p->n < MOST && p->rows == rows && p->sums == (s->sum[id] != 0) && first->op == n->op &&
+         first->phase == n->phase && first->in[1 - rows] == n->in[1 - rows] &&
+         same_attrs(&first->attrs, &n->attrs) &&
          xlm_same_type(xlm_val_type(s->g, first->in[rows]), xlm_val_type(s->g, n->in[rows]));
 }
 
 // A dimension of the rows along which they are joined: the smallest that the weights lack; 0: there is none.
 static xlm_dim join_dim(const stack *s, const group *p) {
-  const xlm_node_info *n = &s->g->nodes[p->member[0]];
+  const xlm_node_info *n = product_of(s, p->member[0]);
   const xlm_type *x = xlm_val_type(s->g, n->in[p->rows]), *w = xlm_val_type(s->g, n->in[1 - p->rows]);
   xlm_dim best = 0;
   for (int i = 0; i < x->rank; i++) {
@@ -153,17 +167,28 @@ static xlm_dim join_dim(const stack *s, const group *p) {
   return best;
 }
 
-static void find_groups(stack *s) {
+// Additions that are joined with their products.
+static void find_sums(stack *s) {
+  const xlm_val *products = xlm_residual_products(s->g, s->a);
   for (xlm_node id = 1; id < s->g->n_nodes; id++) {
     const xlm_node_info *n = &s->g->nodes[id];
-    int rows = rows_of(s, n);
+    bool adds = xlm_op_facts_of(n->op)->terms[0] != 0;
+    for (int i = 0; adds && i < n->n_in; i++) s->added[n->in[i]] = true;
+    if (products[id] && xlm_val_type(s->g, products[id])->dtype == XLM_BF16) s->sum[id] = products[id];
+  }
+}
+
+static void find_groups(stack *s) {
+  find_sums(s);
+  for (xlm_node id = 1; id < s->g->n_nodes; id++) {
+    int rows = rows_of(s, id);
     uint32_t k = 0;
     if (rows < 0) continue;
     while (k < s->n_groups &&
-           !(alike(s, &s->groups[k], n, rows) && !leads_to(s, s->groups[k].member[0], id) &&
+           !(alike(s, &s->groups[k], id, rows) && !leads_to(s, s->groups[k].member[0], id) &&
              !leads_to(s, id, s->groups[k].member[0])))
       k++;
-    group alone = {.rows = (int8_t)rows};
+    group alone = {.rows = (int8_t)rows, .sums = s->sum[id] != 0};
     if (k == s->n_groups) {
       XLM_PUSH(s->a, s->groups, s->n_groups, s->cap_groups, alone);
       if (!join_dim(s, &(group){.member = {id}, .n = 1, .rows = (int8_t)rows})) {
@@ -174,14 +199,26 @@ static void find_groups(stack *s) {
     s->groups[k].member[s->groups[k].n++] = id;
     s->of[id] = k + 1;
   }
+  for (uint32_t k = 0; k < s->n_groups; k++)
+    for (int m = 0; s->groups[k].sums && s->groups[k].n > 1 && m < s->groups[k].n; m++)
+      s->in_sum[s->sum[s->groups[k].member[m]]] = true;
 }
 
 // ---- the new graph
 
-static xlm_val join(stack *s, const group *p, xlm_dim d, xlm_dim to) {
+static xlm_val other_of(const stack *s, xlm_node id) { // what is added to a member's product
+  const xlm_node_info *n = &s->g->nodes[id];
+  return n->in[n->in[0] == s->sum[id]];
+}
+
+// The members' rows or (others) what is added to their products, along d of each.
+static xlm_val join(stack *s, const group *p, bool others, xlm_dim d, xlm_dim to) {
   joined j = {.n = p->n};
   xlm_dim from[MOST];
-  for (int i = 0; i < p->n; i++) j.of[i] = s->map[s->g->nodes[p->member[i]].in[p->rows]], from[i] = d;
+  for (int i = 0; i < p->n; i++) {
+    j.of[i] = s->map[others ? other_of(s, p->member[i]) : product_of(s, p->member[i])->in[p->rows]];
+    from[i] = d;
+  }
   for (uint32_t k = 0; k < s->n_joins; k++)
     if (s->joins[k].n == j.n && !memcmp(s->joins[k].of, j.of, (size_t)j.n * sizeof *j.of))
       return s->joins[k].value;
@@ -203,7 +240,7 @@ static xlm_attr_list with_dim(stack *s, const xlm_attrs *as, xlm_dim d, xlm_dim 
 }
 
 static void emit_group(stack *s, const group *p) {
-  const xlm_node_info *n = &s->g->nodes[p->member[0]];
+  const xlm_node_info *n = product_of(s, p->member[0]);
   xlm_dim d = join_dim(s, p);
   int64_t size = s->g->dims[d].size;
   xlm_dim to = xlm_graph_dim(s->out, xlm_arena_printf(s->out->arena, "%s.times.%d", s->g->dims[d].name, p->n),
@@ -211,9 +248,10 @@ static void emit_group(stack *s, const group *p) {
   xlm_build_context(&s->b, n);
   s->b.phase = n->phase;
   xlm_val in[2];
-  in[p->rows] = join(s, p, d, to), in[1 - p->rows] = s->map[n->in[1 - p->rows]];
+  in[p->rows] = join(s, p, false, d, to), in[1 - p->rows] = s->map[n->in[1 - p->rows]];
   xlm_attr_list l = with_dim(s, &n->attrs, d, to);
   xlm_val all = xlm_emit(&s->b, n->op, in, 2, &l);
+  if (p->sums) all = xlm_op2(&s->b, s->g->nodes[p->member[0]].op, all, join(s, p, true, d, to));
   for (int i = 0; i < p->n; i++) {
     xlm_val out = s->g->nodes[p->member[i]].out;
     s->map[out] = xlm_slice_to(&s->b, all, to, i * size, d);
@@ -225,7 +263,7 @@ static void emit_one(stack *s, xlm_node id) {
   const group *p = s->of[id] ? &s->groups[s->of[id] - 1] : NULL;
   if (p && p->n > 1)
     emit_group(s, p);
-  else
+  else if (!s->in_sum[s->g->nodes[id].out]) // else its addition emits it
     xlm_copy_node(s->out, s->g, id, s->map, s->map);
   for (int i = 0; i < (p ? p->n : 1); i++) s->emitted[p ? p->member[i] : id] = 2;
 }
@@ -261,6 +299,9 @@ xlm_graph *xlm_pass_stack_products(const xlm_graph *g, xlm_arena *a) {
              .out = xlm_graph_like(g),
              .a = a,
              .weights = XLM_NEW_N(a, bool, g->n_values),
+             .added = XLM_NEW_N(a, bool, g->n_values),
+             .sum = XLM_NEW_N(a, xlm_val, g->n_nodes),
+             .in_sum = XLM_NEW_N(a, bool, g->n_values),
              .before = XLM_NEW_N(a, edges, g->n_nodes),
              .of = XLM_NEW_N(a, uint32_t, g->n_nodes),
              .mark = XLM_NEW_N(a, uint32_t, g->n_nodes),

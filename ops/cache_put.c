@@ -14,19 +14,23 @@ static xlm_dim only_past(const xlm_type *cache, const xlm_type *x, xlm_dim seq) 
   return 0;
 }
 
+bool cache_check(xlm_infer *x, int cache, const xlm_type *rows, xlm_dim seq, xlm_dim *past) {
+  const xlm_type *c = xlm_infer_type(x, cache);
+  *past = only_past(c, rows, seq);
+  bool same = *past && c->dtype == rows->dtype;
+  for (int i = 0; i < rows->rank && same; i++)
+    same = c->dim[i] == (rows->dim[i] == seq ? *past : rows->dim[i]);
+  return same ||
+         xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, cache,
+                        "the cache %s is not as its rows %s with another dimension in the place of `%s`",
+                        xlm_infer_dims_text(x, c), xlm_infer_dims_text(x, rows), shape_name(x, seq));
+}
+
 bool cache_infer(xlm_infer *x, int cache, int like) {
-  const xlm_type *c = xlm_infer_type(x, cache), *t = xlm_infer_type(x, like);
-  xlm_dim seq;
+  xlm_dim seq, past;
   if (!shape_single(x, XLM_A_seq) || !xlm_infer_dim_attr(x, XLM_A_seq, like, "seq", false, &seq) ||
-      !shape_not_packed(x, like, seq))
+      !shape_not_packed(x, like, seq) || !cache_check(x, cache, xlm_infer_type(x, like), seq, &past))
     return false;
-  xlm_dim past = only_past(c, t, seq);
-  bool same = past && c->dtype == t->dtype;
-  for (int i = 0; i < t->rank && same; i++) same = c->dim[i] == (t->dim[i] == seq ? past : t->dim[i]);
-  if (!same)
-    return xlm_infer_fail(x, XLM_FAULT_DIM_MISMATCH, cache,
-                          "the cache %s is not as its rows %s with another dimension in the place of `%s`",
-                          xlm_infer_dims_text(x, c), xlm_infer_dims_text(x, t), shape_name(x, seq));
   xlm_infer_set_dims(x, XLM_A_seq, &seq, 1);
   xlm_infer_set_dims(x, XLM_A_past, &past, 1);
   return true;

@@ -70,21 +70,7 @@ xlm_val cut_neighbour(const xlm_cut *x, xlm_val v, bool after) {
   return of_neighbour(x, of_members(x, v), after);
 }
 
-// Decoding: the state before the chunk, of which the next value is set.
-static xlm_val state_before(const xlm_cut *x, xlm_val total, xlm_val factor) {
-  xlm_dim one = cut_member(x);
-  xlm_build *b = x->b;
-  total = xlm_sum_over(b, total, &one, 1);
-  xlm_val state = xlm_chunk_state(x->chunk, xlm_val_type(b->g, total));
-  xlm_val before = xlm_chunk_only_begun(x->chunk->all, state), kept = before;
-  if (factor) kept = xlm_op2(b, XLM_OP_MUL, before, xlm_sum_over(b, factor, &one, 1));
-  xlm_type like = *xlm_val_type(b->g, state);
-  xlm_chunk_set_next(x->chunk, state, xlm_order_to(b, xlm_op2(b, XLM_OP_ADD, kept, total), &like));
-  return before;
-}
-
 xlm_val cut_carried(const xlm_cut *x, xlm_val total, xlm_val factor, bool after) {
-  if (x->chunk) return state_before(x, total, factor);
   xlm_val all = of_members(x, total);
   xlm_val in[] = {factor ? of_members(x, factor) : 0, all};
   return of_neighbour(x,
@@ -130,29 +116,10 @@ xlm_reach cut_reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
   return (xlm_reach){.along = XLM_ALONG_BACK};
 }
 
-void cut_chunk(xlm_chunk *c, void (*cut)(const xlm_cut *), const cut_idle *idle, int n) {
-  const xlm_node_info *node = xlm_chunk_node(c);
-  xlm_val *in = XLM_NEW_N(c->all->arena, xlm_val, c->n_in);
-  int64_t *size = XLM_NEW_N(c->all->arena, int64_t, 1);
-  xlm_dim seq[XLM_MAX_RANK];
-  xlm_attr_dims(&node->attrs, XLM_A_seq, seq);
-  if (!c->all->sequence[seq[0]]) {
-    xlm_chunk_emit(c, node->op, c->in, c->n_in, &c->attrs);
-    return;
-  }
-  for (int i = 0; i < c->n_in; i++) in[i] = c->in[i];
-  for (int k = 0; k < n; k++)
-    if (idle[k].operand < c->n_in)
-      in[idle[k].operand] = xlm_chunk_only_valid(c->all, in[idle[k].operand], idle[k].value);
-  *size = c->b->g->dims[c->all->chunk].size;
+xlm_dim cut_chunk_along(const xlm_chunk *c) {
+  xlm_dim seq[XLM_MAX_RANK] = {0}, here[XLM_MAX_RANK] = {0};
   xlm_attrs as = xlm_attr_freeze(&c->attrs);
-  cut(&(xlm_cut){.b = c->b,
-                 .in = in,
-                 .n_in = c->n_in,
-                 .attrs = &as,
-                 .full = *size,
-                 .sizes = {1, size},
-                 .group = "past",
-                 .chunk = c,
-                 .out = c->out});
+  xlm_attr_dims(&xlm_chunk_node(c)->attrs, XLM_A_seq, seq);
+  xlm_attr_dims(&as, XLM_A_seq, here);
+  return c->all->sequence[seq[0]] ? here[0] : 0;
 }

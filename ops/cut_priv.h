@@ -7,15 +7,10 @@
 #include "compiler/ir/chunk.h"
 #include "ops/shape_priv.h"
 
-// Decoding is the same with the places before the chunk as the pieces before this one: what they leave is a
-// state.
-typedef struct cut_idle { // an operand's number, with which a row changes no state
-  int operand;
-  double value;
-} cut_idle;
-void cut_chunk(xlm_chunk *c, void (*cut)(const xlm_cut *), const cut_idle *idle, int n);
 // Along the attribute `seq`: back, or ahead with `reverse`.
 xlm_reach cut_reach(const xlm_graph *g, xlm_node n, const bool *sequence);
+// Decoding: the dimension of the chunk's places that the node goes along; 0: it goes along another one.
+xlm_dim cut_chunk_along(const xlm_chunk *c);
 
 xlm_dim cut_along(const xlm_cut *x); // the dimension of this piece
 // A dimension with an element per member, and its piece here, of one element.

@@ -37,7 +37,8 @@
 //
 // Dimensions by name: q and k have the same; v has all of them but the keys' vector, and may have more: heads
 // that share queries and keys, and one value vector. dq and dk are sums over the heads.
-#include "ops/cut_priv.h"
+#include "ops/linear_attend_priv.h"
+#include "runtime/plan/chunks.h"
 
 enum { Q, K, V, DECAY, DOUT = 3, DECAY_BWD };
 
@@ -207,10 +208,6 @@ static void cut(const xlm_cut *x) {
   x->out[0] = cut_add(x->b, y, times_values(&p, product(&p, queries, before, &p.feature, 1), p.from_start));
 }
 
-static void chunk(xlm_chunk *c) {
-  cut_chunk(c, cut, (cut_idle[]){{K, 0}, {DECAY, 0}}, 2);
-}
-
 // What paths from before the piece, to after it, and through all of it add to the gradient of log_decay;
 // entered, left: of each position.
 static xlm_val through(const piece *p, xlm_val entered, xlm_val left, xlm_val before, xlm_val after) {
@@ -276,12 +273,10 @@ static int64_t heads_of(const xlm_graph *g, const xlm_node_info *info) { // that
 }
 
 // Multiply-adds of products: `states` times a position with a state, `pairs` times a pair of positions of one
-// chunk with a value vector, `scores` of them with a key. A chunk has 64 positions (kernels may choose
-// others); of its pairs half count. Heads that share queries and keys share their scores, but not with decays
-// per channel.
+// chunk with a value vector, `scores` of them with a key. Of the pairs of a chunk half count. Heads that
+// share queries and keys share their scores, but not with decays per channel.
 static void cost_of(const xlm_graph *g, xlm_node n, int decay, double states, double pairs, double scores,
                     xlm_cost *out) {
-  enum { CHUNK = 64 };
   const xlm_node_info *info = xlm_node_at(g, n);
   xlm_dim feature[XLM_MAX_RANK];
   xlm_attr_dims(&info->attrs, XLM_A_feature, feature);
@@ -289,8 +284,8 @@ static void cost_of(const xlm_graph *g, xlm_node n, int decay, double states, do
   double keys = (double)xlm_type_elements(xlm_val_type(g, info->in[K]), g->dims);
   if (decay < info->n_in && xlm_type_find(xlm_val_type(g, info->in[decay]), feature[0]) >= 0)
     keys *= (double)heads_of(g, info);
-  out->flops = 2 * (states * values * (double)g->dims[feature[0]].size + pairs * values * CHUNK / 2 +
-                    scores * keys * CHUNK / 2);
+  out->flops = 2 * (states * values * (double)g->dims[feature[0]].size +
+                    pairs * values * XLM_LINEAR_CHUNK / 2 + scores * keys * XLM_LINEAR_CHUNK / 2);
 }
 
 static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
@@ -329,8 +324,8 @@ const xlm_op xlm_op_linear_attend = {
     .infer = infer,
     .cut = cut,
     .cut_along = XLM_A_seq,
-    .reach = cut_reach,
-    .chunk = chunk,
+    .reach = linear_attend_reach,
+    .chunk = linear_attend_chunk,
     .grad = grad,
     .cost = cost,
     .doc =

@@ -5,18 +5,23 @@
 //
 //   g[t]  = dh[t] + a[t+1] g[t+1]     a scan from the other end
 //   db[t] = g[t],  da[t] = g[t] h[t-1]
+//
+// Decoding (scan_from) keeps the state of the last place.
+#include "ops/cache_priv.h"
 #include "ops/cut_priv.h"
 
-enum { A, B };
+enum { A, B, PAST = 0, FROM_A, FROM_B, START };
 
-static bool infer(xlm_infer *x) {
+static bool infer_of(xlm_infer *x, int factors, int terms) {
   xlm_dim seq;
-  const xlm_type *a = xlm_infer_type(x, A), *b = xlm_infer_type(x, B);
-  if (!xlm_infer_is_float(x, A) || !xlm_infer_is_float(x, B) || !shape_single(x, XLM_A_seq)) return false;
-  if (!xlm_infer_dim_attr(x, XLM_A_seq, B, "seq", false, &seq) || !shape_not_packed(x, B, seq)) return false;
+  const xlm_type *a = xlm_infer_type(x, factors), *b = xlm_infer_type(x, terms);
+  if (!xlm_infer_is_float(x, factors) || !xlm_infer_is_float(x, terms) || !shape_single(x, XLM_A_seq))
+    return false;
+  if (!xlm_infer_dim_attr(x, XLM_A_seq, terms, "seq", false, &seq) || !shape_not_packed(x, terms, seq))
+    return false;
   xlm_type extra = shape_minus(a, b);
   if (extra.rank) {
-    xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, A,
+    xlm_infer_fail(x, XLM_FAULT_EXTRA_DIM, factors,
                    "the factors %s have dimension `%s`, which the terms %s lack: each term has one state",
                    xlm_infer_dims_text(x, a), shape_name(x, extra.dim[0]), xlm_infer_dims_text(x, b));
     return xlm_infer_help(
@@ -25,6 +30,19 @@ static bool infer(xlm_infer *x) {
   x->out[0] = *b;
   if (a->dtype != b->dtype) x->out[0].dtype = XLM_F32;
   return true;
+}
+
+static bool infer(xlm_infer *x) {
+  return infer_of(x, A, B);
+}
+
+static bool infer_from(xlm_infer *x) {
+  xlm_dim past;
+  if (!infer_of(x, FROM_A, FROM_B)) return false;
+  x->out[0].dtype = shape_wide(x->out[0].dtype);
+  if (!cache_check(x, PAST, &x->out[0], shape_attr_dim(x, XLM_A_seq), &past)) return false;
+  xlm_infer_set_dims(x, XLM_A_past, &past, 1);
+  return cache_infer_places(x, START, FROM_B, "the places");
 }
 
 // x, one place later (by 1) or earlier (by -1).
@@ -80,11 +98,24 @@ static void cut(const xlm_cut *x) {
 }
 
 static void chunk(xlm_chunk *c) {
-  cut_chunk(c, cut, (cut_idle[]){{A, 1}, {B, 0}}, 2);
+  xlm_dim seq = cut_chunk_along(c);
+  if (!seq) {
+    xlm_chunk_emit(c, XLM_OP_SCAN, c->in, c->n_in, &c->attrs);
+    return;
+  }
+  xlm_val b = xlm_chunk_rows(c->all, c->in[B], seq);
+  xlm_dtype result = xlm_val_type(c->all->g, xlm_chunk_node(c)->out)->dtype;
+  xlm_type rows = *xlm_val_type(c->b->g, b);
+  rows.dtype = shape_wide(result);
+  xlm_val past = xlm_chunk_ring(c->all, c->node, NULL, &rows, seq, 1);
+  xlm_chunk_emit(c, XLM_OP_SCAN_FROM, (xlm_val[]){past, c->in[A], b, c->all->start}, 4, &c->attrs);
+  if (c->wrong) return;
+  xlm_chunk_store(c->all, past, c->out[0], seq);
+  c->out[0] = xlm_cast_to(c->b, c->out[0], result);
 }
 
-static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) {
-  out->flops = 2 * (double)xlm_type_elements(xlm_val_type(g, xlm_node_at(g, n)->in[B]), g->dims);
+static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) { // the terms are like the result
+  out->flops = 2 * (double)xlm_type_elements(xlm_val_type(g, xlm_node_at(g, n)->out), g->dims);
 }
 
 static const xlm_param params[] = {{"a", XLM_P_TENSOR, 0, true},
@@ -121,4 +152,23 @@ const xlm_op xlm_op_scan = {
         "are matrices: "
         "`linear_attend`. Where the sequence is split over "
         "ranks, they exchange their last states.",
+};
+
+const xlm_op xlm_op_scan_from = {
+    .name = "scan_from",
+    .facts = {.mixes = XLM_KEY(seq) | XLM_KEY(past)},
+    .flags = XLM_OPF_INTERNAL,
+    .min_in = 4,
+    .max_in = 4,
+    .n_out = 1,
+    XLM_TAKES({XLM_A_seq, XLM_IN(2), 1, 1}, {XLM_A_past, XLM_IN(0), 1, 1}),
+    .layout = "[* past], [* seq], [* seq], [*] -> [* seq] | seq: whole, past: whole",
+    .infer = infer_from,
+    .no_grad = "decoding is not differentiated",
+    .cost = cost,
+    .doc = "`scan_from(past, a, b, start)`: `scan` of some places, b[.., seq, ..] being those from place "
+           "`start` "
+           "on, for every sequence. `past` is a cache of its results (`cache_put`), of which the last one is "
+           "the "
+           "state; where a sequence begins it is 0. The result is f32, whatever the operands.",
 };

@@ -47,39 +47,29 @@ static xlm_val in_order(xlm_chunks *all, xlm_val v) { // [batch, chunk]
   return xlm_order_to(&all->b, v, &like);
 }
 
-// These belong to no node of the model, also where one is the first that needs them.
-static xlm_val of_places(xlm_chunks *all, xlm_op_id op, xlm_val with, bool first) {
+// They belong to no node of the model, also where one is the first that needs them.
+xlm_val xlm_chunk_positions(xlm_chunks *all) {
+  if (all->positions) return all->positions;
   xlm_build b = all->b;
   all->b = xlm_build_new(b.g);
-  xlm_val i = indices(&all->b, all->chunk), in[] = {first ? with : i, first ? i : with};
-  xlm_val v = in_order(all, xlm_emit(&all->b, op, in, 2, NULL));
+  xlm_val places = xlm_op2(&all->b, XLM_OP_ADD, all->start, indices(&all->b, all->chunk));
+  all->positions = in_order(all, places);
   all->b = b;
-  return v;
-}
-
-xlm_val xlm_chunk_positions(xlm_chunks *all) {
-  if (!all->positions) all->positions = of_places(all, XLM_OP_ADD, all->start, true);
   return all->positions;
 }
 
-xlm_val xlm_chunk_valid(xlm_chunks *all) {
-  if (!all->valid) all->valid = of_places(all, XLM_OP_LT, all->count, false);
-  return all->valid;
-}
-
-xlm_val xlm_chunk_only_valid(xlm_chunks *all, xlm_val v, double otherwise) {
+xlm_val xlm_chunk_rows(xlm_chunks *all, xlm_val v, xlm_dim d) {
   xlm_build *b = &all->b;
-  xlm_dtype dtype = xlm_val_type(b->g, v)->dtype;
-  xlm_val valid = xlm_chunk_valid(all), other = xlm_scalar(b, otherwise);
-  return xlm_cast_to(b, xlm_op3(b, XLM_OP_WHERE, valid, v, other), dtype);
-}
-
-xlm_val xlm_chunk_only_begun(xlm_chunks *all, xlm_val v) {
-  xlm_build *b = &all->b;
-  xlm_type type = *xlm_val_type(b->g, v);
-  xlm_val begun = xlm_op2(b, XLM_OP_LT, xlm_scalar(b, 0), all->start);
-  xlm_val kept = xlm_cast_to(b, xlm_op3(b, XLM_OP_WHERE, begun, v, xlm_scalar(b, 0)), type.dtype);
-  return xlm_order_to(b, kept, &type);
+  xlm_type t = *xlm_val_type(b->g, v), like = {.dtype = t.dtype};
+  int batch = xlm_type_find(&t, all->batch);
+  if (batch >= 0 && batch < xlm_type_find(&t, d)) return v;
+  like.dim[like.rank++] = all->batch;
+  for (int i = 0; i < t.rank; i++)
+    if (t.dim[i] != all->batch) like.dim[like.rank++] = t.dim[i];
+  if (batch >= 0) return xlm_order_to(b, v, &like);
+  xlm_attr_list l = xlm_attr_list_new(b->g->arena); // the same for all sequences
+  xlm_attr_put_dims(&l, XLM_A_dims, like.dim, like.rank);
+  return xlm_emit(b, XLM_OP_BROADCAST, &v, 1, &l);
 }
 
 xlm_dim xlm_chunk_dim(xlm_chunks *all, xlm_dim d, int64_t size) {
@@ -114,12 +104,38 @@ xlm_dim xlm_chunk_past(const xlm_chunk *c, int i) {
   return cache->dim[xlm_type_find(rows, c->all->chunk)];
 }
 
-xlm_val xlm_chunk_state(xlm_chunk *c, const xlm_type *like) {
-  return xlm_build_state(c->b, xlm_chunk_name(c->all, c->node, NULL), XLM_ROLE_CACHE, like, NULL);
+xlm_val xlm_chunk_state(xlm_chunks *all, xlm_node n, const char *what, const xlm_type *type) {
+  xlm_attr_list l = xlm_attr_list_new(all->b.g->arena);
+  const char *name = xlm_chunk_name(all, n, what);
+  xlm_attr_put_text(&l, XLM_A_name, name);
+  xlm_attr_put_enum(&l, XLM_A_role, XLM_ROLE_CACHE);
+  xlm_attr_put_init(&l, XLM_A_init, XLM_INIT_ZEROS, 0, 0);
+  xlm_attr_put_enum(&l, XLM_A_dtype, type->dtype);
+  xlm_attr_put_dims(&l, XLM_A_dims, type->dim, type->rank);
+  xlm_val state = xlm_emit(&all->b, XLM_OP_STATE, NULL, 0, &l);
+  xlm_val_at(all->b.g, state)->name = name;
+  return state;
 }
 
-void xlm_chunk_set_next(xlm_chunk *c, xlm_val state, xlm_val value) {
-  xlm_chunk_next *n = XLM_NEW(c->all->arena, xlm_chunk_next);
-  *n = (xlm_chunk_next){state, value, c->all->nexts};
-  c->all->nexts = n;
+static xlm_dim ring_dim(xlm_chunks *all, int64_t places) {
+  xlm_arena *a = all->b.g->arena;
+  const char *name = xlm_arena_printf(a, "past.%lld", (long long)places);
+  for (int i = 2; xlm_graph_dim_find(all->g, name, 0); i++) // of the model
+    name = xlm_arena_printf(a, "past.%lld.%d", (long long)places, i);
+  return xlm_graph_dim(all->b.g, name, places);
+}
+
+xlm_val xlm_chunk_ring(xlm_chunks *all, xlm_node n, const char *what, const xlm_type *rows, xlm_dim d,
+                       int64_t places) {
+  xlm_type t = *rows;
+  t.dim[xlm_type_find(&t, d)] = ring_dim(all, places);
+  return xlm_chunk_state(all, n, what, &t);
+}
+
+void xlm_chunk_store(xlm_chunks *all, xlm_val ring, xlm_val rows, xlm_dim d) {
+  xlm_graph *g = all->b.g;
+  xlm_attr_list l = xlm_attr_list_new(g->arena);
+  xlm_attr_put_dims(&l, XLM_A_seq, &d, 1);
+  xlm_val in[] = {ring, rows, all->start, all->count};
+  xlm_graph_update(g, ring, xlm_emit(&all->b, XLM_OP_CACHE_PUT, in, 4, &l));
 }

@@ -8,11 +8,6 @@
 
 #include "compiler/ir/op.h"
 
-typedef struct xlm_chunk_next { // the value of a state after the chunk
-  xlm_val state, value;
-  struct xlm_chunk_next *next;
-} xlm_chunk_next;
-
 typedef struct xlm_chunks { // what is common to all nodes
   const xlm_graph *g;       // the model's
   xlm_build b;              // of the graph of a chunk, whose first dimensions are those of g
@@ -21,8 +16,7 @@ typedef struct xlm_chunks { // what is common to all nodes
   const bool *sequence;      // [g's dims]: see xlm_op.reach
   xlm_dim *dim;              // [g's dims]: what a dimension derived from the sequence is here; 0: nothing yet
   xlm_val start, count;      // i32 [batch]
-  xlm_val positions, valid;  // i32 [batch, chunk]: the places; 1 or 0: is the row valid; 0: not needed yet
-  xlm_chunk_next *nexts;     // of states, assigned after the node
+  xlm_val positions;         // i32 [batch, chunk]: the places; 0: not needed yet
 } xlm_chunks;
 
 typedef struct xlm_chunk { // one node
@@ -42,21 +36,21 @@ typedef struct xlm_chunk { // one node
 const xlm_node_info *xlm_chunk_node(const xlm_chunk *c);
 // The operation `op` on c's operands with attributes l; sets `out`, or `wrong`.
 void xlm_chunk_emit(xlm_chunk *c, xlm_op_id op, const xlm_val *in, int n_in, const xlm_attr_list *l);
-// i32 [batch, chunk]: the place of each row; 1 where it is valid, else 0.
-xlm_val xlm_chunk_positions(xlm_chunks *all);
-xlm_val xlm_chunk_valid(xlm_chunks *all);
-// v where the row is valid, else the number.
-xlm_val xlm_chunk_only_valid(xlm_chunks *all, xlm_val v, double otherwise);
-// v where the sequence has begun before the chunk, else 0: what a state says of it. An earlier sequence may have
-// left another value.
-xlm_val xlm_chunk_only_begun(xlm_chunks *all, xlm_val v);
+xlm_val xlm_chunk_positions(xlm_chunks *all); // i32 [batch, chunk]: the place of each row
+// v with the batch before the dimension d of its places, as caches have it.
+xlm_val xlm_chunk_rows(xlm_chunks *all, xlm_val v, xlm_dim d);
 // What dimension d of the model is here, `size` elements: made at first use.
 xlm_dim xlm_chunk_dim(xlm_chunks *all, xlm_dim d, int64_t size);
 // The dimension of operand i's cache that numbers places.
 xlm_dim xlm_chunk_past(const xlm_chunk *c, int i);
-// A state of this type that begins at zero, and its value after the chunk.
-xlm_val xlm_chunk_state(xlm_chunk *c, const xlm_type *like);
-void xlm_chunk_set_next(xlm_chunk *c, xlm_val state, xlm_val value);
+// What node n keeps, a state of this type that begins at zero; `what`: see xlm_chunk_name. A rule that
+// updates it itself says so with xlm_graph_update.
+xlm_val xlm_chunk_state(xlm_chunks *all, xlm_node n, const char *what, const xlm_type *type);
+// A ring (ops/cache_put.c) of the last `places` rows, which are of this type and numbered by dimension d; and
+// the chunk's valid rows stored in it, after its last reader.
+xlm_val xlm_chunk_ring(xlm_chunks *all, xlm_node n, const char *what, const xlm_type *rows, xlm_dim d,
+                       int64_t places);
+void xlm_chunk_store(xlm_chunks *all, xlm_val ring, xlm_val rows, xlm_dim d);
 // A new name of a state, "cache/SCOPE.WHAT", for what node n keeps; `what`: NULL: the operation's name.
 const char *xlm_chunk_name(const xlm_chunks *all, xlm_node n, const char *what);
 

@@ -145,8 +145,6 @@ typedef struct xlm_cut {
   xlm_ints sizes;         // of all members' pieces, in the order of the members and of the dimension
   const char *group;      // a name for the group, by its axes: "cp.tp"
   int64_t member;         // this rank's place in it
-  struct xlm_chunk
-      *chunk; // decoding: the piece is a chunk, and those before it are what came before; else NULL
   xlm_val *out;           // set by the rule: a value for each result
 } xlm_cut;
 
@@ -213,8 +211,8 @@ typedef struct xlm_op {
   const char *no_grad;
   void (*cost)(const xlm_graph *, xlm_node,
                xlm_cost *); // NULL: bytes of operands and results, no FLOPs
-  // What a node computes beyond what its model's sizes say, for other tools: an object of config.json, under the name
-  // `published_as`; NULL: as usual; "": only the model's config section can say it.
+  // What a node computes beyond what its model's sizes say, for other tools: an object of config.json, under
+  // the name `published_as`; NULL: as usual; "": only the model's config section can say it.
   const char *(*published)(const xlm_graph *, xlm_node, xlm_arena *);
   const char *published_as;
   const char *doc; // a paragraph: formula, conventions; markdown

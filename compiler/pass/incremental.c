@@ -15,57 +15,13 @@
 
 // ---- caches
 
-static xlm_dim ring_dim(xlm_step *s, int64_t places) {
-  const char *name = xlm_arena_printf(s->out->arena, "past.%lld", (long long)places);
-  for (int i = 2; xlm_graph_dim_find(s->g, name, 0); i++) // of the model
-    name = xlm_arena_printf(s->out->arena, "past.%lld.%d", (long long)places, i);
-  return xlm_graph_dim(s->out, name, places);
-}
-
-// The chunk's rows with the batch before the sequence.
-static xlm_val rows_of(xlm_step *s, xlm_val v) {
-  xlm_build *b = &s->all.b;
-  xlm_type t = *xlm_val_type(s->out, v), like = {.dtype = t.dtype};
-  int batch = xlm_type_find(&t, s->all.batch), chunk = xlm_type_find(&t, s->all.chunk);
-  if (batch >= 0 && batch < chunk) return v;
-  like.dim[like.rank++] = s->all.batch;
-  for (int i = 0; i < t.rank; i++)
-    if (t.dim[i] != s->all.batch) like.dim[like.rank++] = t.dim[i];
-  if (batch >= 0) return xlm_order_to(b, v, &like);
-  xlm_attr_list l = xlm_attr_list_new(s->out->arena); // the same for all sequences
-  xlm_attr_put_dims(&l, XLM_A_dims, like.dim, like.rank);
-  return xlm_emit(b, XLM_OP_BROADCAST, &v, 1, &l);
-}
-
 // For operand i of node `reader`, the first that reads v of earlier places.
 static void make_cache(xlm_step *s, xlm_val v, xlm_node reader, int i) {
   xlm_cached *c = &s->caches[v];
-  xlm_build *b = &s->all.b;
-  c->x = rows_of(s, s->map[v]);
+  const char *what = xlm_step_operand_name(&s->g->nodes[reader], i);
+  c->x = xlm_chunk_rows(&s->all, s->map[v], s->all.chunk);
   xlm_type t = *xlm_val_type(s->out, c->x);
-  t.dim[xlm_type_find(&t, s->all.chunk)] = ring_dim(s, c->places);
-  xlm_attr_list l = xlm_attr_list_new(s->out->arena);
-  const char *name = xlm_chunk_name(&s->all, reader, xlm_step_operand_name(&s->g->nodes[reader], i));
-  xlm_attr_put_text(&l, XLM_A_name, name);
-  xlm_attr_put_enum(&l, XLM_A_role, XLM_ROLE_CACHE);
-  xlm_attr_put_init(&l, XLM_A_init, XLM_INIT_ZEROS, 0, 0);
-  xlm_attr_put_enum(&l, XLM_A_dtype, t.dtype);
-  xlm_attr_put_dims(&l, XLM_A_dims, t.dim, t.rank);
-  c->cache = xlm_emit(b, XLM_OP_STATE, NULL, 0, &l);
-  xlm_val_at(s->out, c->cache)->name = name;
-}
-
-static void store(xlm_step *s, xlm_cached *c) {
-  xlm_attr_list l = xlm_attr_list_new(s->out->arena);
-  xlm_attr_put_dims(&l, XLM_A_seq, &s->all.chunk, 1);
-  xlm_val in[] = {c->cache, c->x, s->all.start, s->all.count};
-  xlm_graph_update(s->out, c->cache, xlm_emit(&s->all.b, XLM_OP_CACHE_PUT, in, 4, &l));
-}
-
-static void assign_states(xlm_step *s) {
-  for (xlm_chunk_next *n = s->all.nexts; n; n = n->next)
-    xlm_graph_update(s->out, n->state, xlm_op2(&s->all.b, XLM_OP_ASSIGN, n->state, n->value));
-  s->all.nexts = NULL;
+  c->cache = xlm_chunk_ring(&s->all, reader, what, &t, s->all.chunk, c->places);
 }
 
 // ---- operands
@@ -161,7 +117,7 @@ static void release(xlm_step *s, const xlm_node_info *n, const xlm_reach *r) {
   for (int i = 0; r->along == XLM_ALONG_BACK && i < n->n_in; i++) {
     if (!(r->cached >> i & 1)) continue;
     xlm_cached *c = &s->caches[xlm_step_root(s, n->in[i])];
-    if (!--c->readers) store(s, c);
+    if (!--c->readers) xlm_chunk_store(&s->all, c->cache, c->x, s->all.chunk);
   }
 }
 
@@ -196,7 +152,6 @@ static bool emit_node(xlm_step *s, xlm_node id) {
     if (!xlm_val_at(s->out, c.out[i])->name)
       xlm_val_at(s->out, c.out[i])->name = xlm_val_at(s->g, n->out + (xlm_val)i)->name;
   release(s, n, &r);
-  assign_states(s);
   return true;
 }
 

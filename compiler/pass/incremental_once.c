@@ -51,17 +51,8 @@ void xlm_step_make_once(xlm_step *s) {
     xlm_once *o = &s->once[v];
     if (!o->reader) continue;
     const xlm_node_info *reader = &s->g->nodes[o->reader];
-    xlm_attr_list l = xlm_attr_list_new(s->out->arena);
-    const xlm_type *t = xlm_val_type(s->g, v);
-    const char *name = xlm_chunk_name(&s->all, o->reader, xlm_step_operand_name(reader, o->operand));
     xlm_build_context(&s->all.b, reader);
-    xlm_attr_put_text(&l, XLM_A_name, name);
-    xlm_attr_put_enum(&l, XLM_A_role, XLM_ROLE_CACHE);
-    xlm_attr_put_init(&l, XLM_A_init, XLM_INIT_ZEROS, 0, 0);
-    xlm_attr_put_enum(&l, XLM_A_dtype, t->dtype);
-    xlm_attr_put_dims(&l, XLM_A_dims, t->dim, t->rank);
-    o->state = xlm_emit(&s->all.b, XLM_OP_STATE, NULL, 0, &l);
-    xlm_val_at(s->out, o->state)->name = name;
+    o->state = xlm_chunk_state(&s->all, o->reader, xlm_step_operand_name(reader, o->operand), xlm_val_type(s->g, v));
   }
 }
 

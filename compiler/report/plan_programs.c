@@ -37,12 +37,14 @@ typedef struct finder {
   uint32_t n_seen, cap_seen;
 } finder;
 
-// The dimension whose rows are of one token each; 0: there is none, as in the state of a scan.
+// The dimension whose rows are of one token each; 0: there is none, as in a state. What has the last row only
+// is a state, too.
 static xlm_dim ring_of(const xlm_rank_plan *r, uint32_t tensor) {
   xlm_dim ring[XLM_MAX_RANK];
   for (uint32_t i = 0; i < r->n_instrs; i++)
     if (r->instrs[i].n_in && r->instrs[i].in[0] == tensor &&
-        xlm_attr_dims(&r->instrs[i].attrs, XLM_A_past, ring))
+        xlm_attr_dims(&r->instrs[i].attrs, XLM_A_past, ring) &&
+        xlm_type_find(&r->tensors[tensor].type, ring[0]) >= 0 && r->dims[ring[0]].full > 1)
       return ring[0];
   return 0;
 }

@@ -96,4 +96,21 @@ static inline void scan_write(const scan_operand *x, const scan_block *b, int64_
   }
 }
 
+// Decoding: a block's values of the place before the first, which is operand `start` of each column, from the
+// ring of such values, operand `past`; 0 where a sequence begins. place: the first ones; may be NULL.
+static inline void scan_begin(const xlm_call *c, const scan_shape *s, int64_t u, int past, int start,
+                              float *value, int64_t *place) {
+  xlm_dim d = xlm_call_dim(c, XLM_A_past, 0);
+  scan_operand ring = scan_operand_of(c, s, c->in_type[past], c->in[past]);
+  scan_operand starts = scan_operand_of(c, s, c->in_type[start], c->in[start]);
+  scan_block from = scan_block_of(s, &ring, u), at = scan_block_of(s, &starts, u);
+  int64_t step = xlm_call_stride(c, c->in_type[past], d);
+  for (int64_t j = 0; j < from.count; j++) {
+    int64_t first = ((const int32_t *)starts.data)[at.offset[j]];
+    value[j] =
+        first ? vec_read_one(ring.type, ring.data, from.offset[j] + (first - 1) % c->dims[d].size * step) : 0;
+    if (place) place[j] = first;
+  }
+}
+
 #endif

@@ -42,9 +42,8 @@ static inline XLM_HOST_DEVICE int64_t linear_tiles(int64_t n) {
   return (n + LINEAR_TILE - 1) / LINEAR_TILE;
 }
 
-// decay: the operand, if the call has so many.
-static inline linear_shape linear_shape_of(const xlm_call *c, int decay) {
-  const xlm_type *q = c->in_type[0];
+// q: has the dimensions of the queries; decay: the operand, if the call has so many.
+static inline linear_shape linear_shape_like(const xlm_call *c, const xlm_type *q, int decay) {
   xlm_dim over[XLM_MAX_RANK], seq = xlm_call_dim(c, XLM_A_seq, 0),
                               feature = xlm_call_dim(c, XLM_A_feature, 0);
   int n = xlm_attr_dims(&c->instr->attrs, XLM_A_over, over);
@@ -61,6 +60,9 @@ static inline linear_shape linear_shape_of(const xlm_call *c, int decay) {
   s.at_once = enough < s.entries ? enough : s.entries;
   return s;
 }
+static inline linear_shape linear_shape_of(const xlm_call *c, int decay) {
+  return linear_shape_like(c, c->in_type[0], decay);
+}
 
 static inline bool linear_all_by_8(const over_dims *d) {
   for (int i = 0; i < d->n; i++)
@@ -68,8 +70,8 @@ static inline bool linear_all_by_8(const over_dims *d) {
   return true;
 }
 
-static inline linear_view linear_view_of(const xlm_call *c, const xlm_type *t, void *data) {
-  const xlm_type *q = c->in_type[0];
+static inline linear_view linear_view_like(const xlm_call *c, const xlm_type *q, const xlm_type *t,
+                                           void *data) {
   xlm_dim over[XLM_MAX_RANK], seq = xlm_call_dim(c, XLM_A_seq, 0),
                               feature = xlm_call_dim(c, XLM_A_feature, 0);
   int n = xlm_attr_dims(&c->instr->attrs, XLM_A_over, over);
@@ -85,6 +87,9 @@ static inline linear_view linear_view_of(const xlm_call *c, const xlm_type *t, v
   v.packs = v.vector == 1 && v.step % 8 == 0 && c->dims[vector].size % 8 == 0 && linear_all_by_8(&v.entry) &&
             linear_all_by_8(&v.head) && (uintptr_t)data % 16 == 0;
   return v;
+}
+static inline linear_view linear_view_of(const xlm_call *c, const xlm_type *t, void *data) {
+  return linear_view_like(c, c->in_type[0], t, data);
 }
 
 static inline XLM_HOST_DEVICE int64_t linear_decays_each(const linear_shape *s) { // per chunk and head

@@ -4,7 +4,7 @@
 // Operations with a workspace:
 // - products: what cuBLASLt may use (blas.h);
 // - attention: what cuDNN uses (attend_cudnn.h); our own backward: two numbers per query;
-// - linear attention: the states between chunks;
+// - linear attention: the states between chunks, in decoding those after a kept one;
 // - sums in two fixed steps, also those of fused programs: the partial sums;
 // - gradients of tables: token numbers, sorted, and sums of tiles of them;
 // - routing: choices of experts, sorted;
@@ -24,7 +24,8 @@
 
 // ---- products ----
 
-// tensor_core: operands of bf16 that are read in pieces of 16 bytes; simt: f32 arithmetic by single threads, for the rest.
+// tensor_core: operands of bf16 that are read in pieces of 16 bytes; simt: f32 arithmetic by single threads,
+// for the rest.
 static const char *const products[] = {"cublaslt", "tensor_core", "simt", NULL};
 
 static bool product_may(const xlm_call *c, const xlm_target *t, int variant) {
@@ -81,6 +82,13 @@ static size_t linear_attend(const xlm_call *c, const xlm_target *t) { // states 
   (void)t;
   linear_shape s = linear_shape_planned(c);
   return linear_scratch_of(NULL, &s, c->instr->op == XLM_OP_LINEAR_ATTEND_BWD).bytes;
+}
+
+static size_t linear_attend_from(const xlm_call *c,
+                                 const xlm_target *t) { // states that several chunks advance
+  (void)t;
+  bool one = c->dims[xlm_call_dim(c, XLM_A_seq, 0)].size <= 1;
+  return one ? 0 : (size_t)xlm_call_elements(c, c->in_type[0]) * sizeof(float);
 }
 
 // ---- sums in two steps ----
@@ -208,6 +216,7 @@ static const xlm_kernel with_scratch[] = {
      .variants = linear_attends,
      .applicable = linear_attend_may,
      .workspace = linear_attend},
+    {.op = XLM_OP_LINEAR_ATTEND_FROM, .workspace = linear_attend_from},
     {.op = XLM_OP_NORM_SQ, .workspace = norm_sq},
     {.op = XLM_OP_SUM, .workspace = by_parts},
     {.op = XLM_OP_MEAN, .workspace = by_parts},

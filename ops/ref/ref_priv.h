@@ -41,6 +41,13 @@ int64_t ref_walk_index(const ref_walk *w, xlm_dim d); // 0 when d is not in the 
 void ref_walk_set(ref_walk *w, xlm_dim d, int64_t index);
 int64_t ref_at(const xlm_call *c, const xlm_type *t, const ref_walk *w); // element offset in t's storage
 
+// Of operand i, a cache along `past`: the row of this place.
+static inline int64_t ref_at_place(const xlm_call *c, int i, const ref_walk *w, xlm_dim past, int64_t place) {
+  ref_walk x = *w;
+  x.dim[x.n] = past, x.size[x.n] = c->dims[past].size, x.index[x.n++] = place % c->dims[past].size;
+  return ref_at(c, c->in_type[i], &x);
+}
+
 static inline const double *ref_in(const xlm_call *c, int i) {
   return c->in[i];
 }

@@ -1,4 +1,4 @@
-// Cases of decoding: caches, and attention over them.
+// Cases of decoding: caches, attention over them, and recurrences from kept states on.
 #include "tests/ops/run_op.h"
 
 // ---- cache_put, cache_rows
@@ -130,19 +130,154 @@ static void attend_terms(op_test *t) {
                        .mask = "mask[batch, chunk, keys]"});
 }
 
-static const op_case table[] = {
-    {"caches_one", XLM_OP_ATTEND, attend_one, .bf16 = true, .no_grad = true},
-    {"caches_chunk", XLM_OP_ATTEND, attend_chunk, .bf16 = true, .no_grad = true},
-    {"caches_ring", XLM_OP_ATTEND, attend_ring, .no_grad = true},
-    {"caches_values", XLM_OP_ATTEND, attend_values, .no_grad = true},
-    {"caches_terms", XLM_OP_ATTEND, attend_terms, .no_grad = true},
-    {"some", XLM_OP_CACHE_PUT, put_some, .no_grad = true},
-    {"many", XLM_OP_CACHE_PUT, put_many, .no_grad = true},
-    {"large", XLM_OP_CACHE_PUT, put_large, .no_grad = true},
-    {"one", XLM_OP_CACHE_ROWS, rows_one, .no_grad = true},
-    {"far", XLM_OP_CACHE_ROWS, rows_far, .no_grad = true},
-    {"within", XLM_OP_CACHE_ROWS, rows_within, .no_grad = true},
-    {"none", XLM_OP_CACHE_ROWS, rows_none, .no_grad = true},
-    {"large", XLM_OP_CACHE_ROWS, rows_large, .no_grad = true},
+// ---- recurrences
+
+static void scan_from(op_test *t, const char *past, const char *a, const char *b, const int *start) {
+  xlm_val in[4] = {op_fixed(t, past, -1, 1)};
+  in[2] = op_leaf(t, b), in[1] = op_leaf_range(t, a, -0.9, 0.99);
+  in[3] = op_int_data(t, "start[batch]", start);
+  xlm_attr_list l = along(t, "chunk");
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_SCAN_FROM, in, 4, &l));
+}
+
+static void scan_one(op_test *t) {
+  scan_from(t, "h[batch 3, past 1, heads 2, head 70]", "a[heads, head]", "b[batch, chunk 1, heads, head]",
+            (int[]){0, 1, 90});
+}
+static void scan_some(op_test *t) { // a cache of several places
+  scan_from(t, "h[batch 3, past 4, hidden 37]", "a[batch, chunk, hidden]", "b[batch, chunk 9, hidden]",
+            (int[]){5, 0, 63});
+}
+static void scan_rows(op_test *t) {
+  scan_from(t, "h[batch 40, past 1]", "a[chunk]", "b[batch, chunk 7]", (int[40]){0, 3, 9, [39] = 2});
+}
+
+static void cumsum_from(op_test *t, const char *before, const char *run, const char *x, const int *start) {
+  xlm_val in[4] = {op_fixed(t, before, -1, 1)};
+  in[1] = op_fixed(t, run, -1, 1), in[2] = op_leaf(t, x), in[3] = op_int_data(t, "start[batch]", start);
+  xlm_attr_list l = along(t, "chunk");
+  xlm_val y = xlm_emit(&t->b, XLM_OP_CUMSUM_FROM, in, 4, &l);
+  op_out_const(t, y), op_out_const(t, y + 1);
+}
+
+static void cumsum_one(op_test *t) {
+  cumsum_from(t, "s[batch 3, past 1, hidden 70]", "r[batch, past, hidden]", "x[batch, chunk 1, hidden]",
+              (int[]){0, 63, 64});
+}
+static void cumsum_some(op_test *t) { // across the ends of runs
+  cumsum_from(t, "s[batch 4, past 3, hidden 150]", "r[batch, past, hidden]", "x[batch, chunk 130, hidden]",
+              (int[]){0, 1, 64, 127});
+}
+static void cumsum_rows(op_test *t) {
+  cumsum_from(t, "s[batch 5, past 1]", "r[batch, past]", "x[batch, chunk 9]", (int[]){0, 60, 64, 1, 127});
+}
+
+typedef struct recurrence {
+  const char *state, *q, *k, *v, *past_k, *past_v, *decay, *past_decay, *over;
+  int start[3], count[3];
+} recurrence;
+
+static int linear_operands(op_test *t, const recurrence *s, xlm_val *last) {
+  int n = 0;
+  last[n++] = op_leaf(t, s->past_k), last[n++] = op_leaf(t, s->past_v);
+  if (s->decay) last[n++] = op_leaf_range(t, s->decay, -1, 0);
+  if (s->past_decay) last[n++] = op_leaf_range(t, s->past_decay, -1, 0);
+  return n;
+}
+
+static xlm_attr_list linear_attrs(op_test *t, const recurrence *s) {
+  xlm_attr_list l = along(t, "chunk");
+  op_put_dims(t, &l, XLM_A_feature, "state"), op_put_dims(t, &l, XLM_A_over, s->over);
+  return l;
+}
+
+static void linear_from(op_test *t, const recurrence *s) {
+  xlm_val in[9] = {op_state(t, s->state, -1, 1)};
+  in[1] = op_leaf(t, s->q), in[2] = op_leaf(t, s->k), in[3] = op_leaf(t, s->v);
+  in[4] = op_int_data(t, "start[batch]", s->start);
+  int n = 5 + linear_operands(t, s, in + 5);
+  xlm_attr_list l = linear_attrs(t, s);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND_FROM, in, n, &l));
+}
+
+static void linear_put(op_test *t, const recurrence *s) {
+  xlm_val in[9] = {op_state(t, s->state, -1, 1)};
+  (void)op_leaf(t, s->q);
+  in[1] = op_leaf(t, s->k), in[2] = op_leaf(t, s->v);
+  in[3] = op_int_data(t, "start[batch]", s->start), in[4] = op_int_data(t, "count[batch]", s->count);
+  int n = 5 + linear_operands(t, s, in + 5);
+  xlm_attr_list l = linear_attrs(t, s);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND_PUT, in, n, &l));
+}
+
+#define RETENTION(rows)                                                                                      \
+  "s[batch 3, heads 2, state 16, head 32]", "q[batch, chunk " rows ", heads, state]",                        \
+      "k[batch, chunk, heads, state]", "v[batch, chunk, heads, head]", "ck[batch, past 64, heads, state]",   \
+      "cv[batch, past, heads, head]", "g[heads]", NULL, "head"
+// Heads share keys, whose sizes are not whole vectors; caches are of different lengths.
+#define STATE_SPACE(rows)                                                                                    \
+  "s[batch 3, heads 3, state 5, head 7]", "q[batch, chunk " rows ", state]", "k[batch, chunk, state]",       \
+      "v[batch, chunk, heads, head]", "ck[batch, past 64, state]", "cv[batch, long 80, heads, head]",        \
+      "g[batch, chunk, heads]", "cg[batch, past, heads]", "heads head"
+#define CHANNELS(rows)                                                                                       \
+  "s[batch 3, heads 2, state 17, head 8]", "q[batch, chunk " rows ", heads, state]",                         \
+      "k[batch, chunk, heads, state]", "v[batch, chunk, heads, head]", "ck[batch, past 64, heads, state]",   \
+      "cv[batch, past, heads, head]", "g[batch, chunk, heads, state]", "cg[batch, past, heads, state]",      \
+      "head"
+#define PLAIN(rows)                                                                                          \
+  "s[batch 3, state 4, head 3]", "q[batch, chunk " rows ", state]", "k[batch, state, chunk]",                \
+      "v[batch, head, chunk]", "ck[batch, state, past 63]", "cv[batch, head, past]", NULL, NULL, "head"
+
+static const recurrence linear[] = {
+    {RETENTION("1"), {0, 37, 127}, {1, 1, 1}},      {RETENTION("70"), {0, 63, 190}, {70, 1, 2}},
+    {STATE_SPACE("1"), {0, 64, 191}, {1, 0, 1}},    {STATE_SPACE("9"), {60, 3, 127}, {3, 9, 9}},
+    {CHANNELS("1"), {5, 63, 128}, {1, 1, 1}},       {CHANNELS("7"), {58, 0, 122}, {7, 7, 5}},
+    {CHANNELS("140"), {1, 0, 65}, {140, 127, 128}}, {PLAIN("3"), {0, 62, 126}, {3, 2, 1}},
+};
+
+#define LINEAR(i)                                                                                            \
+  static void from_##i(op_test *t) {                                                                         \
+    linear_from(t, &linear[i]);                                                                              \
+  }                                                                                                          \
+  static void put_##i(op_test *t) {                                                                          \
+    linear_put(t, &linear[i]);                                                                               \
+  }
+LINEAR(0)
+LINEAR(1)
+LINEAR(2) LINEAR(3) LINEAR(4) LINEAR(5) LINEAR(6) LINEAR(7)
+
+#define LINEAR_CASES(name, i)                                                                                \
+  {name, XLM_OP_LINEAR_ATTEND_FROM, from_##i, .bf16 = true, .no_grad = true}, {                              \
+    name, XLM_OP_LINEAR_ATTEND_PUT, put_##i, .bf16 = true, .no_grad = true                                   \
+  }
+
+    static const op_case table[] = {
+        {"caches_one", XLM_OP_ATTEND, attend_one, .bf16 = true, .no_grad = true},
+        {"caches_chunk", XLM_OP_ATTEND, attend_chunk, .bf16 = true, .no_grad = true},
+        {"caches_ring", XLM_OP_ATTEND, attend_ring, .no_grad = true},
+        {"caches_values", XLM_OP_ATTEND, attend_values, .no_grad = true},
+        {"caches_terms", XLM_OP_ATTEND, attend_terms, .no_grad = true},
+        {"some", XLM_OP_CACHE_PUT, put_some, .no_grad = true},
+        {"many", XLM_OP_CACHE_PUT, put_many, .no_grad = true},
+        {"large", XLM_OP_CACHE_PUT, put_large, .no_grad = true},
+        {"one", XLM_OP_CACHE_ROWS, rows_one, .no_grad = true},
+        {"far", XLM_OP_CACHE_ROWS, rows_far, .no_grad = true},
+        {"within", XLM_OP_CACHE_ROWS, rows_within, .no_grad = true},
+        {"none", XLM_OP_CACHE_ROWS, rows_none, .no_grad = true},
+        {"large", XLM_OP_CACHE_ROWS, rows_large, .no_grad = true},
+        {"one", XLM_OP_SCAN_FROM, scan_one, .bf16 = true, .no_grad = true},
+        {"some", XLM_OP_SCAN_FROM, scan_some, .bf16 = true, .no_grad = true},
+        {"rows", XLM_OP_SCAN_FROM, scan_rows, .no_grad = true},
+        {"one", XLM_OP_CUMSUM_FROM, cumsum_one, .bf16 = true, .no_grad = true},
+        {"some", XLM_OP_CUMSUM_FROM, cumsum_some, .bf16 = true, .no_grad = true},
+        {"rows", XLM_OP_CUMSUM_FROM, cumsum_rows, .no_grad = true},
+        LINEAR_CASES("retention_one", 0),
+        LINEAR_CASES("retention_many", 1),
+        LINEAR_CASES("state_space_one", 2),
+        LINEAR_CASES("state_space_some", 3),
+        LINEAR_CASES("channels_one", 4),
+        LINEAR_CASES("channels_some", 5),
+        LINEAR_CASES("channels_many", 6),
+        LINEAR_CASES("plain", 7),
 };
 const op_cases cases_decoding = {table, sizeof table / sizeof *table};

@@ -3,8 +3,6 @@
 #ifndef XLM_TESTS_INCREMENTAL_TEXTS_H
 #define XLM_TESTS_INCREMENTAL_TEXTS_H
 
-#include <stdbool.h>
-
 static const char head[] = "model m\n"
                            "dim vocab = 256\n"
                            "dim seq = 32\n"
@@ -35,7 +33,6 @@ static const char tail[] = "\nlogits = h @ embed\n"
 static const struct {
   const char *name, *text;
   int caches;
-  bool recurs;
 } texts[] = {
     // Distances from the beginning; keys under another name.
     {"bias",
@@ -73,7 +70,7 @@ static const struct {
      "scan(keep, shift(k, by "
      "= 2))\n"
      "h = h + y @ wo",
-     7, true},
+     9},
     {"linear",
      "param rate[heads] ~ uniform(0.1, 0.5)\n"
      "dim width = 6\n"
@@ -81,7 +78,7 @@ static const struct {
      "y = linear_attend(q, k, x) * 0.1 + linear_attend(q, k, x, -rate) + linear_attend(q, k, x, "
      "-square(mean(k, over key)))\n"
      "h = h + rename(y, width -> key) @ wo",
-     3, true},
+     6},
     // Places in the text, by number, table and angle; documents of the data; dimensions merged and split
     // again.
     {"places",
@@ -113,7 +110,7 @@ static const struct {
      "which = i32(min(max(cumsum(is, over seq) - 1, 0), 4))\n"
      "h = where(tokens < 40, lookup(rmsnorm(image @ see), which, over patches), h)\n"
      "h = h + attend(h @ wq, h @ wk, h @ wv, causal) @ wo",
-     4},
+     5},
     // Values of several inputs, one of them a number for each sequence, under several names; tokens that the model
     // shifts by itself, also farther than one place.
     {"sources",

@@ -1,5 +1,5 @@
 // Decoding is evaluation: logits of chunks of a text, computed with caches, are those of all of it at once,
-// to the bit but for recurrences. Every sequence of the batch is at its own place, and gets as many tokens as
+// to the bit. Every sequence of the batch is at its own place, and gets as many tokens as
 // chance says. What a model reads besides, such as the source of a translation, is given once per sequence,
 // whatever the others of the batch have.
 #include <math.h>
@@ -266,7 +266,7 @@ static void other_models(void **state) {
     if (caches_of(&m) != texts[i].caches) fail_msg("%s: %d caches", texts[i].name, caches_of(&m));
     close_machine(&m);
     check(source, texts[i].name, XLM_F64, 1e-12, false);
-    check(source, texts[i].name, XLM_F32, texts[i].recurs ? 1e-5 : 0, false);
+    check(source, texts[i].name, XLM_F32, 0, false);
     xlm_arena_free(a);
   }
 }
@@ -285,17 +285,13 @@ static bool is_causal(const char *model) {
   return strcmp(model, "vit") != 0;
 }
 
-static bool recurs(const char *model) {
-  return !strcmp(model, "mamba2") || !strcmp(model, "retnet") || !strcmp(model, "gla");
-}
-
 static void shipped_models(void **state) {
   (void)state;
   for (int i = 0; i < TOY_MODELS; i++) {
     if (!is_causal(toy_models[i])) continue;
     bool late = !strcmp(toy_models[i], "t5");
-    check(NULL, toy_models[i], XLM_F32, recurs(toy_models[i]) ? 1e-5 : 0, late);
-    if (!recurs(toy_models[i])) check(NULL, toy_models[i], XLM_BF16, 0, late);
+    check(NULL, toy_models[i], XLM_F32, 0, late);
+    check(NULL, toy_models[i], XLM_BF16, 0, late);
   }
   check(NULL, "translate", XLM_F32, 0, false);
 }

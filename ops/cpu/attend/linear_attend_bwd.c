@@ -61,13 +61,16 @@ static void decay_chunk(const job *j, const room *r, int64_t entry, int64_t head
   int64_t np = s->np;
   if (!s->channels) {
     linear_decay d = xlm_linear_decay_of(s, &j->decay, entry, head, chunk);
-    xlm_linear_scale(tile, np, ahead ? d.from_start : d.to_end);
+    xlm_linear_scale(tile, np, ahead ? d.from_start : d.to_end, 0, TILE);
     for (int64_t i = 0; i < np * s->pp; i++) next[i] = d.whole * state[i];
     return;
   }
-  xlm_linear_channels_of(&r->decays, s, &j->decay, entry, head, chunk);
+  xlm_linear_channels_of(&r->decays, s, &j->decay, entry, head, chunk, 0, TILE);
   xlm_linear_by(tile, tile, ahead ? r->decays.from : r->decays.to, np);
-  (ahead ? xlm_linear_by_parts_before : xlm_linear_by_parts_after)(tile, &r->decays, np);
+  if (ahead)
+    xlm_linear_by_parts_before(tile, &r->decays, np, 0, TILE);
+  else
+    xlm_linear_by_parts_after(tile, &r->decays, np);
   for (int64_t p = 0; p < s->pp; p++)
     for (int64_t i = 0; i < np; i++) next[p * np + i] = r->decays.all[i] * state[p * np + i];
 }
@@ -130,17 +133,17 @@ static void transpose(float *dst, const float *src, int64_t rows, int64_t column
 
 static void from_before(const job *j, const room *r, const linear_decay *d, const float *state, paths *p) {
   const linear_shape *s = &j->s;
-  xlm_linear_mul(r->dy, s->pp, TILE, s->p, state, r->x, s->np, false, false);
+  xlm_linear_mul(r->dy, s->pp, 0, TILE, s->p, state, r->x, s->np, false, false);
   add_rows(r->dq, r->x, r->q, d->from_start, s->np, p->entered);
 }
 
 static void from_after(const job *j, const room *r, const linear_decay *d, const float *ahead, paths *p) {
   const linear_shape *s = &j->s;
-  xlm_linear_mul(r->v, s->pp, TILE, s->p, ahead, r->x, s->np, false, false);
+  xlm_linear_mul(r->v, s->pp, 0, TILE, s->p, ahead, r->x, s->np, false, false);
   add_rows(r->dk, r->x, r->k, d->to_end, s->np, p->left);
   transpose(r->z, ahead, s->pp, s->np);
-  xlm_linear_mul(r->k, s->np, TILE, s->n, r->z, r->dv, s->pp, false, false);
-  xlm_linear_scale(r->dv, s->pp, d->to_end);
+  xlm_linear_mul(r->k, s->np, 0, TILE, s->n, r->z, r->dv, s->pp, false, false);
+  xlm_linear_scale(r->dv, s->pp, d->to_end, 0, TILE);
 }
 
 static void store_decay(const linear_shape *s, const linear_view *v, int64_t entry, int64_t head,
@@ -148,9 +151,10 @@ static void store_decay(const linear_shape *s, const linear_view *v, int64_t ent
   double later = p->through,
          earlier = 0; // of what ends at t or later, and begins at t or later; what began before t
   int64_t at = over_offset(&v->entry, entry) + over_offset(&v->head, head) + chunk * TILE * v->step;
+  int rows = xlm_linear_rows_of(s, entry, chunk).end;
   double sum[TILE];
   for (int t = TILE - 1; t >= 0; t--) sum[t] = later += p->entered[t] + p->into[t] - p->out_of[t];
-  for (int t = 0; t < linear_rows(s, chunk); t++) {
+  for (int t = 0; t < rows; t++) {
     float dg = (float)(sum[t] + earlier);
     earlier += p->left[t];
     vec_write(v->type, v->data, at + t * v->step, 1, &dg);
@@ -164,7 +168,7 @@ static void values_of_channels(const job *j, const room *r, const float *ahead) 
     memcpy(r->y, r->k_to, (size_t)(TILE * s->np) * sizeof *r->y);
     xlm_linear_by_parts_after(r->y, &r->decays, s->np);
     transpose(r->z, ahead, s->pp, s->np);
-    xlm_linear_mul(r->y, s->np, TILE, s->n, r->z, r->dv, s->pp, false, false);
+    xlm_linear_mul(r->y, s->np, 0, TILE, s->n, r->z, r->dv, s->pp, false, false);
   }
   xlm_linear_mul_t(r->w, TILE, TILE, TILE, r->dy, r->dv, s->pp, ahead, true);
 }
@@ -175,8 +179,8 @@ static void keys_of_channels(const job *j, const room *r, const float *state, co
   const linear_shape *s = &j->s;
   int64_t np = s->np, size = TILE * np;
   for (int64_t i = 0; i < size; i++) r->x[i] = r->y[i] = 0;
-  if (state) xlm_linear_mul(r->dy, s->pp, TILE, s->p, state, r->x, np, false, false);
-  if (ahead) xlm_linear_mul(r->v, s->pp, TILE, s->p, ahead, r->y, np, false, false);
+  if (state) xlm_linear_mul(r->dy, s->pp, 0, TILE, s->p, state, r->x, np, false, false);
+  if (ahead) xlm_linear_mul(r->v, s->pp, 0, TILE, s->p, ahead, r->y, np, false, false);
   xlm_linear_channel_pairs(r->x, r->y, r->q, r->k, r->back, &r->decays, np, r->q_from, r->k_to);
   for (int64_t t = 0; t < TILE; t++)
     for (int64_t i = t * np; i < (t + 1) * np; i++) {
@@ -194,14 +198,14 @@ static void channels_of_chunk(const job *j, const room *r, int64_t slot, int64_t
     next = linear_state(s, j->states, slot, head, chunk + 1);
     ahead = linear_state(s, j->ahead, slot, head, chunk);
   }
-  xlm_linear_channels_of(&r->decays, s, &j->decay, entry, head, chunk);
+  xlm_linear_channels_of(&r->decays, s, &j->decay, entry, head, chunk, 0, TILE);
   xlm_linear_load(r->v, s, &j->v, entry, head, chunk, false);
   xlm_linear_load(r->dy, s, &j->dout, entry, head, chunk, false);
   xlm_attend_transpose(r->vt, r->v, s->pp);
-  xlm_linear_mul(r->dy, s->pp, TILE, s->p, r->vt, r->back, TILE, false, false);
+  xlm_linear_mul(r->dy, s->pp, 0, TILE, s->p, r->vt, r->back, TILE, false, false);
   for (int t = 0; t < TILE; t++)
     for (int i = t + 1; i < TILE; i++) r->back[t * TILE + i] = 0;
-  xlm_linear_channel_weights(r->w, r->q, r->k, &r->decays, s, r->q_from, r->k_to, r->kt);
+  xlm_linear_channel_weights(r->w, r->q, r->k, &r->decays, s, r->q_from, r->k_to, r->kt, 0, TILE);
   values_of_channels(j, r, ahead);
   xlm_linear_store(r->dv, s, &j->dv, entry, head, chunk, false);
   keys_of_channels(j, r, state, ahead);
@@ -220,8 +224,8 @@ static void head_of_chunk(const job *j, const room *r, int64_t slot, int64_t hea
   xlm_linear_load(r->v, s, &j->v, entry, head, chunk, false);
   xlm_linear_load(r->dy, s, &j->dout, entry, head, chunk, false);
   xlm_attend_transpose(r->vt, r->v, s->pp);
-  xlm_linear_mul(r->dy, s->pp, TILE, s->p, r->vt, r->back, TILE, false, false);
-  xlm_linear_weights(r->w, &d);
+  xlm_linear_mul(r->dy, s->pp, 0, TILE, s->p, r->vt, r->back, TILE, false, false);
+  xlm_linear_weights(r->w, &d, 0, TILE);
   pairs(r, &p);
   if (before) from_before(j, r, &d, state, &p);
   if (after) from_after(j, r, &d, ahead, &p);
@@ -233,10 +237,10 @@ static void head_of_chunk(const job *j, const room *r, int64_t slot, int64_t hea
 static void heads_of_chunk(const job *j, const room *r, int64_t slot, int64_t chunk) {
   const linear_shape *s = &j->s;
   xlm_attend_transpose(r->kt, r->k, s->np);
-  xlm_linear_mul(r->q, s->np, TILE, s->n, r->kt, r->scores, TILE, false, false);
+  xlm_linear_mul(r->q, s->np, 0, TILE, s->n, r->kt, r->scores, TILE, false, false);
   for (int i = 0; i < TILE * TILE; i++) r->sums[i] = 0;
   for (int64_t head = 0; head < s->heads; head++) head_of_chunk(j, r, slot, head, chunk);
-  xlm_linear_mul(r->sums, TILE, TILE, TILE, r->k, r->dq, s->np, true, true);
+  xlm_linear_mul(r->sums, TILE, 0, TILE, TILE, r->k, r->dq, s->np, true, true);
   xlm_linear_mul_t(r->sums, TILE, TILE, TILE, r->q, r->dk, s->np, true, true);
 }
 
@@ -271,13 +275,13 @@ static void chunks(void *arg, int worker, int workers) {
 }
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
-  linear_shape s =
-      xlm_linear_shape_of(c, DECAY, xlm_cpu_tiles_of[xlm_cpu_isa_of(xlm_cpu_arch_of(t))].lanes, t->threads);
+  linear_shape s = xlm_linear_shape_of(
+      c, Q, DECAY, xlm_cpu_tiles_of[xlm_cpu_isa_of(xlm_cpu_arch_of(t))].lanes, t->threads);
   return (size_t)(2 * linear_states(&s) + room_floats(&s) * t->threads) * sizeof(float);
 }
 
 static job job_of(const xlm_call *c, int threads) {
-  job j = {.s = xlm_linear_shape_of(c, DECAY, VL, threads), .states = c->workspace};
+  job j = {.s = xlm_linear_shape_of(c, Q, DECAY, VL, threads), .states = c->workspace};
   linear_view *in[] = {&j.q, &j.k, &j.v, &j.dout, &j.decay}, *out[] = {&j.dq, &j.dk, &j.dv, &j.ddecay};
   for (int i = 0; i < c->instr->n_in; i++) *in[i] = xlm_linear_view_of(c, &j.s, c->in_type[i], c->in[i]);
   for (int i = 0; i < c->instr->n_out; i++) *out[i] = xlm_linear_view_of(c, &j.s, c->out_type[i], c->out[i]);

@@ -1,4 +1,6 @@
 // Cases of decoding: caches, attention over them, and recurrences from kept states on.
+#include <string.h>
+
 #include "tests/ops/run_op.h"
 
 // ---- cache_put, cache_rows
@@ -173,7 +175,7 @@ static void cumsum_rows(op_test *t) {
 }
 
 typedef struct recurrence {
-  const char *state, *q, *k, *v, *past_k, *past_v, *decay, *past_decay, *over;
+  const char *name, *state, *q, *k, *v, *past_k, *past_v, *decay, *past_decay, *over;
   int start[3], count[3];
 } recurrence;
 
@@ -189,25 +191,6 @@ static xlm_attr_list linear_attrs(op_test *t, const recurrence *s) {
   xlm_attr_list l = along(t, "chunk");
   op_put_dims(t, &l, XLM_A_feature, "state"), op_put_dims(t, &l, XLM_A_over, s->over);
   return l;
-}
-
-static void linear_from(op_test *t, const recurrence *s) {
-  xlm_val in[9] = {op_state(t, s->state, -1, 1)};
-  in[1] = op_leaf(t, s->q), in[2] = op_leaf(t, s->k), in[3] = op_leaf(t, s->v);
-  in[4] = op_int_data(t, "start[batch]", s->start);
-  int n = 5 + linear_operands(t, s, in + 5);
-  xlm_attr_list l = linear_attrs(t, s);
-  op_out_const(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND_FROM, in, n, &l));
-}
-
-static void linear_put(op_test *t, const recurrence *s) {
-  xlm_val in[9] = {op_state(t, s->state, -1, 1)};
-  (void)op_leaf(t, s->q);
-  in[1] = op_leaf(t, s->k), in[2] = op_leaf(t, s->v);
-  in[3] = op_int_data(t, "start[batch]", s->start), in[4] = op_int_data(t, "count[batch]", s->count);
-  int n = 5 + linear_operands(t, s, in + 5);
-  xlm_attr_list l = linear_attrs(t, s);
-  op_out_const(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND_PUT, in, n, &l));
 }
 
 #define RETENTION(rows)                                                                                      \
@@ -229,55 +212,79 @@ static void linear_put(op_test *t, const recurrence *s) {
       "v[batch, head, chunk]", "ck[batch, state, past 63]", "cv[batch, head, past]", NULL, NULL, "head"
 
 static const recurrence linear[] = {
-    {RETENTION("1"), {0, 37, 127}, {1, 1, 1}},      {RETENTION("70"), {0, 63, 190}, {70, 1, 2}},
-    {STATE_SPACE("1"), {0, 64, 191}, {1, 0, 1}},    {STATE_SPACE("9"), {60, 3, 127}, {3, 9, 9}},
-    {CHANNELS("1"), {5, 63, 128}, {1, 1, 1}},       {CHANNELS("7"), {58, 0, 122}, {7, 7, 5}},
-    {CHANNELS("140"), {1, 0, 65}, {140, 127, 128}}, {PLAIN("3"), {0, 62, 126}, {3, 2, 1}},
+    {"retention_one", RETENTION("1"), {0, 37, 127}, {1, 1, 1}},
+    {"retention_many", RETENTION("70"), {0, 63, 190}, {70, 1, 2}},
+    {"state_space_one", STATE_SPACE("1"), {0, 64, 191}, {1, 0, 1}},
+    {"state_space_some", STATE_SPACE("9"), {60, 3, 127}, {3, 9, 9}},
+    {"channels_one", CHANNELS("1"), {5, 63, 128}, {1, 1, 1}},
+    {"channels_some", CHANNELS("7"), {58, 0, 122}, {7, 7, 5}},
+    {"channels_many", CHANNELS("140"), {1, 0, 65}, {140, 127, 128}},
+    {"plain", PLAIN("3"), {0, 62, 126}, {3, 2, 1}},
 };
 
-#define LINEAR(i)                                                                                            \
-  static void from_##i(op_test *t) {                                                                         \
-    linear_from(t, &linear[i]);                                                                              \
-  }                                                                                                          \
-  static void put_##i(op_test *t) {                                                                          \
-    linear_put(t, &linear[i]);                                                                               \
-  }
-LINEAR(0)
-LINEAR(1)
-LINEAR(2) LINEAR(3) LINEAR(4) LINEAR(5) LINEAR(6) LINEAR(7)
+static const recurrence *recurrence_of(const op_test *t) { // that of the case's name
+  for (size_t i = 0; i < sizeof linear / sizeof *linear; i++)
+    if (!strcmp(linear[i].name, t->the_case->name)) return &linear[i];
+  XLM_ASSERT(false, "no recurrence %s", t->the_case->name);
+  return NULL;
+}
 
-#define LINEAR_CASES(name, i)                                                                                \
-  {name, XLM_OP_LINEAR_ATTEND_FROM, from_##i, .bf16 = true, .no_grad = true}, {                              \
-    name, XLM_OP_LINEAR_ATTEND_PUT, put_##i, .bf16 = true, .no_grad = true                                   \
-  }
+static void linear_from(op_test *t) {
+  const recurrence *s = recurrence_of(t);
+  xlm_val in[9] = {op_state(t, s->state, -1, 1)};
+  in[1] = op_leaf(t, s->q), in[2] = op_leaf(t, s->k), in[3] = op_leaf(t, s->v);
+  in[4] = op_int_data(t, "start[batch]", s->start);
+  int n = 5 + linear_operands(t, s, in + 5);
+  xlm_attr_list l = linear_attrs(t, s);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND_FROM, in, n, &l));
+}
 
-    static const op_case table[] = {
-        {"caches_one", XLM_OP_ATTEND, attend_one, .bf16 = true, .no_grad = true},
-        {"caches_chunk", XLM_OP_ATTEND, attend_chunk, .bf16 = true, .no_grad = true},
-        {"caches_ring", XLM_OP_ATTEND, attend_ring, .no_grad = true},
-        {"caches_values", XLM_OP_ATTEND, attend_values, .no_grad = true},
-        {"caches_terms", XLM_OP_ATTEND, attend_terms, .no_grad = true},
-        {"some", XLM_OP_CACHE_PUT, put_some, .no_grad = true},
-        {"many", XLM_OP_CACHE_PUT, put_many, .no_grad = true},
-        {"large", XLM_OP_CACHE_PUT, put_large, .no_grad = true},
-        {"one", XLM_OP_CACHE_ROWS, rows_one, .no_grad = true},
-        {"far", XLM_OP_CACHE_ROWS, rows_far, .no_grad = true},
-        {"within", XLM_OP_CACHE_ROWS, rows_within, .no_grad = true},
-        {"none", XLM_OP_CACHE_ROWS, rows_none, .no_grad = true},
-        {"large", XLM_OP_CACHE_ROWS, rows_large, .no_grad = true},
-        {"one", XLM_OP_SCAN_FROM, scan_one, .bf16 = true, .no_grad = true},
-        {"some", XLM_OP_SCAN_FROM, scan_some, .bf16 = true, .no_grad = true},
-        {"rows", XLM_OP_SCAN_FROM, scan_rows, .no_grad = true},
-        {"one", XLM_OP_CUMSUM_FROM, cumsum_one, .bf16 = true, .no_grad = true},
-        {"some", XLM_OP_CUMSUM_FROM, cumsum_some, .bf16 = true, .no_grad = true},
-        {"rows", XLM_OP_CUMSUM_FROM, cumsum_rows, .no_grad = true},
-        LINEAR_CASES("retention_one", 0),
-        LINEAR_CASES("retention_many", 1),
-        LINEAR_CASES("state_space_one", 2),
-        LINEAR_CASES("state_space_some", 3),
-        LINEAR_CASES("channels_one", 4),
-        LINEAR_CASES("channels_some", 5),
-        LINEAR_CASES("channels_many", 6),
-        LINEAR_CASES("plain", 7),
+static void linear_put(op_test *t) {
+  const recurrence *s = recurrence_of(t);
+  xlm_val in[9] = {op_state(t, s->state, -1, 1)};
+  (void)op_leaf(t, s->q);
+  in[1] = op_leaf(t, s->k), in[2] = op_leaf(t, s->v);
+  in[3] = op_int_data(t, "start[batch]", s->start), in[4] = op_int_data(t, "count[batch]", s->count);
+  int n = 5 + linear_operands(t, s, in + 5);
+  xlm_attr_list l = linear_attrs(t, s);
+  op_out_const(t, xlm_emit(&t->b, XLM_OP_LINEAR_ATTEND_PUT, in, n, &l));
+}
+
+static const op_case table[] = {
+    {"caches_one", XLM_OP_ATTEND, attend_one, .bf16 = true, .no_grad = true},
+    {"caches_chunk", XLM_OP_ATTEND, attend_chunk, .bf16 = true, .no_grad = true},
+    {"caches_ring", XLM_OP_ATTEND, attend_ring, .no_grad = true},
+    {"caches_values", XLM_OP_ATTEND, attend_values, .no_grad = true},
+    {"caches_terms", XLM_OP_ATTEND, attend_terms, .no_grad = true},
+    {"some", XLM_OP_CACHE_PUT, put_some, .no_grad = true},
+    {"many", XLM_OP_CACHE_PUT, put_many, .no_grad = true},
+    {"large", XLM_OP_CACHE_PUT, put_large, .no_grad = true},
+    {"one", XLM_OP_CACHE_ROWS, rows_one, .no_grad = true},
+    {"far", XLM_OP_CACHE_ROWS, rows_far, .no_grad = true},
+    {"within", XLM_OP_CACHE_ROWS, rows_within, .no_grad = true},
+    {"none", XLM_OP_CACHE_ROWS, rows_none, .no_grad = true},
+    {"large", XLM_OP_CACHE_ROWS, rows_large, .no_grad = true},
+    {"one", XLM_OP_SCAN_FROM, scan_one, .bf16 = true, .no_grad = true},
+    {"some", XLM_OP_SCAN_FROM, scan_some, .bf16 = true, .no_grad = true},
+    {"rows", XLM_OP_SCAN_FROM, scan_rows, .no_grad = true},
+    {"one", XLM_OP_CUMSUM_FROM, cumsum_one, .bf16 = true, .no_grad = true},
+    {"some", XLM_OP_CUMSUM_FROM, cumsum_some, .bf16 = true, .no_grad = true},
+    {"rows", XLM_OP_CUMSUM_FROM, cumsum_rows, .no_grad = true},
+    {"retention_one", XLM_OP_LINEAR_ATTEND_FROM, linear_from, .bf16 = true, .no_grad = true},
+    {"retention_one", XLM_OP_LINEAR_ATTEND_PUT, linear_put, .bf16 = true, .no_grad = true},
+    {"retention_many", XLM_OP_LINEAR_ATTEND_FROM, linear_from, .bf16 = true, .no_grad = true},
+    {"retention_many", XLM_OP_LINEAR_ATTEND_PUT, linear_put, .bf16 = true, .no_grad = true},
+    {"state_space_one", XLM_OP_LINEAR_ATTEND_FROM, linear_from, .bf16 = true, .no_grad = true},
+    {"state_space_one", XLM_OP_LINEAR_ATTEND_PUT, linear_put, .bf16 = true, .no_grad = true},
+    {"state_space_some", XLM_OP_LINEAR_ATTEND_FROM, linear_from, .bf16 = true, .no_grad = true},
+    {"state_space_some", XLM_OP_LINEAR_ATTEND_PUT, linear_put, .bf16 = true, .no_grad = true},
+    {"channels_one", XLM_OP_LINEAR_ATTEND_FROM, linear_from, .bf16 = true, .no_grad = true},
+    {"channels_one", XLM_OP_LINEAR_ATTEND_PUT, linear_put, .bf16 = true, .no_grad = true},
+    {"channels_some", XLM_OP_LINEAR_ATTEND_FROM, linear_from, .bf16 = true, .no_grad = true},
+    {"channels_some", XLM_OP_LINEAR_ATTEND_PUT, linear_put, .bf16 = true, .no_grad = true},
+    {"channels_many", XLM_OP_LINEAR_ATTEND_FROM, linear_from, .bf16 = true, .no_grad = true},
+    {"channels_many", XLM_OP_LINEAR_ATTEND_PUT, linear_put, .bf16 = true, .no_grad = true},
+    {"plain", XLM_OP_LINEAR_ATTEND_FROM, linear_from, .bf16 = true, .no_grad = true},
+    {"plain", XLM_OP_LINEAR_ATTEND_PUT, linear_put, .bf16 = true, .no_grad = true},
 };
 const op_cases cases_decoding = {table, sizeof table / sizeof *table};

@@ -77,6 +77,12 @@ linear_attend_channels.cu|s/key \*= room.whole\[a\]\[i\];//|linear_attend_bwd li
 linear_attend_channels_bwd.cu|/the state is read no more/d|linear_attend_bwd linear_attend_channels_bwd|races|linear_attend_bwd.tiles_channels|race at
 linear_attend_channels_bwd.cu|/D, queries and keys by their decays are there/d|linear_attend_bwd linear_attend_channels_bwd|races|linear_attend_bwd.tiles_channels|race at
 linear_attend_channels_bwd.cu|s/float later = room.through\[c.channel\];/float later = 0;/|linear_attend_bwd linear_attend_channels_bwd|plain|linear_attend_bwd.tiles_channels|expected
+linear_attend_from.cu|/weights and the decayed query are there/d|linear_attend_from|races|linear_attend_from.retention_one|race at
+linear_attend_from.cu|/before the next row's/d|linear_attend_from|races|linear_attend_from.state_space_some|race at
+linear_attend_from.cu|/the keys up to the chunk's end are there/d|linear_attend_from|races|linear_attend_put.channels_some|race at
+linear_attend_from.cu|/they are read no more$/d|linear_attend_from|races|linear_attend_put.channels_some|race at
+linear_attend_from.cu|s/place % x.ring \* x.past.step/0 * x.past.step/|linear_attend_from|plain|linear_attend_from.retention_one|expected
+linear_attend_from.cu|s/tile ? (float \*)a.state.data/h.start ? (float *)a.state.data/|linear_attend_from|plain|linear_attend_from.channels_one|expected
 linear_attend_columns_priv.h|s/bool there = c.row(t) < c.rows \&\& /bool there = /|linear_attend linear_attend_chunks linear_attend_channels|asan|linear_attend.channels|heap-buffer-overflow
 linear_attend_columns_priv.h|s/ \&\& c.channel < c.channels)/)/|linear_attend_bwd linear_attend_channels_bwd linear_attend_channels linear_attend_chunks|asan|linear_attend_bwd.tiles_channels|heap-buffer-overflow
 top_k.cu|s/a.index < b.index/a.index > b.index/|top_k|plain|top_k.ties|expected

@@ -12,13 +12,18 @@ static void decays_of_part(const linear_channels *d, int64_t np, int64_t part, b
   float *from = d->from + part * PART * np, *to = d->to + part * PART * np;
   for (int64_t i = 0; i < np; i += VL) {
     lanes sum = lanes_splat(0);
-    for (int64_t t = 0; t < PART; t++) {
-      sum += lanes_load(log + t * np + i);
-      if (forwards) lanes_store(from + t * np + i, lanes_exp2(sum));
+    if (forwards) {
+      for (int64_t t = 0; t < PART; t++) {
+        sum += lanes_load(log + t * np + i);
+        lanes_store(from + t * np + i, lanes_exp2(sum));
+      }
+    } else {
+      for (int64_t t = 0; t < PART; t++) sum += lanes_load(log + t * np + i);
     }
     lanes_store(d->part + part * np + i, lanes_exp2(sum));
+    if (!backwards) continue;
     sum = lanes_splat(0);
-    for (int64_t t = PART - 1; backwards && t >= 0; t--) {
+    for (int64_t t = PART - 1; t >= 0; t--) {
       lanes_store(to + t * np + i, lanes_exp2(sum));
       sum += lanes_load(log + t * np + i);
     }
@@ -65,20 +70,23 @@ void xlm_linear_by_parts_after(float *tile, const linear_channels *d, int64_t np
 
 // ---- weights
 
-// Rows [begin, end) of the weights within a part; moved [np] is room.
-static void own_weights(float *w, const float *q, const float *k, const float *step, int64_t np, float *moved,
-                        int begin, int end) {
-  for (int64_t s = 0; s < end; s++) {
+// Rows [begin, end) of the weights within a part; moved [np] is room. Inline: usually it is all of them.
+ATTEND_INLINE void own_weights(float *w, const float *q, const float *k, const float *step, int64_t np,
+                               float *moved, int begin, int end) {
+  for (int s = 0; s < end; s++) {
+    int first = larger(begin, s + 1);
     memcpy(moved, k + s * np, (size_t)np * sizeof *moved);
     if (s >= begin) w[s * TILE + s] = vec_dot(q + s * np, moved, np);
-    for (int64_t t = s + 1; t < end; t++) {
+    for (int t = s + 1; t < first; t++) // on the way to the first row
+      for (int64_t i = 0; i < np; i++) moved[i] *= step[t * np + i];
+    for (int64_t t = first; t < end; t++) {
       lanes sum = lanes_splat(0);
       for (int64_t i = 0; i < np; i += VL) {
         lanes key = lanes_load(moved + i) * lanes_load(step + t * np + i);
         lanes_store(moved + i, key);
-        if (t >= begin) sum = lanes_fma(lanes_load(q + t * np + i), key, sum);
+        sum = lanes_fma(lanes_load(q + t * np + i), key, sum);
       }
-      if (t >= begin) w[t * TILE + s] = lanes_sum(sum);
+      w[t * TILE + s] = lanes_sum(sum);
     }
   }
 }
@@ -107,8 +115,13 @@ void xlm_linear_channel_weights(float *w, const float *q, const float *k, const 
   for (int part = begin / PART; part < parts;
        part++) { // kt's first np floats are free until the transposition
     int64_t at = part * PART;
-    own_weights(w + at * TILE + at, q + at * np, k + at * np, d->step + at * np, np, kt,
-                larger(begin - (int)at, 0), end - at < PART ? end - (int)at : PART);
+    int first = larger(begin - (int)at, 0), last = end - at < PART ? end - (int)at : PART;
+    float *own = w + at * TILE + at;
+    const float *queries = q + at * np, *keys = k + at * np, *step = d->step + at * np;
+    if (first == 0 && last == PART)
+      own_weights(own, queries, keys, step, np, kt, 0, PART);
+    else
+      own_weights(own, queries, keys, step, np, kt, first, last);
   }
   if (parts > 1) xlm_attend_transpose(kt, k_to, np);
   for (int part = 1; part < parts; part++) {

@@ -15,7 +15,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 models=$(realpath --relative-to=. "$here/../../models")
 usage() { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 1; }
 [ $# -ge 1 ] && [ -x "$1/xlmrun" ] || usage
-build=$1 rounds=5 threads=2 tokens=48 python=python3 large= dir=
+build=$1 rounds=5 threads=2 tokens=48 python=python3 large='' dir=''
 shift
 while [ $# -gt 0 ]; do
   case $1 in

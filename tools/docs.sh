@@ -61,7 +61,7 @@ run_exact() { # $work/block -> $work/shown
   : > "$work/shown"
   grep '^\$ ' "$work/block" | while IFS= read -r line; do
     printf '%s\n' "$line"
-    (cd "$work/dir" && timeout 120 bash -c "${line#\$ }" 2>&1 < /dev/null)
+    (cd "$work/dir" && timeout 300 bash -c "${line#\$ }" 2>&1 < /dev/null)
   done > "$work/shown"
 }
 

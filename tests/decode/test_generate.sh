@@ -21,7 +21,7 @@ cmp -s a.txt b.txt || fail "not the texts of each alone: $(diff a.txt b.txt)"
   '==> prompt 1 <== ==> prompt 2 <== ==> prompt 3 <== ==> prompt 4 <== ==> prompt 5 <== ' ] || fail 'headings'
 
 # The first text comes as it is written, not at its end, which is far away.
-[ "$(timeout 60 "$run" generate m --prompt a --prompt b --max-tokens 1000000000 2>err.txt | head -c 40 | wc -c)" = 40 ] || fail "no stream: $(cat err.txt)"
+[ "$(timeout 300 "$run" generate m --prompt a --prompt b --max-tokens 1000000000 2>err.txt | head -c 40 | wc -c)" = 40 ] || fail "no stream: $(cat err.txt)"
 
 json() { write --prompts prompts.txt --format json --samples 2 "$@" | grep -v '"speed"'; }
 json >one.json

@@ -12,7 +12,7 @@ train=("$run" train "$model" --data corpus.txt --hidden-size 32 --set layers=4 -
 apart() {
   local text=$1
   shift
-  expect 2 "$text" timeout 60 mpirun -n 1 "${train[@]}" --output-dir n : -n 1 "${train[@]}" --output-dir n "$@"
+  expect 2 "$text" timeout 300 mpirun -n 1 "${train[@]}" --output-dir n : -n 1 "${train[@]}" --output-dir n "$@"
   [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
   [ ! -d n ] || [ -z "$(ls -d n/step-* 2>/dev/null)" ] || fail "$*: it ran"
 }
@@ -24,7 +24,7 @@ apart '--save-interval is not the same in process 1' --save-interval 2
 sed 's/normal(0.02)/normal(0.03)/' "$model" >other.xlm
 another=("${train[@]}")
 another[2]=other.xlm
-expect 2 'process 1 has another model text' timeout 60 mpirun -n 1 "${train[@]}" --output-dir n : -n 1 "${another[@]}" --output-dir n
+expect 2 'process 1 has another model text' timeout 300 mpirun -n 1 "${train[@]}" --output-dir n : -n 1 "${another[@]}" --output-dir n
 apart 'process 1 would run kernels for base' --arch base
 # Saved plans of one size and model that differ in one number.
 "$2/xlmc" plan "${train[2]}" --hidden-size 32 --set layers=4 --set heads=4 --intermediate-size 40 --vocab-size 256 \
@@ -33,13 +33,13 @@ apart 'process 1 would run kernels for base' --arch base
 sed 's/"base": 10000.0/"base": 20000.0/' one.json >two.json
 cmp -s one.json two.json && fail "the plan has no base"
 saved=("$run" train --data corpus.txt --log-interval 1 --eval-interval 0 --max-steps 3 --threads 1 --output-dir n)
-expect 2 'process 1 has another plan' timeout 60 mpirun -n 1 "${saved[@]}" one.json : -n 1 "${saved[@]}" two.json
+expect 2 'process 1 has another plan' timeout 300 mpirun -n 1 "${saved[@]}" one.json : -n 1 "${saved[@]}" two.json
 apart 'process 1 reads other data' --data "$source_dir/grammar/xlm.l"
-expect 0 'checkpoint m/step-00000003' timeout 60 mpirun -n 1 "${train[@]}" --output-dir m : \
+expect 0 'checkpoint m/step-00000003' timeout 300 mpirun -n 1 "${train[@]}" --output-dir m : \
   -n 1 "${train[@]}" --output-dir elsewhere --threads 2 --comm-timeout 30 # what may differ
 
 # One process that was started and never arrives.
-missing=(timeout 60 mpirun -n 1 "${train[@]}" --output-dir n --comm-timeout 2 : -n 1)
+missing=(timeout 300 mpirun -n 1 "${train[@]}" --output-dir n --comm-timeout 2 : -n 1)
 expect 2 'not all processes of this run have arrived' "${missing[@]}" sleep 100
 [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
 
@@ -57,7 +57,7 @@ done
 # Not enough memory for the arena of one rank: the limit is between what MPI uses and what the plan needs.
 if ! grep -q __asan_init "$run"; then # sanitizers reserve more
   big=("${train[@]}" --hidden-size 1024 --intermediate-size 4096 --set heads=8 --output-dir n)
-  expect 2 'rank 1' timeout 60 mpirun -n 1 "${big[@]}" : -n 1 bash -c 'ulimit -v 700000; exec "$@"' - "${big[@]}"
+  expect 2 'rank 1' timeout 300 mpirun -n 1 "${big[@]}" : -n 1 bash -c 'ulimit -v 700000; exec "$@"' - "${big[@]}"
   [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
 fi
 
@@ -66,7 +66,7 @@ fi
 full() { # FOLDER COMMAND...
   local folder=$1
   shift
-  expect 2 'cannot write' timeout 60 "$@" --output-dir "$folder" --save-interval 1 --keep-checkpoints 0 --max-steps 100
+  expect 2 'cannot write' timeout 300 "$@" --output-dir "$folder" --save-interval 1 --keep-checkpoints 0 --max-steps 100
   [ -z "$(find "$folder" -name '.writing-*')" ] || fail "leftovers: $(ls -a "$folder")"
   for checkpoint in "$folder"/step-*; do
     expect 0 'loss' "$run" eval "$checkpoint" --eval-batches 1

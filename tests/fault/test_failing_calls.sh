@@ -104,7 +104,7 @@ one() {
   scene "$name"
   rm -f failed
   runs=$((runs + 1))
-  { timeout 60 env FAIL_CALL="$kind" FAIL_AT="$n" "${how[@]}" FAILED_FILE="$work/failed" LD_PRELOAD="$work/fail_call.so" \
+  { timeout 300 env FAIL_CALL="$kind" FAIL_AT="$n" "${how[@]}" FAILED_FILE="$work/failed" LD_PRELOAD="$work/fail_call.so" \
     "${command[@]}" >out.txt 2>err.txt </dev/null; } 2>/dev/null
   code=$?
   [ -f failed ] && met=$((met + 1))

@@ -39,7 +39,7 @@ chmod +x agent.sh
 on_hosts() {
   local n=$1 m=$2
   shift 2
-  ip netns exec $here unshare --uts bash -c 'hostname host-a; exec "$@"' - timeout 60 mpirun --mca plm rsh --mca plm_rsh_agent "$work/agent.sh" \
+  ip netns exec $here unshare --uts bash -c 'hostname host-a; exec "$@"' - timeout 300 mpirun --mca plm rsh --mca plm_rsh_agent "$work/agent.sh" \
     --mca btl tcp,self --mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24 \
     --host 10.77.0.1:"$n",10.77.0.2:"$m" -n $((n + m)) "$@"
 }

@@ -52,7 +52,7 @@ while [ $killed -lt "$kills" ]; do
 done
 resume=()
 [ -n "$(ls -d killed/step-* 2>/dev/null)" ] && resume=(--resume)
-timeout 60 mpirun -n 4 "${train[@]}" --max-steps $steps --output-dir killed "${resume[@]}" >log.txt 2>&1 || fail "no resume: $(cat log.txt)"
+timeout 300 mpirun -n 4 "${train[@]}" --max-steps $steps --output-dir killed "${resume[@]}" >log.txt 2>&1 || fail "no resume: $(cat log.txt)"
 same_weights whole/step-000000$steps killed/step-000000$steps
 echo "$killed ranks killed"
 exit $failed

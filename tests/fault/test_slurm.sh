@@ -51,7 +51,7 @@ for _ in $(seq 50); do
   [ "$(sinfo -h -o %t 2>/dev/null)" = idle ] && break
   sleep 0.2
 done
-if ! timeout 20 srun -n 4 true >>slurm.txt 2>&1 || ! srun --mpi=list 2>&1 | grep -q pmix; then
+if ! timeout 300 srun -n 4 true >>slurm.txt 2>&1 || ! srun --mpi=list 2>&1 | grep -q pmix; then
   echo "skipped: Slurm does not come up here: $(tail -n 3 slurm.txt)"
   exit 77
 fi
@@ -63,18 +63,18 @@ train=("$run" train "$model" --data corpus.txt --hidden-size 32 --set layers=4 -
   --eval-interval 0 --save-interval 2 --keep-checkpoints 0 --lr-schedule constant --warmup-steps 2 --seed 5 --threads 1
   --pp 2 --tp 2)
 expect 0 'ranks = ' "${train[@]}" --max-steps 4 --output-dir threads
-expect 0 '4 ranks = pp 2 x tp 2 (mpi)' timeout 60 srun --mpi=pmix -n 4 "${train[@]}" --max-steps 4 --output-dir tasks
+expect 0 '4 ranks = pp 2 x tp 2 (mpi)' timeout 300 srun --mpi=pmix -n 4 "${train[@]}" --max-steps 4 --output-dir tasks
 for step in 2 4; do same_weights threads/step-0000000$step tasks/step-0000000$step; done
 for key in step loss grad_norm; do
   [ "$(column $key threads/metrics.jsonl)" = "$(column $key tasks/metrics.jsonl)" ] || fail "$key differs: $(cat tasks/metrics.jsonl)"
 done
 
 # Unconnected tasks would be four runs that write to one folder.
-timeout 60 srun --mpi=none -n 4 "${train[@]}" --max-steps 1 --output-dir none >out.txt 2>&1 && fail 'four runs instead of one'
+timeout 300 srun --mpi=none -n 4 "${train[@]}" --max-steps 1 --output-dir none >out.txt 2>&1 && fail 'four runs instead of one'
 [ "$(grep -c '^xlmrun: .*srun --mpi=pmix' out.txt)" = 1 ] || fail "no word about --mpi=pmix: $(cat out.txt)"
 [ ! -d none ] || fail 'something was written'
 
-timeout 60 srun --mpi=pmix -n 4 "${train[@]}" --max-steps 3000 --output-dir killed >log.txt 2>&1 &
+timeout 300 srun --mpi=pmix -n 4 "${train[@]}" --max-steps 3000 --output-dir killed >log.txt 2>&1 &
 pid=$!
 wait_for 'saved killed/step-00000004' log.txt
 kill -9 "$(ranks_of killed | shuf -n 1)"
@@ -83,7 +83,7 @@ wait $pid && fail 'a run that lost a rank ends well'
 [ $((SECONDS - begin)) -le 10 ] || fail "it took $((SECONDS - begin)) s"
 [ "$(grep -c '^xlmrun: ' log.txt)" = 1 ] || fail "not one message: $(grep -v '^step' log.txt)"
 grep -qE '^xlmrun: rank [0-3] has died while rank [0-3] was in ' log.txt || fail "no word about who died: $(grep -v '^step' log.txt)"
-expect 0 'resumed from killed/' timeout 60 srun --mpi=pmix -n 2 "$run" train --resume killed --tp 2 --max-steps 1 --overwrite
+expect 0 'resumed from killed/' timeout 300 srun --mpi=pmix -n 2 "$run" train --resume killed --tp 2 --max-steps 1 --overwrite
 
 # ---- the launch script ----
 

@@ -48,7 +48,7 @@ split_file() {
 
 run_commands() {
   sed '/^--- /,$d' "$work/head" | sed -n 's/^# run: //p' | while IFS= read -r command; do
-    (cd "$work/dir" && timeout 120 bash -c "$command") > "$work/output" 2>&1 < /dev/null
+    (cd "$work/dir" && timeout 300 bash -c "$command") > "$work/output" 2>&1 < /dev/null
     status=$?
     cat "$work/output"
     [ -z "$(tail -c 1 "$work/output" | tr -d '\n')" ] || echo

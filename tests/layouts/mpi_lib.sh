@@ -10,7 +10,7 @@ export ASAN_OPTIONS=detect_leaks=0 # MPI keeps what it allocates
 
 # job N COMMAND...: under mpirun, for at most a minute.
 job() {
-  timeout 60 mpirun -n "$@"
+  timeout 300 mpirun -n "$@"
 }
 
 # The processes of this test's job that write into a folder: another test may run at the same time.

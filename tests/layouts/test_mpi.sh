@@ -24,14 +24,14 @@ fail() {
 
 for n in 2 4; do
   for program in test_comm test_collectives test_expert_rows; do
-    timeout 60 mpirun -n $n "$tests/$program" >"$out" 2>&1 || fail "$program on $n processes"
+    timeout 300 mpirun -n $n "$tests/$program" >"$out" 2>&1 || fail "$program on $n processes"
   done
 done
-OMPI_MCA_btl=self,tcp timeout 60 mpirun -n 4 "$tests/test_collectives" >"$out" 2>&1 || fail "test_collectives over TCP"
+OMPI_MCA_btl=self,tcp timeout 300 mpirun -n 4 "$tests/test_collectives" >"$out" 2>&1 || fail "test_collectives over TCP"
 
 # scenario NAME TEXT: the job ends, not well; the text stands in the one report ('': nobody is left to report).
 scenario() {
-  timeout 40 mpirun -n 3 "$tests/test_comm_fault" "$1" >"$out" 2>&1
+  timeout 300 mpirun -n 3 "$tests/test_comm_fault" "$1" >"$out" 2>&1
   local code=$?
   [ $code -ne 0 ] && [ $code -ne 124 ] || fail "$1: exit code $code"
   [ -z "$2" ] && return

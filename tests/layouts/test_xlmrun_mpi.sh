@@ -55,7 +55,7 @@ expect 0 'rank 0 of 2' job 2 "$run" bench "$model" "${sizes[@]}" --steps 2 --war
 once() {
   local code=$1 text=$2
   shift 2
-  expect "$code" "$text" timeout 60 "$@"
+  expect "$code" "$text" timeout 300 "$@"
   [ "$(grep -c '^xlmrun: ' out.txt)" = 1 ] || fail "told more than once: $(cat out.txt)"
 }
 once 1 'start it with `mpirun -n 4`, or give axes whose product is 3' mpirun -n 3 "${train[@]}" --pp 2 --tp 2 --output-dir n

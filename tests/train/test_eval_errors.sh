@@ -101,11 +101,11 @@ if command -v mpirun >/dev/null && "$run" --version | grep -q MPI; then
   }
   "$run" eval "${layout[@]}" "${raw[@]}" >alone.json || fail 'one process'
   for axes in '--tp 2' '--dp 2' '--pp 2'; do
-    timeout 60 mpirun -n 2 "$run" eval "${layout[@]}" "${raw[@]}" $axes >two.json 2>err.txt || fail "mpirun $axes: $(cat err.txt)"
+    timeout 300 mpirun -n 2 "$run" eval "${layout[@]}" "${raw[@]}" $axes >two.json 2>err.txt || fail "mpirun $axes: $(cat err.txt)"
     alike alone.json two.json || fail "mpirun $axes: $(diff alone.json two.json)"
   done
   cp -r "$data/raw" other && sed -i '1s/wet book/dry book/' other/piqa/valid.jsonl
-  timeout 60 mpirun -n 1 "$run" eval "${layout[@]}" --tp 2 "${raw[@]}" : -n 1 "$run" eval "${layout[@]}" --tp 2 --task-data other >two.json 2>err.txt
+  timeout 300 mpirun -n 1 "$run" eval "${layout[@]}" --tp 2 "${raw[@]}" : -n 1 "$run" eval "${layout[@]}" --tp 2 --task-data other >two.json 2>err.txt
   grep -q 'process 1 has other tasks, data or another tokenizer than process 0' err.txt || fail "other data went unnoticed: $(cat err.txt)"
 fi
 exit $failed

@@ -28,7 +28,7 @@ silent() { # COMMAND...: succeeds
 processes=()
 if command -v mpirun >/dev/null && ldd "$run" | grep -q libmpi; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 ASAN_OPTIONS=detect_leaks=0
-  processes=(timeout 60 mpirun -n)
+  processes=(timeout 300 mpirun -n)
 fi
 
 # same NAME RANKS MODEL FLAGS...: compiled and from a file, as threads and, when there is MPI, as processes.

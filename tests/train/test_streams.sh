@@ -80,10 +80,10 @@ done
 expect 2 "--tensorboard: cannot create the folder '/proc/none'" "${train[@]}" --max-steps 5 --output-dir early --tensorboard /proc/none/x
 grep -q 'step 1/' out.txt && fail 'events: found after the run began'
 mkfifo pipe
-expect 2 "cannot open the metrics file 'pipe': it is a pipe without a reader" timeout 60 "${train[@]}" --max-steps 2 --metrics pipe --output-dir early
+expect 2 "cannot open the metrics file 'pipe': it is a pipe without a reader" timeout 300 "${train[@]}" --max-steps 2 --metrics pipe --output-dir early
 expect 0 'loss curve devnull/' "${train[@]}" --max-steps 2 --metrics /dev/null --output-dir devnull
 cat pipe >from_pipe.jsonl &
-expect 0 'loss curve piped/' timeout 60 "${train[@]}" --max-steps 3 --log-interval 1 --metrics pipe --output-dir piped
+expect 0 'loss curve piped/' timeout 300 "${train[@]}" --max-steps 3 --log-interval 1 --metrics pipe --output-dir piped
 wait $!
 [ "$(grep -c '^{"step"' from_pipe.jsonl)" = 3 ] || fail "metrics through a pipe: $(cat from_pipe.jsonl)"
 ln -s elsewhere.svg link.svg

@@ -113,10 +113,10 @@ rm half/corpus.txt
 refused "has no text or token file; 'half/corpus.txt.xz' is compressed with xz: unpack it" --data half
 mkfifo pipe pipe.json
 refused "'pipe' is a pipe, not a file" --data pipe
-expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" train pipe --data corpus.txt
-expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" train "$model" --config pipe
-expect 1 "'pipe.json' is a pipe, not a file" timeout 20 "$run" train pipe.json --data corpus.txt
-expect 1 "'pipe' is a pipe, not a file" timeout 20 "$run" eval "$model" "${sizes[@]}" --data corpus.txt --init-from pipe
+expect 1 "'pipe' is a pipe, not a file" timeout 300 "$run" train pipe --data corpus.txt
+expect 1 "'pipe' is a pipe, not a file" timeout 300 "$run" train "$model" --config pipe
+expect 1 "'pipe.json' is a pipe, not a file" timeout 300 "$run" train pipe.json --data corpus.txt
+expect 1 "'pipe' is a pipe, not a file" timeout 300 "$run" eval "$model" "${sizes[@]}" --data corpus.txt --init-from pipe
 : >void.txt
 refused "the data file 'void.txt' is empty" --data corpus.txt void.txt
 head -c 2000 corpus.bin >records.bin # 1000 tokens

@@ -30,7 +30,7 @@ expect() {
   grep -qF -- "$text" out.txt || fail "no '$text' from: $*: $(cat out.txt)"
 }
 
-# wait_for TEXT FILE: until the log holds the text or the last line of a run that is over, for at most 30 seconds.
+# wait_for TEXT FILE: until the log holds the text or the last line of a run that is over, for at most two minutes.
 wait_for() {
   for _ in $(seq 2400); do
     grep -qsF -e "$1" -e 'loss curve ' "$2" && return 0

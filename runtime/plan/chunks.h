@@ -4,9 +4,15 @@
 #ifndef XLM_PLAN_CHUNKS_H
 #define XLM_PLAN_CHUNKS_H
 
+#include "runtime/base/cxx.h"
+
+XLM_C_BEGIN
+
 enum {
   XLM_LINEAR_CHUNK = 64, // places that linear_attend takes together
   XLM_CUMSUM_RUN = 64,   // elements that cumsum adds up from zero
 };
+
+XLM_C_END
 
 #endif

@@ -216,7 +216,7 @@ static double difference(const texts *t, const double *x, const double *y) {
   return most / sqrt(square / n);
 }
 
-static void check_texts(world *w, uint32_t seed, bool exact) { // not over tp: sums in another order
+static void check_texts(world *w, uint32_t seed, bool exact) {
   static double whole_logits[BATCH * CONTEXT * VOCAB], logits[BATCH * CONTEXT * VOCAB];
   texts t = any_texts(seed);
   evaluate(w, &t, whole_logits);
@@ -236,13 +236,13 @@ static void check(layout l) {
   world w = open_world(&l);
   const xlm_exec *e = xlm_team_exec(w.team, 0);
   xlm_device_memory before = xlm_exec_memory(e), after;
+  bool card = getenv("XLM_TEST_DEVICE") != NULL; // its kernels of whole sequences have sums in another order
   for (int seed = 1; seed < 3; seed++) // the second over what the first texts have left in the caches
-    check_texts(&w, (uint32_t)seed, !l.axis || strcmp(l.axis, "tp"));
+    check_texts(&w, (uint32_t)seed, !card && (!l.axis || strcmp(l.axis, "tp")));
   after = xlm_exec_memory(e);
   assert_int_equal(after.arena + after.libraries, before.arena + before.libraries);
-  bool card =
-      getenv("XLM_TEST_DEVICE") != NULL; // it makes recordings and buffers of messages in the first runs
-  if (!card) assert_int_equal(after.host, before.host);
+  if (!card) // it makes recordings and buffers of messages in the first runs
+    assert_int_equal(after.host, before.host);
   close_world(&w);
 }
 

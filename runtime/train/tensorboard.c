@@ -50,7 +50,7 @@ static void grow(buffer *b, size_t room) {
 static void put(buffer *b, const void *bytes, size_t n) {
   if (!b->failed && n > b->room - b->n) grow(b, 2 * (b->n + n));
   if (b->failed) return;
-  memcpy(b->at + b->n, bytes, n);
+  if (n) memcpy(b->at + b->n, bytes, n);
   b->n += n;
 }
 

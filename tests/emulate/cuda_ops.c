@@ -1,8 +1,8 @@
 // Every op case with the CUDA backend's kernels, emulated, compared with the float64 reference; all thread
 // orders must give the same bits. Built three times: plain, with the address sanitizer, with every access
 // checked for races.
-// Under the checks of memory and of races a third of the cases of several tiles run, which take most of the
-// time; with a PATTERN or XLM_EXHAUSTIVE=1: all.
+// The large cases take most of the time, so each build has a third of them; with a PATTERN or
+// XLM_EXHAUSTIVE=1: all.
 // `test_cuda_ops [PATTERN]`: only cases whose "op.name" contains PATTERN.
 // `test_cuda_ops PATTERN KERNELS.so`: uses the kernels that KERNELS.so has instead (test_broken_kernels.sh).
 #include <dlfcn.h>
@@ -41,11 +41,18 @@ static const xlm_kernel *find(const char *arch, xlm_op_id op) {
   return &others[op];
 }
 
-static bool all_cases = true;
+#if defined(EMULATE_ASAN)
+enum { WAYS = 2, SHARE = 1 };
+#elif defined(EMULATE_RACES)
+enum { WAYS = 2, SHARE = 2 };
+#else
+enum { WAYS = EMULATED_ORDERS, SHARE = 0 };
+#endif
+static bool all_cases;
 
-static bool is_left_out(const op_case *c) {
-  static int tiles;
-  return !strncmp(c->name, "tiles", 5) && tiles++ % 3 && !all_cases;
+static bool is_left_out(const op_case *c) { // it is another build's
+  static int large;
+  return op_case_is_large(c) && large++ % 3 != SHARE && !all_cases;
 }
 
 static bool takes(const op_case *c) { // what has a kernel
@@ -55,12 +62,7 @@ static bool takes(const op_case *c) { // what has a kernel
 }
 
 int main(int argc, char **argv) {
-#if defined(EMULATE_ASAN) || defined(EMULATE_RACES)
-  enum { WAYS = 2 };
   all_cases = argc > 1 || getenv("XLM_EXHAUSTIVE");
-#else
-  enum { WAYS = EMULATED_ORDERS };
-#endif
   xlm_backend backend = *xlm_backend_find("cuda");
   backend.find = find;
   if (argc > 2 && !(library = dlopen(argv[2], RTLD_NOW))) return fprintf(stderr, "%s\n", dlerror()), 1;

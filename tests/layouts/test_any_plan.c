@@ -9,7 +9,8 @@
 // The plans under test go through a file first, as with `xlmrun train plan.json`; those they are compared
 // with do not.
 //
-//   test_any_plan                 a fixed list of seeds, and some fresh ones
+//   test_any_plan                 a fixed list of seeds (longer with XLM_EXHAUSTIVE=1), and some fresh
+//                                 ones
 //   test_any_plan SEED COUNT      COUNT layouts from SEED on (the nightly switch: thousands)
 //   test_any_plan "llama dp=2 tp=2 pp=2 mb=4 zero=1 schedule=1f1b ..."   one layout, as a failure prints it
 #include <math.h>
@@ -27,11 +28,11 @@
 #include "tests/train/toy_team.h"
 
 #if defined(XLM_SANITIZED_THREAD) // sanitizers: a part of the list
-enum { FIXED = 12, FRESH = 4 };
+enum { FIXED = 12, FRESH = 4, EXHAUSTIVE = 12 };
 #elif defined(XLM_SANITIZED)
-enum { FIXED = 30, FRESH = 10 };
+enum { FIXED = 12, FRESH = 4, EXHAUSTIVE = 60 };
 #else
-enum { FIXED = 160, FRESH = 20 };
+enum { FIXED = 100, FRESH = 10, EXHAUSTIVE = 640 };
 #endif
 enum { STEPS = 5, MOST_RANKS = 16 };
 
@@ -364,7 +365,8 @@ static void microbatches_change_rounding_only(void **state) {
 
 static void fixed_layouts(void **state) {
   (void)state;
-  for (uint64_t seed = 1; seed <= FIXED; seed++) try_seed(seed);
+  uint64_t most = getenv("XLM_EXHAUSTIVE") ? EXHAUSTIVE : FIXED;
+  for (uint64_t seed = 1; seed <= most; seed++) try_seed(seed);
 }
 
 static void fresh_layouts(void **state) {

@@ -23,6 +23,13 @@ static void run_case(void **state) {
   assert_false(failed);
 }
 
+bool op_case_is_large(const op_case *c) {
+  static const char *const words[] = {"tiles", "whole", "ends", "head_", "ragged", "loose", "large", "many", "chunk"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strstr(c->name, words[i])) return true;
+  return c->op == XLM_OP_FUSED;
+}
+
 int op_cases_main(const char *group, const char *pattern, bool (*takes)(const op_case *c)) {
   static struct CMUnitTest tests[MOST];
   static char names[MOST][NAME];

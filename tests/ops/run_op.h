@@ -64,6 +64,9 @@ typedef struct op_cases {
   int n;
 } op_cases;
 
+// Takes seconds where kernels for GPUs run on the CPU.
+bool op_case_is_large(const op_case *c);
+
 extern const op_cases *const op_case_files[]; // NULL at the end; written by CMake from tests/ops/cases_*.c
 
 // Leaves. `decl` is a name and dims, sizes at their first use: "x[batch 2, seq 3, hidden 8]", "s[]". Values

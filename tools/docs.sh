@@ -61,7 +61,7 @@ run_exact() { # $work/block -> $work/shown
   : > "$work/shown"
   grep '^\$ ' "$work/block" | while IFS= read -r line; do
     printf '%s\n' "$line"
-    (cd "$work/dir" && timeout 300 bash -c "${line#\$ }" 2>&1 < /dev/null)
+    (cd "$work/dir" && timeout 800 bash -c "${line#\$ }" 2>&1 < /dev/null)
   done > "$work/shown"
 }
 
@@ -76,7 +76,7 @@ block() {
       ;;
     run)
       [ "$2" = short ] && sed -i 's/--max-steps [0-9]*/--max-steps 2 --eval-batches 1/' "$work/block"
-      (cd "$work/dir" && timeout 300 env -u XLM_CPU_ISA bash -e "$work/block") > "$work/log" 2>&1 < /dev/null ||
+      (cd "$work/dir" && timeout 800 env -u XLM_CPU_ISA bash -e "$work/block") > "$work/log" 2>&1 < /dev/null ||
         { complain "$3: the commands fail"; tail -n 20 "$work/log" >&2; }
       ;;
     exact) run_exact ;;

@@ -10,53 +10,44 @@
 // y = p x + q
 static inline void norm_scale(float *y, const float *x, float p, float q, int64_t n) {
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16) *(vec_f *)(y + i) = vec_load(x + i) * p + q;
-  if (i == n) return;
-  vec_f v = vec_load_part(x + i, n - i) * p + q;
-  memcpy(y + i, &v, (size_t)(n - i) * sizeof *y);
+  for (; i + VEC_LANES <= n; i += VEC_LANES) vec_store(y + i, vec_load(x + i) * p + q);
+  if (i < n) vec_store_part(y + i, vec_load_part(x + i, n - i) * p + q, n - i);
 }
 
 // dx = a dy + b x + d
 static inline void norm_combine(float *dx, const float *dy, const float *x, float a, float b, float d,
                                 int64_t n) {
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16) *(vec_f *)(dx + i) = vec_load(dy + i) * a + (vec_load(x + i) * b + d);
+  for (; i + VEC_LANES <= n; i += VEC_LANES)
+    vec_store(dx + i, vec_load(dy + i) * a + (vec_load(x + i) * b + d));
   if (i == n) return;
   vec_f v = vec_load_part(dy + i, n - i) * a + (vec_load_part(x + i, n - i) * b + d);
-  memcpy(dx + i, &v, (size_t)(n - i) * sizeof *dx);
+  vec_store_part(dx + i, v, n - i);
 }
 
-// sum of (x - m) y over n <= VEC_RUN elements
-static inline float norm_dot_run(const float *x, float m, const float *y, int64_t n) {
-  vec_f a = {0}, b = {0};
-  int64_t i = 0;
-  for (; i + 32 <= n; i += 32) {
-    a += (vec_load(x + i) - m) * vec_load(y + i);
-    b += (vec_load(x + i + 16) - m) * vec_load(y + i + 16);
-  }
-  if (i + 16 <= n) a += (vec_load(x + i) - m) * vec_load(y + i), i += 16;
-  if (i < n) b += (vec_load_part(x + i, n - i) - m) * vec_load_part(y + i, n - i); // y is 0 past the end
-  return vec_fold(a + b);
-}
-
+// sum of (x - m) y
 static inline float norm_dot(const float *x, float m, const float *y, int64_t n) {
   vec_tree t = {0};
   for (int64_t i = 0; i < n; i += VEC_RUN)
-    vec_tree_add(&t, norm_dot_run(x + i, m, y + i, n - i < VEC_RUN ? n - i : VEC_RUN));
+    vec_tree_add(&t, vec_dot_around(x + i, m, y + i, n - i < VEC_RUN ? n - i : VEC_RUN));
   return vec_tree_total(&t);
+}
+
+static inline void norm_add_squares(vec_sums *s, const float *x, float m) {
+  for (int p = 0; p < 2 * VEC_PARTS; p++) {
+    vec_f u = vec_load(x + p * VEC_LANES) - m;
+    s->part[p] += u * u;
+  }
 }
 
 // sum of (x - m)^2 over n <= VEC_RUN elements
 static inline float norm_square_run(const float *x, float m, int64_t n) {
-  vec_f a = {0}, b = {0};
+  vec_sums s = {0};
   int64_t i = 0;
-  for (; i + 32 <= n; i += 32) {
-    vec_f u = vec_load(x + i) - m, v = vec_load(x + i + 16) - m;
-    a += u * u, b += v * v;
-  }
+  for (; i + 32 <= n; i += 32) norm_add_squares(&s, x + i, m);
   float rest = 0;
   for (; i < n; i++) rest += (x[i] - m) * (x[i] - m);
-  return vec_fold(a + b) + rest;
+  return vec_fold(&s) + rest;
 }
 
 static inline float norm_square(const float *x, float m, int64_t n) {

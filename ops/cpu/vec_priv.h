@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "ops/cpu/isa.h"
 #include "runtime/device/kernel.h"
 
 enum { VEC_PAD = 64 };
@@ -154,50 +155,84 @@ static inline float vec_pow(float x, float y) {
 
 // ---- reductions
 
-typedef float vec_f __attribute__((vector_size(64), aligned(4), may_alias));
+// Vectors as wide as the instruction set's: gcc would keep wider ones in memory.
+enum { VEC_LANES = XLM_ISA_NAME(xlm_tiles_lanes), VEC_PARTS = 16 / VEC_LANES };
+typedef float vec_f __attribute__((vector_size(VEC_LANES * 4), aligned(4), may_alias));
 
 static inline vec_f vec_load(const float *x) {
   return *(const vec_f *)x;
 }
-static inline vec_f vec_load_part(const float *x, int64_t n) { // n < 16; the rest is zero
+static inline void vec_store(float *x, vec_f v) {
+  *(vec_f *)x = v;
+}
+static inline vec_f vec_load_part(const float *x, int64_t n) { // n < VEC_LANES; the rest is zero
   vec_f v = {0};
   memcpy(&v, x, (size_t)n * sizeof *x);
   return v;
 }
+static inline void vec_store_part(float *x, vec_f v, int64_t n) {
+  memcpy(x, &v, (size_t)n * sizeof *x);
+}
 
-static inline float vec_fold(vec_f v) { // each half onto the other, four times
-  typedef float half __attribute__((vector_size(32)));
+// Two sums of 16 lanes each: elements are added to them by turns, 16 at a time.
+typedef struct vec_sums {
+  vec_f part[2 * VEC_PARTS];
+} vec_sums;
+
+static inline float vec_fold(const vec_sums *s) { // each half onto the other, five times
   typedef float quarter __attribute__((vector_size(16)));
-  half h[2];
-  memcpy(h, &v, sizeof h);
-  h[0] += h[1];
-  quarter q[2];
-  memcpy(q, h, sizeof q);
-  q[0] += q[1];
+  vec_f one[VEC_PARTS];
+  quarter q[4];
+  for (int p = 0; p < VEC_PARTS; p++) one[p] = s->part[p] + s->part[VEC_PARTS + p];
+  memcpy(q, one, sizeof q);
+  q[0] = (q[0] + q[2]) + (q[1] + q[3]);
   return (q[0][0] + q[0][2]) + (q[0][1] + q[0][3]);
+}
+
+static inline const float *vec_padded(float *padded, const float *x, int64_t n) { // n < 16; the rest is zero
+  memset(padded, 0, 16 * sizeof *padded);
+  memcpy(padded, x, (size_t)n * sizeof *x);
+  return padded;
 }
 
 enum { VEC_RUN = 1024 }; // elements summed directly before sums are added pairwise
 
+static inline void vec_add_some(vec_sums *s, int from, int to, const float *x) {
+  for (int p = from; p < to; p++) s->part[p] += vec_load(x + (p - from) * VEC_LANES);
+}
+
 static inline float vec_sum_run(const float *x, int64_t n) {
-  vec_f a = {0}, b = {0};
+  vec_sums s = {0};
+  float end[16];
   int64_t i = 0;
-  for (; i + 32 <= n; i += 32) a += vec_load(x + i), b += vec_load(x + i + 16);
-  if (i + 16 <= n) a += vec_load(x + i), i += 16;
-  if (i < n) b += vec_load_part(x + i, n - i);
-  return vec_fold(a + b);
+  for (; i + 32 <= n; i += 32) vec_add_some(&s, 0, 2 * VEC_PARTS, x + i);
+  if (i + 16 <= n) vec_add_some(&s, 0, VEC_PARTS, x + i), i += 16;
+  if (i < n) vec_add_some(&s, VEC_PARTS, 2 * VEC_PARTS, vec_padded(end, x + i, n - i));
+  return vec_fold(&s);
+}
+
+static inline void vec_add_products(vec_sums *s, int from, int to, const float *x, float m, const float *y) {
+  for (int p = from; p < to; p++) {
+    int64_t at = (p - from) * VEC_LANES;
+    s->part[p] += (vec_load(x + at) - m) * vec_load(y + at);
+  }
+}
+
+// Sum of (x - m) y.
+static inline float vec_dot_around(const float *x, float m, const float *y, int64_t n) {
+  vec_sums s = {0};
+  float x_end[16], y_end[16]; // y is 0 past the end
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) vec_add_products(&s, 0, 2 * VEC_PARTS, x + i, m, y + i);
+  if (i + 16 <= n) vec_add_products(&s, 0, VEC_PARTS, x + i, m, y + i), i += 16;
+  if (i < n)
+    vec_add_products(&s, VEC_PARTS, 2 * VEC_PARTS, vec_padded(x_end, x + i, n - i), m,
+                     vec_padded(y_end, y + i, n - i));
+  return vec_fold(&s);
 }
 
 static inline float vec_dot_run(const float *x, const float *y, int64_t n) {
-  vec_f a = {0}, b = {0};
-  int64_t i = 0;
-  for (; i + 32 <= n; i += 32) {
-    a += vec_load(x + i) * vec_load(y + i);
-    b += vec_load(x + i + 16) * vec_load(y + i + 16);
-  }
-  if (i + 16 <= n) a += vec_load(x + i) * vec_load(y + i), i += 16;
-  if (i < n) b += vec_load_part(x + i, n - i) * vec_load_part(y + i, n - i);
-  return vec_fold(a + b);
+  return vec_dot_around(x, 0, y, n); // x - 0 is x
 }
 
 // Adds numbers in a binary tree as they arrive: as accurate as recursive pairwise summation, without

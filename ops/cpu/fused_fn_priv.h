@@ -142,7 +142,10 @@ static void fn_eq(FN_ARGS) {
   for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i] == b[i] ? 1.0f : 0.0f;
 }
 static void fn_where(FN_ARGS) {
-  for (int64_t i = 0; i < vec_lanes(n); i++) o[i] = a[i] != 0.0f ? b[i] : c[i];
+  for (int64_t i = 0; i < vec_lanes(n); i++) {
+    float yes = b[i], no = c[i]; // loads under a condition would keep the loop from being vectorised
+    o[i] = a[i] != 0.0f ? yes : no;
+  }
 }
 static void fn_cast(FN_ARGS) { // to f32; i32 is converted when stored
   (void)b, (void)c;

@@ -43,6 +43,9 @@ static void deep(op_test *t) {
 static void deep_transposed(op_test *t) {
   product(t, "x[rows, hidden 1201]", "w[ffn 70, hidden]", "hidden", NULL);
 }
+static void page_apart(op_test *t) { // columns of w are a page of memory apart
+  product(t, "x[rows, hidden 1024]", "w[ffn 41, hidden]", "hidden", NULL);
+}
 static void one_column(op_test *t) {
   product(t, "x[rows, hidden 385]", "w[hidden, ffn 1]", "hidden", NULL);
 }
@@ -197,6 +200,7 @@ static const shape shapes[] = {
     {"wide_transposed", wide_transposed, 300},
     {"deep", deep, 130},
     {"deep_transposed", deep_transposed, 130},
+    {"page_apart", page_apart, 130},
     {"one_column", one_column, 512},
     {"vector", vector, 512},
     {"by_columns", by_columns, 130},

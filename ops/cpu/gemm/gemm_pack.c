@@ -169,3 +169,8 @@ void xlm_gemm_pack_b(uint32_t *dst, const void *src, xlm_gemm_word word, const x
                      const xlm_gemm_axis *k) {
   pack_words(dst, NR, VL, src, word, x, k);
 }
+
+void xlm_gemm_pack_lanes(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
+                         const xlm_gemm_axis *k) {
+  pack_words(dst, VL, VL, src, word, x, k);
+}

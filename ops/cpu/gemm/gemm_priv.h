@@ -17,6 +17,7 @@ enum {
   AXIS = 1024, // maximum entries of an axis: 2 * KC elements of k, MC rows, PACK_PANELS or SKINNY_PANELS
                // panels
   FEW = 16,    // rows of a product of few rows, at most
+  LANE_COLUMNS = 24, // columns of xlm_gemm_lanes, at most
 };
 
 #if defined(XLM_ISA)
@@ -122,6 +123,8 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 #define xlm_gemm_skinny XLM_ISA_NAME(xlm_gemm_skinny)
 #define xlm_gemm_stream XLM_ISA_NAME(xlm_gemm_stream)
 #define xlm_gemm_along XLM_ISA_NAME(xlm_gemm_along)
+#define xlm_gemm_lanes XLM_ISA_NAME(xlm_gemm_lanes)
+#define xlm_gemm_pack_lanes XLM_ISA_NAME(xlm_gemm_pack_lanes)
 
 // xlm_gemm_entry_at including its k blocks.
 xlm_gemm_entry xlm_gemm_entry_of(const xlm_gemm_job *job, int64_t e);
@@ -133,12 +136,16 @@ void xlm_gemm_pack_a(uint32_t *dst, const void *src, xlm_gemm_word word, const x
 void xlm_gemm_pack_b(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
                      const xlm_gemm_axis *k);
 
+// As xlm_gemm_pack_a, as one panel of VL rows, [word][VL].
+void xlm_gemm_pack_lanes(uint32_t *dst, const void *src, xlm_gemm_word word, const xlm_gemm_axis *x,
+                         const xlm_gemm_axis *k);
+
 // to[r][0 .. vectors * VL) = from[r][..] + A panel . B panel, for r < rows; from NULL: zero.
 void xlm_gemm_kernel(bool pair, int rows, int vectors, int64_t words, const uint32_t *a, const uint32_t *b,
                      float *const *to, const float *const *from);
 
-// Few rows of A in one k block, as panels of `width` rows (1, 2, 4 or MR) one `step` after the other, each
-// [word][width].
+// Few rows of A in one k block, as panels of `width` rows (1, 2, 4, MR or VL) one `step` after the other,
+// each [word][width].
 typedef struct xlm_gemm_few {
   const uint32_t *a;
   int64_t step;
@@ -160,6 +167,10 @@ typedef struct xlm_gemm_columns {
 // sum[r * ld + j] = (have ? sum[r * ld + j] : 0) + A[r] . B's column j, for all rows of the panels and j < n.
 // Sums are written up to the next multiple of VL.
 void xlm_gemm_along(xlm_gemm_word word, const xlm_gemm_few *x, const xlm_gemm_columns *b, int n, float *sum,
+                    int64_t ld, bool have);
+
+// The same for panels of VL rows, words of one element and n of at most LANE_COLUMNS.
+void xlm_gemm_lanes(xlm_gemm_word word, const xlm_gemm_few *x, const xlm_gemm_columns *b, int n, float *sum,
                     int64_t ld, bool have);
 
 // One micro-tile at row i of the planes' row axes: to = from + a . b + bias, whatever the planes' types and

@@ -1,17 +1,19 @@
 // Products with few rows (decoding: one row per sequence against every weight) are bound by reading B once. B
 // is not packed for sharing. If its columns are adjacent, its rows stream through accumulators that stay in
-// cache; if they run along k, they are turned in registers (gemm_along.c); else one panel at a time is packed
+// cache; if they run along k, they are turned in registers (gemm_along.c) or broadcast
+// (gemm_lanes.c); else one panel at a time is packed
 // into the worker's cache and used at once. Sums have the order of the blocked product.
 #include "ops/cpu/gemm/gemm_priv.h"
 
 #include <string.h>
 
 enum {
-  SUMS = 1 << 14,   // words of all rows' sums
-  A_ROOM = 40 << 10 // words of packed A
+  SUMS = 1 << 14,    // words of all rows' sums
+  A_ROOM = 40 << 10, // words of packed A
+  PAGE = 4096
 };
 
-_Static_assert(FEW *AXIS <= SUMS && FEW % MR == 0, "sums of one pass");
+_Static_assert(FEW *AXIS <= SUMS && FEW % MR == 0 && FEW % VL == 0, "sums of one pass");
 _Static_assert(A_ROOM + SUMS <= MC * KC && FEW * KC + 2 * SUMS <= MC * KC &&
                    (FEW + NR) * KC + SUMS <= MC * KC && FEW * KC <= A_ROOM,
                "the scratch of all three ways fits in an A block");
@@ -32,15 +34,26 @@ typedef struct span { // columns of this pass, and its buffers
   xlm_gemm_axis col, k;
 } span;
 
+static int64_t ld_of(const xlm_gemm *g) { // bytes from one column to the next; ALONG only
+  return g->p.n.n ? g->p.n.b[0] * (int64_t)xlm_dtype_bytes(g->p.b) : 0;
+}
+
 static b_way way_of(const xlm_gemm *g) {
   const xlm_matmul_index *n = &g->p.n, *k = &g->p.k;
   if (n->n == 0 || (n->n == 1 && n->b[0] == 1)) return STREAMED;
   return n->n == 1 && (k->n == 0 || (k->n == 1 && k->b[0] == 1)) ? ALONG : PACKED;
 }
 
-static int width_of(b_way way, int64_t rows) {
+// Rows of a panel of A. VL: rows in the lanes of a vector, which they half fill at least (gemm_lanes.c). That
+// reads a cache line of every column many times, and of columns a page apart the cache keeps only few.
+static int width_of(b_way way, int64_t rows, int64_t apart) {
+  if (way == ALONG && VL == 8 && rows > VL / 2 && apart % PAGE) return VL;
   if (way == PACKED || rows > 4) return MR;
   return rows > 2 ? 4 : (int)rows;
+}
+
+static bool in_lanes(const span *s) {
+  return s->way == ALONG && s->width == VL && VL > MR;
 }
 
 // ---- A
@@ -80,7 +93,9 @@ static xlm_gemm_few pack_rows(span *s, int64_t block, uint32_t *to) {
     xlm_gemm_axis row;
     int64_t first = (int64_t)p * s->width;
     xlm_gemm_axis_fill(&row, &g->p.m, XLM_SIDE_A, first, xlm_gemm_min(s->en->m - first, s->width));
-    if (s->width == MR)
+    if (in_lanes(s))
+      xlm_gemm_pack_lanes(to + p * x.step, s->en->a, word, &row, &s->k);
+    else if (s->width == MR)
       xlm_gemm_pack_a(to + p * x.step, s->en->a, word, &row, &s->k);
     else
       pack_narrow(s, to + p * x.step, word, &row);
@@ -127,20 +142,21 @@ static void add_packed(span *s, int64_t block) {
 
 // Some columns at a time over the k blocks, as many of which as A has room for, so that B is read in order.
 static void add_along(span *s) {
-  enum { SOME = 2 * VL };
+  const int some = in_lanes(s) ? LANE_COLUMNS : 2 * VL;
   const xlm_gemm *g = s->job->g;
   int64_t size = (int64_t)xlm_dtype_bytes(g->p.b), fit = A_ROOM / xlm_gemm_max(block_size(s), 1),
-          ld = g->p.n.b[0] * size;
+          ld = ld_of(g);
   for (int64_t first = 0; first < s->en->blocks; first += fit) {
     int64_t end = xlm_gemm_min(first + fit, s->en->blocks), begin;
     xlm_gemm_few x = {0};
     for (int64_t b = first; b < end; b++) x = pack_rows(s, b, s->rows + (b - first) * block_size(s));
-    for (int j = 0; j < s->n; j += SOME)
+    for (int j = 0; j < s->n; j += some)
       for (int64_t b = first; b < end; b++) {
         xlm_gemm_columns c = {.ld = ld, .k = elements_of(s, b, &begin), .whole = s->en->k * size};
         c.at = s->en->b + (s->first + j) * ld + begin * size, c.left = c.whole - begin * size;
         x.a = s->rows + (b - first) * block_size(s);
-        xlm_gemm_along(s->word, &x, &c, s->n - j < SOME ? s->n - j : SOME, s->sum + j, s->ld, have(s, b));
+        (in_lanes(s) ? xlm_gemm_lanes : xlm_gemm_along)(s->word, &x, &c, s->n - j < some ? s->n - j : some,
+                                                        s->sum + j, s->ld, have(s, b));
       }
   }
 }
@@ -186,7 +202,7 @@ void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t 
                      uint32_t *scratch) {
   const xlm_gemm *g = job->g;
   span s = {.job = job, .en = en, .way = way_of(g), .word = xlm_gemm_word_of(g->pairs, g->p.b)};
-  s.width = width_of(s.way, en->m), s.panels = (int)xlm_gemm_ceil(en->m, s.width);
+  s.width = width_of(s.way, en->m, ld_of(g)), s.panels = (int)xlm_gemm_ceil(en->m, s.width);
   int64_t rows = s.panels * s.width, panels = SUMS / rows / NR, end = xlm_gemm_min(en->n, j1 * NR);
   s.sum = (float *)scratch, s.rows = scratch + SUMS;
   s.part = (float *)s.rows + FEW * KC, s.b = s.rows + FEW * KC;

@@ -233,22 +233,36 @@ static const char *wrong_term(const xlm_chunk *c, int at) {
   const xlm_node_info *n = xlm_chunk_node(c);
   const xlm_graph *g = c->b->g;
   const xlm_type *t = xlm_val_type(g, c->in[at]);
-  bool one = sequence_of(n, XLM_A_seq) == sequence_of(n, XLM_A_kv_seq);
+  xlm_dim queries = sequence_of(n, XLM_A_seq);
+  bool one = queries == sequence_of(n, XLM_A_kv_seq);
   for (xlm_dim d = 1; d < c->all->g->n_dims; d++)
-    if (c->all->dim[d] && xlm_type_find(t, c->all->dim[d]) >= 0 && (one || c->all->dim[d] != c->all->chunk))
+    if (c->all->dim[d] && xlm_type_find(t, c->all->dim[d]) >= 0 && (one || d != queries))
       return "has a bias or mask that is computed for each key";
   return NULL;
 }
 
+// Row i of queries and of keys is the same place.
+static bool same_places(xlm_chunk *c) {
+  const xlm_node_info *n = xlm_chunk_node(c);
+  const int64_t *before = c->all->before;
+  if (before[sequence_of(n, XLM_A_seq)] == before[sequence_of(n, XLM_A_kv_seq)]) return true;
+  c->wrong = "is causal, and its queries and keys do not begin with the same place";
+  c->help = "give the queries the places of what stands before the text, too: concat before the products";
+  return false;
+}
+
 static void chunk(xlm_chunk *c) {
   const xlm_node_info *n = xlm_chunk_node(c);
-  xlm_val in[16] = {c->in[Q], c->in[K], c->in[V]};
+  xlm_val in[16] = {0, c->in[K], c->in[V]};
   int64_t given[XLM_OPERANDS];
   uint32_t count = 0;
   if (!c->cache[K]) {
     xlm_chunk_emit(c, n->op, c->in, c->n_in, &c->attrs);
     return;
   }
+  if (!same_places(c)) return;
+  xlm_dim own = c->all->dim[sequence_of(n, XLM_A_seq)], seq = xlm_chunk_along(c->all, own);
+  in[Q] = xlm_chunk_renamed(c->all, c->in[Q], own, seq);
   for (int what = 0; what < XLM_OPERANDS; what++) {
     int at = xlm_attr_operand(&n->attrs, n->n_in, (xlm_operand)what);
     bool documents = what == XLM_OPERAND_DOCUMENTS || what == XLM_OPERAND_KV_DOCUMENTS;
@@ -258,8 +272,8 @@ static void chunk(xlm_chunk *c) {
       c->wrong = at < 0 ? c->wrong : wrong_term(c, at);
     xlm_val v = what == XLM_OPERAND_PAST_K   ? c->cache[K]
                 : what == XLM_OPERAND_PAST_V ? c->cache[V]
-                : what == XLM_OPERAND_START  ? c->all->start
-                : at >= 0                    ? c->in[at]
+                : what == XLM_OPERAND_START  ? xlm_chunk_start(c->all, seq)
+                : at >= 0                    ? xlm_chunk_renamed(c->all, c->in[at], own, seq)
                                              : 0;
     if (!v) continue;
     in[3 + count] = v;
@@ -271,10 +285,11 @@ static void chunk(xlm_chunk *c) {
               "data: `input ids[batch, seq] of seq from documents`";
     return;
   }
-  xlm_attr_put_dims(&c->attrs, XLM_A_seq, &c->all->chunk, 1);
-  xlm_attr_put_dims(&c->attrs, XLM_A_kv_seq, &c->all->chunk, 1);
+  xlm_attr_put_dims(&c->attrs, XLM_A_seq, &seq, 1);
+  xlm_attr_put_dims(&c->attrs, XLM_A_kv_seq, &seq, 1);
   xlm_attr_put_ints(&c->attrs, XLM_A_operands, given, count);
   xlm_chunk_emit(c, n->op, in, 3 + (int)count, &c->attrs);
+  for (int i = 0; !c->wrong && i < n->n_out; i++) c->out[i] = xlm_chunk_renamed(c->all, c->out[i], seq, own);
 }
 
 static const xlm_param params[] = {{"q", XLM_P_TENSOR, 0, true},

@@ -1,5 +1,6 @@
 // concat: joins tensors along a dimension. `concat(x, y, a b -> c)`: x has a, y has b, the result c of size a
 // + b, declared in the model like any dimension. A single name before the arrow applies to all operands.
+#include "compiler/ir/chunk.h"
 #include "ops/shape_priv.h"
 
 static bool arrow(xlm_infer *x, xlm_dim *from, xlm_dim *to) {
@@ -67,18 +68,72 @@ static void grad(xlm_grad *x) {
   }
 }
 
-// A sequence that is made of others numbers its places otherwise.
+// ---- decoding: text behind what is no text
+
+// The last tensor is the text, and the others are not made of the sequence: they stand before it.
+static xlm_dim places(const xlm_graph *g, xlm_node node, const int64_t *before, int64_t *out) {
+  const xlm_node_info *n = xlm_node_at(g, node);
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  xlm_attr_dims(&n->attrs, XLM_A_from, from);
+  xlm_attr_dims(&n->attrs, XLM_A_to, to);
+  if (before[from[n->n_in - 1]] < 0) return 0;
+  *out = before[from[n->n_in - 1]];
+  for (int i = 0; i + 1 < n->n_in; i++) {
+    if (before[from[i]] >= 0) return 0;
+    *out += g->dims[from[i]].size;
+  }
+  return to[0];
+}
+
 static xlm_reach reach(const xlm_graph *g, xlm_node node, const bool *sequence) {
   const xlm_node_info *n = xlm_node_at(g, node);
-  xlm_dim dims[XLM_MAX_RANK + 1];
+  xlm_dim dims[XLM_MAX_RANK], to[XLM_MAX_RANK];
   int count = xlm_attr_dims(&n->attrs, XLM_A_from, dims);
-  count += xlm_attr_dims(&n->attrs, XLM_A_to, dims + count);
-  for (int i = 0; i < count; i++)
-    if (sequence[dims[i]])
-      return (xlm_reach){.along = XLM_ALONG_AHEAD,
-                         .help = "what is no token can be read with attend(q, k, v, kv_seq = ..), or stand in the "
-                                 "places of tokens: where(tokens == .., lookup(features, ..), h)"};
-  return (xlm_reach){.along = XLM_ALONG_LOCAL};
+  bool last = sequence[dims[count - 1]], others = false;
+  xlm_attr_dims(&n->attrs, XLM_A_to, to);
+  for (int i = 0; i + 1 < count; i++) others |= sequence[dims[i]];
+  if (!last && !others) return (xlm_reach){.along = XLM_ALONG_LOCAL};
+  if (last && !others && sequence[to[0]]) return (xlm_reach){.along = XLM_ALONG_PLACED};
+  return (xlm_reach){.along = XLM_ALONG_AHEAD,
+                     .help = "the tokens come last: concat(features, h, patches seq -> all); what stands elsewhere can "
+                             "be in the places of tokens: where(tokens == .., lookup(features, ..), h)"};
+}
+
+// The rows of `before` at the places from `start` on; at other places anything.
+static xlm_val rows_of(xlm_chunk *c, xlm_val before, xlm_dim from, xlm_val places, int64_t start) {
+  xlm_build *b = c->b;
+  xlm_attr_list l = xlm_attr_list_new(b->g->arena);
+  xlm_val at = start ? xlm_op2(b, XLM_OP_SUB, places, xlm_scalar(b, (double)start)) : places;
+  at = xlm_op2(b, XLM_OP_MAX, at, xlm_scalar(b, 0));
+  at = xlm_op2(b, XLM_OP_MIN, at, xlm_scalar(b, (double)b->g->dims[from].size - 1));
+  xlm_attr_put_dims(&l, XLM_A_vocab, &from, 1);
+  return xlm_emit(b, XLM_OP_LOOKUP, (xlm_val[]){before, at}, 2, &l);
+}
+
+static void chunk(xlm_chunk *c) {
+  const xlm_node_info *n = xlm_chunk_node(c);
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK], here[XLM_MAX_RANK];
+  xlm_attrs mapped = xlm_attr_freeze(&c->attrs);
+  int last = c->n_in - 1;
+  xlm_attr_dims(&n->attrs, XLM_A_from, from);
+  xlm_attr_dims(&n->attrs, XLM_A_to, to);
+  xlm_attr_dims(&mapped, XLM_A_from, here);
+  if (!c->all->sequence[from[last]]) {
+    xlm_chunk_emit(c, XLM_OP_CONCAT, c->in, c->n_in, &c->attrs);
+    return;
+  }
+  xlm_dim d = c->all->dim[to[0]];
+  int64_t end = c->all->before[to[0]] - c->all->before[from[last]];
+  xlm_val x = xlm_chunk_renamed(c->all, c->in[last], here[last], d), places = xlm_chunk_positions(c->all, d);
+  x = xlm_chunk_rows(c->all, x, d);
+  const xlm_type t = *xlm_val_type(c->b->g, x);
+  for (int i = last - 1; i >= 0; i--) {
+    int64_t start = end - c->all->g->dims[from[i]].size;
+    xlm_val is = xlm_op2(c->b, XLM_OP_LT, places, xlm_scalar(c->b, (double)end));
+    x = xlm_op3(c->b, XLM_OP_WHERE, is, rows_of(c, c->in[i], here[i], places, start), x);
+    end = start;
+  }
+  c->out[0] = xlm_order_to(c->b, x, &t);
 }
 
 static const xlm_param params[] = {
@@ -86,17 +141,20 @@ static const xlm_param params[] = {
 
 const xlm_op xlm_op_concat = {
     .name = "concat",
-    .facts = {.mixes = XLM_KEY(from) | XLM_KEY(to)},
+    .facts = {.mixes = XLM_KEY(from) | XLM_KEY(to), .joins = true},
     .min_in = 1,
     .max_in = -1,
     .n_out = 1,
     .params = params,
     .reach = reach,
+    .places = places,
+    .chunk = chunk,
     XLM_TAKES({XLM_A_from, XLM_ANYWHERE, 1, 8}, {XLM_A_to, XLM_OUT(0), 1, 1}),
     .layout = "[* from], .. -> [* to] | from: whole, to: whole, *: linear",
     .infer = infer,
     .grad = grad,
     .doc = "`concat(x, y, a b -> c)`: x along its dimension `a`, then y along its `b`, as one dimension `c` "
            "of size a + b. "
-           "`concat(x, y, a -> c)` when all have `a`. The other dimensions are the same in all.",
+           "`concat(x, y, a -> c)` when all have `a`. The other dimensions broadcast by name: a parameter `[a, hidden]` is "
+           "joined to each sequence of `[batch, seq, hidden]`.",
 };

@@ -64,7 +64,7 @@ static void chunk(xlm_chunk *c) {
   rows.dtype = shape_wide(rows.dtype);
   xlm_val before = xlm_chunk_ring(c->all, c->node, NULL, &rows, seq, 1),
           run = xlm_chunk_ring(c->all, c->node, "run", &rows, seq, 1);
-  xlm_chunk_emit(c, XLM_OP_CUMSUM_FROM, (xlm_val[]){before, run, x, c->all->start}, 4, &c->attrs);
+  xlm_chunk_emit(c, XLM_OP_CUMSUM_FROM, (xlm_val[]){before, run, x, xlm_chunk_start(c->all, seq)}, 4, &c->attrs);
   if (c->wrong) return;
   xlm_val sums = c->out[0], own = sums + 1;
   xlm_chunk_store(c->all, before, sums, seq), xlm_chunk_store(c->all, run, own, seq);

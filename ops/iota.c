@@ -20,8 +20,9 @@ static xlm_reach reach(const xlm_graph *g, xlm_node n, const bool *sequence) {
 
 static void chunk(xlm_chunk *c) {
   const xlm_node_info *n = xlm_chunk_node(c);
-  if (xlm_attr_has_dim(&n->attrs, XLM_A_dims, c->all->seq))
-    c->out[0] = xlm_chunk_positions(c->all);
+  xlm_dim d = xlm_val_type(c->all->g, n->out)->dim[0];
+  if (c->all->numbers[d])
+    c->out[0] = xlm_chunk_positions(c->all, c->all->dim[d]);
   else
     xlm_chunk_emit(c, XLM_OP_IOTA, NULL, 0, &c->attrs);
 }

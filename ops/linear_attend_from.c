@@ -28,33 +28,25 @@ xlm_reach linear_attend_reach(const xlm_graph *g, xlm_node n, const bool *sequen
   return r;
 }
 
-static xlm_val renamed(xlm_build *b, xlm_val v, xlm_dim from, xlm_dim to) {
-  xlm_attr_list l = xlm_attr_list_new(b->g->arena);
-  if (from == to) return v;
-  xlm_attr_put_dims(&l, XLM_A_from, &from, 1);
-  xlm_attr_put_dims(&l, XLM_A_to, &to, 1);
-  return xlm_emit(b, XLM_OP_RENAME, &v, 1, &l);
-}
-
 // Keys have the batch here, whether or not they had it: then it is none of the heads.
-static void put_dims(xlm_chunk *c) {
+static void put_dims(xlm_chunk *c, xlm_dim seq) {
   xlm_dim over[XLM_MAX_RANK];
   xlm_attrs as = xlm_attr_freeze(&c->attrs);
   int n = xlm_attr_dims(&as, XLM_A_over, over), kept = 0;
   for (int i = 0; i < n; i++)
     if (xlm_type_find(xlm_val_type(c->b->g, c->in[K]), over[i]) < 0) over[kept++] = over[i];
   xlm_attr_put_dims(&c->attrs, XLM_A_over, over, kept);
-  xlm_attr_put_dims(&c->attrs, XLM_A_seq, &c->all->chunk, 1);
+  xlm_attr_put_dims(&c->attrs, XLM_A_seq, &seq, 1);
 }
 
 // [.., key, value]: the values' dimensions without the sequence, with the keys' vector before theirs.
-static xlm_type state_type(const xlm_chunk *c) {
+static xlm_type state_type(const xlm_chunk *c, xlm_dim seq) {
   xlm_dim over[XLM_MAX_RANK], feature[XLM_MAX_RANK];
   xlm_attrs as = xlm_attr_freeze(&c->attrs);
   int n = xlm_attr_dims(&as, XLM_A_over, over);
   xlm_attr_dims(&as, XLM_A_feature, feature);
   const xlm_type *v = xlm_val_type(c->b->g, c->in[V]);
-  xlm_type t = shape_without(v, c->all->chunk);
+  xlm_type t = shape_without(v, seq);
   t = shape_without(&t, over[n - 1]);
   t.dim[t.rank++] = feature[0], t.dim[t.rank++] = over[n - 1];
   t.dtype = shape_wide(t.dtype);
@@ -63,23 +55,23 @@ static xlm_type state_type(const xlm_chunk *c) {
 
 void linear_attend_chunk(xlm_chunk *c) {
   xlm_chunks *all = c->all;
-  xlm_dim seq = cut_chunk_along(c);
+  xlm_dim own = cut_chunk_along(c), seq = own ? xlm_chunk_along(all, own) : 0;
   if (!seq) {
     xlm_chunk_emit(c, XLM_OP_LINEAR_ATTEND, c->in, c->n_in, &c->attrs);
     return;
   }
   bool decays = c->n_in > DECAY, cached = decays && c->cache[DECAY];
   int n = decays ? cached ? PAST_LOG + 1 : LOG + 1 : LOG;
-  put_dims(c);
-  xlm_type type = state_type(c);
-  xlm_val q = xlm_chunk_rows(all, renamed(c->b, c->in[Q], seq, all->chunk), all->chunk),
+  put_dims(c, seq);
+  xlm_type type = state_type(c, seq);
+  xlm_val q = xlm_chunk_rows(all, xlm_chunk_renamed(all, c->in[Q], own, seq), seq),
           state = xlm_chunk_state(all, c->node, NULL, &type), log = decays ? c->in[DECAY] : 0,
-          past_log = cached ? c->cache[DECAY] : 0;
-  xlm_val from[] = {state, q, c->in[K], c->in[V], all->start, c->cache[K], c->cache[V], log, past_log};
+          past_log = cached ? c->cache[DECAY] : 0, start = xlm_chunk_start(all, seq);
+  xlm_val from[] = {state, q, c->in[K], c->in[V], start, c->cache[K], c->cache[V], log, past_log};
   xlm_chunk_emit(c, XLM_OP_LINEAR_ATTEND_FROM, from, n, &c->attrs);
   if (c->wrong) return;
-  c->out[0] = renamed(c->b, c->out[0], all->chunk, seq);
-  xlm_val put[] = {state,       c->in[K],    c->in[V], all->start, all->count,
+  c->out[0] = xlm_chunk_renamed(all, c->out[0], seq, own);
+  xlm_val put[] = {state,       c->in[K],    c->in[V], start,   xlm_chunk_count(all, seq),
                    c->cache[K], c->cache[V], log,      past_log};
   xlm_graph_update(c->b->g, state, xlm_emit(c->b, XLM_OP_LINEAR_ATTEND_PUT, put, n, &c->attrs));
 }

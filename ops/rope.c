@@ -181,7 +181,16 @@ static void chunk(xlm_chunk *c) {
     return;
   }
   int64_t position = xlm_attr_int(&n->attrs, XLM_A_position, 0);
-  in[1] = xlm_chunk_positions(c->all);
+  xlm_attrs here = xlm_attr_freeze(&c->attrs);
+  xlm_dim seq[XLM_MAX_RANK] = {0}, of[XLM_MAX_RANK] = {0};
+  xlm_attr_dims(&here, XLM_A_seq, seq);
+  xlm_attr_dims(&n->attrs, XLM_A_seq, of);
+  if (c->all->before[of[0]] < 0) {
+    c->wrong = "turns by the place in a dimension that is more than the sequence";
+    c->help = "rotate before the dimensions are merged";
+    return;
+  }
+  in[1] = xlm_chunk_positions(c->all, seq[0]);
   if (position) in[1] = xlm_op2(c->b, XLM_OP_ADD, in[1], xlm_scalar(c->b, (double)position));
   xlm_attr_drop(&c->attrs, XLM_A_seq);
   xlm_attr_drop(&c->attrs, XLM_A_position);

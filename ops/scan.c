@@ -108,7 +108,7 @@ static void chunk(xlm_chunk *c) {
   xlm_type rows = *xlm_val_type(c->b->g, b);
   rows.dtype = shape_wide(result);
   xlm_val past = xlm_chunk_ring(c->all, c->node, NULL, &rows, seq, 1);
-  xlm_chunk_emit(c, XLM_OP_SCAN_FROM, (xlm_val[]){past, c->in[A], b, c->all->start}, 4, &c->attrs);
+  xlm_chunk_emit(c, XLM_OP_SCAN_FROM, (xlm_val[]){past, c->in[A], b, xlm_chunk_start(c->all, seq)}, 4, &c->attrs);
   if (c->wrong) return;
   xlm_chunk_store(c->all, past, c->out[0], seq);
   c->out[0] = xlm_cast_to(c->b, c->out[0], result);

@@ -81,12 +81,14 @@ static void chunk(xlm_chunk *c) {
     xlm_chunk_emit(c, XLM_OP_SHIFT, c->in, c->n_in, &c->attrs);
     return;
   }
-  xlm_attr_put_dims(&l, XLM_A_seq, &c->all->chunk, 1);
+  xlm_dim own = cut_chunk_along(c), seq = xlm_chunk_along(c->all, own);
+  xlm_attr_put_dims(&l, XLM_A_seq, &seq, 1);
   xlm_attr_put_int(&l, XLM_A_start, by);
-  bool all = by >= c->b->g->dims[c->all->chunk].size; // all rows are in the cache
+  bool all = by >= c->b->g->dims[seq].size; // all rows are in the cache
   xlm_dim past = xlm_chunk_past(c, 0);
   if (all) xlm_attr_put_dims(&l, XLM_A_past, &past, 1);
-  xlm_chunk_emit(c, XLM_OP_CACHE_ROWS, (xlm_val[]){c->cache[0], c->all->start, c->in[0]}, all ? 2 : 3, &l);
+  xlm_chunk_emit(c, XLM_OP_CACHE_ROWS, (xlm_val[]){c->cache[0], xlm_chunk_start(c->all, seq), c->in[0]}, all ? 2 : 3, &l);
+  if (!c->wrong) c->out[0] = xlm_chunk_renamed(c->all, c->out[0], seq, own);
 }
 
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},

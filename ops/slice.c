@@ -1,5 +1,6 @@
 // slice: a contiguous part of a dimension, as another (smaller, declared) dimension. pad, its gradient,
 // surrounds it with zeros.
+#include "compiler/ir/chunk.h"
 #include "ops/shape_priv.h"
 
 static bool arrow(xlm_infer *x, xlm_dim *from, xlm_dim *to) {
@@ -49,6 +50,41 @@ static void cost(const xlm_graph *g, xlm_node n, xlm_cost *out) { // slice reads
   out->bytes = 2.0 * (double)xlm_type_bytes(xlm_val_type(g, xlm_node_at(g, n)->out), g->dims);
 }
 
+// ---- decoding: without the first places, which are not the text's
+
+static xlm_dim places(const xlm_graph *g, xlm_node node, const int64_t *before, int64_t *out) {
+  const xlm_attrs *as = &xlm_node_at(g, node)->attrs;
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  int64_t start = xlm_attr_int(as, XLM_A_start, 0);
+  xlm_attr_dims(as, XLM_A_from, from);
+  xlm_attr_dims(as, XLM_A_to, to);
+  *out = before[from[0]] - start;
+  return *out >= 0 && start + g->dims[to[0]].size == g->dims[from[0]].size ? to[0] : 0;
+}
+
+static xlm_reach reach(const xlm_graph *g, xlm_node node, const bool *sequence) {
+  const xlm_attrs *as = &xlm_node_at(g, node)->attrs;
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  xlm_attr_dims(as, XLM_A_from, from);
+  xlm_attr_dims(as, XLM_A_to, to);
+  if (!sequence[from[0]]) return (xlm_reach){.along = XLM_ALONG_LOCAL};
+  if (sequence[to[0]]) return (xlm_reach){.along = XLM_ALONG_PLACED};
+  return (xlm_reach){.along = XLM_ALONG_AHEAD,
+                     .help = "tokens are computed at every place of the text: only what stands before them "
+                             "(concat(features, h, patches seq -> all)) can be cut off, and up to the last"};
+}
+
+static void chunk(xlm_chunk *c) {
+  const xlm_node_info *n = xlm_chunk_node(c);
+  xlm_dim from[XLM_MAX_RANK], to[XLM_MAX_RANK];
+  xlm_attr_dims(&n->attrs, XLM_A_from, from);
+  xlm_attr_dims(&n->attrs, XLM_A_to, to);
+  if (c->all->sequence[from[0]])
+    c->out[0] = xlm_chunk_renamed(c->all, c->in[0], c->all->dim[from[0]], c->all->dim[to[0]]);
+  else
+    xlm_chunk_emit(c, XLM_OP_SLICE, c->in, c->n_in, &c->attrs);
+}
+
 static const xlm_param params[] = {{"x", XLM_P_TENSOR, 0, true},
                                    {"dims", XLM_P_ARROW, 0, true},
                                    {"start", XLM_P_INT, XLM_A_start, false},
@@ -65,6 +101,9 @@ const xlm_op xlm_op_slice = {
               {XLM_A_start, .low = 0, .high = XLM_ATTR_MOST, .may = true}),
     .layout = "[* from] -> [* to] | from: whole, to: whole, *: linear",
     .infer = infer,
+    .reach = reach,
+    .places = places,
+    .chunk = chunk,
     .grad = grad,
     .cost = cost,
     .doc = "`slice(x, long -> short, start = 0)`: the elements `start .. start + short - 1` of dimension "

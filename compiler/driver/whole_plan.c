@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compiler/ir/op.h"
+#include "compiler/pass/incremental.h"
 #include "runtime/base/philox.h"
 
 static double count_parameters(const xlm_graph *g) {
@@ -77,7 +78,10 @@ xlm_plan *xlm_whole_plan(xlm_arena *a, const xlm_source *source, const xlm_graph
                   .settings = o->asked,
                   .parameters = count_parameters(model)};
   p->model_flops_per_token = flops_per_token(counted, p->batch * places);
-  if (xlm_compile_makes(o, XLM_PROGRAM_PREFILL)) p->chunk = xlm_compile_chunk(model, o);
+  if (xlm_compile_makes(o, XLM_PROGRAM_PREFILL)) {
+    p->chunk = xlm_compile_chunk(model, o);
+    p->prefix = xlm_incremental_prefix(model, a);
+  }
   p->weights = model->weights; // dims keep their indices, since every rank's table begins with the model's
   p->n_weights = model->n_weights;
   p->weights_name = model->weights_name;

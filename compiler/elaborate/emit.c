@@ -55,6 +55,33 @@ static void repeat_for_rows(xlm_el *e, xlm_val *v, int n) {
   }
 }
 
+// v with the dimensions that `like` has besides its `own`, in that order.
+static xlm_val repeated_like(xlm_el *e, xlm_val v, xlm_dim from, const xlm_type *like, xlm_dim own) {
+  const xlm_type *t = xlm_val_type(e->g, v);
+  xlm_type to = *like;
+  xlm_attr_list l = xlm_attr_list_new(e->arena);
+  for (int i = 0; i < to.rank; i++)
+    if (to.dim[i] == own) to.dim[i] = from;
+  for (int i = 0; i < t->rank; i++)
+    if (xlm_type_find(&to, t->dim[i]) < 0) return v; // an error, which inference describes
+  if (t->rank == to.rank) return v;
+  xlm_attr_put_dims(&l, XLM_A_dims, to.dim, to.rank);
+  return xlm_emit(&e->b, XLM_OP_BROADCAST, &v, 1, &l);
+}
+
+// Tensors that are joined broadcast by name, too: a learned prompt stands before each sequence of the batch.
+static void repeat_beside(xlm_el *e, xlm_val *v, int n, const xlm_attr_list *attrs) {
+  xlm_attrs as = xlm_attr_freeze(attrs);
+  xlm_dim from[XLM_MAX_RANK];
+  int n_from = xlm_attr_dims(&as, XLM_A_from, from), most = 0;
+  if (n > XLM_MAX_RANK || (n_from != 1 && n_from != n)) return;
+  for (int i = n_from; i < n; i++) from[i] = from[0];
+  for (int i = 1; i < n; i++)
+    if (xlm_val_type(e->g, v[i])->rank > xlm_val_type(e->g, v[most])->rank) most = i;
+  for (int i = 0; i < n; i++)
+    v[i] = repeated_like(e, v[i], from[i], xlm_val_type(e->g, v[most]), from[most]);
+}
+
 // Is some operand wide that is neither a parameter nor a number? Then the others are widened, too.
 static bool is_wide(const xlm_el *e, const xlm_el_operand *in, int n) {
   for (int i = 0; i < n; i++)
@@ -64,7 +91,8 @@ static bool is_wide(const xlm_el *e, const xlm_el_operand *in, int n) {
   return e->wide || e->set->dtype != XLM_BF16;
 }
 
-static const xlm_val *operands(xlm_el *e, const xlm_op *op, const xlm_el_operand *in, int n, bool all_wide) {
+static const xlm_val *operands(xlm_el *e, const xlm_op *op, const xlm_el_operand *in, int n,
+                               const xlm_attr_list *attrs, bool all_wide) {
   bool wide = is_wide(e, in, n), elementwise = op->flags & XLM_OPF_ELEMENTWISE;
   xlm_val *v = XLM_NEW_N(e->arena, xlm_val, n);
   for (int i = 0; i < n; i++) {
@@ -77,6 +105,7 @@ static const xlm_val *operands(xlm_el *e, const xlm_op *op, const xlm_el_operand
       v[i] = xlm_el_cast(e, *x, wide && (x->param || elementwise || all_wide));
   }
   if (elementwise) repeat_for_rows(e, v, n);
+  if (op->facts.joins && attrs) repeat_beside(e, v, n, attrs);
   return v;
 }
 
@@ -154,9 +183,9 @@ xlm_el_value xlm_el_emit(xlm_el *e, xlm_op_id id, const xlm_el_operand *in, int 
   if (too_many(e, span)) return xlm_el_bad();
   e->b.span = span;
   xlm_infer x;
-  xlm_val v = xlm_emit_checked(&e->b, id, operands(e, op, in, n, false), n, attrs, &x);
+  xlm_val v = xlm_emit_checked(&e->b, id, operands(e, op, in, n, attrs, false), n, attrs, &x);
   if (!v && x.fault == XLM_FAULT_DTYPE && e->set->dtype == XLM_BF16)
-    v = xlm_emit_checked(&e->b, id, operands(e, op, in, n, true), n, attrs, &x);
+    v = xlm_emit_checked(&e->b, id, operands(e, op, in, n, attrs, true), n, attrs, &x);
   if (!v) return refused(e, &x, in, n, span);
   xlm_node def = xlm_val_at(e->g, v)->def;
   if (too_large(e, def, span) || (attrs && attrs->n && out_of_range(e, def, span))) return xlm_el_bad();

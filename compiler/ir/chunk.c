@@ -42,20 +42,49 @@ static xlm_val indices(xlm_build *b, xlm_dim d) {
   return xlm_emit(b, XLM_OP_IOTA, NULL, 0, &l);
 }
 
-static xlm_val in_order(xlm_chunks *all, xlm_val v) { // [batch, chunk]
-  xlm_type like = {.rank = 2, .dim = {all->batch, all->chunk}};
-  return xlm_order_to(&all->b, v, &like);
+// The model's dimension that is d here.
+static xlm_dim model_dim(const xlm_chunks *all, xlm_dim d) {
+  xlm_dim of = all->seq;
+  for (xlm_dim k = 1; k < all->g->n_dims && all->dim[of] != d; k++)
+    if (all->dim[k] == d) of = k;
+  return of;
+}
+
+static bool has_prefix(const xlm_chunks *all, xlm_dim d) {
+  return all->before[model_dim(all, d)] > 0;
+}
+
+xlm_dim xlm_chunk_along(const xlm_chunks *all, xlm_dim d) {
+  return has_prefix(all, d) ? all->dim[all->joined] : all->chunk;
+}
+
+xlm_val xlm_chunk_start(const xlm_chunks *all, xlm_dim d) {
+  return all->start[has_prefix(all, d)];
+}
+
+xlm_val xlm_chunk_count(const xlm_chunks *all, xlm_dim d) {
+  return all->count[has_prefix(all, d)];
 }
 
 // They belong to no node of the model, also where one is the first that needs them.
-xlm_val xlm_chunk_positions(xlm_chunks *all) {
-  if (all->positions) return all->positions;
+xlm_val xlm_chunk_positions(xlm_chunks *all, xlm_dim d) {
+  xlm_val *v = &all->positions[model_dim(all, d)];
+  if (*v) return *v;
   xlm_build b = all->b;
+  xlm_type like = {.rank = 2, .dim = {all->batch, d}};
   all->b = xlm_build_new(b.g);
-  xlm_val places = xlm_op2(&all->b, XLM_OP_ADD, all->start, indices(&all->b, all->chunk));
-  all->positions = in_order(all, places);
+  xlm_val places = xlm_op2(&all->b, XLM_OP_ADD, xlm_chunk_start(all, d), indices(&all->b, d));
+  *v = xlm_order_to(&all->b, places, &like);
   all->b = b;
-  return all->positions;
+  return *v;
+}
+
+xlm_val xlm_chunk_renamed(xlm_chunks *all, xlm_val v, xlm_dim from, xlm_dim to) {
+  xlm_attr_list l = xlm_attr_list_new(all->b.g->arena);
+  if (from == to || xlm_type_find(xlm_val_type(all->b.g, v), from) < 0) return v;
+  xlm_attr_put_dims(&l, XLM_A_from, &from, 1);
+  xlm_attr_put_dims(&l, XLM_A_to, &to, 1);
+  return xlm_emit(&all->b, XLM_OP_RENAME, &v, 1, &l);
 }
 
 xlm_val xlm_chunk_rows(xlm_chunks *all, xlm_val v, xlm_dim d) {
@@ -99,9 +128,11 @@ const char *xlm_chunk_name(const xlm_chunks *all, xlm_node n, const char *what) 
   return name;
 }
 
-xlm_dim xlm_chunk_past(const xlm_chunk *c, int i) {
-  const xlm_type *rows = xlm_val_type(c->b->g, c->in[i]), *cache = xlm_val_type(c->b->g, c->cache[i]);
-  return cache->dim[xlm_type_find(rows, c->all->chunk)];
+xlm_dim xlm_chunk_past(const xlm_chunk *c, int operand) {
+  const xlm_type *rows = xlm_val_type(c->b->g, c->in[operand]), *cache = xlm_val_type(c->b->g, c->cache[operand]);
+  int i = 0;
+  while (rows->dim[i] == cache->dim[i]) i++;
+  return cache->dim[i];
 }
 
 xlm_val xlm_chunk_state(xlm_chunks *all, xlm_node n, const char *what, const xlm_type *type) {
@@ -136,6 +167,6 @@ void xlm_chunk_store(xlm_chunks *all, xlm_val ring, xlm_val rows, xlm_dim d) {
   xlm_graph *g = all->b.g;
   xlm_attr_list l = xlm_attr_list_new(g->arena);
   xlm_attr_put_dims(&l, XLM_A_seq, &d, 1);
-  xlm_val in[] = {ring, rows, all->start, all->count};
+  xlm_val in[] = {ring, rows, xlm_chunk_start(all, d), xlm_chunk_count(all, d)};
   xlm_graph_update(g, ring, xlm_emit(&all->b, XLM_OP_CACHE_PUT, in, 4, &l));
 }

@@ -201,6 +201,10 @@ typedef struct xlm_op {
   // What the node is along the sequence; sequence[d]: dimension d is the sequence or derived from it (a
   // second name, merged with others). NULL: local where `facts.mixes` says so, else ahead.
   xlm_reach (*reach)(const xlm_graph *g, xlm_node n, const bool *sequence);
+  // The result's dimension whose places are those of the sequence, numbered otherwise, as text behind an image; *out:
+  // how many stand before the sequence's first. before[d]: the same of d; -1: d is not made of the sequence. 0: there
+  // is none, or places are missing. NULL: there is none.
+  xlm_dim (*places)(const xlm_graph *g, xlm_node n, const int64_t *before, int64_t *out);
   // Emits it for some places of the sequence. NULL: the operation itself, of these places.
   void (*chunk)(struct xlm_chunk *);
   double (*fold)(const double *x); // elementwise: the function on numbers; NULL: not folded at compile time

@@ -19,9 +19,11 @@
 static void make_cache(xlm_step *s, xlm_val v, xlm_node reader, int i) {
   xlm_cached *c = &s->caches[v];
   const char *what = xlm_step_operand_name(&s->g->nodes[reader], i);
-  c->x = xlm_chunk_rows(&s->all, s->map[v], s->all.chunk);
+  xlm_dim own = s->all.dim[xlm_step_places(s, xlm_val_type(s->g, v))];
+  c->along = xlm_chunk_along(&s->all, own);
+  c->x = xlm_chunk_rows(&s->all, xlm_chunk_renamed(&s->all, s->map[v], own, c->along), c->along);
   xlm_type t = *xlm_val_type(s->out, c->x);
-  c->cache = xlm_chunk_ring(&s->all, reader, what, &t, s->all.chunk, c->places);
+  c->cache = xlm_chunk_ring(&s->all, reader, what, &t, c->along, c->places);
 }
 
 // ---- operands
@@ -36,14 +38,14 @@ static xlm_val emit_whole(xlm_step *s, xlm_val v) {
   return s->whole[v];
 }
 
-// A leaf along the sequence, at the chunk's places.
-static xlm_val at_places(xlm_step *s, xlm_val leaf) {
+// A leaf along dimension d of places, at those of the chunk.
+static xlm_val at_places(xlm_step *s, xlm_val leaf, xlm_dim d) {
   xlm_attr_list l = xlm_attr_list_new(s->out->arena);
-  double last = (double)s->g->dims[s->all.seq].size - 1; // padding may lie behind it
+  double last = (double)s->g->dims[d].size - 1; // padding may lie behind it
   xlm_build *b = &s->all.b;
-  xlm_val place = xlm_chunk_positions(&s->all), end = xlm_scalar(b, last);
+  xlm_val place = xlm_chunk_positions(&s->all, s->all.dim[d]), end = xlm_scalar(b, last);
   place = xlm_op2(b, XLM_OP_MIN, place, end);
-  xlm_attr_put_dims(&l, XLM_A_vocab, &s->all.seq, 1);
+  xlm_attr_put_dims(&l, XLM_A_vocab, &d, 1);
   return xlm_emit(b, XLM_OP_LOOKUP, (xlm_val[]){leaf, place}, 2, &l);
 }
 
@@ -94,8 +96,10 @@ static bool emit_leaf(xlm_step *s, xlm_node id) {
   xlm_build_context(&s->all.b, n);
   if (xlm_node_is(n, XLM_LEAF_INPUT)) return xlm_step_emit_input(s, id);
   xlm_copy_node(s->out, s->g, id, s->whole, s->whole);
-  bool along = xlm_type_find(xlm_val_type(s->g, n->out), s->all.seq) >= 0;
-  s->map[n->out] = along ? at_places(s, s->whole[n->out]) : s->whole[n->out];
+  const xlm_type *t = xlm_val_type(s->g, n->out);
+  s->map[n->out] = s->whole[n->out];
+  for (int i = 0; i < t->rank; i++)
+    if (s->numbers[t->dim[i]]) s->map[n->out] = at_places(s, s->map[n->out], t->dim[i]);
   return true;
 }
 
@@ -117,7 +121,7 @@ static void release(xlm_step *s, const xlm_node_info *n, const xlm_reach *r) {
   for (int i = 0; r->along == XLM_ALONG_BACK && i < n->n_in; i++) {
     if (!(r->cached >> i & 1)) continue;
     xlm_cached *c = &s->caches[xlm_step_root(s, n->in[i])];
-    if (!--c->readers) xlm_chunk_store(&s->all, c->cache, c->x, s->all.chunk);
+    if (!--c->readers) xlm_chunk_store(&s->all, c->cache, c->x, c->along);
   }
 }
 
@@ -166,7 +170,10 @@ static void begin(xlm_step *s, int64_t places) {
   if (places) s->all.chunk = xlm_graph_dim(s->out, name, places);
   s->all.dim = XLM_NEW_N(s->a, xlm_dim, s->g->n_dims);
   s->sequence = XLM_NEW_N(s->a, bool, s->g->n_dims);
-  s->all.sequence = s->sequence;
+  s->numbers = XLM_NEW_N(s->a, bool, s->g->n_dims);
+  s->before = XLM_NEW_N(s->a, int64_t, s->g->n_dims);
+  s->all.positions = XLM_NEW_N(s->a, xlm_val, s->g->n_dims);
+  s->all.sequence = s->sequence, s->all.numbers = s->numbers, s->all.before = s->before;
   s->live = XLM_NEW_N(s->a, bool, s->g->n_nodes);
   s->data = XLM_NEW_N(s->a, bool, s->g->n_values);
   s->along = XLM_NEW_N(s->a, bool, s->g->n_values);
@@ -188,8 +195,7 @@ static xlm_val ordered(xlm_step *s, xlm_val v) {
 
 static bool emit_all(xlm_step *s) {
   const xlm_graph *g = s->g;
-  s->all.start = xlm_step_counted_input(s, "decode/start", XLM_INPUT_START);
-  s->all.count = xlm_step_counted_input(s, "decode/count", XLM_INPUT_COUNT);
+  xlm_step_make_places(s);
   xlm_step_make_once(s);
   for (xlm_val v = 1; v < g->n_values; v++)
     if (s->once[v].reader) s->map[v] = s->once[v].state;
@@ -213,7 +219,6 @@ xlm_graph *xlm_pass_incremental(const xlm_graph *g, xlm_arena *a, const xlm_incr
     xlm_drop_dead(s.out, a);
     return s.out;
   }
-  s.all.dim[s.all.seq] = s.all.chunk;
   if (!emit_all(&s)) return NULL;
   if (!s.out->outputs.n) {
     xlm_step_refuse(&s, (xlm_span){0, 0}, "the model has no output along `seq`",
@@ -231,4 +236,13 @@ bool xlm_incremental_encodes(const xlm_graph *g, xlm_arena *scratch) {
   bool found = xlm_step_find(&s, true) && s.any_once;
   xlm_graph_free(s.out);
   return found;
+}
+
+int64_t xlm_incremental_prefix(const xlm_graph *g, xlm_arena *scratch) {
+  xlm_incremental_fault f = {0};
+  xlm_step s = {.g = g, .a = scratch, .fault = &f};
+  begin(&s, 0);
+  bool found = xlm_step_find(&s, false) && s.all.joined;
+  xlm_graph_free(s.out);
+  return found ? s.before[s.all.joined] : 0;
 }

@@ -21,6 +21,9 @@ typedef struct xlm_incremental_fault { // why the model cannot be computed token
 //   decode/count  i32 [batch], role count: how many of the n places are valid; the others change no state,
 //                 and their outputs have no meaning
 //
+// Where the model puts n places before the text (`xlm_incremental_prefix`), a sequence begins at -n: a chunk from a
+// place below 0 on reads no tokens, none of its outputs has a meaning, and it ends before place 0.
+//
 // What earlier places leave is in states `cache/NAME` of the role cache, whose names do not depend on n; zero
 // before the first token. Losses, metrics and updates of states of the model are dropped.
 //
@@ -36,6 +39,10 @@ typedef struct xlm_incremental_fault { // why the model cannot be computed token
 // also where nothing is computed once.
 xlm_graph *xlm_pass_incremental(const xlm_graph *g, xlm_arena *a, const xlm_incremental_options *o,
                                 xlm_incremental_fault *f);
+
+// Places that the model puts before the text, such as those of an image; 0 also where the model cannot be computed
+// token by token.
+int64_t xlm_incremental_prefix(const xlm_graph *g, xlm_arena *scratch);
 
 // Is something computed once per sequence? false also where the model cannot be computed token by token.
 bool xlm_incremental_encodes(const xlm_graph *g, xlm_arena *scratch);

@@ -42,7 +42,21 @@ static void find_dependence(xlm_step *s) {
   }
 }
 
-// Dimensions that are made of the sequence: by views, and rows that belong to tokens.
+xlm_dim xlm_step_places(const xlm_step *s, const xlm_type *t) {
+  for (int i = 0; i < t->rank; i++)
+    if (s->before[t->dim[i]] >= 0) return t->dim[i];
+  return 0;
+}
+
+// A dimension that an operation makes of the sequence, whose places are counted otherwise.
+static void find_places(xlm_step *s, xlm_node id) {
+  const xlm_op *op = xlm_op_at(s->g->nodes[id].op);
+  int64_t before = -1;
+  xlm_dim d = op->places ? op->places(s->g, id, s->before, &before) : 0;
+  if (d) s->sequence[d] = s->numbers[d] = true, s->before[d] = before;
+}
+
+// Dimensions that are made of the sequence: by views, rows that belong to tokens, and with what stands before it.
 static void find_dims(xlm_step *s) {
   const xlm_graph *g = s->g;
   for (xlm_node id = 1; id < g->n_nodes; id++) {
@@ -55,7 +69,8 @@ static void find_dims(xlm_step *s) {
     for (int i = 0; i < n_from; i++) any |= s->sequence[from[i]];
     for (int i = 0; any && i < n_to; i++) // of a split one only the parts that are known
       if (f->makes_rows || (view && (f->renames ? s->sequence[from[i]] : n_to == 1)))
-        s->sequence[to[i]] = true;
+        s->sequence[to[i]] = true, s->before[to[i]] = f->renames ? s->before[from[i]] : -1;
+    find_places(s, id);
   }
 }
 
@@ -107,9 +122,31 @@ xlm_reach xlm_step_reach(const xlm_step *s, xlm_node id) {
   return r;
 }
 
+// One length: a chunk has places before the text, or of it.
+static bool find_prefix(xlm_step *s) {
+  const xlm_graph *g = s->g;
+  for (xlm_node id = 1; id < g->n_nodes; id++) {
+    const xlm_node_info *n = &g->nodes[id];
+    xlm_dim d = s->live[id] && n->n_out ? xlm_step_places(s, xlm_val_type(g, n->out)) : 0;
+    if (!s->numbers[d] || !s->before[d]) continue;
+    if (!s->all.joined) s->all.joined = d;
+    if (s->before[d] != s->before[s->all.joined])
+      return xlm_step_refuse(
+          s, n->span,
+          xlm_arena_printf(s->out->arena, "`%s` has %lld places before the text, but `%s` %lld", g->dims[d].name,
+                           (long long)s->before[d], g->dims[s->all.joined].name,
+                           (long long)s->before[s->all.joined]),
+          "join all that stands before the text at once: concat(a, b, h, first second seq -> all)");
+  }
+  if (!s->all.chunk) return true;
+  s->all.dim[s->all.seq] = s->all.chunk;
+  for (xlm_dim d = 1; d < g->n_dims; d++)
+    if (s->numbers[d]) (void)xlm_chunk_dim(&s->all, d, s->out->dims[s->all.chunk].size);
+  return true;
+}
+
 static bool find_reach(xlm_step *s) {
   const xlm_graph *g = s->g;
-  int64_t size = g->dims[s->all.seq].size;
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];
     if (!s->live[id]) continue;
@@ -124,12 +161,36 @@ static bool find_reach(xlm_step *s) {
     for (int i = 0; r.along == XLM_ALONG_BACK && i < n->n_in; i++) {
       if (!(r.cached >> i & 1)) continue;
       xlm_cached *c = &s->caches[xlm_step_root(s, n->in[i])];
+      int64_t size = g->dims[xlm_step_places(s, xlm_val_type(g, n->in[i]))].size;
       int64_t places = r.back > 0 && r.back < size ? r.back : size;
       c->places = places > c->places ? places : c->places;
       c->readers++;
     }
   }
   return true;
+}
+
+// What an operation reads of earlier places it reads at the same index of each cache: as many places as the largest
+// has. A value may have other readers, so this goes on until nothing changes.
+static void equal_places(xlm_step *s) {
+  const xlm_graph *g = s->g;
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (xlm_node id = 1; id < g->n_nodes; id++) {
+      const xlm_node_info *n = &g->nodes[id];
+      xlm_reach r = s->live[id] ? xlm_step_reach(s, id) : (xlm_reach){.along = XLM_ALONG_LOCAL};
+      int64_t most = 0;
+      for (int i = 0; r.along == XLM_ALONG_BACK && i < n->n_in; i++)
+        if (r.cached >> i & 1 && s->caches[xlm_step_root(s, n->in[i])].places > most)
+          most = s->caches[xlm_step_root(s, n->in[i])].places;
+      for (int i = 0; most && i < n->n_in; i++) {
+        if (!(r.cached >> i & 1)) continue;
+        int64_t *places = &s->caches[xlm_step_root(s, n->in[i])].places;
+        changed |= *places != most;
+        *places = most;
+      }
+    }
+  }
 }
 
 static xlm_dim dim_named(const xlm_graph *g, const char *name) {
@@ -149,7 +210,8 @@ static bool find_sequence(xlm_step *s) {
     return xlm_step_refuse(s, (xlm_span){0, 0},
                            "the model has no input along `seq`: there is nothing to compute token by token",
                            "tokens are an input `tokens[batch, seq] of vocab`");
-  s->sequence[s->all.seq] = true;
+  for (xlm_dim d = 1; d < g->n_dims; d++) s->before[d] = -1;
+  s->sequence[s->all.seq] = s->numbers[s->all.seq] = true, s->before[s->all.seq] = 0;
   return true;
 }
 
@@ -160,7 +222,10 @@ bool xlm_step_find(xlm_step *s, bool once) {
   find_dependence(s);
   if (!xlm_step_find_once(s)) return false;
   find_live(s, once);
+  if (!once && !find_prefix(s)) return false;
   if (once) return true;
   xlm_step_find_late(s);
-  return find_reach(s);
+  if (!find_reach(s)) return false;
+  equal_places(s);
+  return true;
 }

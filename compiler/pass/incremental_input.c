@@ -44,11 +44,26 @@ xlm_val xlm_step_counted_input(xlm_step *s, const char *name, xlm_input_role rol
   return v;
 }
 
+// In a dimension with a prefix the places are those of the text and `prefix`; of a chunk of the prefix no place is
+// in the text.
+void xlm_step_make_places(xlm_step *s) {
+  xlm_chunks *all = &s->all;
+  xlm_build *b = &all->b;
+  xlm_val start = xlm_step_counted_input(s, "decode/start", XLM_INPUT_START);
+  xlm_val count = xlm_step_counted_input(s, "decode/count", XLM_INPUT_COUNT);
+  all->start[0] = start, all->count[0] = count;
+  if (!all->joined) return;
+  all->start[1] = xlm_op2(b, XLM_OP_ADD, start, xlm_scalar(b, (double)s->before[all->joined])), all->count[1] = count;
+  all->start[0] = xlm_op2(b, XLM_OP_MAX, start, xlm_scalar(b, 0));
+  xlm_val zero = xlm_op2(b, XLM_OP_SUB, count, count);
+  all->count[0] = xlm_op3(b, XLM_OP_WHERE, xlm_op2(b, XLM_OP_LT, start, xlm_scalar(b, 0)), zero, count);
+}
+
 // v, but zero at place 0.
 static xlm_val after_first(xlm_step *s, xlm_val v) {
   xlm_build *b = &s->all.b;
   xlm_type t = *xlm_val_type(s->out, v);
-  xlm_val places = xlm_chunk_positions(&s->all), zero = xlm_op2(b, XLM_OP_SUB, places, places);
+  xlm_val places = xlm_chunk_positions(&s->all, s->all.chunk), zero = xlm_op2(b, XLM_OP_SUB, places, places);
   xlm_val behind = xlm_op2(b, XLM_OP_LT, zero, places);
   return xlm_order_to(b, xlm_op3(b, XLM_OP_WHERE, behind, v, xlm_order_to(b, zero, &t)), &t);
 }
@@ -91,11 +106,17 @@ bool xlm_step_emit_input(xlm_step *s, xlm_node id) {
     return xlm_step_refuse(
         s, n->span, xlm_arena_printf(s->out->arena, "the input `%s` is the tokens after those given", name),
         "an output that depends on the next tokens cannot be computed before they are there");
-  for (int i = 0; i < t.rank; i++)
+  for (int i = 0; i < t.rank; i++) {
+    if (s->before[t.dim[i]] > 0)
+      return xlm_step_refuse(s, n->span,
+                             xlm_arena_printf(s->out->arena, "the input `%s` lies along `%s`, the text with what stands before it", name,
+                                              s->g->dims[t.dim[i]].name),
+                             "give it the dimension `seq`, and join it as the tokens are");
     if (t.dim[i] == s->all.seq) t.dim[i] = s->all.chunk;
+  }
   bool positions = !strcmp(source, "positions"), documents = !strcmp(source, "documents");
   if (positions || documents) { // the text is one document
-    xlm_val places = xlm_chunk_positions(&s->all);
+    xlm_val places = xlm_chunk_positions(&s->all, s->all.chunk);
     s->map[n->out] = xlm_order_to(b, positions ? places : xlm_op2(b, XLM_OP_SUB, places, places), &t);
     return true;
   }

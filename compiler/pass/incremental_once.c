@@ -64,7 +64,7 @@ static void store(xlm_step *s, xlm_val v) {
   xlm_build *b = &s->all.b;
   const xlm_type *t = xlm_val_type(s->g, v);
   xlm_build_context(b, &s->g->nodes[o->reader]);
-  xlm_val counts = xlm_op2(b, XLM_OP_LT, xlm_scalar(b, 0), s->all.count);
+  xlm_val counts = xlm_op2(b, XLM_OP_LT, xlm_scalar(b, 0), s->all.count[0]);
   xlm_val next = xlm_op3(b, XLM_OP_WHERE, counts, s->map[v], o->state);
   next = xlm_order_to(b, xlm_cast_to(b, next, t->dtype), t);
   xlm_graph_update(s->out, o->state, xlm_op2(b, XLM_OP_ASSIGN, o->state, next));
@@ -75,7 +75,7 @@ bool xlm_step_emit_once(xlm_step *s) {
   if (!s->any_once)
     return xlm_step_refuse(s, (xlm_span){0, 0}, "the model computes nothing once per sequence",
                            "all that its output depends on lies along `seq`: --program prefill or decode");
-  s->all.count = xlm_step_counted_input(s, "decode/count", XLM_INPUT_COUNT);
+  s->all.count[0] = xlm_step_counted_input(s, "decode/count", XLM_INPUT_COUNT);
   xlm_step_make_once(s);
   for (xlm_node id = 1; id < g->n_nodes; id++) {
     const xlm_node_info *n = &g->nodes[id];

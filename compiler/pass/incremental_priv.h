@@ -9,7 +9,8 @@
 typedef struct xlm_cached { // a value of which earlier places are read
   int64_t places;           // how many; of the whole sequence at most
   uint32_t readers;         // operations that still read it
-  xlm_val cache, x;         // once there is one: the state, and the chunk's rows
+  xlm_val cache, x;         // once there is one: the state, and the chunk's rows, ..
+  xlm_dim along;            // .. which are numbered by this
 } xlm_cached;
 
 typedef struct xlm_once { // a value that is computed once per sequence and read for each token
@@ -25,6 +26,8 @@ typedef struct xlm_step {
   xlm_arena *a;
   bool *live;         // by node
   bool *sequence;     // by dim
+  bool *numbers;      // by dim: see xlm_chunks
+  int64_t *before;    // by dim: see xlm_chunks
   bool *data;         // by value: depends on an input
   bool *along;        // by value: depends on something along the sequence
   bool *late;         // by value: an input whose tokens are given one place later
@@ -46,6 +49,8 @@ bool xlm_step_find(xlm_step *s, bool once);
 // Does the node read or give something that lies along the sequence?
 bool xlm_step_touches(const xlm_step *s, const xlm_node_info *n);
 bool xlm_step_lies_along(const xlm_step *s, const xlm_type *t);
+// The dimension of places of a value; 0: none.
+xlm_dim xlm_step_places(const xlm_step *s, const xlm_type *t);
 // Back through second names of the sequence: the value that is cached.
 xlm_val xlm_step_root(const xlm_step *s, xlm_val v);
 // Is operand i indexed along the sequence, as learned positions by position numbers?
@@ -60,6 +65,8 @@ const char *xlm_step_operand_name(const xlm_node_info *n, int i);
 bool xlm_step_emit_input(xlm_step *s, xlm_node id);
 // Marks s->late.
 void xlm_step_find_late(xlm_step *s);
+// Sets where in the dimensions of places the chunk begins, and how many of its rows count.
+void xlm_step_make_places(xlm_step *s);
 xlm_val xlm_step_counted_input(xlm_step *s, const char *name, xlm_input_role role);
 
 // ---- incremental_once.c

@@ -7,8 +7,8 @@
 
 typedef struct row { // what a slot gives a run of a program
   const int32_t *tokens;
-  int64_t start,
-      count; // the place of the first in the slot's text; how many of the program's positions count
+  int64_t start, count; // the place of the first in the slot's text, below 0 before it; how many of the program's
+                        // positions count
 } row;
 
 typedef struct program {

@@ -51,7 +51,7 @@ void program_open(xlm_decoder *d, xlm_program_id id, program *out) {
 // ---- inputs
 
 static int32_t cell(const row *r, xlm_filling with, int64_t at) {
-  if (with == XLM_FILL_TOKENS) return at < r->count ? r->tokens[at] : 0;
+  if (with == XLM_FILL_TOKENS) return r->start >= 0 && at < r->count ? r->tokens[at] : 0;
   return (int32_t)(with == XLM_FILL_POSITIONS ? r->start + at : with == XLM_FILL_STARTS ? r->start : r->count);
 }
 

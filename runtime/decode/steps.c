@@ -1,6 +1,7 @@
 // Decoding over the programs prefill and decode, which keep what earlier tokens left in caches: only new
 // tokens are computed, by prefill as long as a slot has more than one, then by decode. A slot without new
-// tokens has a count of 0; one that begins anew starts at 0, where no cache is read.
+// tokens has a count of 0; one that begins anew starts at 0, where no cache is read, or with what the model has before
+// the text, at places below 0: a run has places of it or of the text.
 #include "runtime/decode/decoder_priv.h"
 
 // The most tokens that a slot has left.
@@ -16,14 +17,18 @@ static int64_t left(xlm_decoder *d, const xlm_decoder_piece *pieces, int n) {
 
 static void begin(xlm_decoder *d, const xlm_decoder_piece *pieces, int n) {
   for (int i = 0; i < d->n_slots; i++) d->rows[i] = (row){d->slots[i].tokens, d->slots[i].length, 0};
-  for (int i = 0; i < n; i++) d->rows[pieces[i].slot].start -= pieces[i].n;
+  for (int i = 0; i < n; i++) {
+    int64_t *start = &d->rows[pieces[i].slot].start;
+    *start -= pieces[i].n;
+    if (!*start) *start = -xlm_team_plan(d->team)->prefix;
+  }
 }
 
 static void set_counts(xlm_decoder *d, int64_t most) {
   for (int i = 0; i < d->n_slots; i++) {
     row *r = &d->rows[i];
-    int64_t rest = d->slots[i].length - r->start;
-    r->tokens = d->slots[i].tokens + r->start;
+    int64_t rest = (r->start < 0 ? 0 : d->slots[i].length) - r->start;
+    r->tokens = d->slots[i].tokens + (r->start < 0 ? 0 : r->start);
     r->count = rest < most ? rest : most;
   }
 }

@@ -125,6 +125,7 @@ static xlm_plan *read_plan(reader *r, const json_t *o) {
   p->seq = xlm_json_int(r, o, "seq", 1, INT32_MAX);
   p->microbatches = xlm_json_int(r, o, "microbatches", 1, INT32_MAX);
   p->chunk = xlm_json_int(r, o, "chunk", 0, p->seq);
+  p->prefix = xlm_json_int_or(r, o, "prefix", 0, INT32_MAX, 0);
   p->target = read_target(r, json_object_get(o, "target"));
   p->seed = (uint64_t)xlm_json_int(r, o, "seed", INT64_MIN, INT64_MAX);
   p->parameters = xlm_json_number(r, o, "parameters");

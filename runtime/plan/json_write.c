@@ -80,6 +80,7 @@ static void around(const xlm_plan *p, xlm_json *j) { // everything but the rank 
   xlm_json_put_int(j, "seq", p->seq);
   xlm_json_put_int(j, "microbatches", p->microbatches);
   xlm_json_put_int(j, "chunk", p->chunk);
+  if (p->prefix) xlm_json_put_int(j, "prefix", p->prefix);
   xlm_plan_write_target(&p->target, j);
   xlm_json_put_int(j, "seed", (int64_t)p->seed);
   xlm_plan_write_mesh(&p->mesh, j);

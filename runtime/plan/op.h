@@ -105,6 +105,7 @@ typedef struct xlm_op_facts {
   bool keeps_values; // the result has the operand's elements; when the types are equal too, it is the operand
   bool reorders;     // .. and differs in storage order only
   bool moves;        // every element of the result is an element of operand 0, or 0
+  bool joins;        // joins tensors along dimensions from[i]: in a model they broadcast over the others
   bool indices;      // an element of the result is its index along the result's only dimension
   bool per_microbatch; // a view: its value is per microbatch, and that of the step is their mean
   struct {             // when operand `operand` equals `value`, the result is the other operand

@@ -191,6 +191,7 @@ typedef struct xlm_plan {
   xlm_dtype dtype;                          // compute
   int64_t batch, seq, microbatches;         // batch: samples of one microbatch over the whole mesh
   int64_t chunk;                            // positions of every sequence in a run of prefill; 0 = none
+  int64_t prefix;                           // places before the text, such as an image's, which prefill fills first
   xlm_target target;                        // the machine it was made for
   uint64_t seed;
   xlm_mesh mesh;

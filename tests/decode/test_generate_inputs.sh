@@ -91,6 +91,61 @@ done
 printf '{"prompt": "a#b", "image": "a.f32", "tone": [1.5]}\n' >one.jsonl
 look --prompts one.jsonl | cmp -s - <(sed -n 1p together.txt) || fail 'a file named in JSON: another text'
 
+# ---- before the text: an image and a prompt that is learned; of both only what is learned ----
+
+cat >before.xlm <<'END'
+dim vocab   = 256
+dim hidden  = 16
+dim out     = hidden
+dim patches = 3
+dim pixels  = 4
+dim prompts = 5
+dim layers  = 2
+dim all     = patches + prompts + seq
+input tokens[batch, seq]              of vocab from tokens
+input targets[batch, seq]             of vocab from tokens shifted 1
+input image[batch, patches, pixels]   from image
+input tone[batch]                     from tone
+shard batch over dp
+param embed[vocab, hidden]  ~ normal(1)
+param unembed[hidden, vocab] ~ normal(1)
+param see[pixels, hidden]   ~ normal(1)
+param prompt[prompts, hidden] ~ normal(1)
+h = lookup(embed, tokens)
+x = concat(image @ see * tone, prompt, h, patches prompts seq -> all)
+repeat layers as i over pp {
+  param w[hidden, out] ~ normal(0.3)
+  k = rope(x @ w, seq = all, feature = out)
+  x = x + rename(attend(k, k, k, causal, window = 9, seq = all, kv_seq = all), out -> hidden)
+}
+h = slice(x, all -> seq, start = 8)
+logits = h @ unembed
+loss cross_entropy(logits, targets)
+output logits
+END
+sed '/^input image\|^input tone\|see\[/d; s/patches + //; s/image @ see . tone, //; s/patches prompts/prompts/; s/start = 8/start = 5/' before.xlm >learned.xlm
+expect 0 'checkpoint before' "$run" train before.xlm --data synthetic --seq-length 16 --max-steps 1 --learning-rate 0 --eval-interval 0 --output-dir before
+before() { write before --temperature 0 --max-tokens 24 --format json "$@" | tokens; } # more than a context has
+before --prompts images.jsonl --slots 4 >together.txt
+while IFS= read -r line; do
+  echo "$line" >one.jsonl
+  before --prompts one.jsonl
+done <images.jsonl >alone.txt
+cmp -s together.txt alone.txt || fail "before the text: not the texts of each alone: $(diff together.txt alone.txt)"
+[ "$(sort -u together.txt | wc -l)" = 4 ] || fail "images before the text change nothing: $(cat together.txt)"
+for same in '--slots 1' '--slots 3 --prefill-chunk 1' '--slots 2 --prefill-chunk 5' '--pp 2' '--dp 2'; do
+  # shellcheck disable=SC2086
+  before --prompts images.jsonl $same | cmp -s - together.txt || fail "before the text: another text with $same"
+done
+"$(dirname "$program")/xlmc" plan before.xlm --seq-length 16 --program decode --micro-batch-size 2 --format json --output plan.json >/dev/null || fail 'no plan'
+write plan.json --init-from before --temperature 0 --max-tokens 24 --format json --prompts images.jsonl | tokens | cmp -s - together.txt || fail 'before the text: a saved plan: another text'
+expect 0 'checkpoint learned' "$run" train learned.xlm --data synthetic --seq-length 16 --max-steps 1 --learning-rate 0 --eval-interval 0 --sample-interval 1 --output-dir learned
+write learned --prompt ab --prompt abc --temperature 0 --max-tokens 24 --format json | tokens >together.txt
+for slots in 1 2; do
+  write learned --prompt ab --prompt abc --temperature 0 --max-tokens 24 --slots $slots --prefill-chunk $slots --format json | tokens | cmp -s - together.txt ||
+    fail "a learned prompt: another text in $slots slots"
+done
+
 # ---- mistakes ----
 
 bad() { # TEXT FLAGS...

@@ -62,6 +62,15 @@ static const struct {
      "window = 3) + shift(k, by = 7)\n"
      "h = h + y @ wo",
      2},
+    // Keys and values with other farthest readers, also by way of a third value.
+    {"farthest",
+     "y = attend(q, k, v, causal, window = 5) + attend(k, q, v, causal, window = 9) + shift(q, by = 12)\n"
+     "h = h + y @ wo",
+     3},
+    {"farthest of all",
+     "y = attend(q, k, v, causal) + attend(k, q, v, causal, window = 9) + attend(q, q, k, causal, window = 3)\n"
+     "h = h + y @ wo",
+     3},
     {"shifts",
      "y = k + shift(k) - shift(k, by = 4) + shift(shift(v), by = 2) + shift(k, by = 0)\nh = h + y @ wo", 3},
     {"recurrences",
@@ -123,6 +132,30 @@ static const struct {
      "y = attend(q, rename(x, words -> near) @ wk, rename(x, words -> near) @ wv, mask = rename(source, words -> near) != 0, kv_seq = near)\n"
      "h = shift(h) + y @ wo + tone * sum(f32(source), over words) / 1000",
      5},
+    // What stands before the text: an image and prompts that are learned. Attention with and without a window, by
+    // place and by angle, and everything else that looks back, before the two are joined, in what is joined and after.
+    {"before",
+     "dim patches = 5\n"
+     "dim pixels = 12\n"
+     "dim prompts = 3\n"
+     "dim all = patches + prompts + seq\n"
+     "dim width = 6\n"
+     "input image[batch, patches, pixels] from image\n"
+     "param see[pixels, hidden] ~ normal(0.5)\n"
+     "param prompt[prompts, hidden] ~ normal(0.5)\n"
+     "param wpe[all, hidden] ~ normal(0.5)\n"
+     "h = h + shift(h, by = 2) + 0.1 * cumsum(h) + f32(iota(seq)) * 0.01\n"
+     "x = concat(rmsnorm(image @ see), prompt, h, patches prompts seq -> all) + wpe\n"
+     "x = x + shift(x, over all, by = 2) + f32(iota(all)) * 0.01\n"
+     "q = rope(x @ wq, seq = all)\n"
+     "k = rope(x @ wk, seq = all)\n"
+     "v = x @ wv\n"
+     "x = x + attend(q, k, v, causal, seq = all, kv_seq = all) @ wo + attend(k, q, v, causal, window = 11, seq = all, kv_seq = all) @ wo\n"
+     "x = x + linear_attend(q, k, rename(v, key -> width), -square(mean(k, over key)), seq = all) @ rename(wo, key -> width) * 0.1\n"
+     "x = x + scan(1 / (1 + exp(x)), rmsnorm(x), over all)\n"
+     "h = h + slice(x, all -> seq, start = 8)\n"
+     "h = h + attend(h @ wq, h @ wk, h @ wv, causal) @ wo + shift(h)",
+     15},
     // Keys stored with the sequence before the batch.
     {"order",
      "k = permute(k, over seq, batch, heads, key)\n"

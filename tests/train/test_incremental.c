@@ -180,18 +180,20 @@ static void compare(difference *d, const double *a, const double *b, int64_t n) 
   d->n += n;
 }
 
+// The places of what is before the text come first, from below 0 on, and no piece has places of both.
 // Runs the plan's programs on pieces of the text, prefill for chunks and decode for single tokens.
 static void decode(machine *m, const text *t, int64_t chunk, bool late, const double *whole, uint64_t *random,
                    difference *d) {
-  int32_t start[BATCH] = {0}, count[BATCH], *tokens = calloc((size_t)(BATCH * chunk), sizeof *tokens);
+  int32_t start[BATCH], count[BATCH], *tokens = calloc((size_t)(BATCH * chunk), sizeof *tokens);
+  for (int b = 0; b < BATCH; b++) start[b] = -(int32_t)m->plan->prefix;
   for (bool left = true; left;) {
     xlm_program_id program = chance(random, 3) ? XLM_PROGRAM_PREFILL : XLM_PROGRAM_DECODE;
     int64_t vocab, n = program == XLM_PROGRAM_DECODE ? 1 : chunk;
     for (int b = 0; b < BATCH; b++) {
-      int32_t most = t->length[b] - start[b] < n ? t->length[b] - start[b] : (int32_t)n;
+      int32_t rest = (start[b] < 0 ? 0 : t->length[b]) - start[b], most = rest < n ? rest : (int32_t)n;
       count[b] = chance(random, 4) ? most : chance(random, most + 1);
       for (int64_t i = 0; i < n; i++) // behind the valid ones: anything
-        tokens[b * n + i] = i < count[b] && start[b] + i >= late ? t->token[b][start[b] + i - late]
+        tokens[b * n + i] = i < count[b] && start[b] >= 0 && start[b] + i >= late ? t->token[b][start[b] + i - late]
                                                                  : chance(random, 256);
     }
     put(m, program, "tokens", tokens, (size_t)(BATCH * n));
@@ -201,7 +203,8 @@ static void decode(machine *m, const text *t, int64_t chunk, bool late, const do
     double *logits = logits_of(m, program, &vocab);
     left = false;
     for (int b = 0; b < BATCH; b++) {
-      compare(d, logits + b * n * vocab, whole + (b * PLACES + start[b]) * vocab, count[b] * vocab);
+      if (start[b] >= 0)
+        compare(d, logits + b * n * vocab, whole + (b * PLACES + start[b]) * vocab, count[b] * vocab);
       start[b] += count[b];
       left |= start[b] < t->length[b];
     }

@@ -133,7 +133,7 @@ uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a) {
   xlm_json_to_sink(&j, add_to_hash, &h, NULL);
   common.source_path = "";
   common.target.memory = 0;
-  if (!places) common.target.threads = 0;
+  if (!places) common.target.threads = 0, common.n_settings = 0; // what settings change stands in the ranks
   xlm_json_object(&j, NULL, XLM_JSON_LINES);
   around(&common, &j);
   xlm_json_array(&j, "rank_plans", XLM_JSON_LINES);

@@ -214,8 +214,9 @@ xlm_model_line xlm_plan_model_line(const xlm_plan *p, uint32_t line);
 const char *xlm_plan_where(const xlm_plan *p, uint32_t line, xlm_arena *a); // "models/llama.xlm:38"
 
 // XXH64 of the plan's contents (of its JSON without the model's path and the memory limit), by which
-// processes check that they run the same plan. places = false: leaves out everything that depends only on the
-// number of threads: offsets, workspaces, `after`, kernel variants. This alone needs memory, from `a`.
+// processes check that they run the same plan. places = false: of the computation alone, without the
+// settings that it was made from and everything that depends only on the number of threads: offsets,
+// workspaces, `after`, kernel variants. This alone needs memory, from `a`.
 uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a);
 
 enum { XLM_PLAN_FORMAT = 4 }; // of the JSON; the reader accepts no other

@@ -107,8 +107,11 @@ expect 0 "skipped mixed/step-00000025: " "$run" train --resume mixed --max-steps
 grep -q 'resumed from mixed/step-00000010 at step 10' out.txt || fail "not from the checkpoint before: $(cat out.txt)"
 [ "$(column lr mixed/metrics.jsonl | sort -u)" = 0.01 ] || fail "learning rate of the damaged checkpoint: $(cat mixed/metrics.jsonl)"
 
-# Another plan is worth a word, and nothing more.
+# Another plan is worth a word, and nothing more. One is the same whether a batch size was chosen or comes from the checkpoint.
 ! grep -q 'the plan is another' out.txt || fail "the same plan: $(cat out.txt)"
+expect 0 'checkpoint plain/' "$run" train "$model" --data corpus.txt "${sizes[@]}" --max-steps 1 --eval-interval 0 --output-dir plain
+expect 0 'at step 1' "$run" train --resume plain --max-steps 2
+! grep -q 'the plan is another' out.txt || fail "the same plan, its batch size from the checkpoint: $(cat out.txt)"
 expect 0 "the plan is another than the checkpoint's" "$run" train --resume half --max-steps 21 --dp 2 --micro-batch-size 2 --output-dir dp
 
 mkdir micro && cp -r whole/step-00000010 micro/ && cp whole/metrics.jsonl micro/

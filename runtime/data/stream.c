@@ -19,8 +19,9 @@ static xlm_status open_paths(xlm_data *d, const char *const *list, int n, xlm_er
   for (int i = 0; i < n; i++) XLM_TRY(xlm_data_collect(d, list[i], &files, err));
   for (uint32_t i = 0; i < files.n; i++) XLM_TRY(xlm_data_add_file(d, files.at[i], err));
   if (d->n_left_out)
-    d->left_out_text = xlm_arena_printf(d->arena, "%u file%s left out: '%s' is %s", d->n_left_out,
+    d->left_out_text = xlm_arena_printf(d->arena, "%u file%s left out%s '%s' is %s", d->n_left_out,
                                         d->n_left_out == 1 ? " of the data is" : "s of the data are",
+                                        d->n_left_out == 1 ? ":" : ", the first because",
                                         d->left_out, d->left_out_as->what);
   if (d->tokens) return XLM_OK;
   return xlm_fail(err, XLM_USER, "the data is empty%s%s", files.n ? ": " : "", files.n ? files.at[0] : "");

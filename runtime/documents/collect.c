@@ -122,8 +122,9 @@ static xlm_status add_folder(found *f, const char *path, xlm_file_list *out, xlm
 
 static const char *sentence(const found *f) {
   if (!f->n_left_out) return "";
-  return xlm_arena_printf(f->arena, "%u file%s left out: '%s' is %s", f->n_left_out,
-                          f->n_left_out == 1 ? " of the data is" : "s of the data are", f->left_out,
+  return xlm_arena_printf(f->arena, "%u file%s left out%s '%s' is %s", f->n_left_out,
+                          f->n_left_out == 1 ? " of the data is" : "s of the data are",
+                          f->n_left_out == 1 ? ":" : ", the first because", f->left_out,
                           f->left_out_as->what);
 }
 

@@ -109,7 +109,9 @@ expect 0 'checkpoint raw/' "$run" train "$model" "${tiny[@]}" --max-steps 1 --da
 mkdir half && cp corpus.txt.xz half/ && cp corpus.txt half/
 expect 0 "1 file of the data is left out: 'half/corpus.txt.xz' is compressed with xz" "$run" train "$model" "${tiny[@]}" \
   --max-steps 1 --data half --output-dir half.out
-rm half/corpus.txt
+cp corpus.txt.xz half/more.xz
+expect 0 "2 files of the data are left out, the first because 'half/" "$run" eval half.out --data half --eval-batches 1
+rm half/corpus.txt half/more.xz
 refused "has no text or token file; 'half/corpus.txt.xz' is compressed with xz: unpack it" --data half
 mkfifo pipe pipe.json
 refused "'pipe' is a pipe, not a file" --data pipe
@@ -186,6 +188,7 @@ expect 1 "did you mean '--hidden-size'?" "$run" train "$model" --hiden-size 5
 expect 1 'did you mean `train`?' "$run" trian
 expect 1 '`xlmc plan` shows' "$run" plan llama
 expect 1 'a run is as long as --max-steps says' "$run" train "$model" --data corpus.txt --epochs 3
+expect 1 'given with --prompts' "$run" generate told --prompt-file prompts.txt
 expect 1 "unknown flag '-o'" "$run" train "$model" --data corpus.txt -o run
 expect 1 "no flag '--epochs'" "$run" train --data corpus.txt llama --epochs 3
 expect 1 'a text to continue is given as --prompt' "$run" generate 'Once upon a time'

@@ -211,7 +211,20 @@ static const char *instead_of(const char *flag) {
       {"checkpoint", "write --resume CHECKPOINT to continue it"},
       {"load", "write --resume CHECKPOINT to continue it, or --init-from WEIGHTS"},
       {"save", "checkpoints go to --output-dir, every --save-interval steps"},
-      {"length", "write --max-tokens"}};
+      {"length", "write --max-tokens"},
+      {"prompt-file", "files of prompts are given with --prompts"},
+      {"prompts-file", "files of prompts are given with --prompts"},
+      {"num-samples", "write --samples"},
+      {"num-return-sequences", "write --samples"},
+      {"greedy", "--temperature 0 takes the likeliest token"},
+      {"do-sample", "tokens are chosen at random unless --temperature is 0"},
+      {"out-dir", "write --output-dir"},
+      {"ckpt", "a checkpoint is given without a flag, or with --resume to continue it"},
+      {"val-data", "held-out files are given with --valid"},
+      {"save-steps", "checkpoints are saved every --save-interval steps"},
+      {"eval-steps", "the model is evaluated every --eval-interval steps"},
+      {"warmup-iters", "write --warmup-steps"},
+      {"wandb", "curves are shown by `xlmrun report`, `xlmrun watch` and --tensorboard"}};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
     if (!strcmp(flag + 2, others[i][0])) return others[i][1];
   return NULL;

@@ -38,7 +38,8 @@ train() {
   shift
   (cd "$source_dir" && "$binary_dir/xlmrun" train models/mixtral.xlm --data docs --hidden-size 32 --set layers=2 --set heads=2 \
     --num-key-value-heads 1 --num-local-experts 4 --intermediate-size 64 --vocab-size 256 --seq-length 64 --global-batch-size 8 \
-    --threads 1 --log-interval 2 --eval-interval 50 --eval-batches 4 --save-interval 0 --output-dir "$work/$name" "$@") > "$work/log" 2>&1 ||
+    --threads 1 --log-interval 2 --eval-interval 50 --eval-batches 4 --save-interval 0 --sample-interval 250 \
+    --sample-prompt 'The plan ' --sample-prompt 'A parameter ' --sample-tokens 60 --output-dir "$work/$name" "$@") > "$work/log" 2>&1 ||
     { cat "$work/log" >&2; exit 2; }
 }
 
@@ -47,4 +48,4 @@ picture plan 1360 770 plan models/llama.xlm --preset small --pp 4 --tp 2 --dp 2 
 train adamw --max-steps 600 --learning-rate 3e-3
 train muon --max-steps 500 --learning-rate 1e-2 --optimizer muon
 "$binary_dir/xlmrun" report "$work/adamw" "$work/muon" --output "$work/report.html"
-shoot report 1280 840
+shoot report 1280 2520 # to its end: curves, load of the experts, samples, settings that differ

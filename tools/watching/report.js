@@ -233,7 +233,8 @@ function chartsOf(runs) {
   const fields = [...new Set(runs.flatMap((r) => Object.keys(r.series)))];
   const own = fields.filter((f) => !hidden.has(f) && !known.some((k) => k.field === f));
   return [
-    ...known.filter((k) => fields.includes(k.field)).map((k) => ({...k})),
+    ...known.filter((k) => fields.includes(k.field)).map(
+      (k) => ({...k, unit: k.unit + (k.also && fields.includes(k.also) ? "; dashed: validation" : "")})),
     ...own.map((f) => ({field: f, title: f.replace(/_/g, " "), unit: f === "expert_load_max" ? "most chosen expert over the mean" : "of the model"}))
   ];
 }

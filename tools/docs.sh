@@ -113,7 +113,7 @@ xlmc ops > "$work/ops.md" && keep "$work/ops.md" "$source_dir/docs/ops.md"
 errors_page > "$work/errors.md" && keep "$work/errors.md" "$source_dir/docs/errors.md"
 bash "$source_dir/tools/editors.sh" "$binary_dir" ${check:+"$check"} || failed=1
 settings_page > "$work/settings.md" && keep "$work/settings.md" "$source_dir/docs/settings.md"
-for page in README.md docs/language.md docs/tutorial.md docs/reading-a-plan.md docs/layouts.md docs/zero.md docs/pipeline.md docs/plt.md docs/choosing-a-layout.md docs/troubleshooting.md docs/exit-codes.md docs/plan.md docs/extending.md docs/evaluation.md; do
+for page in README.md docs/language.md docs/tutorial.md docs/reading-a-plan.md docs/layouts.md docs/zero.md docs/pipeline.md docs/plt.md docs/choosing-a-layout.md docs/troubleshooting.md docs/exit-codes.md docs/plan.md docs/extending.md docs/evaluation.md docs/decoding.md docs/moe.md docs/weights.md docs/estimates.md docs/data.md; do
   [ -f "$source_dir/$page" ] || { complain "no $page"; continue; }
   document "$source_dir/$page"
   keep "$work/new" "$source_dir/$page"

@@ -37,7 +37,8 @@ typedef struct xlm_elaborate_options {
   int n_sets;
   int64_t batch,
       seq; // sizes of the built-in dims `batch` and `seq`; 0 = the preset's, the model's, else 4 and 512
-  xlm_dtype dtype; // compute type: parameters stay f32 and are cast where used; F64 for the reference backend
+  xlm_dtype dtype; // compute type: parameters are f32 here and cast where used (narrow_weights stores
+                   // them narrower in plans that only decode); F64 for the reference backend
   bool training;   // false: dropout is the identity
   const char *section; // the weights and config sections to keep; NULL: the first of each
   bool dump_only;  // accept a model without a loss (xlmc check of a fragment)

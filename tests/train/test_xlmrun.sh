@@ -193,6 +193,7 @@ expect 1 "unknown flag '-o'" "$run" train "$model" --data corpus.txt -o run
 expect 1 "no flag '--epochs'" "$run" train --data corpus.txt llama --epochs 3
 expect 1 'a text to continue is given as --prompt' "$run" generate 'Once upon a time'
 expect 1 'as in `xlmrun generate run`' "$run" generate
+expect 1 'as in `xlmrun export run`' "$run" export
 expect 1 'is a model without weights' "$run" eval llama
 expect 1 'settings takes no arguments' "$run" settings more
 expect 1 "--max-steps" "$run" train "$model" --max-steps many

@@ -132,7 +132,7 @@ static xlm_status tokenizer(session *s) {
   for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
     if (!strcmp(name, looks[i].name)) return look(s, i);
   return xlm_fail(&s->err, XLM_USER, "%s: `xlmrun tokenizer` has train, show, encode and decode",
-                  *name ? xlm_arena_printf(s->arena, "unknown '%s'", name) : "what to do?");
+                  *name ? xlm_arena_printf(s->arena, "unknown '%s'", name) : "no task is given");
 }
 
 int command_tokenizer(int argc, char *const *argv) {

@@ -14,7 +14,9 @@ static bool is_model(session *s, const char *path) { // a file, or a shipped one
 }
 
 static xlm_status need_folder(session *s, const char *path, bool named) {
-  const char *command = s->settings->tool == 'g' ? "generate" : "eval";
+  const char *command = s->settings->tool == 'g'   ? "generate"
+                        : s->settings->tool == 'x' ? "export"
+                                                   : "eval";
   if (!access(path, F_OK)) return XLM_OK;
   if (named)
     return xlm_fail(&s->err, XLM_USER, "there is no checkpoint '%s'%s", path,

@@ -46,7 +46,7 @@ quietly() { "$@" >"$log/out" 2>&1 || { cat "$log/out" >&2; exit 1; }; }
 # make NAME MODEL FLAGS..: a checkpoint of random weights, DIR/NAME, after one step with a learning rate of nothing
 make() {
   local at=$dir/$1
-  [ -d "$at" ] || quietly "$build/xlmrun" train "$models/$2" "${@:3}" --seq-length 64 --data synthetic --num-train-samples 2 --optimizer sgd \
+  [ -d "$at" ] || quietly "$build/xlmrun" train "$models/$2" "${@:3}" --seq-length 512 --data synthetic --num-train-samples 2 --optimizer sgd \
     --micro-batch-size 1 --global-batch-size 1 --max-steps 1 --eval-interval 0 --threads "$threads" --output-dir "$at"
   rm -f "$at"/*.svg
 }

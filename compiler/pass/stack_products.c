@@ -97,25 +97,25 @@ static bool searched(stack *s, xlm_node n) {
   return seen;
 }
 
-static void push_before(stack *s, xlm_node n, edges *todo) {
+static void push_before(stack *s, xlm_node n, edges *worklist) {
   const group *all = s->of[n] ? &s->groups[s->of[n] - 1] : NULL;
   for (int m = 0; m < (all ? all->n : 1); m++) {
     xlm_node at = all ? all->member[m] : n;
     s->mark[at] = s->search;
     for (uint32_t i = 0; i < s->before[at].n; i++)
-      XLM_PUSH(s->a, todo->at, todo->n, todo->cap, s->before[at].at[i]);
+      XLM_PUSH(s->a, worklist->at, worklist->n, worklist->cap, s->before[at].at[i]);
   }
 }
 
 // Does `from` come before `to`, or a member of its group?
 static bool leads_to(stack *s, xlm_node from, xlm_node to) {
-  edges todo = {0};
+  edges worklist = {0};
   s->search++;
-  push_before(s, to, &todo);
-  while (todo.n) {
-    xlm_node n = todo.at[--todo.n];
+  push_before(s, to, &worklist);
+  while (worklist.n) {
+    xlm_node n = worklist.at[--worklist.n];
     if (n == from || (s->of[n] && s->of[n] == s->of[from])) return true;
-    if (!searched(s, n)) push_before(s, n, &todo);
+    if (!searched(s, n)) push_before(s, n, &worklist);
   }
   return false;
 }
@@ -268,28 +268,28 @@ static void emit_one(stack *s, xlm_node id) {
   for (int i = 0; i < (p ? p->n : 1); i++) s->emitted[p ? p->member[i] : id] = 2;
 }
 
-static void begin(stack *s, xlm_node n, edges *todo) {
+static void begin(stack *s, xlm_node n, edges *worklist) {
   const group *p = s->of[n] ? &s->groups[s->of[n] - 1] : NULL;
-  XLM_PUSH(s->a, todo->at, todo->n, todo->cap, n);
+  XLM_PUSH(s->a, worklist->at, worklist->n, worklist->cap, n);
   for (int m = 0; m < (p ? p->n : 1); m++) {
     xlm_node at = p ? p->member[m] : n;
     s->emitted[at] = 1;
     for (uint32_t i = s->before[at].n; i--;)
-      if (!s->emitted[s->before[at].at[i]]) XLM_PUSH(s->a, todo->at, todo->n, todo->cap, s->before[at].at[i]);
+      if (!s->emitted[s->before[at].at[i]]) XLM_PUSH(s->a, worklist->at, worklist->n, worklist->cap, s->before[at].at[i]);
   }
 }
 
 // In the order of the graph, and of what a node needs what is missing first.
 static void emit_all(stack *s) {
-  edges todo = {0};
+  edges worklist = {0};
   for (xlm_node id = 1; id < s->g->n_nodes; id++) {
-    if (!s->emitted[id]) XLM_PUSH(s->a, todo.at, todo.n, todo.cap, id);
-    while (todo.n) {
-      xlm_node n = todo.at[--todo.n];
+    if (!s->emitted[id]) XLM_PUSH(s->a, worklist.at, worklist.n, worklist.cap, id);
+    while (worklist.n) {
+      xlm_node n = worklist.at[--worklist.n];
       if (s->emitted[n] == 1)
         emit_one(s, n);
       else if (!s->emitted[n])
-        begin(s, n, &todo);
+        begin(s, n, &worklist);
     }
   }
 }

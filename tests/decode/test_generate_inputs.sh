@@ -71,13 +71,17 @@ line_of 'a#b' "$b" >>images.jsonl
 line_of 'ab' "$a" >>images.jsonl
 line_of 'a#b##' "$b" >>images.jsonl
 look() { write look --temperature 0 --max-tokens 8 --format json "$@" | tokens; }
-look --prompts images.jsonl --slots 4 >together.txt
-while IFS= read -r line; do
-  echo "$line" >one.jsonl
-  look --prompts one.jsonl
-done <images.jsonl >alone.txt
-cmp -s together.txt alone.txt || fail "images: not the texts of each alone: $(diff together.txt alone.txt)"
-[ "$(sort -u together.txt | wc -l)" = 4 ] || fail "images change nothing: $(cat together.txt)"
+# The texts of images.jsonl, all different and those of each line alone, in together.txt.
+each_alone() { # COMMAND WHAT
+  "$1" --prompts images.jsonl --slots 4 >together.txt
+  while IFS= read -r line; do
+    echo "$line" >one.jsonl
+    "$1" --prompts one.jsonl
+  done <images.jsonl >alone.txt
+  cmp -s together.txt alone.txt || fail "$2: not the texts of each alone: $(diff together.txt alone.txt)"
+  [ "$(sort -u together.txt | wc -l)" = 4 ] || fail "$2 change nothing: $(cat together.txt)"
+}
+each_alone look images
 look --prompts images.jsonl --slots 1 | cmp -s - together.txt || fail 'images: another text in one slot'
 # The same numbers as a file: 1, 2, -1, 0.5, 0, 1, 0.25, -2, 3, -1, 0, 1 as f32, and with a header.
 raw='\0\0\200\77\0\0\0\100\0\0\200\277\0\0\0\77\0\0\0\0\0\0\200\77\0\0\200\76\0\0\0\300\0\0\100\100\0\0\200\277\0\0\0\0\0\0\200\77'
@@ -126,13 +130,7 @@ END
 sed '/^input image\|^input tone\|see\[/d; s/patches + //; s/image @ see . tone, //; s/patches prompts/prompts/; s/start = 8/start = 5/' before.xlm >learned.xlm
 expect 0 'checkpoint before' "$run" train before.xlm --data synthetic --seq-length 16 --max-steps 1 --learning-rate 0 --eval-interval 0 --output-dir before
 before() { write before --temperature 0 --max-tokens 24 --format json "$@" | tokens; } # more than a context has
-before --prompts images.jsonl --slots 4 >together.txt
-while IFS= read -r line; do
-  echo "$line" >one.jsonl
-  before --prompts one.jsonl
-done <images.jsonl >alone.txt
-cmp -s together.txt alone.txt || fail "before the text: not the texts of each alone: $(diff together.txt alone.txt)"
-[ "$(sort -u together.txt | wc -l)" = 4 ] || fail "images before the text change nothing: $(cat together.txt)"
+each_alone before 'images before the text'
 for same in '--slots 1' '--slots 3 --prefill-chunk 1' '--slots 2 --prefill-chunk 5' '--pp 2' '--dp 2'; do
   # shellcheck disable=SC2086
   before --prompts images.jsonl $same | cmp -s - together.txt || fail "before the text: another text with $same"

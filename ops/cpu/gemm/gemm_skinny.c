@@ -1,8 +1,7 @@
 // Products with few rows (decoding: one row per sequence against every weight) are bound by reading B once. B
 // is not packed for sharing. If its columns are adjacent, its rows stream through accumulators that stay in
-// cache; if they run along k, they are turned in registers (gemm_along.c) or broadcast
-// (gemm_lanes.c); else one panel at a time is packed
-// into the worker's cache and used at once. Sums have the order of the blocked product.
+// cache; if they run along k, they are turned in registers (gemm_along.c) or broadcast (gemm_lanes.c); else one
+// panel at a time is packed into the worker's cache and used at once. Sums have the order of the blocked product.
 #include "ops/cpu/gemm/gemm_priv.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
-// Products of few rows against a plain read of their weights: bench_rows [threads] [filter]. `bench_rows THREADS
-// read MIB` is the plain read alone, of so much memory: the most that decoding a model of this size can reach.
+// Products of few rows against a plain read of their weights: bench_rows [threads] [filter]. `bench_rows
+// THREADS read MIB` is the plain read alone, of so much memory: the most that decoding a model of this size
+// can reach.
 //
 // Decoding multiplies one row per sequence with every weight, so it is bound by reading the weights once.
 // Each line is a weight of GPT-2 (124M) or of a Llama of 1B, as often as it takes to be larger than the
@@ -26,10 +27,11 @@ typedef struct weight {
 } weight;
 
 static const weight weights[] = {
-    {"gpt2 ffn", 3072, 768, false},        {"gpt2 ffn out", 768, 3072, false},
-    {"gpt2 head, tied", 50257, 768, true}, {"gpt2 head", 50257, 768, false},
-    {"llama ffn", 8192, 2048, false},      {"llama ffn out", 2048, 8192, false},
-    {"llama ffn", 8192, 2048, true},       {"llama ffn out", 2048, 8192, true},
+    {"gpt2 attention", 768, 768, false},  {"gpt2 ffn", 3072, 768, false},
+    {"gpt2 ffn out", 768, 3072, false},   {"gpt2 head, tied", 50257, 768, true},
+    {"gpt2 head", 50257, 768, false},     {"llama ffn", 8192, 2048, false},
+    {"llama ffn out", 2048, 8192, false}, {"llama ffn", 8192, 2048, true},
+    {"llama ffn out", 2048, 8192, true},
 };
 static const int rows[] = {1, 2, 4, 8, 16};
 

@@ -8,8 +8,10 @@
 #include "ops/cpu/gemm/gemm_vec_priv.h"
 
 enum {
-  LINE = 16, // words of a cache line
-  NEAR = 512 // bytes: prefetch distance along a column
+  LINE = 16,  // words of a cache line
+  NEAR = 512, // bytes: prefetch distance along a column
+  FEWER =
+      32 << 10 // bytes of columns side by side, whose successors are prefetched into the second cache instead
 };
 
 typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(2), may_alias));
@@ -112,8 +114,14 @@ INLINE void turned(xlm_gemm_word word, int R, int G, const xlm_gemm_columns *b, 
   }
 }
 
-INLINE void fetch(int G, const xlm_gemm_columns *b, const char *at, int64_t ahead) {
-  if (ahead >= b->left) ahead += G * VL * b->ld - b->whole; // the beginning of the next columns
+INLINE void fetch(int G, const xlm_gemm_columns *b, const char *at, int64_t here) {
+  const int64_t next = G * VL * b->ld; // the columns after these
+  if (next <= FEWER) {
+    for (int l = 0; l < G * VL; l++) __builtin_prefetch(at + l * b->ld + next + here, 0, 2);
+    return;
+  }
+  int64_t ahead = here + NEAR;
+  if (ahead >= b->left) ahead += next - b->whole; // the beginning of the next columns
   for (int l = 0; l < G * VL; l++) __builtin_prefetch(at + l * b->ld + ahead);
 }
 
@@ -124,7 +132,7 @@ INLINE void body(xlm_gemm_word word, int R, int G, const xlm_gemm_columns *b, co
   vec acc[MR][2] = {{{0}}};
   int64_t words = word == XLM_WORD_F32 ? b->k : b->k / 2, q = 0; // of 4 bytes
   for (; q + VL <= words; q += VL) {
-    if (q % LINE == 0) fetch(G, b, at, q * 4 + NEAR);
+    if (q % LINE == 0) fetch(G, b, at, q * 4);
     turned(word, R, G, b, a, at, q, 0, acc);
   }
   if (word == XLM_WORD_WIDEN && q && q + HALF <= words) { // a k block has whole vectors of single words

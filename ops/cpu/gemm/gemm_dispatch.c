@@ -27,6 +27,12 @@ void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_matmul_index *x, xlm_gemm
   assert(count <= AXIS);
   if (!count) return;
   const int64_t *stride = strides(x, side);
+  if (x->n == 1) {
+    bool adjacent = *stride == 1;
+    for (int i = 0; i < count; i++) axis->off[i] = (begin + i) * *stride;
+    for (int i = 0; i < count; i++) axis->run[i] = adjacent ? (int32_t)count - i : 1;
+    return;
+  }
   int64_t at[XLM_MATMUL_DIMS] = {0}, off = 0, rest = begin;
   int last = x->n - 1;
   for (int d = last; d >= 0; d--) {
@@ -115,6 +121,21 @@ static int64_t shared_bound(const xlm_gemm *g, int64_t words, int64_t n, int64_t
   return words * width * panels * entries;
 }
 
+bool xlm_gemm_by_blocks(const xlm_gemm *g) {
+  const xlm_matmul_index *n = &g->p.n;
+  return g->form == XLM_GEMM_FEW_ROWS && !g->p.ragged && xlm_matmul_count(&g->p.batch) == 1 && n->n == 1 &&
+         n->b[0] == 1 && g->p.k.n == 1 && n->size[0] <= SHORT &&
+         xlm_gemm_words(g, xlm_matmul_count(&g->p.k)) > KC;
+}
+
+// Words of the sums of all k blocks.
+static int64_t sums_of_blocks(const xlm_gemm *g, int64_t words, int64_t n, int64_t width) {
+  int64_t rows = xlm_gemm_ceil(xlm_matmul_count(&g->p.m), tiles_of(g)->gemm_rows) * tiles_of(g)->gemm_rows;
+  return xlm_gemm_by_blocks(g)
+             ? xlm_gemm_ceil(words, KC) * rows * xlm_gemm_sums_ld(xlm_gemm_ceil(n, width), width)
+             : 0;
+}
+
 xlm_gemm_layout xlm_gemm_layout_of(const xlm_gemm *g) {
   int64_t width = tiles_of(g)->gemm_vectors * tiles_of(g)->lanes; // columns of a panel
   int64_t n = xlm_matmul_count(&g->p.n), words = xlm_gemm_words(g, xlm_matmul_count(&g->p.k));
@@ -123,9 +144,10 @@ xlm_gemm_layout xlm_gemm_layout_of(const xlm_gemm *g) {
   int64_t panels = xlm_gemm_min(xlm_gemm_max(fit, ROUND_PANELS_MIN), all);
   bool skinny = g->form == XLM_GEMM_FEW_ROWS, staged = g->p.c == XLM_BF16 && words > KC && !skinny;
   int64_t shared =
-      xlm_gemm_min(xlm_gemm_max(depth * width * panels, SHARED), shared_bound(g, words, n, width));
+      skinny ? sums_of_blocks(g, words, n, width)
+             : xlm_gemm_min(xlm_gemm_max(depth * width * panels, SHARED), shared_bound(g, words, n, width));
   return (xlm_gemm_layout){
-      .shared = skinny ? 0 : xlm_gemm_ceil(shared, 16) * 16, // the next part begins on a cache line
+      .shared = xlm_gemm_ceil(shared, 16) * 16, // the next part begins on a cache line
       .block = (int64_t)MC * KC,
       .stage = staged ? MC * width * xlm_gemm_min(all, ROUND_PANELS_MAX) : 0,
   };

@@ -10,7 +10,10 @@
 // rows in an f32 stage, so that rounding happens once; a round must then cover all of k.
 #include "ops/cpu/gemm/gemm_priv.h"
 
-enum { SMALL = 1 << 19 }; // floating-point operations below which the pool is not worth waking
+enum {
+  SMALL = 1 << 19,    // floating-point operations below which the pool is not worth waking
+  FEW_SUMS = 1 << 14, // sums of k blocks that one worker adds up sooner than all are called
+};
 
 _Static_assert(2 * KC <= AXIS && MC <= AXIS && KC % VL == 0 && MC % MR == 0, "axes hold a block");
 
@@ -301,6 +304,38 @@ static void skinny_phase(void *arg, int worker, int workers) {
   }
 }
 
+// Whole rows of B where that divides the k blocks evenly, else as large parts of them as do.
+static void blocks_phase(void *arg, int worker, int workers) {
+  const round_ *r = arg;
+  xlm_gemm_entry en = xlm_gemm_entry_of(r->job, r->e0);
+  int64_t panels = skinny_panels(&en), parts = 1, begin, end, j0, j1;
+  while (parts < panels && en.blocks * parts % workers) parts++;
+  xlm_pool_range(en.blocks * parts, worker, workers, &begin, &end);
+  for (int64_t u = begin; u < end; u++) {
+    xlm_pool_range(panels, (int)(u % parts), (int)parts, &j0, &j1);
+    xlm_gemm_skinny_block(r->job, &en, u / parts, j0, j1, own_block(r, worker));
+  }
+}
+
+static void sum_phase(void *arg, int worker, int workers) {
+  const round_ *r = arg;
+  xlm_gemm_entry en = xlm_gemm_entry_of(r->job, r->e0);
+  int64_t j0, j1;
+  xlm_pool_range(skinny_panels(&en), worker, workers, &j0, &j1);
+  if (j0 < j1) xlm_gemm_skinny_sum(r->job, &en, j0, j1, own_block(r, worker));
+}
+
+static void run_skinny(round_ *r) {
+  xlm_pool *pool = r->job->pool;
+  if (!xlm_gemm_by_blocks(r->job->g)) {
+    xlm_pool_run(pool, skinny_phase, r);
+    return;
+  }
+  xlm_gemm_entry en = xlm_gemm_entry_of(r->job, r->e0);
+  xlm_pool_run(pool, blocks_phase, r);
+  xlm_pool_run(en.m * en.n * en.blocks < FEW_SUMS ? NULL : pool, sum_phase, r);
+}
+
 // ---- rounds ----
 
 static void run_round(round_ *r) {
@@ -347,7 +382,7 @@ static void run_next(round_ *r, int64_t entries) {
   xlm_gemm_entry en = xlm_gemm_entry_of(r->job, r->e0);
   if (is_skinny(r, &en)) {
     r->e1 = skinny_end(r, entries);
-    xlm_pool_run(r->job->pool, skinny_phase, r);
+    run_skinny(r);
     return;
   }
   r->e1 = group_end(r, entries);

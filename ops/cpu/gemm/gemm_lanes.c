@@ -5,7 +5,7 @@
 #include "ops/cpu/gemm/gemm_vec_priv.h"
 
 enum {
-  TILE = 12, // columns, whose sums are in registers
+  TILE = 11, // columns, whose sums are in registers
   STEP = 8,  // elements of k per turn of the loop
   NEAR = 512 // bytes: prefetch distance along a column
 };

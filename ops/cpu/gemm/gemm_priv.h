@@ -12,12 +12,14 @@
 #include "ops/cpu/isa.h"
 
 enum {
-  KC = 384,    // words of a k block: an A panel (12 KiB) stays in L1, an A block and a B panel in L2
-  MC = 192,    // rows of a packed A block
-  AXIS = 1024, // maximum entries of an axis: 2 * KC elements of k, MC rows, PACK_PANELS or SKINNY_PANELS
-               // panels
-  FEW = 16,    // rows of a product of few rows, at most
-  LANE_COLUMNS = 24, // columns of xlm_gemm_lanes, at most
+  KC = 384,     // words of a k block: an A panel (12 KiB) stays in L1, an A block and a B panel in L2
+  MC = 192,     // rows of a packed A block
+  AXIS = 1024,  // maximum entries of an axis: 2 * KC elements of k, MC rows, PACK_PANELS or SKINNY_PANELS
+                // panels
+  FEW = 16,     // rows of a product of few rows, at most
+  SHORT = 8192, // columns of B whose k blocks are divided among workers (xlm_gemm_by_blocks), at most
+  APART = 16, // words between rows of sums, which else may be whole pages apart: the cache keeps few of those
+  LANE_COLUMNS = 22, // columns of xlm_gemm_lanes, at most
 };
 
 #if defined(XLM_ISA)
@@ -93,6 +95,15 @@ static inline int64_t xlm_gemm_words(const xlm_gemm *g, int64_t k) { // of k ele
   return g->pairs ? (k + 1) / 2 : k;
 }
 
+// Are few rows multiplied by whole k blocks of B, divided among the workers, instead of by columns? So it is
+// where rows of B are short: a worker's part of each would be a short run of memory, and the processor would
+// fetch ahead what belongs to another.
+bool xlm_gemm_by_blocks(const xlm_gemm *normalised);
+
+static inline int64_t xlm_gemm_sums_ld(int64_t panels, int64_t width) {
+  return panels * width + APART;
+}
+
 // The memory of batch entry e: pointers and sizes; words and k blocks are left to the engine.
 xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 
@@ -121,6 +132,8 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 #define xlm_gemm_row_store XLM_ISA_NAME(xlm_gemm_row_store)
 #define xlm_gemm_entry_of XLM_ISA_NAME(xlm_gemm_entry_of)
 #define xlm_gemm_skinny XLM_ISA_NAME(xlm_gemm_skinny)
+#define xlm_gemm_skinny_block XLM_ISA_NAME(xlm_gemm_skinny_block)
+#define xlm_gemm_skinny_sum XLM_ISA_NAME(xlm_gemm_skinny_sum)
 #define xlm_gemm_stream XLM_ISA_NAME(xlm_gemm_stream)
 #define xlm_gemm_along XLM_ISA_NAME(xlm_gemm_along)
 #define xlm_gemm_lanes XLM_ISA_NAME(xlm_gemm_lanes)
@@ -152,10 +165,10 @@ typedef struct xlm_gemm_few {
   int width, panels;
 } xlm_gemm_few;
 
-// acc[r * ld + j] += sum over words of A[r] * B, for all rows of the panels and j < n; k: offsets of the rows
-// of B, whose columns are adjacent.
-void xlm_gemm_stream(xlm_gemm_word word, const xlm_gemm_few *x, const void *b, const xlm_gemm_axis *k, int n,
-                     float *acc, int64_t ld);
+// sum[r * ld + j] = A[r] . B's column j, for all rows of the panels and j < n; b: k rows of adjacent columns,
+// ld_of_b bytes from one to the next. Sums are written up to the next multiple of VL.
+void xlm_gemm_stream(xlm_gemm_word word, const xlm_gemm_few *x, const void *b, int64_t ld_of_b, int k, int n,
+                     float *sum, int64_t ld);
 
 // Columns of B that run along k, in one k block.
 typedef struct xlm_gemm_columns {
@@ -187,6 +200,13 @@ void xlm_gemm_row_store(const xlm_gemm_plane *p, int row, const float *src, int 
 // Computes C for the column panels [j0, j1) of an entry with at most FEW rows. `scratch`: MC * KC words.
 void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
                      uint32_t *scratch);
+
+// The same in two steps (xlm_gemm_by_blocks): the sums of one k block, then C from those of all, which are in
+// the shared workspace as [block][row][column], with rows xlm_gemm_sums_ld apart.
+void xlm_gemm_skinny_block(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t block, int64_t j0,
+                           int64_t j1, uint32_t *scratch);
+void xlm_gemm_skinny_sum(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
+                         uint32_t *scratch);
 
 static inline xlm_gemm_word xlm_gemm_word_of(bool pair, xlm_dtype t) {
   return pair ? XLM_WORD_PAIR : t == XLM_BF16 ? XLM_WORD_WIDEN : XLM_WORD_F32;

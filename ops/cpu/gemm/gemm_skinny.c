@@ -1,10 +1,9 @@
 // Products with few rows (decoding: one row per sequence against every weight) are bound by reading B once. B
 // is not packed for sharing. If its columns are adjacent, its rows stream through accumulators that stay in
-// cache; if they run along k, they are turned in registers (gemm_along.c) or broadcast (gemm_lanes.c); else one
-// panel at a time is packed into the worker's cache and used at once. Sums have the order of the blocked product.
+// cache; if they run along k, they are turned in registers (gemm_along.c) or broadcast (gemm_lanes.c); else
+// one panel at a time is packed into the worker's cache and used at once. Sums have the order of the blocked
+// product.
 #include "ops/cpu/gemm/gemm_priv.h"
-
-#include <string.h>
 
 enum {
   SUMS = 1 << 14,    // words of all rows' sums
@@ -24,7 +23,8 @@ typedef struct span { // columns of this pass, and its buffers
   const xlm_gemm_entry *en;
   b_way way;
   xlm_gemm_word word;
-  int64_t first; // column
+  int64_t columns; // per pass
+  int64_t first;   // of this one
   int n;
   int64_t ld;
   float *sum, *part;  // [rows of all panels][ld]; part: STREAMED only
@@ -39,8 +39,9 @@ static int64_t ld_of(const xlm_gemm *g) { // bytes from one column to the next; 
 
 static b_way way_of(const xlm_gemm *g) {
   const xlm_matmul_index *n = &g->p.n, *k = &g->p.k;
-  if (n->n == 0 || (n->n == 1 && n->b[0] == 1)) return STREAMED;
-  return n->n == 1 && (k->n == 0 || (k->n == 1 && k->b[0] == 1)) ? ALONG : PACKED;
+  if (k->n > 1 || n->n > 1) return PACKED;
+  if (n->n == 0 || n->b[0] == 1) return STREAMED;
+  return k->n == 0 || k->b[0] == 1 ? ALONG : PACKED;
 }
 
 // Rows of a panel of A. VL: rows in the lanes of a vector, which they half fill at least (gemm_lanes.c). That
@@ -108,16 +109,27 @@ static bool have(const span *s, int64_t block) {
   return block > 0 || s->en->add;
 }
 
-static void add_streamed(span *s, int64_t block) {
+// The sums of one k block: to[row][column].
+static void stream_block(span *s, int64_t block, float *to) {
   const xlm_gemm *g = s->job->g;
-  int64_t begin, count = elements_of(s, block, &begin), all = s->panels * s->width * s->ld;
+  int64_t size = (int64_t)xlm_dtype_bytes(g->p.b), row = g->p.k.n ? g->p.k.b[0] : 0, begin;
+  int count = (int)elements_of(s, block, &begin);
   xlm_gemm_few x = pack_rows(s, block, s->rows);
-  xlm_gemm_axis_fill(&s->k, &g->p.k, XLM_SIDE_B, begin, count);
-  memset(s->part, 0, sizeof(float) * (size_t)all);
-  xlm_gemm_stream(s->word, &x, s->en->b + s->first * (int64_t)xlm_dtype_bytes(g->p.b), &s->k, s->n, s->part,
+  xlm_gemm_stream(s->word, &x, s->en->b + (s->first + begin * row) * size, row * size, count, s->n, to,
                   s->ld);
+}
+
+static void add_rows(const span *s, int64_t block, const float *part, int64_t ld) {
   bool to_sum = have(s, block);
-  for (int64_t i = 0; i < all; i++) s->sum[i] = to_sum ? s->sum[i] + s->part[i] : s->part[i];
+  for (int r = 0; r < s->en->m; r++, part += ld) {
+    float *sum = s->sum + r * s->ld;
+    for (int j = 0; j < s->n; j++) sum[j] = to_sum ? sum[j] + part[j] : part[j];
+  }
+}
+
+static void add_streamed(span *s, int64_t block) {
+  stream_block(s, block, s->part);
+  add_rows(s, block, s->part, s->ld);
 }
 
 static void add_packed(span *s, int64_t block) {
@@ -197,18 +209,54 @@ static void pass(span *s) {
   ends(s, true);
 }
 
-void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
-                     uint32_t *scratch) {
+// The columns of these panels in passes, each of as many as fit.
+static span begin(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t panels, uint32_t *scratch) {
   const xlm_gemm *g = job->g;
   span s = {.job = job, .en = en, .way = way_of(g), .word = xlm_gemm_word_of(g->pairs, g->p.b)};
   s.width = width_of(s.way, en->m, ld_of(g)), s.panels = (int)xlm_gemm_ceil(en->m, s.width);
-  int64_t rows = s.panels * s.width, panels = SUMS / rows / NR, end = xlm_gemm_min(en->n, j1 * NR);
+  int64_t rows = s.panels * s.width, passes = xlm_gemm_ceil(panels, (SUMS / rows - APART) / NR);
   s.sum = (float *)scratch, s.rows = scratch + SUMS;
   s.part = (float *)s.rows + FEW * KC, s.b = s.rows + FEW * KC;
-  int64_t passes = xlm_gemm_ceil(j1 - j0, panels), step = xlm_gemm_ceil(j1 - j0, passes) * NR;
-  s.ld = step;
-  for (s.first = j0 * NR; s.first < end; s.first += step) {
-    s.n = (int)xlm_gemm_min(end - s.first, step);
+  s.columns = xlm_gemm_ceil(panels, passes) * NR, s.ld = xlm_gemm_sums_ld(xlm_gemm_ceil(panels, passes), NR);
+  return s;
+}
+
+void xlm_gemm_skinny(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
+                     uint32_t *scratch) {
+  span s = begin(job, en, j1 - j0, scratch);
+  int64_t end = xlm_gemm_min(en->n, j1 * NR);
+  for (s.first = j0 * NR; s.first < end; s.first += s.columns) {
+    s.n = (int)xlm_gemm_min(end - s.first, s.columns);
     pass(&s);
+  }
+}
+
+// ---- in two steps
+
+static float *sums_at(const span *s, int64_t block, int64_t column, int64_t *ld) {
+  *ld = xlm_gemm_sums_ld(xlm_gemm_ceil(s->en->n, NR), NR);
+  return (float *)s->job->workspace + block * s->panels * s->width * *ld + column;
+}
+
+void xlm_gemm_skinny_block(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t block, int64_t j0,
+                           int64_t j1, uint32_t *scratch) {
+  span s = begin(job, en, j1 - j0, scratch);
+  s.first = j0 * NR, s.n = (int)(xlm_gemm_min(en->n, j1 * NR) - s.first);
+  float *to = sums_at(&s, block, s.first, &s.ld);
+  stream_block(&s, block, to);
+}
+
+void xlm_gemm_skinny_sum(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t j0, int64_t j1,
+                         uint32_t *scratch) {
+  span s = begin(job, en, j1 - j0, scratch);
+  int64_t end = xlm_gemm_min(en->n, j1 * NR), ld;
+  for (s.first = j0 * NR; s.first < end; s.first += s.columns) {
+    s.n = (int)xlm_gemm_min(end - s.first, s.columns);
+    if (en->add) ends(&s, false);
+    for (int64_t b = 0; b < en->blocks; b++) {
+      const float *part = sums_at(&s, b, s.first, &ld);
+      add_rows(&s, b, part, ld);
+    }
+    ends(&s, true);
   }
 }

@@ -43,10 +43,12 @@ void xlm_gemm_row_load(float *dst, const xlm_gemm_plane *p, int row, int n) {
 
 const float *xlm_gemm_bias_load(float *dst, const xlm_gemm_job *job, const xlm_gemm_axis *col) {
   if (!job->bias) return NULL;
-  for (int j = 0; j < col->n; j++) {
+  for (int j = 0, n; j < col->n; j += n) { // runs of columns, up to where the bias begins again
     int64_t at = col->off[j] % job->g->p.bias;
-    dst[j] =
-        job->g->p.c == XLM_F32 ? ((const float *)job->bias)[at] : widen(((const uint16_t *)job->bias)[at]);
+    n = (int)xlm_gemm_min(col->run[j], job->g->p.bias - at);
+    for (int i = 0; i < n; i++)
+      dst[j + i] = job->g->p.c == XLM_F32 ? ((const float *)job->bias)[at + i]
+                                          : widen(((const uint16_t *)job->bias)[at + i]);
   }
   return dst;
 }

@@ -1,0 +1,204 @@
+// Few rows against rows of B whose columns are adjacent: B is read once, in order, and multiplied at once
+// into sums that stay in the first cache. DEPTH rows of B at a time are held against some columns of the
+// sums, for all rows of A while these words of B are near, and the next DEPTH are prefetched meanwhile.
+//
+// A vector of bf16 is two of f32: the even columns, shifted up, and the odd ones, which stand where they
+// should. Sums are kept in that order until the k block ends. Each has the order of the micro-kernel.
+#include <string.h>
+
+#include "ops/cpu/gemm/gemm_vec_priv.h"
+
+enum {
+  DEPTH = 8,   // words of k per pass over the sums
+  NEAR = 2048, // sums of all rows at a time: 8 KiB, beside as much of B
+  WIDE = 4,    // vectors of columns, at most
+  LINE = 64,
+};
+
+typedef uint16_t half_u __attribute__((vector_size(VL * 2), aligned(2), may_alias));
+typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(2), may_alias));
+
+#if defined(XLM_ISA_avx512)
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif defined(XLM_ISA_avx2)
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#endif
+
+INLINE bits widen(const uint16_t *p) {
+  return __builtin_convertvector(*(const half_u *)p, bits);
+}
+
+// With few registers the compiler would read memory again for every row.
+INLINE vec held(vec v) {
+#if defined(XLM_ISA_avx2)
+  __asm__("" : "+x"(v));
+#endif
+  return v;
+}
+
+// A block of rows of B, whose columns are adjacent: `size` bytes each, and `ld` bytes from one row to the
+// next.
+typedef struct rows_of_b {
+  xlm_gemm_word word;
+  int size, elements; // of a word, along k
+  const char *at;
+  int64_t ld;
+} rows_of_b;
+
+// VL columns of the word at p. second: has it the second row of a pair?
+INLINE vec words_at(const rows_of_b *b, const char *p, bool second) {
+  if (b->word == XLM_WORD_F32) return load(p);
+  bits w = widen((const uint16_t *)p);
+  if (b->word == XLM_WORD_WIDEN) return (vec)(w << 16);
+  return (vec)(second ? w | widen((const uint16_t *)(p + b->ld)) << 16 : w);
+}
+
+// J vectors of columns; of bf16 pairs of vectors have the even columns, then the odd.
+INLINE void vectors_at(vec part[], const rows_of_b *b, int J, const char *p, bool second) {
+  if (b->word != XLM_WORD_WIDEN || J % 2) {
+    UNROLL for (int v = 0; v < J; v++) part[v] = held(words_at(b, p + v * VL * b->size, second));
+    return;
+  }
+  UNROLL for (int v = 0; v < J; v += 2) {
+    bits w = (bits) * (const bits_u *)(p + v * VL * b->size);
+    part[v] = held((vec)(w << 16)), part[v + 1] = held((vec)(w & 0xffff0000u));
+  }
+}
+
+// How a tile is walked: `depth` words in turns of `turn`. fetch: lines of every row that are prefetched for
+// the words after these.
+typedef struct walk {
+  int depth, turn, fetch;
+  bool second; // have pairs their second row?
+} walk;
+
+// J vectors of columns: few registers hold many sums, so words of A are read once for all J. R is the width
+// of a panel of A. J, R and all of w but the depth are constants in every call.
+INLINE void tile(const rows_of_b *b, int R, int J, walk w, const char *p, const uint32_t *a, float *acc,
+                 int64_t ld) {
+  const int64_t step = b->ld * b->elements, ahead = step * w.depth;
+  vec sum[MR][WIDE];
+  UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < J; v++) sum[r][v] =
+      load(acc + r * ld + v * VL);
+  for (int left = w.depth; left > 0; left -= w.turn)
+    UNROLL for (int t = 0; t < w.turn; t++, p += step, a += R) {
+      UNROLL for (int f = 0; f < w.fetch; f++) {
+        __builtin_prefetch(p + ahead + f * LINE);
+        if (b->elements == 2) __builtin_prefetch(p + ahead + b->ld + f * LINE);
+      }
+      vec part[WIDE];
+      vectors_at(part, b, J, p, w.second);
+      UNROLL for (int r = 0; r < R; r++) {
+        vec x = splat(a[r]);
+        UNROLL for (int v = 0; v < J; v++) sum[r][v] = dot(b->elements == 2, sum[r][v], x, part[v]);
+      }
+    }
+  UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < J; v++)
+      store(acc + r * ld + v * VL, sum[r][v]);
+}
+
+// The words of `w` of all panels by n columns, which are whole vectors; a: of the first of these words.
+INLINE void rows(const rows_of_b *b, int R, int J, walk w, const char *p, const xlm_gemm_few *x,
+                 const uint32_t *a, int n, float *acc, int64_t ld) {
+  const int bytes = J * VL * b->size, panels = x->panels;
+  const int64_t step = x->step;
+  walk near = w, first = w; // the first panel prefetches, once per line
+  near.fetch = 0, first.fetch = w.turn > 1 ? (bytes + LINE - 1) / LINE : 0;
+  int j = 0;
+  for (; j + J * VL <= n; j += J * VL, p += bytes) {
+    int i = 0;
+    if (first.fetch && (bytes >= LINE || j * b->size % LINE == 0))
+      tile(b, R, J, first, p, a, acc + j, ld), i++;
+    for (; i < panels; i++) tile(b, R, J, near, p, a + i * step, acc + i * R * ld + j, ld);
+  }
+  for (; j < n; j += VL, p += VL * b->size)
+    for (int i = 0; i < panels; i++) tile(b, R, 1, near, p, a + i * step, acc + i * R * ld + j, ld);
+}
+
+INLINE uint32_t word_at(const rows_of_b *b, const char *p, bool second) {
+  if (b->word == XLM_WORD_F32) return *(const uint32_t *)p;
+  uint32_t low = *(const uint16_t *)p;
+  if (b->word == XLM_WORD_WIDEN) return low << 16;
+  return low | (uint32_t)(second ? *(const uint16_t *)(p + b->ld) : 0) << 16;
+}
+
+// The last columns, fewer than a vector, by `words` whole words of k.
+INLINE void tail(const rows_of_b *b, int R, int words, bool second, const char *p, const uint32_t *a,
+                 int lanes, float *acc, int64_t ld) {
+  for (int q = 0; q < words; q++, p += b->ld * b->elements) {
+    bits w = {0};
+    for (int l = 0; l < lanes; l++) w[l] = word_at(b, p + l * b->size, second);
+    for (int r = 0; r < R; r++) {
+      float *at = acc + r * ld;
+      store(at, dot(b->elements == 2, load(at), splat(a[q * R + r]), (vec)w));
+    }
+  }
+}
+
+// `words` from word q on, by n columns.
+INLINE void words(const rows_of_b *b, int R, int J, walk w, const char *p, const xlm_gemm_few *x, int q,
+                  int n, float *acc, int64_t ld) {
+  int whole = n / VL * VL;
+  const uint32_t *a = x->a + q * R;
+  p += q * b->ld * b->elements;
+  rows(b, R, J, w, p, x, a, whole, acc, ld);
+  for (int i = 0; whole < n && i < x->panels; i++)
+    tail(b, R, w.depth, w.second, p + whole * b->size, a + i * x->step, n - whole, acc + i * R * ld + whole,
+         ld);
+}
+
+// Sums of n columns, even before odd in every two vectors, in the columns' order.
+INLINE void order(float *sum, int n) {
+  for (int j = 0; j < n; j += 2 * VL) {
+    vec even = load(sum + j), odd = load(sum + j + VL);
+    store(sum + j, __builtin_shufflevector(even, odd, LOW));
+    store(sum + j + VL, __builtin_shufflevector(even, odd, HIGH));
+  }
+}
+
+INLINE void stream(xlm_gemm_word word, int R, int J, const xlm_gemm_few *x, const char *at, int64_t ld_of_b,
+                   int k, int n, float *sum, int64_t ld) {
+  const rows_of_b b = {word, word == XLM_WORD_F32 ? 4 : 2, word == XLM_WORD_PAIR ? 2 : 1, at, ld_of_b};
+  const int whole = k / b.elements, all = R * x->panels, room = NEAR / all / (WIDE * VL) * (WIDE * VL);
+  for (int j = 0; j < n; j += room, sum += room) {
+    const int columns = n - j < room ? n - j : room, deep = whole / DEPTH * DEPTH;
+    const char *p = at + j * b.size;
+    for (int r = 0; r < all; r++)
+      memset(sum + r * ld, 0, sizeof(float) * (size_t)((columns + VL - 1) / VL * VL));
+    for (int q = 0; q < deep; q += DEPTH)
+      words(&b, R, J, (walk){.depth = DEPTH, .turn = 2, .second = true}, p, x, q, columns, sum, ld);
+    if (deep < whole)
+      words(&b, R, J, (walk){.depth = whole - deep, .turn = 1, .second = true}, p, x, deep, columns, sum, ld);
+    if (b.elements == 2 && k % 2)
+      words(&b, R, J, (walk){.depth = 1, .turn = 1}, p, x, whole, columns, sum, ld);
+    if (word == XLM_WORD_WIDEN && J % 2 == 0)
+      for (int r = 0; r < all; r++) order(sum + r * ld, columns / (J * VL) * (J * VL));
+  }
+}
+
+INLINE void by_rows(xlm_gemm_word word, const xlm_gemm_few *x, const char *b, int64_t ld_of_b, int k, int n,
+                    float *sum, int64_t ld) {
+  if (x->width == 1)
+    stream(word, 1, 4, x, b, ld_of_b, k, n, sum, ld);
+  else if (x->width == 2)
+    stream(word, 2, 4, x, b, ld_of_b, k, n, sum, ld);
+  else if (x->width == MR)
+    stream(word, MR, 2, x, b, ld_of_b, k, n, sum, ld);
+  else
+    stream(word, 4, 2, x, b, ld_of_b, k, n, sum, ld);
+}
+
+void xlm_gemm_stream(xlm_gemm_word word, const xlm_gemm_few *x, const void *b, int64_t ld_of_b, int k, int n,
+                     float *sum, int64_t ld) {
+  if (word == XLM_WORD_F32)
+    by_rows(XLM_WORD_F32, x, b, ld_of_b, k, n, sum, ld);
+  else if (word == XLM_WORD_WIDEN)
+    by_rows(XLM_WORD_WIDEN, x, b, ld_of_b, k, n, sum, ld);
+  else
+    by_rows(XLM_WORD_PAIR, x, b, ld_of_b, k, n, sum, ld);
+}

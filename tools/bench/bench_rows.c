@@ -86,17 +86,18 @@ static xlm_gemm gemm_of(const weight *w, bool bf16, int64_t m) {
   return g;
 }
 
-typedef uint64_t words __attribute__((vector_size(64), may_alias));
+typedef uint64_t words
+    __attribute__((vector_size(32), may_alias)); // wider ones would be kept in memory on AVX2
 
-__attribute__((target_clones("default,arch=x86-64-v3,arch=x86-64-v4"))) static uint64_t
-read_all(const char *p, int64_t bytes) {
-  words sum[4] = {{0}};
-  for (int64_t i = 0; i + 256 <= bytes; i += 256)
-    for (int v = 0; v < 4; v++) sum[v] ^= *(const words *)(p + i + 64 * v);
-  words all = sum[0] ^ sum[1] ^ sum[2] ^ sum[3];
-  uint64_t x = 0;
-  for (int i = 0; i < 8; i++) x ^= all[i];
-  return x;
+__attribute__((target_clones("default,arch=x86-64-v3"))) static uint64_t read_all(const char *p,
+                                                                                  int64_t bytes) {
+  words a = {0}, b = {0}, c = {0}, d = {0};
+  for (int64_t i = 0; i + 128 <= bytes; i += 128) {
+    const words *at = (const words *)(p + i);
+    a ^= at[0], b ^= at[1], c ^= at[2], d ^= at[3];
+  }
+  a ^= b ^ c ^ d;
+  return a[0] ^ a[1] ^ a[2] ^ a[3];
 }
 
 static void read_part(void *arg, int worker, int workers) {

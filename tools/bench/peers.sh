@@ -91,6 +91,8 @@ while IFS='|' read -r name ours theirs; do
         if [ "$program" = xlm ]; then x=$speed; elif awk -v a="$speed" -v b="$best" 'BEGIN { exit !(a > b) }'; then best=$speed; fi
       done
       awk -v x="$x" -v b="$best" 'BEGIN { print x / b }' >> "$log/ratio"
+      { printf '%s %s, a round:' "$name" "$dtype" && for program in xlm "${peers[@]}"; do printf '  %s %.0f' "$program" "$(tail -n 1 "$log/$program.speed")"; done; } >&2
+      echo >&2
     done
     printf '%s %s: %.3fx of the fastest peer (%s)\n' "$name" "$dtype" "$(median < "$log/ratio")" "$(sort -n "$log/ratio" | sed -n '1p;$p' | paste -sd' ' | sed 's/ / to /')"
     for program in xlm "${peers[@]}"; do

@@ -10,7 +10,7 @@
 
 enum {
   DEPTH = 8,   // words of k per pass over the sums
-  NEAR = 2048, // sums of all rows at a time: 8 KiB, beside as much of B
+  NEAR = 2048, // sums of all rows at a time: 8 KiB; of one row and two, which leave more room for B, 16 KiB
   WIDE = 4,    // vectors of columns, at most
   LINE = 64,
 };
@@ -77,19 +77,36 @@ typedef struct walk {
   bool second; // have pairs their second row?
 } walk;
 
+// What is prefetched: from `at` on, for a word `hop` bytes after that for the word before, the second row of
+// pairs `pair` bytes after the first.
+typedef struct next {
+  const char *at;
+  int64_t hop, pair;
+} next;
+
+// Lines of rows that follow each other without a gap are prefetched in memory's order, whichever words they
+// belong to: that is one stream for the processor's own prefetching, which many short rows are not.
+INLINE next next_of(const rows_of_b *b, const char *p, int depth, int fetch, int64_t column,
+                    bool whole_rows) {
+  const int64_t step = b->ld * b->elements;
+  const char *after = p + step * depth;
+  if (!whole_rows) return (next){after + column * b->size, step, b->ld};
+  return (next){after + column * b->size * depth * b->elements, fetch * LINE * b->elements, fetch * LINE};
+}
+
 // J vectors of columns: few registers hold many sums, so words of A are read once for all J. R is the width
 // of a panel of A. J, R and all of w but the depth are constants in every call.
-INLINE void tile(const rows_of_b *b, int R, int J, walk w, const char *p, const uint32_t *a, float *acc,
-                 int64_t ld) {
-  const int64_t step = b->ld * b->elements, ahead = step * w.depth;
+INLINE void tile(const rows_of_b *b, int R, int J, walk w, next to, const char *p, const uint32_t *a,
+                 float *acc, int64_t ld) {
+  const int64_t step = b->ld * b->elements;
   vec sum[MR][WIDE];
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < J; v++) sum[r][v] =
       load(acc + r * ld + v * VL);
   for (int left = w.depth; left > 0; left -= w.turn)
-    UNROLL for (int t = 0; t < w.turn; t++, p += step, a += R) {
+    UNROLL for (int t = 0; t < w.turn; t++, p += step, a += R, to.at += to.hop) {
       UNROLL for (int f = 0; f < w.fetch; f++) {
-        __builtin_prefetch(p + ahead + f * LINE);
-        if (b->elements == 2) __builtin_prefetch(p + ahead + b->ld + f * LINE);
+        __builtin_prefetch(to.at + f * LINE);
+        if (b->elements == 2) __builtin_prefetch(to.at + to.pair + f * LINE);
       }
       vec part[WIDE];
       vectors_at(part, b, J, p, w.second);
@@ -104,20 +121,25 @@ INLINE void tile(const rows_of_b *b, int R, int J, walk w, const char *p, const 
 
 // The words of `w` of all panels by n columns, which are whole vectors; a: of the first of these words.
 INLINE void rows(const rows_of_b *b, int R, int J, walk w, const char *p, const xlm_gemm_few *x,
-                 const uint32_t *a, int n, float *acc, int64_t ld) {
+                 const uint32_t *a, int n, bool whole_rows, float *acc, int64_t ld) {
   const int bytes = J * VL * b->size, panels = x->panels;
   const int64_t step = x->step;
+  const next none = {p, 0, 0};
   walk near = w, first = w; // the first panel prefetches, once per line
   near.fetch = 0, first.fetch = w.turn > 1 ? (bytes + LINE - 1) / LINE : 0;
   int j = 0;
-  for (; j + J * VL <= n; j += J * VL, p += bytes) {
+  for (; j + J * VL <= n; j += J * VL) {
+    const char *at = p + j * b->size;
     int i = 0;
-    if (first.fetch && (bytes >= LINE || j * b->size % LINE == 0))
-      tile(b, R, J, first, p, a, acc + j, ld), i++;
-    for (; i < panels; i++) tile(b, R, J, near, p, a + i * step, acc + i * R * ld + j, ld);
+    if (first.fetch && (bytes >= LINE || j * b->size % LINE == 0)) {
+      next to = next_of(b, p, w.depth, first.fetch, j, whole_rows);
+      tile(b, R, J, first, to, at, a, acc + j, ld), i++;
+    }
+    for (; i < panels; i++) tile(b, R, J, near, none, at, a + i * step, acc + i * R * ld + j, ld);
   }
-  for (; j < n; j += VL, p += VL * b->size)
-    for (int i = 0; i < panels; i++) tile(b, R, 1, near, p, a + i * step, acc + i * R * ld + j, ld);
+  for (; j < n; j += VL)
+    for (int i = 0; i < panels; i++)
+      tile(b, R, 1, near, none, p + j * b->size, a + i * step, acc + i * R * ld + j, ld);
 }
 
 INLINE uint32_t word_at(const rows_of_b *b, const char *p, bool second) {
@@ -142,11 +164,11 @@ INLINE void tail(const rows_of_b *b, int R, int words, bool second, const char *
 
 // `words` from word q on, by n columns.
 INLINE void words(const rows_of_b *b, int R, int J, walk w, const char *p, const xlm_gemm_few *x, int q,
-                  int n, float *acc, int64_t ld) {
+                  int n, bool whole_rows, float *acc, int64_t ld) {
   int whole = n / VL * VL;
   const uint32_t *a = x->a + q * R;
   p += q * b->ld * b->elements;
-  rows(b, R, J, w, p, x, a, whole, acc, ld);
+  rows(b, R, J, w, p, x, a, whole, whole_rows, acc, ld);
   for (int i = 0; whole < n && i < x->panels; i++)
     tail(b, R, w.depth, w.second, p + whole * b->size, a + i * x->step, n - whole, acc + i * R * ld + whole,
          ld);
@@ -164,18 +186,22 @@ INLINE void order(float *sum, int n) {
 INLINE void stream(xlm_gemm_word word, int R, int J, const xlm_gemm_few *x, const char *at, int64_t ld_of_b,
                    int k, int n, float *sum, int64_t ld) {
   const rows_of_b b = {word, word == XLM_WORD_F32 ? 4 : 2, word == XLM_WORD_PAIR ? 2 : 1, at, ld_of_b};
-  const int whole = k / b.elements, all = R * x->panels, room = NEAR / all / (WIDE * VL) * (WIDE * VL);
+  const int whole = k / b.elements, all = R * x->panels,
+            room = (all > 2 ? NEAR : 2 * NEAR) / all / (WIDE * VL) * (WIDE * VL);
+  const bool whole_rows = n <= room && ld_of_b == n * b.size;
   for (int j = 0; j < n; j += room, sum += room) {
     const int columns = n - j < room ? n - j : room, deep = whole / DEPTH * DEPTH;
     const char *p = at + j * b.size;
     for (int r = 0; r < all; r++)
       memset(sum + r * ld, 0, sizeof(float) * (size_t)((columns + VL - 1) / VL * VL));
     for (int q = 0; q < deep; q += DEPTH)
-      words(&b, R, J, (walk){.depth = DEPTH, .turn = 2, .second = true}, p, x, q, columns, sum, ld);
+      words(&b, R, J, (walk){.depth = DEPTH, .turn = 2, .second = true}, p, x, q, columns, whole_rows, sum,
+            ld);
     if (deep < whole)
-      words(&b, R, J, (walk){.depth = whole - deep, .turn = 1, .second = true}, p, x, deep, columns, sum, ld);
+      words(&b, R, J, (walk){.depth = whole - deep, .turn = 1, .second = true}, p, x, deep, columns,
+            whole_rows, sum, ld);
     if (b.elements == 2 && k % 2)
-      words(&b, R, J, (walk){.depth = 1, .turn = 1}, p, x, whole, columns, sum, ld);
+      words(&b, R, J, (walk){.depth = 1, .turn = 1}, p, x, whole, columns, whole_rows, sum, ld);
     if (word == XLM_WORD_WIDEN && J % 2 == 0)
       for (int r = 0; r < all; r++) order(sum + r * ld, columns / (J * VL) * (J * VL));
   }

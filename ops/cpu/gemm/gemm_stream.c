@@ -13,6 +13,7 @@ enum {
   NEAR = 2048, // sums of all rows at a time: 8 KiB; of one row and two, which leave more room for B, 16 KiB
   WIDE = 4,    // vectors of columns, at most
   LINE = 64,
+  LONG = 8 << 10 // bytes of a row of B that the processor prefetches better by itself
 };
 
 typedef uint16_t half_u __attribute__((vector_size(VL * 2), aligned(2), may_alias));
@@ -126,12 +127,13 @@ INLINE void rows(const rows_of_b *b, int R, int J, walk w, const char *p, const 
   const int64_t step = x->step;
   const next none = {p, 0, 0};
   walk near = w, first = w; // the first panel prefetches, once per line
-  near.fetch = 0, first.fetch = w.turn > 1 ? (bytes + LINE - 1) / LINE : 0;
+  near.fetch = 0, first.fetch = (bytes + LINE - 1) / LINE;
+  const bool fetch = w.turn > 1 && n * b->size < LONG;
   int j = 0;
   for (; j + J * VL <= n; j += J * VL) {
     const char *at = p + j * b->size;
     int i = 0;
-    if (first.fetch && (bytes >= LINE || j * b->size % LINE == 0)) {
+    if (fetch && (bytes >= LINE || j * b->size % LINE == 0)) {
       next to = next_of(b, p, w.depth, first.fetch, j, whole_rows);
       tile(b, R, J, first, to, at, a, acc + j, ld), i++;
     }

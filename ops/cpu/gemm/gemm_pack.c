@@ -23,17 +23,6 @@ typedef uint32_t few __attribute__((vector_size(MR * 4))); // as many lanes as a
 typedef uint32_t few_u __attribute__((vector_size(MR * 4), aligned(2), may_alias));
 typedef uint16_t few_half_u __attribute__((vector_size(MR * 2), aligned(2), may_alias));
 
-#if defined(XLM_ISA_avx512)
-#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif defined(XLM_ISA_avx2)
-#define LOW 0, 8, 1, 9, 2, 10, 3, 11
-#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
-#else
-#define LOW 0, 4, 1, 5
-#define HIGH 2, 6, 3, 7
-#endif
-
 typedef struct source { // one operand; `word` and `elements` are constants in every loop
   const char *base;
   xlm_gemm_word word;
@@ -109,8 +98,8 @@ INLINE void copy_transposed(uint32_t *dst, int width, int lanes, const source *s
       l < valid ? words_along(s, s->x->off[x + l] + along) : (bits){0};
   UNROLL for (int round = 1; round < lanes; round *= 2) {
     UNROLL for (int i = 0; i < lanes / 2; i++) {
-      t[2 * i] = __builtin_shufflevector(r[i], r[i + lanes / 2], LOW);
-      t[2 * i + 1] = __builtin_shufflevector(r[i], r[i + lanes / 2], HIGH);
+      t[2 * i] = __builtin_shufflevector(r[i], r[i + lanes / 2], XLM_GEMM_LOW);
+      t[2 * i + 1] = __builtin_shufflevector(r[i], r[i + lanes / 2], XLM_GEMM_HIGH);
     }
     UNROLL for (int i = 0; i < lanes; i++) r[i] = t[i];
   }

@@ -30,6 +30,18 @@ enum {
   NR = NV * VL,
   SKINNY_PANELS = AXIS / NR,
 };
+
+// Lanes of two vectors in turn: of their first halves, of their second halves.
+#if defined(XLM_ISA_avx512)
+#define XLM_GEMM_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define XLM_GEMM_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif defined(XLM_ISA_avx2)
+#define XLM_GEMM_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define XLM_GEMM_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define XLM_GEMM_LOW 0, 4, 1, 5
+#define XLM_GEMM_HIGH 2, 6, 3, 7
+#endif
 #endif
 
 enum {                  // of rounds; see gemm_drive.c

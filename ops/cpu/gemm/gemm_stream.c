@@ -19,17 +19,6 @@ enum {
 typedef uint16_t half_u __attribute__((vector_size(VL * 2), aligned(2), may_alias));
 typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(2), may_alias));
 
-#if defined(XLM_ISA_avx512)
-#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif defined(XLM_ISA_avx2)
-#define LOW 0, 8, 1, 9, 2, 10, 3, 11
-#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
-#else
-#define LOW 0, 4, 1, 5
-#define HIGH 2, 6, 3, 7
-#endif
-
 INLINE bits widen(const uint16_t *p) {
   return __builtin_convertvector(*(const half_u *)p, bits);
 }
@@ -47,7 +36,6 @@ INLINE vec held(vec v) {
 typedef struct rows_of_b {
   xlm_gemm_word word;
   int size, elements; // of a word, along k
-  const char *at;
   int64_t ld;
 } rows_of_b;
 
@@ -180,14 +168,14 @@ INLINE void words(const rows_of_b *b, int R, int J, walk w, const char *p, const
 INLINE void order(float *sum, int n) {
   for (int j = 0; j < n; j += 2 * VL) {
     vec even = load(sum + j), odd = load(sum + j + VL);
-    store(sum + j, __builtin_shufflevector(even, odd, LOW));
-    store(sum + j + VL, __builtin_shufflevector(even, odd, HIGH));
+    store(sum + j, __builtin_shufflevector(even, odd, XLM_GEMM_LOW));
+    store(sum + j + VL, __builtin_shufflevector(even, odd, XLM_GEMM_HIGH));
   }
 }
 
 INLINE void stream(xlm_gemm_word word, int R, int J, const xlm_gemm_few *x, const char *at, int64_t ld_of_b,
                    int k, int n, float *sum, int64_t ld) {
-  const rows_of_b b = {word, word == XLM_WORD_F32 ? 4 : 2, word == XLM_WORD_PAIR ? 2 : 1, at, ld_of_b};
+  const rows_of_b b = {word, word == XLM_WORD_F32 ? 4 : 2, word == XLM_WORD_PAIR ? 2 : 1, ld_of_b};
   const int whole = k / b.elements, all = R * x->panels,
             room = (all > 2 ? NEAR : 2 * NEAR) / all / (WIDE * VL) * (WIDE * VL);
   const bool whole_rows = n <= room && ld_of_b == n * b.size;

@@ -349,8 +349,20 @@ static problem plain_problem(int m, int n, int k, int bits, bool ta, bool tb, ui
   for (int x = 0; x < 4; x++) split(group(&p.g, x), sizes[x], false, seed);
   set_data(&p, false, seed);
   if (ta) p.g.p.m.a[0] = 1, p.g.p.k.a[0] = m;
-  if (tb) p.g.p.k.b[0] = 1, p.g.p.n.b[0] = k;
+  p.g.p.k.b[0] = tb ? 1 : n, p.g.p.n.b[0] = tb ? k : 1;
   return p;
+}
+
+// Several k blocks by few rows: of few columns, whose k blocks are divided among workers, and of many.
+static void few_rows(void **state) {
+  (void)state;
+  static const int columns[] = {770, 9000};
+  uint32_t seed = 11;
+  for (int i = 0; i < 32; i++) {
+    problem p = plain_problem(1 + i % 7, columns[i & 1], 901, i >> 1, false, false, &seed);
+    check_problem(&p, &seed);
+    problem_free(&p);
+  }
 }
 
 static void same_bits_in_blocks(void **state) {
@@ -444,9 +456,10 @@ static void simplify_merges(void **state) {
 
 static int run_all(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(simplify_merges),     cmocka_unit_test(rounds_to_even),
-      cmocka_unit_test(random_products),     cmocka_unit_test(large_products),
-      cmocka_unit_test(same_bits_in_blocks), cmocka_unit_test(same_bits_ragged),
+      cmocka_unit_test(simplify_merges),  cmocka_unit_test(rounds_to_even),
+      cmocka_unit_test(random_products),  cmocka_unit_test(large_products),
+      cmocka_unit_test(few_rows),         cmocka_unit_test(same_bits_in_blocks),
+      cmocka_unit_test(same_bits_ragged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,10 +8,9 @@
 #include "ops/cpu/gemm/gemm_vec_priv.h"
 
 enum {
-  LINE = 16,  // words of a cache line
-  NEAR = 512, // bytes: prefetch distance along a column
-  FEWER =
-      32 << 10 // bytes of columns side by side, whose successors are prefetched into the second cache instead
+  LINE = 16,        // words of a cache line
+  NEAR = 512,       // bytes: prefetch distance along a column
+  BESIDE = 32 << 10 // bytes of columns side by side, up to which the next ones are prefetched instead
 };
 
 typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(2), may_alias));
@@ -116,7 +115,7 @@ INLINE void turned(xlm_gemm_word word, int R, int G, const xlm_gemm_columns *b, 
 
 INLINE void fetch(int G, const xlm_gemm_columns *b, const char *at, int64_t here) {
   const int64_t next = G * VL * b->ld; // the columns after these
-  if (next <= FEWER) {
+  if (next <= BESIDE) {
     for (int l = 0; l < G * VL; l++) __builtin_prefetch(at + l * b->ld + next + here, 0, 2);
     return;
   }

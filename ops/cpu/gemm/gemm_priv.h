@@ -66,10 +66,6 @@ typedef struct xlm_gemm_axis {
 
 typedef enum xlm_gemm_side { XLM_SIDE_A, XLM_SIDE_B, XLM_SIDE_C } xlm_gemm_side;
 
-// Entries begin .. begin + count of group x in the operand `side`.
-void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_matmul_index *x, xlm_gemm_side side, int64_t begin,
-                        int64_t count);
-
 // Memory that tiles are read from or written to: C, add, or an f32 stage.
 typedef struct xlm_gemm_plane {
   char *base; // NULL: not read
@@ -135,6 +131,7 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 #endif
 
 #if defined(XLM_ISA)
+#define xlm_gemm_axis_fill XLM_ISA_NAME(xlm_gemm_axis_fill)
 #define xlm_gemm_pack_a XLM_ISA_NAME(xlm_gemm_pack_a)
 #define xlm_gemm_pack_b XLM_ISA_NAME(xlm_gemm_pack_b)
 #define xlm_gemm_kernel XLM_ISA_NAME(xlm_gemm_kernel)
@@ -150,6 +147,10 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 #define xlm_gemm_along XLM_ISA_NAME(xlm_gemm_along)
 #define xlm_gemm_lanes XLM_ISA_NAME(xlm_gemm_lanes)
 #define xlm_gemm_pack_lanes XLM_ISA_NAME(xlm_gemm_pack_lanes)
+
+// Entries begin .. begin + count of group x in the operand `side`.
+void xlm_gemm_axis_fill(xlm_gemm_axis *axis, const xlm_matmul_index *x, xlm_gemm_side side, int64_t begin,
+                        int64_t count);
 
 // xlm_gemm_entry_at including its k blocks.
 xlm_gemm_entry xlm_gemm_entry_of(const xlm_gemm_job *job, int64_t e);

@@ -3,6 +3,8 @@
 // cache; if they run along k, they are turned in registers (gemm_along.c) or broadcast (gemm_lanes.c); else
 // one panel at a time is packed into the worker's cache and used at once. Sums have the order of the blocked
 // product.
+#include <string.h>
+
 #include "ops/cpu/gemm/gemm_priv.h"
 
 enum {
@@ -30,7 +32,6 @@ typedef struct span { // columns of this pass, and its buffers
   float *sum, *part;  // [rows of all panels][ld]; part: STREAMED only
   uint32_t *rows, *b; // packed A of one block or (ALONG) several; PACKED: a panel of B
   int width, panels;  // of packed A
-  xlm_gemm_axis col, k;
 } span;
 
 static int64_t ld_of(const xlm_gemm *g) { // bytes from one column to the next; ALONG only
@@ -65,11 +66,17 @@ static uint32_t word_at(xlm_gemm_word word, const char *a, const xlm_gemm_axis *
   return h[k->off[2 * q]] | (uint32_t)(2 * q + 1 < k->n ? h[k->off[2 * q + 1]] : 0) << 16;
 }
 
-static void pack_narrow(const span *s, uint32_t *to, xlm_gemm_word word, const xlm_gemm_axis *row) {
-  int words = word == XLM_WORD_PAIR ? (s->k.n + 1) / 2 : s->k.n;
+static void pack_narrow(const span *s, uint32_t *to, xlm_gemm_word word, const xlm_gemm_axis *row,
+                        const xlm_gemm_axis *k) {
+  const int words = word == XLM_WORD_PAIR ? (k->n + 1) / 2 : k->n;
+  if (s->width == 1 && word == XLM_WORD_WIDEN && k->run[0] >= words) { // one row as it lies
+    const uint16_t *h = (const uint16_t *)s->en->a + row->off[0] + k->off[0];
+    for (int q = 0; q < words; q++) to[q] = (uint32_t)h[q] << 16;
+    return;
+  }
   for (int q = 0; q < words; q++)
     for (int r = 0; r < s->width; r++)
-      to[q * s->width + r] = r < row->n ? word_at(word, s->en->a, &s->k, row->off[r], q) : 0;
+      to[q * s->width + r] = r < row->n ? word_at(word, s->en->a, k, row->off[r], q) : 0;
 }
 
 static int64_t block_size(const span *s) { // words of A
@@ -83,22 +90,23 @@ static int64_t elements_of(const span *s, int64_t block, int64_t *begin) {
 }
 
 // A's rows in this k block.
-static xlm_gemm_few pack_rows(span *s, int64_t block, uint32_t *to) {
+static xlm_gemm_few pack_rows(const span *s, int64_t block, uint32_t *to) {
   const xlm_gemm *g = s->job->g;
+  xlm_gemm_axis k;
   xlm_gemm_word word = xlm_gemm_word_of(g->pairs, g->p.a);
   int64_t begin, count = elements_of(s, block, &begin);
   xlm_gemm_few x = {.a = to, .step = s->width * s->en->step, .width = s->width, .panels = s->panels};
-  xlm_gemm_axis_fill(&s->k, &g->p.k, XLM_SIDE_A, begin, count);
+  xlm_gemm_axis_fill(&k, &g->p.k, XLM_SIDE_A, begin, count);
   for (int p = 0; p < s->panels; p++) {
     xlm_gemm_axis row;
     int64_t first = (int64_t)p * s->width;
     xlm_gemm_axis_fill(&row, &g->p.m, XLM_SIDE_A, first, xlm_gemm_min(s->en->m - first, s->width));
     if (in_lanes(s))
-      xlm_gemm_pack_lanes(to + p * x.step, s->en->a, word, &row, &s->k);
+      xlm_gemm_pack_lanes(to + p * x.step, s->en->a, word, &row, &k);
     else if (s->width == MR)
-      xlm_gemm_pack_a(to + p * x.step, s->en->a, word, &row, &s->k);
+      xlm_gemm_pack_a(to + p * x.step, s->en->a, word, &row, &k);
     else
-      pack_narrow(s, to + p * x.step, word, &row);
+      pack_narrow(s, to + p * x.step, word, &row, &k);
   }
   return x;
 }
@@ -110,7 +118,7 @@ static bool have(const span *s, int64_t block) {
 }
 
 // The sums of one k block: to[row][column].
-static void stream_block(span *s, int64_t block, float *to) {
+static void stream_block(const span *s, int64_t block, float *to) {
   const xlm_gemm *g = s->job->g;
   int64_t size = (int64_t)xlm_dtype_bytes(g->p.b), row = g->p.k.n ? g->p.k.b[0] : 0, begin;
   int count = (int)elements_of(s, block, &begin);
@@ -120,27 +128,31 @@ static void stream_block(span *s, int64_t block, float *to) {
 }
 
 static void add_rows(const span *s, int64_t block, const float *part, int64_t ld) {
-  bool to_sum = have(s, block);
+  const int n = s->n;
   for (int r = 0; r < s->en->m; r++, part += ld) {
     float *sum = s->sum + r * s->ld;
-    for (int j = 0; j < s->n; j++) sum[j] = to_sum ? sum[j] + part[j] : part[j];
+    if (!have(s, block))
+      memcpy(sum, part, sizeof *sum * (size_t)n);
+    else
+      for (int j = 0; j < n; j++) sum[j] = sum[j] + part[j];
   }
 }
 
-static void add_streamed(span *s, int64_t block) {
+static void add_streamed(const span *s, int64_t block) {
   stream_block(s, block, s->part);
   add_rows(s, block, s->part, s->ld);
 }
 
-static void add_packed(span *s, int64_t block) {
+static void add_packed(const span *s, int64_t block) {
   const xlm_gemm *g = s->job->g;
   int64_t begin, count = elements_of(s, block, &begin), words = xlm_gemm_words(g, count);
   xlm_gemm_few x = pack_rows(s, block, s->rows);
-  xlm_gemm_axis_fill(&s->k, &g->p.k, XLM_SIDE_B, begin, count);
+  xlm_gemm_axis col, k;
+  xlm_gemm_axis_fill(&k, &g->p.k, XLM_SIDE_B, begin, count);
   for (int j = 0; j < s->n; j += NR) {
     int columns = s->n - j < NR ? s->n - j : NR;
-    xlm_gemm_axis_fill(&s->col, &g->p.n, XLM_SIDE_B, s->first + j, columns);
-    xlm_gemm_pack_b(s->b, s->en->b, s->word, &s->col, &s->k);
+    xlm_gemm_axis_fill(&col, &g->p.n, XLM_SIDE_B, s->first + j, columns);
+    xlm_gemm_pack_b(s->b, s->en->b, s->word, &col, &k);
     for (int p = 0; p < x.panels; p++) {
       float *at[MR];
       int rows = (int)xlm_gemm_min(s->en->m - p * MR, MR);
@@ -152,7 +164,7 @@ static void add_packed(span *s, int64_t block) {
 }
 
 // Some columns at a time over the k blocks, as many of which as A has room for, so that B is read in order.
-static void add_along(span *s) {
+static void add_along(const span *s) {
   const int some = in_lanes(s) ? LANE_COLUMNS : 2 * VL;
   const xlm_gemm *g = s->job->g;
   int64_t size = (int64_t)xlm_dtype_bytes(g->p.b), fit = A_ROOM / xlm_gemm_max(block_size(s), 1),
@@ -196,7 +208,7 @@ static void ends(const span *s, bool write) {
   }
 }
 
-static void pass(span *s) {
+static void pass(const span *s) {
   if (s->en->add) ends(s, false);
   if (s->way == ALONG)
     add_along(s);

@@ -11,6 +11,10 @@ static inline float widen(uint16_t h) {
   return f;
 }
 
+static void widen_all(float *dst, const uint16_t *src, int n) {
+  for (int i = 0; i < n; i++) dst[i] = widen(src[i]);
+}
+
 // Rounds to nearest even; preserves NaN.
 static inline uint16_t narrow(float f) {
   uint32_t w;
@@ -28,7 +32,7 @@ static void load_f32(float *dst, const float *src, const xlm_gemm_axis *col, int
 
 static void load_bf16(float *dst, const uint16_t *src, const xlm_gemm_axis *col, int n) {
   if (col->run[0] >= n)
-    for (int j = 0; j < n; j++) dst[j] = widen(src[col->off[0] + j]);
+    widen_all(dst, src + col->off[0], n);
   else
     for (int j = 0; j < n; j++) dst[j] = widen(src[col->off[j]]);
 }
@@ -46,9 +50,10 @@ const float *xlm_gemm_bias_load(float *dst, const xlm_gemm_job *job, const xlm_g
   for (int j = 0, n; j < col->n; j += n) { // runs of columns, up to where the bias begins again
     int64_t at = col->off[j] % job->g->p.bias;
     n = (int)xlm_gemm_min(col->run[j], job->g->p.bias - at);
-    for (int i = 0; i < n; i++)
-      dst[j + i] = job->g->p.c == XLM_F32 ? ((const float *)job->bias)[at + i]
-                                          : widen(((const uint16_t *)job->bias)[at + i]);
+    if (job->g->p.c == XLM_F32)
+      memcpy(dst + j, (const float *)job->bias + at, (size_t)n * sizeof *dst);
+    else
+      widen_all(dst + j, (const uint16_t *)job->bias + at, n);
   }
   return dst;
 }

@@ -8,12 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPIN = 4000 };
+enum {
+  SPIN = 4000,
+  LINE = 64,
+  LINES = 8,       // prefetched at a time
+  NEAR = 192 << 10 // bytes that a worker prefetches of its part: some of the second cache
+};
 
 typedef struct worker {
   xlm_pool *pool;
   int index;
   pthread_t thread;
+  const xlm_pool_span *next; // of which the worker prefetches [at, end)
+  const char *at, *end;
+  char apart[LINE]; // from what the next worker writes
 } worker;
 
 struct xlm_pool {
@@ -23,6 +31,7 @@ struct xlm_pool {
   atomic_uint generation, done;
   atomic_int sleepers;
   atomic_bool stop, caller_waits;
+  _Atomic(const xlm_pool_span *) next;
   pthread_mutex_t lock;
   pthread_cond_t wake, finished;
   worker workers[];
@@ -34,10 +43,30 @@ static inline void relax(void) {
 #endif
 }
 
-static void wait_generation(xlm_pool *p, unsigned seen) {
+static void begin_span(worker *w, const xlm_pool_span *next) {
+  int64_t begin, end;
+  w->next = next, w->at = w->end = NULL;
+  if (!next) return;
+  xlm_pool_range((int64_t)next->bytes, w->index, w->pool->threads, &begin, &end);
+  w->at = next->at + begin;
+  w->end = w->at + (end - begin < NEAR ? end - begin : NEAR);
+}
+
+static void idle(worker *w) {
+  const xlm_pool_span *next = atomic_load_explicit(&w->pool->next, memory_order_acquire);
+  if (next != w->next) begin_span(w, next);
+  if (w->at == w->end) relax();
+  for (int i = 0; i < LINES && w->at != w->end; i++) {
+    __builtin_prefetch(w->at, 0, 2);
+    w->at += w->end - w->at < LINE ? w->end - w->at : LINE;
+  }
+}
+
+static void wait_generation(worker *w, unsigned seen) {
+  xlm_pool *p = w->pool;
   for (int i = 0; i < SPIN; i++) {
     if (atomic_load_explicit(&p->generation, memory_order_acquire) != seen) return;
-    relax();
+    idle(w);
   }
   pthread_mutex_lock(&p->lock);
   atomic_fetch_add(&p->sleepers, 1);
@@ -50,7 +79,7 @@ static void *worker_main(void *arg) {
   worker *w = arg;
   xlm_pool *p = w->pool;
   for (unsigned seen = 0;; seen++) {
-    wait_generation(p, seen);
+    wait_generation(w, seen);
     if (atomic_load(&p->stop)) return NULL;
     p->fn(p->arg, w->index, p->threads);
     if (atomic_fetch_add(&p->done, 1) + 2 == (unsigned)p->threads && atomic_load(&p->caller_waits)) {
@@ -72,7 +101,7 @@ static void wait_done(xlm_pool *p) {
   unsigned others = (unsigned)p->threads - 1;
   for (int i = 0; i < SPIN; i++) {
     if (atomic_load_explicit(&p->done, memory_order_acquire) == others) return;
-    relax();
+    idle(&p->workers[0]);
   }
   pthread_mutex_lock(&p->lock);
   atomic_store(&p->caller_waits, true);
@@ -83,6 +112,10 @@ static void wait_done(xlm_pool *p) {
 
 int xlm_pool_size(const xlm_pool *p) {
   return p ? p->threads : 1;
+}
+
+void xlm_pool_ahead(xlm_pool *p, const xlm_pool_span *next) {
+  if (p) atomic_store_explicit(&p->next, next, memory_order_release);
 }
 
 void xlm_pool_run(xlm_pool *p, xlm_pool_fn *fn, void *arg) {
@@ -115,6 +148,7 @@ xlm_status xlm_pool_new(int threads, xlm_pool **out, xlm_error *err) {
   xlm_pool *p = calloc(1, sizeof *p + (size_t)threads * sizeof(worker));
   if (!p) return xlm_fail(err, XLM_ENV, "no memory for a pool of %d threads", threads);
   p->threads = threads;
+  p->workers[0].pool = p; // the caller
   pthread_mutex_init(&p->lock, NULL);
   pthread_cond_init(&p->wake, NULL);
   pthread_cond_init(&p->finished, NULL);

@@ -42,6 +42,7 @@ static void fail(cpu *c, xlm_queue queue, uint32_t instr, xlm_status status) {
 static void do_work(cpu *c, xlm_queue at, xlm_queue where, const xlm_work *w) {
   if (atomic_load_explicit(&c->failed, memory_order_relaxed)) return; // work after a failure is skipped
   if (c->far) cpu_far_enter(c->far, c->blocks);
+  if (w->ahead) xlm_pool_ahead(c->device.pool, w->ahead);
   int64_t begin = c->timer ? xlm_clock_ns() : 0;
   xlm_status s = w->run(w->arg, w->instr);
   if (c->timer) c->timer(c->timer_arg, where, w->instr, begin, xlm_clock_ns());

@@ -36,8 +36,9 @@ typedef struct xlm_work { // the function, its argument and everything they refe
   uint32_t instr;
   const char *where;                 // the instruction as messages name it; NULL = unknown
   double flops_beside, bytes_beside; // work that can be done before the result is needed; an estimate
-  const xlm_call *const *calls;      // of the kernel, for devices that check what they access; none if unknown
+  const xlm_call *const *calls; // of the kernel, for devices that check what they access; none if unknown
   int n_calls;
+  const xlm_pool_span *ahead; // what the next work that is bound by reading reads; NULL: unknown
 } xlm_work;
 
 enum { XLM_BOXES = 2, XLM_BOX_BYTES = 1 << 20 }; // host memory that results are fetched into

@@ -56,8 +56,11 @@ typedef struct xlm_kernel {
   // call's `prepared`; NULL = none. Failures are XLM_ENV with a sentence in err.
   xlm_status (*prepare)(const xlm_call *c, xlm_arena *a, void **prepared, xlm_error *err);
   xlm_status (*run)(const xlm_call *c);
-  // Neighbouring calls of which none touches what another writes may be run at once, if joins(first, next) for each but the
-  // first. The results have the same bits as those of run. NULL: never.
+  // The operand that run reads once, each worker its part of it (xlm_pool_range of the bytes) from front to
+  // back, where the time of the call is that of this reading; -1: none. NULL: never.
+  int (*streamed)(const xlm_call *c);
+  // Neighbouring calls of which none touches what another writes may be run at once, if joins(first, next)
+  // for each but the first. The results have the same bits as those of run. NULL: never.
   bool (*joins)(const xlm_call *first, const xlm_call *next);
   xlm_status (*run_all)(const xlm_call *const *calls, int n);
 } xlm_kernel;

@@ -146,6 +146,7 @@ static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backen
   for (uint32_t i = 0; i < e->rank->n_instrs; i++)
     if (prepare(e, &e->bound[i], err) != XLM_OK) return exec_name(e, i, err);
   plan_work(e, rank);
+  exec_find_ahead(e);
   exec_find_series(e);
   return XLM_OK;
 }

@@ -59,6 +59,8 @@ void exec_enqueue(xlm_exec *e, uint32_t i);
 uint32_t exec_enqueue_series(xlm_exec *e, uint32_t i);
 // Finds the series of all segments (exec_series.c).
 void exec_find_series(xlm_exec *e);
+// Finds for every work what the work after it reads (exec_ahead.c).
+void exec_find_ahead(xlm_exec *e);
 // Prefixes the message in err with `op` of scope (file:line).
 xlm_status exec_name(const xlm_exec *e, uint32_t instr, xlm_error *err);
 // Waits for all work. A failure is reported with the op and its model line.

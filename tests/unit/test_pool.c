@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -136,11 +137,38 @@ static void ranges_cover_everything_once(void **state) {
     }
 }
 
+// Prefetching ahead changes nothing about runs, whatever the memory: more than workers fetch, less than one
+// line for each, none, none that may be read, and another before they are through.
+static void looking_ahead_disturbs_nothing(void **state) {
+  (void)state;
+  enum { LARGE = 4 << 20 };
+  char *large = malloc(LARGE), *closed = mmap(NULL, LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_true(large && closed != MAP_FAILED);
+  const xlm_pool_span spans[] = {
+      {large, LARGE}, {large + 1, 3}, {large, 0}, {closed, LARGE}, {large + 7, 100001}};
+  for (int threads = 1; threads <= 3; threads++) {
+    xlm_pool *p = new_pool(threads);
+    job j = {.nap = 0};
+    for (int i = 1; i <= RUNS; i++) {
+      xlm_pool_ahead(p, i % 6 ? &spans[i % 5] : NULL);
+      if (i % 7 == 0) sleep_ns(100000);
+      j.nap = i % 50 == 0 ? 1000000 : 0; // the caller waits
+      xlm_pool_run(p, count, &j);
+      expect_calls(&j, threads, i);
+    }
+    xlm_pool_free(p);
+  }
+  xlm_pool_ahead(NULL, &spans[0]);
+  munmap(closed, LARGE);
+  free(large);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_worker_once_per_run),
                                      cmocka_unit_test(nobody_sleeps_through_a_run),
                                      cmocka_unit_test(pools_come_and_go),
                                      cmocka_unit_test(without_a_pool),
+                                     cmocka_unit_test(looking_ahead_disturbs_nothing),
                                      cmocka_unit_test(pools_do_not_disturb_each_other),
                                      cmocka_unit_test(ranges_cover_everything_once)};
   return cmocka_run_group_tests(tests, NULL, NULL);

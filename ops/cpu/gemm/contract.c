@@ -61,12 +61,17 @@ static xlm_status run(const xlm_call *c) {
   return XLM_OK;
 }
 
+static int streamed(const xlm_call *c) {
+  return xlm_gemm_streamed((const xlm_gemm *)c->prepared);
+}
+
 const xlm_kernel XLM_KERNEL(contract) = {.op = XLM_OP_CONTRACT,
                                          .variants = variants,
                                          .applicable = applicable,
                                          .workspace = workspace,
                                          .prepare = prepare,
-                                         .run = run};
+                                         .run = run,
+                                         .streamed = streamed};
 
 // ---- contract_acc: adds the product to the accumulator, or overwrites it ----
 
@@ -130,4 +135,5 @@ const xlm_kernel XLM_KERNEL(contract_bias) = {.op = XLM_OP_CONTRACT_BIAS,
                                               .applicable = applicable,
                                               .workspace = workspace,
                                               .prepare = prepare_bias,
-                                              .run = run_bias};
+                                              .run = run_bias,
+                                              .streamed = streamed};

@@ -37,6 +37,10 @@ void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch);
 // Bytes of workspace for `threads` workers; a pure function of its arguments, for any arch on any machine.
 size_t xlm_gemm_workspace(const xlm_gemm *g, int threads);
 
+// Does it read all of one operand once, each worker its part (xlm_pool_range of its bytes) in the order of
+// memory? 0: A, 1: B, -1: neither.
+int xlm_gemm_streamed(const xlm_gemm *g);
+
 // Runs on `pool` (NULL: this thread). offsets: E + 1 entries, NULL unless ragged. add, bias: NULL unless g->p
 // has them.
 void xlm_gemm_run(const xlm_gemm *g, const void *a, const void *b, const void *add, const void *bias, void *c,

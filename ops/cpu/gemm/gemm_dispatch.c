@@ -90,6 +90,15 @@ bool xlm_gemm_by_blocks(const xlm_gemm *g) {
          xlm_gemm_words(g, xlm_matmul_count(&g->p.k)) > KC;
 }
 
+int xlm_gemm_streamed(const xlm_gemm *g) {
+  xlm_gemm normal = *g;
+  bool swapped = normalise(&normal);
+  const xlm_matmul *p = &normal.p;
+  bool along = p->n.n == 1 && p->k.n == 1 && p->k.b[0] == 1 && p->n.b[0] == p->k.size[0];
+  bool whole = normal.form == XLM_GEMM_FEW_ROWS && !p->ragged && xlm_matmul_count(&p->batch) == 1;
+  return whole && (along || xlm_gemm_by_blocks(&normal)) ? !swapped : -1;
+}
+
 // Words of the sums of all k blocks.
 static int64_t sums_of_blocks(const xlm_gemm *g, int64_t words, int64_t n, int64_t width) {
   int64_t rows = xlm_gemm_ceil(xlm_matmul_count(&g->p.m), tiles_of(g)->gemm_rows) * tiles_of(g)->gemm_rows;

@@ -1,7 +1,8 @@
 // Attention of a few queries with caches: decoding has one query per sequence. Nothing is packed ahead; the
 // rows of the query tile are the queries of several heads, one head after the other, and each tile of keys is
-// read from the caches once and used by all of its queries. A unit of work is a part of the key heads of one
-// sample, whose rows lie side by side in the caches.
+// read from the caches once and used by all of its queries, where it lies if they are few. A unit of work is
+// a part of the key heads of one sample, whose rows lie side by side in the caches: while a tile is used, the
+// next one is prefetched, of all these heads in the order of memory.
 #include "ops/cpu/attend/attend_forward_priv.h"
 
 static int64_t largest_group(const attend_shape *s) { // query heads of a key head
@@ -24,6 +25,7 @@ typedef struct unit {
   int64_t batch, g_first, g_end, h_first, h_end; // key heads, and the heads that use them
   attend_rows q;                                 // the queries of each head
   attend_here here[TILE];                        // of each head
+  int share; // of the next tile's rows, prefetched with each half of a strip
 } unit;
 
 static int first_row(const unit *x, int64_t h) {
@@ -46,24 +48,44 @@ static void begin(unit *x) {
 typedef struct keys { // a tile of one key head
   attend_tile t;
   attend_rows rows;
-  const float *kt, *v;
-  int64_t v_ld;
+  int64_t g;
+  const float *kt, *v; // packed; NULL: used where they lie
 } keys;
 
-static keys keys_at(const unit *x, int64_t g, int64_t tile) {
+static keys keys_at(const unit *x, int64_t g, int64_t tile, int64_t queries) {
+  enum { STRIPS = 4 }; // of queries, from which on it pays to pack keys
   const attend_shape *s = &x->s;
+  const attend_job *j = x->j;
+  keys k = {
+      .t = xlm_attend_tile_of(s, 0, tile, x->here[0].prefix), .rows = xlm_attend_key_rows(s, tile), .g = g};
+  if (queries < STRIPS * MR && xlm_attend_reads_there(&j->k.own, &j->v.own) &&
+      xlm_attend_reads_there(&j->k.cached, &j->v.cached))
+    return k;
   float *turned = x->r.kt + TILE * s->dp;
-  keys k = {.t = xlm_attend_tile_of(s, 0, tile, x->here[0].prefix),
-            .rows = xlm_attend_key_rows(s, tile),
-            .kt = turned,
-            .v_ld = s->dp_v};
-  xlm_attend_load_keys(x->r.kt, s, &x->j->k, x->batch, g, k.rows);
+  xlm_attend_load_keys(x->r.kt, s, &j->k, x->batch, g, k.rows);
   xlm_attend_transpose(turned, x->r.kt, s->dp);
-  k.v = xlm_attend_keys_there(s, &x->j->v, x->batch, g, k.rows, &k.v_ld);
-  if (k.v) return k;
-  xlm_attend_load_keys(x->r.v, s, &x->j->v, x->batch, g, k.rows);
-  k.v = x->r.v;
+  xlm_attend_load_keys(x->r.v, s, &j->v, x->batch, g, k.rows);
+  k.kt = turned, k.v = x->r.v;
   return k;
+}
+
+// Scores of the columns of the span, and o += weights . values.
+static void scores_of(const unit *x, const keys *k, int rows, const float *q, attend_span span) {
+  const attend_shape *s = &x->s;
+  if (k->kt)
+    xlm_attend_mul_rows(rows, q, s->dp, (int)s->d, k->kt + span.from, TILE, x->r.scores + span.from, TILE,
+                        (span.to - span.from) / VL, false);
+  else
+    xlm_attend_scores_of_keys(rows, q, s->dp, s, &x->j->k, x->batch, k->g, k->rows, span, x->r.scores);
+}
+
+static void add_values(const unit *x, const keys *k, int rows, attend_span span, float *o) {
+  const attend_shape *s = &x->s;
+  if (k->v)
+    xlm_attend_mul_rows(rows, x->r.scores + span.begin, TILE, span.end - span.begin,
+                        k->v + span.begin * s->dp_v, s->dp_v, o, s->dp_v, (int)(s->dp_v / VL), true);
+  else
+    xlm_attend_add_values(rows, x->r.scores, s, &x->j->v, x->batch, k->g, k->rows, span, o, s->dp_v);
 }
 
 // The columns that any of the rows sees.
@@ -84,39 +106,42 @@ static void strip(const unit *x, const keys *k, int row, int rows, attend_ahead 
   int n = (int)x->q.n;
   attend_span span = span_of(x, k, row, rows);
   if (span.begin >= span.end) return;
-  xlm_attend_fetch(ahead, TILE);
-  xlm_attend_mul_rows(rows, r->q + row * s->dp, s->dp, (int)s->d, k->kt + span.from, TILE,
-                      r->scores + span.from, TILE, (span.to - span.from) / VL, false);
+  xlm_attend_fetch(ahead, x->share);
+  scores_of(x, k, rows, r->q + row * s->dp, span);
   for (int i = 0; i < rows; i++) {
     const attend_here *here = x->j->terms.any ? &x->here[(row + i) / n] : NULL;
     attend_span own = attend_span_of(&k->t, (row + i) % n, 1);
     own.from = span.from, own.to = span.to;
     attend_weigh(s, r, here, &k->t, x->q, (row + i) % n, k->rows, r->scores + i * TILE, own, row + i);
   }
-  xlm_attend_fetch(ahead, TILE);
-  xlm_attend_mul_rows(rows, r->scores + span.begin, TILE, span.end - span.begin, k->v + span.begin * k->v_ld,
-                      k->v_ld, r->o + row * s->dp_v, s->dp_v, (int)(s->dp_v / VL), true);
+  xlm_attend_fetch(ahead, x->share);
+  add_values(x, k, rows, span, r->o + row * s->dp_v);
 }
 
-// While a tile is used, the next is prefetched: of the next key head, or the first's next.
-static void look_ahead(const unit *x, attend_ahead *a, int64_t g, int64_t tile, int64_t tiles) {
-  if (++g == x->g_end) g = x->g_first, tile++;
-  if (tile == tiles) return;
-  attend_rows rows = xlm_attend_key_rows(&x->s, tile);
-  xlm_attend_want_keys(a, &x->s, &x->j->k, x->batch, g, rows);
-  xlm_attend_want_keys(a, &x->s, &x->j->v, x->batch, g, rows);
+// The rows of all key heads of the unit as one, where they lie side by side.
+static attend_keys all_heads(const unit *x, const attend_keys *k) {
+  attend_keys all = *k;
+  if (k->own.head == k->own.d && k->cached.head == k->cached.d)
+    all.own.d = all.cached.d = (x->g_end - x->g_first) * k->own.d;
+  return all;
 }
 
-static void use_tile(unit *x, int64_t g, int64_t tile, int64_t tiles) {
-  attend_ahead ahead = {0};
+static attend_ahead look_ahead(const unit *x, int64_t tile, int64_t tiles) {
+  attend_ahead a = {0};
+  if (tile >= tiles) return a;
+  const attend_rows rows = xlm_attend_key_rows(&x->s, tile);
+  const attend_keys k = all_heads(x, &x->j->k), v = all_heads(x, &x->j->v);
+  xlm_attend_want_keys(&a, &x->s, &k, x->batch, x->g_first, rows);
+  xlm_attend_want_keys(&a, &x->s, &v, x->batch, x->g_first, rows);
+  return a;
+}
+
+static void use_tile(const unit *x, int64_t g, int64_t tile, attend_ahead *ahead) {
   int64_t first, end;
-  look_ahead(x, &ahead, g, tile, tiles);
-  keys k = keys_at(x, g, tile);
   xlm_attend_group(&x->s, g, &first, &end);
-  int last = first_row(x, end);
-  for (int row = first_row(x, first); row < last; row += MR)
-    strip(x, &k, row, attend_min(MR, last - row), &ahead);
-  xlm_attend_fetch(&ahead, ATTEND_AHEAD * TILE);
+  int last = first_row(x, end), row = first_row(x, first);
+  keys k = keys_at(x, g, tile, last - row);
+  for (; row < last; row += MR) strip(x, &k, row, attend_min(MR, last - row), ahead);
 }
 
 static void do_unit(const void *job, int worker, int64_t u, int64_t next) {
@@ -130,10 +155,15 @@ static void do_unit(const void *job, int worker, int64_t u, int64_t next) {
   xlm_attend_group(&x.s, x.g_first, &x.h_first, &none);
   xlm_attend_group(&x.s, x.g_end - 1, &none, &x.h_end);
   if (x.h_first >= x.h_end) return;
+  x.share = (int)(TILE / (x.g_end - x.g_first)) + 1;
   begin(&x);
   xlm_attend_key_tiles(&x.s, 0, 1, x.here[0].prefix, &tile, &tiles);
-  for (; tile < tiles; tile++)
-    for (int64_t g = x.g_first; g < x.g_end; g++) use_tile(&x, g, tile, tiles);
+  attend_ahead ahead = look_ahead(&x, tile, tiles);
+  for (; tile < tiles; tile++) {
+    xlm_attend_fetch(&ahead, ATTEND_AHEAD * TILE); // all of this tile
+    ahead = look_ahead(&x, tile + 1, tiles);
+    for (int64_t g = x.g_first; g < x.g_end; g++) use_tile(&x, g, tile, &ahead);
+  }
   for (int64_t h = x.h_first; h < x.h_end; h++)
     attend_finish_rows(j, &x.r, x.batch, h, x.q, first_row(&x, h));
 }

@@ -47,14 +47,35 @@ void xlm_attend_load_keys(float *dst, const attend_shape *s, const attend_keys *
   attend_clear(dst, k->own.dp, rows.n, TILE);
 }
 
-const float *xlm_attend_keys_there(const attend_shape *s, const attend_keys *k, int64_t batch, int64_t g,
-                                   attend_rows rows, int64_t *ld) {
-  piece x = piece_of(s, k, rows, 0);
-  if (rows.n < TILE || x.n < TILE || !x.of || x.of->type != XLM_F32 || x.of->feature != 1 ||
-      x.of->d != x.of->dp)
-    return NULL;
-  *ld = x.of->row;
-  return (const float *)x.of->data + xlm_attend_at(s, x.of, batch, g) + x.row * x.of->row;
+// The part of a piece, which begins at column `at`, that lies in the span.
+static piece within(piece x, int64_t at, attend_span span, int64_t *first) {
+  int64_t end = clamp(at + x.n, 0, span.end);
+  *first = clamp(at, span.begin, end);
+  return (piece){x.of, x.row + *first - at, end - *first};
+}
+
+void xlm_attend_scores_of_keys(int rows, const float *q, int64_t ldq, const attend_shape *s,
+                               const attend_keys *k, int64_t batch, int64_t g, attend_rows tile,
+                               attend_span span, float *scores) {
+  for (int64_t at = 0, n, first; at < tile.n && at < span.end; at += n) {
+    piece x = piece_of(s, k, tile, at);
+    n = x.n, x = within(x, at, span, &first);
+    if (x.of && x.n > 0)
+      xlm_attend_scores_there(rows, q, ldq, x.of, xlm_attend_at(s, x.of, batch, g) + x.row * x.of->row,
+                              (int)x.n, scores + first);
+  }
+}
+
+void xlm_attend_add_values(int rows, const float *w, const attend_shape *s, const attend_keys *v,
+                           int64_t batch, int64_t g, attend_rows tile, attend_span span, float *o,
+                           int64_t ldo) {
+  for (int64_t at = 0, n, first; at < tile.n && at < span.end; at += n) {
+    piece x = piece_of(s, v, tile, at);
+    n = x.n, x = within(x, at, span, &first);
+    if (x.of && x.n > 0)
+      xlm_attend_values_there(rows, w + first, x.of, xlm_attend_at(s, x.of, batch, g) + x.row * x.of->row,
+                              (int)x.n, o, ldo);
+  }
 }
 
 void xlm_attend_want_keys(attend_ahead *a, const attend_shape *s, const attend_keys *k, int64_t batch,

@@ -8,6 +8,7 @@
 #ifndef XLM_ATTEND_ATTEND_PRIV_H
 #define XLM_ATTEND_ATTEND_PRIV_H
 
+#include "ops/cpu/inline_priv.h"
 #include "ops/cpu/kernel_priv.h"
 
 enum {
@@ -99,7 +100,11 @@ typedef struct attend_ahead {
 #define xlm_attend_cached_of XLM_ISA_NAME(xlm_attend_cached_of)
 #define xlm_attend_load_some XLM_ISA_NAME(xlm_attend_load_some)
 #define xlm_attend_load_keys XLM_ISA_NAME(xlm_attend_load_keys)
-#define xlm_attend_keys_there XLM_ISA_NAME(xlm_attend_keys_there)
+#define xlm_attend_reads_there XLM_ISA_NAME(xlm_attend_reads_there)
+#define xlm_attend_scores_there XLM_ISA_NAME(xlm_attend_scores_there)
+#define xlm_attend_values_there XLM_ISA_NAME(xlm_attend_values_there)
+#define xlm_attend_scores_of_keys XLM_ISA_NAME(xlm_attend_scores_of_keys)
+#define xlm_attend_add_values XLM_ISA_NAME(xlm_attend_add_values)
 #define xlm_attend_want_keys XLM_ISA_NAME(xlm_attend_want_keys)
 #define xlm_attend_mul_rows XLM_ISA_NAME(xlm_attend_mul_rows)
 #define xlm_attend_mul XLM_ISA_NAME(xlm_attend_mul)
@@ -136,10 +141,22 @@ void xlm_attend_load_some(float *dst, const attend_view *v, int64_t at, int64_t 
 // one sample.
 void xlm_attend_load_keys(float *dst, const attend_shape *s, const attend_keys *k, int64_t batch, int64_t g,
                           attend_rows rows);
-// The rows of such a tile in memory if they lie there as xlm_attend_load_keys would copy them, but *ld
-// floats apart; else NULL.
-const float *xlm_attend_keys_there(const attend_shape *s, const attend_keys *k, int64_t batch, int64_t g,
-                                   attend_rows rows, int64_t *ld);
+// Can few queries use keys and values where they lie, by the two functions that follow?
+bool xlm_attend_reads_there(const attend_view *keys, const attend_view *values);
+// scores [rows][n] (row stride TILE) = q [rows][d] . n keys, the rows of v from element `at` on.
+void xlm_attend_scores_there(int rows, const float *q, int64_t ldq, const attend_view *v, int64_t at, int n,
+                             float *scores);
+// o [rows][d] += w [rows][n] (row stride TILE) . n values, the rows of v from element `at` on.
+void xlm_attend_values_there(int rows, const float *w, const attend_view *v, int64_t at, int n, float *o,
+                             int64_t ldo);
+// The same for the columns of `span` of a tile of key head g, own and cached ones. Scores of keys that do not
+// exist are not written.
+void xlm_attend_scores_of_keys(int rows, const float *q, int64_t ldq, const attend_shape *s,
+                               const attend_keys *k, int64_t batch, int64_t g, attend_rows tile,
+                               attend_span span, float *scores);
+void xlm_attend_add_values(int rows, const float *w, const attend_shape *s, const attend_keys *v,
+                           int64_t batch, int64_t g, attend_rows tile, attend_span span, float *o,
+                           int64_t ldo);
 // rows of v = factor * src [rows][dp], in v's type.
 void xlm_attend_store(const float *src, const attend_view *v, int64_t at, int64_t row, int64_t rows,
                       float factor);
@@ -211,14 +228,8 @@ static inline int64_t attend_pieces(int64_t units, int workers, int64_t most) {
 
 // ---- vectors
 
-#define ATTEND_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__) && defined(XLM_SANITIZED)
-#define ATTEND_UNROLL _Pragma("clang loop unroll(disable)") // checked code would be too large
-#elif defined(__clang__)
-#define ATTEND_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define ATTEND_UNROLL _Pragma("GCC unroll 16")
-#endif
+#define ATTEND_INLINE XLM_INLINE
+#define ATTEND_UNROLL XLM_UNROLL
 
 typedef float lanes __attribute__((vector_size(VL * 4)));
 typedef float lanes_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));

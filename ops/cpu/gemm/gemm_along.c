@@ -6,6 +6,7 @@
 // Two bf16 numbers are one word while they are turned; where they are not multiplied as a pair, they are
 // taken apart afterwards. Sums have the order of the micro-kernel.
 #include "ops/cpu/gemm/gemm_vec_priv.h"
+#include "ops/cpu/turn_priv.h"
 
 enum {
   LINE = 16,        // words of a cache line
@@ -15,49 +16,11 @@ enum {
 
 typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(2), may_alias));
 
-// Lanes of two vectors in fours: the same of each four; whole fours.
-#define OF(i) 4 * (i), 4 * (i) + 1, 4 * (i) + 2, 4 * (i) + 3
-#if defined(XLM_ISA_avx512)
-#define FOURS(a, b, i, j, k, l) __builtin_shufflevector(a, b, OF(i), OF(j), OF(k), OF(l))
-#define MIX(a, b, c, d)                                                                                      \
-  a, b, c, d, a + 4, b + 4, c + 4, d + 4, a + 8, b + 8, c + 8, d + 8, a + 12, b + 12, c + 12, d + 12
-#elif defined(XLM_ISA_avx2)
-#define FOURS(a, b, i, j) __builtin_shufflevector(a, b, OF(i), OF(j))
-#define MIX(a, b, c, d) a, b, c, d, a + 4, b + 4, c + 4, d + 4
-#else
-#define MIX(a, b, c, d) a, b, c, d
-#endif
-
 // t[i] = word i of the VL columns at p, p + ld, .. Every column is loaded once, a vector of it: where columns
 // are a multiple of a page apart, the cache keeps only few of them.
 INLINE void turn(bits t[VL], const char *p, int64_t ld) {
-  bits a[VL];
   UNROLL for (int i = 0; i < VL; i++) t[i] = (bits) * (const bits_u *)(p + i * ld);
-  UNROLL for (int i = 0; i < VL; i += 4) { // within each four lanes
-    a[i] = __builtin_shufflevector(t[i], t[i + 1], MIX(0, VL, 1, VL + 1));
-    a[i + 1] = __builtin_shufflevector(t[i], t[i + 1], MIX(2, VL + 2, 3, VL + 3));
-    a[i + 2] = __builtin_shufflevector(t[i + 2], t[i + 3], MIX(0, VL, 1, VL + 1));
-    a[i + 3] = __builtin_shufflevector(t[i + 2], t[i + 3], MIX(2, VL + 2, 3, VL + 3));
-  }
-  UNROLL for (int i = 0; i < VL; i += 4) {
-    t[i] = __builtin_shufflevector(a[i], a[i + 2], MIX(0, 1, VL, VL + 1));
-    t[i + 1] = __builtin_shufflevector(a[i], a[i + 2], MIX(2, 3, VL + 2, VL + 3));
-    t[i + 2] = __builtin_shufflevector(a[i + 1], a[i + 3], MIX(0, 1, VL, VL + 1));
-    t[i + 3] = __builtin_shufflevector(a[i + 1], a[i + 3], MIX(2, 3, VL + 2, VL + 3));
-  }
-#if defined(XLM_ISA_avx512) // t[4 i + w] has in its lane q of four: word 4 q + w of columns 4 i ..
-  UNROLL for (int w = 0; w < 4; w++) {
-    bits x = FOURS(t[w], t[4 + w], 0, 1, 4, 5), y = FOURS(t[w], t[4 + w], 2, 3, 6, 7);
-    bits u = FOURS(t[8 + w], t[12 + w], 0, 1, 4, 5), v = FOURS(t[8 + w], t[12 + w], 2, 3, 6, 7);
-    t[w] = FOURS(x, u, 0, 2, 4, 6), t[4 + w] = FOURS(x, u, 1, 3, 5, 7);
-    t[8 + w] = FOURS(y, v, 0, 2, 4, 6), t[12 + w] = FOURS(y, v, 1, 3, 5, 7);
-  }
-#elif defined(XLM_ISA_avx2)
-  UNROLL for (int w = 0; w < 4; w++) {
-    bits x = t[w], y = t[4 + w];
-    t[w] = FOURS(x, y, 0, 2), t[4 + w] = FOURS(x, y, 1, 3);
-  }
-#endif
+  turn_square(t);
 }
 
 INLINE uint32_t word_at(xlm_gemm_word word, const char *column, int64_t k, int64_t q) {

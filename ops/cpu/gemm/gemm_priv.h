@@ -9,6 +9,7 @@
 #define XLM_GEMM_GEMM_PRIV_H
 
 #include "ops/cpu/gemm/gemm.h"
+#include "ops/cpu/inline_priv.h"
 #include "ops/cpu/isa.h"
 
 enum {
@@ -115,20 +116,8 @@ static inline int64_t xlm_gemm_sums_ld(int64_t panels, int64_t width) {
 // The memory of batch entry e: pointers and sizes; words and k blocks are left to the engine.
 xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 
-// The kernels are written once over constant tile sizes; these macros make the compiler propagate the
-// constants and unroll.
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UNROLL _Pragma("clang loop unroll(disable)") // checked code would be too large
-#else
-#define UNROLL _Pragma("clang loop unroll(full)")
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
+#define INLINE XLM_INLINE
+#define UNROLL XLM_UNROLL
 
 #if defined(XLM_ISA)
 #define xlm_gemm_axis_fill XLM_ISA_NAME(xlm_gemm_axis_fill)

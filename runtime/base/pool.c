@@ -55,11 +55,11 @@ static void begin_span(worker *w, const xlm_pool_span *next) {
 static void idle(worker *w) {
   const xlm_pool_span *next = atomic_load_explicit(&w->pool->next, memory_order_acquire);
   if (next != w->next) begin_span(w, next);
-  if (w->at == w->end) relax();
   for (int i = 0; i < LINES && w->at != w->end; i++) {
     __builtin_prefetch(w->at, 0, 2);
     w->at += w->end - w->at < LINE ? w->end - w->at : LINE;
   }
+  relax(); // prefetches that come faster than memory are dropped
 }
 
 static void wait_generation(worker *w, unsigned seen) {

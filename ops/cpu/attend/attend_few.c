@@ -1,8 +1,7 @@
 // Attention of a few queries with caches: decoding has one query per sequence. Nothing is packed ahead; the
 // rows of the query tile are the queries of several heads, one head after the other, and each tile of keys is
 // read from the caches once and used by all of its queries, where it lies if they are few. A unit of work is
-// a part of the key heads of one sample, whose rows lie side by side in the caches: while a tile is used, the
-// next one is prefetched, of all these heads in the order of memory.
+// a part of the key heads of one sample, whose rows lie side by side in the caches.
 #include "ops/cpu/attend/attend_forward_priv.h"
 
 static int64_t largest_group(const attend_shape *s) { // query heads of a key head
@@ -25,7 +24,7 @@ typedef struct unit {
   int64_t batch, g_first, g_end, h_first, h_end; // key heads, and the heads that use them
   attend_rows q;                                 // the queries of each head
   attend_here here[TILE];                        // of each head
-  int share; // of the next tile's rows, prefetched with each half of a strip
+  int64_t first, end;                            // tiles of keys
 } unit;
 
 static int first_row(const unit *x, int64_t h) {
@@ -49,15 +48,18 @@ typedef struct keys { // a tile of one key head
   attend_tile t;
   attend_rows rows;
   int64_t g;
-  const float *kt, *v; // packed; NULL: used where they lie
+  const float *kt, *v;   // packed; NULL: used where they lie
+  attend_ahead_of ahead; // then
 } keys;
 
 static keys keys_at(const unit *x, int64_t g, int64_t tile, int64_t queries) {
   enum { STRIPS = 4 }; // of queries, from which on it pays to pack keys
   const attend_shape *s = &x->s;
   const attend_job *j = x->j;
-  keys k = {
-      .t = xlm_attend_tile_of(s, 0, tile, x->here[0].prefix), .rows = xlm_attend_key_rows(s, tile), .g = g};
+  keys k = {.t = xlm_attend_tile_of(s, 0, tile, x->here[0].prefix),
+            .rows = xlm_attend_key_rows(s, tile),
+            .g = g,
+            .ahead = {.tile = tile + 1 < x->end, .head = tile == x->first && g + 1 < x->g_end}};
   if (queries < STRIPS * MR && xlm_attend_reads_there(&j->k.own, &j->v.own) &&
       xlm_attend_reads_there(&j->k.cached, &j->v.cached))
     return k;
@@ -76,7 +78,8 @@ static void scores_of(const unit *x, const keys *k, int rows, const float *q, at
     xlm_attend_mul_rows(rows, q, s->dp, (int)s->d, k->kt + span.from, TILE, x->r.scores + span.from, TILE,
                         (span.to - span.from) / VL, false);
   else
-    xlm_attend_scores_of_keys(rows, q, s->dp, s, &x->j->k, x->batch, k->g, k->rows, span, x->r.scores);
+    xlm_attend_scores_of_keys(rows, q, s->dp, s, &x->j->k, x->batch, k->g, k->rows, span, k->ahead,
+                              x->r.scores);
 }
 
 static void add_values(const unit *x, const keys *k, int rows, attend_span span, float *o) {
@@ -85,7 +88,8 @@ static void add_values(const unit *x, const keys *k, int rows, attend_span span,
     xlm_attend_mul_rows(rows, x->r.scores + span.begin, TILE, span.end - span.begin,
                         k->v + span.begin * s->dp_v, s->dp_v, o, s->dp_v, (int)(s->dp_v / VL), true);
   else
-    xlm_attend_add_values(rows, x->r.scores, s, &x->j->v, x->batch, k->g, k->rows, span, o, s->dp_v);
+    xlm_attend_add_values(rows, x->r.scores, s, &x->j->v, x->batch, k->g, k->rows, span, k->ahead, o,
+                          s->dp_v);
 }
 
 // The columns that any of the rows sees.
@@ -100,13 +104,12 @@ static attend_span span_of(const unit *x, const keys *k, int row, int rows) {
   return all;
 }
 
-static void strip(const unit *x, const keys *k, int row, int rows, attend_ahead *ahead) {
+static void strip(const unit *x, const keys *k, int row, int rows) {
   const attend_shape *s = &x->s;
   const attend_room *r = &x->r;
   int n = (int)x->q.n;
   attend_span span = span_of(x, k, row, rows);
   if (span.begin >= span.end) return;
-  xlm_attend_fetch(ahead, x->share);
   scores_of(x, k, rows, r->q + row * s->dp, span);
   for (int i = 0; i < rows; i++) {
     const attend_here *here = x->j->terms.any ? &x->here[(row + i) / n] : NULL;
@@ -114,39 +117,20 @@ static void strip(const unit *x, const keys *k, int row, int rows, attend_ahead 
     own.from = span.from, own.to = span.to;
     attend_weigh(s, r, here, &k->t, x->q, (row + i) % n, k->rows, r->scores + i * TILE, own, row + i);
   }
-  xlm_attend_fetch(ahead, x->share);
   add_values(x, k, rows, span, r->o + row * s->dp_v);
 }
 
-// The rows of all key heads of the unit as one, where they lie side by side.
-static attend_keys all_heads(const unit *x, const attend_keys *k) {
-  attend_keys all = *k;
-  if (k->own.head == k->own.d && k->cached.head == k->cached.d)
-    all.own.d = all.cached.d = (x->g_end - x->g_first) * k->own.d;
-  return all;
-}
-
-static attend_ahead look_ahead(const unit *x, int64_t tile, int64_t tiles) {
-  attend_ahead a = {0};
-  if (tile >= tiles) return a;
-  const attend_rows rows = xlm_attend_key_rows(&x->s, tile);
-  const attend_keys k = all_heads(x, &x->j->k), v = all_heads(x, &x->j->v);
-  xlm_attend_want_keys(&a, &x->s, &k, x->batch, x->g_first, rows);
-  xlm_attend_want_keys(&a, &x->s, &v, x->batch, x->g_first, rows);
-  return a;
-}
-
-static void use_tile(const unit *x, int64_t g, int64_t tile, attend_ahead *ahead) {
+static void use_tile(const unit *x, int64_t g, int64_t tile) {
   int64_t first, end;
   xlm_attend_group(&x->s, g, &first, &end);
-  int last = first_row(x, end), row = first_row(x, first);
+  int row = first_row(x, first), last = first_row(x, end);
   keys k = keys_at(x, g, tile, last - row);
-  for (; row < last; row += MR) strip(x, &k, row, attend_min(MR, last - row), ahead);
+  for (; row < last; row += MR) strip(x, &k, row, attend_min(MR, last - row));
 }
 
 static void do_unit(const void *job, int worker, int64_t u, int64_t next) {
   const attend_job *j = job;
-  int64_t none, tile, tiles;
+  int64_t none;
   (void)next;
   unit x = {.j = j, .r = attend_room_of(j, worker), .batch = u / j->pieces};
   xlm_pool_range(j->s.kv_heads, (int)(u % j->pieces), (int)j->pieces, &x.g_first, &x.g_end);
@@ -155,15 +139,10 @@ static void do_unit(const void *job, int worker, int64_t u, int64_t next) {
   xlm_attend_group(&x.s, x.g_first, &x.h_first, &none);
   xlm_attend_group(&x.s, x.g_end - 1, &none, &x.h_end);
   if (x.h_first >= x.h_end) return;
-  x.share = (int)(TILE / (x.g_end - x.g_first)) + 1;
   begin(&x);
-  xlm_attend_key_tiles(&x.s, 0, 1, x.here[0].prefix, &tile, &tiles);
-  attend_ahead ahead = look_ahead(&x, tile, tiles);
-  for (; tile < tiles; tile++) {
-    xlm_attend_fetch(&ahead, ATTEND_AHEAD * TILE); // all of this tile
-    ahead = look_ahead(&x, tile + 1, tiles);
-    for (int64_t g = x.g_first; g < x.g_end; g++) use_tile(&x, g, tile, &ahead);
-  }
+  xlm_attend_key_tiles(&x.s, 0, 1, x.here[0].prefix, &x.first, &x.end);
+  for (int64_t tile = x.first; tile < x.end; tile++)
+    for (int64_t g = x.g_first; g < x.g_end; g++) use_tile(&x, g, tile);
   for (int64_t h = x.h_first; h < x.h_end; h++)
     attend_finish_rows(j, &x.r, x.batch, h, x.q, first_row(&x, h));
 }

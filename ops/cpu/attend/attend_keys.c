@@ -56,25 +56,25 @@ static piece within(piece x, int64_t at, attend_span span, int64_t *first) {
 
 void xlm_attend_scores_of_keys(int rows, const float *q, int64_t ldq, const attend_shape *s,
                                const attend_keys *k, int64_t batch, int64_t g, attend_rows tile,
-                               attend_span span, float *scores) {
+                               attend_span span, attend_ahead_of ahead, float *scores) {
   for (int64_t at = 0, n, first; at < tile.n && at < span.end; at += n) {
     piece x = piece_of(s, k, tile, at);
     n = x.n, x = within(x, at, span, &first);
     if (x.of && x.n > 0)
       xlm_attend_scores_there(rows, q, ldq, x.of, xlm_attend_at(s, x.of, batch, g) + x.row * x.of->row,
-                              (int)x.n, scores + first);
+                              (int)x.n, ahead, scores + first);
   }
 }
 
 void xlm_attend_add_values(int rows, const float *w, const attend_shape *s, const attend_keys *v,
-                           int64_t batch, int64_t g, attend_rows tile, attend_span span, float *o,
-                           int64_t ldo) {
+                           int64_t batch, int64_t g, attend_rows tile, attend_span span,
+                           attend_ahead_of ahead, float *o, int64_t ldo) {
   for (int64_t at = 0, n, first; at < tile.n && at < span.end; at += n) {
     piece x = piece_of(s, v, tile, at);
     n = x.n, x = within(x, at, span, &first);
     if (x.of && x.n > 0)
       xlm_attend_values_there(rows, w + first, x.of, xlm_attend_at(s, x.of, batch, g) + x.row * x.of->row,
-                              (int)x.n, o, ldo);
+                              (int)x.n, ahead, o, ldo);
   }
 }
 

@@ -143,20 +143,24 @@ void xlm_attend_load_keys(float *dst, const attend_shape *s, const attend_keys *
                           attend_rows rows);
 // Can few queries use keys and values where they lie, by the two functions that follow?
 bool xlm_attend_reads_there(const attend_view *keys, const attend_view *values);
+// What else is prefetched with every row: that of the next tile, of the next head?
+typedef struct attend_ahead_of {
+  bool tile, head;
+} attend_ahead_of;
 // scores [rows][n] (row stride TILE) = q [rows][d] . n keys, the rows of v from element `at` on.
 void xlm_attend_scores_there(int rows, const float *q, int64_t ldq, const attend_view *v, int64_t at, int n,
-                             float *scores);
+                             attend_ahead_of ahead, float *scores);
 // o [rows][d] += w [rows][n] (row stride TILE) . n values, the rows of v from element `at` on.
-void xlm_attend_values_there(int rows, const float *w, const attend_view *v, int64_t at, int n, float *o,
-                             int64_t ldo);
+void xlm_attend_values_there(int rows, const float *w, const attend_view *v, int64_t at, int n,
+                             attend_ahead_of ahead, float *o, int64_t ldo);
 // The same for the columns of `span` of a tile of key head g, own and cached ones. Scores of keys that do not
 // exist are not written.
 void xlm_attend_scores_of_keys(int rows, const float *q, int64_t ldq, const attend_shape *s,
                                const attend_keys *k, int64_t batch, int64_t g, attend_rows tile,
-                               attend_span span, float *scores);
+                               attend_span span, attend_ahead_of ahead, float *scores);
 void xlm_attend_add_values(int rows, const float *w, const attend_shape *s, const attend_keys *v,
-                           int64_t batch, int64_t g, attend_rows tile, attend_span span, float *o,
-                           int64_t ldo);
+                           int64_t batch, int64_t g, attend_rows tile, attend_span span,
+                           attend_ahead_of ahead, float *o, int64_t ldo);
 // rows of v = factor * src [rows][dp], in v's type.
 void xlm_attend_store(const float *src, const attend_view *v, int64_t at, int64_t row, int64_t rows,
                       float factor);

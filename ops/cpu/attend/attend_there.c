@@ -1,10 +1,20 @@
 // Products with keys and values where they lie, in memory: for the few queries of decoding, packing them
 // first would be most of the work. Keys are turned in registers, vectors of values are read as they are. The
 // order of every sum is that of xlm_attend_mul.
+//
+// The rows of a head are short and far apart, which the processor does not follow: while one is used, the
+// same of the next tile is prefetched, and of the next head where nothing was before. Not in a burst: the
+// processor drops prefetches that come faster than memory.
 #include <string.h>
 
 #include "ops/cpu/attend/attend_math_priv.h"
 #include "ops/cpu/turn_priv.h"
+
+enum { LINE = 64 };
+
+typedef struct attend_hops { // bytes from a row to those that are prefetched with it; 0: none
+  int64_t tile, head;
+} attend_hops;
 
 typedef turn_words words_u __attribute__((aligned(2), may_alias));
 typedef uint16_t halves __attribute__((vector_size(VL * 2), aligned(2), may_alias));
@@ -31,17 +41,23 @@ ATTEND_INLINE void add_word(bool half, int R, const float *q, int64_t ldq, int64
   }
 }
 
+ATTEND_INLINE void fetch(const char *line, attend_hops hops) {
+  if (hops.tile) __builtin_prefetch(line + hops.tile);
+  if (hops.head) __builtin_prefetch(line + hops.head);
+}
+
 // R queries by VL keys, of which `n` count and the others are the last of these again.
 ATTEND_INLINE void score(bool half, int R, const float *q, int64_t ldq, int64_t d, const char *k, int64_t ld,
-                         int n, float *scores) {
+                         int n, attend_hops hops, float *scores) {
   const char *row[VL];
   lanes acc[MR];
   ATTEND_UNROLL for (int i = 0; i < VL; i++) row[i] = k + (i < n ? i : n - 1) * ld;
   ATTEND_UNROLL for (int r = 0; r < R; r++) acc[r] = lanes_splat(0);
   for (int64_t p = 0; p < d; p += half ? 2 * VL : VL) {
+    const int64_t at = p * (half ? 2 : 4);
     turn_words t[VL];
-    ATTEND_UNROLL for (int i = 0; i < VL; i++) t[i] =
-        (turn_words) * (const words_u *)(row[i] + p * (half ? 2 : 4));
+    ATTEND_UNROLL for (int i = 0; i < VL; i++) t[i] = (turn_words) * (const words_u *)(row[i] + at);
+    if (at % LINE == 0) ATTEND_UNROLL for (int i = 0; i < VL; i++) fetch(row[i] + at, hops);
     turn_square(t);
     ATTEND_UNROLL for (int i = 0; i < VL; i++) add_word(half, R, q, ldq, p + (half ? 2 * i : i), t[i], acc);
   }
@@ -54,35 +70,43 @@ ATTEND_INLINE void score(bool half, int R, const float *q, int64_t ldq, int64_t 
 }
 
 ATTEND_INLINE void score_rows(bool half, int R, const float *q, int64_t ldq, const attend_view *v,
-                              const char *k, int n, float *scores) {
+                              const char *k, int n, attend_hops hops, float *scores) {
   const int64_t ld = v->row * (half ? 2 : 4);
   for (int j = 0; j < n; j += VL)
     if (j + VL <= n)
-      score(half, R, q, ldq, v->d, k + j * ld, ld, VL, scores + j);
+      score(half, R, q, ldq, v->d, k + j * ld, ld, VL, hops, scores + j);
     else
-      score(half, R, q, ldq, v->d, k + j * ld, ld, n - j, scores + j);
+      score(half, R, q, ldq, v->d, k + j * ld, ld, n - j, hops, scores + j);
 }
 
 ATTEND_INLINE void scores_of(bool half, int rows, const float *q, int64_t ldq, const attend_view *v,
-                             const char *k, int n, float *scores) {
+                             const char *k, int n, attend_hops hops, float *scores) {
   for (int R; rows > 0; rows -= R, q += R * ldq, scores += R * TILE) {
     R = rows >= MR ? MR : rows >= 2 ? 2 : 1;
     if (R == MR)
-      score_rows(half, MR, q, ldq, v, k, n, scores);
+      score_rows(half, MR, q, ldq, v, k, n, hops, scores);
     else if (R == 2)
-      score_rows(half, 2, q, ldq, v, k, n, scores);
+      score_rows(half, 2, q, ldq, v, k, n, hops, scores);
     else
-      score_rows(half, 1, q, ldq, v, k, n, scores);
+      score_rows(half, 1, q, ldq, v, k, n, hops, scores);
+    hops = (attend_hops){0}; // once
   }
 }
 
+static attend_hops hops_of(const attend_view *v, attend_ahead_of ahead) {
+  const int64_t size = (int64_t)xlm_dtype_bytes(v->type);
+  return (attend_hops){.tile = ahead.tile ? TILE * v->row * size : 0,
+                       .head = ahead.head ? v->head * size : 0};
+}
+
 void xlm_attend_scores_there(int rows, const float *q, int64_t ldq, const attend_view *v, int64_t at, int n,
-                             float *scores) {
+                             attend_ahead_of ahead, float *scores) {
   const char *k = (const char *)v->data + at * (int64_t)xlm_dtype_bytes(v->type);
+  const attend_hops hops = hops_of(v, ahead);
   if (v->type == XLM_BF16)
-    scores_of(true, rows, q, ldq, v, k, n, scores);
+    scores_of(true, rows, q, ldq, v, k, n, hops, scores);
   else
-    scores_of(false, rows, q, ldq, v, k, n, scores);
+    scores_of(false, rows, q, ldq, v, k, n, hops, scores);
 }
 
 // ---- values
@@ -98,14 +122,15 @@ ATTEND_INLINE lanes widened(const uint16_t *p) {
 }
 
 // R rows of weights by n values, N vectors of features.
-ATTEND_INLINE void mix(bool half, int R, int N, const float *w, const char *v, int64_t ld, int n, float *o,
-                       int64_t ldo) {
+ATTEND_INLINE void mix(bool half, int R, int N, const float *w, const char *v, int64_t ld, int n,
+                       attend_hops hops, float *o, int64_t ldo) {
   enum { MOST = 8 };
   lanes acc[MR][MOST];
   ATTEND_UNROLL for (int r = 0; r < R; r++) ATTEND_UNROLL for (int i = 0; i < N; i++) acc[r][i] =
       lanes_load(o + r * ldo + i * VL);
   for (int j = 0; j < n; j++, v += ld) {
     lanes x[MOST];
+    for (int i = 0; i < N * VL * (half ? 2 : 4); i += LINE) fetch(v + i, hops);
     ATTEND_UNROLL for (int i = 0; i < N; i++) x[i] =
         half ? widened((const uint16_t *)v + i * VL) : lanes_load((const float *)v + i * VL);
     ATTEND_UNROLL for (int r = 0; r < R; r++) {
@@ -118,31 +143,33 @@ ATTEND_INLINE void mix(bool half, int R, int N, const float *w, const char *v, i
 }
 
 ATTEND_INLINE void mix_rows(bool half, int R, int N, const float *w, const attend_view *v, const char *at,
-                            int n, float *o, int64_t ldo) {
+                            int n, attend_hops hops, float *o, int64_t ldo) {
   const int64_t size = half ? 2 : 4, vectors = v->d / VL, ld = v->row * size;
   int64_t i = 0;
-  for (; i + N <= vectors; i += N) mix(half, R, N, w, at + i * VL * size, ld, n, o + i * VL, ldo);
-  for (; i < vectors; i++) mix(half, R, 1, w, at + i * VL * size, ld, n, o + i * VL, ldo);
+  for (; i + N <= vectors; i += N) mix(half, R, N, w, at + i * VL * size, ld, n, hops, o + i * VL, ldo);
+  for (; i < vectors; i++) mix(half, R, 1, w, at + i * VL * size, ld, n, hops, o + i * VL, ldo);
 }
 
 ATTEND_INLINE void values_of(bool half, int rows, const float *w, const attend_view *v, const char *at, int n,
-                             float *o, int64_t ldo) {
+                             attend_hops hops, float *o, int64_t ldo) {
   for (int R; rows > 0; rows -= R, w += R * TILE, o += R * ldo) {
     R = rows >= MR ? MR : rows >= 2 ? 2 : 1;
     if (R == MR)
-      mix_rows(half, MR, NV, w, v, at, n, o, ldo);
+      mix_rows(half, MR, NV, w, v, at, n, hops, o, ldo);
     else if (R == 2)
-      mix_rows(half, 2, 4, w, v, at, n, o, ldo);
+      mix_rows(half, 2, 4, w, v, at, n, hops, o, ldo);
     else
-      mix_rows(half, 1, 8, w, v, at, n, o, ldo);
+      mix_rows(half, 1, 8, w, v, at, n, hops, o, ldo);
+    hops = (attend_hops){0};
   }
 }
 
-void xlm_attend_values_there(int rows, const float *w, const attend_view *v, int64_t at, int n, float *o,
-                             int64_t ldo) {
+void xlm_attend_values_there(int rows, const float *w, const attend_view *v, int64_t at, int n,
+                             attend_ahead_of ahead, float *o, int64_t ldo) {
   const char *p = (const char *)v->data + at * (int64_t)xlm_dtype_bytes(v->type);
+  const attend_hops hops = hops_of(v, ahead);
   if (v->type == XLM_BF16)
-    values_of(true, rows, w, v, p, n, o, ldo);
+    values_of(true, rows, w, v, p, n, hops, o, ldo);
   else
-    values_of(false, rows, w, v, p, n, o, ldo);
+    values_of(false, rows, w, v, p, n, hops, o, ldo);
 }

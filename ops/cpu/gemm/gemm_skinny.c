@@ -66,12 +66,35 @@ static uint32_t word_at(xlm_gemm_word word, const char *a, const xlm_gemm_axis *
   return h[k->off[2 * q]] | (uint32_t)(2 * q + 1 < k->n ? h[k->off[2 * q + 1]] : 0) << 16;
 }
 
+typedef uint32_t word_u __attribute__((aligned(2), may_alias));
+
+// Words of R rows, which lie there one after the other; half: widened bf16. R is a constant in every call.
+INLINE void interleave(bool half, int R, uint32_t *to, const char *const *row, int words) {
+  for (int q = 0; q < words; q++)
+    UNROLL for (int r = 0; r < R; r++) to[q * R + r] =
+        half ? (uint32_t)((const uint16_t *)row[r])[q] << 16 : ((const word_u *)row[r])[q];
+}
+
+INLINE void interleave_rows(bool half, int width, uint32_t *to, const char *const *row, int words) {
+  if (width == 1)
+    interleave(half, 1, to, row, words);
+  else if (width == 2)
+    interleave(half, 2, to, row, words);
+  else
+    interleave(half, 4, to, row, words);
+}
+
 static void pack_narrow(const span *s, uint32_t *to, xlm_gemm_word word, const xlm_gemm_axis *row,
                         const xlm_gemm_axis *k) {
   const int words = word == XLM_WORD_PAIR ? (k->n + 1) / 2 : k->n;
-  if (s->width == 1 && word == XLM_WORD_WIDEN && k->run[0] >= words) { // one row as it lies
-    const uint16_t *h = (const uint16_t *)s->en->a + row->off[0] + k->off[0];
-    for (int q = 0; q < words; q++) to[q] = (uint32_t)h[q] << 16;
+  const int64_t size = (int64_t)xlm_dtype_bytes(s->job->g->p.a);
+  if (k->run[0] >= k->n && row->n == s->width && !(word == XLM_WORD_PAIR && k->n % 2)) {
+    const char *at[4];
+    for (int r = 0; r < row->n; r++) at[r] = s->en->a + (row->off[r] + k->off[0]) * size;
+    if (word == XLM_WORD_WIDEN)
+      interleave_rows(true, s->width, to, at, words);
+    else
+      interleave_rows(false, s->width, to, at, words);
     return;
   }
   for (int q = 0; q < words; q++)

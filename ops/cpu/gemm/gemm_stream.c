@@ -152,6 +152,14 @@ INLINE void tail(const rows_of_b *b, int R, int words, bool second, const char *
   }
 }
 
+// Words of `depth` of which a whole vector can be read, since what follows the last `lanes` columns is of
+// later rows.
+INLINE int readable(const rows_of_b *b, int depth, int lanes) {
+  const int64_t beyond = (VL - lanes) * b->size, step = b->ld * b->elements;
+  const int64_t last = step > 0 ? (beyond + step - 1) / step : depth;
+  return last < depth ? depth - (int)last : 0;
+}
+
 // `words` from word q on, by n columns.
 INLINE void words(const rows_of_b *b, int R, int J, walk w, const char *p, const xlm_gemm_few *x, int q,
                   int n, bool whole_rows, float *acc, int64_t ld) {
@@ -159,9 +167,14 @@ INLINE void words(const rows_of_b *b, int R, int J, walk w, const char *p, const
   const uint32_t *a = x->a + q * R;
   p += q * b->ld * b->elements;
   rows(b, R, J, w, p, x, a, whole, whole_rows, acc, ld);
-  for (int i = 0; whole < n && i < x->panels; i++)
-    tail(b, R, w.depth, w.second, p + whole * b->size, a + i * x->step, n - whole, acc + i * R * ld + whole,
-         ld);
+  if (whole == n) return;
+  p += whole * b->size, acc += whole;
+  const int fast = readable(b, w.depth, n - whole);
+  const walk some = {.depth = fast, .turn = 1, .second = w.second};
+  for (int i = 0; i < x->panels; i++, a += x->step, acc += R * ld) {
+    tile(b, R, 1, some, (next){p, 0, 0}, p, a, acc, ld);
+    tail(b, R, w.depth - fast, w.second, p + fast * b->ld * b->elements, a + fast * R, n - whole, acc, ld);
+  }
 }
 
 // Sums of n columns, even before odd in every two vectors, in the columns' order.

@@ -34,6 +34,8 @@ if [ $thread = ON ]; then
   targets=("${threaded[@]}")
   set -- -R "^($(IFS='|'; echo "${threaded[*]}"))\$" "$@"
 fi
+# With sanitizers, scripts of many whole runs are for the nightly switch.
+if [ $sanitize = ON ] && [ -z "${XLM_EXHAUSTIVE:-}" ]; then set -- -LE whole_runs "$@"; fi
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache); fi
 cmake -G Ninja -S . -B "$build" -DCMAKE_C_COMPILER="$cc" -DXLM_SANITIZE=$sanitize -DXLM_SANITIZE_THREAD=$thread -DXLM_CHECKED=ON "${launcher[@]}" >/dev/null

@@ -24,10 +24,12 @@ typedef struct pty {
   char line[PTY_LINES][PTY_COLUMNS];
 } pty;
 
-static void pty_child(const char *name, const char *const *argv) {
+static void pty_child(int fd, const int go[2], const char *const *argv) {
+  char none;
+  close(go[1]);
+  if (read(go[0], &none, 1)) _exit(120); // the other process has closed its side
   setsid();
-  int fd = open(name, O_RDWR);
-  if (fd < 0 || ioctl(fd, TIOCSCTTY, 0)) _exit(120);
+  if (ioctl(fd, TIOCSCTTY, 0)) _exit(120);
   for (int i = 0; i < 3; i++) dup2(fd, i);
   execvp(argv[0], (char *const *)(size_t)argv); // not changed
   _exit(121);
@@ -39,13 +41,16 @@ static inline int pty_start(pty *p, const char *const *argv, int columns, int ro
   memset(p, 0, sizeof *p);
   p->fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (p->fd < 0 || grantpt(p->fd) || unlockpt(p->fd)) return -1;
-  const char *name = ptsname(p->fd);
-  int held = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC); // some side is open until the child has it
-  if (held < 0 || ioctl(p->fd, TIOCSWINSZ, &size)) return -1;
+  // Opened before the fork, since a terminal that no process has open reads as ended; and closed here before
+  // the child starts, since the end of a session hangs up a terminal that is open elsewhere, and discards
+  // what was written.
+  int go[2], terminal = open(ptsname(p->fd), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0 || ioctl(p->fd, TIOCSWINSZ, &size) || pipe2(go, O_CLOEXEC)) return -1;
   p->child = fork();
-  if (!p->child) pty_child(name, argv);
-  usleep(20000);
-  close(held);
+  if (!p->child) pty_child(terminal, go, argv);
+  close(terminal);
+  close(go[0]);
+  close(go[1]);
   return p->child < 0 ? -1 : 0;
 }
 

@@ -16,7 +16,7 @@ seconds=115
 
 if [ -z "${QUICKSTART_BUILD:-}" ]; then
   tools/deps.sh
-  echo "== building (a minute or two; log: build/build.log)"
+  echo "== building (two to three minutes on two cores; log: build/build.log)"
   mkdir -p build
   log=build/build.log
   compile() { # ninja's progress is one line on a terminal

@@ -10,10 +10,11 @@
 
 enum {
   DEPTH = 8,   // words of k per pass over the sums
-  NEAR = 2048, // sums of all rows at a time: 8 KiB; of one row and two, which leave more room for B, 16 KiB
+  NEAR = 4096, // sums of one row or two that stay in the first cache
+  FAR = 16384, // columns at a time of more rows: their sums cost less than B in another order than memory's
   WIDE = 4,    // vectors of columns, at most
   LINE = 64,
-  LONG = 8 << 10 // bytes of a row of B that the processor prefetches better by itself
+  LONG = 8 << 10 // bytes of a row of B that the processor prefetches better by itself, for one row or two
 };
 
 typedef uint16_t half_u __attribute__((vector_size(VL * 2), aligned(2), may_alias));
@@ -116,7 +117,7 @@ INLINE void rows(const rows_of_b *b, int R, int J, walk w, const char *p, const 
   const next none = {p, 0, 0};
   walk near = w, first = w; // the first panel prefetches, once per line
   near.fetch = 0, first.fetch = (bytes + LINE - 1) / LINE;
-  const bool fetch = w.turn > 1 && n * b->size < LONG;
+  const bool fetch = w.turn > 1 && (R > 2 || n * b->size < LONG);
   int j = 0;
   for (; j + J * VL <= n; j += J * VL) {
     const char *at = p + j * b->size;
@@ -189,8 +190,7 @@ INLINE void order(float *sum, int n) {
 INLINE void stream(xlm_gemm_word word, int R, int J, const xlm_gemm_few *x, const char *at, int64_t ld_of_b,
                    int k, int n, float *sum, int64_t ld) {
   const rows_of_b b = {word, word == XLM_WORD_F32 ? 4 : 2, word == XLM_WORD_PAIR ? 2 : 1, ld_of_b};
-  const int whole = k / b.elements, all = R * x->panels,
-            room = (all > 2 ? NEAR : 2 * NEAR) / all / (WIDE * VL) * (WIDE * VL);
+  const int whole = k / b.elements, all = R * x->panels, room = all > 2 ? FAR : NEAR / all;
   const bool whole_rows = n <= room && ld_of_b == n * b.size;
   for (int j = 0; j < n; j += room, sum += room) {
     const int columns = n - j < room ? n - j : room, deep = whole / DEPTH * DEPTH;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "ops/cpu/isa.h"
+#include "runtime/base/exp.h"
 #include "runtime/device/kernel.h"
 
 enum { VEC_PAD = 64 };
@@ -27,15 +28,11 @@ static inline int64_t vec_pad(int64_t n) {
 }
 
 static inline float vec_from_bits(uint32_t u) {
-  float f;
-  memcpy(&f, &u, sizeof f);
-  return f;
+  return xlm_f32_of_bits(u);
 }
 
 static inline uint32_t vec_bits(float f) {
-  uint32_t u;
-  memcpy(&u, &f, sizeof u);
-  return u;
+  return xlm_bits_of_f32(f);
 }
 
 static inline float vec_abs(float x) {
@@ -45,28 +42,8 @@ static inline float vec_sign_of(float magnitude, float sign) {
   return vec_from_bits((vec_bits(magnitude) & 0x7FFFFFFFu) | (vec_bits(sign) & 0x80000000u));
 }
 
-static inline float vec_power_of_two(int n) {
-  return vec_from_bits((uint32_t)(n + 127) << 23);
-} // -126 <= n <= 127
-
 static inline float vec_exp(float x) {
-  const float round = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
-  float y = x < -104.0f ? -104.0f : x;
-  y = y > 89.0f ? 89.0f : y;
-  float shifted = y * 1.44269504088896341f + round, n = shifted - round;
-  float r = y - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  // n is taken from the bits of `shifted`, since a NaN has no integer; in two factors, since the result may
-  // be subnormal or infinite
-  int k = (int)(vec_bits(shifted) - vec_bits(round)), half = k >> 1;
-  return p * vec_power_of_two(half) * vec_power_of_two(k - half);
+  return xlm_exp(x);
 }
 
 static inline float vec_log(float x) {

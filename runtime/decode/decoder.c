@@ -172,7 +172,7 @@ static xlm_status gather(xlm_decoder *d, size_t n, xlm_error *err) {
 
 xlm_status xlm_decoder_put(xlm_decoder *d, const xlm_decoder_piece *pieces, int n, xlm_error *err) {
   for (int i = 0; i < d->n_slots; i++) d->slots[i].logits = NULL;
-  for (int64_t i = 0; i < n * d->vocab; i++) d->here[i] = NAN;
+  for (int64_t i = 0; d->all && i < n * d->vocab; i++) d->here[i] = NAN;
   for (int i = 0; i < n; i++) append(d, &pieces[i], d->here + i * d->vocab);
   XLM_TRY(d->run(d, pieces, n, err));
   return gather(d, (size_t)(n * d->vocab), err);

@@ -52,7 +52,9 @@ void program_open(xlm_decoder *d, xlm_program_id id, program *out) {
 
 static int32_t cell(const row *r, xlm_filling with, int64_t at) {
   if (with == XLM_FILL_TOKENS) return r->start >= 0 && at < r->count ? r->tokens[at] : 0;
-  return (int32_t)(with == XLM_FILL_POSITIONS ? r->start + at : with == XLM_FILL_STARTS ? r->start : r->count);
+  return (int32_t)(with == XLM_FILL_POSITIONS ? r->start + at
+                   : with == XLM_FILL_STARTS  ? r->start
+                                              : r->count);
 }
 
 static void fill_row(const xlm_text_part *p, const row *r, int32_t *to) {
@@ -84,16 +86,29 @@ static float element(const xlm_text_part *p, int64_t at) {
   return p->type->dtype == XLM_F64 ? (float)((const double *)p->local)[at] : ((const float *)p->local)[at];
 }
 
+// f32 side by side, as most models have them: read where they belong.
+static xlm_status read_run(xlm_decoder *d, const xlm_text_part *x, int64_t first, float *to, xlm_error *err) {
+  return xlm_exec_get_output(xlm_team_exec(d->team, x->member), x->index, (size_t)first * x->bytes,
+                             to + x->vocab->offset, (size_t)x->n * x->bytes, err);
+}
+
+static xlm_status read_elements(xlm_decoder *d, const xlm_text_part *x, int64_t first, float *to,
+                                xlm_error *err) {
+  XLM_TRY(xlm_exec_get_output(xlm_team_exec(d->team, x->member), x->index, (size_t)first * x->bytes, x->local,
+                              (size_t)x->n * x->bytes, err));
+  for (int64_t v = 0; v < x->vocab->size; v++)
+    to[xlm_dim_global(x->vocab, v)] = element(x, v * x->vocab_stride);
+  return XLM_OK;
+}
+
 xlm_status program_logits(xlm_decoder *d, program *p, int slot, int64_t position, xlm_error *err) {
   for (int k = 0; k < p->n_logits; k++) {
     const xlm_text_part *x = &p->logits[k];
     int64_t r = xlm_dim_local(x->batch, slot), at = xlm_dim_local(x->seq, position);
     if (r < 0 || at < 0) continue;
     int64_t first = r * x->batch_stride + at * x->seq_stride;
-    XLM_TRY(xlm_exec_get_output(xlm_team_exec(d->team, x->member), x->index, (size_t)first * x->bytes,
-                                x->local, (size_t)x->n * x->bytes, err));
-    for (int64_t v = 0; v < x->vocab->size; v++)
-      d->slots[slot].logits[xlm_dim_global(x->vocab, v)] = element(x, v * x->vocab_stride);
+    bool run = x->type->dtype == XLM_F32 && x->vocab_stride == 1 && !x->vocab->tail;
+    XLM_TRY((run ? read_run : read_elements)(d, x, first, d->slots[slot].logits, err));
   }
   return XLM_OK;
 }

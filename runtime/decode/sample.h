@@ -31,16 +31,17 @@ typedef struct xlm_candidate {
 
 typedef struct xlm_sampler { // memory for one choice at a time; it keeps nothing between choices
   int64_t vocab;
-  float *logits;
+  float *logits, *values;
   uint8_t *seen;
   xlm_candidate *list;
 } xlm_sampler;
 
 xlm_sampler xlm_sampler_new(xlm_arena *a, int64_t vocab);
 
-// The tokens that may be drawn, in s->list, by falling probability where top_k or top_p select, else by id;
-// returns their number, at least 1. logits: [vocab], finite where a token may be chosen; text: the n tokens
-// so far (ids >= vocab are ignored). Equal probabilities are ordered by id.
+// The tokens that may be drawn, in s->list, in an order that depends on logits and options alone; returns
+// their number, at least 1. logits: [vocab], -infinity where a token may not be chosen, and NaN means the
+// same; text: the n tokens so far (ids >= vocab are ignored). Where top_p ends among equal probabilities, the
+// least ids are left.
 int64_t xlm_sample_candidates(xlm_sampler *s, const xlm_sample_options *o, const float *logits,
                               const int32_t *text, int64_t n);
 

@@ -11,10 +11,11 @@
 static xlm_status no_logits(const xlm_decoder *d, const xlm_plan *p, xlm_program_id id, xlm_error *err) {
   const char *other = xlm_other_output(p, id, d->arena);
   if (other)
-    return xlm_fail(err, XLM_USER,
-                    "the model generates no text: its output %s, and tokens are chosen from an output with "
-                    "the dimensions batch, seq and the vocabulary; `xlmrun eval` computes its loss and metrics",
-                    other);
+    return xlm_fail(
+        err, XLM_USER,
+        "the model generates no text: its output %s, and tokens are chosen from an output with "
+        "the dimensions batch, seq and the vocabulary; `xlmrun eval` computes its loss and metrics",
+        other);
   return xlm_fail(err, XLM_USER,
                   "the model has no output [batch, seq, vocab] to choose tokens from: add `output logits`");
 }
@@ -88,6 +89,8 @@ static void choose_way(xlm_decoder *d, bool steps) {
   if (steps) {
     program_open(d, XLM_PROGRAM_PREFILL, &d->prefill);
     program_open(d, XLM_PROGRAM_DECODE, &d->decode);
+    d->prefill_from =
+        prefill_from(xlm_team_plan(d->team), xlm_exec_device(xlm_team_exec(d->team, 0))->flops_per_byte);
   } else {
     program_open(d, XLM_PROGRAM_EVAL, &d->eval);
   }

@@ -7,8 +7,8 @@
 
 typedef struct row { // what a slot gives a run of a program
   const int32_t *tokens;
-  int64_t start, count; // the place of the first in the slot's text, below 0 before it; how many of the program's
-                        // positions count
+  int64_t start, count; // the place of the first in the slot's text, below 0 before it; how many of the
+                        // program's positions count
 } row;
 
 typedef struct program {
@@ -19,9 +19,9 @@ typedef struct program {
 } program;
 
 typedef struct encode_part { // a rank's part of an input of the program encode
-  int member;         // of the team
-  uint32_t index;     // in the rank's inputs
-  int input;          // in encoder.inputs; -1: the counts
+  int member;                // of the team
+  uint32_t index;            // in the rank's inputs
+  int input;                 // in encoder.inputs; -1: the counts
   const xlm_rank_plan *rp;
   const xlm_type *type;
   int64_t n; // elements
@@ -56,6 +56,7 @@ struct xlm_decoder {
   decoder_slot *slots;
   row *rows;                     // of a run, by slot
   program eval, prefill, decode; // those that the way uses
+  int64_t prefill_from;          // see prefill_from
   encoder encoder;
   float *here, *all; // logits of the slots of a put: of this process, NaN where others have them; of all
 };
@@ -77,5 +78,10 @@ void encoder_open(xlm_decoder *d);
 
 decoder_run run_window; // over eval: the whole window for every put
 decoder_run run_steps;  // over prefill and decode: what is new
+
+// The number of new tokens, at least 2, from which a run of prefill costs less than a run of decode for each:
+// prefill computes a whole chunk of every slot, however few of its places count, and decode reads all
+// parameters for one. By the plan alone, so that all processes agree. flops_per_byte: of the device; 0: 2.
+int64_t prefill_from(const xlm_plan *p, double flops_per_byte);
 
 #endif

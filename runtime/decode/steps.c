@@ -1,8 +1,25 @@
 // Decoding over the programs prefill and decode, which keep what earlier tokens left in caches: only new
-// tokens are computed, by prefill as long as a slot has more than one, then by decode. A slot without new
-// tokens has a count of 0; one that begins anew starts at 0, where no cache is read, or with what the model has before
-// the text, at places below 0: a run has places of it or of the text.
+// tokens are computed, by prefill as long as a slot has many, then by decode. A slot without new tokens has a
+// count of 0; one that begins anew starts at 0, where no cache is read, or with what the model has before the
+// text, at places below 0: a run has places of it or of the text.
+#include <math.h>
+
 #include "runtime/decode/decoder_priv.h"
+
+static double cost_of(const xlm_rank_plan *rp, xlm_program_id id, double flops_per_byte) {
+  const xlm_segment *s = &rp->segments[rp->segment_of[id]];
+  double flops = 0;
+  for (uint32_t i = s->first; i < s->first + s->n; i++)
+    flops += fmax(rp->instrs[i].flops, rp->instrs[i].bytes * flops_per_byte);
+  return flops;
+}
+
+int64_t prefill_from(const xlm_plan *p, double flops_per_byte) {
+  const xlm_rank_plan *rp = p->rank_plans[0];
+  if (flops_per_byte <= 0 || !xlm_plan_has(rp, XLM_PROGRAM_PREFILL)) return 2;
+  double each = cost_of(rp, XLM_PROGRAM_DECODE, flops_per_byte);
+  return (int64_t)fmax(2, ceil(cost_of(rp, XLM_PROGRAM_PREFILL, flops_per_byte) / fmax(each, 1)));
+}
 
 // The most tokens that a slot has left.
 static int64_t left(xlm_decoder *d, const xlm_decoder_piece *pieces, int n) {
@@ -33,6 +50,13 @@ static void set_counts(xlm_decoder *d, int64_t most) {
   }
 }
 
+// What is before a text is for prefill alone.
+static program *next_program(xlm_decoder *d, int64_t most) {
+  bool before = false;
+  for (int i = 0; i < d->n_slots; i++) before |= d->rows[i].start < 0;
+  return before || most >= d->prefill_from ? &d->prefill : &d->decode;
+}
+
 static xlm_status read_ends(xlm_decoder *d, program *p, const xlm_decoder_piece *pieces, int n,
                             xlm_error *err) {
   for (int i = 0; i < n; i++) {
@@ -47,7 +71,7 @@ static xlm_status read_ends(xlm_decoder *d, program *p, const xlm_decoder_piece 
 xlm_status run_steps(xlm_decoder *d, const xlm_decoder_piece *pieces, int n, xlm_error *err) {
   begin(d, pieces, n);
   for (int64_t most; (most = left(d, pieces, n)) > 0;) {
-    program *p = most > 1 ? &d->prefill : &d->decode;
+    program *p = next_program(d, most);
     set_counts(d, p->positions);
     XLM_TRY(program_run(d, p, err));
     XLM_TRY(read_ends(d, p, pieces, n, err));

@@ -268,9 +268,9 @@ static xlm_status open_far(const xlm_device_options *o, xlm_device **out, xlm_er
 
 #define CPU_KIND(name_, open_)                                                                               \
   {                                                                                                          \
-    .name = name_, .backend = "cpu", .open = open_, .close = close_cpu, .alloc = take, .put = put,           \
-    .get = get, .fill = fill, .wait = wait_mark, .enqueue = enqueue, .mark = set_mark, .join = join,         \
-    .sync = join, .seconds = seconds, .memory = memory                                                       \
+    .name = name_, .backend = "cpu", .flops_per_byte = 5, .open = open_, .close = close_cpu, .alloc = take,  \
+    .put = put, .get = get, .fill = fill, .wait = wait_mark, .enqueue = enqueue, .mark = set_mark,           \
+    .join = join, .sync = join, .seconds = seconds, .memory = memory                                         \
   }
 
 const xlm_device_kind xlm_device_cpu = CPU_KIND("cpu", open_cpu);

@@ -72,6 +72,7 @@ typedef struct xlm_device_kind {
   const char *name;    // as given to --device
   const char *backend; // the backend whose kernels run on it
   bool checked;        // results are filled with NaN before they are computed
+  double flops_per_byte; // what its products compute while a byte of memory is read, roughly; 0: unknown
   // Can a device be opened here? XLM_ENV: the message names what is missing and the remedy. NULL: always.
   xlm_status (*check)(xlm_error *err);
   // Bytes of device memory that each of `ranks` ranks of this machine can plan with; 0: unknown. NULL: ranks

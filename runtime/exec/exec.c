@@ -18,6 +18,10 @@ xlm_pool *xlm_exec_pool(xlm_exec *e) {
 uint64_t xlm_exec_arena_bytes(const xlm_exec *e) {
   return e->rank->arena_bytes;
 }
+const xlm_device_kind *xlm_exec_device(const xlm_exec *e) {
+  return e->device->kind;
+}
+
 xlm_device_memory xlm_exec_memory(const xlm_exec *e) {
   xlm_device_memory m;
   e->device->kind->memory(e->device, &m);

@@ -75,6 +75,7 @@ xlm_status xlm_exec_run(xlm_exec *e, xlm_program_id program, xlm_step_env env, x
 
 // Bytes of the arena, equal to the plan's; all memory, with that of tables.
 uint64_t xlm_exec_arena_bytes(const xlm_exec *e);
+const xlm_device_kind *xlm_exec_device(const xlm_exec *e);
 xlm_device_memory xlm_exec_memory(const xlm_exec *e);
 
 // For the message after a non-finite loss: runs forward segments again on the present inputs, instruction by

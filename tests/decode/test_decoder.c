@@ -10,11 +10,19 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "runtime/decode/decoder_priv.h"
 #include "runtime/decode/generate.h"
 #include "tests/train/train_util.h"
 
 enum { SEQ = 24, VOCAB = 256, TEXTS = 3, CHUNK = 7 };
-typedef enum way { WINDOW, STEPS, WAYS } way;
+typedef enum way {
+  WINDOW,
+  STEPS,
+  CHUNKS,
+  TOKENS,
+  WAYS
+} way; // the programs prefill and decode as they choose; as much
+// of one as possible, or of the other
 
 typedef struct world {
   xlm_arena *arena;
@@ -42,6 +50,8 @@ static void open_world(world *w, way by, const char *model, int64_t slots, const
       xlm_store_init(w->store, 7, true, NULL, &w->err) != XLM_OK)
     fail_msg("%s: %s", model, w->err.text);
   w->status = xlm_decoder_open(w->arena, w->team, 1, &w->decoder, &w->err);
+  if (w->status == XLM_OK && by == CHUNKS) w->decoder->prefill_from = 2;
+  if (w->status == XLM_OK && by == TOKENS) w->decoder->prefill_from = SEQ + 1;
 }
 
 static void close_world(world *w) {
@@ -129,6 +139,22 @@ static void test_slots(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (int by = 0; by < WAYS; by++)
       test_slots_by((way)by, cases[i].model, cases[i].axis, cases[i].tolerance);
+}
+
+// From how many tokens on a chunk is worth it: of all of a chunk where memory costs nothing, of few where
+// only memory costs something, since parameters are read once for all of them.
+static void test_prefill_from(void **state) {
+  (void)state;
+  world w;
+  open_world(&w, STEPS, "llama", 1, NULL);
+  const xlm_plan *p = xlm_team_plan(w.team);
+  const int64_t computed = prefill_from(p, 1e-12), read = prefill_from(p, 1e12);
+  assert_in_range(computed, CHUNK - 1, CHUNK + 1);
+  assert_in_range(read, 2, CHUNK / 2);
+  assert_in_range(prefill_from(p, 5), read, computed);
+  assert_int_equal(prefill_from(p, 0), 2);
+  assert_int_equal(w.decoder->prefill_from, prefill_from(p, 5));
+  close_world(&w);
 }
 
 // ---- sequences ----
@@ -259,7 +285,8 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_slots), cmocka_unit_test(test_sequences),
-                                     cmocka_unit_test(test_ends), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_slots), cmocka_unit_test(test_prefill_from),
+                                     cmocka_unit_test(test_sequences), cmocka_unit_test(test_ends),
+                                     cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,6 +97,12 @@ static xlm_program_id first_of(const xlm_graph *const graphs[XLM_PROGRAMS]) {
   return (xlm_program_id)k;
 }
 
+// Of which the plan says the FLOPs per token: prefill has its outputs at some places only.
+static xlm_program_id counted_of(const xlm_graph *const graphs[XLM_PROGRAMS]) {
+  xlm_program_id p = first_of(graphs);
+  return p == XLM_PROGRAM_PREFILL && graphs[XLM_PROGRAM_DECODE] ? XLM_PROGRAM_DECODE : p;
+}
+
 // Of every sequence, in one run of the program.
 static int64_t places_of(const xlm_graph *model, const xlm_compile_options *o, xlm_program_id p) {
   xlm_dim seq = xlm_graph_dim_find(model, "seq", 0);
@@ -150,8 +156,8 @@ static void compile(xlm_pass_context *p, const xlm_source *source, xlm_compiled 
   if (!build(p, source, &c->model, graphs)) return;
 
   p->program = XLM_PROGRAM_TRAIN;
-  const xlm_graph *step = graphs[XLM_PROGRAM_TRAIN], *counted = graphs[first_of(graphs)];
-  int64_t places = places_of(c->model, o, first_of(graphs));
+  const xlm_graph *step = graphs[XLM_PROGRAM_TRAIN], *counted = graphs[counted_of(graphs)];
+  int64_t places = places_of(c->model, o, counted_of(graphs));
   if (step && o->recompute == XLM_RECOMPUTE_AUTO)
     p->recompute_rounds = xlm_recompute_rounds(p, memory_passes, rank_passes, step, graphs);
   if (step && !(graphs[XLM_PROGRAM_TRAIN] = train = xlm_passes_run(p, memory_passes, step))) return;

@@ -26,6 +26,7 @@ typedef struct xlm_compile_options {
   bool with_samples; // beside training the plan can write text: it has prefill and decode or, where the model has
                      // none, evaluation computes its outputs, too
   int64_t chunk;     // positions of every sequence that prefill takes at once, at most settings.seq
+  bool every_place;  // prefill has its outputs at all of them, not only at the last that counts
   uint64_t seed;
   uint64_t memory_limit;                    // bytes per rank; 0 = none
   xlm_mesh mesh;                            // empty = one rank; an axis `pp` makes a pipeline

@@ -71,7 +71,7 @@ static int64_t places_of(const xlm_pass_context *c, const xlm_graph *g) {
 }
 
 static xlm_graph *incremental(xlm_pass_context *c, const xlm_graph *g) {
-  xlm_incremental_options o = {.places = places_of(c, g)};
+  xlm_incremental_options o = {.places = places_of(c, g), .last = !c->options->every_place};
   xlm_incremental_fault f;
   xlm_graph *out = xlm_pass_incremental(g, c->scratch, &o, &f);
   c->encodes |= out && xlm_incremental_encodes(g, c->scratch);

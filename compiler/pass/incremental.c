@@ -225,6 +225,11 @@ xlm_graph *xlm_pass_incremental(const xlm_graph *g, xlm_arena *a, const xlm_incr
                     "declare one: `output logits`");
     return NULL;
   }
+  if (o->last && o->places > 1) {
+    xlm_graph *every = s.out;
+    s.out = xlm_step_at_last(&s);
+    xlm_graph_free(every);
+  }
   xlm_drop_dead(s.out, a);
   return s.out;
 }

@@ -7,6 +7,7 @@
 
 typedef struct xlm_incremental_options {
   int64_t places; // of every sequence, computed at a time: n; 0: what is computed once per sequence
+  bool last;      // outputs have only the last place that counts, dimension `chunk.last`
 } xlm_incremental_options;
 
 typedef struct xlm_incremental_fault { // why the model cannot be computed token by token
@@ -23,6 +24,9 @@ typedef struct xlm_incremental_fault { // why the model cannot be computed token
 //
 // Where the model puts n places before the text (`xlm_incremental_prefix`), a sequence begins at -n: a chunk from a
 // place below 0 on reads no tokens, none of its outputs has a meaning, and it ends before place 0.
+//
+// With `last` outputs along the n places have one, place count - 1 of the chunk, and what only they read is computed
+// there alone; of a sequence with no valid place they have no meaning.
 //
 // What earlier places leave is in states `cache/NAME` of the role cache, whose names do not depend on n; zero
 // before the first token. Losses, metrics and updates of states of the model are dropped.

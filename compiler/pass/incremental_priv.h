@@ -69,6 +69,11 @@ void xlm_step_find_late(xlm_step *s);
 void xlm_step_make_places(xlm_step *s);
 xlm_val xlm_step_counted_input(xlm_step *s, const char *name, xlm_input_role role);
 
+// ---- incremental_last.c
+
+// s->out with its outputs at the last place that counts; see xlm_incremental_options.last.
+xlm_graph *xlm_step_at_last(const xlm_step *s);
+
 // ---- incremental_once.c
 
 // Marks s->once. false: refused.

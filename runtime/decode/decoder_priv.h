@@ -66,7 +66,7 @@ struct xlm_decoder {
 void program_open(xlm_decoder *d, xlm_program_id id, program *out);
 // Puts the inputs of d->rows and runs it.
 xlm_status program_run(xlm_decoder *d, program *p, xlm_error *err) XLM_MUST_CHECK;
-// Copies this process's part of the logits at a position of a slot's row to the slot's.
+// Copies this process's part of the logits at a position of a slot's row, the last that counts, to the slot's.
 xlm_status program_logits(xlm_decoder *d, program *p, int slot, int64_t position,
                           xlm_error *err) XLM_MUST_CHECK;
 

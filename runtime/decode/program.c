@@ -25,7 +25,6 @@ static void add_logits(xlm_decoder *d, program *p, int member, const xlm_rank_pl
     if (!xlm_text_part_of(rp, &rp->tensors[rp->outputs[i].tensor].type, &x)) continue;
     x.n = (x.vocab->size - 1) * x.vocab_stride + 1;
     x.local = XLM_NEW_N(d->arena, char, (size_t)x.n *x.bytes);
-    p->positions = x.seq->full;
     p->logits[p->n_logits++] = x;
   }
 }
@@ -104,7 +103,7 @@ static xlm_status read_elements(xlm_decoder *d, const xlm_text_part *x, int64_t 
 xlm_status program_logits(xlm_decoder *d, program *p, int slot, int64_t position, xlm_error *err) {
   for (int k = 0; k < p->n_logits; k++) {
     const xlm_text_part *x = &p->logits[k];
-    int64_t r = xlm_dim_local(x->batch, slot), at = xlm_dim_local(x->seq, position);
+    int64_t r = xlm_dim_local(x->batch, slot), at = x->seq->full == 1 ? 0 : xlm_dim_local(x->seq, position);
     if (r < 0 || at < 0) continue;
     int64_t first = r * x->batch_stride + at * x->seq_stride;
     bool run = x->type->dtype == XLM_F32 && x->vocab_stride == 1 && !x->vocab->tail;

@@ -20,7 +20,7 @@ bool xlm_text_part_of(const xlm_rank_plan *rp, const xlm_type *t, xlm_text_part 
   out->bytes = xlm_dtype_bytes(t->dtype);
   for (int k = t->rank - 1; k >= 0; k--) {
     const xlm_dim_info *d = &rp->dims[t->dim[k]];
-    if (!strcmp(d->name, "seq") || !strcmp(d->name, "chunk"))
+    if (!strcmp(d->name, "seq") || !strcmp(d->name, "chunk") || !strcmp(d->name, "chunk.last"))
       out->seq = d, out->seq_stride = stride;
     else if (!strcmp(d->name, "batch"))
       out->batch = d, out->batch_stride = stride;

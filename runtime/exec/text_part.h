@@ -31,8 +31,8 @@ typedef struct xlm_text_part { // of an input [batch] or [batch, seq], or of log
   int64_t n;    // number of elements in it
 } xlm_text_part;
 
-// Sets type, dimensions, strides and bytes. `seq`: that of the model, or the chunk of it that a program
-// computes. false: this rank has none of the tensor.
+// Sets type, dimensions, strides and bytes. `seq`: that of the model, the chunk of it that a program
+// computes, or the last place of that. false: this rank has none of the tensor.
 bool xlm_text_part_of(const xlm_rank_plan *rp, const xlm_type *t, xlm_text_part *out);
 
 // Is it an output [batch, seq, vocab] of the program?

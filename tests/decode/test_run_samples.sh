@@ -8,7 +8,7 @@ train=("$run" train "$model" --data corpus.txt "${tiny[@]}" --hidden-size 32 --l
 asked=(--sample-interval 10 --sample-prompt 'static ' --sample-prompt 'int' --sample-tokens 12)
 
 expect 0 'checkpoint plain' "${train[@]}" --max-steps 20 --output-dir plain
-expect 0 'samples every 10 steps: caches and logits take 98.00 KiB of the plan' "${train[@]}" --max-steps 20 "${asked[@]}" --output-dir run
+expect 0 'samples every 10 steps: caches and logits take 36.00 KiB of the plan' "${train[@]}" --max-steps 20 "${asked[@]}" --output-dir run
 grep '  sample ' out.txt >log.txt
 [ "$(sed 's/: .*//' log.txt | tr '\n' '|')" = 'step 10/20  sample 1|step 10/20  sample 2|step 20/20  sample 1|step 20/20  sample 2|' ] || fail "log: $(cat log.txt)"
 

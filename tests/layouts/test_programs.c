@@ -19,6 +19,7 @@ enum { BATCH = 4, CONTEXT = 24, CHUNK = 7, VOCAB = 256 };
 
 typedef struct layout {
   const char *model, *axis; // NULL: one rank
+  bool last;                // prefill has its outputs at the last place that counts only
 } layout;
 
 typedef struct world {
@@ -27,23 +28,24 @@ typedef struct world {
   xlm_team *team;
   xlm_store *store;
   const char *what;
+  bool last; // see layout
 } world;
 
 static const xlm_plan *plan_of(xlm_arena *a, const layout *l, uint32_t programs) {
   toy_options o = toy_defaults(l->model);
   o.batch = BATCH, o.seq = CONTEXT;
   xlm_compile_options c = toy_compile_options(a, &o);
-  c.programs = programs, c.chunk = CHUNK;
+  c.programs = programs, c.chunk = CHUNK, c.every_place = !l->last;
   c.outputs_only = !(programs & XLM_WITH_TRAIN);
   if (l->axis) c.mesh = (xlm_mesh){.n = 1, .axis = {l->axis}, .size = {2}};
   return toy_plan(a, toy_source(a, l->model), &c);
 }
 
 static world open_world(const layout *l) {
-  world w = {.arena = xlm_arena_new(0)};
+  world w = {.arena = xlm_arena_new(0), .last = l->last};
   xlm_error err;
   xlm_backend backend = toy_backend(NULL);
-  w.what = xlm_arena_printf(w.arena, "%s, %s", l->model, l->axis ? l->axis : "one rank");
+  w.what = xlm_arena_printf(w.arena, "%s, %s%s", l->model, l->axis ? l->axis : "one rank", l->last ? ", last places" : "");
   w.plan = plan_of(w.arena, l, XLM_WITH_EVAL | XLM_WITH_PREFILL | XLM_WITH_DECODE);
   if (xlm_team_open(w.plan, &backend, 1, XLM_LAUNCH_LOCAL, 20, &w.team, &err) != XLM_OK ||
       xlm_store_new(w.plan, xlm_team_states(w.team), &w.store, &err) != XLM_OK ||
@@ -71,7 +73,7 @@ static int64_t place_in(const xlm_rank_plan *r, const xlm_type *t, int64_t i, wh
     const xlm_dim_info *d = &r->dims[t->dim[k]];
     int64_t x = xlm_dim_global(d, i % d->size);
     i /= d->size;
-    at[!strcmp(d->name, "batch") ? 0 : !strcmp(d->name, "seq") || !strcmp(d->name, "chunk") ? 1 : 2] = x;
+    at[!strcmp(d->name, "batch") ? 0 : !strcmp(d->name, "seq") || !strncmp(d->name, "chunk", 5) ? 1 : 2] = x;
   }
   return (at[0] * s.places + at[1]) * s.width + at[2];
 }
@@ -190,10 +192,13 @@ static void decode(world *w, texts *t, xlm_program_id program, int32_t most, dou
   put(w, program, "decode/start", t->done, (whole){1, 1});
   put(w, program, "decode/count", count, (whole){1, 1});
   run(w, program);
-  read_logits(w, program, out, (whole){n, VOCAB});
+  int64_t rows = w->last ? 1 : n; // of every text
+  memset(out, 0xFF, sizeof out);
+  read_logits(w, program, out, (whole){rows, VOCAB});
   for (int b = 0; b < BATCH; b++) {
-    memcpy(logits + (b * CONTEXT + t->done[b]) * VOCAB, out + b * n * VOCAB,
-           (size_t)count[b] * VOCAB * sizeof *out);
+    int32_t skipped = w->last && count[b] ? count[b] - 1 : 0;
+    memcpy(logits + (b * CONTEXT + t->done[b] + skipped) * VOCAB, out + b * rows * VOCAB,
+           (size_t)(count[b] - skipped) * VOCAB * sizeof *out);
     t->done[b] += count[b];
   }
 }
@@ -221,6 +226,7 @@ static void check_texts(world *w, uint32_t seed, bool exact) {
   texts t = any_texts(seed);
   evaluate(w, &t, whole_logits);
   memset(logits, 0xFF, sizeof logits);
+  if (w->last) memcpy(logits, whole_logits, sizeof logits); // where there are none
   decode(w, &t, XLM_PROGRAM_PREFILL, CHUNK, logits);
   decode(w, &t, XLM_PROGRAM_PREFILL, 3, logits);
   for (int k = 0; k < 2; k++) decode(w, &t, XLM_PROGRAM_DECODE, 1, logits);
@@ -230,7 +236,8 @@ static void check_texts(world *w, uint32_t seed, bool exact) {
   if (exact ? off != 0 : !(off < 1e-5)) fail_msg("%s: logits differ by %g", w->what, off);
 }
 
-static const layout layouts[] = {{"llama", NULL}, {"llama", "tp"}, {"llama", "pp"}, {"llama", "dp"}};
+static const layout layouts[] = {
+    {"llama", NULL, false}, {"llama", "tp", false}, {"llama", "pp", false}, {"llama", "dp", false}};
 
 static void check(layout l) {
   world w = open_world(&l);
@@ -264,9 +271,10 @@ static void decoding_is_evaluation(void **state) {
   (void)state;
   for (int i = 0; i < TOY_MODELS; i++)
     for (int k = 0; k < 4 && is_tried(toy_models[i]); k++)
-      if (has_heads_for(toy_models[i], axes[k])) check((layout){toy_models[i], axes[k]});
-  if (is_tried("mixtral")) check((layout){"mixtral", "ep"});
-  if (is_tried("qwen3_moe")) check((layout){"qwen3_moe", "ep"});
+      for (int last = 0; last < 2; last++)
+        if (has_heads_for(toy_models[i], axes[k])) check((layout){toy_models[i], axes[k], last});
+  if (is_tried("mixtral")) check((layout){"mixtral", "ep", false});
+  if (is_tried("qwen3_moe")) check((layout){"qwen3_moe", "ep", true});
 }
 
 // ---- the plan ----

@@ -26,17 +26,22 @@ typedef struct machine { // a plan of outputs, with its states
   xlm_store *store;
 } machine;
 
-static xlm_compile_options options(xlm_arena *a, const char *model, xlm_dtype dtype, int64_t chunk) {
+typedef struct pieces { // places of every sequence that prefill takes; 0: there is no prefill, but evaluation
+  int64_t n;
+  bool last; // it has its outputs at the last place that counts only
+} pieces;
+
+static xlm_compile_options options(xlm_arena *a, const char *model, xlm_dtype dtype, pieces chunk) {
   toy_options o = toy_defaults(model);
   o.dtype = dtype, o.batch = BATCH, o.seq = PLACES, o.with_eval = true;
   xlm_compile_options c = toy_compile_options(a, &o);
-  c.programs = chunk ? XLM_WITH_PREFILL | XLM_WITH_DECODE : XLM_WITH_EVAL;
+  c.programs = chunk.n ? XLM_WITH_PREFILL | XLM_WITH_DECODE : XLM_WITH_EVAL;
   c.settings.training = false, c.outputs_only = true;
-  c.chunk = chunk;
+  c.chunk = chunk.n, c.every_place = !chunk.last;
   return c;
 }
 
-static machine open_machine(const xlm_source *source, const char *model, xlm_dtype dtype, int64_t chunk) {
+static machine open_machine(const xlm_source *source, const char *model, xlm_dtype dtype, pieces chunk) {
   machine m = {.arena = xlm_arena_new(0)};
   xlm_error err;
   const char *device = dtype == XLM_F64 ? "cpu" : NULL;
@@ -180,15 +185,28 @@ static void compare(difference *d, const double *a, const double *b, int64_t n) 
   d->n += n;
 }
 
+typedef struct piece {
+  int row;
+  int32_t start, count;
+} piece;
+
+// `rows` of every sequence: of all places, or of the last that counts alone.
+static void compare_piece(difference *d, const double *logits, int64_t rows, const double *whole, const piece *p,
+                          int64_t vocab) {
+  int64_t skipped = rows == 1 ? p->count - 1 : 0;
+  compare(d, logits + p->row * rows * vocab, whole + (p->row * PLACES + p->start + skipped) * vocab,
+          (p->count - skipped) * vocab);
+}
+
 // The places of what is before the text come first, from below 0 on, and no piece has places of both.
 // Runs the plan's programs on pieces of the text, prefill for chunks and decode for single tokens.
-static void decode(machine *m, const text *t, int64_t chunk, bool late, const double *whole, uint64_t *random,
+static void decode(machine *m, const text *t, pieces chunk, bool late, const double *whole, uint64_t *random,
                    difference *d) {
-  int32_t start[BATCH], count[BATCH], *tokens = calloc((size_t)(BATCH * chunk), sizeof *tokens);
+  int32_t start[BATCH], count[BATCH], *tokens = calloc((size_t)(BATCH * chunk.n), sizeof *tokens);
   for (int b = 0; b < BATCH; b++) start[b] = -(int32_t)m->plan->prefix;
   for (bool left = true; left;) {
     xlm_program_id program = chance(random, 3) ? XLM_PROGRAM_PREFILL : XLM_PROGRAM_DECODE;
-    int64_t vocab, n = program == XLM_PROGRAM_DECODE ? 1 : chunk;
+    int64_t vocab, n = program == XLM_PROGRAM_DECODE ? 1 : chunk.n;
     for (int b = 0; b < BATCH; b++) {
       int32_t rest = (start[b] < 0 ? 0 : t->length[b]) - start[b], most = rest < n ? rest : (int32_t)n;
       count[b] = chance(random, 4) ? most : chance(random, most + 1);
@@ -203,8 +221,8 @@ static void decode(machine *m, const text *t, int64_t chunk, bool late, const do
     double *logits = logits_of(m, program, &vocab);
     left = false;
     for (int b = 0; b < BATCH; b++) {
-      if (start[b] >= 0)
-        compare(d, logits + b * n * vocab, whole + (b * PLACES + start[b]) * vocab, count[b] * vocab);
+      if (start[b] >= 0 && count[b])
+        compare_piece(d, logits, chunk.last ? 1 : n, whole, &(piece){b, start[b], count[b]}, vocab);
       start[b] += count[b];
       left |= start[b] < t->length[b];
     }
@@ -213,9 +231,9 @@ static void decode(machine *m, const text *t, int64_t chunk, bool late, const do
   free(tokens);
 }
 
-static void check_chunk(const xlm_source *source, const char *model, xlm_dtype dtype, int64_t chunk,
-                        const text *t, const double *whole, double tolerance, bool late) {
-  uint64_t random = (uint64_t)chunk;
+static void check_chunk(const xlm_source *source, const char *model, xlm_dtype dtype, pieces chunk, const text *t,
+                        const double *whole, double tolerance, bool late) {
+  uint64_t random = (uint64_t)chunk.n;
   machine m = open_machine(source, model, dtype, chunk);
   difference d = {0};
   encode(&m);
@@ -223,28 +241,29 @@ static void check_chunk(const xlm_source *source, const char *model, xlm_dtype d
   decode(&m, t, chunk, late, whole, &random, &d); // others begin where these end
   double relative = d.most / (sqrt(d.square / (double)d.n) + 1e-30);
   if (!(relative <= tolerance))
-    fail_msg("%s in %s, chunks of %d: %g", model, xlm_dtype_name(dtype), (int)chunk, relative);
+    fail_msg("%s in %s, chunks of %d%s: %g", model, xlm_dtype_name(dtype), (int)chunk.n, chunk.last ? ", last places" : "",
+             relative);
   close_machine(&m);
 }
 
 // late: the model shifts its tokens, so that place p is given that of place p - 1.
 static void check(const xlm_source *source, const char *model, xlm_dtype dtype, double tolerance, bool late) {
-  static const int64_t chunks[] = {1, 7, 64};
+  static const pieces chunks[] = {{1, false}, {7, false}, {7, true}, {64, false}};
   static const char *const tokens[] = {"tokens", "targets", "given"};
   uint64_t random = 11;
   int64_t vocab;
   text t = any_text(&random);
   int32_t zeros[BATCH * PLACES] = {0}, places[BATCH * PLACES];
   for (int i = 0; i < BATCH * PLACES; i++) places[i] = i % PLACES;
-  machine all = open_machine(source, model, dtype, 0);
+  machine all = open_machine(source, model, dtype, (pieces){0, false});
   put_sources(&all, XLM_PROGRAM_EVAL, sources);
   for (int i = 0; i < 3; i++)
     put(&all, XLM_PROGRAM_EVAL, tokens[i], &t.token[0][0], BATCH * PLACES);
   put(&all, XLM_PROGRAM_EVAL, "ids", zeros, BATCH * PLACES);
   put(&all, XLM_PROGRAM_EVAL, "place", places, BATCH * PLACES);
   double *whole = logits_of(&all, XLM_PROGRAM_EVAL, &vocab);
-  for (int i = 0; i < 3; i++)
-    if (dtype != XLM_F64 || chunks[i] == 7)
+  for (int i = 0; i < 4; i++)
+    if (dtype != XLM_F64 || chunks[i].n == 7)
       check_chunk(source, model, dtype, chunks[i], &t, whole, tolerance, late);
   free(whole);
   close_machine(&all);
@@ -265,7 +284,7 @@ static void other_models(void **state) {
     xlm_arena *a = xlm_arena_new(0);
     const char *model = xlm_arena_printf(a, "%s%s%s", head, texts[i].text, tail);
     const xlm_source *source = xlm_source_new(a, "model.xlm", model, strlen(model));
-    machine m = open_machine(source, texts[i].name, XLM_F32, 2);
+    machine m = open_machine(source, texts[i].name, XLM_F32, (pieces){2, false});
     if (caches_of(&m) != texts[i].caches) fail_msg("%s: %d caches", texts[i].name, caches_of(&m));
     close_machine(&m);
     check(source, texts[i].name, XLM_F64, 1e-12, false);

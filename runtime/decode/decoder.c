@@ -89,8 +89,9 @@ static void choose_way(xlm_decoder *d, bool steps) {
   if (steps) {
     program_open(d, XLM_PROGRAM_PREFILL, &d->prefill);
     program_open(d, XLM_PROGRAM_DECODE, &d->decode);
-    d->prefill_from =
-        prefill_from(xlm_team_plan(d->team), xlm_exec_device(xlm_team_exec(d->team, 0))->flops_per_byte);
+    const xlm_exec *e = xlm_team_exec(d->team, 0);
+    d->flops_per_byte = xlm_exec_device(e)->flops_per_byte;
+    d->leaves_rows = xlm_exec_leaves_rows(xlm_team_plan(d->team), XLM_PROGRAM_PREFILL);
   } else {
     program_open(d, XLM_PROGRAM_EVAL, &d->eval);
   }

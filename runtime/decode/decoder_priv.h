@@ -56,7 +56,9 @@ struct xlm_decoder {
   decoder_slot *slots;
   row *rows;                     // of a run, by slot
   program eval, prefill, decode; // those that the way uses
-  int64_t prefill_from;          // see prefill_from
+  double flops_per_byte;         // of the device
+  bool leaves_rows;              // prefill computes rows that count, and those between them
+  int64_t prefill_from;          // new tokens of a slot from which on they are for prefill (tests); 0: where it pays
   encoder encoder;
   float *here, *all; // logits of the slots of a put: of this process, NaN where others have them; of all
 };
@@ -79,9 +81,9 @@ void encoder_open(xlm_decoder *d);
 decoder_run run_window; // over eval: the whole window for every put
 decoder_run run_steps;  // over prefill and decode: what is new
 
-// The number of new tokens, at least 2, from which a run of prefill costs less than a run of decode for each:
-// prefill computes a whole chunk of every slot, however few of its places count, and decode reads all
-// parameters for one. By the plan alone, so that all processes agree. flops_per_byte: of the device; 0: 2.
-int64_t prefill_from(const xlm_plan *p, double flops_per_byte);
+// Does a run of prefill cost less than a run of decode for each of a text's new tokens? Decode reads all parameters
+// for one token of every slot, prefill for a chunk; it computes this share of its rows. By the plan alone, so that
+// all processes agree. flops_per_byte: of the device; 0: it always does.
+bool prefill_pays(const xlm_plan *p, double flops_per_byte, int64_t tokens, double share);
 
 #endif

@@ -6,19 +6,20 @@
 
 #include "runtime/decode/decoder_priv.h"
 
-static double cost_of(const xlm_rank_plan *rp, xlm_program_id id, double flops_per_byte) {
+static double cost_of(const xlm_rank_plan *rp, xlm_program_id id, double share, double flops_per_byte) {
   const xlm_segment *s = &rp->segments[rp->segment_of[id]];
   double flops = 0;
   for (uint32_t i = s->first; i < s->first + s->n; i++)
-    flops += fmax(rp->instrs[i].flops, rp->instrs[i].bytes * flops_per_byte);
+    flops += fmax(rp->instrs[i].flops * share, rp->instrs[i].bytes * flops_per_byte);
   return flops;
 }
 
-int64_t prefill_from(const xlm_plan *p, double flops_per_byte) {
+bool prefill_pays(const xlm_plan *p, double flops_per_byte, int64_t tokens, double share) {
   const xlm_rank_plan *rp = p->rank_plans[0];
-  if (flops_per_byte <= 0 || !xlm_plan_has(rp, XLM_PROGRAM_PREFILL)) return 2;
-  double each = cost_of(rp, XLM_PROGRAM_DECODE, flops_per_byte);
-  return (int64_t)fmax(2, ceil(cost_of(rp, XLM_PROGRAM_PREFILL, flops_per_byte) / fmax(each, 1)));
+  if (tokens < 2 || flops_per_byte <= 0) return tokens > 1;
+  int64_t runs = tokens < p->chunk ? tokens : p->chunk;
+  return cost_of(rp, XLM_PROGRAM_PREFILL, share, flops_per_byte) <=
+         (double)runs * cost_of(rp, XLM_PROGRAM_DECODE, 1, flops_per_byte);
 }
 
 // The most tokens that a slot has left.
@@ -50,11 +51,26 @@ static void set_counts(xlm_decoder *d, int64_t most) {
   }
 }
 
+// Of the rows of a run of prefill, those that it computes: from the first that counts to the last.
+static double share_of_rows(const xlm_decoder *d) {
+  int64_t chunk = d->prefill.positions, first = -1, end = 0;
+  for (int i = 0; i < d->n_slots; i++) {
+    int64_t rest = d->slots[i].length - d->rows[i].start;
+    if (rest <= 0) continue;
+    if (first < 0) first = i * chunk;
+    end = i * chunk + (rest < chunk ? rest : chunk);
+  }
+  return d->leaves_rows ? (double)(end - first) / (double)(d->n_slots * chunk) : 1;
+}
+
 // What is before a text is for prefill alone.
 static program *next_program(xlm_decoder *d, int64_t most) {
   bool before = false;
   for (int i = 0; i < d->n_slots; i++) before |= d->rows[i].start < 0;
-  return before || most >= d->prefill_from ? &d->prefill : &d->decode;
+  bool pays = d->prefill_from
+                  ? most >= d->prefill_from
+                  : prefill_pays(xlm_team_plan(d->team), d->flops_per_byte, most, share_of_rows(d));
+  return before || pays ? &d->prefill : &d->decode;
 }
 
 static xlm_status read_ends(xlm_decoder *d, program *p, const xlm_decoder_piece *pieces, int n,

@@ -21,6 +21,10 @@ typedef struct xlm_step_env { // the same on every rank
 
 typedef xlm_stream xlm_queue; // of a device: one per stream of the plan
 
+typedef struct xlm_row_range { // first .. first + n of `of`: those that count
+  int64_t first, n, of;
+} xlm_row_range;
+
 typedef struct xlm_call {
   const xlm_instr *instr;
   const xlm_dim_info *dims;
@@ -34,6 +38,10 @@ typedef struct xlm_call {
                              // without workers
   xlm_queue queue;           // where run enqueues its work; on a CPU, the work is done when run returns
   const xlm_step_env *env;
+  // Of the first two dimensions of the results together, which may change from run to run. Nothing
+  // that counts depends on the others: a kernel may compute them or write what it has computed for one that counts.
+  // NULL: all count.
+  const xlm_row_range *rows;
   const xlm_mesh *mesh;  // of the plan; NULL: one rank
   struct xlm_link *link; // to the arenas of the other ranks; NULL when there is only one rank
   xlm_error *err;        // where a failing run stores the reason; may be NULL

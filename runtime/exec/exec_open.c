@@ -142,6 +142,7 @@ static xlm_status bind_all(xlm_exec *e, uint32_t rank, const xlm_backend *backen
   XLM_TRY(open_boxes(e, err));
   for (uint32_t i = 0; i < e->rank->n_instrs; i++)
     if (bind(e, &e->rank->instrs[i], &e->bound[i], backend, err) != XLM_OK) return exec_name(e, i, err);
+  exec_find_rows(e);
   request(e);
   for (uint32_t i = 0; i < e->rank->n_instrs; i++)
     if (prepare(e, &e->bound[i], err) != XLM_OK) return exec_name(e, i, err);

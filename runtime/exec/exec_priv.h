@@ -19,6 +19,12 @@ typedef struct exec_bound { // one instruction, ready to run
   const xlm_call *own; // &call: a list of one
 } exec_bound;
 
+typedef struct exec_rows { // of a program; see exec_rows.c
+  xlm_dim batch;           // 0: nothing is left out
+  int64_t places;          // of every sequence
+  xlm_row_range all, last;      // [batch, chunk]; [batch, chunk.last]
+} exec_rows;
+
 struct xlm_exec {
   const xlm_plan *plan;
   const xlm_rank_plan *rank; // points to `own`
@@ -31,6 +37,7 @@ struct xlm_exec {
   bool *communicates, *together; // by segment; see xlm_device_segment
   xlm_routes routes;
   xlm_step_env env;
+  exec_rows rows[XLM_PROGRAMS];
   xlm_comm *comm;
   size_t *box_at;         // by output: its bytes in a box; of losses and metrics
   char *boxes[XLM_BOXES]; // where the device has none
@@ -59,6 +66,10 @@ void exec_enqueue(xlm_exec *e, uint32_t i);
 uint32_t exec_enqueue_series(xlm_exec *e, uint32_t i);
 // Finds the series of all segments (exec_series.c).
 void exec_find_series(xlm_exec *e);
+// Finds the calls that can leave out rows; and which count in the next run of the program, from the counts of this
+// rank's sequences (exec_rows.c).
+void exec_find_rows(xlm_exec *e);
+void exec_count_rows(xlm_exec *e, xlm_program_id program, const int32_t *count);
 // Finds for every work what the work after it reads (exec_ahead.c).
 void exec_find_ahead(xlm_exec *e);
 // Prefixes the message in err with `op` of scope (file:line).

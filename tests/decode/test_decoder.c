@@ -141,19 +141,28 @@ static void test_slots(void **state) {
       test_slots_by((way)by, cases[i].model, cases[i].axis, cases[i].tolerance);
 }
 
-// From how many tokens on a chunk is worth it: where memory costs nothing, of most of a chunk, whose head is computed
-// at one place; of few where only memory costs something, since parameters are read once for all of them.
-static void test_prefill_from(void **state) {
+// From how many tokens on a run of prefill pays, if it computes a share of its rows, 0: those of the tokens.
+static int64_t pays_from(const xlm_plan *p, double flops_per_byte, double share) {
+  int64_t n = 1;
+  while (n <= CHUNK && !prefill_pays(p, flops_per_byte, n, share > 0 ? share : (double)n / CHUNK)) n++;
+  return n;
+}
+
+// Where memory costs nothing, from most of a chunk on, whose head is computed at one place, and from two
+// tokens on if their rows alone are computed; where only memory costs something, from few on, since
+// parameters are read once.
+static void test_prefill_pays(void **state) {
   (void)state;
   world w;
   open_world(&w, STEPS, "llama", 1, NULL);
   const xlm_plan *p = xlm_team_plan(w.team);
-  const int64_t computed = prefill_from(p, 1e-12), read = prefill_from(p, 1e12);
+  const int64_t computed = pays_from(p, 1e-12, 1), read = pays_from(p, 1e12, 1);
   assert_in_range(computed, CHUNK / 2 + 1, CHUNK);
   assert_in_range(read, 2, CHUNK / 2);
-  assert_in_range(prefill_from(p, 5), read, computed);
-  assert_int_equal(prefill_from(p, 0), 2);
-  assert_int_equal(w.decoder->prefill_from, prefill_from(p, 5));
+  assert_in_range(pays_from(p, 5, 1), read, computed);
+  assert_int_equal(pays_from(p, 1e-12, 0), 2);
+  assert_int_equal(pays_from(p, 0, 1), 2);
+  assert_true(w.decoder->leaves_rows);
   close_world(&w);
 }
 
@@ -285,7 +294,7 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_slots), cmocka_unit_test(test_prefill_from),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_slots), cmocka_unit_test(test_prefill_pays),
                                      cmocka_unit_test(test_sequences), cmocka_unit_test(test_ends),
                                      cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 // contract on CPUs: assigns the operands' dimensions to the index groups of a matrix product
 // (ops/cpu/gemm/gemm.h), once at load. Any order of dimensions is a list of strides, so nothing is
 // transposed.
+#include <string.h>
+
 #include "ops/cpu/gemm/gemm.h"
 #include "ops/cpu/kernel_priv.h"
 
@@ -55,10 +57,53 @@ static xlm_status prepare(const xlm_call *c, xlm_arena *a, void **prepared, xlm_
   return XLM_OK;
 }
 
-static xlm_status run(const xlm_call *c) {
-  const xlm_gemm *g = (const xlm_gemm *)c->prepared;
-  xlm_gemm_run(g, c->in[0], c->in[1], NULL, NULL, c->out[0], offsets(c, g), c->workspace, xlm_cpu_pool(c));
+typedef struct product { // operands of xlm_gemm_run
+  const char *a, *b, *add, *bias;
+  char *c;
+} product;
+
+// Can rows be left out, and are there some?
+static bool skips_rows(const xlm_call *c, const xlm_matmul *p) {
+  const xlm_row_range *r = c->rows;
+  return r && r->n < r->of && !p->ragged && !p->batch.n && p->m.n == 1 && p->m.size[0] == r->of &&
+         p->m.c[0] * r->of == xlm_call_elements(c, c->out_type[0]);
+}
+
+// All rows but those that count are what the first of these is, so that nothing computed of them is less
+// finite.
+static void fill_rows(const xlm_row_range *r, char *c, size_t row) {
+  const char *like = c + (size_t)r->first * row;
+  if (!r->n) memset(c, 0, (size_t)r->of * row);
+  for (int64_t i = 0; r->n && i < r->of; i++)
+    if (i < r->first || i >= r->first + r->n) memcpy(c + (size_t)i * row, like, row);
+}
+
+// The product of the rows that count. Few are multiplied as such, if the workspace suffices.
+static void run_rows(const xlm_call *c, const xlm_gemm *g, product x) {
+  const xlm_row_range *r = c->rows;
+  xlm_gemm some = *g;
+  xlm_pool *pool = xlm_cpu_pool(c);
+  size_t row = (size_t)g->p.m.c[0] * xlm_dtype_bytes(g->p.c);
+  int64_t a = r->first * g->p.m.a[0] * (int64_t)xlm_dtype_bytes(g->p.a), at = r->first * (int64_t)row;
+  some.p.m.size[0] = r->n;
+  if (xlm_gemm_can(&some, some.arch, XLM_GEMM_FEW_ROWS, some.pairs)) some.form = XLM_GEMM_FEW_ROWS;
+  if (xlm_gemm_workspace(&some, xlm_pool_size(pool)) > c->instr->workspace) some.form = g->form;
+  if (r->n)
+    xlm_gemm_run(&some, x.a + a, x.b, x.add ? x.add + at : NULL, x.bias, x.c + at, NULL, c->workspace, pool);
+  fill_rows(r, x.c, row);
+}
+
+static xlm_status run_product(const xlm_call *c, const xlm_gemm *g, product x) {
+  if (skips_rows(c, &g->p))
+    run_rows(c, g, x);
+  else
+    xlm_gemm_run(g, x.a, x.b, x.add, x.bias, x.c, offsets(c, g), c->workspace, xlm_cpu_pool(c));
   return XLM_OK;
+}
+
+static xlm_status run(const xlm_call *c) {
+  return run_product(c, (const xlm_gemm *)c->prepared,
+                     (product){.a = c->in[0], .b = c->in[1], .c = c->out[0]});
 }
 
 static int streamed(const xlm_call *c) {
@@ -100,9 +145,8 @@ static xlm_status prepare_acc(const xlm_call *c, xlm_arena *a, void **prepared, 
 
 static xlm_status run_acc(const xlm_call *c) {
   const xlm_gemm *g = (const xlm_gemm *)c->prepared;
-  xlm_gemm_run(g, c->in[1], c->in[2], g->p.add ? c->in[0] : NULL, NULL, c->out[0], offsets(c, g),
-               c->workspace, xlm_cpu_pool(c));
-  return XLM_OK;
+  return run_product(
+      c, g, (product){.a = c->in[1], .b = c->in[2], .add = g->p.add ? c->in[0] : NULL, .c = c->out[0]});
 }
 
 const xlm_kernel XLM_KERNEL(contract_acc) = {.op = XLM_OP_CONTRACT_ACC,
@@ -125,9 +169,10 @@ static xlm_status prepare_bias(const xlm_call *c, xlm_arena *a, void **prepared,
 
 static xlm_status run_bias(const xlm_call *c) {
   const xlm_gemm *g = (const xlm_gemm *)c->prepared;
-  const void *bias = g->p.bias ? c->in[2] : NULL, *add = g->p.add ? c->in[c->instr->n_in - 1] : NULL;
-  xlm_gemm_run(g, c->in[0], c->in[1], add, bias, c->out[0], NULL, c->workspace, xlm_cpu_pool(c));
-  return XLM_OK;
+  product x = {.a = c->in[0], .b = c->in[1], .c = c->out[0]};
+  if (g->p.bias) x.bias = c->in[2];
+  if (g->p.add) x.add = c->in[c->instr->n_in - 1];
+  return run_product(c, g, x);
 }
 
 const xlm_kernel XLM_KERNEL(contract_bias) = {.op = XLM_OP_CONTRACT_BIAS,

@@ -57,7 +57,7 @@ struct xlm_decoder {
   row *rows;                     // of a run, by slot
   program eval, prefill, decode; // those that the way uses
   double flops_per_byte;         // of the device
-  bool leaves_rows;              // prefill computes rows that count, and those between them
+  bool leaves_rows;              // prefill computes rows that count, and few besides (xlm_row_range)
   int64_t prefill_from;          // new tokens of a slot from which on they are for prefill (tests); 0: where it pays
   encoder encoder;
   float *here, *all; // logits of the slots of a put: of this process, NaN where others have them; of all

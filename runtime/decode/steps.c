@@ -51,16 +51,17 @@ static void set_counts(xlm_decoder *d, int64_t most) {
   }
 }
 
-// Of the rows of a run of prefill, those that it computes: from the first that counts to the last.
+// Of the rows of a run of prefill, those that it computes; see xlm_row_range.
 static double share_of_rows(const xlm_decoder *d) {
-  int64_t chunk = d->prefill.positions, first = -1, end = 0;
+  int64_t chunk = d->prefill.positions, first = -1, end = 0, most = 0;
   for (int i = 0; i < d->n_slots; i++) {
     int64_t rest = d->slots[i].length - d->rows[i].start;
     if (rest <= 0) continue;
-    if (first < 0) first = i * chunk;
-    end = i * chunk + (rest < chunk ? rest : chunk);
+    if (first < 0) first = i;
+    end = i + 1, most = rest > most ? rest : most;
   }
-  return d->leaves_rows ? (double)(end - first) / (double)(d->n_slots * chunk) : 1;
+  most = most < chunk ? most : chunk;
+  return d->leaves_rows ? (double)((end - first) * most) / (double)(d->n_slots * chunk) : 1;
 }
 
 // What is before a text is for prefill alone.

@@ -21,8 +21,8 @@ typedef struct xlm_step_env { // the same on every rank
 
 typedef xlm_stream xlm_queue; // of a device: one per stream of the plan
 
-typedef struct xlm_row_range { // first .. first + n of `of`: those that count
-  int64_t first, n, of;
+typedef struct xlm_row_range { // rows that count: of sequences first .. first + n of `of`, the first `most` places
+  int64_t first, n, of, most, places;
 } xlm_row_range;
 
 typedef struct xlm_call {

@@ -73,8 +73,8 @@ xlm_status xlm_exec_step(xlm_exec *e, xlm_step_env env, xlm_exec_feed *feed, voi
 // Runs a program other than train once, on inputs already put. XLM_USER: the plan does not have it.
 xlm_status xlm_exec_run(xlm_exec *e, xlm_program_id program, xlm_step_env env, xlm_error *err) XLM_MUST_CHECK;
 
-// May kernels of prefill or decode leave out the rows before the first and behind the last that the input
-// `decode/count` counts? The same for all ranks.
+// May kernels of prefill or decode leave out rows that the input `decode/count` does not count (xlm_row_range)?
+// The same for all ranks.
 bool xlm_exec_leaves_rows(const xlm_plan *p, xlm_program_id program);
 
 // Bytes of the arena, equal to the plan's; all memory, with that of tables.

@@ -1,7 +1,7 @@
 // Rows that count. The programs of decoding have room for all sequences and a whole chunk of each; how many
 // places count, and of which sequences, is said with every run, by the input `decode/count`. Where a result
-// has the rows [batch, chunk] its kernel can leave out those before the first place that counts and behind
-// the last one.
+// has the rows [batch, chunk] its kernel can leave out the sequences before the first that counts and behind
+// the last one, and the places behind the last that counts in any.
 //
 // Rows that do not count are those of tokens that are not there; nothing that counts depends on them, but
 // experts have rows of several places: where there are some, all are computed. So they are where a sequence
@@ -40,8 +40,9 @@ static void find_rows(xlm_exec *e, xlm_program_id program, const xlm_type *count
   const xlm_segment *s = &e->rank->segments[e->rank->segment_of[program]];
   exec_rows *r = &e->rows[program];
   *r = (exec_rows){.batch = count->dim[0], .places = program == XLM_PROGRAM_PREFILL ? e->plan->chunk : 1};
-  r->last.of = r->last.n = e->rank->dims[r->batch].size;
-  r->all.of = r->all.n = r->last.of * r->places;
+  int64_t sequences = e->rank->dims[r->batch].size;
+  r->last = (xlm_row_range){0, sequences, sequences, 1, 1};
+  r->all = (xlm_row_range){0, sequences, sequences, r->places, r->places};
   for (uint32_t i = s->first; i < s->first + s->n; i++)
     e->bound[i].call.rows = rows_of(e, r, &e->rank->instrs[i]);
 }
@@ -59,10 +60,14 @@ void exec_find_rows(xlm_exec *e) {
 
 void exec_count_rows(xlm_exec *e, xlm_program_id program, const int32_t *count) {
   exec_rows *r = &e->rows[program];
-  int64_t first = r->last.of, end = 0;
-  for (int64_t i = 0; i < r->last.of; i++)
-    if (count[i] > 0) first = i < first ? i : first, end = i + 1;
+  int64_t first = r->all.of, end = 0, most = 0;
+  for (int64_t i = 0; i < r->all.of; i++) {
+    if (count[i] <= 0) continue;
+    first = i < first ? i : first, end = i + 1;
+    most = count[i] > most ? count[i] : most;
+  }
   if (!end) first = 0;
-  r->last.first = first, r->last.n = end - first;
-  r->all.first = first * r->places, r->all.n = end ? (end - 1 - first) * r->places + count[end - 1] : 0;
+  r->all.first = r->last.first = first;
+  r->all.n = r->last.n = end - first;
+  r->all.most = most;
 }

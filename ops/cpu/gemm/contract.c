@@ -65,17 +65,30 @@ typedef struct product { // operands of xlm_gemm_run
 // Can rows be left out, and are there some?
 static bool skips_rows(const xlm_call *c, const xlm_matmul *p) {
   const xlm_row_range *r = c->rows;
-  return r && r->n < r->of && !p->ragged && !p->batch.n && p->m.n == 1 && p->m.size[0] == r->of &&
-         p->m.c[0] * r->of == xlm_call_elements(c, c->out_type[0]);
+  return r && (r->n < r->of || r->most < r->places) && !p->ragged && !p->batch.n && p->m.n == 1 &&
+         p->m.size[0] == r->of * r->places &&
+         p->m.c[0] * p->m.size[0] == xlm_call_elements(c, c->out_type[0]);
 }
 
 // All rows but those that count are what the first of these is, so that nothing computed of them is less
 // finite.
 static void fill_rows(const xlm_row_range *r, char *c, size_t row) {
-  const char *like = c + (size_t)r->first * row;
-  if (!r->n) memset(c, 0, (size_t)r->of * row);
-  for (int64_t i = 0; r->n && i < r->of; i++)
-    if (i < r->first || i >= r->first + r->n) memcpy(c + (size_t)i * row, like, row);
+  const char *like = c + (size_t)(r->first * r->places) * row;
+  if (!r->n) memset(c, 0, (size_t)(r->of * r->places) * row);
+  for (int64_t i = 0; r->n && i < r->of; i++) {
+    bool counts = i >= r->first && i < r->first + r->n;
+    for (int64_t k = counts ? r->most : 0; k < r->places; k++)
+      memcpy(c + (size_t)(i * r->places + k) * row, like, row);
+  }
+}
+
+static xlm_matmul_index rows_of(const xlm_row_range *r, const xlm_matmul_index *all) {
+  int64_t n = r->places;
+  return (xlm_matmul_index){.n = 2,
+                            .size = {r->n, r->most},
+                            .a = {all->a[0] * n, all->a[0]},
+                            .b = {all->b[0] * n, all->b[0]},
+                            .c = {all->c[0] * n, all->c[0]}};
 }
 
 // The product of the rows that count. Few are multiplied as such, if the workspace suffices.
@@ -83,14 +96,15 @@ static void run_rows(const xlm_call *c, const xlm_gemm *g, product x) {
   const xlm_row_range *r = c->rows;
   xlm_gemm some = *g;
   xlm_pool *pool = xlm_cpu_pool(c);
-  size_t row = (size_t)g->p.m.c[0] * xlm_dtype_bytes(g->p.c);
-  int64_t a = r->first * g->p.m.a[0] * (int64_t)xlm_dtype_bytes(g->p.a), at = r->first * (int64_t)row;
-  some.p.m.size[0] = r->n;
+  int64_t first = r->first * r->places, element = (int64_t)xlm_dtype_bytes(g->p.c);
+  int64_t a = first * g->p.m.a[0] * (int64_t)xlm_dtype_bytes(g->p.a), at = first * g->p.m.c[0] * element;
+  some.p.m = rows_of(r, &g->p.m);
+  xlm_matmul_simplify(&some.p);
   if (xlm_gemm_can(&some, some.arch, XLM_GEMM_FEW_ROWS, some.pairs)) some.form = XLM_GEMM_FEW_ROWS;
   if (xlm_gemm_workspace(&some, xlm_pool_size(pool)) > c->instr->workspace) some.form = g->form;
   if (r->n)
     xlm_gemm_run(&some, x.a + a, x.b, x.add ? x.add + at : NULL, x.bias, x.c + at, NULL, c->workspace, pool);
-  fill_rows(r, x.c, row);
+  fill_rows(r, x.c, (size_t)(g->p.m.c[0] * element));
 }
 
 static xlm_status run_product(const xlm_call *c, const xlm_gemm *g, product x) {

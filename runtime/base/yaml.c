@@ -72,7 +72,7 @@ static xlm_status read_nodes(reader *r, const xlm_yaml **root, xlm_error *err) {
   *r->nodes = (xlm_yaml){.kind = XLM_YAML_NULL, .line = 1, .text = ""}; // the root of an empty document
   for (int i = 1; i <= n; i++) {
     const yaml_node_t *from = &r->doc->nodes.start[i - 1];
-    r->nodes[i].line = from->start_mark.line + 1;
+    r->nodes[i].line = from->start_mark.line + 1, r->nodes[i].text = "";
     if (from->type != YAML_NO_NODE) read[from->type](r, from, &r->nodes[i]);
   }
   for (int i = 1; i <= n; i++)

@@ -21,7 +21,7 @@ typedef struct xlm_yaml_pair {
 struct xlm_yaml {
   xlm_yaml_kind kind;
   size_t line;
-  const char *text; // of a scalar; "" for null
+  const char *text; // of a scalar; "" for all others
   int n;
   const xlm_yaml_pair *at; // entries of a list or map, in order
 };

@@ -185,20 +185,6 @@ static xlm_val operand(chunker *c, const division *v, int chunk, xlm_val old) {
   return c->now[old] = has_rows ? slice(c, v, chunk, c->map[old]) : c->map[old];
 }
 
-static xlm_attr_list attrs_of(chunker *c, const division *v, int chunk, const xlm_node_info *n) {
-  xlm_attr_list l = xlm_attr_list_from(c->out->arena, &n->attrs);
-  for (int i = 0; i < l.n; i++) {
-    if (xlm_attr_kind_of(l.at[i].key) != XLM_ATTR_DIMS || !xlm_attr_has_dim(&n->attrs, l.at[i].key, v->d))
-      continue;
-    xlm_dim dims[XLM_MAX_RANK];
-    int count = xlm_attr_dims(&n->attrs, l.at[i].key, dims);
-    for (int k = 0; k < count; k++)
-      if (dims[k] == v->d) dims[k] = v->part[chunk];
-    xlm_attr_put_dims(&l, l.at[i].key, dims, count);
-  }
-  return l;
-}
-
 // A mean whose count is not given is one over the targets of all ranks, each of which counts.
 static xlm_val count_of_targets(chunker *c, const xlm_head *h) {
   const xlm_type *t = xlm_val_type(c->g, h->logits);
@@ -230,7 +216,7 @@ static void emit_member(chunker *c, const division *v, int chunk, xlm_node id) {
   context(c, id);
   for (int i = 0; i < n->n_in; i++) in[i] = operand(c, v, chunk, n->in[i]);
   if (n_in < valid) in[n_in++] = count_of_targets(c, v->head);
-  xlm_attr_list l = attrs_of(c, v, chunk, n);
+  xlm_attr_list l = xlm_attrs_with(c->out->arena, &n->attrs, v->d, v->part[chunk]);
   bool sums = xlm_head_sums(c->g, n->out, v->d);
   if (sums && add_product(c, n, in, &l)) return;
   xlm_val first = xlm_emit(&c->b, n->op, in, n_in, &l);

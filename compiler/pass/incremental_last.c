@@ -1,8 +1,6 @@
 // Outputs at one place of the chunk, the last that counts: the logits from which the next token is chosen.
 // What only they read, and what works on one place at a time, is computed at that place alone, from its rows
 // of what is computed at all of them: the head and the last layer but for its attention.
-#include <string.h>
-
 #include "compiler/pass/incremental_priv.h"
 
 typedef struct cut {
@@ -88,33 +86,15 @@ static xlm_val last_of(cut *c) {
   return c->last = xlm_emit(&b, XLM_OP_BROADCAST, &before, 1, &l);
 }
 
-static void take_place(const cut *c, xlm_dim *dims, int n) {
-  for (int i = 0; i < n; i++)
-    if (dims[i] == c->chunk) dims[i] = c->place;
-}
-
 // v at the last place; its dimensions keep their order.
 static xlm_val row_of(cut *c, xlm_build *b, xlm_val v) {
   if (c->row[v]) return c->row[v];
   xlm_attr_list l = xlm_attr_list_new(c->out->arena);
   xlm_type like = *xlm_val_type(c->g, v);
-  take_place(c, like.dim, like.rank);
+  like.dim[xlm_type_find(&like, c->chunk)] = c->place;
   xlm_attr_put_dims(&l, XLM_A_vocab, &c->chunk, 1);
   xlm_val row = xlm_emit(b, XLM_OP_LOOKUP, (xlm_val[]){c->map[v], last_of(c)}, 2, &l);
   return c->row[v] = xlm_order_to(b, row, &like);
-}
-
-static xlm_attr_list attrs_of(const cut *c, const xlm_node_info *n) {
-  xlm_attr_list l = xlm_attr_list_from(c->out->arena, &n->attrs);
-  for (int i = 0; i < n->attrs.n; i++) {
-    xlm_attr_key key = n->attrs.at[i].key;
-    xlm_dim dims[XLM_MAX_RANK];
-    if (xlm_attr_kind_of(key) != XLM_ATTR_DIMS) continue;
-    int count = xlm_attr_dims(&n->attrs, key, dims);
-    take_place(c, dims, count);
-    xlm_attr_put_dims(&l, key, dims, count);
-  }
-  return l;
 }
 
 static void emit_row(cut *c, xlm_node id) {
@@ -124,7 +104,7 @@ static void emit_row(cut *c, xlm_node id) {
   xlm_build_context(&b, n);
   for (int i = 0; i < n->n_in; i++)
     in[i] = has(c->g, n->in[i], c->chunk) ? row_of(c, &b, n->in[i]) : c->map[n->in[i]];
-  xlm_attr_list l = attrs_of(c, n);
+  xlm_attr_list l = xlm_attrs_with(c->out->arena, &n->attrs, c->chunk, c->place);
   xlm_val first = xlm_emit(&b, n->op, in, n->n_in, &l);
   for (int i = 0; i < n->n_out; i++) {
     c->row[n->out + (xlm_val)i] = first + (xlm_val)i;

@@ -11,6 +11,8 @@
 xlm_node xlm_copy_node(xlm_graph *to, const xlm_graph *from, xlm_node n, const xlm_val *read, xlm_val *write);
 // The same with its operands given, in b's phase and context. Returns the first result.
 xlm_val xlm_copy_with(xlm_build *b, const xlm_graph *from, xlm_node n, const xlm_val *in);
+// A node's attributes, with dimension `to` in the place of `from`.
+xlm_attr_list xlm_attrs_with(xlm_arena *a, const xlm_attrs *as, xlm_dim from, xlm_dim to);
 void xlm_copy_list(xlm_graph *to, xlm_vals *into, const xlm_vals *list, const xlm_val *map);
 void xlm_copy_updates(xlm_graph *to, const xlm_graph *from, const xlm_val *map);
 // All lists and the updates, of values that stand for the old ones: the end of most passes.

@@ -12,6 +12,20 @@ xlm_val xlm_view_root(const xlm_graph *g, xlm_val v) {
   return v;
 }
 
+xlm_attr_list xlm_attrs_with(xlm_arena *a, const xlm_attrs *as, xlm_dim from, xlm_dim to) {
+  xlm_attr_list l = xlm_attr_list_from(a, as);
+  for (int i = 0; i < as->n; i++) {
+    xlm_attr_key key = as->at[i].key;
+    if (xlm_attr_kind_of(key) != XLM_ATTR_DIMS || !xlm_attr_has_dim(as, key, from)) continue;
+    xlm_dim dims[XLM_MAX_RANK];
+    int count = xlm_attr_dims(as, key, dims);
+    for (int k = 0; k < count; k++)
+      if (dims[k] == from) dims[k] = to;
+    xlm_attr_put_dims(&l, key, dims, count);
+  }
+  return l;
+}
+
 xlm_node xlm_copy_node(xlm_graph *to, const xlm_graph *from, xlm_node n, const xlm_val *read,
                        xlm_val *write) {
   const xlm_node_info *old = &from->nodes[n];

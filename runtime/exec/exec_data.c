@@ -45,7 +45,8 @@ xlm_status xlm_exec_put_input(xlm_exec *e, uint32_t input, xlm_program_id progra
   uint32_t tensor = input_tensor(e, input, program);
   XLM_ASSERT(tensor, "the input `%s` is not there now", e->rank->inputs[input].name);
   bool counts = e->rank->inputs[input].role == XLM_INPUT_COUNT && e->rows[program].batch;
-  if (counts && !at && bytes == e->rank->tensors[tensor].bytes) exec_count_rows(e, program, from);
+  bool whole = !at && bytes == e->rank->tensors[tensor].bytes;
+  if (counts) exec_count_rows(e, program, whole ? from : NULL);
   return exec_put(e, tensor, at, from, bytes, err);
 }
 

@@ -22,7 +22,7 @@ typedef struct exec_bound { // one instruction, ready to run
 typedef struct exec_rows { // of a program; see exec_rows.c
   xlm_dim batch;           // 0: nothing is left out
   int64_t places;          // of every sequence
-  xlm_row_range all, last;      // [batch, chunk]; [batch, chunk.last]
+  xlm_row_range all, last; // [batch, chunk]; [batch, chunk.last]
 } exec_rows;
 
 struct xlm_exec {
@@ -67,7 +67,7 @@ uint32_t exec_enqueue_series(xlm_exec *e, uint32_t i);
 // Finds the series of all segments (exec_series.c).
 void exec_find_series(xlm_exec *e);
 // Finds the calls that can leave out rows; and which count in the next run of the program, from the counts of this
-// rank's sequences (exec_rows.c).
+// rank's sequences; NULL: all rows (exec_rows.c).
 void exec_find_rows(xlm_exec *e);
 void exec_count_rows(xlm_exec *e, xlm_program_id program, const int32_t *count);
 // Finds for every work what the work after it reads (exec_ahead.c).

@@ -15,6 +15,7 @@ static bool is_named(const xlm_exec *e, xlm_dim d, const char *name) {
 }
 
 static bool makes_rows(const xlm_rank_plan *r, xlm_program_id program) {
+  if (r->segment_of[program] < 0) return false;
   const xlm_segment *s = &r->segments[r->segment_of[program]];
   for (uint32_t i = s->first; i < s->first + s->n; i++)
     if (xlm_op_facts_of(r->instrs[i].op)->makes_rows) return true;
@@ -60,8 +61,8 @@ void exec_find_rows(xlm_exec *e) {
 
 void exec_count_rows(xlm_exec *e, xlm_program_id program, const int32_t *count) {
   exec_rows *r = &e->rows[program];
-  int64_t first = r->all.of, end = 0, most = 0;
-  for (int64_t i = 0; i < r->all.of; i++) {
+  int64_t first = count ? r->all.of : 0, end = count ? 0 : r->all.of, most = count ? 0 : r->places;
+  for (int64_t i = 0; count && i < r->all.of; i++) {
     if (count[i] <= 0) continue;
     first = i < first ? i : first, end = i + 1;
     most = count[i] > most ? count[i] : most;
@@ -69,5 +70,5 @@ void exec_count_rows(xlm_exec *e, xlm_program_id program, const int32_t *count) 
   if (!end) first = 0;
   r->all.first = r->last.first = first;
   r->all.n = r->last.n = end - first;
-  r->all.most = most;
+  r->all.most = most < r->places ? most : r->places;
 }

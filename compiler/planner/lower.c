@@ -183,7 +183,8 @@ static xlm_status lower_graphs(xlm_lower_context *w, const xlm_graph *const grap
   if (graphs[XLM_PROGRAM_TRAIN]) XLM_TRY(lower_train(w, graphs[XLM_PROGRAM_TRAIN], err));
   for (int p = XLM_PROGRAM_TRAIN + 1; p < XLM_PROGRAMS; p++)
     if (graphs[p]) XLM_TRY(lower_whole(w, graphs[p], (xlm_program_id)p, err));
-  return XLM_OK;
+  bool only_decodes = graphs[XLM_PROGRAM_DECODE] && !graphs[XLM_PROGRAM_TRAIN];
+  return only_decodes ? xlm_lower_panels(&w->l, err) : XLM_OK;
 }
 
 xlm_status xlm_lower(xlm_arena *a, const xlm_graph *const graphs[XLM_PROGRAMS], const xlm_lower_options *o,

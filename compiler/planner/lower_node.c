@@ -111,9 +111,7 @@ static const uint32_t *tensor_list(xlm_lower_context *w, const xlm_val *vals, xl
   return list;
 }
 
-static xlm_status ask(const xlm_lower_context *w, const xlm_instr *in, xlm_kernel_choice *out,
-                      xlm_error *err) {
-  const xlm_lowering *l = &w->l;
+static xlm_status ask(const xlm_lowering *l, const xlm_instr *in, xlm_kernel_choice *out, xlm_error *err) {
   const xlm_backend_info *b = l->options.backend;
   xlm_planned p = b->plan(in, l->tensors, l->dims, l->options.mesh, &l->options.target, out);
   if (p == XLM_NO_MEMORY) return xlm_fail(err, XLM_ENV, "no memory to plan `%s`", xlm_op_name(in->op));
@@ -123,12 +121,12 @@ static xlm_status ask(const xlm_lower_context *w, const xlm_instr *in, xlm_kerne
 }
 
 // The overwriting and the adding form of a sum share one workspace.
-static xlm_status choose_kernel(xlm_lower_context *w, xlm_instr *in, bool sums, xlm_error *err) {
+xlm_status xlm_lower_choose(const xlm_lowering *l, xlm_instr *in, bool sums, xlm_error *err) {
   xlm_kernel_choice choice, of_store = {0};
-  XLM_TRY(ask(w, in, &choice, err));
+  XLM_TRY(ask(l, in, &choice, err));
   if (sums) {
-    xlm_instr store = xlm_lower_stored(&w->l, *in);
-    XLM_TRY(ask(w, &store, &of_store, err));
+    xlm_instr store = xlm_lower_stored(l, *in);
+    XLM_TRY(ask(l, &store, &of_store, err));
   }
   in->variant = choice.variant;
   in->workspace = choice.workspace > of_store.workspace ? choice.workspace : of_store.workspace;
@@ -153,7 +151,7 @@ static xlm_status lower_kernel(xlm_lower_context *w, xlm_node id, xlm_error *err
                   .line = xlm_lower_line(w, n->span),
                   .scope = n->scope};
   bool sums = xlm_op_facts_of(n->op)->sums && xlm_op_is_leaf(xlm_val_node(w->g, n->in[0])->op);
-  XLM_TRY(choose_kernel(w, &in, sums, err));
+  XLM_TRY(xlm_lower_choose(l, &in, sums, err));
   XLM_PUSH(l->scratch, l->instrs, l->n_instrs, l->cap_instrs, in);
   XLM_PUSH(l->scratch, l->once, l->n_once, l->cap_once, n->phase == XLM_PHASE_LAST);
   XLM_PUSH(l->scratch, l->sums, l->n_sums, l->cap_sums, sums);

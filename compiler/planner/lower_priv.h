@@ -81,6 +81,14 @@ void xlm_lower_forget_inputs(xlm_lower_context *w);
 // backend has no kernel for it.
 xlm_status xlm_lower_node(xlm_lower_context *w, xlm_node id, xlm_error *err) XLM_MUST_CHECK;
 
+// Chooses the kernel of an instruction; sums: the workspace is also that of its overwriting form.
+xlm_status xlm_lower_choose(const xlm_lowering *l, xlm_instr *in, bool sums, xlm_error *err) XLM_MUST_CHECK;
+
+// ---- panels.c ----
+
+// When all instructions are there: parameters in panels. For plans that do not change parameters.
+xlm_status xlm_lower_panels(xlm_lowering *l, xlm_error *err) XLM_MUST_CHECK;
+
 // ---- lower_schedule.c ----
 
 // The chunk whose backward is the last of the step; 0 without a schedule.

@@ -1,5 +1,5 @@
-// What a plan's programs are called in reports, and what decoding keeps: its caches, per sequence and per
-// token.
+// What a plan's programs are called in reports, and how decoding stores what it reads: parameters in panels,
+// and its caches, per sequence and per token.
 #include <string.h>
 
 #include "compiler/report/plan_page.h"
@@ -108,4 +108,25 @@ void xlm_report_caches_text(const xlm_plan *p, xlm_text *out) {
                   xlm_text_bytes(a, c.token), p->n_ranks > 1 ? ", over all ranks" : "");
   for (uint32_t i = 0; i < c.n; i++)
     xlm_text_printf(out, "  %4u x %s  %s\n", c.rows[i].n, c.rows[i].name, c.rows[i].type);
+}
+
+// ---- panels ----
+
+// Of the rank with the most.
+void xlm_report_panels_text(const xlm_plan *p, xlm_text *out) {
+  uint64_t most = 0;
+  int width = 0;
+  for (uint32_t c = 0; c < p->n_rank_plans; c++) {
+    const xlm_rank_plan *r = p->rank_plans[c];
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < r->n_states; i++) {
+      const xlm_tensor *t = &r->tensors[r->states[i].tensor];
+      if (t->type.panels.width) bytes += t->bytes, width = t->type.panels.width;
+    }
+    if (bytes > most) most = bytes;
+  }
+  if (most)
+    xlm_text_printf(out,
+                    "panels  %s of parameters are stored as products read them, %d columns side by side\n",
+                    xlm_text_bytes(out->arena, most), width);
 }

@@ -236,6 +236,7 @@ void xlm_report_plan_ranks(const xlm_plan *p, const xlm_plan_page *o, xlm_text *
   header(&g);
   stage_table(&g);
   fits(&g);
+  xlm_report_panels_text(p, out);
   xlm_report_caches_text(p, out);
   experts(&g);
   communication(&g);

@@ -133,6 +133,7 @@ void xlm_report_plan_text(const xlm_plan *p, const xlm_report_options *o, xlm_te
   xlm_report_plan_header(p, o->program, NULL, out);
   memory_table(&g);
   fits(&g);
+  xlm_report_panels_text(p, out);
   xlm_report_caches_text(p, out);
   xlm_text_printf(out, "\nmodel FLOPs     %s per token%s\n",
                   xlm_text_count(out->arena, p->model_flops_per_token),

@@ -23,6 +23,8 @@ const char *xlm_report_work(const xlm_plan *p, xlm_program_id program, xlm_arena
 const char *xlm_report_run_name(xlm_program_id program); // "step", "pass", "chunk", "token"
 // A line about what decoding keeps, per sequence and per token; nothing if it keeps nothing.
 void xlm_report_caches_text(const xlm_plan *p, xlm_text *out);
+// A line about parameters that are not stored densely (xlm_panels); nothing if all are.
+void xlm_report_panels_text(const xlm_plan *p, xlm_text *out);
 // A line that says in how many parts logits and loss are computed; nothing if it is one.
 void xlm_report_loss_parts(const xlm_plan *p, xlm_program_id program, xlm_text *out);
 // Every instruction of every rank plan, one per line.

@@ -31,8 +31,15 @@ static xlm_planned plan(const xlm_instr *instr, const xlm_tensor *tensors, const
   return xlm_kernel_plan(find_in(xlm_cpu_kernels_base, instr->op), instr, tensors, dims, mesh, t, out);
 }
 
+static xlm_panel_use panels_of(const xlm_instr *instr, int operand, const xlm_tensor *tensors,
+                               const xlm_dim_info *dims, const xlm_mesh *mesh, const xlm_target *t,
+                               xlm_panels *panels) {
+  return xlm_kernel_panels(find_in(xlm_cpu_kernels_base, instr->op), instr, operand, tensors, dims, mesh, t,
+                           panels);
+}
+
 extern const xlm_backend xlm_backend_cpu;
-const xlm_backend xlm_backend_cpu = {.info = {"cpu", xlm_cpu_arch_names, 64, plan},
+const xlm_backend xlm_backend_cpu = {.info = {"cpu", xlm_cpu_arch_names, 64, plan, panels_of},
                                      .title = "CPU",
                                      .device = &xlm_device_cpu,
                                      .here = here,

@@ -23,14 +23,15 @@ typedef struct job {
   const int32_t *tokens;
   const char *src;
   char *dst;
-  xlm_dtype dtype;               // of the rows read
-  int64_t n, vocab, first;       // tokens; rows of a table; global index of the first row here
-  int64_t b;                     // neighbours in memory that are copied or added at once
+  xlm_dtype dtype;         // of the rows read
+  int64_t n, vocab, first; // tokens; rows of a table; global index of the first row here
+  int64_t b;               // neighbours in memory that are copied or added at once
   // lookup
   int64_t row;      // elements from row to row
   over_dims tables; // by token: where its table begins
   over_dims rest;   // by index of the other dimensions: where their b elements begin
   int64_t n_rest;
+  int64_t panel; // columns of the table's panels, which are its rows; 0: it is dense
   // lookup_bwd
   over_dims sums;       // by token: the first row of the sums that it belongs to
   int64_t rows;         // of all sums
@@ -60,6 +61,17 @@ static job job_of(const xlm_call *c, const xlm_type *table, int rows) {
                .first = v->offset};
 }
 
+// Row `row` of a table whose rows are the columns of panels: every element is in another row of a panel.
+static void gather_column(const job *j, int64_t row, char *to) {
+  const int64_t first = row - row % j->panel,
+                columns = j->vocab - first < j->panel ? j->vocab - first : j->panel;
+  const int64_t at = first * j->b + row - first;
+  if (j->dtype == XLM_BF16)
+    for (int64_t i = 0; i < j->b; i++) ((uint16_t *)to)[i] = ((const uint16_t *)j->src)[at + i * columns];
+  else
+    for (int64_t i = 0; i < j->b; i++) ((uint32_t *)to)[i] = ((const uint32_t *)j->src)[at + i * columns];
+}
+
 static void gather(void *arg, int worker, int workers) {
   const job *j = arg;
   size_t element = xlm_dtype_bytes(j->dtype), piece = (size_t)j->b * element;
@@ -71,6 +83,10 @@ static void gather(void *arg, int worker, int workers) {
     char *to = j->dst + (size_t)(t * j->n_rest) * piece;
     int64_t from = over_offset(&j->tables, t) + row * j->row;
     if (!inside) memset(to, 0, (size_t)j->n_rest * piece);
+    if (inside && j->panel) {
+      gather_column(j, row, to);
+      continue;
+    }
     for (int64_t i = 0; inside && i < j->n_rest; i++)
       memcpy(to + (size_t)i * piece, j->src + (size_t)(from + over_offset(&j->rest, i)) * element, piece);
   }
@@ -94,12 +110,24 @@ static void find_rest(const xlm_call *c, job *j) {
 static xlm_status run(const xlm_call *c) {
   job j = job_of(c, c->in_type[0], 0);
   find_rest(c, &j);
+  j.panel = c->in_type[0]->panels.width;
   if (xlm_call_elements(c, c->out_type[0]) == 0) return XLM_OK;
   xlm_pool_run(j.n * j.n_rest * j.b < SMALL ? NULL : xlm_cpu_pool(c), gather, &j);
   return XLM_OK;
 }
 
-const xlm_kernel XLM_KERNEL(lookup) = {.op = XLM_OP_LOOKUP, .run = run};
+// A table [vocab, width] of which each row is a column of the panels.
+static xlm_panel_use panels(const xlm_call *c, const xlm_target *t, int operand, xlm_panels *p) {
+  const xlm_type *table = c->in_type[0];
+  (void)t;
+  if (operand || table->rank != 2 || table->dim[0] != xlm_call_dim(c, XLM_A_vocab, 0) ||
+      xlm_type_find(c->in_type[1], table->dim[1]) >= 0 ||
+      (table->dtype != XLM_F32 && table->dtype != XLM_BF16))
+    return XLM_PANELS_NEVER;
+  return !p->width || (p->split == 1 && p->columns_first) ? XLM_PANELS_ALSO : XLM_PANELS_NEVER;
+}
+
+const xlm_kernel XLM_KERNEL(lookup) = {.op = XLM_OP_LOOKUP, .panels = panels, .run = run};
 
 static void clear(void *arg, int worker, int workers) {
   const job *j = arg;

@@ -51,29 +51,55 @@ static void choose(const xlm_kernel *kernel, xlm_call *c, const xlm_target *t, x
   if (kernel->workspace) out->workspace = kernel->workspace(c, t);
 }
 
+typedef struct unbound { // a call without data
+  xlm_call call;
+  const xlm_type **types;
+  void **data;
+} unbound;
+
+static bool open_call(unbound *u, const xlm_instr *instr, const xlm_tensor *tensors, const xlm_dim_info *dims,
+                      const xlm_mesh *mesh) {
+  int n = instr->n_in + instr->n_out;
+  u->types = (const xlm_type **)calloc((size_t)n + 1, sizeof *u->types);
+  u->data = (void **)calloc((size_t)n + 1, sizeof *u->data);
+  if (!u->types || !u->data) return false;
+  for (int i = 0; i < n; i++)
+    u->types[i] = &tensors[i < instr->n_in ? instr->in[i] : instr->out[i - instr->n_in]].type;
+  u->call = (xlm_call){.instr = instr,
+                       .dims = dims,
+                       .mesh = mesh,
+                       .in_type = u->types,
+                       .out_type = u->types + instr->n_in,
+                       .in = u->data,
+                       .out = u->data + instr->n_in};
+  return true;
+}
+
+static void close_call(unbound *u) {
+  free(u->types);
+  free(u->data);
+}
+
 xlm_planned xlm_kernel_plan(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
                             const xlm_dim_info *dims, const xlm_mesh *mesh, const xlm_target *t,
                             xlm_kernel_choice *out) {
   *out = (xlm_kernel_choice){.variant = ""};
   if (!kernel) return XLM_NO_KERNEL;
   if (!kernel->workspace && !kernel->variants) return XLM_PLANNED;
-  int n = instr->n_in + instr->n_out;
-  const xlm_type **types = (const xlm_type **)calloc((size_t)n + 1, sizeof *types);
-  void **data = (void **)calloc((size_t)n + 1, sizeof *data);
-  if (types && data) {
-    for (int i = 0; i < n; i++)
-      types[i] = &tensors[i < instr->n_in ? instr->in[i] : instr->out[i - instr->n_in]].type;
-    xlm_call call = {.instr = instr,
-                     .dims = dims,
-                     .mesh = mesh,
-                     .in_type = types,
-                     .out_type = types + instr->n_in,
-                     .in = data,
-                     .out = data + instr->n_in};
-    choose(kernel, &call, t, out);
-  }
-  bool ok = types && data;
-  free(types);
-  free(data);
+  unbound u;
+  bool ok = open_call(&u, instr, tensors, dims, mesh);
+  if (ok) choose(kernel, &u.call, t, out);
+  close_call(&u);
   return ok ? XLM_PLANNED : XLM_NO_MEMORY;
+}
+
+xlm_panel_use xlm_kernel_panels(const xlm_kernel *kernel, const xlm_instr *instr, int operand,
+                                const xlm_tensor *tensors, const xlm_dim_info *dims, const xlm_mesh *mesh,
+                                const xlm_target *t, xlm_panels *panels) {
+  if (!kernel || !kernel->panels) return XLM_PANELS_NEVER;
+  unbound u;
+  xlm_panel_use use = XLM_PANELS_NEVER;
+  if (open_call(&u, instr, tensors, dims, mesh)) use = kernel->panels(&u.call, t, operand, panels);
+  close_call(&u);
+  return use;
 }

@@ -3,7 +3,7 @@
 // A kernel receives a call: operands with types, attributes, workspace, and a few numbers of the current
 // step. It must not allocate, print or keep state between calls, and its result must not depend on the number
 // of workers. Storage is dense row-major in the order of the type's dims (for ragged dims see xlm_dim_info in
-// type.h).
+// type.h), but for operands that `panels` allows.
 #ifndef XLM_DEVICE_KERNEL_H
 #define XLM_DEVICE_KERNEL_H
 
@@ -21,7 +21,8 @@ typedef struct xlm_step_env { // the same on every rank
 
 typedef xlm_stream xlm_queue; // of a device: one per stream of the plan
 
-typedef struct xlm_row_range { // rows that count: of sequences first .. first + n of `of`, the first `most` places
+typedef struct xlm_row_range { // rows that count: of sequences first .. first + n of `of`, the first `most`
+                               // places
   int64_t first, n, of, most, places;
 } xlm_row_range;
 
@@ -39,8 +40,8 @@ typedef struct xlm_call {
   xlm_queue queue;           // where run enqueues its work; on a CPU, the work is done when run returns
   const xlm_step_env *env;
   // Of the first two dimensions of the results together, which may change from run to run. Nothing
-  // that counts depends on the others: a kernel may compute them or write what it has computed for one that counts.
-  // NULL: all count.
+  // that counts depends on the others: a kernel may compute them or write what it has computed for one that
+  // counts. NULL: all count.
   const xlm_row_range *rows;
   const xlm_mesh *mesh;  // of the plan; NULL: one rank
   struct xlm_link *link; // to the arenas of the other ranks; NULL when there is only one rank
@@ -56,6 +57,8 @@ typedef struct xlm_kernel {
   bool (*applicable)(const xlm_call *c, const xlm_target *t, int variant);
   // Scratch bytes that the call's variant needs; NULL = none.
   size_t (*workspace)(const xlm_call *c, const xlm_target *t);
+  // As of xlm_backend_info; NULL: never.
+  xlm_panel_use (*panels)(const xlm_call *c, const xlm_target *t, int operand, xlm_panels *panels);
   // Used by the runtime; run is NULL where a backend can only be planned for.
   // Called for all calls of a plan before the first `prepare`, which it does not replace: lets what takes
   // long be done for several calls at once. `a`: for as long as it runs. NULL = nothing does.
@@ -100,6 +103,10 @@ xlm_status xlm_backend_check(const xlm_target *t, const xlm_backend **out, xlm_e
 xlm_planned xlm_kernel_plan(const xlm_kernel *kernel, const xlm_instr *instr, const xlm_tensor *tensors,
                             const xlm_dim_info *dims, const xlm_mesh *mesh, const xlm_target *t,
                             xlm_kernel_choice *out);
+// For info.panels of backends: kernel->panels of the call of `instr`. XLM_PANELS_NEVER also without memory.
+xlm_panel_use xlm_kernel_panels(const xlm_kernel *kernel, const xlm_instr *instr, int operand,
+                                const xlm_tensor *tensors, const xlm_dim_info *dims, const xlm_mesh *mesh,
+                                const xlm_target *t, xlm_panels *panels);
 // Index of a variant of the kernel; 0 for "" or NULL where variants have no names; -1: unknown.
 int xlm_kernel_variant(const xlm_kernel *kernel, const char *name);
 

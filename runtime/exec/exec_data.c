@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/exec/exec_priv.h"
+#include "runtime/plan/panels.h"
 
 static void check_piece(const xlm_exec *e, uint32_t tensor, size_t at, size_t bytes) {
   const xlm_tensor *t = &e->rank->tensors[tensor];
@@ -19,14 +20,69 @@ xlm_status exec_get(xlm_exec *e, uint32_t tensor, size_t at, void *to, size_t by
   return e->device->kind->get(e->device, to, (const char *)exec_address(e, tensor) + at, bytes, err);
 }
 
+// ---- states, which may be in panels
+
+typedef struct piece { // elements of a dense tensor from element `begin` on, here at `from` or to be at `to`
+  xlm_exec *e;
+  char *address;
+  size_t size; // of an element
+  int64_t begin;
+  const char *from;
+  char *to;
+  xlm_status status;
+  xlm_error *err;
+} piece;
+
+enum { ELEMENT_MOST = 8 }; // bytes
+
+static void gather(char *to, const char *from, const xlm_panel_run *r, size_t size) {
+  for (int64_t i = 0; i < r->n; i++)
+    memcpy(to + (size_t)i * size, from + (size_t)(i * r->apart) * size, size);
+}
+
+static void scatter(char *to, const char *from, const xlm_panel_run *r, size_t size) {
+  for (int64_t i = 0; i < r->n; i++)
+    memcpy(to + (size_t)(i * r->apart) * size, from + (size_t)i * size, size);
+}
+
+static bool move_run(void *arg, const xlm_panel_run *r) {
+  piece *p = arg;
+  const xlm_device_kind *on = p->e->device->kind;
+  char side_by_side[XLM_PANEL_MOST * ELEMENT_MOST], *there = p->address + (size_t)r->at * p->size;
+  const size_t here = (size_t)(r->dense - p->begin) * p->size, bytes = (size_t)r->n * p->size;
+  if (p->from) {
+    if (r->apart > 1) gather(side_by_side, p->from + here, r, p->size);
+    const char *from = r->apart > 1 ? side_by_side : p->from + here;
+    p->status = on->put(p->e->device, there, from, bytes, p->err);
+  } else {
+    p->status = on->get(p->e->device, r->apart > 1 ? side_by_side : p->to + here, there, bytes, p->err);
+    if (p->status == XLM_OK && r->apart > 1) scatter(p->to + here, side_by_side, r, p->size);
+  }
+  return p->status == XLM_OK;
+}
+
+static xlm_status move_elements(xlm_exec *e, uint32_t tensor, size_t at, size_t bytes, piece p) {
+  const xlm_tensor *t = &e->rank->tensors[tensor];
+  p.e = e, p.address = (char *)exec_address(e, tensor), p.size = xlm_dtype_bytes(t->type.dtype);
+  check_piece(e, tensor, at, bytes);
+  XLM_ASSERT(at % p.size == 0 && bytes % p.size == 0, "parts of elements of `%s`", t->name);
+  p.begin = (int64_t)(at / p.size);
+  xlm_panels_each(&t->type, e->rank->dims, p.begin, p.begin + (int64_t)(bytes / p.size), move_run, &p);
+  return p.status;
+}
+
 xlm_status xlm_exec_put_state(xlm_exec *e, uint32_t state, size_t at, const void *from, size_t bytes,
                               xlm_error *err) {
-  return exec_put(e, e->rank->states[state].tensor, at, from, bytes, err);
+  uint32_t tensor = e->rank->states[state].tensor;
+  if (!e->rank->tensors[tensor].type.panels.width) return exec_put(e, tensor, at, from, bytes, err);
+  return move_elements(e, tensor, at, bytes, (piece){.from = from, .err = err});
 }
 
 xlm_status xlm_exec_get_state(xlm_exec *e, uint32_t state, size_t at, void *to, size_t bytes,
                               xlm_error *err) {
-  return exec_get(e, e->rank->states[state].tensor, at, to, bytes, err);
+  uint32_t tensor = e->rank->states[state].tensor;
+  if (!e->rank->tensors[tensor].type.panels.width) return exec_get(e, tensor, at, to, bytes, err);
+  return move_elements(e, tensor, at, bytes, (piece){.to = to, .err = err});
 }
 
 static uint32_t input_tensor(const xlm_exec *e, uint32_t input,

@@ -36,6 +36,21 @@ static void bind_call(xlm_exec *e, const xlm_instr *in, exec_bound *b) {
                        .workspace = e->arena + e->rank->area_begin[XLM_AREA_TEMP] + in->workspace_at};
 }
 
+// Can the kernel read the parameters that the plan stores in panels? Nothing else may be.
+static xlm_status check_panels(const xlm_exec *e, const exec_bound *b, xlm_error *err) {
+  const xlm_instr *in = b->call.instr;
+  for (int i = 0; i < in->n_in + in->n_out; i++) {
+    xlm_panels p = b->call.in_type[i]->panels; // the results' types follow
+    if (!p.width) continue;
+    bool may = i < in->n_in && b->kernel->panels &&
+               b->kernel->panels(&b->call, &e->plan->target, i, &p) != XLM_PANELS_NEVER;
+    if (!may)
+      return xlm_fail(err, XLM_USER,
+                      "it cannot take operand %d in the panels of the plan; make the plan again", i);
+  }
+  return XLM_OK;
+}
+
 // Finds the kernel variant that the plan names and checks its workspace.
 static xlm_status bind_variant(const xlm_exec *e, exec_bound *b, xlm_error *err) {
   const xlm_instr *in = b->call.instr;
@@ -62,6 +77,7 @@ static xlm_status bind(xlm_exec *e, const xlm_instr *in, exec_bound *b, const xl
   if (in->stream == XLM_STREAM_COMM && !e->comm)
     return xlm_fail(err, XLM_USER, "the plan is for %u ranks and this run has one", e->plan->n_ranks);
   bind_call(e, in, b);
+  XLM_TRY(check_panels(e, b, err));
   return bind_variant(e, b, err);
 }
 

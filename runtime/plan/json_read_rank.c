@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/plan/json_read_priv.h"
+#include "runtime/plan/panels.h"
 
 static xlm_dim_info read_dim(reader *r, const json_t *o) {
   const int64_t most = (int64_t)1 << 40;
@@ -26,6 +27,21 @@ static bool is_countable(const xlm_type *t, const xlm_dim_info *dims) {
   return n <= INT64_MAX / 8;
 }
 
+// As written: width, split, columns_first.
+static xlm_panels read_panels(reader *r, const json_t *o, const xlm_tensor *t, const xlm_dim_info *dims) {
+  uint32_t n = 0;
+  if (!json_object_get(o, "panels")) return (xlm_panels){0};
+  const uint32_t *v = xlm_json_indices(r, o, "panels", 0, XLM_PANEL_MOST + 1, 3, &n);
+  if (r->failed || n != 3 || v[1] > XLM_MAX_RANK) {
+    xlm_json_fail(r, "panels are three numbers: width, split, columns first", t->name ? t->name : "?");
+    return (xlm_panels){0};
+  }
+  const xlm_panels p = {(uint16_t)v[0], (uint8_t)v[1], v[2] != 0};
+  if (t->area != XLM_AREA_STATE || t->view_of || !xlm_panels_fit(&p, &t->type, dims))
+    xlm_json_fail(r, "tensor cannot be in panels", t->name ? t->name : "?");
+  return p;
+}
+
 static xlm_tensor read_tensor(reader *r, const json_t *o, const xlm_rank_plan *p, uint32_t index) {
   uint32_t rank;
   uint32_t *dims = xlm_json_indices(r, o, "dims", 1, r->n_dims, XLM_MAX_RANK, &rank);
@@ -46,6 +62,7 @@ static xlm_tensor read_tensor(reader *r, const json_t *o, const xlm_rank_plan *p
     xlm_json_fail(r, "size of tensor does not follow from its type", t.name ? t.name : "?");
   else if (t.bytes > room || t.offset > room - t.bytes)
     xlm_json_fail(r, "tensor lies outside its area", t.name ? t.name : "?");
+  t.type.panels = read_panels(r, o, &t, p->dims);
   return t;
 }
 

@@ -17,6 +17,8 @@ static void tensor(xlm_json *j, const xlm_tensor *x) {
   xlm_json_put_text(j, "name", x->name);
   xlm_json_put_text(j, "dtype", xlm_dtype_name(x->type.dtype));
   xlm_json_put_ints(j, "dims", x->type.dim, x->type.rank);
+  const xlm_panels *p = &x->type.panels;
+  if (p->width) xlm_json_put_ints(j, "panels", (uint32_t[]){p->width, p->split, p->columns_first}, 3);
   xlm_json_put_text(j, "category", xlm_category_name(x->category));
   xlm_json_put_int(j, "area", x->area);
   xlm_json_put_int(j, "offset", (int64_t)x->offset);

@@ -219,7 +219,7 @@ const char *xlm_plan_where(const xlm_plan *p, uint32_t line, xlm_arena *a); // "
 // workspaces, `after`, kernel variants. This alone needs memory, from `a`.
 uint64_t xlm_plan_hash(const xlm_plan *p, bool places, xlm_arena *a);
 
-enum { XLM_PLAN_FORMAT = 4 }; // of the JSON; the reader accepts no other
+enum { XLM_PLAN_FORMAT = 5 }; // of the JSON; the reader accepts no other
 void xlm_plan_print_json(const xlm_plan *p, xlm_text *out);
 // The same as members of an object that is already open; the reader ignores further members.
 void xlm_plan_write_json(const xlm_plan *p, xlm_json *out);

@@ -31,6 +31,12 @@ typedef struct xlm_kernel_choice {
 
 typedef enum xlm_planned { XLM_PLANNED, XLM_NO_KERNEL, XLM_NO_MEMORY } xlm_planned;
 
+typedef enum xlm_panel_use { // of an operand
+  XLM_PANELS_NEVER,          // it must be dense
+  XLM_PANELS_ALSO,           // it may be in panels
+  XLM_PANELS_FASTEST,        // it should be
+} xlm_panel_use;
+
 // The part of a backend that the compiler uses. It needs neither the device nor the kernels in this build.
 typedef struct xlm_backend_info {
   const char *name;
@@ -41,6 +47,11 @@ typedef struct xlm_backend_info {
   xlm_planned (*plan)(const struct xlm_instr *instr, const struct xlm_tensor *tensors,
                       const xlm_dim_info *dims, const struct xlm_mesh *mesh, const xlm_target *t,
                       xlm_kernel_choice *out);
+  // May an operand of `instr` be in these panels? If their width is 0, in any: XLM_PANELS_FASTEST, which
+  // fills *panels, or XLM_PANELS_ALSO, to be asked again. NULL: never.
+  xlm_panel_use (*panels)(const struct xlm_instr *instr, int operand, const struct xlm_tensor *tensors,
+                          const xlm_dim_info *dims, const struct xlm_mesh *mesh, const xlm_target *t,
+                          xlm_panels *panels);
 } xlm_backend_info;
 
 // Index of `arch` among those of the backend; -1: unknown.

@@ -54,10 +54,21 @@ static inline int64_t xlm_dim_local(const xlm_dim_info *d, int64_t global) {
   return in_tail >= 0 && in_tail < d->tail ? first + in_tail : -1;
 }
 
+// A matrix as products read it: panels of `width` columns side by side, each with all rows, one after the
+// other, so that a panel is one run of memory; the last has the columns that are left. The type's first
+// `split` dims are the rows and the others the columns, or the other way round. width 0: dense row-major.
+// The bytes are those of the dense matrix in another order (panels.h).
+typedef struct xlm_panels {
+  uint16_t width;
+  uint8_t split;
+  bool columns_first;
+} xlm_panels;
+
 typedef struct xlm_type {
   xlm_dtype dtype;
   uint8_t rank;
   xlm_dim dim[XLM_MAX_RANK]; // outermost first; storage is dense row-major in this order
+  xlm_panels panels;         // of a plan's parameters: but for these
 } xlm_type;
 
 int xlm_type_find(const xlm_type *t, xlm_dim d); // position of d in t, or -1

@@ -110,7 +110,7 @@ expect 0 "${nano[@]}" --pp 2 --cluster cpu --format report-json -- '"xlm_report"
 # the whole: the plan, and the same report as its last member
 expect 0 "${nano[@]}" --pp 2 --cluster cpu --format report-json -- '"fits": true'
 cp "$work/out" "$work/report.json"
-expect 0 "${nano[@]}" --pp 2 --cluster cpu --format json -- '^  "xlm_plan": 4' '"schedule": ' '"xlm_report": 1'
+expect 0 "${nano[@]}" --pp 2 --cluster cpu --format json -- '^  "xlm_plan": 5' '"schedule": ' '"xlm_report": 1'
 sed -n '/^  "report": /,$p' "$work/out" | sed '1s/^  "report": //; $d; s/^  //' > "$work/inside.json"
 cmp -s "$work/report.json" "$work/inside.json" || complain 'the report in the plan is another'
 expect 0 "${nano[@]}" --pp 2 --tp 2 --cluster cpu --trace "$work/trace.json" -- '^FITS '

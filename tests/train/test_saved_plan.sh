@@ -154,8 +154,8 @@ head -c 5000 one.json >broken.json
 expect 1 "'broken.json': not a plan: line" "${train[@]}"
 : >broken.json
 expect 1 "'broken.json': not a plan" "${train[@]}"
-sed 's/"xlm_plan": 4/"xlm_plan": 1/' one.json >broken.json
-expect 1 'its format is 1, and this xlm reads 4; make it again with `xlmc plan`' "${train[@]}"
+sed 's/"xlm_plan": 5/"xlm_plan": 1/' one.json >broken.json
+expect 1 'its format is 1, and this xlm reads 5; make it again with `xlmc plan`' "${train[@]}"
 sed 's/"normal", 0.02/"normal", -1/' one.json >broken.json
 expect 1 '`init`: the standard deviation -1 is negative' "${train[@]}"
 sed 's/"op": "rope"/"op": "rop"/' one.json >broken.json

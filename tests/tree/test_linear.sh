@@ -46,7 +46,7 @@ plan --micro-batch-size 4 --pp 2 --dp 2 --zero 3 --num-microbatches 2 --recomput
 # ---- JSON: what was read before the mistake is released
 
 broken_off() { # VALUES
-  printf '{"xlm_plan": 4, "rank_plans": [' && yes '{"a": [1, "x"]},' | head -n "$1" && printf '}'
+  printf '{"xlm_plan": 5, "rank_plans": [' && yes '{"a": [1, "x"]},' | head -n "$1" && printf '}'
 }
 
 for n in 1000 4000; do broken_off $n > $n.json; done

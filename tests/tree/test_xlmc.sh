@@ -56,7 +56,7 @@ every_command() {
   says out "arena"
   says out "model FLOPs"
   run 0 plan "$m" --preset nano --format json --output "$work/plan.json"
-  grep -q '^  "xlm_plan": 4' "$work/plan.json" || { echo "FAILED: xlmc plan $m --format json"; failed=1; }
+  grep -q '^  "xlm_plan": 5' "$work/plan.json" || { echo "FAILED: xlmc plan $m --format json"; failed=1; }
   run 3 plan "$m" --preset nano --memory-limit 1MiB
   says out "DOES NOT FIT"
   says err "fits"

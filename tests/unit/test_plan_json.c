@@ -141,6 +141,36 @@ static void test_numbers_out_of_range(void **state) {
   xlm_arena_free(a);
 }
 
+// Weights in panels, as plans that only decode have them.
+static void test_panels(void **state) {
+  static const char *const lies[] = {"[0, 1, 0]",   "[24, 0, 0]", "[24, 2, 0]", "[24, 9, 1]",   "[24, 1]",
+                                     "[999, 1, 0]", "[-1, 1, 0]", "24",         "[24, 1, 0, 0]"};
+  (void)state;
+  xlm_arena *a = xlm_arena_new(0);
+  xlm_text t =
+      print(a, make_with(a, "gpt2", NULL, 0, &(xlm_mesh){0}, "1f1b", XLM_WITH_PREFILL | XLM_WITH_DECODE));
+  const xlm_plan *again;
+  xlm_error err = {0};
+  assert_int_equal(xlm_plan_read_json(a, t.data, t.n, &again, &err), XLM_OK);
+  assert_string_equal(print(a, again).data, t.data);
+  const char *up = strstr(t.data, "\"name\": \"layers.0.mlp.up\", \"dtype\"");
+  const char *value = strstr(up ? up : t.data, "\"panels\": ") + strlen("\"panels\": "),
+             *end = strchr(value, ']') + 1;
+  assert_true(up && value < strchr(up, '}'));
+  for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+    const char *lie = xlm_arena_printf(a, "%.*s%s%s", (int)(value - t.data), t.data, lies[i], end);
+    if (read_text(lie, strlen(lie), &err) != XLM_USER) fail_msg("panels %s were accepted", lies[i]);
+    assert_non_null(strstr(err.text, "not a plan"));
+  }
+  const char *activation = strstr(t.data, "\"category\": \"activations\""); // not of a state
+  assert_non_null(activation);
+  const char *lie =
+      xlm_arena_printf(a, "%.*s\"panels\": [24, 1, 0], %s", (int)(activation - t.data), t.data, activation);
+  assert_int_equal(read_text(lie, strlen(lie), &err), XLM_USER);
+  assert_non_null(strstr(err.text, "cannot be in panels"));
+  xlm_arena_free(a);
+}
+
 // Slots are the memory of a pipeline's values: a plan with one that is too small, missing or out of order
 // must not run.
 static void test_slots_out_of_range(void **state) {
@@ -249,6 +279,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
                                      cmocka_unit_test(test_split_dimensions),
                                      cmocka_unit_test(test_numbers_out_of_range),
+                                     cmocka_unit_test(test_panels),
                                      cmocka_unit_test(test_slots_out_of_range),
                                      cmocka_unit_test(test_nonsense),
                                      cmocka_unit_test(test_mutants)};

@@ -3,11 +3,11 @@
 // can reach.
 //
 // Decoding multiplies one row per sequence with every weight, so it is bound by reading the weights once.
-// Each line is a weight of GPT-2 (124M) or of a Llama of 1B, as often as it takes to be larger than the
-// caches, and compares three things that run alternately on the same threads: a plain read of the weights
-// (every worker adds up its part), the product with `m` rows, and the product with one row. "of read" is the
-// share of the plain read's bytes per second that the product reaches, "rows" how many times the rows per
-// second of one row; both are medians over the turns.
+// Each line is a weight of GPT-2 (124M) or of a Llama of 1B, stored densely or in panels, as often as it
+// takes to be larger than the caches, and compares three things that run alternately on the same threads: a
+// plain read of the weights (every worker adds up its part), the product with `m` rows, and the product with
+// one row. "of read" is the share of the plain read's bytes per second that the product reaches, "rows" how
+// many times the rows per second of one row; both are medians over the turns.
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,14 +24,25 @@ typedef struct weight {
   const char *name;
   int64_t n, k;
   bool transposed; // [n, k] in memory
+  bool panels;     // as a plan that only decodes stores it
 } weight;
 
 static const weight weights[] = {
-    {"gpt2 attention", 768, 768, false},  {"gpt2 ffn", 3072, 768, false},
-    {"gpt2 ffn out", 768, 3072, false},   {"gpt2 head, tied", 50257, 768, true},
-    {"gpt2 head", 50257, 768, false},     {"llama ffn", 8192, 2048, false},
-    {"llama ffn out", 2048, 8192, false}, {"llama ffn", 8192, 2048, true},
+    {"gpt2 attention", 768, 768, false},
+    {"gpt2 ffn", 3072, 768, false},
+    {"gpt2 ffn out", 768, 3072, false},
+    {"gpt2 head, tied", 50257, 768, true},
+    {"gpt2 head", 50257, 768, false},
+    {"llama ffn", 8192, 2048, false},
+    {"llama ffn out", 2048, 8192, false},
+    {"llama ffn", 8192, 2048, true},
     {"llama ffn out", 2048, 8192, true},
+    {"gpt2 attention", 768, 768, .panels = true},
+    {"gpt2 ffn", 3072, 768, .panels = true},
+    {"gpt2 ffn out", 768, 3072, .panels = true},
+    {"gpt2 head", 50257, 768, .panels = true},
+    {"llama ffn", 8192, 2048, .panels = true},
+    {"llama ffn out", 2048, 8192, .panels = true},
 };
 static const int rows[] = {1, 2, 4, 8, 16};
 
@@ -65,6 +76,10 @@ static void *filled(int64_t n, bool bf16) {
   return p;
 }
 
+static const char *layout_of(const weight *w) {
+  return w->panels ? "panels" : w->transposed ? "NT" : "NN";
+}
+
 typedef struct contest {
   const weight *w;
   xlm_gemm one, many;
@@ -82,6 +97,7 @@ static xlm_gemm gemm_of(const weight *w, bool bf16, int64_t m) {
   g.p.m = (xlm_matmul_index){1, {m}, {w->k}, {0}, {w->n}};
   g.p.n = (xlm_matmul_index){1, {w->n}, {0}, {w->transposed ? w->k : 1}, {1}};
   g.p.k = (xlm_matmul_index){1, {w->k}, {1}, {w->transposed ? 1 : w->n}, {0}};
+  if (w->panels) g.panel = xlm_gemm_panel(&g, xlm_cpu_arch_here(), false);
   xlm_gemm_choose(&g, xlm_cpu_arch_here());
   return g;
 }
@@ -150,8 +166,8 @@ static void measure(contest *c, bool bf16, int m, int threads) {
     read[i] = turn(run_read, c), ratio[i] = read[i] / many, gain[i] = one / many * m;
   }
   double gbs = (double)c->bytes * 1e-9 / median(read);
-  printf("%-16s %4s %s %6ld %6ld %3d  %6.1f  %6.2f  %6.2f\n", c->w->name, bf16 ? "bf16" : "f32",
-         c->w->transposed ? "NT" : "NN", (long)c->w->n, (long)c->w->k, m, gbs, median(ratio), median(gain));
+  printf("%-16s %4s %-6s %6ld %6ld %3d  %6.1f  %6.2f  %6.2f\n", c->w->name, bf16 ? "bf16" : "f32",
+         layout_of(c->w), (long)c->w->n, (long)c->w->k, m, gbs, median(ratio), median(gain));
   fflush(stdout);
   free(c->workspace);
 }
@@ -162,8 +178,7 @@ static void measure_weight(const weight *w, bool bf16, int threads, xlm_pool *po
   c.x = filled(16 * w->k, bf16), c.y = filled(16 * w->n, false);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     char label[80];
-    snprintf(label, sizeof label, "%s %s %s m=%d.", w->name, bf16 ? "bf16" : "f32",
-             w->transposed ? "NT" : "NN", rows[i]);
+    snprintf(label, sizeof label, "%s %s %s m=%d.", w->name, bf16 ? "bf16" : "f32", layout_of(w), rows[i]);
     if (strstr(label, filter)) measure(&c, bf16, rows[i], threads);
   }
   for (int i = 0; i < c.copies; i++) free(c.at[i]);
@@ -192,7 +207,7 @@ int main(int argc, char **argv) {
     return 0;
   }
   printf("%d threads, %s\n", threads, xlm_cpu_arch_names[xlm_cpu_arch_here()]);
-  printf("%-16s %4s    %6s %6s %3s  %6s  %6s  %6s\n", "weight", "type", "n", "k", "m", "GB/s", "of read",
+  printf("%-16s %4s        %6s %6s %3s  %6s  %6s  %6s\n", "weight", "type", "n", "k", "m", "GB/s", "of read",
          "rows");
   for (int bf16 = 0; bf16 < 2; bf16++)
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)

@@ -24,12 +24,13 @@ static const char *const variants[] = {
 static xlm_gemm planned(const xlm_call *c, int at, xlm_cpu_arch arch) {
   xlm_gemm g = {.p = xlm_matmul_of(c, at)};
   xlm_matmul_simplify(&g.p);
+  g.panel = c->in_type[at + 1]->panels.width;
   g.arch = arch, g.form = kinds[c->variant].form, g.pairs = kinds[c->variant].pairs;
   return g;
 }
 
 static bool can(const xlm_call *c, int at, const xlm_target *t, int variant) {
-  xlm_gemm g = {.p = xlm_matmul_of(c, at)};
+  xlm_gemm g = {.p = xlm_matmul_of(c, at), .panel = c->in_type[at + 1]->panels.width};
   return xlm_gemm_can(&g, xlm_cpu_arch_of(t), kinds[variant].form, kinds[variant].pairs);
 }
 
@@ -38,10 +39,39 @@ own_arch(void) { // the arch whose tiles this copy has; differences known only t
   return (xlm_cpu_arch)XLM_ISA_NAME(xlm_arch);
 }
 
+// Dims at the beginning of t, or at its end, that are summed.
+static int summed(const xlm_call *c, const xlm_type *t, bool from_end) {
+  int n = 0;
+  while (n < t->rank &&
+         xlm_attr_has_dim(&c->instr->attrs, XLM_A_over, t->dim[from_end ? t->rank - 1 - n : n]))
+    n++;
+  return n;
+}
+
+// The second operand of those from `at` on, a weight, is read fastest in panels of the tiles' width.
+static xlm_panel_use panels_of(const xlm_call *c, const xlm_target *t, int at, int operand, xlm_panels *p) {
+  if (operand != at + 1) return XLM_PANELS_NEVER;
+  const xlm_gemm g = {.p = xlm_matmul_of(c, at)};
+  const xlm_type *weight = c->in_type[operand];
+  const int first = summed(c, weight, false), split = first ? first : weight->rank - summed(c, weight, true);
+  const xlm_panels best = {(uint16_t)xlm_gemm_panel(&g, xlm_cpu_arch_of(t), !first), (uint8_t)split, !first};
+  if (!best.width) return XLM_PANELS_NEVER;
+  if (!p->width) {
+    *p = best;
+    return XLM_PANELS_FASTEST;
+  }
+  bool same = p->width == best.width && p->split == best.split && p->columns_first == best.columns_first;
+  return same ? XLM_PANELS_ALSO : XLM_PANELS_NEVER;
+}
+
 // ---- contract ----
 
 static bool applicable(const xlm_call *c, const xlm_target *t, int variant) {
   return can(c, 0, t, variant);
+}
+
+static xlm_panel_use panels(const xlm_call *c, const xlm_target *t, int operand, xlm_panels *p) {
+  return panels_of(c, t, 0, operand, p);
 }
 
 static size_t workspace(const xlm_call *c, const xlm_target *t) {
@@ -128,6 +158,7 @@ const xlm_kernel XLM_KERNEL(contract) = {.op = XLM_OP_CONTRACT,
                                          .variants = variants,
                                          .applicable = applicable,
                                          .workspace = workspace,
+                                         .panels = panels,
                                          .prepare = prepare,
                                          .run = run,
                                          .streamed = streamed};
@@ -142,6 +173,10 @@ static xlm_gemm planned_acc(const xlm_call *c, xlm_cpu_arch arch) {
 
 static bool applicable_acc(const xlm_call *c, const xlm_target *t, int variant) {
   return can(c, 1, t, variant);
+}
+
+static xlm_panel_use panels_acc(const xlm_call *c, const xlm_target *t, int operand, xlm_panels *p) {
+  return panels_of(c, t, 1, operand, p);
 }
 
 static size_t workspace_acc(const xlm_call *c, const xlm_target *t) {
@@ -167,6 +202,7 @@ const xlm_kernel XLM_KERNEL(contract_acc) = {.op = XLM_OP_CONTRACT_ACC,
                                              .variants = variants,
                                              .applicable = applicable_acc,
                                              .workspace = workspace_acc,
+                                             .panels = panels_acc,
                                              .prepare = prepare_acc,
                                              .run = run_acc};
 
@@ -193,6 +229,7 @@ const xlm_kernel XLM_KERNEL(contract_bias) = {.op = XLM_OP_CONTRACT_BIAS,
                                               .variants = variants,
                                               .applicable = applicable,
                                               .workspace = workspace,
+                                              .panels = panels,
                                               .prepare = prepare_bias,
                                               .run = run_bias,
                                               .streamed = streamed};

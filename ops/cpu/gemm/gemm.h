@@ -26,6 +26,7 @@ typedef struct xlm_gemm {
   xlm_cpu_arch arch;
   xlm_gemm_form form;
   bool pairs;
+  int panel; // columns of the panels that B is stored in, as xlm_gemm_panel gave them; 0: as the strides say
 } xlm_gemm;
 
 // May the product be computed so on this arch? pairs: bf16 operands are multiplied two at a time (vdpbf16ps),
@@ -33,6 +34,10 @@ typedef struct xlm_gemm {
 bool xlm_gemm_can(const xlm_gemm *g, xlm_cpu_arch arch, xlm_gemm_form form, bool pairs);
 // Sets arch, form and pairs to the best possible on this arch.
 void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch);
+
+// The columns of panels (runtime/plan/type.h) in which B, of which p has the strides of the dense matrix, is
+// read fastest on this arch; columns_first: it is [n, k] there. 0: it cannot be stored so.
+int xlm_gemm_panel(const xlm_gemm *g, xlm_cpu_arch arch, bool columns_first);
 
 // Bytes of workspace for `threads` workers; a pure function of its arguments, for any arch on any machine.
 size_t xlm_gemm_workspace(const xlm_gemm *g, int threads);

@@ -75,6 +75,18 @@ void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch) {
                                                                : XLM_GEMM_TILED;
 }
 
+int xlm_gemm_panel(const xlm_gemm *g, xlm_cpu_arch arch, bool columns_first) {
+  xlm_gemm normal = *g;
+  normal.arch = arch;
+  bool swapped = normalise(&normal);
+  const xlm_matmul_index *n = &normal.p.n, *k = &normal.p.k;
+  const int width = tiles_of(&normal)->gemm_vectors * tiles_of(&normal)->lanes;
+  if (swapped || normal.p.ragged || normal.p.batch.n || n->n != 1 || k->n != 1 || n->size[0] < width)
+    return 0;
+  bool dense = columns_first ? k->b[0] == 1 && n->b[0] == k->size[0] : n->b[0] == 1 && k->b[0] == n->size[0];
+  return dense && n->c[0] == 1 ? width : 0;
+}
+
 // Maximum words for all of B; each ragged entry may end within a panel or a pair.
 static int64_t shared_bound(const xlm_gemm *g, int64_t words, int64_t n, int64_t width) {
   int64_t entries = xlm_matmul_count(&g->p.batch), panels = xlm_gemm_ceil(n, width);
@@ -85,8 +97,8 @@ static int64_t shared_bound(const xlm_gemm *g, int64_t words, int64_t n, int64_t
 
 bool xlm_gemm_by_blocks(const xlm_gemm *g) {
   const xlm_matmul_index *n = &g->p.n;
-  return g->form == XLM_GEMM_FEW_ROWS && !g->p.ragged && xlm_matmul_count(&g->p.batch) == 1 && n->n == 1 &&
-         n->b[0] == 1 && g->p.k.n == 1 && n->size[0] <= SHORT &&
+  return g->form == XLM_GEMM_FEW_ROWS && !g->panel && !g->p.ragged && xlm_matmul_count(&g->p.batch) == 1 &&
+         n->n == 1 && n->b[0] == 1 && g->p.k.n == 1 && n->size[0] <= SHORT &&
          xlm_gemm_words(g, xlm_matmul_count(&g->p.k)) > KC;
 }
 
@@ -96,7 +108,7 @@ int xlm_gemm_streamed(const xlm_gemm *g) {
   const xlm_matmul *p = &normal.p;
   bool along = p->n.n == 1 && p->k.n == 1 && p->k.b[0] == 1 && p->n.b[0] == p->k.size[0];
   bool whole = normal.form == XLM_GEMM_FEW_ROWS && !p->ragged && xlm_matmul_count(&p->batch) == 1;
-  return whole && (along || xlm_gemm_by_blocks(&normal)) ? !swapped : -1;
+  return whole && (normal.panel || along || xlm_gemm_by_blocks(&normal)) ? !swapped : -1;
 }
 
 // Words of the sums of all k blocks.

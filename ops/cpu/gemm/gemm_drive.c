@@ -76,6 +76,16 @@ static uint32_t *packed_panel(const part *p, int64_t block, int64_t panel) {
   return p->packed + (before + (panel - p->j0) * block_words(&p->en, block)) * NR;
 }
 
+// Is the panel stored as the micro-kernel reads it? Then it is read where it lies.
+static bool is_packed(const xlm_gemm *g, const xlm_gemm_entry *en, int64_t panel) {
+  return g->panel && g->p.b == XLM_F32 && (panel + 1) * NR <= en->n;
+}
+
+static const uint32_t *panel_at_block(const xlm_gemm *g, const part *p, int64_t block, int64_t panel) {
+  if (!is_packed(g, &p->en, panel)) return packed_panel(p, block, panel);
+  return (const uint32_t *)p->en.b + (panel * p->en.k + block * p->en.step) * NR;
+}
+
 static void fill_k(xlm_gemm_axis *k, const xlm_gemm_job *job, const xlm_gemm_entry *en, xlm_gemm_side side,
                    int64_t block) {
   int64_t elements = job->g->pairs ? 2 : 1, begin = block * en->step * elements;
@@ -84,8 +94,25 @@ static void fill_k(xlm_gemm_axis *k, const xlm_gemm_job *job, const xlm_gemm_ent
 
 // ---- phase 1: pack B ----
 
+// A panel of B that is stored in panels.
+static void pack_stored(const xlm_gemm_job *job, const part *p, int64_t block, int64_t j) {
+  const xlm_gemm *g = job->g;
+  const int64_t size = (int64_t)xlm_dtype_bytes(g->p.b), columns = xlm_gemm_min(p->en.n - j * NR, NR);
+  xlm_gemm_axis x, k;
+  if (is_packed(g, &p->en, j)) return;
+  fill_k(&k, job, &p->en, XLM_SIDE_B, block);
+  const int64_t begin = block * p->en.step * (g->pairs ? 2 : 1);
+  for (int q = 0; q < k.n; q++) k.off[q] = (begin + q) * columns, k.run[q] = 1;
+  x.n = (int)columns;
+  for (int i = 0; i < x.n; i++) x.off[i] = i, x.run[i] = x.n - i;
+  xlm_gemm_pack_b(packed_panel(p, block, j), p->en.b + j * NR * p->en.k * size,
+                  xlm_gemm_word_of(g->pairs, g->p.b), &x, &k);
+}
+
 static void pack_panels(const xlm_gemm_job *job, const part *p, int64_t block, int64_t j0, int64_t j1) {
   xlm_gemm_axis x, k;
+  for (int64_t j = j0; job->g->panel && j < j1; j++) pack_stored(job, p, block, j);
+  if (job->g->panel) return;
   fill_k(&k, job, &p->en, XLM_SIDE_B, block);
   for (int64_t j = j0; j < j1; j += AXIS / NR) {
     int64_t end = xlm_gemm_min(p->en.n, xlm_gemm_min(j1, j + AXIS / NR) * NR);
@@ -187,7 +214,7 @@ static void rows_block(rows *w, int64_t block) {
     int64_t columns = xlm_gemm_min(en->n - j * NR, NR);
     xlm_gemm_axis_fill(&w->ccol, &g->p.n, XLM_SIDE_C, j * NR, columns);
     xlm_gemm_axis_fill(&w->scol, plain(&x, 1), XLM_SIDE_C, (j - w->j0) * NR, columns);
-    const uint32_t *b = packed_panel(w->p, block, j);
+    const uint32_t *b = panel_at_block(g, w->p, block, j);
     const float *bias = last ? xlm_gemm_bias_load(columns_bias, w->job, &w->ccol) : NULL;
     for (int i = 0; i < w->crow.n; i += MR) {
       ahead_fetch(&w->next);

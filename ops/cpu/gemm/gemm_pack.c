@@ -7,17 +7,13 @@
 // rounds exchange lane and word); otherwise words are copied one at a time. Memory is read along its
 // contiguous dimension: rows of k are copied STEP at a time over all panels (so that reads and writes stay
 // within few pages); lanes that run along k are read to the end.
-#include "ops/cpu/gemm/gemm_priv.h"
+#include "ops/cpu/gemm/gemm_vec_priv.h"
 
 enum {
   STEP = 32,   // words of k
   AHEAD = 64,  // lanes: prefetch distance for rows of k
   ALONG = 128, // elements: prefetch distance for lanes that run along k
 };
-
-typedef uint32_t bits __attribute__((vector_size(VL * 4)));
-typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(2), may_alias));
-typedef uint16_t half_u __attribute__((vector_size(VL * 2), aligned(2), may_alias));
 
 typedef uint32_t few __attribute__((vector_size(MR * 4))); // as many lanes as a panel of A
 typedef uint32_t few_u __attribute__((vector_size(MR * 4), aligned(2), may_alias));
@@ -49,7 +45,7 @@ INLINE bits words_along(const source *s, int64_t at) {
   if (s->word == XLM_WORD_F32) return *(const bits_u *)((const uint32_t *)s->base + at);
   const uint16_t *h = (const uint16_t *)s->base + at;
   if (s->word == XLM_WORD_PAIR) return *(const bits_u *)h;
-  return __builtin_convertvector(*(const half_u *)h, bits) << 16;
+  return widen(h) << 16;
 }
 
 // VL or MR lanes adjacent in memory, from lane offset x.
@@ -57,10 +53,10 @@ INLINE bits lanes_at(const source *s, int64_t x, int q) {
   const xlm_gemm_axis *k = s->k;
   if (s->word == XLM_WORD_F32) return *(const bits_u *)((const uint32_t *)s->base + x + k->off[q]);
   const uint16_t *h = (const uint16_t *)s->base + x;
-  if (s->word == XLM_WORD_WIDEN) return __builtin_convertvector(*(const half_u *)(h + k->off[q]), bits) << 16;
-  bits low = __builtin_convertvector(*(const half_u *)(h + k->off[2 * q]), bits);
+  if (s->word == XLM_WORD_WIDEN) return widen(h + k->off[q]) << 16;
+  bits low = widen(h + k->off[2 * q]);
   if (2 * q + 1 >= k->n) return low;
-  return low | __builtin_convertvector(*(const half_u *)(h + k->off[2 * q + 1]), bits) << 16;
+  return low | widen(h + k->off[2 * q + 1]) << 16;
 }
 
 INLINE few few_at(const source *s, int64_t x, int q) {

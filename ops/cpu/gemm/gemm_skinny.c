@@ -1,24 +1,24 @@
 // Products with few rows (decoding: one row per sequence against every weight) are bound by reading B once. B
 // is not packed for sharing. If its columns are adjacent, its rows stream through accumulators that stay in
 // cache; if they run along k, they are turned in registers (gemm_along.c) or broadcast (gemm_lanes.c); else
-// one panel at a time is packed into the worker's cache and used at once. Sums have the order of the blocked
-// product.
+// one panel at a time is packed into the worker's cache and used at once. B that is stored in panels is read
+// as it lies. Sums have the order of the blocked product.
 #include <string.h>
 
 #include "ops/cpu/gemm/gemm_priv.h"
 
 enum {
   SUMS = 1 << 14,    // words of all rows' sums
-  A_ROOM = 40 << 10, // words of packed A
+  A_ROOM = 36 << 10, // words of packed A
   PAGE = 4096
 };
 
 _Static_assert(FEW *AXIS <= SUMS && FEW % MR == 0 && FEW % VL == 0, "sums of one pass");
-_Static_assert(A_ROOM + SUMS <= MC * KC && FEW * KC + 2 * SUMS <= MC * KC &&
+_Static_assert(A_ROOM + SUMS + NR * KC <= MC * KC && FEW * KC + 2 * SUMS <= MC * KC &&
                    (FEW + NR) * KC + SUMS <= MC * KC && FEW * KC <= A_ROOM,
                "the scratch of all three ways fits in an A block");
 
-typedef enum b_way { STREAMED, ALONG, PACKED } b_way;
+typedef enum b_way { STREAMED, ALONG, PACKED, PANELS } b_way;
 
 typedef struct span { // columns of this pass, and its buffers
   const xlm_gemm_job *job;
@@ -30,7 +30,8 @@ typedef struct span { // columns of this pass, and its buffers
   int n;
   int64_t ld;
   float *sum, *part;  // [rows of all panels][ld]; part: STREAMED only
-  uint32_t *rows, *b; // packed A of one block or (ALONG) several; PACKED: a panel of B
+  uint32_t *rows, *b; // packed A of one block or (ALONG, PANELS) several; PACKED: a panel of B, PANELS: the
+                      // last if it is narrow
   int width, panels;  // of packed A
 } span;
 
@@ -40,6 +41,7 @@ static int64_t ld_of(const xlm_gemm *g) { // bytes from one column to the next; 
 
 static b_way way_of(const xlm_gemm *g) {
   const xlm_matmul_index *n = &g->p.n, *k = &g->p.k;
+  if (g->panel) return PANELS;
   if (k->n > 1 || n->n > 1) return PACKED;
   if (n->n == 0 || n->b[0] == 1) return STREAMED;
   return k->n == 0 || k->b[0] == 1 ? ALONG : PACKED;
@@ -207,6 +209,39 @@ static void add_along(const span *s) {
   }
 }
 
+// Of the last panel, as many columns as the others have: zeros.
+static const char *widened(const span *s, const char *at, int64_t k, int64_t columns) {
+  const size_t size = xlm_dtype_bytes(s->job->g->p.b), row = (size_t)columns * size;
+  char *to = (char *)s->b;
+  for (int64_t q = 0; q < k; q++, to += NR * size, at += row) {
+    memcpy(to, at, row);
+    memset(to + row, 0, NR * size - row);
+  }
+  return (const char *)s->b;
+}
+
+// One panel after the other over the k blocks that A has room for.
+static void add_in_panels(const span *s) {
+  const xlm_gemm *g = s->job->g;
+  const int64_t size = (int64_t)xlm_dtype_bytes(g->p.b), fit = A_ROOM / xlm_gemm_max(block_size(s), 1);
+  for (int64_t first = 0; first < s->en->blocks; first += fit) {
+    int64_t end = xlm_gemm_min(first + fit, s->en->blocks), begin;
+    xlm_gemm_few x = {0};
+    for (int64_t b = first; b < end; b++) x = pack_rows(s, b, s->rows + (b - first) * block_size(s));
+    for (int64_t j = 0; j < s->n; j += NR) {
+      const int64_t columns = xlm_gemm_min(s->en->n - s->first - j, NR);
+      const char *panel = s->en->b + (s->first + j) * s->en->k * size;
+      for (int64_t b = first; b < end; b++) {
+        const int64_t k = elements_of(s, b, &begin);
+        const char *at = panel + begin * columns * size;
+        x.a = s->rows + (b - first) * block_size(s);
+        xlm_gemm_few_in_panel(s->word, &x, columns < NR ? widened(s, at, k, columns) : at, (int)k, s->sum + j,
+                              s->ld, have(s, b));
+      }
+    }
+  }
+}
+
 // ---- a pass
 
 // Reads what is added to C, or writes C, at most AXIS columns at a time.
@@ -235,6 +270,8 @@ static void pass(const span *s) {
   if (s->en->add) ends(s, false);
   if (s->way == ALONG)
     add_along(s);
+  else if (s->way == PANELS)
+    add_in_panels(s);
   else
     for (int64_t b = 0; b < s->en->blocks; b++)
       if (s->way == STREAMED)
@@ -251,7 +288,7 @@ static span begin(const xlm_gemm_job *job, const xlm_gemm_entry *en, int64_t pan
   s.width = width_of(s.way, en->m, ld_of(g)), s.panels = (int)xlm_gemm_ceil(en->m, s.width);
   int64_t rows = s.panels * s.width, passes = xlm_gemm_ceil(panels, (SUMS / rows - APART) / NR);
   s.sum = (float *)scratch, s.rows = scratch + SUMS;
-  s.part = (float *)s.rows + FEW * KC, s.b = s.rows + FEW * KC;
+  s.part = (float *)s.rows + FEW * KC, s.b = s.rows + (s.way == PANELS ? A_ROOM : FEW * KC);
   s.columns = xlm_gemm_ceil(panels, passes) * NR, s.ld = xlm_gemm_sums_ld(xlm_gemm_ceil(panels, passes), NR);
   return s;
 }

@@ -1,9 +1,7 @@
 // Few rows against rows of B whose columns are adjacent: B is read once, in order, and multiplied at once
 // into sums that stay in the first cache. DEPTH rows of B at a time are held against some columns of the
 // sums, for all rows of A while these words of B are near, and the next DEPTH are prefetched meanwhile.
-//
-// A vector of bf16 is two of f32: the even columns, shifted up, and the odd ones, which stand where they
-// should. Sums are kept in that order until the k block ends. Each has the order of the micro-kernel.
+// Each sum has the order of the micro-kernel.
 #include <string.h>
 
 #include "ops/cpu/gemm/gemm_vec_priv.h"
@@ -16,49 +14,6 @@ enum {
   LINE = 64,
   LONG = 8 << 10 // bytes of a row of B that the processor prefetches better by itself, for one row or two
 };
-
-typedef uint16_t half_u __attribute__((vector_size(VL * 2), aligned(2), may_alias));
-typedef uint32_t bits_u __attribute__((vector_size(VL * 4), aligned(2), may_alias));
-
-INLINE bits widen(const uint16_t *p) {
-  return __builtin_convertvector(*(const half_u *)p, bits);
-}
-
-// With few registers the compiler would read memory again for every row.
-INLINE vec held(vec v) {
-#if defined(XLM_ISA_avx2)
-  __asm__("" : "+x"(v));
-#endif
-  return v;
-}
-
-// A block of rows of B, whose columns are adjacent: `size` bytes each, and `ld` bytes from one row to the
-// next.
-typedef struct rows_of_b {
-  xlm_gemm_word word;
-  int size, elements; // of a word, along k
-  int64_t ld;
-} rows_of_b;
-
-// VL columns of the word at p. second: has it the second row of a pair?
-INLINE vec words_at(const rows_of_b *b, const char *p, bool second) {
-  if (b->word == XLM_WORD_F32) return load(p);
-  bits w = widen((const uint16_t *)p);
-  if (b->word == XLM_WORD_WIDEN) return (vec)(w << 16);
-  return (vec)(second ? w | widen((const uint16_t *)(p + b->ld)) << 16 : w);
-}
-
-// J vectors of columns; of bf16 pairs of vectors have the even columns, then the odd.
-INLINE void vectors_at(vec part[], const rows_of_b *b, int J, const char *p, bool second) {
-  if (b->word != XLM_WORD_WIDEN || J % 2) {
-    UNROLL for (int v = 0; v < J; v++) part[v] = held(words_at(b, p + v * VL * b->size, second));
-    return;
-  }
-  UNROLL for (int v = 0; v < J; v += 2) {
-    bits w = (bits) * (const bits_u *)(p + v * VL * b->size);
-    part[v] = held((vec)(w << 16)), part[v + 1] = held((vec)(w & 0xffff0000u));
-  }
-}
 
 // How a tile is walked: `depth` words in turns of `turn`. fetch: lines of every row that are prefetched for
 // the words after these.
@@ -92,7 +47,9 @@ INLINE void tile(const rows_of_b *b, int R, int J, walk w, next to, const char *
   vec sum[MR][WIDE];
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < J; v++) sum[r][v] =
       load(acc + r * ld + v * VL);
-  for (int left = w.depth; left > 0; left -= w.turn)
+  int left = w.depth;
+  __asm__("" : "+r"(left)); // unrolled, the loop would keep sums in memory
+  for (; left > 0; left -= w.turn)
     UNROLL for (int t = 0; t < w.turn; t++, p += step, a += R, to.at += to.hop) {
       UNROLL for (int f = 0; f < w.fetch; f++) {
         __builtin_prefetch(to.at + f * LINE);
@@ -178,18 +135,9 @@ INLINE void words(const rows_of_b *b, int R, int J, walk w, const char *p, const
   }
 }
 
-// Sums of n columns, even before odd in every two vectors, in the columns' order.
-INLINE void order(float *sum, int n) {
-  for (int j = 0; j < n; j += 2 * VL) {
-    vec even = load(sum + j), odd = load(sum + j + VL);
-    store(sum + j, __builtin_shufflevector(even, odd, XLM_GEMM_LOW));
-    store(sum + j + VL, __builtin_shufflevector(even, odd, XLM_GEMM_HIGH));
-  }
-}
-
 INLINE void stream(xlm_gemm_word word, int R, int J, const xlm_gemm_few *x, const char *at, int64_t ld_of_b,
                    int k, int n, float *sum, int64_t ld) {
-  const rows_of_b b = {word, word == XLM_WORD_F32 ? 4 : 2, word == XLM_WORD_PAIR ? 2 : 1, ld_of_b};
+  const rows_of_b b = rows_of(word, ld_of_b);
   const int whole = k / b.elements, all = R * x->panels, room = all > 2 ? FAR : NEAR / all;
   const bool whole_rows = n <= room && ld_of_b == n * b.size;
   for (int j = 0; j < n; j += room, sum += room) {
@@ -206,7 +154,7 @@ INLINE void stream(xlm_gemm_word word, int R, int J, const xlm_gemm_few *x, cons
     if (b.elements == 2 && k % 2)
       words(&b, R, J, (walk){.depth = 1, .turn = 1}, p, x, whole, columns, whole_rows, sum, ld);
     if (word == XLM_WORD_WIDEN && J % 2 == 0)
-      for (int r = 0; r < all; r++) order(sum + r * ld, columns / (J * VL) * (J * VL));
+      for (int r = 0; r < all; r++) in_order(sum + r * ld, columns / (J * VL) * (J * VL));
   }
 }
 

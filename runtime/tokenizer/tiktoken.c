@@ -19,7 +19,12 @@ static const char o200k[] =
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
     "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-enum { MOST_SPECIALS = 5, LARGEST_RANK = 1 << 26 };
+enum {
+  MOST_SPECIALS = 5,
+  LARGEST_RANK = 1 << 26,
+  GAPS =
+      1 << 16 // ranks that a file may leave out, besides as many as it has: tables are as long as the largest
+};
 
 typedef struct special {
   const char *text;
@@ -117,9 +122,13 @@ static xlm_status read_lines(xlm_tokenizer *t, const xlm_map *map, entry **list,
   return xlm_fail(err, XLM_USER, "%s: no ranks in it", t->path);
 }
 
-static int32_t size_of(const struct encoding *e, const entry *list, int64_t n) {
+static int32_t largest_rank(const entry *list, int64_t n) {
   int32_t most = 0;
   for (int64_t i = 0; i < n; i++) most = list[i].rank > most ? list[i].rank : most;
+  return most;
+}
+
+static int32_t size_of(const struct encoding *e, int32_t most) {
   for (const special *s = e->specials; s->text; s++) most = s->id > most ? s->id : most;
   return most + 1;
 }
@@ -170,7 +179,11 @@ static xlm_status read_map(xlm_tokenizer *t, const xlm_map *map, xlm_error *err)
         "%s: %lld ranks of an unknown encoding; the file's name must have that of the encoding (gpt2, "
         "r50k_base, p50k_base, cl100k_base, o200k_base), as mine.cl100k_base.tiktoken",
         t->path, (long long)n);
-  xlm_tokenizer_resize(t, size_of(e, list, n));
+  const int32_t largest = largest_rank(list, n);
+  if (largest > 2 * n + GAPS)
+    return xlm_fail(err, XLM_USER, "%s: rank %d in a file of %lld: ranks count from 0, and few are left out",
+                    t->path, largest, (long long)n);
+  xlm_tokenizer_resize(t, size_of(e, largest));
   t->byte_level = true;
   XLM_TRY(put_tokens(t, list, n, err));
   uint32_t *rank = XLM_NEW_N(t->arena, uint32_t, t->size);

@@ -42,7 +42,7 @@ static const xlm_kernel *find(const char *arch, xlm_op_id op) {
 }
 
 #if defined(EMULATE_ASAN)
-enum { WAYS = 2, SHARE = 1 };
+enum { WAYS = 1, SHARE = 1 };
 #elif defined(EMULATE_RACES)
 enum { WAYS = 2, SHARE = 2 };
 #else

@@ -278,6 +278,21 @@ static void test_damaged_files(void **state) {
   damage(FOLDER "small.gpt2.tiktoken", ".gpt2.tiktoken");
 }
 
+// Tables are as long as the largest rank.
+static void test_a_rank_far_beyond_the_others(void **state) {
+  (void)state;
+  char path[] = "/tmp/xlm-test-ranks-XXXXXX.gpt2.tiktoken";
+  int fd = mkstemps(path, 14);
+  static const char lines[] = "IQ== 0\nIg== 1\nIw== 60000000\n";
+  assert_int_equal(write(fd, lines, sizeof lines - 1), sizeof lines - 1);
+  close(fd);
+  xlm_tokenizer *t;
+  xlm_error err = {0};
+  assert_int_equal(xlm_tokenizer_open(path, &t, &err), XLM_USER);
+  assert_non_null(strstr(err.text, "rank 60000000 in a file of 3: ranks count from 0"));
+  unlink(path);
+}
+
 static void test_a_folder_has_a_tokenizer(void **state) {
   (void)state;
   char folder[] = "/tmp/xlm-test-tokenizer-XXXXXX", link[64];
@@ -333,6 +348,7 @@ int main(void) {
       cmocka_unit_test(test_what_is_not_supported_is_named),
       cmocka_unit_test(test_wrong_paths),
       cmocka_unit_test(test_damaged_files),
+      cmocka_unit_test(test_a_rank_far_beyond_the_others),
       cmocka_unit_test(test_a_folder_has_a_tokenizer),
       cmocka_unit_test(test_memory_that_runs_out),
   };

@@ -19,12 +19,8 @@ static const char o200k[] =
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
     "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-enum {
-  MOST_SPECIALS = 5,
-  LARGEST_RANK = 1 << 26,
-  GAPS =
-      1 << 16 // ranks that a file may leave out, besides as many as it has: tables are as long as the largest
-};
+// GAPS: ranks that a file may leave out, besides as many as it has. Tables are as long as the largest rank.
+enum { MOST_SPECIALS = 5, LARGEST_RANK = 1 << 26, GAPS = 1 << 16 };
 
 typedef struct special {
   const char *text;

@@ -30,7 +30,7 @@ static xlm_gemm planned(const xlm_call *c, int at, xlm_cpu_arch arch) {
 }
 
 static bool can(const xlm_call *c, int at, const xlm_target *t, int variant) {
-  xlm_gemm g = {.p = xlm_matmul_of(c, at), .panel = c->in_type[at + 1]->panels.width};
+  xlm_gemm g = {.p = xlm_matmul_of(c, at)};
   return xlm_gemm_can(&g, xlm_cpu_arch_of(t), kinds[variant].form, kinds[variant].pairs);
 }
 

@@ -61,15 +61,20 @@ static job job_of(const xlm_call *c, const xlm_type *table, int rows) {
                .first = v->offset};
 }
 
-// Row `row` of a table whose rows are the columns of panels: every element is in another row of a panel.
+// Row `row` of a table whose rows are the columns of panels: every element is in another row of a panel, or
+// two in one of pairs.
 static void gather_column(const job *j, int64_t row, char *to) {
-  const int64_t first = row - row % j->panel,
+  const int64_t first = row - row % j->panel, n = j->b,
                 columns = j->vocab - first < j->panel ? j->vocab - first : j->panel;
-  const int64_t at = first * j->b + row - first;
-  if (j->dtype == XLM_BF16)
-    for (int64_t i = 0; i < j->b; i++) ((uint16_t *)to)[i] = ((const uint16_t *)j->src)[at + i * columns];
-  else
-    for (int64_t i = 0; i < j->b; i++) ((uint32_t *)to)[i] = ((const uint32_t *)j->src)[at + i * columns];
+  if (j->dtype == XLM_F32) {
+    const uint32_t *at = (const uint32_t *)j->src + first * n + row - first;
+    for (int64_t i = 0; i < n; i++) ((uint32_t *)to)[i] = at[i * columns];
+    return;
+  }
+  const uint16_t *panel = (const uint16_t *)j->src + first * n, *at = panel + 2 * (row - first);
+  for (int64_t i = 0; i < n - n % 2; i += 2, at += 2 * columns)
+    ((uint16_t *)to)[i] = at[0], ((uint16_t *)to)[i + 1] = at[1];
+  if (n % 2) ((uint16_t *)to)[n - 1] = panel[(n - 1) * columns + row - first];
 }
 
 static void gather(void *arg, int worker, int workers) {

@@ -33,30 +33,39 @@ typedef struct piece { // elements of a dense tensor from element `begin` on, he
   xlm_error *err;
 } piece;
 
-enum { ELEMENT_MOST = 8 }; // bytes
+enum { RUN_MOST = 8 * XLM_PANEL_MOST }; // bytes
 
-static void gather(char *to, const char *from, const xlm_panel_run *r, size_t size) {
-  for (int64_t i = 0; i < r->n; i++)
-    memcpy(to + (size_t)i * size, from + (size_t)(i * r->apart) * size, size);
+// Every dtype is of 1, 2, 4 or 8 bytes; the common ones as loops over numbers.
+static void gather(char *to, const char *dense, const xlm_panel_run *r, size_t size) {
+  if (size == 4 && !r->second)
+    for (int64_t i = 0; i < r->n; i++) memcpy(to + i * 4, dense + i * r->apart * 4, 4);
+  else if (size == 2 && r->second)
+    for (int64_t i = 0; i < r->n; i += 2) {
+      memcpy(to + i * 2, dense + i * r->apart, 2);
+      memcpy(to + i * 2 + 2, dense + i * r->apart + r->second * 2, 2);
+    }
+  else
+    for (int64_t i = 0; i < r->n; i++)
+      memcpy(to + (size_t)i * size, dense + (size_t)(xlm_panel_dense(r, i) - r->dense) * size, size);
 }
 
-static void scatter(char *to, const char *from, const xlm_panel_run *r, size_t size) {
+static void scatter(char *dense, const char *from, const xlm_panel_run *r, size_t size) {
   for (int64_t i = 0; i < r->n; i++)
-    memcpy(to + (size_t)(i * r->apart) * size, from + (size_t)i * size, size);
+    memcpy(dense + (size_t)(xlm_panel_dense(r, i) - r->dense) * size, from + (size_t)i * size, size);
 }
 
 static bool move_run(void *arg, const xlm_panel_run *r) {
   piece *p = arg;
   const xlm_device_kind *on = p->e->device->kind;
-  char side_by_side[XLM_PANEL_MOST * ELEMENT_MOST], *there = p->address + (size_t)r->at * p->size;
+  const bool apart = r->apart > 1 || r->second;
+  char side_by_side[RUN_MOST], *there = p->address + (size_t)r->at * p->size;
   const size_t here = (size_t)(r->dense - p->begin) * p->size, bytes = (size_t)r->n * p->size;
   if (p->from) {
-    if (r->apart > 1) gather(side_by_side, p->from + here, r, p->size);
-    const char *from = r->apart > 1 ? side_by_side : p->from + here;
-    p->status = on->put(p->e->device, there, from, bytes, p->err);
+    if (apart) gather(side_by_side, p->from + here, r, p->size);
+    p->status = on->put(p->e->device, there, apart ? side_by_side : p->from + here, bytes, p->err);
   } else {
-    p->status = on->get(p->e->device, r->apart > 1 ? side_by_side : p->to + here, there, bytes, p->err);
-    if (p->status == XLM_OK && r->apart > 1) scatter(p->to + here, side_by_side, r, p->size);
+    p->status = on->get(p->e->device, apart ? side_by_side : p->to + here, there, bytes, p->err);
+    if (p->status == XLM_OK && apart) scatter(p->to + here, side_by_side, r, p->size);
   }
   return p->status == XLM_OK;
 }

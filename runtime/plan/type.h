@@ -57,7 +57,9 @@ static inline int64_t xlm_dim_local(const xlm_dim_info *d, int64_t global) {
 // A matrix as products read it: panels of `width` columns side by side, each with all rows, one after the
 // other, so that a panel is one run of memory; the last has the columns that are left. The type's first
 // `split` dims are the rows and the others the columns, or the other way round. width 0: dense row-major.
-// The bytes are those of the dense matrix in another order (panels.h).
+// Numbers of 16 bits lie two rows together, [row / 2][column][2], as instructions that multiply pairs take
+// them; the last of an odd number of rows alone. The bytes are those of the dense matrix in another order
+// (panels.h).
 typedef struct xlm_panels {
   uint16_t width;
   uint8_t split;

@@ -34,12 +34,16 @@ static void *taken(size_t bytes) {
 
 // ---- the places
 
-// Element (row, column) of a dense matrix in panels, written out one by one.
-static void place_all(int64_t rows, int64_t columns, int64_t width, int64_t *at) {
+// Element (row, column) of a dense matrix in panels, written out one by one. together: rows side by side, 2
+// of numbers of 16 bits.
+static void place_all(int64_t rows, int64_t columns, int64_t width, int together, int64_t *at) {
   int64_t next = 0;
   for (int64_t first = 0; first < columns; first += width)
-    for (int64_t row = 0; row < rows; row++)
-      for (int64_t c = first; c < first + width && c < columns; c++) at[row * columns + c] = next++;
+    for (int64_t row = 0, some; row < rows; row += some) {
+      some = row + together <= rows ? together : rows - row;
+      for (int64_t c = first; c < first + width && c < columns; c++)
+        for (int64_t r = row; r < row + some; r++) at[r * columns + c] = next++;
+    }
 }
 
 typedef struct found {
@@ -50,7 +54,7 @@ typedef struct found {
 static bool note_run(void *arg, const xlm_panel_run *r) {
   found *f = arg;
   for (int64_t i = 0; i < r->n; i++) {
-    int64_t dense = r->dense + i * r->apart;
+    int64_t dense = xlm_panel_dense(r, i);
     assert_true(dense >= f->begin && dense < f->end && f->at[dense] < 0);
     f->at[dense] = r->at + i;
     f->n++;
@@ -60,7 +64,7 @@ static bool note_run(void *arg, const xlm_panel_run *r) {
 
 static void check_places(uint32_t seed) {
   xlm_dim_info dims[4] = {{0}};
-  xlm_type t = {.dtype = XLM_F32, .rank = 3, .dim = {1, 2, 3}};
+  xlm_type t = {.dtype = seed & 1 ? XLM_F32 : XLM_BF16, .rank = 3, .dim = {1, 2, 3}};
   for (int i = 1; i <= 3; i++) dims[i].size = 1 + below(&seed, i == 2 ? 5 : 40);
   t.panels = (xlm_panels){(uint16_t)(1 + below(&seed, 50)), (uint8_t)(1 + below(&seed, 2)), below(&seed, 2)};
   assert_true(xlm_panels_fit(&t.panels, &t, dims));
@@ -68,7 +72,7 @@ static void check_places(uint32_t seed) {
   if (t.panels.split == 2) before *= dims[2].size;
   int64_t columns = t.panels.columns_first ? before : n / before, rows = n / columns;
   int64_t *expected = malloc((size_t)n * sizeof *expected), *at = malloc((size_t)n * sizeof *at);
-  place_all(rows, columns, t.panels.width, expected);
+  place_all(rows, columns, t.panels.width, t.dtype == XLM_F32 ? 1 : 2, expected);
   for (int64_t i = 0; i < n; i++) at[i] = -1;
   for (int64_t begin = 0, end; begin < n; begin = end) { // in pieces
     end = begin + 1 + below(&seed, n - begin);
@@ -117,7 +121,7 @@ static void *in_panels(const void *b, const shape *s, int width) {
   const size_t size = xlm_dtype_bytes(s->b);
   int64_t n = (int64_t)s->n * s->k, *at = malloc((size_t)n * sizeof *at);
   char *to = taken((size_t)n * size);
-  place_all(s->k, s->n, width, at);
+  place_all(s->k, s->n, width, s->b == XLM_F32 ? 1 : 2, at);
   for (int64_t q = 0; q < s->k; q++)
     for (int64_t j = 0; j < s->n; j++)
       memcpy(to + (size_t)at[q * s->n + j] * size,

@@ -26,7 +26,9 @@ typedef struct xlm_gemm {
   xlm_cpu_arch arch;
   xlm_gemm_form form;
   bool pairs;
-  int panel; // columns of the panels that B is stored in, as xlm_gemm_panel gave them; 0: as the strides say
+  // Columns of the panels that B is stored in, as xlm_gemm_panel gave them, of bf16 two rows together; 0: as the
+  // strides say.
+  int panel;
 } xlm_gemm;
 
 // May the product be computed so on this arch? pairs: bf16 operands are multiplied two at a time (vdpbf16ps),

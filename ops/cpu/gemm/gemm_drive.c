@@ -78,12 +78,16 @@ static uint32_t *packed_panel(const part *p, int64_t block, int64_t panel) {
 
 // Is the panel stored as the micro-kernel reads it? Then it is read where it lies.
 static bool is_packed(const xlm_gemm *g, const xlm_gemm_entry *en, int64_t panel) {
-  return g->panel && g->p.b == XLM_F32 && (panel + 1) * NR <= en->n;
+  return g->panel && (g->p.b == XLM_F32 || (g->pairs && en->k % 2 == 0)) && (panel + 1) * NR <= en->n;
+}
+
+static const char *stored_panel(const xlm_gemm *g, const xlm_gemm_entry *en, int64_t panel) {
+  return en->b + panel * NR * en->k * (int64_t)xlm_dtype_bytes(g->p.b);
 }
 
 static const uint32_t *panel_at_block(const xlm_gemm *g, const part *p, int64_t block, int64_t panel) {
   if (!is_packed(g, &p->en, panel)) return packed_panel(p, block, panel);
-  return (const uint32_t *)p->en.b + (panel * p->en.k + block * p->en.step) * NR;
+  return (const uint32_t *)stored_panel(g, &p->en, panel) + block * p->en.step * NR;
 }
 
 static void fill_k(xlm_gemm_axis *k, const xlm_gemm_job *job, const xlm_gemm_entry *en, xlm_gemm_side side,
@@ -97,16 +101,12 @@ static void fill_k(xlm_gemm_axis *k, const xlm_gemm_job *job, const xlm_gemm_ent
 // A panel of B that is stored in panels.
 static void pack_stored(const xlm_gemm_job *job, const part *p, int64_t block, int64_t j) {
   const xlm_gemm *g = job->g;
-  const int64_t size = (int64_t)xlm_dtype_bytes(g->p.b), columns = xlm_gemm_min(p->en.n - j * NR, NR);
-  xlm_gemm_axis x, k;
+  const int64_t columns = xlm_gemm_min(p->en.n - j * NR, NR), step = p->en.step * (g->pairs ? 2 : 1),
+                begin = block * step;
   if (is_packed(g, &p->en, j)) return;
-  fill_k(&k, job, &p->en, XLM_SIDE_B, block);
-  const int64_t begin = block * p->en.step * (g->pairs ? 2 : 1);
-  for (int q = 0; q < k.n; q++) k.off[q] = (begin + q) * columns, k.run[q] = 1;
-  x.n = (int)columns;
-  for (int i = 0; i < x.n; i++) x.off[i] = i, x.run[i] = x.n - i;
-  xlm_gemm_pack_b(packed_panel(p, block, j), p->en.b + j * NR * p->en.k * size,
-                  xlm_gemm_word_of(g->pairs, g->p.b), &x, &k);
+  xlm_gemm_unpack_panel(xlm_gemm_word_of(g->pairs, g->p.b), packed_panel(p, block, j),
+                        stored_panel(g, &p->en, j) + begin * columns * (int64_t)xlm_dtype_bytes(g->p.b),
+                        (int)xlm_gemm_min(p->en.k - begin, step), (int)columns);
 }
 
 static void pack_panels(const xlm_gemm_job *job, const part *p, int64_t block, int64_t j0, int64_t j1) {

@@ -2,64 +2,121 @@
 // read once and multiplied at once into sums that stay in registers. With more rows than one panel of A has,
 // all of A's panels take DEPTH words of B in turn, while these are in the first cache. Each sum has the order
 // of the micro-kernel.
+//
+// A word of B is one f32 element of a column or two of bf16, as A's are unless these are widened: then two
+// words of A belong to one of B.
+#include <string.h>
+
 #include "ops/cpu/gemm/gemm_vec_priv.h"
 
 enum {
-  DEPTH = 64,   // words
+  DEPTH = 64,   // words of B
   AHEAD = 1024, // bytes: prefetch distance; f32 by one row or two is read as fast by the processor's own
-  LINE = 64
+  LINE = 64,
+  ROW = NR * 4 // bytes of a word of all columns
 };
 
-// `words` words by R rows of A, added to what sum has, if more; R, more, second and fetch are constants in
-// every call.
-INLINE void some(const rows_of_b *b, int R, int words, bool second, bool fetch, const char *p,
+INLINE void add_dots(bool pair, int R, const uint32_t *a, const vec part[], vec acc[][NV]) {
+  UNROLL for (int r = 0; r < R; r++) {
+    vec x = splat(a[r]);
+    UNROLL for (int v = 0; v < NV; v++) acc[r][v] = dot(pair, acc[r][v], x, part[v]);
+  }
+}
+
+// The high halves of words, the low ones zero.
+INLINE vec high(bits w) {
+#if defined(XLM_ISA_avx2) // the mask stays in memory: sums have all the registers
+  static const bits mask = {0xffff0000u, 0xffff0000u, 0xffff0000u, 0xffff0000u,
+                            0xffff0000u, 0xffff0000u, 0xffff0000u, 0xffff0000u};
+  __asm__("vpand %1, %0, %0" : "+x"(w) : "m"(mask));
+  return (vec)w;
+#else
+  return (vec)(w & 0xffff0000u);
+#endif
+}
+
+// The elements of even rows, or odd ones, of bf16 words, as f32.
+INLINE void widened(vec part[], const char *p, bool odd) {
+  __asm__ volatile("" : "+r"(p)); // words are read again for the odd rows: registers are few
+  UNROLL for (int v = 0; v < NV; v++) {
+    bits w = (bits)load(p + v * VL * 4);
+    part[v] = odd ? high(w) : held((vec)(w << 16));
+  }
+}
+
+INLINE void add_word(xlm_gemm_word word, int R, const char *p, const uint32_t *a, vec acc[][NV]) {
+  vec part[NV];
+  if (word == XLM_WORD_WIDEN) {
+    widened(part, p, false);
+    add_dots(false, R, a, part, acc);
+    widened(part, p, true);
+    add_dots(false, R, a + R, part, acc);
+    return;
+  }
+  UNROLL for (int v = 0; v < NV; v++) part[v] = held(load(p + v * VL * 4));
+  add_dots(word == XLM_WORD_PAIR, R, a, part, acc);
+}
+
+// The last of an odd number of bf16 rows.
+INLINE void add_last(xlm_gemm_word word, int R, const char *p, const uint32_t *a, vec acc[][NV]) {
+  vec part[NV];
+  UNROLL for (int v = 0; v < NV; v++) {
+    bits w = widen(p + v * VL * 2);
+    part[v] = (vec)(word == XLM_WORD_WIDEN ? w << 16 : w);
+  }
+  add_dots(word == XLM_WORD_PAIR, R, a, part, acc);
+}
+
+// `words` of B, and a last row, by R rows of A, added to what sum has, if more; R, more and fetch are
+// constants in every call.
+INLINE void some(xlm_gemm_word word, int R, int words, bool last, bool fetch, const char *p,
                  const uint32_t *a, float *sum, bool more) {
+  const int step = word == XLM_WORD_WIDEN ? 2 * R : R;
   vec acc[MR][NV];
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < NV; v++) acc[r][v] =
       more ? load(sum + r * NR + v * VL) : (vec){0};
   __asm__("" : "+r"(words)); // unrolled, the loop would keep sums in memory
-  for (; words > 0; words--, p += b->ld * b->elements, a += R) {
-    for (int f = 0; fetch && f < NR * b->size * b->elements; f += LINE) __builtin_prefetch(p + AHEAD + f);
-    vec part[NV];
-    vectors_at(part, b, NV, p, second);
-    UNROLL for (int r = 0; r < R; r++) {
-      vec x = splat(a[r]);
-      UNROLL for (int v = 0; v < NV; v++) acc[r][v] = dot(b->elements == 2, acc[r][v], x, part[v]);
-    }
+  for (; words > 0; words--, p += ROW, a += step) {
+    for (int f = 0; fetch && f < ROW; f += LINE) __builtin_prefetch(p + AHEAD + f);
+    add_word(word, R, p, a, acc);
   }
+  if (word != XLM_WORD_F32 && last) add_last(word, R, p, a, acc);
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < NV; v++)
       store(sum + r * NR + v * VL, acc[r][v]);
 }
 
 // The next `words` words of all rows; q are done.
-INLINE void all(const rows_of_b *b, int R, const xlm_gemm_few *x, int q, int words, bool second,
-                const char *p, float *sum) {
-  const bool fetch = R > 2 || b->word != XLM_WORD_F32;
-  const uint32_t *a = x->a + q * R;
-  p += q * b->ld * b->elements;
+INLINE void all(xlm_gemm_word word, int R, const xlm_gemm_few *x, int q, int words, bool last, const char *p,
+                float *sum) {
+  const bool fetch = R > 2 || word != XLM_WORD_F32;
+  const uint32_t *a = x->a + q * (word == XLM_WORD_WIDEN ? 2 * R : R);
+  p += q * ROW;
   if (q)
-    some(b, R, words, second, fetch, p, a, sum, true);
+    some(word, R, words, last, fetch, p, a, sum, true);
   else
-    some(b, R, words, second, fetch, p, a, sum, false);
+    some(word, R, words, last, fetch, p, a, sum, false);
   for (int i = 1; i < x->panels; i++) {
     a += x->step, sum += R * NR;
     if (q)
-      some(b, R, words, second, false, p, a, sum, true);
+      some(word, R, words, last, false, p, a, sum, true);
     else
-      some(b, R, words, second, false, p, a, sum, false);
+      some(word, R, words, last, false, p, a, sum, false);
   }
 }
 
 INLINE void panel(xlm_gemm_word word, int R, const xlm_gemm_few *x, const char *p, int k, float *sum,
                   int64_t ld, bool have) {
-  const rows_of_b b = rows_of(word, NR * (word == XLM_WORD_F32 ? 4 : 2));
-  const int whole = k / b.elements, step = x->panels > 1 ? DEPTH : whole;
+  const int words = word == XLM_WORD_F32 ? k : k / 2, step = x->panels > 1 ? DEPTH : words;
+  const bool odd = word != XLM_WORD_F32 && k % 2;
   float part[FEW * NR];
-  for (int q = 0; q < whole; q += step) all(&b, R, x, q, q + step < whole ? step : whole - q, true, p, part);
-  if (b.elements == 2 && k % 2) all(&b, R, x, whole, 1, false, p, part);
+  int q = 0;
+  do {
+    const int n = words - q < step ? words - q : step;
+    all(word, R, x, q, n, odd && q + n == words, p, part);
+    q += n;
+  } while (q < words);
   for (int r = 0; r < R * x->panels; r++) {
     float *from = part + r * NR, *to = sum + r * ld;
-    if (word == XLM_WORD_WIDEN) in_order(from, NV / 2 * 2 * VL);
     UNROLL for (int v = 0; v < NV; v++) {
       vec s = load(from + v * VL);
       store(to + v * VL, have ? load(to + v * VL) + s : s);
@@ -87,4 +144,55 @@ void xlm_gemm_few_in_panel(xlm_gemm_word word, const xlm_gemm_few *x, const void
     by_rows(XLM_WORD_WIDEN, x, b, k, sum, ld, have);
   else
     by_rows(XLM_WORD_PAIR, x, b, k, sum, ld, have);
+}
+
+// ---- as the micro-kernel of many rows reads it
+
+static uint32_t word_of(xlm_gemm_word word, const uint16_t *p, int columns, int k, int q, int column) {
+  const bool pair = word == XLM_WORD_PAIR;
+  const int row = pair ? 2 * q : q;
+  if (row == k - 1 && k % 2) return (uint32_t)p[(int64_t)row * columns + column] << (pair ? 0 : 16);
+  const uint16_t *at = p + (int64_t)(row - row % 2) * columns + 2 * column;
+  return pair ? at[0] | (uint32_t)at[1] << 16 : (uint32_t)at[row % 2] << 16;
+}
+
+// Rows of which the last columns are zero up to NR.
+static void unpack_narrow(xlm_gemm_word word, uint32_t *to, const void *b, int k, int columns) {
+  const int words = word == XLM_WORD_PAIR ? (k + 1) / 2 : k;
+  for (int q = 0; q < words; q++, to += NR) {
+    memset(to, 0, ROW);
+    for (int j = 0; j < columns; j++)
+      to[j] = word == XLM_WORD_F32 ? ((const uint32_t *)b)[(int64_t)q * columns + j]
+                                   : word_of(word, b, columns, k, q, j);
+  }
+}
+
+INLINE void put_word(uint32_t *to, bits w) {
+  store((float *)to, (vec)w);
+}
+
+void xlm_gemm_unpack_panel(xlm_gemm_word word, uint32_t *to, const void *b, int k, int columns) {
+  const char *p = b;
+  if (columns < NR) {
+    unpack_narrow(word, to, b, k, columns);
+    return;
+  }
+  if (word == XLM_WORD_F32) {
+    memcpy(to, p, (size_t)k * ROW);
+    return;
+  }
+  const int each = word == XLM_WORD_WIDEN ? 2 : 1;
+  for (int q = 0; q < k / 2; q++, p += ROW, to += each * NR) {
+    __builtin_prefetch(p + AHEAD), __builtin_prefetch(p + AHEAD + LINE);
+    UNROLL for (int v = 0; v < NV; v++) {
+      bits w = (bits)load(p + v * VL * 4);
+      put_word(to + v * VL, each == 2 ? w << 16 : w);
+      if (each == 2) put_word(to + NR + v * VL, w & 0xffff0000u);
+    }
+  }
+  if (k % 2)
+    UNROLL for (int v = 0; v < NV; v++) {
+      bits w = widen(p + v * VL * 2);
+      put_word(to + v * VL, each == 2 ? w << 16 : w);
+    }
 }

@@ -134,6 +134,7 @@ xlm_gemm_entry xlm_gemm_entry_at(const xlm_gemm_job *job, int64_t e);
 #define xlm_gemm_skinny_sum XLM_ISA_NAME(xlm_gemm_skinny_sum)
 #define xlm_gemm_stream XLM_ISA_NAME(xlm_gemm_stream)
 #define xlm_gemm_few_in_panel XLM_ISA_NAME(xlm_gemm_few_in_panel)
+#define xlm_gemm_unpack_panel XLM_ISA_NAME(xlm_gemm_unpack_panel)
 #define xlm_gemm_along XLM_ISA_NAME(xlm_gemm_along)
 #define xlm_gemm_lanes XLM_ISA_NAME(xlm_gemm_lanes)
 #define xlm_gemm_pack_lanes XLM_ISA_NAME(xlm_gemm_pack_lanes)
@@ -173,10 +174,13 @@ typedef struct xlm_gemm_few {
 void xlm_gemm_stream(xlm_gemm_word word, const xlm_gemm_few *x, const void *b, int64_t ld_of_b, int k, int n,
                      float *sum, int64_t ld);
 
-// The same for a panel of B of NR columns, whose rows follow each other: sum[r * ld + j] = (have ?
+// The same for a panel of B of NR columns as it is stored (runtime/plan/type.h): sum[r * ld + j] = (have ?
 // sum[r * ld + j] : 0) + A[r] . column j.
 void xlm_gemm_few_in_panel(xlm_gemm_word word, const xlm_gemm_few *x, const void *b, int k, float *sum,
                            int64_t ld, bool have);
+
+// A stored panel of `columns` columns as xlm_gemm_pack_b packs one: zero beyond the columns, up to NR.
+void xlm_gemm_unpack_panel(xlm_gemm_word word, uint32_t *to, const void *b, int k, int columns);
 
 // Columns of B that run along k, in one k block.
 typedef struct xlm_gemm_columns {

@@ -209,14 +209,19 @@ static void add_along(const span *s) {
   }
 }
 
+static char *put_row(char *to, const char *row, size_t bytes, size_t room) {
+  memcpy(to, row, bytes);
+  memset(to + bytes, 0, room - bytes);
+  return to + room;
+}
+
 // Of the last panel, as many columns as the others have: zeros.
-static const char *widened(const span *s, const char *at, int64_t k, int64_t columns) {
-  const size_t size = xlm_dtype_bytes(s->job->g->p.b), row = (size_t)columns * size;
+static const char *padded(const span *s, const char *at, int64_t k, int64_t columns) {
+  const bool half = s->job->g->p.b == XLM_BF16;
   char *to = (char *)s->b;
-  for (int64_t q = 0; q < k; q++, to += NR * size, at += row) {
-    memcpy(to, at, row);
-    memset(to + row, 0, NR * size - row);
-  }
+  for (int64_t q = half ? k / 2 : k; q > 0; q--, at += columns * 4)
+    to = put_row(to, at, (size_t)columns * 4, NR * 4);
+  if (half && k % 2) put_row(to, at, (size_t)columns * 2, NR * 2);
   return (const char *)s->b;
 }
 
@@ -235,7 +240,7 @@ static void add_in_panels(const span *s) {
         const int64_t k = elements_of(s, b, &begin);
         const char *at = panel + begin * columns * size;
         x.a = s->rows + (b - first) * block_size(s);
-        xlm_gemm_few_in_panel(s->word, &x, columns < NR ? widened(s, at, k, columns) : at, (int)k, s->sum + j,
+        xlm_gemm_few_in_panel(s->word, &x, columns < NR ? padded(s, at, k, columns) : at, (int)k, s->sum + j,
                               s->ld, have(s, b));
       }
     }

@@ -22,12 +22,14 @@ typedef enum xlm_isa {
   XLM_ISAS
 } xlm_isa; // each includes those before it
 
-// The archs of the backend: instruction sets, and features that change bits (vdpbf16ps sums pairs).
+// The archs of the backend: instruction sets, and features that change bits (vdpbf16ps sums pairs, AMX
+// tiles sum sixteen pairs at a time).
 typedef enum xlm_cpu_arch {
   XLM_CPU_BASE,
   XLM_CPU_AVX2,
   XLM_CPU_AVX512,
   XLM_CPU_AVX512_BF16,
+  XLM_CPU_AVX512_AMX,
   XLM_CPU_ARCHS
 } xlm_cpu_arch;
 extern const char *const xlm_cpu_arch_names[XLM_CPU_ARCHS + 1]; // "base" ..; ends with NULL
@@ -39,12 +41,12 @@ enum {
 }; // number of lanes in a copy
 
 static inline xlm_isa xlm_cpu_isa_of(xlm_cpu_arch a) { // the copy that runs
-  return a == XLM_CPU_AVX512_BF16 ? XLM_ISA_AVX512 : (xlm_isa)a;
+  return a < XLM_CPU_AVX512 ? (xlm_isa)a : XLM_ISA_AVX512;
 }
 xlm_cpu_arch xlm_cpu_arch_of(const xlm_target *t); // an unknown name: base
 
-// The best arch of this machine for which there is a copy (x86-64-v2, v3, v4, v4 with AVX512-BF16). Detected
-// once; thread-safe.
+// The best arch of this machine for which there is a copy (x86-64-v2, v3, v4, v4 with AVX512-BF16, with
+// AMX-BF16 too). Detected once, thread-safe; where the processor has AMX the kernel is asked for its tiles.
 xlm_cpu_arch xlm_cpu_machine(void);
 // The same, limited by the environment variable XLM_CPU_ISA; an unknown value has no effect (the tools reject
 // it).

@@ -26,8 +26,8 @@ static bool is_paired(const walk *w, int64_t row) {
 static int64_t place(const walk *w, int64_t row, int64_t column) {
   int64_t first = column - column % w->width, columns = least(w->width, w->columns - first);
   column -= first;
-  return first * w->rows + (is_paired(w, row) ? (row - row % 2) * columns + 2 * column + row % 2
-                                              : row * columns + column);
+  return first * w->rows +
+         (is_paired(w, row) ? (row - row % 2) * columns + 2 * column + row % 2 : row * columns + column);
 }
 
 static bool element(const walk *w, int64_t row, int64_t column, int64_t dense) {

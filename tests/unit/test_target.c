@@ -25,7 +25,8 @@ static int tear_down(void **state) {
   return 0;
 }
 
-static xlm_plan *plan_of(const char *model, const char *backend, const char *arch, int threads, xlm_dtype dtype) {
+static xlm_plan *plan_of(const char *model, const char *backend, const char *arch, int threads,
+                         xlm_dtype dtype) {
   toy_options t = toy_defaults(model);
   t.sets = "layers=2";
   t.microbatches = 3;
@@ -76,11 +77,18 @@ static void copies_agree(void **state) {
 static void archs_differ(void **state) {
   (void)state;
   xlm_plan *base = plan_for("cpu", "base", 2, XLM_BF16), *wide = plan_for("cpu", "avx512", 2, XLM_BF16),
-           *pairs = plan_for("cpu", "avx512_bf16", 2, XLM_BF16);
+           *pairs = plan_for("cpu", "avx512_bf16", 2, XLM_BF16),
+           *amx = plan_for("cpu", "avx512_amx", 2, XLM_BF16),
+           *single = plan_for("cpu", "avx512_amx", 2, XLM_F32);
   assert_true(base->rank_plans[0]->arena_bytes != wide->rank_plans[0]->arena_bytes);
   assert_true(has_variant(wide, XLM_OP_CONTRACT, "tiled") &&
               !has_variant(wide, XLM_OP_CONTRACT, "tiled_bf16"));
-  assert_true(has_variant(pairs, XLM_OP_CONTRACT, "tiled_bf16"));
+  assert_true(has_variant(pairs, XLM_OP_CONTRACT, "tiled_bf16") &&
+              !has_variant(pairs, XLM_OP_CONTRACT, "tiled_amx"));
+  assert_true(has_variant(amx, XLM_OP_CONTRACT, "tiled_amx") &&
+              !has_variant(amx, XLM_OP_CONTRACT, "tiled_bf16"));
+  assert_true(has_variant(single, XLM_OP_CONTRACT, "tiled") &&
+              !has_variant(single, XLM_OP_CONTRACT, "tiled_amx"));
 }
 
 static void devices_are_planned_for(void **state) {
@@ -95,7 +103,8 @@ static void devices_are_planned_for(void **state) {
     if (r->instrs[i].op == XLM_OP_CONTRACT) assert_in_range(r->instrs[i].workspace, 256, 32 << 20); // blas.h
   }
   assert_int_equal(all % 256, 0);
-  assert_true(has_variant(p, XLM_OP_CONTRACT, "cublaslt") && has_variant(p, XLM_OP_ATTEND_BWD, "tensor_core"));
+  assert_true(has_variant(p, XLM_OP_CONTRACT, "cublaslt") &&
+              has_variant(p, XLM_OP_ATTEND_BWD, "tensor_core"));
   assert_null(xlm_plan_verify_saved(p, arena).text);
 }
 
@@ -114,7 +123,8 @@ static void products_of_experts_use_tensor_cores(void **state) {
   assert_true(n[0] && n[1]);
   r = plan_of("mixtral", "cuda", "sm_90", 1, XLM_F32)->rank_plans[0];
   for (uint32_t i = 0; i < r->n_instrs; i++)
-    if (r->instrs[i].op == XLM_OP_CONTRACT && r->instrs[i].n_in == 3) assert_string_equal(r->instrs[i].variant, "simt");
+    if (r->instrs[i].op == XLM_OP_CONTRACT && r->instrs[i].n_in == 3)
+      assert_string_equal(r->instrs[i].variant, "simt");
 }
 
 // The number of members is known when a kernel is chosen.
@@ -133,7 +143,8 @@ static void members_choose_the_all_reduce(void **state) {
       xlm_mesh mesh = {.n = 2, .axis = {"dp", "tp"}, .size = {16, tp}};
       xlm_kernel_choice c;
       assert_int_equal(b->info.plan(&in, &x, dims, &mesh, &t, &c), XLM_PLANNED);
-      assert_string_equal(c.variant, tp <= 4 ? "oneshot" : "twoshot"); // 8,000 bytes each, up to 32 KiB together
+      assert_string_equal(c.variant,
+                          tp <= 4 ? "oneshot" : "twoshot"); // 8,000 bytes each, up to 32 KiB together
     }
 }
 

@@ -66,7 +66,7 @@ static void environment(xlm_text *t) {
   static const char *const variables[][2] = {
       {"XLM_MODELS", "folder of the shipped models and their blocks, instead of the installed one"},
       {"XLM_CPU_ISA",
-       "instruction set of the CPU's kernels: base, avx2, avx512, avx512_bf16; default the best"},
+       "instruction set of the CPU's kernels: base, avx2, avx512, avx512_bf16, avx512_amx; default the best"},
       {"NO_COLOR", "if set, and not empty: no colours"},
       {"TERM", "dumb: no colours, and no line that is rewritten"},
       {"COLUMNS", "width of the terminal"}};

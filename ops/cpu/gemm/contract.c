@@ -14,24 +14,33 @@ static const int32_t *offsets(const xlm_call *c, const xlm_gemm *g) {
 
 static const struct {
   xlm_gemm_form form;
-  bool pairs;
-} kinds[] = {{XLM_GEMM_FEW_ROWS, true},   {XLM_GEMM_FEW_ROWS, false}, {XLM_GEMM_BY_EXPERT, true},
-             {XLM_GEMM_BY_EXPERT, false}, {XLM_GEMM_TILED, true},     {XLM_GEMM_TILED, false}};
+  bool pairs, amx;
+} kinds[] = {
+    {XLM_GEMM_FEW_ROWS, true, true},  {XLM_GEMM_FEW_ROWS, true, false},  {XLM_GEMM_FEW_ROWS, false, false},
+    {XLM_GEMM_BY_EXPERT, true, true}, {XLM_GEMM_BY_EXPERT, true, false}, {XLM_GEMM_BY_EXPERT, false, false},
+    {XLM_GEMM_TILED, true, true},     {XLM_GEMM_TILED, true, false},     {XLM_GEMM_TILED, false, false}};
 static const char *const variants[] = {
-    "few_rows_bf16", "few_rows", "by_expert_bf16", "by_expert", "tiled_bf16", "tiled", NULL};
+    "few_rows_amx", "few_rows_bf16", "few_rows",   "by_expert_amx", "by_expert_bf16",
+    "by_expert",    "tiled_amx",     "tiled_bf16", "tiled",         NULL};
+
+static void set_kind(xlm_gemm *g, int variant, xlm_cpu_arch arch) {
+  g->arch = arch, g->form = kinds[variant].form;
+  g->pairs = kinds[variant].pairs, g->amx = kinds[variant].amx;
+}
 
 // The product of the operands from `at` on, as the call's variant computes it.
 static xlm_gemm planned(const xlm_call *c, int at, xlm_cpu_arch arch) {
   xlm_gemm g = {.p = xlm_matmul_of(c, at)};
   xlm_matmul_simplify(&g.p);
   g.panel = c->in_type[at + 1]->panels.width;
-  g.arch = arch, g.form = kinds[c->variant].form, g.pairs = kinds[c->variant].pairs;
+  set_kind(&g, c->variant, arch);
   return g;
 }
 
 static bool can(const xlm_call *c, int at, const xlm_target *t, int variant) {
   xlm_gemm g = {.p = xlm_matmul_of(c, at)};
-  return xlm_gemm_can(&g, xlm_cpu_arch_of(t), kinds[variant].form, kinds[variant].pairs);
+  set_kind(&g, variant, xlm_cpu_arch_of(t));
+  return xlm_gemm_can(&g);
 }
 
 static xlm_cpu_arch
@@ -130,7 +139,8 @@ static void run_rows(const xlm_call *c, const xlm_gemm *g, product x) {
   int64_t a = first * g->p.m.a[0] * (int64_t)xlm_dtype_bytes(g->p.a), at = first * g->p.m.c[0] * element;
   some.p.m = rows_of(r, &g->p.m);
   xlm_matmul_simplify(&some.p);
-  if (xlm_gemm_can(&some, some.arch, XLM_GEMM_FEW_ROWS, some.pairs)) some.form = XLM_GEMM_FEW_ROWS;
+  some.form = XLM_GEMM_FEW_ROWS;
+  if (!xlm_gemm_can(&some)) some.form = g->form;
   if (xlm_gemm_workspace(&some, xlm_pool_size(pool)) > c->instr->workspace) some.form = g->form;
   if (r->n)
     xlm_gemm_run(&some, x.a + a, x.b, x.add ? x.add + at : NULL, x.bias, x.c + at, NULL, c->workspace, pool);

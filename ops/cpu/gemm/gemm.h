@@ -25,16 +25,16 @@ typedef struct xlm_gemm {
   // Which of the kernels, by xlm_gemm_choose or a plan.
   xlm_cpu_arch arch;
   xlm_gemm_form form;
-  bool pairs;
-  // Columns of the panels that B is stored in, as xlm_gemm_panel gave them, of bf16 two rows together; 0: as the
-  // strides say.
+  bool pairs, amx; // bf16 operands are multiplied two at a time, as vdpbf16ps does or AMX tiles: each rounds
+                   // otherwise
+  // Columns of the panels that B is stored in, as xlm_gemm_panel gave them, of bf16 two rows together; 0: as
+  // the strides say.
   int panel;
 } xlm_gemm;
 
-// May the product be computed so on this arch? pairs: bf16 operands are multiplied two at a time (vdpbf16ps),
-// which rounds otherwise. TILED without pairs always may.
-bool xlm_gemm_can(const xlm_gemm *g, xlm_cpu_arch arch, xlm_gemm_form form, bool pairs);
-// Sets arch, form and pairs to the best possible on this arch.
+// May the product be computed on its arch as form, pairs and amx say? TILED without pairs always may.
+bool xlm_gemm_can(const xlm_gemm *g);
+// Sets arch, form, pairs and amx to the best possible on this arch.
 void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch);
 
 // The columns of panels (runtime/plan/type.h) in which B, of which p has the strides of the dense matrix, is

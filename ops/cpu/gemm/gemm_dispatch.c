@@ -55,24 +55,29 @@ static const xlm_cpu_tiles *tiles_of(const xlm_gemm *g) {
   return &xlm_cpu_tiles_of[xlm_cpu_isa_of(g->arch)];
 }
 
-bool xlm_gemm_can(const xlm_gemm *g, xlm_cpu_arch arch, xlm_gemm_form form, bool pairs) {
-  if (pairs && (g->p.a != XLM_BF16 || g->p.b != XLM_BF16 || arch < XLM_CPU_AVX512_BF16)) return false;
-  if (form == XLM_GEMM_TILED) return true;
-  if (form == XLM_GEMM_BY_EXPERT && !g->p.ragged) return false;
+bool xlm_gemm_can(const xlm_gemm *g) {
+  const xlm_cpu_arch least = g->amx ? XLM_CPU_AVX512_AMX : g->pairs ? XLM_CPU_AVX512_BF16 : XLM_CPU_BASE;
+  if (g->pairs && (g->p.a != XLM_BF16 || g->p.b != XLM_BF16)) return false;
+  if (g->arch < least || (g->amx && !g->pairs)) return false;
+  if (g->form == XLM_GEMM_TILED) return true;
+  if (g->form == XLM_GEMM_BY_EXPERT && !g->p.ragged) return false;
   xlm_gemm normal = *g;
-  normal.arch = arch;
   normalise(&normal);
   bool ragged_rows = normal.p.ragged == XLM_RAGGED_M;
-  if (form == XLM_GEMM_BY_EXPERT) return ragged_rows;
+  if (g->form == XLM_GEMM_BY_EXPERT) return ragged_rows;
   return !ragged_rows && xlm_matmul_count(&normal.p.m) <= FEW;
 }
 
 void xlm_gemm_choose(xlm_gemm *g, xlm_cpu_arch arch) {
-  g->arch = arch;
-  g->pairs = xlm_gemm_can(g, arch, XLM_GEMM_TILED, true);
-  g->form = xlm_gemm_can(g, arch, XLM_GEMM_FEW_ROWS, false)    ? XLM_GEMM_FEW_ROWS
-            : xlm_gemm_can(g, arch, XLM_GEMM_BY_EXPERT, false) ? XLM_GEMM_BY_EXPERT
-                                                               : XLM_GEMM_TILED;
+  static const xlm_gemm_form forms[] = {XLM_GEMM_FEW_ROWS, XLM_GEMM_BY_EXPERT, XLM_GEMM_TILED};
+  g->arch = arch, g->form = XLM_GEMM_TILED;
+  g->pairs = g->amx = true;
+  if (!xlm_gemm_can(g)) g->amx = false;
+  if (!xlm_gemm_can(g)) g->pairs = false;
+  for (int i = 0; i < 3; i++) {
+    g->form = forms[i];
+    if (xlm_gemm_can(g)) return;
+  }
 }
 
 int xlm_gemm_panel(const xlm_gemm *g, xlm_cpu_arch arch, bool columns_first) {
@@ -97,16 +102,16 @@ static int64_t shared_bound(const xlm_gemm *g, int64_t words, int64_t n, int64_t
 
 bool xlm_gemm_by_blocks(const xlm_gemm *g) {
   const xlm_matmul_index *n = &g->p.n;
-  return g->form == XLM_GEMM_FEW_ROWS && !g->panel && !g->p.ragged && xlm_matmul_count(&g->p.batch) == 1 &&
-         n->n == 1 && n->b[0] == 1 && g->p.k.n == 1 && n->size[0] <= SHORT &&
-         xlm_gemm_words(g, xlm_matmul_count(&g->p.k)) > KC;
+  return g->form == XLM_GEMM_FEW_ROWS && !g->panel && !g->amx && !g->p.ragged &&
+         xlm_matmul_count(&g->p.batch) == 1 && n->n == 1 && n->b[0] == 1 && g->p.k.n == 1 &&
+         n->size[0] <= SHORT && xlm_gemm_words(g, xlm_matmul_count(&g->p.k)) > KC;
 }
 
 int xlm_gemm_streamed(const xlm_gemm *g) {
   xlm_gemm normal = *g;
   bool swapped = normalise(&normal);
   const xlm_matmul *p = &normal.p;
-  bool along = p->n.n == 1 && p->k.n == 1 && p->k.b[0] == 1 && p->n.b[0] == p->k.size[0];
+  bool along = !g->amx && p->n.n == 1 && p->k.n == 1 && p->k.b[0] == 1 && p->n.b[0] == p->k.size[0];
   bool whole = normal.form == XLM_GEMM_FEW_ROWS && !p->ragged && xlm_matmul_count(&p->batch) == 1;
   return whole && (normal.panel || along || xlm_gemm_by_blocks(&normal)) ? !swapped : -1;
 }

@@ -25,6 +25,11 @@ typedef struct round {
   int64_t b0, b1;
 } round_; // `round` is a C function
 
+// Rows of A that are multiplied at a time.
+static int64_t tile_rows(const xlm_gemm *g) {
+  return g->amx ? AMX_ROWS : MR;
+}
+
 static int64_t panels_of(int64_t n, int64_t width) {
   return xlm_gemm_ceil(n, width);
 }
@@ -201,24 +206,28 @@ static void rows_begin(rows *w, int64_t i, int64_t count, float *stage) {
 static void rows_block(rows *w, int64_t block) {
   const xlm_gemm *g = w->job->g;
   const xlm_gemm_entry *en = &w->p->en;
-  int64_t words = block_words(en, block), panel = words * MR;
-  bool pair = w->job->g->pairs, staged = g->p.c == XLM_BF16;
+  const int64_t words = block_words(en, block),
+                row = g->amx ? xlm_gemm_ceil(words, XLM_AMX_SIDE) * XLM_AMX_SIDE : words; // of packed A
+  bool staged = g->p.c == XLM_BF16;
   const xlm_gemm_plane *sum = staged ? &w->stage : &w->c, *from = block ? sum : en->add ? &w->add : &w->none;
   bool last = block + 1 == en->blocks;
   const xlm_gemm_plane *to = last ? &w->c : sum;
   float columns_bias[NR];
   xlm_matmul_index x;
   fill_k(&w->k, w->job, en, XLM_SIDE_A, block);
-  xlm_gemm_pack_a(w->a, en->a, xlm_gemm_word_of(pair, g->p.a), &w->arow, &w->k);
+  if (g->amx)
+    xlm_gemm_amx_pack_a(w->a, en->a, &w->arow, &w->k);
+  else
+    xlm_gemm_pack_a(w->a, en->a, xlm_gemm_word_of(g->pairs, g->p.a), &w->arow, &w->k);
   for (int64_t j = w->j0; j < w->j1; j++) {
     int64_t columns = xlm_gemm_min(en->n - j * NR, NR);
     xlm_gemm_axis_fill(&w->ccol, &g->p.n, XLM_SIDE_C, j * NR, columns);
     xlm_gemm_axis_fill(&w->scol, plain(&x, 1), XLM_SIDE_C, (j - w->j0) * NR, columns);
     const uint32_t *b = panel_at_block(g, w->p, block, j);
     const float *bias = last ? xlm_gemm_bias_load(columns_bias, w->job, &w->ccol) : NULL;
-    for (int i = 0; i < w->crow.n; i += MR) {
+    for (int i = 0; i < w->crow.n; i += (int)tile_rows(g)) {
       ahead_fetch(&w->next);
-      xlm_gemm_tile(pair, words, w->a + i / MR * panel, b, i, to, from, bias);
+      xlm_gemm_tile(g, words, w->a + i * row, b, i, to, from, bias);
     }
   }
 }
@@ -229,13 +238,14 @@ static void rows_ahead(rows *w, int64_t i, int64_t step, int64_t end, int64_t bl
   xlm_gemm_axis_fill(&w->next.row, &w->job->g->p.m, XLM_SIDE_A, i,
                      xlm_gemm_max(xlm_gemm_min(end - i, step), 0));
   fill_k(&w->next.k, w->job, &w->p->en, XLM_SIDE_A, block);
-  ahead_begin(&w->next, w->p->en.a, w->job->g->p.a, xlm_gemm_ceil(w->crow.n, MR) * (w->j1 - w->j0));
+  ahead_begin(&w->next, w->p->en.a, w->job->g->p.a,
+              xlm_gemm_ceil(w->crow.n, tile_rows(w->job->g)) * (w->j1 - w->j0));
 }
 
 // Multiplies rows begin .. end of an entry, in equal blocks of at most MC.
 static void multiply(rows *w, int64_t begin, int64_t end, float *stage) {
-  int64_t blocks = xlm_gemm_ceil(end - begin, MC),
-          step = xlm_gemm_ceil(xlm_gemm_ceil(end - begin, blocks), MR) * MR;
+  const int64_t blocks = xlm_gemm_ceil(end - begin, MC), tile = tile_rows(w->job->g),
+                step = xlm_gemm_ceil(xlm_gemm_ceil(end - begin, blocks), tile) * tile;
   for (int64_t i = begin; i < end; i += step) {
     rows_begin(w, i, xlm_gemm_min(end - i, step), stage);
     for (int64_t b = w->p->b0; b < w->p->b1; b++) {
@@ -271,19 +281,19 @@ static grid measure(const round_ *r, int workers, int64_t *weight) {
   *weight = 0;
   for (int64_t e = r->e0; e < r->e1; e++) {
     part p = part_at(r, e, 0);
-    row_panels += panels_of(p.en.m, MR);
+    row_panels += panels_of(p.en.m, tile_rows(r->job->g));
     column_panels = xlm_gemm_max(column_panels, p.j1 - p.j0);
-    *weight += panels_of(p.en.m, MR) * panel_weight(&p);
+    *weight += panels_of(p.en.m, tile_rows(r->job->g)) * panel_weight(&p);
   }
   return grid_of(row_panels, column_panels, workers);
 }
 
 // The first row panel that begins at or after `target` in the cumulative weights of the round, where the
 // entry begins at `base`.
-static int64_t panel_at(const part *p, int64_t base, int64_t target) {
+static int64_t panel_at(const part *p, int64_t tile, int64_t base, int64_t target) {
   int64_t weight = panel_weight(p);
   if (target <= base || weight == 0) return 0;
-  return xlm_gemm_min(xlm_gemm_ceil(target - base, weight), panels_of(p->en.m, MR));
+  return xlm_gemm_min(xlm_gemm_ceil(target - base, weight), panels_of(p->en.m, tile));
 }
 
 static uint32_t *own_block(const round_ *r, int worker) {
@@ -293,20 +303,23 @@ static uint32_t *own_block(const round_ *r, int worker) {
 static void multiply_phase(void *arg, int worker, int workers) {
   const round_ *r = arg;
   int64_t weight, base = 0, packed = 0;
+  const int64_t tile = tile_rows(r->job->g);
   grid g = measure(r, workers, &weight);
   int64_t row = worker / g.columns, column = worker % g.columns;
   if (row >= g.rows) return;
+  if (r->job->g->amx) xlm_gemm_amx_begin();
   int64_t from = xlm_gemm_ceil(weight * row, g.rows), until = xlm_gemm_ceil(weight * (row + 1), g.rows);
   for (int64_t e = r->e0; e < r->e1 && base < until; e++) {
     part p = part_at(r, e, packed);
-    int64_t i0 = panel_at(&p, base, from), i1 = panel_at(&p, base, until), j0, j1;
+    int64_t i0 = panel_at(&p, tile, base, from), i1 = panel_at(&p, tile, base, until), j0, j1;
     xlm_pool_range(p.j1 - p.j0, (int)column, (int)g.columns, &j0, &j1);
     packed += packed_words(&p);
-    base += panels_of(p.en.m, MR) * panel_weight(&p);
+    base += panels_of(p.en.m, tile) * panel_weight(&p);
     if (i0 >= i1 || j0 >= j1) continue;
     rows w = {.job = r->job, .p = &p, .j0 = p.j0 + j0, .j1 = p.j0 + j1, .a = own_block(r, worker)};
-    multiply(&w, i0 * MR, xlm_gemm_min(i1 * MR, p.en.m), (float *)(w.a + r->at.block));
+    multiply(&w, i0 * tile, xlm_gemm_min(i1 * tile, p.en.m), (float *)(w.a + r->at.block));
   }
+  if (r->job->g->amx) xlm_gemm_amx_end();
 }
 
 // ---- entries with few rows ----
@@ -323,12 +336,14 @@ static void skinny_phase(void *arg, int worker, int workers) {
     panels += skinny_panels(&en);
   }
   xlm_pool_range(panels, worker, workers, &begin, &end);
+  if (r->job->g->amx) xlm_gemm_amx_begin();
   for (int64_t e = r->e0; e < r->e1 && unit < end; e++) {
     xlm_gemm_entry en = xlm_gemm_entry_of(r->job, e);
     int64_t n = skinny_panels(&en), j0 = xlm_gemm_max(begin - unit, 0), j1 = xlm_gemm_min(end - unit, n);
     unit += n;
     if (j0 < j1) xlm_gemm_skinny(r->job, &en, j0, j1, own_block(r, worker));
   }
+  if (r->job->g->amx) xlm_gemm_amx_end();
 }
 
 // Whole rows of B where that divides the k blocks evenly, else as large parts of them as do.

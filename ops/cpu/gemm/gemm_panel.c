@@ -190,8 +190,7 @@ void xlm_gemm_unpack_panel(xlm_gemm_word word, uint32_t *to, const void *b, int 
       if (each == 2) put_word(to + NR + v * VL, w & 0xffff0000u);
     }
   }
-  if (k % 2)
-    UNROLL for (int v = 0; v < NV; v++) {
+  if (k % 2) UNROLL for (int v = 0; v < NV; v++) {
       bits w = widen(p + v * VL * 2);
       put_word(to + v * VL, each == 2 ? w << 16 : w);
     }

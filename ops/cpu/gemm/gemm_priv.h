@@ -20,7 +20,9 @@ enum {
   FEW = 16,     // rows of a product of few rows, at most
   SHORT = 8192, // columns of B whose k blocks are divided among workers (xlm_gemm_by_blocks), at most
   APART = 16, // words between rows of sums, which else may be whole pages apart: the cache keeps few of those
-  LANE_COLUMNS = 22, // columns of xlm_gemm_lanes, at most
+  LANE_COLUMNS = 22,           // columns of xlm_gemm_lanes, at most
+  XLM_AMX_SIDE = 16,           // rows of an AMX tile, and words of a row
+  AMX_ROWS = 2 * XLM_AMX_SIDE, // of A that tiles multiply at a time
 };
 
 #if defined(XLM_ISA)
@@ -198,10 +200,25 @@ void xlm_gemm_along(xlm_gemm_word word, const xlm_gemm_few *x, const xlm_gemm_co
 void xlm_gemm_lanes(xlm_gemm_word word, const xlm_gemm_few *x, const xlm_gemm_columns *b, int n, float *sum,
                     int64_t ld, bool have);
 
-// One micro-tile at row i of the planes' row axes: to = from + a . b + bias, whatever the planes' types and
-// layouts. bias: one per column; NULL: none.
-void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *b, int i,
+// One micro-tile at row i of the planes' row axes, of MR rows, or AMX_ROWS on AMX tiles: to = from + a . b +
+// bias, whatever the planes' types and layouts. bias: one per column; NULL: none.
+void xlm_gemm_tile(const xlm_gemm *g, int64_t words, const uint32_t *a, const uint32_t *b, int i,
                    const xlm_gemm_plane *to, const xlm_gemm_plane *from, const float *bias);
+
+// ---- products on AMX tiles (gemm_amx.c): in the avx512 copy; the others never call them
+
+#define xlm_gemm_amx_begin XLM_ISA_NAME(xlm_gemm_amx_begin)
+#define xlm_gemm_amx_end XLM_ISA_NAME(xlm_gemm_amx_end)
+#define xlm_gemm_amx_pack_a XLM_ISA_NAME(xlm_gemm_amx_pack_a)
+#define xlm_gemm_amx XLM_ISA_NAME(xlm_gemm_amx)
+// Takes and gives back this thread's tiles, before and after the others.
+void xlm_gemm_amx_begin(void);
+void xlm_gemm_amx_end(void);
+// Packs rows by sixteens, each [words / 16][16 rows][16 words], zero past both ends.
+void xlm_gemm_amx_pack_a(uint32_t *dst, const void *src, const xlm_gemm_axis *x, const xlm_gemm_axis *k);
+// sum[r][0 .. vectors * VL) = A[r] . B panel, [word][NR], for the tiles that `rows` rows, at most AMX_ROWS,
+// are in. sum has rows of NR for all of these.
+void xlm_gemm_amx(int rows, int vectors, int64_t words, const uint32_t *a, const uint32_t *b, float *sum);
 
 // The bias of some columns of C, `col`. Returns dst; NULL: there is no bias.
 const float *xlm_gemm_bias_load(float *dst, const xlm_gemm_job *job, const xlm_gemm_axis *col);

@@ -18,7 +18,7 @@ _Static_assert(A_ROOM + SUMS + NR * KC <= MC * KC && FEW * KC + 2 * SUMS <= MC *
                    (FEW + NR) * KC + SUMS <= MC * KC && FEW * KC <= A_ROOM,
                "the scratch of all three ways fits in an A block");
 
-typedef enum b_way { STREAMED, ALONG, PACKED, PANELS } b_way;
+typedef enum b_way { STREAMED, ALONG, PACKED, PANELS, TILES } b_way;
 
 typedef struct span { // columns of this pass, and its buffers
   const xlm_gemm_job *job;
@@ -41,6 +41,7 @@ static int64_t ld_of(const xlm_gemm *g) { // bytes from one column to the next; 
 
 static b_way way_of(const xlm_gemm *g) {
   const xlm_matmul_index *n = &g->p.n, *k = &g->p.k;
+  if (g->amx) return TILES;
   if (g->panel) return PANELS;
   if (k->n > 1 || n->n > 1) return PACKED;
   if (n->n == 0 || n->b[0] == 1) return STREAMED;
@@ -51,6 +52,7 @@ static b_way way_of(const xlm_gemm *g) {
 // reads a cache line of every column many times, and of columns a page apart the cache keeps only few.
 static int width_of(b_way way, int64_t rows, int64_t apart) {
   if (way == ALONG && VL == 8 && rows > VL / 2 && apart % PAGE) return VL;
+  if (way == TILES) return XLM_AMX_SIDE;
   if (way == PACKED || rows > 4) return MR;
   return rows > 2 ? 4 : (int)rows;
 }
@@ -126,7 +128,9 @@ static xlm_gemm_few pack_rows(const span *s, int64_t block, uint32_t *to) {
     xlm_gemm_axis row;
     int64_t first = (int64_t)p * s->width;
     xlm_gemm_axis_fill(&row, &g->p.m, XLM_SIDE_A, first, xlm_gemm_min(s->en->m - first, s->width));
-    if (in_lanes(s))
+    if (s->way == TILES)
+      xlm_gemm_amx_pack_a(to + p * x.step, s->en->a, &row, &k);
+    else if (in_lanes(s))
       xlm_gemm_pack_lanes(to + p * x.step, s->en->a, word, &row, &k);
     else if (s->width == MR)
       xlm_gemm_pack_a(to + p * x.step, s->en->a, word, &row, &k);
@@ -136,7 +140,7 @@ static xlm_gemm_few pack_rows(const span *s, int64_t block, uint32_t *to) {
   return x;
 }
 
-// ---- the three ways
+// ---- the ways
 
 static bool have(const span *s, int64_t block) {
   return block > 0 || s->en->add;
@@ -247,6 +251,40 @@ static void add_in_panels(const span *s) {
   }
 }
 
+// On AMX tiles, one panel after the other: as it is stored, or packed.
+
+static const uint32_t *panel_of_tiles(const span *s, const xlm_gemm_axis *k, int64_t begin, int64_t j,
+                                      int columns) {
+  const xlm_gemm *g = s->job->g;
+  const char *panel = s->en->b + j * s->en->k * 2 + begin * columns * 2;
+  if (g->panel && columns == NR && k->n % 2 == 0) return (const uint32_t *)panel;
+  if (g->panel) {
+    xlm_gemm_unpack_panel(XLM_WORD_PAIR, s->b, panel, k->n, columns);
+    return s->b;
+  }
+  xlm_gemm_axis col;
+  xlm_gemm_axis_fill(&col, &g->p.n, XLM_SIDE_B, j, columns);
+  xlm_gemm_pack_b(s->b, s->en->b, XLM_WORD_PAIR, &col, k);
+  return s->b;
+}
+
+static void add_in_tiles(const span *s, int64_t block) {
+  int64_t begin, count = elements_of(s, block, &begin);
+  const xlm_gemm_few x = pack_rows(s, block, s->rows);
+  float sum[XLM_AMX_SIDE * NR];
+  xlm_gemm_axis k;
+  xlm_gemm_axis_fill(&k, &s->job->g->p.k, XLM_SIDE_B, begin, count);
+  for (int j = 0; j < s->n; j += NR) {
+    const int columns = s->n - j < NR ? s->n - j : NR;
+    const uint32_t *b = panel_of_tiles(s, &k, begin, s->first + j, columns);
+    xlm_gemm_amx((int)s->en->m, (columns + VL - 1) / VL, xlm_gemm_words(s->job->g, count), x.a, b, sum);
+    for (int r = 0; r < s->en->m; r++) {
+      float *to = s->sum + r * s->ld + j;
+      for (int i = 0; i < columns; i++) to[i] = have(s, block) ? to[i] + sum[r * NR + i] : sum[r * NR + i];
+    }
+  }
+}
+
 // ---- a pass
 
 // Reads what is added to C, or writes C, at most AXIS columns at a time.
@@ -279,7 +317,9 @@ static void pass(const span *s) {
     add_in_panels(s);
   else
     for (int64_t b = 0; b < s->en->blocks; b++)
-      if (s->way == STREAMED)
+      if (s->way == TILES)
+        add_in_tiles(s, b);
+      else if (s->way == STREAMED)
         add_streamed(s, b);
       else
         add_packed(s, b);

@@ -84,13 +84,11 @@ static void add_row(float *to, const float *row, int n) {
   for (int j = 0; j < n; j++) to[j] = to[j] + row[j];
 }
 
-static void tile_buffered(bool pair, int rows, int64_t words, const uint32_t *a, const uint32_t *b, int i,
-                          const xlm_gemm_plane *to, const xlm_gemm_plane *from, const float *bias) {
-  _Alignas(64) float sum[MR][NR], old[NR];
-  float *at[MR];
-  int n = to->col->n;
-  for (int r = 0; r < MR; r++) at[r] = sum[r];
-  xlm_gemm_kernel(pair, rows, (n + VL - 1) / VL, words, a, b, at, NULL);
+// The sums of some rows: to = from + sum + bias.
+static void put_rows(float (*sum)[NR], int rows, int i, const xlm_gemm_plane *to, const xlm_gemm_plane *from,
+                     const float *bias) {
+  float old[NR];
+  const int n = to->col->n;
   for (int r = 0; r < rows; r++) {
     if (from->base) {
       xlm_gemm_row_load(old, from, i + r, n);
@@ -101,6 +99,23 @@ static void tile_buffered(bool pair, int rows, int64_t words, const uint32_t *a,
   }
 }
 
+static void tile_buffered(bool pair, int rows, int64_t words, const uint32_t *a, const uint32_t *b, int i,
+                          const xlm_gemm_plane *to, const xlm_gemm_plane *from, const float *bias) {
+  _Alignas(64) float sum[MR][NR];
+  float *at[MR];
+  for (int r = 0; r < MR; r++) at[r] = sum[r];
+  xlm_gemm_kernel(pair, rows, (to->col->n + VL - 1) / VL, words, a, b, at, NULL);
+  put_rows(sum, rows, i, to, from, bias);
+}
+
+static void tile_amx(int64_t words, const uint32_t *a, const uint32_t *b, int i, const xlm_gemm_plane *to,
+                     const xlm_gemm_plane *from, const float *bias) {
+  _Alignas(64) float sum[AMX_ROWS][NR];
+  const int rows = to->row->n - i < AMX_ROWS ? to->row->n - i : AMX_ROWS;
+  xlm_gemm_amx(rows, (to->col->n + VL - 1) / VL, words, a, b, sum[0]);
+  put_rows(sum, rows, i, to, from, bias);
+}
+
 static inline float *row_at(const xlm_gemm_plane *p, int i) {
   return (float *)p->base + p->row->off[i] + p->col->off[0];
 }
@@ -109,8 +124,13 @@ static inline bool is_direct(const xlm_gemm_plane *p, int columns) {
   return p->type == XLM_F32 && p->col->run[0] >= columns;
 }
 
-void xlm_gemm_tile(bool pair, int64_t words, const uint32_t *a, const uint32_t *b, int i,
+void xlm_gemm_tile(const xlm_gemm *g, int64_t words, const uint32_t *a, const uint32_t *b, int i,
                    const xlm_gemm_plane *to, const xlm_gemm_plane *from, const float *bias) {
+  if (g->amx) {
+    tile_amx(words, a, b, i, to, from, bias);
+    return;
+  }
+  const bool pair = g->pairs;
   int rows = to->row->n - i < MR ? to->row->n - i : MR, n = to->col->n;
   bool whole = n % VL == 0 && (rows == MR || rows == MR / 2 || rows == 1);
   if (!whole || !is_direct(to, n) || (from->base && !is_direct(from, n))) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/cpu/gemm/amx_priv.h"
 #include "tests/ops/emulated_dot.h"
 
 typedef struct emulated_tile {
@@ -20,7 +21,7 @@ static _Thread_local struct {
   emulated_tile tile[8];
 } emulated;
 
-static emulated_tile *tile_at(int n) {
+static inline emulated_tile *tile_at(int n) {
   if (emulated.configured && n >= 0 && n < 8) return &emulated.tile[n];
   fprintf(stderr, "tile %d is not configured\n", n);
   abort();

@@ -1,6 +1,7 @@
 // Products of few rows against a plain read of their weights: bench_rows [threads] [filter]. `bench_rows
 // THREADS read MIB` is the plain read alone, of so much memory: the most that decoding a model of this size
-// can reach.
+// can reach. `bench_rows THREADS peak` are multiply-adds of f32 in registers alone: the most that many rows
+// can reach. Two threads may have those of one, where they are a core's.
 //
 // Decoding multiplies one row per sequence with every weight, so it is bound by reading the weights once.
 // Each line is a weight of GPT-2 (124M) or of a Llama of 1B, stored densely or in panels, as often as it
@@ -185,6 +186,56 @@ static void measure_weight(const weight *w, bool bf16, int threads, xlm_pool *po
   free(c.x), free(c.y);
 }
 
+// ---- multiply-adds in registers
+
+#define MULTIPLY_ADDS(name, bytes, ...)                                                                      \
+  __VA_ARGS__ static float name(int64_t turns) {                                                             \
+    typedef float lanes __attribute__((vector_size(bytes)));                                                 \
+    lanes sum[CHAINS], x = (lanes){0} + 0.5f, all = {0};                                                     \
+    for (int i = 0; i < CHAINS; i++) sum[i] = x + (float)i;                                                  \
+    for (; turns > 0; turns--)                                                                               \
+      _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) sum[i] = sum[i] * x + x;                     \
+    for (int i = 0; i < CHAINS; i++) all += sum[i];                                                          \
+    return all[0];                                                                                           \
+  }
+
+enum { CHAINS = 12 }; // enough for two pipes of six cycles
+MULTIPLY_ADDS(multiply_adds_base, 16)
+#if defined(__x86_64__)
+MULTIPLY_ADDS(multiply_adds_avx2, 32, __attribute__((target("arch=x86-64-v3"))))
+MULTIPLY_ADDS(multiply_adds_avx512, 64, __attribute__((target("arch=x86-64-v4"))))
+#endif
+
+typedef struct chains {
+  int64_t turns;
+  int lanes;
+  float result[64]; // by worker
+} chains;
+
+static void multiply_add(void *arg, int worker, int workers) {
+  chains *c = arg;
+  (void)workers;
+#if defined(__x86_64__)
+  c->result[worker % 64] = (c->lanes == 16  ? multiply_adds_avx512
+                            : c->lanes == 8 ? multiply_adds_avx2
+                                            : multiply_adds_base)(c->turns);
+#else
+  c->result[worker % 64] = multiply_adds_base(c->turns);
+#endif
+}
+
+static void measure_peak(xlm_pool *pool) {
+  xlm_isa isa = xlm_cpu_isa_of(xlm_cpu_arch_here());
+  chains c = {.turns = 1 << 22, .lanes = xlm_cpu_tiles_of[isa].lanes};
+  double gflops[TURNS];
+  for (int i = 0; i < TURNS; i++) {
+    double begin = bench_now(false);
+    xlm_pool_run(pool, multiply_add, &c);
+    gflops[i] = 2e-9 * CHAINS * c.lanes * (double)c.turns * xlm_pool_size(pool) / (bench_now(false) - begin);
+  }
+  printf("%.1f GFLOP/s\n", median(gflops));
+}
+
 static void measure_read(xlm_pool *pool, int64_t mib) {
   contest c = {.bytes = mib << 20, .pool = pool, .copies = 1};
   double gbs[TURNS];
@@ -203,6 +254,11 @@ int main(int argc, char **argv) {
   require(xlm_pool_new(threads, &pool, &err) == 0, "starting threads");
   if (argc > 3 && !strcmp(filter, "read")) {
     measure_read(pool, atoll(argv[3]));
+    xlm_pool_free(pool);
+    return 0;
+  }
+  if (argc > 2 && !strcmp(filter, "peak")) {
+    measure_peak(pool);
     xlm_pool_free(pool);
     return 0;
   }

@@ -128,6 +128,7 @@ done
 [ ! -t 2 ] || printf '\r\033[K' >&2
 
 grep -m 1 'model name' /proc/cpuinfo | sed "s/.*: /CPU: /; s/\$/, $threads threads, $rounds rounds, $tokens tokens/"
+printf 'multiply-adds in registers: one thread %s, %d threads %s\n' "$("$rows" 1 peak)" "$threads" "$("$rows" "$threads" peak)"
 [ -z "$peer" ] || "$python" -c 'import llama_cpp; print("llama-cpp-python", llama_cpp.__version__)'
 printf '\n%-12s %9s %9s %9s %9s %8s %10s %8s %9s %7s\n' weights MiB tokens/s GB/s 'read GB/s' 'of read' llama.cpp ratio '8 texts' gain
 for name in gpt2 ${large:+llama}; do

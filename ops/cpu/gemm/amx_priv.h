@@ -5,7 +5,7 @@
 // gives is added to acc; denormal numbers count as zero (Intel 64 and IA-32 Architectures Software
 // Developer's Manual, volume 2).
 //
-// With XLM_EMULATED (tests/ops) they are computed, so that processors without them run the same products.
+// With XLM_EMULATED tests/ops defines them, so that processors without them run the same products.
 #ifndef XLM_GEMM_AMX_PRIV_H
 #define XLM_GEMM_AMX_PRIV_H
 
@@ -24,9 +24,7 @@ typedef struct xlm_amx_config { // of LDTILECFG
 } xlm_amx_config;
 _Static_assert(sizeof(xlm_amx_config) == 64, "the operand of LDTILECFG");
 
-#if defined(XLM_EMULATED)
-#include "tests/ops/emulated_amx.h"
-#else
+#if !defined(XLM_EMULATED)
 #include <immintrin.h>
 #define xlm_amx_configure(config) _tile_loadconfig(config)
 #define xlm_amx_release() _tile_release()

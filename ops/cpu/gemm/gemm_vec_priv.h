@@ -7,9 +7,6 @@
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
-#if defined(XLM_EMULATED) // tests/ops
-#include "tests/ops/emulated_dot.h"
-#endif
 
 typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));
@@ -27,7 +24,7 @@ INLINE void store(float *p, vec v) {
 
 // acc + a b; pair: of two bf16 numbers each.
 INLINE vec dot(bool pair, vec acc, vec a, vec b) {
-#if defined(XLM_EMULATED)
+#if defined(XLM_EMULATED) // tests/ops
   for (int i = 0; i < VL; i++)
     acc[i] = pair ? emulated_dot_pair(acc[i], ((bits)a)[i], ((bits)b)[i]) : fmaf(a[i], b[i], acc[i]);
   return acc;

@@ -1,7 +1,7 @@
 // Few rows against a panel of B, a weight that is stored in panels: one run of memory, of which every word is
 // read once and multiplied at once into sums that stay in registers. With more rows than one panel of A has,
-// all of A's panels take DEPTH words of B in turn, while these are in the first cache. Each sum has the order
-// of the micro-kernel.
+// all of A's panels take DEPTH words of B in turn, while these are in the first cache, and each prefetches
+// its part of the next. Each sum has the order of the micro-kernel.
 //
 // A word of B is one f32 element of a column or two of bf16, as A's are unless these are widened: then two
 // words of A belong to one of B.
@@ -67,9 +67,14 @@ INLINE void add_last(xlm_gemm_word word, int R, const char *p, const uint32_t *a
   add_dots(word == XLM_WORD_PAIR, R, a, part, acc);
 }
 
-// `words` of B, and a last row, by R rows of A, added to what sum has, if more; R, more and fetch are
+typedef struct ahead { // what is prefetched with a word: `bytes` from `at` on, then as many after these
+  const char *at;
+  int bytes;
+} ahead;
+
+// `words` of B, and a last row, by R rows of A, added to what sum has, if more; R, more and next.bytes are
 // constants in every call.
-INLINE void some(xlm_gemm_word word, int R, int words, bool last, bool fetch, const char *p,
+INLINE void some(xlm_gemm_word word, int R, int words, bool last, ahead next, const char *p,
                  const uint32_t *a, float *sum, bool more) {
   const int step = word == XLM_WORD_WIDEN ? 2 * R : R;
   vec acc[MR][NV];
@@ -77,12 +82,21 @@ INLINE void some(xlm_gemm_word word, int R, int words, bool last, bool fetch, co
       more ? load(sum + r * NR + v * VL) : (vec){0};
   __asm__("" : "+r"(words)); // unrolled, the loop would keep sums in memory
   for (; words > 0; words--, p += ROW, a += step) {
-    for (int f = 0; fetch && f < ROW; f += LINE) __builtin_prefetch(p + AHEAD + f);
+    UNROLL for (int f = 0; f < next.bytes; f += LINE) __builtin_prefetch(next.at + f);
+    next.at += next.bytes;
     add_word(word, R, p, a, acc);
   }
   if (word != XLM_WORD_F32 && last) add_last(word, R, p, a, acc);
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < NV; v++)
       store(sum + r * NR + v * VL, acc[r][v]);
+}
+
+INLINE void one(xlm_gemm_word word, int R, int words, bool last, ahead next, const char *p, const uint32_t *a,
+                float *sum, bool more) {
+  if (more)
+    some(word, R, words, last, next, p, a, sum, true);
+  else
+    some(word, R, words, last, next, p, a, sum, false);
 }
 
 // The next `words` words of all rows; q are done.
@@ -91,16 +105,16 @@ INLINE void all(xlm_gemm_word word, int R, const xlm_gemm_few *x, int q, int wor
   const bool fetch = R > 2 || word != XLM_WORD_F32;
   const uint32_t *a = x->a + q * (word == XLM_WORD_WIDEN ? 2 * R : R);
   p += q * ROW;
-  if (q)
-    some(word, R, words, last, fetch, p, a, sum, true);
-  else
-    some(word, R, words, last, fetch, p, a, sum, false);
-  for (int i = 1; i < x->panels; i++) {
-    a += x->step, sum += R * NR;
-    if (q)
-      some(word, R, words, last, false, p, a, sum, true);
+  if (x->panels == 1) {
+    one(word, R, words, last, (ahead){p + AHEAD, fetch ? ROW : 0}, p, a, sum, q);
+    return;
+  }
+  for (int i = 0; i < x->panels; i++, a += x->step, sum += R * NR) {
+    const char *next = p + DEPTH * ROW;
+    if (x->panels == 2)
+      one(word, R, words, last, (ahead){next + i * (DEPTH * ROW / 2), ROW / 2}, p, a, sum, q);
     else
-      some(word, R, words, last, false, p, a, sum, false);
+      one(word, R, words, last, (ahead){next + i * (DEPTH * ROW / 4), ROW / 4}, p, a, sum, q);
   }
 }
 
@@ -108,7 +122,7 @@ INLINE void panel(xlm_gemm_word word, int R, const xlm_gemm_few *x, const char *
                   int64_t ld, bool have) {
   const int words = word == XLM_WORD_F32 ? k : k / 2, step = x->panels > 1 ? DEPTH : words;
   const bool odd = word != XLM_WORD_F32 && k % 2;
-  float part[FEW * NR];
+  _Alignas(64) float part[FEW * NR];
   int q = 0;
   do {
     const int n = words - q < step ? words - q : step;

@@ -16,11 +16,27 @@ enum {
   ROW = NR * 4 // bytes of a word of all columns
 };
 
+// One row of A. On AVX2 the sums of four, a word of B and one of A take all registers there are: were A's words
+// read ahead, a sum would be in memory.
+INLINE void add_row(bool pair, const uint32_t *a, const vec part[], vec acc[]) {
+#if defined(XLM_ISA_avx2)
+  _Static_assert(NV == 3, "the vectors of a word");
+  (void)pair;
+  vec x;
+  __asm__("vbroadcastss %7, %3\n\t"
+          "vfmadd231ps %4, %3, %0\n\t"
+          "vfmadd231ps %5, %3, %1\n\t"
+          "vfmadd231ps %6, %3, %2"
+          : "+x"(acc[0]), "+x"(acc[1]), "+x"(acc[2]), "=&x"(x)
+          : "x"(part[0]), "x"(part[1]), "x"(part[2]), "m"(*a));
+#else
+  const vec x = splat(*a);
+  UNROLL for (int v = 0; v < NV; v++) acc[v] = dot(pair, acc[v], x, part[v]);
+#endif
+}
+
 INLINE void add_dots(bool pair, int R, const uint32_t *a, const vec part[], vec acc[][NV]) {
-  UNROLL for (int r = 0; r < R; r++) {
-    vec x = splat(a[r]);
-    UNROLL for (int v = 0; v < NV; v++) acc[r][v] = dot(pair, acc[r][v], x, part[v]);
-  }
+  UNROLL for (int r = 0; r < R; r++) add_row(pair, a + r, part, acc[r]);
 }
 
 // The high halves of words, the low ones zero.

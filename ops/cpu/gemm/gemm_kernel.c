@@ -8,20 +8,23 @@
 // same bits.
 #include "ops/cpu/gemm/gemm_vec_priv.h"
 
+enum { WORDS = 4 }; // per turn of the loop, whose own instructions count beside few multiply-adds
+
+INLINE void add_word(bool pair, int R, int N, const uint32_t *a, const uint32_t *b, vec acc[][NV]) {
+  vec bv[NV];
+  UNROLL for (int v = 0; v < N; v++) bv[v] = held(*(const vec *)(b + v * VL));
+  UNROLL for (int r = 0; r < R; r++) add_row(pair, N, a + r, bv, acc[r]);
+}
+
 // R, N and pair are constants in every call, so loops are unrolled and acc stays in registers.
 INLINE void body(bool pair, int R, int N, int64_t words, const uint32_t *a, const uint32_t *b,
                  float *const *to, const float *const *from) {
   vec acc[MR][NV] = {{{0}}};
   for (int r = 0; r < R; r++)
     for (int v = 0; v <= N; v++) __builtin_prefetch(to[r] + (v < N ? v * VL : N * VL - 1), 1);
-  for (; words > 0; words--, a += MR, b += NR) {
-    vec bv[NV];
-    UNROLL for (int v = 0; v < N; v++) bv[v] = *(const vec *)(b + v * VL);
-    UNROLL for (int r = 0; r < R; r++) {
-      vec av = splat(a[r]);
-      UNROLL for (int v = 0; v < N; v++) acc[r][v] = dot(pair, acc[r][v], av, bv[v]);
-    }
-  }
+  for (; words >= WORDS; words -= WORDS, a += WORDS * MR, b += WORDS * NR)
+    UNROLL for (int q = 0; q < WORDS; q++) add_word(pair, R, N, a + q * MR, b + q * NR, acc);
+  for (; words > 0; words--, a += MR, b += NR) add_word(pair, R, N, a, b, acc);
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < N; v++)
       store(to[r] + v * VL, from ? load(from[r] + v * VL) + acc[r][v] : acc[r][v]);
 }

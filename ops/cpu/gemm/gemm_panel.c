@@ -16,56 +16,38 @@ enum {
   ROW = NR * 4 // bytes of a word of all columns
 };
 
-// One row of A. On AVX2 the sums of four, a word of B and one of A take all registers there are: were A's words
-// read ahead, a sum would be in memory.
-INLINE void add_row(bool pair, const uint32_t *a, const vec part[], vec acc[]) {
-#if defined(XLM_ISA_avx2)
-  _Static_assert(NV == 3, "the vectors of a word");
-  (void)pair;
-  vec x;
-  __asm__("vbroadcastss %7, %3\n\t"
-          "vfmadd231ps %4, %3, %0\n\t"
-          "vfmadd231ps %5, %3, %1\n\t"
-          "vfmadd231ps %6, %3, %2"
-          : "+x"(acc[0]), "+x"(acc[1]), "+x"(acc[2]), "=&x"(x)
-          : "x"(part[0]), "x"(part[1]), "x"(part[2]), "m"(*a));
-#else
-  const vec x = splat(*a);
-  UNROLL for (int v = 0; v < NV; v++) acc[v] = dot(pair, acc[v], x, part[v]);
-#endif
-}
-
 INLINE void add_dots(bool pair, int R, const uint32_t *a, const vec part[], vec acc[][NV]) {
-  UNROLL for (int r = 0; r < R; r++) add_row(pair, a + r, part, acc[r]);
+  UNROLL for (int r = 0; r < R; r++) add_row(pair, NV, a + r, part, acc[r]);
 }
 
-// The high halves of words, the low ones zero.
-INLINE vec high(bits w) {
-#if defined(XLM_ISA_avx2) // the mask stays in memory: sums have all the registers
+// The elements of the even rows of bf16 words, as f32: of a column the low half of its word.
+INLINE void even_rows(vec part[], const char *p) {
+  UNROLL for (int v = 0; v < NV; v++) part[v] = held((vec)((bits)load(p + v * VL * 4) << 16));
+}
+
+// Of the odd rows. On AVX2 words are read again, as registers are few, and the mask is in that of a result.
+INLINE void odd_rows(vec part[], const char *p) {
+#if defined(XLM_ISA_avx2)
   static const bits mask = {0xffff0000u, 0xffff0000u, 0xffff0000u, 0xffff0000u,
                             0xffff0000u, 0xffff0000u, 0xffff0000u, 0xffff0000u};
-  __asm__("vpand %1, %0, %0" : "+x"(w) : "m"(mask));
-  return (vec)w;
+  const vec_u *word = (const vec_u *)p;
+  __asm__("vmovaps %3, %2\n\t"
+          "vandps %4, %2, %0\n\t"
+          "vandps %5, %2, %1\n\t"
+          "vandps %6, %2, %2"
+          : "=&x"(part[0]), "=&x"(part[1]), "=&x"(part[2])
+          : "m"(mask), "m"(word[0]), "m"(word[1]), "m"(word[2]));
 #else
-  return (vec)(w & 0xffff0000u);
+  UNROLL for (int v = 0; v < NV; v++) part[v] = (vec)((bits)load(p + v * VL * 4) & 0xffff0000u);
 #endif
-}
-
-// The elements of even rows, or odd ones, of bf16 words, as f32.
-INLINE void widened(vec part[], const char *p, bool odd) {
-  __asm__ volatile("" : "+r"(p)); // words are read again for the odd rows: registers are few
-  UNROLL for (int v = 0; v < NV; v++) {
-    bits w = (bits)load(p + v * VL * 4);
-    part[v] = odd ? high(w) : held((vec)(w << 16));
-  }
 }
 
 INLINE void add_word(xlm_gemm_word word, int R, const char *p, const uint32_t *a, vec acc[][NV]) {
   vec part[NV];
   if (word == XLM_WORD_WIDEN) {
-    widened(part, p, false);
+    even_rows(part, p);
     add_dots(false, R, a, part, acc);
-    widened(part, p, true);
+    odd_rows(part, p);
     add_dots(false, R, a + R, part, acc);
     return;
   }
@@ -96,12 +78,14 @@ INLINE void some(xlm_gemm_word word, int R, int words, bool last, ahead next, co
   vec acc[MR][NV];
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < NV; v++) acc[r][v] =
       more ? load(sum + r * NR + v * VL) : (vec){0};
-  __asm__("" : "+r"(words)); // unrolled, the loop would keep sums in memory
-  for (; words > 0; words--, p += ROW, a += step) {
-    UNROLL for (int f = 0; f < next.bytes; f += LINE) __builtin_prefetch(next.at + f);
-    next.at += next.bytes;
+  __asm__("" : "+r"(words)); // unrolled further, the loop would keep sums in memory
+  for (; words > 1; words -= 2, p += 2 * ROW, a += 2 * step) {
+    UNROLL for (int f = 0; f < 2 * next.bytes; f += LINE) __builtin_prefetch(next.at + f);
+    next.at += 2 * next.bytes;
     add_word(word, R, p, a, acc);
+    add_word(word, R, p + ROW, a + step, acc);
   }
+  if (words) add_word(word, R, p, a, acc), p += ROW, a += step;
   if (word != XLM_WORD_F32 && last) add_last(word, R, p, a, acc);
   UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < NV; v++)
       store(sum + r * NR + v * VL, acc[r][v]);

@@ -44,6 +44,25 @@ INLINE vec dot(bool pair, vec acc, vec a, vec b) {
 #endif
 }
 
+// acc + the word at a, in all lanes, by N vectors of B. On AVX2 the sums of a tile, the vectors of B and a
+// word of A take all registers there are: the compiler would move sums about to read words of A ahead.
+INLINE void add_row(bool pair, int N, const uint32_t *a, const vec b[], vec acc[]) {
+#if defined(XLM_ISA_avx2)
+  if (N == 3) {
+    vec x;
+    __asm__("vbroadcastss %7, %3\n\t"
+            "vfmadd231ps %4, %3, %0\n\t"
+            "vfmadd231ps %5, %3, %1\n\t"
+            "vfmadd231ps %6, %3, %2"
+            : "+x"(acc[0]), "+x"(acc[1]), "+x"(acc[2]), "=&x"(x)
+            : "x"(b[0]), "x"(b[1]), "x"(b[2]), "m"(*a));
+    return;
+  }
+#endif
+  const vec x = splat(*a);
+  UNROLL for (int v = 0; v < N; v++) acc[v] = dot(pair, acc[v], x, b[v]);
+}
+
 // ---- rows of B whose columns are adjacent, for products of few rows
 //
 // A vector of bf16 is two of f32: the even columns, shifted up, and the odd ones, which stand where they

@@ -56,20 +56,26 @@ static void bench(const bench_shape *s, xlm_dtype dtype, xlm_device *device) {
   for (int i = 0; i < TENSORS; i++) free(data[i]);
 }
 
-// ---- decoding: one query per sequence, over full caches
+// ---- decoding: one query per sequence, over caches of many layers in turn, so that they are in memory
 
 typedef struct decode_shape {
   const char *name;
-  int64_t batch, heads, kv_heads, head, past;
+  int64_t batch, heads, kv_heads, head, past, used; // rows of a cache, and how many of them have keys
 } decode_shape;
 
-static const decode_shape decodes[] = {{"decode 124M", 1, 12, 12, 64, 1024},
-                                       {"decode 124M x 8", 8, 12, 12, 64, 1024},
-                                       {"decode grouped", 1, 32, 8, 64, 8192},
-                                       {"decode one head", 1, 16, 1, 128, 8192}};
+static const decode_shape decodes[] = {
+    {"decode 124M", 1, 12, 12, 64, 1024, 1024},   {"decode 124M x 8", 8, 12, 12, 64, 1024, 1024},
+    {"short", 1, 12, 12, 64, 1024, 100},          {"short x 8", 8, 12, 12, 64, 1024, 100},
+    {"decode grouped", 1, 32, 8, 64, 8192, 8192}, {"decode one head", 1, 16, 1, 128, 8192, 8192}};
+enum { CACHES = 96 << 20, LAYERS = 64, TURNS = 5 };
 
 static int by_key(const void *a, const void *b) {
   return (int)((const xlm_attr *)a)->key - (int)((const xlm_attr *)b)->key;
+}
+
+static int by_time(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
 }
 
 static void bench_decode(const decode_shape *s, xlm_dtype dtype, xlm_device *device) {
@@ -92,7 +98,7 @@ static void bench_decode(const decode_shape *s, xlm_dtype dtype, xlm_device *dev
     memcpy(types[i].dim, shape[i], sizeof shape[i]);
     data[i] = bench_filled(types[i].dtype, xlm_type_elements(&types[i], dims), -0.5f, 0.5f);
   }
-  for (int64_t i = 0; i < s->batch; i++) ((int32_t *)data[D_START])[i] = (int32_t)s->past - 1;
+  for (int64_t i = 0; i < s->batch; i++) ((int32_t *)data[D_START])[i] = (int32_t)s->used - 1;
   static const int64_t given[] = {XLM_OPERAND_PAST_K, XLM_OPERAND_PAST_V, XLM_OPERAND_START};
   xlm_attr attrs[] = {{.key = XLM_A_seq, .n = 1, .dims = {D_CHUNK}},
                       {.key = XLM_A_kv_seq, .n = 1, .dims = {D_CHUNK}},
@@ -104,7 +110,13 @@ static void bench_decode(const decode_shape *s, xlm_dtype dtype, xlm_device *dev
                       {.key = XLM_A_scale, .f = 1 / sqrt((double)s->head)},
                       {.key = XLM_A_operands, .n = 3, .ints = given}};
   qsort(attrs, sizeof attrs / sizeof *attrs, sizeof *attrs, by_key);
-  size_t bytes;
+  const size_t cache = xlm_type_bytes(&types[D_PAST_K], dims);
+  const int layers = (int)(CACHES / (2 * cache) < LAYERS ? CACHES / (2 * cache) + 1 : LAYERS);
+  void *keys[LAYERS] = {data[D_PAST_K]}, *values[LAYERS] = {data[D_PAST_V]};
+  for (int i = 1; i < layers; i++) {
+    keys[i] = bench_filled(dtype, xlm_type_elements(&types[D_PAST_K], dims), -0.5f, 0.5f);
+    values[i] = bench_filled(dtype, xlm_type_elements(&types[D_PAST_V], dims), -0.5f, 0.5f);
+  }
   bench_op x = {XLM_OP_ATTEND,
                 attrs,
                 sizeof attrs / sizeof *attrs,
@@ -115,12 +127,20 @@ static void bench_decode(const decode_shape *s, xlm_dtype dtype, xlm_device *dev
                 (int[]){D_OUT, D_LSE},
                 6,
                 2};
-  double seconds = bench_time(&x, 40, device, &bytes);
-  double read = 2 * (double)xlm_type_bytes(&types[D_PAST_K], dims);
+  double seconds[TURNS * LAYERS];
+  for (int i = 0; i < TURNS * layers; i++) {
+    size_t bytes;
+    data[D_PAST_K] = keys[i % layers], data[D_PAST_V] = values[i % layers];
+    seconds[i] = bench_time(&x, 1, device, &bytes);
+  }
+  qsort(seconds, (size_t)(TURNS * layers), sizeof *seconds, by_time);
+  double median = seconds[TURNS * layers / 2], read = 2 * (double)cache * (double)s->used / (double)s->past;
   printf("%-16s %3lld x %5lld x %2lld of %2lld x %3lld  %8.3f ms %6.1f GB/s\n", s->name, (long long)s->batch,
-         (long long)s->past, (long long)s->heads, (long long)s->kv_heads, (long long)s->head, seconds * 1e3,
-         read * 1e-9 / seconds);
-  for (int i = 0; i < D_TENSORS; i++) free(data[i]);
+         (long long)s->used, (long long)s->heads, (long long)s->kv_heads, (long long)s->head, median * 1e3,
+         read * 1e-9 / median);
+  for (int i = 0; i < layers; i++) free(keys[i]), free(values[i]);
+  for (int i = 0; i < D_TENSORS; i++)
+    if (i != D_PAST_K && i != D_PAST_V) free(data[i]);
 }
 
 int main(int argc, char **argv) {

@@ -3,6 +3,7 @@
 #define XLM_TOOLS_BENCH_OP_H
 
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "runtime/base/clock.h"
@@ -10,8 +11,11 @@
 
 // n elements, evenly distributed; malloc'd.
 static inline void *bench_filled(xlm_dtype t, int64_t n, float low, float high) {
-  void *p = aligned_alloc(64, ((size_t)n * xlm_dtype_bytes(t) + 63) / 64 * 64);
+  enum { HUGE_PAGE = 2 << 20 };
+  size_t room = ((size_t)n * xlm_dtype_bytes(t) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  void *p = aligned_alloc(HUGE_PAGE, room); // as the memory of a plan
   if (!p) exit(2);
+  madvise(p, room, MADV_HUGEPAGE);
   for (int64_t i = 0; i < n; i++) {
     float x = low + (high - low) * (float)rand() / (float)RAND_MAX;
     if (t == XLM_BF16)

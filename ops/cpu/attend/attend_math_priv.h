@@ -41,6 +41,36 @@ ATTEND_INLINE lanes lanes_min(lanes a, lanes b) {
 }
 #endif
 
+// Of two vectors the even lanes, the odd ones; and back: the first half, and the second, of both in turn.
+#if defined(XLM_ISA_avx512)
+#define LANES_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define LANES_ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define LANES_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define LANES_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif defined(XLM_ISA_avx2)
+#define LANES_EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define LANES_ODD 1, 3, 5, 7, 9, 11, 13, 15
+#define LANES_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define LANES_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LANES_EVEN 0, 2, 4, 6
+#define LANES_ODD 1, 3, 5, 7
+#define LANES_LOW 0, 4, 1, 5
+#define LANES_HIGH 2, 6, 3, 7
+#endif
+ATTEND_INLINE lanes lanes_even(lanes a, lanes b) {
+  return __builtin_shufflevector(a, b, LANES_EVEN);
+}
+ATTEND_INLINE lanes lanes_odd(lanes a, lanes b) {
+  return __builtin_shufflevector(a, b, LANES_ODD);
+}
+ATTEND_INLINE lanes lanes_low(lanes a, lanes b) {
+  return __builtin_shufflevector(a, b, LANES_LOW);
+}
+ATTEND_INLINE lanes lanes_high(lanes a, lanes b) {
+  return __builtin_shufflevector(a, b, LANES_HIGH);
+}
+
 ATTEND_INLINE float lanes_sum(lanes v) {
   float s = 0;
   for (int i = 0; i < VL; i++) s += v[i];

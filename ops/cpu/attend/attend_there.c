@@ -10,7 +10,10 @@
 #include "ops/cpu/attend/attend_math_priv.h"
 #include "ops/cpu/turn_priv.h"
 
-enum { LINE = 64 };
+enum {
+  LINE = 64,
+  MOST = 8 // vectors of features that are summed at a time
+};
 
 typedef struct attend_hops { // bytes from a row to those that are prefetched with it; 0: none
   int64_t tile, head;
@@ -18,6 +21,7 @@ typedef struct attend_hops { // bytes from a row to those that are prefetched wi
 
 typedef turn_words words_u __attribute__((aligned(2), may_alias));
 typedef uint16_t halves __attribute__((vector_size(VL * 2), aligned(2), may_alias));
+typedef ulanes ulanes_u __attribute__((aligned(2), may_alias));
 
 bool xlm_attend_reads_there(const attend_view *keys, const attend_view *values) {
   int64_t words = keys->type == XLM_BF16 ? 2 * VL : VL; // of a square
@@ -121,25 +125,49 @@ ATTEND_INLINE lanes widened(const uint16_t *p) {
 #endif
 }
 
-// R rows of weights by n values, N vectors of features.
+// Sums of N vectors of features. Of bf16 (split) two vectors have the even features of both, then the odd, as
+// their words are widened.
+ATTEND_INLINE void load_sums(bool split, int N, lanes acc[], const float *o) {
+  ATTEND_UNROLL for (int i = 0; i < N; i++) acc[i] = lanes_load(o + i * VL);
+  if (split) ATTEND_UNROLL for (int i = 0; i < N; i += 2) {
+      const lanes a = acc[i], b = acc[i + 1];
+      acc[i] = lanes_even(a, b), acc[i + 1] = lanes_odd(a, b);
+    }
+}
+
+ATTEND_INLINE void store_sums(bool split, int N, const lanes acc[], float *o) {
+  ATTEND_UNROLL for (int i = 0; i < N; i += split ? 2 : 1) {
+    lanes_store(o + i * VL, split ? lanes_low(acc[i], acc[i + 1]) : acc[i]);
+    if (split) lanes_store(o + (i + 1) * VL, lanes_high(acc[i], acc[i + 1]));
+  }
+}
+
+ATTEND_INLINE void add_vector(int R, const lanes a[], lanes x, lanes acc[][MOST], int i) {
+  ATTEND_UNROLL for (int r = 0; r < R; r++) acc[r][i] = lanes_fma(a[r], x, acc[r][i]);
+}
+
+// R rows of weights by n values, N vectors of features. Vectors are read one by one: sums have most
+// registers.
 ATTEND_INLINE void mix(bool half, int R, int N, const float *w, const char *v, int64_t ld, int n,
                        attend_hops hops, float *o, int64_t ldo) {
-  enum { MOST = 8 };
+  const bool split = half && R == 1 && N % 2 == 0;
   lanes acc[MR][MOST];
-  ATTEND_UNROLL for (int r = 0; r < R; r++) ATTEND_UNROLL for (int i = 0; i < N; i++) acc[r][i] =
-      lanes_load(o + r * ldo + i * VL);
+  ATTEND_UNROLL for (int r = 0; r < R; r++) load_sums(split, N, acc[r], o + r * ldo);
   for (int j = 0; j < n; j++, v += ld) {
-    lanes x[MOST];
+    lanes a[MR];
     for (int i = 0; i < N * VL * (half ? 2 : 4); i += LINE) fetch(v + i, hops);
-    ATTEND_UNROLL for (int i = 0; i < N; i++) x[i] =
-        half ? widened((const uint16_t *)v + i * VL) : lanes_load((const float *)v + i * VL);
-    ATTEND_UNROLL for (int r = 0; r < R; r++) {
-      lanes a = lanes_splat(w[r * TILE + j]);
-      ATTEND_UNROLL for (int i = 0; i < N; i++) acc[r][i] = lanes_fma(a, x[i], acc[r][i]);
+    ATTEND_UNROLL for (int r = 0; r < R; r++) a[r] = lanes_splat(w[r * TILE + j]);
+    ATTEND_UNROLL for (int i = 0; i < N; i += split ? 2 : 1) {
+      if (split) {
+        const ulanes word = *(const ulanes_u *)(v + i * VL * 2);
+        add_vector(R, a, (lanes)(word << 16), acc, i);
+        add_vector(R, a, (lanes)(word & 0xffff0000u), acc, i + 1);
+      } else
+        add_vector(R, a, half ? widened((const uint16_t *)v + i * VL) : lanes_load((const float *)v + i * VL),
+                   acc, i);
     }
   }
-  ATTEND_UNROLL for (int r = 0; r < R; r++) ATTEND_UNROLL for (int i = 0; i < N; i++)
-      lanes_store(o + r * ldo + i * VL, acc[r][i]);
+  ATTEND_UNROLL for (int r = 0; r < R; r++) store_sums(split, N, acc[r], o + r * ldo);
 }
 
 ATTEND_INLINE void mix_rows(bool half, int R, int N, const float *w, const attend_view *v, const char *at,
